@@ -1,0 +1,263 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Config holds every setting of the daemon and of the operator commands.
+// The tags are the one place where a setting's name, default, group and help
+// text stand: the command line, the environment, the file and --help are all
+// read from them. A Config comes from parse, which has validated it; nothing
+// changes it afterwards.
+type Config struct {
+	// Addr is where clients connect, from the command line's <ip> <port>.
+	// Port 0 asks the system for a free one. Zero for operator commands.
+	Addr netip.AddrPort `kong:"-"`
+
+	DB         string `group:"store" name:"db" default:"sqlite:data/chatd.db" placeholder:"URL" help:"The store: sqlite:PATH or mysql://user:password@host:3306/name."`
+	SQLiteSync string `group:"store" name:"sqlite-sync" default:"full" placeholder:"MODE" enum:"full,normal" help:"full: what was acknowledged outlives a power cut. normal: faster, a power cut may take the last moments."`
+
+	Redis string `group:"nodes" name:"redis" placeholder:"URL" help:"Connects several nodes over one MySQL: redis://host:6379. Empty: a single node."`
+	Node  string `group:"nodes" name:"node" placeholder:"NAME" help:"This node's name. Empty: host name and port."`
+
+	HTTP           string         `group:"network" name:"http" default:"127.0.0.1:8080" placeholder:"ADDR" help:"Address of the web page, /healthz, /readyz, /metrics and /debug/pprof. Empty: off. Keep it from the public."`
+	WebURL         string         `group:"network" name:"web-url" placeholder:"URL" help:"Where a browser that opens the chat port is sent. Empty: it gets 404."`
+	Origins        []string       `group:"network" name:"origins" placeholder:"ORIGIN,…" help:"Browser origins that may open a WebSocket besides those of the same host name, as https://chat.example.com; * for all."`
+	ProxyProtocol  []netip.Prefix `group:"network" name:"proxy-protocol" placeholder:"CIDR,…" help:"Addresses of proxies that are believed when they name a client's real address."`
+	Loops          int            `group:"network" name:"loops" default:"0" placeholder:"N" help:"Event loops. 0: one per core."`
+	QuickLanes     int            `group:"network" name:"quick-lanes" default:"0" placeholder:"N" help:"Workers for requests that ask the store. 0: chosen by cores."`
+	SlowLanes      int            `group:"network" name:"slow-lanes" default:"0" placeholder:"N" help:"Workers for password hashing. 0: chosen by cores."`
+	LoginTimeout   time.Duration  `group:"network" name:"login-timeout" default:"10s" placeholder:"TIME" help:"A connection that hasn't logged in by then is closed."`
+	IdleTimeout    time.Duration  `group:"network" name:"idle-timeout" default:"90s" placeholder:"TIME" help:"A connection that sends nothing for so long is closed. Clients ping every 30s."`
+	DrainTimeout   time.Duration  `group:"network" name:"drain-timeout" default:"5s" placeholder:"TIME" help:"At most so long a stopping node answers what it had accepted."`
+	Window         int            `group:"buffers" name:"window" default:"256" placeholder:"N" help:"Chat messages a connection may have unacknowledged; what comes beyond is held back."`
+	MaxHeld        ByteSize       `group:"buffers" name:"max-held" default:"1MiB" placeholder:"SIZE" help:"Bytes held back from one connection before it is closed as abuse."`
+	MaxWaiting     ByteSize       `group:"buffers" name:"max-waiting" default:"1MiB" placeholder:"SIZE" help:"Bytes waiting for one connection before it is closed as slow."`
+	MaxConns       int            `group:"limits" name:"max-conns" default:"0" placeholder:"N" help:"Connections in all. 0: as many as the limit of open files leaves."`
+	ConnsPerAddr   int            `group:"limits" name:"conns-per-addr" default:"1000" placeholder:"N" help:"Connections from one address. 0: no limit."`
+	ConnectsPerSec int            `group:"limits" name:"connects-per-sec-per-addr" default:"100" placeholder:"N" help:"New connections per second from one address. 0: no limit."`
+	MaxDevices     int            `group:"limits" name:"max-devices" default:"8" placeholder:"N" help:"Devices of a user; one more takes the place of the one not used for longest."`
+	MaxFriends     int            `group:"limits" name:"max-friends" default:"1000" placeholder:"N" help:"Friends of a user."`
+	MaxGroups      int            `group:"limits" name:"max-groups" default:"100" placeholder:"N" help:"Groups of a user."`
+	MaxMembers     int            `group:"limits" name:"max-members" default:"10000" placeholder:"N" help:"Members of a group."`
+	NoLimits       bool           `group:"limits" name:"no-limits" help:"Lift every limit per address, user and connection, for load tests. Sizes, window and buffers stay bounded."`
+
+	Argon2 Argon2 `group:"security" name:"argon2" env:"CHATD_ARGON2" default:"19456,2,1" placeholder:"KIB,T,P" help:"Cost of password hashing: memory in KiB, passes, threads. Load tests use 8,1,1."`
+
+	LogLevel  string `group:"logging" name:"log-level" default:"info" placeholder:"LEVEL" enum:"debug,info,warn,error" help:"The least level that is logged: debug, info, warn or error."`
+	LogFormat string `group:"logging" name:"log-format" default:"text" placeholder:"FORMAT" enum:"text,json" help:"text or json, to stderr."`
+}
+
+// Unlimited is what --no-limits sets the counted limits of the store to:
+// larger than any of them can get, and still an int everywhere.
+const Unlimited = math.MaxInt32
+
+// Bounds of the settings. They keep out slips of the hand (a time in
+// nanoseconds, a size without its unit), not unusual wishes.
+const (
+	maxLoops    = 256
+	maxLanes    = 1024
+	maxWindow   = 65536
+	minBuffer   = 512 << 10 // the largest frame a server sends must fit
+	maxBuffer   = 1 << 30
+	minTimeout  = 100 * time.Millisecond
+	maxTimeout  = 24 * time.Hour
+	maxNodeName = 64
+)
+
+// Validate reports every setting that makes no sense, each on a line that
+// begins with its name. It never prints what may hold a password.
+func (c *Config) Validate() error {
+	var bad []error
+	check := func(ok bool, name, format string, args ...any) {
+		if !ok {
+			bad = append(bad, fmt.Errorf("--%s: %s", name, fmt.Sprintf(format, args...)))
+		}
+	}
+	between := func(name string, v, low, high int) {
+		check(v >= low && v <= high, name, "%d is not between %d and %d", v, low, high)
+	}
+
+	switch path, sqlite := strings.CutPrefix(c.DB, "sqlite:"); {
+	case sqlite:
+		check(path != "", "db", "sqlite: needs a path, as in sqlite:data/chatd.db")
+		check(c.Redis == "", "redis", "%s with a sqlite: store: several nodes need one database", Redacted(c.Redis))
+	case strings.HasPrefix(c.DB, "mysql://"):
+	default:
+		check(false, "db", "%q is neither sqlite:PATH nor mysql://user:password@host:3306/name", Redacted(c.DB))
+	}
+	if c.Redis != "" {
+		u, err := url.Parse(c.Redis)
+		// The parser's error repeats the URL, password and all.
+		check(err == nil && u.Scheme == "redis" && u.Host != "", "redis", "%q is not redis://host:6379", Redacted(c.Redis))
+	}
+	check(utf8.RuneCountInString(c.Node) <= maxNodeName && !strings.ContainsFunc(c.Node, unprintable), "node",
+		"%q: at most %d printable characters without blanks", c.Node, maxNodeName)
+
+	if c.HTTP != "" {
+		_, port, err := net.SplitHostPort(c.HTTP)
+		if err == nil {
+			_, err = strconv.ParseUint(port, 10, 16)
+		}
+		check(err == nil, "http", "%q is not host:port", c.HTTP)
+	}
+	if c.WebURL != "" {
+		u, err := url.Parse(c.WebURL)
+		check(err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil, "web-url",
+			"%q is not http://host/… or https://host/…", Redacted(c.WebURL))
+	}
+	for _, o := range c.Origins {
+		u, err := url.Parse(o)
+		check(o == "*" || err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && o == u.Scheme+"://"+u.Host,
+			"origins", "%q is not http://host or https://host, without a path", Redacted(o))
+	}
+
+	between("loops", c.Loops, 0, maxLoops)
+	between("quick-lanes", c.QuickLanes, 0, maxLanes)
+	between("slow-lanes", c.SlowLanes, 0, maxLanes)
+	between("window", c.Window, 1, maxWindow)
+	between("max-conns", c.MaxConns, 0, math.MaxInt32)
+	between("conns-per-addr", c.ConnsPerAddr, 0, math.MaxInt32)
+	between("connects-per-sec-per-addr", c.ConnectsPerSec, 0, math.MaxInt32)
+	between("max-devices", c.MaxDevices, 1, Unlimited)
+	between("max-friends", c.MaxFriends, 1, Unlimited)
+	between("max-groups", c.MaxGroups, 1, Unlimited)
+	between("max-members", c.MaxMembers, 1, Unlimited)
+	for _, s := range []struct {
+		name string
+		v    ByteSize
+	}{{"max-held", c.MaxHeld}, {"max-waiting", c.MaxWaiting}} {
+		check(s.v >= minBuffer && s.v <= maxBuffer, s.name, "%s is not between %s and %s", s.v, ByteSize(minBuffer), ByteSize(maxBuffer))
+	}
+	for _, d := range []struct {
+		name string
+		v    time.Duration
+	}{{"login-timeout", c.LoginTimeout}, {"idle-timeout", c.IdleTimeout}, {"drain-timeout", c.DrainTimeout}} {
+		check(d.v >= minTimeout && d.v <= maxTimeout, d.name, "%s is not between %s and %s", d.v, minTimeout, maxTimeout)
+	}
+	return errors.Join(bad...)
+}
+
+// lift carries out --no-limits.
+func (c *Config) lift() {
+	if !c.NoLimits {
+		return
+	}
+	c.ConnsPerAddr, c.ConnectsPerSec = 0, 0
+	c.MaxDevices, c.MaxFriends, c.MaxGroups, c.MaxMembers = Unlimited, Unlimited, Unlimited, Unlimited
+}
+
+// NodeName is --node or, without one, the host name and the port that clients
+// connect to, which is known only once it listens when port 0 was asked for.
+func (c *Config) NodeName(port uint16) string {
+	if c.Node != "" {
+		return c.Node
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "node"
+	}
+	return host + ":" + strconv.Itoa(int(port))
+}
+
+// Redacted is a URL as logs and errors may show it: all between "//" and the
+// last "@" but the user's name is replaced. It takes what no parser would,
+// because it is most needed where a URL is broken.
+func Redacted(s string) string {
+	if strings.HasPrefix(s, "sqlite:") {
+		return s // a path, whatever is in it
+	}
+	scheme, rest, ok := strings.Cut(s, "://")
+	if !ok {
+		scheme, rest = "", s
+	} else {
+		scheme += "://"
+	}
+	at := strings.LastIndexByte(rest, '@')
+	if at < 0 {
+		return s
+	}
+	user, _, secret := strings.Cut(rest[:at], ":")
+	if secret {
+		user += ":…"
+	}
+	return scheme + user + rest[at:]
+}
+
+func unprintable(r rune) bool { return r <= ' ' || !strconv.IsPrint(r) }
+
+// ByteSize is a number of bytes, written 65536, 64KiB, 1MiB or 1GiB.
+type ByteSize int
+
+var byteUnits = []struct {
+	name string
+	size ByteSize
+}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}}
+
+// UnmarshalText reads a size; the error says how one is written.
+func (b *ByteSize) UnmarshalText(text []byte) error {
+	number, unit := string(text), ByteSize(1)
+	for _, u := range byteUnits {
+		if n, ok := strings.CutSuffix(number, u.name); ok {
+			number, unit = n, u.size
+			break
+		}
+	}
+	n, err := strconv.ParseUint(number, 10, 31)
+	if err != nil {
+		return fmt.Errorf("%q is not a size such as 65536, 64KiB or 1MiB", text)
+	}
+	*b = ByteSize(n) * unit
+	return nil
+}
+
+func (b ByteSize) String() string {
+	for _, u := range byteUnits {
+		if b >= u.size && b%u.size == 0 {
+			return strconv.Itoa(int(b/u.size)) + u.name
+		}
+	}
+	return strconv.Itoa(int(b))
+}
+
+// Argon2 is the cost of one password hash.
+type Argon2 struct {
+	KiB     uint32 // memory
+	Passes  uint32
+	Threads uint8
+}
+
+// UnmarshalText reads KIB,T,P within what argon2 allows (8 KiB per thread)
+// and what one login may cost a server (1 GiB, 64 passes).
+func (a *Argon2) UnmarshalText(text []byte) error {
+	bad := fmt.Errorf("%q is not KIB,T,P, such as 19456,2,1 (8 KiB per thread at least, 1 GiB, 64 passes and 64 threads at most)", text)
+	parts := strings.Split(string(text), ",")
+	if len(parts) != 3 {
+		return bad
+	}
+	var n [3]uint64
+	for i, p := range parts {
+		v, err := strconv.ParseUint(strings.TrimSpace(p), 10, 32)
+		if err != nil || v == 0 {
+			return bad
+		}
+		n[i] = v
+	}
+	if n[0] > 1<<20 || n[1] > 64 || n[2] > 64 || n[0] < 8*n[2] {
+		return bad
+	}
+	a.KiB, a.Passes, a.Threads = uint32(n[0]), uint32(n[1]), uint8(n[2])
+	return nil
+}
+
+func (a Argon2) String() string { return fmt.Sprintf("%d,%d,%d", a.KiB, a.Passes, a.Threads) }

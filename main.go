@@ -1,0 +1,136 @@
+// Command chatd is a chat server: people register, log in, add friends, talk
+// one to one and in groups, and find what they missed when they come back.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+)
+
+// Exit codes.
+const (
+	exitDone  = 0 // drained, or an operator command was carried out
+	exitError = 1 // it couldn't be done, or a second signal cut the drain short
+	exitUsage = 2 // a wrong command line or setting: nothing was started
+)
+
+// stamp is the version that the linker writes in, see the Makefile.
+var stamp string
+
+func main() { os.Exit(chatd(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+
+// chatd carries out one command line and returns the exit code.
+func chatd(args []string, stdin *os.File, stdout, stderr io.Writer) int {
+	inv, err := parse(args, stdout)
+	if err != nil {
+		complain(stderr, err)
+		return exitUsage
+	}
+	log := newLogger(stderr, inv.LogLevel, inv.LogFormat)
+	switch inv.Command {
+	case "help", "version":
+		return exitDone
+	case "serve":
+		return serve(inv, log)
+	default:
+		if err := operate(inv, stdin, stdout, stderr); err != nil {
+			fmt.Fprintln(stderr, "chatd:", err)
+			return exitError
+		}
+		return exitDone
+	}
+}
+
+// complain explains a command line or a setting that can't be used.
+func complain(w io.Writer, err error) {
+	var u *usageError
+	if !errors.As(err, &u) || u.command {
+		fmt.Fprintln(w, "command invalid! example:", example)
+	}
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintln(w, "chatd:", strings.TrimSuffix(line, "\n"))
+	}
+	fmt.Fprintln(w, "chatd --help lists commands and settings")
+}
+
+// serve runs the node until the first SIGTERM or SIGINT has drained it; a
+// second one ends the process at once.
+func serve(inv *invocation, log *slog.Logger) int {
+	for _, name := range inv.Unknown {
+		log.Warn("an environment variable is no setting, it is ignored", "name", name)
+	}
+	if inv.NoLimits {
+		log.Warn("no-limits: every limit per address, user and connection is lifted")
+	}
+	// Go has raised the soft limit to the hard one; what that is bounds the connections.
+	var files syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
+		log.Warn("the limit of open files is unknown", "err", err)
+	}
+	log.Info("chatd starts", "version", version(), "pid", os.Getpid(), "db", Redacted(inv.DB), "open_files", files.Cur)
+
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	defer signal.Stop(signals)
+
+	// stop says "drain"; ctx lives on, as draining needs the store.
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	stop := make(chan struct{})
+	done := make(chan error, 1)
+	go func() { done <- run(ctx, stop, &inv.Config, log) }()
+
+	draining := false
+	for {
+		select {
+		case err := <-done:
+			if err != nil {
+				log.Error("chatd ends", "err", err)
+				return exitError
+			}
+			log.Info("chatd has drained and ends")
+			return exitDone
+		case s := <-signals:
+			if draining {
+				log.Error("chatd ends at once, without draining", "signal", s.String())
+				return exitError
+			}
+			draining = true
+			log.Info("chatd drains; a second signal ends it at once", "signal", s.String(), "timeout", inv.DrainTimeout)
+			close(stop)
+		}
+	}
+}
+
+// newLogger logs to w. Values are quoted by slog, so nothing that a client
+// sends can break a line or forge one.
+func newLogger(w io.Writer, level, format string) *slog.Logger {
+	var least slog.Level
+	if least.UnmarshalText([]byte(level)) != nil {
+		least = slog.LevelInfo // help and version have no level
+	}
+	options := &slog.HandlerOptions{Level: least}
+	if format == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// version is the release that the Makefile stamped, or what Go knows of the build.
+func version() string {
+	if stamp != "" {
+		return stamp
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}

@@ -1,0 +1,169 @@
+package reactor
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"runtime"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+)
+
+// Bounds that nobody needs to set.
+const (
+	minReserve = 64 // descriptors kept back for the store, the logs and the loops themselves
+	maxLoops   = 1024
+	maxLanes   = 1024
+)
+
+// Config holds the reactor's settings. Start from DefaultConfig; a field left
+// zero has the meaning given here, never "whatever".
+type Config struct {
+	Addr     string // host:port to listen on; port 0 takes a free one
+	Loops    int    // event loops; 0: one per core
+	MaxConns int    // open connections; 0: RLIMIT_NOFILE's soft limit less a reserve
+
+	// Limits for one client address (IPv6: for its /64), checked at accept
+	// before any work. 0: no limit. Trusted addresses are exempt: there the
+	// address behind them counts, once it is known.
+	ConnsPerAddr          int
+	ConnectsPerAddrPerSec int
+
+	LoginTimeout time.Duration // from accept to LoggedIn, else KICK "idle"
+	IdleTimeout  time.Duration // without a frame while logged in, then KICK "idle"
+	Linger       time.Duration // how long a graceful close may take
+
+	MaxHeld      int // bytes of frames held back per connection, then KICK "abuse"
+	MaxWaiting   int // bytes waiting for a connection, then KICK "slow"
+	MaxMailbox   int // bytes on their way to one loop; what comes beyond costs its receiver the connection (KICK "slow")
+	MaxBadFrames int // frames in a row the decoder refuses, then KICK "abuse"
+
+	QuickLanes int // workers for Quick jobs; 0: four per core
+	SlowLanes  int // workers for Slow jobs; 0: half the cores, at least one
+	LaneQueue  int // jobs waiting for one worker, then ErrBusy
+
+	Origins []string       // browser origins allowed besides the same host name; "*": all
+	WebURL  string         // where an HTTP request for anything but /ws is sent; empty: 404
+	Trusted []netip.Prefix // proxies whose X-Forwarded-For is believed
+
+	Logger *slog.Logger // nil: slog.Default()
+	Set    *metrics.Set // nil: a private one
+}
+
+// DefaultConfig has every default, for 127.0.0.1:6000.
+func DefaultConfig() Config {
+	return Config{
+		Addr:         "127.0.0.1:6000",
+		LoginTimeout: 10 * time.Second,
+		IdleTimeout:  90 * time.Second,
+		Linger:       time.Second,
+		MaxHeld:      1 << 20,
+		MaxWaiting:   1 << 20,
+		MaxMailbox:   256 << 20,
+		MaxBadFrames: 10,
+		LaneQueue:    1024,
+	}
+}
+
+// Validate says which field has a value that makes no sense.
+func (c *Config) Validate() error {
+	bad := func(field string, v any, why string) error {
+		return fmt.Errorf("reactor: config %s = %v: %s", field, v, why)
+	}
+	host, port, err := net.SplitHostPort(c.Addr)
+	if err != nil {
+		return fmt.Errorf("reactor: config Addr = %q: %w", c.Addr, err)
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+		return bad("Addr", c.Addr, "the port must be 0 to 65535")
+	}
+	if host == "" {
+		return bad("Addr", c.Addr, "no host; 0.0.0.0 means every address")
+	}
+	for _, f := range []struct {
+		name     string
+		v        int
+		min, max int
+	}{
+		{"Loops", c.Loops, 0, maxLoops},
+		{"MaxConns", c.MaxConns, 0, 1 << 24},
+		{"ConnsPerAddr", c.ConnsPerAddr, 0, 1 << 24},
+		{"ConnectsPerAddrPerSec", c.ConnectsPerAddrPerSec, 0, 1 << 24},
+		{"MaxHeld", c.MaxHeld, 1, 1 << 30},
+		{"MaxWaiting", c.MaxWaiting, 1, 1 << 30},
+		{"MaxMailbox", c.MaxMailbox, 1, 1 << 40},
+		{"MaxBadFrames", c.MaxBadFrames, 1, 1 << 15},
+		{"QuickLanes", c.QuickLanes, 0, maxLanes},
+		{"SlowLanes", c.SlowLanes, 0, maxLanes},
+		{"LaneQueue", c.LaneQueue, 1, 1 << 20},
+	} {
+		if f.v < f.min || f.v > f.max {
+			return bad(f.name, f.v, fmt.Sprintf("must be %d to %d", f.min, f.max))
+		}
+	}
+	for _, f := range []struct {
+		name string
+		v    time.Duration
+	}{{"LoginTimeout", c.LoginTimeout}, {"IdleTimeout", c.IdleTimeout}, {"Linger", c.Linger}} {
+		if f.v <= 0 || f.v > 24*time.Hour {
+			return bad(f.name, f.v, "must be above 0 and at most 24h")
+		}
+	}
+	if c.WebURL != "" {
+		if u, err := url.Parse(c.WebURL); err != nil || u.Scheme == "" || u.Host == "" {
+			return bad("WebURL", c.WebURL, "not an absolute URL")
+		}
+	}
+	for _, o := range c.Origins {
+		if o == "*" {
+			continue
+		}
+		if u, err := url.Parse(o); err != nil || u.Scheme == "" || u.Host == "" {
+			return bad("Origins", o, `not an origin such as "https://chat.example"`)
+		}
+	}
+	for _, p := range c.Trusted {
+		if !p.IsValid() {
+			return errors.New("reactor: config Trusted: an invalid prefix")
+		}
+	}
+	return nil
+}
+
+// withDefaults fills in what depends on the machine.
+func (c Config) withDefaults() (Config, error) {
+	cores := runtime.GOMAXPROCS(0)
+	if c.Loops == 0 {
+		c.Loops = min(cores, maxLoops)
+	}
+	if c.QuickLanes == 0 {
+		c.QuickLanes = min(4*cores, maxLanes)
+	}
+	if c.SlowLanes == 0 {
+		c.SlowLanes = min(max(1, cores/2), maxLanes)
+	}
+	if c.MaxConns == 0 {
+		var lim syscall.Rlimit
+		if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &lim); err != nil {
+			return c, fmt.Errorf("reactor: read the limit of open files: %w", err)
+		}
+		files := int(min(lim.Cur, 1<<24))
+		c.MaxConns = files - max(minReserve, files/20)
+		if c.MaxConns < 1 {
+			return c, fmt.Errorf("reactor: a limit of %d open files leaves none for connections (ulimit -n)", files)
+		}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Set == nil {
+		c.Set = metrics.NewSet()
+	}
+	return c, nil
+}

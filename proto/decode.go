@@ -1,0 +1,338 @@
+package proto
+
+import (
+	"fmt"
+	"math/bits"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Decoder reads messages. It is reused, and what it returns holds until its
+// next call; the zero value is ready. It is for one goroutine at a time: an
+// event loop has one for all its connections. It never blocks, and does not
+// allocate for the messages of the hot path (ONE_CHAT, GROUP_CHAT, EVENT,
+// RECEIPT, PING and what answers them), as long as they are well-formed.
+type Decoder struct {
+	scan     scanner
+	request  Request
+	response Response
+	strings  stringCache
+}
+
+// scratchKeep is what a decoder keeps of its scratch between frames.
+const scratchKeep = 64 << 10
+
+func (d *Decoder) read(body []byte) fault {
+	if cap(d.scan.scratch) > scratchKeep {
+		d.scan.scratch = nil
+	}
+	return d.scan.scan(body)
+}
+
+// Decode reads the body of a client's frame, strictly. It returns the
+// request, never nil: beside an error it has Op, and RID with FRID in Fields,
+// as far as they could be read. The errors are BadRequest, for what is no
+// valid message, and UnknownOp, for what is valid but no op of a client.
+func (d *Decoder) Decode(body []byte) (*Request, *Error) {
+	r := &d.request
+	*r = Request{}
+	fault := d.read(body)
+	// After a fault too: the answer should find its way to the asker.
+	err := d.heading(&r.Op, &r.RID, &r.Fields)
+	if fault != faultNone {
+		return r, Errorf(BadRequest, "no valid JSON at byte %d: %s", d.scan.pos, faultTexts[fault])
+	}
+	if err != nil {
+		return r, err
+	}
+	if r.Op <= 0 || r.Op >= OpCount || requestSpecs[r.Op] == nil {
+		return r, Errorf(UnknownOp, "unknown msgid %d", r.Op)
+	}
+	return r, d.bindRequest(requestSpecs[r.Op])
+}
+
+// heading reads what every message may have: msgid and rid.
+func (d *Decoder) heading(op *Op, rid *int64, fields *Fields) *Error {
+	var wrong *Error
+	if d.scan.seen.Has(FRID) {
+		if *rid, wrong = d.integer(FRID); wrong == nil {
+			*fields |= 1 << FRID
+		}
+	}
+	if !d.scan.seen.Has(FMsgID) {
+		return Errorf(BadRequest, "msgid is missing")
+	}
+	v := d.scan.slots[FMsgID]
+	if v.kind != kindInteger {
+		return Errorf(BadRequest, "msgid must be an integer")
+	}
+	// What doesn't fit is an integer all the same, and no msgid that anyone
+	// knows: it stays 0, which is unknown as well.
+	if n, ok := parseInteger(d.scan.buf[v.start:v.end]); ok && n == int64(Op(n)) {
+		*op = Op(n)
+	}
+	return wrong
+}
+
+func (d *Decoder) bindRequest(spec *requestSpec) *Error {
+	r, seen := &d.request, d.scan.seen
+	may := spec.Need | spec.May | spec.OneOf
+	if r.Op == LOGIN {
+		if err := checkLogin(seen); err != nil {
+			return err
+		}
+		if seen.Has(FToken) {
+			may &^= 1 << FDevice // the token names the device; what stands there is ignored
+		}
+	}
+	if missing := spec.Need &^ seen; missing != 0 {
+		return Errorf(BadRequest, "%s is missing", Field(bits.TrailingZeros64(uint64(missing))))
+	}
+	if spec.OneOf != 0 {
+		if n := bits.OnesCount64(uint64(spec.OneOf & seen)); n != 1 {
+			return oneOfError(spec.OneOf, n)
+		}
+	}
+	for left := may & seen; left != 0; left &= left - 1 {
+		f := Field(bits.TrailingZeros64(uint64(left)))
+		if err := d.bindRequestField(f); err != nil {
+			return err
+		}
+	}
+	r.Fields |= may & seen
+	return nil
+}
+
+func (d *Decoder) bindRequestField(f Field) *Error {
+	var err *Error
+	switch r := &d.request; rules[f].shape {
+	case shapeInteger:
+		*r.integer(f), err = d.integer(f)
+	case shapeBoolean:
+		*r.boolean(f), err = d.boolean(f)
+	case shapeOctets:
+		*r.octets(f), err = d.limited(f)
+	case shapeText:
+		var text []byte
+		text, err = d.limited(f)
+		*r.text(f) = string(text)
+	}
+	return err
+}
+
+// checkLogin checks that there is one way to say who it is, and no more.
+func checkLogin(seen Fields) *Error {
+	switch id, name, password := seen.Has(FID), seen.Has(FName), seen.Has(FPassword); {
+	case seen.Has(FToken):
+		if id || name || password {
+			return Errorf(BadRequest, "token stands alone: without id, name and password")
+		}
+	case id && name:
+		return oneOfError(set(FID, FName), 2)
+	case !id && !name:
+		return Errorf(BadRequest, "token is missing, or id or name with password")
+	case !password:
+		return Errorf(BadRequest, "password is missing")
+	}
+	return nil
+}
+
+func oneOfError(of Fields, there int) *Error {
+	first := Field(bits.TrailingZeros64(uint64(of)))
+	second := Field(bits.TrailingZeros64(uint64(of & (of - 1))))
+	if there == 0 {
+		return Errorf(BadRequest, "%s or %s is missing", first, second)
+	}
+	return Errorf(BadRequest, "%s and %s exclude each other", first, second)
+}
+
+// integer is the value of f, an integer within its rule.
+func (d *Decoder) integer(f Field) (int64, *Error) {
+	v, ru := &d.scan.slots[f], &rules[f]
+	if v.kind == kindInteger {
+		if n, ok := parseInteger(d.scan.buf[v.start:v.end]); ok && n >= ru.min && n <= ru.max {
+			return n, nil
+		}
+	}
+	return 0, Errorf(BadRequest, "%s %s", f, ru.want)
+}
+
+func (d *Decoder) boolean(f Field) (bool, *Error) {
+	switch d.scan.slots[f].kind {
+	case kindTrue:
+		return true, nil
+	case kindFalse:
+		return false, nil
+	}
+	return false, Errorf(BadRequest, "%s %s", f, wantBoolean)
+}
+
+func (d *Decoder) octets(f Field) ([]byte, *Error) {
+	v := d.scan.slots[f]
+	if v.kind != kindString {
+		return nil, Errorf(BadRequest, "%s %s", f, wantString)
+	}
+	return d.scan.bytes(v), nil
+}
+
+// limited is octets of a length within f's rule.
+func (d *Decoder) limited(f Field) ([]byte, *Error) {
+	text, err := d.octets(f)
+	if err == nil {
+		err = rules[f].length(f, text)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return text, nil
+}
+
+// parseInteger reads an integer that was scanned. It is not ok beyond int64.
+func parseInteger(b []byte) (int64, bool) {
+	negative := b[0] == '-'
+	if negative {
+		b = b[1:]
+	}
+	if len(b) > 18 { // 10^18-1 fits, and no bound of ours lies beyond
+		return 0, false
+	}
+	var n int64
+	for _, c := range b {
+		n = n*10 + int64(c-'0')
+	}
+	if negative {
+		n = -n
+	}
+	return n, true
+}
+
+// DecodeResponse reads the body of a server's frame, for clients. It is as
+// strict as Decode about JSON and the types of the fields that it knows, and
+// takes any size and value within the type. What a message of its op always
+// has must be there (errmsg need not). An op that it doesn't know is returned
+// with Op set, RID where there was one, and no more: clients ignore such.
+// Beside an error the response is nil.
+func (d *Decoder) DecodeResponse(body []byte) (*Response, error) {
+	r := &d.response
+	*r = Response{}
+	if fault := d.read(body); fault != faultNone {
+		return nil, fmt.Errorf("proto: no valid JSON at byte %d: %s", d.scan.pos, faultTexts[fault])
+	}
+	if err := d.heading(&r.Op, &r.RID, &r.Fields); err != nil {
+		return nil, fmt.Errorf("proto: a server's message: %w", err)
+	}
+	if r.Op <= 0 || r.Op >= OpCount || responseSpecs[r.Op] == nil {
+		return r, nil
+	}
+	if err := d.bindResponse(responseSpecs[r.Op]); err != nil {
+		return nil, fmt.Errorf("proto: %s of a server: %w", r.Op, err)
+	}
+	return r, nil
+}
+
+func (d *Decoder) bindResponse(spec *responseSpec) error {
+	seen := d.scan.seen
+	may := spec.Always | spec.Success | spec.May
+	if spec.Always.Has(FErrno) {
+		may |= set(FErrMsg, FRetryAfter)
+	}
+	if missing := spec.Always &^ seen &^ (1 << FErrMsg); missing != 0 {
+		return fmt.Errorf("%s is missing", Field(bits.TrailingZeros64(uint64(missing))))
+	}
+	for left := may & seen; left != 0; left &= left - 1 {
+		f := Field(bits.TrailingZeros64(uint64(left)))
+		if err := d.bindResponseField(f); err != nil {
+			return err
+		}
+	}
+	d.response.Fields |= may & seen
+	return nil
+}
+
+func (d *Decoder) bindResponseField(f Field) error {
+	var err *Error
+	switch r := &d.response; rules[f].shape {
+	case shapeInteger:
+		var n int64
+		if n, err = d.anyInteger(f); err == nil {
+			if f != FErrno {
+				*r.integer(f) = n
+			} else if r.Errno = Errno(n); int64(r.Errno) != n {
+				err = Errorf(BadRequest, "errno %d is out of range", n)
+			}
+		}
+	case shapeBoolean:
+		*r.boolean(f), err = d.boolean(f)
+	case shapeOctets:
+		*r.octets(f), err = d.octets(f)
+	case shapeText:
+		var text []byte
+		text, err = d.octets(f)
+		*r.text(f) = d.strings.get(text)
+	case shapeList:
+		return d.bindList(f)
+	}
+	if err != nil { // or a nil *Error would be an error
+		return err
+	}
+	return nil
+}
+
+func (d *Decoder) anyInteger(f Field) (int64, *Error) {
+	if v := d.scan.slots[f]; v.kind == kindInteger {
+		if n, ok := parseInteger(d.scan.buf[v.start:v.end]); ok {
+			return n, nil
+		}
+	}
+	return 0, Errorf(BadRequest, "%s must be an integer", f)
+}
+
+// listOptions leave out what the scanner has checked already.
+var listOptions = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+
+func (d *Decoder) bindList(f Field) error {
+	v := d.scan.slots[f]
+	if v.kind != kindArray {
+		return fmt.Errorf("%s %s", f, wantList)
+	}
+	var list any
+	switch r := &d.response; f {
+	case FFriends:
+		list = &r.Friends
+	case FGroups:
+		list = &r.Groups
+	case FUsers:
+		list = &r.Users
+	case FOffline:
+		list = &r.Offline
+	case FMessages:
+		list = &r.Messages
+	case FConversations:
+		list = &r.Conversations
+	}
+	if err := json.Unmarshal(d.scan.buf[v.start:v.end], list, listOptions); err != nil {
+		return fmt.Errorf("%s: %w", f, err)
+	}
+	return nil
+}
+
+// stringCache keeps short strings that come again and again (names, states),
+// so that a stream of pushes from the same few users costs no allocation.
+type stringCache [64]string
+
+const stringCacheMax = 64 // bytes of a string that is kept
+
+func (c *stringCache) get(b []byte) string {
+	if len(b) == 0 {
+		return ""
+	}
+	if len(b) > stringCacheMax {
+		return string(b)
+	}
+	at := &c[(len(b)*31^int(b[0])*7^int(b[len(b)-1])*13^int(b[len(b)/2]))%len(c)]
+	if *at != string(b) {
+		*at = string(b)
+	}
+	return *at
+}

@@ -1,0 +1,191 @@
+package proto
+
+import (
+	"math/bits"
+	"strconv"
+	"unicode/utf8"
+)
+
+// fieldKeys has what stands before each field's value. msgid is always the
+// first field, so only its key has no comma.
+var fieldKeys = keysOf(fieldNames)
+
+func keysOf(names [fieldCount]string) (keys [fieldCount]string) {
+	for f, name := range names {
+		keys[f] = `,"` + name + `":`
+	}
+	keys[FMsgID] = `{"msgid":`
+	return keys
+}
+
+// AppendRequest appends r to dst as a client sends it: what its op needs, and
+// of what its op allows, what Fields names or is not zero. An op that no client
+// sends is written with msgid and rid alone.
+func AppendRequest(dst []byte, r *Request) []byte {
+	dst = append(dst, fieldKeys[FMsgID]...)
+	dst = strconv.AppendInt(dst, int64(r.Op), 10)
+	if r.RID != 0 || r.Fields.Has(FRID) {
+		dst = append(dst, fieldKeys[FRID]...)
+		dst = strconv.AppendInt(dst, r.RID, 10)
+	}
+	if r.Op <= 0 || r.Op >= OpCount || requestSpecs[r.Op] == nil {
+		return append(dst, '}')
+	}
+	spec := requestSpecs[r.Op]
+	for left := spec.Need | spec.May | spec.OneOf; left != 0; left &= left - 1 {
+		f := Field(bits.TrailingZeros64(uint64(left)))
+		force := spec.Need.Has(f) || r.Fields.Has(f)
+		switch rules[f].shape {
+		case shapeInteger:
+			if v := *r.integer(f); v != 0 || force {
+				dst = append(dst, fieldKeys[f]...)
+				dst = strconv.AppendInt(dst, v, 10)
+			}
+		case shapeBoolean:
+			if v := *r.boolean(f); v || force {
+				dst = append(dst, fieldKeys[f]...)
+				dst = strconv.AppendBool(dst, v)
+			}
+		case shapeOctets:
+			if v := *r.octets(f); len(v) != 0 || force {
+				dst = append(dst, fieldKeys[f]...)
+				dst = AppendString(dst, v)
+			}
+		case shapeText:
+			if v := *r.text(f); v != "" || force {
+				dst = append(dst, fieldKeys[f]...)
+				dst = AppendString(dst, v)
+			}
+		}
+	}
+	return append(dst, '}')
+}
+
+// AppendResponse appends r to dst as the server sends it, by the table in
+// fields.go: without blanks, in the order of the Field constants. An op that no
+// server sends is written with msgid and rid alone. It does not allocate where
+// dst has room.
+func AppendResponse(dst []byte, r *Response) []byte {
+	dst = append(dst, fieldKeys[FMsgID]...)
+	dst = strconv.AppendInt(dst, int64(r.Op), 10)
+	for left := r.stands(); left != 0; left &= left - 1 {
+		f := Field(bits.TrailingZeros64(uint64(left)))
+		dst = append(dst, fieldKeys[f]...)
+		switch rules[f].shape {
+		case shapeInteger:
+			if f == FErrno {
+				dst = strconv.AppendInt(dst, int64(r.Errno), 10)
+			} else {
+				dst = strconv.AppendInt(dst, *r.integer(f), 10)
+			}
+		case shapeBoolean:
+			dst = strconv.AppendBool(dst, *r.boolean(f))
+		case shapeOctets:
+			dst = AppendString(dst, *r.octets(f))
+		case shapeText:
+			dst = AppendString(dst, *r.text(f))
+		case shapeList:
+			dst = appendList(dst, r, f)
+		}
+	}
+	return append(dst, '}')
+}
+
+// stands says which fields stand in r, besides msgid.
+func (r *Response) stands() Fields {
+	s := r.Fields & (1 << FRID)
+	if r.Op <= 0 || r.Op >= OpCount || responseSpecs[r.Op] == nil {
+		return s
+	}
+	spec := responseSpecs[r.Op]
+	s |= spec.Always
+	if r.Errno == Done {
+		s |= spec.Success
+	} else if spec.Always.Has(FErrno) {
+		s |= 1 << FErrMsg
+		if r.RetryAfter != 0 {
+			s |= 1 << FRetryAfter
+		}
+	}
+	for left := spec.May; left != 0; left &= left - 1 {
+		if f := Field(bits.TrailingZeros64(uint64(left))); r.has(f) {
+			s |= 1 << f
+		}
+	}
+	return s
+}
+
+// has says whether f is set in r: not zero, or a list that is not nil.
+func (r *Response) has(f Field) bool {
+	switch rules[f].shape {
+	case shapeInteger:
+		return *r.integer(f) != 0
+	case shapeBoolean:
+		return *r.boolean(f)
+	case shapeOctets:
+		return len(*r.octets(f)) != 0
+	case shapeText:
+		return *r.text(f) != ""
+	}
+	return r.list(f)
+}
+
+// AppendString appends s to dst as a JSON string. It escapes what must be:
+// quotes, backslashes and control characters; what is not UTF-8 becomes
+// U+FFFD, so that the result is valid whatever s is.
+func AppendString[T []byte | string](dst []byte, s T) []byte {
+	dst = append(dst, '"')
+	done := 0
+	for i := 0; i < len(s); {
+		if c := s[i]; plain[c] {
+			i++
+			continue
+		} else if c >= utf8.RuneSelf {
+			// A copy of at most four bytes, since T can't be asked for a rune.
+			var head [utf8.UTFMax]byte
+			r, n := utf8.DecodeRune(head[:copy(head[:], s[i:])])
+			if r == utf8.RuneError && n == 1 {
+				dst = append(dst, s[done:i]...)
+				dst = append(dst, "\uFFFD"...)
+				done = i + 1
+			}
+			i += n
+			continue
+		}
+		dst = append(dst, s[done:i]...)
+		dst = appendEscape(dst, s[i])
+		i++
+		done = i
+	}
+	dst = append(dst, s[done:]...)
+	return append(dst, '"')
+}
+
+// plain has the ASCII characters that stand for themselves in a JSON string.
+var plain = plainBytes()
+
+func plainBytes() (t [256]bool) {
+	for c := ' '; c < utf8.RuneSelf; c++ {
+		t[c] = c != '"' && c != '\\'
+	}
+	return t
+}
+
+func appendEscape(dst []byte, c byte) []byte {
+	switch c {
+	case '"', '\\':
+		return append(dst, '\\', c)
+	case '\b':
+		return append(dst, '\\', 'b')
+	case '\f':
+		return append(dst, '\\', 'f')
+	case '\n':
+		return append(dst, '\\', 'n')
+	case '\r':
+		return append(dst, '\\', 'r')
+	case '\t':
+		return append(dst, '\\', 't')
+	}
+	const hex = "0123456789abcdef"
+	return append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+}

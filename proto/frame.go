@@ -1,0 +1,59 @@
+package proto
+
+import (
+	"bufio"
+	"encoding/binary"
+	"fmt"
+	"io"
+)
+
+// AppendFrame appends body to dst as one TCP frame: four bytes of length,
+// big-endian, and the body itself.
+func AppendFrame(dst, body []byte) []byte {
+	dst = binary.BigEndian.AppendUint32(dst, uint32(len(body)))
+	return append(dst, body...)
+}
+
+// FrameLen is the length of the body that head, the first HeaderSize bytes of
+// a client's frame, announces. A length of 0 or above MaxRequest is refused
+// with BadLength: nothing that follows it on the stream can be trusted.
+func FrameLen(head []byte) (n int, err *Error) {
+	size := binary.BigEndian.Uint32(head)
+	if size == 0 || size > MaxRequest {
+		return 0, Errorf(BadLength, "a frame must have 1 to %d bytes, this one announces %d", MaxRequest, size)
+	}
+	return int(size), nil
+}
+
+// ReadFrame reads one frame of a server and returns its body, in buf where it
+// fits and in a new slice where it doesn't: pass what it returned to the next
+// call. It is for clients, and blocks as r does. The error is io.EOF where the
+// stream ended between two frames, io.ErrUnexpectedEOF where it ended within
+// one, that of r, or one about a length of 0 or above MaxResponse.
+func ReadFrame(r *bufio.Reader, buf []byte) ([]byte, error) {
+	head, err := r.Peek(HeaderSize)
+	if err != nil {
+		if err == io.EOF && len(head) > 0 {
+			err = io.ErrUnexpectedEOF
+		}
+		return nil, err
+	}
+	size := binary.BigEndian.Uint32(head)
+	if size == 0 || size > MaxResponse {
+		return nil, fmt.Errorf("proto: a server's frame must have 1 to %d bytes, this one announces %d", MaxResponse, size)
+	}
+	if _, err := r.Discard(HeaderSize); err != nil {
+		return nil, err
+	}
+	if cap(buf) < int(size) {
+		buf = make([]byte, size)
+	}
+	buf = buf[:size]
+	if _, err := io.ReadFull(r, buf); err != nil {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		return nil, err
+	}
+	return buf, nil
+}

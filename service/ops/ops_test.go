@@ -1,0 +1,307 @@
+package ops
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/VictoriaMetrics/metrics"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// node is a Server on a free port, with what it asks of its node in the test's hands.
+type node struct {
+	*Server
+	ready atomic.Bool
+	chat  atomic.Pointer[netip.AddrPort]
+	set   *metrics.Set
+	url   string
+}
+
+func start(t *testing.T) *node {
+	t.Helper()
+	n := &node{set: metrics.NewSet()}
+	n.ready.Store(true)
+	chat := netip.MustParseAddrPort("127.0.0.1:6000")
+	n.chat.Store(&chat)
+	n.Server = New(Config{
+		Addr:  "127.0.0.1:0",
+		Ready: n.ready.Load,
+		Chat:  func() netip.AddrPort { return *n.chat.Load() },
+		Set:   n.set,
+	})
+	if err := n.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		http.DefaultClient.CloseIdleConnections()
+		if err := n.Close(context.Background()); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
+	n.url = "http://" + n.Addr().String()
+	return n
+}
+
+func do(t *testing.T, method, url, host string) (*http.Response, string) {
+	t.Helper()
+	req, err := http.NewRequest(method, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if host != "" {
+		req.Host = host
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp, string(body)
+}
+
+func get(t *testing.T, url string) (*http.Response, string) {
+	t.Helper()
+	return do(t, http.MethodGet, url, "")
+}
+
+// A balancer takes a node out by /readyz, and a supervisor restarts one by
+// /healthz: they must not be mixed up.
+func TestHealthAndReadiness(t *testing.T) {
+	n := start(t)
+	for _, ready := range []bool{true, false, true} {
+		n.ready.Store(ready)
+		if resp, body := get(t, n.url+"/healthz"); resp.StatusCode != 200 || body != "ok\n" {
+			t.Errorf("ready %v: /healthz says %d %q", ready, resp.StatusCode, body)
+		}
+		want := map[bool]int{true: 200, false: 503}[ready]
+		if resp, _ := get(t, n.url+"/readyz"); resp.StatusCode != want {
+			t.Errorf("ready %v: /readyz says %d, want %d", ready, resp.StatusCode, want)
+		}
+	}
+}
+
+// What the packages of the node count must reach a scraper, and so must the process's own.
+func TestMetrics(t *testing.T) {
+	n := start(t)
+	n.set.NewCounter("chatd_test_things_total").Add(7)
+	resp, body := get(t, n.url+"/metrics")
+	if got := resp.Header.Get("Content-Type"); !strings.HasPrefix(got, "text/plain; version=0.0.4") {
+		t.Errorf("Content-Type %q", got)
+	}
+	for _, want := range []string{"chatd_test_things_total 7\n", "chatd_ops_requests_total 1\n", "go_goroutines ", "process_open_fds "} {
+		if !strings.Contains(body, want) {
+			t.Errorf("/metrics lacks %q", want)
+		}
+	}
+}
+
+// A page must be told an address that it can reach and that admits it: by the
+// host name it was asked by where that leads to the chat, else by the chat's own.
+func TestWhereToConnect(t *testing.T) {
+	n := start(t)
+	for _, c := range []struct{ chat, host, want string }{
+		{"127.0.0.1:6000", "", "ws://127.0.0.1:6000/ws"},
+		{"127.0.0.1:6000", "localhost:8080", "ws://localhost:6000/ws"},
+		{"0.0.0.0:6000", "chat.example.com", "ws://chat.example.com:6000/ws"},
+		{"[::]:6001", "[::1]:8080", "ws://[::1]:6001/ws"},
+		{"192.0.2.7:6000", "localhost:8080", "ws://192.0.2.7:6000/ws"},
+		{"127.0.0.1:6000", "evil;script-src *", "ws://127.0.0.1:6000/ws"},
+		{"0.0.0.0:6000", "a b", "ws://127.0.0.1:6000/ws"},
+	} {
+		chat := netip.MustParseAddrPort(c.chat)
+		n.chat.Store(&chat)
+		resp, body, err := raw(n, c.host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp.StatusCode == http.StatusBadRequest {
+			continue // net/http itself has refused the Host header: as good
+		}
+		var got struct{ WS string }
+		if err := json.Unmarshal([]byte(body), &got); err != nil {
+			t.Fatalf("%+v: %q: %v", c, body, err)
+		}
+		if got.WS != c.want {
+			t.Errorf("chat %s asked as %q: %s, want %s", c.chat, c.host, got.WS, c.want)
+		}
+		policy := resp.Header.Get("Content-Security-Policy")
+		if want := "connect-src 'self' " + strings.TrimSuffix(c.want, "/ws") + ";"; !strings.Contains(policy, want) {
+			t.Errorf("policy %q lacks %q", policy, want)
+		}
+		if strings.Count(policy, "script-src") != 0 {
+			t.Errorf("the Host header got into the policy: %q", policy)
+		}
+	}
+
+	none := netip.AddrPort{}
+	n.chat.Store(&none)
+	if resp, _ := get(t, n.url+"/config.json"); resp.StatusCode != 503 {
+		t.Errorf("/config.json before the chat listens: %d, want 503", resp.StatusCode)
+	}
+}
+
+// raw asks for /config.json with a Host header that a client library would refuse to send.
+func raw(n *node, host string) (*http.Response, string, error) {
+	if host == "" {
+		host = n.Addr().String()
+	}
+	c, err := net.Dial("tcp", n.Addr().String())
+	if err != nil {
+		return nil, "", err
+	}
+	defer c.Close()
+	fmt.Fprintf(c, "GET /config.json HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", host)
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		return nil, "", err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	return resp, string(body), err
+}
+
+// The page says how to connect, and that of a draining node doesn't.
+func TestPage(t *testing.T) {
+	n := start(t)
+	resp, body := get(t, n.url+"/")
+	if resp.StatusCode != 200 || !strings.Contains(body, "bin/chat 127.0.0.1 6000") {
+		t.Errorf("%d: %s", resp.StatusCode, body)
+	}
+	if _, css := get(t, n.url+"/style.css"); !strings.Contains(css, "main {") {
+		t.Errorf("the page's style is missing: %q", css)
+	}
+	n.ready.Store(false)
+	if _, body := get(t, n.url+"/"); strings.Contains(body, "bin/chat") || !strings.Contains(body, "starting or draining") {
+		t.Errorf("not ready: %s", body)
+	}
+}
+
+// Every answer, also a refusal, carries the headers; only reading is served;
+// what is not there is 404; and the command line, which may hold a password,
+// is not shown.
+func TestStrict(t *testing.T) {
+	n := start(t)
+	for _, c := range []struct {
+		method, path string
+		status       int
+	}{
+		{"GET", "/", 200},
+		{"HEAD", "/healthz", 200},
+		{"POST", "/healthz", 405},
+		{"DELETE", "/", 405},
+		{"OPTIONS", "/metrics", 405},
+		{"GET", "/nothing", 404},
+		{"GET", "/page.html", 404},
+		{"GET", "/debug/vars", 404},
+		{"GET", "/debug/pprof/", 200},
+		{"GET", "/debug/pprof/goroutine?debug=1", 200},
+		{"GET", "/debug/pprof/cmdline", 404},
+	} {
+		resp, _ := do(t, c.method, n.url+c.path, "")
+		if resp.StatusCode != c.status {
+			t.Errorf("%s %s: %d, want %d", c.method, c.path, resp.StatusCode, c.status)
+		}
+		for name, want := range map[string]string{
+			"Content-Security-Policy": "default-src 'self'; connect-src 'self' ws://127.0.0.1:6000; frame-ancestors 'none'",
+			"X-Content-Type-Options":  "nosniff",
+			"Referrer-Policy":         "no-referrer",
+		} {
+			if got := resp.Header.Get(name); !strings.HasPrefix(got, want) {
+				t.Errorf("%s %s: %s is %q", c.method, c.path, name, got)
+			}
+		}
+	}
+}
+
+// The operator's port must not use up the chat's file descriptors, and must
+// serve again once connections have gone.
+func TestConnectionBound(t *testing.T) {
+	n := start(t)
+	held := make([]net.Conn, 0, MaxConns)
+	defer func() {
+		for _, c := range held {
+			c.Close()
+		}
+	}()
+	for range MaxConns {
+		c, err := net.Dial("tcp", n.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		held = append(held, c)
+	}
+	// The one beyond is closed without a word.
+	c, err := net.Dial("tcp", n.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if got, err := c.Read(make([]byte, 1)); err == nil {
+		t.Fatalf("read %d bytes from a connection beyond the bound", got)
+	}
+	if got := n.listener.refused.Get(); got != 1 {
+		t.Errorf("%d counted as refused, want 1", got)
+	}
+
+	// One that goes makes place: its end is seen once the server has answered
+	// and closed it.
+	fmt.Fprintf(held[0], "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	if _, err := io.ReadAll(held[0]); err != nil {
+		t.Fatal(err)
+	}
+	for len(n.listener.free) == MaxConns {
+		runtime.Gosched() // the place is given back right after the close that was just seen
+	}
+	if resp, _ := get(t, n.url+"/healthz"); resp.StatusCode != 200 {
+		t.Errorf("after one has gone: %d", resp.StatusCode)
+	}
+}
+
+// An address in use is an error that names it, and Close of what never started is fine.
+func TestAddressInUse(t *testing.T) {
+	n := start(t)
+	second := New(Config{Addr: n.Addr().String()})
+	err := second.Start()
+	if err == nil || !strings.Contains(err.Error(), n.Addr().String()) {
+		t.Errorf("Start on a taken address: %v", err)
+	}
+	if err := second.Close(context.Background()); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+}
+
+// Close must end although a request hangs, here a profile of minutes.
+func TestCloseCutsOff(t *testing.T) {
+	n := start(t)
+	c, err := net.Dial("tcp", n.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprintf(c, "GET /debug/pprof/trace?seconds=0.2 HTTP/1.1\r\nHost: x\r\n\r\n")
+	// The first bytes of the trace show that the request is under way.
+	if _, err := c.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := n.Close(ctx); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+}

@@ -1,6 +1,7 @@
 package proto
 
 import (
+	"strings"
 	"unicode"
 	"unicode/utf8"
 
@@ -60,5 +61,18 @@ func CheckPassword(password string) *Error {
 // NameKey is the same for two names that differ in case or Unicode form only,
 // which must not both be given out. It is idempotent.
 func NameKey(name string) string {
-	return norm.NFC.String(cases.Fold().String(norm.NFC.String(name)))
+	folded := cases.Fold().String(norm.NFC.String(name))
+	return norm.NFC.String(strings.Map(cherokee, folded))
+}
+
+// cherokee sets right what cases.Fold does to the one script whose folding goes
+// to upper case: it exchanges the two cases instead of making them one.
+func cherokee(r rune) rune {
+	switch {
+	case r >= 0xab70 && r <= 0xabbf:
+		return r - 0xab70 + 0x13a0
+	case r >= 0x13f8 && r <= 0x13fd:
+		return r - 8
+	}
+	return r
 }

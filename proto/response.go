@@ -5,7 +5,7 @@ package proto
 // in a message of each op.
 type Response struct {
 	Op     Op
-	Fields Fields // what stood there; set by decoding. Encoding reads only FRID and, for an Op that may carry them empty, the lists' nil-ness
+	Fields Fields // what stood there, after decoding; encoding reads only FRID of it
 	RID    int64  // written where Fields has FRID
 
 	Errno      Errno
@@ -29,6 +29,9 @@ type Response struct {
 	Messages      []Chat
 	Conversations []Conversation
 }
+
+// Has reports whether f stood in the message; of what was decoded only.
+func (r *Response) Has(f Field) bool { return r.Fields.Has(f) }
 
 // Friend is an entry of LOGIN_ACK's friends.
 type Friend struct {

@@ -1,0 +1,369 @@
+package proto_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+
+	"chatd/proto"
+	"chatd/proto/prototest"
+)
+
+// The bytes on the wire are the contract with clients that others wrote: every
+// op that a client sends, in every form, is encoded to exactly these, read back
+// to the same values, and read alike however its fields are ordered and spaced.
+func TestRequests(t *testing.T) {
+	var d proto.Decoder
+	sent := map[proto.Op]bool{}
+	for _, c := range prototest.Requests() {
+		t.Run(c.Name, func(t *testing.T) {
+			sent[c.Request.Op] = true
+			if got := string(proto.AppendRequest(nil, &c.Request)); got != c.Wire {
+				t.Errorf("encoded\n got %s\nwant %s", got, c.Wire)
+			}
+			for _, wire := range []string{c.Wire, disturbed(t, c.Wire)} {
+				got, err := d.Decode([]byte(wire))
+				if err != nil {
+					t.Fatalf("%s: %v", wire, err)
+				}
+				if !reflect.DeepEqual(*got, c.Request) {
+					t.Errorf("decoded %s\n got %+v\nwant %+v", wire, *got, c.Request)
+				}
+				if got := string(proto.AppendRequest(nil, got.Clone())); got != c.Wire {
+					t.Errorf("encoded again\n got %s\nwant %s", got, c.Wire)
+				}
+			}
+		})
+	}
+	for op := proto.Op(1); op < proto.OpCount; op++ {
+		if (op.Ack() != 0 || op == proto.PONG) != sent[op] {
+			t.Errorf("%s: a client sends it: %v; there is a case: %v", op, op.Ack() != 0 || op == proto.PONG, sent[op])
+		}
+	}
+}
+
+// The same for all that the server sends, done and refused.
+func TestResponses(t *testing.T) {
+	var d proto.Decoder
+	sent := map[proto.Op]bool{}
+	for _, c := range prototest.Responses() {
+		t.Run(c.Name, func(t *testing.T) {
+			sent[c.Response.Op] = true
+			if got := string(proto.AppendResponse([]byte("x"), &c.Response)); got != "x"+c.Wire {
+				t.Errorf("encoded\n got %s\nwant x%s", got, c.Wire)
+			}
+			for _, wire := range []string{c.Wire, disturbed(t, c.Wire)} {
+				got, err := d.DecodeResponse([]byte(wire))
+				if err != nil {
+					t.Fatalf("%s: %v", wire, err)
+				}
+				if again := string(proto.AppendResponse(nil, got)); again != c.Wire {
+					t.Errorf("decoded %s and encoded again\n got %s\nwant %s", wire, again, c.Wire)
+				}
+				for key := range members(t, c.Wire) {
+					if f := fieldNamed(t, key); f != proto.FMsgID && !got.Has(f) {
+						t.Errorf("%s: Fields lacks %s", wire, key)
+					}
+				}
+			}
+		})
+	}
+	for op := proto.Op(2); op < proto.OpCount; op++ {
+		asked := map[proto.Op]bool{proto.LOGOUT: true, proto.REG: true, proto.CREATE_GROUP: true, proto.SYNC: true, proto.KICK_MEMBER: true,
+			proto.FIND_USER: true, proto.PASSWORD: true, proto.GROUP_USERS: true, proto.CONVERSATIONS: true}
+		if sent[op] == asked[op] {
+			t.Errorf("%s: there is a case: %v", op, sent[op])
+		}
+	}
+}
+
+// A decoded response is compared value by value where AppendResponse could
+// hide what got lost: in what a chat message, an ACK and a list element hold.
+func TestResponseValues(t *testing.T) {
+	var d proto.Decoder
+	for _, c := range prototest.Responses() {
+		if c.Response.Errno != proto.Done {
+			continue // a refusal leaves out what the case has set
+		}
+		got, err := d.DecodeResponse([]byte(c.Wire))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := c.Response
+		want.Fields = got.Fields
+		// What must be a list on the wire comes back as one, empty.
+		for _, p := range []*[]proto.Chat{&want.Offline, &want.Messages} {
+			if *p == nil && (got.Has(proto.FOffline) && p == &want.Offline || got.Has(proto.FMessages) && p == &want.Messages) {
+				*p = []proto.Chat{}
+			}
+		}
+		if !reflect.DeepEqual(*got, want) {
+			t.Errorf("%s\n got %+v\nwant %+v", c.Name, *got, want)
+		}
+	}
+}
+
+// Whoever sends nonsense is told what was wrong with it, with the rid of the
+// request, so that a client's author need not guess.
+func TestRefusals(t *testing.T) {
+	var d proto.Decoder
+	for _, c := range prototest.Refusals() {
+		r, err := d.Decode([]byte(c.Wire))
+		wire := c.Wire
+		if len(wire) > 100 {
+			wire = fmt.Sprintf("%s… (%d bytes)", wire[:100], len(wire))
+		}
+		switch {
+		case err == nil:
+			t.Errorf("%s is taken", wire)
+		case err.Errno != c.Errno || err.Message != c.Message:
+			t.Errorf("%s\n got %v\nwant %s (errno %d)", wire, err, c.Message, c.Errno)
+		case r.Op != c.Op || r.RID != c.RID || r.Has(proto.FRID) != c.HasRID:
+			t.Errorf("%s: op %d, rid %d (%v); want %d, %d (%v)", wire, r.Op, r.RID, r.Has(proto.FRID), c.Op, c.RID, c.HasRID)
+		}
+	}
+}
+
+// What lies just within a limit is taken, and what a message holds beside its
+// own fields does no harm, whatever it is.
+func TestTaken(t *testing.T) {
+	var d proto.Decoder
+	for _, wire := range []string{
+		`{"msgid":18,"msg":5,"toid":null,"Msgid":1,"":[],"x":{"y":[1e400,-0.5E-3,{"y":"\ud83d\ude00"}]}}`,
+		"\t\r\n {\"msgid\" :\t18 ,\n\"rid\" : 1 }\r\n ",
+		`{"msgid":18,"x":` + strings.Repeat("[", 15) + strings.Repeat("]", 15) + `}`,
+		`{"msgid":18,"x":[{"a":1},{"a":1},{"a":{"a":1}}]}`,
+		`{"msgid":18,"a":1,"A":1,"a ":1}`,
+		`{"msgid":1,"token":"t","device":7}`,
+		`{"msgid":1,"name":"n","password":"p"}`,
+		`{"msgid":4,"name":"` + strings.Repeat("字", 50) + `","password":"` + strings.Repeat("\u0301", 128) + `"}`,
+		`{"msgid":8,"groupname":"` + strings.Repeat("𝒢", 50) + `","groupdesc":"` + strings.Repeat("字", 200) + `"}`,
+		`{"msgid":6,"toid":1,"msg":"` + strings.Repeat("m", 32<<10) + `","cid":"` + strings.Repeat("c", 64) + `"}`,
+		`{"msgid":6,"toid":1,"msg":"` + strings.Repeat(`\u0000`, 10_000) + `","cid":"\u0000"}`,
+		`{"msgid":25,"toid":1,"event":"` + strings.Repeat("é", 32) + `","data":"` + strings.Repeat("d", 1<<10) + `"}`,
+		`{"msgid":21,"peer":1,"limit":9007199254740991,"after":9007199254740991,"before":0}`,
+		`{"msgid":42,"limit":-9007199254740991}`,
+		`{"msgid":18,"rid":-9007199254740991}`,
+	} {
+		if _, err := d.Decode([]byte(wire)); err != nil {
+			t.Errorf("%.100s is refused: %v", wire, err)
+		}
+	}
+}
+
+// A decoder serves all connections of a loop: nothing of one frame may show in
+// what the next decodes to, and a request that must live is cloned.
+func TestDecoderReuse(t *testing.T) {
+	var d proto.Decoder
+	frame := []byte(`{"msgid":6,"rid":1,"id":1,"toid":2,"msg":"a\u0062c","cid":"c","retry":true}`)
+	first, err := d.Decode(frame)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := first.Clone()
+	clear(frame)
+	second, err := d.Decode([]byte(`{"msgid":18,"x":"\u0078\u0079\u007a"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(*second, proto.Request{Op: proto.PING}) {
+		t.Errorf("left over from the frame before: %+v", *second)
+	}
+	if string(kept.Msg) != "abc" || string(kept.CID) != "c" || !kept.Retry {
+		t.Errorf("the clone has changed: %+v", kept)
+	}
+	if r, err := d.Decode([]byte(`{"msgid":6,"toid":3`)); err == nil || r.ToID != 0 || len(r.Msg) != 0 {
+		t.Errorf("after a fault: %+v, %v", r, err)
+	}
+}
+
+// Thousands of keys in one frame must be told apart as surely as two, whether
+// they are short, long, escaped or in nested objects.
+func TestManyKeys(t *testing.T) {
+	var d proto.Decoder
+	const n = 4000
+	var flat, nested strings.Builder
+	for i := range n {
+		fmt.Fprintf(&flat, `,"k%d":0`, i)
+		fmt.Fprintf(&nested, `{"a":0,"b":0},`)
+	}
+	object := `{"x":{"k":0` + flat.String() + `}`
+	for _, c := range []struct {
+		wire string
+		ok   bool
+	}{
+		{`{"msgid":18` + flat.String() + `}`, true},
+		{`{"msgid":18` + flat.String() + `,"k0":0}`, false},
+		{`{"msgid":18` + flat.String() + `,"\u006b3999":0}`, false},
+		{`{"msgid":18` + flat.String() + `,"msgid":18}`, false},
+		{object + `,"msgid":18` + flat.String() + `}`, true},
+		{object + `,"msgid":18` + flat.String() + `,"k7":0}`, false},
+		{`{"msgid":18,"x":[` + nested.String() + `{"a":0,"b":0}]}`, true},
+		{`{"msgid":18,"x":[` + nested.String() + `{"a":0,"a":0}]}`, false},
+		{`{"msgid":18,"a":0}`, true},
+	} {
+		r, err := d.Decode([]byte(c.wire))
+		if (err == nil) != c.ok || !c.ok && !strings.HasSuffix(err.Message, "a duplicate key") {
+			t.Errorf("%.60s… (%d bytes): %v", c.wire, len(c.wire), err)
+		}
+		if r.Op != proto.PING {
+			t.Errorf("%.60s…: op %v", c.wire, r.Op)
+		}
+	}
+}
+
+// A client must survive newer servers: ops and fields that it doesn't know are
+// no error. It must not take for done what doesn't say so.
+func TestDecodeResponse(t *testing.T) {
+	var d proto.Decoder
+	for _, wire := range []string{
+		`{"msgid":99,"rid":3,"errno":"x","list":[[]]}`,
+		`{"msgid":-1}`,
+		`{"msgid":99999999999}`,
+		`{"msgid":12,"errno":77,"errmsg":"new","toid":0,"cid":"","extra":{}}`,
+		`{"msgid":17,"errno":0}`,
+		`{"msgid":6,"id":1,"name":"` + strings.Repeat("n", 9000) + `","toid":2,"msg":"","time":-1,"seq":0,"cid":""}`,
+		`{"msgid":2,"errno":0,"friends":[{"id":1,"name":"n","state":"away","new":[{}]}],"groups":[{}]}`,
+	} {
+		if _, err := d.DecodeResponse([]byte(wire)); err != nil {
+			t.Errorf("%.100s: %v", wire, err)
+		}
+	}
+	for wire, want := range map[string]string{
+		`{"msgid":99`:                        "proto: no valid JSON at byte 11: the frame ends within the object",
+		`{"rid":1}`:                          "proto: a server's message: msgid is missing (errno 4)",
+		`{"msgid":11}`:                       "proto: LOGOUT_ACK of a server: errno is missing",
+		`{"msgid":12,"errno":0,"toid":1}`:    "proto: ONE_CHAT_ACK of a server: cid is missing",
+		`{"msgid":11,"errno":null}`:          "proto: LOGOUT_ACK of a server: errno must be an integer (errno 4)",
+		`{"msgid":11,"errno":4294967296}`:    "proto: LOGOUT_ACK of a server: errno 4294967296 is out of range (errno 4)",
+		`{"msgid":24,"id":1,"state":true}`:   "proto: PRESENCE of a server: state must be a string (errno 4)",
+		`{"msgid":34,"userid":1,"on":1}`:     "proto: BLOCK of a server: on must be true or false (errno 4)",
+		`{"msgid":2,"errno":0,"friends":{}}`: "proto: LOGIN_ACK of a server: friends must be a list",
+	} {
+		if r, err := d.DecodeResponse([]byte(wire)); err == nil || err.Error() != want || r != nil {
+			t.Errorf("%s\n got %v\nwant %s", wire, err, want)
+		}
+	}
+	if r, err := d.DecodeResponse([]byte(`{"msgid":2,"errno":0,"friends":[{"id":"1"}]}`)); err == nil || r != nil {
+		t.Errorf("a list with an element of the wrong type: %v, %v", r, err)
+	}
+}
+
+// What is pushed, what offlinemsg has and what SYNC has of one message are the
+// same bytes.
+func TestAppendChat(t *testing.T) {
+	for _, op := range []proto.Op{proto.ONE_CHAT, proto.GROUP_CHAT} {
+		chat := proto.Chat{Op: op, ID: 1, Name: "li", Msg: "hi\n", Time: 5, Seq: 6, CID: "c"}
+		push := proto.Response{Op: op, ID: 1, Name: "li", Msg: []byte("hi\n"), Time: 5, Seq: 6, CID: []byte("c")}
+		if op == proto.ONE_CHAT {
+			chat.ToID, push.ToID = 2, 2
+		} else {
+			chat.GroupID, push.GroupID = 3, 3
+		}
+		got, want := string(proto.AppendChat(nil, &chat)), string(proto.AppendResponse(nil, &push))
+		if got != want {
+			t.Errorf("in a list %s, pushed %s", got, want)
+		}
+	}
+}
+
+// Whatever a string holds, it must come out as valid JSON, and what is valid
+// UTF-8 unchanged: a message is data, never syntax.
+func TestAppendString(t *testing.T) {
+	long := strings.Repeat("abcdefgh", 4)
+	for c := rune(0); c < 0x300; c++ {
+		for _, s := range []string{string(c), "a" + string(c), long + string(c) + long, long[:5] + string(c), string(c) + string(c)} {
+			checkString(t, s, s)
+		}
+	}
+	checkString(t, "你好世界 😀 \u2028", "你好世界 😀 \u2028")
+	for in, want := range map[string]string{
+		"\xff":               "\uFFFD",
+		"a\xc3":              "a\uFFFD",
+		"\xe4\xbdx":          "\uFFFD\uFFFDx",
+		"\xed\xa0\x80":       "\uFFFD\uFFFD\uFFFD",
+		long + "\x80" + long: long + "\uFFFD" + long,
+		"\uFFFD":             "\uFFFD",
+	} {
+		checkString(t, in, want)
+	}
+	if got, want := string(proto.AppendString(nil, "\"\\/\b\f\n\r\t\x00\x1f\x7f<>&é")), `"\"\\/\b\f\n\r\t\u0000\u001f`+"\x7f"+`<>&é"`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func checkString(t *testing.T, in, want string) {
+	t.Helper()
+	wire := proto.AppendString(nil, in)
+	if again := proto.AppendString(nil, []byte(in)); string(again) != string(wire) {
+		t.Errorf("%q: %s as a string, %s as bytes", in, wire, again)
+	}
+	var got string
+	if err := json.Unmarshal(wire, &got); err != nil || got != want {
+		t.Errorf("%q became %s, read back as %q (%v)", in, wire, got, err)
+	}
+}
+
+// members gives a message's members as they stand.
+func members(t *testing.T, wire string) map[string]json.RawMessage {
+	t.Helper()
+	var m map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(wire), &m); err != nil {
+		t.Fatalf("%s: %v", wire, err)
+	}
+	return m
+}
+
+// disturbed is the same message in the form of a client that sorts otherwise,
+// likes blanks, escapes all it can and says more than it must; msgid is last.
+func disturbed(t *testing.T, wire string) string {
+	t.Helper()
+	var b strings.Builder
+	b.WriteString("\n{ ")
+	all := members(t, wire)
+	for key, raw := range all {
+		if key == "msgid" {
+			continue
+		}
+		value := string(raw)
+		if value[0] == '"' {
+			var s string
+			if err := json.Unmarshal(raw, &s); err != nil {
+				t.Fatal(err)
+			}
+			value = escaped(s)
+		}
+		fmt.Fprintf(&b, "%s\t: %s , ", escaped(key), value)
+	}
+	fmt.Fprintf(&b, "%q : {%q:[null]},\r\n%q:%s } ", "extra", "msgid", "msgid", all["msgid"])
+	return b.String()
+}
+
+// escaped is a JSON string of escapes alone.
+func escaped(s string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, r := range s {
+		if r > 0xffff {
+			r -= 0x10000
+			fmt.Fprintf(&b, `\u%04x\u%04X`, 0xd800+r>>10, 0xdc00+r&0x3ff)
+			continue
+		}
+		fmt.Fprintf(&b, `\u%04x`, r)
+	}
+	b.WriteByte('"')
+	return b.String()
+}
+
+func fieldNamed(t *testing.T, key string) proto.Field {
+	t.Helper()
+	for f := proto.FMsgID; f <= proto.FMore; f++ {
+		if f.String() == key {
+			return f
+		}
+	}
+	t.Fatalf("no field %q", key)
+	return 0
+}

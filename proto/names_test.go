@@ -1,0 +1,114 @@
+package proto
+
+import (
+	"strings"
+	"testing"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// A name that passes is shown to others and may be typed at LOGIN: what steers
+// a display, vanishes at an end or reads as an id must not get through.
+func TestCheckName(t *testing.T) {
+	for _, name := range []string{"a", "zhang san", "张三", "Ünal", "1a", "O'Brien", "x;DROP TABLE users", "👩\u200d💻", "می\u200cخواهم", strings.Repeat("字", 50), "½"} {
+		if err := CheckName(name); err != nil {
+			t.Errorf("%q is refused: %v", name, err)
+		}
+	}
+	for name, want := range map[string]string{
+		"":               "a name must not be empty",
+		" a":             "a name must not begin or end with a blank",
+		"a ":             "a name must not begin or end with a blank",
+		"\u3000a":        "a name must not begin or end with a blank",
+		"a\u00a0":        "a name must not begin or end with a blank",
+		" ":              "a name must not begin or end with a blank",
+		"a\tb":           "a name must not have control characters",
+		"a\x00b":         "a name must not have control characters",
+		"a\u0085b":       "a name must not have control characters",
+		"a\u202eb":       "a name must not have control characters",
+		"a\u200bb":       "a name must not have control characters",
+		"a\u2028b":       "a name must not have control characters",
+		"a\u2029b":       "a name must not have control characters",
+		"\ufeffa":        "a name must not have control characters",
+		"123":            "a name must not be digits alone",
+		"\u0661\u0662":   "a name must not be digits alone",
+		"\uff11":         "a name must not be digits alone",
+		"bad \xff utf-8": "a name must be valid UTF-8",
+	} {
+		err := CheckName(name)
+		if err == nil {
+			t.Errorf("%q is not refused", name)
+		} else if err.Errno != BadRequest || err.Message != want {
+			t.Errorf("%q: %v, want %s", name, err, want)
+		}
+	}
+}
+
+// A password is refused by its characters, not its bytes.
+func TestCheckPassword(t *testing.T) {
+	for password, ok := range map[string]bool{"12345": false, "123456": true, "你好你好你": false, "你好你好你好": true} {
+		if err := CheckPassword(password); (err == nil) != ok {
+			t.Errorf("%q: %v", password, err)
+		}
+	}
+}
+
+// Two users must not have names that people take for one, whatever script
+// they write; and a key that is stored must stay its own key.
+func TestNameKey(t *testing.T) {
+	same := [][]string{
+		{"Anna", "anna", "ANNA"},
+		{"\u00e9", "e\u0301", "\u00c9", "E\u0301"},
+		{"Straße", "STRASSE", "strasse", "STRAẞE"},
+		{"ΌΣΟΣ", "όσος", "όσοσ"},
+		{"\u13a0\u13f0", "\uab70\u13f8"},
+		{"\u212b", "\u00e5", "a\u030a"},
+	}
+	keys := map[string]string{}
+	for _, names := range same {
+		key := NameKey(names[0])
+		for _, name := range names[1:] {
+			if got := NameKey(name); got != key {
+				t.Errorf("%q has key %+q, %q has %+q", name, got, names[0], key)
+			}
+		}
+		if other, taken := keys[key]; taken {
+			t.Errorf("%q and %q have one key", names[0], other)
+		}
+		keys[key] = names[0]
+	}
+	for r := rune(1); r < 0x1f000; r++ {
+		if r >= 0xd800 && r < 0xe000 || r >= 0x3400 && r < 0x9f00 {
+			continue // surrogates; ideographs have no case
+		}
+		for _, s := range []string{string(r), "a" + string(r) + "\u0345\u0301"} {
+			key := NameKey(s)
+			if again := NameKey(key); again != key {
+				t.Fatalf("%+q: key %+q has itself the key %+q", s, key, again)
+			}
+			if other := NameKey(norm.NFD.String(s)); other != key {
+				t.Fatalf("%+q: key %+q, decomposed %+q", s, key, other)
+			}
+		}
+	}
+}
+
+// FuzzNameKey looks for names whose key is not its own key, or changes with
+// the Unicode form.
+func FuzzNameKey(f *testing.F) {
+	for _, s := range []string{"Anna", "\u0390\u0345", "ﬃ", "ǰ\u0323", "\u1e9e\u0301"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if strings.ToValidUTF8(s, "") != s {
+			return // the decoder lets none through
+		}
+		key := NameKey(s)
+		if again := NameKey(key); again != key {
+			t.Errorf("%+q: key %+q has itself the key %+q", s, key, again)
+		}
+		if other := NameKey(norm.NFD.String(s)); other != key {
+			t.Errorf("%+q: key %+q, decomposed %+q", s, key, other)
+		}
+	})
+}

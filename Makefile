@@ -1,0 +1,54 @@
+# What can be made, with the variables that are meant to be set. Nothing here
+# needs more than Go, git, make and, for the race detector, a C compiler.
+
+IP        ?= 127.0.0.1# where `make run` listens
+PORT      ?= 6000# where `make run` listens
+HTTP      ?= 127.0.0.1:8080# the page, health and metrics of `make run`
+DATA      ?= data# where `make run` keeps the store
+FUZZTIME  ?= 30s# for each fuzz target of `make fuzz`
+BENCHTIME ?= 1s# for each benchmark of `make bench`
+PKG       ?= ./...# what `make test`, `race`, `fuzz` and `bench` look at
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
+GOBUILD  = CGO_ENABLED=0 go build -trimpath -ldflags '-X main.stamp=$(VERSION)'
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test race lint fuzz bench clean
+
+help: ## this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/' | expand -t 12
+	@echo
+	@echo 'Variables, as in "make run PORT=7000":'
+	@grep -E '^[A-Z]+ +\?= ' $(MAKEFILE_LIST) | sed -E 's/^([A-Z]+) +\?= ([^#]*)# (.*)/  \1=\2\t\3/' | expand -t 28
+
+build: ## bin/chatd (the server), bin/chat (the terminal client), bin/chatbench (the load harness)
+	$(GOBUILD) -o bin/chatd .
+	$(if $(wildcard client/chat/*.go),$(GOBUILD) -o bin/chat ./client/chat)
+	$(if $(wildcard bench/*.go),$(GOBUILD) -o bin/chatbench ./bench)
+
+run: build ## build, then serve as a single node with its data in ./data
+	@mkdir -p -m 700 '$(DATA)'
+	@echo
+	@echo 'A chat for this machine. In other terminals:  bin/chat $(IP) $(PORT)'
+	@echo 'Page, health and metrics:                     http://$(HTTP)/'
+	@echo 'Ctrl-C ends it. What was said is kept in      $(DATA)/chatd.db'
+	@echo
+	@exec bin/chatd '$(IP)' '$(PORT)' --http '$(HTTP)' --db 'sqlite:$(DATA)/chatd.db'
+
+test: ## every test, with the race detector where there is (or can be installed) a C compiler
+	@scripts/test.sh $(PKG)
+
+race: ## every test with the race detector, or an error where there is no C compiler
+	CGO_ENABLED=1 go test -race -count=1 $(PKG)
+
+lint: ## gofmt, go vet, staticcheck and a tidy go.mod
+	@scripts/lint.sh
+
+fuzz: ## each fuzz target for FUZZTIME
+	@scripts/fuzz.sh $(FUZZTIME) $(PKG)
+
+bench: ## the packages' benchmarks
+	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $(PKG)
+
+clean: ## remove what build made; the data stays
+	rm -rf bin

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Runs each fuzz target of the packages named for the time given first.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+time=$1
+shift
+found=0
+while IFS=$'\t' read -r package dir; do
+	# Looking into the sources first saves building packages that have none.
+	targets=$(grep -hoE '^func Fuzz[A-Za-z0-9_]*' "$dir"/*_test.go 2>/dev/null | sed 's/^func //' || true)
+	for target in $targets; do
+		found=1
+		echo "fuzz: $package $target for $time"
+		go test -run '^$' -fuzz "^$target\$" -fuzztime "$time" "$package"
+	done
+done < <(go list -f '{{.ImportPath}}{{"\t"}}{{.Dir}}' "$@")
+[ "$found" = 1 ] || echo "fuzz: no targets"

@@ -1,0 +1,94 @@
+package client
+
+import "time"
+
+// shownEvery is after how many messages receipts may tell of them, while
+// more wait.
+const shownEvery = 16
+
+// dispatch calls the handlers until Close, and saves progress in between.
+func (c *Client) dispatch() {
+	defer close(c.done)
+	var items []item
+	saved := time.Now()
+	save := time.NewTimer(time.Hour)
+	defer save.Stop()
+	for {
+		select {
+		case <-c.ctx.Done():
+			return
+		case <-c.queue.wake:
+		case <-save.C:
+		}
+		items = c.queue.take(items)
+		for from := 0; from < len(items); from += shownEvery {
+			some := items[from:min(from+shownEvery, len(items))]
+			for i := range some {
+				if c.stopping.Load() {
+					c.shown(some[:i])
+					return
+				}
+				c.perform(&some[i])
+			}
+			c.shown(some)
+		}
+		if c.cfg.State == nil {
+			continue
+		}
+		if wait := saveEvery - time.Since(saved); wait > 0 {
+			save.Reset(wait)
+			continue
+		}
+		saved = time.Now()
+		if !c.saveOrLog() {
+			save.Reset(saveEvery)
+		}
+	}
+}
+
+func (c *Client) perform(it *item) {
+	h := &c.cfg.Handlers
+	if it.track != nil {
+		c.stats.received.Add(1)
+		if h.Message != nil {
+			h.Message(it.msg)
+		}
+		return
+	}
+	switch v := it.what.(type) {
+	case StateChange:
+		if h.State != nil {
+			h.State(v)
+		}
+	case Event:
+		if h.Event != nil {
+			h.Event(v)
+		}
+	case Read:
+		if h.Read != nil {
+			h.Read(v)
+		}
+	case Presence:
+		if h.Presence != nil {
+			h.Presence(v)
+		}
+	case Change:
+		if h.Change != nil {
+			h.Change(v)
+		}
+	}
+}
+
+// shown lets receipts tell of what handlers have returned from.
+func (c *Client) shown(items []item) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range items {
+		if t := items[i].track; t != nil {
+			t.shown(items[i].msg.Seq)
+			if c.tracks[t.conv] == t {
+				c.touch(t)
+			}
+		}
+	}
+}

@@ -1,0 +1,145 @@
+package client
+
+import (
+	"cmp"
+	"slices"
+
+	"chatd/proto"
+)
+
+// loggedIn takes in a LOGIN_ACK. The caller holds Client.mu.
+func (c *Client) loggedIn(s *session, in *inbox, r *proto.Response) {
+	if c.me != r.ID || c.device != r.Device {
+		// Another user, or device: nothing that we know is theirs.
+		for _, m := range c.outbox.fail() {
+			in.acks = append(in.acks, ack{m: m, err: ErrLoggedOut})
+		}
+		c.lists = newLists()
+		c.forgetAll()
+	}
+	if c.epoch != r.Epoch {
+		c.forgetAll()
+	}
+	c.me, c.name, c.device, c.token, c.epoch = r.ID, r.Name, r.Device, r.Token, r.Epoch
+	c.keep, c.unsaved = true, true
+	s.loggedIn = true
+	if r.Window > 0 {
+		c.outbox.window = int(min(int64(c.outbox.most), r.Window))
+	}
+	in.items = append(in.items, item{what: StateChange{State: LoggedIn, Addr: s.addr}})
+	if !c.cfg.Brief {
+		c.lists.set(r.Friends, r.Groups)
+		for conv := range c.tracks {
+			if _, ok := c.lists.groups[conv.Group]; conv.Group != 0 && !ok {
+				c.forget(conv) // left, removed or dismissed while we were away
+			}
+		}
+	}
+	for i := range r.Offline {
+		m := c.listed(&r.Offline[i])
+		m.Backlog = true
+		c.arrived(in, &m, true)
+	}
+	if !r.More {
+		// What is not in offlinemsg we are taken to have.
+		for _, g := range r.Groups {
+			if t := c.track(Group(g.ID)); !t.started {
+				c.show(in, t, t.assume(g.Seq, in.shown[:0]))
+				t.receipted = t.handled
+			}
+		}
+	}
+	for t := range c.holes {
+		c.later(t, holeGrace)
+	}
+	c.pump(s.since) // holds were cleared when the last connection ended
+}
+
+func (c *Client) forgetAll() {
+	clear(c.tracks)
+	clear(c.holes)
+	c.dirty, c.dirtyN = nil, 0
+}
+
+// learn takes over what the answer to a request of our own says about the
+// lists. The caller holds Client.mu.
+func (c *Client) learn(in *inbox, q *proto.Request, r *proto.Response) {
+	l := &c.lists
+	switch r.Op {
+	case proto.ADD_FRIEND_ACK:
+		l.addFriend(proto.Friend{ID: q.FriendID, Name: r.Name, State: r.State})
+	case proto.DEL_FRIEND_ACK:
+		delete(l.friends, q.FriendID)
+	case proto.CREATE_GROUP_ACK:
+		l.groups[r.GroupID] = proto.Group{ID: r.GroupID, GroupName: q.GroupName, GroupDesc: q.GroupDesc,
+			Users: []proto.Member{{ID: c.me, Name: c.name, State: proto.Online, Role: proto.Creator}}}
+		c.begin(in, r.GroupID, 0)
+	case proto.ADD_GROUP_ACK:
+		l.groups[q.GroupID] = proto.Group{ID: q.GroupID, GroupName: r.GroupName, GroupDesc: r.GroupDesc,
+			Seq: r.Seq, Users: slices.Clone(r.Users), Count: r.Count}
+		c.begin(in, q.GroupID, r.Seq)
+	case proto.LEAVE_GROUP_ACK, proto.DISMISS_GROUP_ACK:
+		delete(l.groups, q.GroupID)
+		c.forget(Group(q.GroupID))
+	case proto.KICK_MEMBER_ACK:
+		l.left(q.GroupID, q.UserID)
+	case proto.PASSWORD_ACK:
+		c.token, c.unsaved = r.Token, true
+	}
+}
+
+// begin starts a group of which only what follows seq is ours.
+func (c *Client) begin(in *inbox, group, seq int64) {
+	t := c.track(Group(group))
+	c.show(in, t, t.startAt(seq, in.shown[:0]))
+	t.receipted = max(t.receipted, seq)
+	c.touch(t)
+	c.watch(t, true)
+}
+
+// told takes over a push that is not a message and returns what handlers
+// are told of it, nil for nothing. The caller holds Client.mu.
+func (c *Client) told(r *proto.Response) any {
+	l := &c.lists
+	switch r.Op {
+	case proto.ADD_FRIEND:
+		l.addFriend(proto.Friend{ID: r.ID, Name: r.Name})
+		return Change{Kind: FriendAdded, User: r.ID, Name: r.Name}
+	case proto.DEL_FRIEND:
+		delete(l.friends, r.ID)
+		return Change{Kind: FriendRemoved, User: r.ID}
+	case proto.ADD_GROUP:
+		l.joined(r.GroupID, proto.Member{ID: r.ID, Name: r.Name, State: proto.Online, Role: proto.Normal})
+		return Change{Kind: MemberJoined, Group: r.GroupID, User: r.ID, Name: r.Name}
+	case proto.LEAVE_GROUP:
+		l.left(r.GroupID, r.ID)
+		if r.ID == c.me {
+			delete(l.groups, r.GroupID)
+			c.forget(Group(r.GroupID))
+		}
+		return Change{Kind: MemberLeft, Group: r.GroupID, User: r.ID, Name: r.Name}
+	case proto.DISMISS_GROUP:
+		delete(l.groups, r.GroupID)
+		c.forget(Group(r.GroupID))
+		return Change{Kind: GroupDismissed, Group: r.GroupID}
+	case proto.BLOCK:
+		kind := UserUnblocked
+		if r.On {
+			kind = UserBlocked
+		}
+		return Change{Kind: kind, User: r.UserID}
+	case proto.PRESENCE:
+		l.presence(r.ID, r.State)
+		return Presence{User: r.ID, Online: r.State == proto.Online}
+	case proto.EVENT:
+		return Event{Conv: c.convOf(r.ID, r.ToID, r.GroupID), From: r.ID, Name: r.Name,
+			Kind: string(r.Event), Data: string(r.Data)}
+	case proto.RECEIPT:
+		if r.Read {
+			return Read{Conv: Conv{Peer: r.Peer, Group: r.GroupID}, User: r.ID, Seq: r.Seq}
+		}
+	case proto.ERROR:
+		c.cfg.Logger.Warn("the server refused", "errno", r.Errno, "message", cmp.Or(r.ErrMsg, "no message"))
+	}
+	return nil
+}

@@ -1,0 +1,286 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"chatd/proto"
+)
+
+// Register makes a new user and returns its id. It connects where that is
+// needed and does not log in. A name that is taken is errno 1.
+func (c *Client) Register(ctx context.Context, name, password string) (int64, error) {
+	if err := c.lock(ctx); err != nil {
+		return 0, err
+	}
+	defer c.unlock()
+	s, err := c.connected(ctx)
+	if err != nil {
+		return 0, err
+	}
+	r, err := c.callOn(ctx, s, &proto.Request{Op: proto.REG, Name: name, Password: password})
+	if err != nil {
+		return 0, err
+	}
+	return r.ID, nil
+}
+
+// Login logs in with a name, or an id (digits alone, which no name is), and
+// keeps the client logged in until Logout, Close, or a Disconnected that is
+// Final. It connects where that is needed, and waits for the answer: a
+// password takes the server some 30 ms. Wrong name or password is errno 1.
+// An error leaves the client logged out; nothing is tried again.
+func (c *Client) Login(ctx context.Context, user, password string) error {
+	r := &proto.Request{Op: proto.LOGIN, Name: user, Password: password, Device: c.cfg.Device}
+	if id, err := strconv.ParseInt(user, 10, 64); err == nil {
+		r.ID, r.Name = id, ""
+	}
+	return c.login(ctx, r)
+}
+
+// LoginToken logs in with a token, which names user and device; otherwise it
+// is like Login.
+func (c *Client) LoginToken(ctx context.Context, token string) error {
+	return c.login(ctx, &proto.Request{Op: proto.LOGIN, Token: token})
+}
+
+// Resume logs in with the token of Config.State. ErrNoToken: there is none.
+func (c *Client) Resume(ctx context.Context) error {
+	token := c.Token()
+	if token == "" {
+		return ErrNoToken
+	}
+	return c.LoginToken(ctx, token)
+}
+
+// Logout ends the device's token, here and on the server, and hangs up.
+// Messages that are not acknowledged get ErrLoggedOut. An error says that
+// the server could not be told: its token goes on for 30 days unless the
+// device logs in with its password.
+func (c *Client) Logout(ctx context.Context) error {
+	if err := c.lock(ctx); err != nil {
+		return err
+	}
+	defer c.unlock()
+	c.mu.Lock()
+	s := c.session
+	if s == nil || !s.loggedIn {
+		s = nil
+	} else {
+		c.appendReceipts(s)
+	}
+	c.mu.Unlock()
+
+	err := ErrNotConnected
+	if s != nil {
+		_, err = c.callOn(ctx, s, &proto.Request{Op: proto.LOGOUT})
+	}
+	c.mu.Lock()
+	c.logins++
+	c.token, c.unsaved = "", true
+	c.lists = newLists()
+	failed := c.giveUp()
+	if s != nil {
+		s.hangUp()
+	}
+	c.mu.Unlock()
+	settle(failed, ErrLoggedOut)
+	return errors.Join(err, c.save())
+}
+
+// ChangePassword sets a new password. Every other device is logged out, and
+// this one gets a new token.
+func (c *Client) ChangePassword(ctx context.Context, old, new string) error {
+	if _, err := c.call(ctx, &proto.Request{Op: proto.PASSWORD, Password: old, NewPassword: new}); err != nil {
+		return err
+	}
+	c.saveOrLog()
+	return nil
+}
+
+func (c *Client) lock(ctx context.Context) error {
+	select {
+	case c.auth <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-c.ctx.Done():
+		return ErrClosed
+	}
+}
+
+func (c *Client) unlock() { <-c.auth }
+
+// connected is the session there is, or a new one. The caller holds auth.
+func (c *Client) connected(ctx context.Context) (*session, error) {
+	c.mu.Lock()
+	s := c.session
+	c.mu.Unlock()
+	if s != nil {
+		return s, nil
+	}
+	return c.dial(ctx, false)
+}
+
+func (c *Client) login(ctx context.Context, r *proto.Request) error {
+	if err := c.lock(ctx); err != nil {
+		return err
+	}
+	defer c.unlock()
+	began := time.Now()
+	c.mu.Lock()
+	in := c.session != nil && c.session.loggedIn
+	if !in {
+		c.logins++ // what reconnects for an earlier login gives up
+		c.keep = false
+	}
+	c.mu.Unlock()
+	if in {
+		return proto.Errorf(proto.LoggedIn, "already logged in")
+	}
+	s, err := c.connected(ctx)
+	if err == nil {
+		fresh := s.since.After(began)
+		err = c.loginOn(ctx, s, r)
+		if err != nil && !fresh && !refused(err) && ctx.Err() == nil {
+			// The server closes connections that wait 10 s before they log in.
+			if s, err = c.dial(ctx, false); err == nil {
+				err = c.loginOn(ctx, s, r)
+			}
+		}
+	}
+	if err != nil {
+		c.mu.Lock()
+		failed := c.giveUp()
+		c.mu.Unlock()
+		settle(failed, err)
+		return err
+	}
+	c.saveOrLog()
+	return nil
+}
+
+// loginOn sends LOGIN; the reader takes over what the answer says.
+func (c *Client) loginOn(ctx context.Context, s *session, r *proto.Request) error {
+	r.Ack, r.Brief = true, c.cfg.Brief
+	_, err := c.callOn(ctx, s, r)
+	if err != nil && !refused(err) {
+		// It may yet succeed, which nobody would expect any more.
+		s.conn.Close()
+		<-s.gone
+	}
+	return err
+}
+
+// reconnect tries to log in with the token until it has, or must not.
+func (c *Client) reconnect(logins int64, cause error) {
+	for {
+		c.mu.Lock()
+		attempt := c.attempt
+		c.attempt++
+		c.mu.Unlock()
+		wait := backoff(attempt, c.cfg.BackoffMin, c.cfg.BackoffMax) + retryAfter(cause)
+		c.say(StateChange{State: Disconnected, Err: cause, Retry: wait})
+		if !c.sleep(wait) {
+			return
+		}
+		if c.lock(c.ctx) != nil {
+			return
+		}
+		c.mu.Lock()
+		token, outdated := c.token, c.logins != logins || !c.keep
+		c.mu.Unlock()
+		if outdated {
+			c.unlock()
+			return
+		}
+		cause = c.loginAgain(token)
+		var failed []*outgoing
+		final := final(cause)
+		if final {
+			c.mu.Lock()
+			failed = c.giveUp()
+			if refused(cause) {
+				c.token, c.unsaved = "", true
+			}
+			c.mu.Unlock()
+		}
+		c.unlock()
+		if cause == nil {
+			c.stats.reconnects.Add(1)
+			return
+		}
+		c.cfg.Logger.Info("reconnecting failed", "attempt", attempt+1, "error", cause)
+		if final {
+			settle(failed, cause)
+			c.say(StateChange{State: Disconnected, Err: cause, Final: true})
+			return
+		}
+	}
+}
+
+func (c *Client) loginAgain(token string) error {
+	s, err := c.dial(c.ctx, true)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(c.ctx, c.cfg.LoginTimeout)
+	defer cancel()
+	err = c.loginOn(ctx, s, &proto.Request{Op: proto.LOGIN, Token: token})
+	if err != nil {
+		s.conn.Close()
+		<-s.gone
+	}
+	return err
+}
+
+// refused reports whether err is the server's answer.
+func refused(err error) bool {
+	var e *proto.Error
+	return errors.As(err, &e)
+}
+
+// final reports whether trying again is useless, or not allowed.
+func final(err error) bool {
+	var kick *KickError
+	var refused *proto.Error
+	return errors.As(err, &kick) && kick.final() || errors.As(err, &refused) && refused.Errno == proto.Refused
+}
+
+// retryAfter is how long err asks to wait, within reason.
+func retryAfter(err error) time.Duration {
+	var kick *KickError
+	var refused *proto.Error
+	switch {
+	case errors.As(err, &kick):
+		return min(kick.RetryAfter, maxRetryAfter)
+	case errors.As(err, &refused):
+		return min(refused.RetryAfter, maxRetryAfter)
+	}
+	return 0
+}
+
+// backoff is a random wait below a bound that doubles with each attempt:
+// clients that lost their server together don't come back together.
+func backoff(attempt int, least, most time.Duration) time.Duration {
+	bound := most
+	if attempt < 30 && least<<attempt>>attempt == least {
+		bound = min(most, least<<attempt)
+	}
+	return rand.N(bound) + 1
+}
+
+// sleep waits, and reports false where Close came first.
+func (c *Client) sleep(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-c.ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,223 @@
+package client
+
+import (
+	"context"
+	"iter"
+	"strconv"
+
+	"chatd/proto"
+)
+
+// The requests wait for the server's answer. Their errors are the server's
+// *proto.Error, ErrNotConnected (it is not known whether it was done where
+// the connection was lost meanwhile), ErrNotLoggedIn, ErrBusy, ErrClosed, or
+// that of the context.
+
+// AddFriend makes the user a friend, and oneself theirs.
+func (c *Client) AddFriend(ctx context.Context, user int64) (proto.Friend, error) {
+	r, err := c.call(ctx, &proto.Request{Op: proto.ADD_FRIEND, FriendID: user})
+	if err != nil {
+		return proto.Friend{}, err
+	}
+	return proto.Friend{ID: user, Name: r.Name, State: r.State}, nil
+}
+
+// DelFriend ends the friendship on both sides.
+func (c *Client) DelFriend(ctx context.Context, user int64) error {
+	return c.do(ctx, &proto.Request{Op: proto.DEL_FRIEND, FriendID: user})
+}
+
+// CreateGroup makes a group with oneself as its creator and returns its id.
+func (c *Client) CreateGroup(ctx context.Context, name, description string) (int64, error) {
+	r, err := c.call(ctx, &proto.Request{Op: proto.CREATE_GROUP, GroupName: name, GroupDesc: description})
+	if err != nil {
+		return 0, err
+	}
+	return r.GroupID, nil
+}
+
+// JoinGroup joins a group. What is said from now on is received.
+func (c *Client) JoinGroup(ctx context.Context, group int64) (proto.Group, error) {
+	r, err := c.call(ctx, &proto.Request{Op: proto.ADD_GROUP, GroupID: group})
+	if err != nil {
+		return proto.Group{}, err
+	}
+	return proto.Group{ID: group, GroupName: r.GroupName, GroupDesc: r.GroupDesc, Seq: r.Seq,
+		Users: r.Users, Count: r.Count}, nil
+}
+
+// LeaveGroup leaves a group. Its creator can only dismiss it (errno 6).
+func (c *Client) LeaveGroup(ctx context.Context, group int64) error {
+	return c.do(ctx, &proto.Request{Op: proto.LEAVE_GROUP, GroupID: group})
+}
+
+// KickMember removes a member from a group of one's own.
+func (c *Client) KickMember(ctx context.Context, group, user int64) error {
+	return c.do(ctx, &proto.Request{Op: proto.KICK_MEMBER, GroupID: group, UserID: user})
+}
+
+// DismissGroup ends a group of one's own.
+func (c *Client) DismissGroup(ctx context.Context, group int64) error {
+	return c.do(ctx, &proto.Request{Op: proto.DISMISS_GROUP, GroupID: group})
+}
+
+// Block keeps a user's messages and requests away, or no longer.
+func (c *Client) Block(ctx context.Context, user int64, on bool) error {
+	return c.do(ctx, &proto.Request{Op: proto.BLOCK, UserID: user, On: on})
+}
+
+// FindUser finds a user by name or id (digits alone). State is set for
+// friends. Errno 5: there is none.
+func (c *Client) FindUser(ctx context.Context, nameOrID string) (proto.Friend, error) {
+	q := &proto.Request{Op: proto.FIND_USER, Name: nameOrID}
+	if id, err := strconv.ParseInt(nameOrID, 10, 64); err == nil {
+		q.Name, q.UserID = "", id
+		q.Fields = 1 << proto.FUserID
+	}
+	r, err := c.call(ctx, q)
+	if err != nil {
+		return proto.Friend{}, err
+	}
+	return proto.Friend{ID: r.ID, Name: r.Name, State: r.State}, nil
+}
+
+// GroupUsers goes through all members of a group, by rising id, asking for
+// a page at a time. It ends after an error.
+func (c *Client) GroupUsers(ctx context.Context, group int64) iter.Seq2[proto.Member, error] {
+	return func(yield func(proto.Member, error) bool) {
+		for after, more := int64(0), true; more; {
+			r, err := c.call(ctx, &proto.Request{Op: proto.GROUP_USERS, GroupID: group, After: after})
+			if err != nil {
+				yield(proto.Member{}, err)
+				return
+			}
+			for _, m := range r.Users {
+				if !yield(m, nil) {
+					return
+				}
+				after = max(after, m.ID)
+			}
+			more = r.More && len(r.Users) > 0
+		}
+	}
+}
+
+// Conversations lists up to limit (1 to 100) conversations, the latest
+// first, from the one before the time (Unix milliseconds; 0: now) on. More
+// tells that there are others: pass the last one's Time.
+func (c *Client) Conversations(ctx context.Context, before int64, limit int) (list []proto.Conversation, more bool, err error) {
+	r, err := c.call(ctx, &proto.Request{Op: proto.CONVERSATIONS, Before: before, Limit: int64(limit)})
+	if err != nil {
+		return nil, false, err
+	}
+	return r.Conversations, r.More, nil
+}
+
+// Page is a piece of a conversation, by rising Seq.
+type Page struct {
+	Messages []Message
+	First    int64 // the lowest seq one may see
+	Last     int64 // the conversation's last; 0: nobody ever spoke
+	More     bool  // there is more before it
+}
+
+// History reads up to limit (1 to 200) messages before a seq; before 0: the
+// last ones. It changes nothing about what is received or was read.
+func (c *Client) History(ctx context.Context, conv Conv, before int64, limit int) (Page, error) {
+	if err := conv.check(); err != nil {
+		return Page{}, err
+	}
+	r, err := c.call(ctx, &proto.Request{Op: proto.SYNC, Peer: conv.Peer, GroupID: conv.Group,
+		Before: before, Limit: int64(limit)})
+	if err != nil {
+		return Page{}, err
+	}
+	p := Page{First: r.First, Last: r.Last, More: r.More, Messages: make([]Message, len(r.Messages))}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range r.Messages {
+		p.Messages[i] = c.listed(&r.Messages[i])
+	}
+	return p, nil
+}
+
+// Tell sends an event to a conversation: whoever is online there sees it
+// now, and nobody later. It does not wait; data may be empty. The errors are
+// ErrNotLoggedIn and a *proto.Error about the arguments.
+func (c *Client) Tell(conv Conv, kind, data string) error {
+	if err := conv.check(); err != nil {
+		return err
+	}
+	if kind == "" || len(data) > proto.MaxData {
+		return proto.Errorf(proto.BadRequest, "an event has a kind, and at most %d bytes of data", proto.MaxData)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.session
+	if s == nil || !s.loggedIn {
+		return ErrNotLoggedIn
+	}
+	if len(s.out) > maxSpare {
+		return ErrBusy // an event that can't be sent now is worth nothing later
+	}
+	s.request(&proto.Request{Op: proto.EVENT, ToID: conv.Peer, GroupID: conv.Group, Event: []byte(kind), Data: []byte(data)})
+	return nil
+}
+
+// Typing tells a conversation that one is typing.
+func (c *Client) Typing(conv Conv) error { return c.Tell(conv, "typing", "") }
+
+func (c *Client) do(ctx context.Context, q *proto.Request) error {
+	_, err := c.call(ctx, q)
+	return err
+}
+
+// call sends a request of a user who is logged in and waits for the answer.
+func (c *Client) call(ctx context.Context, q *proto.Request) (*proto.Response, error) {
+	c.mu.Lock()
+	s, keep := c.session, c.keep
+	in := s != nil && s.loggedIn
+	c.mu.Unlock()
+	switch {
+	case in:
+		return c.callOn(ctx, s, q)
+	case keep:
+		return nil, ErrNotConnected
+	}
+	return nil, ErrNotLoggedIn
+}
+
+// callOn sends a request on a session and waits for the answer.
+func (c *Client) callOn(ctx context.Context, s *session, q *proto.Request) (*proto.Response, error) {
+	cl := &call{req: q, ch: make(chan result, 1)}
+	c.mu.Lock()
+	switch {
+	case c.stopping.Load():
+		c.mu.Unlock()
+		return nil, ErrClosed
+	case s.calls == nil:
+		c.mu.Unlock()
+		return nil, ErrNotConnected
+	case len(s.calls) >= maxCalls:
+		c.mu.Unlock()
+		return nil, ErrBusy
+	}
+	c.rid++
+	rid := c.rid
+	q.RID = rid
+	s.calls[rid] = cl
+	s.request(q)
+	c.mu.Unlock()
+	select {
+	case a := <-cl.ch:
+		if a.err != nil {
+			return nil, a.err
+		}
+		return a.r, nil
+	case <-ctx.Done():
+		c.mu.Lock()
+		delete(s.calls, rid)
+		c.mu.Unlock()
+		return nil, ctx.Err()
+	}
+}

@@ -1,0 +1,157 @@
+package client
+
+import (
+	"time"
+)
+
+// track is what this client has of one conversation. It belongs to
+// Client.mu. It holds the set of seqs that PROTOCOL speaks of: the gapless
+// part up to last, and what lies beyond a hole in held.
+type track struct {
+	conv Conv
+
+	// started: it is known where the set begins. Until then an ACK of one's
+	// own waits in held: what comes before it may still be on its way.
+	started bool
+	last    int64             // the end of the gapless part
+	high    int64             // the highest seq known to exist
+	held    map[int64]Message // beyond a hole; one's own, acknowledged, as a Message without Seq
+
+	// floor is where a start that was only assumed begins, 0 after one that
+	// is certain. A push from before it is new after all; late is the last
+	// such push.
+	floor, late int64
+
+	due      time.Time     // when to do something about the hole; zero: there is none
+	syncing  bool          // a SYNC is on its way
+	syncWait time.Duration // how long to wait after the next SYNC without progress
+
+	queued    int   // messages that wait for the handler, or are about to
+	handled   int64 // receipts may say so much
+	receipted int64 // and have said this
+	dirty     bool  // it is in Client.dirty
+
+	read, readSent int64 // what the application has read, and what was told of it
+}
+
+func newTrack(conv Conv) *track { return &track{conv: conv} }
+
+// startAt begins the set after seq, or drops all before it: what is
+// there, the server says, is not for us. It appends to out what is no longer
+// held back by a hole.
+func (t *track) startAt(seq int64, out []Message) []Message {
+	if t.started && t.last >= seq {
+		return out
+	}
+	t.started, t.last, t.floor = true, seq, 0
+	for s := range t.held {
+		if s <= seq {
+			delete(t.held, s)
+		}
+	}
+	out = t.release(out)
+	t.caughtUp()
+	return out
+}
+
+// assume begins the set after seq, on no better ground than that nothing
+// else has come.
+func (t *track) assume(seq int64, out []Message) []Message {
+	out = t.startAt(seq, out)
+	t.floor = seq + 1
+	return out
+}
+
+// add puts seq into the set. m is nil for an ACK of one's own. It appends to
+// out what is to be shown now, in order, and reports whether seq was new.
+func (t *track) add(seq int64, m *Message, out []Message) ([]Message, bool) {
+	if !t.started && (m != nil || seq == 1) {
+		// The server sends what follows this device's receipts in order, so
+		// the first to come is the next one.
+		t.started, t.last = true, seq-1
+	}
+	switch {
+	case t.started && seq <= t.last:
+		if m != nil && seq < t.floor && seq > t.late {
+			t.late = seq
+			t.queued++
+			return append(out, *m), true
+		}
+		return out, false
+	case t.started && seq == t.last+1:
+		t.last = seq
+		if m != nil {
+			t.queued++
+			out = append(out, *m)
+		}
+		out = t.release(out)
+	default:
+		if _, ok := t.held[seq]; ok {
+			return out, false
+		}
+		t.high = max(t.high, seq)
+		if len(t.held) >= maxHeld {
+			return out, true // SYNC will bring it
+		}
+		if t.held == nil {
+			t.held = make(map[int64]Message)
+		}
+		var own Message
+		if m == nil {
+			m = &own
+		}
+		t.held[seq] = *m
+	}
+	t.caughtUp()
+	return out, true
+}
+
+// release moves what follows last from held to out.
+func (t *track) release(out []Message) []Message {
+	for len(t.held) > 0 {
+		m, ok := t.held[t.last+1]
+		if !ok {
+			break
+		}
+		t.last++
+		delete(t.held, t.last)
+		if m.Seq != 0 {
+			t.queued++
+			out = append(out, m)
+		}
+	}
+	t.high = max(t.high, t.last)
+	return out
+}
+
+// caughtUp lets receipts tell of one's own messages, which no handler sees.
+func (t *track) caughtUp() {
+	if t.started && t.queued == 0 {
+		t.handled = max(t.handled, t.last)
+	}
+}
+
+// exists notes that seq exists, without having it.
+func (t *track) exists(seq int64) { t.high = max(t.high, seq) }
+
+// hole reports whether something is missing.
+func (t *track) hole() bool { return t.high > t.last }
+
+// lowest is the lowest seq held, 0 if there is none.
+func (t *track) lowest() (low int64) {
+	for s := range t.held {
+		if low == 0 || s < low {
+			low = s
+		}
+	}
+	return low
+}
+
+// shown notes that the handler has returned from the message with seq.
+func (t *track) shown(seq int64) {
+	t.queued--
+	t.handled = max(t.handled, seq)
+	if t.queued == 0 && t.last > t.handled {
+		t.handled = t.last
+	}
+}

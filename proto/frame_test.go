@@ -1,0 +1,61 @@
+package proto_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"chatd/proto"
+)
+
+// The four bytes alone decide whether a client's stream can go on: both ends
+// of the range, and what the first byte of "GET " would announce.
+func TestFrameLen(t *testing.T) {
+	for size, ok := range map[uint32]bool{0: false, 1: true, 2: true, proto.MaxRequest: true, proto.MaxRequest + 1: false,
+		proto.MaxResponse: false, 1 << 31: false, 1<<32 - 1: false, binary.BigEndian.Uint32([]byte("GET ")): false} {
+		n, err := proto.FrameLen(binary.BigEndian.AppendUint32(nil, size))
+		switch {
+		case ok && (err != nil || n != int(size)):
+			t.Errorf("%d: %d, %v", size, n, err)
+		case !ok && (err == nil || err.Errno != proto.BadLength || !strings.Contains(err.Message, "1 to 65536 bytes")):
+			t.Errorf("%d: %d, %v", size, n, err)
+		}
+	}
+}
+
+// A client reads what was sent, frame by frame, reuses its buffer, and tells
+// an end between two frames from one within.
+func TestReadFrame(t *testing.T) {
+	large := bytes.Repeat([]byte("x"), proto.MaxResponse)
+	stream := proto.AppendFrame(proto.AppendFrame(proto.AppendFrame(nil, []byte("{}")), large), []byte(`{"msgid":18}`))
+	r := bufio.NewReader(bytes.NewReader(stream))
+	var buf []byte
+	for _, want := range [][]byte{[]byte("{}"), large, []byte(`{"msgid":18}`)} {
+		body, err := proto.ReadFrame(r, buf)
+		if err != nil || !bytes.Equal(body, want) {
+			t.Fatalf("%d bytes, %v; want %d", len(body), err, len(want))
+		}
+		buf = body
+	}
+	if _, err := proto.ReadFrame(r, buf); err != io.EOF {
+		t.Errorf("at the end: %v", err)
+	}
+	if cap(buf) < proto.MaxResponse {
+		t.Error("the buffer was not reused")
+	}
+	for _, cut := range []int{1, 3, 4, 5} {
+		if _, err := proto.ReadFrame(bufio.NewReader(bytes.NewReader(stream[:cut])), nil); err != io.ErrUnexpectedEOF {
+			t.Errorf("cut after %d bytes: %v", cut, err)
+		}
+	}
+	for _, size := range []uint32{0, proto.MaxResponse + 1, 1<<32 - 1} {
+		_, err := proto.ReadFrame(bufio.NewReader(bytes.NewReader(binary.BigEndian.AppendUint32(nil, size))), nil)
+		if err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("a frame of %d bytes: %v", size, err)
+		}
+	}
+}

@@ -1,0 +1,186 @@
+package proto_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"io"
+	"reflect"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"chatd/proto"
+	"chatd/proto/prototest"
+)
+
+// FuzzRequest compares our scanner with a strict library: what one refuses as
+// JSON the other refuses, save what only we limit (an object, its depth); and
+// what was taken has the values that the library sees.
+func FuzzRequest(f *testing.F) {
+	for _, c := range prototest.Requests() {
+		f.Add([]byte(c.Wire))
+	}
+	for _, c := range prototest.Refusals() {
+		if len(c.Wire) < 300 {
+			f.Add([]byte(c.Wire))
+		}
+	}
+	f.Add([]byte(`{"msgid":18,"x":[1e400,-0.5E-3,{"y":"\ud83d\ude00","Y":[[],{}]}],"z":"` + strings.Repeat("é", 20) + `"}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		var d proto.Decoder
+		r, err := d.Decode(body)
+		if r == nil {
+			t.Fatal("no request")
+		}
+		valid := jsontext.Value(body).IsValid()
+		switch {
+		case err == nil && !valid:
+			t.Fatalf("taken, but no valid JSON: %q", body)
+		case err != nil && strings.HasPrefix(err.Message, "no valid JSON"):
+			ours := strings.HasSuffix(err.Message, "nested too deeply") || strings.HasSuffix(err.Message, "a frame must be one JSON object")
+			if valid && !ours {
+				t.Fatalf("%v, but the library takes it: %q", err, body)
+			}
+			return
+		case !valid:
+			t.Fatalf("refused for another reason (%v) than that it is no JSON: %q", err, body)
+		}
+		var seen map[string]jsontext.Value
+		if err := json.Unmarshal(body, &seen); err != nil {
+			t.Fatalf("taken, but not by the library: %v: %q", err, body)
+		}
+		if err != nil {
+			if err.Errno != proto.BadRequest && err.Errno != proto.UnknownOp {
+				t.Fatalf("refused with %v", err)
+			}
+			if r.Has(proto.FRID) && strconv.FormatInt(r.RID, 10) != strings.Replace(string(seen["rid"]), "-0", "0", 1) {
+				t.Fatalf("rid %d of %q", r.RID, body)
+			}
+			return
+		}
+		compareValues(t, r, seen)
+
+		again, err := d.Decode(proto.AppendRequest(nil, r.Clone()))
+		if err != nil {
+			t.Fatalf("our own encoding is refused: %v: %q", err, body)
+		}
+		var d2 proto.Decoder
+		first, _ := d2.Decode(body)
+		if !reflect.DeepEqual(again, first) {
+			t.Fatalf("encoded and decoded again\n got %+v\nwant %+v", again, first)
+		}
+	})
+}
+
+// compareValues compares each field that was taken with what the library reads
+// under its key.
+func compareValues(t *testing.T, r *proto.Request, seen map[string]jsontext.Value) {
+	t.Helper()
+	want := map[proto.Field]any{
+		proto.FRID: r.RID, proto.FID: r.ID, proto.FToID: r.ToID, proto.FPeer: r.Peer, proto.FGroupID: r.GroupID,
+		proto.FFriendID: r.FriendID, proto.FUserID: r.UserID, proto.FSeq: r.Seq, proto.FAfter: r.After,
+		proto.FBefore: r.Before, proto.FLimit: r.Limit,
+		proto.FAck: r.Ack, proto.FBrief: r.Brief, proto.FRetry: r.Retry, proto.FRead: r.Read, proto.FOn: r.On,
+		proto.FMsg: string(r.Msg), proto.FCID: string(r.CID), proto.FEvent: string(r.Event), proto.FData: string(r.Data),
+		proto.FName: r.Name, proto.FPassword: r.Password, proto.FNewPassword: r.NewPassword, proto.FToken: r.Token,
+		proto.FDevice: r.Device, proto.FGroupName: r.GroupName, proto.FGroupDesc: r.GroupDesc,
+	}
+	for f := proto.FRID; f <= proto.FMore; f++ {
+		if !r.Has(f) {
+			continue
+		}
+		got := reflect.New(reflect.TypeOf(want[f]))
+		if err := json.Unmarshal(seen[f.String()], got.Interface()); err != nil {
+			t.Fatalf("%s: %v", f, err)
+		}
+		if got.Elem().Interface() != want[f] {
+			t.Fatalf("%s is %v, the library says %v", f, want[f], got.Elem())
+		}
+	}
+	if op, err := strconv.Atoi(string(seen["msgid"])); err != nil || proto.Op(op) != r.Op {
+		t.Fatalf("msgid is %d, the library says %s", r.Op, seen["msgid"])
+	}
+}
+
+// FuzzResponse: a client must survive whatever a server sends; and what it
+// took, encoded by us, must be valid and read back to the same.
+func FuzzResponse(f *testing.F) {
+	for _, c := range prototest.Responses() {
+		f.Add([]byte(c.Wire))
+	}
+	f.Add([]byte(`{"msgid":2,"errno":0,"groups":[null,{"users":null}],"friends":[]}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		var d1, d2 proto.Decoder
+		r, err := d1.DecodeResponse(body)
+		if err != nil {
+			if r != nil {
+				t.Fatal("a response beside an error")
+			}
+			return
+		}
+		if !jsontext.Value(body).IsValid() {
+			t.Fatalf("taken, but no valid JSON: %q", body)
+		}
+		wire := proto.AppendResponse(nil, r)
+		if !jsontext.Value(wire).IsValid() {
+			t.Fatalf("encoded to what is no valid JSON: %q", wire)
+		}
+		again, err := d2.DecodeResponse(wire)
+		if err != nil {
+			t.Fatalf("our own encoding is refused: %v: %s", err, wire)
+		}
+		if twice := proto.AppendResponse(nil, again); !bytes.Equal(twice, wire) {
+			t.Fatalf("encoded twice\n got %s\nwant %s", twice, wire)
+		}
+	})
+}
+
+// FuzzFrame: however a stream is cut and whatever it announces, reading it
+// gives its frames in order or an error, and never takes more than it may.
+func FuzzFrame(f *testing.F) {
+	f.Add(proto.AppendFrame(proto.AppendFrame(nil, []byte(`{"msgid":18}`)), []byte(`{}`)))
+	f.Add([]byte{0, 0, 0, 0})
+	f.Add([]byte{0, 0, 0, 5, 'a'})
+	f.Add([]byte{0, 0})
+	f.Add([]byte("GET / HTTP/1.1\r\n"))
+	f.Add(binary.BigEndian.AppendUint32(nil, proto.MaxResponse+1))
+	f.Fuzz(func(t *testing.T, stream []byte) {
+		r := bufio.NewReaderSize(iotest.OneByteReader(bytes.NewReader(stream)), 16)
+		var buf, rebuilt []byte
+		for {
+			body, err := proto.ReadFrame(r, buf)
+			if err != nil {
+				rest := stream[len(rebuilt):]
+				switch {
+				case err == io.EOF && len(rest) != 0:
+					t.Fatalf("a clean end, %d bytes too early", len(rest))
+				case err == io.ErrUnexpectedEOF && len(rest) == 0:
+					t.Fatal("an unexpected end where a frame ended")
+				case err != io.EOF && err != io.ErrUnexpectedEOF:
+					if n := binary.BigEndian.Uint32(rest); n != 0 && n <= proto.MaxResponse {
+						t.Fatalf("%d bytes are refused: %v", n, err)
+					}
+				}
+				return
+			}
+			buf = body
+			if len(body) == 0 || len(body) > proto.MaxResponse {
+				t.Fatalf("a frame of %d bytes", len(body))
+			}
+			head := len(rebuilt)
+			rebuilt = proto.AppendFrame(rebuilt, body)
+			if !bytes.HasPrefix(stream, rebuilt) {
+				t.Fatal("what was read is not what was sent")
+			}
+			n, e := proto.FrameLen(rebuilt[head:])
+			if ok := len(body) <= proto.MaxRequest; ok != (e == nil) || ok && n != len(body) {
+				t.Fatalf("FrameLen of %d bytes: %d, %v", len(body), n, e)
+			}
+		}
+	})
+}

@@ -1,0 +1,143 @@
+package proto_test
+
+import (
+	"strings"
+	"testing"
+
+	"chatd/proto"
+	"chatd/proto/prototest"
+)
+
+var hot = map[proto.Op]bool{
+	proto.ONE_CHAT: true, proto.GROUP_CHAT: true, proto.ONE_CHAT_ACK: true, proto.GROUP_CHAT_ACK: true, proto.EVENT: true,
+	proto.RECEIPT: true, proto.PING: true, proto.PONG: true, proto.ERROR: true, proto.PRESENCE: true,
+}
+
+// One allocation per message is a garbage collector that eats a core: the hot
+// path has none, in either direction, escapes and unknown keys or not.
+func TestHotPathDoesNotAllocate(t *testing.T) {
+	var d proto.Decoder
+	dst := make([]byte, 0, proto.MaxRequest)
+	for _, c := range prototest.Requests() {
+		if !hot[c.Request.Op] {
+			continue
+		}
+		body := []byte(strings.Replace(c.Wire, "{", `{"x":{"y":"\u0041"},"\u007a":1,`, 1))
+		if n := testing.AllocsPerRun(100, func() {
+			if _, err := d.Decode(body); err != nil {
+				t.Fatal(err)
+			}
+		}); n != 0 {
+			t.Errorf("decoding %s: %v allocations", c.Name, n)
+		}
+		if n := testing.AllocsPerRun(100, func() { dst = proto.AppendRequest(dst[:0], &c.Request) }); n != 0 {
+			t.Errorf("encoding %s: %v allocations", c.Name, n)
+		}
+	}
+	for _, c := range prototest.Responses() {
+		if n := testing.AllocsPerRun(100, func() { dst = proto.AppendResponse(dst[:0], &c.Response) }); n != 0 {
+			t.Errorf("encoding %s: %v allocations", c.Name, n)
+		}
+		if !hot[c.Response.Op] || c.Response.Errno != proto.Done {
+			continue // a refusal's text is as new as it may be
+		}
+		body := []byte(c.Wire)
+		if n := testing.AllocsPerRun(100, func() {
+			if _, err := d.DecodeResponse(body); err != nil {
+				t.Fatal(err)
+			}
+		}); n != 0 {
+			t.Errorf("decoding %s: %v allocations", c.Name, n)
+		}
+	}
+	chat := proto.Chat{Op: proto.ONE_CHAT, ID: 1, Name: "li", ToID: 2, Msg: "hi", Time: 5, Seq: 6, CID: "c"}
+	if n := testing.AllocsPerRun(100, func() { dst = proto.AppendChat(dst[:0], &chat) }); n != 0 {
+		t.Errorf("AppendChat: %v allocations", n)
+	}
+}
+
+// Bodies of 150 bytes and a little, as chat has them.
+const (
+	benchChat    = `{"msgid":6,"toid":1000042,"msg":"a chat message of about eighty bytes, as people write them to one another ...","cid":"5f1c8b2e9a7d4c30b6e1f2a3"}`
+	benchChinese = `{"msgid":6,"toid":1000042,"msg":"你好，这是一条普通长度的聊天消息，人们互相写的就是这样的。","cid":"5f1c8b2e9a7d4c30b6e1f2a3"}`
+	benchEscaped = `{"msgid":6,"toid":1000042,"msg":"a \"chat\" message of about\neighty bytes, as people write them to one \u4f60 ...","cid":"5f1c8b2e9a7d4c30b6e1f2a3"}`
+	benchEvent   = `{"msgid":25,"toid":1000042,"event":"typing","data":"{}"}`
+	benchReceipt = `{"msgid":20,"peer":1000042,"seq":123456,"read":true}`
+	benchAck     = `{"msgid":12,"rid":12345,"errno":0,"errmsg":"","toid":1000042,"time":1700000000000,"seq":123456,"cid":"5f1c8b2e9a7d4c30b6e1f2a3"}`
+	benchPush    = `{"msgid":6,"id":1000041,"name":"zhang san","toid":1000042,"msg":"a chat message of about eighty bytes, as people write them to one another ...","time":1700000000000,"seq":123456,"cid":"5f1c8b2e9a7d4c30b6e1f2a3"}`
+)
+
+func BenchmarkDecode(b *testing.B) {
+	for name, wire := range map[string]string{"ONE_CHAT": benchChat, "ONE_CHAT/chinese": benchChinese, "ONE_CHAT/escaped": benchEscaped, "EVENT": benchEvent, "RECEIPT": benchReceipt} {
+		b.Run(name, func(b *testing.B) {
+			var d proto.Decoder
+			body := []byte(wire)
+			b.SetBytes(int64(len(body)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := d.Decode(body); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkDecodeResponse(b *testing.B) {
+	for name, wire := range map[string]string{"ONE_CHAT": benchPush, "ONE_CHAT_ACK": benchAck} {
+		b.Run(name, func(b *testing.B) {
+			var d proto.Decoder
+			body := []byte(wire)
+			b.SetBytes(int64(len(body)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := d.DecodeResponse(body); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkAppendResponse(b *testing.B) {
+	for name, wire := range map[string]string{"ONE_CHAT": benchPush, "ONE_CHAT_ACK": benchAck, "EVENT": strings.Replace(benchEvent, `25,`, `25,"id":1,"name":"zhang san",`, 1)} {
+		b.Run(name, func(b *testing.B) {
+			var d proto.Decoder
+			r, err := d.DecodeResponse([]byte(wire))
+			if err != nil {
+				b.Fatal(err)
+			}
+			dst := make([]byte, 0, 1024)
+			b.SetBytes(int64(len(wire)))
+			b.ReportAllocs()
+			for b.Loop() {
+				dst = proto.AppendResponse(dst[:0], r)
+			}
+		})
+	}
+}
+
+// A hostile frame must cost about what its bytes cost, not their square.
+func BenchmarkDecodeHostile(b *testing.B) {
+	var keys strings.Builder
+	for i := 0; keys.Len() < 60_000; i++ {
+		keys.WriteString(`,"` + strings.Repeat("k", i%5) + string(rune('a'+i%26)) + string(rune(0x100+i)) + `":0`)
+	}
+	for name, wire := range map[string]string{
+		"keys":    `{"msgid":18` + keys.String() + `}`,
+		"objects": `{"msgid":18,"x":[` + strings.Repeat(`{"a":0,"b":0},`, 4000) + `0]}`,
+		"escapes": `{"msgid":18,"x":"` + strings.Repeat(`\n`, 30_000) + `"}`,
+	} {
+		b.Run(name, func(b *testing.B) {
+			var d proto.Decoder
+			body := []byte(wire)
+			b.SetBytes(int64(len(body)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := d.Decode(body); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

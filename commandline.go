@@ -80,6 +80,15 @@ type userCommand struct {
 	Delete userDelete `cmd:"" help:"Delete the account; what the user said stays."`
 }
 
+type (
+	userPasswd struct{ target }
+	userBan    struct{ target }
+	userUnban  struct{ target }
+	userDelete struct{ target }
+
+	epochCommand struct{}
+)
+
 type target struct {
 	Who string `arg:"" name:"id-or-name" help:"The user's id or name."`
 }

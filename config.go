@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/alexedwards/argon2id"
 )
 
 // Config holds every setting of the daemon and of the operator commands.
@@ -58,6 +60,10 @@ type Config struct {
 	LogFormat string `group:"logging" name:"log-format" default:"text" placeholder:"FORMAT" enum:"text,json" help:"text or json, to stderr."`
 }
 
+// defaultDB is the default of --db. Its folder is made at start; any other has
+// to be there, or a slip of the hand would start an empty chat.
+const defaultDB = "sqlite:data/chatd.db"
+
 // Unlimited is what --no-limits sets the counted limits of the store to:
 // larger than any of them can get, and still an int everywhere.
 const Unlimited = math.MaxInt32
@@ -65,7 +71,7 @@ const Unlimited = math.MaxInt32
 // Bounds of the settings. They keep out slips of the hand (a time in
 // nanoseconds, a size without its unit), not unusual wishes.
 const (
-	maxLoops    = 256
+	maxLoops    = 64 // the chat keeps sets of loops in 64 bits
 	maxLanes    = 1024
 	maxWindow   = 65536
 	minBuffer   = 512 << 10 // the largest frame a server sends must fit
@@ -258,6 +264,11 @@ func (a *Argon2) UnmarshalText(text []byte) error {
 	}
 	a.KiB, a.Passes, a.Threads = uint32(n[0]), uint32(n[1]), uint8(n[2])
 	return nil
+}
+
+// Params is the cost as the hashing takes it.
+func (a Argon2) Params() argon2id.Params {
+	return argon2id.Params{Memory: a.KiB, Iterations: a.Passes, Parallelism: a.Threads, SaltLength: 16, KeyLength: 32}
 }
 
 func (a Argon2) String() string { return fmt.Sprintf("%d,%d,%d", a.KiB, a.Passes, a.Threads) }

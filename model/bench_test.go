@@ -1,0 +1,103 @@
+package model
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+)
+
+// BenchmarkAppend stores messages of 150 bytes in 50 conversations, 3,200 of
+// them outstanding at any time, as 50 connections with a window of 64 would.
+func BenchmarkAppend(b *testing.B) {
+	for _, sync := range []string{"full", "normal"} {
+		b.Run("sync="+sync, func(b *testing.B) { benchmarkAppend(b, sync, 50, 64) })
+	}
+}
+
+func benchmarkAppend(b *testing.B, sync string, convs, window int) {
+	var left atomic.Int64
+	next := make(chan *Append, convs*window)
+	done := make(chan struct{})
+	db, err := Open(context.Background(), Options{
+		URL: "sqlite:" + filepath.Join(b.TempDir(), "bench.db"), Sync: sync,
+		Sink: func(_ context.Context, batch []*Append) {
+			for _, a := range batch {
+				if a.Err != nil {
+					b.Error(a.Err)
+				}
+				next <- a
+			}
+			if left.Add(-int64(len(batch))) <= 0 {
+				select {
+				case <-done:
+				default:
+					close(done)
+				}
+			}
+		},
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	users := make([]int64, convs+1)
+	for i := range users {
+		if users[i], err = db.CreateUser(context.Background(), fmt.Sprint("u", i), fmt.Sprint("u", i), ""); err != nil {
+			b.Fatal(err)
+		}
+	}
+	body := make([]byte, 150)
+	for i := range convs * window {
+		next <- &Append{Sender: users[i%convs], Peer: users[i%convs+1], Body: body}
+	}
+	left.Store(int64(b.N))
+	b.ReportAllocs()
+	b.ResetTimer()
+	batch := make([]*Append, 0, window)
+	for i := 0; i < b.N; {
+		// As many at a time as one read of a socket may bring.
+		batch = append(batch[:0], <-next)
+	more:
+		for len(batch) < window && i+len(batch) < b.N {
+			select {
+			case a := <-next:
+				batch = append(batch, a)
+			default:
+				break more
+			}
+		}
+		for _, a := range batch {
+			a.CID = fmt.Appendf(nil, "%016x%04x", uint64(i)*0x9e3779b97f4a7c15, i&0xffff)
+			i++
+		}
+		if err := db.Append(batch...); err != nil {
+			b.Fatal(err)
+		}
+	}
+	<-done
+	b.StopTimer()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msgs/s")
+	if err := db.Close(); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// BenchmarkPage reads 50 messages from the midst of a conversation of 10,000.
+func BenchmarkPage(b *testing.B) {
+	h := newHarness(b, Options{URL: "sqlite:" + filepath.Join(b.TempDir(), "bench.db")})
+	u := h.users(2)
+	batch := make([]*Append, 10_000)
+	for i := range batch {
+		batch[i] = toPeer(u[i%2], u[1-i%2], fmt.Sprintf("cid %d", i))
+	}
+	h.store(batch...)
+	conv := batch[0].Conv
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		l, err := h.Page(context.Background(), conv, int64(i*37%9000), 50, 256<<10)
+		if err != nil || len(l) != 50 {
+			b.Fatal(len(l), err)
+		}
+	}
+}

@@ -1,0 +1,158 @@
+package model
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// Conversation is an entry in a user's list of conversations.
+type Conversation struct {
+	Conv, Group, Peer int64 // Group or Peer is 0
+	Name              string
+	First, Last, Read int64
+	Time              int64    // of the last message, or where there is none to be seen, of the join; Unix ms
+	Message           *Message // the last; nil if there is none to be seen
+}
+
+// seenTime is the Time of a Conversation, from members m and conversations c.
+const seenTime = ` CASE WHEN c.last_seq > m.joined_seq THEN c.last_time ELSE m.joined_at END `
+
+const conversationList = `SELECT c.id, c.kind, COALESCE(c.user_lo, 0) AS lo, COALESCE(c.user_hi, 0) AS hi, c.name, c.last_seq,
+		m.joined_seq, m.read_seq, ` + seenTime + ` AS seen
+	FROM members m JOIN conversations c ON c.id = m.conversation_id
+	WHERE m.user_id = ? AND (c.kind = 2 OR c.last_seq > 0) AND `
+
+type conversationRow struct {
+	Conv   int64  `db:"id"`
+	Kind   int64  `db:"kind"`
+	Lo     int64  `db:"lo"`
+	Hi     int64  `db:"hi"`
+	Name   string `db:"name"`
+	Last   int64  `db:"last_seq"`
+	Joined int64  `db:"joined_seq"`
+	Read   int64  `db:"read_seq"`
+	Time   int64  `db:"seen"`
+}
+
+// Conversations lists a user's conversations, latest first: those with Time
+// below before (0: from the top), about limit. Those with the same Time as the
+// page's last come with it, so that Time is enough to page by. more: there are
+// older ones. Pairs without a message are left out.
+func (db *DB) Conversations(ctx context.Context, user, before int64, limit int) (list []Conversation, more bool, err error) {
+	if before <= 0 {
+		before = 1 << 62
+	}
+	pending := db.cursors.pending(user) // before the read
+	rows, more, err := db.conversationRows(ctx, user, before, limit)
+	if err != nil {
+		return nil, false, fmt.Errorf("conversations of %d: %w", user, err)
+	}
+	for _, r := range rows {
+		c := Conversation{Conv: r.Conv, Name: r.Name, First: r.Joined + 1, Last: r.Last, Time: r.Time}
+		c.Read = max(r.Read, min(r.Last, pending[cell{kind: cellRead, conv: r.Conv}]))
+		if r.Kind == kindGroup {
+			c.Group = r.Conv
+		} else {
+			c.Peer = r.Lo + r.Hi - user
+		}
+		list = append(list, c)
+	}
+	if err := db.lastMessages(ctx, list); err != nil {
+		return nil, false, fmt.Errorf("conversations of %d: %w", user, err)
+	}
+	if err := db.peerNames(ctx, list); err != nil {
+		return nil, false, fmt.Errorf("conversations of %d: %w", user, err)
+	}
+	return list, more, nil
+}
+
+func (db *DB) conversationRows(ctx context.Context, user, before int64, limit int) (rows []conversationRow, more bool, err error) {
+	err = db.list(ctx, &rows, conversationList+seenTime+` < ? ORDER BY seen DESC, c.id DESC LIMIT ?`, user, before, limit+1)
+	if err != nil || len(rows) <= limit || limit <= 0 {
+		return rows[:min(len(rows), max(limit, 0))], false, err
+	}
+	edge := rows[limit-1].Time
+	if rows[limit].Time < edge {
+		return rows[:limit], true, nil
+	}
+	// The page's edge cuts through a tie: take all of it.
+	for len(rows) > 0 && rows[len(rows)-1].Time == edge {
+		rows = rows[:len(rows)-1]
+	}
+	var tie []conversationRow
+	if err := db.list(ctx, &tie, conversationList+seenTime+` = ? ORDER BY c.id DESC`, user, edge); err != nil {
+		return nil, false, err
+	}
+	var older int
+	if err := db.get(ctx, &older, `SELECT COUNT(*) FROM (`+conversationList+seenTime+` < ? LIMIT 1) AS older`, user, edge); err != nil {
+		return nil, false, err
+	}
+	return append(rows, tie...), older > 0, nil
+}
+
+// lastMessages fills in what was said last, where the user may see it.
+func (db *DB) lastMessages(ctx context.Context, list []Conversation) error {
+	at := make(map[int64]*Conversation)
+	var args []any
+	for i := range list {
+		if c := &list[i]; c.Last >= c.First {
+			at[c.Conv] = c
+			args = append(args, c.Conv, c.Last)
+		}
+	}
+	return inChunks(args, 2, db.d.maxRows, func(n int, args []any) error {
+		return db.scan(ctx, `SELECT `+messageColumns+` WHERE `+either("m.conversation_id = ? AND m.seq = ?", n), args, func(r *sqlx.Rows) error {
+			m := new(Message)
+			err := m.scan(r.Rows)
+			at[m.Conv].Message = m
+			return err
+		})
+	})
+}
+
+// peerNames fills in the names of pairs.
+func (db *DB) peerNames(ctx context.Context, list []Conversation) error {
+	var args []any
+	for _, c := range list {
+		if c.Peer != 0 {
+			args = append(args, c.Peer)
+		}
+	}
+	names := make(map[int64]string)
+	err := inChunks(args, 1, db.d.maxRows, func(n int, args []any) error {
+		return db.scan(ctx, `SELECT id, name FROM users WHERE id IN (`+repeated("?", n)+`)`, args, func(r *sqlx.Rows) error {
+			var id int64
+			var name string
+			err := r.Scan(&id, &name)
+			names[id] = name
+			return err
+		})
+	})
+	for i := range list {
+		if c := &list[i]; c.Peer != 0 {
+			c.Name = names[c.Peer]
+		}
+	}
+	return err
+}
+
+// scan gives each row of a query to do.
+func (db *DB) scan(ctx context.Context, q string, args []any, do func(*sqlx.Rows) error) error {
+	s, err := db.query(ctx, q)
+	if err != nil {
+		return err
+	}
+	rows, err := s.QueryxContext(ctx, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := do(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}

@@ -1,0 +1,183 @@
+package model
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// DB is an open store.
+type DB struct {
+	o       Options
+	d       *dialect
+	s       *store
+	m       *counters
+	epoch   atomic.Int64
+	writer  *writer
+	cursors *cursors
+	closing sync.Once
+	closed  error
+	queries sync.Map // of string to *sqlx.Stmt: the constant queries, prepared
+}
+
+// Open opens the store and brings its schema up to date. What is wrong it says
+// in one line that names the store (never a password): a folder missing or not
+// to be written, a file that is no database, another process at it, a schema
+// newer than the program, a scheme that it doesn't know.
+func Open(ctx context.Context, o Options) (*DB, error) {
+	if err := o.defaults(); err != nil {
+		return nil, err
+	}
+	d, rest, err := dialectOf(o.URL)
+	if err != nil {
+		return nil, err
+	}
+	s, err := d.open(ctx, rest, &o)
+	if err != nil {
+		return nil, err
+	}
+	db := &DB{o: o, d: d, s: s}
+	if err := db.prepare(ctx); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	db.m = newCounters(o.Set)
+	if db.writer, err = newWriter(ctx, db); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", s.where, err), s.close())
+	}
+	db.cursors = newCursors(db)
+	return db, nil
+}
+
+func (db *DB) prepare(ctx context.Context) error {
+	if err := migrate(ctx, db.d, db.s); err != nil {
+		return err
+	}
+	// Also finds out here, not at the first message, that nothing can be written.
+	err := db.write(ctx, func(tx *sqlx.Tx) error {
+		var epoch int64
+		err := tx.GetContext(ctx, &epoch, `SELECT value FROM meta WHERE name = 'epoch'`)
+		if errors.Is(err, sql.ErrNoRows) {
+			epoch = newEpoch()
+			_, err = tx.ExecContext(ctx, `INSERT INTO meta (name, value) VALUES ('epoch', ?)`, epoch)
+		}
+		db.epoch.Store(epoch)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", db.s.where, err)
+	}
+	return nil
+}
+
+// Close stores and sinks all that Append took, writes the cursors, and ends
+// the store's goroutines. It blocks until then; later calls do nothing.
+func (db *DB) Close() error {
+	db.closing.Do(func() {
+		err := errors.Join(db.writer.close(), db.cursors.close())
+		db.queries.Range(func(_, q any) bool {
+			err = errors.Join(err, q.(*sqlx.Stmt).Close())
+			return true
+		})
+		db.closed = errors.Join(err, db.s.close())
+	})
+	return db.closed
+}
+
+// Epoch is a random number made with the store: clients forget which seq they
+// have when it changes. It doesn't block.
+func (db *DB) Epoch() int64 { return db.epoch.Load() }
+
+// NewEpoch gives the store another epoch, for an operator who has restored it
+// from a backup. Daemons that run see it when they are started again.
+func (db *DB) NewEpoch(ctx context.Context) (int64, error) {
+	epoch := newEpoch()
+	err := db.write(ctx, func(tx *sqlx.Tx) error {
+		return one(tx.ExecContext(ctx, `UPDATE meta SET value = ? WHERE name = 'epoch'`, epoch))
+	})
+	if err != nil {
+		return 0, fmt.Errorf("new epoch: %w", err)
+	}
+	db.epoch.Store(epoch)
+	return epoch, nil
+}
+
+// newEpoch is below 2^53: clients may hold it in a double.
+func newEpoch() int64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return int64(binary.BigEndian.Uint64(b[:])>>12) + 1
+}
+
+// write runs do in a transaction of its own: committed if do gives nil, else
+// rolled back before the connection is used again.
+func (db *DB) write(ctx context.Context, do func(tx *sqlx.Tx) error) error {
+	tx, err := db.s.writing.BeginTxx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() // after Commit it does nothing
+	if err := do(tx); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// query is a constant query, prepared once.
+func (db *DB) query(ctx context.Context, q string) (*sqlx.Stmt, error) {
+	if s, ok := db.queries.Load(q); ok {
+		return s.(*sqlx.Stmt), nil
+	}
+	s, err := db.s.reading.PreparexContext(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	if first, lost := db.queries.LoadOrStore(q, s); lost {
+		s.Close()
+		return first.(*sqlx.Stmt), nil
+	}
+	return s, nil
+}
+
+// get reads the one row that a constant query gives. ErrNotFound: none.
+func (db *DB) get(ctx context.Context, to any, q string, args ...any) error {
+	s, err := db.query(ctx, q)
+	if err != nil {
+		return err
+	}
+	err = s.GetContext(ctx, to, args...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return ErrNotFound
+	}
+	return err
+}
+
+// list reads all rows that a constant query gives.
+func (db *DB) list(ctx context.Context, to any, q string, args ...any) error {
+	s, err := db.query(ctx, q)
+	if err != nil {
+		return err
+	}
+	return s.SelectContext(ctx, to, args...)
+}
+
+// one is nil if a statement has changed a row, and ErrNotFound if none.
+func one(r sql.Result, err error) error {
+	if err != nil {
+		return err
+	}
+	n, err := r.RowsAffected()
+	if err == nil && n == 0 {
+		err = ErrNotFound
+	}
+	return err
+}
+
+// nowMS is the time that is stored, in Unix milliseconds.
+func (db *DB) nowMS() int64 { return db.o.Now().UnixMilli() }

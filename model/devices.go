@@ -1,0 +1,127 @@
+package model
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// OpenDevice gives a device a new token, after a login by password. A device's
+// first login starts where the user's furthest device is, cursors that this
+// node has still to write included. A user has max devices: beyond that those
+// unused longest go, with their tokens and cursors, and are named in evicted.
+// Errors: ErrNotFound: no such user, or banned.
+func (db *DB) OpenDevice(ctx context.Context, user int64, device string, tokenHash []byte, max int) (evicted []string, err error) {
+	if err := db.Flush(ctx, user); err != nil {
+		return nil, fmt.Errorf("open device of %d: %w", user, err)
+	}
+	err = db.write(ctx, func(tx *sqlx.Tx) error {
+		var id int64
+		err := tx.GetContext(ctx, &id, `SELECT id FROM users WHERE id = ? AND deleted = 0 AND banned = 0`, user)
+		if errors.Is(err, sql.ErrNoRows) {
+			return ErrNotFound
+		}
+		if err != nil {
+			return err
+		}
+		now := db.nowMS()
+		err = one(tx.ExecContext(ctx, `UPDATE devices SET token_hash = ?, last_used = ? WHERE user_id = ? AND device = ?`,
+			tokenHash, now, user, device))
+		if !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `INSERT INTO devices (user_id, device, token_hash, last_used) VALUES (?, ?, ?, ?)`,
+			user, device, tokenHash, now); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `INSERT INTO cursors (user_id, device, conversation_id, delivered_seq)
+			SELECT k.user_id, ?, k.conversation_id, MAX(k.delivered_seq) FROM cursors k WHERE k.user_id = ?
+			GROUP BY k.user_id, k.conversation_id`, device, user); err != nil {
+			return err
+		}
+		// Only a device that is new can be one too many.
+		var others []string
+		if err := tx.SelectContext(ctx, &others, `SELECT device FROM devices WHERE user_id = ? AND device <> ?
+			ORDER BY last_used DESC, device`, user, device); err != nil {
+			return err
+		}
+		for i := max - 1; i >= 0 && i < len(others); i++ {
+			evicted = append(evicted, others[i])
+			for _, q := range []string{
+				`DELETE FROM devices WHERE user_id = ? AND device = ?`,
+				`DELETE FROM cursors WHERE user_id = ? AND device = ?`,
+			} {
+				if _, err := tx.ExecContext(ctx, q, user, others[i]); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open device of %d: %w", user, err)
+	}
+	return evicted, nil
+}
+
+// TokenDevice finds whose token this is. It only reads; that the token was
+// used is written later. Errors: ErrNotFound: unknown, unused for too long,
+// or its user banned or deleted.
+func (db *DB) TokenDevice(ctx context.Context, tokenHash []byte) (u User, device string, err error) {
+	var row struct {
+		User
+		Device string `db:"device"`
+		Used   int64  `db:"last_used"`
+	}
+	err = db.get(ctx, &row, `SELECT u.id, u.name, u.password_hash, u.banned, d.device, d.last_used
+		FROM devices d JOIN users u ON u.id = d.user_id WHERE d.token_hash = ? AND u.banned = 0 AND u.deleted = 0`, tokenHash)
+	if err != nil {
+		return User{}, "", fmt.Errorf("token: %w", err)
+	}
+	now := db.nowMS()
+	unused := now - row.Used
+	if unused > db.o.TokenLife.Milliseconds() {
+		return User{}, "", fmt.Errorf("token: unused for too long: %w", ErrNotFound)
+	}
+	if unused >= usedEvery.Milliseconds() {
+		db.cursors.note(row.ID, cell{kind: cellUsed, device: row.Device}, now)
+	}
+	return row.User, row.Device, nil
+}
+
+// CloseDevice ends a device's token. Its cursors stay. Errors: ErrNotFound.
+func (db *DB) CloseDevice(ctx context.Context, user int64, device string) error {
+	err := db.write(ctx, func(tx *sqlx.Tx) error {
+		return one(tx.ExecContext(ctx, `UPDATE devices SET token_hash = NULL WHERE user_id = ? AND device = ?`, user, device))
+	})
+	if err != nil {
+		return fmt.Errorf("close device of %d: %w", user, err)
+	}
+	return nil
+}
+
+// ChangePassword sets a password's hash and gives the device that asked for it
+// a new token. All the user's other tokens end; others names their devices.
+// Errors: ErrNotFound: no such user or device.
+func (db *DB) ChangePassword(ctx context.Context, user int64, hash, device string, tokenHash []byte) (others []string, err error) {
+	err = db.write(ctx, func(tx *sqlx.Tx) error {
+		if err := one(tx.ExecContext(ctx, `UPDATE users SET password_hash = ? WHERE id = ? AND deleted = 0`, hash, user)); err != nil {
+			return err
+		}
+		if err := tx.SelectContext(ctx, &others, `SELECT device FROM devices WHERE user_id = ? AND device <> ? ORDER BY device`, user, device); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `UPDATE devices SET token_hash = NULL WHERE user_id = ? AND device <> ?`, user, device); err != nil {
+			return err
+		}
+		return one(tx.ExecContext(ctx, `UPDATE devices SET token_hash = ?, last_used = ? WHERE user_id = ? AND device = ?`,
+			tokenHash, db.nowMS(), user, device))
+	})
+	if err != nil {
+		return nil, fmt.Errorf("change password of %d: %w", user, err)
+	}
+	return others, nil
+}

@@ -1,0 +1,129 @@
+package model
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math/bits"
+	"strings"
+)
+
+// forms are the statements of the append transaction, prepared for every
+// power of two of rows: the connection is the transaction's own while it
+// runs, so none can be prepared then.
+type forms struct {
+	pairs, users, heads, repeats, members, insert, raise *form
+}
+
+func prepareForms(ctx context.Context, db *DB) (*forms, error) {
+	f := new(forms)
+	for _, want := range []struct {
+		to    **form
+		width int
+		exact bool
+		sql   func(rows int) string
+	}{
+		{&f.pairs, 2, false, func(n int) string {
+			return `SELECT id, user_lo, user_hi FROM conversations WHERE ` + either("user_lo = ? AND user_hi = ?", n)
+		}},
+		{&f.users, 1, false, func(n int) string {
+			return `SELECT id FROM users WHERE id IN (` + repeated("?", n) + `) AND deleted = 0`
+		}},
+		{&f.heads, 1, false, func(n int) string {
+			return `SELECT id, kind, last_seq, version, blocks, gone FROM conversations
+				WHERE id IN (` + repeated("?", n) + `) ORDER BY id` + db.d.locking
+		}},
+		{&f.repeats, 3, false, func(n int) string {
+			return `SELECT conversation_id, sender_id, cid, seq, created_at FROM messages WHERE ` +
+				either("conversation_id = ? AND sender_id = ? AND cid = ?", n)
+		}},
+		{&f.members, 2, false, func(n int) string {
+			return `SELECT conversation_id, user_id FROM members WHERE ` + either("conversation_id = ? AND user_id = ?", n)
+		}},
+		{&f.insert, 6, true, func(n int) string {
+			return `INSERT INTO messages (conversation_id, seq, sender_id, cid, body, created_at) VALUES ` +
+				repeated("(?, ?, ?, ?, ?, ?)", n)
+		}},
+		{&f.raise, 2, false, db.d.raiseHeads},
+	} {
+		p := &form{width: want.width, exact: want.exact, max: db.d.maxRows}
+		*want.to = p
+		for n := 1; n <= p.max; n *= 2 {
+			s, err := db.s.writing.PrepareContext(ctx, want.sql(n))
+			if err != nil {
+				return nil, errors.Join(fmt.Errorf("prepare %.40q: %w", strings.TrimSpace(want.sql(1)), err), f.close())
+			}
+			p.stmts = append(p.stmts, s)
+		}
+	}
+	return f, nil
+}
+
+func (f *forms) close() error {
+	var err error
+	for _, p := range []*form{f.pairs, f.users, f.heads, f.repeats, f.members, f.insert, f.raise} {
+		if p == nil {
+			continue
+		}
+		for _, s := range p.stmts {
+			err = errors.Join(err, s.Close())
+		}
+	}
+	return err
+}
+
+// form is one statement, with 1, 2, 4 … rows of width arguments.
+type form struct {
+	stmts []*sql.Stmt
+	width int
+	max   int
+	exact bool // no row may come twice
+}
+
+// exec runs the statement with all rows in args, in as few as they fit in.
+// lead are arguments before the rows.
+func (f *form) exec(ctx context.Context, tx *sql.Tx, args []any, lead ...any) error {
+	return f.cut(args, func(s *sql.Stmt, args []any) error {
+		if len(lead) > 0 {
+			args = append(append(make([]any, 0, len(lead)+len(args)), lead...), args...)
+		}
+		_, err := tx.StmtContext(ctx, s).ExecContext(ctx, args...)
+		return err
+	})
+}
+
+// rows runs the query with all rows in args and gives each row found to scan.
+func (f *form) rows(ctx context.Context, tx *sql.Tx, args []any, scan func(*sql.Rows) error) error {
+	return f.cut(args, func(s *sql.Stmt, args []any) error {
+		r, err := tx.StmtContext(ctx, s).QueryContext(ctx, args...)
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		for r.Next() {
+			if err := scan(r); err != nil {
+				return err
+			}
+		}
+		return r.Err()
+	})
+}
+
+// cut calls do with as many rows at a time as there is a statement for.
+func (f *form) cut(args []any, do func(s *sql.Stmt, args []any) error) error {
+	if !f.exact {
+		return inChunks(args, f.width, f.max, func(rows int, args []any) error {
+			return do(f.stmts[bits.Len(uint(rows))-1], args)
+		})
+	}
+	for len(args) > 0 {
+		size := bits.Len(uint(min(len(args)/f.width, f.max))) - 1
+		n := f.width << size
+		if err := do(f.stmts[size], args[:n]); err != nil {
+			return err
+		}
+		args = args[n:]
+	}
+	return nil
+}

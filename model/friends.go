@@ -1,0 +1,191 @@
+package model
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// Friend is an entry in a user's list.
+type Friend struct {
+	ID     int64  `db:"id"`
+	Name   string `db:"name"`
+	Hidden bool   `db:"hidden"` // has blocked the asker, who sees no presence
+}
+
+// friendPair joins the conversation of a friendship f, should there be one:
+// it holds the blocks.
+const friendPair = ` LEFT JOIN conversations c
+	ON c.user_lo = CASE WHEN f.user_id < f.friend_id THEN f.user_id ELSE f.friend_id END
+	AND c.user_hi = CASE WHEN f.user_id < f.friend_id THEN f.friend_id ELSE f.user_id END `
+
+// blocksMe and blockedByMe tell who of the friendship f has blocked whom.
+const (
+	blocksMe    = ` COALESCE(c.blocks & CASE WHEN f.friend_id < f.user_id THEN 1 ELSE 2 END, 0) <> 0 `
+	blockedByMe = ` COALESCE(c.blocks & CASE WHEN f.user_id < f.friend_id THEN 1 ELSE 2 END, 0) <> 0 `
+)
+
+// AddFriend puts each of the two into the other's list and gives the friend's
+// name. A list holds max friends. Errors: ErrNotFound; ErrAlready;
+// ErrNotAllowed: the friend has blocked the user, or is the user;
+// ErrFull: either list.
+func (db *DB) AddFriend(ctx context.Context, user, friend int64, max int) (name string, err error) {
+	err = db.write(ctx, func(tx *sqlx.Tx) error {
+		if user == friend {
+			return ErrNotAllowed
+		}
+		if err := absent(ctx, tx, user); err != nil {
+			return err
+		}
+		err := tx.GetContext(ctx, &name, `SELECT name FROM users WHERE id = ? AND deleted = 0`, friend)
+		if errors.Is(err, sql.ErrNoRows) {
+			return ErrNotFound
+		}
+		if err != nil {
+			return err
+		}
+		var already int
+		if err := tx.GetContext(ctx, &already, `SELECT COUNT(*) FROM friends WHERE user_id = ? AND friend_id = ?`, user, friend); err != nil {
+			return err
+		}
+		if already > 0 {
+			return ErrAlready
+		}
+		p := pairOf(user, friend)
+		var blocks int64
+		err = tx.GetContext(ctx, &blocks, `SELECT blocks FROM conversations WHERE user_lo = ? AND user_hi = ?`, p.lo, p.hi)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		if err := p.refusal(blocks, user); err != nil {
+			return err
+		}
+		for _, u := range []int64{user, friend} {
+			var n int
+			if err := tx.GetContext(ctx, &n, `SELECT COUNT(*) FROM friends WHERE user_id = ?`, u); err != nil {
+				return err
+			}
+			if n >= max {
+				return ErrFull
+			}
+		}
+		_, err = tx.ExecContext(ctx, `INSERT INTO friends (user_id, friend_id) VALUES (?, ?), (?, ?)`, user, friend, friend, user)
+		return err
+	})
+	if err != nil {
+		return "", fmt.Errorf("add friend: %w", err)
+	}
+	return name, nil
+}
+
+// DelFriend takes each of the two out of the other's list. Errors:
+// ErrNotFound: no such user; ErrAlready: they are no friends.
+func (db *DB) DelFriend(ctx context.Context, user, friend int64) error {
+	err := db.write(ctx, func(tx *sqlx.Tx) error {
+		if err := absent(ctx, tx, friend); err != nil {
+			return err
+		}
+		err := one(tx.ExecContext(ctx, `DELETE FROM friends WHERE (user_id = ? AND friend_id = ?) OR (user_id = ? AND friend_id = ?)`,
+			user, friend, friend, user))
+		if errors.Is(err, ErrNotFound) {
+			return ErrAlready
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("delete friend: %w", err)
+	}
+	return nil
+}
+
+// Friends lists a user's friends by id.
+func (db *DB) Friends(ctx context.Context, user int64) ([]Friend, error) {
+	var l []Friend
+	err := db.list(ctx, &l, `SELECT u.id, u.name, `+blocksMe+` AS hidden FROM friends f JOIN users u ON u.id = f.friend_id `+
+		friendPair+` WHERE f.user_id = ? ORDER BY f.friend_id`, user)
+	if err != nil {
+		return nil, fmt.Errorf("friends of %d: %w", user, err)
+	}
+	return l, nil
+}
+
+// AreFriends says whether b is in a's list, and whether b has blocked a.
+func (db *DB) AreFriends(ctx context.Context, a, b int64) (friends, hidden bool, err error) {
+	err = db.get(ctx, &hidden, `SELECT `+blocksMe+` FROM friends f `+friendPair+` WHERE f.user_id = ? AND f.friend_id = ?`, a, b)
+	if errors.Is(err, ErrNotFound) {
+		return false, false, nil
+	}
+	if err != nil {
+		return false, false, fmt.Errorf("friends %d and %d: %w", a, b, err)
+	}
+	return true, hidden, nil
+}
+
+// Audience lists the friends who may see a user's presence: those whom the
+// user has not blocked.
+func (db *DB) Audience(ctx context.Context, user int64) ([]int64, error) {
+	var l []int64
+	err := db.list(ctx, &l, `SELECT f.friend_id FROM friends f `+friendPair+` WHERE f.user_id = ? AND NOT (`+blockedByMe+`) ORDER BY f.friend_id`, user)
+	if err != nil {
+		return nil, fmt.Errorf("audience of %d: %w", user, err)
+	}
+	return l, nil
+}
+
+// Block keeps other from writing to user and from being told of the user's
+// presence, or lets them again. Friends stay friends. Blocking oneself is
+// ErrNotAllowed. Errors: ErrNotFound.
+func (db *DB) Block(ctx context.Context, user, other int64, on bool) error {
+	p := pairOf(user, other)
+	err := db.write(ctx, func(tx *sqlx.Tx) error {
+		if user == other {
+			return ErrNotAllowed
+		}
+		for _, u := range []int64{other, user} {
+			if err := absent(ctx, tx, u); err != nil {
+				return err
+			}
+		}
+		var c struct {
+			ID     int64 `db:"id"`
+			Blocks int64 `db:"blocks"`
+		}
+		err := tx.GetContext(ctx, &c, `SELECT id, blocks FROM conversations WHERE user_lo = ? AND user_hi = ?`+db.d.locking, p.lo, p.hi)
+		if errors.Is(err, sql.ErrNoRows) {
+			if !on {
+				return nil
+			}
+			c.ID, err = makePair(ctx, tx, p, db.nowMS())
+		}
+		if err != nil {
+			return err
+		}
+		blocks := c.Blocks &^ p.blockBit(user)
+		if on {
+			blocks |= p.blockBit(user)
+		}
+		_, err = tx.ExecContext(ctx, `UPDATE conversations SET blocks = ? WHERE id = ?`, blocks, c.ID)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("block: %w", err)
+	}
+	return nil
+}
+
+// Blocked says whether by has blocked whom: one indexed read.
+func (db *DB) Blocked(ctx context.Context, by, whom int64) (bool, error) {
+	p := pairOf(by, whom)
+	var blocks int64
+	err := db.get(ctx, &blocks, `SELECT blocks FROM conversations WHERE user_lo = ? AND user_hi = ?`, p.lo, p.hi)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("blocked: %w", err)
+	}
+	return by != whom && blocks&p.blockBit(by) != 0, nil
+}

@@ -1,0 +1,285 @@
+package model
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// Roles of a member, as stored.
+const (
+	roleNormal  = 0
+	roleCreator = 1
+)
+
+// Joined is what a new member learns of the group.
+type Joined struct {
+	Name, Desc          string
+	Seq, Version, Count int64 // Seq: the last before the join. Count: of members, the new one included
+}
+
+// Group is an entry in a user's list.
+type Group struct {
+	ID    int64  `db:"id"`
+	Name  string `db:"name"`
+	Desc  string `db:"description"`
+	Last  int64  `db:"last_seq"`
+	Count int64  `db:"size"` // members
+}
+
+// Member is a user of a group.
+type Member struct {
+	User   int64  `db:"user_id"`
+	Name   string `db:"name"`
+	Role   string `db:"role"`       // "creator" or "normal"
+	Joined int64  `db:"joined_seq"` // sees what comes after this seq
+}
+
+// group is a group's row, as writes need it.
+type group struct {
+	Name    string `db:"name"`
+	Desc    string `db:"description"`
+	Creator int64  `db:"creator"`
+	Last    int64  `db:"last_seq"`
+	Version int64  `db:"version"`
+	Size    int64  `db:"size"`
+}
+
+// lockGroup reads a group's row under the lock that appends take as well.
+// Errors: ErrNotFound, also for a dismissed one.
+func (db *DB) lockGroup(ctx context.Context, tx *sqlx.Tx, id int64) (g group, err error) {
+	err = tx.GetContext(ctx, &g, `SELECT name, description, creator, last_seq, version, size FROM conversations
+		WHERE id = ? AND kind = 2 AND gone = 0`+db.d.locking, id)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = ErrNotFound
+	}
+	return g, err
+}
+
+func isMember(ctx context.Context, tx *sqlx.Tx, group, user int64) (bool, error) {
+	var n int
+	err := tx.GetContext(ctx, &n, `SELECT COUNT(*) FROM members WHERE conversation_id = ? AND user_id = ?`, group, user)
+	return n > 0, err
+}
+
+// groupsFull is ErrFull if user is in max groups already.
+func groupsFull(ctx context.Context, tx *sqlx.Tx, user int64, max int) error {
+	var n int
+	err := tx.GetContext(ctx, &n, `SELECT COUNT(*) FROM members m JOIN conversations c ON c.id = m.conversation_id
+		WHERE m.user_id = ? AND c.kind = 2`, user)
+	if err == nil && n >= max {
+		err = ErrFull
+	}
+	return err
+}
+
+// CreateGroup makes a group with its creator as the only member. Errors:
+// ErrNotFound: no such creator; ErrFull: in maxGroups already.
+func (db *DB) CreateGroup(ctx context.Context, creator int64, name, desc string, maxGroups int) (int64, error) {
+	var id int64
+	err := db.write(ctx, func(tx *sqlx.Tx) error {
+		if err := absent(ctx, tx, creator); err != nil {
+			return err
+		}
+		if err := groupsFull(ctx, tx, creator, maxGroups); err != nil {
+			return err
+		}
+		r, err := tx.ExecContext(ctx, `INSERT INTO conversations (kind, name, description, creator, size, version, touched)
+			VALUES (2, ?, ?, ?, 1, 1, `+db.d.now+`)`, name, desc, creator)
+		if err != nil {
+			return err
+		}
+		if id, err = r.LastInsertId(); err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `INSERT INTO members (conversation_id, user_id, role, joined_at) VALUES (?, ?, ?, ?)`,
+			id, creator, roleCreator, db.nowMS())
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("create group: %w", err)
+	}
+	return id, nil
+}
+
+// JoinGroup makes user a member. Errors: ErrNotFound; ErrAlready; ErrFull:
+// the group has maxMembers, or the user is in maxGroups.
+func (db *DB) JoinGroup(ctx context.Context, group, user int64, maxMembers, maxGroups int) (Joined, error) {
+	var j Joined
+	err := db.write(ctx, func(tx *sqlx.Tx) error {
+		g, err := db.lockGroup(ctx, tx, group)
+		if err != nil {
+			return err
+		}
+		if err := absent(ctx, tx, user); err != nil {
+			return err
+		}
+		switch in, err := isMember(ctx, tx, group, user); {
+		case err != nil:
+			return err
+		case in:
+			return ErrAlready
+		case g.Size >= int64(maxMembers):
+			return ErrFull
+		}
+		if err := groupsFull(ctx, tx, user, maxGroups); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `INSERT INTO members (conversation_id, user_id, joined_seq, joined_at, read_seq)
+			VALUES (?, ?, ?, ?, ?)`, group, user, g.Last, db.nowMS(), g.Last); err != nil {
+			return err
+		}
+		j = Joined{Name: g.Name, Desc: g.Desc, Seq: g.Last, Version: g.Version + 1, Count: g.Size + 1}
+		return db.raiseVersion(ctx, tx, group, +1)
+	})
+	if err != nil {
+		return Joined{}, fmt.Errorf("join group %d: %w", group, err)
+	}
+	return j, nil
+}
+
+// raiseVersion tells all nodes that the members have changed, by so many.
+func (db *DB) raiseVersion(ctx context.Context, tx *sqlx.Tx, group int64, by int) error {
+	_, err := tx.ExecContext(ctx, `UPDATE conversations SET version = version + 1, size = size + ?, touched = `+db.d.now+` WHERE id = ?`, by, group)
+	return err
+}
+
+// LeaveGroup ends a membership and gives the group's new version. Errors:
+// ErrNotFound: no such group; ErrNotAllowed: no member, or its creator.
+func (db *DB) LeaveGroup(ctx context.Context, group, user int64) (version int64, err error) {
+	err = db.write(ctx, func(tx *sqlx.Tx) error {
+		g, err := db.lockGroup(ctx, tx, group)
+		if err != nil {
+			return err
+		}
+		if g.Creator == user {
+			return ErrNotAllowed
+		}
+		version = g.Version + 1
+		return db.removeMember(ctx, tx, group, user)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("leave group %d: %w", group, err)
+	}
+	return version, nil
+}
+
+// KickMember ends the membership of user, as the group's creator may, and
+// gives the group's new version. Errors: ErrNotFound: no such group;
+// ErrNotAllowed: by is not its creator, or user is, or is no member.
+func (db *DB) KickMember(ctx context.Context, group, by, user int64) (version int64, err error) {
+	err = db.write(ctx, func(tx *sqlx.Tx) error {
+		g, err := db.lockGroup(ctx, tx, group)
+		if err != nil {
+			return err
+		}
+		if g.Creator != by || g.Creator == user {
+			return ErrNotAllowed
+		}
+		version = g.Version + 1
+		return db.removeMember(ctx, tx, group, user)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("kick from group %d: %w", group, err)
+	}
+	return version, nil
+}
+
+func (db *DB) removeMember(ctx context.Context, tx *sqlx.Tx, group, user int64) error {
+	err := one(tx.ExecContext(ctx, `DELETE FROM members WHERE conversation_id = ? AND user_id = ?`, group, user))
+	if errors.Is(err, ErrNotFound) {
+		return ErrNotAllowed
+	}
+	if err != nil {
+		return err
+	}
+	return db.raiseVersion(ctx, tx, group, -1)
+}
+
+// DismissGroup ends a group, as its creator may. It gives the version that
+// says so and those who were members. Errors: ErrNotFound; ErrNotAllowed.
+func (db *DB) DismissGroup(ctx context.Context, group, by int64) (version int64, members []int64, err error) {
+	err = db.write(ctx, func(tx *sqlx.Tx) error {
+		g, err := db.lockGroup(ctx, tx, group)
+		if err != nil {
+			return err
+		}
+		if g.Creator != by {
+			return ErrNotAllowed
+		}
+		version = g.Version + 1
+		if err := tx.SelectContext(ctx, &members, `SELECT user_id FROM members WHERE conversation_id = ? ORDER BY user_id`, group); err != nil {
+			return err
+		}
+		return db.dismiss(ctx, tx, group)
+	})
+	if err != nil {
+		return 0, nil, fmt.Errorf("dismiss group %d: %w", group, err)
+	}
+	return version, members, nil
+}
+
+// dismiss ends a group. What was said stays stored; nobody may see it.
+func (db *DB) dismiss(ctx context.Context, tx *sqlx.Tx, group int64) error {
+	if _, err := tx.ExecContext(ctx, `DELETE FROM members WHERE conversation_id = ?`, group); err != nil {
+		return err
+	}
+	_, err := tx.ExecContext(ctx, `UPDATE conversations SET gone = 1, size = 0, version = version + 1, touched = `+db.d.now+` WHERE id = ?`, group)
+	return err
+}
+
+// Groups lists a user's groups by id.
+func (db *DB) Groups(ctx context.Context, user int64) ([]Group, error) {
+	var l []Group
+	err := db.list(ctx, &l, `SELECT c.id, c.name, c.description, c.last_seq, c.size FROM members m
+		JOIN conversations c ON c.id = m.conversation_id WHERE m.user_id = ? AND c.kind = 2 ORDER BY m.conversation_id`, user)
+	if err != nil {
+		return nil, fmt.Errorf("groups of %d: %w", user, err)
+	}
+	return l, nil
+}
+
+// Members lists a group's members by user id, those above after, at most limit
+// (0: all). It is empty for a group that is gone.
+func (db *DB) Members(ctx context.Context, group, after int64, limit int) ([]Member, error) {
+	if limit <= 0 {
+		limit = 1 << 30
+	}
+	var l []Member
+	err := db.list(ctx, &l, `SELECT m.user_id, u.name, CASE m.role WHEN 1 THEN 'creator' ELSE 'normal' END AS role, m.joined_seq
+		FROM members m JOIN conversations c ON c.id = m.conversation_id JOIN users u ON u.id = m.user_id
+		WHERE m.conversation_id = ? AND c.kind = 2 AND m.user_id > ? ORDER BY m.user_id LIMIT ?`, group, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("members of group %d: %w", group, err)
+	}
+	return l, nil
+}
+
+// MemberIDs gives User and Joined of all members, by user id, as they were at
+// that version. Errors: ErrNotFound, also for a dismissed group.
+func (db *DB) MemberIDs(ctx context.Context, group int64) (version int64, members []Member, err error) {
+	// One statement is one snapshot.
+	var rows []struct {
+		Version int64         `db:"version"`
+		User    sql.NullInt64 `db:"user_id"`
+		Joined  sql.NullInt64 `db:"joined_seq"`
+	}
+	err = db.list(ctx, &rows, `SELECT c.version, m.user_id, m.joined_seq FROM conversations c
+		LEFT JOIN members m ON m.conversation_id = c.id WHERE c.id = ? AND c.kind = 2 AND c.gone = 0 ORDER BY m.user_id`, group)
+	if err == nil && len(rows) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return 0, nil, fmt.Errorf("members of group %d: %w", group, err)
+	}
+	for _, r := range rows {
+		version = r.Version
+		if r.User.Valid {
+			members = append(members, Member{User: r.User.Int64, Joined: r.Joined.Int64})
+		}
+	}
+	return version, members, nil
+}

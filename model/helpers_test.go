@@ -1,0 +1,198 @@
+package model
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	if childMain() {
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// dialects are what the suite runs with.
+var dialects = []struct {
+	name string
+	url  func(t testing.TB) string
+}{
+	{"sqlite", func(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "chat.db") }},
+}
+
+// each runs a test with every dialect.
+func each(t *testing.T, test func(t *testing.T, h *harness)) {
+	for _, d := range dialects {
+		t.Run(d.name, func(t *testing.T) { test(t, newHarness(t, Options{URL: d.url(t)})) })
+	}
+}
+
+// harness is a store whose sink remembers what it got.
+type harness struct {
+	*DB
+	t testing.TB
+	o Options
+
+	mu   sync.Mutex
+	sunk []*Append
+	wait chan struct{} // closed and renewed with each batch
+	hold chan struct{} // the sink waits for it, if set
+	time time.Time
+}
+
+func newHarness(t testing.TB, o Options) *harness {
+	h := &harness{t: t, wait: make(chan struct{}), time: time.UnixMilli(1_700_000_000_000)}
+	o.Sink = h.sink
+	if o.Now == nil {
+		o.Now = h.now
+	}
+	h.o = o
+	h.open()
+	t.Cleanup(func() {
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return h
+}
+
+func (h *harness) open() {
+	h.t.Helper()
+	db, err := Open(context.Background(), h.o)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.DB = db
+}
+
+func (h *harness) reopen() {
+	h.t.Helper()
+	if err := h.Close(); err != nil {
+		h.t.Fatal(err)
+	}
+	h.open()
+}
+
+// now is a clock that moves only when told.
+func (h *harness) now() time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.time
+}
+
+func (h *harness) pass(d time.Duration) {
+	h.mu.Lock()
+	h.time = h.time.Add(d)
+	h.mu.Unlock()
+}
+
+func (h *harness) sink(_ context.Context, batch []*Append) {
+	h.mu.Lock()
+	hold := h.hold
+	h.mu.Unlock()
+	if hold != nil {
+		<-hold
+	}
+	h.mu.Lock()
+	h.sunk = append(h.sunk, batch...)
+	close(h.wait)
+	h.wait = make(chan struct{})
+	h.mu.Unlock()
+}
+
+// store appends and waits until all is sunk.
+func (h *harness) store(batch ...*Append) {
+	h.t.Helper()
+	if err := h.Append(batch...); err != nil {
+		h.t.Fatal(err)
+	}
+	h.await(batch...)
+}
+
+func (h *harness) await(batch ...*Append) {
+	missing := make(map[*Append]bool)
+	for _, a := range batch {
+		missing[a] = true
+	}
+	seen := 0
+	for {
+		h.mu.Lock()
+		for ; seen < len(h.sunk); seen++ {
+			delete(missing, h.sunk[seen])
+		}
+		wait := h.wait
+		h.mu.Unlock()
+		if len(missing) == 0 {
+			return
+		}
+		<-wait
+	}
+}
+
+// user makes a user.
+func (h *harness) user(name string) int64 {
+	h.t.Helper()
+	id, err := h.CreateUser(context.Background(), name, name, "hash of "+name)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return id
+}
+
+func (h *harness) users(n int) []int64 {
+	h.t.Helper()
+	ids := make([]int64, n)
+	for i := range ids {
+		ids[i] = h.user(fmt.Sprintf("user%d", i))
+	}
+	return ids
+}
+
+// group makes a group of these users, the first its creator.
+func (h *harness) group(users ...int64) int64 {
+	h.t.Helper()
+	g, err := h.CreateGroup(context.Background(), users[0], "group", "of friends", 1000)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	for _, u := range users[1:] {
+		if _, err := h.JoinGroup(context.Background(), g, u, 1000, 1000); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+	return g
+}
+
+func toPeer(from, to int64, cid string) *Append {
+	return &Append{Sender: from, Peer: to, CID: []byte(cid), Body: []byte("body of " + cid)}
+}
+
+func toGroup(from, group int64, cid string) *Append {
+	return &Append{Sender: from, Group: group, CID: []byte(cid), Body: []byte("body of " + cid)}
+}
+
+// log is a conversation's whole log.
+func (h *harness) log(conv int64) []Message {
+	h.t.Helper()
+	var all []Message
+	for {
+		after := int64(0)
+		if len(all) > 0 {
+			after = all[len(all)-1].Seq
+		}
+		l, err := h.Page(context.Background(), conv, after, 500, 1<<30)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		if len(l) == 0 {
+			return all
+		}
+		all = append(all, l...)
+	}
+}

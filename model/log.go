@@ -1,0 +1,133 @@
+package model
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// Message is a stored message.
+type Message struct {
+	Conv, Seq, Sender int64
+	Time              int64  // Unix ms; it may fall where Seq rises
+	Name              string // the sender's
+	CID, Body         []byte
+}
+
+func (m *Message) size() int { return len(m.Body) + len(m.CID) + len(m.Name) }
+
+const messageColumns = `m.conversation_id, m.seq, m.sender_id, m.created_at, u.name, m.cid, m.body
+	FROM messages m JOIN users u ON u.id = m.sender_id`
+
+func (m *Message) scan(r *sql.Rows) error {
+	return r.Scan(&m.Conv, &m.Seq, &m.Sender, &m.Time, &m.Name, &m.CID, &m.Body)
+}
+
+// Page gives the messages after a seq, rising: at most limit, and as many as
+// maxBytes of body, cid and name hold, but at least one if there is one.
+func (db *DB) Page(ctx context.Context, conv, after int64, limit, maxBytes int) ([]Message, error) {
+	l, err := db.page(ctx, maxBytes, `SELECT `+messageColumns+` WHERE m.conversation_id = ? AND m.seq > ? ORDER BY m.seq LIMIT ?`,
+		conv, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("page of %d after %d: %w", conv, after, err)
+	}
+	return l, nil
+}
+
+// PageBefore gives the last messages before a seq (0: of all) and from floor
+// on, rising. It is bounded as Page is; what doesn't fit is the older ones.
+func (db *DB) PageBefore(ctx context.Context, conv, before, floor int64, limit, maxBytes int) ([]Message, error) {
+	if before <= 0 {
+		before = 1 << 62
+	}
+	l, err := db.page(ctx, maxBytes, `SELECT `+messageColumns+` WHERE m.conversation_id = ? AND m.seq < ? AND m.seq >= ?
+		ORDER BY m.seq DESC LIMIT ?`, conv, before, floor, limit)
+	if err != nil {
+		return nil, fmt.Errorf("page of %d before %d: %w", conv, before, err)
+	}
+	slices.Reverse(l)
+	return l, nil
+}
+
+func (db *DB) page(ctx context.Context, maxBytes int, q string, args ...any) ([]Message, error) {
+	s, err := db.query(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.QueryContext(ctx, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var l []Message
+	for bytes := 0; rows.Next(); {
+		var m Message
+		if err := m.scan(rows); err != nil {
+			return nil, err
+		}
+		if bytes += m.size(); bytes > maxBytes && len(l) > 0 {
+			break
+		}
+		l = append(l, m)
+	}
+	return l, rows.Err()
+}
+
+// View is what a user may see of a conversation.
+type View struct {
+	Conv        int64 // 0: a pair that never spoke
+	First, Last int64 // First: the lowest seq the user may see
+	Version     int64 // of a group's membership
+	Lo, Hi      int64 // of a pair
+}
+
+// View tells what user may see of a group or of the conversation with peer;
+// exactly one of the two is set. Of a peer who was deleted, what was said is
+// still to be seen. Errors: ErrNotFound: no such group or peer;
+// ErrNotAllowed: no member.
+func (db *DB) View(ctx context.Context, user, group, peer int64) (View, error) {
+	var v View
+	var err error
+	if group != 0 {
+		v, err = db.groupView(ctx, user, group)
+	} else {
+		v, err = db.pairView(ctx, user, peer)
+	}
+	if err != nil {
+		return View{}, fmt.Errorf("view: %w", err)
+	}
+	return v, nil
+}
+
+func (db *DB) groupView(ctx context.Context, user, group int64) (View, error) {
+	var row struct {
+		Last    int64         `db:"last_seq"`
+		Version int64         `db:"version"`
+		Joined  sql.NullInt64 `db:"joined_seq"`
+	}
+	err := db.get(ctx, &row, `SELECT c.last_seq, c.version, m.joined_seq FROM conversations c
+		LEFT JOIN members m ON m.conversation_id = c.id AND m.user_id = ?
+		WHERE c.id = ? AND c.kind = 2 AND c.gone = 0`, user, group)
+	if err == nil && !row.Joined.Valid {
+		err = ErrNotAllowed
+	}
+	return View{Conv: group, First: row.Joined.Int64 + 1, Last: row.Last, Version: row.Version}, err
+}
+
+func (db *DB) pairView(ctx context.Context, user, peer int64) (View, error) {
+	p := pairOf(user, peer)
+	v := View{First: 1, Lo: p.lo, Hi: p.hi}
+	var row struct {
+		ID   int64 `db:"id"`
+		Last int64 `db:"last_seq"`
+	}
+	err := db.get(ctx, &row, `SELECT id, last_seq FROM conversations WHERE user_lo = ? AND user_hi = ?`, p.lo, p.hi)
+	if errors.Is(err, ErrNotFound) {
+		_, err = db.UserByID(ctx, peer)
+		return v, err
+	}
+	v.Conv, v.Last = row.ID, row.Last
+	return v, err
+}

@@ -1,0 +1,44 @@
+package model
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/pressly/goose/v3"
+)
+
+// migrate brings the schema up to this program's. Migrations only ever add,
+// so that programs of two releases can share a store; one that is newer than
+// the program by its number is refused all the same, for what it means is
+// not known here.
+func migrate(ctx context.Context, d *dialect, s *store) error {
+	files, err := d.migrations()
+	if err != nil {
+		return err
+	}
+	p, err := goose.NewProvider(d.goose, s.writing.DB, files,
+		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
+	if err != nil {
+		return fmt.Errorf("%s: %w", s.where, err)
+	}
+	// Not p.Close: that would close the database.
+	have, want, err := p.GetVersions(ctx)
+	if err != nil {
+		return fmt.Errorf("%s: reading its version: %w", s.where, err)
+	}
+	if have > want {
+		return fmt.Errorf("%s: its schema is version %d, newer than the %d this program knows: use a newer program", s.where, have, want)
+	}
+	if have == want {
+		return nil
+	}
+	release, err := s.alone()
+	if err != nil {
+		return fmt.Errorf("%s: its schema is version %d, this program's %d: %w", s.where, have, want, err)
+	}
+	defer release()
+	if _, err := p.Up(ctx); err != nil {
+		return fmt.Errorf("%s: bringing its schema from version %d to %d: %w", s.where, have, want, err)
+	}
+	return nil
+}

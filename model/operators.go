@@ -1,0 +1,125 @@
+package model
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// Ban keeps a user from logging in, or lets them again. A ban ends all tokens
+// and is told to the daemons. Errors: ErrNotFound.
+func (db *DB) Ban(ctx context.Context, id int64, on bool) error {
+	err := db.write(ctx, func(tx *sqlx.Tx) error {
+		if err := one(tx.ExecContext(ctx, `UPDATE users SET banned = ? WHERE id = ? AND deleted = 0`, on, id)); err != nil || !on {
+			return err
+		}
+		return db.revoke(ctx, tx, id)
+	})
+	if err != nil {
+		return fmt.Errorf("ban user %d: %w", id, err)
+	}
+	return nil
+}
+
+// OperatorPassword sets a password's hash, ends all tokens of the user and
+// tells the daemons. Errors: ErrNotFound.
+func (db *DB) OperatorPassword(ctx context.Context, id int64, hash string) error {
+	err := db.write(ctx, func(tx *sqlx.Tx) error {
+		if err := one(tx.ExecContext(ctx, `UPDATE users SET password_hash = ? WHERE id = ? AND deleted = 0`, hash, id)); err != nil {
+			return err
+		}
+		return db.revoke(ctx, tx, id)
+	})
+	if err != nil {
+		return fmt.Errorf("password of user %d: %w", id, err)
+	}
+	return nil
+}
+
+// DeleteUser ends an account. The name is free again. The row stays, so that
+// history keeps its authors. Friendships and memberships end, groups that the
+// user made are dismissed, and nobody can write to the user any more.
+// Errors: ErrNotFound.
+func (db *DB) DeleteUser(ctx context.Context, id int64) error {
+	err := db.write(ctx, func(tx *sqlx.Tx) error {
+		err := one(tx.ExecContext(ctx, `UPDATE users SET deleted = 1, name_key = NULL, password_hash = '' WHERE id = ? AND deleted = 0`, id))
+		if err != nil {
+			return err
+		}
+		if err := db.revoke(ctx, tx, id); err != nil {
+			return err
+		}
+		var own []int64
+		if err := tx.SelectContext(ctx, &own, `SELECT c.id FROM members m JOIN conversations c ON c.id = m.conversation_id
+			WHERE m.user_id = ? AND m.role = ? AND c.kind = ? ORDER BY c.id`, id, roleCreator, kindGroup); err != nil {
+			return err
+		}
+		for _, g := range own {
+			if err := db.dismiss(ctx, tx, g); err != nil {
+				return err
+			}
+		}
+		var friends []int64
+		if err := tx.SelectContext(ctx, &friends, `SELECT friend_id FROM friends WHERE user_id = ?`, id); err != nil {
+			return err
+		}
+		for _, f := range friends {
+			if _, err := tx.ExecContext(ctx, `DELETE FROM friends WHERE user_id = ? AND friend_id = ?`, f, id); err != nil {
+				return err
+			}
+		}
+		for _, q := range []string{
+			`UPDATE conversations SET version = version + 1, size = size - 1, touched = ` + db.d.now + `
+				WHERE kind = 2 AND id IN (SELECT conversation_id FROM members WHERE user_id = ?)`,
+			`UPDATE conversations SET blocks = blocks | 4
+				WHERE kind = 1 AND id IN (SELECT conversation_id FROM members WHERE user_id = ?)`,
+			`DELETE FROM members WHERE user_id = ?`,
+			`DELETE FROM friends WHERE user_id = ?`,
+			`DELETE FROM cursors WHERE user_id = ?`,
+			`DELETE FROM devices WHERE user_id = ?`,
+		} {
+			if _, err := tx.ExecContext(ctx, q, id); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("delete user %d: %w", id, err)
+	}
+	return nil
+}
+
+// revoke ends all tokens of a user and tells the daemons.
+func (db *DB) revoke(ctx context.Context, tx *sqlx.Tx, user int64) error {
+	if _, err := tx.ExecContext(ctx, `UPDATE devices SET token_hash = NULL WHERE user_id = ?`, user); err != nil {
+		return err
+	}
+	_, err := tx.ExecContext(ctx, `INSERT INTO revocations (user_id, at) VALUES (?, ?)`, user, db.nowMS())
+	return err
+}
+
+// Revocations lists users whose sessions operators have ended since the
+// revocation numbered after, and the number to go on from. After -1 it lists
+// none. A daemon asks each second.
+func (db *DB) Revocations(ctx context.Context, after int64) (last int64, users []int64, err error) {
+	if after < 0 {
+		if err := db.get(ctx, &last, `SELECT COALESCE(MAX(id), 0) FROM revocations`); err != nil {
+			return 0, nil, fmt.Errorf("revocations: %w", err)
+		}
+		return last, nil, nil
+	}
+	var rows []struct {
+		ID   int64 `db:"id"`
+		User int64 `db:"user_id"`
+	}
+	if err := db.list(ctx, &rows, `SELECT id, user_id FROM revocations WHERE id > ? ORDER BY id LIMIT ?`, after, revokedRows); err != nil {
+		return 0, nil, fmt.Errorf("revocations: %w", err)
+	}
+	last = after
+	for _, r := range rows {
+		last, users = r.ID, append(users, r.User)
+	}
+	return last, users, nil
+}

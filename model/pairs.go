@@ -1,0 +1,82 @@
+package model
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// Kinds of conversation, as stored. Queries spell the numbers out.
+const (
+	kindPair  = 1
+	kindGroup = 2
+)
+
+// Bits of a pair's blocks, as stored.
+const (
+	loBlocksHi = 1
+	hiBlocksLo = 2
+	pairClosed = 4 // one of the two was deleted
+)
+
+// pair is two users, or one and the same: lo <= hi.
+type pair struct{ lo, hi int64 }
+
+func pairOf(a, b int64) pair { return pair{min(a, b), max(a, b)} }
+
+// blockBit is the bit that says that by has blocked the other of the pair.
+func (p pair) blockBit(by int64) int64 {
+	if by == p.lo {
+		return loBlocksHi
+	}
+	return hiBlocksLo
+}
+
+// refusal is why a message of sender is refused with these blocks, or nil.
+func (p pair) refusal(blocks, sender int64) error {
+	other := p.lo + p.hi - sender
+	switch {
+	case blocks&pairClosed != 0:
+		return ErrNotFound
+	case p.lo != p.hi && blocks&p.blockBit(other) != 0:
+		return ErrNotAllowed
+	}
+	return nil
+}
+
+// execer is a transaction, of sqlx or not.
+type execer interface {
+	ExecContext(ctx context.Context, q string, args ...any) (sql.Result, error)
+}
+
+// makePair makes the conversation of a pair that has none. The caller holds
+// the write transaction and knows that both users exist.
+func makePair(ctx context.Context, tx execer, p pair, now int64) (int64, error) {
+	r, err := tx.ExecContext(ctx, `INSERT INTO conversations (kind, user_lo, user_hi) VALUES (1, ?, ?)`, p.lo, p.hi)
+	if err != nil {
+		return 0, err
+	}
+	id, err := r.LastInsertId()
+	if err != nil {
+		return 0, err
+	}
+	if p.lo == p.hi {
+		_, err = tx.ExecContext(ctx, `INSERT INTO members (conversation_id, user_id, joined_at) VALUES (?, ?, ?)`, id, p.lo, now)
+	} else {
+		_, err = tx.ExecContext(ctx, `INSERT INTO members (conversation_id, user_id, joined_at) VALUES (?, ?, ?), (?, ?, ?)`,
+			id, p.lo, now, id, p.hi, now)
+	}
+	return id, err
+}
+
+// absent is ErrNotFound if there is no such user.
+func absent(ctx context.Context, tx *sqlx.Tx, user int64) error {
+	var id int64
+	err := tx.GetContext(ctx, &id, `SELECT id FROM users WHERE id = ? AND deleted = 0`, user)
+	if errors.Is(err, sql.ErrNoRows) {
+		return ErrNotFound
+	}
+	return err
+}

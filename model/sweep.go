@@ -1,0 +1,56 @@
+package model
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// Head is the end of a conversation's log.
+type Head struct {
+	Conv    int64 `db:"id"`
+	Group   int64 `db:"grp"` // 0: a pair
+	Lo      int64 `db:"lo"`  // of a pair
+	Hi      int64 `db:"hi"`
+	Last    int64 `db:"last_seq"`
+	Version int64 `db:"version"` // of a group's membership; a dismissal raises it too
+}
+
+const headColumns = `id, CASE kind WHEN 2 THEN id ELSE 0 END AS grp, COALESCE(user_lo, 0) AS lo, COALESCE(user_hi, 0) AS hi, last_seq, version
+	FROM conversations`
+
+// Touched lists what has grown or changed its members at or after since, and
+// gives the time to take as since of the next sweep, less some overlap. Both
+// are the database's clock, in seconds.
+func (db *DB) Touched(ctx context.Context, since int64) (now int64, heads []Head, err error) {
+	// The clock first: what is touched meanwhile comes again.
+	if err := db.get(ctx, &now, `SELECT `+db.d.now); err != nil {
+		return 0, nil, fmt.Errorf("touched: %w", err)
+	}
+	if err := db.list(ctx, &heads, `SELECT `+headColumns+` WHERE touched >= ?`, since); err != nil {
+		return 0, nil, fmt.Errorf("touched: %w", err)
+	}
+	return now, heads, nil
+}
+
+// Heads gives the heads of those of the conversations that exist, in no order.
+func (db *DB) Heads(ctx context.Context, convs []int64) ([]Head, error) {
+	args := make([]any, len(convs))
+	for i, c := range convs {
+		args[i] = c
+	}
+	heads := make([]Head, 0, len(convs))
+	err := inChunks(args, 1, db.d.maxRows, func(n int, args []any) error {
+		return db.scan(ctx, `SELECT `+headColumns+` WHERE id IN (`+repeated("?", n)+`)`, args, func(r *sqlx.Rows) error {
+			var h Head
+			err := r.StructScan(&h)
+			heads = append(heads, h)
+			return err
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("heads: %w", err)
+	}
+	return heads, nil
+}

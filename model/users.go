@@ -1,0 +1,71 @@
+package model
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// User is a person's account.
+type User struct {
+	ID     int64  `db:"id"`
+	Name   string `db:"name"`
+	Hash   string `db:"password_hash"` // of the password, in argon2id's text form
+	Banned bool   `db:"banned"`
+}
+
+// CreateUser makes an account. nameKey is the form of the name in which it is
+// unique. Errors: ErrTaken.
+func (db *DB) CreateUser(ctx context.Context, name, nameKey, hash string) (int64, error) {
+	var id int64
+	err := db.write(ctx, func(tx *sqlx.Tx) error {
+		r, err := tx.ExecContext(ctx, `INSERT INTO users (name, name_key, password_hash, created_at) VALUES (?, ?, ?, ?)`,
+			name, nameKey, hash, db.nowMS())
+		if db.d.unique(err) {
+			return ErrTaken
+		}
+		if err != nil {
+			return err
+		}
+		id, err = r.LastInsertId()
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("create user: %w", err)
+	}
+	return id, nil
+}
+
+// UserByID finds a user. Errors: ErrNotFound, also for one who was deleted.
+func (db *DB) UserByID(ctx context.Context, id int64) (User, error) {
+	var u User
+	err := db.get(ctx, &u, `SELECT id, name, password_hash, banned FROM users WHERE id = ? AND deleted = 0`, id)
+	if err != nil {
+		return User{}, fmt.Errorf("user %d: %w", id, err)
+	}
+	return u, nil
+}
+
+// UserByNameKey finds a user. Errors: ErrNotFound.
+func (db *DB) UserByNameKey(ctx context.Context, key string) (User, error) {
+	var u User
+	err := db.get(ctx, &u, `SELECT id, name, password_hash, banned FROM users WHERE name_key = ?`, key)
+	if err != nil {
+		return User{}, fmt.Errorf("user by name: %w", err)
+	}
+	return u, nil
+}
+
+// SetHash stores the same password hashed at another cost, unless the password
+// has changed meanwhile: then it does nothing.
+func (db *DB) SetHash(ctx context.Context, id int64, old, new string) error {
+	err := db.write(ctx, func(tx *sqlx.Tx) error {
+		_, err := tx.ExecContext(ctx, `UPDATE users SET password_hash = ? WHERE id = ? AND password_hash = ?`, new, id, old)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("set hash of user %d: %w", id, err)
+	}
+	return nil
+}

@@ -3,10 +3,179 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/alexedwards/argon2id"
+
+	"chatd/model"
+	"chatd/reactor"
+	"chatd/service"
+	"chatd/service/bus"
+	"chatd/service/ops"
 )
+
+// node is one running server: what is opened from the bottom up is closed
+// from the top down.
+type node struct {
+	cfg     *Config
+	log     *slog.Logger
+	set     *metrics.Set
+	ready   atomic.Bool
+	chat    atomic.Pointer[netip.AddrPort] // where clients connect; nil until it listens
+	ops     *ops.Server
+	store   *model.DB
+	service *service.Service
+	bus     *bus.Node
+	reactor *reactor.Reactor
+}
 
 // run serves until stop is closed and what was accepted is answered.
 func run(ctx context.Context, stop <-chan struct{}, cfg *Config, log *slog.Logger) error {
-	return errors.New("not wired yet")
+	n := &node{cfg: cfg, log: log, set: metrics.NewSet()}
+	err := n.start(ctx)
+	if err == nil {
+		select {
+		case <-stop:
+		case <-ctx.Done():
+		}
+	}
+	return errors.Join(err, n.stop())
 }
+
+// start opens the store, listens and serves. What it has opened when it
+// fails, stop closes.
+func (n *node) start(ctx context.Context) error {
+	if n.cfg.HTTP != "" {
+		n.ops = ops.New(ops.Config{Addr: n.cfg.HTTP, Ready: n.ready.Load, Chat: n.chatAddr, Set: n.set, Logger: n.log})
+		if err := n.ops.Start(); err != nil {
+			n.ops = nil
+			return fmt.Errorf("--http: %w", err)
+		}
+	}
+	if err := makeFolder(n.cfg.DB); err != nil {
+		return err
+	}
+	config := n.serviceConfig()
+	n.service = service.New(config, n.log, n.set)
+	var err error
+	n.store, err = model.Open(ctx, model.Options{URL: n.cfg.DB, Sync: n.cfg.SQLiteSync, Sink: n.service.Committed, Logger: n.log, Set: n.set})
+	if err != nil {
+		return err
+	}
+	n.reactor, err = reactor.New(n.reactorConfig(), n.service)
+	if err != nil {
+		return err
+	}
+	addr := n.reactor.Addr().(*net.TCPAddr).AddrPort()
+	n.chat.Store(&addr)
+	var hub bus.Hub
+	n.bus = hub.Join(n.service.Receive)
+	if err := n.service.Start(n.reactor, n.store, n.bus, n.cfg.NodeName(addr.Port()), n.store.Epoch()); err != nil {
+		return err
+	}
+	if err := n.reactor.Start(); err != nil {
+		return err
+	}
+	n.ready.Store(true)
+	n.greet(addr)
+	return nil
+}
+
+// greet says where to point a client.
+func (n *node) greet(addr netip.AddrPort) {
+	n.log.Info("chatd serves", "address", addr.String(), "try", fmt.Sprintf("bin/chat %s %d", addr.Addr(), addr.Port()))
+	if n.ops != nil {
+		n.log.Info("for browsers and operators", "url", "http://"+n.ops.Addr().String()+"/")
+	}
+}
+
+// stop drains and closes all that start has opened.
+func (n *node) stop() error {
+	n.ready.Store(false)
+	var errs []error
+	if n.reactor != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), n.cfg.DrainTimeout)
+		if err := n.reactor.Drain(ctx, n.service.Idle, n.service.Draining); err != nil {
+			n.log.Warn("draining was cut short", "err", err)
+		}
+		cancel()
+		ctx, cancel = context.WithTimeout(context.Background(), stopTimeout)
+		errs = append(errs, n.reactor.Stop(ctx))
+		cancel()
+	}
+	if n.service != nil {
+		n.service.Stop()
+	}
+	if n.bus != nil {
+		n.bus.Leave()
+	}
+	if n.store != nil {
+		errs = append(errs, n.store.Close())
+	}
+	if n.ops != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+		errs = append(errs, n.ops.Close(ctx))
+		cancel()
+	}
+	return errors.Join(errs...)
+}
+
+// stopTimeout bounds what comes after draining, each step of it.
+const stopTimeout = 5 * time.Second
+
+func (n *node) chatAddr() netip.AddrPort {
+	if a := n.chat.Load(); a != nil {
+		return *a
+	}
+	return netip.AddrPort{}
+}
+
+func (n *node) serviceConfig() service.Config {
+	c := service.DefaultConfig()
+	c.Window = n.cfg.Window
+	c.MaxFriends, c.MaxGroups, c.MaxMembers, c.MaxDevices = n.cfg.MaxFriends, n.cfg.MaxGroups, n.cfg.MaxMembers, n.cfg.MaxDevices
+	c.Argon2 = n.cfg.Argon2.params()
+	return c
+}
+
+// params is the cost as the hashing library wants it.
+func (a Argon2) params() argon2id.Params {
+	return argon2id.Params{Memory: a.KiB, Iterations: a.Passes, Parallelism: a.Threads, SaltLength: 16, KeyLength: 32}
+}
+
+func (n *node) reactorConfig() reactor.Config {
+	c := reactor.DefaultConfig()
+	c.Addr = n.cfg.Addr.String()
+	c.Loops, c.QuickLanes, c.SlowLanes = n.cfg.Loops, n.cfg.QuickLanes, n.cfg.SlowLanes
+	c.MaxConns, c.ConnsPerAddr, c.ConnectsPerAddrPerSec = n.cfg.MaxConns, n.cfg.ConnsPerAddr, n.cfg.ConnectsPerSec
+	c.LoginTimeout, c.IdleTimeout = n.cfg.LoginTimeout, n.cfg.IdleTimeout
+	c.MaxHeld, c.MaxWaiting = int(n.cfg.MaxHeld), int(n.cfg.MaxWaiting)
+	c.Origins, c.WebURL, c.Trusted = n.cfg.Origins, n.cfg.WebURL, n.cfg.ProxyProtocol
+	c.Logger, c.Set = n.log, n.set
+	return c
+}
+
+// makeFolder makes the folder of the default store, so that a first start
+// needs nothing: any other folder that isn't there is more likely a slip.
+func makeFolder(db string) error {
+	path, ok := strings.CutPrefix(db, "sqlite:")
+	if !ok || path != defaultPath {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("--db: make the folder of %s: %w", path, err)
+	}
+	return nil
+}
+
+// defaultPath is the store of a node for which none was named.
+const defaultPath = "data/chatd.db"

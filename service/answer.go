@@ -1,0 +1,83 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"chatd/model"
+	"chatd/proto"
+	"chatd/reactor"
+)
+
+// answer begins the answer to a request: its ACK, with rid and whatever the
+// ACK repeats of the request. CID aliases the request.
+func answer(r *proto.Request) proto.Response {
+	return proto.Response{Op: r.Op.Ack(), Fields: r.Fields & (1 << proto.FRID), RID: r.RID,
+		ToID: r.ToID, Peer: r.Peer, GroupID: r.GroupID, FriendID: r.FriendID, UserID: r.UserID,
+		On: r.On, CID: r.CID}
+}
+
+// reply writes the answer.
+func (x *client) reply(t Turn, a *proto.Response) {
+	x.conn.WriteResponse(t, a)
+}
+
+// refuse answers with what err means to a client. It is the one place where
+// errors become errnos, and where those that are not for clients are logged.
+func (s *Service) refuse(t Turn, x *client, a proto.Response, err error) {
+	e := s.errno(a.Op, err)
+	a.Errno, a.ErrMsg, a.RetryAfter = e.Errno, e.Message, e.RetryAfter.Milliseconds()
+	s.m.refused.Inc()
+	x.reply(t, &a)
+}
+
+// retryAfter is told with "too busy": long enough for a full queue to drain.
+const retryAfter = 200 * time.Millisecond
+
+func (s *Service) errno(op proto.Op, err error) *proto.Error {
+	var e *proto.Error
+	switch {
+	case errors.As(err, &e):
+		return e
+	case errors.Is(err, model.ErrNotFound):
+		return proto.Errorf(proto.NotFound, "no such user, group or conversation")
+	case errors.Is(err, model.ErrNotAllowed):
+		return proto.Errorf(proto.NotAllowed, "not allowed")
+	case errors.Is(err, model.ErrAlready):
+		return proto.Errorf(proto.AlreadySo, "it is so already")
+	case errors.Is(err, model.ErrFull):
+		return proto.Errorf(proto.LimitFull, "a limit is reached")
+	case errors.Is(err, model.ErrTaken):
+		return proto.Errorf(proto.Refused, "this name is taken")
+	case errors.Is(err, model.ErrBusy), errors.Is(err, reactor.ErrBusy):
+		return &proto.Error{Errno: proto.TooFast, Message: "the server is busy", RetryAfter: retryAfter}
+	}
+	s.m.internal.Inc()
+	if !errors.Is(err, context.Canceled) && !errors.Is(err, model.ErrClosed) { // both: the node is stopping
+		s.log.Error("request failed", "op", op, "err", err)
+	}
+	return proto.Errorf(proto.Unavailable, "the server could not do it; try again")
+}
+
+// offLoop runs job where it may block and then done on the loop again. Until
+// then the client's further requests are held; an error of job is the answer.
+// done runs even if the connection has closed meanwhile: what job did to the
+// store has to be told to others.
+func offLoop[T any](s *Service, t Turn, x *client, l reactor.Lane, a proto.Response,
+	job func(t Off) (T, error), done func(t Turn, v T)) {
+	x.busy = true
+	err := reactor.Go(t, x.conn, l, job, func(t Turn, v T, err error) {
+		x.busy = false
+		if err != nil {
+			s.refuse(t, x, a, err)
+		} else {
+			done(t, v)
+		}
+		x.conn.Resume(t)
+	})
+	if err != nil {
+		x.busy = false
+		s.refuse(t, x, a, err)
+	}
+}

@@ -1,0 +1,171 @@
+package service
+
+import (
+	"chatd/model"
+	"chatd/proto"
+	"chatd/reactor"
+)
+
+// page is a piece of the log, and the cursors that had to be looked up.
+type page struct {
+	cursors  []int64
+	messages []model.Message
+}
+
+// catchUp reads the log for the sessions of a topic that are behind: one page
+// at a time, which all who wait at that place share. Sessions far behind and
+// those that lack one message take turns, so neither waits for the other.
+func (l *loop) catchUp(t Turn, tp *topic) {
+	if tp.reading || tp.reloading || tp.dropped {
+		return
+	}
+	first, ask := l.whose(tp)
+	if first == nil {
+		return
+	}
+	after := first.sent
+	holders := make([]model.Holder, len(ask))
+	for i, ss := range ask {
+		holders[i] = model.Holder{User: ss.user, Device: ss.device}
+	}
+	tp.reading = true
+	l.s.m.catchUps.Inc()
+	store, conv := l.s.store, tp.conv
+	err := reactor.Go(t, first.session.client.conn, reactor.Quick, func(t Off) (p page, err error) {
+		if len(holders) > 0 {
+			if p.cursors, err = store.Delivered(t, conv, holders); err != nil {
+				return p, err
+			}
+		}
+		if after == unknown {
+			after = p.cursors[0]
+		}
+		p.messages, err = store.Page(t, conv, after, proto.MaxSyncMessages, proto.MaxSyncBytes)
+		return p, err
+	}, func(t Turn, p page, err error) {
+		tp.reading = false
+		if err != nil {
+			if l.s.ctx.Err() == nil {
+				l.s.log.Error("reading a backlog failed", "conversation", tp.conv, "err", err)
+				t.After(retryRead, func(t Turn) { l.catchUp(t, tp) })
+			}
+			return
+		}
+		l.fill(t, tp, ask, &p)
+		if len(p.messages) > 0 {
+			l.catchUp(t, tp)
+			return
+		}
+		// Whoever is behind still has heard of what this read was too early for.
+		t.After(retryBusy, func(t Turn) { l.catchUp(t, tp) })
+	})
+	if err != nil { // the lane is full
+		tp.reading = false
+		t.After(retryBusy, func(t Turn) { l.catchUp(t, tp) })
+	}
+}
+
+// whose picks the session whose page is read next, and all whose cursor has
+// to be looked up first; the picked one leads, if it is one of those.
+func (l *loop) whose(tp *topic) (first *sub, ask []*Session) {
+	n := len(tp.subs)
+	for i := range n {
+		sb := &tp.subs[(tp.turn+i)%n]
+		if !sb.behind || sb.session.joining || sb.session.paused {
+			continue
+		}
+		if first == nil {
+			first = sb
+			tp.turn = (tp.turn + i + 1) % n
+		}
+		if sb.sent == unknown {
+			if first.sent != unknown { // lead with one that has a place: others wait for their turn
+				continue
+			}
+			ask = append(ask, sb.session)
+		}
+	}
+	return first, ask
+}
+
+// fill pushes a page to all who are behind and where it fits on.
+func (l *loop) fill(t Turn, tp *topic, ask []*Session, p *page) {
+	for i, ss := range ask {
+		if sb := tp.sub(ss); sb != nil && sb.sent == unknown {
+			sb.sent = p.cursors[i]
+			sb.taken, sb.told = sb.sent, sb.sent
+		}
+	}
+	for i := range p.messages {
+		m := &p.messages[i]
+		tp.last = max(tp.last, m.Seq)
+		l.buf = l.buf[:0]
+		for j := range tp.subs {
+			sb := &tp.subs[j]
+			ss := sb.session
+			if !sb.behind || sb.sent != m.Seq-1 || ss.joining || ss.paused {
+				continue
+			}
+			if own := sb.takeOwn(m.Seq); !own {
+				if len(l.buf) == 0 {
+					l.buf = appendChat(l.buf, m, tp)
+				}
+				ss.client.conn.Write(t, l.buf)
+				l.s.m.pushes.Inc()
+			}
+			l.sent(t, tp, sb, m.Seq)
+			if ss.client.conn.Waiting(t) > backlogBytes {
+				l.pause(t, ss)
+			}
+		}
+	}
+	for i := range tp.subs {
+		if sb := &tp.subs[i]; sb.sent != unknown && sb.sent >= tp.last {
+			sb.behind, sb.own = false, nil
+		}
+	}
+}
+
+// takeOwn tells whether seq has been acknowledged to this very session: it
+// has the message. It forgets what lies below.
+func (sb *sub) takeOwn(seq int64) (own bool) {
+	for len(sb.own) > 0 && sb.own[0] <= seq {
+		own = sb.own[0] == seq
+		sb.own = sb.own[1:]
+	}
+	return own
+}
+
+// pause stops a session's backlog until its connection has taken most of what
+// waits for it.
+func (l *loop) pause(t Turn, ss *Session) {
+	ss.paused = true
+	ss.client.conn.WhenBelow(t, backlogBytes/2, func(t Turn) {
+		ss.paused = false
+		u := l.users[ss.user]
+		if ss.ended || u == nil {
+			return
+		}
+		for tp := range u.topics {
+			if sb := tp.sub(ss); sb != nil && sb.behind {
+				l.catchUp(t, tp)
+			}
+		}
+	})
+}
+
+// appendChat encodes a stored message as it is pushed.
+func appendChat(dst []byte, m *model.Message, tp *topic) []byte {
+	c := chat(m, tp.group, tp.lo, tp.hi)
+	return proto.AppendChat(dst, &c)
+}
+
+// chat is a stored message as clients see it.
+func chat(m *model.Message, group, lo, hi int64) proto.Chat {
+	c := proto.Chat{Op: proto.GROUP_CHAT, GroupID: group, ID: m.Sender, Name: m.Name, Msg: string(m.Body),
+		Time: m.Time, Seq: m.Seq, CID: string(m.CID)}
+	if group == 0 {
+		c.Op, c.ToID = proto.ONE_CHAT, lo+hi-m.Sender
+	}
+	return c
+}

@@ -1,0 +1,86 @@
+package service
+
+import (
+	"chatd/model"
+	"chatd/proto"
+)
+
+// sending is a chat message between its frame and its ACK.
+type sending struct {
+	model.Append
+	session *Session
+	client  *client // the loop's
+	op      proto.Op
+	fields  proto.Fields
+	rid     int64
+}
+
+// oneChat takes a message for another user, or for oneself.
+func (s *Service) oneChat(t Turn, x *client, r *proto.Request) {
+	s.send(t, x, r, model.Append{Peer: r.ToID})
+}
+
+// groupChat takes a message for a group.
+func (s *Service) groupChat(t Turn, x *client, r *proto.Request) {
+	s.send(t, x, r, model.Append{Group: r.GroupID})
+}
+
+// send gathers a message for the log. Whether it may be stored, and so much
+// as whether there is somebody to have it, the log decides in its
+// transaction: nothing that is asked earlier would still be true then.
+func (s *Service) send(t Turn, x *client, r *proto.Request, a model.Append) {
+	ss := x.session
+	if r.Has(proto.FID) && r.ID != ss.user {
+		s.refuse(t, x, answer(r), proto.Errorf(proto.NotAllowed, "id is not the session's own"))
+		return
+	}
+	text := make([]byte, 0, len(r.CID)+len(r.Msg))
+	text = append(append(text, r.CID...), r.Msg...)
+	a.Sender, a.Retry = ss.user, r.Retry
+	a.CID, a.Body = text[:len(r.CID):len(r.CID)], text[len(r.CID):]
+	sn := &sending{Append: a, session: ss, client: x, op: r.Op, fields: r.Fields & (1 << proto.FRID), rid: r.RID}
+	sn.Owner = sn
+	x.inflight++
+	l := s.loops[t.Loop()]
+	l.sends = append(l.sends, sn)
+}
+
+// turnEnd hands on what a turn has gathered: messages to the log, events to
+// the other loops.
+func (l *loop) turnEnd(t Turn) {
+	for len(l.sends) > 0 { // refused ones make room for held ones: these come in the same turn
+		sends := l.sends
+		l.sends = nil
+		batch := make([]*model.Append, len(sends))
+		for i, sn := range sends {
+			batch[i] = &sn.Append
+		}
+		if err := l.s.store.Append(batch...); err != nil {
+			for _, sn := range sends {
+				sn.Err = err
+				l.ack(t, sn)
+			}
+		}
+	}
+	for i, es := range l.events {
+		if len(es) > 0 {
+			l.events[i] = nil
+			t.Post(i, func(t Turn) { l.s.loops[i].relay(t, es) })
+		}
+	}
+}
+
+// ack answers a chat message.
+func (l *loop) ack(t Turn, sn *sending) {
+	x := sn.client
+	a := proto.Response{Op: sn.op.Ack(), Fields: sn.fields, RID: sn.rid, CID: sn.CID, ToID: sn.Peer, GroupID: sn.Group,
+		Seq: sn.Seq, Time: sn.Time}
+	x.inflight--
+	if sn.Err != nil {
+		l.s.refuse(t, x, a, sn.Err)
+	} else {
+		l.s.m.acks.Inc()
+		x.reply(t, &a)
+	}
+	x.conn.Resume(t)
+}

@@ -1,0 +1,53 @@
+package service
+
+import (
+	"time"
+
+	"github.com/alexedwards/argon2id"
+
+	"chatd/proto"
+)
+
+// Config is what an operator can set of the chat. DefaultConfig has the
+// defaults.
+type Config struct {
+	Window      int             // un-acknowledged chat messages of a connection; more are held
+	MaxFriends  int             // of a user
+	MaxGroups   int             // of a user
+	MaxMembers  int             // of a group
+	MaxDevices  int             // of a user
+	Argon2      argon2id.Params // cost of password hashing
+	SweepEvery  time.Duration   // how often the log is asked what has grown
+	Grace       time.Duration   // between a user's last session's end and "offline"
+	DrainSpread time.Duration   // over which a draining node spreads reconnects
+}
+
+// DefaultConfig is what chatd runs with when nothing is set.
+func DefaultConfig() Config {
+	return Config{
+		Window:     proto.DefaultWindow,
+		MaxFriends: 1000, MaxGroups: 100, MaxMembers: 10000, MaxDevices: 8,
+		Argon2:     argon2id.Params{Memory: 19456, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32},
+		SweepEvery: 10 * time.Second, Grace: 2 * time.Second, DrainSpread: 2 * time.Second,
+	}
+}
+
+// Bounds that are not settings.
+const (
+	maxLoops       = 64   // a set of loops is a uint64
+	courierLen     = 8192 // notices for other nodes that wait
+	courierBatch   = 256  // of them in one publish
+	publishTimeout = 500 * time.Millisecond
+	drainSlots     = 64        // into which reconnects are spread
+	backlogBytes   = 256 << 10 // waiting for a connection, from which on its backlog pauses
+	maxOwn         = 1024      // acknowledged seqs beyond a hole that are remembered
+	maxHeldNotices = 4096      // for a session that is joining
+	maxListUsers   = 1000      // users of all groups in one LOGIN_ACK
+	blockCacheLen  = 16384     // pairs whose blocks a loop remembers
+	settleEvery    = 10 * time.Second
+	quietAfter     = 10 * time.Minute
+	retryRead      = time.Second
+	retryBusy      = 100 * time.Millisecond
+	sweepOverlap   = 30 // seconds read again by each sweep: a transaction may commit late
+	revokeEvery    = time.Second
+)

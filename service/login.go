@@ -1,0 +1,205 @@
+package service
+
+import (
+	"errors"
+
+	"chatd/model"
+	"chatd/proto"
+	"chatd/reactor"
+	"chatd/service/bus"
+)
+
+// errRefused is the one answer to every login that fails for what it says.
+var errRefused = proto.Errorf(proto.Refused, "wrong id, name, password or token")
+
+// reg makes a user.
+func (s *Service) reg(t Turn, x *client, r *proto.Request) {
+	a := answer(r)
+	if err := proto.CheckName(r.Name); err != nil {
+		s.refuse(t, x, a, err)
+		return
+	}
+	name, password := r.Name, r.Password
+	offLoop(s, t, x, reactor.Slow, a, func(t Off) (int64, error) {
+		key := proto.NameKey(name)
+		if _, err := s.store.UserByNameKey(t, key); err == nil { // spares the hash; the index decides
+			return 0, model.ErrTaken
+		}
+		hash, err := HashPassword(s.cfg.Argon2, password)
+		if err != nil {
+			return 0, err
+		}
+		return s.store.CreateUser(t, name, key, hash)
+	}, func(t Turn, id int64) {
+		a.ID = id
+		x.reply(t, &a)
+	})
+}
+
+// identity is who a login has proven to be.
+type identity struct {
+	user    model.User
+	device  string
+	token   string
+	evicted []string      // devices that had to make room
+	places  []model.Place // conversations, before the session began
+}
+
+// login proves who it is, puts the session into the lists, and then reads
+// what it has missed: in this order, so that nothing falls between.
+func (s *Service) login(t Turn, x *client, r *proto.Request) {
+	a, q := answer(r), *r // q's strings are its own; of its bytes LOGIN has none
+	lane := reactor.Slow
+	if q.Has(proto.FToken) {
+		lane = reactor.Quick
+	}
+	offLoop(s, t, x, lane, a, func(t Off) (id identity, err error) {
+		if q.Has(proto.FToken) {
+			id, err = s.byToken(t, q.Token)
+		} else {
+			id, err = s.byPassword(t, &q)
+		}
+		if err == nil {
+			id.places, err = s.store.Places(t, id.user.ID, id.device)
+		}
+		return id, err
+	}, func(t Turn, id identity) {
+		if !x.conn.Open(t) {
+			return
+		}
+		a.ID, a.Name, a.Device, a.Token = id.user.ID, id.user.Name, id.device, id.token
+		s.enter(t, x, a, id, q.Ack, q.Brief)
+	})
+}
+
+func (s *Service) byToken(t Off, token string) (identity, error) {
+	u, device, err := s.store.TokenDevice(t, tokenHash(token))
+	if errors.Is(err, model.ErrNotFound) {
+		err = errRefused
+	}
+	return identity{user: u, device: device, token: token}, err
+}
+
+func (s *Service) byPassword(t Off, q *proto.Request) (id identity, err error) {
+	if q.Has(proto.FID) {
+		id.user, err = s.store.UserByID(t, q.ID)
+	} else {
+		id.user, err = s.store.UserByNameKey(t, proto.NameKey(q.Name))
+	}
+	if err != nil && !errors.Is(err, model.ErrNotFound) {
+		return id, err
+	}
+	ok, again, err := s.pass.check(t, q.Password, id.user.Hash)
+	if err != nil {
+		return id, err
+	}
+	if !ok || id.user.Banned {
+		return id, errRefused
+	}
+	if again != "" {
+		if err := s.store.SetHash(t, id.user.ID, id.user.Hash, again); err != nil {
+			return id, err
+		}
+	}
+	id.device = q.Device
+	if id.device == "" {
+		id.device = proto.DefaultDevice
+	}
+	var hash []byte
+	id.token, hash = newToken()
+	id.evicted, err = s.store.OpenDevice(t, id.user.ID, id.device, hash, s.cfg.MaxDevices)
+	return id, err
+}
+
+// enter begins the session and asks the store for all that it has to be told.
+func (s *Service) enter(t Turn, x *client, a proto.Response, id identity, ack, brief bool) {
+	l := s.loops[t.Loop()]
+	ss := &Session{user: id.user.ID, name: id.user.Name, device: id.device, ack: ack, loop: l.index,
+		peer: x.conn.Peer(), at: t.Now().UnixMicro(), client: x, joining: true}
+	older, first := s.registry.add(ss)
+	l.begin(t, ss, id.places)
+	if first {
+		s.presence.up(ss.user)
+	}
+	if older != nil {
+		s.kick(older, proto.Replaced, kickText(proto.Replaced))
+	}
+	s.publish(bus.User(ss.user), bus.Payload{Login: &bus.Login{User: ss.user, Device: ss.device, Reason: proto.Replaced, At: ss.at}})
+	for _, device := range id.evicted {
+		s.logOutDevice(ss, device)
+	}
+	x.busy = true
+	err := reactor.Go(t, x.conn, reactor.Quick, func(t Off) (welcome, error) {
+		return s.welcome(t, ss, brief)
+	}, func(t Turn, w welcome, err error) {
+		x.busy = false
+		switch {
+		case ss.ended: // closed or kicked meanwhile
+		case err != nil:
+			l.end(t, ss)
+			x.conn.LoggedIn(t, false)
+			s.refuse(t, x, a, err)
+		default:
+			s.m.logins.Inc()
+			l.arrive(t, ss, &w, a)
+		}
+		x.conn.Resume(t)
+	})
+	if err != nil {
+		x.busy = false
+		l.end(t, ss)
+		x.conn.LoggedIn(t, false)
+		s.refuse(t, x, a, err)
+	}
+}
+
+// logOutDevice ends another device's session of the same user, on any node.
+func (s *Service) logOutDevice(ss *Session, device string) {
+	d := &bus.Login{User: ss.user, Device: device, Reason: proto.LoggedOut, At: ss.at}
+	s.displace(d)
+	s.publish(bus.User(ss.user), bus.Payload{Login: d})
+}
+
+// logout ends the session and its token; the connection stays.
+func (s *Service) logout(t Turn, x *client, r *proto.Request) {
+	a, ss := answer(r), x.session
+	offLoop(s, t, x, reactor.Quick, a, func(t Off) (struct{}, error) {
+		return struct{}{}, s.store.CloseDevice(t, ss.user, ss.device)
+	}, func(t Turn, _ struct{}) {
+		s.loops[t.Loop()].end(t, ss)
+		x.conn.LoggedIn(t, false)
+		x.reply(t, &a)
+	})
+}
+
+// password changes it, and logs every other device out.
+func (s *Service) password(t Turn, x *client, r *proto.Request) {
+	a, ss, old, password := answer(r), x.session, r.Password, r.NewPassword
+	at := t.Now().UnixMicro()
+	offLoop(s, t, x, reactor.Slow, a, func(t Off) (string, error) {
+		u, err := s.store.UserByID(t, ss.user)
+		if err != nil {
+			return "", err
+		}
+		ok, _, err := s.pass.check(t, old, u.Hash)
+		if err != nil {
+			return "", err
+		}
+		if !ok {
+			return "", errRefused
+		}
+		hash, err := HashPassword(s.cfg.Argon2, password)
+		if err != nil {
+			return "", err
+		}
+		token, th := newToken()
+		_, err = s.store.ChangePassword(t, ss.user, hash, ss.device, th)
+		return token, err
+	}, func(t Turn, token string) {
+		d := &bus.Login{User: ss.user, Device: ss.device, All: true, Reason: proto.LoggedOut, At: max(at, t.Now().UnixMicro())}
+		s.displace(d)
+		s.publish(bus.User(ss.user), bus.Payload{Login: d})
+		a.Token = token
+		x.reply(t, &a)
+	})
+}

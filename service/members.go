@@ -1,0 +1,150 @@
+package service
+
+import (
+	"errors"
+
+	"chatd/model"
+	"chatd/reactor"
+	"chatd/service/bus"
+)
+
+// changed tells everyone of a change in a group's membership that the store
+// has committed: the members here and on other nodes, and whoever came or
+// went. actor's own session is answered elsewhere.
+func (s *Service) changed(m *bus.Members, actor *Session) {
+	s.members(m, actor)
+	p := bus.Payload{Members: m}
+	s.publish(bus.Group(m.Group), p)
+	if m.User != 0 { // nodes with no other member of the group may have sessions of this one
+		s.publish(bus.User(m.User), p)
+	}
+}
+
+// members brings a change to all loops of this node. A node may hear of the
+// same change twice; the version tells.
+func (s *Service) members(m *bus.Members, actor *Session) {
+	for i, l := range s.loops {
+		_ = s.r.Post(i, func(t Turn) { l.members(t, m, actor) }) // stopped: nobody to tell
+	}
+}
+
+// members applies a change to the loop's topic of the group, and passes the
+// notice of it on. Where the topic has missed a change before this one, or
+// whether it has can't be told, the members are read again.
+func (l *loop) members(t Turn, m *bus.Members, actor *Session) {
+	tp := l.topics[m.Group]
+	if tp == nil {
+		if m.Joined && l.users[m.User] != nil {
+			tp = l.newGroup(m.Group, m.Version, m.Seq)
+			l.add(tp, m.User, m.Seq)
+			l.notify(t, tp, m.Notice, actor)
+		}
+		return
+	}
+	if m.User != 0 && m.Version <= tp.version {
+		return
+	}
+	l.notify(t, tp, m.Notice, actor)
+	switch {
+	case m.User == 0:
+		l.drop(tp)
+	case m.Version != tp.version+1 || tp.reloading:
+		l.reload(t, tp)
+	case m.Joined:
+		tp.version, tp.last = m.Version, max(tp.last, m.Seq)
+		l.add(tp, m.User, m.Seq)
+		// Messages may have come before this word of the join.
+		for i := range tp.subs {
+			if sb := &tp.subs[i]; sb.session.user == m.User && sb.sent != unknown && sb.sent < tp.last {
+				sb.behind = true
+			}
+		}
+		l.catchUp(t, tp)
+	default:
+		tp.version = m.Version
+		l.remove(tp, m.User)
+	}
+}
+
+// notify sends a notice to all sessions in a topic but the actor's.
+func (l *loop) notify(t Turn, tp *topic, body []byte, actor *Session) {
+	if len(body) == 0 {
+		return
+	}
+	for i := range tp.subs {
+		if ss := tp.subs[i].session; ss != actor {
+			ss.notice(t, body)
+		}
+	}
+}
+
+type membership struct {
+	version int64
+	members []model.Member
+}
+
+// reload reads who is in a group. Until it is known nothing is pushed: what
+// comes meanwhile is read from the log for those who turn out to be members.
+func (l *loop) reload(t Turn, tp *topic) {
+	if tp.reloading || tp.dropped || len(tp.subs) == 0 {
+		return
+	}
+	tp.reloading = true
+	l.s.m.reloads.Inc()
+	store, group := l.s.store, tp.group
+	again := func(t Turn) {
+		tp.reloading = false
+		l.reload(t, tp)
+	}
+	err := reactor.Go(t, tp.subs[0].session.client.conn, reactor.Quick, func(t Off) (m membership, err error) {
+		m.version, m.members, err = store.MemberIDs(t, group)
+		return m, err
+	}, func(t Turn, m membership, err error) {
+		switch {
+		case tp.dropped:
+		case errors.Is(err, model.ErrNotFound):
+			l.drop(tp)
+		case err != nil:
+			if l.s.ctx.Err() == nil {
+				l.s.log.Error("reading the members of a group failed", "group", tp.group, "err", err)
+				t.After(retryRead, again)
+			}
+		default:
+			tp.reloading = false
+			l.replace(t, tp, &m)
+		}
+	})
+	if err != nil { // the lane is full
+		t.After(retryBusy, again)
+	}
+}
+
+// replace makes the topic go by a membership just read.
+func (l *loop) replace(t Turn, tp *topic, m *membership) {
+	if m.version < tp.version {
+		l.reload(t, tp)
+		return
+	}
+	tp.version = m.version
+	in := make(map[int64]bool)
+	for _, o := range m.members {
+		if l.users[o.User] != nil {
+			in[o.User] = true
+			l.add(tp, o.User, unknown)
+		}
+	}
+	out := make(map[int64]bool)
+	for i := range tp.subs {
+		if id := tp.subs[i].session.user; !in[id] {
+			out[id] = true
+		}
+	}
+	for id := range out {
+		l.remove(tp, id)
+	}
+	for i := range tp.subs {
+		sb := &tp.subs[i]
+		sb.behind = sb.behind || sb.sent < tp.last
+	}
+	l.catchUp(t, tp)
+}

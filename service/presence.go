@@ -1,0 +1,145 @@
+package service
+
+import (
+	"sync"
+	"time"
+
+	"chatd/proto"
+	"chatd/service/bus"
+)
+
+// presence tells a user's friends when the user comes and goes. A user who
+// is back within the grace was never away: the node's subscription to the
+// user's channel, which is what others go by, is kept as long.
+type presence struct {
+	s *Service
+
+	mu      sync.Mutex
+	here    map[int64]*stay
+	changed map[int64]bool // whose friends have to be told: online or not
+	wake    chan struct{}
+}
+
+// stay is a user's being online, as others see it.
+type stay struct {
+	leaving *time.Timer // runs while the user has no session any more
+}
+
+func newPresence(s *Service) *presence {
+	return &presence{s: s, here: make(map[int64]*stay), changed: make(map[int64]bool), wake: make(chan struct{}, 1)}
+}
+
+// up notes that a user has a session; it never blocks.
+func (p *presence) up(user int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if st := p.here[user]; st != nil {
+		if st.leaving != nil {
+			st.leaving.Stop()
+			st.leaving = nil
+		}
+		return
+	}
+	p.here[user] = &stay{}
+	p.s.bus.Subscribe(bus.User(user))
+	p.tell(user, true)
+}
+
+// down notes that a user has no session on this node any more; it never blocks.
+func (p *presence) down(user int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	st := p.here[user]
+	if st == nil || st.leaving != nil {
+		return
+	}
+	var timer *time.Timer
+	timer = time.AfterFunc(p.s.cfg.Grace, func() { p.gone(user, timer) })
+	st.leaving = timer
+}
+
+// gone ends a stay whose grace is over, unless the user has come back.
+func (p *presence) gone(user int64, timer *time.Timer) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if st := p.here[user]; st == nil || st.leaving != timer {
+		return
+	}
+	delete(p.here, user)
+	p.s.bus.Unsubscribe(bus.User(user))
+	p.tell(user, false)
+}
+
+// tell wakes run; p.mu is held.
+func (p *presence) tell(user int64, online bool) {
+	p.changed[user] = online
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run tells the friends, until the service stops.
+func (p *presence) run(t Off) {
+	for {
+		select {
+		case <-t.Done():
+			p.stop()
+			return
+		case <-p.wake:
+		}
+		p.mu.Lock()
+		changed := p.changed
+		p.changed = make(map[int64]bool)
+		p.mu.Unlock()
+		for user, online := range changed {
+			if err := p.spread(t, user, online); err != nil {
+				if t.Err() == nil {
+					p.s.log.Error("telling a user's presence failed", "user", user, "err", err)
+				}
+			}
+		}
+	}
+}
+
+// stop ends the timers: a node that goes away takes its subscriptions along.
+func (p *presence) stop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, st := range p.here {
+		if st.leaving != nil {
+			st.leaving.Stop()
+		}
+	}
+	clear(p.here)
+}
+
+// spread tells those friends who are online and may know.
+func (p *presence) spread(t Off, user int64, online bool) error {
+	s := p.s
+	if !online { // a session elsewhere keeps the user online
+		on, err := s.bus.Online(t, []int64{user})
+		if err != nil || on[0] {
+			return err
+		}
+	}
+	friends, err := s.store.Audience(t, user)
+	if err != nil || len(friends) == 0 {
+		return err
+	}
+	on, err := s.bus.Online(t, friends)
+	if err != nil {
+		return err
+	}
+	body := presenceBody(user, online)
+	for i, f := range friends {
+		if on[i] {
+			s.tell(f, body, nil)
+		}
+	}
+	return nil
+}
+
+func presenceBody(user int64, online bool) []byte {
+	return proto.AppendResponse(nil, &proto.Response{Op: proto.PRESENCE, ID: user, State: state(online)})
+}

@@ -1,0 +1,124 @@
+package service
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// registry is what all goroutines of a node may ask: which sessions has a
+// user here, and which loops have members of a group. It is sharded by id;
+// nothing is called and nothing sent under a shard's lock.
+type registry struct {
+	shards [64]shard
+	count  atomic.Int64 // sessions
+}
+
+type shard struct {
+	mu sync.RWMutex
+	// users: a user's sessions. The slices are never changed, only replaced.
+	users map[int64][]*Session
+	// groups: the set of loops with a topic of the group, a bit each.
+	groups map[int64]uint64
+}
+
+func (r *registry) init() {
+	for i := range r.shards {
+		r.shards[i].users = make(map[int64][]*Session)
+		r.shards[i].groups = make(map[int64]uint64)
+	}
+}
+
+func (r *registry) shard(id int64) *shard { return &r.shards[uint64(id)%uint64(len(r.shards))] }
+
+// add puts a session in. older is the session of the same device that it
+// takes the place of, if there is one; first tells whether the user had none.
+func (r *registry) add(ss *Session) (older *Session, first bool) {
+	sh := r.shard(ss.user)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	had := sh.users[ss.user]
+	now := make([]*Session, 0, len(had)+1)
+	for _, o := range had {
+		if o.device == ss.device {
+			older = o
+		} else {
+			now = append(now, o)
+		}
+	}
+	sh.users[ss.user] = append(now, ss)
+	r.count.Add(int64(len(now) + 1 - len(had)))
+	return older, len(had) == 0
+}
+
+// remove takes this very session out, if it is still in, and tells whether
+// it was the user's last one here.
+func (r *registry) remove(ss *Session) (last bool) {
+	sh := r.shard(ss.user)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	had := sh.users[ss.user]
+	i := slices.Index(had, ss)
+	if i < 0 {
+		return false
+	}
+	r.count.Add(-1)
+	if len(had) == 1 {
+		delete(sh.users, ss.user)
+		return true
+	}
+	sh.users[ss.user] = slices.Concat(had[:i], had[i+1:])
+	return false
+}
+
+// sessions are the user's sessions on this node; not to be changed.
+func (r *registry) sessions(user int64) []*Session {
+	sh := r.shard(user)
+	sh.mu.RLock()
+	defer sh.mu.RUnlock()
+	return sh.users[user]
+}
+
+// device is the user's session of that device, or nil.
+func (r *registry) device(user int64, device string) *Session {
+	for _, ss := range r.sessions(user) {
+		if ss.device == device {
+			return ss
+		}
+	}
+	return nil
+}
+
+// loopsOf is the set of loops with a session of the user.
+func (r *registry) loopsOf(user int64) (set uint64) {
+	for _, ss := range r.sessions(user) {
+		set |= 1 << ss.loop
+	}
+	return set
+}
+
+// watch notes that a loop has a topic of the group, or no longer.
+func (r *registry) watch(group int64, loop int, on bool) {
+	sh := r.shard(group)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	set := sh.groups[group]
+	if on {
+		set |= 1 << loop
+	} else {
+		set &^= 1 << loop
+	}
+	if set == 0 {
+		delete(sh.groups, group)
+	} else {
+		sh.groups[group] = set
+	}
+}
+
+// watchers is the set of loops with a topic of the group.
+func (r *registry) watchers(group int64) uint64 {
+	sh := r.shard(group)
+	sh.mu.RLock()
+	defer sh.mu.RUnlock()
+	return sh.groups[group]
+}

@@ -1,0 +1,191 @@
+package service
+
+import (
+	"context"
+	"math/bits"
+
+	"chatd/model"
+	"chatd/proto"
+	"chatd/service/bus"
+)
+
+// Committed takes what the log has stored, in the order in which it did, and
+// brings it to everyone: first other nodes, then the sessions of this one,
+// and the senders their ACKs. The log calls it, one batch at a time for each
+// of its writers; it blocks no longer than publishTimeout.
+func (s *Service) Committed(ctx context.Context, batch []*model.Append) {
+	todo := make([][]*delivery, len(s.loops))
+	ds := make([]delivery, len(batch))
+	size := 0
+	for _, a := range batch {
+		size += len(a.Body) + chatOverhead
+	}
+	bodies := make([]byte, 0, size) // what grows out of it stays valid where it was
+	var out outbox
+	for i, a := range batch {
+		sn := a.Owner.(*sending)
+		d := &ds[i]
+		d.from = sn
+		loops := uint64(1) << sn.session.loop
+		if a.Err == nil {
+			s.describe(d, a)
+			if a.Stored {
+				n := len(bodies)
+				bodies = appendPushed(bodies, sn)
+				d.body = bodies[n:len(bodies):len(bodies)]
+			}
+			loops |= s.route(d, &out)
+		}
+		for ; loops != 0; loops &= loops - 1 {
+			l := bits.TrailingZeros64(loops)
+			todo[l] = append(todo[l], d)
+		}
+	}
+	if len(out.messages) > 0 {
+		ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+		if err := s.bus.Publish(ctx, out.messages); err != nil {
+			s.m.dropped.Add(len(out.messages)) // repair finds what they told
+		}
+		cancel()
+	}
+	for i, list := range todo {
+		if len(list) > 0 {
+			_ = s.r.Post(i, func(t Turn) { s.loops[i].committed(t, list) }) // stopped: nobody is left to tell
+		}
+	}
+}
+
+// chatOverhead is about what a pushed message has around its text.
+const chatOverhead = 192
+
+func (s *Service) describe(d *delivery, a *model.Append) {
+	d.conv, d.group, d.version, d.seq = a.Conv, a.Group, a.Version, a.Seq
+	if a.Group == 0 {
+		d.lo, d.hi = min(a.Sender, a.Peer), max(a.Sender, a.Peer)
+	}
+	if !a.Stored { // a repeat: the others are told again how far the conversation is
+		d.seq = a.Last
+	}
+}
+
+// appendPushed encodes a message as it is pushed.
+func appendPushed(dst []byte, sn *sending) []byte {
+	r := proto.Response{Op: sn.op, ID: sn.Sender, Name: sn.session.name, ToID: sn.Peer, GroupID: sn.Group,
+		Msg: sn.Body, Time: sn.Time, Seq: sn.Seq, CID: sn.CID}
+	return proto.AppendResponse(dst, &r)
+}
+
+// route says which loops have sessions in the message's conversation, and
+// adds it to what other nodes are told where any may have some.
+func (s *Service) route(d *delivery, out *outbox) (loops uint64) {
+	if d.group != 0 {
+		if c := bus.Group(d.group); s.bus.Reaches(c) {
+			out.add(c, d)
+		}
+		return s.registry.watchers(d.group)
+	}
+	if c := bus.User(d.lo); s.bus.Reaches(c) {
+		out.add(c, d)
+	}
+	loops = s.registry.loopsOf(d.lo)
+	if d.hi == d.lo {
+		return loops
+	}
+	if c := bus.User(d.hi); s.bus.Reaches(c) {
+		out.add(c, d)
+	}
+	return loops | s.registry.loopsOf(d.hi)
+}
+
+// outbox is what one batch has to tell other nodes: a channel's messages of
+// one conversation are one payload.
+type outbox struct {
+	messages []bus.Message
+	open     map[outKey]*bus.Grown
+}
+
+type outKey struct {
+	channel bus.Channel
+	conv    int64
+}
+
+func (o *outbox) add(c bus.Channel, d *delivery) {
+	k := outKey{c, d.conv}
+	g := o.open[k]
+	if g != nil && g.Version == d.version && d.body != nil && len(g.Bodies) > 0 && g.First+int64(len(g.Bodies)) == d.seq {
+		g.Bodies = append(g.Bodies, d.body)
+		return
+	}
+	g = &bus.Grown{Conv: d.conv, Group: d.group, Lo: d.lo, Hi: d.hi, Version: d.version, First: d.seq}
+	if d.body != nil {
+		g.Bodies = [][]byte{d.body}
+	} else {
+		g.First++ // nothing but the word that all before it is there
+	}
+	if o.open == nil {
+		o.open = make(map[outKey]*bus.Grown)
+	}
+	o.open[k] = g
+	o.messages = append(o.messages, bus.Message{Channel: c, Payload: bus.Payload{Grown: g}})
+}
+
+// committed delivers a batch on its loop and answers those of its senders
+// that are on this loop.
+func (l *loop) committed(t Turn, list []*delivery) {
+	for _, d := range list {
+		if d.from.Err == nil {
+			l.deliver(t, d)
+		}
+		if d.from.session.loop == l.index {
+			l.ack(t, d.from)
+		}
+	}
+}
+
+// Receive takes what other nodes have published. The bus calls it, in the
+// order of each publisher; it doesn't block.
+func (s *Service) Receive(ms []bus.Message) {
+	for i := range ms {
+		p := ms[i].Payload
+		switch {
+		case p.Grown != nil:
+			s.grown(p.Grown)
+		case p.Notice != nil && ms[i].Channel.Group:
+			s.groupNotice(ms[i].Channel.ID, p.Notice.Body)
+		case p.Notice != nil:
+			s.tellLocal(ms[i].Channel.ID, p.Notice.Body, nil)
+		case p.Login != nil:
+			s.displace(p.Login)
+		case p.Members != nil:
+			s.members(p.Members, nil)
+		case p.Blocked != nil:
+			s.forgetBlock(p.Blocked)
+		}
+	}
+}
+
+// grown hands other nodes' messages to the loops that have sessions for them.
+func (s *Service) grown(g *bus.Grown) {
+	loops := s.registry.watchers(g.Group)
+	if g.Group == 0 {
+		loops = s.registry.loopsOf(g.Lo) | s.registry.loopsOf(g.Hi)
+	}
+	list := make([]delivery, 0, max(1, len(g.Bodies)))
+	d := delivery{conv: g.Conv, group: g.Group, lo: g.Lo, hi: g.Hi, version: g.Version}
+	for i, b := range g.Bodies {
+		d.seq, d.body = g.First+int64(i), b
+		list = append(list, d)
+	}
+	if len(list) == 0 {
+		d.seq = g.First - 1
+		list = append(list, d)
+	}
+	for ; loops != 0; loops &= loops - 1 {
+		i := bits.TrailingZeros64(loops)
+		_ = s.r.Post(i, func(t Turn) { // stopped: nobody is left to tell
+			for j := range list {
+				s.loops[i].deliver(t, &list[j])
+			}
+		})
+	}
+}

@@ -1,0 +1,146 @@
+package service
+
+import (
+	"slices"
+
+	"chatd/model"
+	"chatd/proto"
+	"chatd/reactor"
+	"chatd/service/bus"
+)
+
+// client is the service's side of a connection. It belongs to the
+// connection's loop.
+type client struct {
+	conn     *reactor.Conn
+	session  *Session // nil: not logged in
+	busy     bool     // a request is with the store: the next ones are held
+	inflight int      // chat messages not yet acknowledged
+}
+
+// Session is a device of a user, logged in on a connection. What stands
+// above the line never changes and may be read anywhere.
+type Session struct {
+	user   int64
+	name   string
+	device string
+	ack    bool // sends receipts
+	loop   int
+	peer   *reactor.Peer
+	at     int64 // when it logged in, Unix microseconds
+
+	// ---- the loop's
+
+	client  *client
+	joining bool // its backlog isn't known yet: nothing is pushed
+	paused  bool // its backlog waits for the connection to take bytes
+	ended   bool
+	held    [][]byte // notices that came while joining
+}
+
+// user is a user with sessions on a loop. It belongs to the loop.
+type user struct {
+	sessions []*Session
+	topics   map[*topic]struct{} // with a sub of one of the sessions
+}
+
+// begin puts a new session into the loop's lists: from here on, what is new
+// for its user is noted for it, and pushed once it is no longer joining.
+// places need only name the user's groups.
+func (l *loop) begin(t Turn, ss *Session, places []model.Place) {
+	u := l.users[ss.user]
+	if u == nil {
+		u = &user{}
+		l.users[ss.user] = u
+		l.s.bus.Subscribe(bus.User(ss.user))
+	}
+	u.sessions = append(u.sessions, ss)
+	for tp := range u.topics {
+		tp.subs = append(tp.subs, sub{session: ss, sent: unknown})
+	}
+	for i := range places {
+		if p := &places[i]; p.Group != 0 {
+			tp := l.topics[p.Conv]
+			if tp == nil {
+				tp = l.newGroup(p.Group, p.Version, p.Last)
+			}
+			l.add(tp, ss.user, unknown)
+		}
+	}
+	ss.client.session = ss
+	ss.client.conn.LoggedIn(t, true)
+}
+
+// end takes a session out of all lists and writes down how far it came.
+func (l *loop) end(t Turn, ss *Session) {
+	if ss.ended {
+		return
+	}
+	ss.ended = true
+	ss.client.session = nil
+	u := l.users[ss.user]
+	u.sessions = slices.DeleteFunc(u.sessions, func(o *Session) bool { return o == ss })
+	for tp := range u.topics {
+		tp.subs = slices.DeleteFunc(tp.subs, func(sb sub) bool {
+			if sb.session == ss {
+				sb.tell(t, l.s.store, tp.conv)
+			}
+			return sb.session == ss
+		})
+		if len(u.sessions) == 0 {
+			delete(u.topics, tp)
+		}
+		if len(tp.subs) == 0 {
+			l.drop(tp)
+		}
+	}
+	if len(u.sessions) == 0 {
+		delete(l.users, ss.user)
+		l.s.bus.Unsubscribe(bus.User(ss.user))
+	}
+	if l.s.registry.remove(ss) {
+		l.s.presence.down(ss.user)
+	}
+	l.s.store.FlushSoon(ss.user)
+}
+
+// notice sends a session what isn't a stored message. While it is joining the
+// notice waits: LOGIN_ACK, whose lists may be older, has to come first.
+func (ss *Session) notice(t Turn, body []byte) {
+	switch {
+	case ss.ended:
+	case !ss.joining:
+		ss.client.conn.Write(t, body)
+	case len(ss.held) < maxHeldNotices:
+		ss.held = append(ss.held, body)
+	}
+}
+
+// kick ends a session from wherever: its client gets KICK and the connection
+// closes.
+func (s *Service) kick(ss *Session, reason, why string) {
+	_ = s.r.Post(ss.loop, func(t Turn) { // stopped: it has ended
+		if ss.ended {
+			return
+		}
+		s.loops[ss.loop].end(t, ss)
+		ss.client.conn.Finish(t, proto.AppendResponse(nil, &proto.Response{Op: proto.KICK, Reason: reason, ErrMsg: why}))
+	})
+}
+
+// displace ends a user's sessions older than at, by the cluster's clock:
+// those of one device, or of all but that device.
+func (s *Service) displace(d *bus.Login) {
+	for _, ss := range s.registry.sessions(d.User) {
+		if (ss.device == d.Device) != d.All && ss.at < d.At {
+			s.kick(ss, d.Reason, kickText(d.Reason))
+		}
+	}
+}
+
+func kickText(reason string) string {
+	if reason == proto.Replaced {
+		return "this device has logged in elsewhere"
+	}
+	return "this device was logged out"
+}

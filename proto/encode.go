@@ -133,42 +133,41 @@ func (r *Response) has(f Field) bool {
 // AppendString appends s to dst as a JSON string. It escapes what must be:
 // quotes, backslashes and control characters; what is not UTF-8 becomes
 // U+FFFD, so that the result is valid whatever s is.
-func AppendString[T []byte | string](dst []byte, s T) []byte {
+func AppendString[T text](dst []byte, s T) []byte {
 	dst = append(dst, '"')
-	done := 0
+	done := 0 // s before it is in dst
 	for i := 0; i < len(s); {
-		if c := s[i]; plain[c] {
-			i++
-			continue
-		} else if c >= utf8.RuneSelf {
-			// A copy of at most four bytes, since T can't be asked for a rune.
-			var head [utf8.UTFMax]byte
-			r, n := utf8.DecodeRune(head[:copy(head[:], s[i:])])
-			if r == utf8.RuneError && n == 1 {
+		for len(s)-i >= 8 {
+			if special := specials(word(s[i : i+8])); special != 0 {
+				i += bits.TrailingZeros64(special) >> 3
+				break
+			}
+			i += 8
+		}
+		if i == len(s) {
+			break
+		}
+		c := s[i]
+		if c >= utf8.RuneSelf {
+			n := runeLen(s[i:])
+			if n == 0 {
 				dst = append(dst, s[done:i]...)
 				dst = append(dst, "\uFFFD"...)
-				done = i + 1
+				n = 1
+				done = i + n
 			}
 			i += n
 			continue
 		}
-		dst = append(dst, s[done:i]...)
-		dst = appendEscape(dst, s[i])
+		if c < ' ' || c == '"' || c == '\\' {
+			dst = append(dst, s[done:i]...)
+			dst = appendEscape(dst, c)
+			done = i + 1
+		}
 		i++
-		done = i
 	}
 	dst = append(dst, s[done:]...)
 	return append(dst, '"')
-}
-
-// plain has the ASCII characters that stand for themselves in a JSON string.
-var plain = plainBytes()
-
-func plainBytes() (t [256]bool) {
-	for c := ' '; c < utf8.RuneSelf; c++ {
-		t[c] = c != '"' && c != '\\'
-	}
-	return t
 }
 
 func appendEscape(dst []byte, c byte) []byte {

@@ -58,13 +58,14 @@ func TestHotPathDoesNotAllocate(t *testing.T) {
 
 // Bodies of 150 bytes and a little, as chat has them.
 const (
-	benchChat    = `{"msgid":6,"toid":1000042,"msg":"a chat message of about eighty bytes, as people write them to one another ...","cid":"5f1c8b2e9a7d4c30b6e1f2a3"}`
-	benchChinese = `{"msgid":6,"toid":1000042,"msg":"你好，这是一条普通长度的聊天消息，人们互相写的就是这样的。","cid":"5f1c8b2e9a7d4c30b6e1f2a3"}`
-	benchEscaped = `{"msgid":6,"toid":1000042,"msg":"a \"chat\" message of about\neighty bytes, as people write them to one \u4f60 ...","cid":"5f1c8b2e9a7d4c30b6e1f2a3"}`
-	benchEvent   = `{"msgid":25,"toid":1000042,"event":"typing","data":"{}"}`
-	benchReceipt = `{"msgid":20,"peer":1000042,"seq":123456,"read":true}`
-	benchAck     = `{"msgid":12,"rid":12345,"errno":0,"errmsg":"","toid":1000042,"time":1700000000000,"seq":123456,"cid":"5f1c8b2e9a7d4c30b6e1f2a3"}`
-	benchPush    = `{"msgid":6,"id":1000041,"name":"zhang san","toid":1000042,"msg":"a chat message of about eighty bytes, as people write them to one another ...","time":1700000000000,"seq":123456,"cid":"5f1c8b2e9a7d4c30b6e1f2a3"}`
+	benchChat        = `{"msgid":6,"toid":1000042,"msg":"a chat message of about eighty bytes, as people write them to one another ...","cid":"5f1c8b2e9a7d4c30b6e1f2a3"}`
+	benchChinese     = `{"msgid":6,"toid":1000042,"msg":"你好，这是一条普通长度的聊天消息，人们互相写的就是这样的。","cid":"5f1c8b2e9a7d4c30b6e1f2a3"}`
+	benchEscaped     = `{"msgid":6,"toid":1000042,"msg":"a \"chat\" message of about\neighty bytes, as people write them to one \u4f60 ...","cid":"5f1c8b2e9a7d4c30b6e1f2a3"}`
+	benchEvent       = `{"msgid":25,"toid":1000042,"event":"typing","data":"{}"}`
+	benchReceipt     = `{"msgid":20,"peer":1000042,"seq":123456,"read":true}`
+	benchAck         = `{"msgid":12,"rid":12345,"errno":0,"errmsg":"","toid":1000042,"time":1700000000000,"seq":123456,"cid":"5f1c8b2e9a7d4c30b6e1f2a3"}`
+	benchPush        = `{"msgid":6,"id":1000041,"name":"zhang san","toid":1000042,"msg":"a chat message of about eighty bytes, as people write them to one another ...","time":1700000000000,"seq":123456,"cid":"5f1c8b2e9a7d4c30b6e1f2a3"}`
+	benchPushChinese = `{"msgid":6,"id":1000041,"name":"张三","toid":1000042,"msg":"你好，这是一条普通长度的聊天消息，人们互相写的就是这样的。","time":1700000000000,"seq":123456,"cid":"5f1c8b2e9a7d4c30b6e1f2a3"}`
 )
 
 func BenchmarkDecode(b *testing.B) {
@@ -100,7 +101,7 @@ func BenchmarkDecodeResponse(b *testing.B) {
 }
 
 func BenchmarkAppendResponse(b *testing.B) {
-	for name, wire := range map[string]string{"ONE_CHAT": benchPush, "ONE_CHAT_ACK": benchAck, "EVENT": strings.Replace(benchEvent, `25,`, `25,"id":1,"name":"zhang san",`, 1)} {
+	for name, wire := range map[string]string{"ONE_CHAT": benchPush, "ONE_CHAT/chinese": benchPushChinese, "ONE_CHAT_ACK": benchAck, "EVENT": strings.Replace(benchEvent, `25,`, `25,"id":1,"name":"zhang san",`, 1)} {
 		b.Run(name, func(b *testing.B) {
 			var d proto.Decoder
 			r, err := d.DecodeResponse([]byte(wire))

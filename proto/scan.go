@@ -1,7 +1,6 @@
 package proto
 
 import (
-	"encoding/binary"
 	"math/bits"
 	"unicode/utf8"
 )
@@ -291,7 +290,7 @@ func (s *scanner) text() (slot, fault) {
 	buf, pos := s.buf, s.pos
 	for {
 		for pos+8 <= len(buf) {
-			special := specials(binary.LittleEndian.Uint64(buf[pos:]))
+			special := specials(word(buf[pos : pos+8]))
 			if special != 0 {
 				pos += bits.TrailingZeros64(special) >> 3
 				break
@@ -322,8 +321,8 @@ func (s *scanner) text() (slot, fault) {
 			pos++ // near the end of the frame, where words don't fit
 		default:
 			for pos < len(buf) && buf[pos] >= utf8.RuneSelf {
-				r, n := utf8.DecodeRune(buf[pos:])
-				if r == utf8.RuneError && n == 1 {
+				n := runeLen(buf[pos:])
+				if n == 0 {
 					s.pos = pos
 					return v, faultUTF8
 				}
@@ -331,14 +330,6 @@ func (s *scanner) text() (slot, fault) {
 			}
 		}
 	}
-}
-
-// specials marks, by its high bit, the first byte of w that is a quote, a
-// backslash, a control character or not ASCII (and perhaps some after it).
-func specials(w uint64) uint64 {
-	const ones, highs = 0x0101010101010101, 0x8080808080808080
-	quote, slash := w^ones*'"', w^ones*'\\'
-	return (w | (w-ones*' ')&^w | (quote-ones)&^quote | (slash-ones)&^slash) & highs
 }
 
 // escape checks the escape that b begins with and gives its length: of a

@@ -1,0 +1,64 @@
+package proto
+
+import (
+	"testing"
+	"unicode/utf8"
+)
+
+// Our UTF-8 is the library's: every sequence of up to three bytes, and those of
+// four around each edge, is taken by both or refused by both.
+func TestRuneLen(t *testing.T) {
+	check := func(s []byte) {
+		want := 0
+		if r, n := utf8.DecodeRune(s); r != utf8.RuneError || n > 1 {
+			want = n
+		}
+		if got := runeLen(s); got != want {
+			t.Fatalf("% x: %d, want %d", s, got, want)
+		}
+		if got := runeLen(string(s)); got != want {
+			t.Fatalf("% x, a string: %d, want %d", s, got, want)
+		}
+	}
+	for a := 0x80; a < 0x100; a++ {
+		check([]byte{byte(a)})
+		for b := range 0x100 {
+			check([]byte{byte(a), byte(b)})
+			for _, c := range []byte{0, 0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc2, 0xff} {
+				check([]byte{byte(a), byte(b), c})
+				for _, d := range []byte{0, 0x41, 0x7f, 0x80, 0xbf, 0xc0, 0xff} {
+					check([]byte{byte(a), byte(b), c, d})
+				}
+			}
+		}
+	}
+}
+
+// The first byte that is marked is the first that must be looked at, for every
+// byte at every place among any others.
+func TestSpecials(t *testing.T) {
+	for c := range 0x100 {
+		special := c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf
+		for at := range 8 {
+			for _, other := range []byte{' ', '!', '#', '[', ']', 'a', 0x7f} {
+				for _, after := range []byte{0, '"', '\\', 0x80, 0xff, other} {
+					s := []byte{other, other, other, other, other, other, other, other}
+					for i := at + 1; i < 8; i++ {
+						s[i] = after
+					}
+					s[at] = byte(c)
+					marks := specials(word(s))
+					first := 8
+					for i := 7; i >= 0; i-- {
+						if marks>>(8*i)&0x80 != 0 {
+							first = i
+						}
+					}
+					if special && first != at || !special && first <= at {
+						t.Fatalf("% x: marked at %d, 0x%02x is at %d", s, first, c, at)
+					}
+				}
+			}
+		}
+	}
+}

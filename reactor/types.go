@@ -3,15 +3,40 @@ package reactor
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
+
+	"chatd/proto"
 )
 
 // Errors that the reactor returns; compare with errors.Is.
 var (
-	ErrStopped = errors.New("reactor: stopped")
+	ErrStopped = errors.New("reactor: not running")
 	ErrClosed  = errors.New("reactor: connection closed")
 	ErrBusy    = errors.New("reactor: lane full")
 )
+
+// Handler is what the reactor calls: always on the connection's loop, one
+// call at a time per loop, never one within another. None may block. A panic
+// costs the connection that the call was about, not the process.
+type Handler interface {
+	// Open tells of a new connection. Which framing it speaks isn't known
+	// before its first byte, so write nothing here.
+	Open(t Turn, c *Conn)
+	// Request handles a decoded frame; r holds until it returns. False means
+	// "not now": the reactor holds this frame and all that follow on this
+	// connection (PING is still answered at once) until c.Resume.
+	Request(t Turn, c *Conn, r *proto.Request) (taken bool)
+	// TurnEnd runs at the end of a loop callback in which another function of
+	// the handler, a done or a posted function ran, before the writes: what
+	// was gathered in the turn is handed on here in one go. It runs again in
+	// the same callback where the writes had consequences (a connection that
+	// broke, say).
+	TurnEnd(t Turn)
+	// Closed comes exactly once per Open. Only done functions of jobs still
+	// running come after it.
+	Closed(t Turn, c *Conn)
+}
 
 // Turn is the right to touch the state of one loop. The reactor passes it to
 // each callback; it holds until that callback returns and must not be kept or
@@ -39,29 +64,51 @@ func (t Turn) Now() time.Time { return t.l.now }
 // over when the turn ends. Nothing happens if the connection has closed. body
 // is copied. It doesn't block.
 func (t Turn) Send(p *Peer, body []byte) {
-	l := t.l
-	if p.c.l == l {
+	to := p.c.l
+	if to == t.l {
 		p.c.Write(t, body)
-		return
-	}
-	if !p.closed.Load() {
-		l.outgoing(p.c.l).send(p.c, body)
+	} else if !p.closed.Load() {
+		t.l.outgoing(to).send(p.c, body)
 	}
 }
 
 // Post runs fn on loop i, after all that this turn has sent and posted there
-// before. It is handed over when the turn ends, for the own loop as well. It
-// doesn't block.
+// before. It is handed over when the turn ends, for the own loop too, where it
+// runs once I/O has had its turn. It doesn't block.
 func (t Turn) Post(i int, fn func(t Turn)) {
 	t.l.outgoing(t.l.r.loops[i]).post(fn)
 }
 
 // After runs fn on this loop once d has passed, rounded up to a tenth of a
-// second. stop takes it back; it needs a Turn of the same loop, and does
+// second. stop takes it back; it needs a Turn of the same loop and does
 // nothing once fn has run. Timers that wait when the reactor stops never run.
 func (t Turn) After(d time.Duration, fn func(t Turn)) (stop func(t Turn)) {
-	l := t.l
 	tm := &timer{fn: fn}
-	l.wheel.add(tm, l.now.Add(d))
+	t.l.wheel.add(tm, t.l.now.Add(d))
 	return func(t Turn) { t.l.wheel.remove(tm) }
+}
+
+// Peer is the one handle to a connection that may leave its loop. Any
+// goroutine may use it, also after the connection has closed.
+type Peer struct {
+	c      *Conn
+	closed atomic.Bool
+}
+
+// Loop is the index of the connection's loop.
+func (p *Peer) Loop() int { return p.c.l.idx }
+
+// Send passes body to the connection, in the order of this goroutine's other
+// Sends and Posts to its loop. Any goroutine may call it; on a loop Turn.Send
+// is cheaper, and what is sent with either isn't in order with the other. It
+// never blocks and keeps nothing of body. ErrClosed: the connection is known
+// to be closed. No error doesn't mean that the bytes arrive.
+func (p *Peer) Send(body []byte) error {
+	if p.closed.Load() {
+		return ErrClosed
+	}
+	if p.c.l.send(p.c, body) != nil {
+		return ErrClosed
+	}
+	return nil
 }

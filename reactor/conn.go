@@ -1,0 +1,397 @@
+package reactor
+
+import (
+	"encoding/binary"
+	"io"
+	"net/netip"
+	"time"
+
+	"github.com/panjf2000/gnet/v2"
+
+	"chatd/proto"
+)
+
+// framing is what a connection speaks; its first byte decides.
+type framing uint8
+
+const (
+	framingUnknown   framing = iota
+	framingTCP               // length and body
+	framingHandshake         // an HTTP request that isn't complete
+	framingWebSocket
+)
+
+// Conn is a connection. All but Addr and Peer needs a Turn of its loop. It
+// has no buffers while nothing is under way.
+type Conn struct {
+	l    *loop
+	gc   gnet.Conn // not to be touched unless open
+	peer Peer
+	id   uint64
+	slot int // in loop.all
+	data any
+
+	addr    netip.Addr // the client's
+	charged netip.Addr // what the limits count it for; not valid: none
+
+	in      *buffer // the beginning of a frame
+	message *buffer // the fragments of a WebSocket message so far
+	held    *buffer // frames for later, each after its length
+	taken   int     // bytes of held that were taken up
+	out     *buffer // frames to write at the end of the turn
+
+	queued   uint64 // bytes that were ever to be written
+	buffered int    // of these, what gnet had left after the last write
+
+	tm    timer
+	since time.Time // accepted, or logged out
+	seen  time.Time // the last frame
+	end   time.Time // when a graceful close is cut short
+
+	waiter  *waiter
+	jobs    *jobs
+	badRow  int // bad frames in a row
+	framing framing
+
+	open      bool // OnOpen has run, OnClose hasn't
+	loggedIn  bool
+	holding   bool // frames are held until Resume
+	taking    bool // within Request
+	wantsMore bool // Resume was called there
+	resuming  bool // stands in loop.resumed
+	dirty     bool // stands in loop.dirty
+	polled    bool // stands in loop.waiting
+	finishing bool // takes and gives nothing any more
+	shut      bool // the writing side is shut down
+}
+
+func newConn(l *loop, addr netip.Addr) *Conn {
+	c := &Conn{l: l, addr: addr}
+	c.peer.c = c
+	c.tm.c = c
+	return c
+}
+
+// Addr is the client's address: the one behind a trusted proxy, where that
+// told it.
+func (c *Conn) Addr() netip.Addr { return c.addr }
+
+// Peer is the handle to this connection for other loops and goroutines.
+func (c *Conn) Peer() *Peer { return &c.peer }
+
+// Open says whether the connection still is: false from the moment it has
+// ended, which may be before Closed is called.
+func (c *Conn) Open(t Turn) bool { return c.open }
+
+// Data is what SetData left, nil at first. It stays after Closed.
+func (c *Conn) Data(t Turn) any { return c.data }
+
+// SetData keeps something with the connection.
+func (c *Conn) SetData(t Turn, v any) { c.data = v }
+
+// LoggedIn says which time-out holds: the idle time-out from yes on, else the
+// login time-out, which begins anew.
+func (c *Conn) LoggedIn(t Turn, yes bool) {
+	if !c.open || c.loggedIn == yes {
+		return
+	}
+	c.loggedIn = yes
+	c.since = c.l.now
+	c.l.wheel.add(&c.tm, c.due())
+}
+
+// Resume has the reactor take up the held frames before this turn ends, or
+// once Request has returned. It ends where Request returns false again.
+func (c *Conn) Resume(t Turn) {
+	if !c.open {
+		return
+	}
+	if c.taking {
+		c.wantsMore = true
+	} else if c.holding && !c.resuming {
+		c.resuming = true
+		c.l.resumed = append(c.l.resumed, c)
+	}
+}
+
+// begin is the connection's first turn.
+func (c *Conn) begin(t Turn, gc gnet.Conn) {
+	l := c.l
+	l.lastID++
+	c.id, c.gc, c.open = l.lastID, gc, true
+	c.since, c.seen = l.now, l.now
+	l.add(c)
+	l.wheel.add(&c.tm, c.due())
+	l.call(c, "Open", func(t Turn) { l.r.h.Open(t, c) })
+}
+
+// ended notes that the connection is gone. Whatever goes on in this turn sees
+// that it isn't open; the handler is told at the turn's end.
+func (c *Conn) ended(gc gnet.Conn, err error) {
+	if err != io.EOF {
+		// With a plain io.EOF gnet has thrown away what it had left, so that
+		// only what was known before is certain.
+		c.buffered = gc.OutboundBuffered()
+	}
+	c.open, c.holding = false, false
+	c.peer.closed.Store(true)
+	if c.out != nil {
+		// These bytes never reached gnet.
+		c.buffered += len(c.out.b)
+	}
+	c.gc = nil
+	c.l.gone = append(c.l.gone, c)
+}
+
+// release gives back what the connection has.
+func (c *Conn) release() {
+	l := c.l
+	l.remove(c)
+	l.wheel.remove(&c.tm)
+	l.r.leaveConn(c)
+	b := &l.r.buffers
+	b.put(c.in)
+	b.put(c.message)
+	b.put(c.held)
+	b.put(c.out)
+	c.in, c.message, c.held, c.out, c.waiter = nil, nil, nil, nil, nil
+}
+
+// close ends the connection at once.
+func (c *Conn) close(t Turn) {
+	if c.open {
+		if err := c.l.el.Close(c.gc); err != nil {
+			c.l.r.log.Debug("close", "addr", c.addr, "err", err)
+		}
+	}
+}
+
+// due is when the connection has to be looked after.
+func (c *Conn) due() time.Time {
+	switch {
+	case c.finishing:
+		return c.end
+	case c.loggedIn:
+		return c.seen.Add(c.l.r.cfg.IdleTimeout)
+	default:
+		return c.since.Add(c.l.r.cfg.LoginTimeout)
+	}
+}
+
+// check is the timer's: it runs at the time that was due when it was set,
+// which frames have put off meanwhile.
+func (c *Conn) check(t Turn) {
+	due := c.due()
+	if !c.finishing && c.busy() {
+		// It waits for us, not we for it.
+		due = c.l.now.Add(busyRecheck)
+	}
+	switch {
+	case !c.open:
+	case c.l.now.Before(due):
+		c.l.wheel.add(&c.tm, due)
+	case c.finishing:
+		c.close(t)
+	default:
+		c.kick(t, idle)
+	}
+}
+
+const busyRecheck = time.Second
+
+// reading says whether what comes in still matters.
+func (c *Conn) reading() bool { return c.open && !c.finishing }
+
+// feed takes bytes as they were read, in any portions. They hold until it
+// returns.
+func (c *Conn) feed(t Turn, data []byte) {
+	for len(data) > 0 && c.reading() {
+		switch c.framing {
+		case framingUnknown:
+			c.framing = framingTCP
+			if data[0] == handshakeStart[0] {
+				c.framing = framingHandshake
+			}
+		case framingHandshake:
+			data = c.shake(t, data)
+		default:
+			data = c.cut(t, data)
+		}
+	}
+}
+
+// cut takes the first whole frame off data, or keeps all of it as the
+// beginning of one. Frames are decoded where they lie; only one that comes in
+// pieces is copied, once.
+func (c *Conn) cut(t Turn, data []byte) (rest []byte) {
+	if c.in == nil {
+		n := c.measure(t, data)
+		if n > len(data) {
+			c.in = c.l.r.buffers.get(len(data))
+			c.in.b = append(c.in.b, data...)
+			return nil
+		}
+		if n == 0 {
+			return nil
+		}
+		c.whole(t, data[:n])
+		return data[n:]
+	}
+	need := min(c.measure(t, c.in.b)-len(c.in.b), len(data))
+	c.in = c.l.r.buffers.grow(c.in, need)
+	c.in.b = append(c.in.b, data[:need]...)
+	if c.measure(t, c.in.b) == len(c.in.b) {
+		frame := c.in
+		c.in = nil
+		c.whole(t, frame.b)
+		c.l.r.buffers.put(frame)
+	}
+	return data[need:]
+}
+
+// measure says how long the frame at the start of p is, its header included:
+// exactly, where that is at most len(p); else at least. 0: it is refused, and
+// the connection is being closed.
+func (c *Conn) measure(t Turn, p []byte) int {
+	if c.framing == framingWebSocket {
+		return c.measureWebSocket(t, p)
+	}
+	if len(p) < proto.HeaderSize {
+		return proto.HeaderSize
+	}
+	n, err := proto.FrameLen(p)
+	if err != nil {
+		c.refuseLength(t, err)
+		return 0
+	}
+	return proto.HeaderSize + n
+}
+
+// whole takes a frame of either framing.
+func (c *Conn) whole(t Turn, p []byte) {
+	if c.framing == framingWebSocket {
+		c.wholeWebSocket(t, p)
+	} else {
+		c.frame(t, p[proto.HeaderSize:])
+	}
+}
+
+// refuseLength ends a connection whose stream can't be trusted any more.
+func (c *Conn) refuseLength(t Turn, err *proto.Error) {
+	c.l.r.count.badLength.Inc()
+	c.WriteResponse(t, &proto.Response{Op: proto.ERROR, Errno: err.Errno, ErrMsg: err.Message})
+	c.finish(t)
+}
+
+// frame takes the body of a frame.
+func (c *Conn) frame(t Turn, body []byte) {
+	c.l.n.framesIn++
+	c.seen = c.l.now
+	if c.holding {
+		c.hold(t, body)
+	} else if !c.take(t, body) {
+		c.keep(t, body)
+	}
+}
+
+// take decodes and handles a frame; false: it is to be held.
+func (c *Conn) take(t Turn, body []byte) bool {
+	l := c.l
+	r, err := l.dec.Decode(body)
+	if err != nil {
+		c.refuse(t, r, err)
+		return true
+	}
+	c.badRow = 0
+	switch {
+	case r.Op == proto.PING:
+		c.pong(t, r)
+	case r.Op == proto.PONG:
+	case l.r.draining.Load():
+		// Not taken, and never answered: the client sends it elsewhere.
+	default:
+		c.taking = true
+		taken := l.request(c, r)
+		c.taking = false
+		if !taken && c.reading() {
+			c.holding = true
+			if c.wantsMore {
+				c.wantsMore = false
+				c.Resume(t)
+			}
+			return false
+		}
+		c.wantsMore = false
+	}
+	return true
+}
+
+// hold keeps a frame for later; only PING is for now.
+func (c *Conn) hold(t Turn, body []byte) {
+	r, err := c.l.dec.Decode(body)
+	switch {
+	case err == nil && r.Op == proto.PING:
+		c.pong(t, r)
+	case err == nil && r.Op == proto.PONG:
+	case c.l.r.draining.Load():
+	default:
+		c.keep(t, body)
+	}
+}
+
+func (c *Conn) keep(t Turn, body []byte) {
+	have := 0
+	if c.held != nil {
+		have = len(c.held.b) - c.taken
+	}
+	if have+proto.HeaderSize+len(body) > c.l.r.cfg.MaxHeld {
+		c.kick(t, heldTooMuch)
+		return
+	}
+	if c.taken > have {
+		// More room is wasted than used.
+		copy(c.held.b, c.held.b[c.taken:])
+		c.held.b, c.taken = c.held.b[:have], 0
+	}
+	c.held = c.l.r.buffers.grow(c.held, proto.HeaderSize+len(body))
+	c.held.b = proto.AppendFrame(c.held.b, body)
+}
+
+// takeUp goes on with the held frames, until one isn't taken.
+func (c *Conn) takeUp(t Turn) {
+	c.resuming = false
+	if !c.reading() || !c.holding {
+		return
+	}
+	c.holding = false
+	for c.held != nil && c.reading() {
+		left := c.held.b[c.taken:]
+		if len(left) == 0 {
+			c.l.r.buffers.put(c.held)
+			c.held, c.taken = nil, 0
+			return
+		}
+		n := proto.HeaderSize + int(binary.BigEndian.Uint32(left))
+		if !c.take(t, left[proto.HeaderSize:n]) {
+			return
+		}
+		c.taken += n
+	}
+}
+
+func (c *Conn) pong(t Turn, r *proto.Request) {
+	c.WriteResponse(t, &proto.Response{Op: proto.PONG, RID: r.RID, Fields: r.Fields & (1 << proto.FRID)})
+}
+
+// refuse answers what the decoder didn't take.
+func (c *Conn) refuse(t Turn, r *proto.Request, err *proto.Error) {
+	c.l.r.count.badFrames.Inc()
+	c.WriteResponse(t, &proto.Response{Op: proto.ERROR, Errno: err.Errno, ErrMsg: err.Message,
+		RID: r.RID, Fields: r.Fields & (1 << proto.FRID)})
+	if err.Errno == proto.UnknownOp {
+		return
+	}
+	if c.badRow++; c.badRow >= c.l.r.cfg.MaxBadFrames {
+		c.kick(t, badFrames)
+	}
+}

@@ -1,0 +1,61 @@
+package reactor
+
+import "github.com/VictoriaMetrics/metrics"
+
+// counters are the reactor's, all of them named chatd_reactor_….
+type counters struct {
+	accepted, closed                                     *metrics.Counter
+	refusedFull, refusedAddr, refusedRate, refusedFailed *metrics.Counter
+	acceptBackoff                                        *metrics.Counter
+	framesIn, framesOut, bytesIn, bytesOut               *metrics.Counter
+	badFrames, badLength, badStream, panics              *metrics.Counter
+	kicks                                                [kickReasons]*metrics.Counter
+	laneFull, mailboxFull                                *metrics.Counter
+	wsUpgraded, wsRefused, httpOther                     *metrics.Counter
+}
+
+func newCounters(set *metrics.Set) *counters {
+	n := func(name string) *metrics.Counter { return set.GetOrCreateCounter("chatd_reactor_" + name) }
+	c := &counters{
+		accepted:      n(`connections_accepted_total`),
+		closed:        n(`connections_closed_total`),
+		refusedFull:   n(`connections_refused_total{reason="full"}`),
+		refusedAddr:   n(`connections_refused_total{reason="address"}`),
+		refusedRate:   n(`connections_refused_total{reason="rate"}`),
+		refusedFailed: n(`connections_refused_total{reason="failed"}`),
+		acceptBackoff: n(`accept_backoffs_total`),
+		framesIn:      n(`frames_in_total`),
+		framesOut:     n(`frames_out_total`),
+		bytesIn:       n(`bytes_in_total`),
+		bytesOut:      n(`bytes_out_total`),
+		badFrames:     n(`bad_frames_total`),
+		badLength:     n(`bad_lengths_total`),
+		badStream:     n(`websocket_errors_total`),
+		panics:        n(`panics_total`),
+		laneFull:      n(`lane_full_total`),
+		mailboxFull:   n(`mailbox_full_total`),
+		wsUpgraded:    n(`websocket_upgrades_total`),
+		wsRefused:     n(`websocket_refusals_total`),
+		httpOther:     n(`http_other_total`),
+	}
+	for k := range c.kicks {
+		c.kicks[k] = n(`kicks_total{reason="` + kickTexts[k].counter + `"}`)
+	}
+	return c
+}
+
+// tally is what a loop counts in a turn; the shared counters get it once, at
+// the turn's end, so that the loops don't fight for their cache lines.
+type tally struct{ framesIn, framesOut, bytesIn, bytesOut int }
+
+func (n *tally) flush(c *counters) {
+	if n.framesIn|n.bytesIn != 0 {
+		c.framesIn.Add(n.framesIn)
+		c.bytesIn.Add(n.bytesIn)
+	}
+	if n.framesOut|n.bytesOut != 0 {
+		c.framesOut.Add(n.framesOut)
+		c.bytesOut.Add(n.bytesOut)
+	}
+	*n = tally{}
+}

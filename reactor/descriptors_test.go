@@ -1,0 +1,5 @@
+package reactor
+
+const serverEnv = "CHATD_REACTOR_TEST_SERVER"
+
+func serveForTest() {}

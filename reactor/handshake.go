@@ -1,0 +1,222 @@
+package reactor
+
+import (
+	"bytes"
+	"errors"
+	"net"
+	"net/netip"
+	"net/url"
+	"strings"
+
+	"github.com/gobwas/ws"
+
+	"chatd/proto"
+)
+
+const (
+	handshakeStart = "GET "
+	handshakeEnd   = "\r\n\r\n"
+	handshakeMax   = 8 << 10 // bytes of an HTTP request
+	handshakePath  = "/ws"
+)
+
+// shake gathers an HTTP request and answers it once it is complete; rest is
+// what follows it. Half a request is left to the login time-out.
+func (c *Conn) shake(t Turn, data []byte) (rest []byte) {
+	before := 0
+	if c.in != nil {
+		before = len(c.in.b)
+	}
+	// Never more than the bound is kept, whatever comes at once.
+	n := min(len(data), handshakeMax-before)
+	c.in = c.l.r.buffers.grow(c.in, n)
+	c.in.b = append(c.in.b, data[:n]...)
+	head := c.in.b
+	if p := min(len(head), len(handshakeStart)); string(head[:p]) != handshakeStart[:p] {
+		// Then these were the first bytes of a length, and of an absurd one.
+		c.framing = framingTCP
+		if len(head) >= proto.HeaderSize {
+			c.measure(t, head)
+			return nil
+		}
+		return data[n:]
+	}
+	from := max(0, before-len(handshakeEnd)+1)
+	end := bytes.Index(head[from:], []byte(handshakeEnd))
+	if end < 0 {
+		if len(head) >= handshakeMax {
+			c.answerHTTP(t, "HTTP/1.1 431 Request Header Fields Too Large")
+			return nil
+		}
+		return data[n:]
+	}
+	end += from + len(handshakeEnd)
+	rest = data[end-before:]
+	request := c.in
+	c.in = nil
+	c.upgrade(t, request.b[:end])
+	c.l.r.buffers.put(request)
+	return rest
+}
+
+func (c *Conn) answerHTTP(t Turn, status string) {
+	c.l.r.count.wsRefused.Inc()
+	c.writeRaw(t, []byte(status+"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"))
+	c.finish(t)
+}
+
+// exchange is one HTTP request and the answer to it.
+type exchange struct {
+	bytes.Reader
+	answer bytes.Buffer
+}
+
+func (e *exchange) Write(p []byte) (int, error) { return e.answer.Write(p) }
+
+// upgrade answers an HTTP request, and makes it a WebSocket if it asks for
+// one where there is one, from where it may.
+func (c *Conn) upgrade(t Turn, request []byte) {
+	var host, origin, forwarded string
+	var other bool
+	closing := "Connection: close\r\n"
+	reject := func(status int, header, why string) error {
+		return ws.RejectConnectionError(ws.RejectionStatus(status), ws.RejectionReason(why),
+			ws.RejectionHeader(ws.HandshakeHeaderString(header+closing)))
+	}
+	u := ws.Upgrader{
+		OnRequest: func(uri []byte) error {
+			if path, _, _ := strings.Cut(string(uri), "?"); path == handshakePath {
+				return nil
+			}
+			other = true
+			if to := c.l.r.cfg.WebURL; to != "" {
+				return reject(302, "Location: "+to+"\r\n", "")
+			}
+			return reject(404, "", "nothing here")
+		},
+		OnHost: func(v []byte) error { host = string(v); return nil },
+		OnHeader: func(key, v []byte) error {
+			switch {
+			case strings.EqualFold(string(key), "Origin"):
+				origin = string(v)
+			case strings.EqualFold(string(key), "X-Forwarded-For"):
+				forwarded += "," + string(v)
+			}
+			return nil
+		},
+		OnBeforeUpgrade: func() (ws.HandshakeHeader, error) {
+			if !allowedOrigin(origin, host, c.l.r.cfg.Origins) {
+				return nil, reject(403, "", "origin not allowed")
+			}
+			if err := c.setForwarded(forwarded); err != nil {
+				return nil, reject(429, "Retry-After: 5\r\n", "too many connections")
+			}
+			return nil, nil
+		},
+	}
+	x := &exchange{}
+	x.Reset(request)
+	if _, err := u.Upgrade(x); err != nil {
+		if other {
+			c.l.r.count.httpOther.Inc()
+		} else {
+			c.l.r.count.wsRefused.Inc()
+		}
+		if x.answer.Len() == 0 {
+			x.answer.WriteString("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n" + closing + "\r\n")
+		}
+		c.writeRaw(t, x.answer.Bytes())
+		c.finish(t)
+		return
+	}
+	c.l.r.count.wsUpgraded.Inc()
+	c.writeRaw(t, x.answer.Bytes())
+	c.framing = framingWebSocket
+}
+
+// allowedOrigin says whether a browser page from origin may talk to us, whom
+// it knows as host. Programs say no origin, and may.
+func allowedOrigin(origin, host string, allowed []string) bool {
+	if origin == "" {
+		return true
+	}
+	for _, a := range allowed {
+		if a == "*" || strings.EqualFold(strings.TrimSuffix(a, "/"), origin) {
+			return true
+		}
+	}
+	u, err := url.Parse(origin)
+	if err != nil || u.Host == "" {
+		return false
+	}
+	return strings.EqualFold(u.Hostname(), hostname(host))
+}
+
+// hostname is a Host header without its port.
+func hostname(host string) string {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		return h
+	}
+	return strings.Trim(host, "[]")
+}
+
+var errAddrFull = errors.New("reactor: too many connections from this address")
+
+// setForwarded makes the address that a trusted proxy tells of the client's
+// own, if the connection comes from one. Its limits hold from here on.
+func (c *Conn) setForwarded(header string) error {
+	if header == "" || !c.l.r.trusted(c.addr) {
+		return nil
+	}
+	addr, ok := c.l.r.forwarded(header)
+	if !ok {
+		return nil
+	}
+	return c.setAddr(addr)
+}
+
+// setAddr is for whatever learns the real address behind a proxy.
+func (c *Conn) setAddr(addr netip.Addr) error {
+	r := c.l.r
+	if err := r.limits.admit(addr, c.l.now); err != nil {
+		r.refused(err)
+		return err
+	}
+	r.limits.leave(c.charged)
+	c.addr, c.charged = addr, addr
+	return nil
+}
+
+// forwarded is the rightmost address in an X-Forwarded-For that isn't one of
+// the proxies we trust: what stands left of it anyone could have written.
+func (r *Reactor) forwarded(header string) (netip.Addr, bool) {
+	parts := strings.Split(header, ",")
+	for i := len(parts) - 1; i >= 0; i-- {
+		s := strings.TrimSpace(parts[i])
+		if s == "" {
+			continue
+		}
+		addr, err := netip.ParseAddr(s)
+		if err != nil {
+			ap, err := netip.ParseAddrPort(s)
+			if err != nil {
+				return netip.Addr{}, false
+			}
+			addr = ap.Addr()
+		}
+		addr = addr.Unmap().WithZone("")
+		if !r.trusted(addr) {
+			return addr, true
+		}
+	}
+	return netip.Addr{}, false
+}
+
+func (r *Reactor) trusted(addr netip.Addr) bool {
+	for _, p := range r.cfg.Trusted {
+		if p.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,263 @@
+package reactor
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/gobwas/ws"
+	"golang.org/x/sys/unix"
+
+	"chatd/proto"
+)
+
+// flushAt is how much one connection may gather in a turn before it is
+// written all the same: memory is bounded, and the kernel has work.
+const flushAt = 256 << 10
+
+// kickReason is why the reactor itself ends a connection.
+type kickReason int
+
+const (
+	idle kickReason = iota
+	slow
+	heldTooMuch
+	badFrames
+	kickReasons
+)
+
+var kickTexts = [kickReasons]struct{ counter, reason, text string }{
+	idle:        {"idle", proto.Idle, "nothing came for too long"},
+	slow:        {"slow", proto.Slow, "too much waits to be read"},
+	heldTooMuch: {"held", proto.Abuse, "too much was sent ahead"},
+	badFrames:   {"bad_frames", proto.Abuse, "too many bad frames in a row"},
+}
+
+// waiter is what WhenBelow left.
+type waiter struct {
+	n  int
+	fn func(t Turn)
+}
+
+// Write frames body and has it written at the end of the turn, together with
+// all else the connection gets in it. Nothing happens once the connection has
+// closed or is finishing. body isn't kept. It doesn't block: what the kernel
+// doesn't take waits, up to Config.MaxWaiting.
+func (c *Conn) Write(t Turn, body []byte) {
+	if !c.writable() {
+		return
+	}
+	c.out = c.l.r.buffers.grow(c.out, ws.MaxHeaderSize+len(body))
+	before := len(c.out.b)
+	if c.framing == framingWebSocket {
+		c.out.b = appendHeader(c.out.b, ws.OpText, len(body))
+	} else {
+		c.out.b = binary.BigEndian.AppendUint32(c.out.b, uint32(len(body)))
+	}
+	c.out.b = append(c.out.b, body...)
+	c.l.n.framesOut++
+	c.wrote(t, len(c.out.b)-before)
+}
+
+// WriteResponse is Write of what r encodes to; r isn't kept.
+func (c *Conn) WriteResponse(t Turn, r *proto.Response) {
+	if !c.writable() {
+		return
+	}
+	if c.framing == framingWebSocket {
+		// The header's length depends on the body's.
+		c.l.scratch = proto.AppendResponse(c.l.scratch[:0], r)
+		c.Write(t, c.l.scratch)
+		if cap(c.l.scratch) > proto.MaxRequest {
+			c.l.scratch = nil
+		}
+		return
+	}
+	c.out = c.l.r.buffers.grow(c.out, proto.HeaderSize)
+	before := len(c.out.b)
+	c.out.b = proto.AppendResponse(append(c.out.b, 0, 0, 0, 0), r)
+	n := len(c.out.b) - before
+	binary.BigEndian.PutUint32(c.out.b[before:], uint32(n-proto.HeaderSize))
+	c.l.n.framesOut++
+	c.wrote(t, n)
+}
+
+// writable says whether frames can go out: not in the middle of a handshake.
+func (c *Conn) writable() bool {
+	return c.open && !c.finishing && c.framing != framingHandshake
+}
+
+// writeRaw is Write for what is framed already, or no frame.
+func (c *Conn) writeRaw(t Turn, p []byte) {
+	if !c.open || c.finishing {
+		return
+	}
+	c.out = c.l.r.buffers.grow(c.out, len(p))
+	c.out.b = append(c.out.b, p...)
+	c.wrote(t, len(p))
+}
+
+func (c *Conn) wrote(t Turn, n int) {
+	c.queued += uint64(n)
+	c.markDirty()
+	if len(c.out.b) >= flushAt {
+		c.flush(t)
+	}
+}
+
+func (c *Conn) markDirty() {
+	if !c.dirty {
+		c.dirty = true
+		c.l.dirty = append(c.l.dirty, c)
+	}
+}
+
+// flush is the one place where a connection is written to. gnet would write
+// to whoever has the file descriptor now, were it closed.
+func (c *Conn) flush(t Turn) {
+	if !c.open {
+		return
+	}
+	if b := c.out; b != nil {
+		// OnClose may run within; it finds what was about to go out.
+		n, err := c.gc.Write(b.b)
+		if err == nil {
+			c.l.n.bytesOut += n
+		}
+		c.out = nil
+		c.l.r.buffers.put(b)
+		if !c.open {
+			return
+		}
+		c.buffered = c.gc.OutboundBuffered()
+	}
+	switch {
+	case c.finishing:
+		c.shutdown()
+	case c.buffered > c.l.r.cfg.MaxWaiting:
+		c.kick(t, slow)
+	}
+}
+
+// Finish writes last, which may be nil, and closes the connection gracefully:
+// once all is out the writing side is shut down, and what still comes in is
+// thrown away until the client has closed, or Config.Linger is over. Nothing
+// can be written after it, and no Request comes.
+func (c *Conn) Finish(t Turn, last []byte) {
+	if last != nil {
+		c.Write(t, last)
+	}
+	c.finish(t)
+}
+
+func (c *Conn) finish(t Turn) { c.finishWith(t, ws.StatusNormalClosure) }
+
+// finishWith is finish, with the WebSocket's closing code.
+func (c *Conn) finishWith(t Turn, code ws.StatusCode) {
+	if !c.open || c.finishing {
+		return
+	}
+	if c.framing == framingWebSocket {
+		var payload [2]byte
+		binary.BigEndian.PutUint16(payload[:], uint16(code))
+		c.writeControl(t, ws.OpClose, payload[:])
+	}
+	if !c.open || c.finishing {
+		return // writing it had consequences
+	}
+	// Its buffers stay until it is gone: this may be called from within
+	// Request, whose bytes lie there.
+	c.finishing, c.holding, c.waiter = true, false, nil
+	c.end = c.l.now.Add(c.l.r.cfg.Linger)
+	c.l.wheel.add(&c.tm, c.end)
+	c.markDirty()
+}
+
+// kick tells the client why, and ends the connection.
+func (c *Conn) kick(t Turn, why kickReason) {
+	if !c.open || c.finishing {
+		return
+	}
+	c.l.r.count.kicks[why].Inc()
+	text := &kickTexts[why]
+	c.WriteResponse(t, &proto.Response{Op: proto.KICK, Reason: text.reason, ErrMsg: text.text})
+	c.finish(t)
+}
+
+// shutdown ends the writing side once all is out, else later.
+func (c *Conn) shutdown() {
+	if c.shut {
+		return
+	}
+	if c.gc.OutboundBuffered() > 0 {
+		c.l.fresh = append(c.l.fresh, c)
+		return
+	}
+	c.shut = true
+	if err := unix.Shutdown(c.gc.Fd(), unix.SHUT_WR); err != nil {
+		c.l.r.log.Debug("shut down", "addr", c.addr, "err", err)
+	}
+}
+
+// Queued is how many bytes were ever to be written, this turn's and the
+// framing included.
+func (c *Conn) Queued(t Turn) uint64 { return c.queued }
+
+// Taken is how many of these the kernel has taken: a frame has been once
+// Taken is at least what Queued was after its Write. It stays after the
+// connection has closed, and then may be too low, never too high.
+func (c *Conn) Taken(t Turn) uint64 {
+	return c.queued - uint64(c.Waiting(t))
+}
+
+// Waiting is Queued less Taken.
+func (c *Conn) Waiting(t Turn) int {
+	if !c.open {
+		return c.buffered
+	}
+	c.buffered = c.gc.OutboundBuffered()
+	if c.out == nil {
+		return c.buffered
+	}
+	return c.buffered + len(c.out.b)
+}
+
+// WhenBelow runs fn once at most n bytes wait: at the earliest after this
+// turn's writes. There is one waiter per connection, the latest; it is dropped
+// when the connection closes or finishes.
+func (c *Conn) WhenBelow(t Turn, n int, fn func(t Turn)) {
+	if !c.reading() {
+		return
+	}
+	c.waiter = &waiter{n, fn}
+	if !c.polled {
+		c.l.fresh = append(c.l.fresh, c)
+	}
+}
+
+// checkWaiting looks whether what the connection waits for has come; true: it
+// need not be looked at again.
+func (c *Conn) checkWaiting(t Turn) bool {
+	switch {
+	case !c.open || c.shut:
+		return true
+	case c.finishing:
+		if c.gc.OutboundBuffered() > 0 {
+			return false
+		}
+		c.shutdown()
+		return true
+	case c.waiter == nil:
+		return true
+	case c.Waiting(t) > c.waiter.n:
+		return false
+	}
+	fn := c.waiter.fn
+	c.waiter = nil
+	c.l.call(c, "WhenBelow", fn)
+	// fn may wait again, and is looked at in the next round.
+	return c.waiter == nil || !c.polled
+}
+
+// flushWait is how long a slow client's connection is at most looked after
+// late; see ticker.
+const flushWait = 10 * time.Millisecond

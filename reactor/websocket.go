@@ -1,0 +1,167 @@
+package reactor
+
+import (
+	"encoding/binary"
+	"errors"
+	"unicode/utf8"
+
+	"github.com/gobwas/ws"
+
+	"chatd/proto"
+)
+
+const wsMinHeader = 2
+
+// appendHeader appends the header of a server's frame.
+func appendHeader(dst []byte, op ws.OpCode, n int) []byte {
+	dst = append(dst, 0x80|byte(op))
+	switch {
+	case n < 126:
+		return append(dst, byte(n))
+	case n < 1<<16:
+		return binary.BigEndian.AppendUint16(append(dst, 126), uint16(n))
+	default:
+		return binary.BigEndian.AppendUint64(append(dst, 127), uint64(n))
+	}
+}
+
+// writeControl writes a control frame; payload has at most 125 bytes.
+func (c *Conn) writeControl(t Turn, op ws.OpCode, payload []byte) {
+	var p [2 + ws.MaxControlFramePayloadSize]byte
+	c.writeRaw(t, append(appendHeader(p[:0], op, len(payload)), payload...))
+}
+
+// wsHeaderLen is how long the header at the start of p is; p has two bytes.
+func wsHeaderLen(p []byte) int {
+	n := wsMinHeader
+	switch p[1] & 0x7f {
+	case 126:
+		n += 2
+	case 127:
+		n += 8
+	}
+	if p[1]&0x80 != 0 {
+		n += 4
+	}
+	return n
+}
+
+// wsHeader reads the header at the start of p, which holds all of it.
+func (l *loop) wsHeader(p []byte) (ws.Header, error) {
+	l.wsReader.Reset(p)
+	return ws.ReadHeaderBuffer(&l.wsReader, l.wsBuf[:])
+}
+
+// measureWebSocket is measure for this framing. All that a header can be
+// refused for is refused before its payload is waited for.
+func (c *Conn) measureWebSocket(t Turn, p []byte) int {
+	if len(p) < wsMinHeader {
+		return wsMinHeader
+	}
+	n := wsHeaderLen(p)
+	if len(p) < n {
+		return n
+	}
+	h, err := c.l.wsHeader(p)
+	if err != nil {
+		return c.refuseStream(t, ws.StatusProtocolError)
+	}
+	state := ws.StateServerSide
+	before := 0
+	if c.message != nil {
+		state = state.Set(ws.StateFragmented)
+		before = len(c.message.b)
+	}
+	if ws.CheckHeader(h, state) != nil {
+		return c.refuseStream(t, ws.StatusProtocolError)
+	}
+	switch {
+	case h.OpCode == ws.OpBinary:
+		return c.refuseStream(t, ws.StatusUnsupportedData)
+	case h.OpCode.IsControl():
+	case h.Length > int64(proto.MaxRequest-before):
+		return c.refuseMessage(t, ws.StatusMessageTooBig, "a message must have 1 to %d bytes")
+	case h.Fin && h.Length+int64(before) == 0:
+		return c.refuseMessage(t, ws.StatusPolicyViolation, "a message must have 1 to %d bytes")
+	}
+	return n + int(h.Length)
+}
+
+// refuseStream ends the connection with a closing code.
+func (c *Conn) refuseStream(t Turn, code ws.StatusCode) int {
+	c.l.r.count.badStream.Inc()
+	c.finishWith(t, code)
+	return 0
+}
+
+// refuseMessage does as well, and says why in a frame of the chat's before.
+func (c *Conn) refuseMessage(t Turn, code ws.StatusCode, format string) int {
+	c.l.r.count.badLength.Inc()
+	err := proto.Errorf(proto.BadLength, format, proto.MaxRequest)
+	c.WriteResponse(t, &proto.Response{Op: proto.ERROR, Errno: err.Errno, ErrMsg: err.Message})
+	c.finishWith(t, code)
+	return 0
+}
+
+// wholeWebSocket takes a whole frame, which measureWebSocket has passed.
+func (c *Conn) wholeWebSocket(t Turn, p []byte) {
+	h, err := c.l.wsHeader(p)
+	if err != nil {
+		c.refuseStream(t, ws.StatusProtocolError)
+		return
+	}
+	payload := p[len(p)-int(h.Length):]
+	ws.Cipher(payload, h.Mask, 0)
+	switch h.OpCode {
+	case ws.OpPing:
+		c.seen = c.l.now
+		c.writeControl(t, ws.OpPong, payload)
+	case ws.OpPong:
+	case ws.OpClose:
+		c.closeWebSocket(t, payload)
+	default:
+		c.fragment(t, h.Fin, payload)
+	}
+}
+
+// fragment takes a part of a text message, mostly all of it.
+func (c *Conn) fragment(t Turn, fin bool, payload []byte) {
+	if c.message == nil && fin {
+		c.text(t, payload)
+		return
+	}
+	c.message = c.l.r.buffers.grow(c.message, len(payload))
+	c.message.b = append(c.message.b, payload...)
+	if fin {
+		m := c.message
+		c.message = nil
+		c.text(t, m.b)
+		c.l.r.buffers.put(m)
+	}
+}
+
+func (c *Conn) text(t Turn, body []byte) {
+	if !utf8.Valid(body) {
+		c.refuseStream(t, ws.StatusInvalidFramePayloadData)
+		return
+	}
+	c.frame(t, body)
+}
+
+// closeWebSocket answers the client's closing with its own code.
+func (c *Conn) closeWebSocket(t Turn, payload []byte) {
+	if len(payload) == 0 {
+		c.finish(t)
+		return
+	}
+	code, reason := ws.ParseCloseFrameDataUnsafe(payload)
+	err := ws.CheckCloseFrameData(code, reason)
+	switch {
+	case errors.Is(err, ws.ErrProtocolInvalidUTF8):
+		c.refuseStream(t, ws.StatusInvalidFramePayloadData)
+	case err != nil:
+		c.refuseStream(t, ws.StatusProtocolError)
+	default:
+		c.finishWith(t, code)
+	}
+}

@@ -23,6 +23,7 @@ type dialect struct {
 
 	now     string // an expression: seconds since 1970
 	locking string // what a SELECT of heads ends with
+	insert  string // an INSERT whose refusal ends the transaction
 	maxRows int    // rows in one statement: a power of two
 
 	unique    func(error) bool // a unique index refused it

@@ -42,7 +42,7 @@ func prepareForms(ctx context.Context, db *DB) (*forms, error) {
 			return `SELECT conversation_id, user_id FROM members WHERE ` + either("conversation_id = ? AND user_id = ?", n)
 		}},
 		{&f.insert, 6, true, func(n int) string {
-			return `INSERT INTO messages (conversation_id, seq, sender_id, cid, body, created_at) VALUES ` +
+			return db.d.insert + ` INTO messages (conversation_id, seq, sender_id, cid, body, created_at) VALUES ` +
 				repeated("(?, ?, ?, ?, ?, ?)", n)
 		}},
 		{&f.raise, 2, false, db.d.raiseHeads},

@@ -36,7 +36,10 @@ func sqlite() *dialect {
 		open:       openSQLite,
 		now:        "unixepoch()",
 		locking:    "", // BEGIN IMMEDIATE has the one lock there is
-		maxRows:    128,
+		// A plain INSERT of several rows keeps a journal of its own, to undo
+		// itself alone: a quarter of the transaction's time.
+		insert:  "INSERT OR ROLLBACK",
+		maxRows: 128,
 		unique: func(err error) bool {
 			c := sqliteCode(err)
 			return c == codes.SQLITE_CONSTRAINT_UNIQUE || c == codes.SQLITE_CONSTRAINT_PRIMARYKEY
@@ -142,6 +145,7 @@ func openSQLite(ctx context.Context, path string, o *Options) (_ *store, err err
 
 func sqlitePragmas(o *Options, reading bool) string {
 	p := []string{
+		"temp_store(MEMORY)",
 		fmt.Sprintf("busy_timeout(%d)", busyTimeout),
 		"journal_mode(WAL)",
 		"synchronous(" + strings.ToUpper(o.Sync) + ")",

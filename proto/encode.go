@@ -149,6 +149,12 @@ func AppendString[T text](dst []byte, s T) []byte {
 		}
 		c := s[i]
 		if c >= utf8.RuneSelf {
+			for i+2 < len(s) && isWide(s[i], s[i+1], s[i+2]) {
+				i += 3
+			}
+			if i == len(s) || s[i] < utf8.RuneSelf {
+				continue
+			}
 			n := runeLen(s[i:])
 			if n == 0 {
 				dst = append(dst, s[done:i]...)

@@ -321,6 +321,10 @@ func (s *scanner) text() (slot, fault) {
 			pos++ // near the end of the frame, where words don't fit
 		default:
 			for pos < len(buf) && buf[pos] >= utf8.RuneSelf {
+				if pos+2 < len(buf) && isWide(buf[pos], buf[pos+1], buf[pos+2]) {
+					pos += 3
+					continue
+				}
 				n := runeLen(buf[pos:])
 				if n == 0 {
 					s.pos = pos

@@ -21,9 +21,8 @@ func specials(w uint64) uint64 {
 }
 
 // runeLen is the length of the UTF-8 sequence, of two bytes or more, that s
-// begins with, and 0 where it begins with none. It is utf8.DecodeRune without
-// the rune, which nobody asks for here and which costs more than all the rest
-// of a Chinese message.
+// begins with, and 0 where it begins with none. (utf8 has no such function for
+// what may be bytes or a string.)
 func runeLen[T text](s T) int {
 	n, low, high := 0, byte(0x80), byte(0xbf)
 	switch c := s[0]; {
@@ -55,4 +54,11 @@ func runeLen[T text](s T) int {
 		}
 	}
 	return n
+}
+
+// isWide says whether these bytes are a character of U+1000 to U+CFFF, as all
+// of Chinese, Japanese and most of Korean is. It is small enough to be inlined:
+// calls for each character would cost more than all the rest of a message.
+func isWide(a, b, c byte) bool {
+	return a-0xe1 <= 0xec-0xe1 && b&0xc0 == 0x80 && c&0xc0 == 0x80
 }

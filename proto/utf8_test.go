@@ -26,6 +26,9 @@ func TestRuneLen(t *testing.T) {
 			check([]byte{byte(a), byte(b)})
 			for _, c := range []byte{0, 0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc2, 0xff} {
 				check([]byte{byte(a), byte(b), c})
+				if isWide(byte(a), byte(b), c) && runeLen([]byte{byte(a), byte(b), c}) != 3 {
+					t.Fatalf("% x %02x is no character", []byte{byte(a), byte(b)}, c)
+				}
 				for _, d := range []byte{0, 0x41, 0x7f, 0x80, 0xbf, 0xc0, 0xff} {
 					check([]byte{byte(a), byte(b), c, d})
 				}

@@ -1,0 +1,579 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"chatd/proto"
+)
+
+// A login tells handlers of itself first, then of what was missed, in
+// order; the lists are there when it returns.
+func TestLogin(t *testing.T) {
+	f, rec := newFake(t), newRecord(t)
+	c, _ := f.loggedIn(rec, proto.Response{
+		Friends: []proto.Friend{{ID: 2, Name: "bob", State: proto.Online}},
+		Groups:  []proto.Group{{ID: 5, GroupName: "g", Seq: 3, Users: []proto.Member{{ID: 1}, {ID: 2}}}},
+		Offline: []proto.Chat{chat(4), chat(5)},
+	}, nil)
+	if id, name := c.Me(); id != 1 || name != "alice" || c.Token() != "tok" || c.State() != LoggedIn {
+		t.Errorf("logged in as %d %q, token %q, %s", id, name, c.Token(), c.State())
+	}
+	if fs := c.Friends(); len(fs) != 1 || fs[0].Name != "bob" {
+		t.Errorf("friends %v", fs)
+	}
+	if gs := c.Groups(); len(gs) != 1 || len(gs[0].Users) != 2 {
+		t.Errorf("groups %v", gs)
+	}
+	for i, want := range []string{"connected", "logged in", "4", "5"} {
+		var got string
+		switch v := take(t, rec.order, want).(type) {
+		case StateChange:
+			got = v.State.String()
+		case Message:
+			if got = fmt.Sprint(v.Seq); !v.Backlog || v.Text != "hello" || v.CID != "c" || v.Conv != User(2) {
+				t.Errorf("message %+v", v)
+			}
+		}
+		if got != want {
+			t.Fatalf("call %d is %s, want %s", i, got, want)
+		}
+	}
+}
+
+// A refused login is the server's error, leaves no session that is kept up,
+// and can be tried again on the same client.
+func TestLoginRefused(t *testing.T) {
+	f := newFake(t)
+	c := f.newClient(nil, nil)
+	done := make(chan error, 1)
+	go func() { done <- c.Login(within(t), "alice", "wrong") }()
+	p := f.accept()
+	p.answer(p.expect(proto.LOGIN), proto.Response{Errno: proto.Refused, ErrMsg: "wrong"})
+	var e *proto.Error
+	if err := take(t, done, "the refusal"); !errors.As(err, &e) || e.Errno != proto.Refused {
+		t.Fatalf("got %v", err)
+	}
+	if _, err := c.Send(within(t), User(2), "x"); !errors.Is(err, ErrNotLoggedIn) {
+		t.Errorf("Send: %v", err)
+	}
+	go func() { done <- c.Login(within(t), "17", "right!") }()
+	q := p.expect(proto.LOGIN)
+	if q.ID != 17 || q.Has(proto.FName) {
+		t.Errorf("digits alone are an id; the client sent %+v", q)
+	}
+	p.answer(q, proto.Response{ID: 17, Name: "alice", Token: "t", Device: "default", Epoch: 1})
+	if err := take(t, done, "the login"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The addresses are tried in turn, so that one dead server is no outage.
+func TestAddresses(t *testing.T) {
+	dead, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead.Close()
+	f := newFake(t)
+	f.loggedIn(nil, proto.Response{}, func(cfg *Config) {
+		cfg.Addrs = []string{dead.Addr().String(), f.addr()}
+	})
+	c := f.newClient(nil, func(cfg *Config) { cfg.Addrs = []string{dead.Addr().String()} })
+	if err := c.Login(within(t), "a", "b"); !errors.Is(err, ErrNotConnected) {
+		t.Errorf("nobody there: %v", err)
+	}
+}
+
+// An ACK gives seq and time, a final refusal the server's error.
+func TestSend(t *testing.T) {
+	f := newFake(t)
+	c, p := f.loggedIn(nil, proto.Response{}, nil)
+	done := make(chan sent, 1)
+	go func() {
+		r, err := c.Send(within(t), User(2), "hi:there")
+		done <- sent{r.Seq, err}
+	}()
+	q := p.expect(proto.ONE_CHAT)
+	if string(q.Msg) != "hi:there" || q.ToID != 2 || q.Retry || len(q.CID) < 16 {
+		t.Errorf("sent %+v", q)
+	}
+	p.stored(q, 1)
+	if got := take(t, done, "the ACK"); got.err != nil || got.seq != 1 {
+		t.Errorf("got %+v", got)
+	}
+	ch := sendTo(t, c, Group(5), "x")
+	q = p.expect(proto.GROUP_CHAT)
+	p.answer(q, proto.Response{Errno: proto.NotAllowed, ErrMsg: "no member", CID: q.CID, GroupID: 5})
+	var e *proto.Error
+	if got := take(t, ch, "the refusal"); !errors.As(got.err, &e) || e.Errno != proto.NotAllowed {
+		t.Errorf("got %+v", got)
+	}
+	// What the decoder refused has no cid, only the rid.
+	ch = sendTo(t, c, User(2), "x")
+	q = p.expect(proto.ONE_CHAT)
+	p.send(&proto.Response{Op: proto.ERROR, Errno: proto.BadRequest, ErrMsg: "bad", RID: q.RID, Fields: 1 << proto.FRID})
+	if got := take(t, ch, "the refusal"); !errors.As(got.err, &e) || e.Errno != proto.BadRequest {
+		t.Errorf("got %+v", got)
+	}
+	for name, text := range map[string]string{"empty": "", "long": strings.Repeat("x", proto.MaxMsg+1),
+		"no UTF-8": "\xff", "long when escaped": strings.Repeat("\x01", 20000)} {
+		if err := c.SendAsync(User(2), text, nil); !errors.As(err, &e) || e.Errno != proto.BadRequest {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := c.SendAsync(Conv{}, "x", nil); !errors.As(err, &e) {
+		t.Errorf("no conversation: %v", err)
+	}
+}
+
+// Never more than a window of messages is on the wire, and never more than
+// the outbox takes waits.
+func TestWindow(t *testing.T) {
+	f := newFake(t)
+	c, p := f.loggedIn(nil, proto.Response{Window: 3}, func(cfg *Config) { cfg.Outbox = 5 })
+	var all []<-chan sent
+	for range 5 {
+		all = append(all, sendTo(t, c, User(2), "x"))
+	}
+	if err := c.SendAsync(User(2), "x", nil); !errors.Is(err, ErrOutboxFull) {
+		t.Errorf("a sixth: %v", err)
+	}
+	var wire []*proto.Request
+	for range 3 {
+		wire = append(wire, p.expect(proto.ONE_CHAT))
+	}
+	barrier(t, c, p)
+	p.none()
+	for i := range all {
+		p.stored(wire[i], int64(i+1))
+		if got := take(t, all[i], "the ACK"); got.err != nil {
+			t.Errorf("message %d: %v", i, got.err)
+		}
+		if len(wire) < 5 {
+			wire = append(wire, p.expect(proto.ONE_CHAT)) // each ACK makes room for one
+		}
+	}
+}
+
+// What was on the wire when a connection is lost is sent again, in order,
+// with its cid and retry:true; what was not is sent as new. Nothing is
+// lost, nothing told twice.
+func TestResend(t *testing.T) {
+	f, rec := newFake(t), newRecord(t)
+	c, p := f.loggedIn(rec, proto.Response{Window: 2}, nil)
+	var all []<-chan sent
+	for i := range 4 {
+		all = append(all, sendTo(t, c, User(2), fmt.Sprint(i)))
+	}
+	first, second := p.expect(proto.ONE_CHAT), p.expect(proto.ONE_CHAT)
+	p.conn.Close()
+	p = f.accept()
+	q := p.expect(proto.LOGIN)
+	if q.Token != "tok" || q.Password != "" {
+		t.Errorf("reconnects with %+v", q)
+	}
+	p.answer(q, proto.Response{ID: 1, Name: "alice", Token: "tok", Device: "default", Epoch: 7, Window: 2})
+	for i := range 4 {
+		q := p.expect(proto.ONE_CHAT)
+		if string(q.Msg) != fmt.Sprint(i) || q.Retry != (i < 2) {
+			t.Errorf("message %d came as %q retry=%v", i, q.Msg, q.Retry)
+		}
+		if i < 2 && string(q.CID) != string([]*proto.Request{first, second}[i].CID) {
+			t.Errorf("message %d has another cid", i)
+		}
+		p.stored(q, int64(i+1))
+	}
+	for i, ch := range all {
+		if got := take(t, ch, "the ACK"); got.err != nil || got.seq != int64(i+1) {
+			t.Errorf("message %d: %+v", i, got)
+		}
+	}
+	if err := c.Flush(within(t)); err != nil {
+		t.Error(err)
+	}
+}
+
+// Errno 9 and 10 are no answers for the caller: the message is sent again,
+// after 10 with retry:true, as it may be stored. What follows it in its
+// conversation and was not yet sent waits.
+func TestTryAgain(t *testing.T) {
+	f := newFake(t)
+	c, p := f.loggedIn(nil, proto.Response{Window: 1}, nil)
+	a, b := sendTo(t, c, User(2), "a"), sendTo(t, c, User(2), "b")
+	q := p.expect(proto.ONE_CHAT)
+	p.answer(q, proto.Response{Errno: proto.TooFast, RetryAfter: 1, CID: q.CID, ToID: 2})
+	again := p.expect(proto.ONE_CHAT)
+	if string(again.CID) != string(q.CID) || again.Retry {
+		t.Errorf("after errno 9 came %+v", again)
+	}
+	p.answer(again, proto.Response{Errno: proto.Unavailable, CID: q.CID, ToID: 2})
+	again = p.expect(proto.ONE_CHAT)
+	if string(again.CID) != string(q.CID) || !again.Retry {
+		t.Errorf("after errno 10 came %+v", again)
+	}
+	p.stored(again, 1)
+	q = p.expect(proto.ONE_CHAT)
+	p.stored(q, 2)
+	if x, y := take(t, a, "a"), take(t, b, "b"); x.seq != 1 || y.seq != 2 || x.err != nil || y.err != nil {
+		t.Errorf("got %+v %+v", x, y)
+	}
+}
+
+// A message whose ACK was lost and that comes back in the backlog is one's
+// own: it counts as acknowledged and is not shown.
+func TestOwnInBacklog(t *testing.T) {
+	f, rec := newFake(t), newRecord(t)
+	c, p := f.loggedIn(rec, proto.Response{}, nil)
+	ch := sendTo(t, c, User(2), "x")
+	q := p.expect(proto.ONE_CHAT)
+	p.conn.Close()
+	own := proto.Chat{Op: proto.ONE_CHAT, ID: 1, Name: "alice", ToID: 2, Msg: "x", Time: 5, Seq: 1, CID: string(q.CID)}
+	p = f.login(proto.Response{Offline: []proto.Chat{own, chat(2)}})
+	if got := take(t, ch, "the ACK"); got.err != nil || got.seq != 1 {
+		t.Errorf("got %+v", got)
+	}
+	if got := rec.seqs(1); got[0] != 2 {
+		t.Errorf("shown %v", got)
+	}
+	barrier(t, c, p)
+	p.none() // nothing is sent again
+}
+
+// A hole is asked for with SYNC after the last one, page by page; all is
+// shown once and in order, however it came.
+func TestHole(t *testing.T) {
+	f, rec := newFake(t), newRecord(t)
+	_, p := f.loggedIn(rec, proto.Response{}, nil)
+	p.send(push(chat(1)), push(chat(6)), push(chat(5)), push(chat(1)), push(chat(6)))
+	q := p.expect(proto.SYNC)
+	if q.Peer != 2 || q.After != 1 || !q.Has(proto.FAfter) {
+		t.Errorf("asked %+v", q)
+	}
+	p.answer(q, proto.Response{Peer: 2, First: 1, Last: 6, More: true, Messages: []proto.Chat{chat(2), chat(3)}})
+	q = p.expect(proto.SYNC)
+	if q.After != 3 {
+		t.Errorf("asked %+v", q)
+	}
+	p.answer(q, proto.Response{Peer: 2, First: 1, Last: 6, Messages: []proto.Chat{chat(4), chat(5), chat(6)}})
+	p.send(push(chat(7)))
+	if got := rec.seqs(7); !slices.Equal(got, []int64{1, 2, 3, 4, 5, 6, 7}) {
+		t.Errorf("shown %v", got)
+	}
+}
+
+// History that is not the asker's to see (first > last+1) is no hole.
+func TestHistoryBeginsLater(t *testing.T) {
+	f, rec := newFake(t), newRecord(t)
+	_, p := f.loggedIn(rec, proto.Response{}, nil)
+	p.send(push(chat(1)), push(chat(6)))
+	p.answer(p.expect(proto.SYNC), proto.Response{Peer: 2, First: 6, Last: 6, Messages: []proto.Chat{chat(6)}})
+	if got := rec.seqs(2); !slices.Equal(got, []int64{1, 6}) {
+		t.Errorf("shown %v", got)
+	}
+}
+
+// An ACK of one's own that overtakes a push makes a hole, which the push
+// fills; without one, SYNC does.
+func TestOwnAckHole(t *testing.T) {
+	f, rec := newFake(t), newRecord(t)
+	c, p := f.loggedIn(rec, proto.Response{Offline: []proto.Chat{chat(1)}}, nil)
+	sendTo(t, c, User(2), "x")
+	p.stored(p.expect(proto.ONE_CHAT), 3)
+	p.answer(p.expect(proto.SYNC), proto.Response{Peer: 2, First: 1, Last: 3, Messages: []proto.Chat{chat(2), {
+		Op: proto.ONE_CHAT, ID: 1, Name: "alice", ToID: 2, Msg: "x", Seq: 3, CID: "whatever", Time: 1}}})
+	p.send(push(chat(4)))
+	if got := rec.seqs(3); !slices.Equal(got, []int64{1, 2, 4}) {
+		t.Errorf("shown %v", got)
+	}
+}
+
+// An ACK in a conversation never heard of may overtake the push of what
+// comes before it: nothing may be taken for received by it.
+func TestOwnAckFirst(t *testing.T) {
+	f, rec := newFake(t), newRecord(t)
+	c, p := f.loggedIn(rec, proto.Response{}, nil)
+	ch := sendTo(t, c, User(2), "x")
+	p.stored(p.expect(proto.ONE_CHAT), 3)
+	take(t, ch, "the ACK")
+	p.send(push(chat(1)), push(chat(2)), push(chat(4)))
+	if got := rec.seqs(3); !slices.Equal(got, []int64{1, 2, 4}) {
+		t.Errorf("shown %v", got)
+	}
+}
+
+// Receipts tell of what a handler has returned from, and of nothing else;
+// Close sends those that are due.
+func TestReceipts(t *testing.T) {
+	f := newFake(t)
+	entered, leave := make(chan int64, 10), make(chan struct{}, 10)
+	c, p := f.loggedIn(nil, proto.Response{}, func(cfg *Config) {
+		cfg.Handlers.Message = func(m Message) { entered <- m.Seq; <-leave }
+	})
+	p.send(push(chat(1)))
+	take(t, entered, "the first")
+	p.send(push(chat(2)))
+	leave <- struct{}{}
+	if q := take(t, p.receipts, "a receipt"); q.Seq != 1 || q.Peer != 2 || q.Read {
+		t.Errorf("receipt %+v", q)
+	}
+	take(t, entered, "the second")
+	leave <- struct{}{}
+	c.MarkRead(User(2), 99)
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for range p.requests { // closed at the connection's end
+	}
+	var arrived, read int64
+	for len(p.receipts) > 0 {
+		if q := <-p.receipts; q.Read {
+			read = max(read, q.Seq)
+		} else {
+			arrived = max(arrived, q.Seq)
+		}
+	}
+	if arrived != 2 || read != 2 {
+		t.Errorf("receipts up to %d, read up to %d, want 2 and 2", arrived, read)
+	}
+	if err := c.SendAsync(User(2), "x", nil); !errors.Is(err, ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+}
+
+// Some endings are final: replaced, logged out, abuse. Messages that wait
+// are told, and nothing connects again.
+func TestFinalKick(t *testing.T) {
+	f, rec := newFake(t), newRecord(t)
+	c, p := f.loggedIn(rec, proto.Response{}, nil)
+	ch := sendTo(t, c, User(2), "x")
+	p.expect(proto.ONE_CHAT)
+	p.send(&proto.Response{Op: proto.KICK, Reason: proto.Replaced, ErrMsg: "elsewhere"})
+	p.conn.Close()
+	if got := take(t, ch, "the end"); !errors.Is(got.err, ErrReplaced) {
+		t.Errorf("got %v", got.err)
+	}
+	s := rec.state(Disconnected)
+	var kick *KickError
+	if !s.Final || !errors.As(s.Err, &kick) || kick.Reason != proto.Replaced {
+		t.Errorf("state %+v", s)
+	}
+	if _, err := c.FindUser(within(t), "x"); !errors.Is(err, ErrNotLoggedIn) {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
+// Draining is not final, and a refused token is.
+func TestRefusedToken(t *testing.T) {
+	f, rec := newFake(t), newRecord(t)
+	c, p := f.loggedIn(rec, proto.Response{}, nil)
+	p.send(&proto.Response{Op: proto.KICK, Reason: proto.Draining, ErrMsg: "bye", RetryAfter: 1})
+	p.conn.Close()
+	if s := rec.state(Disconnected); s.Final || s.Retry < time.Millisecond {
+		t.Errorf("state %+v", s)
+	}
+	p = f.accept()
+	q := p.expect(proto.LOGIN)
+	p.answer(q, proto.Response{Errno: proto.Unavailable, ErrMsg: "later"})
+	p = f.accept() // an errno 10 is tried again
+	p.answer(p.expect(proto.LOGIN), proto.Response{Errno: proto.Refused, ErrMsg: "no"})
+	for {
+		if s := rec.state(Disconnected); s.Final {
+			break
+		}
+	}
+	if c.Token() != "" {
+		t.Error("the refused token is kept")
+	}
+}
+
+// A connection on which nothing comes, PONGs neither, is given up.
+func TestSilence(t *testing.T) {
+	f := newFake(t)
+	c := f.newClient(nil, func(cfg *Config) { cfg.PingEvery = 50 * time.Millisecond })
+	done := make(chan error, 1)
+	go func() { done <- c.Login(within(t), "alice", "secret") }()
+	p := f.login(proto.Response{})
+	if err := take(t, done, "the login"); err != nil {
+		t.Fatal(err)
+	}
+	p.write.Lock() // PONGs, and all else, wait
+	defer p.write.Unlock()
+	f.accept()
+}
+
+// A client that comes back goes on where it stopped: what it had is not
+// shown again, what it missed is.
+func TestState(t *testing.T) {
+	f, rec := newFake(t), newRecord(t)
+	store := FileStore{t.TempDir() + "/state"}
+	c, p := f.loggedIn(rec, proto.Response{}, func(cfg *Config) { cfg.State = store })
+	p.send(push(chat(1)), push(chat(2)))
+	rec.seqs(2)
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c = f.newClient(rec, func(cfg *Config) { cfg.State = store })
+	done := make(chan error, 1)
+	go func() { done <- c.Resume(within(t)) }()
+	p = f.login(proto.Response{Offline: []proto.Chat{chat(2), chat(4)}})
+	if err := take(t, done, "the login"); err != nil {
+		t.Fatal(err)
+	}
+	p.answer(p.expect(proto.SYNC), proto.Response{Peer: 2, First: 1, Last: 4, Messages: []proto.Chat{chat(3), chat(4)}})
+	if got := rec.seqs(2); !slices.Equal(got, []int64{3, 4}) {
+		t.Errorf("shown %v", got)
+	}
+	// A new epoch says that the store has gone back: seqs mean nothing now.
+	p.conn.Close()
+	f.login(proto.Response{Epoch: 8, Offline: []proto.Chat{chat(2), chat(3)}})
+	if got := rec.seqs(2); !slices.Equal(got, []int64{2, 3}) {
+		t.Errorf("after the restore shown %v", got)
+	}
+}
+
+// Logout ends the token, on the server and in the store, and nothing
+// connects again.
+func TestLogout(t *testing.T) {
+	f, rec := newFake(t), newRecord(t)
+	store := FileStore{t.TempDir() + "/state"}
+	c, p := f.loggedIn(rec, proto.Response{}, func(cfg *Config) { cfg.State = store })
+	done := make(chan error, 1)
+	go func() { done <- c.Logout(within(t)) }()
+	p.answer(p.expect(proto.LOGOUT), proto.Response{})
+	if err := take(t, done, "the answer"); err != nil {
+		t.Fatal(err)
+	}
+	if s := rec.state(Disconnected); !s.Final {
+		t.Errorf("state %+v", s)
+	}
+	if s, err := store.Load(); err != nil || s.Token != "" {
+		t.Errorf("saved %+v, %v", s, err)
+	}
+	if err := c.Resume(within(t)); !errors.Is(err, ErrNoToken) {
+		t.Errorf("Resume: %v", err)
+	}
+}
+
+// A handler may wait for answers though more comes than the queue holds:
+// nothing locks up, nothing is lost, and nothing shown twice.
+func TestHandlerWaits(t *testing.T) {
+	f := newFake(t)
+	const n = queueLen + 500
+	var c *Client
+	ready, got := make(chan struct{}), make(chan int64, 2*n)
+	c, p := f.loggedIn(nil, proto.Response{}, func(cfg *Config) {
+		cfg.Handlers.Message = func(m Message) {
+			if m.Seq == 1 {
+				<-ready
+				if _, err := c.FindUser(context.Background(), "x"); err == nil {
+					t.Error("FindUser found somebody")
+				}
+			}
+			got <- m.Seq
+		}
+	})
+	close(ready)
+	all := make([]*proto.Response, n)
+	for i := range all {
+		all[i] = push(chat(int64(i + 1)))
+	}
+	p.send(all...)
+	p.answer(p.expect(proto.FIND_USER), proto.Response{Errno: proto.NotFound})
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() {
+		for {
+			select {
+			case <-stop:
+				return
+			case q := <-p.requests:
+				if q == nil {
+					return
+				}
+				r := proto.Response{Peer: 2, First: 1, Last: n}
+				for seq := q.After + 1; seq <= n && len(r.Messages) < 200; seq++ {
+					r.Messages = append(r.Messages, chat(seq))
+				}
+				r.More = q.After+200 < n
+				p.answer(q, r)
+			}
+		}
+	}()
+	for want := int64(1); want <= n; want++ {
+		if seq := take(t, got, "a message"); seq != want {
+			t.Fatalf("shown %d, want %d", seq, want)
+		}
+	}
+}
+
+// Pushes keep friends and groups up to date, and tell handlers.
+func TestLists(t *testing.T) {
+	f, rec := newFake(t), newRecord(t)
+	c, p := f.loggedIn(rec, proto.Response{Groups: []proto.Group{{ID: 5, GroupName: "g", Users: []proto.Member{{ID: 1}}}}}, nil)
+	rec.state(LoggedIn)
+	p.send(&proto.Response{Op: proto.ADD_FRIEND, ID: 2, Name: "bob"},
+		&proto.Response{Op: proto.PRESENCE, ID: 2, State: proto.Online},
+		&proto.Response{Op: proto.ADD_GROUP, GroupID: 5, ID: 2, Name: "bob"},
+		&proto.Response{Op: proto.EVENT, ID: 2, Name: "bob", ToID: 1, Event: []byte("typing")},
+		&proto.Response{Op: proto.RECEIPT, Peer: 2, ID: 2, Seq: 9, Read: true},
+	)
+	barrier(t, c, p)
+	if fs := c.Friends(); len(fs) != 1 || fs[0] != (proto.Friend{ID: 2, Name: "bob", State: proto.Online}) {
+		t.Errorf("friends %+v", fs)
+	}
+	if gs := c.Groups(); len(gs) != 1 || len(gs[0].Users) != 2 {
+		t.Errorf("groups %+v", gs)
+	}
+	p.send(&proto.Response{Op: proto.DEL_FRIEND, ID: 2}, &proto.Response{Op: proto.LEAVE_GROUP, GroupID: 5, ID: 1})
+	barrier(t, c, p)
+	if len(c.Friends()) != 0 || len(c.Groups()) != 0 {
+		t.Errorf("left %v %v", c.Friends(), c.Groups())
+	}
+	want := []any{
+		Change{Kind: FriendAdded, User: 2, Name: "bob"}, Presence{User: 2, Online: true},
+		Change{Kind: MemberJoined, Group: 5, User: 2, Name: "bob"},
+		Event{Conv: User(2), From: 2, Name: "bob", Kind: "typing"}, Read{Conv: User(2), User: 2, Seq: 9},
+		Change{Kind: FriendRemoved, User: 2}, Change{Kind: MemberLeft, Group: 5, User: 1},
+	}
+	for i := 0; i < len(want); {
+		got := take(t, rec.order, "a call")
+		if _, ok := got.(StateChange); ok {
+			continue
+		}
+		if got != want[i] {
+			t.Errorf("call %d: %+v, want %+v", i, got, want[i])
+		}
+		i++
+	}
+}
+
+// GroupUsers goes on where a page ends.
+func TestGroupUsers(t *testing.T) {
+	f := newFake(t)
+	c, p := f.loggedIn(nil, proto.Response{}, nil)
+	go func() {
+		p.answer(<-p.requests, proto.Response{GroupID: 5, Users: []proto.Member{{ID: 1}, {ID: 4}}, More: true})
+		if q := <-p.requests; q.After != 4 {
+			t.Errorf("asked %+v", q)
+		} else {
+			p.answer(q, proto.Response{GroupID: 5, Users: []proto.Member{{ID: 6}}})
+		}
+	}()
+	var ids []int64
+	for m, err := range c.GroupUsers(within(t), 5) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, m.ID)
+	}
+	if !slices.Equal(ids, []int64{1, 4, 6}) {
+		t.Errorf("got %v", ids)
+	}
+}

@@ -1,0 +1,109 @@
+package client
+
+import (
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// Whatever order, repeats and own ACKs a conversation comes in, and however
+// often a page of SYNC is needed, each message of others is shown once, in
+// order, and receipts never tell of one that no handler has returned from.
+func TestTrack(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		const end = 30
+		start := rapid.Int64Range(0, 5).Draw(t, "start")
+		own := make(map[int64]bool)
+		for _, s := range rapid.SliceOf(rapid.Int64Range(start+1, end)).Draw(t, "own") {
+			own[s] = true
+		}
+		tr := newTrack(User(2))
+		tr.startAt(start, nil)
+		var shown []int64
+		var pending []int64
+		feed := func(seq int64) {
+			m := &Message{Seq: seq}
+			if own[seq] {
+				m = nil
+			}
+			out, _ := tr.add(seq, m, nil)
+			for _, m := range out {
+				shown = append(shown, m.Seq)
+				pending = append(pending, m.Seq)
+			}
+		}
+		check := func() {
+			if len(pending) > 0 && tr.handled >= pending[0] {
+				t.Fatalf("receipts tell of %d, and %v is not handled", tr.handled, pending)
+			}
+			if tr.handled > tr.last {
+				t.Fatalf("receipts tell of %d, beyond %d", tr.handled, tr.last)
+			}
+		}
+		for range rapid.IntRange(0, 80).Draw(t, "steps") {
+			switch rapid.SampledFrom([]string{"push", "push", "push", "handle", "sync"}).Draw(t, "step") {
+			case "push":
+				feed(rapid.Int64Range(max(1, start), end).Draw(t, "seq"))
+			case "handle":
+				if len(pending) > 0 {
+					tr.shown(pending[0])
+					pending = pending[1:]
+				}
+			case "sync":
+				for seq, n := tr.last+1, 0; tr.hole() && seq <= tr.high && n < 3; seq, n = seq+1, n+1 {
+					feed(seq)
+				}
+			}
+			check()
+		}
+		for seq := tr.last + 1; seq <= end; seq++ {
+			feed(seq)
+		}
+		for _, seq := range pending {
+			tr.shown(seq)
+		}
+		var want []int64
+		for seq := start + 1; seq <= end; seq++ {
+			if !own[seq] {
+				want = append(want, seq)
+			}
+		}
+		if !slices.Equal(shown, want) || tr.last != end || tr.handled != end || len(tr.held) != 0 || tr.queued != 0 {
+			t.Fatalf("shown %v, want %v; %+v", shown, want, tr)
+		}
+	})
+}
+
+// What lies beyond a hole is bounded; SYNC brings the rest.
+func TestTrackBound(t *testing.T) {
+	tr := newTrack(User(2))
+	tr.startAt(0, nil)
+	for seq := int64(2); seq < 10*maxHeld; seq++ {
+		tr.add(seq, &Message{Seq: seq}, nil)
+	}
+	if len(tr.held) != maxHeld || tr.high != 10*maxHeld-1 {
+		t.Errorf("%d held, high %d", len(tr.held), tr.high)
+	}
+}
+
+// A start that was only assumed from one's own ACK may be wrong: a push
+// from before it is shown all the same, once.
+func TestTrackAssumed(t *testing.T) {
+	tr := newTrack(User(2))
+	tr.add(5, nil, nil)
+	tr.assume(4, nil)
+	if tr.last != 5 || tr.hole() {
+		t.Fatalf("%+v", tr)
+	}
+	var got []int64
+	for _, seq := range []int64{3, 4, 4, 3, 5, 6} {
+		out, _ := tr.add(seq, &Message{Seq: seq}, nil)
+		for _, m := range out {
+			got = append(got, m.Seq)
+		}
+	}
+	if !slices.Equal(got, []int64{3, 4, 6}) {
+		t.Errorf("shown %v", got)
+	}
+}

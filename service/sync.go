@@ -103,15 +103,33 @@ func (s *Service) conversations(t Turn, x *client, r *proto.Request) {
 		if err != nil {
 			return struct{}{}, err
 		}
-		a.More = more
 		a.Conversations = make([]proto.Conversation, len(list))
 		for i := range list {
 			a.Conversations[i] = entry(&list[i], ss.user)
 		}
+		n := fitting(a.Conversations)
+		a.Conversations, a.More = a.Conversations[:n], more || n < len(list)
 		return struct{}{}, nil
 	}, func(t Turn, _ struct{}) {
 		x.reply(t, &a)
 	})
+}
+
+// fitting is how many of the conversations go into one frame. The next page
+// begins below a time, so those of one time stay together.
+func fitting(list []proto.Conversation) int {
+	const room = proto.MaxResponse - 4<<10
+	size, n := 0, 0
+	for i := range list {
+		size += len(proto.AppendResponse(nil, &proto.Response{Op: proto.CONVERSATIONS_ACK, Conversations: list[i : i+1]}))
+		if size > room {
+			return n
+		}
+		if i+1 == len(list) || list[i+1].Time != list[i].Time {
+			n = i + 1
+		}
+	}
+	return n
 }
 
 func entry(c *model.Conversation, user int64) proto.Conversation {

@@ -130,6 +130,11 @@ func (s *Service) enter(t Turn, x *client, a proto.Response, id identity, ack, b
 	}
 	x.busy = true
 	err := reactor.Go(t, x.conn, reactor.Quick, func(t Off) (welcome, error) {
+		// Whatever ended the token before the session stood in the lists could
+		// not find the session: ask again.
+		if _, err := s.byToken(t, id.token); err != nil {
+			return welcome{}, err
+		}
 		return s.welcome(t, ss, brief)
 	}, func(t Turn, w welcome, err error) {
 		x.busy = false

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"strconv"
+	"testing"
+
+	"github.com/alexedwards/argon2id"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"chatd/model"
+	"chatd/proto"
+)
+
+// TestMain lets the test binary be chatd for the scripts.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"chatd": main})
+}
+
+// The command line as a user types it: the scripts run the real program and
+// hold its words, its exit codes and what it leaves in a store.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"newuser":  newUser,
+			"user":     checkUser,
+			"password": checkPassword,
+			"code":     checkCode,
+		},
+	})
+}
+
+// store opens the script's store beside whatever uses it.
+func store(ts *testscript.TestScript, file string) *model.DB {
+	db, err := model.Open(context.Background(), model.Options{URL: "sqlite:" + ts.MkAbs(file), Shared: true})
+	ts.Check(err)
+	ts.Defer(func() { ts.Check(db.Close()) })
+	return db
+}
+
+// newUser makes an account: newuser FILE NAME PASSWORD.
+func newUser(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: newuser file name password")
+	}
+	hash, err := argon2id.CreateHash(args[2], &argon2id.Params{Memory: 8, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32})
+	ts.Check(err)
+	_, err = store(ts, args[0]).CreateUser(context.Background(), args[1], proto.NameKey(args[1]), hash)
+	ts.Check(err)
+}
+
+// checkUser checks an account: user FILE ID banned|free, or ! user FILE ID.
+func checkUser(ts *testscript.TestScript, neg bool, args []string) {
+	id, err := strconv.ParseInt(args[1], 10, 64)
+	ts.Check(err)
+	user, err := store(ts, args[0]).UserByID(context.Background(), id)
+	switch {
+	case neg && err == nil:
+		ts.Fatalf("user %d is there", id)
+	case neg:
+	case err != nil:
+		ts.Check(err)
+	case user.Banned != (args[2] == "banned"):
+		ts.Fatalf("user %d: banned is %v", id, user.Banned)
+	}
+}
+
+// checkPassword checks a password: [!] password FILE ID PASSWORD.
+func checkPassword(ts *testscript.TestScript, neg bool, args []string) {
+	id, err := strconv.ParseInt(args[1], 10, 64)
+	ts.Check(err)
+	user, err := store(ts, args[0]).UserByID(context.Background(), id)
+	ts.Check(err)
+	match, err := argon2id.ComparePasswordAndHash(args[2], user.Hash)
+	ts.Check(err)
+	if match == neg {
+		ts.Fatalf("password %q matches: %v", args[2], match)
+	}
+}
+
+// checkCode checks an exit code: code N PROGRAM ARGUMENTS….
+func checkCode(ts *testscript.TestScript, neg bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	var exit *exec.ExitError
+	if err := ts.Exec(args[1], args[2:]...); errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if neg || got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// The default store is the one whose folder serve makes.
+func TestDefaultStore(t *testing.T) {
+	inv, err := parse([]string{"127.0.0.1", "6000"}, os.Stdout)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if inv.DB != defaultDB {
+		t.Errorf("--db is %q by default, but %q is the store that has its folder made", inv.DB, defaultDB)
+	}
+}

@@ -12,8 +12,6 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
-
-	"github.com/alexedwards/argon2id"
 )
 
 // Config holds every setting of the daemon and of the operator commands.
@@ -59,10 +57,6 @@ type Config struct {
 	LogLevel  string `group:"logging" name:"log-level" default:"info" placeholder:"LEVEL" enum:"debug,info,warn,error" help:"The least level that is logged: debug, info, warn or error."`
 	LogFormat string `group:"logging" name:"log-format" default:"text" placeholder:"FORMAT" enum:"text,json" help:"text or json, to stderr."`
 }
-
-// defaultDB is the default of --db. Its folder is made at start; any other has
-// to be there, or a slip of the hand would start an empty chat.
-const defaultDB = "sqlite:data/chatd.db"
 
 // Unlimited is what --no-limits sets the counted limits of the store to:
 // larger than any of them can get, and still an int everywhere.
@@ -264,11 +258,6 @@ func (a *Argon2) UnmarshalText(text []byte) error {
 	}
 	a.KiB, a.Passes, a.Threads = uint32(n[0]), uint32(n[1]), uint8(n[2])
 	return nil
-}
-
-// Params is the cost as the hashing takes it.
-func (a Argon2) Params() argon2id.Params {
-	return argon2id.Params{Memory: a.KiB, Iterations: a.Passes, Parallelism: a.Threads, SaltLength: 16, KeyLength: 32}
 }
 
 func (a Argon2) String() string { return fmt.Sprintf("%d,%d,%d", a.KiB, a.Passes, a.Threads) }

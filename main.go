@@ -77,13 +77,6 @@ func serve(inv *invocation, log *slog.Logger) int {
 	}
 	log.Info("chatd starts", "version", version(), "pid", os.Getpid(), "db", Redacted(inv.DB), "open_files", files.Cur)
 
-	if inv.DB == defaultDB {
-		if err := os.MkdirAll("data", 0o700); err != nil {
-			log.Error("chatd ends: the default store's folder can't be made", "err", err)
-			return exitError
-		}
-	}
-
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"os"
 	"os/exec"
 	"strconv"
 	"testing"
@@ -98,13 +97,10 @@ func checkCode(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// The default store is the one whose folder serve makes.
+// The default store is the one whose folder is made at start.
 func TestDefaultStore(t *testing.T) {
-	inv, err := parse([]string{"127.0.0.1", "6000"}, os.Stdout)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if inv.DB != defaultDB {
-		t.Errorf("--db is %q by default, but %q is the store that has its folder made", inv.DB, defaultDB)
+	clean(t)
+	if got := mustParse(t).DB; got != "sqlite:"+defaultPath {
+		t.Errorf("--db is %q by default, but the folder of %q is made", got, defaultPath)
 	}
 }

@@ -1,17 +1,495 @@
 package model
 
-import "testing"
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+)
 
-func TestAppendSmoke(t *testing.T) {
+// Law 2: seq has no gap and no repeat, and each sender's messages keep their
+// order, with many at it in many conversations at once.
+func TestAppendGapless(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		const senders, each, groups = 8, 120, 5
+		u := h.users(senders)
+		var gs []int64
+		for range groups {
+			gs = append(gs, h.group(u...))
+		}
+		var all [senders][]*Append
+		var wg sync.WaitGroup
+		for i := range u {
+			wg.Go(func() {
+				for n := range each {
+					a := toGroup(u[i], gs[(n+i)%groups], fmt.Sprintf("%d", n))
+					if n%3 == 0 {
+						a = toPeer(u[i], u[(i+n)%senders], fmt.Sprintf("%d", n))
+					}
+					all[i] = append(all[i], a)
+					if err := h.Append(a); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		latest := make(map[[2]int64]int64) // of conversation and sender
+		convs := make(map[int64]bool)
+		for i := range all {
+			h.await(all[i]...)
+			for _, a := range all[i] {
+				if a.Err != nil || !a.Stored || a.Time == 0 {
+					t.Fatalf("%+v", a)
+				}
+				k := [2]int64{a.Conv, a.Sender}
+				if a.Seq <= latest[k] {
+					t.Fatalf("seq %d after %d", a.Seq, latest[k])
+				}
+				latest[k] = a.Seq
+				convs[a.Conv] = true
+			}
+		}
+		stored := 0
+		for c := range convs {
+			for i, m := range h.log(c) {
+				if m.Seq != int64(i+1) {
+					t.Fatalf("conversation %d: seq %d at place %d", c, m.Seq, i+1)
+				}
+				stored++
+			}
+		}
+		if stored != senders*each {
+			t.Fatalf("%d stored of %d", stored, senders*each)
+		}
+	})
+}
+
+// The sink must get each conversation in the order of its seq: service pushes
+// in that order.
+func TestSinkOrder(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(2)
-		a := toPeer(u[0], u[1], "one")
-		h.store(a)
-		if a.Err != nil || a.Seq != 1 || !a.Stored || a.Last != 1 {
-			t.Fatalf("%+v", a)
+		var batch []*Append
+		for i := range 3000 {
+			batch = append(batch, toPeer(u[i%2], u[1-i%2], fmt.Sprint(i)))
 		}
-		if l := h.log(a.Conv); len(l) != 1 || string(l[0].Body) != "body of one" || l[0].Name != "user0" {
-			t.Fatalf("%+v", l)
+		for i := 0; i < len(batch); i += 100 {
+			if err := h.Append(batch[i : i+100]...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		h.await(batch...)
+		for i, a := range h.sunk {
+			if a != batch[i] || a.Seq != int64(i+1) || a.Last < a.Seq {
+				t.Fatalf("at %d: %+v", i, a)
+			}
+		}
+	})
+}
+
+// Law 4: whoever repeats a cid gets the first answer, however it is repeated.
+func TestRepeats(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		u := h.users(2)
+		first := toPeer(u[0], u[1], "cid")
+		h.store(first)
+		same := func(what string, a *Append) {
+			t.Helper()
+			if a.Err != nil || a.Stored || a.Seq != first.Seq || a.Time != first.Time || a.Conv != first.Conv {
+				t.Fatalf("%s: %+v, want as %+v", what, a, first)
+			}
+		}
+		repeat := func(retry bool) *Append {
+			a := toPeer(u[0], u[1], "cid")
+			a.Body, a.Retry = []byte("another body"), retry
+			return a
+		}
+		for _, retry := range []bool{true, false} {
+			a := repeat(retry)
+			h.store(a)
+			same(fmt.Sprint("alone, retry ", retry), a)
+		}
+		h.reopen()
+		h.pass(1e9)
+		// Among others, which must not suffer.
+		for _, retry := range []bool{true, false} {
+			before, after := toPeer(u[0], u[1], fmt.Sprint("before", retry)), toPeer(u[1], u[0], fmt.Sprint("after", retry))
+			a, b := repeat(retry), repeat(!retry)
+			h.store(before, a, b, after)
+			same("among others", a)
+			same("twice among others", b)
+			if !before.Stored || !after.Stored || after.Seq != before.Seq+1 || a.Last != after.Seq {
+				t.Fatalf("%+v %+v", before, after)
+			}
+		}
+		if n := len(h.log(first.Conv)); n != 5 {
+			t.Fatalf("%d messages stored, want 5", n)
+		}
+	})
+}
+
+// Repeats in the very batch of the first must be found without the database,
+// marked or not.
+func TestRepeatsInBatch(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		u := h.users(2)
+		a, b, c := toPeer(u[0], u[1], "x"), toPeer(u[0], u[1], "x"), toPeer(u[0], u[1], "x")
+		b.Retry = true
+		h.store(a, b, c)
+		if !a.Stored || b.Stored || c.Stored || a.Seq != 1 || b.Seq != 1 || c.Seq != 1 || c.Err != nil || b.Err != nil {
+			t.Fatalf("%+v %+v %+v", a, b, c)
+		}
+		if n := h.m.rollbacks.Get(); n != 0 {
+			t.Fatalf("%d rollbacks for what one look at the batch tells", n)
+		}
+	})
+}
+
+// Many senders at once with the same few cids: each is stored once.
+func TestRepeatsConcurrent(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		u := h.users(2)
+		const callers, cids = 8, 40
+		var all [callers][cids]*Append
+		var wg sync.WaitGroup
+		for c := range callers {
+			wg.Go(func() {
+				for i := range cids {
+					a := toPeer(u[0], u[1], fmt.Sprint(i))
+					a.Retry = c%2 == 0
+					all[c][i] = a
+					h.store(a)
+				}
+			})
+		}
+		wg.Wait()
+		for i := range cids {
+			stored := 0
+			for c := range callers {
+				a := all[c][i]
+				if a.Stored {
+					stored++
+				}
+				if a.Err != nil || a.Seq != all[0][i].Seq {
+					t.Fatalf("cid %d: %+v and %+v", i, a, all[0][i])
+				}
+			}
+			if stored != 1 {
+				t.Fatalf("cid %d stored %d times", i, stored)
+			}
+		}
+		if n := len(h.log(all[0][0].Conv)); n != cids {
+			t.Fatalf("%d messages", n)
+		}
+	})
+}
+
+// A cid belongs to its sender and conversation, and is compared as bytes.
+func TestCIDs(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		u := h.users(2)
+		g := h.group(u...)
+		batch := []*Append{
+			toPeer(u[0], u[1], "aB1"), toPeer(u[0], u[1], "Ab1"), toPeer(u[0], u[1], "aB1 "), toPeer(u[0], u[1], "aB1\x00"),
+			toPeer(u[1], u[0], "aB1"), // another sender
+			toPeer(u[0], u[0], "aB1"), // another conversation: notes
+			toGroup(u[0], g, "aB1"),
+		}
+		h.store(batch...)
+		for i, a := range batch {
+			if !a.Stored || a.Err != nil {
+				t.Errorf("%d: %+v", i, a)
+			}
+		}
+		if last := batch[4].Last; last != 5 {
+			t.Errorf("last %d", last)
+		}
+	})
+}
+
+// What people write must come back byte for byte.
+func TestBodies(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		u := h.users(2)
+		var batch []*Append
+		for i, body := range []string{"it's", `"; DROP TABLE users; --`, "a\x00b", "你好世", strings.Repeat("x", 32<<10), "?", "\xff\xfe", " "} {
+			a := toPeer(u[0], u[1], fmt.Sprint(i))
+			a.Body = []byte(body)
+			batch = append(batch, a)
+		}
+		h.store(batch...)
+		h.reopen()
+		for i, m := range h.log(batch[0].Conv) {
+			if !bytes.Equal(m.Body, batch[i].Body) || !bytes.Equal(m.CID, batch[i].CID) || m.Sender != u[0] || m.Time != batch[i].Time {
+				t.Errorf("%d: %.60q, want %.60q", i, m.Body, batch[i].Body)
+			}
+		}
+	})
+}
+
+// Who may not is told so, and takes nobody else along.
+func TestRefusals(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		ctx := context.Background()
+		u := h.users(6)
+		g, dismissed := h.group(u[0], u[1]), h.group(u[0], u[1])
+		if _, _, err := h.DismissGroup(ctx, dismissed, u[0]); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.Block(ctx, u[1], u[2], true); err != nil {
+			t.Fatal(err)
+		}
+		before := toPeer(u[0], u[5], "before")
+		h.store(before)
+		if err := h.DeleteUser(ctx, u[5]); err != nil {
+			t.Fatal(err)
+		}
+		pairConv := before.Conv
+		none := &Append{Sender: u[0], CID: []byte("x"), Body: []byte("x")}
+		for _, c := range []struct {
+			what string
+			a    *Append
+			want error
+		}{
+			{"blocked", toPeer(u[2], u[1], "1"), ErrNotAllowed},
+			{"blocker", toPeer(u[1], u[2], "1"), nil},
+			{"no member", toGroup(u[3], g, "1"), ErrNotAllowed},
+			{"member", toGroup(u[1], g, "1"), nil},
+			{"dismissed", toGroup(u[0], dismissed, "1"), ErrNotFound},
+			{"no such group", toGroup(u[0], 9999, "1"), ErrNotFound},
+			{"a pair as group", toGroup(u[0], pairConv, "1"), ErrNotFound},
+			{"no such peer", toPeer(u[0], 9999, "1"), ErrNotFound},
+			{"deleted peer", toPeer(u[0], u[5], "1"), ErrNotFound},
+			{"deleted peer, never spoken to", toPeer(u[3], u[5], "1"), ErrNotFound},
+			{"deleted sender", toPeer(u[5], u[0], "1"), ErrNotFound},
+			{"neither", none, errMalformed},
+			{"repeat to a deleted peer", &Append{Sender: u[0], Peer: u[5], CID: []byte("before"), Body: []byte("x"), Retry: true}, nil},
+		} {
+			good1, good2 := toPeer(u[0], u[4], c.what), toGroup(u[0], g, c.what)
+			h.store(good1, c.a, good2)
+			if !errors.Is(c.a.Err, c.want) {
+				t.Errorf("%s: %v, want %v", c.what, c.a.Err, c.want)
+			}
+			if c.a.Err != nil && (c.a.Stored || c.a.Seq != 0 || c.a.Conv != 0) {
+				t.Errorf("%s: %+v", c.what, c.a)
+			}
+			if !good1.Stored || !good2.Stored {
+				t.Errorf("%s: took others along: %v %v", c.what, good1.Err, good2.Err)
+			}
+		}
+	})
+}
+
+// Membership and blocks are cached; a change between two appends must count
+// at once, also when another process made it.
+func TestRulesChange(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		ctx := context.Background()
+		u := h.users(3)
+		g := h.group(u...)
+		n := 0
+		send := func(a *Append) error {
+			n++
+			a.CID = fmt.Append(nil, n)
+			h.store(a)
+			return a.Err
+		}
+		must := func(err error) {
+			t.Helper()
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		refused := func(err error) {
+			t.Helper()
+			if !errors.Is(err, ErrNotAllowed) {
+				t.Fatal(err)
+			}
+		}
+		must(send(toGroup(u[1], g, "")))
+		must(send(toGroup(u[2], g, "")))
+		_, err := h.LeaveGroup(ctx, g, u[1])
+		must(err)
+		refused(send(toGroup(u[1], g, "")))
+		j, err := h.JoinGroup(ctx, g, u[1], 10, 10)
+		must(err)
+		must(send(toGroup(u[1], g, "")))
+		if j.Seq != 2 {
+			t.Errorf("joined after %d", j.Seq)
+		}
+		other, err := Open(ctx, Options{URL: h.o.URL, Shared: true})
+		must(err)
+		defer other.Close()
+		_, err = other.KickMember(ctx, g, u[0], u[1])
+		must(err)
+		refused(send(toGroup(u[1], g, "")))
+
+		must(send(toPeer(u[0], u[2], "")))
+		must(other.Block(ctx, u[2], u[0], true))
+		refused(send(toPeer(u[0], u[2], "")))
+		must(other.Block(ctx, u[2], u[0], false))
+		must(send(toPeer(u[0], u[2], "")))
+	})
+}
+
+// A repeat gets its first answer even when the sender may no longer write.
+func TestRepeatAfterLeaving(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		u := h.users(2)
+		g := h.group(u...)
+		a := toGroup(u[1], g, "x")
+		h.store(a)
+		if _, err := h.LeaveGroup(context.Background(), g, u[1]); err != nil {
+			t.Fatal(err)
+		}
+		b := toGroup(u[1], g, "x")
+		b.Retry = true
+		h.store(b)
+		if b.Err != nil || b.Seq != a.Seq || b.Stored {
+			t.Fatalf("%+v", b)
+		}
+	})
+}
+
+// A member sees what comes after joining, to the message, also while others
+// write: joined_seq and the appends come under one lock.
+func TestJoinDuringAppends(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		u := h.users(12)
+		g := h.group(u[0], u[1])
+		stop := make(chan struct{})
+		var wg sync.WaitGroup
+		var sent []*Append
+		wg.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				a := toGroup(u[0], g, fmt.Sprint(i))
+				sent = append(sent, a)
+				h.store(a)
+			}
+		})
+		joined := make(map[int64]Joined)
+		for _, x := range u[2:] {
+			j, err := h.JoinGroup(context.Background(), g, x, 100, 100)
+			if err != nil {
+				t.Fatal(err)
+			}
+			joined[x] = j
+		}
+		close(stop)
+		wg.Wait()
+		// The version in an append's outcome tells which joins came before it.
+		for _, a := range sent {
+			if a.Err != nil {
+				t.Fatal(a.Err)
+			}
+			for _, j := range joined {
+				if before := j.Version <= a.Version; before != (a.Seq > j.Seq) {
+					t.Fatalf("message %d of version %d, joined after %d at version %d", a.Seq, a.Version, j.Seq, j.Version)
+				}
+			}
+		}
+	})
+}
+
+// The queue's bounds hold, nothing of a refused batch is taken, and there is
+// room again afterwards.
+func TestQueueBound(t *testing.T) {
+	for _, d := range dialects {
+		t.Run(d.name, func(t *testing.T) {
+			h := newHarness(t, Options{URL: d.url(t), QueueMessages: 10, MaxBatch: 1})
+			u := h.users(2)
+			h.hold = make(chan struct{})
+			var taken []*Append
+			for i := 0; ; i++ {
+				two := []*Append{toPeer(u[0], u[1], fmt.Sprint(i, "a")), toPeer(u[0], u[1], fmt.Sprint(i, "b"))}
+				if err := h.Append(two...); err != nil {
+					if !errors.Is(err, ErrBusy) {
+						t.Fatal(err)
+					}
+					break
+				}
+				taken = append(taken, two...)
+				if i > 1000 {
+					t.Fatal("the queue has no bound")
+				}
+			}
+			if h.m.refused.Get() != 2 {
+				t.Errorf("%d counted", h.m.refused.Get())
+			}
+			h.mu.Lock()
+			close(h.hold)
+			h.hold = nil
+			h.mu.Unlock()
+			h.await(taken...)
+			more := toPeer(u[0], u[1], "more")
+			h.store(more)
+			if len(h.sunk) != len(taken)+1 || more.Seq != int64(len(taken)+1) {
+				t.Errorf("%d sunk, want %d; seq %d", len(h.sunk), len(taken)+1, more.Seq)
+			}
+		})
+	}
+}
+
+// Close during traffic: what was taken is stored and sunk, what was not is
+// told so.
+func TestCloseDuringTraffic(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		u := h.users(4)
+		var taken [4][]*Append
+		var wg sync.WaitGroup
+		started := make(chan struct{}, 4)
+		for i := range taken {
+			wg.Go(func() {
+				for n := 0; ; n++ {
+					a := toPeer(u[i], u[(i+1)%4], fmt.Sprint(n))
+					switch err := h.Append(a); {
+					case err == nil:
+						if taken[i] = append(taken[i], a); len(taken[i]) == 10 {
+							started <- struct{}{}
+						}
+					case errors.Is(err, ErrClosed):
+						return
+					case !errors.Is(err, ErrBusy):
+						t.Error(err)
+						return
+					}
+				}
+			})
+		}
+		for range taken {
+			<-started
+		}
+		if err := h.Close(); err != nil {
+			t.Fatal(err)
+		}
+		wg.Wait()
+		n := 0
+		for i := range taken {
+			for _, a := range taken[i] {
+				if a.Err != nil || !a.Stored {
+					t.Fatalf("%+v", a)
+				}
+				n++
+			}
+		}
+		if n != len(h.sunk) {
+			t.Errorf("%d taken, %d sunk", n, len(h.sunk))
+		}
+		h.open()
+		for i := range taken {
+			last := taken[i][len(taken[i])-1]
+			if log := h.log(last.Conv); log[last.Seq-1].Sender != last.Sender || !bytes.Equal(log[last.Seq-1].CID, last.CID) {
+				t.Error("the last one taken is not in the log")
+			}
 		}
 	})
 }

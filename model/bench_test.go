@@ -11,12 +11,20 @@ import (
 // BenchmarkAppend stores messages of 150 bytes in 50 conversations, 3,200 of
 // them outstanding at any time, as 50 connections with a window of 64 would.
 func BenchmarkAppend(b *testing.B) {
+	// Cids that begin with the time, as UUIDs of version 7 do, and random ones,
+	// which each dirty another page of the index.
+	cids := map[string]func(i int) []byte{
+		"ordered": func(i int) []byte { return fmt.Appendf(nil, "%012x%08x", i/100, uint32(i)*0x9e3779b9) },
+		"random":  func(i int) []byte { return fmt.Appendf(nil, "%016x%04x", uint64(i)*0x9e3779b97f4a7c15, i&0xffff) },
+	}
 	for _, sync := range []string{"full", "normal"} {
-		b.Run("sync="+sync, func(b *testing.B) { benchmarkAppend(b, sync, 50, 64) })
+		for _, kind := range []string{"ordered", "random"} {
+			b.Run("sync="+sync+"/cid="+kind, func(b *testing.B) { benchmarkAppend(b, sync, cids[kind], 50, 64) })
+		}
 	}
 }
 
-func benchmarkAppend(b *testing.B, sync string, convs, window int) {
+func benchmarkAppend(b *testing.B, sync string, cid func(i int) []byte, convs, window int) {
 	var left atomic.Int64
 	next := make(chan *Append, convs*window)
 	done := make(chan struct{})
@@ -68,7 +76,7 @@ func benchmarkAppend(b *testing.B, sync string, convs, window int) {
 			}
 		}
 		for _, a := range batch {
-			a.CID = fmt.Appendf(nil, "%016x%04x", uint64(i)*0x9e3779b97f4a7c15, i&0xffff)
+			a.CID = cid(i)
 			i++
 		}
 		if err := db.Append(batch...); err != nil {

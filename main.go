@@ -39,7 +39,7 @@ func chatd(args []string, stdin *os.File, stdout, stderr io.Writer) int {
 	case "help", "version":
 		return exitDone
 	case "serve":
-		return serve(inv, log)
+		return serve(inv, log, run)
 	default:
 		if err := operate(inv, stdin, stdout, stderr); err != nil {
 			fmt.Fprintln(stderr, "chatd:", err)
@@ -61,9 +61,9 @@ func complain(w io.Writer, err error) {
 	fmt.Fprintln(w, "chatd --help lists commands and settings")
 }
 
-// serve runs the node until the first SIGTERM or SIGINT has drained it; a
-// second one ends the process at once.
-func serve(inv *invocation, log *slog.Logger) int {
+// serve has run serve until the first SIGTERM or SIGINT has drained it; after
+// a second one it returns at once, for the process to end.
+func serve(inv *invocation, log *slog.Logger, run func(context.Context, <-chan struct{}, *Config, *slog.Logger) error) int {
 	for _, name := range inv.Unknown {
 		log.Warn("an environment variable is no setting, it is ignored", "name", name)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
 	"os/exec"
 	"strconv"
 	"testing"
@@ -14,8 +15,14 @@ import (
 	"chatd/proto"
 )
 
-// TestMain lets the test binary be chatd for the scripts.
+// beChatd makes the test binary be chatd, for tests that start it themselves.
+const beChatd = "BE_CHATD"
+
+// TestMain lets the test binary be chatd, for the scripts too.
 func TestMain(m *testing.M) {
+	if os.Getenv(beChatd) != "" {
+		main()
+	}
 	testscript.Main(m, map[string]func(){"chatd": main})
 }
 

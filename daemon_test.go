@@ -1,0 +1,172 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// The first signal asks run to drain; the second doesn't wait for it.
+func TestSecondSignalEndsAtOnce(t *testing.T) {
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		draining, release, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
+		hang := func(_ context.Context, stop <-chan struct{}, _ *Config, _ *slog.Logger) error {
+			defer close(ended)
+			syscall.Kill(os.Getpid(), sig)
+			<-stop
+			close(draining)
+			<-release
+			return nil
+		}
+		code := make(chan int, 1)
+		go func() { code <- serve(&invocation{}, slog.New(slog.DiscardHandler), hang) }()
+		<-draining
+		syscall.Kill(os.Getpid(), sig)
+		if got := <-code; got != exitError {
+			t.Errorf("%v twice: exit code %d, want %d", sig, got, exitError)
+		}
+		close(release)
+		<-ended
+	}
+}
+
+// daemon is a chatd process of a test's own.
+type daemon struct {
+	cmd   *exec.Cmd
+	lines *bufio.Scanner // of stderr
+}
+
+// startDaemon runs this test binary as chatd, see TestMain.
+func startDaemon(t *testing.T, dir string, args ...string) *daemon {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &daemon{cmd: exec.Command(self, args...)}
+	d.cmd.Dir = dir
+	d.cmd.Env = append(os.Environ(), beChatd+"=1")
+	stderr, err := d.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.lines = bufio.NewScanner(stderr)
+	if err := d.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if d.cmd.ProcessState == nil {
+			_ = d.cmd.Process.Kill()
+			_ = d.cmd.Wait()
+		}
+	})
+	return d
+}
+
+// until reads the log up to the line that the pattern is in, and returns the
+// pattern's first group.
+func (d *daemon) until(t *testing.T, pattern string) string {
+	t.Helper()
+	re := regexp.MustCompile(pattern)
+	var seen []string
+	for d.lines.Scan() {
+		if m := re.FindStringSubmatch(d.lines.Text()); m != nil {
+			return m[len(m)-1]
+		}
+		seen = append(seen, d.lines.Text())
+	}
+	t.Fatalf("the log ends without %q:\n%s", pattern, strings.Join(seen, "\n"))
+	return ""
+}
+
+// exit reads the rest of the log and returns it with the exit code.
+func (d *daemon) exit(t *testing.T) (code int, log string) {
+	t.Helper()
+	var rest []string
+	for d.lines.Scan() {
+		rest = append(rest, d.lines.Text())
+	}
+	_ = d.cmd.Wait() // the code says it
+	return d.cmd.ProcessState.ExitCode(), strings.Join(rest, "\n")
+}
+
+// A whole life: a first start with nothing but an address makes its store and
+// says where to connect, it is ready, a signal drains it and it exits with 0,
+// and it starts again on what it left.
+func TestLife(t *testing.T) {
+	clean(t)
+	dir := t.TempDir()
+	for _, sig := range []os.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		d := startDaemon(t, dir, "127.0.0.1", "0", "--http", "127.0.0.1:0")
+		chat := d.until(t, `chatd serves.* address=(\S+)`)
+		page := d.until(t, `url=(http://\S+)`)
+		c, err := net.Dial("tcp", chat)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		for path, want := range map[string]string{"healthz": "ok", "readyz": "ok", "config.json": "ws://" + chat + "/ws", "metrics": "chatd_", "": "bin/chat 127.0.0.1"} {
+			resp, err := http.Get(page + path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if err != nil || resp.StatusCode != 200 || !strings.Contains(string(body), want) {
+				t.Errorf("/%s: %d, %v, %q lacks %q", path, resp.StatusCode, err, body, want)
+			}
+		}
+		if err := d.cmd.Process.Signal(sig); err != nil {
+			t.Fatal(err)
+		}
+		if code, log := d.exit(t); code != exitDone || !strings.Contains(log, "drained") {
+			t.Errorf("%v: exit code %d\n%s", sig, code, log)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, defaultPath)); err != nil {
+		t.Error(err)
+	}
+}
+
+// An address or a store that is taken is an error that names it, told once,
+// with exit code 1; it doesn't harm who has it.
+func TestTaken(t *testing.T) {
+	clean(t)
+	dir := t.TempDir()
+	first := startDaemon(t, dir, "127.0.0.1", "0", "--http", "127.0.0.1:0")
+	chat := first.until(t, `chatd serves.* address=(\S+)`)
+	page := strings.Trim(strings.TrimPrefix(first.until(t, `url=(http://\S+)`), "http://"), "/")
+	ip, port, err := net.SplitHostPort(chat)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		why, names string
+		args       []string
+	}{
+		{"address", chat, []string{ip, port, "--http=", "--db", "sqlite:other.db"}},
+		{"HTTP address", page, []string{ip, "0", "--http", page, "--db", "sqlite:other.db"}},
+		{"store", "chatd.db", []string{ip, "0", "--http="}},
+	} {
+		code, log := startDaemon(t, dir, c.args...).exit(t)
+		if code != exitError || !strings.Contains(log, c.names) || strings.Count(log, "level=ERROR") != 1 {
+			t.Errorf("%s taken: exit code %d\n%s", c.why, code, log)
+		}
+	}
+	if err := first.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if code, log := first.exit(t); code != exitDone {
+		t.Errorf("the first: exit code %d\n%s", code, log)
+	}
+}

@@ -1,8 +1,12 @@
 package reactor
 
 import (
+	"encoding/binary"
 	"fmt"
+	"strings"
 	"testing"
+
+	"chatd/proto"
 )
 
 // A frame that comes byte by byte is the same frame. The ancestor took what
@@ -29,4 +33,116 @@ func TestMergedFrames(t *testing.T) {
 	for i := range 1000 {
 		c.wantText(fmt.Sprint("merged ", i))
 	}
+}
+
+// filled is a body of exactly n bytes that the echo answers with text.
+func filled(text string, n int) string {
+	b := chat(text)
+	return b[:len(b)-1] + `,"x":"` + strings.Repeat("x", n-len(b)-len(`,"x":""`)) + `"}`
+}
+
+// The limit itself is allowed, in one piece and in two, and what follows it
+// is understood.
+func TestFrameOfTheLimit(t *testing.T) {
+	c := dial(t, serve(t, &funcs{}))
+	f := frame(filled("large", proto.MaxRequest))
+	if len(f) != proto.HeaderSize+proto.MaxRequest {
+		t.Fatal("the test's frame has", len(f), "bytes")
+	}
+	c.raw(f)
+	c.wantText("large")
+	c.raw(f[:40000])
+	c.ping1(t, f)
+}
+
+// ping1 sends the rest of f with a PING behind it and wants both answers.
+func (c *client) ping1(t *testing.T, f []byte) {
+	t.Helper()
+	c.raw(append(append([]byte{}, f[40000:]...), frame(`{"msgid":18}`)...))
+	c.wantText("large")
+	c.want(message{Op: proto.PONG})
+}
+
+// A length that can't be is answered on its four bytes alone, and the
+// connection ends in good order: the answer arrives although more was sent.
+func TestBadLengths(t *testing.T) {
+	r := serve(t, &funcs{})
+	for _, n := range []uint32{0, proto.MaxRequest + 1, 1 << 31, 1<<32 - 1, 0x47455421 /* "GET!" */, 0x47000000} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			for _, more := range []int{0, 100_000} {
+				c := dial(t, r)
+				c.send("%s", chat("before"))
+				c.raw(append(binary.BigEndian.AppendUint32(nil, n), make([]byte, more)...))
+				c.wantText("before")
+				c.want(message{Op: proto.ERROR, Errno: proto.BadLength, Text: "*"})
+				c.wantEnd()
+			}
+			c := dial(t, r)
+			c.raw(binary.BigEndian.AppendUint32(nil, n))
+			c.want(message{Op: proto.ERROR, Errno: proto.BadLength, Text: "*"})
+			c.wantEnd()
+		})
+	}
+}
+
+// What the decoder refuses is answered with its rid, and the connection goes
+// on; ten in a row end it, nine and a good one don't. An unknown msgid isn't
+// a bad frame.
+func TestBadFrames(t *testing.T) {
+	r := serve(t, &funcs{})
+	bad := message{Op: proto.ERROR, Errno: proto.BadRequest, Text: "*"}
+	c := dial(t, r)
+	c.send(`{"rid":7}`)
+	withRID := bad
+	withRID.RID = 7
+	c.want(withRID)
+	for range 8 {
+		c.send(`{`)
+		c.want(bad)
+	}
+	c.send("%s", chat("good"))
+	c.wantText("good")
+	for range 20 {
+		c.send(`{"msgid":4711,"rid":8}`)
+		c.want(message{Op: proto.ERROR, Errno: proto.UnknownOp, RID: 8, Text: "*"})
+	}
+	for range 10 {
+		c.send("\xff\xfe")
+		c.want(bad)
+	}
+	c.want(message{Op: proto.KICK, Reason: proto.Abuse, Text: "*"})
+	c.wantEnd()
+}
+
+// One client's bad frames are nobody else's business. In the ancestor they
+// ended the process.
+func TestBadFramesHitOneConnection(t *testing.T) {
+	r := serve(t, &funcs{})
+	var good []*client
+	for range 4 {
+		good = append(good, dial(t, r))
+	}
+	for i := range 20 {
+		bad := dial(t, r)
+		bad.raw([]byte{0, 0, 0, byte(i), 0xff, 0, 0, 0, 0})
+		for n, c := range good {
+			text := fmt.Sprint(i, " ", n)
+			c.send("%s", chat(text))
+			c.wantText(text)
+		}
+		bad.Close()
+	}
+}
+
+// PING has its answer from the reactor, with its rid, and PONG has none.
+func TestPing(t *testing.T) {
+	c := dial(t, serve(t, &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
+		say(t, c, "to the handler: "+r.Op.String())
+		return true
+	}}))
+	c.send(`{"msgid":19}`)
+	c.send(`{"msgid":18,"rid":5}`)
+	c.want(message{Op: proto.PONG, RID: 5})
+	c.send(`{"msgid":18}`)
+	c.want(message{Op: proto.PONG})
 }

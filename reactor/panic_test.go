@@ -1,0 +1,217 @@
+package reactor
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"chatd/proto"
+)
+
+// A panic costs the connection it happened for, and is counted; the process,
+// the loop and the others go on.
+func TestPanics(t *testing.T) {
+	outcome := make(chan error, 1)
+	closed := make(chan *Conn, 16)
+	boom := func(t Turn) { panic("boom") }
+	r := serve(t, &funcs{
+		request: func(t Turn, c *Conn, r *proto.Request) bool {
+			switch string(r.Msg) {
+			case "request":
+				panic("boom")
+			case "done":
+				if err := Go(t, c, Quick, func(t Off) (int, error) { return 0, nil },
+					func(t Turn, _ int, err error) { panic("boom") }); err != nil {
+					say(t, c, err.Error())
+				}
+			case "job":
+				if err := Go(t, c, Slow, func(t Off) (int, error) { panic("boom") },
+					func(t Turn, _ int, err error) { outcome <- err }); err != nil {
+					say(t, c, err.Error())
+				}
+			case "below":
+				c.WhenBelow(t, 1<<20, boom)
+			case "timer":
+				t.After(time.Millisecond, boom)
+			case "posted":
+				t.Post(t.Loop(), boom)
+			default:
+				echo(t, c, r)
+			}
+			return true
+		},
+		closed: func(t Turn, c *Conn) { closed <- c },
+	}, func(cfg *Config) { cfg.Loops = 1 })
+	other := dial(t, r)
+	panics := uint64(0)
+	for _, tc := range []struct {
+		where string
+		costs bool // the connection
+	}{{"request", true}, {"done", true}, {"below", true}, {"job", false}, {"posted", false}, {"timer", false}} {
+		c := dial(t, r)
+		c.send("%s", chat(tc.where))
+		panics++
+		if tc.costs {
+			c.wantEnd()
+			c.Close()
+			await(t, closed, "Closed")
+		} else {
+			if tc.where == "job" {
+				if err := await(t, outcome, "the job's error"); err == nil {
+					t.Error("a job's panic came as success")
+				}
+			}
+			for r.counter("panics_total") < panics {
+				c.ping()
+			}
+			c.ping()
+			c.Close()
+			await(t, closed, "Closed")
+		}
+		if n := r.counter("panics_total"); n != panics {
+			t.Errorf("%s: %d panics counted, want %d", tc.where, n, panics)
+		}
+		other.ping()
+	}
+}
+
+// A panic in Open or TurnEnd doesn't stop the loop either, and what was to be
+// written in that turn is.
+func TestPanicsAround(t *testing.T) {
+	first := true
+	r := serve(t, &funcs{
+		open: func(t Turn, c *Conn) {
+			if first {
+				first = false
+				panic("boom")
+			}
+		},
+		turnEnd: func(t Turn) { panic("boom") },
+		closed:  func(t Turn, c *Conn) { panic("boom") },
+	}, func(cfg *Config) { cfg.Loops = 1 })
+	dial(t, r).wantEnd()
+	c := dial(t, r)
+	c.send("%s", chat("hello"))
+	c.wantText("hello")
+	c.Close()
+	d := dial(t, r)
+	d.send("%s", chat("still there"))
+	d.wantText("still there")
+}
+
+// The lanes' contract: jobs of one connection run one at a time and in order
+// whatever their lane, a full lane says so, and done comes after the
+// connection is gone.
+func TestLanes(t *testing.T) {
+	type step struct {
+		n   int
+		err error
+	}
+	release := make(chan struct{})
+	steps := make(chan step, 100)
+	refused := make(chan error, 100)
+	ends := make(chan bool, 1)
+	r := serve(t, &funcs{
+		request: func(t Turn, c *Conn, r *proto.Request) bool {
+			running := 0
+			for n := range 1 + maxJobs + 3 {
+				lane := Quick
+				if n%2 == 1 {
+					lane = Slow
+				}
+				err := Go(t, c, lane, func(t Off) (int, error) {
+					if running++; running != 1 {
+						return n, errors.New("two at once")
+					}
+					if n == 0 {
+						<-release
+					}
+					running--
+					return n, nil
+				}, func(t Turn, v int, err error) {
+					steps <- step{v, err}
+					if v == maxJobs {
+						ends <- c.Open(t)
+					}
+				})
+				if err != nil {
+					refused <- err
+				}
+			}
+			say(t, c, "queued")
+			return true
+		},
+	})
+	c := dial(t, r)
+	c.send("%s", chat("go"))
+	c.wantText("queued")
+	c.Close()
+	for range 3 {
+		if err := await(t, refused, "a refusal"); !errors.Is(err, ErrBusy) {
+			t.Error("refused with", err)
+		}
+	}
+	// The loop knows of the end before the first job is through.
+	for r.open.Load() > 0 {
+		time.Sleep(time.Millisecond)
+	}
+	close(release)
+	for n := range 1 + maxJobs {
+		if s := await(t, steps, "a job"); s.n != n || s.err != nil {
+			t.Errorf("job %d: %+v", n, s)
+		}
+	}
+	if await(t, ends, "the last done") {
+		t.Error("the connection counts as open")
+	}
+}
+
+// A full lane refuses what comes beyond, and only its own.
+func TestLaneFull(t *testing.T) {
+	release := make(chan struct{})
+	r := serve(t, &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
+		lane := Slow
+		if string(r.Msg) == "quick" {
+			lane = Quick
+		}
+		err := Go(t, c, lane, func(t Off) (int, error) {
+			if lane == Slow {
+				<-release
+			}
+			return 0, nil
+		}, func(t Turn, _ int, err error) { say(t, c, "done") })
+		if errors.Is(err, ErrBusy) {
+			say(t, c, "busy")
+		} else {
+			say(t, c, "taken")
+		}
+		return true
+	}}, func(cfg *Config) { cfg.SlowLanes, cfg.LaneQueue = 1, 2 })
+	var slow []*client
+	busy := 0
+	for range 6 {
+		c := dial(t, r)
+		c.send("%s", chat("slow"))
+		m, _ := c.next()
+		if m.Text == "busy" {
+			busy++
+		} else {
+			slow = append(slow, c)
+		}
+	}
+	// One at work, if its worker has begun, and two waiting.
+	if len(slow) < 2 || len(slow) > 3 || busy != 6-len(slow) {
+		t.Errorf("%d taken, %d refused", len(slow), busy)
+	}
+	q := dial(t, r)
+	q.send("%s", chat("quick"))
+	q.wantText("taken")
+	q.wantText("done")
+	close(release)
+	for _, c := range slow {
+		c.wantText("done")
+	}
+	if n := r.counter("lane_full_total"); n != uint64(busy) {
+		t.Errorf("%d refusals counted, want %d", n, busy)
+	}
+}

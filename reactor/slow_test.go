@@ -1,0 +1,234 @@
+package reactor
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"chatd/proto"
+)
+
+// shrink makes the receive buffer of a client small, so that little goes out
+// without being read.
+func shrink(t *testing.T, c *client) {
+	if err := c.Conn.(*net.TCPConn).SetReadBuffer(32 << 10); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A client that doesn't read loses its connection, not the server its memory,
+// and others are served meanwhile. Without a bound gnet takes all there is.
+func TestNeverReads(t *testing.T) {
+	const bound = 64 << 10
+	most := make(chan int, 1)
+	gone := make(chan struct{})
+	r := serve(t, &funcs{
+		request: func(t Turn, c *Conn, r *proto.Request) bool {
+			if string(r.Msg) != "flood" {
+				echo(t, c, r)
+				return true
+			}
+			// It goes on until the connection is closed.
+			body := sayBody(strings.Repeat("x", 1000))
+			worst := 0
+			var more func(t Turn)
+			more = func(t Turn) {
+				for range 100 {
+					c.Write(t, body)
+				}
+				worst = max(worst, c.Waiting(t))
+				if c.Open(t) {
+					t.Post(t.Loop(), more)
+				} else {
+					most <- worst
+				}
+			}
+			more(t)
+			return true
+		},
+		closed: func(t Turn, c *Conn) {
+			if c.Data(t) == nil && c.Queued(t) > 1<<20 {
+				close(gone)
+			}
+		},
+	}, func(cfg *Config) { cfg.MaxWaiting = bound; cfg.Loops = 1 })
+	slow := dial(t, r)
+	shrink(t, slow)
+	other := dial(t, r)
+	slow.send("%s", chat("flood"))
+	for i := range 100 {
+		other.send("%s", chat(fmt.Sprint(i)))
+		other.wantText(fmt.Sprint(i))
+	}
+	await(t, gone, "the end of the slow connection")
+	if n := await(t, most, "the most that waited"); n > bound+flushAt+100_000 {
+		t.Errorf("%d bytes waited, with a bound of %d", n, bound)
+	}
+	if n := r.counter(`kicks_total{reason="slow"}`); n != 1 {
+		t.Error("counted", n, "times")
+	}
+}
+
+// A client that reads late, but does, gets all that was written before the
+// bound was hit, then KICK "slow", and a clean end.
+func TestSlowKickArrives(t *testing.T) {
+	r := serve(t, &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
+		body := sayBody(strings.Repeat("x", 100_000))
+		for range 100 {
+			c.Write(t, body)
+		}
+		return true
+	}}, func(cfg *Config) { cfg.Linger = patience })
+	c := dial(t, r)
+	c.send("%s", chat("much"))
+	for n := 0; ; n++ {
+		m, ok := c.next()
+		if !ok {
+			t.Fatal("the stream ended without a KICK after", n)
+		}
+		if m.Op == proto.KICK {
+			if m.Reason != proto.Slow {
+				t.Error("the reason is", m.Reason)
+			}
+			break
+		}
+		if n > 100 {
+			t.Fatal("more than was sent")
+		}
+	}
+	c.wantEnd()
+}
+
+// WhenBelow paces by what the kernel takes: a backlog much larger than the
+// bound goes to a reader without ever tripping it, and Taken reaches Queued.
+func TestWhenBelow(t *testing.T) {
+	const chunk, chunks = 100_000, 200
+	done := make(chan string, 1)
+	r := serve(t, &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
+		body := sayBody(strings.Repeat("y", chunk))
+		sent := 0
+		var more func(t Turn)
+		more = func(t Turn) {
+			if sent == chunks {
+				c.WhenBelow(t, 0, func(t Turn) {
+					done <- fmt.Sprint(c.Queued(t)-c.Taken(t), c.Waiting(t), c.Queued(t) > chunk*chunks)
+				})
+				return
+			}
+			c.Write(t, body)
+			sent++
+			c.WhenBelow(t, 50_000, more)
+		}
+		more(t)
+		return true
+	}}, func(cfg *Config) { cfg.MaxWaiting = 2 * chunk })
+	c := dial(t, r)
+	shrink(t, c)
+	c.send("%s", chat("go"))
+	for range chunks {
+		c.wantText(strings.Repeat("y", chunk))
+	}
+	if got := await(t, done, "all of it"); got != "0 0 true" {
+		t.Error("in the end:", got)
+	}
+	c.ping()
+}
+
+// Who never logs in is told and closed, PINGs or not; who has logged in and
+// sends nothing as well, after the other time-out; who PINGs stays. Half a
+// handshake and half a frame end the same way.
+func TestTimeouts(t *testing.T) {
+	r := serve(t, &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
+		c.LoggedIn(t, string(r.Msg) == "in")
+		say(t, c, "ok")
+		return true
+	}}, func(cfg *Config) {
+		cfg.LoginTimeout, cfg.IdleTimeout = 500*time.Millisecond, 600*time.Millisecond
+	})
+	kick := message{Op: proto.KICK, Reason: proto.Idle, Text: "*"}
+	t.Run("never", func(t *testing.T) {
+		t.Parallel()
+		c := dial(t, r)
+		c.want(kick)
+		c.wantEnd()
+	})
+	t.Run("only pings", func(t *testing.T) {
+		t.Parallel()
+		c := dial(t, r)
+		for {
+			if _, err := c.Write(frame(`{"msgid":18}`)); err != nil {
+				t.Fatal("closed without a word")
+			}
+			m, ok := c.next()
+			if !ok {
+				t.Fatal("closed without a word")
+			}
+			if m.Op == proto.KICK {
+				break
+			}
+			time.Sleep(20 * time.Millisecond) // a pace, not a wait: nothing hangs on it
+		}
+	})
+	t.Run("half a frame", func(t *testing.T) {
+		t.Parallel()
+		c := dial(t, r)
+		c.raw(frame(chat("half"))[:20])
+		c.want(kick)
+		c.wantEnd()
+	})
+	t.Run("half a handshake", func(t *testing.T) {
+		t.Parallel()
+		c := dial(t, r)
+		c.raw([]byte("GET /ws HTTP/1.1\r\nHost: a\r\n"))
+		c.wantEnd()
+	})
+	t.Run("idle", func(t *testing.T) {
+		t.Parallel()
+		c := dial(t, r)
+		c.send("%s", chat("in"))
+		c.wantText("ok")
+		c.want(kick)
+		c.wantEnd()
+	})
+	t.Run("logged out", func(t *testing.T) {
+		t.Parallel()
+		c := dial(t, r)
+		c.send("%s", chat("in"))
+		c.wantText("ok")
+		c.send("%s", chat("out"))
+		c.wantText("ok")
+		c.want(kick)
+		c.wantEnd()
+	})
+	t.Run("alive", func(t *testing.T) {
+		t.Parallel()
+		c := dial(t, r)
+		c.send("%s", chat("in"))
+		c.wantText("ok")
+		for range 60 { // well beyond both time-outs
+			c.ping()
+			time.Sleep(25 * time.Millisecond)
+		}
+	})
+}
+
+// What was said last arrives, although the client had sent things that
+// nobody read: without a graceful close a RST would overtake it.
+func TestLastWords(t *testing.T) {
+	r := serve(t, &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
+		say(t, c, "before")
+		c.Finish(t, sayBody("last"))
+		say(t, c, "after the last")
+		c.Finish(t, sayBody("twice"))
+		return true
+	}})
+	for range 50 {
+		c := dial(t, r)
+		c.raw(append(frame(chat("bye")), make([]byte, 200_000)...))
+		c.wantText("before")
+		c.wantText("last")
+		c.wantEnd()
+	}
+}

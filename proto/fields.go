@@ -83,6 +83,42 @@ var fieldNames = [fieldCount]string{
 // String is the key on the wire.
 func (f Field) String() string { return fieldNames[f] }
 
+// fieldIndex finds a field by its key: open addressing, built from fieldNames
+// so that there is one list of names only.
+var fieldIndex = indexFields()
+
+type fieldTable [256]uint8 // a Field plus one; 0: none
+
+func indexFields() (t fieldTable) {
+	for f, name := range fieldNames {
+		at := fieldHash([]byte(name))
+		for t[at] != 0 {
+			at++
+		}
+		t[at] = uint8(f + 1)
+	}
+	return t
+}
+
+// fieldHash is any cheap function that keeps the names mostly apart.
+func fieldHash(key []byte) uint8 {
+	n := len(key)
+	return uint8(n*31) ^ key[0]*7 ^ key[n-1]*13 ^ key[n/2]*3
+}
+
+func fieldOf(key []byte) (Field, bool) {
+	if len(key) == 0 {
+		return 0, false
+	}
+	for at := fieldHash(key); fieldIndex[at] != 0; at++ {
+		f := Field(fieldIndex[at] - 1)
+		if fieldNames[f] == string(key) {
+			return f, true
+		}
+	}
+	return 0, false
+}
+
 // requestSpec says what a client's message of one op holds, besides msgid
 // and rid: Need must be there, May can be, and of OneOf (where it is not
 // empty) exactly one. Other keys are ignored, whatever their values.

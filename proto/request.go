@@ -34,3 +34,82 @@ func (r *Request) Clone() *Request {
 	}
 	return &c
 }
+
+// integer is where r has the integer f; nil where it has none such.
+func (r *Request) integer(f Field) *int64 {
+	switch f {
+	case FRID:
+		return &r.RID
+	case FID:
+		return &r.ID
+	case FToID:
+		return &r.ToID
+	case FPeer:
+		return &r.Peer
+	case FGroupID:
+		return &r.GroupID
+	case FFriendID:
+		return &r.FriendID
+	case FUserID:
+		return &r.UserID
+	case FSeq:
+		return &r.Seq
+	case FAfter:
+		return &r.After
+	case FBefore:
+		return &r.Before
+	case FLimit:
+		return &r.Limit
+	}
+	return nil
+}
+
+func (r *Request) boolean(f Field) *bool {
+	switch f {
+	case FAck:
+		return &r.Ack
+	case FBrief:
+		return &r.Brief
+	case FRetry:
+		return &r.Retry
+	case FRead:
+		return &r.Read
+	case FOn:
+		return &r.On
+	}
+	return nil
+}
+
+func (r *Request) octets(f Field) *[]byte {
+	switch f {
+	case FMsg:
+		return &r.Msg
+	case FCID:
+		return &r.CID
+	case FEvent:
+		return &r.Event
+	case FData:
+		return &r.Data
+	}
+	return nil
+}
+
+func (r *Request) text(f Field) *string {
+	switch f {
+	case FName:
+		return &r.Name
+	case FPassword:
+		return &r.Password
+	case FNewPassword:
+		return &r.NewPassword
+	case FToken:
+		return &r.Token
+	case FDevice:
+		return &r.Device
+	case FGroupName:
+		return &r.GroupName
+	case FGroupDesc:
+		return &r.GroupDesc
+	}
+	return nil
+}

@@ -33,6 +33,113 @@ type Response struct {
 // Has reports whether f stood in the message; of what was decoded only.
 func (r *Response) Has(f Field) bool { return r.Fields.Has(f) }
 
+// integer is where r has the integer f; nil where it has none such. Errno is
+// of another type: it is handled where it is met.
+func (r *Response) integer(f Field) *int64 {
+	switch f {
+	case FRID:
+		return &r.RID
+	case FRetryAfter:
+		return &r.RetryAfter
+	case FID:
+		return &r.ID
+	case FWindow:
+		return &r.Window
+	case FEpoch:
+		return &r.Epoch
+	case FToID:
+		return &r.ToID
+	case FPeer:
+		return &r.Peer
+	case FGroupID:
+		return &r.GroupID
+	case FFriendID:
+		return &r.FriendID
+	case FUserID:
+		return &r.UserID
+	case FTime:
+		return &r.Time
+	case FSeq:
+		return &r.Seq
+	case FFirst:
+		return &r.First
+	case FLast:
+		return &r.Last
+	case FCount:
+		return &r.Count
+	}
+	return nil
+}
+
+func (r *Response) boolean(f Field) *bool {
+	switch f {
+	case FRead:
+		return &r.Read
+	case FOn:
+		return &r.On
+	case FMore:
+		return &r.More
+	}
+	return nil
+}
+
+func (r *Response) octets(f Field) *[]byte {
+	switch f {
+	case FMsg:
+		return &r.Msg
+	case FCID:
+		return &r.CID
+	case FEvent:
+		return &r.Event
+	case FData:
+		return &r.Data
+	}
+	return nil
+}
+
+func (r *Response) text(f Field) *string {
+	switch f {
+	case FErrMsg:
+		return &r.ErrMsg
+	case FName:
+		return &r.Name
+	case FDevice:
+		return &r.Device
+	case FToken:
+		return &r.Token
+	case FNode:
+		return &r.Node
+	case FGroupName:
+		return &r.GroupName
+	case FGroupDesc:
+		return &r.GroupDesc
+	case FState:
+		return &r.State
+	case FReason:
+		return &r.Reason
+	}
+	return nil
+}
+
+// list says whether r has the list f, that is, whether it is not nil.
+func (r *Response) list(f Field) bool {
+	switch f {
+	case FFriends:
+		return r.Friends != nil
+	case FGroups:
+		return r.Groups != nil
+	case FUsers:
+		return r.Users != nil
+	case FOffline:
+		return r.Offline != nil
+	case FMessages:
+		return r.Messages != nil
+	case FConversations:
+		return r.Conversations != nil
+	}
+	return false
+}
+
 // Friend is an entry of LOGIN_ACK's friends.
 type Friend struct {
 	ID    int64  `json:"id"`

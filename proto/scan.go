@@ -211,18 +211,7 @@ func (s *scanner) value(depth int) (slot, fault) {
 	case c == '-' || c-'0' <= 9:
 		v.kind, f = s.number()
 	case c == '{' || c == '[':
-		if depth >= MaxDepth {
-			return v, faultDepth
-		}
-		s.pos++
-		if c == '[' {
-			v.kind = kindArray
-			f = s.elements(depth + 1)
-			break
-		}
-		v.kind = kindObject
-		s.objects++
-		f = s.members(s.objects, depth+1)
+		v.kind, f = s.nested(c, depth)
 	case c == 't':
 		v.kind, f = kindTrue, s.literal("true")
 	case c == 'f':
@@ -234,6 +223,19 @@ func (s *scanner) value(depth int) (slot, fault) {
 	}
 	v.end = uint32(s.pos)
 	return v, f
+}
+
+// nested reads an object or an array within something that is depth deep.
+func (s *scanner) nested(open byte, depth int) (kind, fault) {
+	if depth >= MaxDepth {
+		return kindNone, faultDepth
+	}
+	s.pos++
+	if open == '[' {
+		return kindArray, s.elements(depth + 1)
+	}
+	s.objects++
+	return kindObject, s.members(s.objects, depth+1)
 }
 
 func (s *scanner) literal(word string) fault {
@@ -336,53 +338,6 @@ func (s *scanner) text() (slot, fault) {
 	}
 }
 
-// escape checks the escape that b begins with and gives its length: of a
-// surrogate pair, that of both.
-func escape(b []byte) (int, fault) {
-	if len(b) < 2 {
-		return 0, faultEnd
-	}
-	switch b[1] {
-	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
-		return 2, faultNone
-	case 'u':
-		r, ok := hex4(b)
-		switch {
-		case !ok:
-			return 0, faultEscape
-		case r < 0xd800 || r > 0xdfff:
-			return 6, faultNone
-		case r >= 0xdc00:
-			return 0, faultSurrogate
-		}
-		if low, ok := hex4(b[6:]); !ok || low < 0xdc00 || low > 0xdfff {
-			return 0, faultSurrogate
-		}
-		return 12, faultNone
-	}
-	return 0, faultEscape
-}
-
-// hex4 is the code unit of an escape with four hexadecimal digits.
-func hex4(b []byte) (rune, bool) {
-	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
-		return 0, false
-	}
-	var r rune
-	for _, c := range b[2:6] {
-		switch {
-		case c-'0' <= 9:
-			c -= '0'
-		case c|0x20 >= 'a' && c|0x20 <= 'f':
-			c = c | 0x20 - 'a' + 10
-		default:
-			return 0, false
-		}
-		r = r<<4 | rune(c)
-	}
-	return r, true
-}
-
 // bytes is the text of a string, without escapes. It lies in the frame or in
 // the scratch.
 func (s *scanner) bytes(v slot) []byte {
@@ -393,42 +348,4 @@ func (s *scanner) bytes(v slot) []byte {
 	start := len(s.scratch)
 	s.scratch = unescape(s.scratch, raw)
 	return s.scratch[start:len(s.scratch):len(s.scratch)]
-}
-
-// unescape appends what raw, a string that was scanned, stands for. That is
-// never longer than raw, so a frame bounds it.
-func unescape(dst, raw []byte) []byte {
-	for i := 0; i < len(raw); {
-		if raw[i] != '\\' {
-			dst = append(dst, raw[i])
-			i++
-			continue
-		}
-		c := raw[i+1]
-		i += 2
-		switch c {
-		case 'b':
-			c = '\b'
-		case 'f':
-			c = '\f'
-		case 'n':
-			c = '\n'
-		case 'r':
-			c = '\r'
-		case 't':
-			c = '\t'
-		case 'u':
-			r, _ := hex4(raw[i-2:])
-			i += 4
-			if r >= 0xd800 && r <= 0xdfff {
-				low, _ := hex4(raw[i:])
-				r = (r-0xd800)<<10 + (low - 0xdc00) + 0x10000
-				i += 6
-			}
-			dst = utf8.AppendRune(dst, r)
-			continue
-		}
-		dst = append(dst, c)
-	}
-	return dst
 }

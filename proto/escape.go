@@ -1,0 +1,109 @@
+package proto
+
+import "unicode/utf8"
+
+// escape checks the escape that b begins with and gives its length: of a
+// surrogate pair, that of both.
+func escape(b []byte) (int, fault) {
+	if len(b) < 2 {
+		return 0, faultEnd
+	}
+	switch b[1] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return 2, faultNone
+	case 'u':
+		r, ok := hex4(b)
+		switch {
+		case !ok:
+			return 0, faultEscape
+		case r < 0xd800 || r > 0xdfff:
+			return 6, faultNone
+		case r >= 0xdc00:
+			return 0, faultSurrogate
+		}
+		if low, ok := hex4(b[6:]); !ok || low < 0xdc00 || low > 0xdfff {
+			return 0, faultSurrogate
+		}
+		return 12, faultNone
+	}
+	return 0, faultEscape
+}
+
+// hex4 is the code unit of an escape with four hexadecimal digits.
+func hex4(b []byte) (rune, bool) {
+	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
+		return 0, false
+	}
+	var r rune
+	for _, c := range b[2:6] {
+		switch {
+		case c-'0' <= 9:
+			c -= '0'
+		case c|0x20 >= 'a' && c|0x20 <= 'f':
+			c = c | 0x20 - 'a' + 10
+		default:
+			return 0, false
+		}
+		r = r<<4 | rune(c)
+	}
+	return r, true
+}
+
+// unescape appends what raw, a string that was scanned, stands for. That is
+// never longer than raw, so a frame bounds it.
+func unescape(dst, raw []byte) []byte {
+	for i := 0; i < len(raw); {
+		if raw[i] != '\\' {
+			dst = append(dst, raw[i])
+			i++
+			continue
+		}
+		c := raw[i+1]
+		i += 2
+		switch c {
+		case 'b':
+			c = '\b'
+		case 'f':
+			c = '\f'
+		case 'n':
+			c = '\n'
+		case 'r':
+			c = '\r'
+		case 't':
+			c = '\t'
+		case 'u':
+			r, _ := hex4(raw[i-2:])
+			i += 4
+			if r >= 0xd800 && r <= 0xdfff {
+				low, _ := hex4(raw[i:])
+				r = (r-0xd800)<<10 + (low - 0xdc00) + 0x10000
+				i += 6
+			}
+			dst = utf8.AppendRune(dst, r)
+			continue
+		}
+		dst = append(dst, c)
+	}
+	return dst
+}
+
+// appendEscape appends what stands in a JSON string for c, an ASCII character
+// that can't stand there itself.
+func appendEscape(dst []byte, c byte) []byte {
+	switch c {
+	case '"', '\\':
+		return append(dst, '\\', c)
+	case '\b':
+		return append(dst, '\\', 'b')
+	case '\f':
+		return append(dst, '\\', 'f')
+	case '\n':
+		return append(dst, '\\', 'n')
+	case '\r':
+		return append(dst, '\\', 'r')
+	case '\t':
+		return append(dst, '\\', 't')
+	}
+	const hex = "0123456789abcdef"
+	return append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+}

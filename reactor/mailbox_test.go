@@ -1,0 +1,316 @@
+package reactor
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"chatd/proto"
+)
+
+// What one goroutine puts into a loop's mailbox is done in that order, Posts
+// and Sends mixed, from off the loops and from a turn of another loop.
+func TestOrder(t *testing.T) {
+	const n = 5000
+	conns := make(chan *Conn, 16)
+	r := serve(t, &funcs{open: func(t Turn, c *Conn) { conns <- c }})
+	c := dial(t, r)
+	conn := await(t, conns, "the connection")
+	to := conn.l.idx
+	check := func(t *testing.T) {
+		t.Helper()
+		for i := range n {
+			c.wantText(fmt.Sprint(i))
+		}
+	}
+	t.Run("goroutine", func(t *testing.T) {
+		for i := range n {
+			var err error
+			if i%3 == 0 {
+				err = r.Post(to, func(t Turn) { say(t, conn, fmt.Sprint(i)) })
+			} else {
+				err = conn.Peer().Send(sayBody(fmt.Sprint(i)))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		check(t)
+	})
+	t.Run("other loop", func(t *testing.T) {
+		i := 0
+		var more func(t Turn)
+		more = func(t Turn) {
+			for range 7 {
+				if i == n {
+					return
+				}
+				text := fmt.Sprint(i)
+				if i%3 == 0 {
+					t.Post(to, func(t Turn) { say(t, conn, text) })
+				} else {
+					t.Send(conn.Peer(), sayBody(text))
+				}
+				i++
+			}
+			t.Post(t.Loop(), more)
+		}
+		if err := r.Post(1-to, more); err != nil {
+			t.Fatal(err)
+		}
+		check(t)
+	})
+	t.Run("own loop", func(t *testing.T) {
+		if err := r.Post(to, func(t Turn) {
+			for i := range n {
+				t.Send(conn.Peer(), sayBody(fmt.Sprint(i)))
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		check(t)
+	})
+}
+
+// TurnEnd comes once for a read with many requests, after all of them, and
+// what it writes goes out with what they wrote.
+func TestTurnEnd(t *testing.T) {
+	type state struct{ requests, ends int }
+	var s state // of the one loop
+	r := serve(t, &funcs{
+		request: func(t Turn, c *Conn, r *proto.Request) bool {
+			s.requests++
+			c.SetData(t, c)
+			return true
+		},
+		turnEnd: func(t Turn) {
+			if s.requests > 0 {
+				s.ends++
+			}
+		},
+	}, func(cfg *Config) { cfg.Loops = 1 })
+	c := dial(t, r)
+	c.raw([]byte(strings.Repeat(string(frame(chat("x"))), 100))) // one segment's worth on loopback
+	c.ping()
+	got := make(chan state, 1)
+	if err := r.Post(0, func(t Turn) { got <- s }); err != nil {
+		t.Fatal(err)
+	}
+	if s := await(t, got, "the count"); s.requests != 100 || s.ends < 1 || s.ends > 5 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// A mailbox that never empties doesn't keep its loop from sockets.
+func TestMailboxLeavesRoomForIO(t *testing.T) {
+	r := serve(t, &funcs{}, func(cfg *Config) { cfg.Loops = 1 })
+	var quit atomic.Bool
+	var more func(t Turn)
+	more = func(t Turn) {
+		if !quit.Load() {
+			t.Post(0, more)
+		}
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer quit.Store(true)
+	if err := r.Post(0, more); err != nil {
+		t.Fatal(err)
+	}
+	wg.Go(func() {
+		for !quit.Load() {
+			if r.Post(0, func(t Turn) {}) != nil {
+				return
+			}
+			time.Sleep(10 * time.Microsecond) // keeps the flood below what fills the memory
+		}
+	})
+	c := dial(t, r)
+	for range 100 {
+		c.ping()
+	}
+}
+
+// A mailbox that is full doesn't grow, and who would have got what was lost
+// is closed rather than left with a hole.
+func TestMailboxFull(t *testing.T) {
+	conns := make(chan *Conn, 16)
+	r := serve(t, &funcs{open: func(t Turn, c *Conn) { conns <- c }}, func(cfg *Config) {
+		cfg.Loops, cfg.MaxMailbox = 1, 1000
+	})
+	c := dial(t, r)
+	conn := await(t, conns, "the connection")
+	bystander := dial(t, r)
+	block, blocked := make(chan struct{}), make(chan struct{})
+	if err := r.Post(0, func(t Turn) { close(blocked); <-block }); err != nil {
+		t.Fatal(err)
+	}
+	await(t, blocked, "the loop to stand still")
+	body := sayBody(strings.Repeat("x", 300))
+	for range 100 {
+		if err := conn.Peer().Send(body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := conn.l.box.bytes.Load(); n > 1000 {
+		t.Error(n, "bytes wait")
+	}
+	close(block)
+	got := 0
+	for {
+		m, ok := c.next()
+		if !ok {
+			t.Fatal("the stream ended without a KICK")
+		}
+		if m.Op == proto.KICK {
+			break
+		}
+		got++
+	}
+	c.wantEnd()
+	if got < 1 || got > 3 {
+		t.Error("got", got, "frames before the KICK")
+	}
+	bystander.ping()
+	if n := conn.l.box.bytes.Load(); n != 0 {
+		t.Error(n, "bytes are left in the count")
+	}
+}
+
+// nonce is what a connection of the storm is told it is, and what each frame
+// for it carries.
+type nonce struct {
+	To   uint64 `json:"to"`
+	From int    `json:"from"`
+	N    int    `json:"n"`
+}
+
+// Connections come and go as fast as they can while several goroutines send
+// to them: no frame ever reaches anyone but its addressee, and each sender's
+// frames arrive in order. gnet writes to a closed connection's file
+// descriptor, whoever has it by then: another user received a private message.
+func TestComingAndGoing(t *testing.T) {
+	const senders, clients, lives = 4, 8, 60
+	var (
+		mu    sync.Mutex
+		peers = map[uint64]*Peer{}
+		last  uint64
+	)
+	r := serve(t, &funcs{
+		request: func(t Turn, c *Conn, r *proto.Request) bool {
+			mu.Lock()
+			last++
+			id := last
+			peers[id] = c.Peer()
+			mu.Unlock()
+			c.SetData(t, id)
+			say(t, c, fmt.Sprint(id))
+			return true
+		},
+		closed: func(t Turn, c *Conn) {
+			// The peer stays in the table for a while: that is the point.
+			if id, ok := c.Data(t).(uint64); ok && id%2 == 0 {
+				mu.Lock()
+				delete(peers, id-1)
+				mu.Unlock()
+			}
+		},
+	})
+	var quit atomic.Bool
+	var wg, sending sync.WaitGroup
+	for s := range senders {
+		sending.Go(func() {
+			for n := 0; !quit.Load(); n++ {
+				mu.Lock()
+				batch := make(map[uint64]*Peer, len(peers))
+				for id, p := range peers {
+					batch[id] = p
+				}
+				mu.Unlock()
+				for id, p := range batch {
+					body, err := json.Marshal(nonce{id, s, n})
+					if err != nil {
+						panic(err)
+					}
+					if s%2 == 0 {
+						if err := p.Send(body); err != nil && !errors.Is(err, ErrClosed) {
+							t.Error(err)
+						}
+					} else if r.Post(rand.IntN(2), func(t Turn) { t.Send(p, body) }) != nil {
+						return
+					}
+				}
+				time.Sleep(time.Millisecond) // a pace for the two cores
+			}
+		})
+	}
+	for range clients {
+		wg.Go(func() {
+			for life := range lives {
+				if err := stormClient(r, life); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	quit.Store(true)
+	sending.Wait()
+}
+
+// stormClient is one life: it asks who it is, and reads some of what comes.
+func stormClient(r *Reactor, life int) error {
+	nc, err := net.Dial("tcp", r.Addr().String())
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	if life%3 == 0 {
+		if err := nc.(*net.TCPConn).SetLinger(0); err != nil { // ends with a RST
+			return err
+		}
+	}
+	if err := nc.SetDeadline(time.Now().Add(patience)); err != nil {
+		return err
+	}
+	if _, err := nc.Write(frame(chat("who am I"))); err != nil {
+		return err
+	}
+	in := bufio.NewReader(nc)
+	var me string
+	seen := map[int]int{}
+	for got := 0; got < 10; got++ {
+		body, err := proto.ReadFrame(in, nil)
+		if err != nil {
+			return err
+		}
+		var m struct {
+			message
+			nonce
+		}
+		if err := json.Unmarshal(body, &m); err != nil {
+			return fmt.Errorf("%q: %w", body, err)
+		}
+		if m.Op == proto.ERROR {
+			me = m.message.Text
+			continue
+		}
+		if fmt.Sprint(m.To) != me {
+			return fmt.Errorf("%s got a frame for %d", me, m.To)
+		}
+		if at, ok := seen[m.From]; ok && m.N <= at && m.From%2 == 0 {
+			return fmt.Errorf("sender %d: %d after %d", m.From, m.N, at)
+		}
+		seen[m.From] = m.N
+	}
+	return nil
+}

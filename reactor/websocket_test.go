@@ -1,0 +1,368 @@
+package reactor
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/gobwas/ws"
+
+	"chatd/proto"
+)
+
+const handshakeText = "GET /ws HTTP/1.1\r\nHost: chat.example:6000\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+	"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+
+// upgrade makes the connection a WebSocket.
+func (c *client) upgrade(headers string) {
+	c.tb.Helper()
+	c.raw([]byte(handshakeText + headers + "\r\n"))
+	if code, _ := c.http(); code != http.StatusSwitchingProtocols {
+		c.tb.Fatal("the handshake was answered with", code)
+	}
+}
+
+// http reads an answer without a body of interest.
+func (c *client) http() (int, http.Header) {
+	c.tb.Helper()
+	resp, err := http.ReadResponse(c.r, nil)
+	if err != nil {
+		c.tb.Fatal("answer to the handshake:", err)
+	}
+	if resp.StatusCode != http.StatusSwitchingProtocols {
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+			c.tb.Fatal(err)
+		}
+	}
+	return resp.StatusCode, resp.Header
+}
+
+// masked is a client's frame.
+func masked(fin bool, op ws.OpCode, payload []byte) []byte {
+	f := ws.MaskFrame(ws.NewFrame(op, fin, bytes.Clone(payload)))
+	var b bytes.Buffer
+	if err := ws.WriteFrame(&b, f); err != nil {
+		panic(err)
+	}
+	return b.Bytes()
+}
+
+func text(body string) []byte { return masked(true, ws.OpText, []byte(body)) }
+
+// frameWS reads the server's next frame.
+func (c *client) frameWS() (ws.OpCode, []byte, bool) {
+	c.tb.Helper()
+	h, err := ws.ReadHeader(c.r)
+	if errors.Is(err, io.EOF) {
+		return 0, nil, false
+	}
+	if err != nil {
+		c.tb.Fatal("receive:", err)
+	}
+	if h.Masked || !h.Fin {
+		c.tb.Fatalf("the server sent the header %+v", h)
+	}
+	p := make([]byte, h.Length)
+	if _, err := io.ReadFull(c.r, p); err != nil {
+		c.tb.Fatal("receive:", err)
+	}
+	return h.OpCode, p, true
+}
+
+// wantWS reads the next frame, which must be a message m.
+func (c *client) wantWS(m message) {
+	c.tb.Helper()
+	op, p, ok := c.frameWS()
+	if !ok || op != ws.OpText {
+		c.tb.Fatalf("got %v %q, want a text", op, p)
+	}
+	var got message
+	if err := json.Unmarshal(p, &got); err != nil {
+		c.tb.Fatalf("receive %q: %v", p, err)
+	}
+	if m.Text == "*" {
+		got.Text = "*"
+	}
+	if got != m {
+		c.tb.Fatalf("got %+v, want %+v", got, m)
+	}
+}
+
+// wantClose reads a close frame with the code, and the end.
+func (c *client) wantClose(code ws.StatusCode) {
+	c.tb.Helper()
+	op, p, ok := c.frameWS()
+	if !ok || op != ws.OpClose {
+		c.tb.Fatalf("got %v %q, want a close", op, p)
+	}
+	if got, _ := ws.ParseCloseFrameData(p); got != code {
+		c.tb.Fatalf("closed with %d, want %d", got, code)
+	}
+	if op, p, ok := c.frameWS(); ok {
+		c.tb.Fatalf("after the close came %v %q", op, p)
+	}
+}
+
+func dialWS(tb testing.TB, r *Reactor) *client {
+	tb.Helper()
+	c := dial(tb, r)
+	c.upgrade("")
+	return c
+}
+
+// The same frames work over WebSocket: with every length of header, in one
+// read with the handshake, and byte by byte from the first byte on.
+func TestWebSocket(t *testing.T) {
+	r := serve(t, &funcs{})
+	bodies := []string{"short", strings.Repeat("m", 300), strings.Repeat("l", 20_000)}
+	t.Run("frames", func(t *testing.T) {
+		c := dialWS(t, r)
+		for _, b := range bodies {
+			c.raw(text(chat(b)))
+			c.wantWS(message{Op: proto.ERROR, Text: b})
+		}
+		c.raw(text(filled("limit", proto.MaxRequest)))
+		c.wantWS(message{Op: proto.ERROR, Text: "limit"})
+	})
+	t.Run("merged", func(t *testing.T) {
+		c := dial(t, r)
+		all := []byte(handshakeText + "\r\n")
+		for i := range 500 {
+			all = append(all, text(chat(fmt.Sprint(i)))...)
+		}
+		c.raw(all)
+		if code, _ := c.http(); code != 101 {
+			t.Fatal(code)
+		}
+		for i := range 500 {
+			c.wantWS(message{Op: proto.ERROR, Text: fmt.Sprint(i)})
+		}
+	})
+	t.Run("byte by byte", func(t *testing.T) {
+		c := dial(t, r)
+		all := append([]byte(handshakeText+"\r\n"), text(chat("bytes"))...)
+		all = append(all, text(chat(strings.Repeat("b", 200)))...)
+		for _, b := range all {
+			c.raw([]byte{b})
+		}
+		if code, _ := c.http(); code != 101 {
+			t.Fatal(code)
+		}
+		c.wantWS(message{Op: proto.ERROR, Text: "bytes"})
+		c.wantWS(message{Op: proto.ERROR, Text: strings.Repeat("b", 200)})
+	})
+	t.Run("large answers", func(t *testing.T) {
+		c := dialWS(t, serve(t, &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
+			c.WriteResponse(t, &proto.Response{Op: proto.ERROR, ErrMsg: strings.Repeat("a", 100_000)})
+			return true
+		}}))
+		c.raw(text(chat("")[:0] + chat("x")))
+		c.wantWS(message{Op: proto.ERROR, Text: strings.Repeat("a", 100_000)})
+	})
+}
+
+// Fragments make one message, with pings answered in between; so do many
+// empty ones.
+func TestWebSocketFragments(t *testing.T) {
+	c := dialWS(t, serve(t, &funcs{}))
+	body := []byte(chat("你好 in pieces"))
+	for round := range 2 {
+		for i, b := range body {
+			op := ws.OpContinuation
+			if i == 0 {
+				op = ws.OpText
+			}
+			c.raw(masked(false, op, []byte{b}))
+			if i%10 == 5 {
+				ping := []byte(fmt.Sprint("ping ", round, i))
+				c.raw(masked(true, ws.OpPing, ping))
+				if op, p, _ := c.frameWS(); op != ws.OpPong || !bytes.Equal(p, ping) {
+					t.Fatalf("got %v %q, want a pong", op, p)
+				}
+			}
+		}
+		c.raw(masked(true, ws.OpContinuation, nil))
+		c.wantWS(message{Op: proto.ERROR, Text: "你好 in pieces"})
+	}
+	c.raw(masked(true, ws.OpPong, []byte("unasked")))
+	c.raw(text(`{"msgid":18,"rid":4}`))
+	c.wantWS(message{Op: proto.PONG, RID: 4})
+}
+
+// What the RFC forbids ends the connection with the code it names; what the
+// chat forbids is told as over TCP, before.
+func TestWebSocketErrors(t *testing.T) {
+	r := serve(t, &funcs{})
+	raw := func(b0 byte, n int) []byte { return append([]byte{b0, 0x80 | byte(n), 0, 0, 0, 0}, make([]byte, n)...) }
+	tooLong := append([]byte{0x81, 0xff}, 0, 0, 0, 0, 0, 1, 0, 1, 9, 9, 9, 9) // 65,537 bytes; none follow
+	huge := append([]byte{0x81, 0xff}, 0x80, 0, 0, 0, 0, 0, 0, 0, 9, 9, 9, 9)
+	half := masked(false, ws.OpText, make([]byte, 40_000))
+	for _, tc := range []struct {
+		name  string
+		bytes []byte
+		chat  bool // ERROR errno 8 comes first
+		code  ws.StatusCode
+	}{
+		{"rsv1", raw(0xc1, 5), false, 1002},
+		{"rsv3", raw(0x91, 5), false, 1002},
+		{"reserved op", raw(0x83, 5), false, 1002},
+		{"unmasked", []byte{0x81, 5, 'h', 'e', 'l', 'l', 'o'}, false, 1002},
+		{"control too long", append([]byte{0x89, 0xfe, 0, 126, 0, 0, 0, 0}, make([]byte, 126)...), false, 1002},
+		{"control in parts", raw(0x09, 5), false, 1002},
+		{"stray continuation", raw(0x80, 5), false, 1002},
+		{"text within text", append(masked(false, ws.OpText, []byte("a")), text("b")...), false, 1002},
+		{"length with the top bit", huge, false, 1002},
+		{"binary", masked(true, ws.OpBinary, []byte("{}")), false, 1003},
+		{"bad utf-8", text("\xff\xfe"), false, 1007},
+		{"too long", tooLong, true, 1009},
+		{"too long in parts", append(half, masked(true, ws.OpContinuation, make([]byte, 40_000))...), true, 1009},
+		{"empty", text(""), true, 1008},
+		{"empty in parts", append(masked(false, ws.OpText, nil), masked(true, ws.OpContinuation, nil)...), true, 1008},
+		{"close", masked(true, ws.OpClose, ws.NewCloseFrameBody(1000, "bye")), false, 1000},
+		{"close going away", masked(true, ws.OpClose, ws.NewCloseFrameBody(1001, "")), false, 1001},
+		{"close of one's own", masked(true, ws.OpClose, ws.NewCloseFrameBody(4711, "")), false, 4711},
+		{"close without code", masked(true, ws.OpClose, nil), false, 1000},
+		{"close with half a code", masked(true, ws.OpClose, []byte{3}), false, 1002},
+		{"close with no code", masked(true, ws.OpClose, ws.NewCloseFrameBody(1005, "")), false, 1002},
+		{"close with bad utf-8", masked(true, ws.OpClose, ws.NewCloseFrameBody(1000, "\xff")), false, 1007},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c := dialWS(t, r)
+			c.raw(append(text(chat("before")), tc.bytes...))
+			c.wantWS(message{Op: proto.ERROR, Text: "before"})
+			if tc.chat {
+				c.wantWS(message{Op: proto.ERROR, Errno: proto.BadLength, Text: "*"})
+			}
+			c.wantClose(tc.code)
+		})
+	}
+}
+
+// A KICK over WebSocket is a message, and then a proper close.
+func TestWebSocketKick(t *testing.T) {
+	c := dialWS(t, serve(t, &funcs{}))
+	for range 10 {
+		c.raw(text("{"))
+		c.wantWS(message{Op: proto.ERROR, Errno: proto.BadRequest, Text: "*"})
+	}
+	c.wantWS(message{Op: proto.KICK, Reason: proto.Abuse, Text: "*"})
+	c.wantClose(1000)
+}
+
+// Whatever else speaks HTTP gets an answer in HTTP: the web client's address
+// if there is one, and never a page that lets itself be driven by a stranger's.
+func TestHTTP(t *testing.T) {
+	web := serve(t, &funcs{}, func(cfg *Config) {
+		cfg.WebURL = "https://chat.example/"
+		cfg.Origins = []string{"https://friend.example"}
+	})
+	plain := serve(t, &funcs{})
+	all := serve(t, &funcs{}, func(cfg *Config) { cfg.Origins = []string{"*"} })
+	long := "GET /ws HTTP/1.1\r\nX: " + strings.Repeat("x", 9000)
+	for _, tc := range []struct {
+		name    string
+		r       *Reactor
+		request string
+		code    int
+	}{
+		{"root", web, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 302},
+		{"other path", web, "GET /wsx?y HTTP/1.1\r\nHost: a\r\n\r\n", 302},
+		{"nowhere", plain, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 404},
+		{"no upgrade", plain, "GET /ws HTTP/1.1\r\nHost: a\r\n\r\n", 400},
+		{"no sense", plain, "GET \r\n\r\n", 400},
+		{"HTTP/1.0", plain, "GET /ws HTTP/1.0\r\nHost: a\r\n\r\n", 505},
+		{"too long", plain, long, 431},
+		{"query", plain, strings.Replace(handshakeText, "/ws", "/ws?a=b", 1) + "\r\n", 101},
+		{"same host", plain, handshakeText + "Origin: http://chat.example\r\n\r\n", 101},
+		{"same host, other case and port", plain, handshakeText + "Origin: https://Chat.Example:8443\r\n\r\n", 101},
+		{"stranger", plain, handshakeText + "Origin: https://evil.example\r\n\r\n", 403},
+		{"suffix", plain, handshakeText + "Origin: https://chat.example.evil.example\r\n\r\n", 403},
+		{"null", plain, handshakeText + "Origin: null\r\n\r\n", 403},
+		{"friend", web, handshakeText + "Origin: https://friend.example\r\n\r\n", 101},
+		{"friend without tls", web, handshakeText + "Origin: http://friend.example\r\n\r\n", 403},
+		{"all", all, handshakeText + "Origin: https://evil.example\r\n\r\n", 101},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c := dial(t, tc.r)
+			c.raw([]byte(tc.request))
+			code, header := c.http()
+			if code != tc.code {
+				t.Fatalf("got %d, want %d", code, tc.code)
+			}
+			if code == 302 && header.Get("Location") != "https://chat.example/" {
+				t.Error("redirected to", header.Get("Location"))
+			}
+			if code != 101 {
+				if _, err := c.r.ReadByte(); err != io.EOF {
+					t.Error("the stream goes on:", err)
+				}
+			}
+		})
+	}
+}
+
+// The first byte of a handshake is no handshake yet, and one that only
+// begins like it is a length that can't be.
+func TestAlmostHTTP(t *testing.T) {
+	r := serve(t, &funcs{})
+	for _, s := range []string{"GETX", "GOOD", "G\x00\x00\x00"} {
+		for _, whole := range []bool{true, false} {
+			c := dial(t, r)
+			if whole {
+				c.raw([]byte(s))
+			} else {
+				for i := range s {
+					c.raw([]byte{s[i]})
+				}
+			}
+			c.want(message{Op: proto.ERROR, Errno: proto.BadLength, Text: "*"})
+			c.wantEnd()
+		}
+	}
+}
+
+// A trusted proxy's word about the client's address counts, nobody else's,
+// and of what it passes on only what it has seen itself.
+func TestForwarded(t *testing.T) {
+	addr := make(chan netip.Addr, 1)
+	h := &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
+		addr <- c.Addr()
+		return true
+	}}
+	trusting := serve(t, h, func(cfg *Config) {
+		cfg.Trusted = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8")}
+		cfg.ConnsPerAddr = 1
+	})
+	for _, tc := range []struct {
+		r       *Reactor
+		headers string
+		want    string
+	}{
+		{trusting, "", "127.0.0.1"},
+		{trusting, "X-Forwarded-For: 192.0.2.1\r\n", "192.0.2.1"},
+		{trusting, "X-Forwarded-For: 6.6.6.6, 192.0.2.2, 10.1.1.1\r\n", "192.0.2.2"},
+		{trusting, "X-Forwarded-For: 6.6.6.6\r\nx-forwarded-for: 2001:db8::1\r\n", "2001:db8::1"},
+		{trusting, "X-Forwarded-For: 192.0.2.3:4711\r\n", "192.0.2.3"},
+		{trusting, "X-Forwarded-For: 192.0.2.4, nonsense\r\n", "127.0.0.1"},
+		{serve(t, h), "X-Forwarded-For: 192.0.2.1\r\n", "127.0.0.1"},
+	} {
+		c := dial(t, tc.r)
+		c.upgrade(tc.headers)
+		c.raw(text(chat("who")))
+		if got := await(t, addr, "the address"); got.String() != tc.want {
+			t.Errorf("%q: got %s, want %s", tc.headers, got, tc.want)
+		}
+	}
+	// 192.0.2.1 is still connected, and may be so once.
+	c := dial(t, trusting)
+	c.raw([]byte(handshakeText + "X-Forwarded-For: 192.0.2.1\r\n\r\n"))
+	if code, _ := c.http(); code != http.StatusTooManyRequests {
+		t.Error("a second connection got", code)
+	}
+}

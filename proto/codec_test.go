@@ -179,6 +179,62 @@ func TestDecoderReuse(t *testing.T) {
 	}
 }
 
+// Every escape that JSON has means what JSON says.
+func TestEscapes(t *testing.T) {
+	var d proto.Decoder
+	for in, want := range map[string]string{
+		`\"\\\/\b\f\n\r\t`:                     "\"\\/\b\f\n\r\t",
+		`\u0041\u00e9\u4F60\uFFFF\u0000`:       "Aé你\uffff\x00",
+		`\uD83D\uDE00\ud800\udc00\uDBFF\uDFFF`: "😀\U00010000\U0010ffff",
+		`a\nb`:                                 "a\nb",
+		`\\n\\u0041`:                           `\n\u0041`,
+	} {
+		r, err := d.Decode([]byte(`{"msgid":6,"toid":1,"msg":"` + in + `","cid":"c"}`))
+		if err != nil || string(r.Msg) != want {
+			t.Errorf("%s is read as %q (%v)", in, r.Msg, err)
+		}
+	}
+}
+
+// What neither side has is not made up: such a message has no fields.
+func TestUnknownOps(t *testing.T) {
+	for _, op := range []proto.Op{-1, 0, proto.OpCount, proto.OpCount + 1} {
+		want := fmt.Sprintf(`{"msgid":%d,"rid":5}`, op)
+		if got := string(proto.AppendRequest(nil, &proto.Request{Op: op, RID: 5, ToID: 1})); got != want {
+			t.Errorf("a request of op %d: %s", op, got)
+		}
+		if got := string(proto.AppendResponse(nil, &proto.Response{Op: op, Fields: 1 << proto.FRID, RID: 5, ErrMsg: "x"})); got != want {
+			t.Errorf("a response of op %d: %s", op, got)
+		}
+		if op.Ack() != 0 || op.String() != fmt.Sprint(int(op)) {
+			t.Errorf("op %d is %s, answered with %s", op, op, op.Ack())
+		}
+	}
+}
+
+// A client's decoder keeps the names it has seen: whoever speaks must still be
+// shown under their own, however many there are and however alike.
+func TestNamesAreNotConfused(t *testing.T) {
+	var d proto.Decoder
+	kept := map[string]string{}
+	for range 2 {
+		for i := range 500 {
+			for _, name := range []string{fmt.Sprintf("user %d", i), fmt.Sprintf("%d user", i), strings.Repeat("n", i)} {
+				r, err := d.DecodeResponse(proto.AppendResponse(nil, &proto.Response{Op: proto.ADD_FRIEND, ID: 1, Name: name}))
+				if err != nil || r.Name != name {
+					t.Fatalf("%q is shown as %q (%v)", name, r.Name, err)
+				}
+				kept[name] = r.Name
+			}
+		}
+	}
+	for name, got := range kept {
+		if name != got {
+			t.Errorf("%q has become %q", name, got)
+		}
+	}
+}
+
 // Thousands of keys in one frame must be told apart as surely as two, whether
 // they are short, long, escaped or in nested objects.
 func TestManyKeys(t *testing.T) {

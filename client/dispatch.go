@@ -1,10 +1,31 @@
 package client
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // shownEvery is after how many messages receipts may tell of them, while
 // more wait.
 const shownEvery = 16
+
+// mark stands in the queue for what came before it.
+type mark chan struct{}
+
+// Handled waits until the handlers have been called for all that has come
+// up to now. It must not be called by a handler.
+func (c *Client) Handled(ctx context.Context) error {
+	m := make(mark)
+	c.queue.put(item{what: m})
+	select {
+	case <-m:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-c.done:
+		return ErrClosed
+	}
+}
 
 // dispatch calls the handlers until Close, and saves progress in between.
 func (c *Client) dispatch() {
@@ -56,6 +77,8 @@ func (c *Client) perform(it *item) {
 		return
 	}
 	switch v := it.what.(type) {
+	case mark:
+		close(v)
 	case StateChange:
 		if h.State != nil {
 			h.State(v)

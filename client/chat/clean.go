@@ -1,0 +1,66 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// maxMarks is how many combining marks in a row are shown: a stack of more
+// runs over the lines around it.
+const maxMarks = 6
+
+// clean makes text from the network harmless on a terminal: control
+// characters (escape sequences begin with one), line ends, and what turns or
+// hides text become visible escapes; what isn't UTF-8 becomes U+FFFD. What
+// remains is one line, and stands where it is printed.
+func clean(s string) string {
+	if plain(s) {
+		return s
+	}
+	var b strings.Builder
+	marks := 0
+	for _, r := range s {
+		if unicode.In(r, unicode.Mn, unicode.Me) {
+			if marks++; marks > maxMarks {
+				continue
+			}
+		} else {
+			marks = 0
+		}
+		switch {
+		case r == '\n':
+			b.WriteString(`\n`)
+		case r == '\t':
+			b.WriteByte(' ')
+		case r == utf8.RuneError:
+			b.WriteRune(utf8.RuneError)
+		case r < 0x80 && unicode.IsControl(r):
+			fmt.Fprintf(&b, `\x%02x`, r)
+		case hidden(r) && r > 0xffff:
+			fmt.Fprintf(&b, `\U%08x`, r)
+		case hidden(r):
+			fmt.Fprintf(&b, `\u%04x`, r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+// hidden is what shows nothing itself and changes what is around it. The
+// joiners are left alone: words of several scripts, and many emoji, need them.
+func hidden(r rune) bool {
+	const zwnj, zwj = 0x200c, 0x200d
+	return r != zwnj && r != zwj && unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp)
+}
+
+func plain(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Nothing that comes over the network may move the cursor, hide text, turn
+// it around, fake a line of its own or reach the terminal as a command;
+// ordinary text of any script arrives as it is.
+func TestClean(t *testing.T) {
+	for in, want := range map[string]string{
+		"hello":                   "hello",
+		"你好世 ж é 👩‍👩‍👧":           "你好世 ж é 👩‍👩‍👧",
+		"\x1b[2J\x1b]0;title\x07": `\x1b[2J\x1b]0;title\x07`,
+		"a\nb\r\nc\td":            `a\nb\x0d\nc d`,
+		"\x7f\x00\b":              `\x7f\x00\x08`,
+		"\u009b31m":               `\u009b31m`,
+		"\u202eevil\u202c\u2066x": `\u202eevil\u202c\u2066x`,
+		"a\u200bb\ufeffc\u2028d":  `a\u200bb\ufeffc\u2028d`,
+		"\U000e0041":              `\U000e0041`,
+		"\xff\xfe":                "��",
+		"z" + strings.Repeat("\u0301", 100) + "!": "z" + strings.Repeat("\u0301", maxMarks) + "!",
+	} {
+		if got := clean(in); got != want {
+			t.Errorf("clean(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func FuzzClean(f *testing.F) {
+	f.Add("\x1b[31m")
+	f.Add("你好\u202e")
+	f.Fuzz(func(t *testing.T, in string) {
+		out := clean(in)
+		if !utf8.ValidString(out) {
+			t.Errorf("clean(%q) is no UTF-8: %q", in, out)
+		}
+		for _, r := range out {
+			if unicode.IsControl(r) || hidden(r) {
+				t.Errorf("clean(%q) lets %U through", in, r)
+			}
+		}
+	})
+}

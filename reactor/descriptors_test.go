@@ -1,5 +1,145 @@
 package reactor
 
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"chatd/proto"
+)
+
 const serverEnv = "CHATD_REACTOR_TEST_SERVER"
 
-func serveForTest() {}
+// serveForTest is the other process of TestOutOfDescriptors: a reactor with a
+// cap far above its descriptors, until its standard input ends.
+func serveForTest() {
+	fail := func(err error) {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	lim := syscall.Rlimit{Cur: 200, Max: 200}
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &lim); err != nil {
+		fail(err)
+	}
+	cfg := DefaultConfig()
+	cfg.Addr, cfg.Loops, cfg.MaxConns = "127.0.0.1:0", 2, 10_000
+	cfg.LoginTimeout = time.Hour
+	r, err := New(cfg, &funcs{})
+	if err != nil {
+		fail(err)
+	}
+	if err := r.Start(); err != nil {
+		fail(err)
+	}
+	fmt.Println(r.Addr())
+	if _, err := io.Copy(io.Discard, os.Stdin); err != nil {
+		fail(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := r.Stop(ctx); err != nil {
+		fail(err)
+	}
+	fmt.Println("backoffs:", r.counter("accept_backoffs_total") > 0, "open:", r.open.Load())
+}
+
+// 400 clients come to a server with 200 descriptors: it lives, those who got
+// in are served, and when some leave others come in. gnet's own accept ends
+// the whole server, without an error.
+func TestOutOfDescriptors(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(self)
+	cmd.Env = append(os.Environ(), serverEnv+"=1")
+	cmd.Stderr = io.Discard
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	if !lines.Scan() {
+		t.Fatal("the server said nothing")
+	}
+	addr := lines.Text()
+
+	connect := func() *client {
+		nc, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatalf("connect to %q: %v", addr, err)
+		}
+		t.Cleanup(func() { nc.Close() })
+		return &client{tb: t, Conn: nc, r: bufio.NewReader(nc)}
+	}
+	// served asks for an answer and waits a little. Whoever isn't accepted
+	// yet is in the kernel's queue and has none.
+	served := func(c *client, wait time.Duration) bool {
+		if err := c.SetDeadline(time.Now().Add(wait)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Write(frame(`{"msgid":18}`)); err != nil {
+			return false
+		}
+		body, err := proto.ReadFrame(c.r, nil)
+		return err == nil && strings.Contains(string(body), ":19")
+	}
+	var all, in1, out1 []*client
+	for range 400 {
+		all = append(all, connect())
+	}
+	for i, c := range all {
+		wait := 20 * time.Millisecond
+		if i < 100 {
+			wait = patience // these fit for sure
+		}
+		if served(c, wait) {
+			in1 = append(in1, c)
+		} else {
+			out1 = append(out1, c)
+		}
+	}
+	if len(in1) < 100 || len(in1) > 200 {
+		t.Fatal(len(in1), "of 400 were served")
+	}
+	for _, c := range in1 {
+		if !served(c, patience) {
+			t.Fatal("one who got in isn't served any more")
+		}
+	}
+	for _, c := range append(in1, out1...) {
+		c.Close()
+	}
+	for deadline := time.Now().Add(patience); ; {
+		if served(connect(), time.Second) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("nobody gets in any more")
+		}
+	}
+	if err := in.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if !lines.Scan() || !strings.HasPrefix(lines.Text(), "backoffs: true open: 0") {
+		t.Errorf("in the end it said %q", lines.Text())
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+}

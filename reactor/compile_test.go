@@ -1,0 +1,78 @@
+package reactor
+
+import (
+	"fmt"
+	"go/ast"
+	"go/importer"
+	"go/parser"
+	"go/token"
+	"go/types"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// The tokens do what they are for: code that may block doesn't compile where
+// it would run on a loop, nor what touches a connection where it wouldn't.
+// Each snippet in testdata/tokens is the body of a handler; its first line
+// says what the compiler must complain of, or that it must be content.
+func TestTokens(t *testing.T) {
+	fset := token.NewFileSet()
+	from := importer.ForCompiler(fset, "gc", exportData(t))
+	files, err := filepath.Glob("testdata/tokens/*.txt")
+	if err != nil || len(files) < 5 {
+		t.Fatal("snippets:", files, err)
+	}
+	for _, name := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(name), ".txt"), func(t *testing.T) {
+			b, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			first, body, _ := strings.Cut(string(b), "\n")
+			want, ok := strings.CutPrefix(first, "// want: ")
+			if !ok {
+				t.Fatal("the first line is", first)
+			}
+			src := `package p
+				import ("context"; . "chatd/reactor"; "chatd/proto")
+				type Store interface { Load(ctx context.Context, id int64) (string, error) }
+				func handler(t Turn, c *Conn, r *proto.Request, s Store) error {` + body + `
+				return nil }`
+			f, err := parser.ParseFile(fset, name+".go", src, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var faults []string
+			conf := types.Config{Importer: from, Error: func(err error) { faults = append(faults, err.Error()) }}
+			_, _ = conf.Check("p", fset, []*ast.File{f}, nil) // told to Error
+			got := strings.Join(faults, "\n")
+			if want == "nothing" {
+				if got != "" {
+					t.Error("it doesn't compile:", got)
+				}
+			} else if !strings.Contains(got, want) {
+				t.Error(fmt.Sprintf("want %q, got %q", want, got))
+			}
+		})
+	}
+}
+
+// exportData finds what the build cache has of the packages, which is much
+// faster than to check them from their sources.
+func exportData(t *testing.T) importer.Lookup {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-export", "-deps", "-f", "{{.ImportPath}} {{.Export}}", "chatd/reactor").Output()
+	if err != nil {
+		t.Fatal("go list:", err)
+	}
+	at := map[string]string{}
+	for line := range strings.Lines(string(out)) {
+		path, file, _ := strings.Cut(strings.TrimSpace(line), " ")
+		at[path] = file
+	}
+	return func(path string) (io.ReadCloser, error) { return os.Open(at[path]) }
+}

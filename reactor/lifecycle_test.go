@@ -1,0 +1,370 @@
+package reactor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"chatd/proto"
+)
+
+// Beyond the cap a client is told and closed, those connected are served, and
+// whoever leaves makes room.
+func TestConnectionCap(t *testing.T) {
+	r := serve(t, &funcs{}, func(cfg *Config) { cfg.MaxConns = 3 })
+	var in []*client
+	for range 3 {
+		c := dial(t, r)
+		c.ping()
+		in = append(in, c)
+	}
+	full := dial(t, r)
+	full.want(message{Op: proto.ERROR, Errno: proto.TooFast, Text: "*", Retry: retryAfterMS})
+	full.wantEnd()
+	for _, c := range in {
+		c.ping()
+	}
+	if n := r.counter(`connections_refused_total{reason="full"}`); n != 1 {
+		t.Error("counted", n, "times")
+	}
+	in[0].Close()
+	for {
+		c := dial(t, r)
+		c.send(`{"msgid":18}`)
+		if m, ok := c.next(); ok && m.Op == proto.PONG {
+			break
+		}
+	}
+}
+
+// One address can have so many connections, and none of them counts for ever.
+func TestConnsPerAddr(t *testing.T) {
+	closed := make(chan struct{}, 100)
+	r := serve(t, &funcs{closed: func(t Turn, c *Conn) { closed <- struct{}{} }}, func(cfg *Config) { cfg.ConnsPerAddr = 2 })
+	for range 5 {
+		a, b := dial(t, r), dial(t, r)
+		a.ping()
+		b.ping()
+		c := dial(t, r)
+		c.want(message{Op: proto.ERROR, Errno: proto.TooFast, Text: "*", Retry: retryAfterMS})
+		c.wantEnd()
+		a.Close()
+		b.Close()
+		await(t, closed, "Closed")
+		await(t, closed, "Closed")
+		for i := range r.loops { // Closed comes within the turn that counts it out
+			onLoop(t, r, i, func(Turn) {})
+		}
+	}
+}
+
+// Connections from one address may come so fast; other addresses aren't
+// concerned, IPv6 neighbours are, and what is remembered is bounded.
+func TestConnectRate(t *testing.T) {
+	r := serve(t, &funcs{}, func(cfg *Config) { cfg.ConnectsPerAddrPerSec = 5 })
+	refused := 0
+	for range 50 {
+		c := dial(t, r)
+		c.send(`{"msgid":18}`)
+		if m, _ := c.next(); m.Op != proto.PONG {
+			refused++
+		}
+	}
+	// Up to ten seconds may pass on a busy machine; then this says nothing.
+	if refused == 0 || r.counter(`connections_refused_total{reason="rate"}`) != uint64(refused) {
+		t.Errorf("%d of 50 refused, %d counted", refused, r.counter(`connections_refused_total{reason="rate"}`))
+	}
+}
+
+// Every connection that was opened is told to be closed, exactly once, and
+// what ran is over when Stop returns; before and after it things say so.
+func TestStop(t *testing.T) {
+	var opened, closed, done atomic.Int64
+	var peer *Peer
+	var mu sync.Mutex
+	started := make(chan struct{}, 100)
+	h := &funcs{
+		open: func(t Turn, c *Conn) { opened.Add(1) },
+		request: func(t Turn, c *Conn, r *proto.Request) bool {
+			mu.Lock()
+			peer = c.Peer()
+			mu.Unlock()
+			if err := Go(t, c, Quick, func(t Off) (int, error) {
+				started <- struct{}{}
+				<-t.Done()
+				return 0, t.Err()
+			}, func(t Turn, _ int, err error) {
+				if errors.Is(err, context.Canceled) && !c.Open(t) {
+					done.Add(1)
+				}
+			}); err != nil {
+				say(t, c, err.Error())
+			}
+			return true
+		},
+		closed: func(t Turn, c *Conn) { closed.Add(1) },
+	}
+	cfg := testConfig(t)
+	cfg.QuickLanes = 40 // a worker for each
+	r, err := New(cfg, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Post(0, func(Turn) {}); !errors.Is(err, ErrStopped) {
+		t.Error("Post before Start:", err)
+	}
+	if err := r.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var all []*client
+	for range 20 {
+		c := dial(t, r)
+		c.send("%s", chat("work"))
+		all = append(all, c)
+		await(t, started, "the job")
+	}
+	var wg sync.WaitGroup
+	for range 3 { // Stop may be called by several
+		wg.Go(func() { stop(t, r) })
+	}
+	wg.Wait()
+	for _, c := range all {
+		c.wantEnd()
+	}
+	if opened.Load() != 20 || closed.Load() != 20 || done.Load() != 20 {
+		t.Errorf("opened %d, closed %d, done %d", opened.Load(), closed.Load(), done.Load())
+	}
+	if err := r.Post(0, func(Turn) {}); !errors.Is(err, ErrStopped) {
+		t.Error("Post after Stop:", err)
+	}
+	if err := peer.Send([]byte("{}")); !errors.Is(err, ErrClosed) {
+		t.Error("Send after Stop:", err)
+	}
+	if _, err := net.Dial("tcp", r.Addr().String()); err == nil {
+		t.Error("the address is still served")
+	}
+	if err := r.Start(); err == nil {
+		t.Error("started again")
+	}
+}
+
+// Stop gives up waiting when it is told to; what was stuck ends later.
+func TestStopInTime(t *testing.T) {
+	r := serve(t, &funcs{})
+	release, stuck := make(chan struct{}), make(chan struct{})
+	if err := r.Post(0, func(Turn) { close(stuck); <-release }); err != nil {
+		t.Fatal(err)
+	}
+	await(t, stuck, "the stuck turn")
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := r.Stop(ctx); !errors.Is(err, context.Canceled) {
+		t.Error("got", err)
+	}
+	close(release)
+}
+
+// A reactor that was never started can be thrown away, and one that can't
+// listen says why.
+func TestNewFails(t *testing.T) {
+	r, err := New(testConfig(t), &funcs{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := testConfig(t)
+	cfg.Addr = r.Addr().String()
+	if _, err := New(cfg, &funcs{}); err == nil || !strings.Contains(err.Error(), cfg.Addr) {
+		t.Error("the same address twice:", err)
+	}
+	stop(t, r)
+	for field, change := range map[string]func(cfg *Config){
+		"Addr":         func(cfg *Config) { cfg.Addr = "nonsense" },
+		"Loops":        func(cfg *Config) { cfg.Loops = -1 },
+		"MaxHeld":      func(cfg *Config) { cfg.MaxHeld = 0 },
+		"IdleTimeout":  func(cfg *Config) { cfg.IdleTimeout = 0 },
+		"WebURL":       func(cfg *Config) { cfg.WebURL = "/relative" },
+		"Origins":      func(cfg *Config) { cfg.Origins = []string{"chat.example"} },
+		"MaxBadFrames": func(cfg *Config) { cfg.MaxBadFrames = 0 },
+	} {
+		cfg := testConfig(t)
+		change(&cfg)
+		if _, err := New(cfg, &funcs{}); err == nil || !strings.Contains(err.Error(), field) {
+			t.Errorf("a bad %s: %v", field, err)
+		}
+	}
+}
+
+// Draining answers what was accepted, takes nothing new, and everyone hears
+// why they are closed, each with a number of their own, busy or not, TCP or
+// WebSocket or nothing yet.
+func TestDrain(t *testing.T) {
+	release := make(chan struct{})
+	working := make(chan struct{}, 10)
+	r := serve(t, &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
+		if string(r.Msg) != "job" {
+			echo(t, c, r)
+			return true
+		}
+		if c.Data(t) != nil {
+			return false
+		}
+		c.SetData(t, "busy")
+		if err := Go(t, c, Quick, func(t Off) (int, error) {
+			working <- struct{}{}
+			<-release
+			return 0, nil
+		}, func(t Turn, _ int, err error) {
+			say(t, c, "answered")
+			c.SetData(t, nil)
+			c.Resume(t)
+		}); err != nil {
+			say(t, c, err.Error())
+		}
+		return true
+	}})
+	busy := dial(t, r)
+	busy.send("%s", chat("job"))
+	await(t, working, "the job")
+	busy.send("%s", chat("job")) // held, and never taken
+	busy.ping()
+	web := dialWS(t, r)
+	silent := dial(t, r)
+	idle := dial(t, r)
+	idle.ping()
+
+	drained := make(chan error, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		drained <- r.Drain(ctx, func(t Turn, c *Conn) bool { return c.Data(t) == nil }, func(n int) []byte {
+			return proto.AppendResponse(nil, &proto.Response{Op: proto.KICK, Reason: proto.Draining, RetryAfter: int64(n + 1)})
+		})
+	}()
+	numbers := map[int64]bool{}
+	kicked := func(c *client) {
+		t.Helper()
+		m, ok := c.next()
+		if !ok || m.Op != proto.KICK || m.Reason != proto.Draining {
+			t.Fatalf("got %+v %v, want a KICK", m, ok)
+		}
+		numbers[m.Retry] = true
+		c.wantEnd()
+		c.Close()
+	}
+	kicked(idle)
+	kicked(silent)
+	op, p, _ := web.frameWS()
+	if !strings.Contains(string(p), `"draining"`) {
+		t.Errorf("WebSocket: %v %q", op, p)
+	}
+	web.wantClose(1000)
+	web.Close()
+	if _, err := net.Dial("tcp", r.Addr().String()); err == nil {
+		t.Error("still accepting")
+	}
+	busy.send("%s", chat("too late"))
+	busy.ping()
+	select {
+	case err := <-drained:
+		t.Fatal("drained before the job was done:", err)
+	default:
+	}
+	close(release)
+	busy.wantText("answered")
+	kicked(busy)
+	if err := await(t, drained, "the end of Drain"); err != nil {
+		t.Error(err)
+	}
+	if len(numbers) != 3 {
+		t.Error("numbers:", numbers)
+	}
+}
+
+// When time is up whoever is left gets the last word all the same.
+func TestDrainInTime(t *testing.T) {
+	r := serve(t, &funcs{})
+	c := dial(t, r)
+	c.ping()
+	ctx, cancel := context.WithCancel(context.Background())
+	looked := make(chan struct{}, 1)
+	drained := make(chan error, 1)
+	go func() {
+		drained <- r.Drain(ctx, func(Turn, *Conn) bool {
+			select {
+			case looked <- struct{}{}:
+			default:
+			}
+			return false
+		}, func(n int) []byte { return sayBody(fmt.Sprint("last ", n)) })
+	}()
+	await(t, looked, "the first look")
+	cancel()
+	c.wantText("last 0")
+	c.wantEnd()
+	c.Close()
+	if err := await(t, drained, "the end of Drain"); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+// Each reaches every connection, on its own loop.
+func TestEach(t *testing.T) {
+	r := serve(t, &funcs{})
+	var all []*client
+	for range 10 {
+		c := dial(t, r)
+		c.ping()
+		all = append(all, c)
+	}
+	r.Each(func(t Turn, c *Conn) {
+		if c.Peer().Loop() == t.Loop() {
+			c.Finish(t, sayBody("everyone"))
+		}
+	})
+	for _, c := range all {
+		c.wantText("everyone")
+		c.wantEnd()
+	}
+}
+
+// Connections are spread over the loops evenly.
+func TestLeastConnections(t *testing.T) {
+	var per [4]atomic.Int64
+	r := serve(t, &funcs{open: func(t Turn, c *Conn) { per[t.Loop()].Add(1) }}, func(cfg *Config) { cfg.Loops = 4 })
+	for range 40 {
+		dial(t, r).ping()
+	}
+	for i := range per {
+		if n := per[i].Load(); n != 10 {
+			t.Errorf("loop %d has %d of 40", i, n)
+		}
+	}
+}
+
+// Timers run, not before their time, in their loop; those taken back don't.
+func TestAfter(t *testing.T) {
+	r := serve(t, &funcs{})
+	ran := make(chan string, 10)
+	early := make(chan time.Duration, 10)
+	onLoop(t, r, 1, func(t Turn) {
+		from := t.Now()
+		stop := t.After(150*time.Millisecond, func(Turn) { ran <- "stopped" })
+		t.After(300*time.Millisecond, func(t Turn) {
+			early <- t.Now().Sub(from)
+			ran <- fmt.Sprint("loop ", t.Loop())
+		})
+		t.After(0, func(t Turn) { stop(t); stop(t) })
+	})
+	if got := await(t, ran, "the timer"); got != "loop 1" {
+		t.Error("ran:", got)
+	}
+	if d := <-early; d < 300*time.Millisecond {
+		t.Error("after", d)
+	}
+}

@@ -22,6 +22,9 @@ func TestLogin(t *testing.T) {
 		Groups:  []proto.Group{{ID: 5, GroupName: "g", Seq: 3, Users: []proto.Member{{ID: 1}, {ID: 2}}}},
 		Offline: []proto.Chat{chat(4), chat(5)},
 	}, nil)
+	if err := c.Handled(within(t)); err != nil || len(rec.order) != 4 {
+		t.Errorf("%d calls of handlers when Login has returned, want 4; %v", len(rec.order), err)
+	}
 	if id, name := c.Me(); id != 1 || name != "alice" || c.Token() != "tok" || c.State() != LoggedIn {
 		t.Errorf("logged in as %d %q, token %q, %s", id, name, c.Token(), c.State())
 	}

@@ -46,6 +46,8 @@ func (c *Client) receive(s *session, r *proto.Response) {
 	}
 	c.mu.Unlock()
 
+	// First, so that whoever gets an answer finds queued what came before it.
+	c.queue.put(in.items...)
 	for _, a := range in.acks {
 		if a.m.done != nil {
 			a.m.done(a.r, a.err)
@@ -55,7 +57,6 @@ func (c *Client) receive(s *session, r *proto.Response) {
 	for _, a := range in.answers {
 		a.call.answer(a.r, a.err)
 	}
-	c.queue.put(in.items...)
 	clear(in.acks)
 	clear(in.answers)
 	clear(in.items)

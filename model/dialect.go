@@ -21,6 +21,7 @@ type dialect struct {
 	// the scheme.
 	open func(ctx context.Context, rest string, o *Options) (*store, error)
 
+	tables  string // a query: how many tables there are; more conditions, on name, may follow
 	now     string // an expression: seconds since 1970
 	locking string // what a SELECT of heads ends with
 	insert  string // an INSERT whose refusal ends the transaction

@@ -14,6 +14,7 @@ type counters struct {
 	rollbacks     *metrics.Counter
 	duplicates    *metrics.Counter
 	cursorRows    *metrics.Counter
+	cursorWrites  *metrics.Counter
 	cursorDropped *metrics.Counter
 	cursorFailed  *metrics.Counter
 	tidyFailed    *metrics.Counter
@@ -32,6 +33,7 @@ func newCounters(s *metrics.Set) *counters {
 		refused:       s.GetOrCreateCounter("chatd_model_queue_refused_total"),
 		rollbacks:     s.GetOrCreateCounter("chatd_model_rollbacks_total"),
 		duplicates:    s.GetOrCreateCounter("chatd_model_duplicate_batches_total"),
+		cursorWrites:  s.GetOrCreateCounter("chatd_model_cursor_transactions_total"),
 		cursorRows:    s.GetOrCreateCounter("chatd_model_cursor_rows_total"),
 		cursorDropped: s.GetOrCreateCounter("chatd_model_cursor_dropped_total"),
 		cursorFailed:  s.GetOrCreateCounter("chatd_model_cursor_failed_total"),

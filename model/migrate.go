@@ -21,6 +21,9 @@ func migrate(ctx context.Context, d *dialect, s *store) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", s.where, err)
 	}
+	if err := foreign(ctx, d, s); err != nil {
+		return err
+	}
 	// Not p.Close: that would close the database.
 	have, want, err := p.GetVersions(ctx)
 	if err != nil {
@@ -39,6 +42,22 @@ func migrate(ctx context.Context, d *dialect, s *store) error {
 	defer release()
 	if _, err := p.Up(ctx); err != nil {
 		return fmt.Errorf("%s: bringing its schema from version %d to %d: %w", s.where, have, want, err)
+	}
+	return nil
+}
+
+// foreign is an error if the database holds tables, but none of ours.
+func foreign(ctx context.Context, d *dialect, s *store) error {
+	var tables, versions int
+	err := s.writing.GetContext(ctx, &tables, d.tables)
+	if err == nil {
+		err = s.writing.GetContext(ctx, &versions, d.tables+` AND name = 'goose_db_version'`)
+	}
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s: %w", s.where, err)
+	case tables > 0 && versions == 0:
+		return fmt.Errorf("%s: holds the tables of another program", s.where)
 	}
 	return nil
 }

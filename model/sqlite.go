@@ -34,6 +34,7 @@ func sqlite() *dialect {
 		goose:      goose.DialectSQLite3,
 		migrations: func() (fs.FS, error) { return fs.Sub(sqliteMigrations, "migrations/sqlite") },
 		open:       openSQLite,
+		tables:     `SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'`,
 		now:        "unixepoch()",
 		locking:    "", // BEGIN IMMEDIATE has the one lock there is
 		// A plain INSERT of several rows keeps a journal of its own, to undo

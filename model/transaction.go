@@ -13,10 +13,12 @@ type transaction struct {
 	forms   *forms
 	pairs   *cache[pair, int64]       // the conversation of a pair: never changes
 	members *cache[membership, int64] // the group's version at which a user was a member
+	commit  func(*sql.Tx) error       // Commit, but for tests of its failure
 
 	// Of the batch at hand.
 	heads    map[int64]*head
 	resolved map[pair]int64         // pairs that the cache didn't know
+	unknown  []pair                 // the same, in the order in which they came
 	first    map[messageKey]*Append // what the batch has of a cid
 	found    map[messageKey]stored  // what the log has of a cid
 	isMember map[membership]bool    // those that the cache didn't know, and what became of it
@@ -59,6 +61,7 @@ func newTransaction(ctx context.Context, db *DB) (*transaction, error) {
 		forms:    f,
 		pairs:    newCache[pair, int64](maxPairs),
 		members:  newCache[membership, int64](maxMembers),
+		commit:   (*sql.Tx).Commit,
 		heads:    make(map[int64]*head),
 		resolved: make(map[pair]int64),
 		first:    make(map[messageKey]*Append),
@@ -99,7 +102,7 @@ func (t *transaction) run(ctx context.Context, batch []*Append, lookAll bool) er
 	if err := t.raise(ctx, tx, now); err != nil {
 		return err
 	}
-	if err := tx.Commit(); err != nil {
+	if err := t.commit(tx); err != nil {
 		return &commitError{err}
 	}
 	t.db.m.commit.UpdateDuration(start)
@@ -110,6 +113,7 @@ func (t *transaction) run(ctx context.Context, batch []*Append, lookAll bool) er
 func (t *transaction) reset(batch []*Append) {
 	clear(t.heads)
 	clear(t.resolved)
+	t.unknown = t.unknown[:0]
 	clear(t.first)
 	clear(t.found)
 	clear(t.isMember)
@@ -135,6 +139,7 @@ func (t *transaction) resolve(ctx context.Context, tx *sql.Tx, batch []*Append) 
 			a.Conv = id
 		} else if _, ok := t.resolved[p]; !ok {
 			t.resolved[p] = 0
+			t.unknown = append(t.unknown, p)
 			args = append(args, p.lo, p.hi)
 		}
 	}
@@ -169,8 +174,8 @@ func (t *transaction) resolve(ctx context.Context, tx *sql.Tx, batch []*Append) 
 // both users exist.
 func (t *transaction) makePairs(ctx context.Context, tx *sql.Tx) error {
 	args := t.args[:0]
-	for p, id := range t.resolved {
-		if id == 0 {
+	for _, p := range t.unknown {
+		if t.resolved[p] == 0 {
 			args = append(args, p.lo, p.hi)
 		}
 	}
@@ -185,8 +190,8 @@ func (t *transaction) makePairs(ctx context.Context, tx *sql.Tx) error {
 	if err != nil {
 		return err
 	}
-	for p, id := range t.resolved {
-		if id == 0 && exists[p.lo] && exists[p.hi] {
+	for _, p := range t.unknown {
+		if t.resolved[p] == 0 && exists[p.lo] && exists[p.hi] {
 			if t.resolved[p], err = makePair(ctx, tx, p, t.db.nowMS()); err != nil {
 				return err
 			}

@@ -1,0 +1,121 @@
+package model
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"testing"
+)
+
+// A message that the database refuses for good takes only its own
+// conversation's messages of that moment along.
+func TestRefusedByDatabase(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		u := h.users(3)
+		if _, err := h.s.writing.Exec(`CREATE TRIGGER poison BEFORE INSERT ON messages WHEN NEW.body = x'706f69736f6e'
+			BEGIN SELECT RAISE(ABORT, 'poison'); END`); err != nil {
+			t.Fatal(err)
+		}
+		poison := toPeer(u[0], u[1], "p")
+		poison.Body = []byte("poison")
+		good := []*Append{toPeer(u[0], u[2], "1"), toPeer(u[1], u[2], "2"), toPeer(u[2], u[0], "3")}
+		h.store(good[0], poison, good[1], good[2])
+		if poison.Err == nil || poison.Stored || poison.Seq != 0 || errors.Is(poison.Err, ErrNotFound) {
+			t.Errorf("%+v", poison)
+		}
+		for _, a := range good {
+			if !a.Stored || a.Err != nil {
+				t.Errorf("%+v", a)
+			}
+		}
+		// The failed one has taken no seq.
+		next := toPeer(u[1], u[0], "next")
+		h.store(next)
+		if next.Seq != 1 {
+			t.Errorf("seq %d", next.Seq)
+		}
+	})
+}
+
+// A full disk fails the messages of that moment; the writer goes on when
+// there is room, and the log has no gap.
+func TestFullDisk(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		u := h.users(2)
+		h.store(toPeer(u[0], u[1], "first"))
+		var pages int
+		if err := h.s.writing.Get(&pages, `PRAGMA page_count`); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.s.writing.Exec(fmt.Sprintf(`PRAGMA max_page_count = %d`, pages)); err != nil {
+			t.Fatal(err)
+		}
+		big := toPeer(u[0], u[1], "big")
+		big.Body = make([]byte, 32<<10)
+		h.store(big)
+		if big.Err == nil || !h.d.transient(big.Err) || big.Stored {
+			t.Fatalf("%+v", big)
+		}
+		if _, err := h.s.writing.Exec(`PRAGMA max_page_count = 1000000`); err != nil {
+			t.Fatal(err)
+		}
+		again := toPeer(u[0], u[1], "big")
+		again.Retry = true
+		h.store(again)
+		if again.Err != nil || again.Seq != 2 || !again.Stored {
+			t.Fatalf("%+v", again)
+		}
+	})
+}
+
+// A COMMIT whose outcome is unknown: the log tells. Whether it had stored the
+// batch or not, each message is stored once and answered as stored.
+func TestCommitUnknown(t *testing.T) {
+	for _, stored := range []bool{true, false} {
+		t.Run(fmt.Sprint("stored=", stored), func(t *testing.T) {
+			each(t, func(t *testing.T, h *harness) {
+				u := h.users(2)
+				failed := false
+				h.writer.t.commit = func(tx *sql.Tx) error {
+					switch {
+					case failed:
+						return tx.Commit()
+					case stored:
+						if err := tx.Commit(); err != nil {
+							t.Error(err)
+						}
+					}
+					failed = true
+					return errors.New("connection lost")
+				}
+				a, b, repeat := toPeer(u[0], u[1], "a"), toPeer(u[1], u[0], "b"), toPeer(u[0], u[1], "a")
+				h.store(a, b, repeat)
+				if a.Seq != 1 || !a.Stored || b.Seq != 2 || !b.Stored || repeat.Seq != 1 || repeat.Stored || repeat.Err != nil || a.Last != 2 {
+					t.Errorf("%+v\n%+v\n%+v", a, b, repeat)
+				}
+				if n := len(h.log(a.Conv)); n != 2 {
+					t.Errorf("%d messages", n)
+				}
+			})
+		})
+	}
+}
+
+// A COMMIT that keeps failing fails its messages, and later ones do well.
+func TestCommitFails(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		u := h.users(2)
+		h.writer.t.commit = func(*sql.Tx) error { return errors.New("away") }
+		a := toPeer(u[0], u[1], "a")
+		h.store(a)
+		if a.Err == nil || a.Stored || a.Seq != 0 {
+			t.Fatalf("%+v", a)
+		}
+		h.writer.t.commit = (*sql.Tx).Commit
+		b := toPeer(u[0], u[1], "a")
+		h.store(b)
+		if b.Seq != 1 || !b.Stored {
+			t.Fatalf("%+v", b)
+		}
+	})
+}

@@ -1,0 +1,93 @@
+package model
+
+import (
+	"slices"
+	"testing"
+)
+
+// Friendship is mutual and made in one step, with every refusal told apart.
+func TestFriends(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		u := h.users(5)
+		name, err := h.AddFriend(ctx, u[0], u[1], 2)
+		want(t, err, nil)
+		if name != "user1" {
+			t.Error(name)
+		}
+		for _, x := range [][2]int64{{u[0], u[1]}, {u[1], u[0]}} {
+			_, err = h.AddFriend(ctx, x[0], x[1], 2)
+			want(t, err, ErrAlready)
+			f, hidden, err := h.AreFriends(ctx, x[0], x[1])
+			want(t, err, nil)
+			if !f || hidden {
+				t.Error(f, hidden)
+			}
+		}
+		_, err = h.AddFriend(ctx, u[0], 999, 2)
+		want(t, err, ErrNotFound)
+		_, err = h.AddFriend(ctx, u[0], u[0], 2)
+		want(t, err, ErrNotAllowed)
+		want(t, h.Block(ctx, u[2], u[0], true), nil)
+		_, err = h.AddFriend(ctx, u[0], u[2], 2)
+		want(t, err, ErrNotAllowed)
+		_, err = h.AddFriend(ctx, u[2], u[0], 2) // the blocker may
+		want(t, err, nil)
+		_, err = h.AddFriend(ctx, u[0], u[3], 2)
+		want(t, err, ErrFull)
+		_, err = h.AddFriend(ctx, u[3], u[0], 2) // theirs is full
+		want(t, err, ErrFull)
+		l, err := h.Friends(ctx, u[0])
+		want(t, err, nil)
+		if !slices.Equal(l, []Friend{{ID: u[1], Name: "user1"}, {ID: u[2], Name: "user2", Hidden: true}}) {
+			t.Error(l)
+		}
+		want(t, h.DelFriend(ctx, u[1], u[0]), nil)
+		want(t, h.DelFriend(ctx, u[0], u[1]), ErrAlready)
+		want(t, h.DelFriend(ctx, u[0], 999), ErrNotFound)
+		if f, _, _ := h.AreFriends(ctx, u[0], u[1]); f {
+			t.Error("still friends")
+		}
+	})
+}
+
+// Blocks hide in one direction only, whichever of the two ids is the lower.
+func TestBlocks(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		u := h.users(3)
+		for _, x := range [][2]int64{{u[0], u[1]}, {u[2], u[0]}} {
+			by, whom := x[0], x[1]
+			_, err := h.AddFriend(ctx, by, whom, 10)
+			want(t, err, nil)
+			check := func(blocked bool) {
+				t.Helper()
+				for _, q := range []struct {
+					by, whom int64
+					want     bool
+				}{{by, whom, blocked}, {whom, by, false}} {
+					got, err := h.Blocked(ctx, q.by, q.whom)
+					want(t, err, nil)
+					_, hidden, err := h.AreFriends(ctx, q.whom, q.by)
+					want(t, err, nil)
+					audience, err := h.Audience(ctx, q.by)
+					want(t, err, nil)
+					if got != q.want || hidden != q.want || slices.Contains(audience, q.whom) == q.want {
+						t.Errorf("%+v: blocked %v, hidden %v, audience %v", q, got, hidden, audience)
+					}
+				}
+			}
+			check(false)
+			want(t, h.Block(ctx, by, whom, false), nil)
+			check(false)
+			want(t, h.Block(ctx, by, whom, true), nil)
+			want(t, h.Block(ctx, by, whom, true), nil)
+			check(true)
+			want(t, h.Block(ctx, by, whom, false), nil)
+			check(false)
+		}
+		want(t, h.Block(ctx, u[0], 999, true), ErrNotFound)
+		want(t, h.Block(ctx, u[0], u[0], true), ErrNotAllowed)
+		if b, err := h.Blocked(ctx, u[1], u[2]); b || err != nil {
+			t.Error(b, err)
+		}
+	})
+}

@@ -1,0 +1,187 @@
+package model
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func seqs(l []Message) []int64 {
+	var s []int64
+	for _, m := range l {
+		s = append(s, m.Seq)
+	}
+	return s
+}
+
+// Pages both ways end where they were told to, by number and by bytes, and
+// hold at least one message, so that whoever pages gets on.
+func TestPages(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		u := h.users(2)
+		var batch []*Append
+		for i := range 9 {
+			a := toPeer(u[0], u[1], fmt.Sprint(i))
+			a.Body = make([]byte, 100-len(a.CID)-len("user0")) // 100 bytes each
+			batch = append(batch, a)
+		}
+		h.store(batch...)
+		conv := batch[0].Conv
+		for _, c := range []struct {
+			after        int64
+			limit, bytes int
+			want         []int64
+		}{
+			{0, 3, 1 << 20, []int64{1, 2, 3}},
+			{7, 30, 1 << 20, []int64{8, 9}},
+			{9, 30, 1 << 20, nil},
+			{2, 30, 300, []int64{3, 4, 5}},
+			{2, 30, 399, []int64{3, 4, 5}},
+			{2, 30, 1, []int64{3}},
+		} {
+			l, err := h.Page(ctx, conv, c.after, c.limit, c.bytes)
+			want(t, err, nil)
+			if !slices.Equal(seqs(l), c.want) {
+				t.Errorf("%+v: %v", c, seqs(l))
+			}
+		}
+		for _, c := range []struct {
+			before, floor int64
+			limit, bytes  int
+			want          []int64
+		}{
+			{0, 0, 3, 1 << 20, []int64{7, 8, 9}},
+			{4, 1, 30, 1 << 20, []int64{1, 2, 3}},
+			{4, 3, 30, 1 << 20, []int64{3}},
+			{4, 4, 30, 1 << 20, nil},
+			{1, 0, 30, 1 << 20, nil},
+			{8, 0, 30, 250, []int64{6, 7}},
+			{8, 0, 30, 1, []int64{7}},
+		} {
+			l, err := h.PageBefore(ctx, conv, c.before, c.floor, c.limit, c.bytes)
+			want(t, err, nil)
+			if !slices.Equal(seqs(l), c.want) {
+				t.Errorf("%+v: %v", c, seqs(l))
+			}
+		}
+		if l, err := h.Page(ctx, 999, 0, 10, 100); len(l) != 0 || err != nil {
+			t.Error(l, err)
+		}
+	})
+}
+
+// What a user may see of a conversation, and what not.
+func TestView(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		u := h.users(3)
+		v, err := h.View(ctx, u[0], 0, u[1])
+		want(t, err, nil)
+		if v != (View{First: 1, Lo: u[0], Hi: u[1]}) {
+			t.Errorf("%+v", v)
+		}
+		_, err = h.View(ctx, u[0], 0, 999)
+		want(t, err, ErrNotFound)
+		g := h.group(u[0])
+		a, b := toPeer(u[1], u[0], "a"), toGroup(u[0], g, "b")
+		h.store(a, b)
+		for _, x := range [][2]int64{{u[0], u[1]}, {u[1], u[0]}} {
+			v, err = h.View(ctx, x[0], 0, x[1])
+			want(t, err, nil)
+			if v != (View{Conv: a.Conv, First: 1, Last: 1, Lo: u[0], Hi: u[1]}) {
+				t.Errorf("%+v", v)
+			}
+		}
+		_, err = h.JoinGroup(ctx, g, u[2], 10, 10)
+		want(t, err, nil)
+		h.store(toGroup(u[2], g, "c"))
+		v, err = h.View(ctx, u[2], g, 0)
+		want(t, err, nil)
+		if v != (View{Conv: g, First: 2, Last: 2, Version: 2}) {
+			t.Errorf("%+v", v)
+		}
+		_, err = h.View(ctx, u[1], g, 0)
+		want(t, err, ErrNotAllowed)
+		_, err = h.View(ctx, u[1], 999, 0)
+		want(t, err, ErrNotFound)
+	})
+}
+
+// The log against the simplest thing that could stand for it: a list for each
+// conversation. Batches of any mixture, repeats within and across them,
+// reopening in between.
+func TestLogModel(t *testing.T) {
+	for _, d := range dialects {
+		h := newHarness(t, Options{URL: d.url(t), MaxBatch: 20})
+		runs := 0
+		rapid.Check(t, func(rt *rapid.T) {
+			runs++
+			u := []int64{h.user(fmt.Sprint("a", runs)), h.user(fmt.Sprint("b", runs)), h.user(fmt.Sprint("c", runs))}
+			g := h.group(u[0], u[1]) // the third is no member
+			type key struct{ group, lo, hi int64 }
+			type entry struct {
+				sender int64
+				cid    string
+				seq    int64
+			}
+			logs := make(map[key][]entry)
+			convs := make(map[key]int64)
+			for range rapid.IntRange(1, 12).Draw(rt, "batches") {
+				var batch []*Append
+				for range rapid.IntRange(1, 30).Draw(rt, "messages") {
+					a := &Append{
+						Sender: rapid.SampledFrom(u).Draw(rt, "sender"),
+						CID:    fmt.Append(nil, rapid.IntRange(0, 30).Draw(rt, "cid")),
+						Retry:  rapid.Bool().Draw(rt, "retry"),
+					}
+					if a.Body = a.CID; rapid.Bool().Draw(rt, "group") {
+						a.Group = g
+					} else {
+						a.Peer = rapid.SampledFrom(u).Draw(rt, "peer")
+					}
+					batch = append(batch, a)
+				}
+				h.store(batch...)
+				for i, a := range batch {
+					k := key{group: a.Group}
+					if a.Group == 0 {
+						k.lo, k.hi = min(a.Sender, a.Peer), max(a.Sender, a.Peer)
+					}
+					if a.Group != 0 && a.Sender == u[2] {
+						if a.Err == nil {
+							rt.Fatalf("%d: no member: %+v", i, a)
+						}
+						continue
+					}
+					at := slices.IndexFunc(logs[k], func(e entry) bool { return e.sender == a.Sender && e.cid == string(a.CID) })
+					if at < 0 {
+						at = len(logs[k])
+						logs[k] = append(logs[k], entry{a.Sender, string(a.CID), int64(at + 1)})
+						convs[k] = a.Conv
+						if !a.Stored {
+							rt.Fatalf("%d: not stored: %+v", i, a)
+						}
+					} else if a.Stored {
+						rt.Fatalf("%d: stored twice: %+v", i, a)
+					}
+					if a.Err != nil || a.Seq != int64(at+1) || a.Conv != convs[k] {
+						rt.Fatalf("%d: %+v, want seq %d of %d", i, a, at+1, convs[k])
+					}
+				}
+				if rapid.IntRange(0, 9).Draw(rt, "reopen") == 0 {
+					h.reopen()
+				}
+			}
+			for k, log := range logs {
+				var got []entry
+				for _, m := range h.log(convs[k]) {
+					got = append(got, entry{m.Sender, string(m.CID), m.Seq})
+				}
+				if !slices.Equal(got, log) {
+					rt.Fatalf("%v: %v, want %v", k, got, log)
+				}
+			}
+		})
+	}
+}

@@ -3,8 +3,8 @@ package proto
 import "hash/maphash"
 
 const (
-	keyTableMin  = 64      // places of a fresh table
-	keyTableKeep = 4 << 10 // a table that one hostile frame blew up beyond this is dropped after it
+	keyTableMin  = 64       // places of a fresh table
+	keyTableKeep = 32 << 10 // enough for any client's frame; a larger one is dropped after its frame
 )
 
 // keySet finds duplicates among the keys of a frame's objects: those of
@@ -20,18 +20,19 @@ type keySet struct {
 type keyEntry struct {
 	object uint32
 	hash   uint32
+	at     uint32 // in the table
 	key    []byte
 }
 
+// reset costs what the frame before has added, however large the table is.
 func (k *keySet) reset() {
-	if len(k.list) == 0 {
-		return
-	}
 	if len(k.table) > keyTableKeep {
 		k.table, k.list = nil, nil
 		return
 	}
-	clear(k.table)
+	for i := range k.list {
+		k.table[k.list[i].at] = 0
+	}
 	clear(k.list) // or it would keep frames alive
 	k.list = k.list[:0]
 }
@@ -54,7 +55,7 @@ func (k *keySet) add(object uint32, key []byte) bool {
 			return false
 		}
 	}
-	k.list = append(k.list, keyEntry{object, hash, key})
+	k.list = append(k.list, keyEntry{object, hash, at, key})
 	k.table[at] = uint32(len(k.list))
 	if len(k.list)*2 > len(k.table) {
 		k.grow()
@@ -71,5 +72,6 @@ func (k *keySet) grow() {
 			at = (at + 1) & mask
 		}
 		k.table[at] = uint32(i + 1)
+		k.list[i].at = at
 	}
 }

@@ -117,23 +117,10 @@ func (e *usageError) Unwrap() error { return e.err }
 func parse(args []string, stdout io.Writer) (*invocation, error) {
 	var cl commandLine
 	exited := false
-	k, err := kong.New(&cl,
-		kong.Name("chatd"),
-		kong.DefaultEnvars(strings.TrimSuffix(envPrefix, "_")),
-		kong.Writers(stdout, stdout),
-		kong.Exit(func(int) { exited = true }),
-		kong.Help(printHelp),
-		kong.WithBeforeResolve(func(ctx *kong.Context, trace *kong.Path) error {
-			if trace.App == nil || len(ctx.Path) == 0 || trace != ctx.Path[0] {
-				return nil
-			}
-			return readFile(ctx)
-		}),
-	)
+	k, err := grammar(&cl, stdout, func() { exited = true })
 	if err != nil {
-		return nil, fmt.Errorf("the settings' tags: %w", err)
+		return nil, err
 	}
-	k.Model.HelpFlag.Help = "Print this and exit."
 	if slices.Contains(untilDashes(args), "--version") {
 		// Asked for, it is answered even where <ip> <port> are missing.
 		fmt.Fprintln(stdout, "chatd", version())
@@ -164,6 +151,30 @@ func parse(args []string, stdout io.Writer) (*invocation, error) {
 		inv.Who = cl.User.Delete.Who
 	}
 	return inv, nil
+}
+
+// grammar is what kong makes of the tags. exit is called when it has printed
+// the help; kong goes on parsing then, as nothing has ended the process.
+func grammar(cl *commandLine, stdout io.Writer, exit func()) (*kong.Kong, error) {
+	k, err := kong.New(cl,
+		kong.Name("chatd"),
+		kong.DefaultEnvars(strings.TrimSuffix(envPrefix, "_")),
+		kong.Writers(stdout, stdout),
+		kong.Exit(func(int) { exit() }),
+		kong.Help(printHelp),
+		kong.WithBeforeResolve(func(ctx *kong.Context, trace *kong.Path) error {
+			// kong calls this for each part of the line; the first is the program.
+			if trace != ctx.Path[0] {
+				return nil
+			}
+			return readFile(ctx)
+		}),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("the settings' tags: %w", err)
+	}
+	k.Model.HelpFlag.Help = "Print this and exit."
+	return k, nil
 }
 
 func asUsage(err error) error {

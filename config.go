@@ -24,10 +24,10 @@ type Config struct {
 	// Port 0 asks the system for a free one. Zero for operator commands.
 	Addr netip.AddrPort `kong:"-"`
 
-	DB         string `group:"store" name:"db" default:"sqlite:data/chatd.db" placeholder:"URL" help:"The store: sqlite:PATH or mysql://user:password@host:3306/name."`
+	DB         string `group:"store" name:"db" default:"sqlite:data/chatd.db" placeholder:"URL" help:"The store: sqlite:PATH. Not in this version: mysql://user:password@host:3306/name."`
 	SQLiteSync string `group:"store" name:"sqlite-sync" default:"full" placeholder:"MODE" enum:"full,normal" help:"full: what was acknowledged outlives a power cut. normal: faster, a power cut may take the last moments."`
 
-	Redis string `group:"nodes" name:"redis" placeholder:"URL" help:"Connects several nodes over one MySQL: redis://host:6379. Empty: a single node."`
+	Redis string `group:"nodes" name:"redis" placeholder:"URL" help:"Not in this version: redis://host:6379 connects several nodes over one MySQL. Empty: a single node."`
 	Node  string `group:"nodes" name:"node" placeholder:"NAME" help:"This node's name. Empty: host name and port."`
 
 	HTTP           string         `group:"network" name:"http" default:"127.0.0.1:8080" placeholder:"ADDR" help:"Address of the web page, /healthz, /readyz, /metrics and /debug/pprof. Empty: off. Keep it from the public."`

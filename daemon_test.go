@@ -125,6 +125,14 @@ func TestLife(t *testing.T) {
 			if err != nil || resp.StatusCode != 200 || !strings.Contains(string(body), want) {
 				t.Errorf("/%s: %d, %v, %q lacks %q", path, resp.StatusCode, err, body, want)
 			}
+			if path != "metrics" {
+				continue
+			}
+			for _, name := range documentedMetrics(t) {
+				if !strings.Contains(string(body), "\n"+name) {
+					t.Errorf("docs/operations.md explains %s, which /metrics lacks", name)
+				}
+			}
 		}
 		if err := d.cmd.Process.Signal(sig); err != nil {
 			t.Fatal(err)

@@ -36,14 +36,17 @@ type screen struct {
 	history *os.File           // nil: none is kept
 	lines   chan string        // piped; closed at the end
 	inErr   error              // why it ended, nil: as it should
+
+	closing sync.Once
+	closed  chan struct{}
 }
 
 func newScreen(stdin io.Reader, stdout, stderr io.Writer, terminal bool) (*screen, error) {
-	s := &screen{terminal: terminal, out: stdout, err: stderr}
+	s := &screen{terminal: terminal, out: stdout, err: stderr, closed: make(chan struct{})}
 	if !terminal {
 		s.lines = make(chan string)
 		// Nobody waits for it: a read of a pipe can't be cancelled, and the
-		// process ends without it.
+		// process ends without it. Between reads it ends with the screen.
 		go s.scan(stdin)
 		return s, nil
 	}
@@ -107,7 +110,11 @@ func (s *screen) scan(stdin io.Reader) {
 	in := bufio.NewScanner(stdin)
 	in.Buffer(make([]byte, 4096), maxLine)
 	for in.Scan() {
-		s.lines <- in.Text()
+		select {
+		case s.lines <- in.Text():
+		case <-s.closed:
+			return
+		}
 	}
 	s.inErr = in.Err()
 }
@@ -170,10 +177,13 @@ func (s *screen) write(w io.Writer, format string, args []any) {
 // close gives the terminal back as it was. It may be called twice, and ends
 // a line that is being read.
 func (s *screen) close() {
-	if s.rl != nil {
-		s.rl.Close()
-	}
-	if s.history != nil {
-		s.history.Close()
-	}
+	s.closing.Do(func() {
+		close(s.closed)
+		if s.rl != nil {
+			s.rl.Close()
+		}
+		if s.history != nil {
+			s.history.Close()
+		}
+	})
 }

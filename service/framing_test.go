@@ -1,0 +1,182 @@
+package service_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"chatd/model"
+	"chatd/proto"
+	"chatd/service"
+)
+
+// However TCP cuts a stream, it is the same stream: a frame that arrives byte
+// by byte is one frame.
+func TestByteByByte(t *testing.T) {
+	t.Parallel()
+	n := serve(t)
+	id := n.user("anna")
+	for _, w := range []*wire{n.dial(), n.dialWeb()} {
+		for _, b := range w.pack(nil, obj{"msgid": proto.LOGIN, "id": id, "password": secret, "rid": 1}.json()) {
+			w.write([]byte{b})
+		}
+		if f := w.answer(1); f.int("errno") != 0 {
+			t.Errorf("login: %v", f)
+		}
+		frame := w.pack(nil, with(id).chat("note").json())
+		frame = append(frame, w.pack(nil, obj{"msgid": proto.PING, "rid": 2}.json())...)
+		for _, b := range frame {
+			w.write([]byte{b})
+		}
+		w.op(proto.ONE_CHAT_ACK)
+		w.answer(2)
+	}
+}
+
+// Five hundred requests in one write are five hundred requests, and one
+// sender's messages keep the order in which they were sent: also those that
+// had to wait for a place in the window.
+func TestManyInOneWrite(t *testing.T) {
+	t.Parallel()
+	const count = 500
+	n := serve(t)
+	ids := n.users("anna", "berta")
+	berta := n.login(ids[1])
+	for i, w := range []*wire{n.dial(), n.dialWeb()} {
+		w.login(ids[0])
+		reqs := make([]obj, count)
+		for j := range reqs {
+			reqs[j] = with(ids[1]).chat(fmt.Sprint(j)).with(obj{"rid": j})
+		}
+		w.send(reqs...)
+		for j := range reqs {
+			if f := w.op(proto.ONE_CHAT_ACK); f.int("rid") != int64(j) || f.int("seq") != int64(i*count+j+1) {
+				t.Fatalf("message %d: %v", j, f)
+			}
+		}
+		w.close()
+	}
+	berta.has(with(ids[0]), 1, 2*count)
+	for seq, m := range berta.bodies[with(ids[0])] {
+		if want := fmt.Sprint((seq - 1) % count); m.str("msg") != want {
+			t.Errorf("seq %d is %q, want %q", seq, m.str("msg"), want)
+		}
+	}
+}
+
+// Requests that need the store are taken up one after the other: a client may
+// send all it wants in one segment, and each sees what those before it did.
+func TestPipeline(t *testing.T) {
+	t.Parallel()
+	n := serve(t)
+	berta := n.user("berta")
+	w := n.dial()
+	w.send(
+		obj{"msgid": proto.REG, "rid": 1, "name": "Anna", "password": secret},
+		obj{"msgid": proto.LOGIN, "rid": 2, "name": "anna", "password": secret},
+		obj{"msgid": proto.ADD_FRIEND, "rid": 3, "friendid": berta},
+		with(berta).chat("one").with(obj{"rid": 4}),
+		with(berta).chat("two").with(obj{"rid": 5}),
+		with(berta).sync(obj{"rid": 6}),
+		obj{"msgid": proto.CREATE_GROUP, "rid": 7, "groupname": "g", "groupdesc": ""},
+		obj{"msgid": proto.CONVERSATIONS, "rid": 8},
+		obj{"msgid": proto.LOGOUT, "rid": 9},
+		obj{"msgid": proto.FIND_USER, "rid": 10, "userid": berta},
+		obj{"msgid": proto.LOGIN, "rid": 11, "name": "ANNA", "password": secret},
+	)
+	got := make([]frame, 12)
+	for rid := int64(1); rid <= 11; rid++ {
+		f := w.next()
+		if f.int("rid") != rid {
+			t.Fatalf("answer %d is %v", rid, f)
+		}
+		want := proto.Done
+		if rid == 10 {
+			want = proto.NotLoggedIn
+		}
+		if proto.Errno(f.int("errno")) != want {
+			t.Errorf("answer %d is %v", rid, f)
+		}
+		got[rid] = f
+	}
+	if ms := got[6].list("messages"); len(ms) != 2 || ms[1].str("msg") != "two" {
+		t.Errorf("SYNC doesn't see the messages before it: %v", got[6])
+	}
+	if cs := got[8].list("conversations"); len(cs) != 2 {
+		t.Errorf("CONVERSATIONS doesn't see what came before it: %v", got[8])
+	}
+	if fs := got[11].list("friends"); len(fs) != 1 || fs[0].int("id") != berta {
+		t.Errorf("LOGIN doesn't see the friend: %v", got[11])
+	}
+}
+
+// slowStore answers nothing about users before it is told to.
+type slowStore struct {
+	service.Store
+	asked, release chan struct{}
+}
+
+func (s *slowStore) UserByNameKey(ctx context.Context, key string) (model.User, error) {
+	if key == "slow" {
+		s.asked <- struct{}{}
+		<-s.release
+	}
+	return s.Store.UserByNameKey(ctx, key)
+}
+
+// PING is answered at once, so that a client never takes a busy server for a
+// dead one; what waits behind the slow request is answered after it.
+func TestPingOvertakes(t *testing.T) {
+	t.Parallel()
+	st := &slowStore{asked: make(chan struct{}), release: make(chan struct{})}
+	n := serve(t, func(s *setup) {
+		s.store = func(in service.Store) service.Store { st.Store = in; return st }
+	})
+	anna := n.user("anna")
+	for _, dial := range []func() *wire{n.dial, n.dialWeb} {
+		w := dial()
+		w.login(anna)
+		w.send(obj{"msgid": proto.FIND_USER, "name": "slow", "rid": -5}, with(w.id).chat("held").with(obj{"rid": 100}),
+			obj{"msgid": proto.PING, "rid": 101})
+		<-st.asked
+		if f := w.next(); f.op() != proto.PONG || f.int("rid") != 101 {
+			t.Errorf("first came %v", f)
+		}
+		w.send(obj{"msgid": proto.PING})
+		if f := w.next(); f.op() != proto.PONG || f.has("rid") {
+			t.Errorf("then came %v", f)
+		}
+		st.release <- struct{}{}
+		if f := w.next(); f.int("rid") != -5 || f.int("errno") != int64(proto.NotFound) {
+			t.Errorf("then came %v", f)
+		}
+		if f := w.next(); f.int("rid") != 100 || f.int("errno") != 0 {
+			t.Errorf("then came %v", f)
+		}
+	}
+}
+
+// A browser and a native client are in the same chat, and the bytes of a
+// message are those that were sent.
+func TestWebSocketTalksWithTCP(t *testing.T) {
+	t.Parallel()
+	n := serve(t)
+	ids := n.users("anna", "berta")
+	a, b := n.dialWeb(), n.login(ids[1])
+	a.login(ids[0])
+	texts := []string{"it's \"quoted\" \\ and \u0000 \u2028", "你好世", strings.Repeat("é", 16<<10), "<script>", "🙂"}
+	for i, text := range texts {
+		from, to := a, b
+		if i%2 == 1 {
+			from, to = b, a
+		}
+		seq := from.say(with(to.id), text)
+		to.upTo(with(from.id), seq)
+		if got := to.bodies[with(from.id)][seq]; got.str("msg") != text || got.int("id") != from.id || got.int("toid") != to.id {
+			t.Errorf("text %d arrived as %v", i, got)
+		}
+	}
+	a.has(with(ids[1]), 1, int64(len(texts)))
+	b.has(with(ids[0]), 1, int64(len(texts)))
+}

@@ -1,0 +1,261 @@
+package service_test
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/alexedwards/argon2id"
+	"go.uber.org/goleak"
+
+	"chatd/model"
+	"chatd/proto"
+	"chatd/reactor"
+	"chatd/service"
+	"chatd/service/bus"
+)
+
+// patience is how long a test waits for what must come. It decides when a
+// test fails, never whether it passes.
+const patience = 60 * time.Second
+
+// secret is the password of every user that node.user makes.
+const secret = "secret 1"
+
+// cheap is a cost at which password hashing takes no time worth speaking of.
+var cheap = argon2id.Params{Memory: 8, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32}
+
+// TestMain sees to it that no node leaves a goroutine behind. gnet's worker
+// pool is started when its package is loaded, and isn't ours.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreCurrent())
+}
+
+// setup is what a test can change of a node before it starts.
+type setup struct {
+	service service.Config
+	reactor reactor.Config
+	model   model.Options
+	name    string
+	hub     *bus.Hub
+	store   func(service.Store) service.Store // wraps what the service gets
+	bus     func(service.Bus) service.Bus
+	faults  bool // the test makes the store fail: internal errors are no failure
+}
+
+// node is a whole server: real sockets on loopback, a real SQLite file.
+type node struct {
+	tb   testing.TB
+	cfg  setup
+	set  *metrics.Set
+	svc  *service.Service
+	db   *model.DB
+	r    *reactor.Reactor
+	bus  *bus.Node
+	addr string
+	hash string
+	stop func()
+}
+
+// serve runs a node until the test ends.
+func serve(tb testing.TB, change ...func(*setup)) *node {
+	tb.Helper()
+	cfg := setup{service: service.DefaultConfig(), reactor: reactor.DefaultConfig(), name: "one", hub: new(bus.Hub)}
+	cfg.service.Argon2 = cheap
+	cfg.service.DrainSpread = 0
+	cfg.reactor.Addr = "127.0.0.1:0"
+	cfg.reactor.Loops = 2
+	cfg.model.URL = "sqlite:" + filepath.Join(tb.TempDir(), "chat.db")
+	cfg.model.Sync = "normal" // what a crash does is held where there is one
+	for _, f := range change {
+		f(&cfg)
+	}
+	return start(tb, cfg)
+}
+
+// second runs another node beside n: on the same bus and the same store.
+func (n *node) second(change ...func(*setup)) *node {
+	n.tb.Helper()
+	cfg := n.cfg
+	cfg.name = "two"
+	cfg.model.Shared = true
+	for _, f := range change {
+		f(&cfg)
+	}
+	return start(n.tb, cfg)
+}
+
+func start(tb testing.TB, cfg setup) *node {
+	tb.Helper()
+	n := &node{tb: tb, cfg: cfg, set: metrics.NewSet()}
+	log := &memo{}
+	logger := slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	n.svc = service.New(cfg.service, logger, n.set)
+
+	o := cfg.model
+	o.Sink, o.Logger, o.Set = n.svc.Committed, logger, n.set
+	var err error
+	if n.db, err = model.Open(tb.Context(), o); err != nil {
+		tb.Fatal(err)
+	}
+	rc := cfg.reactor
+	rc.Logger, rc.Set = logger, n.set
+	if n.r, err = reactor.New(rc, n.svc); err != nil {
+		tb.Fatal(err)
+	}
+	n.bus = cfg.hub.Join(n.svc.Receive)
+	n.addr = n.r.Addr().String()
+	var store service.Store = n.db
+	if cfg.store != nil {
+		store = cfg.store(store)
+	}
+	var b service.Bus = n.bus
+	if cfg.bus != nil {
+		b = cfg.bus(b)
+	}
+	if err := n.svc.Start(n.r, store, b, cfg.name, n.db.Epoch()); err != nil {
+		tb.Fatal(err)
+	}
+	if err := n.r.Start(); err != nil {
+		tb.Fatal(err)
+	}
+	if n.hash, err = service.HashPassword(cheap, secret); err != nil {
+		tb.Fatal(err)
+	}
+	n.stop = sync.OnceFunc(func() { n.end(log) })
+	tb.Cleanup(n.stop)
+	return n
+}
+
+// end stops a node from the top down, and looks at what no test may cause.
+func (n *node) end(log *memo) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := n.r.Stop(ctx); err != nil {
+		n.tb.Errorf("stop the reactor: %v", err)
+	}
+	n.svc.Stop()
+	n.bus.Leave()
+	if err := n.db.Close(); err != nil {
+		n.tb.Errorf("close the store: %v", err)
+	}
+	if c := n.count("chatd_reactor_panics_total"); c != 0 {
+		n.tb.Errorf("%v panics", c)
+	}
+	if c := n.count("chatd_service_internal_errors_total"); c != 0 && !n.cfg.faults {
+		n.tb.Errorf("%v internal errors", c)
+	}
+	if n.tb.Failed() {
+		n.tb.Logf("log of node %s:\n%s", n.cfg.name, log)
+	}
+}
+
+// count reads a counter or gauge of the node.
+func (n *node) count(name string) float64 {
+	n.tb.Helper()
+	var b bytes.Buffer
+	n.set.WritePrometheus(&b)
+	for line := range strings.Lines(b.String()) {
+		if v, ok := strings.CutPrefix(line, name+" "); ok {
+			return number(n.tb, v)
+		}
+	}
+	n.tb.Errorf("no metric %s", name)
+	return 0
+}
+
+// settled waits until the node has exactly so many sessions: that of a closed
+// connection ends when the node has noticed.
+func (n *node) settled(sessions int) {
+	n.tb.Helper()
+	eventually(n.tb, "the number of sessions", func() bool { return n.count("chatd_service_sessions") == float64(sessions) })
+}
+
+// eventually waits for what no frame tells of.
+func eventually(tb testing.TB, what string, ok func() bool) {
+	tb.Helper()
+	for end := time.Now().Add(patience); !ok(); runtime.Gosched() {
+		if time.Now().After(end) {
+			tb.Fatalf("waited in vain for %s", what)
+		}
+		time.Sleep(time.Millisecond) // leaves the cores to those waited for
+	}
+}
+
+// user makes an account, beside the wire; its password is secret.
+func (n *node) user(name string) int64 {
+	n.tb.Helper()
+	id, err := n.db.CreateUser(n.tb.Context(), name, proto.NameKey(name), n.hash)
+	if err != nil {
+		n.tb.Fatal(err)
+	}
+	return id
+}
+
+// users makes an account for each name.
+func (n *node) users(names ...string) []int64 {
+	n.tb.Helper()
+	ids := make([]int64, len(names))
+	for i, name := range names {
+		ids[i] = n.user(name)
+	}
+	return ids
+}
+
+// group makes a group, before any of its members is online. The first of
+// them is its creator.
+func (n *node) group(members ...int64) int64 {
+	n.tb.Helper()
+	g, err := n.db.CreateGroup(n.tb.Context(), members[0], "group", "a group", 1000)
+	if err != nil {
+		n.tb.Fatal(err)
+	}
+	for _, m := range members[1:] {
+		if _, err := n.db.JoinGroup(n.tb.Context(), g, m, 10000, 1000); err != nil {
+			n.tb.Fatal(err)
+		}
+	}
+	return g
+}
+
+// befriend makes two users friends, before any of them is online.
+func (n *node) befriend(a, b int64) {
+	n.tb.Helper()
+	if _, err := n.db.AddFriend(n.tb.Context(), a, b, 1000); err != nil {
+		n.tb.Fatal(err)
+	}
+}
+
+// together runs all at the same time and waits for them.
+func together(fs ...func()) {
+	var wg sync.WaitGroup
+	for _, f := range fs {
+		wg.Go(f)
+	}
+	wg.Wait()
+}
+
+// memo keeps what is logged for when a test fails.
+type memo struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (m *memo) Write(p []byte) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.b.Write(p)
+}
+
+func (m *memo) String() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.b.String()
+}

@@ -2,6 +2,7 @@ package proto_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -289,17 +290,19 @@ func TestDecodeResponse(t *testing.T) {
 	}
 	for wire, want := range map[string]string{
 		`{"msgid":99`:                        "proto: no valid JSON at byte 11: the frame ends within the object",
-		`{"rid":1}`:                          "proto: a server's message: msgid is missing (errno 4)",
+		`{"rid":1}`:                          "proto: a server's message: msgid is missing",
 		`{"msgid":11}`:                       "proto: LOGOUT_ACK of a server: errno is missing",
 		`{"msgid":12,"errno":0,"toid":1}`:    "proto: ONE_CHAT_ACK of a server: cid is missing",
-		`{"msgid":11,"errno":null}`:          "proto: LOGOUT_ACK of a server: errno must be an integer (errno 4)",
-		`{"msgid":11,"errno":4294967296}`:    "proto: LOGOUT_ACK of a server: errno 4294967296 is out of range (errno 4)",
-		`{"msgid":24,"id":1,"state":true}`:   "proto: PRESENCE of a server: state must be a string (errno 4)",
-		`{"msgid":34,"userid":1,"on":1}`:     "proto: BLOCK of a server: on must be true or false (errno 4)",
+		`{"msgid":11,"errno":null}`:          "proto: LOGOUT_ACK of a server: errno must be an integer",
+		`{"msgid":11,"errno":4294967296}`:    "proto: LOGOUT_ACK of a server: errno 4294967296 is out of range",
+		`{"msgid":24,"id":1,"state":true}`:   "proto: PRESENCE of a server: state must be a string",
+		`{"msgid":34,"userid":1,"on":1}`:     "proto: BLOCK of a server: on must be true or false",
 		`{"msgid":2,"errno":0,"friends":{}}`: "proto: LOGIN_ACK of a server: friends must be a list",
 	} {
 		if r, err := d.DecodeResponse([]byte(wire)); err == nil || err.Error() != want || r != nil {
 			t.Errorf("%s\n got %v\nwant %s", wire, err, want)
+		} else if refusal := (*proto.Error)(nil); errors.As(err, &refusal) {
+			t.Errorf("%s: looks as if the server had refused something", wire)
 		}
 	}
 	if r, err := d.DecodeResponse([]byte(`{"msgid":2,"errno":0,"friends":[{"id":"1"}]}`)); err == nil || r != nil {

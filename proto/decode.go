@@ -1,6 +1,7 @@
 package proto
 
 import (
+	"errors"
 	"fmt"
 	"math/bits"
 
@@ -187,13 +188,14 @@ func (d *Decoder) limited(f Field) ([]byte, *Error) {
 	return text, nil
 }
 
-// parseInteger reads an integer that was scanned. It is not ok beyond int64.
+// parseInteger reads an integer that was scanned. It is not ok beyond 18 digits,
+// where int64 ends soon, and all that the wire has (MaxID) has ended long ago.
 func parseInteger(b []byte) (int64, bool) {
 	negative := b[0] == '-'
 	if negative {
 		b = b[1:]
 	}
-	if len(b) > 18 { // 10^18-1 fits, and no bound of ours lies beyond
+	if len(b) > 18 {
 		return 0, false
 	}
 	var n int64
@@ -211,7 +213,8 @@ func parseInteger(b []byte) (int64, bool) {
 // takes any size and value within the type. What a message of its op always
 // has must be there (errmsg need not). An op that it doesn't know is returned
 // with Op set, RID where there was one, and no more: clients ignore such.
-// Beside an error the response is nil.
+// Beside an error the response is nil; the error is none that errors.As finds an
+// *Error in, as the server has refused nothing.
 func (d *Decoder) DecodeResponse(body []byte) (*Response, error) {
 	r := &d.response
 	*r = Response{}
@@ -219,7 +222,7 @@ func (d *Decoder) DecodeResponse(body []byte) (*Response, error) {
 		return nil, fmt.Errorf("proto: no valid JSON at byte %d: %s", d.scan.pos, faultTexts[fault])
 	}
 	if err := d.heading(&r.Op, &r.RID, &r.Fields); err != nil {
-		return nil, fmt.Errorf("proto: a server's message: %w", err)
+		return nil, fmt.Errorf("proto: a server's message: %s", err.Message)
 	}
 	if r.Op <= 0 || r.Op >= OpCount || responseSpecs[r.Op] == nil {
 		return r, nil
@@ -272,8 +275,8 @@ func (d *Decoder) bindResponseField(f Field) error {
 	case shapeList:
 		return d.bindList(f)
 	}
-	if err != nil { // or a nil *Error would be an error
-		return err
+	if err != nil {
+		return errors.New(err.Message)
 	}
 	return nil
 }

@@ -179,7 +179,8 @@ func TestCheckpoint(t *testing.T) {
 		}
 		return st.Size()
 	}
-	for i := 0; size() <= walBound; i++ {
+	const bound = 4 << 20
+	for i := 0; size() <= bound; i++ {
 		var batch []*Append
 		for j := range 100 {
 			a := toPeer(u[0], u[1], fmt.Sprint(i, " ", j))
@@ -188,10 +189,10 @@ func TestCheckpoint(t *testing.T) {
 		}
 		h.store(batch...)
 	}
-	if err := h.s.tidy(context.Background()); err != nil {
+	if err := checkpoint(context.Background(), h.s.writing, path+"-wal", bound); err != nil {
 		t.Fatal(err)
 	}
-	if n := size(); n > walBound/2 {
+	if n := size(); n > bound/2 {
 		t.Errorf("still %d bytes", n)
 	}
 	h.store(toPeer(u[0], u[1], "after"))

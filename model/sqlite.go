@@ -129,7 +129,7 @@ func openSQLite(ctx context.Context, path string, o *Options) (_ *store, err err
 		}
 		return f.Close, nil
 	}
-	s.tidy = func(ctx context.Context) error { return checkpoint(ctx, s.writing, path+"-wal") }
+	s.tidy = func(ctx context.Context) error { return checkpoint(ctx, s.writing, path+"-wal", walBound) }
 	s.close = func() error {
 		// The writer last: the last connection to close folds the log in.
 		err := errors.Join(s.reading.Close(), s.writing.Close())
@@ -237,8 +237,8 @@ func sqliteReason(err error) error {
 
 // checkpoint folds a write-ahead log that has outgrown its bound into the
 // file. SQLite does so by itself unless some reader is always at work.
-func checkpoint(ctx context.Context, db *sqlx.DB, wal string) error {
-	if st, err := os.Stat(wal); err != nil || st.Size() <= walBound {
+func checkpoint(ctx context.Context, db *sqlx.DB, wal string, bound int64) error {
+	if st, err := os.Stat(wal); err != nil || st.Size() <= bound {
 		return nil
 	}
 	c, err := db.Connx(ctx)

@@ -259,3 +259,5 @@ func onLoop(tb testing.TB, r *Reactor, i int, fn func(t Turn)) {
 func (r *Reactor) counter(name string) uint64 {
 	return r.cfg.Set.GetOrCreateCounter("chatd_reactor_" + name).Get()
 }
+
+var noTime time.Time

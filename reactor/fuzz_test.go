@@ -1,0 +1,163 @@
+package reactor
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/gobwas/ws"
+	"github.com/panjf2000/gnet/v2"
+
+	"chatd/proto"
+)
+
+// dryConn is a gnet connection without a socket: it keeps what is written.
+type dryConn struct {
+	gnet.Conn
+	out bytes.Buffer
+}
+
+func (d *dryConn) Write(p []byte) (int, error) { return d.out.Write(p) }
+func (d *dryConn) OutboundBuffered() int       { return 0 }
+func (d *dryConn) Fd() int                     { return -1 }
+
+// dryRun feeds a connection of a loop that isn't running with data in the
+// portions that cuts says, and has what it wrote and which requests came.
+func dryRun(tb testing.TB, data, cuts []byte) (out []byte, requests []string) {
+	h := &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
+		requests = append(requests, fmt.Sprintf("%+v", *r))
+		echo(t, c, r)
+		return true
+	}}
+	cfg := DefaultConfig()
+	cfg.Loops = 1
+	r := &Reactor{cfg: cfg, h: h, log: slog.New(slog.DiscardHandler), count: newCounters(metrics.NewSet()), limits: newLimits(0, 0)}
+	l := newLoop(r, 0)
+	r.loops = []*loop{l}
+	r.lanes, r.ticker = &lanes{r: r}, newTicker(r.loops)
+	gc := &dryConn{}
+	c := newConn(l, addrForTest)
+	turn := func(fn func()) {
+		l.enter()
+		fn()
+		l.leaveTurn()
+	}
+	l.now = time.Now()
+	turn(func() { c.begin(Turn{l}, gc) })
+	for i := 0; len(data) > 0; i++ {
+		n := len(data)
+		if len(cuts) > 0 {
+			n = min(n, 1+int(cuts[i%len(cuts)]))
+		}
+		// The bytes hold until feed returns, and no longer.
+		portion := bytes.Clone(data[:n])
+		turn(func() { c.feed(Turn{l}, portion) })
+		for j := range portion {
+			portion[j] = 0xee
+		}
+		data = data[n:]
+		if have := inMemory(c); have > 3*proto.MaxRequest+handshakeMax {
+			tb.Fatal(have, "bytes are kept")
+		}
+	}
+	return gc.out.Bytes(), requests
+}
+
+func inMemory(c *Conn) (n int) {
+	for _, b := range []*buffer{c.in, c.message, c.held, c.out} {
+		if b != nil {
+			n += cap(b.b)
+		}
+	}
+	return n
+}
+
+// same feeds data whole and in portions, which must make no difference.
+func same(t *testing.T, data, cuts []byte) {
+	t.Helper()
+	out1, requests1 := dryRun(t, data, nil)
+	out2, requests2 := dryRun(t, data, cuts)
+	if !bytes.Equal(out1, out2) {
+		t.Errorf("in portions of %v it answered\n%q\nnot\n%q", cuts, out2, out1)
+	}
+	if a, b := strings.Join(requests1, "\n"), strings.Join(requests2, "\n"); a != b {
+		t.Errorf("in portions of %v it understood\n%s\nnot\n%s", cuts, b, a)
+	}
+}
+
+// Arbitrary bytes in arbitrary portions never panic, and the portions make no
+// difference to what is understood and answered.
+func FuzzFrames(f *testing.F) {
+	f.Add(frame(chat("hello")), []byte{0})
+	f.Add(append(frame(chat("a")), frame(chat("b"))...), []byte{3, 200})
+	f.Add(append(frame("{"), frame(`{"msgid":18,"rid":1}`)...), []byte{1})
+	f.Add([]byte{0, 0, 0, 0}, []byte{0})
+	f.Add([]byte{0, 1, 0, 1, 5}, []byte{1})
+	f.Add(frame(filled("large", proto.MaxRequest)), []byte{250})
+	f.Add(bytes.Repeat(frame("x"), 12), []byte{2})
+	f.Add([]byte("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), []byte{0})
+	f.Add([]byte("GETA"), []byte{0})
+	f.Fuzz(func(t *testing.T, data, cuts []byte) { same(t, data, cuts) })
+}
+
+// The same for what follows a WebSocket handshake; and what comes out is
+// well-formed as well.
+func FuzzWebSocket(f *testing.F) {
+	hello := []byte(handshakeText + "\r\n")
+	f.Add(text(chat("hello")), []byte{0})
+	f.Add(append(masked(false, ws.OpText, []byte(`{"msgid"`)), masked(true, ws.OpContinuation, []byte(`:18}`))...), []byte{1, 5})
+	f.Add(append(masked(true, ws.OpPing, []byte("p")), text(`{"msgid":18}`)...), []byte{2})
+	f.Add(masked(true, ws.OpClose, ws.NewCloseFrameBody(1001, "bye")), []byte{0})
+	f.Add(masked(true, ws.OpBinary, []byte("b")), []byte{0})
+	f.Add([]byte{0x81, 0xff, 0, 0, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0}, []byte{7})
+	f.Add(text(strings.Repeat("{", 70000)[:65536]), []byte{255})
+	f.Fuzz(func(t *testing.T, data, cuts []byte) {
+		data = append(bytes.Clone(hello), data...)
+		same(t, data, cuts)
+		out, _ := dryRun(t, data, nil)
+		_, out, ok := bytes.Cut(out, []byte("\r\n\r\n"))
+		if !ok {
+			t.Fatal("no handshake")
+		}
+		wellFormed(t, out)
+	})
+}
+
+// wellFormed checks a server's frames: whole, unmasked, nothing after a close.
+func wellFormed(t *testing.T, out []byte) {
+	t.Helper()
+	in := bytes.NewReader(out)
+	for in.Len() > 0 {
+		h, err := ws.ReadHeader(in)
+		if err != nil || ws.CheckHeader(h, ws.StateClientSide) != nil || h.Length > int64(in.Len()) {
+			t.Fatalf("%q: %+v %v", out, h, err)
+		}
+		if _, err := in.Seek(h.Length, 1); err != nil {
+			t.Fatal(err)
+		}
+		if h.OpCode == ws.OpClose && in.Len() > 0 {
+			t.Fatalf("%q goes on after a close", out)
+		}
+	}
+}
+
+// The header that a server's frame has is read by a client's library.
+func TestAppendHeader(t *testing.T) {
+	for _, n := range []int{0, 125, 126, 65535, 65536, proto.MaxResponse} {
+		h, err := ws.ReadHeader(bytes.NewReader(appendHeader(nil, ws.OpText, n)))
+		if err != nil || h.Length != int64(n) || !h.Fin || h.Masked || h.OpCode != ws.OpText {
+			t.Errorf("%d: %+v %v", n, h, err)
+		}
+		if h := appendHeader(nil, ws.OpPong, n); binary.BigEndian.Uint16(h)>>8 != 0x8a {
+			t.Errorf("%d: %x", n, h)
+		}
+	}
+}
+
+var addrForTest = netip.MustParseAddr("192.0.2.1")

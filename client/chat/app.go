@@ -45,8 +45,6 @@ func (a *app) fail(format string, args ...any) {
 
 // run reads lines and does what they say, until they or ctx end.
 func (a *app) run(ctx context.Context) {
-	// A line that is being typed can't be cancelled otherwise.
-	defer context.AfterFunc(ctx, a.scr.close)()
 	if err := a.start(ctx); err != nil {
 		a.fail("%s", told(err))
 		if !a.scr.terminal {

@@ -33,6 +33,8 @@ type screen struct {
 	out, err io.Writer
 
 	rl      *readline.Instance // on a terminal
+	raw     io.Writer          // the terminal below it
+	left    bool               // a line was being typed when the end came
 	history *os.File           // nil: none is kept
 	lines   chan string        // piped; closed at the end
 	inErr   error              // why it ended, nil: as it should
@@ -59,7 +61,7 @@ func newScreen(stdin io.Reader, stdout, stderr io.Writer, terminal bool) (*scree
 	if err != nil {
 		return nil, err
 	}
-	s.rl, s.out, s.err = rl, rl.Stdout(), rl.Stdout()
+	s.rl, s.raw, s.out, s.err = rl, stdout, rl.Stdout(), rl.Stdout()
 	s.openHistory()
 	return s, nil
 }
@@ -137,16 +139,18 @@ func (s *screen) line(ctx context.Context, prompt string) (string, error) {
 		}
 	}
 	s.rl.SetPrompt(prompt)
-	for {
-		line, err := s.rl.Readline()
-		if err == readline.ErrInterrupt {
-			if line != "" {
-				continue // as a shell: the line is dropped
+	return s.typed(ctx, func() (string, error) {
+		for {
+			line, err := s.rl.Readline()
+			if err != readline.ErrInterrupt {
+				return line, err
 			}
-			return "", errInterrupt
+			if line == "" {
+				return "", errInterrupt
+			}
+			// As a shell: what was typed is dropped.
 		}
-		return line, err
-	}
+	})
 }
 
 // secret reads a line that is not shown, and never remembered.
@@ -154,32 +158,59 @@ func (s *screen) secret(ctx context.Context, prompt string) (string, error) {
 	if s.rl == nil {
 		return s.line(ctx, prompt)
 	}
-	b, err := s.rl.ReadPassword(prompt)
-	if err == readline.ErrInterrupt {
-		err = errInterrupt
+	return s.typed(ctx, func() (string, error) {
+		b, err := s.rl.ReadPassword(prompt)
+		if err == readline.ErrInterrupt {
+			err = errInterrupt
+		}
+		return string(b), err
+	})
+}
+
+// typed lets read read, until ctx ends. The library can't end a read of a
+// terminal, not even by closing it: such a read is left to itself, with the
+// terminal as it was before.
+func (s *screen) typed(ctx context.Context, read func() (string, error)) (string, error) {
+	type result struct {
+		line string
+		err  error
 	}
-	return string(b), err
+	ch := make(chan result, 1)
+	go func() {
+		line, err := read()
+		ch <- result{line, err}
+	}()
+	select {
+	case r := <-ch:
+		return r.line, r.err
+	case <-ctx.Done():
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.rl.Terminal.ExitRawMode()
+		s.out, s.err, s.left = s.raw, s.raw, true
+		fmt.Fprintln(s.raw)
+		return "", ctx.Err()
+	}
 }
 
 // print writes one line.
-func (s *screen) print(format string, args ...any) { s.write(s.out, format, args) }
+func (s *screen) print(format string, args ...any) { s.write(&s.out, format, args) }
 
 // fail writes one line about an error.
-func (s *screen) fail(format string, args ...any) { s.write(s.err, "error: "+format, args) }
+func (s *screen) fail(format string, args ...any) { s.write(&s.err, "error: "+format, args) }
 
-func (s *screen) write(w io.Writer, format string, args []any) {
+func (s *screen) write(w *io.Writer, format string, args []any) {
 	line := clean(fmt.Sprintf(format, args...)) + "\n"
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	io.WriteString(w, line) // nobody is left to be told where that fails
+	io.WriteString(*w, line) // nobody is left to be told where that fails
 }
 
-// close gives the terminal back as it was. It may be called twice, and ends
-// a line that is being read.
+// close gives the terminal back as it was. It may be called twice.
 func (s *screen) close() {
 	s.closing.Do(func() {
 		close(s.closed)
-		if s.rl != nil {
+		if s.rl != nil && !s.left {
 			s.rl.Close()
 		}
 		if s.history != nil {

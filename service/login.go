@@ -15,7 +15,11 @@ var errRefused = proto.Errorf(proto.Refused, "wrong id, name, password or token"
 // reg makes a user.
 func (s *Service) reg(t Turn, x *client, r *proto.Request) {
 	a := answer(r)
-	if err := proto.CheckName(r.Name); err != nil {
+	err := proto.CheckName(r.Name)
+	if err == nil {
+		err = proto.CheckPassword(r.Password)
+	}
+	if err != nil {
 		s.refuse(t, x, a, err)
 		return
 	}
@@ -180,6 +184,10 @@ func (s *Service) logout(t Turn, x *client, r *proto.Request) {
 // password changes it, and logs every other device out.
 func (s *Service) password(t Turn, x *client, r *proto.Request) {
 	a, ss, old, password := answer(r), x.session, r.Password, r.NewPassword
+	if err := proto.CheckPassword(password); err != nil {
+		s.refuse(t, x, a, err)
+		return
+	}
 	at := t.Now().UnixMicro()
 	offLoop(s, t, x, reactor.Slow, a, func(t Off) (string, error) {
 		u, err := s.store.UserByID(t, ss.user)

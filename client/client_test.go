@@ -154,6 +154,8 @@ func TestWindow(t *testing.T) {
 	}
 	barrier(t, c, p)
 	p.none()
+	flushed := make(chan error, 1)
+	go func() { flushed <- c.Flush(within(t)) }()
 	for i := range all {
 		p.stored(wire[i], int64(i+1))
 		if got := take(t, all[i], "the ACK"); got.err != nil {
@@ -162,6 +164,12 @@ func TestWindow(t *testing.T) {
 		if len(wire) < 5 {
 			wire = append(wire, p.expect(proto.ONE_CHAT)) // each ACK makes room for one
 		}
+	}
+	if err := take(t, flushed, "the end of Flush"); err != nil {
+		t.Error(err)
+	}
+	if s := c.Stats(); s.Sent != 5 || s.Acked != 5 || s.OutboxFull != 1 {
+		t.Errorf("counted %+v", s)
 	}
 }
 
@@ -468,7 +476,7 @@ func TestLogout(t *testing.T) {
 // nothing locks up, nothing is lost, and nothing shown twice.
 func TestHandlerWaits(t *testing.T) {
 	f := newFake(t)
-	const n = queueLen + 500
+	const n = 2*queueLen + 500 // one queue full is with the handlers, one waits
 	var c *Client
 	ready, got := make(chan struct{}), make(chan int64, 2*n)
 	c, p := f.loggedIn(nil, proto.Response{}, func(cfg *Config) {
@@ -513,6 +521,9 @@ func TestHandlerWaits(t *testing.T) {
 		if seq := take(t, got, "a message"); seq != want {
 			t.Fatalf("shown %d, want %d", seq, want)
 		}
+	}
+	if c.Stats().QueueFull == 0 {
+		t.Error("the queue was never full: this test shows nothing")
 	}
 }
 

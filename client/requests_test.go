@@ -1,0 +1,256 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"slices"
+	"testing"
+
+	"chatd/proto"
+)
+
+// Each request is sent as the protocol has it and returns what the answer
+// says; the lists and the conversations follow.
+func TestRequests(t *testing.T) {
+	f := newFake(t)
+	c, p := f.loggedIn(nil, proto.Response{Friends: []proto.Friend{{ID: 8, Name: "old"}}}, nil)
+	ctx := within(t)
+	for _, test := range []struct {
+		name   string
+		call   func() (any, error)
+		want   proto.Request // the fields that are set must be as they are here
+		answer proto.Response
+		result any
+	}{
+		{"Register", func() (any, error) { return c.Register(ctx, "n", "secret") },
+			proto.Request{Op: proto.REG, Name: "n", Password: "secret"}, proto.Response{ID: 9}, int64(9)},
+		{"AddFriend", func() (any, error) { return c.AddFriend(ctx, 2) },
+			proto.Request{Op: proto.ADD_FRIEND, FriendID: 2}, proto.Response{FriendID: 2, Name: "bob", State: proto.Online},
+			proto.Friend{ID: 2, Name: "bob", State: proto.Online}},
+		{"DelFriend", func() (any, error) { return nil, c.DelFriend(ctx, 8) },
+			proto.Request{Op: proto.DEL_FRIEND, FriendID: 8}, proto.Response{FriendID: 8}, nil},
+		{"CreateGroup", func() (any, error) { return c.CreateGroup(ctx, "g", "d") },
+			proto.Request{Op: proto.CREATE_GROUP, GroupName: "g", GroupDesc: "d"}, proto.Response{GroupID: 5}, int64(5)},
+		{"KickMember", func() (any, error) { return nil, c.KickMember(ctx, 5, 2) },
+			proto.Request{Op: proto.KICK_MEMBER, GroupID: 5, UserID: 2}, proto.Response{GroupID: 5, UserID: 2}, nil},
+		{"LeaveGroup", func() (any, error) { return nil, c.LeaveGroup(ctx, 7) },
+			proto.Request{Op: proto.LEAVE_GROUP, GroupID: 7}, proto.Response{GroupID: 7}, nil},
+		{"DismissGroup", func() (any, error) { return nil, c.DismissGroup(ctx, 7) },
+			proto.Request{Op: proto.DISMISS_GROUP, GroupID: 7}, proto.Response{GroupID: 7}, nil},
+		{"Block", func() (any, error) { return nil, c.Block(ctx, 3, true) },
+			proto.Request{Op: proto.BLOCK, UserID: 3, On: true}, proto.Response{UserID: 3, On: true}, nil},
+		{"FindUser by name", func() (any, error) { return c.FindUser(ctx, "carol") },
+			proto.Request{Op: proto.FIND_USER, Name: "carol"}, proto.Response{ID: 3, Name: "carol"}, proto.Friend{ID: 3, Name: "carol"}},
+		{"FindUser by id", func() (any, error) { return c.FindUser(ctx, "3") },
+			proto.Request{Op: proto.FIND_USER, UserID: 3}, proto.Response{ID: 3, Name: "carol"}, proto.Friend{ID: 3, Name: "carol"}},
+		{"ChangePassword", func() (any, error) { return nil, c.ChangePassword(ctx, "secret", "better") },
+			proto.Request{Op: proto.PASSWORD, Password: "secret", NewPassword: "better"}, proto.Response{Token: "new"}, nil},
+	} {
+		type result struct {
+			v   any
+			err error
+		}
+		ch := make(chan result, 1)
+		go func() { v, err := test.call(); ch <- result{v, err} }()
+		q := p.expect(test.want.Op)
+		got := *q
+		p.answer(q, test.answer)
+		got.Fields, got.RID, got.Msg, got.CID, got.Event, got.Data = 0, 0, nil, nil, nil, nil
+		if !slices.Equal(proto.AppendRequest(nil, &got), proto.AppendRequest(nil, &test.want)) {
+			t.Errorf("%s sent %+v", test.name, got)
+		}
+		if r := take(t, ch, test.name); r.err != nil || r.v != test.result {
+			t.Errorf("%s: %v, %v", test.name, r.v, r.err)
+		}
+		// Refused, each gives the server's error.
+		go func() { v, err := test.call(); ch <- result{v, err} }()
+		p.answer(p.expect(test.want.Op), proto.Response{Errno: proto.LimitFull, ErrMsg: "no"})
+		var e *proto.Error
+		if r := take(t, ch, test.name); !errors.As(r.err, &e) || e.Errno != proto.LimitFull {
+			t.Errorf("%s refused: %v", test.name, r.err)
+		}
+	}
+	if fs := c.Friends(); len(fs) != 1 || fs[0].ID != 2 {
+		t.Errorf("friends %v", fs)
+	}
+	if gs := c.Groups(); len(gs) != 1 || gs[0].ID != 5 || gs[0].GroupName != "g" || gs[0].Users[0].Role != proto.Creator {
+		t.Errorf("groups %v", gs)
+	}
+	if c.Token() != "new" {
+		t.Errorf("token %q", c.Token())
+	}
+}
+
+// What is said after joining is received from the very first message on,
+// also when the group was left before and its numbers have gone on since;
+// nothing of the time between is asked for.
+func TestJoinGroup(t *testing.T) {
+	f, rec := newFake(t), newRecord(t)
+	c, p := f.loggedIn(rec, proto.Response{}, nil)
+	group := func(seq int64) *proto.Response {
+		return push(proto.Chat{Op: proto.GROUP_CHAT, ID: 2, Name: "bob", GroupID: 5, Msg: "x", Time: 1, Seq: seq, CID: "c"})
+	}
+	join := func(seq int64) {
+		done := make(chan error, 1)
+		go func() { _, err := c.JoinGroup(within(t), 5); done <- err }()
+		p.answer(p.expect(proto.ADD_GROUP), proto.Response{GroupID: 5, GroupName: "g", Seq: seq, Users: []proto.Member{{ID: 2}, {ID: 1}}})
+		if err := take(t, done, "the answer"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	join(3)
+	p.send(group(4), group(5))
+	rec.seqs(2)
+	p.send(&proto.Response{Op: proto.LEAVE_GROUP, GroupID: 5, ID: 1}) // removed
+	barrier(t, c, p)
+	if len(c.Groups()) != 0 {
+		t.Error("still in the group")
+	}
+	join(20)
+	if gs := c.Groups(); len(gs) != 1 || len(gs[0].Users) != 2 {
+		t.Errorf("groups %+v", gs)
+	}
+	p.send(group(21))
+	if got := rec.seqs(1); got[0] != 21 {
+		t.Errorf("shown %v", got)
+	}
+	barrier(t, c, p)
+	p.none()
+}
+
+// History is what it was asked for and does not disturb what is received.
+func TestHistory(t *testing.T) {
+	f, rec := newFake(t), newRecord(t)
+	c, p := f.loggedIn(rec, proto.Response{}, nil)
+	done := make(chan Page, 1)
+	go func() {
+		page, err := c.History(within(t), User(2), 9, 5)
+		if err != nil {
+			t.Error(err)
+		}
+		done <- page
+	}()
+	q := p.expect(proto.SYNC)
+	if q.Before != 9 || q.Limit != 5 || q.Has(proto.FAfter) || q.Peer != 2 {
+		t.Errorf("asked %+v", q)
+	}
+	own := chat(8)
+	own.ID, own.ToID = 1, 2
+	p.answer(q, proto.Response{Peer: 2, First: 1, Last: 20, More: true, Messages: []proto.Chat{chat(7), own}})
+	page := take(t, done, "the page")
+	if len(page.Messages) != 2 || page.Messages[1].Conv != User(2) || !page.More || page.Last != 20 {
+		t.Errorf("page %+v", page)
+	}
+	p.send(push(chat(7)), push(chat(8)))
+	if got := rec.seqs(2); !slices.Equal(got, []int64{7, 8}) {
+		t.Errorf("shown %v", got)
+	}
+}
+
+// Events go out at once and are refused, not kept, without a connection.
+func TestTell(t *testing.T) {
+	f, rec := newFake(t), newRecord(t)
+	c, p := f.loggedIn(rec, proto.Response{}, nil)
+	if err := c.Typing(Group(5)); err != nil {
+		t.Fatal(err)
+	}
+	if q := p.expect(proto.EVENT); q.GroupID != 5 || string(q.Event) != "typing" {
+		t.Errorf("sent %+v", q)
+	}
+	var e *proto.Error
+	if err := c.Tell(User(2), "", ""); !errors.As(err, &e) {
+		t.Errorf("without a kind: %v", err)
+	}
+	p.send(&proto.Response{Op: proto.KICK, Reason: proto.Replaced})
+	p.conn.Close()
+	rec.state(Disconnected)
+	if err := c.Typing(User(2)); !errors.Is(err, ErrNotLoggedIn) {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
+// A Send whose context ends takes the message back if it was never on the
+// wire, and leaves one that was to be settled.
+func TestSendCancelled(t *testing.T) {
+	f := newFake(t)
+	c, p := f.loggedIn(nil, proto.Response{Window: 1}, nil)
+	ctx, cancel := context.WithCancel(within(t))
+	done := make(chan error, 2)
+	for _, text := range []string{"wire", "waits"} {
+		go func() { _, err := c.Send(ctx, User(2), text); done <- err }()
+		if text == "wire" {
+			p.expect(proto.ONE_CHAT)
+		}
+	}
+	for {
+		c.mu.Lock()
+		n := c.outbox.size()
+		c.mu.Unlock()
+		if n == 2 {
+			break
+		}
+		runtime.Gosched()
+	}
+	cancel()
+	for range 2 {
+		if err := take(t, done, "the end"); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+	}
+	p.conn.Close()
+	p = f.login(proto.Response{})
+	q := p.expect(proto.ONE_CHAT)
+	if string(q.Msg) != "wire" || !q.Retry {
+		t.Errorf("sent %+v", q)
+	}
+	p.stored(q, 1)
+	barrier(t, c, p)
+	p.none()
+	if err := c.Flush(within(t)); err != nil {
+		t.Error(err)
+	}
+}
+
+// A hole in a group that one may no longer read is not asked for again and
+// again: what came is shown, and the group forgotten.
+func TestHoleRefused(t *testing.T) {
+	f, rec := newFake(t), newRecord(t)
+	c, p := f.loggedIn(rec, proto.Response{}, nil)
+	p.send(push(chat(1)), push(chat(3)), push(chat(5)))
+	p.answer(p.expect(proto.SYNC), proto.Response{Errno: proto.NotFound, Peer: 2})
+	if got := rec.seqs(3); !slices.Equal(got, []int64{1, 3, 5}) {
+		t.Errorf("shown %v", got)
+	}
+	barrier(t, c, p)
+	p.none()
+}
+
+// Requests without a connection fail at once, those under way with it.
+func TestNotConnected(t *testing.T) {
+	f, rec := newFake(t), newRecord(t)
+	c, p := f.loggedIn(rec, proto.Response{}, nil)
+	done := make(chan error, 1)
+	go func() { done <- c.DelFriend(within(t), 2) }()
+	p.expect(proto.DEL_FRIEND)
+	f.ln.Close()
+	p.conn.Close()
+	if err := take(t, done, "the error"); !errors.Is(err, ErrNotConnected) {
+		t.Errorf("under way: %v", err)
+	}
+	rec.state(Disconnected)
+	if err := c.DelFriend(within(t), 2); !errors.Is(err, ErrNotConnected) {
+		t.Errorf("afterwards: %v", err)
+	}
+	// Chat messages wait for better times; Close gives them back.
+	ch := sendTo(t, c, User(2), "x")
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	if got := take(t, ch, "the end"); !errors.Is(got.err, ErrClosed) {
+		t.Errorf("got %v", got.err)
+	}
+	if err := c.Close(); err != nil {
+		t.Errorf("again: %v", err)
+	}
+}

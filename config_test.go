@@ -190,6 +190,25 @@ func TestNoLimits(t *testing.T) {
 	}
 }
 
+// A switch can be set, and unset again by what wins over it, in each of the ways.
+func TestSwitch(t *testing.T) {
+	clean(t)
+	on := file(t, "no-limits = true")
+	if !mustParse(t, "--config", on).NoLimits {
+		t.Error("on in the file: off")
+	}
+	if mustParse(t, "--config", on, "--no-limits=false").NoLimits {
+		t.Error("on in the file, off by flag: on")
+	}
+	t.Setenv("CHATD_NO_LIMITS", "0")
+	if mustParse(t, "--config", on).NoLimits {
+		t.Error("on in the file, off in the environment: on")
+	}
+	if !mustParse(t, "--no-limits").NoLimits {
+		t.Error("off in the environment, on by flag: off")
+	}
+}
+
 // A variable with a slip of the hand in its name is found and told, but
 // doesn't keep the server down: others set CHATD_… names too.
 func TestUnknownEnvironment(t *testing.T) {

@@ -12,7 +12,7 @@ while IFS=$'\t' read -r package dir; do
 	for target in $targets; do
 		found=1
 		echo "fuzz: $package $target for $time"
-		go test -run '^$' -fuzz "^$target\$" -fuzztime "$time" "$package"
+		go test -run '^$' -fuzz "^$target\$" -fuzztime "$time" "$package" </dev/null
 	done
 done < <(go list -f '{{.ImportPath}}{{"\t"}}{{.Dir}}' "$@")
 [ "$found" = 1 ] || echo "fuzz: no targets"

@@ -25,7 +25,5 @@ else
 	export CGO_ENABLED=0
 fi
 
-echo "test: fetching modules"
-go mod download
-echo "test: go test ${race[*]} -count=1 $*   (the first build takes some minutes)"
+echo "test: go test ${race[*]:-} -count=1 $*   (the first build fetches modules and takes some minutes)"
 exec go test "${race[@]}" -count=1 "$@"

@@ -1,0 +1,232 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"chatd/proto"
+)
+
+const (
+	maxConns   = 1_000_000
+	maxAtATime = 1024
+	keepEvery  = 100 * time.Millisecond // between the keeper's rounds
+)
+
+// connect is the scenario of idle connections.
+type connect struct {
+	Conns    int           `name:"conns" default:"10000" placeholder:"N" help:"Connections, each of a user of its own."`
+	AtATime  int           `name:"at-a-time" default:"64" placeholder:"N" help:"Connections that come up at the same time."`
+	Duration time.Duration `name:"duration" default:"10s" placeholder:"TIME" help:"How long they are watched once all are up, at most 10m."`
+	Ping     time.Duration `name:"ping" default:"30s" placeholder:"TIME" help:"How often each sends PING, as clients do; 0: never, which the server ends after its --idle-timeout."`
+}
+
+func (*connect) name() string { return "connect" }
+
+func (c *connect) Help() string {
+	return `Users are registered first, and log in once for their tokens. Then a started server is
+started again, so that its memory is that of a server that has done nothing yet, and
+all users connect and log in by token, as after a restart in the field.
+
+Measured are connections per second, and the time from connecting to LOGIN_ACK; the
+server's resident memory and live heap per connection, each after it has collected its
+garbage; and the CPU time of --duration with nothing but PING. Checked is that every
+connection still answers in the end. The kernel's memory for sockets (some 5 KiB for
+each end) is in none of these figures.`
+}
+
+func (c *connect) validate() error {
+	var bad []error
+	files, err := openFiles()
+	if err != nil {
+		bad = append(bad, err)
+	} else if c.Conns > files-openReserve {
+		bad = append(bad, fmt.Errorf("--conns: %d; this process may open %d files (ulimit -n), %d of which are kept back", c.Conns, files, openReserve))
+	}
+	if c.Conns < 1 || c.Conns > maxConns {
+		bad = append(bad, fmt.Errorf("--conns: %d is not between 1 and %d", c.Conns, maxConns))
+	}
+	if c.AtATime < 1 || c.AtATime > maxAtATime {
+		bad = append(bad, fmt.Errorf("--at-a-time: %d is not between 1 and %d", c.AtATime, maxAtATime))
+	}
+	if c.Duration <= 0 || c.Duration > maxDuration {
+		bad = append(bad, fmt.Errorf("--duration: %s is not above 0 and at most %s", c.Duration, maxDuration))
+	}
+	if c.Ping != 0 && (c.Ping < time.Second || c.Ping > maxDuration) {
+		bad = append(bad, fmt.Errorf("--ping: %s is neither 0 nor between 1s and %s", c.Ping, maxDuration))
+	}
+	return errors.Join(bad...)
+}
+
+func (c *connect) run(ctx context.Context, r *rig) error {
+	users := make([]account, c.Conns)
+	rs := newRecruits(r.server.addr)
+	err := each(ctx, c.Conns, setupAtATime, r.progress, "users", func(ctx context.Context, i int) error {
+		conn, u, _, err := rs.enter(ctx, i, true)
+		if err == nil {
+			users[i] = u
+			conn.abort()
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	r.progress.line("restarting the server")
+	if err := r.server.restart(ctx); err != nil {
+		return err
+	}
+
+	var before, after *process
+	var heapBefore, heapAfter int64
+	known := r.server.pid != 0
+	if known {
+		r.progress.line("waiting for the server's memory to settle")
+		if before, heapBefore, err = r.server.memory(ctx, r.report); err != nil {
+			return err
+		}
+	}
+
+	fleet := &fleet{conns: make([]*conn, c.Conns)}
+	defer fleet.abort()
+	if err := c.comeUp(ctx, r, users, fleet); err != nil {
+		return err
+	}
+	// From here on each of them has to be kept alive.
+	ctx, cancel := context.WithCancel(ctx)
+	kept := make(chan error, 1)
+	go func() { kept <- fleet.keep(ctx, c.Ping) }()
+	err = func() error {
+		if known {
+			r.progress.line("%d connections are up; waiting for the server's memory to settle", c.Conns)
+			if after, heapAfter, err = r.server.memory(ctx, r.report); err != nil {
+				return err
+			}
+			share := func(v int64) float64 { return float64(v) / 1024 / float64(c.Conns) }
+			r.report.figure("server memory per connection", share(after.rss-before.rss), "KiB", lower)
+			if heapAfter != 0 {
+				r.report.figure("server live heap per connection", share(heapAfter-heapBefore), "KiB", lower)
+			}
+		}
+		return c.watch(ctx, r)
+	}()
+	cancel()
+	if err := errors.Join(err, <-kept); err != nil {
+		return err
+	}
+	r.progress.line("every connection answers once more")
+	fleet.roll(r.faults)
+	return nil
+}
+
+// comeUp connects all users and logs them in.
+func (c *connect) comeUp(ctx context.Context, r *rig, users []account, f *fleet) error {
+	logins := newGauge("logins", "connect and log in")
+	m := logins.meter()
+	before, started := r.server.usage(r.report), time.Now()
+	err := each(ctx, c.Conns, c.AtATime, r.progress, "connections", func(ctx context.Context, i int) error {
+		began := r.clock.now()
+		conn, err := enterByToken(ctx, r.server.addr, users[i])
+		if err != nil {
+			return err
+		}
+		m.add([]int64{r.clock.now() - began})
+		conn.shelve()
+		f.conns[i] = conn
+		return nil
+	})
+	elapsed := time.Since(started)
+	if err != nil {
+		return err
+	}
+	after := r.server.usage(r.report)
+	logins.collect(nil)
+	r.report.figure("coming up", float64(c.Conns)/elapsed.Seconds(), "connections per second", higher)
+	if after.server != nil && before.server != nil {
+		cpu := (after.server.cpu - before.server.cpu).Seconds() / float64(c.Conns)
+		r.report.figure("server CPU per login", cpu*1e6, "µs", lower)
+	}
+	r.report.latency(logins.delay, logins.total)
+	return nil
+}
+
+// watch sees what the idle connections cost.
+func (c *connect) watch(ctx context.Context, r *rig) error {
+	before, started := r.server.usage(r.report), time.Now()
+	for end := started.Add(c.Duration); time.Now().Before(end) && ctx.Err() == nil; {
+		r.progress.line("%d connections idle: %s left", c.Conns, time.Until(end).Round(time.Second))
+		_ = sleep(ctx, min(tickEvery, time.Until(end))) // cut short: seen above
+	}
+	elapsed := time.Since(started)
+	r.report.Seconds = elapsed.Seconds()
+	r.report.cost(before, r.server.usage(r.report), 0, elapsed)
+	return ctx.Err()
+}
+
+// fleet is all idle connections. It is for one goroutine at a time.
+type fleet struct {
+	conns  []*conn // nil: not up
+	intake intake  // for whichever is read
+	next   int
+}
+
+// abort ends all connections.
+func (f *fleet) abort() {
+	for _, c := range f.conns {
+		if c != nil {
+			c.abort()
+		}
+	}
+}
+
+// keep has each connection send a PING once in every, spread evenly, until
+// ctx ends. A connection that doesn't answer is an error.
+func (f *fleet) keep(ctx context.Context, every time.Duration) error {
+	if every == 0 {
+		<-ctx.Done()
+		return nil
+	}
+	var due float64
+	for sleep(ctx, keepEvery) == nil {
+		for due += float64(len(f.conns)) * keepEvery.Seconds() / every.Seconds(); due >= 1; due-- {
+			if err := f.ping(f.next); err != nil {
+				return err
+			}
+			f.next = (f.next + 1) % len(f.conns)
+		}
+	}
+	return nil
+}
+
+// roll has every connection answer once more; each that doesn't is a fault.
+func (f *fleet) roll(faults *faults) {
+	for i := range f.conns {
+		if err := f.ping(i); err != nil {
+			faults.addf("%v", err)
+		}
+	}
+}
+
+// ping sends a PING and waits for its PONG.
+func (f *fleet) ping(i int) error {
+	c := f.conns[i]
+	if f.intake.buf == nil {
+		f.intake.buf = make([]byte, readSize)
+	}
+	f.intake.start, f.intake.end = 0, 0
+	c.intake = &f.intake
+	defer c.shelve()
+	err := c.nc.SetDeadline(time.Now().Add(callTimeout))
+	if err == nil {
+		err = c.ping()
+	}
+	if err == nil {
+		_, err = c.await(proto.PONG)
+	}
+	if err != nil {
+		return fmt.Errorf("connection %d is lost: %w", i, err)
+	}
+	return nil
+}

@@ -1,0 +1,112 @@
+// Chatbench is the load harness of chatd: it starts a server of its own, or
+// takes one that runs on this machine, puts load on it over real sockets,
+// checks that the server kept its promises meanwhile, and tells what it did
+// and what that cost.
+//
+//	chatbench stream|event|connect [flags]
+//
+// Its exit code is 0 where the run is good, 1 where something failed or a
+// promise was broken, 2 for a command line that can't be used, and 130 where
+// it was interrupted.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/term"
+)
+
+// Exit codes.
+const (
+	exitGood        = 0
+	exitBad         = 1
+	exitUsage       = 2
+	exitInterrupted = 130 // as shells have it for SIGINT
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	// A second signal ends the process at once; the server ends with it.
+	context.AfterFunc(ctx, stop)
+	live := io.Discard
+	if term.IsTerminal(int(os.Stderr.Fd())) {
+		live = os.Stderr
+	}
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr, live))
+}
+
+// run is main with everything from outside as arguments: results go to
+// stdout, complaints to stderr, and the progress to live. It returns the exit
+// code, once the server that it started has ended.
+func run(ctx context.Context, args []string, stdout, stderr, live io.Writer) int {
+	opt, what, err := parse(args, stdout)
+	if err != nil {
+		fmt.Fprintf(stderr, "chatbench: %v\nchatbench --help tells more\n", err)
+		return exitUsage
+	}
+	if what == nil {
+		return exitGood // help was asked for
+	}
+	rep, err := bench(ctx, opt, what, live)
+	if err != nil {
+		rep.Failed = err.Error()
+	}
+	rep.Interrupted = ctx.Err() != nil
+	if err := rep.write(stdout, opt.JSON); err != nil {
+		fmt.Fprintf(stderr, "chatbench: the report: %v\n", err)
+		return exitBad
+	}
+	switch {
+	case rep.Interrupted:
+		return exitInterrupted
+	case !rep.good():
+		fmt.Fprintf(stderr, "chatbench: %s\n", rep.verdict())
+		return exitBad
+	}
+	return exitGood
+}
+
+// scenario is one kind of load. Its flags are its fields.
+type scenario interface {
+	name() string
+	// validate says which flags make no sense.
+	validate() error
+	// run puts the load on r's server and writes what it saw into r's report.
+	// It ends early when ctx does; then its error doesn't count.
+	run(ctx context.Context, r *rig) error
+}
+
+// rig is what a scenario works with.
+type rig struct {
+	server   *server
+	progress *progress
+	report   *report
+	faults   *faults
+	clock    clock
+}
+
+// bench carries one scenario out, from the server's start to its end. The
+// report is never nil: beside an error it says how far it came.
+func bench(ctx context.Context, opt *options, what scenario, live io.Writer) (*report, error) {
+	rep := newReport(what)
+	srv, err := newServer(ctx, &opt.target)
+	if err != nil {
+		return rep, err
+	}
+	rep.Server = srv.describe(ctx)
+	r := &rig{server: srv, progress: &progress{w: live}, report: rep, faults: &faults{}, clock: newClock()}
+	if err = what.run(ctx, r); ctx.Err() != nil {
+		err = nil // whatever failed then failed because of it
+	}
+	r.progress.clear()
+	rep.Faults, rep.FirstFaults = r.faults.summary()
+	if stopErr := srv.stop(); err == nil {
+		err = stopErr
+	}
+	return rep, err
+}

@@ -1,0 +1,205 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"chatd/proto"
+)
+
+// Bounds of what can be asked for: a slip of the hand must not occupy the
+// machine for a day.
+const (
+	maxDuration = 10 * time.Minute
+	maxCount    = 1_000_000_000
+	maxPairs    = 4096
+	// openReserve are descriptors that are not connections.
+	openReserve = 64
+)
+
+const about = `The load harness of chatd.
+
+It starts a chatd of its own with an empty store in a temporary folder (or takes
+one that runs, with --addr), puts load on it, and checks that whatever was
+delivered is complete, without repeats and in order. Then it says how much that
+was, how long each message took, and what it cost the server and itself in CPU
+time. A run in which a promise was broken ends with exit code 1.
+
+Generator and server share this machine: only loopback addresses are taken.
+
+Examples:
+  chatbench stream
+  chatbench stream --pairs 200 --window 1
+  chatbench event --duration 30s --json event.json
+  chatbench connect --conns 10000
+  chatbench stream --addr 127.0.0.1:6000 --pid $(pidof chatd)`
+
+// options are the flags that all scenarios share.
+type options struct {
+	target `embed:""`
+
+	JSON string `name:"json" placeholder:"FILE" help:"Write the whole report as JSON into FILE; - for standard output, in place of the table."`
+}
+
+// target says what is measured.
+type target struct {
+	Spawn string   `name:"spawn" default:"sqlite" enum:"sqlite" placeholder:"STORE" help:"Start a server with this kind of store, and end it afterwards: sqlite."`
+	Chatd string   `name:"chatd" placeholder:"PATH" help:"The program to start (default: the chatd beside chatbench)."`
+	Args  []string `name:"chatd-arg" sep:"none" placeholder:"ARG" help:"One more argument for the started server, as --chatd-arg=--sqlite-sync=normal; may be repeated."`
+	Dir   string   `name:"dir" placeholder:"FOLDER" help:"Where the started server's store lies, in a temporary folder (default: the system's). Name one on the disk that is to be measured."`
+
+	Addr string `name:"addr" placeholder:"HOST:PORT" help:"Take the server that listens here instead of starting one. Loopback only. Start it with --no-limits --argon2 8,1,1."`
+	HTTP string `name:"http" placeholder:"HOST:PORT" help:"With --addr: its --http address, to have it collect garbage before its memory is read."`
+	PID  int    `name:"pid" placeholder:"PID" help:"With --addr: its process, for CPU time and memory."`
+}
+
+// commandLine is what kong fills in.
+type commandLine struct {
+	options `embed:""`
+
+	Stream  stream  `cmd:"" help:"Stored messages: pairs of users, each sender keeps a window of messages unacknowledged."`
+	Event   event   `cmd:"" help:"Events, which are relayed and never stored: pairs of users, a window of events on the way."`
+	Connect connect `cmd:"" help:"Idle connections: how fast they come up and what each costs."`
+}
+
+// parse reads and validates a command line. Where help was asked for, it is
+// on stdout and the scenario is nil.
+func parse(args []string, stdout io.Writer) (*options, scenario, error) {
+	var cl commandLine
+	helped := false
+	k, err := kong.New(&cl, kong.Name("chatbench"), kong.Description(about),
+		kong.Writers(stdout, stdout), kong.Exit(func(int) { helped = true }),
+		kong.ConfigureHelp(kong.HelpOptions{NoExpandSubcommands: true}))
+	if err != nil {
+		return nil, nil, fmt.Errorf("the options' tags: %w", err)
+	}
+	ctx, err := k.Parse(args)
+	if helped {
+		return &cl.options, nil, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	all := []scenario{&cl.Stream, &cl.Event, &cl.Connect}
+	var what scenario
+	for _, s := range all {
+		if s.name() == ctx.Command() {
+			what = s
+		}
+	}
+	if what == nil {
+		return nil, nil, fmt.Errorf("no scenario named %q", ctx.Command())
+	}
+	if err := errors.Join(cl.target.validate(), what.validate()); err != nil {
+		return nil, nil, err
+	}
+	return &cl.options, what, nil
+}
+
+// validate refuses what isn't this machine: a load is for one's own server.
+func (t *target) validate() error {
+	var bad []error
+	if t.Addr == "" {
+		if t.HTTP != "" {
+			bad = append(bad, errors.New("--http: only with --addr; a started server chooses its own"))
+		}
+		if t.PID != 0 {
+			bad = append(bad, errors.New("--pid: only with --addr"))
+		}
+		if t.Chatd == "" {
+			self, err := os.Executable()
+			if err != nil {
+				return fmt.Errorf("--chatd: where this program is: %w", err)
+			}
+			t.Chatd = filepath.Join(filepath.Dir(self), "chatd")
+		}
+		return errors.Join(bad...)
+	}
+	if t.Chatd != "" || len(t.Args) > 0 || t.Dir != "" {
+		bad = append(bad, errors.New("--chatd, --chatd-arg, --dir: only for a server that is started, not with --addr"))
+	}
+	var err error
+	if t.Addr, err = loopback(t.Addr); err != nil {
+		bad = append(bad, fmt.Errorf("--addr: %w", err))
+	}
+	if t.HTTP != "" {
+		if t.HTTP, err = loopback(t.HTTP); err != nil {
+			bad = append(bad, fmt.Errorf("--http: %w", err))
+		} else {
+			t.HTTP = (&url.URL{Scheme: "http", Host: t.HTTP}).String()
+		}
+	}
+	if t.PID < 0 {
+		bad = append(bad, fmt.Errorf("--pid: %d is no process", t.PID))
+	}
+	return errors.Join(bad...)
+}
+
+// loopback is addr with its host as an IP, and an error for all that is not
+// a port of this machine.
+func loopback(addr string) (string, error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "", fmt.Errorf("%q is not host:port", addr)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return "", fmt.Errorf("%q: the port must be 1 to 65535", addr)
+	}
+	if host == "localhost" {
+		host = "127.0.0.1"
+	}
+	ip, err := netip.ParseAddr(host)
+	if err != nil || !ip.Unmap().IsLoopback() {
+		return "", fmt.Errorf("%q is not a loopback address: chatbench puts load on this machine alone", host)
+	}
+	return net.JoinHostPort(host, port), nil
+}
+
+// traffic are the flags of the scenarios in which pairs talk.
+type traffic struct {
+	Pairs    int           `name:"pairs" default:"50" placeholder:"N" help:"Pairs of users: one sends, the other receives."`
+	Window   int           `name:"window" default:"64" placeholder:"N" help:"Messages that each sender keeps on the way; 1 is ping-pong."`
+	Size     int           `name:"size" default:"100" placeholder:"BYTES" help:"Text of each message; the frame around it has some 100 bytes."`
+	Duration time.Duration `name:"duration" default:"10s" placeholder:"TIME" help:"How long is measured, at most 10m."`
+	Warmup   time.Duration `name:"warmup" default:"1s" placeholder:"TIME" help:"How long the load runs before that, unmeasured."`
+	Count    int64         `name:"count" default:"0" placeholder:"N" help:"Send N messages in all, however long that takes, in place of --duration and --warmup."`
+}
+
+// validate checks the flags for texts of at most maxSize bytes, and a window
+// of at most maxWindow.
+func (tr *traffic) validate(maxSize, maxWindow int) error {
+	var bad []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			bad = append(bad, fmt.Errorf(format, args...))
+		}
+	}
+	check(tr.Pairs >= 1 && tr.Pairs <= maxPairs, "--pairs: %d is not between 1 and %d", tr.Pairs, maxPairs)
+	check(tr.Window >= 1 && tr.Window <= maxWindow, "--window: %d is not between 1 and %d", tr.Window, maxWindow)
+	check(tr.Size >= stampSize && tr.Size <= maxSize, "--size: %d is not between %d and %d", tr.Size, stampSize, maxSize)
+	check(tr.Count >= 0 && tr.Count <= maxCount, "--count: %d is not between 0 and %d", tr.Count, maxCount)
+	check(tr.Count == 0 || tr.Count >= int64(tr.Pairs), "--count: %d is less than one for each of %d pairs", tr.Count, tr.Pairs)
+	check(tr.Duration > 0 && tr.Duration <= maxDuration, "--duration: %s is not above 0 and at most %s", tr.Duration, maxDuration)
+	check(tr.Warmup >= 0 && tr.Warmup <= maxDuration, "--warmup: %s is not between 0 and %s", tr.Warmup, maxDuration)
+	return errors.Join(bad...)
+}
+
+// maxEventBytes bounds a window of events: what waits for one connection
+// beyond a bound costs it the server's patience, and events are not stored.
+const maxEventBytes = 512 << 10
+
+// eventOverhead is about what is around an event's data.
+const eventOverhead = 128
+
+// maxStreamWindow is a bound of this program; the server's is in LOGIN_ACK.
+const maxStreamWindow = 16 * proto.DefaultWindow

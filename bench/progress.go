@@ -1,0 +1,69 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// progress is the one line that tells how far the run is. Any goroutine may
+// write it.
+type progress struct {
+	w  io.Writer // io.Discard where nobody looks
+	mu sync.Mutex
+	at time.Time // when count has last written
+}
+
+// clearLine goes to the line's start and empties it.
+const clearLine = "\r\x1b[K"
+
+// line replaces what the line says.
+func (p *progress) line(format string, args ...any) {
+	text := clearLine + fmt.Sprintf(format, args...)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, _ = io.WriteString(p.w, text) // a terminal that is gone
+}
+
+// count says that n of total are done, not more than ten times a second.
+func (p *progress) count(what string, n, total int) {
+	p.mu.Lock()
+	now := time.Now()
+	early := now.Sub(p.at) < tickEvery/10
+	if !early {
+		p.at = now
+	}
+	p.mu.Unlock()
+	if !early {
+		p.line("%s: %d of %d", what, n, total)
+	}
+}
+
+// clear makes room for what comes after the run.
+func (p *progress) clear() { p.line("") }
+
+// thousands is v as people read it: 840, 12.3k, 2.61M.
+func thousands(v float64) string {
+	switch {
+	case v >= 1e6:
+		return strconv.FormatFloat(v/1e6, 'f', 2, 64) + "M"
+	case v >= 1e4:
+		return strconv.FormatFloat(v/1e3, 'f', 1, 64) + "k"
+	case v >= 100 || v == float64(int64(v)):
+		return strconv.FormatFloat(v, 'f', 0, 64)
+	}
+	return strconv.FormatFloat(v, 'f', 2, 64)
+}
+
+// micros is a latency as people read it.
+func micros(us int64) string {
+	switch {
+	case us >= 1_000_000:
+		return strconv.FormatFloat(float64(us)/1e6, 'f', 2, 64) + "s"
+	case us >= 1_000:
+		return strconv.FormatFloat(float64(us)/1e3, 'f', 2, 64) + "ms"
+	}
+	return strconv.FormatInt(us, 10) + "µs"
+}

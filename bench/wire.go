@@ -1,0 +1,210 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"chatd/proto"
+)
+
+const (
+	readSize    = 32 << 10         // of a connection's buffer; it grows for larger frames
+	callTimeout = 30 * time.Second // for one request of those that prepare a run
+	dialTimeout = 10 * time.Second
+	localIPs    = 8 // source addresses tried where one has no port left
+)
+
+// conn is one connection as a load generator needs it: all frames of one read
+// are decoded in one go, and writes are what the caller has gathered. It has
+// no goroutine; one goroutine at a time may read.
+type conn struct {
+	nc net.Conn
+	*intake
+}
+
+// intake is what reading needs. An idle connection has none.
+type intake struct {
+	dec        proto.Decoder
+	buf        []byte
+	start, end int // what has been read and not yet decoded
+}
+
+// errTooLong says that a server's frame has an impossible length.
+var errTooLong = errors.New("a frame of the server announces an impossible length")
+
+// dial connects. Where the source address has no port left it takes another
+// one of loopback's.
+func dial(ctx context.Context, addr string) (*conn, error) {
+	d := net.Dialer{Timeout: dialTimeout, KeepAlive: -1}
+	for i := range localIPs {
+		nc, err := d.DialContext(ctx, "tcp", addr)
+		if err == nil {
+			return &conn{nc: nc}, nil
+		}
+		to, parseErr := netip.ParseAddrPort(addr)
+		if !errors.Is(err, syscall.EADDRNOTAVAIL) || parseErr != nil || !to.Addr().Is4() || i == localIPs-1 {
+			return nil, fmt.Errorf("connect to %s: %w", addr, err)
+		}
+		d.LocalAddr = &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(i+2))}
+	}
+	panic("unreachable")
+}
+
+// close ends the connection.
+func (c *conn) close() { _ = c.nc.Close() } // nothing is left to be lost
+
+// abort ends the connection without leaving its port in TIME_WAIT.
+func (c *conn) abort() {
+	if tcp, ok := c.nc.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // then it is a close like any other
+	}
+	_ = c.nc.Close()
+}
+
+// shelve frees what reading needs, until the next read. What was read and
+// not decoded is lost.
+func (c *conn) shelve() { c.intake = nil }
+
+// fill reads once; it blocks until there is something.
+func (c *conn) fill() error {
+	in := c.intake
+	if in == nil {
+		in = &intake{buf: make([]byte, readSize)}
+		c.intake = in
+	}
+	switch {
+	case in.start == in.end:
+		in.start, in.end = 0, 0
+	case in.start > 0:
+		in.end = copy(in.buf, in.buf[in.start:in.end])
+		in.start = 0
+	case in.end == len(in.buf):
+		in.buf = append(in.buf, make([]byte, len(in.buf))...)
+	}
+	n, err := c.nc.Read(in.buf[in.end:])
+	in.end += n
+	if n > 0 {
+		return nil // an error comes again
+	}
+	return err
+}
+
+// next decodes the next frame of what was read; nil without an error where
+// there is no whole one. It holds until the call after.
+func (c *conn) next() (*proto.Response, error) {
+	in := c.intake
+	if in == nil || in.end-in.start < proto.HeaderSize {
+		return nil, nil
+	}
+	size := binary.BigEndian.Uint32(in.buf[in.start:])
+	if size == 0 || size > proto.MaxResponse {
+		return nil, errTooLong
+	}
+	body := in.start + proto.HeaderSize
+	if in.end-body < int(size) {
+		return nil, nil
+	}
+	in.start = body + int(size)
+	return in.dec.DecodeResponse(in.buf[body:in.start])
+}
+
+// await reads until a frame of op comes, or an ERROR, which is an error here
+// as KICK is. Other frames are dropped.
+func (c *conn) await(op proto.Op) (*proto.Response, error) {
+	for {
+		r, err := c.next()
+		switch {
+		case err != nil:
+			return nil, err
+		case r == nil:
+			if err := c.fill(); err != nil {
+				return nil, err
+			}
+		case r.Op == op:
+			return r, nil
+		case r.Op == proto.ERROR || r.Op == proto.KICK:
+			return nil, unexpected(r)
+		}
+	}
+}
+
+// tell sends what has no answer, or one that is read elsewhere. Any goroutine
+// may call it.
+func (c *conn) tell(req *proto.Request) error {
+	_, err := c.nc.Write(proto.AppendFrame(nil, proto.AppendRequest(nil, req)))
+	return err
+}
+
+// ping asks for a PONG.
+func (c *conn) ping() error { return c.tell(&proto.Request{Op: proto.PING}) }
+
+// unexpected is the error for a frame that has no place where it came.
+func unexpected(r *proto.Response) error {
+	if r.Op == proto.KICK {
+		return fmt.Errorf("the server ended the connection: KICK %q: %s", r.Reason, r.ErrMsg)
+	}
+	return fmt.Errorf("the server sent %s, errno %d: %s", r.Op, r.Errno, r.ErrMsg)
+}
+
+// errRefused is a request refused for what it says: trying again is no use.
+var errRefused = errors.New("refused")
+
+// call sends a request and returns its answer, once it is one of success. It
+// waits and tries again where the server is too busy. Only for a connection
+// on which nothing else is on the way.
+func (c *conn) call(ctx context.Context, req *proto.Request) (*proto.Response, error) {
+	deadline := time.Now().Add(callTimeout)
+	if err := c.nc.SetDeadline(deadline); err != nil {
+		return nil, err
+	}
+	frame := proto.AppendFrame(nil, proto.AppendRequest(nil, req))
+	for {
+		if _, err := c.nc.Write(frame); err != nil {
+			return nil, fmt.Errorf("%s: %w", req.Op, err)
+		}
+		a, err := c.await(req.Op.Ack())
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("%s: %w", req.Op, err)
+		case a.Errno == proto.Done:
+			return a, c.nc.SetDeadline(time.Time{})
+		case a.Errno != proto.TooFast || time.Now().Add(retryAfter(a)).After(deadline):
+			return nil, fmt.Errorf("%s: %w: errno %d: %s", req.Op, errRefused, a.Errno, a.ErrMsg)
+		}
+		if err := sleep(ctx, retryAfter(a)); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// retryAfter is when a refused request may come again.
+func retryAfter(a *proto.Response) time.Duration {
+	const least, most = time.Millisecond, 5 * time.Second
+	return min(max(time.Duration(a.RetryAfter)*time.Millisecond, least), most)
+}
+
+// sleep waits for d, or for ctx, whose error it returns.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// nonce is a random number that no other run has.
+func nonce() uint64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return binary.BigEndian.Uint64(b[:])
+}

@@ -1,7 +1,6 @@
 package reactor
 
 import (
-	"fmt"
 	"go/ast"
 	"go/importer"
 	"go/parser"
@@ -55,7 +54,7 @@ func TestTokens(t *testing.T) {
 					t.Error("it doesn't compile:", got)
 				}
 			} else if !strings.Contains(got, want) {
-				t.Error(fmt.Sprintf("want %q, got %q", want, got))
+				t.Errorf("want %q, got %q", want, got)
 			}
 		})
 	}

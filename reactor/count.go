@@ -44,6 +44,25 @@ func newCounters(set *metrics.Set) *counters {
 	return c
 }
 
+// gauges registers what is looked up when someone asks.
+func (r *Reactor) gauges(set *metrics.Set) {
+	set.GetOrCreateGauge("chatd_reactor_connections", func() float64 { return float64(r.open.Load()) })
+	set.GetOrCreateGauge("chatd_reactor_mailbox_bytes", func() (n float64) {
+		for _, l := range r.loops {
+			n += float64(l.box.bytes.Load())
+		}
+		return n
+	})
+	for lane, name := range [laneCount]string{Quick: "quick", Slow: "slow"} {
+		set.GetOrCreateGauge(`chatd_reactor_lane_waiting{lane="`+name+`"}`, func() (n float64) {
+			for _, q := range r.lanes.queues[lane] {
+				n += float64(len(q))
+			}
+			return n
+		})
+	}
+}
+
 // tally is what a loop counts in a turn; the shared counters get it once, at
 // the turn's end, so that the loops don't fight for their cache lines.
 type tally struct{ framesIn, framesOut, bytesIn, bytesOut int }

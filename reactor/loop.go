@@ -22,16 +22,20 @@ import (
 // had consequences, before I/O gets its turn again.
 const maxRounds = 4
 
+// turnEnd names the one call of the handler after which TurnEnd isn't due.
+const turnEnd = "TurnEnd"
+
 // loop is one event loop: a gnet client of its own, so that it is ours to say
 // which connection goes where. (gnet's server would accept by itself, and end
 // when that fails.) Fields below the line belong to its goroutine.
 type loop struct {
 	gnet.BuiltinEventEngine
 
-	r      *Reactor
-	idx    int
-	client *gnet.Client
-	el     gnet.EventLoop
+	r       *Reactor
+	idx     int
+	turnEnd func(t Turn) // the handler's; as a method value it would be made anew each time
+	client  *gnet.Client
+	el      gnet.EventLoop
 	// bell is our end of a socket pair whose other end the loop polls like a
 	// connection. A byte wakes the loop in its turn among the sockets; a task
 	// given to gnet instead would run before all I/O, again and again.
@@ -68,7 +72,7 @@ type loop struct {
 }
 
 func newLoop(r *Reactor, idx int) *loop {
-	l := &loop{r: r, idx: idx, out: make([]*batch, r.cfg.Loops)}
+	l := &loop{r: r, idx: idx, turnEnd: r.h.TurnEnd, out: make([]*batch, r.cfg.Loops)}
 	l.wheel.init(time.Now())
 	return l
 }
@@ -207,7 +211,7 @@ func (l *loop) leaveTurn() {
 		l.bury(t)
 		if l.worked {
 			l.worked = false
-			l.call(nil, "TurnEnd", l.r.h.TurnEnd)
+			l.call(nil, turnEnd, l.turnEnd)
 		}
 		l.handOver()
 		l.flush(t)
@@ -313,7 +317,7 @@ func (l *loop) remove(c *Conn) {
 // panics.
 func (l *loop) call(c *Conn, what string, fn func(t Turn)) {
 	defer l.caught(c, what)
-	l.worked = l.worked || what != "TurnEnd"
+	l.worked = l.worked || what != turnEnd
 	fn(Turn{l})
 }
 

@@ -41,7 +41,7 @@ type Reactor struct {
 
 	life    sync.Mutex
 	started bool
-	stopped chan struct{} // made by the first Stop, closed when all has ended
+	stopped chan struct{} // closed when all has ended
 	stopErr error
 }
 
@@ -63,14 +63,14 @@ func New(cfg Config, h Handler) (*Reactor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reactor: listen on %s: %w", cfg.Addr, err)
 	}
-	r := &Reactor{cfg: cfg, h: h, log: cfg.Logger, ln: ln, count: newCounters(cfg.Set),
+	r := &Reactor{cfg: cfg, h: h, log: cfg.Logger, ln: ln, count: newCounters(cfg.Set), stopped: make(chan struct{}),
 		limits: newLimits(cfg.ConnsPerAddr, cfg.ConnectsPerAddrPerSec)}
 	for i := range cfg.Loops {
 		r.loops = append(r.loops, newLoop(r, i))
 	}
 	r.lanes = newLanes(r)
 	r.ticker = newTicker(r.loops)
-	cfg.Set.GetOrCreateGauge("chatd_reactor_connections", func() float64 { return float64(r.open.Load()) })
+	r.gauges(cfg.Set)
 	return r, nil
 }
 
@@ -79,7 +79,7 @@ func New(cfg Config, h Handler) (*Reactor, error) {
 func (r *Reactor) Start() error {
 	r.life.Lock()
 	defer r.life.Unlock()
-	if r.started || r.stopped != nil {
+	if r.started || r.stopping.Load() {
 		return errors.New("reactor: started or stopped before")
 	}
 	for _, l := range r.loops {
@@ -144,6 +144,8 @@ func (r *Reactor) everywhere(ctx context.Context, fn func(t Turn)) error {
 		case <-done:
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-r.stopped:
+			return ErrStopped
 		}
 	}
 	return nil
@@ -226,8 +228,7 @@ func (r *Reactor) stopAccepting() {
 // blocks them does. It may be called again.
 func (r *Reactor) Stop(ctx context.Context) error {
 	r.life.Lock()
-	if r.stopped == nil {
-		r.stopped = make(chan struct{})
+	if !r.stopping.Swap(true) {
 		started := r.started
 		go func() {
 			r.stopErr = r.stop(started)
@@ -246,7 +247,6 @@ func (r *Reactor) Stop(ctx context.Context) error {
 func (r *Reactor) stop(started bool) error {
 	r.stopAccepting()
 	r.draining.Store(true)
-	r.stopping.Store(true)
 	if !started {
 		r.lanes.cancel()
 		return nil

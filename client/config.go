@@ -42,6 +42,7 @@ const (
 	queueWait = 100 * time.Millisecond // how long reading waits for slow handlers before it leaves messages to SYNC
 
 	maxHeld      = 512                   // messages kept beyond a hole, per conversation
+	maxOwn       = 64 << 10              // numbers of one's own messages kept beyond a hole, per conversation
 	holeGrace    = 75 * time.Millisecond // a push on its way fills most holes
 	startGrace   = 2 * time.Second       // for what the server believes we lack, after an ACK in an unknown conversation
 	syncRetry    = time.Second           // after a SYNC without progress, doubled up to syncRetryMax

@@ -269,7 +269,7 @@ func (c *Client) synced(in *inbox, t *track, r *proto.Response, err error) {
 	case proto.Done:
 	case proto.NotFound, proto.NotAllowed:
 		// Nothing more is to be had here: show what came, and forget.
-		for len(t.held) > 0 {
+		for t.lowest() > 0 {
 			c.show(in, t, t.startAt(t.lowest()-1, in.shown[:0]))
 		}
 		c.forget(t.conv)

@@ -1,21 +1,20 @@
 package client
 
-import (
-	"time"
-)
+import "time"
 
 // track is what this client has of one conversation. It belongs to
 // Client.mu. It holds the set of seqs that PROTOCOL speaks of: the gapless
-// part up to last, and what lies beyond a hole in held.
+
 type track struct {
 	conv Conv
 
-	// started: it is known where the set begins. Until then an ACK of one's
-	// own waits in held: what comes before it may still be on its way.
+	// started: it is known where the set begins. Until then an ACK of one's own
+	// waits in own: what comes before it may still be on its way.
 	started bool
-	last    int64             // the end of the gapless part
-	high    int64             // the highest seq known to exist
-	held    map[int64]Message // beyond a hole; one's own, acknowledged, as a Message without Seq
+	last    int64              // the end of the gapless part
+	high    int64              // the highest seq known to exist
+	held    map[int64]Message  // messages beyond a hole, at most maxHeld
+	own     map[int64]struct{} // one's own, acknowledged, beyond a hole, at most maxOwn
 
 	// floor is where a start that was only assumed begins, 0 after one that
 	// is certain. A push from before it is new after all; late is the last
@@ -47,6 +46,11 @@ func (t *track) startAt(seq int64, out []Message) []Message {
 	for s := range t.held {
 		if s <= seq {
 			delete(t.held, s)
+		}
+	}
+	for s := range t.own {
+		if s <= seq {
+			delete(t.own, s)
 		}
 	}
 	out = t.release(out)
@@ -85,40 +89,48 @@ func (t *track) add(seq int64, m *Message, out []Message) ([]Message, bool) {
 			out = append(out, *m)
 		}
 		out = t.release(out)
-	default:
-		if _, ok := t.held[seq]; ok {
-			return out, false
-		}
+	case t.has(seq):
+		return out, false
+	case m == nil:
 		t.high = max(t.high, seq)
-		if len(t.held) >= maxHeld {
-			return out, true // SYNC will bring it
+		if t.own == nil {
+			t.own = make(map[int64]struct{})
 		}
+		if len(t.own) < maxOwn { // else it is shown as if another device had sent it
+			t.own[seq] = struct{}{}
+		}
+	default:
+		t.high = max(t.high, seq)
 		if t.held == nil {
 			t.held = make(map[int64]Message)
 		}
-		var own Message
-		if m == nil {
-			m = &own
+		if len(t.held) < maxHeld { // else SYNC will bring it
+			t.held[seq] = *m
 		}
-		t.held[seq] = *m
 	}
 	t.caughtUp()
 	return out, true
 }
 
+// has reports whether seq is in the set, beyond a hole.
+func (t *track) has(seq int64) bool {
+	_, held := t.held[seq]
+	_, own := t.own[seq]
+	return held || own
+}
+
 // release moves what follows last from held to out.
 func (t *track) release(out []Message) []Message {
-	for len(t.held) > 0 {
-		m, ok := t.held[t.last+1]
-		if !ok {
+	for len(t.held)+len(t.own) > 0 {
+		if m, ok := t.held[t.last+1]; ok {
+			t.queued++
+			out = append(out, m)
+		} else if _, ok := t.own[t.last+1]; !ok {
 			break
 		}
 		t.last++
 		delete(t.held, t.last)
-		if m.Seq != 0 {
-			t.queued++
-			out = append(out, m)
-		}
+		delete(t.own, t.last)
 	}
 	t.high = max(t.high, t.last)
 	return out
@@ -137,9 +149,14 @@ func (t *track) exists(seq int64) { t.high = max(t.high, seq) }
 // hole reports whether something is missing.
 func (t *track) hole() bool { return t.high > t.last }
 
-// lowest is the lowest seq held, 0 if there is none.
+// lowest is the lowest seq beyond a hole, 0 if there is none.
 func (t *track) lowest() (low int64) {
 	for s := range t.held {
+		if low == 0 || s < low {
+			low = s
+		}
+	}
+	for s := range t.own {
 		if low == 0 || s < low {
 			low = s
 		}

@@ -69,7 +69,7 @@ func TestTrack(t *testing.T) {
 				want = append(want, seq)
 			}
 		}
-		if !slices.Equal(shown, want) || tr.last != end || tr.handled != end || len(tr.held) != 0 || tr.queued != 0 {
+		if !slices.Equal(shown, want) || tr.last != end || tr.handled != end || len(tr.held)+len(tr.own) != 0 || tr.queued != 0 {
 			t.Fatalf("shown %v, want %v; %+v", shown, want, tr)
 		}
 	})
@@ -84,6 +84,21 @@ func TestTrackBound(t *testing.T) {
 	}
 	if len(tr.held) != maxHeld || tr.high != 10*maxHeld-1 {
 		t.Errorf("%d held, high %d", len(tr.held), tr.high)
+	}
+	// One's own, of which no more than the number is kept, are not shown
+	// for lack of room for others'.
+	own := int64(20 * maxHeld)
+	tr.add(own, nil, nil)
+	for seq := int64(1); seq <= own; seq++ {
+		out, fresh := tr.add(seq, &Message{Seq: seq}, nil)
+		for _, m := range out {
+			if m.Seq == own {
+				t.Error("one's own is shown")
+			}
+		}
+		if seq == own && fresh {
+			t.Error("one's own is new")
+		}
 	}
 }
 

@@ -173,6 +173,7 @@ func newWriter(ctx context.Context, db *DB) (*writer, error) {
 	}
 	db.m.gauge("chatd_model_queue_messages", func() float64 { n, _ := w.queue.waiting(); return float64(n) })
 	db.m.gauge("chatd_model_queue_bytes", func() float64 { _, n := w.queue.waiting(); return float64(n) })
+	db.m.gauge("chatd_model_handover_batches", func() float64 { return float64(len(w.out)) })
 	db.m.gauge("chatd_model_pairs_known", func() float64 { return float64(w.t.pairs.size.Load()) })
 	db.m.gauge("chatd_model_members_known", func() float64 { return float64(w.t.members.size.Load()) })
 	w.done.Go(w.store)

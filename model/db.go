@@ -118,6 +118,11 @@ func newEpoch() int64 {
 // write runs do in a transaction of its own: committed if do gives nil, else
 // rolled back before the connection is used again.
 func (db *DB) write(ctx context.Context, do func(tx *sqlx.Tx) error) error {
+	release, err := db.s.gate.other(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
 	tx, err := db.s.writing.BeginTxx(ctx, nil)
 	if err != nil {
 		return err

@@ -44,6 +44,7 @@ type store struct {
 	where   string // for errors and logs; never holds a password
 	reading *sqlx.DB
 	writing *sqlx.DB
+	gate    *gate // before writing
 
 	// alone keeps every other process from migrating until release.
 	alone func() (release func() error, err error)

@@ -51,7 +51,7 @@ func foreign(ctx context.Context, d *dialect, s *store) error {
 	var tables, versions int
 	err := s.writing.GetContext(ctx, &tables, d.tables)
 	if err == nil {
-		err = s.writing.GetContext(ctx, &versions, d.tables+` AND name = 'goose_db_version'`)
+		err = s.writing.GetContext(ctx, &versions, d.tables+` AND name = ?`, goose.DefaultTablename)
 	}
 	switch {
 	case err != nil:

@@ -189,7 +189,7 @@ func TestCheckpoint(t *testing.T) {
 		}
 		h.store(batch...)
 	}
-	if err := checkpoint(context.Background(), h.s.writing, path+"-wal", bound); err != nil {
+	if err := checkpoint(context.Background(), h.s, path+"-wal", bound); err != nil {
 		t.Fatal(err)
 	}
 	if n := size(); n > bound/2 {

@@ -113,6 +113,15 @@ func TestCursorBounds(t *testing.T) {
 		h.pass(time.Second)
 		send(3)
 		check(5) // the 995 beyond the end are forgotten, not owed
+		stranger := h.user("stranger")
+		h.device(stranger, "phone")
+		h.Deliver(stranger, "phone", g, 1)
+		want(t, h.Flush(ctx, stranger), nil)
+		var n int
+		want(t, h.s.reading.Get(&n, `SELECT COUNT(*) FROM cursors WHERE user_id = ?`, stranger), nil)
+		if n != 0 {
+			t.Error("a cursor of one who is no member")
+		}
 		h.Read(u[0], g, 1000)
 		h.Read(u[0], g, 2)
 		want(t, h.Flush(ctx, u[0]), nil)

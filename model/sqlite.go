@@ -56,13 +56,15 @@ func sqlite() *dialect {
 			return `UPDATE conversations SET last_seq = v.column2, last_time = ?, touched = unixepoch()
 				FROM (VALUES ` + repeated("(?, ?)", rows) + `) AS v WHERE conversations.id = v.column1`
 		},
-		// CROSS JOIN: in that order. A device that went meanwhile has no cursors.
+		// CROSS JOIN: in that order. A device that went meanwhile has no cursors,
+		// nor has a member that left.
 		raiseDelivered: func(rows int) string {
 			return `INSERT INTO cursors (user_id, device, conversation_id, delivered_seq)
 				SELECT v.column1, v.column2, v.column3, min(v.column4, c.last_seq)
 				FROM (VALUES ` + repeated("(?, ?, ?, ?)", rows) + `) AS v
 				CROSS JOIN conversations c ON c.id = v.column3
 				CROSS JOIN devices d ON d.user_id = v.column1 AND d.device = v.column2
+				CROSS JOIN members m ON m.conversation_id = v.column3 AND m.user_id = v.column1
 				WHERE true
 				ON CONFLICT (user_id, device, conversation_id)
 				DO UPDATE SET delivered_seq = max(delivered_seq, excluded.delivered_seq)`
@@ -112,6 +114,7 @@ func openSQLite(ctx context.Context, path string, o *Options) (_ *store, err err
 	name := (&url.URL{Scheme: "file", Path: path}).String()
 	s := &store{
 		where:   where,
+		gate:    newGate(),
 		writing: sqlx.MustOpen("sqlite", name+"?"+sqlitePragmas(o, false)),
 		reading: sqlx.MustOpen("sqlite", name+"?"+sqlitePragmas(o, true)),
 	}
@@ -129,7 +132,7 @@ func openSQLite(ctx context.Context, path string, o *Options) (_ *store, err err
 		}
 		return f.Close, nil
 	}
-	s.tidy = func(ctx context.Context) error { return checkpoint(ctx, s.writing, path+"-wal", walBound) }
+	s.tidy = func(ctx context.Context) error { return checkpoint(ctx, s, path+"-wal", walBound) }
 	s.close = func() error {
 		// The writer last: the last connection to close folds the log in.
 		err := errors.Join(s.reading.Close(), s.writing.Close())
@@ -180,7 +183,12 @@ func makeFile(path string) error {
 	if st, err := os.Stat(path); err == nil && st.IsDir() {
 		return errors.New("is a folder, not a file")
 	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	// One that is there must not be opened here: to close it again would end
+	// the locks that SQLite has on it for another store of this process.
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("cannot write: %w", reason(err))
 	}
@@ -237,11 +245,16 @@ func sqliteReason(err error) error {
 
 // checkpoint folds a write-ahead log that has outgrown its bound into the
 // file. SQLite does so by itself unless some reader is always at work.
-func checkpoint(ctx context.Context, db *sqlx.DB, wal string, bound int64) error {
+func checkpoint(ctx context.Context, s *store, wal string, bound int64) error {
 	if st, err := os.Stat(wal); err != nil || st.Size() <= bound {
 		return nil
 	}
-	c, err := db.Connx(ctx)
+	release, err := s.gate.other(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	c, err := s.writing.Connx(ctx)
 	if err != nil {
 		return err
 	}

@@ -76,6 +76,11 @@ func newTransaction(ctx context.Context, db *DB) (*transaction, error) {
 // nothing was stored, or of a commitError, that it isn't known.
 func (t *transaction) run(ctx context.Context, batch []*Append, lookAll bool) error {
 	t.reset(batch)
+	release, err := t.db.s.gate.append(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
 	start := time.Now()
 	tx, err := t.db.s.writing.BeginTx(ctx, nil)
 	if err != nil {

@@ -73,14 +73,14 @@ func enterByToken(ctx context.Context, addr string, u account) (*conn, error) {
 // each calls f for 0 to n-1, with so many calls at a time, and tells p how far
 // it is. It returns the first error, once all calls have ended.
 func each(ctx context.Context, n, atATime int, p *progress, what string, f func(ctx context.Context, i int) error) error {
-	g, ctx := errgroup.WithContext(ctx)
+	g, first := errgroup.WithContext(ctx) // ends with the first error
 	g.SetLimit(atATime)
 	for i := range n {
-		if ctx.Err() != nil {
+		if first.Err() != nil {
 			break
 		}
 		p.count(what, i, n)
-		g.Go(func() error { return f(ctx, i) })
+		g.Go(func() error { return f(first, i) })
 	}
 	if err := g.Wait(); err != nil {
 		return err

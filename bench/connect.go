@@ -17,10 +17,10 @@ const (
 
 // connect is the scenario of idle connections.
 type connect struct {
-	Conns    int           `name:"conns" default:"10000" placeholder:"N" help:"Connections, each of a user of its own."`
-	AtATime  int           `name:"at-a-time" default:"64" placeholder:"N" help:"Connections that come up at the same time."`
-	Duration time.Duration `name:"duration" default:"10s" placeholder:"TIME" help:"How long they are watched once all are up, at most 10m."`
-	Ping     time.Duration `name:"ping" default:"30s" placeholder:"TIME" help:"How often each sends PING, as clients do; 0: never, which the server ends after its --idle-timeout."`
+	Conns    int           `name:"conns" default:"10000" help:"Connections, each of a user of its own."`
+	AtATime  int           `name:"at-a-time" default:"64" help:"Connections that come up at the same time."`
+	Duration time.Duration `name:"duration" default:"10s" help:"How long they are watched once all are up, at most 10m."`
+	Ping     time.Duration `name:"ping" default:"30s" help:"How often each sends PING, as clients do; 0: never, which the server ends after its --idle-timeout."`
 }
 
 func (*connect) name() string { return "connect" }

@@ -182,7 +182,7 @@ func (p *eventPair) watch() error {
 
 func (p *eventPair) broken(what string, err error) error {
 	if p.l.cut.Load() && gaveUp(err) {
-		return errors.New(p.got.who + ": " + overdue(p.number-p.got.numbers.last, "events"))
+		return errors.New(p.got.who + ": " + p.l.overdue(p.number-p.got.numbers.last, "events"))
 	}
 	return fmt.Errorf("%s: %s: %w", p.got.who, what, err)
 }

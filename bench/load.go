@@ -13,9 +13,6 @@ import (
 
 const (
 	tickEvery = time.Second
-	// drainTimeout is how long what is on the way may take once nothing new
-	// is sent. What hasn't come by then is lost.
-	drainTimeout = 15 * time.Second
 	// setupAtATime are users that are made at the same time: enough to keep
 	// the server's hashing busy.
 	setupAtATime = 16
@@ -35,7 +32,8 @@ type load struct {
 
 	refused map[int32]int64
 	samples []sample
-	lastAt  time.Time
+	lastAt  time.Time // of the last tick
+	aliveAt time.Time // of the last tick with anything in it
 }
 
 // quota is how many messages pair i of a counted run sends; -1: until stop.
@@ -84,14 +82,16 @@ func (l *load) measure(ctx context.Context) error {
 	return failed
 }
 
-// watch ticks for d, or until ctx or the workers have ended.
+// watch ticks for d, or until ctx or the workers have ended. It ends early
+// where nothing has arrived for as long as is waited for anything.
 func (l *load) watch(ctx context.Context, ended <-chan struct{}, what string, d time.Duration) {
 	end := time.NewTimer(d)
 	defer end.Stop()
-	ticker := time.NewTicker(tickEvery)
+	ticker := time.NewTicker(min(tickEvery, l.Patience))
 	defer ticker.Stop()
-	until := time.Now().Add(d)
-	l.lastAt = time.Now()
+	now := time.Now()
+	until := now.Add(d)
+	l.lastAt, l.aliveAt = now, now
 	for {
 		select {
 		case <-ended:
@@ -102,15 +102,18 @@ func (l *load) watch(ctx context.Context, ended <-chan struct{}, what string, d 
 			return
 		case <-ticker.C:
 			l.tick(what, time.Until(until))
+			if time.Since(l.aliveAt) >= l.Patience {
+				return
+			}
 		}
 	}
 }
 
-// drain waits for what is on the way, and after drainTimeout gives it up. The
+// drain waits for what is on the way, and after --patience gives it up. The
 // workers have ended when it returns.
 func (l *load) drain(ended <-chan struct{}) {
 	l.progress.line("waiting for what is on the way")
-	timer := time.NewTimer(drainTimeout)
+	timer := time.NewTimer(l.Patience)
 	defer timer.Stop()
 	select {
 	case <-ended:
@@ -126,6 +129,11 @@ func (l *load) drain(ended <-chan struct{}) {
 
 // gaveUp says whether err is a deadline's: drain's, where cut is set.
 func gaveUp(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
+
+// overdue says what has been given up.
+func (l *load) overdue(n int64, what string) string {
+	return fmt.Sprintf("%d %s still missing after %s", n, what, l.Patience)
+}
 
 // closeAll ends all connections.
 func (l *load) closeAll() {
@@ -153,6 +161,9 @@ func (l *load) tick(what string, left time.Duration) {
 	s := sample{Seconds: since.Seconds()}
 	for _, g := range l.gauges {
 		g.collect(l.refused)
+		if g.tick.TotalCount() > 0 {
+			l.aliveAt = now
+		}
 		s.Rates = append(s.Rates, float64(g.tick.TotalCount())/max(since.Seconds(), 1e-9))
 		s.P99us = append(s.P99us, g.tick.ValueAtQuantile(99))
 	}

@@ -44,20 +44,20 @@ func main() {
 // stdout, complaints to stderr, and the progress to live. It returns the exit
 // code, once the server that it started has ended.
 func run(ctx context.Context, args []string, stdout, stderr, live io.Writer) int {
-	opt, what, err := parse(args, stdout)
+	inv, err := parse(args, stdout)
 	if err != nil {
 		fmt.Fprintf(stderr, "chatbench: %v\nchatbench --help tells more\n", err)
 		return exitUsage
 	}
-	if what == nil {
+	if inv == nil {
 		return exitGood // help was asked for
 	}
-	rep, err := bench(ctx, opt, what, live)
+	rep, err := bench(ctx, inv, live)
 	if err != nil {
 		rep.Failed = err.Error()
 	}
 	rep.Interrupted = ctx.Err() != nil
-	if err := rep.write(stdout, opt.JSON); err != nil {
+	if err := rep.write(stdout, inv.JSON); err != nil {
 		fmt.Fprintf(stderr, "chatbench: the report: %v\n", err)
 		return exitBad
 	}
@@ -92,15 +92,15 @@ type rig struct {
 
 // bench carries one scenario out, from the server's start to its end. The
 // report is never nil: beside an error it says how far it came.
-func bench(ctx context.Context, opt *options, what scenario, live io.Writer) (*report, error) {
-	rep := newReport(what)
-	srv, err := newServer(ctx, &opt.target)
+func bench(ctx context.Context, inv *invocation, live io.Writer) (*report, error) {
+	rep := newReport(inv)
+	srv, err := newServer(ctx, &inv.target)
 	if err != nil {
 		return rep, err
 	}
 	rep.Server = srv.describe(ctx)
 	r := &rig{server: srv, progress: &progress{w: live}, report: rep, faults: &faults{}, clock: newClock()}
-	if err = what.run(ctx, r); ctx.Err() != nil {
+	if err = inv.scenario.run(ctx, r); ctx.Err() != nil {
 		err = nil // whatever failed then failed because of it
 	}
 	r.progress.clear()

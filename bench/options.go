@@ -53,7 +53,7 @@ type options struct {
 
 // target says what is measured.
 type target struct {
-	Spawn string   `name:"spawn" default:"sqlite" enum:"sqlite" placeholder:"STORE" help:"Start a server with this kind of store, and end it afterwards: sqlite."`
+	Spawn string   `name:"spawn" default:"sqlite" enum:"sqlite" help:"Start a server with this kind of store, and end it afterwards: sqlite."`
 	Chatd string   `name:"chatd" placeholder:"PATH" help:"The program to start (default: the chatd beside chatbench)."`
 	Args  []string `name:"chatd-arg" sep:"none" placeholder:"ARG" help:"One more argument for the started server, as --chatd-arg=--sqlite-sync=normal; may be repeated."`
 	Dir   string   `name:"dir" placeholder:"FOLDER" help:"Where the started server's store lies, in a temporary folder (default: the system's). Name one on the disk that is to be measured."`
@@ -72,38 +72,48 @@ type commandLine struct {
 	Connect connect `cmd:"" help:"Idle connections: how fast they come up and what each costs."`
 }
 
-// parse reads and validates a command line. Where help was asked for, it is
-// on stdout and the scenario is nil.
-func parse(args []string, stdout io.Writer) (*options, scenario, error) {
+// invocation is a command line understood.
+type invocation struct {
+	options
+	scenario scenario
+	settings map[string]string // the scenario's flags, for the report
+}
+
+// parse reads and validates a command line. It is nil without an error where
+// help was asked for, which is on stdout then.
+func parse(args []string, stdout io.Writer) (*invocation, error) {
 	var cl commandLine
 	helped := false
 	k, err := kong.New(&cl, kong.Name("chatbench"), kong.Description(about),
 		kong.Writers(stdout, stdout), kong.Exit(func(int) { helped = true }),
 		kong.ConfigureHelp(kong.HelpOptions{NoExpandSubcommands: true}))
 	if err != nil {
-		return nil, nil, fmt.Errorf("the options' tags: %w", err)
+		return nil, fmt.Errorf("the options' tags: %w", err)
 	}
 	ctx, err := k.Parse(args)
 	if helped {
-		return &cl.options, nil, nil
+		return nil, nil
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	all := []scenario{&cl.Stream, &cl.Event, &cl.Connect}
-	var what scenario
-	for _, s := range all {
+	inv := &invocation{settings: make(map[string]string)}
+	for _, s := range []scenario{&cl.Stream, &cl.Event, &cl.Connect} {
 		if s.name() == ctx.Command() {
-			what = s
+			inv.scenario = s
 		}
 	}
-	if what == nil {
-		return nil, nil, fmt.Errorf("no scenario named %q", ctx.Command())
+	if inv.scenario == nil {
+		return nil, fmt.Errorf("no scenario named %q", ctx.Command())
 	}
-	if err := errors.Join(cl.target.validate(), what.validate()); err != nil {
-		return nil, nil, err
+	if err := errors.Join(cl.target.validate(), inv.scenario.validate()); err != nil {
+		return nil, err
 	}
-	return &cl.options, what, nil
+	inv.options = cl.options
+	for _, f := range ctx.Selected().Flags {
+		inv.settings[f.Name] = fmt.Sprint(ctx.FlagValue(f))
+	}
+	return inv, nil
 }
 
 // validate refuses what isn't this machine: a load is for one's own server.
@@ -167,12 +177,13 @@ func loopback(addr string) (string, error) {
 
 // traffic are the flags of the scenarios in which pairs talk.
 type traffic struct {
-	Pairs    int           `name:"pairs" default:"50" placeholder:"N" help:"Pairs of users: one sends, the other receives."`
-	Window   int           `name:"window" default:"64" placeholder:"N" help:"Messages that each sender keeps on the way; 1 is ping-pong."`
-	Size     int           `name:"size" default:"100" placeholder:"BYTES" help:"Text of each message; the frame around it has some 100 bytes."`
-	Duration time.Duration `name:"duration" default:"10s" placeholder:"TIME" help:"How long is measured, at most 10m."`
-	Warmup   time.Duration `name:"warmup" default:"1s" placeholder:"TIME" help:"How long the load runs before that, unmeasured."`
-	Count    int64         `name:"count" default:"0" placeholder:"N" help:"Send N messages in all, however long that takes, in place of --duration and --warmup."`
+	Pairs    int           `name:"pairs" default:"50" help:"Pairs of users: one sends, the other receives."`
+	Window   int           `name:"window" default:"64" help:"Messages that each sender keeps on the way; 1 is ping-pong."`
+	Size     int           `name:"size" default:"100" help:"Text of each message; the frame around it has some 100 bytes."`
+	Duration time.Duration `name:"duration" default:"10s" help:"How long is measured, at most 10m."`
+	Warmup   time.Duration `name:"warmup" default:"1s" help:"How long the load runs before that, unmeasured."`
+	Count    int64         `name:"count" default:"0" help:"Send N messages in all, however long that takes, in place of --duration and --warmup."`
+	Patience time.Duration `name:"patience" default:"15s" help:"What is on the way may take so long at the end, or while nothing else arrives; then it is lost."`
 }
 
 // validate checks the flags for texts of at most maxSize bytes, and a window
@@ -190,6 +201,7 @@ func (tr *traffic) validate(maxSize, maxWindow int) error {
 	check(tr.Count >= 0 && tr.Count <= maxCount, "--count: %d is not between 0 and %d", tr.Count, maxCount)
 	check(tr.Count == 0 || tr.Count >= int64(tr.Pairs), "--count: %d is less than one for each of %d pairs", tr.Count, tr.Pairs)
 	check(tr.Duration > 0 && tr.Duration <= maxDuration, "--duration: %s is not above 0 and at most %s", tr.Duration, maxDuration)
+	check(tr.Patience > 0 && tr.Patience <= maxDuration, "--patience: %s is not above 0 and at most %s", tr.Patience, maxDuration)
 	check(tr.Warmup >= 0 && tr.Warmup <= maxDuration, "--warmup: %s is not between 0 and %s", tr.Warmup, maxDuration)
 	return errors.Join(bad...)
 }

@@ -19,11 +19,11 @@ import (
 // report is all that a run tells. Its JSON is what runs are compared by: names
 // of figures and latencies stay as they are.
 type report struct {
-	Scenario string      `json:"scenario"`
-	Settings any         `json:"settings"` // the scenario's flags
-	Began    time.Time   `json:"began"`
-	Machine  machine     `json:"machine"`
-	Server   description `json:"server"`
+	Scenario string            `json:"scenario"`
+	Settings map[string]string `json:"settings"` // the scenario's flags
+	Began    time.Time         `json:"began"`
+	Machine  machine           `json:"machine"`
+	Server   description       `json:"server"`
 
 	Seconds   float64   `json:"seconds"` // measured
 	Figures   []figure  `json:"figures"`
@@ -71,8 +71,8 @@ type sample struct {
 	P99us   []int64   `json:"p99_us"`
 }
 
-func newReport(what scenario) *report {
-	return &report{Scenario: what.name(), Settings: what, Began: time.Now().UTC(), Machine: thisMachine()}
+func newReport(inv *invocation) *report {
+	return &report{Scenario: inv.scenario.name(), Settings: inv.settings, Began: time.Now().UTC(), Machine: thisMachine()}
 }
 
 func (r *report) figure(name string, value float64, unit, better string) {
@@ -161,7 +161,11 @@ func (r *report) write(stdout io.Writer, file string) error {
 func (r *report) table() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "chatbench %s, %s measured\n", r.Scenario, time.Duration(r.Seconds*float64(time.Second)).Round(time.Millisecond))
-	fmt.Fprintf(&b, "machine: %s\n", r.Machine)
+	b.WriteString("load:   ")
+	for _, name := range slices.Sorted(maps.Keys(r.Settings)) {
+		fmt.Fprintf(&b, " --%s %s", name, r.Settings[name])
+	}
+	fmt.Fprintf(&b, "\nmachine: %s\n", r.Machine)
 	fmt.Fprintf(&b, "server:  %s\n\n", r.Server)
 
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)

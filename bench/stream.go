@@ -288,13 +288,9 @@ func (p *streamPair) receipt(least int64) error {
 func (p *streamPair) broken(what string, err error) error {
 	if p.l.cut.Load() && gaveUp(err) {
 		if what == "receive" {
-			return errors.New(p.got.who + ": " + overdue(p.final.Load()-p.got.count, "pushes"))
+			return errors.New(p.got.who + ": " + p.l.overdue(p.final.Load()-p.got.count, "pushes"))
 		}
-		return errors.New(p.sent.who + ": " + overdue(int64(p.outstanding), "answers"))
+		return errors.New(p.sent.who + ": " + p.l.overdue(int64(p.outstanding), "answers"))
 	}
 	return fmt.Errorf("%s: %s: %w", p.sent.who, what, err)
-}
-
-func overdue(n int64, what string) string {
-	return fmt.Sprintf("%d %s still missing after %s", n, what, drainTimeout)
 }

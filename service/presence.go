@@ -62,7 +62,12 @@ func (p *presence) down(user int64) {
 func (p *presence) gone(user int64, timer *time.Timer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if st := p.here[user]; st == nil || st.leaving != timer {
+	st := p.here[user]
+	if st == nil || st.leaving != timer {
+		return
+	}
+	if len(p.s.registry.sessions(user)) > 0 { // back, and its up came before the down
+		st.leaving = nil
 		return
 	}
 	delete(p.here, user)

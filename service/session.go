@@ -56,7 +56,10 @@ func (l *loop) begin(t Turn, ss *Session, places []model.Place) {
 	}
 	u.sessions = append(u.sessions, ss)
 	for tp := range u.topics {
-		tp.subs = append(tp.subs, sub{session: ss, sent: unknown})
+		l.add(tp, ss.user, unknown)
+	}
+	for tp := range l.pairsOf[ss.user] {
+		l.add(tp, ss.user, unknown)
 	}
 	for i := range places {
 		if p := &places[i]; p.Group != 0 {

@@ -15,6 +15,9 @@ type loop struct {
 	users  map[int64]*user
 	topics map[int64]*topic // by conversation
 	pairs  map[way]*topic   // of two users, the lower id first
+	// pairsOf has a user's pairs, whether or not the user has a session here:
+	// a pair's topic may be older than the session.
+	pairsOf map[int64]map[*topic]struct{}
 
 	blocks   map[way]bool // a cache: has the addressee blocked the sender?
 	blockGen int          // raised when something is taken out of it
@@ -27,7 +30,7 @@ type loop struct {
 
 func newLoop(s *Service, i int) *loop {
 	return &loop{s: s, index: i, users: make(map[int64]*user), topics: make(map[int64]*topic),
-		pairs: make(map[way]*topic), blocks: make(map[way]bool), events: make([][]relayed, len(s.loops))}
+		pairs: make(map[way]*topic), pairsOf: make(map[int64]map[*topic]struct{}), blocks: make(map[way]bool), events: make([][]relayed, len(s.loops))}
 }
 
 // topic is a conversation with something going on, or a group with a member
@@ -92,9 +95,12 @@ func (l *loop) newPair(conv, lo, hi, last int64) *topic {
 	}
 	tp := &topic{conv: conv, lo: lo, hi: hi, last: last}
 	l.topics[conv], l.pairs[way{lo, hi}] = tp, tp
-	l.add(tp, lo, unknown)
-	if hi != lo {
-		l.add(tp, hi, unknown)
+	for _, id := range [2]int64{lo, hi} {
+		if l.pairsOf[id] == nil {
+			l.pairsOf[id] = make(map[*topic]struct{})
+		}
+		l.pairsOf[id][tp] = struct{}{}
+		l.add(tp, id, unknown)
 	}
 	return tp
 }
@@ -142,6 +148,11 @@ func (l *loop) drop(tp *topic) {
 	tp.subs = nil
 	if tp.group == 0 {
 		delete(l.pairs, way{tp.lo, tp.hi})
+		for _, id := range [2]int64{tp.lo, tp.hi} {
+			if delete(l.pairsOf[id], tp); len(l.pairsOf[id]) == 0 {
+				delete(l.pairsOf, id)
+			}
+		}
 	} else {
 		l.s.registry.watch(tp.group, l.index, false)
 		l.s.bus.Unsubscribe(bus.Group(tp.group))
@@ -181,7 +192,8 @@ func (l *loop) deliver(t Turn, d *delivery) {
 		if sb.sent >= d.seq {
 			continue
 		}
-		own := d.from != nil && d.from.session == sb.session
+		// A repeat has no body: its seq is that of the last message, anyone's.
+		own := d.from != nil && d.from.session == sb.session && d.body != nil
 		next := sb.sent == d.seq-1 && d.body != nil && !sb.behind && !tp.reloading && !sb.session.joining
 		switch {
 		case next && own:

@@ -1,0 +1,542 @@
+package service_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"chatd/proto"
+)
+
+// pump sends count messages, at most window of them unacknowledged, and
+// checks that their seqs keep the order of sending. name marks the texts.
+func (w *wire) pump(c conv, name string, count, window int) {
+	w.tb.Helper()
+	last, op := int64(0), proto.ONE_CHAT_ACK
+	if c.group != 0 {
+		op = proto.GROUP_CHAT_ACK
+	}
+	ack := func() {
+		w.tb.Helper()
+		f := w.await("an ACK", func(f frame) bool { return f.op() == op })
+		if f.int("errno") != 0 || f.int("seq") <= last {
+			w.fatalf("after seq %d: %v", last, f)
+		}
+		last = f.int("seq")
+	}
+	for i := range count {
+		if i >= window {
+			ack()
+		}
+		w.send(c.chat(fmt.Sprintf("%s %d", name, i)))
+	}
+	for range min(count, window) {
+		ack()
+	}
+}
+
+// Whatever goes on at once, each conversation is one gapless log; everyone
+// gets all of it, in one order, and each sender's messages in the order in
+// which they were sent. What was acknowledged stands in the log as it was.
+func TestOneOrderForAll(t *testing.T) {
+	t.Parallel()
+	const senders, each = 4, 150
+	n := serve(t)
+	ids := n.users("anna", "berta", "carla", "dora", "emma")
+	g := n.group(ids...)
+	// Berta and the others send to the group and to anna at once; anna has two devices.
+	ws := make([]*wire, senders)
+	for i := range ws {
+		ws[i] = n.login(ids[i+1])
+	}
+	anna, anna2 := n.login(ids[0]), n.login(ids[0], obj{"device": "two", "ack": true})
+	together(
+		func() { ws[0].pump(in(g), "0", each, 64) },
+		func() { ws[1].pump(in(g), "1", each, 1) },
+		func() { ws[2].pump(in(g), "2", each, 200); ws[2].pump(with(ids[0]), "p", each, 32) },
+		func() { ws[3].pump(in(g), "3", each, 7) },
+		func() { anna.pump(with(ids[3]), "a", each, 16) },
+		func() { anna2.has(in(g), 1, senders*each); anna2.has(with(ids[3]), 1, 2*each) },
+	)
+	for i, w := range append(ws, anna) {
+		w.has(in(g), 1, senders*each)
+		if i < senders && len(w.pushed[in(g)]) != (senders-1)*each {
+			t.Errorf("sender %d was pushed %d messages: its own as well", i, len(w.pushed[in(g)]))
+		}
+	}
+	anna.has(with(ids[3]), 1, 2*each)
+	ws[2].has(with(ids[0]), 1, 2*each)
+
+	log := anna.history(in(g))
+	next := make(map[string]int)
+	for i, m := range log {
+		var who string
+		var k int
+		fmt.Sscan(m.str("msg"), &who, &k)
+		if k != next[who] {
+			t.Errorf("sender %s's message %d stands where %d should", who, k, next[who])
+		}
+		next[who]++
+		for _, w := range append(ws, anna, anna2) {
+			if cid, own := w.own[in(g)][int64(i+1)]; own && cid != m.str("cid") {
+				t.Errorf("acknowledged to %d as cid %s: %v", w.id, cid, m)
+			}
+			if p := w.bodies[in(g)][int64(i+1)]; p != nil && p.String() != m.String() {
+				t.Errorf("pushed %v, stored %v", p, m)
+			}
+		}
+	}
+	if len(log) != senders*each {
+		t.Errorf("the log has %d messages", len(log))
+	}
+}
+
+// A message that is sent again gets its first answer: on the same connection
+// or another, from another device, many times at once, marked as a retry or
+// not, even by a sender who may not send any more. Another sender's message
+// with the same cid is another message, and so is one in another conversation.
+func TestRetry(t *testing.T) {
+	t.Parallel()
+	n := serve(t)
+	ids := n.users("anna", "berta", "carla")
+	g := n.group(ids[0], ids[1])
+	a, b := n.login(ids[0]), n.login(ids[1])
+	msg := with(ids[1]).chatID("x", "aB1")
+	first := a.ok(msg)
+	same := func(f frame) {
+		t.Helper()
+		if f.int("seq") != first.int("seq") || f.int("time") != first.int("time") {
+			t.Errorf("a repeat got %v, the first %v", f, first)
+		}
+	}
+	retry := obj{"retry": true}
+	same(a.ok(msg))
+	same(a.ok(msg.with(retry)))
+	a.say(with(ids[1]), "y")
+	same(a.ok(msg.with(retry)))
+	same(n.login(ids[0], obj{"device": "two"}).ok(msg.with(retry)))
+	a.close()
+	a = n.login(ids[0])
+	same(a.ok(msg))
+	if f := b.ok(with(ids[0]).chatID("x", "aB1").with(retry)); f.int("seq") != 3 {
+		t.Errorf("another sender's cid: %v", f)
+	}
+	if f := a.ok(with(ids[1]).chatID("x", "Ab1").with(retry)); f.int("seq") != 4 {
+		t.Errorf("another cid: %v", f)
+	}
+	if f := a.ok(with(ids[2]).chatID("x", "aB1").with(retry)); f.int("seq") != 1 {
+		t.Errorf("another conversation: %v", f)
+	}
+	// The same cid from everywhere at once, in one segment too.
+	devices := make([]*wire, 4)
+	for i := range devices {
+		devices[i] = n.login(ids[0], obj{"device": fmt.Sprint("d", i)})
+	}
+	race := in(g).chatID("race", "race")
+	for _, w := range devices {
+		w.send(race, race.with(retry), race)
+	}
+	for _, w := range devices {
+		for range 3 {
+			if f := w.op(proto.GROUP_CHAT_ACK); f.int("seq") != 1 || f.int("errno") != 0 {
+				t.Errorf("%v", f)
+			}
+		}
+	}
+	if l := b.history(in(g)); len(l) != 1 {
+		t.Errorf("stored %d times", len(l))
+	}
+	// The answer outlives the right to send.
+	m := in(g).chatID("last words", "last words")
+	lw := b.ok(m)
+	a.ok(obj{"msgid": proto.KICK_MEMBER, "groupid": g, "userid": ids[1]})
+	if f := b.ok(m.with(retry)); f.int("seq") != lw.int("seq") {
+		t.Errorf("a repeat after leaving: %v", f)
+	}
+	b.refused(proto.NotAllowed, in(g).chat("x"))
+}
+
+// A repeat that is answered in the same transaction as later messages of
+// others must not make the sender's device take those for its own.
+func TestRepeatAmongOthers(t *testing.T) {
+	t.Parallel()
+	n := serve(t)
+	ids := n.users("anna", "berta", "carla")
+	g := n.group(ids...)
+	ws := []*wire{n.login(ids[0]), n.login(ids[1]), n.login(ids[2])}
+	const rounds = 100
+	send := func(w *wire) {
+		for i := range rounds {
+			m := in(g).chat(fmt.Sprint(i))
+			w.send(m, m.with(obj{"retry": true}), in(g).chat("more"), m)
+			for range 4 {
+				w.op(proto.GROUP_CHAT_ACK)
+			}
+		}
+	}
+	together(func() { send(ws[0]) }, func() { send(ws[1]) }, func() { send(ws[2]) })
+	for _, w := range ws {
+		w.has(in(g), 1, 3*2*rounds)
+	}
+}
+
+// Every device of a user gets every message, the sending device its own by
+// ACK alone; notes to oneself are a conversation like others.
+func TestDevices(t *testing.T) {
+	t.Parallel()
+	n := serve(t)
+	ids := n.users("anna", "berta")
+	one, two, b := n.login(ids[0], obj{"device": "one"}), n.login(ids[0], obj{"device": "two"}), n.login(ids[1])
+	one.say(with(ids[1]), "from one")
+	two.say(with(ids[1]), "from two")
+	b.say(with(ids[0]), "from berta")
+	for _, w := range []*wire{one, two, b} {
+		w.has(map[bool]conv{true: with(ids[0]), false: with(ids[1])}[w == b], 1, 3)
+	}
+	if !slices.Equal(one.pushed[with(ids[1])], []int64{2, 3}) || !slices.Equal(two.pushed[with(ids[1])], []int64{1, 3}) {
+		t.Errorf("pushed %v and %v", one.pushed, two.pushed)
+	}
+	one.say(with(ids[0]), "note")
+	two.has(with(ids[0]), 1, 1)
+	two.say(with(ids[0]), "note")
+	one.has(with(ids[0]), 1, 2)
+	if len(one.pushed[with(ids[0])]) != 1 {
+		t.Errorf("a note was pushed to the device it came from")
+	}
+}
+
+// A user's very first device gets all from the beginning; another device's
+// first login starts where the furthest one is.
+func TestFirstLogin(t *testing.T) {
+	t.Parallel()
+	n := serve(t)
+	ids := n.users("anna", "berta")
+	a := n.login(ids[0])
+	for i := range 10 {
+		a.say(with(ids[1]), fmt.Sprint(i))
+	}
+	b := n.login(ids[1], obj{"ack": true})
+	b.has(with(ids[0]), 1, 10)
+	b.send(with(ids[0]).receipt(7))
+	b.barrier()
+	b2 := n.login(ids[1], obj{"ack": true, "device": "two"})
+	b2.has(with(ids[0]), 8, 10)
+	b2.send(with(ids[0]).receipt(9))
+	b2.barrier()
+	n.login(ids[1], obj{"device": "three"}).has(with(ids[0]), 10, 10)
+	// The first device has not been moved by that.
+	b.close()
+	n.login(ids[1], obj{"ack": true}).has(with(ids[0]), 8, 10)
+}
+
+// A backlog larger than a page arrives whole and in order while the
+// conversations go on: what fits in LOGIN_ACK, the rest without being asked for.
+func TestBacklogUnderTraffic(t *testing.T) {
+	t.Parallel()
+	const backlog, live = 3000, 300
+	n := serve(t)
+	ids := n.users("anna", "berta", "carla")
+	g := n.group(ids...)
+	b, c := n.login(ids[1]), n.login(ids[2])
+	together(
+		func() { b.pump(in(g), "b", backlog, 250) },
+		func() { c.pump(with(ids[0]), "c", backlog/2, 250) },
+	)
+	b.pump(with(ids[0]), "b", 20, 20)
+
+	one, two := n.dial(), n.dialWeb()
+	together(
+		func() { b.pump(in(g), "live", live, 16) },
+		func() { c.pump(with(ids[0]), "live", live, 16) },
+		func() {
+			one.login(ids[0], obj{"ack": true, "device": "one"})
+			one.has(in(g), 1, backlog+live)
+			one.has(with(ids[2]), 1, backlog/2+live)
+			one.has(with(ids[1]), 1, 20)
+		},
+		func() {
+			two.login(ids[0], obj{"device": "two"})
+			two.has(in(g), 1, backlog+live)
+			two.has(with(ids[2]), 1, backlog/2+live)
+			two.has(with(ids[1]), 1, 20)
+		},
+	)
+	for _, w := range []*wire{one, two} {
+		if !w.welcome.bool("more") || len(w.welcome.list("offlinemsg")) != proto.MaxOffline {
+			t.Errorf("more %v, %d offline messages", w.welcome.bool("more"), len(w.welcome.list("offlinemsg")))
+		}
+	}
+}
+
+// Large messages: offlinemsg stays within its bytes, and what a message needs
+// in JSON counts, not what it has in the store.
+func TestBacklogOfLargeMessages(t *testing.T) {
+	t.Parallel()
+	n := serve(t)
+	ids := n.users("anna", "berta")
+	a := n.login(ids[0])
+	// A control character takes six bytes; a whole message of them more than offlinemsg has.
+	for _, text := range []string{strings.Repeat("x", 32<<10), strings.Repeat("\x01", 10<<10), strings.Repeat("y", 32<<10),
+		strings.Repeat("\x02", 10<<10), strings.Repeat("z", 32<<10)} {
+		a.say(with(ids[1]), text)
+	}
+	b := n.login(ids[1])
+	if !b.welcome.bool("more") {
+		t.Errorf("all fits, it seems: %d", len(b.welcome.list("offlinemsg")))
+	}
+	b.has(with(ids[0]), 1, 5)
+	if l := b.history(with(ids[0])); len(l) != 5 {
+		t.Errorf("SYNC gave %d messages", len(l))
+	}
+}
+
+// A device that uses receipts gets, after a reconnect, everything after its
+// last one and nothing before; a receipt beyond the last message counts as
+// the last, and one that is lower than an earlier one changes nothing.
+func TestReceipts(t *testing.T) {
+	t.Parallel()
+	n := serve(t)
+	ids := n.users("anna", "berta")
+	a := n.login(ids[0])
+	g := n.group(ids[1], ids[0])
+	ack := obj{"ack": true}
+	b := n.login(ids[1], ack)
+	for i := range 6 {
+		a.say(with(ids[1]), fmt.Sprint(i))
+		a.say(in(g), fmt.Sprint(i))
+	}
+	b.has(with(ids[0]), 1, 6)
+	b.has(in(g), 1, 6)
+	b.send(with(ids[0]).receipt(4), with(ids[0]).receipt(2), in(g).receipt(5))
+	b.barrier()
+	b.close()
+
+	b = n.login(ids[1], ack)
+	b.has(with(ids[0]), 5, 6)
+	b.has(in(g), 6, 6)
+	b.send(with(ids[0]).receipt(1000), in(g).receipt(proto.MaxID))
+	b.barrier()
+	b.close()
+	a.say(with(ids[1]), "after")
+	b = n.login(ids[1], ack)
+	b.has(with(ids[0]), 7, 7)
+	if len(b.pushed[in(g)]) != 0 {
+		t.Errorf("group messages again: %v", b.pushed[in(g)])
+	}
+	// A receipt for what was never pushed on this connection: the log knows.
+	b.send(in(g).receipt(6, obj{"rid": 77}))
+	b.barrier()
+	b.nothing(proto.ERROR)
+}
+
+// A device without receipts gets nothing twice if it had read all and closed
+// in order, and everything that it hadn't been sent.
+func TestWithoutReceipts(t *testing.T) {
+	t.Parallel()
+	n := serve(t)
+	ids := n.users("anna", "berta")
+	a, b := n.login(ids[0]), n.login(ids[1])
+	for round := range int64(4) {
+		for i := range int64(5) {
+			a.say(with(ids[1]), "x")
+			b.upTo(with(ids[0]), round*10+i+1)
+		}
+		b.close()
+		n.settled(1)
+		for range 5 {
+			a.say(with(ids[1]), "offline")
+		}
+		b = n.login(ids[1])
+		b.has(with(ids[0]), round*10+6, round*10+10)
+	}
+}
+
+// Read receipts go to the peer and to the reader's other devices, never back
+// and never to others; the list of conversations remembers them.
+func TestReadReceipts(t *testing.T) {
+	t.Parallel()
+	n := serve(t)
+	ids := n.users("anna", "berta", "carla")
+	g := n.group(ids...)
+	a, b, b2, c := n.login(ids[0]), n.login(ids[1]), n.login(ids[1], obj{"device": "two"}), n.login(ids[2])
+	for range 3 {
+		a.say(with(ids[1]), "x")
+		a.say(in(g), "x")
+	}
+	b.has(with(ids[0]), 1, 3)
+	b.has(in(g), 1, 3)
+	b.send(with(ids[0]).receipt(2, obj{"read": true}), with(ids[0]).receipt(3), in(g).receipt(3, obj{"read": true}),
+		with(ids[0]).receipt(100, obj{"read": true}))
+	want := func(w *wire, peer, group, seq int64) {
+		t.Helper()
+		f := w.op(proto.RECEIPT)
+		if f.int("peer") != peer || f.int("groupid") != group || f.int("id") != ids[1] || f.int("seq") != seq || !f.bool("read") {
+			t.Errorf("receipt %v", f)
+		}
+	}
+	want(a, ids[1], 0, 2)
+	want(a, ids[1], 0, 3)
+	want(b2, ids[0], 0, 2)
+	want(b2, 0, g, 3)
+	want(b2, ids[0], 0, 3)
+	for _, w := range []*wire{a, b, c} {
+		w.barrier()
+		w.nothing(proto.RECEIPT)
+	}
+	for _, e := range b.ok(obj{"msgid": proto.CONVERSATIONS}).list("conversations") {
+		if e.int("read") != 3 {
+			t.Errorf("read up to %d: %v", e.int("read"), e)
+		}
+	}
+}
+
+// SYNC reads the log both ways within its bounds, says where it begins and
+// ends for the asker, and moves no cursor.
+func TestSync(t *testing.T) {
+	t.Parallel()
+	n := serve(t)
+	ids := n.users("anna", "berta", "carla", "dora")
+	g := n.group(ids[0], ids[1])
+	a := n.login(ids[0])
+	a.pump(in(g), "x", 120, 100)
+	c := n.login(ids[2], obj{"ack": true})
+	c.ok(obj{"msgid": proto.ADD_GROUP, "groupid": g})
+	a.pump(in(g), "y", 30, 30)
+	a.pump(with(ids[3]), "z", 10, 10)
+
+	for _, q := range []struct {
+		w                     *wire
+		c                     conv
+		q                     obj
+		from, to, first, last int64
+		more                  bool
+	}{
+		{a, in(g), obj{}, 101, 150, 1, 150, true},
+		{a, in(g), obj{"limit": 200}, 1, 150, 1, 150, false},
+		{a, in(g), obj{"after": 0, "limit": 7}, 1, 7, 1, 150, true},
+		{a, in(g), obj{"after": 145, "limit": 5}, 146, 150, 1, 150, false},
+		{a, in(g), obj{"after": 150}, 0, 0, 1, 150, false},
+		{a, in(g), obj{"after": 1000}, 0, 0, 1, 150, false},
+		{a, in(g), obj{"before": 11, "limit": 5}, 6, 10, 1, 150, true},
+		{a, in(g), obj{"before": 6, "limit": 5}, 1, 5, 1, 150, false},
+		{a, in(g), obj{"before": 1}, 0, 0, 1, 150, false},
+		{a, in(g), obj{"before": 0}, 0, 0, 1, 150, false},
+		{a, in(g), obj{"before": 9999, "limit": 1}, 150, 150, 1, 150, true},
+		// Carla joined after 120.
+		{c, in(g), obj{"after": 0, "limit": 10}, 121, 130, 121, 150, true},
+		{c, in(g), obj{"limit": 200}, 121, 150, 121, 150, false},
+		{c, in(g), obj{"before": 121}, 0, 0, 121, 150, false},
+		{c, in(g), obj{"before": 50}, 0, 0, 121, 150, false},
+		{c, with(ids[1]), obj{}, 0, 0, 1, 0, false}, // never spoke
+		{c, with(ids[2]), obj{}, 0, 0, 1, 0, false}, // no notes
+		{a, with(ids[3]), obj{"limit": 3}, 8, 10, 1, 10, true},
+	} {
+		f := q.w.ok(q.c.sync(q.q))
+		ms := f.list("messages")
+		var from, to int64
+		if len(ms) > 0 {
+			from, to = ms[0].int("seq"), ms[len(ms)-1].int("seq")
+		}
+		if from != q.from || to != q.to || len(ms) > 0 && int64(len(ms)) != to-from+1 ||
+			f.int("first") != q.first || f.int("last") != q.last || f.bool("more") != q.more {
+			t.Errorf("SYNC %v %v: %d to %d (%d), first %d, last %d, more %v; want %+v", q.c, q.q, from, to, len(ms),
+				f.int("first"), f.int("last"), f.bool("more"), q)
+		}
+	}
+	// 32 KiB each: the bytes bound the page, from the end that was asked for.
+	for range 12 {
+		a.say(with(ids[1]), strings.Repeat("x", 32<<10))
+	}
+	for _, q := range []obj{{"after": 0}, {"before": 13}} {
+		f := a.ok(with(ids[1]).sync(q))
+		ms := f.list("messages")
+		if len(ms) == 0 || len(ms) > 8 || !f.bool("more") || q["after"] != nil && ms[0].int("seq") != 1 ||
+			q["before"] != nil && ms[len(ms)-1].int("seq") != 12 {
+			t.Errorf("SYNC %v of large messages gave %d, more %v", q, len(ms), f.bool("more"))
+		}
+	}
+	// It moved nothing: carla's device still lacks all.
+	c.has(in(g), 121, 150)
+	c.close()
+	n.login(ids[2], obj{"ack": true}).has(in(g), 121, 150)
+}
+
+// Two users' conversation may be under way on a node, and on the very loop,
+// before one of them logs in: the new session takes part all the same.
+func TestLoginIntoConversation(t *testing.T) {
+	t.Parallel()
+	n := serve(t, func(s *setup) { s.reactor.Loops = 1 })
+	ids := n.users("anna", "berta")
+	a := n.login(ids[0])
+	a.say(with(ids[1]), "before")
+	b := n.login(ids[1])
+	seq := a.say(with(ids[1]), "after")
+	b.has(with(ids[0]), 1, seq)
+	b.close()
+	n.settled(1)
+	a.say(with(ids[1]), "away")
+	n.login(ids[1]).has(with(ids[0]), 3, 3)
+}
+
+// A client that reads its backlog slowly gets it as fast as it reads: it is
+// not taken for one that doesn't read, and what others say waits behind it.
+func TestSlowReaderOfBacklog(t *testing.T) {
+	t.Parallel()
+	const count = 400 // of 16 KiB: more than the sockets and all bounds hold
+	n := serve(t)
+	ids := n.users("anna", "berta", "carla")
+	a, c := n.login(ids[0]), n.login(ids[2])
+	text := strings.Repeat("x", 16<<10)
+	for range count / 50 {
+		for range 50 {
+			a.send(with(ids[1]).chat(text))
+		}
+		for range 50 {
+			a.op(proto.ONE_CHAT_ACK)
+		}
+	}
+	b := n.login(ids[1], obj{"ack": true})
+	// It reads nothing while others go on; they aren't held up by it.
+	for i := range int64(20) {
+		c.say(with(ids[1]), "live")
+		if i%4 == 0 {
+			a.say(with(ids[1]), "live")
+		}
+	}
+	b.has(with(ids[0]), 1, count+5)
+	b.has(with(ids[2]), 1, 20)
+	b.nothing(proto.KICK)
+}
+
+// A client that doesn't read is closed once too much waits for it, holds
+// nobody up meanwhile, and finds everything when it comes back.
+func TestNeverReads(t *testing.T) {
+	t.Parallel()
+	n := serve(t)
+	ids := n.users("anna", "berta", "carla")
+	b := n.login(ids[1], obj{"ack": true})
+	a, c := n.login(ids[0]), n.login(ids[2])
+	text := strings.Repeat("x", 30<<10)
+	sent := int64(0)
+	for n.count("chatd_service_sessions") == 3 {
+		sent = a.say(with(ids[1]), text)
+		if sent > 2000 {
+			t.Fatal("a client that doesn't read is never closed")
+		}
+		if sent%50 == 1 {
+			c.say(with(ids[0]), "and the others?")
+		}
+	}
+	if f := b.kicked(); f != nil && f.str("reason") != proto.Slow {
+		t.Errorf("%v", f)
+	}
+	got := b.pushed[with(ids[0])]
+	for i, seq := range got {
+		if seq != int64(i+1) {
+			t.Fatalf("before it was closed: %v", got)
+		}
+	}
+	b = n.login(ids[1], obj{"ack": true})
+	b.has(with(ids[0]), 1, sent)
+}

@@ -50,7 +50,7 @@ type Config struct {
 
 	Origins []string       // browser origins allowed besides the same host name; "*": all
 	WebURL  string         // where an HTTP request for anything but /ws is sent; empty: 404
-	Trusted []netip.Prefix // proxies whose X-Forwarded-For is believed
+	Trusted []netip.Prefix // proxies whose PROXY headers and X-Forwarded-For are believed
 
 	Logger *slog.Logger // nil: slog.Default()
 	Set    *metrics.Set // nil: a private one

@@ -16,6 +16,7 @@ type framing uint8
 
 const (
 	framingUnknown   framing = iota
+	framingProxy             // a PROXY header that isn't complete; what follows decides
 	framingTCP               // length and body
 	framingHandshake         // an HTTP request that isn't complete
 	framingWebSocket
@@ -63,6 +64,7 @@ type Conn struct {
 	polled    bool // stands in loop.waiting
 	finishing bool // takes and gives nothing any more
 	shut      bool // the writing side is shut down
+	proxied   bool // a PROXY header came
 }
 
 func newConn(l *loop, addr netip.Addr) *Conn {
@@ -208,10 +210,16 @@ func (c *Conn) feed(t Turn, data []byte) {
 	for len(data) > 0 && c.reading() {
 		switch c.framing {
 		case framingUnknown:
-			c.framing = framingTCP
-			if data[0] == handshakeStart[0] {
+			switch {
+			case data[0] == handshakeStart[0]:
 				c.framing = framingHandshake
+			case c.startsProxy(data[0]):
+				c.framing = framingProxy
+			default:
+				c.framing = framingTCP
 			}
+		case framingProxy:
+			data = c.unwrap(t, data)
 		case framingHandshake:
 			data = c.shake(t, data)
 		default:

@@ -8,7 +8,7 @@ type counters struct {
 	refusedFull, refusedAddr, refusedRate, refusedFailed *metrics.Counter
 	acceptBackoff                                        *metrics.Counter
 	framesIn, framesOut, bytesIn, bytesOut               *metrics.Counter
-	badFrames, badLength, badStream, panics              *metrics.Counter
+	badFrames, badLength, badStream, badProxy, panics    *metrics.Counter
 	kicks                                                [kickReasons]*metrics.Counter
 	laneFull, mailboxFull                                *metrics.Counter
 	wsUpgraded, wsRefused, httpOther                     *metrics.Counter
@@ -31,6 +31,7 @@ func newCounters(set *metrics.Set) *counters {
 		badFrames:     n(`bad_frames_total`),
 		badLength:     n(`bad_lengths_total`),
 		badStream:     n(`websocket_errors_total`),
+		badProxy:      n(`bad_proxy_headers_total`),
 		panics:        n(`panics_total`),
 		laneFull:      n(`lane_full_total`),
 		mailboxFull:   n(`mailbox_full_total`),

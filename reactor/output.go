@@ -83,7 +83,7 @@ func (c *Conn) WriteResponse(t Turn, r *proto.Response) {
 
 // writable says whether frames can go out: not in the middle of a handshake.
 func (c *Conn) writable() bool {
-	return c.open && !c.finishing && c.framing != framingHandshake
+	return c.open && !c.finishing && c.framing != framingHandshake && c.framing != framingProxy
 }
 
 // writeRaw is Write for what is framed already, or no frame.

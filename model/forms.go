@@ -127,3 +127,29 @@ func (f *form) cut(args []any, do func(s *sql.Stmt, args []any) error) error {
 	}
 	return nil
 }
+
+// inChunks calls do with the rows in all, each of width arguments, cut into
+// powers of two of at most max rows. What is left over is filled up with the
+// last row again: few forms of statement, for few to prepare.
+func inChunks(all []any, width, max int, do func(rows int, args []any) error) error {
+	for len(all) > 0 {
+		n := min(len(all)/width, max)
+		args := all[:n*width]
+		all = all[n*width:]
+		rows := 1
+		for rows < n {
+			rows *= 2
+		}
+		if rows > n {
+			last := args[len(args)-width:]
+			args = append(make([]any, 0, rows*width), args...)
+			for ; n < rows; n++ {
+				args = append(args, last...)
+			}
+		}
+		if err := do(rows, args); err != nil {
+			return err
+		}
+	}
+	return nil
+}

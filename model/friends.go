@@ -189,3 +189,15 @@ func (db *DB) Blocked(ctx context.Context, by, whom int64) (bool, error) {
 	}
 	return by != whom && blocks&p.blockBit(by) != 0, nil
 }
+
+// Blockers lists the users who have blocked user, friends or not.
+func (db *DB) Blockers(ctx context.Context, user int64) ([]int64, error) {
+	var l []int64
+	err := db.list(ctx, &l, `SELECT CASE WHEN c.user_lo = ? THEN c.user_hi ELSE c.user_lo END
+		FROM members m JOIN conversations c ON c.id = m.conversation_id
+		WHERE m.user_id = ? AND c.blocks & CASE WHEN c.user_lo = ? THEN 2 ELSE 1 END <> 0`, user, user, user)
+	if err != nil {
+		return nil, fmt.Errorf("blockers of %d: %w", user, err)
+	}
+	return l, nil
+}

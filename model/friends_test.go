@@ -70,6 +70,11 @@ func TestBlocks(t *testing.T) {
 					want(t, err, nil)
 					audience, err := h.Audience(ctx, q.by)
 					want(t, err, nil)
+					blockers, err := h.Blockers(ctx, q.whom)
+					want(t, err, nil)
+					if slices.Contains(blockers, q.by) != q.want {
+						t.Errorf("%+v: blockers %v", q, blockers)
+					}
 					if got != q.want || hidden != q.want || slices.Contains(audience, q.whom) == q.want {
 						t.Errorf("%+v: blocked %v, hidden %v, audience %v", q, got, hidden, audience)
 					}

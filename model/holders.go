@@ -2,8 +2,9 @@ package model
 
 import (
 	"context"
-	"errors"
 	"fmt"
+
+	"github.com/jmoiron/sqlx"
 )
 
 // Holder is a device of a user, which has a cursor in each conversation.
@@ -12,51 +13,57 @@ type Holder struct {
 	Device string
 }
 
-// Delivered tells how far each of some devices has got a conversation, what
-// is pending on this node included; never less than where its user joined.
+// Delivered tells how far each of some devices has got a conversation, in
+// their order: what is pending on this node included, never less than where
+// its user joined, never beyond the last message.
 func (db *DB) Delivered(ctx context.Context, conv int64, of []Holder) ([]int64, error) {
 	seqs := make([]int64, len(of))
+	var devices, users []any
 	for i, h := range of {
-		pending := db.cursors.pending(h.User)[cell{cellDelivered, h.Device, conv}]
-		for _, q := range []struct {
-			sql  string
-			args []any
-		}{
-			{`SELECT delivered_seq FROM cursors WHERE conversation_id = ? AND user_id = ? AND device = ?`, []any{conv, h.User, h.Device}},
-			{`SELECT joined_seq FROM members WHERE conversation_id = ? AND user_id = ?`, []any{conv, h.User}},
-		} {
-			var seq int64
-			if err := db.get(ctx, &seq, q.sql, q.args...); err != nil && !errors.Is(err, ErrNotFound) {
-				return nil, fmt.Errorf("cursors in conversation %d: %w", conv, err)
-			}
-			seqs[i] = max(seqs[i], seq)
-		}
-		seqs[i] = max(seqs[i], pending)
+		seqs[i] = db.cursors.pendingOf(h.User, cell{cellDelivered, h.Device, conv}) // before the read
+		devices = append(devices, h.User, h.Device, conv)
+		users = append(users, conv, h.User)
+	}
+	delivered, joined, last, err := db.holders(ctx, conv, devices, users)
+	if err != nil {
+		return nil, fmt.Errorf("cursors in conversation %d: %w", conv, err)
+	}
+	for i, h := range of {
+		seqs[i] = max(min(seqs[i], last), delivered[h], joined[h.User])
 	}
 	return seqs, nil
 }
 
-// Blockers lists the users who have blocked user.
-func (db *DB) Blockers(ctx context.Context, user int64) ([]int64, error) {
-	var l []int64
-	err := db.list(ctx, &l, `SELECT CASE WHEN c.user_lo = ? THEN c.user_hi ELSE c.user_lo END
-		FROM members m JOIN conversations c ON c.id = m.conversation_id
-		WHERE m.user_id = ? AND c.blocks & CASE WHEN c.user_lo = ? THEN 2 ELSE 1 END <> 0`, user, user, user)
+func (db *DB) holders(ctx context.Context, conv int64, devices, users []any) (delivered map[Holder]int64, joined map[int64]int64, last int64, err error) {
+	delivered, joined = make(map[Holder]int64), make(map[int64]int64)
+	err = inChunks(devices, 3, db.d.maxRows, func(n int, args []any) error {
+		return db.scan(ctx, `SELECT user_id, device, delivered_seq FROM cursors WHERE `+
+			either("user_id = ? AND device = ? AND conversation_id = ?", n), args, func(r *sqlx.Rows) error {
+			var h Holder
+			var seq int64
+			err := r.Scan(&h.User, &h.Device, &seq)
+			delivered[h] = seq
+			return err
+		})
+	})
 	if err != nil {
-		return nil, fmt.Errorf("blockers of %d: %w", user, err)
+		return nil, nil, 0, err
 	}
-	return l, nil
-}
-
-// FlushSoon has what is pending of a user written with the next transaction
-// of cursors; it never blocks.
-func (db *DB) FlushSoon(user int64) {
-	c := db.cursors
-	if !c.has(user) {
-		return
+	err = inChunks(users, 2, db.d.maxRows, func(n int, args []any) error {
+		return db.scan(ctx, `SELECT user_id, joined_seq FROM members WHERE `+
+			either("conversation_id = ? AND user_id = ?", n), args, func(r *sqlx.Rows) error {
+			var user, seq int64
+			err := r.Scan(&user, &seq)
+			joined[user] = seq
+			return err
+		})
+	})
+	if err != nil {
+		return nil, nil, 0, err
 	}
-	c.mu.Lock()
-	c.due = append(c.due, user)
-	c.mu.Unlock()
-	c.poke()
+	heads, err := db.Heads(ctx, []int64{conv})
+	if err == nil && len(heads) == 1 {
+		last = heads[0].Last
+	}
+	return delivered, joined, last, err
 }

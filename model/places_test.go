@@ -164,6 +164,38 @@ func TestFirstLogin(t *testing.T) {
 	})
 }
 
+// How far several devices are, of which each has another reason: pending,
+// written, joined late, nothing at all.
+func TestDelivered(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		u := h.users(4)
+		g := h.group(u[0], u[1])
+		for i := range 5 {
+			h.store(toGroup(u[0], g, fmt.Sprint(i)))
+		}
+		_, err := h.JoinGroup(ctx, g, u[2], 10, 10)
+		want(t, err, nil)
+		h.store(toGroup(u[0], g, "last"))
+		for _, x := range u {
+			h.device(x, "a")
+			h.device(x, "b")
+		}
+		h.Deliver(u[0], "a", g, 3)
+		want(t, h.Flush(ctx, u[0]), nil)
+		h.Deliver(u[0], "b", g, 4)
+		h.Deliver(u[1], "a", g, 1000)
+		of := []Holder{{u[0], "a"}, {u[0], "b"}, {u[1], "a"}, {u[1], "b"}, {u[2], "a"}, {u[3], "a"}}
+		got, err := h.Delivered(ctx, g, of)
+		want(t, err, nil)
+		if !slices.Equal(got, []int64{3, 4, 6, 0, 5, 0}) {
+			t.Error(got)
+		}
+		if got, err := h.Delivered(ctx, g, nil); len(got) != 0 || err != nil {
+			t.Error(got, err)
+		}
+	})
+}
+
 // Cursors far behind are written at once, without the timer or a Flush.
 func TestCursorBehind(t *testing.T) {
 	for _, d := range dialects {

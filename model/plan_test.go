@@ -26,6 +26,8 @@ func TestPlans(t *testing.T) {
 	_, _ = db.View(ctx, 1, 0, 2)
 	_, _ = db.Places(ctx, 1, "x")
 	_, _, _ = db.Conversations(ctx, 1, 0, 1)
+	_, _ = db.Blockers(ctx, 1)
+	_, _ = db.Delivered(ctx, 1, []Holder{{1, "x"}, {2, "y"}})
 	_, _, _ = db.Touched(ctx, 0)
 	_, _ = db.Heads(ctx, []int64{1, 2, 3})
 	_, _, _ = db.TokenDevice(ctx, []byte("x"))

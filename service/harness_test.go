@@ -259,3 +259,27 @@ func (m *memo) String() string {
 	defer m.mu.Unlock()
 	return m.b.String()
 }
+
+// atomicTime is a clock that stands still.
+type atomicTime struct {
+	mu sync.Mutex
+	t  time.Time
+}
+
+func (a *atomicTime) get() time.Time {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.t
+}
+
+func (a *atomicTime) set(t time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.t = t
+}
+
+func (a *atomicTime) add(d time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.t = a.t.Add(d)
+}

@@ -1,0 +1,216 @@
+package service_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"chatd/proto"
+)
+
+// A later login of the same device takes the earlier session's place: that
+// one is told, and closed; other devices stay.
+func TestReplaced(t *testing.T) {
+	t.Parallel()
+	n := serve(t)
+	anna := n.user("anna")
+	other := n.login(anna, obj{"device": "other"})
+	first := n.login(anna)
+	for range 5 {
+		second := n.login(anna)
+		if f := first.kicked(); f == nil || f.str("reason") != proto.Replaced {
+			t.Fatalf("the replaced session got %v", f)
+		}
+		first = second
+	}
+	other.barrier()
+	first.barrier()
+	other.nothing(proto.KICK)
+	n.settled(2)
+}
+
+// A user has eight devices: a ninth takes the place of the one not used for
+// longest, whose session and token end.
+func TestNinthDevice(t *testing.T) {
+	t.Parallel()
+	var now atomicTime
+	now.set(time.Now())
+	n := serve(t, func(s *setup) { s.model.Now = now.get })
+	anna := n.user("anna")
+	ws := make([]*wire, 8)
+	for i := range ws {
+		ws[i] = n.login(anna, obj{"device": fmt.Sprint(i)})
+		now.add(time.Second)
+	}
+	ninth := n.login(anna, obj{"device": "ninth"})
+	if f := ws[0].kicked(); f == nil || f.str("reason") != proto.LoggedOut {
+		t.Errorf("the device that had to go got %v", f)
+	}
+	n.dial().refused(proto.Refused, obj{"msgid": proto.LOGIN, "token": ws[0].welcome.str("token")})
+	for _, w := range append(ws[1:], ninth) {
+		w.barrier()
+		w.nothing(proto.KICK)
+	}
+	n.dial().ok(obj{"msgid": proto.LOGIN, "token": ws[1].welcome.str("token")})
+}
+
+// LOGOUT ends session and token; the connection stays and can log in again,
+// as another user too, who is told nothing of the first.
+func TestLogout(t *testing.T) {
+	t.Parallel()
+	n := serve(t)
+	ids := n.users("anna", "berta", "carla")
+	w, c := n.login(ids[0]), n.login(ids[2])
+	c.say(with(ids[0]), "for anna")
+	w.has(with(ids[2]), 1, 1)
+	token := w.welcome.str("token")
+	w.ok(obj{"msgid": proto.LOGOUT})
+	w.refused(proto.NotLoggedIn, with(ids[1]).chat("x"))
+	w.refused(proto.NotLoggedIn, obj{"msgid": proto.LOGOUT})
+	w.refused(proto.Refused, obj{"msgid": proto.LOGIN, "token": token})
+	c.say(with(ids[0]), "for anna")
+	w.login(ids[1])
+	c.say(with(ids[1]), "for berta")
+	w.has(with(ids[2]), 1, 1)
+	if len(w.pushed) != 1 {
+		t.Errorf("berta has %v", w.pushed)
+	}
+	w.ok(obj{"msgid": proto.LOGOUT})
+	w.login(ids[0])
+	w.has(with(ids[2]), 2, 2)
+}
+
+// A token logs its device in again and stays the same, until a password login
+// of that device, LOGOUT or PASSWORD ends it.
+func TestTokens(t *testing.T) {
+	t.Parallel()
+	var now atomicTime
+	now.set(time.Now())
+	n := serve(t, func(s *setup) { s.model.Now = now.get })
+	anna := n.user("anna")
+	byToken := func(token string) obj { return obj{"msgid": proto.LOGIN, "token": token, "device": "ignored"} }
+	one, two := n.login(anna, obj{"device": "one"}), n.login(anna, obj{"device": "two"})
+	t1, t2 := one.welcome.str("token"), two.welcome.str("token")
+	one.close()
+	for range 3 {
+		w := n.dial()
+		f := w.ok(byToken(t1))
+		if f.str("token") != t1 || f.str("device") != "one" || f.int("id") != anna {
+			t.Fatalf("%v", f)
+		}
+		w.close()
+	}
+	one = n.login(anna, obj{"device": "one"})
+	n.dial().refused(proto.Refused, byToken(t1)) // ended by the password login
+	n.dial().ok(byToken(t2))
+	if f := two.kicked(); f == nil || f.str("reason") != proto.Replaced {
+		t.Errorf("%v", f)
+	}
+
+	two = n.dial()
+	two.ok(byToken(t2))
+	f := one.ok(obj{"msgid": proto.PASSWORD, "password": secret, "newpassword": "a new secret"})
+	if k := two.kicked(); k == nil || k.str("reason") != proto.LoggedOut {
+		t.Errorf("after PASSWORD: %v", k)
+	}
+	one.barrier() // its own session goes on
+	for _, dead := range []string{t1, t2, one.welcome.str("token")} {
+		n.dial().refused(proto.Refused, byToken(dead))
+	}
+	n.dial().refused(proto.Refused, obj{"msgid": proto.LOGIN, "id": anna, "password": secret})
+	n.dial().ok(obj{"msgid": proto.LOGIN, "id": anna, "password": "a new secret", "device": "three"})
+	n.dial().ok(byToken(f.str("token")))
+
+	now.add(31 * 24 * time.Hour)
+	n.dial().refused(proto.Refused, byToken(f.str("token")))
+}
+
+// What an operator does beside the daemon ends sessions too: a banned user is
+// gone, and can't come back.
+func TestBanned(t *testing.T) {
+	t.Parallel()
+	n := serve(t)
+	ids := n.users("anna", "berta")
+	a, b := n.login(ids[0]), n.login(ids[1])
+	if err := n.db.Ban(t.Context(), ids[0], true); err != nil {
+		t.Fatal(err)
+	}
+	if f := a.kicked(); f == nil || f.str("reason") != proto.LoggedOut {
+		t.Errorf("%v", f)
+	}
+	n.dial().refused(proto.Refused, obj{"msgid": proto.LOGIN, "token": a.welcome.str("token")})
+	b.barrier()
+	b.nothing(proto.KICK)
+}
+
+// A second LOGIN on a connection is refused and harms nothing.
+func TestLoginTwice(t *testing.T) {
+	t.Parallel()
+	n := serve(t)
+	ids := n.users("anna", "berta")
+	w := n.login(ids[0])
+	w.refused(proto.LoggedIn, obj{"msgid": proto.LOGIN, "id": ids[1], "password": secret})
+	if f := w.ok(with(ids[1]).chat("x")); f.int("toid") != ids[1] {
+		t.Errorf("%v", f)
+	}
+	n.settled(1)
+}
+
+// Who doesn't log in, or falls silent, is told so and closed; PING is a sign
+// of life.
+func TestTimeouts(t *testing.T) {
+	t.Parallel()
+	n := serve(t, func(s *setup) {
+		s.reactor.LoginTimeout, s.reactor.IdleTimeout = 300*time.Millisecond, 600*time.Millisecond
+	})
+	anna := n.user("anna")
+	silent, idle, out, lively := n.dial(), n.login(anna), n.login(anna, obj{"device": "out"}), n.login(anna, obj{"device": "lively"})
+	silent.ask(obj{"msgid": proto.PING})
+	out.ok(obj{"msgid": proto.LOGOUT})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for _, w := range []*wire{silent, idle, out} {
+			if f := w.kicked(); f == nil || f.str("reason") != proto.Idle {
+				t.Errorf("%v", f)
+			}
+		}
+	}()
+	for alive := true; alive; {
+		select {
+		case <-done:
+			alive = false
+		default:
+			lively.answer(lively.ask(obj{"msgid": proto.PING}))
+		}
+	}
+	lively.barrier()
+	n.settled(1)
+}
+
+// A session that is being replaced while it logs in, again and again, leaves
+// nothing behind: in the end one session is there, and it gets its messages.
+func TestLoginStorm(t *testing.T) {
+	t.Parallel()
+	n := serve(t)
+	ids := n.users("anna", "berta")
+	g := n.group(ids...)
+	b := n.login(ids[1])
+	token := n.login(ids[0]).welcome.str("token")
+	storm := func() {
+		for range 15 {
+			w := n.dial()
+			w.send(obj{"msgid": proto.LOGIN, "token": token, "ack": true})
+			w.next() // LOGIN_ACK or KICK: nothing else may come first
+			if f := w.stash; len(f) > 0 {
+				t.Errorf("%v", f)
+			}
+		}
+	}
+	together(storm, storm, storm, func() { b.pump(in(g), "b", 200, 8) })
+	w := n.dial()
+	w.ok(obj{"msgid": proto.LOGIN, "token": token, "ack": true})
+	n.settled(2)
+	b.say(in(g), "last")
+	w.has(in(g), 1, 201)
+}

@@ -23,6 +23,7 @@ type presence struct {
 // stay is a user's being online, as others see it.
 type stay struct {
 	leaving *time.Timer // runs while the user has no session any more
+	left    int         // how often it was set: a timer that comes too late knows
 }
 
 func newPresence(s *Service) *presence {
@@ -53,17 +54,16 @@ func (p *presence) down(user int64) {
 	if st == nil || st.leaving != nil {
 		return
 	}
-	var timer *time.Timer
-	timer = time.AfterFunc(p.s.cfg.Grace, func() { p.gone(user, timer) })
-	st.leaving = timer
+	st.left++
+	left := st.left
+	st.leaving = time.AfterFunc(p.s.cfg.Grace, func() { p.gone(user, st, left) })
 }
 
 // gone ends a stay whose grace is over, unless the user has come back.
-func (p *presence) gone(user int64, timer *time.Timer) {
+func (p *presence) gone(user int64, st *stay, left int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	st := p.here[user]
-	if st == nil || st.leaving != timer {
+	if p.here[user] != st || st.leaving == nil || st.left != left {
 		return
 	}
 	if len(p.s.registry.sessions(user)) > 0 { // back, and its up came before the down

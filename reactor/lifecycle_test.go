@@ -368,3 +368,86 @@ func TestAfter(t *testing.T) {
 		t.Error("after", d)
 	}
 }
+
+// Stop ends it all in the midst of traffic: connections that come and go,
+// frames, sends from outside, jobs and timers. Nothing of it goes on after,
+// and each connection was told of once.
+func TestStopUnderLoad(t *testing.T) {
+	var opened, closed atomic.Int64
+	var peers sync.Map
+	r := serve(t, &funcs{
+		open: func(t Turn, c *Conn) {
+			opened.Add(1)
+			peers.Store(c.Peer(), true)
+		},
+		request: func(t Turn, c *Conn, r *proto.Request) bool {
+			t.After(time.Millisecond, func(t Turn) { say(t, c, "timer") })
+			// An error is fine here: the lanes end as well.
+			_ = Go(t, c, Quick, func(t Off) (int, error) { return 0, nil }, func(t Turn, _ int, err error) { say(t, c, "done") })
+			c.WhenBelow(t, 0, func(t Turn) { say(t, c, "below") })
+			return true
+		},
+		closed: func(t Turn, c *Conn) {
+			closed.Add(1)
+			peers.Delete(c.Peer())
+		},
+	})
+	var quit atomic.Bool
+	var wg sync.WaitGroup
+	answered := make(chan struct{}, 1000)
+	for range 6 {
+		wg.Go(func() {
+			for !quit.Load() {
+				nc, err := net.Dial("tcp", r.Addr().String())
+				if err != nil {
+					return // it has stopped
+				}
+				// Whatever goes wrong from here on is the other end's doing.
+				_, _ = nc.Write(frame(chat("load")))
+				if _, err := nc.Read(make([]byte, 100)); err == nil {
+					select {
+					case answered <- struct{}{}:
+					default:
+					}
+				}
+				_ = nc.Close()
+			}
+		})
+	}
+	for range 3 {
+		wg.Go(func() {
+			for !quit.Load() {
+				peers.Range(func(p, _ any) bool {
+					_ = p.(*Peer).Send(sayBody("outside")) // may be closed
+					return true
+				})
+				r.Each(func(t Turn, c *Conn) { say(t, c, "each") })
+				time.Sleep(time.Millisecond) // a pace
+			}
+		})
+	}
+	for range 200 {
+		await(t, answered, "an answer")
+	}
+	stop(t, r)
+	quit.Store(true)
+	wg.Wait()
+	if opened.Load() != closed.Load() || r.open.Load() != 0 {
+		t.Errorf("opened %d, closed %d, %d count as open", opened.Load(), closed.Load(), r.open.Load())
+	}
+}
+
+// It listens on IPv6 as well, where addresses may have zones.
+func TestIPv6(t *testing.T) {
+	if ln, err := net.Listen("tcp", "[::1]:0"); err != nil {
+		t.Skip("no IPv6 here: ", err)
+	} else if err := ln.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c := dial(t, serve(t, &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
+		say(t, c, c.Addr().String())
+		return true
+	}}, func(cfg *Config) { cfg.Addr = "[::1]:0" }))
+	c.send("%s", chat("who"))
+	c.wantText("::1")
+}

@@ -108,7 +108,7 @@ func (c *cursors) write(ctx context.Context, rows []row) (failed error) {
 		part := rows[:min(len(rows), cursorRows)]
 		rows = rows[len(part):]
 		c.db.m.cursorWrites.Inc()
-		err := c.db.write(ctx, func(tx *sqlx.Tx) error { return c.db.writeCursors(ctx, tx, part) })
+		err := c.db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error { return c.db.writeCursors(ctx, tx, part) })
 		if err != nil {
 			failed = errors.Join(failed, fmt.Errorf("write %d cursors: %w", len(part), err))
 			c.db.m.cursorFailed.Add(len(part))

@@ -60,7 +60,7 @@ func (db *DB) prepare(ctx context.Context) error {
 		return err
 	}
 	// Also finds out here, not at the first message, that nothing can be written.
-	err := db.write(ctx, func(tx *sqlx.Tx) error {
+	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		var epoch int64
 		err := tx.GetContext(ctx, &epoch, `SELECT value FROM meta WHERE name = 'epoch'`)
 		if errors.Is(err, sql.ErrNoRows) {
@@ -98,7 +98,7 @@ func (db *DB) Epoch() int64 { return db.epoch.Load() }
 // from a backup. Daemons that run see it when they are started again.
 func (db *DB) NewEpoch(ctx context.Context) (int64, error) {
 	epoch := newEpoch()
-	err := db.write(ctx, func(tx *sqlx.Tx) error {
+	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		return one(tx.ExecContext(ctx, `UPDATE meta SET value = ? WHERE name = 'epoch'`, epoch))
 	})
 	if err != nil {
@@ -116,19 +116,23 @@ func newEpoch() int64 {
 }
 
 // write runs do in a transaction of its own: committed if do gives nil, else
-// rolled back before the connection is used again.
-func (db *DB) write(ctx context.Context, do func(tx *sqlx.Tx) error) error {
+// rolled back before the connection is used again. It waits for its turn as
+// long as ctx lasts. From then on it goes through with it: a statement that is
+// interrupted costs the one connection there is for writing, and leaves open
+// whether a COMMIT was done.
+func (db *DB) write(ctx context.Context, do func(ctx context.Context, tx *sqlx.Tx) error) error {
 	release, err := db.s.gate.other(ctx)
 	if err != nil {
 		return err
 	}
 	defer release()
+	ctx = context.WithoutCancel(ctx)
 	tx, err := db.s.writing.BeginTxx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback() // after Commit it does nothing
-	if err := do(tx); err != nil {
+	if err := do(ctx, tx); err != nil {
 		return err
 	}
 	return tx.Commit()

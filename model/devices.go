@@ -18,7 +18,7 @@ func (db *DB) OpenDevice(ctx context.Context, user int64, device string, tokenHa
 	if err := db.Flush(ctx, user); err != nil {
 		return nil, fmt.Errorf("open device of %d: %w", user, err)
 	}
-	err = db.write(ctx, func(tx *sqlx.Tx) error {
+	err = db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		var id int64
 		err := tx.GetContext(ctx, &id, `SELECT id FROM users WHERE id = ? AND deleted = 0 AND banned = 0`, user)
 		if errors.Is(err, sql.ErrNoRows) {
@@ -94,7 +94,7 @@ func (db *DB) TokenDevice(ctx context.Context, tokenHash []byte) (u User, device
 
 // CloseDevice ends a device's token. Its cursors stay. Errors: ErrNotFound.
 func (db *DB) CloseDevice(ctx context.Context, user int64, device string) error {
-	err := db.write(ctx, func(tx *sqlx.Tx) error {
+	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		return one(tx.ExecContext(ctx, `UPDATE devices SET token_hash = NULL WHERE user_id = ? AND device = ?`, user, device))
 	})
 	if err != nil {
@@ -107,7 +107,7 @@ func (db *DB) CloseDevice(ctx context.Context, user int64, device string) error 
 // a new token. All the user's other tokens end; others names their devices.
 // Errors: ErrNotFound: no such user or device.
 func (db *DB) ChangePassword(ctx context.Context, user int64, hash, device string, tokenHash []byte) (others []string, err error) {
-	err = db.write(ctx, func(tx *sqlx.Tx) error {
+	err = db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		if err := one(tx.ExecContext(ctx, `UPDATE users SET password_hash = ? WHERE id = ? AND deleted = 0`, hash, user)); err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -117,5 +118,55 @@ func TestCommitFails(t *testing.T) {
 		if b.Seq != 1 || !b.Stored {
 			t.Fatalf("%+v", b)
 		}
+	})
+}
+
+// While another process holds the database for longer than we wait, messages
+// fail, to be tried again; afterwards all is well.
+func TestLockedOut(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		u := h.users(2)
+		if _, err := h.s.writing.Exec(`PRAGMA busy_timeout(0)`); err != nil {
+			t.Fatal(err)
+		}
+		other, err := Open(ctx, Options{URL: h.o.URL, Shared: true})
+		want(t, err, nil)
+		defer other.Close()
+		tx, err := other.s.writing.Beginx()
+		want(t, err, nil)
+		a := toPeer(u[0], u[1], "a")
+		h.store(a)
+		if a.Err == nil || !h.d.transient(a.Err) {
+			t.Errorf("%+v", a)
+		}
+		if _, err := h.CreateUser(ctx, "x", "x", ""); err == nil || errors.Is(err, ErrTaken) {
+			t.Error(err)
+		}
+		want(t, tx.Rollback(), nil)
+		b := toPeer(u[0], u[1], "a")
+		b.Retry = true
+		h.store(b)
+		if b.Err != nil || b.Seq != 1 || !b.Stored {
+			t.Errorf("%+v", b)
+		}
+	})
+}
+
+// One who gives up waiting for a turn has changed nothing, and costs nobody
+// else theirs.
+func TestCanceledWrite(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		gone, cancel := context.WithCancel(ctx)
+		release, err := h.s.gate.append(ctx)
+		want(t, err, nil)
+		done := make(chan error)
+		go func() {
+			_, err := h.CreateUser(gone, "x", "x", "")
+			done <- err
+		}()
+		cancel()
+		want(t, <-done, context.Canceled)
+		release()
+		h.user("x")
 	})
 }

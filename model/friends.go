@@ -33,7 +33,7 @@ const (
 // ErrNotAllowed: the friend has blocked the user, or is the user;
 // ErrFull: either list.
 func (db *DB) AddFriend(ctx context.Context, user, friend int64, max int) (name string, err error) {
-	err = db.write(ctx, func(tx *sqlx.Tx) error {
+	err = db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		if user == friend {
 			return ErrNotAllowed
 		}
@@ -84,7 +84,7 @@ func (db *DB) AddFriend(ctx context.Context, user, friend int64, max int) (name 
 // DelFriend takes each of the two out of the other's list. Errors:
 // ErrNotFound: no such user; ErrAlready: they are no friends.
 func (db *DB) DelFriend(ctx context.Context, user, friend int64) error {
-	err := db.write(ctx, func(tx *sqlx.Tx) error {
+	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		if err := absent(ctx, tx, friend); err != nil {
 			return err
 		}
@@ -140,7 +140,7 @@ func (db *DB) Audience(ctx context.Context, user int64) ([]int64, error) {
 // ErrNotAllowed. Errors: ErrNotFound.
 func (db *DB) Block(ctx context.Context, user, other int64, on bool) error {
 	p := pairOf(user, other)
-	err := db.write(ctx, func(tx *sqlx.Tx) error {
+	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		if user == other {
 			return ErrNotAllowed
 		}

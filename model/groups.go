@@ -80,7 +80,7 @@ func groupsFull(ctx context.Context, tx *sqlx.Tx, user int64, max int) error {
 // ErrNotFound: no such creator; ErrFull: in maxGroups already.
 func (db *DB) CreateGroup(ctx context.Context, creator int64, name, desc string, maxGroups int) (int64, error) {
 	var id int64
-	err := db.write(ctx, func(tx *sqlx.Tx) error {
+	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		if err := absent(ctx, tx, creator); err != nil {
 			return err
 		}
@@ -109,7 +109,7 @@ func (db *DB) CreateGroup(ctx context.Context, creator int64, name, desc string,
 // the group has maxMembers, or the user is in maxGroups.
 func (db *DB) JoinGroup(ctx context.Context, group, user int64, maxMembers, maxGroups int) (Joined, error) {
 	var j Joined
-	err := db.write(ctx, func(tx *sqlx.Tx) error {
+	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		g, err := db.lockGroup(ctx, tx, group)
 		if err != nil {
 			return err
@@ -150,7 +150,7 @@ func (db *DB) raiseVersion(ctx context.Context, tx *sqlx.Tx, group int64, by int
 // LeaveGroup ends a membership and gives the group's new version. Errors:
 // ErrNotFound: no such group; ErrNotAllowed: no member, or its creator.
 func (db *DB) LeaveGroup(ctx context.Context, group, user int64) (version int64, err error) {
-	err = db.write(ctx, func(tx *sqlx.Tx) error {
+	err = db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		g, err := db.lockGroup(ctx, tx, group)
 		if err != nil {
 			return err
@@ -171,7 +171,7 @@ func (db *DB) LeaveGroup(ctx context.Context, group, user int64) (version int64,
 // gives the group's new version. Errors: ErrNotFound: no such group;
 // ErrNotAllowed: by is not its creator, or user is, or is no member.
 func (db *DB) KickMember(ctx context.Context, group, by, user int64) (version int64, err error) {
-	err = db.write(ctx, func(tx *sqlx.Tx) error {
+	err = db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		g, err := db.lockGroup(ctx, tx, group)
 		if err != nil {
 			return err
@@ -202,7 +202,7 @@ func (db *DB) removeMember(ctx context.Context, tx *sqlx.Tx, group, user int64) 
 // DismissGroup ends a group, as its creator may. It gives the version that
 // says so and those who were members. Errors: ErrNotFound; ErrNotAllowed.
 func (db *DB) DismissGroup(ctx context.Context, group, by int64) (version int64, members []int64, err error) {
-	err = db.write(ctx, func(tx *sqlx.Tx) error {
+	err = db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		g, err := db.lockGroup(ctx, tx, group)
 		if err != nil {
 			return err

@@ -10,7 +10,7 @@ import (
 // Ban keeps a user from logging in, or lets them again. A ban ends all tokens
 // and is told to the daemons. Errors: ErrNotFound.
 func (db *DB) Ban(ctx context.Context, id int64, on bool) error {
-	err := db.write(ctx, func(tx *sqlx.Tx) error {
+	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		if err := one(tx.ExecContext(ctx, `UPDATE users SET banned = ? WHERE id = ? AND deleted = 0`, on, id)); err != nil || !on {
 			return err
 		}
@@ -25,7 +25,7 @@ func (db *DB) Ban(ctx context.Context, id int64, on bool) error {
 // OperatorPassword sets a password's hash, ends all tokens of the user and
 // tells the daemons. Errors: ErrNotFound.
 func (db *DB) OperatorPassword(ctx context.Context, id int64, hash string) error {
-	err := db.write(ctx, func(tx *sqlx.Tx) error {
+	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		if err := one(tx.ExecContext(ctx, `UPDATE users SET password_hash = ? WHERE id = ? AND deleted = 0`, hash, id)); err != nil {
 			return err
 		}
@@ -42,7 +42,7 @@ func (db *DB) OperatorPassword(ctx context.Context, id int64, hash string) error
 // user made are dismissed, and nobody can write to the user any more.
 // Errors: ErrNotFound.
 func (db *DB) DeleteUser(ctx context.Context, id int64) error {
-	err := db.write(ctx, func(tx *sqlx.Tx) error {
+	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		err := one(tx.ExecContext(ctx, `UPDATE users SET deleted = 1, name_key = NULL, password_hash = '' WHERE id = ? AND deleted = 0`, id))
 		if err != nil {
 			return err

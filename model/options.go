@@ -13,9 +13,9 @@ import (
 // The defaults of Options, and bounds that are not for setting.
 const (
 	DefaultMaxBatch       = 1024     // messages
-	DefaultMaxBatchBytes  = 4 << 20  //
-	DefaultQueueMessages  = 64 << 10 //
-	DefaultQueueBytes     = 64 << 20 //
+	DefaultMaxBatchBytes  = 4 << 20  // bytes
+	DefaultQueueMessages  = 64 << 10 // messages
+	DefaultQueueBytes     = 64 << 20 // bytes
 	DefaultCursorInterval = 10 * time.Second
 	DefaultCursorBehind   = 500 // messages
 	DefaultTokenLife      = 30 * 24 * time.Hour

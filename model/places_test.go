@@ -3,6 +3,8 @@ package model
 import (
 	"fmt"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -274,6 +276,46 @@ func TestFlushShares(t *testing.T) {
 				t.Fatal(d)
 			}
 		}
+	})
+}
+
+// A cursor on its way from memory to the database is always to be seen: no
+// login may find the device further back than before.
+func TestCursorsSeen(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		const n = 300
+		u := h.users(2)
+		g := h.group(u...)
+		h.device(u[0], "phone")
+		var batch []*Append
+		for i := range n {
+			batch = append(batch, toGroup(u[1], g, fmt.Sprint(i)))
+		}
+		h.store(batch...)
+		var at atomic.Int64
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for seq := int64(1); seq <= n; seq++ {
+				h.Deliver(u[0], "phone", g, seq)
+				at.Store(seq)
+				if seq%3 == 0 {
+					if err := h.Flush(ctx, u[0]); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		})
+		for seen := int64(0); seen < n; {
+			said := at.Load()
+			p, err := h.Places(ctx, u[0], "phone")
+			want(t, err, nil)
+			if p[0].Delivered < max(said, seen) {
+				t.Errorf("%d, after %d was said and %d seen", p[0].Delivered, said, seen)
+				break
+			}
+			seen = p[0].Delivered
+		}
+		wg.Wait()
 	})
 }
 

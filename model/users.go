@@ -19,7 +19,7 @@ type User struct {
 // unique. Errors: ErrTaken.
 func (db *DB) CreateUser(ctx context.Context, name, nameKey, hash string) (int64, error) {
 	var id int64
-	err := db.write(ctx, func(tx *sqlx.Tx) error {
+	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		r, err := tx.ExecContext(ctx, `INSERT INTO users (name, name_key, password_hash, created_at) VALUES (?, ?, ?, ?)`,
 			name, nameKey, hash, db.nowMS())
 		if db.d.unique(err) {
@@ -60,7 +60,7 @@ func (db *DB) UserByNameKey(ctx context.Context, key string) (User, error) {
 // SetHash stores the same password hashed at another cost, unless the password
 // has changed meanwhile: then it does nothing.
 func (db *DB) SetHash(ctx context.Context, id int64, old, new string) error {
-	err := db.write(ctx, func(tx *sqlx.Tx) error {
+	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		_, err := tx.ExecContext(ctx, `UPDATE users SET password_hash = ? WHERE id = ? AND password_hash = ?`, new, id, old)
 		return err
 	})

@@ -101,18 +101,22 @@ func (p *eventPair) relay() error {
 	defer func() { _ = p.from.ping() }() // its own read tells what is wrong
 	var out []byte
 	var latencies []int64
-	for pinged := false; ; {
+	var pings int // on the way
+	var spoke int64
+	for ending := false; ; {
 		out = p.refill(out[:0])
 		if len(out) > 0 {
 			if _, err := p.from.nc.Write(out); err != nil {
 				return p.broken("send", err)
 			}
 		}
-		if !pinged && p.got.numbers.last >= p.number && (p.left == 0 || p.l.stopped.Load()) {
-			pinged = true
+		over := p.got.numbers.last >= p.number && (p.left == 0 || p.l.stopped.Load())
+		if now := p.l.clock.now(); over && !ending || now-spoke > int64(keepAlive) {
 			if err := p.to.ping(); err != nil {
 				return p.broken("ping", err)
 			}
+			ending, spoke = over, now
+			pings++
 		}
 		if err := p.to.fill(); err != nil {
 			return p.broken("receive", err)
@@ -133,8 +137,10 @@ func (p *eventPair) relay() error {
 					latencies = append(latencies, now-sent)
 				}
 			case proto.PONG:
-				p.events.add(latencies)
-				return nil
+				if pings--; ending && pings == 0 {
+					p.events.add(latencies)
+					return nil
+				}
 			default:
 				return fmt.Errorf("%s: %w", p.got.who, unexpected(m))
 			}

@@ -16,6 +16,9 @@ const (
 	// setupAtATime are users that are made at the same time: enough to keep
 	// the server's hashing busy.
 	setupAtATime = 16
+	// keepAlive is how often at least a receiver sends a frame: a server ends
+	// a connection that sends nothing.
+	keepAlive = 20 * time.Second
 )
 
 // load is traffic through pairs: what stream and event have in common. They

@@ -90,6 +90,7 @@ type streamPair struct {
 	final    atomic.Int64 // how many messages there were, once the sender is done; before, -1
 	got      *view
 	receipts int64 // the last seq receipted
+	spoke    int64 // when that was
 }
 
 // newStreamPair makes two users and their connections; beside an error none.
@@ -222,7 +223,7 @@ func (p *streamPair) receive() error {
 	var latencies []int64
 	for {
 		if err := p.to.fill(); err != nil {
-			return p.broken("receive", err)
+			return p.unheard("receive", err)
 		}
 		now := p.l.clock.now()
 		latencies = latencies[:0]
@@ -230,7 +231,7 @@ func (p *streamPair) receive() error {
 		for {
 			m, err := p.to.next()
 			if err != nil {
-				return p.broken("receive", err)
+				return p.unheard("receive", err)
 			}
 			if m == nil {
 				break
@@ -243,19 +244,23 @@ func (p *streamPair) receive() error {
 			case proto.PONG:
 				if final := p.final.Load(); final >= 0 && p.got.count >= final {
 					p.pushes.add(latencies)
-					return p.receipt(1)
+					return p.receipt(1, now)
 				}
 			default:
 				return fmt.Errorf("%s: %w", p.got.who, unexpected(m))
 			}
 		}
 		p.pushes.add(latencies)
-		if err := p.receipt(receiptEvery); err != nil {
-			return p.broken("receipt", err)
+		least := int64(receiptEvery)
+		if now-p.spoke > int64(keepAlive) {
+			least = 1
+		}
+		if err := p.receipt(least, now); err != nil {
+			return p.unheard("receipt", err)
 		}
 		if final := p.final.Load(); p.got.count > before && final >= 0 && p.got.count >= final {
 			if err := p.to.ping(); err != nil {
-				return p.broken("ping", err)
+				return p.unheard("ping", err)
 			}
 		}
 	}
@@ -275,11 +280,11 @@ func (p *streamPair) push(m *proto.Response) (sent int64, ok bool) {
 
 // receipt says what has arrived, if it is at least so many messages more than
 // the last time.
-func (p *streamPair) receipt(least int64) error {
+func (p *streamPair) receipt(least, now int64) error {
 	if p.got.seqs.last-p.receipts < least {
 		return nil
 	}
-	p.receipts = p.got.seqs.last
+	p.receipts, p.spoke = p.got.seqs.last, now
 	return p.to.tell(&proto.Request{Op: proto.RECEIPT, Peer: p.me, Seq: p.receipts})
 }
 
@@ -287,10 +292,19 @@ func (p *streamPair) receipt(least int64) error {
 // it means.
 func (p *streamPair) broken(what string, err error) error {
 	if p.l.cut.Load() && gaveUp(err) {
-		if what == "receive" {
-			return errors.New(p.got.who + ": " + p.l.overdue(p.final.Load()-p.got.count, "pushes"))
-		}
 		return errors.New(p.sent.who + ": " + p.l.overdue(int64(p.outstanding), "answers"))
 	}
 	return fmt.Errorf("%s: %s: %w", p.sent.who, what, err)
+}
+
+// unheard is broken for the receiver.
+func (p *streamPair) unheard(what string, err error) error {
+	if p.l.cut.Load() && gaveUp(err) {
+		final := p.final.Load()
+		if final < 0 {
+			return nil // what is missing is the sender's to tell
+		}
+		return errors.New(p.got.who + ": " + p.l.overdue(final-p.got.count, "pushes"))
+	}
+	return fmt.Errorf("%s: %s: %w", p.got.who, what, err)
 }

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"sync"
+	"testing"
+
+	"chatd/proto"
+)
+
+// fake is a server of the tests: as much of the protocol as a load needs, and
+// the lies that a harness must see through.
+type fake struct {
+	t    *testing.T
+	l    net.Listener
+	done sync.WaitGroup
+
+	// push and ack change what a message, the n-th of its sender, leads to.
+	// Nil: the truth.
+	push, ack func(n int64, r proto.Response) []proto.Response
+
+	mu    sync.Mutex
+	users []*fakeUser // by id, from 1
+	conns []net.Conn
+}
+
+type fakeUser struct {
+	id   int64
+	conn net.Conn
+	sent int64
+}
+
+// newFake listens; it ends with the test.
+func newFake(t *testing.T) *fake {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fake{t: t, l: l}
+	f.done.Go(f.accept)
+	t.Cleanup(func() {
+		_ = l.Close()
+		f.mu.Lock()
+		for _, c := range f.conns {
+			_ = c.Close()
+		}
+		f.mu.Unlock()
+		f.done.Wait()
+	})
+	return f
+}
+
+func (f *fake) addr() string { return f.l.Addr().String() }
+
+func (f *fake) accept() {
+	for {
+		c, err := f.l.Accept()
+		if err != nil {
+			return
+		}
+		f.mu.Lock()
+		f.conns = append(f.conns, c)
+		f.mu.Unlock()
+		f.done.Go(func() { f.serve(c) })
+	}
+}
+
+// serve answers one connection until it ends.
+func (f *fake) serve(c net.Conn) {
+	defer func() { _ = c.Close() }()
+	in := bufio.NewReader(c)
+	var dec proto.Decoder
+	var me *fakeUser
+	head := make([]byte, proto.HeaderSize)
+	for {
+		if _, err := io.ReadFull(in, head); err != nil {
+			return
+		}
+		size, tooLong := proto.FrameLen(head)
+		if tooLong != nil {
+			f.t.Error(tooLong)
+			return
+		}
+		body := make([]byte, size)
+		if _, err := io.ReadFull(in, body); err != nil {
+			return
+		}
+		r, bad := dec.Decode(body)
+		if bad != nil {
+			f.t.Error(bad)
+			return
+		}
+		me = f.handle(c, me, r)
+	}
+}
+
+func (f *fake) handle(c net.Conn, me *fakeUser, r *proto.Request) *fakeUser {
+	switch r.Op {
+	case proto.REG:
+		f.mu.Lock()
+		f.users = append(f.users, &fakeUser{id: int64(len(f.users) + 1)})
+		id := int64(len(f.users))
+		f.mu.Unlock()
+		f.send(c, proto.Response{Op: proto.REG_ACK, ID: id})
+	case proto.LOGIN:
+		me = f.user(r.ID)
+		me.conn = c
+		f.send(c, proto.Response{Op: proto.LOGIN_ACK, ID: me.id, Token: "t", Window: proto.DefaultWindow})
+	case proto.PING:
+		f.send(c, proto.Response{Op: proto.PONG})
+	case proto.ONE_CHAT:
+		me.sent++
+		f.tell(f.user(r.ToID).conn, f.push, me.sent, proto.Response{Op: proto.ONE_CHAT, ID: me.id, ToID: r.ToID,
+			Msg: r.Msg, CID: r.CID, Seq: me.sent})
+		f.tell(c, f.ack, me.sent, proto.Response{Op: proto.ONE_CHAT_ACK, ToID: r.ToID, CID: r.CID, Seq: me.sent})
+	case proto.EVENT:
+		me.sent++
+		f.tell(f.user(r.ToID).conn, f.push, me.sent, proto.Response{Op: proto.EVENT, ID: me.id, ToID: r.ToID,
+			Event: r.Event, Data: r.Data})
+	}
+	return me
+}
+
+func (f *fake) user(id int64) *fakeUser {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.users[id-1]
+}
+
+func (f *fake) tell(c net.Conn, lie func(int64, proto.Response) []proto.Response, n int64, r proto.Response) {
+	if lie == nil {
+		f.send(c, r)
+		return
+	}
+	for _, r := range lie(n, r) {
+		f.send(c, r)
+	}
+}
+
+func (f *fake) send(c net.Conn, r proto.Response) {
+	_, _ = c.Write(proto.AppendFrame(nil, proto.AppendResponse(nil, &r))) // a harness that is gone
+}

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+
+	"chatd/proto"
+)
+
+// at lies about message number n alone.
+func at(n int64, lie func(r proto.Response) []proto.Response) func(int64, proto.Response) []proto.Response {
+	return func(i int64, r proto.Response) []proto.Response {
+		if i == n {
+			return lie(r)
+		}
+		return []proto.Response{r}
+	}
+}
+
+func drop(proto.Response) []proto.Response { return nil }
+
+func twice(r proto.Response) []proto.Response { return []proto.Response{r, r} }
+
+// changed is r with one thing changed.
+func changed(change func(r *proto.Response)) func(proto.Response) []proto.Response {
+	return func(r proto.Response) []proto.Response {
+		change(&r)
+		return []proto.Response{r}
+	}
+}
+
+// swap exchanges the texts of messages n and n+1, and their numbers as well
+// if seqs is set. It is for one pair.
+func swap(n int64, seqs bool) func(int64, proto.Response) []proto.Response {
+	var kept proto.Response
+	return func(i int64, r proto.Response) []proto.Response {
+		switch i {
+		case n:
+			kept = r
+			kept.Msg, kept.CID, kept.Data = bytes.Clone(r.Msg), bytes.Clone(r.CID), bytes.Clone(r.Data)
+			return nil
+		case n + 1:
+			if !seqs {
+				r.Seq, kept.Seq = kept.Seq, r.Seq
+			}
+			return []proto.Response{r, kept}
+		}
+		return []proto.Response{r}
+	}
+}
+
+const messages = 20 // of a run against the fake
+
+// A harness that can't see a broken promise makes every figure worthless: a
+// server that loses, repeats, reorders or alters so much as one message, or
+// acknowledges what it shouldn't, must never pass.
+func TestLiesAreSeen(t *testing.T) {
+	last := int64(messages)
+	altered := changed(func(r *proto.Response) {
+		r.Msg, r.Data = bytes.ToUpper(r.Msg), bytes.ToUpper(r.Data)
+	})
+	for _, c := range []struct {
+		name, scenario string
+		push, ack      func(int64, proto.Response) []proto.Response
+		says           string
+	}{
+		{"push lost", "stream", at(7, drop), nil, "8 came after 6: 1 missing"},
+		{"last push lost", "stream", at(last, drop), nil, "1 pushes still missing"},
+		{"push twice", "stream", at(7, twice), nil, "7 came twice"},
+		{"last push twice", "stream", at(last, twice), nil, "20 came twice"},
+		{"pushes swapped", "stream", swap(7, true), nil, "7 came after 8"},
+		{"texts swapped", "stream", swap(7, false), nil, "the sender's order is not kept"},
+		{"seq skipped", "stream", at(last, changed(func(r *proto.Response) { r.Seq++ })), nil, "21 came after 19: 1 missing"},
+		{"text altered", "stream", at(7, altered), nil, "altered"},
+		{"of somebody else", "stream", at(7, changed(func(r *proto.Response) { r.ID += 100 })), nil, "altered"},
+		{"acknowledged twice", "stream", nil, at(7, twice), "7 came twice"},
+		{"not acknowledged", "stream", nil, at(last, drop), "1 answers still missing"},
+		{"acknowledged with a gap", "stream", nil, at(7, changed(func(r *proto.Response) { r.Seq += 5 })), "5 missing"},
+		{"acknowledged with another cid", "stream", nil, at(7, changed(func(r *proto.Response) { r.CID = []byte("other") })), "an answer to nothing"},
+		{"not stored", "stream", at(7, drop), at(7, changed(func(r *proto.Response) { r.Errno = proto.Unavailable })), "errno 10"},
+		{"kicked", "stream", at(7, changed(func(r *proto.Response) { r.Op, r.Reason = proto.KICK, proto.Slow })), nil, `KICK "slow"`},
+		{"event lost", "event", at(7, drop), nil, "8 came after 6: 1 missing"},
+		{"last event lost", "event", at(last, drop), nil, "1 events still missing"},
+		{"event twice", "event", at(7, twice), nil, "7 came twice"},
+		{"last event twice", "event", at(last, twice), nil, "20 came twice"},
+		{"events swapped", "event", swap(7, true), nil, "7 came after 8"},
+		{"event altered", "event", at(7, altered), nil, "altered"},
+	} {
+		t.Run(strings.ReplaceAll(c.name, " ", "-"), func(t *testing.T) {
+			f := newFake(t)
+			f.push, f.ack = c.push, c.ack
+			// What never comes is given up soon: all here is on its way at once.
+			code, stdout, stderr := chatbench(t, c.scenario, "--addr", f.addr(), "--pairs", "1", "--window", "4",
+				"--count", "20", "--patience", "500ms")
+			if code != exitBad || !strings.Contains(stdout, c.says) {
+				t.Errorf("exit code %d, want %d and %q\n%s%s", code, exitBad, c.says, stdout, stderr)
+			}
+		})
+	}
+}
+
+// The counterpart: what the protocol allows a server must pass, or the checks
+// above would prove nothing.
+func TestTruthPasses(t *testing.T) {
+	for _, scenario := range []string{"stream", "event"} {
+		t.Run(scenario, func(t *testing.T) {
+			f := newFake(t)
+			code, stdout, stderr := chatbench(t, scenario, "--addr", f.addr(), "--pairs", "3", "--window", "4", "--count", "20")
+			if code != exitGood || !strings.Contains(stdout, "faults: 0") {
+				t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
+			}
+		})
+	}
+}
+
+// A server that is too busy may refuse and ask for a pause: the load waits,
+// goes on and counts it, and the message that was not stored is not missed.
+func TestPauses(t *testing.T) {
+	f := newFake(t)
+	var seq int64 // what was refused has none
+	tooFast := []int64{1, 7, messages}
+	f.push = func(n int64, r proto.Response) []proto.Response {
+		if slices.Contains(tooFast, n) {
+			return nil
+		}
+		seq++
+		r.Seq = seq
+		return []proto.Response{r}
+	}
+	f.ack = func(n int64, r proto.Response) []proto.Response {
+		r.Seq = seq
+		if slices.Contains(tooFast, n) {
+			r.Errno, r.RetryAfter = proto.TooFast, 5
+		}
+		return []proto.Response{r}
+	}
+	code, stdout, stderr := chatbench(t, "stream", "--addr", f.addr(), "--pairs", "1", "--window", "4", "--count", "20")
+	if code != exitGood || !strings.Contains(stdout, "refused with errno 9: 3") {
+		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
+	}
+}
+
+// chatbench runs one command line.
+func chatbench(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, complaints bytes.Buffer
+	code = run(context.Background(), args, &out, &complaints, io.Discard)
+	return code, out.String(), complaints.String()
+}

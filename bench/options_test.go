@@ -1,0 +1,87 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"strings"
+	"testing"
+)
+
+// Whoever mistypes a flag is told which, before anything is started; above
+// all, no load leaves this machine.
+func TestBadArguments(t *testing.T) {
+	for _, c := range []struct {
+		args, names string
+	}{
+		{"", "expected one of"},
+		{"flood", "flood"},
+		{"stream extra", "extra"},
+		{"stream --pairs 0", "--pairs"},
+		{"stream --pairs 5000", "--pairs"},
+		{"stream --window 0", "--window"},
+		{"stream --window 5000", "--window"},
+		{"stream --size 31", "--size"},
+		{"stream --size 32769", "--size"},
+		{"stream --duration 0s", "--duration"},
+		{"stream --duration 10", "--duration"},
+		{"stream --duration 601s", "--duration"},
+		{"stream --warmup -1s", "--warmup"},
+		{"stream --patience 0s", "--patience"},
+		{"stream --count -1", "--count"},
+		{"stream --count 49", "--count"},
+		{"event --size 1025", "--size"},
+		{"event --window 4096", "--window"},
+		{"connect --conns 0", "--conns"},
+		{"connect --conns 1000001", "--conns"},
+		{"connect --at-a-time 0", "--at-a-time"},
+		{"connect --ping 10ms", "--ping"},
+		{"connect --duration 0s", "--duration"},
+		{"stream --spawn oracle", "--spawn"},
+		{"stream --http 127.0.0.1:80", "--http"},
+		{"stream --pid 1", "--pid"},
+		{"stream --addr 127.0.0.1", "--addr"},
+		{"stream --addr 127.0.0.1:0", "--addr"},
+		{"stream --addr 127.0.0.1:70000", "--addr"},
+		{"stream --addr 192.0.2.1:6000", "not a loopback address"},
+		{"stream --addr 0.0.0.0:6000", "not a loopback address"},
+		{"stream --addr chat.example.com:6000", "not a loopback address"},
+		{"stream --addr 127.0.0.1:6000 --http 192.0.2.1:80", "--http"},
+		{"stream --addr 127.0.0.1:6000 --chatd /bin/true", "--chatd"},
+		{"stream --addr 127.0.0.1:6000 --pid -1", "--pid"},
+	} {
+		var stdout, stderr bytes.Buffer
+		code := run(context.Background(), strings.Fields(c.args), &stdout, &stderr, io.Discard)
+		if code != exitUsage || !strings.Contains(stderr.String(), c.names) || stdout.Len() > 0 {
+			t.Errorf("%q: exit code %d, %q; want %d and %q", c.args, code, stderr.String(), exitUsage, c.names)
+		}
+	}
+}
+
+// What loopback is called, all names of it are taken.
+func TestLoopback(t *testing.T) {
+	for addr, want := range map[string]string{
+		"127.0.0.1:6000": "127.0.0.1:6000", "127.1.2.3:1": "127.1.2.3:1",
+		"localhost:6000": "127.0.0.1:6000", "[::1]:6000": "[::1]:6000",
+	} {
+		if got, err := loopback(addr); err != nil || got != want {
+			t.Errorf("%s: %q, %v; want %q", addr, got, err, want)
+		}
+	}
+}
+
+// The defaults have to make sense, and --help of every scenario must come
+// from stdout with exit code 0.
+func TestHelpAndDefaults(t *testing.T) {
+	for _, scenario := range []string{"stream", "event", "connect"} {
+		inv, err := parse([]string{scenario}, io.Discard)
+		if err != nil || inv.scenario.name() != scenario || len(inv.settings) == 0 {
+			t.Errorf("%s: %+v, %v", scenario, inv, err)
+		}
+		var stdout, stderr bytes.Buffer
+		code := run(context.Background(), []string{scenario, "--help"}, &stdout, &stderr, io.Discard)
+		if code != exitGood || !strings.Contains(stdout.String(), "--duration") || stderr.Len() > 0 {
+			t.Errorf("%s --help: exit code %d\n%s%s", scenario, code, &stdout, &stderr)
+		}
+	}
+}

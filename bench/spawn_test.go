@@ -1,0 +1,206 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// binaries is where the tests' chatd is built.
+var binaries string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		var err error
+		if binaries, err = os.MkdirTemp("", "chatbench-test-"); err != nil {
+			panic(err)
+		}
+		defer func() { _ = os.RemoveAll(binaries) }()
+		code := m.Run()
+		if err := goleak.Find(); err != nil && code == 0 {
+			_, _ = os.Stderr.WriteString(err.Error() + "\n")
+			return 1
+		}
+		return code
+	}())
+}
+
+var build = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(binaries, "chatd")
+	out, err := exec.Command("go", "build", "-o", path, "chatd").CombinedOutput()
+	return path + string(out), err
+})
+
+// chatd is a chatd to be started: the real one.
+func chatd(t *testing.T) string {
+	t.Helper()
+	path, err := build()
+	if err != nil {
+		t.Fatalf("build chatd: %v\n%s", err, path)
+	}
+	return path
+}
+
+// gone checks that nothing remains of a run: neither the server nor its store.
+func gone(t *testing.T, folder, addr string) {
+	t.Helper()
+	if left, err := filepath.Glob(filepath.Join(folder, "*")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %q, %v", left, err)
+	}
+	if c, err := net.Dial("tcp", addr); err == nil {
+		_ = c.Close()
+		t.Errorf("a server still listens on %s", addr)
+	}
+	commands, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range commands {
+		if line, err := os.ReadFile(name); err == nil && bytes.Contains(line, []byte(folder)) {
+			t.Errorf("still running: %s", bytes.ReplaceAll(line, []byte{0}, []byte{' '}))
+		}
+	}
+}
+
+// Each scenario runs against the real server: it ends with exit code 0 and
+// the figures that runs are compared by, and leaves nothing behind.
+func TestRealServer(t *testing.T) {
+	path := chatd(t)
+	for _, c := range []struct {
+		args      string
+		figures   []string
+		latencies map[string]int64 // with their counts
+	}{
+		{"stream --pairs 5 --window 16 --count 2003", []string{"acknowledged", "delivered", "server memory", "generator CPU per million messages"},
+			map[string]int64{"ack": 2003, "end to end": 2003}},
+		{"stream --pairs 2 --window 1 --count 20 --size 32768 --chatd-arg=--sqlite-sync=normal", []string{"delivered"},
+			map[string]int64{"end to end": 20}},
+		{"event --pairs 5 --window 16 --count 5001", []string{"delivered", "server CPU"}, map[string]int64{"end to end": 5001}},
+		{"connect --conns 50 --duration 1ms", []string{"coming up", "server memory per connection", "server live heap per connection", "server CPU"},
+			map[string]int64{"connect and log in": 50}},
+	} {
+		t.Run(c.args, func(t *testing.T) {
+			folder := t.TempDir()
+			args := append(strings.Fields(c.args), "--chatd", path, "--dir", folder, "--json", "-")
+			code, stdout, stderr := chatbench(t, args...)
+			var rep report
+			if err := json.Unmarshal([]byte(stdout), &rep); err != nil || code != exitGood {
+				t.Fatalf("exit code %d, %v\n%s%s", code, err, stdout, stderr)
+			}
+			for _, name := range c.figures {
+				found := false
+				for _, f := range rep.Figures {
+					found = found || f.Name == name && f.Value >= 0 && f.Unit != ""
+				}
+				if !found {
+					t.Errorf("no figure %q in %s", name, stdout)
+				}
+			}
+			for _, l := range rep.Latencies {
+				if want, ok := c.latencies[l.Name]; ok && (l.Count != want || l.P50 < 1 || l.P50 > l.P99 || l.P99 > l.Max) {
+					t.Errorf("%+v, want %d of them", l, want)
+				}
+				delete(c.latencies, l.Name)
+			}
+			if len(c.latencies) > 0 {
+				t.Errorf("missing: %v", c.latencies)
+			}
+			gone(t, folder, rep.Server.Address)
+		})
+	}
+}
+
+// watcher is a terminal that cancels once it shows a word.
+type watcher struct {
+	word   string
+	cancel context.CancelFunc
+}
+
+func (w watcher) Write(p []byte) (int, error) {
+	if strings.Contains(string(p), w.word) {
+		w.cancel()
+	}
+	return len(p), nil
+}
+
+// Ctrl-C at any stage ends everything in order: what was on the way arrives,
+// the server drains, and nothing remains.
+func TestInterrupted(t *testing.T) {
+	path := chatd(t)
+	for _, c := range []struct{ args, word string }{
+		{"stream --pairs 4 --duration 10m", "users:"},
+		{"stream --pairs 4 --duration 10m --warmup 0s", "measured:"},
+		{"event --pairs 4 --duration 10m --warmup 10m", "warm-up:"},
+		{"connect --conns 20 --duration 10m", "connections:"},
+		{"connect --conns 20 --duration 10m", "settle"},
+	} {
+		t.Run(c.args+" "+c.word, func(t *testing.T) {
+			folder := t.TempDir()
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			var stdout, stderr bytes.Buffer
+			code := run(ctx, append(strings.Fields(c.args), "--chatd", path, "--dir", folder), &stdout, &stderr, watcher{c.word, cancel})
+			if code != exitInterrupted || !strings.Contains(stdout.String(), "interrupted; faults: 0") {
+				t.Errorf("exit code %d\n%s%s", code, &stdout, &stderr)
+			}
+			gone(t, folder, "127.0.0.1:1")
+		})
+	}
+}
+
+// Who has no server to start, or one that doesn't want to, is told so.
+func TestServerThatDoesNotStart(t *testing.T) {
+	path := chatd(t)
+	for _, c := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{"--chatd", filepath.Join(binaries, "nothing")}, "--chatd names another"},
+		{[]string{"--chatd", path, "--chatd-arg=--nonsense"}, "nonsense"},
+	} {
+		folder := t.TempDir()
+		code, _, stderr := chatbench(t, append([]string{"stream", "--dir", folder}, c.args...)...)
+		if code != exitBad || !strings.Contains(stderr, c.says) {
+			t.Errorf("exit code %d, %q; want %d and %q", code, stderr, exitBad, c.says)
+		}
+		gone(t, folder, "127.0.0.1:1")
+	}
+}
+
+// A server that was running is taken as it is, and still runs afterwards.
+func TestRunningServer(t *testing.T) {
+	path := chatd(t)
+	srv, err := newServer(context.Background(), &target{Chatd: path, Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := srv.stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+	for range 2 { // its users are new each time
+		code, stdout, stderr := chatbench(t, "stream", "--addr", srv.addr, "--pairs", "2", "--count", "100")
+		if code != exitGood || !strings.Contains(stdout, "--pid") {
+			t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
+		}
+	}
+	code, stdout, stderr := chatbench(t, "connect", "--addr", srv.addr, "--conns", "10", "--duration", "1ms")
+	if code != exitGood || strings.Contains(stdout, "memory per") {
+		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
+	}
+	c, err := net.Dial("tcp", srv.addr)
+	if err != nil {
+		t.Fatalf("the server that was only lent has ended: %v", err)
+	}
+	_ = c.Close()
+}

@@ -1,7 +1,6 @@
 package reactor
 
 import (
-	"encoding/binary"
 	"io"
 	"net/netip"
 	"time"
@@ -91,31 +90,6 @@ func (c *Conn) Data(t Turn) any { return c.data }
 // SetData keeps something with the connection.
 func (c *Conn) SetData(t Turn, v any) { c.data = v }
 
-// LoggedIn says which time-out holds: the idle time-out from yes on, else the
-// login time-out, which begins anew.
-func (c *Conn) LoggedIn(t Turn, yes bool) {
-	if !c.open || c.loggedIn == yes {
-		return
-	}
-	c.loggedIn = yes
-	c.since = c.l.now
-	c.l.wheel.add(&c.tm, c.due())
-}
-
-// Resume has the reactor take up the held frames before this turn ends, or
-// once Request has returned. It ends where Request returns false again.
-func (c *Conn) Resume(t Turn) {
-	if !c.open {
-		return
-	}
-	if c.taking {
-		c.wantsMore = true
-	} else if c.holding && !c.resuming {
-		c.resuming = true
-		c.l.resumed = append(c.l.resumed, c)
-	}
-}
-
 // begin is the connection's first turn.
 func (c *Conn) begin(t Turn, gc gnet.Conn) {
 	l := c.l
@@ -167,39 +141,6 @@ func (c *Conn) close(t Turn) {
 		}
 	}
 }
-
-// due is when the connection has to be looked after.
-func (c *Conn) due() time.Time {
-	switch {
-	case c.finishing:
-		return c.end
-	case c.loggedIn:
-		return c.seen.Add(c.l.r.cfg.IdleTimeout)
-	default:
-		return c.since.Add(c.l.r.cfg.LoginTimeout)
-	}
-}
-
-// check is the timer's: it runs at the time that was due when it was set,
-// which frames have put off meanwhile.
-func (c *Conn) check(t Turn) {
-	due := c.due()
-	if !c.finishing && c.busy() {
-		// It waits for us, not we for it.
-		due = c.l.now.Add(busyRecheck)
-	}
-	switch {
-	case !c.open:
-	case c.l.now.Before(due):
-		c.l.wheel.add(&c.tm, due)
-	case c.finishing:
-		c.close(t)
-	default:
-		c.kick(t, idle)
-	}
-}
-
-const busyRecheck = time.Second
 
 // reading says whether what comes in still matters.
 func (c *Conn) reading() bool { return c.open && !c.finishing }
@@ -332,59 +273,6 @@ func (c *Conn) take(t Turn, body []byte) bool {
 		c.wantsMore = false
 	}
 	return true
-}
-
-// hold keeps a frame for later; only PING is for now.
-func (c *Conn) hold(t Turn, body []byte) {
-	r, err := c.l.dec.Decode(body)
-	switch {
-	case err == nil && r.Op == proto.PING:
-		c.pong(t, r)
-	case err == nil && r.Op == proto.PONG:
-	case c.l.r.draining.Load():
-	default:
-		c.keep(t, body)
-	}
-}
-
-func (c *Conn) keep(t Turn, body []byte) {
-	have := 0
-	if c.held != nil {
-		have = len(c.held.b) - c.taken
-	}
-	if have+proto.HeaderSize+len(body) > c.l.r.cfg.MaxHeld {
-		c.kick(t, heldTooMuch)
-		return
-	}
-	if c.taken > have {
-		// More room is wasted than used.
-		copy(c.held.b, c.held.b[c.taken:])
-		c.held.b, c.taken = c.held.b[:have], 0
-	}
-	c.held = c.l.r.buffers.grow(c.held, proto.HeaderSize+len(body))
-	c.held.b = proto.AppendFrame(c.held.b, body)
-}
-
-// takeUp goes on with the held frames, until one isn't taken.
-func (c *Conn) takeUp(t Turn) {
-	c.resuming = false
-	if !c.reading() || !c.holding {
-		return
-	}
-	c.holding = false
-	for c.held != nil && c.reading() {
-		left := c.held.b[c.taken:]
-		if len(left) == 0 {
-			c.l.r.buffers.put(c.held)
-			c.held, c.taken = nil, 0
-			return
-		}
-		n := proto.HeaderSize + int(binary.BigEndian.Uint32(left))
-		if !c.take(t, left[proto.HeaderSize:n]) {
-			return
-		}
-		c.taken += n
-	}
 }
 
 func (c *Conn) pong(t Turn, r *proto.Request) {

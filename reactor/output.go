@@ -2,7 +2,6 @@ package reactor
 
 import (
 	"encoding/binary"
-	"time"
 
 	"github.com/gobwas/ws"
 	"golang.org/x/sys/unix"
@@ -13,24 +12,6 @@ import (
 // flushAt is how much one connection may gather in a turn before it is
 // written all the same: memory is bounded, and the kernel has work.
 const flushAt = 256 << 10
-
-// kickReason is why the reactor itself ends a connection.
-type kickReason int
-
-const (
-	idle kickReason = iota
-	slow
-	heldTooMuch
-	badFrames
-	kickReasons
-)
-
-var kickTexts = [kickReasons]struct{ counter, reason, text string }{
-	idle:        {"idle", proto.Idle, "nothing came for too long"},
-	slow:        {"slow", proto.Slow, "too much waits to be read"},
-	heldTooMuch: {"held", proto.Abuse, "too much was sent ahead"},
-	badFrames:   {"bad_frames", proto.Abuse, "too many bad frames in a row"},
-}
 
 // waiter is what WhenBelow left.
 type waiter struct {
@@ -172,17 +153,6 @@ func (c *Conn) finishWith(t Turn, code ws.StatusCode) {
 	c.markDirty()
 }
 
-// kick tells the client why, and ends the connection.
-func (c *Conn) kick(t Turn, why kickReason) {
-	if !c.open || c.finishing {
-		return
-	}
-	c.l.r.count.kicks[why].Inc()
-	text := &kickTexts[why]
-	c.WriteResponse(t, &proto.Response{Op: proto.KICK, Reason: text.reason, ErrMsg: text.text})
-	c.finish(t)
-}
-
 // shutdown ends the writing side once all is out, else later.
 func (c *Conn) shutdown() {
 	if c.shut {
@@ -257,7 +227,3 @@ func (c *Conn) checkWaiting(t Turn) bool {
 	// fn may wait again, and is looked at in the next round.
 	return c.waiter == nil || !c.polled
 }
-
-// flushWait is how long a slow client's connection is at most looked after
-// late; see ticker.
-const flushWait = 10 * time.Millisecond

@@ -5,6 +5,10 @@ import (
 	"time"
 )
 
+// flushTick is how often connections are looked at that wait for the kernel
+// to take what they have.
+const flushTick = 10 * time.Millisecond
+
 // ticker has the loops turn their wheels: ten times a second, and more often
 // while a loop waits for a slow client. (gnet's own runs beside the loops.)
 type ticker struct {
@@ -50,7 +54,7 @@ func (k *ticker) run() {
 			}
 		}
 		if k.hurried.Load() > 0 {
-			timer.Reset(flushWait)
+			timer.Reset(flushTick)
 		} else {
 			timer.Reset(wheelTick)
 		}

@@ -1,0 +1,74 @@
+package reactor
+
+import (
+	"encoding/binary"
+
+	"chatd/proto"
+)
+
+// hold keeps a frame for later; only PING is for now.
+func (c *Conn) hold(t Turn, body []byte) {
+	r, err := c.l.dec.Decode(body)
+	switch {
+	case err == nil && r.Op == proto.PING:
+		c.pong(t, r)
+	case err == nil && r.Op == proto.PONG:
+	case c.l.r.draining.Load():
+	default:
+		c.keep(t, body)
+	}
+}
+
+func (c *Conn) keep(t Turn, body []byte) {
+	have := 0
+	if c.held != nil {
+		have = len(c.held.b) - c.taken
+	}
+	if have+proto.HeaderSize+len(body) > c.l.r.cfg.MaxHeld {
+		c.kick(t, heldTooMuch)
+		return
+	}
+	if c.taken > have {
+		// More room is wasted than used.
+		copy(c.held.b, c.held.b[c.taken:])
+		c.held.b, c.taken = c.held.b[:have], 0
+	}
+	c.held = c.l.r.buffers.grow(c.held, proto.HeaderSize+len(body))
+	c.held.b = proto.AppendFrame(c.held.b, body)
+}
+
+// takeUp goes on with the held frames, until one isn't taken.
+func (c *Conn) takeUp(t Turn) {
+	c.resuming = false
+	if !c.reading() || !c.holding {
+		return
+	}
+	c.holding = false
+	for c.held != nil && c.reading() {
+		left := c.held.b[c.taken:]
+		if len(left) == 0 {
+			c.l.r.buffers.put(c.held)
+			c.held, c.taken = nil, 0
+			return
+		}
+		n := proto.HeaderSize + int(binary.BigEndian.Uint32(left))
+		if !c.take(t, left[proto.HeaderSize:n]) {
+			return
+		}
+		c.taken += n
+	}
+}
+
+// Resume has the reactor take up the held frames before this turn ends, or
+// once Request has returned. It ends where Request returns false again.
+func (c *Conn) Resume(t Turn) {
+	if !c.open {
+		return
+	}
+	if c.taking {
+		c.wantsMore = true
+	} else if c.holding && !c.resuming {
+		c.resuming = true
+		c.l.resumed = append(c.l.resumed, c)
+	}
+}

@@ -187,7 +187,12 @@ func (c *Client) pump(now time.Time) {
 		m.sent = true
 		s.request(m.request(&o.req))
 	}
-	o.waiting = slices.Delete(o.waiting, kept, i)
+	if kept == 0 { // what there is behind need not move
+		clear(o.waiting[:i])
+		o.waiting = o.waiting[i:]
+	} else {
+		o.waiting = slices.Delete(o.waiting, kept, i)
+	}
 }
 
 // lost takes back what was on the wire: it may be stored or not.
@@ -197,20 +202,18 @@ func (o *outbox) lost() {
 		o.waiting = append(o.waiting, m)
 		delete(o.flight, rid)
 	}
-	o.sort()
+	slices.SortFunc(o.waiting, inOrder)
 	clear(o.holds)
 }
 
-func (o *outbox) sort() {
-	slices.SortFunc(o.waiting, func(a, b *outgoing) int { return cmp.Compare(a.rid, b.rid) })
-}
+func inOrder(a, b *outgoing) int { return cmp.Compare(a.rid, b.rid) }
 
 // again takes m back, to be tried after wait. What comes after it in its
 // conversation waits with it.
 func (o *outbox) again(m *outgoing, until time.Time) {
 	m.tries++
-	o.waiting = append(o.waiting, m)
-	o.sort()
+	i, _ := slices.BinarySearchFunc(o.waiting, m, inOrder)
+	o.waiting = slices.Insert(o.waiting, i, m)
 	if o.holds[m.conv].Before(until) {
 		o.holds[m.conv] = until
 	}

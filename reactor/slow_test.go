@@ -104,7 +104,7 @@ func TestSlowKickArrives(t *testing.T) {
 // WhenBelow paces by what the kernel takes: a backlog much larger than the
 // bound goes to a reader without ever tripping it, and Taken reaches Queued.
 func TestWhenBelow(t *testing.T) {
-	const chunk, chunks = 100_000, 200
+	const chunk, chunks = 100_000, 80
 	done := make(chan string, 1)
 	r := serve(t, &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
 		body := sayBody(strings.Repeat("y", chunk))

@@ -407,7 +407,7 @@ func TestRefusedToken(t *testing.T) {
 // A connection on which nothing comes, PONGs neither, is given up.
 func TestSilence(t *testing.T) {
 	f := newFake(t)
-	c := f.newClient(nil, func(cfg *Config) { cfg.PingEvery = 50 * time.Millisecond })
+	c := f.newClient(nil, func(cfg *Config) { cfg.PingEvery = 500 * time.Millisecond })
 	done := make(chan error, 1)
 	go func() { done <- c.Login(within(t), "alice", "secret") }()
 	p := f.login(proto.Response{})

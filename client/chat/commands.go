@@ -53,7 +53,18 @@ func commands() []command {
 }
 
 // usage is the form of the command: "chat:friendid:message".
-func (c *command) usage() string { return strings.Join(append([]string{c.name}, c.args...), ":") }
+// What may be missing is in brackets: "history:who[:n]".
+func (c *command) usage() string {
+	form := c.name
+	for _, arg := range c.args {
+		if name, optional := strings.CutPrefix(arg, "["); optional {
+			form += "[:" + name
+		} else {
+			form += ":" + arg
+		}
+	}
+	return form
+}
 
 // required is how many arguments there must be.
 func (c *command) required() (n int) {

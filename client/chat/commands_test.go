@@ -32,7 +32,7 @@ func TestParse(t *testing.T) {
 		{line: "chat::hello", err: "friendid is missing"},
 		{line: "addfriend:", err: "friendid is missing; usage: addfriend:friendid"},
 		{line: "loginout:now", err: "takes no argument"},
-		{line: "history", err: "usage: history:who:[n]"},
+		{line: "history", err: "usage: history:who[:n]"},
 		{line: "dance:bob", err: `"dance"`},
 		{line: ":", err: "no command"},
 	} {

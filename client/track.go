@@ -72,7 +72,7 @@ func (t *track) add(seq int64, m *Message, out []Message) ([]Message, bool) {
 	if !t.started && (m != nil || seq == 1) {
 		// The server sends what follows this device's receipts in order, so
 		// the first to come is the next one.
-		t.started, t.last = true, seq-1
+		out = t.startAt(seq-1, out)
 	}
 	switch {
 	case t.started && seq <= t.last:

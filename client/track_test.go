@@ -122,3 +122,17 @@ func TestTrackAssumed(t *testing.T) {
 		t.Errorf("shown %v", got)
 	}
 }
+
+// The first push says where the set begins, whatever ACKs of one's own came
+// before it.
+func TestTrackStart(t *testing.T) {
+	for first, want := range map[int64]int64{2: 2, 3: 5, 5: 5, 6: 6} {
+		tr := newTrack(User(2))
+		tr.add(4, nil, nil)
+		tr.add(5, nil, nil)
+		tr.add(first, &Message{Seq: first}, nil)
+		if tr.last != want || first > 4 && len(tr.own) != 0 {
+			t.Errorf("first push %d: %+v", first, tr)
+		}
+	}
+}

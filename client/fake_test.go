@@ -48,6 +48,10 @@ func newFake(t *testing.T) *fake {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return newFakeOn(t, ln)
+}
+
+func newFakeOn(t *testing.T, ln net.Listener) *fake {
 	f := &fake{t: t, ln: ln, peer: make(chan *peer, 16)}
 	var wg sync.WaitGroup
 	var mu sync.Mutex

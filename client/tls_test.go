@@ -1,0 +1,60 @@
+package client
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"math/big"
+	"net"
+	"testing"
+	"time"
+
+	"chatd/proto"
+)
+
+// Over TLS all is as without: the certificate is checked, and the last
+// receipts arrive though the client hangs up.
+func TestTLS(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, rec := newFakeOn(t, ln), newRecord(t)
+
+	stranger := f.newClient(nil, func(cfg *Config) { cfg.TLS = &tls.Config{} })
+	var unknown x509.UnknownAuthorityError
+	if err := stranger.Login(within(t), "alice", "secret"); !errors.As(err, &unknown) || !errors.Is(err, ErrNotConnected) {
+		t.Errorf("an unknown certificate: %v", err)
+	}
+	f.accept()
+
+	pool := x509.NewCertPool()
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool.AddCert(cert)
+	c, p := f.loggedIn(rec, proto.Response{Offline: []proto.Chat{chat(1)}}, func(cfg *Config) { cfg.TLS = &tls.Config{RootCAs: pool} })
+	rec.seqs(1)
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for range p.requests { // closed at the connection's end
+	}
+	if q := take(t, p.receipts, "the receipt"); q.Seq != 1 {
+		t.Errorf("receipt %+v", q)
+	}
+}

@@ -128,3 +128,45 @@ func TestTooMuchHeld(t *testing.T) {
 		t.Error("counted", n, "times")
 	}
 }
+
+// A handler that takes some and then holds, while more and more comes: what
+// is held keeps its order and its bounds through all that moving.
+func TestHoldPartly(t *testing.T) {
+	allowed := 0 // of the connection's loop
+	conns := make(chan *Conn, 1)
+	r := serve(t, &funcs{
+		open: func(t Turn, c *Conn) { conns <- c },
+		request: func(t Turn, c *Conn, r *proto.Request) bool {
+			if allowed == 0 {
+				return false
+			}
+			allowed--
+			echo(t, c, r)
+			return true
+		},
+	}, func(cfg *Config) { cfg.MaxHeld = 20_000 })
+	c := dial(t, r)
+	conn := await(t, conns, "the connection")
+	sent, got := 0, 0
+	for _, step := range []struct{ send, take int }{{30, 25}, {3, 0}, {20, 10}, {1, 1}, {40, 50}, {0, 8}, {100, 0}, {10, 99}, {5, 15}} {
+		for range step.send {
+			c.send("%s", chat(fmt.Sprint("partly ", sent)))
+			sent++
+		}
+		c.ping()
+		onLoop(t, r, conn.l.idx, func(t Turn) {
+			allowed = step.take
+			conn.Resume(t)
+		})
+		for range step.take {
+			c.wantText(fmt.Sprint("partly ", got))
+			got++
+		}
+	}
+	c.ping()
+	held := make(chan bool, 1)
+	onLoop(t, r, conn.l.idx, func(t Turn) { held <- conn.held != nil })
+	if held := <-held; held != (sent > got) {
+		t.Errorf("sent %d, got %d, and a buffer is kept: %v", sent, got, held)
+	}
+}

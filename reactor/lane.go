@@ -64,8 +64,8 @@ func (l *lanes) start() {
 	}
 }
 
-// stop ends the workers, after what is queued, and waits for them. No loop may
-// put anything in any more.
+// stop ends the workers and waits for them. What is queued isn't run, but
+// refused on its loop. No loop may put anything in any more.
 func (l *lanes) stop() {
 	l.cancel()
 	for _, queues := range l.queues {
@@ -79,7 +79,13 @@ func (l *lanes) stop() {
 func (l *lanes) work(q <-chan task) {
 	off := Off{l.ctx}
 	for tk := range q {
-		finish := tk.run(off)
+		var finish func(t Turn)
+		if l.ctx.Err() == nil {
+			finish = tk.run(off)
+		} else {
+			// A long queue of slow jobs must not hold up the end.
+			finish = func(t Turn) { tk.refuse(t, ErrStopped) }
+		}
 		if err := tk.c.l.post(func(t Turn) { tk.c.jobDone(t, finish) }); err != nil {
 			// Loops take until the lanes have stopped.
 			l.r.log.Error("a job's outcome found no loop", "err", err)
@@ -112,8 +118,9 @@ func (l *lanes) put(lane Lane, tk task) error {
 // jobs waiting, ErrStopped when the reactor stops. If c has closed meanwhile
 // done runs all the same (c.Open tells), so that what job made can be undone.
 // A panic in job is logged and reaches done as an error. job's context ends
-// when the reactor stops. A job that waited for another of its connection may
-// find its own lane full: then done gets ErrBusy and job didn't run.
+// when the reactor stops. A job that had to wait may never run: done gets
+// ErrStopped where the reactor has stopped, and ErrBusy where it waited for
+// another of its connection and then found its own lane full.
 func Go[T any](t Turn, c *Conn, lane Lane, job func(t Off) (T, error), done func(t Turn, v T, err error)) error {
 	return c.submit(lane, task{
 		c: c,

@@ -154,6 +154,49 @@ func TestStop(t *testing.T) {
 	}
 }
 
+// Stop doesn't wait for a long queue of jobs: those not begun are refused,
+// each told so, once.
+func TestStopWithFullLanes(t *testing.T) {
+	const clients = 50
+	var ran, refused atomic.Int64
+	begun := make(chan struct{}, clients)
+	h := &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
+		if err := Go(t, c, Slow, func(t Off) (int, error) {
+			begun <- struct{}{}
+			<-t.Done()
+			return 1, nil
+		}, func(t Turn, v int, err error) {
+			if v == 1 {
+				ran.Add(1)
+			} else if errors.Is(err, ErrStopped) {
+				refused.Add(1)
+			}
+		}); err != nil {
+			say(t, c, err.Error())
+		}
+		return true
+	}}
+	cfg := testConfig(t)
+	cfg.SlowLanes = 1
+	r, err := New(cfg, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for range clients {
+		c := dial(t, r)
+		c.send("%s", chat("work"))
+		c.ping()
+	}
+	await(t, begun, "the first job")
+	stop(t, r)
+	if ran.Load() != 1 || refused.Load() != clients-1 {
+		t.Errorf("%d ran, %d were refused", ran.Load(), refused.Load())
+	}
+}
+
 // Stop gives up waiting when it is told to; what was stuck ends later.
 func TestStopInTime(t *testing.T) {
 	r := serve(t, &funcs{})

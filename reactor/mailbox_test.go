@@ -139,6 +139,36 @@ func TestMailboxLeavesRoomForIO(t *testing.T) {
 	}
 }
 
+// However much is in a mailbox, sockets are read before it is empty.
+func TestMailboxInSlices(t *testing.T) {
+	read := false // the loop's
+	r := serve(t, &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
+		read = true
+		return true
+	}}, func(cfg *Config) { cfg.Loops = 1 })
+	c := dial(t, r)
+	c.ping()
+	block, blocked := make(chan struct{}), make(chan struct{})
+	if err := r.Post(0, func(t Turn) { close(blocked); <-block }); err != nil {
+		t.Fatal(err)
+	}
+	await(t, blocked, "the loop to stand still")
+	c.send("%s", chat("between")) // on loopback it is there when Write returns
+	for range 4 * sliceItems {
+		if err := r.Post(0, func(Turn) {}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := make(chan bool, 1)
+	if err := r.Post(0, func(Turn) { before <- read }); err != nil {
+		t.Fatal(err)
+	}
+	close(block)
+	if !await(t, before, "the end of the mailbox") {
+		t.Error("the mailbox was emptied before the socket was read")
+	}
+}
+
 // A mailbox that is full doesn't grow, and who would have got what was lost
 // is closed rather than left with a hole.
 func TestMailboxFull(t *testing.T) {

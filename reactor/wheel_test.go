@@ -88,7 +88,13 @@ func TestLimits(t *testing.T) {
 	if err := l.admit(a, now.Add(time.Second)); err != nil {
 		t.Error("a second later:", err)
 	}
+	for _, addr := range []netip.Addr{a, a, other, v4, mapped} {
+		l.leave(addr)
+	}
 	l.leave(netip.Addr{})
+	if len(l.conns) != 0 {
+		t.Error("everyone has left, and these are remembered:", l.conns)
+	}
 	for i := range 3 * maxRates {
 		if err := l.admit(netip.AddrFrom4([4]byte{byte(i >> 24), byte(i >> 16), byte(i >> 8), byte(i)}), now); err != nil {
 			t.Fatal(err)

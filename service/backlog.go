@@ -51,6 +51,9 @@ func (l *loop) catchUp(t Turn, tp *topic) {
 			}
 			return
 		}
+		if tp.dropped || tp.reloading { // who is still a member isn't known: read again then
+			return
+		}
 		l.fill(t, tp, ask, &p)
 		if len(p.messages) > 0 {
 			l.catchUp(t, tp)

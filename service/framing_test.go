@@ -125,14 +125,18 @@ func (s *slowStore) UserByNameKey(ctx context.Context, key string) (model.User, 
 	return s.Store.UserByNameKey(ctx, key)
 }
 
+func slowed(st *slowStore) func(*setup) {
+	return func(s *setup) {
+		s.store = func(in service.Store) service.Store { st.Store = in; return st }
+	}
+}
+
 // PING is answered at once, so that a client never takes a busy server for a
 // dead one; what waits behind the slow request is answered after it.
 func TestPingOvertakes(t *testing.T) {
 	t.Parallel()
 	st := &slowStore{asked: make(chan struct{}), release: make(chan struct{})}
-	n := serve(t, func(s *setup) {
-		s.store = func(in service.Store) service.Store { st.Store = in; return st }
-	})
+	n := serve(t, slowed(st))
 	anna := n.user("anna")
 	for _, dial := range []func() *wire{n.dial, n.dialWeb} {
 		w := dial()

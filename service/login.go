@@ -12,6 +12,11 @@ import (
 // errRefused is the one answer to every login that fails for what it says.
 var errRefused = proto.Errorf(proto.Refused, "wrong id, name, password or token")
 
+// errOvertaken is the answer to a login whose password was right and whose
+// token was ended before its session began: by another login of the device,
+// say, whose client may be long gone.
+var errOvertaken = &proto.Error{Errno: proto.TooFast, Message: "another login of this device came between; try again", RetryAfter: retryAfter}
+
 // reg makes a user.
 func (s *Service) reg(t Turn, x *client, r *proto.Request) {
 	a := answer(r)
@@ -72,7 +77,7 @@ func (s *Service) login(t Turn, x *client, r *proto.Request) {
 			return
 		}
 		a.ID, a.Name, a.Device, a.Token = id.user.ID, id.user.Name, id.device, id.token
-		s.enter(t, x, a, id, q.Ack, q.Brief)
+		s.enter(t, x, a, id, &q)
 	})
 }
 
@@ -116,9 +121,10 @@ func (s *Service) byPassword(t Off, q *proto.Request) (id identity, err error) {
 }
 
 // enter begins the session and asks the store for all that it has to be told.
-func (s *Service) enter(t Turn, x *client, a proto.Response, id identity, ack, brief bool) {
+func (s *Service) enter(t Turn, x *client, a proto.Response, id identity, q *proto.Request) {
+	brief, byPassword := q.Brief, !q.Has(proto.FToken)
 	l := s.loops[t.Loop()]
-	ss := &Session{user: id.user.ID, name: id.user.Name, device: id.device, ack: ack, loop: l.index,
+	ss := &Session{user: id.user.ID, name: id.user.Name, device: id.device, ack: q.Ack, loop: l.index,
 		peer: x.conn.Peer(), at: t.Now().UnixMicro(), client: x, joining: true}
 	older, first := s.registry.add(ss)
 	l.begin(t, ss, id.places)
@@ -136,7 +142,11 @@ func (s *Service) enter(t Turn, x *client, a proto.Response, id identity, ack, b
 	err := reactor.Go(t, x.conn, reactor.Quick, func(t Off) (welcome, error) {
 		// Whatever ended the token before the session stood in the lists could
 		// not find the session: ask again.
-		if _, err := s.byToken(t, id.token); err != nil {
+		_, err := s.byToken(t, id.token)
+		if errors.Is(err, errRefused) && byPassword {
+			err = errOvertaken
+		}
+		if err != nil {
 			return welcome{}, err
 		}
 		return s.welcome(t, ss, brief)

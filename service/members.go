@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"chatd/model"
+	"chatd/proto"
 	"chatd/reactor"
 	"chatd/service/bus"
 )
@@ -33,21 +34,33 @@ func (s *Service) members(m *bus.Members, actor *Session) {
 // whether it has can't be told, the members are read again.
 func (l *loop) members(t Turn, m *bus.Members, actor *Session) {
 	tp := l.topics[m.Group]
-	if tp == nil {
-		if m.Joined && l.users[m.User] != nil {
-			tp = l.newGroup(m.Group, m.Version, m.Seq)
-			l.add(tp, m.User, m.Seq)
-			l.notify(t, tp, m.Notice, actor)
-		}
+	u := l.users[m.User]
+	switch {
+	case tp == nil && u == nil:
 		return
-	}
-	if m.User != 0 && m.Version <= tp.version {
+	case tp == nil && m.Joined:
+		tp = l.newGroup(m.Group, m.Version, m.Seq)
+		l.add(tp, m.User, m.Seq)
+		l.notify(t, tp, m.Notice, actor)
 		return
+	case tp == nil: // the members were read again before this word of it came
+		u.notify(t, m.Notice, actor)
+		return
+	case m.User == 0:
+		l.notify(t, tp, m.Notice, actor)
+		l.drop(tp)
+		return
+	case !tp.news(m.Version):
+		return
+	case u != nil && m.Version <= tp.version && u.in(tp) != m.Joined:
+		return // came and went since
 	}
 	l.notify(t, tp, m.Notice, actor)
+	if u != nil && !u.in(tp) { // not in yet, or no longer
+		u.notify(t, m.Notice, actor)
+	}
 	switch {
-	case m.User == 0:
-		l.drop(tp)
+	case m.Version <= tp.version:
 	case m.Version != tp.version+1 || tp.reloading:
 		l.reload(t, tp)
 	case m.Joined:
@@ -63,6 +76,31 @@ func (l *loop) members(t Turn, m *bus.Members, actor *Session) {
 	default:
 		tp.version = m.Version
 		l.remove(tp, m.User)
+	}
+}
+
+// news notes a version whose change is being told, and reports whether it
+// had not been yet. Changes that two loops make at the same time may come in
+// the wrong order.
+func (tp *topic) news(version int64) bool {
+	ahead := version - tp.newest
+	switch {
+	case ahead > 0:
+		tp.newest, tp.untold = version, tp.untold<<ahead|(1<<ahead-1)&^1
+		return true
+	case ahead <= -64 || tp.untold>>-ahead&1 == 0:
+		return false
+	}
+	tp.untold &^= 1 << -ahead
+	return true
+}
+
+// notify sends a notice to all sessions of a user on this loop but the actor's.
+func (u *user) notify(t Turn, body []byte, actor *Session) {
+	for _, ss := range u.sessions {
+		if ss != actor {
+			ss.notice(t, body)
+		}
 	}
 }
 
@@ -103,6 +141,7 @@ func (l *loop) reload(t Turn, tp *topic) {
 		switch {
 		case tp.dropped:
 		case errors.Is(err, model.ErrNotFound):
+			l.notify(t, tp, proto.AppendResponse(nil, &proto.Response{Op: proto.DISMISS_GROUP, GroupID: group}), nil)
 			l.drop(tp)
 		case err != nil:
 			if l.s.ctx.Err() == nil {
@@ -126,17 +165,21 @@ func (l *loop) replace(t Turn, tp *topic, m *membership) {
 		return
 	}
 	tp.version = m.version
-	in := make(map[int64]bool)
+	in := make(map[int64]int64) // when they joined
 	for _, o := range m.members {
 		if l.users[o.User] != nil {
-			in[o.User] = true
+			in[o.User] = o.Joined
 			l.add(tp, o.User, unknown)
 		}
 	}
 	out := make(map[int64]bool)
 	for i := range tp.subs {
-		if id := tp.subs[i].session.user; !in[id] {
-			out[id] = true
+		sb := &tp.subs[i]
+		joined, ok := in[sb.session.user]
+		if !ok {
+			out[sb.session.user] = true
+		} else if sb.sent != unknown && sb.sent < joined { // left and came back: what was said without them isn't for them
+			sb.sent = joined
 		}
 	}
 	for id := range out {

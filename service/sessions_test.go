@@ -196,7 +196,7 @@ func TestLoginStorm(t *testing.T) {
 	ids := n.users("anna", "berta")
 	g := n.group(ids...)
 	b := n.login(ids[1])
-	token := n.login(ids[0]).welcome.str("token")
+	token := n.login(ids[0], obj{"ack": true}).welcome.str("token")
 	storm := func() {
 		for range 15 {
 			w := n.dial()

@@ -37,10 +37,12 @@ func newLoop(s *Service, i int) *loop {
 // online: its sessions on this loop, and how far each has been sent.
 type topic struct {
 	conv    int64
-	group   int64 // 0: a pair
-	lo, hi  int64 // of a pair
-	version int64 // of the membership that subs go by
-	last    int64 // the highest seq heard of
+	group   int64  // 0: a pair
+	lo, hi  int64  // of a pair
+	version int64  // of the membership that subs go by
+	newest  int64  // the highest version whose change was told
+	untold  uint64 // bit i: the change to newest-i wasn't told yet
+	last    int64  // the highest seq heard of
 	subs    []sub
 
 	reading   bool      // a page of the log is on its way
@@ -80,7 +82,7 @@ func (tp *topic) sub(ss *Session) *sub {
 
 // newGroup makes a topic for a group; from here on its messages come.
 func (l *loop) newGroup(group, version, last int64) *topic {
-	tp := &topic{conv: group, group: group, version: version, last: last}
+	tp := &topic{conv: group, group: group, version: version, newest: version, last: last}
 	l.topics[group] = tp
 	l.s.registry.watch(group, l.index, true)
 	l.s.bus.Subscribe(bus.Group(group))

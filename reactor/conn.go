@@ -42,6 +42,7 @@ type Conn struct {
 
 	queued   uint64 // bytes that were ever to be written
 	buffered int    // of these, what gnet had left after the last write
+	dropped  int    // frames that were written too late, a byte for each
 
 	tm    timer
 	since time.Time // accepted, or logged out
@@ -81,7 +82,7 @@ func (c *Conn) Addr() netip.Addr { return c.addr }
 func (c *Conn) Peer() *Peer { return &c.peer }
 
 // Open says whether the connection still is: false from the moment it has
-// ended, which may be before Closed is called.
+// ended, which may be before Closed is called. One that is finishing still is.
 func (c *Conn) Open(t Turn) bool { return c.open }
 
 // Data is what SetData left, nil at first. It stays after Closed.

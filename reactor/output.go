@@ -25,6 +25,7 @@ type waiter struct {
 // doesn't take waits, up to Config.MaxWaiting.
 func (c *Conn) Write(t Turn, body []byte) {
 	if !c.writable() {
+		c.drop()
 		return
 	}
 	c.out = c.l.r.buffers.grow(c.out, ws.MaxHeaderSize+len(body))
@@ -42,6 +43,7 @@ func (c *Conn) Write(t Turn, body []byte) {
 // WriteResponse is Write of what r encodes to; r isn't kept.
 func (c *Conn) WriteResponse(t Turn, r *proto.Response) {
 	if !c.writable() {
+		c.drop()
 		return
 	}
 	if c.framing == framingWebSocket {
@@ -65,6 +67,13 @@ func (c *Conn) WriteResponse(t Turn, r *proto.Response) {
 // writable says whether frames can go out: not in the middle of a handshake.
 func (c *Conn) writable() bool {
 	return c.open && !c.finishing && c.framing != framingHandshake && c.framing != framingProxy
+}
+
+// drop notes a frame that will never go out: as one byte that is queued and
+// never taken, so that who asks for Taken can't think it was.
+func (c *Conn) drop() {
+	c.queued++
+	c.dropped++
 }
 
 // writeRaw is Write for what is framed already, or no frame.
@@ -173,7 +182,8 @@ func (c *Conn) shutdown() {
 func (c *Conn) Queued(t Turn) uint64 { return c.queued }
 
 // Taken is how many of these the kernel has taken: a frame has been once
-// Taken is at least what Queued was after its Write. It stays after the
+// Taken is at least what Queued was after its Write, and one that was written
+// to a closed or finishing connection never will. It stays after the
 // connection has closed, and then may be too low, never too high.
 func (c *Conn) Taken(t Turn) uint64 {
 	return c.queued - uint64(c.Waiting(t))
@@ -181,14 +191,14 @@ func (c *Conn) Taken(t Turn) uint64 {
 
 // Waiting is Queued less Taken.
 func (c *Conn) Waiting(t Turn) int {
-	if !c.open {
-		return c.buffered
+	n := c.dropped
+	if c.open {
+		c.buffered = c.gc.OutboundBuffered()
+		if c.out != nil {
+			n += len(c.out.b)
+		}
 	}
-	c.buffered = c.gc.OutboundBuffered()
-	if c.out == nil {
-		return c.buffered
-	}
-	return c.buffered + len(c.out.b)
+	return n + c.buffered
 }
 
 // WhenBelow runs fn once at most n bytes wait: at the earliest after this

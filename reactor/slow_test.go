@@ -136,6 +136,42 @@ func TestWhenBelow(t *testing.T) {
 	c.ping()
 }
 
+// What is written to a connection that is finishing, or gone, never counts as
+// taken: else a message would pass for delivered that nobody sent. What went
+// before it does.
+func TestTakenIsNeverTooMuch(t *testing.T) {
+	type marks struct{ before, after, later, taken, takenLater uint64 }
+	got := make(chan marks, 1)
+	var m marks // the loop's
+	r := serve(t, &funcs{
+		request: func(t Turn, c *Conn, r *proto.Request) bool {
+			say(t, c, "before")
+			m.before = c.Queued(t)
+			c.Finish(t, nil)
+			say(t, c, "after")
+			m.after = c.Queued(t)
+			t.Post(t.Loop(), func(t Turn) { m.taken = c.Taken(t) })
+			return true
+		},
+		closed: func(t Turn, c *Conn) {
+			c.WriteResponse(t, &proto.Response{Op: proto.ERROR})
+			m.later, m.takenLater = c.Queued(t), c.Taken(t)
+			got <- m
+		},
+	}, func(cfg *Config) { cfg.Loops = 1 })
+	c := dial(t, r)
+	c.send("%s", chat("x"))
+	c.wantText("before")
+	c.wantEnd()
+	for range 10 { // the posted function comes before the close
+		onLoop(t, r, 0, func(Turn) {})
+	}
+	c.Close()
+	if m := await(t, got, "Closed"); m.taken != m.before || m.takenLater != m.before || m.after <= m.before || m.later <= m.after {
+		t.Errorf("%+v", m)
+	}
+}
+
 // Who never logs in is told and closed, PINGs or not; who has logged in and
 // sends nothing as well, after the other time-out; who PINGs stays. Half a
 // handshake and half a frame end the same way.

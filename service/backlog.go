@@ -95,7 +95,7 @@ func (l *loop) whose(tp *topic) (first *sub, ask []*Session) {
 func (l *loop) fill(t Turn, tp *topic, ask []*Session, p *page) {
 	for i, ss := range ask {
 		if sb := tp.sub(ss); sb != nil && sb.sent == unknown {
-			sb.sent = p.cursors[i]
+			sb.sent = max(p.cursors[i], sb.floor) // the cursor may have been read while the user was out
 			sb.taken, sb.told = sb.sent, sb.sent
 		}
 	}

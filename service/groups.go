@@ -23,7 +23,7 @@ func (s *Service) createGroup(t Turn, x *client, r *proto.Request) {
 		v, err := s.store.View(t, ss.user, id, 0)
 		return model.Joined{Version: v.Version}, err
 	}, func(t Turn, j model.Joined) {
-		s.changed(joined(a.GroupID, ss, &j), ss)
+		s.changed(t, joined(a.GroupID, ss, &j), ss)
 		x.reply(t, &a)
 	})
 }
@@ -47,7 +47,7 @@ func (s *Service) addGroup(t Turn, x *client, r *proto.Request) {
 		}
 		return j, nil
 	}, func(t Turn, j model.Joined) {
-		s.changed(joined(a.GroupID, ss, &j), ss)
+		s.changed(t, joined(a.GroupID, ss, &j), ss)
 		x.reply(t, &a)
 	})
 }
@@ -70,7 +70,7 @@ func (s *Service) leaveGroup(t Turn, x *client, r *proto.Request) {
 	offLoop(s, t, x, reactor.Quick, a, func(t Off) (int64, error) {
 		return s.store.LeaveGroup(t, a.GroupID, ss.user)
 	}, func(t Turn, version int64) {
-		s.changed(left(a.GroupID, version, ss.user), ss)
+		s.changed(t, left(a.GroupID, version, ss.user), ss)
 		x.reply(t, &a)
 	})
 }
@@ -81,7 +81,7 @@ func (s *Service) kickMember(t Turn, x *client, r *proto.Request) {
 	offLoop(s, t, x, reactor.Quick, a, func(t Off) (int64, error) {
 		return s.store.KickMember(t, a.GroupID, ss.user, a.UserID)
 	}, func(t Turn, version int64) {
-		s.changed(left(a.GroupID, version, a.UserID), ss)
+		s.changed(t, left(a.GroupID, version, a.UserID), ss)
 		x.reply(t, &a)
 	})
 }
@@ -93,7 +93,7 @@ func (s *Service) dismissGroup(t Turn, x *client, r *proto.Request) {
 		version, _, err := s.store.DismissGroup(t, a.GroupID, ss.user)
 		return version, err
 	}, func(t Turn, version int64) {
-		s.changed(&bus.Members{Group: a.GroupID, Version: version,
+		s.changed(t, &bus.Members{Group: a.GroupID, Version: version,
 			Notice: proto.AppendResponse(nil, &proto.Response{Op: proto.DISMISS_GROUP, GroupID: a.GroupID})}, ss)
 		x.reply(t, &a)
 	})

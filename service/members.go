@@ -11,9 +11,16 @@ import (
 
 // changed tells everyone of a change in a group's membership that the store
 // has committed: the members here and on other nodes, and whoever came or
-// went. actor's own session is answered elsewhere.
-func (s *Service) changed(m *bus.Members, actor *Session) {
-	s.members(m, actor)
+// went. actor's own session is answered elsewhere. On this loop the change is
+// in force when changed returns: what is answered then comes after it.
+func (s *Service) changed(t Turn, m *bus.Members, actor *Session) {
+	for i, l := range s.loops {
+		if i == t.Loop() {
+			l.members(t, m, actor)
+		} else {
+			_ = s.r.Post(i, func(t Turn) { l.members(t, m, actor) }) // stopped: nobody to tell
+		}
+	}
 	p := bus.Payload{Members: m}
 	s.publish(bus.Group(m.Group), p)
 	if m.User != 0 { // nodes with no other member of the group may have sessions of this one
@@ -21,11 +28,11 @@ func (s *Service) changed(m *bus.Members, actor *Session) {
 	}
 }
 
-// members brings a change to all loops of this node. A node may hear of the
-// same change twice; the version tells.
-func (s *Service) members(m *bus.Members, actor *Session) {
+// members brings a change on another node to all loops of this one. A node
+// may hear of the same change twice; the version tells.
+func (s *Service) members(m *bus.Members) {
 	for i, l := range s.loops {
-		_ = s.r.Post(i, func(t Turn) { l.members(t, m, actor) }) // stopped: nobody to tell
+		_ = s.r.Post(i, func(t Turn) { l.members(t, m, nil) }) // stopped: nobody to tell
 	}
 }
 
@@ -178,7 +185,11 @@ func (l *loop) replace(t Turn, tp *topic, m *membership) {
 		joined, ok := in[sb.session.user]
 		if !ok {
 			out[sb.session.user] = true
-		} else if sb.sent != unknown && sb.sent < joined { // left and came back: what was said without them isn't for them
+			continue
+		}
+		// Who left and came back isn't shown what was said without them.
+		sb.floor = joined
+		if sb.sent != unknown && sb.sent < joined {
 			sb.sent = joined
 		}
 	}

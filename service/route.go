@@ -157,7 +157,7 @@ func (s *Service) Receive(ms []bus.Message) {
 		case p.Login != nil:
 			s.displace(p.Login)
 		case p.Members != nil:
-			s.members(p.Members, nil)
+			s.members(p.Members)
 		case p.Blocked != nil:
 			s.forgetBlock(p.Blocked)
 		}

@@ -57,6 +57,7 @@ type topic struct {
 type sub struct {
 	session *Session
 	sent    int64
+	floor   int64   // nothing up to it is for this session: its user joined there
 	behind  bool    // there is more in the log: live messages wait for the backlog
 	own     []int64 // acknowledged to this session beyond sent
 	read    int64   // the highest read receipt

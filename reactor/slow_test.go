@@ -38,7 +38,7 @@ func TestNeverReads(t *testing.T) {
 				for range 100 {
 					c.Write(t, body)
 				}
-				worst = max(worst, c.Waiting(t))
+				worst = max(worst, c.Waiting(t)-c.dropped) // those take no memory
 				if c.Open(t) {
 					t.Post(t.Loop(), more)
 				} else {

@@ -52,6 +52,9 @@ func newHarness(t testing.TB, o Options) *harness {
 	if o.Now == nil {
 		o.Now = h.now
 	}
+	if o.CursorInterval == 0 {
+		o.CursorInterval = time.Hour // the timer must not write what a test holds pending
+	}
 	h.o = o
 	h.open()
 	t.Cleanup(func() {

@@ -202,7 +202,7 @@ func TestDelivered(t *testing.T) {
 func TestCursorBehind(t *testing.T) {
 	for _, d := range dialects {
 		t.Run(d.name, func(t *testing.T) {
-			h := newHarness(t, Options{URL: d.url(t), CursorBehind: 10, CursorInterval: time.Hour})
+			h := newHarness(t, Options{URL: d.url(t), CursorBehind: 10})
 			u := h.users(2)
 			g := h.group(u...)
 			h.device(u[0], "phone")
@@ -240,6 +240,30 @@ func (c *cursors) flushing() int {
 		s.mu.Unlock()
 	}
 	return n
+}
+
+// What nobody flushes the timer writes.
+func TestCursorInterval(t *testing.T) {
+	for _, d := range dialects {
+		t.Run(d.name, func(t *testing.T) {
+			h := newHarness(t, Options{URL: d.url(t), CursorInterval: time.Millisecond})
+			u := h.users(2)
+			g := h.group(u...)
+			h.device(u[0], "phone")
+			h.store(toGroup(u[1], g, "x"))
+			h.Deliver(u[0], "phone", g, 1)
+			h.Read(u[0], g, 1)
+			for h.cursors.has(u[0]) {
+				time.Sleep(time.Millisecond) // nothing else tells
+			}
+			if n := h.m.cursorRows.Get(); n != 2 {
+				t.Errorf("%d rows", n)
+			}
+			if p := h.places(u[0], "phone"); p[0].Delivered != 1 || p[0].Read != 1 {
+				t.Errorf("%+v", p)
+			}
+		})
+	}
 }
 
 // Many sessions that end at once share transactions.

@@ -37,24 +37,14 @@ func (s *Service) event(t Turn, x *client, r *proto.Request) {
 
 // userEvent passes an event on to the sessions of a user.
 func (s *Service) userEvent(t Turn, x *client, r *proto.Request) {
-	ss := x.session
-	body := s.loops[t.Loop()].eventBody(ss, r)
 	s.m.events.Inc()
-	for _, o := range s.registry.sessions(r.ToID) {
-		if o != ss {
-			t.Send(o.peer, body)
-		}
-	}
-	if c := bus.User(r.ToID); s.bus.Reaches(c) {
-		s.publish(c, bus.Payload{Notice: &bus.Notice{Body: append([]byte(nil), body...)}})
-	}
+	s.tell(r.ToID, eventBody(x.session, r), x.session)
 }
 
-// eventBody encodes an event into the loop's buffer.
-func (l *loop) eventBody(ss *Session, r *proto.Request) []byte {
-	a := proto.Response{Op: proto.EVENT, ID: ss.user, Name: ss.name, ToID: r.ToID, GroupID: r.GroupID, Event: r.Event, Data: r.Data}
-	l.buf = proto.AppendResponse(l.buf[:0], &a)
-	return l.buf
+// eventBody encodes an event.
+func eventBody(ss *Session, r *proto.Request) []byte {
+	return proto.AppendResponse(nil, &proto.Response{Op: proto.EVENT, ID: ss.user, Name: ss.name,
+		ToID: r.ToID, GroupID: r.GroupID, Event: r.Event, Data: r.Data})
 }
 
 // groupEvent passes an event on to the members of a group. Whether its sender
@@ -71,7 +61,7 @@ func (l *loop) groupEvent(t Turn, x *client, r *proto.Request) {
 		}, func(Turn, struct{}) {}) // just joined: an event that came too early is dropped
 		return
 	}
-	body := append([]byte(nil), l.eventBody(ss, r)...)
+	body := eventBody(ss, r)
 	s.m.events.Inc()
 	l.spread(t, tp, body, ss)
 	for loops := s.registry.watchers(tp.group) &^ (1 << l.index); loops != 0; loops &= loops - 1 {

@@ -13,6 +13,7 @@ func (s *Service) receipt(t Turn, x *client, r *proto.Request) {
 		seq := min(r.Seq, tp.last)
 		sb := tp.sub(ss)
 		s.store.Deliver(ss.user, ss.device, tp.conv, seq)
+		sb.told = max(sb.told, seq)
 		if r.Read && seq > sb.read {
 			sb.read = seq
 			s.readUpTo(ss, tp.conv, r.GroupID, r.Peer, seq)

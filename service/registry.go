@@ -51,24 +51,22 @@ func (r *registry) add(ss *Session) (older *Session, first bool) {
 	return older, len(had) == 0
 }
 
-// remove takes this very session out, if it is still in, and tells whether
-// it was the user's last one here.
-func (r *registry) remove(ss *Session) (last bool) {
+// remove takes this very session out, if it is still in.
+func (r *registry) remove(ss *Session) {
 	sh := r.shard(ss.user)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	had := sh.users[ss.user]
 	i := slices.Index(had, ss)
 	if i < 0 {
-		return false
+		return
 	}
 	r.count.Add(-1)
 	if len(had) == 1 {
 		delete(sh.users, ss.user)
-		return true
+	} else {
+		sh.users[ss.user] = slices.Concat(had[:i], had[i+1:])
 	}
-	sh.users[ss.user] = slices.Concat(had[:i], had[i+1:])
-	return false
 }
 
 // sessions are the user's sessions on this node; not to be changed.

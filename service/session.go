@@ -101,7 +101,8 @@ func (l *loop) end(t Turn, ss *Session) {
 		delete(l.users, ss.user)
 		l.s.bus.Unsubscribe(bus.User(ss.user))
 	}
-	if l.s.registry.remove(ss) {
+	l.s.registry.remove(ss)
+	if len(l.s.registry.sessions(ss.user)) == 0 { // even if another was the last: its word may have come before this one's
 		l.s.presence.down(ss.user)
 	}
 	l.s.store.FlushSoon(ss.user)

@@ -53,8 +53,11 @@ func (s *Service) raise(h *model.Head, todo [][]delivery) {
 // given a new password, from another process.
 func (s *Service) revoke(t Off) {
 	last, _, err := s.store.Revocations(t, -1)
-	if err != nil && t.Err() == nil {
-		s.log.Error("reading revocations failed", "err", err)
+	if err != nil {
+		last = -1 // the next look begins with the latest, not with the first there ever was
+		if t.Err() == nil {
+			s.log.Error("reading revocations failed", "err", err)
+		}
 	}
 	s.every(t, revokeEvery, func(t Off) {
 		now, users, err := s.store.Revocations(t, last)

@@ -116,13 +116,21 @@ func (s *Service) conversations(t Turn, x *client, r *proto.Request) {
 }
 
 // fitting is how many of the conversations go into one frame. The next page
-// begins below a time, so those of one time stay together.
+// begins below a time, so those of one time stay together: where they alone
+// are too much, some come without their message.
 func fitting(list []proto.Conversation) int {
 	const room = proto.MaxResponse - 4<<10
 	size, n := 0, 0
+	measure := func(i int) int {
+		return len(proto.AppendResponse(nil, &proto.Response{Op: proto.CONVERSATIONS_ACK, Conversations: list[i : i+1]}))
+	}
 	for i := range list {
-		size += len(proto.AppendResponse(nil, &proto.Response{Op: proto.CONVERSATIONS_ACK, Conversations: list[i : i+1]}))
-		if size > room {
+		more := measure(i)
+		if size+more > room && n == 0 {
+			list[i].Message = nil
+			more = measure(i)
+		}
+		if size += more; size > room {
 			return n
 		}
 		if i+1 == len(list) || list[i+1].Time != list[i].Time {

@@ -65,7 +65,7 @@ type sub struct {
 	// Without receipts a message has arrived when the kernel has its bytes.
 	taken int64  // arrived for certain
 	pos   uint64 // what the connection must have taken for sent to have arrived
-	told  int64  // written down
+	told  int64  // written down, or receipted
 	dirty bool   // in the loop's list of those to be written down
 }
 
@@ -189,7 +189,7 @@ func (l *loop) deliver(t Turn, d *delivery) {
 	behind := false
 	for i := range tp.subs {
 		sb := &tp.subs[i]
-		if sb.sent == unknown && d.seq == 1 {
+		if sb.sent == unknown && d.seq == 1 && d.body != nil { // just said: nobody has it
 			sb.sent = 0
 		}
 		if sb.sent >= d.seq {
@@ -290,13 +290,14 @@ func (l *loop) settle(t Turn) {
 	}
 }
 
-// quiet reports whether nothing would be lost with the topic.
+// quiet reports whether nothing would be lost with the topic: what a session
+// has and hasn't receipted it would be pushed again.
 func (tp *topic) quiet() bool {
 	if tp.reading {
 		return false
 	}
 	for i := range tp.subs {
-		if sb := &tp.subs[i]; sb.behind || sb.dirty || sb.session.joining {
+		if sb := &tp.subs[i]; sb.behind || sb.sent > sb.told || sb.session.joining {
 			return false
 		}
 	}

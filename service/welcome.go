@@ -197,6 +197,7 @@ func (l *loop) place(ss *Session, w *welcome) (check map[*topic]bool) {
 	for i := range w.places {
 		p := &w.places[i]
 		tp := l.topics[p.Conv]
+		unheard := tp == nil // messages since the read of p went by
 		switch {
 		case tp == nil && p.Group != 0:
 			tp = l.newGroup(p.Group, p.Version, p.Last)
@@ -207,12 +208,16 @@ func (l *loop) place(ss *Session, w *welcome) (check map[*topic]bool) {
 		check[tp] = tp.group != 0 && tp.version != p.Version
 		tp.last = max(tp.last, p.Last)
 		sb := tp.sub(ss)
+		if sb == nil && !check[tp] { // joined on another device before this session began, and after its first look
+			l.add(tp, ss.user, unknown)
+			sb = tp.sub(ss)
+		}
 		if sb == nil { // removed from the group meanwhile: checked
 			continue
 		}
 		sb.sent = max(sb.sent, p.Delivered)
 		sb.taken, sb.told = sb.sent, sb.sent
-		sb.behind = w.sent[i] < tp.last
+		sb.behind = w.sent[i] < tp.last || unheard && p.Group != 0
 	}
 	return check
 }

@@ -1,0 +1,289 @@
+package service_test
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"chatd/proto"
+	"chatd/service"
+	"chatd/service/bus"
+)
+
+// deaf is a bus that loses what is published on it while it is told to.
+type deaf struct {
+	service.Bus
+	lost *atomic.Bool
+}
+
+func (d deaf) Publish(ctx context.Context, ms []bus.Message) error {
+	if d.lost.Load() {
+		return nil
+	}
+	return d.Bus.Publish(ctx, ms)
+}
+
+// pairOfNodes are two nodes on one bus and one store. What is lost is said by
+// the switch; the repair is quick.
+func pairOfNodes(t *testing.T) (one, two *node, lost *atomic.Bool) {
+	lost = new(atomic.Bool)
+	one = serve(t, func(s *setup) {
+		s.service.SweepEvery = 100 * time.Millisecond
+		s.service.Grace = 200 * time.Millisecond
+		s.bus = func(b service.Bus) service.Bus { return deaf{b, lost} }
+	})
+	return one, one.second(), lost
+}
+
+// It doesn't matter which node a user is on: pairs and groups are one log
+// each, gapless through both nodes, and everyone gets it in one order.
+func TestNodesShareLogs(t *testing.T) {
+	t.Parallel()
+	const each = 150
+	one, two, _ := pairOfNodes(t)
+	ids := one.users("anna", "berta", "carla", "dora")
+	g := one.group(ids...)
+	a, b, c, d := one.login(ids[0]), two.login(ids[1]), one.login(ids[2]), two.login(ids[3])
+	a2 := two.login(ids[0], obj{"device": "two", "ack": true})
+	if n := a2.welcome.str("node"); n != "two" {
+		t.Errorf("node %q", n)
+	}
+	together(
+		func() { a.pump(in(g), "a", each, 16); a.pump(with(ids[1]), "a", each, 16) },
+		func() { b.pump(in(g), "b", each, 16); b.pump(with(ids[0]), "b", each, 16) },
+		func() { c.pump(in(g), "c", each, 1) },
+		func() { d.pump(in(g), "d", each, 64) },
+	)
+	for _, w := range []*wire{a, b, c, d, a2} {
+		w.has(in(g), 1, 4*each)
+	}
+	a.has(with(ids[1]), 1, 2*each)
+	a2.has(with(ids[1]), 1, 2*each)
+	b.has(with(ids[0]), 1, 2*each)
+	if l := d.history(in(g)); len(l) != 4*each {
+		t.Errorf("the log has %d messages", len(l))
+	}
+	// A retry on the other node gets the first answer.
+	m := with(ids[1]).chat("x")
+	if f, again := a.ok(m), a2.ok(m.with(obj{"retry": true})); f.int("seq") != again.int("seq") || f.int("time") != again.int("time") {
+		t.Errorf("%v on one node, %v on the other", f, again)
+	}
+	// Events and read receipts find their way.
+	a.send(with(ids[1]).event("typing"), in(g).event("waving"))
+	for _, want := range []string{"typing", "waving"} {
+		if f := b.op(proto.EVENT); f.str("event") != want {
+			t.Errorf("%v", f)
+		}
+	}
+	b.send(with(ids[0]).receipt(5, obj{"read": true}))
+	for _, w := range []*wire{a, a2} {
+		if f := w.op(proto.RECEIPT); f.int("seq") != 5 || f.int("peer") != ids[1] {
+			t.Errorf("%v", f)
+		}
+	}
+}
+
+// Hints that are lost cost time, never a message: the sweep finds what has
+// grown, in pairs and groups, whether or not anything comes after it.
+func TestLostHints(t *testing.T) {
+	t.Parallel()
+	one, two, lost := pairOfNodes(t)
+	ids := one.users("anna", "berta")
+	g := one.group(ids...)
+	a, b := one.login(ids[0]), two.login(ids[1])
+	a.say(with(ids[1]), "heard")
+	a.say(in(g), "heard")
+	b.has(with(ids[0]), 1, 1)
+	b.has(in(g), 1, 1)
+	for round := range int64(3) {
+		lost.Store(true)
+		a.say(with(ids[1]), "lost")
+		a.say(in(g), "lost")
+		if round == 1 { // a later hint shows the hole before the sweep does
+			lost.Store(false)
+			a.say(with(ids[1]), "heard")
+			a.say(in(g), "heard")
+		} else {
+			b.say(with(ids[0]), "an ACK beyond the hole")
+			b.say(in(g), "an ACK beyond the hole")
+		}
+		b.has(with(ids[0]), 1, 3+2*round)
+		b.has(in(g), 1, 3+2*round)
+		a.has(with(ids[1]), 1, 3+2*round)
+		a.has(in(g), 1, 3+2*round)
+	}
+	// The first message of two users, of whom the other node has never heard.
+	lost.Store(true)
+	c := one.login(one.user("carla"))
+	c.say(with(ids[1]), "lost")
+	b.has(with(c.id), 1, 1)
+}
+
+// A retry tells a session of the other's messages that it had not heard of:
+// they are no less news for that.
+func TestRetryBeyondHole(t *testing.T) {
+	t.Parallel()
+	one, two, lost := pairOfNodes(t)
+	ids := one.users("anna", "berta")
+	a, b := two.login(ids[0]), one.login(ids[1])
+	m := with(ids[1]).chat("x")
+	a.ok(m)
+	for round := range int64(5) {
+		lost.Store(true)
+		last := b.say(with(ids[0]), "lost")
+		lost.Store(false)
+		a.ok(m.with(obj{"retry": true}))
+		a.has(with(ids[1]), 1, last)
+		if got := a.pushed[with(ids[1])]; got[len(got)-1] != last {
+			t.Fatalf("round %d: seq %d was never pushed: %v", round, last, got)
+		}
+	}
+}
+
+// Users are online wherever they are, and go offline when they are nowhere;
+// moving to another node within the grace is no news.
+func TestPresenceAcrossNodes(t *testing.T) {
+	t.Parallel()
+	one, two, _ := pairOfNodes(t)
+	ids := one.users("anna", "berta", "carla")
+	one.befriend(ids[0], ids[1])
+	one.befriend(ids[0], ids[2])
+	a := one.login(ids[0])
+	b := two.login(ids[1])
+	a.presence(ids[1], "online")
+	if s := a.state(ids[1]); s != "online" {
+		t.Errorf("state %q", s)
+	}
+	// A device on the other node too: the end of one of them is no news.
+	b2 := one.login(ids[1], obj{"device": "two"})
+	b.close()
+	two.settled(0)
+	eventually(t, "the end of the stay on the other node", func() bool { return !reaches(one, ids[1]) })
+	if s := a.state(ids[1]); s != "online" {
+		t.Errorf("state %q", s)
+	}
+	b2.close()
+	for {
+		f := a.op(proto.PRESENCE)
+		if f.int("id") != ids[1] {
+			t.Fatalf("%v", f)
+		}
+		if f.str("state") == "offline" {
+			break
+		}
+	}
+	if s := a.state(ids[1]); s != "offline" {
+		t.Errorf("state %q", s)
+	}
+	two.login(ids[2])
+	a.presence(ids[2], "online")
+	if f := two.login(ids[0], obj{"device": "two"}).welcome.list("friends"); len(f) != 2 || f[0].str("state") != "offline" || f[1].str("state") != "online" {
+		t.Errorf("friends %v", f)
+	}
+}
+
+// reaches reports whether another node than n listens for a user.
+func reaches(n *node, user int64) bool { return n.bus.Reaches(bus.User(user)) }
+
+// A device is one session on all nodes together: a later login ends the
+// earlier one, wherever it is; a new password ends all the others.
+func TestReplacedAcrossNodes(t *testing.T) {
+	t.Parallel()
+	one, two, _ := pairOfNodes(t)
+	anna := one.user("anna")
+	nodes := []*node{one, two}
+	w := one.login(anna)
+	for i := range 6 {
+		next := nodes[(i+1)%2].login(anna)
+		if f := w.kicked(); f == nil || f.str("reason") != proto.Replaced {
+			t.Fatalf("%v", f)
+		}
+		w = next
+	}
+	w.barrier()
+	other := two.login(anna, obj{"device": "two"})
+	w.ok(obj{"msgid": proto.PASSWORD, "password": secret, "newpassword": "secret 2"})
+	if f := other.kicked(); f == nil || f.str("reason") != proto.LoggedOut {
+		t.Errorf("%v", f)
+	}
+	w.barrier()
+	w.nothing(proto.KICK)
+}
+
+// Members are the same on all nodes, and where the word of a change was lost,
+// the version that comes with the next message shows it: who was removed gets
+// nothing more, and sends nothing.
+func TestMembersAcrossNodes(t *testing.T) {
+	t.Parallel()
+	one, two, lost := pairOfNodes(t)
+	ids := one.users("anna", "berta", "carla")
+	a, b, c := one.login(ids[0]), two.login(ids[1]), two.login(ids[2])
+	g := a.ok(obj{"msgid": proto.CREATE_GROUP, "groupname": "g", "groupdesc": ""}).int("groupid")
+	a.say(in(g), "1")
+	for _, w := range []*wire{b, c} {
+		w.ok(obj{"msgid": proto.ADD_GROUP, "groupid": g})
+		if f := a.op(proto.ADD_GROUP); f.int("id") != w.id {
+			t.Errorf("%v", f)
+		}
+	}
+	a.say(in(g), "2")
+	b.has(in(g), 2, 2)
+	c.has(in(g), 2, 2)
+	a.ok(obj{"msgid": proto.KICK_MEMBER, "groupid": g, "userid": ids[1]})
+	b.op(proto.LEAVE_GROUP)
+	a.say(in(g), "3")
+	c.has(in(g), 2, 3)
+	b.ok(obj{"msgid": proto.ADD_GROUP, "groupid": g})
+	a.say(in(g), "4")
+	c.has(in(g), 2, 4)
+	b.upTo(in(g), 4)
+
+	lost.Store(true)
+	a.ok(obj{"msgid": proto.KICK_MEMBER, "groupid": g, "userid": ids[1]})
+	a.say(in(g), "5")
+	lost.Store(false)
+	a.say(in(g), "6")
+	c.has(in(g), 2, 6)
+	b.refused(proto.NotAllowed, in(g).chat("x"))
+	b.barrier()
+	if got := fmt.Sprint(b.pushed[in(g)]); got != "[2 4]" {
+		t.Errorf("the removed member got %v", got)
+	}
+	b.send(in(g).event("x").with(obj{"rid": 500}))
+	if f := b.answer(500); proto.Errno(f.int("errno")) != proto.NotAllowed {
+		t.Errorf("%v", f)
+	}
+	// Back again: nothing of what was said meanwhile.
+	b.ok(obj{"msgid": proto.ADD_GROUP, "groupid": g})
+	a.say(in(g), "7")
+	b.upTo(in(g), 7)
+	if got := fmt.Sprint(b.pushed[in(g)]); got != "[2 4 7]" {
+		t.Errorf("the member got %v", got)
+	}
+	// A dismissal whose word was lost: the sweep finds the version.
+	lost.Store(true)
+	a.ok(obj{"msgid": proto.DISMISS_GROUP, "groupid": g})
+	for _, w := range []*wire{b, c} {
+		w.op(proto.DISMISS_GROUP)
+		w.refused(proto.NotFound, in(g).chat("x"))
+	}
+}
+
+// A node that goes away takes nothing along: its users are on the other one a
+// moment later, with all that was acknowledged.
+func TestNodeGoes(t *testing.T) {
+	t.Parallel()
+	one, two, _ := pairOfNodes(t)
+	ids := one.users("anna", "berta")
+	a, b := one.login(ids[0], obj{"ack": true}), two.login(ids[1])
+	a.pump(with(ids[1]), "a", 50, 8)
+	b.pump(with(ids[0]), "b", 50, 8)
+	one.stop()
+	a.kicked()
+	a = two.login(ids[0], obj{"ack": true})
+	b.pump(with(ids[0]), "b", 50, 8)
+	a.has(with(ids[1]), 1, 150)
+	b.has(with(ids[0]), 1, 150)
+}

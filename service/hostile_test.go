@@ -189,10 +189,10 @@ func TestBadWebSocket(t *testing.T) {
 
 // tryLogin logs in while others, long gone, may still be logging in the same
 // device: that is no reason to be told that the password is wrong.
-func tryLogin(w *wire, id int64) {
+func tryLogin(w *wire, id int64, more ...obj) {
 	w.tb.Helper()
 	for {
-		f := w.call(obj{"msgid": proto.LOGIN, "id": id, "password": secret})
+		f := w.call(obj{"msgid": proto.LOGIN, "id": id, "password": secret}.with(more...))
 		switch proto.Errno(f.int("errno")) {
 		case proto.Done:
 			return

@@ -139,6 +139,7 @@ type wire struct {
 	pushed map[conv][]int64          // seqs in the order in which they came, offline ones included
 	own    map[conv]map[int64]string // acknowledged to this connection: the cid of each seq
 	bodies map[conv]map[int64]frame  // what was pushed
+	floor  map[conv]int64            // nothing up to it may be pushed; for the test to set
 }
 
 // dial connects over TCP.

@@ -1,6 +1,8 @@
 package service
 
 import (
+	"errors"
+
 	"chatd/model"
 	"chatd/proto"
 	"chatd/reactor"
@@ -10,6 +12,8 @@ import (
 type page struct {
 	cursors  []int64
 	messages []model.Message
+	version  int64 // of the group's membership, as it was after the messages
+	gone     bool  // so was the one for whom they were read
 }
 
 // catchUp reads the log for the sessions of a topic that are behind: one page
@@ -30,7 +34,7 @@ func (l *loop) catchUp(t Turn, tp *topic) {
 	}
 	tp.reading = true
 	l.s.m.catchUps.Inc()
-	store, conv := l.s.store, tp.conv
+	store, conv, group, user := l.s.store, tp.conv, tp.group, first.session.user
 	err := reactor.Go(t, first.session.client.conn, reactor.Quick, func(t Off) (p page, err error) {
 		if len(holders) > 0 {
 			if p.cursors, err = store.Delivered(t, conv, holders); err != nil {
@@ -41,6 +45,16 @@ func (l *loop) catchUp(t Turn, tp *topic) {
 			after = p.cursors[0]
 		}
 		p.messages, err = store.Page(t, conv, after, proto.MaxSyncMessages, proto.MaxSyncBytes)
+		if err != nil || group == 0 {
+			return p, err
+		}
+		// Who has left isn't shown what was said since, whether or not the word
+		// of it has come here.
+		v, err := store.View(t, user, group, 0)
+		if errors.Is(err, model.ErrNotAllowed) || errors.Is(err, model.ErrNotFound) {
+			p.gone, err = true, nil
+		}
+		p.version = v.Version
 		return p, err
 	}, func(t Turn, p page, err error) {
 		tp.reading = false
@@ -52,6 +66,10 @@ func (l *loop) catchUp(t Turn, tp *topic) {
 			return
 		}
 		if tp.dropped || tp.reloading { // who is still a member isn't known: read again then
+			return
+		}
+		if p.gone || p.version > tp.version {
+			l.reload(t, tp, p.version)
 			return
 		}
 		l.fill(t, tp, ask, &p)

@@ -75,7 +75,7 @@ func TestChaos(t *testing.T) {
 			x.login(d) // before anything is said: each view begins at the beginning
 		}
 	}
-	for range 1200 {
+	for range 700 {
 		x.step(x.devices[x.rng.IntN(len(x.devices))])
 	}
 	x.finish()

@@ -25,7 +25,7 @@ func gaplessAfter(t *testing.T, who string, pushed []int64, joined int64) {
 // that was said once it has been told that it left. The senders lose nothing.
 func TestMembersUnderTraffic(t *testing.T) {
 	t.Parallel()
-	const each, rounds = 400, 8
+	const each, rounds = 250, 6
 	n := serve(t)
 	ids := n.users("creator", "one", "two", "leaver", "kicked", "watcher")
 	g := n.group(ids[0], ids[1], ids[2])
@@ -265,7 +265,7 @@ func TestJoinReachesOtherDevices(t *testing.T) {
 // number stands in their place.
 func TestGroupUsers(t *testing.T) {
 	t.Parallel()
-	const count = 450
+	const count = 250
 	n := serve(t)
 	ids := make([]int64, count)
 	for i := range ids {

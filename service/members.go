@@ -49,6 +49,12 @@ func (l *loop) members(t Turn, m *bus.Members, actor *Session) {
 		tp = l.newGroup(m.Group, m.Version, m.Seq)
 		l.add(tp, m.User, m.Seq)
 		l.notify(t, tp, m.Notice, actor)
+		// What was said since the join went by, and of others here who joined
+		// at the same time the word may be on its way.
+		for i := range tp.subs {
+			tp.subs[i].behind = true
+		}
+		l.reload(t, tp, m.Version)
 		return
 	case tp == nil: // the members were read again before this word of it came
 		u.notify(t, m.Notice, actor)
@@ -57,10 +63,13 @@ func (l *loop) members(t Turn, m *bus.Members, actor *Session) {
 		l.notify(t, tp, m.Notice, actor)
 		l.drop(tp)
 		return
-	case !tp.news(m.Version):
+	case !tp.news(m.Version), u != nil && m.Version <= tp.version && u.in(tp) != m.Joined:
+		// Came and went since; or the topic was made for another user, with this
+		// word still on its way: the store knows.
+		if m.Joined && u != nil && !u.in(tp) {
+			l.reload(t, tp, m.Version)
+		}
 		return
-	case u != nil && m.Version <= tp.version && u.in(tp) != m.Joined:
-		return // came and went since
 	}
 	l.notify(t, tp, m.Notice, actor)
 	if u != nil && !u.in(tp) { // not in yet, or no longer
@@ -69,7 +78,7 @@ func (l *loop) members(t Turn, m *bus.Members, actor *Session) {
 	switch {
 	case m.Version <= tp.version:
 	case m.Version != tp.version+1 || tp.reloading:
-		l.reload(t, tp)
+		l.reload(t, tp, m.Version)
 	case m.Joined:
 		tp.version, tp.last = m.Version, max(tp.last, m.Seq)
 		l.add(tp, m.User, m.Seq)
@@ -128,9 +137,11 @@ type membership struct {
 	members []model.Member
 }
 
-// reload reads who is in a group. Until it is known nothing is pushed: what
-// comes meanwhile is read from the log for those who turn out to be members.
-func (l *loop) reload(t Turn, tp *topic) {
+// reload reads who is in a group, at the given version or a later one. Until
+// it is known nothing is pushed: what comes meanwhile is read from the log for
+// those who turn out to be members.
+func (l *loop) reload(t Turn, tp *topic, version int64) {
+	tp.heard = max(tp.heard, version)
 	if tp.reloading || tp.dropped || len(tp.subs) == 0 {
 		return
 	}
@@ -139,7 +150,7 @@ func (l *loop) reload(t Turn, tp *topic) {
 	store, group := l.s.store, tp.group
 	again := func(t Turn) {
 		tp.reloading = false
-		l.reload(t, tp)
+		l.reload(t, tp, tp.heard)
 	}
 	err := reactor.Go(t, tp.subs[0].session.client.conn, reactor.Quick, func(t Off) (m membership, err error) {
 		m.version, m.members, err = store.MemberIDs(t, group)
@@ -167,8 +178,8 @@ func (l *loop) reload(t Turn, tp *topic) {
 
 // replace makes the topic go by a membership just read.
 func (l *loop) replace(t Turn, tp *topic, m *membership) {
-	if m.version < tp.version {
-		l.reload(t, tp)
+	if m.version < max(tp.version, tp.heard) { // read before a change that was told meanwhile
+		l.reload(t, tp, tp.heard)
 		return
 	}
 	tp.version = m.version

@@ -40,6 +40,7 @@ type topic struct {
 	group   int64  // 0: a pair
 	lo, hi  int64  // of a pair
 	version int64  // of the membership that subs go by
+	heard   int64  // the highest version heard of: subs must not go by an older one
 	newest  int64  // the highest version whose change was told
 	untold  uint64 // bit i: the change to newest-i wasn't told yet
 	last    int64  // the highest seq heard of
@@ -183,7 +184,7 @@ func (l *loop) deliver(t Turn, d *delivery) {
 		}
 	}
 	if tp.group != 0 && d.version > tp.version {
-		l.reload(t, tp)
+		l.reload(t, tp, d.version)
 	}
 	tp.last, tp.used = max(tp.last, d.seq), t.Now()
 	behind := false

@@ -177,8 +177,8 @@ func (l *loop) arrive(t Turn, ss *Session, w *welcome, a proto.Response) {
 		}
 	}
 	for tp := range l.users[ss.user].topics {
-		if check[tp] {
-			l.reload(t, tp)
+		if _, ok := check[tp]; ok {
+			l.reload(t, tp, check[tp])
 		}
 		if sb := tp.sub(ss); sb != nil && sb.behind {
 			l.catchUp(t, tp)
@@ -188,11 +188,13 @@ func (l *loop) arrive(t Turn, ss *Session, w *welcome, a proto.Response) {
 
 // place sets a new session's cursors to what was read for it. Groups about
 // whose members what was read and what was heard since don't agree are
-// returned: they have to be asked again.
-func (l *loop) place(ss *Session, w *welcome) (check map[*topic]bool) {
-	check = make(map[*topic]bool)
+// returned, with the version that was read: they have to be asked again.
+func (l *loop) place(ss *Session, w *welcome) (check map[*topic]int64) {
+	check = make(map[*topic]int64)
 	for tp := range l.users[ss.user].topics {
-		check[tp] = tp.group != 0 // unless confirmed below
+		if tp.group != 0 {
+			check[tp] = 0 // unless confirmed below
+		}
 	}
 	for i := range w.places {
 		p := &w.places[i]
@@ -205,10 +207,14 @@ func (l *loop) place(ss *Session, w *welcome) (check map[*topic]bool) {
 		case tp == nil:
 			tp = l.newPair(p.Conv, min(ss.user, p.Peer), max(ss.user, p.Peer), p.Last)
 		}
-		check[tp] = tp.group != 0 && tp.version != p.Version
+		if tp.group == 0 || tp.version == p.Version {
+			delete(check, tp)
+		} else {
+			check[tp] = p.Version
+		}
 		tp.last = max(tp.last, p.Last)
 		sb := tp.sub(ss)
-		if sb == nil && !check[tp] { // joined on another device before this session began, and after its first look
+		if _, unsure := check[tp]; sb == nil && !unsure { // joined on another device before this session began, and after its first look
 			l.add(tp, ss.user, unknown)
 			sb = tp.sub(ss)
 		}

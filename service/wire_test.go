@@ -184,6 +184,14 @@ func (n *node) dialWeb() *wire {
 	}
 }
 
+// narrow keeps the kernel from taking much for a client that doesn't read.
+func (w *wire) narrow() {
+	w.tb.Helper()
+	if err := w.conn.(*net.TCPConn).SetReadBuffer(16 << 10); err != nil {
+		w.fatalf("%v", err)
+	}
+}
+
 // login connects and logs in, over TCP.
 func (n *node) login(id int64, more ...obj) *wire {
 	n.tb.Helper()

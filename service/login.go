@@ -125,7 +125,7 @@ func (s *Service) enter(t Turn, x *client, a proto.Response, id identity, q *pro
 	brief, byPassword := q.Brief, !q.Has(proto.FToken)
 	l := s.loops[t.Loop()]
 	ss := &Session{user: id.user.ID, name: id.user.Name, device: id.device, ack: q.Ack, loop: l.index,
-		peer: x.conn.Peer(), at: t.Now().UnixMicro(), client: x, joining: true}
+		at: t.Now().UnixMicro(), client: x, joining: true}
 	older, first := s.registry.add(ss)
 	l.begin(t, ss, id.places)
 	if first {

@@ -22,10 +22,10 @@ func (s *Service) changed(t Turn, m *bus.Members, actor *Session) {
 		}
 	}
 	p := bus.Payload{Members: m}
-	s.publish(bus.Group(m.Group), p)
-	if m.User != 0 { // nodes with no other member of the group may have sessions of this one
+	if m.User != 0 { // for nodes without another member of the group; the others wait for what follows
 		s.publish(bus.User(m.User), p)
 	}
+	s.publish(bus.Group(m.Group), p)
 }
 
 // members brings a change on another node to all loops of this one. A node

@@ -77,16 +77,6 @@ func (r *registry) sessions(user int64) []*Session {
 	return sh.users[user]
 }
 
-// device is the user's session of that device, or nil.
-func (r *registry) device(user int64, device string) *Session {
-	for _, ss := range r.sessions(user) {
-		if ss.device == device {
-			return ss
-		}
-	}
-	return nil
-}
-
 // loopsOf is the set of loops with a session of the user.
 func (r *registry) loopsOf(user int64) (set uint64) {
 	for _, ss := range r.sessions(user) {

@@ -157,7 +157,9 @@ func (s *Service) Receive(ms []bus.Message) {
 		case p.Login != nil:
 			s.displace(p.Login)
 		case p.Members != nil:
-			s.members(p.Members)
+			if ms[i].Channel.Group || s.registry.watchers(p.Members.Group) == 0 {
+				s.members(p.Members)
+			}
 		case p.Blocked != nil:
 			s.forgetBlock(p.Blocked)
 		}

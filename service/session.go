@@ -26,7 +26,6 @@ type Session struct {
 	device string
 	ack    bool // sends receipts
 	loop   int
-	peer   *reactor.Peer
 	at     int64 // when it logged in, Unix microseconds
 
 	// ---- the loop's

@@ -75,7 +75,7 @@ func TestChaos(t *testing.T) {
 			x.login(d) // before anything is said: each view begins at the beginning
 		}
 	}
-	for range 700 {
+	for range 500 {
 		x.step(x.devices[x.rng.IntN(len(x.devices))])
 	}
 	x.finish()

@@ -157,7 +157,7 @@ func (n *node) end(log *memo) {
 	}
 }
 
-// count reads a counter or gauge of the node.
+// count reads a counter of the node.
 func (n *node) count(name string) float64 {
 	n.tb.Helper()
 	var b bytes.Buffer
@@ -171,11 +171,14 @@ func (n *node) count(name string) float64 {
 	return 0
 }
 
+// gauge reads a gauge of the node, cheaply.
+func (n *node) gauge(name string) float64 { return n.set.GetOrCreateGauge(name, nil).Get() }
+
 // settled waits until the node has exactly so many sessions: that of a closed
 // connection ends when the node has noticed.
 func (n *node) settled(sessions int) {
 	n.tb.Helper()
-	eventually(n.tb, "the number of sessions", func() bool { return n.count("chatd_service_sessions") == float64(sessions) })
+	eventually(n.tb, "the number of sessions", func() bool { return n.gauge("chatd_service_sessions") == float64(sessions) })
 }
 
 // eventually waits for what no frame tells of.

@@ -233,7 +233,7 @@ func TestComeAndGo(t *testing.T) {
 	}
 	y.check("coming and going")
 	n.settled(2)
-	eventually(t, "all connections to end", func() bool { return n.count("chatd_reactor_connections") == 2 })
+	eventually(t, "all connections to end", func() bool { return n.gauge("chatd_reactor_connections") == 2 })
 	w := n.dial()
 	tryLogin(w, anna)
 	w.history(with(anna)) // gapless, whatever was cut off

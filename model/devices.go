@@ -9,18 +9,20 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// OpenDevice gives a device a new token, after a login by password. A device's
+// OpenDevice gives a device a new token, after a login by password; u is the
+// user as the password was checked, with the hash it has now. A device's
 // first login starts where the user's furthest device is, cursors that this
 // node has still to write included. A user has max devices: beyond that those
 // unused longest go, with their tokens and cursors, and are named in evicted.
-// Errors: ErrNotFound: no such user, or banned.
-func (db *DB) OpenDevice(ctx context.Context, user int64, device string, tokenHash []byte, max int) (evicted []string, err error) {
+// Errors: ErrNotFound: no such user, banned, or of another password by now.
+func (db *DB) OpenDevice(ctx context.Context, u User, device string, tokenHash []byte, max int) (evicted []string, err error) {
+	user := u.ID
 	if err := db.Flush(ctx, user); err != nil {
 		return nil, fmt.Errorf("open device of %d: %w", user, err)
 	}
 	err = db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		var id int64
-		err := tx.GetContext(ctx, &id, `SELECT id FROM users WHERE id = ? AND deleted = 0 AND banned = 0`, user)
+		err := tx.GetContext(ctx, &id, `SELECT id FROM users WHERE id = ? AND deleted = 0 AND banned = 0 AND password_hash = ?`, user, u.Hash)
 		if errors.Is(err, sql.ErrNoRows) {
 			return ErrNotFound
 		}
@@ -93,12 +95,13 @@ func (db *DB) TokenDevice(ctx context.Context, tokenHash []byte) (u User, device
 }
 
 // CloseDevice ends a device's token. Its cursors stay. Errors: ErrNotFound.
-func (db *DB) CloseDevice(ctx context.Context, user int64, device string) error {
+func (db *DB) CloseDevice(ctx context.Context, tokenHash []byte) error {
 	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
-		return one(tx.ExecContext(ctx, `UPDATE devices SET token_hash = NULL WHERE user_id = ? AND device = ?`, user, device))
+		_, err := tx.ExecContext(ctx, `UPDATE devices SET token_hash = NULL WHERE token_hash = ?`, tokenHash)
+		return err
 	})
 	if err != nil {
-		return fmt.Errorf("close device of %d: %w", user, err)
+		return fmt.Errorf("close device: %w", err)
 	}
 	return nil
 }

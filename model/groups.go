@@ -76,6 +76,9 @@ func groupsFull(ctx context.Context, tx *sqlx.Tx, user int64, max int) error {
 	return err
 }
 
+// FirstVersion is that of a new group's membership: its creator alone.
+const FirstVersion = 1
+
 // CreateGroup makes a group with its creator as the only member. Errors:
 // ErrNotFound: no such creator; ErrFull: in maxGroups already.
 func (db *DB) CreateGroup(ctx context.Context, creator int64, name, desc string, maxGroups int) (int64, error) {
@@ -88,7 +91,7 @@ func (db *DB) CreateGroup(ctx context.Context, creator int64, name, desc string,
 			return err
 		}
 		r, err := tx.ExecContext(ctx, `INSERT INTO conversations (kind, name, description, creator, size, version, touched)
-			VALUES (2, ?, ?, ?, 1, 1, `+db.d.now+`)`, name, desc, creator)
+			VALUES (2, ?, ?, ?, 1, ?, `+db.d.now+`)`, name, desc, creator, FirstVersion)
 		if err != nil {
 			return err
 		}

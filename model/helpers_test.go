@@ -199,3 +199,12 @@ func (h *harness) log(conv int64) []Message {
 		all = append(all, l...)
 	}
 }
+
+// logIn logs a device in with the password that the user has now.
+func (h *harness) logIn(user int64, device string, token []byte, max int) ([]string, error) {
+	u, err := h.UserByID(ctx, user)
+	if err != nil {
+		return nil, err
+	}
+	return h.OpenDevice(ctx, u, device, token, max)
+}

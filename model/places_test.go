@@ -11,7 +11,7 @@ import (
 
 func (h *harness) device(user int64, device string) {
 	h.t.Helper()
-	_, err := h.OpenDevice(ctx, user, device, fmt.Append(nil, user, device), 8)
+	_, err := h.logIn(user, device, fmt.Append(nil, user, device), 8)
 	want(h.t.(*testing.T), err, nil)
 }
 
@@ -160,7 +160,7 @@ func TestFirstLogin(t *testing.T) {
 		check("third", 5, 4)
 		h.device(u[0], "first")
 		check("first", 2, 4)
-		want(t, h.CloseDevice(ctx, u[0], "second"), nil)
+		want(t, h.CloseDevice(ctx, fmt.Append(nil, u[0], "second")), nil)
 		h.device(u[0], "second")
 		check("second", 5, 4)
 	})

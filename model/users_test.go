@@ -76,7 +76,7 @@ func TestTokens(t *testing.T) {
 		}
 		open := func(device string, token []byte) {
 			t.Helper()
-			_, err := h.OpenDevice(ctx, u, device, token, 8)
+			_, err := h.logIn(u, device, token, 8)
 			want(t, err, nil)
 		}
 		invalid(token)
@@ -86,7 +86,7 @@ func TestTokens(t *testing.T) {
 		invalid(token)
 		valid([]byte("token 2"), "phone")
 
-		want(t, h.CloseDevice(ctx, u, "phone"), nil)
+		want(t, h.CloseDevice(ctx, []byte("token 2")), nil)
 		invalid([]byte("token 2"))
 
 		open("phone", []byte("p"))
@@ -103,9 +103,13 @@ func TestTokens(t *testing.T) {
 			t.Error(got.Hash)
 		}
 
+		// Who has proven the old password comes too late.
+		_, err = h.OpenDevice(ctx, User{ID: u, Hash: "hash of a"}, "thief", []byte("late"), 8)
+		want(t, err, ErrNotFound)
+
 		want(t, h.Ban(ctx, u, true), nil)
 		invalid([]byte("q2"))
-		_, err = h.OpenDevice(ctx, u, "pad", []byte("q3"), 8)
+		_, err = h.logIn(u, "pad", []byte("q3"), 8)
 		want(t, err, ErrNotFound)
 		want(t, h.Ban(ctx, u, false), nil)
 		invalid([]byte("q2"))
@@ -115,7 +119,7 @@ func TestTokens(t *testing.T) {
 		open("pad", []byte("q5"))
 		want(t, h.DeleteUser(ctx, u), nil)
 		invalid([]byte("q5"))
-		_, err = h.OpenDevice(ctx, u, "pad", []byte("q6"), 8)
+		_, err = h.logIn(u, "pad", []byte("q6"), 8)
 		want(t, err, ErrNotFound)
 		_, err = h.ChangePassword(ctx, u, "x", "pad", []byte("q7"))
 		want(t, err, ErrNotFound)
@@ -126,7 +130,7 @@ func TestTokens(t *testing.T) {
 func TestTokenLife(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.user("a")
-		_, err := h.OpenDevice(ctx, u, "phone", []byte("t"), 8)
+		_, err := h.logIn(u, "phone", []byte("t"), 8)
 		want(t, err, nil)
 		use := func(wanted error) {
 			t.Helper()
@@ -159,7 +163,7 @@ func TestEviction(t *testing.T) {
 		h.store(a)
 		for i := range 8 {
 			h.pass(time.Minute)
-			out, err := h.OpenDevice(ctx, u[0], fmt.Sprint("d", i), fmt.Append(nil, "t", i), 8)
+			out, err := h.logIn(u[0], fmt.Sprint("d", i), fmt.Append(nil, "t", i), 8)
 			want(t, err, nil)
 			if len(out) != 0 {
 				t.Fatal(out)
@@ -169,12 +173,12 @@ func TestEviction(t *testing.T) {
 		h.pass(time.Minute)
 		_, _, err := h.TokenDevice(ctx, []byte("t0")) // d1 is unused longest now
 		want(t, err, nil)
-		out, err := h.OpenDevice(ctx, u[0], "d5", []byte("new"), 8)
+		out, err := h.logIn(u[0], "d5", []byte("new"), 8)
 		want(t, err, nil)
 		if len(out) != 0 {
 			t.Fatal(out)
 		}
-		out, err = h.OpenDevice(ctx, u[0], "ninth", []byte("ninth"), 8)
+		out, err = h.logIn(u[0], "ninth", []byte("ninth"), 8)
 		want(t, err, nil)
 		if !slices.Equal(out, []string{"d1"}) {
 			t.Fatal(out)

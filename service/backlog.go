@@ -35,7 +35,7 @@ func (l *loop) catchUp(t Turn, tp *topic) {
 	tp.reading = true
 	l.s.m.catchUps.Inc()
 	store, conv, group, user := l.s.store, tp.conv, tp.group, first.session.user
-	err := reactor.Go(t, first.session.client.conn, reactor.Quick, func(t Off) (p page, err error) {
+	err := reactor.Go(t, tp.reader(first), reactor.Quick, func(t Off) (p page, err error) {
 		if len(holders) > 0 {
 			if p.cursors, err = store.Delivered(t, conv, holders); err != nil {
 				return p, err
@@ -84,6 +84,19 @@ func (l *loop) catchUp(t Turn, tp *topic) {
 		tp.reading = false
 		t.After(retryBusy, func(t Turn) { l.catchUp(t, tp) })
 	}
+}
+
+// reader is the connection in whose name a page is read for first: jobs of a
+// connection run one after the other, so one without any is better.
+func (tp *topic) reader(first *sub) *reactor.Conn {
+	if first.session.client.busy {
+		for i := range tp.subs {
+			if x := tp.subs[i].session.client; !x.busy {
+				return x.conn
+			}
+		}
+	}
+	return first.session.client.conn
 }
 
 // whose picks the session whose page is read next, and all whose cursor has

@@ -48,7 +48,7 @@ func (s *Service) send(t Turn, x *client, r *proto.Request, a model.Append) {
 // turnEnd hands on what a turn has gathered: messages to the log, events to
 // the other loops.
 func (l *loop) turnEnd(t Turn) {
-	for len(l.sends) > 0 { // refused ones make room for held ones: these come in the same turn
+	if len(l.sends) > 0 {
 		sends := l.sends
 		l.sends = nil
 		batch := make([]*model.Append, len(sends))

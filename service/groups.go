@@ -14,16 +14,11 @@ func (s *Service) createGroup(t Turn, x *client, r *proto.Request) {
 		s.refuse(t, x, a, err)
 		return
 	}
-	offLoop(s, t, x, reactor.Quick, a, func(t Off) (model.Joined, error) {
-		id, err := s.store.CreateGroup(t, ss.user, name, desc, s.cfg.MaxGroups)
-		if err != nil {
-			return model.Joined{}, err
-		}
+	offLoop(s, t, x, reactor.Quick, a, func(t Off) (int64, error) {
+		return s.store.CreateGroup(t, ss.user, name, desc, s.cfg.MaxGroups)
+	}, func(t Turn, id int64) {
 		a.GroupID = id
-		v, err := s.store.View(t, ss.user, id, 0)
-		return model.Joined{Version: v.Version}, err
-	}, func(t Turn, j model.Joined) {
-		s.changed(t, joined(a.GroupID, ss, &j), ss)
+		s.changed(t, joined(id, ss, &model.Joined{Version: model.FirstVersion}), ss)
 		x.reply(t, &a)
 	})
 }

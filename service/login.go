@@ -2,6 +2,7 @@ package service
 
 import (
 	"errors"
+	"time"
 
 	"chatd/model"
 	"chatd/proto"
@@ -73,6 +74,10 @@ func (s *Service) login(t Turn, x *client, r *proto.Request) {
 		}
 		return id, err
 	}, func(t Turn, id identity) {
+		at := t.Now().UnixMicro()
+		for _, device := range id.evicted {
+			s.endDevices(&bus.Login{User: id.user.ID, Device: device, Reason: proto.LoggedOut, At: at})
+		}
 		if !x.conn.Open(t) {
 			return
 		}
@@ -109,6 +114,7 @@ func (s *Service) byPassword(t Off, q *proto.Request) (id identity, err error) {
 		if err := s.store.SetHash(t, id.user.ID, id.user.Hash, again); err != nil {
 			return id, err
 		}
+		id.user.Hash = again
 	}
 	id.device = q.Device
 	if id.device == "" {
@@ -116,7 +122,10 @@ func (s *Service) byPassword(t Off, q *proto.Request) (id identity, err error) {
 	}
 	var hash []byte
 	id.token, hash = newToken()
-	id.evicted, err = s.store.OpenDevice(t, id.user.ID, id.device, hash, s.cfg.MaxDevices)
+	id.evicted, err = s.store.OpenDevice(t, id.user, id.device, hash, s.cfg.MaxDevices)
+	if errors.Is(err, model.ErrNotFound) { // banned, or the password was changed, since it was checked
+		err = errRefused
+	}
 	return id, err
 }
 
@@ -125,7 +134,7 @@ func (s *Service) enter(t Turn, x *client, a proto.Response, id identity, q *pro
 	brief, byPassword := q.Brief, !q.Has(proto.FToken)
 	l := s.loops[t.Loop()]
 	ss := &Session{user: id.user.ID, name: id.user.Name, device: id.device, ack: q.Ack, loop: l.index,
-		at: t.Now().UnixMicro(), client: x, joining: true}
+		at: t.Now().UnixMicro(), client: x, joining: true, token: tokenHash(id.token)}
 	older, first := s.registry.add(ss)
 	l.begin(t, ss, id.places)
 	if first {
@@ -135,9 +144,6 @@ func (s *Service) enter(t Turn, x *client, a proto.Response, id identity, q *pro
 		s.kick(older, proto.Replaced, kickText(proto.Replaced))
 	}
 	s.publish(bus.User(ss.user), bus.Payload{Login: &bus.Login{User: ss.user, Device: ss.device, Reason: proto.Replaced, At: ss.at}})
-	for _, device := range id.evicted {
-		s.logOutDevice(ss, device)
-	}
 	x.busy = true
 	err := reactor.Go(t, x.conn, reactor.Quick, func(t Off) (welcome, error) {
 		// Whatever ended the token before the session stood in the lists could
@@ -172,18 +178,17 @@ func (s *Service) enter(t Turn, x *client, a proto.Response, id identity, q *pro
 	}
 }
 
-// logOutDevice ends another device's session of the same user, on any node.
-func (s *Service) logOutDevice(ss *Session, device string) {
-	d := &bus.Login{User: ss.user, Device: device, Reason: proto.LoggedOut, At: ss.at}
+// endDevices ends sessions of a user on all nodes.
+func (s *Service) endDevices(d *bus.Login) {
 	s.displace(d)
-	s.publish(bus.User(ss.user), bus.Payload{Login: d})
+	s.publish(bus.User(d.User), bus.Payload{Login: d})
 }
 
 // logout ends the session and its token; the connection stays.
 func (s *Service) logout(t Turn, x *client, r *proto.Request) {
-	a, ss := answer(r), x.session
+	a, ss, token := answer(r), x.session, x.session.token
 	offLoop(s, t, x, reactor.Quick, a, func(t Off) (struct{}, error) {
-		return struct{}{}, s.store.CloseDevice(t, ss.user, ss.device)
+		return struct{}{}, s.store.CloseDevice(t, token)
 	}, func(t Turn, _ struct{}) {
 		s.loops[t.Loop()].end(t, ss)
 		x.conn.LoggedIn(t, false)
@@ -198,7 +203,8 @@ func (s *Service) password(t Turn, x *client, r *proto.Request) {
 		s.refuse(t, x, a, err)
 		return
 	}
-	at := t.Now().UnixMicro()
+	var at int64
+	var th []byte
 	offLoop(s, t, x, reactor.Slow, a, func(t Off) (string, error) {
 		u, err := s.store.UserByID(t, ss.user)
 		if err != nil {
@@ -215,13 +221,14 @@ func (s *Service) password(t Turn, x *client, r *proto.Request) {
 		if err != nil {
 			return "", err
 		}
-		token, th := newToken()
+		var token string
+		token, th = newToken()
 		_, err = s.store.ChangePassword(t, ss.user, hash, ss.device, th)
+		at = time.Now().UnixMicro() // later logins have proven the new password
 		return token, err
 	}, func(t Turn, token string) {
-		d := &bus.Login{User: ss.user, Device: ss.device, All: true, Reason: proto.LoggedOut, At: max(at, t.Now().UnixMicro())}
-		s.displace(d)
-		s.publish(bus.User(ss.user), bus.Payload{Login: d})
+		s.endDevices(&bus.Login{User: ss.user, Device: ss.device, All: true, Reason: proto.LoggedOut, At: at})
+		ss.token = th
 		a.Token = token
 		x.reply(t, &a)
 	})

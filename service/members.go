@@ -57,7 +57,7 @@ func (l *loop) members(t Turn, m *bus.Members, actor *Session) {
 		l.reload(t, tp, m.Version)
 		return
 	case tp == nil: // the members were read again before this word of it came
-		u.notify(t, m.Notice, actor)
+		l.notifyUser(t, u, m.Notice, actor)
 		return
 	case m.User == 0:
 		l.notify(t, tp, m.Notice, actor)
@@ -73,7 +73,7 @@ func (l *loop) members(t Turn, m *bus.Members, actor *Session) {
 	}
 	l.notify(t, tp, m.Notice, actor)
 	if u != nil && !u.in(tp) { // not in yet, or no longer
-		u.notify(t, m.Notice, actor)
+		l.notifyUser(t, u, m.Notice, actor)
 	}
 	switch {
 	case m.Version <= tp.version:
@@ -111,11 +111,11 @@ func (tp *topic) news(version int64) bool {
 	return true
 }
 
-// notify sends a notice to all sessions of a user on this loop but the actor's.
-func (u *user) notify(t Turn, body []byte, actor *Session) {
+// notifyUser sends a notice to all sessions of a user on this loop but the actor's.
+func (l *loop) notifyUser(t Turn, u *user, body []byte, actor *Session) {
 	for _, ss := range u.sessions {
 		if ss != actor {
-			ss.notice(t, body)
+			l.notice(t, ss, body)
 		}
 	}
 }
@@ -127,7 +127,7 @@ func (l *loop) notify(t Turn, tp *topic, body []byte, actor *Session) {
 	}
 	for i := range tp.subs {
 		if ss := tp.subs[i].session; ss != actor {
-			ss.notice(t, body)
+			l.notice(t, ss, body)
 		}
 	}
 }
@@ -152,7 +152,7 @@ func (l *loop) reload(t Turn, tp *topic, version int64) {
 		tp.reloading = false
 		l.reload(t, tp, tp.heard)
 	}
-	err := reactor.Go(t, tp.subs[0].session.client.conn, reactor.Quick, func(t Off) (m membership, err error) {
+	err := reactor.Go(t, tp.reader(&tp.subs[0]), reactor.Quick, func(t Off) (m membership, err error) {
 		m.version, m.members, err = store.MemberIDs(t, group)
 		return m, err
 	}, func(t Turn, m membership, err error) {

@@ -193,7 +193,7 @@ func (s *Service) tell(user int64, body []byte, except *Session) {
 func (s *Service) tellLocal(user int64, body []byte, except *Session) {
 	for _, ss := range s.registry.sessions(user) {
 		if ss != except {
-			_ = s.r.Post(ss.loop, func(t Turn) { ss.notice(t, body) }) // stopped: nobody to tell
+			_ = s.r.Post(ss.loop, func(t Turn) { s.loops[ss.loop].notice(t, ss, body) }) // stopped: nobody to tell
 		}
 	}
 }

@@ -31,8 +31,9 @@ type Session struct {
 	// ---- the loop's
 
 	client  *client
-	joining bool // its backlog isn't known yet: nothing is pushed
-	paused  bool // its backlog waits for the connection to take bytes
+	token   []byte // the hash of the one it is logged in with
+	joining bool   // its backlog isn't known yet: nothing is pushed
+	paused  bool   // its backlog waits for the connection to take bytes
 	ended   bool
 	held    [][]byte // notices that came while joining
 }
@@ -109,13 +110,15 @@ func (l *loop) end(t Turn, ss *Session) {
 
 // notice sends a session what isn't a stored message. While it is joining the
 // notice waits: LOGIN_ACK, whose lists may be older, has to come first.
-func (ss *Session) notice(t Turn, body []byte) {
+func (l *loop) notice(t Turn, ss *Session, body []byte) {
 	switch {
 	case ss.ended:
 	case !ss.joining:
 		ss.client.conn.Write(t, body)
 	case len(ss.held) < maxHeldNotices:
 		ss.held = append(ss.held, body)
+	default:
+		l.s.m.dropped.Inc()
 	}
 }
 

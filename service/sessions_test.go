@@ -1,11 +1,14 @@
 package service_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
 
+	"chatd/model"
 	"chatd/proto"
+	"chatd/service"
 )
 
 // A later login of the same device takes the earlier session's place: that
@@ -213,4 +216,37 @@ func TestLoginStorm(t *testing.T) {
 	n.settled(2)
 	b.say(in(g), "last")
 	w.has(in(g), 1, 201)
+}
+
+// lateStore changes a user's password between its check and the opening of
+// the device that proved it.
+type lateStore struct {
+	service.Store
+	changed int
+}
+
+func (s *lateStore) OpenDevice(ctx context.Context, u model.User, device string, token []byte, max int) ([]string, error) {
+	if device == "thief" {
+		s.changed++
+		if _, err := s.ChangePassword(ctx, u.ID, "another hash", proto.DefaultDevice, []byte("another token")); err != nil {
+			return nil, err
+		}
+	}
+	return s.Store.OpenDevice(ctx, u, device, token, max)
+}
+
+// Whoever knew the old password is out once it is changed: also a login that
+// had its password checked just before, and would get its token just after.
+func TestLoginDuringPasswordChange(t *testing.T) {
+	t.Parallel()
+	st := &lateStore{}
+	n := serve(t, func(s *setup) {
+		s.store = func(in service.Store) service.Store { st.Store = in; return st }
+	})
+	id := n.user("anna")
+	n.login(id)
+	n.dial().refused(proto.Refused, obj{"msgid": proto.LOGIN, "id": id, "password": secret, "device": "thief"})
+	if st.changed != 1 {
+		t.Errorf("the password was changed %d times", st.changed)
+	}
 }

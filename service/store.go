@@ -21,9 +21,9 @@ type accounts interface {
 	UserByID(ctx context.Context, id int64) (model.User, error)
 	UserByNameKey(ctx context.Context, key string) (model.User, error)
 	SetHash(ctx context.Context, id int64, old, hash string) error
-	OpenDevice(ctx context.Context, user int64, device string, tokenHash []byte, max int) (evicted []string, err error)
+	OpenDevice(ctx context.Context, u model.User, device string, tokenHash []byte, max int) (evicted []string, err error)
 	TokenDevice(ctx context.Context, tokenHash []byte) (model.User, string, error)
-	CloseDevice(ctx context.Context, user int64, device string) error
+	CloseDevice(ctx context.Context, tokenHash []byte) error
 	ChangePassword(ctx context.Context, user int64, hash, device string, tokenHash []byte) (others []string, err error)
 	Revocations(ctx context.Context, after int64) (last int64, users []int64, err error)
 }

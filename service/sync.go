@@ -43,18 +43,20 @@ func (s *Service) sync(t Turn, x *client, r *proto.Request) {
 		if forward {
 			ms, err = s.store.Page(t, v.Conv, max(q.After, v.First-1), n, proto.MaxSyncBytes)
 		} else {
-			before := q.Before // none: the last page
-			if q.Has(proto.FBefore) && before == 0 {
-				before = 1 // nothing is before the first
+			before := v.Last + 1 // the last page
+			if q.Has(proto.FBefore) {
+				before = max(1, min(before, q.Before))
 			}
 			ms, err = s.store.PageBefore(t, v.Conv, before, v.First, n, proto.MaxSyncBytes)
+		}
+		// What came after the view may be after the asker was removed, too.
+		for len(ms) > 0 && ms[len(ms)-1].Seq > v.Last {
+			ms = ms[:len(ms)-1]
 		}
 		if err != nil || len(ms) == 0 {
 			return struct{}{}, err
 		}
 		a.Messages = fit(ms, forward, q.GroupID, ss.user, q.Peer)
-		// The log may have grown since the view.
-		a.Last = max(a.Last, a.Messages[len(a.Messages)-1].Seq)
 		if forward {
 			a.More = a.Messages[len(a.Messages)-1].Seq < a.Last
 		} else {

@@ -1,0 +1,158 @@
+package realservice
+
+import (
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Every test against MariaDB begins on an empty database of its own.
+func TestMariaDB(t *testing.T) {
+	one, two := MariaDB(t), MariaDB(t)
+	if one == two || !strings.HasPrefix(one, "mysql://root@127.0.0.1:") {
+		t.Fatalf("%q and %q", one, two)
+	}
+	_, name, _ := strings.Cut(strings.TrimPrefix(one, "mysql://"), "/")
+	if got := shared.server.SQL(t, "CREATE TABLE "+name+".x (i INT); INSERT INTO "+name+".x VALUES (7); SELECT i FROM "+name+".x"); got != "7\n" {
+		t.Errorf("a row reads %q", got)
+	}
+}
+
+// A database that was killed or frozen is there again as it was.
+func TestMariaDBReturns(t *testing.T) {
+	m := NewMariaDB(t)
+	m.SQL(t, "CREATE TABLE chatd.x (i INT); INSERT INTO chatd.x VALUES (7)")
+	m.Kill(t)
+	if c, err := net.Dial("tcp", address(m.Port)); err == nil {
+		t.Error("it answers after Kill", c.Close())
+	}
+	m.Start(t)
+	m.Stop(t)
+	m.Cont(t)
+	if got := m.SQL(t, "SELECT i FROM chatd.x"); got != "7\n" {
+		t.Errorf("a row reads %q", got)
+	}
+}
+
+// Redis is killed, frozen and brought back by tests of what holds it.
+func TestRedis(t *testing.T) {
+	r := Redis(t)
+	if got := r.Client(t, "PING"); got != "PONG" {
+		t.Errorf("PING: %q", got)
+	}
+	r.Stop(t)
+	c, err := net.Dial("tcp", address(r.Port)) // the system takes connections for it
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Write([]byte("PING\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.SetReadDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := c.Read(make([]byte, 1)); n > 0 || !os.IsTimeout(err) {
+		t.Errorf("a frozen Redis answers: %d, %v", n, err)
+	}
+	r.Cont(t)
+	port := r.Port
+	r.Kill(t)
+	r.Start(t)
+	if got := r.Client(t, "PING"); got != "PONG" || r.Port != port {
+		t.Errorf("PING after a return on port %d, before %d: %q", r.Port, port, got)
+	}
+}
+
+// A reload is done when it is said to be: connections that come after it get
+// what the new configuration says, and the stream module is there.
+func TestNginx(t *testing.T) {
+	port := strconv.Itoa(Port(t))
+	conf := func(word string) string {
+		return "events {}\nstream {\n server {\n listen 127.0.0.1:" + port + ";\n return " + word + ";\n }\n}\n"
+	}
+	ask := func() string {
+		c, err := net.Dial("tcp", "127.0.0.1:"+port)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		b, err := io.ReadAll(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	n := Nginx(t, conf("one"))
+	if got := ask(); got != "one" {
+		t.Errorf("got %q", got)
+	}
+	n.Reload(t, conf("two"))
+	if got := ask(); got != "two" && got != "one" { // the old worker takes some while it ends
+		t.Errorf("got %q after a reload", got)
+	}
+	n.Stop(t)
+	if c, err := net.Dial("tcp", "127.0.0.1:"+port); err == nil {
+		t.Error("it answers after Stop", c.Close())
+	}
+}
+
+// A test process that is killed takes its services along, and their folders.
+func TestKilledTestLeavesNothing(t *testing.T) {
+	if folder := os.Getenv("REALSERVICE_CHILD"); folder != "" {
+		p, err := start(folder, "/bin/sleep", "600")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(filepath.Dir(folder), "pid"), []byte(strconv.Itoa(p.pid)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Kill(os.Getpid(), syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		select {}
+	}
+	top := t.TempDir()
+	folder := filepath.Join(top, "service")
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestKilledTestLeavesNothing$")
+	cmd.Env = append(os.Environ(), "REALSERVICE_CHILD="+folder)
+	if err := cmd.Run(); err == nil {
+		t.Fatal("the child ended well")
+	}
+	b, err := os.ReadFile(filepath.Join(top, "pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(string(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(startTimeout); ; time.Sleep(pollEvery) {
+		_, err := os.Stat(folder)
+		if os.IsNotExist(err) && !alive(pid) {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the folder: %v; the process runs: %v", err, alive(pid))
+		}
+	}
+}
+
+// alive reports whether a process runs. One that has ended may stay known for
+// a while, until whoever has inherited it takes notice.
+func alive(pid int) bool {
+	if b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat"); err == nil {
+		return !strings.Contains(string(b), ") Z ")
+	}
+	return syscall.Kill(pid, 0) == nil
+}

@@ -105,17 +105,27 @@ func (c *Client) Flush(ctx context.Context) error {
 	}
 }
 
+// cidEncoding is base64 whose texts sort as the bytes do.
+var cidEncoding = base64.NewEncoding("-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz").WithPadding(base64.NoPadding)
+
+// newCID makes a message's cid: 48 bits of time in ms, then 80 random ones. The
+// time is for the server's sake, whose index of cids grows at its end then,
+// not everywhere: that halves what it costs to store a message. The top-level
+// generator is seeded by the system and can't be guessed from outside.
+func newCID(now time.Time) (cid [22]byte) {
+	var id [16]byte
+	binary.BigEndian.PutUint64(id[:], uint64(now.UnixMilli())<<16|rand.Uint64()>>48)
+	binary.BigEndian.PutUint64(id[8:], rand.Uint64())
+	cidEncoding.Encode(cid[:], id[:])
+	return cid
+}
+
 func (c *Client) send(conv Conv, text string, done func(Receipt, error)) (*outgoing, error) {
 	m := &outgoing{conv: conv, text: []byte(text), done: done}
 	if err := m.check(); err != nil {
 		return nil, err
 	}
-	// The top-level generator is seeded by the system and can't be guessed
-	// from outside; it costs a few nanoseconds.
-	var id [16]byte
-	binary.NativeEndian.PutUint64(id[:], rand.Uint64())
-	binary.NativeEndian.PutUint64(id[8:], rand.Uint64())
-	base64.RawURLEncoding.Encode(m.cid[:], id[:])
+	m.cid = newCID(time.Now())
 
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -1,0 +1,30 @@
+package client
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// A cid names one message for good, and later ones sort later, which is what
+// the server's index of them lives on.
+func TestCIDsDifferAndSortByTime(t *testing.T) {
+	now := time.UnixMilli(1795448854092)
+	seen := make(map[[22]byte]bool)
+	last := ""
+	for range 200 {
+		for range 50 {
+			cid := newCID(now)
+			if seen[cid] {
+				t.Fatalf("%s twice", cid[:])
+			}
+			seen[cid] = true
+			if s := string(cid[:]); strings.Compare(s[:8], last[:min(8, len(last))]) < 0 {
+				t.Fatalf("%s after %s", s, last)
+			}
+		}
+		c := newCID(now)
+		last = string(c[:])
+		now = now.Add(37 * time.Millisecond)
+	}
+}

@@ -25,14 +25,25 @@ func gaplessAfter(t *testing.T, who string, pushed []int64, joined int64) {
 // that was said once it has been told that it left. The senders lose nothing.
 func TestMembersUnderTraffic(t *testing.T) {
 	t.Parallel()
-	const each, rounds = 250, 6
 	n := serve(t)
+	membersUnderTraffic(t, n, n)
+}
+
+// The same with everyone's devices on two nodes.
+func TestMembersUnderTrafficOnTwoNodes(t *testing.T) {
+	t.Parallel()
+	one, two, _ := pairOfNodes(t)
+	membersUnderTraffic(t, one, two)
+}
+
+func membersUnderTraffic(t *testing.T, n, two *node) {
+	const each, rounds = 250, 6
 	ids := n.users("creator", "one", "two", "leaver", "kicked", "watcher")
 	g := n.group(ids[0], ids[1], ids[2])
-	senders := []*wire{n.login(ids[0]), n.login(ids[1]), n.login(ids[2])}
+	senders := []*wire{n.login(ids[0]), two.login(ids[1]), n.login(ids[2])}
 	boss := n.login(ids[0], obj{"device": "boss"})
-	leaver, leaver2 := n.login(ids[3]), n.login(ids[3], obj{"device": "two", "ack": true})
-	kicked := n.login(ids[4], obj{"ack": true})
+	leaver, leaver2 := n.login(ids[3]), two.login(ids[3], obj{"device": "two", "ack": true})
+	kicked := two.login(ids[4], obj{"ack": true})
 
 	join := func(w *wire) int64 { return w.ok(obj{"msgid": proto.ADD_GROUP, "groupid": g}).int("seq") }
 	// since gives what was pushed of the group since the last call.

@@ -27,13 +27,13 @@ func (d deaf) Publish(ctx context.Context, ms []bus.Message) error {
 
 // pairOfNodes are two nodes on one bus and one store. What is lost is said by
 // the switch; the repair is quick.
-func pairOfNodes(t *testing.T) (one, two *node, lost *atomic.Bool) {
+func pairOfNodes(t *testing.T, change ...func(*setup)) (one, two *node, lost *atomic.Bool) {
 	lost = new(atomic.Bool)
-	one = serve(t, func(s *setup) {
+	one = serve(t, append(change, func(s *setup) {
 		s.service.SweepEvery = 100 * time.Millisecond
 		s.service.Grace = 200 * time.Millisecond
 		s.bus = func(b service.Bus) service.Bus { return deaf{b, lost} }
-	})
+	})...)
 	return one, one.second(), lost
 }
 

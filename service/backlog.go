@@ -105,7 +105,7 @@ func (l *loop) whose(tp *topic) (first *sub, ask []*Session) {
 	n := len(tp.subs)
 	for i := range n {
 		sb := &tp.subs[(tp.turn+i)%n]
-		if !sb.behind || sb.session.joining || sb.session.paused {
+		if !sb.behind || !sb.session.live.Load() || sb.session.paused {
 			continue
 		}
 		if first == nil {
@@ -137,7 +137,7 @@ func (l *loop) fill(t Turn, tp *topic, ask []*Session, p *page) {
 		for j := range tp.subs {
 			sb := &tp.subs[j]
 			ss := sb.session
-			if !sb.behind || sb.sent != m.Seq-1 || ss.joining || ss.paused {
+			if !sb.behind || sb.sent != m.Seq-1 || !ss.live.Load() || ss.paused {
 				continue
 			}
 			if own := sb.takeOwn(m.Seq); !own {

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"bytes"
 	"math/bits"
 
 	"chatd/proto"
@@ -35,15 +36,26 @@ func (s *Service) event(t Turn, x *client, r *proto.Request) {
 	}
 }
 
-// userEvent passes an event on to the sessions of a user.
+// userEvent passes an event on to the sessions of a user, straight from loop
+// to loop. Those still joining don't get it: LOGIN_ACK has to come first, and
+// an event is for the moment.
 func (s *Service) userEvent(t Turn, x *client, r *proto.Request) {
 	s.m.events.Inc()
-	s.tell(r.ToID, eventBody(x.session, r), x.session)
+	l, ss := s.loops[t.Loop()], x.session
+	l.buf = appendEvent(l.buf[:0], ss, r)
+	for _, o := range s.registry.sessions(r.ToID) {
+		if o != ss && o.live.Load() {
+			t.Send(o.peer, l.buf)
+		}
+	}
+	if c := bus.User(r.ToID); s.bus.Reaches(c) {
+		s.publish(c, bus.Payload{Notice: &bus.Notice{Body: bytes.Clone(l.buf)}})
+	}
 }
 
-// eventBody encodes an event.
-func eventBody(ss *Session, r *proto.Request) []byte {
-	return proto.AppendResponse(nil, &proto.Response{Op: proto.EVENT, ID: ss.user, Name: ss.name,
+// appendEvent encodes an event.
+func appendEvent(dst []byte, ss *Session, r *proto.Request) []byte {
+	return proto.AppendResponse(dst, &proto.Response{Op: proto.EVENT, ID: ss.user, Name: ss.name,
 		ToID: r.ToID, GroupID: r.GroupID, Event: r.Event, Data: r.Data})
 }
 
@@ -61,7 +73,7 @@ func (l *loop) groupEvent(t Turn, x *client, r *proto.Request) {
 		}, func(Turn, struct{}) {}) // just joined: an event that came too early is dropped
 		return
 	}
-	body := eventBody(ss, r)
+	body := appendEvent(nil, ss, r)
 	s.m.events.Inc()
 	l.spread(t, tp, body, ss)
 	for loops := s.registry.watchers(tp.group) &^ (1 << l.index); loops != 0; loops &= loops - 1 {
@@ -79,7 +91,7 @@ func (u *user) in(tp *topic) bool {
 // spread writes an event to all sessions of a topic but its sender's.
 func (l *loop) spread(t Turn, tp *topic, body []byte, from *Session) {
 	for i := range tp.subs {
-		if ss := tp.subs[i].session; ss != from && !ss.joining {
+		if ss := tp.subs[i].session; ss != from && ss.live.Load() {
 			ss.client.conn.Write(t, body)
 		}
 	}

@@ -134,7 +134,7 @@ func (s *Service) enter(t Turn, x *client, a proto.Response, id identity, q *pro
 	brief, byPassword := q.Brief, !q.Has(proto.FToken)
 	l := s.loops[t.Loop()]
 	ss := &Session{user: id.user.ID, name: id.user.Name, device: id.device, ack: q.Ack, loop: l.index,
-		at: t.Now().UnixMicro(), client: x, joining: true, token: tokenHash(id.token)}
+		peer: x.conn.Peer(), at: t.Now().UnixMicro(), client: x, token: tokenHash(id.token)}
 	older, first := s.registry.add(ss)
 	l.begin(t, ss, id.places)
 	if first {

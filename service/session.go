@@ -2,6 +2,7 @@ package service
 
 import (
 	"slices"
+	"sync/atomic"
 
 	"chatd/model"
 	"chatd/proto"
@@ -26,16 +27,17 @@ type Session struct {
 	device string
 	ack    bool // sends receipts
 	loop   int
-	at     int64 // when it logged in, Unix microseconds
+	peer   *reactor.Peer
+	at     int64       // when it logged in, Unix microseconds
+	live   atomic.Bool // has its LOGIN_ACK; set by its loop, read by all
 
 	// ---- the loop's
 
-	client  *client
-	token   []byte // the hash of the one it is logged in with
-	joining bool   // its backlog isn't known yet: nothing is pushed
-	paused  bool   // its backlog waits for the connection to take bytes
-	ended   bool
-	held    [][]byte // notices that came while joining
+	client *client
+	token  []byte // the hash of the one it is logged in with
+	paused bool   // its backlog waits for the connection to take bytes
+	ended  bool
+	held   [][]byte // notices that came while joining
 }
 
 // user is a user with sessions on a loop. It belongs to the loop.
@@ -113,7 +115,7 @@ func (l *loop) end(t Turn, ss *Session) {
 func (l *loop) notice(t Turn, ss *Session, body []byte) {
 	switch {
 	case ss.ended:
-	case !ss.joining:
+	case ss.live.Load():
 		ss.client.conn.Write(t, body)
 	case len(ss.held) < maxHeldNotices:
 		ss.held = append(ss.held, body)

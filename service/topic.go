@@ -198,7 +198,7 @@ func (l *loop) deliver(t Turn, d *delivery) {
 		}
 		// A repeat has no body: its seq is that of the last message, anyone's.
 		own := d.from != nil && d.from.session == sb.session && d.body != nil
-		next := sb.sent == d.seq-1 && d.body != nil && !sb.behind && !tp.reloading && !sb.session.joining
+		next := sb.sent == d.seq-1 && d.body != nil && !sb.behind && !tp.reloading && sb.session.live.Load()
 		switch {
 		case next && own:
 			l.sent(t, tp, sb, d.seq)
@@ -298,7 +298,7 @@ func (tp *topic) quiet() bool {
 		return false
 	}
 	for i := range tp.subs {
-		if sb := &tp.subs[i]; sb.behind || sb.sent > sb.told || sb.session.joining {
+		if sb := &tp.subs[i]; sb.behind || sb.sent > sb.told || !sb.session.live.Load() {
 			return false
 		}
 	}

@@ -164,7 +164,7 @@ func (l *loop) arrive(t Turn, ss *Session, w *welcome, a proto.Response) {
 	}
 	conn := ss.client.conn
 	conn.WriteResponse(t, &a)
-	ss.joining = false
+	ss.live.Store(true)
 	for _, body := range ss.held {
 		conn.Write(t, body)
 	}

@@ -140,7 +140,7 @@ func (l *loop) fill(t Turn, tp *topic, ask []*Session, p *page) {
 			if !sb.behind || sb.sent != m.Seq-1 || !ss.live.Load() || ss.paused {
 				continue
 			}
-			if own := sb.takeOwn(m.Seq); !own {
+			if own := sb.takeOwn(m.Seq) || m.Sender == ss.user && ss.client.awaits(tp, m); !own {
 				if len(l.buf) == 0 {
 					l.buf = appendChat(l.buf, m, tp)
 				}

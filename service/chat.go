@@ -1,6 +1,9 @@
 package service
 
 import (
+	"bytes"
+	"slices"
+
 	"chatd/model"
 	"chatd/proto"
 )
@@ -40,9 +43,19 @@ func (s *Service) send(t Turn, x *client, r *proto.Request, a model.Append) {
 	a.CID, a.Body = text[:len(r.CID):len(r.CID)], text[len(r.CID):]
 	sn := &sending{Append: a, session: ss, client: x, op: r.Op, fields: r.Fields & (1 << proto.FRID), rid: r.RID}
 	sn.Owner = sn
-	x.inflight++
+	x.sending = append(x.sending, sn)
 	l := s.loops[t.Loop()]
 	l.sends = append(l.sends, sn)
+}
+
+// awaits reports whether a stored message is one that this connection has
+// sent and that isn't acknowledged yet: a page of the log can be quicker than
+// the word of the commit.
+func (x *client) awaits(tp *topic, m *model.Message) bool {
+	return slices.ContainsFunc(x.sending, func(sn *sending) bool {
+		return sn.Sender == m.Sender && sn.Group == tp.group && bytes.Equal(sn.CID, m.CID) &&
+			(sn.Group != 0 || sn.Sender+sn.Peer == tp.lo+tp.hi)
+	})
 }
 
 // turnEnd hands on what a turn has gathered: messages to the log, events to
@@ -75,7 +88,12 @@ func (l *loop) ack(t Turn, sn *sending) {
 	x := sn.client
 	a := proto.Response{Op: sn.op.Ack(), Fields: sn.fields, RID: sn.rid, CID: sn.CID, ToID: sn.Peer, GroupID: sn.Group,
 		Seq: sn.Seq, Time: sn.Time}
-	x.inflight--
+	if x.sending[0] == sn { // as a rule
+		x.sending = x.sending[1:]
+	} else {
+		i := slices.Index(x.sending, sn)
+		x.sending = slices.Delete(x.sending, i, i+1)
+	}
 	if sn.Err != nil {
 		l.s.refuse(t, x, a, sn.Err)
 	} else {

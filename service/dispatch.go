@@ -51,8 +51,8 @@ func (s *Service) Request(t Turn, c *reactor.Conn, r *proto.Request) bool {
 	row := &table[r.Op]
 	switch {
 	case x.busy,
-		row.chat && x.inflight >= s.cfg.Window,
-		!row.chat && !row.direct && x.inflight > 0:
+		row.chat && len(x.sending) >= s.cfg.Window,
+		!row.chat && !row.direct && len(x.sending) > 0:
 		return false
 	case x.session == nil && !row.open:
 		s.refuse(t, x, answer(r), proto.Errorf(proto.NotLoggedIn, "log in first"))

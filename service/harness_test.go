@@ -47,7 +47,8 @@ type setup struct {
 	hub     *bus.Hub
 	store   func(service.Store) service.Store // wraps what the service gets
 	bus     func(service.Bus) service.Bus
-	faults  bool // the test makes the store fail: internal errors are no failure
+	sunk    func(first []byte) // what the log has stored waits for it; gets the first text
+	faults  bool               // the test makes the store fail: internal errors are no failure
 }
 
 // node is a whole server: real sockets on loopback, a real SQLite file.
@@ -101,6 +102,12 @@ func start(tb testing.TB, cfg setup) *node {
 
 	o := cfg.model
 	o.Sink, o.Logger, o.Set = n.svc.Committed, logger, n.set
+	if cfg.sunk != nil {
+		o.Sink = func(ctx context.Context, batch []*model.Append) {
+			cfg.sunk(batch[0].Body)
+			n.svc.Committed(ctx, batch)
+		}
+	}
 	var err error
 	if n.db, err = model.Open(tb.Context(), o); err != nil {
 		tb.Fatal(err)

@@ -142,6 +142,33 @@ func TestRetryBeyondHole(t *testing.T) {
 	}
 }
 
+// A page of the log may be read before the word of a commit comes: one's own
+// message in it is not pushed to the device that waits for its ACK.
+func TestPageBeforeACK(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	one, two, lost := pairOfNodes(t, func(s *setup) {
+		s.sunk = func(first []byte) {
+			if string(first) == "held" {
+				<-release
+			}
+		}
+	})
+	ids := one.users("anna", "berta")
+	a, a2, b := one.login(ids[0]), one.login(ids[0], obj{"device": "two"}), two.login(ids[1])
+	lost.Store(true)
+	b.say(with(ids[0]), "lost")
+	a.send(with(ids[1]).chat("held"))
+	a2.has(with(ids[1]), 1, 2) // the sweep has found both
+	a.upTo(with(ids[1]), 1)
+	close(release)
+	a.op(proto.ONE_CHAT_ACK)
+	if got := a.pushed[with(ids[1])]; len(got) != 1 {
+		t.Errorf("the sending device was pushed %v", got)
+	}
+	b.has(with(ids[0]), 1, 2)
+}
+
 // Users are online wherever they are, and go offline when they are nowhere;
 // moving to another node within the grace is no news.
 func TestPresenceAcrossNodes(t *testing.T) {

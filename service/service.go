@@ -137,7 +137,7 @@ func (s *Service) Stop() {
 // condition on which a draining node may close it.
 func (s *Service) Idle(t Turn, c *reactor.Conn) bool {
 	x, _ := c.Data(t).(*client)
-	return x == nil || !x.busy && x.inflight == 0
+	return x == nil || !x.busy && len(x.sending) == 0
 }
 
 // Draining is the body of the KICK for the n-th connection of a node that

@@ -13,10 +13,10 @@ import (
 // client is the service's side of a connection. It belongs to the
 // connection's loop.
 type client struct {
-	conn     *reactor.Conn
-	session  *Session // nil: not logged in
-	busy     bool     // a request is with the store: the next ones are held
-	inflight int      // chat messages not yet acknowledged
+	conn    *reactor.Conn
+	session *Session   // nil: not logged in
+	busy    bool       // a request is with the store: the next ones are held
+	sending []*sending // chat messages not yet acknowledged
 }
 
 // Session is a device of a user, logged in on a connection. What stands

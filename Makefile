@@ -1,5 +1,6 @@
 # What can be made, with the variables that are meant to be set. Nothing here
-# needs more than Go, git, make and, for the race detector, a C compiler.
+# needs more than Go, git, make and, for the race detector, a C compiler;
+# `make test` and `make cluster` install MariaDB, Redis and nginx where they may.
 
 IP        ?= 127.0.0.1# where `make run` listens
 PORT      ?= 6000# where `make run` listens
@@ -13,10 +14,10 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 GOBUILD  = CGO_ENABLED=0 go build -trimpath -ldflags '-X main.stamp=$(VERSION)'
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race lint fuzz bench clean
+.PHONY: help build run cluster cluster-down test race lint fuzz bench clean
 
 help: ## this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
 	@echo
 	@echo 'Variables, as in "make run PORT=7000":'
 	@grep -E '^[A-Z]+ +\?= ' $(MAKEFILE_LIST) | sed -E 's/^([A-Z]+) +\?= ([^#]*)# (.*)/  \1=\2\t\3/' | expand -t 28
@@ -34,6 +35,12 @@ run: build ## build, then serve as a single node with its data in ./data
 	@echo 'Ctrl-C ends it. What was said is kept in      $(DATA)/chatd.db'
 	@echo
 	@exec bin/chatd '$(IP)' '$(PORT)' --http '$(HTTP)' --db 'sqlite:$(DATA)/chatd.db'
+
+cluster: build ## build, then MariaDB, Redis, three nodes and nginx on loopback, with their data in ./data/cluster
+	@deploy/cluster.sh up
+
+cluster-down: ## end what `make cluster` has started; the data stays
+	@deploy/cluster.sh down
 
 test: ## every test, with the race detector where there is (or can be installed) a C compiler
 	@scripts/test.sh $(PKG)

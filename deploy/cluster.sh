@@ -1,0 +1,231 @@
+#!/usr/bin/env bash
+# A cluster on this machine's loopback: MariaDB, Redis, three nodes and nginx, with all that
+# they write in a folder of its own.
+#
+#   deploy/cluster.sh up         starts what isn't running, and says where to connect
+#   deploy/cluster.sh down       ends what it started, and nothing else; the data stays
+#   deploy/cluster.sh status     says what runs
+#   deploy/cluster.sh start|stop NAME    of one: mariadb redis node1 node2 node3 nginx
+#   deploy/cluster.sh http NAME  the HTTP address of a node
+#
+# CLUSTER_DATA is the folder (data/cluster), CLUSTER_PORT the first of ten ports (7000).
+set -euo pipefail
+top=$(cd "$(dirname "$0")/.." && pwd)
+. "$top/scripts/services.sh"
+PATH=$PATH:/usr/sbin:/usr/local/sbin
+
+data=$(realpath -m "${CLUSTER_DATA:-$top/data/cluster}")
+base=${CLUSTER_PORT:-7000}
+chat_port=$base tls_port=$((base + 4)) web_port=$((base + 5)) db_port=$((base + 6)) redis_port=$((base + 7))
+nodes="node1 node2 node3"
+all="mariadb redis $nodes nginx"
+patience=60 # seconds for a service to answer, or to end
+
+say() { echo "cluster: $*"; }
+die() { echo "cluster: $*" >&2; exit 1; }
+
+chat_of() { echo "127.0.0.1:$((base + ${1#node}))"; }
+http_of() { echo "127.0.0.1:$((base + 10 + ${1#node}))"; }
+
+# A process is told from a later one with the same number by when it began, and by its
+# command line, in which the data folder stands for all that are started here.
+began() { local stat; stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1; set -- ${stat##*) }; [ "$1" != Z ] && echo "${20}"; }
+
+# pid_of says the process of a service, and fails where it doesn't run.
+pid_of() {
+	local pid start
+	read -r pid start 2>/dev/null <"$data/run/$1.pid" || return 1
+	[ "$(began "$pid")" = "$start" ] && tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF -- "$data/" && echo "$pid"
+}
+
+# launch NAME COMMAND… starts a service in the background and notes its process.
+launch() {
+	local name=$1 pid
+	shift
+	setsid "$@" >>"$data/log/$name.log" 2>&1 </dev/null 9>&- &
+	pid=$!
+	echo "$pid $(began $pid || echo 0)" >"$data/run/$name.pid"
+	# Until it is the service's, the command line is still that of this script.
+	while began $pid >/dev/null && ! pid_of "$name" >/dev/null; do sleep 0.01; done
+}
+
+# await NAME CHECK… waits until the check succeeds.
+await() {
+	local name=$1 end=$((SECONDS + patience))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		pid_of "$name" >/dev/null || { tail -n 20 "$data/log/$name.log" >&2; die "$name has ended; its log is $data/log/$name.log"; }
+		[ $SECONDS -lt $end ] || die "$name doesn't answer after $patience s; its log is $data/log/$name.log"
+		sleep 0.1
+	done
+	pid_of "$name" >/dev/null || die "$name has ended, and something else answers in its place; its log is $data/log/$name.log"
+}
+
+# ready ADDRESS: the node there takes clients.
+ready() {
+	local line
+	exec 8<>"/dev/tcp/${1%:*}/${1#*:}" || return 1
+	printf 'GET /readyz HTTP/1.0\r\nHost: %s\r\n\r\n' "$1" >&8
+	read -r -t 2 line <&8
+	exec 8>&-
+	case $line in *" 200 "*) ;; *) return 1 ;; esac
+}
+
+secret() { # NAME: a password made at the first start
+	[ -s "$data/$1" ] || (umask 077; od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >"$data/$1")
+	cat "$data/$1"
+}
+
+sql() { mariadb --no-defaults --socket="$data/mariadb.sock" --user="$(id -un)" --batch --execute="$1"; }
+
+start_mariadb() {
+	local as=()
+	[ "$(id -u)" != 0 ] || as=(--user=root) # it refuses to be root unless told
+	[ ${#data} -lt 90 ] || die "$data is too long a path for MariaDB's socket"
+	if [ ! -d "$data/mariadb/mysql" ]; then
+		say "making a database in $data/mariadb"
+		rm -rf "$data/mariadb"
+		# Its superuser is whoever runs this, by the socket alone.
+		mariadb-install-db --no-defaults "${as[@]}" --datadir="$data/mariadb" --skip-test-db --skip-name-resolve \
+			--auth-root-authentication-method=socket --auth-root-socket-user="$(id -un)" >"$data/log/install.log" 2>&1 ||
+			die "mariadb-install-db failed, see $data/log/install.log"
+	fi
+	launch mariadb mariadbd --no-defaults "${as[@]}" --datadir="$data/mariadb" --socket="$data/mariadb.sock" --pid-file="$data/run/mariadbd" \
+		--bind-address=127.0.0.1 --port=$db_port --skip-name-resolve --skip-log-bin --character-set-server=utf8mb4
+	await mariadb sql 'SELECT 1'
+	sql "CREATE DATABASE IF NOT EXISTS chat CHARACTER SET utf8mb4; CREATE USER IF NOT EXISTS chatd@127.0.0.1;
+		ALTER USER chatd@127.0.0.1 IDENTIFIED BY '$(secret db.password)'; GRANT ALL ON chat.* TO chatd@127.0.0.1;"
+}
+
+start_redis() {
+	(umask 077; cat >"$data/redis.conf" <<-END
+		bind 127.0.0.1
+		port $redis_port
+		dir "$data"
+		requirepass $(secret redis.password)
+		save ""
+		appendonly no
+		set-proc-title no
+	END
+	)
+	launch redis redis-server "$data/redis.conf"
+	await redis env REDISCLI_AUTH="$(secret redis.password)" redis-cli -h 127.0.0.1 -p $redis_port -e ping
+}
+
+start_node() {
+	local name=$1 chat
+	chat=$(chat_of "$name")
+	# The passwords are in a file, as everybody may read a command line.
+	(umask 077; cat >"$data/$name.toml" <<-END
+		db = "mysql://chatd:$(secret db.password)@127.0.0.1:$db_port/chat"
+		redis = "redis://:$(secret redis.password)@127.0.0.1:$redis_port"
+		node = "$name"
+		http = "$(http_of "$name")"
+		proxy-protocol = ["127.0.0.1/32"]
+	END
+	)
+	[ -x "$top/bin/chatd" ] || die "there is no bin/chatd: make build"
+	launch "$name" "$top/bin/chatd" "${chat%:*}" "${chat#*:}" --config "$data/$name.toml"
+	await "$name" ready "$(http_of "$name")"
+}
+
+start_nginx() {
+	local module=/usr/lib/nginx/modules/ngx_stream_module.so globals="daemon off; pid $data/run/nginx;" edits=() n
+	mkdir -p "$data/nginx"
+	if [ ! -s "$data/tls.crt" ]; then
+		say "making a certificate for localhost, which only this machine's clients have reason to trust"
+		(umask 077; openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 825 -subj /CN=localhost \
+			-addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout "$data/tls.key" -out "$data/tls.crt" 2>"$data/log/openssl.log") ||
+			die "openssl failed, see $data/log/openssl.log"
+	fi
+	for n in $nodes; do
+		edits+=(-e "s|@CHAT${n#node}@|$(chat_of "$n")|" -e "s|@HTTP${n#node}@|$(http_of "$n")|")
+	done
+	sed "${edits[@]}" -e "s|@LISTEN@|127.0.0.1|; s|@CHAT_PORT@|$chat_port|; s|@TLS_PORT@|$tls_port|; s|@WEB_PORT@|$web_port|" \
+		-e "s|@CERT@|$data/tls.crt|; s|@KEY@|$data/tls.key|; s|@FOLDER@|$data/nginx|" "$top/deploy/nginx.conf" >"$data/nginx.conf"
+	[ ! -e $module ] || globals="load_module $module; $globals"
+	rm -f "$data/run/nginx"
+	launch nginx nginx -p "$data/nginx/" -c "$data/nginx.conf" -e "$data/log/nginx.log" -g "$globals"
+	await nginx test -s "$data/run/nginx" # written once it listens everywhere
+}
+
+start() {
+	local pid
+	if pid=$(pid_of "$1"); then
+		say "$1 runs already (process $pid)"
+		return
+	fi
+	case $1 in
+	node*) start_node "$1" ;;
+	*) "start_$1" ;;
+	esac
+	say "$1 runs (process $(pid_of "$1"))"
+}
+
+stop() {
+	local pid end=$((SECONDS + patience))
+	if ! pid=$(pid_of "$1"); then
+		rm -f "$data/run/$1.pid"
+		return
+	fi
+	kill -TERM "$pid"
+	while pid_of "$1" >/dev/null; do
+		[ $SECONDS -lt $end ] || { say "$1 doesn't end, it is killed"; kill -KILL "$pid"; end=$((SECONDS + patience)); }
+		sleep 0.1
+	done
+	rm -f "$data/run/$1.pid"
+	say "$1 has ended"
+}
+
+up() {
+	local packages name
+	packages=$(missing_services; command -v openssl >/dev/null || echo openssl)
+	if [ -n "$packages" ]; then
+		can_install || die "please install:" $packages
+		say "installing what is missing here:" $packages
+		install_packages $packages
+		packages=$(missing_services)
+		[ -z "$packages" ] || die "could not install:" $packages
+	fi
+	for name in $all; do start "$name"; done
+	cat <<-END
+
+		A chat of three nodes. In other terminals:   bin/chat 127.0.0.1 $chat_port
+		With TLS ($data/tls.crt is its own authority):   127.0.0.1:$tls_port
+		In a browser:                                https://localhost:$web_port/
+		Metrics of the nodes:                        $(for n in $nodes; do printf 'http://%s/metrics ' "$(http_of $n)"; done)
+		Logs:                                        $data/log
+		make cluster-down ends it; what was said is kept in $data.
+	END
+}
+
+down() {
+	local name
+	for name in $(printf '%s\n' $all | tac); do stop "$name"; done
+}
+
+status() {
+	local name pid failed=0
+	for name in $all; do
+		if pid=$(pid_of "$name"); then echo "$name runs (process $pid)"; else echo "$name doesn't run"; failed=1; fi
+	done
+	return $failed
+}
+
+known() { case " $all " in *" ${1:-} "*) ;; *) die "${1:-nothing} is none of: $all" ;; esac; }
+
+# One at a time: two that start the same would both fail.
+alone() {
+	mkdir -p "$data" && chmod 700 "$data" && mkdir -p "$data/run" "$data/log"
+	exec 9>"$data/lock"
+	flock 9
+}
+
+case ${1:-} in
+up) alone; up ;;
+down) [ ! -d "$data/run" ] || { alone; down; } ;;
+status) status ;;
+start | stop) known "${2:-}"; alone; "$1" "$2" ;;
+http) known "${2:-}"; http_of "$2" ;;
+*) sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0" >&2; exit 2 ;;
+esac

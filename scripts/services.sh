@@ -1,0 +1,30 @@
+# What tests and a local cluster need of the machine: to be sourced, by bash.
+
+# missing_services lists the Debian packages of MariaDB, Redis and nginx that
+# have to be installed.
+missing_services() {
+	local PATH=$PATH:/usr/sbin:/usr/local/sbin
+	command -v mariadbd >/dev/null && command -v mariadb-install-db >/dev/null || echo mariadb-server
+	command -v redis-server >/dev/null && command -v redis-cli >/dev/null || echo redis-server
+	if ! command -v nginx >/dev/null; then
+		echo nginx libnginx-mod-stream
+	elif nginx -V 2>&1 | grep -q 'with-stream=dynamic' && [ ! -e /usr/lib/nginx/modules/ngx_stream_module.so ]; then
+		echo libnginx-mod-stream
+	fi
+}
+
+# install_packages gets packages without anything of them starting by itself:
+# what is needed is started by whoever needs it. It succeeds whatever happens;
+# who needs the packages looks again.
+install_packages() {
+	local policy=/usr/sbin/policy-rc.d made=
+	if [ ! -e $policy ]; then
+		printf '#!/bin/sh\nexit 101\n' >$policy && chmod 755 $policy && made=1
+	fi
+	apt-get update -qq || true
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null || true
+	[ -z "$made" ] || rm -f $policy
+}
+
+# can_install says whether this user of this machine may install packages.
+can_install() { command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; }

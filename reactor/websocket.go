@@ -3,7 +3,6 @@ package reactor
 import (
 	"encoding/binary"
 	"errors"
-	"unicode/utf8"
 
 	"github.com/gobwas/ws"
 
@@ -124,10 +123,12 @@ func (c *Conn) wholeWebSocket(t Turn, p []byte) {
 	}
 }
 
-// fragment takes a part of a text message, mostly all of it.
+// fragment takes a part of a text message, mostly all of it. Bad UTF-8 in it
+// is the decoder's to refuse: the protocol keeps the connection, on either
+// transport.
 func (c *Conn) fragment(t Turn, fin bool, payload []byte) {
 	if c.message == nil && fin {
-		c.text(t, payload)
+		c.frame(t, payload)
 		return
 	}
 	c.message = c.l.r.buffers.grow(c.message, len(payload))
@@ -135,17 +136,9 @@ func (c *Conn) fragment(t Turn, fin bool, payload []byte) {
 	if fin {
 		m := c.message
 		c.message = nil
-		c.text(t, m.b)
+		c.frame(t, m.b)
 		c.l.r.buffers.put(m)
 	}
-}
-
-func (c *Conn) text(t Turn, body []byte) {
-	if !utf8.Valid(body) {
-		c.refuseStream(t, ws.StatusInvalidFramePayloadData)
-		return
-	}
-	c.frame(t, body)
 }
 
 // closeWebSocket answers the client's closing with its own code.

@@ -219,7 +219,6 @@ func TestWebSocketErrors(t *testing.T) {
 		{"text within text", append(masked(false, ws.OpText, []byte("a")), text("b")...), false, 1002},
 		{"length with the top bit", huge, false, 1002},
 		{"binary", masked(true, ws.OpBinary, []byte("{}")), false, 1003},
-		{"bad utf-8", text("\xff\xfe"), false, 1007},
 		{"too long", tooLong, true, 1009},
 		{"too long in parts", append(half, masked(true, ws.OpContinuation, make([]byte, 40_000))...), true, 1009},
 		{"empty", text(""), true, 1008},

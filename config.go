@@ -24,11 +24,13 @@ type Config struct {
 	// Port 0 asks the system for a free one. Zero for operator commands.
 	Addr netip.AddrPort `kong:"-"`
 
-	DB         string `group:"store" name:"db" default:"sqlite:data/chatd.db" placeholder:"URL" help:"The store: sqlite:PATH. Not in this version: mysql://user:password@host:3306/name."`
+	DB         string `group:"store" name:"db" default:"sqlite:data/chatd.db" placeholder:"URL" help:"The store: sqlite:PATH, or mysql://user:password@host:3306/name, which several nodes can share."`
 	SQLiteSync string `group:"store" name:"sqlite-sync" default:"full" placeholder:"MODE" enum:"full,normal" help:"full: what was acknowledged outlives a power cut. normal: faster, a power cut may take the last moments."`
 
-	Redis string `group:"nodes" name:"redis" placeholder:"URL" help:"Not in this version: redis://host:6379 connects several nodes over one MySQL. Empty: a single node."`
-	Node  string `group:"nodes" name:"node" placeholder:"NAME" help:"This node's name. Empty: host name and port."`
+	Redis             string        `group:"nodes" name:"redis" placeholder:"URL" help:"Connects several nodes over one MySQL: redis://host:6379, rediss:// for TLS. Empty: a single node."`
+	RedisPasswordFile string        `group:"nodes" name:"redis-password-file" placeholder:"FILE" help:"Where Redis's password is read from, in place of one in the URL."`
+	Wait              time.Duration `group:"nodes" name:"wait" default:"30s" placeholder:"TIME" help:"At most so long a start waits for a database or a Redis that can't be reached. 0: not at all."`
+	Node              string        `group:"nodes" name:"node" placeholder:"NAME" help:"This node's name. Empty: host name and port."`
 
 	HTTP           string         `group:"network" name:"http" default:"127.0.0.1:8080" placeholder:"ADDR" help:"Address of the web page, /healthz, /readyz, /metrics and /debug/pprof. Empty: off. Keep it from the public."`
 	WebURL         string         `group:"network" name:"web-url" placeholder:"URL" help:"Where a browser that opens the chat port is sent. Empty: it gets 404."`
@@ -99,7 +101,7 @@ func (c *Config) Validate() error {
 	if c.Redis != "" {
 		u, err := url.Parse(c.Redis)
 		// The parser's error repeats the URL, password and all.
-		check(err == nil && u.Scheme == "redis" && u.Host != "", "redis", "%q is not redis://host:6379", Redacted(c.Redis))
+		check(err == nil && (u.Scheme == "redis" || u.Scheme == "rediss") && u.Host != "", "redis", "%q is not redis://host:6379", Redacted(c.Redis))
 	}
 	check(utf8.RuneCountInString(c.Node) <= maxNodeName && !strings.ContainsFunc(c.Node, unprintable), "node",
 		"%q: at most %d printable characters without blanks", c.Node, maxNodeName)
@@ -122,6 +124,7 @@ func (c *Config) Validate() error {
 			"origins", "%q is not http://host or https://host, without a path", Redacted(o))
 	}
 
+	check(c.Wait >= 0 && c.Wait <= maxTimeout, "wait", "%s is not between 0 and %s", c.Wait, maxTimeout)
 	between("loops", c.Loops, 0, maxLoops)
 	between("quick-lanes", c.QuickLanes, 0, maxLanes)
 	between("slow-lanes", c.SlowLanes, 0, maxLanes)

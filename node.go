@@ -26,21 +26,28 @@ import (
 // node is one running server: what is opened from the bottom up is closed
 // from the top down.
 type node struct {
-	cfg     *Config
-	log     *slog.Logger
-	set     *metrics.Set
-	ready   atomic.Bool
-	chat    atomic.Pointer[netip.AddrPort] // where clients connect; nil until it listens
-	ops     *ops.Server
-	store   *model.DB
-	service *service.Service
-	bus     *bus.Node
-	reactor *reactor.Reactor
+	cfg      *Config
+	log      *slog.Logger
+	set      *metrics.Set
+	stopping <-chan struct{}
+	ready    atomic.Bool
+	chat     atomic.Pointer[netip.AddrPort] // where clients connect; nil until it listens
+	ops      *ops.Server
+	store    *model.DB
+	service  *service.Service
+	bus      nodeBus
+	reactor  *reactor.Reactor
+}
+
+// nodeBus is a bus that the node has joined, and leaves.
+type nodeBus interface {
+	service.Bus
+	Close(context.Context) error
 }
 
 // run serves until stop is closed and what was accepted is answered.
 func run(ctx context.Context, stop <-chan struct{}, cfg *Config, log *slog.Logger) error {
-	n := &node{cfg: cfg, log: log, set: metrics.NewSet()}
+	n := &node{cfg: cfg, log: log, set: metrics.NewSet(), stopping: stop}
 	err := n.start(ctx)
 	if err == nil {
 		select {
@@ -77,8 +84,9 @@ func (n *node) start(ctx context.Context) error {
 	}
 	addr := n.reactor.Addr().(*net.TCPAddr).AddrPort()
 	n.chat.Store(&addr)
-	var hub bus.Hub
-	n.bus = hub.Join(n.service.Receive)
+	if n.bus, err = n.joinBus(ctx); err != nil {
+		return err
+	}
 	if err := n.service.Start(n.reactor, n.store, n.bus, n.cfg.NodeName(addr.Port()), n.store.Epoch()); err != nil {
 		return err
 	}
@@ -89,6 +97,45 @@ func (n *node) start(ctx context.Context) error {
 	n.greet(addr)
 	return nil
 }
+
+// joinBus connects the node to the others, or to itself where it is alone.
+func (n *node) joinBus(ctx context.Context) (nodeBus, error) {
+	if n.cfg.Redis == "" {
+		var hub bus.Hub
+		return hub.Join(n.service.Receive), nil
+	}
+	up := make(chan struct{}, 1)
+	addr := n.reactor.Addr().(*net.TCPAddr).AddrPort()
+	r, err := bus.DialRedis(ctx, bus.RedisConfig{URL: n.cfg.Redis, PasswordFile: n.cfg.RedisPasswordFile,
+		Node: n.cfg.NodeName(addr.Port()), Logger: n.log, Set: n.set}, n.service.Receive, func(on bool) {
+		n.service.BusChanged(on)
+		if on {
+			select {
+			case up <- struct{}{}:
+			default:
+			}
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("--redis: %w", err)
+	}
+	if r.Up() {
+		return r, nil
+	}
+	n.log.Warn("Redis can't be reached yet", "redis", Redacted(n.cfg.Redis), "wait", n.cfg.Wait)
+	select {
+	case <-up:
+		return r, nil
+	case <-time.After(n.cfg.Wait):
+		err = fmt.Errorf("--redis: %s can't be reached (--wait %v)", Redacted(n.cfg.Redis), n.cfg.Wait)
+	case <-n.stopping:
+		err = errStopped
+	}
+	return nil, errors.Join(err, r.Close(ctx))
+}
+
+// errStopped ends a start that a signal has cut short.
+var errStopped = errors.New("told to stop before everything was there")
 
 // greet says where to point a client.
 func (n *node) greet(addr netip.AddrPort) {
@@ -116,7 +163,9 @@ func (n *node) stop() error {
 		n.service.Stop()
 	}
 	if n.bus != nil {
-		n.bus.Leave()
+		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+		errs = append(errs, n.bus.Close(ctx))
+		cancel()
 	}
 	if n.store != nil {
 		errs = append(errs, n.store.Close())

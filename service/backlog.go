@@ -36,6 +36,7 @@ func (l *loop) catchUp(t Turn, tp *topic) {
 	l.s.m.catchUps.Inc()
 	store, conv, group, user := l.s.store, tp.conv, tp.group, first.session.user
 	err := reactor.Go(t, tp.reader(first), reactor.Quick, func(t Off) (p page, err error) {
+		l.s.await(t)
 		if len(holders) > 0 {
 			if p.cursors, err = store.Delivered(t, conv, holders); err != nil {
 				return p, err

@@ -18,6 +18,7 @@ type Config struct {
 	MaxDevices  int             // of a user
 	Argon2      argon2id.Params // cost of password hashing
 	SweepEvery  time.Duration   // how often the log is asked what has grown
+	LookEvery   time.Duration   // how often online friends on other nodes are looked after
 	Grace       time.Duration   // between a user's last session's end and "offline"
 	DrainSpread time.Duration   // over which a draining node spreads reconnects
 }
@@ -28,7 +29,7 @@ func DefaultConfig() Config {
 		Window:     proto.DefaultWindow,
 		MaxFriends: 1000, MaxGroups: 100, MaxMembers: 10000, MaxDevices: 8,
 		Argon2:     argon2id.Params{Memory: 19456, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32},
-		SweepEvery: 10 * time.Second, Grace: 2 * time.Second, DrainSpread: 2 * time.Second,
+		SweepEvery: 10 * time.Second, LookEvery: 15 * time.Second, Grace: 2 * time.Second, DrainSpread: 2 * time.Second,
 	}
 }
 
@@ -48,6 +49,10 @@ const (
 	quietAfter     = 10 * time.Minute
 	retryRead      = time.Second
 	retryBusy      = 100 * time.Millisecond
-	sweepOverlap   = 30 // seconds read again by each sweep: a transaction may commit late
+	awaySweep      = time.Second           // how often, while the bus is away
+	afterReturn    = 10 * time.Second      // after the bus came back nobody is declared offline
+	earlyWait      = 20 * time.Millisecond // that a message which came before its turn waits for the others
+	maxEarly       = 256                   // of them in one conversation
+	sweepOverlap   = 30                    // seconds read again by each sweep: a transaction may commit late
 	revokeEvery    = time.Second
 )

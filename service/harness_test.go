@@ -149,7 +149,7 @@ func (n *node) end(log *memo) {
 		n.tb.Errorf("stop the reactor: %v", err)
 	}
 	n.svc.Stop()
-	n.bus.Leave()
+	n.bus.Close(context.Background())
 	if err := n.db.Close(); err != nil {
 		n.tb.Errorf("close the store: %v", err)
 	}

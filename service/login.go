@@ -2,7 +2,6 @@ package service
 
 import (
 	"errors"
-	"time"
 
 	"chatd/model"
 	"chatd/proto"
@@ -51,6 +50,7 @@ type identity struct {
 	user    model.User
 	device  string
 	token   string
+	at      int64         // by the clock of all nodes, Unix microseconds
 	evicted []string      // devices that had to make room
 	places  []model.Place // conversations, before the session began
 }
@@ -70,13 +70,13 @@ func (s *Service) login(t Turn, x *client, r *proto.Request) {
 			id, err = s.byPassword(t, &q)
 		}
 		if err == nil {
+			id.at = s.bus.Now(t)
 			id.places, err = s.store.Places(t, id.user.ID, id.device)
 		}
 		return id, err
 	}, func(t Turn, id identity) {
-		at := t.Now().UnixMicro()
 		for _, device := range id.evicted {
-			s.endDevices(&bus.Login{User: id.user.ID, Device: device, Reason: proto.LoggedOut, At: at})
+			s.endDevices(&bus.Login{User: id.user.ID, Device: device, Reason: proto.LoggedOut, At: id.at})
 		}
 		if !x.conn.Open(t) {
 			return
@@ -134,7 +134,7 @@ func (s *Service) enter(t Turn, x *client, a proto.Response, id identity, q *pro
 	brief, byPassword := q.Brief, !q.Has(proto.FToken)
 	l := s.loops[t.Loop()]
 	ss := &Session{user: id.user.ID, name: id.user.Name, device: id.device, ack: q.Ack, loop: l.index,
-		peer: x.conn.Peer(), at: t.Now().UnixMicro(), client: x, token: tokenHash(id.token)}
+		peer: x.conn.Peer(), at: id.at, client: x, token: tokenHash(id.token)}
 	older, first := s.registry.add(ss)
 	l.begin(t, ss, id.places)
 	if first {
@@ -143,7 +143,6 @@ func (s *Service) enter(t Turn, x *client, a proto.Response, id identity, q *pro
 	if older != nil {
 		s.kick(older, proto.Replaced, kickText(proto.Replaced))
 	}
-	s.publish(bus.User(ss.user), bus.Payload{Login: &bus.Login{User: ss.user, Device: ss.device, Reason: proto.Replaced, At: ss.at}})
 	x.busy = true
 	err := reactor.Go(t, x.conn, reactor.Quick, func(t Off) (welcome, error) {
 		// Whatever ended the token before the session stood in the lists could
@@ -167,6 +166,8 @@ func (s *Service) enter(t Turn, x *client, a proto.Response, id identity, q *pro
 		default:
 			s.m.logins.Inc()
 			l.arrive(t, ss, &w, a)
+			// Only now: whoever answers this with a later login has to be heard.
+			s.publish(bus.User(ss.user), bus.Payload{Login: ss.login()})
 		}
 		x.conn.Resume(t)
 	})
@@ -224,7 +225,7 @@ func (s *Service) password(t Turn, x *client, r *proto.Request) {
 		var token string
 		token, th = newToken()
 		_, err = s.store.ChangePassword(t, ss.user, hash, ss.device, th)
-		at = time.Now().UnixMicro() // later logins have proven the new password
+		at = s.bus.Now(t) // later logins have proven the new password
 		return token, err
 	}, func(t Turn, token string) {
 		s.endDevices(&bus.Login{User: ss.user, Device: ss.device, All: true, Reason: proto.LoggedOut, At: at})

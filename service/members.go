@@ -153,6 +153,7 @@ func (l *loop) reload(t Turn, tp *topic, version int64) {
 		l.reload(t, tp, tp.heard)
 	}
 	err := reactor.Go(t, tp.reader(&tp.subs[0]), reactor.Quick, func(t Off) (m membership, err error) {
+		l.s.await(t)
 		m.version, m.members, err = store.MemberIDs(t, group)
 		return m, err
 	}, func(t Turn, m membership, err error) {

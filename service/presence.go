@@ -1,6 +1,8 @@
 package service
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,6 +18,7 @@ type presence struct {
 
 	mu      sync.Mutex
 	here    map[int64]*stay
+	settled time.Time      // until then the bus may not know yet who is online
 	changed map[int64]bool // whose friends have to be told: online or not
 	wake    chan struct{}
 }
@@ -24,6 +27,8 @@ type presence struct {
 type stay struct {
 	leaving *time.Timer // runs while the user has no session any more
 	left    int         // how often it was set: a timer that comes too late knows
+	// friends are those whom the user believes to be online.
+	friends map[int64]struct{}
 }
 
 func newPresence(s *Service) *presence {
@@ -41,7 +46,7 @@ func (p *presence) up(user int64) {
 		}
 		return
 	}
-	p.here[user] = &stay{}
+	p.here[user] = &stay{friends: make(map[int64]struct{})}
 	p.s.bus.Subscribe(bus.User(user))
 	p.tell(user, true)
 }
@@ -122,7 +127,11 @@ func (p *presence) stop() {
 // spread tells those friends who are online and may know.
 func (p *presence) spread(t Off, user int64, online bool) error {
 	s := p.s
-	if !online { // a session elsewhere keeps the user online
+	if !online {
+		if !p.certain() { // friends who look later find out
+			return nil
+		}
+		// A session elsewhere keeps the user online.
 		on, err := s.bus.Online(t, []int64{user})
 		if err != nil || on[0] {
 			return err
@@ -136,13 +145,94 @@ func (p *presence) spread(t Off, user int64, online bool) error {
 	if err != nil {
 		return err
 	}
-	body := presenceBody(user, online)
+	news := &bus.Presence{User: user, Online: online}
 	for i, f := range friends {
 		if on[i] {
-			s.tell(f, body, nil)
+			p.hear(f, news)
+			s.publish(bus.User(f), bus.Payload{Presence: news})
 		}
 	}
 	return nil
+}
+
+// hear tells a user here of a friend's coming or going.
+func (p *presence) hear(user int64, news *bus.Presence) {
+	p.believes(user, news.User, news.Online)
+	p.s.tellLocal(user, presenceBody(news.User, news.Online), nil)
+}
+
+// believes notes what a user here was told of a friend.
+func (p *presence) believes(user, friend int64, online bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	st := p.here[user]
+	switch {
+	case st == nil:
+	case online:
+		st.friends[friend] = struct{}{}
+	default:
+		delete(st.friends, friend)
+	}
+}
+
+// look finds friends who went without a word: those of a node that died.
+func (p *presence) look(t Off) {
+	p.s.every(t, p.s.cfg.LookEvery, func(t Off) {
+		if err := p.lookAfter(t); err != nil && t.Err() == nil {
+			p.s.log.Error("looking after online friends failed", "err", err)
+		}
+	})
+}
+
+func (p *presence) lookAfter(t Off) error {
+	if !p.certain() {
+		return nil
+	}
+	watchers := make(map[int64][]int64) // of each friend believed to be online elsewhere
+	p.mu.Lock()
+	for user, st := range p.here {
+		for f := range st.friends {
+			if p.here[f] == nil {
+				watchers[f] = append(watchers[f], user)
+			}
+		}
+	}
+	p.mu.Unlock()
+	friends := slices.Collect(maps.Keys(watchers))
+	if len(friends) == 0 {
+		return nil
+	}
+	on, err := p.s.bus.Online(t, friends)
+	if err != nil || !p.certain() { // a bus that went away meanwhile knows nobody
+		return err
+	}
+	for i, f := range friends {
+		if !on[i] {
+			for _, user := range watchers[f] {
+				p.hear(user, &bus.Presence{User: f})
+			}
+		}
+	}
+	return nil
+}
+
+// certain reports whether the bus knows who is online: not while it is away,
+// nor just after it came back, when nodes are still subscribing.
+func (p *presence) certain() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.s.away.Load() && time.Now().After(p.settled)
+}
+
+// busBack tells everyone's friends again who is here: what was said while the
+// bus was away was not heard elsewhere. It never blocks.
+func (p *presence) busBack() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.settled = time.Now().Add(afterReturn)
+	for user := range p.here {
+		p.tell(user, true)
+	}
 }
 
 func presenceBody(user int64, online bool) []byte {

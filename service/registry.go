@@ -85,6 +85,22 @@ func (r *registry) loopsOf(user int64) (set uint64) {
 	return set
 }
 
+// each calls f with all sessions, a shard's at a time, under no lock.
+func (r *registry) each(f func(sessions []*Session)) {
+	for i := range r.shards {
+		var all []*Session
+		sh := &r.shards[i]
+		sh.mu.RLock()
+		for _, l := range sh.users {
+			all = append(all, l...)
+		}
+		sh.mu.RUnlock()
+		if len(all) > 0 {
+			f(all)
+		}
+	}
+}
+
 // watch notes that a loop has a topic of the group, or no longer.
 func (r *registry) watch(group int64, loop int, on bool) {
 	sh := r.shard(group)

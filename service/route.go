@@ -154,8 +154,10 @@ func (s *Service) Receive(ms []bus.Message) {
 			s.groupNotice(ms[i].Channel.ID, p.Notice.Body)
 		case p.Notice != nil:
 			s.tellLocal(ms[i].Channel.ID, p.Notice.Body, nil)
+		case p.Presence != nil:
+			s.presence.hear(ms[i].Channel.ID, p.Presence)
 		case p.Login != nil:
-			s.displace(p.Login)
+			s.heard(p.Login)
 		case p.Members != nil:
 			if ms[i].Channel.Group || s.registry.watchers(p.Members.Group) == 0 {
 				s.members(p.Members)

@@ -17,6 +17,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -47,6 +48,8 @@ type Bus interface {
 	Publish(context.Context, []bus.Message) error
 	// Online tells which users have a session on any node.
 	Online(context.Context, []int64) ([]bool, error)
+	// Now is the time by the one clock of all nodes, in Unix microseconds.
+	Now(context.Context) int64
 }
 
 // Service is the chat of one node. It is the reactor's Handler, and gets what
@@ -64,6 +67,8 @@ type Service struct {
 	loops    []*loop
 	presence *presence
 	courier  chan bus.Message
+	away     atomic.Bool   // the bus is: only the log tells what other nodes store
+	nudge    chan struct{} // it has gone or come back
 	pass     *passwords
 	m        counters
 
@@ -81,7 +86,7 @@ func New(cfg Config, log *slog.Logger, set *metrics.Set) *Service {
 	if set == nil {
 		set = metrics.NewSet()
 	}
-	s := &Service{cfg: cfg, log: log, courier: make(chan bus.Message, courierLen), pass: newPasswords(cfg.Argon2)}
+	s := &Service{cfg: cfg, log: log, courier: make(chan bus.Message, courierLen), nudge: make(chan struct{}, 1), pass: newPasswords(cfg.Argon2)}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.registry.init()
 	s.presence = newPresence(s)
@@ -116,6 +121,7 @@ func (s *Service) Start(r *reactor.Reactor, store Store, b Bus, node string, epo
 	s.run(s.carry)
 	s.run(s.sweep)
 	s.run(s.revoke)
+	s.run(s.presence.look)
 	s.run(s.settle)
 	return nil
 }
@@ -169,6 +175,28 @@ func (s *Service) carry(t Off) {
 		}
 		cancel()
 	}
+}
+
+// BusChanged is the bus's word that it is away, or back: from any goroutine,
+// never blocking. It says so once for each change, beginning with up.
+func (s *Service) BusChanged(up bool) {
+	s.away.Store(!up)
+	if up {
+		s.presence.busBack()
+	}
+	select {
+	case s.nudge <- struct{}{}:
+	default:
+	}
+}
+
+// await waits until what was subscribed is in force: until then, what other
+// nodes store goes by. It doesn't wait for a bus that is slow or away: the
+// sweep finds what was missed.
+func (s *Service) await(t Off) {
+	ctx, cancel := context.WithTimeout(t, publishTimeout)
+	defer cancel()
+	_ = s.bus.Await(ctx)
 }
 
 // publish hands a notice to the courier; it never blocks. A full courier

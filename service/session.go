@@ -1,6 +1,7 @@
 package service
 
 import (
+	"context"
 	"slices"
 	"sync/atomic"
 
@@ -144,6 +145,38 @@ func (s *Service) displace(d *bus.Login) {
 			s.kick(ss, d.Reason, kickText(d.Reason))
 		}
 	}
+}
+
+// login is what other nodes are told of a session's beginning.
+func (ss *Session) login() *bus.Login {
+	return &bus.Login{User: ss.user, Device: ss.device, Reason: proto.Replaced, At: ss.at}
+}
+
+// heard takes another node's word of a login. Where the one here is the later
+// one, that node has to be told: it may not have been listening.
+func (s *Service) heard(d *bus.Login) {
+	s.displace(d)
+	for _, ss := range s.registry.sessions(d.User) {
+		if d.Reason == proto.Replaced && ss.device == d.Device && ss.at > d.At {
+			s.publish(bus.User(d.User), bus.Payload{Login: ss.login()})
+		}
+	}
+}
+
+// announce tells other nodes of every session here, as their word of them may
+// not have been heard while the bus was away.
+func (s *Service) announce(t Off) {
+	s.registry.each(func(sessions []*Session) {
+		batch := make([]bus.Message, len(sessions))
+		for i, ss := range sessions {
+			batch[i] = bus.Message{Channel: bus.User(ss.user), Payload: bus.Payload{Login: ss.login()}}
+		}
+		ctx, cancel := context.WithTimeout(t, publishTimeout)
+		defer cancel()
+		if err := s.bus.Publish(ctx, batch); err != nil {
+			s.m.dropped.Add(len(batch))
+		}
+	})
 }
 
 func kickText(reason string) string {

@@ -9,33 +9,65 @@ import (
 )
 
 // sweep is the repair: it asks the log what has grown, and brings sessions
-// up to date that were not told, whatever the reason.
+// up to date that were not told, whatever the reason: now and then always,
+// often while the bus is away, at once when it goes or comes back.
 func (s *Service) sweep(t Off) {
-	since := time.Now().Unix() // until the first sweep; the database's clock counts from then on
-	s.every(t, s.cfg.SweepEvery, func(t Off) {
-		now, heads, err := s.store.Touched(t, since-sweepOverlap)
-		if err != nil {
-			if t.Err() == nil {
-				s.log.Error("the repair sweep failed", "err", err)
-			}
+	since := int64(-1) // no look yet; later by the database's clock
+	for {
+		wait := s.cfg.SweepEvery
+		if s.away.Load() {
+			wait = min(wait, awaySweep)
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-t.Done():
+			timer.Stop()
 			return
-		}
-		since = now
-		todo := make([][]delivery, len(s.loops))
-		for i := range heads {
-			s.raise(&heads[i], todo)
-		}
-		for i, list := range todo {
-			if len(list) > 0 {
-				_ = s.r.Post(i, func(t Turn) { // stopped: nobody is left to tell
-					for j := range list {
-						s.loops[i].deliver(t, &list[j])
-					}
-				})
+		case <-s.nudge:
+			timer.Stop()
+			if !s.away.Load() {
+				s.announce(t)
 			}
+		case <-timer.C:
 		}
-	})
+		now, err := s.repair(t, since)
+		if err == nil {
+			since = now
+		} else if t.Err() == nil {
+			s.log.Error("the repair sweep failed", "err", err)
+		}
+	}
 }
+
+// repair raises what has grown since a time of the database's, and returns
+// what time it is there.
+func (s *Service) repair(t Off, since int64) (now int64, err error) {
+	if since < 0 {
+		since = farFuture // only to learn the time: who came before has read the log as it came
+	} else {
+		since -= sweepOverlap
+	}
+	now, heads, err := s.store.Touched(t, since)
+	if err != nil {
+		return 0, err
+	}
+	todo := make([][]delivery, len(s.loops))
+	for i := range heads {
+		s.raise(&heads[i], todo)
+	}
+	for i, list := range todo {
+		if len(list) > 0 {
+			_ = s.r.Post(i, func(t Turn) { // stopped: nobody is left to tell
+				for j := range list {
+					s.loops[i].deliver(t, &list[j])
+				}
+			})
+		}
+	}
+	return now, nil
+}
+
+const farFuture = 1 << 40 // seconds
 
 // raise notes a conversation's head for the loops that have sessions for it.
 func (s *Service) raise(h *model.Head, todo [][]delivery) {

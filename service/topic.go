@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -46,11 +47,12 @@ type topic struct {
 	last    int64  // the highest seq heard of
 	subs    []sub
 
-	reading   bool      // a page of the log is on its way
-	reloading bool      // the members are being read again
-	dropped   bool      // no longer in the loop's lists
-	turn      int       // whose page is read next
-	used      time.Time // of the last message
+	waiting   []*delivery // came before their turn, by rising seq
+	reading   bool        // a page of the log is on its way
+	reloading bool        // the members are being read again
+	dropped   bool        // no longer in the loop's lists
+	turn      int         // whose page is read next
+	used      time.Time   // of the last message
 }
 
 // sub is a session's cursor in a topic. Nothing beyond sent has been written
@@ -149,7 +151,7 @@ func (l *loop) drop(tp *topic) {
 			delete(u.topics, tp)
 		}
 	}
-	tp.subs = nil
+	tp.subs, tp.waiting = nil, nil
 	if tp.group == 0 {
 		delete(l.pairs, way{tp.lo, tp.hi})
 		for _, id := range [2]int64{tp.lo, tp.hi} {
@@ -182,6 +184,55 @@ func (l *loop) deliver(t Turn, d *delivery) {
 		if tp = l.newPair(d.conv, d.lo, d.hi, d.seq); tp == nil {
 			return
 		}
+	}
+	if d.body != nil && d.seq > tp.last+1 && l.early(tp, d) {
+		return
+	}
+	l.pass(t, tp, d)
+	for len(tp.waiting) > 0 && tp.waiting[0].seq <= tp.last+1 {
+		l.pass(t, tp, tp.takeEarly())
+	}
+}
+
+// early keeps a message that came before one with a lower seq, which happens
+// all the time where several nodes store messages of one conversation: the
+// other one is on its way. It is kept for earlyWait; then the log is read.
+func (l *loop) early(tp *topic, d *delivery) bool {
+	if len(tp.waiting) >= maxEarly {
+		return false
+	}
+	i, found := slices.BinarySearchFunc(tp.waiting, d.seq, func(w *delivery, seq int64) int { return cmp.Compare(w.seq, seq) })
+	if found {
+		return true
+	}
+	tp.waiting = slices.Insert(tp.waiting, i, d)
+	if len(tp.waiting) == 1 {
+		time.AfterFunc(earlyWait, func() {
+			_ = l.s.r.Post(l.index, func(t Turn) { l.late(t, tp) }) // stopped: nobody is left to tell
+		})
+	}
+	return true
+}
+
+// late ends the waiting for a message that hasn't come.
+func (l *loop) late(t Turn, tp *topic) {
+	for len(tp.waiting) > 0 {
+		l.pass(t, tp, tp.takeEarly())
+	}
+}
+
+func (tp *topic) takeEarly() *delivery {
+	d := tp.waiting[0]
+	if tp.waiting = tp.waiting[1:]; len(tp.waiting) == 0 {
+		tp.waiting = nil
+	}
+	return d
+}
+
+// pass brings a message, in its turn or too late for that, to the sessions.
+func (l *loop) pass(t Turn, tp *topic, d *delivery) {
+	if tp.dropped {
+		return
 	}
 	if tp.group != 0 && d.version > tp.version {
 		l.reload(t, tp, d.version)

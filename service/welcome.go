@@ -20,9 +20,7 @@ const loginOverhead = 4 << 10
 // welcome reads what a session has to be told. It runs after the session has
 // been put into the lists: what comes later is noted there.
 func (s *Service) welcome(t Off, ss *Session, brief bool) (w welcome, err error) {
-	if err = s.bus.Await(t); err != nil {
-		return w, err
-	}
+	s.await(t)
 	if w.places, err = s.store.Places(t, ss.user, ss.device); err != nil {
 		return w, err
 	}
@@ -95,7 +93,9 @@ func (s *Service) friendList(t Off, user int64) ([]proto.Friend, error) {
 	}
 	list := make([]proto.Friend, len(fs))
 	for i, f := range fs {
-		list[i] = proto.Friend{ID: f.ID, Name: f.Name, State: state(on[i] && !f.Hidden)}
+		online := on[i] && !f.Hidden
+		list[i] = proto.Friend{ID: f.ID, Name: f.Name, State: state(online)}
+		s.presence.believes(user, f.ID, online)
 	}
 	return list, nil
 }

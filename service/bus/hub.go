@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"sync"
+	"time"
 )
 
 // Hub is the bus of the nodes in one process. Its zero value is ready.
@@ -36,11 +37,13 @@ func (h *Hub) Join(receive func([]Message)) *Node {
 	return n
 }
 
-// Leave takes the node off the hub: its subscriptions end with it.
-func (n *Node) Leave() {
+// Close takes the node off the hub: its subscriptions end with it. The error
+// is always nil.
+func (n *Node) Close(context.Context) error {
 	n.hub.mu.Lock()
 	delete(n.hub.nodes, n)
 	n.hub.mu.Unlock()
+	return nil
 }
 
 // Subscribe counts one subscription more to c.
@@ -121,3 +124,6 @@ func (n *Node) has(c Channel) bool {
 	defer n.mu.RUnlock()
 	return n.subs[c] > 0
 }
+
+// Now returns the time in Unix microseconds: all nodes of a hub have one clock.
+func (n *Node) Now(context.Context) int64 { return time.Now().UnixMicro() }

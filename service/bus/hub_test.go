@@ -140,7 +140,7 @@ func TestHubAlone(t *testing.T) {
 	if !n.Reaches(User(1)) || n.Reaches(User(2)) {
 		t.Error("Reaches doesn't go by the other's subscriptions")
 	}
-	o.Leave()
+	o.Close(context.Background())
 	if n.Reaches(User(1)) {
 		t.Error("reaches a node that has left")
 	}

@@ -2,14 +2,8 @@ package bus
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 )
-
-// version is the first byte of each payload. A node ignores payloads of
-// versions that it does not know, so that nodes of two releases can run side
-// by side: what they don't tell each other, the repair sweep finds.
-const version = 1
 
 // Payload is what is sent on a channel: exactly one of its fields is set.
 type Payload struct {
@@ -18,6 +12,8 @@ type Payload struct {
 	Login   *Login
 	Members *Members
 	Blocked *Blocked
+	// Presence goes to the channels of the user's friends.
+	Presence *Presence
 }
 
 // Grown says that a conversation has new messages, and brings them: the
@@ -55,6 +51,12 @@ type Members struct {
 	Notice  []byte
 }
 
+// Presence says that a user has come or gone.
+type Presence struct {
+	User   int64
+	Online bool
+}
+
 // Blocked says that what one user has blocked of another has changed.
 type Blocked struct{ By, Whom int64 }
 
@@ -64,16 +66,11 @@ const (
 	kindLogin
 	kindMembers
 	kindBlocked
+	kindPresence
 )
-
-// ErrVersion is returned by Decode for a payload of another release.
-var ErrVersion = errors.New("bus: payload of an unknown version")
-
-var errShort = errors.New("bus: payload cut short")
 
 // Append encodes p behind dst.
 func (p *Payload) Append(dst []byte) []byte {
-	dst = append(dst, version)
 	switch {
 	case p.Grown != nil:
 		g := p.Grown
@@ -91,23 +88,23 @@ func (p *Payload) Append(dst []byte) []byte {
 		m := p.Members
 		dst = ints(append(dst, kindMembers), m.Group, m.Version, m.User, m.Seq, flag(m.Joined))
 		dst = bytesOf(dst, m.Notice)
+	case p.Presence != nil:
+		dst = ints(append(dst, kindPresence), p.Presence.User, flag(p.Presence.Online))
 	case p.Blocked != nil:
 		dst = ints(append(dst, kindBlocked), p.Blocked.By, p.Blocked.Whom)
 	}
 	return dst
 }
 
-// Decode reads what Append wrote. The payload's bytes alias b.
+// Decode reads what Append wrote. The payload's bytes alias b. The error is
+// ErrVersion where b is of a kind that only other releases know.
 func Decode(b []byte) (Payload, error) {
-	if len(b) < 2 {
+	if len(b) == 0 {
 		return Payload{}, errShort
 	}
-	if b[0] != version {
-		return Payload{}, ErrVersion
-	}
-	d := decoder{b: b[2:]}
+	d := decoder{b: b[1:]}
 	var p Payload
-	switch b[1] {
+	switch b[0] {
 	case kindGrown:
 		g := &Grown{Conv: d.int(), Group: d.int(), Lo: d.int(), Hi: d.int(), Version: d.int(), First: d.int()}
 		n := d.int()
@@ -125,10 +122,12 @@ func Decode(b []byte) (Payload, error) {
 		p.Login = &Login{User: d.int(), At: d.int(), All: d.int() != 0, Device: string(d.bytes()), Reason: string(d.bytes())}
 	case kindMembers:
 		p.Members = &Members{Group: d.int(), Version: d.int(), User: d.int(), Seq: d.int(), Joined: d.int() != 0, Notice: d.bytes()}
+	case kindPresence:
+		p.Presence = &Presence{User: d.int(), Online: d.int() != 0}
 	case kindBlocked:
 		p.Blocked = &Blocked{By: d.int(), Whom: d.int()}
 	default:
-		return Payload{}, fmt.Errorf("bus: payload of unknown kind %d", b[1])
+		return Payload{}, fmt.Errorf("%w: payload of kind %d", ErrVersion, b[0])
 	}
 	return p, d.err
 }

@@ -14,6 +14,7 @@ var payloads = map[string]Payload{
 	"notice":      {Notice: &Notice{Body: []byte(`{"msgid":24}`)}},
 	"login":       {Login: &Login{User: 3, Device: "phone 你", All: true, Reason: "logout", At: 1795448854092123}},
 	"members":     {Members: &Members{Group: 9, Version: 4, User: 3, Joined: true, Seq: 17, Notice: []byte("{}")}},
+	"presence":    {Presence: &Presence{User: 1 << 50, Online: true}},
 	"blocked":     {Blocked: &Blocked{By: 1, Whom: 2}},
 }
 

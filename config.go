@@ -124,6 +124,7 @@ func (c *Config) Validate() error {
 			"origins", "%q is not http://host or https://host, without a path", Redacted(o))
 	}
 
+	check(c.RedisPasswordFile == "" || c.Redis != "", "redis-password-file", "there is no --redis that it could be for")
 	check(c.Wait >= 0 && c.Wait <= maxTimeout, "wait", "%s is not between 0 and %s", c.Wait, maxTimeout)
 	between("loops", c.Loops, 0, maxLoops)
 	between("quick-lanes", c.QuickLanes, 0, maxLanes)

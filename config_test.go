@@ -105,6 +105,8 @@ func TestBadValues(t *testing.T) {
 		"db":                        {"", "sqlite:", "chat.db", "postgres://host/chat"},
 		"sqlite-sync":               {"", "off", "FULL"},
 		"redis":                     {"redis://host:6379", "localhost:6379"},
+		"redis-password-file":       {"redis.secret"},
+		"wait":                      {"10", "-1s", "25h"},
 		"node":                      {"two words", "new\nline", strings.Repeat("x", 65)},
 		"http":                      {"8080", "127.0.0.1", "127.0.0.1:http", "127.0.0.1:70000"},
 		"web-url":                   {"chat.example.com", "ftp://chat.example.com", "https://me:pw@chat.example.com"},

@@ -1,0 +1,111 @@
+package service_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"chatd/proto"
+	"chatd/service"
+	"chatd/service/bus"
+)
+
+// shuffled is a bus that keeps a node's word of new messages back until
+// another one has come, and then tells the later first: what two publishers
+// through two ways do all the time.
+type shuffled struct {
+	service.Bus
+	mu   *sync.Mutex
+	kept *[]bus.Message
+}
+
+func (b shuffled) Publish(ctx context.Context, ms []bus.Message) error {
+	var now []bus.Message
+	b.mu.Lock()
+	for _, m := range ms {
+		switch {
+		case m.Payload.Grown == nil:
+			now = append(now, m)
+		case len(*b.kept) == 0:
+			*b.kept = append(*b.kept, m)
+		default:
+			now = append(append(now, m), *b.kept...)
+			*b.kept = nil
+		}
+	}
+	b.mu.Unlock()
+	return b.Bus.Publish(ctx, now)
+}
+
+// Hints that come in the wrong order are put right, without a gap on the way
+// and, as they are held for a moment, without asking the log about each.
+func TestHintsOutOfOrder(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var kept []bus.Message
+	one := serve(t, func(s *setup) {
+		s.service.SweepEvery = time.Hour // it isn't the sweep that mends this
+		s.bus = func(b service.Bus) service.Bus { return shuffled{b, &mu, &kept} }
+	})
+	two := one.second()
+	ids := one.users("anna", "berta")
+	g := one.group(ids...)
+	a, b := one.login(ids[0]), two.login(ids[1])
+	const n = 40
+	for range n {
+		a.say(in(g), "x")
+	}
+	b.has(in(g), 1, n)
+	if reads := two.count("chatd_service_catchup_reads_total"); reads > n/4 {
+		t.Errorf("%v reads of the log for %d messages", reads, n)
+	}
+}
+
+// The users of a node that died are found out: nobody shows them as online
+// for longer than a look takes.
+func TestUsersOfDeadNode(t *testing.T) {
+	t.Parallel()
+	one, two, lost := pairOfNodes(t, func(s *setup) { s.service.LookEvery = 50 * time.Millisecond })
+	ids := one.users("anna", "berta")
+	one.befriend(ids[0], ids[1])
+	a := one.login(ids[0])
+	two.login(ids[1])
+	a.presence(ids[1], "online")
+	// Its subscriptions die with a node, and it says no more.
+	lost.Store(true)
+	if err := two.bus.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	a.presence(ids[1], "offline")
+	if s := a.state(ids[1]); s != "offline" {
+		t.Errorf("state %q", s)
+	}
+}
+
+// While the bus is away, nobody is declared offline for it; when it is back,
+// a device that logged in on two nodes meanwhile is one again, the later.
+func TestBusAway(t *testing.T) {
+	t.Parallel()
+	one, two, lost := pairOfNodes(t, func(s *setup) { s.service.LookEvery = 50 * time.Millisecond })
+	ids := one.users("anna", "berta")
+	g := one.group(ids...)
+	first := one.login(ids[0])
+	b := two.login(ids[1])
+	lost.Store(true)
+	one.svc.BusChanged(false)
+	two.svc.BusChanged(false)
+	second := two.login(ids[0])
+	// Messages go on, a moment later.
+	b.say(in(g), "by the log alone")
+	first.has(in(g), 1, 1)
+	second.has(in(g), 1, 1)
+	lost.Store(false)
+	one.svc.BusChanged(true)
+	two.svc.BusChanged(true)
+	if f := first.kicked(); f == nil || f.str("reason") != proto.Replaced {
+		t.Errorf("the earlier session got %v", f)
+	}
+	b.say(in(g), "again by the bus")
+	second.has(in(g), 1, 2)
+}

@@ -19,21 +19,25 @@ type account struct {
 // recruits makes the users of one run. Their names are of this run alone, so
 // that a server can be measured again and again.
 type recruits struct {
-	addr     string
+	server   *server
 	run      uint64
 	password string
 }
 
-func newRecruits(addr string) *recruits {
+func newRecruits(s *server) *recruits {
 	run := nonce()
-	return &recruits{addr: addr, run: run, password: fmt.Sprintf("bench-%016x", nonce())}
+	return &recruits{server: s, run: run, password: fmt.Sprintf("bench-%016x", nonce())}
 }
 
 // enter registers user number i and logs it in, on a connection of its own.
 // The connection is the caller's to close. It returns the window as well,
 // which a sender must keep.
 func (rs *recruits) enter(ctx context.Context, i int, ack bool) (*conn, account, int64, error) {
-	c, err := dial(ctx, rs.addr)
+	addr := rs.server.addr
+	if i%2 == 1 && rs.server.other != "" { // the second of a pair
+		addr = rs.server.other
+	}
+	c, err := dial(ctx, addr)
 	if err != nil {
 		return nil, account{}, 0, err
 	}

@@ -62,7 +62,7 @@ func (c *connect) validate() error {
 
 func (c *connect) run(ctx context.Context, r *rig) error {
 	users := make([]account, c.Conns)
-	rs := newRecruits(r.server.addr)
+	rs := newRecruits(r.server)
 	err := each(ctx, c.Conns, setupAtATime, r.progress, "users", func(ctx context.Context, i int) error {
 		conn, u, _, err := rs.enter(ctx, i, true)
 		if err == nil {

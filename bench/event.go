@@ -43,7 +43,7 @@ func (e *event) run(ctx context.Context, r *rig) error {
 	defer l.closeAll()
 
 	pairs := make([]*eventPair, e.Pairs)
-	rs := newRecruits(r.server.addr)
+	rs := newRecruits(r.server)
 	err := each(ctx, e.Pairs, setupAtATime, r.progress, "users", func(ctx context.Context, i int) error {
 		p, err := newEventPair(ctx, l, rs, i)
 		pairs[i] = p

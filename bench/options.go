@@ -58,9 +58,10 @@ type target struct {
 	Args  []string `name:"chatd-arg" sep:"none" placeholder:"ARG" help:"One more argument for the started server, as --chatd-arg=--sqlite-sync=normal; may be repeated."`
 	Dir   string   `name:"dir" placeholder:"FOLDER" help:"Where the started server's store lies, in a temporary folder (default: the system's). Name one on the disk that is to be measured."`
 
-	Addr string `name:"addr" placeholder:"HOST:PORT" help:"Take the server that listens here instead of starting one. Loopback only. Start it with --no-limits --argon2 8,1,1."`
-	HTTP string `name:"http" placeholder:"HOST:PORT" help:"With --addr: its --http address, to have it collect garbage before its memory is read."`
-	PID  int    `name:"pid" placeholder:"PID" help:"With --addr: its process, for CPU time and memory."`
+	Addr  string `name:"addr" placeholder:"HOST:PORT" help:"Take the server that listens here instead of starting one. Loopback only. Start it with --no-limits --argon2 8,1,1."`
+	Other string `name:"other-addr" placeholder:"HOST:PORT" help:"With --addr: another node of the same cluster. Receivers log in there, so that every message goes from node to node."`
+	HTTP  string `name:"http" placeholder:"HOST:PORT" help:"With --addr: its --http address, to have it collect garbage before its memory is read."`
+	PID   int    `name:"pid" placeholder:"PID" help:"With --addr: its process, for CPU time and memory."`
 }
 
 // commandLine is what kong fills in.
@@ -126,6 +127,9 @@ func (t *target) validate() error {
 		if t.PID != 0 {
 			bad = append(bad, errors.New("--pid: only with --addr"))
 		}
+		if t.Other != "" {
+			bad = append(bad, errors.New("--other-addr: only with --addr"))
+		}
 		if t.Chatd == "" {
 			self, err := os.Executable()
 			if err != nil {
@@ -141,6 +145,11 @@ func (t *target) validate() error {
 	var err error
 	if t.Addr, err = loopback(t.Addr); err != nil {
 		bad = append(bad, fmt.Errorf("--addr: %w", err))
+	}
+	if t.Other != "" {
+		if t.Other, err = loopback(t.Other); err != nil {
+			bad = append(bad, fmt.Errorf("--other-addr: %w", err))
+		}
 	}
 	if t.HTTP != "" {
 		if t.HTTP, err = loopback(t.HTTP); err != nil {

@@ -40,6 +40,8 @@ func TestBadArguments(t *testing.T) {
 		{"stream --spawn oracle", "--spawn"},
 		{"stream --http 127.0.0.1:80", "--http"},
 		{"stream --pid 1", "--pid"},
+		{"stream --other-addr 127.0.0.1:6000", "--other-addr"},
+		{"stream --addr 127.0.0.1:6000 --other-addr 10.0.0.1:6000", "--other-addr"},
 		{"stream --addr 127.0.0.1", "--addr"},
 		{"stream --addr 127.0.0.1:0", "--addr"},
 		{"stream --addr 127.0.0.1:70000", "--addr"},

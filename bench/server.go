@@ -17,6 +17,7 @@ import (
 type server struct {
 	target *target
 	addr   string // where clients connect
+	other  string // where every second one does; "": there too
 	http   string // its HTTP address as a URL; "": unknown
 	pid    int    // 0: unknown
 	child  *child // nil: it was running
@@ -53,7 +54,7 @@ func (d description) String() string {
 func newServer(ctx context.Context, t *target) (*server, error) {
 	s := &server{target: t}
 	if t.Addr != "" {
-		s.addr, s.http, s.pid = t.Addr, t.HTTP, t.PID
+		s.addr, s.other, s.http, s.pid = t.Addr, t.Other, t.HTTP, t.PID
 		return s, nil
 	}
 	var err error

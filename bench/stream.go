@@ -44,7 +44,7 @@ func (s *stream) run(ctx context.Context, r *rig) error {
 	defer l.closeAll()
 
 	pairs := make([]*streamPair, s.Pairs)
-	rs := newRecruits(r.server.addr)
+	rs := newRecruits(r.server)
 	err := each(ctx, s.Pairs, setupAtATime, r.progress, "users", func(ctx context.Context, i int) error {
 		p, err := newStreamPair(ctx, l, rs, i)
 		pairs[i] = p

@@ -18,6 +18,9 @@ type shard struct {
 	mu sync.RWMutex
 	// users: a user's sessions. The slices are never changed, only replaced.
 	users map[int64][]*Session
+	// elsewhere: users with sessions here who have some on other nodes too, or
+	// had: what is said in their name has to be told there.
+	elsewhere map[int64]struct{}
 	// groups: the set of loops with a topic of the group, a bit each.
 	groups map[int64]uint64
 }
@@ -25,6 +28,7 @@ type shard struct {
 func (r *registry) init() {
 	for i := range r.shards {
 		r.shards[i].users = make(map[int64][]*Session)
+		r.shards[i].elsewhere = make(map[int64]struct{})
 		r.shards[i].groups = make(map[int64]uint64)
 	}
 }
@@ -64,6 +68,7 @@ func (r *registry) remove(ss *Session) {
 	r.count.Add(-1)
 	if len(had) == 1 {
 		delete(sh.users, ss.user)
+		delete(sh.elsewhere, ss.user)
 	} else {
 		sh.users[ss.user] = slices.Concat(had[:i], had[i+1:])
 	}
@@ -83,6 +88,29 @@ func (r *registry) loopsOf(user int64) (set uint64) {
 		set |= 1 << ss.loop
 	}
 	return set
+}
+
+// isElsewhere notes that a user has a session on another node, and reports
+// whether that is news. Of users without one here nothing is noted.
+func (r *registry) isElsewhere(user int64) (news bool) {
+	sh := r.shard(user)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if len(sh.users[user]) == 0 {
+		return false
+	}
+	_, had := sh.elsewhere[user]
+	sh.elsewhere[user] = struct{}{}
+	return !had
+}
+
+// knownElsewhere reports what isElsewhere noted.
+func (r *registry) knownElsewhere(user int64) bool {
+	sh := r.shard(user)
+	sh.mu.RLock()
+	defer sh.mu.RUnlock()
+	_, ok := sh.elsewhere[user]
+	return ok
 }
 
 // each calls f with all sessions, a shard's at a time, under no lock.

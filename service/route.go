@@ -84,17 +84,15 @@ func (s *Service) route(d *delivery, out *outbox) (loops uint64) {
 		}
 		return s.registry.watchers(d.group)
 	}
-	if c := bus.User(d.lo); s.bus.Reaches(c) {
-		out.add(c, d)
+	users := [2]int64{d.lo, d.hi}
+	for _, u := range users[:1+min(1, d.hi-d.lo)] {
+		loops |= s.registry.loopsOf(u)
+		// The sender's other sessions are mostly here; where not, it is known.
+		if c := bus.User(u); (u != d.from.Sender || s.registry.knownElsewhere(u)) && s.bus.Reaches(c) {
+			out.add(c, d)
+		}
 	}
-	loops = s.registry.loopsOf(d.lo)
-	if d.hi == d.lo {
-		return loops
-	}
-	if c := bus.User(d.hi); s.bus.Reaches(c) {
-		out.add(c, d)
-	}
-	return loops | s.registry.loopsOf(d.hi)
+	return loops
 }
 
 // outbox is what one batch has to tell other nodes: a channel's messages of

@@ -152,12 +152,17 @@ func (ss *Session) login() *bus.Login {
 	return &bus.Login{User: ss.user, Device: ss.device, Reason: proto.Replaced, At: ss.at}
 }
 
-// heard takes another node's word of a login. Where the one here is the later
-// one, that node has to be told: it may not have been listening.
+// heard takes another node's word of a login. Where the session here is the
+// later one of that device, or the word of one here may have gone out before
+// that node was listening, it is told.
 func (s *Service) heard(d *bus.Login) {
 	s.displace(d)
+	if d.Reason != proto.Replaced {
+		return
+	}
+	news := s.registry.isElsewhere(d.User)
 	for _, ss := range s.registry.sessions(d.User) {
-		if d.Reason == proto.Replaced && ss.device == d.Device && ss.at > d.At {
+		if ss.device == d.Device && ss.at > d.At || ss.device != d.Device && news {
 			s.publish(bus.User(d.User), bus.Payload{Login: ss.login()})
 		}
 	}

@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/gomodule/redigo/redis"
@@ -81,16 +82,15 @@ func (r *Redis) Online(ctx context.Context, users []int64) ([]bool, error) {
 	}
 	_ = r.ask(within, func(c *conn) error { // Redis is away then
 		commands := 0
-		for rest := unknown; len(rest) > 0; commands++ {
-			n := min(len(rest), channelBatch)
-			args := append(make([]any, 0, 1+n), "NUMSUB")
-			for _, i := range rest[:n] {
+		for some := range slices.Chunk(unknown, channelBatch) {
+			args := append(make([]any, 0, 1+len(some)), "NUMSUB")
+			for _, i := range some {
 				args = append(args, User(users[i]).String())
 			}
 			if err := c.Send("PUBSUB", args...); err != nil {
 				return err
 			}
-			rest = rest[n:]
+			commands++
 		}
 		next := 0
 		return receiveAll(c, commands, func(reply any) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/gomodule/redigo/redis"
@@ -13,13 +14,11 @@ import (
 // first one, nil where there was none.
 func (r *Redis) hear(c *conn) {
 	var pause backoff
+	var warned time.Time
 	for {
 		if c != nil {
-			began := time.Now()
+			pause.good()
 			err := r.listen(c)
-			if time.Since(began) > lastBackoff {
-				pause.good()
-			}
 			if r.ctx.Err() != nil {
 				r.up.Store(false)
 				return
@@ -32,6 +31,9 @@ func (r *Redis) hear(c *conn) {
 		var err error
 		if c, err = r.where.dial(r.ctx); err == nil {
 			r.m.reconnects.Inc()
+		} else if now := time.Now(); now.Sub(warned) > warnEvery && r.ctx.Err() == nil {
+			warned = now
+			r.log.Warn("connecting to Redis failed; trying on", "err", err)
 		}
 	}
 }
@@ -62,15 +64,7 @@ func (r *Redis) tell(c *conn, done <-chan struct{}) error {
 	ticker := time.NewTicker(pingEvery)
 	defer ticker.Stop()
 	for ping := true; ; { // the first answer comes when all is subscribed
-		if err := c.raw.SetWriteDeadline(time.Now().Add(silence)); err != nil {
-			return err
-		}
-		on, off := r.subs.next()
-		err := errors.Join(sendChannels(c, "SUBSCRIBE", on), sendChannels(c, "UNSUBSCRIBE", off))
-		if ping {
-			err = errors.Join(err, c.Send("PING"))
-		}
-		if err := errors.Join(err, c.Flush()); err != nil {
+		if err := r.write(c, ping); err != nil {
 			return fmt.Errorf("subscribe: %w", err)
 		}
 		ping = false
@@ -84,17 +78,37 @@ func (r *Redis) tell(c *conn, done <-chan struct{}) error {
 	}
 }
 
+func (r *Redis) write(c *conn, ping bool) error {
+	on, off := r.subs.next()
+	if err := sendChannels(c, "SUBSCRIBE", on); err != nil {
+		return err
+	}
+	if err := sendChannels(c, "UNSUBSCRIBE", off); err != nil {
+		return err
+	}
+	if err := c.raw.SetWriteDeadline(time.Now().Add(silence)); err != nil {
+		return err
+	}
+	if ping {
+		if err := c.Send("PING"); err != nil {
+			return err
+		}
+	}
+	return c.Flush()
+}
+
 func sendChannels(c *conn, command string, channels []Channel) error {
-	for len(channels) > 0 {
-		n := min(len(channels), channelBatch)
-		args := make([]any, n)
-		for i, ch := range channels[:n] {
+	for batch := range slices.Chunk(channels, channelBatch) {
+		args := make([]any, len(batch))
+		for i, ch := range batch {
 			args[i] = ch.String()
+		}
+		if err := c.raw.SetWriteDeadline(time.Now().Add(silence)); err != nil {
+			return err
 		}
 		if err := c.Send(command, args...); err != nil {
 			return err
 		}
-		channels = channels[n:]
 	}
 	return nil
 }

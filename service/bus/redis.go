@@ -239,7 +239,7 @@ func (b *backoff) wait(ctx context.Context) bool {
 		b.next = firstBackoff
 	}
 	b.well = time.Time{}
-	timer := time.NewTimer(b.next/2 + mathrand.N(b.next))
+	timer := time.NewTimer(b.next/2 + mathrand.N(b.next/2)) // jittered: nodes should not return all at once
 	defer timer.Stop()
 	b.next = min(2*b.next, lastBackoff)
 	select {

@@ -40,6 +40,7 @@ const (
 	maxConns     = 64  // connections that ask at the same time; more callers wait
 	maxIdleConns = 8   // of them kept for the next
 	idleTimeout  = 30 * time.Second
+	warnEvery    = time.Minute // that connecting still fails
 )
 
 // where is a Redis and how to be let in, as a URL says it.
@@ -177,6 +178,9 @@ func (c *conn) within(ctx context.Context, f func() error) error {
 func hopeless(err error) bool {
 	var refused redis.Error
 	if errors.As(err, &refused) {
+		if strings.Contains(string(refused), "max number of clients") {
+			return false // passes
+		}
 		for _, word := range []string{"NOAUTH", "WRONGPASS", "NOPERM", "ERR"} {
 			if strings.HasPrefix(string(refused), word) {
 				return true

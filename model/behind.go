@@ -1,9 +1,11 @@
 package model
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -104,14 +106,25 @@ func (c *cursors) take(rows []row, user int64) []row {
 // write writes rows that were taken, some thousand to a transaction, so that
 // appends need not wait long. What could not be written is pending again.
 func (c *cursors) write(ctx context.Context, rows []row) (failed error) {
+	var away error
 	for len(rows) > 0 {
 		part := rows[:min(len(rows), cursorRows)]
 		rows = rows[len(part):]
+		if away != nil {
+			c.db.m.cursorFailed.Add(len(part))
+			for i := range part {
+				c.settle(&part[i], false)
+			}
+			continue
+		}
 		c.db.m.cursorWrites.Inc()
 		err := c.db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error { return c.db.writeCursors(ctx, tx, part) })
 		if err != nil {
 			failed = errors.Join(failed, fmt.Errorf("write %d cursors: %w", len(part), err))
 			c.db.m.cursorFailed.Add(len(part))
+			if c.db.d.lost(err) {
+				away = err // the rest would only wait as long
+			}
 		} else {
 			c.db.m.cursorRows.Add(len(part))
 		}
@@ -152,6 +165,14 @@ func (c *cursors) settle(r *row, written bool) {
 
 // writeCursors writes rows in as few statements as they fit in.
 func (db *DB) writeCursors(ctx context.Context, tx *sqlx.Tx, rows []row) error {
+	// In order: two nodes that write the same rows don't wait for each other.
+	slices.SortFunc(rows, func(a, b row) int {
+		return cmp.Or(cmp.Compare(a.user, b.user), cmp.Compare(a.device, b.device), cmp.Compare(a.conv, b.conv))
+	})
+	last, err := db.lastRead(ctx, tx, rows)
+	if err != nil {
+		return err
+	}
 	var args [cellKinds][]any
 	for i := range rows {
 		r := &rows[i]
@@ -159,7 +180,7 @@ func (db *DB) writeCursors(ctx context.Context, tx *sqlx.Tx, rows []row) error {
 		case cellDelivered:
 			args[r.kind] = append(args[r.kind], r.user, r.device, r.conv, r.last)
 		case cellRead:
-			args[r.kind] = append(args[r.kind], r.user, r.conv, r.last)
+			args[r.kind] = append(args[r.kind], r.user, r.conv, min(r.last, last[r.conv]))
 		case cellUsed:
 			args[r.kind] = append(args[r.kind], r.user, r.device, r.last)
 		}
@@ -181,4 +202,29 @@ func (db *DB) writeCursors(ctx context.Context, tx *sqlx.Tx, rows []row) error {
 		}
 	}
 	return nil
+}
+
+// lastRead gives the heads of the conversations that rows say were read.
+func (db *DB) lastRead(ctx context.Context, tx *sqlx.Tx, rows []row) (map[int64]int64, error) {
+	last := make(map[int64]int64)
+	var args []any
+	for i := range rows {
+		r := &rows[i]
+		if _, ok := last[r.conv]; r.kind == cellRead && !ok {
+			last[r.conv] = 0
+			args = append(args, r.conv)
+		}
+	}
+	err := inChunks(args, 1, db.d.maxRows, func(n int, args []any) error {
+		var heads []struct {
+			ID   int64 `db:"id"`
+			Last int64 `db:"last_seq"`
+		}
+		err := tx.SelectContext(ctx, &heads, `SELECT id, last_seq FROM conversations WHERE id IN (`+repeated("?", n)+`)`, args...)
+		for _, h := range heads {
+			last[h.ID] = h.Last
+		}
+		return err
+	})
+	return last, err
 }

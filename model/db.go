@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 )
@@ -20,7 +21,8 @@ type DB struct {
 	s       *store
 	m       *counters
 	epoch   atomic.Int64
-	writer  *writer
+	queue   *queue
+	writers []*writer
 	cursors *cursors
 	closing sync.Once
 	closed  error
@@ -39,20 +41,43 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := d.open(ctx, rest, &o)
+	if o.Writers <= 0 || d.skip == "" {
+		o.Writers = d.writers
+	}
+	o.Writers = min(o.Writers, maxWriters)
+	s, err := reach(ctx, d, rest, &o)
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{o: o, d: d, s: s}
+	db := &DB{o: o, d: d, s: s, m: newCounters(o.Set)}
 	if err := db.prepare(ctx); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
-	db.m = newCounters(o.Set)
-	if db.writer, err = newWriter(ctx, db); err != nil {
+	db.queue = newQueue(o.Writers, o.QueueMessages, o.QueueBytes)
+	if db.writers, err = newWriters(ctx, db); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", s.where, err), s.close())
 	}
 	db.cursors = newCursors(db)
 	return db, nil
+}
+
+// reach opens the store, and keeps trying while a server doesn't answer.
+func reach(ctx context.Context, d *dialect, rest string, o *Options) (*store, error) {
+	end := time.Now().Add(o.WaitFor)
+	for told := false; ; told = true {
+		s, err := d.open(ctx, rest, o)
+		if err == nil || !d.lost(err) || time.Until(end) <= 0 {
+			return s, err
+		}
+		if !told {
+			o.Logger.Warn("the store can't be reached, trying again", "for", o.WaitFor, "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(min(longPause, time.Until(end))):
+		}
+	}
 }
 
 func (db *DB) prepare(ctx context.Context) error {
@@ -67,6 +92,9 @@ func (db *DB) prepare(ctx context.Context) error {
 			epoch = newEpoch()
 			_, err = tx.ExecContext(ctx, `INSERT INTO meta (name, value) VALUES ('epoch', ?)`, epoch)
 		}
+		if db.d.unique(err) { // another node was quicker
+			err = tx.GetContext(ctx, &epoch, `SELECT value FROM meta WHERE name = 'epoch'`)
+		}
 		db.epoch.Store(epoch)
 		return err
 	})
@@ -80,7 +108,7 @@ func (db *DB) prepare(ctx context.Context) error {
 // the store's goroutines. It blocks until then; later calls do nothing.
 func (db *DB) Close() error {
 	db.closing.Do(func() {
-		err := errors.Join(db.writer.close(), db.cursors.close())
+		err := errors.Join(closeWriters(db, db.writers), db.cursors.close())
 		db.queries.Range(func(_, q any) bool {
 			err = errors.Join(err, q.(*sqlx.Stmt).Close())
 			return true
@@ -119,14 +147,32 @@ func newEpoch() int64 {
 // rolled back before the connection is used again. It waits for its turn as
 // long as ctx lasts. From then on it goes through with it: a statement that is
 // interrupted costs the one connection there is for writing, and leaves open
-// whether a COMMIT was done.
+// whether a COMMIT was done. Where others got in its way do runs again, and
+// must begin anew.
 func (db *DB) write(ctx context.Context, do func(ctx context.Context, tx *sqlx.Tx) error) error {
 	release, err := db.s.gate.other(ctx)
 	if err != nil {
 		return err
 	}
 	defer release()
-	ctx = context.WithoutCancel(ctx)
+	ctx, cancel := db.bounded(context.WithoutCancel(ctx))
+	defer cancel()
+	for try, pause := 1, firstPause; ; try, pause = try+1, 2*pause {
+		err := db.writeOnce(ctx, do)
+		var unsure *commitError
+		if err == nil || try == maxTries || !db.d.again(err) || errors.As(err, &unsure) && db.d.lost(err) {
+			return err
+		}
+		db.m.retried.Inc()
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(pause):
+		}
+	}
+}
+
+func (db *DB) writeOnce(ctx context.Context, do func(ctx context.Context, tx *sqlx.Tx) error) error {
 	tx, err := db.s.writing.BeginTxx(ctx, nil)
 	if err != nil {
 		return err
@@ -135,7 +181,10 @@ func (db *DB) write(ctx context.Context, do func(ctx context.Context, tx *sqlx.T
 	if err := do(ctx, tx); err != nil {
 		return err
 	}
-	return tx.Commit()
+	if err := tx.Commit(); err != nil {
+		return &commitError{err}
+	}
+	return nil
 }
 
 // query is a constant query, prepared once.

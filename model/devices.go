@@ -39,6 +39,10 @@ func (db *DB) OpenDevice(ctx context.Context, u User, device string, tokenHash [
 			user, device, tokenHash, now); err != nil {
 			return err
 		}
+		// One that was evicted while another node still had cursors of it to write.
+		if _, err := tx.ExecContext(ctx, `DELETE FROM cursors WHERE user_id = ? AND device = ?`, user, device); err != nil {
+			return err
+		}
 		if _, err := tx.ExecContext(ctx, `INSERT INTO cursors (user_id, device, conversation_id, delivered_seq)
 			SELECT k.user_id, ?, k.conversation_id, MAX(k.delivered_seq) FROM cursors k WHERE k.user_id = ?
 			GROUP BY k.user_id, k.conversation_id`, device, user); err != nil {
@@ -114,6 +118,7 @@ func (db *DB) ChangePassword(ctx context.Context, user int64, hash, device strin
 		if err := one(tx.ExecContext(ctx, `UPDATE users SET password_hash = ? WHERE id = ? AND deleted = 0`, hash, user)); err != nil {
 			return err
 		}
+		others = nil
 		if err := tx.SelectContext(ctx, &others, `SELECT device FROM devices WHERE user_id = ? AND device <> ? ORDER BY device`, user, device); err != nil {
 			return err
 		}

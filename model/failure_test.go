@@ -13,10 +13,7 @@ import (
 func TestRefusedByDatabase(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(3)
-		if _, err := h.s.writing.Exec(`CREATE TRIGGER poison BEFORE INSERT ON messages WHEN NEW.body = x'706f69736f6e'
-			BEGIN SELECT RAISE(ABORT, 'poison'); END`); err != nil {
-			t.Fatal(err)
-		}
+		h.poison("messages", "NEW.body = x'706f69736f6e'")
 		poison := toPeer(u[0], u[1], "p")
 		poison.Body = []byte("poison")
 		good := []*Append{toPeer(u[0], u[2], "1"), toPeer(u[1], u[2], "2"), toPeer(u[2], u[0], "3")}
@@ -41,7 +38,7 @@ func TestRefusedByDatabase(t *testing.T) {
 // A full disk fails the messages of that moment; the writer goes on when
 // there is room, and the log has no gap.
 func TestFullDisk(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onSQLite(t, func(t *testing.T, h *harness) {
 		u := h.users(2)
 		h.store(toPeer(u[0], u[1], "first"))
 		var pages int
@@ -77,7 +74,7 @@ func TestCommitUnknown(t *testing.T) {
 			each(t, func(t *testing.T, h *harness) {
 				u := h.users(2)
 				failed := false
-				h.writer.t.commit = func(tx *sql.Tx) error {
+				h.commits(func(tx *sql.Tx) error {
 					switch {
 					case failed:
 						return tx.Commit()
@@ -88,7 +85,7 @@ func TestCommitUnknown(t *testing.T) {
 					}
 					failed = true
 					return errors.New("connection lost")
-				}
+				})
 				a, b, repeat := toPeer(u[0], u[1], "a"), toPeer(u[1], u[0], "b"), toPeer(u[0], u[1], "a")
 				h.store(a, b, repeat)
 				if a.Seq != 1 || !a.Stored || b.Seq != 2 || !b.Stored || repeat.Seq != 1 || repeat.Stored || repeat.Err != nil || a.Last != 2 {
@@ -106,13 +103,13 @@ func TestCommitUnknown(t *testing.T) {
 func TestCommitFails(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(2)
-		h.writer.t.commit = func(*sql.Tx) error { return errors.New("away") }
+		h.commits(func(*sql.Tx) error { return errors.New("away") })
 		a := toPeer(u[0], u[1], "a")
 		h.store(a)
 		if a.Err == nil || a.Stored || a.Seq != 0 {
 			t.Fatalf("%+v", a)
 		}
-		h.writer.t.commit = (*sql.Tx).Commit
+		h.commits((*sql.Tx).Commit)
 		b := toPeer(u[0], u[1], "a")
 		h.store(b)
 		if b.Seq != 1 || !b.Stored {
@@ -124,7 +121,7 @@ func TestCommitFails(t *testing.T) {
 // While another process holds the database for longer than we wait, messages
 // fail, to be tried again; afterwards all is well.
 func TestLockedOut(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onSQLite(t, func(t *testing.T, h *harness) {
 		u := h.users(2)
 		if _, err := h.s.writing.Exec(`PRAGMA busy_timeout(0)`); err != nil {
 			t.Fatal(err)
@@ -155,7 +152,7 @@ func TestLockedOut(t *testing.T) {
 // One who gives up waiting for a turn has changed nothing, and costs nobody
 // else theirs.
 func TestCanceledWrite(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onSQLite(t, func(t *testing.T, h *harness) {
 		gone, cancel := context.WithCancel(ctx)
 		release, err := h.s.gate.append(ctx)
 		want(t, err, nil)

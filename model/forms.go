@@ -7,17 +7,25 @@ import (
 	"fmt"
 	"math/bits"
 	"strings"
+
+	"github.com/jmoiron/sqlx"
 )
 
 // forms are the statements of the append transaction, prepared for every
 // power of two of rows: the connection is the transaction's own while it
 // runs, so none can be prepared then.
 type forms struct {
-	pairs, users, heads, repeats, members, insert, raise *form
+	pairs, users, heads, free, exist, repeats, members, insert, raise *form
 }
 
-func prepareForms(ctx context.Context, db *DB) (*forms, error) {
+func prepareForms(ctx context.Context, db *DB, on *sqlx.DB) (*forms, error) {
 	f := new(forms)
+	heads := func(how string) func(int) string {
+		return func(n int) string {
+			return `SELECT id, kind, last_seq, version, blocks, gone FROM conversations` + db.d.by + `
+				WHERE id IN (` + repeated("?", n) + `) ORDER BY id` + how
+		}
+	}
 	for _, want := range []struct {
 		to    **form
 		width int
@@ -28,11 +36,12 @@ func prepareForms(ctx context.Context, db *DB) (*forms, error) {
 			return `SELECT id, user_lo, user_hi FROM conversations WHERE ` + either("user_lo = ? AND user_hi = ?", n)
 		}},
 		{&f.users, 1, false, func(n int) string {
-			return `SELECT id FROM users WHERE id IN (` + repeated("?", n) + `) AND deleted = 0`
+			return `SELECT id FROM users WHERE id IN (` + repeated("?", n) + `) AND deleted = 0 ORDER BY id` + db.d.sharing
 		}},
-		{&f.heads, 1, false, func(n int) string {
-			return `SELECT id, kind, last_seq, version, blocks, gone FROM conversations
-				WHERE id IN (` + repeated("?", n) + `) ORDER BY id` + db.d.locking
+		{&f.heads, 1, false, heads(db.d.locking)},
+		{&f.free, 1, false, heads(db.d.locking + db.d.skip)},
+		{&f.exist, 1, false, func(n int) string {
+			return `SELECT id FROM conversations WHERE id IN (` + repeated("?", n) + `)`
 		}},
 		{&f.repeats, 3, false, func(n int) string {
 			return `SELECT conversation_id, sender_id, cid, seq, created_at FROM messages WHERE ` +
@@ -45,12 +54,15 @@ func prepareForms(ctx context.Context, db *DB) (*forms, error) {
 			return db.d.insert + ` INTO messages (conversation_id, seq, sender_id, cid, body, created_at) VALUES ` +
 				repeated("(?, ?, ?, ?, ?, ?)", n)
 		}},
-		{&f.raise, 2, false, db.d.raiseHeads},
+		{&f.raise, 3, false, db.d.raiseHeads},
 	} {
+		if db.d.skip == "" && (want.to == &f.free || want.to == &f.exist) {
+			continue // there is nobody who may hold a conversation
+		}
 		p := &form{width: want.width, exact: want.exact, max: db.d.maxRows}
 		*want.to = p
 		for n := 1; n <= p.max; n *= 2 {
-			s, err := db.s.writing.PrepareContext(ctx, want.sql(n))
+			s, err := on.PrepareContext(ctx, want.sql(n))
 			if err != nil {
 				return nil, errors.Join(fmt.Errorf("prepare %.40q: %w", strings.TrimSpace(want.sql(1)), err), f.close())
 			}
@@ -62,7 +74,7 @@ func prepareForms(ctx context.Context, db *DB) (*forms, error) {
 
 func (f *forms) close() error {
 	var err error
-	for _, p := range []*form{f.pairs, f.users, f.heads, f.repeats, f.members, f.insert, f.raise} {
+	for _, p := range []*form{f.pairs, f.users, f.heads, f.free, f.exist, f.repeats, f.members, f.insert, f.raise} {
 		if p == nil {
 			continue
 		}
@@ -82,12 +94,8 @@ type form struct {
 }
 
 // exec runs the statement with all rows in args, in as few as they fit in.
-// lead are arguments before the rows.
-func (f *form) exec(ctx context.Context, tx *sql.Tx, args []any, lead ...any) error {
+func (f *form) exec(ctx context.Context, tx *sql.Tx, args []any) error {
 	return f.cut(args, func(s *sql.Stmt, args []any) error {
-		if len(lead) > 0 {
-			args = append(append(make([]any, 0, len(lead)+len(args)), lead...), args...)
-		}
 		_, err := tx.StmtContext(ctx, s).ExecContext(ctx, args...)
 		return err
 	})

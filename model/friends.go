@@ -37,7 +37,8 @@ func (db *DB) AddFriend(ctx context.Context, user, friend int64, max int) (name 
 		if user == friend {
 			return ErrNotAllowed
 		}
-		if err := absent(ctx, tx, user); err != nil {
+		// Locked, as the lists' lengths are to stay what they are.
+		if err := db.lockUsers(ctx, tx, user, friend); err != nil {
 			return err
 		}
 		err := tx.GetContext(ctx, &name, `SELECT name FROM users WHERE id = ? AND deleted = 0`, friend)
@@ -85,7 +86,7 @@ func (db *DB) AddFriend(ctx context.Context, user, friend int64, max int) (name 
 // ErrNotFound: no such user; ErrAlready: they are no friends.
 func (db *DB) DelFriend(ctx context.Context, user, friend int64) error {
 	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
-		if err := absent(ctx, tx, friend); err != nil {
+		if err := db.lockUsers(ctx, tx, friend); err != nil {
 			return err
 		}
 		err := one(tx.ExecContext(ctx, `DELETE FROM friends WHERE (user_id = ? AND friend_id = ?) OR (user_id = ? AND friend_id = ?)`,
@@ -144,21 +145,24 @@ func (db *DB) Block(ctx context.Context, user, other int64, on bool) error {
 		if user == other {
 			return ErrNotAllowed
 		}
-		for _, u := range []int64{other, user} {
-			if err := absent(ctx, tx, u); err != nil {
-				return err
-			}
+		if err := db.lockUsers(ctx, tx, other, user); err != nil {
+			return err
 		}
 		var c struct {
 			ID     int64 `db:"id"`
 			Blocks int64 `db:"blocks"`
 		}
-		err := tx.GetContext(ctx, &c, `SELECT id, blocks FROM conversations WHERE user_lo = ? AND user_hi = ?`+db.d.locking, p.lo, p.hi)
+		read := func() error {
+			return tx.GetContext(ctx, &c, `SELECT id, blocks FROM conversations WHERE user_lo = ? AND user_hi = ?`+db.d.locking, p.lo, p.hi)
+		}
+		err := read()
 		if errors.Is(err, sql.ErrNoRows) {
 			if !on {
 				return nil
 			}
-			c.ID, err = makePair(ctx, tx, p, db.nowMS())
+			if _, err = db.makePair(ctx, tx, p, db.nowMS()); err == nil {
+				err = read() // another node may have made it, and set its blocks
+			}
 		}
 		if err != nil {
 			return err

@@ -13,7 +13,7 @@ const asideAppends = 8
 // gate gives turns at a connection that there is only one of. database/sql
 // picks any of those who wait for it, so that with many lists being changed
 // the log might wait for long. Here turns are given in order, and only so many
-// of the other writes may stand in line.
+// of the other writes may stand in line. A nil gate is always open.
 type gate struct{ others, turn *semaphore.Weighted }
 
 func newGate() *gate {
@@ -22,6 +22,9 @@ func newGate() *gate {
 
 // append waits for the turn of an append transaction.
 func (g *gate) append(ctx context.Context) (release func(), err error) {
+	if g == nil {
+		return func() {}, ctx.Err()
+	}
 	if err := g.turn.Acquire(ctx, 1); err != nil {
 		return nil, err
 	}
@@ -30,6 +33,9 @@ func (g *gate) append(ctx context.Context) (release func(), err error) {
 
 // other waits for the turn of any other write.
 func (g *gate) other(ctx context.Context) (release func(), err error) {
+	if g == nil {
+		return func() {}, ctx.Err()
+	}
 	if err := g.others.Acquire(ctx, 1); err != nil {
 		return nil, err
 	}

@@ -84,7 +84,7 @@ const FirstVersion = 1
 func (db *DB) CreateGroup(ctx context.Context, creator int64, name, desc string, maxGroups int) (int64, error) {
 	var id int64
 	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
-		if err := absent(ctx, tx, creator); err != nil {
+		if err := db.lockUsers(ctx, tx, creator); err != nil {
 			return err
 		}
 		if err := groupsFull(ctx, tx, creator, maxGroups); err != nil {
@@ -117,7 +117,7 @@ func (db *DB) JoinGroup(ctx context.Context, group, user int64, maxMembers, maxG
 		if err != nil {
 			return err
 		}
-		if err := absent(ctx, tx, user); err != nil {
+		if err := db.lockUsers(ctx, tx, user); err != nil {
 			return err
 		}
 		switch in, err := isMember(ctx, tx, group, user); {
@@ -213,7 +213,7 @@ func (db *DB) DismissGroup(ctx context.Context, group, by int64) (version int64,
 		if g.Creator != by {
 			return ErrNotAllowed
 		}
-		version = g.Version + 1
+		version, members = g.Version+1, nil
 		if err := tx.SelectContext(ctx, &members, `SELECT user_id FROM members WHERE conversation_id = ? ORDER BY user_id`, group); err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package model
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"path/filepath"
 	"sync"
@@ -9,6 +10,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"chatd/internal/realservice"
 )
 
 func TestMain(m *testing.M) {
@@ -20,17 +23,36 @@ func TestMain(m *testing.M) {
 
 // dialects are what the suite runs with.
 var dialects = []struct {
-	name string
-	url  func(t testing.TB) string
+	name   string
+	url    func(t testing.TB) string
+	poison string // refuses to insert into a table, %s, where a condition, %s, holds
 }{
-	{"sqlite", func(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "chat.db") }},
+	{
+		"sqlite",
+		func(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "chat.db") },
+		`CREATE TRIGGER poison BEFORE INSERT ON %s WHEN %s BEGIN SELECT RAISE(ABORT, 'poison'); END`,
+	},
+	{
+		"mysql",
+		func(t testing.TB) string { return realservice.MariaDB(t) },
+		`CREATE TRIGGER poison BEFORE INSERT ON %s FOR EACH ROW BEGIN IF %s THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'poison'; END IF; END`,
+	},
 }
 
 // each runs a test with every dialect.
 func each(t *testing.T, test func(t *testing.T, h *harness)) {
 	for _, d := range dialects {
-		t.Run(d.name, func(t *testing.T) { test(t, newHarness(t, Options{URL: d.url(t)})) })
+		t.Run(d.name, func(t *testing.T) {
+			h := newHarness(t, Options{URL: d.url(t)})
+			h.poisoned = d.poison
+			test(t, h)
+		})
 	}
+}
+
+// onSQLite runs a test of what there is one connection for, or one file.
+func onSQLite(t *testing.T, test func(t *testing.T, h *harness)) {
+	test(t, newHarness(t, Options{URL: dialects[0].url(t)}))
 }
 
 // harness is a store whose sink remembers what it got.
@@ -38,6 +60,8 @@ type harness struct {
 	*DB
 	t testing.TB
 	o Options
+
+	poisoned string // the dialect's
 
 	mu   sync.Mutex
 	sunk []*Append
@@ -107,6 +131,24 @@ func (h *harness) sink(_ context.Context, batch []*Append) {
 	close(h.wait)
 	h.wait = make(chan struct{})
 	h.mu.Unlock()
+}
+
+// poison has the database refuse rows of a table where a condition holds.
+func (h *harness) poison(table, when string) {
+	h.t.Helper()
+	if _, err := h.s.writing.Exec(fmt.Sprintf(h.poisoned, table, when)); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// commits puts something in the place of COMMIT, while nothing is appended.
+func (h *harness) commits(how func(*sql.Tx) error) {
+	for _, w := range h.writers {
+		w.t.commit = how
+		if w.waiter != nil {
+			w.waiter.t.commit = how
+		}
+	}
 }
 
 // store appends and waits until all is sunk.

@@ -13,6 +13,10 @@ type counters struct {
 	refused       *metrics.Counter
 	rollbacks     *metrics.Counter
 	duplicates    *metrics.Counter
+	unsure        *metrics.Counter
+	retried       *metrics.Counter
+	missed        *metrics.Counter
+	waits         *metrics.Counter
 	cursorRows    *metrics.Counter
 	cursorWrites  *metrics.Counter
 	cursorDropped *metrics.Counter
@@ -33,6 +37,10 @@ func newCounters(s *metrics.Set) *counters {
 		refused:       s.GetOrCreateCounter("chatd_model_queue_refused_total"),
 		rollbacks:     s.GetOrCreateCounter("chatd_model_rollbacks_total"),
 		duplicates:    s.GetOrCreateCounter("chatd_model_duplicate_batches_total"),
+		unsure:        s.GetOrCreateCounter("chatd_model_unsure_commits_total"),
+		retried:       s.GetOrCreateCounter("chatd_model_retries_total"),
+		missed:        s.GetOrCreateCounter("chatd_model_conversations_missed_total"),
+		waits:         s.GetOrCreateCounter("chatd_model_lock_waits_total"),
 		cursorWrites:  s.GetOrCreateCounter("chatd_model_cursor_transactions_total"),
 		cursorRows:    s.GetOrCreateCounter("chatd_model_cursor_rows_total"),
 		cursorDropped: s.GetOrCreateCounter("chatd_model_cursor_dropped_total"),

@@ -16,7 +16,12 @@ func migrate(ctx context.Context, d *dialect, s *store) error {
 	if err != nil {
 		return err
 	}
-	p, err := goose.NewProvider(d.goose, s.writing.DB, files,
+	done, err := s.turn(ctx)
+	if err != nil {
+		return fmt.Errorf("%s: %w", s.where, err)
+	}
+	defer done()
+	p, err := goose.NewProvider(d.goose, s.migrating.DB, files,
 		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
 	if err != nil {
 		return fmt.Errorf("%s: %w", s.where, err)

@@ -26,7 +26,6 @@ func TestOpenErrors(t *testing.T) {
 	}{
 		{"no scheme", "chat.db", "want sqlite:PATH"},
 		{"unknown scheme", "oracle://scott:tiger@host/x", `unknown kind of store "oracle"`},
-		{"later", "mysql://user:tiger@host/chat", "mysql stores are not in this version"},
 		{"no path", "sqlite:", "want the path of a file"},
 		{"memory", "sqlite::memory:", "want the path of a file"},
 		{"missing folder", "sqlite:" + filepath.Join(dir, "no", "chat.db"), "no does not exist"},

@@ -50,13 +50,20 @@ func (db *DB) DeleteUser(ctx context.Context, id int64) error {
 		if err := db.revoke(ctx, tx, id); err != nil {
 			return err
 		}
-		var own []int64
-		if err := tx.SelectContext(ctx, &own, `SELECT c.id FROM members m JOIN conversations c ON c.id = m.conversation_id
-			WHERE m.user_id = ? AND m.role = ? AND c.kind = ? ORDER BY c.id`, id, roleCreator, kindGroup); err != nil {
+		convs, err := db.lockConversations(ctx, tx, id)
+		if err != nil {
 			return err
 		}
-		for _, g := range own {
-			if err := db.dismiss(ctx, tx, g); err != nil {
+		for _, c := range convs {
+			switch {
+			case c.Kind == kindPair:
+				_, err = tx.ExecContext(ctx, `UPDATE conversations SET blocks = blocks | ? WHERE id = ?`, pairClosed, c.ID)
+			case c.Role == roleCreator:
+				err = db.dismiss(ctx, tx, c.ID)
+			default:
+				err = db.raiseVersion(ctx, tx, c.ID, -1)
+			}
+			if err != nil {
 				return err
 			}
 		}
@@ -70,10 +77,6 @@ func (db *DB) DeleteUser(ctx context.Context, id int64) error {
 			}
 		}
 		for _, q := range []string{
-			`UPDATE conversations SET version = version + 1, size = size - 1, touched = ` + db.d.now + `
-				WHERE kind = 2 AND id IN (SELECT conversation_id FROM members WHERE user_id = ?)`,
-			`UPDATE conversations SET blocks = blocks | 4
-				WHERE kind = 1 AND id IN (SELECT conversation_id FROM members WHERE user_id = ?)`,
 			`DELETE FROM members WHERE user_id = ?`,
 			`DELETE FROM friends WHERE user_id = ?`,
 			`DELETE FROM cursors WHERE user_id = ?`,
@@ -91,9 +94,40 @@ func (db *DB) DeleteUser(ctx context.Context, id int64) error {
 	return nil
 }
 
+// joined is a conversation that a user is in.
+type joined struct {
+	ID   int64 `db:"id"`
+	Kind int64 `db:"kind"`
+	Role int64 `db:"role"`
+}
+
+// lockConversations lists those of a user, by id, and keeps them as they are.
+func (db *DB) lockConversations(ctx context.Context, tx *sqlx.Tx, user int64) (all []joined, err error) {
+	const list = `SELECT c.id, c.kind, m.role FROM members m JOIN conversations c ON c.id = m.conversation_id
+		WHERE m.user_id = ? ORDER BY c.id`
+	if err := tx.SelectContext(ctx, &all, list, user); err != nil || db.d.locking == "" {
+		return all, err
+	}
+	for _, c := range all {
+		if _, err := tx.ExecContext(ctx, `SELECT id FROM conversations WHERE id = ?`+db.d.locking, c.ID); err != nil {
+			return nil, err
+		}
+	}
+	// Some of them may have been left before they were locked.
+	all = nil
+	err = tx.SelectContext(ctx, &all, list, user)
+	return all, err
+}
+
 // revoke ends all tokens of a user and tells the daemons.
 func (db *DB) revoke(ctx context.Context, tx *sqlx.Tx, user int64) error {
 	if _, err := tx.ExecContext(ctx, `UPDATE devices SET token_hash = NULL WHERE user_id = ?`, user); err != nil {
+		return err
+	}
+	// One at a time: were a lower number to be seen after a higher one, daemons
+	// would have passed it.
+	var epoch int64
+	if err := tx.GetContext(ctx, &epoch, `SELECT value FROM meta WHERE name = 'epoch'`+db.d.locking); err != nil {
 		return err
 	}
 	_, err := tx.ExecContext(ctx, `INSERT INTO revocations (user_id, at) VALUES (?, ?)`, user, db.nowMS())

@@ -21,25 +21,36 @@ const (
 	DefaultTokenLife      = 30 * 24 * time.Hour
 
 	minReaders  = 4
-	usedEvery   = time.Minute // how often a token's use is noted, at most
-	handover    = 4           // committed batches that may wait for the sink
-	maxPairs    = 128 << 10   // pairs a writer knows the conversation of
-	maxMembers  = 128 << 10   // memberships a writer need not ask for
-	maxPending  = 1 << 20     // cursors waiting to be written
-	cursorRows  = 4096        // cursors in one transaction
-	revokedRows = 1000        // revocations in one answer
+	usedEvery   = time.Minute            // how often a token's use is noted, at most
+	handover    = 4                      // committed batches that may wait for the sink
+	maxPairs    = 128 << 10              // pairs a writer knows the conversation of
+	maxMembers  = 128 << 10              // memberships a writer need not ask for
+	maxWriters  = 64                     // their number is a set of bits somewhere
+	maxPending  = 1 << 20                // cursors waiting to be written
+	cursorRows  = 4096                   // cursors in one transaction
+	revokedRows = 1000                   // revocations in one answer
+	maxTries    = 5                      // of a write that others got in the way of
+	firstPause  = 2 * time.Millisecond   // before the second attempt; then twice as long each time
+	longPause   = 200 * time.Millisecond // between attempts, at most
+	maxMisses   = 3                      // a conversation that others hold is tried so often before it is waited for
+	retryMissed = 20 * time.Millisecond  // how long after a miss it is tried again, when it is waited for already
+	missedFor   = 4 * time.Second        // then its messages fail
 )
 
 // Options say how to open a store. A zero field but URL means its default.
 type Options struct {
-	URL  string // "sqlite:PATH"
-	Sync string // "full": what is acknowledged outlives a power cut. "normal": a crash of the process only. Default full
+	URL  string // "sqlite:PATH" or "mysql://user:password@host:3306/database"
+	Sync string // "full": what is acknowledged outlives a power cut. "normal": a crash of the process only. Default full. Of SQLite alone
 
 	// Shared is for operators' commands: they work beside a running daemon,
 	// whose lock they don't take.
 	Shared bool
 
+	// WaitFor is how long Open keeps trying to reach a database server.
+	WaitFor time.Duration
+
 	Readers        int           // connections for reading; default by cores
+	Writers        int           // append transactions at a time, of conversations each; default 2. SQLite has 1
 	MaxBatch       int           // messages in one transaction
 	MaxBatchBytes  int           // bytes in one transaction
 	QueueMessages  int           // messages that may wait for one

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 
 	"github.com/jmoiron/sqlx"
 )
@@ -51,10 +52,11 @@ type execer interface {
 	ExecContext(ctx context.Context, q string, args ...any) (sql.Result, error)
 }
 
-// makePair makes the conversation of a pair that has none. The caller holds
-// the write transaction and knows that both users exist.
-func makePair(ctx context.Context, tx execer, p pair, now int64) (int64, error) {
-	r, err := tx.ExecContext(ctx, `INSERT INTO conversations (kind, user_lo, user_hi) VALUES (1, ?, ?)`, p.lo, p.hi)
+// makePair makes the conversation of a pair that has none, or finds the one
+// that another node has made at the same moment. The caller knows that both
+// users exist.
+func (db *DB) makePair(ctx context.Context, tx execer, p pair, now int64) (int64, error) {
+	r, err := tx.ExecContext(ctx, `INSERT INTO conversations (kind, user_lo, user_hi) VALUES (1, ?, ?)`+db.d.sameRow, p.lo, p.hi)
 	if err != nil {
 		return 0, err
 	}
@@ -63,20 +65,27 @@ func makePair(ctx context.Context, tx execer, p pair, now int64) (int64, error) 
 		return 0, err
 	}
 	if p.lo == p.hi {
-		_, err = tx.ExecContext(ctx, `INSERT INTO members (conversation_id, user_id, joined_at) VALUES (?, ?, ?)`, id, p.lo, now)
+		_, err = tx.ExecContext(ctx, `INSERT INTO members (conversation_id, user_id, joined_at) VALUES (?, ?, ?)`+db.d.keepRow, id, p.lo, now)
 	} else {
-		_, err = tx.ExecContext(ctx, `INSERT INTO members (conversation_id, user_id, joined_at) VALUES (?, ?, ?), (?, ?, ?)`,
+		_, err = tx.ExecContext(ctx, `INSERT INTO members (conversation_id, user_id, joined_at) VALUES (?, ?, ?), (?, ?, ?)`+db.d.keepRow,
 			id, p.lo, now, id, p.hi, now)
 	}
 	return id, err
 }
 
-// absent is ErrNotFound if there is no such user.
-func absent(ctx context.Context, tx *sqlx.Tx, user int64) error {
-	var id int64
-	err := tx.GetContext(ctx, &id, `SELECT id FROM users WHERE id = ? AND deleted = 0`, user)
-	if errors.Is(err, sql.ErrNoRows) {
-		return ErrNotFound
+// lockUsers keeps users as they are until the transaction ends. ErrNotFound:
+// one of them doesn't exist.
+func (db *DB) lockUsers(ctx context.Context, tx *sqlx.Tx, users ...int64) error {
+	slices.Sort(users) // all in the same order
+	for _, user := range users {
+		var id int64
+		err := tx.GetContext(ctx, &id, `SELECT id FROM users WHERE id = ? AND deleted = 0`+db.d.locking, user)
+		if errors.Is(err, sql.ErrNoRows) {
+			return ErrNotFound
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return err
+	return nil
 }

@@ -47,7 +47,8 @@ func TestPlaces(t *testing.T) {
 		want(t, err, nil)
 		pair := toPeer(u[1], u[0], "1")
 		notes := toPeer(u[0], u[0], "2")
-		h.store(pair, notes, toGroup(u[1], g, "3"))
+		h.store(pair)
+		h.store(notes, toGroup(u[1], g, "3"))
 		want(t, h.Block(ctx, u[0], u[2], true), nil) // a pair without a message
 		wanted := []Place{
 			{Conv: g, Group: g, Last: 2, Version: 2, Joined: 1, Delivered: 1, Read: 1},
@@ -268,7 +269,7 @@ func TestCursorInterval(t *testing.T) {
 
 // Many sessions that end at once share transactions.
 func TestFlushShares(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	onSQLite(t, func(t *testing.T, h *harness) {
 		const n = 300
 		u := h.users(n)
 		g := h.group(u...)
@@ -350,8 +351,7 @@ func TestCursorsNotWritten(t *testing.T) {
 		g := h.group(u...)
 		h.device(u[0], "phone")
 		h.store(toGroup(u[1], g, "1"), toGroup(u[1], g, "2"))
-		_, err := h.s.writing.Exec(`CREATE TRIGGER poison BEFORE INSERT ON cursors BEGIN SELECT RAISE(ABORT, 'poison'); END`)
-		want(t, err, nil)
+		h.poison("cursors", "true")
 		h.Deliver(u[0], "phone", g, 1)
 		if h.Flush(ctx, u[0]) == nil {
 			t.Fatal("flushed")
@@ -360,7 +360,7 @@ func TestCursorsNotWritten(t *testing.T) {
 			t.Errorf("%d, want what is pending", d)
 		}
 		h.Deliver(u[0], "phone", g, 2)
-		_, err = h.s.writing.Exec(`DROP TRIGGER poison`)
+		_, err := h.s.writing.Exec(`DROP TRIGGER poison`)
 		want(t, err, nil)
 		want(t, h.Flush(ctx, u[0]), nil)
 		if n := h.cursors.count.Load(); n != 0 {

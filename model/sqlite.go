@@ -34,9 +34,9 @@ func sqlite() *dialect {
 		goose:      goose.DialectSQLite3,
 		migrations: func() (fs.FS, error) { return fs.Sub(sqliteMigrations, "migrations/sqlite") },
 		open:       openSQLite,
+		writers:    1, // BEGIN IMMEDIATE has the one lock there is
 		tables:     `SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'`,
 		now:        "unixepoch()",
-		locking:    "", // BEGIN IMMEDIATE has the one lock there is
 		// A plain INSERT of several rows keeps a journal of its own, to undo
 		// itself alone: a quarter of the transaction's time.
 		insert:  "INSERT OR ROLLBACK",
@@ -52,9 +52,12 @@ func sqlite() *dialect {
 			}
 			return false
 		},
+		again:  never,
+		waited: never,
+		lost:   never,
 		raiseHeads: func(rows int) string {
-			return `UPDATE conversations SET last_seq = v.column2, last_time = ?, touched = unixepoch()
-				FROM (VALUES ` + repeated("(?, ?)", rows) + `) AS v WHERE conversations.id = v.column1`
+			return `UPDATE conversations SET last_seq = v.column2, last_time = v.column3, touched = unixepoch()
+				FROM (VALUES ` + repeated("(?, ?, ?)", rows) + `) AS v WHERE conversations.id = v.column1`
 		},
 		// CROSS JOIN: in that order. A device that went meanwhile has no cursors,
 		// nor has a member that left.
@@ -70,8 +73,7 @@ func sqlite() *dialect {
 				DO UPDATE SET delivered_seq = max(delivered_seq, excluded.delivered_seq)`
 		},
 		raiseRead: func(rows int) string {
-			return `UPDATE members SET read_seq = max(read_seq,
-					min(v.column3, (SELECT c.last_seq FROM conversations c WHERE c.id = v.column2)))
+			return `UPDATE members SET read_seq = max(read_seq, v.column3)
 				FROM (VALUES ` + repeated("(?, ?, ?)", rows) + `) AS v
 				WHERE members.conversation_id = v.column2 AND members.user_id = v.column1`
 		},
@@ -122,6 +124,8 @@ func openSQLite(ctx context.Context, path string, o *Options) (_ *store, err err
 	s.writing.SetMaxIdleConns(1)
 	s.reading.SetMaxOpenConns(o.Readers)
 	s.reading.SetMaxIdleConns(o.Readers)
+	s.appending, s.migrating = []*sqlx.DB{s.writing}, s.writing
+	s.turn = func(context.Context) (func() error, error) { return func() error { return nil }, nil }
 	s.alone = func() (func() error, error) {
 		if lock != nil {
 			return func() error { return nil }, nil

@@ -1,15 +1,20 @@
 package model
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
+	"slices"
 	"time"
+
+	"github.com/jmoiron/sqlx"
 )
 
 // transaction is the append transaction of one writer: its statements, what
 // it remembers from one run to the next, and scratch. One goroutine uses it.
 type transaction struct {
 	db      *DB
+	on      *sqlx.DB
 	forms   *forms
 	pairs   *cache[pair, int64]       // the conversation of a pair: never changes
 	members *cache[membership, int64] // the group's version at which a user was a member
@@ -24,6 +29,7 @@ type transaction struct {
 	isMember map[membership]bool    // those that the cache didn't know, and what became of it
 	fresh    []*Append              // to be inserted
 	args     []any
+	ids      []int64
 }
 
 type membership struct{ group, user int64 }
@@ -51,13 +57,14 @@ type commitError struct{ err error }
 func (e *commitError) Error() string { return "commit: " + e.err.Error() }
 func (e *commitError) Unwrap() error { return e.err }
 
-func newTransaction(ctx context.Context, db *DB) (*transaction, error) {
-	f, err := prepareForms(ctx, db)
+func newTransaction(ctx context.Context, db *DB, on *sqlx.DB) (*transaction, error) {
+	f, err := prepareForms(ctx, db, on)
 	if err != nil {
 		return nil, err
 	}
 	return &transaction{
 		db:       db,
+		on:       on,
 		forms:    f,
 		pairs:    newCache[pair, int64](maxPairs),
 		members:  newCache[membership, int64](maxMembers),
@@ -71,10 +78,11 @@ func newTransaction(ctx context.Context, db *DB) (*transaction, error) {
 }
 
 // run stores a batch in one transaction and sets its outcomes; each message
-// that may not be stored gets its own Err. With lookAll every cid is looked up
-// in the log first, not only those that are marked. An error means that
-// nothing was stored, or of a commitError, that it isn't known.
-func (t *transaction) run(ctx context.Context, batch []*Append, lookAll bool) error {
+// that may not be stored gets its own Err. Unless it is patient it waits for no
+// other node: messages of conversations that are locked, and of pairs that have
+// none, are skipped. An error means that nothing was stored, or of a
+// commitError, that it isn't known.
+func (t *transaction) run(ctx context.Context, batch []*Append, patient bool) error {
 	t.reset(batch)
 	release, err := t.db.s.gate.append(ctx)
 	if err != nil {
@@ -82,18 +90,19 @@ func (t *transaction) run(ctx context.Context, batch []*Append, lookAll bool) er
 	}
 	defer release()
 	start := time.Now()
-	tx, err := t.db.s.writing.BeginTx(ctx, nil)
+	tx, err := t.on.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback() // after Commit it does nothing
-	for _, step := range []func(context.Context, *sql.Tx, []*Append) error{t.resolve, t.readHeads} {
-		if err := step(ctx, tx, batch); err != nil {
-			return err
-		}
+	if err := t.resolve(ctx, tx, batch, patient); err != nil {
+		return err
+	}
+	if err := t.readHeads(ctx, tx, batch, patient); err != nil {
+		return err
 	}
 	// After the lock, or the snapshot lies.
-	if err := t.lookUp(ctx, tx, batch, lookAll); err != nil {
+	if err := t.lookUp(ctx, tx, batch); err != nil {
 		return err
 	}
 	if err := t.readMembers(ctx, tx, batch); err != nil {
@@ -126,14 +135,16 @@ func (t *transaction) reset(batch []*Append) {
 	t.fresh = t.fresh[:0]
 	for _, a := range batch {
 		a.Conv, a.Seq, a.Time, a.Version, a.Last, a.Stored, a.Err = a.Group, 0, 0, 0, 0, false, nil
+		a.skipped, a.unmade = false, false
 		if a.malformed() {
 			a.Conv, a.Err = 0, errMalformed
 		}
 	}
 }
 
-// resolve finds the conversations of pairs, and makes those that are missing.
-func (t *transaction) resolve(ctx context.Context, tx *sql.Tx, batch []*Append) error {
+// resolve finds the conversations of pairs, and if it is patient makes those
+// that are missing.
+func (t *transaction) resolve(ctx context.Context, tx *sql.Tx, batch []*Append, patient bool) error {
 	args := t.args[:0]
 	for _, a := range batch {
 		if a.Err != nil || a.Peer == 0 {
@@ -162,13 +173,19 @@ func (t *transaction) resolve(ctx context.Context, tx *sql.Tx, batch []*Append) 
 	if err != nil {
 		return err
 	}
-	if err := t.makePairs(ctx, tx); err != nil {
-		return err
+	if patient {
+		if err := t.makePairs(ctx, tx); err != nil {
+			return err
+		}
 	}
 	for _, a := range batch {
 		if a.Err == nil && a.Conv == 0 {
-			if a.Conv = t.resolved[pairOf(a.Sender, a.Peer)]; a.Conv == 0 {
+			switch a.Conv = t.resolved[pairOf(a.Sender, a.Peer)]; {
+			case a.Conv != 0:
+			case patient:
 				a.Err = ErrNotFound
+			default:
+				a.skipped, a.unmade = true, true
 			}
 		}
 	}
@@ -178,13 +195,16 @@ func (t *transaction) resolve(ctx context.Context, tx *sql.Tx, batch []*Append) 
 // makePairs makes the conversations of resolved pairs that have none, where
 // both users exist.
 func (t *transaction) makePairs(ctx context.Context, tx *sql.Tx) error {
-	args := t.args[:0]
+	// In order, all of them: whoever locks in another order may be waiting for
+	// us as we are for them.
+	slices.SortFunc(t.unknown, func(a, b pair) int { return cmp.Or(cmp.Compare(a.lo, b.lo), cmp.Compare(a.hi, b.hi)) })
+	var users []int64
 	for _, p := range t.unknown {
 		if t.resolved[p] == 0 {
-			args = append(args, p.lo, p.hi)
+			users = append(users, p.lo, p.hi)
 		}
 	}
-	t.args = args
+	args := t.inOrder(users)
 	exists := make(map[int64]bool)
 	err := t.forms.users.rows(ctx, tx, args, func(r *sql.Rows) error {
 		var id int64
@@ -197,7 +217,7 @@ func (t *transaction) makePairs(ctx context.Context, tx *sql.Tx) error {
 	}
 	for _, p := range t.unknown {
 		if t.resolved[p] == 0 && exists[p.lo] && exists[p.hi] {
-			if t.resolved[p], err = makePair(ctx, tx, p, t.db.nowMS()); err != nil {
+			if t.resolved[p], err = t.db.makePair(ctx, tx, p, t.db.nowMS()); err != nil {
 				return err
 			}
 		}
@@ -205,33 +225,77 @@ func (t *transaction) makePairs(ctx context.Context, tx *sql.Tx) error {
 	return nil
 }
 
-// readHeads reads the rows of all conversations of the batch, and locks them.
-func (t *transaction) readHeads(ctx context.Context, tx *sql.Tx, batch []*Append) error {
+// inOrder makes arguments of ids, each once and rising.
+func (t *transaction) inOrder(ids []int64) []any {
+	slices.Sort(ids)
 	args := t.args[:0]
+	for _, id := range slices.Compact(ids) {
+		args = append(args, id)
+	}
+	t.args = args
+	return args
+}
+
+// readHeads reads the rows of all conversations of the batch, and locks them.
+func (t *transaction) readHeads(ctx context.Context, tx *sql.Tx, batch []*Append, patient bool) error {
+	ids := t.ids[:0]
 	for _, a := range batch {
-		if a.Err != nil {
+		if a.settled() {
 			continue
 		}
 		if _, ok := t.heads[a.Conv]; !ok {
 			t.heads[a.Conv] = nil
-			args = append(args, a.Conv)
+			ids = append(ids, a.Conv)
 		}
 	}
-	t.args = args
-	return t.forms.heads.rows(ctx, tx, args, func(r *sql.Rows) error {
+	t.ids = ids
+	form := t.forms.free
+	if patient {
+		form = t.forms.heads
+	}
+	found := 0
+	err := form.rows(ctx, tx, t.inOrder(ids), func(r *sql.Rows) error {
+		found++
 		h := new(head)
 		err := r.Scan(&h.id, &h.kind, &h.last, &h.version, &h.blocks, &h.gone)
 		t.heads[h.id] = h
 		return err
 	})
+	if err != nil || patient || found == len(ids) {
+		return err
+	}
+	return t.skip(ctx, tx, batch)
 }
 
-// lookUp finds what the log has of the batch's cids: of those that may be
-// repeats, or of all.
-func (t *transaction) lookUp(ctx context.Context, tx *sql.Tx, batch []*Append, all bool) error {
+// skip marks the messages of conversations that are there, but weren't to be
+// had.
+func (t *transaction) skip(ctx context.Context, tx *sql.Tx, batch []*Append) error {
+	ids := t.ids[:0]
+	for id, h := range t.heads {
+		if h == nil {
+			ids = append(ids, id)
+		}
+	}
+	t.ids = ids
+	locked := make(map[int64]bool)
+	err := t.forms.exist.rows(ctx, tx, t.inOrder(ids), func(r *sql.Rows) error {
+		var id int64
+		err := r.Scan(&id)
+		locked[id] = true
+		return err
+	})
+	for _, a := range batch {
+		a.skipped = a.skipped || a.Err == nil && locked[a.Conv]
+	}
+	return err
+}
+
+// lookUp finds what the log has of the batch's cids, of those that may be
+// repeats.
+func (t *transaction) lookUp(ctx context.Context, tx *sql.Tx, batch []*Append) error {
 	args := t.args[:0]
 	for _, a := range batch {
-		if a.Err == nil && (a.Retry || all) && t.heads[a.Conv] != nil {
+		if !a.settled() && (a.Retry || a.look) && t.heads[a.Conv] != nil {
 			args = append(args, a.Conv, a.Sender, a.CID)
 		}
 	}
@@ -253,7 +317,7 @@ func (t *transaction) readMembers(ctx context.Context, tx *sql.Tx, batch []*Appe
 	args := t.args[:0]
 	for _, a := range batch {
 		h := t.heads[a.Conv]
-		if a.Err != nil || h == nil || h.kind != kindGroup {
+		if a.settled() || h == nil || h.kind != kindGroup {
 			continue
 		}
 		m := membership{a.Conv, a.Sender}
@@ -277,7 +341,7 @@ func (t *transaction) readMembers(ctx context.Context, tx *sql.Tx, batch []*Appe
 // number answers repeats, refuses what may not be, and gives the rest its seq.
 func (t *transaction) number(batch []*Append, now int64) {
 	for _, a := range batch {
-		if a.Err != nil {
+		if a.settled() {
 			continue
 		}
 		h := t.heads[a.Conv]
@@ -337,11 +401,11 @@ func (t *transaction) raise(ctx context.Context, tx *sql.Tx, now int64) error {
 	args := t.args[:0]
 	for _, h := range t.heads {
 		if h != nil && h.raised {
-			args = append(args, h.id, h.last)
+			args = append(args, h.id, h.last, now)
 		}
 	}
 	t.args = args
-	return t.forms.raise.exec(ctx, tx, args, now)
+	return t.forms.raise.exec(ctx, tx, args)
 }
 
 // learn finishes the outcomes and remembers, now that it is committed.
@@ -357,7 +421,7 @@ func (t *transaction) learn(batch []*Append) {
 		}
 	}
 	for _, a := range batch {
-		if a.Err != nil {
+		if a.settled() {
 			a.Conv = 0
 			continue
 		}

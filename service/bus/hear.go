@@ -11,14 +11,14 @@ import (
 )
 
 // hear keeps the subscriber's connection, until the bus is closed. c is the
-// first one, nil where there was none.
-func (r *Redis) hear(c *conn) {
+// first one, which has begun already, nil where there was none.
+func (r *Redis) hear(c *conn, begin uint64) {
 	var pause backoff
 	var warned time.Time
 	for {
 		if c != nil {
 			pause.good()
-			err := r.listen(c)
+			err := r.listen(c, begin)
 			if r.ctx.Err() != nil {
 				r.up.Store(false)
 				return
@@ -31,6 +31,7 @@ func (r *Redis) hear(c *conn) {
 		var err error
 		if c, err = r.where.dial(r.ctx); err == nil {
 			r.m.reconnects.Inc()
+			begin = r.subs.begin()
 		} else if now := time.Now(); now.Sub(warned) > warnEvery && r.ctx.Err() == nil {
 			warned = now
 			r.log.Warn("connecting to Redis failed; trying on", "err", err)
@@ -39,10 +40,9 @@ func (r *Redis) hear(c *conn) {
 }
 
 // listen hands on what one connection hears, until it ends.
-func (r *Redis) listen(c *conn) error {
+func (r *Redis) listen(c *conn, begin uint64) error {
 	stop := context.AfterFunc(r.ctx, func() { _ = c.raw.Close() }) // to end the reading is all that is asked of it
 	defer stop()
-	begin := r.subs.begin()
 	written := make(chan error, 1)
 	done := make(chan struct{})
 	go func() {

@@ -16,6 +16,7 @@ type place interface {
 	Reaches(Channel) bool
 	Publish(context.Context, []Message) error
 	Online(context.Context, []int64) ([]bool, error)
+	Now(context.Context) int64
 }
 
 // inbox is what a node has received.
@@ -108,6 +109,11 @@ func suite(t *testing.T, join func(receive func([]Message)) place, barrier func(
 	on, err := b.Online(ctx, []int64{7, 8})
 	if err != nil || !slices.Equal(on, []bool{true, false}) {
 		t.Errorf("Online: %v, %v", on, err)
+	}
+
+	// All nodes have one clock, and it doesn't go back.
+	if one, two := a.Now(ctx), b.Now(ctx); one > two || one < 1e15 {
+		t.Errorf("it is %d, and then %d", one, two)
 	}
 
 	// One publisher's order is kept.

@@ -92,14 +92,17 @@ func DialRedis(ctx context.Context, cfg RedisConfig, receive func([]Message), ch
 	r.meter(set)
 	r.sides = [2]bool{hearing: c != nil, asking: true}
 	r.up.Store(c != nil)
+	begin := uint64(0)
 	if c == nil {
 		r.lose(hearing, err)
+	} else {
+		begin = r.subs.begin() // here, so that Await waits from the first Subscribe on
 	}
 	go func() {
 		defer close(r.ended)
 		var wg sync.WaitGroup
 		wg.Go(r.keep)
-		r.hear(c)
+		r.hear(c, begin)
 		wg.Wait()
 	}()
 	return r, nil

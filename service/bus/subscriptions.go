@@ -100,12 +100,12 @@ func (s *subscriptions) size() (wanted, unconfirmed int) {
 	return len(s.want), int(s.changes - s.done)
 }
 
-// begin notes a new connection, which has been told nothing yet. The number
-// is for arrived.
+// begin notes a new connection, which has been told nothing yet; end has to
+// follow. The number is for arrived.
 func (s *subscriptions) begin() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.connected, s.live = true, false
+	s.connected, s.live = true, len(s.want) == 0
 	s.told = make(map[Channel]struct{}, len(s.want))
 	s.dirty = slices.Collect(maps.Keys(s.want))
 	s.marked = make(map[Channel]struct{}, len(s.want))

@@ -1,0 +1,169 @@
+package bus
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+)
+
+// patience is how long a test waits for what has to come.
+const patience = 60 * time.Second
+
+// peer is a node on a Redis, and what it has heard.
+type peer struct {
+	*Redis
+	set  *metrics.Set
+	log  words
+	news chan bool // what changed was told
+
+	mu    sync.Mutex
+	calls [][]Message // receive's
+	heard chan struct{}
+}
+
+// words is a log that may be written from several goroutines.
+type words struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (w *words) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.b.Write(b)
+}
+
+func (w *words) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.b.String()
+}
+
+// dial puts a node on Redis, which leaves it when the test ends.
+func dial(t *testing.T, cfg RedisConfig) *peer {
+	t.Helper()
+	p, err := tryDial(t, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func tryDial(t *testing.T, cfg RedisConfig) (*peer, error) {
+	p := &peer{set: metrics.NewSet(), news: make(chan bool, 1000), heard: make(chan struct{}, 1)}
+	cfg.Set, cfg.Logger = p.set, slog.New(slog.NewTextHandler(&p.log, nil))
+	var err error
+	p.Redis, err = DialRedis(t.Context(), cfg, p.take, func(up bool) { p.news <- up })
+	if err == nil {
+		t.Cleanup(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			defer cancel()
+			if err := p.Close(ctx); err != nil {
+				t.Errorf("Close: %v", err)
+			}
+		})
+	}
+	return p, err
+}
+
+func (p *peer) take(ms []Message) {
+	p.mu.Lock()
+	p.calls = append(p.calls, append([]Message(nil), ms...))
+	p.mu.Unlock()
+	select {
+	case p.heard <- struct{}{}:
+	default:
+	}
+}
+
+// received waits until n messages have been heard, and returns them all, as
+// "channel text".
+func (p *peer) received(t *testing.T, n int) []string {
+	t.Helper()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for {
+		var all []string
+		p.mu.Lock()
+		for _, ms := range p.calls {
+			for _, m := range ms {
+				all = append(all, m.Channel.String()+" "+string(m.Payload.Notice.Body))
+			}
+		}
+		p.mu.Unlock()
+		if len(all) >= n {
+			return all
+		}
+		select {
+		case <-p.heard:
+		case <-timer.C:
+			t.Fatalf("%d messages were received, %d expected", len(all), n)
+		}
+	}
+}
+
+// told waits for the next word of Redis's going or coming.
+func (p *peer) told(t *testing.T, up bool) {
+	t.Helper()
+	select {
+	case got := <-p.news:
+		if got != up {
+			t.Fatalf("told that Redis is up: %v, want %v; the log:\n%s", got, up, p.log.String())
+		}
+	case <-time.After(patience):
+		t.Fatalf("never told that Redis is up: %v; the log:\n%s", up, p.log.String())
+	}
+}
+
+// on subscribes and waits for it.
+func (p *peer) on(t *testing.T, cs ...Channel) {
+	t.Helper()
+	for _, c := range cs {
+		p.Subscribe(c)
+	}
+	if err := p.Await(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// say publishes one text.
+func (p *peer) say(t *testing.T, c Channel, text string) {
+	t.Helper()
+	if err := p.Publish(t.Context(), []Message{note(c, text)}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// count reads one of the node's metrics.
+func (p *peer) count(t *testing.T, name string) int {
+	t.Helper()
+	var b bytes.Buffer
+	p.set.WritePrometheus(&b)
+	for line := range bytes.Lines(b.Bytes()) {
+		var v int
+		if n, _ := fmt.Sscanf(string(line), name+" %d", &v); n == 1 {
+			return v
+		}
+	}
+	t.Fatalf("no metric %s", name)
+	return 0
+}
+
+func note(c Channel, text string) Message {
+	return Message{c, Payload{Notice: &Notice{Body: []byte(text)}}}
+}
+
+func write(t *testing.T, path, text string) string {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}

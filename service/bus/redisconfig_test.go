@@ -1,0 +1,160 @@
+package bus
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"chatd/internal/realservice"
+)
+
+const secret = "s3cret!hush"
+
+// What is wrong with a URL is said in words, and never with the password.
+func TestRedisURL(t *testing.T) {
+	for given, want := range map[string]string{
+		"redis://host":                           "",
+		"redis://host:1/":                        "",
+		"redis://[::1]:6379":                     "",
+		"rediss://user:" + secret + "@host":      "",
+		"redis://:" + secret + "@host":           "",
+		"redis://:" + secret + "@host:x":         "can't be read",
+		"redis://user:" + secret + "\x7f@host":   "can't be read",
+		"http://:" + secret + "@host":            `begins with "http"`,
+		"host:6379":                              `begins with "host"`,
+		"redis://:" + secret + "@host/3":         "a database's number",
+		"redis://:" + secret + "@host?db=" + "4": "parameters",
+		"redis://:" + secret + "@":               "names no host",
+		"redis:" + secret:                        "names no host",
+		"redis://user@host":                      "a user and no password",
+		"":                                       `begins with ""`,
+	} {
+		_, err := parseRedis(RedisConfig{URL: given})
+		switch {
+		case want == "" && err != nil:
+			t.Errorf("%q: %v", given, err)
+		case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
+			t.Errorf("%q: %v, want %s", given, err, want)
+		case err != nil && strings.Contains(err.Error(), secret):
+			t.Errorf("the password is in %q", err)
+		}
+	}
+	if _, err := parseRedis(RedisConfig{URL: "redis://:x@host", PasswordFile: "y"}); err == nil {
+		t.Error("two passwords are accepted")
+	}
+	w, err := parseRedis(RedisConfig{URL: "redis://host", Node: "my node\nä:1"})
+	if err != nil || w.address != "host:6379" || w.name != "chatd-my-node--:1" {
+		t.Errorf("%+v, %v", w, err)
+	}
+}
+
+// Who may not in is told so at the start, and the password is nowhere to be
+// read, whatever goes wrong later.
+func TestPasswords(t *testing.T) {
+	server := realservice.Redis(t, "--requirepass", secret)
+	server.Client(t, strings.Fields("-a "+secret+" --no-auth-warning ACL SETUSER node on >"+secret+
+		" resetchannels &u:* &g:* -@all +publish +subscribe +unsubscribe +pubsub|numsub +time +ping +client|setname")...)
+	dir := t.TempDir()
+	file, other := write(t, filepath.Join(dir, "password"), secret+"\n"), write(t, filepath.Join(dir, "other"), "wrong")
+	host := strings.TrimPrefix(server.URL, "redis://")
+	for _, cfg := range []RedisConfig{
+		{URL: "redis://" + host},
+		{URL: "redis://:wrong" + "@" + host},
+		{URL: "redis://" + host, PasswordFile: other},
+		{URL: "redis://" + host, PasswordFile: filepath.Join(dir, "missing")},
+	} {
+		if _, err := tryDial(t, cfg); err == nil || strings.Contains(err.Error(), "wrong@") {
+			t.Errorf("%+v: %v", cfg, err)
+		}
+	}
+	a := dial(t, RedisConfig{URL: "redis://:" + url.QueryEscape(secret) + "@" + host})
+	b := dial(t, RedisConfig{URL: "redis://node@" + host, PasswordFile: file}) // with just the commands that it needs
+	b.on(t, User(1))
+	a.on(t, Group(1))
+	a.say(t, User(1), "hello")
+	b.received(t, 1)
+	b.say(t, Group(1), "hello")
+	a.received(t, 1)
+	if on, err := b.Online(t.Context(), []int64{1, 2}); err != nil || !on[0] || on[1] || !b.Reaches(User(1)) {
+		t.Errorf("Online: %v, %v", on, err)
+	}
+	b.Now(t.Context())
+	if !b.Reaches(User(1)) {
+		t.Error("the node may not ask for the time")
+	}
+
+	// A password that is changed under a node is read anew.
+	server.Client(t, "-a", secret, "--no-auth-warning", "ACL", "SETUSER", "node", "resetpass", ">new"+secret)
+	write(t, file, "new"+secret)
+	server.Client(t, "-a", secret, "--no-auth-warning", "CLIENT", "KILL", "USER", "node")
+	b.told(t, false)
+	b.told(t, true)
+
+	server.Kill(t)
+	a.told(t, false)
+	b.told(t, false)
+	for _, p := range []*peer{a, b} {
+		if log := p.log.String(); strings.Contains(log, secret) || !strings.Contains(log, "Redis is away") {
+			t.Errorf("the log:\n%s", log)
+		}
+	}
+}
+
+// rediss:// is spoken through TLS, to nobody but whom the certificate names.
+func TestTLS(t *testing.T) {
+	dir := t.TempDir()
+	pool := certificate(t, dir)
+	port := realservice.Port(t)
+	realservice.Redis(t, "--tls-port", strconv.Itoa(port), "--tls-auth-clients", "no",
+		"--tls-cert-file", filepath.Join(dir, "cert"), "--tls-key-file", filepath.Join(dir, "key"))
+	at := "rediss://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	if _, err := tryDial(t, RedisConfig{URL: at}); err == nil {
+		t.Error("a certificate of an unknown authority is accepted")
+	}
+	if _, err := tryDial(t, RedisConfig{URL: at, TLS: &tls.Config{RootCAs: pool, ServerName: "example.org"}}); err == nil {
+		t.Error("a certificate for another name is accepted")
+	}
+	a, b := dial(t, RedisConfig{URL: at, TLS: &tls.Config{RootCAs: pool}}), dial(t, RedisConfig{URL: at, TLS: &tls.Config{RootCAs: pool}})
+	b.on(t, User(1))
+	a.say(t, User(1), strings.Repeat("long ", 20_000))
+	b.received(t, 1)
+}
+
+// certificate writes a certificate for 127.0.0.1 and its key, and returns
+// what trusts it.
+func certificate(t *testing.T, dir string) *x509.CertPool {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	write(t, filepath.Join(dir, "cert"), string(certPEM))
+	write(t, filepath.Join(dir, "key"), string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: keyDER})))
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(certPEM)
+	return pool
+}

@@ -62,14 +62,12 @@ await() {
 }
 
 # ready ADDRESS: the node there takes clients.
-ready() {
-	local line
-	exec 8<>"/dev/tcp/${1%:*}/${1#*:}" || return 1
+ready() (
+	exec 8<>"/dev/tcp/${1%:*}/${1##*:}" || exit 1
 	printf 'GET /readyz HTTP/1.0\r\nHost: %s\r\n\r\n' "$1" >&8
 	read -r -t 2 line <&8
-	exec 8>&-
-	case $line in *" 200 "*) ;; *) return 1 ;; esac
-}
+	case $line in *" 200 "*) ;; *) exit 1 ;; esac
+)
 
 secret() { # NAME: a password made at the first start
 	[ -s "$data/$1" ] || (umask 077; od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >"$data/$1")

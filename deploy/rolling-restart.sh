@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# Restarts the nodes of a cluster one after another: asks one to drain, waits until it has
+# ended, starts it, waits until it takes clients, goes on to the next. Clients of the node
+# reconnect to the others; no message is lost. It stops at the first node that doesn't come
+# back, with the others serving.
+#
+#   deploy/rolling-restart.sh [NAME…]              nodes of make cluster (all three)
+#   deploy/rolling-restart.sh --systemd NAME…      the units chatd@NAME of this machine
+#
+# A unit's HTTP address is CHATD_HTTP in /etc/chatd/NAME.env.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+patience=60 # seconds for a node to take clients again
+pause=3     # seconds between two nodes: nginx tries one again two seconds after a failure
+
+systemd=
+[ "${1:-}" != --systemd ] || { systemd=1; shift; }
+case ${1:-} in
+-*) sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0" >&2; exit 2 ;;
+esac
+if [ $# = 0 ]; then
+	[ -z "$systemd" ] || { echo "rolling-restart: which units?" >&2; exit 2; }
+	set -- node1 node2 node3
+fi
+
+# ready ADDRESS: the node there takes clients.
+ready() (
+	exec 8<>"/dev/tcp/${1%:*}/${1##*:}" || exit 1
+	printf 'GET /readyz HTTP/1.0\r\nHost: %s\r\n\r\n' "$1" >&8
+	read -r -t 2 line <&8
+	case $line in *" 200 "*) ;; *) exit 1 ;; esac
+) 2>/dev/null
+
+await() {
+	local end=$((SECONDS + patience))
+	until ready "$2"; do
+		[ $SECONDS -lt $end ] || { echo "rolling-restart: $1 isn't ready after $patience s (http://$2/readyz); the nodes after it are left as they are" >&2; exit 1; }
+		sleep 0.2
+	done
+}
+
+http_of() {
+	if [ -n "$systemd" ]; then
+		sed -n 's/^CHATD_HTTP=//p' "/etc/chatd/$1.env" | tail -n 1
+	else
+		"$here/cluster.sh" http "$1"
+	fi
+}
+
+restart() {
+	if [ -n "$systemd" ]; then
+		systemctl restart "chatd@$1" # SIGTERM, and it waits for the end
+	else
+		"$here/cluster.sh" stop "$1"
+		"$here/cluster.sh" start "$1"
+	fi
+}
+
+# Before anything is touched: can each be asked whether it is ready? And are
+# all, so that the first restart doesn't take away the last that serves?
+for name; do
+	http=$(http_of "$name")
+	[ -n "$http" ] || { echo "rolling-restart: $name: no CHATD_HTTP in /etc/chatd/$name.env" >&2; exit 1; }
+	ready "$http" || { echo "rolling-restart: $name isn't ready as it is (http://$http/readyz): nothing was restarted" >&2; exit 1; }
+done
+first=1
+for name; do
+	[ -n "$first" ] || sleep $pause
+	first=
+	restart "$name"
+	await "$name" "$(http_of "$name")"
+	echo "rolling-restart: $name is back"
+done

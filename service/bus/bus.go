@@ -2,8 +2,9 @@
 // grown, and notices for users. It holds nothing that matters: what is lost
 // here is found again in the log, later.
 //
-// Hub connects nodes that live in one process; one node on a Hub is a cluster
-// of one. The interface that the service expects of a bus is declared there.
+// Redis connects nodes on several machines; Hub those that live in one process,
+// and one node on a Hub is a cluster of one. The interface that the service
+// expects of a bus is declared there.
 package bus
 
 import "strconv"

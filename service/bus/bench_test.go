@@ -1,0 +1,62 @@
+package bus
+
+import (
+	"bytes"
+	"fmt"
+	"sync/atomic"
+	"testing"
+
+	"chatd/internal/realservice"
+)
+
+// What telling other nodes costs: messages of 150 bytes from one node to one
+// other, in batches as the log commits them, until they are received.
+func BenchmarkRedis(b *testing.B) {
+	server := realservice.Redis(b)
+	for _, c := range []struct{ batch, channels int }{{1, 1}, {64, 64}, {1024, 50}, {1024, 1024}} {
+		b.Run(fmt.Sprintf("batch=%d/channels=%d", c.batch, c.channels), func(b *testing.B) {
+			ctx := b.Context()
+			got := make(chan struct{})
+			var left atomic.Int64
+			receiver, err := DialRedis(ctx, RedisConfig{URL: server.URL}, func(ms []Message) {
+				if left.Add(-int64(len(ms))) <= 0 {
+					got <- struct{}{}
+				}
+			}, func(bool) {})
+			if err != nil {
+				b.Fatal(err)
+			}
+			sender, err := DialRedis(ctx, RedisConfig{URL: server.URL}, func([]Message) {}, func(bool) {})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer func() {
+				if err := receiver.Close(ctx); err != nil {
+					b.Error(err)
+				}
+				if err := sender.Close(ctx); err != nil {
+					b.Error(err)
+				}
+			}()
+			ms := make([]Message, c.batch)
+			body := bytes.Repeat([]byte("x"), 150)
+			for i := range ms {
+				ch := User(int64(i % c.channels))
+				ms[i] = Message{ch, Payload{Grown: &Grown{Conv: int64(i), Lo: 1, Hi: 2, First: 1, Bodies: [][]byte{body}}}}
+				receiver.Subscribe(ch)
+			}
+			if err := receiver.Await(ctx); err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				left.Store(int64(c.batch)) // nothing is received between two batches
+				if err := sender.Publish(ctx, ms); err != nil {
+					b.Fatal(err)
+				}
+				<-got
+			}
+			b.ReportMetric(float64(b.N)*float64(c.batch)/b.Elapsed().Seconds(), "messages/s")
+		})
+	}
+}

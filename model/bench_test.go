@@ -4,9 +4,12 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
+
+	"chatd/internal/realservice"
 )
 
 // BenchmarkAppend stores messages of 150 bytes in 50 conversations, 3,200 of
@@ -18,35 +21,40 @@ func BenchmarkAppend(b *testing.B) {
 		"ordered": func(i int) []byte { return fmt.Appendf(nil, "%012x%08x", i/100, uint32(i)*0x9e3779b9) },
 		"random":  func(i int) []byte { return fmt.Appendf(nil, "%016x%04x", uint64(i)*0x9e3779b97f4a7c15, i&0xffff) },
 	}
-	for _, sync := range []string{"full", "normal"} {
+	for _, store := range []string{"sqlite/sync=full", "sqlite/sync=normal", "mysql"} {
 		for _, kind := range []string{"ordered", "random"} {
-			b.Run("sync="+sync+"/cid="+kind, func(b *testing.B) { benchmarkAppend(b, sync, cids[kind], 50, 64) })
+			b.Run(store+"/cid="+kind, func(b *testing.B) {
+				o := Options{}
+				if name, sync, ok := strings.Cut(store, "/sync="); ok {
+					o.URL, o.Sync = name+":"+filepath.Join(b.TempDir(), "bench.db"), sync
+				} else {
+					o.URL = realservice.NewMariaDB(b, "--innodb-buffer-pool-size=1G", "--innodb-log-file-size=512M").URL
+				}
+				benchmarkAppend(b, o, cids[kind], 50, 64)
+			})
 		}
 	}
 }
 
-func benchmarkAppend(b *testing.B, sync string, cid func(i int) []byte, convs, window int) {
+func benchmarkAppend(b *testing.B, o Options, cid func(i int) []byte, convs, window int) {
 	var left atomic.Int64
 	next := make(chan *Append, convs*window)
-	done := make(chan struct{})
-	db, err := Open(context.Background(), Options{
-		URL: "sqlite:" + filepath.Join(b.TempDir(), "bench.db"), Sync: sync,
-		Sink: func(_ context.Context, batch []*Append) {
-			for _, a := range batch {
-				if a.Err != nil {
-					b.Error(a.Err)
-				}
-				next <- a
+	done := make(chan struct{}, 1)
+	o.Sink = func(_ context.Context, batch []*Append) {
+		for _, a := range batch {
+			if a.Err != nil {
+				b.Error(a.Err)
 			}
-			if left.Add(-int64(len(batch))) <= 0 {
-				select {
-				case <-done:
-				default:
-					close(done)
-				}
+			next <- a
+		}
+		if left.Add(-int64(len(batch))) <= 0 {
+			select {
+			case done <- struct{}{}:
+			default:
 			}
-		},
-	})
+		}
+	}
+	db, err := Open(context.Background(), o)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,11 +28,11 @@ func childMain() bool {
 	room := make(chan int, 1000) // as many may be outstanding
 	db, err := Open(context.Background(), Options{URL: url, MaxBatch: 64, Sink: func(_ context.Context, batch []*Append) {
 		for _, a := range batch {
+			m := sunkMessage{Conv: a.Conv, Seq: a.Seq, CID: string(a.CID)}
 			if a.Err != nil {
-				fmt.Fprintln(os.Stderr, a.Err)
-				os.Exit(3)
+				m.Err = a.Err.Error()
 			}
-			if err := out.Encode(sunkMessage{a.Conv, a.Seq, string(a.CID)}); err != nil {
+			if err := out.Encode(m); err != nil {
 				os.Exit(4)
 			}
 			<-room
@@ -53,7 +54,23 @@ func childMain() bool {
 
 type sunkMessage struct {
 	Conv, Seq int64
-	CID       string
+	CID, Err  string
+}
+
+// readSunk gives what a child prints, until it has ended.
+func readSunk(out io.Reader) <-chan sunkMessage {
+	sunk := make(chan sunkMessage)
+	go func() {
+		defer close(sunk)
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			var m sunkMessage
+			if err := json.Unmarshal(lines.Bytes(), &m); err != nil {
+				return // cut by the kill
+			}
+			sunk <- m
+		}
+	}()
+	return sunk
 }
 
 // Laws 1 and 2 over a crash: whatever the sink was given is there after kill
@@ -78,19 +95,15 @@ func TestKilled(t *testing.T) {
 			t.Fatal(err)
 		}
 		n := 0
-		for lines := bufio.NewScanner(out); lines.Scan(); n++ {
-			if n == 500 {
+		for m := range readSunk(out) {
+			if n++; n == 500 {
 				if err := child.Process.Kill(); err != nil {
 					t.Fatal(err)
 				}
 			}
-			var m sunkMessage
-			if err := json.Unmarshal(lines.Bytes(), &m); err != nil {
-				break // cut by the kill
-			}
 			k := [2]int64{m.Conv, m.Seq}
-			if other, ok := sunk[k]; ok {
-				t.Fatalf("seq %d of %d given to %s and %s", m.Seq, m.Conv, other, m.CID)
+			if other, ok := sunk[k]; ok || m.Err != "" {
+				t.Fatalf("seq %d of %d given to %s and %s %s", m.Seq, m.Conv, other, m.CID, m.Err)
 			}
 			sunk[k] = m.CID
 		}

@@ -1,0 +1,299 @@
+package model
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"chatd/internal/realservice"
+)
+
+// nodes are several stores on one database, as of several daemons.
+func nodes(t *testing.T, n int) []*harness {
+	url := realservice.MariaDB(t)
+	all := make([]*harness, n)
+	var wg sync.WaitGroup
+	for i := range all {
+		all[i] = &harness{t: t, o: Options{URL: url}}
+		wg.Go(func() {
+			all[i] = newHarness(t, Options{URL: url}) // all at the same moment: only one may migrate
+		})
+	}
+	wg.Wait()
+	return all
+}
+
+// gapless checks a log: each seq once and in order, each cid of a sender once.
+func gapless(t *testing.T, h *harness, conv int64) []Message {
+	t.Helper()
+	log := h.log(conv)
+	seen := make(map[string]bool)
+	for i, m := range log {
+		k := fmt.Sprint(m.Sender, " ", string(m.CID))
+		if m.Seq != int64(i+1) || seen[k] {
+			t.Fatalf("conversation %d: seq %d at place %d, cid %q", conv, m.Seq, i+1, m.CID)
+		}
+		seen[k] = true
+	}
+	heads, err := h.Heads(ctx, []int64{conv})
+	want(t, err, nil)
+	if len(heads) != 1 || heads[0].Last != int64(len(log)) {
+		t.Fatalf("conversation %d: %d messages, heads %v", conv, len(log), heads)
+	}
+	return log
+}
+
+// Law 2 over nodes: several that append to the same conversations at the same
+// time, pairs made on the way, leave no gap and no repeat, lose nothing, and
+// keep the order of what each of them was given.
+func TestNodesGapless(t *testing.T) {
+	const messages, convs, window = 10_000, 40, 50
+	all := nodes(t, 2)
+	u := all[0].users(convs + 1)
+	var groups []int64
+	for range convs / 2 {
+		groups = append(groups, all[0].group(u...))
+	}
+	sent := make([][]*Append, len(all))
+	var wg sync.WaitGroup
+	for n, h := range all {
+		for i := range messages {
+			to := i * 7 % convs
+			a := toPeer(u[to], u[to+1], fmt.Sprint(n, " ", i))
+			if to < len(groups) {
+				a = toGroup(u[i%len(u)], groups[to], fmt.Sprint(n, " ", i))
+			}
+			sent[n] = append(sent[n], a)
+		}
+		wg.Go(func() {
+			for i := 0; i < messages; i += window {
+				h.store(sent[n][i : i+window]...)
+			}
+		})
+	}
+	wg.Wait()
+	found := make(map[int64]bool)
+	for n := range all {
+		last := make(map[int64]int64)
+		for i, a := range sent[n] {
+			if a.Err != nil || !a.Stored || a.Seq <= last[a.Conv] {
+				t.Fatalf("node %d, message %d: %+v, after seq %d", n, i, a, last[a.Conv])
+			}
+			last[a.Conv], found[a.Conv] = a.Seq, true
+		}
+	}
+	stored := 0
+	for conv := range found {
+		stored += len(gapless(t, all[0], conv))
+	}
+	if len(found) != convs || stored != len(all)*messages {
+		t.Errorf("%d conversations, %d messages", len(found), stored)
+	}
+	for n, h := range all {
+		t.Logf("node %d: %d times missed, %d times waited, %d retries", n, h.m.missed.Get(), h.m.waits.Get(), h.m.retried.Get())
+	}
+}
+
+// Law 4 over nodes: a cid that is sent to two nodes at once is stored once,
+// and both say the same.
+func TestNodesRepeats(t *testing.T) {
+	const cids = 300
+	all := nodes(t, 2)
+	u := all[0].users(2)
+	var sent [2][]*Append
+	var wg sync.WaitGroup
+	for n, h := range all {
+		for i := range cids {
+			sent[n] = append(sent[n], toPeer(u[0], u[1], fmt.Sprint(i)))
+		}
+		wg.Go(func() {
+			for i := 0; i < cids; i += 3 {
+				h.store(sent[n][i : i+3]...)
+			}
+		})
+	}
+	wg.Wait()
+	for i := range cids {
+		a, b := sent[0][i], sent[1][i]
+		if a.Err != nil || b.Err != nil || a.Seq != b.Seq || a.Stored == b.Stored || a.Conv != b.Conv {
+			t.Fatalf("cid %d: %+v and %+v", i, a, b)
+		}
+	}
+	if n := len(gapless(t, all[0], sent[0][0].Conv)); n != cids {
+		t.Errorf("%d messages", n)
+	}
+}
+
+// While a transaction holds conversations, everything else goes on; what it
+// holds is refused in the end, and stored again once it is let go of.
+func TestNodeHolds(t *testing.T) {
+	h := nodes(t, 1)[0]
+	u := h.users(3)
+	held, free := h.group(u...), h.group(u...)
+	tx, err := h.s.writing.Beginx() // as another node would
+	want(t, err, nil)
+	if _, err := h.lockGroup(ctx, tx, held); err != nil {
+		t.Fatal(err)
+	}
+	// The server would end an idle one: this is one that is slow.
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(500 * time.Millisecond):
+				if _, err := tx.Exec(`DO 0`); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	})
+	var stuck []*Append
+	for i := range 10 {
+		stuck = append(stuck, toGroup(u[0], held, fmt.Sprint(i)))
+	}
+	want(t, h.Append(stuck...), nil)
+	pairs := 0
+	for i := 0; h.m.failed.Get() == 0; i++ {
+		a := toGroup(u[1], free, fmt.Sprint(i))
+		h.store(a)
+		if a.Err != nil || a.Seq != int64(i+1) {
+			t.Fatalf("%+v", a)
+		}
+		pairs = i
+	}
+	h.await(stuck...)
+	for _, a := range stuck {
+		if !errors.Is(a.Err, errLocked) || a.Stored || a.Seq != 0 {
+			t.Errorf("%+v", a)
+		}
+	}
+	if pairs < 100 {
+		t.Errorf("only %d others were stored meanwhile", pairs)
+	}
+	close(stop)
+	wg.Wait()
+	want(t, tx.Rollback(), nil)
+	again := toGroup(u[0], held, "0")
+	again.Retry = true
+	h.store(again)
+	if !again.Stored || again.Seq != 1 {
+		t.Errorf("%+v", again)
+	}
+}
+
+// A conversation that is held for a moment is waited for, and what comes for
+// it meanwhile keeps its order.
+func TestNodeHoldsBriefly(t *testing.T) {
+	h := nodes(t, 1)[0]
+	u := h.users(2)
+	g, other := h.group(u...), h.group(u...)
+	for round := range 5 {
+		tx, err := h.s.writing.Beginx()
+		want(t, err, nil)
+		_, err = h.lockGroup(ctx, tx, g)
+		want(t, err, nil)
+		var batch []*Append
+		for i := range 20 {
+			a := toGroup(u[i%2], g, fmt.Sprint(round, " ", i))
+			batch = append(batch, a)
+			want(t, h.Append(a), nil)
+			h.store(toGroup(u[0], other, fmt.Sprint(round, " ", i)))
+		}
+		want(t, tx.Rollback(), nil)
+		h.await(batch...)
+		for i, a := range batch {
+			if a.Err != nil || a.Seq != int64(round*20+i+1) {
+				t.Fatalf("%d: %+v", i, a)
+			}
+		}
+	}
+	if h.m.waits.Get() == 0 {
+		t.Error("nothing was ever waited for: what does this test?")
+	}
+}
+
+// A node that freezes in the midst of appending delays only what it touched,
+// and for a few seconds; when it goes on it has lost nothing it was sure of.
+func TestNodeFreezes(t *testing.T) {
+	h := nodes(t, 1)[0]
+	u := h.users(3)
+	child := exec.Command(os.Args[0])
+	child.Env = append(os.Environ(), childEnv+"="+h.o.URL)
+	child.Stderr = os.Stderr
+	out, err := child.StdoutPipe()
+	want(t, err, nil)
+	want(t, child.Start(), nil)
+	sunk := readSunk(out)
+	defer func() {
+		_ = child.Process.Kill()
+		_ = child.Wait() // killed
+	}()
+	free := h.group(u...)
+	n := 0
+	for range 10 {
+		// Until it holds something while it is frozen.
+		<-sunk
+		want(t, child.Process.Signal(syscall.SIGSTOP), nil)
+		var held int
+		want(t, h.s.reading.Get(&held, `SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_rows_locked > 0`), nil)
+		if held > 0 {
+			break
+		}
+		want(t, child.Process.Signal(syscall.SIGCONT), nil)
+	}
+	started := time.Now()
+	one := toPeer(u[0], u[1], "one of what it touched")
+	want(t, h.Append(one), nil)
+	for ; n < 200; n++ {
+		a := toGroup(u[2], free, fmt.Sprint(n))
+		h.store(a)
+		if a.Err != nil {
+			t.Fatal(a.Err)
+		}
+	}
+	t.Logf("%d messages beside it in %s", n, time.Since(started))
+	h.await(one)
+	t.Logf("what it touched was answered after %s: %v", time.Since(started), one.Err)
+	for retry := one; retry.Err != nil; {
+		retry = toPeer(u[0], u[1], "one of what it touched")
+		retry.Retry = true
+		h.store(retry)
+	}
+	want(t, child.Process.Signal(syscall.SIGCONT), nil)
+	sure := make(map[[2]int64]string)
+	for len(sure) < 200 {
+		if m := <-sunk; m.Err == "" {
+			sure[[2]int64{m.Conv, m.Seq}] = m.CID
+		} else {
+			t.Log("the frozen one:", m.Err)
+		}
+	}
+	want(t, child.Process.Kill(), nil)
+	for m := range sunk { // what is in the pipe
+		if m.Err == "" {
+			sure[[2]int64{m.Conv, m.Seq}] = m.CID
+		}
+	}
+	_, heads, err := h.Touched(ctx, 0)
+	want(t, err, nil)
+	for _, head := range heads {
+		for _, m := range gapless(t, h, head.Conv) {
+			k := [2]int64{m.Conv, m.Seq}
+			if cid, ok := sure[k]; ok && cid != string(m.CID) {
+				t.Errorf("seq %d of %d is %s, was sunk as %s", m.Seq, m.Conv, m.CID, cid)
+			}
+			delete(sure, k)
+		}
+	}
+	if len(sure) > 0 {
+		t.Errorf("%d that were sunk are not in the log", len(sure))
+	}
+}

@@ -10,7 +10,9 @@ require (
 	github.com/alexedwards/argon2id v1.0.0
 	github.com/chzyer/readline v1.5.1
 	github.com/go-json-experiment/json v1.27.2
+	github.com/go-sql-driver/mysql v1.10.1
 	github.com/gobwas/ws v1.5.0
+	github.com/gomodule/redigo v1.9.3
 	github.com/jmoiron/sqlx v1.4.0
 	github.com/panjf2000/gnet/v2 v2.10.0
 	github.com/pressly/goose/v3 v3.29.0
@@ -28,9 +30,7 @@ require (
 require (
 	filippo.io/edwards25519 v1.2.0 // indirect
 	github.com/dustin/go-humanize v1.1.0 // indirect
-	github.com/go-sql-driver/mysql v1.10.1 // indirect
 	github.com/gobwas/httphead v0.1.0 // indirect
-	github.com/gomodule/redigo v1.9.3 // indirect
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/mattn/go-isatty v0.0.24 // indirect
 	github.com/mfridman/interpolate v0.0.2 // indirect

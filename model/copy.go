@@ -1,0 +1,186 @@
+package model
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// Bounds of what Copy takes over in one transaction.
+const (
+	copyRows  = 4096    // rows
+	copyBytes = 4 << 20 // bytes of text and blobs
+)
+
+// table is one that Copy takes over.
+type table struct {
+	name    string
+	columns []column
+	order   string // rows come in this order: that of the primary key, so that both sides go through it once
+}
+
+// column has the type that it has in Go: the databases have their own ideas of
+// what comes back from a column.
+type column struct {
+	name string
+	kind func() any // a pointer to scan into
+}
+
+func integer() any { return new(sql.NullInt64) }
+func text() any    { return new(sql.NullString) }
+func blob() any    { return new([]byte) }
+
+// tables are all that hold data; of meta there is only the epoch.
+func tables() []table {
+	return []table{
+		{"users", []column{{"id", integer}, {"name", text}, {"name_key", text}, {"password_hash", text}, {"created_at", integer}, {"banned", integer}, {"deleted", integer}}, "id"},
+		{"devices", []column{{"user_id", integer}, {"device", text}, {"token_hash", blob}, {"last_used", integer}}, "user_id, device"},
+		{"friends", []column{{"user_id", integer}, {"friend_id", integer}}, "user_id, friend_id"},
+		{"conversations", []column{{"id", integer}, {"kind", integer}, {"user_lo", integer}, {"user_hi", integer}, {"name", text}, {"description", text},
+			{"creator", integer}, {"size", integer}, {"gone", integer}, {"last_seq", integer}, {"last_time", integer}, {"version", integer},
+			{"blocks", integer}, {"touched", integer}}, "id"},
+		{"members", []column{{"conversation_id", integer}, {"user_id", integer}, {"role", integer}, {"joined_seq", integer}, {"joined_at", integer}, {"read_seq", integer}},
+			"conversation_id, user_id"},
+		{"cursors", []column{{"user_id", integer}, {"device", text}, {"conversation_id", integer}, {"delivered_seq", integer}}, "user_id, device, conversation_id"},
+		{"messages", []column{{"conversation_id", integer}, {"seq", integer}, {"sender_id", integer}, {"cid", blob}, {"body", blob}, {"created_at", integer}}, "conversation_id, seq"},
+		{"revocations", []column{{"id", integer}, {"user_id", integer}, {"at", integer}}, "id"},
+	}
+}
+
+// Copy takes everything over from one store to another, which must be empty:
+// ids, seqs, tokens and the epoch stay what they are, so that clients notice
+// nothing. Neither store may be in use; Open sees to it for SQLite. progress,
+// if it is set, is called now and then with a table and its rows so far. Copy
+// blocks until all is checked: the rows of each table, and that each log is
+// whole. What an error leaves in the target has to be thrown away.
+func Copy(ctx context.Context, from, to *DB, progress func(table string, rows int64)) error {
+	if progress == nil {
+		progress = func(string, int64) {}
+	}
+	for _, t := range tables() {
+		var n int64
+		if err := to.s.reading.GetContext(ctx, &n, `SELECT COUNT(*) FROM (SELECT 1 FROM `+t.name+` LIMIT 1) AS some`); err != nil {
+			return fmt.Errorf("copy to %s: %w", to.s.where, err)
+		}
+		if n > 0 {
+			return fmt.Errorf("copy to %s: it isn't empty: there are %s", to.s.where, t.name)
+		}
+	}
+	for _, t := range tables() {
+		rows, err := copyTable(ctx, from, to, t, progress)
+		if err == nil {
+			err = checkTable(ctx, to, t, rows)
+		}
+		if err != nil {
+			return fmt.Errorf("copy %s from %s to %s: %w", t.name, from.s.where, to.s.where, err)
+		}
+	}
+	if err := checkLogs(ctx, to); err != nil {
+		return fmt.Errorf("copy from %s to %s: %w", from.s.where, to.s.where, err)
+	}
+	err := to.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		return one(tx.ExecContext(ctx, `UPDATE meta SET value = ? WHERE name = 'epoch'`, from.Epoch()))
+	})
+	if err != nil {
+		return fmt.Errorf("copy the epoch to %s: %w", to.s.where, err)
+	}
+	to.epoch.Store(from.Epoch())
+	return nil
+}
+
+func copyTable(ctx context.Context, from, to *DB, t table, progress func(string, int64)) (total int64, err error) {
+	names := make([]string, len(t.columns))
+	for i, c := range t.columns {
+		names[i] = c.name
+	}
+	columns := strings.Join(names, ", ")
+	rows, err := from.s.reading.QueryxContext(ctx, `SELECT `+columns+` FROM `+t.name+` ORDER BY `+t.order)
+	if err != nil {
+		return 0, err
+	}
+	defer rows.Close()
+	insert := func(n int) string {
+		return `INSERT INTO ` + t.name + ` (` + columns + `) VALUES ` + repeated("("+repeated("?", len(names))+")", n)
+	}
+	var batch []any
+	bytes := 0
+	flush := func() error {
+		err := to.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+			for rest := batch; len(rest) > 0; {
+				n := min(len(rest)/len(names), to.d.maxRows)
+				if _, err := tx.ExecContext(ctx, insert(n), rest[:n*len(names)]...); err != nil {
+					return err
+				}
+				rest = rest[n*len(names):]
+			}
+			return nil
+		})
+		total += int64(len(batch) / len(names))
+		batch, bytes = batch[:0], 0
+		progress(t.name, total)
+		return err
+	}
+	for rows.Next() {
+		into := make([]any, len(t.columns))
+		for i, c := range t.columns {
+			into[i] = c.kind()
+		}
+		if err := rows.Scan(into...); err != nil {
+			return total, err
+		}
+		for _, v := range into {
+			switch v := v.(type) {
+			case *sql.NullInt64:
+				batch = append(batch, *v)
+			case *sql.NullString:
+				batch = append(batch, *v)
+				bytes += len(v.String)
+			case *[]byte:
+				batch = append(batch, *v)
+				bytes += len(*v)
+			}
+		}
+		if len(batch) >= copyRows*len(names) || bytes >= copyBytes {
+			if err := flush(); err != nil {
+				return total, err
+			}
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return total, err
+	}
+	return total, flush()
+}
+
+// checkTable counts what has arrived.
+func checkTable(ctx context.Context, to *DB, t table, sent int64) error {
+	var n int64
+	if err := to.s.migrating.GetContext(ctx, &n, `SELECT COUNT(*) FROM `+t.name); err != nil {
+		return err
+	}
+	if n != sent {
+		return fmt.Errorf("%d rows were read, %d have arrived", sent, n)
+	}
+	return nil
+}
+
+// errTorn is a log that isn't whole.
+var errTorn = errors.New("these conversations' logs don't end where they say, or have a gap")
+
+// checkLogs is errTorn if some conversation's head isn't its last message, or
+// its messages aren't 1, 2, 3 …
+func checkLogs(ctx context.Context, db *DB) error {
+	var torn []int64
+	err := db.s.migrating.SelectContext(ctx, &torn, `SELECT c.id FROM conversations c
+		LEFT JOIN (SELECT conversation_id, MIN(seq) AS low, MAX(seq) AS high, COUNT(*) AS size FROM messages GROUP BY conversation_id) AS m
+		ON m.conversation_id = c.id
+		WHERE COALESCE(m.high, 0) <> c.last_seq OR COALESCE(m.size, 0) <> c.last_seq OR COALESCE(m.low, 1) <> 1 ORDER BY c.id LIMIT 10`)
+	if err == nil && len(torn) > 0 {
+		err = fmt.Errorf("%w: %v", errTorn, torn)
+	}
+	return err
+}

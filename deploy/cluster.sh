@@ -8,7 +8,8 @@
 #   deploy/cluster.sh start|stop NAME    of one: mariadb redis node1 node2 node3 nginx
 #   deploy/cluster.sh http NAME  the HTTP address of a node
 #
-# CLUSTER_DATA is the folder (data/cluster), CLUSTER_PORT the first of ten ports (7000).
+# CLUSTER_DATA is the folder (data/cluster), CLUSTER_PORT the first of fourteen ports (7000),
+# CLUSTER_CHATD the program (bin/chatd).
 set -euo pipefail
 top=$(cd "$(dirname "$0")/.." && pwd)
 . "$top/scripts/services.sh"
@@ -19,6 +20,7 @@ base=${CLUSTER_PORT:-7000}
 chat_port=$base tls_port=$((base + 4)) web_port=$((base + 5)) db_port=$((base + 6)) redis_port=$((base + 7))
 nodes="node1 node2 node3"
 all="mariadb redis $nodes nginx"
+chatd=$(realpath -m "${CLUSTER_CHATD:-$top/bin/chatd}")
 patience=60 # seconds for a service to answer, or to end
 
 say() { echo "cluster: $*"; }
@@ -122,8 +124,8 @@ start_node() {
 		proxy-protocol = ["127.0.0.1/32"]
 	END
 	)
-	[ -x "$top/bin/chatd" ] || die "there is no bin/chatd: make build"
-	launch "$name" "$top/bin/chatd" "${chat%:*}" "${chat#*:}" --config "$data/$name.toml"
+	[ -x "$chatd" ] || die "there is no $chatd: make build"
+	launch "$name" "$chatd" "${chat%:*}" "${chat#*:}" --config "$data/$name.toml"
 	await "$name" ready "$(http_of "$name")"
 }
 

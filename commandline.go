@@ -32,9 +32,10 @@ type commandLine struct {
 	ConfigFile string `group:"general" name:"config" placeholder:"FILE" help:"Read settings from this TOML file: name = value, names as here without the dashes."`
 	Version    bool   `group:"general" name:"version" env:"-" help:"Print the version and exit."`
 
-	Serve serveCommand `cmd:"" default:"withargs" hidden:""`
-	User  userCommand  `cmd:"" help:"Operate on a user's account, beside a running chatd."`
-	Epoch epochCommand `cmd:"" help:"After a restore from a backup: make clients forget which messages they have."`
+	Serve   serveCommand   `cmd:"" default:"withargs" hidden:""`
+	User    userCommand    `cmd:"" help:"Operate on a user's account, beside a running chatd."`
+	Migrate migrateCommand `cmd:"" help:"Take everything over from one store to another, empty one."`
+	Epoch   epochCommand   `cmd:"" help:"After a restore from a backup: make clients forget which messages they have."`
 }
 
 type serveCommand struct {
@@ -87,6 +88,11 @@ type (
 	userDelete struct{ target }
 
 	epochCommand struct{}
+
+	migrateCommand struct {
+		From string `required:"" name:"from" placeholder:"URL" help:"The store to take over, which no chatd may be using: as for --db."`
+		To   string `required:"" name:"to" placeholder:"URL" help:"The store to fill, which must be empty: as for --db."`
+	}
 )
 
 type target struct {
@@ -96,8 +102,10 @@ type target struct {
 // invocation is a command line understood.
 type invocation struct {
 	Config
-	Command string   // "serve", "user passwd", …, "epoch", "help", "version"
-	Who     string   // of user commands
+	Command string // "serve", "user passwd", …, "epoch", "migrate", "help", "version"
+	Who     string // of user commands
+	From    string // of migrate
+	To      string
 	Unknown []string // CHATD_… variables that are no setting: for a warning, as other programs set such names too
 }
 
@@ -141,6 +149,8 @@ func parse(args []string, stdout io.Writer) (*invocation, error) {
 	switch command {
 	case "serve":
 		inv.Addr = netip.AddrPortFrom(cl.Serve.IP.Addr, uint16(cl.Serve.Port))
+	case "migrate":
+		inv.From, inv.To = cl.Migrate.From, cl.Migrate.To
 	case "user passwd":
 		inv.Who = cl.User.Passwd.Who
 	case "user ban":

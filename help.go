@@ -27,6 +27,7 @@ const usage = `Usage:
   chatd user ban|unban <id or name>     end the user's sessions and refuse logins; allow them again
   chatd user delete <id or name>        delete an account; what the user said stays
   chatd epoch                           after a restore from a backup: clients forget which messages they have
+  chatd migrate --from URL --to URL     take everything over from one store to another, empty one; no chatd may use either
   chatd --version | --help
 
 The user and epoch commands work on the store that --db names, while chatd runs or not.

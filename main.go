@@ -40,6 +40,12 @@ func chatd(args []string, stdin *os.File, stdout, stderr io.Writer) int {
 		return exitDone
 	case "serve":
 		return serve(inv, log, run)
+	case "migrate":
+		if err := migrate(inv, stdout, stderr); err != nil {
+			fmt.Fprintln(stderr, "chatd:", err)
+			return exitError
+		}
+		return exitDone
 	default:
 		if err := operate(inv, stdin, stdout, stderr); err != nil {
 			fmt.Fprintln(stderr, "chatd:", err)

@@ -26,6 +26,25 @@ func TestCluster(t *testing.T) {
 	t.Run("front", func(t *testing.T) { clusterFront(t, c) })
 	t.Run("order", func(t *testing.T) { clusterOrder(t, c) })
 	t.Run("retry", func(t *testing.T) { clusterRetry(t, c) })
+	t.Run("metrics", func(t *testing.T) { clusterMetrics(t, c) })
+}
+
+// What the operator's page explains is there to be read.
+func clusterMetrics(t *testing.T, c *cluster) {
+	resp, err := http.Get("http://" + c.nodes[0].http + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range documentedMetrics(t) {
+		if !strings.Contains(string(body), "\n"+name) {
+			t.Errorf("docs/operations.md explains %s, which /metrics lacks", name)
+		}
+	}
 }
 
 // Friends, one to one, groups, events, reads and presence between people on

@@ -129,7 +129,8 @@ func TestLife(t *testing.T) {
 				continue
 			}
 			for _, name := range documentedMetrics(t) {
-				if !strings.Contains(string(body), "\n"+name) {
+				// What is told of Redis is there with Redis: see TestCluster.
+				if !strings.HasPrefix(name, "chatd_bus_") && !strings.Contains(string(body), "\n"+name) {
 					t.Errorf("docs/operations.md explains %s, which /metrics lacks", name)
 				}
 			}

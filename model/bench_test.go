@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -21,22 +22,24 @@ func BenchmarkAppend(b *testing.B) {
 		"ordered": func(i int) []byte { return fmt.Appendf(nil, "%012x%08x", i/100, uint32(i)*0x9e3779b9) },
 		"random":  func(i int) []byte { return fmt.Appendf(nil, "%016x%04x", uint64(i)*0x9e3779b97f4a7c15, i&0xffff) },
 	}
-	for _, store := range []string{"sqlite/sync=full", "sqlite/sync=normal", "mysql"} {
+	for _, store := range []string{"sqlite/sync=full", "sqlite/sync=normal", "mysql/nodes=1", "mysql/nodes=2", "mysql/nodes=3"} {
 		for _, kind := range []string{"ordered", "random"} {
 			b.Run(store+"/cid="+kind, func(b *testing.B) {
-				o := Options{}
+				o, nodes := Options{}, 1
 				if name, sync, ok := strings.Cut(store, "/sync="); ok {
 					o.URL, o.Sync = name+":"+filepath.Join(b.TempDir(), "bench.db"), sync
 				} else {
+					nodes = int(store[len(store)-1] - '0')
 					o.URL = realservice.NewMariaDB(b, "--innodb-buffer-pool-size=1G", "--innodb-log-file-size=512M").URL
 				}
-				benchmarkAppend(b, o, cids[kind], 50, 64)
+				benchmarkAppend(b, o, nodes, cids[kind], 50, 64)
 			})
 		}
 	}
 }
 
-func benchmarkAppend(b *testing.B, o Options, cid func(i int) []byte, convs, window int) {
+// benchmarkAppend has all nodes append to all conversations.
+func benchmarkAppend(b *testing.B, o Options, nodes int, cid func(i int) []byte, convs, window int) {
 	var left atomic.Int64
 	next := make(chan *Append, convs*window)
 	done := make(chan struct{}, 1)
@@ -54,28 +57,36 @@ func benchmarkAppend(b *testing.B, o Options, cid func(i int) []byte, convs, win
 			}
 		}
 	}
-	db, err := Open(context.Background(), o)
-	if err != nil {
-		b.Fatal(err)
+	dbs := make([]*DB, nodes)
+	for i := range dbs {
+		var err error
+		if dbs[i], err = Open(context.Background(), o); err != nil {
+			b.Fatal(err)
+		}
 	}
 	users := make([]int64, convs+1)
 	for i := range users {
-		if users[i], err = db.CreateUser(context.Background(), fmt.Sprint("u", i), fmt.Sprint("u", i), ""); err != nil {
+		var err error
+		if users[i], err = dbs[0].CreateUser(context.Background(), fmt.Sprint("u", i), fmt.Sprint("u", i), ""); err != nil {
 			b.Fatal(err)
 		}
 	}
 	body := make([]byte, 150)
 	for i := range convs * window {
-		next <- &Append{Sender: users[i%convs], Peer: users[i%convs+1], Body: body}
+		a := &Append{Sender: users[i%convs], Peer: users[i%convs+1], Body: body}
+		if i/convs%2 == 0 { // both of a pair write
+			a.Sender, a.Peer = a.Peer, a.Sender
+		}
+		next <- a
 	}
 	left.Store(int64(b.N))
 	b.ReportAllocs()
 	b.ResetTimer()
 	used := cpu(b)
-	batch := make([]*Append, 0, window)
+	all := make([]*Append, 0, window)
 	for i := 0; i < b.N; {
 		// As many at a time as one read of a socket may bring.
-		batch = append(batch[:0], <-next)
+		batch := append(all[:0], <-next)
 	more:
 		for len(batch) < window && i+len(batch) < b.N {
 			select {
@@ -89,16 +100,27 @@ func benchmarkAppend(b *testing.B, o Options, cid func(i int) []byte, convs, win
 			a.CID = cid(i)
 			i++
 		}
-		if err := db.Append(batch...); err != nil {
-			b.Fatal(err)
+		// A sender is on one node.
+		slices.SortStableFunc(batch, func(x, y *Append) int { return int(x.Sender%int64(nodes) - y.Sender%int64(nodes)) })
+		for len(batch) > 0 {
+			n := 1
+			for n < len(batch) && batch[n].Sender%int64(nodes) == batch[0].Sender%int64(nodes) {
+				n++
+			}
+			if err := dbs[batch[0].Sender%int64(nodes)].Append(batch[:n]...); err != nil {
+				b.Fatal(err)
+			}
+			batch = batch[n:]
 		}
 	}
 	<-done
 	b.StopTimer()
 	b.ReportMetric(float64(cpu(b)-used)/float64(b.N), "cpu-ns/op") // steadier than the clock on a machine shared with others
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msgs/s")
-	if err := db.Close(); err != nil {
-		b.Fatal(err)
+	for _, db := range dbs {
+		if err := db.Close(); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 

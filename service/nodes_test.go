@@ -314,3 +314,25 @@ func TestNodeGoes(t *testing.T) {
 	a.has(with(ids[1]), 1, 150)
 	b.has(with(ids[0]), 1, 150)
 }
+
+// A device that comes back to its node finds out again that its user has
+// another one elsewhere: what it says is told there at once.
+func TestBackOnItsNode(t *testing.T) {
+	t.Parallel()
+	one := serve(t, func(s *setup) { s.service.SweepEvery = time.Hour }) // it isn't the sweep that tells
+	two := one.second()
+	ids := one.users("anna", "berta")
+	one.login(ids[1])
+	a2 := two.login(ids[0], obj{"device": "two"})
+	for round := range int64(3) {
+		a := one.login(ids[0])
+		a.send(with(ids[0]).event("hello")) // behind the words of the logins, in both directions
+		a2.op(proto.EVENT)
+		a2.send(with(ids[0]).event("hello"))
+		a.op(proto.EVENT)
+		a.say(with(ids[1]), "x")
+		a2.has(with(ids[1]), 1, round+1)
+		a.close()
+		one.settled(1)
+	}
+}

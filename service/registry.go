@@ -19,8 +19,9 @@ type shard struct {
 	// users: a user's sessions. The slices are never changed, only replaced.
 	users map[int64][]*Session
 	// elsewhere: users with sessions here who have some on other nodes too, or
-	// had: what is said in their name has to be told there.
-	elsewhere map[int64]struct{}
+	// had: what is said in their name has to be told there. Of those sessions,
+	// when the latest heard of logged in.
+	elsewhere map[int64]int64
 	// groups: the set of loops with a topic of the group, a bit each.
 	groups map[int64]uint64
 }
@@ -28,7 +29,7 @@ type shard struct {
 func (r *registry) init() {
 	for i := range r.shards {
 		r.shards[i].users = make(map[int64][]*Session)
-		r.shards[i].elsewhere = make(map[int64]struct{})
+		r.shards[i].elsewhere = make(map[int64]int64)
 		r.shards[i].groups = make(map[int64]uint64)
 	}
 }
@@ -90,27 +91,32 @@ func (r *registry) loopsOf(user int64) (set uint64) {
 	return set
 }
 
-// isElsewhere notes that a user has a session on another node, and reports
-// whether that is news. Of users without one here nothing is noted.
-func (r *registry) isElsewhere(user int64) (news bool) {
+// isElsewhere notes that a user has a session on another node, which logged
+// in at that time, and reports whether it is later than all heard of before:
+// that node may not know of those here. Of users without one here nothing is
+// noted.
+func (r *registry) isElsewhere(user, at int64) (news bool) {
 	sh := r.shard(user)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if len(sh.users[user]) == 0 {
 		return false
 	}
-	_, had := sh.elsewhere[user]
-	sh.elsewhere[user] = struct{}{}
-	return !had
+	if had, ok := sh.elsewhere[user]; ok && at <= had {
+		return false
+	}
+	sh.elsewhere[user] = at
+	return true
 }
 
-// knownElsewhere reports what isElsewhere noted.
+// knownElsewhere reports what isElsewhere noted, and true of users without a
+// session here: who has left with a message on its way may have moved on.
 func (r *registry) knownElsewhere(user int64) bool {
 	sh := r.shard(user)
 	sh.mu.RLock()
 	defer sh.mu.RUnlock()
 	_, ok := sh.elsewhere[user]
-	return ok
+	return ok || len(sh.users[user]) == 0
 }
 
 // each calls f with all sessions, a shard's at a time, under no lock.

@@ -160,7 +160,7 @@ func (s *Service) heard(d *bus.Login) {
 	if d.Reason != proto.Replaced {
 		return
 	}
-	news := s.registry.isElsewhere(d.User)
+	news := s.registry.isElsewhere(d.User, d.At)
 	for _, ss := range s.registry.sessions(d.User) {
 		if ss.device == d.Device && ss.at > d.At || ss.device != d.Device && news {
 			s.publish(bus.User(d.User), bus.Payload{Login: ss.login()})

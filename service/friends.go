@@ -36,11 +36,11 @@ func (s *Service) addFriend(t Turn, x *client, r *proto.Request) {
 		x.reply(t, &a)
 		s.tell(a.FriendID, proto.AppendResponse(nil, &proto.Response{Op: proto.ADD_FRIEND, ID: ss.user, Name: ss.name}), nil)
 		if b.visible {
-			s.tell(a.FriendID, presenceBody(ss.user, true), nil)
+			s.presence.inform(a.FriendID, &bus.Presence{User: ss.user, Online: true}, nil)
 		}
 		s.tell(ss.user, proto.AppendResponse(nil, &proto.Response{Op: proto.ADD_FRIEND, ID: a.FriendID, Name: a.Name}), ss)
 		if b.state == proto.Online {
-			s.tell(ss.user, presenceBody(a.FriendID, true), ss)
+			s.presence.inform(ss.user, &bus.Presence{User: a.FriendID, Online: true}, ss)
 		}
 	})
 }
@@ -80,7 +80,7 @@ func (s *Service) block(t Turn, x *client, r *proto.Request) {
 		x.reply(t, &a)
 		s.tell(ss.user, proto.AppendResponse(nil, &proto.Response{Op: proto.BLOCK, UserID: a.UserID, On: a.On}), ss)
 		if friends {
-			s.tell(a.UserID, presenceBody(ss.user, !a.On), nil)
+			s.presence.inform(a.UserID, &bus.Presence{User: ss.user, Online: !a.On}, nil)
 		}
 	})
 }

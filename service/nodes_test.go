@@ -336,3 +336,28 @@ func TestBackOnItsNode(t *testing.T) {
 		one.settled(1)
 	}
 }
+
+// Who became a friend while online, and whose node dies, goes offline.
+func TestNewFriendsNodeDies(t *testing.T) {
+	t.Parallel()
+	one := serve(t, func(s *setup) {
+		s.service.LookEvery = 100 * time.Millisecond
+		s.service.Grace = time.Hour
+	})
+	two := one.second()
+	ids := one.users("anna", "berta", "carla")
+	a, b, c := one.login(ids[0]), two.login(ids[1]), two.login(ids[2])
+	a.ok(obj{"msgid": proto.ADD_FRIEND, "friendid": ids[1]})
+	b.op(proto.ADD_FRIEND)
+	c.ok(obj{"msgid": proto.ADD_FRIEND, "friendid": ids[0]})
+	a.presence(ids[2], "online")
+	two.stop()
+	gone := map[int64]bool{}
+	for len(gone) < 2 {
+		if f := a.op(proto.PRESENCE); f.str("state") != "offline" {
+			t.Fatalf("%v", f)
+		} else {
+			gone[f.int("id")] = true
+		}
+	}
+}

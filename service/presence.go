@@ -148,11 +148,18 @@ func (p *presence) spread(t Off, user int64, online bool) error {
 	news := &bus.Presence{User: user, Online: online}
 	for i, f := range friends {
 		if on[i] {
-			p.hear(f, news)
-			s.publish(bus.User(f), bus.Payload{Presence: news})
+			p.inform(f, news, nil)
 		}
 	}
 	return nil
+}
+
+// inform tells all sessions of a user but one, on whatever node, of a
+// friend's coming or going. It never blocks.
+func (p *presence) inform(user int64, news *bus.Presence, except *Session) {
+	p.believes(user, news.User, news.Online)
+	p.s.tellLocal(user, presenceBody(news.User, news.Online), except)
+	p.s.publish(bus.User(user), bus.Payload{Presence: news})
 }
 
 // hear tells a user here of a friend's coming or going.

@@ -2,6 +2,7 @@ package service
 
 import (
 	"errors"
+	"slices"
 
 	"chatd/model"
 	"chatd/proto"
@@ -158,6 +159,14 @@ func (l *loop) fill(t Turn, tp *topic, ask []*Session, p *page) {
 		if sb := &tp.subs[i]; sb.sent != unknown && sb.sent >= tp.last {
 			sb.behind, sb.own = false, nil
 		}
+	}
+}
+
+// noteOwn notes that seq, which the session hasn't been sent yet, has been
+// acknowledged to it.
+func (sb *sub) noteOwn(seq int64) {
+	if i, found := slices.BinarySearch(sb.own, seq); !found && len(sb.own) < maxOwn {
+		sb.own = slices.Insert(sb.own, i, seq)
 	}
 }
 

@@ -3,10 +3,12 @@ package service_test
 import (
 	"context"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"chatd/model"
 	"chatd/proto"
 	"chatd/service"
 	"chatd/service/bus"
@@ -359,5 +361,51 @@ func TestNewFriendsNodeDies(t *testing.T) {
 		} else {
 			gone[f.int("id")] = true
 		}
+	}
+}
+
+// held is a store whose first page of the log waits for the test.
+type held struct {
+	service.Store
+	once           *sync.Once
+	asked, release chan struct{}
+}
+
+func (h held) Page(ctx context.Context, conv, after int64, limit, maxBytes int) ([]model.Message, error) {
+	h.once.Do(func() {
+		close(h.asked)
+		<-h.release
+	})
+	return h.Store.Page(ctx, conv, after, limit, maxBytes)
+}
+
+// A page of the log may have one's own message that is acknowledged and still
+// waits here for those before it: it is not pushed to the device that sent it.
+func TestPageBeforeTurn(t *testing.T) {
+	t.Parallel()
+	h := held{once: new(sync.Once), asked: make(chan struct{}), release: make(chan struct{})}
+	one := serve(t, func(s *setup) {
+		s.service.SweepEvery = time.Hour
+		s.store = func(st service.Store) service.Store { h.Store = st; return h }
+	})
+	var lost atomic.Bool
+	lost.Store(true)
+	two := one.second(func(s *setup) {
+		s.store = nil
+		s.bus = func(b service.Bus) service.Bus { return deaf{b, &lost} }
+	})
+	ids := one.users("anna", "berta")
+	g := one.group(ids...)
+	a, b := one.login(ids[0]), two.login(ids[1])
+	b.say(in(g), "lost")
+	a.say(in(g), "beyond the hole")
+	<-h.asked
+	b.say(in(g), "lost")
+	a.say(in(g), "beyond the next")
+	close(h.release)
+	a.has(in(g), 1, 4)
+	a.barrier()
+	if got := fmt.Sprint(a.pushed[in(g)]); got != "[1 3]" {
+		t.Errorf("the sending device was pushed %v", got)
 	}
 }

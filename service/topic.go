@@ -48,6 +48,7 @@ type topic struct {
 	subs    []sub
 
 	waiting   []*delivery // came before their turn, by rising seq
+	waits     int         // how often the waiting began: a timer of an earlier one knows
 	reading   bool        // a page of the log is on its way
 	reloading bool        // the members are being read again
 	dropped   bool        // no longer in the loop's lists
@@ -206,9 +207,20 @@ func (l *loop) early(tp *topic, d *delivery) bool {
 		return true
 	}
 	tp.waiting = slices.Insert(tp.waiting, i, d)
+	if d.from != nil { // its ACK doesn't wait, nor does a page of the log that has it
+		if sb := tp.sub(d.from.session); sb != nil {
+			sb.noteOwn(d.seq)
+		}
+	}
 	if len(tp.waiting) == 1 {
+		tp.waits++
+		waits := tp.waits
 		time.AfterFunc(earlyWait, func() {
-			_ = l.s.r.Post(l.index, func(t Turn) { l.late(t, tp) }) // stopped: nobody is left to tell
+			_ = l.s.r.Post(l.index, func(t Turn) { // stopped: nobody is left to tell
+				if tp.waits == waits {
+					l.late(t, tp)
+				}
+			})
 		})
 	}
 	return true
@@ -258,8 +270,8 @@ func (l *loop) pass(t Turn, tp *topic, d *delivery) {
 			l.s.m.pushes.Inc()
 			l.sent(t, tp, sb, d.seq)
 		default:
-			if own && len(sb.own) < maxOwn {
-				sb.own = append(sb.own, d.seq)
+			if own {
+				sb.noteOwn(d.seq)
 			}
 			sb.behind, behind = true, true
 		}

@@ -157,7 +157,10 @@ func (s *Service) Receive(ms []bus.Message) {
 		case p.Login != nil:
 			s.heard(p.Login)
 		case p.Members != nil:
-			if ms[i].Channel.Group || s.registry.watchers(p.Members.Group) == 0 {
+			// On the group's channel it comes again. But who has just joined may be
+			// on a loop that doesn't know the group, while this node's subscription
+			// to it isn't in force yet.
+			if ms[i].Channel.Group || p.Members.Joined || s.registry.watchers(p.Members.Group) == 0 {
 				s.members(p.Members)
 			}
 		case p.Blocked != nil:

@@ -141,7 +141,9 @@ start_nginx() {
 	for n in $nodes; do
 		edits+=(-e "s|@CHAT${n#node}@|$(chat_of "$n")|" -e "s|@HTTP${n#node}@|$(http_of "$n")|")
 	done
-	sed "${edits[@]}" -e "s|@LISTEN@|127.0.0.1|; s|@CHAT_PORT@|$chat_port|; s|@TLS_PORT@|$tls_port|; s|@WEB_PORT@|$web_port|" \
+	# The limit of open files is what this user may have; only root may raise that.
+	ulimit -n "$(ulimit -Hn)"
+	sed "${edits[@]}" -e '/^worker_rlimit_nofile/d' -e "s|@LISTEN@|127.0.0.1|; s|@CHAT_PORT@|$chat_port|; s|@TLS_PORT@|$tls_port|; s|@WEB_PORT@|$web_port|" \
 		-e "s|@CERT@|$data/tls.crt|; s|@KEY@|$data/tls.key|; s|@FOLDER@|$data/nginx|" "$top/deploy/nginx.conf" >"$data/nginx.conf"
 	[ ! -e $module ] || globals="load_module $module; $globals"
 	rm -f "$data/run/nginx"
@@ -191,7 +193,7 @@ up() {
 	cat <<-END
 
 		A chat of three nodes. In other terminals:   bin/chat 127.0.0.1 $chat_port
-		With TLS ($data/tls.crt is its own authority):   127.0.0.1:$tls_port
+		With TLS, by $data/tls.crt:   127.0.0.1:$tls_port
 		In a browser:                                https://localhost:$web_port/
 		Metrics of the nodes:                        $(for n in $nodes; do printf 'http://%s/metrics ' "$(http_of $n)"; done)
 		Logs:                                        $data/log

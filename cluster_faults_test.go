@@ -258,9 +258,6 @@ func usersOfKilledNode(t *testing.T, c *cluster) {
 			t.Fatalf("user %d: %+v, %v", id, f, err)
 		}
 	}
-	// The list of friends at login says who is online; from then on it is kept true.
-	friend = newDevice(t, c.nodes[1].chat, friend.name, "tablet", nil)
-	friend.login()
 	n.kill(t)
 	killed := time.Now()
 	dialRaw(t, c.nodes[2].chat).login("back") // fails the test when it is refused

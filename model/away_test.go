@@ -14,8 +14,10 @@ import (
 // seconds; when it is back all goes on without a restart, and nothing that was
 // answered as stored is lost or doubled.
 func TestDatabaseAway(t *testing.T) {
+	t.Parallel()
 	for _, way := range []string{"killed", "frozen"} {
 		t.Run(way, func(t *testing.T) {
+			t.Parallel() // it waits, most of the time
 			m := realservice.NewMariaDB(t)
 			h := newHarness(t, Options{URL: m.URL})
 			u := h.users(2)

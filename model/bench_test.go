@@ -74,7 +74,7 @@ func benchmarkAppend(b *testing.B, o Options, nodes int, cid func(i int) []byte,
 	body := make([]byte, 150)
 	for i := range convs * window {
 		a := &Append{Sender: users[i%convs], Peer: users[i%convs+1], Body: body}
-		if i/convs%2 == 0 { // both of a pair write
+		if nodes > 1 && i/convs%2 == 0 { // both of a pair write, on two nodes
 			a.Sender, a.Peer = a.Peer, a.Sender
 		}
 		next <- a
@@ -101,10 +101,12 @@ func benchmarkAppend(b *testing.B, o Options, nodes int, cid func(i int) []byte,
 			i++
 		}
 		// A sender is on one node.
-		slices.SortStableFunc(batch, func(x, y *Append) int { return int(x.Sender%int64(nodes) - y.Sender%int64(nodes)) })
+		if nodes > 1 {
+			slices.SortStableFunc(batch, func(x, y *Append) int { return int(x.Sender%int64(nodes) - y.Sender%int64(nodes)) })
+		}
 		for len(batch) > 0 {
 			n := 1
-			for n < len(batch) && batch[n].Sender%int64(nodes) == batch[0].Sender%int64(nodes) {
+			for n < len(batch) && (nodes == 1 || batch[n].Sender%int64(nodes) == batch[0].Sender%int64(nodes)) {
 				n++
 			}
 			if err := dbs[batch[0].Sender%int64(nodes)].Append(batch[:n]...); err != nil {

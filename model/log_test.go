@@ -112,76 +112,83 @@ func TestView(t *testing.T) {
 // conversation. Batches of any mixture, repeats within and across them,
 // reopening in between.
 func TestLogModel(t *testing.T) {
+	t.Parallel()
 	for _, d := range dialects {
-		h := newHarness(t, Options{URL: d.url(t), MaxBatch: 20})
-		runs := 0
-		rapid.Check(t, func(rt *rapid.T) {
-			runs++
-			u := []int64{h.user(fmt.Sprint("a", runs)), h.user(fmt.Sprint("b", runs)), h.user(fmt.Sprint("c", runs))}
-			g := h.group(u[0], u[1]) // the third is no member
-			type key struct{ group, lo, hi int64 }
-			type entry struct {
-				sender int64
-				cid    string
-				seq    int64
-			}
-			logs := make(map[key][]entry)
-			convs := make(map[key]int64)
-			for range rapid.IntRange(1, 12).Draw(rt, "batches") {
-				var batch []*Append
-				for range rapid.IntRange(1, 30).Draw(rt, "messages") {
-					a := &Append{
-						Sender: rapid.SampledFrom(u).Draw(rt, "sender"),
-						CID:    fmt.Append(nil, rapid.IntRange(0, 30).Draw(rt, "cid")),
-						Retry:  rapid.Bool().Draw(rt, "retry"),
-					}
-					if a.Body = a.CID; rapid.Bool().Draw(rt, "group") {
-						a.Group = g
-					} else {
-						a.Peer = rapid.SampledFrom(u).Draw(rt, "peer")
-					}
-					batch = append(batch, a)
-				}
-				h.store(batch...)
-				for i, a := range batch {
-					k := key{group: a.Group}
-					if a.Group == 0 {
-						k.lo, k.hi = min(a.Sender, a.Peer), max(a.Sender, a.Peer)
-					}
-					if a.Group != 0 && a.Sender == u[2] {
-						if a.Err == nil {
-							rt.Fatalf("%d: no member: %+v", i, a)
-						}
-						continue
-					}
-					at := slices.IndexFunc(logs[k], func(e entry) bool { return e.sender == a.Sender && e.cid == string(a.CID) })
-					if at < 0 {
-						at = len(logs[k])
-						logs[k] = append(logs[k], entry{a.Sender, string(a.CID), int64(at + 1)})
-						convs[k] = a.Conv
-						if !a.Stored {
-							rt.Fatalf("%d: not stored: %+v", i, a)
-						}
-					} else if a.Stored {
-						rt.Fatalf("%d: stored twice: %+v", i, a)
-					}
-					if a.Err != nil || a.Seq != int64(at+1) || a.Conv != convs[k] {
-						rt.Fatalf("%d: %+v, want seq %d of %d", i, a, at+1, convs[k])
-					}
-				}
-				if rapid.IntRange(0, 9).Draw(rt, "reopen") == 0 {
-					h.reopen()
-				}
-			}
-			for k, log := range logs {
-				var got []entry
-				for _, m := range h.log(convs[k]) {
-					got = append(got, entry{m.Sender, string(m.CID), m.Seq})
-				}
-				if !slices.Equal(got, log) {
-					rt.Fatalf("%v: %v, want %v", k, got, log)
-				}
-			}
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
+			logModel(t, newHarness(t, Options{URL: d.url(t), MaxBatch: 20}))
 		})
 	}
+}
+
+func logModel(t *testing.T, h *harness) {
+	runs := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		runs++
+		u := []int64{h.user(fmt.Sprint("a", runs)), h.user(fmt.Sprint("b", runs)), h.user(fmt.Sprint("c", runs))}
+		g := h.group(u[0], u[1]) // the third is no member
+		type key struct{ group, lo, hi int64 }
+		type entry struct {
+			sender int64
+			cid    string
+			seq    int64
+		}
+		logs := make(map[key][]entry)
+		convs := make(map[key]int64)
+		for range rapid.IntRange(1, 12).Draw(rt, "batches") {
+			var batch []*Append
+			for range rapid.IntRange(1, 30).Draw(rt, "messages") {
+				a := &Append{
+					Sender: rapid.SampledFrom(u).Draw(rt, "sender"),
+					CID:    fmt.Append(nil, rapid.IntRange(0, 30).Draw(rt, "cid")),
+					Retry:  rapid.Bool().Draw(rt, "retry"),
+				}
+				if a.Body = a.CID; rapid.Bool().Draw(rt, "group") {
+					a.Group = g
+				} else {
+					a.Peer = rapid.SampledFrom(u).Draw(rt, "peer")
+				}
+				batch = append(batch, a)
+			}
+			h.store(batch...)
+			for i, a := range batch {
+				k := key{group: a.Group}
+				if a.Group == 0 {
+					k.lo, k.hi = min(a.Sender, a.Peer), max(a.Sender, a.Peer)
+				}
+				if a.Group != 0 && a.Sender == u[2] {
+					if a.Err == nil {
+						rt.Fatalf("%d: no member: %+v", i, a)
+					}
+					continue
+				}
+				at := slices.IndexFunc(logs[k], func(e entry) bool { return e.sender == a.Sender && e.cid == string(a.CID) })
+				if at < 0 {
+					at = len(logs[k])
+					logs[k] = append(logs[k], entry{a.Sender, string(a.CID), int64(at + 1)})
+					convs[k] = a.Conv
+					if !a.Stored {
+						rt.Fatalf("%d: not stored: %+v", i, a)
+					}
+				} else if a.Stored {
+					rt.Fatalf("%d: stored twice: %+v", i, a)
+				}
+				if a.Err != nil || a.Seq != int64(at+1) || a.Conv != convs[k] {
+					rt.Fatalf("%d: %+v, want seq %d of %d", i, a, at+1, convs[k])
+				}
+			}
+			if rapid.IntRange(0, 9).Draw(rt, "reopen") == 0 {
+				h.reopen()
+			}
+		}
+		for k, log := range logs {
+			var got []entry
+			for _, m := range h.log(convs[k]) {
+				got = append(got, entry{m.Sender, string(m.CID), m.Seq})
+			}
+			if !slices.Equal(got, log) {
+				rt.Fatalf("%v: %v, want %v", k, got, log)
+			}
+		}
+	})
 }

@@ -132,6 +132,7 @@ func TestNodesRepeats(t *testing.T) {
 // While a transaction holds conversations, everything else goes on; what it
 // holds is refused in the end, and stored again once it is let go of.
 func TestNodeHolds(t *testing.T) {
+	t.Parallel()
 	h := nodes(t, 1)[0]
 	u := h.users(3)
 	held, free := h.group(u...), h.group(u...)
@@ -223,6 +224,7 @@ func TestNodeHoldsBriefly(t *testing.T) {
 // A node that freezes in the midst of appending delays only what it touched,
 // and for a few seconds; when it goes on it has lost nothing it was sure of.
 func TestNodeFreezes(t *testing.T) {
+	t.Parallel()
 	h := nodes(t, 1)[0]
 	u := h.users(3)
 	child := exec.Command(os.Args[0])

@@ -1,7 +1,6 @@
 package service
 
 import (
-	"bytes"
 	"math/bits"
 
 	"chatd/proto"
@@ -48,9 +47,7 @@ func (s *Service) userEvent(t Turn, x *client, r *proto.Request) {
 			t.Send(o.peer, l.buf)
 		}
 	}
-	if c := bus.User(r.ToID); s.bus.Reaches(c) {
-		s.publish(c, bus.Payload{Notice: &bus.Notice{Body: bytes.Clone(l.buf)}})
-	}
+	s.publishEvent(bus.User(r.ToID), l.buf)
 }
 
 // appendEvent encodes an event.
@@ -80,7 +77,7 @@ func (l *loop) groupEvent(t Turn, x *client, r *proto.Request) {
 		i := bits.TrailingZeros64(loops)
 		l.events[i] = append(l.events[i], relayed{tp.group, body})
 	}
-	s.publish(bus.Group(tp.group), bus.Payload{Notice: &bus.Notice{Body: body}})
+	s.publishEvent(bus.Group(tp.group), body)
 }
 
 func (u *user) in(tp *topic) bool {

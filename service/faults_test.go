@@ -2,7 +2,9 @@ package service_test
 
 import (
 	"context"
+	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -108,4 +110,45 @@ func TestBusAway(t *testing.T) {
 	}
 	b.say(in(g), "again by the bus")
 	second.has(in(g), 1, 2)
+}
+
+// silent is a bus that can't tell who is online while it is told so.
+type silent struct {
+	service.Bus
+	dumb  *atomic.Bool
+	asked *atomic.Int64
+}
+
+func (b silent) Online(ctx context.Context, users []int64) ([]bool, error) {
+	if b.dumb.Load() {
+		b.asked.Add(1)
+		return make([]bool, len(users)), errors.New("no answer")
+	}
+	return b.Bus.Online(ctx, users)
+}
+
+// A bus that can't be asked knows nobody, and that is no reason to declare
+// everyone offline; lists are given all the same.
+func TestBusWithoutAnswer(t *testing.T) {
+	t.Parallel()
+	var dumb atomic.Bool
+	var asked atomic.Int64
+	one := serve(t, func(s *setup) {
+		s.service.LookEvery = 20 * time.Millisecond
+		s.service.Grace = 50 * time.Millisecond
+		s.bus = func(b service.Bus) service.Bus { return silent{b, &dumb, &asked} }
+	})
+	two := one.second()
+	ids := one.users("anna", "berta")
+	one.befriend(ids[0], ids[1])
+	a := one.login(ids[0])
+	b := two.login(ids[1])
+	a.presence(ids[1], "online")
+	dumb.Store(true)
+	eventually(t, "some looks", func() bool { return asked.Load() > 3 })
+	one.login(ids[0], obj{"device": "two"})
+	a.nothing(proto.PRESENCE)
+	dumb.Store(false)
+	b.close()
+	a.presence(ids[1], "offline")
 }

@@ -51,6 +51,8 @@ func (s *Service) delFriend(t Turn, x *client, r *proto.Request) {
 	offLoop(s, t, x, reactor.Quick, a, func(t Off) (struct{}, error) {
 		return struct{}{}, s.store.DelFriend(t, ss.user, a.FriendID)
 	}, func(t Turn, _ struct{}) {
+		s.presence.believes(ss.user, a.FriendID, false)
+		s.presence.believes(a.FriendID, ss.user, false)
 		x.reply(t, &a)
 		s.tell(a.FriendID, proto.AppendResponse(nil, &proto.Response{Op: proto.DEL_FRIEND, ID: ss.user}), nil)
 		s.tell(ss.user, proto.AppendResponse(nil, &proto.Response{Op: proto.DEL_FRIEND, ID: a.FriendID}), ss)

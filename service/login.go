@@ -166,8 +166,6 @@ func (s *Service) enter(t Turn, x *client, a proto.Response, id identity, q *pro
 		default:
 			s.m.logins.Inc()
 			l.arrive(t, ss, &w, a)
-			// Only now: whoever answers this with a later login has to be heard.
-			s.publish(bus.User(ss.user), bus.Payload{Login: ss.login()})
 		}
 		x.conn.Resume(t)
 	})

@@ -409,3 +409,22 @@ func TestPageBeforeTurn(t *testing.T) {
 		t.Errorf("the sending device was pushed %v", got)
 	}
 }
+
+// A join whose word was lost: the user's devices on the other node get the
+// group all the same, on whatever loop, also where others there have it.
+func TestLostJoin(t *testing.T) {
+	t.Parallel()
+	one, two, lost := pairOfNodes(t)
+	ids := one.users("anna", "berta", "carla")
+	a, b, c2 := one.login(ids[0]), one.login(ids[1]), two.login(ids[2])
+	devices := []*wire{two.login(ids[0], obj{"device": "two"}), two.login(ids[0], obj{"device": "three"})}
+	g := b.ok(obj{"msgid": proto.CREATE_GROUP, "groupname": "g", "groupdesc": ""}).int("groupid")
+	c2.ok(obj{"msgid": proto.ADD_GROUP, "groupid": g})
+	lost.Store(true)
+	a.ok(obj{"msgid": proto.ADD_GROUP, "groupid": g})
+	lost.Store(false)
+	b.say(in(g), "1")
+	for _, w := range append(devices, a, c2) {
+		w.has(in(g), 1, 1)
+	}
+}

@@ -141,10 +141,7 @@ func (p *presence) spread(t Off, user int64, online bool) error {
 	if err != nil || len(friends) == 0 {
 		return err
 	}
-	on, err := s.bus.Online(t, friends)
-	if err != nil {
-		return err
-	}
+	on := s.online(t, friends)
 	news := &bus.Presence{User: user, Online: online}
 	for i, f := range friends {
 		if on[i] {

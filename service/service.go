@@ -13,6 +13,7 @@
 package service
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -46,7 +47,8 @@ type Bus interface {
 	Reaches(bus.Channel) bool
 	// Publish offers messages to all other nodes, in order.
 	Publish(context.Context, []bus.Message) error
-	// Online tells which users have a session on any node.
+	// Online tells which users have a session on any node. With an error
+	// comes what is certain all the same: who is online here.
 	Online(context.Context, []int64) ([]bool, error)
 	// Now is the time by the one clock of all nodes, in Unix microseconds.
 	Now(context.Context) int64
@@ -210,6 +212,19 @@ func (s *Service) publish(c bus.Channel, p bus.Payload) {
 	default:
 		s.m.dropped.Inc()
 	}
+}
+
+// publishEvent hands an event to the courier, unless that is nearly full: what
+// is left of it is for notices, which somebody would miss.
+func (s *Service) publishEvent(c bus.Channel, body []byte) {
+	if !s.bus.Reaches(c) {
+		return
+	}
+	if len(s.courier) > courierLen*3/4 {
+		s.m.dropped.Inc()
+		return
+	}
+	s.publish(c, bus.Payload{Notice: &bus.Notice{Body: bytes.Clone(body)}})
 }
 
 // tell sends a body to all sessions of a user but one, on whatever node.

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"errors"
 	"math/bits"
 	"time"
 
@@ -13,35 +14,39 @@ import (
 // often while the bus is away, at once when it goes or comes back.
 func (s *Service) sweep(t Off) {
 	since := int64(-1) // no look yet; later by the database's clock
+	known := make(map[int64]int64)
 	for {
 		wait := s.cfg.SweepEvery
 		if s.away.Load() {
 			wait = min(wait, awaySweep)
 		}
 		timer := time.NewTimer(wait)
+		nudged := false
 		select {
 		case <-t.Done():
 			timer.Stop()
 			return
 		case <-s.nudge:
 			timer.Stop()
-			if !s.away.Load() {
-				s.announce(t)
-			}
+			nudged = true
 		case <-timer.C:
 		}
-		now, err := s.repair(t, since)
+		now, err := s.repair(t, since, known)
 		if err == nil {
 			since = now
 		} else if t.Err() == nil {
 			s.log.Error("the repair sweep failed", "err", err)
 		}
+		if nudged && !s.away.Load() {
+			s.announce(t)
+		}
 	}
 }
 
 // repair raises what has grown since a time of the database's, and returns
-// what time it is there.
-func (s *Service) repair(t Off, since int64) (now int64, err error) {
+// what time it is there. known has, of groups, the version of the membership
+// that the loops go by.
+func (s *Service) repair(t Off, since int64, known map[int64]int64) (now int64, err error) {
 	if since < 0 {
 		since = farFuture // only to learn the time: who came before has read the log as it came
 	} else {
@@ -64,8 +69,47 @@ func (s *Service) repair(t Off, since int64) (now int64, err error) {
 			})
 		}
 	}
+	for i := range heads {
+		if h := &heads[i]; h.Group != 0 && known[h.Group] != h.Version {
+			if err := s.enlist(t, h); err != nil {
+				return 0, err
+			}
+			if len(known) >= maxKnown {
+				clear(known) // rare, and cheaper than to keep an order
+			}
+			known[h.Group] = h.Version
+		}
+	}
 	return now, nil
 }
+
+// enlist brings a group to those loops that don't have it, though one of its
+// members is there: who joined on another node, whose word of it was lost.
+func (s *Service) enlist(t Off, h *model.Head) error {
+	_, members, err := s.store.MemberIDs(t, h.Group)
+	if err != nil && !errors.Is(err, model.ErrNotFound) { // dismissed: whoever had it was told
+		return err
+	}
+	for _, m := range members {
+		for loops := s.registry.loopsOf(m.User) &^ s.registry.watchers(h.Group); loops != 0; loops &= loops - 1 {
+			l := s.loops[bits.TrailingZeros64(loops)]
+			_ = s.r.Post(l.index, func(t Turn) { l.enlist(t, h, m.User) }) // stopped: nobody is left to tell
+		}
+	}
+	return nil
+}
+
+func (l *loop) enlist(t Turn, h *model.Head, user int64) {
+	if u := l.users[user]; l.topics[h.Group] == nil && u != nil {
+		tp := l.newGroup(h.Group, h.Version, h.Last)
+		l.add(tp, user, unknown)
+		l.notifyUser(t, u, joined(h.Group, u.sessions[0], &model.Joined{}).Notice, nil)
+		l.reload(t, tp, h.Version) // brings the others here, or ends it where the user has left
+	}
+}
+
+// maxKnown is how many groups' versions a sweep remembers.
+const maxKnown = 1 << 16
 
 const farFuture = 1 << 40 // seconds
 

@@ -3,6 +3,7 @@ package service
 import (
 	"chatd/model"
 	"chatd/proto"
+	"chatd/service/bus"
 )
 
 // welcome is what a session is told as it begins.
@@ -21,6 +22,8 @@ const loginOverhead = 4 << 10
 // been put into the lists: what comes later is noted there.
 func (s *Service) welcome(t Off, ss *Session, brief bool) (w welcome, err error) {
 	s.await(t)
+	// Other nodes have to know from here on that there is a session to tell.
+	s.publish(bus.User(ss.user), bus.Payload{Login: ss.login()})
 	if w.places, err = s.store.Places(t, ss.user, ss.device); err != nil {
 		return w, err
 	}
@@ -87,10 +90,7 @@ func (s *Service) friendList(t Off, user int64) ([]proto.Friend, error) {
 	for i := range fs {
 		ids[i] = fs[i].ID
 	}
-	on, err := s.bus.Online(t, ids)
-	if err != nil {
-		return nil, err
-	}
+	on := s.online(t, ids)
 	list := make([]proto.Friend, len(fs))
 	for i, f := range fs {
 		online := on[i] && !f.Hidden
@@ -126,10 +126,7 @@ func (s *Service) groupList(t Off, user int64, maxUsers int) ([]proto.Group, err
 // states tells of each user what asker may see: who has blocked asker is
 // offline to them.
 func (s *Service) states(t Off, asker int64, ids []int64) ([]string, error) {
-	on, err := s.bus.Online(t, ids)
-	if err != nil {
-		return nil, err
-	}
+	on := s.online(t, ids)
 	hidden, err := s.store.Blockers(t, asker)
 	if err != nil {
 		return nil, err
@@ -143,6 +140,16 @@ func (s *Service) states(t Off, asker int64, ids []int64) ([]string, error) {
 		list[i] = state(on[i] && !hide[id])
 	}
 	return list, nil
+}
+
+// online tells who is online, as far as the bus can say: where it can't, that
+// is no reason to refuse a list.
+func (s *Service) online(t Off, ids []int64) []bool {
+	on, err := s.bus.Online(t, ids)
+	if err != nil && t.Err() == nil {
+		s.log.Warn("who is online on other nodes is not known", "err", err)
+	}
+	return on
 }
 
 func state(online bool) string {

@@ -61,7 +61,8 @@ func (r *Redis) envelopes(ms []Message) (names []string, envelopes [][]byte) {
 // Online reports, for each user, whether any node has subscribed to their
 // channel: the subscription is the presence. Of what this node subscribes to
 // itself it knows without asking; while Redis is away, it knows only that. It
-// blocks for 500 ms at most. The error is that of ctx.
+// blocks for 500 ms at most. An error says that Redis could not be asked: what
+// is returned with it is only what the node knows itself.
 func (r *Redis) Online(ctx context.Context, users []int64) ([]bool, error) {
 	on := make([]bool, len(users))
 	var unknown []int
@@ -78,9 +79,9 @@ func (r *Redis) Online(ctx context.Context, users []int64) ([]bool, error) {
 	// A channel that this node has just left is still its own in Redis's eyes
 	// until that is confirmed.
 	if err := r.subs.await(within); err != nil {
-		return on, ctx.Err()
+		return on, fmt.Errorf("ask Redis who is online: %w", err)
 	}
-	_ = r.ask(within, func(c *conn) error { // Redis is away then
+	err := r.ask(within, func(c *conn) error {
 		commands := 0
 		for some := range slices.Chunk(unknown, channelBatch) {
 			args := append(make([]any, 0, 1+len(some)), "NUMSUB")
@@ -109,7 +110,10 @@ func (r *Redis) Online(ctx context.Context, users []int64) ([]bool, error) {
 			return nil
 		})
 	})
-	return on, ctx.Err()
+	if err != nil {
+		return on, fmt.Errorf("ask Redis who is online: %w", err)
+	}
+	return on, nil
 }
 
 // Now returns the cluster's time in Unix microseconds: Redis's, or this

@@ -75,7 +75,21 @@ func redisKilled(t *testing.T, c *cluster, tr *traffic) {
 	time.Sleep(time.Until(gone.Add(10 * time.Second)))
 	tr.heard()
 	c.redis.Start(t)
-	tr.heard()
+	c.reconnected(t)
+}
+
+// reconnected waits until all nodes have found their way back to Redis: what
+// is heard then comes by it again.
+func (c *cluster) reconnected(t *testing.T) {
+	t.Helper()
+	eventually(t, "every node is back at Redis", func() error {
+		for _, n := range c.nodes {
+			if up := n.metric(t, "chatd_bus_up"); up != "1" {
+				return fmt.Errorf("%s: chatd_bus_up is %q", n.name, up)
+			}
+		}
+		return nil
+	})
 }
 
 // A Redis that takes everything and answers nothing is no better than none:
@@ -86,6 +100,7 @@ func redisFrozen(t *testing.T, c *cluster, tr *traffic) {
 	tr.heard()
 	time.Sleep(time.Until(stopped.Add(5 * time.Second)))
 	c.redis.Cont(t)
+	c.reconnected(t)
 }
 
 // A node whose subscriptions Redis has dropped, as it does with one that is
@@ -100,6 +115,7 @@ func subscriberCutOff(t *testing.T, c *cluster, tr *traffic) {
 		})
 		tr.heard()
 	}
+	c.reconnected(t)
 }
 
 // A node that freezes in the middle of a transaction holds up what it has

@@ -11,6 +11,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"math/big"
 	"net"
 	"net/http"
@@ -211,6 +212,32 @@ func (n *clusterNode) signal(t *testing.T, s syscall.Signal) {
 	if err := n.cmd.Process.Signal(s); err != nil {
 		t.Fatalf("%s: %v", n.name, err)
 	}
+}
+
+// metrics is what the node's /metrics shows.
+func (n *clusterNode) metrics(t *testing.T) string {
+	t.Helper()
+	resp, err := http.Get("http://" + n.http + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
+}
+
+// metric is the value of one without labels, "" where there is none.
+func (n *clusterNode) metric(t *testing.T, name string) string {
+	t.Helper()
+	for line := range strings.Lines(n.metrics(t)) {
+		if value, ok := strings.CutPrefix(line, name+" "); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
 }
 
 // eventually calls f until it succeeds.

@@ -31,17 +31,9 @@ func TestCluster(t *testing.T) {
 
 // What the operator's page explains is there to be read.
 func clusterMetrics(t *testing.T, c *cluster) {
-	resp, err := http.Get("http://" + c.nodes[0].http + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	all := c.nodes[0].metrics(t)
 	for _, name := range documentedMetrics(t) {
-		if !strings.Contains(string(body), "\n"+name) {
+		if !strings.Contains(all, "\n"+name) {
 			t.Errorf("docs/operations.md explains %s, which /metrics lacks", name)
 		}
 	}

@@ -49,6 +49,7 @@ const (
 	quietAfter     = 10 * time.Minute
 	retryRead      = time.Second
 	retryBusy      = 100 * time.Millisecond
+	recheckAfter   = time.Second           // between two looks at a token that seems to have ended
 	awaySweep      = time.Second           // how often, while the bus is away
 	afterReturn    = 10 * time.Second      // after the bus came back nobody is declared offline
 	earlyWait      = 20 * time.Millisecond // that a message which came before its turn waits for the others

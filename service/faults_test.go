@@ -152,3 +152,23 @@ func TestBusWithoutAnswer(t *testing.T) {
 	b.close()
 	a.presence(ids[1], "offline")
 }
+
+// A device that was logged out from another node while the bus was away is
+// found out when it is back: a token that has ended opens nothing for long.
+func TestLoggedOutWhileAway(t *testing.T) {
+	t.Parallel()
+	one, two, lost := pairOfNodes(t)
+	id := one.user("anna")
+	phone, pad := one.login(id, obj{"device": "phone"}), two.login(id, obj{"device": "pad"})
+	stays := two.login(two.user("berta"))
+	lost.Store(true)
+	phone.ok(obj{"msgid": proto.PASSWORD, "password": secret, "newpassword": "something new"})
+	lost.Store(false)
+	one.svc.BusChanged(true)
+	two.svc.BusChanged(true)
+	if f := pad.kicked(); f == nil || f.str("reason") != proto.LoggedOut {
+		t.Errorf("the other device got %v", f)
+	}
+	phone.barrier()
+	stays.barrier()
+}

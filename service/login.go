@@ -134,7 +134,9 @@ func (s *Service) enter(t Turn, x *client, a proto.Response, id identity, q *pro
 	brief, byPassword := q.Brief, !q.Has(proto.FToken)
 	l := s.loops[t.Loop()]
 	ss := &Session{user: id.user.ID, name: id.user.Name, device: id.device, ack: q.Ack, loop: l.index,
-		peer: x.conn.Peer(), at: id.at, client: x, token: tokenHash(id.token)}
+		peer: x.conn.Peer(), at: id.at, client: x}
+	th := tokenHash(id.token)
+	ss.token.Store(&th)
 	older, first := s.registry.add(ss)
 	l.begin(t, ss, id.places)
 	if first {
@@ -185,7 +187,7 @@ func (s *Service) endDevices(d *bus.Login) {
 
 // logout ends the session and its token; the connection stays.
 func (s *Service) logout(t Turn, x *client, r *proto.Request) {
-	a, ss, token := answer(r), x.session, x.session.token
+	a, ss, token := answer(r), x.session, *x.session.token.Load()
 	offLoop(s, t, x, reactor.Quick, a, func(t Off) (struct{}, error) {
 		return struct{}{}, s.store.CloseDevice(t, token)
 	}, func(t Turn, _ struct{}) {
@@ -227,7 +229,7 @@ func (s *Service) password(t Turn, x *client, r *proto.Request) {
 		return token, err
 	}, func(t Turn, token string) {
 		s.endDevices(&bus.Login{User: ss.user, Device: ss.device, All: true, Reason: proto.LoggedOut, At: at})
-		ss.token = th
+		ss.token.Store(&th)
 		a.Token = token
 		x.reply(t, &a)
 	})

@@ -2,8 +2,10 @@ package service
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"chatd/model"
 	"chatd/proto"
@@ -31,12 +33,13 @@ type Session struct {
 	peer   *reactor.Peer
 	at     int64       // when it logged in, Unix microseconds
 	live   atomic.Bool // has its LOGIN_ACK; set by its loop, read by all
+	// token is the hash of the one it is logged in with; set by its loop.
+	token atomic.Pointer[[]byte]
 
 	// ---- the loop's
 
 	client *client
-	token  []byte // the hash of the one it is logged in with
-	paused bool   // its backlog waits for the connection to take bytes
+	paused bool // its backlog waits for the connection to take bytes
 	ended  bool
 	held   [][]byte // notices that came while joining
 }
@@ -166,6 +169,37 @@ func (s *Service) heard(d *bus.Login) {
 			s.publish(bus.User(d.User), bus.Payload{Login: ss.login()})
 		}
 	}
+}
+
+// recheck ends sessions whose token ended while the bus was away: other nodes'
+// word of it was not heard. One that a session has just changed itself may not
+// be known yet, so a bad one is asked about twice.
+func (s *Service) recheck(t Off) {
+	var bad []*Session
+	s.registry.each(func(sessions []*Session) {
+		bad = append(bad, s.tokenless(t, sessions)...)
+	})
+	if len(bad) == 0 {
+		return
+	}
+	select {
+	case <-t.Done():
+		return
+	case <-time.After(recheckAfter):
+	}
+	for _, ss := range s.tokenless(t, bad) {
+		s.kick(ss, proto.LoggedOut, kickText(proto.LoggedOut))
+	}
+}
+
+// tokenless are those of the sessions whose token is no longer good.
+func (s *Service) tokenless(t Off, sessions []*Session) (bad []*Session) {
+	for _, ss := range sessions {
+		if _, _, err := s.store.TokenDevice(t, *ss.token.Load()); errors.Is(err, model.ErrNotFound) {
+			bad = append(bad, ss)
+		}
+	}
+	return bad
 }
 
 // announce tells other nodes of every session here, as their word of them may

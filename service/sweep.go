@@ -39,6 +39,7 @@ func (s *Service) sweep(t Off) {
 		}
 		if nudged && !s.away.Load() {
 			s.announce(t)
+			s.recheck(t)
 		}
 	}
 }

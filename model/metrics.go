@@ -16,7 +16,8 @@ type counters struct {
 	unsure        *metrics.Counter
 	retried       *metrics.Counter
 	missed        *metrics.Counter
-	waits         *metrics.Counter
+	waits         *metrics.Counter // in vain
+	waiterJobs    *metrics.Counter
 	cursorRows    *metrics.Counter
 	cursorWrites  *metrics.Counter
 	cursorDropped *metrics.Counter
@@ -40,6 +41,7 @@ func newCounters(s *metrics.Set) *counters {
 		unsure:        s.GetOrCreateCounter("chatd_model_unsure_commits_total"),
 		retried:       s.GetOrCreateCounter("chatd_model_retries_total"),
 		missed:        s.GetOrCreateCounter("chatd_model_conversations_missed_total"),
+		waiterJobs:    s.GetOrCreateCounter("chatd_model_waiter_jobs_total"),
 		waits:         s.GetOrCreateCounter("chatd_model_lock_waits_total"),
 		cursorWrites:  s.GetOrCreateCounter("chatd_model_cursor_transactions_total"),
 		cursorRows:    s.GetOrCreateCounter("chatd_model_cursor_rows_total"),

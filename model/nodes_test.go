@@ -95,7 +95,7 @@ func TestNodesGapless(t *testing.T) {
 		t.Errorf("%d conversations, %d messages", len(found), stored)
 	}
 	for n, h := range all {
-		t.Logf("node %d: %d times missed, %d times waited, %d retries", n, h.m.missed.Get(), h.m.waits.Get(), h.m.retried.Get())
+		t.Logf("node %d: %d times missed, %d times waited, %d retries", n, h.m.missed.Get(), h.m.waiterJobs.Get(), h.m.retried.Get())
 	}
 }
 
@@ -216,7 +216,7 @@ func TestNodeHoldsBriefly(t *testing.T) {
 			}
 		}
 	}
-	if h.m.waits.Get() == 0 {
+	if h.m.waiterJobs.Get() == 0 {
 		t.Error("nothing was ever waited for: what does this test?")
 	}
 }

@@ -66,7 +66,7 @@ func (w *writer) engage() {
 // wait is the waiter's goroutine.
 func (w *writer) wait() {
 	for j := range w.waiter.jobs {
-		w.db.m.waits.Inc()
+		w.db.m.waiterJobs.Inc()
 		w.waiter.do(j)
 		var settled, skipped []*Append
 		for _, a := range j.batch {
@@ -90,23 +90,24 @@ func (w *writer) wait() {
 // do settles a job. What is skipped afterwards nobody could get hold of.
 func (w *waiter) do(j *job) {
 	err := w.t.settle(j.batch, true)
-	switch {
-	case err == nil || !w.t.db.d.waited(err):
-	case !j.unmade:
-		// Some of them are to be had.
-		_ = w.t.settle(j.batch, false)
-	default:
-		// Nothing tells which pair it was.
-		started := time.Now()
-		for _, part := range byConversation(j.batch) {
-			err := errLocked
-			if time.Since(started) < missedFor {
-				if err = w.t.settle(part, true); err == nil || !w.t.db.d.waited(err) {
-					continue
-				}
+	if err == nil || !w.t.db.d.waited(err) {
+		return
+	}
+	w.t.db.m.waits.Inc()
+	if !j.unmade {
+		_ = w.t.settle(j.batch, false) // some of them are to be had; what isn't stored has its outcome
+		return
+	}
+	// Nothing tells which pair it was.
+	started := time.Now()
+	for _, part := range byConversation(j.batch) {
+		err := errLocked
+		if time.Since(started) < missedFor {
+			if err = w.t.settle(part, true); err == nil || !w.t.db.d.waited(err) {
+				continue
 			}
-			w.t.fail(part, err)
 		}
+		w.t.fail(part, err)
 	}
 }
 

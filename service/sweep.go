@@ -13,11 +13,15 @@ import (
 // up to date that were not told, whatever the reason: now and then always,
 // often while the bus is away, at once when it goes or comes back.
 func (s *Service) sweep(t Off) {
-	since := int64(-1) // no look yet; later by the database's clock
 	known := make(map[int64]int64)
+	since, err := s.repair(t, -1, known)
+	if err != nil && t.Err() == nil {
+		s.log.Error("the repair sweep failed", "err", err)
+		since = -1
+	}
 	for {
 		wait := s.cfg.SweepEvery
-		if s.away.Load() {
+		if !s.presence.certain() { // nor do other nodes publish as soon as this one is back
 			wait = min(wait, awaySweep)
 		}
 		timer := time.NewTimer(wait)

@@ -51,6 +51,7 @@ func TestRedisKilled(t *testing.T) {
 	a.on(t, User(1))
 	b.on(t, User(2))
 	a.say(t, User(2), "before")
+	b.received(t, 1) // Redis may be killed with it otherwise
 	for i := range 2 {
 		server.Kill(t)
 		a.told(t, false)

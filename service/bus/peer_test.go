@@ -104,7 +104,7 @@ func (p *peer) received(t *testing.T, n int) []string {
 		select {
 		case <-p.heard:
 		case <-timer.C:
-			t.Fatalf("%d messages were received, %d expected", len(all), n)
+			t.Fatalf("%d messages were received, %d expected; the log:\n%s", len(all), n, p.log.String())
 		}
 	}
 }

@@ -90,7 +90,8 @@ start_mariadb() {
 			--auth-root-authentication-method=socket --auth-root-socket-user="$(id -un)" >"$data/log/install.log" 2>&1 ||
 			die "mariadb-install-db failed, see $data/log/install.log"
 	fi
-	launch mariadb mariadbd --no-defaults "${as[@]}" --datadir="$data/mariadb" --socket="$data/mariadb.sock" --pid-file="$data/run/mariadbd" \
+	mkdir -p "$data/mariadb.tmp" # a server that starts removes what others have in a shared one
+	launch mariadb mariadbd --no-defaults "${as[@]}" --datadir="$data/mariadb" --tmpdir="$data/mariadb.tmp" --socket="$data/mariadb.sock" --pid-file="$data/run/mariadbd" \
 		--bind-address=127.0.0.1 --port=$db_port --skip-name-resolve --skip-log-bin --character-set-server=utf8mb4
 	await mariadb sql 'SELECT 1'
 	sql "CREATE DATABASE IF NOT EXISTS chat CHARACTER SET utf8mb4; CREATE USER IF NOT EXISTS chatd@127.0.0.1;

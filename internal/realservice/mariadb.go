@@ -64,7 +64,12 @@ func newMariaDB(t testing.TB, args ...string) *MariaDBServer {
 	path, install := find(t, "mariadbd"), find(t, "mariadb-install-db")
 	m := &MariaDBServer{client: find(t, "mariadb"), Server: Server{name: "mariadbd", folder: newFolder(t)}}
 	data := filepath.Join(m.folder, "data")
-	common := []string{"--no-defaults", "--datadir=" + data, "--skip-name-resolve"}
+	// A server that starts removes what others have in a shared folder of temporary files.
+	temporary := filepath.Join(m.folder, "tmp")
+	if err := os.Mkdir(temporary, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	common := []string{"--no-defaults", "--datadir=" + data, "--tmpdir=" + temporary, "--skip-name-resolve"}
 	if os.Getuid() == 0 {
 		common = append(common, "--user=root") // it refuses to be root unless told
 	}

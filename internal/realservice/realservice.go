@@ -18,6 +18,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -51,11 +53,15 @@ func find(t testing.TB, names ...string) string {
 	return ""
 }
 
-// Port returns a port of 127.0.0.1 that nobody listens on.
+// Port returns a port of 127.0.0.1 that nobody listens on, and that no other
+// test is given until this one ends, in whatever process.
 func Port(t testing.TB) int {
 	t.Helper()
 	for range 100 {
 		port := firstPort + rand.IntN(lastPort-firstPort)
+		if !reserve(t, port) {
+			continue
+		}
 		l, err := net.Listen("tcp", address(port))
 		if err != nil {
 			continue
@@ -67,6 +73,23 @@ func Port(t testing.TB) int {
 	}
 	t.Fatal("no free port found")
 	return 0
+}
+
+// reserve locks one byte of a file that all tests share: the one at the port's
+// number. The lock ends with the test, or with its process.
+func reserve(t testing.TB, port int) bool {
+	t.Helper()
+	f, err := os.OpenFile(filepath.Join(os.TempDir(), fmt.Sprintf("chatd-test-ports-%d", os.Getuid())), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock := unix.Flock_t{Type: unix.F_WRLCK, Start: int64(port), Len: 1}
+	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &lock); err != nil {
+		_ = f.Close() // the next port then
+		return false
+	}
+	t.Cleanup(func() { _ = f.Close() }) // which unlocks it
+	return true
 }
 
 func address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

@@ -147,15 +147,17 @@ func (n *node) greet(addr netip.AddrPort) {
 
 // stop drains and closes all that start has opened.
 func (n *node) stop() error {
-	n.ready.Store(false)
+	served := n.ready.Swap(false)
 	var errs []error
-	if n.reactor != nil {
+	if served {
 		ctx, cancel := context.WithTimeout(context.Background(), n.cfg.DrainTimeout)
 		if err := n.reactor.Drain(ctx, n.service.Idle, n.service.Draining); err != nil {
 			n.log.Warn("draining was cut short", "err", err)
 		}
 		cancel()
-		ctx, cancel = context.WithTimeout(context.Background(), stopTimeout)
+	}
+	if n.reactor != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 		errs = append(errs, n.reactor.Stop(ctx))
 		cancel()
 	}

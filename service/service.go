@@ -36,7 +36,8 @@ type (
 )
 
 // Bus is how nodes tell each other what is new. bus.Node implements it.
-// Only Await, Publish and Online may block.
+// Only Await, Publish, Online and Now may block, for half a second or until
+// their context ends.
 type Bus interface {
 	// Subscribe and Unsubscribe count: the last Unsubscribe ends it.
 	Subscribe(bus.Channel)

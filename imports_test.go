@@ -23,7 +23,8 @@ var mayImport = map[string][]string{
 	".":               {"proto", "reactor", "model", "service", "service/bus", "service/ops", "client", "client/web"},
 	"proto":           {},
 	"reactor":         {"proto"},
-	"model":           {},
+	"model":           {"model/walwriter"},
+	"model/walwriter": {},
 	"service":         {"proto", "reactor", "model", "service/bus"}, // of bus the types of what nodes tell each other
 	"service/bus":     {"proto"},
 	"service/ops":     {"client/web"}, // the files that it serves, once they are there
@@ -47,9 +48,10 @@ var onlyIn = map[string][]string{
 	"github.com/panjf2000/gnet":  {"reactor", "bench/floor"},
 	"github.com/jmoiron/sqlx":    {"model"},
 	"github.com/pressly/goose":   {"model"},
-	"modernc.org/sqlite":         {"model"},
+	"modernc.org/sqlite":         {"model", "model/walwriter"},
+	"modernc.org/libc":           {"model/walwriter"}, // what the driver's C calls
 	"github.com/go-sql-driver":   {"model"},
-	"database/sql":               {"model"},
+	"database/sql":               {"model", "model/walwriter"},
 	"github.com/gomodule/redigo": {"service/bus"},
 	"github.com/mna/redisc":      {"service/bus"},
 	"github.com/gobwas/ws":       {"reactor", "client", "bench"},

@@ -17,6 +17,8 @@ import (
 	"github.com/pressly/goose/v3"
 	driver "modernc.org/sqlite"
 	codes "modernc.org/sqlite/lib"
+
+	"chatd/model/walwriter"
 )
 
 //go:embed migrations/sqlite/*.sql
@@ -112,6 +114,13 @@ func openSQLite(ctx context.Context, path string, o *Options) (_ *store, err err
 			return nil, fail(err)
 		}
 	}
+	// For the whole process: it writes all that reading a file back needs, and
+	// spares the journal of the file system the times of each change. An error
+	// says that this system has nothing but fsync.
+	_, _ = driver.Fdatasync(true)
+	if err := walwriter.Register(); err != nil {
+		return nil, fail(err)
+	}
 	// database/sql opens lazily: what is wrong with the file shows in the ping.
 	name := (&url.URL{Scheme: "file", Path: path}).String()
 	s := &store{
@@ -168,6 +177,9 @@ func sqlitePragmas(o *Options, reading bool) string {
 	v := url.Values{"_pragma": p}
 	if !reading {
 		v.Set("_txlock", "immediate")
+		if o.Sync == "full" {
+			v.Set("vfs", walwriter.Name)
+		}
 	}
 	return v.Encode()
 }

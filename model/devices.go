@@ -73,29 +73,49 @@ func (db *DB) OpenDevice(ctx context.Context, u User, device string, tokenHash [
 	return evicted, nil
 }
 
+// tokenRow is a device and its user, as a token finds them.
+type tokenRow struct {
+	User
+	Device string `db:"device"`
+	Used   int64  `db:"last_used"`
+}
+
+const (
+	tokenColumns = `u.id AS user_id, u.name, u.password_hash, u.banned, d.device, d.last_used`
+	tokenRows    = `FROM devices d JOIN users u ON u.id = d.user_id WHERE d.token_hash = ? AND u.banned = 0 AND u.deleted = 0`
+)
+
 // TokenDevice finds whose token this is. It only reads; that the token was
 // used is written later. Errors: ErrNotFound: unknown, unused for too long,
 // or its user banned or deleted.
 func (db *DB) TokenDevice(ctx context.Context, tokenHash []byte) (u User, device string, err error) {
-	var row struct {
-		User
-		Device string `db:"device"`
-		Used   int64  `db:"last_used"`
+	var t tokenRow
+	err = db.scan(ctx, `SELECT `+tokenColumns+` `+tokenRows, []any{tokenHash}, func(r *sqlx.Rows) error {
+		return r.Scan(&t.ID, &t.Name, &t.Hash, &t.Banned, &t.Device, &t.Used)
+	})
+	if err == nil {
+		err = db.used(&t)
 	}
-	err = db.get(ctx, &row, `SELECT u.id, u.name, u.password_hash, u.banned, d.device, d.last_used
-		FROM devices d JOIN users u ON u.id = d.user_id WHERE d.token_hash = ? AND u.banned = 0 AND u.deleted = 0`, tokenHash)
 	if err != nil {
 		return User{}, "", fmt.Errorf("token: %w", err)
 	}
+	return t.User, t.Device, nil
+}
+
+// used says whether a token may be used, and notes that it was.
+func (db *DB) used(t *tokenRow) error {
+	if t.ID == 0 {
+		return ErrNotFound
+	}
 	now := db.nowMS()
-	unused := now - row.Used
+	unused := now - t.Used
 	if unused > db.o.TokenLife.Milliseconds() {
-		return User{}, "", fmt.Errorf("token: unused for too long: %w", ErrNotFound)
+		return fmt.Errorf("unused for too long: %w", ErrNotFound)
 	}
 	if unused >= usedEvery.Milliseconds() {
-		db.cursors.note(row.ID, cell{kind: cellUsed, device: row.Device}, now)
+		db.cursors.note(t.ID, cell{kind: cellUsed, device: t.Device}, now)
 	}
-	return row.User, row.Device, nil
+	return nil
 }
 
 // CloseDevice ends a device's token. Its cursors stay. Errors: ErrNotFound.

@@ -125,13 +125,28 @@ func (db *DB) AreFriends(ctx context.Context, a, b int64) (friends, hidden bool,
 	return true, hidden, nil
 }
 
-// Audience lists the friends who may see a user's presence: those whom the
-// user has not blocked.
-func (db *DB) Audience(ctx context.Context, user int64) ([]int64, error) {
-	var l []int64
-	err := db.list(ctx, &l, `SELECT f.friend_id FROM friends f `+friendPair+` WHERE f.user_id = ? AND NOT (`+blockedByMe+`) ORDER BY f.friend_id`, user)
+// Watcher is a friend who may see a user's presence.
+type Watcher struct{ User, Friend int64 }
+
+// Audience lists the friends who may see the presence of any of the users:
+// those whom the user has not blocked.
+func (db *DB) Audience(ctx context.Context, users []int64) ([]Watcher, error) {
+	args := make([]any, len(users))
+	for i, u := range users {
+		args[i] = u
+	}
+	var l []Watcher
+	err := inChunks(args, 1, db.d.maxRows, func(n int, args []any) error {
+		return db.scan(ctx, `SELECT f.user_id, f.friend_id FROM friends f `+friendPair+` WHERE f.user_id IN (`+repeated("?", n)+`)
+			AND NOT (`+blockedByMe+`)`, args, func(r *sqlx.Rows) error {
+			var w Watcher
+			err := r.Scan(&w.User, &w.Friend)
+			l = append(l, w)
+			return err
+		})
+	})
 	if err != nil {
-		return nil, fmt.Errorf("audience of %d: %w", user, err)
+		return nil, fmt.Errorf("audience of %d users: %w", len(users), err)
 	}
 	return l, nil
 }

@@ -3,7 +3,8 @@ package model
 import (
 	"context"
 	"fmt"
-	"slices"
+
+	"github.com/jmoiron/sqlx"
 )
 
 // Place is where a device stands in a conversation.
@@ -14,41 +15,83 @@ type Place struct {
 	Delivered, Read   int64 // up to there the device has it, the user has read it
 }
 
+// placeRows reads a device's places: of members m, for the device that d.device
+// names.
+const placeRows = ` c.id, c.kind, COALESCE(c.user_lo, 0) AS lo, COALESCE(c.user_hi, 0) AS hi, c.last_seq, c.version,
+		m.joined_seq, m.read_seq, COALESCE(k.delivered_seq, 0) AS delivered
+	FROM devices d JOIN members m ON m.user_id = d.user_id JOIN conversations c ON c.id = m.conversation_id
+	LEFT JOIN cursors k ON k.user_id = m.user_id AND k.device = d.device AND k.conversation_id = m.conversation_id
+	WHERE (c.kind = 2 OR c.last_seq > COALESCE(k.delivered_seq, 0)) AND `
+
+type placeRow struct {
+	Conv      int64 `db:"id"`
+	Kind      int64 `db:"kind"`
+	Lo        int64 `db:"lo"`
+	Hi        int64 `db:"hi"`
+	Last      int64 `db:"last_seq"`
+	Version   int64 `db:"version"`
+	Joined    int64 `db:"joined_seq"`
+	Read      int64 `db:"read_seq"`
+	Delivered int64 `db:"delivered"`
+}
+
 // Places gives all groups of a user, and those pairs in which the device lacks
 // something. Cursors that this node has still to write count.
 func (db *DB) Places(ctx context.Context, user int64, device string) ([]Place, error) {
 	pending := db.cursors.pending(user) // before the read
-	var rows []struct {
-		Conv      int64 `db:"id"`
-		Kind      int64 `db:"kind"`
-		Lo        int64 `db:"lo"`
-		Hi        int64 `db:"hi"`
-		Last      int64 `db:"last_seq"`
-		Version   int64 `db:"version"`
-		Joined    int64 `db:"joined_seq"`
-		Read      int64 `db:"read_seq"`
-		Delivered int64 `db:"delivered"`
-	}
-	err := db.list(ctx, &rows, `SELECT c.id, c.kind, COALESCE(c.user_lo, 0) AS lo, COALESCE(c.user_hi, 0) AS hi, c.last_seq, c.version,
-			m.joined_seq, m.read_seq, COALESCE(k.delivered_seq, 0) AS delivered
-		FROM members m JOIN conversations c ON c.id = m.conversation_id
-		LEFT JOIN cursors k ON k.user_id = m.user_id AND k.device = ? AND k.conversation_id = m.conversation_id
-		WHERE m.user_id = ? AND (c.kind = 2 OR c.last_seq > COALESCE(k.delivered_seq, 0))
-		ORDER BY m.conversation_id`, device, user)
+	var rows []placeRow
+	err := db.list(ctx, &rows, `SELECT`+placeRows+`d.user_id = ? AND d.device = ? ORDER BY m.conversation_id`, user, device)
 	if err != nil {
 		return nil, fmt.Errorf("places of %d: %w", user, err)
 	}
 	l := make([]Place, 0, len(rows))
-	for _, r := range rows {
-		p := Place{Conv: r.Conv, Last: r.Last, Version: r.Version, Joined: r.Joined}
-		p.Delivered = max(r.Delivered, r.Joined, min(r.Last, pending[cell{cellDelivered, device, r.Conv}]))
-		p.Read = max(r.Read, min(r.Last, pending[cell{kind: cellRead, conv: r.Conv}]))
-		if r.Kind == kindGroup {
-			p.Group = r.Conv
-		} else {
-			p.Peer = r.Lo + r.Hi - user
-		}
-		l = append(l, p)
+	for i := range rows {
+		l = rows[i].place(l, user, device, pending)
 	}
-	return slices.DeleteFunc(l, func(p Place) bool { return p.Group == 0 && p.Delivered >= p.Last }), nil
+	return l, nil
+}
+
+// TokenPlaces is TokenDevice and, of what the token names, Places, in one
+// question and of one moment. Cursors still to be written count if user is
+// the token's; else (0: it isn't known yet) the places are good for which
+// groups there are. Errors as TokenDevice.
+func (db *DB) TokenPlaces(ctx context.Context, tokenHash []byte, user int64) (u User, device string, places []Place, err error) {
+	pending := db.cursors.pending(user) // before the read
+	var t tokenRow
+	err = db.scan(ctx, `SELECT `+tokenColumns+`, 0 AS id, 0 AS kind, 0 AS lo, 0 AS hi, 0 AS last_seq, 0 AS version,
+			0 AS joined_seq, 0 AS read_seq, 0 AS delivered `+tokenRows+`
+		UNION ALL SELECT 0, '', '', 0, d.device, 0,`+placeRows+`d.token_hash = ?`, []any{tokenHash, tokenHash}, func(r *sqlx.Rows) error {
+		var row tokenRow
+		var p placeRow
+		err := r.Scan(&row.ID, &row.Name, &row.Hash, &row.Banned, &row.Device, &row.Used,
+			&p.Conv, &p.Kind, &p.Lo, &p.Hi, &p.Last, &p.Version, &p.Joined, &p.Read, &p.Delivered)
+		switch {
+		case err != nil:
+		case p.Conv == 0:
+			t = row
+		default:
+			places = p.place(places, user, row.Device, pending)
+		}
+		return err
+	})
+	if err == nil {
+		err = db.used(&t)
+	}
+	if err != nil {
+		return User{}, "", nil, fmt.Errorf("token: %w", err)
+	}
+	return t.User, t.Device, places, nil
+}
+
+// place appends a place, unless it is a pair's in which the device has all.
+func (r *placeRow) place(l []Place, user int64, device string, pending map[cell]int64) []Place {
+	p := Place{Conv: r.Conv, Last: r.Last, Version: r.Version, Joined: r.Joined}
+	p.Delivered = max(r.Delivered, r.Joined, min(r.Last, pending[cell{cellDelivered, device, r.Conv}]))
+	p.Read = max(r.Read, min(r.Last, pending[cell{kind: cellRead, conv: r.Conv}]))
+	if r.Kind == kindGroup {
+		p.Group = r.Conv
+	} else if p.Peer = r.Lo + r.Hi - user; p.Delivered >= p.Last {
+		return l
+	}
+	return append(l, p)
 }

@@ -13,7 +13,8 @@ func often(db *harness) []string {
 	db.store(toPeer(u[0], u[1], "x"))
 	// What the constant queries are is known once each was used.
 	_, _ = db.Friends(ctx, 1)
-	_, _ = db.Audience(ctx, 1)
+	_, _ = db.Audience(ctx, []int64{1})
+	_, _, _, _ = db.TokenPlaces(ctx, []byte("no token"), 1)
 	_, _, _ = db.AreFriends(ctx, 1, 2)
 	_, _ = db.Blocked(ctx, 1, 2)
 	_, _ = db.Groups(ctx, 1)

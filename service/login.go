@@ -69,10 +69,7 @@ func (s *Service) login(t Turn, x *client, r *proto.Request) {
 		} else {
 			id, err = s.byPassword(t, &q)
 		}
-		if err == nil {
-			id.at = s.bus.Now(t)
-			id.places, err = s.store.Places(t, id.user.ID, id.device)
-		}
+		id.at = s.bus.Now(t)
 		return id, err
 	}, func(t Turn, id identity) {
 		for _, device := range id.evicted {
@@ -86,12 +83,14 @@ func (s *Service) login(t Turn, x *client, r *proto.Request) {
 	})
 }
 
-func (s *Service) byToken(t Off, token string) (identity, error) {
-	u, device, err := s.store.TokenDevice(t, tokenHash(token))
+func (s *Service) byToken(t Off, token string) (id identity, err error) {
+	id.token = token
+	// Whose cursors may be waiting isn't known yet: only which groups there are matters.
+	id.user, id.device, id.places, err = s.store.TokenPlaces(t, tokenHash(token), 0)
 	if errors.Is(err, model.ErrNotFound) {
 		err = errRefused
 	}
-	return identity{user: u, device: device, token: token}, err
+	return id, err
 }
 
 func (s *Service) byPassword(t Off, q *proto.Request) (id identity, err error) {
@@ -126,6 +125,9 @@ func (s *Service) byPassword(t Off, q *proto.Request) (id identity, err error) {
 	if errors.Is(err, model.ErrNotFound) { // banned, or the password was changed, since it was checked
 		err = errRefused
 	}
+	if err == nil {
+		id.places, err = s.store.Places(t, id.user.ID, id.device)
+	}
 	return id, err
 }
 
@@ -147,17 +149,11 @@ func (s *Service) enter(t Turn, x *client, a proto.Response, id identity, q *pro
 	}
 	x.busy = true
 	err := reactor.Go(t, x.conn, reactor.Quick, func(t Off) (welcome, error) {
-		// Whatever ended the token before the session stood in the lists could
-		// not find the session: ask again.
-		_, err := s.byToken(t, id.token)
+		return s.welcome(t, ss, brief)
+	}, func(t Turn, w welcome, err error) {
 		if errors.Is(err, errRefused) && byPassword {
 			err = errOvertaken
 		}
-		if err != nil {
-			return welcome{}, err
-		}
-		return s.welcome(t, ss, brief)
-	}, func(t Turn, w welcome, err error) {
 		x.busy = false
 		switch {
 		case ss.ended: // closed or kicked meanwhile

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"sync"
@@ -27,7 +28,7 @@ type presence struct {
 type stay struct {
 	leaving *time.Timer // runs while the user has no session any more
 	left    int         // how often it was set: a timer that comes too late knows
-	// friends are those whom the user believes to be online.
+	// friends are those whom the user believes to be online; nil while there are none.
 	friends map[int64]struct{}
 }
 
@@ -46,7 +47,7 @@ func (p *presence) up(user int64) {
 		}
 		return
 	}
-	p.here[user] = &stay{friends: make(map[int64]struct{})}
+	p.here[user] = &stay{}
 	p.s.bus.Subscribe(bus.User(user))
 	p.tell(user, true)
 }
@@ -102,12 +103,8 @@ func (p *presence) run(t Off) {
 		changed := p.changed
 		p.changed = make(map[int64]bool)
 		p.mu.Unlock()
-		for user, online := range changed {
-			if err := p.spread(t, user, online); err != nil {
-				if t.Err() == nil {
-					p.s.log.Error("telling a user's presence failed", "user", user, "err", err)
-				}
-			}
+		if err := p.spread(t, changed); err != nil && t.Err() == nil {
+			p.s.log.Error("telling users' presence failed", "users", len(changed), "err", err)
 		}
 	}
 }
@@ -124,31 +121,48 @@ func (p *presence) stop() {
 	clear(p.here)
 }
 
-// spread tells those friends who are online and may know.
-func (p *presence) spread(t Off, user int64, online bool) error {
+// spread tells those friends who are online and may know of all who have
+// changed: in a storm that is many users, for a few questions to the store and
+// the bus.
+func (p *presence) spread(t Off, changed map[int64]bool) error {
 	s := p.s
-	if !online {
-		if !p.certain() { // friends who look later find out
-			return nil
-		}
-		// A session elsewhere keeps the user online.
-		on, err := s.bus.Online(t, []int64{user})
-		if err != nil || on[0] {
-			return err
+	if !p.certain() { // who went isn't known; friends who look later find out
+		maps.DeleteFunc(changed, func(_ int64, online bool) bool { return !online })
+	}
+	var gone []int64
+	for user, online := range changed {
+		if !online {
+			gone = append(gone, user)
 		}
 	}
-	friends, err := s.store.Audience(t, user)
-	if err != nil || len(friends) == 0 {
-		return err
+	var failed error
+	if len(gone) > 0 {
+		// A session elsewhere keeps a user online.
+		on, err := s.bus.Online(t, gone)
+		for i, user := range gone {
+			if err != nil || on[i] {
+				delete(changed, user)
+			}
+		}
+		failed = err
 	}
+	watchers, err := s.store.Audience(t, slices.Collect(maps.Keys(changed)))
+	if err != nil || len(watchers) == 0 {
+		return errors.Join(failed, err)
+	}
+	friends := make([]int64, len(watchers))
+	for i, w := range watchers {
+		friends[i] = w.Friend
+	}
+	slices.Sort(friends)
+	friends = slices.Compact(friends)
 	on := s.online(t, friends)
-	news := &bus.Presence{User: user, Online: online}
-	for i, f := range friends {
-		if on[i] {
-			p.inform(f, news, nil)
+	for _, w := range watchers {
+		if i, _ := slices.BinarySearch(friends, w.Friend); on[i] {
+			p.inform(w.Friend, &bus.Presence{User: w.User, Online: changed[w.User]}, nil)
 		}
 	}
-	return nil
+	return failed
 }
 
 // inform tells all sessions of a user but one, on whatever node, of a
@@ -173,6 +187,9 @@ func (p *presence) believes(user, friend int64, online bool) {
 	switch {
 	case st == nil:
 	case online:
+		if st.friends == nil {
+			st.friends = make(map[int64]struct{})
+		}
 		st.friends[friend] = struct{}{}
 	default:
 		delete(st.friends, friend)

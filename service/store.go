@@ -23,6 +23,7 @@ type accounts interface {
 	SetHash(ctx context.Context, id int64, old, hash string) error
 	OpenDevice(ctx context.Context, u model.User, device string, tokenHash []byte, max int) (evicted []string, err error)
 	TokenDevice(ctx context.Context, tokenHash []byte) (model.User, string, error)
+	TokenPlaces(ctx context.Context, tokenHash []byte, user int64) (model.User, string, []model.Place, error)
 	CloseDevice(ctx context.Context, tokenHash []byte) error
 	ChangePassword(ctx context.Context, user int64, hash, device string, tokenHash []byte) (others []string, err error)
 	Revocations(ctx context.Context, after int64) (last int64, users []int64, err error)
@@ -33,7 +34,7 @@ type friends interface {
 	DelFriend(ctx context.Context, user, friend int64) error
 	Friends(ctx context.Context, user int64) ([]model.Friend, error)
 	AreFriends(ctx context.Context, a, b int64) (friends, hidden bool, err error)
-	Audience(ctx context.Context, user int64) ([]int64, error)
+	Audience(ctx context.Context, users []int64) ([]model.Watcher, error)
 	Block(ctx context.Context, user, other int64, on bool) error
 	Blocked(ctx context.Context, by, whom int64) (bool, error)
 	Blockers(ctx context.Context, user int64) ([]int64, error)

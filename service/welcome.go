@@ -1,6 +1,8 @@
 package service
 
 import (
+	"errors"
+
 	"chatd/model"
 	"chatd/proto"
 	"chatd/service/bus"
@@ -20,11 +22,16 @@ const loginOverhead = 4 << 10
 
 // welcome reads what a session has to be told. It runs after the session has
 // been put into the lists: what comes later is noted there.
+// errRefused: whatever ended its token before that could not find it.
 func (s *Service) welcome(t Off, ss *Session, brief bool) (w welcome, err error) {
 	s.await(t)
 	// Other nodes have to know from here on that there is a session to tell.
 	s.publish(bus.User(ss.user), bus.Payload{Login: ss.login()})
-	if w.places, err = s.store.Places(t, ss.user, ss.device); err != nil {
+	_, _, w.places, err = s.store.TokenPlaces(t, *ss.token.Load(), ss.user)
+	if errors.Is(err, model.ErrNotFound) {
+		err = errRefused
+	}
+	if err != nil {
 		return w, err
 	}
 	room := proto.MaxResponse - loginOverhead

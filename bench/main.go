@@ -57,7 +57,7 @@ func run(ctx context.Context, args []string, stdout, stderr, live io.Writer) int
 		rep.Failed = err.Error()
 	}
 	rep.Interrupted = ctx.Err() != nil
-	if err := rep.write(stdout, inv.JSON); err != nil {
+	if err := rep.write(stdout, &inv.output); err != nil {
 		fmt.Fprintf(stderr, "chatbench: the report: %v\n", err)
 		return exitBad
 	}

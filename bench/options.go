@@ -47,8 +47,7 @@ Examples:
 // options are the flags that all scenarios share.
 type options struct {
 	target `embed:""`
-
-	JSON string `name:"json" placeholder:"FILE" help:"Write the whole report as JSON into FILE; - for standard output, in place of the table."`
+	output `embed:""`
 }
 
 // target says what is measured.
@@ -107,7 +106,7 @@ func parse(args []string, stdout io.Writer) (*invocation, error) {
 	if inv.scenario == nil {
 		return nil, fmt.Errorf("no scenario named %q", ctx.Command())
 	}
-	if err := errors.Join(cl.target.validate(), inv.scenario.validate()); err != nil {
+	if err := errors.Join(cl.target.validate(), cl.output.validate(), inv.scenario.validate()); err != nil {
 		return nil, err
 	}
 	inv.options = cl.options

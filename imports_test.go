@@ -31,8 +31,9 @@ var mayImport = map[string][]string{
 	"client":          {"proto"},
 	"client/chat":     {"client", "proto"},
 	"client/web":      {},
-	"bench":           {"client", "proto", "model"},
+	"bench":           {"client", "proto", "model", "bench/plot"},
 	"bench/floor":     {},
+	"bench/plot":      {},
 	"proto/prototest": {"proto"}, // the cases that drive the tests of codec and server
 
 	"internal/realservice": {},

@@ -167,8 +167,7 @@ func (l *load) tick(what string, left time.Duration) {
 		if g.tick.TotalCount() > 0 {
 			l.aliveAt = now
 		}
-		s.Rates = append(s.Rates, float64(g.tick.TotalCount())/max(since.Seconds(), 1e-9))
-		s.P99us = append(s.P99us, g.tick.ValueAtQuantile(99))
+		s.add(g.tick)
 	}
 	if s.Seconds > tickEvery.Seconds()/2 || len(l.samples) == 0 { // else too short to say anything
 		l.samples = append(l.samples, s)
@@ -201,6 +200,7 @@ func (l *load) summarize(elapsed time.Duration, before, after usage) {
 	}
 	for _, g := range l.gauges {
 		rep.latency(g.delay, g.total)
+		rep.Series = append(rep.Series, series{g.name, g.delay})
 	}
 	for errno, n := range l.refused {
 		rep.refused(errno, n)

@@ -4,10 +4,12 @@
 // and what that cost.
 //
 //	chatbench stream|event|connect [flags]
+//	chatbench ab [flags] -- stream|… [flags] -- stream|… [flags]
+//	chatbench compare A.json B.json
 //
 // Its exit code is 0 where the run is good, 1 where something failed or a
-// promise was broken, 2 for a command line that can't be used, and 130 where
-// it was interrupted.
+// promise was broken, 2 for a command line or a file that can't be used, and
+// 130 where it was interrupted.
 package main
 
 import (
@@ -52,12 +54,11 @@ func run(ctx context.Context, args []string, stdout, stderr, live io.Writer) int
 	if inv == nil {
 		return exitGood // help was asked for
 	}
-	rep, err := bench(ctx, inv, live)
-	if err != nil {
-		rep.Failed = err.Error()
+	if inv.tool != nil {
+		return inv.tool.run(ctx, &inv.output, stdout, stderr, live)
 	}
-	rep.Interrupted = ctx.Err() != nil
-	if err := rep.write(stdout, inv.JSON); err != nil {
+	rep := measure(ctx, inv, live)
+	if err := rep.write(stdout, &inv.output); err != nil {
 		fmt.Fprintf(stderr, "chatbench: the report: %v\n", err)
 		return exitBad
 	}
@@ -88,6 +89,16 @@ type rig struct {
 	report   *report
 	faults   *faults
 	clock    clock
+}
+
+// measure carries one scenario out; its report says whether that went well.
+func measure(ctx context.Context, inv *invocation, live io.Writer) *report {
+	rep, err := bench(ctx, inv, live)
+	if err != nil {
+		rep.Failed = err.Error()
+	}
+	rep.Interrupted = ctx.Err() != nil
+	return rep
 }
 
 // bench carries one scenario out, from the server's start to its end. The

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -42,13 +44,15 @@ Examples:
   chatbench stream --pairs 200 --window 1
   chatbench event --duration 30s --json event.json
   chatbench connect --conns 10000
-  chatbench stream --addr 127.0.0.1:6000 --pid $(pidof chatd)`
+  chatbench stream --addr 127.0.0.1:6000 --pid $(pidof chatd)
+  chatbench stream --html run.html --json run.json
+  chatbench ab --rounds 5 -- stream --chatd old/chatd -- stream --chatd new/chatd
+  chatbench compare monday.json tuesday.json`
 
 // options are the flags that all scenarios share.
 type options struct {
 	target `embed:""`
-
-	JSON string `name:"json" placeholder:"FILE" help:"Write the whole report as JSON into FILE; - for standard output, in place of the table."`
+	output `embed:""`
 }
 
 // target says what is measured.
@@ -71,14 +75,30 @@ type commandLine struct {
 	Stream  stream  `cmd:"" help:"Stored messages: pairs of users, each sender keeps a window of messages unacknowledged."`
 	Event   event   `cmd:"" help:"Events, which are relayed and never stored: pairs of users, a window of events on the way."`
 	Connect connect `cmd:"" help:"Idle connections: how fast they come up and what each costs."`
+
+	AB      ab      `cmd:"" name:"ab" help:"Two of these by turns, A B B A …: how B is to A, and whether that is more than the noise."`
+	Compare compare `cmd:"" help:"Reports that --json has written: what changed from A to B, and whether that is more than the noise."`
 }
 
 // invocation is a command line understood.
 type invocation struct {
 	options
-	scenario scenario
+	scenario scenario          // nil: it is a tool
 	settings map[string]string // the scenario's flags, for the report
+	tool     tool
 }
+
+// tool is a command that is no load of its own: it works with reports.
+type tool interface {
+	name() string
+	// validate says which flags make no sense.
+	validate() error
+	// run does the work and returns the exit code.
+	run(ctx context.Context, out *output, stdout, stderr, live io.Writer) int
+}
+
+// toolFlags are those of the shared flags that tools take.
+var toolFlags = []string{"help", "json"}
 
 // parse reads and validates a command line. It is nil without an error where
 // help was asked for, which is on stdout then.
@@ -91,6 +111,15 @@ func parse(args []string, stdout io.Writer) (*invocation, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the options' tags: %w", err)
 	}
+	tools := []tool{&cl.AB, &cl.Compare}
+	isTool := func(name string) bool {
+		return slices.ContainsFunc(tools, func(t tool) bool { return t.name() == name })
+	}
+	if len(args) > 0 && isTool(args[0]) { // its help has nothing of what it doesn't take
+		for _, f := range k.Model.Flags {
+			f.Hidden = f.Hidden || !slices.Contains(toolFlags, f.Name)
+		}
+	}
 	ctx, err := k.Parse(args)
 	if helped {
 		return nil, nil
@@ -99,15 +128,22 @@ func parse(args []string, stdout io.Writer) (*invocation, error) {
 		return nil, err
 	}
 	inv := &invocation{settings: make(map[string]string)}
+	name := ctx.Selected().Name
+	for _, t := range tools {
+		if t.name() == name {
+			inv.options, inv.tool = cl.options, t
+			return inv, errors.Join(onlyToolFlags(name, ctx), cl.output.validate(), t.validate())
+		}
+	}
 	for _, s := range []scenario{&cl.Stream, &cl.Event, &cl.Connect} {
-		if s.name() == ctx.Command() {
+		if s.name() == name {
 			inv.scenario = s
 		}
 	}
 	if inv.scenario == nil {
-		return nil, fmt.Errorf("no scenario named %q", ctx.Command())
+		return nil, fmt.Errorf("no scenario named %q", name)
 	}
-	if err := errors.Join(cl.target.validate(), inv.scenario.validate()); err != nil {
+	if err := errors.Join(cl.target.validate(), cl.output.validate(), inv.scenario.validate()); err != nil {
 		return nil, err
 	}
 	inv.options = cl.options
@@ -115,6 +151,17 @@ func parse(args []string, stdout io.Writer) (*invocation, error) {
 		inv.settings[f.Name] = fmt.Sprint(ctx.FlagValue(f))
 	}
 	return inv, nil
+}
+
+// onlyToolFlags refuses what a tool would silently do nothing with.
+func onlyToolFlags(name string, ctx *kong.Context) error {
+	var bad []error
+	for _, p := range ctx.Path {
+		if p.Flag != nil && slices.Contains(ctx.Model.Flags, p.Flag) && !slices.Contains(toolFlags, p.Flag.Name) {
+			bad = append(bad, fmt.Errorf("--%s: %s doesn't take it", p.Flag.Name, name))
+		}
+	}
+	return errors.Join(bad...)
 }
 
 // validate refuses what isn't this machine: a load is for one's own server.

@@ -57,13 +57,44 @@ func thousands(v float64) string {
 	return strconv.FormatFloat(v, 'f', 2, 64)
 }
 
-// micros is a latency as people read it.
+// micros is a latency as people read it, in the three digits that it has.
 func micros(us int64) string {
+	v, unit := float64(us), "µs"
 	switch {
 	case us >= 1_000_000:
-		return strconv.FormatFloat(float64(us)/1e6, 'f', 2, 64) + "s"
+		v, unit = v/1e6, "s"
 	case us >= 1_000:
-		return strconv.FormatFloat(float64(us)/1e3, 'f', 2, 64) + "ms"
+		v, unit = v/1e3, "ms"
+	default:
+		return strconv.FormatInt(us, 10) + unit
 	}
-	return strconv.FormatInt(us, 10) + "µs"
+	digits := 0
+	for top := 100.0; digits < 2 && v < top; top /= 10 {
+		digits++
+	}
+	return strconv.FormatFloat(v, 'f', digits, 64) + unit
+}
+
+// thousandsTick and microsTick are round values, without the digits that
+// these don't have.
+func thousandsTick(v float64) string {
+	switch {
+	case v >= 1e6:
+		return strconv.FormatFloat(v/1e6, 'g', 6, 64) + "M"
+	case v >= 1e3:
+		return strconv.FormatFloat(v/1e3, 'g', 6, 64) + "k"
+	}
+	return strconv.FormatFloat(v, 'g', 6, 64)
+}
+
+func microsTick(us float64) string {
+	switch {
+	case us >= 1e6:
+		return strconv.FormatFloat(us/1e6, 'g', 6, 64) + " s"
+	case us >= 1e3:
+		return strconv.FormatFloat(us/1e3, 'g', 6, 64) + " ms"
+	case us == 0:
+		return "0"
+	}
+	return strconv.FormatFloat(us, 'g', 6, 64) + " µs"
 }

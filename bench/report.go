@@ -1,19 +1,11 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
-	"io"
-	"maps"
-	"os"
 	"slices"
-	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
-
-	"chatd/proto"
 )
 
 // report is all that a run tells. Its JSON is what runs are compared by: names
@@ -28,6 +20,7 @@ type report struct {
 	Seconds   float64   `json:"seconds"` // measured
 	Figures   []figure  `json:"figures"`
 	Latencies []latency `json:"latencies"`
+	Series    []series  `json:"series,omitempty"`  // what the entries of each sample are
 	Samples   []sample  `json:"samples,omitempty"` // one a second
 
 	Refusals    map[string]int64 `json:"refusals,omitempty"` // by errno
@@ -62,14 +55,58 @@ type latency struct {
 	P99   int64   `json:"p99_us"`
 	P999  int64   `json:"p999_us"`
 	Max   int64   `json:"max_us"`
+	Curve []point `json:"curve,omitempty"`
 }
 
-// sample is one second of a run, with one entry for each gauge.
+// series names what was sampled second by second: the figure that is its rate
+// and the latency that is its delay.
+type series struct {
+	Rate    string `json:"rate"`
+	Latency string `json:"latency"`
+}
+
+// sample is one second of a run, with one entry for each of the series. The
+// latencies of a second in which nothing arrived are 0.
 type sample struct {
 	Seconds float64   `json:"seconds"`
 	Rates   []float64 `json:"per_second"`
+	P50us   []int64   `json:"p50_us,omitempty"`
+	P90us   []int64   `json:"p90_us,omitempty"`
 	P99us   []int64   `json:"p99_us"`
+	P999us  []int64   `json:"p999_us,omitempty"`
 }
+
+// add adds the entry of one gauge, which counted h.
+func (s *sample) add(h *hdrhistogram.Histogram) {
+	q := h.ValueAtPercentilesSlice(quantiles)
+	s.Rates = append(s.Rates, float64(h.TotalCount())/max(s.Seconds, 1e-9))
+	s.P50us, s.P90us = append(s.P50us, q[0]), append(s.P90us, q[1])
+	s.P99us, s.P999us = append(s.P99us, q[2]), append(s.P999us, q[3])
+}
+
+// series are the names of what was sampled. A report of old has none: rates
+// were its first figures, in the order of its latencies.
+func (r *report) series() []series {
+	if len(r.Series) > 0 || len(r.Samples) == 0 {
+		return r.Series
+	}
+	var all []series
+	for i := range min(len(r.Samples[0].Rates), len(r.Figures), len(r.Latencies)) {
+		all = append(all, series{r.Figures[i].Name, r.Latencies[i].Name})
+	}
+	return all
+}
+
+// entry is the i-th of values; 0 where a report lacks it.
+func entry[T int64 | float64](values []T, i int) T {
+	if i < len(values) {
+		return values[i]
+	}
+	return 0
+}
+
+// quantiles are the percentiles that reports name, beside the maximum.
+var quantiles = []float64{50, 90, 99, 99.9}
 
 func newReport(inv *invocation) *report {
 	return &report{Scenario: inv.scenario.name(), Settings: inv.settings, Began: time.Now().UTC(), Machine: thisMachine()}
@@ -80,8 +117,8 @@ func (r *report) figure(name string, value float64, unit, better string) {
 }
 
 func (r *report) latency(name string, h *hdrhistogram.Histogram) {
-	q := h.ValueAtPercentilesSlice([]float64{50, 90, 99, 99.9})
-	r.Latencies = append(r.Latencies, latency{name, h.TotalCount(), h.Mean(), q[0], q[1], q[2], q[3], h.Max()})
+	q := h.ValueAtPercentilesSlice(quantiles)
+	r.Latencies = append(r.Latencies, latency{name, h.TotalCount(), h.Mean(), q[0], q[1], q[2], q[3], h.Max(), curve(h)})
 }
 
 func (r *report) refused(errno int32, n int64) {
@@ -134,73 +171,10 @@ func (r *report) verdict() string {
 	return "the run is good"
 }
 
-// write writes the table to stdout and the JSON into file; "-" is stdout, in
-// place of the table, and "" is nowhere.
-func (r *report) write(stdout io.Writer, file string) error {
-	if file != "-" {
-		if _, err := io.WriteString(stdout, r.table()); err != nil {
-			return err
-		}
+// outcome is verdict, or that the run was interrupted.
+func (r *report) outcome() string {
+	if r.Interrupted {
+		return "interrupted"
 	}
-	if file == "" {
-		return nil
-	}
-	text, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return err
-	}
-	text = append(text, '\n')
-	if file == "-" {
-		_, err = stdout.Write(text)
-		return err
-	}
-	return os.WriteFile(file, text, 0o644)
-}
-
-// table is the report for people.
-func (r *report) table() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "chatbench %s, %s measured\n", r.Scenario, time.Duration(r.Seconds*float64(time.Second)).Round(time.Millisecond))
-	b.WriteString("load:   ")
-	for _, name := range slices.Sorted(maps.Keys(r.Settings)) {
-		fmt.Fprintf(&b, " --%s %s", name, r.Settings[name])
-	}
-	fmt.Fprintf(&b, "\nmachine: %s\n", r.Machine)
-	fmt.Fprintf(&b, "server:  %s\n\n", r.Server)
-
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
-	for _, f := range r.Figures {
-		fmt.Fprintf(w, "%s\t%s\t  %s\n", f.Name, thousands(f.Value), f.Unit)
-	}
-	_ = w.Flush() // into memory
-	if len(r.Latencies) > 0 {
-		b.WriteByte('\n')
-		w = tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
-		fmt.Fprintln(w, "latency\tp50\tp90\tp99\tp99.9\tmax\tcount\t")
-		for _, l := range r.Latencies {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t\n", l.Name,
-				micros(l.P50), micros(l.P90), micros(l.P99), micros(l.P999), micros(l.Max), l.Count)
-		}
-		_ = w.Flush()
-	}
-	b.WriteByte('\n')
-	for _, errno := range slices.Sorted(maps.Keys(r.Refusals)) {
-		fmt.Fprintf(&b, "refused with errno %s: %d\n", errno, r.Refusals[errno])
-	}
-	for _, f := range r.FirstFaults {
-		fmt.Fprintln(&b, "fault:", f)
-	}
-	for _, n := range r.Notes {
-		fmt.Fprintln(&b, "note:", n)
-	}
-	if r.Refusals[fmt.Sprint(int32(proto.TooFast))] > 0 {
-		fmt.Fprintln(&b, "note: the server asked for pauses (errno 9); latencies are those of what it took")
-	}
-	switch {
-	case r.Interrupted:
-		fmt.Fprintf(&b, "result: interrupted; faults: %d\n", r.Faults)
-	default:
-		fmt.Fprintf(&b, "result: %s; faults: %d\n", r.verdict(), r.Faults)
-	}
-	return b.String()
+	return r.verdict()
 }

@@ -1,0 +1,237 @@
+package main
+
+import (
+	"encoding/json"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// synthetic is a report whose rate and latencies are around these, each second
+// off by about the noise.
+func synthetic(rnd *rand.Rand, rate, us, noise float64) *report {
+	r := &report{Scenario: "stream", Settings: map[string]string{"pairs": "50"}, Machine: machine{2, "a CPU", "a system", "go1"},
+		Server: description{Version: "chatd 1", Store: "sqlite"}, Seconds: 20, Series: []series{{"delivered", "end to end"}}}
+	rates, delays := seconds(rnd, 20, rate, noise, 0), seconds(rnd, 20, us, noise, 0)
+	for i := range rates {
+		d := []int64{int64(delays[i])}
+		r.Samples = append(r.Samples, sample{Seconds: 1, Rates: rates[i : i+1], P50us: d, P90us: d, P99us: d, P999us: d})
+	}
+	d := int64(mean(delays))
+	r.figure("delivered", mean(rates), "per second", higher)
+	r.figure("server memory", 100, "MiB", lower)
+	r.Latencies = []latency{{Name: "end to end", Count: 1000, P50: d, P90: d, P99: d, P999: d, Max: d}}
+	return r
+}
+
+// saveAs writes values as JSON into one file, one after the other.
+func saveAs[T any](t *testing.T, name string, values ...T) string {
+	t.Helper()
+	var all []byte
+	for _, v := range values {
+		text, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(append(all, text...), '\n')
+	}
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, all, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// compared runs compare and returns what it says of each line.
+func compared(t *testing.T, args ...string) (c comparison, verdicts map[string]string) {
+	t.Helper()
+	code, stdout, stderr := chatbench(t, append([]string{"compare", "--json", "-"}, args...)...)
+	if err := json.Unmarshal([]byte(stdout), &c); err != nil || code != exitGood {
+		t.Fatalf("exit code %d, %v\n%s%s", code, err, stdout, stderr)
+	}
+	verdicts = make(map[string]string)
+	for _, ch := range c.Changes {
+		verdicts[ch.Name] = ch.Verdict
+		if ch.Noise != "" && !(ch.Low <= ch.Ratio && ch.Ratio <= ch.High) {
+			t.Errorf("%s: %g is not within %g..%g", ch.Name, ch.Ratio, ch.Low, ch.High)
+		}
+	}
+	return c, verdicts
+}
+
+// The verdict is what compare is for: a difference larger than the noise is
+// called what it is, in either direction, and any other is not one.
+func TestCompare(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 1))
+	run := func(rate, us, noise float64) *report { return synthetic(rnd, rate, us, noise) }
+	a := run(1000, 20_000, 0.03)
+	for name, c := range map[string]struct {
+		a, b        []*report
+		rate, delay string
+		memory      string
+		noise       string
+	}{
+		"equal":        {[]*report{a}, []*report{a}, withinNoise, withinNoise, unknown, fromSeconds},
+		"better":       {[]*report{a}, []*report{run(1200, 15_000, 0.03)}, better, better, unknown, fromSeconds},
+		"worse":        {[]*report{a}, []*report{run(800, 25_000, 0.03)}, worse, worse, unknown, fromSeconds},
+		"noisy":        {[]*report{run(1000, 20_000, 0.4)}, []*report{run(1200, 18_000, 0.4)}, withinNoise, withinNoise, unknown, fromSeconds},
+		"rounds":       {[]*report{a, a, a}, []*report{run(1200, 15_000, 0), run(1210, 15_100, 0), run(1190, 14_900, 0)}, better, better, withinNoise, fromRounds},
+		"noisy rounds": {[]*report{run(1000, 20_000, 0), run(1300, 15_000, 0), run(1100, 18_000, 0)}, []*report{run(1250, 15_500, 0), run(1350, 14_000, 0), run(1400, 13_000, 0)}, withinNoise, withinNoise, withinNoise, fromRounds},
+		// Two rounds don't say what three do; their seconds do.
+		"two rounds": {[]*report{a, a}, []*report{run(1200, 15_000, 0.03), run(1200, 15_000, 0.03)}, better, better, unknown, fromSeconds},
+	} {
+		t.Run(strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
+			cmp, verdicts := compared(t, saveAs(t, "a.json", c.a...), saveAs(t, "b.json", c.b...))
+			want := map[string]string{"delivered": c.rate, "server memory": c.memory, "end to end max": unknown}
+			if c.noise == fromRounds {
+				want["end to end max"] = c.delay
+			}
+			for _, p := range []string{"p50", "p90", "p99", "p99.9"} {
+				want["end to end "+p] = c.delay
+			}
+			for name, verdict := range want {
+				if verdicts[name] != verdict {
+					t.Errorf("%s: %q, want %q in %+v", name, verdicts[name], verdict, cmp.Changes)
+				}
+			}
+			if len(verdicts) != len(want) || len(cmp.Warnings) > 0 || cmp.Changes[0].Noise != c.noise {
+				t.Errorf("%+v", cmp)
+			}
+		})
+	}
+}
+
+// A report of old has fewer numbers: it is compared by what it has.
+func TestCompareOld(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(2, 2))
+	a, b := synthetic(rnd, 1000, 20_000, 0.03), synthetic(rnd, 1500, 10_000, 0.03)
+	for _, r := range []*report{a, b} {
+		r.Series = nil
+		for i := range r.Samples {
+			r.Samples[i].P50us, r.Samples[i].P90us, r.Samples[i].P999us = nil, nil, nil
+		}
+	}
+	_, verdicts := compared(t, saveAs(t, "a.json", a), saveAs(t, "b.json", b))
+	if verdicts["delivered"] != better || verdicts["end to end p99"] != better || verdicts["end to end p50"] != unknown {
+		t.Errorf("%v", verdicts)
+	}
+}
+
+// A change smaller than one step of the histogram is none, however quiet the
+// machine was; a figure that is 0 has no ratio, and stays a number in JSON.
+func TestCompareEdges(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(3, 3))
+	a, b := synthetic(rnd, 1000, 20_000, 0), synthetic(rnd, 1000, 20_150, 0)
+	a.figure("errors", 0, "", lower)
+	b.figure("errors", 3, "", lower)
+	_, verdicts := compared(t, saveAs(t, "a.json", a), saveAs(t, "b.json", b))
+	if verdicts["end to end p50"] != withinNoise || verdicts["delivered"] != withinNoise || verdicts["errors"] != noRatio {
+		t.Errorf("%v", verdicts)
+	}
+}
+
+// What makes two reports less comparable is said, each of it once.
+func TestCompareWarns(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(4, 4))
+	a, b := synthetic(rnd, 1000, 20_000, 0.03), synthetic(rnd, 1000, 20_000, 0.03)
+	b.Settings = map[string]string{"pairs": "100", "window": "1"}
+	b.Machine = machine{4, "another CPU", "another system", "go2"}
+	b.Server.Store = "mysql"
+	b.figure("new", 1, "things", higher)
+	b.Latencies = append(b.Latencies, latency{Name: "more", Count: 1})
+	b.Faults = 2
+	b.Refusals = map[string]int64{"9": 5}
+	c, _ := compared(t, saveAs(t, "a.json", a), saveAs(t, "b.json", b, b))
+	want := []string{
+		"different --pairs: 50 in A, 100 in B", "different --window: none in A, 1 in B",
+		"different cores: 2 in A, 4 in B", "different CPU: a CPU in A, another CPU in B", "different system: a system in A, another system in B",
+		"different Go of chatbench: go1 in A, go2 in B", "different store: sqlite in A, mysql in B",
+		"B, run 1: the server broke its promises, 2 times", "B, run 1: 5 refusals, so its latencies are those of what was taken",
+		"B, run 2: the server broke its promises, 2 times", "B, run 2: 5 refusals, so its latencies are those of what was taken",
+		"only B has new (things), more p50 (µs), more p90 (µs), more p99 (µs), more p99.9 (µs), more max (µs)",
+	}
+	if !slices.Equal(c.Warnings, want) {
+		t.Errorf("%s\nwant\n%s", strings.Join(c.Warnings, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// For a build that has to fail: what got worse does, as do promises broken;
+// what is noise doesn't.
+func TestFailOnWorse(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(5, 5))
+	a := saveAs(t, "a.json", synthetic(rnd, 1000, 20_000, 0.03))
+	broken := synthetic(rnd, 1000, 20_000, 0.03)
+	broken.Faults = 1
+	for name, c := range map[string]struct {
+		b    *report
+		code int
+	}{
+		"noise": {synthetic(rnd, 1000, 20_000, 0.03), exitGood}, "better": {synthetic(rnd, 1300, 15_000, 0.03), exitGood},
+		"worse": {synthetic(rnd, 700, 30_000, 0.03), exitBad}, "broken": {broken, exitBad},
+	} {
+		b := saveAs(t, "b.json", c.b)
+		if code, stdout, stderr := chatbench(t, "compare", a, b, "--fail-on-worse"); code != c.code || (code == exitBad) != strings.Contains(stderr, "got worse") {
+			t.Errorf("%s: exit code %d, want %d\n%s%s", name, code, c.code, stdout, stderr)
+		}
+		if code, stdout, stderr := chatbench(t, "compare", a, b); code != exitGood || !strings.Contains(stdout, "end to end p99.9") || stderr != "" {
+			t.Errorf("%s without the flag: exit code %d\n%s%s", name, code, stdout, stderr)
+		}
+	}
+}
+
+// A file that can't be used is named, with what is wrong with it.
+func TestBadFiles(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(6, 6))
+	good := synthetic(rnd, 1000, 20_000, 0.03)
+	a := saveAs(t, "good.json", good)
+	other := *good
+	other.Scenario = "event"
+	failed := &report{Scenario: "stream", Failed: "no server"}
+	tr := &trial{ArgsA: []string{"stream"}, ArgsB: []string{"stream"}, Rounds: []round{{First: "A", A: good, B: good}}}
+	trialFile := saveAs(t, "trial.json", tr)
+	text := func(content string) string {
+		path := filepath.Join(t.TempDir(), "bad.json")
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for _, c := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{a, filepath.Join(t.TempDir(), "nothing.json")}, "nothing.json: no such file"},
+		{[]string{a, t.TempDir()}, "is a directory"},
+		{[]string{a, text("")}, "bad.json: it is empty"},
+		{[]string{a, text("chatbench stream, 10s measured")}, "bad.json: not a report of chatbench: invalid character"},
+		{[]string{a, text(`{"scenario":"stream"`)}, "bad.json: not a report of chatbench: unexpected EOF"},
+		{[]string{a, text(`[1]`)}, "cannot unmarshal array"},
+		{[]string{a, text(`{}`)}, "it names no scenario"},
+		{[]string{a, text(`{"scenario":"stream","figures":[{"name":"x","better":"red"}]}`)}, `figure "x" gets better when "red"`},
+		{[]string{a, text(`{"scenario":"stream","figures":"many"}`)}, "cannot unmarshal string"},
+		{[]string{a, text(`{"rounds":[{"a":{}}]}`) + ":a"}, "round 1, A: it names no scenario"},
+		{[]string{a, text(`{"rounds":[]}`) + ":a"}, "no round in it was completed"},
+		{[]string{text(`{"rounds":[]}`)}, "no round in it was completed"},
+		{[]string{a, saveAs(t, "failed.json", failed)}, "failed.json: run 1 has no figures: the run failed: no server"},
+		{[]string{a, saveAs(t, "other.json", &other)}, "is of stream and"},
+		{[]string{a, saveAs(t, "mixed.json", good, &other)}, "mixed.json: it holds runs of different scenarios, stream and event"},
+		{[]string{a, saveAs(t, "both.json", any(good), any(tr))}, "both.json: it holds rounds of ab and other reports"},
+		{[]string{a, saveAs(t, "two.json", tr, tr) + ":a"}, "a second set of rounds"},
+		{[]string{a, trialFile}, "trial.json: it has two sides"},
+		{[]string{a, a + ":b"}, "good.json: it has no sides"},
+		{[]string{a}, "good.json: it is of a single run"},
+	} {
+		code, stdout, stderr := chatbench(t, append([]string{"compare"}, c.args...)...)
+		if code != exitUsage || !strings.Contains(stderr, c.says) || stdout != "" {
+			t.Errorf("%q: exit code %d, %q; want %d and %q", c.args, code, stderr, exitUsage, c.says)
+		}
+	}
+	for _, args := range [][]string{{trialFile}, {trialFile + ":a", trialFile + ":b"}, {a, trialFile + ":b"}} {
+		if code, _, stderr := chatbench(t, append([]string{"compare"}, args...)...); code != exitGood {
+			t.Errorf("%q: exit code %d, %q", args, code, stderr)
+		}
+	}
+}

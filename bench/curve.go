@@ -1,0 +1,61 @@
+package main
+
+import (
+	"math"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// perDecade is how many points of a curve lie between 90 % and 99 %, 99 % and
+// 99.9 %, and so on: as far apart as their values differ in a plot.
+const perDecade = 10
+
+// point is one of a latency's curve: so many percent took at most so long.
+type point struct {
+	Percentile float64 `json:"percentile"`
+	Us         int64   `json:"us"`
+}
+
+// curve is the whole of h: evenly spread over 1/(1-q), where the tail is as
+// wide as the rest, and as far as h has counted enough to tell. Its last point
+// is the maximum.
+func curve(h *hdrhistogram.Histogram) []point {
+	n := h.TotalCount()
+	if n == 0 {
+		return nil
+	}
+	var percentiles []float64
+	for k := 0; ; k++ {
+		tail := math.Pow(10, float64(k)/perDecade)
+		if tail >= float64(n) {
+			break
+		}
+		// Rounded, or 99.9 would be written as 99.90000000000001.
+		percentiles = append(percentiles, math.Round((100-100/tail)*1e9)/1e9)
+	}
+	var points []point
+	for i, us := range h.ValueAtPercentilesSlice(percentiles) {
+		points = append(points, point{percentiles[i], us})
+	}
+	return append(points, point{100, h.Max()})
+}
+
+// curve is the latency's, or as much of it as a report of old has.
+func (l *latency) curve() []point {
+	if len(l.Curve) > 0 {
+		return l.Curve
+	}
+	if l.Count == 0 {
+		return nil
+	}
+	return []point{{50, l.P50}, {90, l.P90}, {99, l.P99}, {99.9, l.P999}, {100, l.Max}}
+}
+
+// tail is 1/(1-q), which a plot's x is the logarithm of: 10 for 90 %, 100 for
+// 99 %. One of n has none above it.
+func (p point) tail(n int64) float64 {
+	if p.Percentile >= 100 {
+		return max(1, float64(n))
+	}
+	return 100 / (100 - p.Percentile)
+}

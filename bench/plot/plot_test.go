@@ -1,0 +1,137 @@
+package plot
+
+import (
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// texts parses an SVG strictly and returns what it says, and its elements.
+func texts(t *testing.T, svg []byte) (said []string, elements map[string]int) {
+	t.Helper()
+	elements = make(map[string]int)
+	for d := xml.NewDecoder(strings.NewReader(string(svg))); ; {
+		token, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			return said, elements
+		}
+		if err != nil {
+			t.Fatalf("%v in\n%s", err, svg)
+		}
+		switch token := token.(type) {
+		case xml.StartElement:
+			elements[token.Name.Local]++
+			for _, a := range token.Attr {
+				if strings.Contains(a.Value, "NaN") || strings.Contains(a.Value, "Inf") {
+					t.Errorf("%s %s=%q", token.Name.Local, a.Name.Local, a.Value)
+				}
+			}
+		case xml.CharData:
+			said = append(said, string(token))
+		}
+	}
+}
+
+func line(values ...float64) Series {
+	s := Series{Name: "a line"}
+	for i, v := range values {
+		s.Points = append(s.Points, Point{X: float64(i), Y: v, Note: fmt.Sprint(v)})
+	}
+	return s
+}
+
+// Whatever the data is, what comes out is well-formed and has no place that
+// isn't a number: a browser shows nothing of a path that has one.
+func TestEveryData(t *testing.T) {
+	for name, series := range map[string][]Series{
+		"nothing":         nil,
+		"empty":           {{Name: "empty"}},
+		"one point":       {line(7)},
+		"zero":            {line(0, 0, 0)},
+		"no change":       {line(5, 5)},
+		"not numbers":     {line(math.NaN(), math.Inf(1), math.Inf(-1), 3, 4)},
+		"only not number": {line(math.NaN())},
+		"tiny and huge":   {line(1e-12, 1e12)},
+		"below zero":      {line(-3, 4)},
+		"close together":  {line(1e9, 1e9+1e-3)},
+		"many series":     {line(1), line(2), line(3), line(4), line(5), line(6), line(7, 8)},
+	} {
+		for _, log := range []bool{false, true} {
+			c := &Chart{Title: name, X: Axis{Zero: true}, Y: Axis{Log: log}, Series: series}
+			texts(t, c.SVG(320, 240))
+			texts(t, c.SVG(10, 10))
+			if _, elements := texts(t, File(name, "", []*Chart{c, c}, 520, 300)); elements["style"] != 1 || elements["g"] != 2 {
+				t.Errorf("%s: %v", name, elements)
+			}
+		}
+	}
+	if said, _ := texts(t, File("nothing", "", nil, 520, 300)); !slices.Contains(said, "Nothing was measured.") {
+		t.Errorf("%q", said)
+	}
+}
+
+// Names come out of files and command lines: they are text, never markup.
+func TestHostileTexts(t *testing.T) {
+	const hostile = `</svg><script>alert("1")</script>&'` + "\x00\xff"
+	s := line(1, 2)
+	s.Name, s.Points[0].Note = hostile, hostile
+	c := &Chart{Title: hostile, XLabel: hostile, X: Axis{Ticks: []Tick{{1, hostile}}}, Series: []Series{s, s},
+		Y: Axis{Format: func(float64) string { return hostile }}}
+	for _, svg := range [][]byte{c.SVG(520, 300), File(hostile, hostile, []*Chart{c}, 520, 300)} {
+		said, elements := texts(t, svg)
+		if elements["script"] > 0 || elements["svg"] != 1 {
+			t.Errorf("%v in\n%s", elements, svg)
+		}
+		if !strings.Contains(strings.Join(said, "\n"), `</svg><script>alert("1")</script>&'`) {
+			t.Errorf("the title is not to be read in\n%s", svg)
+		}
+	}
+}
+
+// A point is where its value says, on both kinds of axis.
+func TestPlaces(t *testing.T) {
+	c := &Chart{X: Axis{Zero: true}, Y: Axis{Log: true}, Series: []Series{{Points: []Point{{0, 1, ""}, {5, 10, ""}, {10, 100, ""}}}}}
+	svg := string(c.SVG(500, 300))
+	var x, y [3]float64
+	_, path, _ := strings.Cut(svg, `class="line s0" d="`)
+	if n, err := fmt.Sscanf(path, "M%g %gL%g %gL%g %g", &x[0], &y[0], &x[1], &y[1], &x[2], &y[2]); n != 6 {
+		t.Fatalf("%v in %s", err, svg)
+	}
+	if math.Abs(x[0]+x[2]-2*x[1]) > .2 || math.Abs(y[0]+y[2]-2*y[1]) > .2 || x[0] >= x[2] || y[0] <= y[2] {
+		t.Errorf("not evenly spread: %v, %v", x, y)
+	}
+	if y[0] != 300-bottom || x[2] != 500-right {
+		t.Errorf("the ends are not at the edges: %v, %v", x, y)
+	}
+}
+
+// Ticks are round, enclose the data, and are neither too few nor too many.
+func TestTicks(t *testing.T) {
+	for _, c := range []struct {
+		a      Axis
+		lo, hi float64
+		want   []float64
+	}{
+		{Axis{Zero: true}, 3, 93_000, []float64{0, 20_000, 40_000, 60_000, 80_000, 100_000}},
+		{Axis{}, 2, 3, []float64{2, 2.2, 2.4, 2.6, 2.8, 3}},
+		{Axis{Log: true}, 3, 70, []float64{2, 5, 10, 20, 50, 100}},
+		{Axis{Log: true}, 10, 100, []float64{10, 20, 50, 100}},
+		{Axis{Log: true}, 3, 90_000, []float64{1, 10, 100, 1000, 10_000, 100_000}},
+		{Axis{Log: true}, 1, 2e12, []float64{1, 1e3, 1e6, 1e9, 1e12, 1e15}},
+		{Axis{Ticks: []Tick{{1, "a"}, {10, "b"}, {100, "c"}}}, 5, 50, []float64{10}},
+	} {
+		_, ticks := c.a.layout(c.lo, c.hi, 5)
+		var got []float64
+		for _, tick := range ticks {
+			got = append(got, tick.Value)
+		}
+		if !slices.EqualFunc(got, c.want, func(a, b float64) bool { return math.Abs(a-b) < 1e-9*max(1, b) }) {
+			t.Errorf("%+v from %g to %g: %v, want %v", c.a, c.lo, c.hi, got, c.want)
+		}
+	}
+}

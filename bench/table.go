@@ -1,0 +1,164 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"chatd/proto"
+)
+
+// newTable is a table whose columns are aligned to the right.
+func newTable(b *strings.Builder) *tabwriter.Writer {
+	return tabwriter.NewWriter(b, 0, 0, 2, ' ', tabwriter.AlignRight)
+}
+
+// table is the report for people.
+func (r *report) table() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "chatbench %s, %s measured\n", r.Scenario, r.measured())
+	fmt.Fprintf(&b, "load:    %s\n", strings.Join(r.flags(), " "))
+	fmt.Fprintf(&b, "machine: %s\n", r.Machine)
+	fmt.Fprintf(&b, "server:  %s\n", r.Server)
+
+	figures, processes := r.costs()
+	if len(figures) > 0 {
+		b.WriteByte('\n')
+		w := newTable(&b)
+		for _, f := range figures {
+			fmt.Fprintf(w, "%s\t%s\t  %s\n", f.Name, thousands(f.Value), f.Unit)
+		}
+		_ = w.Flush() // into memory
+	}
+	if len(r.Latencies) > 0 {
+		b.WriteByte('\n')
+		w := newTable(&b)
+		fmt.Fprintln(w, "latency\tp50\tp90\tp99\tp99.9\tmax\tcount\t")
+		for _, l := range r.Latencies {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t\n", l.Name,
+				micros(l.P50), micros(l.P90), micros(l.P99), micros(l.P999), micros(l.Max), l.Count)
+		}
+		_ = w.Flush()
+	}
+	if len(processes) > 0 {
+		b.WriteByte('\n')
+		w := newTable(&b)
+		fmt.Fprint(w, "process\t")
+		for _, c := range costColumns {
+			fmt.Fprintf(w, "%s\t", c.title)
+		}
+		fmt.Fprintln(w)
+		for _, p := range processes {
+			fmt.Fprintf(w, "%s\t", p.Name)
+			for _, cell := range p.Cells {
+				fmt.Fprintf(w, "%s\t", cell)
+			}
+			fmt.Fprintln(w)
+		}
+		_ = w.Flush()
+	}
+	b.WriteByte('\n')
+	for _, line := range r.remarks() {
+		fmt.Fprintln(&b, line)
+	}
+	fmt.Fprintf(&b, "result: %s; faults: %d; refusals: %d\n", r.outcome(), r.Faults, r.refusals())
+	return b.String()
+}
+
+// measured is how long was measured, for people.
+func (r *report) measured() time.Duration {
+	return time.Duration(r.Seconds * float64(time.Second)).Round(time.Millisecond)
+}
+
+// flags are the scenario's settings as they are typed.
+func (r *report) flags() []string {
+	var flags []string
+	for _, name := range slices.Sorted(maps.Keys(r.Settings)) {
+		flags = append(flags, "--"+name+" "+r.Settings[name])
+	}
+	return flags
+}
+
+// remarks are what has to be known beside the figures, a line each.
+func (r *report) remarks() []string {
+	var lines []string
+	if share, ok := r.generatorShare(); ok {
+		lines = append(lines, fmt.Sprintf("the generator took %.0f %% of the CPU time of all these processes", share*100))
+	}
+	for _, errno := range slices.Sorted(maps.Keys(r.Refusals)) {
+		lines = append(lines, fmt.Sprintf("refused with errno %s: %d", errno, r.Refusals[errno]))
+	}
+	for _, f := range r.FirstFaults {
+		lines = append(lines, "fault: "+f)
+	}
+	for _, n := range r.Notes {
+		lines = append(lines, "note: "+n)
+	}
+	if r.Refusals[fmt.Sprint(int32(proto.TooFast))] > 0 {
+		lines = append(lines, "note: the server asked for pauses (errno 9); latencies are those of what it took")
+	}
+	return lines
+}
+
+// refusals is how often the server refused, for whatever reason.
+func (r *report) refusals() (n int64) {
+	for _, c := range r.Refusals {
+		n += c
+	}
+	return n
+}
+
+// costColumns are the figures that every process has, by how their names end.
+var costColumns = []struct{ ending, title, unit string }{
+	{" CPU per million messages", "CPU s per million", "s"},
+	{" CPU", "% of a core", "% of a core"},
+	{" memory", "memory MiB", "MiB"},
+	{" memory, peak", "peak MiB", "MiB"},
+}
+
+// processCost is a row of such a table: what one process took.
+type processCost struct {
+	Name  string
+	Cells []string // one for each of costColumns; "": not measured
+}
+
+// costs splits the figures: those of processes, whichever these are, become a
+// table of their own.
+func (r *report) costs() (rest []figure, processes []processCost) {
+next:
+	for _, f := range r.Figures {
+		for i, c := range costColumns {
+			name, ok := strings.CutSuffix(f.Name, c.ending)
+			if !ok || f.Unit != c.unit {
+				continue
+			}
+			at := slices.IndexFunc(processes, func(p processCost) bool { return p.Name == name })
+			if at < 0 {
+				at = len(processes)
+				processes = append(processes, processCost{name, make([]string, len(costColumns))})
+			}
+			processes[at].Cells[i] = thousands(f.Value)
+			continue next
+		}
+		rest = append(rest, f)
+	}
+	return rest, processes
+}
+
+// generatorShare is how much of the CPU time of all processes in the report
+// was chatbench's own.
+func (r *report) generatorShare() (share float64, ok bool) {
+	var own, all float64
+	for _, f := range r.Figures {
+		if name, is := strings.CutSuffix(f.Name, " CPU"); is && f.Unit == "% of a core" {
+			all += f.Value
+			if name == "generator" {
+				own = f.Value
+			}
+		}
+	}
+	return own / all, own > 0 && all > own
+}

@@ -4,13 +4,12 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"chatd/internal/services"
 )
 
 // Every test against MariaDB begins on an empty database of its own.
@@ -30,7 +29,7 @@ func TestMariaDBReturns(t *testing.T) {
 	m := NewMariaDB(t)
 	m.SQL(t, "CREATE TABLE chatd.x (i INT); INSERT INTO chatd.x VALUES (7)")
 	m.Kill(t)
-	if c, err := net.Dial("tcp", address(m.Port)); err == nil {
+	if c, err := net.Dial("tcp", services.Address(m.Port)); err == nil {
 		t.Error("it answers after Kill", c.Close())
 	}
 	m.Start(t)
@@ -48,7 +47,7 @@ func TestRedis(t *testing.T) {
 		t.Errorf("PING: %q", got)
 	}
 	r.Stop(t)
-	c, err := net.Dial("tcp", address(r.Port)) // the system takes connections for it
+	c, err := net.Dial("tcp", services.Address(r.Port)) // the system takes connections for it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,57 +101,4 @@ func TestNginx(t *testing.T) {
 	if c, err := net.Dial("tcp", "127.0.0.1:"+port); err == nil {
 		t.Error("it answers after Stop", c.Close())
 	}
-}
-
-// A test process that is killed takes its services along, and their folders.
-func TestKilledTestLeavesNothing(t *testing.T) {
-	if folder := os.Getenv("REALSERVICE_CHILD"); folder != "" {
-		p, err := start(folder, "/bin/sleep", "600")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(filepath.Dir(folder), "pid"), []byte(strconv.Itoa(p.pid)), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := syscall.Kill(os.Getpid(), syscall.SIGKILL); err != nil {
-			t.Fatal(err)
-		}
-		select {}
-	}
-	top := t.TempDir()
-	folder := filepath.Join(top, "service")
-	if err := os.Mkdir(folder, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(os.Args[0], "-test.run=^TestKilledTestLeavesNothing$")
-	cmd.Env = append(os.Environ(), "REALSERVICE_CHILD="+folder)
-	if err := cmd.Run(); err == nil {
-		t.Fatal("the child ended well")
-	}
-	b, err := os.ReadFile(filepath.Join(top, "pid"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	pid, err := strconv.Atoi(string(b))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for end := time.Now().Add(startTimeout); ; time.Sleep(pollEvery) {
-		_, err := os.Stat(folder)
-		if os.IsNotExist(err) && !alive(pid) {
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatalf("the folder: %v; the process runs: %v", err, alive(pid))
-		}
-	}
-}
-
-// alive reports whether a process runs. One that has ended may stay known for
-// a while, until whoever has inherited it takes notice.
-func alive(pid int) bool {
-	if b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat"); err == nil {
-		return !strings.Contains(string(b), ") Z ")
-	}
-	return syscall.Kill(pid, 0) == nil
 }

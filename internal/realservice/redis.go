@@ -1,44 +1,32 @@
 package realservice
 
 import (
-	"bufio"
-	"fmt"
-	"net"
-	"os/exec"
-	"strconv"
-	"strings"
+	"context"
 	"testing"
+
+	"chatd/internal/services"
 )
 
 // RedisServer is a Redis of a test's own. Its URL has no password.
 type RedisServer struct {
 	Server
-	cli string
+	redis *services.Redis
 }
 
 // Redis starts a Redis that keeps nothing on disk; more arguments for it may
 // be given, as on its command line.
 func Redis(t testing.TB, args ...string) *RedisServer {
 	t.Helper()
-	path := find(t, "redis-server")
-	r := &RedisServer{cli: find(t, "redis-cli"), Server: Server{name: "redis-server", folder: newFolder(t)}}
-	r.ready = func(c net.Conn) error {
-		if _, err := c.Write([]byte("PING\r\n")); err != nil {
-			return err
+	r := &RedisServer{}
+	r.Server = launch(t, func(f *services.Folder) (*services.Service, error) {
+		var err error
+		if r.redis, err = services.NewRedis(f, 0, args...); err != nil {
+			return nil, err
 		}
-		line, err := bufio.NewReader(c).ReadString('\n')
-		if err != nil || line == "+PONG\r\n" || strings.HasPrefix(line, "-NOAUTH") {
-			return err
-		}
-		return fmt.Errorf("it says %q", line)
-	}
-	r.start = func() (*process, error) {
-		return start(r.folder, path, append([]string{"--port", strconv.Itoa(r.Port), "--bind", "127.0.0.1",
-			"--dir", r.folder, "--save", "", "--appendonly", "no", "--daemonize", "no"}, args...)...)
-	}
-	r.launch(t)
+		return r.redis.Service, nil
+	})
 	t.Cleanup(func() { r.end(t) })
-	r.URL = "redis://" + address(r.Port)
+	r.Port, r.URL = r.redis.Port(0), r.redis.URL()
 	return r
 }
 
@@ -46,9 +34,7 @@ func Redis(t testing.TB, args ...string) *RedisServer {
 // the white space around it removed.
 func (r *RedisServer) Client(t testing.TB, args ...string) string {
 	t.Helper()
-	out, err := exec.Command(r.cli, append([]string{"-h", "127.0.0.1", "-p", strconv.Itoa(r.Port)}, args...)...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("redis-cli %s: %v\n%s", strings.Join(args, " "), err, out)
-	}
-	return strings.TrimSpace(string(out))
+	out, err := r.redis.Client(context.Background(), args...)
+	must(t, err)
+	return out
 }

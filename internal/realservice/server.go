@@ -1,10 +1,10 @@
 package realservice
 
 import (
-	"net"
-	"os"
-	"syscall"
+	"context"
 	"testing"
+
+	"chatd/internal/services"
 )
 
 // Server is a service that a test may treat badly. It ends with the test.
@@ -12,100 +12,60 @@ type Server struct {
 	URL  string
 	Port int // of 127.0.0.1
 
-	name   string
-	folder string
-	start  func() (*process, error)
-	ready  func(net.Conn) error // the service answers as it should
-	p      *process
+	service *services.Service
+	folder  *services.Folder
 }
 
-// launch starts the server for the first time, on a free port; where somebody
-// else has taken that meanwhile, on another.
-func (s *Server) launch(t testing.TB) {
+// launch starts a service for the first time: what lay lays out in a folder of
+// its own.
+func launch(t testing.TB, lay func(*services.Folder) (*services.Service, error)) Server {
 	t.Helper()
-	for range 3 {
-		s.Port = Port(t)
-		p, err := s.start()
-		if err != nil {
-			t.Errorf("%s: %v", s.name, err)
-			break
-		}
-		if err = p.await(s.answers); err == nil {
-			s.p = p
-			return
-		}
-		t.Logf("%s: %v; its log ends with:\n%s", s.name, err, p.lastWords())
-		if err := p.end(); err != nil {
-			t.Errorf("%s: %v", s.name, err)
-			break
-		}
+	folder, err := services.NewFolder("", "chatd-test-")
+	must(t, err)
+	s := Server{folder: folder}
+	if s.service, err = lay(folder); err == nil {
+		err = s.service.Start(context.Background())
 	}
-	s.end(t)
-	t.Fatalf("%s doesn't start", s.name)
+	if err != nil {
+		s.end(t)
+		must(t, err)
+	}
+	return s
 }
 
 // end ends the server and removes its folder.
 func (s *Server) end(t testing.TB) {
 	t.Helper()
-	if s.p != nil {
-		if err := s.p.end(); err != nil {
-			t.Errorf("%s: %v", s.name, err)
+	if s.service != nil {
+		if err := s.service.Close(); err != nil {
+			t.Error(err)
 		}
-		s.p = nil
 	}
-	if err := os.RemoveAll(s.folder); err != nil {
-		t.Errorf("%s: %v", s.name, err)
+	if err := s.folder.Remove(); err != nil {
+		t.Error(err)
 	}
 }
-
-func (s *Server) answers() error { return answers(s.Port, s.ready) }
 
 // Start starts the server again, after Kill: on its port, with its data.
 func (s *Server) Start(t testing.TB) {
 	t.Helper()
-	if s.p != nil {
-		t.Fatalf("%s runs already", s.name)
-	}
-	p, err := s.start()
-	if err != nil {
-		t.Fatalf("%s: %v", s.name, err)
-	}
-	s.p = p
-	if err := p.await(s.answers); err != nil {
-		t.Fatalf("%s: %v; its log ends with:\n%s", s.name, err, p.lastWords())
-	}
+	must(t, s.service.Start(context.Background()))
 }
 
 // Kill ends the server at once, as kill -9 does.
 func (s *Server) Kill(t testing.TB) {
 	t.Helper()
-	if s.p == nil {
-		t.Fatalf("%s doesn't run", s.name)
-	}
-	if err := s.p.end(); err != nil {
-		t.Fatalf("%s: %v", s.name, err)
-	}
-	s.p = nil
+	must(t, s.service.Kill())
 }
 
 // Stop freezes the server: its connections stay, and nothing answers.
 func (s *Server) Stop(t testing.TB) {
 	t.Helper()
-	s.signal(t, syscall.SIGSTOP)
+	must(t, s.service.Freeze())
 }
 
 // Cont lets the server go on after Stop.
 func (s *Server) Cont(t testing.TB) {
 	t.Helper()
-	s.signal(t, syscall.SIGCONT)
-}
-
-func (s *Server) signal(t testing.TB, sig syscall.Signal) {
-	t.Helper()
-	if s.p == nil {
-		t.Fatalf("%s doesn't run", s.name)
-	}
-	if err := s.p.signal(sig); err != nil {
-		t.Fatalf("%s: %v", s.name, err)
-	}
+	must(t, s.service.Thaw())
 }

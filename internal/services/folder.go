@@ -1,0 +1,83 @@
+package services
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"sync"
+	"syscall"
+)
+
+// Folder is where services lie that belong together, each in a folder of its
+// own beneath it. When this process is gone without having removed it, what
+// was started there is killed, and the folder removed: a guard sees to that.
+// It may be used by several goroutines.
+type Folder struct {
+	Path string
+
+	mu    sync.Mutex
+	guard *exec.Cmd
+	words io.WriteCloser
+}
+
+// The guard notices the end of this process because a pipe from here ends. (A
+// death signal would be tied to the thread that started a program, and would
+// leave the folder.) It knows the processes by what it is told.
+const guardScript = `
+folder=$1 all=
+while read -r word pid; do
+	case $word in
+	began) all="$all $pid" ;;
+	ended)
+		left=
+		for p in $all; do [ "$p" = "$pid" ] || left="$left $p"; done
+		all=$left
+		;;
+	done) exit 0 ;;
+	esac
+done
+for p in $all; do kill -KILL "-$p" 2>/dev/null; done
+while [ -e "$folder" ]; do rm -rf "$folder"; sleep 0.1; done
+`
+
+// guardPath is where the guard finds rm and sleep, whatever PATH is here.
+const guardPath = "PATH=/usr/bin:/bin"
+
+// NewFolder makes a guarded folder in dir ("": the system's for temporary
+// files), whose name begins with prefix.
+func NewFolder(dir, prefix string) (*Folder, error) {
+	path, err := os.MkdirTemp(dir, prefix)
+	if err != nil {
+		return nil, err
+	}
+	f := &Folder{Path: path, guard: exec.Command("/bin/sh", "-c", guardScript, "guard", path)}
+	f.guard.Env = []string{guardPath}
+	f.guard.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a Ctrl-C isn't for it
+	if f.words, err = f.guard.StdinPipe(); err == nil {
+		err = f.guard.Start()
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("start a guard: %w", err), os.Remove(path))
+	}
+	return f, nil
+}
+
+// tell has the guard know what has become of a process.
+func (f *Folder) tell(word string, pid int) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, err := fmt.Fprintln(f.words, word, pid)
+	return err
+}
+
+// Remove removes the folder, whose services must have ended, and dismisses
+// the guard. It may be called once.
+func (f *Folder) Remove() error {
+	if err := os.RemoveAll(f.Path); err != nil {
+		return err // the guard tries again at the end
+	}
+	err := f.tell("done", 0)
+	return errors.Join(err, f.words.Close(), f.guard.Wait())
+}

@@ -1,0 +1,344 @@
+package services
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A process that is killed takes its services along, and their folders: one
+// that runs, one that was ended and started again, and one just being made.
+func TestKilledParentLeavesNothing(t *testing.T) {
+	if dir := os.Getenv("SERVICES_CHILD"); dir != "" {
+		beKilled(t, dir)
+	}
+	dir := t.TempDir()
+	cmd := exec.Command(os.Args[0], "-test.run=^TestKilledParentLeavesNothing$")
+	cmd.Env = append(os.Environ(), "SERVICES_CHILD="+dir)
+	if out, err := cmd.CombinedOutput(); err == nil || !bytes.Contains(out, []byte("all run")) {
+		t.Fatalf("the child: %v\n%s", err, out)
+	}
+	for end := time.Now().Add(startTimeout); ; time.Sleep(pollEvery) {
+		left, err := filepath.Glob(filepath.Join(dir, "*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		left = append(left, processesIn(t, dir)...)
+		if len(left) == 0 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("left behind: %q", left)
+		}
+	}
+}
+
+// beKilled is the child's part.
+func beKilled(t *testing.T, dir string) {
+	f, err := NewFolder(dir, "folder-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"one", "two"} {
+		s := sleeper(t, f, name)
+		if name == "two" {
+			if err := errors.Join(s.Kill(), s.Start(context.Background())); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if n := len(processesIn(t, dir)); n < 5 { // two services of two, and the guard
+		t.Fatalf("%d processes run", n)
+	}
+	_, _ = os.Stdout.WriteString("all run\n")
+	if err := syscall.Kill(os.Getpid(), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	select {}
+}
+
+// sleeper is a service that runs a script before it does nothing until
+// SIGTERM, and neither does a child of its. Their folder is in their command
+// lines.
+func sleeper(t *testing.T, f *Folder, name string, script ...string) *Service {
+	t.Helper()
+	s := layOut(t, f, name, strings.Join(append(script, `sh -c 'while :; do sleep 0.1; done' "$0" & echo up $$`, "while :; do wait; done"), "; "))
+	if err := s.Start(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func layOut(t *testing.T, f *Folder, name, script string) *Service {
+	t.Helper()
+	var s *Service
+	s, err := New(f, Program{Name: name, Path: "/bin/sh", StopTimeout: time.Second,
+		Args: func([]int) []string { return []string{"-c", "trap 'exit 0' TERM; " + script, s.Folder} },
+		Ready: func(s *Service) error {
+			if !strings.HasSuffix(s.Log(), fmt.Sprintf("up %d\n", s.PID())) {
+				return errors.New("it isn't up")
+			}
+			return nil
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// processesIn lists the command lines that name a folder.
+func processesIn(t *testing.T, dir string) (all []string) {
+	t.Helper()
+	commands, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil || len(commands) == 0 {
+		t.Skip("no /proc to find processes in")
+	}
+	for _, name := range commands {
+		line, err := os.ReadFile(name) // ended: nothing, or an error
+		if err == nil && bytes.Contains(line, []byte(dir)) && name != "/proc/self/cmdline" {
+			all = append(all, string(bytes.ReplaceAll(line, []byte{0}, []byte{' '})))
+		}
+	}
+	return all
+}
+
+// newFolder makes a folder that is removed with all that is in it.
+func newFolder(t *testing.T) *Folder {
+	t.Helper()
+	f, err := NewFolder(t.TempDir(), "folder-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := f.Remove(); err != nil {
+			t.Error(err)
+		}
+	})
+	return f
+}
+
+// Stop is for services that end as they should, frozen ones included; any
+// other end is told, with what the service said last.
+func TestStop(t *testing.T) {
+	f := newFolder(t)
+	for _, c := range []struct {
+		name, script string
+		before       func(*Service) error
+		says         string
+	}{
+		{"good", ":", (*Service).Ended, ""},
+		{"frozen", ":", (*Service).Freeze, ""},
+		{"bad", "trap 'echo so long; exit 3' TERM", (*Service).Ended, "exit code 3; its log ends with:\nup "},
+		{"deaf", "trap '' TERM", (*Service).Ended, "after SIGTERM and was killed"},
+		{"dead", ":", die, "signal killed"},
+	} {
+		s := sleeper(t, f, c.name, c.script)
+		if err := c.before(s); err != nil {
+			t.Fatal(err)
+		}
+		err := s.Stop()
+		if c.says == "" && err != nil || c.says != "" && (err == nil || !strings.HasPrefix(err.Error(), c.name+": ") || !strings.Contains(err.Error(), c.says)) {
+			t.Errorf("%s: %v, want %q", c.name, err, c.says)
+		}
+		// What it had started ends with it.
+		for end := time.Now().Add(startTimeout); len(processesIn(t, s.Folder)) > 0; time.Sleep(pollEvery) {
+			if time.Now().After(end) {
+				t.Fatalf("%s: left behind: %q", c.name, processesIn(t, s.Folder))
+			}
+		}
+		if s.PID() != 0 {
+			t.Errorf("%s: it runs as %d", c.name, s.PID())
+		}
+		if err := s.Stop(); err == nil {
+			t.Errorf("%s: stopped twice", c.name)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// die has a service end by itself.
+func die(s *Service) error {
+	if err := syscall.Kill(s.PID(), syscall.SIGKILL); err != nil {
+		return err
+	}
+	for s.Ended() == nil {
+		time.Sleep(pollEvery)
+	}
+	return nil
+}
+
+// Who can't be started says why, and doesn't run.
+func TestStartFails(t *testing.T) {
+	f := newFolder(t)
+	cut, cancel := context.WithCancel(context.Background())
+	cancel()
+	for _, c := range []struct {
+		name, script string
+		ctx          context.Context
+		says         string
+	}{
+		{"loser", "echo no luck; exit 7", context.Background(), "exit code 7"},
+		{"talker", "echo no luck; exit 7", context.Background(), "no luck"},
+		{"slow", "sleep 600", cut, context.Canceled.Error()},
+	} {
+		s := layOut(t, f, c.name, c.script)
+		if err := s.Start(c.ctx); err == nil || !strings.Contains(err.Error(), c.says) || s.PID() != 0 {
+			t.Errorf("%s: %v, want %q; pid %d", c.name, err, c.says, s.PID())
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	s, err := New(f, Program{Name: "nobody", Path: filepath.Join(f.Path, "no such program"), Args: func([]int) []string { return nil }})
+	if err == nil {
+		err = s.Start(context.Background())
+	}
+	if err == nil || !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a program that isn't there: %v", err)
+	}
+}
+
+// A port that was chosen is one that is free; one that was asked for is taken
+// as it is.
+func TestPorts(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	busy := l.Addr().(*net.TCPAddr).Port
+	f := newFolder(t)
+	r, err := NewRedis(f, busy)
+	if err != nil {
+		t.Skip(err)
+	}
+	if err := r.Start(context.Background()); err == nil {
+		t.Errorf("it has started on the port of somebody else")
+	}
+	if r.Port(0) != busy {
+		t.Errorf("asked for port %d, it is on %d", busy, r.Port(0))
+	}
+	// As if somebody had been quicker, once the port was chosen.
+	args, times := r.program.Args, 0
+	r.ports[0] = &Port{}
+	r.program.Args = func(ports []int) []string {
+		if times++; times == 1 {
+			r.ports[0].Number = busy
+			return args([]int{busy})
+		}
+		return args(ports)
+	}
+	if err := r.Start(context.Background()); err != nil || times != 2 {
+		t.Errorf("started %d times: %v", times, err)
+	}
+	before := r.Port(0)
+	if err := errors.Join(r.Kill(), r.Start(context.Background())); err != nil || r.Port(0) != before {
+		t.Errorf("again on port %d, before %d: %v", r.Port(0), before, err)
+	}
+	if err := r.Stop(); err != nil {
+		t.Error(err)
+	}
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// What is missing is named, with what it comes in, where it can't be
+// installed.
+func TestMissing(t *testing.T) {
+	t.Setenv("PATH", "")
+	var said bytes.Buffer
+	err := Ensure(context.Background(), &said, "redis-server", "redis-cli")
+	var missing *MissingError
+	if !errors.As(err, &missing) || missing.Program != "redis-server" || missing.Package != "redis-server" || said.Len() > 0 {
+		t.Errorf("%v, and said %q", err, &said)
+	}
+	if err := Ensure(context.Background(), &said); err != nil {
+		t.Errorf("nothing is needed, and yet: %v", err)
+	}
+}
+
+// An apt-get of the tests installs, or fails to: Ensure says what it does, and
+// looks again.
+func TestEnsure(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root installs")
+	}
+	bin := t.TempDir()
+	script := "#!/bin/sh\ncase $1 in\nupdate) exit 1 ;;\nesac\n[ -e " + policyFile + " ] || exit 5\necho \"$@\" >>" + bin + "/asked\n" +
+		"[ -e " + bin + "/broken ] && echo no net && exit 4\nprintf '#!/bin/sh\\n' >" + bin + "/redis-server\n/bin/chmod 755 " + bin + "/redis-server\n"
+	for name, text := range map[string]string{"apt-get": script, "broken": ""} {
+		if err := os.WriteFile(filepath.Join(bin, name), []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("PATH", bin)
+	_, before := os.Stat(policyFile)
+	var said bytes.Buffer
+	err := Ensure(context.Background(), &said, "redis-server")
+	if err == nil || !strings.Contains(err.Error(), "no net") || !strings.Contains(err.Error(), "redis-server isn't installed") || !strings.Contains(said.String(), "redis-server") {
+		t.Errorf("without a net: %v, and said %q", err, &said)
+	}
+	if err := os.Remove(filepath.Join(bin, "broken")); err != nil {
+		t.Fatal(err)
+	}
+	if err := Ensure(context.Background(), &said, "redis-server"); err != nil {
+		t.Error(err)
+	}
+	if asked, err := os.ReadFile(filepath.Join(bin, "asked")); err != nil || !strings.HasSuffix(string(asked), "--no-install-recommends redis-server\n") {
+		t.Errorf("apt-get was asked: %q, %v", asked, err)
+	}
+	if _, after := os.Stat(policyFile); (before == nil) != (after == nil) {
+		t.Errorf("%s: %v before, %v after", policyFile, before, after)
+	}
+}
+
+// Nginx that was killed is not taken for ready by what it left behind.
+func TestNginxReturns(t *testing.T) {
+	f := newFolder(t)
+	port, err := NewPort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer port.Release()
+	n, err := NewNginx(context.Background(), f, "events {}\nstream {\n server {\n listen "+Address(port.Number)+";\n return hello;\n }\n}\n")
+	if err != nil {
+		t.Skip(err)
+	}
+	for range 3 {
+		if err := n.Start(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		err := answers(port.Number, func(c net.Conn) error {
+			text, err := io.ReadAll(c)
+			if err == nil && string(text) != "hello" {
+				err = fmt.Errorf("it says %q", text)
+			}
+			return err
+		})
+		if err := errors.Join(err, n.Kill()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := n.Start(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Stop(); err != nil {
+		t.Error(err)
+	}
+	if v := n.Version(context.Background()); !strings.HasPrefix(v, "nginx 1.") {
+		t.Errorf("version: %q", v)
+	}
+}

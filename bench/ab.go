@@ -99,7 +99,7 @@ type round struct {
 func (c *ab) run(ctx context.Context, out *output, stdout, stderr, live io.Writer) int {
 	t := &trial{ArgsA: c.a, ArgsB: c.b}
 	for i := 0; i < c.Rounds && t.Failed == "" && ctx.Err() == nil; i++ {
-		t.round(ctx, i, c.Rounds, live)
+		t.round(ctx, i, c.Rounds, stderr, live)
 	}
 	t.Interrupted = ctx.Err() != nil
 	if a, b := t.sides(); len(a.reports) > 0 {
@@ -121,7 +121,7 @@ func (c *ab) run(ctx context.Context, out *output, stdout, stderr, live io.Write
 
 // round runs A and B, or B and A every other time: whatever the first leaves
 // to the second isn't always the same one's.
-func (t *trial) round(ctx context.Context, i, rounds int, live io.Writer) {
+func (t *trial) round(ctx context.Context, i, rounds int, stderr, live io.Writer) {
 	t.Rounds = append(t.Rounds, round{First: "A"})
 	r := &t.Rounds[i]
 	order := []string{"A", "B"}
@@ -139,7 +139,7 @@ func (t *trial) round(ctx context.Context, i, rounds int, live io.Writer) {
 			return
 		}
 		debug.FreeOSMemory() // the run before is no burden
-		*rep = measure(ctx, inv, &prefixed{live, fmt.Sprintf("round %d of %d, %s: ", i+1, rounds, who)})
+		*rep = measure(ctx, inv, stderr, &prefixed{live, fmt.Sprintf("round %d of %d, %s: ", i+1, rounds, who)})
 		if !(*rep).good() {
 			t.Failed = fmt.Sprintf("round %d, %s: %s", i+1, who, (*rep).verdict())
 		}

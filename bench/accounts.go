@@ -33,11 +33,7 @@ func newRecruits(s *server) *recruits {
 // The connection is the caller's to close. It returns the window as well,
 // which a sender must keep.
 func (rs *recruits) enter(ctx context.Context, i int, ack bool) (*conn, account, int64, error) {
-	addr := rs.server.addr
-	if i%2 == 1 && rs.server.other != "" { // the second of a pair
-		addr = rs.server.other
-	}
-	c, err := dial(ctx, addr)
+	c, err := dial(ctx, rs.server.addrOf(i))
 	if err != nil {
 		return nil, account{}, 0, err
 	}

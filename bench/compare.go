@@ -170,6 +170,8 @@ func differences(a, b *side) []string {
 			differ("system", one.System, other.System)
 			differ("Go of chatbench", one.Go, other.Go)
 			differ("store", first.Server.Store, r.Server.Store)
+			differ("nodes", fmt.Sprint(max(first.Server.Nodes, 1)), fmt.Sprint(max(r.Server.Nodes, 1)))
+			differ("services", strings.Join(first.Server.Services, ", "), strings.Join(r.Server.Services, ", "))
 		}
 	}
 	return found

@@ -79,9 +79,9 @@ func (c *connect) run(ctx context.Context, r *rig) error {
 		return err
 	}
 
-	var before, after *process
+	var before, after usage
 	var heapBefore, heapAfter int64
-	known := r.server.pid != 0
+	known := r.server.known()
 	if known {
 		r.progress.line("waiting for the server's memory to settle")
 		if before, heapBefore, err = r.server.memory(ctx, r.report); err != nil {
@@ -105,7 +105,10 @@ func (c *connect) run(ctx context.Context, r *rig) error {
 				return err
 			}
 			share := func(v int64) float64 { return float64(v) / 1024 / float64(c.Conns) }
-			r.report.figure("server memory per connection", share(after.rss-before.rss), "KiB", lower)
+			r.report.figure("server memory per connection", share(after.server.rss-before.server.rss), "KiB", lower)
+			for i, p := range after.parts {
+				r.report.figure(p.name+" memory per connection", share(p.rss-before.parts[i].rss), "KiB", lower)
+			}
 			if heapAfter != 0 {
 				r.report.figure("server live heap per connection", share(heapAfter-heapBefore), "KiB", lower)
 			}
@@ -128,7 +131,7 @@ func (c *connect) comeUp(ctx context.Context, r *rig, users []account, f *fleet)
 	before, started := r.server.usage(r.report), time.Now()
 	err := each(ctx, c.Conns, c.AtATime, r.progress, "connections", func(ctx context.Context, i int) error {
 		began := r.clock.now()
-		conn, err := enterByToken(ctx, r.server.addr, users[i])
+		conn, err := enterByToken(ctx, r.server.addrOf(i), users[i])
 		if err != nil {
 			return err
 		}

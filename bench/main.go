@@ -33,7 +33,7 @@ const (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	// A second signal ends the process at once; the server ends with it.
+	// A second signal ends the process at once; the servers end with it.
 	context.AfterFunc(ctx, stop)
 	live := io.Discard
 	if term.IsTerminal(int(os.Stderr.Fd())) {
@@ -57,7 +57,7 @@ func run(ctx context.Context, args []string, stdout, stderr, live io.Writer) int
 	if inv.tool != nil {
 		return inv.tool.run(ctx, &inv.output, stdout, stderr, live)
 	}
-	rep := measure(ctx, inv, live)
+	rep := measure(ctx, inv, stderr, live)
 	if err := rep.write(stdout, &inv.output); err != nil {
 		fmt.Fprintf(stderr, "chatbench: the report: %v\n", err)
 		return exitBad
@@ -92,8 +92,8 @@ type rig struct {
 }
 
 // measure carries one scenario out; its report says whether that went well.
-func measure(ctx context.Context, inv *invocation, live io.Writer) *report {
-	rep, err := bench(ctx, inv, live)
+func measure(ctx context.Context, inv *invocation, stderr, live io.Writer) *report {
+	rep, err := bench(ctx, inv, stderr, live)
 	if err != nil {
 		rep.Failed = err.Error()
 	}
@@ -103,14 +103,16 @@ func measure(ctx context.Context, inv *invocation, live io.Writer) *report {
 
 // bench carries one scenario out, from the server's start to its end. The
 // report is never nil: beside an error it says how far it came.
-func bench(ctx context.Context, inv *invocation, live io.Writer) (*report, error) {
+func bench(ctx context.Context, inv *invocation, stderr, live io.Writer) (*report, error) {
 	rep := newReport(inv)
-	srv, err := newServer(ctx, &inv.target)
+	p := &progress{w: live}
+	srv, err := newServer(ctx, &inv.target, p, stderr)
 	if err != nil {
+		p.clear()
 		return rep, err
 	}
 	rep.Server = srv.describe(ctx)
-	r := &rig{server: srv, progress: &progress{w: live}, report: rep, faults: &faults{}, clock: newClock()}
+	r := &rig{server: srv, progress: p, report: rep, faults: &faults{}, clock: newClock()}
 	if err = inv.scenario.run(ctx, r); ctx.Err() != nil {
 		err = nil // whatever failed then failed because of it
 	}

@@ -25,6 +25,7 @@ const (
 	maxDuration = 10 * time.Minute
 	maxCount    = 1_000_000_000
 	maxPairs    = 4096
+	maxNodes    = 16
 	// openReserve are descriptors that are not connections.
 	openReserve = 64
 )
@@ -44,6 +45,7 @@ Examples:
   chatbench stream --pairs 200 --window 1
   chatbench event --duration 30s --json event.json
   chatbench connect --conns 10000
+  chatbench stream --spawn cluster --nodes 3
   chatbench stream --addr 127.0.0.1:6000 --pid $(pidof chatd)
   chatbench stream --html run.html --json run.json
   chatbench ab --rounds 5 -- stream --chatd old/chatd -- stream --chatd new/chatd
@@ -57,15 +59,28 @@ type options struct {
 
 // target says what is measured.
 type target struct {
-	Spawn string   `name:"spawn" default:"sqlite" enum:"sqlite" help:"Start a server with this kind of store, and end it afterwards: sqlite."`
-	Chatd string   `name:"chatd" placeholder:"PATH" help:"The program to start (default: the chatd beside chatbench)."`
-	Args  []string `name:"chatd-arg" sep:"none" placeholder:"ARG" help:"One more argument for the started server, as --chatd-arg=--sqlite-sync=normal; may be repeated."`
-	Dir   string   `name:"dir" placeholder:"FOLDER" help:"Where the started server's store lies, in a temporary folder (default: the system's). Name one on the disk that is to be measured."`
+	Spawn   string   `name:"spawn" default:"sqlite" enum:"sqlite,mysql,cluster" help:"Start a server with this kind of store, and end it afterwards: sqlite; mysql, a node with a MariaDB of its own; cluster, several nodes with a MariaDB and a Redis."`
+	Nodes   int      `name:"nodes" placeholder:"N" help:"With --spawn cluster: so many nodes (default: 2). User i is on node i mod N, so that pairs talk from node to node."`
+	Chatd   string   `name:"chatd" placeholder:"PATH" help:"The program to start (default: the chatd beside chatbench)."`
+	Args    []string `name:"chatd-arg" sep:"none" placeholder:"ARG" help:"One more argument for each started node, as --chatd-arg=--sqlite-sync=normal; may be repeated."`
+	MariaDB []string `name:"mariadb-arg" sep:"none" placeholder:"ARG" help:"One more argument for a started MariaDB, as --mariadb-arg=--innodb-buffer-pool-size=4G; may be repeated. It begins with 1 GiB and full flush."`
+	Dir     string   `name:"dir" placeholder:"FOLDER" help:"Where the started server's store lies, in a temporary folder (default: the system's). Name one on the disk that is to be measured."`
 
-	Addr  string `name:"addr" placeholder:"HOST:PORT" help:"Take the server that listens here instead of starting one. Loopback only. Start it with --no-limits --argon2 8,1,1."`
-	Other string `name:"other-addr" placeholder:"HOST:PORT" help:"With --addr: another node of the same cluster. Receivers log in there, so that every message goes from node to node."`
-	HTTP  string `name:"http" placeholder:"HOST:PORT" help:"With --addr: its --http address, to have it collect garbage before its memory is read."`
-	PID   int    `name:"pid" placeholder:"PID" help:"With --addr: its process, for CPU time and memory."`
+	Addr  string     `name:"addr" placeholder:"HOST:PORT" help:"Take the server that listens here instead of starting one. Loopback only. Start it with --no-limits --argon2 8,1,1."`
+	Other string     `name:"other-addr" placeholder:"HOST:PORT" help:"With --addr: another node of the same cluster. Receivers log in there, so that every message goes from node to node."`
+	HTTP  string     `name:"http" placeholder:"HOST:PORT" help:"With --addr: its --http address, to have it collect garbage before its memory is read."`
+	PIDs  []namedPID `name:"pid" sep:"none" placeholder:"[NAME=]PID" help:"With --addr: its process, for CPU time and memory. Repeat it for each process of several, as --pid 'node 1=321' --pid MariaDB=123."`
+}
+
+// nodes is how many nodes are started.
+func (t *target) nodes() int {
+	switch {
+	case t.Spawn != spawnCluster:
+		return 1
+	case t.Nodes == 0:
+		return 2
+	}
+	return t.Nodes
 }
 
 // commandLine is what kong fills in.
@@ -171,11 +186,17 @@ func (t *target) validate() error {
 		if t.HTTP != "" {
 			bad = append(bad, errors.New("--http: only with --addr; a started server chooses its own"))
 		}
-		if t.PID != 0 {
+		if len(t.PIDs) > 0 {
 			bad = append(bad, errors.New("--pid: only with --addr"))
 		}
 		if t.Other != "" {
 			bad = append(bad, errors.New("--other-addr: only with --addr"))
+		}
+		if t.Nodes != 0 && (t.Spawn != spawnCluster || t.Nodes < 1 || t.Nodes > maxNodes) {
+			bad = append(bad, fmt.Errorf("--nodes: 1 to %d, and only with --spawn cluster", maxNodes))
+		}
+		if len(t.MariaDB) > 0 && t.Spawn == spawnSQLite {
+			bad = append(bad, errors.New("--mariadb-arg: only with --spawn mysql or cluster"))
 		}
 		if t.Chatd == "" {
 			self, err := os.Executable()
@@ -186,8 +207,8 @@ func (t *target) validate() error {
 		}
 		return errors.Join(bad...)
 	}
-	if t.Chatd != "" || len(t.Args) > 0 || t.Dir != "" {
-		bad = append(bad, errors.New("--chatd, --chatd-arg, --dir: only for a server that is started, not with --addr"))
+	if t.Chatd != "" || len(t.Args) > 0 || t.Dir != "" || t.Nodes != 0 || len(t.MariaDB) > 0 {
+		bad = append(bad, errors.New("--chatd, --chatd-arg, --dir, --nodes, --mariadb-arg: only for a server that is started, not with --addr"))
 	}
 	var err error
 	if t.Addr, err = loopback(t.Addr); err != nil {
@@ -205,10 +226,7 @@ func (t *target) validate() error {
 			t.HTTP = (&url.URL{Scheme: "http", Host: t.HTTP}).String()
 		}
 	}
-	if t.PID < 0 {
-		bad = append(bad, fmt.Errorf("--pid: %d is no process", t.PID))
-	}
-	return errors.Join(bad...)
+	return errors.Join(append(bad, distinct(t.PIDs))...)
 }
 
 // loopback is addr with its host as an IP, and an error for all that is not

@@ -38,6 +38,12 @@ func TestBadArguments(t *testing.T) {
 		{"connect --ping 10ms", "--ping"},
 		{"connect --duration 0s", "--duration"},
 		{"stream --spawn oracle", "--spawn"},
+		{"stream --nodes 2", "--nodes"},
+		{"stream --spawn mysql --nodes 2", "--nodes"},
+		{"stream --spawn cluster --nodes -1", "--nodes"},
+		{"stream --spawn cluster --nodes 17", "--nodes"},
+		{"stream --mariadb-arg=--x", "--mariadb-arg"},
+		{"stream --addr 127.0.0.1:6000 --nodes 2", "--nodes"},
 		{"stream --http 127.0.0.1:80", "--http"},
 		{"stream --pid 1", "--pid"},
 		{"stream --other-addr 127.0.0.1:6000", "--other-addr"},
@@ -51,6 +57,11 @@ func TestBadArguments(t *testing.T) {
 		{"stream --addr 127.0.0.1:6000 --http 192.0.2.1:80", "--http"},
 		{"stream --addr 127.0.0.1:6000 --chatd /bin/true", "--chatd"},
 		{"stream --addr 127.0.0.1:6000 --pid -1", "--pid"},
+		{"stream --addr 127.0.0.1:6000 --pid chatd", "--pid"},
+		{"stream --addr 127.0.0.1:6000 --pid =1", "--pid"},
+		{"stream --addr 127.0.0.1:6000 --pid 1 --pid MariaDB=2", "needs a name"},
+		{"stream --addr 127.0.0.1:6000 --pid a=1 --pid a=2", "--pid"},
+		{"stream --addr 127.0.0.1:6000 --pid a=1 --pid b=1", "--pid"},
 	} {
 		var stdout, stderr bytes.Buffer
 		code := run(context.Background(), strings.Fields(c.args), &stdout, &stderr, io.Discard)

@@ -55,6 +55,7 @@ func specimen() *report {
 		r.figure(who+" CPU per million messages", 10.6, "s", lower)
 		r.figure(who+" CPU", 25, "% of a core", lower)
 	}
+	r.figure("generator share", 25, "% of all CPU used", lower)
 	r.figure("node 1 memory", 120, "MiB", lower)
 	r.figure("node 1 memory, peak", 133, "MiB", lower)
 	h := newHistogram()
@@ -85,7 +86,7 @@ func TestPage(t *testing.T) {
 	said, elements := markup(t, page)
 	for _, want := range []string{"stream", "--pairs 50", "a CPU", "chatd 1.2.3", "2026-11-25 03:00:00 UTC", "the run is good", "73.1k",
 		"Latency by percentile", "Rate per second", "p99 second by second", "99.99", "end to end: 90 % within", "node 2", "10.60",
-		"took 25 % of the CPU", "refused with errno 9: 3", "a note", "Refusals: 3"} {
+		"generator share", "refused with errno 9: 3", "a note", "Refusals: 3"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("%q is not on the page", want)
 		}
@@ -204,11 +205,11 @@ func TestTable(t *testing.T) {
 		processes[3].Name != "generator" || processes[3].Cells[2] != "" {
 		t.Errorf("%+v", processes)
 	}
-	if len(rest) != 4 || rest[2].Name != "server CPU per login" {
+	if len(rest) != 5 || rest[3].Name != "server CPU per login" {
 		t.Errorf("%+v", rest)
 	}
 	table := r.table()
-	for _, want := range []string{"--pairs 50 --window 64", "73.1k", "p99.9", "node 2", "database", "25 % of the CPU time", "faults: 0; refusals: 3"} {
+	for _, want := range []string{"--pairs 50 --window 64", "73.1k", "p99.9", "node 2", "database", "25  % of all CPU used", "faults: 0; refusals: 3"} {
 		if !strings.Contains(table, want) {
 			t.Errorf("%q is not in\n%s", want, table)
 		}

@@ -146,12 +146,25 @@ func (r *report) cost(before, after usage, messages int64, elapsed time.Duration
 		}
 		r.figure(who+" CPU", cpu.Seconds()/elapsed.Seconds()*100, "% of a core", lower)
 	}
-	if after.server != nil && before.server != nil {
-		per("server", after.server.cpu-before.server.cpu)
-		r.figure("server memory", mebibytes(after.server.rss), "MiB", lower)
-		r.figure("server memory, peak", mebibytes(after.server.peak), "MiB", lower)
+	of := func(who string, before, after *process) {
+		per(who, after.cpu-before.cpu)
+		r.figure(who+" memory", mebibytes(after.rss), "MiB", lower)
+		r.figure(who+" memory, peak", mebibytes(after.peak), "MiB", lower)
 	}
-	per("generator", after.self-before.self)
+	known := after.server != nil && before.server != nil
+	if known {
+		of(wholeServer, before.server, after.server)
+		for i := range after.parts {
+			of(after.parts[i].name, &before.parts[i].process, &after.parts[i].process)
+		}
+	}
+	own := after.self - before.self
+	per(generator, own)
+	if known {
+		if all := after.server.cpu - before.server.cpu + own; all > 0 {
+			r.figure(generator+" share", own.Seconds()/all.Seconds()*100, "% of all CPU used", lower)
+		}
+	}
 }
 
 func mebibytes(n int64) float64 { return float64(n) / (1 << 20) }

@@ -2,142 +2,168 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// server is what is measured: one of our own, or one that runs.
+// server is what is measured: one of our own, or one that runs. It may have
+// several nodes, and other processes besides.
 type server struct {
-	target *target
-	addr   string // where clients connect
-	other  string // where every second one does; "": there too
-	http   string // its HTTP address as a URL; "": unknown
-	pid    int    // 0: unknown
-	child  *child // nil: it was running
-	folder string // of a started server's store; removed at the end
+	target  *target
+	addrs   []string // where clients connect, node by node
+	https   []string // the nodes' HTTP addresses as URLs, as far as they are known
+	cluster *cluster // nil: it was running
 }
 
 // usage is what server and generator have used at one moment.
 type usage struct {
-	server *process // nil: unknown
+	server *process // all of its processes together; nil: unknown
+	parts  []part   // each of them, where there are several
 	self   time.Duration
+}
+
+// part is one of the server's processes.
+type part struct {
+	name string
+	process
 }
 
 // description says what was measured.
 type description struct {
-	Address string   `json:"address"`
-	Version string   `json:"version,omitempty"`
-	Store   string   `json:"store,omitempty"`
-	Args    []string `json:"args,omitempty"`
+	Address  string   `json:"address"` // of the first node
+	Version  string   `json:"version,omitempty"`
+	Nodes    int      `json:"nodes,omitempty"` // where they are more than one
+	Store    string   `json:"store,omitempty"`
+	Services []string `json:"services,omitempty"` // that were started besides, each with its version
+	Args     []string `json:"args,omitempty"`
 }
 
 func (d description) String() string {
 	if d.Version == "" {
 		return d.Address + ", which was running"
 	}
-	text := d.Version + ", " + d.Store
-	if len(d.Args) > 0 {
-		text += ", " + strings.Join(d.Args, " ")
+	words := []string{d.Version}
+	if d.Nodes > 0 {
+		words = append(words, fmt.Sprint(d.Nodes, " nodes"))
 	}
-	return text
+	words = append(append(words, d.Store), d.Services...)
+	if len(d.Args) > 0 {
+		words = append(words, strings.Join(d.Args, " "))
+	}
+	return strings.Join(words, ", ")
 }
 
 // newServer starts a server, or takes the one that t names. It blocks until
-// that is ready.
-func newServer(ctx context.Context, t *target) (*server, error) {
+// that is ready, and tells p how far it is; say is told of what had to be
+// installed.
+func newServer(ctx context.Context, t *target, p *progress, say io.Writer) (*server, error) {
 	s := &server{target: t}
 	if t.Addr != "" {
-		s.addr, s.other, s.http, s.pid = t.Addr, t.Other, t.HTTP, t.PID
+		s.addrs = []string{t.Addr}
+		if t.Other != "" {
+			s.addrs = append(s.addrs, t.Other)
+		}
+		if t.HTTP != "" {
+			s.https = []string{t.HTTP}
+		}
 		return s, nil
 	}
 	var err error
-	if s.folder, err = os.MkdirTemp(t.Dir, "chatbench-"); err != nil {
-		return nil, fmt.Errorf("a folder for the store: %w", err)
+	if s.cluster, err = newCluster(ctx, t, p, say); err != nil {
+		return nil, err
 	}
-	if err := s.start(ctx); err != nil {
-		return nil, errors.Join(err, s.remove())
+	for _, n := range s.cluster.nodes {
+		s.addrs, s.https = append(s.addrs, n.addr()), append(s.https, n.http())
 	}
 	return s, nil
 }
 
-// start starts the server on its store.
-func (s *server) start(ctx context.Context) error {
-	args := append([]string{"127.0.0.1", "0", "--http", "127.0.0.1:0",
-		"--db", "sqlite:" + filepath.Join(s.folder, "chatd.db"),
-		"--no-limits", "--argon2", "8,1,1", "--log-format", "json"}, s.target.Args...)
-	c, err := startChild(ctx, s.target.Chatd, args)
-	if err != nil {
-		return err
-	}
-	s.child, s.addr, s.http, s.pid = c, c.chat, c.http, c.cmd.Process.Pid
-	return nil
-}
+// addrOf is where user number i connects: neighbours are on different nodes,
+// so that what they say goes from node to node.
+func (s *server) addrOf(i int) string { return s.addrs[i%len(s.addrs)] }
 
-// restart ends a started server in order and starts it again on the same
-// store. A server that was running stays as it is.
+// restart ends the nodes of a started server in order and starts them again on
+// the same store. A server that was running stays as it is.
 func (s *server) restart(ctx context.Context) error {
-	if s.child == nil {
+	if s.cluster == nil {
 		return nil
 	}
-	old := s.child
-	s.child = nil
-	if err := old.stop(); err != nil {
-		return err
-	}
-	return s.start(ctx)
+	return s.cluster.restartNodes(ctx)
 }
 
 // stop ends the server that was started, and removes its store.
 func (s *server) stop() error {
-	var err error
-	if s.child != nil {
-		err = s.child.stop()
-	}
-	return errors.Join(err, s.remove())
-}
-
-// remove removes the folder of a started server's store.
-func (s *server) remove() error {
-	if s.folder == "" {
+	if s.cluster == nil {
 		return nil
 	}
-	if err := os.RemoveAll(s.folder); err != nil {
-		return fmt.Errorf("remove the server's folder: %w", err)
-	}
-	return nil
+	return s.cluster.stop()
 }
 
 // describe says what the server is.
 func (s *server) describe(ctx context.Context) description {
-	d := description{Address: s.addr, Args: s.target.Args}
-	if s.child != nil {
+	d := description{Address: s.addrs[0], Args: s.target.Args}
+	if s.cluster != nil {
 		d.Version = versionOf(ctx, s.target.Chatd)
-		d.Store = s.target.Spawn + " on " + fileSystem(s.folder)
+		d.Store = s.target.Spawn + " on " + fileSystem(s.cluster.folder.Path)
+		d.Services = s.cluster.versions(ctx, s.target)
+		if n := len(s.addrs); n > 1 {
+			d.Nodes = n
+		}
 	}
 	return d
+}
+
+// processes lists the server's, as far as they are known.
+func (s *server) processes() []namedPID {
+	if s.cluster == nil {
+		return s.target.PIDs
+	}
+	var all []namedPID
+	for _, started := range s.cluster.services() {
+		all = append(all, namedPID{started.Name(), started.PID()})
+	}
+	return all
+}
+
+// known says whether the server's processes are known.
+func (s *server) known() bool { return len(s.processes()) > 0 }
+
+// read reads what the server's processes have used so far; it needs one.
+func (s *server) read() (usage, error) {
+	u := usage{server: &process{}}
+	for _, named := range s.processes() {
+		p, err := readProcess(named.pid)
+		if err != nil {
+			return usage{}, fmt.Errorf("%s: %w", named.name, err)
+		}
+		u.parts = append(u.parts, part{named.name, *p})
+		u.server.cpu += p.cpu
+		u.server.rss += p.rss
+		u.server.peak += p.peak
+	}
+	if len(u.parts) == 1 {
+		u.parts = nil
+	}
+	return u, nil
 }
 
 // usage reads what server and generator have used so far. What can't be read
 // is noted in rep.
 func (s *server) usage(rep *report) usage {
-	u := usage{self: ownCPU()}
-	if s.pid == 0 {
+	self := ownCPU()
+	if !s.known() {
 		rep.note("the server's process is unknown (--pid): its CPU time and memory are not measured")
-		return u
+		return usage{self: self}
 	}
-	p, err := readProcess(s.pid)
+	u, err := s.read()
 	if err != nil {
 		rep.note("the server's CPU time and memory: %v", err)
-		return u
 	}
-	u.server = p
+	u.self = self
 	return u
 }
 
@@ -149,11 +175,11 @@ const (
 	settleEvery = 250 * time.Millisecond
 )
 
-// get reads one of the server's pages.
-func (s *server) get(ctx context.Context, page string) ([]byte, error) {
+// get reads one page of a node, whose HTTP address is given.
+func get(ctx context.Context, node, page string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, httpTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.http+page, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, node+page, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -164,45 +190,54 @@ func (s *server) get(ctx context.Context, page string) ([]byte, error) {
 	}
 	defer func() { _ = answer.Body.Close() }()
 	if answer.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s: %s", page, answer.Status)
+		return nil, fmt.Errorf("%s%s: %s", node, page, answer.Status)
 	}
 	return io.ReadAll(io.LimitReader(answer.Body, maxPage))
 }
 
-// memory is what the server has, once it has collected its garbage and its
-// memory has settled. The live heap is 0 where it is unknown. It blocks for
-// seconds.
-func (s *server) memory(ctx context.Context, rep *report) (p *process, heap int64, err error) {
-	if s.http == "" {
+// memory is what the server has, once its nodes have collected their garbage
+// and its memory has settled. The live heap is the nodes'; 0 where it is
+// unknown. It blocks for seconds.
+func (s *server) memory(ctx context.Context, rep *report) (u usage, heap int64, err error) {
+	if len(s.https) < len(s.addrs) {
 		rep.note("the server's HTTP address is unknown (--http): its garbage was not collected before its memory was read")
-	} else {
-		for range 2 { // what the first finds unreachable, finalizers and pools still hold
-			if _, err := s.get(ctx, "/debug/pprof/heap?gc=1"); err != nil {
-				return nil, 0, fmt.Errorf("have the server collect its garbage: %w", err)
-			}
-		}
-		page, err := s.get(ctx, "/metrics")
-		if err != nil {
-			return nil, 0, fmt.Errorf("read the server's heap: %w", err)
-		}
-		heap = metric(page, "go_memstats_heap_alloc_bytes")
+	} else if heap, err = s.collect(ctx); err != nil {
+		return usage{}, 0, err
 	}
 	end, since := time.Now().Add(settleLimit), time.Now()
 	for {
-		now, err := readProcess(s.pid)
+		now, err := s.read()
 		if err != nil {
-			return nil, 0, fmt.Errorf("the server's memory: %w", err)
+			return usage{}, 0, fmt.Errorf("the server's memory: %w", err)
 		}
-		if p == nil || now.rss < p.rss-p.rss/200 || now.rss > p.rss+p.rss/200 {
-			p, since = now, time.Now()
+		if u.server == nil || now.server.rss < u.server.rss-u.server.rss/200 || now.server.rss > u.server.rss+u.server.rss/200 {
+			u, since = now, time.Now()
 		}
 		if time.Since(since) >= settleFor || time.Now().After(end) {
 			return now, heap, nil
 		}
 		if err := sleep(ctx, settleEvery); err != nil {
-			return nil, 0, err
+			return usage{}, 0, err
 		}
 	}
+}
+
+// collect has all nodes collect their garbage, and adds up the heaps that
+// remain.
+func (s *server) collect(ctx context.Context) (heap int64, err error) {
+	for _, node := range s.https {
+		for range 2 { // what the first finds unreachable, finalizers and pools still hold
+			if _, err := get(ctx, node, "/debug/pprof/heap?gc=1"); err != nil {
+				return 0, fmt.Errorf("have the server collect its garbage: %w", err)
+			}
+		}
+		page, err := get(ctx, node, "/metrics")
+		if err != nil {
+			return 0, fmt.Errorf("read the server's heap: %w", err)
+		}
+		heap += metric(page, "go_memstats_heap_alloc_bytes")
+	}
+	return heap, nil
 }
 
 // metric is one value of a page of metrics; 0 where it isn't there.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -18,7 +19,14 @@ import (
 // binaries is where the tests' chatd is built.
 var binaries string
 
+// beChatbench in the environment makes this program chatbench itself, for
+// tests that kill it.
+const beChatbench = "CHATBENCH_TEST_BE"
+
 func TestMain(m *testing.M) {
+	if os.Getenv(beChatbench) != "" {
+		main()
+	}
 	os.Exit(func() int {
 		var err error
 		if binaries, err = os.MkdirTemp("", "chatbench-test-"); err != nil {
@@ -53,22 +61,35 @@ func chatd(t *testing.T) string {
 // gone checks that nothing remains of a run: neither the server nor its store.
 func gone(t *testing.T, folder, addr string) {
 	t.Helper()
-	if left, err := filepath.Glob(filepath.Join(folder, "*")); err != nil || len(left) > 0 {
-		t.Errorf("left behind: %q, %v", left, err)
+	if left := remains(t, folder); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
 	}
 	if c, err := net.Dial("tcp", addr); err == nil {
 		_ = c.Close()
 		t.Errorf("a server still listens on %s", addr)
 	}
-	commands, err := filepath.Glob("/proc/[0-9]*/cmdline")
+}
+
+// remains lists what is in a folder, and the processes that have to do with
+// it: by their command lines, or because their log is in there.
+func remains(t *testing.T, folder string) []string {
+	t.Helper()
+	all, err := filepath.Glob(filepath.Join(folder, "*"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range commands {
-		if line, err := os.ReadFile(name); err == nil && bytes.Contains(line, []byte(folder)) {
-			t.Errorf("still running: %s", bytes.ReplaceAll(line, []byte{0}, []byte{' '}))
+	processes, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range processes {
+		line, _ := os.ReadFile(dir + "/cmdline") // it has ended meanwhile
+		log, _ := os.Readlink(dir + "/fd/2")
+		if bytes.Contains(line, []byte(folder)) || strings.HasPrefix(log, folder) {
+			all = append(all, dir+": "+string(bytes.ReplaceAll(line, []byte{0}, []byte{' '})))
 		}
 	}
+	return all
 }
 
 // Each scenario runs against the real server: it ends with exit code 0 and
@@ -142,8 +163,14 @@ func TestInterrupted(t *testing.T) {
 		{"event --pairs 4 --duration 10m --warmup 10m", "warm-up:"},
 		{"connect --conns 20 --duration 10m", "connections:"},
 		{"connect --conns 20 --duration 10m", "settle"},
+		{"event --spawn cluster", "starting MariaDB"},
+		{"event --spawn cluster", "starting node 2"},
+		{"stream --spawn cluster --pairs 4 --duration 10m --warmup 0s", "measured:"},
 	} {
 		t.Run(c.args+" "+c.word, func(t *testing.T) {
+			if strings.Contains(c.args, "--spawn") {
+				needServices(t)
+			}
 			folder := t.TempDir()
 			ctx, cancel := context.WithCancel(context.Background())
 			defer cancel()
@@ -179,7 +206,7 @@ func TestServerThatDoesNotStart(t *testing.T) {
 // A server that was running is taken as it is, and still runs afterwards.
 func TestRunningServer(t *testing.T) {
 	path := chatd(t)
-	srv, err := newServer(context.Background(), &target{Chatd: path, Dir: t.TempDir()})
+	srv, err := newServer(context.Background(), &target{Spawn: spawnSQLite, Chatd: path, Dir: t.TempDir()}, &progress{w: io.Discard}, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,16 +216,16 @@ func TestRunningServer(t *testing.T) {
 		}
 	}()
 	for range 2 { // its users are new each time
-		code, stdout, stderr := chatbench(t, "stream", "--addr", srv.addr, "--pairs", "2", "--count", "100")
+		code, stdout, stderr := chatbench(t, "stream", "--addr", srv.addrs[0], "--pairs", "2", "--count", "100")
 		if code != exitGood || !strings.Contains(stdout, "--pid") {
 			t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
 		}
 	}
-	code, stdout, stderr := chatbench(t, "connect", "--addr", srv.addr, "--conns", "10", "--duration", "1ms")
+	code, stdout, stderr := chatbench(t, "connect", "--addr", srv.addrs[0], "--conns", "10", "--duration", "1ms")
 	if code != exitGood || strings.Contains(stdout, "memory per") {
 		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
 	}
-	c, err := net.Dial("tcp", srv.addr)
+	c, err := net.Dial("tcp", srv.addrs[0])
 	if err != nil {
 		t.Fatalf("the server that was only lent has ended: %v", err)
 	}

@@ -85,9 +85,6 @@ func (r *report) flags() []string {
 // remarks are what has to be known beside the figures, a line each.
 func (r *report) remarks() []string {
 	var lines []string
-	if share, ok := r.generatorShare(); ok {
-		lines = append(lines, fmt.Sprintf("the generator took %.0f %% of the CPU time of all these processes", share*100))
-	}
 	for _, errno := range slices.Sorted(maps.Keys(r.Refusals)) {
 		lines = append(lines, fmt.Sprintf("refused with errno %s: %d", errno, r.Refusals[errno]))
 	}
@@ -146,19 +143,4 @@ next:
 		rest = append(rest, f)
 	}
 	return rest, processes
-}
-
-// generatorShare is how much of the CPU time of all processes in the report
-// was chatbench's own.
-func (r *report) generatorShare() (share float64, ok bool) {
-	var own, all float64
-	for _, f := range r.Figures {
-		if name, is := strings.CutSuffix(f.Name, " CPU"); is && f.Unit == "% of a core" {
-			all += f.Value
-			if name == "generator" {
-				own = f.Value
-			}
-		}
-	}
-	return own / all, own > 0 && all > own
 }

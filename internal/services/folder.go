@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strconv"
 	"sync"
 	"syscall"
 )
@@ -46,9 +49,12 @@ while [ -e "$folder" ]; do rm -rf "$folder"; sleep 0.1; done
 const guardPath = "PATH=/usr/bin:/bin"
 
 // NewFolder makes a guarded folder in dir ("": the system's for temporary
-// files), whose name begins with prefix.
+// files), whose name begins with prefix. Its path is absolute.
 func NewFolder(dir, prefix string) (*Folder, error) {
-	path, err := os.MkdirTemp(dir, prefix)
+	if dir == "" {
+		dir = os.TempDir()
+	}
+	path, err := filepath.Abs(filepath.Join(dir, prefix+strconv.FormatUint(rand.Uint64(), 36)))
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +65,11 @@ func NewFolder(dir, prefix string) (*Folder, error) {
 		err = f.guard.Start()
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("start a guard: %w", err), os.Remove(path))
+		return nil, fmt.Errorf("start a guard: %w", err)
+	}
+	// Only now, or who is killed in between leaves it behind.
+	if err := os.Mkdir(path, 0o700); err != nil {
+		return nil, errors.Join(err, f.dismiss())
 	}
 	return f, nil
 }
@@ -78,6 +88,10 @@ func (f *Folder) Remove() error {
 	if err := os.RemoveAll(f.Path); err != nil {
 		return err // the guard tries again at the end
 	}
+	return f.dismiss()
+}
+
+func (f *Folder) dismiss() error {
 	err := f.tell("done", 0)
 	return errors.Join(err, f.words.Close(), f.guard.Wait())
 }

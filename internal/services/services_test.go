@@ -127,6 +127,25 @@ func newFolder(t *testing.T) *Folder {
 	return f
 }
 
+// Whoever names a folder from where he is gets one that services find from
+// where they are; and one that can't be is an error.
+func TestFolder(t *testing.T) {
+	t.Chdir(t.TempDir())
+	f, err := NewFolder(".", "folder-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(f.Path); err != nil || !filepath.IsAbs(f.Path) {
+		t.Errorf("%s: %v", f.Path, err)
+	}
+	if err := f.Remove(); err != nil {
+		t.Error(err)
+	}
+	if _, err := NewFolder("nowhere", "folder-"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a folder in one that isn't there: %v", err)
+	}
+}
+
 // Stop is for services that end as they should, frozen ones included; any
 // other end is told, with what the service said last.
 func TestStop(t *testing.T) {

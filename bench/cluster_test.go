@@ -1,0 +1,204 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"chatd/internal/services"
+)
+
+// needServices ends a test for which MariaDB or Redis is missing: skipped
+// where that was asked for.
+func needServices(t *testing.T) {
+	t.Helper()
+	for _, program := range append(services.MariaDBPrograms, services.RedisPrograms...) {
+		if _, err := services.Find(program); err != nil && os.Getenv("CHATD_SKIP_SERVICES") != "" {
+			t.Skipf("%v, and CHATD_SKIP_SERVICES is set", err)
+		} else if err != nil {
+			t.Fatalf("%v: run make test, it installs it (or set CHATD_SKIP_SERVICES to do without)", err)
+		}
+	}
+}
+
+// Each kind of server with services of its own runs the scenarios that runs
+// are compared by. The report says what was started and what each process
+// took, and nothing remains.
+func TestSpawn(t *testing.T) {
+	needServices(t)
+	path := chatd(t)
+	for _, c := range []struct {
+		args     string
+		nodes    int
+		services []string
+		parts    []string
+	}{
+		{"stream --spawn mysql --pairs 5 --window 16 --count 2003", 0, []string{"MariaDB "}, []string{"node 1", "MariaDB"}},
+		{"event --spawn mysql --pairs 5 --window 16 --count 5001 --mariadb-arg=--innodb-buffer-pool-size=64M", 0,
+			[]string{"MariaDB "}, []string{"node 1", "MariaDB"}},
+		{"stream --spawn cluster --pairs 5 --window 16 --count 2003", 2, []string{"MariaDB ", "Redis "}, []string{"node 1", "node 2", "Redis", "MariaDB"}},
+		{"event --spawn cluster --nodes 3 --pairs 5 --window 16 --count 5001", 3, []string{"MariaDB ", "Redis "},
+			[]string{"node 1", "node 2", "node 3", "Redis", "MariaDB"}},
+		{"connect --spawn cluster --conns 20 --duration 1ms", 2, []string{"MariaDB ", "Redis "}, []string{"node 1", "node 2", "Redis", "MariaDB"}},
+	} {
+		t.Run(c.args, func(t *testing.T) {
+			t.Parallel() // most of it is waiting
+			folder := t.TempDir()
+			code, stdout, stderr := chatbench(t, append(strings.Fields(c.args), "--chatd", path, "--dir", folder, "--json", "-")...)
+			var rep report
+			if err := json.Unmarshal([]byte(stdout), &rep); err != nil || code != exitGood || len(rep.Notes) > 0 {
+				t.Fatalf("exit code %d, %v\n%s%s", code, err, stdout, stderr)
+			}
+			if rep.Server.Nodes != c.nodes || len(rep.Server.Services) != len(c.services) {
+				t.Errorf("what was started: %+v", rep.Server)
+			}
+			for i, name := range c.services {
+				if text := rep.Server.String(); !strings.HasPrefix(rep.Server.Services[i], name) || !strings.Contains(text, rep.Server.Services[i]) || strings.Contains(text, "unknown") {
+					t.Errorf("the description doesn't name a version of %s: %s", name, text)
+				}
+			}
+			figures := make(map[string]float64)
+			for _, f := range rep.Figures {
+				figures[f.Name] = f.Value
+			}
+			kinds := []string{" CPU", " memory", " memory, peak"}
+			if rep.Scenario != "connect" {
+				kinds = append(kinds, " CPU per million messages")
+			}
+			for _, kind := range kinds {
+				sum := 0.0
+				for _, name := range c.parts {
+					v, ok := figures[name+kind]
+					if sum += v; !ok {
+						t.Errorf("no figure %q", name+kind)
+					}
+				}
+				if server := figures["server"+kind]; sum < server*0.999 || sum > server*1.001 {
+					t.Errorf("server%s is %v, its processes' are %v", kind, server, sum)
+				}
+			}
+			if share, ok := figures["generator share"]; rep.Scenario != "connect" && (!ok || share <= 0 || share >= 100) {
+				t.Errorf("generator share: %v, %v", share, ok)
+			}
+			gone(t, folder, rep.Server.Address)
+		})
+	}
+}
+
+// Users are spread over the nodes, and neighbours are never on the same one:
+// each node of a cluster has had its part of the work.
+func TestSpread(t *testing.T) {
+	s := &server{addrs: []string{"a", "b", "c"}}
+	for i := range 12 {
+		if s.addrOf(i) != s.addrs[i%3] || s.addrOf(i) == s.addrOf(i+1) {
+			t.Errorf("user %d is on %s, the next on %s", i, s.addrOf(i), s.addrOf(i+1))
+		}
+	}
+}
+
+// A chatbench that is killed, at whatever moment, leaves neither processes nor
+// a folder.
+func TestKilledLeavesNothing(t *testing.T) {
+	needServices(t)
+	path := chatd(t)
+	for _, c := range []struct{ kind, file string }{ // that is there when it is killed
+		{spawnSQLite, "."}, {spawnSQLite, "node-1/log"},
+		{spawnMySQL, "MariaDB/install.log"}, {spawnMySQL, "MariaDB/log"}, {spawnMySQL, "MariaDB/data/chatd/messages.ibd"},
+		{spawnCluster, "Redis"}, {spawnCluster, "Redis/log"}, {spawnCluster, "node-2/log"},
+	} {
+		t.Run(c.kind+" "+c.file, func(t *testing.T) {
+			folder := t.TempDir()
+			cmd := exec.Command(os.Args[0], "event", "--spawn", c.kind, "--pairs", "2", "--duration", "10m", "--chatd", path, "--dir", folder)
+			var out bytes.Buffer
+			cmd.Env, cmd.Stdout, cmd.Stderr = append(os.Environ(), beChatbench+"=1"), &out, &out
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			within(t, "it is so far", func() error {
+				found, err := filepath.Glob(filepath.Join(folder, "*", c.file))
+				if err == nil && len(found) == 0 {
+					err = os.ErrNotExist
+				}
+				return err
+			})
+			if err := cmd.Process.Kill(); err != nil {
+				t.Error(err)
+			}
+			if err := cmd.Wait(); err == nil || cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+				t.Errorf("it ended otherwise: %v\n%s", err, &out)
+			}
+			within(t, "nothing is left", func() error {
+				if left := remains(t, folder); len(left) > 0 {
+					return fmt.Errorf("left behind: %q", left)
+				}
+				return nil
+			})
+		})
+	}
+}
+
+// within waits until f succeeds, for a minute at most.
+func within(t *testing.T, what string, f func() error) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		err := f()
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%s: not within a minute: %v", what, err)
+		}
+	}
+}
+
+// What isn't there and can't be installed is named, with what it comes in,
+// before anything is started.
+func TestMissingProgram(t *testing.T) {
+	path, folder := chatd(t), t.TempDir()
+	t.Setenv("PATH", "")
+	for _, kind := range []string{spawnMySQL, spawnCluster} {
+		code, _, stderr := chatbench(t, "stream", "--spawn", kind, "--chatd", path, "--dir", folder)
+		if code != exitBad || !strings.Contains(stderr, "isn't installed") || !strings.Contains(stderr, "apt-get install mariadb-") {
+			t.Errorf("%s: exit code %d, %q", kind, code, stderr)
+		}
+		gone(t, folder, "127.0.0.1:1")
+	}
+}
+
+// A MariaDB that doesn't want to start says why, and ends the run.
+func TestServiceThatDoesNotStart(t *testing.T) {
+	needServices(t)
+	folder := t.TempDir()
+	code, _, stderr := chatbench(t, "stream", "--spawn", spawnMySQL, "--mariadb-arg=--nonsense", "--chatd", chatd(t), "--dir", folder)
+	if code != exitBad || !strings.Contains(stderr, "MariaDB") || !strings.Contains(stderr, "nonsense") {
+		t.Errorf("exit code %d, %q", code, stderr)
+	}
+	gone(t, folder, "127.0.0.1:1")
+}
+
+// A server that was running may have several processes, each by its name.
+func TestNamedProcesses(t *testing.T) {
+	inv, err := parse([]string{"stream", "--addr", "127.0.0.1:1", "--pid", fmt.Sprint("node 1=", os.Getpid()), "--pid", fmt.Sprint("shell=", os.Getppid())}, &bytes.Buffer{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := newServer(t.Context(), &inv.target, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := s.read()
+	if errors.Is(err, os.ErrNotExist) {
+		t.Skip("only Linux has /proc as we read it")
+	}
+	if err != nil || len(u.parts) != 2 || u.parts[0].name != "node 1" || u.parts[1].name != "shell" || u.server.rss != u.parts[0].rss+u.parts[1].rss {
+		t.Errorf("%+v, %v", u, err)
+	}
+}

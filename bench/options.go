@@ -39,7 +39,7 @@ Generator and server share this machine: only loopback addresses are taken.
 
 Examples:
   chatbench stream
-  chatbench stream --pairs 200 --window 1
+  chatbench ping --kind chat --pairs 200
   chatbench event --duration 30s --json event.json
   chatbench connect --conns 10000
   chatbench stream --addr 127.0.0.1:6000 --pid $(pidof chatd)`
@@ -69,6 +69,7 @@ type commandLine struct {
 	options `embed:""`
 
 	Stream  stream  `cmd:"" help:"Stored messages: pairs of users, each sender keeps a window of messages unacknowledged."`
+	Ping    ping    `cmd:"" help:"One message on the way for each pair: what a message costs that can share nothing."`
 	Event   event   `cmd:"" help:"Events, which are relayed and never stored: pairs of users, a window of events on the way."`
 	Connect connect `cmd:"" help:"Idle connections: how fast they come up and what each costs."`
 }
@@ -99,7 +100,7 @@ func parse(args []string, stdout io.Writer) (*invocation, error) {
 		return nil, err
 	}
 	inv := &invocation{settings: make(map[string]string)}
-	for _, s := range []scenario{&cl.Stream, &cl.Event, &cl.Connect} {
+	for _, s := range []scenario{&cl.Stream, &cl.Ping, &cl.Event, &cl.Connect} {
 		if s.name() == ctx.Command() {
 			inv.scenario = s
 		}
@@ -186,8 +187,13 @@ func loopback(addr string) (string, error) {
 
 // traffic are the flags of the scenarios in which pairs talk.
 type traffic struct {
+	talk   `embed:""`
+	Window int `name:"window" default:"64" help:"Messages that each sender keeps on the way."`
+}
+
+// talk are those of all of them.
+type talk struct {
 	Pairs    int           `name:"pairs" default:"50" help:"Pairs of users: one sends, the other receives."`
-	Window   int           `name:"window" default:"64" help:"Messages that each sender keeps on the way; 1 is ping-pong."`
 	Size     int           `name:"size" default:"100" help:"Text of each message; the frame around it has some 100 bytes."`
 	Duration time.Duration `name:"duration" default:"10s" help:"How long is measured, at most 10m."`
 	Warmup   time.Duration `name:"warmup" default:"1s" help:"How long the load runs before that, unmeasured."`

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/panjf2000/gnet/v2"
 	"go.uber.org/goleak"
 )
 
@@ -318,6 +319,37 @@ func TestReceiverThatDoesNotRead(t *testing.T) {
 			}
 			reads.quiet()
 		})
+	}
+}
+
+// unwritable is gnet's side of a connection that has closed.
+type unwritable struct {
+	gnet.Conn
+	t *testing.T
+	c *conn
+}
+
+func (u *unwritable) Context() any { return u.c }
+
+func (u *unwritable) Write([]byte) (int, error) {
+	u.t.Error("a connection that has closed was written to")
+	return 0, nil
+}
+
+// What was left for a connection before it closed is never written: gnet
+// would write it to whoever has the descriptor now.
+func TestNothingIsWrittenToTheClosed(t *testing.T) {
+	r := &relay{cfg: Config{}.withDefaults()}
+	l := &loop{relay: r}
+	gc := &unwritable{t: t}
+	gc.c = &conn{gc: gc, loop: l}
+	l.box.armed = true // it won't be woken
+	if !l.leave([]*conn{gc.c}, frame("a")) || !l.leave([]*conn{gc.c}, frame("b")) {
+		t.Fatal("the mailbox is full")
+	}
+	r.OnClose(gc, nil)
+	if err := l.Run(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 }
 

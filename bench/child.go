@@ -88,12 +88,12 @@ func (c *child) follow(log io.Reader, ready chan<- struct{}) {
 			continue
 		}
 		switch {
-		case line.Msg == "chatd serves" && line.Address != "":
+		case (line.Msg == "chatd serves" || line.Msg == relaySays) && line.Address != "":
 			c.chat = line.Address
 		case line.URL != "":
 			c.http = strings.TrimSuffix(line.URL, "/")
 		}
-		if c.chat != "" && c.http != "" {
+		if c.chat != "" && (c.http != "" || line.Msg == relaySays) {
 			told = true
 			close(ready)
 		}

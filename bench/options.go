@@ -62,6 +62,8 @@ type target struct {
 	Other string `name:"other-addr" placeholder:"HOST:PORT" help:"With --addr: another node of the same cluster. Receivers log in there, so that every message goes from node to node."`
 	HTTP  string `name:"http" placeholder:"HOST:PORT" help:"With --addr: its --http address, to have it collect garbage before its memory is read."`
 	PID   int    `name:"pid" placeholder:"PID" help:"With --addr: its process, for CPU time and memory."`
+
+	floor *floored // the floor is measured: a relay of our own
 }
 
 // commandLine is what kong fills in.
@@ -71,6 +73,7 @@ type commandLine struct {
 	Stream  stream  `cmd:"" help:"Stored messages: pairs of users, each sender keeps a window of messages unacknowledged."`
 	Ping    ping    `cmd:"" help:"One message on the way for each pair: what a message costs that can share nothing."`
 	Event   event   `cmd:"" help:"Events, which are relayed and never stored: pairs of users, a window of events on the way."`
+	Floor   floors  `cmd:"" help:"The same load on a bare relay that neither decodes nor stores: what is left of a figure without the chat."`
 	Connect connect `cmd:"" help:"Idle connections: how fast they come up and what each costs."`
 }
 
@@ -100,13 +103,16 @@ func parse(args []string, stdout io.Writer) (*invocation, error) {
 		return nil, err
 	}
 	inv := &invocation{settings: make(map[string]string)}
-	for _, s := range []scenario{&cl.Stream, &cl.Ping, &cl.Event, &cl.Connect} {
+	for _, s := range append(cl.Floor.scenarios(), &cl.Stream, &cl.Ping, &cl.Event, &cl.Connect) {
 		if s.name() == ctx.Command() {
 			inv.scenario = s
 		}
 	}
 	if inv.scenario == nil {
 		return nil, fmt.Errorf("no scenario named %q", ctx.Command())
+	}
+	if f, ok := inv.scenario.(*floored); ok {
+		cl.target.floor = f
 	}
 	if err := errors.Join(cl.target.validate(), inv.scenario.validate()); err != nil {
 		return nil, err
@@ -121,6 +127,9 @@ func parse(args []string, stdout io.Writer) (*invocation, error) {
 // validate refuses what isn't this machine: a load is for one's own server.
 func (t *target) validate() error {
 	var bad []error
+	if t.floor != nil && (t.Addr != "" || t.Chatd != "" || len(t.Args) > 0 || t.Dir != "") {
+		bad = append(bad, errors.New("--addr, --chatd, --chatd-arg, --dir: not with floor, which is a program of its own"))
+	}
 	if t.Addr == "" {
 		if t.HTTP != "" {
 			bad = append(bad, errors.New("--http: only with --addr; a started server chooses its own"))

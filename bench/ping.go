@@ -23,9 +23,9 @@ the receiver comes beside it. Measured and checked is what "event" and "stream" 
 func (p *ping) load() scenario {
 	t := traffic{talk: p.talk, Window: 1}
 	if p.Kind == "chat" {
-		return &stream{t}
+		return &stream{traffic: t}
 	}
-	return &event{t}
+	return &event{traffic: t}
 }
 
 func (p *ping) validate() error { return p.load().validate() }

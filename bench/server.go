@@ -21,6 +21,7 @@ type server struct {
 	http   string // its HTTP address as a URL; "": unknown
 	pid    int    // 0: unknown
 	child  *child // nil: it was running
+	floor  bool   // it is no chatd but a bare relay
 	folder string // of a started server's store; removed at the end
 }
 
@@ -53,6 +54,9 @@ func (d description) String() string {
 // that is ready.
 func newServer(ctx context.Context, t *target) (*server, error) {
 	s := &server{target: t}
+	if t.floor != nil {
+		return s, s.startFloor(ctx)
+	}
 	if t.Addr != "" {
 		s.addr, s.other, s.http, s.pid = t.Addr, t.Other, t.HTTP, t.PID
 		return s, nil
@@ -117,6 +121,9 @@ func (s *server) remove() error {
 // describe says what the server is.
 func (s *server) describe(ctx context.Context) description {
 	d := description{Address: s.addr, Args: s.target.Args}
+	if s.floor {
+		return s.target.floor.describe(d)
+	}
 	if s.child != nil {
 		d.Version = versionOf(ctx, s.target.Chatd)
 		d.Store = s.target.Spawn + " on " + fileSystem(s.folder)

@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"net"
+	"os"
+	"strconv"
+	"time"
+
+	"chatd/bench/floor"
+	"chatd/proto"
+)
+
+const (
+	// relayCommand has this program be the floor's relay, which is measured
+	// from outside, as a server is. It is for startFloor alone.
+	relayCommand = "floor-relay"
+	relaySays    = "the floor relays" // once it listens
+	maxLoops     = 64
+	// floorSeq is what all chat messages have on the floor: six digits, as many
+	// as those of a run of some seconds.
+	floorSeq = 123456
+)
+
+// floors are the scenarios that can be had of the floor.
+type floors struct {
+	Loops int `name:"loops" default:"0" help:"Event loops of the relay; 0: one per core."`
+
+	Stream stream `cmd:"" help:"The frames of stream, which nobody stores or acknowledges: receivers make room in the window."`
+	Ping   ping   `cmd:"" help:"One message on the way for each pair."`
+	Event  event  `cmd:"" help:"Pairs of users, a window of events on the way."`
+}
+
+func (*floors) Help() string {
+	return `The relay is a process of its own on the same event loops as the server's. It passes
+frames on by their length, and knows nothing of what is in them. Senders send what the
+server would push, so that receivers read, decode and check the same as with the server,
+and a figure of the floor is to be compared with that of the same name.`
+}
+
+func (f *floors) scenarios() []scenario {
+	var all []scenario
+	for _, s := range []scenario{&f.Stream, &f.Ping, &f.Event} {
+		all = append(all, &floored{s, f})
+	}
+	return all
+}
+
+// floored is a scenario that meets the floor in place of a server.
+type floored struct {
+	scenario
+	flags *floors
+}
+
+func (f *floored) name() string { return "floor " + f.scenario.name() }
+
+func (f *floored) validate() error {
+	err := f.scenario.validate()
+	if s, ok := f.scenario.(*stream); ok && err == nil {
+		err = (&event{traffic: s.traffic}).validateFor(proto.MaxMsg)
+	}
+	if n := f.flags.Loops; n < 0 || n > maxLoops {
+		err = errors.Join(err, fmt.Errorf("--loops: %d is not between 0 and %d", n, maxLoops))
+	}
+	return err
+}
+
+func (f *floored) describe(d description) description {
+	d.Version, d.Store = "the floor: a bare gnet relay", "no store"
+	if f.flags.Loops > 0 {
+		d.Args = []string{fmt.Sprintf("--loops=%d", f.flags.Loops)}
+	}
+	return d
+}
+
+// startFloor starts the relay.
+func (s *server) startFloor(ctx context.Context) error {
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("where this program is: %w", err)
+	}
+	c, err := startChild(ctx, self, []string{relayCommand, strconv.Itoa(s.target.floor.flags.Loops)})
+	if err != nil {
+		return err
+	}
+	s.child, s.addr, s.pid, s.floor = c, c.chat, c.cmd.Process.Pid, true
+	return nil
+}
+
+// relay is the relay's process. It returns the exit code, once ctx has ended.
+func relay(ctx context.Context, loops string, stderr io.Writer) int {
+	log := slog.New(slog.NewJSONHandler(stderr, nil))
+	n, err := strconv.Atoi(loops)
+	if err == nil {
+		err = floor.Run(ctx, floor.Config{Loops: n, Logger: log}, func(a net.Addr) { log.Info(relaySays, "address", a.String()) })
+	}
+	if err != nil {
+		log.Error("the floor failed", "err", err)
+		return exitBad
+	}
+	return exitGood
+}
+
+// pairUp is enter for the floor: of each two connections the first sends to
+// the second. Ids and names are as long as a server's.
+func (rs *recruits) pairUp(ctx context.Context, i int) (*conn, account, int64, error) {
+	c, err := dial(ctx, rs.server.addr)
+	if err != nil {
+		return nil, account{}, 0, err
+	}
+	defer context.AfterFunc(ctx, c.close)()
+	pong := proto.AppendResponse(nil, &proto.Response{Op: proto.PONG})
+	c.ask = floor.Ask(pong)
+	role := floor.Sender
+	if i%2 == 1 {
+		role = floor.Receiver
+	}
+	err = c.nc.SetDeadline(time.Now().Add(callTimeout))
+	if err == nil {
+		_, err = c.nc.Write(floor.Hello(role, uint64(i/2), pong))
+	}
+	if err == nil {
+		_, err = c.await(proto.PONG)
+	}
+	if err == nil {
+		err = c.nc.SetDeadline(time.Time{})
+	}
+	if err != nil {
+		c.close()
+		return nil, account{}, 0, fmt.Errorf("the floor's hello: %w", err)
+	}
+	return c, account{id: int64(i + 1), name: rs.name(i)}, math.MaxInt64, nil
+}
+
+// template is what a sender sends for req. The floor passes it on as it is, so
+// there it is what the server would push.
+func (rs *recruits) template(req *proto.Request, from account, text []byte) *template {
+	if !rs.server.floor {
+		return newTemplate(req, text)
+	}
+	push := &proto.Response{Op: req.Op, ID: from.id, Name: from.name, ToID: req.ToID,
+		Event: req.Event, Data: req.Data, Msg: req.Msg, CID: req.CID}
+	if req.Op == proto.ONE_CHAT {
+		push.Time, push.Seq = time.Now().UnixMilli(), floorSeq
+	}
+	return templateOf(proto.AppendResponse(nil, push), text)
+}

@@ -35,7 +35,8 @@ func newRecruits(s *server) *recruits {
 // connection is of.
 func (rs *recruits) enter(ctx context.Context, i int, ack bool) (*conn, account, int64, error) {
 	if rs.server.floor {
-		return rs.pairUp(ctx, i)
+		role, pair := inPair(i)
+		return rs.hello(ctx, i, role, pair)
 	}
 	addr := rs.server.addr
 	if i%2 == 1 && rs.server.other != "" { // the second of a pair

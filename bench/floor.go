@@ -106,9 +106,18 @@ func relay(ctx context.Context, loops string, stderr io.Writer) int {
 	return exitGood
 }
 
-// pairUp is enter for the floor: of each two connections the first sends to
-// the second. Ids and names are as long as a server's.
-func (rs *recruits) pairUp(ctx context.Context, i int) (*conn, account, int64, error) {
+// inPair is the place of user number i where the first of each two sends to
+// the second.
+func inPair(i int) (floor.Role, uint64) {
+	if i%2 == 0 {
+		return floor.Sender, uint64(i / 2)
+	}
+	return floor.Receiver, uint64(i / 2)
+}
+
+// hello is enter for the floor: what user number i is in which group. Ids and
+// names are as long as a server's.
+func (rs *recruits) hello(ctx context.Context, i int, role floor.Role, group uint64) (*conn, account, int64, error) {
 	c, err := dial(ctx, rs.server.addr)
 	if err != nil {
 		return nil, account{}, 0, err
@@ -116,13 +125,9 @@ func (rs *recruits) pairUp(ctx context.Context, i int) (*conn, account, int64, e
 	defer context.AfterFunc(ctx, c.close)()
 	pong := proto.AppendResponse(nil, &proto.Response{Op: proto.PONG})
 	c.ask = floor.Ask(pong)
-	role := floor.Sender
-	if i%2 == 1 {
-		role = floor.Receiver
-	}
 	err = c.nc.SetDeadline(time.Now().Add(callTimeout))
 	if err == nil {
-		_, err = c.nc.Write(floor.Hello(role, uint64(i/2), pong))
+		_, err = c.nc.Write(floor.Hello(role, group, pong))
 	}
 	if err == nil {
 		_, err = c.await(proto.PONG)

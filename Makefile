@@ -7,7 +7,7 @@ PORT      ?= 6000# where `make run` listens
 HTTP      ?= 127.0.0.1:8080# the page, health and metrics of `make run`
 DATA      ?= data# where `make run` keeps the store
 FUZZTIME  ?= 30s# for each fuzz target of `make fuzz`
-BENCHTIME ?= 1s# for each benchmark of `make bench`
+BENCHTIME ?= 500ms# for each benchmark of `make bench`
 PKG       ?= ./...# what `make test`, `race`, `fuzz` and `bench` look at
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
@@ -54,8 +54,8 @@ lint: ## gofmt, go vet, staticcheck and a tidy go.mod
 fuzz: ## each fuzz target for FUZZTIME
 	@scripts/fuzz.sh $(FUZZTIME) $(PKG)
 
-bench: ## the packages' benchmarks
-	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $(PKG)
+bench: build ## in five minutes: the packages' benchmarks, and each load on a server and on the floor
+	@scripts/bench.sh $(BENCHTIME) $(PKG)
 
 clean: ## remove what build made; the data stays
 	rm -rf bin

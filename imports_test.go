@@ -31,7 +31,7 @@ var mayImport = map[string][]string{
 	"client":          {"proto"},
 	"client/chat":     {"client", "proto"},
 	"client/web":      {},
-	"bench":           {"client", "proto", "model", "bench/plot", "internal/services"},
+	"bench":           {"client", "proto", "model", "bench/floor", "bench/plot", "internal/services"},
 	"bench/floor":     {},
 	"bench/plot":      {},
 	"proto/prototest": {"proto"}, // the cases that drive the tests of codec and server

@@ -31,15 +31,20 @@ func newRecruits(s *server) *recruits {
 
 // enter registers user number i and logs it in, on a connection of its own.
 // The connection is the caller's to close. It returns the window as well,
-// which a sender must keep.
+// which a sender must keep. The floor has no users, and is told which pair the
+// connection is of.
 func (rs *recruits) enter(ctx context.Context, i int, ack bool) (*conn, account, int64, error) {
+	if rs.server.floor() {
+		role, pair := inPair(i)
+		return rs.hello(ctx, i, role, pair)
+	}
 	c, err := dial(ctx, rs.server.addrOf(i))
 	if err != nil {
 		return nil, account{}, 0, err
 	}
 	// A call ends with its own time-out, or when the run is interrupted.
 	defer context.AfterFunc(ctx, c.close)()
-	name := fmt.Sprintf("bench %016x %d", rs.run, i)
+	name := rs.name(i)
 	a, err := c.call(ctx, &proto.Request{Op: proto.REG, Name: name, Password: rs.password})
 	if err == nil {
 		a, err = c.call(ctx, &proto.Request{Op: proto.LOGIN, ID: a.ID, Password: rs.password, Ack: ack, Brief: true})
@@ -50,6 +55,9 @@ func (rs *recruits) enter(ctx context.Context, i int, ack bool) (*conn, account,
 	}
 	return c, account{id: a.ID, name: name, token: a.Token}, a.Window, nil
 }
+
+// name is that of user number i.
+func (rs *recruits) name(i int) string { return fmt.Sprintf("bench %016x %d", rs.run, i) }
 
 // enterByToken logs a user in on a new connection, as a client does that
 // comes back.

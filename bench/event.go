@@ -14,6 +14,7 @@ const eventName = "bench"
 // event is the scenario of events.
 type event struct {
 	traffic `embed:""`
+	chat    bool // on the floor: the frames are those of stream
 }
 
 func (*event) name() string { return "event" }
@@ -28,8 +29,11 @@ to the receiver's read. Checked is that every event arrives, once, in order and
 unaltered: the protocol lets a server drop events, but under this load none must.`
 }
 
-func (e *event) validate() error {
-	err := e.traffic.validate(proto.MaxData, maxStreamWindow)
+func (e *event) validate() error { return e.validateFor(proto.MaxData) }
+
+// validateFor is validate for texts of at most maxSize bytes.
+func (e *event) validateFor(maxSize int) error {
+	err := e.traffic.validate(maxSize, maxStreamWindow)
 	if err == nil && e.Window*(e.Size+eventOverhead) > maxEventBytes {
 		err = fmt.Errorf("--window %d of --size %d: at most %d KiB may be on the way to one receiver", e.Window, e.Size, maxEventBytes>>10)
 	}
@@ -45,7 +49,7 @@ func (e *event) run(ctx context.Context, r *rig) error {
 	pairs := make([]*eventPair, e.Pairs)
 	rs := newRecruits(r.server)
 	err := each(ctx, e.Pairs, setupAtATime, r.progress, "users", func(ctx context.Context, i int) error {
-		p, err := newEventPair(ctx, l, rs, i)
+		p, err := e.newPair(ctx, l, rs, i)
 		pairs[i] = p
 		return err
 	})
@@ -70,6 +74,7 @@ type eventPair struct {
 	l        *load
 	from, to *conn
 	me, peer int64
+	op       proto.Op
 	template *template
 	left     int64 // events still to be sent; below 0: no end
 	number   int64 // of the last one sent
@@ -77,8 +82,8 @@ type eventPair struct {
 	events   *meter
 }
 
-// newEventPair makes two users and their connections; beside an error none.
-func newEventPair(ctx context.Context, l *load, rs *recruits, i int) (*eventPair, error) {
+// newPair makes two users and their connections; beside an error none.
+func (e *event) newPair(ctx context.Context, l *load, rs *recruits, i int) (*eventPair, error) {
 	from, me, _, err := rs.enter(ctx, 2*i, true)
 	if err != nil {
 		return nil, err
@@ -89,9 +94,13 @@ func newEventPair(ctx context.Context, l *load, rs *recruits, i int) (*eventPair
 		return nil, err
 	}
 	text := textOf(l.Size)
+	req := &proto.Request{Op: proto.EVENT, ToID: peer.id, Event: []byte(eventName), Data: text}
+	if e.chat {
+		req = newChat(peer.id, text)
+	}
 	return &eventPair{l: l, from: from, to: to, me: me.id, peer: peer.id, left: l.quota(i),
-		template: newTemplate(&proto.Request{Op: proto.EVENT, ToID: peer.id, Event: []byte(eventName), Data: text}, text),
-		got:      newEventView(fmt.Sprintf("pair %d", i), l.faults)}, nil
+		op: req.Op, template: rs.template(req, me, text),
+		got: newEventView(fmt.Sprintf("pair %d", i), l.faults)}, nil
 }
 
 // relay keeps the window full until the load stops, and reads what is still
@@ -132,7 +141,7 @@ func (p *eventPair) relay() error {
 				break
 			}
 			switch m.Op {
-			case proto.EVENT:
+			case p.op:
 				if sent, ok := p.take(m); ok {
 					latencies = append(latencies, now-sent)
 				}
@@ -168,8 +177,12 @@ func (p *eventPair) refill(out []byte) []byte {
 
 // take checks an event that was delivered.
 func (p *eventPair) take(m *proto.Response) (sent int64, ok bool) {
-	n, sent, ok := p.template.read(m.Data)
-	if !ok || m.ID != p.me || m.ToID != p.peer || string(m.Event) != eventName {
+	text, name := m.Data, eventName
+	if p.op == proto.ONE_CHAT {
+		text, name = m.Msg, ""
+	}
+	n, sent, ok := p.template.read(text)
+	if !ok || m.ID != p.me || m.ToID != p.peer || string(m.Event) != name {
 		p.got.faults.addf("%s: an event arrived altered, or is for somebody else", p.got.who)
 		return 0, false
 	}

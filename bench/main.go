@@ -3,7 +3,8 @@
 // checks that the server kept its promises meanwhile, and tells what it did
 // and what that cost.
 //
-//	chatbench stream|event|connect [flags]
+//	chatbench stream|ping|event|connect [flags]
+//	chatbench floor stream|ping|event [flags]
 //	chatbench ab [flags] -- stream|… [flags] -- stream|… [flags]
 //	chatbench compare A.json B.json
 //
@@ -46,6 +47,9 @@ func main() {
 // stdout, complaints to stderr, and the progress to live. It returns the exit
 // code, once the server that it started has ended.
 func run(ctx context.Context, args []string, stdout, stderr, live io.Writer) int {
+	if len(args) == 3 && args[0] == relayCommand {
+		return relay(ctx, args[1], args[2], stderr)
+	}
 	inv, err := parse(args, stdout)
 	if err != nil {
 		fmt.Fprintf(stderr, "chatbench: %v\nchatbench --help tells more\n", err)

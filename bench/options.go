@@ -42,7 +42,7 @@ Generator and server share this machine: only loopback addresses are taken.
 
 Examples:
   chatbench stream
-  chatbench stream --pairs 200 --window 1
+  chatbench ping --kind chat --pairs 200
   chatbench event --duration 30s --json event.json
   chatbench connect --conns 10000
   chatbench stream --spawn cluster --nodes 3
@@ -70,6 +70,8 @@ type target struct {
 	Other string     `name:"other-addr" placeholder:"HOST:PORT" help:"With --addr: another node of the same cluster. Receivers log in there, so that every message goes from node to node."`
 	HTTP  string     `name:"http" placeholder:"HOST:PORT" help:"With --addr: its --http address, to have it collect garbage before its memory is read."`
 	PIDs  []namedPID `name:"pid" sep:"none" placeholder:"[NAME=]PID" help:"With --addr: its process, for CPU time and memory. Repeat it for each process of several, as --pid 'node 1=321' --pid MariaDB=123."`
+
+	floor *floored // the floor is measured: a relay of our own
 }
 
 // nodes is how many nodes are started.
@@ -88,7 +90,9 @@ type commandLine struct {
 	options `embed:""`
 
 	Stream  stream  `cmd:"" help:"Stored messages: pairs of users, each sender keeps a window of messages unacknowledged."`
+	Ping    ping    `cmd:"" help:"One message on the way for each pair: what a message costs that can share nothing."`
 	Event   event   `cmd:"" help:"Events, which are relayed and never stored: pairs of users, a window of events on the way."`
+	Floor   floors  `cmd:"" help:"The same load on a bare relay that neither decodes nor stores: what is left of a figure without the chat."`
 	Connect connect `cmd:"" help:"Idle connections: how fast they come up and what each costs."`
 
 	AB      ab      `cmd:"" name:"ab" help:"Two of these by turns, A B B A …: how B is to A, and whether that is more than the noise."`
@@ -150,13 +154,16 @@ func parse(args []string, stdout io.Writer) (*invocation, error) {
 			return inv, errors.Join(onlyToolFlags(name, ctx), cl.output.validate(), t.validate())
 		}
 	}
-	for _, s := range []scenario{&cl.Stream, &cl.Event, &cl.Connect} {
-		if s.name() == name {
+	for _, s := range append(cl.Floor.scenarios(), &cl.Stream, &cl.Ping, &cl.Event, &cl.Connect) {
+		if s.name() == ctx.Command() {
 			inv.scenario = s
 		}
 	}
 	if inv.scenario == nil {
 		return nil, fmt.Errorf("no scenario named %q", name)
+	}
+	if f, ok := inv.scenario.(*floored); ok {
+		cl.target.floor = f
 	}
 	if err := errors.Join(cl.target.validate(), cl.output.validate(), inv.scenario.validate()); err != nil {
 		return nil, err
@@ -182,6 +189,9 @@ func onlyToolFlags(name string, ctx *kong.Context) error {
 // validate refuses what isn't this machine: a load is for one's own server.
 func (t *target) validate() error {
 	var bad []error
+	if t.floor != nil && (t.Addr != "" || t.Chatd != "" || len(t.Args) > 0 || t.Dir != "") {
+		bad = append(bad, errors.New("--addr, --chatd, --chatd-arg, --dir: not with floor, which is a program of its own"))
+	}
 	if t.Addr == "" {
 		if t.HTTP != "" {
 			bad = append(bad, errors.New("--http: only with --addr; a started server chooses its own"))
@@ -251,8 +261,13 @@ func loopback(addr string) (string, error) {
 
 // traffic are the flags of the scenarios in which pairs talk.
 type traffic struct {
+	talk   `embed:""`
+	Window int `name:"window" default:"64" help:"Messages that each sender keeps on the way."`
+}
+
+// talk are those of all of them.
+type talk struct {
 	Pairs    int           `name:"pairs" default:"50" help:"Pairs of users: one sends, the other receives."`
-	Window   int           `name:"window" default:"64" help:"Messages that each sender keeps on the way; 1 is ping-pong."`
 	Size     int           `name:"size" default:"100" help:"Text of each message; the frame around it has some 100 bytes."`
 	Duration time.Duration `name:"duration" default:"10s" help:"How long is measured, at most 10m."`
 	Warmup   time.Duration `name:"warmup" default:"1s" help:"How long the load runs before that, unmeasured."`

@@ -32,6 +32,17 @@ func TestBadArguments(t *testing.T) {
 		{"stream --count 49", "--count"},
 		{"event --size 1025", "--size"},
 		{"event --window 4096", "--window"},
+		{"ping --window 2", "--window"},
+		{"ping --kind tea", "--kind"},
+		{"ping --size 1025", "--size"},
+		{"ping --kind chat --size 32769", "--size"},
+		{"floor", "expected one of"},
+		{"floor connect", "connect"},
+		{"floor stream --window 4096", "--window"},
+		{"floor stream --size 32769", "--size"},
+		{"floor event --loops 65", "--loops"},
+		{"floor event --addr 127.0.0.1:6000", "--addr"},
+		{"floor event --dir /tmp", "--dir"},
 		{"connect --conns 0", "--conns"},
 		{"connect --conns 1000001", "--conns"},
 		{"connect --at-a-time 0", "--at-a-time"},
@@ -86,13 +97,13 @@ func TestLoopback(t *testing.T) {
 // The defaults have to make sense, and --help of every scenario must come
 // from stdout with exit code 0.
 func TestHelpAndDefaults(t *testing.T) {
-	for _, scenario := range []string{"stream", "event", "connect"} {
-		inv, err := parse([]string{scenario}, io.Discard)
+	for _, scenario := range []string{"stream", "ping", "event", "connect", "floor stream", "floor ping", "floor event"} {
+		inv, err := parse(strings.Fields(scenario), io.Discard)
 		if err != nil || inv.scenario.name() != scenario || len(inv.settings) == 0 {
 			t.Errorf("%s: %+v, %v", scenario, inv, err)
 		}
 		var stdout, stderr bytes.Buffer
-		code := run(context.Background(), []string{scenario, "--help"}, &stdout, &stderr, io.Discard)
+		code := run(context.Background(), strings.Fields(scenario+" --help"), &stdout, &stderr, io.Discard)
 		if code != exitGood || !strings.Contains(stdout.String(), "--duration") || stderr.Len() > 0 {
 			t.Errorf("%s --help: exit code %d\n%s%s", scenario, code, &stdout, &stderr)
 		}

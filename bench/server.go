@@ -62,6 +62,9 @@ func (d description) String() string {
 // installed.
 func newServer(ctx context.Context, t *target, p *progress, say io.Writer) (*server, error) {
 	s := &server{target: t}
+	if t.floor != nil {
+		return s, s.startFloor(ctx)
+	}
 	if t.Addr != "" {
 		s.addrs = []string{t.Addr}
 		if t.Other != "" {
@@ -81,6 +84,9 @@ func newServer(ctx context.Context, t *target, p *progress, say io.Writer) (*ser
 	}
 	return s, nil
 }
+
+// floor says that this is no chatd but a bare relay.
+func (s *server) floor() bool { return s.target.floor != nil }
 
 // addrOf is where user number i connects: neighbours are on different nodes,
 // so that what they say goes from node to node.
@@ -106,6 +112,9 @@ func (s *server) stop() error {
 // describe says what the server is.
 func (s *server) describe(ctx context.Context) description {
 	d := description{Address: s.addrs[0], Args: s.target.Args}
+	if s.floor() {
+		return s.target.floor.describe(d)
+	}
 	if s.cluster != nil {
 		d.Version = versionOf(ctx, s.target.Chatd)
 		d.Store = s.target.Spawn + " on " + fileSystem(s.cluster.folder.Path)

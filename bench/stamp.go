@@ -49,11 +49,14 @@ func textOf(size int) []byte {
 // newTemplate makes a template of req, whose text must be one of textOf, and
 // whose cid, if it has one, must end in cidMark.
 func newTemplate(req *proto.Request, text []byte) *template {
-	t := &template{frame: proto.AppendFrame(nil, proto.AppendRequest(nil, req)), fill: text[stampSize:]}
+	return templateOf(proto.AppendRequest(nil, req), text)
+}
+
+// templateOf is newTemplate of what is encoded already.
+func templateOf(body, text []byte) *template {
+	t := &template{frame: proto.AppendFrame(nil, body), fill: text[stampSize:]}
 	t.text = bytes.Index(t.frame, []byte(textMark))
-	if req.Op == proto.ONE_CHAT {
-		t.cid = bytes.Index(t.frame, []byte(cidMark))
-	}
+	t.cid = max(bytes.Index(t.frame, []byte(cidMark)), 0)
 	return t
 }
 

@@ -38,6 +38,10 @@ was delivered, once.`
 func (s *stream) validate() error { return s.traffic.validate(proto.MaxMsg, maxStreamWindow) }
 
 func (s *stream) run(ctx context.Context, r *rig) error {
+	if r.server.floor() {
+		r.report.note("the floor stores and acknowledges nothing: a sender's window has room for as many as have arrived")
+		return (&event{traffic: s.traffic, chat: true}).run(ctx, r)
+	}
 	l := &load{rig: r, traffic: s.traffic}
 	acks, pushes := newGauge("acknowledged", "ack"), newGauge("delivered", "end to end")
 	l.gauges = []*gauge{acks, pushes}
@@ -109,15 +113,22 @@ func newStreamPair(ctx context.Context, l *load, rs *recruits, i int) (*streamPa
 		to.close()
 		return nil, fmt.Errorf("--window %d is more than the server takes, %d", l.Window, window)
 	}
-	cid := make([]byte, hexSize, cidSize)
-	putHex(cid, nonce())
 	text := textOf(l.Size)
-	p := &streamPair{l: l, from: from, to: to, me: me.id, peer: peer.id, cid: cid, left: l.quota(i),
-		template: newTemplate(&proto.Request{Op: proto.ONE_CHAT, ToID: peer.id, Msg: text, CID: append(cid, cidMark...)}, text),
+	req := newChat(peer.id, text)
+	p := &streamPair{l: l, from: from, to: to, me: me.id, peer: peer.id, cid: req.CID[:hexSize], left: l.quota(i),
+		template: newTemplate(req, text),
 		sent:     newChatView(fmt.Sprintf("pair %d, acks", i), l.faults),
 		got:      newChatView(fmt.Sprintf("pair %d, pushes", i), l.faults)}
 	p.final.Store(-1)
 	return p, nil
+}
+
+// newChat is a message to peer before it is stamped, with a cid that no other
+// connection has.
+func newChat(peer int64, text []byte) *proto.Request {
+	cid := make([]byte, hexSize, cidSize)
+	putHex(cid, nonce())
+	return &proto.Request{Op: proto.ONE_CHAT, ToID: peer, Msg: text, CID: append(cid, cidMark...)}
 }
 
 // send keeps the window full until the load stops, and then waits for the

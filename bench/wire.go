@@ -25,7 +25,8 @@ const (
 // are decoded in one go, and writes are what the caller has gathered. It has
 // no goroutine; one goroutine at a time may read.
 type conn struct {
-	nc net.Conn
+	nc  net.Conn
+	ask []byte // what is answered with a PONG; nil: PING
 	*intake
 }
 
@@ -143,7 +144,13 @@ func (c *conn) tell(req *proto.Request) error {
 }
 
 // ping asks for a PONG.
-func (c *conn) ping() error { return c.tell(&proto.Request{Op: proto.PING}) }
+func (c *conn) ping() error {
+	if c.ask != nil {
+		_, err := c.nc.Write(c.ask)
+		return err
+	}
+	return c.tell(&proto.Request{Op: proto.PING})
+}
 
 // unexpected is the error for a frame that has no place where it came.
 func unexpected(r *proto.Response) error {

@@ -69,6 +69,105 @@ func benchRelay(b *testing.B, cross bool, window, pairs int) {
 	wg.Wait()
 }
 
+// feeder is a connection that is fed as if its socket had been read, and what
+// its handler sends to another one.
+type feeder struct {
+	from, to *Conn
+	data     []byte // frames, as one read may bring
+}
+
+// feedFrames is how many frames of 64 a read has in BenchmarkFeed.
+const feedFrames = 64
+
+// newFeeder has both connections on the same loop, or on two.
+func newFeeder(tb testing.TB, cross bool) (*feeder, *Reactor) {
+	tb.Helper()
+	conns := make(chan *Conn, 1)
+	var f feeder
+	body := sayBody(fmt.Sprintf("%0120d", 0))
+	r := serve(tb, &funcs{
+		open: func(t Turn, c *Conn) { conns <- c },
+		request: func(t Turn, c *Conn, r *proto.Request) bool {
+			t.Send(f.to.Peer(), body)
+			return true
+		},
+	}, func(cfg *Config) { cfg.LoginTimeout = time.Hour })
+	var all [3]*Conn
+	for i := range all { // on two loops
+		dial(tb, r)
+		all[i] = await(tb, conns, "a connection")
+	}
+	f.from = all[0]
+	for _, c := range all[1:] {
+		if (c.l != f.from.l) == cross {
+			f.to = c
+		}
+	}
+	for range feedFrames {
+		f.data = append(f.data, frame(chat(fmt.Sprintf("%0100d", 0)))...)
+	}
+	return &f, r
+}
+
+// feed is one read. What came of it is forgotten, so that only the way there
+// is measured.
+func (f *feeder) feed(t Turn) {
+	l := f.from.l
+	f.from.feed(t, f.data)
+	for _, to := range l.outTo {
+		l.r.batches.put(l.out[to.idx])
+		l.out[to.idx] = nil
+	}
+	l.outTo = l.outTo[:0]
+	for _, c := range l.dirty {
+		l.r.buffers.put(c.out)
+		c.out, c.dirty, c.queued = nil, false, 0
+	}
+	l.dirty = l.dirty[:0]
+}
+
+// BenchmarkFeed is the way of a request within a loop: from the bytes of a read
+// of 64 frames through framing and decoder to the handler, and from what that
+// sends to a connection's buffer or another loop's mailbox. An op is one
+// request.
+func BenchmarkFeed(b *testing.B) {
+	for _, cross := range []bool{false, true} {
+		b.Run(map[bool]string{false: "same loop", true: "cross loop"}[cross], func(b *testing.B) {
+			f, r := newFeeder(b, cross)
+			b.SetBytes(int64(len(f.data) / feedFrames))
+			b.ReportAllocs()
+			done := make(chan struct{})
+			if err := r.Post(f.from.l.idx, func(t Turn) {
+				defer close(done)
+				b.ResetTimer()
+				for i := 0; i < b.N; i += feedFrames {
+					f.feed(t)
+				}
+				b.StopTimer()
+			}); err != nil {
+				b.Fatal(err)
+			}
+			<-done
+		})
+	}
+}
+
+// An allocation for each frame would be the garbage collector's work for a
+// core: from a read to the mailbox there is none.
+func TestFeedDoesNotAllocate(t *testing.T) {
+	for _, cross := range []bool{false, true} {
+		f, r := newFeeder(t, cross)
+		const reads = 100
+		var n float64
+		onLoop(t, r, f.from.l.idx, func(t Turn) { n = testing.AllocsPerRun(reads, func() { f.feed(t) }) })
+		// The pools lose some buffers, with the race detector on purpose, and
+		// those grow again: fewer than one for each frame by far.
+		if n >= feedFrames/2 {
+			t.Errorf("cross loop %v: %v allocations for a read of %d frames", cross, n, feedFrames)
+		}
+	}
+}
+
 // benchPair keeps window messages under way until n have arrived.
 func benchPair(b *testing.B, from, to net.Conn, f []byte, size, window, n int) {
 	batch := max(1, window/2)

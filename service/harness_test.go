@@ -46,6 +46,7 @@ type setup struct {
 	name    string
 	hub     *bus.Hub
 	store   func(service.Store) service.Store // wraps what the service gets
+	handler func(reactor.Handler) reactor.Handler
 	bus     func(service.Bus) service.Bus
 	sunk    func(first []byte) // what the log has stored waits for it; gets the first text
 	faults  bool               // the test makes the store fail: internal errors are no failure
@@ -114,7 +115,11 @@ func start(tb testing.TB, cfg setup) *node {
 	}
 	rc := cfg.reactor
 	rc.Logger, rc.Set = logger, n.set
-	if n.r, err = reactor.New(rc, n.svc); err != nil {
+	var h reactor.Handler = n.svc
+	if cfg.handler != nil {
+		h = cfg.handler(h)
+	}
+	if n.r, err = reactor.New(rc, h); err != nil {
 		tb.Fatal(err)
 	}
 	n.bus = cfg.hub.Join(n.svc.Receive)

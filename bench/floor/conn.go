@@ -1,0 +1,98 @@
+package floor
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/panjf2000/gnet/v2"
+)
+
+// conn is one connection. All of it belongs to its loop.
+type conn struct {
+	gc     gnet.Conn
+	loop   *loop
+	group  *group
+	role   Role
+	rest   []byte // the beginning of a frame whose end hasn't come
+	closed bool   // nothing may be written: gnet would write to whoever has the descriptor now
+
+	pending []byte // what the mailbox has for it, while that is emptied
+	copied  bool   // pending is a buffer of the loop, not part of the mailbox
+}
+
+var (
+	errNoSender = errors.New("a frame from a connection that isn't a sender")
+	errFull     = errors.New("the other loop is too far behind")
+)
+
+// feed takes what was read. All whole frames in it go on in one piece.
+func (c *conn) feed(data []byte) error {
+	l := c.loop
+	if len(c.rest) > 0 {
+		l.scratch = append(append(l.scratch[:0], c.rest...), data...)
+		data, c.rest = l.scratch, c.rest[:0]
+	}
+	from, at := 0, 0 // frames from from to at are to be relayed
+	for len(data)-at >= headerSize {
+		size := binary.BigEndian.Uint32(data[at:])
+		if size == 0 || size > uint32(l.relay.cfg.MaxFrame) {
+			return fmt.Errorf("a frame of %d bytes", size)
+		}
+		body, end := at+headerSize, at+headerSize+int(size)
+		if end > len(data) {
+			break
+		}
+		switch {
+		case data[body] == control:
+			if err := c.pass(data[from:at]); err != nil {
+				return err
+			}
+			if err := c.command(data[body:end]); err != nil {
+				return err
+			}
+			from = end
+		case c.role != Sender:
+			return errNoSender
+		}
+		at = end
+	}
+	c.rest = append(c.rest, data[at:]...)
+	return c.pass(data[from:at])
+}
+
+// pass relays frames to the receivers of c's group.
+func (c *conn) pass(frames []byte) error {
+	if len(frames) == 0 || c.group == nil {
+		return nil
+	}
+	for i, to := range *c.group.receivers.Load() {
+		switch {
+		case len(to) == 0:
+		case i == c.loop.index:
+			for _, o := range to {
+				o.write(frames)
+			}
+		default:
+			if !to[0].loop.leave(to, frames) {
+				return errFull
+			}
+		}
+	}
+	return nil
+}
+
+// write writes frames, on c's loop. A connection that doesn't read what it is
+// sent is closed.
+func (c *conn) write(frames []byte) {
+	if c.closed {
+		return
+	}
+	_, _ = c.gc.Write(frames) // an error has closed it
+	if c.closed || c.gc.OutboundBuffered() <= c.loop.relay.cfg.MaxWaiting {
+		return
+	}
+	c.closed = true
+	c.loop.relay.cfg.Logger.Warn("connection closed", "addr", c.gc.RemoteAddr(), "err", "it doesn't read")
+	_ = c.gc.Close() // once this callback is over
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+
+	"chatd/proto"
+)
+
+// chatbenchFor runs a command line that has to be good, and returns its report.
+func chatbenchFor(t *testing.T, args ...string) report {
+	t.Helper()
+	code, stdout, stderr := chatbench(t, append(args, "--json", "-")...)
+	var rep report
+	if err := json.Unmarshal([]byte(stdout), &rep); err != nil || code != exitGood {
+		t.Fatalf("exit code %d, %v\n%s%s", code, err, stdout, stderr)
+	}
+	return rep
+}
+
+// A figure of the floor has the name that the server's has, or they could not
+// be compared; and nothing remains of the relay.
+func TestFloor(t *testing.T) {
+	path := chatd(t)
+	for _, args := range []string{
+		"event --pairs 5 --window 16 --count 5001",
+		"ping --pairs 3 --count 100",
+		"ping --kind chat --pairs 3 --count 100",
+		"stream --pairs 5 --window 16 --count 2003",
+		"stream --pairs 2 --window 1 --count 20 --size 32768",
+	} {
+		t.Run(args, func(t *testing.T) {
+			fields := strings.Fields(args)
+			rep := chatbenchFor(t, append([]string{"floor"}, fields...)...)
+			theirs := chatbenchFor(t, append(fields, "--chatd", path, "--dir", t.TempDir())...)
+			if rep.Scenario != "floor "+theirs.Scenario || rep.Server.Version != "the floor: a bare gnet relay" {
+				t.Errorf("%q on %q", rep.Scenario, rep.Server.Version)
+			}
+			var names []string
+			for _, f := range rep.Figures {
+				names = append(names, f.Name)
+				if f.Value < 0 || f.Unit == "" {
+					t.Errorf("%+v", f)
+				}
+			}
+			for _, f := range theirs.Figures {
+				if !slices.Contains(names, f.Name) && f.Name != "acknowledged" {
+					t.Errorf("no figure %q: %q", f.Name, names)
+				}
+			}
+			last := len(theirs.Latencies) - 1
+			if len(rep.Latencies) != 1 || rep.Latencies[0].Name != theirs.Latencies[last].Name || rep.Latencies[0].Count != theirs.Latencies[last].Count {
+				t.Errorf("%+v, want those of %+v", rep.Latencies, theirs.Latencies)
+			}
+			if c, err := net.Dial("tcp", rep.Server.Address); err == nil {
+				_ = c.Close()
+				t.Errorf("the relay still listens on %s", rep.Server.Address)
+			}
+		})
+	}
+}
+
+// A load on the floor that is interrupted ends in order as any other.
+func TestFloorInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var stdout, stderr bytes.Buffer
+	code := run(ctx, strings.Fields("floor event --loops 1 --pairs 4 --duration 10m --warmup 0s"), &stdout, &stderr, watcher{"measured:", cancel})
+	if code != exitInterrupted || !strings.Contains(stdout.String(), "interrupted; faults: 0") {
+		t.Errorf("exit code %d\n%s%s", code, &stdout, &stderr)
+	}
+}
+
+// What the floor relays is as long as what the server pushes for the same
+// message: else its figures would flatter it.
+func TestFloorFrames(t *testing.T) {
+	srv, err := newServer(t.Context(), &target{Spawn: spawnSQLite, Chatd: chatd(t), Dir: t.TempDir()}, &progress{w: io.Discard}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := srv.stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+	rs := newRecruits(srv)
+	from, me, _, err := rs.enter(t.Context(), 0, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer from.close()
+	to, peer, _, err := rs.enter(t.Context(), 1, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer to.close()
+	text := textOf(100)
+	for _, req := range []*proto.Request{
+		newChat(peer.id, text),
+		{Op: proto.EVENT, ToID: peer.id, Event: []byte(eventName), Data: text},
+	} {
+		if _, err := from.nc.Write(newTemplate(req, text).append(nil, 1, 1)); err != nil {
+			t.Fatal(err)
+		}
+		push, err := to.await(req.Op)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if req.Op == proto.ONE_CHAT {
+			push.Seq = floorSeq // the first of a conversation is shorter
+		}
+		onFloor := &recruits{server: &server{target: &target{floor: &floored{}}}}
+		want := proto.AppendFrame(nil, proto.AppendResponse(nil, push))
+		if got := onFloor.template(req, me, text).append(nil, 1, 1); len(got) != len(want) {
+			t.Errorf("%d bytes, the server's have %d:\n%q\n%q", len(got), len(want), got, want)
+		}
+	}
+}

@@ -1,0 +1,209 @@
+package service_test
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"chatd/proto"
+	"chatd/reactor"
+	"chatd/service"
+	"chatd/service/bus"
+)
+
+// tap shows a benchmark the connections of clients that ask for it.
+type tap struct {
+	reactor.Handler
+	conns chan *reactor.Conn
+}
+
+const tapEvent = "tap"
+
+func (h *tap) Request(t service.Turn, c *reactor.Conn, r *proto.Request) bool {
+	if r.Op == proto.EVENT && string(r.Event) == tapEvent {
+		h.conns <- c
+		return true
+	}
+	return h.Handler.Request(t, c, r)
+}
+
+// quietNode is a node without limits on one client's connections, and without
+// work that has nothing to do with what is measured.
+func quietNode(tb testing.TB, loops int) (*node, *tap) {
+	h := &tap{conns: make(chan *reactor.Conn, 1)}
+	n := serve(tb, func(s *setup) {
+		s.reactor.Loops = loops
+		s.reactor.IdleTimeout = time.Hour
+		s.service.SweepEvery, s.service.LookEvery = time.Hour, time.Hour
+		s.handler = func(inner reactor.Handler) reactor.Handler {
+			h.Handler = inner
+			return h
+		}
+	})
+	return n, h
+}
+
+// raw is a client's connection once only bytes are looked at.
+func (w *wire) raw() io.Reader {
+	w.tb.Helper()
+	w.barrier()
+	if err := w.conn.SetDeadline(time.Time{}); err != nil {
+		w.fatalf("%v", err)
+	}
+	return w.br
+}
+
+// dispatcher hands requests to the service as the reactor does, on the loop
+// of their sender.
+type dispatcher struct {
+	tb   testing.TB
+	n    *node
+	conn *reactor.Conn // the sender's
+	body []byte
+	dec  proto.Decoder
+	to   io.Reader // the receiver's
+	size int       // of each frame that the receiver gets
+}
+
+// newDispatcher makes a sender of events and a receiver, on the same loop or
+// on two.
+func newDispatcher(tb testing.TB, cross bool) *dispatcher {
+	tb.Helper()
+	n, h := quietNode(tb, 2)
+	ids := n.users("ann", "bob", "cid")
+	var ws [3]*wire
+	var conns [3]*reactor.Conn
+	for i, id := range ids { // on two loops
+		ws[i] = n.login(id)
+		ws[i].send(with(id).event(tapEvent))
+		conns[i] = <-h.conns
+	}
+	to := 1
+	if (conns[1].Peer().Loop() != conns[0].Peer().Loop()) != cross {
+		to = 2
+	}
+	event := with(ids[to]).event("typing").with(obj{"data": strings.Repeat("x", 100)})
+	ws[0].send(event) // from here on the loop knows that nobody is blocked
+	got, err := ws[to].body()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return &dispatcher{tb: tb, n: n, conn: conns[0], body: event.json(), to: ws[to].raw(), size: proto.HeaderSize + len(got)}
+}
+
+// turn runs f in a turn of the sender's loop, and waits until the receiver has
+// the events that came of it.
+func (d *dispatcher) turn(events int, f func(t service.Turn)) {
+	d.tb.Helper()
+	done := make(chan struct{})
+	if err := d.n.r.Post(d.conn.Peer().Loop(), func(t service.Turn) {
+		defer close(done)
+		f(t)
+	}); err != nil {
+		d.tb.Fatal(err)
+	}
+	<-done
+	if _, err := io.CopyN(io.Discard, d.to, int64(events*d.size)); err != nil {
+		d.tb.Fatal(err)
+	}
+}
+
+func (d *dispatcher) dispatch(t service.Turn) {
+	r, err := d.dec.Decode(d.body)
+	if err != nil || !d.n.svc.Request(t, d.conn, r) {
+		d.tb.Error("the event is refused: ", err)
+	}
+}
+
+// BenchmarkDispatch is the way of an event through the service: from its bytes
+// through decoder, dispatch table and handler to the buffer of the receiver's
+// connection, or the mailbox of its loop.
+func BenchmarkDispatch(b *testing.B) {
+	for _, cross := range []bool{false, true} {
+		b.Run(map[bool]string{false: "same loop", true: "cross loop"}[cross], func(b *testing.B) {
+			d := newDispatcher(b, cross)
+			b.ReportAllocs()
+			b.ResetTimer()
+			b.StopTimer()
+			const most = 1024 // in a turn: they have to fit into what may wait for a connection
+			for i := 0; i < b.N; i += most {
+				k := min(most, b.N-i)
+				d.turn(k, func(t service.Turn) {
+					b.StartTimer()
+					for range k {
+						d.dispatch(t)
+					}
+					b.StopTimer()
+				})
+			}
+		})
+	}
+}
+
+// An event costs no allocation on its way: what it needs are the turn's
+// buffers.
+func TestEventDoesNotAllocate(t *testing.T) {
+	for _, cross := range []bool{false, true} {
+		d := newDispatcher(t, cross)
+		const events = 200 // buffers grow a few times, which is none for each
+		var n float64
+		d.turn(1+events, func(t service.Turn) { n = testing.AllocsPerRun(events, func() { d.dispatch(t) }) })
+		if n != 0 {
+			t.Errorf("cross loop %v: %v allocations for an event", cross, n)
+		}
+	}
+}
+
+// BenchmarkFanOut is the way of stored messages to the members of a group who
+// are online: 64 at a time, from the log's word, or another node's, to the
+// bytes that the members read. An op is all 64 to all of them.
+func BenchmarkFanOut(b *testing.B) {
+	for _, sessions := range []int{10, 200, 500} {
+		b.Run(fmt.Sprintf("%d sessions", sessions), func(b *testing.B) {
+			n, _ := quietNode(b, 2)
+			ids := make([]int64, sessions)
+			for i := range ids {
+				ids[i] = n.user(fmt.Sprint("user ", i))
+			}
+			group := n.group(ids...)
+			const batch = 64
+			body := proto.AppendResponse(nil, &proto.Response{Op: proto.GROUP_CHAT, ID: 1, Name: "user 0", GroupID: group,
+				Msg: []byte(strings.Repeat("x", 100)), Time: time.Now().UnixMilli(), Seq: 123456, CID: []byte("5f1c8b2e9a7d4c30b6e1f2a3")})
+			// All have room for one batch; who has read it asks for the next.
+			rounds, read := make([]chan struct{}, sessions), make(chan error, sessions)
+			for i, id := range ids {
+				in := n.login(id).raw()
+				rounds[i] = make(chan struct{}, 1)
+				go func() {
+					for range rounds[i] {
+						_, err := io.CopyN(io.Discard, in, int64(batch*(proto.HeaderSize+len(body))))
+						read <- err
+					}
+				}()
+				defer close(rounds[i])
+			}
+			bodies := make([][]byte, batch)
+			for i := range bodies {
+				bodies[i] = body
+			}
+			b.ReportAllocs()
+			first := int64(1)
+			for b.Loop() {
+				for _, r := range rounds {
+					r <- struct{}{}
+				}
+				n.svc.Receive([]bus.Message{{Channel: bus.Group(group), Payload: bus.Payload{
+					Grown: &bus.Grown{Conv: group, Group: group, Version: 1, First: first, Bodies: bodies}}}})
+				first += batch
+				for range rounds {
+					if err := <-read; err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*batch*sessions), "ns/delivery")
+		})
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -39,6 +40,7 @@ func chatd(args []string, stdin *os.File, stdout, stderr io.Writer) int {
 	case "help", "version":
 		return exitDone
 	case "serve":
+		inv.cores = makeRoom(inv.Loops)
 		return serve(inv, log, run)
 	case "migrate":
 		if err := migrate(inv, stdout, stderr); err != nil {
@@ -53,6 +55,22 @@ func chatd(args []string, stdin *os.File, stdout, stderr io.Writer) int {
 		}
 		return exitDone
 	}
+}
+
+// makeRoom lets Go run a thread more for each event loop than there are cores,
+// and returns how many these are. A loop that waits for its sockets is in a
+// system call and holds its processor, as Go calls it, until the runtime takes
+// that away: the store's writer, back from the disk, would have to wait for
+// it. Who sets GOMAXPROCS has chosen.
+func makeRoom(loops int) (cores int) {
+	cores = runtime.GOMAXPROCS(0)
+	if loops == 0 {
+		loops = cores
+	}
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(cores + loops)
+	}
+	return cores
 }
 
 // complain explains a command line or a setting that can't be used.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -48,6 +49,11 @@ type nodeBus interface {
 // run serves until stop is closed and what was accepted is answered.
 func run(ctx context.Context, stop <-chan struct{}, cfg *Config, log *slog.Logger) error {
 	n := &node{cfg: cfg, log: log, set: metrics.NewSet(), stopping: stop}
+	var trimming sync.WaitGroup
+	quiet, end := context.WithCancel(ctx)
+	trimming.Go(func() { trim(quiet, log) })
+	defer trimming.Wait()
+	defer end()
 	err := n.start(ctx)
 	if err == nil {
 		select {
@@ -206,6 +212,7 @@ func (a Argon2) params() argon2id.Params {
 func (n *node) reactorConfig() reactor.Config {
 	c := reactor.DefaultConfig()
 	c.Addr = n.cfg.Addr.String()
+	c.Cores = n.cfg.cores
 	c.Loops, c.QuickLanes, c.SlowLanes = n.cfg.Loops, n.cfg.QuickLanes, n.cfg.SlowLanes
 	c.MaxConns, c.ConnsPerAddr, c.ConnectsPerAddrPerSec = n.cfg.MaxConns, n.cfg.ConnsPerAddr, n.cfg.ConnectsPerSec
 	c.LoginTimeout, c.IdleTimeout = n.cfg.LoginTimeout, n.cfg.IdleTimeout

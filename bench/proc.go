@@ -19,6 +19,7 @@ import (
 type process struct {
 	cpu       time.Duration // user and system
 	rss, peak int64         // bytes of memory that are resident, and were at most
+	private   int64         // of rss, what is no page of a file: those of the store are the kernel's, to be had back at any time
 }
 
 // clockTick is what /proc counts CPU time in: USER_HZ, 100 wherever Go runs.
@@ -38,6 +39,9 @@ func readProcess(pid int) (*process, error) {
 	p := &process{}
 	if p.cpu, err = cpuOf(stat); err != nil {
 		return nil, fmt.Errorf("%s/stat: %w", dir, err)
+	}
+	if p.private, err = statusBytes(status, "RssAnon"); err != nil {
+		return nil, fmt.Errorf("%s/status: %w", dir, err)
 	}
 	if p.rss, err = statusBytes(status, "VmRSS"); err != nil {
 		return nil, fmt.Errorf("%s/status: %w", dir, err)

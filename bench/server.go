@@ -152,6 +152,7 @@ func (s *server) read() (usage, error) {
 		u.parts = append(u.parts, part{named.name, *p})
 		u.server.cpu += p.cpu
 		u.server.rss += p.rss
+		u.server.private += p.private
 		u.server.peak += p.peak
 	}
 	if len(u.parts) == 1 {
@@ -179,7 +180,7 @@ func (s *server) usage(rep *report) usage {
 const (
 	httpTimeout = 30 * time.Second
 	maxPage     = 16 << 20
-	settleFor   = 2 * time.Second  // as long as memory must stay the same
+	settleFor   = 6 * time.Second  // as long as memory must stay the same
 	settleLimit = 20 * time.Second // as long as that is waited for
 	settleEvery = 250 * time.Millisecond
 )

@@ -26,6 +26,7 @@ const (
 // zero has the meaning given here, never "whatever".
 type Config struct {
 	Addr     string // host:port to listen on; port 0 takes a free one
+	Cores    int    // what the defaults of loops and lanes go by; 0: GOMAXPROCS
 	Loops    int    // event loops; 0: one per core
 	MaxConns int    // open connections; 0: RLIMIT_NOFILE's soft limit less a reserve
 
@@ -91,6 +92,7 @@ func (c *Config) Validate() error {
 		v        int
 		min, max int
 	}{
+		{"Cores", c.Cores, 0, 1 << 15},
 		{"Loops", c.Loops, 0, maxLoops},
 		{"MaxConns", c.MaxConns, 0, 1 << 24},
 		{"ConnsPerAddr", c.ConnsPerAddr, 0, 1 << 24},
@@ -138,7 +140,10 @@ func (c *Config) Validate() error {
 
 // withDefaults fills in what depends on the machine.
 func (c Config) withDefaults() (Config, error) {
-	cores := runtime.GOMAXPROCS(0)
+	cores := c.Cores
+	if cores == 0 {
+		cores = runtime.GOMAXPROCS(0)
+	}
 	if c.Loops == 0 {
 		c.Loops = min(cores, maxLoops)
 	}

@@ -80,7 +80,7 @@ func (n *node) start(ctx context.Context) error {
 	config := n.serviceConfig()
 	n.service = service.New(config, n.log, n.set)
 	var err error
-	n.store, err = model.Open(ctx, model.Options{URL: n.cfg.DB, Sync: n.cfg.SQLiteSync, WaitFor: n.cfg.Wait, Sink: n.service.Committed, Logger: n.log, Set: n.set})
+	n.store, err = model.Open(ctx, model.Options{URL: n.cfg.DB, Sync: n.cfg.SQLiteSync, WaitFor: n.cfg.Wait, Cores: n.cfg.cores, Sink: n.service.Committed, Logger: n.log, Set: n.set})
 	if err != nil {
 		return err
 	}

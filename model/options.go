@@ -49,6 +49,7 @@ type Options struct {
 	// WaitFor is how long Open keeps trying to reach a database server.
 	WaitFor time.Duration
 
+	Cores          int           // what the default of Readers goes by; default GOMAXPROCS
 	Readers        int           // connections for reading; default by cores
 	Writers        int           // append transactions at a time, of conversations each; default 2. SQLite has 1
 	MaxBatch       int           // messages in one transaction
@@ -84,7 +85,8 @@ func (o *Options) defaults() error {
 			*v = d
 		}
 	}
-	def(&o.Readers, max(minReaders, 2*runtime.GOMAXPROCS(0)))
+	def(&o.Cores, runtime.GOMAXPROCS(0))
+	def(&o.Readers, max(minReaders, 2*o.Cores))
 	def(&o.MaxBatch, DefaultMaxBatch)
 	def(&o.MaxBatchBytes, DefaultMaxBatchBytes)
 	def(&o.QueueMessages, DefaultQueueMessages)

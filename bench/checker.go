@@ -57,40 +57,64 @@ func (f *faults) summary() (count int64, first []string) {
 // view is what one end of a conversation has seen of it: the receiver through
 // pushes, the sender through ACKs. It is for one goroutine.
 type view struct {
-	who     string
-	seqs    sequence // what the server numbers
-	numbers sequence // what the sender numbers
-	count   int64
-	faults  *faults
+	who    string
+	seqs   sequence   // what the server numbers
+	voices []sequence // what each sender numbers
+	count  int64
+	faults *faults
 }
 
-// newChatView checks a conversation's seq, gapless from 1, and that one
-// sender's messages keep their order: numbers have gaps where messages were
+// newChatView checks a conversation's seq, gapless from 1, and that what each
+// of its voices says keeps its order: numbers have gaps where messages were
 // refused.
-func newChatView(who string, f *faults) *view {
-	return &view{who: who, seqs: sequence{exact: true}, numbers: sequence{}, faults: f}
+func newChatView(who string, voices int, f *faults) *view {
+	return &view{who: who, seqs: sequence{exact: true}, voices: make([]sequence, voices), faults: f}
 }
 
-// newEventView checks events, which only their sender numbers: none may be missing.
-func newEventView(who string, f *faults) *view {
-	return &view{who: who, numbers: sequence{exact: true}, faults: f}
+// newEventView checks events, which only their senders number: none may be missing.
+func newEventView(who string, voices int, f *faults) *view {
+	v := &view{who: who, voices: make([]sequence, voices), faults: f}
+	for i := range v.voices {
+		v.voices[i].exact = true
+	}
+	return v
 }
 
-// chat takes a message, or the ACK of one.
-func (v *view) chat(seq, n int64) {
+// chat takes a message of a voice, or the ACK of one.
+func (v *view) chat(seq int64, voice int, n int64) {
 	v.count++
 	if wrong := v.seqs.see(seq); wrong != "" {
 		v.faults.addf("%s: seq %s", v.who, wrong)
 	}
-	if wrong := v.numbers.see(n); wrong != "" {
+	if wrong := v.voices[voice].see(n); wrong != "" {
 		v.faults.addf("%s: the sender's order is not kept, number %s", v.who, wrong)
 	}
 }
 
-// event takes an event.
-func (v *view) event(n int64) {
+// event takes an event of a voice.
+func (v *view) event(voice int, n int64) {
 	v.count++
-	if wrong := v.numbers.see(n); wrong != "" {
+	if wrong := v.voices[voice].see(n); wrong != "" {
 		v.faults.addf("%s: event %s", v.who, wrong)
 	}
+}
+
+// next is the place of what should come next: its seq, where there is one.
+func (v *view) next() int64 {
+	if v.seqs.exact || v.seqs.last > 0 {
+		return v.seqs.last + 1
+	}
+	return v.count + 1
+}
+
+// progress is how many messages have come; of events, whose loss is a fault of
+// its own, how many were sent up to the last that has.
+func (v *view) progress() (n int64) {
+	if len(v.voices) == 0 || !v.voices[0].exact {
+		return v.count
+	}
+	for i := range v.voices {
+		n += v.voices[i].last
+	}
+	return n
 }

@@ -39,9 +39,9 @@ func TestSequence(t *testing.T) {
 // number, and not the million.
 func TestFaultsAreBounded(t *testing.T) {
 	var f faults
-	v := newChatView("pair 0", &f)
+	v := newChatView("pair 0", 1, &f)
 	for range 1000 {
-		v.chat(1, 1)
+		v.chat(1, 0, 1)
 	}
 	count, first := f.summary()
 	if count != 2*999 || len(first) != keepFaults {

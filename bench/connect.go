@@ -38,26 +38,12 @@ each end) is in none of these figures.`
 }
 
 func (c *connect) validate() error {
-	var bad []error
-	files, err := openFiles()
-	if err != nil {
-		bad = append(bad, err)
-	} else if c.Conns > files-openReserve {
-		bad = append(bad, fmt.Errorf("--conns: %d; this process may open %d files (ulimit -n), %d of which are kept back", c.Conns, files, openReserve))
-	}
-	if c.Conns < 1 || c.Conns > maxConns {
-		bad = append(bad, fmt.Errorf("--conns: %d is not between 1 and %d", c.Conns, maxConns))
-	}
-	if c.AtATime < 1 || c.AtATime > maxAtATime {
-		bad = append(bad, fmt.Errorf("--at-a-time: %d is not between 1 and %d", c.AtATime, maxAtATime))
-	}
-	if c.Duration <= 0 || c.Duration > maxDuration {
-		bad = append(bad, fmt.Errorf("--duration: %s is not above 0 and at most %s", c.Duration, maxDuration))
-	}
-	if c.Ping != 0 && (c.Ping < time.Second || c.Ping > maxDuration) {
-		bad = append(bad, fmt.Errorf("--ping: %s is neither 0 nor between 1s and %s", c.Ping, maxDuration))
-	}
-	return errors.Join(bad...)
+	var bad complaints
+	bad.checkConns("--conns", c.Conns, maxConns)
+	bad.check(c.AtATime >= 1 && c.AtATime <= maxAtATime, "--at-a-time: %d is not between 1 and %d", c.AtATime, maxAtATime)
+	bad.check(c.Duration > 0 && c.Duration <= maxDuration, "--duration: %s is not above 0 and at most %s", c.Duration, maxDuration)
+	bad.check(c.Ping == 0 || c.Ping >= time.Second && c.Ping <= maxDuration, "--ping: %s is neither 0 nor between 1s and %s", c.Ping, maxDuration)
+	return bad.join()
 }
 
 func (c *connect) run(ctx context.Context, r *rig) error {

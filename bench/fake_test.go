@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"io"
 	"net"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -17,12 +18,14 @@ type fake struct {
 	l    net.Listener
 	done sync.WaitGroup
 
-	// push and ack change what a message, the n-th of its sender, leads to.
-	// Nil: the truth.
+	// push and ack change what a message, the n-th of its sender, leads to; of
+	// a group for the last member alone. Nil: the truth.
 	push, ack func(n int64, r proto.Response) []proto.Response
 
 	mu    sync.Mutex
 	users []*fakeUser // by id, from 1
+	group []*fakeUser // the members of the only one
+	said  int64       // in it
 	conns []net.Conn
 }
 
@@ -31,6 +34,8 @@ type fakeUser struct {
 	conn net.Conn
 	sent int64
 }
+
+const fakeGroup = 7
 
 // newFake listens; it ends with the test.
 func newFake(t *testing.T) *fake {
@@ -106,9 +111,25 @@ func (f *fake) handle(c net.Conn, me *fakeUser, r *proto.Request) *fakeUser {
 		f.mu.Unlock()
 		f.send(c, proto.Response{Op: proto.REG_ACK, ID: id})
 	case proto.LOGIN:
-		me = f.user(r.ID)
+		id := r.ID
+		if r.Token != "" {
+			id, _ = strconv.ParseInt(r.Token, 10, 64) // as it was given
+		}
+		me = f.user(id)
 		me.conn = c
-		f.send(c, proto.Response{Op: proto.LOGIN_ACK, ID: me.id, Token: "t", Window: proto.DefaultWindow})
+		f.send(c, proto.Response{Op: proto.LOGIN_ACK, ID: me.id, Token: strconv.FormatInt(id, 10), Window: proto.DefaultWindow})
+	case proto.CREATE_GROUP, proto.ADD_GROUP:
+		f.mu.Lock()
+		f.group = append(f.group, me)
+		f.mu.Unlock()
+		f.send(c, proto.Response{Op: r.Op.Ack(), GroupID: fakeGroup})
+	case proto.GROUP_CHAT:
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		me.sent++
+		f.said++
+		f.toGroup(me, proto.Response{Op: proto.GROUP_CHAT, ID: me.id, GroupID: r.GroupID, Msg: r.Msg, CID: r.CID, Seq: f.said})
+		f.tell(c, f.ack, me.sent, proto.Response{Op: proto.GROUP_CHAT_ACK, GroupID: r.GroupID, CID: r.CID, Seq: f.said})
 	case proto.PING:
 		f.send(c, proto.Response{Op: proto.PONG})
 	case proto.ONE_CHAT:
@@ -118,10 +139,29 @@ func (f *fake) handle(c net.Conn, me *fakeUser, r *proto.Request) *fakeUser {
 		f.tell(c, f.ack, me.sent, proto.Response{Op: proto.ONE_CHAT_ACK, ToID: r.ToID, CID: r.CID, Seq: me.sent})
 	case proto.EVENT:
 		me.sent++
-		f.tell(f.user(r.ToID).conn, f.push, me.sent, proto.Response{Op: proto.EVENT, ID: me.id, ToID: r.ToID,
-			Event: r.Event, Data: r.Data})
+		event := proto.Response{Op: proto.EVENT, ID: me.id, ToID: r.ToID, GroupID: r.GroupID, Event: r.Event, Data: r.Data}
+		if r.GroupID == 0 {
+			f.tell(f.user(r.ToID).conn, f.push, me.sent, event)
+			break
+		}
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.toGroup(me, event)
 	}
 	return me
+}
+
+// toGroup pushes to all members but the sender; f is locked.
+func (f *fake) toGroup(from *fakeUser, r proto.Response) {
+	for i, u := range f.group {
+		switch {
+		case u == from:
+		case i == len(f.group)-1:
+			f.tell(u.conn, f.push, from.sent, r)
+		default:
+			f.send(u.conn, r)
+		}
+	}
 }
 
 func (f *fake) user(id int64) *fakeUser {

@@ -89,13 +89,36 @@ func TestLiesAreSeen(t *testing.T) {
 		{"last event twice", "event", at(last, twice), nil, "20 came twice"},
 		{"events swapped", "event", swap(7, true), nil, "7 came after 8"},
 		{"event altered", "event", at(7, altered), nil, "altered"},
+		{"group push lost", "fanout", at(7, drop), nil, "8 came after 6: 1 missing"},
+		{"last group push lost", "fanout", at(last, drop), nil, "1 pushes still missing"},
+		{"group push twice", "fanout", at(7, twice), nil, "7 came twice"},
+		{"last group push twice", "fanout", at(last, twice), nil, "20 came twice"},
+		{"group pushes swapped", "fanout", swap(7, true), nil, "7 came after 8"},
+		{"group texts swapped", "fanout", swap(7, false), nil, "the sender's order is not kept"},
+		{"group text altered", "fanout", at(7, altered), nil, "altered"},
+		{"group push of somebody else", "fanout", at(7, changed(func(r *proto.Response) { r.ID += 100 })), nil, "altered"},
+		{"group push of another group", "fanout", at(7, changed(func(r *proto.Response) { r.GroupID++ })), nil, "altered"},
+		{"group message not acknowledged", "fanout", nil, at(last, drop), "1 answers still missing"},
+		{"group message acknowledged with a gap", "fanout", nil, at(7, changed(func(r *proto.Response) { r.Seq += 5 })), "5 missing"},
+		{"group push lost, two speak", "fanout --senders 2", at(3, drop), nil, "missing"},
+		{"own message pushed", "fanout --senders 2 --members 2", at(3, changed(func(r *proto.Response) { r.ID = 3 - r.ID })), nil, "altered"},
+		{"group event lost", "fanout --kind event", at(7, drop), nil, "8 came after 6: 1 missing"},
+		{"last group event lost", "fanout --kind event", at(last, drop), nil, "1 events still missing"},
+		{"group event twice", "fanout --kind event", at(7, twice), nil, "7 came twice"},
+		{"group event altered", "fanout --kind event", at(7, altered), nil, "altered"},
 	} {
 		t.Run(strings.ReplaceAll(c.name, " ", "-"), func(t *testing.T) {
 			f := newFake(t)
 			f.push, f.ack = c.push, c.ack
 			// What never comes is given up soon: all here is on its way at once.
-			code, stdout, stderr := chatbench(t, c.scenario, "--addr", f.addr(), "--pairs", "1", "--window", "4",
-				"--count", "20", "--patience", "500ms")
+			args := strings.Fields(c.scenario + " --window 4 --count 20 --patience 500ms --addr " + f.addr())
+			switch {
+			case args[0] != "fanout":
+				args = append(args, "--pairs", "1")
+			case !slices.Contains(args, "--members"):
+				args = append(args, "--members", "3")
+			}
+			code, stdout, stderr := chatbench(t, args...)
 			if code != exitBad || !strings.Contains(stdout, c.says) {
 				t.Errorf("exit code %d, want %d and %q\n%s%s", code, exitBad, c.says, stdout, stderr)
 			}
@@ -106,10 +129,14 @@ func TestLiesAreSeen(t *testing.T) {
 // The counterpart: what the protocol allows a server must pass, or the checks
 // above would prove nothing.
 func TestTruthPasses(t *testing.T) {
-	for _, scenario := range []string{"stream", "event"} {
-		t.Run(scenario, func(t *testing.T) {
+	for _, args := range []string{
+		"stream --pairs 3", "event --pairs 3", "stream --pairs 3 --rate 5000", "event --pairs 3 --rate 5000",
+		"fanout --members 4", "fanout --members 4 --senders 3", "fanout --members 2 --senders 2", "fanout --members 4 --rate 5000",
+		"fanout --members 4 --kind event", "fanout --members 4 --senders 3 --kind event", "fanout --members 4 --kind event --rate 5000",
+	} {
+		t.Run(args, func(t *testing.T) {
 			f := newFake(t)
-			code, stdout, stderr := chatbench(t, scenario, "--addr", f.addr(), "--pairs", "3", "--window", "4", "--count", "20")
+			code, stdout, stderr := chatbench(t, append(strings.Fields(args), "--addr", f.addr(), "--window", "4", "--count", "20")...)
 			if code != exitGood || !strings.Contains(stdout, "faults: 0") {
 				t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
 			}

@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"chatd/proto"
 )
 
 const (
@@ -21,14 +24,23 @@ const (
 	keepAlive = 20 * time.Second
 )
 
-// load is traffic through pairs: what stream and event have in common. They
-// bring the workers, load brings time.
+// load is traffic through rooms: what the scenarios in which people talk have
+// in common. They bring the rooms, load brings time.
 type load struct {
 	*rig
 	traffic
 	gauges  []*gauge
+	rooms   []*room
+	voices  []*voice
 	workers []func() error // one goroutine each; they end by themselves after stop
 	conns   []*conn
+
+	pace   *pace  // nil: a closed loop
+	behind *gauge // of pace
+
+	running context.Context // ends with the first error of a worker
+	ended   chan struct{}   // closed once all workers have
+	failed  error           // of the first worker, once ended is closed
 
 	stopped atomic.Bool // nothing new is sent
 	cut     atomic.Bool // what is still on the way is given up
@@ -51,60 +63,118 @@ func (l *load) quota(i int) int64 {
 	return n / pairs
 }
 
+// gauge adds one.
+func (l *load) gauge(name, delay string) *gauge {
+	g := newGauge(name, delay)
+	l.gauges = append(l.gauges, g)
+	return g
+}
+
+// pairs makes --pairs rooms of two new users each.
+func (l *load) pairs(ctx context.Context, rs *recruits, op proto.Op, stored bool, acks, pushes *gauge) error {
+	rooms := make([]*room, l.Pairs)
+	err := each(ctx, l.Pairs, setupAtATime, l.progress, "users", func(ctx context.Context, i int) (err error) {
+		rooms[i], err = newPair(ctx, l, rs, i, op, stored)
+		return err
+	})
+	for _, r := range rooms {
+		if r != nil {
+			l.open(r, acks, pushes)
+		}
+	}
+	return err
+}
+
 // measure runs the workers: through the warm-up, the measured time, and until
 // what was on the way has arrived. Counted runs are measured from beginning to
 // end. The error is the first of a worker.
 func (l *load) measure(ctx context.Context) error {
-	l.refused = make(map[int32]int64)
-	g, broken := errgroup.WithContext(ctx)
-	for _, w := range l.workers {
-		g.Go(w)
-	}
-	var failed error
-	ended := make(chan struct{})
-	go func() {
-		failed = g.Wait()
-		close(ended)
-	}()
-
+	l.begin(ctx)
 	limit := maxDuration
 	if l.Count == 0 {
-		l.watch(broken, ended, "warm-up", l.Warmup)
+		l.watch("warm-up", l.Warmup, nil)
 		l.discard()
 		limit = l.Duration
 	}
 	before, started := l.server.usage(l.report), time.Now()
 	l.lastAt = started
-	l.watch(broken, ended, "measured", limit)
+	l.watch("measured", limit, nil)
 	l.tick("", 0)
 	elapsed, after := time.Since(started), l.server.usage(l.report)
-
-	l.stopped.Store(true)
-	l.drain(ended)
+	err := l.finish()
 	l.summarize(elapsed, before, after)
-	return failed
+	return err
 }
 
-// watch ticks for d, or until ctx or the workers have ended. It ends early
-// where nothing has arrived for as long as is waited for anything.
-func (l *load) watch(ctx context.Context, ended <-chan struct{}, what string, d time.Duration) {
-	end := time.NewTimer(d)
-	defer end.Stop()
+// begin starts the workers. From then on finish must be called.
+func (l *load) begin(ctx context.Context) {
+	l.refused = make(map[int32]int64)
+	g, running := errgroup.WithContext(ctx)
+	l.running, l.ended = running, make(chan struct{})
+	if l.Rate > 0 {
+		l.behind = newGauge("", "behind schedule")
+		l.pace = newPace(l.clock, l.Rate, len(l.voices), l.behind.meter())
+		g.Go(func() error {
+			return l.pace.keep(l.Count, &l.stopped, func(slot int) error {
+				if err := l.voices[slot].send(); err != nil {
+					return l.voices[slot].member.broken("send", err)
+				}
+				return nil
+			})
+		})
+	}
+	for _, w := range l.workers {
+		g.Go(w)
+	}
+	go func() {
+		l.failed = g.Wait()
+		close(l.ended)
+	}()
+}
+
+// finish stops the workers and waits for what is on the way. The error is the
+// first of a worker.
+func (l *load) finish() error {
+	l.stopped.Store(true)
+	var stopping sync.WaitGroup
+	stopping.Go(func() { // may have to wait for a write
+		for _, v := range l.voices {
+			v.stop()
+		}
+	})
+	l.drain()
+	stopping.Wait()
+	for _, r := range l.rooms {
+		if l.failed == nil {
+			r.check()
+		}
+	}
+	return l.failed
+}
+
+// watch ticks for d, or until the run is interrupted, the workers have ended
+// or until is closed. It ends early where nothing has arrived for as long as
+// is waited for anything.
+func (l *load) watch(what string, d time.Duration, until <-chan struct{}) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
 	ticker := time.NewTicker(min(tickEvery, l.Patience))
 	defer ticker.Stop()
 	now := time.Now()
-	until := now.Add(d)
+	end := now.Add(d)
 	l.lastAt, l.aliveAt = now, now
 	for {
 		select {
-		case <-ended:
+		case <-l.ended:
 			return
-		case <-ctx.Done():
+		case <-l.running.Done():
 			return
-		case <-end.C:
+		case <-until:
+			return
+		case <-timer.C:
 			return
 		case <-ticker.C:
-			l.tick(what, time.Until(until))
+			l.tick(what, time.Until(end))
 			if time.Since(l.aliveAt) >= l.Patience {
 				return
 			}
@@ -114,21 +184,45 @@ func (l *load) watch(ctx context.Context, ended <-chan struct{}, what string, d 
 
 // drain waits for what is on the way, and after --patience gives it up. The
 // workers have ended when it returns.
-func (l *load) drain(ended <-chan struct{}) {
+func (l *load) drain() {
 	l.progress.line("waiting for what is on the way")
 	timer := time.NewTimer(l.Patience)
 	defer timer.Stop()
 	select {
-	case <-ended:
-		return
+	case <-l.ended:
 	case <-timer.C:
 	}
 	l.cut.Store(true)
 	for _, c := range l.conns {
-		_ = c.nc.SetDeadline(time.Unix(1, 0)) // closed: its worker is awake already
+		_ = c.nc.SetDeadline(longAgo) // closed: its worker is awake already
 	}
-	<-ended
+	<-l.ended
 }
+
+// longAgo is a deadline that has passed.
+var longAgo = time.Unix(1, 0)
+
+// fill reads once, as c's does. It is woken where wakeAt or nudge have ended
+// the wait; what has changed is to be looked at after it.
+func (l *load) fill(c *conn) (woken bool, err error) {
+	err = c.fill()
+	if err == nil || !gaveUp(err) || l.cut.Load() {
+		return false, err
+	}
+	l.wakeAt(c, time.Time{})
+	return true, nil
+}
+
+// wakeAt has who reads c woken at t, or never. Any goroutine may call it.
+func (l *load) wakeAt(c *conn, t time.Time) {
+	_ = c.nc.SetReadDeadline(t) // closed: the next read says so
+	if l.cut.Load() {           // drain's must not be lost
+		_ = c.nc.SetDeadline(longAgo)
+	}
+}
+
+// nudge wakes who reads c. Any goroutine may call it.
+func (l *load) nudge(c *conn) { l.wakeAt(c, longAgo) }
 
 // gaveUp says whether err is a deadline's: drain's, where cut is set.
 func gaveUp(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
@@ -152,6 +246,11 @@ func (l *load) discard() {
 		g.collect(l.refused)
 		g.total.Reset()
 	}
+	if l.pace != nil {
+		l.behind.collect(l.refused)
+		l.behind.total.Reset()
+		l.pace.held.Store(0)
+	}
 	clear(l.refused)
 	l.samples = nil
 }
@@ -169,6 +268,9 @@ func (l *load) tick(what string, left time.Duration) {
 		}
 		s.add(g.tick)
 	}
+	if l.pace != nil {
+		l.behind.collect(l.refused)
+	}
 	if s.Seconds > tickEvery.Seconds()/2 || len(l.samples) == 0 { // else too short to say anything
 		l.samples = append(l.samples, s)
 	}
@@ -178,6 +280,9 @@ func (l *load) tick(what string, left time.Duration) {
 	text := what + ":"
 	for i, g := range l.gauges {
 		text += fmt.Sprintf(" %s %s/s, p99 %s;", g.name, thousands(s.Rates[i]), micros(s.P99us[i]))
+	}
+	if l.pace != nil {
+		text += fmt.Sprintf(" behind %s;", micros(l.behind.tick.Max()))
 	}
 	faults, _ := l.faults.summary()
 	l.progress.line("%s errors %d; %s left", text, faults+l.refusals(), left.Round(time.Second))
@@ -201,6 +306,9 @@ func (l *load) summarize(elapsed time.Duration, before, after usage) {
 	for _, g := range l.gauges {
 		rep.latency(g.delay, g.total)
 		rep.Series = append(rep.Series, series{g.name, g.delay})
+	}
+	if l.pace != nil {
+		l.pace.report(rep, l.behind)
 	}
 	for errno, n := range l.refused {
 		rep.refused(errno, n)

@@ -15,8 +15,6 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
-
-	"chatd/proto"
 )
 
 // Bounds of what can be asked for: a slip of the hand must not occupy the
@@ -26,6 +24,8 @@ const (
 	maxCount    = 1_000_000_000
 	maxPairs    = 4096
 	maxNodes    = 16
+	maxRate     = 10_000_000
+	slowest     = 30 * time.Second
 	// openReserve are descriptors that are not connections.
 	openReserve = 64
 )
@@ -93,6 +93,7 @@ type commandLine struct {
 	Ping    ping    `cmd:"" help:"One message on the way for each pair: what a message costs that can share nothing."`
 	Event   event   `cmd:"" help:"Events, which are relayed and never stored: pairs of users, a window of events on the way."`
 	Floor   floors  `cmd:"" help:"The same load on a bare relay that neither decodes nor stores: what is left of a figure without the chat."`
+	Fanout  fanout  `cmd:"" help:"One group, all of it online: what some say arrives at all others."`
 	Connect connect `cmd:"" help:"Idle connections: how fast they come up and what each costs."`
 
 	AB      ab      `cmd:"" name:"ab" help:"Two of these by turns, A B B A …: how B is to A, and whether that is more than the noise."`
@@ -154,7 +155,7 @@ func parse(args []string, stdout io.Writer) (*invocation, error) {
 			return inv, errors.Join(onlyToolFlags(name, ctx), cl.output.validate(), t.validate())
 		}
 	}
-	for _, s := range append(cl.Floor.scenarios(), &cl.Stream, &cl.Ping, &cl.Event, &cl.Connect) {
+	for _, s := range append(cl.Floor.scenarios(), &cl.Stream, &cl.Ping, &cl.Event, &cl.Fanout, &cl.Connect) {
 		if s.name() == ctx.Command() {
 			inv.scenario = s
 		}
@@ -258,49 +259,3 @@ func loopback(addr string) (string, error) {
 	}
 	return net.JoinHostPort(host, port), nil
 }
-
-// traffic are the flags of the scenarios in which pairs talk.
-type traffic struct {
-	talk   `embed:""`
-	Window int `name:"window" default:"64" help:"Messages that each sender keeps on the way."`
-}
-
-// talk are those of all of them.
-type talk struct {
-	Pairs    int           `name:"pairs" default:"50" help:"Pairs of users: one sends, the other receives."`
-	Size     int           `name:"size" default:"100" help:"Text of each message; the frame around it has some 100 bytes."`
-	Duration time.Duration `name:"duration" default:"10s" help:"How long is measured, at most 10m."`
-	Warmup   time.Duration `name:"warmup" default:"1s" help:"How long the load runs before that, unmeasured."`
-	Count    int64         `name:"count" default:"0" help:"Send N messages in all, however long that takes, in place of --duration and --warmup."`
-	Patience time.Duration `name:"patience" default:"15s" help:"What is on the way may take so long at the end, or while nothing else arrives; then it is lost."`
-}
-
-// validate checks the flags for texts of at most maxSize bytes, and a window
-// of at most maxWindow.
-func (tr *traffic) validate(maxSize, maxWindow int) error {
-	var bad []error
-	check := func(ok bool, format string, args ...any) {
-		if !ok {
-			bad = append(bad, fmt.Errorf(format, args...))
-		}
-	}
-	check(tr.Pairs >= 1 && tr.Pairs <= maxPairs, "--pairs: %d is not between 1 and %d", tr.Pairs, maxPairs)
-	check(tr.Window >= 1 && tr.Window <= maxWindow, "--window: %d is not between 1 and %d", tr.Window, maxWindow)
-	check(tr.Size >= stampSize && tr.Size <= maxSize, "--size: %d is not between %d and %d", tr.Size, stampSize, maxSize)
-	check(tr.Count >= 0 && tr.Count <= maxCount, "--count: %d is not between 0 and %d", tr.Count, maxCount)
-	check(tr.Count == 0 || tr.Count >= int64(tr.Pairs), "--count: %d is less than one for each of %d pairs", tr.Count, tr.Pairs)
-	check(tr.Duration > 0 && tr.Duration <= maxDuration, "--duration: %s is not above 0 and at most %s", tr.Duration, maxDuration)
-	check(tr.Patience > 0 && tr.Patience <= maxDuration, "--patience: %s is not above 0 and at most %s", tr.Patience, maxDuration)
-	check(tr.Warmup >= 0 && tr.Warmup <= maxDuration, "--warmup: %s is not between 0 and %s", tr.Warmup, maxDuration)
-	return errors.Join(bad...)
-}
-
-// maxEventBytes bounds a window of events: what waits for one connection
-// beyond a bound costs it the server's patience, and events are not stored.
-const maxEventBytes = 512 << 10
-
-// eventOverhead is about what is around an event's data.
-const eventOverhead = 128
-
-// maxStreamWindow is a bound of this program; the server's is in LOGIN_ACK.
-const maxStreamWindow = 16 * proto.DefaultWindow

@@ -32,6 +32,17 @@ func TestBadArguments(t *testing.T) {
 		{"stream --count 49", "--count"},
 		{"event --size 1025", "--size"},
 		{"event --window 4096", "--window"},
+		{"stream --rate -1", "--rate"},
+		{"stream --rate 1", "--rate"},
+		{"stream --rate NaN", "--rate"},
+		{"ping --rate 100", "--rate"},
+		{"fanout --members 1", "--members"},
+		{"fanout --members 10001", "--members"},
+		{"fanout --senders 0", "--senders"},
+		{"fanout --senders 201", "--senders"},
+		{"fanout --kind tea", "--kind"},
+		{"fanout --kind event --size 1025", "--size"},
+		{"fanout --rate 0.01", "--rate"},
 		{"ping --window 2", "--window"},
 		{"ping --kind tea", "--kind"},
 		{"ping --size 1025", "--size"},
@@ -97,7 +108,7 @@ func TestLoopback(t *testing.T) {
 // The defaults have to make sense, and --help of every scenario must come
 // from stdout with exit code 0.
 func TestHelpAndDefaults(t *testing.T) {
-	for _, scenario := range []string{"stream", "ping", "event", "connect", "floor stream", "floor ping", "floor event"} {
+	for _, scenario := range []string{"stream", "ping", "event", "fanout", "connect", "floor stream", "floor ping", "floor event"} {
 		inv, err := parse(strings.Fields(scenario), io.Discard)
 		if err != nil || inv.scenario.name() != scenario || len(inv.settings) == 0 {
 			t.Errorf("%s: %+v, %v", scenario, inv, err)

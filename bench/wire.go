@@ -100,6 +100,15 @@ func (c *conn) fill() error {
 // next decodes the next frame of what was read; nil without an error where
 // there is no whole one. It holds until the call after.
 func (c *conn) next() (*proto.Response, error) {
+	body, err := c.frame()
+	if body == nil || err != nil {
+		return nil, err
+	}
+	return c.decode(body)
+}
+
+// frame is the body of the next frame of what was read, as next.
+func (c *conn) frame() ([]byte, error) {
 	in := c.intake
 	if in == nil || in.end-in.start < proto.HeaderSize {
 		return nil, nil
@@ -113,8 +122,11 @@ func (c *conn) next() (*proto.Response, error) {
 		return nil, nil
 	}
 	in.start = body + int(size)
-	return in.dec.DecodeResponse(in.buf[body:in.start])
+	return in.buf[body:in.start], nil
 }
+
+// decode decodes what frame has returned; it holds until the call after.
+func (c *conn) decode(body []byte) (*proto.Response, error) { return c.dec.DecodeResponse(body) }
 
 // await reads until a frame of op comes, or an ERROR, which is an error here
 // as KICK is. Other frames are dropped.

@@ -156,3 +156,43 @@ func BenchmarkPage(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkTokenPlaces is what a login by token asks the store, of a user who
+// has all that was said: it must not matter how much that was.
+func BenchmarkTokenPlaces(b *testing.B) {
+	for _, history := range []int{0, 1_000_000} {
+		b.Run(fmt.Sprintf("history=%d", history), func(b *testing.B) {
+			if history > 0 && testing.Short() {
+				b.Skip("takes a million messages")
+			}
+			h := newHarness(b, Options{URL: "sqlite:" + filepath.Join(b.TempDir(), "bench.db")})
+			u := h.users(2)
+			token := []byte("a token")
+			user, err := h.UserByID(context.Background(), u[1])
+			if err != nil {
+				b.Fatal(err)
+			}
+			if _, err := h.OpenDevice(context.Background(), user, "phone", token, 8); err != nil {
+				b.Fatal(err)
+			}
+			const atATime = 10_000
+			for i := 0; i < history; i += atATime {
+				batch := make([]*Append, atATime)
+				for j := range batch {
+					batch[j] = toPeer(u[0], u[1], fmt.Sprintf("cid %08d", i+j))
+				}
+				h.store(batch...)
+				h.Deliver(u[1], "phone", batch[0].Conv, batch[len(batch)-1].Last)
+			}
+			if err := h.Flush(context.Background(), u[1]); err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, _, places, err := h.TokenPlaces(context.Background(), token, u[1]); err != nil || len(places) > 0 {
+					b.Fatal(places, err)
+				}
+			}
+		})
+	}
+}

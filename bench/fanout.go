@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"chatd/bench/floor"
 	"chatd/proto"
 )
 
@@ -55,28 +56,34 @@ func (f *fanout) validate() error {
 	return t.validate(proto.MaxMsg, maxStreamWindow)
 }
 
+// validateFloor checks what only the floor can't do: there, one who sends hears
+// nothing, and the hearers make room in the window.
+func (f *fanout) validateFloor() error {
+	if f.Senders != 1 {
+		return fmt.Errorf("--senders: %d; on the floor, who sends hears nobody, so that there is only 1", f.Senders)
+	}
+	return (&event{traffic: f.traffic()}).validateFor(proto.MaxMsg)
+}
+
 func (f *fanout) run(ctx context.Context, r *rig) error {
 	l := &load{rig: r, traffic: f.traffic()}
 	defer l.closeAll()
-	op, stored := proto.GROUP_CHAT, true
-	var acks *gauge
+	if f.Kind == "chat" && r.server.floor() {
+		r.report.note(floorNote)
+	}
+	op := proto.GROUP_CHAT
 	if f.Kind == "event" {
-		op, stored = proto.EVENT, false
-	} else {
+		op = proto.EVENT
+	}
+	stored := op == proto.GROUP_CHAT && !r.server.floor()
+	var acks *gauge
+	if stored {
 		acks = l.gauge("acknowledged", "ack")
 	}
 	pushes := l.gauge("delivered", "end to end")
 
 	rs := newRecruits(r.server)
-	users, group, err := f.found(ctx, r, rs)
-	if err != nil {
-		return err
-	}
-	conns := make([]*conn, len(users))
-	err = each(ctx, len(users), setupAtATime, r.progress, "members", func(ctx context.Context, i int) (err error) {
-		conns[i], err = enterByToken(ctx, r.server.addrOf(i), users[i])
-		return err
-	})
+	users, conns, group, err := f.meet(ctx, r, rs)
 	if err != nil {
 		for _, c := range conns {
 			if c != nil {
@@ -91,13 +98,39 @@ func (f *fanout) run(ctx context.Context, r *rig) error {
 	text := textOf(l.Size)
 	for i, c := range conns {
 		if i < f.Senders {
-			room.join(c, users[i], newTemplate(room.say(text), text), l.quota(i))
+			room.join(c, users[i], rs.template(room.say(text), users[i], text), l.quota(i))
 		} else {
 			room.join(c, users[i], nil, 0)
 		}
 	}
 	l.open(room, acks, pushes)
 	return l.measure(ctx)
+}
+
+// meet has all members of a new group online. Beside an error, conns are those
+// that are to be closed.
+func (f *fanout) meet(ctx context.Context, r *rig, rs *recruits) (users []account, conns []*conn, group int64, err error) {
+	conns = make([]*conn, f.Members)
+	if r.server.floor() {
+		users, group = make([]account, f.Members), 1
+		err = each(ctx, f.Members, setupAtATime, r.progress, "members", func(ctx context.Context, i int) (err error) {
+			role := floor.Receiver
+			if i < f.Senders {
+				role = floor.Sender
+			}
+			conns[i], users[i], _, err = rs.hello(ctx, i, role, uint64(group))
+			return err
+		})
+		return users, conns, group, err
+	}
+	if users, group, err = f.found(ctx, r, rs); err != nil {
+		return nil, nil, 0, err
+	}
+	err = each(ctx, f.Members, setupAtATime, r.progress, "members", func(ctx context.Context, i int) (err error) {
+		conns[i], err = enterByToken(ctx, r.server.addrOf(i), users[i])
+		return err
+	})
+	return users, conns, group, err
 }
 
 // found makes the group and its members. They are away again when it returns:

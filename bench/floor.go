@@ -25,6 +25,8 @@ const (
 	// floorSeq is what all chat messages have on the floor: six digits, as many
 	// as those of a run of some seconds.
 	floorSeq = 123456
+	// floorNote is for reports of what the server would acknowledge.
+	floorNote = "the floor stores and acknowledges nothing: a sender's window has room for as many as have arrived"
 )
 
 // floors are the scenarios that can be had of the floor.
@@ -34,6 +36,7 @@ type floors struct {
 	Stream stream `cmd:"" help:"The frames of stream, which nobody stores or acknowledges: receivers make room in the window."`
 	Ping   ping   `cmd:"" help:"One message on the way for each pair."`
 	Event  event  `cmd:"" help:"Pairs of users, a window of events on the way."`
+	Fanout fanout `cmd:"" help:"One group, one of which sends to all others."`
 }
 
 func (*floors) Help() string {
@@ -45,7 +48,7 @@ and a figure of the floor is to be compared with that of the same name.`
 
 func (f *floors) scenarios() []scenario {
 	var all []scenario
-	for _, s := range []scenario{&f.Stream, &f.Ping, &f.Event} {
+	for _, s := range []scenario{&f.Stream, &f.Ping, &f.Event, &f.Fanout} {
 		all = append(all, &floored{s, f})
 	}
 	return all
@@ -61,8 +64,13 @@ func (f *floored) name() string { return "floor " + f.scenario.name() }
 
 func (f *floored) validate() error {
 	err := f.scenario.validate()
-	if s, ok := f.scenario.(*stream); ok && err == nil {
-		err = (&event{traffic: s.traffic}).validateFor(proto.MaxMsg)
+	if err == nil {
+		switch s := f.scenario.(type) {
+		case *stream:
+			err = (&event{traffic: s.traffic}).validateFor(proto.MaxMsg)
+		case *fanout:
+			err = s.validateFloor()
+		}
 	}
 	if n := f.flags.Loops; n < 0 || n > maxLoops {
 		err = errors.Join(err, fmt.Errorf("--loops: %d is not between 0 and %d", n, maxLoops))
@@ -166,9 +174,9 @@ func (rs *recruits) template(req *proto.Request, from account, text []byte) *tem
 	if !rs.server.floor() {
 		return newTemplate(req, text)
 	}
-	push := &proto.Response{Op: req.Op, ID: from.id, Name: from.name, ToID: req.ToID,
+	push := &proto.Response{Op: req.Op, ID: from.id, Name: from.name, ToID: req.ToID, GroupID: req.GroupID,
 		Event: req.Event, Data: req.Data, Msg: req.Msg, CID: req.CID}
-	if req.Op == proto.ONE_CHAT {
+	if req.Op != proto.EVENT {
 		push.Time, push.Seq = time.Now().UnixMilli(), floorSeq
 	}
 	return templateOf(proto.AppendResponse(nil, push), text)

@@ -34,6 +34,8 @@ func TestFloor(t *testing.T) {
 		"ping --kind chat --pairs 3 --count 100",
 		"stream --pairs 5 --window 16 --count 2003",
 		"stream --pairs 2 --window 1 --count 20 --size 32768",
+		"fanout --members 7 --window 16 --count 501",
+		"fanout --kind event --members 7 --window 16 --count 501",
 	} {
 		t.Run(args, func(t *testing.T) {
 			fields := strings.Fields(args)
@@ -100,8 +102,20 @@ func TestFloorFrames(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer to.close()
+	made, err := from.call(t.Context(), &proto.Request{Op: proto.CREATE_GROUP, GroupName: "frames"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := to.call(t.Context(), &proto.Request{Op: proto.ADD_GROUP, GroupID: made.GroupID}); err != nil {
+		t.Fatal(err)
+	}
+	group := made.GroupID
 	text := textOf(100)
+	toGroup := newChat(0, text)
+	toGroup.Op, toGroup.GroupID = proto.GROUP_CHAT, group
 	for _, req := range []*proto.Request{
+		toGroup,
+		{Op: proto.EVENT, GroupID: group, Event: []byte(eventName), Data: text},
 		newChat(peer.id, text),
 		{Op: proto.EVENT, ToID: peer.id, Event: []byte(eventName), Data: text},
 	} {
@@ -112,7 +126,7 @@ func TestFloorFrames(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if req.Op == proto.ONE_CHAT {
+		if req.Op != proto.EVENT {
 			push.Seq = floorSeq // the first of a conversation is shorter
 		}
 		onFloor := &recruits{server: &server{target: &target{floor: &floored{}}}}

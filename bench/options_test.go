@@ -40,6 +40,7 @@ func TestBadArguments(t *testing.T) {
 		{"fanout --members 10001", "--members"},
 		{"fanout --senders 0", "--senders"},
 		{"fanout --senders 201", "--senders"},
+		{"floor fanout --senders 2", "--senders"},
 		{"fanout --kind tea", "--kind"},
 		{"fanout --kind event --size 1025", "--size"},
 		{"fanout --rate 0.01", "--rate"},

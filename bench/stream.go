@@ -31,7 +31,7 @@ func (s *stream) validate() error { return s.traffic.validate(proto.MaxMsg, maxS
 
 func (s *stream) run(ctx context.Context, r *rig) error {
 	if r.server.floor() {
-		r.report.note("the floor stores and acknowledges nothing: a sender's window has room for as many as have arrived")
+		r.report.note(floorNote)
 		return (&event{traffic: s.traffic, chat: true}).run(ctx, r)
 	}
 	l := &load{rig: r, traffic: s.traffic}

@@ -31,5 +31,6 @@ for scenario in event ping "ping --kind chat" stream; do
 	load $scenario --duration 4s --dir data
 	load floor $scenario --duration 4s
 done
+load fanout --duration 4s --dir data
 load connect --conns 5000 --duration 2s --dir data
 exit $failed

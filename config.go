@@ -24,7 +24,7 @@ type Config struct {
 	// Port 0 asks the system for a free one. Zero for operator commands.
 	Addr netip.AddrPort `kong:"-"`
 	// cores is what defaults are chosen by; 0: as many threads as Go runs.
-	cores int
+	cores int `kong:"-"`
 
 	DB         string `group:"store" name:"db" default:"sqlite:data/chatd.db" placeholder:"URL" help:"The store: sqlite:PATH, or mysql://user:password@host:3306/name, which several nodes can share."`
 	SQLiteSync string `group:"store" name:"sqlite-sync" default:"full" placeholder:"MODE" enum:"full,normal" help:"full: what was acknowledged outlives a power cut. normal: faster, a power cut may take the last moments."`

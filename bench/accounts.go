@@ -56,6 +56,21 @@ func (rs *recruits) enter(ctx context.Context, i int, ack bool) (*conn, account,
 	return c, account{id: a.ID, name: name, token: a.Token}, a.Window, nil
 }
 
+// enroll registers users number first and the n-1 that follow, and logs each
+// in once, for its token. Then they are away.
+func (rs *recruits) enroll(ctx context.Context, p *progress, first, n int) ([]account, error) {
+	users := make([]account, n)
+	err := each(ctx, n, setupAtATime, p, "users", func(ctx context.Context, i int) error {
+		c, u, _, err := rs.enter(ctx, first+i, true)
+		if err == nil {
+			users[i] = u
+			c.abort()
+		}
+		return err
+	})
+	return users, err
+}
+
 // name is that of user number i.
 func (rs *recruits) name(i int) string { return fmt.Sprintf("bench %016x %d", rs.run, i) }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // complaints are about flags that make no sense.
@@ -34,3 +35,13 @@ func (c *complaints) checkRate(rate float64, senders int) {
 }
 
 func (c complaints) join() error { return errors.Join(c...) }
+
+// between checks that n lies between least and most.
+func (c *complaints) between(flag string, n, least, most int) {
+	c.check(n >= least && n <= most, "%s: %d is not between %d and %d", flag, n, least, most)
+}
+
+// lasting checks the time that a flag gives to a run.
+func (c *complaints) lasting(flag string, d time.Duration) {
+	c.check(d > 0 && d <= maxDuration, "%s: %s is not above 0 and at most %s", flag, d, maxDuration)
+}

@@ -47,16 +47,7 @@ func (c *connect) validate() error {
 }
 
 func (c *connect) run(ctx context.Context, r *rig) error {
-	users := make([]account, c.Conns)
-	rs := newRecruits(r.server)
-	err := each(ctx, c.Conns, setupAtATime, r.progress, "users", func(ctx context.Context, i int) error {
-		conn, u, _, err := rs.enter(ctx, i, true)
-		if err == nil {
-			users[i] = u
-			conn.abort()
-		}
-		return err
-	})
+	users, err := newRecruits(r.server).enroll(ctx, r.progress, 0, c.Conns)
 	if err != nil {
 		return err
 	}

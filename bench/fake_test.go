@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -21,19 +22,28 @@ type fake struct {
 	// push and ack change what a message, the n-th of its sender, leads to; of
 	// a group for the last member alone. Nil: the truth.
 	push, ack func(n int64, r proto.Response) []proto.Response
+	// welcome changes the n-th answer to a LOGIN.
+	welcome func(n int64, r proto.Response) []proto.Response
 
-	mu    sync.Mutex
-	users []*fakeUser // by id, from 1
-	group []*fakeUser // the members of the only one
-	said  int64       // in it
-	conns []net.Conn
+	mu     sync.Mutex
+	users  []*fakeUser // by id, from 1
+	group  []*fakeUser // the members of the only one
+	said   int64       // in it
+	conns  []net.Conn
+	logins int64
 }
 
+// fakeUser is locked by the fake's mu.
 type fakeUser struct {
-	id   int64
-	conn net.Conn
-	sent int64
+	id     int64
+	conn   net.Conn
+	spoken int64           // messages to the group
+	sent   map[int64]int64 // messages and events, by receiver
+	missed []proto.Response
 }
+
+// fakeOffline is how many messages a LOGIN_ACK has; the rest follow as pushes.
+const fakeOffline = 2
 
 const fakeGroup = 7
 
@@ -106,18 +116,12 @@ func (f *fake) handle(c net.Conn, me *fakeUser, r *proto.Request) *fakeUser {
 	switch r.Op {
 	case proto.REG:
 		f.mu.Lock()
-		f.users = append(f.users, &fakeUser{id: int64(len(f.users) + 1)})
+		f.users = append(f.users, &fakeUser{id: int64(len(f.users) + 1), sent: make(map[int64]int64)})
 		id := int64(len(f.users))
 		f.mu.Unlock()
 		f.send(c, proto.Response{Op: proto.REG_ACK, ID: id})
 	case proto.LOGIN:
-		id := r.ID
-		if r.Token != "" {
-			id, _ = strconv.ParseInt(r.Token, 10, 64) // as it was given
-		}
-		me = f.user(id)
-		me.conn = c
-		f.send(c, proto.Response{Op: proto.LOGIN_ACK, ID: me.id, Token: strconv.FormatInt(id, 10), Window: proto.DefaultWindow})
+		me = f.logIn(c, r)
 	case proto.CREATE_GROUP, proto.ADD_GROUP:
 		f.mu.Lock()
 		f.group = append(f.group, me)
@@ -126,29 +130,81 @@ func (f *fake) handle(c net.Conn, me *fakeUser, r *proto.Request) *fakeUser {
 	case proto.GROUP_CHAT:
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		me.sent++
+		me.spoken++
 		f.said++
 		f.toGroup(me, proto.Response{Op: proto.GROUP_CHAT, ID: me.id, GroupID: r.GroupID, Msg: r.Msg, CID: r.CID, Seq: f.said})
-		f.tell(c, f.ack, me.sent, proto.Response{Op: proto.GROUP_CHAT_ACK, GroupID: r.GroupID, CID: r.CID, Seq: f.said})
+		f.tell(c, f.ack, me.spoken, proto.Response{Op: proto.GROUP_CHAT_ACK, GroupID: r.GroupID, CID: r.CID, Seq: f.said})
 	case proto.PING:
 		f.send(c, proto.Response{Op: proto.PONG})
+	case proto.RECEIPT:
+		f.mu.Lock()
+		me.missed = slices.DeleteFunc(me.missed, func(m proto.Response) bool { return m.ID == r.Peer && m.Seq <= r.Seq })
+		f.mu.Unlock()
 	case proto.ONE_CHAT:
-		me.sent++
-		f.tell(f.user(r.ToID).conn, f.push, me.sent, proto.Response{Op: proto.ONE_CHAT, ID: me.id, ToID: r.ToID,
-			Msg: r.Msg, CID: r.CID, Seq: me.sent})
-		f.tell(c, f.ack, me.sent, proto.Response{Op: proto.ONE_CHAT_ACK, ToID: r.ToID, CID: r.CID, Seq: me.sent})
+		m := proto.Response{Op: proto.ONE_CHAT, ID: me.id, ToID: r.ToID, Msg: r.Msg, CID: r.CID}
+		m.Seq = f.deliver(me, m, true)
+		f.tell(c, f.ack, m.Seq, proto.Response{Op: proto.ONE_CHAT_ACK, ToID: r.ToID, CID: r.CID, Seq: m.Seq})
 	case proto.EVENT:
-		me.sent++
 		event := proto.Response{Op: proto.EVENT, ID: me.id, ToID: r.ToID, GroupID: r.GroupID, Event: r.Event, Data: r.Data}
 		if r.GroupID == 0 {
-			f.tell(f.user(r.ToID).conn, f.push, me.sent, event)
+			f.deliver(me, event, false)
 			break
 		}
 		f.mu.Lock()
 		defer f.mu.Unlock()
+		me.spoken++
 		f.toGroup(me, event)
 	}
 	return me
+}
+
+// logIn answers with what the user has missed, and pushes the rest.
+func (f *fake) logIn(c net.Conn, r *proto.Request) *fakeUser {
+	id := r.ID
+	if r.Token != "" {
+		id, _ = strconv.ParseInt(r.Token, 10, 64) // 0: there is no such user
+	}
+	me := f.user(id)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	me.conn = c
+	f.logins++
+	a := proto.Response{Op: proto.LOGIN_ACK, ID: id, Token: strconv.FormatInt(id, 10), Window: proto.DefaultWindow}
+	few := min(fakeOffline, len(me.missed))
+	for _, m := range me.missed[:few] {
+		a.Offline = append(a.Offline, proto.Chat{Op: m.Op, ID: m.ID, ToID: m.ToID, Msg: string(m.Msg), Seq: m.Seq, CID: string(m.CID)})
+	}
+	a.More = few < len(me.missed)
+	f.tell(c, f.welcome, f.logins, a)
+	for _, m := range me.missed[few:] {
+		f.send(c, m)
+	}
+	return me
+}
+
+// deliver passes a message or event on, and says which of its sender's to this
+// receiver it was. What is stored is kept until a receipt says that it has arrived.
+func (f *fake) deliver(from *fakeUser, m proto.Response, stored bool) (n int64) {
+	to := f.user(m.ToID)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	from.sent[to.id]++
+	n = from.sent[to.id]
+	if stored {
+		m.Seq = n
+	}
+	all := []proto.Response{m}
+	if f.push != nil {
+		all = f.push(n, m)
+	}
+	for _, m := range all {
+		if stored {
+			m.Msg, m.CID = slices.Clone(m.Msg), slices.Clone(m.CID)
+			to.missed = append(to.missed, m)
+		}
+		f.send(to.conn, m)
+	}
+	return n
 }
 
 // toGroup pushes to all members but the sender; f is locked.
@@ -157,7 +213,7 @@ func (f *fake) toGroup(from *fakeUser, r proto.Response) {
 		switch {
 		case u == from:
 		case i == len(f.group)-1:
-			f.tell(u.conn, f.push, from.sent, r)
+			f.tell(u.conn, f.push, from.spoken, r)
 		default:
 			f.send(u.conn, r)
 		}

@@ -29,7 +29,7 @@ const (
 type load struct {
 	*rig
 	traffic
-	gauges  []*gauge
+	sampler
 	rooms   []*room
 	voices  []*voice
 	workers []func() error // one goroutine each; they end by themselves after stop
@@ -45,9 +45,6 @@ type load struct {
 	stopped atomic.Bool // nothing new is sent
 	cut     atomic.Bool // what is still on the way is given up
 
-	refused map[int32]int64
-	samples []sample
-	lastAt  time.Time // of the last tick
 	aliveAt time.Time // of the last tick with anything in it
 }
 
@@ -109,6 +106,9 @@ func (l *load) measure(ctx context.Context) error {
 // begin starts the workers. From then on finish must be called.
 func (l *load) begin(ctx context.Context) {
 	l.refused = make(map[int32]int64)
+	if l.every == 0 {
+		l.every = tickEvery
+	}
 	g, running := errgroup.WithContext(ctx)
 	l.running, l.ended = running, make(chan struct{})
 	if l.Rate > 0 {
@@ -158,7 +158,7 @@ func (l *load) finish() error {
 func (l *load) watch(what string, d time.Duration, until <-chan struct{}) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
-	ticker := time.NewTicker(min(tickEvery, l.Patience))
+	ticker := time.NewTicker(min(l.every, l.Patience))
 	defer ticker.Stop()
 	now := time.Now()
 	end := now.Add(d)
@@ -257,30 +257,17 @@ func (l *load) discard() {
 
 // tick collects what was measured since the last one, and shows it.
 func (l *load) tick(what string, left time.Duration) {
-	now := time.Now()
-	since := now.Sub(l.lastAt)
-	l.lastAt = now
-	s := sample{Seconds: since.Seconds()}
-	for _, g := range l.gauges {
-		g.collect(l.refused)
-		if g.tick.TotalCount() > 0 {
-			l.aliveAt = now
-		}
-		s.add(g.tick)
+	s, anything := l.take()
+	if anything {
+		l.aliveAt = l.lastAt
 	}
 	if l.pace != nil {
 		l.behind.collect(l.refused)
 	}
-	if s.Seconds > tickEvery.Seconds()/2 || len(l.samples) == 0 { // else too short to say anything
-		l.samples = append(l.samples, s)
-	}
 	if what == "" {
 		return
 	}
-	text := what + ":"
-	for i, g := range l.gauges {
-		text += fmt.Sprintf(" %s %s/s, p99 %s;", g.name, thousands(s.Rates[i]), micros(s.P99us[i]))
-	}
+	text := what + ":" + l.text(&s)
 	if l.pace != nil {
 		text += fmt.Sprintf(" behind %s;", micros(l.behind.tick.Max()))
 	}
@@ -299,19 +286,12 @@ func (l *load) refusals() (n int64) {
 func (l *load) summarize(elapsed time.Duration, before, after usage) {
 	rep := l.report
 	rep.Seconds = elapsed.Seconds()
-	rep.Samples = l.samples
 	for _, g := range l.gauges {
 		rep.figure(g.name, float64(g.total.TotalCount())/elapsed.Seconds(), "per second", higher)
 	}
-	for _, g := range l.gauges {
-		rep.latency(g.delay, g.total)
-		rep.Series = append(rep.Series, series{g.name, g.delay})
-	}
+	l.tell(rep)
 	if l.pace != nil {
 		l.pace.report(rep, l.behind)
-	}
-	for errno, n := range l.refused {
-		rep.refused(errno, n)
 	}
 	rep.cost(before, after, l.gauges[len(l.gauges)-1].total.TotalCount(), elapsed)
 }

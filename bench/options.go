@@ -95,6 +95,9 @@ type commandLine struct {
 	Floor   floors  `cmd:"" help:"The same load on a bare relay that neither decodes nor stores: what is left of a figure without the chat."`
 	Fanout  fanout  `cmd:"" help:"One group, all of it online: what some say arrives at all others."`
 	Connect connect `cmd:"" help:"Idle connections: how fast they come up and what each costs."`
+	Login   login   `cmd:"" help:"Logins: users connect, log in by token or password, and are gone."`
+	Storm   storm   `cmd:"" help:"A reconnect storm: all idle connections are cut at once and come back, while others talk."`
+	Offline offline `cmd:"" help:"Messages for users who are away: storing them, and how soon who comes back has them all."`
 
 	AB      ab      `cmd:"" name:"ab" help:"Two of these by turns, A B B A …: how B is to A, and whether that is more than the noise."`
 	Compare compare `cmd:"" help:"Reports that --json has written: what changed from A to B, and whether that is more than the noise."`
@@ -155,7 +158,7 @@ func parse(args []string, stdout io.Writer) (*invocation, error) {
 			return inv, errors.Join(onlyToolFlags(name, ctx), cl.output.validate(), t.validate())
 		}
 	}
-	for _, s := range append(cl.Floor.scenarios(), &cl.Stream, &cl.Ping, &cl.Event, &cl.Fanout, &cl.Connect) {
+	for _, s := range append(cl.Floor.scenarios(), &cl.Stream, &cl.Ping, &cl.Event, &cl.Fanout, &cl.Connect, &cl.Login, &cl.Storm, &cl.Offline) {
 		if s.name() == ctx.Command() {
 			inv.scenario = s
 		}

@@ -60,6 +60,28 @@ func TestBadArguments(t *testing.T) {
 		{"connect --at-a-time 0", "--at-a-time"},
 		{"connect --ping 10ms", "--ping"},
 		{"connect --duration 0s", "--duration"},
+		{"login --by name", "--by"},
+		{"login --users 0", "--users"},
+		{"login --users 1000001", "--users"},
+		{"login --users 10 --at-a-time 11", "--at-a-time"},
+		{"login --at-a-time 1025", "--at-a-time"},
+		{"login --duration 0s", "--duration"},
+		{"storm --conns 0", "--conns"},
+		{"storm --at-a-time 1025", "--at-a-time"},
+		{"storm --chatting 0", "--chatting"},
+		{"storm --chatting 4097", "--chatting"},
+		{"storm --rate 0", "--rate"},
+		{"storm --rate 1e9", "--rate"},
+		{"storm --chatting 4096 --rate 2", "--rate"},
+		{"storm --duration 0s", "--duration"},
+		{"offline --users 0", "--users"},
+		{"offline --messages 0", "--messages"},
+		{"offline --users 10001 --messages 1000", "--messages"},
+		{"offline --senders 4097", "--senders"},
+		{"offline --at-a-time 0", "--at-a-time"},
+		{"offline --size 31", "--size"},
+		{"offline --size 32769", "--size"},
+		{"offline --patience 0s", "--patience"},
 		{"stream --spawn oracle", "--spawn"},
 		{"stream --nodes 2", "--nodes"},
 		{"stream --spawn mysql --nodes 2", "--nodes"},
@@ -109,15 +131,20 @@ func TestLoopback(t *testing.T) {
 // The defaults have to make sense, and --help of every scenario must come
 // from stdout with exit code 0.
 func TestHelpAndDefaults(t *testing.T) {
-	for _, scenario := range []string{"stream", "ping", "event", "fanout", "connect", "floor stream", "floor ping", "floor event"} {
+	for _, scenario := range []string{"stream", "ping", "event", "fanout", "connect", "login", "storm", "offline", "floor stream", "floor ping", "floor event"} {
 		inv, err := parse(strings.Fields(scenario), io.Discard)
 		if err != nil || inv.scenario.name() != scenario || len(inv.settings) == 0 {
 			t.Errorf("%s: %+v, %v", scenario, inv, err)
 		}
 		var stdout, stderr bytes.Buffer
 		code := run(context.Background(), strings.Fields(scenario+" --help"), &stdout, &stderr, io.Discard)
-		if code != exitGood || !strings.Contains(stdout.String(), "--duration") || stderr.Len() > 0 {
+		if code != exitGood || stderr.Len() > 0 {
 			t.Errorf("%s --help: exit code %d\n%s%s", scenario, code, &stdout, &stderr)
+		}
+		for flag := range inv.settings {
+			if !strings.Contains(stdout.String(), "--"+flag) {
+				t.Errorf("%s --help lacks --%s\n%s", scenario, flag, &stdout)
+			}
 		}
 	}
 }

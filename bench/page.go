@@ -169,6 +169,9 @@ func (r *report) overTime(c *plot.Chart, name func(series) string, value func(s 
 	c.X = plot.Axis{Zero: true, Format: thousands}
 	for i, what := range r.series() {
 		line := plot.Series{Name: name(what)}
+		if line.Name == "" {
+			continue // it is the rate of another one
+		}
 		seconds := 0.0
 		for j := range r.Samples {
 			s := &r.Samples[j]

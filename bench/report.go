@@ -21,7 +21,7 @@ type report struct {
 	Figures   []figure  `json:"figures"`
 	Latencies []latency `json:"latencies"`
 	Series    []series  `json:"series,omitempty"`  // what the entries of each sample are
-	Samples   []sample  `json:"samples,omitempty"` // one a second
+	Samples   []sample  `json:"samples,omitempty"` // one a second; more of a storm
 
 	Refusals    map[string]int64 `json:"refusals,omitempty"` // by errno
 	Faults      int64            `json:"faults"`             // promises broken

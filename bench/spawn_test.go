@@ -122,6 +122,16 @@ func TestRealServer(t *testing.T) {
 		{"fanout --members 20 --senders 3 --count 1001 --kind event", []string{"delivered"}, map[string]int64{"end to end": 19 * 1001}},
 		{"connect --conns 50 --duration 1ms", []string{"coming up", "server memory per connection", "server live heap per connection", "server CPU"},
 			map[string]int64{"connect and log in": 50}},
+		// One turn for each of those at a time.
+		{"login --users 20 --at-a-time 4 --duration 1ns", []string{"logins", "server CPU per login", "server CPU", "generator share"},
+			map[string]int64{"connect and log in": 4, "log in": 4}},
+		{"login --by password --users 3 --at-a-time 3 --duration 1ns", []string{"logins"}, map[string]int64{"connect and log in": 3, "log in": 3}},
+		{"storm --conns 50 --at-a-time 8 --chatting 3 --rate 300 --duration 50ms", []string{"all back", "coming back", "server CPU"},
+			map[string]int64{"connect and log in": 50}},
+		// More than one LOGIN_ACK has, so that pushes follow.
+		{"offline --users 5 --messages 250 --senders 3 --at-a-time 4", []string{"stored", "logged in and complete", "read", "server CPU per million messages"},
+			map[string]int64{"connect and log in": 5, "log in to complete": 5}},
+		{"offline --users 3 --messages 2 --senders 5", []string{"read"}, map[string]int64{"log in to complete": 3}},
 	} {
 		t.Run(c.args, func(t *testing.T) {
 			folder := t.TempDir()
@@ -180,6 +190,9 @@ func TestInterrupted(t *testing.T) {
 		{"fanout --members 10 --duration 10m --warmup 0s", "measured:"},
 		{"connect --conns 20 --duration 10m", "connections:"},
 		{"connect --conns 20 --duration 10m", "settle"},
+		{"login --users 20 --at-a-time 4 --duration 10m", "measured:"},
+		{"storm --conns 20 --duration 10m", "before:"},
+		{"offline --users 5 --messages 1000000", "messages:"},
 		{"event --spawn cluster", "starting MariaDB"},
 		{"event --spawn cluster", "starting node 2"},
 		{"stream --spawn cluster --pairs 4 --duration 10m --warmup 0s", "measured:"},

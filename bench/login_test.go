@@ -1,0 +1,59 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"chatd/proto"
+)
+
+// Of 4 users each is registered and logged in by password first; the 5th
+// login is the first that is measured.
+const firstMeasured = 5
+
+// A server that mixes its users up, or gives out tokens as it likes, must not
+// pass for a fast one.
+func TestLoginLies(t *testing.T) {
+	for _, c := range []struct {
+		name, by string
+		welcome  func(int64, proto.Response) []proto.Response
+		says     string
+	}{
+		{"the truth", "token", nil, "faults: 0"},
+		{"another user", "token", at(firstMeasured, changed(func(r *proto.Response) { r.ID++ })), "logged user"},
+		{"another user by password", "password", at(firstMeasured, changed(func(r *proto.Response) { r.ID++ })), "logged user"},
+		{"another token", "token", at(firstMeasured, changed(func(r *proto.Response) { r.Token = "0" })), "the token has changed"},
+		{"a new token by password", "password", at(firstMeasured, changed(func(r *proto.Response) { r.Token = "0" })), "faults: 0"},
+		{"refused", "token", at(firstMeasured, changed(func(r *proto.Response) { r.Errno = proto.Refused })), "errno 1"},
+		{"kicked", "token", at(firstMeasured, changed(func(r *proto.Response) { r.Op, r.Reason = proto.KICK, proto.Abuse })), `KICK "abuse"`},
+	} {
+		t.Run(strings.ReplaceAll(c.name, " ", "-"), func(t *testing.T) {
+			f := newFake(t)
+			f.welcome = c.welcome
+			code, stdout, stderr := chatbench(t, "login", "--addr", f.addr(), "--by", c.by, "--users", "4", "--at-a-time", "2", "--duration", "1ns")
+			want := exitBad
+			if c.says == "faults: 0" {
+				want = exitGood
+			}
+			if code != want || !strings.Contains(stdout, c.says) {
+				t.Errorf("exit code %d, want %d and %q\n%s%s", code, want, c.says, stdout, stderr)
+			}
+		})
+	}
+}
+
+// A server that is too busy may refuse: the users wait, and the report counts
+// it.
+func TestLoginPauses(t *testing.T) {
+	f := newFake(t)
+	f.welcome = func(n int64, r proto.Response) []proto.Response {
+		if n >= firstMeasured && n%2 == 1 {
+			r.Errno, r.RetryAfter = proto.TooFast, 1
+		}
+		return []proto.Response{r}
+	}
+	code, stdout, stderr := chatbench(t, "login", "--addr", f.addr(), "--users", "4", "--at-a-time", "1", "--duration", "1ns")
+	if code != exitGood || !strings.Contains(stdout, "refused with errno 9: 1") {
+		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
+	}
+}

@@ -35,8 +35,11 @@ type load struct {
 	workers []func() error // one goroutine each; they end by themselves after stop
 	conns   []*conn
 
-	pace   *pace  // nil: a closed loop
-	behind *gauge // of pace
+	pace   *pace        // nil: a closed loop
+	behind *gauge       // of pace
+	drive  func() error // the worker who keeps to pace; nil: speak
+	giveUp func()       // wakes the workers whose connections are none of conns
+	mixed  bool         // no gauge counts what all costs are of
 
 	running context.Context // ends with the first error of a worker
 	ended   chan struct{}   // closed once all workers have
@@ -113,15 +116,11 @@ func (l *load) begin(ctx context.Context) {
 	l.running, l.ended = running, make(chan struct{})
 	if l.Rate > 0 {
 		l.behind = newGauge("", "behind schedule")
-		l.pace = newPace(l.clock, l.Rate, len(l.voices), l.behind.meter())
-		g.Go(func() error {
-			return l.pace.keep(l.Count, &l.stopped, func(slot int) error {
-				if err := l.voices[slot].send(); err != nil {
-					return l.voices[slot].member.broken("send", err)
-				}
-				return nil
-			})
-		})
+		l.pace = newPace(l.clock, l.Rate, max(len(l.voices), 1), l.behind.meter())
+		if l.drive == nil {
+			l.drive = l.speak
+		}
+		g.Go(l.drive)
 	}
 	for _, w := range l.workers {
 		g.Go(w)
@@ -130,6 +129,17 @@ func (l *load) begin(ctx context.Context) {
 		l.failed = g.Wait()
 		close(l.ended)
 	}()
+}
+
+// speak has each voice send when it is time.
+func (l *load) speak() error {
+	return l.pace.keep(l.Count, &l.stopped, func(n int64) error {
+		v := l.voices[n%int64(len(l.voices))]
+		if err := v.send(); err != nil {
+			return v.member.broken("send", err)
+		}
+		return nil
+	})
 }
 
 // finish stops the workers and waits for what is on the way. The error is the
@@ -195,6 +205,9 @@ func (l *load) drain() {
 	l.cut.Store(true)
 	for _, c := range l.conns {
 		_ = c.nc.SetDeadline(longAgo) // closed: its worker is awake already
+	}
+	if l.giveUp != nil {
+		l.giveUp()
 	}
 	<-l.ended
 }
@@ -293,5 +306,9 @@ func (l *load) summarize(elapsed time.Duration, before, after usage) {
 	if l.pace != nil {
 		l.pace.report(rep, l.behind)
 	}
-	rep.cost(before, after, l.gauges[len(l.gauges)-1].total.TotalCount(), elapsed)
+	var messages int64
+	if !l.mixed {
+		messages = l.gauges[len(l.gauges)-1].total.TotalCount()
+	}
+	rep.cost(before, after, messages, elapsed)
 }

@@ -94,6 +94,7 @@ type commandLine struct {
 	Event   event   `cmd:"" help:"Events, which are relayed and never stored: pairs of users, a window of events on the way."`
 	Floor   floors  `cmd:"" help:"The same load on a bare relay that neither decodes nor stores: what is left of a figure without the chat."`
 	Fanout  fanout  `cmd:"" help:"One group, all of it online: what some say arrives at all others."`
+	Mix     mix     `cmd:"" help:"A day: most are silent, some talk, some come and go."`
 	Connect connect `cmd:"" help:"Idle connections: how fast they come up and what each costs."`
 	Login   login   `cmd:"" help:"Logins: users connect, log in by token or password, and are gone."`
 	Storm   storm   `cmd:"" help:"A reconnect storm: all idle connections are cut at once and come back, while others talk."`
@@ -158,7 +159,7 @@ func parse(args []string, stdout io.Writer) (*invocation, error) {
 			return inv, errors.Join(onlyToolFlags(name, ctx), cl.output.validate(), t.validate())
 		}
 	}
-	for _, s := range append(cl.Floor.scenarios(), &cl.Stream, &cl.Ping, &cl.Event, &cl.Fanout, &cl.Connect, &cl.Login, &cl.Storm, &cl.Offline) {
+	for _, s := range append(cl.Floor.scenarios(), &cl.Stream, &cl.Ping, &cl.Event, &cl.Fanout, &cl.Mix, &cl.Connect, &cl.Login, &cl.Storm, &cl.Offline) {
 		if s.name() == ctx.Command() {
 			inv.scenario = s
 		}

@@ -55,6 +55,13 @@ func TestBadArguments(t *testing.T) {
 		{"floor event --loops 65", "--loops"},
 		{"floor event --addr 127.0.0.1:6000", "--addr"},
 		{"floor event --dir /tmp", "--dir"},
+		{"mix --users 21", "--users"},
+		{"mix --users 1000002", "--users"},
+		{"mix --members 3", "--members"},
+		{"mix --typing -1", "--typing"},
+		{"mix --leave NaN", "--leave"},
+		{"mix --away 2m", "--away"},
+		{"mix --size 31", "--size"},
 		{"connect --conns 0", "--conns"},
 		{"connect --conns 1000001", "--conns"},
 		{"connect --at-a-time 0", "--at-a-time"},
@@ -131,7 +138,7 @@ func TestLoopback(t *testing.T) {
 // The defaults have to make sense, and --help of every scenario must come
 // from stdout with exit code 0.
 func TestHelpAndDefaults(t *testing.T) {
-	for _, scenario := range []string{"stream", "ping", "event", "fanout", "connect", "login", "storm", "offline", "floor stream", "floor ping", "floor event"} {
+	for _, scenario := range []string{"stream", "ping", "event", "fanout", "mix", "connect", "login", "storm", "offline", "floor stream", "floor ping", "floor event"} {
 		inv, err := parse(strings.Fields(scenario), io.Discard)
 		if err != nil || inv.scenario.name() != scenario || len(inv.settings) == 0 {
 			t.Errorf("%s: %+v, %v", scenario, inv, err)

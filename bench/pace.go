@@ -53,10 +53,9 @@ func (p *pace) unsent(slot int, k int64) {
 	p.left.Add(max(all-k, 0))
 }
 
-// keep calls send for each message when it is due, with the slot whose it is,
-// for count of them (0: without an end) or until stopped says so. Of those
-// that it is late for, send may take several at once.
-func (p *pace) keep(count int64, stopped *atomic.Bool, send func(slot int) error) error {
+// keep calls send for each message when it is due, counted from 0, for count
+// of them (0: without an end) or until stopped says so.
+func (p *pace) keep(count int64, stopped *atomic.Bool, send func(n int64) error) error {
 	defer preciseNaps()()
 	for n := int64(0); count == 0 || n < count; n++ {
 		for {
@@ -69,7 +68,7 @@ func (p *pace) keep(count int64, stopped *atomic.Bool, send func(slot int) error
 			}
 			nap(min(wait, maxNap))
 		}
-		if err := send(int(n % int64(p.slots))); err != nil {
+		if err := send(n); err != nil {
 			return err
 		}
 	}

@@ -120,6 +120,8 @@ func TestRealServer(t *testing.T) {
 			map[string]int64{"ack": 1001, "end to end": 19 * 1001}},
 		{"fanout --members 20 --senders 3 --count 1001", []string{"delivered"}, map[string]int64{"ack": 1001, "end to end": 19 * 1001}},
 		{"fanout --members 20 --senders 3 --count 1001 --kind event", []string{"delivered"}, map[string]int64{"end to end": 19 * 1001}},
+		{"mix --users 60 --typing 2000 --chats 2000 --groups 500 --leave 500 --away 50ms --duration 1s --warmup 0s",
+			[]string{"logins", "acknowledged", "typing", "group deliveries", "one-to-one deliveries"}, nil},
 		{"connect --conns 50 --duration 1ms", []string{"coming up", "server memory per connection", "server live heap per connection", "server CPU"},
 			map[string]int64{"connect and log in": 50}},
 		// One turn for each of those at a time.
@@ -187,6 +189,8 @@ func TestInterrupted(t *testing.T) {
 		{"event --pairs 4 --duration 10m --warmup 10m", "warm-up:"},
 		{"stream --pairs 4 --duration 10m --warmup 0s --rate 1", "measured:"},
 		{"fanout --members 10 --duration 10m", "users:"},
+		{"mix --users 40 --leave 500 --duration 10m", "connections:"},
+		{"mix --users 40 --leave 500 --chats 500 --duration 10m --warmup 0s", "measured:"},
 		{"fanout --members 10 --duration 10m --warmup 0s", "measured:"},
 		{"connect --conns 20 --duration 10m", "connections:"},
 		{"connect --conns 20 --duration 10m", "settle"},

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"chatd/proto"
+)
+
+// A device has what was pushed and what it said itself, in whatever order it
+// learns of both; the end of the gapless part is what it receipts.
+func TestTalkingHas(t *testing.T) {
+	k := newTalking(&conversation{})
+	for _, c := range []struct {
+		seq     int64
+		fresh   bool
+		last    int64
+		highest int64
+	}{
+		{1, true, 1, 1}, {4, true, 1, 4}, {3, true, 1, 4}, {4, false, 1, 4}, {1, false, 1, 4},
+		{6, true, 1, 6}, {2, true, 4, 6}, {3, false, 4, 6}, {5, true, 6, 6}, {6, false, 6, 6},
+	} {
+		if fresh := k.add(c.seq); fresh != c.fresh || k.last != c.last || k.highest() != c.highest {
+			t.Fatalf("seq %d: fresh %v, last %d, highest %d; want %+v", c.seq, fresh, k.last, k.highest(), c)
+		}
+	}
+}
+
+// told is one thing that a server may tell a user of the town.
+type told struct {
+	op       proto.Op
+	from, to int64
+	group    int64
+	seq, n   int64
+	altered  bool
+	errno    proto.Errno
+}
+
+// Whatever a server tells a user that it mustn't, the run has to see: users
+// who come and go get repeats that are no fault, so that those that are could
+// hide among them.
+func TestMixLies(t *testing.T) {
+	const me, friend, third, group = 1, 2, 3, 7
+	push := func(seq, n int64) told { return told{op: proto.ONE_CHAT, from: friend, to: me, seq: seq, n: n} }
+	said := func(from, seq, n int64) told {
+		return told{op: proto.GROUP_CHAT, from: from, group: group, seq: seq, n: n}
+	}
+	ack := func(seq, n int64) told { return told{op: proto.ONE_CHAT_ACK, to: friend, seq: seq, n: n} }
+	typed := func(n int64) told { return told{op: proto.EVENT, from: friend, to: me, n: n} }
+	comeBack := told{}
+	for _, c := range []struct {
+		name  string
+		tells []told
+		says  string // "": it is true
+	}{
+		{"the truth", []told{push(1, 1), ack(2, 1), push(3, 2), typed(1), said(third, 1, 1), said(friend, 2, 1)}, ""},
+		{"an ACK before an earlier push", []told{ack(2, 1), push(1, 1)}, ""},
+		{"a refusal", []told{push(1, 1), {op: proto.ONE_CHAT_ACK, to: friend, errno: proto.TooFast}}, ""},
+		{"again, after coming back", []told{push(1, 1), push(2, 2), comeBack, push(1, 1), push(2, 2), push(3, 3)}, ""},
+		{"its own, after coming back", []told{ack(1, 1), comeBack, {op: proto.ONE_CHAT, from: me, to: friend, seq: 1, n: 1}}, ""},
+		{"events dropped", []told{typed(1), typed(4)}, ""},
+		{"push twice", []told{push(1, 1), push(1, 1)}, "1 came twice"},
+		{"pushes swapped", []told{push(2, 2), push(1, 1)}, "1 came after 2"},
+		{"again, in another order", []told{push(1, 1), push(2, 2), comeBack, push(2, 2), push(1, 1)}, "1 came after 2"},
+		{"its own on the same connection", []told{ack(1, 1), {op: proto.ONE_CHAT, from: me, to: friend, seq: 1, n: 1}}, "which was there"},
+		{"texts swapped", []told{push(1, 2), push(2, 1)}, "order is not kept"},
+		{"two that say the same seq", []told{ack(1, 1), push(1, 1)}, "which was there"},
+		{"acknowledged twice", []told{ack(1, 1), ack(1, 1)}, "which was there"},
+		{"altered", []told{{op: proto.ONE_CHAT, from: friend, to: me, seq: 1, n: 1, altered: true}}, "altered"},
+		{"of a stranger", []told{{op: proto.ONE_CHAT, from: third, to: me, seq: 1, n: 1}}, "altered"},
+		{"for somebody else", []told{{op: proto.ONE_CHAT, from: friend, to: third, seq: 1, n: 1}}, "altered"},
+		{"of another group", []told{{op: proto.GROUP_CHAT, from: friend, group: group + 1, seq: 1, n: 1}}, "altered"},
+		{"event twice", []told{typed(1), typed(1)}, "1 came twice"},
+		{"event of a stranger", []told{{op: proto.EVENT, from: third, to: me, n: 1}}, "altered"},
+		{"more than was said", []told{push(1, 1), push(2, 2), push(9, 3)}, "9 is there"},
+	} {
+		t.Run(strings.ReplaceAll(c.name, " ", "-"), func(t *testing.T) {
+			l := &load{rig: &rig{faults: &faults{}, clock: newClock()}}
+			town := newTown(l, &mix{Users: 4, Size: 40})
+			all := &conversation{name: "all", id: group, members: town.people}
+			pair := &conversation{name: "pair", members: town.people[:2]}
+			for i, p := range town.people {
+				p.me.id = int64(i + 1)
+				p.talks = [2]*talking{newTalking(pair), newTalking(all)}
+			}
+			p := town.people[0]
+			var highest [2]int64 // of what is true, all was acknowledged to someone
+			for _, m := range c.tells {
+				tell(t, p, m)
+				if i := int(m.group / group); m.seq < 9 {
+					highest[i] = max(highest[i], m.seq)
+				}
+			}
+			for i, k := range p.talks {
+				k.top.Store(highest[i])
+			}
+			p.excess()
+			n, first := l.faults.summary()
+			if (n == 0) != (c.says == "") || !slices.ContainsFunc(append(first, ""), func(s string) bool { return strings.Contains(s, c.says) }) {
+				t.Errorf("%d faults, %q; want %q", n, first, c.says)
+			}
+		})
+	}
+}
+
+// tell has p hear m; the zero told is a lost connection.
+func tell(t *testing.T, p *person, m told) {
+	t.Helper()
+	text := textOf(p.town.mix.Size)
+	putHex(text, uint64(m.n))
+	putHex(text[hexSize:], 1)
+	if m.altered {
+		text[len(text)-1]++
+	}
+	cid := make([]byte, cidSize)
+	putHex(cid, p.nonce)
+	putHex(cid[hexSize:], uint64(m.n))
+	switch m.op {
+	case proto.ONE_CHAT, proto.GROUP_CHAT:
+		p.hear(m.op, m.from, m.to, m.group, m.seq, text, 2)
+	case proto.EVENT:
+		p.event(&proto.Response{Op: m.op, ID: m.from, ToID: m.to, Event: []byte(eventTyping), Data: text}, 2)
+	case proto.ONE_CHAT_ACK:
+		p.outstanding++
+		p.town.awaited.Add(1)
+		if err := p.answer(&proto.Response{Op: m.op, Errno: m.errno, ToID: m.to, Seq: m.seq, CID: cid}, 2); err != nil {
+			t.Error(err)
+		}
+	default:
+		p.reconnected()
+	}
+}

@@ -22,6 +22,8 @@ const (
 	// keepAlive is how often at least a receiver sends a frame: a server ends
 	// a connection that sends nothing.
 	keepAlive = 20 * time.Second
+	// clientPing is how often clients send PING.
+	clientPing = 30 * time.Second
 )
 
 // load is traffic through rooms: what the scenarios in which people talk have

@@ -69,9 +69,6 @@ type pulse struct {
 	per  float64
 }
 
-// clientPing is how often a client sends PING.
-const clientPing = 30 * time.Second
-
 func (m *mix) rates() []pulse {
 	return []pulse{{actPing, "", 1000 / clientPing.Seconds()}, {actTyping, "typing", m.Typing},
 		{actChat, "chats", m.Chats}, {actGroup, "groups", m.Groups}, {actLeave, "leave", m.Leave}}

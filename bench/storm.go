@@ -16,8 +16,6 @@ const (
 	// stormWindow is how many messages a sender has on the way; what is due
 	// beyond is late, and counts as that.
 	stormWindow = 64
-	// stormPing is how often idle connections send PING.
-	stormPing = 30 * time.Second
 	// stormPatience is how long what is on the way may take at the end.
 	stormPatience = 15 * time.Second
 )
@@ -133,7 +131,7 @@ func (s *storm) calm(l *load, f *fleet) error {
 	ctx, cancel := context.WithCancel(l.running)
 	kept, lost := make(chan error, 1), make(chan struct{})
 	go func() {
-		kept <- f.keep(ctx, stormPing)
+		kept <- f.keep(ctx, clientPing)
 		close(lost)
 	}()
 	l.watch("before", s.Duration, lost)

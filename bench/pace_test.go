@@ -1,0 +1,61 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"chatd/proto"
+)
+
+// A server that stalls once, for a tenth of a second, delays all that is due
+// in that time. Half of the messages have to show it, whether they were on the
+// way or had no room in the window; a load that waits for the server and counts
+// from the sending would have a single slow one. The bounds are lower ones: a
+// slow machine can only add to them.
+func TestStalledServer(t *testing.T) {
+	for _, window := range []string{"64", "1"} {
+		f := newFake(t)
+		f.ack = at(10, func(r proto.Response) []proto.Response {
+			time.Sleep(100 * time.Millisecond) // the stall
+			return []proto.Response{r}
+		})
+		code, stdout, stderr := chatbench(t, "stream", "--addr", f.addr(), "--pairs", "1", "--window", window,
+			"--rate", "1000", "--count", "60", "--json", "-")
+		var rep report
+		if err := json.Unmarshal([]byte(stdout), &rep); err != nil || code != exitGood {
+			t.Fatalf("exit code %d, %v\n%s%s", code, err, stdout, stderr)
+		}
+		for _, l := range rep.Latencies {
+			if l.Name == "ack" && (l.Count != 60 || l.P50 < 50_000) {
+				t.Errorf("window %s: %+v, want half of them above 50 ms", window, l)
+			}
+		}
+		if held := strings.Contains(strings.Join(rep.Notes, "\n"), "had to wait for room"); held != (window == "1") {
+			t.Errorf("window %s: %q", window, rep.Notes)
+		}
+	}
+}
+
+// Voices take turns, and what was due and never sent is counted.
+func TestSchedule(t *testing.T) {
+	p := &pace{clock: clock{time.Now().Add(-time.Second)}, every: 1e6, slots: 4}
+	for _, c := range []struct {
+		slot int
+		k    int64
+		at   int64
+	}{{0, 0, 0}, {1, 0, 1e6}, {3, 0, 3e6}, {0, 1, 4e6}, {2, 10, 42e6}} {
+		if got := p.at(c.slot, c.k); got != c.at {
+			t.Errorf("message %d of voice %d is due at %d, want %d", c.k, c.slot, got, c.at)
+		}
+	}
+	p.unsent(0, 1e6) // far ahead
+	if n := p.left.Load(); n != 0 {
+		t.Errorf("%d messages were due, want none", n)
+	}
+	p.unsent(0, 240) // of 250 or more
+	if n := p.left.Load(); n < 10 {
+		t.Errorf("%d messages were due, want at least 10", n)
+	}
+}

@@ -9,7 +9,8 @@ import (
 )
 
 const (
-	trimEvery = 5 * time.Second
+	lookEvery = 5 * time.Second
+	trimEvery = time.Minute // at most, in one time of quiet
 	// A node is quiet while it allocates no more than this share of its live
 	// heap between two looks, and has something to give back from that share on.
 	quietShare = 8
@@ -19,11 +20,11 @@ const (
 // trim gives memory back to the system once a node has become quiet. Go keeps
 // room for as much garbage as there is live heap, and a quiet node has no
 // garbage: of many idle connections it would be half of what each takes. It
-// runs until ctx ends.
+// looks again and again until ctx ends.
 func trim(ctx context.Context, log *slog.Logger) {
-	tick := time.NewTicker(trimEvery)
+	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	before, trimmed := readHeap(), false
+	before, trimmed := readHeap(), time.Time{}
 	for {
 		select {
 		case <-ctx.Done():
@@ -32,12 +33,12 @@ func trim(ctx context.Context, log *slog.Logger) {
 		}
 		now := readHeap()
 		quiet := now.allocated-before.allocated <= now.live/quietShare
-		if quiet && !trimmed && now.spare > now.live/spareShare {
+		if quiet && time.Since(trimmed) > trimEvery && now.spare > now.live/spareShare {
 			debug.FreeOSMemory() // also collects; other goroutines go on meanwhile
-			trimmed = true
+			trimmed = time.Now()
 			log.Debug("quiet: memory was given back", "live", now.live, "spare", now.spare)
 		} else if !quiet {
-			trimmed = false
+			trimmed = time.Time{} // the next quiet has something to give at once
 		}
 		before = now
 	}

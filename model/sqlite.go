@@ -172,7 +172,9 @@ func sqlitePragmas(o *Options, reading bool) string {
 		// where conversations lie scattered.
 		p = append(p, "cache_size(-8192)", fmt.Sprintf("mmap_size(%d)", 1<<30), "query_only(1)")
 	} else {
-		p = append(p, "cache_size(-65536)", "wal_autocheckpoint(4000)", fmt.Sprintf("journal_size_limit(%d)", walBound))
+		// Without spilling, pages are written by a commit alone: what walwriter
+		// gathers is never left over from a transaction that was taken back.
+		p = append(p, "cache_spill(0)", "cache_size(-65536)", "wal_autocheckpoint(4000)", fmt.Sprintf("journal_size_limit(%d)", walBound))
 	}
 	v := url.Values{"_pragma": p}
 	if !reading {

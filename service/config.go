@@ -35,9 +35,11 @@ func DefaultConfig() Config {
 
 // Bounds that are not settings.
 const (
-	maxLoops       = 64   // a set of loops is a uint64
-	courierLen     = 8192 // notices for other nodes that wait
-	courierBatch   = 256  // of them in one publish
+	maxLoops       = 64                   // a set of loops is a uint64
+	courierLen     = 8192                 // notices for other nodes that wait
+	courierBatch   = 256                  // of them in one publish
+	courierPause   = 5 * time.Millisecond // between looks at whether it has room
+	presenceBatch  = 256                  // users whose coming or going is told together
 	publishTimeout = 500 * time.Millisecond
 	drainSlots     = 64        // into which reconnects are spread
 	backlogBytes   = 256 << 10 // waiting for a connection, from which on its backlog pauses

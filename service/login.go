@@ -65,11 +65,14 @@ func (s *Service) login(t Turn, x *client, r *proto.Request) {
 	}
 	offLoop(s, t, x, lane, a, func(t Off) (id identity, err error) {
 		if q.Has(proto.FToken) {
+			// Before it is looked at: whatever ends the token afterwards is later,
+			// and isn't displaced by this login.
+			at := s.bus.Now(t)
 			id, err = s.byToken(t, q.Token)
-		} else {
-			id, err = s.byPassword(t, &q)
+			id.at = at
+		} else if id, err = s.byPassword(t, &q); err == nil {
+			id.at = s.bus.Now(t) // after: what ended other devices' tokens is earlier
 		}
-		id.at = s.bus.Now(t)
 		return id, err
 	}, func(t Turn, id identity) {
 		for _, device := range id.evicted {
@@ -149,6 +152,13 @@ func (s *Service) enter(t Turn, x *client, a proto.Response, id identity, q *pro
 	}
 	x.busy = true
 	err := reactor.Go(t, x.conn, reactor.Quick, func(t Off) (welcome, error) {
+		if byPassword { // its time may be later than that of what ended its token: it must say nothing then
+			if _, _, err := s.store.TokenDevice(t, th); errors.Is(err, model.ErrNotFound) {
+				return welcome{}, errRefused
+			} else if err != nil {
+				return welcome{}, err
+			}
+		}
 		return s.welcome(t, ss, brief)
 	}, func(t Turn, w welcome, err error) {
 		if errors.Is(err, errRefused) && byPassword {

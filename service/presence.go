@@ -103,8 +103,15 @@ func (p *presence) run(t Off) {
 		changed := p.changed
 		p.changed = make(map[int64]bool)
 		p.mu.Unlock()
-		if err := p.spread(t, changed); err != nil && t.Err() == nil {
-			p.s.log.Error("telling users' presence failed", "users", len(changed), "err", err)
+		users := slices.Collect(maps.Keys(changed))
+		for some := range slices.Chunk(users, presenceBatch) {
+			part := make(map[int64]bool, len(some))
+			for _, user := range some {
+				part[user] = changed[user]
+			}
+			if err := p.spread(t, part); err != nil && t.Err() == nil {
+				p.s.log.Error("telling users' presence failed", "users", len(some), "err", err)
+			}
 		}
 	}
 }
@@ -159,10 +166,22 @@ func (p *presence) spread(t Off, changed map[int64]bool) error {
 	on := s.online(t, friends)
 	for _, w := range watchers {
 		if i, _ := slices.BinarySearch(friends, w.Friend); on[i] {
+			p.makeWay(t)
 			p.inform(w.Friend, &bus.Presence{User: w.User, Online: changed[w.User]}, nil)
 		}
 	}
 	return failed
+}
+
+// makeWay waits while the courier has much to do: logins and notices, which
+// somebody would miss, need what is left of it.
+func (p *presence) makeWay(t Off) {
+	for len(p.s.courier) > courierLen/2 && t.Err() == nil {
+		select {
+		case <-t.Done():
+		case <-time.After(courierPause):
+		}
+	}
 }
 
 // inform tells all sessions of a user but one, on whatever node, of a

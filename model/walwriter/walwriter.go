@@ -6,7 +6,10 @@
 //
 // That is for connections with synchronous=FULL alone: these sync the log at
 // the end of a commit, and tell other connections of it afterwards. With NORMAL
-// others would be told of what isn't written yet.
+// others would be told of what isn't written yet. And where several processes
+// write, it is for connections with cache_spill=0: pages that were spilled by a
+// transaction, gathered, and taken back with it would be written later, over
+// what others have committed there.
 package walwriter
 
 import (

@@ -85,7 +85,8 @@ func TestSpawn(t *testing.T) {
 					t.Errorf("server%s is %v, its processes' are %v", kind, server, sum)
 				}
 			}
-			if share, ok := figures["generator share"]; rep.Scenario != "connect" && (!ok || share <= 0 || share >= 100) {
+			// A run may be shorter than the kernel's tick, in which the server's CPU time is counted.
+			if share, ok := figures["generator share"]; rep.Scenario != "connect" && (!ok || share <= 0 || share > 100) {
 				t.Errorf("generator share: %v, %v", share, ok)
 			}
 			gone(t, folder, rep.Server.Address)

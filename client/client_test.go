@@ -279,6 +279,28 @@ func TestHole(t *testing.T) {
 	}
 }
 
+// A SYNC whose answer was lost with its connection is forgotten, even where
+// pushes have filled its hole before: the next hole of that conversation is
+// asked for.
+func TestSyncLostWithItsConnection(t *testing.T) {
+	f, rec := newFake(t), newRecord(t)
+	_, p := f.loggedIn(rec, proto.Response{}, nil)
+	p.send(push(chat(1)), push(chat(3)))
+	p.expect(proto.SYNC)
+	p.send(push(chat(2)))
+	if got := rec.seqs(3); !slices.Equal(got, []int64{1, 2, 3}) {
+		t.Fatalf("shown %v", got)
+	}
+	p.conn.Close()
+	p = f.accept()
+	p.answer(p.expect(proto.LOGIN), proto.Response{ID: 1, Name: "alice", Device: proto.DefaultDevice, Token: "token", Window: 256, Epoch: 7})
+	p.send(push(chat(5)))
+	p.answer(p.expect(proto.SYNC), proto.Response{Peer: 2, First: 1, Last: 5, Messages: []proto.Chat{chat(4), chat(5)}})
+	if got := rec.seqs(2); !slices.Equal(got, []int64{4, 5}) {
+		t.Errorf("shown %v", got)
+	}
+}
+
 // History that is not the asker's to see (first > last+1) is no hole.
 func TestHistoryBeginsLater(t *testing.T) {
 	f, rec := newFake(t), newRecord(t)

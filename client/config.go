@@ -31,6 +31,8 @@ type Config struct {
 	BackoffMin   time.Duration // bound of the first random wait before reconnecting; default 200 ms
 	BackoffMax   time.Duration // bound of every wait that the server doesn't ask for; default 30 s
 	PingEvery    time.Duration // default 30 s; a connection silent for one and a half of it is dead
+
+	Now func() time.Time // the device's clock, for the ids of messages alone; nil: time.Now
 }
 
 // Bounds and waits that are not for the application to choose.
@@ -85,6 +87,9 @@ func (c Config) withDefaults() (Config, error) {
 		if v < 0 {
 			return c, fmt.Errorf("client: Config.%s is negative", name)
 		}
+	}
+	if c.Now == nil {
+		c.Now = time.Now
 	}
 	c.Window = min(c.Window, proto.DefaultWindow)
 	c.BackoffMax = max(c.BackoffMax, c.BackoffMin)

@@ -125,7 +125,7 @@ func (c *Client) send(conv Conv, text string, done func(Receipt, error)) (*outgo
 	if err := m.check(); err != nil {
 		return nil, err
 	}
-	m.cid = newCID(time.Now())
+	m.cid = newCID(c.cfg.Now())
 
 	c.mu.Lock()
 	defer c.mu.Unlock()

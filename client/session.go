@@ -239,8 +239,10 @@ func (c *Client) ended(s *session, err error) {
 		c.session = nil
 	}
 	c.outbox.lost()
-	for t := range c.holes {
-		t.syncing = false
+	for _, cl := range calls { // a hole that has been filled meanwhile isn't among c.holes
+		if cl.t != nil {
+			cl.t.syncing = false
+		}
 	}
 	wasIn := s.loggedIn
 	s.loggedIn = false

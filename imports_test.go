@@ -31,7 +31,8 @@ var mayImport = map[string][]string{
 	"client":          {"proto"},
 	"client/chat":     {"client", "proto"},
 	"client/web":      {},
-	"bench":           {"client", "proto", "model", "bench/floor", "bench/plot", "internal/services"},
+	"bench":           {"client", "proto", "model", "bench/floor", "bench/plot", "bench/crash", "internal/services"},
+	"bench/crash":     {"client", "proto", "model", "internal/services"}, // the checker reads the log
 	"bench/floor":     {},
 	"bench/plot":      {},
 	"proto/prototest": {"proto"}, // the cases that drive the tests of codec and server
@@ -57,7 +58,7 @@ var onlyIn = map[string][]string{
 	"github.com/gomodule/redigo": {"service/bus"},
 	"github.com/mna/redisc":      {"service/bus"},
 	"github.com/gobwas/ws":       {"reactor", "client", "bench"},
-	"net/http":                   {"service/ops", "client", "bench"},
+	"net/http":                   {"service/ops", "client", "bench", "internal/services"},
 }
 
 // nowhere lists what no file of ours imports, tests and examples aside.

@@ -35,7 +35,7 @@ type cluster struct {
 	folder  *services.Folder
 	mariadb *services.MariaDB // nil: a store of SQLite
 	redis   *services.Redis   // nil: a single node
-	nodes   []*node
+	nodes   []*services.Node
 }
 
 // newCluster starts what t asks for, and tells p how far it is. What is

@@ -86,6 +86,11 @@ func (f *floored) describe(d description) description {
 	return d
 }
 
+const (
+	relayStop = 20 * time.Second // for its end in order
+	relayDial = 2 * time.Second  // of one question whether it takes connections
+)
+
 // startFloor starts the relay, which stands in the place of a node.
 func (s *server) startFloor(ctx context.Context) error {
 	self, err := os.Executable()
@@ -96,25 +101,25 @@ func (s *server) startFloor(ctx context.Context) error {
 	if c.folder, err = services.NewFolder(s.target.Dir, "chatbench-"); err != nil {
 		return fmt.Errorf("a folder for the relay's log: %w", err)
 	}
-	r, err := services.New(c.folder, services.Program{Name: "the floor", Path: self, Ports: []int{0}, StopTimeout: nodeStop,
+	r, err := services.New(c.folder, services.Program{Name: "the floor", Path: self, Ports: []int{0}, StopTimeout: relayStop,
 		Args: func(ports []int) []string {
 			return []string{relayCommand, strconv.Itoa(s.target.floor.flags.Loops), services.Address(ports[0])}
 		},
 		Ready: func(r *services.Service) error {
-			c, err := net.DialTimeout("tcp", services.Address(r.Port(0)), readyTimeout)
+			c, err := net.DialTimeout("tcp", services.Address(r.Port(0)), relayDial)
 			if err != nil {
 				return err
 			}
 			return c.Close()
 		}})
 	if err == nil {
-		c.nodes = []*node{{r}}
+		c.nodes = []*services.Node{{Service: r}}
 		err = r.Start(ctx)
 	}
 	if err != nil {
 		return errors.Join(err, c.end((*services.Service).Close))
 	}
-	s.cluster, s.addrs = c, []string{c.nodes[0].addr()}
+	s.cluster, s.addrs = c, []string{c.nodes[0].Addr()}
 	return nil
 }
 

@@ -80,7 +80,7 @@ func newServer(ctx context.Context, t *target, p *progress, say io.Writer) (*ser
 		return nil, err
 	}
 	for _, n := range s.cluster.nodes {
-		s.addrs, s.https = append(s.addrs, n.addr()), append(s.https, n.http())
+		s.addrs, s.https = append(s.addrs, n.Addr()), append(s.https, n.HTTP())
 	}
 	return s, nil
 }

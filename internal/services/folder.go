@@ -20,14 +20,20 @@ import (
 type Folder struct {
 	Path string
 
+	*guard
+}
+
+// guard is the process that tidies up after this one.
+type guard struct {
 	mu    sync.Mutex
-	guard *exec.Cmd
+	cmd   *exec.Cmd
 	words io.WriteCloser
 }
 
 // The guard notices the end of this process because a pipe from here ends. (A
 // death signal would be tied to the thread that started a program, and would
-// leave the folder.) It knows the processes by what it is told.
+// leave the folder.) It knows the processes by what it is told, and finds by
+// itself what is mounted in the folder.
 const guardScript = `
 folder=$1 all=
 while read -r word pid; do
@@ -42,6 +48,9 @@ while read -r word pid; do
 	esac
 done
 for p in $all; do kill -KILL "-$p" 2>/dev/null; done
+while read -r _ at _; do
+	case $at in "$folder"/*) umount -l "$at" ;; esac
+done </proc/mounts
 while [ -e "$folder" ]; do rm -rf "$folder"; sleep 0.1; done
 `
 
@@ -58,11 +67,11 @@ func NewFolder(dir, prefix string) (*Folder, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Folder{Path: path, guard: exec.Command("/bin/sh", "-c", guardScript, "guard", path)}
-	f.guard.Env = []string{guardPath}
-	f.guard.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a Ctrl-C isn't for it
-	if f.words, err = f.guard.StdinPipe(); err == nil {
-		err = f.guard.Start()
+	f := &Folder{Path: path, guard: &guard{cmd: exec.Command("/bin/sh", "-c", guardScript, "guard", path)}}
+	f.cmd.Env = []string{guardPath}
+	f.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a Ctrl-C isn't for it
+	if f.words, err = f.cmd.StdinPipe(); err == nil {
+		err = f.cmd.Start()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("start a guard: %w", err)
@@ -74,11 +83,17 @@ func NewFolder(dir, prefix string) (*Folder, error) {
 	return f, nil
 }
 
+// Beneath is a folder in this one, by its name, with the same guard; it must
+// be there before something is made in it. Only the one on top is removed.
+func (f *Folder) Beneath(name string) *Folder {
+	return &Folder{Path: filepath.Join(f.Path, name), guard: f.guard}
+}
+
 // tell has the guard know what has become of a process.
-func (f *Folder) tell(word string, pid int) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	_, err := fmt.Fprintln(f.words, word, pid)
+func (g *guard) tell(word string, pid int) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	_, err := fmt.Fprintln(g.words, word, pid)
 	return err
 }
 
@@ -91,7 +106,7 @@ func (f *Folder) Remove() error {
 	return f.dismiss()
 }
 
-func (f *Folder) dismiss() error {
-	err := f.tell("done", 0)
-	return errors.Join(err, f.words.Close(), f.guard.Wait())
+func (g *guard) dismiss() error {
+	err := g.tell("done", 0)
+	return errors.Join(err, g.words.Close(), g.cmd.Wait())
 }

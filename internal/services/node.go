@@ -1,0 +1,60 @@
+package services
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+const (
+	readyTimeout = 2 * time.Second // of one question whether a node is ready
+	nodeStop     = 20 * time.Second
+)
+
+// Node is a chatd. It keeps its addresses when it is started again.
+type Node struct{ *Service }
+
+// NewNode lays out a chatd by its program and its flags, which isn't started.
+// Its addresses are added to the flags.
+func NewNode(f *Folder, name, chatd string, flags ...string) (*Node, error) {
+	n := &Node{}
+	var err error
+	n.Service, err = New(f, Program{Name: name, Path: chatd, Ports: []int{0, 0}, StopTimeout: nodeStop,
+		Args: func(ports []int) []string {
+			return append([]string{"127.0.0.1", strconv.Itoa(ports[0]), "--http", Address(ports[1])}, flags...)
+		},
+		Ready: func(*Service) error { return n.ready() }})
+	if err != nil {
+		return nil, err
+	}
+	return n, nil
+}
+
+// Addr is where clients connect.
+func (n *Node) Addr() string { return Address(n.Port(0)) }
+
+// HTTP is its HTTP address as a URL.
+func (n *Node) HTTP() string { return "http://" + Address(n.Port(1)) }
+
+// ready is nil once the node takes clients.
+func (n *Node) ready() error {
+	ctx, cancel := context.WithTimeout(context.Background(), readyTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, n.HTTP()+"/readyz", nil)
+	if err != nil {
+		return err
+	}
+	answer, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+	if err != nil {
+		return err
+	}
+	if err := answer.Body.Close(); err != nil {
+		return err
+	}
+	if answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("/readyz: %s", answer.Status)
+	}
+	return nil
+}

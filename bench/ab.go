@@ -23,6 +23,8 @@ type ab struct {
 
 func (*ab) name() string { return "ab" }
 
+func (*ab) shared() []string { return nil }
+
 func (*ab) Help() string {
 	return `Two command lines of chatbench, each after a -- of its own, run by turns in this
 process: A B, B A, A B, … . What drifts on the machine meets both. Each round gives the

@@ -19,6 +19,8 @@ type compare struct {
 
 func (*compare) name() string { return "compare" }
 
+func (*compare) shared() []string { return nil }
+
 func (c *compare) Help() string {
 	return `Every figure and percentile that both have is compared: B by A, and whether that is
 more than the noise. The noise is that of the data: of the rounds, where both sides have

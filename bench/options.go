@@ -60,7 +60,7 @@ type options struct {
 // target says what is measured.
 type target struct {
 	Spawn   string   `name:"spawn" default:"sqlite" enum:"sqlite,mysql,cluster" help:"Start a server with this kind of store, and end it afterwards: sqlite; mysql, a node with a MariaDB of its own; cluster, several nodes with a MariaDB and a Redis."`
-	Nodes   int      `name:"nodes" placeholder:"N" help:"With --spawn cluster: so many nodes (default: 2). User i is on node i mod N, so that pairs talk from node to node."`
+	Nodes   int      `name:"nodes" placeholder:"N" help:"With --spawn cluster: so many nodes (default: 2; of crash: 3). User i is on node i mod N, so that pairs talk from node to node."`
 	Chatd   string   `name:"chatd" placeholder:"PATH" help:"The program to start (default: the chatd beside chatbench)."`
 	Args    []string `name:"chatd-arg" sep:"none" placeholder:"ARG" help:"One more argument for each started node, as --chatd-arg=--sqlite-sync=normal; may be repeated."`
 	MariaDB []string `name:"mariadb-arg" sep:"none" placeholder:"ARG" help:"One more argument for a started MariaDB, as --mariadb-arg=--innodb-buffer-pool-size=4G; may be repeated. It begins with 1 GiB and full flush."`
@@ -100,6 +100,7 @@ type commandLine struct {
 	Storm   storm   `cmd:"" help:"A reconnect storm: all idle connections are cut at once and come back, while others talk."`
 	Offline offline `cmd:"" help:"Messages for users who are away: storing them, and how soon who comes back has them all."`
 
+	Crash   crashes `cmd:"" help:"A cluster that is killed, frozen, filled and cut off while people talk: is anything lost, doubled or out of order?"`
 	AB      ab      `cmd:"" name:"ab" help:"Two of these by turns, A B B A …: how B is to A, and whether that is more than the noise."`
 	Compare compare `cmd:"" help:"Reports that --json has written: what changed from A to B, and whether that is more than the noise."`
 }
@@ -115,6 +116,8 @@ type invocation struct {
 // tool is a command that is no load of its own: it works with reports.
 type tool interface {
 	name() string
+	// shared lists the flags of a target that it takes.
+	shared() []string
 	// validate says which flags make no sense.
 	validate() error
 	// run does the work and returns the exit code.
@@ -135,13 +138,13 @@ func parse(args []string, stdout io.Writer) (*invocation, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the options' tags: %w", err)
 	}
-	tools := []tool{&cl.AB, &cl.Compare}
-	isTool := func(name string) bool {
-		return slices.ContainsFunc(tools, func(t tool) bool { return t.name() == name })
-	}
-	if len(args) > 0 && isTool(args[0]) { // its help has nothing of what it doesn't take
-		for _, f := range k.Model.Flags {
-			f.Hidden = f.Hidden || !slices.Contains(toolFlags, f.Name)
+	tools := []tool{&cl.AB, &cl.Compare, &cl.Crash}
+	cl.Crash.target = &cl.target
+	for _, t := range tools {
+		if len(args) > 0 && t.name() == args[0] { // its help has nothing of what it doesn't take
+			for _, f := range k.Model.Flags {
+				f.Hidden = f.Hidden || !takes(t, f.Name)
+			}
 		}
 	}
 	ctx, err := k.Parse(args)
@@ -156,7 +159,7 @@ func parse(args []string, stdout io.Writer) (*invocation, error) {
 	for _, t := range tools {
 		if t.name() == name {
 			inv.options, inv.tool = cl.options, t
-			return inv, errors.Join(onlyToolFlags(name, ctx), cl.output.validate(), t.validate())
+			return inv, errors.Join(onlyToolFlags(t, ctx), cl.output.validate(), t.validate())
 		}
 	}
 	for _, s := range append(cl.Floor.scenarios(), &cl.Stream, &cl.Ping, &cl.Event, &cl.Fanout, &cl.Mix, &cl.Connect, &cl.Login, &cl.Storm, &cl.Offline) {
@@ -180,12 +183,17 @@ func parse(args []string, stdout io.Writer) (*invocation, error) {
 	return inv, nil
 }
 
+// takes says whether a tool takes a flag that all share.
+func takes(t tool, flag string) bool {
+	return slices.Contains(toolFlags, flag) || slices.Contains(t.shared(), flag)
+}
+
 // onlyToolFlags refuses what a tool would silently do nothing with.
-func onlyToolFlags(name string, ctx *kong.Context) error {
+func onlyToolFlags(t tool, ctx *kong.Context) error {
 	var bad []error
 	for _, p := range ctx.Path {
-		if p.Flag != nil && slices.Contains(ctx.Model.Flags, p.Flag) && !slices.Contains(toolFlags, p.Flag.Name) {
-			bad = append(bad, fmt.Errorf("--%s: %s doesn't take it", p.Flag.Name, name))
+		if p.Flag != nil && slices.Contains(ctx.Model.Flags, p.Flag) && !takes(t, p.Flag.Name) {
+			bad = append(bad, fmt.Errorf("--%s: %s doesn't take it", p.Flag.Name, t.name()))
 		}
 	}
 	return errors.Join(bad...)
@@ -213,14 +221,7 @@ func (t *target) validate() error {
 		if len(t.MariaDB) > 0 && t.Spawn == spawnSQLite {
 			bad = append(bad, errors.New("--mariadb-arg: only with --spawn mysql or cluster"))
 		}
-		if t.Chatd == "" {
-			self, err := os.Executable()
-			if err != nil {
-				return fmt.Errorf("--chatd: where this program is: %w", err)
-			}
-			t.Chatd = filepath.Join(filepath.Dir(self), "chatd")
-		}
-		return errors.Join(bad...)
+		return errors.Join(append(bad, t.findChatd())...)
 	}
 	if t.Chatd != "" || len(t.Args) > 0 || t.Dir != "" || t.Nodes != 0 || len(t.MariaDB) > 0 {
 		bad = append(bad, errors.New("--chatd, --chatd-arg, --dir, --nodes, --mariadb-arg: only for a server that is started, not with --addr"))
@@ -242,6 +243,20 @@ func (t *target) validate() error {
 		}
 	}
 	return errors.Join(append(bad, distinct(t.PIDs))...)
+}
+
+// findChatd has the program to start be the one beside this one, where none
+// was named.
+func (t *target) findChatd() error {
+	if t.Chatd != "" {
+		return nil
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("--chatd: where this program is: %w", err)
+	}
+	t.Chatd = filepath.Join(filepath.Dir(self), "chatd")
+	return nil
 }
 
 // loopback is addr with its host as an IP, and an error for all that is not

@@ -1,0 +1,280 @@
+package crash
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// conv is a conversation of a run.
+type conv struct {
+	name    string
+	group   int64 // 0: a pair
+	members []int // users, by their places in the run
+}
+
+// row is a message as the log has it.
+type row struct {
+	seq    int64
+	sender int // the user's place in the run; -1: nobody's
+	cid    string
+	text   string
+	at     time.Time // the server's
+}
+
+// evidence is all that there is to judge a run by.
+type evidence struct {
+	convs    []conv
+	journals []*journal
+	log      [][]row // by conversation, by rising seq
+	faults   []note
+}
+
+// place is where a message is stored.
+type place struct {
+	conv int
+	row  *row
+}
+
+// judge compares what every sender was told with what every device has seen
+// and with what is stored. The devices must have ended.
+func (e *evidence) judge() []Violation {
+	j := &judgement{evidence: e, stored: make(map[message]place)}
+	for c := range e.convs {
+		j.store(c)
+	}
+	for _, d := range e.journals {
+		j.all = append(j.all, d.wrong...)
+		j.sender(d)
+		for c := range e.convs {
+			if slices.Contains(e.convs[c].members, d.user) {
+				j.view(d, c)
+			} else if len(d.seen[c].list) > 0 {
+				j.find(Invented, d.seen[c].list[0].msg, "%s was shown messages of %s, where it is no member", d.name, e.convs[c].name)
+			}
+		}
+	}
+	for i := range min(len(j.all), maxHistories) {
+		if v := &j.all[i]; v.msg.number > 0 {
+			v.History = j.history(v.msg)
+		}
+	}
+	slices.SortStableFunc(j.all, func(a, b Violation) int {
+		return cmp.Compare(slices.Index(Kinds, a.Kind), slices.Index(Kinds, b.Kind))
+	})
+	return j.all
+}
+
+// maxHistories is of how many violations the whole history is told.
+const maxHistories = 50
+
+type judgement struct {
+	*evidence
+	stored map[message]place
+	all    []Violation
+}
+
+func (j *judgement) find(kind Kind, m message, format string, args ...any) {
+	j.all = append(j.all, Violation{Kind: kind, Text: fmt.Sprintf(format, args...), msg: m})
+}
+
+// store looks at the log of a conversation alone.
+func (j *judgement) store(c int) {
+	type key struct {
+		sender int
+		cid    string
+	}
+	name, cids := j.convs[c].name, make(map[key]int64)
+	for i := range j.log[c] {
+		r := &j.log[c][i]
+		m, ok := parse(r.text)
+		if want := int64(i + 1); r.seq != want {
+			j.find(Gap, m, "the log of %s has seq %d where %d should be", name, r.seq, want)
+		}
+		k := key{r.sender, r.cid}
+		if first, twice := cids[k]; twice {
+			j.find(DuplicateStore, m, "the log of %s has cid %s twice, as seq %d and %d", name, r.cid, first, r.seq)
+		}
+		cids[k] = r.seq
+		d := j.device(m)
+		if !ok || d == nil || int(m.number) > len(d.sent) || d.user != r.sender || d.sent[m.number-1].conv != c {
+			j.find(Invented, m, "the log of %s has as seq %d what its sender never said there: %.80q", name, r.seq, r.text)
+			continue
+		}
+		if p, twice := j.stored[m]; twice {
+			j.find(DuplicateStore, m, "%q is stored twice: in %s as seq %d, in %s as seq %d", r.text, j.convs[p.conv].name, p.row.seq, name, r.seq)
+			continue
+		}
+		j.stored[m] = place{c, r}
+	}
+}
+
+func (j *judgement) device(m message) *journal {
+	if m.number < 1 || m.device < 0 || int(m.device) >= len(j.journals) {
+		return nil
+	}
+	return j.journals[m.device]
+}
+
+// sender looks at what a device was told of its own messages.
+func (j *judgement) sender(d *journal) {
+	for i := range d.sent {
+		s, m := &d.sent[i], message{int32(d.index), int32(i + 1)}
+		p, stored := j.stored[m]
+		switch {
+		case s.outcome == pending:
+			j.find(Stuck, m, "%s had no answer to %q", d.name, m.text())
+		case s.outcome == refused && stored:
+			j.find(Invented, m, "%s was refused %q, which is stored as seq %d: %s", d.name, m.text(), p.row.seq, s.err)
+		case s.outcome != acked:
+		case !stored:
+			j.find(Lost, m, "%s has an ACK with seq %d of %s for %q, which isn't stored", d.name, s.seq, j.convs[s.conv].name, m.text())
+		case p.row.seq != s.seq:
+			j.find(Reordered, m, "%s has an ACK with seq %d of %s for %q, which is stored as seq %d", d.name, s.seq, j.convs[s.conv].name, m.text(), p.row.seq)
+		}
+	}
+}
+
+// view looks at what a device has seen of a conversation.
+func (j *judgement) view(d *journal, c int) {
+	name, log, v := j.convs[c].name, j.log[c], &d.seen[c]
+	has := make([]bool, len(log)+1)  // by seq: seen, or acknowledged to it
+	told := make([]bool, len(log)+1) // missing, and told of
+	for i := range d.sent {
+		if s := &d.sent[i]; s.conv == c && s.outcome == acked && s.seq < int64(len(has)) {
+			has[s.seq] = true
+		}
+	}
+	var (
+		life int32 = -1
+		last int64
+		once map[int64]struct{} // shown in this life
+	)
+	for _, s := range v.list {
+		if s.seq < 1 || s.seq > int64(len(log)) {
+			j.find(Invented, s.msg, "%s was shown %s as seq %d of %s, whose log ends at %d", d.name, says(s, v), s.seq, name, len(log))
+			continue
+		}
+		if m, _ := parse(log[s.seq-1].text); m != s.msg || v.altered[s.seq] != "" {
+			j.find(Invented, s.msg, "%s was shown %s as seq %d of %s, where the log has %q", d.name, says(s, v), s.seq, name, log[s.seq-1].text)
+			continue
+		}
+		if s.life != life {
+			life, last, once = s.life, 0, make(map[int64]struct{})
+			if d.talks {
+				last = d.bases[life][c]
+			}
+		}
+		_, twice := once[s.seq]
+		switch {
+		case twice || d.talks && s.seq <= last && len(once) == 0:
+			j.find(Doubled, s.msg, "%s was shown seq %d of %s twice", d.name, s.seq, name)
+		case s.seq < last:
+			j.find(Reordered, s.msg, "%s was shown seq %d of %s after %d", d.name, s.seq, name, last)
+		case !d.talks && len(once) > 0 && s.seq > last+1:
+			first := last + 1
+			m, _ := parse(log[first-1].text)
+			j.find(Gap, m, "%s was pushed seq %d of %s right after %d, on one connection", d.name, s.seq, name, last)
+			for missing := first; missing < s.seq; missing++ {
+				told[missing] = true
+			}
+		}
+		once[s.seq] = struct{}{}
+		has[s.seq] = true
+		last = max(last, s.seq)
+	}
+	for seq := 1; seq <= len(log); seq++ {
+		if has[seq] || told[seq] {
+			continue
+		}
+		m, _ := parse(log[seq-1].text)
+		if sender := j.device(m); sender != nil && int(m.number) <= len(sender.sent) && sender.sent[m.number-1].outcome == acked {
+			j.find(Lost, m, "%s never saw seq %d of %s, which was acknowledged to %s", d.name, seq, name, sender.name)
+		} else {
+			j.find(Gap, m, "%s never saw seq %d of %s (not acknowledged)", d.name, seq, name)
+		}
+	}
+}
+
+func says(s shown, v *seen) string {
+	if text := v.altered[s.seq]; text != "" {
+		return fmt.Sprintf("%.80q", text)
+	}
+	return fmt.Sprintf("%q", s.msg.text())
+}
+
+// around is how long before and after a message's steps notes belong to its
+// history.
+const around = int64(3 * time.Second)
+
+// history tells everything that is known of a message.
+func (j *judgement) history(m message) string {
+	d := j.device(m)
+	if d == nil || int(m.number) > len(d.sent) {
+		return ""
+	}
+	var lines []note
+	add := func(at int64, format string, args ...any) {
+		lines = append(lines, note{at, fmt.Sprintf(format, args...)})
+	}
+	s := &d.sent[m.number-1]
+	from, to := s.at, max(s.at, s.done)
+	add(s.at, "%s sends it to %s", d.name, j.convs[s.conv].name)
+	switch s.outcome {
+	case acked:
+		add(s.done, "%s has the ACK: seq %d", d.name, s.seq)
+	case refused, unsure:
+		add(s.done, "%s gives it up: %s", d.name, s.err)
+	}
+	p, stored := j.stored[m]
+	if stored {
+		at := int64(p.row.at.Sub(d.began))
+		add(at, "stored as seq %d of %s (the server's clock, in ms)", p.row.seq, j.convs[p.conv].name)
+		from, to = min(from, at), max(to, at)
+	}
+	var never []string
+	for _, other := range j.journals {
+		if !slices.Contains(j.convs[s.conv].members, other.user) {
+			continue
+		}
+		got := other == d && s.outcome == acked
+		for _, e := range other.seen[s.conv].list {
+			if e.msg == m {
+				add(e.at, "%s is shown it as seq %d", other.name, e.seq)
+				got, to = true, max(to, min(e.at, s.at+10*around))
+			}
+		}
+		if !got {
+			never = append(never, other.name)
+		}
+	}
+	for _, other := range j.journals {
+		if other != d && !slices.Contains(never, other.name) {
+			continue
+		}
+		for _, n := range other.notes {
+			if n.at >= from-around && n.at <= to+around {
+				add(n.at, "%s: %s", other.name, n.text)
+			}
+		}
+	}
+	for _, f := range j.faults {
+		if f.at >= from-around && f.at <= to+around {
+			add(f.at, "fault: %s", f.text)
+		}
+	}
+	slices.SortStableFunc(lines, func(a, b note) int { return cmp.Compare(a.at, b.at) })
+	var b strings.Builder
+	for _, l := range lines {
+		fmt.Fprintf(&b, "%10.3fs  %s\n", float64(l.at)/1e9, l.text)
+	}
+	if len(never) > 0 {
+		fmt.Fprintf(&b, "     never  %s\n", strings.Join(never, ", "))
+	}
+	if !stored {
+		b.WriteString("     never  stored\n")
+	}
+	return b.String()
+}

@@ -1,0 +1,427 @@
+// Package crash finds out whether a cluster keeps its promises while things
+// break. Users with several devices each talk, one to one and in groups,
+// through a cluster that it starts: nodes over a MariaDB and a Redis, behind an
+// nginx, with links between all of them. A plan of faults, which a seed decides,
+// kills, freezes, fills, slows and cuts off all of these meanwhile. Afterwards
+// it compares what every sender was told with what every device was shown and
+// with what is stored.
+package crash
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"sync"
+	"time"
+
+	"chatd/client"
+	"chatd/model"
+	"chatd/proto"
+)
+
+// Config says what a run is.
+type Config struct {
+	Chatd    string        // the server's program
+	Dir      string        // where the cluster's folder is made; "": the system's for temporary files
+	Nodes    int           // 1 to 16
+	Users    int           // 2 to 200
+	Rate     int           // messages per second that all devices together want to say
+	Duration time.Duration // of the talk
+	Seed     uint64        // decides the plan
+	Faults   []string      // their names; none: all
+	Args     []string      // more flags for each node
+	Logs     string        // a folder for the services' logs; "": they are removed
+
+	Say      io.Writer         // is told of what had to be installed
+	Progress func(line string) // is told once a second how it is going
+}
+
+// Bounds of Config.
+const (
+	MaxNodes    = 16
+	MaxUsers    = 200
+	MaxRate     = 100_000
+	MinDuration = 5 * time.Second
+	MaxDuration = time.Hour
+)
+
+// Validate says what makes no sense.
+func (c *Config) Validate() error {
+	var bad []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			bad = append(bad, fmt.Errorf(format, args...))
+		}
+	}
+	check(c.Nodes >= 1 && c.Nodes <= MaxNodes, "--nodes: %d is not between 1 and %d", c.Nodes, MaxNodes)
+	check(c.Users >= 2 && c.Users <= MaxUsers, "--users: %d is not between 2 and %d", c.Users, MaxUsers)
+	check(c.Rate >= 1 && c.Rate <= MaxRate, "--rate: %d is not between 1 and %d", c.Rate, MaxRate)
+	check(c.Duration >= MinDuration && c.Duration <= MaxDuration, "--duration: %s is not between %s and %s", c.Duration, MinDuration, MaxDuration)
+	if _, err := faultsNamed(c.Faults); err != nil {
+		bad = append(bad, fmt.Errorf("--faults: %w", err))
+	}
+	return errors.Join(bad...)
+}
+
+const (
+	phones       = 2 // devices of a user that talk, besides one that watches
+	groupSize    = 6
+	startTimeout = 60 * time.Second
+	pollEvery    = 20 * time.Millisecond
+)
+
+// patience is how long a run waits, once all is well again, for what hasn't
+// come yet: with the start it leaves a run below twice its duration.
+func (c *Config) patience() time.Duration {
+	return min(max(c.Duration*6/10, 30*time.Second), 90*time.Second)
+}
+
+// run is one run.
+type run struct {
+	cfg      *Config
+	stage    *stage
+	cast     *cast
+	devices  []device
+	director *director
+	began    time.Time
+}
+
+// Run carries one run out. It blocks until everything has ended. The report is
+// never nil; an error says that the run could not be carried out, which says
+// nothing about the server. Where ctx ends, the run ends early and is judged
+// by what there is.
+func Run(ctx context.Context, cfg Config) (*Report, error) {
+	rep := &Report{Duration: cfg.Duration, Seed: cfg.Seed, Nodes: cfg.Nodes, Users: cfg.Users, Rate: cfg.Rate, Began: time.Now(), Violations: make(map[Kind]int)}
+	if err := cfg.Validate(); err != nil {
+		return rep, err
+	}
+	if _, err := exec.LookPath(cfg.Chatd); err != nil {
+		return rep, fmt.Errorf("start a server: %w; make build makes it", err)
+	}
+	if cfg.Say == nil {
+		cfg.Say = io.Discard
+	}
+	if cfg.Progress == nil {
+		cfg.Progress = func(string) {}
+	}
+	kinds, err := faultsNamed(cfg.Faults)
+	if err != nil {
+		return rep, err
+	}
+	cfg.Progress("starting the cluster")
+	st, err := newStage(ctx, &cfg)
+	if err != nil {
+		return rep, err
+	}
+	r := &run{cfg: &cfg, stage: st, began: time.Now()}
+	err = r.play(ctx, kinds, rep)
+	if cfg.Logs != "" {
+		err = errors.Join(err, st.keepLogs(cfg.Logs))
+	}
+	err = errors.Join(err, st.close())
+	rep.Interrupted = ctx.Err() != nil
+	rep.Took = time.Since(rep.Began)
+	return rep, err
+}
+
+func (r *run) play(ctx context.Context, kinds []*Fault, rep *Report) error {
+	rep.Versions = r.stage.versions(ctx)
+	if err := r.enroll(ctx); err != nil {
+		return fmt.Errorf("the run's users: %w", err)
+	}
+	w := &world{r.stage, r.devices}
+	r.director = &director{world: w, began: r.began, done: make(map[string]int), now: make(map[*planned]struct{})}
+
+	// What runs must outlive an interruption, to be judged.
+	alive, end := context.WithCancel(context.Background())
+	defer end()
+	var devices sync.WaitGroup
+	for _, d := range r.devices {
+		devices.Go(func() { d.run(alive) })
+	}
+	if err := r.open(ctx); err != nil {
+		end()
+		devices.Wait()
+		return err
+	}
+	watched, unwatch := context.WithCancel(alive)
+	var others sync.WaitGroup
+	others.Go(func() { r.stage.supervise(watched) })
+	others.Go(func() { r.tell(watched, "faults") })
+
+	talked := time.Now()
+	for _, d := range r.devices {
+		if t, ok := d.(*talker); ok {
+			t.silent.Store(false)
+		}
+	}
+	p := plan(w, kinds, r.cfg.Seed, r.cfg.Duration)
+	r.director.direct(ctx, p)
+	sleep(ctx, time.Until(talked.Add(r.cfg.Duration)))
+	for _, d := range r.devices {
+		d.quiet()
+	}
+	rep.Talked = time.Since(talked)
+	unwatch()
+	others.Wait()
+
+	r.stage.heal(alive)
+	telling, untell := context.WithCancel(alive)
+	others.Go(func() { r.tell(telling, "settling") })
+	log, err := r.settle(alive)
+	untell()
+	others.Wait()
+	end()
+	devices.Wait()
+	if err != nil {
+		return fmt.Errorf("read the log: %w", err)
+	}
+	r.stage.drain()
+	e := &evidence{convs: r.cast.convs, log: log, faults: r.director.notes}
+	for _, d := range r.devices {
+		e.journals = append(e.journals, d.log())
+	}
+	rep.fill(r, e, append(e.judge(), r.stage.died...))
+	return nil
+}
+
+// enroll makes the users, their groups, and their devices.
+func (r *run) enroll(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	r.cast = &cast{ways: make(map[way]int)}
+	var groups []int64
+	for i := range r.cfg.Users {
+		p := &person{name: fmt.Sprint("user ", string(rune('a'+i%26)), i), password: fmt.Sprintf("password %d", i)}
+		c, err := client.New(client.Config{Addrs: []string{r.stage.nodes[0].Addr()}, Device: "first"})
+		if err != nil {
+			return err
+		}
+		if p.id, err = c.Register(ctx, p.name, p.password); err == nil {
+			err = c.Login(ctx, p.name, p.password)
+		}
+		if err == nil && i%groupSize == 0 {
+			var g int64
+			g, err = c.CreateGroup(ctx, fmt.Sprint("group ", i/groupSize), "")
+			groups = append(groups, g)
+		}
+		// Of the group that it belongs to, and every other user of the one before as well.
+		for k := len(groups) - 1; err == nil && k >= max(0, len(groups)-1-i%2); k-- {
+			_, err = c.JoinGroup(ctx, groups[k])
+			var already *proto.Error
+			if errors.As(err, &already) && already.Errno == proto.AlreadySo {
+				err = nil
+			}
+			r.joins(groups[k], i)
+		}
+		r.cast.people = append(r.cast.people, p)
+		if err = errors.Join(err, c.Close()); err != nil {
+			return err
+		}
+	}
+	n := r.cfg.Users
+	for i := range n {
+		for _, j := range []int{(i + 1) % n, (i + 2) % n} {
+			r.pair(i, j)
+		}
+		if i%5 == 0 {
+			r.pair(i, i)
+		}
+	}
+	each := phones + 1
+	every := time.Duration(float64(n*phones) / float64(r.cfg.Rate) * float64(time.Second))
+	for i := range n * each {
+		user, k := i/each, i%each
+		addr := r.stage.front[i%len(r.stage.front)].addr()
+		talks := k < phones
+		j := newJournal(i, user, fmt.Sprintf("%s's %s", r.cast.people[user].name, []string{"phone", "tablet", "watch"}[k]), talks, len(r.cast.convs), r.began)
+		if talks {
+			t := newTalker(j, r.cast, addr, every, random(r.cfg.Seed, uint64(i+1)))
+			t.silent.Store(true)
+			r.devices = append(r.devices, t)
+		} else {
+			r.devices = append(r.devices, newWatcher(j, r.cast, addr))
+		}
+	}
+	return nil
+}
+
+func (r *run) joins(group int64, user int) {
+	for i := range r.cast.convs {
+		if c := &r.cast.convs[i]; c.group == group {
+			c.members = append(c.members, user)
+			return
+		}
+	}
+	r.cast.ways[way{group: group}] = len(r.cast.convs)
+	r.cast.convs = append(r.cast.convs, conv{name: fmt.Sprint("group ", group), group: group, members: []int{user}})
+}
+
+func (r *run) pair(i, j int) {
+	w := wayOf(0, r.cast.people[i].id, r.cast.people[j].id)
+	if _, there := r.cast.ways[w]; there {
+		return
+	}
+	c := conv{name: r.cast.people[i].name + " and " + r.cast.people[j].name, members: []int{i, j}}
+	if i == j {
+		c.name, c.members = "notes of "+r.cast.people[i].name, []int{i}
+	}
+	r.cast.ways[w] = len(r.cast.convs)
+	r.cast.convs = append(r.cast.convs, c)
+}
+
+// open has every device logged in, and then every conversation begun: where
+// history begins for a device is not what a run is about.
+func (r *run) open(ctx context.Context) error {
+	err := r.await(ctx, func() string {
+		for _, d := range r.devices {
+			if !d.present() {
+				return d.log().name + " isn't logged in"
+			}
+		}
+		return ""
+	})
+	if err != nil {
+		return err
+	}
+	for c := range r.cast.convs {
+		user := r.cast.convs[c].members[0]
+		select {
+		case r.devices[user*(phones+1)].(*talker).opening <- c:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return r.await(ctx, func() string {
+		for _, d := range r.devices {
+			for c := range r.cast.convs {
+				if j := d.log(); member(&r.cast.convs[c], j.user) && j.top(c) == 0 {
+					return j.name + " has nothing of " + r.cast.convs[c].name
+				}
+			}
+		}
+		return ""
+	})
+}
+
+// await waits until nothing is missing any more.
+func (r *run) await(ctx context.Context, missing func() string) error {
+	for end := time.Now().Add(startTimeout); ; {
+		what := missing()
+		switch {
+		case what == "":
+			return nil
+		case time.Now().After(end):
+			return fmt.Errorf("the talk could not begin within %s: %s", startTimeout, what)
+		case !sleep(ctx, pollEvery):
+			return ctx.Err()
+		}
+	}
+}
+
+func member(c *conv, user int) bool {
+	for _, m := range c.members {
+		if m == user {
+			return true
+		}
+	}
+	return false
+}
+
+// settle waits, now that all is well, until all that was said is answered and
+// all that is stored was seen, but no longer than patience. It returns the log.
+func (r *run) settle(ctx context.Context) ([][]row, error) {
+	end := time.Now().Add(r.cfg.patience())
+	for !r.answered() && time.Now().Before(end) {
+		sleep(ctx, pollEvery)
+	}
+	log, err := r.readLog(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for !r.complete(log) && time.Now().Before(end) {
+		sleep(ctx, pollEvery)
+	}
+	return log, nil
+}
+
+func (r *run) answered() bool {
+	for _, d := range r.devices {
+		if !d.settled() {
+			return false
+		}
+	}
+	return true
+}
+
+func (r *run) complete(log [][]row) bool {
+	for _, d := range r.devices {
+		for c := range log {
+			if j := d.log(); member(&r.cast.convs[c], j.user) && j.top(c) < int64(len(log[c])) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// readLog reads all conversations from the database, past the nodes.
+func (r *run) readLog(ctx context.Context) ([][]row, error) {
+	db, err := model.Open(ctx, model.Options{URL: r.stage.mariadb.URL(database), Shared: true, WaitFor: startTimeout, Cores: 1})
+	if err != nil {
+		return nil, err
+	}
+	defer db.Close()
+	place := make(map[int64]int)
+	for i, p := range r.cast.people {
+		place[p.id] = i
+	}
+	log := make([][]row, len(r.cast.convs))
+	for c := range r.cast.convs {
+		cv := &r.cast.convs[c]
+		me, peer := r.cast.people[cv.members[0]].id, int64(0)
+		if cv.group == 0 {
+			peer = r.cast.people[cv.members[len(cv.members)-1]].id
+		}
+		v, err := db.View(ctx, me, cv.group, peer)
+		if err != nil {
+			return nil, err
+		}
+		for after := int64(0); v.Conv != 0; {
+			page, err := db.Page(ctx, v.Conv, after, 1000, 4<<20)
+			if err != nil {
+				return nil, err
+			}
+			if len(page) == 0 {
+				break
+			}
+			for i := range page {
+				m := &page[i]
+				sender, ok := place[m.Sender]
+				if !ok {
+					sender = -1
+				}
+				log[c] = append(log[c], row{m.Seq, sender, string(m.CID), string(m.Body), time.UnixMilli(m.Time)})
+				after = m.Seq
+			}
+		}
+	}
+	return log, nil
+}
+
+// tell says once a second how it is going.
+func (r *run) tell(ctx context.Context, phase string) {
+	var last int64
+	for sleep(ctx, time.Second) {
+		var said, answered, open, got int64
+		for _, d := range r.devices {
+			s, a, o, g := d.log().counts()
+			said, answered, open, got = said+s, answered+a, open+o, got+g
+		}
+		r.cfg.Progress(fmt.Sprintf("%s  %s: %d acknowledged (%d/s), %d waiting, %d shown, %d faults",
+			time.Since(r.began).Round(time.Second), phase, answered, answered-last, open, got, r.director.count()))
+		last = answered
+	}
+}

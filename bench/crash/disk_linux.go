@@ -1,0 +1,63 @@
+package crash
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// disk is a small disk in memory, for a database that is to find it full.
+type disk struct{ path string }
+
+// newDisk mounts an empty disk of so many bytes. It needs the right to mount;
+// without it the error says so.
+func newDisk(path string, size int64) (*disk, error) {
+	if err := os.Mkdir(path, 0o700); err != nil {
+		return nil, err
+	}
+	if err := unix.Mount("tmpfs", path, "tmpfs", 0, fmt.Sprintf("size=%d,mode=0700", size)); err != nil {
+		return nil, errors.Join(fmt.Errorf("mount a disk that can be filled: %w", err), os.Remove(path))
+	}
+	return &disk{path}, nil
+}
+
+func (d *disk) filler() string { return filepath.Join(d.path, "filler") }
+
+// fill takes all space that is left.
+func (d *disk) fill() error {
+	f, err := os.OpenFile(d.filler(), os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }() // what counts is the space that it takes
+	for at, piece := int64(0), int64(64<<20); piece >= 4096; {
+		err := unix.Fallocate(int(f.Fd()), 0, at, piece)
+		switch {
+		case err == nil:
+			at += piece
+		case errors.Is(err, unix.ENOSPC):
+			piece /= 2
+		case !errors.Is(err, unix.EINTR):
+			return fmt.Errorf("fill the disk: %w", err)
+		}
+	}
+	return nil
+}
+
+// free gives the space back.
+func (d *disk) free() error {
+	err := os.Remove(d.filler())
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// close ends the disk, with all that is on it.
+func (d *disk) close() error {
+	err := unix.Unmount(d.path, unix.MNT_DETACH)
+	return errors.Join(err, os.Remove(d.path))
+}

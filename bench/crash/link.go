@@ -1,0 +1,231 @@
+package crash
+
+import (
+	"errors"
+	"net"
+	"sync"
+	"time"
+)
+
+// link is a relay on the loopback address that all connections from one party
+// to another go through, and where they can be treated as bad networks do. Any
+// goroutine may call its methods; none blocks.
+type link struct {
+	l    net.Listener
+	to   string
+	done sync.WaitGroup
+
+	mu      sync.Mutex
+	pipes   map[*pipe]struct{}
+	delay   time.Duration // of each piece of data
+	held    chan struct{} // closed when data flows again; nil: it does
+	refused bool
+	closed  bool
+}
+
+// pipe is one connection through a link.
+type pipe struct {
+	near, far net.Conn
+
+	mu   sync.Mutex
+	dead bool // what comes is swallowed, and nobody is told
+}
+
+// pieceSize is what a link forwards at a time, dialTimeout how long it tries to
+// reach the other side.
+const (
+	pieceSize   = 32 << 10
+	dialTimeout = 2 * time.Second
+)
+
+// newLink starts a link to an address, on a port that the system chooses.
+func newLink(to string) (*link, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	k := &link{l: l, to: to, pipes: make(map[*pipe]struct{})}
+	k.done.Go(k.accept)
+	return k, nil
+}
+
+// addr is where the link takes connections.
+func (k *link) addr() string { return k.l.Addr().String() }
+
+func (k *link) accept() {
+	for {
+		near, err := k.l.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil { // no descriptors, say
+			time.Sleep(10 * time.Millisecond)
+			continue
+		}
+		k.done.Go(func() { k.open(near) })
+	}
+}
+
+func (k *link) open(near net.Conn) {
+	k.mu.Lock()
+	refused := k.refused || k.closed
+	k.mu.Unlock()
+	if refused {
+		reset(near)
+		return
+	}
+	far, err := net.DialTimeout("tcp", k.to, dialTimeout)
+	if err != nil {
+		reset(near)
+		return
+	}
+	p := &pipe{near: near, far: far}
+	k.mu.Lock()
+	if k.closed {
+		k.mu.Unlock()
+		p.cut()
+		return
+	}
+	k.pipes[p] = struct{}{}
+	k.mu.Unlock()
+	var both sync.WaitGroup
+	both.Go(func() { k.forward(p, near, far) })
+	both.Go(func() { k.forward(p, far, near) })
+	both.Wait()
+	p.cut()
+	k.mu.Lock()
+	delete(k.pipes, p)
+	k.mu.Unlock()
+}
+
+// forward copies one direction of a pipe until it ends.
+func (k *link) forward(p *pipe, from, to net.Conn) {
+	buf := make([]byte, pieceSize)
+	for {
+		n, err := from.Read(buf)
+		if n > 0 && !p.isDead() {
+			k.wait()
+			if !p.isDead() {
+				if _, err := to.Write(buf[:n]); err != nil {
+					p.cut()
+					return
+				}
+			}
+		}
+		if err != nil {
+			if p.isDead() {
+				reset(from)
+				return // the other side is not told
+			}
+			if half, ok := to.(*net.TCPConn); ok && half.CloseWrite() == nil && !errors.Is(err, net.ErrClosed) {
+				return
+			}
+			p.cut()
+			return
+		}
+	}
+}
+
+// wait keeps data back for as long as the link says.
+func (k *link) wait() {
+	k.mu.Lock()
+	delay, held := k.delay, k.held
+	k.mu.Unlock()
+	if delay > 0 {
+		time.Sleep(delay)
+	}
+	if held != nil {
+		<-held
+	}
+}
+
+func (p *pipe) isDead() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.dead
+}
+
+// cut ends both connections with a reset.
+func (p *pipe) cut() {
+	reset(p.near)
+	reset(p.far)
+}
+
+func reset(c net.Conn) {
+	if tcp, ok := c.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // then it is a close like any other
+	}
+	_ = c.Close()
+}
+
+func (k *link) all() []*pipe {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	all := make([]*pipe, 0, len(k.pipes))
+	for p := range k.pipes {
+		all = append(all, p)
+	}
+	return all
+}
+
+// cut resets all connections; new ones are taken.
+func (k *link) cut() {
+	for _, p := range k.all() {
+		p.cut()
+	}
+}
+
+// halfOpen has all connections lose whatever is sent on them, in both
+// directions and for good, without either side being told; new ones are good.
+func (k *link) halfOpen() {
+	for _, p := range k.all() {
+		p.mu.Lock()
+		p.dead = true
+		p.mu.Unlock()
+	}
+}
+
+// stall keeps all data back, of new connections as well, until resume.
+func (k *link) stall() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.held == nil {
+		k.held = make(chan struct{})
+	}
+}
+
+// slow has each piece of data take so much longer; 0: as fast as it goes.
+func (k *link) slow(delay time.Duration) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.delay = delay
+}
+
+// refuse has the link reset whoever connects.
+func (k *link) refuse() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.refused = true
+}
+
+// resume ends stall, slow and refuse.
+func (k *link) resume() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.delay, k.refused = 0, false
+	if k.held != nil {
+		close(k.held)
+		k.held = nil
+	}
+}
+
+// close ends the link and its connections, and waits for its goroutines.
+func (k *link) close() {
+	k.mu.Lock()
+	k.closed = true
+	k.mu.Unlock()
+	_ = k.l.Close() // it only ends accept
+	k.resume()
+	k.cut()
+	k.done.Wait()
+}

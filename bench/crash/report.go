@@ -1,0 +1,100 @@
+package crash
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Report is what a run has found.
+type Report struct {
+	Seed        uint64        `json:"seed"`
+	Nodes       int           `json:"nodes"`
+	Users       int           `json:"users"`
+	Devices     int           `json:"devices"`
+	Rate        int           `json:"rate"`        // messages per second that were wanted
+	Duration    time.Duration `json:"duration_ns"` // that was wanted
+	Began       time.Time     `json:"began"`
+	Talked      time.Duration `json:"talked_ns"`
+	Took        time.Duration `json:"took_ns"`
+	Versions    []string      `json:"versions"`
+	Interrupted bool          `json:"interrupted,omitempty"`
+
+	Conversations int            `json:"conversations"`
+	Said          int64          `json:"said"`
+	Acknowledged  int64          `json:"acknowledged"`
+	Unsure        int64          `json:"unsure"` // their device was ended before it had an answer
+	Refused       int64          `json:"refused"`
+	Stored        int64          `json:"stored"`
+	Shown         int64          `json:"shown"` // on all devices
+	Faults        map[string]int `json:"faults"`
+	FaultCount    int            `json:"fault_count"`
+
+	Violations map[Kind]int `json:"violations"`
+	First      []Violation  `json:"first,omitempty"` // the gravest, with their histories
+	Remarks    []string     `json:"remarks,omitempty"`
+}
+
+// Clean says whether no promise was broken.
+func (r *Report) Clean() bool { return len(r.Violations) == 0 && r.Acknowledged > 0 }
+
+func (r *Report) fill(x *run, e *evidence, all []Violation) {
+	r.Devices, r.Conversations = len(e.journals), len(e.convs)
+	for _, j := range e.journals {
+		for i := range j.sent {
+			r.Said++
+			switch j.sent[i].outcome {
+			case acked:
+				r.Acknowledged++
+			case unsure:
+				r.Unsure++
+			case refused:
+				r.Refused++
+			}
+		}
+		for c := range j.seen {
+			r.Shown += int64(len(j.seen[c].list))
+		}
+	}
+	for _, rows := range e.log {
+		r.Stored += int64(len(rows))
+	}
+	r.Faults, r.FaultCount, r.Remarks = x.director.done, x.director.count(), x.stage.remarks
+	for _, v := range all {
+		r.Violations[v.Kind]++
+	}
+	r.First = all[:min(len(all), maxHistories)]
+}
+
+// told is of how many violations String tells the history.
+const told = 5
+
+// String is the report for people.
+func (r *Report) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "seed %d, %d nodes, %d users with %d devices, %d conversations; %s\n", r.Seed, r.Nodes, r.Users, r.Devices, r.Conversations, strings.Join(r.Versions, ", "))
+	fmt.Fprintf(&b, "talked for %s, took %s\n", r.Talked.Round(time.Second), r.Took.Round(time.Second))
+	fmt.Fprintf(&b, "messages: %d said, %d acknowledged, %d stored, %d shown; %d without an answer because their device was ended, %d refused\n",
+		r.Said, r.Acknowledged, r.Stored, r.Shown, r.Unsure, r.Refused)
+	fmt.Fprintf(&b, "faults: %d of %d kinds\n", r.FaultCount, len(r.Faults))
+	for _, name := range slices.Sorted(maps.Keys(r.Faults)) {
+		fmt.Fprintf(&b, "  %4d  %s\n", r.Faults[name], name)
+	}
+	for _, text := range r.Remarks {
+		fmt.Fprintf(&b, "remark: %s\n", text)
+	}
+	for i, v := range r.First {
+		fmt.Fprintf(&b, "%s: %s\n", v.Kind, v.Text)
+		if i < told {
+			b.WriteString(v.History)
+		}
+	}
+	var counts []string
+	for _, k := range Kinds {
+		counts = append(counts, fmt.Sprintf("%s %d", k, r.Violations[k]))
+	}
+	fmt.Fprintf(&b, "%s\n", strings.Join(counts, ", "))
+	return b.String()
+}

@@ -1,0 +1,323 @@
+package crash
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"chatd/internal/services"
+)
+
+const (
+	database    = "chatd"
+	diskAtLeast = 1 << 30 // bytes, and as many as the messages of the run may take
+	perMessage  = 2 << 10
+	clientLinks = 6 // between devices and nginx
+)
+
+// mariaDBFlags: what is acknowledged is on disk.
+var mariaDBFlags = []string{"--innodb-flush-log-at-trx-commit=1", "--innodb-buffer-pool-size=256M", "--innodb-log-file-size=96M"}
+
+// stage is the cluster that a run is about: nodes over a MariaDB and a Redis,
+// behind an nginx, and links between all of them.
+type stage struct {
+	folder  *services.Folder
+	disk    *disk // nil: there is none that can be filled
+	mariadb *services.MariaDB
+	redis   *services.Redis
+	nginx   *services.Nginx
+	nodes   []*services.Node
+
+	front  []*link // from devices to nginx
+	toDB   []*link // from each node to MariaDB
+	toBus  []*link // from each node to Redis
+	listen *services.Port
+	conf   string // nginx's
+
+	// turns are held by who does something to a service: it is for one
+	// goroutine at a time.
+	turns map[*services.Service]*sync.Mutex
+
+	mu      sync.Mutex
+	remarks []string
+	died    []Violation
+}
+
+// remark notes what is no broken promise, and should be known.
+func (s *stage) remark(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.remarks) < maxHistories {
+		s.remarks = append(s.remarks, fmt.Sprintf(format, args...))
+	}
+}
+
+func (s *stage) violate(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.died = append(s.died, Violation{Kind: Died, Text: fmt.Sprintf(format, args...)})
+}
+
+// newStage starts everything. It blocks until all of it answers; beside an
+// error nothing runs.
+func newStage(ctx context.Context, cfg *Config) (*stage, error) {
+	needed := slices.Concat(services.MariaDBPrograms, services.RedisPrograms, []string{"nginx"})
+	if err := services.Ensure(ctx, cfg.Say, needed...); err != nil {
+		return nil, err
+	}
+	s := &stage{turns: make(map[*services.Service]*sync.Mutex)}
+	var err error
+	if s.folder, err = services.NewFolder(cfg.Dir, "crash-"); err != nil {
+		return nil, fmt.Errorf("a folder for the cluster: %w", err)
+	}
+	if err := s.start(ctx, cfg); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+func (s *stage) start(ctx context.Context, cfg *Config) (err error) {
+	at := s.folder
+	size := max(diskAtLeast, int64(float64(cfg.Rate)*cfg.Duration.Seconds())*perMessage+diskAtLeast/2)
+	if s.disk, err = newDisk(filepath.Join(s.folder.Path, "disk"), size); err != nil {
+		s.remark("no disk is filled: %v", err)
+	} else {
+		at = s.folder.Beneath("disk")
+	}
+	if s.mariadb, err = services.NewMariaDB(ctx, at, 0, mariaDBFlags...); err != nil {
+		return err
+	}
+	if s.redis, err = services.NewRedis(s.folder, 0); err != nil {
+		return err
+	}
+	for _, x := range []*services.Service{s.mariadb.Service, s.redis.Service} {
+		s.turns[x] = &sync.Mutex{}
+		if err := x.Start(ctx); err != nil {
+			return err
+		}
+	}
+	if _, err := s.mariadb.SQL(ctx, "CREATE DATABASE "+database); err != nil {
+		return err
+	}
+	for i := range cfg.Nodes {
+		if err := s.addNode(ctx, cfg, fmt.Sprint("node ", i+1)); err != nil {
+			return err
+		}
+	}
+	if s.listen, err = services.NewPort(); err != nil {
+		return err
+	}
+	front := services.Address(s.listen.Number)
+	s.conf = s.nginxConf(front)
+	if s.nginx, err = services.NewNginx(ctx, s.folder, s.conf); err != nil {
+		return err
+	}
+	s.turns[s.nginx.Service] = &sync.Mutex{}
+	if err := s.nginx.Start(ctx); err != nil {
+		return err
+	}
+	for range clientLinks {
+		if err := addLink(&s.front, front); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func addLink(to *[]*link, addr string) error {
+	k, err := newLink(addr)
+	if err == nil {
+		*to = append(*to, k)
+	}
+	return err
+}
+
+func (s *stage) addNode(ctx context.Context, cfg *Config, name string) error {
+	err := errors.Join(addLink(&s.toDB, services.Address(s.mariadb.Port(0))), addLink(&s.toBus, services.Address(s.redis.Port(0))))
+	if err != nil {
+		return err
+	}
+	i := len(s.nodes)
+	flags := []string{"--db", "mysql://root@" + s.toDB[i].addr() + "/" + database, "--redis", "redis://" + s.toBus[i].addr(),
+		"--node", strings.ReplaceAll(name, " ", "-"), "--proxy-protocol", "127.0.0.1/32", "--idle-timeout", "10s",
+		"--no-limits", "--argon2", "8,1,1", "--log-format", "json"}
+	n, err := services.NewNode(s.folder, name, cfg.Chatd, append(flags, cfg.Args...)...)
+	if err != nil {
+		return err
+	}
+	s.nodes = append(s.nodes, n)
+	s.turns[n.Service] = &sync.Mutex{}
+	return n.Start(ctx)
+}
+
+// nginxConf has nginx spread connections over the nodes, and tell them the
+// clients' addresses.
+func (s *stage) nginxConf(listen string) string {
+	var b strings.Builder
+	b.WriteString("worker_processes 1;\nworker_rlimit_nofile 8192;\nerror_log stderr warn;\nevents { worker_connections 4096; }\nstream {\n  upstream nodes {\n")
+	for _, n := range s.nodes {
+		fmt.Fprintf(&b, "    server %s max_fails=1 fail_timeout=1s;\n", n.Addr())
+	}
+	fmt.Fprintf(&b, "  }\n  server {\n    listen %s;\n    proxy_pass nodes;\n    proxy_protocol on;\n    proxy_connect_timeout 1s;\n    proxy_timeout 60s;\n  }\n}\n", listen)
+	return b.String()
+}
+
+// services lists all, those first that need the others.
+func (s *stage) services() (all []*services.Service) {
+	if s.nginx != nil {
+		all = append(all, s.nginx.Service)
+	}
+	for _, n := range s.nodes {
+		all = append(all, n.Service)
+	}
+	if s.redis != nil {
+		all = append(all, s.redis.Service)
+	}
+	if s.mariadb != nil {
+		all = append(all, s.mariadb.Service)
+	}
+	return all
+}
+
+// links lists all.
+func (s *stage) links() []*link { return slices.Concat(s.front, s.toDB, s.toBus) }
+
+// with does something to services, whose turns it takes in an order that all
+// keep.
+func (s *stage) with(do func() error, which ...*services.Service) error {
+	for _, x := range s.services() {
+		if slices.Contains(which, x) {
+			s.turns[x].Lock()
+			defer s.turns[x].Unlock()
+		}
+	}
+	return do()
+}
+
+// supervise finds what has ended without having been told to, and starts it
+// again, until ctx ends. Of a node it is a broken promise.
+func (s *stage) supervise(ctx context.Context) {
+	for sleep(ctx, 200*time.Millisecond) {
+		for _, x := range s.services() {
+			if s.turns[x].TryLock() {
+				s.revive(ctx, x)
+				s.turns[x].Unlock()
+			}
+		}
+	}
+}
+
+// revive has a service run that should; the caller has its turn.
+func (s *stage) revive(ctx context.Context, x *services.Service) {
+	err := x.Ended()
+	if err == nil && x.PID() != 0 {
+		return
+	}
+	if err != nil {
+		if s.isNode(x) {
+			s.violate("%v", err)
+		} else {
+			s.remark("%v", firstLine(err))
+		}
+		if err := x.Kill(); err != nil {
+			s.remark("%v", err)
+		}
+	}
+	if err := x.Start(ctx); err != nil && ctx.Err() == nil {
+		s.remark("start again: %v", firstLine(err))
+	}
+}
+
+func firstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
+}
+
+func (s *stage) isNode(x *services.Service) bool {
+	return slices.ContainsFunc(s.nodes, func(n *services.Node) bool { return n.Service == x })
+}
+
+// heal ends whatever is still wrong. No fault may be going on.
+func (s *stage) heal(ctx context.Context) {
+	for _, k := range s.links() {
+		k.resume()
+	}
+	if s.disk != nil {
+		if err := s.disk.free(); err != nil {
+			s.remark("%v", err)
+		}
+	}
+	all := s.services()
+	slices.Reverse(all)
+	for _, x := range all {
+		s.turns[x].Lock()
+		if x.PID() != 0 && x.Ended() == nil {
+			_ = x.Thaw() // it runs
+		}
+		for range 3 {
+			s.revive(ctx, x)
+			if x.PID() != 0 {
+				break
+			}
+		}
+		s.turns[x].Unlock()
+	}
+}
+
+// drain ends the nodes in order: each has to take its leave as it should.
+func (s *stage) drain() {
+	for _, n := range s.nodes {
+		if n.PID() == 0 {
+			s.violate("%s doesn't run at the end", n.Name())
+			continue
+		}
+		if err := n.Stop(); err != nil {
+			s.violate("%v", err)
+		}
+	}
+}
+
+// keepLogs copies the logs of all services into a folder.
+func (s *stage) keepLogs(folder string) error {
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return err
+	}
+	var all []error
+	for _, x := range s.services() {
+		b, err := os.ReadFile(filepath.Join(x.Folder, "log"))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(folder, strings.ReplaceAll(x.Name(), " ", "-")+".log"), b, 0o600)
+		}
+		all = append(all, err)
+	}
+	return errors.Join(all...)
+}
+
+// close ends everything and removes it.
+func (s *stage) close() error {
+	for _, k := range s.links() {
+		k.close()
+	}
+	var all []error
+	for _, x := range s.services() {
+		all = append(all, x.Close())
+	}
+	if s.listen != nil {
+		all = append(all, s.listen.Release())
+	}
+	if s.disk != nil {
+		all = append(all, s.disk.close())
+	}
+	return errors.Join(append(all, s.folder.Remove())...)
+}
+
+// versions says what runs.
+func (s *stage) versions(ctx context.Context) []string {
+	return []string{s.mariadb.Version(ctx), s.redis.Version(ctx), s.nginx.Version(ctx)}
+}

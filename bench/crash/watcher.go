@@ -1,0 +1,223 @@
+package crash
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"chatd/proto"
+)
+
+// silence is how long a watcher waits for the server to say anything; its
+// PINGs are answered meanwhile.
+const silence = 3 * pingEvery
+
+// watcher is a device that only listens, and takes the server at its word: on
+// one connection what it is pushed begins no later than after its last
+// receipt, and goes on by one. It never asks for what is missing.
+type watcher struct {
+	*journal
+	ears
+	cast  *cast
+	addr  string
+	token string
+	life  int32
+	in    atomic.Bool                 // it has been logged in
+	heard time.Time                   // when the server said something last; of run alone
+	cutMe atomic.Pointer[net.TCPConn] // the connection, for restart
+}
+
+func newWatcher(j *journal, c *cast, addr string) *watcher {
+	return &watcher{journal: j, cast: c, addr: addr}
+}
+
+func (w *watcher) log() *journal { return w.journal }
+func (w *watcher) quiet()        {}
+func (w *watcher) present() bool { return w.in.Load() }
+func (w *watcher) settled() bool { return true }
+
+func (w *watcher) restart(time.Duration) {
+	if c := w.cutMe.Load(); c != nil {
+		w.notef("is killed")
+		reset(c)
+	}
+}
+
+func (w *watcher) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		err := w.connect(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		w.notef("disconnected: %v", err)
+		if refusedFor(err, int64(proto.Refused)) {
+			w.violate(LockedOut, "LOGIN: %v", err)
+			<-ctx.Done()
+			return
+		}
+		sleep(ctx, backoffMin*2)
+	}
+}
+
+// refusal is a request that the server refused.
+type refusal struct {
+	op    proto.Op
+	errno int64
+	text  string
+}
+
+func (r *refusal) Error() string { return fmt.Sprintf("%s: errno %d: %s", r.op, r.errno, r.text) }
+
+// isRefusal says whether err is the server's answer.
+func isRefusal(err error) bool {
+	var r *refusal
+	var e *proto.Error
+	return errors.As(err, &r) || errors.As(err, &e)
+}
+
+// refusedFor says whether err is the server's answer, with this errno.
+func refusedFor(err error, errno int64) bool {
+	var r *refusal
+	var e *proto.Error
+	return errors.As(err, &r) && r.errno == errno || errors.As(err, &e) && int64(e.Errno) == errno
+}
+
+// connect is one connection, from its beginning to its end.
+func (w *watcher) connect(ctx context.Context) error {
+	d := net.Dialer{Timeout: dialTimeout}
+	nc, err := d.DialContext(ctx, "tcp", w.addr)
+	if err != nil {
+		return err
+	}
+	c := nc.(*net.TCPConn)
+	defer c.Close()
+	defer context.AfterFunc(ctx, func() { c.Close() })()
+	w.cutMe.Store(c)
+	life := w.life
+	w.life++
+	w.heard = time.Now()
+
+	p := w.cast.people[w.user]
+	login := &proto.Request{Op: proto.LOGIN, Token: w.token, Ack: true, Brief: true}
+	if w.token == "" {
+		login = &proto.Request{Op: proto.LOGIN, Name: p.name, Password: p.password, Device: w.name, Ack: true, Brief: true}
+	}
+	if err := w.write(c, login); err != nil {
+		return err
+	}
+	receipts := make(map[int]int64) // what is to be receipted, by conversation
+	var told, pinged time.Time
+	r := bufio.NewReaderSize(&patientReader{w, c}, pieceSize)
+	var dec proto.Decoder
+	var buf []byte
+	for {
+		if now := time.Now(); now.Sub(pinged) > pingEvery {
+			pinged = now
+			if err := w.write(c, &proto.Request{Op: proto.PING}); err != nil {
+				return err
+			}
+		}
+		if now := time.Now(); len(receipts) > 0 && now.Sub(told) > receiptEvery {
+			told = now
+			for conv, seq := range receipts {
+				if err := w.write(c, w.receipt(conv, seq)); err != nil {
+					return err
+				}
+			}
+			clear(receipts)
+		}
+		// Nothing comes while all is quiet: receipts and PINGs have to go out then too.
+		if r.Buffered() == 0 {
+			if err := c.SetReadDeadline(time.Now().Add(receiptEvery)); err != nil {
+				return err
+			}
+			_, err := r.Peek(1)
+			var timeout net.Error
+			if errors.As(err, &timeout) && timeout.Timeout() && time.Since(w.heard) < silence {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+		}
+		if err := c.SetReadDeadline(time.Now().Add(silence)); err != nil {
+			return err
+		}
+		if buf, err = proto.ReadFrame(r, buf); err != nil {
+			return err
+		}
+		a, err := dec.DecodeResponse(buf)
+		if err != nil {
+			return err
+		}
+		w.heard = time.Now()
+		switch a.Op {
+		case proto.LOGIN_ACK:
+			if a.Errno != 0 {
+				return &refusal{a.Op, int64(a.Errno), a.ErrMsg}
+			}
+			w.token = a.Token
+			w.in.Store(true)
+			w.notef("logged in on %s, %d missed, more: %t", a.Node, len(a.Offline), a.More)
+			for i := range a.Offline {
+				m := &a.Offline[i]
+				w.got(receipts, m.GroupID, m.ID, m.ToID, m.Seq, m.Msg, life)
+			}
+		case proto.ONE_CHAT, proto.GROUP_CHAT:
+			w.got(receipts, a.GroupID, a.ID, a.ToID, a.Seq, string(a.Msg), life)
+		case proto.KICK:
+			return fmt.Errorf("KICK %q: %s", a.Reason, a.ErrMsg)
+		case proto.ERROR:
+			return &refusal{a.Op, int64(a.Errno), a.ErrMsg}
+		}
+	}
+}
+
+func (w *watcher) got(receipts map[int]int64, group, from, to, seq int64, text string, life int32) {
+	conv, ok := w.cast.ways[wayOf(group, from, to)]
+	if !ok {
+		w.violate(Invented, "it was pushed %.80q of a conversation that it isn't in", text)
+		return
+	}
+	w.show(conv, seq, text, life)
+	receipts[conv] = max(receipts[conv], w.top(conv))
+}
+
+func (w *watcher) receipt(conv int, seq int64) *proto.Request {
+	c := &w.cast.convs[conv]
+	q := &proto.Request{Op: proto.RECEIPT, GroupID: c.group, Seq: seq}
+	if c.group == 0 {
+		peer := c.members[0]
+		if peer == w.user && len(c.members) > 1 {
+			peer = c.members[1]
+		}
+		q.Peer = w.cast.people[peer].id
+	}
+	return q
+}
+
+func (w *watcher) write(c net.Conn, q *proto.Request) error {
+	if err := c.SetWriteDeadline(time.Now().Add(silence)); err != nil {
+		return err
+	}
+	body := proto.AppendRequest(nil, q)
+	_, err := c.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(body))), body...))
+	return err
+}
+
+// patientReader reads only while the watcher listens.
+type patientReader struct {
+	w *watcher
+	r io.Reader
+}
+
+func (p *patientReader) Read(b []byte) (int, error) {
+	p.w.listen()
+	return p.r.Read(b)
+}

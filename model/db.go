@@ -45,29 +45,12 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		o.Writers = d.writers
 	}
 	o.Writers = min(o.Writers, maxWriters)
-	s, err := reach(ctx, d, rest, &o)
-	if err != nil {
-		return nil, err
-	}
-	db := &DB{o: o, d: d, s: s, m: newCounters(o.Set)}
-	if err := db.prepare(ctx); err != nil {
-		return nil, errors.Join(err, s.close())
-	}
-	db.queue = newQueue(o.Writers, o.QueueMessages, o.QueueBytes)
-	if db.writers, err = newWriters(ctx, db); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", s.where, err), s.close())
-	}
-	db.cursors = newCursors(db)
-	return db, nil
-}
-
-// reach opens the store, and keeps trying while a server doesn't answer.
-func reach(ctx context.Context, d *dialect, rest string, o *Options) (*store, error) {
+	m := newCounters(o.Set)
 	end := time.Now().Add(o.WaitFor)
 	for told := false; ; told = true {
-		s, err := d.open(ctx, rest, o)
+		db, err := open(ctx, d, rest, o, m)
 		if err == nil || !d.lost(err) || time.Until(end) <= 0 {
-			return s, err
+			return db, err
 		}
 		if !told {
 			o.Logger.Warn("the store can't be reached, trying again", "for", o.WaitFor, "err", err)
@@ -78,6 +61,25 @@ func reach(ctx context.Context, d *dialect, rest string, o *Options) (*store, er
 		case <-time.After(min(longPause, time.Until(end))):
 		}
 	}
+}
+
+// open is one attempt. A server that goes away in the midst of it is one that
+// can't be reached.
+func open(ctx context.Context, d *dialect, rest string, o Options, m *counters) (*DB, error) {
+	s, err := d.open(ctx, rest, &o)
+	if err != nil {
+		return nil, err
+	}
+	db := &DB{o: o, d: d, s: s, m: m}
+	if err := db.prepare(ctx); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	db.queue = newQueue(o.Writers, o.QueueMessages, o.QueueBytes)
+	if db.writers, err = newWriters(ctx, db); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", s.where, err), s.close())
+	}
+	db.cursors = newCursors(db)
+	return db, nil
 }
 
 func (db *DB) prepare(ctx context.Context) error {
@@ -108,9 +110,10 @@ func (db *DB) prepare(ctx context.Context) error {
 // the store's goroutines. It blocks until then; later calls do nothing.
 func (db *DB) Close() error {
 	db.closing.Do(func() {
-		err := errors.Join(closeWriters(db, db.writers), db.cursors.close())
+		closeWriters(db, db.writers)
+		err := db.cursors.close()
 		db.queries.Range(func(_, q any) bool {
-			err = errors.Join(err, q.(*sqlx.Stmt).Close())
+			_ = q.(*sqlx.Stmt).Close() // of a server that has gone, say: all is stored
 			return true
 		})
 		db.closed = errors.Join(err, db.s.close())

@@ -3,7 +3,6 @@ package model
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"math/bits"
 	"strings"
@@ -64,7 +63,8 @@ func prepareForms(ctx context.Context, db *DB, on *sqlx.DB) (*forms, error) {
 		for n := 1; n <= p.max; n *= 2 {
 			s, err := on.PrepareContext(ctx, want.sql(n))
 			if err != nil {
-				return nil, errors.Join(fmt.Errorf("prepare %.40q: %w", strings.TrimSpace(want.sql(1)), err), f.close())
+				f.close()
+				return nil, fmt.Errorf("prepare %.40q: %w", strings.TrimSpace(want.sql(1)), err)
 			}
 			p.stmts = append(p.stmts, s)
 		}
@@ -72,17 +72,15 @@ func prepareForms(ctx context.Context, db *DB, on *sqlx.DB) (*forms, error) {
 	return f, nil
 }
 
-func (f *forms) close() error {
-	var err error
+func (f *forms) close() {
 	for _, p := range []*form{f.pairs, f.users, f.heads, f.free, f.exist, f.repeats, f.members, f.insert, f.raise} {
 		if p == nil {
 			continue
 		}
 		for _, s := range p.stmts {
-			err = errors.Join(err, s.Close())
+			_ = s.Close() // of a server that has gone, say
 		}
 	}
-	return err
 }
 
 // form is one statement, with 1, 2, 4 … rows of width arguments.

@@ -2,7 +2,6 @@ package model
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 )
@@ -27,7 +26,8 @@ func newWriters(ctx context.Context, db *DB) ([]*writer, error) {
 	for i := range db.o.Writers {
 		w, err := newWriter(ctx, db, i)
 		if err != nil {
-			return nil, errors.Join(err, closeWriters(db, all))
+			closeWriters(db, all)
+			return nil, err
 		}
 		all = append(all, w)
 	}
@@ -55,7 +55,7 @@ func newWriter(ctx context.Context, db *DB, i int) (*writer, error) {
 		w.t, err = newTransaction(ctx, db, db.s.appending[i])
 	} else if w.t, err = newTransaction(ctx, db, db.s.appending[2*i]); err == nil {
 		if w.waiter, err = newWaiter(ctx, db, db.s.appending[2*i+1]); err != nil {
-			err = errors.Join(err, w.t.forms.close())
+			w.t.forms.close()
 		}
 	}
 	if err != nil {
@@ -72,17 +72,15 @@ func newWriter(ctx context.Context, db *DB, i int) (*writer, error) {
 
 // closeWriters has all stored and sunk that was taken, and ends the writers'
 // goroutines.
-func closeWriters(db *DB, all []*writer) error {
+func closeWriters(db *DB, all []*writer) {
 	db.queue.close()
-	var err error
 	for _, w := range all {
 		w.done.Wait()
-		err = errors.Join(err, w.t.forms.close())
+		w.t.forms.close()
 		if w.waiter != nil {
-			err = errors.Join(err, w.waiter.t.forms.close())
+			w.waiter.t.forms.close()
 		}
 	}
-	return err
 }
 
 func (w *writer) store() {

@@ -1,0 +1,177 @@
+package crash
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// scene is a small run that went well: two users with two phones, of which
+// that of the first talks to the second, and a watch of the second.
+type scene struct {
+	evidence
+	phone, tablet, watch *journal
+}
+
+func newScene() *scene {
+	began := time.Now()
+	s := &scene{
+		phone:  newJournal(0, 0, "a's phone", true, 1, began),
+		tablet: newJournal(1, 1, "b's tablet", true, 1, began),
+		watch:  newJournal(2, 1, "b's watch", false, 1, began),
+	}
+	s.convs = []conv{{name: "a and b", members: []int{0, 1}}}
+	s.journals = []*journal{s.phone, s.tablet, s.watch}
+	s.log = make([][]row, 1)
+	for _, j := range s.journals[:2] {
+		j.bases = [][]int64{{0}}
+	}
+	for n := int64(1); n <= 6; n++ {
+		m := s.phone.say(0)
+		s.store(n, m, began)
+		s.phone.settle(m, acked, n, nil)
+		s.tablet.show(0, n, m.text(), 0)
+		s.watch.show(0, n, m.text(), int32(n/4)) // two connections
+	}
+	return s
+}
+
+func (s *scene) store(seq int64, m message, at time.Time) {
+	s.log[0] = append(s.log[0], row{seq, 0, fmt.Sprint("cid ", m.number), m.text(), at})
+}
+
+func (s *scene) shown(j *journal) *[]shown { return &j.seen[0].list }
+
+// Each way to fail a user is told by its name, once for each message and
+// device, and a run without any is clean. A checker that misses one makes
+// every figure of the crash tester worthless.
+func TestVerdicts(t *testing.T) {
+	first := message{0, 1}
+	for _, c := range []struct {
+		name  string
+		spoil func(s *scene)
+		want  map[Kind]int
+		says  string
+	}{
+		{"nothing", func(*scene) {}, nil, ""},
+		{"acknowledged and not stored", func(s *scene) { m := s.phone.say(0); s.phone.settle(m, acked, 7, nil) },
+			map[Kind]int{Lost: 1}, `a's phone has an ACK with seq 7 of a and b for "d0 n7 `},
+		{"never seen", func(s *scene) { *s.shown(s.tablet) = (*s.shown(s.tablet))[:5] },
+			map[Kind]int{Lost: 1}, "b's tablet never saw seq 6 of a and b, which was acknowledged to a's phone"},
+		{"never seen, between two connections", func(s *scene) { *s.shown(s.watch) = slices.Delete(*s.shown(s.watch), 3, 4) },
+			map[Kind]int{Lost: 1}, "b's watch never saw seq 4"},
+		{"never seen and never acknowledged", func(s *scene) {
+			m := s.phone.say(0)
+			s.phone.settle(m, unsure, 0, errors.New("ended"))
+			s.store(7, m, s.phone.began)
+			s.tablet.show(0, 7, m.text(), 0)
+			s.phone.show(0, 7, m.text(), 0)
+		}, map[Kind]int{Gap: 1}, "b's watch never saw seq 7 of a and b (not acknowledged)"},
+		{"a hole on one connection", func(s *scene) { *s.shown(s.watch) = slices.Delete(*s.shown(s.watch), 1, 2) },
+			map[Kind]int{Gap: 1}, "b's watch was pushed seq 3 of a and b right after 1, on one connection"},
+		{"shown twice", func(s *scene) { s.tablet.show(0, 3, message{0, 3}.text(), 0) },
+			map[Kind]int{Doubled: 1}, "b's tablet was shown seq 3 of a and b twice"},
+		{"pushed twice on a connection", func(s *scene) { s.watch.show(0, 6, message{0, 6}.text(), 1) },
+			map[Kind]int{Doubled: 1}, "b's watch was shown seq 6 of a and b twice"},
+		{"shown again after a restart that knew it", func(s *scene) {
+			s.tablet.bases = append(s.tablet.bases, []int64{6})
+			s.tablet.show(0, 6, message{0, 6}.text(), 1)
+		}, map[Kind]int{Doubled: 1}, "b's tablet was shown seq 6 of a and b twice"},
+		{"shown again after a restart that had not saved it", func(s *scene) {
+			s.tablet.bases = append(s.tablet.bases, []int64{4})
+			for n := int32(5); n <= 6; n++ {
+				s.tablet.show(0, int64(n), message{0, n}.text(), 1)
+			}
+		}, nil, ""},
+		{"pushed again on the next connection", func(s *scene) { s.watch.show(0, 6, message{0, 6}.text(), 2) }, nil, ""},
+		{"out of order", func(s *scene) { l := *s.shown(s.tablet); l[2], l[3] = l[3], l[2] },
+			map[Kind]int{Reordered: 1}, "b's tablet was shown seq 3 of a and b after 4"},
+		{"stored elsewhere", func(s *scene) { s.phone.sent[4].seq = 4 },
+			map[Kind]int{Reordered: 1, Lost: 1}, "which is stored as seq 5"},
+		{"a hole in the log", func(s *scene) { s.log[0][5].seq = 7; s.log[0] = s.log[0][:6] },
+			map[Kind]int{Gap: 1, Reordered: 1}, "the log of a and b has seq 7 where 6 should be"},
+		{"of nobody", func(s *scene) { s.tablet.show(0, 7, "hello", 0) },
+			map[Kind]int{Invented: 1}, `b's tablet was shown "hello" as seq 7 of a and b, whose log ends at 6`},
+		{"pushed and not stored", func(s *scene) {
+			m := s.phone.say(0)
+			s.phone.settle(m, unsure, 0, nil)
+			s.tablet.show(0, 7, m.text(), 0)
+		},
+			map[Kind]int{Invented: 1}, "whose log ends at 6"},
+		{"pushed under a number of another", func(s *scene) { (*s.shown(s.tablet))[5].msg = first },
+			map[Kind]int{Invented: 1, Lost: 1}, "where the log has"},
+		{"altered", func(s *scene) { s.log[0][2].text = strings.ToUpper(s.log[0][2].text) },
+			map[Kind]int{Invented: 3, Lost: 1, Gap: 2}, "what its sender never said there"},
+		{"refused and stored", func(s *scene) { s.phone.sent[5].outcome = refused }, map[Kind]int{Invented: 1, Gap: 1}, "was refused"},
+		{"to whom it wasn't said", func(s *scene) { s.convs[0].members = []int{0} },
+			map[Kind]int{Invented: 2}, "where it is no member"},
+		{"the same cid twice", func(s *scene) { s.log[0][3].cid = s.log[0][2].cid },
+			map[Kind]int{DuplicateStore: 1}, "has cid cid 3 twice, as seq 3 and 4"},
+		{"stored twice", func(s *scene) {
+			s.store(7, first, s.phone.began)
+			s.log[0][6].cid = "another"
+			for _, j := range s.journals {
+				j.show(0, 7, first.text(), 1)
+			}
+			s.tablet.bases, s.phone.bases = [][]int64{{0}, {6}}, [][]int64{{0}, {6}}
+		}, map[Kind]int{DuplicateStore: 1}, "is stored twice"},
+		{"never answered", func(s *scene) { s.phone.say(0) }, map[Kind]int{Stuck: 1}, "a's phone had no answer"},
+		{"turned away", func(s *scene) { s.watch.violate(LockedOut, "LOGIN: errno 1") }, map[Kind]int{LockedOut: 1}, "b's watch: LOGIN"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newScene()
+			c.spoil(s)
+			all := s.judge()
+			got := make(map[Kind]int)
+			var texts []string
+			for _, v := range all {
+				got[v.Kind]++
+				texts = append(texts, string(v.Kind)+": "+v.Text)
+			}
+			if !maps.Equal(got, c.want) {
+				t.Errorf("found %v, want %v:\n%s", got, c.want, strings.Join(texts, "\n"))
+			}
+			if !strings.Contains(strings.Join(texts, "\n"), c.says) {
+				t.Errorf("nothing says %q:\n%s", c.says, strings.Join(texts, "\n"))
+			}
+		})
+	}
+}
+
+// Of a broken promise everything is told that there is to know: who did what
+// with the message when, and what was broken at that time.
+func TestHistory(t *testing.T) {
+	s := newScene()
+	*s.shown(s.watch) = (*s.shown(s.watch))[:5]
+	s.watch.notef("disconnected")
+	s.faults = []note{{s.phone.now(), "node killed 1"}}
+	all := s.judge()
+	if len(all) != 1 {
+		t.Fatalf("%d violations", len(all))
+	}
+	for _, part := range []string{"a's phone sends it to a and b", "a's phone has the ACK: seq 6", "stored as seq 6", "b's tablet is shown it as seq 6",
+		"b's watch: disconnected", "fault: node killed 1", "never  b's watch"} {
+		if !strings.Contains(all[0].History, part) {
+			t.Errorf("nothing says %q:\n%s", part, all[0].History)
+		}
+	}
+}
+
+// A text is that of one message alone, and any change to it shows.
+func TestTexts(t *testing.T) {
+	for n := range int32(50) {
+		m := message{n % 7, n + 1}
+		if got, ok := parse(m.text()); !ok || got != m {
+			t.Errorf("%q is taken for %v, %t", m.text(), got, ok)
+		}
+		for _, bad := range []string{m.text() + "x", m.text()[1:], "d1 n" + m.text(), "", "hello"} {
+			if _, ok := parse(bad); ok {
+				t.Errorf("%q is taken for a message", bad)
+			}
+		}
+	}
+}

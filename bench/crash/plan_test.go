@@ -1,0 +1,191 @@
+package crash
+
+import (
+	"context"
+	"io"
+	"net"
+	"slices"
+	"testing"
+	"time"
+
+	"chatd/internal/services"
+)
+
+func emptyWorld(nodes, devices int) *world {
+	w := &world{stage: &stage{disk: &disk{}}, devices: make([]device, devices)}
+	for range nodes {
+		w.nodes = append(w.nodes, &services.Node{})
+	}
+	w.front = make([]*link, clientLinks)
+	return w
+}
+
+// A seed decides everything, so that a run that found something can be had
+// again; every kind has its turn; and nothing is broken twice at a time.
+func TestPlan(t *testing.T) {
+	w, long := emptyWorld(3, 36), 10*time.Minute
+	a, b := plan(w, Faults(), 5, long), plan(w, Faults(), 5, long)
+	if !slices.EqualFunc(a, b, func(x, y *planned) bool {
+		return x.Name == y.Name && x.at == y.at && x.hold == y.hold && x.target == y.target && x.salt == y.salt
+	}) {
+		t.Error("the same seed gives another plan")
+	}
+	if c := plan(w, Faults(), 6, long); slices.EqualFunc(a, c, func(x, y *planned) bool { return x.Name == y.Name && x.at == y.at }) {
+		t.Error("another seed gives the same plan")
+	}
+	kinds := make(map[string]int)
+	together := 0
+	for i, f := range a {
+		kinds[f.Name]++
+		if f.at < 0 || f.at+f.hold > long {
+			t.Errorf("%s at %s ends after the run", f, f.at)
+		}
+		for _, g := range a[:i] {
+			if g.at+g.hold <= f.at {
+				continue
+			}
+			together++
+			for _, r := range f.takes(w, f.target) {
+				if slices.Contains(g.takes(w, g.target), r) {
+					t.Errorf("%s at %s and %s at %s both take %s", g, g.at, f, f.at, r)
+				}
+			}
+		}
+	}
+	if len(kinds) != len(Faults()) || len(a) < 200 || together < 50 {
+		t.Errorf("%d faults of %d kinds, %d of them beside others", len(a), len(kinds), together)
+	}
+	w.disk = nil
+	for _, f := range plan(w, Faults(), 5, long) {
+		if f.disk {
+			t.Errorf("%s without a disk", f)
+		}
+	}
+	if _, err := faultsNamed([]string{"node killed", "nonsense"}); err == nil || err.Error() != `there is no fault named "nonsense"` {
+		t.Error(err)
+	}
+}
+
+// What a link does to connections is what its name says: else the faults
+// would not be those that the report tells of.
+func TestLink(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	accepted := make(chan net.Conn, 10)
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				close(accepted)
+				return
+			}
+			accepted <- c
+		}
+	}()
+	k, err := newLink(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.close()
+	open := func() (near, far net.Conn) {
+		t.Helper()
+		near, err := net.Dial("tcp", k.addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { near.Close() })
+		far = <-accepted
+		t.Cleanup(func() { far.Close() })
+		return near, far
+	}
+	passes := func(from, to net.Conn, text string) {
+		t.Helper()
+		if _, err := io.WriteString(from, text); err != nil {
+			t.Fatal(err)
+		}
+		got := make([]byte, len(text))
+		if _, err := io.ReadFull(to, got); err != nil || string(got) != text {
+			t.Fatalf("%q came, %v; want %q", got, err, text)
+		}
+	}
+	ends := func(c net.Conn) {
+		t.Helper()
+		if n, err := c.Read(make([]byte, 1)); err == nil {
+			t.Fatalf("%d bytes came on a connection that should have ended", n)
+		}
+	}
+
+	near, far := open()
+	passes(near, far, "hello")
+	passes(far, near, "hello yourself")
+	k.cut()
+	ends(near)
+	ends(far)
+
+	near, far = open()
+	k.stall()
+	if _, err := io.WriteString(near, "late"); err != nil {
+		t.Fatal(err)
+	}
+	k.resume()
+	passes(near, far, "") // the link goes on
+	got := make([]byte, 4)
+	if _, err := io.ReadFull(far, got); err != nil || string(got) != "late" {
+		t.Fatalf("%q, %v", got, err)
+	}
+
+	k.halfOpen()
+	if _, err := io.WriteString(near, "lost"); err != nil {
+		t.Fatal(err)
+	}
+	near.Close()
+	if err := far.SetReadDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	var timeout net.Error
+	if _, err := far.Read(got); !asTimeout(err, &timeout) {
+		t.Fatalf("a half open connection was ended: %v", err)
+	}
+
+	k.refuse()
+	near, err = net.Dial("tcp", k.addr())
+	if err == nil { // it is reset at once
+		ends(near)
+		near.Close()
+	}
+	k.resume()
+	near, far = open()
+	passes(near, far, "again")
+	far.Close()
+	ends(near)
+}
+
+func asTimeout(err error, to *net.Error) bool {
+	n, ok := err.(net.Error)
+	*to = n
+	return ok && n.Timeout()
+}
+
+// A run that makes no sense is refused in words.
+func TestConfig(t *testing.T) {
+	good := Config{Nodes: 3, Users: 12, Rate: 100, Duration: time.Minute}
+	if err := good.Validate(); err != nil {
+		t.Error(err)
+	}
+	bad := Config{Nodes: 17, Users: 1, Rate: 0, Duration: time.Second, Faults: []string{"rain"}}
+	err := bad.Validate()
+	if err == nil {
+		t.Fatal("taken")
+	}
+	const want = "--nodes: 17 is not between 1 and 16\n--users: 1 is not between 2 and 200\n--rate: 0 is not between 1 and 100000\n" +
+		"--duration: 1s is not between 5s and 1h0m0s\n--faults: there is no fault named \"rain\""
+	if err.Error() != want {
+		t.Errorf("%s\nwant\n%s", err, want)
+	}
+	if _, err := Run(context.Background(), bad); err == nil {
+		t.Error("run all the same")
+	}
+}

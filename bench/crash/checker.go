@@ -40,7 +40,7 @@ type place struct {
 
 // judge compares what every sender was told with what every device has seen
 // and with what is stored. The devices must have ended.
-func (e *evidence) judge() []Violation {
+func (e *evidence) judge() (all []Violation, behind []string) {
 	j := &judgement{evidence: e, stored: make(map[message]place)}
 	for c := range e.convs {
 		j.store(c)
@@ -48,12 +48,16 @@ func (e *evidence) judge() []Violation {
 	for _, d := range e.journals {
 		j.all = append(j.all, d.wrong...)
 		j.sender(d)
+		missing := j.missing
 		for c := range e.convs {
 			if slices.Contains(e.convs[c].members, d.user) {
 				j.view(d, c)
 			} else if len(d.seen[c].list) > 0 {
 				j.find(Invented, d.seen[c].list[0].msg, "%s was shown messages of %s, where it is no member", d.name, e.convs[c].name)
 			}
+		}
+		if n := j.missing - missing; n > 0 {
+			j.behind = append(j.behind, d.behind(n))
 		}
 	}
 	for i := range min(len(j.all), maxHistories) {
@@ -64,7 +68,16 @@ func (e *evidence) judge() []Violation {
 	slices.SortStableFunc(j.all, func(a, b Violation) int {
 		return cmp.Compare(slices.Index(Kinds, a.Kind), slices.Index(Kinds, b.Kind))
 	})
-	return j.all
+	return j.all, j.behind
+}
+
+// behind says of a device that lacks n messages what it did last.
+func (d *journal) behind(n int) string {
+	text := fmt.Sprintf("%s never saw %d messages; last:", d.name, n)
+	for _, n := range d.notes[max(0, len(d.notes)-4):] {
+		text += fmt.Sprintf(" [%.3fs %s]", float64(n.at)/1e9, n.text)
+	}
+	return text
 }
 
 // maxHistories is of how many violations the whole history is told.
@@ -72,8 +85,10 @@ const maxHistories = 50
 
 type judgement struct {
 	*evidence
-	stored map[message]place
-	all    []Violation
+	stored  map[message]place
+	all     []Violation
+	missing int      // messages that devices never saw
+	behind  []string // the devices, and what they did last
 }
 
 func (j *judgement) find(kind Kind, m message, format string, args ...any) {
@@ -189,6 +204,7 @@ func (j *judgement) view(d *journal, c int) {
 		if has[seq] || told[seq] {
 			continue
 		}
+		j.missing++
 		m, _ := parse(log[seq-1].text)
 		if sender := j.device(m); sender != nil && int(m.number) <= len(sender.sent) && sender.sent[m.number-1].outcome == acked {
 			j.find(Lost, m, "%s never saw seq %d of %s, which was acknowledged to %s", d.name, seq, name, sender.name)

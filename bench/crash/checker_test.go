@@ -125,7 +125,7 @@ func TestVerdicts(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := newScene()
 			c.spoil(s)
-			all := s.judge()
+			all, _ := s.judge()
 			got := make(map[Kind]int)
 			var texts []string
 			for _, v := range all {
@@ -149,9 +149,9 @@ func TestHistory(t *testing.T) {
 	*s.shown(s.watch) = (*s.shown(s.watch))[:5]
 	s.watch.notef("disconnected")
 	s.faults = []note{{s.phone.now(), "node killed 1"}}
-	all := s.judge()
-	if len(all) != 1 {
-		t.Fatalf("%d violations", len(all))
+	all, behind := s.judge()
+	if len(all) != 1 || len(behind) != 1 || !strings.Contains(behind[0], "b's watch never saw 1 messages; last:") || !strings.HasSuffix(behind[0], "disconnected]") {
+		t.Fatalf("%d violations, behind: %q", len(all), behind)
 	}
 	for _, part := range []string{"a's phone sends it to a and b", "a's phone has the ACK: seq 6", "stored as seq 6", "b's tablet is shown it as seq 6",
 		"b's watch: disconnected", "fault: node killed 1", "never  b's watch"} {

@@ -70,13 +70,15 @@ const (
 	groupSize    = 6
 	startTimeout = 60 * time.Second
 	pollEvery    = 20 * time.Millisecond
+	// standstill is how long nothing may come of what is missing: longer than
+	// it takes a node to look at the log by itself.
+	standstill = 20 * time.Second
 )
 
 // patience is how long a run waits, once all is well again, for what hasn't
-// come yet: with the start it leaves a run below twice its duration.
-func (c *Config) patience() time.Duration {
-	return min(max(c.Duration*6/10, 30*time.Second), 90*time.Second)
-}
+// come yet, if only something comes: the whole is to end within twice its
+// duration.
+func (c *Config) patience() time.Duration { return max(c.Duration*8/10, 30*time.Second) }
 
 // run is one run.
 type run struct {
@@ -183,7 +185,9 @@ func (r *run) play(ctx context.Context, kinds []*Fault, rep *Report) error {
 	for _, d := range r.devices {
 		e.journals = append(e.journals, d.log())
 	}
-	rep.fill(r, e, append(e.judge(), r.stage.died...))
+	all, behind := e.judge()
+	rep.Behind = behind
+	rep.fill(r, e, append(all, r.stage.died...))
 	return nil
 }
 
@@ -331,20 +335,32 @@ func member(c *conv, user int) bool {
 }
 
 // settle waits, now that all is well, until all that was said is answered and
-// all that is stored was seen, but no longer than patience. It returns the log.
+// all that is stored was seen, for as long as there is hope. It returns the log.
 func (r *run) settle(ctx context.Context) ([][]row, error) {
 	end := time.Now().Add(r.cfg.patience())
-	for !r.answered() && time.Now().Before(end) {
-		sleep(ctx, pollEvery)
-	}
+	r.watch(ctx, end, r.answered)
 	log, err := r.readLog(ctx)
 	if err != nil {
 		return nil, err
 	}
-	for !r.complete(log) && time.Now().Before(end) {
-		sleep(ctx, pollEvery)
-	}
+	r.watch(ctx, end, func() bool { return r.complete(log) })
 	return log, nil
+}
+
+// watch waits until done, but not beyond end, nor for longer than standstill
+// without anything happening anywhere.
+func (r *run) watch(ctx context.Context, end time.Time, done func() bool) {
+	var last [2]int64
+	for moved := time.Now(); !done() && time.Now().Before(end) && time.Since(moved) < standstill; sleep(ctx, pollEvery) {
+		var now [2]int64
+		for _, d := range r.devices {
+			_, answered, _, got := d.log().counts()
+			now[0], now[1] = now[0]+answered, now[1]+got
+		}
+		if now != last {
+			last, moved = now, time.Now()
+		}
+	}
 }
 
 func (r *run) answered() bool {

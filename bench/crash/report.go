@@ -33,7 +33,8 @@ type Report struct {
 	FaultCount    int            `json:"fault_count"`
 
 	Violations map[Kind]int `json:"violations"`
-	First      []Violation  `json:"first,omitempty"` // the gravest, with their histories
+	First      []Violation  `json:"first,omitempty"`  // the gravest, with their histories
+	Behind     []string     `json:"behind,omitempty"` // devices that never saw something
 	Remarks    []string     `json:"remarks,omitempty"`
 }
 
@@ -84,6 +85,9 @@ func (r *Report) String() string {
 	}
 	for _, text := range r.Remarks {
 		fmt.Fprintf(&b, "remark: %s\n", text)
+	}
+	for _, text := range r.Behind {
+		fmt.Fprintf(&b, "behind: %s\n", text)
 	}
 	for i, v := range r.First {
 		fmt.Fprintf(&b, "%s: %s\n", v.Kind, v.Text)

@@ -18,7 +18,7 @@ const (
 	database    = "chatd"
 	diskAtLeast = 1 << 30 // bytes, and as many as the messages of the run may take
 	perMessage  = 2 << 10
-	clientLinks = 6 // between devices and nginx
+	clientLinks = 5 // between devices and nginx: each has devices of every kind
 )
 
 // mariaDBFlags: what is acknowledged is on disk.

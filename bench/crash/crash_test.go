@@ -1,0 +1,198 @@
+package crash
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"chatd/internal/services"
+)
+
+// mutation is a change to the server's source that breaks one promise.
+type mutation struct{ file, old, new string }
+
+// build builds the server, with changes if there are any.
+func build(t *testing.T, mutations ...mutation) (chatd string) {
+	t.Helper()
+	top, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	replace := make(map[string]string)
+	for i, m := range mutations {
+		path := filepath.Join(top, m.file)
+		from := path
+		if changed, ok := replace[path]; ok {
+			from = changed
+		}
+		text, err := os.ReadFile(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(string(text), m.old); n != 1 {
+			t.Fatalf("%s has %d times what is to be changed: the server is another one than this test knows:\n%s", m.file, n, m.old)
+		}
+		changed := filepath.Join(dir, strings.ReplaceAll(m.file, "/", "-")+string(rune('a'+i)))
+		if err := os.WriteFile(changed, []byte(strings.Replace(string(text), m.old, m.new, 1)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		replace[path] = changed
+	}
+	overlay, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(file, overlay, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	chatd = filepath.Join(dir, "chatd")
+	cmd := exec.Command("go", "build", "-overlay", file, "-o", chatd, ".")
+	cmd.Dir, cmd.Env = top, append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return chatd
+}
+
+// needServices has the test fail where what it needs is missing, or skip it
+// where that is asked for.
+func needServices(t *testing.T) {
+	t.Helper()
+	for _, program := range append(append([]string{"nginx"}, services.MariaDBPrograms...), services.RedisPrograms...) {
+		if _, err := services.Find(program); err != nil {
+			if os.Getenv("CHATD_SKIP_SERVICES") != "" {
+				t.Skip(err)
+			}
+			t.Fatal(err)
+		}
+	}
+}
+
+func carryOut(t *testing.T, cfg Config) *Report {
+	t.Helper()
+	cfg.Dir = t.TempDir()
+	rep, err := Run(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(cfg.Dir, "*")); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+	return rep
+}
+
+// The proof in short: a cluster on which everything breaks that can keeps its
+// promises.
+func TestNothingIsLost(t *testing.T) {
+	needServices(t)
+	rep := carryOut(t, Config{Chatd: build(t), Nodes: 3, Users: 6, Rate: 300, Duration: 20 * time.Second, Seed: 1})
+	if !rep.Clean() || rep.FaultCount < 5 || rep.Shown < rep.Acknowledged {
+		t.Errorf("a promise was broken, or nothing was shown\n%s", rep)
+	}
+	t.Logf("%s", rep)
+}
+
+// A checker that a broken server gets past proves nothing. These are broken
+// in one way each, and each has to be caught, by the name of what it does.
+func TestBrokenServersAreCaught(t *testing.T) {
+	needServices(t)
+	// What is told before it is stored is rolled back now and then: the pushes
+	// where what is true, else the ACKs.
+	early := func(what string) []mutation {
+		return []mutation{
+			{"model/transaction.go", `	if err := t.commit(tx); err != nil {`, `	t.learn(batch)
+	var stored []*Append
+	for _, a := range batch {
+		if a.Stored {
+			stored = append(stored, a)
+		}
+	}
+	t.db.o.Sink(context.WithValue(ctx, "early", true), stored)
+	time.Sleep(20 * time.Millisecond)
+	if err := t.commit(tx); err != nil {`},
+			{"service/route.go", `	todo := make([][]*delivery, len(s.loops))`, `	early := ctx.Value("early") != nil
+	todo := make([][]*delivery, len(s.loops))`},
+			{"service/route.go", `	if len(out.messages) > 0 {`, `	deliver := early == (` + what + `)
+	ack := !early || !` + what + `
+	if !deliver {
+		out.messages = nil
+	}
+	if len(out.messages) > 0 {`},
+			{"service/route.go", `s.loops[i].committed(t, list) })`, `s.loops[i].committed(t, list, deliver, ack) })`},
+			{"service/route.go", `) committed(t Turn, list []*delivery) {`, `) committed(t Turn, list []*delivery, deliver, ack bool) {`},
+			{"service/route.go", `		if d.from.Err == nil {
+			l.deliver(t, d)`, `		if d.from.Err == nil && deliver {
+			l.deliver(t, d)`},
+			{"service/route.go", `		if d.from.session.loop == l.index {`, `		if d.from.session.loop == l.index && ack {`},
+			// What was acknowledged early is so once.
+			{"service/chat.go", `	x := sn.client
+`, `	x := sn.client
+	if slices.Index(x.sending, sn) < 0 {
+		return
+	}
+`},
+		}
+	}
+	const rollBack = "MariaDB killed,all nodes killed,MariaDB's connections cut"
+	for _, c := range []struct {
+		name      string
+		nodes     int
+		mutations []mutation
+		faults    string
+		want      Kind
+	}{
+		{"ACK before commit", 2, early("false"), rollBack, Lost},
+		{"publish before commit", 2, early("true"), rollBack, Invented},
+		{"cursor moved before delivery", 1, []mutation{
+			{"service/topic.go", `	if ss.ack {
+		sb.sent = seq
+		return
+	}`, `	if ss.ack {
+		sb.sent = seq
+		l.s.store.Deliver(ss.user, ss.device, tp.conv, seq)
+		return
+	}`}}, "connections half open", Lost},
+		{"one push in a thousand dropped", 1, []mutation{
+			{"service/topic.go", `			sb.session.client.conn.Write(t, d.body)`, `			if d.seq%1000 != 99 {
+				sb.session.client.conn.Write(t, d.body)
+			}`}}, "nginx reloaded", Gap},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			rep := carryOut(t, Config{Chatd: build(t, c.mutations...), Nodes: c.nodes, Users: 4, Rate: 500, Duration: 10 * time.Second, Seed: 3,
+				Faults: strings.Split(c.faults, ",")})
+			if rep.Violations[c.want] == 0 {
+				t.Errorf("nothing was found to be %s\n%s", c.want, rep)
+			}
+			t.Logf("%v", rep.Violations)
+		})
+	}
+}
+
+// A run that is interrupted mends what it broke, ends what it started, and
+// leaves nothing behind.
+func TestInterrupted(t *testing.T) {
+	needServices(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	dir := t.TempDir()
+	rep, err := Run(ctx, Config{Chatd: build(t), Dir: dir, Nodes: 1, Users: 2, Rate: 50, Duration: 10 * time.Minute, Seed: 2,
+		Faults: []string{"MariaDB frozen", "node frozen"},
+		Progress: func(line string) {
+			if strings.Contains(line, " 1 faults") {
+				cancel()
+			}
+		}})
+	if err != nil || !rep.Interrupted || rep.FaultCount == 0 || rep.Talked > 5*time.Minute {
+		t.Errorf("%v\n%s", err, rep)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+}

@@ -8,13 +8,14 @@ HTTP      ?= 127.0.0.1:8080# the page, health and metrics of `make run`
 DATA      ?= data# where `make run` keeps the store
 FUZZTIME  ?= 30s# for each fuzz target of `make fuzz`
 BENCHTIME ?= 500ms# for each benchmark of `make bench`
+SEED      ?=# of `make crash`: the same plan again; empty: another one each time
 PKG       ?= ./...# what `make test`, `race`, `fuzz` and `bench` look at
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 GOBUILD  = CGO_ENABLED=0 go build -trimpath -ldflags '-X main.stamp=$(VERSION)'
 
 .DEFAULT_GOAL := help
-.PHONY: help build run cluster cluster-down test race lint fuzz bench clean
+.PHONY: help build run cluster cluster-down test race lint fuzz bench crash clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
@@ -46,7 +47,7 @@ test: ## every test, with the race detector where there is (or can be installed)
 	@scripts/test.sh $(PKG)
 
 race: ## every test with the race detector, or an error where there is no C compiler
-	CGO_ENABLED=1 go test -race -count=1 $(PKG)
+	CGO_ENABLED=1 go test -race -count=1 -timeout 30m $(PKG)
 
 lint: ## gofmt, go vet, staticcheck and a tidy go.mod
 	@scripts/lint.sh
@@ -56,6 +57,9 @@ fuzz: ## each fuzz target for FUZZTIME
 
 bench: build ## in five minutes: the packages' benchmarks, and each load on a server and on the floor
 	@scripts/bench.sh $(BENCHTIME) $(PKG)
+
+crash: build ## ten minutes in which everything on three nodes breaks that can, while people talk: is anything lost?
+	bin/chatbench crash --duration 10m --nodes 3 $(if $(SEED),--seed $(SEED))
 
 clean: ## remove what build made; the data stays
 	rm -rf bin

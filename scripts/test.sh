@@ -33,5 +33,7 @@ else
 	export CGO_ENABLED=0
 fi
 
+# A package's tests take a minute or two; on a machine with much else to do they
+# may take longer than the ten that go test gives them by itself.
 echo "test: go test ${race[*]:-} -count=1 $*   (the first build fetches modules and takes some minutes)"
-exec go test "${race[@]}" -count=1 "$@"
+exec go test "${race[@]}" -count=1 -timeout 30m "$@"

@@ -350,17 +350,20 @@ func (r *run) settle(ctx context.Context) ([][]row, error) {
 // watch waits until done, but not beyond end, nor for longer than standstill
 // without anything happening anywhere.
 func (r *run) watch(ctx context.Context, end time.Time, done func() bool) {
-	var last [2]int64
+	var last tally
 	for moved := time.Now(); !done() && time.Now().Before(end) && time.Since(moved) < standstill; sleep(ctx, pollEvery) {
-		var now [2]int64
-		for _, d := range r.devices {
-			_, answered, _, got := d.log().counts()
-			now[0], now[1] = now[0]+answered, now[1]+got
-		}
-		if now != last {
+		if now := r.tally(); now != last {
 			last, moved = now, time.Now()
 		}
 	}
+}
+
+// tally is that of all devices.
+func (r *run) tally() (all tally) {
+	for _, d := range r.devices {
+		all.add(d.log().tally())
+	}
+	return all
 }
 
 func (r *run) answered() bool {
@@ -431,13 +434,9 @@ func (r *run) readLog(ctx context.Context) ([][]row, error) {
 func (r *run) tell(ctx context.Context, phase string) {
 	var last int64
 	for sleep(ctx, time.Second) {
-		var said, answered, open, got int64
-		for _, d := range r.devices {
-			s, a, o, g := d.log().counts()
-			said, answered, open, got = said+s, answered+a, open+o, got+g
-		}
+		now := r.tally()
 		r.cfg.Progress(fmt.Sprintf("%s  %s: %d acknowledged (%d/s), %d waiting, %d shown, %d faults",
-			time.Since(r.began).Round(time.Second), phase, answered, answered-last, open, got, r.director.count()))
-		last = answered
+			time.Since(r.began).Round(time.Second), phase, now.acked, now.acked-last, now.open, now.shown, r.director.count()))
+		last = now.acked
 	}
 }

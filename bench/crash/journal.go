@@ -122,6 +122,8 @@ type journal struct {
 	notes []note
 	bases [][]int64 // of each life of an SDK's client: what it knew it had, by conversation
 	wrong []Violation
+
+	counts tally
 }
 
 func newJournal(index, user int, name string, talks bool, convs int, began time.Time) *journal {
@@ -151,6 +153,7 @@ func (j *journal) say(conv int) message {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.sent = append(j.sent, sent{conv: conv, at: j.now()})
+	j.counts.add(tally{said: 1, open: 1})
 	return message{int32(j.index), int32(len(j.sent))}
 }
 
@@ -160,6 +163,7 @@ func (j *journal) unsay(m message) {
 	defer j.mu.Unlock()
 	if int(m.number) == len(j.sent) {
 		j.sent = j.sent[:m.number-1]
+		j.counts.add(tally{said: -1, open: -1})
 	}
 }
 
@@ -172,7 +176,9 @@ func (j *journal) settle(m message, o outcome, seq int64, err error) {
 	if err != nil {
 		s.err = err.Error()
 	}
+	j.counts.open--
 	if o == acked {
+		j.counts.acked++
 		j.seen[s.conv].add(seq)
 	}
 }
@@ -190,26 +196,22 @@ func (j *journal) show(conv int, seq int64, text string, life int32) {
 		s.altered[seq] = text
 	}
 	s.list = append(s.list, shown{seq, m, j.now(), life})
+	j.counts.shown++
 	s.add(seq)
 }
 
-// counts is how many messages were sent, acknowledged, not yet answered, and
-// shown here.
-func (j *journal) counts() (said, answered, open, got int64) {
+// tally is how many messages were sent, acknowledged, not yet answered, and
+// shown.
+type tally struct{ said, acked, open, shown int64 }
+
+func (a *tally) add(b tally) {
+	a.said, a.acked, a.open, a.shown = a.said+b.said, a.acked+b.acked, a.open+b.open, a.shown+b.shown
+}
+
+func (j *journal) tally() tally {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	for i := range j.sent {
-		switch j.sent[i].outcome {
-		case acked:
-			answered++
-		case pending:
-			open++
-		}
-	}
-	for i := range j.seen {
-		got += int64(len(j.seen[i].list))
-	}
-	return int64(len(j.sent)), answered, open, got
+	return j.counts
 }
 
 // top is how far the device has all of a conversation.

@@ -53,10 +53,7 @@ func (t *talker) log() *journal { return t.journal }
 func (t *talker) quiet()        { t.silent.Store(true) }
 func (t *talker) present() bool { return t.in.Load() }
 
-func (t *talker) settled() bool {
-	_, _, open, _ := t.counts()
-	return open == 0
-}
+func (t *talker) settled() bool { return t.tally().open == 0 }
 
 func (t *talker) restart(skew time.Duration) {
 	select {

@@ -2,9 +2,12 @@ package crash
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
+	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -63,6 +66,19 @@ func TestPlan(t *testing.T) {
 	}
 	if _, err := faultsNamed([]string{"node killed", "nonsense"}); err == nil || err.Error() != `there is no fault named "nonsense"` {
 		t.Error(err)
+	}
+}
+
+// The page that tells people what was broken names everything that is.
+func TestFaultsAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../docs/guarantees.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range Faults() {
+		if row := fmt.Sprintf("| %s | %s |\n", f.Name, f.About); !strings.Contains(string(page), row) {
+			t.Errorf("docs/guarantees.md lacks %s", row)
+		}
 	}
 }
 

@@ -71,15 +71,6 @@ func (e *evidence) judge() (all []Violation, behind []string) {
 	return j.all, j.behind
 }
 
-// behind says of a device that lacks n messages what it did last.
-func (d *journal) behind(n int) string {
-	text := fmt.Sprintf("%s never saw %d messages; last:", d.name, n)
-	for _, n := range d.notes[max(0, len(d.notes)-4):] {
-		text += fmt.Sprintf(" [%.3fs %s]", float64(n.at)/1e9, n.text)
-	}
-	return text
-}
-
 // maxHistories is of how many violations the whole history is told.
 const maxHistories = 50
 

@@ -220,3 +220,12 @@ func (j *journal) top(conv int) int64 {
 	defer j.mu.Unlock()
 	return j.seen[conv].top
 }
+
+// behind says of a device that lacks n messages what it did last.
+func (j *journal) behind(n int) string {
+	text := fmt.Sprintf("%s never saw %d messages; last:", j.name, n)
+	for _, n := range j.notes[max(0, len(j.notes)-4):] {
+		text += fmt.Sprintf(" [%.3fs %s]", float64(n.at)/1e9, n.text)
+	}
+	return text
+}

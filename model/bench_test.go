@@ -196,3 +196,43 @@ func BenchmarkTokenPlaces(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkParts is what a login asks the log for whose device lacks 10
+// messages in each of 10 conversations, while others write.
+func BenchmarkParts(b *testing.B) {
+	for _, together := range []bool{false, true} {
+		b.Run(fmt.Sprintf("together=%v", together), func(b *testing.B) {
+			h := newHarness(b, Options{URL: "sqlite:" + filepath.Join(b.TempDir(), "bench.db")})
+			u := h.users(202)
+			parts := make([]Part, 10)
+			for round := range 10 {
+				for i := range 200 {
+					a := toPeer(u[0], u[2+i], fmt.Sprintf("cid %08d", 200*round+i))
+					a.Body = make([]byte, 100)
+					h.store(a)
+					if i < len(parts) {
+						parts[i] = Part{Conv: a.Conv, Limit: 10}
+					}
+				}
+			}
+			ask := func(parts ...Part) {
+				if l, err := h.Parts(context.Background(), parts, 1<<20); err != nil || len(l) != 10*len(parts) {
+					b.Fatal(len(l), err)
+				}
+			}
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				b.StopTimer()
+				h.store(toPeer(u[0], u[1], fmt.Sprintf("cid %08d", i))) // readers begin anew after it
+				b.StartTimer()
+				if together {
+					ask(parts...)
+					continue
+				}
+				for _, p := range parts {
+					ask(p)
+				}
+			}
+		})
+	}
+}

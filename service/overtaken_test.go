@@ -52,7 +52,7 @@ func (s lateToken) TokenPlaces(ctx context.Context, hash []byte, user int64) (mo
 
 // A login whose token another login of the device has ended while it was under
 // way is refused in the end. It must not have ended that other session, on
-// another node, on its way there: then nobody would be left, as a client that
+// whatever node, on its way there: then nobody would be left, as a client that
 // was replaced doesn't come back.
 func TestOvertakenLoginEndsNobody(t *testing.T) {
 	t.Parallel()
@@ -73,31 +73,40 @@ func TestOvertakenLoginEndsNobody(t *testing.T) {
 			return obj{"msgid": proto.LOGIN, "token": token}
 		}},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			g := newGate()
-			one := serve(t)
-			two := one.second(func(s *setup) { c.late(s, g) })
-			anna := one.user("anna")
-			first := one.login(anna)
-			first.close()
-			one.settled(0)
+		for _, where := range []string{"on another node", "on its own node"} {
+			t.Run(c.name+", "+where, func(t *testing.T) {
+				t.Parallel()
+				g := newGate()
+				one := serve(t)
+				two := one.second(func(s *setup) {
+					c.late(s, g)
+					s.reactor.QuickLanes, s.reactor.SlowLanes = 16, 16 // one of which is held
+				})
+				anna := one.user("anna")
+				first := one.login(anna)
+				first.close()
+				one.settled(0)
 
-			late := two.dial()
-			rid := late.ask(c.login(anna, first.welcome.str("token")))
-			<-g.reached
-			valid := one.login(anna)
-			close(g.open)
-			// Refused, or told that it was replaced: whichever comes first.
-			f := late.await("an end of the late login", func(f frame) bool { return f.int("rid") == rid || f.op() == proto.KICK })
-			if f.op() == proto.LOGIN_ACK && f.int("errno") == 0 {
-				t.Errorf("the late login got %v", f)
-			}
-			b := two.login(two.user("berta"))
-			b.send(with(anna).event("hello")) // behind whatever the late login has said to other nodes
-			valid.op(proto.EVENT)
-			valid.barrier()
-			valid.nothing(proto.KICK)
-		})
+				late := two.dial()
+				rid := late.ask(c.login(anna, first.welcome.str("token")))
+				<-g.reached
+				there := one
+				if where == "on its own node" {
+					there = two
+				}
+				valid := there.login(anna)
+				close(g.open)
+				// Refused, or told that it was replaced: whichever comes first.
+				f := late.await("an end of the late login", func(f frame) bool { return f.int("rid") == rid || f.op() == proto.KICK })
+				if f.op() == proto.LOGIN_ACK && f.int("errno") == 0 {
+					t.Errorf("the late login got %v", f)
+				}
+				b := two.login(two.user("berta"))
+				b.send(with(anna).event("hello")) // behind whatever the late login has said to other nodes
+				valid.op(proto.EVENT)
+				valid.barrier()
+				valid.nothing(proto.KICK)
+			})
+		}
 	}
 }

@@ -4,19 +4,15 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"chatd/proto"
 )
 
-// filler is a sender of offline: it fills backlogs with messages of its own.
+// filler is a sender of a history: it fills backlogs with messages of its own.
 type filler struct {
-	*rig
-	*offline
+	*history
 	number int
-	missed []*backlog // all users'
-	done   *atomic.Int64
 
 	conn   *conn
 	me     account
@@ -47,8 +43,8 @@ func (f *filler) enter(ctx context.Context, rs *recruits) (err error) {
 	if f.conn, f.me, window, err = rs.enter(ctx, f.number, true); err != nil {
 		return err
 	}
-	f.window = int(min(window, offlineWindow))
-	f.text = textOf(f.Size)
+	f.window = int(min(window, historyWindow))
+	f.text = textOf(f.size)
 	putHex(f.cid[:], nonce())
 	return nil
 }
@@ -79,7 +75,7 @@ func (f *filler) run(ctx context.Context) error {
 
 func (f *filler) broken(err error) error {
 	if gaveUp(err) {
-		return fmt.Errorf("sender %d: %d answers still missing after %s", f.me.id, f.outstanding, f.Patience)
+		return fmt.Errorf("sender %d: %d answers still missing after %s", f.me.id, f.outstanding, f.patience)
 	}
 	return fmt.Errorf("sender %d: %w", f.me.id, err)
 }
@@ -91,18 +87,19 @@ func (f *filler) next() *backlog {
 		f.again = f.again[:n-1]
 		return b
 	}
-	// Message number round of user at is from sender (at + round) mod Senders.
+	// Message number round of user at is from sender (at + round) mod senders;
+	// a last round that isn't whole is for the first users.
 	if f.at < 0 {
 		f.at = f.number
 	} else {
-		f.at += f.Senders
+		f.at += f.senders
 	}
-	for f.round < f.Messages {
-		if f.at < len(f.missed) {
+	for f.round*len(f.missed) < f.total {
+		if f.at < min(len(f.missed), f.total-f.round*len(f.missed)) {
 			return f.missed[f.at]
 		}
 		f.round++
-		f.at = ((f.number-f.round)%f.Senders + f.Senders) % f.Senders
+		f.at = ((f.number-f.round)%f.senders + f.senders) % f.senders
 	}
 	return nil
 }
@@ -141,7 +138,7 @@ func (f *filler) fill() {
 
 // listen reads answers.
 func (f *filler) listen() error {
-	if err := f.conn.nc.SetReadDeadline(time.Now().Add(f.Patience)); err != nil {
+	if err := f.conn.nc.SetReadDeadline(time.Now().Add(f.patience)); err != nil {
 		return f.broken(err)
 	}
 	if err := f.conn.fill(); err != nil {
@@ -153,7 +150,7 @@ func (f *filler) listen() error {
 			return f.broken(err)
 		}
 		if a == nil {
-			f.progress.count("messages", int(f.done.Load()), len(f.missed)*f.Messages)
+			f.progress.count("messages", int(f.done.Load()), f.total)
 			return nil
 		}
 		if err := f.answer(a); err != nil {

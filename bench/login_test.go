@@ -1,6 +1,8 @@
 package main
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -54,6 +56,42 @@ func TestLoginPauses(t *testing.T) {
 	}
 	code, stdout, stderr := chatbench(t, "login", "--addr", f.addr(), "--users", "4", "--at-a-time", "1", "--duration", "1ns")
 	if code != exitGood || !strings.Contains(stdout, "refused with errno 9: 1") {
+		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
+	}
+}
+
+// A history is there once everyone has all of it, in the shares that were asked
+// for; else what follows isn't measured.
+func TestLoginHistory(t *testing.T) {
+	f := newFake(t)
+	stored := make(map[int64]int) // by receiver
+	f.push = func(_ int64, r proto.Response) []proto.Response {
+		stored[r.ToID]++
+		return []proto.Response{r}
+	}
+	code, stdout, stderr := chatbench(t, "login", "--addr", f.addr(), "--users", "4", "--at-a-time", "2", "--history", "46", "--duration", "1ns")
+	if code != exitGood || !strings.Contains(stdout, "faults: 0") {
+		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	// They have registered in whatever order.
+	if got := slices.Sorted(maps.Values(stored)); !slices.Equal(got, []int{11, 11, 12, 12}) {
+		t.Errorf("the users got %v messages", got)
+	}
+	for _, u := range f.users {
+		if len(u.missed) > 0 {
+			t.Errorf("user %d has not receipted %d messages", u.id, len(u.missed))
+		}
+	}
+}
+
+// What a server loses of it is seen.
+func TestLoginHistoryLost(t *testing.T) {
+	f := newFake(t)
+	f.push = at(2, drop)
+	code, stdout, stderr := chatbench(t, "login", "--addr", f.addr(), "--users", "1", "--at-a-time", "1", "--history", "30", "--duration", "1ns")
+	if code != exitBad || !strings.Contains(stdout, "3 came after 1: 1 missing") {
 		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
 	}
 }

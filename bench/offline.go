@@ -2,10 +2,7 @@ package main
 
 import (
 	"context"
-	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"chatd/proto"
 )
@@ -46,29 +43,20 @@ func (o *offline) validate() error {
 	return bad.join()
 }
 
-const (
-	// maxStored bounds what a run leaves in a store.
-	maxStored = 10_000_000
-	// offlineWindow is what each sender keeps on the way.
-	offlineWindow = 64
-)
-
 func (o *offline) run(ctx context.Context, r *rig) error {
 	rs := newRecruits(r.server)
 	users, err := rs.enroll(ctx, r.progress, o.Senders, o.Users)
 	if err != nil {
 		return err
 	}
-	missed := make([]*backlog, o.Users)
-	for i, u := range users {
-		missed[i] = newBacklog(u, o.Size, r.faults)
-	}
-	stored, err := o.store(ctx, r, rs, missed)
+	h := newHistory(r, users, o.Senders, o.Users*o.Messages, o.Size, o.Patience)
+	fresh := r.server.usage(r.report)
+	stored, err := h.store(ctx, rs)
 	if err != nil {
 		return err
 	}
-	total := float64(o.Users) * float64(o.Messages)
-	r.report.figure("stored", total/stored.Seconds(), "per second", higher)
+	r.report.figure("stored", float64(h.total)/stored.Seconds(), "per second", higher)
+	r.report.costEach("stored", fresh, r.server.usage(r.report), h.total)
 
 	entered, back := newGauge("", "connect and log in"), newGauge("logged in and complete", "log in to complete")
 	sp := newSampler(entered, back)
@@ -84,7 +72,7 @@ func (o *offline) run(ctx context.Context, r *rig) error {
 	go func() {
 		defer close(done)
 		err = crowd(ctx, returners, o.Users, func(ctx context.Context, rt *returner, i int) error {
-			return missed[i].collect(ctx, rt, meters[rt], r.server.addrOf(o.Senders+i), o.Patience)
+			return h.collect(ctx, rt, meters[rt], i)
 		})
 	}()
 	sp.until(done, r.progress, "coming back")
@@ -92,51 +80,11 @@ func (o *offline) run(ctx context.Context, r *rig) error {
 	r.report.Seconds = elapsed.Seconds()
 	r.report.figure(back.name, float64(back.total.TotalCount())/elapsed.Seconds(), "users per second", higher)
 	var read int64
-	for _, b := range missed {
+	for _, b := range h.missed {
 		read += b.read
 	}
 	r.report.figure("read", float64(read)/elapsed.Seconds(), "messages per second", higher)
 	sp.tell(r.report)
 	r.report.cost(before, r.server.usage(r.report), read, elapsed)
 	return err
-}
-
-// store has the senders fill the users' backlogs. It blocks until all is
-// acknowledged, and returns how long that took.
-func (o *offline) store(ctx context.Context, r *rig, rs *recruits, missed []*backlog) (time.Duration, error) {
-	var done atomic.Int64
-	senders := make([]*filler, o.Senders)
-	for i := range senders {
-		senders[i] = &filler{rig: r, offline: o, number: i, missed: missed, at: -1, done: &done, letters: make(map[int64]*letters)}
-	}
-	defer func() {
-		for _, f := range senders {
-			if f.conn != nil {
-				f.conn.close()
-			}
-		}
-	}()
-	err := each(ctx, o.Senders, setupAtATime, r.progress, "senders", func(ctx context.Context, i int) error {
-		return senders[i].enter(ctx, rs)
-	})
-	if err != nil {
-		return 0, err
-	}
-	began := time.Now()
-	g, first := errgroup.WithContext(ctx)
-	for _, f := range senders {
-		g.Go(func() error { return f.run(first) })
-	}
-	if err := g.Wait(); err != nil {
-		return 0, err
-	}
-	elapsed := time.Since(began)
-	for _, f := range senders {
-		r.report.refused(int32(proto.TooFast), f.refused)
-		for _, l := range f.letters {
-			l.to.from[f.me.id] = l
-			l.to.left += l.sent.seqs.last
-		}
-	}
-	return elapsed, ctx.Err()
 }

@@ -138,6 +138,21 @@ func (r *report) note(format string, args ...any) {
 	}
 }
 
+// costEach says what a million of something took of each of the server's
+// processes, where n of them were done between before and after.
+func (r *report) costEach(what string, before, after usage, n int) {
+	if after.server == nil || before.server == nil || n == 0 {
+		return
+	}
+	of := func(who string, before, after *process) {
+		r.figure(who+" CPU per million "+what, (after.cpu-before.cpu).Seconds()/float64(n)*1e6, "s", lower)
+	}
+	of(wholeServer, before.server, after.server)
+	for i := range after.parts {
+		of(after.parts[i].name, &before.parts[i].process, &after.parts[i].process)
+	}
+}
+
 // cost says what so many messages took of the machine.
 func (r *report) cost(before, after usage, messages int64, elapsed time.Duration) {
 	per := func(who string, cpu time.Duration) {

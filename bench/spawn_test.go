@@ -127,11 +127,13 @@ func TestRealServer(t *testing.T) {
 		// One turn for each of those at a time.
 		{"login --users 20 --at-a-time 4 --duration 1ns", []string{"logins", "server CPU per login", "server CPU", "generator share"},
 			map[string]int64{"connect and log in": 4, "log in": 4}},
+		{"login --users 20 --at-a-time 4 --history 45 --duration 1ns", []string{"logins", "server CPU per login"},
+			map[string]int64{"connect and log in": 4, "log in": 4}},
 		{"login --by password --users 3 --at-a-time 3 --duration 1ns", []string{"logins"}, map[string]int64{"connect and log in": 3, "log in": 3}},
 		{"storm --conns 50 --at-a-time 8 --chatting 3 --rate 300 --duration 50ms", []string{"all back", "coming back", "server CPU"},
 			map[string]int64{"connect and log in": 50}},
 		// More than one LOGIN_ACK has, so that pushes follow.
-		{"offline --users 5 --messages 250 --senders 3 --at-a-time 4", []string{"stored", "logged in and complete", "read", "server CPU per million messages"},
+		{"offline --users 5 --messages 250 --senders 3 --at-a-time 4", []string{"stored", "server CPU per million stored", "logged in and complete", "read", "server CPU per million messages"},
 			map[string]int64{"connect and log in": 5, "log in to complete": 5}},
 		{"offline --users 3 --messages 2 --senders 5", []string{"read"}, map[string]int64{"log in to complete": 3}},
 	} {
@@ -196,6 +198,7 @@ func TestInterrupted(t *testing.T) {
 		{"connect --conns 20 --duration 10m", "connections:"},
 		{"connect --conns 20 --duration 10m", "settle"},
 		{"login --users 20 --at-a-time 4 --duration 10m", "measured:"},
+		{"login --users 20 --at-a-time 4 --history 10000000", "messages:"},
 		{"storm --conns 20 --duration 10m", "before:"},
 		{"offline --users 5 --messages 1000000", "messages:"},
 		{"event --spawn cluster", "starting MariaDB"},

@@ -69,7 +69,7 @@ func (db *DB) Conversations(ctx context.Context, user, before int64, limit int) 
 }
 
 func (db *DB) conversationRows(ctx context.Context, user, before int64, limit int) (rows []conversationRow, more bool, err error) {
-	err = db.list(ctx, &rows, conversationList+seenTime+` < ? ORDER BY seen DESC, c.id DESC LIMIT ?`, user, before, limit+1)
+	err = db.list(ctx, &rows, conversationList+seenTime+` < ? ORDER BY seen DESC, c.id DESC`+db.d.limit, user, before, limit+1)
 	if err != nil || len(rows) <= limit || limit <= 0 {
 		return rows[:min(len(rows), max(limit, 0))], false, err
 	}

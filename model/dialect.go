@@ -29,10 +29,13 @@ type dialect struct {
 	sharing string // … that keeps others from changing its rows
 	skip    string // what follows locking in a SELECT that leaves out rows which are locked; empty: there is one writer
 	by      string // what follows a table's name in a SELECT that must find rows by their id, and lock no other
+	limit   string // what a SELECT ends with that gives at most so many rows, and is prepared once for any number
 	insert  string // an INSERT whose refusal ends the transaction
 	sameRow string // what an INSERT of a pair ends with that takes the id of the row that is there
 	keepRow string // what an INSERT of a member ends with that leaves a row alone that is there
 	maxRows int    // rows in one statement: a power of two
+
+	bracket func(sel string) string // a SELECT with ORDER BY and a limit, as one of those that UNION ALL joins
 
 	unique    func(error) bool // a unique index refused it
 	transient func(error) bool // the same may go well a moment later

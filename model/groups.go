@@ -254,7 +254,7 @@ func (db *DB) Members(ctx context.Context, group, after int64, limit int) ([]Mem
 	var l []Member
 	err := db.list(ctx, &l, `SELECT m.user_id, u.name, CASE m.role WHEN 1 THEN 'creator' ELSE 'normal' END AS role, m.joined_seq
 		FROM members m JOIN conversations c ON c.id = m.conversation_id JOIN users u ON u.id = m.user_id
-		WHERE m.conversation_id = ? AND c.kind = 2 AND m.user_id > ? ORDER BY m.user_id LIMIT ?`, group, after, limit)
+		WHERE m.conversation_id = ? AND c.kind = 2 AND m.user_id > ? ORDER BY m.user_id`+db.d.limit, group, after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("members of group %d: %w", group, err)
 	}

@@ -28,8 +28,7 @@ func (m *Message) scan(r *sql.Rows) error {
 // Page gives the messages after a seq, rising: at most limit, and as many as
 // maxBytes of body, cid and name hold, but at least one if there is one.
 func (db *DB) Page(ctx context.Context, conv, after int64, limit, maxBytes int) ([]Message, error) {
-	l, err := db.page(ctx, maxBytes, `SELECT `+messageColumns+` WHERE m.conversation_id = ? AND m.seq > ? ORDER BY m.seq LIMIT ?`,
-		conv, after, limit)
+	l, _, err := db.messages(ctx, maxBytes, db.partsQuery(1), conv, after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("page of %d after %d: %w", conv, after, err)
 	}
@@ -42,8 +41,8 @@ func (db *DB) PageBefore(ctx context.Context, conv, before, floor int64, limit, 
 	if before <= 0 {
 		before = 1 << 62
 	}
-	l, err := db.page(ctx, maxBytes, `SELECT `+messageColumns+` WHERE m.conversation_id = ? AND m.seq < ? AND m.seq >= ?
-		ORDER BY m.seq DESC LIMIT ?`, conv, before, floor, limit)
+	l, _, err := db.messages(ctx, maxBytes, `SELECT `+messageColumns+` WHERE m.conversation_id = ? AND m.seq < ? AND m.seq >= ?
+		ORDER BY m.seq DESC`+db.d.limit, conv, before, floor, limit)
 	if err != nil {
 		return nil, fmt.Errorf("page of %d before %d: %w", conv, before, err)
 	}
@@ -51,28 +50,29 @@ func (db *DB) PageBefore(ctx context.Context, conv, before, floor int64, limit, 
 	return l, nil
 }
 
-func (db *DB) page(ctx context.Context, maxBytes int, q string, args ...any) ([]Message, error) {
+// messages reads as many messages as maxBytes hold, but at least one if there
+// is one; full: there are more.
+func (db *DB) messages(ctx context.Context, maxBytes int, q string, args ...any) (l []Message, full bool, err error) {
 	s, err := db.query(ctx, q)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	rows, err := s.QueryContext(ctx, args...)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer rows.Close()
-	var l []Message
 	for bytes := 0; rows.Next(); {
 		var m Message
 		if err := m.scan(rows); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		if bytes += m.size(); bytes > maxBytes && len(l) > 0 {
-			break
+			return l, true, rows.Err()
 		}
 		l = append(l, m)
 	}
-	return l, rows.Err()
+	return l, false, rows.Err()
 }
 
 // View is what a user may see of a conversation.

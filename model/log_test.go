@@ -72,6 +72,47 @@ func TestPages(t *testing.T) {
 	})
 }
 
+// Parts of several conversations come in the order asked for, however many
+// they are, each from its place and no more of it than was asked for; the bytes
+// bound them all together.
+func TestParts(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		u := h.users(maxParts + 4)
+		var parts []Part
+		for i, peer := range u[1:] {
+			var batch []*Append
+			for j := range 4 {
+				a := toPeer(u[0], peer, fmt.Sprint(i, j))
+				a.Body = make([]byte, 100-len(a.CID)-len("user0")) // 100 bytes each
+				batch = append(batch, a)
+			}
+			h.store(batch...)
+			parts = append(parts, Part{Conv: batch[0].Conv, After: int64(i % 3), Limit: 1 + i%4})
+		}
+		slices.Reverse(parts)
+		parts = append(parts, Part{Conv: 999, Limit: 5}) // there is none
+		for _, n := range []int{0, 1, 2, 5, maxParts, maxParts + 1, len(parts)} {
+			var all []string
+			for _, p := range parts[:min(n, len(parts)-1)] {
+				for seq := p.After + 1; seq <= min(4, p.After+int64(p.Limit)); seq++ {
+					all = append(all, fmt.Sprint(p.Conv, " ", seq))
+				}
+			}
+			for _, room := range []int{0, 1, 2, 7, len(all) - 1, len(all), len(all) + 1} {
+				l, err := h.Parts(ctx, parts[:n], room*100)
+				want(t, err, nil)
+				var got []string
+				for _, m := range l {
+					got = append(got, fmt.Sprint(m.Conv, " ", m.Seq))
+				}
+				if room = min(max(room, 1), len(all)); !slices.Equal(got, all[:room]) {
+					t.Errorf("%d parts, room for %d: %q, want %q", n, room, got, all[:room])
+				}
+			}
+		}
+	})
+}
+
 // What a user may see of a conversation, and what not.
 func TestView(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {

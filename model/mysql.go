@@ -49,6 +49,8 @@ func mysql() *dialect {
 		sharing: " LOCK IN SHARE MODE",
 		skip:    " SKIP LOCKED",
 		by:      " FORCE INDEX (PRIMARY)",
+		limit:   " LIMIT ?",
+		bracket: func(sel string) string { return "(" + sel + ")" },
 		insert:  "INSERT",
 		sameRow: " ON DUPLICATE KEY UPDATE id = LAST_INSERT_ID(id)",
 		keepRow: " ON DUPLICATE KEY UPDATE role = role",

@@ -21,6 +21,7 @@ func often(db *harness) []string {
 	_, _ = db.Members(ctx, 1, 0, 1)
 	_, _, _ = db.MemberIDs(ctx, 1)
 	_, _ = db.Page(ctx, 1, 0, 1, 1)
+	_, _ = db.Parts(ctx, make([]Part, 3), 1)
 	_, _ = db.PageBefore(ctx, 1, 0, 0, 1, 1)
 	_, _ = db.View(ctx, 1, 1, 0)
 	_, _ = db.View(ctx, 1, 0, 2)

@@ -39,6 +39,9 @@ func sqlite() *dialect {
 		writers:    1, // BEGIN IMMEDIATE has the one lock there is
 		tables:     `SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'`,
 		now:        "unixepoch()",
+		// Of a bare "LIMIT ?" SQLite makes a plan for the number, anew each time.
+		limit:   " LIMIT ? + 0",
+		bracket: func(sel string) string { return "SELECT * FROM (" + sel + ") v" },
 		// A plain INSERT of several rows keeps a journal of its own, to undo
 		// itself alone: a quarter of the transaction's time.
 		insert:  "INSERT OR ROLLBACK",

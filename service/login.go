@@ -51,8 +51,10 @@ type identity struct {
 	device  string
 	token   string
 	at      int64         // by the clock of all nodes, Unix microseconds
+	nth     int64         // of this node's, counted before the token was seen to be good
 	evicted []string      // devices that had to make room
 	places  []model.Place // conversations, before the session began
+	late    error         // why there is no session after all, though devices had to make room
 }
 
 // login proves who it is, puts the session into the lists, and then reads
@@ -67,11 +69,16 @@ func (s *Service) login(t Turn, x *client, r *proto.Request) {
 		if q.Has(proto.FToken) {
 			// Before it is looked at: whatever ends the token afterwards is later,
 			// and isn't displaced by this login.
-			at := s.bus.Now(t)
+			at, nth := s.bus.Now(t), s.proven.Add(1)
 			id, err = s.byToken(t, q.Token)
-			id.at = at
+			id.at, id.nth = at, nth
 		} else if id, err = s.byPassword(t, &q); err == nil {
 			id.at = s.bus.Now(t) // after: what ended other devices' tokens is earlier
+			id.nth = s.proven.Add(1)
+			// Good after that: whatever ends the new token is later here too.
+			if _, _, id.late = s.store.TokenDevice(t, tokenHash(id.token)); errors.Is(id.late, model.ErrNotFound) {
+				id.late = errOvertaken
+			}
 		}
 		return id, err
 	}, func(t Turn, id identity) {
@@ -79,6 +86,10 @@ func (s *Service) login(t Turn, x *client, r *proto.Request) {
 			s.endDevices(&bus.Login{User: id.user.ID, Device: device, Reason: proto.LoggedOut, At: id.at})
 		}
 		if !x.conn.Open(t) {
+			return
+		}
+		if id.late != nil {
+			s.refuse(t, x, a, id.late)
 			return
 		}
 		a.ID, a.Name, a.Device, a.Token = id.user.ID, id.user.Name, id.device, id.token
@@ -139,10 +150,19 @@ func (s *Service) enter(t Turn, x *client, a proto.Response, id identity, q *pro
 	brief, byPassword := q.Brief, !q.Has(proto.FToken)
 	l := s.loops[t.Loop()]
 	ss := &Session{user: id.user.ID, name: id.user.Name, device: id.device, ack: q.Ack, loop: l.index,
-		peer: x.conn.Peer(), at: id.at, client: x}
+		peer: x.conn.Peer(), at: id.at, nth: id.nth, client: x}
 	th := tokenHash(id.token)
 	ss.token.Store(&th)
-	older, first := s.registry.add(ss)
+	older, first, ok := s.registry.add(ss)
+	switch {
+	case ok:
+	case byPassword:
+		s.refuse(t, x, a, errOvertaken)
+		return
+	default: // as on any other node
+		x.conn.Finish(t, kickBody(proto.Replaced, kickText(proto.Replaced)))
+		return
+	}
 	l.begin(t, ss, id.places)
 	if first {
 		s.presence.up(ss.user)
@@ -152,13 +172,6 @@ func (s *Service) enter(t Turn, x *client, a proto.Response, id identity, q *pro
 	}
 	x.busy = true
 	err := reactor.Go(t, x.conn, reactor.Quick, func(t Off) (welcome, error) {
-		if byPassword { // its time may be later than that of what ended its token: it must say nothing then
-			if _, _, err := s.store.TokenDevice(t, th); errors.Is(err, model.ErrNotFound) {
-				return welcome{}, errRefused
-			} else if err != nil {
-				return welcome{}, err
-			}
-		}
 		return s.welcome(t, ss, brief)
 	}, func(t Turn, w welcome, err error) {
 		if errors.Is(err, errRefused) && byPassword {

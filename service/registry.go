@@ -38,7 +38,8 @@ func (r *registry) shard(id int64) *shard { return &r.shards[uint64(id)%uint64(l
 
 // add puts a session in. older is the session of the same device that it
 // takes the place of, if there is one; first tells whether the user had none.
-func (r *registry) add(ss *Session) (older *Session, first bool) {
+// Not ok: that one has logged in later, and stays.
+func (r *registry) add(ss *Session) (older *Session, first, ok bool) {
 	sh := r.shard(ss.user)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -46,6 +47,9 @@ func (r *registry) add(ss *Session) (older *Session, first bool) {
 	now := make([]*Session, 0, len(had)+1)
 	for _, o := range had {
 		if o.device == ss.device {
+			if o.nth > ss.nth {
+				return nil, false, false
+			}
 			older = o
 		} else {
 			now = append(now, o)
@@ -53,7 +57,7 @@ func (r *registry) add(ss *Session) (older *Session, first bool) {
 	}
 	sh.users[ss.user] = append(now, ss)
 	r.count.Add(int64(len(now) + 1 - len(had)))
-	return older, len(had) == 0
+	return older, len(had) == 0, true
 }
 
 // remove takes this very session out, if it is still in.

@@ -73,6 +73,7 @@ type Service struct {
 	away     atomic.Bool   // the bus is: only the log tells what other nodes store
 	nudge    chan struct{} // it has gone or come back
 	pass     *passwords
+	proven   atomic.Int64 // logins whose token was looked at
 	m        counters
 
 	ctx    context.Context

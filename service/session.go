@@ -32,6 +32,7 @@ type Session struct {
 	loop   int
 	peer   *reactor.Peer
 	at     int64       // when it logged in, Unix microseconds
+	nth    int64       // of this node's sessions, whatever its clock does
 	live   atomic.Bool // has its LOGIN_ACK; set by its loop, read by all
 	// token is the hash of the one it is logged in with; set by its loop.
 	token atomic.Pointer[[]byte]
@@ -136,8 +137,12 @@ func (s *Service) kick(ss *Session, reason, why string) {
 			return
 		}
 		s.loops[ss.loop].end(t, ss)
-		ss.client.conn.Finish(t, proto.AppendResponse(nil, &proto.Response{Op: proto.KICK, Reason: reason, ErrMsg: why}))
+		ss.client.conn.Finish(t, kickBody(reason, why))
 	})
+}
+
+func kickBody(reason, why string) []byte {
+	return proto.AppendResponse(nil, &proto.Response{Op: proto.KICK, Reason: reason, ErrMsg: why})
 }
 
 // displace ends a user's sessions older than at, by the cluster's clock:

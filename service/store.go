@@ -54,6 +54,7 @@ type groups interface {
 type conversations interface {
 	Append(batch ...*model.Append) error
 	Page(ctx context.Context, conv, after int64, limit, maxBytes int) ([]model.Message, error)
+	Parts(ctx context.Context, parts []model.Part, maxBytes int) ([]model.Message, error)
 	PageBefore(ctx context.Context, conv, before, floor int64, limit, maxBytes int) ([]model.Message, error)
 	View(ctx context.Context, user, group, peer int64) (model.View, error)
 	Places(ctx context.Context, user int64, device string) ([]model.Place, error)

@@ -58,29 +58,38 @@ func (w *welcome) size() int {
 }
 
 // missed reads the first messages that the device lacks, as many as there is
-// room for.
+// room for: all that can be among them in one question.
 func (s *Service) missed(t Off, user int64, w *welcome, room int) error {
 	w.sent = make([]int64, len(w.places))
-	full := false
+	var parts []model.Part
+	left := int64(proto.MaxOffline)
 	for i := range w.places {
 		p := &w.places[i]
 		w.sent[i] = p.Delivered
-		if full || p.Delivered >= p.Last {
-			continue
+		if n := min(p.Last-p.Delivered, left); n > 0 {
+			parts = append(parts, model.Part{Conv: p.Conv, After: p.Delivered, Limit: int(n)})
+			left -= n
 		}
-		ms, err := s.store.Page(t, p.Conv, p.Delivered, proto.MaxOffline-len(w.offline), room)
-		if err != nil {
-			return err
+	}
+	if len(parts) == 0 {
+		return nil
+	}
+	ms, err := s.store.Parts(t, parts, room)
+	if err != nil {
+		return err
+	}
+	at := 0
+	for j := range ms {
+		for w.places[at].Conv != ms[j].Conv {
+			at++
 		}
-		for j := range ms {
-			c := chat(&ms[j], p.Group, user, p.Peer)
-			if room -= chatSize(&c); room < 0 {
-				break
-			}
-			w.offline = append(w.offline, c)
-			w.sent[i] = c.Seq
+		p := &w.places[at]
+		c := chat(&ms[j], p.Group, user, p.Peer)
+		if room -= chatSize(&c); room < 0 {
+			break
 		}
-		full = room <= 0 || len(w.offline) >= proto.MaxOffline
+		w.offline = append(w.offline, c)
+		w.sent[at] = c.Seq
 	}
 	return nil
 }

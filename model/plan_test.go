@@ -120,3 +120,55 @@ func TestPlansMySQL(t *testing.T) {
 		rows.Close()
 	}
 }
+
+// A page of a conversation costs what is on it, however long the conversation
+// is and however few users there are: nothing is sorted for it.
+func TestPagesAreRead(t *testing.T) {
+	db := newHarness(t, Options{URL: dialects[1].url(t)})
+	u := db.users(2)
+	g := db.group(u...)
+	for _, q := range []string{
+		fmt.Sprintf(`INSERT INTO messages (conversation_id, seq, sender_id, cid, body, created_at) SELECT %d, seq, %d + seq %% 12, seq, 'x', 0 FROM seq_1_to_20000`, g, u[0]),
+		`ANALYZE TABLE users, messages`,
+	} {
+		if _, err := db.s.migrating.Exec(q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := db.Page(ctx, g, 1, 1, 1)
+	want(t, err, nil)
+	_, err = db.PageBefore(ctx, g, 0, 0, 1, 1)
+	want(t, err, nil)
+	_, err = db.Parts(ctx, []Part{{g, 1, 1}, {g, 5, 1}}, 1)
+	want(t, err, nil)
+	asked := 0
+	db.queries.Range(func(q, _ any) bool {
+		if !strings.Contains(q.(string), "m.body") {
+			return true
+		}
+		asked++
+		literal := q.(string)
+		for _, v := range []int64{g, 9000, 200, g, 9000, 200} {
+			literal = strings.Replace(literal, "?", fmt.Sprint(v), 1)
+		}
+		rows, err := db.s.writing.Queryx("EXPLAIN " + literal)
+		if err != nil {
+			t.Fatalf("%v\nin %.300s", err, literal)
+		}
+		defer rows.Close()
+		for rows.Next() {
+			plan := make(map[string]any)
+			if err := rows.MapScan(plan); err != nil {
+				t.Fatal(err)
+			}
+			table, key, extra := fmt.Sprintf("%s", plan["table"]), fmt.Sprintf("%s", plan["key"]), fmt.Sprintf("%s", plan["Extra"])
+			if (table == "m" || table == "u") && (key != "PRIMARY" || strings.Contains(extra, "sort") || strings.Contains(extra, "temporary")) {
+				t.Errorf("%s: key %s, %s\nin %.300s", table, key, extra, literal)
+			}
+		}
+		return true
+	})
+	if asked != 3 {
+		t.Errorf("%d queries were looked at", asked)
+	}
+}

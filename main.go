@@ -48,6 +48,12 @@ func chatd(args []string, stdin *os.File, stdout, stderr io.Writer) int {
 			return exitError
 		}
 		return exitDone
+	case "trace":
+		if err := trace(inv, stdout, stderr); err != nil {
+			fmt.Fprintln(stderr, "chatd:", err)
+			return exitError
+		}
+		return exitDone
 	default:
 		if err := operate(inv, stdin, stdout, stderr); err != nil {
 			fmt.Fprintln(stderr, "chatd:", err)

@@ -34,6 +34,7 @@ type node struct {
 	ready    atomic.Bool
 	chat     atomic.Pointer[netip.AddrPort] // where clients connect; nil until it listens
 	ops      *ops.Server
+	admin    *ops.Server
 	store    *model.DB
 	service  *service.Service
 	bus      nodeBus
@@ -99,6 +100,13 @@ func (n *node) start(ctx context.Context) error {
 	if err := n.reactor.Start(); err != nil {
 		return err
 	}
+	if n.cfg.Admin != "" {
+		n.admin = ops.NewAdmin(ops.Config{Addr: n.cfg.Admin, Trace: n.trace, Set: n.set, Logger: n.log})
+		if err := n.admin.Start(); err != nil {
+			n.admin = nil
+			return fmt.Errorf("--admin: %w", err)
+		}
+	}
 	n.ready.Store(true)
 	n.greet(addr)
 	return nil
@@ -149,6 +157,12 @@ func (n *node) greet(addr netip.AddrPort) {
 	if n.ops != nil {
 		n.log.Info("for browsers and operators", "url", "http://"+n.ops.Addr().String()+"/")
 	}
+	if n.admin != nil {
+		n.log.Info("for chatd trace", "admin", n.admin.Addr().String())
+		if !ops.IsLoopback(n.cfg.Admin) {
+			n.log.Warn("admin-remote: whoever reaches this address learns who talks to whom", "admin", n.admin.Addr().String())
+		}
+	}
 }
 
 // stop drains and closes all that start has opened.
@@ -160,6 +174,11 @@ func (n *node) stop() error {
 		if err := n.reactor.Drain(ctx, n.service.Idle, n.service.Draining); err != nil {
 			n.log.Warn("draining was cut short", "err", err)
 		}
+		cancel()
+	}
+	if n.admin != nil { // before what it asks
+		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+		errs = append(errs, n.admin.Close(ctx))
 		cancel()
 	}
 	if n.reactor != nil {

@@ -40,6 +40,8 @@ func start(t *testing.T) *node {
 		Ready: n.ready.Load,
 		Chat:  func() netip.AddrPort { return *n.chat.Load() },
 		Set:   n.set,
+
+		Profiles: true,
 	})
 	if err := n.Start(); err != nil {
 		t.Fatal(err)

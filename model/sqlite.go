@@ -113,6 +113,9 @@ func openSQLite(ctx context.Context, path string, o *Options) (_ *store, err err
 			return nil, fail(err)
 		}
 	}
+	if st, err := os.Stat(path); err == nil && st.Mode().Perm()&0o077 != 0 && !o.ReadOnly {
+		o.Logger.Warn("others can read this store, and there are password hashes in it: chmod 600", "file", path, "mode", st.Mode().Perm().String())
+	}
 	var lock *os.File
 	if !o.Shared {
 		if lock, err = lockFile(path); err != nil {

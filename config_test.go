@@ -109,6 +109,7 @@ func TestBadValues(t *testing.T) {
 		"wait":                      {"10", "-1s", "25h"},
 		"node":                      {"two words", "new\nline", strings.Repeat("x", 65)},
 		"http":                      {"8080", "127.0.0.1", "127.0.0.1:http", "127.0.0.1:70000"},
+		"http-pprof":                {"maybe"},
 		"admin":                     {"9100", "127.0.0.1", "127.0.0.1:x", "0.0.0.0:9100", "[::]:9100", ":9100", "10.0.0.1:9100", "chat.example.com:9100"},
 		"admin-remote":              {"maybe"},
 		"web-url":                   {"chat.example.com", "ftp://chat.example.com", "https://me:pw@chat.example.com"},

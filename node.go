@@ -69,7 +69,8 @@ func run(ctx context.Context, stop <-chan struct{}, cfg *Config, log *slog.Logge
 // fails, stop closes.
 func (n *node) start(ctx context.Context) error {
 	if n.cfg.HTTP != "" {
-		n.ops = ops.New(ops.Config{Addr: n.cfg.HTTP, Ready: n.ready.Load, Chat: n.chatAddr, Set: n.set, Logger: n.log})
+		n.ops = ops.New(ops.Config{Addr: n.cfg.HTTP, Ready: n.ready.Load, Chat: n.chatAddr, Set: n.set, Logger: n.log,
+			Profiles: n.cfg.HTTPPprof || ops.IsLoopback(n.cfg.HTTP)})
 		if err := n.ops.Start(); err != nil {
 			n.ops = nil
 			return fmt.Errorf("--http: %w", err)
@@ -156,6 +157,13 @@ func (n *node) greet(addr netip.AddrPort) {
 	n.log.Info("chatd serves", "address", addr.String(), "try", fmt.Sprintf("bin/chat %s %d", addr.Addr(), addr.Port()))
 	if n.ops != nil {
 		n.log.Info("for browsers and operators", "url", "http://"+n.ops.Addr().String()+"/")
+		switch {
+		case ops.IsLoopback(n.cfg.HTTP):
+		case n.cfg.HTTPPprof:
+			n.log.Warn("http-pprof: whoever reaches --http can slow this node down and see into its memory", "http", n.ops.Addr().String())
+		default:
+			n.log.Info("other machines reach --http: /debug/pprof isn't served there; --admin serves it on loopback", "http", n.ops.Addr().String())
+		}
 	}
 	if n.admin != nil {
 		n.log.Info("for chatd trace", "admin", n.admin.Addr().String())

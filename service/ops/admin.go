@@ -61,7 +61,7 @@ func IsLoopback(addr string) bool {
 func (s *Server) admin() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/trace", s.trace)
-	profiles(mux)
+	mux.Handle("/debug/pprof/", profiles())
 	return s.strict(direct(mux))
 }
 
@@ -81,12 +81,14 @@ func direct(next http.Handler) http.Handler {
 
 // profiles serves pprof. No pprof.Cmdline: a command line may hold the
 // password of a store.
-func profiles(mux *http.ServeMux) {
+func profiles() http.Handler {
+	mux := http.NewServeMux()
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", http.NotFound)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	return mux
 }
 
 // trace answers one question with JSON.

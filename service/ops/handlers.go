@@ -40,7 +40,7 @@ func (s *Server) handler() http.Handler {
 	})
 	mux.HandleFunc("/config.json", s.config)
 	if s.cfg.Profiles {
-		profiles(mux)
+		mux.Handle("/debug/pprof/", direct(profiles()))
 	}
 	mux.Handle("/style.css", http.FileServerFS(pages))
 	mux.HandleFunc("/{$}", func(w http.ResponseWriter, r *http.Request) {

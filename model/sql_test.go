@@ -78,6 +78,9 @@ var exceptions = map[string]map[string]string{
 	"copy.go":  {"t": "tables() lists tables and their columns as constants", "columns": "of these"},
 	"forms.go": {"how": "what heads() is called with: a dialect's pieces"},
 	"mysql.go": {"first": "the caller's literal, seen where union is called"},
+
+	"part.go":   {"one": "put together just before, and seen there"},
+	"sqlite.go": {"sel": "bracket's: what it is called with is seen there"},
 }
 
 // The check finds what it is there for.
@@ -172,6 +175,14 @@ func (c *sqlCheck) outside(e ast.Expr) ast.Expr {
 	case *ast.CallExpr:
 		if f, ok := e.Fun.(*ast.Ident); ok && (f.Name == "repeated" || f.Name == "either" || f.Name == "union") {
 			for _, a := range e.Args[:len(e.Args)-1] { // the last is how many
+				if bad := c.outside(a); bad != nil {
+					return bad
+				}
+			}
+			return nil
+		}
+		if s, ok := e.Fun.(*ast.SelectorExpr); ok && c.dialect[s.Sel.Name] && c.outside(s) == nil {
+			for _, a := range e.Args {
 				if bad := c.outside(a); bad != nil {
 					return bad
 				}

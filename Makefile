@@ -9,6 +9,7 @@ DATA      ?= data# where `make run` keeps the store
 FUZZTIME  ?= 30s# for each fuzz target of `make fuzz`
 BENCHTIME ?= 500ms# for each benchmark of `make bench`
 SEED      ?=# of `make crash`: the same plan again; empty: another one each time
+VULNDB    ?= https://vuln.go.dev# where `make lint` looks up known vulnerabilities; file:///… for a copy
 PKG       ?= ./...# what `make test`, `race`, `fuzz` and `bench` look at
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
@@ -49,8 +50,8 @@ test: ## every test, with the race detector where there is (or can be installed)
 race: ## every test with the race detector, or an error where there is no C compiler
 	CGO_ENABLED=1 go test -race -count=1 -timeout 30m $(PKG)
 
-lint: ## gofmt, go vet, staticcheck and a tidy go.mod
-	@scripts/lint.sh
+lint: ## gofmt, go vet, staticcheck, a tidy go.mod, and known vulnerabilities where their database can be reached
+	@VULNDB='$(VULNDB)' scripts/lint.sh
 
 fuzz: ## each fuzz target for FUZZTIME
 	@scripts/fuzz.sh $(FUZZTIME) $(PKG)

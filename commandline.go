@@ -13,6 +13,8 @@ import (
 
 	"github.com/BurntSushi/toml"
 	"github.com/alecthomas/kong"
+
+	"chatd/service"
 )
 
 // kong reads the command line, because it takes flags before and after the
@@ -35,6 +37,7 @@ type commandLine struct {
 	Serve   serveCommand   `cmd:"" default:"withargs" hidden:""`
 	User    userCommand    `cmd:"" help:"Operate on a user's account, beside a running chatd."`
 	Migrate migrateCommand `cmd:"" help:"Take everything over from one store to another, empty one."`
+	Trace   traceCommand   `cmd:"" help:"Where one message is: who has it, and who hasn't and why."`
 	Epoch   epochCommand   `cmd:"" help:"After a restore from a backup: make clients forget which messages they have."`
 }
 
@@ -89,6 +92,18 @@ type (
 
 	epochCommand struct{}
 
+	traceCommand struct {
+		Group  int64  `name:"group" env:"-" placeholder:"ID" help:"The group it was said in."`
+		Pair   string `name:"pair" env:"-" placeholder:"A B" help:"The two users who talk, by id or name."`
+		Peer   string `arg:"" optional:"" name:"b" help:"The second user of --pair."`
+		Seq    int64  `name:"seq" env:"-" placeholder:"N" help:"Its number in the conversation."`
+		CID    string `name:"cid" env:"-" placeholder:"C" help:"Its sender's id for it."`
+		Sender string `name:"sender" env:"-" placeholder:"WHO" help:"Whose --cid it is, by id or name."`
+		User   string `name:"user" env:"-" placeholder:"WHO" help:"Of this user alone, a member or not."`
+		After  int64  `name:"after" env:"-" placeholder:"ID" help:"Of members with a higher id."`
+		JSON   bool   `name:"json" env:"-" help:"For machines."`
+	}
+
 	migrateCommand struct {
 		From string `required:"" name:"from" placeholder:"URL" help:"The store to take over, which no chatd may be using: as for --db."`
 		To   string `required:"" name:"to" placeholder:"URL" help:"The store to fill, which must be empty: as for --db."`
@@ -106,6 +121,8 @@ type invocation struct {
 	Who     string // of user commands
 	From    string // of migrate
 	To      string
+	Trace   service.TraceQuery // of trace
+	JSON    bool
 	Unknown []string // CHATD_… variables that are no setting: for a warning, as other programs set such names too
 }
 
@@ -149,6 +166,13 @@ func parse(args []string, stdout io.Writer) (*invocation, error) {
 	switch command {
 	case "serve":
 		inv.Addr = netip.AddrPortFrom(cl.Serve.IP.Addr, uint16(cl.Serve.Port))
+	case "trace":
+		t := &cl.Trace
+		inv.Trace = service.TraceQuery{Group: t.Group, Pair: [2]string{t.Pair, t.Peer}, Seq: t.Seq, CID: t.CID, Sender: t.Sender, User: t.User, After: t.After}
+		inv.JSON = t.JSON
+		if err := inv.Trace.Validate(); err != nil {
+			return nil, &usageError{err: fmt.Errorf("trace: %w", err), command: true}
+		}
 	case "migrate":
 		inv.From, inv.To = cl.Migrate.From, cl.Migrate.To
 	case "user passwd":

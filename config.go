@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"chatd/service/ops"
 )
 
 // Config holds every setting of the daemon and of the operator commands.
@@ -34,7 +36,10 @@ type Config struct {
 	Wait              time.Duration `group:"nodes" name:"wait" default:"30s" placeholder:"TIME" help:"At most so long a start waits for a database or a Redis that can't be reached. 0: not at all."`
 	Node              string        `group:"nodes" name:"node" placeholder:"NAME" help:"This node's name. Empty: host name and port."`
 
-	HTTP           string         `group:"network" name:"http" default:"127.0.0.1:8080" placeholder:"ADDR" help:"Address of the web page, /healthz, /readyz, /metrics and /debug/pprof. Empty: off. Keep it from the public."`
+	HTTP           string         `group:"network" name:"http" default:"127.0.0.1:8080" placeholder:"ADDR" help:"Address of the web page, /healthz, /readyz, /metrics and, on loopback, /debug/pprof. Empty: off. Keep it from the public."`
+	HTTPPprof      bool           `group:"network" name:"http-pprof" env:"CHATD_HTTP_PPROF" help:"Serve /debug/pprof on --http though other machines reach that: they can then slow the node down and see into its memory."`
+	Admin          string         `group:"network" name:"admin" placeholder:"ADDR" help:"Address where chatd trace asks this node, host:port. It asks for no password. Empty: off."`
+	AdminRemote    bool           `group:"network" name:"admin-remote" help:"Let --admin be an address that other machines reach."`
 	WebURL         string         `group:"network" name:"web-url" placeholder:"URL" help:"Where a browser that opens the chat port is sent. Empty: it gets 404."`
 	Origins        []string       `group:"network" name:"origins" placeholder:"ORIGIN,…" help:"Browser origins that may open a WebSocket besides those of the same host name, as https://chat.example.com; * for all."`
 	ProxyProtocol  []netip.Prefix `group:"network" name:"proxy-protocol" placeholder:"CIDR,…" help:"Addresses of proxies that are believed when they name a client's real address."`
@@ -108,13 +113,17 @@ func (c *Config) Validate() error {
 	check(utf8.RuneCountInString(c.Node) <= maxNodeName && !strings.ContainsFunc(c.Node, unprintable), "node",
 		"%q: at most %d printable characters without blanks", c.Node, maxNodeName)
 
-	if c.HTTP != "" {
-		_, port, err := net.SplitHostPort(c.HTTP)
-		if err == nil {
-			_, err = strconv.ParseUint(port, 10, 16)
+	for _, a := range []struct{ name, addr string }{{"http", c.HTTP}, {"admin", c.Admin}} {
+		if a.addr != "" {
+			_, port, err := net.SplitHostPort(a.addr)
+			if err == nil {
+				_, err = strconv.ParseUint(port, 10, 16)
+			}
+			check(err == nil, a.name, "%q is not host:port", a.addr)
 		}
-		check(err == nil, "http", "%q is not host:port", c.HTTP)
 	}
+	check(c.Admin == "" || c.AdminRemote || ops.IsLoopback(c.Admin), "admin",
+		"%q is reached by other machines, and asks for no password: 127.0.0.1:PORT, or --admin-remote as well", c.Admin)
 	if c.WebURL != "" {
 		u, err := url.Parse(c.WebURL)
 		check(err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil, "web-url",

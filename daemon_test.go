@@ -147,6 +147,41 @@ func TestLife(t *testing.T) {
 	}
 }
 
+// Profiles are for this machine: an --http that others reach serves them only
+// where that was asked for, and the log says which it is.
+func TestProfilesOnLoopback(t *testing.T) {
+	clean(t)
+	for _, c := range []struct {
+		args   []string
+		says   string
+		status int
+	}{
+		{[]string{"--http", "127.0.0.1:0"}, "", 200},
+		{[]string{"--http", "0.0.0.0:0"}, "/debug/pprof isn't served there", 404},
+		{[]string{"--http", "0.0.0.0:0", "--http-pprof"}, "level=WARN msg=\"http-pprof: ", 200},
+	} {
+		d := startDaemon(t, t.TempDir(), append(c.args, "127.0.0.1", "0", "--db", "sqlite:chat.db", "--admin", "127.0.0.1:0")...)
+		_, port, err := net.SplitHostPort(strings.Trim(strings.TrimPrefix(d.until(t, `url=(http://\S+)`), "http://"), "/"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.says != "" {
+			d.until(t, regexp.QuoteMeta(c.says)+"()")
+		}
+		admin := d.until(t, `for chatd trace.* admin=(\S+)`)
+		for url, want := range map[string]int{"http://127.0.0.1:" + port: c.status, "http://" + admin: 200} {
+			resp, err := http.Get(url + "/debug/pprof/")
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if resp.StatusCode != want {
+				t.Errorf("%q: %s: %d, want %d", c.args, url, resp.StatusCode, want)
+			}
+		}
+	}
+}
+
 // An address or a store that is taken is an error that names it, told once,
 // with exit code 1; it doesn't harm who has it.
 func TestTaken(t *testing.T) {

@@ -26,11 +26,14 @@ const usage = `Usage:
   chatd user passwd <id or name>        set a password, read from stdin or asked for; ends the user's sessions
   chatd user ban|unban <id or name>     end the user's sessions and refuse logins; allow them again
   chatd user delete <id or name>        delete an account; what the user said stays
+  chatd trace --group ID | --pair A B, --seq N | --cid C --sender S [--user U] [--after ID] [--json]
+                                        where a message is: stored, and which devices have it, or why not
   chatd epoch                           after a restore from a backup: clients forget which messages they have
   chatd migrate --from URL --to URL     take everything over from one store to another, empty one; no chatd may use either
   chatd --version | --help
 
-The user and epoch commands work on the store that --db names, while chatd runs or not.
+The user, trace and epoch commands work on the store that --db names, while chatd runs or not.
+With --admin, trace asks the chatd there, which knows who is connected.
 Flags may stand before or after the rest. Each is also an environment variable and a key
 of the file: flags win over the environment, that over the file, that over the default.
 `

@@ -48,6 +48,12 @@ func chatd(args []string, stdin *os.File, stdout, stderr io.Writer) int {
 			return exitError
 		}
 		return exitDone
+	case "trace":
+		if err := trace(inv, stdout, stderr); err != nil {
+			fmt.Fprintln(stderr, "chatd:", err)
+			return exitError
+		}
+		return exitDone
 	default:
 		if err := operate(inv, stdin, stdout, stderr); err != nil {
 			fmt.Fprintln(stderr, "chatd:", err)
@@ -80,7 +86,7 @@ func complain(w io.Writer, err error) {
 		fmt.Fprintln(w, "command invalid! example:", example)
 	}
 	for line := range strings.Lines(err.Error()) {
-		fmt.Fprintln(w, "chatd:", strings.TrimSuffix(line, "\n"))
+		fmt.Fprintln(w, "chatd:", withoutSecrets(strings.TrimSuffix(line, "\n")))
 	}
 	fmt.Fprintln(w, "chatd --help lists commands and settings")
 }
@@ -132,20 +138,6 @@ func serve(inv *invocation, log *slog.Logger, run func(context.Context, <-chan s
 			close(stop)
 		}
 	}
-}
-
-// newLogger logs to w. Values are quoted by slog, so nothing that a client
-// sends can break a line or forge one.
-func newLogger(w io.Writer, level, format string) *slog.Logger {
-	var least slog.Level
-	if least.UnmarshalText([]byte(level)) != nil {
-		least = slog.LevelInfo // help and version have no level
-	}
-	options := &slog.HandlerOptions{Level: least}
-	if format == "json" {
-		return slog.New(slog.NewJSONHandler(w, options))
-	}
-	return slog.New(slog.NewTextHandler(w, options))
 }
 
 // version is the release that the Makefile stamped, or what Go knows of the build.

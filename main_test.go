@@ -33,6 +33,7 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"newuser":  newUser,
+			"say":      say,
 			"user":     checkUser,
 			"password": checkPassword,
 			"code":     checkCode,
@@ -57,6 +58,26 @@ func newUser(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	_, err = store(ts, args[0]).CreateUser(context.Background(), args[1], proto.NameKey(args[1]), hash)
 	ts.Check(err)
+}
+
+// say stores a message of one user to another: say FILE FROM TO CID TEXT.
+func say(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 5 {
+		ts.Fatalf("usage: say file from to cid text")
+	}
+	stored := make(chan error, 1)
+	db, err := model.Open(context.Background(), model.Options{URL: "sqlite:" + ts.MkAbs(args[0]), Shared: true,
+		Sink: func(_ context.Context, batch []*model.Append) { stored <- batch[0].Err }})
+	ts.Check(err)
+	var ids [2]int64
+	for i, name := range args[1:3] {
+		u, err := db.UserByNameKey(context.Background(), proto.NameKey(name))
+		ts.Check(err)
+		ids[i] = u.ID
+	}
+	ts.Check(db.Append(&model.Append{Sender: ids[0], Peer: ids[1], CID: []byte(args[3]), Body: []byte(args[4])}))
+	ts.Check(<-stored)
+	ts.Check(db.Close())
 }
 
 // checkUser checks an account: user FILE ID banned|free, or ! user FILE ID.

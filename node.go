@@ -34,6 +34,7 @@ type node struct {
 	ready    atomic.Bool
 	chat     atomic.Pointer[netip.AddrPort] // where clients connect; nil until it listens
 	ops      *ops.Server
+	admin    *ops.Server
 	store    *model.DB
 	service  *service.Service
 	bus      nodeBus
@@ -68,7 +69,8 @@ func run(ctx context.Context, stop <-chan struct{}, cfg *Config, log *slog.Logge
 // fails, stop closes.
 func (n *node) start(ctx context.Context) error {
 	if n.cfg.HTTP != "" {
-		n.ops = ops.New(ops.Config{Addr: n.cfg.HTTP, Ready: n.ready.Load, Chat: n.chatAddr, Set: n.set, Logger: n.log})
+		n.ops = ops.New(ops.Config{Addr: n.cfg.HTTP, Ready: n.ready.Load, Chat: n.chatAddr, Set: n.set, Logger: n.log,
+			Profiles: n.cfg.HTTPPprof || ops.IsLoopback(n.cfg.HTTP)})
 		if err := n.ops.Start(); err != nil {
 			n.ops = nil
 			return fmt.Errorf("--http: %w", err)
@@ -98,6 +100,13 @@ func (n *node) start(ctx context.Context) error {
 	}
 	if err := n.reactor.Start(); err != nil {
 		return err
+	}
+	if n.cfg.Admin != "" {
+		n.admin = ops.NewAdmin(ops.Config{Addr: n.cfg.Admin, Trace: n.trace, Set: n.set, Logger: n.log})
+		if err := n.admin.Start(); err != nil {
+			n.admin = nil
+			return fmt.Errorf("--admin: %w", err)
+		}
 	}
 	n.ready.Store(true)
 	n.greet(addr)
@@ -148,6 +157,19 @@ func (n *node) greet(addr netip.AddrPort) {
 	n.log.Info("chatd serves", "address", addr.String(), "try", fmt.Sprintf("bin/chat %s %d", addr.Addr(), addr.Port()))
 	if n.ops != nil {
 		n.log.Info("for browsers and operators", "url", "http://"+n.ops.Addr().String()+"/")
+		switch {
+		case ops.IsLoopback(n.cfg.HTTP):
+		case n.cfg.HTTPPprof:
+			n.log.Warn("http-pprof: whoever reaches --http can slow this node down and see into its memory", "http", n.ops.Addr().String())
+		default:
+			n.log.Info("other machines reach --http: /debug/pprof isn't served there; --admin serves it on loopback", "http", n.ops.Addr().String())
+		}
+	}
+	if n.admin != nil {
+		n.log.Info("for chatd trace", "admin", n.admin.Addr().String())
+		if !ops.IsLoopback(n.cfg.Admin) {
+			n.log.Warn("admin-remote: whoever reaches this address learns who talks to whom", "admin", n.admin.Addr().String())
+		}
 	}
 }
 
@@ -160,6 +182,11 @@ func (n *node) stop() error {
 		if err := n.reactor.Drain(ctx, n.service.Idle, n.service.Draining); err != nil {
 			n.log.Warn("draining was cut short", "err", err)
 		}
+		cancel()
+	}
+	if n.admin != nil { // before what it asks
+		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+		errs = append(errs, n.admin.Close(ctx))
 		cancel()
 	}
 	if n.reactor != nil {

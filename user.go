@@ -25,10 +25,8 @@ func operate(inv *invocation, stdin *os.File, stdout, stderr io.Writer) (err err
 	defer cancel()
 
 	// Open would make an empty store where there is none, and then know no user.
-	if path, ok := strings.CutPrefix(inv.DB, "sqlite:"); ok {
-		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("%s: there is no store; name it with --db", inv.DB)
-		}
+	if err := mustExist(inv.DB); err != nil {
+		return err
 	}
 	db, err := model.Open(ctx, model.Options{URL: inv.DB, Sync: inv.SQLiteSync, Shared: true})
 	if err != nil {
@@ -73,6 +71,16 @@ func operate(inv *invocation, stdin *os.File, stdout, stderr io.Writer) (err err
 		return err
 	}
 	fmt.Fprintf(stdout, "user %d %q %s\n", user.ID, user.Name, done)
+	return nil
+}
+
+// mustExist is an error where a store is a file that isn't there.
+func mustExist(db string) error {
+	if path, ok := strings.CutPrefix(db, "sqlite:"); ok {
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s: there is no store; name it with --db", db)
+		}
+	}
 	return nil
 }
 

@@ -71,6 +71,14 @@ func open(ctx context.Context, d *dialect, rest string, o Options, m *counters) 
 		return nil, err
 	}
 	db := &DB{o: o, d: d, s: s, m: m}
+	if o.ReadOnly {
+		db.queue = newQueue(o.Writers, o.QueueMessages, o.QueueBytes)
+		db.queue.close()
+		if err := current(ctx, d, s); err != nil {
+			return nil, errors.Join(err, s.close())
+		}
+		return db, nil
+	}
 	if err := db.prepare(ctx); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
@@ -110,8 +118,11 @@ func (db *DB) prepare(ctx context.Context) error {
 // the store's goroutines. It blocks until then; later calls do nothing.
 func (db *DB) Close() error {
 	db.closing.Do(func() {
-		closeWriters(db, db.writers)
-		err := db.cursors.close()
+		var err error
+		if !db.o.ReadOnly {
+			closeWriters(db, db.writers)
+			err = db.cursors.close()
+		}
 		db.queries.Range(func(_, q any) bool {
 			_ = q.(*sqlx.Stmt).Close() // of a server that has gone, say: all is stored
 			return true
@@ -153,6 +164,9 @@ func newEpoch() int64 {
 // whether a COMMIT was done. Where others got in its way do runs again, and
 // must begin anew.
 func (db *DB) write(ctx context.Context, do func(ctx context.Context, tx *sqlx.Tx) error) error {
+	if db.o.ReadOnly {
+		return ErrClosed
+	}
 	release, err := db.s.gate.other(ctx)
 	if err != nil {
 		return err

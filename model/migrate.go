@@ -51,6 +51,37 @@ func migrate(ctx context.Context, d *dialect, s *store) error {
 	return nil
 }
 
+// current is an error if the schema isn't this program's. It only reads.
+func current(ctx context.Context, d *dialect, s *store) error {
+	files, err := d.migrations()
+	if err != nil {
+		return err
+	}
+	p, err := goose.NewProvider(d.goose, s.reading.DB, files,
+		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
+	if err != nil {
+		return fmt.Errorf("%s: %w", s.where, err)
+	}
+	var want, have, tables int64
+	for _, source := range p.ListSources() {
+		want = max(want, source.Version)
+	}
+	err = s.reading.GetContext(ctx, &tables, d.tables+` AND name = ?`, goose.DefaultTablename)
+	if err == nil && tables == 0 {
+		return fmt.Errorf("%s: holds no chat", s.where)
+	}
+	if err == nil {
+		err = s.reading.GetContext(ctx, &have, `SELECT COALESCE(MAX(version_id), 0) FROM goose_db_version`)
+	}
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s: reading its version: %w", s.where, err)
+	case have != want:
+		return fmt.Errorf("%s: its schema is version %d, this program's %d: use the program that serves from it", s.where, have, want)
+	}
+	return nil
+}
+
 // foreign is an error if the database holds tables, but none of ours.
 func foreign(ctx context.Context, d *dialect, s *store) error {
 	var tables, versions int

@@ -46,6 +46,13 @@ type Options struct {
 	// whose lock they don't take.
 	Shared bool
 
+	// ReadOnly is for commands that only look: nothing is written, not even a
+	// new store's tables, so that an account which may only SELECT is enough.
+	// The schema must be this program's. Of the store's methods only those that
+	// read may be called then; the others fail with ErrClosed, save Deliver,
+	// Read and FlushSoon, which must not be called. It implies Shared.
+	ReadOnly bool
+
 	// WaitFor is how long Open keeps trying to reach a database server.
 	WaitFor time.Duration
 
@@ -80,6 +87,7 @@ func (o *Options) defaults() error {
 	default:
 		return fmt.Errorf("sync %q: want full or normal", o.Sync)
 	}
+	o.Shared = o.Shared || o.ReadOnly
 	def := func(v *int, d int) {
 		if *v <= 0 {
 			*v = d

@@ -34,6 +34,12 @@ func often(db *harness) []string {
 	_, _, _ = db.TokenDevice(ctx, []byte("x"))
 	_, _ = db.UserByNameKey(ctx, "x")
 	_, _, _ = db.Revocations(ctx, 0)
+	_, _ = db.TraceGroup(ctx, 1)
+	_, _ = db.TracePair(ctx, 1, 2)
+	_, _ = db.TraceSeq(ctx, 1, 1)
+	_, _ = db.TraceCID(ctx, 1, 1, []byte("x"))
+	_, _ = db.TraceMembers(ctx, 1, 0, 1)
+	_, _ = db.TraceUser(ctx, 1, 9)
 	var queries []string
 	db.queries.Range(func(q, _ any) bool { queries = append(queries, q.(string)); return true })
 	for _, n := range []int{1, 8, 128} {

@@ -108,8 +108,13 @@ func openSQLite(ctx context.Context, path string, o *Options) (_ *store, err err
 	if path, err = filepath.Abs(path); err != nil {
 		return nil, fail(err)
 	}
-	if err := makeFile(path); err != nil {
-		return nil, fail(err)
+	if !o.ReadOnly {
+		if err := makeFile(path); err != nil {
+			return nil, fail(err)
+		}
+	}
+	if st, err := os.Stat(path); err == nil && st.Mode().Perm()&0o077 != 0 && !o.ReadOnly {
+		o.Logger.Warn("others can read this store, and there are password hashes in it: chmod 600", "file", path, "mode", st.Mode().Perm().String())
 	}
 	var lock *os.File
 	if !o.Shared {
@@ -129,7 +134,7 @@ func openSQLite(ctx context.Context, path string, o *Options) (_ *store, err err
 	s := &store{
 		where:   where,
 		gate:    newGate(),
-		writing: sqlx.MustOpen("sqlite", name+"?"+sqlitePragmas(o, false)),
+		writing: sqlx.MustOpen("sqlite", name+"?"+sqlitePragmas(o, o.ReadOnly)),
 		reading: sqlx.MustOpen("sqlite", name+"?"+sqlitePragmas(o, true)),
 	}
 	s.writing.SetMaxOpenConns(1)
@@ -180,6 +185,9 @@ func sqlitePragmas(o *Options, reading bool) string {
 		p = append(p, "cache_spill(0)", "cache_size(-65536)", "wal_autocheckpoint(4000)", fmt.Sprintf("journal_size_limit(%d)", walBound))
 	}
 	v := url.Values{"_pragma": p}
+	if o.ReadOnly {
+		v.Set("mode", "rw") // a file that isn't there isn't made
+	}
 	if !reading {
 		v.Set("_txlock", "immediate")
 		if o.Sync == "full" {

@@ -1,10 +1,13 @@
 package reactor
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"strings"
 	"testing"
@@ -126,6 +129,63 @@ func FuzzWebSocket(f *testing.F) {
 			t.Fatal("no handshake")
 		}
 		wellFormed(t, out)
+	})
+}
+
+// Whatever stands in an HTTP request, the answer to it is one that a client's
+// library reads; and where that is the upgrade, the same library has seen a
+// request for it, from an origin that may.
+func FuzzHandshake(f *testing.F) {
+	rest := strings.TrimPrefix(handshakeText, handshakeStart)
+	for _, headers := range []string{"", "Origin: https://chat.example\r\n", "Origin: https://evil.example\r\n", "Origin: null\r\n",
+		"origin: https://chat.example.evil.example\r\nX-Forwarded-For: 192.0.2.9, , [::1]:7\r\n",
+		"Sec-WebSocket-Protocol: a, b\r\nSec-WebSocket-Extensions: permessage-deflate; a=\"b\\\"\"\r\n"} {
+		f.Add([]byte(rest+headers+"\r\n"), []byte{0})
+	}
+	f.Add(append([]byte(rest+"\r\n"), text(chat("hello"))...), []byte{200, 3})
+	f.Add([]byte("/ws?token=a%zz HTTP/1.1\r\nHost: a\r\n\r\n"), []byte{5})
+	f.Add([]byte("/elsewhere HTTP/1.0\r\n\r\nGET /ws HTTP/1.1\r\n\r\n"), []byte{9})
+	f.Add([]byte("/ws HTTP/1.1\r\nHost: a\r\nHost: b\r\nUpgrade\r\n folded\r\n\x00: \xff\r\n\r\n"), []byte{1})
+	f.Add([]byte("/ws HTTP/1.1\r\nA: "+strings.Repeat("x", handshakeMax)), []byte{250})
+	f.Fuzz(func(t *testing.T, data, cuts []byte) {
+		data = append([]byte(handshakeStart), data...)
+		same(t, data, cuts)
+		out, requests := dryRun(t, data, nil)
+		if len(out) == 0 {
+			if len(requests) > 0 {
+				t.Fatalf("%q: taken up without a handshake", requests)
+			}
+			return
+		}
+		in := bufio.NewReader(bytes.NewReader(out))
+		resp, err := http.ReadResponse(in, nil)
+		if err != nil {
+			t.Fatalf("answered with %q: %v", out, err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatalf("answered with %q: %v", out, err)
+		}
+		if resp.StatusCode != http.StatusSwitchingProtocols {
+			if after, err := io.ReadAll(in); err != nil || len(after) > 0 || len(requests) > 0 {
+				t.Fatalf("after the refusal %d %q came %q, and %q was taken up", resp.StatusCode, body, after, requests)
+			}
+			return
+		}
+		_, frames, _ := bytes.Cut(out, []byte("\r\n\r\n"))
+		wellFormed(t, frames)
+		r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(data)))
+		if err != nil {
+			return // the library is stricter about what is of no use to us
+		}
+		if path, _, _ := strings.Cut(r.RequestURI, "?"); path != handshakePath || r.Method != http.MethodGet {
+			t.Fatalf("%s %s was upgraded", r.Method, r.RequestURI)
+		}
+		for _, origin := range r.Header["Origin"] {
+			if !allowedOrigin(origin, r.Host, nil) {
+				t.Fatalf("%q was upgraded for %q", origin, r.Host)
+			}
+		}
 	})
 }
 

@@ -76,7 +76,8 @@ func (e *exchange) Write(p []byte) (int, error) { return e.answer.Write(p) }
 // upgrade answers an HTTP request, and makes it a WebSocket if it asks for
 // one where there is one, from where it may.
 func (c *Conn) upgrade(t Turn, request []byte) {
-	var host, origin, forwarded string
+	var host, forwarded string
+	var origins []string
 	var other bool
 	closing := "Connection: close\r\n"
 	reject := func(status int, header, why string) error {
@@ -98,15 +99,17 @@ func (c *Conn) upgrade(t Turn, request []byte) {
 		OnHeader: func(key, v []byte) error {
 			switch {
 			case strings.EqualFold(string(key), "Origin"):
-				origin = string(v)
+				origins = append(origins, string(v))
 			case strings.EqualFold(string(key), "X-Forwarded-For"):
 				forwarded += "," + string(v)
 			}
 			return nil
 		},
 		OnBeforeUpgrade: func() (ws.HandshakeHeader, error) {
-			if !allowedOrigin(origin, host, c.l.r.cfg.Origins) {
-				return nil, reject(403, "", "origin not allowed")
+			for _, origin := range origins { // a browser says one
+				if !allowedOrigin(origin, host, c.l.r.cfg.Origins) {
+					return nil, reject(403, "", "origin not allowed")
+				}
 			}
 			if err := c.setForwarded(forwarded); err != nil {
 				return nil, reject(429, "Retry-After: 5\r\n", "too many connections")
@@ -135,11 +138,8 @@ func (c *Conn) upgrade(t Turn, request []byte) {
 }
 
 // allowedOrigin says whether a browser page from origin may talk to us, whom
-// it knows as host. Programs say no origin, and may.
+// it knows as host.
 func allowedOrigin(origin, host string, allowed []string) bool {
-	if origin == "" {
-		return true
-	}
 	for _, a := range allowed {
 		if a == "*" || strings.EqualFold(strings.TrimSuffix(a, "/"), origin) {
 			return true

@@ -312,12 +312,17 @@ func TestRefusals(t *testing.T) {
 }
 
 // A login that fails tells nothing about accounts: no such user, wrong
-// password, banned and unknown token get one answer.
+// password, banned, deleted and unknown token get one answer. (Nor does its
+// time: see TestRefusalsCostTheSame.)
 func TestLoginTellsNothing(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
 	anna, banned := n.user("anna"), n.user("banned")
 	if err := n.db.Ban(t.Context(), banned, true); err != nil {
+		t.Fatal(err)
+	}
+	deleted := n.user("deleted")
+	if err := n.db.DeleteUser(t.Context(), deleted); err != nil {
 		t.Fatal(err)
 	}
 	w := n.dial()
@@ -330,6 +335,8 @@ func TestLoginTellsNothing(t *testing.T) {
 		{"name": "nobody", "password": secret},
 		{"id": banned, "password": secret},
 		{"id": banned, "password": "wrong one"},
+		{"id": deleted, "password": secret},
+		{"name": "deleted", "password": secret},
 		{"token": "x"},
 	} {
 		f := w.refused(proto.Refused, obj{"msgid": proto.LOGIN}.with(r))

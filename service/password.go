@@ -10,9 +10,30 @@ import (
 
 // passwords hashes and compares passwords. Its methods take tens of
 // milliseconds of a core: they belong on the Slow lane.
+//
+// A refusal takes the work of one hash at the cost that is set, whether there
+// is such a user or not: it would tell otherwise which accounts exist. A hash
+// that was made at a lower cost is filled up to that; one that was made at a
+// higher cost takes longer, until its user has logged in once.
 type passwords struct {
 	params argon2id.Params
-	decoy  string // compared with where there is no such user: the answer takes as long
+	decoy  string                // compared with where there is no such user
+	work   func(argon2id.Params) // is told of each hash; nil but in tests
+}
+
+// fillParams is the cost of a hash that brings the work of one at cost had up
+// to that of one at cost want; ok is false where there is nothing to fill.
+// The work is memory times passes, done by as many threads.
+func fillParams(had, want argon2id.Params) (fill argon2id.Params, ok bool) {
+	const perThread = 8 // KiB, the least that argon2 takes
+	lacks := uint64(want.Memory)*uint64(want.Iterations) - uint64(had.Memory)*uint64(had.Iterations)
+	if uint64(had.Memory)*uint64(had.Iterations) >= uint64(want.Memory)*uint64(want.Iterations) || lacks < uint64(perThread*uint32(want.Parallelism)) {
+		return fill, false
+	}
+	fill = want
+	fill.Iterations = uint32(max(1, lacks/uint64(want.Memory)))
+	fill.Memory = uint32(min(lacks/uint64(fill.Iterations), uint64(^uint32(0))))
+	return fill, true
 }
 
 func newPasswords(p argon2id.Params) *passwords {
@@ -37,13 +58,27 @@ func (p *passwords) check(t Off, password, hash string) (ok bool, again string, 
 		hash = p.decoy
 	}
 	ok, params, err := argon2id.CheckHash(password, hash)
-	if err != nil || !ok || absent {
+	if err != nil {
+		return false, "", err
+	}
+	p.did(*params)
+	if !ok || absent {
+		if fill, lacks := fillParams(*params, p.params); lacks {
+			_, err = argon2id.CreateHash(password, &fill)
+			p.did(fill)
+		}
 		return false, "", err
 	}
 	if *params != p.params {
 		again, err = HashPassword(p.params, password)
 	}
 	return true, again, err
+}
+
+func (p *passwords) did(params argon2id.Params) {
+	if p.work != nil {
+		p.work(params)
+	}
 }
 
 // newToken makes a token of 256 random bits and the hash that is stored of

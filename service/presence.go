@@ -65,6 +65,15 @@ func (p *presence) down(user int64) {
 	st.leaving = time.AfterFunc(p.s.cfg.Grace, func() { p.gone(user, st, left) })
 }
 
+// isLeaving reports whether a user's last session here ended within the grace:
+// until it is over the user counts as online.
+func (p *presence) isLeaving(user int64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	st := p.here[user]
+	return st != nil && st.leaving != nil
+}
+
 // gone ends a stay whose grace is over, unless the user has come back.
 func (p *presence) gone(user int64, st *stay, left int) {
 	p.mu.Lock()

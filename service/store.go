@@ -14,6 +14,7 @@ type Store interface {
 	friends
 	groups
 	conversations
+	TraceStore
 }
 
 type accounts interface {

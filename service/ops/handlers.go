@@ -6,7 +6,6 @@ import (
 	"html/template"
 	"net"
 	"net/http"
-	"net/http/pprof"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -40,11 +39,9 @@ func (s *Server) handler() http.Handler {
 		metrics.WriteFDMetrics(w)
 	})
 	mux.HandleFunc("/config.json", s.config)
-	// No pprof.Cmdline: a command line may hold the password of a store.
-	mux.HandleFunc("/debug/pprof/", pprof.Index)
-	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	if s.cfg.Profiles {
+		mux.Handle("/debug/pprof/", direct(profiles()))
+	}
 	mux.Handle("/style.css", http.FileServerFS(pages))
 	mux.HandleFunc("/{$}", func(w http.ResponseWriter, r *http.Request) {
 		var chat netip.AddrPort

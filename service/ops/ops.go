@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -37,6 +38,12 @@ type Config struct {
 	// Chat is where the node's clients connect; the zero AddrPort as long as
 	// it doesn't listen. Called from any goroutine; it must not block.
 	Chat func() netip.AddrPort
+	// Profiles has /debug/pprof served: who reaches it can slow the node down,
+	// and sees what is in its memory.
+	Profiles bool
+	// Trace answers GET /trace of an admin address: what to encode as JSON, or
+	// a *Refusal. Called from any goroutine; it may block until ctx ends.
+	Trace func(ctx context.Context, query url.Values) (any, error)
 	// Set is what /metrics shows, and where the server's own counters go. Nil: a private one.
 	Set    *metrics.Set
 	Logger *slog.Logger
@@ -49,19 +56,26 @@ type Server struct {
 	listener *boundedListener
 	served   chan struct{} // closed when the serving goroutine has ended
 	requests *metrics.Counter
+	refused  *metrics.Counter
 }
 
-// New makes a Server that doesn't listen yet.
-func New(cfg Config) *Server {
+// New makes a Server of the pages, which doesn't listen yet.
+func New(cfg Config) *Server { return newServer(cfg, "chatd_ops", (*Server).handler) }
+
+func newServer(cfg Config, name string, handler func(*Server) http.Handler) *Server {
 	if cfg.Set == nil {
 		cfg.Set = metrics.NewSet()
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{cfg: cfg, requests: cfg.Set.NewCounter("chatd_ops_requests_total")}
+	if cfg.Chat == nil {
+		cfg.Chat = func() netip.AddrPort { return netip.AddrPort{} }
+	}
+	s := &Server{cfg: cfg}
+	s.requests, s.refused = counters(cfg.Set, name)
 	s.http = http.Server{
-		Handler:           s.handler(),
+		Handler:           handler(s),
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
@@ -79,7 +93,7 @@ func (s *Server) Start() error {
 	if err != nil {
 		return fmt.Errorf("the HTTP address: %w", err)
 	}
-	s.listener = newBoundedListener(l, MaxConns, s.cfg.Set.NewCounter("chatd_ops_refused_total"))
+	s.listener = newBoundedListener(l, MaxConns, s.refused)
 	s.served = make(chan struct{})
 	go func() {
 		defer close(s.served)

@@ -40,6 +40,8 @@ func start(t *testing.T) *node {
 		Ready: n.ready.Load,
 		Chat:  func() netip.AddrPort { return *n.chat.Load() },
 		Set:   n.set,
+
+		Profiles: true,
 	})
 	if err := n.Start(); err != nil {
 		t.Fatal(err)
@@ -225,6 +227,28 @@ func TestStrict(t *testing.T) {
 			if got := resp.Header.Get(name); !strings.HasPrefix(got, want) {
 				t.Errorf("%s %s: %s is %q", c.method, c.path, name, got)
 			}
+		}
+	}
+}
+
+// The profiles are served where that was asked for only, and not to a page
+// whose host name was made to lead here.
+func TestProfiles(t *testing.T) {
+	n := start(t)
+	if resp, _ := do(t, "GET", n.url+"/debug/pprof/heap", "rebound.example"); resp.StatusCode != 421 {
+		t.Errorf("by another name: %d", resp.StatusCode)
+	}
+	if resp, _ := do(t, "GET", n.url+"/metrics", "node1.example"); resp.StatusCode != 200 {
+		t.Errorf("metrics, by the node's name: %d", resp.StatusCode)
+	}
+	without := New(Config{Addr: "127.0.0.1:0", Ready: n.ready.Load})
+	if err := without.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer without.Close(context.Background())
+	for _, path := range []string{"/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/profile", "/debug/pprof/trace", "/debug/pprof/symbol", "/trace"} {
+		if resp, _ := get(t, "http://"+without.Addr().String()+path); resp.StatusCode != 404 {
+			t.Errorf("%s: %d", path, resp.StatusCode)
 		}
 	}
 }

@@ -1,0 +1,205 @@
+package model
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"chatd/internal/realservice"
+)
+
+// An operator finds a message by seq or by cid, and how far each device is in
+// its conversation: what this process has still to write counts, what was said
+// isn't told.
+func TestTrace(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		u := h.users(4)
+		g := h.group(u[0], u[1], u[2])
+		h.device(u[0], "phone")
+		h.device(u[1], "phone")
+		h.device(u[1], "pad")
+		h.store(toGroup(u[0], g, "one"))
+		second := toGroup(u[0], g, "two")
+		second.Body = []byte("wörter")
+		h.store(second)
+		h.Deliver(u[1], "pad", g, 1)
+		want(t, h.Flush(ctx, u[1]), nil)
+		h.Deliver(u[1], "pad", g, 2) // pending
+		token := []byte(fmt.Sprint(u[1], "phone"))
+		want(t, h.CloseDevice(ctx, token), nil)
+		_, err := h.JoinGroup(ctx, g, u[3], 10, 10)
+		want(t, err, nil)
+		_, err = h.LeaveGroup(ctx, g, u[2])
+		want(t, err, nil)
+
+		c, err := h.TraceGroup(ctx, g)
+		want(t, err, nil)
+		if !c.Group() || c.Last != 2 || c.Size != 3 || c.Name != "group" || c.Gone {
+			t.Errorf("%+v", c)
+		}
+		m, err := h.TraceSeq(ctx, g, 2)
+		want(t, err, nil)
+		byCID, err := h.TraceCID(ctx, g, u[0], []byte("two"))
+		want(t, err, nil)
+		for _, m := range []TracedMessage{m, byCID} {
+			if m.Seq != 2 || m.Sender != u[0] || m.Name != "user0" || m.Time != second.Time || !bytes.Equal(m.CID, []byte("two")) || m.Size != 7 {
+				t.Errorf("%+v", m)
+			}
+		}
+		_, err = h.TraceSeq(ctx, g, 3)
+		want(t, err, ErrNotFound)
+		_, err = h.TraceCID(ctx, g, u[1], []byte("two")) // a cid is its sender's
+		want(t, err, ErrNotFound)
+
+		l, err := h.TraceMembers(ctx, g, 0, 2)
+		want(t, err, nil)
+		if len(l) != 2 || l[0].User != u[0] || !l[0].Creator() || len(l[0].Devices) != 1 || l[1].User != u[1] || len(l[1].Devices) != 2 {
+			t.Fatalf("%+v", l)
+		}
+		if pad, phone := l[1].Devices[0], l[1].Devices[1]; pad.Device != "pad" || pad.Delivered != 2 || !pad.Token ||
+			phone.Device != "phone" || phone.Delivered != 0 || phone.Token || phone.Used != h.now().UnixMilli() {
+			t.Errorf("%+v", l[1].Devices)
+		}
+		l, err = h.TraceMembers(ctx, g, u[1], 2)
+		want(t, err, nil)
+		if len(l) != 1 || l[0].User != u[3] || l[0].Joined != 2 || !l[0].Member || len(l[0].Devices) != 0 {
+			t.Errorf("%+v", l)
+		}
+		one, err := h.TraceUser(ctx, g, u[2])
+		want(t, err, nil)
+		if one.Member || one.Name != "user2" {
+			t.Errorf("one who left: %+v", one)
+		}
+		one, err = h.TraceUser(ctx, g, u[1])
+		want(t, err, nil)
+		if !one.Member || len(one.Devices) != 2 || one.Devices[0].Delivered != 2 {
+			t.Errorf("%+v", one)
+		}
+		_, err = h.TraceUser(ctx, g, 9999)
+		want(t, err, ErrNotFound)
+
+		want(t, h.DeleteUser(ctx, u[0]), nil) // dismisses the group
+		if c, err = h.TraceGroup(ctx, g); err != nil || !c.Gone {
+			t.Errorf("%+v, %v", c, err)
+		}
+		if one, err = h.TraceUser(ctx, g, u[0]); err != nil || !one.Deleted || one.Member {
+			t.Errorf("%+v, %v", one, err)
+		}
+		if m, err = h.TraceSeq(ctx, g, 2); err != nil || m.Name != "user0" {
+			t.Errorf("%+v, %v", m, err)
+		}
+	})
+}
+
+// A pair is found whichever is named first, and tells who has blocked whom.
+func TestTracePair(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		u := h.users(2)
+		_, err := h.TracePair(ctx, u[1], u[0])
+		want(t, err, ErrNotFound)
+		h.store(toPeer(u[1], u[0], "x"))
+		want(t, h.Block(ctx, u[0], u[1], true), nil)
+		c, err := h.TracePair(ctx, u[1], u[0])
+		want(t, err, nil)
+		if c.Group() || c.Lo != u[0] || c.Hi != u[1] || !c.Blocked(u[0]) || c.Blocked(u[1]) || c.Closed() {
+			t.Errorf("%+v", c)
+		}
+		_, err = h.TraceGroup(ctx, c.ID) // a pair's is no group's
+		want(t, err, ErrNotFound)
+		want(t, h.DeleteUser(ctx, u[1]), nil)
+		if c, err = h.TracePair(ctx, u[0], u[1]); err != nil || !c.Closed() {
+			t.Errorf("%+v, %v", c, err)
+		}
+	})
+}
+
+// A command that only looks works beside the daemon, and can't write.
+func TestReadOnly(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		u := h.users(2)
+		message := toPeer(u[0], u[1], "x")
+		h.store(message)
+		db, err := Open(ctx, Options{URL: h.o.URL, ReadOnly: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m, err := db.TraceSeq(ctx, message.Conv, 1); err != nil || m.Sender != u[0] {
+			t.Errorf("%+v, %v", m, err)
+		}
+		h.store(toPeer(u[0], u[1], "y")) // the daemon goes on, and is seen
+		if m, err := db.TraceSeq(ctx, message.Conv, 2); err != nil || string(m.CID) != "y" {
+			t.Errorf("%+v, %v", m, err)
+		}
+		if l, err := db.TraceMembers(ctx, message.Conv, 0, 9); err != nil || len(l) != 2 {
+			t.Errorf("%+v, %v", l, err)
+		}
+		if _, err := db.CreateUser(ctx, "new", "new", "hash"); !errors.Is(err, ErrClosed) {
+			t.Errorf("a write: %v", err)
+		}
+		if err := db.Append(toPeer(u[0], u[1], "z")); !errors.Is(err, ErrClosed) {
+			t.Errorf("an append: %v", err)
+		}
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// What is no store of ours, or one of another release, is said and left alone.
+func TestReadOnlyErrors(t *testing.T) {
+	dir := t.TempDir()
+	fails := func(url, says string) {
+		t.Helper()
+		db, err := Open(context.Background(), Options{URL: url, ReadOnly: true})
+		if err == nil {
+			db.Close()
+			t.Fatalf("%s: opened", url)
+		}
+		if !strings.Contains(err.Error(), says) {
+			t.Errorf("%v, want %q", err, says)
+		}
+	}
+	none := filepath.Join(dir, "none.db")
+	fails("sqlite:"+none, "cannot be written")
+	if _, err := os.Stat(none); err == nil {
+		t.Error("the file was made")
+	}
+	empty := filepath.Join(dir, "empty.db")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fails("sqlite:"+empty, "holds no chat")
+	newer := "sqlite:" + filepath.Join(dir, "newer.db")
+	h := newHarness(t, Options{URL: newer})
+	if _, err := h.s.writing.Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (99, 1)`); err != nil {
+		t.Fatal(err)
+	}
+	fails(newer, "version 99")
+}
+
+// An account of the database that may only SELECT is enough to look.
+func TestReadOnlyAccount(t *testing.T) {
+	m := realservice.NewMariaDB(t)
+	h := newHarness(t, Options{URL: m.URL})
+	u := h.users(2)
+	message := toPeer(u[0], u[1], "x")
+	h.store(message)
+	m.SQL(t, `CREATE USER looker@'%' IDENTIFIED BY 'pw'; GRANT SELECT ON chatd.* TO looker@'%'`)
+	db, err := Open(ctx, Options{URL: fmt.Sprintf("mysql://looker:pw@127.0.0.1:%d/chatd", m.Port), ReadOnly: true, WaitFor: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.TraceCID(ctx, message.Conv, u[0], []byte("x")); err != nil {
+		t.Error(err)
+	}
+	if l, err := db.TraceMembers(ctx, message.Conv, 0, 9); err != nil || len(l) != 2 {
+		t.Errorf("%+v, %v", l, err)
+	}
+}

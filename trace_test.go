@@ -1,0 +1,107 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+
+	"chatd/proto"
+	"chatd/service"
+)
+
+// runTrace runs chatd trace and gives what it says.
+func runTrace(t *testing.T, args ...string) string {
+	t.Helper()
+	var out, complaints bytes.Buffer
+	if code := chatd(append([]string{"trace"}, args...), os.Stdin, &out, &complaints); code != exitDone || complaints.Len() > 0 {
+		t.Fatalf("%q: exit code %d\n%s%s", args, code, &out, &complaints)
+	}
+	return out.String()
+}
+
+// An operator asks where a message is, beside a running chatd: the store
+// alone says what it can, the daemon's admin address also who is connected
+// and how far each was sent; for people and for machines the same.
+func TestTraceRunning(t *testing.T) {
+	clean(t)
+	dir := t.TempDir()
+	d := startDaemon(t, dir, "127.0.0.1", "0", "--http=", "--db", "sqlite:chat.db", "--argon2", "8,1,1", "--no-limits",
+		"--node", "here", "--admin", "127.0.0.1:0")
+	addr := d.until(t, `chatd serves.* address=(\S+)`)
+	admin := d.until(t, `for chatd trace.* admin=(\S+)`)
+	a, b := dialRaw(t, addr), dialRaw(t, addr)
+	a.account("anna")
+	b.account("berta")
+	group := a.call(&proto.Request{Op: proto.CREATE_GROUP, GroupName: `tea "time"`}).GroupID
+	b.call(&proto.Request{Op: proto.ADD_GROUP, GroupID: group})
+	if err := a.send(groupChat(group, "hello there", false)); err != nil {
+		t.Fatal(err)
+	}
+	for len(b.got) == 0 {
+		if _, err := b.read(); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	where := []string{"--group", fmt.Sprint(group), "--cid", "cid hello there", "--sender", "anna"}
+	live := runTrace(t, append(where, "--admin", admin)...)
+	for _, want := range []string{
+		`stored:    seq 1, `, `from "anna" (1), cid "cid hello there", 11 bytes`, `this node has heard of it`, `node "here": `,
+		`"default"    online on here, was sent it, but its receipt is behind: at seq 0`, `"tea \"time\""`,
+	} {
+		if !strings.Contains(live, want) {
+			t.Errorf("%q is missing in\n%s", want, live)
+		}
+	}
+	alone := runTrace(t, append(where, "--db", "sqlite:"+dir+"/chat.db")...)
+	if !strings.Contains(alone, "stored:    seq 1, ") || strings.Contains(alone, "online on") || !strings.Contains(alone, "by up to 10 s") {
+		t.Errorf("the store alone says\n%s", alone)
+	}
+	var machines service.Trace
+	if err := json.Unmarshal([]byte(runTrace(t, append(where, "--admin", admin, "--json")...)), &machines); err != nil {
+		t.Fatal(err)
+	}
+	if machines.Node != "here" || machines.Message.Seq != 1 || len(machines.Members) != 2 || machines.Members[1].Devices[0].Session.Sent != 1 {
+		t.Errorf("%+v", machines)
+	}
+	var out bytes.Buffer
+	if code := chatd([]string{"trace", "--group", "77", "--seq", "1", "--admin", admin}, os.Stdin, &out, &out); code != exitError || out.String() != "chatd: no such group: 77\n" {
+		t.Errorf("exit code %d: %s", code, &out)
+	}
+	for _, text := range []string{live, alone} {
+		if strings.Contains(text, ", 11 bytes: hello") || strings.Contains(strings.ReplaceAll(text, "cid hello there", ""), "hello") {
+			t.Errorf("what was said is told:\n%s", text)
+		}
+	}
+}
+
+// A question survives its way through a URL, and one that was made by hand
+// and makes no sense is told what is wrong with it.
+func TestTraceValues(t *testing.T) {
+	for _, q := range []service.TraceQuery{
+		{Group: 3, Seq: 9, After: 12, User: "a & b"},
+		{Pair: [2]string{"anna, the first", "+5"}, CID: "c=d&e\x00ü", Sender: "77"},
+	} {
+		if got, err := parseTrace(traceValues(&q)); err != nil || !reflect.DeepEqual(got, q) {
+			t.Errorf("%+v became %+v, %v", q, got, err)
+		}
+	}
+	for _, c := range []struct {
+		values map[string][]string
+		says   string
+	}{
+		{map[string][]string{"group": {"1"}, "seq": {"x"}}, `seq: "x" is no number`},
+		{map[string][]string{"group": {"1", "2"}, "seq": {"1"}}, `"group" is said 2 times`},
+		{map[string][]string{"pair": {"1"}, "seq": {"1"}}, "pair=A&pair=B"},
+		{map[string][]string{"group": {"1"}, "seq": {"1"}, "sql": {"1"}}, `unknown parameter "sql"`},
+		{map[string][]string{"group": {"1"}}, "name one message"},
+	} {
+		if _, err := parseTrace(c.values); err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%v: %v, want %q", c.values, err, c.says)
+		}
+	}
+}

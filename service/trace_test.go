@@ -133,14 +133,15 @@ func TestTraceGroup(t *testing.T) {
 		t.Error(why)
 	}
 	got = n.found(service.TraceQuery{Group: g, Seq: 2, User: "berta"})
-	if s := states(got); s != "berta/phone=has" || got.Members[0].Sees || !strings.HasPrefix(got.Members[0].Why, "no member") {
+	// (The pad's cursor, which no receipt moves, may be written by now or not.)
+	if s := states(got); !strings.Contains(s, "berta/phone=has") || got.Members[0].Sees || !strings.HasPrefix(got.Members[0].Why, "no member") {
 		t.Errorf("%s, %+v", s, got.Members[0])
 	}
 
 	a.ok(obj{"msgid": proto.DISMISS_GROUP, "groupid": g})
 	got = n.found(service.TraceQuery{Group: g, Seq: 2})
-	if !got.Conversation.Gone || !strings.Contains(states(got), "anna=the group is dismissed") {
-		t.Errorf("%+v, %s", got.Conversation, states(got))
+	if !got.Conversation.Gone || len(got.Members) != 1 || got.Members[0].Sees || !strings.HasPrefix(got.Members[0].Why, "the group is dismissed") {
+		t.Errorf("%+v, %s, %+v", got.Conversation, states(got), got.Members)
 	}
 }
 

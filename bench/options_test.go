@@ -92,6 +92,16 @@ func TestBadArguments(t *testing.T) {
 		{"offline --size 31", "--size"},
 		{"offline --size 32769", "--size"},
 		{"offline --patience 0s", "--patience"},
+		{"soak --rate -1", "--rate"},
+		{"soak --rate NaN", "--rate"},
+		{"soak --users 21", "--users"},
+		{"soak --leave -1", "--leave"},
+		{"soak --away 2m", "--away"},
+		{"soak --size 31", "--size"},
+		{"soak --duration 49h", "--duration"},
+		{"soak --warmup -1s", "--warmup"},
+		{"soak --every 0s", "--every"},
+		{"soak --duration 29s", "--every"},
 		{"stream --spawn oracle", "--spawn"},
 		{"stream --nodes 2", "--nodes"},
 		{"stream --spawn mysql --nodes 2", "--nodes"},
@@ -141,7 +151,7 @@ func TestLoopback(t *testing.T) {
 // The defaults have to make sense, and --help of every scenario must come
 // from stdout with exit code 0.
 func TestHelpAndDefaults(t *testing.T) {
-	for _, scenario := range []string{"stream", "ping", "event", "fanout", "mix", "connect", "login", "storm", "offline", "floor stream", "floor ping", "floor event"} {
+	for _, scenario := range []string{"stream", "ping", "event", "fanout", "mix", "connect", "login", "storm", "offline", "soak", "floor stream", "floor ping", "floor event"} {
 		inv, err := parse(strings.Fields(scenario), io.Discard)
 		if err != nil || inv.scenario.name() != scenario || len(inv.settings) == 0 {
 			t.Errorf("%s: %+v, %v", scenario, inv, err)

@@ -100,8 +100,8 @@ type commandLine struct {
 	Storm   storm   `cmd:"" help:"A reconnect storm: all idle connections are cut at once and come back, while others talk."`
 	Offline offline `cmd:"" help:"Messages for users who are away: storing them, and how soon who comes back has them all."`
 
-	Soak    soak    `cmd:"" help:"A long time at a rate that keeps the server busy: its memory, goroutines and descriptors have to stay what they are."`
-	Crash   crashes `cmd:"" help:"A cluster that is killed, frozen, filled and cut off while people talk: is anything lost, doubled or out of order?"`
+	Soak  soak    `cmd:"" help:"A long time at a rate that keeps the server busy: its memory, goroutines and descriptors have to stay what they are."`
+	Crash crashes `cmd:"" help:"A cluster that is killed, frozen, filled and cut off while people talk: is anything lost, doubled or out of order?"`
 
 	AB      ab      `cmd:"" name:"ab" help:"Two of these by turns, A B B A …: how B is to A, and whether that is more than the noise."`
 	Compare compare `cmd:"" help:"Reports that --json has written: what changed from A to B, and whether that is more than the noise."`

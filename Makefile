@@ -10,13 +10,15 @@ FUZZTIME  ?= 30s# for each fuzz target of `make fuzz`
 BENCHTIME ?= 500ms# for each benchmark of `make bench`
 SEED      ?=# of `make crash`: the same plan again; empty: another one each time
 VULNDB    ?= https://vuln.go.dev# where `make lint` looks up known vulnerabilities; file:///… for a copy
+FOR       ?= 30m# how long `make soak` lasts
+SPAWN     ?= sqlite# what `make soak` runs on: sqlite, mysql or cluster
 PKG       ?= ./...# what `make test`, `race`, `fuzz` and `bench` look at
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 GOBUILD  = CGO_ENABLED=0 go build -trimpath -ldflags '-X main.stamp=$(VERSION)'
 
 .DEFAULT_GOAL := help
-.PHONY: help build run cluster cluster-down test race lint fuzz bench crash clean
+.PHONY: help build run cluster cluster-down test race lint fuzz bench soak crash clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
@@ -61,6 +63,10 @@ bench: build ## in five minutes: the packages' benchmarks, and each load on a se
 
 crash: build ## ten minutes in which everything on three nodes breaks that can, while people talk: is anything lost?
 	bin/chatbench crash --duration 10m --nodes 3 $(if $(SEED),--seed $(SEED))
+
+soak: build ## half an hour of load (FOR) on SPAWN: fails where memory, goroutines or descriptors grow
+	@mkdir -p -m 700 data
+	bin/chatbench soak --spawn '$(SPAWN)' --duration '$(FOR)' --dir data
 
 clean: ## remove what build made; the data stays
 	rm -rf bin

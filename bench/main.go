@@ -3,7 +3,7 @@
 // checks that the server kept its promises meanwhile, and tells what it did
 // and what that cost.
 //
-//	chatbench stream|ping|event|fanout|mix|connect|login|storm|offline [flags]
+//	chatbench stream|ping|event|fanout|mix|connect|login|storm|offline|bully|soak [flags]
 //	chatbench floor stream|ping|event [flags]
 //	chatbench ab [flags] -- stream|… [flags] -- stream|… [flags]
 //	chatbench compare A.json B.json

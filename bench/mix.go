@@ -21,6 +21,8 @@ type mix struct {
 	Duration time.Duration `name:"duration" default:"10s" help:"How long is measured, at most 10m."`
 	Warmup   time.Duration `name:"warmup" default:"1s" help:"How long the load runs before that, unmeasured."`
 	Patience time.Duration `name:"patience" default:"15s" help:"What is on the way may take so long at the end; then it is lost."`
+
+	begun func() // called when all are there and the day begins; may be nil
 }
 
 func (*mix) name() string { return "mix" }
@@ -98,6 +100,9 @@ func (m *mix) run(ctx context.Context, r *rig) error {
 		l.workers = append(l.workers, p.live)
 	}
 	l.drive, l.giveUp = t.day, t.nudgeAll
+	if m.begun != nil {
+		m.begun()
+	}
 	err = l.measure(ctx)
 	if err == nil {
 		t.check()

@@ -15,7 +15,10 @@ const versionTimeout = 30 * time.Second
 // newNode lays out a node on a store, which isn't started; redis is "" for one
 // that has no others.
 func newNode(f *services.Folder, t *target, name, store, redis string) (*services.Node, error) {
-	flags := []string{"--db", store, "--no-limits", "--argon2", "8,1,1", "--log-format", "json"}
+	flags := []string{"--db", store, "--argon2", "8,1,1", "--log-format", "json"}
+	if !t.Limits {
+		flags = append(flags, "--no-limits")
+	}
 	if redis != "" {
 		flags = append(flags, "--redis", redis, "--node", strings.ReplaceAll(name, " ", "-"))
 	}

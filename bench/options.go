@@ -63,6 +63,7 @@ type target struct {
 	Nodes   int      `name:"nodes" placeholder:"N" help:"With --spawn cluster: so many nodes (default: 2; of crash: 3). User i is on node i mod N, so that pairs talk from node to node."`
 	Chatd   string   `name:"chatd" placeholder:"PATH" help:"The program to start (default: the chatd beside chatbench)."`
 	Args    []string `name:"chatd-arg" sep:"none" placeholder:"ARG" help:"One more argument for each started node, as --chatd-arg=--sqlite-sync=normal; may be repeated."`
+	Limits  bool     `name:"limits" help:"Start nodes with the limits that they have by default, in place of --no-limits."`
 	MariaDB []string `name:"mariadb-arg" sep:"none" placeholder:"ARG" help:"One more argument for a started MariaDB, as --mariadb-arg=--innodb-buffer-pool-size=4G; may be repeated. It begins with 1 GiB and full flush."`
 	Dir     string   `name:"dir" placeholder:"FOLDER" help:"Where the started server's store lies, in a temporary folder (default: the system's). Name one on the disk that is to be measured."`
 
@@ -100,7 +101,10 @@ type commandLine struct {
 	Storm   storm   `cmd:"" help:"A reconnect storm: all idle connections are cut at once and come back, while others talk."`
 	Offline offline `cmd:"" help:"Messages for users who are away: storing them, and how soon who comes back has them all."`
 
-	Crash   crashes `cmd:"" help:"A cluster that is killed, frozen, filled and cut off while people talk: is anything lost, doubled or out of order?"`
+	Bully bully   `cmd:"" help:"One who sends as fast as possible among quiet ones: how much do they notice?"`
+	Soak  soak    `cmd:"" help:"A long time at a rate that keeps the server busy: its memory, goroutines and descriptors have to stay what they are."`
+	Crash crashes `cmd:"" help:"A cluster that is killed, frozen, filled and cut off while people talk: is anything lost, doubled or out of order?"`
+
 	AB      ab      `cmd:"" name:"ab" help:"Two of these by turns, A B B A …: how B is to A, and whether that is more than the noise."`
 	Compare compare `cmd:"" help:"Reports that --json has written: what changed from A to B, and whether that is more than the noise."`
 }
@@ -162,7 +166,7 @@ func parse(args []string, stdout io.Writer) (*invocation, error) {
 			return inv, errors.Join(onlyToolFlags(t, ctx), cl.output.validate(), t.validate())
 		}
 	}
-	for _, s := range append(cl.Floor.scenarios(), &cl.Stream, &cl.Ping, &cl.Event, &cl.Fanout, &cl.Mix, &cl.Connect, &cl.Login, &cl.Storm, &cl.Offline) {
+	for _, s := range append(cl.Floor.scenarios(), &cl.Stream, &cl.Ping, &cl.Event, &cl.Fanout, &cl.Mix, &cl.Connect, &cl.Login, &cl.Storm, &cl.Offline, &cl.Bully, &cl.Soak) {
 		if s.name() == ctx.Command() {
 			inv.scenario = s
 		}
@@ -202,8 +206,8 @@ func onlyToolFlags(t tool, ctx *kong.Context) error {
 // validate refuses what isn't this machine: a load is for one's own server.
 func (t *target) validate() error {
 	var bad []error
-	if t.floor != nil && (t.Addr != "" || t.Chatd != "" || len(t.Args) > 0 || t.Dir != "") {
-		bad = append(bad, errors.New("--addr, --chatd, --chatd-arg, --dir: not with floor, which is a program of its own"))
+	if t.floor != nil && (t.Addr != "" || t.Chatd != "" || len(t.Args) > 0 || t.Dir != "" || t.Limits) {
+		bad = append(bad, errors.New("--addr, --chatd, --chatd-arg, --dir, --limits: not with floor, which is a program of its own"))
 	}
 	if t.Addr == "" {
 		if t.HTTP != "" {
@@ -223,8 +227,8 @@ func (t *target) validate() error {
 		}
 		return errors.Join(append(bad, t.findChatd())...)
 	}
-	if t.Chatd != "" || len(t.Args) > 0 || t.Dir != "" || t.Nodes != 0 || len(t.MariaDB) > 0 {
-		bad = append(bad, errors.New("--chatd, --chatd-arg, --dir, --nodes, --mariadb-arg: only for a server that is started, not with --addr"))
+	if t.Chatd != "" || len(t.Args) > 0 || t.Dir != "" || t.Nodes != 0 || t.Limits || len(t.MariaDB) > 0 {
+		bad = append(bad, errors.New("--chatd, --chatd-arg, --dir, --nodes, --limits, --mariadb-arg: only for a server that is started, not with --addr"))
 	}
 	var err error
 	if t.Addr, err = loopback(t.Addr); err != nil {

@@ -92,6 +92,28 @@ func TestBadArguments(t *testing.T) {
 		{"offline --size 31", "--size"},
 		{"offline --size 32769", "--size"},
 		{"offline --patience 0s", "--patience"},
+		{"bully --pairs 0", "--pairs"},
+		{"bully --rate 0", "--rate"},
+		{"bully --kind tea", "--kind"},
+		{"bully --kind event --size 1025", "--size"},
+		{"bully --bullies 0", "--bullies"},
+		{"bully --conns 9", "--conns"},
+		{"bully --window 0", "--window"},
+		{"bully --rounds 0", "--rounds"},
+		{"bully --turn 0s", "--turn"},
+		{"bully --most 0.5", "--most"},
+		{"stream --addr 127.0.0.1:6000 --limits", "--limits"},
+		{"floor event --limits", "--limits"},
+		{"soak --rate -1", "--rate"},
+		{"soak --rate NaN", "--rate"},
+		{"soak --users 21", "--users"},
+		{"soak --leave -1", "--leave"},
+		{"soak --away 2m", "--away"},
+		{"soak --size 31", "--size"},
+		{"soak --duration 49h", "--duration"},
+		{"soak --warmup -1s", "--warmup"},
+		{"soak --every 0s", "--every"},
+		{"soak --duration 29s", "--every"},
 		{"stream --spawn oracle", "--spawn"},
 		{"stream --nodes 2", "--nodes"},
 		{"stream --spawn mysql --nodes 2", "--nodes"},
@@ -141,7 +163,7 @@ func TestLoopback(t *testing.T) {
 // The defaults have to make sense, and --help of every scenario must come
 // from stdout with exit code 0.
 func TestHelpAndDefaults(t *testing.T) {
-	for _, scenario := range []string{"stream", "ping", "event", "fanout", "mix", "connect", "login", "storm", "offline", "floor stream", "floor ping", "floor event"} {
+	for _, scenario := range []string{"stream", "ping", "event", "fanout", "mix", "connect", "login", "storm", "offline", "bully", "soak", "floor stream", "floor ping", "floor event"} {
 		inv, err := parse(strings.Fields(scenario), io.Discard)
 		if err != nil || inv.scenario.name() != scenario || len(inv.settings) == 0 {
 			t.Errorf("%s: %+v, %v", scenario, inv, err)

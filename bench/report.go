@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -29,6 +30,8 @@ type report struct {
 	Failed      string           `json:"failed,omitempty"` // why the run could not be done
 	Interrupted bool             `json:"interrupted,omitempty"`
 	Notes       []string         `json:"notes,omitempty"` // what could not be measured, and why
+
+	Soak *soaked `json:"soak,omitempty"` // of soak: the server's processes over time
 }
 
 // Which way a figure gets better.
@@ -185,8 +188,9 @@ func (r *report) cost(before, after usage, messages int64, elapsed time.Duration
 func mebibytes(n int64) float64 { return float64(n) / (1 << 20) }
 
 // good says whether the run may count: the server kept its promises, and did
-// all that it was asked. That it asked for a pause is no failure.
-func (r *report) good() bool { return r.Failed == "" && r.Faults == 0 }
+// all that it was asked, and has not grown. That it asked for a pause is no
+// failure.
+func (r *report) good() bool { return r.Failed == "" && r.Faults == 0 && len(r.Soak.grown()) == 0 }
 
 // verdict says why a run isn't good.
 func (r *report) verdict() string {
@@ -195,6 +199,8 @@ func (r *report) verdict() string {
 		return "the run failed: " + r.Failed
 	case r.Faults > 0:
 		return fmt.Sprintf("the server broke its promises, %d times", r.Faults)
+	case len(r.Soak.grown()) > 0:
+		return "the server has grown: " + strings.Join(r.Soak.grown(), "; ")
 	}
 	return "the run is good"
 }

@@ -10,6 +10,9 @@ import (
 	"time"
 )
 
+// withLimits is said of nodes that have the limits of the default.
+const withLimits = "with the default limits"
+
 // server is what is measured: one of our own, or one that runs. It may have
 // several nodes, and other processes besides.
 type server struct {
@@ -112,6 +115,9 @@ func (s *server) stop() error {
 // describe says what the server is.
 func (s *server) describe(ctx context.Context) description {
 	d := description{Address: s.addrs[0], Args: s.target.Args}
+	if s.target.Limits {
+		d.Args = append([]string{withLimits}, d.Args...)
+	}
 	if s.floor() {
 		return s.target.floor.describe(d)
 	}

@@ -60,6 +60,9 @@ func (r *report) table() string {
 		}
 		_ = w.Flush()
 	}
+	if r.Soak != nil {
+		r.Soak.table(&b)
+	}
 	b.WriteByte('\n')
 	for _, line := range r.remarks() {
 		fmt.Fprintln(&b, line)

@@ -22,6 +22,8 @@ const (
 
 	minReaders  = 4
 	usedEvery   = time.Minute            // how often a token's use is noted, at most
+	maxShare    = 64                     // messages of one sender in one transaction, while more wait
+	maxSkipped  = 4 << 10                // messages that a batch passes over because of that
 	handover    = 4                      // committed batches that may wait for the sink
 	maxPairs    = 128 << 10              // pairs a writer knows the conversation of
 	maxMembers  = 128 << 10              // memberships a writer need not ask for

@@ -18,6 +18,9 @@ type lane struct {
 	entries []entry
 	head    int           // entries before it are taken
 	wake    chan struct{} // there is something new
+
+	shares  map[int64]int // of the batch at hand, by sender
+	skipped []entry
 }
 
 type entry struct {
@@ -29,6 +32,7 @@ func newQueue(lanes, maxMessages, maxBytes int) *queue {
 	q := &queue{maxMessages: maxMessages, maxBytes: maxBytes, lanes: make([]lane, lanes)}
 	for i := range q.lanes {
 		q.lanes[i].wake = make(chan struct{}, 1)
+		q.lanes[i].shares = make(map[int64]int)
 	}
 	return q
 }
@@ -87,27 +91,49 @@ func (l *lane) put(a *Append) {
 // take adds what has gathered in a lane, up to the bounds of a batch but at
 // least one message if the batch is empty. It doesn't wait. closed: nothing
 // will come any more.
+//
+// Of one sender it takes no more than maxShare, and leaves the rest in its
+// order for the next batch: others' messages wait for the transaction that is
+// running, and then for their own. With a whole window of one who sends as much
+// as possible in each of them, everyone would notice.
 func (q *queue) take(i int, into []*Append, maxMessages, maxBytes int) (batch []*Append, closed bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	l := &q.lanes[i]
-	bytes, before := 0, len(into)
-	for l.head < len(l.entries) && len(into) < maxMessages {
-		e := &l.entries[l.head]
+	bytes, before, at := 0, len(into), l.head
+	shared := len(l.entries)-l.head > maxShare
+	for ; at < len(l.entries) && len(into) < maxMessages && len(l.skipped) < maxSkipped; at++ {
+		e := &l.entries[at]
+		if shared && l.shares[e.a.Sender] >= maxShare {
+			l.skipped = append(l.skipped, *e)
+			continue
+		}
 		if len(into) > 0 && bytes+e.size > maxBytes {
 			break
 		}
+		if shared {
+			l.shares[e.a.Sender]++
+		}
 		into = append(into, e.a)
 		bytes += e.size
-		*e = entry{}
-		l.head++
 	}
-	if l.head == len(l.entries) {
-		l.entries, l.head = l.entries[:0], 0
-	}
+	l.putBack(at)
 	q.messages -= len(into) - before
 	q.bytes -= bytes
 	return into, q.closed && len(l.entries) == 0
+}
+
+// putBack ends a take that came to at: what it skipped stays, before the rest.
+func (l *lane) putBack(at int) {
+	clear(l.shares)
+	from := at - len(l.skipped)
+	copy(l.entries[from:at], l.skipped)
+	clear(l.skipped)
+	l.skipped = l.skipped[:0]
+	clear(l.entries[l.head:from])
+	if l.head = from; l.head == len(l.entries) {
+		l.entries, l.head = l.entries[:0], 0
+	}
 }
 
 // aside counts messages that a writer has put aside, or has taken up again

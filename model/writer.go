@@ -128,7 +128,9 @@ func (w *writer) next() []*Append {
 		if closed && len(w.missed.convs) == 0 {
 			return nil
 		}
-		w.idle()
+		if w.db.queue.length(w.lane) == 0 {
+			w.idle()
+		}
 	}
 }
 

@@ -41,8 +41,9 @@ type Config struct {
 	Linger       time.Duration // how long a graceful close may take
 
 	MaxHeld      int // bytes of frames held back per connection, then KICK "abuse"
+	MaxHeldAll   int // the same of all connections; then KICK "slow" for who has more than its share of it, and than one frame
 	MaxWaiting   int // bytes waiting for a connection, then KICK "slow"
-	MaxMailbox   int // bytes on their way to one loop; what comes beyond costs its receiver the connection (KICK "slow")
+	MaxMailbox   int // bytes on their way to one loop; what comes beyond costs its receiver the connection (KICK "slow"), and what is PostSized doesn't run
 	MaxBadFrames int // frames in a row the decoder refuses, then KICK "abuse"
 
 	QuickLanes int // workers for Quick jobs; 0: four per core
@@ -65,6 +66,7 @@ func DefaultConfig() Config {
 		IdleTimeout:  90 * time.Second,
 		Linger:       time.Second,
 		MaxHeld:      1 << 20,
+		MaxHeldAll:   256 << 20,
 		MaxWaiting:   1 << 20,
 		MaxMailbox:   256 << 20,
 		MaxBadFrames: 10,
@@ -98,6 +100,7 @@ func (c *Config) Validate() error {
 		{"ConnsPerAddr", c.ConnsPerAddr, 0, 1 << 24},
 		{"ConnectsPerAddrPerSec", c.ConnectsPerAddrPerSec, 0, 1 << 24},
 		{"MaxHeld", c.MaxHeld, 1, 1 << 30},
+		{"MaxHeldAll", c.MaxHeldAll, 1, 1 << 40},
 		{"MaxWaiting", c.MaxWaiting, 1, 1 << 30},
 		{"MaxMailbox", c.MaxMailbox, 1, 1 << 40},
 		{"MaxBadFrames", c.MaxBadFrames, 1, 1 << 15},

@@ -126,6 +126,9 @@ func (c *Conn) release() {
 	l.remove(c)
 	l.wheel.remove(&c.tm)
 	l.r.leaveConn(c)
+	if c.held != nil {
+		l.r.held.Add(-int64(len(c.held.b) - c.taken))
+	}
 	b := &l.r.buffers
 	b.put(c.in)
 	b.put(c.message)

@@ -24,10 +24,11 @@ func (c *Conn) keep(t Turn, body []byte) {
 	if c.held != nil {
 		have = len(c.held.b) - c.taken
 	}
-	if have+proto.HeaderSize+len(body) > c.l.r.cfg.MaxHeld {
-		c.kick(t, heldTooMuch)
+	if why, ok := c.mayHold(have, proto.HeaderSize+len(body)); !ok {
+		c.kick(t, why)
 		return
 	}
+	c.l.r.held.Add(int64(proto.HeaderSize + len(body)))
 	if c.taken > have {
 		// More room is wasted than used.
 		copy(c.held.b, c.held.b[c.taken:])
@@ -56,6 +57,7 @@ func (c *Conn) takeUp(t Turn) {
 			return
 		}
 		c.taken += n
+		c.l.r.held.Add(-int64(n))
 	}
 }
 

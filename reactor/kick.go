@@ -17,6 +17,7 @@ const (
 	idle kickReason = iota
 	slow
 	heldTooMuch
+	heldByAll
 	badFrames
 	kickReasons
 )
@@ -25,6 +26,7 @@ var kickTexts = [kickReasons]struct{ counter, reason, text string }{
 	idle:        {"idle", proto.Idle, "nothing came for too long"},
 	slow:        {"slow", proto.Slow, "too much waits to be read"},
 	heldTooMuch: {"held", proto.Abuse, "too much was sent ahead"},
+	heldByAll:   {"held_all", proto.Slow, "the server holds back too much for all; try again later"}, // no abuse: clients come back
 	badFrames:   {"bad_frames", proto.Abuse, "too many bad frames in a row"},
 }
 

@@ -19,7 +19,8 @@ const (
 )
 
 // item is one thing for a loop to do: to write the next n bytes of the arena
-// to c, or to run fn. With n < 0 the bytes were lost, and c has to go.
+// to c, or to run fn, which holds n bytes. With n < 0 the bytes were lost, and c
+// has to go.
 type item struct {
 	c  *Conn
 	fn func(t Turn)
@@ -32,7 +33,8 @@ type batch struct {
 	items  []item
 	arena  []byte
 	shared bool // any goroutine may append, under the mailbox's lock
-	size   int  // bytes the mailbox counts for it
+	posted int  // bytes that its functions hold
+	size   int  // bytes the mailbox counts for it: the arena, and posted
 
 	next, off int // how far the loop is
 }
@@ -42,7 +44,10 @@ func (b *batch) send(c *Conn, body []byte) {
 	b.items = append(b.items, item{c: c, n: len(body)})
 }
 
-func (b *batch) post(fn func(t Turn)) { b.items = append(b.items, item{fn: fn}) }
+func (b *batch) post(fn func(t Turn), n int) {
+	b.posted += n
+	b.items = append(b.items, item{fn: fn, n: n})
+}
 
 // lose gives up the bytes and keeps what must happen all the same.
 func (b *batch) lose() {
@@ -88,7 +93,7 @@ type mailbox struct {
 // put appends b, which is no longer the caller's. wake: the caller must wake
 // the loop.
 func (m *mailbox) put(b *batch) (wake bool, err error) {
-	b.size = len(b.arena)
+	b.size = len(b.arena) + b.posted
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if !m.open {
@@ -120,8 +125,13 @@ func (m *mailbox) add(it item, body []byte, pool *batches) (wake bool, err error
 	}
 	b.items = append(b.items, it)
 	b.arena = append(b.arena, body...)
-	b.size += len(body)
-	m.bytes.Add(int64(len(body)))
+	n := len(body)
+	if it.fn != nil {
+		n = it.n
+		b.posted += n
+	}
+	b.size += n
+	m.bytes.Add(int64(n))
 	wake = !m.armed
 	m.armed = true
 	return wake, nil
@@ -163,8 +173,7 @@ func (l *loop) handOver() {
 	for _, to := range l.outTo {
 		b := l.out[to.idx]
 		l.out[to.idx] = nil
-		if to.box.bytes.Load()+int64(len(b.arena)) > int64(l.r.cfg.MaxMailbox) {
-			l.r.count.mailboxFull.Inc()
+		if n := len(b.arena); n > 0 && to.full(n) {
 			b.lose()
 		}
 		if wake, err := to.box.put(b); err != nil {
@@ -179,15 +188,32 @@ func (l *loop) handOver() {
 // send leaves bytes for c, which is on this loop; for any goroutine.
 func (l *loop) send(c *Conn, body []byte) error {
 	it := item{c: c, n: len(body)}
-	if l.box.bytes.Load()+int64(len(body)) > int64(l.r.cfg.MaxMailbox) {
-		l.r.count.mailboxFull.Inc()
+	if l.full(len(body)) {
 		it.n, body = -1, nil
 	}
 	return l.leave(it, body)
 }
 
+// full says whether n bytes more are too many for the mailbox, and counts that.
+func (l *loop) full(n int) bool {
+	if l.box.bytes.Load()+int64(n) <= int64(l.r.cfg.MaxMailbox) {
+		return false
+	}
+	l.r.count.mailboxFull.Inc()
+	return true
+}
+
 // post leaves a function to run; for any goroutine.
 func (l *loop) post(fn func(t Turn)) error { return l.leave(item{fn: fn}, nil) }
+
+// postSized is post of a function that holds n bytes. ErrBusy: these are too
+// many.
+func (l *loop) postSized(n int, fn func(t Turn)) error {
+	if l.full(n) {
+		return ErrBusy
+	}
+	return l.leave(item{fn: fn, n: n}, nil)
+}
 
 func (l *loop) leave(it item, body []byte) error {
 	wake, err := l.box.add(it, body, &l.r.batches)

@@ -33,6 +33,7 @@ type Reactor struct {
 	batches batches
 
 	open     atomic.Int64 // connections
+	held     atomic.Int64 // bytes of frames held back, of all connections
 	draining atomic.Bool
 	stopping atomic.Bool
 
@@ -112,6 +113,11 @@ func (r *Reactor) Loops() int { return len(r.loops) }
 // and fn never runs. On a loop use Turn.Post, which keeps the order with
 // Turn.Send.
 func (r *Reactor) Post(i int, fn func(t Turn)) error { return r.loops[i].post(fn) }
+
+// PostSized is Post of what may be left out where too much is on its way: fn
+// holds n bytes. ErrBusy: with them there would be more than Config.MaxMailbox
+// on the way to that loop, and fn doesn't run.
+func (r *Reactor) PostSized(i, n int, fn func(t Turn)) error { return r.loops[i].postSized(n, fn) }
 
 // Each runs fn for every connection, on its loop, some time soon; it doesn't
 // wait. Connections that are being closed are left out.

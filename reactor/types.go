@@ -13,7 +13,7 @@ import (
 var (
 	ErrStopped = errors.New("reactor: not running")
 	ErrClosed  = errors.New("reactor: connection closed")
-	ErrBusy    = errors.New("reactor: lane full")
+	ErrBusy    = errors.New("reactor: lane or mailbox full")
 )
 
 // Handler is what the reactor calls: always on the connection's loop, one
@@ -76,7 +76,20 @@ func (t Turn) Send(p *Peer, body []byte) {
 // before. It is handed over when the turn ends, for the own loop too, where it
 // runs once I/O has had its turn. It doesn't block.
 func (t Turn) Post(i int, fn func(t Turn)) {
-	t.l.outgoing(t.l.r.loops[i]).post(fn)
+	t.l.outgoing(t.l.r.loops[i]).post(fn, 0)
+}
+
+// PostSized is Post of what may be left out where too much is on its way: fn
+// holds n bytes. ErrBusy: with them there would be more than Config.MaxMailbox
+// on the way to that loop, and fn doesn't run.
+func (t Turn) PostSized(i, n int, fn func(t Turn)) error {
+	to := t.l.r.loops[i]
+	b := t.l.outgoing(to)
+	if to.full(len(b.arena) + b.posted + n) {
+		return ErrBusy
+	}
+	b.post(fn, n)
+	return nil
 }
 
 // After runs fn on this loop once d has passed, rounded up to a tenth of a

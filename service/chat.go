@@ -41,6 +41,10 @@ func (s *Service) send(t Turn, x *client, r *proto.Request, a model.Append) {
 	text = append(append(text, r.CID...), r.Msg...)
 	a.Sender, a.Retry = ss.user, r.Retry
 	a.CID, a.Body = text[:len(r.CID):len(r.CID)], text[len(r.CID):]
+	if !s.unanswered.take(x, &a) {
+		s.refuse(t, x, answer(r), model.ErrBusy)
+		return
+	}
 	sn := &sending{Append: a, session: ss, client: x, op: r.Op, fields: r.Fields & (1 << proto.FRID), rid: r.RID}
 	sn.Owner = sn
 	x.sending = append(x.sending, sn)
@@ -78,7 +82,13 @@ func (l *loop) turnEnd(t Turn) {
 	for i, es := range l.events {
 		if len(es) > 0 {
 			l.events[i] = nil
-			t.Post(i, func(t Turn) { l.s.loops[i].relay(t, es) })
+			n := 0
+			for j := range es {
+				n += len(es[j].body)
+			}
+			if err := t.PostSized(i, n, func(t Turn) { l.s.loops[i].relay(t, es) }); err != nil {
+				l.s.m.eventsDropped.Add(len(es)) // events are for the moment: who can't keep up goes without
+			}
 		}
 	}
 }
@@ -94,6 +104,7 @@ func (l *loop) ack(t Turn, sn *sending) {
 		i := slices.Index(x.sending, sn)
 		x.sending = slices.Delete(x.sending, i, i+1)
 	}
+	l.s.unanswered.give(x, &sn.Append)
 	if sn.Err != nil {
 		l.s.refuse(t, x, a, sn.Err)
 	} else {

@@ -11,7 +11,11 @@ import (
 // Config is what an operator can set of the chat. DefaultConfig has the
 // defaults.
 type Config struct {
-	Window      int             // un-acknowledged chat messages of a connection; more are held
+	Window int // un-acknowledged chat messages of a connection; more are held
+	// MaxUnanswered is how many bytes all chat messages that were taken and
+	// aren't answered may take on this node. What comes beyond gets errno 9.
+	MaxUnanswered int64
+
 	MaxFriends  int             // of a user
 	MaxGroups   int             // of a user
 	MaxMembers  int             // of a group
@@ -26,7 +30,7 @@ type Config struct {
 // DefaultConfig is what chatd runs with when nothing is set.
 func DefaultConfig() Config {
 	return Config{
-		Window:     proto.DefaultWindow,
+		Window: proto.DefaultWindow, MaxUnanswered: 48 << 20,
 		MaxFriends: 1000, MaxGroups: 100, MaxMembers: 10000, MaxDevices: 8,
 		Argon2:     argon2id.Params{Memory: 19456, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32},
 		SweepEvery: 10 * time.Second, LookEvery: 15 * time.Second, Grace: 2 * time.Second, DrainSpread: 2 * time.Second,

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"errors"
 	"math/bits"
 
 	"chatd/proto"
@@ -108,7 +109,9 @@ func (s *Service) groupNotice(group int64, body []byte) {
 	es := []relayed{{group, body}}
 	for loops := s.registry.watchers(group); loops != 0; loops &= loops - 1 {
 		l := s.loops[bits.TrailingZeros64(loops)]
-		_ = s.r.Post(l.index, func(t Turn) { l.relay(t, es) }) // stopped: nobody to tell
+		if err := s.r.PostSized(l.index, len(body), func(t Turn) { l.relay(t, es) }); errors.Is(err, reactor.ErrBusy) {
+			s.m.eventsDropped.Inc()
+		} // stopped: nobody to tell
 	}
 }
 

@@ -2,10 +2,12 @@ package service
 
 import (
 	"context"
+	"errors"
 	"math/bits"
 
 	"chatd/model"
 	"chatd/proto"
+	"chatd/reactor"
 	"chatd/service/bus"
 )
 
@@ -185,12 +187,19 @@ func (s *Service) grown(g *bus.Grown) {
 		d.seq = g.First - 1
 		list = append(list, d)
 	}
+	size := 0
+	for _, b := range g.Bodies {
+		size += len(b)
+	}
 	for ; loops != 0; loops &= loops - 1 {
 		i := bits.TrailingZeros64(loops)
-		_ = s.r.Post(i, func(t Turn) { // stopped: nobody is left to tell
+		err := s.r.PostSized(i, size, func(t Turn) {
 			for j := range list {
 				s.loops[i].deliver(t, &list[j])
 			}
 		})
+		if errors.Is(err, reactor.ErrBusy) {
+			s.m.hintsDropped.Inc() // the log has it: the next hint, or the sweep, has it read there
+		} // stopped: nobody is left to tell
 	}
 }

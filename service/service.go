@@ -76,6 +76,8 @@ type Service struct {
 	proven   atomic.Int64 // logins whose token was looked at
 	m        counters
 
+	unanswered *unanswered
+
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -83,6 +85,7 @@ type Service struct {
 
 type counters struct {
 	pushes, acks, events, logins, refused, internal, catchUps, reloads, dropped *metrics.Counter
+	eventsDropped, hintsDropped                                                 *metrics.Counter
 }
 
 // New makes a service; it serves nothing before Start.
@@ -91,6 +94,7 @@ func New(cfg Config, log *slog.Logger, set *metrics.Set) *Service {
 		set = metrics.NewSet()
 	}
 	s := &Service{cfg: cfg, log: log, courier: make(chan bus.Message, courierLen), nudge: make(chan struct{}, 1), pass: newPasswords(cfg.Argon2)}
+	s.unanswered = newUnanswered(cfg.MaxUnanswered, set)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.registry.init()
 	s.presence = newPresence(s)
@@ -104,6 +108,9 @@ func New(cfg Config, log *slog.Logger, set *metrics.Set) *Service {
 		catchUps: set.NewCounter("chatd_service_catchup_reads_total"),
 		reloads:  set.NewCounter("chatd_service_member_reloads_total"),
 		dropped:  set.NewCounter("chatd_service_notices_dropped_total"),
+
+		eventsDropped: set.NewCounter("chatd_service_events_dropped_total"),
+		hintsDropped:  set.NewCounter("chatd_service_hints_dropped_total"),
 	}
 	set.NewGauge("chatd_service_sessions", func() float64 { return float64(s.registry.count.Load()) })
 	return s

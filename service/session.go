@@ -20,6 +20,8 @@ type client struct {
 	session *Session   // nil: not logged in
 	busy    bool       // a request is with the store: the next ones are held
 	sending []*sending // chat messages not yet acknowledged
+	// unanswered is what these take, as Service.unanswered counts it.
+	unanswered int64
 }
 
 // Session is a device of a user, logged in on a connection. What stands

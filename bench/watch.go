@@ -1,0 +1,262 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// measureKind is one thing that is looked at in a process.
+type measureKind int
+
+const (
+	kindMemory measureKind = iota
+	kindPrivate
+	kindHeap
+	kindGoroutines
+	kindFiles
+	measureKinds
+)
+
+// measures say what each is called, and what is flat: the median of the last
+// third is at most that of the first by factor, and slack more. Where neither
+// is given it is not judged. Slack is what a server that does nothing wrong
+// moves by: Go's collector and a store's cache in steps of some MiB,
+// connections that come and go, a pool's goroutine.
+var measures = [measureKinds]struct {
+	name, unit string
+	factor     float64
+	slack      float64
+}{
+	kindMemory:     {name: "memory", unit: "MiB"}, // with the pages of a store that grows
+	kindPrivate:    {"private memory", "MiB", 1.10, 8},
+	kindHeap:       {"heap goal", "MiB", 1.15, 4},
+	kindGoroutines: {"goroutines", "", 1.05, 5},
+	kindFiles:      {"file descriptors", "", 1.05, 5},
+}
+
+// soakBounds are the bounds in words.
+func soakBounds() string {
+	var all []string
+	for _, m := range measures {
+		if m.factor > 0 {
+			all = append(all, fmt.Sprintf("%.0f %% and %g%s (%s)", (m.factor-1)*100, m.slack, strings.TrimSuffix(" "+m.unit, " "), m.name))
+		}
+	}
+	return strings.Join(all, ", ") + "."
+}
+
+// soaked is what a soak saw of the server's processes.
+type soaked struct {
+	EverySeconds float64         `json:"every_seconds"`
+	Processes    []soakedProcess `json:"processes"`
+	Trends       []trend         `json:"trends"`
+}
+
+// soakedProcess is one process over time.
+type soakedProcess struct {
+	Name  string `json:"name"`
+	Node  bool   `json:"node"` // it is judged
+	Looks []look `json:"looks"`
+}
+
+// look is what a process had at one moment. What isn't known is 0.
+type look struct {
+	At         float64 `json:"at_seconds"` // since the warm-up's end; below 0: before
+	Memory     float64 `json:"memory_mib"`
+	Private    float64 `json:"private_memory_mib"`
+	Heap       float64 `json:"heap_goal_mib,omitempty"`
+	Goroutines float64 `json:"goroutines,omitempty"`
+	Files      float64 `json:"file_descriptors"`
+}
+
+func (l *look) of(k measureKind) float64 {
+	return [measureKinds]float64{l.Memory, l.Private, l.Heap, l.Goroutines, l.Files}[k]
+}
+
+// trend is one thing of one process: its median in the first third of the
+// measured time and in the last.
+type trend struct {
+	Process string  `json:"process"`
+	What    string  `json:"what"`
+	Unit    string  `json:"unit,omitempty"`
+	First   float64 `json:"first"`
+	Last    float64 `json:"last"`
+	Most    float64 `json:"at_most,omitempty"` // that Last may be; 0: it is not judged
+}
+
+func (t *trend) flat() bool { return t.Most == 0 || t.Last <= t.Most }
+
+func (t *trend) String() string {
+	return strings.TrimSuffix(fmt.Sprintf("%s, %s: %.1f, and then %.1f %s", t.Process, t.What, t.First, t.Last, t.Unit), " ")
+}
+
+// trends compares the thirds of each process' looks after the warm-up.
+func trends(all []soakedProcess) []trend {
+	var out []trend
+	for _, p := range all {
+		looks := slices.DeleteFunc(slices.Clone(p.Looks), func(l look) bool { return l.At < 0 })
+		third := len(looks) / 3
+		if third == 0 {
+			continue
+		}
+		for k, m := range measures {
+			t := trend{Process: p.Name, What: m.name, Unit: m.unit, First: medianOf(looks[:third], measureKind(k)),
+				Last: medianOf(looks[len(looks)-third:], measureKind(k))}
+			if t.First == 0 && t.Last == 0 {
+				continue // unknown
+			}
+			if p.Node && m.factor > 0 {
+				t.Most = t.First*m.factor + m.slack
+			}
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+func medianOf(looks []look, k measureKind) float64 {
+	values := make([]float64, len(looks))
+	for i := range looks {
+		values[i] = looks[i].of(k)
+	}
+	return median(values)
+}
+
+// grown are the trends that are not flat. There is none for nil: nothing was
+// soaked.
+func (s *soaked) grown() (all []string) {
+	if s == nil {
+		return nil
+	}
+	for i := range s.Trends {
+		if t := &s.Trends[i]; !t.flat() {
+			all = append(all, t.String())
+		}
+	}
+	return all
+}
+
+// watch looks at a server's processes until it is told to end.
+type watch struct {
+	server *server
+	every  time.Duration
+	all    []soakedProcess
+	zero   time.Time // the warm-up's end
+	done   chan struct{}
+	err    error
+}
+
+func newWatch(s *server, every time.Duration) *watch {
+	w := &watch{server: s, every: every, done: make(chan struct{})}
+	for i, p := range s.processes() {
+		w.all = append(w.all, soakedProcess{Name: p.name, Node: i < len(s.addrs)})
+	}
+	return w
+}
+
+// start begins to look, until ctx ends, and then once more. wait must follow.
+func (w *watch) start(ctx context.Context, warmup time.Duration) {
+	w.zero = time.Now().Add(warmup)
+	go func() {
+		defer close(w.done)
+		tick := time.NewTicker(w.every)
+		defer tick.Stop()
+		for ctx.Err() == nil {
+			if err := w.look(ctx); err != nil && ctx.Err() == nil {
+				w.err = err
+				return
+			}
+			select {
+			case <-ctx.Done():
+			case <-tick.C:
+			}
+		}
+		// Once more; a server that is gone meanwhile is told of elsewhere.
+		_ = w.look(context.WithoutCancel(ctx))
+	}()
+}
+
+// wait is until it has ended; the error is why it ended early.
+func (w *watch) wait() error {
+	if !w.zero.IsZero() {
+		<-w.done
+	}
+	return w.err
+}
+
+func (w *watch) look(ctx context.Context) error {
+	at := time.Since(w.zero).Seconds()
+	for i, named := range w.server.processes() {
+		p, err := readProcess(named.pid)
+		if err != nil {
+			return fmt.Errorf("%s: %w", named.name, err)
+		}
+		files, err := os.ReadDir("/proc/" + strconv.Itoa(named.pid) + "/fd")
+		if err != nil {
+			return fmt.Errorf("%s: %w", named.name, err)
+		}
+		l := look{At: at, Memory: mebibytes(p.rss), Private: mebibytes(p.private), Files: float64(len(files))}
+		if i < len(w.server.https) {
+			page, err := get(ctx, w.server.https[i], "/metrics")
+			if err != nil {
+				return fmt.Errorf("%s: %w", named.name, err)
+			}
+			l.Heap = mebibytes(metric(page, "go_memstats_next_gc_bytes"))
+			l.Goroutines = float64(metric(page, "go_goroutines"))
+		}
+		w.all[i].Looks = append(w.all[i].Looks, l)
+	}
+	return nil
+}
+
+// result is what was seen, once wait has returned.
+func (w *watch) result() *soaked {
+	return &soaked{EverySeconds: w.every.Seconds(), Processes: w.all, Trends: trends(w.all)}
+}
+
+// soakedRows are about as many rows as a table over time has.
+const soakedRows = 20
+
+// table is what a soak saw, for people.
+func (s *soaked) table(b *strings.Builder) {
+	for _, p := range s.Processes {
+		fmt.Fprintf(b, "\n%s over time\n", p.Name)
+		w := tabwriter.NewWriter(b, 0, 0, 2, ' ', tabwriter.AlignRight)
+		fmt.Fprint(w, "at\t")
+		for _, m := range measures {
+			fmt.Fprintf(w, "%s\t", strings.TrimSuffix(m.name+" "+m.unit, " "))
+		}
+		fmt.Fprintln(w)
+		step := max(1, (len(p.Looks)+soakedRows-1)/soakedRows)
+		for i := 0; i < len(p.Looks); i += step {
+			l := &p.Looks[i]
+			fmt.Fprintf(w, "%s\t", time.Duration(l.At*float64(time.Second)).Round(time.Second))
+			for k := range measures {
+				fmt.Fprintf(w, "%s\t", thousands(l.of(measureKind(k))))
+			}
+			fmt.Fprintln(w)
+		}
+		_ = w.Flush() // into memory
+	}
+	b.WriteString("\nfirst third to last third, medians\n")
+	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "process\twhat\tfirst\tlast\tat most\t  verdict")
+	for i := range s.Trends {
+		t := &s.Trends[i]
+		most, says := "", "not judged"
+		if t.Most > 0 {
+			most, says = thousands(t.Most), "flat"
+		}
+		if !t.flat() {
+			says = "NOT FLAT"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t  %s\n", t.Process, strings.TrimSuffix(t.What+" "+t.Unit, " "), thousands(t.First), thousands(t.Last), most, says)
+	}
+	_ = w.Flush()
+}

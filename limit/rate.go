@@ -38,17 +38,17 @@ func Per(n int, d time.Duration, now time.Time) Rate {
 // On says whether there is a limit.
 func (r *Rate) On() bool { return r.n > 0 }
 
-// at is the time since the rate was made, at least 1: a bucket that says 0 is
-// full.
-func (r *Rate) at(now time.Time) int64 { return max(int64(now.Sub(r.zero)), 1) }
+// at is a time as buckets count it: in ns since the rate was made.
+func (r *Rate) at(now time.Time) int64 { return int64(now.Sub(r.zero)) }
 
-// cost is in how many ns n are filled again, rounded up.
+// cost is in how many ns n are filled again, rounded down: what a full bucket
+// is said to hold has to be in it.
 func (r *Rate) cost(n int) int64 {
 	hi, lo := bits.Mul64(uint64(n), uint64(r.in))
 	if hi != 0 || lo > math.MaxInt64/4 {
 		lo = math.MaxInt64 / 4 // many years
 	}
-	return int64((lo + uint64(r.n) - 1) / uint64(r.n))
+	return max(int64(lo/uint64(r.n)), 1)
 }
 
 // take is the bucket after n were taken from one that is full again at full,
@@ -73,14 +73,5 @@ func (b *Bucket) Take(r *Rate, now time.Time, n int) (wait time.Duration) {
 		return 0
 	}
 	b.full, wait = r.take(b.full, r.at(now), n)
-	return wait
-}
-
-// Wait is what Take would return; it takes nothing.
-func (b *Bucket) Wait(r *Rate, now time.Time, n int) (wait time.Duration) {
-	if r.n == 0 {
-		return 0
-	}
-	_, wait = r.take(b.full, r.at(now), n)
 	return wait
 }

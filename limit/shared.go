@@ -24,10 +24,3 @@ func (b *Shared) Take(r *Rate, now time.Time, n int) (wait time.Duration) {
 		}
 	}
 }
-
-// Give gives back what was taken and not used.
-func (b *Shared) Give(r *Rate, n int) {
-	if r.n > 0 {
-		b.full.Add(-r.cost(n))
-	}
-}

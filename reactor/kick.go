@@ -18,6 +18,7 @@ const (
 	slow
 	heldTooMuch
 	badFrames
+	tooFast
 	kickReasons
 )
 
@@ -26,6 +27,7 @@ var kickTexts = [kickReasons]struct{ counter, reason, text string }{
 	slow:        {"slow", proto.Slow, "too much waits to be read"},
 	heldTooMuch: {"held", proto.Abuse, "too much was sent ahead"},
 	badFrames:   {"bad_frames", proto.Abuse, "too many bad frames in a row"},
+	tooFast:     {"too_fast", proto.Abuse, "too fast, and told so again and again"},
 }
 
 // kick tells the client why, and ends the connection.

@@ -108,6 +108,9 @@ func (r *Reactor) Start() error {
 // Addr is where it listens, with the port that was taken.
 func (r *Reactor) Addr() net.Addr { return r.ln.Addr() }
 
+// Now is the time by the clock of the loops.
+func (r *Reactor) Now() time.Time { return r.cfg.Now() }
+
 // Loops is how many loops there are.
 func (r *Reactor) Loops() int { return len(r.loops) }
 

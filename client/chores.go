@@ -10,8 +10,14 @@ import (
 // its writer calls it, holding Client.mu.
 func (c *Client) chores(s *session, now time.Time) (next time.Time) {
 	if !now.Before(s.pingAt) {
-		s.request(&proto.Request{Op: proto.PING})
-		s.pingAt = now.Add(c.cfg.PingEvery)
+		// A PING may wait for a server that wants silence, but not so long that
+		// the connection seems dead.
+		if wait := c.quiet.Sub(now); wait > 0 && wait < c.cfg.PingEvery/4 {
+			s.pingAt = c.quiet
+		} else {
+			s.request(&proto.Request{Op: proto.PING})
+			s.pingAt = now.Add(c.cfg.PingEvery)
+		}
 	}
 	next = s.pingAt
 	if !s.loggedIn {

@@ -48,7 +48,7 @@ type Client struct {
 	dirtyAt time.Time
 	dirtyN  int       // messages that came since
 	due     time.Time // when the writer wakes up at the latest
-	quiet   time.Time // the server has said "too fast": nothing but PING is sent before; zero: it hasn't
+	quiet   time.Time // the server has said "too fast": nothing is sent before, PING where it must; zero: it hasn't
 	unsaved bool
 }
 

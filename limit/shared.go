@@ -12,7 +12,7 @@ type Shared struct{ full atomic.Int64 }
 // Take takes n, all or nothing: 0, or how long to wait until there will be as
 // many. It never blocks.
 func (b *Shared) Take(r *Rate, now time.Time, n int) (wait time.Duration) {
-	if r.n == 0 {
+	if r.each == 0 {
 		return 0
 	}
 	at := r.at(now)

@@ -55,6 +55,18 @@ type Config struct {
 	MaxConns       int            `group:"limits" name:"max-conns" default:"0" placeholder:"N" help:"Connections in all. 0: as many as the limit of open files leaves."`
 	ConnsPerAddr   int            `group:"limits" name:"conns-per-addr" default:"1000" placeholder:"N" help:"Connections from one address. 0: no limit."`
 	ConnectsPerSec int            `group:"limits" name:"connects-per-sec-per-addr" default:"100" placeholder:"N" help:"New connections per second from one address. 0: no limit."`
+	FramesPerConn  int            `group:"limits" name:"frames-per-sec-per-conn" default:"200" placeholder:"N" help:"Frames per second from one connection, PING included. 0: no limit."`
+	BytesPerConn   ByteSize       `group:"limits" name:"bytes-per-sec-per-conn" default:"1MiB" placeholder:"SIZE" help:"Bytes of frames per second from one connection. 0: no limit."`
+	FramesPerUser  int            `group:"limits" name:"frames-per-sec-per-user" default:"400" placeholder:"N" help:"Frames per second from all connections of a user to this node, without PING. 0: no limit."`
+	BytesPerUser   ByteSize       `group:"limits" name:"bytes-per-sec-per-user" default:"2MiB" placeholder:"SIZE" help:"Bytes of these per second. 0: no limit."`
+	EarlyFrames    int            `group:"limits" name:"frames-before-login" default:"64" placeholder:"N" help:"Frames from a connection that isn't logged in, within --login-timeout. 0: no limit."`
+	LoginsPerSec   int            `group:"limits" name:"logins-per-sec-per-addr" default:"100" placeholder:"N" help:"Logins per second from one address, by token or password. 0: no limit."`
+	PasswordsSec   int            `group:"limits" name:"passwords-per-sec-per-addr" default:"10" placeholder:"N" help:"Passwords to be hashed per second for one address: logins by password, registrations, changes. 0: no limit."`
+	Burst          time.Duration  `group:"limits" name:"burst" default:"10s" placeholder:"TIME" help:"Of every limit per second, what comes together in so long may come at once."`
+	FailedAddr     int            `group:"limits" name:"failed-logins-per-addr" default:"100" placeholder:"N" help:"Wrong passwords from one address within --failed-logins-time. 0: no limit."`
+	FailedAccount  int            `group:"limits" name:"failed-logins-per-account" default:"10" placeholder:"N" help:"Wrong passwords for one account within --failed-logins-time; logins by token go on. 0: no limit."`
+	FailedTime     time.Duration  `group:"limits" name:"failed-logins-time" default:"5m" placeholder:"TIME" help:"The time in which so many logins may fail."`
+	AbuseAfter     int            `group:"limits" name:"abuse-after" default:"5" placeholder:"N" help:"Waits in a row that a connection was told of and went on sending in, before it is closed as abuse. 0: never."`
 	MaxDevices     int            `group:"limits" name:"max-devices" default:"8" placeholder:"N" help:"Devices of a user; one more takes the place of the one not used for longest."`
 	MaxFriends     int            `group:"limits" name:"max-friends" default:"1000" placeholder:"N" help:"Friends of a user."`
 	MaxGroups      int            `group:"limits" name:"max-groups" default:"100" placeholder:"N" help:"Groups of a user."`
@@ -79,6 +91,9 @@ const (
 	maxWindow   = 65536
 	minBuffer   = 512 << 10 // the largest frame a server sends must fit
 	maxBuffer   = 1 << 30
+	maxConns    = 1 << 24
+	maxRate     = 1 << 24
+	maxAbuse    = 1 << 15
 	minTimeout  = 100 * time.Millisecond
 	maxTimeout  = 24 * time.Hour
 	maxNodeName = 64
@@ -141,13 +156,33 @@ func (c *Config) Validate() error {
 	between("quick-lanes", c.QuickLanes, 0, maxLanes)
 	between("slow-lanes", c.SlowLanes, 0, maxLanes)
 	between("window", c.Window, 1, maxWindow)
-	between("max-conns", c.MaxConns, 0, math.MaxInt32)
-	between("conns-per-addr", c.ConnsPerAddr, 0, math.MaxInt32)
-	between("connects-per-sec-per-addr", c.ConnectsPerSec, 0, math.MaxInt32)
+	between("max-conns", c.MaxConns, 0, maxConns)
+	between("conns-per-addr", c.ConnsPerAddr, 0, maxConns)
+	between("connects-per-sec-per-addr", c.ConnectsPerSec, 0, maxRate)
+	between("frames-per-sec-per-conn", c.FramesPerConn, 0, maxRate)
+	between("frames-per-sec-per-user", c.FramesPerUser, 0, maxRate)
+	between("frames-before-login", c.EarlyFrames, 0, maxRate)
+	between("logins-per-sec-per-addr", c.LoginsPerSec, 0, maxRate)
+	between("passwords-per-sec-per-addr", c.PasswordsSec, 0, maxRate)
+	between("failed-logins-per-addr", c.FailedAddr, 0, maxRate)
+	between("failed-logins-per-account", c.FailedAccount, 0, maxRate)
+	between("abuse-after", c.AbuseAfter, 0, maxAbuse)
 	between("max-devices", c.MaxDevices, 1, Unlimited)
 	between("max-friends", c.MaxFriends, 1, Unlimited)
 	between("max-groups", c.MaxGroups, 1, Unlimited)
 	between("max-members", c.MaxMembers, 1, Unlimited)
+	for _, s := range []struct {
+		name string
+		v    ByteSize
+	}{{"bytes-per-sec-per-conn", c.BytesPerConn}, {"bytes-per-sec-per-user", c.BytesPerUser}} {
+		check(s.v >= 0 && s.v <= maxBuffer, s.name, "%s is not between 0 and %s", s.v, ByteSize(maxBuffer))
+	}
+	for _, d := range []struct {
+		name string
+		v    time.Duration
+	}{{"burst", c.Burst}, {"failed-logins-time", c.FailedTime}} {
+		check(d.v >= time.Second && d.v <= maxTimeout, d.name, "%s is not between 1s and %s", d.v, maxTimeout)
+	}
 	for _, s := range []struct {
 		name string
 		v    ByteSize
@@ -168,7 +203,9 @@ func (c *Config) lift() {
 	if !c.NoLimits {
 		return
 	}
-	c.ConnsPerAddr, c.ConnectsPerSec = 0, 0
+	c.ConnsPerAddr, c.ConnectsPerSec, c.LoginsPerSec, c.PasswordsSec = 0, 0, 0, 0
+	c.FramesPerConn, c.BytesPerConn, c.FramesPerUser, c.BytesPerUser, c.EarlyFrames = 0, 0, 0, 0, 0
+	c.FailedAddr, c.FailedAccount = 0, 0
 	c.MaxDevices, c.MaxFriends, c.MaxGroups, c.MaxMembers = Unlimited, Unlimited, Unlimited, Unlimited
 }
 

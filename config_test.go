@@ -102,39 +102,51 @@ func TestFlagsAnywhere(t *testing.T) {
 func TestBadValues(t *testing.T) {
 	clean(t)
 	bad := map[string][]string{
-		"db":                        {"", "sqlite:", "chat.db", "postgres://host/chat"},
-		"sqlite-sync":               {"", "off", "FULL"},
-		"redis":                     {"redis://host:6379", "localhost:6379"},
-		"redis-password-file":       {"redis.secret"},
-		"wait":                      {"10", "-1s", "25h"},
-		"node":                      {"two words", "new\nline", strings.Repeat("x", 65)},
-		"http":                      {"8080", "127.0.0.1", "127.0.0.1:http", "127.0.0.1:70000"},
-		"http-pprof":                {"maybe"},
-		"admin":                     {"9100", "127.0.0.1", "127.0.0.1:x", "0.0.0.0:9100", "[::]:9100", ":9100", "10.0.0.1:9100", "chat.example.com:9100"},
-		"admin-remote":              {"maybe"},
-		"web-url":                   {"chat.example.com", "ftp://chat.example.com", "https://me:pw@chat.example.com"},
-		"origins":                   {"chat.example.com", "https://chat.example.com/", "https://a.example,b.example"},
-		"proxy-protocol":            {"10.0.0.1", "10.0.0.0/33", "localhost/8"},
-		"loops":                     {"-1", "65", "two", "1.5", ""},
-		"quick-lanes":               {"-1", "1025"},
-		"slow-lanes":                {"-1", "1025"},
-		"login-timeout":             {"10", "0s", "-1s", "25h", "soon"},
-		"idle-timeout":              {"90", "0s", "25h"},
-		"drain-timeout":             {"5", "0s", "25h"},
-		"window":                    {"0", "65537", "many"},
-		"max-held":                  {"1", "1MB", "2GiB", "-1KiB", "4294967296"},
-		"max-waiting":               {"0", "0.5MiB", "1 MiB", "9999999999GiB"},
-		"max-conns":                 {"-1", "2147483648"},
-		"conns-per-addr":            {"-1", "x"},
-		"connects-per-sec-per-addr": {"-1", "x"},
-		"max-devices":               {"0", "-1"},
-		"max-friends":               {"0", "x"},
-		"max-groups":                {"0", "x"},
-		"max-members":               {"0", "x"},
-		"no-limits":                 {"maybe"},
-		"argon2":                    {"", "19456", "19456,2", "19456,0,1", "7,1,1", "8,1,2", "2000000,1,1", "8,1,256", "8,1,1,1", "a,b,c"},
-		"log-level":                 {"loud", ""},
-		"log-format":                {"xml", ""},
+		"db":                         {"", "sqlite:", "chat.db", "postgres://host/chat"},
+		"sqlite-sync":                {"", "off", "FULL"},
+		"redis":                      {"redis://host:6379", "localhost:6379"},
+		"redis-password-file":        {"redis.secret"},
+		"wait":                       {"10", "-1s", "25h"},
+		"node":                       {"two words", "new\nline", strings.Repeat("x", 65)},
+		"http":                       {"8080", "127.0.0.1", "127.0.0.1:http", "127.0.0.1:70000"},
+		"web-url":                    {"chat.example.com", "ftp://chat.example.com", "https://me:pw@chat.example.com"},
+		"origins":                    {"chat.example.com", "https://chat.example.com/", "https://a.example,b.example"},
+		"proxy-protocol":             {"10.0.0.1", "10.0.0.0/33", "localhost/8"},
+		"loops":                      {"-1", "65", "two", "1.5", ""},
+		"quick-lanes":                {"-1", "1025"},
+		"slow-lanes":                 {"-1", "1025"},
+		"login-timeout":              {"10", "0s", "-1s", "25h", "soon"},
+		"idle-timeout":               {"90", "0s", "25h"},
+		"drain-timeout":              {"5", "0s", "25h"},
+		"window":                     {"0", "65537", "many"},
+		"max-held":                   {"1", "1MB", "2GiB", "-1KiB", "4294967296"},
+		"max-waiting":                {"0", "0.5MiB", "1 MiB", "9999999999GiB"},
+		"max-conns":                  {"-1", "2147483648"},
+		"conns-per-addr":             {"-1", "x"},
+		"connects-per-sec-per-addr":  {"-1", "x"},
+		"frames-per-sec-per-conn":    {"-1", "many"},
+		"bytes-per-sec-per-conn":     {"-1", "2GiB"},
+		"frames-per-sec-per-user":    {"-1", "1.5"},
+		"bytes-per-sec-per-user":     {"-1", "1MB"},
+		"frames-before-login":        {"-1", "x"},
+		"logins-per-sec-per-addr":    {"-1", "x"},
+		"passwords-per-sec-per-addr": {"-1", "x"},
+		"burst":                      {"0s", "10", "25h"},
+		"failed-logins-per-addr":     {"-1", "x"},
+		"failed-logins-per-account":  {"-1", "x"},
+		"failed-logins-time":         {"0s", "5", "25h"},
+		"abuse-after":                {"-1", "32769"},
+		"max-devices":                {"0", "-1"},
+		"max-friends":                {"0", "x"},
+		"max-groups":                 {"0", "x"},
+		"max-members":                {"0", "x"},
+		"no-limits":                  {"maybe"},
+		"argon2":                     {"", "19456", "19456,2", "19456,0,1", "7,1,1", "8,1,2", "2000000,1,1", "8,1,256", "8,1,1,1", "a,b,c"},
+		"log-level":                  {"loud", ""},
+		"log-format":                 {"xml", ""},
+		"http-pprof":                 {"maybe"},
+		"admin":                      {"9100", "127.0.0.1", "127.0.0.1:x", "0.0.0.0:9100", "[::]:9100", ":9100", "10.0.0.1:9100", "chat.example.com:9100"},
+		"admin-remote":               {"maybe"},
 	}
 	for _, name := range settingNames(t) {
 		if name == "config" {
@@ -182,8 +194,25 @@ func settingNames(t *testing.T) []string {
 func TestNoLimits(t *testing.T) {
 	clean(t)
 	plain, lifted := mustParse(t), mustParse(t, "--no-limits")
-	if lifted.ConnsPerAddr != 0 || lifted.ConnectsPerSec != 0 {
-		t.Errorf("per address: %d connections, %d a second", lifted.ConnsPerAddr, lifted.ConnectsPerSec)
+	for name, of := range map[string]func(c *invocation) int{
+		"connections per address":     func(c *invocation) int { return c.ConnsPerAddr },
+		"connects per address":        func(c *invocation) int { return c.ConnectsPerSec },
+		"logins per address":          func(c *invocation) int { return c.LoginsPerSec },
+		"passwords per address":       func(c *invocation) int { return c.PasswordsSec },
+		"frames per connection":       func(c *invocation) int { return c.FramesPerConn },
+		"bytes per connection":        func(c *invocation) int { return int(c.BytesPerConn) },
+		"frames per user":             func(c *invocation) int { return c.FramesPerUser },
+		"bytes per user":              func(c *invocation) int { return int(c.BytesPerUser) },
+		"frames before login":         func(c *invocation) int { return c.EarlyFrames },
+		"failed logins per address":   func(c *invocation) int { return c.FailedAddr },
+		"failed logins of an account": func(c *invocation) int { return c.FailedAccount },
+	} {
+		if of(plain) <= 0 {
+			t.Errorf("%s are not limited by default", name)
+		}
+		if of(lifted) != 0 {
+			t.Errorf("%s are limited to %d", name, of(lifted))
+		}
 	}
 	for name, v := range map[string]int{"devices": lifted.MaxDevices, "friends": lifted.MaxFriends, "groups": lifted.MaxGroups, "members": lifted.MaxMembers} {
 		if v != Unlimited {

@@ -227,6 +227,9 @@ func (n *node) serviceConfig() service.Config {
 	c := service.DefaultConfig()
 	c.Window = n.cfg.Window
 	c.MaxFriends, c.MaxGroups, c.MaxMembers, c.MaxDevices = n.cfg.MaxFriends, n.cfg.MaxGroups, n.cfg.MaxMembers, n.cfg.MaxDevices
+	c.FramesPerUser, c.BytesPerUser, c.Burst = n.cfg.FramesPerUser, int(n.cfg.BytesPerUser), n.cfg.Burst
+	c.LoginsPerAddr, c.PasswordsPerAddr = n.cfg.LoginsPerSec, n.cfg.PasswordsSec
+	c.FailedPerAddr, c.FailedPerAccount, c.FailedTime = n.cfg.FailedAddr, n.cfg.FailedAccount, n.cfg.FailedTime
 	c.Argon2 = n.cfg.Argon2.params()
 	return c
 }
@@ -242,6 +245,8 @@ func (n *node) reactorConfig() reactor.Config {
 	c.Cores = n.cfg.cores
 	c.Loops, c.QuickLanes, c.SlowLanes = n.cfg.Loops, n.cfg.QuickLanes, n.cfg.SlowLanes
 	c.MaxConns, c.ConnsPerAddr, c.ConnectsPerAddrPerSec = n.cfg.MaxConns, n.cfg.ConnsPerAddr, n.cfg.ConnectsPerSec
+	c.FramesPerSec, c.BytesPerSec, c.FramesBeforeLogin = n.cfg.FramesPerConn, int(n.cfg.BytesPerConn), n.cfg.EarlyFrames
+	c.Burst, c.AbuseAfter = n.cfg.Burst, n.cfg.AbuseAfter
 	c.LoginTimeout, c.IdleTimeout = n.cfg.LoginTimeout, n.cfg.IdleTimeout
 	c.MaxHeld, c.MaxWaiting = int(n.cfg.MaxHeld), int(n.cfg.MaxWaiting)
 	c.Origins, c.WebURL, c.Trusted = n.cfg.Origins, n.cfg.WebURL, n.cfg.ProxyProtocol

@@ -10,12 +10,25 @@ import (
 // its writer calls it, holding Client.mu.
 func (c *Client) chores(s *session, now time.Time) (next time.Time) {
 	if !now.Before(s.pingAt) {
-		s.request(&proto.Request{Op: proto.PING})
-		s.pingAt = now.Add(c.cfg.PingEvery)
+		// A PING may wait for a server that wants silence, but not so long that
+		// the connection seems dead.
+		if wait := c.quiet.Sub(now); wait > 0 && wait < c.cfg.PingEvery/4 {
+			s.pingAt = c.quiet
+		} else {
+			s.request(&proto.Request{Op: proto.PING})
+			s.pingAt = now.Add(c.cfg.PingEvery)
+		}
 	}
 	next = s.pingAt
 	if !s.loggedIn {
 		return next
+	}
+	if !c.quiet.IsZero() {
+		if now.Before(c.quiet) {
+			return earlier(next, c.quiet)
+		}
+		c.quiet = time.Time{}
+		c.pump(now)
 	}
 	if len(c.dirty) > 0 {
 		if at := c.dirtyAt.Add(receiptWait); c.dirtyN < receiptMax && now.Before(at) {
@@ -110,7 +123,30 @@ func (c *Client) appendReceipts(s *session) {
 
 func (c *Client) receipt(s *session, t *track, seq int64, read bool) {
 	c.stats.receipts.Add(1)
-	s.request(&proto.Request{Op: proto.RECEIPT, Peer: t.conv.Peer, GroupID: t.conv.Group, Seq: seq, Read: read})
+	c.rid++
+	if read {
+		t.readRID = c.rid
+	} else {
+		t.receiptRID = c.rid
+	}
+	s.request(&proto.Request{Op: proto.RECEIPT, RID: c.rid, Peer: t.conv.Peer, GroupID: t.conv.Group, Seq: seq, Read: read})
+}
+
+// receiptRefused has a receipt sent again, if it is the last one of its
+// conversation: a later one says the same and more.
+func (c *Client) receiptRefused(rid int64) {
+	for _, t := range c.tracks {
+		switch rid {
+		case t.receiptRID:
+			t.receipted = 0
+		case t.readRID:
+			t.readSent = 0
+		default:
+			continue
+		}
+		c.touch(t)
+		return
+	}
 }
 
 // MarkRead tells the server, and by it one's other devices and the peer,

@@ -48,6 +48,7 @@ type Client struct {
 	dirtyAt time.Time
 	dirtyN  int       // messages that came since
 	due     time.Time // when the writer wakes up at the latest
+	quiet   time.Time // the server has said "too fast": nothing is sent before, PING where it must; zero: it hasn't
 	unsaved bool
 }
 

@@ -182,7 +182,8 @@ func (c *Client) reconnect(logins int64, cause error) {
 		attempt := c.attempt
 		c.attempt++
 		c.mu.Unlock()
-		wait := backoff(attempt, c.cfg.BackoffMin, c.cfg.BackoffMax) + retryAfter(cause)
+		asked := retryAfter(cause)
+		wait := backoff(attempt, c.cfg.BackoffMin, c.cfg.BackoffMax) + asked + rand.N(asked/4+1)
 		c.say(StateChange{State: Disconnected, Err: cause, Retry: wait})
 		if !c.sleep(wait) {
 			return

@@ -176,7 +176,7 @@ func (m *outgoing) request(r *proto.Request) *proto.Request {
 // Client.mu.
 func (c *Client) pump(now time.Time) {
 	s, o := c.session, &c.outbox
-	if s == nil || !s.loggedIn || len(o.waiting) == 0 {
+	if s == nil || !s.loggedIn || len(o.waiting) == 0 || !c.quiet.IsZero() {
 		return
 	}
 	kept, i := 0, 0
@@ -218,8 +218,8 @@ func (o *outbox) lost() {
 
 func inOrder(a, b *outgoing) int { return cmp.Compare(a.rid, b.rid) }
 
-// again takes m back, to be tried after wait. What comes after it in its
-// conversation waits with it.
+// again takes m back, to be tried again, not before until. What comes after it
+// in its conversation waits with it.
 func (o *outbox) again(m *outgoing, until time.Time) {
 	m.tries++
 	i, _ := slices.BinarySearchFunc(o.waiting, m, inOrder)

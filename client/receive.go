@@ -97,6 +97,10 @@ func (c *Client) handle(s *session, in *inbox, r *proto.Response, room bool) {
 		c.answer(s, in, r)
 		return
 	}
+	if r.Op == proto.ERROR {
+		c.complaint(s, r)
+		return
+	}
 	if push := c.told(r); push != nil {
 		c.tell(in, push)
 	}
@@ -109,11 +113,18 @@ func (c *Client) answer(s *session, in *inbox, r *proto.Response) {
 		return
 	}
 	cl := s.calls[r.RID]
-	if cl == nil {
-		return // whoever asked has gone
+	if cl == nil { // whoever asked has gone, or didn't wait
+		if r.Op == proto.ERROR && r.Errno == proto.TooFast {
+			c.slowDown(r)
+			c.receiptRefused(r.RID)
+		}
+		return
 	}
 	delete(s.calls, r.RID)
 	err := refusal(r)
+	if r.Errno == proto.TooFast && s.loggedIn && waits(cl.req) {
+		c.slowDown(r)
+	}
 	switch {
 	case cl.t != nil:
 		c.synced(in, cl.t, r, err)
@@ -130,6 +141,33 @@ func (c *Client) answer(s *session, in *inbox, r *proto.Response) {
 	own.Msg, own.CID, own.Event, own.Data = nil, nil, nil, nil
 	in.answers = append(in.answers, answered{cl, &own, err})
 }
+
+// complaint takes in an ERROR that names no request: of an event or a PING, or
+// of the connection as such.
+func (c *Client) complaint(s *session, r *proto.Response) {
+	switch {
+	case r.Errno != proto.TooFast:
+	case s.loggedIn:
+		c.slowDown(r)
+	default:
+		s.turnedAway = refusal(r)
+	}
+}
+
+// slowDown keeps all from being sent for as long as the server has asked, and
+// a little longer: not everyone comes back at the same moment, and what the
+// server refuses next because it was under way says no more than this.
+func (c *Client) slowDown(r *proto.Response) {
+	wait := ms(r.RetryAfter)
+	if until := time.Now().Add(wait); until.After(c.quiet) {
+		c.quiet = until.Add(rand.N(wait/4 + unsureWait/4))
+		c.wakeAt(c.quiet)
+	}
+}
+
+// waits says whether a request may wait until the server takes it: not so
+// passwords, which somebody has just typed.
+func waits(q *proto.Request) bool { return q == nil || q.Op != proto.PASSWORD }
 
 // tell queues for the handlers what may be lost: the lists are up to date
 // without it, and no server repeats the rest.
@@ -229,8 +267,8 @@ func (c *Client) acked(in *inbox, m *outgoing, r *proto.Response) {
 		c.confirmed(in, m, Receipt{Seq: r.Seq, Time: time.UnixMilli(r.Time)})
 		return
 	case proto.TooFast:
-		wait := min(ms(r.RetryAfter), maxRetryAfter)
-		c.again(m, wait+rand.N(wait/4+unsureWait/4))
+		c.outbox.again(m, time.Time{})
+		c.slowDown(r)
 		return
 	case proto.Unavailable, proto.NotLoggedIn:
 		m.retry = true

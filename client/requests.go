@@ -2,8 +2,10 @@ package client
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"strconv"
+	"time"
 
 	"chatd/proto"
 )
@@ -11,7 +13,9 @@ import (
 // The requests wait for the server's answer. Their errors are the server's
 // *proto.Error, ErrNotConnected (it is not known whether it was done where
 // the connection was lost meanwhile), ErrNotLoggedIn, ErrBusy, ErrClosed, or
-// that of the context.
+// that of the context. Where the server says that it was too fast (errno 9),
+// a request waits and is sent again for as long as its context lasts, but for
+// ChangePassword.
 
 // AddFriend makes the user a friend, and oneself theirs.
 func (c *Client) AddFriend(ctx context.Context, user int64) (proto.Friend, error) {
@@ -143,7 +147,8 @@ func (c *Client) History(ctx context.Context, conv Conv, before int64, limit int
 
 // Tell sends an event to a conversation: whoever is online there sees it
 // now, and nobody later. It does not wait; data may be empty. The errors are
-// ErrNotLoggedIn and a *proto.Error about the arguments.
+// ErrNotLoggedIn, ErrBusy (it can't be sent now) and a *proto.Error about the
+// arguments.
 func (c *Client) Tell(conv Conv, kind, data string) error {
 	if err := conv.check(); err != nil {
 		return err
@@ -157,7 +162,7 @@ func (c *Client) Tell(conv Conv, kind, data string) error {
 	if s == nil || !s.loggedIn {
 		return ErrNotLoggedIn
 	}
-	if len(s.out) > maxSpare {
+	if len(s.out) > maxSpare || !c.quiet.IsZero() {
 		return ErrBusy // an event that can't be sent now is worth nothing later
 	}
 	s.request(&proto.Request{Op: proto.EVENT, ToID: conv.Peer, GroupID: conv.Group, Event: []byte(kind), Data: []byte(data)})
@@ -174,17 +179,54 @@ func (c *Client) do(ctx context.Context, q *proto.Request) error {
 
 // call sends a request of a user who is logged in and waits for the answer.
 func (c *Client) call(ctx context.Context, q *proto.Request) (*proto.Response, error) {
-	c.mu.Lock()
-	s, keep := c.session, c.keep
-	in := s != nil && s.loggedIn
-	c.mu.Unlock()
-	switch {
-	case in:
-		return c.callOn(ctx, s, q)
-	case keep:
-		return nil, ErrNotConnected
+	for {
+		s, err := c.ready(ctx)
+		if err != nil {
+			return nil, err
+		}
+		r, err := c.callOn(ctx, s, q)
+		var e *proto.Error
+		if errors.As(err, &e) && e.Errno == proto.TooFast && waits(q) {
+			continue // it has nothing done, and said when to come again
+		}
+		return r, err
 	}
-	return nil, ErrNotLoggedIn
+}
+
+// ready is the session of a user who is logged in, once something may be sent
+// there.
+func (c *Client) ready(ctx context.Context) (*session, error) {
+	for {
+		c.mu.Lock()
+		s, keep, wait := c.session, c.keep, time.Duration(0)
+		in := s != nil && s.loggedIn
+		if !c.quiet.IsZero() {
+			wait = time.Until(c.quiet)
+		}
+		c.mu.Unlock()
+		switch {
+		case !in && keep:
+			return nil, ErrNotConnected
+		case !in:
+			return nil, ErrNotLoggedIn
+		case wait <= 0:
+			return s, nil
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-s.gone:
+		case <-ctx.Done():
+		case <-c.ctx.Done():
+		}
+		timer.Stop()
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if c.stopping.Load() {
+			return nil, ErrClosed
+		}
+	}
 }
 
 // callOn sends a request on a session and waits for the answer.
@@ -196,8 +238,9 @@ func (c *Client) callOn(ctx context.Context, s *session, q *proto.Request) (*pro
 		c.mu.Unlock()
 		return nil, ErrClosed
 	case s.calls == nil:
+		err := s.err
 		c.mu.Unlock()
-		return nil, ErrNotConnected
+		return nil, err
 	case len(s.calls) >= maxCalls:
 		c.mu.Unlock()
 		return nil, ErrBusy

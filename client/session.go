@@ -29,7 +29,10 @@ type session struct {
 	calls    map[int64]*call
 	loggedIn bool
 	kick     *KickError
-	pingAt   time.Time
+	// turnedAway is why the server didn't want the connection at all.
+	turnedAway error
+	err        error // why it has ended
+	pingAt     time.Time
 
 	in       inbox // the reader's own
 	overflow bool  // the reader's own: messages are left to SYNC until the queue is half empty
@@ -228,17 +231,21 @@ func (c *Client) write(s *session) {
 // ended settles what a session leaves behind and decides what comes next.
 func (c *Client) ended(s *session, err error) {
 	c.mu.Lock()
-	if s.kick != nil {
+	switch {
+	case s.kick != nil:
 		err = s.kick
-	} else {
+	case s.turnedAway != nil:
+		err = fmt.Errorf("%w: %w", ErrNotConnected, s.turnedAway)
+	default:
 		err = fmt.Errorf("%w: %w", ErrNotConnected, err)
 	}
 	calls := s.calls
-	s.calls = nil
+	s.calls, s.err = nil, err
 	if c.session == s {
 		c.session = nil
 	}
 	c.outbox.lost()
+	c.quiet = time.Time{}
 	for _, cl := range calls { // a hole that has been filled meanwhile isn't among c.holes
 		if cl.t != nil {
 			cl.t.syncing = false

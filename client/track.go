@@ -31,6 +31,8 @@ type track struct {
 	dirty     bool  // it is in Client.dirty
 
 	read, readSent int64 // what the application has read, and what was told of it
+
+	receiptRID, readRID int64 // of the last receipts
 }
 
 func newTrack(conv Conv) *track { return &track{conv: conv} }

@@ -108,8 +108,8 @@ func (db *DB) CreateGroup(ctx context.Context, creator int64, name, desc string,
 	return id, nil
 }
 
-// JoinGroup makes user a member. Errors: ErrNotFound; ErrAlready; ErrFull:
-// the group has maxMembers, or the user is in maxGroups.
+// JoinGroup makes user a member. Errors: ErrNotFound; ErrAlready;
+// ErrGroupFull: the group has maxMembers; ErrFull: the user is in maxGroups.
 func (db *DB) JoinGroup(ctx context.Context, group, user int64, maxMembers, maxGroups int) (Joined, error) {
 	var j Joined
 	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
@@ -126,7 +126,7 @@ func (db *DB) JoinGroup(ctx context.Context, group, user int64, maxMembers, maxG
 		case in:
 			return ErrAlready
 		case g.Size >= int64(maxMembers):
-			return ErrFull
+			return ErrGroupFull
 		}
 		if err := groupsFull(ctx, tx, user, maxGroups); err != nil {
 			return err

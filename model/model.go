@@ -8,7 +8,10 @@
 // not do it, and nothing was done.
 package model
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // What callers tell apart with errors.Is.
 var (
@@ -16,6 +19,7 @@ var (
 	ErrNotAllowed = errors.New("not allowed")
 	ErrAlready    = errors.New("already so")
 	ErrFull       = errors.New("a limit is reached")
+	ErrGroupFull  = fmt.Errorf("the group has no room: %w", ErrFull) // is an ErrFull
 	ErrTaken      = errors.New("the name is taken")
 	ErrBusy       = errors.New("too many messages are waiting to be stored")
 	ErrClosed     = errors.New("the store is closed")

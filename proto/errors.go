@@ -37,6 +37,13 @@ type Error struct {
 // Error gives the message with its errno.
 func (e *Error) Error() string { return fmt.Sprintf("%s (errno %d)", e.Message, e.Errno) }
 
+// SlowDown is the TooFast of someone who has to wait so long, which is told in
+// whole milliseconds, and never as less than it is.
+func SlowDown(wait time.Duration) *Error {
+	wait = (wait + time.Millisecond - 1).Truncate(time.Millisecond)
+	return &Error{Errno: TooFast, Message: "too fast; try again later", RetryAfter: wait}
+}
+
 // Errorf makes an Error. The arguments reach the client: nothing secret.
 func Errorf(n Errno, format string, args ...any) *Error {
 	return &Error{Errno: n, Message: fmt.Sprintf(format, args...)}

@@ -141,7 +141,7 @@ func (r *Reactor) enter(addr netip.Addr) error {
 		return errFull
 	}
 	if addr.IsValid() {
-		if err := r.limits.admit(addr, time.Now()); err != nil {
+		if err := r.limits.admit(addr, r.cfg.Now()); err != nil {
 			r.open.Add(-1)
 			return err
 		}

@@ -36,6 +36,14 @@ type Config struct {
 	ConnsPerAddr          int
 	ConnectsPerAddrPerSec int
 
+	// Limits for one connection; see Conn.Charge. 0: no limit.
+	FramesPerSec      int // all that a client sends, PING and bad frames included
+	BytesPerSec       int // of these
+	FramesBeforeLogin int // within LoginTimeout, while it isn't logged in
+	AbuseAfter        int // waits in a row in which it goes on sending, then KICK "abuse"
+
+	Burst time.Duration // of every rate per second: what comes together in it may come at once
+
 	LoginTimeout time.Duration // from accept to LoggedIn, else KICK "idle"
 	IdleTimeout  time.Duration // without a frame while logged in, then KICK "idle"
 	Linger       time.Duration // how long a graceful close may take
@@ -54,8 +62,9 @@ type Config struct {
 	WebURL  string         // where an HTTP request for anything but /ws is sent; empty: 404
 	Trusted []netip.Prefix // proxies whose PROXY headers and X-Forwarded-For are believed
 
-	Logger *slog.Logger // nil: slog.Default()
-	Set    *metrics.Set // nil: a private one
+	Now    func() time.Time // the clock; nil: time.Now
+	Logger *slog.Logger     // nil: slog.Default()
+	Set    *metrics.Set     // nil: a private one
 }
 
 // DefaultConfig has every default, for 127.0.0.1:6000.
@@ -65,6 +74,7 @@ func DefaultConfig() Config {
 		LoginTimeout: 10 * time.Second,
 		IdleTimeout:  90 * time.Second,
 		Linger:       time.Second,
+		Burst:        10 * time.Second,
 		MaxHeld:      1 << 20,
 		MaxHeldAll:   256 << 20,
 		MaxWaiting:   1 << 20,
@@ -99,6 +109,10 @@ func (c *Config) Validate() error {
 		{"MaxConns", c.MaxConns, 0, 1 << 24},
 		{"ConnsPerAddr", c.ConnsPerAddr, 0, 1 << 24},
 		{"ConnectsPerAddrPerSec", c.ConnectsPerAddrPerSec, 0, 1 << 24},
+		{"FramesPerSec", c.FramesPerSec, 0, 1 << 30},
+		{"BytesPerSec", c.BytesPerSec, 0, 1 << 30},
+		{"FramesBeforeLogin", c.FramesBeforeLogin, 0, 1 << 30},
+		{"AbuseAfter", c.AbuseAfter, 0, 1 << 15},
 		{"MaxHeld", c.MaxHeld, 1, 1 << 30},
 		{"MaxHeldAll", c.MaxHeldAll, 1, 1 << 40},
 		{"MaxWaiting", c.MaxWaiting, 1, 1 << 30},
@@ -115,7 +129,7 @@ func (c *Config) Validate() error {
 	for _, f := range []struct {
 		name string
 		v    time.Duration
-	}{{"LoginTimeout", c.LoginTimeout}, {"IdleTimeout", c.IdleTimeout}, {"Linger", c.Linger}} {
+	}{{"LoginTimeout", c.LoginTimeout}, {"IdleTimeout", c.IdleTimeout}, {"Linger", c.Linger}, {"Burst", c.Burst}} {
 		if f.v <= 0 || f.v > 24*time.Hour {
 			return bad(f.name, f.v, "must be above 0 and at most 24h")
 		}
@@ -166,6 +180,9 @@ func (c Config) withDefaults() (Config, error) {
 		if c.MaxConns < 1 {
 			return c, fmt.Errorf("reactor: a limit of %d open files leaves none for connections (ulimit -n)", files)
 		}
+	}
+	if c.Now == nil {
+		c.Now = time.Now
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

@@ -7,6 +7,7 @@ import (
 
 	"github.com/panjf2000/gnet/v2"
 
+	"chatd/limit"
 	"chatd/proto"
 )
 
@@ -51,7 +52,12 @@ type Conn struct {
 
 	waiter  *waiter
 	jobs    *jobs
-	badRow  int // bad frames in a row
+	told    *told // to wait; nil: it isn't, and hasn't ignored it lately
+	frames  limit.Bucket
+	bytes   limit.Bucket
+	early   limit.Bucket // frames before login
+	size    int          // of the frame at hand
+	badRow  int          // bad frames in a row
 	framing framing
 
 	open      bool // OnOpen has run, OnClose hasn't
@@ -77,6 +83,11 @@ func newConn(l *loop, addr netip.Addr) *Conn {
 // Addr is the client's address: the one behind a trusted proxy, where that
 // told it.
 func (c *Conn) Addr() netip.Addr { return c.addr }
+
+// Source is whom limits per address count the connection for: Addr or, with
+// IPv6, its /64. It isn't valid where nobody is known: behind a trusted proxy
+// that hasn't told, and once the connection has closed.
+func (c *Conn) Source(t Turn) netip.Addr { return who(c.charged) }
 
 // Peer is the handle to this connection for other loops and goroutines.
 func (c *Conn) Peer() *Peer { return &c.peer }
@@ -251,15 +262,21 @@ func (c *Conn) frame(t Turn, body []byte) {
 func (c *Conn) take(t Turn, body []byte) bool {
 	l := c.l
 	r, err := l.dec.Decode(body)
+	c.size = len(body)
 	if err != nil {
-		c.refuse(t, r, err)
+		if _, wait := c.Charge(t); wait > 0 {
+			c.slowDown(t, r, wait)
+		} else {
+			c.refuse(t, r, err)
+		}
 		return true
 	}
 	c.badRow = 0
 	switch {
 	case r.Op == proto.PING:
-		c.pong(t, r)
+		c.ping(t, r)
 	case r.Op == proto.PONG:
+		c.Charge(t)
 	case l.r.draining.Load():
 		// Not taken, and never answered: the client sends it elsewhere.
 	default:
@@ -279,7 +296,13 @@ func (c *Conn) take(t Turn, body []byte) bool {
 	return true
 }
 
-func (c *Conn) pong(t Turn, r *proto.Request) {
+// ping answers a PING. It is answered at once even where others are held, and
+// so is charged here.
+func (c *Conn) ping(t Turn, r *proto.Request) {
+	if _, wait := c.Charge(t); wait > 0 {
+		c.slowDown(t, r, wait)
+		return
+	}
 	c.WriteResponse(t, &proto.Response{Op: proto.PONG, RID: r.RID, Fields: r.Fields & (1 << proto.FRID)})
 }
 

@@ -10,6 +10,8 @@ type counters struct {
 	framesIn, framesOut, bytesIn, bytesOut               *metrics.Counter
 	badFrames, badLength, badStream, badProxy, panics    *metrics.Counter
 	kicks                                                [kickReasons]*metrics.Counter
+	limited                                              [limitKinds]*metrics.Counter
+	addrForgotten                                        *metrics.Counter
 	laneFull, mailboxFull                                *metrics.Counter
 	wsUpgraded, wsRefused, httpOther                     *metrics.Counter
 }
@@ -38,6 +40,10 @@ func newCounters(set *metrics.Set) *counters {
 		wsUpgraded:    n(`websocket_upgrades_total`),
 		wsRefused:     n(`websocket_refusals_total`),
 		httpOther:     n(`http_other_total`),
+	}
+	c.addrForgotten = n(`addresses_forgotten_total`)
+	for k := range c.limited {
+		c.limited[k] = n(`limited_total{limit="` + limitNames[k] + `"}`)
 	}
 	for k := range c.kicks {
 		c.kicks[k] = n(`kicks_total{reason="` + kickTexts[k].counter + `"}`)

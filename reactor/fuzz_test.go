@@ -17,6 +17,7 @@ import (
 	"github.com/gobwas/ws"
 	"github.com/panjf2000/gnet/v2"
 
+	"chatd/limit"
 	"chatd/proto"
 )
 
@@ -39,8 +40,9 @@ func dryRun(tb testing.TB, data, cuts []byte) (out []byte, requests []string) {
 		return true
 	}}
 	cfg := DefaultConfig()
-	cfg.Loops = 1
-	r := &Reactor{cfg: cfg, h: h, log: slog.New(slog.DiscardHandler), count: newCounters(metrics.NewSet()), limits: newLimits(0, 0)}
+	cfg.Loops, cfg.Now = 1, time.Now
+	count := newCounters(metrics.NewSet())
+	r := &Reactor{cfg: cfg, h: h, log: slog.New(slog.DiscardHandler), count: count, limits: newLimits(0, limit.Rate{}, count.addrForgotten)}
 	l := newLoop(r, 0)
 	r.loops = []*loop{l}
 	r.lanes, r.ticker = &lanes{r: r}, newTicker(r.loops)

@@ -9,10 +9,12 @@ import (
 // hold keeps a frame for later; only PING is for now.
 func (c *Conn) hold(t Turn, body []byte) {
 	r, err := c.l.dec.Decode(body)
+	c.size = len(body)
 	switch {
 	case err == nil && r.Op == proto.PING:
-		c.pong(t, r)
+		c.ping(t, r)
 	case err == nil && r.Op == proto.PONG:
+		c.Charge(t)
 	case c.l.r.draining.Load():
 	default:
 		c.keep(t, body)

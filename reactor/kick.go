@@ -19,6 +19,7 @@ const (
 	heldTooMuch
 	heldByAll
 	badFrames
+	tooFast
 	kickReasons
 )
 
@@ -28,6 +29,7 @@ var kickTexts = [kickReasons]struct{ counter, reason, text string }{
 	heldTooMuch: {"held", proto.Abuse, "too much was sent ahead"},
 	heldByAll:   {"held_all", proto.Slow, "the server holds back too much for all; try again later"}, // no abuse: clients come back
 	badFrames:   {"bad_frames", proto.Abuse, "too many bad frames in a row"},
+	tooFast:     {"too_fast", proto.Abuse, "too fast, and told so again and again"},
 }
 
 // kick tells the client why, and ends the connection.

@@ -6,26 +6,28 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
+	"github.com/VictoriaMetrics/metrics"
+
+	"chatd/limit"
 )
 
 var errAddrRate = errors.New("reactor: connections from this address come too fast")
 
-// maxRates is how many addresses' rates are remembered.
-const maxRates = 1 << 14
+// maxRates is how many addresses are remembered for how fast they connect.
+const maxRates = 1 << 16
 
 // limits counts connections by address. Safe for any goroutine.
 type limits struct {
-	perAddr, perSec int
+	perAddr int
+	rates   *limit.Table[netip.Addr]
 
 	mu    sync.Mutex
-	conns map[netip.Addr]int
-	rates map[netip.Addr]*rate.Limiter
+	conns map[netip.Addr]int // as many at most as there are connections
 }
 
-func newLimits(perAddr, perSec int) *limits {
-	return &limits{perAddr: perAddr, perSec: perSec,
-		conns: make(map[netip.Addr]int), rates: make(map[netip.Addr]*rate.Limiter)}
+func newLimits(perAddr int, connects limit.Rate, forgotten *metrics.Counter) *limits {
+	return &limits{perAddr: perAddr, conns: make(map[netip.Addr]int),
+		rates: limit.NewTable[netip.Addr](connects, maxRates, func(n int) { forgotten.Add(n) })}
 }
 
 // who is what one client can be taken for: with IPv6, whoever has one address
@@ -43,50 +45,29 @@ func who(addr netip.Addr) netip.Addr {
 // admit counts a connection from addr, or says why there may not be one. Who
 // was admitted must leave.
 func (l *limits) admit(addr netip.Addr, now time.Time) error {
-	if l.perAddr == 0 && l.perSec == 0 {
-		return nil
-	}
 	key := who(addr)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.perAddr > 0 && l.conns[key] >= l.perAddr {
+	if !l.join(key) {
 		return errAddrFull
 	}
-	if l.perSec > 0 {
-		r := l.rates[key]
-		if r == nil {
-			l.makeRoom(now)
-			r = rate.NewLimiter(rate.Limit(l.perSec), l.perSec)
-			l.rates[key] = r
-		}
-		if !r.AllowN(now, 1) {
-			return errAddrRate
-		}
-	}
-	if l.perAddr > 0 {
-		l.conns[key]++
+	if l.rates.Take(key, now, 1) > 0 {
+		l.leave(addr)
+		return errAddrRate
 	}
 	return nil
 }
 
-// makeRoom forgets addresses, those first whose rate says nothing any more.
-func (l *limits) makeRoom(now time.Time) {
-	if len(l.rates) < maxRates {
-		return
+// join counts a connection, if there is room for it.
+func (l *limits) join(key netip.Addr) bool {
+	if l.perAddr == 0 {
+		return true
 	}
-	for a, r := range l.rates {
-		if r.TokensAt(now) >= float64(l.perSec) {
-			delete(l.rates, a)
-		}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.conns[key] >= l.perAddr {
+		return false
 	}
-	// More than that many at once: better to forget half of them than to
-	// look through all for each connection.
-	for a := range l.rates {
-		if len(l.rates) < maxRates/2 {
-			return
-		}
-		delete(l.rates, a)
-	}
+	l.conns[key]++
+	return true
 }
 
 // leave takes a connection that was admitted off the count. An invalid

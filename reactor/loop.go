@@ -73,7 +73,7 @@ type loop struct {
 
 func newLoop(r *Reactor, idx int) *loop {
 	l := &loop{r: r, idx: idx, turnEnd: r.h.TurnEnd, out: make([]*batch, r.cfg.Loops)}
-	l.wheel.init(time.Now())
+	l.wheel.init(r.cfg.Now())
 	return l
 }
 
@@ -198,7 +198,7 @@ func (l *loop) OnClose(gc gnet.Conn, err error) gnet.Action {
 }
 
 func (l *loop) enter() {
-	l.now = time.Now()
+	l.now = l.r.cfg.Now()
 	l.inTurn = true
 }
 

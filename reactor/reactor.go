@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"chatd/limit"
 )
 
 // drainPoll is how often Drain looks again.
@@ -28,6 +30,7 @@ type Reactor struct {
 	loops   []*loop
 	lanes   *lanes
 	limits  *limits
+	rates   rates
 	ticker  *ticker
 	buffers buffers
 	batches batches
@@ -65,7 +68,8 @@ func New(cfg Config, h Handler) (*Reactor, error) {
 		return nil, fmt.Errorf("reactor: listen on %s: %w", cfg.Addr, err)
 	}
 	r := &Reactor{cfg: cfg, h: h, log: cfg.Logger, ln: ln, count: newCounters(cfg.Set), stopped: make(chan struct{}),
-		limits: newLimits(cfg.ConnsPerAddr, cfg.ConnectsPerAddrPerSec)}
+		rates: newRates(&cfg)}
+	r.limits = newLimits(cfg.ConnsPerAddr, limit.PerSecond(cfg.ConnectsPerAddrPerSec, cfg.Burst, cfg.Now()), r.count.addrForgotten)
 	for i := range cfg.Loops {
 		r.loops = append(r.loops, newLoop(r, i))
 	}
@@ -104,6 +108,9 @@ func (r *Reactor) Start() error {
 
 // Addr is where it listens, with the port that was taken.
 func (r *Reactor) Addr() net.Addr { return r.ln.Addr() }
+
+// Now is the time by the clock of the loops.
+func (r *Reactor) Now() time.Time { return r.cfg.Now() }
 
 // Loops is how many loops there are.
 func (r *Reactor) Loops() int { return len(r.loops) }

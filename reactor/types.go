@@ -25,7 +25,8 @@ type Handler interface {
 	Open(t Turn, c *Conn)
 	// Request handles a decoded frame; r holds until it returns. False means
 	// "not now": the reactor holds this frame and all that follow on this
-	// connection (PING is still answered at once) until c.Resume.
+	// connection (PING is still answered at once) until c.Resume. A frame that
+	// is taken has to be charged (Conn.Charge), and refused where that says so.
 	Request(t Turn, c *Conn, r *proto.Request) (taken bool)
 	// TurnEnd runs at the end of a loop callback in which another function of
 	// the handler, a done or a posted function ran, before the writes: what

@@ -114,8 +114,13 @@ func (c *Conn) wholeWebSocket(t Turn, p []byte) {
 	switch h.OpCode {
 	case ws.OpPing:
 		c.seen = c.l.now
-		c.writeControl(t, ws.OpPong, payload)
+		c.size = len(payload)
+		if _, wait := c.Charge(t); wait == 0 {
+			c.writeControl(t, ws.OpPong, payload)
+		}
 	case ws.OpPong:
+		c.size = len(payload)
+		c.Charge(t)
 	case ws.OpClose:
 		c.closeWebSocket(t, payload)
 	default:
@@ -130,6 +135,14 @@ func (c *Conn) fragment(t Turn, fin bool, payload []byte) {
 	if c.message == nil && fin {
 		c.frame(t, payload)
 		return
+	}
+	if !fin {
+		// The message is charged as a frame, and so are its parts: they cost
+		// as much, and a message may have any number of empty ones.
+		c.size = len(payload)
+		if c.Charge(t); !c.reading() {
+			return
+		}
 	}
 	c.message = c.l.r.buffers.grow(c.message, len(payload))
 	c.message.b = append(c.message.b, payload...)

@@ -5,7 +5,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/VictoriaMetrics/metrics"
 	"pgregory.net/rapid"
+
+	"chatd/limit"
 )
 
 // Whatever is added, moved and removed, each timer runs once, never early,
@@ -65,7 +68,8 @@ func TestWheel(t *testing.T) {
 // however many addresses come.
 func TestLimits(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
-	l := newLimits(2, 3)
+	count := newCounters(metrics.NewSet())
+	l := newLimits(2, limit.PerSecond(3, time.Second, now), count.addrForgotten)
 	a, b := netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8::ffff")
 	other := netip.MustParseAddr("2001:db8:0:1::1")
 	mapped, v4 := netip.MustParseAddr("::ffff:192.0.2.1"), netip.MustParseAddr("192.0.2.1")
@@ -99,8 +103,11 @@ func TestLimits(t *testing.T) {
 		if err := l.admit(netip.AddrFrom4([4]byte{byte(i >> 24), byte(i >> 16), byte(i >> 8), byte(i)}), now); err != nil {
 			t.Fatal(err)
 		}
-		if len(l.rates) > maxRates {
-			t.Fatal(len(l.rates), "addresses are remembered")
-		}
+	}
+	if n := l.rates.Len(); n > maxRates {
+		t.Error(n, "addresses are remembered")
+	}
+	if n := count.addrForgotten.Get(); n == 0 {
+		t.Error("that addresses were forgotten is not counted")
 	}
 }

@@ -35,6 +35,18 @@ func (s *Service) refuse(t Turn, x *client, a proto.Response, err error) {
 // retryAfter is told with "too busy": long enough for a full queue to drain.
 const retryAfter = 200 * time.Millisecond
 
+// full says what a limit that is reached is of.
+func full(op proto.Op, err error) (limitKind, string) {
+	switch {
+	case errors.Is(err, model.ErrGroupFull):
+		return fullMembers, "a limit is reached: the group is full"
+	case op == proto.ADD_FRIEND_ACK:
+		return fullFriends, "a limit is reached: a friend list is full"
+	default:
+		return fullGroups, "a limit is reached: you are in as many groups as anyone may be"
+	}
+}
+
 func (s *Service) errno(op proto.Op, err error) *proto.Error {
 	var e *proto.Error
 	switch {
@@ -47,7 +59,9 @@ func (s *Service) errno(op proto.Op, err error) *proto.Error {
 	case errors.Is(err, model.ErrAlready):
 		return proto.Errorf(proto.AlreadySo, "it is so already")
 	case errors.Is(err, model.ErrFull):
-		return proto.Errorf(proto.LimitFull, "a limit is reached")
+		kind, text := full(op, err)
+		s.m.limited[kind].Inc()
+		return proto.Errorf(proto.LimitFull, "%s", text)
 	case errors.Is(err, model.ErrTaken):
 		return proto.Errorf(proto.Refused, "this name is taken")
 	case errors.Is(err, model.ErrBusy), errors.Is(err, reactor.ErrBusy):
@@ -66,18 +80,27 @@ func (s *Service) errno(op proto.Op, err error) *proto.Error {
 // store has to be told to others.
 func offLoop[T any](s *Service, t Turn, x *client, l reactor.Lane, a proto.Response,
 	job func(t Off) (T, error), done func(t Turn, v T)) {
-	x.busy = true
-	err := reactor.Go(t, x.conn, l, job, func(t Turn, v T, err error) {
-		x.busy = false
+	attempt(s, t, x, l, job, func(t Turn, v T, err error) {
 		if err != nil {
 			s.refuse(t, x, a, err)
 		} else {
 			done(t, v)
 		}
+	})
+}
+
+// attempt is offLoop where done has to hear of errors, of a job that could not
+// be run as well.
+func attempt[T any](s *Service, t Turn, x *client, l reactor.Lane, job func(t Off) (T, error), done func(t Turn, v T, err error)) {
+	x.busy = true
+	err := reactor.Go(t, x.conn, l, job, func(t Turn, v T, err error) {
+		x.busy = false
+		done(t, v, err)
 		x.conn.Resume(t)
 	})
 	if err != nil {
 		x.busy = false
-		s.refuse(t, x, a, err)
+		var none T
+		done(t, none, err)
 	}
 }

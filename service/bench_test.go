@@ -29,13 +29,17 @@ func (h *tap) Request(t service.Turn, c *reactor.Conn, r *proto.Request) bool {
 	return h.Handler.Request(t, c, r)
 }
 
-// quietNode is a node without limits on one client's connections, and without
-// work that has nothing to do with what is measured.
+// quietNode is a node without work that has nothing to do with what is
+// measured. Its limits are on, so that they are measured too, and nobody gets
+// near them.
 func quietNode(tb testing.TB, loops int) (*node, *tap) {
 	h := &tap{conns: make(chan *reactor.Conn, 1)}
 	n := serve(tb, func(s *setup) {
 		s.reactor.Loops = loops
 		s.reactor.IdleTimeout = time.Hour
+		const plenty = 1 << 30
+		s.reactor.FramesPerSec, s.reactor.BytesPerSec, s.reactor.AbuseAfter = plenty, plenty, 1
+		s.service.FramesPerUser, s.service.BytesPerUser = plenty, plenty
 		s.service.SweepEvery, s.service.LookEvery = time.Hour, time.Hour
 		s.handler = func(inner reactor.Handler) reactor.Handler {
 			h.Handler = inner

@@ -16,6 +16,8 @@ type sending struct {
 	op      proto.Op
 	fields  proto.Fields
 	rid     int64
+	taken   bool // it is counted as unanswered
+	refused bool // it isn't in the log's hands: it waits for the answers of those before it
 }
 
 // oneChat takes a message for another user, or for oneself.
@@ -34,7 +36,7 @@ func (s *Service) groupChat(t Turn, x *client, r *proto.Request) {
 func (s *Service) send(t Turn, x *client, r *proto.Request, a model.Append) {
 	ss := x.session
 	if r.Has(proto.FID) && r.ID != ss.user {
-		s.refuse(t, x, answer(r), proto.Errorf(proto.NotAllowed, "id is not the session's own"))
+		s.refuseChat(t, x, r, proto.Errorf(proto.NotAllowed, "id is not the session's own"))
 		return
 	}
 	text := make([]byte, 0, len(r.CID)+len(r.Msg))
@@ -42,14 +44,25 @@ func (s *Service) send(t Turn, x *client, r *proto.Request, a model.Append) {
 	a.Sender, a.Retry = ss.user, r.Retry
 	a.CID, a.Body = text[:len(r.CID):len(r.CID)], text[len(r.CID):]
 	if !s.unanswered.take(x, &a) {
-		s.refuse(t, x, answer(r), model.ErrBusy)
+		s.refuseChat(t, x, r, model.ErrBusy)
 		return
 	}
-	sn := &sending{Append: a, session: ss, client: x, op: r.Op, fields: r.Fields & (1 << proto.FRID), rid: r.RID}
+	sn := &sending{taken: true, Append: a, session: ss, client: x, op: r.Op, fields: r.Fields & (1 << proto.FRID), rid: r.RID}
 	sn.Owner = sn
 	x.sending = append(x.sending, sn)
 	l := s.loops[t.Loop()]
 	l.sends = append(l.sends, sn)
+}
+
+// refuseChat refuses a request, a chat message once all before it are answered:
+// ACKs keep the order of sending.
+func (s *Service) refuseChat(t Turn, x *client, r *proto.Request, err error) {
+	if r.Op != proto.ONE_CHAT && r.Op != proto.GROUP_CHAT || len(x.sending) == 0 {
+		s.refuse(t, x, answer(r), err)
+		return
+	}
+	x.sending = append(x.sending, &sending{Append: model.Append{Peer: r.ToID, Group: r.GroupID, CID: bytes.Clone(r.CID), Err: err},
+		client: x, op: r.Op, fields: r.Fields & (1 << proto.FRID), rid: r.RID, refused: true})
 }
 
 // awaits reports whether a stored message is one that this connection has
@@ -57,7 +70,7 @@ func (s *Service) send(t Turn, x *client, r *proto.Request, a model.Append) {
 // the word of the commit.
 func (x *client) awaits(tp *topic, m *model.Message) bool {
 	return slices.ContainsFunc(x.sending, func(sn *sending) bool {
-		return sn.Sender == m.Sender && sn.Group == tp.group && bytes.Equal(sn.CID, m.CID) &&
+		return !sn.refused && sn.Sender == m.Sender && sn.Group == tp.group && bytes.Equal(sn.CID, m.CID) &&
 			(sn.Group != 0 || sn.Sender+sn.Peer == tp.lo+tp.hi)
 	})
 }
@@ -74,8 +87,10 @@ func (l *loop) turnEnd(t Turn) {
 		}
 		if err := l.s.store.Append(batch...); err != nil {
 			for _, sn := range sends {
-				sn.Err = err
-				l.ack(t, sn)
+				sn.Err, sn.refused = err, true
+			}
+			for _, sn := range sends {
+				l.ackRefused(t, sn.client)
 			}
 		}
 	}
@@ -93,23 +108,42 @@ func (l *loop) turnEnd(t Turn) {
 	}
 }
 
-// ack answers a chat message.
+// ack answers a chat message that was in the log's hands, and those behind it
+// that weren't.
 func (l *loop) ack(t Turn, sn *sending) {
 	x := sn.client
-	a := proto.Response{Op: sn.op.Ack(), Fields: sn.fields, RID: sn.rid, CID: sn.CID, ToID: sn.Peer, GroupID: sn.Group,
-		Seq: sn.Seq, Time: sn.Time}
 	if x.sending[0] == sn { // as a rule
 		x.sending = x.sending[1:]
 	} else {
 		i := slices.Index(x.sending, sn)
 		x.sending = slices.Delete(x.sending, i, i+1)
 	}
-	l.s.unanswered.give(x, &sn.Append)
+	l.answer(t, sn)
+	l.ackRefused(t, x)
+}
+
+// ackRefused answers those messages that were refused and have none before
+// them.
+func (l *loop) ackRefused(t Turn, x *client) {
+	for len(x.sending) > 0 && x.sending[0].refused {
+		sn := x.sending[0]
+		x.sending = x.sending[1:]
+		l.answer(t, sn)
+	}
+	x.conn.Resume(t)
+}
+
+func (l *loop) answer(t Turn, sn *sending) {
+	x := sn.client
+	if sn.taken {
+		l.s.unanswered.give(x, &sn.Append)
+	}
+	a := proto.Response{Op: sn.op.Ack(), Fields: sn.fields, RID: sn.rid, CID: sn.CID, ToID: sn.Peer, GroupID: sn.Group,
+		Seq: sn.Seq, Time: sn.Time}
 	if sn.Err != nil {
 		l.s.refuse(t, x, a, sn.Err)
 	} else {
 		l.s.m.acks.Inc()
 		x.reply(t, &a)
 	}
-	x.conn.Resume(t)
 }

@@ -16,10 +16,22 @@ type Config struct {
 	// aren't answered may take on this node. What comes beyond gets errno 9.
 	MaxUnanswered int64
 
-	MaxFriends  int             // of a user
-	MaxGroups   int             // of a user
-	MaxMembers  int             // of a group
-	MaxDevices  int             // of a user
+	MaxFriends int // of a user
+	MaxGroups  int // of a user
+	MaxMembers int // of a group
+	MaxDevices int // of a user
+
+	// Rates; 0: no limit. Those per address count the client's own, behind
+	// trusted proxies as well.
+	FramesPerUser    int           // a second, over all connections of a user here; PING doesn't count
+	BytesPerUser     int           // of these, a second
+	LoginsPerAddr    int           // a second
+	PasswordsPerAddr int           // to be hashed, a second: logins by password, registrations, changes
+	Burst            time.Duration // of those: what comes together in it may come at once
+	FailedPerAddr    int           // wrong passwords in FailedTime
+	FailedPerAccount int           // wrong passwords in FailedTime
+	FailedTime       time.Duration
+
 	Argon2      argon2id.Params // cost of password hashing
 	SweepEvery  time.Duration   // how often the log is asked what has grown
 	LookEvery   time.Duration   // how often online friends on other nodes are looked after
@@ -32,6 +44,7 @@ func DefaultConfig() Config {
 	return Config{
 		Window: proto.DefaultWindow, MaxUnanswered: 48 << 20,
 		MaxFriends: 1000, MaxGroups: 100, MaxMembers: 10000, MaxDevices: 8,
+		Burst: 10 * time.Second, FailedTime: 5 * time.Minute,
 		Argon2:     argon2id.Params{Memory: 19456, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32},
 		SweepEvery: 10 * time.Second, LookEvery: 15 * time.Second, Grace: 2 * time.Second, DrainSpread: 2 * time.Second,
 	}

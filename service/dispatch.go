@@ -54,6 +54,12 @@ func (s *Service) Request(t Turn, c *reactor.Conn, r *proto.Request) bool {
 		row.chat && len(x.sending) >= s.cfg.Window,
 		!row.chat && !row.direct && len(x.sending) > 0:
 		return false
+	}
+	if wait := s.charge(t, x); wait > 0 {
+		s.refuseChat(t, x, r, proto.SlowDown(wait))
+		return true
+	}
+	switch {
 	case x.session == nil && !row.open:
 		s.refuse(t, x, answer(r), proto.Errorf(proto.NotLoggedIn, "log in first"))
 	case x.session != nil && r.Op == proto.LOGIN:

@@ -2,6 +2,8 @@ package service
 
 import (
 	"errors"
+	"net/netip"
+	"time"
 
 	"chatd/model"
 	"chatd/proto"
@@ -26,6 +28,10 @@ func (s *Service) reg(t Turn, x *client, r *proto.Request) {
 	}
 	if err != nil {
 		s.refuse(t, x, a, err)
+		return
+	}
+	if e := s.limits.password(x.conn.Source(t), t.Now()); e != nil {
+		s.refuse(t, x, a, e)
 		return
 	}
 	name, password := r.Name, r.Password
@@ -61,11 +67,18 @@ type identity struct {
 // what it has missed: in this order, so that nothing falls between.
 func (s *Service) login(t Turn, x *client, r *proto.Request) {
 	a, q := answer(r), *r // q's strings are its own; of its bytes LOGIN has none
-	lane := reactor.Slow
-	if q.Has(proto.FToken) {
-		lane = reactor.Quick
+	addr, now, lane := x.conn.Source(t), t.Now(), reactor.Quick
+	refusal := s.limits.login(addr, now)
+	var try *guess // nil: it is by token
+	if refusal == nil && !q.Has(proto.FToken) {
+		lane = reactor.Slow
+		try, refusal = s.try(accountOf(&q), addr, now)
 	}
-	offLoop(s, t, x, lane, a, func(t Off) (id identity, err error) {
+	if refusal != nil {
+		s.refuse(t, x, a, refusal)
+		return
+	}
+	attempt(s, t, x, lane, func(t Off) (id identity, err error) {
 		if q.Has(proto.FToken) {
 			// Before it is looked at: whatever ends the token afterwards is later,
 			// and isn't displaced by this login.
@@ -81,7 +94,15 @@ func (s *Service) login(t Turn, x *client, r *proto.Request) {
 			}
 		}
 		return id, err
-	}, func(t Turn, id identity) {
+	}, func(t Turn, id identity, err error) {
+		if try != nil {
+			try.settle(errors.Is(err, errRefused))
+		}
+		if err != nil {
+			s.refuse(t, x, a, err)
+			return
+		}
+		s.m.limited[fullDevices].Add(len(id.evicted))
 		for _, device := range id.evicted {
 			s.endDevices(&bus.Login{User: id.user.ID, Device: device, Reason: proto.LoggedOut, At: id.at})
 		}
@@ -95,6 +116,22 @@ func (s *Service) login(t Turn, x *client, r *proto.Request) {
 		a.ID, a.Name, a.Device, a.Token = id.user.ID, id.user.Name, id.device, id.token
 		s.enter(t, x, a, id, &q)
 	})
+}
+
+// accountOf is whose password a login brings.
+func accountOf(q *proto.Request) account {
+	if q.Has(proto.FID) {
+		return account{id: q.ID}
+	}
+	return account{name: proto.NameKey(q.Name)}
+}
+
+// try is the right to look at a password, or why there is none for now.
+func (s *Service) try(who account, addr netip.Addr, now time.Time) (*guess, *proto.Error) {
+	if e := s.limits.password(addr, now); e != nil {
+		return nil, e
+	}
+	return s.limits.guess(who, addr, now)
 }
 
 func (s *Service) byToken(t Off, token string) (id identity, err error) {
@@ -150,7 +187,7 @@ func (s *Service) enter(t Turn, x *client, a proto.Response, id identity, q *pro
 	brief, byPassword := q.Brief, !q.Has(proto.FToken)
 	l := s.loops[t.Loop()]
 	ss := &Session{user: id.user.ID, name: id.user.Name, device: id.device, ack: q.Ack, loop: l.index,
-		peer: x.conn.Peer(), at: id.at, nth: id.nth, client: x}
+		peer: x.conn.Peer(), at: id.at, nth: id.nth, client: x, rate: new(userRate)}
 	th := tokenHash(id.token)
 	ss.token.Store(&th)
 	older, first, ok := s.registry.add(ss)
@@ -165,6 +202,7 @@ func (s *Service) enter(t Turn, x *client, a proto.Response, id identity, q *pro
 	}
 	l.begin(t, ss, id.places)
 	if first {
+		s.limits.came(ss.user, ss.rate)
 		s.presence.up(ss.user)
 	}
 	if older != nil {
@@ -223,9 +261,14 @@ func (s *Service) password(t Turn, x *client, r *proto.Request) {
 		s.refuse(t, x, a, err)
 		return
 	}
+	try, refusal := s.try(account{id: ss.user}, x.conn.Source(t), t.Now())
+	if refusal != nil {
+		s.refuse(t, x, a, refusal)
+		return
+	}
 	var at int64
 	var th []byte
-	offLoop(s, t, x, reactor.Slow, a, func(t Off) (string, error) {
+	attempt(s, t, x, reactor.Slow, func(t Off) (string, error) {
 		u, err := s.store.UserByID(t, ss.user)
 		if err != nil {
 			return "", err
@@ -246,7 +289,11 @@ func (s *Service) password(t Turn, x *client, r *proto.Request) {
 		_, err = s.store.ChangePassword(t, ss.user, hash, ss.device, th)
 		at = s.bus.Now(t) // later logins have proven the new password
 		return token, err
-	}, func(t Turn, token string) {
+	}, func(t Turn, token string, err error) {
+		if try.settle(errors.Is(err, errRefused)); err != nil {
+			s.refuse(t, x, a, err)
+			return
+		}
 		s.endDevices(&bus.Login{User: ss.user, Device: ss.device, All: true, Reason: proto.LoggedOut, At: at})
 		ss.token.Store(&th)
 		a.Token = token

@@ -36,7 +36,7 @@ func (r *registry) init() {
 
 func (r *registry) shard(id int64) *shard { return &r.shards[uint64(id)%uint64(len(r.shards))] }
 
-// add puts a session in. older is the session of the same device that it
+// add puts a session in, and gives it what the user's sessions share. older is the session of the same device that it
 // takes the place of, if there is one; first tells whether the user had none.
 // Not ok: that one has logged in later, and stays.
 func (r *registry) add(ss *Session) (older *Session, first, ok bool) {
@@ -44,6 +44,9 @@ func (r *registry) add(ss *Session) (older *Session, first, ok bool) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	had := sh.users[ss.user]
+	if len(had) > 0 {
+		ss.rate = had[0].rate
+	}
 	now := make([]*Session, 0, len(had)+1)
 	for _, o := range had {
 		if o.device == ss.device {

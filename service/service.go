@@ -74,6 +74,7 @@ type Service struct {
 	nudge    chan struct{} // it has gone or come back
 	pass     *passwords
 	proven   atomic.Int64 // logins whose token was looked at
+	limits   *limits
 	m        counters
 
 	unanswered *unanswered
@@ -86,6 +87,8 @@ type Service struct {
 type counters struct {
 	pushes, acks, events, logins, refused, internal, catchUps, reloads, dropped *metrics.Counter
 	eventsDropped, hintsDropped                                                 *metrics.Counter
+	forgotUsers, forgotAddrs, forgotAccounts                                    *metrics.Counter
+	limited                                                                     [limitKinds]*metrics.Counter
 }
 
 // New makes a service; it serves nothing before Start.
@@ -111,6 +114,13 @@ func New(cfg Config, log *slog.Logger, set *metrics.Set) *Service {
 
 		eventsDropped: set.NewCounter("chatd_service_events_dropped_total"),
 		hintsDropped:  set.NewCounter("chatd_service_hints_dropped_total"),
+
+		forgotUsers:    set.NewCounter(`chatd_service_limits_forgotten_total{of="users"}`),
+		forgotAddrs:    set.NewCounter(`chatd_service_limits_forgotten_total{of="addresses"}`),
+		forgotAccounts: set.NewCounter(`chatd_service_limits_forgotten_total{of="accounts"}`),
+	}
+	for k := range s.m.limited {
+		s.m.limited[k] = set.NewCounter(`chatd_service_limited_total{limit="` + limitNames[k] + `"}`)
 	}
 	set.NewGauge("chatd_service_sessions", func() float64 { return float64(s.registry.count.Load()) })
 	return s
@@ -121,6 +131,7 @@ func New(cfg Config, log *slog.Logger, set *metrics.Set) *Service {
 // reactor's Start.
 func (s *Service) Start(r *reactor.Reactor, store Store, b Bus, node string, epoch int64) error {
 	s.r, s.store, s.bus, s.node, s.epoch = r, store, b, node, epoch
+	s.limits = newLimits(&s.cfg, &s.m, r.Now())
 	s.loops = make([]*loop, r.Loops())
 	if len(s.loops) > maxLoops {
 		return errors.New("service: more than 64 event loops")

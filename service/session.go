@@ -35,6 +35,7 @@ type Session struct {
 	peer   *reactor.Peer
 	at     int64       // when it logged in, Unix microseconds
 	nth    int64       // of this node's sessions, whatever its clock does
+	rate   *userRate   // the user's, of this node
 	live   atomic.Bool // has its LOGIN_ACK; set by its loop, read by all
 	// token is the hash of the one it is logged in with; set by its loop.
 	token atomic.Pointer[[]byte]
@@ -113,6 +114,7 @@ func (l *loop) end(t Turn, ss *Session) {
 	l.s.registry.remove(ss)
 	if len(l.s.registry.sessions(ss.user)) == 0 { // even if another was the last: its word may have come before this one's
 		l.s.presence.down(ss.user)
+		l.s.limits.left(ss.user, ss.rate, t.Now())
 	}
 	l.s.store.FlushSoon(ss.user)
 }

@@ -9,8 +9,8 @@ import (
 // defaultPage is SYNC's and CONVERSATIONS' limit where none is given.
 const defaultPage = 50
 
-// limit is how much of a list is asked for.
-func limit(r *proto.Request, most int64) (int, error) {
+// pageSize is how much of a list is asked for.
+func pageSize(r *proto.Request, most int64) (int, error) {
 	if !r.Has(proto.FLimit) {
 		return defaultPage, nil
 	}
@@ -24,7 +24,7 @@ func limit(r *proto.Request, most int64) (int, error) {
 // no cursor.
 func (s *Service) sync(t Turn, x *client, r *proto.Request) {
 	a, ss, q := answer(r), x.session, *r // SYNC has no bytes
-	n, err := limit(r, proto.MaxSyncMessages)
+	n, err := pageSize(r, proto.MaxSyncMessages)
 	if err == nil && q.Has(proto.FAfter) && q.Has(proto.FBefore) {
 		err = proto.Errorf(proto.BadRequest, "after and before exclude each other")
 	}
@@ -95,7 +95,7 @@ func fit(ms []model.Message, forward bool, group, user, peer int64) []proto.Chat
 // conversations lists what a user takes part in, latest first.
 func (s *Service) conversations(t Turn, x *client, r *proto.Request) {
 	a, ss, before := answer(r), x.session, r.Before
-	n, err := limit(r, proto.MaxConversations)
+	n, err := pageSize(r, proto.MaxConversations)
 	if err != nil {
 		s.refuse(t, x, a, err)
 		return

@@ -1,0 +1,196 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"net"
+	"testing"
+	"time"
+
+	"chatd/proto"
+)
+
+// Errno 9 holds up all that waits, whatever conversation it is for, and is
+// then sent again with the same cid, in the order in which it was handed
+// over, and before what came later.
+func TestTooFastKeepsOrder(t *testing.T) {
+	f, rec := newFake(t), newRecord(t)
+	c, p := f.loggedIn(rec, proto.Response{}, nil)
+	conv := func(i int) Conv { return User(3 + int64(i%2)) }
+	var chs []<-chan sent
+	var qs []*proto.Request
+	for i := range 4 {
+		chs = append(chs, sendTo(t, c, conv(i), "x"))
+		qs = append(qs, p.expect(proto.ONE_CHAT))
+	}
+	p.stored(qs[0], 1)
+	for i, q := range qs[1:] { // what is left of the wait becomes less
+		p.answer(q, proto.Response{Errno: proto.TooFast, RetryAfter: 300 - int64(i), CID: q.CID, ToID: q.ToID})
+	}
+	p.send(push(chat(1)))
+	rec.seqs(1) // and so the refusals have been read
+	for i := 4; i < 8; i++ {
+		chs = append(chs, sendTo(t, c, conv(i), "x"))
+	}
+	for i := 1; i < 8; i++ {
+		q := p.expect(proto.ONE_CHAT)
+		if q.ToID != conv(i).Peer || q.Retry || i < 4 && string(q.CID) != string(qs[i].CID) {
+			t.Fatalf("number %d is %+v", i, q)
+		}
+		p.stored(q, 1+int64(i/2))
+	}
+	for i, ch := range chs {
+		if got := take(t, ch, "the answer"); got.err != nil || got.seq != 1+int64(i/2) {
+			t.Errorf("number %d: %+v", i, got)
+		}
+	}
+}
+
+// While the server has asked for silence there is silence: a message and a
+// request wait, and an event, which would come too late, is refused.
+func TestSilenceWhenTold(t *testing.T) {
+	f, rec := newFake(t), newRecord(t)
+	c, p := f.loggedIn(rec, proto.Response{}, nil)
+	sendTo(t, c, User(2), "a")
+	q := p.expect(proto.ONE_CHAT)
+	p.answer(q, proto.Response{Errno: proto.TooFast, RetryAfter: 3_600_000, CID: q.CID, ToID: 2})
+	p.send(push(chat(1)))
+	rec.seqs(1) // and so the refusal has been read
+	sendTo(t, c, User(3), "b")
+	if err := c.Typing(User(3)); !errors.Is(err, ErrBusy) {
+		t.Errorf("an event: %v", err)
+	}
+	ctx, cancel := context.WithCancel(within(t))
+	done := make(chan error, 1)
+	go func() { _, err := c.FindUser(ctx, "x"); done <- err }()
+	cancel()
+	if err := take(t, done, "the end of the request"); !errors.Is(err, context.Canceled) {
+		t.Errorf("a request: %v", err)
+	}
+	go func() { _, err := c.FindUser(within(t), "x"); done <- err }()
+	p.none()
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := take(t, done, "the end of the request"); !errors.Is(err, ErrClosed) && !errors.Is(err, ErrNotConnected) && !errors.Is(err, ErrNotLoggedIn) {
+		t.Errorf("a request, after Close: %v", err)
+	}
+	for q := range p.requests {
+		t.Errorf("the client sent %+v", q)
+	}
+}
+
+// A request that was too fast is made again; only a password isn't.
+func TestTooFastRequests(t *testing.T) {
+	f := newFake(t)
+	c, p := f.loggedIn(nil, proto.Response{}, nil)
+	done := make(chan error, 1)
+	go func() { _, err := c.FindUser(within(t), "bob"); done <- err }()
+	for range 3 {
+		p.answer(p.expect(proto.FIND_USER), proto.Response{Errno: proto.TooFast, RetryAfter: 1})
+	}
+	p.answer(p.expect(proto.FIND_USER), proto.Response{ID: 2, Name: "bob"})
+	if err := take(t, done, "the answer"); err != nil {
+		t.Error(err)
+	}
+	go func() { done <- c.ChangePassword(within(t), "old secret", "new secret") }()
+	p.answer(p.expect(proto.PASSWORD), proto.Response{Errno: proto.TooFast, RetryAfter: 30_000})
+	var e *proto.Error
+	if err := take(t, done, "the answer"); !errors.As(err, &e) || e.Errno != proto.TooFast || e.RetryAfter != 30*time.Second {
+		t.Errorf("a password: %v", err)
+	}
+	barrier(t, c, p) // and nothing waits because of that
+}
+
+// A receipt that was refused is sent again, or what it tells would be known to
+// nobody until the next message.
+func TestTooFastReceipt(t *testing.T) {
+	f, rec := newFake(t), newRecord(t)
+	c, p := f.loggedIn(rec, proto.Response{}, nil)
+	p.send(push(chat(1)))
+	rec.seqs(1)
+	refuse := func(q *proto.Request) {
+		t.Helper()
+		if q.RID == 0 {
+			t.Fatal("a receipt without rid can't be told from others")
+		}
+		p.send(&proto.Response{Op: proto.ERROR, Errno: proto.TooFast, RetryAfter: 1, ErrMsg: "too fast", RID: q.RID, Fields: 1 << proto.FRID})
+	}
+	refuse(take(t, p.receipts, "a receipt"))
+	q := take(t, p.receipts, "the receipt again")
+	if q.Seq != 1 || q.Peer != 2 || q.Read {
+		t.Errorf("again came %+v", q)
+	}
+	c.MarkRead(User(2), 1)
+	refuse(take(t, p.receipts, "that it was read"))
+	if q := take(t, p.receipts, "that it was read, again"); q.Seq != 1 || q.Peer != 2 || !q.Read {
+		t.Errorf("again came %+v", q)
+	}
+}
+
+// A server that has no room says so before it closes: Login gives that as
+// its error, and a client that reconnects waits for as long.
+func TestTurnedAway(t *testing.T) {
+	f, rec := newFake(t), newRecord(t)
+	away := func(p *peer) {
+		p.send(&proto.Response{Op: proto.ERROR, Errno: proto.TooFast, ErrMsg: "too many connections", RetryAfter: 20})
+		if err := p.conn.(*net.TCPConn).CloseWrite(); err != nil {
+			t.Error(err)
+		}
+	}
+	c := f.newClient(rec, nil)
+	done := make(chan error, 1)
+	go func() { done <- c.Login(within(t), "alice", "secret") }()
+	away(f.accept())
+	var e *proto.Error
+	if err := take(t, done, "the login"); !errors.As(err, &e) || e.Errno != proto.TooFast || !errors.Is(err, ErrNotConnected) {
+		t.Fatalf("the login: %v", err)
+	}
+	go func() { done <- c.Login(within(t), "alice", "secret") }()
+	p := f.login(proto.Response{})
+	if err := take(t, done, "the login"); err != nil {
+		t.Fatal(err)
+	}
+	rec.state(LoggedIn)
+	p.conn.Close()
+	away(f.accept())
+	for {
+		s := rec.state(Disconnected)
+		if s.Final {
+			t.Fatalf("it gave up: %+v", s)
+		}
+		if errors.As(s.Err, &e) {
+			if s.Retry < 20*time.Millisecond {
+				t.Errorf("it waits %v only", s.Retry)
+			}
+			break
+		}
+	}
+	f.login(proto.Response{})
+	rec.state(LoggedIn)
+}
+
+// After KICK "abuse" a client stays away, and whoever uses it is told.
+func TestAbuseIsFinal(t *testing.T) {
+	f, rec := newFake(t), newRecord(t)
+	c, p := f.loggedIn(rec, proto.Response{}, nil)
+	ch := sendTo(t, c, User(2), "x")
+	p.expect(proto.ONE_CHAT)
+	p.send(&proto.Response{Op: proto.KICK, Reason: proto.Abuse, ErrMsg: "too fast", RetryAfter: 1})
+	p.conn.Close()
+	var kick *KickError
+	if got := take(t, ch, "the end"); !errors.As(got.err, &kick) || kick.Reason != proto.Abuse {
+		t.Errorf("the message: %v", got.err)
+	}
+	if s := rec.state(Disconnected); !s.Final {
+		t.Errorf("state %+v", s)
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-f.peer:
+		t.Error("it has connected again")
+	default:
+	}
+}

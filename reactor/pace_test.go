@@ -1,0 +1,275 @@
+package reactor
+
+import (
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"chatd/proto"
+)
+
+// clock is a clock that stands still until a test moves it.
+type clock struct{ ns atomic.Int64 }
+
+func (k *clock) now() time.Time        { return time.Unix(1_700_000_000, k.ns.Load()) }
+func (k *clock) sleep(d time.Duration) { k.ns.Add(int64(d)) }
+
+// charging is an echo that charges what it takes, as every handler has to.
+func charging() *funcs {
+	return &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
+		if _, wait := c.Charge(t); wait > 0 {
+			c.slowDown(t, r, wait)
+			return true
+		}
+		if string(r.Msg) == "login" {
+			c.LoggedIn(t, true)
+		}
+		echo(t, c, r)
+		return true
+	}}
+}
+
+// paced serves with a clock of the test's, and connects.
+func paced(t *testing.T, change func(cfg *Config)) (*clock, *Reactor, *client) {
+	t.Helper()
+	k := &clock{}
+	r := serve(t, charging(), func(cfg *Config) {
+		cfg.Now = k.now
+		cfg.Burst = 2 * time.Second
+		change(cfg)
+	})
+	return k, r, dial(t, r)
+}
+
+// echoed sends frames and wants them taken.
+func (c *client) echoed(n int) {
+	c.tb.Helper()
+	for i := range n {
+		c.send("%s", chat(fmt.Sprint("number ", i)))
+	}
+	for i := range n {
+		c.wantText(fmt.Sprint("number ", i))
+	}
+}
+
+// slowed sends a frame and wants it refused, with that wait.
+func (c *client) slowed(wait time.Duration) {
+	c.tb.Helper()
+	c.send("%s", chat("too fast"))
+	c.want(message{Op: proto.ERROR, Errno: proto.TooFast, Text: "*", Retry: wait.Milliseconds()})
+}
+
+func (r *Reactor) limited(name string) uint64 {
+	return r.counter(`limited_total{limit="` + name + `"}`)
+}
+
+// A connection may send so many frames per second, and a burst of them at
+// once. Beyond it is told how long to wait, whatever it sends, PING as well;
+// once it has waited it is served, and not a millisecond earlier, though there
+// would be room for single frames: what it had on the way must not overtake
+// what was refused.
+func TestFrameRate(t *testing.T) {
+	k, r, c := paced(t, func(cfg *Config) { cfg.FramesPerSec = 10 })
+	c.echoed(20)
+	c.slowed(time.Second)
+	k.sleep(700 * time.Millisecond)
+	c.slowed(300 * time.Millisecond)
+	c.send(`{"msgid":18,"rid":5}`)
+	c.want(message{Op: proto.ERROR, RID: 5, Errno: proto.TooFast, Text: "*", Retry: 300})
+	k.sleep(299*time.Millisecond + time.Microsecond)
+	c.slowed(time.Millisecond) // never told less than it is
+	k.sleep(time.Millisecond)
+	c.echoed(9)
+	c.ping()
+	c.slowed(time.Second)
+	k.sleep(time.Hour)
+	c.echoed(20)
+	if a, b := r.limited("frames"), r.limited("waiting"); a != 2 || b != 3 {
+		t.Errorf("%d over the limit and %d while waiting are counted, want 2 and 3", a, b)
+	}
+}
+
+// Bytes have a limit as well. The wait is as long as it takes until the frame
+// is within it, and a frame that is larger than the limit gets through after a
+// while.
+func TestByteRate(t *testing.T) {
+	k, r, c := paced(t, func(cfg *Config) { cfg.BytesPerSec = 500 })
+	large := strings.Repeat("x", 5000-len(chat("")))
+	c.send("%s", chat(large))
+	c.wantText(large)
+	c.send("%s", chat(large[:1000-len(chat(""))]))
+	c.want(message{Op: proto.ERROR, Errno: proto.TooFast, Text: "*", Retry: 10_000})
+	k.sleep(10 * time.Second)
+	c.send("%s", chat(large[:1000-len(chat(""))]))
+	c.wantText(large[:1000-len(chat(""))])
+	if n := r.limited("bytes"); n != 1 {
+		t.Error("counted", n, "times")
+	}
+}
+
+// PING is charged where it is answered: at once, while other frames are held.
+func TestHeldPingIsCharged(t *testing.T) {
+	h, k := newHolder(), &clock{}
+	h.on.Store(true)
+	c := dial(t, serve(t, h, func(cfg *Config) { cfg.Now, cfg.FramesPerSec, cfg.Burst = k.now, 3, time.Second }))
+	c.send("%s", chat("held"))
+	for range 3 {
+		c.ping()
+	}
+	c.send(`{"msgid":18}`)
+	c.want(message{Op: proto.ERROR, Errno: proto.TooFast, Text: "*", Retry: 1000})
+	k.sleep(time.Second)
+	c.ping()
+}
+
+// What the decoder refuses costs as much as what it takes: an unknown msgid,
+// which never closes a connection, is no way around the limit.
+func TestBadFramesAreCharged(t *testing.T) {
+	_, _, c := paced(t, func(cfg *Config) { cfg.FramesPerSec = 2 })
+	for range 4 {
+		c.send(`{"msgid":999,"rid":1}`)
+		c.want(message{Op: proto.ERROR, RID: 1, Errno: proto.UnknownOp, Text: "*"})
+	}
+	c.send(`{"msgid":999,"rid":2}`)
+	c.want(message{Op: proto.ERROR, RID: 2, Errno: proto.TooFast, Text: "*", Retry: 1000})
+	c.send(`{"msgid":6,"rid":3}`)
+	c.want(message{Op: proto.ERROR, RID: 3, Errno: proto.TooFast, Text: "*", Retry: 1000})
+}
+
+// Who isn't logged in may send a few frames, and who is any number.
+func TestFramesBeforeLogin(t *testing.T) {
+	k, r, c := paced(t, func(cfg *Config) { cfg.FramesBeforeLogin = 5 })
+	c.echoed(4)
+	c.ping()
+	c.slowed(2 * time.Second)
+	k.sleep(2 * time.Second)
+	c.send("%s", chat("login"))
+	c.wantText("login")
+	c.echoed(50)
+	if n := r.limited("before_login"); n != 1 {
+		t.Error("counted", n, "times")
+	}
+}
+
+// Who is told to wait and goes on sending is closed after a few such waits in
+// a row. What arrives soon after it was told doesn't count against it, and who
+// has listened once in between begins anew.
+func TestAbuse(t *testing.T) {
+	k, r, c := paced(t, func(cfg *Config) { cfg.FramesPerSec, cfg.AbuseAfter = 5, 3 })
+	overrun := func() {
+		t.Helper()
+		c.send("%s", chat("login"))
+		for {
+			if m, _ := c.next(); m.Errno == proto.TooFast {
+				break
+			}
+			c.send("%s", chat("login"))
+		}
+		k.sleep(grace)
+		for range 200 { // these were under way
+			c.slowed(leastWait - grace)
+		}
+	}
+	ignore := func() {
+		t.Helper()
+		overrun()
+		k.sleep(time.Millisecond)
+		c.slowed(leastWait - grace - time.Millisecond)
+		k.sleep(leastWait - grace)
+	}
+	for range 5 {
+		overrun()
+		k.sleep(leastWait)
+	}
+	ignore()
+	ignore()
+	overrun()
+	k.sleep(leastWait)
+	ignore()
+	ignore()
+	k.sleep(rowEnds + time.Second)
+	ignore()
+	ignore()
+	overrun()
+	k.sleep(time.Millisecond)
+	c.send("%s", chat("once more"))
+	c.want(message{Op: proto.KICK, Reason: proto.Abuse, Text: "*"})
+	c.wantEnd()
+	if n := r.counter(`kicks_total{reason="too_fast"}`); n != 1 {
+		t.Error("counted", n, "times")
+	}
+}
+
+// A flood within one wait is closed at once; without AbuseAfter nobody is.
+func TestFlood(t *testing.T) {
+	for _, after := range []int{0, 100} {
+		_, _, c := paced(t, func(cfg *Config) { cfg.FramesPerSec, cfg.AbuseAfter = 5, after })
+		c.echoed(10)
+		for sent := 0; sent < maxRefused; sent += 64 { // as much as is answered
+			c.raw([]byte(strings.Repeat(string(frame(chat("flood"))), 64)))
+			for range 64 {
+				c.want(message{Op: proto.ERROR, Errno: proto.TooFast, Text: "*", Retry: 1000})
+			}
+		}
+		c.send("%s", chat("the last"))
+		if after == 0 {
+			c.want(message{Op: proto.ERROR, Errno: proto.TooFast, Text: "*", Retry: 1000})
+			continue
+		}
+		c.want(message{Op: proto.KICK, Reason: proto.Abuse, Text: "*"})
+		c.wantEnd()
+	}
+}
+
+// What the handler refuses for a reason of its own makes the connection wait
+// as well.
+func TestPause(t *testing.T) {
+	k := &clock{}
+	c := dial(t, serve(t, &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
+		_, wait := c.Charge(t)
+		if wait == 0 && string(r.Msg) == "over" {
+			wait = c.Pause(t, 3*time.Second)
+		}
+		if wait > 0 {
+			c.slowDown(t, r, wait)
+		} else {
+			echo(t, c, r)
+		}
+		return true
+	}}, func(cfg *Config) { cfg.Now = k.now }))
+	c.send("%s", chat("over"))
+	c.want(message{Op: proto.ERROR, Errno: proto.TooFast, Text: "*", Retry: 3000})
+	k.sleep(2 * time.Second)
+	c.slowed(time.Second)
+	k.sleep(time.Second)
+	c.echoed(1)
+}
+
+// A WebSocket's own pings, and the parts of a message, are frames like others:
+// pings beyond the limit are not answered, and no message can have endlessly
+// many parts.
+func TestWebSocketFramesAreCharged(t *testing.T) {
+	_, r, c := paced(t, func(cfg *Config) { cfg.FramesPerSec, cfg.AbuseAfter = 5, 1 })
+	c.upgrade("")
+	for range 12 {
+		c.raw(masked(true, ws.OpPing, []byte("p")))
+	}
+	for range 10 {
+		if op, _, _ := c.frameWS(); op != ws.OpPong {
+			t.Fatal("a ping within the limit got", op)
+		}
+	}
+	c.raw(text(chat("too fast")))
+	c.wantWS(message{Op: proto.ERROR, Errno: proto.TooFast, Text: "*", Retry: 1000})
+	c.raw(masked(false, ws.OpText, nil))
+	c.raw([]byte(strings.Repeat(string(masked(false, ws.OpContinuation, nil)), maxRefused)))
+	c.wantWS(message{Op: proto.KICK, Reason: proto.Abuse, Text: "*"})
+	c.wantClose(ws.StatusNormalClosure)
+	if n := r.counter(`kicks_total{reason="too_fast"}`); n != 1 {
+		t.Error("counted", n, "times")
+	}
+}

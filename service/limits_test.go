@@ -1,0 +1,439 @@
+package service_test
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"chatd/model"
+	"chatd/proto"
+	"chatd/service"
+)
+
+// standing gives a node a clock that stands still until the test moves it.
+func standing(s *setup) *atomicTime {
+	now := &atomicTime{}
+	now.set(time.Now())
+	s.reactor.Now = now.get
+	return now
+}
+
+// tooFast is refused with errno 9 and that wait.
+func (w *wire) tooFast(wait time.Duration, r obj) frame {
+	w.tb.Helper()
+	f := w.refused(proto.TooFast, r)
+	if got := f.int("retry_after_ms"); got != wait.Milliseconds() {
+		w.fatalf("%s got %v, want retry_after_ms %d", r.json(), f, wait.Milliseconds())
+	}
+	return f
+}
+
+func (n *node) limited(name string) int {
+	n.tb.Helper()
+	return int(n.count(`chatd_service_limited_total{limit="` + name + `"}`))
+}
+
+// A user's frames are counted over all of the user's connections: one device
+// more is no more room, and a new connection no new beginning. Other users
+// aren't concerned. Chat, events and receipts are refused each in its own way.
+func TestUserFrames(t *testing.T) {
+	t.Parallel()
+	var now *atomicTime
+	n := serve(t, func(s *setup) {
+		now = standing(s)
+		s.service.FramesPerUser, s.service.Burst = 5, 4*time.Second
+	})
+	ids := n.users("anna", "berta")
+	phone, desk, other := n.login(ids[0], obj{"device": "phone"}), n.login(ids[0], obj{"device": "desk"}), n.login(ids[1])
+	for i := range 10 {
+		phone.say(with(ids[0]), fmt.Sprint("note ", i))
+		desk.barrier()
+	}
+	chat := with(ids[0]).chat("once more")
+	if f := phone.tooFast(time.Second, chat); f.op() != proto.ONE_CHAT_ACK || f.str("cid") != chat["cid"] {
+		t.Errorf("a refused message got %v", f)
+	}
+	for _, r := range []obj{with(ids[1]).event("typing"), with(ids[0]).receipt(1)} {
+		if f := desk.tooFast(time.Second, r); f.op() != proto.ERROR {
+			t.Errorf("%s got %v", r.json(), f)
+		}
+	}
+	other.barrier()
+	phone.close()
+	desk.close()
+	n.settled(1)
+	again := n.login(ids[0])
+	again.tooFast(time.Second, chat)
+	now.add(time.Second)
+	if again.ok(chat); again.history(with(ids[0]))[10].str("msg") != "once more" {
+		t.Error("the message is not the eleventh")
+	}
+	if c := n.limited("user_frames"); c != 3 { // the receipt came while desk had been told
+		t.Errorf("counted %d times, want 3", c)
+	}
+}
+
+// Bytes are counted as well.
+func TestUserBytes(t *testing.T) {
+	t.Parallel()
+	var now *atomicTime
+	n := serve(t, func(s *setup) {
+		now = standing(s)
+		s.service.BytesPerUser, s.service.Burst = 10_000, 2*time.Second
+	})
+	anna := n.user("anna")
+	a, b := n.login(anna, obj{"device": "a"}), n.login(anna, obj{"device": "b"})
+	large := strings.Repeat("x", 18_000)
+	a.say(with(anna), large)
+	f := b.refused(proto.TooFast, with(anna).chat(large))
+	if wait := f.int("retry_after_ms"); wait < 1500 || wait > 2000 {
+		t.Errorf("told %v", f)
+	}
+	now.add(2 * time.Second)
+	b.say(with(anna), large)
+	if c := n.limited("user_bytes"); c != 1 {
+		t.Errorf("counted %d times", c)
+	}
+}
+
+// The answers of messages keep the order of sending where some are refused
+// while those before them are still being stored. What is refused is not
+// stored; sent again after the wait it comes behind what was.
+func TestRefusedKeepOrder(t *testing.T) {
+	t.Parallel()
+	var now *atomicTime
+	gate := make(chan struct{})
+	open := sync.OnceFunc(func() { close(gate) })
+	defer open()
+	n := serve(t, func(s *setup) {
+		now = standing(s)
+		s.service.FramesPerUser, s.service.Burst = 3, time.Second
+		s.sunk = func([]byte) { <-gate }
+	})
+	anna := n.user("anna")
+	w := n.login(anna)
+	var chats []obj
+	var rids []int64
+	for i := range 6 {
+		chats = append(chats, with(anna).chat(fmt.Sprint("text ", i)))
+		rids = append(rids, w.ask(chats[i]))
+	}
+	w.tooFast(time.Second, obj{"msgid": proto.PING}) // all of them were taken
+	if len(w.stash) > 0 {
+		t.Fatal("something was answered before what was sent earlier: ", w.stash)
+	}
+	open()
+	for i, rid := range rids {
+		f, want := w.next(), proto.Done
+		if i >= 3 {
+			want = proto.TooFast
+		}
+		if f.int("rid") != rid || f.str("cid") != chats[i]["cid"] || f.int("toid") != anna || proto.Errno(f.int("errno")) != want {
+			t.Fatalf("message %d got %v", i, f)
+		}
+	}
+	now.add(time.Second)
+	for _, c := range chats[3:] {
+		w.ok(c)
+	}
+	now.add(time.Second)
+	for i, m := range w.history(with(anna)) {
+		if m.str("msg") != fmt.Sprint("text ", i) {
+			t.Errorf("the log has %v as number %d", m, i)
+		}
+	}
+}
+
+// Who isn't logged in has few frames, whatever becomes of them, and who goes
+// on all the same is closed.
+func TestBeforeLogin(t *testing.T) {
+	t.Parallel()
+	var now *atomicTime
+	n := serve(t, func(s *setup) {
+		now = standing(s)
+		s.reactor.FramesBeforeLogin, s.reactor.AbuseAfter = 5, 1
+	})
+	anna := n.user("anna")
+	w := n.dial()
+	for range 4 {
+		w.refused(proto.NotLoggedIn, obj{"msgid": proto.FIND_USER, "userid": anna})
+	}
+	w.ok(obj{"msgid": proto.PING})
+	w.tooFast(2*time.Second, obj{"msgid": proto.LOGIN, "id": anna, "password": secret})
+	now.add(1900 * time.Millisecond)
+	w.ask(obj{"msgid": proto.LOGIN, "id": anna, "password": secret})
+	if f := w.kicked(); f == nil || f.str("reason") != proto.Abuse {
+		t.Errorf("got %v", f)
+	}
+	w = n.login(anna)
+	for range 20 {
+		w.barrier()
+	}
+}
+
+// behind connects as a client at addr, through a proxy that is trusted.
+func (n *node) behind(addr string) *wire {
+	n.tb.Helper()
+	w := n.dial()
+	w.write([]byte("PROXY TCP4 " + addr + " 127.0.0.1 4711 6000\r\n"))
+	return w
+}
+
+func trustLoopback(s *setup) {
+	s.reactor.Trusted = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+}
+
+// Logins are counted by the client's own address, not by the proxy's, those by
+// token as well.
+func TestLoginsPerAddr(t *testing.T) {
+	t.Parallel()
+	var now *atomicTime
+	n := serve(t, trustLoopback, func(s *setup) {
+		now = standing(s)
+		s.service.LoginsPerAddr, s.service.Burst = 2, time.Second
+	})
+	anna := n.user("anna")
+	w := n.behind("192.0.2.1")
+	token := obj{"msgid": proto.LOGIN, "token": w.login(anna).str("token")}
+	n.behind("192.0.2.1").ok(token)
+	w = n.behind("192.0.2.1")
+	w.tooFast(time.Second, token)
+	n.behind("192.0.2.2").ok(token)
+	for range 5 { // the proxy itself, say: its own address says nothing
+		n.dial().ok(token)
+	}
+	now.add(time.Second)
+	w.ok(token)
+	if c := n.limited("logins"); c != 1 {
+		t.Errorf("counted %d times", c)
+	}
+}
+
+// What has a password hashed is counted together: logins, registrations,
+// changes. Tokens need none.
+func TestPasswordsPerAddr(t *testing.T) {
+	t.Parallel()
+	var now *atomicTime
+	n := serve(t, func(s *setup) {
+		now = standing(s)
+		s.service.PasswordsPerAddr, s.service.Burst = 3, time.Second
+	})
+	w := n.dial()
+	anna := w.ok(obj{"msgid": proto.REG, "name": "anna", "password": secret}).int("id")
+	w.login(anna)
+	w.ok(obj{"msgid": proto.PASSWORD, "password": secret, "newpassword": "another secret"})
+	w.tooFast(time.Second, obj{"msgid": proto.PASSWORD, "password": "another secret", "newpassword": secret})
+	other := n.dial()
+	other.tooFast(time.Second, obj{"msgid": proto.REG, "name": "berta", "password": secret})
+	other.tooFast(time.Second, obj{"msgid": proto.LOGIN, "id": anna, "password": "another secret"})
+	now.add(time.Second)
+	f := other.ok(obj{"msgid": proto.LOGIN, "id": anna, "password": "another secret"})
+	now.add(-time.Second)
+	for range 5 {
+		n.dial().ok(obj{"msgid": proto.LOGIN, "token": f.str("token")})
+	}
+	if c := n.limited("passwords"); c != 3 {
+		t.Errorf("counted %d times", c)
+	}
+}
+
+// After a few wrong passwords no more are looked at for that account, the
+// right one neither; tokens go on. A name that nobody has gets the very same
+// answers, or they would tell which accounts there are. After the time that
+// was told one more is looked at, and a right one costs nothing.
+func TestFailedLoginsOfAccount(t *testing.T) {
+	t.Parallel()
+	var now *atomicTime
+	n := serve(t, func(s *setup) {
+		now = standing(s)
+		s.service.FailedPerAccount, s.service.FailedTime = 3, time.Minute
+	})
+	ids := n.users("anna", "berta")
+	right := obj{"msgid": proto.LOGIN, "name": "Anna", "password": secret}
+	for range 5 {
+		n.dial().ok(right)
+	}
+	token := n.login(ids[0], obj{"device": "phone"}).welcome.str("token")
+	answers := func(name string) (all []string) {
+		w := n.dial()
+		for i := range 5 {
+			pw := "wrong secret"
+			if i == 4 {
+				pw = secret
+			}
+			f := w.call(obj{"msgid": proto.LOGIN, "name": name, "password": pw})
+			delete(f, "rid")
+			all = append(all, f.String())
+		}
+		return all
+	}
+	real, none := answers("anna"), answers("nobody")
+	if strings.Join(real, "\n") != strings.Join(none, "\n") {
+		t.Errorf("an account that exists got\n%s\none that doesn't\n%s", strings.Join(real, "\n"), strings.Join(none, "\n"))
+	}
+	w := n.dial()
+	w.tooFast(20*time.Second, right)
+	n.dial().tooFast(20*time.Second, right.with(obj{"name": "ANNA"})) // the same name
+	n.dial().ok(obj{"msgid": proto.LOGIN, "token": token})
+	n.dial().ok(obj{"msgid": proto.LOGIN, "name": "berta", "password": secret})
+	w.ok(obj{"msgid": proto.PING}) // nothing else of this connection is held or refused
+	if c := n.limited("failed_account"); c != 6 {
+		t.Errorf("counted %d times, want 6", c)
+	}
+
+	now.add(20 * time.Second)
+	n.dial().ok(right)
+	n.dial().ok(right)
+	n.dial().refused(proto.Refused, right.with(obj{"password": "wrong secret"}))
+	n.dial().tooFast(20*time.Second, right)
+
+	// Whoever has a session can't guess its password without end either.
+	in := n.login(ids[1])
+	change := obj{"msgid": proto.PASSWORD, "password": "wrong secret", "newpassword": "new secret"}
+	for range 3 {
+		in.refused(proto.Refused, change)
+	}
+	in.tooFast(20*time.Second, change.with(obj{"password": secret}))
+}
+
+// So it is for an address, whatever accounts it tries; others aren't concerned.
+func TestFailedLoginsOfAddress(t *testing.T) {
+	t.Parallel()
+	var now *atomicTime
+	n := serve(t, trustLoopback, func(s *setup) {
+		now = standing(s)
+		s.service.FailedPerAccount, s.service.FailedPerAddr, s.service.FailedTime = 100, 3, time.Minute
+	})
+	anna := n.user("anna")
+	for i := range 3 {
+		n.behind("192.0.2.1").refused(proto.Refused, obj{"msgid": proto.LOGIN, "name": fmt.Sprint("somebody ", i), "password": secret})
+	}
+	right := obj{"msgid": proto.LOGIN, "id": anna, "password": secret}
+	n.behind("192.0.2.1").tooFast(20*time.Second, right)
+	token := n.behind("192.0.2.2").ok(right).str("token")
+	n.behind("192.0.2.1").ok(obj{"msgid": proto.LOGIN, "token": token})
+	now.add(20 * time.Second)
+	n.behind("192.0.2.1").ok(right)
+	if c := n.limited("failed_address"); c != 1 {
+		t.Errorf("counted %d times", c)
+	}
+}
+
+// Guesses side by side are no way around: a password counts as wrong until it
+// has proven right.
+func TestGuessesAtOnce(t *testing.T) {
+	t.Parallel()
+	n := serve(t, func(s *setup) {
+		standing(s)
+		s.service.FailedPerAccount, s.service.FailedTime = 3, time.Minute
+	})
+	n.user("anna")
+	var refused, tooFast atomic.Int32
+	var all []func()
+	for range 12 {
+		w := n.dial()
+		all = append(all, func() {
+			switch f := w.call(obj{"msgid": proto.LOGIN, "name": "anna", "password": "wrong secret"}); proto.Errno(f.int("errno")) {
+			case proto.Refused:
+				refused.Add(1)
+			case proto.TooFast:
+				tooFast.Add(1)
+			default:
+				t.Errorf("got %v", f)
+			}
+		})
+	}
+	together(all...)
+	if refused.Load() != 3 || tooFast.Load() != 9 {
+		t.Errorf("%d were looked at and %d weren't, want 3 and 9", refused.Load(), tooFast.Load())
+	}
+}
+
+// slowUsers is a store in which users are found only once a gate has opened.
+type slowUsers struct {
+	service.Store
+	waiting atomic.Int32
+	gate    chan struct{}
+}
+
+func (s *slowUsers) UserByID(ctx context.Context, id int64) (model.User, error) {
+	s.waiting.Add(1)
+	<-s.gate
+	return s.Store.UserByID(ctx, id)
+}
+
+// A login that the server has no room for was not wrong: it doesn't lock its
+// account.
+func TestBusyIsNotWrong(t *testing.T) {
+	t.Parallel()
+	st := &slowUsers{gate: make(chan struct{})}
+	open := sync.OnceFunc(func() { close(st.gate) })
+	defer open()
+	n := serve(t, func(s *setup) {
+		standing(s)
+		s.reactor.SlowLanes, s.reactor.LaneQueue = 1, 1
+		s.service.FailedPerAccount, s.service.FailedTime = 3, time.Minute
+		s.store = func(in service.Store) service.Store { st.Store = in; return st }
+	})
+	ids := n.users("anna", "berta", "carla")
+	login := func(id int64) obj { return obj{"msgid": proto.LOGIN, "id": id, "password": secret} }
+	first, second, third := n.dial(), n.dial(), n.dial()
+	a := first.ask(login(ids[0]))
+	eventually(t, "the worker to be busy", func() bool { return st.waiting.Load() == 1 })
+	b := second.ask(login(ids[1]))
+	second.ok(obj{"msgid": proto.PING}) // its login is in the queue
+	for range 10 {
+		third.refused(proto.TooFast, login(ids[2]))
+	}
+	open()
+	first.answer(a)
+	second.answer(b)
+	third.ok(login(ids[2]))
+	if c := n.limited("failed_account"); c != 0 {
+		t.Errorf("%d were taken for wrong", c)
+	}
+}
+
+// Lists that are full say so, each with its counter.
+func TestFullLists(t *testing.T) {
+	t.Parallel()
+	n := serve(t, func(s *setup) {
+		s.service.MaxFriends, s.service.MaxGroups, s.service.MaxMembers, s.service.MaxDevices = 1, 2, 2, 1
+	})
+	ids := n.users("anna", "berta", "carla")
+	a, b, c := n.login(ids[0]), n.login(ids[1]), n.login(ids[2])
+	a.ok(obj{"msgid": proto.ADD_FRIEND, "friendid": ids[1]})
+	a.refused(proto.LimitFull, obj{"msgid": proto.ADD_FRIEND, "friendid": ids[2]})
+	create := obj{"msgid": proto.CREATE_GROUP, "groupname": "walks", "groupdesc": ""}
+	group := a.ok(create).int("groupid")
+	a.ok(create)
+	a.refused(proto.LimitFull, create)
+	a.refused(proto.LimitFull, obj{"msgid": proto.ADD_GROUP, "groupid": c.ok(create).int("groupid")})
+	b.ok(obj{"msgid": proto.ADD_GROUP, "groupid": group})
+	c.refused(proto.LimitFull, obj{"msgid": proto.ADD_GROUP, "groupid": group})
+	n.login(ids[0], obj{"device": "another"})
+	for name, want := range map[string]int{"friends": 1, "groups": 2, "members": 1, "devices": 1} {
+		if got := n.limited(name); got != want {
+			t.Errorf("%s: counted %d times, want %d", name, got, want)
+		}
+	}
+}
+
+// Pages have a size, and nobody gets more by asking for more.
+func TestPageSizes(t *testing.T) {
+	t.Parallel()
+	n := serve(t)
+	anna := n.user("anna")
+	w := n.login(anna)
+	for limit, errno := range map[int64]proto.Errno{0: proto.BadRequest, 1: proto.Done, proto.MaxSyncMessages: proto.Done, proto.MaxSyncMessages + 1: proto.BadRequest} {
+		w.refused(errno, with(anna).sync(obj{"limit": limit}))
+	}
+	for limit, errno := range map[int64]proto.Errno{0: proto.BadRequest, proto.MaxConversations: proto.Done, proto.MaxConversations + 1: proto.BadRequest} {
+		w.refused(errno, obj{"msgid": proto.CONVERSATIONS, "limit": limit})
+	}
+}

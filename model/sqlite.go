@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 	"github.com/pressly/goose/v3"
@@ -224,6 +225,11 @@ func makeFile(path string) error {
 	return f.Close()
 }
 
+const (
+	lockPatience = time.Second
+	lockPause    = 10 * time.Millisecond
+)
+
 // lockFile takes the lock that keeps a second daemon from the file. It ends
 // with the process, however that ends.
 func lockFile(path string) (*os.File, error) {
@@ -231,7 +237,15 @@ func lockFile(path string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot write its lock: %w", reason(err))
 	}
-	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	// A store of this process that was just closed may be locked for a moment
+	// yet: a program that is being started has a copy of every descriptor until
+	// it runs.
+	for end := time.Now().Add(lockPatience); ; time.Sleep(lockPause) {
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EWOULDBLOCK) || time.Now().After(end) {
+			break
+		}
+	}
 	if err != nil {
 		pid, _ := io.ReadAll(io.LimitReader(f, 32))
 		f.Close()

@@ -61,7 +61,7 @@ type Config struct {
 	BytesPerUser   ByteSize       `group:"limits" name:"bytes-per-sec-per-user" default:"2MiB" placeholder:"SIZE" help:"Bytes of these per second. 0: no limit."`
 	EarlyFrames    int            `group:"limits" name:"frames-before-login" default:"64" placeholder:"N" help:"Frames from a connection that isn't logged in, within --login-timeout. 0: no limit."`
 	LoginsPerSec   int            `group:"limits" name:"logins-per-sec-per-addr" default:"100" placeholder:"N" help:"Logins per second from one address, by token or password. 0: no limit."`
-	PasswordsSec   int            `group:"limits" name:"passwords-per-sec-per-addr" default:"10" placeholder:"N" help:"Passwords to be hashed per second for one address: logins by password, registrations, changes. 0: no limit."`
+	PasswordsSec   int            `group:"limits" name:"passwords-per-sec-per-addr" default:"20" placeholder:"N" help:"Passwords to be hashed per second for one address: logins by password, registrations, changes. 0: no limit."`
 	Burst          time.Duration  `group:"limits" name:"burst" default:"10s" placeholder:"TIME" help:"Of every limit per second, what comes together in so long may come at once."`
 	FailedAddr     int            `group:"limits" name:"failed-logins-per-addr" default:"100" placeholder:"N" help:"Wrong passwords from one address within --failed-logins-time. 0: no limit."`
 	FailedAccount  int            `group:"limits" name:"failed-logins-per-account" default:"10" placeholder:"N" help:"Wrong passwords for one account within --failed-logins-time; logins by token go on. 0: no limit."`

@@ -138,6 +138,22 @@ func onLinks(links func(w *world, f *planned) []*link, bad func(k *link, f *plan
 	}
 }
 
+// cutOff is a partition: nothing passes, then the connections are reset.
+func cutOff(links func(w *world, f *planned) []*link) func(context.Context, *world, *planned) error {
+	return func(ctx context.Context, w *world, f *planned) error {
+		all := links(w, f)
+		for _, k := range all {
+			k.stall()
+		}
+		sleep(ctx, f.hold)
+		for _, k := range all {
+			k.cut()
+			k.resume()
+		}
+		return nil
+	}
+}
+
 func frontLink(w *world, f *planned) []*link { return w.front[f.target : f.target+1] }
 func dbLink(w *world, f *planned) []*link    { return w.toDB[f.target : f.target+1] }
 func busLink(w *world, f *planned) []*link   { return w.toBus[f.target : f.target+1] }
@@ -186,14 +202,7 @@ func Faults() []*Fault {
 				return errors.Join(err, w.disk.free())
 			}},
 		{Name: "node cut off from MariaDB", About: "a partition: nothing passes, then a reset", least: s, most: 7 * s, rest: 2 * s,
-			targets: (*world).nodeCount, takes: each("to MariaDB"), do: func(ctx context.Context, w *world, f *planned) error {
-				k := w.toDB[f.target]
-				k.stall()
-				sleep(ctx, f.hold)
-				k.cut()
-				k.resume()
-				return nil
-			}},
+			targets: (*world).nodeCount, takes: each("to MariaDB"), do: cutOff(dbLink)},
 		{Name: "MariaDB's connections cut", About: "resets of a node's connections to MariaDB", rest: s,
 			targets: (*world).nodeCount, takes: each("to MariaDB"), do: onLinks(dbLink, func(k *link, _ *planned) { k.cut() })},
 
@@ -207,14 +216,7 @@ func Faults() []*Fault {
 			}, w.redis.Service)
 		}},
 		{Name: "node cut off from Redis", About: "a partition: nothing passes, then a reset", least: 300 * ms, most: 7 * s, rest: 2 * s,
-			targets: (*world).nodeCount, takes: each("to Redis"), do: func(ctx context.Context, w *world, f *planned) error {
-				k := w.toBus[f.target]
-				k.stall()
-				sleep(ctx, f.hold)
-				k.cut()
-				k.resume()
-				return nil
-			}},
+			targets: (*world).nodeCount, takes: each("to Redis"), do: cutOff(busLink)},
 		{Name: "Redis half open", About: "what a node and Redis send each other is lost, and nobody is told", least: s, most: 2 * s, rest: 2 * s,
 			targets: (*world).nodeCount, takes: each("to Redis"), do: onLinks(busLink, func(k *link, _ *planned) { k.halfOpen() })},
 		{Name: "MariaDB and Redis killed", About: "kill -9 of both at once", least: 100 * ms, most: 2 * s, rest: 4 * s,

@@ -94,4 +94,3 @@ func (r *run) pair(i, j int) {
 	r.cast.ways[w] = len(r.cast.convs)
 	r.cast.convs = append(r.cast.convs, c)
 }
-

@@ -132,8 +132,10 @@ func TestBrokenServersAreCaught(t *testing.T) {
 			l.deliver(t, d)`},
 			{"service/route.go", `		if d.from.session.loop == l.index {`, `		if d.from.session.loop == l.index && ack {`},
 			// What was acknowledged early is so once.
-			{"service/chat.go", `	x := sn.client
-`, `	x := sn.client
+			{"service/chat.go", `) ack(t Turn, sn *sending) {
+	x := sn.client
+`, `) ack(t Turn, sn *sending) {
+	x := sn.client
 	if slices.Index(x.sending, sn) < 0 {
 		return
 	}

@@ -55,7 +55,11 @@ func askTrace(ctx context.Context, inv *invocation, stderr io.Writer) (*service.
 		return nil, nil
 	}
 	t := new(service.Trace)
-	if err := json.Unmarshal(answer, t); err != nil {
+	err = json.Unmarshal(answer, t)
+	if err == nil && !t.Conversation.Group && len(t.Conversation.Pair) != 2 {
+		err = errors.New("it names no pair")
+	}
+	if err != nil {
 		return nil, fmt.Errorf("--admin: %s answers what is no trace: %w", inv.Admin, err)
 	}
 	return t, nil

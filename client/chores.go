@@ -1,6 +1,7 @@
 package client
 
 import (
+	"slices"
 	"time"
 
 	"chatd/proto"
@@ -100,10 +101,12 @@ func (c *Client) touch(t *track) {
 	}
 }
 
-// appendReceipts queues the receipts that are due. The caller holds
+// appendReceipts queues receipts that are due, of so many conversations as may
+// be sent in one go; the others' turn comes receiptWait later. The caller holds
 // Client.mu.
 func (c *Client) appendReceipts(s *session) {
-	for _, t := range c.dirty {
+	n := min(len(c.dirty), receiptsOut)
+	for _, t := range c.dirty[:n] {
 		t.dirty = false
 		if c.tracks[t.conv] != t {
 			continue
@@ -117,8 +120,10 @@ func (c *Client) appendReceipts(s *session) {
 			t.readSent = t.read
 		}
 	}
-	clear(c.dirty)
-	c.dirty, c.dirtyN = c.dirty[:0], 0
+	c.dirty = slices.Delete(c.dirty, 0, n)
+	if c.dirtyN = min(len(c.dirty), receiptMax-1); c.dirtyN > 0 {
+		c.dirtyAt = time.Now()
+	}
 }
 
 func (c *Client) receipt(s *session, t *track, seq int64, read bool) {

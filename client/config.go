@@ -52,6 +52,7 @@ const (
 
 	receiptWait = 100 * time.Millisecond // receipts of this long are sent together
 	receiptMax  = 64                     // messages after which they are sent at once
+	receiptsOut = 16                     // conversations whose receipts are sent in one go: servers limit frames per second
 
 	saveEvery    = 2 * time.Second  // progress is saved at most this often
 	writeTimeout = 30 * time.Second // for one write

@@ -76,7 +76,7 @@ func (c *Client) Logout(ctx context.Context) error {
 
 	err := ErrNotConnected
 	if s != nil {
-		_, err = c.callOn(ctx, s, &proto.Request{Op: proto.LOGOUT})
+		_, err = c.call(ctx, &proto.Request{Op: proto.LOGOUT}) // which waits where the server says so
 	}
 	c.mu.Lock()
 	c.logins++

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"runtime"
 	"slices"
@@ -252,5 +253,44 @@ func TestNotConnected(t *testing.T) {
 	}
 	if err := c.Close(); err != nil {
 		t.Errorf("again: %v", err)
+	}
+}
+
+// Receipts for many conversations at once go out in portions: a server that
+// limits frames per second would take them for abuse.
+func TestReceiptsInPortions(t *testing.T) {
+	c, s := &Client{tracks: make(map[Conv]*track)}, &session{wake: make(chan struct{}, 1)}
+	for i := range int64(2*receiptsOut + 3) {
+		tr := newTrack(User(i + 1))
+		tr.handled, tr.dirty = 1, true
+		c.tracks[tr.conv] = tr
+		c.dirty = append(c.dirty, tr)
+	}
+	for _, want := range []int{receiptsOut, receiptsOut, 3, 0} {
+		s.out = nil
+		c.appendReceipts(s)
+		n := 0
+		for b := s.out; len(b) > 0; n++ {
+			b = b[proto.HeaderSize+binary.BigEndian.Uint32(b):]
+		}
+		if n != want {
+			t.Fatalf("%d receipts in one go, want %d", n, want)
+		}
+	}
+	if len(c.dirty) > 0 || c.dirtyN > 0 {
+		t.Errorf("%d are left, %d counted", len(c.dirty), c.dirtyN)
+	}
+}
+
+// A logout that is told to come again does: the token must not outlive it.
+func TestLogoutWaits(t *testing.T) {
+	f, rec := newFake(t), newRecord(t)
+	c, p := f.loggedIn(rec, proto.Response{}, nil)
+	done := make(chan error, 1)
+	go func() { done <- c.Logout(within(t)) }()
+	p.answer(p.expect(proto.LOGOUT), proto.Response{Errno: proto.TooFast, RetryAfter: 1})
+	p.answer(p.expect(proto.LOGOUT), proto.Response{})
+	if err := take(t, done, "the end of the logout"); err != nil {
+		t.Error(err)
 	}
 }

@@ -195,8 +195,14 @@ func (l *loop) send(c *Conn, body []byte) error {
 }
 
 // full says whether n bytes more are too many for the mailbox, and counts that.
-func (l *loop) full(n int) bool {
-	if l.box.bytes.Load()+int64(n) <= int64(l.r.cfg.MaxMailbox) {
+func (l *loop) full(n int) bool { return l.beyond(n, l.r.cfg.MaxMailbox) }
+
+// crowded is full for what may be left out: half of the room is kept for what
+// would cost connections.
+func (l *loop) crowded(n int) bool { return l.beyond(n, l.r.cfg.MaxMailbox/2) }
+
+func (l *loop) beyond(n, most int) bool {
+	if l.box.bytes.Load()+int64(n) <= int64(most) {
 		return false
 	}
 	l.r.count.mailboxFull.Inc()
@@ -209,7 +215,7 @@ func (l *loop) post(fn func(t Turn)) error { return l.leave(item{fn: fn}, nil) }
 // postSized is post of a function that holds n bytes. ErrBusy: these are too
 // many.
 func (l *loop) postSized(n int, fn func(t Turn)) error {
-	if l.full(n) {
+	if l.crowded(n) {
 		return ErrBusy
 	}
 	return l.leave(item{fn: fn, n: n}, nil)

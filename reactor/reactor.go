@@ -122,8 +122,8 @@ func (r *Reactor) Loops() int { return len(r.loops) }
 func (r *Reactor) Post(i int, fn func(t Turn)) error { return r.loops[i].post(fn) }
 
 // PostSized is Post of what may be left out where too much is on its way: fn
-// holds n bytes. ErrBusy: with them there would be more than Config.MaxMailbox
-// on the way to that loop, and fn doesn't run.
+// holds n bytes. ErrBusy: with them there would be more than half of
+// Config.MaxMailbox on the way to that loop, and fn doesn't run.
 func (r *Reactor) PostSized(i, n int, fn func(t Turn)) error { return r.loops[i].postSized(n, fn) }
 
 // Each runs fn for every connection, on its loop, some time soon; it doesn't

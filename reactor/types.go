@@ -81,12 +81,12 @@ func (t Turn) Post(i int, fn func(t Turn)) {
 }
 
 // PostSized is Post of what may be left out where too much is on its way: fn
-// holds n bytes. ErrBusy: with them there would be more than Config.MaxMailbox
-// on the way to that loop, and fn doesn't run.
+// holds n bytes. ErrBusy: with them there would be more than half of
+// Config.MaxMailbox on the way to that loop, and fn doesn't run.
 func (t Turn) PostSized(i, n int, fn func(t Turn)) error {
 	to := t.l.r.loops[i]
 	b := t.l.outgoing(to)
-	if to.full(len(b.arena) + b.posted + n) {
+	if to.crowded(len(b.arena) + b.posted + n) {
 		return ErrBusy
 	}
 	b.post(fn, n)

@@ -39,6 +39,13 @@ func (s *Service) send(t Turn, x *client, r *proto.Request, a model.Append) {
 		s.refuseChat(t, x, r, proto.Errorf(proto.NotAllowed, "id is not the session's own"))
 		return
 	}
+	if x.parked > 0 {
+		// What was refused before this one hasn't been told so yet: taken now, it
+		// would overtake that.
+		s.m.limited[behindRefused].Inc()
+		s.refuseChat(t, x, r, proto.SlowDown(leastWait))
+		return
+	}
 	text := make([]byte, 0, len(r.CID)+len(r.Msg))
 	text = append(append(text, r.CID...), r.Msg...)
 	a.Sender, a.Retry = ss.user, r.Retry
@@ -61,6 +68,7 @@ func (s *Service) refuseChat(t Turn, x *client, r *proto.Request, err error) {
 		s.refuse(t, x, answer(r), err)
 		return
 	}
+	x.parked++
 	x.sending = append(x.sending, &sending{Append: model.Append{Peer: r.ToID, Group: r.GroupID, CID: bytes.Clone(r.CID), Err: err},
 		client: x, op: r.Op, fields: r.Fields & (1 << proto.FRID), rid: r.RID, refused: true})
 }
@@ -128,6 +136,9 @@ func (l *loop) ackRefused(t Turn, x *client) {
 	for len(x.sending) > 0 && x.sending[0].refused {
 		sn := x.sending[0]
 		x.sending = x.sending[1:]
+		if !sn.taken {
+			x.parked--
+		}
 		l.answer(t, sn)
 	}
 	x.conn.Resume(t)

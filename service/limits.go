@@ -16,6 +16,7 @@ type limitKind int
 const (
 	userFrames limitKind = iota
 	userBytes
+	behindRefused // sent behind a message that was refused and hasn't been told so yet
 	logins
 	passwordWork
 	failedAddr
@@ -27,7 +28,7 @@ const (
 	limitKinds
 )
 
-var limitNames = [limitKinds]string{userFrames: "user_frames", userBytes: "user_bytes", logins: "logins", passwordWork: "passwords",
+var limitNames = [limitKinds]string{userFrames: "user_frames", userBytes: "user_bytes", behindRefused: "behind_refused", logins: "logins", passwordWork: "passwords",
 	failedAddr: "failed_address", failedAccount: "failed_account",
 	fullFriends: "friends", fullGroups: "groups", fullMembers: "members", fullDevices: "devices"}
 

@@ -127,6 +127,14 @@ func TestRefusedKeepOrder(t *testing.T) {
 	if len(w.stash) > 0 {
 		t.Fatal("something was answered before what was sent earlier: ", w.stash)
 	}
+	// Nobody has been told of a refusal yet: what is sent now must not overtake it,
+	// though its time would be over.
+	now.add(2 * time.Second)
+	for i := 6; i < 8; i++ {
+		chats = append(chats, with(anna).chat(fmt.Sprint("text ", i)))
+		rids = append(rids, w.ask(chats[i]))
+	}
+	w.ok(obj{"msgid": proto.PING})
 	open()
 	for i, rid := range rids {
 		f, want := w.next(), proto.Done
@@ -139,6 +147,7 @@ func TestRefusedKeepOrder(t *testing.T) {
 	}
 	now.add(time.Second)
 	for _, c := range chats[3:] {
+		now.add(time.Second)
 		w.ok(c)
 	}
 	now.add(time.Second)

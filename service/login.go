@@ -261,7 +261,8 @@ func (s *Service) password(t Turn, x *client, r *proto.Request) {
 		s.refuse(t, x, a, err)
 		return
 	}
-	try, refusal := s.try(account{id: ss.user}, x.conn.Source(t), t.Now())
+	// Apart from logins, or whoever knows the id could keep the user from it.
+	try, refusal := s.try(account{id: -ss.user}, x.conn.Source(t), t.Now())
 	if refusal != nil {
 		s.refuse(t, x, a, refusal)
 		return

@@ -102,7 +102,7 @@ func decided(t *testing.T, n *node, all int) (taken int) {
 			t.Fatalf("%v bytes are taken, and the bound is %v", bytes, most)
 		}
 		taken = int(bytes) / overloadCost
-		return int(n.count("chatd_service_unanswered_refused_total"))+taken == all
+		return int(n.count("chatd_service_unanswered_refused_total"))+int(n.limited("behind_refused"))+taken == all
 	})
 	return taken
 }

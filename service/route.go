@@ -130,15 +130,30 @@ func (o *outbox) add(c bus.Channel, d *delivery) {
 }
 
 // committed delivers a batch on its loop and answers those of its senders
-// that are on this loop.
+// that are on this loop. What is stored is answered even where delivering it
+// panics, which the reactor recovers.
 func (l *loop) committed(t Turn, list []*delivery) {
-	for _, d := range list {
+	next := 0
+	defer func() {
+		if next < len(list) {
+			l.acknowledge(t, list[next])
+			l.committed(t, list[next+1:])
+		}
+	}()
+	for next < len(list) {
+		d := list[next]
 		if d.from.Err == nil {
 			l.deliver(t, d)
 		}
-		if d.from.session.loop == l.index {
-			l.ack(t, d.from)
-		}
+		next++
+		l.acknowledge(t, d)
+	}
+}
+
+// acknowledge answers a message's sender, if it is on this loop.
+func (l *loop) acknowledge(t Turn, d *delivery) {
+	if d.from.session.loop == l.index {
+		l.ack(t, d.from)
 	}
 }
 

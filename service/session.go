@@ -20,6 +20,7 @@ type client struct {
 	session *Session   // nil: not logged in
 	busy    bool       // a request is with the store: the next ones are held
 	sending []*sending // chat messages not yet acknowledged
+	parked  int        // of these, refusals that wait for the answers before them
 	// unanswered is what these take, as Service.unanswered counts it.
 	unanswered int64
 }

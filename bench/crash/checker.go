@@ -168,9 +168,12 @@ func (j *judgement) view(d *journal, c int) {
 			continue
 		}
 		if s.life != life {
-			life, last, once = s.life, 0, make(map[int64]struct{})
-			if d.talks {
-				last = d.bases[life][c]
+			life, last, once = s.life, d.bases[s.life][c], make(map[int64]struct{})
+			if !d.talks && s.seq > last+1 {
+				j.find(Gap, s.msg, "%s was pushed seq %d of %s first on a connection, and had receipted %d", d.name, s.seq, name, last)
+			}
+			if !d.talks {
+				last = s.seq - 1 // what comes again is harmless
 			}
 		}
 		_, twice := once[s.seq]

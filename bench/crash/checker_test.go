@@ -30,6 +30,7 @@ func newScene() *scene {
 	for _, j := range s.journals[:2] {
 		j.bases = [][]int64{{0}}
 	}
+	s.watch.bases = [][]int64{{0}, {4}, {6}}
 	for n := int64(1); n <= 6; n++ {
 		m := s.phone.say(0)
 		s.store(n, m, began)
@@ -62,6 +63,10 @@ func TestVerdicts(t *testing.T) {
 			map[Kind]int{Lost: 1}, `a's phone has an ACK with seq 7 of a and b for "d0 n7 `},
 		{"never seen", func(s *scene) { *s.shown(s.tablet) = (*s.shown(s.tablet))[:5] },
 			map[Kind]int{Lost: 1}, "b's tablet never saw seq 6 of a and b, which was acknowledged to a's phone"},
+		{"begun beyond its receipts", func(s *scene) { s.watch.bases[1][0] = 1; *s.shown(s.watch) = slices.Delete(*s.shown(s.watch), 3, 4) },
+			map[Kind]int{Gap: 1, Lost: 1}, "b's watch was pushed seq 5 of a and b first on a connection, and had receipted 1"},
+		{"begun beyond its receipts, with what it had seen", func(s *scene) { s.watch.bases[1][0] = 2 },
+			map[Kind]int{Gap: 1}, "b's watch was pushed seq 4 of a and b first on a connection, and had receipted 2"},
 		{"never seen, between two connections", func(s *scene) { *s.shown(s.watch) = slices.Delete(*s.shown(s.watch), 3, 4) },
 			map[Kind]int{Lost: 1}, "b's watch never saw seq 4"},
 		{"never seen and never acknowledged", func(s *scene) {

@@ -73,10 +73,9 @@ const (
 	standstill = 20 * time.Second
 )
 
-// patience is how long a run waits, once all is well again, for what hasn't
-// come yet, if only something comes: the whole is to end within twice its
-// duration.
-func (c *Config) patience() time.Duration { return max(c.Duration*8/10, 30*time.Second) }
+// patience is how long a run waits, once all is well again, for answers, and
+// then for what hasn't come yet, if only something comes: mostly some seconds.
+func (c *Config) patience() time.Duration { return max(c.Duration*8/10, 2*time.Minute) }
 
 // run is one run.
 type run struct {
@@ -250,20 +249,20 @@ func member(c *conv, user int) bool {
 // settle waits, now that all is well, until all that was said is answered and
 // all that is stored was seen, for as long as there is hope. It returns the log.
 func (r *run) settle(ctx context.Context) ([][]row, error) {
-	end := time.Now().Add(r.cfg.patience())
-	r.watch(ctx, end, r.answered)
+	r.watch(ctx, r.answered)
 	log, err := r.readLog(ctx)
 	if err != nil {
 		return nil, err
 	}
-	r.watch(ctx, end, func() bool { return r.complete(log) })
+	r.watch(ctx, func() bool { return r.complete(log) })
 	return log, nil
 }
 
-// watch waits until done, but not beyond end, nor for longer than standstill
-// without anything happening anywhere.
-func (r *run) watch(ctx context.Context, end time.Time, done func() bool) {
+// watch waits until done, but not for longer than standstill without anything
+// happening anywhere, nor beyond patience.
+func (r *run) watch(ctx context.Context, done func() bool) {
 	var last tally
+	end := time.Now().Add(r.cfg.patience())
 	for moved := time.Now(); !done() && time.Now().Before(end) && time.Since(moved) < standstill; sleep(ctx, pollEvery) {
 		if now := r.tally(); now != last {
 			last, moved = now, time.Now()

@@ -130,7 +130,12 @@ func TestBrokenServersAreCaught(t *testing.T) {
 			{"service/route.go", `		if d.from.Err == nil {
 			l.deliver(t, d)`, `		if d.from.Err == nil && deliver {
 			l.deliver(t, d)`},
-			{"service/route.go", `		if d.from.session.loop == l.index {`, `		if d.from.session.loop == l.index && ack {`},
+			{"service/route.go", `		l.acknowledge(t, d)
+`, `		if ack {
+			l.acknowledge(t, d)
+		}
+`},
+			{"service/route.go", `			l.committed(t, list[next+1:])`, `			l.committed(t, list[next+1:], deliver, ack)`},
 			// What was acknowledged early is so once.
 			{"service/chat.go", `) ack(t Turn, sn *sending) {
 	x := sn.client
@@ -187,7 +192,7 @@ func TestInterrupted(t *testing.T) {
 	rep, err := Run(ctx, Config{Chatd: build(t), Dir: dir, Nodes: 1, Users: 2, Rate: 50, Duration: 10 * time.Minute, Seed: 2,
 		Faults: []string{"MariaDB frozen", "node frozen"},
 		Progress: func(line string) {
-			if strings.Contains(line, " 1 faults") {
+			if strings.Contains(line, " acknowledged ") && !strings.HasSuffix(line, " 0 faults") {
 				cancel()
 			}
 		}})

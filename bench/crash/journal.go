@@ -3,6 +3,7 @@ package crash
 import (
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -120,14 +121,18 @@ type journal struct {
 	sent  []sent // message number n is at n-1
 	seen  []seen // by conversation
 	notes []note
-	bases [][]int64 // of each life of an SDK's client: what it knew it had, by conversation
+	// bases has, of each life and by conversation, from where on the device
+	// must get messages: what an SDK's client knew it had, what a watcher has
+	// receipted.
+	bases [][]int64
+	told  []int64 // a watcher's last receipts, by conversation
 	wrong []Violation
 
 	counts tally
 }
 
 func newJournal(index, user int, name string, talks bool, convs int, began time.Time) *journal {
-	return &journal{index: index, user: user, name: name, talks: talks, began: began, seen: make([]seen, convs)}
+	return &journal{index: index, user: user, name: name, talks: talks, began: began, seen: make([]seen, convs), told: make([]int64, convs)}
 }
 
 func (j *journal) now() int64 { return int64(time.Since(j.began)) }
@@ -198,6 +203,20 @@ func (j *journal) show(conv int, seq int64, text string, life int32) {
 	s.list = append(s.list, shown{seq, m, j.now(), life})
 	j.counts.shown++
 	s.add(seq)
+}
+
+// receipted notes that a watcher has sent a receipt. The server may not have it.
+func (j *journal) receipted(conv int, seq int64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.told[conv] = max(j.told[conv], seq)
+}
+
+// begins begins a watcher's next life.
+func (j *journal) begins() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.bases = append(j.bases, slices.Clone(j.told))
 }
 
 // tally is how many messages were sent, acknowledged, not yet answered, and

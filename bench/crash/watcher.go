@@ -111,6 +111,7 @@ func (w *watcher) connect(ctx context.Context) error {
 	if err := w.write(c, login); err != nil {
 		return err
 	}
+	w.begins()
 	receipts := make(map[int]int64) // what is to be receipted, by conversation
 	var told, pinged time.Time
 	r := bufio.NewReaderSize(&patientReader{w, c}, pieceSize)
@@ -129,6 +130,7 @@ func (w *watcher) connect(ctx context.Context) error {
 				if err := w.write(c, w.receipt(conv, seq)); err != nil {
 					return err
 				}
+				w.receipted(conv, seq)
 			}
 			clear(receipts)
 		}

@@ -212,11 +212,12 @@ func (j *journal) receipted(conv int, seq int64) {
 	j.told[conv] = max(j.told[conv], seq)
 }
 
-// begins begins a watcher's next life.
-func (j *journal) begins() {
+// begins begins a watcher's next life, and says which it is.
+func (j *journal) begins() (life int32) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.bases = append(j.bases, slices.Clone(j.told))
+	return int32(len(j.bases) - 1)
 }
 
 // tally is how many messages were sent, acknowledged, not yet answered, and

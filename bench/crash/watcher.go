@@ -27,7 +27,6 @@ type watcher struct {
 	cast  *cast
 	addr  string
 	token string
-	life  int32
 	in    atomic.Bool                 // it has been logged in
 	heard time.Time                   // when the server said something last; of run alone
 	cutMe atomic.Pointer[net.TCPConn] // the connection, for restart
@@ -99,8 +98,7 @@ func (w *watcher) connect(ctx context.Context) error {
 	defer c.Close()
 	defer context.AfterFunc(ctx, func() { c.Close() })()
 	w.cutMe.Store(c)
-	life := w.life
-	w.life++
+	life := w.begins()
 	w.heard = time.Now()
 
 	p := w.cast.people[w.user]
@@ -111,7 +109,6 @@ func (w *watcher) connect(ctx context.Context) error {
 	if err := w.write(c, login); err != nil {
 		return err
 	}
-	w.begins()
 	receipts := make(map[int]int64) // what is to be receipted, by conversation
 	var told, pinged time.Time
 	r := bufio.NewReaderSize(&patientReader{w, c}, pieceSize)

@@ -115,7 +115,7 @@ func TestBrokenServersAreCaught(t *testing.T) {
 		}
 	}
 	t.db.o.Sink(context.WithValue(ctx, "early", true), stored)
-	time.Sleep(20 * time.Millisecond)
+	time.Sleep(500 * time.Millisecond)
 	if err := t.commit(tx); err != nil {`},
 			{"service/route.go", `	todo := make([][]*delivery, len(s.loops))`, `	early := ctx.Value("early") != nil
 	todo := make([][]*delivery, len(s.loops))`},

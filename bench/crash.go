@@ -14,7 +14,7 @@ import (
 
 // crashes is the command that breaks a cluster while people talk on it.
 type crashes struct {
-	Duration time.Duration `name:"duration" default:"60s" placeholder:"TIME" help:"How long the talk goes on while things break. The whole takes less than twice as long."`
+	Duration time.Duration `name:"duration" default:"60s" placeholder:"TIME" help:"How long the talk goes on while things break. The whole mostly takes less than twice as long."`
 	Seed     uint64        `name:"seed" placeholder:"N" help:"Decides what breaks when: the same seed is the same plan. 0: by the clock; the report says which."`
 	Users    int           `name:"users" default:"12" placeholder:"N" help:"Users, each with two devices that talk and one that only listens."`
 	Rate     int           `name:"rate" default:"1200" placeholder:"N" help:"Messages per second that all of them together want to say."`

@@ -131,7 +131,7 @@ func (r *run) play(ctx context.Context, kinds []*Fault, rep *Report) error {
 		return fmt.Errorf("the run's users: %w", err)
 	}
 	w := &world{r.stage, r.devices}
-	r.director = &director{world: w, began: r.began, done: make(map[string]int), now: make(map[*planned]struct{})}
+	r.director = &director{world: w, began: r.began, done: make(map[string]int)}
 
 	// What runs must outlive an interruption, to be judged.
 	alive, end := context.WithCancel(context.Background())

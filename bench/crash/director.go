@@ -16,7 +16,6 @@ type director struct {
 	mu    sync.Mutex
 	notes []note
 	done  map[string]int // faults carried out, by kind
-	now   map[*planned]struct{}
 }
 
 // direct blocks until all of the plan is carried out and mended. Where ctx
@@ -47,14 +46,12 @@ func (d *director) begin(f *planned) {
 	defer d.mu.Unlock()
 	d.notes = append(d.notes, note{int64(time.Since(d.began)), f.String()})
 	d.done[f.Name]++
-	d.now[f] = struct{}{}
 }
 
 func (d *director) end(f *planned) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.notes = append(d.notes, note{int64(time.Since(d.began)), fmt.Sprint("end of ", f)})
-	delete(d.now, f)
 }
 
 // count is how many faults there were.

@@ -116,19 +116,13 @@ func (n *Nginx) Reload(ctx context.Context, conf string) error {
 	return nil
 }
 
-// workers returns the process ids of the master's children.
+// workers returns the master's children by their place in /proc; where there
+// is none, none is found, and Reload says so.
 func (n *Nginx) workers() map[string]bool {
 	all := make(map[string]bool)
-	stats, _ := filepath.Glob("/proc/[0-9]*/stat") // no /proc: none found, and Reload says so
-	for _, path := range stats {
-		b, err := os.ReadFile(path)
-		if err != nil {
-			continue // has ended meanwhile
-		}
-		// pid (name) state parent …; the name may have any characters.
-		f := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
-		if len(f) > 1 && f[1] == fmt.Sprint(n.p.pid) {
-			all[path] = true
+	for _, s := range processes() {
+		if s.parent == n.p.pid {
+			all[s.path] = true
 		}
 	}
 	return all

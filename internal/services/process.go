@@ -1,6 +1,7 @@
 package services
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -103,13 +104,61 @@ func (p *process) settle(dead bool) {
 	}
 }
 
-// kill kills the program where it still runs, and waits for its end.
+// kill kills the program where it still runs, and waits for its end and for
+// that of what it has started.
 func (p *process) kill() error {
 	var err error
 	if !p.ended() {
 		err = syscall.Kill(-p.pid, syscall.SIGKILL)
 	}
-	return errors.Join(err, p.wait(), p.folder.tell("ended", p.pid))
+	return errors.Join(err, p.wait(), p.waitForGroup(), p.folder.tell("ended", p.pid))
+}
+
+// waitForGroup blocks until nobody of a dead program's group, which is killed
+// by now, holds a port or a file any more: nginx's workers outlive their
+// master by some milliseconds.
+func (p *process) waitForGroup() error {
+	for end := time.Now().Add(stopTimeout); syscall.Kill(-p.pid, 0) == nil && groupLives(p.pid); time.Sleep(pollEvery) {
+		if time.Now().After(end) {
+			return fmt.Errorf("what %d had started still runs %s after it was killed", p.pid, stopTimeout)
+		}
+	}
+	return nil
+}
+
+// groupLives says whether a process of the group runs. One that only waits to
+// be reaped, by a first process that may never do so, doesn't.
+func groupLives(group int) bool {
+	for _, s := range processes() {
+		if s.group == group && s.state != "Z" && s.state != "X" {
+			return true
+		}
+	}
+	return false
+}
+
+// stat is what /proc says of a process.
+type stat struct {
+	path          string
+	state         string
+	parent, group int
+}
+
+// processes returns all that run; none where there is no /proc.
+func processes() (all []stat) {
+	paths, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, path := range paths {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			continue // has ended meanwhile
+		}
+		// pid (name) state parent group …; the name may have any characters.
+		s := stat{path: path}
+		if _, err := fmt.Sscan(string(b[bytes.LastIndexByte(b, ')')+1:]), &s.state, &s.parent, &s.group); err == nil {
+			all = append(all, s)
+		}
+	}
+	return all
 }
 
 // wait blocks until the program has ended.

@@ -13,6 +13,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"chatd/service"
 	"chatd/service/ops"
 )
 
@@ -67,6 +68,7 @@ type Config struct {
 	FailedAccount  int            `group:"limits" name:"failed-logins-per-account" default:"10" placeholder:"N" help:"Wrong passwords for one account within --failed-logins-time; logins by token go on. 0: no limit."`
 	FailedTime     time.Duration  `group:"limits" name:"failed-logins-time" default:"5m" placeholder:"TIME" help:"The time in which so many logins may fail."`
 	AbuseAfter     int            `group:"limits" name:"abuse-after" default:"5" placeholder:"N" help:"Waits in a row that a connection was told of and went on sending in, before it is closed as abuse. 0: never."`
+	AbuseWait      time.Duration  `group:"limits" name:"abuse-wait" default:"5s" placeholder:"TIME" help:"So long a user who was closed as abuse can't log in, twice as long each further time, up to 5m. 0: not at all."`
 	MaxDevices     int            `group:"limits" name:"max-devices" default:"8" placeholder:"N" help:"Devices of a user; one more takes the place of the one not used for longest."`
 	MaxFriends     int            `group:"limits" name:"max-friends" default:"1000" placeholder:"N" help:"Friends of a user."`
 	MaxGroups      int            `group:"limits" name:"max-groups" default:"100" placeholder:"N" help:"Groups of a user."`
@@ -183,6 +185,7 @@ func (c *Config) Validate() error {
 	}{{"burst", c.Burst}, {"failed-logins-time", c.FailedTime}} {
 		check(d.v >= time.Second && d.v <= maxTimeout, d.name, "%s is not between 1s and %s", d.v, maxTimeout)
 	}
+	check(c.AbuseWait >= 0 && c.AbuseWait <= service.MaxAbuseWait, "abuse-wait", "%s is not between 0 and %s", c.AbuseWait, service.MaxAbuseWait)
 	for _, s := range []struct {
 		name string
 		v    ByteSize
@@ -205,7 +208,7 @@ func (c *Config) lift() {
 	}
 	c.ConnsPerAddr, c.ConnectsPerSec, c.LoginsPerSec, c.PasswordsSec = 0, 0, 0, 0
 	c.FramesPerConn, c.BytesPerConn, c.FramesPerUser, c.BytesPerUser, c.EarlyFrames = 0, 0, 0, 0, 0
-	c.FailedAddr, c.FailedAccount = 0, 0
+	c.FailedAddr, c.FailedAccount, c.AbuseWait = 0, 0, 0
 	c.MaxDevices, c.MaxFriends, c.MaxGroups, c.MaxMembers = Unlimited, Unlimited, Unlimited, Unlimited
 }
 

@@ -136,6 +136,7 @@ func TestBadValues(t *testing.T) {
 		"failed-logins-per-account":  {"-1", "x"},
 		"failed-logins-time":         {"0s", "5", "25h"},
 		"abuse-after":                {"-1", "32769"},
+		"abuse-wait":                 {"-1s", "5", "5m1s"},
 		"max-devices":                {"0", "-1"},
 		"max-friends":                {"0", "x"},
 		"max-groups":                 {"0", "x"},
@@ -206,6 +207,7 @@ func TestNoLimits(t *testing.T) {
 		"frames before login":         func(c *invocation) int { return c.EarlyFrames },
 		"failed logins per address":   func(c *invocation) int { return c.FailedAddr },
 		"failed logins of an account": func(c *invocation) int { return c.FailedAccount },
+		"logins after abuse":          func(c *invocation) int { return int(c.AbuseWait) },
 	} {
 		if of(plain) <= 0 {
 			t.Errorf("%s are not limited by default", name)

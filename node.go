@@ -230,6 +230,7 @@ func (n *node) serviceConfig() service.Config {
 	c.FramesPerUser, c.BytesPerUser, c.Burst = n.cfg.FramesPerUser, int(n.cfg.BytesPerUser), n.cfg.Burst
 	c.LoginsPerAddr, c.PasswordsPerAddr = n.cfg.LoginsPerSec, n.cfg.PasswordsSec
 	c.FailedPerAddr, c.FailedPerAccount, c.FailedTime = n.cfg.FailedAddr, n.cfg.FailedAccount, n.cfg.FailedTime
+	c.AbuseWait = n.cfg.AbuseWait
 	c.Argon2 = n.cfg.Argon2.params()
 	return c
 }

@@ -41,6 +41,9 @@ func (c *Conn) kick(t Turn, why kickReason) {
 	text := &kickTexts[why]
 	c.WriteResponse(t, &proto.Response{Op: proto.KICK, Reason: text.reason, ErrMsg: text.text})
 	c.finish(t)
+	if text.reason == proto.Abuse {
+		c.l.abusive = append(c.l.abusive, c)
+	}
 }
 
 // LoggedIn says which time-out holds: the idle time-out from yes on, else the

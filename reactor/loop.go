@@ -54,6 +54,7 @@ type loop struct {
 	all     []*Conn
 	dirty   []*Conn  // have something to write
 	resumed []*Conn  // whose held frames are to be taken up
+	abusive []*Conn  // were kicked for abuse, and Abused isn't called yet
 	gone    []*Conn  // closed, and Closed isn't called yet
 	fresh   []*Conn  // began to wait for WhenBelow in this turn
 	waiting []*Conn  // looked after at every fast tick
@@ -208,6 +209,7 @@ func (l *loop) leaveTurn() {
 	t := Turn{l}
 	for round := 0; ; round++ {
 		l.takeUp(t)
+		l.blame(t)
 		l.bury(t)
 		if l.worked {
 			l.worked = false
@@ -216,7 +218,7 @@ func (l *loop) leaveTurn() {
 		l.handOver()
 		l.flush(t)
 		l.checkFresh(t)
-		if !l.worked && len(l.resumed)+len(l.gone)+len(l.fresh)+len(l.outTo)+len(l.dirty) == 0 {
+		if !l.worked && len(l.resumed)+len(l.abusive)+len(l.gone)+len(l.fresh)+len(l.outTo)+len(l.dirty) == 0 {
 			break
 		}
 		if round == maxRounds {
@@ -240,6 +242,16 @@ func (l *loop) takeUp(t Turn) {
 		l.resumed[i].takeUp(t)
 	}
 	l.resumed = slices.Delete(l.resumed, 0, n)
+}
+
+// blame tells the handler whom the reactor has kicked for abuse.
+func (l *loop) blame(t Turn) {
+	for i := 0; i < len(l.abusive); i++ {
+		c := l.abusive[i]
+		l.abusive[i] = nil
+		l.call(c, "Abused", func(t Turn) { l.r.h.Abused(t, c) })
+	}
+	l.abusive = l.abusive[:0]
 }
 
 // bury tells the handler of connections that have ended.

@@ -185,6 +185,63 @@ func TestBeforeLogin(t *testing.T) {
 	}
 }
 
+// Who was closed for abuse has to wait before a new login counts, by token or by
+// password, from whatever address: for longer each time, and told how long. It
+// isn't looked at whose device it was. What the user has open stays open, a wrong
+// password learns nothing, and nobody else is concerned, however near.
+func TestAbuserWaits(t *testing.T) {
+	t.Parallel()
+	var now *atomicTime
+	n := serve(t, func(s *setup) {
+		now = standing(s)
+		s.reactor.FramesPerSec, s.reactor.AbuseAfter, s.reactor.Burst = 5, 1, 2*time.Second
+		s.service.AbuseWait = 3 * time.Second
+		s.service.MaxDevices = 2
+	})
+	ids := n.users("anna", "berta")
+	desk := n.login(ids[0], obj{"device": "desk"})
+	desk.barrier()
+	phone := n.login(ids[0], obj{"device": "phone"})
+	abuse := func(w *wire) {
+		t.Helper()
+		for w.call(obj{"msgid": proto.PING}).op() == proto.PONG {
+		}
+		now.add(700 * time.Millisecond) // it has long been told
+		w.ask(obj{"msgid": proto.PING})
+		if f := w.kicked(); f == nil || f.str("reason") != proto.Abuse {
+			t.Fatalf("got %v", f)
+		}
+	}
+	token := obj{"msgid": proto.LOGIN, "token": phone.welcome.str("token")}
+	password := obj{"msgid": proto.LOGIN, "name": "anna", "password": secret, "device": "a third"}
+	for _, wait := range []time.Duration{3 * time.Second, 6 * time.Second} {
+		abuse(phone)
+		n.dial().tooFast(wait, token)
+		n.dial().tooFast(wait, password)
+		n.dial().refused(proto.Refused, password.with(obj{"password": "wrong secret"}))
+		n.dial().login(ids[1])
+		now.add(wait - 2*time.Second)
+		desk.barrier()
+		n.dial().tooFast(2*time.Second, token)
+		now.add(2 * time.Second)
+		phone = n.dial()
+		phone.ok(token) // nothing has ended it meanwhile
+	}
+	if c := n.limited("abuse"); c != 6 {
+		t.Errorf("counted %d times, want 6", c)
+	}
+
+	// Who isn't logged in is nobody: others can go on from the same address.
+	w := n.dial()
+	abuse(w)
+	n.dial().login(ids[1])
+	now.add(time.Hour)
+	phone = n.dial()
+	phone.ok(token)
+	abuse(phone)
+	n.dial().tooFast(3*time.Second, token)
+}
+
 // behind connects as a client at addr, through a proxy that is trusted.
 func (n *node) behind(addr string) *wire {
 	n.tb.Helper()

@@ -145,6 +145,9 @@ func TestRefusedKeepOrder(t *testing.T) {
 			t.Fatalf("message %d got %v", i, f)
 		}
 	}
+	// What was on its way when the refusals were told comes as if sent before.
+	chats = append(chats, with(anna).chat("text 8"))
+	w.tooFast(time.Second, chats[8])
 	now.add(time.Second)
 	for _, c := range chats[3:] {
 		now.add(time.Second)
@@ -155,6 +158,53 @@ func TestRefusedKeepOrder(t *testing.T) {
 		if m.str("msg") != fmt.Sprint("text ", i) {
 			t.Errorf("the log has %v as number %d", m, i)
 		}
+	}
+}
+
+// While a refusal waits for the answers of what was sent before, the client
+// can't know of it: what it sends meanwhile is refused, and isn't held against
+// it. Once it has been told, it is.
+func TestUntoldIsNotIgnored(t *testing.T) {
+	t.Parallel()
+	var now *atomicTime
+	gate := make(chan struct{})
+	open := sync.OnceFunc(func() { close(gate) })
+	defer open()
+	n := serve(t, func(s *setup) {
+		now = standing(s)
+		s.service.FramesPerUser, s.service.Burst = 2, time.Second
+		s.reactor.AbuseAfter = 1
+		s.sunk = func([]byte) { <-gate }
+	})
+	anna := n.user("anna")
+	w := n.login(anna)
+	rids := make([]int64, 6)
+	for i := range rids {
+		rids[i] = w.ask(with(anna).chat("text"))
+		if i > 2 { // it was refused a while ago
+			eventually(t, "the message to be looked at", func() bool {
+				return n.count(`chatd_reactor_frames_in_total`) >= float64(i+2)
+			})
+			now.add(600 * time.Millisecond)
+		}
+	}
+	eventually(t, "all messages to be looked at", func() bool { return n.count(`chatd_reactor_frames_in_total`) >= 7 })
+	open()
+	for i, rid := range rids {
+		f, want := w.next(), proto.Done
+		if i >= 2 {
+			want = proto.TooFast
+		}
+		if f.int("rid") != rid || proto.Errno(f.int("errno")) != want {
+			t.Fatalf("message %d got %v", i, f)
+		}
+	}
+	now.add(400 * time.Millisecond)
+	w.tooFast(600*time.Millisecond, obj{"msgid": proto.PING})
+	now.add(200 * time.Millisecond)
+	w.ask(obj{"msgid": proto.PING})
+	if f := w.kicked(); f == nil || f.str("reason") != proto.Abuse {
+		t.Errorf("got %v", f)
 	}
 }
 

@@ -52,7 +52,10 @@ type Config struct {
 	DrainTimeout   time.Duration  `group:"network" name:"drain-timeout" default:"5s" placeholder:"TIME" help:"At most so long a stopping node answers what it had accepted."`
 	Window         int            `group:"buffers" name:"window" default:"256" placeholder:"N" help:"Chat messages a connection may have unacknowledged; what comes beyond is held back."`
 	MaxHeld        ByteSize       `group:"buffers" name:"max-held" default:"1MiB" placeholder:"SIZE" help:"Bytes held back from one connection before it is closed as abuse."`
+	MaxHeldAll     ByteSize       `group:"buffers" name:"max-held-all" default:"256MiB" placeholder:"SIZE" help:"Bytes held back from all connections; beyond it whoever has more than an equal share is closed as slow."`
 	MaxWaiting     ByteSize       `group:"buffers" name:"max-waiting" default:"1MiB" placeholder:"SIZE" help:"Bytes waiting for one connection before it is closed as slow."`
+	MaxWaitingAll  ByteSize       `group:"buffers" name:"max-waiting-all" default:"512MiB" placeholder:"SIZE" help:"Bytes waiting for all connections, a part of it for each loop; beyond it those for which most waits are closed as slow."`
+	MaxUnanswered  ByteSize       `group:"buffers" name:"max-unanswered" default:"48MiB" placeholder:"SIZE" help:"Bytes that all chat messages take which have no answer yet; beyond it they are refused as too fast."`
 	MaxConns       int            `group:"limits" name:"max-conns" default:"0" placeholder:"N" help:"Connections in all. 0: as many as the limit of open files leaves."`
 	ConnsPerAddr   int            `group:"limits" name:"conns-per-addr" default:"1000" placeholder:"N" help:"Connections from one address. 0: no limit."`
 	ConnectsPerSec int            `group:"limits" name:"connects-per-sec-per-addr" default:"100" placeholder:"N" help:"New connections per second from one address. 0: no limit."`
@@ -93,6 +96,8 @@ const (
 	maxWindow   = 65536
 	minBuffer   = 512 << 10 // the largest frame a server sends must fit
 	maxBuffer   = 1 << 30
+	maxBuffers  = 64 << 30 // of all connections
+	minPending  = 1 << 20  // some of the largest messages must fit
 	maxConns    = 1 << 24
 	maxRate     = 1 << 24
 	maxAbuse    = 1 << 15
@@ -191,6 +196,12 @@ func (c *Config) Validate() error {
 		v    ByteSize
 	}{{"max-held", c.MaxHeld}, {"max-waiting", c.MaxWaiting}} {
 		check(s.v >= minBuffer && s.v <= maxBuffer, s.name, "%s is not between %s and %s", s.v, ByteSize(minBuffer), ByteSize(maxBuffer))
+	}
+	for _, s := range []struct {
+		name   string
+		v, one ByteSize
+	}{{"max-held-all", c.MaxHeldAll, c.MaxHeld}, {"max-waiting-all", c.MaxWaitingAll, c.MaxWaiting}, {"max-unanswered", c.MaxUnanswered, minPending}} {
+		check(s.v >= s.one && s.v <= maxBuffers, s.name, "%s is not between %s and %s", s.v, s.one, ByteSize(maxBuffers))
 	}
 	for _, d := range []struct {
 		name string

@@ -208,6 +208,60 @@ func TestUntoldIsNotIgnored(t *testing.T) {
 	}
 }
 
+// A receipt that is refused counts like any other frame: within its wait. A
+// client that has a portion of them refused and sends it again after the wait,
+// however often, is no abuse; one that sends them again and again at once is.
+func TestRefusedReceipts(t *testing.T) {
+	t.Parallel()
+	const may, portion, rounds = 20, 100, 60 // in all more are refused than one wait may have
+	var now *atomicTime
+	n := serve(t, func(s *setup) {
+		now = standing(s)
+		s.reactor.FramesPerSec, s.reactor.Burst, s.reactor.AbuseAfter = may, time.Second, 1
+		s.reactor.IdleTimeout = time.Hour
+	})
+	ids := n.users("anna", "berta")
+	w := n.login(ids[0])
+	w.say(with(ids[1]), "one")
+	receipts := make([]obj, portion)
+	for i := range receipts {
+		receipts[i] = with(ids[1]).receipt(1).with(obj{"rid": 1000 + i})
+	}
+	// exchange sends receipts, and counts those that are refused.
+	exchange := func() (refused int) {
+		t.Helper()
+		w.send(receipts...)
+		ping := w.ask(obj{"msgid": proto.PING})
+		for {
+			f := w.next()
+			switch {
+			case f.int("rid") == ping:
+				return refused
+			case f.op() != proto.ERROR || proto.Errno(f.int("errno")) != proto.TooFast || f.int("retry_after_ms") <= 0:
+				t.Fatalf("a receipt got %v", f)
+			}
+			refused++
+		}
+	}
+	total := 0
+	for range rounds {
+		now.add(time.Second)
+		total += exchange()
+	}
+	if total != rounds*(portion-may) || total < 4500 {
+		t.Fatalf("%d were refused", total)
+	}
+	now.add(time.Second)
+	w.ok(obj{"msgid": proto.PING})
+
+	for range 50 { // no wait, and more than 4,096
+		w.send(receipts...)
+	}
+	if f := w.kicked(); f == nil || f.str("reason") != proto.Abuse {
+		t.Errorf("got %v", f)
+	}
+}
+
 // Who isn't logged in has few frames, whatever becomes of them, and who goes
 // on all the same is closed.
 func TestBeforeLogin(t *testing.T) {

@@ -36,6 +36,7 @@ var mayImport = map[string][]string{
 	"bench/crash":     {"client", "proto", "model", "internal/services"}, // the checker reads the log
 	"bench/floor":     {},
 	"bench/plot":      {},
+	"docs/examples":   {},        // clients on the protocol alone
 	"proto/prototest": {"proto"}, // the cases that drive the tests of codec and server
 
 	"internal/services":    {}, // started for tests and for measuring alike

@@ -13,6 +13,13 @@ missing_services() {
 	fi
 }
 
+# missing_languages lists those of the languages that example clients are
+# written in. Tests of what is missing are skipped.
+missing_languages() {
+	command -v python3 >/dev/null || echo python3
+	command -v node >/dev/null || command -v nodejs >/dev/null || echo nodejs
+}
+
 # install_packages gets packages without anything of them starting by itself:
 # what is needed is started by whoever needs it. It succeeds whatever happens;
 # who needs the packages looks again.

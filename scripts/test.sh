@@ -16,7 +16,7 @@ have_cc() {
 # missing lists the packages that have to be installed.
 missing() {
 	have_cc || echo gcc libc6-dev
-	[ -n "${CHATD_SKIP_SERVICES:-}" ] || missing_services
+	[ -n "${CHATD_SKIP_SERVICES:-}" ] || { missing_services; missing_languages; }
 }
 
 race=(-race)

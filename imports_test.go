@@ -77,6 +77,9 @@ var testsOnly = map[string][]string{
 		".",       // asks a running node for /readyz and /metrics
 		"reactor", // an ordinary HTTP client shows what a browser gets from the chat port
 	},
+	"github.com/santhosh-tekuri": {
+		"proto", // holds docs/asyncapi.yaml against the schema of such documents, and messages against it
+	},
 }
 
 // goFile is one file of ours and what it imports.

@@ -111,6 +111,16 @@ func TestClientsAreDocumented(t *testing.T) {
 			t.Errorf("docs/examples/%s has %d lines: nobody reads that as an example", block.file, n)
 		}
 	}
+	_, sdk, _ := strings.Cut(doc, "**Go**")
+	_, sdk, _ = strings.Cut(sdk, "\n```go\n")
+	sdk, _, found := strings.Cut(sdk, "\n```\n")
+	examples, err := os.ReadFile("client/example_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !found || !strings.Contains(string(examples), "\n\t"+strings.ReplaceAll(sdk, "\n", "\n\t")+"\n") {
+		t.Error("what docs/clients.md shows of the Go SDK isn't in client/example_test.go as it is")
+	}
 	files, err := os.ReadDir("docs/examples")
 	if err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	"chatd/internal/realservice"
+	"chatd/proto"
 )
 
 // exampleClient is a client of docs/examples, and how it is started.
@@ -61,6 +63,32 @@ func nodeExample(t *testing.T, addr string) []string {
 	version, err := exec.Command("node", "--version").Output()
 	t.Skipf("there is no Node here that has a WebSocket (20 or later): %s %v", version, err)
 	return nil
+}
+
+// missed logs in on the device of an example, which ends it, and returns the
+// numbers of what the server holds that the device hasn't got.
+func missed(t *testing.T, addr, name string) (seqs []int64) {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Write(proto.AppendFrame(nil, proto.AppendRequest(nil, &proto.Request{Op: proto.LOGIN, Name: name, Password: "secret1", Ack: true}))); err != nil {
+		t.Fatal(err)
+	}
+	body, err := proto.ReadFrame(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := new(proto.Decoder).DecodeResponse(body)
+	if err != nil || r.Op != proto.LOGIN_ACK || r.Errno != proto.Done || r.More {
+		t.Fatalf("%s: %v", body, err)
+	}
+	for _, m := range r.Offline {
+		seqs = append(seqs, m.Seq)
+	}
+	return seqs
 }
 
 // talker is a running example.
@@ -235,6 +263,11 @@ func TestExampleClients(t *testing.T) {
 			for i, k := range ks {
 				logs[i] = k.shown(len(said[0]) + len(said[1]))
 			}
+			got := int64(len(logs[0])) // what they say from here on they say behind receipts up to this
+			say(1)
+			for i, k := range ks {
+				logs[i] = k.shown(len(said[0]) + len(said[1]))
+			}
 			if !slices.Equal(logs[0], logs[1]) {
 				t.Errorf("they saw different conversations:\n%s\n\n%s", strings.Join(logs[0], "\n"), strings.Join(logs[1], "\n"))
 			}
@@ -249,6 +282,14 @@ func TestExampleClients(t *testing.T) {
 					t.Fatalf("%s isn't what %s said next, after %d messages", line, m[2], n)
 				}
 				next[m[2]]++
+			}
+			for i, k := range ks {
+				for _, seq := range missed(t, addr, names[i]) {
+					if seq <= got {
+						t.Errorf("the server doesn't know that %s has %d", names[i], seq)
+					}
+				}
+				k.until("the end", func(lines []string) bool { return strings.HasPrefix(lines[len(lines)-1], "over: ") })
 			}
 			for i, l := range ways {
 				if dropped, repeated, hungUp := l.did(); dropped == 0 || repeated == 0 || hungUp == 0 {

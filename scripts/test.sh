@@ -16,11 +16,11 @@ have_cc() {
 # missing lists the packages that have to be installed.
 missing() {
 	have_cc || echo gcc libc6-dev
-	[ -n "${CHATD_SKIP_SERVICES:-}" ] || { missing_services; missing_languages; }
+	[ -n "${CHATD_SKIP_SERVICES:-}" ] || missing_services
 }
 
 race=(-race)
-packages=$(missing)
+packages=$(missing; missing_languages)
 if [ -n "$packages" ] && can_install; then
 	echo "test: installing what is missing here:" $packages
 	install_packages $packages

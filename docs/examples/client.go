@@ -36,6 +36,7 @@ type chat struct {
 	peer         int64
 	epoch        int64  // of the server's store
 	last, top    int64  // the end of what we have without a gap; the highest seq we know of
+	told         int64  // the last RECEIPT on this connection
 	ready, asked bool   // logged in; a SYNC is on its way
 	unsure       object // our message that isn't acknowledged yet
 }
@@ -69,15 +70,12 @@ func (c *chat) sync() {
 // take shows a message, unless one before it is missing.
 func (c *chat) take(m message, gapless bool) {
 	c.top = max(c.top, m.Seq)
-	if m.Seq > c.last && !gapless {
-		c.sync() // which brings this one too
-		return
-	}
-	if m.Seq > c.last {
+	if m.Seq > c.last && gapless {
 		c.last = m.Seq
 		fmt.Printf("%d %s %q\n", m.Seq, m.Name, m.Msg)
+	} else if m.Seq > c.last {
+		c.sync() // which brings this one too
 	}
-	c.send(object{"msgid": 20, "peer": c.peer, "seq": c.last}) // RECEIPT
 }
 
 // handle returns false where it is time to hang up and connect again, after m.Wait.
@@ -117,12 +115,16 @@ func (c *chat) handle(m message) bool {
 		fmt.Println("refused:", m.ErrMsg)
 		c.unsure = nil
 	}
+	if c.ready && c.last > c.told {
+		c.told = c.last
+		c.send(object{"msgid": 20, "peer": c.peer, "seq": c.last}) // RECEIPT
+	}
 	return true
 }
 
 // talk lasts as long as a connection, and says how long to wait before the next.
 func (c *chat) talk(conn net.Conn, lines <-chan string) time.Duration {
-	c.conn, c.ready, c.asked = conn, false, false
+	c.conn, c.ready, c.asked, c.told = conn, false, false, 0
 	arrived, ping := make(chan message), time.NewTicker(30*time.Second)
 	defer ping.Stop()
 	go func() {

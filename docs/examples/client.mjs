@@ -9,6 +9,7 @@
 export function chat(url, name, password, peer, show) {
   let login = { msgid: 1, name, password, ack: true, brief: true };
   let epoch = 0, last = 0, top = 0; // of the store; the end of what we have without a gap; the highest seq we know of
+  let told = 0; // the last RECEIPT on this connection
   let ws, ready, asked, busy; // the connection; logged in; a SYNC is on its way; so is unsure[0]
   const unsure = []; // our messages that aren't acknowledged yet
   const send = (m) => ws.send(JSON.stringify(m));
@@ -20,12 +21,12 @@ export function chat(url, name, password, peer, show) {
 
   function take(m, gapless) { // shows a message, unless one before it is missing
     top = Math.max(top, m.seq);
-    if (m.seq > last && !gapless) return sync(); // which brings this one too
-    if (m.seq > last) {
+    if (m.seq > last && gapless) {
       last = m.seq;
       show(`${last} ${m.name} ${JSON.stringify(m.msg)}`);
+    } else if (m.seq > last) {
+      sync(); // which brings this one too
     }
-    send({ msgid: 20, peer, seq: last }); // RECEIPT
   }
 
   function next() { // sends the next message once the one before it is acknowledged
@@ -62,6 +63,10 @@ export function chat(url, name, password, peer, show) {
       else show(`refused: ${m.errmsg}`);
       next();
     }
+    if (ready && last > told) {
+      told = last;
+      send({ msgid: 20, peer, seq: last }); // RECEIPT
+    }
   }
 
   function connect() {
@@ -71,6 +76,7 @@ export function chat(url, name, password, peer, show) {
       if (done) return;
       done = true;
       ready = asked = busy = false;
+      told = 0;
       clearInterval(ping);
       mine.close();
       if (wait < Infinity) setTimeout(connect, wait + 200 + 800 * Math.random());

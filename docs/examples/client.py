@@ -10,6 +10,7 @@ import asyncio, json, random, secrets, struct, sys
 addr, name, password, peer = *sys.argv[1:4], int(sys.argv[4])
 login = {"msgid": 1, "name": name, "password": password, "ack": True, "brief": True}
 epoch = last = top = 0  # of the store; the end of what we have without a gap; the highest seq we know of
+told = 0  # the last RECEIPT on this connection
 ready = asked = busy = False  # logged in; a SYNC is on its way; so is unsure[0]
 unsure = []  # our messages that aren't acknowledged yet
 
@@ -29,12 +30,11 @@ def sync():  # asks for what follows the last one
 def take(m, gapless):  # shows a message, unless one before it is missing
     global last, top
     top = max(top, m["seq"])
-    if m["seq"] > last and not gapless:
-        return sync()  # which brings this one too
-    if m["seq"] > last:
+    if m["seq"] > last and gapless:
         last = m["seq"]
         print(last, m["name"], json.dumps(m["msg"], ensure_ascii=False), flush=True)
-    send({"msgid": 20, "peer": peer, "seq": last})  # RECEIPT
+    elif m["seq"] > last:
+        sync()  # which brings this one too
 
 
 def say():  # sends the next message once the one before it is acknowledged
@@ -46,10 +46,11 @@ def say():  # sends the next message once the one before it is acknowledged
 
 
 def handle(m):  # returns None, or after how many milliseconds to connect again
-    global login, epoch, last, top, ready, asked, busy
+    global login, epoch, last, top, told, ready, asked, busy
     op, errno = m["msgid"], m.get("errno", 0)
     if op == 2 and errno == 1 or op == 23 and m["reason"] in ("replaced", "logout", "abuse"):
-        sys.exit("over: " + m["errmsg"])  # LOGIN_ACK, KICK: it is over
+        print("over:", m["errmsg"], flush=True)  # LOGIN_ACK, KICK
+        sys.exit(1)
     if errno in (9, 10) or op == 23:  # too fast, unavailable, KICK: all of it again, in order, later
         return m.get("retry_after_ms", 0)
     if op == 18:  # PING
@@ -76,13 +77,16 @@ def handle(m):  # returns None, or after how many milliseconds to connect again
         else:
             print("refused:", m["errmsg"], flush=True)
         say()
+    if ready and last > told:
+        told = last
+        send({"msgid": 20, "peer": peer, "seq": last})  # RECEIPT
 
 
 async def talk():  # for as long as a connection lasts
-    global out, ready, asked, busy
+    global out, told, asked, busy, ready
     reader, out = await asyncio.open_connection(*addr.rsplit(":", 1))
     try:
-        asked = busy = False
+        told, asked, busy = 0, False, False
         if "name" in login:
             send({"msgid": 4, "name": name, "password": password})  # REG; errno 1 where the name is taken
         send(login)

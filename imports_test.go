@@ -36,6 +36,7 @@ var mayImport = map[string][]string{
 	"bench/crash":     {"client", "proto", "model", "internal/services"}, // the checker reads the log
 	"bench/floor":     {},
 	"bench/plot":      {},
+	"docs/examples":   {},        // clients on the protocol alone
 	"proto/prototest": {"proto"}, // the cases that drive the tests of codec and server
 
 	"internal/services":    {}, // started for tests and for measuring alike
@@ -75,6 +76,9 @@ var testsOnly = map[string][]string{
 	"net/http": {
 		".",       // asks a running node for /readyz and /metrics
 		"reactor", // an ordinary HTTP client shows what a browser gets from the chat port
+	},
+	"github.com/santhosh-tekuri": {
+		"proto", // holds docs/asyncapi.yaml against the schema of such documents, and messages against it
 	},
 }
 

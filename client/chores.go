@@ -156,7 +156,8 @@ func (c *Client) receiptRefused(rid int64) {
 
 // MarkRead tells the server, and by it one's other devices and the peer,
 // that the conversation has been read up to seq; never beyond what has come.
-// It is sent with the receipts, a moment later, or after a reconnect.
+// It is sent with the receipts, a moment later, or after a reconnect. Of a
+// conversation in which nothing has come it does nothing.
 func (c *Client) MarkRead(conv Conv, seq int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -91,7 +91,7 @@ export interface Config {
   backoffMax?: number;
   /** Time between PINGs, ms; default 30,000. */
   pingEvery?: number;
-  /** How long a PING may stay without anything from the server before the connection counts as dead, ms; default 10,000. */
+  /** How long a PING may stay without anything from the server before the connection counts as dead, ms; default 15,000. */
   pongWait?: number;
 
   /** The constructor of WebSockets; default globalThis.WebSocket, which Node has from 22 on
@@ -99,7 +99,7 @@ export interface Config {
   WebSocket?: new (url: string) => WebSocketLike;
   /** Whose "online", "offline", "pageshow" events (and, of its document, "visibilitychange") tell that it is time to
    * look at the connection; default globalThis where that takes listeners; null: nobody's. */
-  window?: { addEventListener: Function; removeEventListener: Function; document?: any } | null;
+  host?: { addEventListener: Function; removeEventListener: Function; document?: any } | null;
   /** Told what the SDK can't tell anybody else, listeners that throw above all.
    * Default: warnings and errors go to console. */
   log?: (level: "debug" | "warn" | "error", text: string, detail?: unknown) => void;
@@ -165,13 +165,13 @@ export interface Message {
   cid: string;
   /** The server's. */
   time: number;
-  /** It came with the answer to a login, or in its wake. Absent in history. */
+  /** It came with the answer to a login: unread until then. */
   backlog?: boolean;
 }
 
 /** A message that is not acknowledged yet, in a form that JSON keeps. */
 export interface Pending {
-  /** The id of the user whose it is; restore() drops none of another, but it is not sent while that other is not logged in. */
+  /** The id of the user whose it is. What is of another than the one who logs in fails ("loggedOut"). */
   user: number;
   conversation: Conversation;
   text: string;

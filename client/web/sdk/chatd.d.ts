@@ -57,7 +57,7 @@ export type ErrorName =
   | "loggedIn" // 12: login() of a client that is logged in
   | "limit" // 13: the group, the friend list or the groups of a user are full
   | "notConnected" // there is no connection, or it was lost before the answer: it is not known whether it was done
-  | "kicked" // the server has ended the connection for good; text says why
+  | "kicked" // the server has ended the connection; text says why
   | "loggedOut" // by logout(), or somebody else has logged in on this client
   | "outboxFull" // more messages wait than Config.outbox allows
   | "busy" // too many requests wait for an answer; an event that can't be sent now

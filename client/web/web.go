@@ -7,5 +7,5 @@ import "embed"
 // Files holds index.html and all that it refers to, by the paths that it
 // refers to them by. Tests and types aren't in it.
 //
-//go:embed index.html icon.svg app.webmanifest style/*.css app/*.js
+//go:embed index.html icon.svg app.webmanifest style/*.css app/*.js sdk/*.js
 var Files embed.FS

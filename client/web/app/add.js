@@ -31,7 +31,6 @@ function person(shell, words = '') {
     const befriend = h('button.primary', { type: 'button', onclick: async () => {
       try {
         await shell.client.addFriend(user.id);
-        toast(text.nowFriends(user.name));
         befriend.replaceWith(h('span.quiet', {}, text.areFriends));
         write.focus();
       } catch (error) {

@@ -3,7 +3,7 @@
 import { locale, text } from './language.js';
 
 const formats = {
-  clock: { hour: 'numeric', minute: '2-digit' },
+  clock: { timeStyle: 'short' },
   weekday: { weekday: 'long' },
   weekdayShort: { weekday: 'short' },
   dayOfYear: { weekday: 'long', day: 'numeric', month: 'long' },

@@ -33,6 +33,7 @@ export class History {
     this.#shell = shell;
     this.#conversation = conversation;
     this.#atEnd = atEnd;
+    if (shell.chat.listRead) this.#draw();
     this.element = h('div.history-holder', {}, this.#scroller, this.#toEnd);
     this.#scroller.addEventListener('scroll', () => this.#scrolled(), { passive: true });
   }
@@ -88,11 +89,7 @@ export class History {
     const c = this.#conversation;
     const { chat } = this.#shell;
     if (this.atEnd) c.trim();
-    // The line is drawn once: where one had read to when one came here.
-    if (this.#unreadAfter === undefined && c.known && c.messages.length) {
-      this.#unreadAfter = c.unread ? Math.max(c.read, c.first - 1) : Infinity;
-      this.#seenTo = c.last;
-    }
+    if (this.#unreadAfter === undefined && chat.listRead) this.#draw();
     const now = Date.now();
     const context = {
       me: chat.me.id,
@@ -116,6 +113,13 @@ export class History {
     this.#button();
     if (this.atEnd) this.#atEnd();
     this.#readMore();
+  }
+
+  /** Draws the line "new messages", once: where one had read to when one came here. */
+  #draw() {
+    const c = this.#conversation;
+    this.#unreadAfter = c.unread ? Math.max(c.read, c.first - 1) : Infinity;
+    this.#seenTo = c.last;
   }
 
   #separator(item, { kind, time }, now) {

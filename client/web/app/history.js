@@ -10,6 +10,7 @@ import { text } from './language.js';
 import { lines } from './runs.js';
 
 const ahead = 1500; // pixels before the beginning at which more is read
+const block = 40; // messages in a piece of the list that the browser lays out, or not, as a whole
 const nearEnd = 80; // pixels within which one looks at the end
 
 export class History {
@@ -18,7 +19,8 @@ export class History {
   #conversation;
   #atEnd;
   #begin = h('div.begin');
-  #list = h('ol.messages', { 'aria-label': text.messages });
+  #list = h('div.messages');
+  #blocks = new Map(); // number of a block to its ol
   #column = h('div.column', {}, this.#begin, this.#list);
   #scroller = h('div.history', { tabindex: 0, role: 'region', 'aria-label': text.messages, 'data-testid': 'history' }, this.#column);
   #toEnd = h('button.to-end', { type: 'button', hidden: true, onclick: () => this.toEnd() });
@@ -98,16 +100,33 @@ export class History {
       discard: (message) => chat.discard(c, message),
     };
     const kept = new Map();
-    const items = lines([...c.messages, ...c.waiting], { me: chat.me.id, unreadAfter: this.#unreadAfter }).map((line) => {
+    const blocks = new Map();
+    let heads = []; // of the message that follows
+    let number = 0;
+    for (const line of lines([...c.messages, ...c.waiting], { me: chat.me.id, unreadAfter: this.#unreadAfter })) {
       const item = this.#items.get(line.key) ?? h('li');
       kept.set(line.key, item);
-      if (line.kind === 'message') showMessage(item, line, context);
-      else this.#separator(item, line, now);
-      return item;
-    });
+      heads.push(item);
+      if (line.kind !== 'message') {
+        this.#separator(item, line, now);
+        continue;
+      }
+      showMessage(item, line, context);
+      if (line.message.seq) number = Math.floor(line.message.seq / block);
+      if (!blocks.has(number)) blocks.set(number, []);
+      blocks.get(number).push(...heads);
+      heads = [];
+    }
     this.#items = kept;
     const before = CSS.supports('overflow-anchor', 'auto') ? null : this.#anchor();
-    arrange(this.#list, items);
+    const lists = [...blocks].map(([number, items]) => {
+      const list = this.#blocks.get(number) ?? h('ol', { 'aria-label': text.messages });
+      this.#blocks.set(number, list);
+      arrange(list, items);
+      return list;
+    });
+    arrange(this.#list, lists);
+    for (const number of this.#blocks.keys()) if (!blocks.has(number)) this.#blocks.delete(number);
     if (before) this.#scroller.scrollTop += before.item.getBoundingClientRect().top - before.top;
     this.#beginning();
     this.#button();
@@ -133,7 +152,7 @@ export class History {
   #anchor() {
     if (this.atEnd) return null;
     const { top } = this.#scroller.getBoundingClientRect();
-    for (const item of this.#list.children) {
+    for (const item of this.#items.values()) {
       const box = item.getBoundingClientRect();
       if (box.bottom > top) return { item, top: box.top };
     }

@@ -24,11 +24,11 @@ function person(shell, words = '') {
       throw error.name === 'notFound' ? text.notFound : error;
     }
     const friend = chat.friend(user.id);
-    const write = h('button', { type: 'button', onclick: () => {
+    const write = h('button', { onclick: () => {
       dialog.close();
       shell.go(`u${user.id}`, user.name);
     } }, text.message);
-    const befriend = h('button.primary', { type: 'button', onclick: async () => {
+    const befriend = h('button.primary', { onclick: async () => {
       try {
         await shell.client.addFriend(user.id);
         befriend.replaceWith(h('span.quiet', {}, text.areFriends));

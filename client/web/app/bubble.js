@@ -40,7 +40,7 @@ export function showMessage(item, { message, first, last }, { me, conversation, 
         mark && h('span', { class: `mark ${mark}`, role: 'img', 'aria-label': text[mark], title: text[mark] }, icon(mark)))),
     ...(mark === 'failed' || mark === 'queued' ? [h('div.actions', {},
       mark === 'failed' && h('span.why', {}, `${text.failed}: ${text.errors[message.error?.name] ?? text.errors.other}`),
-      mark === 'failed' && h('button.link', { type: 'button', onclick: () => again(message) }, text.tryAgain),
-      h('button.link', { type: 'button', onclick: () => discard(message) }, text.discard))] : []));
+      mark === 'failed' && h('button.link', { onclick: () => again(message) }, text.tryAgain),
+      h('button.link', { onclick: () => discard(message) }, text.discard))] : []));
   if (had) item.closest('.history')?.focus();
 }

@@ -1,6 +1,6 @@
 // 页面的中文文字，与 english.js 一一对应。
 
-export const chinese = {
+export const text = {
   name: 'chatd',
   tagline: '一对一聊天，也可以群聊。离开时错过的消息，回来都在。',
   skip: '跳到会话',
@@ -28,14 +28,13 @@ export const chinese = {
   offline: '离线',
   connecting: '正在连接…',
   reconnecting: '正在重新连接…',
-  noConnection: (seconds) => `连接已断开 · ${seconds} 秒后重试`,
+  noConnection: (seconds) => `连接已断开 · ${seconds} 秒`,
   youAreOffline: '网络已断开',
   tryNow: '立即重试',
   ended: '服务器已断开连接',
   resting: '聊天已在另一个标签页打开',
   restingHint: '您正在看哪个标签页，聊天就在哪里继续。',
   useHere: '在此使用',
-  keptUntilBack: '您写的内容会保留，连接恢复后自动发送。',
 
   chats: '聊天',
   friends: '好友',
@@ -53,7 +52,6 @@ export const chinese = {
   youSaid: (words) => `我：${words}`,
   said: (name, words) => `${name}：${words}`,
   notes: '给自己的笔记',
-  groupIs: '群',
   unknown: (n) => `用户 ${n}`,
   unknownGroup: (n) => `群 ${n}`,
 
@@ -88,7 +86,6 @@ export const chinese = {
   groupMade: '群已建好，其他人可以用群号加入：',
   cancel: '取消',
   close: '关闭',
-  done: '完成',
 
   menu: '菜单',
   yourNumber: (n) => `您的号码是 ${n}`,

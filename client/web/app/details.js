@@ -3,7 +3,7 @@
 import { avatar } from './avatar.js';
 import { ask } from './dialogs.js';
 import { h, perFrame } from './element.js';
-import { icon } from './icons.js';
+import { icon, iconButton } from './icons.js';
 import { locale, text } from './language.js';
 import { explain, toast } from './toasts.js';
 
@@ -13,7 +13,7 @@ export class Details {
   #stop;
   #content = h('div.content');
   #members = null; // of a group that the login's lists don't hold: { users, more }
-  #close = h('button.icon-button', { type: 'button', 'aria-label': text.close, title: text.close, onclick: () => this.#shell.toggleDetails(false) }, icon('close'));
+  #close = iconButton(text.close, 'close', () => this.#shell.toggleDetails(false));
   #print = '';
 
   constructor(shell, conversation) {
@@ -80,7 +80,7 @@ export class Details {
       this.#number(c.group),
       h('h3', {}, `${text.memberList} · ${group.users ? users.length : group.count}`),
       h('ul.members', {}, sorted.map((user) => this.#member(c, user, creator))),
-      more && h('button', { type: 'button', onclick: () => this.#readMembers() }, text.showMore),
+      more && h('button', { onclick: () => this.#readMembers() }, text.showMore),
       h('div.deeds', {}, creator
         ? this.#deed('bin', text.dismiss, () => ask(text.dismissAsk(name), { hint: text.dismissHint, action: text.dismiss, run: () => this.#shell.client.dismissGroup(c.group) }), true)
         : this.#deed('leave', text.leave, () => ask(text.leaveAsk(name), { hint: text.leaveHint, action: text.leave, run: () => this.#shell.client.leaveGroup(c.group) }), true)),
@@ -93,14 +93,14 @@ export class Details {
 
   #number(id) {
     return h('p.number', {}, h('span.quiet', {}, text.number), ' ', h('span.digits', {}, String(id)),
-      h('button.icon-button', { type: 'button', 'aria-label': text.copy, title: text.copy, onclick: async () => {
+      iconButton(text.copy, 'copy', async () => {
         try {
           await navigator.clipboard.writeText(String(id));
           toast(text.copied);
         } catch {
           getSelection().selectAllChildren(this.#content.querySelector('.digits')); // not allowed here: one copies it oneself
         }
-      } }, icon('copy')));
+      }));
   }
 
   #member(c, user, creator) {
@@ -110,16 +110,16 @@ export class Details {
         avatar(user.id, user.name, { state: user.state }),
         h('span.row-body', {}, h('span.row-name', { dir: 'auto' }, own ? `${user.name} (${text.you})` : user.name),
           h('span.preview', {}, [user.role === 'creator' && text.creator, text[user.state]].filter(Boolean).join(' · ')))),
-      creator && !own && h('button.icon-button', { type: 'button', 'aria-label': text.kick(user.name), title: text.kick(user.name), onclick: () =>
+      creator && !own && iconButton(text.kick(user.name), 'close', () =>
         ask(text.kickAsk(user.name), { hint: text.kickHint, action: text.kick(user.name), run: async () => {
           await this.#shell.client.kickMember(c.group, user.id);
           if (this.#members) this.#members.users = this.#members.users.filter((other) => other.id !== user.id);
           this.#render();
-        } }) }, icon('close')));
+        } })));
   }
 
   #deed(picture, label, run, danger = false) {
-    return h('button', { type: 'button', class: danger && 'danger', onclick: async () => {
+    return h('button', { class: danger && 'danger', onclick: async () => {
       try {
         await run();
       } catch (error) {

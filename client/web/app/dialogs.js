@@ -1,7 +1,7 @@
 // Windows over the page: a form to fill in, a question to answer.
 
 import { h, set } from './element.js';
-import { icon } from './icons.js';
+import { iconButton } from './icons.js';
 import { text } from './language.js';
 import { explain } from './toasts.js';
 
@@ -32,9 +32,9 @@ export function form(title, { content, action, danger = false, submit }) {
       }
     } },
     h('header', {}, h('h2', { id: 'dialog-title' }, title),
-      h('button.icon-button', { type: 'button', 'aria-label': text.close, title: text.close, onclick: () => dialog.close() }, icon('close'))),
+      iconButton(text.close, 'close', () => dialog.close())),
     ...content, error,
-    h('footer', {}, h('button', { type: 'button', onclick: () => dialog.close() }, text.cancel), ok)));
+    h('footer', {}, h('button', { onclick: () => dialog.close() }, text.cancel), ok)));
   document.body.append(dialog);
   dialog.showModal();
   dialog.querySelector('input, textarea, footer button')?.focus();

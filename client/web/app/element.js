@@ -9,6 +9,7 @@ const asProperty = new Set(['value', 'disabled', 'hidden', 'checked', 'textConte
 export function h(name, properties, ...children) {
   const [tag, ...classes] = name.split('.');
   const element = document.createElement(tag);
+  if (tag === 'button') element.type = 'button'; // or it would send the form around it
   if (classes.length) element.className = classes.join(' ');
   set(element, properties);
   element.append(...children.flat().filter((child) => child !== undefined && child !== null && child !== false && child !== ''));

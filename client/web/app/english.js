@@ -2,7 +2,7 @@
 
 const many = (n, one, other) => `${n} ${n === 1 ? one : other}`;
 
-export const english = {
+export const text = {
   name: 'chatd',
   tagline: 'Talk one to one and in groups. What you missed is here when you come back.',
   skip: 'Skip to the conversation',
@@ -30,14 +30,13 @@ export const english = {
   offline: 'Offline',
   connecting: 'Connecting…',
   reconnecting: 'Reconnecting…',
-  noConnection: (seconds) => `No connection · trying again in ${seconds} s`,
+  noConnection: (seconds) => `No connection · ${seconds} s`,
   youAreOffline: 'You are offline',
   tryNow: 'Try now',
   ended: 'The server has ended the connection',
   resting: 'The chat is open in another tab',
   restingHint: 'It goes on in the tab that you look at.',
   useHere: 'Use it here',
-  keptUntilBack: 'What you write is kept, and sent when the connection is back.',
 
   chats: 'Chats',
   friends: 'Friends',
@@ -55,7 +54,6 @@ export const english = {
   youSaid: (words) => `You: ${words}`,
   said: (name, words) => `${name}: ${words}`,
   notes: 'Notes to yourself',
-  groupIs: 'Group',
   unknown: (n) => `User ${n}`,
   unknownGroup: (n) => `Group ${n}`,
 
@@ -90,7 +88,6 @@ export const english = {
   groupMade: 'The group is there. Others join by its number:',
   cancel: 'Cancel',
   close: 'Close',
-  done: 'Done',
 
   menu: 'Menu',
   yourNumber: (n) => `Your number is ${n}`,

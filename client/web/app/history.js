@@ -23,7 +23,7 @@ export class History {
   #blocks = new Map(); // number of a block to its ol
   #column = h('div.column', {}, this.#begin, this.#list);
   #scroller = h('div.history', { tabindex: 0, role: 'region', 'aria-label': text.messages, 'data-testid': 'history' }, this.#column);
-  #toEnd = h('button.to-end', { type: 'button', hidden: true, onclick: () => this.toEnd() });
+  #toEnd = h('button.to-end', { hidden: true, onclick: () => this.toEnd() });
   #items = new Map(); // key of a line to its li
   #unreadAfter; // where the line "new messages" stands, once it is known
   #seenTo = 0; // the last seq that was there while one looked at the end
@@ -172,7 +172,7 @@ export class History {
     if (this.#begin.textContent === words && this.#begin.dataset.state === state) return;
     this.#begin.dataset.state = state;
     this.#begin.replaceChildren(h('p', {}, words),
-      ...(words === text.loadFailed ? [h('button', { type: 'button', onclick: () => {
+      ...(words === text.loadFailed ? [h('button', { onclick: () => {
         c.failed = null;
         if (c.messages.length) this.#readMore();
         else this.#shell.chat.show(c.key);

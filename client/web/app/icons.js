@@ -1,5 +1,7 @@
 // Icons, drawn as lines in a square of 24.
 
+import { h } from './element.js';
+
 const paths = {
   add: 'M12 5v14M5 12h14',
   back: 'M15 5l-7 7 7 7',
@@ -39,4 +41,9 @@ export function icon(name) {
   path.setAttribute('d', paths[name]);
   element.append(path);
   return element;
+}
+
+/** Makes a round button of an icon. label says what it does. */
+export function iconButton(label, name, onclick, properties) {
+  return h('button.icon-button', { 'aria-label': label, title: label, onclick, ...properties }, icon(name));
 }

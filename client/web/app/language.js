@@ -1,9 +1,6 @@
 // The language of the page: the first of the browser's that there is a table for.
 
-import { chinese } from './chinese.js';
-import { english } from './english.js';
-
-const tables = { en: english, zh: chinese };
+const tables = { en: './english.js', zh: './chinese.js' };
 
 /** Chooses among tags such as "zh-CN": the table's name, and the tag for dates and numbers. */
 export function choose(tags) {
@@ -20,4 +17,4 @@ export const language = chosen.name;
 export const locale = chosen.tag;
 
 /** Everything that the page says. What depends on something is a function. */
-export const text = tables[chosen.name];
+export const { text } = await import(tables[chosen.name]);

@@ -1,13 +1,13 @@
 // A menu under a button.
 
 import { h, set } from './element.js';
-import { icon } from './icons.js';
+import { icon, iconButton } from './icons.js';
 
 /** Makes a button that opens a menu. items returns, at that moment, an array of
  * { label, icon, run, danger } and of texts, which are notes. */
 export function menuButton(label, iconName, items) {
   let list = null;
-  const button = h('button.icon-button', { type: 'button', 'aria-label': label, title: label, 'aria-haspopup': 'menu', 'aria-expanded': 'false', onclick: () => (list ? close() : open()) }, icon(iconName));
+  const button = iconButton(label, iconName, () => (list ? close() : open()), { 'aria-haspopup': 'menu', 'aria-expanded': 'false' });
   const holder = h('div.menu-holder', {}, button);
 
   const outside = ({ target }) => holder.contains(target) || close(false);
@@ -16,7 +16,7 @@ export function menuButton(label, iconName, items) {
     list = h('div.menu', { role: 'menu', 'aria-label': label, onkeydown: keys },
       ...items().map((item) => (typeof item === 'string'
         ? h('p.note', { role: 'presentation' }, item)
-        : h('button', { type: 'button', role: 'menuitem', tabindex: -1, class: item.danger && 'danger', onclick: () => {
+        : h('button', { role: 'menuitem', tabindex: -1, class: item.danger && 'danger', onclick: () => {
             close();
             item.run();
           } }, icon(item.icon), item.label))));

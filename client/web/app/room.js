@@ -4,7 +4,7 @@ import { avatar } from './avatar.js';
 import { Composer } from './composer.js';
 import { h, perFrame } from './element.js';
 import { History } from './history.js';
-import { icon } from './icons.js';
+import { icon, iconButton } from './icons.js';
 import { text } from './language.js';
 import { Status } from './status.js';
 import { explain, toast } from './toasts.js';
@@ -29,7 +29,7 @@ export class Room {
     this.conversation = conversation;
     this.#status = new Status(account);
     this.#history = new History(shell, conversation, () => this.seen());
-    this.detailsButton = h('button.icon-button', { type: 'button', 'aria-label': text.details, title: text.details, 'aria-expanded': 'false', onclick: () => shell.toggleDetails() }, icon('info'));
+    this.detailsButton = iconButton(text.details, 'info', () => shell.toggleDetails(), { 'aria-expanded': 'false' });
     this.element = h('section.room', {},
       h('header', {},
         h('a.icon-button.back', { href: '#', 'aria-label': text.back, title: text.back }, icon('back')),
@@ -106,7 +106,7 @@ export class Room {
     if (kind === 'gone') {
       this.#foot.replaceChildren(h('p.closed', {}, text.notMember));
     } else if (kind === 'blocked') {
-      this.#foot.replaceChildren(h('p.closed', {}, text.isBlocked(name), ' ', h('button.link', { type: 'button', onclick: () =>
+      this.#foot.replaceChildren(h('p.closed', {}, text.isBlocked(name), ' ', h('button.link', { onclick: () =>
         this.#shell.client.block(c.peer, false).catch((error) => toast(explain(error))) }, text.unblock)));
     } else {
       this.#composer = new Composer({

@@ -13,7 +13,7 @@ export function conversationRow(shell, c, { open, now }) {
   const { chat, drafts } = shell;
   const name = shell.nameOf(c);
   const said = c.preview;
-  const draft = c.key === open ? '' : drafts.get(c.key);
+  const draft = c.key === open || c.unread ? '' : drafts.get(c.key);
   const typing = c.typists(now);
   const mine = said?.from === chat.me.id;
   let words = '';

@@ -137,7 +137,7 @@ export class Shell {
     if (resting && !this.#resting) {
       this.#resting = h('div.resting', { role: 'alertdialog', 'aria-labelledby': 'resting', 'data-testid': 'resting' },
         h('div.card', {}, h('h2', { id: 'resting' }, text.resting), h('p', {}, text.restingHint),
-          h('button.primary', { type: 'button', onclick: () => this.#account.take() }, text.useHere)));
+          h('button.primary', { onclick: () => this.#account.take() }, text.useHere)));
       this.#element.inert = true;
       document.body.append(this.#resting);
     } else if (!resting && this.#resting) {

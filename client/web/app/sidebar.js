@@ -28,7 +28,7 @@ export class Sidebar {
     const { me } = shell.chat;
     this.#status = new Status(account);
     const tab = (name, label) => {
-      this.#tabs[name] = h('button', { type: 'button', 'aria-pressed': 'false', onclick: () => this.#choose(name) }, label);
+      this.#tabs[name] = h('button', { 'aria-pressed': 'false', onclick: () => this.#choose(name) }, label);
       return this.#tabs[name];
     };
     this.element = h('nav.sidebar', { 'aria-label': text.conversations },
@@ -122,7 +122,7 @@ export class Sidebar {
           if (!seen.has(`u${friend.id}`) && matches(friend.name, friend.id)) show(`u${friend.id}`, JSON.stringify(friend), () => friendRow(friend, { open }));
         }
         if (!made.length) made.push(h('li.hint', {}, h('p', {}, text.noMatch)));
-        made.push(h('li', {}, h('button.row.find', { type: 'button', onclick: () => add.person(this.#shell, this.#input.value.trim()) }, icon('search'), h('span.row-name', {}, text.searchFor(this.#input.value.trim())))));
+        made.push(h('li', {}, h('button.row.find', { onclick: () => add.person(this.#shell, this.#input.value.trim()) }, icon('search'), h('span.row-name', {}, text.searchFor(this.#input.value.trim())))));
       } else if (!list.length && chat.listRead) {
         made.push(this.#hint(text.noChats, text.noChatsHint));
       }
@@ -132,7 +132,7 @@ export class Sidebar {
 
   #hint(title, words) {
     return h('li.hint', {}, h('h2', {}, title), h('p', {}, words),
-      h('button', { type: 'button', onclick: () => add.person(this.#shell) }, text.addFriend));
+      h('button', { onclick: () => add.person(this.#shell) }, text.addFriend));
   }
 
   #searchKeys(event) {

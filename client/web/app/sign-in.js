@@ -1,7 +1,7 @@
 // The way in: log in or register.
 
 import { h, set } from './element.js';
-import { icon } from './icons.js';
+import { iconButton } from './icons.js';
 import { text } from './language.js';
 import { explain } from './toasts.js';
 
@@ -15,8 +15,8 @@ export class SignIn {
   #error = h('p.error', { role: 'alert' });
   #submit = h('button.primary', { type: 'submit' });
   #question = h('span');
-  #other = h('button.link', { type: 'button', onclick: () => this.#mode(!this.#registers) });
-  #reveal = h('button.icon-button', { type: 'button', 'aria-label': text.showPassword, 'aria-pressed': 'false', onclick: () => this.#show() }, icon('eye'));
+  #other = h('button.link', { onclick: () => this.#mode(!this.#registers) });
+  #reveal = iconButton(text.showPassword, 'eye', () => this.#show(), { 'aria-pressed': 'false' });
   #registers = false;
   #busy = false;
 

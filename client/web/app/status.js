@@ -42,7 +42,7 @@ export class Status {
     this.element.dataset.tone = tone;
     if (words === this.#shown) return;
     this.#shown = words;
-    const button = (retry || again) && h('button.link', { type: 'button', onclick: () => (retry ? this.#account.retryNow() : this.#account.take()) }, text.tryNow);
+    const button = (retry || again) && h('button.link', { onclick: () => (retry ? this.#account.retryNow() : this.#account.take()) }, text.tryNow);
     const kept = this.element.querySelector('button');
     if (kept && button) this.element.querySelector('.words').textContent = words; // a button under the pointer stays
     else this.element.replaceChildren(h('span.dot'), h('span.words', {}, words), ...(button ? [button] : []));

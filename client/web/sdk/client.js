@@ -222,8 +222,10 @@ export class Client {
 
   // --- talking
 
-  async send(conversation, text, { cid, retry } = {}) {
-    return this.#outbox.send(conversation, text, cid, Boolean(retry));
+  send(conversation, text, { cid, retry } = {}) {
+    const done = this.#do(() => this.#outbox.send(conversation, text, cid, Boolean(retry)));
+    done.catch(() => {}); // "failed" tells it as well: nobody need wait
+    return done;
   }
 
   restore(pending) {

@@ -73,7 +73,7 @@ export class Outbox {
   #take(user, conversation, text, cid, retry) {
     const m = { rid: this.#core.rid(), user, conversation, text, cid, retry, sent: false, tries: 0 };
     m.promise = new Promise((resolve, reject) => Object.assign(m, { resolve, reject }));
-    m.promise.catch(() => {}); // "failed" tells it as well: nobody need wait
+    m.promise.catch(() => {}); // nobody waits for what was restored
     this.#waiting.push(m);
     this.#changed();
     return m;

@@ -33,9 +33,9 @@ export class Connection {
       const ws = (this.#ws = new core.config.WebSocket(url));
       ws.onopen = () => core.enter(() => this.#open());
       ws.onmessage = (event) => core.enter(() => this.#message(event.data));
-      ws.onerror = () => {}; // onclose follows
-      ws.onclose = (event) => core.enter(() => this.end(own("notConnected",
-        this.opened ? `the connection to ${url} was lost (${event?.code ?? "no code"})` : `${url} can't be reached`)));
+      // After an error comes the close, or, in some versions of Node, nothing.
+      ws.onerror = ws.onclose = () => core.enter(() => this.end(own("notConnected",
+        this.opened ? `the connection to ${url} was lost` : `${url} can't be reached`)));
     } catch (error) {
       core.cancel(this.#dialing);
       this.#dialing = core.after(0, () => this.end(own("notConnected", `${url}: ${error?.message}`)));
@@ -136,8 +136,8 @@ export class Connection {
     this.#pong = this.#core.cancel(this.#pong);
     const ws = this.#ws;
     if (ws) {
-      // onerror stays: an attempt that is given up may be told there.
       ws.onopen = ws.onmessage = ws.onclose = null;
+      ws.onerror = () => {}; // an attempt that is given up may be told there, and throw where nobody hears it
       try {
         ws.close();
       } catch (error) {

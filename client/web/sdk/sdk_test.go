@@ -59,6 +59,7 @@ func run(t *testing.T, node []string, file string, env ...string) {
 	cmd := exec.CommandContext(ctx, node[0], append(node[1:], file)...)
 	cmd.Env = append(os.Environ(), env...)
 	out, err := cmd.CombinedOutput()
+	t.Logf("%s", out)
 	// Node's exit code alone would also be 0 where it has found no tests.
 	if err != nil || !strings.Contains(string(out), "# fail 0") || strings.Contains(string(out), "# pass 0") {
 		t.Errorf("%s: %v\n%s", file, err, out)

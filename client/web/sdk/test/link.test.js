@@ -424,29 +424,28 @@ test("register asks on a connection of its own, and leaves the login alone", asy
   w.socket.deaf = true;
   await w.clock.pass(30_000);
   await fails(silent, "timeout");
-  const unwanted = new AbortController();
-  const gone = w.client.register("bob", "secret", { signal: unwanted.signal });
-  unwanted.abort();
-  await fails(gone, "aborted");
   assert.equal(w.client.state.name, "online");
   assert.equal(s.readyState, 1);
 });
 
-test("a login that begins takes the place of one under way, and can be aborted", async () => {
+test("a login that begins takes the place of one under way", async () => {
   const w = new World();
-  const first = w.client.resume("old");
+  const first = later(w.client.resume("old"));
   const second = w.client.login("alice", "secret");
   await fails(first, "aborted");
   assert.equal(w.sockets[0].readyState, 3);
   await w.accept();
   await second;
-  w.socket.drop();
-  const unwanted = new AbortController();
-  const third = w.client.login("alice", "secret", { signal: unwanted.signal });
-  unwanted.abort();
-  await fails(third, "aborted");
-  assert.equal(w.client.state.name, "ended");
-  assert.equal(w.clock.timers, 0);
+});
+
+test("an error of a WebSocket is its end, with or without a close", async () => {
+  const w = new World();
+  const done = later(w.client.login("alice", "secret"));
+  w.socket.onerror({});
+  await fails(done, "notConnected");
+  await w.login();
+  w.socket.onerror({});
+  assert.equal(w.client.state.name, "offline");
 });
 
 test("close ends everything, tells it once, and leaves what the next life needs", async () => {

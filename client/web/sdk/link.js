@@ -191,8 +191,9 @@ export function makeLink(core, owner) {
 
   /** The network has changed, or somebody can't wait. */
   function retryNow() {
-    if (link.online) conn.probe(Math.min(PROBE, pongWait));
-    else if (retry !== null) {
+    if (link.online) {
+      if (!quiet) conn.probe(Math.min(PROBE, pongWait));
+    } else if (retry !== null) {
       if (core.now() >= asked) dial();
     } else if (conn && !conn.opened && core.now() - conn.since > REDIAL) {
       // It may have begun without a network, and would wait for its end.

@@ -1,9 +1,10 @@
 // The promises, against a real server and through real failures.
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { group, user } from "../chatd.js";
-import { Cast, check, control, limited, log, name, until } from "./live.js";
+import { Client, group, user } from "../chatd.js";
+import { Cast, check, control, limited, log, name, until, url } from "./live.js";
 
 test("what two people write to each other arrives as it was written", async (t) => {
   const cast = new Cast(t);
@@ -262,4 +263,17 @@ test("where nobody listens no promise stays open", async (t) => {
   await until("it waits for the next try", () => nobody.state.name === "offline");
   nobody.close();
   await assert.rejects(waits, { name: "closed" });
+});
+
+test("the examples of README.md do what they say", async () => {
+  const [first, second] = [...readFileSync(new URL("../README.md", import.meta.url), "utf8").matchAll(/```js\n([^]*?)```/g)].map((m) => m[1]);
+  const said = [];
+  const [, imports, body] = /^(import .*\n)([^]*)$/.exec(first);
+  assert.ok(imports.includes("{ Client, user }"));
+  const words = { "wss://chat.example.org/ws": url, '"alice"': JSON.stringify(name("alice")), '"bob"': JSON.stringify(name("bob")) };
+  const code = Object.entries(words).reduce((text, [from, to]) => text.replaceAll(from, to), body);
+  const AsyncFunction = (async () => {}).constructor;
+  await new AsyncFunction("Client", "user", "console", code)(Client, user, { log: (line) => said.push(line) });
+  assert.deepEqual(said.map((line) => line.replace(/\w+:/, "bob:").replace(/, .*/, "")).sort(), ["bob: hello", "number 1"]);
+  new Function(second); // it is JavaScript
 });

@@ -62,7 +62,7 @@ export type ErrorName =
   | "outboxFull" // more messages wait than Config.outbox allows
   | "busy" // too many requests wait for an answer; an event that can't be sent now
   | "timeout" // Config.loginTimeout has passed
-  | "aborted" // by the caller's AbortSignal
+  | "aborted" // another login has begun; or cancel() has taken the message back
   | "closed"; // by close()
 
 /** What a Client is made from. Only url must be set. */
@@ -298,12 +298,8 @@ export interface Stats {
   reconnects: number; // logins after a lost connection
 }
 
-export interface RequestOptions {
-  /** Ends the waiting; whether it was done is not known then. */
-  signal?: AbortSignal;
-}
-
-/** One device of one user. It does nothing until register, login, loginToken or resume. */
+/** One device of one user. It does nothing until register, login, loginToken or resume. Its methods need no this: they
+ * may be handed on. */
 export class Client {
   /** Throws ChatError "badRequest" about a setting. It doesn't connect. */
   constructor(config: Config);
@@ -332,12 +328,12 @@ export class Client {
   // --- coming and going
 
   /** Makes a user and resolves to its id; it does not log in. A name that is taken is "refused". */
-  register(name: string, password: string, options?: RequestOptions): Promise<number>;
+  register(name: string, password: string): Promise<number>;
   /** Logs in with a name, or an id (a number, or digits alone), and stays logged in until the state is "ended".
    * One try: an error leaves the client "ended". */
-  login(user: string | number, password: string, options?: RequestOptions): Promise<void>;
+  login(user: string | number, password: string): Promise<void>;
   /** Like login, with a token, which names user and device. One try. */
-  loginToken(token: string, options?: RequestOptions): Promise<void>;
+  loginToken(token: string): Promise<void>;
   /** Logs in with what an earlier life has saved (or a token alone), and tries until it is in or has ended: for a page
    * that is opened without a network. Messages may be sent at once; they wait. Resolves at the first "online", rejects
    * at "ended". */
@@ -346,7 +342,7 @@ export class Client {
    * ("loggedOut"). An error ("notConnected") says that the server could not be told; here it is done all the same. */
   logout(): Promise<void>;
   /** Sets another password. All other devices are logged out; this one gets another token (event "token"). */
-  changePassword(password: string, newPassword: string, options?: RequestOptions): Promise<void>;
+  changePassword(password: string, newPassword: string): Promise<void>;
   /** Tries now what "offline" would try later, unless the server has asked to wait; where there is a connection it is
    * seen to that it lives. The browser's "online" does the same by itself. */
   retryNow(): void;
@@ -386,25 +382,25 @@ export class Client {
 
   /** A page of messages: the last ones, those before a seq, or those after one. limit 1 to 200, default 50. It changes
    * nothing about what is received or read. */
-  history(conversation: Conversation, options?: { before?: number; after?: number; limit?: number } & RequestOptions): Promise<Page>;
+  history(conversation: Conversation, options?: { before?: number; after?: number; limit?: number }): Promise<Page>;
   /** The latest first; the next page is {before: the last one's time}. limit 1 to 100, default 50. */
-  conversations(options?: { before?: number; limit?: number } & RequestOptions): Promise<{ conversations: ConversationInfo[]; more: boolean }>;
+  conversations(options?: { before?: number; limit?: number }): Promise<{ conversations: ConversationInfo[]; more: boolean }>;
   /** By name, or by id (a number, or digits alone); state is there for friends. None: "notFound". */
-  findUser(nameOrId: string | number, options?: RequestOptions): Promise<{ id: number; name: string; state?: "online" | "offline" }>;
-  addFriend(user: number, options?: RequestOptions): Promise<Friend>;
+  findUser(nameOrId: string | number): Promise<{ id: number; name: string; state?: "online" | "offline" }>;
+  addFriend(user: number): Promise<Friend>;
   /** Ends the friendship on both sides. */
-  delFriend(user: number, options?: RequestOptions): Promise<void>;
+  delFriend(user: number): Promise<void>;
   /** Keeps a user's messages and requests away, or no longer. */
-  block(user: number, on: boolean, options?: RequestOptions): Promise<void>;
+  block(user: number, on: boolean): Promise<void>;
   /** Resolves to the id of the group, whose creator one is. */
-  createGroup(name: string, description?: string, options?: RequestOptions): Promise<number>;
-  joinGroup(group: number, options?: RequestOptions): Promise<Group>;
+  createGroup(name: string, description?: string): Promise<number>;
+  joinGroup(group: number): Promise<Group>;
   /** Its creator can only dismiss it ("notAllowed"). */
-  leaveGroup(group: number, options?: RequestOptions): Promise<void>;
+  leaveGroup(group: number): Promise<void>;
   /** Creator only. */
-  kickMember(group: number, user: number, options?: RequestOptions): Promise<void>;
+  kickMember(group: number, user: number): Promise<void>;
   /** Creator only. */
-  dismissGroup(group: number, options?: RequestOptions): Promise<void>;
+  dismissGroup(group: number): Promise<void>;
   /** A page of up to 200 members by rising id, those with an id above after. */
-  groupUsers(group: number, options?: { after?: number } & RequestOptions): Promise<{ users: Member[]; more: boolean }>;
+  groupUsers(group: number, options?: { after?: number }): Promise<{ users: Member[]; more: boolean }>;
 }

@@ -3,7 +3,7 @@
 import { isId, messageOf, parse, place } from "./conversation.js";
 import { waitOf } from "./errors.js";
 import { Track } from "./track.js";
-import * as wire from "./wire.js";
+import * as op from "./wire.js";
 
 const HOLE_GRACE = 75; // a push on its way fills most holes
 const START_GRACE = 2_000; // for what the server believes we lack, where it hasn't come yet
@@ -15,133 +15,118 @@ const READ_SURE = 60_000; // a read receipt so old has arrived, whatever becomes
 
 const grace = (t) => (t.started ? HOLE_GRACE : START_GRACE);
 
-export class Inbox {
-  #core;
-  #link;
-  #isOurs; // (message): it is one of ours that waits for its answer
-  #tracks = new Map(); // by conversation
-  #dirty = []; // tracks that may have receipts to send
-  #fresh = 0; // messages that came since some were sent
-  #timer = null; // of the next receipts
-  #settling = null; // a timer: while it runs a backlog may be on its way
+/** isOurs(message): it is one of ours that waits for its answer. */
+export function makeInbox(core, link, isOurs) {
+  const { stats } = core;
+  const tracks = new Map(); // by conversation
+  let dirty = []; // tracks that may have receipts to send
+  let fresh = 0; // messages that came since some were sent
+  let timer = null; // of the next receipts
+  let settling = null; // a timer: while it runs a backlog may be on its way
+  return { last, restore, entered, lost, resumed, pushed, stored, synced, begin, forget, forgetAll, markRead, sendReceipts, receiptRefused };
 
-  constructor(core, link, isOurs) {
-    this.#core = core;
-    this.#link = link;
-    this.#isOurs = isOurs;
+  function track(conversation) {
+    if (!tracks.has(conversation)) tracks.set(conversation, new Track(conversation));
+    return tracks.get(conversation);
   }
 
-  #track(conversation) {
-    let t = this.#tracks.get(conversation);
-    if (!t) this.#tracks.set(conversation, (t = new Track(conversation)));
-    return t;
-  }
-
-  get last() {
-    const last = {};
-    for (const [conversation, t] of this.#tracks) if (t.handled > 0) last[conversation] = t.handled;
-    return last;
+  function last() {
+    return Object.fromEntries([...tracks.values()].filter((t) => t.handled > 0).map((t) => [t.conversation, t.handled]));
   }
 
   /** Takes over what an earlier life has saved. */
-  restore(last) {
-    this.forgetAll();
-    for (const [conversation, seq] of Object.entries(last ?? {})) {
+  function restore(saved) {
+    forgetAll();
+    for (const [conversation, seq] of Object.entries(saved ?? {})) {
       parse(conversation);
-      if (!isId(seq)) continue;
-      const t = this.#track(conversation);
-      t.startAt(seq);
-      t.receipted = t.handled;
+      if (isId(seq)) begin(conversation, seq);
     }
   }
 
   /** A login is answered. groups: null where they weren't told. */
-  entered(frame, groups) {
+  function entered(frame, groups) {
     if (groups) {
-      for (const c of [...this.#tracks.keys()]) {
-        if (c[0] === "g" && !groups.some((g) => c === "g" + g.id)) this.forget(c); // left or gone while we were away
+      for (const c of [...tracks.keys()]) {
+        if (c[0] === "g" && !groups.some((g) => c === "g" + g.id)) forget(c); // left or gone while we were away
       }
     }
-    for (const m of frame.offlinemsg ?? []) this.pushed(m, true);
-    if (frame.more) this.#settle();
+    for (const m of frame.offlinemsg ?? []) pushed(m, true);
+    if (frame.more) settle();
     else {
       // What is not in offlinemsg we are taken to have.
       for (const g of groups ?? []) {
-        const t = this.#track("g" + g.id);
+        const t = track("g" + g.id);
         if (t.started) continue;
-        this.#show(t, t.assume(g.seq ?? 0));
+        show(t, t.assume(g.seq ?? 0));
         t.receipted = t.handled;
       }
     }
-    for (const t of this.#tracks.values()) this.#later(t, grace(t));
-    this.#schedule();
+    for (const t of tracks.values()) later(t, grace(t));
+    schedule();
   }
 
   /** While a backlog may be on its way, a conversation that nothing has come
    * of must not be receipted by being read. */
-  #settle() {
-    this.#core.cancel(this.#settling);
-    this.#settling = this.#core.after(START_GRACE, () => {
-      this.#settling = null;
-      for (const t of this.#tracks.values()) this.#touch(t, 0);
+  function settle() {
+    core.cancel(settling);
+    settling = core.after(START_GRACE, () => {
+      settling = null;
+      for (const t of tracks.values()) touch(t, 0);
     });
   }
 
   /** The connection is lost. */
-  lost() {
-    this.#timer = this.#core.cancel(this.#timer);
-    this.#settling = this.#core.cancel(this.#settling);
-    for (const t of this.#tracks.values()) {
+  function lost() {
+    timer = core.cancel(timer);
+    settling = core.cancel(settling);
+    for (const t of tracks.values()) {
       t.syncing = null;
-      t.timer = this.#core.cancel(t.timer);
+      t.timer = core.cancel(t.timer);
       // Nobody has said that it arrived, and no server asks for it.
-      if (t.readSent > 0 && this.#core.now() - t.readAt < READ_SURE) {
-        t.readSent = 0;
-        this.#touch(t, 0);
-      }
+      if (core.now() - t.readAt < READ_SURE) t.readSent = 0;
+      touch(t, 0);
     }
   }
 
   /** The server takes frames again. */
-  resumed() {
-    this.#schedule();
-    for (const t of this.#tracks.values()) if (t.timer === null) this.#later(t, 0);
+  function resumed() {
+    schedule();
+    for (const t of tracks.values()) if (t.timer === null) later(t, 0);
   }
 
   /** Takes in a message, however it came. */
-  pushed(frame, backlog = false) {
-    const m = messageOf(frame, this.#core.me.id);
+  function pushed(frame, backlog) {
+    const m = messageOf(frame, core.me.id);
     if (backlog) m.backlog = true;
-    if (this.#settling !== null) this.#settle();
-    if (m.from === this.#core.me.id && this.#isOurs(m)) return;
-    this.#add(m.conversation, m.seq, m);
+    if (settling !== null) settle();
+    if (m.from !== core.me.id || !isOurs(m)) add(m.conversation, m.seq, m);
   }
 
   /** A message of ours is stored. The sending device is not pushed it: the
    * answer puts it into the set. */
-  stored(conversation, seq) {
-    this.#add(conversation, seq, null);
+  function stored(conversation, seq) {
+    add(conversation, seq, null);
   }
 
-  #add(conversation, seq, m) {
-    const t = this.#track(conversation);
+  function add(conversation, seq, m) {
+    const t = track(conversation);
     const before = t.last;
-    const { shown, fresh } = t.add(seq, m);
-    this.#show(t, shown);
-    if (!fresh && m) {
-      this.#core.stats.duplicates++;
+    const { shown, known } = t.add(seq, m);
+    show(t, shown);
+    if (known && m) {
+      stats.duplicates++;
       t.receipted = Math.min(t.receipted, seq - 1); // the server doesn't know that we have it
     }
-    this.#touch(t);
-    this.#watch(t, t.last > before);
+    touch(t);
+    watch(t, t.last > before);
   }
 
-  #show(t, messages) {
+  function show(t, messages) {
     for (const m of messages) {
-      this.#core.events.put("message", m, () => {
-        this.#core.stats.received++;
+      core.put("message", m, () => {
+        stats.received++;
         t.shown(m.seq);
-        if (this.#tracks.get(t.conversation) === t) this.#touch(t);
+        touch(t);
       });
     }
   }
@@ -149,155 +134,147 @@ export class Inbox {
   // --- holes
 
   /** Sees to the timer of a hole. One that shrinks is being filled: it gets its time anew. */
-  #watch(t, progress) {
-    if (!t.hole) t.timer = this.#core.cancel(t.timer);
-    else if (!t.syncing && (t.timer === null || progress)) this.#later(t, grace(t));
+  function watch(t, progress) {
+    if (!t.hole) t.timer = core.cancel(t.timer);
+    else if (t.timer === null || progress) later(t, grace(t));
   }
 
-  #later(t, ms) {
-    if (!t.hole || t.syncing || !this.#link.online) return;
-    this.#core.cancel(t.timer);
-    t.timer = this.#core.after(ms, () => {
+  function later(t, ms) {
+    if (!t.hole || t.syncing || !link.online) return;
+    core.cancel(t.timer);
+    t.timer = core.after(ms, () => {
       t.timer = null;
-      this.#fill(t);
+      fill(t);
     });
   }
 
   /** Asks the server for what is missing. */
-  #fill(t) {
-    if (!t.hole || t.syncing || !this.#link.online || this.#link.quiet) return; // resumed comes again
+  function fill(t) {
+    if (link.quiet) return; // resumed comes again
     if (!t.started) {
       // An answer of our own in a conversation that we knew nothing of, and no
       // push from before it: the server holds that we have all that.
-      this.#show(t, t.assume(t.lowest - 1));
-      this.#touch(t);
-      return this.#watch(t, false);
+      show(t, t.assume(t.lowest - 1));
+      touch(t);
+      return watch(t);
     }
-    const request = (t.syncing = { msgid: wire.SYNC, ...place(t.conversation), after: t.last, limit: wire.MAX_PAGE });
-    this.#core.stats.syncs++;
-    this.#link.conn.call(request).catch((error) => {
-      if (error.name !== "busy" || t.syncing !== request) return; // synced or lost have seen to it
+    const request = (t.syncing = { msgid: op.SYNC, ...place(t.conversation), after: t.last, limit: op.MAX_PAGE });
+    stats.syncs++;
+    link.ask(request).catch((error) => {
+      if (error.name !== "busy") return; // synced or lost have seen to it
       t.syncing = null;
-      this.#later(t, SYNC_RETRY);
+      later(t, SYNC_RETRY);
     });
   }
 
   /** Takes in the answer to a SYNC if it was for a hole. */
-  synced(request, frame) {
-    const t = this.#tracks.get(request.groupid ? "g" + request.groupid : "u" + request.peer);
+  function synced(request, frame) {
+    const t = tracks.get(request.groupid ? "g" + request.groupid : "u" + request.peer);
     if (t?.syncing !== request) return;
     t.syncing = null;
-    if (frame.errno === wire.NOT_FOUND || frame.errno === wire.NOT_ALLOWED) {
+    if (frame.errno === op.NOT_FOUND || frame.errno === op.NOT_ALLOWED) {
       // Nothing more is to be had here: show what came, and forget.
-      while (t.lowest > 0) this.#show(t, t.startAt(t.lowest - 1));
-      return this.forget(t.conversation);
+      while (t.lowest > 0) show(t, t.startAt(t.lowest - 1));
+      return forget(t.conversation);
     }
-    if (frame.errno) return this.#later(t, Math.max(SYNC_RETRY, waitOf(frame)));
+    if (frame.errno) return later(t, Math.max(SYNC_RETRY, waitOf(frame)));
     const before = t.last;
-    if (frame.first > t.last + 1) this.#show(t, t.startAt(frame.first - 1));
-    for (const m of frame.messages ?? []) this.pushed(m);
-    this.#touch(t);
-    this.#watch(t, false);
+    if (frame.first > t.last + 1) show(t, t.startAt(frame.first - 1));
+    for (const m of frame.messages ?? []) pushed(m);
+    touch(t);
+    watch(t);
     if (!t.hole) t.syncWait = 0;
-    else if (t.last === before) this.#later(t, (t.syncWait = Math.min(Math.max(SYNC_RETRY, 2 * t.syncWait), SYNC_RETRY_MAX)));
-    else if (frame.more) this.#later(t, 0);
+    else if (t.last === before) later(t, (t.syncWait = Math.min(Math.max(SYNC_RETRY, 2 * t.syncWait), SYNC_RETRY_MAX)));
+    else if (frame.more) later(t, 0);
   }
 
-  /** A group begins of which only what follows seq is ours. */
-  begin(conversation, seq) {
-    const t = this.#track(conversation);
-    this.#show(t, t.startAt(seq));
+  /** A conversation begins of which only what follows seq is still to come. */
+  function begin(conversation, seq) {
+    const t = track(conversation);
+    show(t, t.startAt(seq));
     t.receipted = Math.max(t.receipted, seq);
-    this.#touch(t);
-    this.#watch(t, true);
+    touch(t);
+    watch(t, true);
   }
 
-  forget(conversation) {
-    const t = this.#tracks.get(conversation);
-    if (!t) return;
-    t.timer = this.#core.cancel(t.timer);
-    this.#tracks.delete(conversation);
+  function forget(conversation) {
+    const t = tracks.get(conversation);
+    if (t) t.timer = core.cancel(t.timer);
+    tracks.delete(conversation);
   }
 
-  forgetAll() {
-    for (const conversation of [...this.#tracks.keys()]) this.forget(conversation);
-    this.#dirty = [];
-    this.#fresh = 0;
+  function forgetAll() {
+    for (const conversation of [...tracks.keys()]) forget(conversation);
+    dirty = [];
+    fresh = 0;
   }
 
   // --- receipts
 
   /** How far the server may be told that t is read. */
-  #readable(t) {
-    return t.started ? Math.min(t.read, t.last) : this.#settling === null ? t.read : 0;
+  function readable(t) {
+    return t.started ? Math.min(t.read, t.last) : settling === null ? t.read : 0;
   }
 
-  markRead(conversation, seq) {
-    const t = this.#track(conversation);
+  function markRead(conversation, seq) {
+    const t = track(conversation);
     t.read = Math.max(t.read, t.started ? Math.min(seq, t.high) : seq);
-    this.#touch(t);
+    touch(t);
   }
 
   /** Notes that t may have receipts to send. */
-  #touch(t, fresh = 1) {
-    if (t.handled <= t.receipted && this.#readable(t) <= t.readSent) return;
+  function touch(t, more = 1) {
+    if (tracks.get(t.conversation) !== t || (t.handled <= t.receipted && readable(t) <= t.readSent)) return;
     if (!t.dirty) {
       t.dirty = true;
-      this.#dirty.push(t);
+      dirty.push(t);
     }
-    this.#fresh += fresh;
-    if (this.#fresh >= RECEIPT_MAX) this.sendReceipts();
-    else this.#schedule();
+    fresh += more;
+    if (fresh >= RECEIPT_MAX) sendReceipts();
+    else schedule();
   }
 
-  #schedule() {
-    if (this.#timer !== null || this.#dirty.length === 0 || !this.#link.online || this.#link.quiet) return;
-    this.#timer = this.#core.after(RECEIPT_WAIT, () => {
-      this.#timer = null;
-      this.sendReceipts();
+  function schedule() {
+    if (timer !== null || dirty.length === 0 || !link.online || link.quiet) return;
+    timer = core.after(RECEIPT_WAIT, () => {
+      timer = null;
+      sendReceipts();
     });
   }
 
   /** Sends receipts, of so many conversations as may be sent in one go; the
    * others' turn comes later. */
-  sendReceipts() {
-    if (!this.#link.online || this.#link.quiet) return; // entered and resumed come again
-    for (const t of this.#dirty.splice(0, RECEIPTS_OUT)) {
+  function sendReceipts() {
+    if (!link.online || link.quiet) return; // entered and resumed come again
+    for (const t of dirty.splice(0, RECEIPTS_OUT)) {
       t.dirty = false;
-      if (this.#tracks.get(t.conversation) !== t) continue;
-      if (t.handled > t.receipted) {
-        t.receipted = t.handled;
-        t.receiptRID = this.#receipt(t, t.handled, false);
-      }
-      const read = this.#readable(t);
-      if (read > t.readSent) {
-        t.readSent = read;
-        t.readAt = this.#core.now();
-        t.readRID = this.#receipt(t, read, true);
+      if (tracks.get(t.conversation) !== t) continue;
+      if (t.handled > t.receipted) t.receiptRID = receipt(t, (t.receipted = t.handled));
+      if (readable(t) > t.readSent) {
+        t.readRID = receipt(t, (t.readSent = readable(t)), true);
+        t.readAt = core.now();
       }
     }
-    this.#fresh = 0;
-    this.#timer = this.#core.cancel(this.#timer);
-    this.#schedule();
+    fresh = 0;
+    timer = core.cancel(timer);
+    schedule();
   }
 
-  #receipt(t, seq, read) {
-    const rid = this.#core.rid();
-    this.#core.stats.receipts++;
-    const frame = { msgid: wire.RECEIPT, rid, ...place(t.conversation), seq };
-    if (read) frame.read = true;
-    this.#link.conn.send(frame);
+  function receipt(t, seq, read) {
+    const rid = core.rid();
+    stats.receipts++;
+    link.send({ msgid: op.RECEIPT, rid, ...place(t.conversation), seq, ...(read && { read }) });
     return rid;
   }
 
   /** Has a receipt sent again, if it was the last one of its conversation: a
    * later one says the same and more. */
-  receiptRefused(rid) {
-    for (const t of this.#tracks.values()) {
+  function receiptRefused(rid) {
+    for (const t of tracks.values()) {
       if (t.receiptRID === rid) t.receipted = 0;
       else if (t.readRID === rid) t.readSent = 0;
       else continue;
-      return this.#touch(t, 0);
+      touch(t, 0);
     }
   }
 }

@@ -1,17 +1,17 @@
 // Friends and groups, as the last login told them and what came since has changed them.
 
-const byId = (a, b) => a.id - b.id;
+const listed = (map) => [...map.values()].sort((a, b) => a.id - b.id).map((x) => ({ ...x }));
 
 export class Lists {
   #friends = new Map();
-  #groups = new Map();
+  #groups = new Map(); // their users are Maps as well
 
   get friends() {
-    return [...this.#friends.values()].sort(byId).map((f) => ({ ...f }));
+    return listed(this.#friends);
   }
 
   get groups() {
-    return [...this.#groups.values()].sort(byId).map((g) => ({ ...g, users: g.users && [...g.users.values()].sort(byId).map((u) => ({ ...u })) }));
+    return listed(this.#groups).map((g) => ({ ...g, users: g.users && listed(g.users) }));
   }
 
   clear() {
@@ -21,7 +21,7 @@ export class Lists {
 
   set(friends, groups) {
     this.clear();
-    for (const { id, name, state } of friends) this.#friends.set(id, { id, name, state });
+    for (const { id, name, state } of friends) this.addFriend(id, name, state);
     for (const g of groups) this.addGroup(g.id, g);
   }
 
@@ -31,9 +31,7 @@ export class Lists {
 
   /** Adds or renames; without a state the one that is known stays. */
   addFriend(id, name, state) {
-    const friend = { id, name, state: state ?? this.#friends.get(id)?.state ?? "offline" };
-    this.#friends.set(id, friend);
-    return { ...friend };
+    this.#friends.set(id, { id, name, state: state ?? this.#friends.get(id)?.state ?? "offline" });
   }
 
   delFriend(id) {
@@ -41,23 +39,17 @@ export class Lists {
   }
 
   /** frame: a group in the words of the wire. */
-  addGroup(id, { groupname = "", groupdesc = "", users, count = 0 }) {
-    const group = groupOf(id, groupname, groupdesc, users, count);
+  addGroup(id, frame) {
+    const group = groupOf(id, frame);
     this.#groups.set(id, { ...group, users: group.users && new Map(group.users.map((u) => [u.id, u])) });
-    return group;
   }
 
   delGroup(id) {
-    return this.#groups.delete(id);
+    this.#groups.delete(id);
   }
 
   presence(id, state) {
-    const friend = this.#friends.get(id);
-    if (friend) friend.state = state;
-    for (const g of this.#groups.values()) {
-      const u = g.users?.get(id);
-      if (u) u.state = state;
-    }
+    for (const x of [this.#friends.get(id), ...[...this.#groups.values()].map((g) => g.users?.get(id))]) if (x) x.state = state;
   }
 
   joined(group, id, name) {
@@ -69,14 +61,12 @@ export class Lists {
 
   left(group, id) {
     const g = this.#groups.get(group);
-    if (!g || (g.users ? !g.users.delete(id) : g.count === 0)) return;
-    g.count--;
+    if (g && (g.users ? g.users.delete(id) : g.count > 0)) g.count--;
   }
 }
 
-export function groupOf(id, name, description, users, count) {
-  const listed = users ? users.map(memberOf) : null;
-  return { id, name, description, users: listed, count: listed ? listed.length : count };
+export function groupOf(id, { groupname: name = "", groupdesc: description = "", users, count = 0 }) {
+  return { id, name, description, users: users ? users.map(memberOf) : null, count: users ? users.length : count };
 }
 
 export const memberOf = ({ id, name, state, role }) => ({ id, name, state, role });

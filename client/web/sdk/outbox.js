@@ -2,242 +2,218 @@
 
 import { addressee, isId, newCid, parse } from "./conversation.js";
 import { ChatError, badRequest, own, refusal, waitOf } from "./errors.js";
-import * as wire from "./wire.js";
+import * as op from "./wire.js";
 
 const UNSURE = 250, UNSURE_MAX = 15_000; // an errno 10 is tried again after UNSURE, doubled up to the other
 
-export class Outbox {
-  #core;
-  #link;
-  #stored; // (conversation, seq): a message of ours is stored there
-  #window;
-  #waiting = []; // by rising rid, which is the order of sending
-  #flight = new Map(); // by rid
-  #holds = new Map(); // timers by conversation: nothing is sent there before
-  #flushed = []; // who waits until nothing is left
-  #told = true; // of the last change
+/** stored(conversation, seq): a message of ours is stored there. */
+export function makeOutbox(core, link, stored) {
+  const { config, stats } = core;
+  let { window } = config;
+  let waiting = []; // by rising rid, which is the order of sending
+  const flight = new Map(); // on the wire, by rid
+  const holds = new Map(); // timers by conversation: nothing is sent there before
+  let flushers = []; // who waits until nothing is left
+  let told = true; // of the last change
 
-  constructor(core, link, stored) {
-    this.#core = core;
-    this.#link = link;
-    this.#stored = stored;
-    this.#window = core.config.window;
-  }
-
-  get size() {
-    return this.#waiting.length + this.#flight.size;
-  }
-
-  get pending() {
-    return this.#all().map(({ user, conversation, text, cid, retry, sent }) => ({ user, conversation, text, cid, retry: retry || sent }));
-  }
-
-  #all() {
-    return [...this.#flight.values(), ...this.#waiting].sort((a, b) => a.rid - b.rid);
-  }
-
-  #find(conversation, cid) {
-    return this.#all().find((m) => m.cid === cid && m.conversation === conversation);
-  }
+  const size = () => waiting.length + flight.size;
+  const all = () => [...flight.values(), ...waiting].sort((a, b) => a.rid - b.rid);
+  const find = (conversation, cid) => all().find((m) => m.cid === cid && m.conversation === conversation);
+  const pending = () => all().map(({ user, conversation, text, cid, retry, sent }) => ({ user, conversation, text, cid, retry: retry || sent }));
+  return { pending, send, restore, pump, answered, arrived, lost, entered, fail, cancel, flush, close };
 
   /** Takes a message; throws where it refuses it. */
-  send(conversation, text, cid = newCid(), retry = false) {
+  function send(conversation, text, cid = newCid(), retry = false) {
     check(conversation, text, cid);
-    if (this.#core.closed) throw own("closed", "the client is closed");
-    if (!this.#link.stays) throw new ChatError(3, "notLoggedIn", "not logged in");
-    const same = this.size > 0 && this.#find(conversation, cid);
+    if (core.closed) throw own("closed", "the client is closed");
+    if (!link.stays) throw new ChatError(3, "notLoggedIn", "not logged in");
+    const same = size() > 0 && find(conversation, cid);
     if (same) return same.promise;
-    if (this.size >= this.#core.config.outbox) {
-      this.#core.stats.outboxFull++;
+    if (size() >= config.outbox) {
+      stats.outboxFull++;
       throw own("outboxFull", "too many messages wait to be sent");
     }
-    const m = this.#take(this.#core.me?.id ?? 0, conversation, text, cid, retry);
-    this.pump();
+    const m = take(core.me?.id ?? 0, conversation, text, cid, retry);
+    pump();
     return m.promise;
   }
 
-  restore(pending) {
-    for (const p of Array.isArray(pending) ? pending : []) {
+  function restore(kept) {
+    for (const p of Array.isArray(kept) ? kept : []) {
       try {
         const { user, conversation, text, cid, retry } = p;
         check(conversation, text, cid);
-        if (!isId(user) && user !== 0) throw badRequest(`${user} is no user`);
-        if (!this.#find(conversation, cid)) this.#take(user, conversation, text, cid, Boolean(retry));
+        if (user !== 0 && !isId(user)) throw badRequest(`${user} is no user`);
+        if (!find(conversation, cid)) take(user, conversation, text, cid, Boolean(retry));
       } catch (error) {
-        this.#core.log("warn", "a message that was kept can't be sent", error);
+        core.log("warn", "a message that was kept can't be sent", error);
       }
     }
-    this.pump();
+    pump();
   }
 
-  #take(user, conversation, text, cid, retry) {
-    const m = { rid: this.#core.rid(), user, conversation, text, cid, retry, sent: false, tries: 0 };
+  function take(user, conversation, text, cid, retry) {
+    const m = { rid: core.rid(), user, conversation, text, cid, retry, sent: false, tries: 0 };
     m.promise = new Promise((resolve, reject) => Object.assign(m, { resolve, reject }));
-    m.promise.catch(() => {}); // "failed" tells it as well: nobody need wait
-    this.#waiting.push(m);
-    this.#changed();
+    m.promise.catch(() => {}); // nobody waits for what was restored
+    waiting.push(m);
+    changed();
     return m;
   }
 
   /** Puts waiting messages on the wire, as many as the window takes. */
-  pump() {
-    const link = this.#link;
-    if (!link.online || link.quiet || this.#waiting.length === 0) return;
-    const { stats } = this.#core;
+  function pump() {
+    if (!link.online || link.quiet || waiting.length === 0) return;
     const kept = [];
     let i = 0;
-    for (; i < this.#waiting.length && this.#flight.size < this.#window; i++) {
-      const m = this.#waiting[i];
-      if (this.#holds.has(m.conversation)) {
+    for (; i < waiting.length && flight.size < window; i++) {
+      const m = waiting[i];
+      if (holds.has(m.conversation)) {
         kept.push(m);
         continue;
       }
-      this.#flight.set(m.rid, m);
+      flight.set(m.rid, m);
       stats.sent++;
       if (m.sent) stats.repeated++;
       m.sent = true;
-      link.conn.send(request(m));
+      link.send(request(m));
+      changed(); // it may be stored from now on
     }
-    this.#waiting = kept.concat(this.#waiting.slice(i));
-    if (i > kept.length) this.#changed(); // what was on the wire may be stored
+    waiting = kept.concat(waiting.slice(i));
   }
 
   /** Takes in a frame if it answers a message; false: it doesn't. */
-  answered(frame) {
-    const m = this.#flight.get(frame.rid);
+  function answered(frame) {
+    const m = flight.get(frame.rid);
     if (!m) return false;
-    const { stats } = this.#core;
-    this.#flight.delete(m.rid);
+    flight.delete(m.rid);
     switch (frame.errno) {
       case 0:
-        this.#confirmed(m, frame.seq, frame.time);
+        confirmed(m, frame.seq, frame.time);
         break;
-      case wire.TOO_FAST:
-        this.#again(m);
-        this.#link.slowDown(frame);
+      case op.TOO_FAST:
+        again(m);
+        link.slowDown(frame);
         break;
-      case wire.UNAVAILABLE:
-      case wire.NOT_LOGGED_IN: {
+      case op.UNAVAILABLE:
+      case op.NOT_LOGGED_IN: {
         m.retry = true;
         const wait = Math.min(UNSURE_MAX, UNSURE * 2 ** Math.min(m.tries, 10)) / 2;
-        this.#again(m);
-        this.#hold(m.conversation, Math.max(this.#core.spread(wait, wait), waitOf(frame)));
+        again(m);
+        hold(m.conversation, Math.max(core.spread(wait, wait), waitOf(frame)));
         break;
       }
       default:
         stats.refused++;
-        this.#failed(m, refusal(frame), false);
+        failed(m, refusal(frame), false);
     }
-    this.pump();
+    pump();
     return true;
   }
 
-  /** Takes in a pushed message that is our own, whose answer was lost: that
+  /** Takes in a pushed message if it is our own, whose answer was lost: that
    * it is here says as much. */
-  arrived({ conversation, cid, seq, time }) {
-    const m = this.size > 0 && this.#find(conversation, cid);
+  function arrived({ conversation, cid, seq, time }) {
+    const m = size() > 0 && find(conversation, cid);
     if (!m) return false;
-    this.#remove(m);
-    this.#confirmed(m, seq, time);
-    this.pump();
+    remove(m);
+    confirmed(m, seq, time);
+    pump();
     return true;
   }
 
-  #confirmed(m, seq, time) {
+  function confirmed(m, seq, time) {
     const { conversation, text, cid } = m;
-    this.#core.stats.acked++;
-    this.#core.events.put("sent", { conversation, text, cid, seq, time });
+    stats.acked++;
+    core.put("sent", { conversation, text, cid, seq, time });
     m.resolve({ seq, time });
-    this.#changed();
-    this.#stored(conversation, seq);
+    changed();
+    stored(conversation, seq);
   }
 
-  #failed(m, error, maybeStored) {
+  function failed(m, error, maybeStored) {
     const { conversation, text, cid } = m;
-    this.#core.events.put("failed", { conversation, text, cid, error, maybeStored });
+    core.put("failed", { conversation, text, cid, error, maybeStored });
     m.reject(error);
-    this.#changed();
+    changed();
   }
 
-  #remove(m) {
-    this.#flight.delete(m.rid);
-    this.#waiting = this.#waiting.filter((other) => other !== m);
+  function remove(m) {
+    flight.delete(m.rid);
+    waiting = waiting.filter((other) => other !== m);
   }
 
   /** Takes m back, to be tried again, at its place. */
-  #again(m) {
+  function again(m) {
     m.tries++;
-    const at = this.#waiting.findIndex((other) => other.rid > m.rid);
-    this.#waiting.splice(at < 0 ? this.#waiting.length : at, 0, m);
+    const at = waiting.findIndex((other) => other.rid > m.rid);
+    waiting.splice(at < 0 ? waiting.length : at, 0, m);
   }
 
   /** What follows in the conversation waits with what was refused. */
-  #hold(conversation, ms) {
-    if (this.#holds.has(conversation)) return;
-    this.#holds.set(conversation, this.#core.after(ms, () => {
-      this.#holds.delete(conversation);
-      this.pump();
+  function hold(conversation, ms) {
+    if (holds.has(conversation)) return;
+    holds.set(conversation, core.after(ms, () => {
+      holds.delete(conversation);
+      pump();
     }));
   }
 
   /** The connection is lost: what was on the wire may be stored or not. */
-  lost() {
-    for (const m of this.#flight.values()) m.retry = true;
-    this.#waiting = this.#all();
-    this.#flight.clear();
-    for (const timer of this.#holds.values()) this.#core.cancel(timer);
-    this.#holds.clear();
+  function lost() {
+    for (const m of flight.values()) m.retry = true;
+    waiting = all();
+    flight.clear();
+    holds.forEach((timer) => core.cancel(timer));
+    holds.clear();
   }
 
   /** A user is logged in: what is another's fails. */
-  entered(user, window) {
-    if (window > 0) this.#window = Math.min(this.#core.config.window, window);
-    for (const m of this.#waiting) m.user ||= user;
-    this.fail(own("loggedOut", "another user has logged in"), (m) => m.user !== user);
+  function entered(user, most) {
+    if (most > 0) window = Math.min(config.window, most);
+    for (const m of waiting) m.user ||= user;
+    fail(own("loggedOut", "another user has logged in"), (m) => m.user !== user);
   }
 
-  fail(error, which = () => true) {
-    this.lost();
-    const failed = this.#waiting.filter(which);
-    this.#waiting = this.#waiting.filter((m) => !which(m));
-    for (const m of failed) this.#failed(m, error, m.retry);
+  function fail(error, which = () => true) {
+    lost();
+    const out = waiting.filter(which);
+    waiting = waiting.filter((m) => !which(m));
+    for (const m of out) failed(m, error, m.retry);
   }
 
-  cancel(conversation, cid) {
-    const m = this.#find(conversation, cid);
+  function cancel(conversation, cid) {
+    const m = find(conversation, cid);
     if (!m || m.sent || m.retry) return false;
-    this.#remove(m);
-    this.#failed(m, own("aborted", "taken back"), false);
+    remove(m);
+    failed(m, own("aborted", "taken back"), false);
     return true;
   }
 
-  flush() {
+  function flush() {
     return new Promise((resolve, reject) => {
-      if (this.#core.closed) return reject(own("closed", "the client is closed"));
-      this.#flushed.push({ resolve, reject });
-      this.#changed();
+      if (core.closed) return reject(own("closed", "the client is closed"));
+      flushers.push({ resolve, reject });
+      changed();
     });
   }
 
   /** Rejects what waits; pending stays as it is, for the next life. */
-  close() {
-    this.lost();
-    const error = own("closed", "the client is closed");
-    for (const who of [...this.#waiting, ...this.#flushed]) who.reject(error);
-    this.#flushed = [];
+  function close() {
+    lost();
+    for (const { reject } of [...waiting, ...flushers]) reject(own("closed", "the client is closed"));
   }
 
   /** Tells of the changes of one turn together. */
-  #changed() {
-    if (!this.#told) return;
-    this.#told = false;
-    queueMicrotask(() => this.#core.enter(() => {
-      this.#told = true;
-      if (this.#core.closed) return;
-      this.#core.events.put("pending", this.pending);
-      if (this.size > 0) return;
-      for (const who of this.#flushed) who.resolve();
-      this.#flushed = [];
+  function changed() {
+    if (!told) return;
+    told = false;
+    queueMicrotask(() => core.enter(() => {
+      told = true;
+      if (core.closed) return;
+      core.put("pending", pending());
+      if (size() > 0) return;
+      for (const { resolve } of flushers.splice(0)) resolve();
     }));
   }
 }
@@ -245,18 +221,15 @@ export class Outbox {
 /** Throws about what the server's decoder would refuse. */
 function check(conversation, text, cid) {
   parse(conversation);
-  if (typeof text !== "string" || text === "") throw badRequest("a message must be a text of 1 byte or more");
-  if (wire.torn(text)) throw badRequest("a message must not have half of a surrogate pair");
-  if (typeof cid !== "string" || cid === "" || wire.torn(cid) || wire.bytes(cid) > wire.MAX_CID) throw badRequest(`a cid must have 1 to ${wire.MAX_CID} bytes`);
-  const n = text.length > wire.MAX_MSG ? text.length : wire.bytes(text);
-  if (n > wire.MAX_MSG) throw badRequest(`a message must have at most ${wire.MAX_MSG} bytes`);
+  if (typeof text !== "string" || text === "" || op.torn(text)) throw badRequest("a message must be a text, of 1 byte or more, without half of a surrogate pair");
+  if (typeof cid !== "string" || cid === "" || op.torn(cid) || op.bytes(cid) > op.MAX_CID) throw badRequest(`a cid must have 1 to ${op.MAX_CID} bytes`);
   // A control character takes six bytes on the wire.
-  if (n > wire.MAX_FRAME / 8 && wire.bytes(JSON.stringify(text)) > wire.MAX_FRAME - 512) throw badRequest("a message takes too many bytes on the wire");
+  if (text.length > op.MAX_MSG || op.bytes(text) > op.MAX_MSG || op.bytes(JSON.stringify(text)) > op.MAX_FRAME - 512) {
+    throw badRequest(`a message must have at most ${op.MAX_MSG} bytes, and twice that on the wire`);
+  }
 }
 
-function request({ rid, conversation, text, cid, retry }) {
+function request({ rid, conversation, text: msg, cid, retry }) {
   const to = addressee(conversation);
-  const frame = { msgid: to.groupid ? wire.GROUP_CHAT : wire.ONE_CHAT, rid, ...to, msg: text, cid };
-  if (retry) frame.retry = true;
-  return frame;
+  return { msgid: to.groupid ? op.GROUP_CHAT : op.ONE_CHAT, rid, ...to, msg, cid, ...(retry && { retry }) };
 }

@@ -6,13 +6,12 @@ const MAX_OWN = 65_536; // numbers of one's own messages kept beyond a hole
 /** The set of seqs that docs/protocol.md speaks of: the gapless part, and what
  * came beyond a hole. */
 export class Track {
-  /** It is known where the set begins. Until then an ACK of one's own waits in
-   * own: what comes before it may still be on its way. */
+  /** It is known where the set begins. Until then an ACK of one's own waits:
+   * what comes before it may still be on its way. */
   started = false;
   last = 0; // the end of the gapless part
   high = 0; // the highest seq known to exist
-  held = new Map(); // messages beyond a hole
-  own = new Set(); // one's own, acknowledged, beyond a hole
+  beyond = new Map(); // beyond a hole: messages, null for one's own that was acknowledged
 
   // floor is where a start that was only assumed begins, 0 after one that is
   // certain. A push from before it is new after all; late is the last such.
@@ -46,11 +45,8 @@ export class Track {
     this.started = true;
     this.last = seq;
     this.floor = 0;
-    for (const s of this.held.keys()) if (s <= seq) this.held.delete(s);
-    for (const s of this.own) if (s <= seq) this.own.delete(s);
-    const out = this.#release();
-    this.#caughtUp();
-    return out;
+    for (const s of this.beyond.keys()) if (s <= seq) this.beyond.delete(s);
+    return this.#release([]);
   }
 
   /** Begins it on no better ground than that nothing else has come. */
@@ -61,57 +57,38 @@ export class Track {
   }
 
   /** Puts seq into the set; m is null for an ACK of one's own. Returns what is
-   * to be shown now, in order, and whether seq was new. */
+   * to be shown now, in order, and whether seq was known. */
   add(seq, m) {
-    let shown = [];
     // The server sends what follows this device's receipts in order, so the
     // first to come is the next one.
-    if (!this.started && (m || seq === 1)) shown = this.startAt(seq - 1);
+    const shown = !this.started && (m || seq === 1) ? this.startAt(seq - 1) : [];
     if (this.started && seq <= this.last) {
-      if (!m || seq >= this.floor || seq <= this.late) return { shown, fresh: false };
+      if (!m || seq >= this.floor || seq <= this.late) return { shown, known: true };
       this.late = seq;
       this.queued++;
-      return { shown: [...shown, m], fresh: true };
+      return { shown: [m], known: false };
     }
-    if (this.started && seq === this.last + 1) {
-      this.last = seq;
-      if (m) {
-        this.queued++;
-        shown.push(m);
-      }
-      shown.push(...this.#release());
-    } else if (this.held.has(seq) || this.own.has(seq)) {
-      return { shown, fresh: false };
-    } else if (m) {
-      this.high = Math.max(this.high, seq);
-      if (this.held.size < MAX_HELD) this.held.set(seq, m); // else SYNC will bring it
-    } else {
-      this.high = Math.max(this.high, seq);
-      if (this.own.size < MAX_OWN) this.own.add(seq); // else it is shown as if another device had sent it
-    }
-    this.#caughtUp();
-    return { shown, fresh: true };
+    if (this.beyond.has(seq)) return { shown, known: true };
+    this.high = Math.max(this.high, seq);
+    // What finds no room SYNC will bring, one's own as if another device had sent it.
+    if (this.beyond.size < (m ? MAX_HELD : MAX_OWN) || seq === this.last + 1) this.beyond.set(seq, m);
+    return { shown: this.started ? this.#release(shown) : shown, known: false };
   }
 
-  #release() {
-    const out = [];
-    for (;;) {
-      const next = this.last + 1;
-      const m = this.held.get(next);
-      if (m) {
-        this.queued++;
-        out.push(m);
-        this.held.delete(next);
-      } else if (!this.own.delete(next)) break;
-      this.last = next;
+  /** Adds to out what follows last. */
+  #release(out) {
+    for (let m; (m = this.beyond.get(this.last + 1)) !== undefined; ) {
+      this.beyond.delete(++this.last);
+      if (m) this.queued = out.push(m) && this.queued + 1;
     }
     this.high = Math.max(this.high, this.last);
+    this.#caughtUp();
     return out;
   }
 
   /** Lets receipts tell of one's own messages, which no listener sees. */
   #caughtUp() {
-    if (this.started && this.queued === 0) this.handled = Math.max(this.handled, this.last);
+    if (this.queued === 0) this.handled = Math.max(this.handled, this.last);
   }
 
   /** The listeners have returned from seq. */
@@ -127,8 +104,6 @@ export class Track {
 
   /** The lowest seq beyond a hole, 0 if there is none. */
   get lowest() {
-    let low = 0;
-    for (const s of [...this.held.keys(), ...this.own]) if (low === 0 || s < low) low = s;
-    return low;
+    return this.beyond.size && [...this.beyond.keys()].reduce((a, b) => Math.min(a, b));
   }
 }

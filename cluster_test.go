@@ -187,7 +187,7 @@ func clusterFront(t *testing.T, c *cluster) {
 
 	browser := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: c.roots}}}
 	defer browser.CloseIdleConnections()
-	for path, want := range map[string]int{"/": 200, "/style.css": 200, "/config.json": 200, "/metrics": 404, "/debug/pprof/": 404, "/debug/pprof/a.js": 404,
+	for path, want := range map[string]int{"/": 200, "/app/main.js": 200, "/sdk/chatd.js": 200, "/style/base.css": 200, "/icon.svg": 200, "/config.json": 200, "/ops": 404, "/metrics": 404, "/debug/pprof/": 404, "/debug/pprof/a.js": 404,
 		"/healthz": 404, "/readyz": 404, "/../metrics": 400, "//metrics": 404, "/%6detrics": 404, "/a/..%2fmetrics": 404} {
 		resp, err := browser.Get("https://" + c.web + path)
 		if err != nil {

@@ -115,7 +115,7 @@ func TestLife(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		for path, want := range map[string]string{"healthz": "ok", "readyz": "ok", "config.json": "ws://" + chat + "/ws", "metrics": "chatd_", "": "bin/chat 127.0.0.1"} {
+		for path, want := range map[string]string{"healthz": "ok", "readyz": "ok", "config.json": "ws://" + chat + "/ws", "metrics": "chatd_", "ops": "bin/chat 127.0.0.1", "": "/app/main.js", "app/main.js": "import"} {
 			resp, err := http.Get(page + path)
 			if err != nil {
 				t.Fatal(err)

@@ -4,19 +4,19 @@
 // blanks between words: in "看https://a.example/b这个" the link ends before 这.
 const pattern = /\bhttps?:\/\/[^\s<>"'`{}|\\^\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\u2018-\u201f\u2026\u3000-\u303f\uff00-\uffef]+/giu;
 
-/** Takes text apart: pieces of { text } and { text, href }, which together are the text. */
-export function pieces(text) {
+/** Takes words apart: pieces of { text } and { text, href }, which together are the words. */
+export function pieces(words) {
   const all = [];
   let done = 0;
-  for (const match of text.matchAll(pattern)) {
+  for (const match of words.matchAll(pattern)) {
     const link = trim(match[0]);
     const href = address(link);
     if (!href) continue;
-    if (match.index > done) all.push({ text: text.slice(done, match.index) });
+    if (match.index > done) all.push({ text: words.slice(done, match.index) });
     all.push({ text: link, href });
     done = match.index + link.length;
   }
-  if (done < text.length) all.push({ text: text.slice(done) });
+  if (done < words.length) all.push({ text: words.slice(done) });
   return all;
 }
 

@@ -96,7 +96,7 @@ func TestTexts(t *testing.T) {
 	uses := make(map[string]bool)
 	for name, text := range all {
 		if path.Dir(name) == "app" {
-			for _, m := range regexp.MustCompile(`\btext\.(\w+)`).FindAllStringSubmatch(text, -1) {
+			for _, m := range regexp.MustCompile(`(?:^|[^.\w])text\.(\w+)`).FindAllStringSubmatch(text, -1) {
 				uses[m[1]] = true
 			}
 		}

@@ -198,6 +198,10 @@ func clusterFront(t *testing.T, c *cluster) {
 		if err != nil || resp.StatusCode != want {
 			t.Errorf("%s: %d, %v; want %d", path, resp.StatusCode, err, want)
 		}
+		if policy := resp.Header.Values("Content-Security-Policy"); len(policy) != 1 || !strings.HasPrefix(policy[0], "default-src 'none'; script-src 'self'; ") ||
+			!strings.Contains(policy[0], "connect-src 'self' wss://"+c.web+"; ") || !strings.Contains(policy[0], "require-trusted-types-for 'script'") {
+			t.Errorf("%s: the policy is %q", path, policy)
+		}
 		if path == "/config.json" && string(body) != `{"ws":"wss://`+c.web+`/ws"}`+"\n" {
 			t.Errorf("the page is told to go to %s", body)
 		}

@@ -67,6 +67,7 @@ export class Chat {
         c.last = c.read = c.readByPeer = 0;
         c.latest = null;
       }
+      this.#catchUp();
     });
     this.#pending(client.pending);
     if (client.state.name === 'online') this.#catchUp();
@@ -112,17 +113,24 @@ export class Chat {
     return this.friend(c.peer)?.name || c.name;
   }
 
+  /** Whether a member of a group is there: friends come and go as one is told, others are
+   * as they were when last asked for. */
+  stateOf(c, { id, state }) {
+    if (id === this.me.id) return 'online';
+    return this.friend(id)?.state ?? c.states.get(id) ?? state;
+  }
+
   /** Those for the list, the latest first: what was said or begun, and all groups. */
   get list() {
     for (const group of this.groups) this.get(`g${group.id}`).gone = false;
     return [...this.conversations.values()]
-      .filter((c) => c.preview || c.key === this.open || (c.group && this.group(c.group)))
+      .filter((c) => c.key === this.open || (!c.gone && (c.preview || this.group(c.group))))
       .sort((a, b) => b.order - a.order || (a.key < b.key ? -1 : 1));
   }
 
   get unread() {
     let n = 0;
-    for (const c of this.conversations.values()) n += c.unread;
+    for (const c of this.conversations.values()) if (!c.gone) n += c.unread;
     return n;
   }
 
@@ -141,6 +149,22 @@ export class Chat {
     const c = this.get(key);
     this.changed.tell(key);
     if (!c.current || !c.messages.length) await this.#readEnd(c);
+    this.#meet(c);
+  }
+
+  /** Asks who is on the other side: a user's name, who of a group is there. */
+  async #meet(c) {
+    try {
+      if (c.group) {
+        const { users } = await this.#client.groupUsers(c.group);
+        c.states = new Map(users.map(({ id, state }) => [id, state]));
+      } else if (!this.nameOf(c)) {
+        c.name = (await this.#client.findUser(c.peer)).name;
+      }
+      this.changed.tell(c.key);
+    } catch {
+      // It is no more than what would be nice to know.
+    }
   }
 
   /** Reads the page before what is here. Resolves to whether there was one. */
@@ -210,6 +234,7 @@ export class Chat {
       if (this.open) {
         this.#remember(this.open);
         await this.#readEnd(this.get(this.open));
+        this.#meet(this.get(this.open));
       }
     } catch (error) {
       if (client === this.#client && client.state.name === 'online') console.warn('the list of conversations', error.text ?? error);

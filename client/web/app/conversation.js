@@ -18,6 +18,7 @@ export class Conversation {
   messages = []; // by rising seq
   waiting = []; // own ones that aren't stored: { cid, from, text, time, mark, error }
   typing = new Map(); // user id to { name, until }
+  states = new Map(); // of a group: member id to "online" or "offline", as last asked for
   gone = false; // one isn't in the group any more
   shown = false; // its end was read, be it empty
   failed = null; // why it could not be read

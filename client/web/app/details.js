@@ -38,7 +38,7 @@ export class Details {
   #render() {
     const c = this.#conversation;
     const { chat } = this.#shell;
-    const print = JSON.stringify(c.group ? [chat.group(c.group), this.#members, c.gone] : [chat.friend(c.peer), chat.blocked.has(c.peer), this.#shell.nameOf(c)]);
+    const print = JSON.stringify(c.group ? [chat.group(c.group), this.#members, c.gone, chat.friends, [...c.states]] : [chat.friend(c.peer), chat.blocked.has(c.peer), this.#shell.nameOf(c)]);
     if (print === this.#print) return;
     this.#print = print;
     const at = [...this.#content.querySelectorAll('button')].indexOf(document.activeElement);
@@ -73,7 +73,7 @@ export class Details {
     if (!group || c.gone) return [head, this.#number(c.group), h('p.quiet', {}, text.notMember)];
     const { users, more } = group.users ? { users: group.users } : this.#members ?? { users: [], more: true };
     const collator = new Intl.Collator(locale);
-    const sorted = [...users].sort((a, b) => (b.role === 'creator') - (a.role === 'creator') || (b.state === 'online') - (a.state === 'online') || collator.compare(a.name, b.name));
+    const sorted = users.map((user) => ({ ...user, state: chat.stateOf(c, user) })).sort((a, b) => (b.role === 'creator') - (a.role === 'creator') || (b.state === 'online') - (a.state === 'online') || collator.compare(a.name, b.name));
     const creator = users.some((user) => user.id === chat.me.id && user.role === 'creator');
     return [
       head,
@@ -82,8 +82,8 @@ export class Details {
       h('ul.members', {}, sorted.map((user) => this.#member(c, user, creator))),
       more && h('button', { onclick: () => this.#readMembers() }, text.showMore),
       h('div.deeds', {}, creator
-        ? this.#deed('bin', text.dismiss, () => ask(text.dismissAsk(name), { hint: text.dismissHint, action: text.dismiss, run: () => this.#shell.client.dismissGroup(c.group) }), true)
-        : this.#deed('leave', text.leave, () => ask(text.leaveAsk(name), { hint: text.leaveHint, action: text.leave, run: () => this.#shell.client.leaveGroup(c.group) }), true)),
+        ? this.#deed('bin', text.dismiss, () => ask(text.dismissAsk(name), { hint: text.dismissHint, action: text.dismiss, run: () => this.#shell.client.dismissGroup(c.group).then(() => this.#shell.go('')) }), true)
+        : this.#deed('leave', text.leave, () => ask(text.leaveAsk(name), { hint: text.leaveHint, action: text.leave, run: () => this.#shell.client.leaveGroup(c.group).then(() => this.#shell.go('')) }), true)),
     ];
   }
 

@@ -25,7 +25,6 @@ const paths = {
   sent: 'M5 12.500l4.5 4.500L19 7.5',
   stored: 'M2 12.500L6.5 17 16 7.500M11.5 16l1 1L22 7.5',
   failed: 'M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18zM12 7v6M12 16.500h.01',
-  check: 'M5 12.500l4.5 4.500L19 7.5',
 };
 paths.read = paths.stored;
 

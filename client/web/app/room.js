@@ -61,7 +61,7 @@ export class Room {
 
   /** Tells that it is read, where somebody looks at its end. */
   seen() {
-    if (!this.#shell.looking || !this.#history.atEnd) return;
+    if (!this.element.isConnected || !this.#shell.looking || !this.#history.atEnd) return;
     this.#shell.chat.markRead(this.conversation);
     this.#shell.notifier.clear(this.conversation.key);
   }
@@ -92,7 +92,7 @@ export class Room {
     const group = this.#shell.chat.group(c.group);
     if (!group) return '';
     if (!group.users) return text.members(group.count);
-    return text.membersOnline(group.users.length, group.users.filter((user) => user.state === 'online').length);
+    return text.membersOnline(group.users.length, group.users.filter((user) => this.#shell.chat.stateOf(c, user) === 'online').length);
   }
 
   /** Where one writes, or why one can't. */

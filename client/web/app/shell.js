@@ -2,7 +2,7 @@
 
 import { tomorrow } from './dates.js';
 import { Drafts } from './drafts.js';
-import { h, perFrame } from './element.js';
+import { h } from './element.js';
 import { text } from './language.js';
 import { Notifier } from './notifier.js';
 import { Details } from './details.js';
@@ -45,11 +45,10 @@ export class Shell {
     listen(document, 'visibilitychange', () => this.#room?.seen());
     for (const name of ['online', 'offline']) listen(window, name, () => account.changed.tell(account.state));
 
-    const title = perFrame(() => this.#title());
     this.#stop.push(
       account.changed.on((state) => this.#state(state)),
-      this.chat.changed.on(() => title()),
-      this.chat.peopleChanged.on(() => title()),
+      this.chat.changed.on(() => this.#title()),
+      this.chat.peopleChanged.on(() => this.#title()),
       this.chat.arrived.on((c, message) => this.#arrived(c, message)),
     );
     this.#route();
@@ -140,6 +139,7 @@ export class Shell {
           h('button.primary', { onclick: () => this.#account.take() }, text.useHere)));
       this.#element.inert = true;
       document.body.append(this.#resting);
+      this.#resting.querySelector('button').focus();
     } else if (!resting && this.#resting) {
       this.#resting.remove();
       this.#resting = null;

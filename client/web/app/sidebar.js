@@ -138,8 +138,11 @@ export class Sidebar {
   #searchKeys(event) {
     if (event.isComposing) return;
     if (event.key === 'ArrowDown') this.#list.querySelector('.row')?.focus();
-    else if (event.key === 'Enter') this.#list.querySelector('.row')?.click();
-    else if (event.key === 'Escape' && this.#input.value) {
+    else if (event.key === 'Enter') {
+      this.#list.querySelector('.row')?.click();
+      this.#input.value = '';
+      this.refresh();
+    } else if (event.key === 'Escape' && this.#input.value) {
       this.#input.value = '';
       this.refresh();
     } else return;

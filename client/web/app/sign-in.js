@@ -66,13 +66,7 @@ export class SignIn {
 
   /** What is wrong with what was typed, by the rules of the protocol; and where. */
   #fault(name, password) {
-    const letters = [...name].length;
-    if (!name.trim()) return [this.#name, text.nameRule];
-    if (this.#registers) {
-      if (name !== name.trim()) return [this.#name, text.nameBlank];
-      if (/^\d+$/.test(name)) return [this.#name, text.nameDigits];
-      if (letters > 50) return [this.#name, text.nameRule];
-    }
+    if (!name || (this.#registers && (/^\d+$/.test(name) || [...name].length > 50))) return [this.#name, text.nameRule];
     const length = [...password].length;
     if (length < 6 || length > 128) return [this.#password, text.passwordRule];
     return null;
@@ -81,7 +75,7 @@ export class SignIn {
   async #go(event) {
     event.preventDefault();
     if (this.#busy) return;
-    const name = this.#registers ? this.#name.value : this.#name.value.trim();
+    const name = this.#name.value.trim();
     const password = this.#password.value;
     const fault = this.#fault(name, password);
     for (const input of [this.#name, this.#password]) set(input, { 'aria-invalid': fault?.[0] === input && 'true' });

@@ -403,6 +403,28 @@ test("logout without a connection says that the server doesn't know", async () =
   assert.equal(w.client.state.reason, "loggedOut", "it doesn't come back");
 });
 
+test("logout doesn't wait for a dead connection", async () => {
+  const w = new World();
+  const s = await w.login();
+  s.deaf = true;
+  const done = later(w.client.logout());
+  await w.clock.pass(5_000);
+  await fails(done, "notConnected");
+});
+
+test("what was received as somebody else is forgotten", async () => {
+  const w = new World();
+  await w.login();
+  w.socket.push(chat(1), chat(2));
+  w.socket.push({ msgid: wire.KICK, reason: "replaced" });
+  w.told("message");
+  await w.login({ id: 9, name: "eve", offlinemsg: [{ ...chat(1), toid: 9 }] });
+  assert.deepEqual(w.seqs(), [1]);
+  w.socket.push({ msgid: wire.KICK, reason: "replaced" });
+  await w.login({ offlinemsg: [chat(1)] });
+  assert.deepEqual(w.seqs(), [1]);
+});
+
 test("register asks on a connection of its own, and leaves the login alone", async () => {
   const w = new World();
   const s = await w.login();

@@ -63,6 +63,13 @@ test("no more is on the wire than the window, the server's or one's own", async 
   }
 });
 
+test("a window is never larger than the protocol has it", async () => {
+  const w = new World({ window: 1000 });
+  await w.login({ window: 1000 });
+  for (let i = 0; i < 300; i++) w.client.send("u2", String(i));
+  assert.equal(w.socket.sent.length, 256);
+});
+
 test("errno 9: silence for as long as the server asks, then all again in its order", async () => {
   const w = new World();
   await w.login();
@@ -483,7 +490,13 @@ test("of groups the login says how far we are", async () => {
   w.client.send("g5", "mine");
   s.stored(s.take(wire.GROUP_CHAT), 11);
   await w.clock.pass(75);
-  assert.deepEqual(s.take(wire.SYNC).after, 9);
+  const q = s.take(wire.SYNC);
+  assert.equal(q.after, 9);
+  s.drop();
+  await w.clock.pass(100);
+  await w.accept({ groups: [{ id: 5, groupname: "g", groupdesc: "", seq: 11, users: [] }] });
+  await w.clock.pass(1_000);
+  assert.deepEqual(w.socket.all(wire.SYNC).map((f) => f.after), [9], "and no receipt for what nobody has sent");
 });
 
 test("what is kept beyond a hole is bounded, and comes all the same", async () => {
@@ -660,13 +673,13 @@ test("the lists follow what is told: friends, groups, presence, blocks", async (
   assert.deepEqual(w.told("change"), [{ kind: "lists" }]);
 
   s.push({ msgid: wire.PRESENCE, id: 3, state: "online" }, { msgid: wire.ADD_FRIEND, id: 4, name: "dave" }, { msgid: wire.DEL_FRIEND, id: 2 },
-    { msgid: wire.ADD_GROUP, groupid: 5, id: 3, name: "carol" }, { msgid: wire.ADD_GROUP, groupid: 6, id: 3, name: "carol" }, { msgid: wire.LEAVE_GROUP, groupid: 6, id: 3 },
+    { msgid: wire.ADD_GROUP, groupid: 5, id: 3, name: "carol" }, { msgid: wire.ADD_GROUP, groupid: 5, id: 3, name: "carol" }, { msgid: wire.ADD_GROUP, groupid: 6, id: 3, name: "carol" }, { msgid: wire.LEAVE_GROUP, groupid: 6, id: 3 },
     { msgid: wire.BLOCK, userid: 9, on: true }, { msgid: wire.BLOCK, userid: 9, on: false });
   assert.deepEqual(client.friends, [{ id: 3, name: "carol", state: "online" }, { id: 4, name: "dave", state: "offline" }]);
   assert.deepEqual(client.groups.map((g) => g.count), [2, 900]);
   assert.deepEqual(w.told("presence"), [{ user: 3, state: "online" }]);
   assert.deepEqual(w.told("change"), [{ kind: "friendAdded", user: 4, name: "dave" }, { kind: "friendRemoved", user: 2 },
-    { kind: "memberJoined", group: 5, user: 3, name: "carol" }, { kind: "memberJoined", group: 6, user: 3, name: "carol" }, { kind: "memberLeft", group: 6, user: 3 },
+    { kind: "memberJoined", group: 5, user: 3, name: "carol" }, { kind: "memberJoined", group: 5, user: 3, name: "carol" }, { kind: "memberJoined", group: 6, user: 3, name: "carol" }, { kind: "memberLeft", group: 6, user: 3 },
     { kind: "blocked", user: 9 }, { kind: "unblocked", user: 9 }]);
 
   s.push({ msgid: wire.LEAVE_GROUP, groupid: 5, id: 1 }, { msgid: wire.DISMISS_GROUP, groupid: 6 });

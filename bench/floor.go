@@ -37,6 +37,7 @@ type floors struct {
 	Ping   ping   `cmd:"" help:"One message on the way for each pair."`
 	Event  event  `cmd:"" help:"Pairs of users, a window of events on the way."`
 	Fanout fanout `cmd:"" help:"One group, one of which sends to all others."`
+	Login  login  `cmd:"" help:"Connections that come, get an answer as long as LOGIN_ACK, and are gone."`
 }
 
 func (*floors) Help() string {
@@ -48,7 +49,7 @@ and a figure of the floor is to be compared with that of the same name.`
 
 func (f *floors) scenarios() []scenario {
 	var all []scenario
-	for _, s := range []scenario{&f.Stream, &f.Ping, &f.Event, &f.Fanout} {
+	for _, s := range []scenario{&f.Stream, &f.Ping, &f.Event, &f.Fanout, &f.Login} {
 		all = append(all, &floored{s, f})
 	}
 	return all
@@ -69,6 +70,8 @@ func (f *floored) validate() error {
 		case *stream:
 			err = (&event{traffic: s.traffic}).validateFor(proto.MaxMsg)
 		case *fanout:
+			err = s.validateFloor()
+		case *login:
 			err = s.validateFloor()
 		}
 	}
@@ -171,6 +174,31 @@ func (rs *recruits) hello(ctx context.Context, i int, role floor.Role, group uin
 		return nil, account{}, 0, fmt.Errorf("the floor's hello: %w", err)
 	}
 	return c, account{id: int64(i + 1), name: rs.name(i)}, math.MaxInt64, nil
+}
+
+// What every LOGIN_ACK has on the floor, as long as a server's.
+const (
+	floorToken  = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFG"
+	floorDevice = "default"
+	floorNode   = "host:12345"
+	floorEpoch  = 1234567890123456
+	floorWindow = 256
+)
+
+// strangers are n accounts of nobody, for the floor, which knows no users.
+func (rs *recruits) strangers(n int) []account {
+	users := make([]account, n)
+	for i := range users {
+		users[i] = account{id: int64(i + 1), name: rs.name(i), token: floorToken}
+	}
+	return users
+}
+
+// welcome is what the server would answer to a login of u's that has missed
+// nothing.
+func (u account) welcome() []byte {
+	return proto.AppendResponse(nil, &proto.Response{Op: proto.LOGIN_ACK, ID: u.id, Name: u.name,
+		Token: u.token, Device: floorDevice, Node: floorNode, Window: floorWindow, Epoch: floorEpoch})
 }
 
 // template is what a sender sends for req. The floor passes it on as it is, so

@@ -68,6 +68,21 @@ func TestFloor(t *testing.T) {
 	}
 }
 
+// Connections that come and go cost the same on the floor, but for what the
+// server does.
+func TestFloorLogin(t *testing.T) {
+	rep := chatbenchFor(t, "floor", "login", "--users", "3", "--at-a-time", "2", "--duration", "1ms")
+	if len(rep.Figures) == 0 || rep.Figures[0].Name != "logins" || rep.Figures[0].Value <= 0 || len(rep.Latencies) != 2 || rep.Latencies[0].Count == 0 {
+		t.Errorf("%+v %+v", rep.Figures, rep.Latencies)
+	}
+	for _, args := range []string{"--by password", "--history 2000"} {
+		code, _, stderr := chatbench(t, strings.Fields("floor login "+args)...)
+		if flag, _, _ := strings.Cut(args, " "); code == exitGood || !strings.Contains(stderr, flag) {
+			t.Errorf("%s: exit code %d\n%s", args, code, stderr)
+		}
+	}
+}
+
 // A load on the floor that is interrupted ends in order as any other.
 func TestFloorInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -134,5 +149,19 @@ func TestFloorFrames(t *testing.T) {
 		if got := onFloor.template(req, me, text).append(nil, 1, 1); len(got) != len(want) {
 			t.Errorf("%d bytes, the server's have %d:\n%q\n%q", len(got), len(want), got, want)
 		}
+	}
+	users, err := rs.enroll(t.Context(), &progress{w: io.Discard}, 2, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, a, err := (&returner{rig: &rig{server: srv, faults: &faults{}}}).enter(t.Context(), srv.addrOf(2), users[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	a.Node, a.Epoch = floorNode, floorEpoch // each server has others
+	want := len(proto.AppendResponse(nil, a))
+	if got := len(users[0].welcome()); got != want {
+		t.Errorf("LOGIN_ACK on the floor has %d bytes, with the server %d:\n%q\n%+v", got, want, users[0].welcome(), a)
 	}
 }

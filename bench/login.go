@@ -48,13 +48,24 @@ func (l *login) validate() error {
 	return bad.join()
 }
 
+// validateFloor checks what the floor can't do, which knows nobody.
+func (l *login) validateFloor() error {
+	var bad complaints
+	bad.check(l.By == "token", "--by: %s; the floor hashes nothing", l.By)
+	bad.check(l.History == 0, "--history: %d; the floor stores nothing", l.History)
+	return bad.join()
+}
+
 func (l *login) run(ctx context.Context, r *rig) error {
 	rs := newRecruits(r.server)
 	first := 0 // user who logs in
 	if l.History > 0 {
 		first = historySenders
 	}
-	users, err := rs.enroll(ctx, r.progress, first, l.Users)
+	users, err := rs.strangers(l.Users), error(nil)
+	if !r.server.floor() {
+		users, err = rs.enroll(ctx, r.progress, first, l.Users)
+	}
 	if err != nil {
 		return err
 	}

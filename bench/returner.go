@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"chatd/bench/floor"
 	"chatd/proto"
 )
 
@@ -60,7 +61,11 @@ func (rt *returner) logIn(ctx context.Context, c *conn, u account, began int64) 
 	if rt.byPassword != "" {
 		req.Token, req.ID, req.Password = "", u.id, rt.byPassword
 	}
-	rt.frame = proto.AppendFrame(rt.frame[:0], proto.AppendRequest(nil, &req))
+	if rt.server.floor() {
+		rt.frame = floor.Ask(u.welcome())
+	} else {
+		rt.frame = proto.AppendFrame(rt.frame[:0], proto.AppendRequest(nil, &req))
+	}
 	deadline := time.Now().Add(callTimeout)
 	if err := c.nc.SetDeadline(deadline); err != nil {
 		return nil, err

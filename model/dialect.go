@@ -32,6 +32,8 @@ type dialect struct {
 	limit   string // what a SELECT ends with that gives at most so many rows, and is prepared once for any number
 	insert  string // an INSERT whose refusal ends the transaction
 	sameRow string // what an INSERT of a pair ends with that takes the id of the row that is there
+	pairRow string // what an INSERT of pairs ends with that leaves rows alone, and holds them, that are there
+	byPair  string // what follows a table's name in a SELECT that must find rows by their pair, and lock no other
 	keepRow string // what an INSERT of a member ends with that leaves a row alone that is there
 	maxRows int    // rows in one statement: a power of two
 

@@ -15,6 +15,13 @@ import (
 // runs, so none can be prepared then.
 type forms struct {
 	pairs, users, heads, free, exist, repeats, members, insert, raise *form
+	newPairs, pairIDs, newMembers                                     *form
+}
+
+// all are the forms, those that the dialect doesn't need as nil.
+func (f *forms) all() []*form {
+	return []*form{f.pairs, f.users, f.heads, f.free, f.exist, f.repeats, f.members, f.insert, f.raise,
+		f.newPairs, f.pairIDs, f.newMembers}
 }
 
 func prepareForms(ctx context.Context, db *DB, on *sqlx.DB) (*forms, error) {
@@ -33,6 +40,13 @@ func prepareForms(ctx context.Context, db *DB, on *sqlx.DB) (*forms, error) {
 	}{
 		{&f.pairs, 2, false, func(n int) string {
 			return `SELECT id, user_lo, user_hi FROM conversations WHERE ` + either("user_lo = ? AND user_hi = ?", n)
+		}},
+		{&f.newPairs, 2, true, func(n int) string {
+			return `INSERT INTO conversations (kind, user_lo, user_hi) VALUES ` + repeated("(1, ?, ?)", n) + db.d.pairRow
+		}},
+		{&f.pairIDs, 2, false, func(n int) string { return pairIDs(db, n) }},
+		{&f.newMembers, 3, true, func(n int) string {
+			return `INSERT INTO members (conversation_id, user_id, joined_at) VALUES ` + repeated("(?, ?, ?)", n) + db.d.keepRow
 		}},
 		{&f.users, 1, false, func(n int) string {
 			return `SELECT id FROM users WHERE id IN (` + repeated("?", n) + `) AND deleted = 0 ORDER BY id` + db.d.sharing
@@ -72,8 +86,15 @@ func prepareForms(ctx context.Context, db *DB, on *sqlx.DB) (*forms, error) {
 	return f, nil
 }
 
+// pairIDs is a query for pairs that are there, as they are now: what another
+// node has just made isn't in this transaction's snapshot.
+func pairIDs(db *DB, rows int) string {
+	return `SELECT id, user_lo, user_hi FROM conversations` + db.d.byPair + ` WHERE ` +
+		either("user_lo = ? AND user_hi = ?", rows) + db.d.locking
+}
+
 func (f *forms) close() {
-	for _, p := range []*form{f.pairs, f.users, f.heads, f.free, f.exist, f.repeats, f.members, f.insert, f.raise} {
+	for _, p := range f.all() {
 		if p == nil {
 			continue
 		}

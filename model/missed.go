@@ -33,10 +33,14 @@ type missedConv struct {
 	stuck       bool // the waiter had no luck
 }
 
+// queued says that only the waiter has something to do for it, now or in its
+// turn: nobody holds what has no row.
+func (c *missedConv) queued() bool { return c.waiting || c.unmade }
+
 // next is when to try again, if there is a time for it.
 func (m *missed) next() (at time.Time, ok bool) {
 	for _, c := range m.order {
-		if !c.waiting && (!ok || c.next.Before(at)) {
+		if !c.queued() && (!ok || c.next.Before(at)) {
 			at, ok = c.next, true
 		}
 	}
@@ -61,7 +65,7 @@ func (w *writer) tryAgain(batch []*Append) []*Append {
 	}
 	now := time.Now()
 	for _, c := range w.missed.order {
-		if room := w.db.o.MaxBatch - len(batch); !c.waiting && !c.next.After(now) && room > 0 {
+		if room := w.db.o.MaxBatch - len(batch); !c.queued() && !c.next.After(now) && room > 0 {
 			n := min(room, len(c.batch))
 			c.trying = true
 			w.db.queue.aside(c.batch[:n], -1)
@@ -136,7 +140,7 @@ func (w *writer) putBack(c *missedConv, part []*Append, now time.Time) (failed [
 	c.trying, c.waiting = false, false
 	c.unmade = part[0].unmade
 	c.misses++
-	if now.Sub(c.since) > missedFor {
+	if !c.queued() && now.Sub(c.since) > missedFor {
 		failed = c.batch
 		w.db.queue.aside(failed, -1)
 		w.missed.drop(c)
@@ -144,7 +148,7 @@ func (w *writer) putBack(c *missedConv, part []*Append, now time.Time) (failed [
 		return failed
 	}
 	c.next = now
-	if c.misses >= maxMisses || c.unmade {
+	if c.misses >= maxMisses {
 		c.next = now.Add(retryMissed)
 	}
 	return nil

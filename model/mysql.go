@@ -53,6 +53,8 @@ func mysql() *dialect {
 		bracket: func(sel string) string { return "(" + sel + ")" },
 		insert:  "INSERT",
 		sameRow: " ON DUPLICATE KEY UPDATE id = LAST_INSERT_ID(id)",
+		pairRow: " ON DUPLICATE KEY UPDATE kind = kind",
+		byPair:  " FORCE INDEX (conversations_pair)",
 		keepRow: " ON DUPLICATE KEY UPDATE role = role",
 		maxRows: 256,
 		unique:  func(err error) bool { return mysqlCode(err) == 1062 },

@@ -3,8 +3,10 @@ package model
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -188,6 +190,145 @@ func TestNodeHolds(t *testing.T) {
 	if !again.Stored || again.Seq != 1 {
 		t.Errorf("%+v", again)
 	}
+}
+
+// Who writes to somebody for the first time waits for the waiter, and while
+// that is held up by others is only later, not refused: nobody holds the pair.
+func TestFirstMessagesWaitTheirTurn(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, Options{URL: realservice.MariaDB(t), Writers: 1})
+	u := h.users(12)
+	tx, err := h.s.writing.Beginx() // as an operator's tool would that deletes a user, slowly
+	want(t, err, nil)
+	want(t, h.lockUsers(ctx, tx, u[0]), nil)
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(500 * time.Millisecond):
+				if _, err := tx.Exec(`DO 0`); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	})
+	var stuck []*Append
+	for _, peer := range u[1:10] {
+		stuck = append(stuck, toPeer(u[0], peer, "stuck"))
+	}
+	want(t, h.Append(stuck...), nil)
+	for h.m.waiterJobs.Get() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	first := toPeer(u[10], u[11], "first")
+	want(t, h.Append(first), nil)
+	h.await(stuck...)
+	for _, a := range stuck {
+		if a.Err == nil || a.Stored {
+			t.Errorf("a pair with a user that is held: %+v", a)
+		}
+	}
+	h.await(first)
+	if first.Err != nil || first.Seq != 1 {
+		t.Errorf("%+v", first)
+	}
+	close(stop)
+	wg.Wait()
+	want(t, tx.Rollback(), nil)
+}
+
+// Two nodes that make thousands of conversations at the same moment, the same
+// ones, make each of them once, with both members, and refuse nobody for it.
+func TestNodesMakePairs(t *testing.T) {
+	h := nodes(t, 2)
+	u := h[0].users(64)
+	var wg sync.WaitGroup
+	sent := make([][]*Append, len(h))
+	for i := range h {
+		for _, j := range rand.Perm(len(u) * len(u)) {
+			if a, b := j/len(u), j%len(u); a <= b {
+				sent[i] = append(sent[i], toPeer(u[a], u[b], fmt.Sprint("node ", i)))
+			}
+		}
+		wg.Go(func() {
+			for part := range slices.Chunk(sent[i], 100) {
+				if err := h[i].Append(part...); err != nil {
+					t.Error(err)
+				}
+			}
+			h[i].await(sent[i]...)
+		})
+	}
+	wg.Wait()
+	convs := make(map[pair]int64)
+	for _, all := range sent {
+		for _, a := range all {
+			p := pairOf(a.Sender, a.Peer)
+			if a.Err != nil || !a.Stored || convs[p] != 0 && convs[p] != a.Conv {
+				t.Fatalf("%v: %+v, its conversation was %d", p, a, convs[p])
+			}
+			convs[p] = a.Conv
+		}
+	}
+	checkPairs(t, h[0], convs)
+}
+
+// One who writes to many for the first time makes a conversation with each.
+func TestMakePairs(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		u := h.users(700)
+		var sent []*Append
+		for _, peer := range u { // and to oneself
+			sent = append(sent, toPeer(u[0], peer, "hello"))
+		}
+		sent = append(sent, toPeer(u[0], u[len(u)-1]+1000, "nobody"))
+		h.store(sent...)
+		convs := make(map[pair]int64)
+		for _, a := range sent[:len(u)] {
+			if a.Err != nil || a.Seq != 1 {
+				t.Fatalf("%+v", a)
+			}
+			convs[pairOf(a.Sender, a.Peer)] = a.Conv
+		}
+		if a := sent[len(u)]; !errors.Is(a.Err, ErrNotFound) {
+			t.Errorf("to nobody: %+v", a)
+		}
+		checkPairs(t, h, convs)
+	})
+}
+
+// checkPairs checks that there are these conversations and no others, each
+// with its members.
+func checkPairs(t *testing.T, h *harness, convs map[pair]int64) {
+	t.Helper()
+	if n := h.count(`SELECT COUNT(*) FROM conversations`); n != int64(len(convs)) {
+		t.Errorf("%d conversations of %d pairs", n, len(convs))
+	}
+	members := int64(0)
+	for p, id := range convs {
+		members++
+		if p.lo != p.hi {
+			members++
+		}
+		if n := h.count(`SELECT COUNT(*) FROM members m JOIN conversations c ON c.id = m.conversation_id
+			WHERE c.id = ? AND c.kind = 1 AND c.user_lo = ? AND c.user_hi = ? AND m.user_id IN (?, ?) AND m.joined_at > 0`, id, p.lo, p.hi, p.lo, p.hi); n != 1 && n != 2 || n == 1 && p.lo != p.hi {
+			t.Fatalf("%v: %d members", p, n)
+		}
+	}
+	if n := h.count(`SELECT COUNT(*) FROM members`); n != members {
+		t.Errorf("%d members, want %d", n, members)
+	}
+}
+
+func (h *harness) count(query string, args ...any) (n int64) {
+	h.t.Helper()
+	if err := h.s.reading.Get(&n, query, args...); err != nil {
+		h.t.Fatal(err)
+	}
+	return n
 }
 
 // A conversation that is held for a moment is waited for, and what comes for

@@ -163,14 +163,7 @@ func (t *transaction) resolve(ctx context.Context, tx *sql.Tx, batch []*Append, 
 	if len(t.resolved) == 0 {
 		return nil
 	}
-	err := t.forms.pairs.rows(ctx, tx, args, func(r *sql.Rows) error {
-		var id int64
-		var p pair
-		err := r.Scan(&id, &p.lo, &p.hi)
-		t.resolved[p] = id
-		return err
-	})
-	if err != nil {
+	if err := t.forms.pairs.rows(ctx, tx, args, t.foundPair); err != nil {
 		return err
 	}
 	if patient {
@@ -192,8 +185,19 @@ func (t *transaction) resolve(ctx context.Context, tx *sql.Tx, batch []*Append, 
 	return nil
 }
 
+// foundPair notes a row of pairs or pairIDs.
+func (t *transaction) foundPair(r *sql.Rows) error {
+	var id int64
+	var p pair
+	err := r.Scan(&id, &p.lo, &p.hi)
+	t.resolved[p] = id
+	return err
+}
+
 // makePairs makes the conversations of resolved pairs that have none, where
-// both users exist.
+// both users exist, or finds those that another node has made at the same
+// moment: a few statements for all of them, as new users write to everyone
+// they know.
 func (t *transaction) makePairs(ctx context.Context, tx *sql.Tx) error {
 	// In order, all of them: whoever locks in another order may be waiting for
 	// us as we are for them.
@@ -215,14 +219,30 @@ func (t *transaction) makePairs(ctx context.Context, tx *sql.Tx) error {
 	if err != nil {
 		return err
 	}
-	for _, p := range t.unknown {
-		if t.resolved[p] == 0 && exists[p.lo] && exists[p.hi] {
-			if t.resolved[p], err = t.db.makePair(ctx, tx, p, t.db.nowMS()); err != nil {
-				return err
-			}
+	made := slices.DeleteFunc(t.unknown, func(p pair) bool { return t.resolved[p] != 0 || !exists[p.lo] || !exists[p.hi] })
+	if len(made) == 0 {
+		return nil
+	}
+	args = t.args[:0]
+	for _, p := range made {
+		args = append(args, p.lo, p.hi)
+	}
+	t.args = args
+	if err := t.forms.newPairs.exec(ctx, tx, args); err != nil {
+		return err
+	}
+	if err := t.forms.pairIDs.rows(ctx, tx, args, t.foundPair); err != nil {
+		return err
+	}
+	now := t.db.nowMS()
+	args = t.args[:0]
+	for _, p := range made {
+		if args = append(args, t.resolved[p], p.lo, now); p.lo != p.hi {
+			args = append(args, t.resolved[p], p.hi, now)
 		}
 	}
-	return nil
+	t.args = args
+	return t.forms.newMembers.exec(ctx, tx, args)
 }
 
 // inOrder makes arguments of ids, each once and rising.

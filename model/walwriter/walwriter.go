@@ -2,7 +2,8 @@
 // writes each page of its write-ahead log in two calls, a header of 24 bytes and
 // the page, though all pages of a transaction lie one behind the other: a
 // commit of twenty chat messages is over a hundred calls. Here they gather in
-// memory until SQLite syncs the log, or looks at it, and are written in one.
+// memory until SQLite syncs the log, or looks at it, and are written in one, or
+// in pieces of 124 KiB.
 //
 // That is for connections with synchronous=FULL alone: these sync the log at
 // the end of a commit, and tell other connections of it afterwards. With NORMAL
@@ -24,16 +25,9 @@ import (
 // Name is what a DSN asks for it by: vfs=walwriter.
 const Name = "walwriter"
 
-const (
-	// maxGathered bounds what gathers of one transaction: more is written
-	// before its end.
-	maxGathered = 16 << 20
-	// keepGathered is the most memory that a log keeps for its next transaction.
-	keepGathered = 8 << 20
-	// maxWrite is how much is written at a time: SQLite's VFS for Unix takes
-	// the size of a write modulo 128 KiB.
-	maxWrite = 124 << 10
-)
+// maxGathered is how much is written at a time, and so bounds what gathers: SQLite's
+// VFS for Unix takes the size of a write modulo 128 KiB.
+const maxGathered = 124 << 10
 
 // Register makes the VFS known to SQLite, on top of its default one. Any
 // goroutine may call it, again too; it doesn't block. An error says that SQLite
@@ -122,14 +116,11 @@ func logOf(file uintptr) *log {
 // flush writes what has gathered. If that fails it is forgotten: SQLite takes
 // the transaction back, and writes the next one in its place.
 func (l *log) flush(tls *libc.TLS, file uintptr) int32 {
-	rc := int32(sqlite.SQLITE_OK)
-	for at := 0; at < len(l.gathered) && rc == sqlite.SQLITE_OK; at += maxWrite {
-		p := l.gathered[at:min(at+maxWrite, len(l.gathered))]
-		rc = l.write(tls, file, uintptr(unsafe.Pointer(&p[0])), int32(len(p)), l.offset+sqlite.Tsqlite3_int64(at))
+	if len(l.gathered) == 0 {
+		return sqlite.SQLITE_OK
 	}
-	if l.gathered = l.gathered[:0]; cap(l.gathered) > keepGathered {
-		l.gathered = nil
-	}
+	rc := l.write(tls, file, uintptr(unsafe.Pointer(&l.gathered[0])), int32(len(l.gathered)), l.offset)
+	l.gathered = l.gathered[:0]
 	return rc
 }
 

@@ -16,7 +16,7 @@ export function connect(core, url, owner) {
   let pongTimer = null;
   let heard = false; // something came since the last PING
   const lost = (text) => own("notConnected", text);
-  const conn = { opened: false, loggedIn: false, kick: "", since: core.now(), send, call, end, probe: (ms) => pongTimer ?? ask(ms, 1) };
+  const conn = { opened: false, loggedIn: false, kick: "", since: core.now(), send, call, end, probe };
 
   // Until it is open; then until the first answer.
   let timer = core.after(dialTimeout, () => end(lost(`${url} doesn't answer`)));
@@ -101,6 +101,13 @@ export function connect(core, url, owner) {
       pingLater(pingEvery);
       if (pongTimer === null) ask(pongWait, 1);
     });
+  }
+
+  /** Asks for a sign of life now, unless it waits for one. */
+  function probe(ms) {
+    if (pongTimer !== null && !heard) return;
+    core.cancel(pongTimer);
+    ask(ms, 1);
   }
 
   /** Asks for a sign of life within ms. again: how often one question more is

@@ -71,7 +71,7 @@ export function makeInbox(core, link, isOurs) {
     core.cancel(settling);
     settling = core.after(START_GRACE, () => {
       settling = null;
-      for (const t of tracks.values()) touch(t, 0);
+      for (const t of tracks.values()) touch(t);
     });
   }
 
@@ -84,7 +84,7 @@ export function makeInbox(core, link, isOurs) {
       t.timer = core.cancel(t.timer);
       // Nobody has said that it arrived, and no server asks for it.
       if (core.now() - t.readAt < READ_SURE) t.readSent = 0;
-      touch(t, 0);
+      touch(t);
     }
   }
 
@@ -117,7 +117,7 @@ export function makeInbox(core, link, isOurs) {
       stats.duplicates++;
       t.receipted = Math.min(t.receipted, seq - 1); // the server doesn't know that we have it
     }
-    touch(t);
+    touch(t, m ? 0 : 1);
     watch(t, t.last > before);
   }
 
@@ -126,7 +126,7 @@ export function makeInbox(core, link, isOurs) {
       core.put("message", m, () => {
         stats.received++;
         t.shown(m.seq);
-        touch(t);
+        touch(t, 1);
       });
     }
   }
@@ -222,8 +222,8 @@ export function makeInbox(core, link, isOurs) {
     touch(t);
   }
 
-  /** Notes that t may have receipts to send. */
-  function touch(t, more = 1) {
+  /** Notes that t may have receipts to send, of so many messages more. */
+  function touch(t, more = 0) {
     if (tracks.get(t.conversation) !== t || (t.handled <= t.receipted && readable(t) <= t.readSent)) return;
     if (!t.dirty) {
       t.dirty = true;
@@ -274,7 +274,7 @@ export function makeInbox(core, link, isOurs) {
       if (t.receiptRID === rid) t.receipted = 0;
       else if (t.readRID === rid) t.readSent = 0;
       else continue;
-      touch(t, 0);
+      touch(t);
     }
   }
 }

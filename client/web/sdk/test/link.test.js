@@ -126,6 +126,7 @@ test("an attempt that began without a network is given up when there is one", as
   assert.equal(w.sockets.length, 2);
   assert.equal(w.sockets[0].readyState, 3, "the first is closed");
   w.sockets[0].onopen?.(); // and is heard of no more
+  assert.deepEqual(names(w.told("state")), ["connecting", "connecting"]);
   await w.accept();
   await done;
 });
@@ -353,15 +354,17 @@ test("a changed network has the connection looked at", async () => {
   for (const name of ["online", "offline"]) {
     const w = new World();
     const s = await w.login();
+    await w.clock.pass(31_000);
+    assert.equal(s.pings, 1);
     w.host.dispatchEvent(new Event(name));
     await settle();
-    assert.equal(s.pings, 1);
+    assert.equal(s.pings, 2, "that one was answered a second ago says nothing");
     await w.clock.pass(5_000);
     assert.equal(w.client.state.name, "online");
     s.deaf = true;
     w.host.dispatchEvent(new Event(name));
     w.host.dispatchEvent(new Event(name));
-    assert.equal(s.pings, 2, "one question at a time");
+    assert.equal(s.pings, 3, "one question at a time");
     await w.clock.pass(5_000);
     assert.equal(w.client.state.name, "offline");
   }
@@ -401,6 +404,28 @@ test("logout without a connection says that the server doesn't know", async () =
   assert.equal(w.client.state.reason, "loggedOut");
   await w.clock.pass(60_000);
   assert.equal(w.client.state.reason, "loggedOut", "it doesn't come back");
+});
+
+test("logout doesn't wait for a dead connection", async () => {
+  const w = new World();
+  const s = await w.login();
+  s.deaf = true;
+  const done = later(w.client.logout());
+  await w.clock.pass(5_000);
+  await fails(done, "notConnected");
+});
+
+test("what was received as somebody else is forgotten", async () => {
+  const w = new World();
+  await w.login();
+  w.socket.push(chat(1), chat(2));
+  w.socket.push({ msgid: wire.KICK, reason: "replaced" });
+  w.told("message");
+  await w.login({ id: 9, name: "eve", offlinemsg: [{ ...chat(1), toid: 9 }] });
+  assert.deepEqual(w.seqs(), [1]);
+  w.socket.push({ msgid: wire.KICK, reason: "replaced" });
+  await w.login({ offlinemsg: [chat(1)] });
+  assert.deepEqual(w.seqs(), [1]);
 });
 
 test("register asks on a connection of its own, and leaves the login alone", async () => {

@@ -271,9 +271,12 @@ test("the examples of README.md do what they say", async () => {
   const [, imports, body] = /^(import .*\n)([^]*)$/.exec(first);
   assert.ok(imports.includes("{ Client, user }"));
   const words = { "wss://chat.example.org/ws": url, '"alice"': JSON.stringify(name("alice")), '"bob"': JSON.stringify(name("bob")) };
+  words["await alice.logout();"] = "await heard(); await alice.logout();";
+  for (const word of Object.keys(words)) assert.ok(body.includes(word), word);
   const code = Object.entries(words).reduce((text, [from, to]) => text.replaceAll(from, to), body);
   const AsyncFunction = (async () => {}).constructor;
-  await new AsyncFunction("Client", "user", "console", code)(Client, user, { log: (line) => said.push(line) });
+  const heard = () => until("both have spoken", () => said.length === 2);
+  await new AsyncFunction("Client", "user", "console", "heard", code)(Client, user, { log: (line) => said.push(line) }, heard);
   assert.deepEqual(said.map((line) => line.replace(/\w+:/, "bob:").replace(/, .*/, "")).sort(), ["bob: hello", "number 1"]);
   new Function(second); // it is JavaScript
 });

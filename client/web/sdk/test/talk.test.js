@@ -63,13 +63,21 @@ test("no more is on the wire than the window, the server's or one's own", async 
   }
 });
 
+test("a window is never larger than the protocol has it", async () => {
+  const w = new World({ window: 1000 });
+  await w.login({ window: 1000 });
+  for (let i = 0; i < 300; i++) w.client.send("u2", String(i));
+  assert.equal(w.socket.sent.length, 256);
+});
+
 test("errno 9: silence for as long as the server asks, then all again in its order", async () => {
   const w = new World();
   await w.login();
   const sent = ["a", "b", "c", "d"].map((t, i) => w.client.send(`u${2 + (i % 2)}`, t, { cid: t }));
   const first = w.socket.all(wire.ONE_CHAT);
   w.socket.stored(first[0], 1);
-  for (const [i, f] of first.slice(1).entries()) w.socket.answer(f, { errno: 9, retry_after_ms: 3_000 - i, cid: f.cid });
+  // What is left of the wait becomes less.
+  for (const [i, f] of first.slice(1).entries()) w.socket.answer(f, { errno: 9, retry_after_ms: 3_000 - 1_000 * i, cid: f.cid });
   w.socket.push(chat(2));
   sent.push(w.client.send("u4", "e"), w.client.send("u2", "f"));
   const asked = w.client.findUser("bob");
@@ -103,6 +111,8 @@ test("errno 9 to a request has it made again, but for a password", async () => {
   const password = w.client.changePassword("old secret", "new secret");
   s.answer(s.take(wire.PASSWORD), { errno: 9, retry_after_ms: 30_000 });
   assert.equal((await fails(password, "tooFast")).retryAfter, 30_000);
+  later(w.client.findUser("and nothing else waits because of it"));
+  s.take(wire.FIND_USER);
   s.push({ msgid: wire.ERROR, errno: 9, errmsg: "too fast", retry_after_ms: 1_000 }); // of an event
   const lost = later(w.client.findUser("carol"));
   s.drop();
@@ -120,6 +130,8 @@ test("a PING waits a little for a server that wants silence, but never so long t
   await w.clock.pass(1_500);
   assert.equal(s.pings, 1);
   s.push({ msgid: wire.ERROR, errno: 9, retry_after_ms: 60_000 });
+  w.client.retryNow();
+  assert.equal(s.pings, 1, "nobody asks for a sign of life meanwhile");
   await w.clock.pass(45_000);
   assert.equal(s.pings, 2);
 });
@@ -367,6 +379,8 @@ test("an acknowledgement in a conversation that nothing is known of waits for wh
   assert.equal(s.take(wire.RECEIPT).seq, 9, "the server holds that we have all that");
   s.push({ ...chat(8), id: 3 });
   assert.deepEqual(w.seqs(), [8], "and if not, it is new all the same");
+  s.push({ ...chat(8), id: 3 });
+  assert.deepEqual(w.seqs(), [], "once");
 });
 
 test("SYNC that is refused is tried again; where nothing is to be had what came is shown", async () => {
@@ -458,6 +472,46 @@ test("a message counts as received once the listeners have returned", async () =
   s.push(chat(1), chat(2));
   assert.deepEqual(last, [undefined, 1]);
   assert.equal(w.client.saved.last.u2, 2);
+});
+
+test("many messages are receipted at once, that the server knows", async () => {
+  const w = new World();
+  const s = await w.login();
+  for (let seq = 1; seq <= 300; seq++) s.push(chat(seq));
+  const { seq } = s.take(wire.RECEIPT);
+  assert.ok(seq >= 256 && seq < 260, String(seq));
+});
+
+test("of groups the login says how far we are", async () => {
+  const w = new World();
+  const s = await w.login({ groups: [{ id: 5, groupname: "g", groupdesc: "", seq: 9, users: [] }] });
+  await w.clock.pass(1_000);
+  s.none(); // which the server knows
+  w.client.send("g5", "mine");
+  s.stored(s.take(wire.GROUP_CHAT), 11);
+  await w.clock.pass(75);
+  const q = s.take(wire.SYNC);
+  assert.equal(q.after, 9);
+  s.drop();
+  await w.clock.pass(100);
+  await w.accept({ groups: [{ id: 5, groupname: "g", groupdesc: "", seq: 11, users: [] }] });
+  await w.clock.pass(1_000);
+  assert.deepEqual(w.socket.all(wire.SYNC).map((f) => f.after), [9], "and no receipt for what nobody has sent");
+});
+
+test("what is kept beyond a hole is bounded, and comes all the same", async () => {
+  const w = new World();
+  const s = await w.login();
+  s.push(chat(1));
+  for (let seq = 3; seq <= 700; seq++) s.push(chat(seq));
+  await w.clock.pass(75);
+  s.answer(s.take(wire.SYNC), { peer: 2, messages: [chat(2)], first: 1, last: 700, more: true });
+  assert.equal(w.seqs().length, 2 + 512);
+  await w.clock.pass(75);
+  const q = s.sent.find((f) => f.msgid === wire.SYNC);
+  assert.equal(q.after, 514);
+  s.answer(q, { peer: 2, messages: Array.from({ length: 186 }, (_, i) => chat(515 + i)), first: 1, last: 700, more: false });
+  assert.deepEqual(w.seqs(), Array.from({ length: 186 }, (_, i) => 515 + i));
 });
 
 test("what comes again is receipted again: the server doesn't know that it is here", async () => {
@@ -559,6 +613,21 @@ test("listeners: one that throws harms nobody, each hears in order, off is off",
   assert.equal(w.client.state.name, "online");
 });
 
+test("listeners are told in the order of what happened, whatever they do", async () => {
+  const w = new World({ window: 1 });
+  const seen = [];
+  w.client.on("message", (m) => {
+    seen.push(`first ${m.seq}`);
+    w.client.cancel("u2", "B");
+    w.client.on("message", () => seen.push("new"));
+  });
+  w.client.on("message", (m) => seen.push(`second ${m.seq}`));
+  w.client.on("failed", (m) => seen.push(`failed ${m.cid}`));
+  w.client.restore([{ user: 1, conversation: "u2", text: "a", cid: "A", retry: false }, { user: 1, conversation: "u2", text: "b", cid: "B", retry: false }]);
+  await w.login({ offlinemsg: [chat(1), chat(2)] });
+  assert.deepEqual(seen, ["first 1", "second 1", "first 2", "second 2", "new", "failed B"]);
+});
+
 test("nothing that a server sends is thrown out of the socket, or ends the client", async () => {
   const w = new World();
   const s = await w.login();
@@ -604,13 +673,13 @@ test("the lists follow what is told: friends, groups, presence, blocks", async (
   assert.deepEqual(w.told("change"), [{ kind: "lists" }]);
 
   s.push({ msgid: wire.PRESENCE, id: 3, state: "online" }, { msgid: wire.ADD_FRIEND, id: 4, name: "dave" }, { msgid: wire.DEL_FRIEND, id: 2 },
-    { msgid: wire.ADD_GROUP, groupid: 5, id: 3, name: "carol" }, { msgid: wire.ADD_GROUP, groupid: 6, id: 3, name: "carol" }, { msgid: wire.LEAVE_GROUP, groupid: 6, id: 3 },
+    { msgid: wire.ADD_GROUP, groupid: 5, id: 3, name: "carol" }, { msgid: wire.ADD_GROUP, groupid: 5, id: 3, name: "carol" }, { msgid: wire.ADD_GROUP, groupid: 6, id: 3, name: "carol" }, { msgid: wire.LEAVE_GROUP, groupid: 6, id: 3 },
     { msgid: wire.BLOCK, userid: 9, on: true }, { msgid: wire.BLOCK, userid: 9, on: false });
   assert.deepEqual(client.friends, [{ id: 3, name: "carol", state: "online" }, { id: 4, name: "dave", state: "offline" }]);
   assert.deepEqual(client.groups.map((g) => g.count), [2, 900]);
   assert.deepEqual(w.told("presence"), [{ user: 3, state: "online" }]);
   assert.deepEqual(w.told("change"), [{ kind: "friendAdded", user: 4, name: "dave" }, { kind: "friendRemoved", user: 2 },
-    { kind: "memberJoined", group: 5, user: 3, name: "carol" }, { kind: "memberJoined", group: 6, user: 3, name: "carol" }, { kind: "memberLeft", group: 6, user: 3 },
+    { kind: "memberJoined", group: 5, user: 3, name: "carol" }, { kind: "memberJoined", group: 5, user: 3, name: "carol" }, { kind: "memberJoined", group: 6, user: 3, name: "carol" }, { kind: "memberLeft", group: 6, user: 3 },
     { kind: "blocked", user: 9 }, { kind: "unblocked", user: 9 }]);
 
   s.push({ msgid: wire.LEAVE_GROUP, groupid: 5, id: 1 }, { msgid: wire.DISMISS_GROUP, groupid: 6 });

@@ -4,7 +4,7 @@
 
 IP        ?= 127.0.0.1# where `make run` listens
 PORT      ?= 6000# where `make run` listens
-HTTP      ?= 127.0.0.1:8080# the page, health and metrics of `make run`
+HTTP      ?= 127.0.0.1:8080# the web client, health and metrics of `make run`
 DATA      ?= data# where `make run` keeps the store
 FUZZTIME  ?= 30s# for each fuzz target of `make fuzz`
 BENCHTIME ?= 500ms# for each benchmark of `make bench`
@@ -35,7 +35,7 @@ run: build ## build, then serve as a single node with its data in ./data
 	@mkdir -p -m 700 '$(DATA)'
 	@echo
 	@echo 'A chat for this machine. In other terminals:  bin/chat $(IP) $(PORT)'
-	@echo 'Page, health and metrics:                     http://$(HTTP)/'
+	@echo 'In a browser:                                 http://$(HTTP)/'
 	@echo 'Ctrl-C ends it. What was said is kept in      $(DATA)/chatd.db'
 	@echo
 	@exec bin/chatd '$(IP)' '$(PORT)' --http '$(HTTP)' --db 'sqlite:$(DATA)/chatd.db'

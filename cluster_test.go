@@ -187,7 +187,7 @@ func clusterFront(t *testing.T, c *cluster) {
 
 	browser := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: c.roots}}}
 	defer browser.CloseIdleConnections()
-	for path, want := range map[string]int{"/": 200, "/style.css": 200, "/config.json": 200, "/metrics": 404, "/debug/pprof/": 404, "/debug/pprof/a.js": 404,
+	for path, want := range map[string]int{"/": 200, "/app/main.js": 200, "/sdk/chatd.js": 200, "/style/base.css": 200, "/icon.svg": 200, "/config.json": 200, "/ops": 404, "/metrics": 404, "/debug/pprof/": 404, "/debug/pprof/a.js": 404,
 		"/healthz": 404, "/readyz": 404, "/../metrics": 400, "//metrics": 404, "/%6detrics": 404, "/a/..%2fmetrics": 404} {
 		resp, err := browser.Get("https://" + c.web + path)
 		if err != nil {
@@ -197,6 +197,10 @@ func clusterFront(t *testing.T, c *cluster) {
 		resp.Body.Close()
 		if err != nil || resp.StatusCode != want {
 			t.Errorf("%s: %d, %v; want %d", path, resp.StatusCode, err, want)
+		}
+		if policy := resp.Header.Values("Content-Security-Policy"); len(policy) != 1 || !strings.HasPrefix(policy[0], "default-src 'none'; script-src 'self'; ") ||
+			!strings.Contains(policy[0], "connect-src 'self' wss://"+c.web+"; ") || !strings.Contains(policy[0], "require-trusted-types-for 'script'") {
+			t.Errorf("%s: the policy is %q", path, policy)
 		}
 		if path == "/config.json" && string(body) != `{"ws":"wss://`+c.web+`/ws"}`+"\n" {
 			t.Errorf("the page is told to go to %s", body)

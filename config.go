@@ -37,11 +37,11 @@ type Config struct {
 	Wait              time.Duration `group:"nodes" name:"wait" default:"30s" placeholder:"TIME" help:"At most so long a start waits for a database or a Redis that can't be reached. 0: not at all."`
 	Node              string        `group:"nodes" name:"node" placeholder:"NAME" help:"This node's name. Empty: host name and port."`
 
-	HTTP           string         `group:"network" name:"http" default:"127.0.0.1:8080" placeholder:"ADDR" help:"Address of the web page, /healthz, /readyz, /metrics and, on loopback, /debug/pprof. Empty: off. Keep it from the public."`
+	HTTP           string         `group:"network" name:"http" default:"127.0.0.1:8080" placeholder:"ADDR" help:"Address of the web client, /healthz, /readyz, /metrics and, on loopback, /debug/pprof. Empty: off. Keep it from the public."`
 	HTTPPprof      bool           `group:"network" name:"http-pprof" env:"CHATD_HTTP_PPROF" help:"Serve /debug/pprof on --http though other machines reach that: they can then slow the node down and see into its memory."`
 	Admin          string         `group:"network" name:"admin" placeholder:"ADDR" help:"Address where chatd trace asks this node, host:port. It asks for no password. Empty: off."`
 	AdminRemote    bool           `group:"network" name:"admin-remote" help:"Let --admin be an address that other machines reach."`
-	WebURL         string         `group:"network" name:"web-url" placeholder:"URL" help:"Where a browser that opens the chat port is sent. Empty: it gets 404."`
+	WebURL         string         `group:"network" name:"web-url" placeholder:"URL" help:"Where a browser that opens the chat port is sent. Empty: to --http where that can be reached as well, else it gets 404."`
 	Origins        []string       `group:"network" name:"origins" placeholder:"ORIGIN,…" help:"Browser origins that may open a WebSocket besides those of the same host name, as https://chat.example.com; * for all."`
 	ProxyProtocol  []netip.Prefix `group:"network" name:"proxy-protocol" placeholder:"CIDR,…" help:"Addresses of proxies that are believed when they name a client's real address."`
 	Loops          int            `group:"network" name:"loops" default:"0" placeholder:"N" help:"Event loops. 0: one per core."`

@@ -7,13 +7,17 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+
+	"chatd/service/ops"
 )
 
 // The first signal asks run to drain; the second doesn't wait for it.
@@ -115,7 +119,7 @@ func TestLife(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		for path, want := range map[string]string{"healthz": "ok", "readyz": "ok", "config.json": "ws://" + chat + "/ws", "metrics": "chatd_", "": "bin/chat 127.0.0.1"} {
+		for path, want := range map[string]string{"healthz": "ok", "readyz": "ok", "config.json": "ws://" + chat + "/ws", "metrics": "chatd_", "ops": "bin/chat 127.0.0.1", "": "/app/main.js", "app/main.js": "import"} {
 			resp, err := http.Get(page + path)
 			if err != nil {
 				t.Fatal(err)
@@ -135,6 +139,15 @@ func TestLife(t *testing.T) {
 				}
 			}
 		}
+		// Who opens the chat port in a browser gets to the web client.
+		resp, err := http.Get("http://" + chat)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != 200 || resp.Request.URL.String() != page {
+			t.Errorf("a browser at the chat port: %d at %s, want %s", resp.StatusCode, resp.Request.URL, page)
+		}
 		if err := d.cmd.Process.Signal(sig); err != nil {
 			t.Fatal(err)
 		}
@@ -144,6 +157,42 @@ func TestLife(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, defaultPath)); err != nil {
 		t.Error(err)
+	}
+}
+
+// A browser is sent from the chat port to where it can follow, never to a
+// loopback that isn't its own.
+func TestWebClientAddress(t *testing.T) {
+	for _, c := range []struct {
+		chat, http, url, wantURL string
+		port                     bool
+	}{
+		{"127.0.0.1:6000", "127.0.0.1:0", "", "http://127.0.0.1:%d/", false},
+		{"0.0.0.0:6000", "127.0.0.1:0", "", "", false},
+		{"192.0.2.1:6000", "127.0.0.1:0", "", "", false},
+		{"0.0.0.0:6000", "0.0.0.0:0", "", "", true},
+		{"127.0.0.1:6000", "0.0.0.0:0", "", "", true},
+		{"0.0.0.0:6000", "127.0.0.1:0", "https://chat.example/", "https://chat.example/", false},
+	} {
+		o := ops.New(ops.Config{Addr: c.http, Ready: func() bool { return true }})
+		if err := o.Start(); err != nil {
+			t.Fatal(err)
+		}
+		at := o.Addr().(*net.TCPAddr).Port
+		n := &node{cfg: &Config{Addr: netip.MustParseAddrPort(c.chat), WebURL: c.url}, ops: o}
+		want, wantPort := strings.Replace(c.wantURL, "%d", strconv.Itoa(at), 1), 0
+		if c.port {
+			wantPort = at
+		}
+		if url, port := n.webClient(); url != want || port != wantPort {
+			t.Errorf("%+v: %q, %d; want %q, %d", c, url, port, want, wantPort)
+		}
+		if err := o.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	if url, port := (&node{cfg: &Config{Addr: netip.MustParseAddrPort("127.0.0.1:6000")}}).webClient(); url != "" || port != 0 {
+		t.Errorf("without --http: %q, %d", url, port)
 	}
 }
 

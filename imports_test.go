@@ -32,6 +32,7 @@ var mayImport = map[string][]string{
 	"client":          {"proto"},
 	"client/chat":     {"client", "proto"},
 	"client/web":      {},
+	"client/web/sdk":  {"internal/services"}, // tests alone: the rest of it is JavaScript
 	"bench":           {"client", "proto", "model", "bench/floor", "bench/plot", "bench/crash", "internal/services"},
 	"bench/crash":     {"client", "proto", "model", "internal/services"}, // the checker reads the log
 	"bench/floor":     {},

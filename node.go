@@ -255,9 +255,28 @@ func (n *node) reactorConfig() reactor.Config {
 	c.LoginTimeout, c.IdleTimeout = n.cfg.LoginTimeout, n.cfg.IdleTimeout
 	c.MaxHeld, c.MaxWaiting = int(n.cfg.MaxHeld), int(n.cfg.MaxWaiting)
 	c.MaxHeldAll, c.MaxWaitingAll = int(n.cfg.MaxHeldAll), int(n.cfg.MaxWaitingAll)
-	c.Origins, c.WebURL, c.Trusted = n.cfg.Origins, n.cfg.WebURL, n.cfg.ProxyProtocol
+	c.Origins, c.Trusted = n.cfg.Origins, n.cfg.ProxyProtocol
+	c.WebURL, c.WebPort = n.webClient()
 	c.Logger, c.Set = n.log, n.set
 	return c
+}
+
+// webClient is where a browser that opens the chat port is sent: --web-url, or
+// else --http where whoever reaches the chat reaches that too, by its URL, or
+// by its port where it listens on every address. Nothing: there is no such place.
+func (n *node) webClient() (url string, port int) {
+	if n.cfg.WebURL != "" || n.ops == nil {
+		return n.cfg.WebURL, 0
+	}
+	http := n.ops.Addr().(*net.TCPAddr).AddrPort()
+	addr := http.Addr().Unmap()
+	switch {
+	case addr.IsUnspecified():
+		return "", int(http.Port())
+	case addr.IsLoopback() && !ops.IsLoopback(n.cfg.Addr.String()):
+		return "", 0
+	}
+	return "http://" + netip.AddrPortFrom(addr, http.Port()).String() + "/", 0
 }
 
 // makeFolder makes the folder of the default store, so that a first start

@@ -60,7 +60,8 @@ type Config struct {
 	LaneQueue  int // jobs waiting for one worker, then ErrBusy
 
 	Origins []string       // browser origins allowed besides the same host name; "*": all
-	WebURL  string         // where an HTTP request for anything but /ws is sent; empty: 404
+	WebURL  string         // where an HTTP request for anything but /ws is sent
+	WebPort int            // without WebURL: it is sent to this port of the host it asked for; 0: 404
 	Trusted []netip.Prefix // proxies whose PROXY headers and X-Forwarded-For are believed
 
 	Now    func() time.Time // the clock; nil: time.Now
@@ -141,6 +142,9 @@ func (c *Config) Validate() error {
 		if u, err := url.Parse(c.WebURL); err != nil || u.Scheme == "" || u.Host == "" {
 			return bad("WebURL", c.WebURL, "not an absolute URL")
 		}
+	}
+	if c.WebPort < 0 || c.WebPort > 65535 {
+		return bad("WebPort", c.WebPort, "not a port")
 	}
 	for _, o := range c.Origins {
 		if o == "*" {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/gobwas/ws"
@@ -90,7 +91,7 @@ func (c *Conn) upgrade(t Turn, request []byte) {
 				return nil
 			}
 			other = true
-			if to := c.l.r.cfg.WebURL; to != "" {
+			if to := c.webURL(request); to != "" {
 				return reject(302, "Location: "+to+"\r\n", "")
 			}
 			return reject(404, "", "nothing here")
@@ -135,6 +136,31 @@ func (c *Conn) upgrade(t Turn, request []byte) {
 	c.l.r.count.wsUpgraded.Inc()
 	c.writeRaw(t, x.answer.Bytes())
 	c.framing = framingWebSocket
+}
+
+// webURL is where whoever came here with a browser finds the web client, empty
+// where there is none. The request's host goes into it only as it may stand in
+// a header and a URL: it is the asker's to write.
+func (c *Conn) webURL(request []byte) string {
+	cfg := &c.l.r.cfg
+	if cfg.WebURL != "" || cfg.WebPort == 0 {
+		return cfg.WebURL
+	}
+	for line := range bytes.Lines(request) {
+		key, value, _ := strings.Cut(string(line), ":")
+		if !strings.EqualFold(key, "Host") {
+			continue
+		}
+		host := hostname(strings.TrimSpace(value))
+		strange := func(r rune) bool {
+			return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '.' && r != '-' && r != ':'
+		}
+		if host == "" || strings.ContainsFunc(host, strange) {
+			return ""
+		}
+		return "http://" + net.JoinHostPort(host, strconv.Itoa(cfg.WebPort)) + "/"
+	}
+	return ""
 }
 
 // allowedOrigin says whether a browser page from origin may talk to us, whom

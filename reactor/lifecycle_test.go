@@ -231,6 +231,7 @@ func TestNewFails(t *testing.T) {
 		"Loops":        func(cfg *Config) { cfg.Loops = -1 },
 		"MaxHeld":      func(cfg *Config) { cfg.MaxHeld = 0 },
 		"IdleTimeout":  func(cfg *Config) { cfg.IdleTimeout = 0 },
+		"WebPort":      func(cfg *Config) { cfg.WebPort = 65536 },
 		"WebURL":       func(cfg *Config) { cfg.WebURL = "/relative" },
 		"Origins":      func(cfg *Config) { cfg.Origins = []string{"chat.example"} },
 		"MaxBadFrames": func(cfg *Config) { cfg.MaxBadFrames = 0 },

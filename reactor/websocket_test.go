@@ -254,6 +254,30 @@ func TestWebSocketKick(t *testing.T) {
 	c.wantClose(1000)
 }
 
+// A browser that was pointed at the chat port finds the web client on the host
+// that it asked for, whatever it wrote there.
+func TestHTTPToWebPort(t *testing.T) {
+	r := serve(t, &funcs{}, func(cfg *Config) { cfg.WebPort = 8080 })
+	for host, want := range map[string]string{
+		"Host: chat.example:6000\r\n":      "http://chat.example:8080/",
+		"X: y\r\nhost:  192.0.2.7\r\n":     "http://192.0.2.7:8080/",
+		"Host: [::1]:6000\r\n":             "http://[::1]:8080/",
+		"":                                 "",
+		"Host:\r\n":                        "",
+		"Host: a/b\r\n":                    "",
+		"Host: a@b\r\n":                    "",
+		"Host: a\tb\r\n":                   "",
+		"Referer: http://evil.example\r\n": "",
+	} {
+		c := dial(t, r)
+		c.raw([]byte("GET /any HTTP/1.1\r\n" + host + "\r\n"))
+		code, header := c.http()
+		if got := header.Get("Location"); got != want || (code == 302) != (want != "") {
+			t.Errorf("%q: %d, %q", host, code, got)
+		}
+	}
+}
+
 // Whatever else speaks HTTP gets an answer in HTTP: the web client's address
 // if there is one, and never a page that lets itself be driven by a stranger's.
 func TestHTTP(t *testing.T) {

@@ -13,6 +13,12 @@ missing_services() {
 	fi
 }
 
+# have_node says whether there is a Node that the tests of the JavaScript SDK run
+# on. A system's package may be too old.
+have_node() { command -v node >/dev/null && node -e '
+	const [major, minor] = process.versions.node.split(".").map(Number);
+	process.exit(major > 20 || (major === 20 && minor >= 10) ? 0 : 1)'; }
+
 # install_packages gets packages without anything of them starting by itself:
 # what is needed is started by whoever needs it. It succeeds whatever happens;
 # who needs the packages looks again.

@@ -2,7 +2,8 @@
 # Runs every test of the packages named. The race detector needs a C compiler,
 # and some tests real services: what is missing is installed if that is
 # possible. Without a compiler the tests run without the race detector, and this
-# says so; without a service its tests fail, unless CHATD_SKIP_SERVICES is set.
+# says so; without Node the JavaScript SDK isn't tested, and this says so;
+# without a service its tests fail, unless CHATD_SKIP_SERVICES is set.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/services.sh
@@ -16,6 +17,7 @@ have_cc() {
 # missing lists the packages that have to be installed.
 missing() {
 	have_cc || echo gcc libc6-dev
+	command -v node >/dev/null || echo nodejs
 	[ -n "${CHATD_SKIP_SERVICES:-}" ] || missing_services
 }
 
@@ -32,6 +34,7 @@ else
 	race=()
 	export CGO_ENABLED=0
 fi
+have_node || echo "test: no Node, or none of 20.10 or later: the JavaScript SDK is NOT tested"
 
 # A package's tests take a minute or two; on a machine with much else to do they
 # may take longer than the ten that go test gives them by itself.

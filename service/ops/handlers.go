@@ -3,6 +3,7 @@ package ops
 import (
 	"embed"
 	"encoding/json"
+	"fmt"
 	"html/template"
 	"net"
 	"net/http"
@@ -13,13 +14,13 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 )
 
-//go:embed page.html style.css
+//go:embed ops.html ops.css
 var pages embed.FS
 
 // handler routes by exact path; nothing is ever served from http.DefaultServeMux,
 // where other packages leave handlers behind.
 func (s *Server) handler() http.Handler {
-	page := template.Must(template.ParseFS(pages, "page.html"))
+	page := template.Must(template.ParseFS(pages, "ops.html"))
 
 	mux := http.NewServeMux()
 	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -42,8 +43,8 @@ func (s *Server) handler() http.Handler {
 	if s.cfg.Profiles {
 		mux.Handle("/debug/pprof/", direct(profiles()))
 	}
-	mux.Handle("/style.css", http.FileServerFS(pages))
-	mux.HandleFunc("/{$}", func(w http.ResponseWriter, r *http.Request) {
+	mux.Handle("/ops.css", http.FileServerFS(pages))
+	mux.HandleFunc("/ops", func(w http.ResponseWriter, r *http.Request) {
 		var chat netip.AddrPort
 		if s.cfg.Ready() {
 			chat = s.chatAddr(r)
@@ -53,21 +54,32 @@ func (s *Server) handler() http.Handler {
 			s.cfg.Logger.Debug("the page was not taken", "err", err)
 		}
 	})
+	for path, f := range clientFiles() {
+		if path == "/" {
+			path = "/{$}"
+		}
+		mux.Handle(path, f)
+	}
 	return s.strict(mux)
 }
+
+// policy is what a page of ours may do, with the chat's address besides: run
+// and style itself with files of ours, show what is drawn in them, and talk to
+// us. No text can become a script or a part of the page (trusted types).
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; manifest-src 'self'; connect-src 'self'%s; " +
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 
 // strict counts, lets only reading requests through, and tells browsers to
 // allow a page of ours nothing but ourselves and the chat.
 func (s *Server) strict(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.requests.Inc()
-		connect := "'self'"
+		var chat string
 		if ws := s.webSocket(r); ws != "" {
-			connect += " " + strings.TrimSuffix(ws, "/ws")
+			chat = " " + strings.TrimSuffix(ws, "/ws")
 		}
 		h := w.Header()
-		h.Set("Content-Security-Policy", "default-src 'self'; connect-src "+connect+
-			"; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; object-src 'none'")
+		h.Set("Content-Security-Policy", fmt.Sprintf(policy, chat))
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")

@@ -1,6 +1,6 @@
-// Package ops is HTTP beside the loops: whether the node is well, what it
-// counts, where its time goes, and a page that says how to chat with it. It
-// knows nothing of the chat and shares no goroutine with it.
+// Package ops is HTTP beside the loops: the web client, whether the node is
+// well, what it counts, and where its time goes. It knows nothing of the chat
+// and shares no goroutine with it.
 package ops
 
 import (
@@ -17,14 +17,15 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 )
 
-// Bounds of the server. Whoever reaches them is no operator.
+// Bounds of the server. A browser holds up to six connections while it loads
+// the client, and needs none afterwards.
 const (
-	MaxConns      = 256 // open at once; the next one is closed and counted
+	MaxConns      = 512 // open at once; the next one is closed and counted
 	maxHeader     = 16 << 10
 	headerTimeout = 5 * time.Second
 	readTimeout   = 10 * time.Second
 	writeTimeout  = 30 * time.Second // a profile gets its own seconds on top
-	idleTimeout   = 60 * time.Second
+	idleTimeout   = 15 * time.Second
 )
 
 // Config is what a Server needs of the node around it.
@@ -49,7 +50,7 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// Server serves the operator's pages. Make one with New.
+// Server serves the web client and the operator's pages. Make one with New.
 type Server struct {
 	cfg      Config
 	http     http.Server
@@ -59,7 +60,7 @@ type Server struct {
 	refused  *metrics.Counter
 }
 
-// New makes a Server of the pages, which doesn't listen yet.
+// New makes a Server of the web client and the pages, which doesn't listen yet.
 func New(cfg Config) *Server { return newServer(cfg, "chatd_ops", (*Server).handler) }
 
 func newServer(cfg Config, name string, handler func(*Server) http.Handler) *Server {

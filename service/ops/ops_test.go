@@ -146,7 +146,7 @@ func TestWhereToConnect(t *testing.T) {
 		if want := "connect-src 'self' " + strings.TrimSuffix(c.want, "/ws") + ";"; !strings.Contains(policy, want) {
 			t.Errorf("policy %q lacks %q", policy, want)
 		}
-		if strings.Count(policy, "script-src") != 0 {
+		if strings.Count(policy, "script-src") != 1 || strings.Contains(policy, "*") {
 			t.Errorf("the Host header got into the policy: %q", policy)
 		}
 	}
@@ -178,18 +178,18 @@ func raw(n *node, host string) (*http.Response, string, error) {
 	return resp, string(body), err
 }
 
-// The page says how to connect, and that of a draining node doesn't.
+// The operator's page says how to connect, and that of a draining node doesn't.
 func TestPage(t *testing.T) {
 	n := start(t)
-	resp, body := get(t, n.url+"/")
+	resp, body := get(t, n.url+"/ops")
 	if resp.StatusCode != 200 || !strings.Contains(body, "bin/chat 127.0.0.1 6000") {
 		t.Errorf("%d: %s", resp.StatusCode, body)
 	}
-	if _, css := get(t, n.url+"/style.css"); !strings.Contains(css, "main {") {
+	if _, css := get(t, n.url+"/ops.css"); !strings.Contains(css, "main {") {
 		t.Errorf("the page's style is missing: %q", css)
 	}
 	n.ready.Store(false)
-	if _, body := get(t, n.url+"/"); strings.Contains(body, "bin/chat") || !strings.Contains(body, "starting or draining") {
+	if _, body := get(t, n.url+"/ops"); strings.Contains(body, "bin/chat") || !strings.Contains(body, "starting or draining") {
 		t.Errorf("not ready: %s", body)
 	}
 }
@@ -209,7 +209,13 @@ func TestStrict(t *testing.T) {
 		{"DELETE", "/", 405},
 		{"OPTIONS", "/metrics", 405},
 		{"GET", "/nothing", 404},
-		{"GET", "/page.html", 404},
+		{"GET", "/ops", 200},
+		{"GET", "/ops.html", 404},
+		{"GET", "/index.html", 404},
+		{"GET", "/app/", 404},
+		{"GET", "/app/../app/main.js", 200}, // by a redirect of the server's
+		{"GET", "/web.go", 404},
+		{"POST", "/app/main.js", 405},
 		{"GET", "/debug/vars", 404},
 		{"GET", "/debug/pprof/", 200},
 		{"GET", "/debug/pprof/goroutine?debug=1", 200},
@@ -220,7 +226,7 @@ func TestStrict(t *testing.T) {
 			t.Errorf("%s %s: %d, want %d", c.method, c.path, resp.StatusCode, c.status)
 		}
 		for name, want := range map[string]string{
-			"Content-Security-Policy": "default-src 'self'; connect-src 'self' ws://127.0.0.1:6000; frame-ancestors 'none'",
+			"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; manifest-src 'self'; connect-src 'self' ws://127.0.0.1:6000; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",
 			"X-Content-Type-Options":  "nosniff",
 			"Referrer-Policy":         "no-referrer",
 		} {

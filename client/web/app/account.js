@@ -1,0 +1,163 @@
+// Who is logged in here, and the life of the connection: one Client at a time,
+// made anew when this tab takes over from another. What a later life needs
+// (token, unsent messages) is kept in the browser's storage all along.
+
+import { Client } from '../sdk/chatd.js';
+import { Chat } from './chat.js';
+import { Signal } from './signal.js';
+import { forget, lazily, load, save } from './storage.js';
+import { Tabs } from './tabs.js';
+
+/** This browser's name as a device: the same for all its tabs, another one in every other browser. */
+function device() {
+  let name = load('device');
+  if (typeof name !== 'string') {
+    name = `web-${[...crypto.getRandomValues(new Uint8Array(4))].map((byte) => byte.toString(16).padStart(2, '0')).join('')}`;
+    save('device', name);
+  }
+  return name;
+}
+
+export class Account {
+  chat = null; // of who is logged in
+  /** The SDK's state, or { name: "resting" } while another tab is live, or { name: "signedOut", why }. */
+  state = { name: 'signedOut', why: '' };
+  changed = new Signal();
+
+  #url;
+  #client = null;
+  #stop = [];
+  #tabs = new Tabs(() => this.#rest());
+  #keep = lazily(() => this.#client?.saved && save('saved', this.#client.saved));
+
+  constructor(url) {
+    this.#url = url;
+    addEventListener('storage', ({ key }) => {
+      // Somebody has logged in or out in another tab.
+      if (key === 'chatd.saved' && load('saved')?.user !== this.chat?.me.id) location.reload();
+    });
+    const front = () => this.state.name === 'resting' && document.visibilityState === 'visible' && this.take();
+    addEventListener('focus', front);
+    document.addEventListener('visibilitychange', front);
+  }
+
+  get client() {
+    return this.#client;
+  }
+
+  /** Goes on with what an earlier life has kept. */
+  async start() {
+    const saved = load('saved');
+    if (!saved?.token) return;
+    this.chat = new Chat({ id: saved.user, name: saved.name });
+    if (document.visibilityState === 'hidden' && (await this.#tabs.elsewhere())) this.#tell({ name: 'resting' });
+    else this.take();
+  }
+
+  /** Makes this tab the live one. */
+  take() {
+    const saved = load('saved');
+    if (!saved?.token) return this.#signOut('');
+    this.#tabs.take();
+    this.#begin().resume(saved).catch(() => {}); // the states tell
+  }
+
+  async login(user, password) {
+    const client = this.#begin();
+    try {
+      await client.login(user, password);
+    } catch (error) {
+      if (client === this.#client) this.#end();
+      throw error;
+    }
+  }
+
+  /** Makes a user, and logs in. */
+  async register(name, password) {
+    const client = this.#begin();
+    try {
+      await client.register(name, password);
+      await client.login(name, password);
+    } catch (error) {
+      if (client === this.#client) this.#end();
+      throw error;
+    }
+  }
+
+  async logout() {
+    try {
+      await this.#client?.logout();
+    } catch {
+      // The server could not be told; here it is done.
+    }
+    this.#signOut('');
+  }
+
+  retryNow() {
+    this.#client?.retryNow();
+  }
+
+  #begin() {
+    this.#end();
+    const client = new Client({ url: this.#url, device: device() });
+    this.#client = client;
+    const on = (name, listener) => this.#stop.push(client.on(name, listener));
+    on('state', (state) => this.#state(state));
+    on('token', () => client.saved && save('saved', client.saved));
+    on('pending', (pending) => save(`pending.${client.me?.id ?? this.chat?.me.id}`, pending));
+    on('message', this.#keep);
+    on('sent', this.#keep);
+    if (this.chat) {
+      client.restore(load(`pending.${this.chat.me.id}`, []));
+      this.chat.attach(client);
+    }
+    return client;
+  }
+
+  #end() {
+    for (const stop of this.#stop) stop();
+    this.#stop = [];
+    this.#keep.cancel();
+    this.chat?.detach();
+    this.#client?.close();
+    this.#client = null;
+  }
+
+  #state(state) {
+    if (state.name === 'online' && !this.chat) {
+      const { id, name } = this.#client.me;
+      this.chat = new Chat({ id, name });
+      this.#tabs.take();
+      save('saved', this.#client.saved);
+      this.chat.attach(this.#client);
+    }
+    if (state.name !== 'ended') return this.#tell(state);
+    if (!this.chat) return; // login() says why
+    if (state.reason === 'replaced') this.#rest();
+    else if (state.reason === 'token' || state.reason === 'logout' || state.reason === 'password') this.#signOut(state.reason);
+    else this.#tell(state);
+  }
+
+  /** Another tab is live. It has what is kept; from here on nothing of this one's is. */
+  #rest() {
+    this.#tabs.leave();
+    this.#end();
+    this.#tell({ name: 'resting' });
+  }
+
+  #signOut(why) {
+    const id = this.chat?.me.id;
+    this.#tabs.leave();
+    this.#end();
+    this.chat = null;
+    save('saved', null);
+    if (!why && id) forget(id);
+    this.#tell({ name: 'signedOut', why });
+  }
+
+  #tell(state) {
+    this.state = state;
+    this.changed.tell(state);
+  }
+}
+

@@ -1,0 +1,91 @@
+// Finding people, making groups, joining them.
+
+import { avatar } from './avatar.js';
+import { field, form } from './dialogs.js';
+import { h } from './element.js';
+import { text } from './language.js';
+import { toast } from './toasts.js';
+
+const box = (properties) => h('input', { type: 'text', autocomplete: 'off', autocapitalize: 'none', spellcheck: 'false', ...properties });
+
+/** Finds somebody by name or number, to be written to or befriended. */
+function person(shell, words = '') {
+  const { chat } = shell;
+  const input = box({ value: words, maxlength: 60 });
+  const result = h('div.result', { 'aria-live': 'polite' });
+  const find = async () => {
+    const name = input.value.trim();
+    if (!name) throw text.addFriendHint;
+    result.replaceChildren();
+    let user;
+    try {
+      user = await shell.client.findUser(name);
+    } catch (error) {
+      throw error.name === 'notFound' ? text.notFound : error;
+    }
+    const friend = chat.friend(user.id);
+    const write = h('button', { onclick: () => {
+      dialog.close();
+      shell.go(`u${user.id}`, user.name);
+    } }, text.message);
+    const befriend = h('button.primary', { onclick: async () => {
+      try {
+        await shell.client.addFriend(user.id);
+        befriend.replaceWith(h('span.quiet', {}, text.areFriends));
+        write.focus();
+      } catch (error) {
+        toast(error.name === 'already' ? text.areFriends : text.errors[error.name] ?? text.errors.other);
+      }
+    } }, text.befriend);
+    result.replaceChildren(h('div.found', {},
+      avatar(user.id, user.name, { state: friend?.state }),
+      h('span.row-body', {}, h('span.row-name', { dir: 'auto' }, user.name), h('span.preview', {}, `${text.number} ${user.id}`)),
+      write, user.id === chat.me.id || friend ? null : befriend));
+    (friend || user.id === chat.me.id ? write : befriend).focus();
+    return false;
+  };
+  const dialog = form(text.addFriend, { content: [field(text.nameOrNumber, input, text.addFriendHint), result], action: text.find, submit: find });
+  if (words) dialog.querySelector('form').requestSubmit();
+}
+
+/** Makes a group. */
+function group(shell) {
+  const name = box({ maxlength: 100 });
+  const about = box({ maxlength: 400, placeholder: text.optional });
+  form(text.newGroup, {
+    content: [field(text.groupName, name), field(text.groupAbout, about)],
+    action: text.create,
+    submit: async () => {
+      const its = name.value.trim();
+      if (!its || /^\d+$/.test(its)) throw text.nameRule;
+      const id = await shell.client.createGroup(its, about.value.trim());
+      toast(`${text.groupMade} ${id}`);
+      shell.go(`g${id}`, its);
+      return true;
+    },
+  });
+}
+
+/** Joins a group by its number. */
+function join(shell) {
+  const input = box({ inputmode: 'numeric', maxlength: 16 });
+  form(text.joinGroup, {
+    content: [field(text.groupNumber, input, text.joinHint)],
+    action: text.join,
+    submit: async () => {
+      const number = input.value.trim();
+      if (!/^[1-9]\d*$/.test(number)) throw text.notANumber;
+      try {
+        const { name } = await shell.client.joinGroup(Number(number));
+        shell.go(`g${number}`, name);
+      } catch (error) {
+        if (error.name === 'notFound') throw text.noGroup;
+        if (error.name !== 'already') throw error;
+        shell.go(`g${number}`);
+      }
+      return true;
+    },
+  });
+}
+
+export const add = { person, group, join };

@@ -1,0 +1,59 @@
+// Windows over the page: a form to fill in, a question to answer.
+
+import { h, set } from './element.js';
+import { iconButton } from './icons.js';
+import { text } from './language.js';
+import { explain } from './toasts.js';
+
+/** Opens a window with a form. content are its elements; submit(show) is called
+ * when it is sent: what it throws is shown, true closes the window. */
+export function form(title, { content, action, danger = false, submit }) {
+  const back = document.activeElement;
+  const error = h('p.error', { role: 'alert' });
+  const ok = h(danger ? 'button.primary.danger' : 'button.primary', { type: 'submit' }, action);
+  let busy = false;
+  const dialog = h('dialog', { 'aria-labelledby': 'dialog-title', onclose: () => {
+    dialog.remove();
+    if (back?.isConnected) back.focus();
+  }, onpointerdown: ({ target }) => target === dialog && dialog.close() },
+    h('form', { novalidate: true, onsubmit: async (event) => {
+      event.preventDefault();
+      if (busy) return;
+      busy = true;
+      error.textContent = '';
+      set(ok, { 'aria-disabled': 'true' });
+      try {
+        if (await submit()) dialog.close();
+      } catch (problem) {
+        error.textContent = typeof problem === 'string' ? problem : explain(problem);
+      } finally {
+        busy = false;
+        set(ok, { 'aria-disabled': null });
+      }
+    } },
+    h('header', {}, h('h2', { id: 'dialog-title' }, title),
+      iconButton(text.close, 'close', () => dialog.close())),
+    ...content, error,
+    h('footer', {}, h('button', { onclick: () => dialog.close() }, text.cancel), ok)));
+  document.body.append(dialog);
+  dialog.showModal();
+  dialog.querySelector('input, textarea, footer button')?.focus();
+  return dialog;
+}
+
+/** A field of such a form. */
+export function field(label, input, hint) {
+  const id = input.id || `field-${++fields}`;
+  input.id = id;
+  if (hint) input.setAttribute('aria-describedby', `${id}-hint`);
+  return h('div.field', {}, h('label', { for: id }, label), input, hint && h('p.rule', { id: `${id}-hint` }, hint));
+}
+let fields = 0;
+
+/** Asks whether to do something, and does it. */
+export function ask(question, { hint, action, run }) {
+  form(question, { content: [h('p', {}, hint)], action, danger: true, submit: async () => {
+    await run();
+    return true;
+  } });
+}

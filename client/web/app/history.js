@@ -1,0 +1,181 @@
+// The messages of a conversation, scrolled. The scroller counts from its end
+// (style/room.css: column-reverse), so that it stays there by itself when
+// messages come, and stays where it is when older ones are put before.
+
+import { showMessage } from './bubble.js';
+import { dayName } from './dates.js';
+import { arrange, h, perFrame } from './element.js';
+import { icon } from './icons.js';
+import { text } from './language.js';
+import { lines } from './runs.js';
+
+const ahead = 1500; // pixels before the beginning at which more is read
+const block = 40; // messages in a piece of the list that the browser lays out, or not, as a whole
+const nearEnd = 80; // pixels within which one looks at the end
+
+export class History {
+  element;
+  #shell;
+  #conversation;
+  #atEnd;
+  #begin = h('div.begin');
+  #list = h('div.messages');
+  #blocks = new Map(); // number of a block to its ol
+  #column = h('div.column', {}, this.#begin, this.#list);
+  #scroller = h('div.history', { tabindex: 0, role: 'region', 'aria-label': text.messages, 'data-testid': 'history' }, this.#column);
+  #toEnd = h('button.to-end', { hidden: true, onclick: () => this.toEnd() });
+  #items = new Map(); // key of a line to its li
+  #unreadAfter; // where the line "new messages" stands, once it is known
+  #seenTo = 0; // the last seq that was there while one looked at the end
+  #reading = false;
+  render = perFrame(() => this.#render());
+
+  /** atEnd is called whenever the end has come into view. */
+  constructor(shell, conversation, atEnd) {
+    this.#shell = shell;
+    this.#conversation = conversation;
+    this.#atEnd = atEnd;
+    if (shell.chat.listRead) this.#draw();
+    this.element = h('div.history-holder', {}, this.#scroller, this.#toEnd);
+    this.#scroller.addEventListener('scroll', () => this.#scrolled(), { passive: true });
+  }
+
+  get atEnd() {
+    return -this.#scroller.scrollTop < nearEnd;
+  }
+
+  toEnd() {
+    this.#scroller.scrollTop = 0;
+    this.#scroller.focus({ preventScroll: true });
+  }
+
+  /** What one has written oneself is looked at. */
+  jump() {
+    this.#scroller.scrollTop = 0;
+  }
+
+  #scrolled() {
+    this.#button();
+    if (this.atEnd) this.#atEnd();
+    this.#readMore();
+  }
+
+  async #readMore() {
+    const { scrollTop, scrollHeight, clientHeight } = this.#scroller;
+    if (this.#reading || scrollHeight + scrollTop - clientHeight > ahead) return;
+    const c = this.#conversation;
+    if (!c.messages.length || !c.more || c.failed) return;
+    this.#reading = true;
+    const found = await this.#shell.chat.readBefore(c);
+    // Whether there is still too little is seen once it is laid out.
+    requestAnimationFrame(() => {
+      this.#reading = false;
+      if (found) this.#readMore();
+    });
+  }
+
+  #button() {
+    const c = this.#conversation;
+    if (this.atEnd) this.#seenTo = c.last;
+    const news = c.messages.filter((message) => message.seq > this.#seenTo && message.from !== this.#shell.chat.me.id).length;
+    const away = -this.#scroller.scrollTop > 400;
+    this.#toEnd.hidden = !away && !(news && !this.atEnd);
+    const words = news ? text.toNew(news) : text.toEnd;
+    if (this.#toEnd.title === words) return;
+    this.#toEnd.title = words;
+    this.#toEnd.setAttribute('aria-label', words);
+    this.#toEnd.replaceChildren(icon('down'), ...(news ? [h('span.badge', {}, String(news))] : []));
+  }
+
+  #render() {
+    const c = this.#conversation;
+    const { chat } = this.#shell;
+    if (this.atEnd) c.trim();
+    if (this.#unreadAfter === undefined && chat.listRead) this.#draw();
+    const now = Date.now();
+    const context = {
+      me: chat.me.id,
+      conversation: c,
+      again: (message) => chat.again(c, message),
+      discard: (message) => chat.discard(c, message),
+    };
+    const kept = new Map();
+    const blocks = new Map();
+    let heads = []; // of the message that follows
+    let number = 0;
+    for (const line of lines([...c.messages, ...c.waiting], { me: chat.me.id, unreadAfter: this.#unreadAfter })) {
+      const item = this.#items.get(line.key) ?? h('li');
+      kept.set(line.key, item);
+      heads.push(item);
+      if (line.kind !== 'message') {
+        this.#separator(item, line, now);
+        continue;
+      }
+      showMessage(item, line, context);
+      if (line.message.seq) number = Math.floor(line.message.seq / block);
+      if (!blocks.has(number)) blocks.set(number, []);
+      blocks.get(number).push(...heads);
+      heads = [];
+    }
+    this.#items = kept;
+    const before = CSS.supports('overflow-anchor', 'auto') ? null : this.#anchor();
+    const lists = [...blocks].map(([number, items]) => {
+      const list = this.#blocks.get(number) ?? h('ol', { 'aria-label': text.messages });
+      this.#blocks.set(number, list);
+      arrange(list, items);
+      return list;
+    });
+    arrange(this.#list, lists);
+    for (const number of this.#blocks.keys()) if (!blocks.has(number)) this.#blocks.delete(number);
+    if (before) this.#scroller.scrollTop += before.item.getBoundingClientRect().top - before.top;
+    this.#beginning();
+    this.#button();
+    if (this.atEnd) this.#atEnd();
+    this.#readMore();
+  }
+
+  /** Draws the line "new messages", once: where one had read to when one came here. */
+  #draw() {
+    const c = this.#conversation;
+    this.#unreadAfter = c.unread ? Math.max(c.read, c.first - 1) : Infinity;
+    this.#seenTo = c.last;
+  }
+
+  #separator(item, { kind, time }, now) {
+    const words = kind === 'day' ? dayName(time, now) : text.newMessages;
+    if (item.textContent === words) return;
+    item.className = kind;
+    item.replaceChildren(h('span', {}, words));
+  }
+
+  /** For browsers that let the view slip when something is added below it. */
+  #anchor() {
+    if (this.atEnd) return null;
+    const { top } = this.#scroller.getBoundingClientRect();
+    for (const item of this.#items.values()) {
+      const box = item.getBoundingClientRect();
+      if (box.bottom > top) return { item, top: box.top };
+    }
+    return null;
+  }
+
+  #beginning() {
+    const c = this.#conversation;
+    const empty = !c.messages.length && !c.waiting.length;
+    const { me } = this.#shell.chat;
+    let words;
+    if (c.failed && this.#shell.online && !c.gone) words = text.loadFailed;
+    else if (c.more || (empty && !c.shown)) words = text.loading;
+    else if (!empty) words = text.beginning;
+    else words = c.peer === me.id ? text.notes : `${text.nothingYet} ${c.gone ? '' : text.sayHello(this.#shell.nameOf(c))}`;
+    const state = words === text.loading ? 'loading' : empty ? 'nothing' : 'beginning';
+    if (this.#begin.textContent === words && this.#begin.dataset.state === state) return;
+    this.#begin.dataset.state = state;
+    this.#begin.replaceChildren(h('p', {}, words),
+      ...(words === text.loadFailed ? [h('button', { onclick: () => {
+        c.failed = null;
+        if (c.messages.length) this.#readMore();
+        else this.#shell.chat.show(c.key);
+      } }, text.tryAgain)] : []));
+  }
+}

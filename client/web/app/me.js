@@ -1,0 +1,36 @@
+// What one does about one's own account.
+
+import { ask, field, form } from './dialogs.js';
+import { h } from './element.js';
+import { text } from './language.js';
+import { toast } from './toasts.js';
+
+export function changePassword(account) {
+  const box = (autocomplete) => h('input', { type: 'password', autocomplete, required: true, maxlength: 256 });
+  const old = box('current-password');
+  const next = box('new-password');
+  form(text.changePassword, {
+    content: [field(text.oldPassword, old), field(text.newPassword, next, `${text.passwordRule} ${text.passwordHint}`)],
+    action: text.save,
+    submit: async () => {
+      const length = [...next.value].length;
+      if (length < 6 || length > 128) throw text.passwordRule;
+      try {
+        await account.client.changePassword(old.value, next.value);
+      } catch (error) {
+        throw error.name === 'refused' ? text.wrongPassword : error;
+      }
+      toast(text.passwordChanged);
+      return true;
+    },
+  });
+}
+
+export function logOut(account) {
+  const waiting = account.client?.pending.length ?? 0;
+  ask(text.logOutAsk, {
+    hint: waiting ? text.logOutLoses(waiting) : text.logOutHint,
+    action: text.logOut,
+    run: () => account.logout(),
+  });
+}

@@ -1,0 +1,100 @@
+// The way in: log in or register.
+
+import { h, set } from './element.js';
+import { iconButton } from './icons.js';
+import { text } from './language.js';
+import { explain } from './toasts.js';
+
+export class SignIn {
+  #account;
+  #name = h('input', { id: 'name', name: 'username', type: 'text', required: true, maxlength: 100, autocapitalize: 'none', spellcheck: 'false', autocomplete: 'username' });
+  #password = h('input', { id: 'password', name: 'password', type: 'password', required: true, maxlength: 256 });
+  #nameLabel = h('label', { for: 'name' });
+  #nameRule = h('p.rule', { id: 'name-rule' }, text.nameRule);
+  #passwordRule = h('p.rule', { id: 'password-rule' }, text.passwordRule);
+  #error = h('p.error', { role: 'alert' });
+  #submit = h('button.primary', { type: 'submit' });
+  #question = h('span');
+  #other = h('button.link', { onclick: () => this.#mode(!this.#registers) });
+  #reveal = iconButton(text.showPassword, 'eye', () => this.#show(), { 'aria-pressed': 'false' });
+  #registers = false;
+  #busy = false;
+
+  constructor(account) {
+    this.#account = account;
+    const form = h('form', { novalidate: true, 'aria-label': text.logIn, onsubmit: (event) => this.#go(event) },
+      h('div.field', {}, this.#nameLabel, this.#name, this.#nameRule),
+      h('div.field', {}, h('label', { for: 'password' }, text.password), h('div.with-button', {}, this.#password, this.#reveal), this.#passwordRule),
+      this.#error,
+      this.#submit);
+    this.form = form;
+    document.body.replaceChildren(h('main.sign-in', {},
+      h('div.card', {},
+        h('img.logo', { src: '/icon.svg', alt: '', width: 56, height: 56 }),
+        h('h1', {}, text.name),
+        h('p.tagline', {}, text.tagline),
+        form,
+        h('p.switch', {}, this.#question, ' ', this.#other))));
+    document.title = text.name;
+    this.#mode(false);
+    const { why } = account.state;
+    if (why) this.#error.textContent = why === 'logout' ? text.loggedOutElsewhere : text.tokenEnded;
+    this.#name.focus();
+  }
+
+  close() {}
+
+  #mode(registers) {
+    this.#registers = registers;
+    set(this.form, { 'aria-label': registers ? text.register : text.logIn });
+    this.#nameLabel.textContent = registers ? text.yourName : text.nameOrNumber;
+    this.#nameRule.hidden = this.#passwordRule.hidden = !registers;
+    set(this.#name, { 'aria-describedby': registers && 'name-rule' });
+    set(this.#password, { 'aria-describedby': registers && 'password-rule', autocomplete: registers ? 'new-password' : 'current-password' });
+    this.#submit.textContent = registers ? text.register : text.logIn;
+    this.#question.textContent = registers ? text.haveAccount : text.newHere;
+    this.#other.textContent = registers ? text.logIn : text.register;
+    this.#error.textContent = '';
+    this.#name.focus();
+  }
+
+  #show() {
+    const shown = this.#password.type === 'password';
+    this.#password.type = shown ? 'text' : 'password';
+    set(this.#reveal, { 'aria-pressed': String(shown) });
+  }
+
+  /** What is wrong with what was typed, by the rules of the protocol; and where. */
+  #fault(name, password) {
+    if (!name || (this.#registers && (/^\d+$/.test(name) || [...name].length > 50))) return [this.#name, text.nameRule];
+    const length = [...password].length;
+    if (length < 6 || length > 128) return [this.#password, text.passwordRule];
+    return null;
+  }
+
+  async #go(event) {
+    event.preventDefault();
+    if (this.#busy) return;
+    const name = this.#name.value.trim();
+    const password = this.#password.value;
+    const fault = this.#fault(name, password);
+    for (const input of [this.#name, this.#password]) set(input, { 'aria-invalid': fault?.[0] === input && 'true' });
+    this.#error.textContent = fault?.[1] ?? '';
+    if (fault) return fault[0].focus();
+
+    this.#busy = true;
+    this.#submit.textContent = text.working;
+    set(this.#submit, { 'aria-disabled': 'true' });
+    try {
+      await (this.#registers ? this.#account.register(name, password) : this.#account.login(name, password));
+    } catch (error) {
+      const refused = error.name === 'refused';
+      this.#error.textContent = refused ? (this.#registers ? text.nameTaken : text.wrongLogin) : explain(error);
+      (refused && !this.#registers ? this.#password : this.#name).select();
+    } finally {
+      this.#busy = false;
+      this.#submit.textContent = this.#registers ? text.register : text.logIn;
+      set(this.#submit, { 'aria-disabled': null });
+    }
+  }
+}

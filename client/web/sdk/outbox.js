@@ -1,0 +1,235 @@
+// Messages that are not acknowledged: those that wait and those on the wire.
+
+import { addressee, isId, newCid, parse } from "./conversation.js";
+import { ChatError, badRequest, own, refusal, waitOf } from "./errors.js";
+import * as op from "./wire.js";
+
+const UNSURE = 250, UNSURE_MAX = 15_000; // an errno 10 is tried again after UNSURE, doubled up to the other
+
+/** stored(conversation, seq): a message of ours is stored there. */
+export function makeOutbox(core, link, stored) {
+  const { config, stats } = core;
+  let { window } = config;
+  let waiting = []; // by rising rid, which is the order of sending
+  const flight = new Map(); // on the wire, by rid
+  const holds = new Map(); // timers by conversation: nothing is sent there before
+  let flushers = []; // who waits until nothing is left
+  let told = true; // of the last change
+
+  const size = () => waiting.length + flight.size;
+  const all = () => [...flight.values(), ...waiting].sort((a, b) => a.rid - b.rid);
+  const find = (conversation, cid) => all().find((m) => m.cid === cid && m.conversation === conversation);
+  const pending = () => all().map(({ user, conversation, text, cid, retry, sent }) => ({ user, conversation, text, cid, retry: retry || sent }));
+  return { pending, send, restore, pump, answered, arrived, lost, entered, fail, cancel, flush, close };
+
+  /** Takes a message; throws where it refuses it. */
+  function send(conversation, text, cid = newCid(), retry = false) {
+    check(conversation, text, cid);
+    if (core.closed) throw own("closed", "the client is closed");
+    if (!link.stays) throw new ChatError(3, "notLoggedIn", "not logged in");
+    const same = size() > 0 && find(conversation, cid);
+    if (same) return same.promise;
+    if (size() >= config.outbox) {
+      stats.outboxFull++;
+      throw own("outboxFull", "too many messages wait to be sent");
+    }
+    const m = take(core.me?.id ?? 0, conversation, text, cid, retry);
+    pump();
+    return m.promise;
+  }
+
+  function restore(kept) {
+    for (const p of Array.isArray(kept) ? kept : []) {
+      try {
+        const { user, conversation, text, cid, retry } = p;
+        check(conversation, text, cid);
+        if (user !== 0 && !isId(user)) throw badRequest(`${user} is no user`);
+        if (!find(conversation, cid)) take(user, conversation, text, cid, Boolean(retry));
+      } catch (error) {
+        core.log("warn", "a message that was kept can't be sent", error);
+      }
+    }
+    pump();
+  }
+
+  function take(user, conversation, text, cid, retry) {
+    const m = { rid: core.rid(), user, conversation, text, cid, retry, sent: false, tries: 0 };
+    m.promise = new Promise((resolve, reject) => Object.assign(m, { resolve, reject }));
+    m.promise.catch(() => {}); // nobody waits for what was restored
+    waiting.push(m);
+    changed();
+    return m;
+  }
+
+  /** Puts waiting messages on the wire, as many as the window takes. */
+  function pump() {
+    if (!link.online || link.quiet || waiting.length === 0) return;
+    const kept = [];
+    let i = 0;
+    for (; i < waiting.length && flight.size < window; i++) {
+      const m = waiting[i];
+      if (holds.has(m.conversation)) {
+        kept.push(m);
+        continue;
+      }
+      flight.set(m.rid, m);
+      stats.sent++;
+      if (m.sent) stats.repeated++;
+      m.sent = true;
+      link.send(request(m));
+      changed(); // it may be stored from now on
+    }
+    waiting = kept.concat(waiting.slice(i));
+  }
+
+  /** Takes in a frame if it answers a message; false: it doesn't. */
+  function answered(frame) {
+    const m = flight.get(frame.rid);
+    if (!m) return false;
+    flight.delete(m.rid);
+    switch (frame.errno) {
+      case 0:
+        confirmed(m, frame.seq, frame.time);
+        break;
+      case op.TOO_FAST:
+        again(m);
+        link.slowDown(frame);
+        break;
+      case op.UNAVAILABLE:
+      case op.NOT_LOGGED_IN: {
+        m.retry = true;
+        const wait = Math.min(UNSURE_MAX, UNSURE * 2 ** Math.min(m.tries, 10)) / 2;
+        again(m);
+        hold(m.conversation, Math.max(core.spread(wait, wait), waitOf(frame)));
+        break;
+      }
+      default:
+        stats.refused++;
+        failed(m, refusal(frame), false);
+    }
+    pump();
+    return true;
+  }
+
+  /** Takes in a pushed message if it is our own, whose answer was lost: that
+   * it is here says as much. */
+  function arrived({ conversation, cid, seq, time }) {
+    const m = size() > 0 && find(conversation, cid);
+    if (!m) return false;
+    remove(m);
+    confirmed(m, seq, time);
+    pump();
+    return true;
+  }
+
+  function confirmed(m, seq, time) {
+    const { conversation, text, cid } = m;
+    stats.acked++;
+    core.put("sent", { conversation, text, cid, seq, time });
+    m.resolve({ seq, time });
+    changed();
+    stored(conversation, seq);
+  }
+
+  function failed(m, error, maybeStored) {
+    const { conversation, text, cid } = m;
+    core.put("failed", { conversation, text, cid, error, maybeStored });
+    m.reject(error);
+    changed();
+  }
+
+  function remove(m) {
+    flight.delete(m.rid);
+    waiting = waiting.filter((other) => other !== m);
+  }
+
+  /** Takes m back, to be tried again, at its place. */
+  function again(m) {
+    m.tries++;
+    const at = waiting.findIndex((other) => other.rid > m.rid);
+    waiting.splice(at < 0 ? waiting.length : at, 0, m);
+  }
+
+  /** What follows in the conversation waits with what was refused. */
+  function hold(conversation, ms) {
+    if (holds.has(conversation)) return;
+    holds.set(conversation, core.after(ms, () => {
+      holds.delete(conversation);
+      pump();
+    }));
+  }
+
+  /** The connection is lost: what was on the wire may be stored or not. */
+  function lost() {
+    for (const m of flight.values()) m.retry = true;
+    waiting = all();
+    flight.clear();
+    holds.forEach((timer) => core.cancel(timer));
+    holds.clear();
+  }
+
+  /** A user is logged in: what is another's fails. */
+  function entered(user, most) {
+    if (most > 0) window = Math.min(config.window, most);
+    for (const m of waiting) m.user ||= user;
+    fail(own("loggedOut", "another user has logged in"), (m) => m.user !== user);
+  }
+
+  function fail(error, which = () => true) {
+    lost();
+    const out = waiting.filter(which);
+    waiting = waiting.filter((m) => !which(m));
+    for (const m of out) failed(m, error, m.retry);
+  }
+
+  function cancel(conversation, cid) {
+    const m = find(conversation, cid);
+    if (!m || m.sent || m.retry) return false;
+    remove(m);
+    failed(m, own("aborted", "taken back"), false);
+    return true;
+  }
+
+  function flush() {
+    return new Promise((resolve, reject) => {
+      if (core.closed) return reject(own("closed", "the client is closed"));
+      flushers.push({ resolve, reject });
+      changed();
+    });
+  }
+
+  /** Rejects what waits; pending stays as it is, for the next life. */
+  function close() {
+    lost();
+    for (const { reject } of [...waiting, ...flushers]) reject(own("closed", "the client is closed"));
+  }
+
+  /** Tells of the changes of one turn together. */
+  function changed() {
+    if (!told) return;
+    told = false;
+    queueMicrotask(() => core.enter(() => {
+      told = true;
+      if (core.closed) return;
+      core.put("pending", pending());
+      if (size() > 0) return;
+      for (const { resolve } of flushers.splice(0)) resolve();
+    }));
+  }
+}
+
+/** Throws about what the server's decoder would refuse. */
+function check(conversation, text, cid) {
+  parse(conversation);
+  if (typeof text !== "string" || text === "" || op.torn(text)) throw badRequest("a message must be a text, of 1 byte or more, without half of a surrogate pair");
+  if (typeof cid !== "string" || cid === "" || op.torn(cid) || op.bytes(cid) > op.MAX_CID) throw badRequest(`a cid must have 1 to ${op.MAX_CID} bytes`);
+  // A control character takes six bytes on the wire.
+  if (text.length > op.MAX_MSG || op.bytes(text) > op.MAX_MSG || op.bytes(JSON.stringify(text)) > op.MAX_FRAME - 512) {
+    throw badRequest(`a message must have at most ${op.MAX_MSG} bytes, and twice that on the wire`);
+  }
+}
+
+function request({ rid, conversation, text: msg, cid, retry }) {
+  const to = addressee(conversation);
+  return { msgid: to.groupid ? op.GROUP_CHAT : op.ONE_CHAT, rid, ...to, msg, cid, ...(retry && { retry }) };
+}

@@ -1,0 +1,140 @@
+package web
+
+import (
+	"bytes"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// sources are the files of the web client that a browser runs or shows.
+func sources(t *testing.T) map[string]string {
+	t.Helper()
+	all := make(map[string]string)
+	err := fs.WalkDir(Files, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := fs.ReadFile(Files, name)
+		all[name] = string(b)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// What makes markup or code of text has no place in a page that shows what
+// strangers write; and what the policy of the page forbids would not work.
+func TestNothingMakesCodeOfText(t *testing.T) {
+	banned := regexp.MustCompile(`innerHTML|outerHTML|insertAdjacentHTML|document\.write|createContextualFragment|DOMParser|srcdoc|setHTML|\beval\b|new Function|\bon[a-z]+="|javascript:|\sstyle="|setAttribute\('style|<style|set(?:Timeout|Interval)\(['"\x60]`)
+	for name, text := range sources(t) {
+		if found := banned.FindString(text); found != "" {
+			t.Errorf("%s has %q", name, found)
+		}
+	}
+}
+
+// The page asks nobody else for anything, now or later.
+func TestNothingFromElsewhere(t *testing.T) {
+	address := regexp.MustCompile(`(?:https?:|wss?:)?//[a-zA-Z0-9][\w.-]*`)
+	names := regexp.MustCompile(`^http://www\.w3\.org$`) // of the language of drawings: a name, which is never asked for
+	for name, text := range sources(t) {
+		for line := range strings.Lines(text) {
+			if line, _, _ = strings.Cut(line, "// "); strings.HasPrefix(strings.TrimSpace(line), "*") {
+				continue
+			}
+			for _, found := range address.FindAllString(line, -1) {
+				if !names.MatchString(found) && !strings.HasPrefix(found, "//") {
+					t.Errorf("%s names %s", name, found)
+				}
+			}
+		}
+	}
+}
+
+// The server leaves comments out by lines. So a script must not have a string
+// that goes over several, nor code behind the end of a comment.
+func TestCommentsHaveTheirLines(t *testing.T) {
+	for name, text := range sources(t) {
+		if path.Ext(name) != ".js" && path.Ext(name) != ".css" {
+			continue
+		}
+		comment := false
+		for line := range strings.Lines(text) {
+			line = strings.TrimSpace(line)
+			if comment || strings.HasPrefix(line, "/*") {
+				_, behind, ended := strings.Cut(line, "*/")
+				if comment = !ended; behind != "" {
+					t.Errorf("%s: code behind a comment: %s", name, line)
+				}
+				continue
+			}
+			if strings.HasPrefix(line, "//") {
+				continue
+			}
+			if strings.Count(line, "`")%2 != 0 && !strings.Contains(line, "[^\\s<>\"'`") && !strings.Contains(line, "'`'") {
+				t.Errorf("%s: a string over several lines: %s", name, line)
+			}
+			if path.Ext(name) == ".css" && strings.Contains(line, "/*") {
+				t.Errorf("%s: a comment behind code: %s", name, line)
+			}
+		}
+	}
+}
+
+// A text that is missing would show as "undefined", and one that nothing asks
+// for is dead. (That both languages have the same is a test in JavaScript.)
+func TestTexts(t *testing.T) {
+	all := sources(t)
+	uses := make(map[string]bool)
+	for name, text := range all {
+		if path.Dir(name) == "app" {
+			for _, m := range regexp.MustCompile(`(?:^|[^.\w])text\.(\w+)`).FindAllStringSubmatch(text, -1) {
+				uses[m[1]] = true
+			}
+		}
+	}
+	// What is asked for by a state's or a mark's name.
+	for _, name := range []string{"online", "offline", "queued", "sent", "stored", "read", "failed"} {
+		uses[name] = true
+	}
+	has := make(map[string]bool)
+	for _, m := range regexp.MustCompile(`(?m)^  (\w+):`).FindAllStringSubmatch(all["app/english.js"], -1) {
+		has[m[1]] = true
+	}
+	for name := range uses {
+		if !has[name] {
+			t.Errorf("text.%s is used and not there", name)
+		}
+	}
+	for name := range has {
+		if !uses[name] {
+			t.Errorf("text.%s is there and not used", name)
+		}
+	}
+}
+
+// The parts that know no browser do what they say, by Node's own tests.
+func TestModules(t *testing.T) {
+	node, err := exec.LookPath("node")
+	if err != nil {
+		t.Skip("SKIPPED: the web client's modules are not tested, as node isn't installed; in Debian: apt-get install nodejs")
+	}
+	files, err := filepath.Glob("test/*.test.js")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no tests: %v", err)
+	}
+	cmd := exec.CommandContext(t.Context(), node, append([]string{"--no-warnings", "--test"}, files...)...)
+	cmd.Env = append(os.Environ(), "TZ=Europe/Berlin", "LC_ALL=en_US.UTF-8")
+	out, err := cmd.CombinedOutput()
+	if err != nil || !bytes.Contains(out, []byte("# fail 0")) || bytes.Contains(out, []byte("# pass 0")) {
+		t.Errorf("%v\n%s", err, out)
+	}
+}

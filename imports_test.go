@@ -31,6 +31,7 @@ var mayImport = map[string][]string{
 	"service/ops":     {"client/web"}, // the files that it serves, once they are there
 	"client":          {"proto"},
 	"client/chat":     {"client", "proto"},
+	"client/demo":     {"client", "proto", "internal/services"}, // it starts a server of its own
 	"client/web":      {},
 	"client/web/sdk":  {"internal/services"}, // tests alone: the rest of it is JavaScript
 	"bench":           {"client", "proto", "model", "bench/floor", "bench/plot", "bench/crash", "internal/services"},

@@ -33,6 +33,7 @@ var mayImport = map[string][]string{
 	"client/chat":      {"client", "client/chat/text", "client/chat/tui", "proto"},
 	"client/chat/text": {},
 	"client/chat/tui":  {"client", "client/chat/text", "proto"},
+	"client/demo":      {"client", "proto", "internal/services"}, // it starts a server of its own
 	"client/web":       {},
 	"client/web/sdk":   {"internal/services"}, // tests alone: the rest of it is JavaScript
 	"bench":            {"client", "proto", "model", "bench/floor", "bench/plot", "bench/crash", "internal/services"},

@@ -27,6 +27,7 @@ export class History {
   #items = new Map(); // key of a line to its li
   #unreadAfter; // where the line "new messages" stands, once it is known
   #seenTo = 0; // the last seq that was there while one looked at the end
+  #begun = false; // it was shown once
   #reading = false;
   render = perFrame(() => this.#render());
 
@@ -127,11 +128,21 @@ export class History {
     });
     arrange(this.#list, lists);
     for (const number of this.#blocks.keys()) if (!blocks.has(number)) this.#blocks.delete(number);
+    this.#toUnread();
     if (before) this.#scroller.scrollTop += before.item.getBoundingClientRect().top - before.top;
     this.#beginning();
     this.#button();
     if (this.atEnd) this.#atEnd();
     this.#readMore();
+  }
+
+  /** Begins at what is new, where that is more than there is room for. */
+  #toUnread() {
+    if (this.#begun || !this.#conversation.messages.length) return;
+    this.#begun = true;
+    const line = this.#items.get('unread');
+    const above = line ? this.#scroller.getBoundingClientRect().top - line.getBoundingClientRect().top : 0;
+    if (above > 0) this.#scroller.scrollTop -= above + 40;
   }
 
   /** Draws the line "new messages", once: where one had read to when one came here. */

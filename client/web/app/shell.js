@@ -115,7 +115,7 @@ export class Shell {
     } else {
       this.#main.replaceChildren(h('div.empty', {},
         h('img', { src: '/icon.svg', alt: '', width: 64, height: 64 }),
-        h('h2', {}, text.pick), h('p', {}, text.pickHint), h('p.quiet', {}, text.yourNumber(this.chat.me.id))));
+        h('h1', {}, text.pick), h('p', {}, text.pickHint), h('p.quiet', {}, text.yourNumber(this.chat.me.id))));
     }
     this.#element.dataset.view = key ? 'room' : 'list';
     this.chat.show(key);

@@ -46,9 +46,9 @@ func node(t *testing.T) []string {
 		t.Skipf("SKIPPED: the JavaScript SDK is not tested, as node is %s: it must be %d.%d or later", version, leastMajor, leastMinor)
 	}
 	if socket == "undefined" {
-		return []string{path, "--experimental-websocket", "--no-warnings"}
+		return []string{path, "--test-reporter=tap", "--no-warnings", "--experimental-websocket"}
 	}
-	return []string{path}
+	return []string{path, "--test-reporter=tap"}
 }
 
 // run has Node run a file of tests, and fails as that does.
@@ -59,7 +59,6 @@ func run(t *testing.T, node []string, file string, env ...string) {
 	cmd := exec.CommandContext(ctx, node[0], append(node[1:], file)...)
 	cmd.Env = append(os.Environ(), env...)
 	out, err := cmd.CombinedOutput()
-	t.Logf("%s", out)
 	// Node's exit code alone would also be 0 where it has found no tests.
 	if err != nil || !strings.Contains(string(out), "# fail 0") || strings.Contains(string(out), "# pass 0") {
 		t.Errorf("%s: %v\n%s", file, err, out)

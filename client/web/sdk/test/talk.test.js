@@ -733,12 +733,21 @@ test("a group that another device of one's own has joined is looked up", async (
   w.told("change");
   s.push({ msgid: wire.ADD_GROUP, groupid: 5, id: 1, name: "alice" });
   assert.deepEqual(w.told("change"), []);
+  s.push({ msgid: wire.ADD_GROUP, groupid: 5, id: 2, name: "bob" });
+  w.told("change");
   s.answer(s.take(wire.CONVERSATIONS), { conversations: [{ groupid: 5, name: "five", first: 1, last: 0, read: 0, time: 1 }], more: false });
   s.answer(s.take(wire.GROUP_USERS), { groupid: 5, users: [{ id: 1, name: "alice", state: "online", role: "normal" }], more: false });
   await settle();
   assert.deepEqual(w.told("change"), [{ kind: "groupAdded", group: 5 }]);
   assert.equal(w.client.groups[0].name, "five");
-  assert.equal(w.client.groups[0].count, 1);
+  assert.deepEqual(w.client.groups[0].users.map((u) => u.id), [1, 2], "bob came meanwhile");
+  assert.equal(w.client.groups[0].count, 2);
+  // Where it can't be, it is told of all the same.
+  s.push({ msgid: wire.ADD_GROUP, groupid: 6, id: 1, name: "alice" });
+  s.answer(s.take(wire.CONVERSATIONS), { errno: 10 });
+  await settle();
+  assert.deepEqual(w.told("change"), [{ kind: "groupAdded", group: 6 }]);
+  assert.deepEqual(w.client.groups[1].name, "");
 });
 
 test("events, reads and lists of others reach the right conversation", async () => {

@@ -150,7 +150,7 @@ func (e exampleClient) start(t *testing.T, addr, name string, peer int) *talker 
 // until waits until enough says that what was printed is.
 func (k *talker) until(what string, enough func(lines []string) bool) []string {
 	k.t.Helper()
-	ctx, cancel := context.WithTimeout(k.t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(k.t.Context(), 3*time.Minute)
 	defer cancel()
 	for {
 		k.mu.Lock()
@@ -264,7 +264,7 @@ func TestExampleClients(t *testing.T) {
 				logs[i] = k.shown(len(said[0]) + len(said[1]))
 			}
 			got := int64(len(logs[0])) // what they say from here on they say behind receipts up to this
-			say(1)
+			say(80)
 			for i, k := range ks {
 				logs[i] = k.shown(len(said[0]) + len(said[1]))
 			}
@@ -290,6 +290,10 @@ func TestExampleClients(t *testing.T) {
 					}
 				}
 				k.until("the end", func(lines []string) bool { return strings.HasPrefix(lines[len(lines)-1], "over: ") })
+			}
+			// A new run begins with all that was said, which is more than one page.
+			if again := exampleClients[pair[0]].start(t, addr, names[0], 2).shown(len(logs[0])); !slices.Equal(again, logs[0]) {
+				t.Errorf("another run shows\n%s", strings.Join(again, "\n"))
 			}
 			for i, l := range ways {
 				if dropped, repeated, hungUp := l.did(); dropped == 0 || repeated == 0 || hungUp == 0 {

@@ -13,6 +13,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"chatd/service"
 	"chatd/service/ops"
 )
 
@@ -51,7 +52,10 @@ type Config struct {
 	DrainTimeout   time.Duration  `group:"network" name:"drain-timeout" default:"5s" placeholder:"TIME" help:"At most so long a stopping node answers what it had accepted."`
 	Window         int            `group:"buffers" name:"window" default:"256" placeholder:"N" help:"Chat messages a connection may have unacknowledged; what comes beyond is held back."`
 	MaxHeld        ByteSize       `group:"buffers" name:"max-held" default:"1MiB" placeholder:"SIZE" help:"Bytes held back from one connection before it is closed as abuse."`
+	MaxHeldAll     ByteSize       `group:"buffers" name:"max-held-all" default:"256MiB" placeholder:"SIZE" help:"Bytes held back from all connections; beyond it whoever has more than an equal share is closed as slow."`
 	MaxWaiting     ByteSize       `group:"buffers" name:"max-waiting" default:"1MiB" placeholder:"SIZE" help:"Bytes waiting for one connection before it is closed as slow."`
+	MaxWaitingAll  ByteSize       `group:"buffers" name:"max-waiting-all" default:"512MiB" placeholder:"SIZE" help:"Bytes waiting for all connections, a part of it for each loop; beyond it those for which most waits are closed as slow."`
+	MaxUnanswered  ByteSize       `group:"buffers" name:"max-unanswered" default:"48MiB" placeholder:"SIZE" help:"Bytes that all chat messages take which have no answer yet; beyond it they are refused as too fast."`
 	MaxConns       int            `group:"limits" name:"max-conns" default:"0" placeholder:"N" help:"Connections in all. 0: as many as the limit of open files leaves."`
 	ConnsPerAddr   int            `group:"limits" name:"conns-per-addr" default:"1000" placeholder:"N" help:"Connections from one address. 0: no limit."`
 	ConnectsPerSec int            `group:"limits" name:"connects-per-sec-per-addr" default:"100" placeholder:"N" help:"New connections per second from one address. 0: no limit."`
@@ -67,6 +71,7 @@ type Config struct {
 	FailedAccount  int            `group:"limits" name:"failed-logins-per-account" default:"10" placeholder:"N" help:"Wrong passwords for one account within --failed-logins-time; logins by token go on. 0: no limit."`
 	FailedTime     time.Duration  `group:"limits" name:"failed-logins-time" default:"5m" placeholder:"TIME" help:"The time in which so many logins may fail."`
 	AbuseAfter     int            `group:"limits" name:"abuse-after" default:"5" placeholder:"N" help:"Waits in a row that a connection was told of and went on sending in, before it is closed as abuse. 0: never."`
+	AbuseWait      time.Duration  `group:"limits" name:"abuse-wait" default:"5s" placeholder:"TIME" help:"So long a user who was closed as abuse can't log in, twice as long each further time, up to 5m. 0: not at all."`
 	MaxDevices     int            `group:"limits" name:"max-devices" default:"8" placeholder:"N" help:"Devices of a user; one more takes the place of the one not used for longest."`
 	MaxFriends     int            `group:"limits" name:"max-friends" default:"1000" placeholder:"N" help:"Friends of a user."`
 	MaxGroups      int            `group:"limits" name:"max-groups" default:"100" placeholder:"N" help:"Groups of a user."`
@@ -91,6 +96,8 @@ const (
 	maxWindow   = 65536
 	minBuffer   = 512 << 10 // the largest frame a server sends must fit
 	maxBuffer   = 1 << 30
+	maxBuffers  = 64 << 30 // of all connections
+	minPending  = 1 << 20  // some of the largest messages must fit
 	maxConns    = 1 << 24
 	maxRate     = 1 << 24
 	maxAbuse    = 1 << 15
@@ -183,11 +190,18 @@ func (c *Config) Validate() error {
 	}{{"burst", c.Burst}, {"failed-logins-time", c.FailedTime}} {
 		check(d.v >= time.Second && d.v <= maxTimeout, d.name, "%s is not between 1s and %s", d.v, maxTimeout)
 	}
+	check(c.AbuseWait >= 0 && c.AbuseWait <= service.MaxAbuseWait, "abuse-wait", "%s is not between 0 and %s", c.AbuseWait, service.MaxAbuseWait)
 	for _, s := range []struct {
 		name string
 		v    ByteSize
 	}{{"max-held", c.MaxHeld}, {"max-waiting", c.MaxWaiting}} {
 		check(s.v >= minBuffer && s.v <= maxBuffer, s.name, "%s is not between %s and %s", s.v, ByteSize(minBuffer), ByteSize(maxBuffer))
+	}
+	for _, s := range []struct {
+		name   string
+		v, one ByteSize
+	}{{"max-held-all", c.MaxHeldAll, c.MaxHeld}, {"max-waiting-all", c.MaxWaitingAll, c.MaxWaiting}, {"max-unanswered", c.MaxUnanswered, minPending}} {
+		check(s.v >= s.one && s.v <= maxBuffers, s.name, "%s is not between %s and %s", s.v, s.one, ByteSize(maxBuffers))
 	}
 	for _, d := range []struct {
 		name string
@@ -205,7 +219,7 @@ func (c *Config) lift() {
 	}
 	c.ConnsPerAddr, c.ConnectsPerSec, c.LoginsPerSec, c.PasswordsSec = 0, 0, 0, 0
 	c.FramesPerConn, c.BytesPerConn, c.FramesPerUser, c.BytesPerUser, c.EarlyFrames = 0, 0, 0, 0, 0
-	c.FailedAddr, c.FailedAccount = 0, 0
+	c.FailedAddr, c.FailedAccount, c.AbuseWait = 0, 0, 0
 	c.MaxDevices, c.MaxFriends, c.MaxGroups, c.MaxMembers = Unlimited, Unlimited, Unlimited, Unlimited
 }
 

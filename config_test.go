@@ -120,6 +120,9 @@ func TestBadValues(t *testing.T) {
 		"drain-timeout":              {"5", "0s", "25h"},
 		"window":                     {"0", "65537", "many"},
 		"max-held":                   {"1", "1MB", "2GiB", "-1KiB", "4294967296"},
+		"max-held-all":               {"1", "512KiB", "65GiB", "-1KiB"},
+		"max-waiting-all":            {"0", "512KiB", "65GiB", "1 GiB"},
+		"max-unanswered":             {"0", "1023KiB", "65GiB", "lots"},
 		"max-waiting":                {"0", "0.5MiB", "1 MiB", "9999999999GiB"},
 		"max-conns":                  {"-1", "2147483648"},
 		"conns-per-addr":             {"-1", "x"},
@@ -136,6 +139,7 @@ func TestBadValues(t *testing.T) {
 		"failed-logins-per-account":  {"-1", "x"},
 		"failed-logins-time":         {"0s", "5", "25h"},
 		"abuse-after":                {"-1", "32769"},
+		"abuse-wait":                 {"-1s", "5", "5m1s"},
 		"max-devices":                {"0", "-1"},
 		"max-friends":                {"0", "x"},
 		"max-groups":                 {"0", "x"},
@@ -206,6 +210,7 @@ func TestNoLimits(t *testing.T) {
 		"frames before login":         func(c *invocation) int { return c.EarlyFrames },
 		"failed logins per address":   func(c *invocation) int { return c.FailedAddr },
 		"failed logins of an account": func(c *invocation) int { return c.FailedAccount },
+		"logins after abuse":          func(c *invocation) int { return int(c.AbuseWait) },
 	} {
 		if of(plain) <= 0 {
 			t.Errorf("%s are not limited by default", name)
@@ -219,7 +224,8 @@ func TestNoLimits(t *testing.T) {
 			t.Errorf("%s are limited to %d", name, v)
 		}
 	}
-	if lifted.Window != plain.Window || lifted.MaxHeld != plain.MaxHeld || lifted.MaxWaiting != plain.MaxWaiting {
+	if lifted.Window != plain.Window || lifted.MaxHeld != plain.MaxHeld || lifted.MaxWaiting != plain.MaxWaiting ||
+		lifted.MaxHeldAll != plain.MaxHeldAll || lifted.MaxWaitingAll != plain.MaxWaitingAll || lifted.MaxUnanswered != plain.MaxUnanswered {
 		t.Error("windows and buffers changed")
 	}
 }

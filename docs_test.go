@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -86,6 +87,92 @@ func TestHelpShowsEverySetting(t *testing.T) {
 	for _, name := range settingNames(t) {
 		if !strings.Contains(help.String(), "  --"+name) {
 			t.Errorf("--help lacks --%s", name)
+		}
+	}
+}
+
+// Who writes a client by docs/clients.md writes what the tests run: the
+// examples stand there as they are.
+func TestClientsAreDocumented(t *testing.T) {
+	text, err := os.ReadFile("docs/clients.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc := string(text)
+	for _, block := range []struct{ language, file string }{{"go", "client.go"}, {"python", "client.py"}, {"js", "client.mjs"}} {
+		code, err := os.ReadFile("docs/examples/" + block.file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(doc, "\n```"+block.language+"\n"+string(code)+"```\n") {
+			t.Errorf("docs/clients.md has not docs/examples/%s as it is", block.file)
+		}
+		if n := strings.Count(string(code), "\n"); n > 190 {
+			t.Errorf("docs/examples/%s has %d lines: nobody reads that as an example", block.file, n)
+		}
+	}
+	_, sdk, _ := strings.Cut(doc, "**Go**")
+	_, sdk, _ = strings.Cut(sdk, "\n```go\n")
+	sdk, _, found := strings.Cut(sdk, "\n```\n")
+	examples, err := os.ReadFile("client/example_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !found || !strings.Contains(string(examples), "\n\t"+strings.ReplaceAll(sdk, "\n", "\n\t")+"\n") {
+		t.Error("what docs/clients.md shows of the Go SDK isn't in client/example_test.go as it is")
+	}
+	files, err := os.ReadDir("docs/examples")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if !strings.Contains(doc, "(examples/"+f.Name()+")") {
+			t.Errorf("docs/clients.md doesn't name docs/examples/%s", f.Name())
+		}
+	}
+}
+
+var (
+	docLink = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	heading = regexp.MustCompile(`(?m)^#+ (.*)$`)
+	noSlug  = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
+)
+
+// Links within the repository lead somewhere, those to a heading as well.
+func TestLinksLead(t *testing.T) {
+	docs, err := filepath.Glob("docs/*.md")
+	if err != nil || len(docs) == 0 {
+		t.Fatal(docs, err)
+	}
+	for _, doc := range append(docs, "README.md") {
+		text, err := os.ReadFile(doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range docLink.FindAllStringSubmatch(string(text), -1) {
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			file, part, _ := strings.Cut(m[1], "#")
+			target := doc
+			if file != "" {
+				target = filepath.Join(filepath.Dir(doc), file)
+			}
+			at, err := os.ReadFile(target)
+			if info, statErr := os.Stat(target); statErr == nil && info.IsDir() {
+				continue
+			}
+			if err != nil {
+				t.Errorf("%s: %s leads nowhere: %v", doc, m[1], err)
+				continue
+			}
+			found := part == ""
+			for _, h := range heading.FindAllStringSubmatch(string(at), -1) {
+				found = found || part == strings.ReplaceAll(noSlug.ReplaceAllString(strings.ToLower(h[1]), ""), " ", "-")
+			}
+			if !found {
+				t.Errorf("%s: %s has no such heading", doc, m[1])
+			}
 		}
 	}
 }

@@ -82,7 +82,11 @@ func (n *node) start(ctx context.Context) error {
 	config := n.serviceConfig()
 	n.service = service.New(config, n.log, n.set)
 	var err error
-	n.store, err = model.Open(ctx, model.Options{URL: n.cfg.DB, Sync: n.cfg.SQLiteSync, WaitFor: n.cfg.Wait, Cores: n.cfg.cores, Sink: n.service.Committed, Logger: n.log, Set: n.set})
+	n.store, err = model.Open(ctx, model.Options{URL: n.cfg.DB, Sync: n.cfg.SQLiteSync, WaitFor: n.cfg.Wait, Cores: n.cfg.cores,
+		// The queue isn't to refuse first where more may be unanswered.
+		QueueBytes:    max(model.DefaultQueueBytes, int(n.cfg.MaxUnanswered)),
+		QueueMessages: max(model.DefaultQueueMessages, int(n.cfg.MaxUnanswered>>10)),
+		Sink:          n.service.Committed, Logger: n.log, Set: n.set})
 	if err != nil {
 		return err
 	}
@@ -225,11 +229,12 @@ func (n *node) chatAddr() netip.AddrPort {
 
 func (n *node) serviceConfig() service.Config {
 	c := service.DefaultConfig()
-	c.Window = n.cfg.Window
+	c.Window, c.MaxUnanswered = n.cfg.Window, int64(n.cfg.MaxUnanswered)
 	c.MaxFriends, c.MaxGroups, c.MaxMembers, c.MaxDevices = n.cfg.MaxFriends, n.cfg.MaxGroups, n.cfg.MaxMembers, n.cfg.MaxDevices
 	c.FramesPerUser, c.BytesPerUser, c.Burst = n.cfg.FramesPerUser, int(n.cfg.BytesPerUser), n.cfg.Burst
 	c.LoginsPerAddr, c.PasswordsPerAddr = n.cfg.LoginsPerSec, n.cfg.PasswordsSec
 	c.FailedPerAddr, c.FailedPerAccount, c.FailedTime = n.cfg.FailedAddr, n.cfg.FailedAccount, n.cfg.FailedTime
+	c.AbuseWait = n.cfg.AbuseWait
 	c.Argon2 = n.cfg.Argon2.params()
 	return c
 }
@@ -249,6 +254,7 @@ func (n *node) reactorConfig() reactor.Config {
 	c.Burst, c.AbuseAfter = n.cfg.Burst, n.cfg.AbuseAfter
 	c.LoginTimeout, c.IdleTimeout = n.cfg.LoginTimeout, n.cfg.IdleTimeout
 	c.MaxHeld, c.MaxWaiting = int(n.cfg.MaxHeld), int(n.cfg.MaxWaiting)
+	c.MaxHeldAll, c.MaxWaitingAll = int(n.cfg.MaxHeldAll), int(n.cfg.MaxWaitingAll)
 	c.Origins, c.Trusted = n.cfg.Origins, n.cfg.ProxyProtocol
 	c.WebURL, c.WebPort = n.webClient()
 	c.Logger, c.Set = n.log, n.set

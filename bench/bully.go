@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	// bullySettle is what passes, unmeasured, between two turns: what a bully
-	// had on the way is answered by then, or it begins.
+	// bullySettle is what passes, unmeasured, after a bully's turn: what it had
+	// on the way is answered by then. Its beginning is measured: what comes before
+	// the limits take hold is most of what it does to a server that has some.
 	bullySettle = 500 * time.Millisecond
 	// bullyWindow is what a quiet sender may have on the way: what is due is
 	// sent, however late the server is.
@@ -146,8 +147,6 @@ func (b *bully) run(ctx context.Context, r *rig) error {
 		for _, s := range shouters {
 			shouting.Go(func() { s.shout(calm) })
 		}
-		l.watch("a bully begins", bullySettle, nil)
-		l.tick("", 0)
 		got.on.Store(true)
 		at := time.Now()
 		b.turn(l, beside, between, "beside")

@@ -43,6 +43,7 @@ type Client struct {
 	lists   lists
 	outbox  outbox
 	tracks  map[Conv]*track
+	paged   map[Conv]int64 // the last one that History has returned
 	holes   map[*track]struct{}
 	dirty   []*track // have receipts to send
 	dirtyAt time.Time
@@ -53,7 +54,8 @@ type Client struct {
 }
 
 // New makes a client. It neither connects nor blocks, but for reading
-// Config.State. The error is about a setting, or Store.Load's.
+// Config.State. The error names a setting that is none, or is that of Store.Load,
+// such as ErrBadState. A client has a goroutine: Close it.
 func New(cfg Config) (*Client, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -62,7 +64,7 @@ func New(cfg Config) (*Client, error) {
 	c := &Client{
 		cfg: cfg, queue: newQueue(), done: make(chan struct{}), closed: make(chan struct{}),
 		auth: make(chan struct{}, 1), lists: newLists(), outbox: newOutbox(cfg),
-		tracks: make(map[Conv]*track), holes: make(map[*track]struct{}),
+		tracks: make(map[Conv]*track), paged: make(map[Conv]int64), holes: make(map[*track]struct{}),
 	}
 	if cfg.State != nil {
 		saved, err := cfg.State.Load()
@@ -82,7 +84,8 @@ func New(cfg Config) (*Client, error) {
 // receipted, the connection closed, progress saved, and all goroutines are
 // waited for. Messages that are not acknowledged get ErrClosed; Flush first
 // to know of them. It must not be called by a handler. It blocks for 2 s at
-// most beyond the handler that runs. The error is that of saving.
+// most beyond the handler that runs. The error is that of saving; a second
+// Close waits for the first and returns nil.
 func (c *Client) Close() error {
 	if c.stopping.Swap(true) {
 		<-c.closed

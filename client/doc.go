@@ -8,8 +8,23 @@
 // is left to the application are the handlers, called from one goroutine:
 // each message once, and those of a conversation in order.
 //
-// All methods of Client may be called from any goroutine. Those that take a
-// context wait for the server's answer; the others never block.
+// All methods of Client may be called from any goroutine, handlers included
+// but for Close and Handled. Those that take a context wait for the server's
+// answer, and end with the context's error where that ends first: whether it
+// was done isn't known then. The others don't block, but for Close.
 //
-// A refusal of the server is a *proto.Error, found with errors.As.
+// A refusal of the server is a *proto.Error, found with errors.As; its Errno is
+// the errno of docs/protocol.md. Requests of a user who is logged in, which are
+// all methods with a context but Register, the logins, Send, Flush and Handled,
+// have these errors besides:
+//
+//   - ErrNotLoggedIn: there is no login, or it is over.
+//   - ErrNotConnected: the connection is lost at the moment, or was before the
+//     answer came. It isn't known then whether it was done.
+//   - ErrBusy: 1,024 requests wait for an answer.
+//   - ErrClosed: Close was called.
+//
+// Where the server says that it was too fast (errno 9) a request waits and is
+// sent again for as long as its context lasts, but for ChangePassword. Ids and
+// seqs lie between 1 and 2^53-1.
 package client

@@ -11,21 +11,21 @@ import (
 // What methods and StateChange.Err report, to be tested with errors.Is.
 // Refusals of the server are *proto.Error, a KICK is a *KickError.
 var (
-	ErrClosed       = errors.New("client: closed")
-	ErrNotConnected = errors.New("client: not connected")
-	ErrNotLoggedIn  = errors.New("client: not logged in")
-	ErrLoggedOut    = errors.New("client: logged out")
-	ErrReplaced     = errors.New("client: the same device has logged in elsewhere")
-	ErrNoToken      = errors.New("client: no saved token")
-	ErrOutboxFull   = errors.New("client: too many messages wait to be sent")
-	ErrBusy         = errors.New("client: too many requests wait for an answer")
-	ErrBadState     = errors.New("client: the saved state is not readable")
+	ErrClosed       = errors.New("client: closed")                                  // Close was called
+	ErrNotConnected = errors.New("client: not connected")                           // there is no connection, or it was lost before the answer
+	ErrNotLoggedIn  = errors.New("client: not logged in")                           // there is no login, or it is over
+	ErrLoggedOut    = errors.New("client: logged out")                              // what was to be sent isn't any more
+	ErrReplaced     = errors.New("client: the same device has logged in elsewhere") // of a StateChange that is Final
+	ErrNoToken      = errors.New("client: no saved token")                          // Resume: log in with the password
+	ErrOutboxFull   = errors.New("client: too many messages wait to be sent")       // Config.Outbox
+	ErrBusy         = errors.New("client: too many requests wait for an answer")    // or, of an event, it can't be sent now
+	ErrBadState     = errors.New("client: the saved state is not readable")         // New, of a FileStore
 )
 
 // KickError is why the server ended a connection: the KICK it sent. It is
 // ErrReplaced, for errors.Is, where the reason is "replaced".
 type KickError struct {
-	Reason     string        // proto.Replaced, proto.Draining, …
+	Reason     string        // proto.Replaced, proto.Draining, proto.LoggedOut, proto.Slow, proto.Idle or proto.Abuse
 	Message    string        // for people
 	RetryAfter time.Duration // how long to wait before connecting again; 0: none said
 }

@@ -10,8 +10,11 @@ import (
 )
 
 // Conv names a conversation: one with a user, or a group. Exactly one of the
-// two is set; Conv{} names none.
-type Conv struct{ Peer, Group int64 }
+// two is set; Conv{} names none. It may be the key of a map.
+type Conv struct {
+	Peer  int64 // the other user's id; one's own: notes
+	Group int64 // the group's id
+}
 
 // User is the conversation with a user; with oneself: notes.
 func User(id int64) Conv { return Conv{Peer: id} }
@@ -27,7 +30,8 @@ func (c Conv) String() string {
 	return "user " + strconv.FormatInt(c.Peer, 10)
 }
 
-// MarshalText is the form in which a Conv is saved: "u7" or "g7".
+// MarshalText is the form in which a Conv is saved: "u7" or "g7". The error is
+// always nil.
 func (c Conv) MarshalText() ([]byte, error) {
 	if c.Group != 0 {
 		return strconv.AppendInt([]byte("g"), c.Group, 10), nil
@@ -35,7 +39,7 @@ func (c Conv) MarshalText() ([]byte, error) {
 	return strconv.AppendInt([]byte("u"), c.Peer, 10), nil
 }
 
-// UnmarshalText reads what MarshalText wrote.
+// UnmarshalText reads what MarshalText wrote. The error names what is no such.
 func (c *Conv) UnmarshalText(b []byte) error {
 	kind, digits := strings.TrimRight(string(b), "0123456789"), strings.TrimLeft(string(b), "ug")
 	id, err := strconv.ParseInt(digits, 10, 64)
@@ -61,37 +65,37 @@ func (c Conv) check() error {
 
 // Message is one message of a conversation.
 type Message struct {
-	Conv    Conv
-	Seq     int64 // its number in the conversation, from 1
-	From    int64 // the sender; one's own id: another of one's devices
-	Name    string
-	Text    string
-	CID     string
-	Time    time.Time // the server's
+	Conv    Conv      // where it was said
+	Seq     int64     // its number in the conversation, from 1
+	From    int64     // the sender; one's own id: another of one's devices
+	Name    string    // the sender's
+	Text    string    // as it was sent: what is shown needs quoting
+	CID     string    // the sender's own id for it
+	Time    time.Time // the server's, to the millisecond
 	Backlog bool      // it came with the answer to a login: unread until then
 }
 
 // Event is what another user's client tells at the moment, never stored.
 type Event struct {
-	Conv Conv
-	From int64
-	Name string
-	Kind string // "typing"
-	Data string
+	Conv Conv   // where it is told
+	From int64  // who tells it
+	Name string // theirs
+	Kind string // such as "typing"
+	Data string // more about it, often ""
 }
 
 // Read tells that a user has read a conversation up to Seq: the peer, or
 // oneself on another device.
 type Read struct {
-	Conv Conv
-	User int64
-	Seq  int64
+	Conv Conv  // what was read
+	User int64 // who has read
+	Seq  int64 // the last message read
 }
 
 // Presence tells that a friend came or went.
 type Presence struct {
-	User   int64
-	Online bool
+	User   int64 // the friend's id
+	Online bool  // on any device
 }
 
 // ChangeKind says what a Change is about.
@@ -109,12 +113,13 @@ const (
 )
 
 // Change tells that something other than this client's own requests has
-// changed the friends or groups; Friends and Groups show it already.
+// changed the friends or groups; Friends and Groups show it already. Which
+// fields are set depends on Kind.
 type Change struct {
-	Kind  ChangeKind
-	User  int64
-	Name  string
-	Group int64
+	Kind  ChangeKind // what has happened
+	User  int64      // who was added, has joined, left or was blocked
+	Name  string     // the user's
+	Group int64      // which group
 }
 
 // State is how far a client is connected.
@@ -122,17 +127,18 @@ type State int
 
 // The states.
 const (
-	Disconnected State = iota
-	Connected          // not logged in (yet)
-	LoggedIn
+	Disconnected State = iota // perhaps to connect again by itself
+	Connected                 // not logged in (yet)
+	LoggedIn                  // in touch: what is sent goes out
 )
 
-// String is "disconnected", "connected" or "logged in".
+// String is "disconnected", "connected" or "logged in". It panics for what is
+// none of the three.
 func (s State) String() string { return [...]string{"disconnected", "connected", "logged in"}[s] }
 
 // StateChange tells that the connection has changed.
 type StateChange struct {
-	State State
+	State State         // what it is now
 	Addr  string        // of the server, where there is one
 	Err   error         // Disconnected: why
 	Retry time.Duration // Disconnected: how long until the next attempt
@@ -144,15 +150,15 @@ type StateChange struct {
 // the order of their Seq, each once. A message counts as received when its
 // handler has returned.
 //
-// A handler may call every method but Close. While a handler runs, nothing
+// A handler may call every method but Close and Handled. While a handler runs, nothing
 // else is handled; one that takes long delays all that follow, but loses
 // nothing: what does not fit into the queue is read from the server later
 // (presence, reads and events, which no server stores, are dropped then).
 type Handlers struct {
-	State    func(StateChange)
-	Message  func(Message)
-	Event    func(Event)
-	Read     func(Read)
-	Presence func(Presence)
-	Change   func(Change)
+	State    func(StateChange) // the connection has changed
+	Message  func(Message)     // somebody else has said something, or oneself on another device
+	Event    func(Event)       // somebody tells something at the moment
+	Read     func(Read)        // somebody has read a conversation
+	Presence func(Presence)    // a friend came or went
+	Change   func(Change)      // friends or groups have changed
 }

@@ -2,9 +2,15 @@ package client_test
 
 import (
 	"context"
+	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
 
 	"chatd/client"
 	"chatd/proto"
@@ -53,4 +59,620 @@ func Example() {
 		log.Fatal(err)
 	}
 	fmt.Println("stored as", receipt.Seq)
+}
+
+// The shortest program there is: docs/clients.md shows it.
+func Example_short() {
+	if err := hello(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func hello(ctx context.Context) error {
+	c, err := client.New(client.Config{
+		Addrs: []string{"127.0.0.1:6000"},
+		State: client.FileStore{Path: "ann.state"}, // token and progress outlive the process
+		Handlers: client.Handlers{
+			Message: func(m client.Message) { fmt.Printf("%s: %q\n", m.Name, m.Text) },
+		},
+	})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := c.Login(ctx, "ann", "secret1"); err != nil {
+		return err
+	}
+	receipt, err := c.Send(ctx, client.User(2), "hello") // returns when it is stored
+	if err != nil {
+		return err
+	}
+	fmt.Println("stored as", receipt.Seq)
+	return nil
+}
+
+// The pieces of a program around a client: where the servers are, who talks,
+// what is told to whom.
+func ExampleNew() {
+	c, err := client.New(client.Config{
+		Addrs:    []string{"chat-1.example.com:6000", "chat-2.example.com:6000"}, // tried in turn
+		TLS:      &tls.Config{ServerName: "chat.example.com"},                    // where nginx ends TLS; without: plain TCP
+		Device:   "phone",                                                        // each device gets every message
+		State:    client.FileStore{Path: "/var/lib/app/chat.state"},              // token and progress outlive the process
+		Logger:   slog.Default(),
+		Handlers: client.Handlers{Message: func(m client.Message) { fmt.Printf("%s: %q\n", m.Name, m.Text) }},
+	})
+	if errors.Is(err, client.ErrBadState) {
+		log.Fatal("remove the file, and log in with the password: ", err)
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+}
+
+// A user comes into being, logs in, and goes.
+func ExampleClient_Register() {
+	s := newServer()
+	defer s.Close()
+	ctx := context.Background()
+
+	c, err := client.New(client.Config{Addrs: []string{s.addr}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	id, err := c.Register(ctx, "zoe", "secret1")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("made user", id, "and is", c.State())
+	if _, err := c.Register(ctx, "ann", "secret1"); err != nil {
+		fmt.Println(err)
+	}
+
+	if err := c.Login(ctx, "zoe", "secret1"); err != nil { // or her id
+		log.Fatal(err)
+	}
+	id, name := c.Me()
+	fmt.Println(name, id, "is", c.State() == client.LoggedIn)
+	if err := c.Logout(ctx); err != nil { // ends the token as well
+		log.Fatal(err)
+	}
+	_, err = c.Send(ctx, client.User(1), "hello")
+	fmt.Println(err, errors.Is(err, client.ErrNotLoggedIn))
+	// Output:
+	// made user 4 and is connected
+	// this name is taken (errno 1)
+	// zoe 4 is true
+	// client: not logged in true
+}
+
+// A program that is started again goes on where it stopped, without a
+// password.
+func ExampleClient_Resume() {
+	s := newServer()
+	defer s.Close()
+	ctx := context.Background()
+	dir, err := os.MkdirTemp("", "")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	file := client.FileStore{Path: filepath.Join(dir, "ann.state")}
+
+	for range 2 {
+		c, err := client.New(client.Config{Addrs: []string{s.addr}, State: file})
+		if err != nil {
+			log.Fatal(err)
+		}
+		err = c.Resume(ctx)
+		var refused *proto.Error
+		if errors.Is(err, client.ErrNoToken) || errors.As(err, &refused) && refused.Errno == proto.Refused {
+			fmt.Println("asks for the password")
+			err = c.Login(ctx, "ann", "secret1")
+		}
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println("is", c.State())
+		if err := c.Close(); err != nil { // saves
+			log.Fatal(err)
+		}
+	}
+	saved, err := file.Load()
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("saved", saved.Name, saved.Device)
+	// Output:
+	// asks for the password
+	// is logged in
+	// is logged in
+	// saved ann default
+}
+
+// A token that another part of the application keeps.
+func ExampleClient_LoginToken() {
+	s := newServer()
+	defer s.Close()
+	ctx := context.Background()
+
+	c := s.login("ann", client.Handlers{})
+	token := c.Token() // a secret: it logs in
+	c.Close()
+
+	c, err := client.New(client.Config{Addrs: []string{s.addr}, Brief: true}) // without friends and groups
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.LoginToken(ctx, token); err != nil {
+		log.Fatal(err)
+	}
+	_, name := c.Me()
+	fmt.Println(name)
+	// Output: ann
+}
+
+// When Send returns, the message is stored, whatever happens next.
+func ExampleClient_Send() {
+	s := newServer()
+	defer s.Close()
+	ann := s.login("ann", client.Handlers{})
+	defer ann.Close()
+
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	receipt, err := ann.Send(ctx, client.User(2), "hello")
+	var refused *proto.Error
+	switch {
+	case errors.As(err, &refused) && refused.Errno == proto.NotAllowed:
+		fmt.Println("we are blocked")
+	case errors.Is(err, client.ErrOutboxFull):
+		fmt.Println("too many wait already: a moment later")
+	case errors.Is(err, context.DeadlineExceeded):
+		fmt.Println("it may be stored, and may yet be sent")
+	case err != nil:
+		log.Fatal(err)
+	default:
+		fmt.Println("stored as", receipt.Seq, "at", receipt.Time.UTC().Format(time.DateOnly))
+	}
+	// Output: stored as 1 at 2023-11-14
+}
+
+// Many messages without waiting for each: they keep their order.
+func ExampleClient_SendAsync() {
+	s := newServer()
+	defer s.Close()
+	ann := s.login("ann", client.Handlers{})
+	defer ann.Close()
+
+	for i := range 3 {
+		err := ann.SendAsync(client.User(2), fmt.Sprint("line ", i), func(r client.Receipt, err error) {
+			if err != nil { // such as ErrLoggedOut, or ErrClosed
+				log.Print(err)
+				return
+			}
+			fmt.Println("stored as", r.Seq)
+		})
+		if err != nil { // nothing was handed over, and nobody will be called
+			log.Fatal(err)
+		}
+	}
+	if err := ann.Flush(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+	report := func(s client.Stats) { fmt.Println(s.Sent, "sent,", s.Acked, "acknowledged,", s.Repeated, "repeated") }
+	report(ann.Stats())
+	// Output:
+	// stored as 1
+	// stored as 2
+	// stored as 3
+	// 3 sent, 3 acknowledged, 0 repeated
+}
+
+// What others do comes to the handlers, one call at a time.
+func ExampleHandlers() {
+	s := newServer()
+	defer s.Close()
+	ctx := context.Background()
+
+	read, done := make(chan client.Read, 1), make(chan bool)
+	ann := s.login("ann", client.Handlers{
+		Read: func(r client.Read) { read <- r },
+		Message: func(m client.Message) {
+			fmt.Printf("ann sees %q of %s as %d of %s\n", m.Text, m.Name, m.Seq, m.Conv)
+			done <- true
+		},
+	})
+	defer ann.Close()
+	ben := s.login("ben", client.Handlers{
+		Event: func(e client.Event) { fmt.Println("ben sees", e.Name, "is", e.Kind+e.Data) },
+		Message: func(m client.Message) {
+			fmt.Printf("ben sees %q\n", m.Text)
+			done <- true
+		},
+	})
+	defer ben.Close()
+
+	if err := ann.Typing(client.User(2)); err != nil { // the same as Tell of "typing"
+		log.Fatal(err)
+	}
+	if err := ann.Tell(client.User(2), "mood", ": fine"); err != nil {
+		log.Fatal(err)
+	}
+	receipt, err := ann.Send(ctx, client.User(2), "hello")
+	if err != nil {
+		log.Fatal(err)
+	}
+	<-done
+	ben.MarkRead(client.User(1), receipt.Seq)
+	r := <-read
+	fmt.Println("user", r.User, "has read", r.Conv, "up to", r.Seq)
+
+	if _, err := ben.Send(ctx, client.User(1), "hello yourself"); err != nil {
+		log.Fatal(err)
+	}
+	<-done
+	// Output:
+	// ben sees ann is typing
+	// ben sees ann is mood: fine
+	// ben sees "hello"
+	// user 2 has read user 2 up to 1
+	// ann sees "hello yourself" of ben as 2 of user 2
+}
+
+// What came while a device was away comes with its login; Handled waits until
+// the handlers have seen it.
+func ExampleClient_Handled() {
+	s := newServer()
+	defer s.Close()
+	ctx := context.Background()
+	ann := s.login("ann", client.Handlers{})
+	defer ann.Close()
+	if _, err := ann.Send(ctx, client.User(2), "are you there?"); err != nil {
+		log.Fatal(err)
+	}
+
+	ben := s.login("ben", client.Handlers{Message: func(m client.Message) { fmt.Printf("%q, missed: %v\n", m.Text, m.Backlog) }})
+	defer ben.Close()
+	if err := ben.Handled(ctx); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("that was all")
+	// Output:
+	// "are you there?", missed: true
+	// that was all
+}
+
+// Friends see each other come and go.
+func ExampleClient_AddFriend() {
+	s := newServer()
+	defer s.Close()
+	ctx := context.Background()
+	presence := make(chan client.Presence, 2)
+	ann := s.login("ann", client.Handlers{Presence: func(p client.Presence) { presence <- p }})
+	defer ann.Close()
+
+	found, err := ann.FindUser(ctx, "ben") // or "2"
+	if err != nil {
+		log.Fatal(err)
+	}
+	friend, err := ann.AddFriend(ctx, found.ID)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(friend.Name, "is", friend.State)
+
+	ben := s.login("ben", client.Handlers{})
+	defer ben.Close()
+	p := <-presence
+	fmt.Println("user", p.User, "is online:", p.Online)
+	for _, f := range ann.Friends() {
+		fmt.Println("ann has", f.ID, f.Name, f.State)
+	}
+
+	if err := ann.DelFriend(ctx, friend.ID); err != nil {
+		log.Fatal(err)
+	}
+	if err := ann.Block(ctx, friend.ID, true); err != nil {
+		log.Fatal(err)
+	}
+	var refused *proto.Error
+	if _, err := ben.AddFriend(ctx, 1); errors.As(err, &refused) {
+		fmt.Println(refused.Errno == proto.NotAllowed)
+	}
+	// Output:
+	// ben is offline
+	// user 2 is online: true
+	// ann has 2 ben online
+	// true
+}
+
+// A group from its beginning to its end.
+func ExampleClient_CreateGroup() {
+	s := newServer()
+	defer s.Close()
+	ctx := context.Background()
+	ann := s.login("ann", client.Handlers{})
+	defer ann.Close()
+	said := make(chan string)
+	ben := s.login("ben", client.Handlers{Message: func(m client.Message) { said <- fmt.Sprintf("%s in %s: %q", m.Name, m.Conv, m.Text) }})
+	defer ben.Close()
+	eve := s.login("eve", client.Handlers{})
+	defer eve.Close()
+
+	tea, err := ann.CreateGroup(ctx, "tea", "what we drink")
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, c := range []*client.Client{ben, eve} {
+		if _, err := c.JoinGroup(ctx, tea); err != nil {
+			log.Fatal(err)
+		}
+	}
+	if _, err := ann.Send(ctx, client.Group(tea), "green or black?"); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(<-said)
+
+	for m, err := range ann.GroupUsers(ctx, tea) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(m.ID, m.Name, m.Role)
+	}
+	if err := ann.KickMember(ctx, tea, 3); err != nil {
+		log.Fatal(err)
+	}
+	if err := ben.LeaveGroup(ctx, tea); err != nil {
+		log.Fatal(err)
+	}
+	if err := ann.LeaveGroup(ctx, tea); err != nil {
+		fmt.Println(err)
+	}
+	if err := ann.DismissGroup(ctx, tea); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(len(ann.Groups()), "groups")
+	// Output:
+	// ann in group 1: "green or black?"
+	// 1 ann creator
+	// 2 ben normal
+	// 3 eve normal
+	// the creator can't leave (errno 6)
+	// 0 groups
+}
+
+// The past, from the latest conversation backwards.
+func ExampleClient_History() {
+	s := newServer()
+	defer s.Close()
+	ctx := context.Background()
+	ann := s.login("ann", client.Handlers{})
+	defer ann.Close()
+	for _, text := range []string{"one", "two", "three"} {
+		if _, err := ann.Send(ctx, client.User(2), text); err != nil {
+			log.Fatal(err)
+		}
+	}
+
+	list, more, err := ann.Conversations(ctx, 0, 20)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, c := range list {
+		fmt.Printf("%s: %d of %d unread, the last is %q; others: %v\n", c.Name, c.Last-c.Read, c.Last, c.Message.Msg, more)
+	}
+	for before := int64(0); ; {
+		var page client.Page
+		if page, err = ann.History(ctx, client.User(2), before, 2); err != nil {
+			log.Fatal(err)
+		}
+		for _, m := range page.Messages {
+			fmt.Println(m.Seq, m.Text)
+		}
+		if !page.More {
+			break
+		}
+		before = page.Messages[0].Seq
+	}
+	// Output:
+	// ben: 3 of 3 unread, the last is "three"; others: false
+	// 2 two
+	// 3 three
+	// 1 one
+}
+
+func ExampleClient_ChangePassword() {
+	s := newServer()
+	defer s.Close()
+	ctx := context.Background()
+	ann := s.login("ann", client.Handlers{})
+	defer ann.Close()
+
+	before := ann.Token()
+	var refused *proto.Error
+	if err := ann.ChangePassword(ctx, "secret2", "a better one"); errors.As(err, &refused) {
+		fmt.Println(refused.Message)
+	}
+	if err := ann.ChangePassword(ctx, "secret1", "a better one"); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("the same token:", ann.Token() == before) // other devices are logged out
+	// Output:
+	// wrong password
+	// the same token: false
+}
+
+// Why the connection has gone, and whether it comes back by itself.
+func ExampleStateChange() {
+	s := newServer()
+	defer s.Close()
+	final := make(chan client.StateChange, 1)
+	show := func(s client.State) { fmt.Println(s.String()) }
+	ann := s.login("ann", client.Handlers{State: func(c client.StateChange) {
+		switch c.State {
+		case client.Disconnected:
+			if c.Final {
+				final <- c // else it tries again in c.Retry
+			}
+		case client.Connected, client.LoggedIn:
+			show(c.State)
+		}
+	}})
+	defer ann.Close()
+
+	s.kick("ann", proto.Replaced) // as when the same device logs in elsewhere
+	c := <-final
+	var kick *client.KickError
+	if errors.As(c.Err, &kick) {
+		fmt.Println(kick.Reason, kick.RetryAfter)
+		fmt.Println(kick.Is(client.ErrReplaced), kick.Error())
+	}
+	// Output:
+	// connected
+	// logged in
+	// replaced 0s
+	// true client: the server closed the connection: logged in elsewhere (replaced)
+}
+
+// What changes friends and groups from outside: the lists show it already.
+func ExampleChange() {
+	means := map[client.ChangeKind]string{
+		client.FriendAdded:    "is a friend now",
+		client.FriendRemoved:  "is no friend any more",
+		client.MemberJoined:   "has joined a group",
+		client.MemberLeft:     "has left a group, or was removed",
+		client.GroupDismissed: "group is gone",
+		client.UserBlocked:    "was blocked on another device",
+		client.UserUnblocked:  "isn't blocked any more",
+	}
+	tell := func(c client.Change) { fmt.Println("user", c.User, means[c.Kind]) }
+	s := newServer()
+	defer s.Close()
+	changes := make(chan client.Change, 1)
+	ann := s.login("ann", client.Handlers{Change: func(c client.Change) { changes <- c }})
+	defer ann.Close()
+	ben := s.login("ben", client.Handlers{})
+	defer ben.Close()
+
+	if _, err := ben.AddFriend(context.Background(), 1); err != nil {
+		log.Fatal(err)
+	}
+	tell(<-changes)
+	if err := ben.DelFriend(context.Background(), 1); err != nil {
+		log.Fatal(err)
+	}
+	tell(<-changes)
+	// Output:
+	// user 2 is a friend now
+	// user 2 is no friend any more
+}
+
+// Conversations as keys of a map that is kept as JSON.
+func ExampleConv() {
+	unread := map[client.Conv]int{client.User(7): 2, client.Group(3): 1}
+	text, err := json.Marshal(unread)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(string(text))
+
+	key, err := client.Group(3).MarshalText()
+	if err != nil {
+		log.Fatal(err)
+	}
+	var conv client.Conv
+	if err := conv.UnmarshalText(key); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(string(key), "is", conv.String(), "with", unread[conv])
+	fmt.Println(conv.UnmarshalText([]byte("x9")))
+	// Output:
+	// {"g3":1,"u7":2}
+	// g3 is group 3 with 1
+	// client: "x9" names no conversation
+}
+
+// memory is a Store that forgets when the process ends.
+type memory struct{ saved *client.Saved }
+
+func (m *memory) Load() (*client.Saved, error) { return m.saved, nil }
+func (m *memory) Save(s *client.Saved) error   { m.saved = s; return nil }
+
+// What a client needs to go on may be kept anywhere.
+func ExampleStore() {
+	s := newServer()
+	defer s.Close()
+	var store client.Store = &memory{}
+	c, err := client.New(client.Config{Addrs: []string{s.addr}, State: store})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := c.Login(context.Background(), "ann", "secret1"); err != nil {
+		log.Fatal(err)
+	}
+	if err := c.Close(); err != nil { // which saves
+		log.Fatal(err)
+	}
+	saved, err := store.Load()
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(saved.User, saved.Name, saved.Token != "")
+	saved.Last[client.User(2)] = 17 // as if all up to there were handled elsewhere
+	fmt.Println(store.Save(saved))
+	// Output:
+	// 1 ann true
+	// <nil>
+}
+
+// The file is written whole or not at all, and nobody else may read it.
+func ExampleFileStore() {
+	dir, err := os.MkdirTemp("", "")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	file := client.FileStore{Path: filepath.Join(dir, "state")}
+	none, err := file.Load()
+	fmt.Println(none, err)
+	if err := file.Save(&client.Saved{User: 1, Name: "ann"}); err != nil {
+		log.Fatal(err)
+	}
+	info, err := os.Stat(file.Path)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(info.Mode())
+	// Output:
+	// <nil> <nil>
+	// -rw-------
+}
+
+// Where something can't be done now, the error says whether to try again.
+func Example_errors() {
+	again := func(err error) string {
+		var refused *proto.Error
+		switch {
+		case errors.As(err, &refused) && refused.Errno == proto.TooFast:
+			return "in " + refused.RetryAfter.String()
+		case errors.As(err, &refused) && refused.Errno == proto.Unavailable, errors.Is(err, client.ErrBusy):
+			return "in a moment"
+		case errors.Is(err, client.ErrNotConnected):
+			return "when it is connected; it may have been done"
+		case errors.Is(err, client.ErrNotLoggedIn), errors.Is(err, client.ErrLoggedOut), errors.Is(err, client.ErrClosed):
+			return "after a login"
+		}
+		return "never: " + err.Error()
+	}
+	fmt.Println(again(&proto.Error{Errno: proto.TooFast, RetryAfter: 2 * time.Second}))
+	fmt.Println(again(client.ErrNotConnected))
+	fmt.Println(again(&proto.Error{Errno: proto.NotFound, Message: "no such group"}))
+	// Output:
+	// in 2s
+	// when it is connected; it may have been done
+	// never: no such group (errno 5)
 }

@@ -82,14 +82,16 @@ func member(g proto.Group, user int64) int {
 	return slices.IndexFunc(g.Users, func(m proto.Member) bool { return m.ID == user })
 }
 
-// Friends returns the friends, by rising id. It does not ask the server.
+// Friends returns the friends, by rising id, as the last login and what came
+// since have told; none where Config.Brief is set. It does not ask the server, and
+// what it returns is the caller's.
 func (c *Client) Friends() []proto.Friend {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.SortedFunc(maps.Values(c.lists.friends), func(a, b proto.Friend) int { return cmp.Compare(a.ID, b.ID) })
 }
 
-// Groups returns the groups, by rising id. It does not ask the server. A
+// Groups returns the groups, by rising id, as Friends does the friends. A
 // group whose Users are nil has too many to be listed: see GroupUsers.
 func (c *Client) Groups() []proto.Group {
 	c.mu.Lock()

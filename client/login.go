@@ -11,7 +11,9 @@ import (
 )
 
 // Register makes a new user and returns its id. It connects where that is
-// needed and does not log in. A name that is taken is errno 1.
+// needed and does not log in. Errno 1: the name is taken; 4: the name or the
+// password isn't one; 9: too many users were made from this address. Other errors
+// are those of connecting, ErrNotConnected and ErrClosed.
 func (c *Client) Register(ctx context.Context, name, password string) (int64, error) {
 	if err := c.lock(ctx); err != nil {
 		return 0, err
@@ -31,8 +33,10 @@ func (c *Client) Register(ctx context.Context, name, password string) (int64, er
 // Login logs in with a name, or an id (digits alone, which no name is), and
 // keeps the client logged in until Logout, Close, or a Disconnected that is
 // Final. It connects where that is needed, and waits for the answer: a
-// password takes the server some 30 ms. Wrong name or password is errno 1.
-// An error leaves the client logged out; nothing is tried again.
+// password takes the server some 30 ms. An error leaves the client logged
+// out; nothing is tried again. Errno 1: wrong name or password; 9: too many
+// logins, RetryAfter says when to try again; 12: logged in already. Other errors are those of
+// connecting, ErrNotConnected, a *KickError and ErrClosed.
 func (c *Client) Login(ctx context.Context, user, password string) error {
 	r := &proto.Request{Op: proto.LOGIN, Name: user, Password: password, Device: c.cfg.Device}
 	if id, err := strconv.ParseInt(user, 10, 64); err == nil {
@@ -42,12 +46,13 @@ func (c *Client) Login(ctx context.Context, user, password string) error {
 }
 
 // LoginToken logs in with a token, which names user and device; otherwise it
-// is like Login.
+// is like Login. Errno 1: the token has ended.
 func (c *Client) LoginToken(ctx context.Context, token string) error {
 	return c.login(ctx, &proto.Request{Op: proto.LOGIN, Token: token})
 }
 
-// Resume logs in with the token of Config.State. ErrNoToken: there is none.
+// Resume logs in with the token of Config.State, as LoginToken does.
+// ErrNoToken: there is none.
 func (c *Client) Resume(ctx context.Context) error {
 	token := c.Token()
 	if token == "" {
@@ -91,8 +96,9 @@ func (c *Client) Logout(ctx context.Context) error {
 	return errors.Join(err, c.save())
 }
 
-// ChangePassword sets a new password. Every other device is logged out, and
-// this one gets a new token.
+// ChangePassword sets a new password of 6 to 128 characters. Every other device
+// is logged out, and this one gets a new token. Errno 1: old is wrong; 4: the new one is too short
+// or too long; 9: too many were tried.
 func (c *Client) ChangePassword(ctx context.Context, old, new string) error {
 	if _, err := c.call(ctx, &proto.Request{Op: proto.PASSWORD, Password: old, NewPassword: new}); err != nil {
 		return err

@@ -15,8 +15,8 @@ import (
 
 // Receipt is what an acknowledged message got: it is stored.
 type Receipt struct {
-	Seq  int64 // its number in the conversation
-	Time time.Time
+	Seq  int64     // its number in the conversation
+	Time time.Time // the server's, to the millisecond
 }
 
 // outgoing is a chat message that is not acknowledged yet.
@@ -50,7 +50,7 @@ func newOutbox(cfg Config) outbox {
 
 func (o *outbox) size() int { return len(o.waiting) + len(o.flight) }
 
-// Send sends a message and waits until it is stored. It survives a lost
+// Send sends a message of 1 byte to 32 KiB and waits until it is stored. It survives a lost
 // connection: the message is sent again, and stored once. Where it refuses
 // for good, the error is the server's *proto.Error; ErrOutboxFull,
 // ErrNotLoggedIn and ErrClosed say that nothing was sent. When ctx ends
@@ -87,7 +87,8 @@ func (c *Client) SendAsync(conv Conv, text string, done func(Receipt, error)) er
 	return err
 }
 
-// Flush waits until no message waits for its acknowledgement.
+// Flush waits until no message waits for its acknowledgement. The error is the
+// context's.
 func (c *Client) Flush(ctx context.Context) error {
 	c.mu.Lock()
 	if c.outbox.size() == 0 {

@@ -10,14 +10,12 @@ import (
 	"chatd/proto"
 )
 
-// The requests wait for the server's answer. Their errors are the server's
-// *proto.Error, ErrNotConnected (it is not known whether it was done where
-// the connection was lost meanwhile), ErrNotLoggedIn, ErrBusy, ErrClosed, or
-// that of the context. Where the server says that it was too fast (errno 9),
-// a request waits and is sent again for as long as its context lasts, but for
-// ChangePassword.
+// The errors that all requests have in common are in the package's own
+// documentation; what stands at each are refusals of the server.
 
-// AddFriend makes the user a friend, and oneself theirs.
+// AddFriend makes the user a friend, and oneself theirs, and returns the friend.
+// Errno 4: it is oneself; 5: there is no such user; 6: the user has blocked one;
+// 7: they are friends already; 13: one of the two lists is full.
 func (c *Client) AddFriend(ctx context.Context, user int64) (proto.Friend, error) {
 	r, err := c.call(ctx, &proto.Request{Op: proto.ADD_FRIEND, FriendID: user})
 	if err != nil {
@@ -26,12 +24,15 @@ func (c *Client) AddFriend(ctx context.Context, user int64) (proto.Friend, error
 	return proto.Friend{ID: user, Name: r.Name, State: r.State}, nil
 }
 
-// DelFriend ends the friendship on both sides.
+// DelFriend ends the friendship on both sides. Errno 5: there is no such user;
+// 7: they are no friends.
 func (c *Client) DelFriend(ctx context.Context, user int64) error {
 	return c.do(ctx, &proto.Request{Op: proto.DEL_FRIEND, FriendID: user})
 }
 
-// CreateGroup makes a group with oneself as its creator and returns its id.
+// CreateGroup makes a group with oneself as its creator and returns its id. The
+// name has 1 to 50 characters, the description up to 200. Errno 4: the name or the
+// description isn't one; 13: one is in too many groups.
 func (c *Client) CreateGroup(ctx context.Context, name, description string) (int64, error) {
 	r, err := c.call(ctx, &proto.Request{Op: proto.CREATE_GROUP, GroupName: name, GroupDesc: description})
 	if err != nil {
@@ -40,7 +41,9 @@ func (c *Client) CreateGroup(ctx context.Context, name, description string) (int
 	return r.GroupID, nil
 }
 
-// JoinGroup joins a group. What is said from now on is received.
+// JoinGroup joins a group and returns it. What is said from now on is received.
+// Errno 5: there is no such group; 7: one is a member already; 13: the group is
+// full, or one is in too many.
 func (c *Client) JoinGroup(ctx context.Context, group int64) (proto.Group, error) {
 	r, err := c.call(ctx, &proto.Request{Op: proto.ADD_GROUP, GroupID: group})
 	if err != nil {
@@ -50,28 +53,33 @@ func (c *Client) JoinGroup(ctx context.Context, group int64) (proto.Group, error
 		Users: r.Users, Count: r.Count}, nil
 }
 
-// LeaveGroup leaves a group. Its creator can only dismiss it (errno 6).
+// LeaveGroup leaves a group. Errno 5: there is no such group; 6: one is no
+// member, or its creator, who can only dismiss it.
 func (c *Client) LeaveGroup(ctx context.Context, group int64) error {
 	return c.do(ctx, &proto.Request{Op: proto.LEAVE_GROUP, GroupID: group})
 }
 
-// KickMember removes a member from a group of one's own.
+// KickMember removes a member from a group of one's own. Errno 5: there is no such
+// group; 6: one isn't its creator, or the user is, or is no member.
 func (c *Client) KickMember(ctx context.Context, group, user int64) error {
 	return c.do(ctx, &proto.Request{Op: proto.KICK_MEMBER, GroupID: group, UserID: user})
 }
 
-// DismissGroup ends a group of one's own.
+// DismissGroup ends a group of one's own, for all its members. Errno 5: there is
+// no such group; 6: one isn't its creator.
 func (c *Client) DismissGroup(ctx context.Context, group int64) error {
 	return c.do(ctx, &proto.Request{Op: proto.DISMISS_GROUP, GroupID: group})
 }
 
-// Block keeps a user's messages and requests away, or no longer.
+// Block keeps a user's messages and requests for friendship away, hides one's
+// presence from them and drops their events, or with on false no longer does. To
+// block twice is no error. Errno 4: it is oneself; 5: there is no such user.
 func (c *Client) Block(ctx context.Context, user int64, on bool) error {
 	return c.do(ctx, &proto.Request{Op: proto.BLOCK, UserID: user, On: on})
 }
 
-// FindUser finds a user by name or id (digits alone). State is set for
-// friends. Errno 5: there is none.
+// FindUser finds a user by name or id (digits alone). A name is found without
+// regard to case. State is set for friends only. Errno 5: there is none.
 func (c *Client) FindUser(ctx context.Context, nameOrID string) (proto.Friend, error) {
 	q := &proto.Request{Op: proto.FIND_USER, Name: nameOrID}
 	if id, err := strconv.ParseInt(nameOrID, 10, 64); err == nil {
@@ -86,7 +94,8 @@ func (c *Client) FindUser(ctx context.Context, nameOrID string) (proto.Friend, e
 }
 
 // GroupUsers goes through all members of a group, by rising id, asking for
-// a page at a time. It ends after an error.
+// a page at a time, each of which may block. It ends after an error. Errno 5:
+// there is no such group; 6: one is no member.
 func (c *Client) GroupUsers(ctx context.Context, group int64) iter.Seq2[proto.Member, error] {
 	return func(yield func(proto.Member, error) bool) {
 		for after, more := int64(0), true; more; {
@@ -108,7 +117,8 @@ func (c *Client) GroupUsers(ctx context.Context, group int64) iter.Seq2[proto.Me
 
 // Conversations lists up to limit (1 to 100) conversations, the latest
 // first, from the one before the time (Unix milliseconds; 0: now) on. More
-// tells that there are others: pass the last one's Time.
+// tells that there are others: pass the last one's Time. Errno 4: limit is out
+// of its range.
 func (c *Client) Conversations(ctx context.Context, before int64, limit int) (list []proto.Conversation, more bool, err error) {
 	r, err := c.call(ctx, &proto.Request{Op: proto.CONVERSATIONS, Before: before, Limit: int64(limit)})
 	if err != nil {
@@ -119,14 +129,15 @@ func (c *Client) Conversations(ctx context.Context, before int64, limit int) (li
 
 // Page is a piece of a conversation, by rising Seq.
 type Page struct {
-	Messages []Message
-	First    int64 // the lowest seq one may see
-	Last     int64 // the conversation's last; 0: nobody ever spoke
-	More     bool  // there is more before it
+	Messages []Message // Backlog isn't set
+	First    int64     // the lowest seq one may see
+	Last     int64     // the conversation's last; 0: nobody ever spoke
+	More     bool      // there is more before it
 }
 
 // History reads up to limit (1 to 200) messages before a seq; before 0: the
-// last ones. It changes nothing about what is received or was read.
+// last ones. It changes nothing about what is received or was read. Errno 4:
+// conv or limit is none; 5: there is no such user or group; 6: one is no member.
 func (c *Client) History(ctx context.Context, conv Conv, before int64, limit int) (Page, error) {
 	if err := conv.check(); err != nil {
 		return Page{}, err
@@ -141,14 +152,15 @@ func (c *Client) History(ctx context.Context, conv Conv, before int64, limit int
 	defer c.mu.Unlock()
 	for i := range r.Messages {
 		p.Messages[i] = c.listed(&r.Messages[i])
+		c.paged[conv] = max(c.paged[conv], p.Messages[i].Seq)
 	}
 	return p, nil
 }
 
 // Tell sends an event to a conversation: whoever is online there sees it
-// now, and nobody later. It does not wait; data may be empty. The errors are
-// ErrNotLoggedIn, ErrBusy (it can't be sent now) and a *proto.Error about the
-// arguments.
+// now, and nobody later. It does not wait. kind has 1 to 32 characters, data up
+// to 1 KiB. The errors are ErrNotLoggedIn, ErrBusy (it can't be sent now) and a
+// *proto.Error about the arguments; what the server refuses is only logged.
 func (c *Client) Tell(conv Conv, kind, data string) error {
 	if err := conv.check(); err != nil {
 		return err
@@ -169,7 +181,7 @@ func (c *Client) Tell(conv Conv, kind, data string) error {
 	return nil
 }
 
-// Typing tells a conversation that one is typing.
+// Typing tells a conversation that one is typing: Tell of the kind "typing".
 func (c *Client) Typing(conv Conv) error { return c.Tell(conv, "typing", "") }
 
 func (c *Client) do(ctx context.Context, q *proto.Request) error {

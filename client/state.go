@@ -11,22 +11,26 @@ import (
 
 // Saved is what a client needs to go on where it stopped.
 type Saved struct {
-	User   int64          `json:"user"`
-	Name   string         `json:"name"`
-	Device string         `json:"device"`
-	Token  string         `json:"token"` // logs in without the password: a secret
-	Epoch  int64          `json:"epoch"`
-	Last   map[Conv]int64 `json:"last"` // per conversation the last message handled
+	User   int64          `json:"user"`   // the user's id
+	Name   string         `json:"name"`   // the user's
+	Device string         `json:"device"` // the one that Token logs in
+	Token  string         `json:"token"`  // logs in without the password: a secret
+	Epoch  int64          `json:"epoch"`  // the server's; another one: Last is worth nothing
+	Last   map[Conv]int64 `json:"last"`   // per conversation the seq of the last message handled
 }
 
-// Store keeps a Saved. A client calls it from one goroutine at a time.
+// Store keeps a Saved. A client calls it from one goroutine at a time, Load in New
+// and Save every 2 s at most, at each login and logout, and in Close, which wait for
+// it. Errors of Save are logged and tried again, and returned by Logout and Close.
 type Store interface {
 	Load() (*Saved, error) // nil, nil: nothing was saved
 	Save(*Saved) error     // replaces what was saved, whole or not at all
 }
 
 // FileStore keeps it in a file that only its owner may read (0600).
-type FileStore struct{ Path string }
+type FileStore struct {
+	Path string // of the file; Save writes another beside it first
+}
 
 // Load reads the file. One that is not there is not an error; one that
 // isn't readable as a Saved is ErrBadState.
@@ -46,7 +50,7 @@ func (f FileStore) Load() (*Saved, error) {
 }
 
 // Save writes a new file beside the old one and renames it, so that a crash
-// leaves one or the other.
+// leaves one or the other. It blocks until the disk has the new one.
 func (f FileStore) Save(s *Saved) (err error) {
 	b, err := json.Marshal(s)
 	if err != nil {

@@ -119,7 +119,7 @@ func openSQLite(ctx context.Context, path string, o *Options) (_ *store, err err
 	}
 	var lock *os.File
 	if !o.Shared {
-		if lock, err = lockFile(path); err != nil {
+		if lock, err = lockFile(path, lockPatience); err != nil {
 			return nil, fail(err)
 		}
 	}
@@ -148,7 +148,7 @@ func openSQLite(ctx context.Context, path string, o *Options) (_ *store, err err
 		if lock != nil {
 			return func() error { return nil }, nil
 		}
-		f, err := lockFile(path)
+		f, err := lockFile(path, lockPatience)
 		if err != nil {
 			return nil, err
 		}
@@ -232,7 +232,7 @@ const (
 
 // lockFile takes the lock that keeps a second daemon from the file. It ends
 // with the process, however that ends.
-func lockFile(path string) (*os.File, error) {
+func lockFile(path string, patience time.Duration) (*os.File, error) {
 	f, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("cannot write its lock: %w", reason(err))
@@ -240,7 +240,7 @@ func lockFile(path string) (*os.File, error) {
 	// A store of this process that was just closed may be locked for a moment
 	// yet: a program that is being started has a copy of every descriptor until
 	// it runs.
-	for end := time.Now().Add(lockPatience); ; time.Sleep(lockPause) {
+	for end := time.Now().Add(patience); ; time.Sleep(lockPause) {
 		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if !errors.Is(err, syscall.EWOULDBLOCK) || time.Now().After(end) {
 			break

@@ -48,11 +48,12 @@ type Config struct {
 	IdleTimeout  time.Duration // without a frame while logged in, then KICK "idle"
 	Linger       time.Duration // how long a graceful close may take
 
-	MaxHeld      int // bytes of frames held back per connection, then KICK "abuse"
-	MaxHeldAll   int // the same of all connections; then KICK "slow" for who has more than its share of it, and than one frame
-	MaxWaiting   int // bytes waiting for a connection, then KICK "slow"
-	MaxMailbox   int // bytes on their way to one loop; what comes beyond costs its receiver the connection (KICK "slow"), and what is PostSized doesn't run
-	MaxBadFrames int // frames in a row the decoder refuses, then KICK "abuse"
+	MaxHeld       int // bytes of frames held back per connection, then KICK "abuse"
+	MaxHeldAll    int // the same of all connections; then KICK "slow" for who has more than its share of it, and than one frame
+	MaxWaiting    int // bytes waiting for a connection, then KICK "slow"
+	MaxWaitingAll int // the same of all connections, a part of it for each loop; then KICK "slow" for those of the loop for which most waits
+	MaxMailbox    int // bytes on their way to one loop; what comes beyond costs its receiver the connection (KICK "slow"), and what is PostSized doesn't run
+	MaxBadFrames  int // frames in a row the decoder refuses, then KICK "abuse"
 
 	QuickLanes int // workers for Quick jobs; 0: four per core
 	SlowLanes  int // workers for Slow jobs; 0: half the cores, at least one
@@ -71,17 +72,18 @@ type Config struct {
 // DefaultConfig has every default, for 127.0.0.1:6000.
 func DefaultConfig() Config {
 	return Config{
-		Addr:         "127.0.0.1:6000",
-		LoginTimeout: 10 * time.Second,
-		IdleTimeout:  90 * time.Second,
-		Linger:       time.Second,
-		Burst:        10 * time.Second,
-		MaxHeld:      1 << 20,
-		MaxHeldAll:   256 << 20,
-		MaxWaiting:   1 << 20,
-		MaxMailbox:   256 << 20,
-		MaxBadFrames: 10,
-		LaneQueue:    1024,
+		Addr:          "127.0.0.1:6000",
+		LoginTimeout:  10 * time.Second,
+		IdleTimeout:   90 * time.Second,
+		Linger:        time.Second,
+		Burst:         10 * time.Second,
+		MaxHeld:       1 << 20,
+		MaxHeldAll:    256 << 20,
+		MaxWaiting:    1 << 20,
+		MaxWaitingAll: 512 << 20,
+		MaxMailbox:    256 << 20,
+		MaxBadFrames:  10,
+		LaneQueue:     1024,
 	}
 }
 
@@ -117,6 +119,7 @@ func (c *Config) Validate() error {
 		{"MaxHeld", c.MaxHeld, 1, 1 << 30},
 		{"MaxHeldAll", c.MaxHeldAll, 1, 1 << 40},
 		{"MaxWaiting", c.MaxWaiting, 1, 1 << 30},
+		{"MaxWaitingAll", c.MaxWaitingAll, 1, 1 << 40},
 		{"MaxMailbox", c.MaxMailbox, 1, 1 << 40},
 		{"MaxBadFrames", c.MaxBadFrames, 1, 1 << 15},
 		{"QuickLanes", c.QuickLanes, 0, maxLanes},

@@ -44,6 +44,7 @@ type Conn struct {
 	queued   uint64 // bytes that were ever to be written
 	buffered int    // of these, what gnet had left after the last write
 	dropped  int    // frames that were written too late, a byte for each
+	lags     int    // what loop.lag counts for it
 
 	tm    timer
 	since time.Time // accepted, or logged out
@@ -68,6 +69,7 @@ type Conn struct {
 	resuming  bool // stands in loop.resumed
 	dirty     bool // stands in loop.dirty
 	polled    bool // stands in loop.waiting
+	lagging   bool // stands in loop.lag
 	finishing bool // takes and gives nothing any more
 	shut      bool // the writing side is shut down
 	proxied   bool // a PROXY header came
@@ -128,6 +130,7 @@ func (c *Conn) ended(gc gnet.Conn, err error) {
 		c.buffered += len(c.out.b)
 	}
 	c.gc = nil
+	c.l.lag.note(c)
 	c.l.gone = append(c.l.gone, c)
 }
 

@@ -55,6 +55,12 @@ func newCounters(set *metrics.Set) *counters {
 func (r *Reactor) gauges(set *metrics.Set) {
 	set.GetOrCreateGauge("chatd_reactor_connections", func() float64 { return float64(r.open.Load()) })
 	set.GetOrCreateGauge("chatd_reactor_held_bytes", func() float64 { return float64(r.held.Load()) })
+	set.GetOrCreateGauge("chatd_reactor_waiting_bytes", func() (n float64) {
+		for _, l := range r.loops {
+			n += float64(l.waits.Load())
+		}
+		return n
+	})
 	set.GetOrCreateGauge("chatd_reactor_mailbox_bytes", func() (n float64) {
 		for _, l := range r.loops {
 			n += float64(l.box.bytes.Load())

@@ -30,6 +30,7 @@ type funcs struct {
 	open    func(t Turn, c *Conn)
 	request func(t Turn, c *Conn, r *proto.Request) bool
 	turnEnd func(t Turn)
+	abused  func(t Turn, c *Conn)
 	closed  func(t Turn, c *Conn)
 }
 
@@ -50,6 +51,12 @@ func (f *funcs) Request(t Turn, c *Conn, r *proto.Request) bool {
 func (f *funcs) TurnEnd(t Turn) {
 	if f.turnEnd != nil {
 		f.turnEnd(t)
+	}
+}
+
+func (f *funcs) Abused(t Turn, c *Conn) {
+	if f.abused != nil {
+		f.abused(t, c)
 	}
 }
 

@@ -16,6 +16,7 @@ type kickReason int
 const (
 	idle kickReason = iota
 	slow
+	slowAll
 	heldTooMuch
 	heldByAll
 	badFrames
@@ -26,6 +27,7 @@ const (
 var kickTexts = [kickReasons]struct{ counter, reason, text string }{
 	idle:        {"idle", proto.Idle, "nothing came for too long"},
 	slow:        {"slow", proto.Slow, "too much waits to be read"},
+	slowAll:     {"slow_all", proto.Slow, "too much waits to be read by all, most of it by this one"},
 	heldTooMuch: {"held", proto.Abuse, "too much was sent ahead"},
 	heldByAll:   {"held_all", proto.Slow, "the server holds back too much for all; try again later"}, // no abuse: clients come back
 	badFrames:   {"bad_frames", proto.Abuse, "too many bad frames in a row"},
@@ -41,6 +43,9 @@ func (c *Conn) kick(t Turn, why kickReason) {
 	text := &kickTexts[why]
 	c.WriteResponse(t, &proto.Response{Op: proto.KICK, Reason: text.reason, ErrMsg: text.text})
 	c.finish(t)
+	if text.reason == proto.Abuse {
+		c.l.abusive = append(c.l.abusive, c)
+	}
 }
 
 // LoggedIn says which time-out holds: the idle time-out from yes on, else the

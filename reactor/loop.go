@@ -42,7 +42,8 @@ type loop struct {
 	bell  net.Conn
 	conns atomic.Int32 // connections given to it
 	box   mailbox
-	tick  atomic.Bool // the wheel is to be turned
+	tick  atomic.Bool  // the wheel is to be turned
+	waits atomic.Int64 // lag.bytes at the end of the last turn
 
 	// ----
 	now     time.Time
@@ -52,11 +53,13 @@ type loop struct {
 	polling bool // the ticker goes faster for us
 	n       tally
 	all     []*Conn
-	dirty   []*Conn  // have something to write
-	resumed []*Conn  // whose held frames are to be taken up
-	gone    []*Conn  // closed, and Closed isn't called yet
-	fresh   []*Conn  // began to wait for WhenBelow in this turn
-	waiting []*Conn  // looked after at every fast tick
+	dirty   []*Conn // have something to write
+	resumed []*Conn // whose held frames are to be taken up
+	abusive []*Conn // were kicked for abuse, and Abused isn't called yet
+	gone    []*Conn // closed, and Closed isn't called yet
+	fresh   []*Conn // began to wait for WhenBelow in this turn
+	waiting []*Conn // looked after at every fast tick
+	lag     lagging
 	in      []*batch // taken from the mailbox
 	inNext  int      // the one at hand
 	out     []*batch // by loop, what this turn has for it
@@ -72,7 +75,7 @@ type loop struct {
 }
 
 func newLoop(r *Reactor, idx int) *loop {
-	l := &loop{r: r, idx: idx, turnEnd: r.h.TurnEnd, out: make([]*batch, r.cfg.Loops)}
+	l := &loop{r: r, idx: idx, turnEnd: r.h.TurnEnd, out: make([]*batch, r.cfg.Loops), lag: newLagging(&r.cfg)}
 	l.wheel.init(r.cfg.Now())
 	return l
 }
@@ -208,6 +211,7 @@ func (l *loop) leaveTurn() {
 	t := Turn{l}
 	for round := 0; ; round++ {
 		l.takeUp(t)
+		l.blame(t)
 		l.bury(t)
 		if l.worked {
 			l.worked = false
@@ -215,8 +219,9 @@ func (l *loop) leaveTurn() {
 		}
 		l.handOver()
 		l.flush(t)
+		l.lag.relieve(t)
 		l.checkFresh(t)
-		if !l.worked && len(l.resumed)+len(l.gone)+len(l.fresh)+len(l.outTo)+len(l.dirty) == 0 {
+		if !l.worked && len(l.resumed)+len(l.abusive)+len(l.gone)+len(l.fresh)+len(l.outTo)+len(l.dirty) == 0 {
 			break
 		}
 		if round == maxRounds {
@@ -229,6 +234,9 @@ func (l *loop) leaveTurn() {
 		l.r.ticker.faster(p)
 	}
 	l.n.flush(l.r.count)
+	if b := int64(l.lag.bytes); b != l.waits.Load() {
+		l.waits.Store(b)
+	}
 	l.inTurn = false
 }
 
@@ -240,6 +248,16 @@ func (l *loop) takeUp(t Turn) {
 		l.resumed[i].takeUp(t)
 	}
 	l.resumed = slices.Delete(l.resumed, 0, n)
+}
+
+// blame tells the handler whom the reactor has kicked for abuse.
+func (l *loop) blame(t Turn) {
+	for i := 0; i < len(l.abusive); i++ {
+		c := l.abusive[i]
+		l.abusive[i] = nil
+		l.call(c, "Abused", func(t Turn) { l.r.h.Abused(t, c) })
+	}
+	l.abusive = l.abusive[:0]
 }
 
 // bury tells the handler of connections that have ended.
@@ -281,6 +299,7 @@ func (l *loop) onTick(t Turn) {
 		}
 	}
 	l.waiting = compact(l.waiting)
+	l.lag.look()
 }
 
 // checkFresh looks at those that began to wait in this turn, now that it is

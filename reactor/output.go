@@ -120,6 +120,7 @@ func (c *Conn) flush(t Turn) {
 		}
 		c.buffered = c.gc.OutboundBuffered()
 	}
+	c.l.lag.note(c)
 	switch {
 	case c.finishing:
 		c.shutdown()

@@ -51,6 +51,7 @@ func newRates(cfg *Config) rates {
 type told struct {
 	at, until time.Time
 	refused   int  // frames within this wait
+	untold    bool // the handler hasn't passed it on yet
 	ignored   bool // frames still came when it had long been told
 	row       int  // waits in a row that were ignored
 }
@@ -91,13 +92,26 @@ func (c *Conn) over(t Turn, why limitKind, wait time.Duration) time.Duration {
 // Charge refuses what follows for wait, and a second at the least. It gives
 // what the client is to be told.
 func (c *Conn) Pause(t Turn, wait time.Duration) time.Duration {
-	wait = max(wait, leastWait)
 	if c.told == nil {
 		c.told = &told{}
 	}
-	w := c.told
-	w.at, w.until, w.refused, w.ignored = c.l.now, c.l.now.Add(wait), 1, false
-	return wait
+	w, now := c.told, c.l.now
+	until := now.Add(max(wait, leastWait))
+	if until.Before(w.until) { // it was told of a longer one
+		until = w.until
+	}
+	w.at, w.until, w.refused, w.untold, w.ignored = now, until, 1, false, false
+	return until.Sub(now)
+}
+
+// Untold is for a refusal, of Charge or Pause, that the client isn't told of
+// before something else has happened: meanwhile what comes is refused, and not
+// held against it. When it is told, Pause is called: what is on its way then
+// is refused as well.
+func (c *Conn) Untold(t Turn) {
+	if c.told != nil {
+		c.told.untold = true
+	}
 }
 
 // still is how long the client still has to wait, for another frame of it.
@@ -105,14 +119,14 @@ func (c *Conn) still(t Turn) time.Duration {
 	w, r, now := c.told, c.l.r, c.l.now
 	wait := w.until.Sub(now)
 	if wait <= 0 {
-		if !w.ignored || -wait > rowEnds {
+		if !w.ignored && !w.untold || -wait > rowEnds {
 			c.told = nil
 		}
 		return 0
 	}
 	r.count.limited[whileTold].Inc()
 	w.refused++
-	if !w.ignored && now.Sub(w.at) > grace {
+	if !w.ignored && !w.untold && now.Sub(w.at) > grace {
 		w.ignored = true
 		w.row++
 	}

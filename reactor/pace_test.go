@@ -273,3 +273,73 @@ func TestWebSocketFramesAreCharged(t *testing.T) {
 		t.Error("counted", n, "times")
 	}
 }
+
+// The handler is told of every connection that is ended for abuse, once and
+// before Closed, and of no other.
+func TestAbused(t *testing.T) {
+	k := &clock{}
+	told := make(chan string, 10)
+	h := charging()
+	h.abused = func(t Turn, c *Conn) { told <- "abused" }
+	h.closed = func(t Turn, c *Conn) { told <- "closed" }
+	h.request = func(t Turn, c *Conn, r *proto.Request) bool {
+		_, wait := c.Charge(t)
+		if wait > 0 {
+			c.slowDown(t, r, wait)
+		}
+		return string(r.Msg) != "hold"
+	}
+	r := serve(t, h, func(cfg *Config) {
+		cfg.Now, cfg.Loops = k.now, 1
+		cfg.FramesPerSec, cfg.AbuseAfter, cfg.MaxBadFrames, cfg.MaxHeld = 2, 1, 3, 70_000
+		cfg.Burst = 5 * time.Second
+	})
+	tooMuch := frame(chat(strings.Repeat("x", 30_000)))
+	for _, v := range []struct {
+		name, reason string
+		do           func(c *client)
+	}{
+		{"bad frames", proto.Abuse, func(c *client) { c.raw([]byte(strings.Repeat(string(frame("{}")), 3))) }},
+		{"too much held", proto.Abuse, func(c *client) {
+			c.send("%s", chat("hold"))
+			c.raw([]byte(strings.Repeat(string(tooMuch), 3)))
+		}},
+		{"too fast", proto.Abuse, func(c *client) {
+			c.raw([]byte(strings.Repeat(string(frame(chat("on"))), 11)))
+			c.want(message{Op: proto.ERROR, Errno: proto.TooFast, Text: "*", Retry: 1000})
+			k.sleep(grace + time.Millisecond)
+			c.send("%s", chat("on"))
+		}},
+		{"a bad length", "", func(c *client) { c.raw([]byte{0, 0, 0, 0}) }},
+		{"idle", proto.Idle, func(c *client) { k.sleep(time.Minute) }},
+		{"closed by the client", "", func(c *client) { c.Close() }},
+	} {
+		c := dial(t, r)
+		c.ping()
+		v.do(c)
+		if v.reason != "" {
+			for {
+				if m, ok := c.next(); !ok {
+					t.Fatalf("%s: no KICK", v.name)
+				} else if m.Op == proto.KICK {
+					if m.Reason != v.reason {
+						t.Errorf("%s: KICK %q", v.name, m.Reason)
+					}
+					break
+				}
+			}
+		}
+		if v.reason == proto.Abuse {
+			if what := await(t, told, v.name); what != "abused" {
+				t.Errorf("%s: told %q first", v.name, what)
+			}
+		}
+		c.Close()
+		if what := await(t, told, v.name); what != "closed" {
+			t.Errorf("%s: told %q", v.name, what)
+		}
+	}
+	if len(told) > 0 {
+		t.Errorf("told %q once more", <-told)
+	}
+}

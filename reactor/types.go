@@ -34,6 +34,9 @@ type Handler interface {
 	// the same callback where the writes had consequences (a connection that
 	// broke, say).
 	TurnEnd(t Turn)
+	// Abused says that the reactor is ending a connection with KICK "abuse". It
+	// comes before the client can have that, and before Closed.
+	Abused(t Turn, c *Conn)
 	// Closed comes exactly once per Open. Only done functions of jobs still
 	// running come after it.
 	Closed(t Turn, c *Conn)

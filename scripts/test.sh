@@ -22,7 +22,7 @@ missing() {
 }
 
 race=(-race)
-packages=$(missing)
+packages=$(missing; missing_languages)
 if [ -n "$packages" ] && can_install; then
 	echo "test: installing what is missing here:" $packages
 	install_packages $packages

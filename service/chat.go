@@ -2,6 +2,7 @@ package service
 
 import (
 	"bytes"
+	"errors"
 	"slices"
 
 	"chatd/model"
@@ -18,6 +19,7 @@ type sending struct {
 	rid     int64
 	taken   bool // it is counted as unanswered
 	refused bool // it isn't in the log's hands: it waits for the answers of those before it
+	parked  bool // so it is, and will be sent again: it must not be overtaken
 }
 
 // oneChat takes a message for another user, or for oneself.
@@ -51,7 +53,7 @@ func (s *Service) send(t Turn, x *client, r *proto.Request, a model.Append) {
 	a.Sender, a.Retry = ss.user, r.Retry
 	a.CID, a.Body = text[:len(r.CID):len(r.CID)], text[len(r.CID):]
 	if !s.unanswered.take(x, &a) {
-		s.refuseChat(t, x, r, model.ErrBusy)
+		s.refuseChat(t, x, r, s.pause(t, x, model.ErrBusy)) // what follows would overtake it
 		return
 	}
 	sn := &sending{taken: true, Append: a, session: ss, client: x, op: r.Op, fields: r.Fields & (1 << proto.FRID), rid: r.RID}
@@ -68,9 +70,33 @@ func (s *Service) refuseChat(t Turn, x *client, r *proto.Request, err error) {
 		s.refuse(t, x, answer(r), err)
 		return
 	}
-	x.parked++
-	x.sending = append(x.sending, &sending{Append: model.Append{Peer: r.ToID, Group: r.GroupID, CID: bytes.Clone(r.CID), Err: err},
-		client: x, op: r.Op, fields: r.Fields & (1 << proto.FRID), rid: r.RID, refused: true})
+	sn := &sending{Append: model.Append{Peer: r.ToID, Group: r.GroupID, CID: bytes.Clone(r.CID)},
+		client: x, op: r.Op, fields: r.Fields & (1 << proto.FRID), rid: r.RID}
+	x.sending = append(x.sending, sn)
+	sn.refuse(t, err)
+}
+
+// refuse leaves a message in its place for the answers of those before it.
+func (sn *sending) refuse(t Turn, err error) {
+	sn.Err, sn.refused = err, true
+	if sn.parked = again(err); sn.parked {
+		sn.client.parked++
+		sn.client.conn.Untold(t)
+	}
+}
+
+// pause has all be refused that a connection sends for as long as a refusal
+// says, which says so then.
+func (s *Service) pause(t Turn, x *client, err error) error {
+	e := *s.errno(proto.ERROR, err)
+	e.RetryAfter = proto.SlowDown(x.conn.Pause(t, e.RetryAfter)).RetryAfter
+	return &e
+}
+
+// again says whether a message that is refused so is sent again after a while.
+func again(err error) bool {
+	var e *proto.Error
+	return errors.Is(err, model.ErrBusy) || errors.As(err, &e) && e.Errno == proto.TooFast
 }
 
 // awaits reports whether a stored message is one that this connection has
@@ -95,7 +121,7 @@ func (l *loop) turnEnd(t Turn) {
 		}
 		if err := l.s.store.Append(batch...); err != nil {
 			for _, sn := range sends {
-				sn.Err, sn.refused = err, true
+				sn.refuse(t, err)
 			}
 			for _, sn := range sends {
 				l.ackRefused(t, sn.client)
@@ -136,8 +162,11 @@ func (l *loop) ackRefused(t Turn, x *client) {
 	for len(x.sending) > 0 && x.sending[0].refused {
 		sn := x.sending[0]
 		x.sending = x.sending[1:]
-		if !sn.taken {
+		if sn.parked {
+			// Its time begins now: what the client sends until it hears of it would
+			// overtake it.
 			x.parked--
+			sn.Err = l.s.pause(t, x, sn.Err)
 		}
 		l.answer(t, sn)
 	}

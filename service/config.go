@@ -31,6 +31,7 @@ type Config struct {
 	FailedPerAddr    int           // wrong passwords in FailedTime
 	FailedPerAccount int           // wrong passwords in FailedTime
 	FailedTime       time.Duration
+	AbuseWait        time.Duration // before a user who was kicked for abuse may log in; twice as long each further time, up to MaxAbuseWait; 0: not at all
 
 	Argon2      argon2id.Params // cost of password hashing
 	SweepEvery  time.Duration   // how often the log is asked what has grown
@@ -44,7 +45,7 @@ func DefaultConfig() Config {
 	return Config{
 		Window: proto.DefaultWindow, MaxUnanswered: 48 << 20,
 		MaxFriends: 1000, MaxGroups: 100, MaxMembers: 10000, MaxDevices: 8,
-		Burst: 10 * time.Second, FailedTime: 5 * time.Minute,
+		Burst: 10 * time.Second, FailedTime: 5 * time.Minute, AbuseWait: 5 * time.Second,
 		Argon2:     argon2id.Params{Memory: 19456, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32},
 		SweepEvery: 10 * time.Second, LookEvery: 15 * time.Second, Grace: 2 * time.Second, DrainSpread: 2 * time.Second,
 	}

@@ -75,6 +75,15 @@ func (s *Service) TurnEnd(t Turn) {
 	s.loops[t.Loop()].turnEnd(t)
 }
 
+// Abused is the reactor's word that it kicks a connection for abuse: its user
+// has to wait before a new one counts. Who isn't logged in is nobody, and
+// whoever shares the address has nothing to do with it.
+func (s *Service) Abused(t Turn, c *reactor.Conn) {
+	if x := c.Data(t).(*client); x.session != nil {
+		s.limits.abusers.Add(x.session.user, t.Now())
+	}
+}
+
 // Closed is the reactor's word that a connection is gone.
 func (s *Service) Closed(t Turn, c *reactor.Conn) {
 	if x := c.Data(t).(*client); x.session != nil {

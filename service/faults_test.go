@@ -172,3 +172,49 @@ func TestLoggedOutWhileAway(t *testing.T) {
 	phone.barrier()
 	stays.barrier()
 }
+
+// A panic while one message is delivered costs nobody an answer: it and the
+// rest of its batch are stored, and so acknowledged, and those to others are
+// delivered.
+func TestPanicInDelivery(t *testing.T) {
+	t.Parallel()
+	n := serve(t, func(s *setup) {
+		s.reactor.Loops = 1
+		s.panics = 1
+		s.service.SweepEvery = time.Hour // would find what isn't delivered, and panic too
+	})
+	ids := n.users("anna", "berta", "carla")
+	anna := n.login(ids[0], obj{"ack": true})
+	berta, carla := n.login(ids[1], obj{"ack": true}), n.login(ids[2], obj{"ack": true})
+	anna.say(with(ids[1]), "before")
+	anna.say(with(ids[2]), "before")
+	view, err := n.db.View(t.Context(), ids[0], 0, ids[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	onLoop := func(fn func(t service.Turn)) {
+		t.Helper()
+		done := make(chan struct{})
+		if err := n.r.Post(0, func(t service.Turn) { defer close(done); fn(t) }); err != nil {
+			t.Fatal(err)
+		}
+		<-done
+	}
+	var cure func(t service.Turn)
+	onLoop(func(t service.Turn) { cure = n.svc.Poison(t, view.Conv) })
+
+	var reqs []obj // in one go: one batch
+	for i, to := range []int64{ids[2], ids[1], ids[2], ids[0]} {
+		reqs = append(reqs, with(to).chat("in the batch").with(obj{"rid": 101 + i}))
+	}
+	anna.send(reqs...)
+	for i := range reqs {
+		if f := anna.answer(int64(101 + i)); f.int("errno") != 0 {
+			t.Errorf("message %d got %v", i, f)
+		}
+	}
+	carla.has(with(ids[0]), 1, 3)
+	onLoop(cure)
+	anna.say(with(ids[1]), "after")
+	berta.has(with(ids[0]), 1, 3) // the log has what wasn't delivered
+}

@@ -50,6 +50,7 @@ type setup struct {
 	bus     func(service.Bus) service.Bus
 	sunk    func(first []byte) // what the log has stored waits for it; gets the first text
 	faults  bool               // the test makes the store fail: internal errors are no failure
+	panics  float64            // that the test causes
 }
 
 // node is a whole server: real sockets on loopback, a real SQLite file.
@@ -158,8 +159,8 @@ func (n *node) end(log *memo) {
 	if err := n.db.Close(); err != nil {
 		n.tb.Errorf("close the store: %v", err)
 	}
-	if c := n.count("chatd_reactor_panics_total"); c != 0 {
-		n.tb.Errorf("%v panics", c)
+	if c := n.count("chatd_reactor_panics_total"); c != n.cfg.panics {
+		n.tb.Errorf("%v panics, want %v", c, n.cfg.panics)
 	}
 	if c := n.count("chatd_service_internal_errors_total"); c != 0 && !n.cfg.faults {
 		n.tb.Errorf("%v internal errors", c)

@@ -48,7 +48,7 @@ func header(n uint32) []byte { return binary.BigEndian.AppendUint32(nil, n) }
 // has room for one, and nothing else.
 func TestBadStreams(t *testing.T) {
 	t.Parallel()
-	n := serve(t)
+	n := serve(t, func(s *setup) { s.service.AbuseWait = 0 })
 	y := n.bystander()
 	anna := n.user("anna")
 	for _, c := range []struct {

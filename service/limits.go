@@ -21,6 +21,7 @@ const (
 	passwordWork
 	failedAddr
 	failedAccount
+	shutOut // for abuse
 	fullFriends
 	fullGroups
 	fullMembers
@@ -29,7 +30,7 @@ const (
 )
 
 var limitNames = [limitKinds]string{userFrames: "user_frames", userBytes: "user_bytes", behindRefused: "behind_refused", logins: "logins", passwordWork: "passwords",
-	failedAddr: "failed_address", failedAccount: "failed_account",
+	failedAddr: "failed_address", failedAccount: "failed_account", shutOut: "abuse",
 	fullFriends: "friends", fullGroups: "groups", fullMembers: "members", fullDevices: "devices"}
 
 // Bounds of what is remembered. At them those are forgotten who would be
@@ -38,7 +39,12 @@ const (
 	maxAddrs    = 1 << 16
 	maxAccounts = 1 << 16
 	maxLeft     = 1 << 16 // users who have just gone
+	maxAbusers  = 1 << 16
 )
+
+// MaxAbuseWait is the longest that somebody is shut out for abuse, and how
+// long it is remembered after.
+const MaxAbuseWait = 5 * time.Minute
 
 // leastWait is the least that someone over a limit is told to wait.
 const leastWait = time.Second
@@ -50,6 +56,7 @@ type limits struct {
 	logins, passwords     *limit.Table[netip.Addr]
 	failedAddr            *limit.Table[netip.Addr]
 	failedAccount         *limit.Table[account]
+	abusers               *limit.Penalties[int64] // by user
 	m                     *counters
 }
 
@@ -72,6 +79,7 @@ func newLimits(cfg *Config, m *counters, now time.Time) *limits {
 	l.passwords = limit.NewTable[netip.Addr](limit.PerSecond(cfg.PasswordsPerAddr, cfg.Burst, now), maxAddrs, count(m.forgotAddrs))
 	l.failedAddr = limit.NewTable[netip.Addr](limit.Per(cfg.FailedPerAddr, cfg.FailedTime, now), maxAddrs, count(m.forgotAddrs))
 	l.failedAccount = limit.NewTable[account](limit.Per(cfg.FailedPerAccount, cfg.FailedTime, now), maxAccounts, count(m.forgotAccounts))
+	l.abusers = limit.NewPenalties[int64](cfg.AbuseWait, MaxAbuseWait, maxAbusers, count(m.forgotUsers))
 	return l
 }
 
@@ -113,6 +121,19 @@ func (l *limits) left(user int64, rate *userRate, now time.Time) {
 // An invalid address is nobody's.
 func (l *limits) login(addr netip.Addr, now time.Time) *proto.Error {
 	return l.take(l.logins, addr, now, logins)
+}
+
+// abuse is the refusal of a login of a user who was kicked for abuse, nil if
+// there is none. It is asked once it is certain that it is the user.
+func (l *limits) abuse(user int64, now time.Time) error {
+	wait := l.abusers.Left(user, now)
+	if wait == 0 {
+		return nil
+	}
+	l.m.limited[shutOut].Inc()
+	e := proto.SlowDown(max(wait, leastWait))
+	e.Message = "shut out for a while, for going on when told to wait"
+	return e
 }
 
 // password is the refusal of one more password to be hashed for an address.

@@ -145,6 +145,9 @@ func TestRefusedKeepOrder(t *testing.T) {
 			t.Fatalf("message %d got %v", i, f)
 		}
 	}
+	// What was on its way when the refusals were told comes as if sent before.
+	chats = append(chats, with(anna).chat("text 8"))
+	w.tooFast(time.Second, chats[8])
 	now.add(time.Second)
 	for _, c := range chats[3:] {
 		now.add(time.Second)
@@ -155,6 +158,107 @@ func TestRefusedKeepOrder(t *testing.T) {
 		if m.str("msg") != fmt.Sprint("text ", i) {
 			t.Errorf("the log has %v as number %d", m, i)
 		}
+	}
+}
+
+// While a refusal waits for the answers of what was sent before, the client
+// can't know of it: what it sends meanwhile is refused, and isn't held against
+// it. Once it has been told, it is.
+func TestUntoldIsNotIgnored(t *testing.T) {
+	t.Parallel()
+	var now *atomicTime
+	gate := make(chan struct{})
+	open := sync.OnceFunc(func() { close(gate) })
+	defer open()
+	n := serve(t, func(s *setup) {
+		now = standing(s)
+		s.service.FramesPerUser, s.service.Burst = 2, time.Second
+		s.reactor.AbuseAfter = 1
+		s.sunk = func([]byte) { <-gate }
+	})
+	anna := n.user("anna")
+	w := n.login(anna)
+	rids := make([]int64, 6)
+	for i := range rids {
+		rids[i] = w.ask(with(anna).chat("text"))
+		if i > 2 { // it was refused a while ago
+			eventually(t, "the message to be looked at", func() bool {
+				return n.count(`chatd_reactor_frames_in_total`) >= float64(i+2)
+			})
+			now.add(600 * time.Millisecond)
+		}
+	}
+	eventually(t, "all messages to be looked at", func() bool { return n.count(`chatd_reactor_frames_in_total`) >= 7 })
+	open()
+	for i, rid := range rids {
+		f, want := w.next(), proto.Done
+		if i >= 2 {
+			want = proto.TooFast
+		}
+		if f.int("rid") != rid || proto.Errno(f.int("errno")) != want {
+			t.Fatalf("message %d got %v", i, f)
+		}
+	}
+	now.add(400 * time.Millisecond)
+	w.tooFast(600*time.Millisecond, obj{"msgid": proto.PING})
+	now.add(200 * time.Millisecond)
+	w.ask(obj{"msgid": proto.PING})
+	if f := w.kicked(); f == nil || f.str("reason") != proto.Abuse {
+		t.Errorf("got %v", f)
+	}
+}
+
+// A receipt that is refused counts like any other frame: within its wait. A
+// client that has a portion of them refused and sends it again after the wait,
+// however often, is no abuse; one that sends them again and again at once is.
+func TestRefusedReceipts(t *testing.T) {
+	t.Parallel()
+	const may, portion, rounds = 20, 100, 60 // in all more are refused than one wait may have
+	var now *atomicTime
+	n := serve(t, func(s *setup) {
+		now = standing(s)
+		s.reactor.FramesPerSec, s.reactor.Burst, s.reactor.AbuseAfter = may, time.Second, 1
+		s.reactor.IdleTimeout = time.Hour
+	})
+	ids := n.users("anna", "berta")
+	w := n.login(ids[0])
+	w.say(with(ids[1]), "one")
+	receipts := make([]obj, portion)
+	for i := range receipts {
+		receipts[i] = with(ids[1]).receipt(1).with(obj{"rid": 1000 + i})
+	}
+	// exchange sends receipts, and counts those that are refused.
+	exchange := func() (refused int) {
+		t.Helper()
+		w.send(receipts...)
+		ping := w.ask(obj{"msgid": proto.PING})
+		for {
+			f := w.next()
+			switch {
+			case f.int("rid") == ping:
+				return refused
+			case f.op() != proto.ERROR || proto.Errno(f.int("errno")) != proto.TooFast || f.int("retry_after_ms") <= 0:
+				t.Fatalf("a receipt got %v", f)
+			}
+			refused++
+		}
+	}
+	total := 0
+	for range rounds {
+		now.add(time.Second)
+		total += exchange()
+	}
+	if total != rounds*(portion-may) || total < 4500 {
+		t.Fatalf("%d were refused", total)
+	}
+	now.add(time.Second)
+	w.ok(obj{"msgid": proto.PING})
+
+	for range 50 { // no wait, and more than 4,096
+		w.send(receipts...)
+	}
+	if f := w.kicked(); f == nil || f.str("reason") != proto.Abuse {
+		t.Errorf("got %v", f)
 	}
 }
 
@@ -183,6 +287,63 @@ func TestBeforeLogin(t *testing.T) {
 	for range 20 {
 		w.barrier()
 	}
+}
+
+// Who was closed for abuse has to wait before a new login counts, by token or by
+// password, from whatever address: for longer each time, and told how long. It
+// isn't looked at whose device it was. What the user has open stays open, a wrong
+// password learns nothing, and nobody else is concerned, however near.
+func TestAbuserWaits(t *testing.T) {
+	t.Parallel()
+	var now *atomicTime
+	n := serve(t, func(s *setup) {
+		now = standing(s)
+		s.reactor.FramesPerSec, s.reactor.AbuseAfter, s.reactor.Burst = 5, 1, 2*time.Second
+		s.service.AbuseWait = 3 * time.Second
+		s.service.MaxDevices = 2
+	})
+	ids := n.users("anna", "berta")
+	desk := n.login(ids[0], obj{"device": "desk"})
+	desk.barrier()
+	phone := n.login(ids[0], obj{"device": "phone"})
+	abuse := func(w *wire) {
+		t.Helper()
+		for w.call(obj{"msgid": proto.PING}).op() == proto.PONG {
+		}
+		now.add(700 * time.Millisecond) // it has long been told
+		w.ask(obj{"msgid": proto.PING})
+		if f := w.kicked(); f == nil || f.str("reason") != proto.Abuse {
+			t.Fatalf("got %v", f)
+		}
+	}
+	token := obj{"msgid": proto.LOGIN, "token": phone.welcome.str("token")}
+	password := obj{"msgid": proto.LOGIN, "name": "anna", "password": secret, "device": "a third"}
+	for _, wait := range []time.Duration{3 * time.Second, 6 * time.Second} {
+		abuse(phone)
+		n.dial().tooFast(wait, token)
+		n.dial().tooFast(wait, password)
+		n.dial().refused(proto.Refused, password.with(obj{"password": "wrong secret"}))
+		n.dial().login(ids[1])
+		now.add(wait - 2*time.Second)
+		desk.barrier()
+		n.dial().tooFast(2*time.Second, token)
+		now.add(2 * time.Second)
+		phone = n.dial()
+		phone.ok(token) // nothing has ended it meanwhile
+	}
+	if c := n.limited("abuse"); c != 6 {
+		t.Errorf("counted %d times, want 6", c)
+	}
+
+	// Who isn't logged in is nobody: others can go on from the same address.
+	w := n.dial()
+	abuse(w)
+	n.dial().login(ids[1])
+	now.add(time.Hour)
+	phone = n.dial()
+	phone.ok(token)
+	abuse(phone)
+	n.dial().tooFast(3*time.Second, token)
 }
 
 // behind connects as a client at addr, through a proxy that is trusted.

@@ -138,8 +138,11 @@ func (s *Service) byToken(t Off, token string) (id identity, err error) {
 	id.token = token
 	// Whose cursors may be waiting isn't known yet: only which groups there are matters.
 	id.user, id.device, id.places, err = s.store.TokenPlaces(t, tokenHash(token), 0)
-	if errors.Is(err, model.ErrNotFound) {
+	switch {
+	case errors.Is(err, model.ErrNotFound):
 		err = errRefused
+	case err == nil:
+		err = s.limits.abuse(id.user.ID, s.r.Now())
 	}
 	return id, err
 }
@@ -159,6 +162,9 @@ func (s *Service) byPassword(t Off, q *proto.Request) (id identity, err error) {
 	}
 	if !ok || id.user.Banned {
 		return id, errRefused
+	}
+	if err := s.limits.abuse(id.user.ID, s.r.Now()); err != nil { // before a device of theirs makes room
+		return id, err
 	}
 	if again != "" {
 		if err := s.store.SetHash(t, id.user.ID, id.user.Hash, again); err != nil {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"chatd/model"
 	"chatd/proto"
@@ -427,11 +428,13 @@ func (s *gatedStore) UserByID(ctx context.Context, id int64) (model.User, error)
 
 // A full append queue refuses with errno 9 and when to come back; what it
 // refuses is not stored, what it took is, and a client that does as it is
-// told gets everything through in the end.
+// told gets everything through in the end, in its order.
 func TestQueueFull(t *testing.T) {
 	t.Parallel()
 	const count = 300
+	var now *atomicTime
 	n := serve(t, func(s *setup) {
+		now = standing(s)
 		s.service.Window = 1000
 		s.model.QueueMessages = 8
 	})
@@ -457,6 +460,8 @@ func TestQueueFull(t *testing.T) {
 	if len(again) == 0 {
 		t.Fatal("the queue was never full")
 	}
+	w.tooFast(time.Second, with(ids[1]).chat("on its way")) // would overtake them
+	now.add(time.Second)
 	for _, r := range again {
 		acked[r["cid"].(string)] = w.ok(r).int("seq")
 	}
@@ -464,9 +469,9 @@ func TestQueueFull(t *testing.T) {
 	if len(log) != count {
 		t.Errorf("the log has %d messages, %d were sent", len(log), count)
 	}
-	for _, m := range log {
-		if acked[m.str("cid")] != m.int("seq") {
-			t.Errorf("acknowledged as %d: %v", acked[m.str("cid")], m)
+	for i, m := range log {
+		if acked[m.str("cid")] != m.int("seq") || m.str("msg") != fmt.Sprint(i) {
+			t.Errorf("number %d, acknowledged as %d: %v", i, acked[m.str("cid")], m)
 		}
 	}
 }

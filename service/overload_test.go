@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,14 +21,14 @@ const (
 
 // standstill is a node whose log stands still until goOn is called: some
 // messages are stored, and nobody hears of it.
-func standstill(t *testing.T) (n *node, goOn func()) {
+func standstill(t *testing.T, change ...func(*setup)) (n *node, goOn func()) {
 	t.Helper()
 	gate := make(chan struct{})
 	goOn = sync.OnceFunc(func() { close(gate) })
-	n = serve(t, func(s *setup) {
+	n = serve(t, append(change, func(s *setup) {
 		s.service.MaxUnanswered = overloadRoom
 		s.sunk = func([]byte) { <-gate }
-	})
+	})...)
 	t.Cleanup(goOn) // before the node ends
 	return n, goOn
 }
@@ -102,7 +103,8 @@ func decided(t *testing.T, n *node, all int) (taken int) {
 			t.Fatalf("%v bytes are taken, and the bound is %v", bytes, most)
 		}
 		taken = int(bytes) / overloadCost
-		return int(n.count("chatd_service_unanswered_refused_total"))+int(n.limited("behind_refused"))+taken == all
+		refused := n.count("chatd_service_unanswered_refused_total") + n.count(`chatd_reactor_limited_total{limit="waiting"}`)
+		return int(refused)+n.limited("behind_refused")+taken == all
 	})
 	return taken
 }
@@ -115,7 +117,11 @@ func decided(t *testing.T, n *node, all int) (taken int) {
 func TestOverload(t *testing.T) {
 	t.Parallel()
 	const senders, each = 6, 200
-	n, goOn := standstill(t)
+	var skipped atomic.Int64 // time that nobody had to wait for
+	n, goOn := standstill(t, func(s *setup) {
+		s.reactor.Now = func() time.Time { return time.Now().Add(time.Duration(skipped.Load())) }
+		s.reactor.IdleTimeout = 24 * time.Hour
+	})
 	ids := make([]int64, 2*senders)
 	from, to := make([]*wire, senders), make([]*wire, senders)
 	for i := range ids {
@@ -142,7 +148,8 @@ func TestOverload(t *testing.T) {
 	for i, w := range from {
 		fs = append(fs, func() {
 			refused[i] = w.answers(waiting[i], all[i])
-			for again := refused[i]; again > 0; { // no pause: the hardest case
+			for again := refused[i]; again > 0; {
+				skipped.Add(int64(time.Second)) // each has told so
 				again = w.answers(w.pour(all[i]), all[i])
 			}
 		})
@@ -168,6 +175,82 @@ func TestOverload(t *testing.T) {
 	for _, g := range []string{"chatd_service_unanswered_bytes", "chatd_model_queue_bytes", "chatd_model_queue_messages", "chatd_reactor_held_bytes"} {
 		if v := n.gauge(g); v != 0 {
 			t.Errorf("%s is %v when all is done", g, v)
+		}
+	}
+}
+
+// A message that there is no room for isn't overtaken by those sent behind it,
+// as with a limit: whatever was on its way until the sender could know of it is
+// refused too, and what is sent again in its order keeps the order.
+func TestOverloadKeepsOrder(t *testing.T) {
+	t.Parallel()
+	var now *atomicTime
+	gate := make(chan struct{})
+	open := sync.OnceFunc(func() { close(gate) })
+	defer open()
+	n := serve(t, func(s *setup) {
+		now = standing(s)
+		s.service.MaxUnanswered = overloadRoom
+		s.sunk = func([]byte) { <-gate }
+	})
+	ids := n.users("anna", "berta", "carla")
+	w, other := n.login(ids[0]), n.login(ids[1])
+	to := with(ids[2])
+	large := to.chat("large " + strings.Repeat(".", overloadRoom/2-6)) // never has room
+
+	// Nothing before it: it is told at once.
+	small := to.chat("small")
+	w.send(large, small)
+	for range 2 {
+		if f := w.op(proto.ONE_CHAT_ACK); f.int("errno") != int64(proto.TooFast) || f.int("retry_after_ms") != 1000 {
+			t.Fatalf("got %s", f)
+		}
+	}
+	other.barrier() // nobody else is concerned
+	now.add(time.Second)
+
+	// Something before it, whose answer it waits for.
+	rids := []int64{w.ask(small), w.ask(large), w.ask(to.chat("behind"))}
+	w.tooFast(time.Second, obj{"msgid": proto.PING})
+	now.add(5 * time.Second)
+	rids = append(rids, w.ask(to.chat("much later")))
+	w.ok(obj{"msgid": proto.PING})
+	if len(w.stash) > 0 {
+		t.Fatal("something was answered before what was sent earlier: ", w.stash)
+	}
+	open()
+	for i, rid := range rids {
+		f, want := w.next(), proto.Done
+		if i > 0 {
+			want = proto.TooFast
+		}
+		if f.int("rid") != rid || proto.Errno(f.int("errno")) != want || i > 0 && f.int("retry_after_ms") != 1000 {
+			t.Fatalf("message %d got %v", i, f)
+		}
+	}
+	w.tooFast(time.Second, to.chat("on its way"))
+	now.add(time.Second)
+	if f := w.ok(to.chat("again")); f.int("seq") != 2 {
+		t.Errorf("got %s", f)
+	}
+}
+
+// A refusal that is for good isn't sent again, and so keeps nobody back: what
+// comes behind it is taken while it waits to be told.
+func TestRefusedForGoodHoldsNobodyBack(t *testing.T) {
+	t.Parallel()
+	gate := make(chan struct{})
+	open := sync.OnceFunc(func() { close(gate) })
+	defer open()
+	n := serve(t, func(s *setup) { s.sunk = func([]byte) { <-gate } })
+	ids := n.users("anna", "berta")
+	w := n.login(ids[0])
+	rids := []int64{w.ask(with(ids[1]).chat("one")), w.ask(with(ids[1]).chat("mine?").with(obj{"id": ids[1]})), w.ask(with(ids[1]).chat("two"))}
+	w.ok(obj{"msgid": proto.PING}) // all of them were looked at
+	open()
+	for i, want := range []proto.Errno{proto.Done, proto.NotAllowed, proto.Done} {
+		if f := w.next(); f.int("rid") != rids[i] || proto.Errno(f.int("errno")) != want {
+			t.Errorf("message %d got %v", i, f)
 		}
 	}
 }

@@ -19,9 +19,15 @@ type Node struct{ *Service }
 // NewNode lays out a chatd by its program and its flags, which isn't started.
 // Its addresses are added to the flags.
 func NewNode(f *Folder, name, chatd string, flags ...string) (*Node, error) {
+	return NewNodeAt(f, name, chatd, 0, 0, flags...)
+}
+
+// NewNodeAt is NewNode with the ports of its addresses, for clients and for
+// HTTP; one of 0 is chosen.
+func NewNodeAt(f *Folder, name, chatd string, port, http int, flags ...string) (*Node, error) {
 	n := &Node{}
 	var err error
-	n.Service, err = New(f, Program{Name: name, Path: chatd, Ports: []int{0, 0}, StopTimeout: nodeStop,
+	n.Service, err = New(f, Program{Name: name, Path: chatd, Ports: []int{port, http}, StopTimeout: nodeStop,
 		Args: func(ports []int) []string {
 			return append([]string{"127.0.0.1", strconv.Itoa(ports[0]), "--http", Address(ports[1])}, flags...)
 		},

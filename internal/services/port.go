@@ -30,7 +30,7 @@ func NewPort() (*Port, error) {
 		case !reserved:
 			continue
 		}
-		if !taken(p.Number) {
+		if !Taken(p.Number) {
 			return p, nil
 		}
 		if err := p.Release(); err != nil {
@@ -64,8 +64,8 @@ func (p *Port) Release() error {
 	return err
 }
 
-// taken says whether somebody listens on a port.
-func taken(port int) bool {
+// Taken says whether somebody listens on a port of 127.0.0.1.
+func Taken(port int) bool {
 	l, err := net.Listen("tcp", Address(port))
 	return err != nil || l.Close() != nil
 }

@@ -100,7 +100,7 @@ func (s *Service) choose() (chosen []int, err error) {
 // free gives chosen ports up where somebody else listens on one of them.
 func (s *Service) free(chosen []int) (gaveUp bool) {
 	for _, i := range chosen {
-		gaveUp = gaveUp || taken(s.Port(i))
+		gaveUp = gaveUp || Taken(s.Port(i))
 	}
 	for _, i := range chosen {
 		if gaveUp {

@@ -1,0 +1,376 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"chatd/client"
+	"chatd/internal/realservice"
+	"chatd/internal/services"
+)
+
+// longest bounds every wait, on a machine with much else to do.
+const longest = 60 * time.Second
+
+// beDemo in the environment makes this program the demo itself.
+const beDemo = "CHATDEMO_TEST_BE"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(beDemo) != "" {
+		main()
+	}
+	var err error
+	if binaries, err = os.MkdirTemp("", "chatdemo-test-"); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		_ = os.RemoveAll(binaries)
+		os.Exit(code)
+	}))
+}
+
+// binaries is where the tests' chatd is built.
+var binaries string
+
+var build = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(binaries, "chatd")
+	out, err := exec.Command("go", "build", "-o", path, "chatd").CombinedOutput()
+	return path + string(out), err
+})
+
+// running is a demo that a test has started.
+type running struct {
+	cmd  *exec.Cmd
+	dir  string
+	addr string
+	http string
+	out  *bufio.Scanner
+	said bytes.Buffer // its errors
+}
+
+// startDemo starts the demo as a process, in a folder that has to be empty
+// afterwards, and waits until it has said where it is.
+func startDemo(t *testing.T) *running {
+	t.Helper()
+	chatd, err := build()
+	if err != nil {
+		t.Fatalf("build chatd: %v\n%s", err, chatd)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	port, http := realservice.Port(t), realservice.Port(t)
+	d := &running{dir: t.TempDir(), addr: services.Address(port), http: "http://" + services.Address(http) + "/"}
+	ctx, cancel := context.WithTimeout(context.Background(), 3*longest) // so that no read waits for ever
+	t.Cleanup(cancel)
+	d.cmd = exec.CommandContext(ctx, self, "--chatd", chatd, "--dir", d.dir, "--speed", "20", "--port", strconv.Itoa(port), "--http", strconv.Itoa(http))
+	d.cmd.Env = append(os.Environ(), beDemo+"=1")
+	d.cmd.Stderr = &d.said
+	out, err := d.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.out = bufio.NewScanner(out)
+	if err := d.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if d.cmd.ProcessState == nil {
+			_ = d.cmd.Process.Kill()
+			_ = d.cmd.Wait()
+		}
+	})
+	return d
+}
+
+// until reads what the demo shows, up to a line with these words.
+func (d *running) until(t *testing.T, words string) string {
+	t.Helper()
+	var seen []string
+	for d.out.Scan() {
+		if strings.Contains(d.out.Text(), words) {
+			return d.out.Text()
+		}
+		seen = append(seen, d.out.Text())
+	}
+	_ = d.cmd.Wait()
+	t.Fatalf("the demo ends without %q:\n%s\n%s", words, strings.Join(seen, "\n"), d.said.String())
+	return ""
+}
+
+// end sends a signal and returns the exit code.
+func (d *running) end(t *testing.T, s os.Signal) int {
+	t.Helper()
+	if err := d.cmd.Process.Signal(s); err != nil {
+		t.Fatal(err)
+	}
+	for d.out.Scan() { // it must not wait for who reads
+	}
+	_ = d.cmd.Wait() // the code says it
+	return d.cmd.ProcessState.ExitCode()
+}
+
+// remains lists what is left in the demo's folder, and the processes that have
+// to do with it.
+func (d *running) remains() []string {
+	all, _ := filepath.Glob(filepath.Join(d.dir, "*"))
+	processes, _ := filepath.Glob("/proc/[0-9]*")
+	for _, p := range processes {
+		line, _ := os.ReadFile(p + "/cmdline") // it has ended meanwhile
+		log, _ := os.Readlink(p + "/fd/2")
+		if bytes.Contains(line, []byte(d.dir)) || strings.HasPrefix(log, d.dir) {
+			all = append(all, p+": "+string(bytes.ReplaceAll(line, []byte{0}, []byte{' '})))
+		}
+	}
+	return all
+}
+
+// visitor is somebody who looks at the demo.
+type visitor struct {
+	*client.Client
+	messages chan client.Message
+	typing   chan struct{} // 1: somebody has typed
+}
+
+func visit(t *testing.T, addr string) *visitor {
+	t.Helper()
+	v := &visitor{messages: make(chan client.Message, 4096), typing: make(chan struct{}, 1)}
+	var err error
+	v.Client, err = client.New(client.Config{Addrs: []string{addr}, Handlers: client.Handlers{
+		Message: func(m client.Message) {
+			select {
+			case v.messages <- m:
+			default: // nobody waits for so many
+			}
+		},
+		Event: func(client.Event) {
+			select {
+			case v.typing <- struct{}{}:
+			default:
+			}
+		},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := v.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return v
+}
+
+// await waits for a message that suits.
+func (v *visitor) await(ctx context.Context, t *testing.T, what string, suits func(client.Message) bool) client.Message {
+	t.Helper()
+	for {
+		select {
+		case m := <-v.messages:
+			if suits(m) {
+				return m
+			}
+		case <-ctx.Done():
+			t.Fatalf("%s: no such message", what)
+		}
+	}
+}
+
+// A newcomer finds what the demo promises: an account with friends, groups and
+// unread messages, people who talk and type, and somebody who answers, in
+// private and in a group; and after Ctrl-C nothing of it is there.
+func TestDemo(t *testing.T) {
+	d := startDemo(t)
+	ctx, cancel := context.WithTimeout(context.Background(), longest)
+	defer cancel()
+	d.until(t, "This is a DEMO")
+	if line := d.until(t, d.http); !strings.Contains(line, guestName) || !strings.Contains(line, guestPassword) {
+		t.Errorf("it says %q", line)
+	}
+	d.until(t, "Ctrl-C ends it.")
+
+	guest := visit(t, d.addr)
+	if err := guest.Login(ctx, guestName, guestPassword); err != nil {
+		t.Fatal(err)
+	}
+	if f, g := guest.Friends(), guest.Groups(); len(f) < 5 || len(g) < 3 {
+		t.Errorf("the guest has %d friends and %d groups", len(f), len(g))
+	}
+	list, _, err := guest.Conversations(ctx, 0, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var read, unread int64
+	for _, c := range list {
+		read += c.Read
+		unread += c.Last - c.Read
+	}
+	if read < 50 || unread < 5 {
+		t.Errorf("the guest has %d messages read and %d unread", read, unread)
+	}
+	guest.await(ctx, t, "live talk", func(m client.Message) bool { return !m.Backlog && m.Conv.Group != 0 })
+	select {
+	case <-guest.typing:
+	case <-ctx.Done():
+		t.Error("nobody types")
+	}
+
+	bob := visit(t, d.addr)
+	if _, err := bob.Register(ctx, "bob", "bob-bob"); err != nil {
+		t.Fatal(err)
+	}
+	if err := bob.Login(ctx, "bob", "bob-bob"); err != nil {
+		t.Fatal(err)
+	}
+	mei, err := bob.FindUser(ctx, "mei")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bob.AddFriend(ctx, mei.ID); err != nil {
+		t.Fatal(err)
+	}
+	from := func(m client.Message) bool { return m.Conv == client.User(mei.ID) }
+	hello := bob.await(ctx, t, "a greeting", from)
+	if _, err := bob.Send(ctx, client.User(mei.ID), "are you a robot?"); err != nil {
+		t.Fatal(err)
+	}
+	if m := bob.await(ctx, t, "an answer", from); m.Seq <= hello.Seq || !strings.Contains(m.Text, "scripts") {
+		t.Errorf("the answer is %q", m.Text)
+	}
+	tea := guest.Groups()[0]
+	if _, err := bob.JoinGroup(ctx, tea.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bob.Send(ctx, client.Group(tea.ID), "谢谢"); err != nil {
+		t.Fatal(err)
+	}
+	bob.await(ctx, t, "an answer in a group", func(m client.Message) bool { return m.Conv.Group == tea.ID && strings.Contains(m.Text, "不客气") })
+
+	if code := d.end(t, syscall.SIGINT); code != exitDone {
+		t.Errorf("exit code %d after SIGINT\n%s", code, d.said.String())
+	}
+	if left := d.remains(); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+	if c, err := net.Dial("tcp", d.addr); err == nil {
+		_ = c.Close()
+		t.Errorf("a server still listens on %s", d.addr)
+	}
+}
+
+// However the demo ends, all that it started ends with it: killed, or told to
+// end while people still come.
+func TestDemoEnds(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		signal syscall.Signal
+		until  string // what it has said then; "": nothing
+	}{
+		{"killed", syscall.SIGKILL, "Ctrl-C ends it."},
+		{"terminated early", syscall.SIGTERM, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := startDemo(t)
+			if c.until != "" {
+				d.until(t, c.until)
+			} else {
+				awaitChild(t, d)
+			}
+			code := d.end(t, c.signal)
+			if c.signal == syscall.SIGTERM && code != exitDone {
+				t.Errorf("exit code %d\n%s", code, d.said.String())
+			}
+			for end := time.Now().Add(longest); ; time.Sleep(10 * time.Millisecond) {
+				left := d.remains()
+				if len(left) == 0 {
+					return
+				}
+				if time.Now().After(end) {
+					t.Fatalf("left behind: %q", left)
+				}
+			}
+		})
+	}
+}
+
+// awaitChild waits until the demo has made its folder: signals are caught
+// since long.
+func awaitChild(t *testing.T, d *running) {
+	t.Helper()
+	for end := time.Now().Add(longest); ; time.Sleep(time.Millisecond) {
+		if found, _ := filepath.Glob(filepath.Join(d.dir, "*")); len(found) > 0 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("no folder in %s\n%s", d.dir, d.said.String())
+		}
+	}
+}
+
+// A server that ends by itself ends the demo, which says so.
+func TestDemoWithoutServer(t *testing.T) {
+	d := startDemo(t)
+	d.until(t, "Ctrl-C ends it.")
+	if err := syscall.Kill(d.chatd(t), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	for d.out.Scan() {
+	}
+	_ = d.cmd.Wait() // the code says it
+	if code := d.cmd.ProcessState.ExitCode(); code != exitFailed || !strings.Contains(d.said.String(), "it has ended with signal killed") {
+		t.Errorf("exit code %d: %s", code, d.said.String())
+	}
+	if left := d.remains(); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+}
+
+// chatd is the process of the demo's server.
+func (d *running) chatd(t *testing.T) int {
+	t.Helper()
+	for _, line := range d.remains() {
+		path, command, _ := strings.Cut(line, ": ")
+		if strings.HasPrefix(path, "/proc/") && strings.Contains(command, "--db sqlite:"+d.dir) {
+			pid, err := strconv.Atoi(strings.TrimPrefix(path, "/proc/"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return pid
+		}
+	}
+	t.Fatalf("no server among %q", d.remains())
+	return 0
+}
+
+// A wrong command line says what is wrong with it, and starts nothing.
+func TestUsage(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{"--speed", "0"}, "--speed: 0"},
+		{[]string{"--port", "70000"}, "--port: 70000"},
+		{[]string{"--http=-1"}, "--http: -1"},
+		{[]string{"--chatd", "/none/chatd"}, "--chatd: stat /none/chatd"},
+		{[]string{"--nonsense"}, "--nonsense"},
+	} {
+		var out, errs strings.Builder
+		if code := run(context.Background(), c.args, &out, &errs); code != exitUsage || !strings.Contains(errs.String(), c.says) {
+			t.Errorf("%q: exit code %d, %q", c.args, code, errs.String())
+		}
+	}
+}

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"chatd/proto"
+)
+
+// The script can be played: it has all three parts, those who write to the
+// guest are there, and everything in it is something that the server takes.
+func TestScript(t *testing.T) {
+	s, err := readScript(strings.NewReader(scriptText))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{past, unread, live} {
+		if len(s.places(part)) < 3 {
+			t.Errorf("%s: people talk in %d places", part, len(s.places(part)))
+		}
+	}
+	for _, name := range s.people {
+		if proto.CheckName(name) != nil {
+			t.Errorf("%q is no name", name)
+		}
+	}
+	for _, g := range s.groups {
+		if !strings.HasSuffix(g.name, "(demo)") || len(g.members) < 2 || len(g.name) > 50 {
+			t.Errorf("the group %q of %q", g.name, g.members)
+		}
+	}
+	for _, sc := range s.scenes {
+		for _, l := range sc.lines {
+			if l.text == "" || len(l.text) > proto.MaxMsg {
+				t.Errorf("%s says %d bytes in %s", l.who, len(l.text), sc.where)
+			}
+		}
+		if sc.part == live && sc.pair != [2]string{} && !(known(s, sc.pair[0]) && known(s, sc.pair[1])) {
+			t.Errorf("nobody of the name that is in %s", sc.where)
+		}
+	}
+}
+
+func known(s *script, name string) bool {
+	for _, p := range s.people {
+		if p == name {
+			return true
+		}
+	}
+	return false
+}
+
+// A slip in the script is told with its line, not played.
+func TestScriptErrors(t *testing.T) {
+	for text, want := range map[string]string{
+		"== live tea\nMei: x":                        "line 1: \"tea\" is neither",
+		"== later Mei + Olu":                         "line 1: \"later\" is none of",
+		"Mei: hello":                                 "line 1: \"Mei: hello\" is not",
+		"== live Mei + Mei":                          "line 1",
+		"\n# x\n== live Mei + Olu\nTomas: hi":        "line 4: Tomas speaks where Mei + Olu does",
+		"== unread Mei + guest\nguest: hi":           "line 2: the guest can't speak",
+		"== live Mei + Olu":                          "nobody says anything",
+		"group tea: Tea":                             "line 1: ",
+		"group t: A: b\ngroup t: A: b":               "line 2: there is a group",
+		"group t: A: b\n== live t\nMei without text": "line 3: ",
+	} {
+		if _, err := readScript(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", text, err, want)
+		}
+	}
+}
+
+// A newcomer is answered in their language and to the point, and never told
+// that a person sits there.
+func TestAnswer(t *testing.T) {
+	for text, want := range map[string]string{
+		"hello":                           "script",
+		"Hi!":                             "script",
+		"who are you":                     "scripts",
+		"are you a bot?":                  "scripts",
+		"thanks":                          "Any time",
+		"这是什么?":                           "脚本",
+		"你好":                              "脚本",
+		"谢谢":                              "不客气",
+		"why is the sky blue?":            "written down",
+		strings.Repeat("a long one ", 50): "long one",
+	} {
+		if got := answer("Mei", "bob", text, 0); !strings.Contains(got, want) {
+			t.Errorf("%q is answered %q", text, got)
+		}
+	}
+	if answer("Mei", "bob", "this chimes", 0) == answer("Mei", "bob", "this chimes", 1) {
+		t.Error("two messages get the same answer") // and "this" is no "hi"
+	}
+}

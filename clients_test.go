@@ -1,0 +1,301 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"chatd/internal/realservice"
+	"chatd/proto"
+)
+
+// exampleClient is a client of docs/examples, and how it is started.
+type exampleClient struct {
+	file    string
+	command func(t *testing.T, addr string) []string
+}
+
+// exampleClients are the clients that docs/clients.md explains.
+var exampleClients = map[string]exampleClient{
+	"go":         {"client.go", goExample},
+	"javascript": {"client.mjs", nodeExample},
+	"python":     {"client.py", pythonExample},
+}
+
+func goExample(t *testing.T, addr string) []string {
+	program := filepath.Join(t.TempDir(), "client")
+	if out, err := exec.Command("go", "build", "-o", program, "./docs/examples").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return []string{program, addr}
+}
+
+func pythonExample(t *testing.T, addr string) []string {
+	if err := exec.Command("python3", "-c", "import sys; sys.exit(sys.version_info < (3, 8))").Run(); err != nil {
+		t.Skipf("there is no Python 3.8 or later here: %v", err)
+	}
+	return []string{"python3", "docs/examples/client.py", addr}
+}
+
+// nodeExample finds out by itself whether WebSocket has to be asked for.
+func nodeExample(t *testing.T, addr string) []string {
+	const able = "process.exit(typeof WebSocket === 'function' && ''.toWellFormed ? 0 : 1)"
+	for _, name := range []string{"node", "nodejs"} {
+		for _, flags := range [][]string{{}, {"--experimental-websocket"}} {
+			if exec.Command(name, append(flags, "-e", able)...).Run() == nil {
+				return append(append([]string{name}, flags...), "docs/examples/client.mjs", "ws://"+addr+"/ws")
+			}
+		}
+	}
+	version, err := exec.Command("node", "--version").Output()
+	t.Skipf("there is no Node here that has a WebSocket (20 or later): %s %v", version, err)
+	return nil
+}
+
+// missed logs in on the device of an example, which ends it, and returns the
+// numbers of what the server holds that the device hasn't got.
+func missed(t *testing.T, addr, name string) (seqs []int64) {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Write(proto.AppendFrame(nil, proto.AppendRequest(nil, &proto.Request{Op: proto.LOGIN, Name: name, Password: "secret1", Ack: true}))); err != nil {
+		t.Fatal(err)
+	}
+	body, err := proto.ReadFrame(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := new(proto.Decoder).DecodeResponse(body)
+	if err != nil || r.Op != proto.LOGIN_ACK || r.Errno != proto.Done || r.More {
+		t.Fatalf("%s: %v", body, err)
+	}
+	for _, m := range r.Offline {
+		seqs = append(seqs, m.Seq)
+	}
+	return seqs
+}
+
+// talker is a running example.
+type talker struct {
+	t      *testing.T
+	stdin  io.Writer
+	stderr strings.Builder
+
+	mu    sync.Mutex
+	lines []string      // what it has printed
+	grew  chan struct{} // closed at the next line, or when there is none any more
+	ended bool
+}
+
+func (e exampleClient) start(t *testing.T, addr, name string, peer int) *talker {
+	t.Helper()
+	args := append(e.command(t, addr), name, "secret1", fmt.Sprint(peer))
+	cmd := exec.Command(args[0], args[1:]...)
+	k := &talker{t: t, grew: make(chan struct{})}
+	cmd.Stderr = &k.stderr
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	k.stdin = stdin
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		for lines := bufio.NewScanner(stdout); lines.Scan(); {
+			k.mu.Lock()
+			k.lines = append(k.lines, lines.Text())
+			close(k.grew)
+			k.grew = make(chan struct{})
+			k.mu.Unlock()
+		}
+		k.mu.Lock()
+		k.ended = true
+		close(k.grew)
+		k.mu.Unlock()
+	}()
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		<-read
+		_ = cmd.Wait() // killed: an error by design
+		if t.Failed() {
+			t.Logf("%s printed\n%s\n%s", name, strings.Join(k.lines, "\n"), k.stderr.String())
+		}
+	})
+	return k
+}
+
+// until waits until enough says that what was printed is.
+func (k *talker) until(what string, enough func(lines []string) bool) []string {
+	k.t.Helper()
+	ctx, cancel := context.WithTimeout(k.t.Context(), 2*time.Minute)
+	defer cancel()
+	for {
+		k.mu.Lock()
+		lines, grew, ended := slices.Clone(k.lines), k.grew, k.ended
+		k.mu.Unlock()
+		if enough(lines) {
+			return lines
+		}
+		if ended {
+			k.t.Fatalf("it has ended without %s", what)
+		}
+		select {
+		case <-grew:
+		case <-ctx.Done():
+			k.t.Fatalf("%s did not come", what)
+		}
+	}
+}
+
+func (k *talker) loggedIn(id int) {
+	k.t.Helper()
+	want := fmt.Sprint("logged in as ", id)
+	k.until(want, func(lines []string) bool { return slices.Contains(lines, want) })
+}
+
+var shownLine = regexp.MustCompile(`^(\d+) (\S+) (".*")$`)
+
+// shown waits until n messages have been shown and returns their lines.
+func (k *talker) shown(n int) (all []string) {
+	k.t.Helper()
+	k.until(fmt.Sprint(n, " messages"), func(lines []string) bool {
+		all = slices.DeleteFunc(slices.Clone(lines), func(l string) bool { return !shownLine.MatchString(l) })
+		return len(all) >= n
+	})
+	return all
+}
+
+func (k *talker) say(texts ...string) {
+	k.t.Helper()
+	if _, err := io.WriteString(k.stdin, strings.Join(texts, "\n")+"\n"); err != nil {
+		k.t.Fatal(err)
+	}
+}
+
+// The clients that docs/clients.md gives to whoever writes one keep what
+// docs/protocol.md promises: two of them talk while pushes get lost and come
+// twice, connections end without an acknowledgement, and the server is
+// killed, and drained. Both show the same, in order, each message once.
+func TestExampleClients(t *testing.T) {
+	for _, pair := range [][2]string{{"go", "python"}, {"javascript", "go"}, {"python", "javascript"}} {
+		t.Run(strings.Join(pair[:], " with "), func(t *testing.T) {
+			t.Parallel() // most of its time it waits before it connects again
+			dir := t.TempDir()
+			args := []string{"127.0.0.1", strconv.Itoa(realservice.Port(t)), "--db", "sqlite:" + filepath.Join(dir, "chat.db"), "--http", "", "--argon2", "8,1,1"}
+			d := startDaemon(t, dir, args...)
+			addr := d.until(t, `address=(\S+)`)
+			again := func(sig os.Signal) {
+				t.Helper()
+				if err := d.cmd.Process.Signal(sig); err != nil {
+					t.Fatal(err)
+				}
+				d.exit(t)
+				d = startDaemon(t, dir, args...)
+				d.until(t, `address=(\S+)`)
+			}
+
+			var ks [2]*talker
+			var ways [2]*lossy
+			names := [2]string{"ann", "ben"}
+			for i := range ks {
+				ways[i] = newLossy(t, addr)
+				ks[i] = exampleClients[pair[i]].start(t, ways[i].addr, names[i], 2-i)
+				ks[i].loggedIn(i + 1)
+			}
+
+			var said [2][]string
+			say := func(n int) {
+				for j, k := range ks {
+					from := len(said[j])
+					for range n {
+						said[j] = append(said[j], fmt.Sprintf(`%s says %d: 你好, it's "me" \o/ 🙂`, names[j], len(said[j])))
+					}
+					k.say(said[j][from:]...)
+				}
+			}
+			// Both are there, so that these are pushed: one is dropped, one comes twice.
+			say(2)
+			for _, k := range ks {
+				k.shown(4)
+			}
+			say(8)
+			ks[0].shown(20)
+			say(10)
+			ks[1].shown(26)
+			again(os.Kill)
+			ks[0].shown(36)
+			again(syscall.SIGTERM)
+
+			// A last word, or nobody would know of a push before it that was dropped:
+			// a gap is seen by what follows it.
+			var logs [2][]string
+			for j, k := range ks {
+				last := fmt.Sprintf("%q", said[j][len(said[j])-1])
+				k.until("its last message", func(lines []string) bool {
+					return slices.ContainsFunc(lines, func(l string) bool { return strings.HasSuffix(l, last) })
+				})
+				ways[j].mend()
+			}
+			say(1)
+			for i, k := range ks {
+				logs[i] = k.shown(len(said[0]) + len(said[1]))
+			}
+			got := int64(len(logs[0])) // what they say from here on they say behind receipts up to this
+			say(1)
+			for i, k := range ks {
+				logs[i] = k.shown(len(said[0]) + len(said[1]))
+			}
+			if !slices.Equal(logs[0], logs[1]) {
+				t.Errorf("they saw different conversations:\n%s\n\n%s", strings.Join(logs[0], "\n"), strings.Join(logs[1], "\n"))
+			}
+			next := map[string]int{}
+			for i, line := range logs[0] {
+				m := shownLine.FindStringSubmatch(line)
+				if m[1] != fmt.Sprint(i+1) {
+					t.Fatalf("message %d is shown as %s", i+1, line)
+				}
+				j := slices.Index(names[:], m[2])
+				if n := next[m[2]]; j < 0 || n >= len(said[j]) || m[3] != fmt.Sprintf("%q", said[j][n]) {
+					t.Fatalf("%s isn't what %s said next, after %d messages", line, m[2], n)
+				}
+				next[m[2]]++
+			}
+			for i, k := range ks {
+				for _, seq := range missed(t, addr, names[i]) {
+					if seq <= got {
+						t.Errorf("the server doesn't know that %s has %d", names[i], seq)
+					}
+				}
+				k.until("the end", func(lines []string) bool { return strings.HasPrefix(lines[len(lines)-1], "over: ") })
+			}
+			for i, l := range ways {
+				if dropped, repeated, hungUp := l.did(); dropped == 0 || repeated == 0 || hungUp == 0 {
+					t.Errorf("%s had nothing to put up with: %d pushes dropped, %d repeated, %d connections cut", names[i], dropped, repeated, hungUp)
+				}
+			}
+		})
+	}
+}

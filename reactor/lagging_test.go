@@ -1,0 +1,102 @@
+package reactor
+
+import (
+	"strconv"
+	"strings"
+	"testing"
+
+	"chatd/proto"
+)
+
+// However many clients are slow, memory stays bounded: beyond the bound for
+// all, those go for whom most waits, and are told why as any slow client is;
+// who has less waiting gets all of it. What the kernel has taken doesn't count.
+func TestWaitingForAll(t *testing.T) {
+	const portion = 20_000
+	body := sayBody(strings.Repeat("z", portion))
+	filled := make(chan bool, 1)
+	r := serve(t, &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
+		want, err := strconv.Atoi(string(r.Msg))
+		if err != nil {
+			echo(t, c, r)
+			return true
+		}
+		var more func(t Turn)
+		more = func(t Turn) {
+			if !c.Open(t) || c.finishing || c.Waiting(t) >= want {
+				filled <- c.reading()
+				return
+			}
+			c.Write(t, body)
+			t.Post(t.Loop(), more)
+		}
+		more(t)
+		return true
+	}}, func(cfg *Config) {
+		cfg.Loops, cfg.MaxWaiting, cfg.MaxWaitingAll, cfg.Linger = 1, 1<<20, 2<<20, patience
+	})
+	waiting := func() (n int) {
+		onLoop(t, r, 0, func(t Turn) {
+			t.l.lag.look()
+			n = t.l.lag.bytes
+		})
+		return n
+	}
+	fill := func(c *client, n int) {
+		t.Helper()
+		c.send("%s", chat(strconv.Itoa(n)))
+		if !await(t, filled, "bytes to wait") {
+			t.Fatalf("ended before %d bytes waited", n)
+		}
+	}
+	var cs [3]*client
+	for i, n := range []int{900_000, 500_000, 500_000} {
+		cs[i] = dial(t, r)
+		shrink(t, cs[i])
+		fill(cs[i], n)
+	}
+	if n := r.counter(`kicks_total{reason="slow_all"}`); n != 0 {
+		t.Fatal("somebody was ended within the bound")
+	}
+	if n := waiting(); n < 1_900_000 || n > 1_900_000+3*(portion+100) {
+		t.Fatalf("%d bytes wait", n)
+	}
+	fill(cs[2], 750_000) // too much for all
+	if n := r.counter(`kicks_total{reason="slow_all"}`); n != 1 {
+		t.Fatalf("%d were ended, want one", n)
+	}
+	if n := waiting(); n < 1_250_000 || n > 1_250_000+2*(portion+100) {
+		t.Errorf("%d bytes wait when one is ended", n)
+	}
+	other := dial(t, r)
+	other.ping() // is served meanwhile
+
+	// Nothing but whole frames, then the reason.
+	for {
+		m, ok := cs[0].next()
+		if !ok {
+			t.Fatal("the stream ended without a KICK")
+		}
+		if m.Op == proto.KICK {
+			if m.Reason != proto.Slow {
+				t.Errorf("the reason is %q", m.Reason)
+			}
+			break
+		}
+	}
+	cs[0].wantEnd()
+	for _, c := range cs[1:] {
+		c.send("%s", chat("all"))
+		for {
+			if m, ok := c.next(); !ok || m.Op == proto.KICK {
+				t.Fatal("ended with less waiting")
+			} else if m.Text == "all" {
+				break
+			}
+		}
+		c.ping()
+	}
+	for waiting() != 0 {
+		other.ping()
+	}
+}

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
-	"regexp"
 	"strings"
 	"time"
 
@@ -80,17 +79,14 @@ func clientFiles() map[string]*file {
 	return files
 }
 
-// aside is a comment behind code. What holds a quote after its slashes may be
-// a string, and is left.
-var aside = regexp.MustCompile("\\s+// [^'\"`]*$")
-
 // tight leaves blanks out of a style sheet where they part nothing.
 var tight = strings.NewReplacer(": ", ":", "; ", ";", ", ", ",", " { ", "{", " {", "{", "; }", "}", " }", "}")
 
 // lean leaves out of a script or a style sheet what is for its readers alone:
 // comments, indentation and empty lines. It goes by lines, as the files of the
 // web client are written: a comment has its lines to itself or ends one, and
-// no string goes over several.
+// no string goes over several. What has a quote behind its slashes may be in a
+// string, and stays.
 func lean(source []byte) []byte {
 	var out []byte
 	comment := false
@@ -103,7 +99,10 @@ func lean(source []byte) []byte {
 		if strings.HasPrefix(line, "//") {
 			continue
 		}
-		if line = aside.ReplaceAllString(line, ""); line != "" {
+		if i := strings.LastIndex(line, " // "); i >= 0 && !strings.ContainsAny(line[i:], "'\"`") {
+			line = strings.TrimRight(line[:i], " ")
+		}
+		if line != "" {
 			out = append(append(out, line...), '\n')
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/VictoriaMetrics/metrics"
 )
@@ -54,12 +55,14 @@ func (s *Server) handler() http.Handler {
 			s.cfg.Logger.Debug("the page was not taken", "err", err)
 		}
 	})
-	for path, f := range clientFiles() {
-		if path == "/" {
-			path = "/{$}"
+	client := sync.OnceValue(clientFiles) // a node that no browser asks does without
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if f := client()[r.URL.Path]; f != nil {
+			f.ServeHTTP(w, r)
+			return
 		}
-		mux.Handle(path, f)
-	}
+		http.NotFound(w, r)
+	})
 	return s.strict(mux)
 }
 

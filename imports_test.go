@@ -20,23 +20,25 @@ const module = "chatd"
 // mayImport lists what each package of ours may import of ours, in its tests
 // as well. A package that isn't listed is an error: it has to be given a place.
 var mayImport = map[string][]string{
-	".":               {"proto", "reactor", "model", "service", "service/bus", "service/ops", "client", "client/web"},
-	"proto":           {},
-	"limit":           {},
-	"reactor":         {"proto", "limit"},
-	"model":           {"model/walwriter"},
-	"model/walwriter": {},
-	"service":         {"proto", "limit", "reactor", "model", "service/bus"}, // of bus the types of what nodes tell each other
-	"service/bus":     {"proto"},
-	"service/ops":     {"client/web"}, // the files that it serves, once they are there
-	"client":          {"proto"},
-	"client/chat":     {"client", "proto"},
-	"client/web":      {},
-	"bench":           {"client", "proto", "model", "bench/floor", "bench/plot", "bench/crash", "internal/services"},
-	"bench/crash":     {"client", "proto", "model", "internal/services"}, // the checker reads the log
-	"bench/floor":     {},
-	"bench/plot":      {},
-	"proto/prototest": {"proto"}, // the cases that drive the tests of codec and server
+	".":                {"proto", "reactor", "model", "service", "service/bus", "service/ops", "client", "client/web"},
+	"proto":            {},
+	"limit":            {},
+	"reactor":          {"proto", "limit"},
+	"model":            {"model/walwriter"},
+	"model/walwriter":  {},
+	"service":          {"proto", "limit", "reactor", "model", "service/bus"}, // of bus the types of what nodes tell each other
+	"service/bus":      {"proto"},
+	"service/ops":      {"client/web"}, // the files that it serves, once they are there
+	"client":           {"proto"},
+	"client/chat":      {"client", "client/chat/text", "client/chat/tui", "proto"},
+	"client/chat/text": {},
+	"client/chat/tui":  {"client", "client/chat/text", "proto"},
+	"client/web":       {},
+	"bench":            {"client", "proto", "model", "bench/floor", "bench/plot", "bench/crash", "internal/services"},
+	"bench/crash":      {"client", "proto", "model", "internal/services"}, // the checker reads the log
+	"bench/floor":      {},
+	"bench/plot":       {},
+	"proto/prototest":  {"proto"}, // the cases that drive the tests of codec and server
 
 	"internal/services":    {}, // started for tests and for measuring alike
 	"internal/realservice": {"internal/services"},
@@ -59,6 +61,8 @@ var onlyIn = map[string][]string{
 	"github.com/gomodule/redigo": {"service/bus"},
 	"github.com/mna/redisc":      {"service/bus"},
 	"github.com/gobwas/ws":       {"reactor", "client", "bench"},
+	"charm.land":                 {"client/chat/tui"},
+	"github.com/charmbracelet":   {"client/chat/text", "client/chat/tui"},
 	"net/http":                   {"service/ops", "client", "bench", "internal/services"},
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"chatd/client"
+	"chatd/client/chat/text"
 	"chatd/proto"
 )
 
@@ -151,7 +152,7 @@ func (a *app) prompt() string {
 		return "choice: "
 	}
 	_, name := a.c.Me()
-	return clean(name) + "> "
+	return text.Clean(name) + "> "
 }
 
 // told is an error as a user is told of it.

@@ -1,15 +1,18 @@
-// Chat is the terminal client of chatd: lines in, lines out.
+// Chat is the terminal client of chatd.
 //
 //	chat <ip> <port> [flags]
 //
-// On a terminal it asks for what it needs. A script gives flags and writes
-// commands to its standard input; results come on its standard output,
-// errors on standard error, and the exit code is 1 where anything failed.
+// On a terminal it takes the whole screen (package tui), and asks for what it
+// needs. With --plain, or where standard input or output is no terminal, it is
+// lines in, lines out: a script gives flags and writes commands to its
+// standard input; results come on its standard output, errors on standard
+// error, and the exit code is 1 where anything failed.
 package main
 
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -22,7 +25,11 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/chzyer/readline"
 
+	"golang.org/x/term"
+
 	"chatd/client"
+	"chatd/client/chat/text"
+	"chatd/client/chat/tui"
 )
 
 // options are the command line.
@@ -37,6 +44,7 @@ type options struct {
 	Device    string        `help:"This device's name: a user's devices are logged in side by side." default:"terminal"`
 	Linger    time.Duration `help:"At the end of piped input, go on receiving for so long, as in 2s." default:"0s"`
 	TLS       bool          `help:"Speak TLS."`
+	Plain     bool          `help:"Lines in, lines out, also on a terminal. Else that is so where standard input or output is none."`
 }
 
 const (
@@ -45,8 +53,21 @@ const (
 	exitUsage  = 2
 )
 
+// endFor is how long the end may take once a signal has asked for it: a
+// terminal that takes no output would hold it up for ever.
+const endFor = 10 * time.Second
+
+const description = `The terminal client of chatd.
+
+Example: chat 127.0.0.1 6000
+
+On a terminal it takes the whole screen; F1 lists keys and commands. Piped, or with --plain, it reads commands as lines; help lists them.
+
+Exit codes: 0 ended as asked: by /quit, Ctrl-C, the end of the input, or a signal. 1 something piped was refused or could not be done, a message was left unsent, the token file could not be read or written, or the terminal failed. 2 the command line makes no sense.`
+
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	context.AfterFunc(ctx, func() { time.AfterFunc(endFor, func() { os.Exit(exitFailed) }) })
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, readline.DefaultIsTerminal())
 	stop()
 	os.Exit(code)
@@ -58,6 +79,29 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if done {
 		return code
 	}
+	cfg := client.Config{
+		Addrs:  []string{net.JoinHostPort(opt.IP, strconv.Itoa(int(opt.Port)))},
+		Device: opt.Device,
+	}
+	if opt.TLS {
+		cfg.TLS = &tls.Config{ServerName: opt.IP}
+	}
+	if opt.TokenFile != "" {
+		if err := private(opt.TokenFile); err != nil {
+			fmt.Fprintf(stderr, "error: %v\n", err)
+			return exitFailed
+		}
+		cfg.State = client.FileStore{Path: opt.TokenFile}
+	}
+	if in, out, ok := fullScreen(stdin, stdout, opt); ok {
+		return runScreen(ctx, tui.Config{
+			Client: cfg, Server: cfg.Addrs[0], Name: opt.Name, Password: opt.Password, Register: opt.Register,
+			In: in, Out: out, Err: stderr,
+		})
+	}
+	if opt.Register && (opt.Name == "" || opt.Password == "") {
+		return invalid(stderr, errors.New("--register needs --name and --password"))
+	}
 	scr, err := newScreen(stdin, stdout, stderr, terminal)
 	if err != nil {
 		fmt.Fprintf(stderr, "error: the terminal: %v\n", err)
@@ -66,17 +110,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	defer scr.close()
 
 	a := newApp(scr, opt)
-	cfg := client.Config{
-		Addrs:    []string{net.JoinHostPort(opt.IP, strconv.Itoa(int(opt.Port)))},
-		Device:   opt.Device,
-		Handlers: a.handlers(),
-	}
-	if opt.TLS {
-		cfg.TLS = &tls.Config{ServerName: opt.IP}
-	}
-	if opt.TokenFile != "" {
-		cfg.State = client.FileStore{Path: opt.TokenFile}
-	}
+	cfg.Handlers = a.handlers()
 	if a.c, err = client.New(cfg); err != nil {
 		scr.fail("%v", err)
 		return exitFailed
@@ -91,11 +125,27 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return exitOK
 }
 
+// fullScreen returns the terminal, where there is one to take whole.
+func fullScreen(stdin io.Reader, stdout io.Writer, opt options) (in, out *os.File, ok bool) {
+	in, isIn := stdin.(*os.File)
+	out, isOut := stdout.(*os.File)
+	ok = !opt.Plain && isIn && isOut && term.IsTerminal(int(in.Fd())) && term.IsTerminal(int(out.Fd())) && os.Getenv("TERM") != "dumb"
+	return in, out, ok
+}
+
+func runScreen(ctx context.Context, cfg tui.Config) int {
+	if err := tui.Run(ctx, cfg); err != nil {
+		fmt.Fprintf(cfg.Err, "error: %s\n", text.Clean(err.Error()))
+		return exitFailed
+	}
+	return exitOK
+}
+
 // parseOptions reads the command line. done tells to exit with code.
 func parseOptions(args []string, stdout, stderr io.Writer) (opt options, code int, done bool) {
 	helped := false
 	parser, err := kong.New(&opt, kong.Name("chat"),
-		kong.Description("The terminal client of chatd.\n\nExample: chat 127.0.0.1 6000\n\nOnce it runs, help lists its commands."),
+		kong.Description(description),
 		kong.Writers(stdout, stderr), kong.Exit(func(int) { helped = true }))
 	if err != nil {
 		panic(err) // options itself is wrong
@@ -110,13 +160,16 @@ func parseOptions(args []string, stdout, stderr io.Writer) (opt options, code in
 			err = fmt.Errorf("<port> must be 1 to 65535")
 		case opt.Linger < 0:
 			err = fmt.Errorf("--linger must not be negative")
-		case opt.Register && (opt.Name == "" || opt.Password == ""):
-			err = fmt.Errorf("--register needs --name and --password")
 		}
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "command invalid! example: chat 127.0.0.1 6000\n%v\nchat --help tells more\n", err)
-		return opt, exitUsage, true
+		return opt, invalid(stderr, err), true
 	}
 	return opt, exitOK, false
+}
+
+// invalid tells what is wrong about the command line.
+func invalid(stderr io.Writer, err error) int {
+	fmt.Fprintf(stderr, "command invalid! example: chat 127.0.0.1 6000\n%v\nchat --help tells more\n", err)
+	return exitUsage
 }

@@ -12,6 +12,8 @@ import (
 	"sync"
 
 	"github.com/chzyer/readline"
+
+	"chatd/client/chat/text"
 )
 
 const (
@@ -26,7 +28,7 @@ var errInterrupt = errors.New("interrupted")
 
 // screen is where lines are read and written: a terminal, with a line
 // being typed at its bottom, or pipes. All that is printed goes through
-// clean. Printing is safe from any goroutine.
+// text.Clean. Printing is safe from any goroutine.
 type screen struct {
 	terminal bool
 	mu       sync.Mutex // one line at a time
@@ -200,7 +202,7 @@ func (s *screen) print(format string, args ...any) { s.write(&s.out, format, arg
 func (s *screen) fail(format string, args ...any) { s.write(&s.err, "error: "+format, args) }
 
 func (s *screen) write(w *io.Writer, format string, args []any) {
-	line := clean(fmt.Sprintf(format, args...)) + "\n"
+	line := text.Clean(fmt.Sprintf(format, args...)) + "\n"
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	io.WriteString(*w, line) // nobody is left to be told where that fails

@@ -1,4 +1,4 @@
-package main
+package text
 
 import (
 	"fmt"
@@ -11,11 +11,11 @@ import (
 // runs over the lines around it.
 const maxMarks = 6
 
-// clean makes text from the network harmless on a terminal: control
+// Clean makes text from the network harmless on a terminal: control
 // characters (escape sequences begin with one), line ends, and what turns or
 // hides text become visible escapes; what isn't UTF-8 becomes U+FFFD. What
 // remains is one line, and stands where it is printed.
-func clean(s string) string {
+func Clean(s string) string {
 	if plain(s) {
 		return s
 	}

@@ -1,4 +1,4 @@
-package main
+package text
 
 import (
 	"strings"
@@ -24,8 +24,8 @@ func TestClean(t *testing.T) {
 		"\xff\xfe":                "��",
 		"z" + strings.Repeat("\u0301", 100) + "!": "z" + strings.Repeat("\u0301", maxMarks) + "!",
 	} {
-		if got := clean(in); got != want {
-			t.Errorf("clean(%q) = %q, want %q", in, got, want)
+		if got := Clean(in); got != want {
+			t.Errorf("Clean(%q) = %q, want %q", in, got, want)
 		}
 	}
 }
@@ -34,13 +34,13 @@ func FuzzClean(f *testing.F) {
 	f.Add("\x1b[31m")
 	f.Add("你好\u202e")
 	f.Fuzz(func(t *testing.T, in string) {
-		out := clean(in)
+		out := Clean(in)
 		if !utf8.ValidString(out) {
-			t.Errorf("clean(%q) is no UTF-8: %q", in, out)
+			t.Errorf("Clean(%q) is no UTF-8: %q", in, out)
 		}
 		for _, r := range out {
 			if unicode.IsControl(r) || hidden(r) {
-				t.Errorf("clean(%q) lets %U through", in, r)
+				t.Errorf("Clean(%q) lets %U through", in, r)
 			}
 		}
 	})

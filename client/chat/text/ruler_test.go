@@ -1,0 +1,118 @@
+package text
+
+import (
+	"strings"
+	"testing"
+)
+
+// Columns are what a terminal gives to a text: two for Chinese and pictures,
+// none for marks; a joined picture is one where the terminal says so, and
+// its parts where it doesn't.
+func TestWidth(t *testing.T) {
+	for _, test := range []struct {
+		text            string
+		chars, clusters int
+		shown           string // by a terminal that counts characters
+	}{
+		{"hello", 5, 5, "hello"},
+		{"你好", 4, 4, "你好"},
+		{"é", 1, 1, "é"},
+		{"e\u0301x", 2, 2, "e\u0301x"},
+		{"🎉", 2, 2, "🎉"},
+		{"👩‍👩‍👧", 6, 2, "👩👩👧"},
+		{"👍🏽", 2, 2, "👍"},
+		{"❤️", 1, 2, "❤"},
+		{"", 0, 0, ""},
+		{"\u0301a", 2, 2, "◌\u0301a"},
+	} {
+		plain, clustered := Ruler{}, Ruler{Clusters: true}
+		if got := plain.Show(test.text); got != test.shown {
+			t.Errorf("Show(%q) = %q, want %q", test.text, got, test.shown)
+		}
+		if got := plain.Width(plain.Show(test.text)); got != test.chars {
+			t.Errorf("%q is %d wide by characters, want %d", test.text, got, test.chars)
+		}
+		if got := clustered.Width(clustered.Show(test.text)); got != test.clusters {
+			t.Errorf("%q is %d wide by clusters, want %d", test.text, got, test.clusters)
+		}
+	}
+}
+
+// A column is as wide as it is said to be, whatever is put into it: one
+// character too many in one row moves the rest of the screen.
+func TestPad(t *testing.T) {
+	r := Ruler{}
+	for _, test := range []struct {
+		in   string
+		w    int
+		want string
+	}{
+		{"bob", 5, "bob  "}, {"bob", 3, "bob"}, {"robert", 4, "rob…"}, {"你好世", 5, "你好…"}, {"你好世", 4, "你… "},
+		{"你", 1, "…"}, {"x", 0, ""}, {"x", -3, ""}, {"", 2, "  "},
+	} {
+		if got := r.Pad(test.in, test.w); got != test.want {
+			t.Errorf("Pad(%q, %d) = %q, want %q", test.in, test.w, got, test.want)
+		}
+	}
+}
+
+func TestWrap(t *testing.T) {
+	r := Ruler{}
+	for _, test := range []struct {
+		in   string
+		w    int
+		want string // pieces, parted by |
+	}{
+		{"", 5, ""},
+		{"hello", 5, "hello"},
+		{"hello world", 5, "hello |world"},
+		{"hello  world", 6, "hello  |world"},
+		{"a bc def", 4, "a bc |def"},
+		{"abcdefgh", 3, "abc|def|gh"},
+		{"ab cdefgh", 4, "ab |cdef|gh"},
+		{"你好世界", 5, "你好|世界"},
+		{"你好", 1, "你|好"},
+		{"x你", 2, "x|你"},
+		{"   ", 2, "   "},
+		{"hello", 0, "h|e|l|l|o"},
+	} {
+		var got []string
+		for _, p := range r.Wrap(test.in, test.w) {
+			got = append(got, test.in[p[0]:p[1]])
+		}
+		if s := strings.Join(got, "|"); s != test.want {
+			t.Errorf("Wrap(%q, %d) = %q, want %q", test.in, test.w, s, test.want)
+		}
+	}
+}
+
+// Whatever text comes, wrapping loses none of it, and no piece is wider than
+// it may be, blanks at its end and single characters aside.
+func FuzzWrap(f *testing.F) {
+	f.Add("hello world 你好 e\u0301 👩‍👩‍👧", 7, false)
+	f.Add("a\u200d\u0301\n  b", 1, true)
+	f.Fuzz(func(t *testing.T, in string, w int, clusters bool) {
+		r := Ruler{Clusters: clusters}
+		w %= 100
+		for _, line := range r.Lines(in) {
+			var all strings.Builder
+			for _, p := range r.Wrap(line, w) {
+				piece := line[p[0]:p[1]]
+				all.WriteString(piece)
+				n, trimmed := 0, strings.TrimRight(piece, " ")
+				for range r.All(trimmed) {
+					n++
+				}
+				if r.Width(trimmed) > max(w, 1) && n > 1 {
+					t.Errorf("a piece of %q at %d is %q, %d wide", line, w, trimmed, r.Width(trimmed))
+				}
+			}
+			if all.String() != line {
+				t.Errorf("%q became %q", line, all.String())
+			}
+			if got := r.Width(r.Pad(line, max(w, 0))); got != max(w, 0) {
+				t.Errorf("Pad(%q, %d) is %d wide", line, w, got)
+			}
+		}
+	})
+}

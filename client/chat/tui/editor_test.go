@@ -1,0 +1,130 @@
+package tui
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	tea "charm.land/bubbletea/v2"
+)
+
+func pressed(s string) tea.KeyPressMsg {
+	named := map[string]tea.Key{
+		"left": {Code: tea.KeyLeft}, "right": {Code: tea.KeyRight}, "home": {Code: tea.KeyHome}, "end": {Code: tea.KeyEnd},
+		"up": {Code: tea.KeyUp}, "down": {Code: tea.KeyDown}, "enter": {Code: tea.KeyEnter}, "tab": {Code: tea.KeyTab},
+		"backspace": {Code: tea.KeyBackspace}, "delete": {Code: tea.KeyDelete}, "esc": {Code: tea.KeyEscape},
+		"alt+enter": {Code: tea.KeyEnter, Mod: tea.ModAlt}, "alt+left": {Code: tea.KeyLeft, Mod: tea.ModAlt},
+		"alt+right": {Code: tea.KeyRight, Mod: tea.ModAlt},
+	}
+	if k, ok := named[s]; ok {
+		return tea.KeyPressMsg(k)
+	}
+	if c, ok := strings.CutPrefix(s, "ctrl+"); ok {
+		return tea.KeyPressMsg{Code: rune(c[0]), Mod: tea.ModCtrl}
+	}
+	return tea.KeyPressMsg{Code: []rune(s)[0], Text: s}
+}
+
+// What keys do to a text: the cursor is shown as |.
+func TestEditorKeys(t *testing.T) {
+	for _, test := range []struct{ text, keys, want string }{
+		{"", "a b c", "abc|"},
+		{"abc", "left X", "abX|c"},
+		{"abc", "home delete", "|bc"},
+		{"abc", "backspace backspace", "a|"},
+		{"", "backspace delete left right", "|"},
+		{"one two three", "ctrl+w", "one two |"},
+		{"one two  ", "ctrl+w", "one |"},
+		{"one two", "alt+left alt+left ctrl+k", "|"},
+		{"one two", "home alt+right X", "oneX| two"},
+		{"one two", "left left ctrl+u", "|wo"},
+		{"a", "alt+enter b", "a\nb|"},
+		{"a\nbc", "home X", "a\nX|bc"},
+		{"你好", "left X", "你X|好"},
+		{"e", "\u0301 backspace", "|"}, // a mark joins its letter
+		{"👩‍👩‍👧", "backspace", "|"},
+		{"a", "enter up", "a|"}, // none of an editor's
+	} {
+		e := editor{lines: true, most: 1000}
+		e.set(test.text)
+		for _, k := range strings.Fields(test.keys) {
+			e.key(pressed(k))
+		}
+		got := strings.Join(e.chars[:e.at], "") + "|" + strings.Join(e.chars[e.at:], "")
+		if got != test.want || e.size != len(e.value()) {
+			t.Errorf("%q, %s: %q, want %q (%d bytes counted, %d there)", test.text, test.keys, got, test.want, e.size, len(e.value()))
+		}
+	}
+}
+
+// What is pasted can't bring control characters, line ends only where they
+// belong, and no more than there is room for, cut between characters.
+func TestEditorPaste(t *testing.T) {
+	e := editor{most: 10}
+	if e.insert("a\x1b[2Jb\r\nc\td"); e.value() != "a[2Jb c d" {
+		t.Errorf("%q", e.value())
+	}
+	if e.insert("你"); e.value() != "a[2Jb c d" {
+		t.Errorf("%q is beyond 10 bytes", e.value())
+	}
+	e = editor{most: 100, lines: true}
+	if e.insert("a\r\nb\rc\xff"); e.value() != "a\nb\nc" {
+		t.Errorf("%q", e.value())
+	}
+}
+
+// Rows break where the width ends, the cursor has a place in them, and moves
+// between them.
+func TestEditorRows(t *testing.T) {
+	e := editor{lines: true, most: 1000}
+	e.set("abcdef\n你好世\n")
+	rows, starts, row, col := e.rows(5)
+	if want := []string{"abcd", "ef", "你好", "世", ""}; !slices.Equal(rows, want) || row != 4 || col != 0 {
+		t.Errorf("%q, cursor %d,%d", rows, row, col)
+	}
+	if want := []int{0, 4, 7, 9, 11}; !slices.Equal(starts, want) {
+		t.Errorf("%v", starts)
+	}
+	for i, want := range []int{9, 7, 4, 0} {
+		if !e.vertical(5, -1) || e.at != want {
+			t.Errorf("up %d: at %d, want %d", i+1, e.at, want)
+		}
+	}
+	if e.vertical(5, -1) {
+		t.Error("there is nothing above the first row")
+	}
+	e.at = 3
+	if e.vertical(5, 1); e.at != 6 {
+		t.Errorf("down from the third column: at %d", e.at)
+	}
+	e.masked = true
+	if rows, _, _, _ := e.rows(5); rows[0] != "••••" || strings.Contains(strings.Join(rows, ""), "a") {
+		t.Errorf("a password is shown: %q", rows)
+	}
+}
+
+// Older and newer lines come back, and so does what was being typed.
+func TestRecall(t *testing.T) {
+	var r recall
+	for _, s := range []string{"one", "two", "two", ""} {
+		r.add(s)
+	}
+	var got []string
+	for _, by := range []int{-1, -1, -1, 1, 1, 1} {
+		s, ok := r.move(by, "draft")
+		if !ok {
+			s = "-"
+		}
+		got = append(got, s)
+	}
+	if want := []string{"two", "one", "-", "two", "draft", "-"}; !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	for range 2 * maxRecall {
+		r.add("x")
+		r.add("y")
+	}
+	if len(r.lines) != maxRecall {
+		t.Errorf("%d lines are kept", len(r.lines))
+	}
+}

@@ -1,0 +1,61 @@
+package tui
+
+import tea "charm.land/bubbletea/v2"
+
+// wheelRows is how far a notch of the wheel scrolls.
+const wheelRows = 3
+
+// click chooses what is under the pointer.
+func (m *model) click(e tea.Mouse) tea.Cmd {
+	if e.Button != tea.MouseLeft {
+		return nil
+	}
+	p := m.places()
+	switch {
+	case m.login != nil:
+		return m.clickForm(m.login, e.Y, m.h-1, m.loginAction)
+	case m.passwd != nil && e.X >= p.left && e.Y >= p.header && e.Y < p.header+p.messages:
+		return m.clickForm(m.passwd, e.Y-p.header, p.messages, m.passwdAction)
+	case m.ask != nil:
+		return nil
+	case p.list > 0 && e.X < p.listWidth && e.Y >= p.listTop && e.Y < p.listTop+p.list:
+		if i := m.roster.top + e.Y - p.listTop; i < len(m.roster.list) {
+			return m.show(m.roster.list[i])
+		}
+	}
+	return nil
+}
+
+// clickForm goes to the field that was clicked on, or presses the button.
+func (m *model) clickForm(f *form, y, h int, do func(formAction) tea.Cmd) tea.Cmd {
+	rows, _, _, _ := f.view(&m.theme, m.ruler, m.w, h)
+	if y < 0 || y >= len(rows) || rows[y].stop < 0 || f.busy {
+		return nil
+	}
+	if f.focus = rows[y].stop; f.focus >= len(f.fields) {
+		return do(f.enter())
+	}
+	return nil
+}
+
+// wheel scrolls what is under the pointer.
+func (m *model) wheel(e tea.Mouse) tea.Cmd {
+	by := 0
+	switch e.Button {
+	case tea.MouseWheelUp:
+		by = wheelRows
+	case tea.MouseWheelDown:
+		by = -wheelRows
+	}
+	p := m.places()
+	switch {
+	case by == 0 || m.login != nil:
+	case p.list > 0 && e.X < p.listWidth:
+		m.roster.move(-by)
+	case m.sheet != nil:
+		m.sheet.scroll(-by, p.messages)
+	default:
+		return m.scroll(by)
+	}
+	return nil
+}

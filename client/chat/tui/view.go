@@ -1,0 +1,308 @@
+package tui
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+
+	"chatd/client"
+)
+
+// View draws the screen.
+func (m *model) View() tea.View {
+	var rows []string
+	cursor := tea.Cursor{Shape: tea.CursorBar, Blink: true}
+	at := false
+	if m.login != nil {
+		rows, cursor.X, cursor.Y, at = m.loginView()
+	} else {
+		rows, cursor.X, cursor.Y, at = m.chatView()
+	}
+	if len(rows) > m.h {
+		rows = rows[:m.h]
+	}
+	v := tea.NewView(strings.Join(rows, "\n"))
+	v.AltScreen = true
+	v.MouseMode = tea.MouseModeCellMotion
+	v.ReportFocus = true
+	if at && cursor.X < m.w && cursor.Y < m.h {
+		v.Cursor = &cursor
+	}
+	return v
+}
+
+// loginView is the form, and the status below it.
+func (m *model) loginView() (rows []string, x, y int, at bool) {
+	all, x, y, at := m.login.view(&m.theme, m.ruler, m.w, max(1, m.h-1))
+	for _, r := range all {
+		rows = append(rows, r.text)
+	}
+	return append(rows, newLine(m.ruler, m.w).add(m.theme.dim, " Tab: next  Enter: go on  Ctrl-C: end").end()), x, y, at
+}
+
+func (m *model) chatView() (rows []string, x, y int, at bool) {
+	m.layout()
+	p := m.places()
+	right, x, y, at := m.rightPane(p)
+	x += p.left
+	if m.narrow() {
+		rows = right
+	} else {
+		left := append(m.listHeader(p), m.rosterRows(p.listWidth, p.list)...)
+		for i := range right {
+			bar := "│"
+			switch {
+			case i == 1 && p.header == 2:
+				bar = "┼"
+			case p.rule > 0 && i == len(right)-p.input-1:
+				bar = "├"
+			}
+			rows = append(rows, left[i]+m.theme.rule.on(bar)+right[i])
+		}
+	}
+	if p.status > 0 {
+		rows = append(rows, m.statusRow())
+	}
+	return rows, x, y, at
+}
+
+// listHeader is what stands above the list.
+func (m *model) listHeader(p places) (rows []string) {
+	if p.header > 0 {
+		l := newLine(m.ruler, p.listWidth).add(m.theme.strong, " Chats")
+		if n, _ := m.roster.unread(); n > 0 {
+			l.right(m.theme.badge, count(n)+" ")
+		}
+		rows = append(rows, l.end())
+	}
+	if p.header > 1 {
+		rows = append(rows, m.theme.rule.on(ruled("", 0, p.listWidth)))
+	}
+	return rows
+}
+
+// rightPane is all but the list and the status: in one pane, also the list.
+func (m *model) rightPane(p places) (rows []string, x, y int, at bool) {
+	list := m.narrow() && m.listView && m.sheet == nil && m.passwd == nil
+	if list {
+		rows = m.listHeader(p)
+	} else {
+		rows = m.header(p)
+	}
+	var body []string
+	switch {
+	case m.passwd != nil:
+		form, fx, fy, cursor := m.passwd.view(&m.theme, m.ruler, p.width, p.messages)
+		for _, r := range form {
+			body = append(body, r.text)
+		}
+		x, y, at = fx, len(rows)+fy, cursor
+	case m.sheet != nil:
+		m.sheet.scroll(0, p.messages)
+		body = m.sheet.view(&m.theme, m.ruler, p.width, p.messages)
+	case list:
+		body = m.rosterRows(p.width, p.messages)
+	case m.open == nil:
+		body = m.welcome(p.width, p.messages)
+	default:
+		body = m.threadRows(p)
+	}
+	if menu := m.menuRows(p.width, len(body)); len(menu) > 0 && m.passwd == nil {
+		copy(body[len(body)-len(menu):], menu)
+	}
+	rows = append(rows, body...)
+	if p.note > 0 {
+		rows = append(rows, m.noteRow(p.width))
+	}
+	if p.rule > 0 {
+		rows = append(rows, m.theme.rule.on(ruled("", 0, p.width)))
+	}
+	input, ix, iy := m.inputRows(p)
+	if m.passwd == nil {
+		x, y, at = ix, len(rows)+iy, m.ask == nil
+	}
+	return append(rows, input...), x, y, at
+}
+
+// header names what is shown.
+func (m *model) header(p places) (rows []string) {
+	if p.header == 0 {
+		return nil
+	}
+	l := newLine(m.ruler, p.width).add(style{}, " ")
+	switch c := m.open; {
+	case m.sheet != nil:
+		l.add(m.theme.accent, m.ruler.Show(m.sheet.title))
+	case c == nil:
+		l.add(m.theme.accent, "chatd")
+	default:
+		sign, st := m.sign(c)
+		state, stateStyle := m.standing(c)
+		room := p.width - m.ruler.Width(state) - 5
+		l.add(st, sign).add(style{}, " ").add(m.theme.strong, m.ruler.Cut(m.title(c), max(room, 8)))
+		if about := m.about[c.id]; about != "" && room-l.w > 8 {
+			l.add(m.theme.dim, m.ruler.Cut("  "+m.ruler.Show(about), room-l.w))
+		}
+		l.right(stateStyle, state+" ")
+	}
+	rows = append(rows, l.end())
+	if p.header > 1 {
+		rows = append(rows, m.theme.rule.on(ruled("", 0, p.width)))
+	}
+	return rows
+}
+
+// standing is how one stands to who a conversation is with.
+func (m *model) standing(c *conversation) (string, style) {
+	switch {
+	case c.gone:
+		return "no longer a member", m.theme.warn
+	case c.id.Group != 0:
+		if n := m.members[c.id]; n == 1 {
+			return "1 member", m.theme.dim
+		} else if n > 0 {
+			return fmt.Sprintf("%d members", n), m.theme.dim
+		}
+		return "", m.theme.dim
+	case c.id.Peer == m.me:
+		return "only you", m.theme.dim
+	case !m.friends[c.id.Peer]:
+		return "not a friend", m.theme.dim
+	case m.present[c.id.Peer]:
+		return "online", m.theme.good
+	}
+	return "offline", m.theme.dim
+}
+
+func (m *model) welcome(w, h int) (rows []string) {
+	say := []string{"", " " + m.ruler.Show(m.name) + ", welcome.", "", " Choose a conversation: Up, Down, Enter, or the mouse.",
+		" /chat NAME      talk to somebody", " /addfriend NAME become friends", " /creategroup NAME", "", " F1 lists all keys and commands."}
+	for i, s := range say {
+		if len(rows) == h {
+			break
+		}
+		st := m.theme.dim
+		if i == 1 {
+			st = m.theme.strong
+		}
+		rows = append(rows, newLine(m.ruler, w).add(st, s).end())
+	}
+	for len(rows) < h {
+		rows = append(rows, newLine(m.ruler, w).end())
+	}
+	return rows
+}
+
+// noteRow is the row above the input: a question, a notice, or who is typing.
+func (m *model) noteRow(w int) string {
+	l := newLine(m.ruler, w).add(style{}, " ")
+	switch c := m.open; {
+	case m.ask != nil:
+		l.add(m.theme.warn, m.ruler.Show(m.ask.words))
+	case m.notice != "" && m.isBad:
+		l.add(m.theme.bad, markFailed+" "+m.ruler.Show(m.notice))
+	case m.notice != "":
+		l.add(m.theme.good, m.ruler.Show(m.notice))
+	case m.search != nil:
+		l.add(m.theme.dim, "Enter: older  Ctrl-N: newer  Esc: end")
+	case m.sheet != nil:
+		l.add(m.theme.dim, "Esc: close")
+		if m.sheet.more(m.places().messages) {
+			l.add(m.theme.dim, "  Down: more")
+		}
+	case c == nil || m.inList():
+	case c.loading && !c.loaded:
+		l.add(m.theme.dim, "reading …")
+	default:
+		if names := c.typists(m.now()); len(names) > 0 {
+			l.add(m.theme.dim, m.typing(names))
+		}
+	}
+	if c := m.open; c != nil && m.sheet == nil && !m.inList() && (c.scroll.up > 0 || c.behind) {
+		l.right(m.theme.accent, "↓ Esc: to the end ")
+	}
+	return l.end()
+}
+
+func (m *model) typing(names []string) string {
+	switch len(names) {
+	case 1:
+		return m.ruler.Show(names[0]) + " is typing …"
+	case 2:
+		return m.ruler.Show(names[0]) + " and " + m.ruler.Show(names[1]) + " are typing …"
+	}
+	return fmt.Sprintf("%d are typing …", len(names))
+}
+
+// inputRows are the rows around the cursor of what is typed.
+func (m *model) inputRows(p places) (rows []string, x, y int) {
+	if m.search != nil {
+		const words = "search › "
+		hits := ""
+		if n := len(m.search.hits); n > 0 {
+			hits = fmt.Sprintf("%d of %d ", m.search.at+1, n)
+		} else if !m.search.input.empty() {
+			hits = "none here "
+		}
+		room := max(2, p.width-1-m.ruler.Width(words)-m.ruler.Width(hits)-1)
+		all, _, row, col := m.search.input.rows(room)
+		l := newLine(m.ruler, p.width).add(style{}, " ").add(m.theme.accent, words)
+		x = l.w + col
+		return []string{l.add(style{}, all[row]).right(m.theme.dim, hits).end()}, x, 0
+	}
+	all, _, row, col := m.input.rows(p.inputWidth)
+	from := max(0, row-p.input+1)
+	for i := from; i < from+p.input; i++ {
+		l := newLine(m.ruler, p.width).add(style{}, " ")
+		if i == 0 {
+			l.add(m.theme.accent, prompt)
+		} else {
+			l.add(style{}, "  ")
+		}
+		if i < len(all) {
+			l.add(style{}, all[i])
+		}
+		rows = append(rows, l.end())
+	}
+	return rows, 1 + m.ruler.Width(prompt) + col, row - from
+}
+
+// statusRow tells of the connection.
+func (m *model) statusRow() string {
+	th := &m.theme
+	l := newLine(m.ruler, m.w).add(th.tip, " ")
+	dot, st, words := dotOnline, th.good, "connected"
+	if !m.online() {
+		dot, st, words = dotOffline, th.warn, "offline"
+		if m.state == client.Connected {
+			words = "connecting"
+		}
+	}
+	l.add(st.with(th.tip), dot+" "+words)
+	if n := m.waiting(); n > 0 && !m.online() {
+		l.add(th.warn.with(th.tip), fmt.Sprintf(", %d queued", n))
+	}
+	l.add(th.strong.with(th.tip), "  "+m.ruler.Show(m.name))
+	help := "F1 help "
+	if !m.narrow() {
+		help = "/ commands  F1 help "
+	}
+	room := m.w - l.w - len(help) - 3
+	more := m.cfg.Server
+	if !m.online() {
+		if wait := time.Until(m.retryAt).Round(time.Second); wait > 0 {
+			more = fmt.Sprintf("again in %s: %s", wait, m.why)
+		} else {
+			more = m.why
+		}
+	}
+	if room >= 8 {
+		l.add(th.dim.with(th.tip), "  "+m.ruler.Cut(m.ruler.Show(more), room))
+	}
+	if l.w+len(help) < m.w {
+		l.to(th.tip, m.w-len(help)).add(th.dim.with(th.tip), help)
+	}
+	return l.to(th.tip, m.w).b.String()
+}

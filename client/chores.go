@@ -156,15 +156,24 @@ func (c *Client) receiptRefused(rid int64) {
 
 // MarkRead tells the server, and by it one's other devices and the peer,
 // that the conversation has been read up to seq; never beyond what has come.
-// It is sent with the receipts, a moment later, or after a reconnect.
+// Where nothing was pushed yet, because another device had it all, what History
+// returned counts as having come. It is sent with the receipts, a moment later,
+// or after a reconnect.
 func (c *Client) MarkRead(conv Conv, seq int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t := c.tracks[conv]
-	if t == nil {
+	most := c.paged[conv]
+	if t != nil && t.started {
+		most = t.last
+	}
+	if seq = min(seq, most); seq <= 0 {
 		return
 	}
-	t.read = max(t.read, min(seq, t.last))
+	if t == nil {
+		t = c.track(conv)
+	}
+	t.read = max(t.read, seq)
 	c.touch(t)
 }
 

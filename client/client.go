@@ -43,6 +43,7 @@ type Client struct {
 	lists   lists
 	outbox  outbox
 	tracks  map[Conv]*track
+	paged   map[Conv]int64 // the last one that History has returned
 	holes   map[*track]struct{}
 	dirty   []*track // have receipts to send
 	dirtyAt time.Time
@@ -62,7 +63,7 @@ func New(cfg Config) (*Client, error) {
 	c := &Client{
 		cfg: cfg, queue: newQueue(), done: make(chan struct{}), closed: make(chan struct{}),
 		auth: make(chan struct{}, 1), lists: newLists(), outbox: newOutbox(cfg),
-		tracks: make(map[Conv]*track), holes: make(map[*track]struct{}),
+		tracks: make(map[Conv]*track), paged: make(map[Conv]int64), holes: make(map[*track]struct{}),
 	}
 	if cfg.State != nil {
 		saved, err := cfg.State.Load()

@@ -57,6 +57,7 @@ func (c *Client) loggedIn(s *session, in *inbox, r *proto.Response) {
 
 func (c *Client) forgetAll() {
 	clear(c.tracks)
+	clear(c.paged)
 	clear(c.holes)
 	c.dirty, c.dirtyN = nil, 0
 }

@@ -378,6 +378,7 @@ func (c *Client) forget(conv Conv) {
 		delete(c.holes, t)
 		c.unsaved = true
 	}
+	delete(c.paged, conv)
 }
 
 func ms(n int64) time.Duration {

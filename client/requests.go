@@ -141,6 +141,7 @@ func (c *Client) History(ctx context.Context, conv Conv, before int64, limit int
 	defer c.mu.Unlock()
 	for i := range r.Messages {
 		p.Messages[i] = c.listed(&r.Messages[i])
+		c.paged[conv] = max(c.paged[conv], p.Messages[i].Seq)
 	}
 	return p, nil
 }

@@ -149,6 +149,32 @@ func TestHistory(t *testing.T) {
 	}
 }
 
+// A device to which nothing is pushed, because the user's others had it all,
+// marks as read what it has seen as history; and nothing it hasn't seen.
+func TestHistoryIsRead(t *testing.T) {
+	f, rec := newFake(t), newRecord(t)
+	c, p := f.loggedIn(rec, proto.Response{}, nil)
+	c.MarkRead(User(2), 8) // nothing has come: of no effect
+	done := make(chan error, 1)
+	go func() {
+		_, err := c.History(within(t), User(2), 0, 5)
+		done <- err
+	}()
+	p.answer(p.expect(proto.SYNC), proto.Response{Peer: 2, First: 1, Last: 8, Messages: []proto.Chat{chat(7), chat(8)}})
+	if err := take(t, done, "the page"); err != nil {
+		t.Fatal(err)
+	}
+	c.MarkRead(User(2), 99)
+	if q := take(t, p.receipts, "a receipt"); !q.Read || q.Seq != 8 || q.Peer != 2 {
+		t.Errorf("receipt %+v, want that 8 was read", q)
+	}
+	// It is no claim to have what is pushed later.
+	p.send(push(chat(8)), push(chat(9)))
+	if got := rec.seqs(2); !slices.Equal(got, []int64{8, 9}) {
+		t.Errorf("shown %v", got)
+	}
+}
+
 // Events go out at once and are refused, not kept, without a connection.
 func TestTell(t *testing.T) {
 	f, rec := newFake(t), newRecord(t)

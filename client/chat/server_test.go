@@ -7,12 +7,8 @@ import (
 	"sync"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"chatd/proto"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // server is a chat of two, alice (1) who may log in and bob (2) who answers,
 // and a group (5): enough to drive the commands. It remembers what it was

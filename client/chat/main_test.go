@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"chatd/client"
+	"chatd/client/chat/tui"
+)
+
+// beChat in the environment makes the test binary be chat itself, for tests
+// that give it a terminal; with the value beFaulty one that panics as soon as
+// a message is sent.
+const (
+	beChat   = "CHAT_TEST_BE"
+	beFaulty = "faulty"
+)
+
+// binaries is where the tests' chatd is built.
+var binaries string
+
+func TestMain(m *testing.M) {
+	switch os.Getenv(beChat) {
+	case "":
+	case beFaulty:
+		err := tui.Run(context.Background(), tui.Config{
+			Client: client.Config{Addrs: os.Args[1:2], Now: func() time.Time { panic("a fault") }},
+			Name:   "alice", Password: "secret1", In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
+		})
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(exitFailed)
+	default:
+		main()
+	}
+	os.Exit(func() int {
+		var err error
+		if binaries, err = os.MkdirTemp("", "chat-test-"); err != nil {
+			panic(err)
+		}
+		defer func() { _ = os.RemoveAll(binaries) }()
+		code := m.Run()
+		if err := goleak.Find(); err != nil && code == 0 {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return code
+	}())
+}
+
+// build makes the chatd that tests talk to.
+var build = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(binaries, "chatd")
+	out, err := exec.Command("go", "build", "-o", path, "chatd").CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("build chatd: %w\n%s", err, out)
+	}
+	return path, err
+})

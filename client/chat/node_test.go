@@ -1,0 +1,130 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"sync"
+	"testing"
+	"time"
+
+	"chatd/client"
+)
+
+// node is a real chatd of a test's own.
+type node struct {
+	t    *testing.T
+	dir  string
+	host string
+	port string
+	cmd  *exec.Cmd
+	logs sync.WaitGroup
+}
+
+func newNode(t *testing.T) *node {
+	t.Helper()
+	n := &node{t: t, dir: t.TempDir(), host: "127.0.0.1", port: "0"}
+	n.start()
+	t.Cleanup(n.kill)
+	return n
+}
+
+// start starts it, on the port that it had before.
+func (n *node) start() {
+	n.t.Helper()
+	path, err := build()
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	n.cmd = exec.Command(path, n.host, n.port, "--db", "sqlite:"+filepath.Join(n.dir, "chat.db"),
+		"--http", "", "--argon2", "8,1,1", "--no-limits", "--log-format", "text")
+	stderr, err := n.cmd.StderrPipe()
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	if err := n.cmd.Start(); err != nil {
+		n.t.Fatal(err)
+	}
+	address, said := regexp.MustCompile(`address=(\S+)`), make(chan string, 1)
+	n.logs.Go(func() {
+		defer close(said)
+		for lines := bufio.NewScanner(stderr); lines.Scan(); {
+			if m := address.FindStringSubmatch(lines.Text()); m != nil {
+				select {
+				case said <- m[1]:
+				default:
+				}
+			}
+		}
+	})
+	addr := <-said
+	if _, n.port, err = net.SplitHostPort(addr); err != nil {
+		n.t.Fatalf("chatd doesn't say where it is: %v", err)
+	}
+}
+
+// kill ends it as a power cut would.
+func (n *node) kill() {
+	if n.cmd.ProcessState == nil {
+		_ = n.cmd.Process.Signal(os.Kill)
+		n.logs.Wait()
+		_ = n.cmd.Wait() // killed: an error by design
+	}
+}
+
+// user registers one and logs in with the SDK.
+func (n *node) user(name string) *client.Client {
+	n.t.Helper()
+	c, err := client.New(client.Config{Addrs: []string{net.JoinHostPort(n.host, n.port)}, Device: "sdk",
+		BackoffMin: 10 * time.Millisecond, BackoffMax: 100 * time.Millisecond})
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	n.t.Cleanup(func() { _ = c.Close() })
+	ctx := n.ctx()
+	if _, err = c.Register(ctx, name, "secret1"); err == nil {
+		err = c.Login(ctx, name, "secret1")
+	}
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return c
+}
+
+// ctx is for one call that must succeed.
+func (n *node) ctx() context.Context {
+	ctx, cancel := context.WithTimeout(n.t.Context(), waitFor)
+	n.t.Cleanup(cancel)
+	return ctx
+}
+
+// say sends messages, and waits until they are stored.
+func (n *node) say(c *client.Client, to client.Conv, texts ...string) {
+	n.t.Helper()
+	for _, s := range texts {
+		if err := c.SendAsync(to, s, nil); err != nil {
+			n.t.Fatal(err)
+		}
+	}
+	if err := c.Flush(n.ctx()); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
+// befriend makes two friends.
+func (n *node) befriend(a, b *client.Client) {
+	n.t.Helper()
+	id, _ := b.Me()
+	if _, err := a.AddFriend(n.ctx(), id); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
+func me(c *client.Client) client.Conv {
+	id, _ := c.Me()
+	return client.User(id)
+}

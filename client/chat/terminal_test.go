@@ -1,0 +1,320 @@
+package main
+
+import (
+	"flag"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/charmbracelet/x/ansi"
+	"github.com/charmbracelet/x/vt"
+	"github.com/creack/pty"
+	"golang.org/x/term"
+)
+
+// waitFor is how long a test waits for a screen. It is no assertion about
+// time: only a failing test waits for so long.
+const waitFor = 60 * time.Second
+
+var update = flag.Bool("update", false, "write the golden pictures anew")
+
+// terminal is chat in a terminal of its own: a real pseudo-terminal, and what
+// a screen would show of it.
+type terminal struct {
+	t        *testing.T
+	cmd      *exec.Cmd
+	pty, tty *os.File
+	before   *term.State
+	began    time.Time
+	pumps    sync.WaitGroup
+
+	mu      sync.Mutex
+	em      *vt.Emulator
+	modes   map[ansi.Mode]bool
+	changed chan struct{} // 1
+}
+
+// start runs chat with these arguments behind the address.
+func (n *node) terminal(w, h int, args ...string) *terminal {
+	n.t.Helper()
+	return newTerminal(n.t, w, h, nil, append([]string{n.host, n.port}, args...)...)
+}
+
+// as is a terminal of a user who is registered, logged in.
+func (n *node) as(name string, w, h int, args ...string) *terminal {
+	n.t.Helper()
+	x := n.terminal(w, h, append([]string{"--name", name, "--password", "secret1"}, args...)...)
+	x.see("connected", name)
+	return x
+}
+
+func newTerminal(t *testing.T, w, h int, env []string, args ...string) *terminal {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := &terminal{t: t, em: vt.NewEmulator(w, h), modes: make(map[ansi.Mode]bool), changed: make(chan struct{}, 1), began: time.Now()}
+	x.em.SetCallbacks(vt.Callbacks{
+		EnableMode:  func(m ansi.Mode) { x.modes[m] = true },
+		DisableMode: func(m ansi.Mode) { x.modes[m] = false },
+	})
+	if x.pty, x.tty, err = pty.Open(); err != nil {
+		t.Fatal(err)
+	}
+	x.size(w, h)
+	if x.before, err = term.GetState(int(x.tty.Fd())); err != nil {
+		t.Fatal(err)
+	}
+	x.cmd = exec.Command(self, args...)
+	x.cmd.Env = append(append(os.Environ(), beChat+"=1", "TERM=xterm-256color", "COLORTERM=truecolor",
+		"XDG_STATE_HOME="+t.TempDir()), env...)
+	x.cmd.Stdin, x.cmd.Stdout, x.cmd.Stderr = x.tty, x.tty, x.tty
+	ownTerminal(x.cmd)
+	if err := x.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	x.pumps.Go(func() {
+		buf := make([]byte, 64<<10)
+		for {
+			n, err := x.pty.Read(buf)
+			x.mu.Lock()
+			_, _ = x.em.Write(buf[:n])
+			x.mu.Unlock()
+			select {
+			case x.changed <- struct{}{}:
+			default:
+			}
+			if err != nil {
+				_ = x.em.InputPipe().(io.Closer).Close()
+				return
+			}
+		}
+	})
+	x.pumps.Go(func() { _, _ = io.Copy(x.pty, x.em) }) // what the terminal answers to questions
+	t.Cleanup(func() {
+		if x.cmd.ProcessState == nil {
+			_ = x.cmd.Process.Kill()
+			x.exit()
+		}
+		_ = x.pty.Close()
+	})
+	return x
+}
+
+func (x *terminal) size(w, h int) {
+	x.t.Helper()
+	if err := pty.Setsize(x.pty, &pty.Winsize{Cols: uint16(w), Rows: uint16(h)}); err != nil {
+		x.t.Fatal(err)
+	}
+}
+
+// resize changes the size of the window.
+func (x *terminal) resize(w, h int) {
+	x.t.Helper()
+	x.mu.Lock()
+	x.em.Resize(w, h)
+	x.mu.Unlock()
+	x.size(w, h)
+}
+
+// exit waits for the end and returns the exit code.
+func (x *terminal) exit() int {
+	_ = x.cmd.Wait() // the code says it
+	_ = x.tty.Close()
+	x.pumps.Wait()
+	return x.cmd.ProcessState.ExitCode()
+}
+
+// keys types.
+func (x *terminal) keys(all ...string) {
+	x.t.Helper()
+	for _, s := range all {
+		if _, err := x.pty.WriteString(s); err != nil {
+			x.t.Fatal(err)
+		}
+	}
+}
+
+// What keys send.
+const (
+	enter  = "\r"
+	tab    = "\t"
+	esc    = "\x1b"
+	up     = "\x1b[A"
+	down   = "\x1b[B"
+	pgUp   = "\x1b[5~"
+	ctrlC  = "\x03"
+	ctrlF  = "\x06"
+	ctrlJ  = "\n"
+	f1     = "\x1bOP"
+	altUp  = "\x1b[1;3A"
+	altDwn = "\x1b[1;3B"
+)
+
+// line types a line and Enter.
+func (x *terminal) line(s string) { x.t.Helper(); x.keys(s, enter) }
+
+// screen is what is to be seen, without blanks at the ends of rows.
+func (x *terminal) screen() string {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	var b strings.Builder
+	for y := range x.em.Height() {
+		var row strings.Builder
+		for at := 0; at < x.em.Width(); {
+			c := x.em.CellAt(at, y)
+			if c == nil || c.Width < 1 {
+				row.WriteByte(' ')
+				at++
+				continue
+			}
+			row.WriteString(c.Content)
+			at += c.Width
+		}
+		b.WriteString(strings.TrimRight(row.String(), " ") + "\n")
+	}
+	return b.String()
+}
+
+// until waits for a screen of which ok holds, and returns it.
+func (x *terminal) until(what string, ok func(screen string) bool) string {
+	x.t.Helper()
+	deadline := time.NewTimer(waitFor)
+	defer deadline.Stop()
+	for {
+		s := x.screen()
+		if ok(s) {
+			return s
+		}
+		select {
+		case <-x.changed:
+		case <-deadline.C:
+			x.t.Fatalf("the screen never showed %s:\n%s", what, s)
+		}
+	}
+}
+
+// see waits for a screen that contains all of these.
+func (x *terminal) see(parts ...string) string {
+	x.t.Helper()
+	return x.until(strings.Join(parts, " and "), func(s string) bool {
+		for _, p := range parts {
+			if !strings.Contains(s, p) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// miss waits for a screen that contains none of these.
+func (x *terminal) miss(parts ...string) {
+	x.t.Helper()
+	x.until("no "+strings.Join(parts, ", no "), func(s string) bool {
+		for _, p := range parts {
+			if strings.Contains(s, p) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+var (
+	sideTime = regexp.MustCompile(`(\s{4})\d\d:\d\d`)
+	anyTime  = regexp.MustCompile(`\d\d:\d\d`)
+	anyPort  = regexp.MustCompile(`(127\.0\.0\.1:)\d{5}`)
+)
+
+// timeless is a screen without what differs from run to run: the clock and
+// the port. A time at the right stands only where a minute has passed.
+func timeless(s string) string {
+	s = anyPort.ReplaceAllString(s, "${1}00000")
+	s = sideTime.ReplaceAllString(s, "$1     ")
+	s = anyTime.ReplaceAllString(s, "00:00")
+	var b strings.Builder
+	for row := range strings.Lines(s) {
+		b.WriteString(strings.TrimRight(row, " \n") + "\n")
+	}
+	return b.String()
+}
+
+// picture waits for the screen that is in testdata.
+func (x *terminal) picture(name string) {
+	x.t.Helper()
+	path := filepath.Join("testdata", name+".txt")
+	if *update {
+		if err := os.WriteFile(path, []byte(timeless(x.still())), 0o644); err != nil {
+			x.t.Fatal(err)
+		}
+		return
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	deadline := time.NewTimer(waitFor)
+	defer deadline.Stop()
+	for {
+		s := timeless(x.screen())
+		if s == string(b) {
+			return
+		}
+		select {
+		case <-x.changed:
+		case <-deadline.C:
+			if now := time.Now(); now.YearDay() != x.began.YearDay() {
+				x.t.Skip("a day has ended meanwhile: the pictures show one")
+			}
+			x.t.Fatalf("the screen is not that of %s, which is\n%s\nit is\n%s", path, b, s)
+		}
+	}
+}
+
+// still is the screen once it has stopped changing, to be written down.
+func (x *terminal) still() string {
+	for {
+		select {
+		case <-x.changed:
+		case <-time.After(time.Second):
+			return x.screen()
+		}
+	}
+}
+
+// restored checks that the terminal is as it was before: once chat has ended.
+func (x *terminal) restored() {
+	x.t.Helper()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.em.IsAltScreen() {
+		x.t.Error("the alternate screen was not left")
+	}
+	if x.em.CursorHidden() {
+		x.t.Error("the cursor is hidden")
+	}
+	for m, on := range x.modes {
+		switch m {
+		case ansi.ModeAutoWrap, ansi.ModeTextCursorEnable:
+		default:
+			if on {
+				x.t.Errorf("mode %v was left on", m)
+			}
+		}
+	}
+	after, err := term.GetState(int(x.pty.Fd()))
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	if !reflect.DeepEqual(x.before, after) {
+		x.t.Error("the terminal's settings are others than before")
+	}
+}

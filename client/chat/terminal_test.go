@@ -2,6 +2,7 @@ package main
 
 import (
 	"flag"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -145,18 +146,19 @@ func (x *terminal) keys(all ...string) {
 
 // What keys send.
 const (
-	enter  = "\r"
-	tab    = "\t"
-	esc    = "\x1b"
-	up     = "\x1b[A"
-	down   = "\x1b[B"
-	pgUp   = "\x1b[5~"
-	ctrlC  = "\x03"
-	ctrlF  = "\x06"
-	ctrlJ  = "\n"
-	f1     = "\x1bOP"
-	altUp  = "\x1b[1;3A"
-	altDwn = "\x1b[1;3B"
+	enter = "\r"
+	tab   = "\t"
+	esc   = "\x1b"
+	up    = "\x1b[A"
+	down  = "\x1b[B"
+	pgUp  = "\x1b[5~"
+	ctrlC = "\x03"
+	ctrlF = "\x06"
+	ctrlJ = "\n"
+	ctrlN = "\x0e"
+	ctrlU = "\x15"
+	f1    = "\x1bOP"
+	altUp = "\x1b[1;3A"
 )
 
 // line types a line and Enter.
@@ -199,6 +201,14 @@ func (x *terminal) until(what string, ok func(screen string) bool) string {
 		case <-deadline.C:
 			x.t.Fatalf("the screen never showed %s:\n%s", what, s)
 		}
+	}
+}
+
+// wait waits until something has changed, or for d: who calls it looks again.
+func (x *terminal) wait(d time.Duration) {
+	select {
+	case <-x.changed:
+	case <-time.After(d):
 	}
 }
 
@@ -318,3 +328,22 @@ func (x *terminal) restored() {
 		x.t.Error("the terminal's settings are others than before")
 	}
 }
+
+// coloured reports whether anything on the screen has a colour.
+func (x *terminal) coloured() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for y := range x.em.Height() {
+		for at := range x.em.Width() {
+			if c := x.em.CellAt(at, y); c != nil && (c.Style.Fg != nil || c.Style.Bg != nil) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// click and wheelUp are what a terminal sends for the mouse; columns and rows
+// count from 0.
+func click(x, y int) string   { return fmt.Sprintf("\x1b[<0;%d;%dM\x1b[<0;%d;%dm", x+1, y+1, x+1, y+1) }
+func wheelUp(x, y int) string { return fmt.Sprintf("\x1b[<64;%d;%dM", x+1, y+1) }

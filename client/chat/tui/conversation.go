@@ -111,9 +111,14 @@ func (c *conversation) put(e *entry) bool {
 
 // note adds a note behind what was said last.
 func (c *conversation) note(text string, now time.Time) {
-	if c.loaded && !c.behind {
-		c.put(&entry{seq: max(c.last, 1), note: true, text: text, at: now})
+	if !c.loaded || c.behind {
+		return
 	}
+	e := &entry{seq: c.last, note: true, text: text, at: now}
+	if c.last == 0 {
+		e.seq = -1 // before the first one; 0 is what waits
+	}
+	c.put(e)
 }
 
 // send adds a message that waits to be acknowledged.

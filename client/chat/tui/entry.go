@@ -9,7 +9,7 @@ import (
 // entry is one message of a conversation, or a note about it that no server
 // stores: that somebody has joined, say.
 type entry struct {
-	seq    int64 // 0: not stored yet; of a note that of the message before it
+	seq    int64 // 0: not stored yet; of a note that of the message before it, or -1
 	local  int64 // the number of one that was sent from here, 0: it wasn't
 	from   int64
 	name   string

@@ -144,6 +144,7 @@ func (m *model) forgetAll() {
 	clear(m.convs)
 	clear(m.present)
 	clear(m.friends)
+	clear(m.people)
 	m.roster = roster{}
 	m.recall = recall{}
 	m.input.set("")

@@ -55,6 +55,7 @@ type model struct {
 	friends  map[int64]bool
 	members  map[client.Conv]int64  // of groups, how many
 	about    map[client.Conv]string // their descriptions
+	people   map[int64]string       // names of friends, and of members as far as they are listed
 	roster   roster
 	open     *conversation
 	openings int64
@@ -96,6 +97,7 @@ func newModel(ctx context.Context, cfg Config, c *client.Client, box *mailbox) *
 		w: 80, h: 24, theme: newTheme(true), focused: true, listView: true, stale: true,
 		convs: make(map[client.Conv]*conversation), present: make(map[int64]bool),
 		friends: make(map[int64]bool), members: make(map[client.Conv]int64), about: make(map[client.Conv]string),
+		people: make(map[int64]string),
 	}
 	m.input = editor{lines: true, most: proto.MaxMsg}
 	m.askLogin(false, "")
@@ -141,6 +143,7 @@ func (m *model) refresh() {
 		m.friends[f.ID] = true
 		m.present[f.ID] = f.State == proto.Online
 		m.conv(client.User(f.ID)).name = f.Name
+		m.people[f.ID] = f.Name
 	}
 	clear(m.about)
 	clear(m.members)
@@ -155,6 +158,9 @@ func (m *model) refresh() {
 		m.about[c.id], m.members[c.id] = g.GroupDesc, g.Count
 		if g.Users != nil {
 			m.members[c.id] = int64(len(g.Users))
+			for _, u := range g.Users {
+				m.people[u.ID] = u.Name
+			}
 		}
 	}
 	for id, c := range m.convs {

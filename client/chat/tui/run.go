@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	tea "charm.land/bubbletea/v2"
+	"github.com/charmbracelet/x/ansi"
 
 	"chatd/client"
 )
@@ -28,6 +29,11 @@ type Config struct {
 // ErrUnsent says that the program has ended with messages that were never
 // acknowledged.
 var ErrUnsent = errors.New("messages are left that the server has not acknowledged")
+
+// restore ends what might be left of the screen: terminals differ in what
+// belongs to the alternate screen and what to both.
+const restore = ansi.ResetModeMouseButtonEvent + ansi.ResetModeMouseExtSgr + ansi.ResetModeFocusEvent +
+	ansi.ResetModeBracketedPaste + ansi.SetModeTextCursorEnable + ansi.ResetStyle
 
 // Run shows the screen until its user, or ctx, ends it. It blocks; the
 // terminal is as it was before when it returns, be it with an error: of a
@@ -50,6 +56,7 @@ func Run(ctx context.Context, cfg Config) error {
 	stopped := context.AfterFunc(ctx, func() { p.Send(stop{}) })
 	_, err = p.Run()
 	stopped()
+	_, _ = io.WriteString(cfg.Out, restore) // a terminal that has gone needs none
 	cancel()
 	unsent := m.waiting()
 	box.close()

@@ -82,11 +82,12 @@ const (
 	prompt     = "› "
 )
 
-// ruled is a line with words in its middle.
-func ruled(words string, wordsWidth, w int) string {
-	if words == "" || wordsWidth+4 > w {
-		return strings.Repeat("─", max(w, 0))
+// ruled adds a rule with words in its middle, as wide as w.
+func (l *line) ruled(rule, words style, s string, w int) *line {
+	n := l.r.Width(s)
+	if s == "" || n+4 > w {
+		return l.add(rule, strings.Repeat("─", max(w, 0)))
 	}
-	left := (w - wordsWidth - 2) / 2
-	return strings.Repeat("─", left) + " " + words + " " + strings.Repeat("─", w-wordsWidth-2-left)
+	left := (w - n - 2) / 2
+	return l.add(rule, strings.Repeat("─", left)).add(words, " "+s+" ").add(rule, strings.Repeat("─", w-n-2-left))
 }

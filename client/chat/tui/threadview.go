@@ -22,10 +22,9 @@ func (m *model) threadRow(r *row, p places) string {
 	l.add(style{}, " ")
 	switch r.kind {
 	case rowDay:
-		words := day(r.e.at, m.now())
-		l.add(th.rule, ruled(words, m.ruler.Width(words), p.width-2))
+		l.ruled(th.rule, th.dim, day(r.e.at, m.now()), p.width-2)
 	case rowFresh:
-		l.add(th.warn, ruled("new", 3, p.width-2))
+		l.ruled(th.warn, th.warn, "new", p.width-2)
 	case rowBegin:
 		words := m.ruler.Cut("the beginning", p.width-2)
 		l.to(style{}, max(1, (p.width-m.ruler.Width(words))/2)).add(th.dim, words)

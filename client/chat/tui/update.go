@@ -216,8 +216,8 @@ func (m *model) onChange(e client.Change) {
 
 // who is a user's name, as far as it is known.
 func (m *model) who(id int64) string {
-	if c := m.convs[client.User(id)]; c != nil && c.name != "" {
-		return c.name
+	if name := m.people[id]; name != "" {
+		return name
 	}
 	return client.User(id).String()
 }

@@ -78,7 +78,7 @@ func (m *model) listHeader(p places) (rows []string) {
 		rows = append(rows, l.end())
 	}
 	if p.header > 1 {
-		rows = append(rows, m.theme.rule.on(ruled("", 0, p.listWidth)))
+		rows = append(rows, newLine(m.ruler, p.listWidth).ruled(m.theme.rule, style{}, "", p.listWidth).end())
 	}
 	return rows
 }
@@ -117,7 +117,7 @@ func (m *model) rightPane(p places) (rows []string, x, y int, at bool) {
 		rows = append(rows, m.noteRow(p.width))
 	}
 	if p.rule > 0 {
-		rows = append(rows, m.theme.rule.on(ruled("", 0, p.width)))
+		rows = append(rows, newLine(m.ruler, p.width).ruled(m.theme.rule, style{}, "", p.width).end())
 	}
 	input, ix, iy := m.inputRows(p)
 	if m.passwd == nil {
@@ -149,7 +149,7 @@ func (m *model) header(p places) (rows []string) {
 	}
 	rows = append(rows, l.end())
 	if p.header > 1 {
-		rows = append(rows, m.theme.rule.on(ruled("", 0, p.width)))
+		rows = append(rows, newLine(m.ruler, p.width).ruled(m.theme.rule, style{}, "", p.width).end())
 	}
 	return rows
 }

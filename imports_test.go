@@ -76,6 +76,9 @@ var nowhere = map[string]string{
 
 // testsOnly lists the exceptions for tests, each with its reason.
 var testsOnly = map[string][]string{
+	"github.com/charmbracelet": {
+		"client/chat", // gives the terminal client a terminal
+	},
 	"net/http": {
 		".",       // asks a running node for /readyz and /metrics
 		"reactor", // an ordinary HTTP client shows what a browser gets from the chat port

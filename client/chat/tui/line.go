@@ -48,5 +48,15 @@ func (l *line) right(st style, s string) *line {
 	return l.to(style{}, l.most-w).add(st, s)
 }
 
+// ruled adds a rule with words in its middle, as wide as w.
+func (l *line) ruled(rule, words style, s string, w int) *line {
+	n := l.r.Width(s)
+	if s == "" || n+4 > w {
+		return l.add(rule, strings.Repeat("─", max(w, 0)))
+	}
+	left := (w - n - 2) / 2
+	return l.add(rule, strings.Repeat("─", left)).add(words, " "+s+" ").add(rule, strings.Repeat("─", w-n-2-left))
+}
+
 // end is the row, filled to its width.
 func (l *line) end() string { return l.to(style{}, l.most).b.String() }

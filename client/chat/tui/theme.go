@@ -2,7 +2,6 @@ package tui
 
 import (
 	"image/color"
-	"strings"
 
 	"github.com/charmbracelet/x/ansi"
 )
@@ -81,13 +80,3 @@ const (
 	queued     = "queued"
 	prompt     = "› "
 )
-
-// ruled adds a rule with words in its middle, as wide as w.
-func (l *line) ruled(rule, words style, s string, w int) *line {
-	n := l.r.Width(s)
-	if s == "" || n+4 > w {
-		return l.add(rule, strings.Repeat("─", max(w, 0)))
-	}
-	left := (w - n - 2) / 2
-	return l.add(rule, strings.Repeat("─", left)).add(words, " "+s+" ").add(rule, strings.Repeat("─", w-n-2-left))
-}

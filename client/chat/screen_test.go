@@ -142,6 +142,11 @@ func TestCommands(t *testing.T) {
 	x.see("bob has the id")
 	x.line("/find nobody")
 	x.see(`✗ no user is called "nobody"`)
+	x.keys(up)
+	x.see("› /find nobody")
+	x.keys(up, up)
+	x.see("› /friends")
+	x.keys(ctrlU)
 	x.line("/dance")
 	x.see("✗ no command is called /dance")
 	x.keys(ctrlU) // it stays to be mended
@@ -191,9 +196,8 @@ func TestHistoryAndSearch(t *testing.T) {
 	x.keys(down, enter)
 	x.see("message 130")
 	for !strings.Contains(x.screen(), "the beginning") {
-		before := x.screen()
 		x.keys(pgUp)
-		x.until("something else", func(s string) bool { return s != before })
+		x.wait(100 * time.Millisecond)
 	}
 	x.see("message 1\n")
 	x.keys(esc)
@@ -425,7 +429,7 @@ func TestMouse(t *testing.T) {
 	n.say(carol, me(alice), texts...)
 	n.say(bob, me(alice), "hi from bob")
 	x := n.as("alice", 80, 24)
-	x.see("bob", "carol")
+	x.see("● bob            1 │", "● carol         40 │")
 	x.keys(click(4, 3)) // the second one
 	x.see("line 40.")
 	x.keys(wheelUp(40, 8))
@@ -433,6 +437,38 @@ func TestMouse(t *testing.T) {
 	x.see("line 37.")
 	x.keys(click(4, 2))
 	x.see("hi from bob")
+}
+
+// What was read stays so for the next run, also where it was delivered to an
+// earlier one that hadn't looked at it.
+func TestReadIsKept(t *testing.T) {
+	n := newNode(t)
+	alice, bob := n.user("alice"), n.user("bob")
+	n.befriend(alice, bob)
+	n.say(bob, me(alice), "have you seen this?")
+	x := n.as("alice", 80, 24)
+	x.see("Chats            1")
+	x.keys(ctrlC)
+	x.exit()
+	if list, _, err := alice.Conversations(n.ctx(), 0, 10); err != nil || len(list) != 1 || list[0].Read != 0 {
+		t.Fatalf("nobody has read it: %+v, %v", list, err)
+	}
+	x = n.as("alice", 80, 24)
+	x.see("Chats            1")
+	x.keys(down, enter)
+	x.see("have you seen this?")
+	x.miss("Chats            1")
+	x.keys(ctrlC)
+	x.exit()
+	for ctx := n.ctx(); ; {
+		list, _, err := alice.Conversations(ctx, 0, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if list[0].Read == 1 {
+			break
+		}
+	}
 }
 
 // Plain on a terminal is the line mode.

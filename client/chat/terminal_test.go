@@ -75,8 +75,9 @@ func newTerminal(t *testing.T, w, h int, env []string, args ...string) *terminal
 		t.Fatal(err)
 	}
 	x.cmd = exec.Command(self, args...)
-	x.cmd.Env = append(append(os.Environ(), beChat+"=1", "TERM=xterm-256color", "COLORTERM=truecolor",
-		"XDG_STATE_HOME="+t.TempDir()), env...)
+	// Nothing of the terminal in which the tests run.
+	x.cmd.Env = append([]string{beChat + "=1", "TERM=xterm-256color", "COLORTERM=truecolor", "PATH=" + os.Getenv("PATH"),
+		"HOME=" + t.TempDir(), "GORACE=" + os.Getenv("GORACE")}, env...)
 	x.cmd.Stdin, x.cmd.Stdout, x.cmd.Stderr = x.tty, x.tty, x.tty
 	ownTerminal(x.cmd)
 	if err := x.cmd.Start(); err != nil {

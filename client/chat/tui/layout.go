@@ -57,6 +57,7 @@ func (m *model) places() places {
 		rows, _, _, _ := m.input.rows(p.inputWidth)
 		p.input = max(1, min(len(rows), m.h/3))
 	}
+	p.input = min(p.input, max(0, m.h-p.status))
 	p.messages = max(0, m.h-p.status-p.header-p.note-p.rule-p.input)
 	switch {
 	case !m.narrow():

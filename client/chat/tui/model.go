@@ -240,7 +240,7 @@ func (m *model) forgetOldest() {
 // seen marks the open conversation as read, where its end is in sight.
 func (m *model) seen() {
 	c := m.open
-	if c == nil || m.login != nil || !m.focused || m.listView && m.narrow() || c.scroll.up > 0 || c.behind || c.last <= c.read {
+	if c == nil || m.login != nil || !m.focused || m.listView && m.narrow() || !c.loaded || c.scroll.up > 0 || c.behind || c.last <= c.read {
 		return
 	}
 	c.read = c.last

@@ -27,7 +27,7 @@ func (m *model) View() tea.View {
 	v.AltScreen = true
 	v.MouseMode = tea.MouseModeCellMotion
 	v.ReportFocus = true
-	if at && cursor.X < m.w && cursor.Y < m.h {
+	if at && cursor.X < m.w && cursor.Y >= 0 && cursor.Y < m.h {
 		v.Cursor = &cursor
 	}
 	return v
@@ -238,6 +238,9 @@ func (m *model) typing(names []string) string {
 
 // inputRows are the rows around the cursor of what is typed.
 func (m *model) inputRows(p places) (rows []string, x, y int) {
+	if p.input == 0 {
+		return nil, 0, 0
+	}
 	if m.search != nil {
 		const words = "search › "
 		hits := ""

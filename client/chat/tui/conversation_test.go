@@ -1,0 +1,211 @@
+package tui
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"chatd/client"
+	"chatd/client/chat/text"
+)
+
+// noon is a moment of which the tests' messages are.
+var noon = time.Date(2026, 3, 4, 12, 0, 0, 0, time.Local)
+
+func said(seq, from int64, s string) client.Message {
+	return client.Message{Conv: client.User(2), Seq: seq, From: from, Name: fmt.Sprint("user", from), Text: s,
+		Time: noon.Add(time.Duration(seq) * time.Second)}
+}
+
+func pageOf(first, last int64, more bool, w way, from, to int64) page {
+	p := page{conv: client.User(2), way: w, p: client.Page{First: first, Last: last, More: more}}
+	for seq := from; seq <= to; seq++ {
+		p.p.Messages = append(p.p.Messages, said(seq, 2, fmt.Sprint("text ", seq)))
+	}
+	return p
+}
+
+func newConversation() *conversation {
+	return &conversation{id: client.User(2), name: "bob", first: 1, typing: make(map[int64]typist)}
+}
+
+// order is what a conversation shows: seqs, w for what waits, f for what has
+// failed, n for notes.
+func order(c *conversation) string {
+	var all []string
+	for _, e := range c.entries {
+		switch {
+		case e.note:
+			all = append(all, "n")
+		case e.failed != "":
+			all = append(all, "f")
+		case e.seq == 0:
+			all = append(all, "w")
+		default:
+			all = append(all, fmt.Sprint(e.seq))
+		}
+	}
+	return strings.Join(all, " ")
+}
+
+// Messages stand in the order of their seqs, each once, however they come: as
+// pages, pushes, and acknowledgements that overtake pushes; what waits stands
+// behind them.
+func TestConversationOrder(t *testing.T) {
+	c := newConversation()
+	c.note("before anything is loaded", noon)
+	c.loading = true
+	c.hear(said(7, 2, "while the page was on its way"), 1)
+	c.take(pageOf(1, 6, true, wayLast, 4, 6))
+	c.hear(said(6, 2, "again"), 1)
+	c.send(1, 1, "alice", "first", noon)
+	c.send(2, 1, "alice", "second", noon)
+	c.send(3, 1, "alice", "third", noon)
+	c.note("somebody has joined", noon)
+	c.settle(1, client.Receipt{Seq: 9, Time: noon}, "")
+	c.hear(said(8, 2, "overtaken"), 1)
+	c.settle(2, client.Receipt{}, "blocked")
+	c.take(pageOf(1, 9, false, wayOlder, 1, 4))
+	if got, want := order(c), "1 2 3 4 5 6 7 n 8 9 f w"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if c.last != 9 || c.read != 9 || c.unread() != 0 || c.waiting() != 1 || !c.begins {
+		t.Errorf("last %d, read %d, unread %d, waiting %d, begins %v", c.last, c.read, c.unread(), c.waiting(), c.begins)
+	}
+	bytes := 0
+	for _, e := range c.entries {
+		bytes += len(e.text)
+	}
+	if bytes != c.bytes {
+		t.Errorf("%d bytes counted, %d there", c.bytes, bytes)
+	}
+}
+
+// Of a conversation only so much is kept, dropped from the end that nobody
+// looks at; what was dropped comes back from the server, and what waits is
+// never dropped.
+func TestConversationBounds(t *testing.T) {
+	c := newConversation()
+	c.take(pageOf(1, 100, true, wayLast, 51, 100))
+	c.send(1, 1, "alice", "waits", noon)
+	if c.trim(10, 1<<20, true); order(c) != "92 93 94 95 96 97 98 99 100 w" || c.begins {
+		t.Errorf("%s", order(c))
+	}
+	c.take(pageOf(1, 100, true, wayOlder, 82, 91))
+	if c.trim(10, 1<<20, false); order(c) != "82 83 84 85 86 87 88 89 90 w" || !c.behind {
+		t.Errorf("%s, behind %v", order(c), c.behind)
+	}
+	if c.hear(said(101, 2, "new"), 1); c.last != 101 || c.has(101) {
+		t.Error("a message beyond what is dropped leaves a hole")
+	}
+	if c.take(pageOf(1, 101, false, wayNewer, 91, 101)); c.behind || !c.has(101) {
+		t.Errorf("%s", order(c))
+	}
+	if c.trim(1000, 40, true); c.bytes > 40 {
+		t.Errorf("%d bytes are left", c.bytes)
+	}
+	c.scroll.up = 5
+	c.behind = true
+	if c.rest(); order(c) != "w" || c.loaded || c.scroll.up != 0 {
+		t.Errorf("%s at rest", order(c))
+	}
+}
+
+// What is unread is what came since one has read, whoever tells of that.
+func TestUnread(t *testing.T) {
+	c := newConversation()
+	c.first = 5 // joined after four messages
+	c.last = 7
+	if c.unread() != 3 {
+		t.Errorf("%d", c.unread())
+	}
+	c.hear(said(8, 1, "by another device of one's own"), 1)
+	if c.unread() != 0 {
+		t.Errorf("%d after an answer of one's own", c.unread())
+	}
+	c.hear(said(9, 2, "more"), 1)
+	if c.gone = true; c.unread() != 0 {
+		t.Error("a group one has left asks for attention")
+	}
+}
+
+// rowsOf is the rows of a conversation, in short.
+func rowsOf(c *conversation, w int) (all []string, th *thread) {
+	th = &thread{}
+	th.build(c, text.Ruler{}, w)
+	for _, r := range th.rows {
+		switch r.kind {
+		case rowText, rowNote:
+			s := r.e.body(text.Ruler{})[r.p.line][r.p.from:r.p.to]
+			if r.clock {
+				s += " @"
+			}
+			all = append(all, s)
+		default:
+			all = append(all, map[rowKind]string{rowBlank: "", rowDay: "=", rowFresh: "new", rowName: r.e.name + ":", rowWhy: "!", rowBegin: "^"}[r.kind])
+		}
+	}
+	return all, th
+}
+
+// Messages stand under the name of who wrote them, together while they follow
+// one another; days, the first unread one and failures have rows.
+func TestThreadRows(t *testing.T) {
+	c := newConversation()
+	c.loaded, c.begins = true, true
+	add := func(seq, from int64, s string, at time.Time) {
+		c.put(&entry{seq: seq, from: from, name: fmt.Sprint("user", from), text: s, at: at})
+	}
+	add(1, 2, "one two three", noon)
+	add(2, 2, "two", noon.Add(10*time.Second))
+	add(3, 2, "three", noon.Add(70*time.Second))
+	add(4, 1, "mine\nagain", noon.Add(80*time.Second))
+	add(5, 1, "late", noon.Add(time.Hour))
+	add(6, 2, "tomorrow", noon.AddDate(0, 0, 1))
+	c.entries[5].failed = "no"
+	c.fresh = 4
+	got, _ := rowsOf(c, 8)
+	want := []string{"^", "=", "user2:", "one two ", "three", "two", "three @", "", "user1:", "mine", "again", "new", "user1:", "late", "=",
+		"user2:", "tomorrow", "!"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q\nwant\n%q", got, want)
+	}
+}
+
+// Who has scrolled stays where they are when messages come, older ones are
+// loaded, or the width changes; who is at the end stays there.
+func TestScrollStays(t *testing.T) {
+	c := newConversation()
+	c.take(pageOf(1, 60, true, wayLast, 30, 60))
+	_, th := rowsOf(c, 40)
+	const h = 10
+	lowest := func() string {
+		rows := th.shown(c.scroll, h)
+		return rows[len(rows)-1].e.text
+	}
+	if th.settle(&c.scroll, h); lowest() != "text 60" {
+		t.Fatalf("at the end is %q", lowest())
+	}
+	th.move(&c.scroll, 7, h)
+	for what, change := range map[string]func(){
+		"a message":      func() { c.hear(said(61, 2, "text 61"), 1) },
+		"older messages": func() { c.take(pageOf(1, 61, true, wayOlder, 10, 29)) },
+		"a width":        func() {},
+	} {
+		change()
+		th.build(c, text.Ruler{}, 20)
+		if th.settle(&c.scroll, h); lowest() != "text 53" {
+			t.Errorf("after %s the lowest is %q", what, lowest())
+		}
+	}
+	th.move(&c.scroll, -1000, h)
+	if lowest() != "text 61" || c.scroll.up != 0 {
+		t.Errorf("down to %q", lowest())
+	}
+	th.move(&c.scroll, 1000, h)
+	if !th.atTop(c.scroll, h) {
+		t.Error("the first row is out of reach")
+	}
+}

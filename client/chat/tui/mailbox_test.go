@@ -1,0 +1,46 @@
+package tui
+
+import (
+	"runtime"
+	"sync"
+	"testing"
+
+	tea "charm.land/bubbletea/v2"
+)
+
+// All that is put arrives, in order; who puts too much waits, and is let go at
+// the end.
+func TestMailbox(t *testing.T) {
+	b := newMailbox()
+	for i := range maxEvents {
+		b.put(i)
+	}
+	b.putNow(maxEvents) // never waits
+	var wg sync.WaitGroup
+	wg.Go(func() { b.put(maxEvents + 1) })
+	for b.full.Load() == 0 { // until it waits
+		runtime.Gosched()
+	}
+	next, all := 0, make(chan struct{})
+	wg.Go(func() {
+		b.deliver(func(m tea.Msg) {
+			for _, e := range m.(events) {
+				if e != next {
+					t.Errorf("%v came, not %d", e, next)
+				}
+				next++
+			}
+			if next == maxEvents+2 {
+				close(all)
+			}
+		})
+	})
+	<-all
+	b.close()
+	wg.Wait()
+	b.put("dropped")
+	for range 2 * maxEvents {
+		b.put("never waits after close")
+	}
+	b.close()
+}

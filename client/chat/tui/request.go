@@ -1,0 +1,158 @@
+package tui
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	tea "charm.land/bubbletea/v2"
+
+	"chatd/client"
+	"chatd/proto"
+)
+
+// done is the end of a request to the server.
+type done struct {
+	err  error
+	say  string
+	then func(m *model) tea.Cmd
+}
+
+// request runs f beside the model.
+func (m *model) request(f func(ctx context.Context) done) tea.Cmd {
+	return func() tea.Msg {
+		ctx, cancel := context.WithTimeout(m.ctx, patience)
+		defer cancel()
+		return f(ctx)
+	}
+}
+
+func (m *model) onDone(d done) tea.Cmd {
+	if d.err != nil {
+		if m.ctx.Err() == nil {
+			m.fail(told(d.err))
+		}
+		return nil
+	}
+	if m.login == nil {
+		m.refresh()
+	}
+	if d.say != "" {
+		m.say(d.say)
+	}
+	if d.then != nil {
+		return d.then(m)
+	}
+	return nil
+}
+
+// send hands a message to the client, which keeps it until there is a
+// connection.
+func (m *model) send(c *conversation, s string) error {
+	if c.gone {
+		return errors.New("you are no longer in this group")
+	}
+	m.local++
+	id, local := c.id, m.local
+	err := m.c.SendAsync(id, s, func(r client.Receipt, err error) { m.box.putNow(settled{id, local, r, err}) })
+	if err != nil {
+		return err
+	}
+	c.send(local, m.me, m.name, s, m.now())
+	m.changed(c)
+	m.roster.order(m.convs)
+	return nil
+}
+
+// findUser finds the user that an id, or the name of a friend or of anybody,
+// means. It blocks, and may be called beside the model.
+func findUser(ctx context.Context, c *client.Client, s string) (proto.Friend, error) {
+	id, err := strconv.ParseInt(s, 10, 64)
+	for _, f := range c.Friends() {
+		if err == nil && f.ID == id || err != nil && f.Name == s {
+			return f, nil
+		}
+	}
+	f, err := c.FindUser(ctx, s)
+	if refused := new(proto.Error); errors.As(err, &refused) && refused.Errno == proto.NotFound {
+		err = fmt.Errorf("no user is called %q", s)
+	}
+	return f, err
+}
+
+// group finds the group that an id, g and an id, or the name of one of the
+// user's groups means.
+func (m *model) group(s string) (proto.Group, error) {
+	id, err := strconv.ParseInt(strings.TrimPrefix(s, "g"), 10, 64)
+	var found []proto.Group
+	for _, g := range m.c.Groups() {
+		if err == nil && g.ID == id || g.GroupName == s {
+			found = append(found, g)
+		}
+	}
+	switch {
+	case len(found) == 1:
+		return found[0], nil
+	case len(found) > 1:
+		return proto.Group{}, fmt.Errorf("%d groups are called %q: say g and the id", len(found), s)
+	}
+	return proto.Group{}, fmt.Errorf("you are in no group that is called %q", s)
+}
+
+// groupArg is the group of an argument, or the open one.
+func (m *model) groupArg(args []string, i int) (proto.Group, error) {
+	if i < len(args) && args[i] != "" {
+		return m.group(args[i])
+	}
+	if m.open != nil && m.open.id.Group != 0 {
+		return m.group("g" + strconv.FormatInt(m.open.id.Group, 10))
+	}
+	return proto.Group{}, errors.New("say which group")
+}
+
+// withUser runs f for the user of the first argument, or of the open
+// conversation.
+func (m *model) withUser(args []string, f func(ctx context.Context, u proto.Friend) done) tea.Cmd {
+	var who string
+	switch {
+	case len(args) > 0:
+		who = args[0]
+	case m.open != nil && m.open.id.Peer != 0:
+		who = strconv.FormatInt(m.open.id.Peer, 10)
+	default:
+		m.fail("say who")
+		return nil
+	}
+	return m.request(func(ctx context.Context) done {
+		u, err := findUser(ctx, m.c, who)
+		if err != nil {
+			return done{err: err}
+		}
+		return f(ctx, u)
+	})
+}
+
+// withGroup runs f for a group.
+func (m *model) withGroup(args []string, i int, f func(ctx context.Context, g proto.Group) done) tea.Cmd {
+	g, err := m.groupArg(args, i)
+	if err != nil {
+		m.fail(err.Error())
+		return nil
+	}
+	return m.request(func(ctx context.Context) done { return f(ctx, g) })
+}
+
+// sure asks before something that can't be undone.
+func (m *model) sure(words string, yes func() tea.Cmd) tea.Cmd {
+	m.ask = &question{words + " y/n", yes}
+	return nil
+}
+
+func laying(s *sheet) func(m *model) tea.Cmd {
+	return func(m *model) tea.Cmd {
+		m.sheet = s
+		return nil
+	}
+}

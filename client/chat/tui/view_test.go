@@ -1,0 +1,123 @@
+package tui
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+	"github.com/charmbracelet/x/ansi"
+
+	"chatd/client"
+)
+
+// still is a model of a user who is logged in, without a server.
+func still(t *testing.T) *model {
+	t.Helper()
+	box := newMailbox()
+	c, err := client.New(client.Config{Addrs: []string{"127.0.0.1:1"}, Handlers: box.handlers()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		box.close()
+		_ = c.Close()
+	})
+	m := newModel(context.Background(), Config{Server: "127.0.0.1:6000"}, c, box)
+	m.now = func() time.Time { return noon.Add(time.Hour) }
+	m.login, m.me, m.name, m.state = nil, 1, "alice", client.LoggedIn
+	for i := range 12 {
+		v := m.conv(client.User(int64(i + 2)))
+		v.name = fmt.Sprint("user", i+2)
+		v.latest = noon.Add(time.Duration(-i) * time.Minute)
+	}
+	m.conv(client.User(3)).name = "小明 with a long name 👩‍👩‍👧"
+	g := m.conv(client.Group(9))
+	g.name, g.latest = "tea", noon.Add(-time.Hour)
+	m.about[g.id], m.members[g.id] = "what we drink 🍵, \u202eand more of it than fits into any header of any screen", 3
+	b := m.conv(client.User(2))
+	b.take(pageOf(1, 60, true, wayLast, 20, 60))
+	for i, s := range []string{"你好 🎉 👩‍👩‍👧 ❤️ e\u0301", "\x1b[2J\u202e\n\n\tx", strings.Repeat("long ", 50), strings.Repeat("世", 60), ""} {
+		b.hear(client.Message{Conv: b.id, Seq: int64(61 + i), From: 2, Name: "bob\x07", Text: s, Time: noon}, 1)
+	}
+	b.send(1, 1, "alice", "waits", noon)
+	b.send(2, 1, "alice", "fails", noon)
+	b.settle(2, client.Receipt{}, "the reason is a long one, and has an \x1b in it")
+	m.conv(client.User(4)).last = 1234
+	m.roster.order(m.convs)
+	return m
+}
+
+// Whatever is shown, and however small or large the window: every row is as
+// wide as the window, there are not more than it has, and the cursor is in it.
+// One column too many would shift all that follows.
+func TestEverySizeHolds(t *testing.T) {
+	scenes := map[string]func(m *model){
+		"login":    func(m *model) { m.askLogin(false, "a reason that takes more than one row where there is little room") },
+		"register": func(m *model) { m.askLogin(true, ""); m.login.fields[0].set(strings.Repeat("name", 20)) },
+		"list":     func(*model) {},
+		"open":     func(m *model) { m.show(m.conv(client.User(2))) },
+		"scrolled": func(m *model) { m.show(m.conv(client.User(2))); m.scroll(7) },
+		"group":    func(m *model) { m.show(m.conv(client.Group(9))) },
+		"offline": func(m *model) {
+			m.show(m.conv(client.User(2)))
+			m.state, m.why, m.retryAt = client.Disconnected, "connection refused", time.Now().Add(time.Hour)
+		},
+		"typing": func(m *model) {
+			m.show(m.conv(client.User(2)))
+			m.open.typing[2] = typist{"bob", m.now().Add(time.Hour)}
+			m.input.set("several\nlines of 你好\nthat are typed " + strings.Repeat("x", 200))
+		},
+		"menu":   func(m *model) { m.show(m.conv(client.User(2))); m.input.set("/"); m.complete() },
+		"choose": func(m *model) { m.input.set("/chat "); m.complete() },
+		"help":   func(m *model) { m.cmdHelp(nil) },
+		"search": func(m *model) { m.show(m.conv(client.User(2))); m.cmdSearch([]string{"t"}) },
+		"passwd": func(m *model) { m.cmdPasswd(nil) },
+		"ask":    func(m *model) { m.sure("Dismiss a group with a name that is longer than the window?", nil) },
+		"failed": func(m *model) { m.fail("what went wrong, at length, \x1b[2J and hostile") },
+	}
+	at := ""
+	defer func() {
+		if r := recover(); r != nil {
+			t.Fatalf("%s: %v", at, r)
+		}
+	}()
+	for name, scene := range scenes {
+		for _, clusters := range []bool{false, true} {
+			m := still(t)
+			m.measure(clusters)
+			width := ansi.StringWidthWc
+			if clusters {
+				width = ansi.StringWidth
+			}
+			scene(m)
+			for _, w := range []int{0, 1, 2, 3, 5, 8, 13, 19, 20, 30, 44, 59, 60, 61, 80, 133, 300} {
+				for _, h := range []int{0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 12, 16, 24, 70} {
+					m.Update(tea.WindowSizeMsg{Width: w, Height: h})
+					at = fmt.Sprintf("%s at %d×%d", name, w, h)
+					v := m.View()
+					rows := strings.Split(v.Content, "\n")
+					if len(rows) > max(h, 1) {
+						t.Errorf("%s at %d×%d has %d rows", name, w, h, len(rows))
+					}
+					for i, row := range rows {
+						if got := width(row); got != w && (row != "" || h > 0) {
+							t.Errorf("%s at %d×%d (clusters: %v): row %d is %d wide: %q", name, w, h, clusters, i, got, ansi.Strip(row))
+						}
+						if strings.ContainsAny(ansi.Strip(row), "\x1b\x07\t\u202e") {
+							t.Errorf("%s at %d×%d: row %d lets through %q", name, w, h, i, ansi.Strip(row))
+						}
+					}
+					if c := v.Cursor; c != nil && (c.X < 0 || c.Y < 0 || c.X >= w || c.Y >= h) {
+						t.Errorf("%s at %d×%d: the cursor is at %d,%d", name, w, h, c.X, c.Y)
+					}
+					if t.Failed() {
+						t.FailNow()
+					}
+				}
+			}
+		}
+	}
+}

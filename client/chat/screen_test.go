@@ -2,12 +2,15 @@ package main
 
 import (
 	"fmt"
+	"image/color"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/charmbracelet/x/vt"
 
 	"chatd/client"
 )
@@ -263,18 +266,29 @@ func TestResize(t *testing.T) {
 	x.picture("wide")
 }
 
-// With NO_COLOR nothing is coloured, and all that colours tell is told by
-// signs as well; without it there are colours.
-func TestNoColor(t *testing.T) {
+// Colours are those for the terminal's background; with NO_COLOR there are
+// none, and all that colours tell is told by signs as well.
+func TestColours(t *testing.T) {
 	n := newNode(t)
 	n.user("alice")
-	args := []string{n.host, n.port, "--name", "alice", "--password", "secret1"}
-	for _, env := range [][]string{nil, {"NO_COLOR=1"}} {
-		x := newTerminal(t, 80, 24, env, args...)
+	for _, test := range []struct {
+		name  string
+		paper color.Color
+		env   []string
+		want  string // the colour of the dot that says connected
+	}{
+		{"dark", color.Black, nil, "#86c49a"},
+		{"light", color.White, nil, "#2f7d4f"},
+		{"none", color.White, []string{"NO_COLOR=1"}, ""},
+	} {
+		em := vt.NewEmulator(80, 24)
+		em.SetDefaultBackgroundColor(test.paper)
+		x := newTerminal(t, em, test.env, n.host, n.port, "--name", "alice", "--password", "secret1")
 		x.see("● connected  alice")
-		if got := x.coloured(); got != (env == nil) {
-			t.Errorf("with %q it is coloured: %v", env, got)
-		}
+		x.until("the colours for "+test.name, func(string) bool {
+			all := x.colours()
+			return test.want == "" && len(all) == 0 || all[test.want]
+		})
 		x.keys(ctrlC)
 		x.exit()
 	}
@@ -372,7 +386,7 @@ func TestSignals(t *testing.T) {
 func TestPanic(t *testing.T) {
 	n := newNode(t)
 	n.befriend(n.user("alice"), n.user("bob"))
-	x := newTerminal(t, 80, 24, []string{beChat + "=" + beFaulty}, n.host+":"+n.port)
+	x := newTerminal(t, vt.NewEmulator(80, 24), []string{beChat + "=" + beFaulty}, n.host+":"+n.port)
 	x.see("connected", "bob")
 	x.line("/chat bob")
 	x.see("Nothing was said yet")

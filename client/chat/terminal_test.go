@@ -42,10 +42,10 @@ type terminal struct {
 	changed chan struct{} // 1
 }
 
-// start runs chat with these arguments behind the address.
+// terminal runs chat with these arguments behind the address.
 func (n *node) terminal(w, h int, args ...string) *terminal {
 	n.t.Helper()
-	return newTerminal(n.t, w, h, nil, append([]string{n.host, n.port}, args...)...)
+	return newTerminal(n.t, vt.NewEmulator(w, h), nil, append([]string{n.host, n.port}, args...)...)
 }
 
 // as is a terminal of a user who is registered, logged in.
@@ -56,13 +56,14 @@ func (n *node) as(name string, w, h int, args ...string) *terminal {
 	return x
 }
 
-func newTerminal(t *testing.T, w, h int, env []string, args ...string) *terminal {
+// newTerminal runs chat in a terminal, with more in the environment.
+func newTerminal(t *testing.T, em *vt.Emulator, env []string, args ...string) *terminal {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := &terminal{t: t, em: vt.NewEmulator(w, h), modes: make(map[ansi.Mode]bool), changed: make(chan struct{}, 1), began: time.Now()}
+	x := &terminal{t: t, em: em, modes: make(map[ansi.Mode]bool), changed: make(chan struct{}, 1), began: time.Now()}
 	x.em.SetCallbacks(vt.Callbacks{
 		EnableMode:  func(m ansi.Mode) { x.modes[m] = true },
 		DisableMode: func(m ansi.Mode) { x.modes[m] = false },
@@ -70,7 +71,7 @@ func newTerminal(t *testing.T, w, h int, env []string, args ...string) *terminal
 	if x.pty, x.tty, err = pty.Open(); err != nil {
 		t.Fatal(err)
 	}
-	x.size(w, h)
+	x.size(em.Width(), em.Height())
 	if x.before, err = term.GetState(int(x.tty.Fd())); err != nil {
 		t.Fatal(err)
 	}
@@ -330,18 +331,20 @@ func (x *terminal) restored() {
 	}
 }
 
-// coloured reports whether anything on the screen has a colour.
-func (x *terminal) coloured() bool {
+// colours are those of the screen's text and of what is behind it, as #rrggbb.
+func (x *terminal) colours() map[string]bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	all := make(map[string]bool)
 	for y := range x.em.Height() {
 		for at := range x.em.Width() {
-			if c := x.em.CellAt(at, y); c != nil && (c.Style.Fg != nil || c.Style.Bg != nil) {
-				return true
+			if c := x.em.CellAt(at, y); c != nil {
+				all[hex(c.Style.Fg)], all[hex(c.Style.Bg)] = true, true
 			}
 		}
 	}
-	return false
+	delete(all, "")
+	return all
 }
 
 // click and wheelUp are what a terminal sends for the mouse; columns and rows

@@ -25,7 +25,7 @@ func (s style) with(below style) style {
 
 // theme has the styles, for a dark or a light background.
 type theme struct {
-	plain, dim, strong, accent, good, warn, bad  style
+	dim, strong, accent, good, warn, bad         style
 	rule, badge, chosen, hit, hitHere, mine, tip style
 	people                                       []style
 }

@@ -18,7 +18,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 GOBUILD  = CGO_ENABLED=0 go build -trimpath -ldflags '-X main.stamp=$(VERSION)'
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo cluster cluster-down test race lint fuzz bench soak crash clean
+.PHONY: help build run demo cluster cluster-down test race lint fuzz bench soak crash screenshots clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
@@ -66,6 +66,10 @@ crash: build ## ten minutes in which everything on three nodes breaks that can, 
 soak: build ## half an hour of load (FOR) on SPAWN: fails where memory, goroutines or descriptors grow
 	@mkdir -p -m 700 data
 	bin/chatbench soak --spawn '$(SPAWN)' --duration '$(FOR)' --dir data
+
+screenshots: ## docs/images anew: the demo, as Chromium shows it
+	@mkdir -p docs/images
+	CHATD_SCREENSHOTS='$(CURDIR)/docs/images' go test -count=1 -v -run TestScreenshots ./client/web/browsertest
 
 clean: ## remove what build made; the data stays
 	rm -rf bin

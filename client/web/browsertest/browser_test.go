@@ -20,6 +20,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -50,11 +51,14 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-var build = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(binaries, "chatd")
-	out, err := exec.Command("go", "build", "-o", path, "chatd").CombinedOutput()
+var build = sync.OnceValues(func() (string, error) { return buildOne("chatd", "chatd") })
+
+// buildOne builds a program; beside an error the text is what go says.
+func buildOne(name, pkg string) (string, error) {
+	path := filepath.Join(binaries, name)
+	out, err := exec.Command("go", "build", "-o", path, pkg).CombinedOutput()
 	return path + string(out), err
-})
+}
 
 // scenarios are those that there are, each with what the server is filled with
 // before; nil: nothing. What that returns is the scenario's data.
@@ -71,7 +75,12 @@ var scenarios = map[string]func(ctx context.Context, addr string) (any, error){
 	"chinese":  nil,
 	"figures":  nil,
 	"scroll":   history,
+
+	pictures: nil,
 }
+
+// pictures is what isn't played with the others: see TestScreenshots.
+const pictures = "screenshots"
 
 // The web client does what it promises, in a browser and with a server as
 // people have them: each scenario says what.
@@ -81,12 +90,14 @@ func TestBrowser(t *testing.T) {
 		t.Fatalf("there are the scenarios %q, known are %d", have, len(scenarios))
 	}
 	for _, name := range b.scenarios {
-		t.Run(name, func(t *testing.T) { b.play(t, name) })
+		if name != pictures {
+			t.Run(name, func(t *testing.T) { b.perform(t, name) })
+		}
 	}
 }
 
-// play carries one scenario out, on a server of its own.
-func (b *browser) play(t *testing.T, name string) {
+// perform carries one scenario out, on a server of its own.
+func (b *browser) perform(t *testing.T, name string) {
 	if b.broken {
 		t.Skip("the browser is gone since an earlier scenario")
 	}
@@ -96,12 +107,6 @@ func (b *browser) play(t *testing.T, name string) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), longestPlay)
 	defer cancel()
-	// Whatever hangs then ends.
-	defer context.AfterFunc(ctx, func() {
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			b.kill()
-		}
-	})()
 	node := startNode(t)
 	var data any
 	if prepare != nil {
@@ -110,7 +115,19 @@ func (b *browser) play(t *testing.T, name string) {
 			t.Fatalf("prepare: %v", err)
 		}
 	}
-	b.tell(t, map[string]any{"run": name, "url": node.HTTP() + "/", "data": data})
+	b.play(ctx, t, name, node.HTTP(), data, node)
+}
+
+// play has the browser play a scenario, and does for it what it asks for.
+func (b *browser) play(ctx context.Context, t *testing.T, name, url string, data any, node *services.Node) {
+	t.Helper()
+	// Whatever hangs then ends.
+	defer context.AfterFunc(ctx, func() {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			b.kill()
+		}
+	})()
+	b.tell(t, map[string]any{"run": name, "url": url + "/", "data": data})
 	for {
 		m := b.hear(t)
 		switch {
@@ -122,10 +139,12 @@ func (b *browser) play(t *testing.T, name string) {
 			t.Logf("%s: %v %s", m.Fact, m.Value, m.Unit)
 		case m.Ask != "":
 			var err error
-			switch m.Ask {
-			case "kill":
+			switch {
+			case node == nil:
+				err = errors.New("there is no server of this test's")
+			case m.Ask == "kill":
 				err = node.Kill()
-			case "start":
+			case m.Ask == "start":
 				err = node.Start(ctx)
 			default:
 				err = errors.New("what is that?")
@@ -315,6 +334,48 @@ func installDriver(npm string) (string, error) {
 		}
 	}
 	return dir, nil
+}
+
+// With CHATD_SCREENSHOTS, a folder, the pictures of the documentation are taken
+// into it: of the demo, as it is on the screen.
+func TestScreenshots(t *testing.T) {
+	dir := os.Getenv("CHATD_SCREENSHOTS")
+	if dir == "" {
+		t.Skip("make screenshots takes them: CHATD_SCREENSHOTS isn't set")
+	}
+	b := startBrowser(t)
+	if _, err := build(); err != nil { // the demo starts the one beside it
+		t.Fatal(err)
+	}
+	path, err := buildOne("chatdemo", "chatd/client/demo")
+	if err != nil {
+		t.Fatalf("build the demo: %v\n%s", err, path)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), longestPlay)
+	defer cancel()
+	demo := exec.CommandContext(ctx, path, "--speed", "3", "--quiet", "--dir", binaries)
+	demo.Cancel = func() error { return demo.Process.Signal(os.Interrupt) }
+	demo.Stderr = os.Stderr
+	out, err := demo.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := demo.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		cancel()
+		_ = demo.Wait() // it was interrupted
+	}()
+	entrance := regexp.MustCompile(`In a browser +(http://\S+)/ +name: (\S+) +password: (\S+)`)
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		if m := entrance.FindStringSubmatch(lines.Text()); m != nil {
+			b.play(ctx, t, pictures, m[1], map[string]string{"name": m[2], "password": m[3], "dir": dir}, nil)
+			return
+		}
+	}
+	t.Fatal("the demo ends without having said where it is")
 }
 
 // user registers somebody and logs them in.

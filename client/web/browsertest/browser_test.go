@@ -74,6 +74,7 @@ var scenarios = map[string]func(ctx context.Context, addr string) (any, error){
 	"keyboard": nil,
 	"chinese":  nil,
 	"figures":  nil,
+	"port":     nil,
 	"scroll":   history,
 
 	pictures: nil,
@@ -107,7 +108,13 @@ func (b *browser) perform(t *testing.T, name string) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), longestPlay)
 	defer cancel()
-	node := startNode(t)
+	port := 0
+	if name == "port" {
+		if port = refused(); port == 0 {
+			t.Skip("something listens on every port that browsers refuse")
+		}
+	}
+	node := startNode(t, port)
 	var data any
 	if prepare != nil {
 		var err error
@@ -158,8 +165,19 @@ func (b *browser) play(ctx context.Context, t *testing.T, name, url string, data
 	}
 }
 
-// startNode starts a chatd that ends with the test.
-func startNode(t *testing.T) *services.Node {
+// refused is a port that browsers refuse and nobody listens on; 0: there is none.
+func refused() int {
+	for _, port := range []int{6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080} {
+		if !services.Taken(port) {
+			return port
+		}
+	}
+	return 0
+}
+
+// startNode starts a chatd that ends with the test, on a port that is chosen
+// where it is 0.
+func startNode(t *testing.T, port int) *services.Node {
 	t.Helper()
 	chatd, err := build()
 	if err != nil {
@@ -174,7 +192,7 @@ func startNode(t *testing.T) *services.Node {
 			t.Error(err)
 		}
 	})
-	node, err := services.NewNode(folder, "chatd", chatd, "--db", "sqlite:"+filepath.Join(folder.Path, "chat.db"), "--argon2", "8,1,1")
+	node, err := services.NewNodeAt(folder, "chatd", chatd, port, 0, "--db", "sqlite:"+filepath.Join(folder.Path, "chat.db"), "--argon2", "8,1,1")
 	if err != nil {
 		t.Fatal(err)
 	}

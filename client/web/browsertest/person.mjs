@@ -1,8 +1,8 @@
 // Somebody at a browser: what they do on the page, and what they see there.
-// Everything waits for the page to be so far, for a minute at most; nothing
+// Everything waits for the page to be so far, for two minutes at most; nothing
 // waits for a time.
 
-const longest = 60_000; // ms
+export const longest = 120_000; // ms
 
 /** Waits until see returns something true, and returns that. */
 export async function until(what, see) {
@@ -10,7 +10,7 @@ export async function until(what, see) {
   for (let seen; ;) {
     seen = await see();
     if (seen) return seen;
-    if (Date.now() > end) throw new Error(`a minute has passed, and it isn't so that ${what}`);
+    if (Date.now() > end) throw new Error(`two minutes have passed, and it isn't so that ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 25));
   }
 }

@@ -12,7 +12,7 @@
 import { readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { createInterface } from 'node:readline';
-import { Person } from './person.mjs';
+import { longest, Person } from './person.mjs';
 
 const { chromium } = createRequire(`${process.env.CHATD_PLAYWRIGHT}/`)('playwright-core');
 
@@ -32,11 +32,13 @@ async function ask(what) {
 
 // The browser asks its maker for nothing while it is tested: what it wants of the
 // network by itself is neither ours nor there.
-const browser = await chromium.launch({
+const options = {
+  timeout: longest,
   executablePath: process.env.CHATD_CHROMIUM,
   args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu', '--force-color-profile=srgb',
     '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost'],
-});
+};
+const browser = await chromium.launch(options).catch(() => chromium.launch(options)); // once more, where a machine was too busy
 
 const scenarios = {};
 for (const name of readdirSync(new URL('scenarios', import.meta.url))) {

@@ -9,12 +9,18 @@ export default async function narrow({ person }) {
   const alice = await person('alice', phone);
   const bob = await person('a name of fifty letters, as long as a name may be)');
   const fits = async (where) => {
+    let what;
+    await until('', async () => !(what = await tooWide()).length).catch(() => {
+      throw new Error(`${where} is wider than the screen: ${what}`);
+    });
+  };
+  const tooWide = async () => {
     const wide = await alice.page.evaluate(() => [...document.querySelectorAll('*')].filter((element) => {
       const box = element.getBoundingClientRect();
       return box.width && box.right > innerWidth + 1 && !element.closest('.hidden, .skip');
     }).map((element) => `${element.tagName}.${element.className}`).slice(0, 5));
     const scroll = await alice.page.evaluate(() => document.scrollingElement.scrollWidth);
-    check(scroll <= 360 && !wide.length, `${where} is no wider than the screen: ${scroll} pixels, ${wide}`);
+    return scroll > 360 ? [`${scroll} pixels`, ...wide] : wide;
   };
   await fits('the way in');
   await alice.register();

@@ -57,6 +57,7 @@ const (
 // sent is a message at its sender.
 type sent struct {
 	conv     int
+	life     int32 // which of the device's lives it was
 	at, done int64 // ns since the run began
 	seq      int64 // acked
 	outcome  outcome
@@ -147,7 +148,12 @@ func (j *journal) notef(format string, args ...any) {
 
 // violate notes what only the device itself can see.
 func (j *journal) violate(kind Kind, format string, args ...any) {
-	v := Violation{Kind: kind, Text: j.name + ": " + fmt.Sprintf(format, args...)}
+	j.violateOf(kind, message{}, format, args...)
+}
+
+// violateOf is violate where it is about a message.
+func (j *journal) violateOf(kind Kind, m message, format string, args ...any) {
+	v := Violation{Kind: kind, Text: j.name + ": " + fmt.Sprintf(format, args...), msg: m}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.wrong = append(j.wrong, v)
@@ -157,7 +163,7 @@ func (j *journal) violate(kind Kind, format string, args ...any) {
 func (j *journal) say(conv int) message {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.sent = append(j.sent, sent{conv: conv, at: j.now()})
+	j.sent = append(j.sent, sent{conv: conv, life: int32(len(j.bases) - 1), at: j.now()})
 	j.counts.add(tally{said: 1, open: 1})
 	return message{int32(j.index), int32(len(j.sent))}
 }

@@ -74,7 +74,9 @@ func (s *Service) send(t Turn, x *client, r *proto.Request, a model.Append) {
 // ACKs keep the order of sending.
 func (s *Service) refuseChat(t Turn, x *client, r *proto.Request, err error) {
 	if r.Op != proto.ONE_CHAT && r.Op != proto.GROUP_CHAT || len(x.sending) == 0 {
-		s.refuse(t, x, answer(r), err)
+		if s.refuse(t, x, answer(r), err); err == errBehind {
+			x.failed(t, &sending{Append: model.Append{Peer: r.ToID, Group: r.GroupID, CID: r.CID}})
+		}
 		return
 	}
 	sn := &sending{Append: model.Append{Peer: r.ToID, Group: r.GroupID, CID: bytes.Clone(r.CID)},
@@ -188,7 +190,7 @@ func (l *loop) answer(t Turn, sn *sending) {
 	a := proto.Response{Op: sn.op.Ack(), Fields: sn.fields, RID: sn.rid, CID: sn.CID, ToID: sn.Peer, GroupID: sn.Group,
 		Seq: sn.Seq, Time: sn.Time}
 	if sn.Err != nil {
-		if errno := l.s.refuse(t, x, a, sn.Err); errno == proto.Unavailable && sn.taken {
+		if errno := l.s.refuse(t, x, a, sn.Err); errno == proto.Unavailable {
 			x.failed(t, sn)
 		}
 	} else {

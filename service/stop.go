@@ -1,7 +1,6 @@
 package service
 
 import (
-	"bytes"
 	"time"
 
 	"chatd/model"
@@ -21,17 +20,26 @@ type target struct{ group, peer int64 }
 
 // stop is a conversation in which a connection's messages don't go on, as one
 // of them could not be stored: what was on its way behind it would overtake
-// it. It ends when that one comes again. What the log holds of these messages
-// it stops by itself, see model.Line.
+// it. It ends when one of those comes again that were refused: its sender
+// knows, and sends again in order. (That need not be the first of them: it may
+// have been stored after all, by way of another connection.) What the log has
+// of these messages it stops by itself, see model.Line.
 type stop struct {
-	cid   []byte // of the first that failed; nil: it has come again
-	until time.Time
-	round int64 // of the messages that are taken since
+	refused map[string]struct{} // cids, of the first maxRefused whose refusal is told; nil: it goes on
+	until   time.Time
+	round   int64 // of the messages that are taken since it goes on
 }
+
+// maxRefused is far more than a sender has on the way who listens.
+const maxRefused = proto.DefaultWindow
 
 // stands reports whether a message is to be refused.
 func (st *stop) stands(t Turn, cid []byte) bool {
-	return st != nil && st.cid != nil && !bytes.Equal(st.cid, cid) && t.Now().Before(st.until)
+	if st == nil || st.refused == nil {
+		return false
+	}
+	_, again := st.refused[string(cid)]
+	return !again && t.Now().Before(st.until)
 }
 
 // roundOf is that of the next message for a conversation, which is taken: it
@@ -40,39 +48,45 @@ func (x *client) roundOf(st *stop) int64 {
 	switch {
 	case st == nil:
 		return 0
-	case st.cid != nil:
+	case st.refused != nil:
 		x.round++
-		st.cid, st.round = nil, x.round
+		st.refused, st.round = nil, x.round
 	}
 	return st.round
 }
 
-// failed is for a message that is about to be refused, as the log could not
-// store it.
+// failed is for a message that is refused at this moment because it could not
+// be stored, or because of one before it.
 func (x *client) failed(t Turn, sn *sending) {
-	if x.session != sn.session {
+	if sn.taken && x.session != sn.session {
 		return
 	}
 	k := target{sn.Group, sn.Peer}
 	st := x.stops[k]
 	switch {
+	case st != nil && st.refused != nil:
+		if len(st.refused) < maxRefused {
+			st.refused[string(sn.CID)] = struct{}{}
+		}
+		return
+	case !sn.taken || st != nil && sn.Round < st.round:
+		return // it was refused before one of them came again
 	case st == nil:
 		if x.stops == nil {
 			x.stops = make(map[target]*stop)
 		}
 		st = &stop{}
 		x.stops[k] = st
-	case st.cid != nil || sn.Round < st.round:
-		return // behind the first, or sent before it came again
 	}
-	st.cid, st.until, st.round = bytes.Clone(sn.CID), t.Now().Add(stopTime), sn.Round
+	st.refused = map[string]struct{}{string(sn.CID): {}}
+	st.until, st.round = t.Now().Add(stopTime), sn.Round
 }
 
 // stored is for a message that is stored: where its conversation had stood
 // still, nothing from before that is on its way any more.
 func (x *client) stored(sn *sending) {
 	k := target{sn.Group, sn.Peer}
-	if st := x.stops[k]; st != nil && x.session == sn.session && st.cid == nil && sn.Round == st.round {
+	if st := x.stops[k]; st != nil && x.session == sn.session && st.refused == nil && sn.Round == st.round {
 		delete(x.stops, k)
 		x.line.Mended(&sn.Append)
 	}

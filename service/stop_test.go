@@ -99,6 +99,29 @@ func TestFailedKeepsOrder(t *testing.T) {
 	}
 }
 
+// The first that failed may be stored after all, by way of an earlier
+// connection, and then it doesn't come again. The next one does, and all goes on.
+func TestFailedAndStored(t *testing.T) {
+	t.Parallel()
+	n, _, _ := serveFailing(t, 1)
+	ids := n.users("anna", "berta")
+	a, to := n.login(ids[0]), with(ids[1])
+	fail := to.chat("fail")
+	second, third := to.chat("second"), to.chat("third")
+	a.refused(proto.Unavailable, fail)
+	a.refused(proto.Unavailable, second)
+	a.refused(proto.Unavailable, third)
+	n.login(ids[0], obj{"device": "two"}).ok(fail)
+	a.upTo(to, 1)
+	a.refused(proto.Unavailable, to.chat("new"))
+	if seq := a.ok(second.with(obj{"retry": true})).int("seq"); seq != 2 {
+		t.Errorf("the second is stored as %d", seq)
+	}
+	if seq := a.ok(third.with(obj{"retry": true})).int("seq"); seq != 3 {
+		t.Errorf("the third is stored as %d", seq)
+	}
+}
+
 // One who doesn't try again isn't held up for good, and neither is the next
 // session on the connection.
 func TestFailedGivenUp(t *testing.T) {

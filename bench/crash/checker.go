@@ -299,6 +299,19 @@ func (j *judgement) history(m message) string {
 	case refused, unsure:
 		add(s.done, "%s gives it up: %s", d.name, s.err)
 	}
+	for _, w := range d.wire {
+		if w.number != m.number {
+			continue
+		}
+		switch {
+		case w.answer:
+			add(w.at, "its connection %d has the answer: errno %d", w.conn, w.errno)
+		case w.retry:
+			add(w.at, "its connection %d sends it, with retry", w.conn)
+		default:
+			add(w.at, "its connection %d sends it", w.conn)
+		}
+	}
 	p, stored := j.stored[m]
 	if stored {
 		at := int64(p.row.at.Sub(d.began))

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"chatd/proto"
 )
 
 // message names a message of a run by its sender: the device's place in the
@@ -122,6 +124,8 @@ type journal struct {
 	sent  []sent // message number n is at n-1
 	seen  []seen // by conversation
 	notes []note
+	wire  []passed // messages of its own, and their answers, as its connections had them
+	conns int      // of them
 	// bases has, of each life and by conversation, from where on the device
 	// must get messages: what an SDK's client knew it had, what a watcher has
 	// receipted.
@@ -157,6 +161,32 @@ func (j *journal) violateOf(kind Kind, m message, format string, args ...any) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.wrong = append(j.wrong, v)
+}
+
+// passed is a message on one of its sender's connections, or its answer.
+type passed struct {
+	at     int64
+	number int32
+	conn   int32
+	answer bool
+	retry  bool        // not of answers
+	errno  proto.Errno // of answers
+}
+
+// connects begins another connection, and says which it is.
+func (j *journal) connects() int32 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.conns++
+	return int32(j.conns)
+}
+
+// passes notes what a connection of the device has sent or got.
+func (j *journal) passes(p passed) {
+	p.at = j.now()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.wire = append(j.wire, p)
 }
 
 // say notes that the device says something, and returns what.

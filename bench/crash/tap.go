@@ -16,13 +16,20 @@ import (
 // answer to a SYNC was asked for.)
 type tap struct {
 	*net.TCPConn
-	t *talker
+	t    *talker
+	conn int32 // of the device's
 
 	mu   sync.Mutex
 	in   []byte // the beginning of a frame that isn't whole yet
 	dec  proto.Decoder
 	last map[int]int64   // pushed last, by conversation
-	said map[string]bool // what was sent here, by cid: true where pushing it is wrong
+	said map[string]*own // what was sent here, by cid
+}
+
+// own is a message that was sent on a connection.
+type own struct {
+	number int32
+	mine   bool // pushing it is wrong
 }
 
 // dial is net.Dialer's DialContext with a tap.
@@ -31,7 +38,7 @@ func (t *talker) dial(ctx context.Context, network, addr string) (net.Conn, erro
 	if err != nil {
 		return nil, err
 	}
-	return &tap{TCPConn: c.(*net.TCPConn), t: t, last: make(map[int]int64), said: make(map[string]bool)}, nil
+	return &tap{TCPConn: c.(*net.TCPConn), t: t, conn: t.connects(), last: make(map[int]int64), said: make(map[string]*own)}, nil
 }
 
 // Write is that of the connection. The SDK writes whole frames.
@@ -60,7 +67,9 @@ func (p *tap) sends(b []byte) {
 		if q.Op == proto.ONE_CHAT || q.Op == proto.GROUP_CHAT {
 			// What may be stored already may be pushed until it is acknowledged: it
 			// was sent on another connection.
-			p.said[string(q.CID)] = !q.Retry
+			m, _ := parse(string(q.Msg))
+			p.said[string(q.CID)] = &own{m.number, !q.Retry}
+			p.t.passes(passed{number: m.number, conn: p.conn, retry: q.Retry})
 		}
 	}
 }
@@ -87,9 +96,12 @@ func (p *tap) gets(b []byte) {
 func (p *tap) got(a *proto.Response) {
 	switch a.Op {
 	case proto.ONE_CHAT_ACK, proto.GROUP_CHAT_ACK:
-		if a.Errno == proto.Done {
-			p.said[string(a.CID)] = true
-		} else {
+		o := p.said[string(a.CID)]
+		if o == nil {
+			break // it was sent on another connection, or twice on this one
+		}
+		p.t.passes(passed{number: o.number, conn: p.conn, answer: true, errno: a.Errno})
+		if o.mine = true; a.Errno != proto.Done {
 			delete(p.said, string(a.CID))
 		}
 	case proto.LOGIN_ACK:
@@ -117,7 +129,7 @@ func (p *tap) pushed(group, from, to, seq int64, text, cid string) {
 		p.t.violateOf(Reordered, m, "it was pushed seq %d of %s after %d on one connection", seq, name, last)
 	}
 	p.last[conv] = max(p.last[conv], seq)
-	if p.said[cid] {
+	if o := p.said[cid]; o != nil && o.mine {
 		p.t.violateOf(Doubled, m, "it was pushed seq %d of %s on the connection on which it had sent that itself", seq, name)
 	}
 }

@@ -165,8 +165,8 @@ func TestBrokenServersAreCaught(t *testing.T) {
 		l.s.store.Deliver(ss.user, ss.device, tp.conv, seq)
 		return
 	}`}}, "connections half open", []Kind{Lost}},
-		{"one push in a thousand dropped", 1, []mutation{
-			{"service/topic.go", `			sb.session.client.conn.Write(t, d.body)`, `			if d.seq%1000 != 99 {
+		{"one push in fifty dropped", 1, []mutation{
+			{"service/topic.go", `			sb.session.client.conn.Write(t, d.body)`, `			if d.seq%50 != 49 {
 				sb.session.client.conn.Write(t, d.body)
 			}`}}, "nginx reloaded", []Kind{Gap}},
 		// One server for three promises: none of these hides another.
@@ -194,7 +194,7 @@ func dieOnce() {
 			if a := batch[i]; a.CID[12]%4 == 0 {
 				batch = slices.Delete(batch, i, i+1)
 				time.AfterFunc(500*time.Millisecond, func() {
-					if heldUp.Add(1) == 200 { // the talk has begun
+					if heldUp.Add(1) == 20 { // the talk has begun
 						dieOnce()
 					}
 					_ = l.s.store.Append(a)

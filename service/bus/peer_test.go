@@ -60,7 +60,7 @@ func dial(t *testing.T, cfg RedisConfig) *peer {
 
 func tryDial(t *testing.T, cfg RedisConfig) (*peer, error) {
 	p := &peer{set: metrics.NewSet(), news: make(chan bool, 1000), heard: make(chan struct{}, 1)}
-	cfg.answer = cmp.Or(cfg.answer, patience)
+	cfg.answer, cfg.dialing = cmp.Or(cfg.answer, patience), patience
 	cfg.Set, cfg.Logger = p.set, slog.New(slog.NewTextHandler(&p.log, nil))
 	var err error
 	p.Redis, err = DialRedis(t.Context(), cfg, p.take, func(up bool) { p.news <- up })

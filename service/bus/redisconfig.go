@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -27,7 +28,7 @@ type RedisConfig struct {
 	Logger       *slog.Logger // nil: slog.Default()
 	Set          *metrics.Set // nil: one of its own
 
-	answer time.Duration // 0: askTimeout; more where a test isn't about that
+	answer, dialing time.Duration // 0: askTimeout, dialTimeout; more where a test isn't about that
 }
 
 // Bounds that are not settings.
@@ -52,6 +53,7 @@ type where struct {
 	passwordFile   string
 	name           string // of the node, as CLIENT SETNAME takes it
 	tls            *tls.Config
+	dialing        time.Duration
 }
 
 // parseRedis never repeats the URL in an error: there may be a password in it.
@@ -60,7 +62,7 @@ func parseRedis(cfg RedisConfig) (where, error) {
 	if err != nil {
 		return where{}, errors.New("redis: the URL can't be read; it should be like redis://host:6379")
 	}
-	w := where{passwordFile: cfg.PasswordFile, name: clientName(cfg.Node)}
+	w := where{passwordFile: cfg.PasswordFile, name: clientName(cfg.Node), dialing: cmp.Or(cfg.dialing, dialTimeout)}
 	switch u.Scheme {
 	case "redis":
 	case "rediss":
@@ -119,7 +121,7 @@ type conn struct {
 
 // dial connects and logs in, within dialTimeout.
 func (w *where) dial(ctx context.Context) (*conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	ctx, cancel := context.WithTimeout(ctx, w.dialing)
 	defer cancel()
 	raw, err := (&net.Dialer{}).DialContext(ctx, "tcp", w.address)
 	if err != nil {

@@ -4,7 +4,7 @@ import { settings } from "./config.js";
 import { connect } from "./connection.js";
 import { addressee, conversationOf, group as ofGroup, id, isId, messageOf, parse, place, user as ofUser } from "./conversation.js";
 import { Core } from "./core.js";
-import { ChatError, badRequest, own } from "./errors.js";
+import { ChatError, badRequest, closed, own } from "./errors.js";
 import { makeInbox } from "./inbox.js";
 import { makeLink } from "./link.js";
 import { Lists, groupOf, memberOf } from "./lists.js";
@@ -78,7 +78,7 @@ export class Client {
 
       send(conversation, text, { cid, retry } = {}) {
         const done = run(() => outbox.send(conversation, text, cid, Boolean(retry)));
-        done.catch(() => {}); // "failed" tells it as well: nobody need wait
+        done.catch(() => {}); // the event tells it as well: nobody need wait
         return done;
       },
       restore: (pending) => core.enter(() => outbox.restore(pending)),
@@ -154,7 +154,7 @@ export class Client {
             else reject(error);
           },
         }));
-        if (core.closed) reject(own("closed", "the client is closed"));
+        if (core.closed) reject(closed());
         else dial();
       });
     }
@@ -182,7 +182,7 @@ export class Client {
         link.retryNow(); // a dead connection is not waited for
         failed = await told.then(() => null, (error) => error);
       }
-      if (core.closed) throw own("closed", "the client is closed");
+      if (core.closed) throw closed();
       const done = own("loggedOut", "logged out");
       outbox.fail(done);
       inbox.forgetAll();
@@ -196,7 +196,7 @@ export class Client {
       inbox.sendReceipts();
       core.closed = true;
       unhook();
-      for (const conn of asking) conn.end(own("closed", "the client is closed"));
+      for (const conn of asking) conn.end(closed());
       outbox.close();
       link.close();
       core.flush();

@@ -11,7 +11,7 @@ export function connect(core, url, owner) {
   const { dialTimeout, loginTimeout, pingEvery, pongWait, WebSocket } = core.config;
   const calls = new Map(); // requests that wait, by rid
   let ws = null;
-  let turnedAway = null; // why the server doesn't want the connection at all
+  let turnedAway = null; // why the server wants no connection at all
   let pingTimer = null;
   let pongTimer = null;
   let heard = false; // something came since the last PING

@@ -21,6 +21,8 @@ export class ChatError extends Error {
 /** An error that no server has sent. */
 export const own = (name, text) => new ChatError(0, name, text);
 
+export const closed = () => own("closed", "the client is closed");
+
 /** What the server would refuse with errno 4, seen before it is sent. */
 export const badRequest = (text) => new ChatError(4, "badRequest", text);
 

@@ -6,7 +6,7 @@ import { Track } from "./track.js";
 import * as op from "./wire.js";
 
 const HOLE_GRACE = 75; // a push on its way fills most holes
-const START_GRACE = 2_000; // for what the server believes we lack, where it hasn't come yet
+const START_GRACE = 2_000; // for what the server believes we lack, where it is yet to come
 const SYNC_RETRY = 1_000, SYNC_RETRY_MAX = 30_000; // after a SYNC without progress, doubled up to the other
 const RECEIPT_WAIT = 100; // receipts of this long are sent together
 const RECEIPT_MAX = 256; // messages after which they are sent at once
@@ -115,7 +115,7 @@ export function makeInbox(core, link, isOurs) {
     show(t, shown);
     if (known && m) {
       stats.duplicates++;
-      t.receipted = Math.min(t.receipted, seq - 1); // the server doesn't know that we have it
+      t.receipted = Math.min(t.receipted, seq - 1); // the server is not aware that we have it
     }
     touch(t, m ? 0 : 1);
     watch(t, t.last > before);

@@ -1,7 +1,7 @@
 // Staying connected: logging in, coming back, keeping still when told.
 
 import { connect } from "./connection.js";
-import { ChatError, own, waitOf } from "./errors.js";
+import { ChatError, closed, own, waitOf } from "./errors.js";
 import * as op from "./wire.js";
 
 const PROBE = 5_000; // for a sign of life when the network has changed
@@ -16,10 +16,10 @@ export function makeLink(core, owner) {
   let intent = null;
   let attempt = 0; // tries since a connection held
   let next = 0; // of the URLs
-  let missed = 0; // URLs in a row that can't be reached
+  let missed = 0; // URLs in a row that could not be reached
   let retry = null; // the timer of the next try
   let asked = 0; // no try before, says the server
-  let quiet = null; // {until, timer}: the server has said "too fast"
+  let quiet = null; // {until, timer}: the server has said that we are too fast
   let waiters = []; // for the end of that
 
   const link = {
@@ -42,7 +42,7 @@ export function makeLink(core, owner) {
       setToken(token);
     },
     close() {
-      drop(own("closed", "the client is closed"));
+      drop(closed());
       core.putLast("state", (link.state = { name: "ended", reason: "closed", error: null }));
     },
   };
@@ -56,7 +56,7 @@ export function makeLink(core, owner) {
   /** Logs in; resolves when that is done. */
   function start(login, once) {
     return new Promise((resolve, reject) => {
-      if (core.closed) return reject(own("closed", "the client is closed"));
+      if (core.closed) return reject(closed());
       if (link.online) return reject(new ChatError(12, "loggedIn", "already logged in"));
       drop(own("aborted", "another login has begun"));
       intent = { login, once, resolve, reject };
@@ -157,7 +157,7 @@ export function makeLink(core, owner) {
    * was too fast (patient). It is on its way when call returns, if it may be. */
   async function call(request, patient = true) {
     for (;;) {
-      if (core.closed) throw own("closed", "the client is closed");
+      if (core.closed) throw closed();
       if (!link.online) throw link.stays ? own("notConnected", "there is no connection") : new ChatError(3, "notLoggedIn", "not logged in");
       if (quiet) {
         await new Promise((resolve) => waiters.push(resolve));
@@ -195,7 +195,7 @@ export function makeLink(core, owner) {
       if (!quiet) conn.probe(Math.min(PROBE, pongWait));
     } else if (retry !== null) {
       if (core.now() < asked) return;
-      attempt = 0; // where the network isn't quite there yet, it will be soon
+      attempt = 0; // where the network is not quite there yet, it will be soon
       dial();
     } else if (conn && !conn.opened && core.now() - conn.since > REDIAL) {
       // It may have begun without a network, and would wait for its end.

@@ -1,7 +1,7 @@
 // Messages that are not acknowledged: those that wait and those on the wire.
 
 import { addressee, isId, newCid, parse } from "./conversation.js";
-import { ChatError, badRequest, own, refusal, waitOf } from "./errors.js";
+import { ChatError, badRequest, closed, own, refusal, waitOf } from "./errors.js";
 import * as op from "./wire.js";
 
 const UNSURE = 250, UNSURE_MAX = 15_000; // an errno 10 is tried again after UNSURE, doubled up to the other
@@ -26,7 +26,7 @@ export function makeOutbox(core, link, stored) {
   /** Takes a message; throws where it refuses it. */
   function send(conversation, text, cid = newCid(), retry = false) {
     check(conversation, text, cid);
-    if (core.closed) throw own("closed", "the client is closed");
+    if (core.closed) throw closed();
     if (!link.stays) throw new ChatError(3, "notLoggedIn", "not logged in");
     const same = size() > 0 && find(conversation, cid);
     if (same) return same.promise;
@@ -200,7 +200,7 @@ export function makeOutbox(core, link, stored) {
 
   function flush() {
     return new Promise((resolve, reject) => {
-      if (core.closed) return reject(own("closed", "the client is closed"));
+      if (core.closed) return reject(closed());
       flushers.push({ resolve, reject });
       changed();
     });
@@ -209,7 +209,7 @@ export function makeOutbox(core, link, stored) {
   /** Rejects what waits; pending stays as it is, for the next life. */
   function close() {
     lost();
-    for (const { reject } of [...waiting, ...flushers]) reject(own("closed", "the client is closed"));
+    for (const { reject } of [...waiting, ...flushers]) reject(closed());
   }
 
   /** Tells of the changes of one turn together. */

@@ -1,7 +1,7 @@
 // What this client has of one conversation.
 
 const MAX_HELD = 512; // messages kept beyond a hole
-const MAX_OWN = 65_536; // numbers of one's own messages kept beyond a hole
+const MAX_OWN = 65_536; // numbers of our own messages kept beyond a hole
 
 /** The set of seqs that docs/protocol.md speaks of: the gapless part, and what
  * came beyond a hole. */
@@ -11,7 +11,7 @@ export class Track {
   started = false;
   last = 0; // the end of the gapless part
   high = 0; // the highest seq known to exist
-  beyond = new Map(); // beyond a hole: messages, null for one's own that was acknowledged
+  beyond = new Map(); // beyond a hole: messages, null for our own that were acknowledged
 
   // floor is where a start that was only assumed begins, 0 after one that is
   // certain. A push from before it is new after all; late is the last such.

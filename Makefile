@@ -67,9 +67,10 @@ soak: build ## half an hour of load (FOR) on SPAWN: fails where memory, goroutin
 	@mkdir -p -m 700 data
 	bin/chatbench soak --spawn '$(SPAWN)' --duration '$(FOR)' --dir data
 
-screenshots: ## docs/images anew: the demo, as Chromium shows it
+screenshots: ## docs/images anew: the demo, as Chromium shows it, and the terminal client
 	@mkdir -p docs/images
 	CHATD_SCREENSHOTS='$(CURDIR)/docs/images' go test -count=1 -v -run TestScreenshots ./client/web/browsertest
+	go test -count=1 -run TestPicture ./client/chat -args -svg '$(CURDIR)/docs/images/terminal.svg'
 
 clean: ## remove what build made; the data stays
 	rm -rf bin

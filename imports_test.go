@@ -68,7 +68,7 @@ var onlyIn = map[string][]string{
 	"github.com/gobwas/ws":       {"reactor", "client", "bench"},
 	"charm.land":                 {"client/chat/tui"},
 	"github.com/charmbracelet":   {"client/chat/text", "client/chat/tui"},
-	"net/http":                   {"service/ops", "client", "bench", "internal/services"},
+	"net/http":                   {"service/ops", "client", "bench", "bench/crash", "internal/services"},
 }
 
 // nowhere lists what no file of ours imports, tests and examples aside.

@@ -38,7 +38,7 @@ func answer(me, newcomer, text string, n int) string {
 		return "Now you have said the word. Oolong for you? ☕"
 	case has("offline", "lost", "kill", "crash"):
 		return "Try it: go offline, write something, come back. It is sent once, and arrives in order."
-	case strings.Contains(text, "?") || strings.Contains(text, "?"):
+	case strings.ContainsAny(text, "?\uff1f"):
 		return "I wish I knew! I can read, and I can answer, but what I say was written down beforehand."
 	case len(text) > 400:
 		return "That is a long one! All of it has arrived, I counted."

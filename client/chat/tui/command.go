@@ -43,8 +43,8 @@ func commands() []command {
 	userOpen := arg{name: "user", kind: argUser, optional: true}
 	groupOpen := arg{name: "group", kind: argGroup, optional: true}
 	return []command{
-		{"chat", []arg{who, {"message", argText, true}}, "open a conversation, or say something in it", (*model).cmdChat},
-		{"groupchat", []arg{{"group", argGroup, false}, {"message", argText, true}}, "the same with a group", (*model).cmdGroupChat},
+		{"chat", []arg{who, {"message", argText, true}}, "open a conversation, or write there", (*model).cmdChat},
+		{"groupchat", []arg{{"group", argGroup, false}, {"message", argText, true}}, "the same with a group alone", (*model).cmdGroupChat},
 		{"addfriend", []arg{userOpen}, "become friends", (*model).cmdAddFriend},
 		{"creategroup", []arg{{"groupname", argWord, false}, {"groupdesc", argText, true}}, "make a group", (*model).cmdCreateGroup},
 		{"addgroup", []arg{{"group id", argWord, false}}, "join a group", (*model).cmdAddGroup},

@@ -173,7 +173,7 @@ func (m *model) onState(s client.StateChange) tea.Cmd {
 			m.askLogin(false, told(s.Err))
 		}
 	case s.State == client.Disconnected:
-		m.why, m.retryAt = told(s.Err), m.now().Add(s.Retry)
+		m.why, m.retryAt = strings.TrimPrefix(told(s.Err), "no connection: "), m.now().Add(s.Retry)
 		for _, c := range m.convs {
 			clear(c.typing)
 		}

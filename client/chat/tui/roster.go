@@ -145,7 +145,7 @@ func (m *model) sign(c *conversation) (string, style) {
 		return groupSign, m.theme.dim
 	case c.id.Peer == m.me:
 		return "✎", m.theme.dim
-	case m.present[c.id.Peer]:
+	case m.present[c.id.Peer] && m.online():
 		return dotOnline, m.theme.good
 	}
 	return dotOffline, m.theme.dim

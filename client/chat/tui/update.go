@@ -92,6 +92,9 @@ func (m *model) measure(clusters bool) {
 			}
 		}
 	}
+	if m.sheet != nil {
+		m.sheet.w = -1
+	}
 	m.stale = true
 }
 

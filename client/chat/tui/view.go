@@ -100,7 +100,6 @@ func (m *model) rightPane(p places) (rows []string, x, y int, at bool) {
 		}
 		x, y, at = fx, len(rows)+fy, cursor
 	case m.sheet != nil:
-		m.sheet.scroll(0, p.messages)
 		body = m.sheet.view(&m.theme, m.ruler, p.width, p.messages)
 	case list:
 		body = m.rosterRows(p.width, p.messages)
@@ -170,6 +169,8 @@ func (m *model) standing(c *conversation) (string, style) {
 		return "only you", m.theme.dim
 	case !m.friends[c.id.Peer]:
 		return "not a friend", m.theme.dim
+	case !m.online():
+		return "", m.theme.dim
 	case m.present[c.id.Peer]:
 		return "online", m.theme.good
 	}

@@ -18,7 +18,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 GOBUILD  = CGO_ENABLED=0 go build -trimpath -ldflags '-X main.stamp=$(VERSION)'
 
 .DEFAULT_GOAL := help
-.PHONY: help build run cluster cluster-down test race lint fuzz bench soak crash clean
+.PHONY: help build run demo cluster cluster-down test race lint fuzz bench soak crash screenshots clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
@@ -26,19 +26,18 @@ help: ## this list
 	@echo 'Variables, as in "make run PORT=7000":'
 	@grep -E '^[A-Z]+ +\?= ' $(MAKEFILE_LIST) | sed -E 's/^([A-Z]+) +\?= ([^#]*)# (.*)/  \1=\2\t\3/' | expand -t 28
 
-build: ## bin/chatd (the server), bin/chat (the terminal client), bin/chatbench (the load harness)
+build: ## bin/chatd (the server), bin/chat (the terminal client), bin/chatbench (the load harness), bin/chatdemo
 	$(GOBUILD) -o bin/chatd .
 	$(if $(wildcard client/chat/*.go),$(GOBUILD) -o bin/chat ./client/chat)
 	$(if $(wildcard bench/*.go),$(GOBUILD) -o bin/chatbench ./bench)
+	$(if $(wildcard client/demo/*.go),$(GOBUILD) -o bin/chatdemo ./client/demo)
 
 run: build ## build, then serve as a single node with its data in ./data
 	@mkdir -p -m 700 '$(DATA)'
-	@echo
-	@echo 'A chat for this machine. In other terminals:  bin/chat $(IP) $(PORT)'
-	@echo 'In a browser:                                 http://$(HTTP)/'
-	@echo 'Ctrl-C ends it. What was said is kept in      $(DATA)/chatd.db'
-	@echo
 	@exec bin/chatd '$(IP)' '$(PORT)' --http '$(HTTP)' --db 'sqlite:$(DATA)/chatd.db'
+
+demo: build ## build, then a server in a temporary folder with scripted people who talk there and answer
+	@exec bin/chatdemo
 
 cluster: build ## build, then MariaDB, Redis, three nodes and nginx on loopback, with their data in ./data/cluster
 	@deploy/cluster.sh up
@@ -67,6 +66,10 @@ crash: build ## ten minutes in which everything on three nodes breaks that can, 
 soak: build ## half an hour of load (FOR) on SPAWN: fails where memory, goroutines or descriptors grow
 	@mkdir -p -m 700 data
 	bin/chatbench soak --spawn '$(SPAWN)' --duration '$(FOR)' --dir data
+
+screenshots: ## docs/images anew: the demo, as Chromium shows it
+	@mkdir -p docs/images
+	CHATD_SCREENSHOTS='$(CURDIR)/docs/images' go test -count=1 -v -run TestScreenshots ./client/web/browsertest
 
 clean: ## remove what build made; the data stays
 	rm -rf bin

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"net"
 	"net/netip"
@@ -28,6 +29,9 @@ type Config struct {
 	Addr netip.AddrPort `kong:"-"`
 	// cores is what defaults are chosen by; 0: as many threads as Go runs.
 	cores int `kong:"-"`
+	// terminal is where somebody sits who is told in words where to point a
+	// client; nil: nobody does, the log says it.
+	terminal io.Writer `kong:"-"`
 
 	DB         string `group:"store" name:"db" default:"sqlite:data/chatd.db" placeholder:"URL" help:"The store: sqlite:PATH, or mysql://user:password@host:3306/name, which several nodes can share."`
 	SQLiteSync string `group:"store" name:"sqlite-sync" default:"full" placeholder:"MODE" enum:"full,normal" help:"full: what was acknowledged outlives a power cut. normal: faster, a power cut may take the last moments."`

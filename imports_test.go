@@ -45,6 +45,8 @@ var mayImport = map[string][]string{
 
 	"internal/services":    {}, // started for tests and for measuring alike
 	"internal/realservice": {"internal/services"},
+
+	"client/web/browsertest": {"client", "internal/services"},
 }
 
 // forAnyTest is what tests of every package may import besides, and nothing

@@ -14,6 +14,8 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+
+	"golang.org/x/term"
 )
 
 // Exit codes.
@@ -41,6 +43,9 @@ func chatd(args []string, stdin *os.File, stdout, stderr io.Writer) int {
 		return exitDone
 	case "serve":
 		inv.cores = makeRoom(inv.Loops)
+		if f, ok := stderr.(*os.File); ok && inv.LogFormat == "text" && term.IsTerminal(int(f.Fd())) {
+			inv.terminal = f
+		}
 		return serve(inv, log, run)
 	case "migrate":
 		if err := migrate(inv, stdout, stderr); err != nil {

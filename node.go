@@ -158,9 +158,19 @@ var errStopped = errors.New("told to stop before everything was there")
 
 // greet says where to point a client.
 func (n *node) greet(addr netip.AddrPort) {
-	n.log.Info("chatd serves", "address", addr.String(), "try", fmt.Sprintf("bin/chat %s %d", addr.Addr(), addr.Port()))
+	var page netip.AddrPort
 	if n.ops != nil {
-		n.log.Info("for browsers and operators", "url", "http://"+n.ops.Addr().String()+"/")
+		page = n.ops.Addr().(*net.TCPAddr).AddrPort()
+	}
+	if n.cfg.terminal != nil {
+		n.welcome(addr, page)
+	} else {
+		n.log.Info("chatd serves", "address", addr.String(), "try", fmt.Sprintf("bin/chat %s %d", addr.Addr(), addr.Port()))
+		if page.IsValid() {
+			n.log.Info("for browsers and operators", "url", "http://"+page.String()+"/")
+		}
+	}
+	if n.ops != nil {
 		switch {
 		case ops.IsLoopback(n.cfg.HTTP):
 		case n.cfg.HTTPPprof:

@@ -19,6 +19,12 @@ have_node() { command -v node >/dev/null && node -e '
 	const [major, minor] = process.versions.node.split(".").map(Number);
 	process.exit(major > 20 || (major === 20 && minor >= 10) ? 0 : 1)'; }
 
+# missing_browser lists the packages that the tests in a browser lack.
+missing_browser() {
+	command -v chromium >/dev/null || echo chromium
+	command -v npm >/dev/null || echo npm
+}
+
 # install_packages gets packages without anything of them starting by itself:
 # what is needed is started by whoever needs it. It succeeds whatever happens;
 # who needs the packages looks again.
@@ -28,7 +34,7 @@ install_packages() {
 		printf '#!/bin/sh\nexit 101\n' >$policy && chmod 755 $policy && made=1
 	fi
 	apt-get update -qq || true
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null || true
+	DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends "$@" >/dev/null || true
 	[ -z "$made" ] || rm -f $policy
 }
 

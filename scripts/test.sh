@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Runs every test of the packages named. The race detector needs a C compiler,
 # and some tests real services: what is missing is installed if that is
-# possible. Without a compiler the tests run without the race detector, and this
-# says so; without Node the JavaScript SDK isn't tested, and this says so;
-# without a service its tests fail, unless CHATD_SKIP_SERVICES is set.
+# possible. Without a compiler the tests run without the race detector, without
+# Node the JavaScript SDK isn't tested, and without a browser the web client isn't
+# tested in one: this says so. Without a service its tests fail, unless
+# CHATD_SKIP_SERVICES is set, which leaves out the browser as well.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/services.sh
@@ -18,7 +19,7 @@ have_cc() {
 missing() {
 	have_cc || echo gcc libc6-dev
 	command -v node >/dev/null || echo nodejs
-	[ -n "${CHATD_SKIP_SERVICES:-}" ] || missing_services
+	[ -n "${CHATD_SKIP_SERVICES:-}" ] || { missing_services; missing_browser; }
 }
 
 race=(-race)
@@ -35,6 +36,7 @@ else
 	export CGO_ENABLED=0
 fi
 have_node || echo "test: no Node, or none of 20.10 or later: the JavaScript SDK is NOT tested"
+[ -z "$(missing_browser)" ] || echo "test: no" $(missing_browser)": the web client is NOT tested in a browser"
 
 # A package's tests take a minute or two; on a machine with much else to do they
 # may take longer than the ten that go test gives them by itself.

@@ -34,6 +34,9 @@ var debian = map[string]string{
 	"redis-server":       "redis-server",
 	"redis-cli":          "redis-tools",
 	"nginx":              "nginx libnginx-mod-stream",
+	"chromium":           "chromium",
+	"node":               "nodejs",
+	"npm":                "npm",
 }
 
 // MissingError says that a program isn't installed.

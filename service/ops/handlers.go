@@ -41,6 +41,7 @@ func (s *Server) handler() http.Handler {
 		metrics.WriteFDMetrics(w)
 	})
 	mux.HandleFunc("/config.json", s.config)
+	mux.HandleFunc("/ws", s.tunnel)
 	if s.cfg.Profiles {
 		mux.Handle("/debug/pprof/", direct(profiles()))
 	}
@@ -122,13 +123,17 @@ func (s *Server) chatAddr(r *http.Request) netip.AddrPort {
 }
 
 // webSocket is the chat's WebSocket URL for a page from here, empty as long
-// as the chat doesn't listen. Where the chat can be reached by the host name
+// as the chat doesn't listen. Where browsers refuse the chat's port, it is ours:
+// see tunnel. Where the chat can be reached by the host name
 // that the page was asked by, it keeps that name: the chat admits browsers
 // whose page comes from the same host name.
 func (s *Server) webSocket(r *http.Request) string {
 	chat := s.cfg.Chat()
 	if !chat.IsValid() {
 		return ""
+	}
+	if s.tunnelled() {
+		return throughHere(r)
 	}
 	reach := s.chatAddr(r)
 	host := reach.Addr().String()

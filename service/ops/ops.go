@@ -58,10 +58,15 @@ type Server struct {
 	served   chan struct{} // closed when the serving goroutine has ended
 	requests *metrics.Counter
 	refused  *metrics.Counter
+	tunnels  *tunnels // nil: there are none here
 }
 
 // New makes a Server of the web client and the pages, which doesn't listen yet.
-func New(cfg Config) *Server { return newServer(cfg, "chatd_ops", (*Server).handler) }
+func New(cfg Config) *Server {
+	s := newServer(cfg, "chatd_ops", (*Server).handler)
+	s.tunnels = newTunnels(s.cfg.Set, "chatd_ops")
+	return s
+}
 
 func newServer(cfg Config, name string, handler func(*Server) http.Handler) *Server {
 	if cfg.Set == nil {
@@ -108,12 +113,15 @@ func (s *Server) Start() error {
 // Addr is what the Server listens on; call it after Start.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
-// Close stops listening, waits until ctx ends for requests under way, cuts
-// off those that remain (a profile of minutes, say), and waits for the
-// Server's goroutine. It returns nil where Start was never called or failed.
+// Close ends all tunnels to the chat, stops listening, waits until ctx ends for
+// requests under way, cuts off those that remain (a profile of minutes, say),
+// and waits for the Server's goroutine. It returns nil where Start was never called or failed.
 func (s *Server) Close(ctx context.Context) error {
 	if s.served == nil {
 		return nil
+	}
+	if s.tunnels != nil {
+		s.tunnels.close()
 	}
 	err := s.http.Shutdown(ctx)
 	if err != nil {

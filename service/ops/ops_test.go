@@ -33,7 +33,7 @@ func start(t *testing.T) *node {
 	t.Helper()
 	n := &node{set: metrics.NewSet()}
 	n.ready.Store(true)
-	chat := netip.MustParseAddrPort("127.0.0.1:6000")
+	chat := netip.MustParseAddrPort("127.0.0.1:7000")
 	n.chat.Store(&chat)
 	n.Server = New(Config{
 		Addr:  "127.0.0.1:0",
@@ -118,13 +118,13 @@ func TestMetrics(t *testing.T) {
 func TestWhereToConnect(t *testing.T) {
 	n := start(t)
 	for _, c := range []struct{ chat, host, want string }{
-		{"127.0.0.1:6000", "", "ws://127.0.0.1:6000/ws"},
-		{"127.0.0.1:6000", "localhost:8080", "ws://localhost:6000/ws"},
-		{"0.0.0.0:6000", "chat.example.com", "ws://chat.example.com:6000/ws"},
+		{"127.0.0.1:7000", "", "ws://127.0.0.1:7000/ws"},
+		{"127.0.0.1:7000", "localhost:8080", "ws://localhost:7000/ws"},
+		{"0.0.0.0:7000", "chat.example.com", "ws://chat.example.com:7000/ws"},
 		{"[::]:6001", "[::1]:8080", "ws://[::1]:6001/ws"},
-		{"192.0.2.7:6000", "localhost:8080", "ws://192.0.2.7:6000/ws"},
-		{"127.0.0.1:6000", "evil;script-src *", "ws://127.0.0.1:6000/ws"},
-		{"0.0.0.0:6000", "a b", "ws://127.0.0.1:6000/ws"},
+		{"192.0.2.7:7000", "localhost:8080", "ws://192.0.2.7:7000/ws"},
+		{"127.0.0.1:7000", "evil;script-src *", "ws://127.0.0.1:7000/ws"},
+		{"0.0.0.0:7000", "a b", "ws://127.0.0.1:7000/ws"},
 	} {
 		chat := netip.MustParseAddrPort(c.chat)
 		n.chat.Store(&chat)
@@ -182,7 +182,7 @@ func raw(n *node, host string) (*http.Response, string, error) {
 func TestPage(t *testing.T) {
 	n := start(t)
 	resp, body := get(t, n.url+"/ops")
-	if resp.StatusCode != 200 || !strings.Contains(body, "bin/chat 127.0.0.1 6000") {
+	if resp.StatusCode != 200 || !strings.Contains(body, "bin/chat 127.0.0.1 7000") {
 		t.Errorf("%d: %s", resp.StatusCode, body)
 	}
 	if _, css := get(t, n.url+"/ops.css"); !strings.Contains(css, "main {") {
@@ -226,7 +226,7 @@ func TestStrict(t *testing.T) {
 			t.Errorf("%s %s: %d, want %d", c.method, c.path, resp.StatusCode, c.status)
 		}
 		for name, want := range map[string]string{
-			"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; manifest-src 'self'; connect-src 'self' ws://127.0.0.1:6000; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",
+			"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; manifest-src 'self'; connect-src 'self' ws://127.0.0.1:7000; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",
 			"X-Content-Type-Options":  "nosniff",
 			"Referrer-Policy":         "no-referrer",
 		} {

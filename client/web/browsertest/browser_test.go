@@ -1,0 +1,505 @@
+// Package browsertest tries the web client in a real browser, Chromium, on a
+// real chatd: the scenarios are in the folder of that name, person.mjs is what
+// people do on the page, run.mjs what drives them.
+//
+// It needs chromium, node and npm, which make test installs where it may, and
+// playwright-core from npm's registry, pinned by package-lock.json and kept in
+// the user's cache folder. Where one of them can't be had the tests are
+// skipped, and say so.
+package browsertest
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"chatd/client"
+	"chatd/internal/services"
+)
+
+const (
+	longest     = 2 * time.Minute  // a wait
+	longestPlay = 10 * time.Minute // a scenario, on a machine with much else to do
+	password    = "secret-secret"
+)
+
+// binaries is where the tests' chatd is built.
+var binaries string
+
+func TestMain(m *testing.M) {
+	var err error
+	if binaries, err = os.MkdirTemp("", "chatd-browser-"); err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	_ = os.RemoveAll(binaries)
+	os.Exit(code)
+}
+
+var build = sync.OnceValues(func() (string, error) { return buildOne("chatd", "chatd") })
+
+// buildOne builds a program; beside an error the text is what go says.
+func buildOne(name, pkg string) (string, error) {
+	path := filepath.Join(binaries, name)
+	out, err := exec.Command("go", "build", "-o", path, pkg).CombinedOutput()
+	return path + string(out), err
+}
+
+// scenarios are those that there are, each with what the server is filled with
+// before; nil: nothing. What that returns is the scenario's data.
+var scenarios = map[string]func(ctx context.Context, addr string) (any, error){
+	"talk":     nil,
+	"group":    nil,
+	"reload":   nil,
+	"offline":  nil,
+	"killed":   nil,
+	"hostile":  mallory,
+	"phone":    nil,
+	"colours":  nil,
+	"keyboard": nil,
+	"chinese":  nil,
+	"figures":  nil,
+	"port":     nil,
+	"scroll":   history,
+
+	pictures: nil,
+}
+
+// pictures is what isn't played with the others: see TestScreenshots.
+const pictures = "screenshots"
+
+// The web client does what it promises, in a browser and with a server as
+// people have them: each scenario says what.
+func TestBrowser(t *testing.T) {
+	b := startBrowser(t)
+	if have := b.scenarios; len(have) != len(scenarios) {
+		t.Fatalf("there are the scenarios %q, known are %d", have, len(scenarios))
+	}
+	for _, name := range b.scenarios {
+		if name != pictures {
+			t.Run(name, func(t *testing.T) { b.perform(t, name) })
+		}
+	}
+}
+
+// perform carries one scenario out, on a server of its own.
+func (b *browser) perform(t *testing.T, name string) {
+	if b.broken {
+		t.Skip("the browser is gone since an earlier scenario")
+	}
+	prepare, known := scenarios[name]
+	if !known {
+		t.Fatal("nobody has said what this scenario needs")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), longestPlay)
+	defer cancel()
+	port := 0
+	if name == "port" {
+		if port = refused(); port == 0 {
+			t.Skip("something listens on every port that browsers refuse")
+		}
+	}
+	node := startNode(t, port)
+	var data any
+	if prepare != nil {
+		var err error
+		if data, err = prepare(ctx, node.Addr()); err != nil {
+			t.Fatalf("prepare: %v", err)
+		}
+	}
+	b.play(ctx, t, name, node.HTTP(), data, node)
+}
+
+// play has the browser play a scenario, and does for it what it asks for.
+func (b *browser) play(ctx context.Context, t *testing.T, name, url string, data any, node *services.Node) {
+	t.Helper()
+	// Whatever hangs then ends.
+	defer context.AfterFunc(ctx, func() {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			b.kill()
+		}
+	})()
+	b.tell(t, map[string]any{"run": name, "url": url + "/", "data": data})
+	for {
+		m := b.hear(t)
+		switch {
+		case m.Done && m.Error != "":
+			t.Fatal(m.Error)
+		case m.Done:
+			return
+		case m.Fact != "":
+			t.Logf("%s: %v %s", m.Fact, m.Value, m.Unit)
+		case m.Ask != "":
+			var err error
+			switch {
+			case node == nil:
+				err = errors.New("there is no server of this test's")
+			case m.Ask == "kill":
+				err = node.Kill()
+			case m.Ask == "start":
+				err = node.Start(ctx)
+			default:
+				err = errors.New("what is that?")
+			}
+			answer := map[string]string{}
+			if err != nil {
+				answer["error"] = err.Error()
+			}
+			b.tell(t, answer)
+		}
+	}
+}
+
+// refused is a port that browsers refuse and nobody listens on; 0: there is none.
+func refused() int {
+	for _, port := range []int{6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080} {
+		if !services.Taken(port) {
+			return port
+		}
+	}
+	return 0
+}
+
+// startNode starts a chatd that ends with the test, on a port that is chosen
+// where it is 0.
+func startNode(t *testing.T, port int) *services.Node {
+	t.Helper()
+	chatd, err := build()
+	if err != nil {
+		t.Fatalf("build chatd: %v\n%s", err, chatd)
+	}
+	folder, err := services.NewFolder("", "chatd-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := folder.Remove(); err != nil {
+			t.Error(err)
+		}
+	})
+	node, err := services.NewNodeAt(folder, "chatd", chatd, port, 0, "--db", "sqlite:"+filepath.Join(folder.Path, "chat.db"), "--argon2", "8,1,1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := node.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := node.Start(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	return node
+}
+
+// browser is a browser and the program that drives it.
+type browser struct {
+	cmd       *exec.Cmd
+	in        io.WriteCloser
+	out       *bufio.Reader
+	said      bytes.Buffer
+	scenarios []string
+	broken    bool
+}
+
+// message is what run.mjs tells.
+type message struct {
+	Ready     bool
+	Browser   string
+	Scenarios []string
+	Done      bool
+	Error     string
+	Ask       string
+	Fact      string
+	Value     any
+	Unit      string
+}
+
+func startBrowser(t *testing.T) *browser {
+	t.Helper()
+	var paths [3]string
+	for i, program := range []string{"node", "npm", "chromium"} {
+		var err error
+		if paths[i], err = services.Find(program); err != nil {
+			t.Skipf("no browser tests: %v", err)
+		}
+	}
+	if exec.Command(paths[0], "-e", "process.exit(parseInt(process.versions.node) >= 18 ? 0 : 1)").Run() != nil {
+		t.Skip("no browser tests: this Node is older than 18")
+	}
+	driver, err := installDriver(paths[1])
+	if err != nil {
+		t.Skipf("no browser tests: playwright-core can't be had: %v", err)
+	}
+	b := &browser{cmd: exec.Command(paths[0], "run.mjs")}
+	b.cmd.Env = append(os.Environ(), "CHATD_PLAYWRIGHT="+driver, "CHATD_CHROMIUM="+paths[2], "TMPDIR="+binaries)
+	b.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	b.cmd.Stderr = &b.said
+	if b.in, err = b.cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	out, err := b.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.out = bufio.NewReader(out)
+	if err := b.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = b.in.Close()
+		timer := time.AfterFunc(longest, b.kill)
+		defer timer.Stop()
+		if err := b.cmd.Wait(); err != nil && !b.broken {
+			t.Errorf("the browser's driver: %v\n%s", err, b.said.String())
+		}
+	})
+	timer := time.AfterFunc(3*longest, b.kill)
+	defer timer.Stop()
+	m := b.hear(t)
+	if !m.Ready {
+		t.Fatalf("the driver begins with %+v", m)
+	}
+	b.scenarios = m.Scenarios
+	t.Logf("Chromium %s", m.Browser)
+	return b
+}
+
+// kill ends the driver at once; the browser notices, and ends as well.
+func (b *browser) kill() { _ = b.cmd.Process.Kill() }
+
+func (b *browser) tell(t *testing.T, what any) {
+	t.Helper()
+	line, err := json.Marshal(what)
+	if err == nil {
+		_, err = b.in.Write(append(line, '\n'))
+	}
+	if err != nil {
+		b.broken = true
+		t.Fatalf("the browser's driver: %v\n%s", err, b.said.String())
+	}
+}
+
+func (b *browser) hear(t *testing.T) (m message) {
+	t.Helper()
+	line, err := b.out.ReadBytes('\n')
+	if err == nil {
+		err = json.Unmarshal(line, &m)
+	}
+	if err != nil {
+		b.broken = true
+		t.Fatalf("the browser's driver: %v: %q\n%s", err, line, b.said.String())
+	}
+	return m
+}
+
+// installDriver has npm install what package-lock.json says into the user's
+// cache, once for each such file, and returns the folder.
+func installDriver(npm string) (string, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		cache = os.TempDir()
+	}
+	files := make(map[string][]byte)
+	sum := sha256.New()
+	for _, name := range []string{"package.json", "package-lock.json"} {
+		if files[name], err = os.ReadFile(name); err != nil {
+			return "", err
+		}
+		sum.Write(files[name])
+	}
+	dir := filepath.Join(cache, "chatd", fmt.Sprintf("browsertest-%x", sum.Sum(nil)[:8]))
+	if _, err := os.Stat(dir); err == nil {
+		return dir, nil
+	}
+	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
+		return "", err
+	}
+	// Made elsewhere and renamed: the folder is there whole or not at all,
+	// whoever else installs at the same time.
+	making, err := os.MkdirTemp(filepath.Dir(dir), "making-")
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = os.RemoveAll(making) }()
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(making, name), content, 0o600); err != nil {
+			return "", err
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), longestPlay)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1", "--fetch-timeout=60000")
+	cmd.Dir = making
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("npm ci: %w\n%s", err, out)
+	}
+	if err := os.Rename(making, dir); err != nil {
+		if _, there := os.Stat(dir); there != nil {
+			return "", err
+		}
+	}
+	return dir, nil
+}
+
+// With CHATD_SCREENSHOTS, a folder, the pictures of the documentation are taken
+// into it: of the demo, as it is on the screen.
+func TestScreenshots(t *testing.T) {
+	dir := os.Getenv("CHATD_SCREENSHOTS")
+	if dir == "" {
+		t.Skip("make screenshots takes them: CHATD_SCREENSHOTS isn't set")
+	}
+	b := startBrowser(t)
+	if _, err := build(); err != nil { // the demo starts the one beside it
+		t.Fatal(err)
+	}
+	path, err := buildOne("chatdemo", "chatd/client/demo")
+	if err != nil {
+		t.Fatalf("build the demo: %v\n%s", err, path)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), longestPlay)
+	defer cancel()
+	demo := exec.CommandContext(ctx, path, "--speed", "3", "--quiet", "--dir", binaries)
+	demo.Cancel = func() error { return demo.Process.Signal(os.Interrupt) }
+	demo.Stderr = os.Stderr
+	out, err := demo.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := demo.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		cancel()
+		_ = demo.Wait() // it was interrupted
+	}()
+	entrance := regexp.MustCompile(`In a browser +(http://\S+)/ +name: (\S+) +password: (\S+)`)
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		if m := entrance.FindStringSubmatch(lines.Text()); m != nil {
+			b.play(ctx, t, pictures, m[1], map[string]string{"name": m[2], "password": m[3], "dir": dir}, nil)
+			return
+		}
+	}
+	t.Fatal("the demo ends without having said where it is")
+}
+
+// user registers somebody and logs them in.
+func user(ctx context.Context, addr, name string, h client.Handlers) (*client.Client, error) {
+	c, err := client.New(client.Config{Addrs: []string{addr}, Handlers: h})
+	if err != nil {
+		return nil, err
+	}
+	if _, err = c.Register(ctx, name, password); err == nil {
+		err = c.Login(ctx, name, password)
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+// mallory is somebody who answers the first message with what no page of ours
+// would send.
+func mallory(ctx context.Context, addr string) (any, error) {
+	bodies := []string{
+		"<img src=x onerror=\"alert(1)\">",
+		"<script>alert(2)</script><svg onload=alert(3)>",
+		"javascript:alert(4) data:text/html,<script>alert(5)</script> vbscript:x JaVaScRiPt&#58;alert(6)",
+		"\u202e\u202dturned around\u2066\u2067\u202e end",
+		"\u200b\u200c\u200d\ufeff",
+		"z" + strings.Repeat("\u0300", 1000),
+		"{{constructor.constructor('alert(7)')()}} ${alert(8)} %s %d %o",
+		"\x01\x07\x1b[31m\x7f\u0085",
+		strings.Repeat("w", 32<<10),
+		strings.Repeat("<b>", 10<<10),
+		"https://example.com/?q=\"><img src=x onerror=alert(9)> http://javascript:alert(10)@x/",
+		"line\n\n\n\tone",
+		"\u0600\u0601\U000e0001\ufff9\ufffa\ufffb",
+	}
+	var c *client.Client
+	var err error
+	ready := make(chan struct{})
+	c, err = user(ctx, addr, "mallory", client.Handlers{Message: func(m client.Message) {
+		if m.Seq != 1 {
+			return
+		}
+		<-ready
+		for _, body := range bodies {
+			if err := c.SendAsync(m.Conv, body, nil); err != nil {
+				panic(err)
+			}
+		}
+	}})
+	if err != nil {
+		return nil, err
+	}
+	close(ready)
+	context.AfterFunc(ctx, func() { _ = c.Close() })
+	return map[string]any{"sender": "mallory", "bodies": bodies}, nil
+}
+
+// history is a conversation of two thousand messages.
+func history(ctx context.Context, addr string) (any, error) {
+	const count = 2000
+	alice, err := user(ctx, addr, "alice", client.Handlers{})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = alice.Close() }()
+	bob, err := user(ctx, addr, "bob", client.Handlers{})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = bob.Close() }()
+	id, _ := alice.Me()
+	if _, err := bob.AddFriend(ctx, id); err != nil {
+		return nil, err
+	}
+	for i := range count {
+		if err := bob.SendAsync(client.User(id), fmt.Sprint("message ", i+1), nil); err != nil {
+			return nil, err
+		}
+	}
+	if err := bob.Flush(ctx); err != nil {
+		return nil, err
+	}
+	return map[string]any{"name": "alice", "password": password, "sender": "bob", "count": count}, nil
+}
+
+// The scenarios are listed by the driver as they are in their folder.
+func TestScenariosAreKnown(t *testing.T) {
+	files, err := filepath.Glob("scenarios/*.mjs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, f := range files {
+		names = append(names, strings.TrimSuffix(filepath.Base(f), ".mjs"))
+	}
+	for name := range scenarios {
+		if !slices.Contains(names, name) {
+			t.Errorf("there is no scenario %s", name)
+		}
+	}
+	for _, name := range names {
+		if _, known := scenarios[name]; !known {
+			t.Errorf("nobody has said what the scenario %s needs", name)
+		}
+	}
+}

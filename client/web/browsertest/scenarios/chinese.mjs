@@ -1,0 +1,47 @@
+// A browser that prefers Chinese gets a Chinese page, with no English left on it,
+// and an Enter that ends a word in an input method doesn't send.
+
+import { check, until } from '../person.mjs';
+
+export default async function chinese({ person }) {
+  const mei = await person('小梅', { locale: 'zh-CN' });
+  const bob = await person('bob');
+  const { page } = mei;
+  const allChinese = async (where) => {
+    const words = await page.evaluate(() => [document.body.innerText, ...[...document.querySelectorAll('[aria-label], [title], [placeholder]')].flatMap((element) =>
+      ['aria-label', 'title', 'placeholder'].map((name) => element.getAttribute(name) ?? ''))].join('\n').match(/[A-Za-z]{3,}/g) ?? []);
+    const left = words.filter((word) => !['chatd', 'Ctrl', 'bob', 'KiB', 'HTTPS'].includes(word));
+    check(!left.length, `${where} is Chinese, but for ${left}`);
+  };
+  check((await page.evaluate(() => document.documentElement.lang)) === 'zh', 'the page says that it is Chinese');
+  await allChinese('the way in');
+  await page.getByRole('button', { name: '注册', exact: true }).click();
+  await page.getByLabel('用户名', { exact: true }).fill(mei.name);
+  await page.getByLabel('密码', { exact: true }).fill('secret-secret');
+  await page.locator('form button[type=submit]').click();
+  await mei.online();
+  await bob.register();
+  await allChinese('the empty list');
+
+  await bob.befriend('小梅');
+  await bob.write('🍵');
+  await mei.row('bob').click();
+  await mei.reads('🍵');
+  await allChinese('a conversation');
+
+  // As an input method does it: keys that belong to it, a word that comes to be, and the Enter that takes it.
+  const area = page.locator('form.composer textarea');
+  await area.focus();
+  const devtools = await mei.context.newCDPSession(page);
+  await devtools.send('Input.imeSetComposition', { text: 'ni hao', selectionStart: 6, selectionEnd: 6 });
+  await devtools.send('Input.dispatchKeyEvent', { type: 'rawKeyDown', key: 'Enter', code: 'Enter', windowsVirtualKeyCode: 229 });
+  await devtools.send('Input.dispatchKeyEvent', { type: 'keyUp', key: 'Enter', code: 'Enter', windowsVirtualKeyCode: 13 });
+  await devtools.send('Input.insertText', { text: '你好' });
+  await until('the word is there', async () => (await area.inputValue()) === '你好');
+  check((await mei.messages()).length === 1, 'the word isn\'t sent by the key that took it');
+  await area.press('Enter');
+  await bob.reads('🍵', '你好');
+  await mei.marked('read');
+  await page.getByLabel('详情').click();
+  await allChinese('the details');
+}

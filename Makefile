@@ -67,9 +67,10 @@ soak: build ## half an hour of load (FOR) on SPAWN: fails where memory, goroutin
 	@mkdir -p -m 700 data
 	bin/chatbench soak --spawn '$(SPAWN)' --duration '$(FOR)' --dir data
 
-screenshots: ## docs/images anew: the demo, as Chromium shows it
-	@mkdir -p docs/images
-	CHATD_SCREENSHOTS='$(CURDIR)/docs/images' go test -count=1 -v -run TestScreenshots ./client/web/browsertest
+screenshots: ## docs/images anew: the demo, as Chromium shows it; in data/screenshots are some more
+	@mkdir -p docs/images data/screenshots
+	CHATD_SCREENSHOTS='$(CURDIR)/data/screenshots' go test -count=1 -v -run TestScreenshots ./client/web/browsertest
+	cp data/screenshots/light.webp data/screenshots/dark.webp data/screenshots/phone.webp docs/images/
 
 clean: ## remove what build made; the data stays
 	rm -rf bin

@@ -50,19 +50,63 @@ func pythonExample(t *testing.T, addr string) []string {
 	return []string{"python3", "docs/examples/client.py", addr}
 }
 
-// nodeExample finds out by itself whether WebSocket has to be asked for.
 func nodeExample(t *testing.T, addr string) []string {
+	return append(nodeJS(t), "docs/examples/client.mjs", "ws://"+addr+"/ws")
+}
+
+// nodeJS is how Node is started so that it has a WebSocket, for which some have
+// to be asked.
+func nodeJS(t *testing.T) []string {
+	t.Helper()
 	const able = "process.exit(typeof WebSocket === 'function' && ''.toWellFormed ? 0 : 1)"
 	for _, name := range []string{"node", "nodejs"} {
-		for _, flags := range [][]string{{}, {"--experimental-websocket"}} {
+		for _, flags := range [][]string{{}, {"--experimental-websocket", "--no-warnings"}} {
 			if exec.Command(name, append(flags, "-e", able)...).Run() == nil {
-				return append(append([]string{name}, flags...), "docs/examples/client.mjs", "ws://"+addr+"/ws")
+				return append([]string{name}, flags...)
 			}
 		}
 	}
 	version, err := exec.Command("node", "--version").Output()
-	t.Skipf("there is no Node here that has a WebSocket (20 or later): %s %v", version, err)
+	t.Skipf("there is no Node here that has a WebSocket (20.10 or later): %s %v", version, err)
 	return nil
+}
+
+// What docs/clients.md shows of the JavaScript SDK does what it says.
+func TestJavaScriptOfTheDocument(t *testing.T) {
+	run := nodeJS(t)
+	text, err := os.ReadFile("docs/clients.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, code, _ := strings.Cut(string(text), "**JavaScript**")
+	_, code, _ = strings.Cut(code, "\n```js\n")
+	code, _, found := strings.Cut(code, "```\n")
+	if !found {
+		t.Fatal("docs/clients.md shows nothing of the JavaScript SDK")
+	}
+	dir := t.TempDir()
+	d := startDaemon(t, dir, "127.0.0.1", "0", "--db", "sqlite:chat.db", "--http", "", "--argon2", "8,1,1")
+	addr := d.until(t, `address=(\S+)`)
+	newMember(t, addr, "ann")
+	newMember(t, addr, "ben")
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, word := range []struct{ from, to string }{{`"./client/`, `"` + here + `/client/`}, {"127.0.0.1:6000", addr}} {
+		if !strings.Contains(code, word.from) {
+			t.Fatalf("it has no %s", word.from)
+		}
+		code = strings.ReplaceAll(code, word.from, word.to)
+	}
+	file := filepath.Join(dir, "document.mjs")
+	if err := os.WriteFile(file, []byte(code+"ann.close();\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command(run[0], append(run[1:], file)...).CombinedOutput()
+	if err != nil || string(out) != "stored as 1\n" {
+		t.Errorf("%v\n%s", err, out)
+	}
 }
 
 // missed logs in on the device of an example, which ends it, and returns the
@@ -150,7 +194,7 @@ func (e exampleClient) start(t *testing.T, addr, name string, peer int) *talker 
 // until waits until enough says that what was printed is.
 func (k *talker) until(what string, enough func(lines []string) bool) []string {
 	k.t.Helper()
-	ctx, cancel := context.WithTimeout(k.t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(k.t.Context(), 3*time.Minute)
 	defer cancel()
 	for {
 		k.mu.Lock()
@@ -264,7 +308,7 @@ func TestExampleClients(t *testing.T) {
 				logs[i] = k.shown(len(said[0]) + len(said[1]))
 			}
 			got := int64(len(logs[0])) // what they say from here on they say behind receipts up to this
-			say(1)
+			say(80)
 			for i, k := range ks {
 				logs[i] = k.shown(len(said[0]) + len(said[1]))
 			}
@@ -290,6 +334,10 @@ func TestExampleClients(t *testing.T) {
 					}
 				}
 				k.until("the end", func(lines []string) bool { return strings.HasPrefix(lines[len(lines)-1], "over: ") })
+			}
+			// A new run begins with all that was said, which is more than one page.
+			if again := exampleClients[pair[0]].start(t, addr, names[0], 2).shown(len(logs[0])); !slices.Equal(again, logs[0]) {
+				t.Errorf("another run shows\n%s", strings.Join(again, "\n"))
 			}
 			for i, l := range ways {
 				if dropped, repeated, hungUp := l.did(); dropped == 0 || repeated == 0 || hungUp == 0 {

@@ -47,7 +47,7 @@ type cluster struct {
 // Bounds of waiting: for a machine with much else to do, and the race
 // detector on. Nothing is asserted by them but that it happens at all.
 const (
-	clusterPatience = 30 * time.Second
+	clusterPatience = 90 * time.Second
 	clusterPoll     = 10 * time.Millisecond
 )
 

@@ -133,3 +133,25 @@ func TestOfficeComesBack(t *testing.T) {
 		}
 	}
 }
+
+// The bounds for all connections, and the wait after abuse, reach the parts
+// that keep them.
+func TestBoundsReachTheirParts(t *testing.T) {
+	clean(t)
+	inv := mustParse(t, "--max-held", "1MiB", "--max-held-all", "3MiB", "--max-waiting-all", "4MiB", "--max-unanswered", "2MiB", "--abuse-wait", "7s")
+	n := &node{cfg: &inv.Config}
+	s, r := n.serviceConfig(), n.reactorConfig()
+	for _, v := range []struct {
+		name      string
+		got, want int64
+	}{
+		{"max-held-all", int64(r.MaxHeldAll), 3 << 20},
+		{"max-waiting-all", int64(r.MaxWaitingAll), 4 << 20},
+		{"max-unanswered", s.MaxUnanswered, 2 << 20},
+		{"abuse-wait", int64(s.AbuseWait), int64(7 * time.Second)},
+	} {
+		if v.got != v.want {
+			t.Errorf("--%s: %d, want %d", v.name, v.got, v.want)
+		}
+	}
+}

@@ -71,7 +71,7 @@ func (w *raw) send(reqs ...*proto.Request) error {
 // read takes one frame, and notes ACKs and pushes of the one conversation.
 func (w *raw) read() (answer, error) {
 	w.t.Helper()
-	if err := w.conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := w.conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		return answer{}, err
 	}
 	b, err := proto.ReadFrame(w.br, nil)

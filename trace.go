@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/url"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -32,7 +33,7 @@ func trace(inv *invocation, stdout, stderr io.Writer) error {
 		return err
 	}
 	if inv.JSON {
-		e := json.NewEncoder(stdout)
+		e := json.NewEncoder(printable{stdout})
 		e.SetIndent("", "  ")
 		return e.Encode(t)
 	}
@@ -49,20 +50,35 @@ func askTrace(ctx context.Context, inv *invocation, stderr io.Writer) (*service.
 	var refusal *ops.Refusal
 	switch {
 	case errors.As(err, &refusal):
-		return nil, err
+		return nil, errors.New(plain(refusal.Text))
 	case err != nil:
-		fmt.Fprintf(stderr, "chatd: --admin: %v; the store alone is asked\n", err)
+		fmt.Fprintf(stderr, "chatd: --admin: %s; the store alone is asked\n", plain(err.Error()))
 		return nil, nil
 	}
 	t := new(service.Trace)
-	err = json.Unmarshal(answer, t)
-	if err == nil && !t.Conversation.Group && len(t.Conversation.Pair) != 2 {
-		err = errors.New("it names no pair")
+	if err = json.Unmarshal(answer, t); err == nil {
+		err = whole(t)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("--admin: %s answers what is no trace: %w", inv.Admin, err)
+		return nil, fmt.Errorf("--admin: %s answers what is no trace: %s", inv.Admin, plain(err.Error()))
 	}
 	return t, nil
+}
+
+// whole is what a trace lacks that chatd always says.
+func whole(t *service.Trace) error {
+	switch c := &t.Conversation; {
+	case !c.Group && len(c.Pair) != 2:
+		return errors.New("it names no pair")
+	case t.Stored && t.Message == nil:
+		return errors.New("it names no message")
+	}
+	for _, m := range t.Members {
+		if m == nil || slices.Contains(m.Devices, nil) {
+			return errors.New("a member or a device is null")
+		}
+	}
+	return nil
 }
 
 // findTrace asks the store.
@@ -140,8 +156,17 @@ func parseTrace(v url.Values) (q service.TraceQuery, err error) {
 	return q, q.Validate()
 }
 
-// traceText is a trace for people. What clients have named is quoted: a
-// terminal obeys what it is shown.
+// plain is a text that came from elsewhere as people may be shown it: a
+// terminal obeys what it is shown, and a line can look like another one. So
+// all that can't be printed is escaped, the ends of lines too.
+func plain(s string) string {
+	q := strconv.Quote(s)
+	return strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`)
+}
+
+// traceText is a trace for people. What clients have named is quoted, and all
+// else that the one who was asked has said is plain: whatever listens at
+// --admin may have said it.
 func traceText(t *service.Trace) string {
 	var b strings.Builder
 	say := func(format string, args ...any) { fmt.Fprintf(&b, format, args...) }
@@ -160,16 +185,16 @@ func traceText(t *service.Trace) string {
 	if !t.Stored {
 		say("not stored:\n")
 		for _, m := range t.Missing {
-			say("  - %s\n", m)
+			say("  - %s\n", plain(m))
 		}
 	} else {
 		m := t.Message
 		say("stored:    seq %d, %s, from %s, cid %q, %d bytes\n", m.Seq, clock(m.Time), name(m.Sender), m.CID, m.Size)
-		say("published: %s\n", t.Published)
+		say("published: %s\n", plain(t.Published))
 	}
 	if t.Topic != nil {
 		say("node %q: Redis or its stand-in %s, heard up to %d, %d held for their turn, reading the log: %t\n",
-			t.Node, t.Topic.Bus, t.Topic.Heard, t.Topic.Early, t.Topic.Reading)
+			t.Node, plain(t.Topic.Bus), t.Topic.Heard, t.Topic.Early, t.Topic.Reading)
 	}
 	if t.Stored {
 		has, all := 0, 0
@@ -186,7 +211,7 @@ func traceText(t *service.Trace) string {
 	for _, m := range t.Members {
 		why, read := "", ""
 		if m.Why != "" {
-			why = ": " + m.Why
+			why = ": " + plain(m.Why)
 		}
 		if m.Read {
 			read = ", has read it"
@@ -197,14 +222,14 @@ func traceText(t *service.Trace) string {
 			if d.State == service.TraceHas {
 				mark = "+"
 			}
-			say("    %s %-12q %s (at seq %d, last login %s)\n", mark, d.Device, d.Why, d.Delivered, clock(d.Login))
+			say("    %s %-12q %s (at seq %d, last login %s)\n", mark, d.Device, plain(d.Why), d.Delivered, clock(d.Login))
 		}
 	}
 	if t.Next != 0 {
 		say("  … there are more: --after %d\n", t.Next)
 	}
 	for _, n := range t.Notes {
-		say("note: %s\n", n)
+		say("note: %s\n", plain(n))
 	}
 	return b.String()
 }

@@ -1,10 +1,12 @@
 package client
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"time"
 	"unicode/utf8"
 
@@ -25,6 +27,10 @@ type Config struct {
 
 	Window int // un-acknowledged chat messages on the wire; default and most proto.DefaultWindow, or less where the server says so
 	Outbox int // chat messages that wait or are on the wire; default 4,096
+
+	// Dial makes connections, before TLS where there is any; nil: a net.Dialer's
+	// DialContext. Several goroutines may call it; it must end with its context.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
 	DialTimeout  time.Duration // for one address; default 10 s
 	LoginTimeout time.Duration // for the login of a reconnect; default 30 s
@@ -88,6 +94,9 @@ func (c Config) withDefaults() (Config, error) {
 		if v < 0 {
 			return c, fmt.Errorf("client: Config.%s is negative", name)
 		}
+	}
+	if c.Dial == nil {
+		c.Dial = new(net.Dialer).DialContext
 	}
 	if c.Now == nil {
 		c.Now = time.Now

@@ -4,8 +4,11 @@
 // A Client logs in once and from then on stays logged in: it reconnects by
 // itself, sends again what was not acknowledged (with the same cid, so that
 // nothing is stored twice), fills the holes in what it received, drops what
-// it has seen, and tells the server with receipts how far it has come. What
-// is left to the application are the handlers, called from one goroutine:
+// it has seen, and tells the server with receipts how far it has come. What it
+// sends to a conversation is stored in the order of the calls, whatever is
+// refused or lost on the way; a message that is refused for good has no place
+// in that order, and what had no answer when a program ended may be stored
+// later than what the next one sends. What is left to the application are the handlers, called from one goroutine:
 // each message once, and those of a conversation in order.
 //
 // All methods of Client may be called from any goroutine, handlers included

@@ -39,13 +39,14 @@ type outbox struct {
 	waiting     []*outgoing
 	flight      map[int64]*outgoing
 	holds       map[Conv]time.Time // nothing is sent there before
+	behind      map[Conv]int64     // the last that was on the wire behind one that was refused: nothing is sent there before its answer
 	empty       []chan struct{}    // closed when nothing is left
 	req         proto.Request      // scratch
 }
 
 func newOutbox(cfg Config) outbox {
 	return outbox{limit: cfg.Outbox, most: cfg.Window, window: cfg.Window,
-		flight: make(map[int64]*outgoing), holds: make(map[Conv]time.Time)}
+		flight: make(map[int64]*outgoing), holds: make(map[Conv]time.Time), behind: make(map[Conv]int64)}
 }
 
 func (o *outbox) size() int { return len(o.waiting) + len(o.flight) }
@@ -183,13 +184,10 @@ func (c *Client) pump(now time.Time) {
 	kept, i := 0, 0
 	for ; i < len(o.waiting) && len(o.flight) < o.window; i++ {
 		m := o.waiting[i]
-		if len(o.holds) > 0 {
-			if until, held := o.holds[m.conv]; held && now.Before(until) {
-				o.waiting[kept] = m
-				kept++
-				continue
-			}
-			delete(o.holds, m.conv)
+		if o.held(m.conv, now) {
+			o.waiting[kept] = m
+			kept++
+			continue
 		}
 		o.flight[m.rid] = m
 		if c.stats.sent.Add(1); m.sent {
@@ -206,6 +204,23 @@ func (c *Client) pump(now time.Time) {
 	}
 }
 
+// held reports whether a conversation has to wait.
+func (o *outbox) held(conv Conv, now time.Time) bool {
+	if len(o.behind) > 0 {
+		if o.flight[o.behind[conv]] != nil {
+			return true
+		}
+		delete(o.behind, conv)
+	}
+	if len(o.holds) > 0 {
+		if until, held := o.holds[conv]; held && now.Before(until) {
+			return true
+		}
+		delete(o.holds, conv)
+	}
+	return false
+}
+
 // lost takes back what was on the wire: it may be stored or not.
 func (o *outbox) lost() {
 	for rid, m := range o.flight {
@@ -215,14 +230,26 @@ func (o *outbox) lost() {
 	}
 	slices.SortFunc(o.waiting, inOrder)
 	clear(o.holds)
+	clear(o.behind)
 }
 
 func inOrder(a, b *outgoing) int { return cmp.Compare(a.rid, b.rid) }
 
 // again takes m back, to be tried again, not before until. What comes after it
-// in its conversation waits with it.
+// in its conversation waits with it, and it waits for the answers to what is on
+// the wire behind it: the server refuses that too, or it would be overtaken
+// once more by what is new.
 func (o *outbox) again(m *outgoing, until time.Time) {
 	m.tries++
+	last := m.rid
+	for rid, other := range o.flight {
+		if other.conv == m.conv {
+			last = max(last, rid)
+		}
+	}
+	if last > m.rid {
+		o.behind[m.conv] = last
+	}
 	i, _ := slices.BinarySearchFunc(o.waiting, m, inOrder)
 	o.waiting = slices.Insert(o.waiting, i, m)
 	if o.holds[m.conv].Before(until) {

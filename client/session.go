@@ -78,10 +78,21 @@ func (c *Client) dialOne(ctx context.Context, addr string) (net.Conn, error) {
 	defer cancel()
 	// Close ends a dial that is under way.
 	defer context.AfterFunc(c.ctx, cancel)()
-	if c.cfg.TLS == nil {
-		return new(net.Dialer).DialContext(ctx, "tcp", addr)
+	conn, err := c.cfg.Dial(ctx, "tcp", addr)
+	if err != nil || c.cfg.TLS == nil {
+		return conn, err
 	}
-	return (&tls.Dialer{Config: c.cfg.TLS}).DialContext(ctx, "tcp", addr)
+	cfg := c.cfg.TLS
+	if cfg.ServerName == "" {
+		cfg = cfg.Clone()
+		cfg.ServerName, _, _ = net.SplitHostPort(addr) // what was dialed has a port
+	}
+	secure := tls.Client(conn, cfg)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return secure, nil
 }
 
 func (c *Client) start(conn net.Conn, addr string, byItself bool) (*session, error) {

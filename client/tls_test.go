@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -16,7 +17,8 @@ import (
 )
 
 // Over TLS all is as without: the certificate is checked, and the last
-// receipts arrive though the client hangs up.
+// receipts arrive though the client hangs up. It is on top of what Config.Dial
+// makes.
 func TestTLS(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -47,7 +49,17 @@ func TestTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	pool.AddCert(cert)
-	c, p := f.loggedIn(rec, proto.Response{Offline: []proto.Chat{chat(1)}}, func(cfg *Config) { cfg.TLS = &tls.Config{RootCAs: pool} })
+	dials := 0
+	c, p := f.loggedIn(rec, proto.Response{Offline: []proto.Chat{chat(1)}}, func(cfg *Config) {
+		cfg.TLS = &tls.Config{RootCAs: pool}
+		cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			dials++
+			return new(net.Dialer).DialContext(ctx, network, addr)
+		}
+	})
+	if dials != 1 {
+		t.Errorf("Config.Dial was called %d times", dials)
+	}
 	rec.seqs(1)
 	if err := c.Close(); err != nil {
 		t.Fatal(err)

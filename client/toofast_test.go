@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"testing"
 	"time"
@@ -43,6 +44,54 @@ func TestTooFastKeepsOrder(t *testing.T) {
 		if got := take(t, ch, "the answer"); got.err != nil || got.seq != 1+int64(i/2) {
 			t.Errorf("number %d: %+v", i, got)
 		}
+	}
+}
+
+// What was refused isn't sent again before all is answered that was on the
+// wire behind it in its conversation: the server refuses that as well, and what
+// is new would overtake it. Other conversations don't wait.
+func TestAgainKeepsOrder(t *testing.T) {
+	for _, errno := range []proto.Errno{proto.TooFast, proto.Unavailable} {
+		t.Run(fmt.Sprint("errno ", errno), func(t *testing.T) {
+			f, rec := newFake(t), newRecord(t)
+			c, p := f.loggedIn(rec, proto.Response{}, nil)
+			var chs []<-chan sent
+			var qs []*proto.Request
+			for range 3 {
+				chs = append(chs, sendTo(t, c, User(2), "x"))
+				qs = append(qs, p.expect(proto.ONE_CHAT))
+			}
+			refuse := func(q *proto.Request) {
+				p.answer(q, proto.Response{Errno: errno, RetryAfter: 1, CID: q.CID, ToID: q.ToID})
+			}
+			refuse(qs[0])
+			p.send(push(chat(1)))
+			rec.seqs(1) // and so the refusal has been read
+			chs = append(chs, sendTo(t, c, User(2), "new"))
+			// What is due is sent in the order of the calls: if the first were sent
+			// again by now, it would come before this.
+			elsewhere := sendTo(t, c, User(3), "elsewhere")
+			q := p.expect(proto.ONE_CHAT)
+			if q.ToID != 3 {
+				t.Fatalf("sent again while others are on the wire: %+v", q)
+			}
+			p.stored(q, 1)
+			take(t, elsewhere, "the answer elsewhere")
+			refuse(qs[1])
+			refuse(qs[2])
+			for i := range 4 {
+				q := p.expect(proto.ONE_CHAT)
+				if q.ToID != 2 || i < 3 && string(q.CID) != string(qs[i].CID) || i == 3 && string(q.Msg) != "new" {
+					t.Fatalf("number %d is %+v", i, q)
+				}
+				p.stored(q, int64(i+2))
+			}
+			for i, ch := range chs {
+				if got := take(t, ch, "the answer"); got.err != nil || got.seq != int64(i+2) {
+					t.Errorf("number %d: %+v", i, got)
+				}
+			}
+		})
 	}
 }
 

@@ -10,6 +10,8 @@ type Append struct {
 	CID, Body   []byte // owned by the Append; neither is empty
 	Retry       bool   // the sender isn't sure whether it was stored before
 	Owner       any    // the caller's; untouched
+	Line        *Line  // nil: of no line
+	Round       int64  // of the line: raised once the sender knows of what has failed
 
 	// The outcome, set before the sink sees it.
 	Conv, Seq int64
@@ -17,7 +19,7 @@ type Append struct {
 	Version   int64 // of the group's membership
 	Last      int64 // the conversation's last seq after this batch
 	Stored    bool  // false with Err nil: answered from the log, a repeat of its cid
-	Err       error // ErrNotFound, ErrNotAllowed, or the database could not
+	Err       error // ErrNotFound, ErrNotAllowed, or the database could not, with this one or with one before it in its line
 
 	given   int64 // the seq that a COMMIT of unknown outcome gave
 	look    bool  // it may be in the log, whatever Retry says

@@ -10,6 +10,7 @@ type counters struct {
 	stored        *metrics.Counter
 	repeated      *metrics.Counter
 	failed        *metrics.Counter
+	behind        *metrics.Counter // not tried, as they were behind one of failed
 	refused       *metrics.Counter
 	rollbacks     *metrics.Counter
 	duplicates    *metrics.Counter
@@ -35,6 +36,7 @@ func newCounters(s *metrics.Set) *counters {
 		stored:        s.GetOrCreateCounter("chatd_model_messages_stored_total"),
 		repeated:      s.GetOrCreateCounter("chatd_model_messages_repeated_total"),
 		failed:        s.GetOrCreateCounter("chatd_model_messages_failed_total"),
+		behind:        s.GetOrCreateCounter("chatd_model_messages_behind_total"),
 		refused:       s.GetOrCreateCounter("chatd_model_queue_refused_total"),
 		rollbacks:     s.GetOrCreateCounter("chatd_model_rollbacks_total"),
 		duplicates:    s.GetOrCreateCounter("chatd_model_duplicate_batches_total"),

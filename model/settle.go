@@ -104,13 +104,16 @@ func (t *transaction) fail(batch []*Append, err error) {
 	for _, a := range batch {
 		a.Conv, a.Seq, a.Time, a.Version, a.Last, a.Stored, a.skipped = 0, 0, 0, 0, 0, false, false
 		a.Err = err
+		a.Line.fail(a)
 	}
 }
 
 func (t *transaction) count(batch []*Append) {
-	stored, repeated := 0, 0
+	stored, repeated, behind := 0, 0, 0
 	for _, a := range batch {
 		switch {
+		case a.Err == ErrBehind:
+			behind++
 		case a.Stored:
 			stored++
 		case !a.settled():
@@ -119,4 +122,5 @@ func (t *transaction) count(batch []*Append) {
 	}
 	t.db.m.stored.Add(stored)
 	t.db.m.repeated.Add(repeated)
+	t.db.m.behind.Add(behind)
 }

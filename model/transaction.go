@@ -136,8 +136,11 @@ func (t *transaction) reset(batch []*Append) {
 	for _, a := range batch {
 		a.Conv, a.Seq, a.Time, a.Version, a.Last, a.Stored, a.Err = a.Group, 0, 0, 0, 0, false, nil
 		a.skipped, a.unmade = false, false
-		if a.malformed() {
+		switch {
+		case a.malformed():
 			a.Conv, a.Err = 0, errMalformed
+		case a.Line.stops(a):
+			a.Conv, a.Err = 0, ErrBehind
 		}
 	}
 }

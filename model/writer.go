@@ -151,7 +151,8 @@ func (w *writer) idle() {
 }
 
 // failQueued answers what has gathered while the database was away: each of
-// these batches would wait as long again.
+// these batches would wait as long again. What lines up behind others of its
+// conversation keeps its place, and has its outcome after them.
 func (w *writer) failQueued(err error) {
 	for n := w.db.queue.length(w.lane); n > 0; {
 		batch, _ := w.db.queue.take(w.lane, nil, min(n, w.db.o.MaxBatch), w.db.o.MaxBatchBytes)
@@ -159,8 +160,10 @@ func (w *writer) failQueued(err error) {
 			return
 		}
 		n -= len(batch)
-		w.t.fail(batch, err)
-		w.out <- batch
+		if batch = w.lineUp(batch, 0); len(batch) > 0 {
+			w.t.fail(batch, err)
+			w.out <- batch
+		}
 	}
 }
 

@@ -51,15 +51,17 @@ type Conn struct {
 	seen  time.Time // the last frame
 	end   time.Time // when a graceful close is cut short
 
-	waiter  *waiter
-	jobs    *jobs
-	told    *told // to wait; nil: it isn't, and hasn't ignored it lately
-	frames  limit.Bucket
-	bytes   limit.Bucket
-	early   limit.Bucket // frames before login
-	size    int          // of the frame at hand
-	badRow  int          // bad frames in a row
-	framing framing
+	waiter *waiter
+	jobs   *jobs
+	told   *told // to wait; nil: it isn't, and hasn't ignored it lately
+	frames limit.Bucket
+	bytes  limit.Bucket
+	early  limit.Bucket // frames before login
+	size   int          // of the frame at hand
+	badRow int          // bad frames in a row
+
+	discarded int // bytes that came after the end
+	framing   framing
 
 	open      bool // OnOpen has run, OnClose hasn't
 	loggedIn  bool
@@ -73,6 +75,7 @@ type Conn struct {
 	finishing bool // takes and gives nothing any more
 	shut      bool // the writing side is shut down
 	proxied   bool // a PROXY header came
+	abusive   bool // was kicked for abuse
 }
 
 func newConn(l *loop, addr netip.Addr) *Conn {

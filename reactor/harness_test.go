@@ -21,7 +21,7 @@ import (
 
 // patience is how long a test waits for what must come. It decides when a
 // test fails, never whether it passes.
-const patience = 20 * time.Second
+const patience = 60 * time.Second
 
 // funcs is a Handler made of functions; nil ones do nothing. Without a
 // request function every request is answered with an ERROR of errno 0 whose

@@ -10,6 +10,11 @@ import (
 // way, is looked at again.
 const busyRecheck = time.Second
 
+// maxDiscarded is how many bytes are read and thrown away of one who was kicked
+// for abuse and sends on though it was told so: more than it can have had on
+// the way, as a rule. Others may send for as long as a graceful close takes.
+const maxDiscarded = 256 << 10
+
 // kickReason is why the reactor itself ends a connection.
 type kickReason int
 
@@ -44,8 +49,19 @@ func (c *Conn) kick(t Turn, why kickReason) {
 	c.WriteResponse(t, &proto.Response{Op: proto.KICK, Reason: text.reason, ErrMsg: text.text})
 	c.finish(t)
 	if text.reason == proto.Abuse {
+		c.abusive = true
 		c.l.abusive = append(c.l.abusive, c)
 	}
+}
+
+// discard throws away what came in after the end, and says whether it was so
+// much by now that nothing more is to be read.
+func (c *Conn) discard(n int) (enough bool) {
+	if !c.abusive || !c.shut {
+		return false
+	}
+	c.discarded += n
+	return c.discarded > maxDiscarded
 }
 
 // LoggedIn says which time-out holds: the idle time-out from yes on, else the

@@ -167,9 +167,13 @@ func (l *loop) OnTraffic(gc gnet.Conn) gnet.Action {
 	if err != nil {
 		return gnet.Close
 	}
+	action := gnet.None
 	l.enter()
 	if c, ok := gc.Context().(*Conn); ok {
 		l.n.bytesIn += len(data)
+		if c.finishing && c.discard(len(data)) {
+			action = gnet.Close
+		}
 		c.feed(Turn{l}, data)
 	} else {
 		l.nudged = false
@@ -179,7 +183,7 @@ func (l *loop) OnTraffic(gc gnet.Conn) gnet.Action {
 		}
 	}
 	l.leaveTurn()
-	return gnet.None
+	return action
 }
 
 // OnClose is gnet's: a connection has ended, by itself, by ours, or within a

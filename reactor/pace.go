@@ -17,6 +17,10 @@ const (
 	// maxRefused is how many frames may be refused within one wait, then KICK
 	// "abuse": far more than anyone has on the way who listens.
 	maxRefused = 4096
+	// maxEarlyRefused is the same before login, where nobody has more than a few
+	// on the way: there it is an address alone that has limits, and it may have
+	// many connections.
+	maxEarlyRefused = 256
 	// rowEnds is how long after a wait that was ignored the next one that is
 	// ignored counts as the first.
 	rowEnds = time.Minute
@@ -130,7 +134,11 @@ func (c *Conn) still(t Turn) time.Duration {
 		w.ignored = true
 		w.row++
 	}
-	if most := r.cfg.AbuseAfter; most > 0 && (w.row >= most || w.refused > maxRefused) {
+	refused := maxRefused
+	if !c.loggedIn {
+		refused = maxEarlyRefused
+	}
+	if most := r.cfg.AbuseAfter; most > 0 && (w.row >= most || w.refused > refused) {
 		c.kick(t, tooFast)
 	}
 	return wait

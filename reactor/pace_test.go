@@ -1,7 +1,9 @@
 package reactor
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -204,12 +206,20 @@ func TestAbuse(t *testing.T) {
 	}
 }
 
-// A flood within one wait is closed at once; without AbuseAfter nobody is.
+// A flood within one wait is closed at once, sooner before login; without
+// AbuseAfter nobody is.
 func TestFlood(t *testing.T) {
-	for _, after := range []int{0, 100} {
+	for _, v := range []struct{ after, most int }{{0, maxRefused}, {100, maxRefused}, {100, maxEarlyRefused}} {
+		after := v.after
 		_, _, c := paced(t, func(cfg *Config) { cfg.FramesPerSec, cfg.AbuseAfter = 5, after })
-		c.echoed(10)
-		for sent := 0; sent < maxRefused; sent += 64 { // as much as is answered
+		if v.most == maxRefused {
+			c.send("%s", chat("login"))
+			c.wantText("login")
+			c.echoed(9)
+		} else {
+			c.echoed(10)
+		}
+		for sent := 0; sent < v.most; sent += 64 { // as much as is answered
 			c.raw([]byte(strings.Repeat(string(frame(chat("flood"))), 64)))
 			for range 64 {
 				c.want(message{Op: proto.ERROR, Errno: proto.TooFast, Text: "*", Retry: 1000})
@@ -222,6 +232,43 @@ func TestFlood(t *testing.T) {
 		}
 		c.want(message{Op: proto.KICK, Reason: proto.Abuse, Text: "*"})
 		c.wantEnd()
+	}
+}
+
+// Who sends on when it was told of its end, for abuse, isn't read for as long as
+// a graceful close may take. Anyone else is.
+func TestAbuserIsNotReadForLong(t *testing.T) {
+	_, r, c := paced(t, func(cfg *Config) { cfg.MaxBadFrames, cfg.Linger = 3, time.Hour })
+	other := dial(t, r)
+	other.raw([]byte{0, 0, 0, 0})
+	other.want(message{Op: proto.ERROR, Errno: proto.BadLength, Text: "*"})
+	other.wantEnd()
+	portion := make([]byte, 16<<10)
+	for range 4 * maxDiscarded / len(portion) {
+		other.raw(portion)
+	}
+	c.raw([]byte(strings.Repeat(string(frame("{}")), 3)))
+	for range 3 {
+		c.want(message{Op: proto.ERROR, Errno: proto.BadRequest, Text: "*"})
+	}
+	c.want(message{Op: proto.KICK, Reason: proto.Abuse, Text: "*"})
+	c.wantEnd()
+	sent := 0
+	for ; ; sent += len(portion) {
+		if _, err := c.Write(portion); err != nil {
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Fatal("it is read on and on")
+			}
+			break
+		}
+	}
+	if sent < maxDiscarded {
+		t.Errorf("it was cut off after %d bytes", sent)
+	}
+	for end := time.Now().Add(patience); r.open.Load() != 1; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d connections are open, want the other one", r.open.Load())
+		}
 	}
 }
 

@@ -41,9 +41,9 @@ install_packages() {
 # can_install says whether this user of this machine may install packages.
 can_install() { command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; }
 
-# missing_languages lists the Debian packages of the languages that example
-# clients are written in. Where they are missing, or too old, their tests are
-# skipped.
+# missing_languages lists the Debian packages of the languages that the
+# JavaScript SDK and example clients are written in. Where they are missing, or
+# too old, their tests are skipped.
 missing_languages() {
 	command -v python3 >/dev/null || echo python3
 	command -v node >/dev/null || command -v nodejs >/dev/null || echo nodejs

@@ -18,12 +18,12 @@ have_cc() {
 # missing lists the packages that have to be installed.
 missing() {
 	have_cc || echo gcc libc6-dev
-	command -v node >/dev/null || echo nodejs
+	missing_languages
 	[ -n "${CHATD_SKIP_SERVICES:-}" ] || { missing_services; missing_browser; }
 }
 
 race=(-race)
-packages=$(missing; missing_languages)
+packages=$(missing)
 if [ -n "$packages" ] && can_install; then
 	echo "test: installing what is missing here:" $packages
 	install_packages $packages

@@ -25,11 +25,13 @@ func (x *client) reply(t Turn, a *proto.Response) {
 
 // refuse answers with what err means to a client. It is the one place where
 // errors become errnos, and where those that are not for clients are logged.
-func (s *Service) refuse(t Turn, x *client, a proto.Response, err error) {
+// It gives what the client is told.
+func (s *Service) refuse(t Turn, x *client, a proto.Response, err error) proto.Errno {
 	e := s.errno(a.Op, err)
 	a.Errno, a.ErrMsg, a.RetryAfter = e.Errno, e.Message, e.RetryAfter.Milliseconds()
 	s.m.refused.Inc()
 	x.reply(t, &a)
+	return e.Errno
 }
 
 // retryAfter is told with "too busy": long enough for a full queue to drain.
@@ -66,6 +68,8 @@ func (s *Service) errno(op proto.Op, err error) *proto.Error {
 		return proto.Errorf(proto.Refused, "this name is taken")
 	case errors.Is(err, model.ErrBusy), errors.Is(err, reactor.ErrBusy):
 		return &proto.Error{Errno: proto.TooFast, Message: "the server is busy", RetryAfter: retryAfter}
+	case errors.Is(err, model.ErrBehind): // of the one before it all is logged
+		return errBehind
 	}
 	s.m.internal.Inc()
 	if !errors.Is(err, context.Canceled) && !errors.Is(err, model.ErrClosed) { // both: the node is stopping

@@ -48,6 +48,12 @@ func (s *Service) send(t Turn, x *client, r *proto.Request, a model.Append) {
 		s.refuseChat(t, x, r, proto.SlowDown(leastWait))
 		return
 	}
+	st := x.stops[target{r.GroupID, r.ToID}]
+	if st.stands(t, r.CID) {
+		s.m.behind.Inc()
+		s.refuseChat(t, x, r, errBehind)
+		return
+	}
 	text := make([]byte, 0, len(r.CID)+len(r.Msg))
 	text = append(append(text, r.CID...), r.Msg...)
 	a.Sender, a.Retry = ss.user, r.Retry
@@ -56,6 +62,7 @@ func (s *Service) send(t Turn, x *client, r *proto.Request, a model.Append) {
 		s.refuseChat(t, x, r, s.pause(t, x, model.ErrBusy)) // what follows would overtake it
 		return
 	}
+	a.Line, a.Round = x.line, x.roundOf(st)
 	sn := &sending{taken: true, Append: a, session: ss, client: x, op: r.Op, fields: r.Fields & (1 << proto.FRID), rid: r.RID}
 	sn.Owner = sn
 	x.sending = append(x.sending, sn)
@@ -67,7 +74,9 @@ func (s *Service) send(t Turn, x *client, r *proto.Request, a model.Append) {
 // ACKs keep the order of sending.
 func (s *Service) refuseChat(t Turn, x *client, r *proto.Request, err error) {
 	if r.Op != proto.ONE_CHAT && r.Op != proto.GROUP_CHAT || len(x.sending) == 0 {
-		s.refuse(t, x, answer(r), err)
+		if s.refuse(t, x, answer(r), err); err == errBehind {
+			x.failed(t, &sending{Append: model.Append{Peer: r.ToID, Group: r.GroupID, CID: r.CID}})
+		}
 		return
 	}
 	sn := &sending{Append: model.Append{Peer: r.ToID, Group: r.GroupID, CID: bytes.Clone(r.CID)},
@@ -181,8 +190,11 @@ func (l *loop) answer(t Turn, sn *sending) {
 	a := proto.Response{Op: sn.op.Ack(), Fields: sn.fields, RID: sn.rid, CID: sn.CID, ToID: sn.Peer, GroupID: sn.Group,
 		Seq: sn.Seq, Time: sn.Time}
 	if sn.Err != nil {
-		l.s.refuse(t, x, a, sn.Err)
+		if errno := l.s.refuse(t, x, a, sn.Err); errno == proto.Unavailable {
+			x.failed(t, sn)
+		}
 	} else {
+		x.stored(sn)
 		l.s.m.acks.Inc()
 		x.reply(t, &a)
 	}

@@ -24,7 +24,7 @@ import (
 
 // patience is how long a test waits for what must come. It decides when a
 // test fails, never whether it passes.
-const patience = 20 * time.Second
+const patience = 60 * time.Second
 
 // secret is the password of every user that node.user makes.
 const secret = "secret 1"

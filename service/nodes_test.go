@@ -410,6 +410,44 @@ func TestPageBeforeTurn(t *testing.T) {
 	}
 }
 
+// A message that its sender repeats, because its ACK was lost with an earlier
+// connection, is not pushed any more once it is acknowledged on this one,
+// however much of the backlog comes before it.
+func TestRepeatBeforeBacklog(t *testing.T) {
+	t.Parallel()
+	h := held{once: new(sync.Once), asked: make(chan struct{}), release: make(chan struct{})}
+	n := serve(t, func(s *setup) {
+		s.service.SweepEvery = time.Hour
+		s.store = func(st service.Store) service.Store { h.Store = st; return h }
+	})
+	ids := n.users("anna", "berta")
+	to := with(ids[1])
+	n.login(ids[0], obj{"ack": true}).close()
+	n.settled(0)
+	two, b := n.login(ids[0], obj{"device": "two"}), n.login(ids[1])
+	const missed = proto.MaxOffline + 20
+	for range missed {
+		b.say(with(ids[0]), "missed")
+	}
+	mine := to.chat("mine")
+	two.send(mine)
+	two.op(proto.ONE_CHAT_ACK)
+	b.say(with(ids[0]), "the last")
+
+	a := n.login(ids[0], obj{"ack": true})
+	<-h.asked
+	a.send(mine.with(obj{"retry": true}))
+	if f := a.op(proto.ONE_CHAT_ACK); f.int("errno") != 0 || f.int("seq") != missed+1 {
+		t.Fatalf("%v", f)
+	}
+	close(h.release)
+	a.has(to, 1, missed+2)
+	a.barrier()
+	if got := a.pushed[to]; len(got) != missed+1 || got[missed-1] != missed || got[missed] != missed+2 {
+		t.Errorf("the sending device was pushed %v", got)
+	}
+}
+
 // A join whose word was lost: the user's devices on the other node get the
 // group all the same, on whatever loop, also where others there have it.
 func TestLostJoin(t *testing.T) {

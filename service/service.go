@@ -86,7 +86,7 @@ type Service struct {
 
 type counters struct {
 	pushes, acks, events, logins, refused, internal, catchUps, reloads, dropped *metrics.Counter
-	eventsDropped, hintsDropped                                                 *metrics.Counter
+	eventsDropped, hintsDropped, behind                                         *metrics.Counter
 	forgotUsers, forgotAddrs, forgotAccounts                                    *metrics.Counter
 	limited                                                                     [limitKinds]*metrics.Counter
 }
@@ -114,6 +114,7 @@ func New(cfg Config, log *slog.Logger, set *metrics.Set) *Service {
 
 		eventsDropped: set.NewCounter("chatd_service_events_dropped_total"),
 		hintsDropped:  set.NewCounter("chatd_service_hints_dropped_total"),
+		behind:        set.NewCounter("chatd_service_behind_failed_total"),
 
 		forgotUsers:    set.NewCounter(`chatd_service_limits_forgotten_total{of="users"}`),
 		forgotAddrs:    set.NewCounter(`chatd_service_limits_forgotten_total{of="addresses"}`),

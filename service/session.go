@@ -21,6 +21,9 @@ type client struct {
 	busy    bool       // a request is with the store: the next ones are held
 	sending []*sending // chat messages not yet acknowledged
 	parked  int        // of these, refusals that wait for the answers before them
+	line    *model.Line
+	stops   map[target]*stop // conversations that stand still, or did
+	round   int64            // the last one that began in any of them
 	// unanswered is what these take, as Service.unanswered counts it.
 	unanswered int64
 }
@@ -82,6 +85,7 @@ func (l *loop) begin(t Turn, ss *Session, places []model.Place) {
 		}
 	}
 	ss.client.session = ss
+	ss.client.noStops()
 	ss.client.conn.LoggedIn(t, true)
 }
 

@@ -189,6 +189,11 @@ func (l *loop) deliver(t Turn, d *delivery) {
 	if d.body != nil && d.seq > tp.last+1 && l.early(tp, d) {
 		return
 	}
+	if d.from != nil && d.body == nil { // a repeat: its sender is told in a moment that it has it
+		if sb := tp.sub(d.from.session); sb != nil && sb.sent < d.from.Seq {
+			sb.noteOwn(d.from.Seq)
+		}
+	}
 	l.pass(t, tp, d)
 	for len(tp.waiting) > 0 && tp.waiting[0].seq <= tp.last+1 {
 		l.pass(t, tp, tp.takeEarly())

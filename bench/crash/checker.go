@@ -3,6 +3,7 @@ package crash
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -48,6 +49,7 @@ func (e *evidence) judge() (all []Violation, behind []string) {
 	for _, d := range e.journals {
 		j.all = append(j.all, d.wrong...)
 		j.sender(d)
+		j.order(d)
 		missing := j.missing
 		for c := range e.convs {
 			if slices.Contains(e.convs[c].members, d.user) {
@@ -63,6 +65,9 @@ func (e *evidence) judge() (all []Violation, behind []string) {
 	for i := range min(len(j.all), maxHistories) {
 		if v := &j.all[i]; v.msg.number > 0 {
 			v.History = j.history(v.msg)
+		}
+		if v := &j.all[i]; v.past.number > 0 {
+			v.History += "what has overtaken it:\n" + j.history(v.past)
 		}
 	}
 	slices.SortStableFunc(j.all, func(a, b Violation) int {
@@ -143,6 +148,52 @@ func (j *judgement) sender(d *journal) {
 	}
 }
 
+// order looks at whether what a device has sent to a conversation is stored
+// in the order in which it was sent. Nobody can promise that of what had no
+// answer when the device's program ended, and of what the next one sent.
+func (j *judgement) order(d *journal) {
+	type least struct {
+		seq int64
+		msg message
+	}
+	type after struct { // of what was sent after the message at hand, the one stored first
+		life        int32
+		here, later least // in the same life, and in those behind it
+	}
+	none := least{seq: math.MaxInt64}
+	afters := make(map[int]*after)
+	for i := len(d.sent) - 1; i >= 0; i-- {
+		s, m := &d.sent[i], message{int32(d.index), int32(i + 1)}
+		p, stored := j.stored[m]
+		if !stored {
+			continue
+		}
+		a := afters[s.conv]
+		if a == nil {
+			a = &after{life: s.life, here: none, later: none}
+			afters[s.conv] = a
+		}
+		if a.life != s.life {
+			if a.here.seq < a.later.seq {
+				a.later = a.here
+			}
+			a.life, a.here = s.life, none
+		}
+		first := a.here
+		if s.outcome == acked && a.later.seq < first.seq {
+			first = a.later
+		}
+		if first.seq < p.row.seq {
+			j.find(Overtaken, m, "%s sent n%d to %s before n%d, and it is stored as seq %d, behind that, which is seq %d",
+				d.name, m.number, j.convs[s.conv].name, first.msg.number, p.row.seq, first.seq)
+			j.all[len(j.all)-1].past = first.msg
+		}
+		if p.row.seq < a.here.seq {
+			a.here = least{p.row.seq, m}
+		}
+	}
+}
+
 // view looks at what a device has seen of a conversation.
 func (j *judgement) view(d *journal, c int) {
 	name, log, v := j.convs[c].name, j.log[c], &d.seen[c]
@@ -166,6 +217,9 @@ func (j *judgement) view(d *journal, c int) {
 		if m, _ := parse(log[s.seq-1].text); m != s.msg || v.altered[s.seq] != "" {
 			j.find(Invented, s.msg, "%s was shown %s as seq %d of %s, where the log has %q", d.name, says(s, v), s.seq, name, log[s.seq-1].text)
 			continue
+		}
+		if d.own(s) {
+			j.find(Doubled, s.msg, "%s was shown %q, seq %d of %s, which it had sent itself", d.name, s.msg.text(), s.seq, name)
 		}
 		if s.life != life {
 			life, last, once = s.life, d.bases[s.life][c], make(map[int64]struct{})
@@ -208,6 +262,13 @@ func (j *judgement) view(d *journal, c int) {
 	}
 }
 
+// own reports whether a message is one that this life of the device has sent
+// itself: its ACK shows it, and nothing else may. The next life of a device
+// that hadn't saved its state knows no better than that another one sent it.
+func (j *journal) own(s shown) bool {
+	return int(s.msg.device) == j.index && s.msg.number > 0 && int(s.msg.number) <= len(j.sent) && j.sent[s.msg.number-1].life == s.life
+}
+
 func says(s shown, v *seen) string {
 	if text := v.altered[s.seq]; text != "" {
 		return fmt.Sprintf("%.80q", text)
@@ -237,6 +298,19 @@ func (j *judgement) history(m message) string {
 		add(s.done, "%s has the ACK: seq %d", d.name, s.seq)
 	case refused, unsure:
 		add(s.done, "%s gives it up: %s", d.name, s.err)
+	}
+	for _, w := range d.wire {
+		if w.number != m.number {
+			continue
+		}
+		switch {
+		case w.answer:
+			add(w.at, "its connection %d has the answer: errno %d", w.conn, w.errno)
+		case w.retry:
+			add(w.at, "its connection %d sends it, with retry", w.conn)
+		default:
+			add(w.at, "its connection %d sends it", w.conn)
+		}
 	}
 	p, stored := j.stored[m]
 	if stored {

@@ -45,6 +45,23 @@ func (s *scene) store(seq int64, m message, at time.Time) {
 	s.log[0] = append(s.log[0], row{seq, 0, fmt.Sprint("cid ", m.number), m.text(), at})
 }
 
+// restore has the log as if messages had been stored in another order, and all
+// were told so.
+func (s *scene) restore(order ...int32) {
+	s.log[0] = nil
+	s.phone.seen[0] = seen{}
+	for _, j := range []*journal{s.tablet, s.watch} {
+		*s.shown(j) = nil
+	}
+	for i, n := range order {
+		seq, m := int64(i+1), message{0, n}
+		s.store(seq, m, s.phone.began)
+		s.phone.sent[n-1].seq = seq
+		s.tablet.show(0, seq, m.text(), 0)
+		s.watch.show(0, seq, m.text(), int32(seq/4))
+	}
+}
+
 func (s *scene) shown(j *journal) *[]shown { return &j.seen[0].list }
 
 // Each way to fail a user is told by its name, once for each message and
@@ -74,7 +91,8 @@ func TestVerdicts(t *testing.T) {
 			s.phone.settle(m, unsure, 0, errors.New("ended"))
 			s.store(7, m, s.phone.began)
 			s.tablet.show(0, 7, m.text(), 0)
-			s.phone.show(0, 7, m.text(), 0)
+			s.phone.bases = append(s.phone.bases, []int64{6})
+			s.phone.show(0, 7, m.text(), 1)
 		}, map[Kind]int{Gap: 1}, "b's watch never saw seq 7 of a and b (not acknowledged)"},
 		{"a hole on one connection", func(s *scene) { *s.shown(s.watch) = slices.Delete(*s.shown(s.watch), 1, 2) },
 			map[Kind]int{Gap: 1}, "b's watch was pushed seq 3 of a and b right after 1, on one connection"},
@@ -95,6 +113,37 @@ func TestVerdicts(t *testing.T) {
 		{"pushed again on the next connection", func(s *scene) { s.watch.show(0, 6, message{0, 6}.text(), 2) }, nil, ""},
 		{"out of order", func(s *scene) { l := *s.shown(s.tablet); l[2], l[3] = l[3], l[2] },
 			map[Kind]int{Reordered: 1}, "b's tablet was shown seq 3 of a and b after 4"},
+		{"stored behind two that were sent later", func(s *scene) { s.restore(1, 3, 4, 2, 5, 6) },
+			map[Kind]int{Overtaken: 1}, "a's phone sent n2 to a and b before n3, and it is stored as seq 4, behind that, which is seq 2"},
+		{"one stored before two that were sent earlier", func(s *scene) { s.restore(1, 4, 2, 3, 5, 6) },
+			map[Kind]int{Overtaken: 2}, "a's phone sent n2 to a and b before n4, and it is stored as seq 3, behind that, which is seq 2"},
+		{"never answered, and stored behind what its program sent later", func(s *scene) {
+			s.restore(1, 2, 4, 3, 5, 6)
+			s.phone.sent[2].outcome = unsure
+			s.phone.show(0, 4, message{0, 3}.text(), 1) // another life: it can't know
+			s.phone.bases = append(s.phone.bases, []int64{0})
+		}, map[Kind]int{Overtaken: 1}, "a's phone sent n3 "},
+		{"never answered, and stored behind what the device's next program sent", func(s *scene) {
+			s.restore(1, 2, 4, 3, 5, 6)
+			s.phone.sent[2].outcome = unsure
+			s.phone.show(0, 4, message{0, 3}.text(), 1)
+			s.phone.bases = append(s.phone.bases, []int64{0})
+			for i := 3; i < 6; i++ {
+				s.phone.sent[i].life = 1
+			}
+		}, nil, ""},
+		{"acknowledged, and stored behind what the device's next program sent", func(s *scene) {
+			s.restore(1, 2, 4, 3, 5, 6)
+			for i := 3; i < 6; i++ {
+				s.phone.sent[i].life = 1
+			}
+		}, map[Kind]int{Overtaken: 1}, "a's phone sent n3 "},
+		{"shown to the device that has said it", func(s *scene) { s.phone.show(0, 6, message{0, 6}.text(), 0) },
+			map[Kind]int{Doubled: 1}, "a's phone was shown \"d0 n6 "},
+		{"shown to the device that has said it, after a restart that had not saved it", func(s *scene) {
+			s.phone.bases = append(s.phone.bases, []int64{5})
+			s.phone.show(0, 6, message{0, 6}.text(), 1)
+		}, nil, ""},
 		{"stored elsewhere", func(s *scene) { s.phone.sent[4].seq = 4 },
 			map[Kind]int{Reordered: 1, Lost: 1}, "which is stored as seq 5"},
 		{"a hole in the log", func(s *scene) { s.log[0][5].seq = 7; s.log[0] = s.log[0][:6] },
@@ -163,6 +212,21 @@ func TestHistory(t *testing.T) {
 		if !strings.Contains(all[0].History, part) {
 			t.Errorf("nothing says %q:\n%s", part, all[0].History)
 		}
+	}
+}
+
+// Where a message was overtaken, the history of what has overtaken it belongs
+// to the evidence.
+func TestHistoryOfOvertaken(t *testing.T) {
+	s := newScene()
+	s.restore(1, 3, 2, 4, 5, 6)
+	all, _ := s.judge()
+	if len(all) != 1 {
+		t.Fatalf("%d violations", len(all))
+	}
+	own, other, found := strings.Cut(all[0].History, "what has overtaken it:\n")
+	if !found || !strings.Contains(own, "a's phone has the ACK: seq 3") || !strings.Contains(other, "a's phone has the ACK: seq 2") {
+		t.Errorf("the history is\n%s", all[0].History)
 	}
 }
 

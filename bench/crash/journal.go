@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"chatd/proto"
 )
 
 // message names a message of a run by its sender: the device's place in the
@@ -57,6 +59,7 @@ const (
 // sent is a message at its sender.
 type sent struct {
 	conv     int
+	life     int32 // which of the device's lives it was
 	at, done int64 // ns since the run began
 	seq      int64 // acked
 	outcome  outcome
@@ -121,6 +124,8 @@ type journal struct {
 	sent  []sent // message number n is at n-1
 	seen  []seen // by conversation
 	notes []note
+	wire  []passed // messages of its own, and their answers, as its connections had them
+	conns int      // of them
 	// bases has, of each life and by conversation, from where on the device
 	// must get messages: what an SDK's client knew it had, what a watcher has
 	// receipted.
@@ -147,17 +152,48 @@ func (j *journal) notef(format string, args ...any) {
 
 // violate notes what only the device itself can see.
 func (j *journal) violate(kind Kind, format string, args ...any) {
-	v := Violation{Kind: kind, Text: j.name + ": " + fmt.Sprintf(format, args...)}
+	j.violateOf(kind, message{}, format, args...)
+}
+
+// violateOf is violate where it is about a message.
+func (j *journal) violateOf(kind Kind, m message, format string, args ...any) {
+	v := Violation{Kind: kind, Text: j.name + ": " + fmt.Sprintf(format, args...), msg: m}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.wrong = append(j.wrong, v)
+}
+
+// passed is a message on one of its sender's connections, or its answer.
+type passed struct {
+	at     int64
+	number int32
+	conn   int32
+	answer bool
+	retry  bool        // not of answers
+	errno  proto.Errno // of answers
+}
+
+// connects begins another connection, and says which it is.
+func (j *journal) connects() int32 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.conns++
+	return int32(j.conns)
+}
+
+// passes notes what a connection of the device has sent or got.
+func (j *journal) passes(p passed) {
+	p.at = j.now()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.wire = append(j.wire, p)
 }
 
 // say notes that the device says something, and returns what.
 func (j *journal) say(conv int) message {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.sent = append(j.sent, sent{conv: conv, at: j.now()})
+	j.sent = append(j.sent, sent{conv: conv, life: int32(len(j.bases) - 1), at: j.now()})
 	j.counts.add(tally{said: 1, open: 1})
 	return message{int32(j.index), int32(len(j.sent))}
 }

@@ -277,6 +277,10 @@ func (s *stage) drain() {
 			s.violate("%s doesn't run at the end", n.Name())
 			continue
 		}
+		if err := n.Ended(); err != nil { // which may have looked like an orderly one
+			s.violate("%v", err)
+			continue
+		}
 		if err := n.Stop(); err != nil {
 			s.violate("%v", err)
 		}

@@ -116,7 +116,8 @@ func (t *talker) live(ctx context.Context, skew time.Duration) time.Duration {
 	c, err := client.New(client.Config{
 		Addrs: []string{t.addr}, Device: t.device(), State: disk, Outbox: talkerOutbox, Brief: true,
 		LoginTimeout: loginTimeout, DialTimeout: dialTimeout, BackoffMin: backoffMin, BackoffMax: backoffMax, PingEvery: pingEvery,
-		Now: func() time.Time { return time.Now().Add(skew) },
+		Now:  func() time.Time { return time.Now().Add(skew) },
+		Dial: t.dial,
 		Handlers: client.Handlers{
 			Message: func(m client.Message) {
 				t.listen()

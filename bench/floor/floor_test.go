@@ -20,7 +20,7 @@ import (
 )
 
 // patience decides when a test fails, never whether it passes.
-const patience = 20 * time.Second
+const patience = 60 * time.Second
 
 // TestMain sees to it that no relay leaves a goroutine behind. gnet's worker
 // pool is started when its package is loaded, and isn't ours.

@@ -79,10 +79,17 @@ func sleeper(t *testing.T, f *Folder, name string, script ...string) *Service {
 	return s
 }
 
+// deaf has a script not hear of SIGTERM.
+const deaf = "trap '' TERM"
+
 func layOut(t *testing.T, f *Folder, name, script string) *Service {
 	t.Helper()
+	patience := time.Minute
+	if strings.Contains(script, deaf) {
+		patience = time.Second // in vain
+	}
 	var s *Service
-	s, err := New(f, Program{Name: name, Path: "/bin/sh", StopTimeout: time.Second,
+	s, err := New(f, Program{Name: name, Path: "/bin/sh", StopTimeout: patience,
 		Args: func([]int) []string { return []string{"-c", "trap 'exit 0' TERM; " + script, s.Folder} },
 		Ready: func(s *Service) error {
 			if !strings.HasSuffix(s.Log(), fmt.Sprintf("up %d\n", s.PID())) {
@@ -158,7 +165,7 @@ func TestStop(t *testing.T) {
 		{"good", ":", (*Service).Ended, ""},
 		{"frozen", ":", (*Service).Freeze, ""},
 		{"bad", "trap 'echo so long; exit 3' TERM", (*Service).Ended, "exit code 3; its log ends with:\nup "},
-		{"deaf", "trap '' TERM", (*Service).Ended, "after SIGTERM and was killed"},
+		{"deaf", deaf, (*Service).Ended, "after SIGTERM and was killed"},
 		{"dead", ":", die, "signal killed"},
 	} {
 		s := sleeper(t, f, c.name, c.script)

@@ -74,7 +74,7 @@ func (r *Redis) Online(ctx context.Context, users []int64) ([]bool, error) {
 	if len(unknown) == 0 || !r.up.Load() {
 		return on, nil
 	}
-	within, cancel := context.WithTimeout(ctx, askTimeout)
+	within, cancel := context.WithTimeout(ctx, r.answer)
 	defer cancel()
 	// A channel that this node has just left is still its own in Redis's eyes
 	// until that is confirmed.
@@ -144,7 +144,7 @@ func (r *Redis) Now(ctx context.Context) int64 {
 // askTimeout. When f fails the connection is dropped and Redis is away, unless
 // it was the caller who gave up.
 func (r *Redis) ask(ctx context.Context, f func(*conn) error) error {
-	within, cancel := context.WithTimeout(ctx, askTimeout)
+	within, cancel := context.WithTimeout(ctx, r.answer)
 	defer cancel()
 	c, err := r.pool.get(within)
 	if err == nil {

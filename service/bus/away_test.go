@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"chatd/internal/realservice"
 )
@@ -94,7 +95,7 @@ func away(t *testing.T, a *peer) {
 // call, and by who only listens, because nothing comes.
 func TestRedisFrozen(t *testing.T) {
 	server := realservice.Redis(t)
-	a, b := dial(t, RedisConfig{URL: server.URL}), dial(t, RedisConfig{URL: server.URL})
+	a, b := dial(t, RedisConfig{URL: server.URL, answer: askTimeout}), dial(t, RedisConfig{URL: server.URL})
 	a.on(t, User(1))
 	b.on(t, User(2))
 	server.Stop(t)
@@ -281,8 +282,8 @@ func TestPublishBesideAStuckOne(t *testing.T) {
 	way := newStuck(t, strings.TrimPrefix(server.URL, "redis://"))
 	b := dial(t, RedisConfig{URL: server.URL})
 	b.on(t, User(1))
-	a := dial(t, RedisConfig{URL: "redis://" + way.l.Addr().String()})
-	a.say(t, User(1), "one") // its connection is idle then
+	a := dial(t, RedisConfig{URL: "redis://" + way.l.Addr().String(), answer: 3 * time.Second}) // of the stuck call
+	a.say(t, User(1), "one")                                                                    // its connection is idle then
 	way.halt()
 	stuckOne := make(chan error, 1)
 	go func() { stuckOne <- a.Publish(t.Context(), []Message{note(User(1), "lost")}) }()

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -46,7 +47,8 @@ func (w *words) String() string {
 	return w.b.String()
 }
 
-// dial puts a node on Redis, which leaves it when the test ends.
+// dial puts a node on Redis, which leaves it when the test ends. It waits for
+// answers for as long as a test does, where cfg doesn't say otherwise.
 func dial(t *testing.T, cfg RedisConfig) *peer {
 	t.Helper()
 	p, err := tryDial(t, cfg)
@@ -58,6 +60,7 @@ func dial(t *testing.T, cfg RedisConfig) *peer {
 
 func tryDial(t *testing.T, cfg RedisConfig) (*peer, error) {
 	p := &peer{set: metrics.NewSet(), news: make(chan bool, 1000), heard: make(chan struct{}, 1)}
+	cfg.answer = cmp.Or(cfg.answer, patience)
 	cfg.Set, cfg.Logger = p.set, slog.New(slog.NewTextHandler(&p.log, nil))
 	var err error
 	p.Redis, err = DialRedis(t.Context(), cfg, p.take, func(up bool) { p.news <- up })

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -26,6 +27,7 @@ var ErrAway = errors.New("bus: Redis is away")
 // waits, and what others should have heard the repair sweep finds.
 type Redis struct {
 	where   where
+	answer  time.Duration // how long one is waited for
 	self    sender
 	log     *slog.Logger
 	receive func([]Message)
@@ -84,7 +86,7 @@ func DialRedis(ctx context.Context, cfg RedisConfig, receive func([]Message), ch
 	if set == nil {
 		set = metrics.NewSet()
 	}
-	r := &Redis{where: w, log: log.With("redis", w.address), receive: receive, changed: changed,
+	r := &Redis{where: w, answer: cmp.Or(cfg.answer, askTimeout), log: log.With("redis", w.address), receive: receive, changed: changed,
 		subs: newSubscriptions(), wake: make(chan struct{}, 1), ended: make(chan struct{})}
 	rand.Read(r.self[:]) // never fails
 	r.ctx, r.cancel = context.WithCancel(context.Background())

@@ -26,6 +26,8 @@ type RedisConfig struct {
 	Node         string       // this node's name, for CLIENT LIST
 	Logger       *slog.Logger // nil: slog.Default()
 	Set          *metrics.Set // nil: one of its own
+
+	answer time.Duration // 0: askTimeout; more where a test isn't about that
 }
 
 // Bounds that are not settings.

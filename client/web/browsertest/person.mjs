@@ -22,7 +22,8 @@ export function check(is, what) {
 
 export class Person {
   errors = []; // what no page should bring up: errors in its console, dialogs
-  #forgiven = [];
+  // That a connection was closed before it was used is between browser and server: see load.
+  #forgiven = [/net::ERR_(SOCKET_NOT_CONNECTED|CONNECTION_RESET|CONNECTION_CLOSED|EMPTY_RESPONSE) http/];
 
   /** options are the browser's: colorScheme, locale, viewport, … */
   static async come(browser, url, name, options = {}) {
@@ -40,7 +41,33 @@ export class Person {
   async open() {
     this.page = await this.context.newPage();
     this.#watch(this.page);
-    await this.page.goto(this.url);
+    await this.load(() => this.page.goto(this.url));
+  }
+
+  async reload() {
+    await this.load(() => this.page.reload());
+  }
+
+  /** Loads the page and waits until it shows something. A server closes connections that
+   * a browser has opened ahead and is too busy to use: where that takes a file from the page,
+   * the browser is asked again, as anybody would. */
+  async load(go) {
+    let lost = false;
+    const failed = () => {
+      lost = true;
+    };
+    this.page.on('requestfailed', failed);
+    for (let tries = 1; ; tries++) {
+      lost = false;
+      await go().catch((error) => {
+        if (tries === 3) throw error;
+        lost = true;
+      });
+      const shown = () => this.page.locator('main').count();
+      if (await until('the page shows something', async () => (await shown()) || (lost && tries < 3 && 'lost')) !== 'lost') break;
+      if (await shown()) break;
+    }
+    this.page.off('requestfailed', failed);
   }
 
   #watch(page) {

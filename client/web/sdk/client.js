@@ -314,11 +314,13 @@ export class Client {
     /** Another device of ours has joined a group, of which the push tells the id
      * alone. */
     function joinedElsewhere(groupid) {
-      lists.addGroup(groupid, {});
+      lists.addGroup(groupid, { users: [] });
       Promise.all([link.call({ msgid: op.CONVERSATIONS, limit: REFRESH }), link.call({ msgid: op.GROUP_USERS, groupid })]).then(([c, { users, more }]) => {
-        if (!lists.hasGroup(groupid)) return; // gone again
+        const known = lists.groups.find((g) => g.id === groupid);
+        if (!known) return; // gone again
         const groupname = c.conversations.find((x) => x.groupid === groupid)?.name;
-        lists.addGroup(groupid, { groupname, ...(more ? { count: users.length } : { users }) });
+        const joined = known.users.filter((u) => !users.some((x) => x.id === u.id)); // meanwhile
+        lists.addGroup(groupid, { groupname, ...(more ? { count: users.length } : { users: [...users, ...joined] }) });
       }).catch((error) => core.log("debug", "a group could not be looked up", error)).then(() => core.enter(() => change("groupAdded", { group: groupid })));
     }
   }

@@ -12,7 +12,7 @@ const FINAL = ["replaced", "logout", "abuse"]; // KICKs after which a client mus
 export function makeLink(core, owner) {
   const { urls, backoffMin, backoffMax, pongWait, brief } = core.config;
   let conn = null;
-  /** What is wanted: {login: fields of LOGIN, once: one try, resolve, reject}; null: nothing. */
+  /** What is wanted: {login: fields of LOGIN, once: one try, again: it was in already, resolve, reject}; null: nothing. */
   let intent = null;
   let attempt = 0; // tries since a connection held
   let next = 0; // of the URLs
@@ -131,11 +131,11 @@ export function makeLink(core, owner) {
       if (frame.errno === op.TOO_FAST && request.msgid !== op.PASSWORD) slowDown(frame);
       return owner.answered(request, frame, error);
     }
-    const { login, once, resolve } = intent;
+    const { login, once, again, resolve } = intent;
     if (!error) {
-      if (attempt > 0) core.stats.reconnects++;
+      if (again) core.stats.reconnects++;
       of.loggedIn = link.online = true;
-      intent = { login: { token: frame.token }, once: false, resolve, reject() {} };
+      intent = { login: { token: frame.token }, again: true, resolve, reject() {} };
       tell({ name: "online" });
       owner.entered(frame);
       setToken(frame.token);
@@ -194,7 +194,9 @@ export function makeLink(core, owner) {
     if (link.online) {
       if (!quiet) conn.probe(Math.min(PROBE, pongWait));
     } else if (retry !== null) {
-      if (core.now() >= asked) dial();
+      if (core.now() < asked) return;
+      attempt = 0; // where the network isn't quite there yet, it will be soon
+      dial();
     } else if (conn && !conn.opened && core.now() - conn.since > REDIAL) {
       // It may have begun without a network, and would wait for its end.
       const old = conn;

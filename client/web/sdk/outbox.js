@@ -13,6 +13,7 @@ export function makeOutbox(core, link, stored) {
   let waiting = []; // by rising rid, which is the order of sending
   const flight = new Map(); // on the wire, by rid
   const holds = new Map(); // timers by conversation: nothing is sent there before
+  const behind = new Map(); // by conversation, the last on the wire behind one that was refused: it is waited for
   let flushers = []; // who waits until nothing is left
   let told = true; // of the last change
 
@@ -68,10 +69,11 @@ export function makeOutbox(core, link, stored) {
     let i = 0;
     for (; i < waiting.length && flight.size < window; i++) {
       const m = waiting[i];
-      if (holds.has(m.conversation)) {
+      if (holds.has(m.conversation) || flight.has(behind.get(m.conversation))) {
         kept.push(m);
         continue;
       }
+      behind.delete(m.conversation);
       flight.set(m.rid, m);
       stats.sent++;
       if (m.sent) stats.repeated++;
@@ -143,9 +145,14 @@ export function makeOutbox(core, link, stored) {
     waiting = waiting.filter((other) => other !== m);
   }
 
-  /** Takes m back, to be tried again, at its place. */
+  /** Takes m back, to be tried again, at its place. It waits for the answers to
+   * what is on the wire behind it: the server refuses that as well, and what is
+   * new would overtake it. */
   function again(m) {
     m.tries++;
+    for (const other of flight.values()) {
+      if (other.conversation === m.conversation && other.rid > Math.max(m.rid, behind.get(m.conversation) ?? 0)) behind.set(m.conversation, other.rid);
+    }
     const at = waiting.findIndex((other) => other.rid > m.rid);
     waiting.splice(at < 0 ? waiting.length : at, 0, m);
   }
@@ -164,6 +171,7 @@ export function makeOutbox(core, link, stored) {
     for (const m of flight.values()) m.retry = true;
     waiting = all();
     flight.clear();
+    behind.clear();
     holds.forEach((timer) => core.cancel(timer));
     holds.clear();
   }

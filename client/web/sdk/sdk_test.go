@@ -46,9 +46,9 @@ func node(t *testing.T) []string {
 		t.Skipf("SKIPPED: the JavaScript SDK is not tested, as node is %s: it must be %d.%d or later", version, leastMajor, leastMinor)
 	}
 	if socket == "undefined" {
-		return []string{path, "--experimental-websocket", "--no-warnings"}
+		return []string{path, "--test-reporter=tap", "--no-warnings", "--experimental-websocket"}
 	}
-	return []string{path}
+	return []string{path, "--test-reporter=tap"}
 }
 
 // run has Node run a file of tests, and fails as that does.
@@ -59,7 +59,6 @@ func run(t *testing.T, node []string, file string, env ...string) {
 	cmd := exec.CommandContext(ctx, node[0], append(node[1:], file)...)
 	cmd.Env = append(os.Environ(), env...)
 	out, err := cmd.CombinedOutput()
-	t.Logf("%s", out)
 	// Node's exit code alone would also be 0 where it has found no tests.
 	if err != nil || !strings.Contains(string(out), "# fail 0") || strings.Contains(string(out), "# pass 0") {
 		t.Errorf("%s: %v\n%s", file, err, out)
@@ -95,8 +94,10 @@ func TestLive(t *testing.T) {
 	plain := start(t, folder, "plain", chatd, "--no-limits")
 	// What alice says in the test is more than these let through at once.
 	limited := start(t, folder, "limited", chatd, "--frames-per-sec-per-user", "50", "--burst", "1s")
+	words, over := control(t, plain)
 	run(t, node, "test/live.test.js", "CHATD_URL=ws://"+plain.Addr()+"/ws", "CHATD_LIMITED_URL=ws://"+limited.Addr()+"/ws",
-		"CHATD_CONTROL="+control(t, plain))
+		"CHATD_CONTROL="+words)
+	over()
 	for _, n := range []*services.Node{plain, limited} {
 		if err := n.Stop(); err != nil {
 			t.Error(err)
@@ -126,20 +127,15 @@ func start(t *testing.T, folder *services.Folder, name, chatd string, flags ...s
 }
 
 // control is an address where the tests have a node killed, stopped and
-// started: one word per connection, answered with ok when it is done.
-func control(t *testing.T, n *services.Node) string {
+// started: one word per connection, answered with ok when it is done. The node
+// is nobody else's until over returns.
+func control(t *testing.T, n *services.Node) (addr string, over func()) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan struct{})
-	t.Cleanup(func() {
-		if err := ln.Close(); err != nil {
-			t.Error(err)
-		}
-		<-ended
-	})
 	do := map[string]func() error{"kill": n.Kill, "stop": n.Stop, "start": func() error { return n.Start(t.Context()) }}
 	go func() {
 		defer close(ended)
@@ -166,5 +162,10 @@ func control(t *testing.T, n *services.Node) string {
 			}
 		}
 	}()
-	return ln.Addr().String()
+	return ln.Addr().String(), func() {
+		if err := ln.Close(); err != nil {
+			t.Error(err)
+		}
+		<-ended
+	}
 }

@@ -56,7 +56,7 @@ export default async function hostile({ person, data }) {
   await area.press('Enter');
   await bob.page.getByText('Too long: a message has 32 KiB at most.').waitFor();
   check((await area.inputValue()).length === 16 * 1024 + 1, 'what is too long stays where it was typed');
-  await bob.page.reload();
+  await bob.reload();
   await bob.online();
   await until('the longest one has been stored whole', async () => (await bob.messages()).filter(({ mine }) => mine).at(-1)?.text.length === 16 * 1024);
 }

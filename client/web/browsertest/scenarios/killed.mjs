@@ -24,7 +24,7 @@ export default async function killed({ person, server }) {
   check((await alice.messages()).length === 5, 'what is written stands there');
 
   await server.start();
-  await alice.page.reload(); // what waits outlives the page
+  await alice.reload(); // what waits outlives the page
   await alice.online();
   await bob.online();
   await alice.reads('1', '2', '3', '4', '5');

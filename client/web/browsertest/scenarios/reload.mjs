@@ -11,7 +11,7 @@ export default async function reload({ person }) {
   await alice.write('before');
   await alice.marked('stored');
   await alice.composer('bob').fill('half a sent');
-  await alice.page.reload();
+  await alice.reload();
   await alice.online();
   await alice.reads('before');
   check((await alice.composer('bob').inputValue()) === 'half a sent', 'the draft is there');

@@ -8,7 +8,7 @@ const phone = { viewport: { width: 390, height: 760 }, isMobile: true, hasTouch:
 const desk = { viewport: { width: 1180, height: 740 }, deviceScaleFactor: 1.5 };
 
 const pictures = [
-  { name: 'light', room: 'Tea room', options: { ...desk, colorScheme: 'light' } },
+  { name: 'light', room: 'Tea room', say: 'A cup of the white one for me, please 🍵', options: { ...desk, colorScheme: 'light' } },
   { name: 'dark', room: 'Book club', options: { ...desk, colorScheme: 'dark' } },
   { name: 'phone-list', options: { ...phone, colorScheme: 'light' } },
   { name: 'phone', room: 'Night shift', options: { ...phone, colorScheme: 'dark' } },
@@ -16,7 +16,7 @@ const pictures = [
 ];
 
 export default async function screenshots({ person, data, fact }) {
-  for (const { name, room, options } of pictures) {
+  for (const { name, room, say, options } of pictures) {
     const guest = await person(data.name, options);
     const { page } = guest;
     await page.locator('#name').fill(data.name);
@@ -26,6 +26,11 @@ export default async function screenshots({ person, data, fact }) {
     if (room) {
       await guest.row(room).click();
       await page.locator('form.composer').waitFor();
+    }
+    if (say) {
+      await guest.write(say);
+      await guest.marked('stored');
+      await until('somebody answers', async () => !(await guest.messages()).at(-1).mine);
     }
     await until('somebody types', async () => (await page.locator('.live').count()) > 0);
     await until('there is enough to see', async () => (await page.locator(room ? 'li.message' : 'nav a.row').count()) > 5);

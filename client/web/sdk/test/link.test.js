@@ -107,6 +107,20 @@ test("the browser's online, a page that is shown again and retryNow try at once"
   }
 });
 
+test("after that the waits are short again: the network may not be quite there yet", async () => {
+  const w = new World();
+  await w.login();
+  w.socket.drop();
+  for (let i = 0; i < 10; i++) {
+    await w.clock.pass(15_000);
+    w.socket.drop();
+  }
+  assert.equal(w.told("state").at(-1).retryIn, 15_000);
+  w.host.dispatchEvent(new Event("online"));
+  w.socket.drop();
+  assert.equal(w.told("state").at(-1).retryIn, 100);
+});
+
 test("a hidden page is no reason to look", async () => {
   const w = new World();
   await w.login();

@@ -75,13 +75,26 @@ export class Cast {
   }
 }
 
+/** A page of a conversation, also where the connection has just been lost. */
+async function page(client, conversation, options) {
+  for (;;) {
+    await until(`${client.user} is online`, () => client.state.name === "online");
+    try {
+      return await client.history(conversation, options);
+    } catch (error) {
+      if (error.name !== "notConnected") throw error;
+    }
+  }
+}
+
 /** All of a conversation, page by page, backwards. */
 export async function log(client, conversation, limit = 200) {
   let all = [];
-  for (let page; !page || page.more; ) {
-    page = await client.history(conversation, { before: all[0]?.seq, limit });
-    assert.ok(page.messages.length <= limit);
-    all = [...page.messages, ...all];
+  for (let more = true; more; ) {
+    const p = await page(client, conversation, { before: all[0]?.seq, limit });
+    more = p.more;
+    assert.ok(p.messages.length <= limit);
+    all = [...p.messages, ...all];
   }
   return all;
 }

@@ -5,7 +5,7 @@ import net from "node:net";
 export class Relay {
   /** What becomes of a frame of the server: "pass", "drop", "twice", or "cut": the connection ends before it. */
   decide = () => "pass";
-  made = 0; // connections
+  refuse = false; // connections end as soon as they are made
   #target;
   #server;
   #pairs = new Set();
@@ -22,7 +22,7 @@ export class Relay {
   }
 
   #relay(client) {
-    this.made++;
+    if (this.refuse) return client.destroy();
     const server = net.connect(this.#target.port, this.#target.hostname);
     const pair = { end: () => [client, server].forEach((s) => s.destroy()) };
     this.#pairs.add(pair);

@@ -97,6 +97,29 @@ test("errno 9: silence for as long as the server asks, then all again in its ord
   assert.equal(w.client.stats.refused, 0);
 });
 
+test("what was refused isn't sent again before all is answered that was on the wire behind it", async () => {
+  for (const errno of [9, 10]) {
+    const w = new World();
+    await w.login();
+    const sent = ["a", "b", "c"].map((t) => w.client.send("u2", t));
+    const first = w.socket.all(wire.ONE_CHAT);
+    const refuse = (f) => w.socket.answer(f, { errno, retry_after_ms: 1, cid: f.cid });
+    refuse(first[0]);
+    sent.push(w.client.send("u2", "new"), w.client.send("u3", "elsewhere"));
+    await w.clock.pass(5_000);
+    const elsewhere = w.socket.all(wire.ONE_CHAT);
+    assert.deepEqual(texts(elsewhere), ["elsewhere"]);
+    w.socket.stored(elsewhere[0], 1);
+    refuse(first[1]);
+    refuse(first[2]);
+    await w.clock.pass(5_000);
+    const second = w.socket.sent.splice(0).filter((f) => f.msgid !== wire.RECEIPT);
+    assert.deepEqual(texts(second), ["a", "b", "c", "new"]);
+    for (const [i, f] of second.entries()) w.socket.stored(f, i + 1);
+    assert.deepEqual((await Promise.all(sent)).map((r) => r.seq), [1, 2, 3, 4, 1]);
+  }
+});
+
 test("errno 9 to a request has it made again, but for a password", async () => {
   const w = new World();
   const s = await w.login();
@@ -733,12 +756,21 @@ test("a group that another device of one's own has joined is looked up", async (
   w.told("change");
   s.push({ msgid: wire.ADD_GROUP, groupid: 5, id: 1, name: "alice" });
   assert.deepEqual(w.told("change"), []);
+  s.push({ msgid: wire.ADD_GROUP, groupid: 5, id: 2, name: "bob" });
+  w.told("change");
   s.answer(s.take(wire.CONVERSATIONS), { conversations: [{ groupid: 5, name: "five", first: 1, last: 0, read: 0, time: 1 }], more: false });
   s.answer(s.take(wire.GROUP_USERS), { groupid: 5, users: [{ id: 1, name: "alice", state: "online", role: "normal" }], more: false });
   await settle();
   assert.deepEqual(w.told("change"), [{ kind: "groupAdded", group: 5 }]);
   assert.equal(w.client.groups[0].name, "five");
-  assert.equal(w.client.groups[0].count, 1);
+  assert.deepEqual(w.client.groups[0].users.map((u) => u.id), [1, 2], "bob came meanwhile");
+  assert.equal(w.client.groups[0].count, 2);
+  // Where it can't be, it is told of all the same.
+  s.push({ msgid: wire.ADD_GROUP, groupid: 6, id: 1, name: "alice" });
+  s.answer(s.take(wire.CONVERSATIONS), { errno: 10 });
+  await settle();
+  assert.deepEqual(w.told("change"), [{ kind: "groupAdded", group: 6 }]);
+  assert.deepEqual(w.client.groups[1].name, "");
 });
 
 test("events, reads and lists of others reach the right conversation", async () => {

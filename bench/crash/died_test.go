@@ -1,0 +1,134 @@
+package crash
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"chatd/internal/services"
+)
+
+// fakeNode has this program be a node, of the kind that is named: it is ready,
+// and ends in its own way.
+const fakeNode = "CHATD_CRASH_TEST_NODE"
+
+func TestMain(m *testing.M) {
+	if kind := os.Getenv(fakeNode); kind != "" {
+		os.Exit(beNode(kind, os.Args[4]))
+	}
+	os.Exit(m.Run())
+}
+
+func beNode(kind, addr string) int {
+	told := make(chan os.Signal, 1)
+	signal.Notify(told, syscall.SIGTERM, syscall.SIGUSR1)
+	go func() {
+		_ = http.ListenAndServe(addr, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})) // then it is never ready
+	}()
+	switch sig := <-told; {
+	case kind == "panics" && sig == syscall.SIGUSR1:
+		panic("nobody recovers this")
+	case kind == "bad":
+		return 3
+	}
+	return 0
+}
+
+// nodesAlone is a stage of such nodes and nothing else; all of them run.
+func nodesAlone(t *testing.T, kinds ...string) *stage {
+	t.Helper()
+	f, err := services.NewFolder(t.TempDir(), "crash-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	st := &stage{folder: f, turns: make(map[*services.Service]*sync.Mutex)}
+	t.Cleanup(func() {
+		if err := st.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	for _, kind := range kinds {
+		n, err := services.NewNode(f, "node "+kind, os.Args[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		st.nodes, st.turns[n.Service] = append(st.nodes, n), &sync.Mutex{}
+		t.Setenv(fakeNode, kind)
+		if err := n.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return st
+}
+
+func (s *stage) deaths() (all []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, v := range s.died {
+		all = append(all, string(v.Kind)+": "+v.Text)
+	}
+	return all
+}
+
+// A node that ends by itself while all goes on is told of, with what it has
+// said last, and started again; one that a fault has killed isn't.
+func TestDied(t *testing.T) {
+	st := nodesAlone(t, "panics", "good")
+	first, second := st.nodes[0], st.nodes[1]
+	before := first.PID()
+	if err := syscall.Kill(before, syscall.SIGUSR1); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Kill(); err != nil { // as a fault that didn't get it going again
+		t.Fatal(err)
+	}
+	t.Setenv(fakeNode, "good")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var all sync.WaitGroup
+	all.Go(func() { st.supervise(ctx) })
+	for end := time.Now().Add(startTimeout); first.PID() == before || first.PID() == 0 || second.PID() == 0; time.Sleep(pollEvery) {
+		if time.Now().After(end) {
+			t.Fatalf("they aren't started again; deaths: %q", st.deaths())
+		}
+	}
+	cancel()
+	all.Wait()
+	got := st.deaths()
+	if len(got) != 1 || !strings.HasPrefix(got[0], "died: node panics: it has ended with exit code 2") || !strings.Contains(got[0], "nobody recovers this") {
+		t.Errorf("%q", got)
+	}
+}
+
+// At the end each node has to be there, and to take its leave as it should.
+func TestDiedAtTheEnd(t *testing.T) {
+	st := nodesAlone(t, "good", "bad", "panics", "gone", "left")
+	panics, gone, left := st.nodes[2], st.nodes[3], st.nodes[4]
+	if err := gone.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	for sig, n := range map[syscall.Signal]*services.Node{syscall.SIGUSR1: panics, syscall.SIGTERM: left} {
+		if err := syscall.Kill(n.PID(), sig); err != nil {
+			t.Fatal(err)
+		}
+		for end := time.Now().Add(startTimeout); n.Ended() == nil; time.Sleep(pollEvery) {
+			if time.Now().After(end) {
+				t.Fatalf("%s doesn't end", n.Name())
+			}
+		}
+	}
+	st.drain()
+	got := st.deaths()
+	for i, want := range []string{"died: node bad: it ended badly, with exit code 3", "died: node panics: it has ended with exit code 2",
+		"died: node gone doesn't run at the end", "died: node left: it has ended with exit code 0"} {
+		if len(got) != 4 || !strings.HasPrefix(got[i], want) {
+			t.Errorf("number %d of %q isn't %q", i, got, want)
+		}
+	}
+}

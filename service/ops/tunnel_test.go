@@ -143,7 +143,11 @@ func TestTunnelsAreBounded(t *testing.T) {
 		if _, err := io.WriteString(last, askForWebSocket); err != nil {
 			t.Fatal(err)
 		}
-		take(t, conns)
+		// What has been handed on was counted before: the next one can't overtake it.
+		_, r := take(t, conns)
+		if _, err := http.ReadRequest(r); err != nil {
+			t.Fatal(err)
+		}
 	}
 	beyond := n.dial(t)
 	if _, err := io.WriteString(beyond, askForWebSocket); err != nil {

@@ -107,6 +107,22 @@ func TestGroup(t *testing.T) {
 		t.Fatal(err)
 	}
 	x.see("bob has left", "1 member")
+	if _, err := bob.JoinGroup(n.ctx(), id); err != nil {
+		t.Fatal(err)
+	}
+	x.see("2 members")
+	y := n.as("bob", 80, 24)
+	y.line("/chat tea")
+	y.see("Nothing was said yet")
+	x.line("/kickmember bob")
+	x.see("bob is no longer in tea", "1 member")
+	y.see("you are no longer in this group", "no longer a member")
+	y.line("still here?")
+	y.see("✗ you are no longer in this group")
+	x.line("/leavegroup")
+	x.see("Leave tea? y/n")
+	x.keys("y")
+	x.see("✗ who has made a group can't leave it")
 	x.line("/dismissgroup")
 	x.see("Dismiss tea, for all of its members? y/n")
 	x.keys("y")

@@ -2,6 +2,7 @@ package tui
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -76,7 +77,11 @@ func (m *model) cmdLeaveGroup(args []string) tea.Cmd {
 	}
 	return m.sure("Leave "+g.GroupName+"?", func() tea.Cmd {
 		return m.request(func(ctx context.Context) done {
-			return done{err: m.c.LeaveGroup(ctx, g.ID), say: "you have left " + g.GroupName, then: closing(g.ID)}
+			err := m.c.LeaveGroup(ctx, g.ID)
+			if refused := new(proto.Error); errors.As(err, &refused) && refused.Errno == proto.NotAllowed {
+				err = errors.New("who has made a group can't leave it, only /dismissgroup")
+			}
+			return done{err: err, say: "you have left " + g.GroupName, then: closing(g.ID)}
 		})
 	})
 }

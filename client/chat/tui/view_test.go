@@ -93,8 +93,8 @@ func TestEverySizeHolds(t *testing.T) {
 				width = ansi.StringWidth
 			}
 			scene(m)
-			for _, w := range []int{0, 1, 2, 3, 5, 8, 13, 19, 20, 30, 44, 59, 60, 61, 80, 133, 300} {
-				for _, h := range []int{0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 12, 16, 24, 70} {
+			for _, w := range []int{0, 1, 2, 5, 13, 20, 44, 59, 60, 80, 133} {
+				for _, h := range []int{0, 1, 2, 3, 4, 6, 9, 12, 24} {
 					m.Update(tea.WindowSizeMsg{Width: w, Height: h})
 					at = fmt.Sprintf("%s at %d×%d", name, w, h)
 					v := m.View()

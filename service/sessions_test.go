@@ -8,6 +8,7 @@ import (
 
 	"chatd/model"
 	"chatd/proto"
+	"chatd/reactor"
 	"chatd/service"
 )
 
@@ -163,31 +164,32 @@ func TestLoginTwice(t *testing.T) {
 // of life.
 func TestTimeouts(t *testing.T) {
 	t.Parallel()
+	var now *atomicTime
+	var cfg reactor.Config
 	n := serve(t, func(s *setup) {
-		s.reactor.LoginTimeout, s.reactor.IdleTimeout = 300*time.Millisecond, 600*time.Millisecond
+		now, cfg = standing(s), s.reactor
 	})
 	anna := n.user("anna")
 	silent, idle, out, lively := n.dial(), n.login(anna), n.login(anna, obj{"device": "out"}), n.login(anna, obj{"device": "lively"})
-	silent.ask(obj{"msgid": proto.PING})
-	out.ok(obj{"msgid": proto.LOGOUT})
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for _, w := range []*wire{silent, idle, out} {
-			if f := w.kicked(); f == nil || f.str("reason") != proto.Idle {
-				t.Errorf("%v", f)
-			}
-		}
-	}()
-	for alive := true; alive; {
-		select {
-		case <-done:
-			alive = false
-		default:
-			lively.answer(lively.ask(obj{"msgid": proto.PING}))
+	idles := func(w *wire) {
+		t.Helper()
+		if f := w.kicked(); f == nil || f.str("reason") != proto.Idle {
+			t.Errorf("%v", f)
 		}
 	}
-	lively.barrier()
+	ping := func(w *wire) { w.answer(w.ask(obj{"msgid": proto.PING})) }
+	ping(silent)
+	out.ok(obj{"msgid": proto.LOGOUT})
+	now.add(cfg.LoginTimeout + time.Second)
+	idles(silent)
+	idles(out)
+	ping(lively)
+	n.settled(2)
+	now.add(cfg.IdleTimeout - time.Second)
+	idles(idle)
+	ping(lively)
+	now.add(cfg.IdleTimeout - time.Second)
+	ping(lively)
 	n.settled(1)
 }
 

@@ -171,10 +171,8 @@ func TestBrokenServersAreCaught(t *testing.T) {
 			}`}}, "nginx reloaded", []Kind{Gap}},
 		// One server for three promises: none of these hides another.
 		{"some messages held up, the sending device pushed its own, and a panic that nobody recovers", 1, []mutation{
-			{"service/chat.go", `	"bytes"
-	"slices"
-`, `	"bytes"
-	"os"
+			{"service/chat.go", `	"slices"
+`, `	"os"
 	"slices"
 	"sync/atomic"
 	"time"

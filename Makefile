@@ -18,7 +18,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 GOBUILD  = CGO_ENABLED=0 go build -trimpath -ldflags '-X main.stamp=$(VERSION)'
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo cluster cluster-down test race lint fuzz bench soak crash screenshots clean
+.PHONY: help build chat-and-chatd chatdemo run demo cluster cluster-down test race lint fuzz bench soak crash screenshots clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
@@ -26,17 +26,22 @@ help: ## this list
 	@echo 'Variables, as in "make run PORT=7000":'
 	@grep -E '^[A-Z]+ +\?= ' $(MAKEFILE_LIST) | sed -E 's/^([A-Z]+) +\?= ([^#]*)# (.*)/  \1=\2\t\3/' | expand -t 28
 
-build: ## bin/chatd (the server), bin/chat (the terminal client), bin/chatbench (the load harness), bin/chatdemo
+build: chat-and-chatd chatdemo ## bin/chatd (the server), bin/chat (the terminal client), bin/chatbench (the load harness), bin/chatdemo
+	$(if $(wildcard bench/*.go),$(GOBUILD) -o bin/chatbench ./bench)
+
+# Who looks for the first time doesn't wait for the load harness.
+chat-and-chatd:
 	$(GOBUILD) -o bin/chatd .
 	$(if $(wildcard client/chat/*.go),$(GOBUILD) -o bin/chat ./client/chat)
-	$(if $(wildcard bench/*.go),$(GOBUILD) -o bin/chatbench ./bench)
+
+chatdemo:
 	$(if $(wildcard client/demo/*.go),$(GOBUILD) -o bin/chatdemo ./client/demo)
 
-run: build ## build, then serve as a single node with its data in ./data
+run: chat-and-chatd ## build, then serve as a single node with its data in ./data
 	@mkdir -p -m 700 '$(DATA)'
 	@exec bin/chatd '$(IP)' '$(PORT)' --http '$(HTTP)' --db 'sqlite:$(DATA)/chatd.db'
 
-demo: build ## build, then a server in a temporary folder with scripted people who talk there and answer
+demo: chat-and-chatd chatdemo ## build, then a server in a temporary folder with scripted people who talk there and answer
 	@exec bin/chatdemo
 
 cluster: build ## build, then MariaDB, Redis, three nodes and nginx on loopback, with their data in ./data/cluster

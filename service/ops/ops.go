@@ -22,7 +22,7 @@ import (
 const (
 	MaxConns      = 512 // open at once; the next one is closed and counted
 	maxHeader     = 16 << 10
-	headerTimeout = 5 * time.Second
+	headerTimeout = 15 * time.Second // browsers open connections ahead, and trip over one that has just been closed
 	readTimeout   = 10 * time.Second
 	writeTimeout  = 30 * time.Second // a profile gets its own seconds on top
 	idleTimeout   = 15 * time.Second

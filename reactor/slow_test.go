@@ -123,7 +123,10 @@ func TestWhenBelow(t *testing.T) {
 		}
 		more(t)
 		return true
-	}}, func(cfg *Config) { cfg.MaxWaiting = 2 * chunk })
+	}}, func(cfg *Config) {
+		cfg.MaxWaiting = 2 * chunk
+		cfg.LoginTimeout = time.Hour // it never logs in, and may take its time
+	})
 	c := dial(t, r)
 	shrink(t, c)
 	c.send("%s", chat("go"))

@@ -144,7 +144,7 @@ func TestBadFramesAreCharged(t *testing.T) {
 
 // Who isn't logged in may send a few frames, and who is any number.
 func TestFramesBeforeLogin(t *testing.T) {
-	k, r, c := paced(t, func(cfg *Config) { cfg.FramesBeforeLogin = 5 })
+	k, r, c := paced(t, func(cfg *Config) { cfg.FramesBeforeLogin, cfg.LoginTimeout = 5, 10*time.Second })
 	c.echoed(4)
 	c.ping()
 	c.slowed(2 * time.Second)
@@ -339,6 +339,7 @@ func TestAbused(t *testing.T) {
 	r := serve(t, h, func(cfg *Config) {
 		cfg.Now, cfg.Loops = k.now, 1
 		cfg.FramesPerSec, cfg.AbuseAfter, cfg.MaxBadFrames, cfg.MaxHeld = 2, 1, 3, 70_000
+		cfg.LoginTimeout = 10 * time.Second
 		cfg.Burst = 5 * time.Second
 	})
 	tooMuch := frame(chat(strings.Repeat("x", 30_000)))

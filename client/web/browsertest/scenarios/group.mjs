@@ -1,6 +1,6 @@
 // A group: made by one, joined by others by its number, and all of them talk.
 
-import { check, until } from '../person.mjs';
+import { until } from '../person.mjs';
 
 export default async function group({ person }) {
   const people = [await person('alice'), await person('bob'), await person('carol')];
@@ -12,8 +12,7 @@ export default async function group({ person }) {
   await alice.page.getByLabel('What it is about').fill('what we drink');
   await alice.button('Create').click();
   await alice.composer('茶 tea').waitFor();
-  const number = new URL(alice.page.url()).hash.slice(2);
-  check(/^\d+$/.test(number), 'the address names the group');
+  const number = await until('the address names the group', () => /^#g(\d+)$/.exec(new URL(alice.page.url()).hash)?.[1]);
 
   for (const somebody of [bob, carol]) {
     await somebody.menu('New', 'Join a group');

@@ -1,7 +1,7 @@
 // What was there before a reload is there after it: the login, the open
 // conversation, what was said, and what was typed and not sent.
 
-import { check } from '../person.mjs';
+import { check, until } from '../person.mjs';
 
 export default async function reload({ person }) {
   const [alice, bob] = [await person('alice'), await person('bob')];
@@ -14,7 +14,7 @@ export default async function reload({ person }) {
   await alice.reload();
   await alice.online();
   await alice.reads('before');
-  check((await alice.composer('bob').inputValue()) === 'half a sent', 'the draft is there');
+  await until('the draft is there', async () => (await alice.composer('bob').inputValue()) === 'half a sent');
 
   // Another tab of the same browser takes over: it is one device.
   const first = alice.page;

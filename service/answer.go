@@ -71,8 +71,8 @@ func (s *Service) errno(op proto.Op, err error) *proto.Error {
 	case errors.Is(err, model.ErrBehind): // of the one before it all is logged
 		return errBehind
 	}
-	s.m.internal.Inc()
 	if !errors.Is(err, context.Canceled) && !errors.Is(err, model.ErrClosed) { // both: the node is stopping
+		s.m.internal.Inc()
 		s.log.Error("request failed", "op", op, "err", err)
 	}
 	return proto.Errorf(proto.Unavailable, "the server could not do it; try again")

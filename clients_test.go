@@ -25,7 +25,7 @@ import (
 // exampleClient is a client of docs/examples, and how it is started.
 type exampleClient struct {
 	file    string
-	command func(t *testing.T, addr string) []string
+	command func(t *testing.T, file, addr string) []string
 }
 
 // exampleClients are the clients that docs/clients.md explains.
@@ -35,23 +35,30 @@ var exampleClients = map[string]exampleClient{
 	"python":     {"client.py", pythonExample},
 }
 
-func goExample(t *testing.T, addr string) []string {
+// firstClients are the short ones that it begins with.
+var firstClients = map[string]exampleClient{
+	"go":         {"first/first.go", goExample},
+	"javascript": {"first/first.mjs", nodeExample},
+	"python":     {"first/first.py", pythonExample},
+}
+
+func goExample(t *testing.T, file, addr string) []string {
 	program := filepath.Join(t.TempDir(), "client")
-	if out, err := exec.Command("go", "build", "-o", program, "./docs/examples").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", program, "./"+filepath.Dir(file)).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	return []string{program, addr}
 }
 
-func pythonExample(t *testing.T, addr string) []string {
+func pythonExample(t *testing.T, file, addr string) []string {
 	if err := exec.Command("python3", "-c", "import sys; sys.exit(sys.version_info < (3, 8))").Run(); err != nil {
 		t.Skipf("there is no Python 3.8 or later here: %v", err)
 	}
-	return []string{"python3", "docs/examples/client.py", addr}
+	return []string{"python3", file, addr}
 }
 
-func nodeExample(t *testing.T, addr string) []string {
-	return append(nodeJS(t), "docs/examples/client.mjs", "ws://"+addr+"/ws")
+func nodeExample(t *testing.T, file, addr string) []string {
+	return append(nodeJS(t), file, "ws://"+addr+"/ws")
 }
 
 // nodeJS is how Node is started so that it has a WebSocket, for which some have
@@ -138,7 +145,8 @@ func missed(t *testing.T, addr, name string) (seqs []int64) {
 // talker is a running example.
 type talker struct {
 	t      *testing.T
-	stdin  io.Writer
+	cmd    *exec.Cmd
+	stdin  io.WriteCloser
 	stderr strings.Builder
 
 	mu    sync.Mutex
@@ -149,9 +157,9 @@ type talker struct {
 
 func (e exampleClient) start(t *testing.T, addr, name string, peer int) *talker {
 	t.Helper()
-	args := append(e.command(t, addr), name, "secret1", fmt.Sprint(peer))
+	args := append(e.command(t, "docs/examples/"+e.file, addr), name, "secret1", fmt.Sprint(peer))
 	cmd := exec.Command(args[0], args[1:]...)
-	k := &talker{t: t, grew: make(chan struct{})}
+	k := &talker{t: t, cmd: cmd, grew: make(chan struct{})}
 	cmd.Stderr = &k.stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -236,6 +244,27 @@ func (k *talker) say(texts ...string) {
 	k.t.Helper()
 	if _, err := io.WriteString(k.stdin, strings.Join(texts, "\n")+"\n"); err != nil {
 		k.t.Fatal(err)
+	}
+}
+
+// exit waits until it has ended, and returns its exit code and complaint.
+func (k *talker) exit() (code int, complaint string) {
+	k.t.Helper()
+	ctx, cancel := context.WithTimeout(k.t.Context(), 3*time.Minute)
+	defer cancel()
+	for {
+		k.mu.Lock()
+		grew, ended := k.grew, k.ended
+		k.mu.Unlock()
+		if ended {
+			_ = k.cmd.Wait() // the code says it
+			return k.cmd.ProcessState.ExitCode(), k.stderr.String()
+		}
+		select {
+		case <-grew:
+		case <-ctx.Done():
+			k.t.Fatal("it does not end")
+		}
 	}
 }
 
@@ -343,6 +372,86 @@ func TestExampleClients(t *testing.T) {
 				if dropped, repeated, hungUp := l.did(); dropped == 0 || repeated == 0 || hungUp == 0 {
 					t.Errorf("%s had nothing to put up with: %d pushes dropped, %d repeated, %d connections cut", names[i], dropped, repeated, hungUp)
 				}
+			}
+		})
+	}
+}
+
+// The short clients that docs/clients.md begins with talk with each other:
+// both show the same, in order, each message once, of more than one page. They
+// end with 0 when their input has, after all of it is stored, and with 1 and a
+// reason when they are refused or thrown out.
+func TestFirstClients(t *testing.T) {
+	for _, pair := range [][2]string{{"go", "python"}, {"javascript", "go"}, {"python", "javascript"}} {
+		t.Run(strings.Join(pair[:], " with "), func(t *testing.T) {
+			dir := t.TempDir()
+			d := startDaemon(t, dir, "127.0.0.1", "0", "--db", "sqlite:"+filepath.Join(dir, "chat.db"), "--http", "", "--argon2", "8,1,1")
+			addr := d.until(t, `address=(\S+)`)
+			names := [2]string{"ann", "ben"}
+			var ks [2]*talker
+			for i := range ks { // the first waits for one whom nobody knows yet
+				ks[i] = firstClients[pair[i]].start(t, addr, names[i], 2-i)
+				ks[i].loggedIn(i + 1)
+			}
+			var said [2][]string
+			say := func(j, n int) {
+				from := len(said[j])
+				for range n {
+					said[j] = append(said[j], fmt.Sprintf(`%s says %d: 你好, it's "me" \o/ 🙂`, names[j], len(said[j])))
+				}
+				ks[j].say(said[j][from:]...)
+			}
+			ks[0].say("") // an empty line is none
+			for j := range ks {
+				say(j, 30)
+			}
+			for _, k := range ks {
+				k.shown(60)
+			}
+			say(0, 10)
+			if err := ks[0].stdin.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if code, complaint := ks[0].exit(); code != 0 || complaint != "" {
+				t.Errorf("at the end of its input it ends with %d: %s", code, complaint)
+			}
+			log := ks[1].shown(70)
+			if own := ks[0].shown(70); !slices.Equal(own, log) {
+				t.Errorf("they saw different conversations:\n%s\n\n%s", strings.Join(own, "\n"), strings.Join(log, "\n"))
+			}
+			next := map[string]int{}
+			for i, line := range log {
+				m := shownLine.FindStringSubmatch(line)
+				j := slices.Index(names[:], m[2])
+				if n := next[m[2]]; m[1] != fmt.Sprint(i+1) || j < 0 || n >= len(said[j]) || m[3] != fmt.Sprintf("%q", said[j][n]) {
+					t.Fatalf("message %d is shown as %s", i+1, line)
+				}
+				next[m[2]]++
+			}
+			// A new run begins with what was said.
+			ks[0] = firstClients[pair[0]].start(t, addr, names[0], 2)
+			if again := ks[0].shown(70); !slices.Equal(again, log) {
+				t.Errorf("another run shows\n%s", strings.Join(again, "\n"))
+			}
+			for j := range ks { // each says this behind its receipts of all the rest
+				say(j, 1)
+				for _, k := range ks {
+					k.shown(71 + j)
+				}
+			}
+			for i, k := range ks {
+				for _, seq := range missed(t, addr, names[i]) {
+					if seq <= 70 {
+						t.Errorf("the server doesn't know that %s has %d", names[i], seq)
+					}
+				}
+				if code, complaint := k.exit(); code != 1 || complaint == "" {
+					t.Errorf("replaced by another login it ends with %d: %q", code, complaint)
+				}
+			}
+			stranger := firstClients[pair[0]].start(t, addr, names[0]+" ", 2) // a name that may not be
+			if code, complaint := stranger.exit(); code != 1 || complaint == "" {
+				t.Errorf("refused it ends with %d: %q", code, complaint)
 			}
 		})
 	}

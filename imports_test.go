@@ -20,28 +20,29 @@ const module = "chatd"
 // mayImport lists what each package of ours may import of ours, in its tests
 // as well. A package that isn't listed is an error: it has to be given a place.
 var mayImport = map[string][]string{
-	".":                {"proto", "reactor", "model", "service", "service/bus", "service/ops", "client", "client/web"},
-	"proto":            {},
-	"limit":            {},
-	"reactor":          {"proto", "limit"},
-	"model":            {"model/walwriter"},
-	"model/walwriter":  {},
-	"service":          {"proto", "limit", "reactor", "model", "service/bus"}, // of bus the types of what nodes tell each other
-	"service/bus":      {"proto"},
-	"service/ops":      {"client/web"}, // the files that it serves, once they are there
-	"client":           {"proto"},
-	"client/chat":      {"client", "client/chat/text", "client/chat/tui", "proto"},
-	"client/chat/text": {},
-	"client/chat/tui":  {"client", "client/chat/text", "proto"},
-	"client/demo":      {"client", "proto", "internal/services"}, // it starts a server of its own
-	"client/web":       {},
-	"client/web/sdk":   {"internal/services"}, // tests alone: the rest of it is JavaScript
-	"bench":            {"client", "proto", "model", "bench/floor", "bench/plot", "bench/crash", "internal/services"},
-	"bench/crash":      {"client", "proto", "model", "internal/services"}, // the checker reads the log
-	"bench/floor":      {},
-	"bench/plot":       {},
-	"docs/examples":    {},        // clients on the protocol alone
-	"proto/prototest":  {"proto"}, // the cases that drive the tests of codec and server
+	".":                   {"proto", "reactor", "model", "service", "service/bus", "service/ops", "client", "client/web"},
+	"proto":               {},
+	"limit":               {},
+	"reactor":             {"proto", "limit"},
+	"model":               {"model/walwriter"},
+	"model/walwriter":     {},
+	"service":             {"proto", "limit", "reactor", "model", "service/bus"}, // of bus the types of what nodes tell each other
+	"service/bus":         {"proto"},
+	"service/ops":         {"client/web"}, // the files that it serves, once they are there
+	"client":              {"proto"},
+	"client/chat":         {"client", "client/chat/text", "client/chat/tui", "proto"},
+	"client/chat/text":    {},
+	"client/chat/tui":     {"client", "client/chat/text", "proto"},
+	"client/demo":         {"client", "proto", "internal/services"}, // it starts a server of its own
+	"client/web":          {},
+	"client/web/sdk":      {"internal/services"}, // tests alone: the rest of it is JavaScript
+	"bench":               {"client", "proto", "model", "bench/floor", "bench/plot", "bench/crash", "internal/services"},
+	"bench/crash":         {"client", "proto", "model", "internal/services"}, // the checker reads the log
+	"bench/floor":         {},
+	"bench/plot":          {},
+	"docs/examples":       {},        // clients on the protocol alone
+	"docs/examples/first": {},        // the same, short
+	"proto/prototest":     {"proto"}, // the cases that drive the tests of codec and server
 
 	"internal/services":    {}, // started for tests and for measuring alike
 	"internal/realservice": {"internal/services"},

@@ -85,7 +85,7 @@ func (c *Client) fill(s *session, t *track) {
 
 // touch notes that t may have a receipt to send. The caller holds Client.mu.
 func (c *Client) touch(t *track) {
-	if t.handled <= t.receipted && t.read <= t.readSent {
+	if t.handled <= t.receipted && t.readable() <= t.readSent {
 		return
 	}
 	c.unsaved = true
@@ -115,9 +115,9 @@ func (c *Client) appendReceipts(s *session) {
 			c.receipt(s, t, t.handled, false)
 			t.receipted = t.handled
 		}
-		if t.read > t.readSent {
-			c.receipt(s, t, t.read, true)
-			t.readSent = t.read
+		if read := t.readable(); read > t.readSent {
+			c.receipt(s, t, read, true)
+			t.readSent = read
 		}
 	}
 	c.dirty = slices.Delete(c.dirty, 0, n)
@@ -156,17 +156,17 @@ func (c *Client) receiptRefused(rid int64) {
 
 // MarkRead tells the server, and by it one's other devices and the peer,
 // that the conversation has been read up to seq; never beyond what has come.
-// Where nothing was pushed yet, because another device had it all, what History
-// returned counts as having come; of a conversation of which nothing has come it
-// does nothing. It is sent with the receipts, a moment later, or after a
-// reconnect.
+// What History returned counts as having come: another device may have had it all, and
+// where its pushes are still on their way it is told once they are there. Of
+// a conversation of which nothing has come it does nothing. It is sent with the
+// receipts, a moment later, or after a reconnect.
 func (c *Client) MarkRead(conv Conv, seq int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t := c.tracks[conv]
 	most := c.paged[conv]
 	if t != nil && t.started {
-		most = t.last
+		most = max(most, t.last)
 	}
 	if seq = min(seq, most); seq <= 0 {
 		return

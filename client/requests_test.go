@@ -175,6 +175,37 @@ func TestHistoryIsRead(t *testing.T) {
 	}
 }
 
+// What History shows before its pushes have come, as after a reconnect, may be
+// marked as read at once: the peer is told of it when the pushes are there.
+func TestHistoryAheadIsRead(t *testing.T) {
+	f, rec := newFake(t), newRecord(t)
+	c, p := f.loggedIn(rec, proto.Response{}, nil)
+	p.send(push(chat(1)))
+	if got := rec.seqs(1); !slices.Equal(got, []int64{1}) {
+		t.Fatalf("shown %v", got)
+	}
+	done := make(chan error, 1)
+	go func() {
+		_, err := c.History(within(t), User(2), 0, 5)
+		done <- err
+	}()
+	p.answer(p.expect(proto.SYNC), proto.Response{Peer: 2, First: 1, Last: 3, Messages: []proto.Chat{chat(1), chat(2), chat(3)}})
+	if err := take(t, done, "the page"); err != nil {
+		t.Fatal(err)
+	}
+	c.MarkRead(User(2), 3)
+	p.send(push(chat(2)), push(chat(3)))
+	for read := int64(0); read < 3; {
+		q := take(t, p.receipts, "that 3 was read")
+		if q.Read && q.Seq > 3 {
+			t.Fatalf("receipt %+v", q)
+		}
+		if q.Read {
+			read = q.Seq
+		}
+	}
+}
+
 // Events go out at once and are refused, not kept, without a connection.
 func TestTell(t *testing.T) {
 	f, rec := newFake(t), newRecord(t)

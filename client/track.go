@@ -145,6 +145,15 @@ func (t *track) caughtUp() {
 	}
 }
 
+// readable is how far the server may be told that the conversation is read: a
+// receipt for what has a push on its way would say that it has arrived.
+func (t *track) readable() int64 {
+	if t.started {
+		return min(t.read, t.last)
+	}
+	return t.read
+}
+
 // exists notes that seq exists, without having it.
 func (t *track) exists(seq int64) { t.high = max(t.high, seq) }
 

@@ -97,7 +97,9 @@ export class Client {
 
       history: (conversation, { before, after, limit = 50 } = {}) => run(async () => {
         const f = await link.call({ msgid: op.SYNC, ...place(conversation), limit, before, after });
-        return { messages: f.messages.map(message), first: f.first, last: f.last, more: f.more };
+        const messages = f.messages.map(message);
+        if (messages.length) inbox.paged(conversation, messages.at(-1).seq);
+        return { messages, first: f.first, last: f.last, more: f.more };
       }),
       conversations: ({ before, limit = 50 } = {}) => ask(op.CONVERSATIONS, { limit, before }, (f) => ({
         conversations: f.conversations.map(({ groupid, peer, name, first, last, read, time, message: m }) => ({

@@ -23,7 +23,7 @@ export function makeInbox(core, link, isOurs) {
   let fresh = 0; // messages that came since some were sent
   let timer = null; // of the next receipts
   let settling = null; // a timer: while it runs a backlog may be on its way
-  return { last, restore, entered, lost, resumed, pushed, stored, synced, begin, forget, forgetAll, markRead, sendReceipts, receiptRefused };
+  return { last, restore, entered, lost, resumed, pushed, stored, synced, begin, forget, forgetAll, markRead, paged, sendReceipts, receiptRefused };
 
   function track(conversation) {
     if (!tracks.has(conversation)) tracks.set(conversation, new Track(conversation));
@@ -218,8 +218,14 @@ export function makeInbox(core, link, isOurs) {
 
   function markRead(conversation, seq) {
     const t = track(conversation);
-    t.read = Math.max(t.read, t.started ? Math.min(seq, t.high) : seq);
+    t.read = Math.max(t.read, t.started ? Math.min(seq, Math.max(t.high, t.paged)) : seq);
     touch(t);
+  }
+
+  /** A page of history may be ahead of its pushes, as after a reconnect; it can be read all the same. */
+  function paged(conversation, seq) {
+    const t = track(conversation);
+    t.paged = Math.max(t.paged, seq);
   }
 
   /** Notes that t may have receipts to send, of so many messages more. */

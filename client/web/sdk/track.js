@@ -28,6 +28,7 @@ export class Track {
   dirty = false; // it is among those that may have a receipt to send
 
   read = 0; // what the application has read
+  paged = 0; // what a page of history has shown it
   readSent = 0; // what was told of it,
   readAt = 0; // and when
 

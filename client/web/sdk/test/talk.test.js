@@ -586,6 +586,22 @@ test("markRead tells no more than what has come without a hole, and outlives its
   assert.throws(() => w.client.markRead("nonsense", 1), { name: "badRequest" });
 });
 
+test("what history shows before its pushes have come can be marked as read, and is told when they are there", async () => {
+  const w = new World();
+  const s = await w.login();
+  s.push(chat(1));
+  const page = w.client.history("u2", { after: 1, limit: 200 });
+  s.answer(s.take(wire.SYNC), { peer: 2, messages: [chat(2), chat(3)], first: 1, last: 3, more: false });
+  assert.equal((await page).messages.length, 2);
+  w.client.markRead("u2", 3);
+  const reads = () => s.sent.splice(0).filter((f) => f.msgid === wire.RECEIPT && f.read).map((f) => f.seq);
+  await w.clock.pass(100);
+  assert.ok(reads().every((seq) => seq === 1));
+  s.push(chat(2), chat(3));
+  await w.clock.pass(100);
+  assert.equal(reads().at(-1), 3);
+});
+
 test("what was read from history alone is told too, but not while its backlog may be on its way", async () => {
   for (const more of [false, true]) {
     const w = new World();

@@ -29,8 +29,11 @@ export default async function killed({ person, server }) {
   await bob.online();
   await alice.reads('1', '2', '3', '4', '5');
   await bob.reads('1', '2', '3', '4', '5');
+  // What bob has read in the moment of the reload nobody tells the page any more; of the next one it is told.
+  await alice.write('6');
+  await bob.reads('1', '2', '3', '4', '5', '6');
   await alice.marked('read');
   const numbers = (await bob.messages()).map(({ seq }) => seq);
-  check(numbers.join() === '1,2,3,4,5', `no number is missing or twice: ${numbers}`);
+  check(numbers.join() === '1,2,3,4,5,6', `no number is missing or twice: ${numbers}`);
   await until('nothing waits', async () => (await alice.messages()).every(({ mine, mark }) => !mine || mark === 'read'));
 }

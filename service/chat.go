@@ -190,8 +190,8 @@ func (l *loop) answer(t Turn, sn *sending) {
 	a := proto.Response{Op: sn.op.Ack(), Fields: sn.fields, RID: sn.rid, CID: sn.CID, ToID: sn.Peer, GroupID: sn.Group,
 		Seq: sn.Seq, Time: sn.Time}
 	if sn.Err != nil {
-		if errno := l.s.refuse(t, x, a, sn.Err); errno == proto.Unavailable {
-			x.failed(t, sn)
+		if errno := l.s.refuse(t, x, a, sn.Err); errno == proto.Unavailable && x.failed(t, sn) {
+			l.s.kick(sn.session, proto.Slow, "too many conversations in which messages could not be stored; connect again")
 		}
 	} else {
 		x.stored(sn)

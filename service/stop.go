@@ -33,6 +33,10 @@ type stop struct {
 // maxRefused is far more than a sender has on the way who listens.
 const maxRefused = proto.DefaultWindow
 
+// maxStops bounds the conversations of one connection that stand still, or
+// did: one that has more of them begins anew.
+const maxStops = 1024
+
 // stands reports whether a message is to be refused.
 func (st *stop) stands(t Turn, cid []byte) bool {
 	if st == nil || st.refused == nil {
@@ -56,10 +60,11 @@ func (x *client) roundOf(st *stop) int64 {
 }
 
 // failed is for a message that is refused at this moment because it could not
-// be stored, or because of one before it.
-func (x *client) failed(t Turn, sn *sending) {
+// be stored, or because of one before it. It reports whether with it more
+// conversations stand still than may.
+func (x *client) failed(t Turn, sn *sending) (tooMany bool) {
 	if sn.taken && x.session != sn.session {
-		return
+		return false
 	}
 	k := target{sn.Group, sn.Peer}
 	st := x.stops[k]
@@ -68,18 +73,20 @@ func (x *client) failed(t Turn, sn *sending) {
 		if len(st.refused) < maxRefused {
 			st.refused[string(sn.CID)] = struct{}{}
 		}
-		return
+		return false
 	case !sn.taken || st != nil && sn.Round < st.round:
-		return // it was refused before one of them came again
+		return false // it was refused before one of them came again
 	case st == nil:
 		if x.stops == nil {
 			x.stops = make(map[target]*stop)
 		}
 		st = &stop{}
 		x.stops[k] = st
+		tooMany = len(x.stops) == maxStops+1
 	}
 	st.refused = map[string]struct{}{string(sn.CID): {}}
 	st.until, st.round = t.Now().Add(stopTime), sn.Round
+	return tooMany
 }
 
 // stored is for a message that is stored: where its conversation had stood

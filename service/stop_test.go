@@ -143,3 +143,21 @@ func TestFailedGivenUp(t *testing.T) {
 	a.login(ids[0])
 	a.say(to, "in another session")
 }
+
+// Memory stays bounded while nothing can be stored: who goes on in ever more
+// conversations is sent away, and is taken again with a clean slate.
+func TestFailedInTooMany(t *testing.T) {
+	t.Parallel()
+	const most = 1024
+	n, _, _ := serveFailing(t, most+1)
+	ids := n.users("anna", "berta")
+	a := n.login(ids[0])
+	for i := range int64(most) {
+		a.refused(proto.Unavailable, with(1_000_000+i).chat("fail"))
+	}
+	a.send(with(2_000_000).chat("fail"))
+	if f := a.kicked(); f == nil || f.str("reason") != proto.Slow {
+		t.Errorf("%v", f)
+	}
+	n.login(ids[0]).say(with(ids[1]), "hello")
+}

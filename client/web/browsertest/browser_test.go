@@ -3,8 +3,8 @@
 // people do on the page, run.mjs what drives them.
 //
 // It needs chromium, node and npm, which make test installs where it may, and
-// playwright-core from npm's registry, pinned by package-lock.json and kept in
-// the user's cache folder. Where one of them can't be had the tests are
+// playwright-core and axe-core from npm's registry, pinned by package-lock.json
+// and kept in the user's cache folder. Where one of them can't be had the tests are
 // skipped, and say so.
 package browsertest
 
@@ -63,19 +63,20 @@ func buildOne(name, pkg string) (string, error) {
 // scenarios are those that there are, each with what the server is filled with
 // before; nil: nothing. What that returns is the scenario's data.
 var scenarios = map[string]func(ctx context.Context, addr string) (any, error){
-	"talk":     nil,
-	"group":    nil,
-	"reload":   nil,
-	"offline":  nil,
-	"killed":   nil,
-	"hostile":  mallory,
-	"phone":    nil,
-	"colours":  nil,
-	"keyboard": nil,
-	"chinese":  nil,
-	"figures":  nil,
-	"port":     nil,
-	"scroll":   history,
+	"talk":       nil,
+	"group":      nil,
+	"reload":     nil,
+	"notify":     nil,
+	"offline":    nil,
+	"killed":     nil,
+	"hostile":    mallory,
+	"phone":      nil,
+	"accessible": nil,
+	"keyboard":   nil,
+	"chinese":    nil,
+	"figures":    nil,
+	"port":       nil,
+	"scroll":     history,
 
 	pictures: nil,
 }
@@ -242,12 +243,12 @@ func startBrowser(t *testing.T) *browser {
 	if exec.Command(paths[0], "-e", "process.exit(parseInt(process.versions.node) >= 18 ? 0 : 1)").Run() != nil {
 		t.Skip("no browser tests: this Node is older than 18")
 	}
-	driver, err := installDriver(paths[1])
+	packages, err := installPackages(paths[1])
 	if err != nil {
-		t.Skipf("no browser tests: playwright-core can't be had: %v", err)
+		t.Skipf("no browser tests: npm's packages can't be had: %v", err)
 	}
 	b := &browser{cmd: exec.Command(paths[0], "run.mjs")}
-	b.cmd.Env = append(os.Environ(), "CHATD_PLAYWRIGHT="+driver, "CHATD_CHROMIUM="+paths[2], "TMPDIR="+binaries)
+	b.cmd.Env = append(os.Environ(), "CHATD_PACKAGES="+packages, "CHATD_CHROMIUM="+paths[2], "TMPDIR="+binaries)
 	b.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	b.cmd.Stderr = &b.said
 	if b.in, err = b.cmd.StdinPipe(); err != nil {
@@ -308,9 +309,9 @@ func (b *browser) hear(t *testing.T) (m message) {
 	return m
 }
 
-// installDriver has npm install what package-lock.json says into the user's
+// installPackages has npm install what package-lock.json says into the user's
 // cache, once for each such file, and returns the folder.
-func installDriver(npm string) (string, error) {
+func installPackages(npm string) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		cache = os.TempDir()

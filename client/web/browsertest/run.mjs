@@ -9,12 +9,14 @@
 //
 // It ends, and the browser with it, where its input does.
 
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { createInterface } from 'node:readline';
 import { longest, Person } from './person.mjs';
 
-const { chromium } = createRequire(`${process.env.CHATD_PLAYWRIGHT}/`)('playwright-core');
+const require = createRequire(`${process.env.CHATD_PACKAGES}/`);
+const { chromium } = require('playwright-core');
+const axe = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
 
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const tell = (what) => process.stdout.write(`${JSON.stringify(what)}\n`);
@@ -53,6 +55,7 @@ async function play({ run, url, data }) {
     url,
     data,
     browser,
+    axe,
     fact: (fact, value, unit = '') => tell({ fact, value, unit }),
     server: { kill: () => ask('kill'), start: () => ask('start') },
     /** Somebody at a browser of their own, who has opened the page. */

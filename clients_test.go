@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"chatd/client"
 	"chatd/internal/realservice"
 	"chatd/proto"
 )
@@ -454,5 +455,30 @@ func TestFirstClients(t *testing.T) {
 				t.Errorf("refused it ends with %d: %q", code, complaint)
 			}
 		})
+	}
+}
+
+// Who talks to oneself, as some do to keep notes, sees the notes alone, and not
+// what others say to one.
+func TestExampleClientsKeepNotes(t *testing.T) {
+	for kind, clients := range map[string]map[string]exampleClient{"whole": exampleClients, "first": firstClients} {
+		for language, example := range clients {
+			t.Run(kind+" "+language, func(t *testing.T) {
+				t.Parallel()
+				dir := t.TempDir()
+				d := startDaemon(t, dir, "127.0.0.1", "0", "--db", "sqlite:"+filepath.Join(dir, "chat.db"), "--http", "", "--argon2", "8,1,1")
+				addr := d.until(t, `address=(\S+)`)
+				ann := example.start(t, addr, "ann", 1)
+				ann.loggedIn(1)
+				if _, err := newMember(t, addr, "ben").Send(t.Context(), client.User(1), "are you there?"); err != nil {
+					t.Fatal(err)
+				}
+				ann.say("milk", "bread")
+				want := []string{`1 ann "milk"`, `2 ann "bread"`}
+				if got := ann.shown(2); !slices.Equal(got, want) {
+					t.Errorf("shown is %q", got)
+				}
+			})
+		}
 	}
 }

@@ -33,7 +33,7 @@ type chat struct {
 	conn         net.Conn
 	name         string
 	login        object
-	peer         int64
+	me, peer     int64
 	epoch        int64  // of the server's store
 	last, top    int64  // the end of what we have without a gap; the highest seq we know of
 	told         int64  // the last RECEIPT on this connection
@@ -92,13 +92,13 @@ func (c *chat) handle(m message) bool {
 		if m.Epoch != c.epoch { // from a backup: its messages have other numbers
 			c.epoch, c.last, c.top = m.Epoch, 0, 0
 		}
-		c.login, c.ready = object{"msgid": 1, "token": m.Token, "ack": true, "brief": true}, true
+		c.me, c.login, c.ready = m.ID, object{"msgid": 1, "token": m.Token, "ack": true, "brief": true}, true
 		fmt.Println("logged in as", m.ID)
 		c.sync()
 		if c.unsure != nil {
 			c.send(c.unsure)
 		}
-	case m.MsgID == 6 && (m.ID == c.peer || m.ToID == c.peer): // ONE_CHAT
+	case m.MsgID == 6 && (m.ID == c.peer && m.ToID == c.me || m.ID == c.me && m.ToID == c.peer): // ONE_CHAT
 		c.take(m, m.Seq == c.last+1)
 	case m.MsgID == 22: // SYNC_ACK
 		for _, missed := range m.Messages {

@@ -8,7 +8,7 @@
 // chat returns a function that says something to the peer. show is called with a line of text.
 export function chat(url, name, password, peer, show) {
   let login = { msgid: 1, name, password, ack: true, brief: true };
-  let epoch = 0, last = 0, top = 0; // of the store; the end of what we have without a gap; the highest seq we know of
+  let me, epoch = 0, last = 0, top = 0; // our id; of the store; the end of what we have without a gap; the highest seq we know of
   let told = 0; // the last RECEIPT on this connection
   let ws, ready, asked, busy; // the connection; logged in; a SYNC is on its way; so is unsure[0]
   const unsure = []; // our messages that aren't acknowledged yet
@@ -47,10 +47,10 @@ export function chat(url, name, password, peer, show) {
     } else if (m.msgid === 2) { // LOGIN_ACK
       if (m.epoch !== epoch) [epoch, last, top] = [m.epoch, 0, 0]; // from a backup: its messages have other numbers
       [login, ready] = [{ msgid: 1, token: m.token, ack: true, brief: true }, true];
-      show(`logged in as ${m.id}`);
+      show(`logged in as ${me = m.id}`);
       sync();
       next();
-    } else if (m.msgid === 6 && (m.id === peer || m.toid === peer)) { // ONE_CHAT
+    } else if (m.msgid === 6 && peer === (m.id === me ? m.toid : m.id)) { // ONE_CHAT
       take(m, m.seq === last + 1);
     } else if (m.msgid === 22) { // SYNC_ACK
       for (const missed of m.messages ?? []) take(missed, true);

@@ -9,7 +9,7 @@ import asyncio, json, random, secrets, struct, sys
 
 addr, name, password, peer = *sys.argv[1:4], int(sys.argv[4])
 login = {"msgid": 1, "name": name, "password": password, "ack": True, "brief": True}
-epoch = last = top = 0  # of the store; the end of what we have without a gap; the highest seq we know of
+me = epoch = last = top = 0  # our id; of the store; the end of what we have without a gap; the highest seq we know of
 told = 0  # the last RECEIPT on this connection
 ready = asked = busy = False  # logged in; a SYNC is on its way; so is unsure[0]
 unsure = []  # our messages that aren't acknowledged yet
@@ -46,7 +46,7 @@ def say():  # sends the next message once the one before it is acknowledged
 
 
 def handle(m):  # returns None, or after how many milliseconds to connect again
-    global login, epoch, last, top, told, ready, asked, busy
+    global me, login, epoch, last, top, told, ready, asked, busy
     op, errno = m["msgid"], m.get("errno", 0)
     if op == 2 and errno == 1 or op == 23 and m["reason"] in ("replaced", "logout", "abuse"):
         print("over:", m["errmsg"], flush=True)  # LOGIN_ACK, KICK
@@ -59,10 +59,10 @@ def handle(m):  # returns None, or after how many milliseconds to connect again
         if m["epoch"] != epoch:  # from a backup: its messages have other numbers
             epoch, last, top = m["epoch"], 0, 0
         login, ready = {"msgid": 1, "token": m["token"], "ack": True, "brief": True}, True
-        print("logged in as", m["id"], flush=True)
+        print("logged in as", me := m["id"], flush=True)
         sync()
         say()
-    elif op == 6 and peer in (m["id"], m["toid"]):  # ONE_CHAT
+    elif op == 6 and peer == (m["toid"] if m["id"] == me else m["id"]):  # ONE_CHAT
         take(m, m["seq"] == last + 1)
     elif op == 22:  # SYNC_ACK
         for missed in m.get("messages", []):

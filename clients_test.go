@@ -158,12 +158,20 @@ type talker struct {
 
 func (e exampleClient) start(t *testing.T, addr, name string, peer int) *talker {
 	t.Helper()
+	return e.startWith(t, nil, addr, name, peer)
+}
+
+// startWith starts it with a file as its input; nil: what it is told to say.
+func (e exampleClient) startWith(t *testing.T, input *os.File, addr, name string, peer int) *talker {
+	t.Helper()
 	args := append(e.command(t, "docs/examples/"+e.file, addr), name, "secret1", fmt.Sprint(peer))
 	cmd := exec.Command(args[0], args[1:]...)
 	k := &talker{t: t, cmd: cmd, grew: make(chan struct{})}
 	cmd.Stderr = &k.stderr
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
+	var err error
+	if input != nil {
+		cmd.Stdin = input
+	} else if k.stdin, err = cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
 	stdout, err := cmd.StdoutPipe()
@@ -173,7 +181,6 @@ func (e exampleClient) start(t *testing.T, addr, name string, peer int) *talker 
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	k.stdin = stdin
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
@@ -476,6 +483,34 @@ func TestExampleClientsKeepNotes(t *testing.T) {
 				ann.say("milk", "bread")
 				want := []string{`1 ann "milk"`, `2 ann "bread"`}
 				if got := ann.shown(2); !slices.Equal(got, want) {
+					t.Errorf("shown is %q", got)
+				}
+			})
+		}
+	}
+}
+
+// Their input may be a file as well: all of it is said.
+func TestExampleClientsReadFiles(t *testing.T) {
+	for kind, clients := range map[string]map[string]exampleClient{"whole": exampleClients, "first": firstClients} {
+		for language, example := range clients {
+			t.Run(kind+" "+language, func(t *testing.T) {
+				t.Parallel()
+				dir := t.TempDir()
+				d := startDaemon(t, dir, "127.0.0.1", "0", "--db", "sqlite:"+filepath.Join(dir, "chat.db"), "--http", "", "--argon2", "8,1,1")
+				addr := d.until(t, `address=(\S+)`)
+				newMember(t, addr, "ann")
+				path := filepath.Join(dir, "input")
+				if err := os.WriteFile(path, []byte("one\ntwo\n"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				input, err := os.Open(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer input.Close()
+				want := []string{`1 ben "one"`, `2 ben "two"`}
+				if got := example.startWith(t, input, addr, "ben", 1).shown(2); !slices.Equal(got, want) {
 					t.Errorf("shown is %q", got)
 				}
 			})

@@ -5,7 +5,7 @@
 Each line of its input goes to the user whose id is PEER. What is said in
 their conversation is printed: in its order, each message once.
 """
-import asyncio, json, random, secrets, struct, sys
+import asyncio, json, os, random, secrets, struct, sys, threading
 
 addr, name, password, peer = *sys.argv[1:4], int(sys.argv[4])
 login = {"msgid": 1, "name": name, "password": password, "ack": True, "brief": True}
@@ -50,7 +50,7 @@ def handle(m):  # returns None, or after how many milliseconds to connect again
     op, errno = m["msgid"], m.get("errno", 0)
     if op == 2 and errno == 1 or op == 23 and m["reason"] in ("replaced", "logout", "abuse"):
         print("over:", m["errmsg"], flush=True)  # LOGIN_ACK, KICK
-        sys.exit(1)
+        os._exit(1)  # whatever the thread waits for
     if errno in (9, 10) or op == 23:  # too fast, unavailable, KICK: all of it again, in order, later
         return m.get("retry_after_ms", 0)
     if op == 18:  # PING
@@ -100,16 +100,17 @@ async def talk():  # for as long as a connection lasts
         out.close()
 
 
-async def listen():
-    lines = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
-    async for line in lines:
-        text = line.decode(errors="replace").rstrip("\n")
-        if len(text) > 8000:  # up to here it fits into a frame, whatever is in it
-            print("too long", flush=True)
-            continue
-        unsure.append({"msgid": 6, "rid": 1, "toid": peer, "msg": text, "cid": secrets.token_hex(16)})
-        say()
+def typed(text):
+    if len(text) > 8000:  # up to here it fits into a frame, whatever is in it
+        return print("too long", flush=True)
+    unsure.append({"msgid": 6, "rid": 1, "toid": peer, "msg": text, "cid": secrets.token_hex(16)})
+    say()
+
+
+def listen(loop):  # a thread of its own, as a terminal, a pipe and a file can all be read by one
+    sys.stdin.reconfigure(encoding="utf-8", errors="replace")
+    for line in sys.stdin:
+        loop.call_soon_threadsafe(typed, line.rstrip("\n"))
 
 
 async def ping():
@@ -120,8 +121,9 @@ async def ping():
 
 
 async def main():
-    tasks = [asyncio.create_task(listen()), asyncio.create_task(ping())]
-    while tasks:
+    threading.Thread(target=listen, args=[asyncio.get_running_loop()], daemon=True).start()
+    pinging = asyncio.create_task(ping())
+    while not pinging.done():
         try:
             wait = await talk()
         except (OSError, EOFError, asyncio.TimeoutError):

@@ -62,21 +62,11 @@ export class Account {
     this.#begin().resume(saved).catch(() => {}); // the states tell
   }
 
-  async login(user, password) {
+  /** Logs in; where registers is so, makes the user first. */
+  async enter(registers, name, password) {
     const client = this.#begin();
     try {
-      await client.login(user, password);
-    } catch (error) {
-      if (client === this.#client) this.#end();
-      throw error;
-    }
-  }
-
-  /** Makes a user, and logs in. */
-  async register(name, password) {
-    const client = this.#begin();
-    try {
-      await client.register(name, password);
+      if (registers) await client.register(name, password);
       await client.login(name, password);
     } catch (error) {
       if (client === this.#client) this.#end();
@@ -132,7 +122,7 @@ export class Account {
       this.chat.attach(this.#client);
     }
     if (state.name !== 'ended') return this.#tell(state);
-    if (!this.chat) return; // login() says why
+    if (!this.chat) return; // enter() says why
     if (state.reason === 'replaced') this.#rest();
     else if (state.reason === 'token' || state.reason === 'logout' || state.reason === 'password') this.#signOut(state.reason);
     else this.#tell(state);

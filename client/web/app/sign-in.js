@@ -6,7 +6,7 @@ import { text } from './language.js';
 import { explain } from './toasts.js';
 
 export class SignIn {
-  #account;
+  #enter;
   #name = h('input', { id: 'name', name: 'username', type: 'text', required: true, maxlength: 100, autocapitalize: 'none', spellcheck: 'false', autocomplete: 'username' });
   #password = h('input', { id: 'password', name: 'password', type: 'password', required: true, maxlength: 256 });
   #nameLabel = h('label', { for: 'name' });
@@ -20,8 +20,9 @@ export class SignIn {
   #registers = false;
   #busy = false;
 
-  constructor(account) {
-    this.#account = account;
+  /** why one has been logged out; enter(registers, name, password) logs in. */
+  constructor(why, enter) {
+    this.#enter = enter;
     const form = h('form', { novalidate: true, 'aria-label': text.logIn, onsubmit: (event) => this.#go(event) },
       h('div.field', {}, this.#nameLabel, this.#name, this.#nameRule),
       h('div.field', {}, h('label', { for: 'password' }, text.password), h('div.with-button', {}, this.#password, this.#reveal), this.#passwordRule),
@@ -37,9 +38,13 @@ export class SignIn {
         h('p.switch', {}, this.#question, ' ', this.#other))));
     document.title = text.name;
     this.#mode(false);
-    const { why } = account.state;
     if (why) this.#error.textContent = why === 'logout' ? text.loggedOutElsewhere : text.tokenEnded;
     this.#name.focus();
+  }
+
+  /** Where nothing has the focus, it is where one begins. */
+  focus() {
+    if (document.activeElement === document.body) this.#name.focus();
   }
 
   close() {}
@@ -86,7 +91,7 @@ export class SignIn {
     this.#submit.textContent = text.working;
     set(this.#submit, { 'aria-disabled': 'true' });
     try {
-      await (this.#registers ? this.#account.register(name, password) : this.#account.login(name, password));
+      await this.#enter(this.#registers, name, password);
     } catch (error) {
       const refused = error.name === 'refused';
       this.#error.textContent = refused ? (this.#registers ? text.nameTaken : text.wrongLogin) : explain(error);

@@ -4,30 +4,48 @@
 
 import { check, longest } from '../person.mjs';
 
+const people = 3; // who come, each with a browser that has nothing of the page
+const visits = 3; // of each
+
+/** In the page, before anything else runs: notes when the way in has been drawn, in ms. */
+function watch() {
+  const look = () => {
+    if (!document.querySelector('form input')) return requestAnimationFrame(look);
+    setTimeout(() => (window.usable_ = performance.now())); // behind the frame that shows it
+  };
+  requestAnimationFrame(look);
+}
+
+const median = (times) => Math.round(times.sort((a, b) => a - b)[Math.floor(times.length / 2)]);
+
 export default async function figures({ browser, url, fact }) {
-  const context = await browser.newContext();
-  context.setDefaultTimeout(longest);
-  const page = await context.newPage();
-  const responses = [];
-  page.on('response', (response) => responses.push(response));
-  const times = [];
-  let plain = 0;
-  for (let visit = 0; visit < 5; visit++) {
-    responses.length = 0;
-    await page.goto(url);
-    await page.getByLabel('Name or number').waitFor();
-    times.push(await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => resolve(performance.now())))));
-    check(responses.every((response) => response.url().startsWith(url)), `all of it comes from ${url}`);
-    if (visit === 0) {
+  const [first, later] = [[], []];
+  for (let i = 0; i < people; i++) {
+    const context = await browser.newContext();
+    context.setDefaultTimeout(longest);
+    await context.addInitScript(watch);
+    const page = await context.newPage();
+    const responses = [];
+    page.on('response', (response) => responses.push(response));
+    for (let visit = 0; visit < visits; visit++) {
+      responses.length = 0;
+      await page.goto(url);
+      const { usable } = await page.waitForFunction(() => window.usable_ && { usable: window.usable_ }).then((handle) => handle.jsonValue());
+      (visit ? later : first).push(usable);
+      await page.waitForLoadState('networkidle'); // what is behind the way in comes while one types
+      check(responses.every((response) => response.url().startsWith(url)), `all of it comes from ${url}`);
+      if (i || visit) continue;
+      let plain = 0;
       for (const response of responses) plain += (await response.body()).length;
       const sizes = await Promise.all(responses.map((response) => response.request().sizes()));
       fact('responses', responses.length);
       fact('bytes, uncompressed', plain);
       fact('bytes on the wire', sizes.reduce((sum, { responseBodySize, responseHeadersSize }) => sum + responseBodySize + responseHeadersSize, 0));
-      fact('first contact to usable', Math.round(times[0]), 'ms');
+      fact('first contact to usable, of a browser that has just started', Math.round(usable), 'ms');
+      check(plain < 150 << 10, `a page has less than 150 KiB, not ${plain}`);
     }
+    await context.close();
   }
-  fact('later visits, median', Math.round(times.slice(1).sort((a, b) => a - b)[2]), 'ms');
-  check(plain < 150 << 10, `a page has less than 150 KiB, not ${plain}`);
-  await context.close();
+  fact(`first contact to usable, median of ${people}`, median(first), 'ms');
+  fact('later visits, median', median(later), 'ms');
 }

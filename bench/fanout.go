@@ -78,7 +78,7 @@ func (f *fanout) run(ctx context.Context, r *rig) error {
 	stored := op == proto.GROUP_CHAT && !r.server.floor()
 	var acks *gauge
 	if stored {
-		acks = l.gauge("acknowledged", "ack")
+		acks = l.gauge(acknowledged, "ack")
 	}
 	pushes := l.gauge("delivered", "end to end")
 

@@ -63,7 +63,7 @@ func (s *storm) run(ctx context.Context, r *rig) error {
 	l := &load{rig: r, traffic: traffic{talk: talk{Pairs: s.Chatting, flow: flow{Size: stormSize, Patience: stormPatience}},
 		Window: stormWindow, Rate: s.Rate}}
 	l.every = stormEvery
-	acks, back := l.gauge("acknowledged", "ack"), l.gauge("logins", "connect and log in")
+	acks, back := l.gauge(acknowledged, "ack"), l.gauge("logins", "connect and log in")
 	before, during := l.gauge("delivered before", "end to end before"), l.gauge("delivered during", "end to end during")
 	defer l.closeAll()
 	rs := newRecruits(r.server)

@@ -36,7 +36,7 @@ func (s *stream) run(ctx context.Context, r *rig) error {
 	}
 	l := &load{rig: r, traffic: s.traffic}
 	defer l.closeAll()
-	acks, pushes := l.gauge("acknowledged", "ack"), l.gauge("delivered", "end to end")
+	acks, pushes := l.gauge(acknowledged, "ack"), l.gauge("delivered", "end to end")
 	if err := l.pairs(ctx, newRecruits(r.server), proto.ONE_CHAT, true, acks, pushes); err != nil {
 		return err
 	}

@@ -25,6 +25,9 @@ type town struct {
 	over    atomic.Bool    // nobody says anything any more, and all is answered
 }
 
+// acknowledged is the figure of messages that were.
+const acknowledged = "acknowledged"
+
 // meters is how many share the work of counting: each meter is some KiB, and
 // a user does little.
 const meters = 16
@@ -32,7 +35,7 @@ const meters = 16
 func newTown(l *load, m *mix) *town {
 	t := &town{l: l, mix: m, people: make([]*person, m.Users), text: &template{fill: textOf(m.Size)[stampSize:]}}
 	t.logins = l.gauge("logins", "connect and log in")
-	t.acks = l.gauge("acknowledged", "ack")
+	t.acks = l.gauge(acknowledged, "ack")
 	t.typing = l.gauge("typing", "typing, end to end")
 	t.groups = l.gauge("group deliveries", "group, end to end")
 	t.chats = l.gauge("one-to-one deliveries", "one-to-one, end to end")

@@ -1,9 +1,13 @@
 package main
 
 import (
+	"bufio"
+	"net"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"chatd/proto"
 )
@@ -129,5 +133,54 @@ func tell(t *testing.T, p *person, m told) {
 		}
 	default:
 		p.reconnected()
+	}
+}
+
+// A push that was read together with the LOGIN_ACK is looked at, though nothing
+// follows it: at the end of a day nothing does.
+func TestPersonTakesWhatCameWithTheLogin(t *testing.T) {
+	l := &load{rig: &rig{faults: &faults{}, clock: newClock()}}
+	town := newTown(l, &mix{Users: 2, Size: 40})
+	pair := &conversation{name: "pair", members: town.people}
+	for i, p := range town.people {
+		p.me.id = int64(i + 1)
+		p.talks = [2]*talking{newTalking(pair), newTalking(&conversation{})}
+	}
+	p := town.people[0]
+	text := textOf(town.mix.Size)
+	putHex(text, 1)
+	putHex(text[hexSize:], 1)
+	push := proto.Response{Op: proto.ONE_CHAT, ID: 2, ToID: 1, Seq: 1, Msg: text}
+	p.intake.buf = make([]byte, personBuffer)
+	p.intake.end = copy(p.intake.buf, proto.AppendFrame(nil, proto.AppendResponse(nil, &push)))
+	pair.top.Store(1)
+	town.over.Store(true)
+
+	ours, theirs := net.Pipe()
+	p.c, p.there = &conn{nc: ours, intake: &p.intake}, true
+	defer time.AfterFunc(time.Minute, func() { _ = theirs.Close() }).Stop()
+	var server sync.WaitGroup
+	server.Go(func() {
+		var dec proto.Decoder
+		for in := bufio.NewReader(theirs); ; {
+			body, err := proto.ReadFrame(in, nil)
+			if err != nil {
+				return
+			}
+			if r, bad := dec.Decode(body); bad == nil && r.Op == proto.PING {
+				pong := proto.AppendFrame(nil, proto.AppendResponse(nil, &proto.Response{Op: proto.PONG}))
+				if _, err := theirs.Write(pong); err != nil {
+					return
+				}
+			}
+		}
+	})
+	if err := p.listen(); err != nil {
+		t.Errorf("the day is over, and all is there: %v", err)
+	}
+	_ = ours.Close()
+	server.Wait()
+	if n, first := l.faults.summary(); n != 0 || p.missing() != 0 {
+		t.Errorf("%d faults, %q; %d missing", n, first, p.missing())
 	}
 }

@@ -186,18 +186,7 @@ func (p *person) forget() {
 func (p *person) listen() error {
 	l := p.town.l
 	for ending := false; ; {
-		if err := p.receipt(); err != nil {
-			return err
-		}
-		if !ending && p.town.over.Load() && p.missing() == 0 {
-			ending = true
-			if _, err := p.try(actPing, 0); err != nil {
-				return err
-			}
-		}
-		if _, err := l.fill(p.c); err != nil {
-			return err
-		}
+		// What came with LOGIN_ACK is here already, and may be all that will come.
 		now := l.clock.now()
 		for {
 			m, err := p.c.next()
@@ -229,6 +218,18 @@ func (p *person) listen() error {
 			default:
 				return unexpected(m)
 			}
+		}
+		if err := p.receipt(); err != nil {
+			return err
+		}
+		if !ending && p.town.over.Load() && p.missing() == 0 {
+			ending = true
+			if _, err := p.try(actPing, 0); err != nil {
+				return err
+			}
+		}
+		if _, err := l.fill(p.c); err != nil {
+			return err
 		}
 	}
 }

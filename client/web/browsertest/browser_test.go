@@ -74,6 +74,7 @@ var scenarios = map[string]func(ctx context.Context, addr string) (any, error){
 	"accessible": nil,
 	"keyboard":   nil,
 	"chinese":    nil,
+	"early":      nil,
 	"figures":    nil,
 	"port":       nil,
 	"scroll":     history,

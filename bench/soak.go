@@ -107,8 +107,8 @@ func (s *soak) run(ctx context.Context, r *rig) error {
 }
 
 // calibrate says how many messages per second the server acknowledges when as
-// many are asked for as a closed loop of pairs reaches: more than it can carry,
-// as a message to a group goes to many. Both are measured for so long. What they
+// many are asked for as a closed loop of pairs reaches: that is mostly more than it can
+// carry, as a message to a group goes to many. Both are measured for so long. What they
 // report is dropped, but for broken promises.
 func (s *soak) calibrate(ctx context.Context, r *rig, d time.Duration) (float64, error) {
 	inner := *r
@@ -122,6 +122,9 @@ func (s *soak) calibrate(ctx context.Context, r *rig, d time.Duration) (float64,
 	inner.report = &report{}
 	if err := m.run(ctx, &inner); err != nil {
 		return 0, err
+	}
+	if n, first := r.faults.summary(); n > 0 {
+		return 0, fmt.Errorf("%d faults already: %s", n, first[0])
 	}
 	for _, f := range inner.report.Figures {
 		if f.Name == acknowledged && f.Value > 0 {

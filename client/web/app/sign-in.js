@@ -42,11 +42,6 @@ export class SignIn {
     this.#name.focus();
   }
 
-  /** Where nothing has the focus, it is where one begins. */
-  focus() {
-    if (document.activeElement === document.body) this.#name.focus();
-  }
-
   close() {}
 
   #mode(registers) {

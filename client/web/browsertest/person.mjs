@@ -48,7 +48,7 @@ export class Person {
     await this.load(() => this.page.reload());
   }
 
-  /** Loads the page and waits until it shows something. A server closes connections that
+  /** Loads the page and waits until all of it is there. A server closes connections that
    * a browser has opened ahead and is too busy to use: where that takes a file from the page,
    * the browser is asked again, as anybody would. */
   async load(go) {
@@ -58,16 +58,21 @@ export class Person {
     };
     this.page.on('requestfailed', failed);
     for (let tries = 1; ; tries++) {
+      const errors = this.errors.length;
       lost = false;
       await go().catch((error) => {
         if (tries === 3) throw error;
         lost = true;
       });
-      const shown = () => this.page.locator('main').count();
-      if (await until('the page shows something', async () => (await shown()) || (lost && tries < 3 && 'lost')) !== 'lost') break;
-      if (await shown()) break;
+      if (await until('the page is there', async () => (await this.#ready()) || (lost && tries < 3 && 'lost')) !== 'lost') break;
+      this.errors.length = errors; // of a try that is over
     }
     this.page.off('requestfailed', failed);
+  }
+
+  /** The page has said so; not while it is on its way. */
+  #ready() {
+    return this.page.evaluate(() => performance.getEntriesByName('ready').length > 0).catch(() => false);
   }
 
   #watch(page) {

@@ -1,5 +1,5 @@
 // A conversation of two thousand messages is scrolled from its end to its beginning, as
-// fast as it comes, and back: all of it is there, in its order, and the page goes on drawing.
+// fast as it comes, and back: all of it is there, in its order. How the page goes on drawing is told.
 
 import { check, until } from '../person.mjs';
 

@@ -385,8 +385,9 @@ func TestExampleClients(t *testing.T) {
 	}
 }
 
-// The short clients that docs/clients.md begins with talk with each other:
-// both show the same, in order, each message once, of more than one page. They
+// The short clients that docs/clients.md begins with talk with each other
+// while pushes get lost and come twice: both show the same, in order, each
+// message once, of more than one page. They
 // end with 0 when their input has, after all of it is stored, and with 1 and a
 // reason when they are refused or thrown out.
 func TestFirstClients(t *testing.T) {
@@ -397,8 +398,11 @@ func TestFirstClients(t *testing.T) {
 			addr := d.until(t, `address=(\S+)`)
 			names := [2]string{"ann", "ben"}
 			var ks [2]*talker
+			var ways [2]*lossy
 			for i := range ks { // the first waits for one whom nobody knows yet
-				ks[i] = firstClients[pair[i]].start(t, addr, names[i], 2-i)
+				ways[i] = newLossy(t, addr)
+				ways[i].stay()
+				ks[i] = firstClients[pair[i]].start(t, ways[i].addr, names[i], 2-i)
 				ks[i].loggedIn(i + 1)
 			}
 			var said [2][]string
@@ -411,11 +415,25 @@ func TestFirstClients(t *testing.T) {
 			}
 			ks[0].say("") // an empty line is none
 			for j := range ks {
-				say(j, 30)
+				say(j, 29)
 			}
-			for _, k := range ks {
-				k.shown(60)
+			for j, k := range ks { // whose last word is shown misses only what the other said behind it
+				last := fmt.Sprintf("%q", said[j][28])
+				k.until("its last message", func(lines []string) bool {
+					return slices.ContainsFunc(lines, func(l string) bool { return strings.HasSuffix(l, last) })
+				})
 			}
+			for i, l := range ways {
+				if dropped, repeated, _ := l.did(); dropped == 0 || repeated == 0 {
+					t.Errorf("%s had nothing to put up with: %d pushes dropped, %d repeated", names[i], dropped, repeated)
+				}
+				l.mend()
+			}
+			for j, k := range ks { // a gap is seen by what follows it
+				say(j, 1)
+				k.shown(59 + j)
+			}
+			ks[0].shown(60)
 			say(0, 10)
 			if err := ks[0].stdin.Close(); err != nil {
 				t.Fatal(err)

@@ -173,6 +173,36 @@ func TestLoggedOutWhileAway(t *testing.T) {
 	stays.barrier()
 }
 
+// A panic behind the answer to one message keeps nobody from the rest of its
+// batch.
+func TestPanicInAcknowledging(t *testing.T) {
+	t.Parallel()
+	n := serve(t, func(s *setup) {
+		s.reactor.Loops = 1
+		s.panics = 1
+		s.service.SweepEvery = time.Hour // would find what isn't delivered
+	})
+	ids := n.users("anna", "berta")
+	anna, berta := n.login(ids[0], obj{"ack": true}), n.login(ids[1], obj{"ack": true})
+	anna.say(with(ids[1]), "before")
+	poisoned := make(chan struct{})
+	if err := n.r.Post(0, func(t service.Turn) { defer close(poisoned); n.svc.PoisonAcks(t, ids[0]) }); err != nil {
+		t.Fatal(err)
+	}
+	<-poisoned
+	var reqs []obj // in one go: one batch
+	for i := range 4 {
+		reqs = append(reqs, with(ids[1]).chat("in the batch").with(obj{"rid": 101 + i}))
+	}
+	anna.send(reqs...)
+	for i := range reqs {
+		if f := anna.answer(int64(101 + i)); f.int("errno") != 0 {
+			t.Errorf("message %d got %v", i, f)
+		}
+	}
+	berta.has(with(ids[0]), 1, 5)
+}
+
 // A panic while one message is delivered costs nobody an answer: it and the
 // rest of its batch are stored, and so acknowledged, and those to others are
 // delivered.

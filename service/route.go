@@ -130,30 +130,29 @@ func (o *outbox) add(c bus.Channel, d *delivery) {
 }
 
 // committed delivers a batch on its loop and answers those of its senders
-// that are on this loop. What is stored is answered even where delivering it
-// panics, which the reactor recovers.
+// that are on this loop. What is stored is delivered and answered even where
+// doing so for a message before it panics, which the reactor recovers.
 func (l *loop) committed(t Turn, list []*delivery) {
-	next := 0
 	defer func() {
-		if next < len(list) {
-			l.acknowledge(t, list[next])
-			l.committed(t, list[next+1:])
+		if len(list) > 0 {
+			l.committed(t, list)
 		}
 	}()
-	for next < len(list) {
-		d := list[next]
-		if d.from.Err == nil {
-			l.deliver(t, d)
-		}
-		next++
-		l.acknowledge(t, d)
+	for len(list) > 0 {
+		d := list[0]
+		list = list[1:]
+		l.conclude(t, d)
 	}
 }
 
-// acknowledge answers a message's sender, if it is on this loop.
-func (l *loop) acknowledge(t Turn, d *delivery) {
+// conclude delivers a message and answers its sender, if it is on this loop:
+// also where delivering it panics.
+func (l *loop) conclude(t Turn, d *delivery) {
 	if d.from.session.loop == l.index {
-		l.ack(t, d.from)
+		defer l.ack(t, d.from)
+	}
+	if d.from.Err == nil {
+		l.deliver(t, d)
 	}
 }
 

@@ -127,15 +127,13 @@ func TestBrokenServersAreCaught(t *testing.T) {
 	if len(out.messages) > 0 {`},
 			{"service/route.go", `s.loops[i].committed(t, list) })`, `s.loops[i].committed(t, list, deliver, ack) })`},
 			{"service/route.go", `) committed(t Turn, list []*delivery) {`, `) committed(t Turn, list []*delivery, deliver, ack bool) {`},
-			{"service/route.go", `		if d.from.Err == nil {
-			l.deliver(t, d)`, `		if d.from.Err == nil && deliver {
-			l.deliver(t, d)`},
-			{"service/route.go", `		l.acknowledge(t, d)
-`, `		if ack {
-			l.acknowledge(t, d)
-		}
-`},
-			{"service/route.go", `			l.committed(t, list[next+1:])`, `			l.committed(t, list[next+1:], deliver, ack)`},
+			{"service/route.go", `			l.committed(t, list)`, `			l.committed(t, list, deliver, ack)`},
+			{"service/route.go", `		l.conclude(t, d)`, `		l.conclude(t, d, deliver, ack)`},
+			{"service/route.go", `) conclude(t Turn, d *delivery) {`, `) conclude(t Turn, d *delivery, deliver, ack bool) {`},
+			{"service/route.go", `	if d.from.session.loop == l.index {`, `	if d.from.session.loop == l.index && ack {`},
+			{"service/route.go", `	if d.from.Err == nil {
+		l.deliver(t, d)`, `	if d.from.Err == nil && deliver {
+		l.deliver(t, d)`},
 			// What was acknowledged early is so once.
 			{"service/chat.go", `) ack(t Turn, sn *sending) {
 	x := sn.client

@@ -18,7 +18,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 GOBUILD  = CGO_ENABLED=0 go build -trimpath -ldflags '-X main.stamp=$(VERSION)'
 
 .DEFAULT_GOAL := help
-.PHONY: help build chat-and-chatd chatdemo run demo cluster cluster-down test race lint fuzz bench soak crash screenshots clean
+.PHONY: help build chat-and-chatd chatdemo run demo cluster cluster-down test race lint fuzz bench soak crash firefox screenshots clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
@@ -71,6 +71,9 @@ crash: build ## ten minutes in which everything on three nodes breaks that can, 
 soak: build ## half an hour of load (FOR) on SPAWN: fails where memory, goroutines or descriptors grow
 	@mkdir -p -m 700 data
 	bin/chatbench soak --spawn '$(SPAWN)' --duration '$(FOR)' --dir data
+
+firefox: ## the tests of the web client in Firefox (make test has them in Chromium)
+	CHATD_BROWSER=firefox scripts/test.sh -v -run TestBrowser ./client/web/browsertest
 
 screenshots: ## docs/images anew: the demo, as Chromium shows it (some more are in data/screenshots), and the terminal client
 	@mkdir -p docs/images data/screenshots

@@ -19,9 +19,13 @@ have_node() { command -v node >/dev/null && node -e '
 	const [major, minor] = process.versions.node.split(".").map(Number);
 	process.exit(major > 20 || (major === 20 && minor >= 10) ? 0 : 1)'; }
 
-# missing_browser lists the packages that the tests in a browser lack.
+# missing_browser lists the packages that the tests in a browser lack: in Chromium, or in
+# CHATD_BROWSER.
 missing_browser() {
-	command -v chromium >/dev/null || echo chromium
+	case ${CHATD_BROWSER:-chromium} in
+	firefox) command -v firefox-esr >/dev/null || echo firefox-esr ;;
+	*) command -v chromium >/dev/null || echo chromium ;;
+	esac
 	command -v npm >/dev/null || echo npm
 }
 

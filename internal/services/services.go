@@ -35,6 +35,7 @@ var debian = map[string]string{
 	"redis-cli":          "redis-tools",
 	"nginx":              "nginx libnginx-mod-stream",
 	"chromium":           "chromium",
+	"firefox-esr":        "firefox-esr",
 	"node":               "nodejs",
 	"npm":                "npm",
 }

@@ -56,7 +56,7 @@ export class Room {
   }
 
   focus() {
-    if (this.#composer && matchMedia('(pointer: fine)').matches) this.#composer.focus();
+    if (this.#composer && !matchMedia('(pointer: coarse)').matches) this.#composer.focus();
   }
 
   /** Tells that it is read, where somebody looks at its end. */

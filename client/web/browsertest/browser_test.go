@@ -1,6 +1,7 @@
 // Package browsertest tries the web client in a real browser, Chromium, on a
 // real chatd: the scenarios are in the folder of that name, person.mjs is what
-// people do on the page, run.mjs what drives them.
+// people do on the page, run.mjs what drives them. With CHATD_BROWSER=firefox it
+// is Firefox: make firefox.
 //
 // It needs chromium, node and npm, which make test installs where it may, and
 // playwright-core and axe-core from npm's registry, pinned by package-lock.json
@@ -82,6 +83,15 @@ var scenarios = map[string]func(ctx context.Context, addr string) (any, error){
 	pictures: nil,
 }
 
+// beyondFirefox are the scenarios that Firefox isn't tried with, and what of
+// them playwright-core can't have it do.
+var beyondFirefox = map[string]string{
+	"figures": "tell what it has loaded",
+	"notify":  "allow and refuse notifications",
+	"offline": "lose its network",
+	"phone":   "be touched",
+}
+
 // pictures is what isn't played with the others: see TestScreenshots.
 const pictures = "screenshots"
 
@@ -115,6 +125,9 @@ func (b *browser) perform(t *testing.T, name string) {
 		if port = refused(); port == 0 {
 			t.Skip("something listens on every port that browsers refuse")
 		}
+	}
+	if what := beyondFirefox[name]; what != "" && b.name == "firefox" {
+		t.Skipf("Firefox can't be made to %s", what)
 	}
 	node := startNode(t, port)
 	var data any
@@ -211,6 +224,7 @@ func startNode(t *testing.T, port int) *services.Node {
 
 // browser is a browser and the program that drives it.
 type browser struct {
+	name      string // chromium, firefox
 	cmd       *exec.Cmd
 	in        io.WriteCloser
 	out       *bufio.Reader
@@ -234,8 +248,16 @@ type message struct {
 
 func startBrowser(t *testing.T) *browser {
 	t.Helper()
+	name, program := "chromium", "chromium"
+	switch other := os.Getenv("CHATD_BROWSER"); other {
+	case "", name:
+	case "firefox":
+		name, program = other, "firefox-esr"
+	default:
+		t.Fatalf("CHATD_BROWSER is %q: chromium, firefox", other)
+	}
 	var paths [3]string
-	for i, program := range []string{"node", "npm", "chromium"} {
+	for i, program := range []string{"node", "npm", program} {
 		var err error
 		if paths[i], err = services.Find(program); err != nil {
 			t.Skipf("no browser tests: %v", err)
@@ -248,8 +270,8 @@ func startBrowser(t *testing.T) *browser {
 	if err != nil {
 		t.Skipf("no browser tests: npm's packages can't be had: %v", err)
 	}
-	b := &browser{cmd: exec.Command(paths[0], "run.mjs")}
-	b.cmd.Env = append(os.Environ(), "CHATD_PACKAGES="+packages, "CHATD_CHROMIUM="+paths[2], "TMPDIR="+binaries)
+	b := &browser{name: name, cmd: exec.Command(paths[0], "run.mjs", name, paths[2])}
+	b.cmd.Env = append(os.Environ(), "CHATD_PACKAGES="+packages, "TMPDIR="+binaries)
 	b.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	b.cmd.Stderr = &b.said
 	if b.in, err = b.cmd.StdinPipe(); err != nil {
@@ -278,7 +300,7 @@ func startBrowser(t *testing.T) *browser {
 		t.Fatalf("the driver begins with %+v", m)
 	}
 	b.scenarios = m.Scenarios
-	t.Logf("Chromium %s", m.Browser)
+	t.Logf("%s %s", name, m.Browser)
 	return b
 }
 

@@ -88,7 +88,7 @@ export class Person {
 
   /** The network is away, or will be: what a browser itself says of that is no error of the page's. */
   forgiveNetwork() {
-    this.#forgiven.push(/^console: WebSocket connection to /, /net::ERR_/, /^console: Failed to load resource: the server responded with a status of 503/);
+    this.#forgiven.push(/^console: WebSocket connection to /, /^error: Firefox can’t establish a connection to the server at ws/, /net::ERR_/, /^console: Failed to load resource: the server responded with a status of 503/);
   }
 
   complain() {
@@ -161,8 +161,14 @@ export class Person {
     return this.page.locator('nav a.row').filter({ has: this.page.locator('.row-name', { hasText: name }) });
   }
 
-  /** Opens a conversation that is in the list. */
+  /** Looks at the page: only what somebody looks at is read. */
+  async look() {
+    await this.page.bringToFront();
+  }
+
+  /** Looks, and opens a conversation that is in the list. */
   async enter(name) {
+    await this.look();
     await this.row(name).click();
     await this.composer(name).waitFor();
   }
@@ -174,9 +180,23 @@ export class Person {
   /** Writes to the conversation that is open. */
   async write(text) {
     const area = this.page.locator('form.composer textarea');
-    await area.fill(text);
+    const [first, ...rest] = this.touch ? [text] : text.split('\n');
+    await area.fill(first);
+    for (const line of rest) {
+      await area.press('Shift+Enter');
+      await this.page.keyboard.insertText(line);
+    }
     if (this.touch) await this.page.locator('button.send').tap(); // there Enter begins a line
     else await area.press('Enter');
+  }
+
+  /** Puts a long text where it would take long to type. */
+  async paste(text) {
+    await this.page.locator('form.composer textarea').evaluate((area, all) => {
+      area.focus();
+      area.select();
+      document.execCommand('insertText', false, all);
+    }, text);
   }
 
   /** The messages of the open conversation: { text, mine, mark, seq }. */

@@ -1,5 +1,5 @@
-// Drives a browser through scenarios, told which by browser_test.go on its
-// standard input, a JSON object to a line:
+// Drives a browser, node run.mjs chromium|firefox PROGRAM, through scenarios, told which
+// by browser_test.go on its standard input, a JSON object to a line:
 //
 //   → {"run": "talk", "url": "http://127.0.0.1:1/", "data": …}
 //   ← {"ask": "kill"}      the server is to be killed, or "start"ed again
@@ -15,7 +15,7 @@ import { createInterface } from 'node:readline';
 import { longest, Person } from './person.mjs';
 
 const require = createRequire(`${process.env.CHATD_PACKAGES}/`);
-const { chromium } = require('playwright-core');
+const { chromium, firefox } = require('playwright-core');
 const axe = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
 
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
@@ -34,13 +34,17 @@ async function ask(what) {
 
 // The browser asks its maker for nothing while it is tested: what it wants of the
 // network by itself is neither ours nor there.
-const options = {
-  timeout: longest,
-  executablePath: process.env.CHATD_CHROMIUM,
-  args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu', '--force-color-profile=srgb',
-    '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost'],
-};
-const browser = await chromium.launch(options).catch(() => chromium.launch(options)); // once more, where a machine was too busy
+const [,, kind, executablePath] = process.argv;
+const launch = {
+  chromium: () => chromium.launch({
+    timeout: longest,
+    executablePath,
+    args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu', '--force-color-profile=srgb',
+      '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost'],
+  }),
+  firefox: () => firefox.launch({ timeout: longest, executablePath, channel: 'moz-firefox' }), // by WebDriver BiDi
+}[kind];
+const browser = await launch().catch(launch); // once more, where a machine was too busy
 
 const scenarios = {};
 for (const name of readdirSync(new URL('scenarios', import.meta.url))) {
@@ -54,6 +58,7 @@ async function play({ run, url, data }) {
   const stage = {
     url,
     data,
+    kind,
     browser,
     axe,
     fact: (fact, value, unit = '') => tell({ fact, value, unit }),

@@ -63,6 +63,7 @@ export default async function keyboard({ person }) {
   await alice.page.getByText('Pick a conversation').waitFor();
   await bob.write('and?');
   await alice.row('bob').locator('.badge').waitFor();
+  await alice.look();
   await keys.press('Control+k');
   await keys.type('bo');
   await keys.press('Enter');

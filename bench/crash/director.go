@@ -36,7 +36,7 @@ func (d *director) carryOut(ctx context.Context, f *planned) {
 	d.begin(f)
 	err := f.do(ctx, d.world, f)
 	if err != nil && ctx.Err() == nil {
-		d.world.remark("%s: %s", f, firstLine(err))
+		d.world.remark("%s: %s", f, brief(err))
 	}
 	d.end(f)
 }

@@ -2,6 +2,7 @@ package crash
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -203,5 +204,18 @@ func TestConfig(t *testing.T) {
 	}
 	if _, err := Run(context.Background(), bad); err == nil {
 		t.Error("run all the same")
+	}
+}
+
+// A remark on a program that went wrong is one line, and says why it did.
+func TestBrief(t *testing.T) {
+	for said, want := range map[string]string{
+		"no disk": "no disk",
+		"node 1: ended; its log ends with:\nstop":                       "node 1: ended; its log ends with: stop",
+		"node 1: ended; its log ends with:\nready\ndraining\n15 lost\n": "node 1: ended; its log ends with: 15 lost",
+	} {
+		if got := brief(errors.New(said)); got != want {
+			t.Errorf("brief of %q is %q, want %q", said, got, want)
+		}
 	}
 }

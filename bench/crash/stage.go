@@ -223,20 +223,25 @@ func (s *stage) revive(ctx context.Context, x *services.Service) {
 		if s.isNode(x) {
 			s.violate("%v", err)
 		} else {
-			s.remark("%v", firstLine(err))
+			s.remark("%v", brief(err))
 		}
 		if err := x.Kill(); err != nil {
 			s.remark("%v", err)
 		}
 	}
 	if err := x.Start(ctx); err != nil && ctx.Err() == nil {
-		s.remark("start again: %v", firstLine(err))
+		s.remark("start again: %v", brief(err))
 	}
 }
 
-func firstLine(err error) string {
-	line, _, _ := strings.Cut(err.Error(), "\n")
-	return line
+// brief is an error's first line and, where it goes on with a program's log, the
+// last one, which says why.
+func brief(err error) string {
+	first, rest, _ := strings.Cut(strings.TrimSpace(err.Error()), "\n")
+	if rest == "" {
+		return first
+	}
+	return first + " " + rest[strings.LastIndexByte(rest, '\n')+1:]
 }
 
 func (s *stage) isNode(x *services.Service) bool {

@@ -14,6 +14,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"chatd/proto"
 	"chatd/service"
 	"chatd/service/ops"
 )
@@ -80,6 +81,7 @@ type Config struct {
 	MaxFriends     int            `group:"limits" name:"max-friends" default:"1000" placeholder:"N" help:"Friends of a user."`
 	MaxGroups      int            `group:"limits" name:"max-groups" default:"100" placeholder:"N" help:"Groups of a user."`
 	MaxMembers     int            `group:"limits" name:"max-members" default:"10000" placeholder:"N" help:"Members of a group."`
+	MaxPage        int            `group:"limits" name:"max-page" default:"200" placeholder:"N" help:"Messages of one page: of what a device has missed, and of a SYNC. At most 200."`
 	NoLimits       bool           `group:"limits" name:"no-limits" help:"Lift every limit per address, user and connection, for load tests. Sizes, window and buffers stay bounded."`
 
 	Argon2 Argon2 `group:"security" name:"argon2" env:"CHATD_ARGON2" default:"19456,2,1" placeholder:"KIB,T,P" help:"Cost of password hashing: memory in KiB, passes, threads. Load tests use 8,1,1."`
@@ -182,6 +184,7 @@ func (c *Config) Validate() error {
 	between("max-friends", c.MaxFriends, 1, Unlimited)
 	between("max-groups", c.MaxGroups, 1, Unlimited)
 	between("max-members", c.MaxMembers, 1, Unlimited)
+	between("max-page", c.MaxPage, 1, proto.MaxSyncMessages)
 	for _, s := range []struct {
 		name string
 		v    ByteSize

@@ -144,6 +144,7 @@ func TestBadValues(t *testing.T) {
 		"max-friends":                {"0", "x"},
 		"max-groups":                 {"0", "x"},
 		"max-members":                {"0", "x"},
+		"max-page":                   {"0", "201", "x"},
 		"no-limits":                  {"maybe"},
 		"argon2":                     {"", "19456", "19456,2", "19456,0,1", "7,1,1", "8,1,2", "2000000,1,1", "8,1,256", "8,1,1,1", "a,b,c"},
 		"log-level":                  {"loud", ""},

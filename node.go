@@ -241,6 +241,7 @@ func (n *node) serviceConfig() service.Config {
 	c := service.DefaultConfig()
 	c.Window, c.MaxUnanswered = n.cfg.Window, int64(n.cfg.MaxUnanswered)
 	c.MaxFriends, c.MaxGroups, c.MaxMembers, c.MaxDevices = n.cfg.MaxFriends, n.cfg.MaxGroups, n.cfg.MaxMembers, n.cfg.MaxDevices
+	c.MaxPage = n.cfg.MaxPage
 	c.FramesPerUser, c.BytesPerUser, c.Burst = n.cfg.FramesPerUser, int(n.cfg.BytesPerUser), n.cfg.Burst
 	c.LoginsPerAddr, c.PasswordsPerAddr = n.cfg.LoginsPerSec, n.cfg.PasswordsSec
 	c.FailedPerAddr, c.FailedPerAccount, c.FailedTime = n.cfg.FailedAddr, n.cfg.FailedAccount, n.cfg.FailedTime

@@ -35,9 +35,9 @@ func (l *loop) catchUp(t Turn, tp *topic) {
 	}
 	tp.reading = true
 	l.s.m.catchUps.Inc()
-	store, conv, group, user := l.s.store, tp.conv, tp.group, first.session.user
+	s, store, conv, group, user := l.s, l.s.store, tp.conv, tp.group, first.session.user
 	err := reactor.Go(t, tp.reader(first), reactor.Quick, func(t Off) (p page, err error) {
-		l.s.await(t)
+		s.await(t)
 		if len(holders) > 0 {
 			if p.cursors, err = store.Delivered(t, conv, holders); err != nil {
 				return p, err
@@ -46,7 +46,10 @@ func (l *loop) catchUp(t Turn, tp *topic) {
 		if after == unknown {
 			after = p.cursors[0]
 		}
-		p.messages, err = store.Page(t, conv, after, proto.MaxSyncMessages, proto.MaxSyncBytes)
+		p.messages, err = store.Page(t, conv, after, s.cfg.MaxPage, proto.MaxSyncBytes)
+		if len(p.messages) == s.cfg.MaxPage {
+			s.m.limited[fullPage].Inc()
+		}
 		if err != nil || group == 0 {
 			return p, err
 		}

@@ -20,6 +20,7 @@ type Config struct {
 	MaxGroups  int // of a user
 	MaxMembers int // of a group
 	MaxDevices int // of a user
+	MaxPage    int // messages of one page: in LOGIN_ACK, in SYNC_ACK, and read at once for who is behind
 
 	// Rates; 0: no limit. Those per address count the client's own, behind
 	// trusted proxies as well.
@@ -44,7 +45,7 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		Window: proto.DefaultWindow, MaxUnanswered: 48 << 20,
-		MaxFriends: 1000, MaxGroups: 100, MaxMembers: 10000, MaxDevices: 8,
+		MaxFriends: 1000, MaxGroups: 100, MaxMembers: 10000, MaxDevices: 8, MaxPage: proto.MaxSyncMessages,
 		Burst: 10 * time.Second, FailedTime: 5 * time.Minute, AbuseWait: 5 * time.Second,
 		Argon2:     argon2id.Params{Memory: 19456, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32},
 		SweepEvery: 10 * time.Second, LookEvery: 15 * time.Second, Grace: 2 * time.Second, DrainSpread: 2 * time.Second,

@@ -269,6 +269,37 @@ func TestBacklogUnderTraffic(t *testing.T) {
 	}
 }
 
+// Pages can be made shorter than the protocol has them: who missed something,
+// and who asks, gets all of it in more of them.
+func TestShortPages(t *testing.T) {
+	t.Parallel()
+	n := serve(t, func(s *setup) { s.service.MaxPage = 7 })
+	ids := n.users("anna", "berta", "carla")
+	a, c := n.login(ids[0]), n.login(ids[2])
+	for range 30 {
+		a.say(with(ids[1]), "one of many")
+		c.say(with(ids[1]), "one of many")
+	}
+	b := n.login(ids[1])
+	if missed := b.welcome.list("offlinemsg"); len(missed) != 7 || !b.welcome.bool("more") {
+		t.Errorf("offlinemsg has %d messages, more %v", len(missed), b.welcome.bool("more"))
+	}
+	b.has(with(ids[0]), 1, 30)
+	b.has(with(ids[2]), 1, 30)
+	if f := b.ok(with(ids[0]).sync(obj{"after": 3, "limit": proto.MaxSyncMessages})); len(f.list("messages")) != 7 || !f.bool("more") || f.list("messages")[0].int("seq") != 4 {
+		t.Errorf("SYNC gave %v", f)
+	}
+	if f := b.ok(with(ids[0]).sync(obj{"limit": 5})); len(f.list("messages")) != 5 {
+		t.Errorf("a SYNC of five gave %v", f)
+	}
+	if l := b.history(with(ids[0])); len(l) != 30 {
+		t.Errorf("all pages together have %d messages", len(l))
+	}
+	if full := n.limited("page"); full < 1+53/7+1+4 { // of the login, behind it, and of SYNC
+		t.Errorf("%d full pages are counted", full)
+	}
+}
+
 // Large messages: offlinemsg stays within its bytes, and what a message needs
 // in JSON counts, not what it has in the store.
 func TestBacklogOfLargeMessages(t *testing.T) {

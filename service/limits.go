@@ -26,12 +26,13 @@ const (
 	fullGroups
 	fullMembers
 	fullDevices
+	fullPage
 	limitKinds
 )
 
 var limitNames = [limitKinds]string{userFrames: "user_frames", userBytes: "user_bytes", behindRefused: "behind_refused", logins: "logins", passwordWork: "passwords",
 	failedAddr: "failed_address", failedAccount: "failed_account", shutOut: "abuse",
-	fullFriends: "friends", fullGroups: "groups", fullMembers: "members", fullDevices: "devices"}
+	fullFriends: "friends", fullGroups: "groups", fullMembers: "members", fullDevices: "devices", fullPage: "page"}
 
 // Bounds of what is remembered. At them those are forgotten who would be
 // within their limit soonest.

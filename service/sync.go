@@ -32,6 +32,7 @@ func (s *Service) sync(t Turn, x *client, r *proto.Request) {
 		s.refuse(t, x, a, err)
 		return
 	}
+	n = min(n, s.cfg.MaxPage)
 	offLoop(s, t, x, reactor.Quick, a, func(t Off) (struct{}, error) {
 		v, err := s.store.View(t, ss.user, q.GroupID, q.Peer)
 		a.First, a.Last = v.First, v.Last
@@ -55,6 +56,9 @@ func (s *Service) sync(t Turn, x *client, r *proto.Request) {
 		}
 		if err != nil || len(ms) == 0 {
 			return struct{}{}, err
+		}
+		if len(ms) == s.cfg.MaxPage {
+			s.m.limited[fullPage].Inc()
 		}
 		a.Messages = fit(ms, forward, q.GroupID, ss.user, q.Peer)
 		if forward {

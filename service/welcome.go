@@ -62,7 +62,7 @@ func (w *welcome) size() int {
 func (s *Service) missed(t Off, user int64, w *welcome, room int) error {
 	w.sent = make([]int64, len(w.places))
 	var parts []model.Part
-	left := int64(proto.MaxOffline)
+	left := int64(min(s.cfg.MaxPage, proto.MaxOffline))
 	for i := range w.places {
 		p := &w.places[i]
 		w.sent[i] = p.Delivered
@@ -73,6 +73,9 @@ func (s *Service) missed(t Off, user int64, w *welcome, room int) error {
 	}
 	if len(parts) == 0 {
 		return nil
+	}
+	if left == 0 {
+		s.m.limited[fullPage].Inc()
 	}
 	ms, err := s.store.Parts(t, parts, room)
 	if err != nil {

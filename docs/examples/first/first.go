@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"log"
 	"net"
 	"os"
 	"time"
@@ -21,9 +20,10 @@ type message struct {      // what the server says
 }
 
 func main() {
+	fail := func(why any) { fmt.Fprintln(os.Stderr, why); os.Exit(1) }
 	conn, err := net.Dial("tcp", os.Args[1])
 	if err != nil {
-		log.Fatal(err)
+		fail(err)
 	}
 	send := func(m object) {
 		body, _ := json.Marshal(m)
@@ -51,7 +51,7 @@ func main() {
 		case op == 22 && (errno == 0 || errno == 5): // SYNC_ACK; 5: nobody has that id yet
 			asking, known, news = false, max(known, m.Last), m.Messages
 		case op == 23, errno != 0 && (op != 5 || errno != 1): // KICK, or refused; REG may be: the name is taken
-			log.Fatal(m.ErrMsg)
+			fail(m.ErrMsg)
 		case op == 2: // LOGIN_ACK
 			me = m.ID
 			fmt.Println("logged in as", me)
@@ -84,5 +84,5 @@ func main() {
 			go say()
 		}
 	}
-	log.Fatal("the connection is gone")
+	fail("the connection is gone")
 }

@@ -508,6 +508,33 @@ func TestExampleClientsKeepNotes(t *testing.T) {
 	}
 }
 
+// A line that is longer than a frame ends no input without a word: the whole
+// clients say so and go on, the short ones end with a reason.
+func TestExampleClientsReadLongLines(t *testing.T) {
+	for kind, clients := range map[string]map[string]exampleClient{"whole": exampleClients, "first": firstClients} {
+		for language, example := range clients {
+			t.Run(kind+" "+language, func(t *testing.T) {
+				t.Parallel()
+				dir := t.TempDir()
+				d := startDaemon(t, dir, "127.0.0.1", "0", "--db", "sqlite:"+filepath.Join(dir, "chat.db"), "--http", "", "--argon2", "8,1,1")
+				addr := d.until(t, `address=(\S+)`)
+				newMember(t, addr, "ann")
+				ben := example.start(t, addr, "ben", 1)
+				ben.say("one", strings.Repeat("x", 100_000), "two")
+				if kind == "first" {
+					if code, complaint := ben.exit(); code != 1 || complaint == "" {
+						t.Errorf("it ends with %d: %q", code, complaint)
+					}
+					return
+				}
+				if got, want := ben.shown(2), []string{`1 ben "one"`, `2 ben "two"`}; !slices.Equal(got, want) {
+					t.Errorf("shown is %q", got)
+				}
+			})
+		}
+	}
+}
+
 // Their input may be a file as well: all of it is said.
 func TestExampleClientsReadFiles(t *testing.T) {
 	for kind, clients := range map[string]map[string]exampleClient{"whole": exampleClients, "first": firstClients} {

@@ -167,7 +167,9 @@ func main() {
 	c, lines := chat{name: os.Args[2], login: login}, make(chan string)
 	c.peer, _ = strconv.ParseInt(os.Args[4], 10, 64)
 	go func() {
-		for input := bufio.NewScanner(os.Stdin); input.Scan(); {
+		input := bufio.NewScanner(os.Stdin)
+		input.Buffer(nil, 1<<30) // a line may be long
+		for input.Scan() {
 			if len(input.Text()) > 8000 { // up to here it fits into a frame, whatever is in it
 				fmt.Println("too long")
 				continue

@@ -32,7 +32,8 @@ func main() {
 	var peer, me, shown, known, own int64 // shown, known, own: the last seq on the screen, the last there is, that of our line
 	fmt.Sscan(os.Args[4], &peer)
 	name, password, input, asking := os.Args[2], os.Args[3], bufio.NewScanner(os.Stdin), true
-	say := func() { // the next line
+	input.Buffer(nil, 1<<30) // a line may be long
+	say := func() {          // the next line
 		for input.Scan() {
 			if input.Text() != "" {
 				send(object{"msgid": 6, "toid": peer, "msg": input.Text(), "cid": rand.Text()}) // ONE_CHAT

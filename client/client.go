@@ -30,8 +30,9 @@ type Client struct {
 	mu      sync.Mutex // guards what follows, and tracks, outbox and lists; innermost but for queue.mu
 	session *session   // nil: not connected
 	rid     int64
-	logins  int64 // counts Login and Logout: a reconnect for an older one gives up
-	attempt int   // reconnects since a connection held
+	logins  int64     // counts Login and Logout: a reconnect for an older one gives up
+	attempt int       // reconnects since a connection held
+	retryAt time.Time // when the next one is
 
 	me     int64 // 0: never logged in
 	name   string

@@ -87,7 +87,7 @@ func (c *Client) Logout(ctx context.Context) error {
 	c.logins++
 	c.token, c.unsaved = "", true
 	c.lists = newLists()
-	failed := c.giveUp()
+	failed := c.giveUp(ErrLoggedOut)
 	if s != nil {
 		s.hangUp()
 	}
@@ -141,7 +141,6 @@ func (c *Client) login(ctx context.Context, r *proto.Request) error {
 	in := c.session != nil && c.session.loggedIn
 	if !in {
 		c.logins++ // what reconnects for an earlier login gives up
-		c.keep = false
 	}
 	c.mu.Unlock()
 	if in {
@@ -160,7 +159,7 @@ func (c *Client) login(ctx context.Context, r *proto.Request) error {
 	}
 	if err != nil {
 		c.mu.Lock()
-		failed := c.giveUp()
+		failed := c.giveUp(err)
 		c.mu.Unlock()
 		settle(failed, err)
 		return err
@@ -181,22 +180,21 @@ func (c *Client) loginOn(ctx context.Context, s *session, r *proto.Request) erro
 	return err
 }
 
-// reconnect tries to log in with the token until it has, or must not.
-func (c *Client) reconnect(logins int64, cause error) {
-	for {
-		c.mu.Lock()
-		attempt := c.attempt
-		c.attempt++
-		c.mu.Unlock()
-		asked := retryAfter(cause)
-		wait := backoff(attempt, c.cfg.BackoffMin, c.cfg.BackoffMax) + asked + rand.N(asked/4+1)
-		c.say(StateChange{State: Disconnected, Err: cause, Retry: wait})
-		if !c.sleep(wait) {
-			return
-		}
-		if c.lock(c.ctx) != nil {
-			return
-		}
+// sayRetry tells when the next attempt is, and returns how long that is. The
+// caller holds Client.mu.
+func (c *Client) sayRetry(cause error) time.Duration {
+	asked := retryAfter(cause)
+	wait := backoff(c.attempt, c.cfg.BackoffMin, c.cfg.BackoffMax) + asked + rand.N(asked/4+1)
+	c.attempt++
+	c.retryAt = time.Now().Add(wait)
+	c.say(StateChange{State: Disconnected, Err: cause, Retry: wait})
+	return wait
+}
+
+// reconnect waits, and tries to log in with the token until it has, or must
+// not, or there was another login since.
+func (c *Client) reconnect(logins int64, wait time.Duration) {
+	for c.sleep(wait) && c.lock(c.ctx) == nil {
 		c.mu.Lock()
 		token, outdated := c.token, c.logins != logins || !c.keep
 		c.mu.Unlock()
@@ -204,39 +202,49 @@ func (c *Client) reconnect(logins int64, cause error) {
 			c.unlock()
 			return
 		}
-		cause = c.loginAgain(token)
+		err := c.loginAgain(token)
 		var failed []*outgoing
-		final := final(cause)
-		if final {
-			c.mu.Lock()
-			failed = c.giveUp()
-			if refused(cause) {
+		c.mu.Lock()
+		attempt, over := c.attempt, true
+		switch {
+		case err == nil:
+			c.stats.reconnects.Add(1)
+		case final(err):
+			failed = c.giveUp(err)
+			if refused(err) {
 				c.token, c.unsaved = "", true
 			}
-			c.mu.Unlock()
+		default:
+			wait, over = c.sayRetry(err), false
 		}
+		c.mu.Unlock()
 		c.unlock()
-		if cause == nil {
-			c.stats.reconnects.Add(1)
-			return
+		if err != nil {
+			c.cfg.Logger.Info("reconnecting failed", "attempt", attempt, "error", err)
+			settle(failed, err)
 		}
-		c.cfg.Logger.Info("reconnecting failed", "attempt", attempt+1, "error", cause)
-		if final {
-			settle(failed, cause)
-			c.say(StateChange{State: Disconnected, Err: cause, Final: true})
+		if over {
 			return
 		}
 	}
 }
 
 func (c *Client) loginAgain(token string) error {
-	s, err := c.dial(c.ctx, true)
-	if err != nil {
-		return err
+	c.mu.Lock()
+	s := c.session
+	if s != nil { // Register has connected meanwhile
+		s.byItself = true
+	}
+	c.mu.Unlock()
+	if s == nil {
+		var err error
+		if s, err = c.dial(c.ctx, true); err != nil {
+			return err
+		}
 	}
 	ctx, cancel := context.WithTimeout(c.ctx, c.cfg.LoginTimeout)
 	defer cancel()
-	err = c.loginOn(ctx, s, &proto.Request{Op: proto.LOGIN, Token: token})
+	err := c.loginOn(ctx, s, &proto.Request{Op: proto.LOGIN, Token: token})
 	if err != nil {
 		s.conn.Close()
 		<-s.gone

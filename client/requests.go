@@ -265,14 +265,16 @@ func (c *Client) callOn(ctx context.Context, s *session, q *proto.Request) (*pro
 	c.mu.Unlock()
 	select {
 	case a := <-cl.ch:
-		if a.err != nil {
-			return nil, a.err
-		}
-		return a.r, nil
+		return a.r, a.err
 	case <-ctx.Done():
 		c.mu.Lock()
+		_, waits := s.calls[rid]
 		delete(s.calls, rid)
 		c.mu.Unlock()
-		return nil, ctx.Err()
+		if waits {
+			return nil, ctx.Err()
+		}
+		a := <-cl.ch // it was taken in, and what it says has been done
+		return a.r, a.err
 	}
 }

@@ -22,7 +22,7 @@ type session struct {
 	wake      chan struct{} // 1: the writer has something to do
 	gone      chan struct{} // closed by the reader as its last deed
 	since     time.Time
-	byItself  bool        // made by reconnect, which reports its end
+	byItself  bool        // reconnect logs in on it, and reports its end
 	finishing atomic.Bool // hangUp was called
 
 	out      []byte // frames that wait for the writer
@@ -109,8 +109,8 @@ func (c *Client) start(conn net.Conn, addr string, byItself bool) (*session, err
 	}
 	c.session = s
 	c.wg.Add(2)
-	c.mu.Unlock()
 	c.say(StateChange{State: Connected, Addr: addr})
+	c.mu.Unlock()
 	go c.read(s)
 	go c.write(s)
 	return s, nil
@@ -264,14 +264,29 @@ func (c *Client) ended(s *session, err error) {
 	}
 	wasIn := s.loggedIn
 	s.loggedIn = false
-	again := wasIn && c.keep && (s.kick == nil || !s.kick.final())
+	again := wasIn && c.keep && !c.stopping.Load() && (s.kick == nil || !s.kick.final())
 	logins := c.logins
 	if time.Since(s.since) > c.cfg.BackoffMax {
 		c.attempt = 0 // it was no flapping
 	}
+	// Said before the lock is let go, or the session that follows could be told
+	// of before the end of this one.
 	var failed []*outgoing
-	if wasIn && !again {
-		failed = c.giveUp()
+	var wait time.Duration
+	switch {
+	case again:
+		wait = c.sayRetry(err)
+	case c.stopping.Load(): // no handler is called any more
+	case !wasIn && c.keep:
+		if !s.byItself { // made by Register while reconnect waits
+			c.say(StateChange{State: Disconnected, Addr: s.addr, Err: err, Retry: max(0, time.Until(c.retryAt))})
+		}
+	default:
+		c.say(StateChange{State: Disconnected, Addr: s.addr, Err: err, Final: true})
+		if wasIn {
+			c.keep = false
+			failed = c.outbox.fail()
+		}
 	}
 	c.mu.Unlock()
 
@@ -280,19 +295,17 @@ func (c *Client) ended(s *session, err error) {
 	}
 	settle(failed, err)
 	c.cfg.Logger.Debug("connection ended", "addr", s.addr, "error", err)
-	switch {
-	case c.stopping.Load():
-		c.say(StateChange{State: Disconnected, Addr: s.addr, Err: ErrClosed, Final: true})
-	case again:
-		c.wg.Go(func() { c.reconnect(logins, err) })
-	case !s.byItself || wasIn:
-		c.say(StateChange{State: Disconnected, Addr: s.addr, Err: err, Final: true})
+	if again {
+		c.wg.Go(func() { c.reconnect(logins, wait) })
 	}
 }
 
 // giveUp makes the client stay away. It returns the messages that will not
 // be sent, to be settled. The caller holds Client.mu.
-func (c *Client) giveUp() []*outgoing {
+func (c *Client) giveUp(cause error) []*outgoing {
+	if c.keep && c.session == nil { // it was said that there would be another attempt
+		c.say(StateChange{State: Disconnected, Err: cause, Final: true})
+	}
 	c.keep = false
 	return c.outbox.fail()
 }

@@ -27,7 +27,7 @@ export class Account {
   #url;
   #client = null;
   #stop = [];
-  #tabs = new Tabs(() => this.#rest());
+  #tabs = new Tabs(() => this.#rest(), () => this.state.name === 'resting' && this.take());
   #keep = lazily(() => this.#client?.saved && save('saved', this.#client.saved));
 
   constructor(url) {
@@ -50,8 +50,12 @@ export class Account {
     const saved = load('saved');
     if (!saved?.token) return;
     this.chat = new Chat({ id: saved.user, name: saved.name });
-    if (document.visibilityState === 'hidden' && (await this.#tabs.elsewhere())) this.#tell({ name: 'resting' });
-    else this.take();
+    if (document.visibilityState === 'hidden' && (await this.#tabs.elsewhere())) {
+      this.#tabs.rest();
+      this.#tell({ name: 'resting' });
+    } else {
+      this.take();
+    }
   }
 
   /** Makes this tab the live one. */

@@ -14,6 +14,7 @@ export function place() {
 }
 
 export function toast(words) {
+  for (const same of toasts.children) if (same.textContent === words) same.remove();
   const note = h('p.toast', {}, words);
   toasts.append(note);
   setTimeout(() => note.remove(), shownFor);

@@ -79,6 +79,7 @@ var scenarios = map[string]func(ctx context.Context, addr string) (any, error){
 	"figures":    nil,
 	"port":       nil,
 	"scroll":     history,
+	"tabs":       nil,
 
 	pictures: nil,
 }

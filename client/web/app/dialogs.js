@@ -6,16 +6,13 @@ import { text } from './language.js';
 import { explain } from './toasts.js';
 
 /** Opens a window with a form. content are its elements; submit(show) is called
- * when it is sent: what it throws is shown, true closes the window. */
+ * when it is sent: what it throws is shown, true closes the window. The browser
+ * then gives the focus back to what had it. */
 export function form(title, { content, action, danger = false, submit }) {
-  const back = document.activeElement;
   const error = h('p.error', { role: 'alert' });
   const ok = h(danger ? 'button.primary.danger' : 'button.primary', { type: 'submit' }, action);
   let busy = false;
-  const dialog = h('dialog', { 'aria-labelledby': 'dialog-title', onclose: () => {
-    dialog.remove();
-    if (back?.isConnected) back.focus();
-  }, onpointerdown: ({ target }) => target === dialog && dialog.close() },
+  const dialog = h('dialog', { 'aria-labelledby': 'dialog-title', onclose: () => dialog.remove(), onpointerdown: ({ target }) => target === dialog && dialog.close() },
     h('form', { novalidate: true, onsubmit: async (event) => {
       event.preventDefault();
       if (busy) return;

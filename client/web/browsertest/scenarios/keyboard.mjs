@@ -69,4 +69,33 @@ export default async function keyboard({ person }) {
   await keys.press('Enter');
   await alice.reads('by keys\nalone', 'and?');
   await bob.marked('read');
+
+  // A group that was made can be written to at once, and so can one that was joined.
+  const writes = async (somebody, group) => {
+    await somebody.composer(group).waitFor();
+    await until('one can write at once', () => somebody.page.evaluate(() => !document.querySelector('dialog') && document.activeElement.tagName === 'TEXTAREA'));
+    await somebody.page.keyboard.type(`${somebody.name} is here`);
+    await somebody.page.keyboard.press('Enter');
+  };
+  const choose = async ({ page: { keyboard } }, item) => {
+    for (let i = 0; i < item; i++) await keyboard.press('ArrowDown');
+    await keyboard.press('Enter');
+  };
+  await tabTo('New');
+  await keys.press('Enter');
+  await choose(alice, 1);
+  await alice.page.getByRole('dialog').waitFor();
+  await keys.type('tea');
+  await keys.press('Enter');
+  await writes(alice, 'tea');
+  const number = /#g(\d+)/.exec(alice.page.url())[1];
+  await bob.look();
+  await bob.button('New').focus();
+  await bob.page.keyboard.press('Enter');
+  await choose(bob, 2);
+  await bob.page.getByRole('dialog').waitFor();
+  await bob.page.keyboard.type(number);
+  await bob.page.keyboard.press('Enter');
+  await writes(bob, 'tea');
+  await alice.reads('alice is here', 'bob is here');
 }

@@ -81,7 +81,7 @@ export default async function keyboard({ person }) {
     for (let i = 0; i < item; i++) await keyboard.press('ArrowDown');
     await keyboard.press('Enter');
   };
-  await tabTo('New');
+  await alice.button('New').focus();
   await keys.press('Enter');
   await choose(alice, 1);
   await alice.page.getByRole('dialog').waitFor();

@@ -60,8 +60,7 @@ function group(shell) {
       if (!its || /^\d+$/.test(its)) throw text.nameRule;
       const id = await shell.client.createGroup(its, about.value.trim());
       toast(`${text.groupMade} ${id}`);
-      shell.go(`g${id}`, its);
-      return true;
+      return () => shell.go(`g${id}`, its);
     },
   });
 }
@@ -77,13 +76,12 @@ function join(shell) {
       if (!/^[1-9]\d*$/.test(number)) throw text.notANumber;
       try {
         const { name } = await shell.client.joinGroup(Number(number));
-        shell.go(`g${number}`, name);
+        return () => shell.go(`g${number}`, name);
       } catch (error) {
         if (error.name === 'notFound') throw text.noGroup;
         if (error.name !== 'already') throw error;
-        shell.go(`g${number}`);
+        return () => shell.go(`g${number}`);
       }
-      return true;
     },
   });
 }

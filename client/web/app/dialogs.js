@@ -6,8 +6,8 @@ import { text } from './language.js';
 import { explain } from './toasts.js';
 
 /** Opens a window with a form. content are its elements; submit(show) is called
- * when it is sent: what it throws is shown, true closes the window. The browser
- * then gives the focus back to what had it. */
+ * when it is sent: what it throws is shown, true closes the window, and so does a
+ * function, which is then called, when what had the focus before has it again. */
 export function form(title, { content, action, danger = false, submit }) {
   const error = h('p.error', { role: 'alert' });
   const ok = h(danger ? 'button.primary.danger' : 'button.primary', { type: 'submit' }, action);
@@ -20,7 +20,9 @@ export function form(title, { content, action, danger = false, submit }) {
       error.textContent = '';
       set(ok, { 'aria-disabled': 'true' });
       try {
-        if (await submit()) dialog.close();
+        const then = await submit();
+        if (then) dialog.close();
+        if (then instanceof Function) then();
       } catch (problem) {
         error.textContent = typeof problem === 'string' ? problem : explain(problem);
       } finally {

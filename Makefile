@@ -18,7 +18,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 GOBUILD  = CGO_ENABLED=0 go build -trimpath -ldflags '-X main.stamp=$(VERSION)'
 
 .DEFAULT_GOAL := help
-.PHONY: help build chat-and-chatd chatdemo run demo cluster cluster-down test race lint fuzz bench soak crash firefox screenshots clean
+.PHONY: help build chat-and-chatd chatdemo run demo cluster cluster-down test race lint fuzz bench soak crash firefox webkit screenshots clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
@@ -74,6 +74,9 @@ soak: build ## half an hour of load (FOR) on SPAWN: fails where memory, goroutin
 
 firefox: ## the tests of the web client in Firefox (make test has them in Chromium)
 	CHATD_BROWSER=firefox scripts/test.sh -v -run TestBrowser ./client/web/browsertest
+
+webkit: ## a walk through the web client in WebKit, the engine of Safari
+	CHATD_BROWSER=webkit scripts/test.sh -v -run TestWebKit ./client/web/browsertest
 
 screenshots: ## docs/images anew: the demo, as Chromium shows it (some more are in data/screenshots), and the terminal client
 	@mkdir -p docs/images data/screenshots

@@ -86,8 +86,9 @@ var testsOnly = map[string][]string{
 		"client/chat", // gives the terminal client a terminal
 	},
 	"net/http": {
-		".",       // asks a running node for /readyz and /metrics
-		"reactor", // an ordinary HTTP client shows what a browser gets from the chat port
+		".",                      // asks a running node for /readyz and /metrics
+		"reactor",                // an ordinary HTTP client shows what a browser gets from the chat port
+		"client/web/browsertest", // WebDriver is HTTP
 	},
 	"github.com/santhosh-tekuri": {
 		"proto", // holds docs/asyncapi.yaml against the schema of such documents, and messages against it

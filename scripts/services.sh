@@ -24,6 +24,11 @@ have_node() { command -v node >/dev/null && node -e '
 missing_browser() {
 	case ${CHATD_BROWSER:-chromium} in
 	firefox) command -v firefox-esr >/dev/null || echo firefox-esr ;;
+	webkit)
+		command -v WebKitWebDriver >/dev/null || echo webkit2gtk-driver
+		command -v Xvfb >/dev/null || echo xvfb
+		return
+		;;
 	*) command -v chromium >/dev/null || echo chromium ;;
 	esac
 	command -v npm >/dev/null || echo npm

@@ -1,7 +1,7 @@
 // Package browsertest tries the web client in a real browser, Chromium, on a
 // real chatd: the scenarios are in the folder of that name, person.mjs is what
 // people do on the page, run.mjs what drives them. With CHATD_BROWSER=firefox it
-// is Firefox: make firefox.
+// is Firefox: make firefox. webkit_test.go takes a walk in WebKit: make webkit.
 //
 // It needs chromium, node and npm, which make test installs where it may, and
 // playwright-core and axe-core from npm's registry, pinned by package-lock.json

@@ -1,0 +1,340 @@
+package browsertest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+	"time"
+
+	"chatd/client"
+	"chatd/internal/services"
+)
+
+// The web client works in WebKit, the engine of Safari, as Debian has it: a walk
+// through what people do most, by the W3C's WebDriver, since playwright-core
+// can't drive that one. It is tried by make webkit, with CHATD_BROWSER=webkit.
+func TestWebKit(t *testing.T) {
+	if os.Getenv("CHATD_BROWSER") != "webkit" {
+		t.Skip("make webkit tries it: CHATD_BROWSER isn't webkit")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), longestPlay)
+	defer cancel()
+	node := startNode(t, 0)
+	w := startWebKit(t)
+	messages, reads := make(chan client.Message, 100), make(chan client.Read, 100)
+	bob, err := user(ctx, node.Addr(), "bob", client.Handlers{
+		Message: func(m client.Message) { messages <- m },
+		Read:    func(r client.Read) { reads <- r },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := bob.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+
+	w.open(node.HTTP() + "/")
+	w.click("Register")
+	w.write("input[autocomplete=username]", "anna")
+	w.write("input[type=password]", password)
+	w.click("Register")
+	w.online()
+	anna, err := bob.FindUser(ctx, "anna")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bob.AddFriend(ctx, anna.ID); err != nil {
+		t.Fatal(err)
+	}
+
+	// More than the window shows: it is opened where it wasn't read, and is
+	// read when its end was seen.
+	const many = 60
+	var last client.Receipt
+	for i := range many {
+		if last, err = bob.Send(ctx, client.User(anna.ID), fmt.Sprintf("line %d <b onclick=alert(1)>bold</b> https://example.com/", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.until("60 are unread", `document.querySelector("nav a.row .badge")?.textContent === "60"`)
+	w.press("nav a.row")
+	w.until("all are there, as text and links", `document.querySelectorAll("[data-testid=history] li.message .text a").length === 60 && !document.querySelector("[data-testid=history] b")`)
+	w.until("it begins where nothing was read", `document.querySelector("[data-testid=history]").scrollTop < -500`)
+	w.press("button.to-end")
+	for r := (client.Read{}); r.User != anna.ID || r.Seq != last.Seq; {
+		r = next(ctx, t, "what anna has read", reads)
+	}
+
+	said := func(text string) {
+		w.write("form.composer textarea", text)
+		w.press("button.send")
+		if m := next(ctx, t, text, messages); m.Text != text {
+			t.Fatalf("bob reads %q, not %q", m.Text, text)
+		}
+	}
+	said("hello from WebKit, 你好")
+	w.until("it is at its end", `document.querySelector("[data-testid=history]").scrollTop === 0`)
+
+	// Who reloads the page is where they were, and what was typed is there.
+	w.write("form.composer textarea", "half a sent")
+	w.until("it is kept", `JSON.stringify(localStorage).includes("half a sent")`)
+	w.call("POST", "/refresh", struct{}{})
+	w.ready()
+	w.online()
+	w.until("the draft is there", `document.querySelector("form.composer textarea").value === "half a sent"`)
+	w.until("what was said is there", `document.querySelector("[data-testid=history]").textContent.includes("hello from WebKit, 你好")`)
+
+	// The server is killed, and comes back: what was written meanwhile is sent once.
+	if err := node.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	w.until("the page says that the server is away", `document.querySelector("[data-testid=connection][data-tone=bad]")`)
+	w.press("button.send")
+	w.until("it waits", `document.querySelector("li.message.mine[data-mark=queued]")`)
+	if err := node.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if m := next(ctx, t, "what waited", messages); m.Text != "half a sent" {
+		t.Errorf("bob reads %q", m.Text)
+	}
+	w.online()
+
+	// A group, which can be written to at once.
+	w.click("New")
+	w.click("New group")
+	w.write("dialog input", "tea")
+	w.click("Create")
+	w.until("one can write at once", `!document.querySelector("dialog") && document.activeElement.matches("form.composer textarea")`)
+
+	// As narrow as it gets: nothing sticks out.
+	w.call("POST", "/window/rect", map[string]int{"width": 400, "height": 700})
+	w.until("nothing sticks out", `innerWidth <= 500 && document.documentElement.scrollWidth <= innerWidth`)
+	if wrong := w.do(`return window.wrong.join("\n")`); wrong != "" {
+		t.Errorf("the page's errors: %v", wrong)
+	}
+	select {
+	case m := <-messages:
+		t.Errorf("bob reads %q as well", m.Text)
+	default:
+	}
+}
+
+// next is what a handler was told, which is waited for.
+func next[T any](ctx context.Context, t *testing.T, what string, told <-chan T) (it T) {
+	t.Helper()
+	select {
+	case it = <-told:
+	case <-ctx.Done():
+		t.Fatalf("%s doesn't come", what)
+	}
+	return it
+}
+
+// webkit is a window of WebKitGTK's MiniBrowser on a screen of its own. What
+// fails ends the test.
+type webkit struct {
+	t    *testing.T
+	base string // of the session's commands
+}
+
+func startWebKit(t *testing.T) *webkit {
+	t.Helper()
+	for _, program := range []string{"Xvfb", "WebKitWebDriver"} {
+		if _, err := services.Find(program); err != nil {
+			t.Skipf("no WebKit: %v", err)
+		}
+	}
+	// A screen that nobody sees, with the first number that is free.
+	numbers, number, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	screen := exec.Command("Xvfb", "-displayfd", "3", "-screen", "0", "1280x900x24", "-nolisten", "tcp")
+	screen.ExtraFiles = []*os.File{number}
+	start(t, screen)
+	_ = number.Close()
+	var display int
+	if _, err := fmt.Fscan(numbers, &display); err != nil {
+		t.Fatalf("Xvfb: %v", err)
+	}
+	_ = numbers.Close()
+
+	port, err := services.NewPort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := port.Release(); err != nil {
+			t.Error(err)
+		}
+	})
+	driver := exec.Command("WebKitWebDriver", "--host=127.0.0.1", fmt.Sprintf("--port=%d", port.Number))
+	driver.Env = append(os.Environ(), fmt.Sprintf("DISPLAY=:%d", display), "HOME="+t.TempDir(), "LANG=C.UTF-8", "LIBGL_ALWAYS_SOFTWARE=1")
+	start(t, driver)
+
+	w := &webkit{t: t, base: fmt.Sprintf("http://127.0.0.1:%d", port.Number)}
+	w.wait("the driver is there", func() bool {
+		resp, err := http.Get(w.base + "/status")
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		return err == nil
+	})
+	var session struct {
+		SessionID    string
+		Capabilities struct{ BrowserName, BrowserVersion string }
+	}
+	w.into(&session, w.call("POST", "/session", json.RawMessage(`{"capabilities":{"alwaysMatch":{"timeouts":{"pageLoad":120000,"script":120000}}}}`)))
+	w.base += "/session/" + session.SessionID
+	t.Cleanup(func() { w.call("DELETE", "", nil) })
+	t.Logf("%s %s", session.Capabilities.BrowserName, session.Capabilities.BrowserVersion)
+	return w
+}
+
+// start starts a program that ends with the test, and all that it has started.
+func start(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		_ = cmd.Wait() // it was killed
+	})
+}
+
+// call carries out a command of WebDriver and returns its value.
+func (w *webkit) call(method, path string, body any) json.RawMessage {
+	w.t.Helper()
+	value, err := w.try(method, path, body)
+	if err != nil {
+		w.t.Fatalf("%s %s: %v", method, path, err)
+	}
+	return value
+}
+
+func (w *webkit) try(method, path string, body any) (json.RawMessage, error) {
+	var content io.Reader
+	if method == http.MethodPost {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return nil, err
+		}
+		content = bytes.NewReader(b)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), longest)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, w.base+path, content)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var answer struct{ Value json.RawMessage }
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s", answer.Value)
+	}
+	return answer.Value, nil
+}
+
+func (w *webkit) into(to any, value json.RawMessage) {
+	w.t.Helper()
+	if err := json.Unmarshal(value, to); err != nil {
+		w.t.Fatalf("%v: %s", err, value)
+	}
+}
+
+// do has the page carry out a script, and returns what that does.
+func (w *webkit) do(script string) (value any) {
+	w.t.Helper()
+	w.into(&value, w.call("POST", "/execute/sync", map[string]any{"script": script, "args": []any{}}))
+	return value
+}
+
+func (w *webkit) wait(what string, is func() bool) {
+	w.t.Helper()
+	for end := time.Now().Add(longest); !is(); time.Sleep(25 * time.Millisecond) {
+		if time.Now().After(end) {
+			w.t.Fatalf("two minutes have passed, and it isn't so that %s", what)
+		}
+	}
+}
+
+// until waits for an expression to be true in the page.
+func (w *webkit) until(what, expression string) {
+	w.t.Helper()
+	for end := time.Now().Add(longest); w.do(`return Boolean(`+expression+`)`) != true; time.Sleep(25 * time.Millisecond) {
+		if time.Now().After(end) {
+			w.t.Fatalf("two minutes have passed, and it isn't so that %s; the page says:\n%v", what, w.do(`return document.body.innerText`))
+		}
+	}
+}
+
+// open opens a page and waits until all of it is there.
+func (w *webkit) open(url string) {
+	w.t.Helper()
+	w.call("POST", "/url", map[string]string{"url": url})
+	w.ready()
+}
+
+func (w *webkit) ready() {
+	w.t.Helper()
+	w.until("the page is there", `performance.getEntriesByName("ready").length`)
+	w.do(`window.wrong ??= []; addEventListener("error", (e) => wrong.push(e.message)); addEventListener("unhandledrejection", (e) => wrong.push(String(e.reason)))`)
+}
+
+func (w *webkit) online() {
+	w.t.Helper()
+	w.until("the page is connected", `document.querySelector("[data-testid=connection][data-tone=good]")`)
+}
+
+// on does something with an element, once it is there.
+func (w *webkit) on(using, which, command string, body any) {
+	w.t.Helper()
+	w.wait(which+" takes it", func() bool {
+		value, err := w.try("POST", "/element", map[string]string{"using": using, "value": which})
+		if err != nil {
+			return false // not there yet
+		}
+		var element map[string]string
+		w.into(&element, value)
+		for _, id := range element {
+			_, err = w.try("POST", "/element/"+id+"/"+command, body)
+		}
+		return err == nil
+	})
+}
+
+// click clicks on the button, or entry of a menu, of that name.
+func (w *webkit) click(name string) {
+	w.t.Helper()
+	w.on("xpath", fmt.Sprintf(`//button[normalize-space()=%[1]q or @aria-label=%[1]q]`, name), "click", struct{}{})
+}
+
+// press clicks on what a selector finds.
+func (w *webkit) press(css string) {
+	w.t.Helper()
+	w.on("css selector", css, "click", struct{}{})
+}
+
+// write types into a field.
+func (w *webkit) write(css, text string) {
+	w.t.Helper()
+	w.on("css selector", css, "value", map[string]string{"text": text})
+}

@@ -102,10 +102,10 @@ func (c *Client) Close() error {
 	}
 	c.mu.Unlock()
 	// A handler may be waiting for one of these.
-	settle(failed, ErrClosed)
 	for _, cl := range calls {
 		cl.answer(nil, ErrClosed)
 	}
+	settle(failed, ErrClosed)
 	<-c.done
 
 	c.mu.Lock()

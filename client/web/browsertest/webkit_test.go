@@ -115,6 +115,22 @@ func TestWebKit(t *testing.T) {
 	w.click("Create")
 	w.until("one can write at once", `!document.querySelector("dialog") && document.activeElement.matches("form.composer textarea")`)
 
+	// Another tab, behind, rests, and goes on where the first is closed.
+	var first string
+	w.into(&first, w.call("GET", "/window", nil))
+	var tab struct{ Handle string }
+	w.into(&tab, w.call("POST", "/window/new", map[string]string{"type": "tab"}))
+	look := func(handle string) { w.call("POST", "/window", map[string]string{"handle": handle}) }
+	look(tab.Handle)
+	w.open(node.HTTP() + "/")
+	w.until("it rests", `document.querySelector("[data-testid=resting]")`)
+	look(first)
+	w.online()
+	w.call("DELETE", "/window", nil)
+	look(tab.Handle)
+	w.online()
+	w.until("it doesn't rest", `!document.querySelector("[data-testid=resting]")`)
+
 	// As narrow as it gets: nothing sticks out.
 	w.call("POST", "/window/rect", map[string]int{"width": 400, "height": 700})
 	w.until("nothing sticks out", `innerWidth <= 500 && document.documentElement.scrollWidth <= innerWidth`)

@@ -88,7 +88,7 @@ export class Person {
 
   /** The network is away, or will be: what a browser itself says of that is no error of the page's. */
   forgiveNetwork() {
-    this.#forgiven.push(/^console: WebSocket connection to /, /^error: Firefox can’t establish a connection to the server at ws/, /net::ERR_/, /^console: Failed to load resource: the server responded with a status of 503/);
+    this.#forgiven.push(/^console: WebSocket connection to /, /^error: Firefox can’t establish a connection to the server at ws/, /^error: The connection to ws\S* was interrupted/, /net::ERR_/, /^console: Failed to load resource: the server responded with a status of 503/);
   }
 
   complain() {

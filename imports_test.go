@@ -22,11 +22,11 @@ const module = "chatd"
 var mayImport = map[string][]string{
 	".":                   {"proto", "reactor", "model", "service", "service/bus", "service/ops", "client", "client/web"},
 	"proto":               {},
-	"limit":               {},
-	"reactor":             {"proto", "limit"},
+	"internal/limit":      {},
+	"reactor":             {"proto", "internal/limit"},
 	"model":               {"model/walwriter"},
 	"model/walwriter":     {},
-	"service":             {"proto", "limit", "reactor", "model", "service/bus"}, // of bus the types of what nodes tell each other
+	"service":             {"proto", "internal/limit", "reactor", "model", "service/bus"}, // of bus the types of what nodes tell each other
 	"service/bus":         {"proto"},
 	"service/ops":         {"client/web"}, // the files that it serves, once they are there
 	"client":              {"proto"},

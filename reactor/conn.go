@@ -7,7 +7,7 @@ import (
 
 	"github.com/panjf2000/gnet/v2"
 
-	"chatd/limit"
+	"chatd/internal/limit"
 	"chatd/proto"
 )
 

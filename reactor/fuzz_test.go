@@ -17,7 +17,7 @@ import (
 	"github.com/gobwas/ws"
 	"github.com/panjf2000/gnet/v2"
 
-	"chatd/limit"
+	"chatd/internal/limit"
 	"chatd/proto"
 )
 

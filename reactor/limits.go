@@ -8,7 +8,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
-	"chatd/limit"
+	"chatd/internal/limit"
 )
 
 var errAddrRate = errors.New("reactor: connections from this address come too fast")

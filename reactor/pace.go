@@ -3,7 +3,7 @@ package reactor
 import (
 	"time"
 
-	"chatd/limit"
+	"chatd/internal/limit"
 	"chatd/proto"
 )
 

@@ -13,7 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"chatd/limit"
+	"chatd/internal/limit"
 )
 
 // drainPoll is how often Drain looks again.

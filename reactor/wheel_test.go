@@ -8,7 +8,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 	"pgregory.net/rapid"
 
-	"chatd/limit"
+	"chatd/internal/limit"
 )
 
 // Whatever is added, moved and removed, each timer runs once, never early,

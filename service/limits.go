@@ -6,7 +6,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
-	"chatd/limit"
+	"chatd/internal/limit"
 	"chatd/proto"
 )
 

@@ -1,0 +1,317 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+	"github.com/alecthomas/kong"
+
+	"chatd/service"
+)
+
+// kong reads the command line, because it takes flags before and after the
+// positionals, knows commands and the environment, and describes settings by
+// tags on the one Config. It knows no precedence of the environment over a
+// file and doesn't reject a file's unknown keys, so that is done here.
+
+const (
+	envPrefix = "CHATD_"
+	example   = "chatd 127.0.0.1 6000"
+)
+
+// commandLine is what chatd can be told: to serve, or one operator command.
+type commandLine struct {
+	Config `embed:""`
+
+	ConfigFile string `group:"general" name:"config" placeholder:"FILE" help:"Read settings from this TOML file: name = value, names as here without the dashes."`
+	Version    bool   `group:"general" name:"version" env:"-" help:"Print the version and exit."`
+
+	Serve   serveCommand   `cmd:"" default:"withargs" hidden:""`
+	User    userCommand    `cmd:"" help:"Operate on a user's account, beside a running chatd."`
+	Migrate migrateCommand `cmd:"" help:"Take everything over from one store to another, empty one."`
+	Trace   traceCommand   `cmd:"" help:"Where one message is: who has it, and who hasn't and why."`
+	Epoch   epochCommand   `cmd:"" help:"After a restore from a backup: make clients forget which messages they have."`
+}
+
+type serveCommand struct {
+	IP   ipAddr     `arg:"" name:"ip" help:"Address to listen on, as 127.0.0.1 or 0.0.0.0."`
+	Port portNumber `arg:"" name:"port" help:"Port to listen on; 0: a free one."`
+}
+
+// Validate is what kong calls once all settings are in place. Its errors may
+// be about a file's value or the environment's as well as a flag's.
+func (cl *commandLine) Validate() error {
+	if err := cl.Config.Validate(); err != nil {
+		return &usageError{err: err}
+	}
+	return nil
+}
+
+type ipAddr struct{ netip.Addr }
+
+func (a *ipAddr) UnmarshalText(text []byte) error {
+	ip, err := netip.ParseAddr(strings.Trim(string(text), "[]"))
+	if err != nil {
+		return fmt.Errorf("%q is not an IP address such as 127.0.0.1, 0.0.0.0 or ::1", text)
+	}
+	a.Addr = ip
+	return nil
+}
+
+type portNumber uint16
+
+func (p *portNumber) UnmarshalText(text []byte) error {
+	n, err := strconv.ParseUint(string(text), 10, 16)
+	if err != nil {
+		return fmt.Errorf("%q is not a port: 1 to 65535, or 0 for a free one", text)
+	}
+	*p = portNumber(n)
+	return nil
+}
+
+type userCommand struct {
+	Passwd userPasswd `cmd:"" help:"Set a password, read from stdin. Ends the user's sessions."`
+	Ban    userBan    `cmd:"" help:"End the user's sessions and refuse logins."`
+	Unban  userUnban  `cmd:"" help:"Allow logins again."`
+	Delete userDelete `cmd:"" help:"Delete the account; what the user said stays."`
+}
+
+type (
+	userPasswd struct{ target }
+	userBan    struct{ target }
+	userUnban  struct{ target }
+	userDelete struct{ target }
+
+	epochCommand struct{}
+
+	traceCommand struct {
+		Group  int64  `name:"group" env:"-" placeholder:"ID" help:"The group it was said in."`
+		Pair   string `name:"pair" env:"-" placeholder:"A B" help:"The two users who talk, by id or name."`
+		Peer   string `arg:"" optional:"" name:"b" help:"The second user of --pair."`
+		Seq    int64  `name:"seq" env:"-" placeholder:"N" help:"Its number in the conversation."`
+		CID    string `name:"cid" env:"-" placeholder:"C" help:"Its sender's id for it."`
+		Sender string `name:"sender" env:"-" placeholder:"WHO" help:"Whose --cid it is, by id or name."`
+		User   string `name:"user" env:"-" placeholder:"WHO" help:"Of this user alone, a member or not."`
+		After  int64  `name:"after" env:"-" placeholder:"ID" help:"Of members with a higher id."`
+		JSON   bool   `name:"json" env:"-" help:"For machines."`
+	}
+
+	migrateCommand struct {
+		From string `required:"" name:"from" placeholder:"URL" help:"The store to take over, which no chatd may be using: as for --db."`
+		To   string `required:"" name:"to" placeholder:"URL" help:"The store to fill, which must be empty: as for --db."`
+	}
+)
+
+type target struct {
+	Who string `arg:"" name:"id-or-name" help:"The user's id or name."`
+}
+
+// invocation is a command line understood.
+type invocation struct {
+	Config
+	Version string // of this build
+	Command string // "serve", "user passwd", …, "epoch", "migrate", "help", "version"
+	Who     string // of user commands
+	From    string // of migrate
+	To      string
+	Trace   service.TraceQuery // of trace
+	JSON    bool
+	Unknown []string // CHATD_… variables that are no setting: for a warning, as other programs set such names too
+}
+
+// usageError is a command line or a setting that can't be used: exit code 2.
+type usageError struct {
+	err     error
+	command bool // the command line itself is wrong, not a value in a file or the environment
+}
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+// parse reads the settings, flags over environment over file over default,
+// and validates them. It has written the help to stdout when it returns the
+// command "help". Every error is a *usageError. It reads the process environment
+// and the file; it doesn't write anywhere else.
+func parse(args []string, stdout io.Writer) (*invocation, error) {
+	var cl commandLine
+	exited := false
+	k, err := grammar(&cl, stdout, func() { exited = true })
+	if err != nil {
+		return nil, err
+	}
+	if slices.Contains(untilDashes(args), "--version") {
+		// --version needs no <ip> <port>, so it doesn't wait for kong.
+		return &invocation{Command: "version"}, nil
+	}
+	ctx, err := k.Parse(args)
+	if exited {
+		return &invocation{Command: "help"}, nil
+	}
+	if err != nil {
+		return nil, asUsage(err)
+	}
+
+	inv := &invocation{Config: cl.Config, Unknown: unknownEnv(k.Model.Flags)}
+	inv.lift()
+	command, _, _ := strings.Cut(ctx.Command(), " <")
+	inv.Command = command
+	switch command {
+	case "serve":
+		inv.Addr = netip.AddrPortFrom(cl.Serve.IP.Addr, uint16(cl.Serve.Port))
+	case "trace":
+		t := &cl.Trace
+		inv.Trace = service.TraceQuery{Group: t.Group, Pair: [2]string{t.Pair, t.Peer}, Seq: t.Seq, CID: t.CID, Sender: t.Sender, User: t.User, After: t.After}
+		inv.JSON = t.JSON
+		if err := inv.Trace.Validate(); err != nil {
+			return nil, &usageError{err: fmt.Errorf("trace: %w", err), command: true}
+		}
+	case "migrate":
+		inv.From, inv.To = cl.Migrate.From, cl.Migrate.To
+	case "user passwd":
+		inv.Who = cl.User.Passwd.Who
+	case "user ban":
+		inv.Who = cl.User.Ban.Who
+	case "user unban":
+		inv.Who = cl.User.Unban.Who
+	case "user delete":
+		inv.Who = cl.User.Delete.Who
+	}
+	return inv, nil
+}
+
+// grammar is what kong makes of the tags. exit is called when it has printed
+// the help; kong goes on parsing then, as nothing has ended the process.
+func grammar(cl *commandLine, stdout io.Writer, exit func()) (*kong.Kong, error) {
+	k, err := kong.New(cl,
+		kong.Name("chatd"),
+		kong.DefaultEnvars(strings.TrimSuffix(envPrefix, "_")),
+		kong.Writers(stdout, stdout),
+		kong.Exit(func(int) { exit() }),
+		kong.Help(printHelp),
+		kong.WithBeforeResolve(func(ctx *kong.Context, trace *kong.Path) error {
+			// kong calls this for each part of the line; the first is the program.
+			if trace != ctx.Path[0] {
+				return nil
+			}
+			return readFile(ctx)
+		}),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("the settings' tags: %w", err)
+	}
+	k.Model.HelpFlag.Help = "Print this and exit."
+	return k, nil
+}
+
+func asUsage(err error) error {
+	var already *usageError
+	if errors.As(err, &already) {
+		return already
+	}
+	return &usageError{err: err, command: !strings.Contains(err.Error(), "(from envar ")}
+}
+
+func untilDashes(args []string) []string {
+	if i := slices.Index(args, "--"); i >= 0 {
+		return args[:i]
+	}
+	return args
+}
+
+// readFile puts the settings of --config FILE beneath those of the command
+// line and the environment. A key that is no setting, or a value that its
+// setting doesn't take, names the file and the key.
+func readFile(ctx *kong.Context) error {
+	flags := make(map[string]*kong.Flag)
+	for _, f := range ctx.Model.Flags {
+		flags[f.Name] = f
+	}
+	name, _ := ctx.FlagValue(flags["config"]).(string)
+	if name == "" {
+		return nil
+	}
+	var file map[string]any
+	if _, err := toml.DecodeFile(name, &file); err != nil {
+		return &usageError{err: fmt.Errorf("--config %s: %w", name, err)}
+	}
+	values := make(map[string]string, len(file))
+	for key, v := range file {
+		f := flags[key]
+		if f == nil || key == "config" || key == "help" || key == "version" {
+			return &usageError{err: fmt.Errorf("--config %s: unknown key %q", name, key)}
+		}
+		text, err := fileValue(v)
+		if err == nil {
+			err = tryValue(f, text)
+		}
+		if err != nil {
+			return &usageError{err: fmt.Errorf("--config %s: %s: %w", name, key, err)}
+		}
+		values[key] = text
+	}
+	ctx.AddResolver(kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, f *kong.Flag) (any, error) {
+		text, ok := values[f.Name]
+		if !ok || slices.ContainsFunc(f.Envs, func(env string) bool { _, set := os.LookupEnv(env); return set }) {
+			return nil, nil
+		}
+		return text, nil
+	}))
+	return nil
+}
+
+// fileValue is a TOML value as it would stand on the command line.
+func fileValue(v any) (string, error) {
+	switch v := v.(type) {
+	case string:
+		return v, nil
+	case int64:
+		return strconv.FormatInt(v, 10), nil
+	case bool:
+		return strconv.FormatBool(v), nil
+	case []any:
+		parts := make([]string, len(v))
+		for i, p := range v {
+			text, ok := p.(string)
+			if !ok {
+				return "", errors.New("a list must hold strings")
+			}
+			parts[i] = text
+		}
+		return strings.Join(parts, ","), nil
+	}
+	return "", fmt.Errorf("a %T is no setting's value: write a string, a whole number, true or false, or a list of strings", v)
+}
+
+// tryValue reports why f wouldn't take text, without setting anything.
+func tryValue(f *kong.Flag, text string) error {
+	scan := kong.ScanFromTokens(kong.Token{Type: kong.FlagValueToken, Value: text})
+	scratch := reflect.New(f.Target.Type()).Elem()
+	if err := f.Mapper.Decode(&kong.DecodeContext{Value: f.Value, Scan: scan}, scratch); err != nil {
+		return err
+	}
+	if f.Enum != "" && !f.EnumMap()[text] {
+		return fmt.Errorf("%q is none of %s", text, f.Enum)
+	}
+	return nil
+}
+
+// unknownEnv lists variables that look like settings and are none.
+func unknownEnv(flags []*kong.Flag) []string {
+	var unknown []string
+	for _, kv := range os.Environ() {
+		name, _, _ := strings.Cut(kv, "=")
+		if strings.HasPrefix(name, envPrefix) && !slices.ContainsFunc(flags, func(f *kong.Flag) bool { return slices.Contains(f.Envs, name) }) {
+			unknown = append(unknown, name)
+		}
+	}
+	slices.Sort(unknown)
+	return unknown
+}

@@ -1,0 +1,336 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"chatd/proto"
+	"chatd/service"
+	"chatd/service/ops"
+)
+
+// Config holds every setting of the daemon and of the operator commands.
+// The tags are the one place where a setting's name, default, group and help
+// text stand: the command line, the environment, the file and --help are all
+// read from them. A Config comes from parse, which has validated it; nothing
+// changes it afterwards.
+type Config struct {
+	// Addr is where clients connect, from the command line's <ip> <port>.
+	// Port 0 asks the system for a free one. Zero for operator commands.
+	Addr netip.AddrPort `kong:"-"`
+	// cores is what defaults are chosen by; 0: as many threads as Go runs.
+	cores int `kong:"-"`
+	// terminal is where somebody sits who is told in words where to point a
+	// client; nil: nobody does, the log says it.
+	terminal io.Writer `kong:"-"`
+
+	DB         string `group:"store" name:"db" default:"sqlite:data/chatd.db" placeholder:"URL" help:"The store: sqlite:PATH, or mysql://user:password@host:3306/name, which several nodes can share."`
+	SQLiteSync string `group:"store" name:"sqlite-sync" default:"full" placeholder:"MODE" enum:"full,normal" help:"full: what was acknowledged outlives a power cut. normal: faster, a power cut may take the last moments."`
+
+	Redis             string        `group:"nodes" name:"redis" placeholder:"URL" help:"Connects several nodes over one MySQL: redis://host:6379, rediss:// for TLS. Empty: a single node."`
+	RedisPasswordFile string        `group:"nodes" name:"redis-password-file" placeholder:"FILE" help:"Where Redis's password is read from, in place of one in the URL."`
+	Wait              time.Duration `group:"nodes" name:"wait" default:"30s" placeholder:"TIME" help:"At most so long a start waits for a database or a Redis that can't be reached. 0: not at all."`
+	Node              string        `group:"nodes" name:"node" placeholder:"NAME" help:"This node's name. Empty: host name and port."`
+
+	HTTP           string         `group:"network" name:"http" default:"127.0.0.1:8080" placeholder:"ADDR" help:"Address of the web client, /healthz, /readyz, /metrics and, on loopback, /debug/pprof. Empty: off. Keep it from the public."`
+	HTTPPprof      bool           `group:"network" name:"http-pprof" env:"CHATD_HTTP_PPROF" help:"Serve /debug/pprof on --http though other machines reach that: they can then slow the node down and see into its memory."`
+	Admin          string         `group:"network" name:"admin" placeholder:"ADDR" help:"Address where chatd trace asks this node, host:port. It asks for no password. Empty: off."`
+	AdminRemote    bool           `group:"network" name:"admin-remote" help:"Let --admin be an address that other machines reach."`
+	WebURL         string         `group:"network" name:"web-url" placeholder:"URL" help:"Where a browser that opens the chat port is sent. Empty: to --http where that can be reached as well, else it gets 404."`
+	Origins        []string       `group:"network" name:"origins" placeholder:"ORIGIN,…" help:"Browser origins that may open a WebSocket besides those of the same host name, as https://chat.example.com; * for all."`
+	ProxyProtocol  []netip.Prefix `group:"network" name:"proxy-protocol" placeholder:"CIDR,…" help:"Addresses of proxies that are believed when they name a client's real address."`
+	Loops          int            `group:"network" name:"loops" default:"0" placeholder:"N" help:"Event loops. 0: one per core."`
+	QuickLanes     int            `group:"network" name:"quick-lanes" default:"0" placeholder:"N" help:"Workers for requests that ask the store. 0: chosen by cores."`
+	SlowLanes      int            `group:"network" name:"slow-lanes" default:"0" placeholder:"N" help:"Workers for password hashing. 0: chosen by cores."`
+	LoginTimeout   time.Duration  `group:"network" name:"login-timeout" default:"10s" placeholder:"TIME" help:"A connection that hasn't logged in by then is closed."`
+	IdleTimeout    time.Duration  `group:"network" name:"idle-timeout" default:"90s" placeholder:"TIME" help:"A connection that sends nothing for so long is closed. Clients ping every 30s."`
+	DrainTimeout   time.Duration  `group:"network" name:"drain-timeout" default:"5s" placeholder:"TIME" help:"At most so long a stopping node answers what it had accepted."`
+	Window         int            `group:"buffers" name:"window" default:"256" placeholder:"N" help:"Chat messages a connection may have unacknowledged; what comes beyond is held back."`
+	MaxHeld        ByteSize       `group:"buffers" name:"max-held" default:"1MiB" placeholder:"SIZE" help:"Bytes held back from one connection before it is closed as abuse."`
+	MaxHeldAll     ByteSize       `group:"buffers" name:"max-held-all" default:"256MiB" placeholder:"SIZE" help:"Bytes held back from all connections; beyond it whoever has more than an equal share is closed as slow."`
+	MaxWaiting     ByteSize       `group:"buffers" name:"max-waiting" default:"1MiB" placeholder:"SIZE" help:"Bytes waiting for one connection before it is closed as slow."`
+	MaxWaitingAll  ByteSize       `group:"buffers" name:"max-waiting-all" default:"512MiB" placeholder:"SIZE" help:"Bytes waiting for all connections, a part of it for each loop; beyond it those for which most waits are closed as slow."`
+	MaxUnanswered  ByteSize       `group:"buffers" name:"max-unanswered" default:"48MiB" placeholder:"SIZE" help:"Bytes that all chat messages take which have no answer yet; beyond it they are refused as too fast."`
+	MaxConns       int            `group:"limits" name:"max-conns" default:"0" placeholder:"N" help:"Connections in all. 0: as many as the limit of open files leaves."`
+	ConnsPerAddr   int            `group:"limits" name:"conns-per-addr" default:"1000" placeholder:"N" help:"Connections from one address. 0: no limit."`
+	ConnectsPerSec int            `group:"limits" name:"connects-per-sec-per-addr" default:"100" placeholder:"N" help:"New connections per second from one address. 0: no limit."`
+	FramesPerConn  int            `group:"limits" name:"frames-per-sec-per-conn" default:"200" placeholder:"N" help:"Frames per second from one connection, PING included. 0: no limit."`
+	BytesPerConn   ByteSize       `group:"limits" name:"bytes-per-sec-per-conn" default:"1MiB" placeholder:"SIZE" help:"Bytes of frames per second from one connection. 0: no limit."`
+	FramesPerUser  int            `group:"limits" name:"frames-per-sec-per-user" default:"400" placeholder:"N" help:"Frames per second from all connections of a user to this node, without PING. 0: no limit."`
+	BytesPerUser   ByteSize       `group:"limits" name:"bytes-per-sec-per-user" default:"2MiB" placeholder:"SIZE" help:"Bytes of these per second. 0: no limit."`
+	EarlyFrames    int            `group:"limits" name:"frames-before-login" default:"64" placeholder:"N" help:"Frames from a connection that isn't logged in, within --login-timeout. 0: no limit."`
+	LoginsPerSec   int            `group:"limits" name:"logins-per-sec-per-addr" default:"100" placeholder:"N" help:"Logins per second from one address, by token or password. 0: no limit."`
+	PasswordsSec   int            `group:"limits" name:"passwords-per-sec-per-addr" default:"20" placeholder:"N" help:"Passwords to be hashed per second for one address: logins by password, registrations, changes. 0: no limit."`
+	Burst          time.Duration  `group:"limits" name:"burst" default:"10s" placeholder:"TIME" help:"Of every limit per second, what comes together in so long may come at once."`
+	FailedAddr     int            `group:"limits" name:"failed-logins-per-addr" default:"100" placeholder:"N" help:"Wrong passwords from one address within --failed-logins-time. 0: no limit."`
+	FailedAccount  int            `group:"limits" name:"failed-logins-per-account" default:"10" placeholder:"N" help:"Wrong passwords for one account within --failed-logins-time; logins by token go on. 0: no limit."`
+	FailedTime     time.Duration  `group:"limits" name:"failed-logins-time" default:"5m" placeholder:"TIME" help:"The time in which so many logins may fail."`
+	AbuseAfter     int            `group:"limits" name:"abuse-after" default:"5" placeholder:"N" help:"Waits in a row that a connection was told of and went on sending in, before it is closed as abuse. 0: never."`
+	AbuseWait      time.Duration  `group:"limits" name:"abuse-wait" default:"5s" placeholder:"TIME" help:"So long a user who was closed as abuse can't log in, twice as long each further time, up to 5m. 0: not at all."`
+	MaxDevices     int            `group:"limits" name:"max-devices" default:"8" placeholder:"N" help:"Devices of a user; one more takes the place of the one not used for longest."`
+	MaxFriends     int            `group:"limits" name:"max-friends" default:"1000" placeholder:"N" help:"Friends of a user."`
+	MaxGroups      int            `group:"limits" name:"max-groups" default:"100" placeholder:"N" help:"Groups of a user."`
+	MaxMembers     int            `group:"limits" name:"max-members" default:"10000" placeholder:"N" help:"Members of a group."`
+	MaxPage        int            `group:"limits" name:"max-page" default:"200" placeholder:"N" help:"Messages of one page: of what a device has missed, and of a SYNC. At most 200."`
+	NoLimits       bool           `group:"limits" name:"no-limits" help:"Lift every limit per address, user and connection, for load tests. Sizes, window and buffers stay bounded."`
+
+	Argon2 Argon2 `group:"security" name:"argon2" env:"CHATD_ARGON2" default:"19456,2,1" placeholder:"KIB,T,P" help:"Cost of password hashing: memory in KiB, passes, threads. Load tests use 8,1,1."`
+
+	LogLevel  string `group:"logging" name:"log-level" default:"info" placeholder:"LEVEL" enum:"debug,info,warn,error" help:"The least level that is logged: debug, info, warn or error."`
+	LogFormat string `group:"logging" name:"log-format" default:"text" placeholder:"FORMAT" enum:"text,json" help:"text or json, to stderr."`
+}
+
+// Unlimited is what --no-limits sets the counted limits of the store to:
+// larger than any of them can get, and still an int everywhere.
+const Unlimited = math.MaxInt32
+
+// Bounds of the settings. They keep out slips of the hand (a time in
+// nanoseconds, a size without its unit), not unusual wishes.
+const (
+	maxLoops    = 64 // the chat keeps sets of loops in 64 bits
+	maxLanes    = 1024
+	maxWindow   = 65536
+	minBuffer   = 512 << 10 // the largest frame a server sends must fit
+	maxBuffer   = 1 << 30
+	maxBuffers  = 64 << 30 // of all connections
+	minPending  = 1 << 20  // some of the largest messages must fit
+	maxConns    = 1 << 24
+	maxRate     = 1 << 24
+	maxAbuse    = 1 << 15
+	minTimeout  = 100 * time.Millisecond
+	maxTimeout  = 24 * time.Hour
+	maxNodeName = 64
+)
+
+// Validate reports every setting that makes no sense, each on a line that
+// begins with its name. It never prints what may hold a password.
+func (c *Config) Validate() error {
+	var bad []error
+	check := func(ok bool, name, format string, args ...any) {
+		if !ok {
+			bad = append(bad, fmt.Errorf("--%s: %s", name, fmt.Sprintf(format, args...)))
+		}
+	}
+	between := func(name string, v, low, high int) {
+		check(v >= low && v <= high, name, "%d is not between %d and %d", v, low, high)
+	}
+
+	switch path, sqlite := strings.CutPrefix(c.DB, "sqlite:"); {
+	case sqlite:
+		check(path != "", "db", "sqlite: needs a path, as in sqlite:data/chatd.db")
+		check(c.Redis == "", "redis", "%s with a sqlite: store: several nodes need one database", Redacted(c.Redis))
+	case strings.HasPrefix(c.DB, "mysql://"):
+	default:
+		check(false, "db", "%q is neither sqlite:PATH nor mysql://user:password@host:3306/name", Redacted(c.DB))
+	}
+	if c.Redis != "" {
+		u, err := url.Parse(c.Redis)
+		// The parser's error repeats the URL, password and all.
+		check(err == nil && (u.Scheme == "redis" || u.Scheme == "rediss") && u.Host != "", "redis", "%q is not redis://host:6379", Redacted(c.Redis))
+	}
+	check(utf8.RuneCountInString(c.Node) <= maxNodeName && !strings.ContainsFunc(c.Node, unprintable), "node",
+		"%q: at most %d printable characters without blanks", c.Node, maxNodeName)
+
+	for _, a := range []struct{ name, addr string }{{"http", c.HTTP}, {"admin", c.Admin}} {
+		if a.addr != "" {
+			_, port, err := net.SplitHostPort(a.addr)
+			if err == nil {
+				_, err = strconv.ParseUint(port, 10, 16)
+			}
+			check(err == nil, a.name, "%q is not host:port", a.addr)
+		}
+	}
+	check(c.Admin == "" || c.AdminRemote || ops.IsLoopback(c.Admin), "admin",
+		"%q is reached by other machines, and asks for no password: 127.0.0.1:PORT, or --admin-remote as well", c.Admin)
+	if c.WebURL != "" {
+		u, err := url.Parse(c.WebURL)
+		check(err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil, "web-url",
+			"%q is not http://host/… or https://host/…", Redacted(c.WebURL))
+	}
+	for _, o := range c.Origins {
+		u, err := url.Parse(o)
+		check(o == "*" || err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && o == u.Scheme+"://"+u.Host,
+			"origins", "%q is not http://host or https://host, without a path", Redacted(o))
+	}
+
+	check(c.RedisPasswordFile == "" || c.Redis != "", "redis-password-file", "there is no --redis that it could be for")
+	check(c.Wait >= 0 && c.Wait <= maxTimeout, "wait", "%s is not between 0 and %s", c.Wait, maxTimeout)
+	between("loops", c.Loops, 0, maxLoops)
+	between("quick-lanes", c.QuickLanes, 0, maxLanes)
+	between("slow-lanes", c.SlowLanes, 0, maxLanes)
+	between("window", c.Window, 1, maxWindow)
+	between("max-conns", c.MaxConns, 0, maxConns)
+	between("conns-per-addr", c.ConnsPerAddr, 0, maxConns)
+	between("connects-per-sec-per-addr", c.ConnectsPerSec, 0, maxRate)
+	between("frames-per-sec-per-conn", c.FramesPerConn, 0, maxRate)
+	between("frames-per-sec-per-user", c.FramesPerUser, 0, maxRate)
+	between("frames-before-login", c.EarlyFrames, 0, maxRate)
+	between("logins-per-sec-per-addr", c.LoginsPerSec, 0, maxRate)
+	between("passwords-per-sec-per-addr", c.PasswordsSec, 0, maxRate)
+	between("failed-logins-per-addr", c.FailedAddr, 0, maxRate)
+	between("failed-logins-per-account", c.FailedAccount, 0, maxRate)
+	between("abuse-after", c.AbuseAfter, 0, maxAbuse)
+	between("max-devices", c.MaxDevices, 1, Unlimited)
+	between("max-friends", c.MaxFriends, 1, Unlimited)
+	between("max-groups", c.MaxGroups, 1, Unlimited)
+	between("max-members", c.MaxMembers, 1, Unlimited)
+	between("max-page", c.MaxPage, 1, proto.MaxSyncMessages)
+	for _, s := range []struct {
+		name string
+		v    ByteSize
+	}{{"bytes-per-sec-per-conn", c.BytesPerConn}, {"bytes-per-sec-per-user", c.BytesPerUser}} {
+		check(s.v >= 0 && s.v <= maxBuffer, s.name, "%s is not between 0 and %s", s.v, ByteSize(maxBuffer))
+	}
+	for _, d := range []struct {
+		name string
+		v    time.Duration
+	}{{"burst", c.Burst}, {"failed-logins-time", c.FailedTime}} {
+		check(d.v >= time.Second && d.v <= maxTimeout, d.name, "%s is not between 1s and %s", d.v, maxTimeout)
+	}
+	check(c.AbuseWait >= 0 && c.AbuseWait <= service.MaxAbuseWait, "abuse-wait", "%s is not between 0 and %s", c.AbuseWait, service.MaxAbuseWait)
+	for _, s := range []struct {
+		name string
+		v    ByteSize
+	}{{"max-held", c.MaxHeld}, {"max-waiting", c.MaxWaiting}} {
+		check(s.v >= minBuffer && s.v <= maxBuffer, s.name, "%s is not between %s and %s", s.v, ByteSize(minBuffer), ByteSize(maxBuffer))
+	}
+	for _, s := range []struct {
+		name   string
+		v, one ByteSize
+	}{{"max-held-all", c.MaxHeldAll, c.MaxHeld}, {"max-waiting-all", c.MaxWaitingAll, c.MaxWaiting}, {"max-unanswered", c.MaxUnanswered, minPending}} {
+		check(s.v >= s.one && s.v <= maxBuffers, s.name, "%s is not between %s and %s", s.v, s.one, ByteSize(maxBuffers))
+	}
+	for _, d := range []struct {
+		name string
+		v    time.Duration
+	}{{"login-timeout", c.LoginTimeout}, {"idle-timeout", c.IdleTimeout}, {"drain-timeout", c.DrainTimeout}} {
+		check(d.v >= minTimeout && d.v <= maxTimeout, d.name, "%s is not between %s and %s", d.v, minTimeout, maxTimeout)
+	}
+	return errors.Join(bad...)
+}
+
+// lift carries out --no-limits.
+func (c *Config) lift() {
+	if !c.NoLimits {
+		return
+	}
+	c.ConnsPerAddr, c.ConnectsPerSec, c.LoginsPerSec, c.PasswordsSec = 0, 0, 0, 0
+	c.FramesPerConn, c.BytesPerConn, c.FramesPerUser, c.BytesPerUser, c.EarlyFrames = 0, 0, 0, 0, 0
+	c.FailedAddr, c.FailedAccount, c.AbuseWait = 0, 0, 0
+	c.MaxDevices, c.MaxFriends, c.MaxGroups, c.MaxMembers = Unlimited, Unlimited, Unlimited, Unlimited
+}
+
+// NodeName is --node or, without one, the host name and the port that clients
+// connect to, which is known only once it listens when port 0 was asked for.
+func (c *Config) NodeName(port uint16) string {
+	if c.Node != "" {
+		return c.Node
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "node"
+	}
+	return host + ":" + strconv.Itoa(int(port))
+}
+
+// Redacted is a URL as logs and errors may show it: all between "//" and the
+// last "@" but the user's name is replaced. It takes what no parser would,
+// because it is most needed where a URL is broken.
+func Redacted(s string) string {
+	if strings.HasPrefix(s, "sqlite:") {
+		return s // a path, whatever is in it
+	}
+	scheme, rest, ok := strings.Cut(s, "://")
+	if !ok {
+		scheme, rest = "", s
+	} else {
+		scheme += "://"
+	}
+	at := strings.LastIndexByte(rest, '@')
+	if at < 0 {
+		return s
+	}
+	user, _, secret := strings.Cut(rest[:at], ":")
+	if secret {
+		user += ":…"
+	}
+	return scheme + user + rest[at:]
+}
+
+func unprintable(r rune) bool { return r <= ' ' || !strconv.IsPrint(r) }
+
+// ByteSize is a number of bytes, written 65536, 64KiB, 1MiB or 1GiB.
+type ByteSize int
+
+var byteUnits = []struct {
+	name string
+	size ByteSize
+}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}}
+
+// UnmarshalText reads a size; the error says how one is written.
+func (b *ByteSize) UnmarshalText(text []byte) error {
+	number, unit := string(text), ByteSize(1)
+	for _, u := range byteUnits {
+		if n, ok := strings.CutSuffix(number, u.name); ok {
+			number, unit = n, u.size
+			break
+		}
+	}
+	n, err := strconv.ParseUint(number, 10, 31)
+	if err != nil {
+		return fmt.Errorf("%q is not a size such as 65536, 64KiB or 1MiB", text)
+	}
+	*b = ByteSize(n) * unit
+	return nil
+}
+
+func (b ByteSize) String() string {
+	for _, u := range byteUnits {
+		if b >= u.size && b%u.size == 0 {
+			return strconv.Itoa(int(b/u.size)) + u.name
+		}
+	}
+	return strconv.Itoa(int(b))
+}
+
+// Argon2 is the cost of one password hash.
+type Argon2 struct {
+	KiB     uint32 // memory
+	Passes  uint32
+	Threads uint8
+}
+
+// UnmarshalText reads KIB,T,P within what argon2 allows (8 KiB per thread)
+// and what one login may cost a server (1 GiB, 64 passes).
+func (a *Argon2) UnmarshalText(text []byte) error {
+	bad := fmt.Errorf("%q is not KIB,T,P, such as 19456,2,1 (8 KiB per thread at least, 1 GiB, 64 passes and 64 threads at most)", text)
+	parts := strings.Split(string(text), ",")
+	if len(parts) != 3 {
+		return bad
+	}
+	var n [3]uint64
+	for i, p := range parts {
+		v, err := strconv.ParseUint(strings.TrimSpace(p), 10, 32)
+		if err != nil || v == 0 {
+			return bad
+		}
+		n[i] = v
+	}
+	if n[0] > 1<<20 || n[1] > 64 || n[2] > 64 || n[0] < 8*n[2] {
+		return bad
+	}
+	a.KiB, a.Passes, a.Threads = uint32(n[0]), uint32(n[1]), uint8(n[2])
+	return nil
+}
+
+func (a Argon2) String() string { return fmt.Sprintf("%d,%d,%d", a.KiB, a.Passes, a.Threads) }

@@ -1,0 +1,321 @@
+package daemon
+
+import (
+	"errors"
+	"io"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// clean keeps settings of whoever runs the tests out of them.
+func clean(t *testing.T) {
+	t.Helper()
+	for _, kv := range os.Environ() {
+		if name, value, _ := strings.Cut(kv, "="); strings.HasPrefix(name, envPrefix) {
+			t.Setenv(name, value) // so that it comes back
+			os.Unsetenv(name)
+		}
+	}
+}
+
+func mustParse(t *testing.T, args ...string) *invocation {
+	t.Helper()
+	inv, err := parse(append([]string{"127.0.0.1", "6000"}, args...), io.Discard)
+	if err != nil {
+		t.Fatalf("%q: %v", args, err)
+	}
+	return inv
+}
+
+func file(t *testing.T, text string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "chatd.toml")
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// Flags win over the environment, that over the file, that over the default,
+// for each setting by itself.
+func TestPrecedence(t *testing.T) {
+	clean(t)
+	conf := file(t, "loops = 2\nwindow = 20\nmax-groups = 200\norigins = ['https://a.example', 'https://b.example']\nno-limits = false\nmax-held = '2MiB'\nidle-timeout = '2m'")
+	t.Setenv("CHATD_LOOPS", "3")
+	t.Setenv("CHATD_WINDOW", "30")
+	t.Setenv("CHATD_ARGON2", "8,1,1")
+
+	c := mustParse(t, "--loops", "4", "--config", conf)
+	for _, v := range []struct {
+		name      string
+		got, want any
+	}{
+		{"a flag over environment and file", c.Loops, 4},
+		{"the environment over the file", c.Window, 30},
+		{"the file over the default", c.MaxGroups, 200},
+		{"the default", c.MaxFriends, 1000},
+		{"a list in the file", strings.Join(c.Origins, " "), "https://a.example https://b.example"},
+		{"a size in the file", c.MaxHeld, ByteSize(2 << 20)},
+		{"a time in the file", c.IdleTimeout, 2 * time.Minute},
+		{"the environment over the default", c.Argon2, Argon2{8, 1, 1}},
+		{"the address", c.Addr, netip.MustParseAddrPort("127.0.0.1:6000")},
+	} {
+		if v.got != v.want {
+			t.Errorf("%s: %v, want %v", v.name, v.got, v.want)
+		}
+	}
+
+	t.Setenv("CHATD_CONFIG", conf)
+	if got := mustParse(t).MaxGroups; got != 200 {
+		t.Errorf("a file that the environment names: max-groups %d, want 200", got)
+	}
+}
+
+// Flags may stand before, between and after the positionals, and an empty
+// value is a value: it switches off what has a default.
+func TestFlagsAnywhere(t *testing.T) {
+	clean(t)
+	for _, args := range [][]string{
+		{"--loops", "2", "--http=", "::1", "6001"},
+		{"::1", "--loops=2", "--http", "", "6001"},
+		{"[::1]", "6001", "--http=", "--loops", "2"},
+	} {
+		inv, err := parse(args, io.Discard)
+		if err != nil {
+			t.Errorf("%q: %v", args, err)
+			continue
+		}
+		if inv.Command != "serve" || inv.Loops != 2 || inv.HTTP != "" || inv.Addr.String() != "[::1]:6001" {
+			t.Errorf("%q: %s %v, loops %d, http %q", args, inv.Command, inv.Addr, inv.Loops, inv.HTTP)
+		}
+	}
+}
+
+// Every setting refuses what makes no sense, and says which setting it was,
+// whether it came by flag, environment or file.
+func TestBadValues(t *testing.T) {
+	clean(t)
+	bad := map[string][]string{
+		"db":                         {"", "sqlite:", "chat.db", "postgres://host/chat"},
+		"sqlite-sync":                {"", "off", "FULL"},
+		"redis":                      {"redis://host:6379", "localhost:6379"},
+		"redis-password-file":        {"redis.secret"},
+		"wait":                       {"10", "-1s", "25h"},
+		"node":                       {"two words", "new\nline", strings.Repeat("x", 65)},
+		"http":                       {"8080", "127.0.0.1", "127.0.0.1:http", "127.0.0.1:70000"},
+		"web-url":                    {"chat.example.com", "ftp://chat.example.com", "https://me:pw@chat.example.com"},
+		"origins":                    {"chat.example.com", "https://chat.example.com/", "https://a.example,b.example"},
+		"proxy-protocol":             {"10.0.0.1", "10.0.0.0/33", "localhost/8"},
+		"loops":                      {"-1", "65", "two", "1.5", ""},
+		"quick-lanes":                {"-1", "1025"},
+		"slow-lanes":                 {"-1", "1025"},
+		"login-timeout":              {"10", "0s", "-1s", "25h", "soon"},
+		"idle-timeout":               {"90", "0s", "25h"},
+		"drain-timeout":              {"5", "0s", "25h"},
+		"window":                     {"0", "65537", "many"},
+		"max-held":                   {"1", "1MB", "2GiB", "-1KiB", "4294967296"},
+		"max-held-all":               {"1", "512KiB", "65GiB", "-1KiB"},
+		"max-waiting-all":            {"0", "512KiB", "65GiB", "1 GiB"},
+		"max-unanswered":             {"0", "1023KiB", "65GiB", "lots"},
+		"max-waiting":                {"0", "0.5MiB", "1 MiB", "9999999999GiB"},
+		"max-conns":                  {"-1", "2147483648"},
+		"conns-per-addr":             {"-1", "x"},
+		"connects-per-sec-per-addr":  {"-1", "x"},
+		"frames-per-sec-per-conn":    {"-1", "many"},
+		"bytes-per-sec-per-conn":     {"-1", "2GiB"},
+		"frames-per-sec-per-user":    {"-1", "1.5"},
+		"bytes-per-sec-per-user":     {"-1", "1MB"},
+		"frames-before-login":        {"-1", "x"},
+		"logins-per-sec-per-addr":    {"-1", "x"},
+		"passwords-per-sec-per-addr": {"-1", "x"},
+		"burst":                      {"0s", "10", "25h"},
+		"failed-logins-per-addr":     {"-1", "x"},
+		"failed-logins-per-account":  {"-1", "x"},
+		"failed-logins-time":         {"0s", "5", "25h"},
+		"abuse-after":                {"-1", "32769"},
+		"abuse-wait":                 {"-1s", "5", "5m1s"},
+		"max-devices":                {"0", "-1"},
+		"max-friends":                {"0", "x"},
+		"max-groups":                 {"0", "x"},
+		"max-members":                {"0", "x"},
+		"max-page":                   {"0", "201", "x"},
+		"no-limits":                  {"maybe"},
+		"argon2":                     {"", "19456", "19456,2", "19456,0,1", "7,1,1", "8,1,2", "2000000,1,1", "8,1,256", "8,1,1,1", "a,b,c"},
+		"log-level":                  {"loud", ""},
+		"log-format":                 {"xml", ""},
+		"http-pprof":                 {"maybe"},
+		"admin":                      {"9100", "127.0.0.1", "127.0.0.1:x", "0.0.0.0:9100", "[::]:9100", ":9100", "10.0.0.1:9100", "chat.example.com:9100"},
+		"admin-remote":               {"maybe"},
+	}
+	for _, name := range settingNames(t) {
+		if name == "config" {
+			continue
+		}
+		values, ok := bad[name]
+		if !ok {
+			t.Errorf("no bad value of --%s is tried", name)
+		}
+		for _, value := range values {
+			for way, args := range map[string][]string{
+				"flag": {"--" + name + "=" + value},
+				"file": {"--config", file(t, name+" = "+tomlString(value))},
+			} {
+				_, err := parse(append(args, "127.0.0.1", "6000"), io.Discard)
+				var usage *usageError
+				if !errors.As(err, &usage) || !strings.Contains(err.Error(), name) {
+					t.Errorf("%s %s = %q: error %v", way, name, value, err)
+				}
+			}
+		}
+	}
+}
+
+func tomlString(s string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(s) + `"`
+}
+
+// settingNames are the names of all settings, from the Config's own tags.
+func settingNames(t *testing.T) []string {
+	t.Helper()
+	names := []string{"config"}
+	for f := range reflect.TypeFor[Config]().Fields() {
+		if name := f.Tag.Get("name"); name != "" {
+			names = append(names, name)
+		} else if f.Tag.Get("kong") != "-" {
+			t.Errorf("Config.%s has no name tag", f.Name)
+		}
+	}
+	return names
+}
+
+// --no-limits lifts what is counted per address, user and connection, and
+// leaves what bounds the server's memory.
+func TestNoLimits(t *testing.T) {
+	clean(t)
+	plain, lifted := mustParse(t), mustParse(t, "--no-limits")
+	for name, of := range map[string]func(c *invocation) int{
+		"connections per address":     func(c *invocation) int { return c.ConnsPerAddr },
+		"connects per address":        func(c *invocation) int { return c.ConnectsPerSec },
+		"logins per address":          func(c *invocation) int { return c.LoginsPerSec },
+		"passwords per address":       func(c *invocation) int { return c.PasswordsSec },
+		"frames per connection":       func(c *invocation) int { return c.FramesPerConn },
+		"bytes per connection":        func(c *invocation) int { return int(c.BytesPerConn) },
+		"frames per user":             func(c *invocation) int { return c.FramesPerUser },
+		"bytes per user":              func(c *invocation) int { return int(c.BytesPerUser) },
+		"frames before login":         func(c *invocation) int { return c.EarlyFrames },
+		"failed logins per address":   func(c *invocation) int { return c.FailedAddr },
+		"failed logins of an account": func(c *invocation) int { return c.FailedAccount },
+		"logins after abuse":          func(c *invocation) int { return int(c.AbuseWait) },
+	} {
+		if of(plain) <= 0 {
+			t.Errorf("%s are not limited by default", name)
+		}
+		if of(lifted) != 0 {
+			t.Errorf("%s are limited to %d", name, of(lifted))
+		}
+	}
+	for name, v := range map[string]int{"devices": lifted.MaxDevices, "friends": lifted.MaxFriends, "groups": lifted.MaxGroups, "members": lifted.MaxMembers} {
+		if v != Unlimited {
+			t.Errorf("%s are limited to %d", name, v)
+		}
+	}
+	if lifted.Window != plain.Window || lifted.MaxHeld != plain.MaxHeld || lifted.MaxWaiting != plain.MaxWaiting ||
+		lifted.MaxHeldAll != plain.MaxHeldAll || lifted.MaxWaitingAll != plain.MaxWaitingAll || lifted.MaxUnanswered != plain.MaxUnanswered {
+		t.Error("windows and buffers changed")
+	}
+}
+
+// A switch can be set, and unset again by what wins over it, in each of the ways.
+func TestSwitch(t *testing.T) {
+	clean(t)
+	on := file(t, "no-limits = true")
+	if !mustParse(t, "--config", on).NoLimits {
+		t.Error("on in the file: off")
+	}
+	if mustParse(t, "--config", on, "--no-limits=false").NoLimits {
+		t.Error("on in the file, off by flag: on")
+	}
+	t.Setenv("CHATD_NO_LIMITS", "0")
+	if mustParse(t, "--config", on).NoLimits {
+		t.Error("on in the file, off in the environment: on")
+	}
+	if !mustParse(t, "--no-limits").NoLimits {
+		t.Error("off in the environment, on by flag: off")
+	}
+}
+
+// A variable with a slip of the hand in its name is found and told, but
+// doesn't keep the server down: others set CHATD_… names too.
+func TestUnknownEnvironment(t *testing.T) {
+	clean(t)
+	t.Setenv("CHATD_LOPS", "3")
+	t.Setenv("CHATD_LOOPS", "3")
+	if got := mustParse(t).Unknown; !slices.Equal(got, []string{"CHATD_LOPS"}) {
+		t.Errorf("unknown: %q", got)
+	}
+}
+
+// No password of a URL reaches a log, least of all that of a URL that can't
+// be parsed, which is when it is printed.
+func TestRedacted(t *testing.T) {
+	for in, want := range map[string]string{
+		"sqlite:data/chatd.db":                 "sqlite:data/chatd.db",
+		"sqlite:data/a:b@c.db":                 "sqlite:data/a:b@c.db",
+		"mysql://chat:hunter2@db:3306/chat":    "mysql://chat:…@db:3306/chat",
+		"mysql://chat:hun@ter/2@db:3306/chat":  "mysql://chat:…@db:3306/chat",
+		"mysql://chat:%zz@db/chat":             "mysql://chat:…@db/chat",
+		"mysql://db/chat":                      "mysql://db/chat",
+		"redis://:hunter2@localhost:6379":      "redis://:…@localhost:6379",
+		"chat:hunter2@tcp(db:3306)/chat":       "chat:…@tcp(db:3306)/chat",
+		"mysql://chat:hunter2@":                "mysql://chat:…@",
+		"redis://localhost:6379":               "redis://localhost:6379",
+		"mysql://chat@db/chat":                 "mysql://chat@db/chat",
+		"mysql://chat:hunter2:x@y://z@db/chat": "mysql://chat:…@db/chat",
+		"":                                     "",
+	} {
+		if got := Redacted(in); got != want {
+			t.Errorf("Redacted(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+// What a size prints is read back as the same size: errors and docs show it.
+func TestByteSize(t *testing.T) {
+	for text, want := range map[string]ByteSize{"0": 0, "65536": 1 << 16, "64KiB": 1 << 16, "1MiB": 1 << 20, "1GiB": 1 << 30, "1500": 1500} {
+		var got, again ByteSize
+		if err := got.UnmarshalText([]byte(text)); err != nil || got != want {
+			t.Errorf("%q: %d, %v", text, got, err)
+		}
+		if err := again.UnmarshalText([]byte(got.String())); err != nil || again != want {
+			t.Errorf("%q printed as %q: %d, %v", text, got, again, err)
+		}
+	}
+}
+
+// A node without a name is still told from another on the same host.
+func TestNodeName(t *testing.T) {
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := (&Config{}).NodeName(6001); got != host+":6001" {
+		t.Errorf("%q", got)
+	}
+	if got := (&Config{Node: "a"}).NodeName(6001); got != "a" {
+		t.Errorf("%q", got)
+	}
+}
+
+// The default store is the one whose folder is made at start.
+func TestDefaultStore(t *testing.T) {
+	clean(t)
+	if got := mustParse(t).DB; got != "sqlite:"+defaultPath {
+		t.Errorf("--db is %q by default, but the folder of %q is made", got, defaultPath)
+	}
+}

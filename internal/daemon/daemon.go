@@ -1,0 +1,98 @@
+// Package daemon is the chatd program: its command line and settings, the
+// server that they start, and the commands for operators.
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
+
+	"golang.org/x/term"
+)
+
+// Exit codes.
+const (
+	exitDone  = 0 // drained, or an operator command was carried out
+	exitError = 1 // it failed, or a second signal cut the drain short
+	exitUsage = 2 // a wrong command line or setting: nothing was started
+)
+
+// Main runs one command line, without the program's name, and returns the exit
+// code. It blocks until the command is done; a server runs until a signal ends
+// it. stamp is the version of the build; if it is empty, Main uses what Go
+// knows of the build.
+func Main(stamp string, args []string, stdin *os.File, stdout, stderr io.Writer) int {
+	inv, err := parse(args, stdout)
+	if err != nil {
+		printUsageError(stderr, err)
+		return exitUsage
+	}
+	inv.Version = version(stamp)
+	switch inv.Command {
+	case "help":
+		return exitDone
+	case "version":
+		fmt.Fprintln(stdout, "chatd", inv.Version)
+		return exitDone
+	case "serve":
+		inv.cores = makeRoom(inv.Loops)
+		if f, ok := stderr.(*os.File); ok && inv.LogFormat == "text" && term.IsTerminal(int(f.Fd())) {
+			inv.terminal = f
+		}
+		return serve(inv, newLogger(stderr, inv.LogLevel, inv.LogFormat), run)
+	case "migrate":
+		err = migrate(inv, stdout, stderr)
+	case "trace":
+		err = trace(inv, stdout, stderr)
+	default:
+		err = operate(inv, stdin, stdout, stderr)
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "chatd:", err)
+		return exitError
+	}
+	return exitDone
+}
+
+// makeRoom raises GOMAXPROCS by the number of event loops, and returns what it
+// was. A loop that waits for its sockets is in a system call and holds its
+// processor until the Go runtime takes that away; without spare processors the
+// store's writer, back from the disk, would wait for it. An operator who sets
+// GOMAXPROCS overrides this.
+func makeRoom(loops int) (cores int) {
+	cores = runtime.GOMAXPROCS(0)
+	if loops == 0 {
+		loops = cores
+	}
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(cores + loops)
+	}
+	return cores
+}
+
+// printUsageError explains a command line or a setting that can't be used.
+func printUsageError(w io.Writer, err error) {
+	var u *usageError
+	if !errors.As(err, &u) || u.command {
+		fmt.Fprintln(w, "command invalid! example:", example)
+	}
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintln(w, "chatd:", withoutSecrets(strings.TrimSuffix(line, "\n")))
+	}
+	fmt.Fprintln(w, "chatd --help lists commands and settings")
+}
+
+// version is the stamp, or what Go knows of the build.
+func version(stamp string) string {
+	if stamp != "" {
+		return stamp
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}

@@ -1,0 +1,117 @@
+package daemon
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// newLogger logs to w, one line for each record. What a client has sent can
+// neither break a line nor forge one, nor make a terminal do anything: text
+// values are quoted by slog where they hold what can't be printed, and in JSON,
+// where slog leaves what JSON allows, such characters are escaped here. The
+// password of a URL is left out wherever one gets into a message, a value or
+// an error, so that none is logged because somebody forgot.
+func newLogger(w io.Writer, level, format string) *slog.Logger {
+	var least slog.Level
+	if least.UnmarshalText([]byte(level)) != nil {
+		least = slog.LevelInfo // help and version have no level
+	}
+	options := &slog.HandlerOptions{Level: least, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr { return slog.Attr{Key: a.Key, Value: redacted(a.Value)} }}
+	if format == "json" {
+		return slog.New(slog.NewJSONHandler(printable{w}, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// redacted is a value without passwords.
+func redacted(v slog.Value) slog.Value {
+	switch v.Kind() {
+	case slog.KindString:
+		return slog.StringValue(withoutSecrets(v.String()))
+	case slog.KindAny:
+		switch x := v.Any().(type) {
+		case error:
+			return slog.StringValue(withoutSecrets(x.Error()))
+		case fmt.Stringer:
+			return slog.StringValue(withoutSecrets(x.String()))
+		}
+	}
+	return v
+}
+
+// withoutSecrets is text in which every URL with a user is as Redacted has it.
+func withoutSecrets(s string) string {
+	const mark = "://"
+	if !strings.Contains(s, mark) || !strings.Contains(s, "@") {
+		return s
+	}
+	var b strings.Builder
+	for {
+		at := strings.Index(s, mark)
+		if at < 0 {
+			b.WriteString(s)
+			return b.String()
+		}
+		at += len(mark)
+		b.WriteString(s[:at])
+		s = s[at:]
+		// The password may hold anything but what ends a word; the last "@" of
+		// the word ends it.
+		end := strings.IndexFunc(s, func(r rune) bool { return r == ' ' || r == '"' || r == '\n' || r == '\t' })
+		if end < 0 {
+			end = len(s)
+		}
+		word := s[:end]
+		s = s[end:]
+		if i := strings.LastIndexByte(word, '@'); i >= 0 {
+			user, _, secret := strings.Cut(word[:i], ":")
+			if secret {
+				user += ":…"
+			}
+			word = user + word[i:]
+		}
+		b.WriteString(word)
+	}
+}
+
+// printable writes JSON in which what can't be printed is escaped: control
+// characters beyond ASCII begin escape sequences of terminals too, and others
+// turn text around. It takes whole records, as slog writes them.
+type printable struct{ w io.Writer }
+
+func (p printable) Write(b []byte) (int, error) {
+	var out []byte // nil: nothing had to be escaped so far
+	for i := 0; i < len(b); {
+		r, n := rune(b[i]), 1
+		if r >= utf8.RuneSelf {
+			r, n = utf8.DecodeRune(b[i:])
+		}
+		if r == '\n' || r != 0x7f && r < utf8.RuneSelf || strconv.IsPrint(r) && (r != utf8.RuneError || n > 1) {
+			if out != nil {
+				out = append(out, b[i:i+n]...)
+			}
+		} else {
+			if out == nil {
+				out = append(make([]byte, 0, len(b)+64), b[:i]...)
+			}
+			if r > 0xffff {
+				r -= 0x10000
+				out = fmt.Appendf(out, `\u%04x\u%04x`, 0xd800+r>>10, 0xdc00+r&0x3ff)
+			} else {
+				out = fmt.Appendf(out, `\u%04x`, r)
+			}
+		}
+		i += n
+	}
+	if out == nil {
+		out = b
+	}
+	if _, err := p.w.Write(out); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}

@@ -1,0 +1,84 @@
+package daemon
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// nasty is what a client could send to forge a line of the log, or to have a
+// terminal do something.
+var nasty = []string{
+	"two\nlines level=ERROR msg=forged", "carriage\rreturn", "esc\x1b[2J\x1b]0;title\x07", "c1 \u009b2J", "del \x7f", "nul \x00",
+	"turned \u202e gnihton", "zero \u200b width", "line \u2028 separator", "bad \xff\xc0 UTF-8", `quote " and \ backslash`, `json","msg":"forged`,
+	"plane 14 \U000e0041", "key=value other=\"x\"",
+}
+
+// Nothing that a client sends breaks a line of the log, forges one, or gets to
+// a terminal as it is; and a machine reads what was meant.
+func TestLogsAreEscaped(t *testing.T) {
+	for _, format := range []string{"text", "json"} {
+		for _, text := range nasty {
+			var out bytes.Buffer
+			log := newLogger(&out, "info", format)
+			log.Info("who: "+text, "name", text, "err", fmt.Errorf("user %s", text), "bytes", []byte(text), "any", struct{ Name string }{text})
+			line, more, ended := strings.Cut(out.String(), "\n")
+			if !ended || more != "" {
+				t.Errorf("%s, %q: not one line: %q", format, text, &out)
+			}
+			for _, r := range line {
+				if !strconv.IsPrint(r) {
+					t.Errorf("%s, %q: %U is in the log: %s", format, text, r, line)
+				}
+			}
+			if format != "json" {
+				continue
+			}
+			var got map[string]any
+			if err := json.Unmarshal([]byte(line), &got); err != nil {
+				t.Errorf("%q: %v: %s", text, err, line)
+			}
+			if want := strings.ToValidUTF8(text, "\ufffd"); strings.Count(text, "\xff") == 0 && (got["name"] != want || got["msg"] != "who: "+want) || len(got) != 7 {
+				t.Errorf("%q was logged as %q, with %d keys", text, got["name"], len(got))
+			}
+		}
+	}
+}
+
+// The password of a URL is left out of whatever is logged, however broken the
+// URL is; all else stays.
+func TestWithoutSecrets(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                                       "",
+		"a mail to me@host":                      "a mail to me@host",
+		"see http://host:80/x":                   "see http://host:80/x",
+		"open mysql://u:secret@h:3306/d: failed": "open mysql://u:…@h:3306/d: failed",
+		`"redis://:secret@h"`:                    `"redis://:…@h"`,
+		"redis://u:se:c@ret@h:1, then":           "redis://u:…@h:1, then",
+		"mysql://u:secret/x@h and redis://:secret@i": "mysql://u:…@h and redis://:…@i",
+		"mysql://u@h/d":                        "mysql://u@h/d",
+		"parse \"mysql://u:secret%zz@h\": bad": "parse \"mysql://u:…@h\": bad",
+	} {
+		if got := withoutSecrets(in); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+	for _, format := range []string{"text", "json"} {
+		var out bytes.Buffer
+		broken := strings.Join([]string{"mysql://u:secret", "zz@h/d"}, "%")
+		_, parse := url.Parse(broken)
+		if parse == nil {
+			t.Fatal("parsed")
+		}
+		newLogger(&out, "info", format).With("db", "mysql://u:secret@h/d").WithGroup("g").Info("at redis://:secret@h",
+			"err", fmt.Errorf("open: %w", parse), "joined", errors.Join(errors.New("x"), parse), "url", &url.URL{Scheme: "redis", Host: "h", User: url.UserPassword("u", "secret")})
+		if strings.Contains(out.String(), "secret") {
+			t.Errorf("%s: %s", format, &out)
+		}
+	}
+}

@@ -1,0 +1,64 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"chatd/model"
+)
+
+// progressEvery is how often migrate says where it is.
+const progressEvery = 5 * time.Second
+
+// migrate takes everything over from one store to another, empty one. No chatd
+// may serve from either meanwhile. An interrupt ends it; what the target has
+// by then has to be thrown away, and the source is as it was.
+func migrate(inv *invocation, stdout, stderr io.Writer) (err error) {
+	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer cancel()
+
+	if path, ok := strings.CutPrefix(inv.From, "sqlite:"); ok {
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s: there is no store to take over", inv.From)
+		}
+	}
+	if err := makeFolder(inv.To); err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(stderr, nil))
+	from, err := model.Open(ctx, model.Options{URL: inv.From, Logger: log, WaitFor: inv.Wait})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, from.Close()) }()
+	to, err := model.Open(ctx, model.Options{URL: inv.To, Sync: inv.SQLiteSync, Logger: log, WaitFor: inv.Wait})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, to.Close()) }()
+
+	rows := make(map[string]int64)
+	said := time.Now()
+	err = model.Copy(ctx, from, to, func(table string, n int64) {
+		rows[table] = n
+		if time.Since(said) >= progressEvery {
+			said = time.Now()
+			fmt.Fprintf(stderr, "%s: %d\n", table, n)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "taken over and checked: %d users, %d conversations, %d messages; the epoch is still %d\n",
+		rows["users"], rows["conversations"], rows["messages"], to.Epoch())
+	return nil
+}

@@ -1,0 +1,307 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/alexedwards/argon2id"
+
+	"chatd/model"
+	"chatd/reactor"
+	"chatd/service"
+	"chatd/service/bus"
+	"chatd/service/ops"
+)
+
+// node is one running server: what is opened from the bottom up is closed
+// from the top down.
+type node struct {
+	cfg      *Config
+	log      *slog.Logger
+	set      *metrics.Set
+	stopping <-chan struct{}
+	ready    atomic.Bool
+	chat     atomic.Pointer[netip.AddrPort] // where clients connect; nil until it listens
+	ops      *ops.Server
+	admin    *ops.Server
+	store    *model.DB
+	service  *service.Service
+	bus      nodeBus
+	reactor  *reactor.Reactor
+}
+
+// nodeBus is a bus that the node has joined, and leaves.
+type nodeBus interface {
+	service.Bus
+	Close(context.Context) error
+}
+
+// run serves until stop is closed and what was accepted is answered.
+func run(ctx context.Context, stop <-chan struct{}, cfg *Config, log *slog.Logger) error {
+	n := &node{cfg: cfg, log: log, set: metrics.NewSet(), stopping: stop}
+	var trimming sync.WaitGroup
+	quiet, end := context.WithCancel(ctx)
+	trimming.Go(func() { trim(quiet, log) })
+	defer trimming.Wait()
+	defer end()
+	err := n.start(ctx)
+	if err == nil {
+		select {
+		case <-stop:
+		case <-ctx.Done():
+		}
+	}
+	return errors.Join(err, n.stop())
+}
+
+// start opens the store, listens and serves. What it has opened when it
+// fails, stop closes.
+func (n *node) start(ctx context.Context) error {
+	if n.cfg.HTTP != "" {
+		n.ops = ops.New(ops.Config{Addr: n.cfg.HTTP, Ready: n.ready.Load, Chat: n.chatAddr, Set: n.set, Logger: n.log,
+			Profiles: n.cfg.HTTPPprof || ops.IsLoopback(n.cfg.HTTP)})
+		if err := n.ops.Start(); err != nil {
+			n.ops = nil
+			return fmt.Errorf("--http: %w", err)
+		}
+	}
+	if err := makeFolder(n.cfg.DB); err != nil {
+		return err
+	}
+	config := n.serviceConfig()
+	n.service = service.New(config, n.log, n.set)
+	var err error
+	n.store, err = model.Open(ctx, model.Options{URL: n.cfg.DB, Sync: n.cfg.SQLiteSync, WaitFor: n.cfg.Wait, Cores: n.cfg.cores,
+		// The queue isn't to refuse first where more may be unanswered.
+		QueueBytes:    max(model.DefaultQueueBytes, int(n.cfg.MaxUnanswered)),
+		QueueMessages: max(model.DefaultQueueMessages, int(n.cfg.MaxUnanswered>>10)),
+		Sink:          n.service.Committed, Logger: n.log, Set: n.set})
+	if err != nil {
+		return err
+	}
+	n.reactor, err = reactor.New(n.reactorConfig(), n.service)
+	if err != nil {
+		return err
+	}
+	addr := n.reactor.Addr().(*net.TCPAddr).AddrPort()
+	n.chat.Store(&addr)
+	if n.bus, err = n.joinBus(ctx); err != nil {
+		return err
+	}
+	if err := n.service.Start(n.reactor, n.store, n.bus, n.cfg.NodeName(addr.Port()), n.store.Epoch()); err != nil {
+		return err
+	}
+	if err := n.reactor.Start(); err != nil {
+		return err
+	}
+	if n.cfg.Admin != "" {
+		n.admin = ops.NewAdmin(ops.Config{Addr: n.cfg.Admin, Trace: n.trace, Set: n.set, Logger: n.log})
+		if err := n.admin.Start(); err != nil {
+			n.admin = nil
+			return fmt.Errorf("--admin: %w", err)
+		}
+	}
+	n.ready.Store(true)
+	n.greet(addr)
+	return nil
+}
+
+// joinBus connects the node to the others, or to itself where it is alone.
+func (n *node) joinBus(ctx context.Context) (nodeBus, error) {
+	if n.cfg.Redis == "" {
+		var hub bus.Hub
+		return hub.Join(n.service.Receive), nil
+	}
+	up := make(chan struct{}, 1)
+	addr := n.reactor.Addr().(*net.TCPAddr).AddrPort()
+	r, err := bus.DialRedis(ctx, bus.RedisConfig{URL: n.cfg.Redis, PasswordFile: n.cfg.RedisPasswordFile,
+		Node: n.cfg.NodeName(addr.Port()), Logger: n.log, Set: n.set}, n.service.Receive, func(on bool) {
+		n.service.BusChanged(on)
+		if on {
+			select {
+			case up <- struct{}{}:
+			default:
+			}
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("--redis: %w", err)
+	}
+	if r.Up() {
+		return r, nil
+	}
+	n.log.Warn("Redis can't be reached yet", "redis", Redacted(n.cfg.Redis), "wait", n.cfg.Wait)
+	select {
+	case <-up:
+		return r, nil
+	case <-time.After(n.cfg.Wait):
+		err = fmt.Errorf("--redis: %s can't be reached (--wait %v)", Redacted(n.cfg.Redis), n.cfg.Wait)
+	case <-n.stopping:
+		err = errStopped
+	}
+	return nil, errors.Join(err, r.Close(ctx))
+}
+
+// errStopped ends a start that a signal has cut short.
+var errStopped = errors.New("told to stop before everything was there")
+
+// greet says where to point a client.
+func (n *node) greet(addr netip.AddrPort) {
+	var page netip.AddrPort
+	if n.ops != nil {
+		page = n.ops.Addr().(*net.TCPAddr).AddrPort()
+	}
+	if n.cfg.terminal != nil {
+		n.welcome(addr, page)
+	} else {
+		n.log.Info("chatd serves", "address", addr.String(), "try", fmt.Sprintf("bin/chat %s %d", addr.Addr(), addr.Port()))
+		if page.IsValid() {
+			n.log.Info("for browsers and operators", "url", "http://"+page.String()+"/")
+		}
+	}
+	if n.ops != nil {
+		switch {
+		case ops.IsLoopback(n.cfg.HTTP):
+		case n.cfg.HTTPPprof:
+			n.log.Warn("http-pprof: whoever reaches --http can slow this node down and see into its memory", "http", n.ops.Addr().String())
+		default:
+			n.log.Info("other machines reach --http: /debug/pprof isn't served there; --admin serves it on loopback", "http", n.ops.Addr().String())
+		}
+	}
+	if n.admin != nil {
+		n.log.Info("for chatd trace", "admin", n.admin.Addr().String())
+		if !ops.IsLoopback(n.cfg.Admin) {
+			n.log.Warn("admin-remote: whoever reaches this address learns who talks to whom", "admin", n.admin.Addr().String())
+		}
+	}
+}
+
+// stop drains and closes all that start has opened.
+func (n *node) stop() error {
+	served := n.ready.Swap(false)
+	var errs []error
+	if served {
+		ctx, cancel := context.WithTimeout(context.Background(), n.cfg.DrainTimeout)
+		if err := n.reactor.Drain(ctx, n.service.Idle, n.service.Draining); err != nil {
+			n.log.Warn("draining was cut short", "err", err)
+		}
+		cancel()
+	}
+	if n.admin != nil { // before what it asks
+		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+		errs = append(errs, n.admin.Close(ctx))
+		cancel()
+	}
+	if n.reactor != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+		errs = append(errs, n.reactor.Stop(ctx))
+		cancel()
+	}
+	if n.service != nil {
+		n.service.Stop()
+	}
+	if n.bus != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+		errs = append(errs, n.bus.Close(ctx))
+		cancel()
+	}
+	if n.store != nil {
+		errs = append(errs, n.store.Close())
+	}
+	if n.ops != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+		errs = append(errs, n.ops.Close(ctx))
+		cancel()
+	}
+	return errors.Join(errs...)
+}
+
+// stopTimeout bounds what comes after draining, each step of it.
+const stopTimeout = 5 * time.Second
+
+func (n *node) chatAddr() netip.AddrPort {
+	if a := n.chat.Load(); a != nil {
+		return *a
+	}
+	return netip.AddrPort{}
+}
+
+func (n *node) serviceConfig() service.Config {
+	c := service.DefaultConfig()
+	c.Window, c.MaxUnanswered = n.cfg.Window, int64(n.cfg.MaxUnanswered)
+	c.MaxFriends, c.MaxGroups, c.MaxMembers, c.MaxDevices = n.cfg.MaxFriends, n.cfg.MaxGroups, n.cfg.MaxMembers, n.cfg.MaxDevices
+	c.MaxPage = n.cfg.MaxPage
+	c.FramesPerUser, c.BytesPerUser, c.Burst = n.cfg.FramesPerUser, int(n.cfg.BytesPerUser), n.cfg.Burst
+	c.LoginsPerAddr, c.PasswordsPerAddr = n.cfg.LoginsPerSec, n.cfg.PasswordsSec
+	c.FailedPerAddr, c.FailedPerAccount, c.FailedTime = n.cfg.FailedAddr, n.cfg.FailedAccount, n.cfg.FailedTime
+	c.AbuseWait = n.cfg.AbuseWait
+	c.Argon2 = n.cfg.Argon2.params()
+	return c
+}
+
+// params is the cost as the hashing library wants it.
+func (a Argon2) params() argon2id.Params {
+	return argon2id.Params{Memory: a.KiB, Iterations: a.Passes, Parallelism: a.Threads, SaltLength: 16, KeyLength: 32}
+}
+
+func (n *node) reactorConfig() reactor.Config {
+	c := reactor.DefaultConfig()
+	c.Addr = n.cfg.Addr.String()
+	c.Cores = n.cfg.cores
+	c.Loops, c.QuickLanes, c.SlowLanes = n.cfg.Loops, n.cfg.QuickLanes, n.cfg.SlowLanes
+	c.MaxConns, c.ConnsPerAddr, c.ConnectsPerAddrPerSec = n.cfg.MaxConns, n.cfg.ConnsPerAddr, n.cfg.ConnectsPerSec
+	c.FramesPerSec, c.BytesPerSec, c.FramesBeforeLogin = n.cfg.FramesPerConn, int(n.cfg.BytesPerConn), n.cfg.EarlyFrames
+	c.Burst, c.AbuseAfter = n.cfg.Burst, n.cfg.AbuseAfter
+	c.LoginTimeout, c.IdleTimeout = n.cfg.LoginTimeout, n.cfg.IdleTimeout
+	c.MaxHeld, c.MaxWaiting = int(n.cfg.MaxHeld), int(n.cfg.MaxWaiting)
+	c.MaxHeldAll, c.MaxWaitingAll = int(n.cfg.MaxHeldAll), int(n.cfg.MaxWaitingAll)
+	c.Origins, c.Trusted = n.cfg.Origins, n.cfg.ProxyProtocol
+	c.WebURL, c.WebPort = n.webClient()
+	c.Logger, c.Set = n.log, n.set
+	return c
+}
+
+// webClient is where a browser that opens the chat port is sent: --web-url, or
+// else --http where whoever reaches the chat reaches that too, by its URL, or
+// by its port where it listens on every address. Nothing: there is no such place.
+func (n *node) webClient() (url string, port int) {
+	if n.cfg.WebURL != "" || n.ops == nil {
+		return n.cfg.WebURL, 0
+	}
+	http := n.ops.Addr().(*net.TCPAddr).AddrPort()
+	addr := http.Addr().Unmap()
+	switch {
+	case addr.IsUnspecified():
+		return "", int(http.Port())
+	case addr.IsLoopback() && !ops.IsLoopback(n.cfg.Addr.String()):
+		return "", 0
+	}
+	return "http://" + netip.AddrPortFrom(addr, http.Port()).String() + "/", 0
+}
+
+// makeFolder makes the folder of the default store, so that a first start
+// needs nothing: any other folder that isn't there is more likely a slip.
+func makeFolder(db string) error {
+	path, ok := strings.CutPrefix(db, "sqlite:")
+	if !ok || path != defaultPath {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("--db: make the folder of %s: %w", path, err)
+	}
+	return nil
+}
+
+// defaultPath is the store of a node for which none was named.
+const defaultPath = "data/chatd.db"

@@ -1,0 +1,80 @@
+package daemon
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/term"
+
+	"chatd/proto"
+)
+
+// maxPasswordLine bounds what is read for a password; the longest that is
+// allowed fits several times.
+const maxPasswordLine = 4096
+
+// readPassword reads a new password: asked for twice, without echo, where
+// stdin is a terminal, else the first line of stdin. When ctx ends while it
+// asks, the terminal echoes again before it returns.
+func readPassword(ctx context.Context, stdin *os.File, prompt io.Writer) (string, error) {
+	var password string
+	if fd := int(stdin.Fd()); term.IsTerminal(fd) {
+		var err error
+		if password, err = askHidden(ctx, fd, prompt, "New password: "); err != nil {
+			return "", err
+		}
+		again, err := askHidden(ctx, fd, prompt, "Once more: ")
+		if err != nil {
+			return "", err
+		}
+		if again != password {
+			return "", errors.New("the two passwords differ; nothing was done")
+		}
+	} else {
+		line, err := bufio.NewReader(io.LimitReader(stdin, maxPasswordLine)).ReadString('\n')
+		if err != nil && !errors.Is(err, io.EOF) {
+			return "", fmt.Errorf("read the password: %w", err)
+		}
+		password = strings.TrimRight(line, "\r\n")
+	}
+	// As REG would refuse it, or no client could log in with it.
+	if !utf8.ValidString(password) || proto.CheckPassword(password) != nil || utf8.RuneCountInString(password) > proto.MaxPasswordChars {
+		return "", fmt.Errorf("a password has %d to %d characters, in UTF-8; nothing was done", proto.MinPasswordChars, proto.MaxPasswordChars)
+	}
+	return password, nil
+}
+
+// askHidden asks for a line without echo. The goroutine that reads outlives
+// an interrupt, as a read of a terminal can't be cut off; the process ends then.
+func askHidden(ctx context.Context, fd int, prompt io.Writer, question string) (string, error) {
+	state, err := term.GetState(fd)
+	if err != nil {
+		return "", fmt.Errorf("the terminal: %w", err)
+	}
+	fmt.Fprint(prompt, question)
+	defer fmt.Fprintln(prompt)
+	type answer struct {
+		line []byte
+		err  error
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		line, err := term.ReadPassword(fd)
+		answers <- answer{line, err}
+	}()
+	select {
+	case a := <-answers:
+		if a.err != nil {
+			return "", fmt.Errorf("read the password: %w", a.err)
+		}
+		return string(a.line), nil
+	case <-ctx.Done():
+		return "", errors.Join(errors.New("interrupted; nothing was done"), term.Restore(fd, state))
+	}
+}

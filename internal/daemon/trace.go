@@ -1,0 +1,235 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os/signal"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"chatd/model"
+	"chatd/proto"
+	"chatd/service"
+	"chatd/service/ops"
+)
+
+// trace tells where a message is: it asks the chatd at --admin, which knows
+// who is connected, or the store alone, which it doesn't change.
+func trace(inv *invocation, stdout, stderr io.Writer) error {
+	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer cancel()
+	t, err := askTrace(ctx, inv, stderr)
+	if err == nil && t == nil {
+		t, err = findTrace(ctx, inv)
+	}
+	if err != nil {
+		return err
+	}
+	if inv.JSON {
+		e := json.NewEncoder(printable{stdout})
+		e.SetIndent("", "  ")
+		return e.Encode(t)
+	}
+	_, err = io.WriteString(stdout, traceText(t))
+	return err
+}
+
+// askTrace asks the chatd at --admin; nil where there is none to be asked.
+func askTrace(ctx context.Context, inv *invocation, stderr io.Writer) (*service.Trace, error) {
+	if inv.Admin == "" {
+		return nil, nil
+	}
+	answer, err := ops.Ask(ctx, inv.Admin, traceValues(&inv.Trace))
+	var refusal *ops.Refusal
+	switch {
+	case errors.As(err, &refusal):
+		return nil, errors.New(plain(refusal.Text))
+	case err != nil:
+		fmt.Fprintf(stderr, "chatd: --admin: %s; the store alone is asked\n", plain(err.Error()))
+		return nil, nil
+	}
+	t := new(service.Trace)
+	if err = json.Unmarshal(answer, t); err == nil {
+		err = whole(t)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--admin: %s answers what is no trace: %s", inv.Admin, plain(err.Error()))
+	}
+	return t, nil
+}
+
+// whole is what a trace lacks that chatd always says.
+func whole(t *service.Trace) error {
+	switch c := &t.Conversation; {
+	case !c.Group && len(c.Pair) != 2:
+		return errors.New("it names no pair")
+	case t.Stored && t.Message == nil:
+		return errors.New("it names no message")
+	}
+	for _, m := range t.Members {
+		if m == nil || slices.Contains(m.Devices, nil) {
+			return errors.New("a member or a device is null")
+		}
+	}
+	return nil
+}
+
+// findTrace asks the store.
+func findTrace(ctx context.Context, inv *invocation) (t *service.Trace, err error) {
+	if err := mustExist(inv.DB); err != nil {
+		return nil, err
+	}
+	db, err := model.Open(ctx, model.Options{URL: inv.DB, Sync: inv.SQLiteSync, ReadOnly: true})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	t, err = service.FindTrace(ctx, db, inv.Trace)
+	var e *proto.Error
+	if errors.As(err, &e) {
+		err = errors.New(e.Message) // the errno is for clients
+	}
+	return t, err
+}
+
+// trace answers GET /trace of the admin address.
+func (n *node) trace(ctx context.Context, v url.Values) (any, error) {
+	q, err := parseTrace(v)
+	if err != nil {
+		return nil, &ops.Refusal{Text: err.Error()}
+	}
+	t, err := n.service.Trace(ctx, q)
+	var e *proto.Error
+	if errors.As(err, &e) {
+		return nil, &ops.Refusal{NotFound: e.Errno == proto.NotFound, Text: e.Message}
+	}
+	return t, err
+}
+
+// traceValues and parseTrace are the same question as a URL has it.
+func traceValues(q *service.TraceQuery) url.Values {
+	v := url.Values{}
+	for name, n := range map[string]int64{"group": q.Group, "seq": q.Seq, "after": q.After} {
+		if n != 0 {
+			v.Set(name, strconv.FormatInt(n, 10))
+		}
+	}
+	for name, s := range map[string]string{"cid": q.CID, "sender": q.Sender, "user": q.User} {
+		if s != "" {
+			v.Set(name, s)
+		}
+	}
+	if q.Pair[0] != "" || q.Pair[1] != "" {
+		v["pair"] = q.Pair[:]
+	}
+	return v
+}
+
+func parseTrace(v url.Values) (q service.TraceQuery, err error) {
+	numbers := map[string]*int64{"group": &q.Group, "seq": &q.Seq, "after": &q.After}
+	words := map[string]*string{"cid": &q.CID, "sender": &q.Sender, "user": &q.User}
+	for name, values := range v {
+		switch {
+		case name == "pair" && len(values) == 2:
+			q.Pair = [2]string{values[0], values[1]}
+		case name == "pair":
+			return q, errors.New("a pair is said as pair=A&pair=B")
+		case len(values) != 1:
+			return q, fmt.Errorf("%q is said %d times", name, len(values))
+		case numbers[name] != nil:
+			if *numbers[name], err = strconv.ParseInt(values[0], 10, 64); err != nil {
+				return q, fmt.Errorf("%s: %q is no number", name, values[0])
+			}
+		case words[name] != nil:
+			*words[name] = values[0]
+		default:
+			return q, fmt.Errorf("unknown parameter %q", name)
+		}
+	}
+	return q, q.Validate()
+}
+
+// plain is a text that came from elsewhere as people may be shown it: a
+// terminal obeys what it is shown, and a line can look like another one. So
+// all that can't be printed is escaped, the ends of lines too.
+func plain(s string) string {
+	q := strconv.Quote(s)
+	return strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`)
+}
+
+// traceText is a trace for people. What clients have named is quoted, and all
+// else that the one who was asked has said is plain: whatever listens at
+// --admin may have said it.
+func traceText(t *service.Trace) string {
+	var b strings.Builder
+	say := func(format string, args ...any) { fmt.Fprintf(&b, format, args...) }
+	name := func(u service.TraceUser) string { return fmt.Sprintf("%q (%d)", u.Name, u.ID) }
+	clock := func(at time.Time) string { return at.UTC().Format("2006-01-02 15:04:05.000 UTC") }
+
+	c := &t.Conversation
+	switch {
+	case c.Group && c.Gone:
+		say("group %d %q, dismissed; the last message is %d\n", c.ID, c.Name, c.Last)
+	case c.Group:
+		say("group %d %q, %d members; the last message is %d\n", c.ID, c.Name, c.Members, c.Last)
+	default:
+		say("%s and %s; the last message is %d\n", name(c.Pair[0]), name(c.Pair[1]), c.Last)
+	}
+	if !t.Stored {
+		say("not stored:\n")
+		for _, m := range t.Missing {
+			say("  - %s\n", plain(m))
+		}
+	} else {
+		m := t.Message
+		say("stored:    seq %d, %s, from %s, cid %q, %d bytes\n", m.Seq, clock(m.Time), name(m.Sender), m.CID, m.Size)
+		say("published: %s\n", plain(t.Published))
+	}
+	if t.Topic != nil {
+		say("node %q: Redis or its stand-in %s, heard up to %d, %d held for their turn, reading the log: %t\n",
+			t.Node, plain(t.Topic.Bus), t.Topic.Heard, t.Topic.Early, t.Topic.Reading)
+	}
+	if t.Stored {
+		has, all := 0, 0
+		for _, m := range t.Members {
+			for _, d := range m.Devices {
+				all++
+				if d.State == service.TraceHas {
+					has++
+				}
+			}
+		}
+		say("%d of %d devices have it:\n", has, all)
+	}
+	for _, m := range t.Members {
+		why, read := "", ""
+		if m.Why != "" {
+			why = ": " + plain(m.Why)
+		}
+		if m.Read {
+			read = ", has read it"
+		}
+		say("  %s%s%s\n", name(m.TraceUser), read, why)
+		for _, d := range m.Devices {
+			mark := "-"
+			if d.State == service.TraceHas {
+				mark = "+"
+			}
+			say("    %s %-12q %s (at seq %d, last login %s)\n", mark, d.Device, plain(d.Why), d.Delivered, clock(d.Login))
+		}
+	}
+	if t.Next != 0 {
+		say("  … there are more: --after %d\n", t.Next)
+	}
+	for _, n := range t.Notes {
+		say("note: %s\n", plain(n))
+	}
+	return b.String()
+}

@@ -1,0 +1,100 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"chatd/model"
+	"chatd/proto"
+	"chatd/service"
+)
+
+// operate carries out an operator command on the store, beside a chatd that
+// serves from it or without one. An interrupt ends it; what it does is one
+// transaction, done or not. Errors are for the operator to read.
+func operate(inv *invocation, stdin *os.File, stdout, stderr io.Writer) (err error) {
+	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer cancel()
+
+	// Open would make an empty store where there is none, and then know no user.
+	if err := mustExist(inv.DB); err != nil {
+		return err
+	}
+	db, err := model.Open(ctx, model.Options{URL: inv.DB, Sync: inv.SQLiteSync, Shared: true})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+
+	if inv.Command == "epoch" {
+		epoch, err := db.NewEpoch(ctx)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(stdout, "the epoch is %d; clients forget which messages they have once chatd is started (again)\n", epoch)
+		return nil
+	}
+
+	user, err := findUser(ctx, db, inv.Who)
+	if err != nil {
+		return err
+	}
+	done := ""
+	switch inv.Command {
+	case "user passwd":
+		var password, hash string
+		if password, err = readPassword(ctx, stdin, stderr); err != nil {
+			return err
+		}
+		if hash, err = service.HashPassword(inv.Argon2.params(), password); err != nil {
+			return fmt.Errorf("hash the password: %w", err)
+		}
+		err, done = db.OperatorPassword(ctx, user.ID, hash), "has a new password; all sessions end"
+	case "user ban":
+		err, done = db.Ban(ctx, user.ID, true), "is banned; all sessions end"
+	case "user unban":
+		err, done = db.Ban(ctx, user.ID, false), "may log in again"
+	case "user delete":
+		err, done = db.DeleteUser(ctx, user.ID), "is deleted; all sessions end"
+	default:
+		return fmt.Errorf("no such command: %s", inv.Command)
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "user %d %q %s\n", user.ID, user.Name, done)
+	return nil
+}
+
+// mustExist is an error where a store is a file that isn't there.
+func mustExist(db string) error {
+	if path, ok := strings.CutPrefix(db, "sqlite:"); ok {
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s: there is no store; name it with --db", db)
+		}
+	}
+	return nil
+}
+
+// findUser finds who is meant: digits alone are an id, as no name is digits alone.
+func findUser(ctx context.Context, db *model.DB, who string) (model.User, error) {
+	var user model.User
+	id, err := strconv.ParseUint(who, 10, 63) // ParseInt would take a sign, and +5 may be a name
+	if err == nil {
+		user, err = db.UserByID(ctx, int64(id))
+	} else {
+		user, err = db.UserByNameKey(ctx, proto.NameKey(who))
+	}
+	if errors.Is(err, model.ErrNotFound) {
+		return user, fmt.Errorf("no such user: %q", who)
+	}
+	return user, err
+}

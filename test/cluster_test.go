@@ -1,0 +1,349 @@
+package test
+
+import (
+	"bufio"
+	"crypto/tls"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"chatd/client"
+	"chatd/proto"
+)
+
+// Three nodes are one server: whoever talks to whom, on whatever node they
+// are, and through nginx, everything works as on one.
+func TestCluster(t *testing.T) {
+	c := newCluster(t)
+	t.Run("chat", func(t *testing.T) { clusterChat(t, c) })
+	t.Run("devices", func(t *testing.T) { clusterDevices(t, c) })
+	t.Run("front", func(t *testing.T) { clusterFront(t, c) })
+	t.Run("order", func(t *testing.T) { clusterOrder(t, c) })
+	t.Run("retry", func(t *testing.T) { clusterRetry(t, c) })
+	t.Run("metrics", func(t *testing.T) { clusterMetrics(t, c) })
+}
+
+// What the operator's page explains is there to be read.
+func clusterMetrics(t *testing.T, c *cluster) {
+	all := c.nodes[0].metrics(t)
+	for _, name := range documentedMetrics(t) {
+		if !strings.Contains(all, "\n"+name) {
+			t.Errorf("docs/operations.md explains %s, which /metrics lacks", name)
+		}
+	}
+}
+
+// Friends, one to one, groups, events, reads and presence between people on
+// three nodes. (Which node nginx would choose is its business: here each goes
+// to one.)
+func clusterChat(t *testing.T, c *cluster) {
+	anna, berta, carl := newPerson(t, c.nodes[0].chat, "anna"), newPerson(t, c.nodes[1].chat, "berta"), newPerson(t, c.nodes[2].chat, "carl")
+
+	// Friends, and that they are online, though each is on another node.
+	f, err := anna.AddFriend(t.Context(), berta.id)
+	if err != nil || f.State != proto.Online {
+		t.Fatalf("anna adds berta: %+v, %v", f, err)
+	}
+	berta.until("anna is a friend", clusterPatience, func() bool {
+		return slices.ContainsFunc(berta.changes, func(ch client.Change) bool { return ch.Kind == client.FriendAdded && ch.User == anna.id })
+	})
+
+	// One to one, both ways, and the receipt of reading.
+	r := anna.say(client.User(berta.id), "hello")
+	berta.hears(client.User(anna.id), "hello")
+	berta.say(client.User(anna.id), "yourself")
+	anna.hears(client.User(berta.id), "yourself")
+	berta.MarkRead(client.User(anna.id), r.Seq)
+	anna.until("berta has read", clusterPatience, func() bool { return anna.reads[client.User(berta.id)] >= r.Seq })
+
+	// A group on three nodes, what is typed in it, and leaving it.
+	id, err := anna.CreateGroup(t.Context(), "tea", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []*person{berta, carl} {
+		if _, err := p.JoinGroup(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	group := client.Group(id)
+	for i, from := range []*person{anna, berta, carl} {
+		text := fmt.Sprint("green or black ", i)
+		from.say(group, text)
+		for _, p := range []*person{anna, berta, carl} {
+			if p != from {
+				p.hears(group, text)
+			}
+		}
+	}
+	if err := carl.Typing(group); err != nil {
+		t.Fatal(err)
+	}
+	anna.until("carl is typing", clusterPatience, func() bool {
+		return slices.ContainsFunc(anna.events, func(e client.Event) bool { return e.From == carl.id && e.Conv == group && e.Kind == "typing" })
+	})
+	if err := anna.KickMember(t.Context(), id, carl.id); err != nil {
+		t.Fatal(err)
+	}
+	carl.until("removed from the group", clusterPatience, func() bool {
+		return slices.ContainsFunc(carl.changes, func(ch client.Change) bool {
+			return ch.Kind == client.MemberLeft && ch.Group == id && ch.User == carl.id
+		})
+	})
+	anna.say(group, "without carl")
+	berta.hears(group, "without carl")
+	carl.mu.Lock()
+	if n := len(carl.seen[group]); n != 2 {
+		t.Errorf("carl, removed, has seen %d messages of the group", n)
+	}
+	carl.mu.Unlock()
+
+	// Who goes is offline for friends elsewhere, and who comes back online.
+	if err := berta.Close(); err != nil {
+		t.Fatal(err)
+	}
+	anna.until("berta is offline", clusterPatience, func() bool { on, told := anna.presence[berta.id]; return told && !on })
+	anna.say(client.User(berta.id), "while you were away")
+	again := newDevice(t, c.nodes[2].chat, "berta", "phone", nil)
+	again.login()
+	anna.until("berta is online", clusterPatience, func() bool { return anna.presence[berta.id] })
+	again.hears(client.User(anna.id), "while you were away")
+}
+
+// A user's devices on different nodes have the same conversations: each sees
+// what comes, what another one sent, and where another one has read. The same
+// device elsewhere replaces the session on the other node.
+func clusterDevices(t *testing.T, c *cluster) {
+	dora, emil := newPerson(t, c.nodes[0].chat, "dora"), newPerson(t, c.nodes[1].chat, "emil")
+	tablet := newDevice(t, c.nodes[2].chat, "dora", "tablet", nil)
+	tablet.login()
+	conv := client.User(dora.id)
+	emil.say(conv, "to both")
+	dora.hears(client.User(emil.id), "to both")
+	tablet.hears(client.User(emil.id), "to both")
+	r := dora.say(client.User(emil.id), "from the phone")
+	emil.hears(conv, "from the phone")
+	tablet.hears(client.User(emil.id), "from the phone")
+	dora.MarkRead(client.User(emil.id), r.Seq)
+	tablet.until("read on the phone", clusterPatience, func() bool { return tablet.reads[client.User(emil.id)] >= r.Seq })
+
+	old := dialRaw(t, c.nodes[0].chat)
+	old.account("frieda")
+	dialRaw(t, c.nodes[1].chat).login("frieda")
+	old.drainAll()
+	if old.kick == nil || old.kick.Reason != proto.Replaced {
+		t.Errorf("the session on the other node ended with %+v", old.kick)
+	}
+}
+
+// Through nginx: the wire, TLS, a browser's WebSocket, and of a node's HTTP
+// address the page alone.
+func clusterFront(t *testing.T, c *cluster) {
+	gerd := newPerson(t, c.chat, "gerd")
+	hanna := newDevice(t, c.chatTLS, "hanna", "phone", &tls.Config{RootCAs: c.roots})
+	if _, err := hanna.Register(t.Context(), "hanna", personPassword); err != nil {
+		t.Fatal(err)
+	}
+	hanna.login()
+	gerd.say(client.User(hanna.id), "over TLS")
+	hanna.hears(client.User(gerd.id), "over TLS")
+	w := dialRaw(t, c.chat)
+	w.account("ida")
+	w.call(&proto.Request{Op: proto.ONE_CHAT, ToID: gerd.id, Msg: []byte("by the wire"), CID: []byte("a cid")})
+	gerd.until("the wire's message", clusterPatience, func() bool {
+		for _, list := range gerd.seen {
+			if list[0].Text == "by the wire" {
+				return true
+			}
+		}
+		return false
+	})
+
+	// nginx is told of the nodes' real state by failures alone, so what comes
+	// through it says that all three are in use.
+	nodes := make(map[string]bool)
+	for i := range 12 {
+		w := dialRaw(t, c.chat)
+		w.call(&proto.Request{Op: proto.REG, Name: fmt.Sprint("guest ", i), Password: "secret 1"})
+		if err := w.send(&proto.Request{Op: proto.LOGIN, Name: fmt.Sprint("guest ", i), Password: "secret 1"}); err != nil {
+			t.Fatal(err)
+		}
+		b, err := proto.ReadFrame(w.br, nil)
+		var ack struct{ Node string }
+		if err != nil || json.Unmarshal(b, &ack) != nil {
+			t.Fatalf("%v: %q", err, b)
+		}
+		nodes[ack.Node] = true
+	}
+	if len(nodes) != len(c.nodes) {
+		t.Errorf("nginx leads to %v", nodes)
+	}
+
+	browser := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: c.roots}}}
+	defer browser.CloseIdleConnections()
+	for path, want := range map[string]int{"/": 200, "/app/main.js": 200, "/sdk/chatd.js": 200, "/style/base.css": 200, "/icon.svg": 200, "/config.json": 200, "/ops": 404, "/metrics": 404, "/debug/pprof/": 404, "/debug/pprof/a.js": 404,
+		"/healthz": 404, "/readyz": 404, "/../metrics": 400, "//metrics": 404, "/%6detrics": 404, "/a/..%2fmetrics": 404} {
+		resp, err := browser.Get("https://" + c.web + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || resp.StatusCode != want {
+			t.Errorf("%s: %d, %v; want %d", path, resp.StatusCode, err, want)
+		}
+		if policy := resp.Header.Values("Content-Security-Policy"); want == 200 && (len(policy) != 1 || !strings.HasPrefix(policy[0], "default-src 'none'; script-src 'self'; ") ||
+			!strings.Contains(policy[0], "connect-src 'self' wss://"+c.web+"; ") || !strings.Contains(policy[0], "require-trusted-types-for 'script'")) {
+			t.Errorf("%s: the policy is %q", path, policy)
+		}
+		if path == "/config.json" && string(body) != `{"ws":"wss://`+c.web+`/ws"}`+"\n" {
+			t.Errorf("the page is told to go to %s", body)
+		}
+		if strings.Contains(string(body), "chatd_") {
+			t.Errorf("%s shows metrics", path)
+		}
+	}
+	for origin, want := range map[string]string{"https://" + c.web: "101", "https://elsewhere.example": "403"} {
+		if got := clusterWebSocket(t, c, origin); got != want {
+			t.Errorf("a WebSocket of a page from %s: %s, want %s", origin, got, want)
+		}
+	}
+}
+
+// clusterWebSocket opens a WebSocket through nginx, as a page from origin
+// would, exchanges a PING for a PONG where it is let in, and returns the
+// handshake's status.
+func clusterWebSocket(t *testing.T, c *cluster, origin string) string {
+	t.Helper()
+	conn, err := tls.Dial("tcp", c.web, &tls.Config{RootCAs: c.roots, NextProtos: []string{"http/1.1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "GET /ws HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nOrigin: %s\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", c.web, origin)
+	br := bufio.NewReader(conn)
+	resp, err := http.ReadResponse(br, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusSwitchingProtocols {
+		return resp.Status[:3]
+	}
+	ping := proto.AppendRequest(nil, &proto.Request{Op: proto.PING})
+	frame := append([]byte{0x81, 0x80 | byte(len(ping)), 0, 0, 0, 0}, ping...) // one text frame, masked by zeros
+	if _, err := conn.Write(frame); err != nil {
+		t.Fatal(err)
+	}
+	var head [2]byte
+	if _, err := io.ReadFull(br, head[:]); err != nil {
+		t.Fatal(err)
+	}
+	body := make([]byte, binary.BigEndian.Uint16([]byte{0, head[1]}))
+	if _, err := io.ReadFull(br, body); err != nil {
+		t.Fatal(err)
+	}
+	var a answer
+	if err := json.Unmarshal(body, &a); err != nil || a.Op != proto.PONG {
+		t.Errorf("PING over the WebSocket: %q, %v", body, err)
+	}
+	return "101"
+}
+
+// Law 2 through any number of nodes: 20,000 messages sent into one group on
+// three nodes at once are numbered 1 to 20,000, and every member, wherever,
+// sees that one order.
+func clusterOrder(t *testing.T, c *cluster) {
+	const total, flight = 20_000, 128
+	var senders, listeners []*person
+	for i, n := range c.nodes {
+		senders = append(senders, newPerson(t, n.chat, fmt.Sprint("sender ", i)))
+		listeners = append(listeners, newPerson(t, n.chat, fmt.Sprint("listener ", i)))
+	}
+	id, err := senders[0].CreateGroup(t.Context(), "crowd", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range append(slices.Clone(listeners), senders[1:]...) {
+		if _, err := p.JoinGroup(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	group := client.Group(id)
+	texts := make([]string, total+1) // by seq
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for i, p := range senders {
+		wg.Go(func() {
+			free, acked := make(chan struct{}, flight), sync.WaitGroup{}
+			for n := i; n < total; n += len(senders) {
+				text := fmt.Sprint("message ", n)
+				free <- struct{}{}
+				acked.Add(1)
+				err := p.SendAsync(group, text, func(r client.Receipt, err error) {
+					defer acked.Done()
+					<-free
+					mu.Lock()
+					defer mu.Unlock()
+					switch {
+					case err != nil:
+						t.Errorf("%s: %v", text, err)
+					case r.Seq < 1 || r.Seq > total:
+						t.Errorf("%s got seq %d", text, r.Seq)
+					case texts[r.Seq] != "":
+						t.Errorf("seq %d was given to %q and %q", r.Seq, texts[r.Seq], text)
+					default:
+						texts[r.Seq] = text
+					}
+				})
+				if err != nil {
+					t.Errorf("%s: %v", text, err)
+					acked.Done()
+					return
+				}
+			}
+			acked.Wait()
+		})
+	}
+	wg.Wait()
+	if t.Failed() {
+		return
+	}
+	for _, p := range listeners {
+		p.until("20,000 messages", 2*clusterPatience, func() bool { return len(p.seen[group]) >= total })
+		p.mu.Lock()
+		for i, m := range p.seen[group] {
+			if m.Seq != int64(i+1) || m.Text != texts[i+1] {
+				t.Errorf("%s saw seq %d, %q, where %d, %q belongs", p.name, m.Seq, m.Text, i+1, texts[i+1])
+				break
+			}
+		}
+		p.mu.Unlock()
+	}
+}
+
+// Law 4 on any node: what was stored through one is answered by another with
+// the same seq and time, and stored once.
+func clusterRetry(t *testing.T, c *cluster) {
+	w := dialRaw(t, c.nodes[0].chat)
+	w.account("jana")
+	group := w.call(&proto.Request{Op: proto.CREATE_GROUP, GroupName: "repeats"}).GroupID
+	first := w.call(groupChat(group, "once", false))
+	for _, n := range c.nodes[1:] {
+		other := dialRaw(t, n.chat)
+		other.login("jana")
+		if again := other.call(groupChat(group, "once", true)); again.Seq != first.Seq || again.Time != first.Time {
+			t.Errorf("%s answers %d, %d; first it was %d, %d", n.name, again.Seq, again.Time, first.Seq, first.Time)
+		}
+		if got := other.log(group); len(got) != 1 {
+			t.Errorf("the log on %s is %v", n.name, got)
+		}
+	}
+}

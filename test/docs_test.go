@@ -1,0 +1,149 @@
+package test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+func operations(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// documentedMetrics are those that the operator's page explains.
+func documentedMetrics(t *testing.T) []string {
+	t.Helper()
+	names := regexp.MustCompile("`(chatd_[a-z_]+)`").FindAllStringSubmatch(operations(t), -1)
+	if len(names) == 0 {
+		t.Fatal("docs/operations.md explains no metric")
+	}
+	var all []string
+	for _, n := range names {
+		all = append(all, n[1])
+	}
+	return all
+}
+
+// Who writes a client by docs/clients.md writes what the tests run: the
+// examples stand there as they are.
+func TestClientsAreDocumented(t *testing.T) {
+	text, err := os.ReadFile("docs/clients.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc := string(text)
+	for _, block := range []struct {
+		language, file string
+		most           int // lines, or nobody reads it as an example
+	}{
+		{"python", "first/first.py", 60}, {"js", "first/first.mjs", 60}, {"go", "first/first.go", 90},
+		{"go", "client.go", 190}, {"python", "client.py", 190}, {"js", "client.mjs", 190},
+	} {
+		code, err := os.ReadFile("docs/examples/" + block.file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(doc, "\n```"+block.language+"\n"+string(code)+"```\n") {
+			t.Errorf("docs/clients.md has not docs/examples/%s as it is", block.file)
+		}
+		if n := strings.Count(string(code), "\n"); n > block.most {
+			t.Errorf("docs/examples/%s has %d lines, more than %d: nobody reads that as an example", block.file, n, block.most)
+		}
+		if n := ownLines(string(code)); strings.HasPrefix(block.file, "first/") && n > 60 {
+			t.Errorf("docs/examples/%s is a client in %d lines, more than 60", block.file, n)
+		}
+	}
+	_, sdk, _ := strings.Cut(doc, "**Go**")
+	_, sdk, _ = strings.Cut(sdk, "\n```go\n")
+	sdk, _, found := strings.Cut(sdk, "\n```\n")
+	examples, err := os.ReadFile("client/example_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !found || !strings.Contains(string(examples), "\n\t"+strings.ReplaceAll(sdk, "\n", "\n\t")+"\n") {
+		t.Error("what docs/clients.md shows of the Go SDK isn't in client/example_test.go as it is")
+	}
+	files, err := filepath.Glob("docs/examples/*.*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	short, err := filepath.Glob("docs/examples/first/*.*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) == 0 || len(short) == 0 {
+		t.Fatal("there are no examples")
+	}
+	for _, f := range append(files, short...) {
+		if !strings.Contains(doc, "("+strings.TrimPrefix(f, "docs/")+")") {
+			t.Errorf("docs/clients.md doesn't name %s", f)
+		}
+	}
+}
+
+// ownLines counts the lines of a short client: not the blank ones and those with a
+// comment alone, nor what Go asks for more than other languages: its package
+// clause, a line for each import, and one for each closing brace.
+func ownLines(code string) (n int) {
+	for line := range strings.Lines(code) {
+		line = strings.TrimSpace(line)
+		switch {
+		case strings.Trim(line, "})") == "", strings.HasPrefix(line, "//"), line == "import (", strings.HasPrefix(line, `"`), strings.HasPrefix(line, "package "):
+		default:
+			n++
+		}
+	}
+	return n
+}
+
+var (
+	docLink = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	heading = regexp.MustCompile(`(?m)^#+ (.*)$`)
+	noSlug  = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
+)
+
+// Links within the repository lead somewhere, those to a heading as well.
+func TestLinksLead(t *testing.T) {
+	docs, err := filepath.Glob("docs/*.md")
+	if err != nil || len(docs) == 0 {
+		t.Fatal(docs, err)
+	}
+	for _, doc := range append(docs, "README.md") {
+		text, err := os.ReadFile(doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range docLink.FindAllStringSubmatch(string(text), -1) {
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			file, part, _ := strings.Cut(m[1], "#")
+			target := doc
+			if file != "" {
+				target = filepath.Join(filepath.Dir(doc), file)
+			}
+			at, err := os.ReadFile(target)
+			if info, statErr := os.Stat(target); statErr == nil && info.IsDir() {
+				continue
+			}
+			if err != nil {
+				t.Errorf("%s: %s leads nowhere: %v", doc, m[1], err)
+				continue
+			}
+			found := part == ""
+			for _, h := range heading.FindAllStringSubmatch(string(at), -1) {
+				found = found || part == strings.ReplaceAll(noSlug.ReplaceAllString(strings.ToLower(h[1]), ""), " ", "-")
+			}
+			if !found {
+				t.Errorf("%s: %s has no such heading", doc, m[1])
+			}
+		}
+	}
+}

@@ -1,0 +1,133 @@
+package test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"chatd/client"
+)
+
+// metricsOf adds up the metrics of a daemon whose names begin so.
+func metricsOf(t *testing.T, page, prefix string) (sum int) {
+	t.Helper()
+	resp, err := http.Get(strings.TrimSuffix(page, "/") + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile(`(?m)^`+prefix+`[^ ]* (\d+)$`).FindAllSubmatch(text, -1)
+	if len(found) == 0 {
+		t.Fatalf("there is no metric %s", prefix)
+	}
+	for _, m := range found {
+		n, err := strconv.Atoi(string(m[1]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum += n
+	}
+	return sum
+}
+
+// A client of the SDK that has more to say than the server takes from anyone
+// gets all of it stored, once and in order, and is never taken for abuse: it
+// listens to errno 9. So does the one who receives, with its receipts.
+func TestTooMuchToSay(t *testing.T) {
+	dir := t.TempDir()
+	d := startDaemon(t, dir, "127.0.0.1", "0", "--db", "sqlite:"+filepath.Join(dir, "chat.db"), "--http", "127.0.0.1:0", "--argon2", "8,1,1",
+		"--frames-per-sec-per-conn", "150", "--frames-per-sec-per-user", "200", "--burst", "1s")
+	addr := d.until(t, `chatd serves.* address=(\S+)`)
+	page := d.until(t, `operators.* url=(\S+)`)
+	a, b := newMember(t, addr, "anna"), newMember(t, addr, "berta")
+	ida, _ := a.Me()
+	idb, _ := b.Me()
+
+	const messages = 600
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	for i := range messages {
+		if err := a.SendAsync(client.User(idb), fmt.Sprint("message ", i), func(_ client.Receipt, err error) {
+			if err != nil {
+				t.Errorf("message %d: %v", i, err)
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	i := 0
+	b.check(ctx, client.User(ida), messages, func(m client.Message) {
+		if want := fmt.Sprint("message ", i); m.Text != want || m.Seq != int64(i+1) {
+			t.Fatalf("saw %q as %d, want %q", m.Text, m.Seq, want)
+		}
+		i++
+	})
+	if err := a.Flush(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if s := a.Stats(); s.Repeated == 0 || s.Reconnects != 0 {
+		t.Errorf("nothing was refused, or the connection was lost: %+v", s)
+	}
+	if n := metricsOf(t, page, "chatd_reactor_limited_total"); n == 0 {
+		t.Error("the server has counted nothing")
+	}
+	if n := metricsOf(t, page, "chatd_reactor_kicks_total"); n != 0 {
+		t.Errorf("%d connections were ended", n)
+	}
+}
+
+// All of an office come back at once when the server was away. By default
+// none of them is refused for coming from one address.
+func TestOfficeComesBack(t *testing.T) {
+	dir := t.TempDir()
+	args := []string{"127.0.0.1", "0", "--db", "sqlite:" + filepath.Join(dir, "chat.db"), "--http", "127.0.0.1:0", "--argon2", "8,1,1"}
+	d := startDaemon(t, dir, append(args, "--no-limits")...)
+	addr := d.until(t, `chatd serves.* address=(\S+)`)
+	_, args[1], _ = strings.Cut(addr, ":")
+	const people = 150
+	var ms [people]*member
+	var wg sync.WaitGroup
+	for k := range 5 {
+		wg.Go(func() {
+			for i := k; i < people; i += 5 {
+				ms[i] = newMember(t, addr, fmt.Sprintf("user %d x", i))
+			}
+		})
+	}
+	wg.Wait()
+	if t.Failed() {
+		return
+	}
+	if err := d.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = d.cmd.Wait() // killed: an error by design
+	d = startDaemon(t, dir, args...)
+	d.until(t, `chatd serves.* address=(\S+)`)
+	page := d.until(t, `operators.* url=(\S+)`)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	for _, m := range ms {
+		id, _ := m.Me()
+		if _, err := m.Send(ctx, client.User(id), "I am back"); err != nil {
+			t.Errorf("user %d: %v", id, err)
+		}
+	}
+	for _, name := range []string{"chatd_reactor_connections_refused_total", "chatd_reactor_limited_total", "chatd_service_limited_total", "chatd_reactor_kicks_total"} {
+		if n := metricsOf(t, page, name); n != 0 {
+			t.Errorf("%s is %d", name, n)
+		}
+	}
+}

@@ -1,0 +1,94 @@
+package test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"chatd/proto"
+	"chatd/service"
+)
+
+// runTrace runs chatd trace, and returns its exit code and what it writes.
+func runTrace(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out, complaints bytes.Buffer
+	cmd := exec.Command(self, append([]string{"trace"}, args...)...)
+	cmd.Env, cmd.Stdout, cmd.Stderr = chatdEnv(), &out, &complaints
+	if err := cmd.Run(); cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), out.String(), complaints.String()
+}
+
+// mustTrace runs chatd trace, which must succeed, and returns what it says.
+func mustTrace(t *testing.T, args ...string) string {
+	t.Helper()
+	code, out, complaints := runTrace(t, args...)
+	if code != exitDone || complaints != "" {
+		t.Fatalf("%q: exit code %d\n%s%s", args, code, out, complaints)
+	}
+	return out
+}
+
+// An operator asks where a message is, beside a running chatd: the store
+// alone says what it can, the daemon's admin address also who is connected
+// and how far each was sent; for people and for machines the same.
+func TestTraceRunning(t *testing.T) {
+	dir := t.TempDir()
+	d := startDaemon(t, dir, "127.0.0.1", "0", "--http=", "--db", "sqlite:chat.db", "--argon2", "8,1,1", "--no-limits",
+		"--node", "here", "--admin", "127.0.0.1:0")
+	addr := d.until(t, `chatd serves.* address=(\S+)`)
+	admin := d.until(t, `for chatd trace.* admin=(\S+)`)
+	a, b := dialRaw(t, addr), dialRaw(t, addr)
+	a.account("anna")
+	b.account("berta")
+	group := a.call(&proto.Request{Op: proto.CREATE_GROUP, GroupName: `tea "time"`}).GroupID
+	b.call(&proto.Request{Op: proto.ADD_GROUP, GroupID: group})
+	if err := a.send(groupChat(group, "hello there", false)); err != nil {
+		t.Fatal(err)
+	}
+	for len(b.got) == 0 {
+		if _, err := b.read(); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	where := []string{"--group", fmt.Sprint(group), "--cid", "cid hello there", "--sender", "anna"}
+	live := mustTrace(t, append(where, "--admin", admin)...)
+	for _, want := range []string{
+		`stored:    seq 1, `, `from "anna" (1), cid "cid hello there", 11 bytes`, `this node has heard of it`, `node "here": `,
+		`"default"    online on here, was sent it, but its receipt is behind: at seq 0`, `"tea \"time\""`,
+	} {
+		if !strings.Contains(live, want) {
+			t.Errorf("%q is missing in\n%s", want, live)
+		}
+	}
+	alone := mustTrace(t, append(where, "--db", "sqlite:"+dir+"/chat.db")...)
+	if !strings.Contains(alone, "stored:    seq 1, ") || strings.Contains(alone, "online on") || !strings.Contains(alone, "by up to 10 s") {
+		t.Errorf("the store alone says\n%s", alone)
+	}
+	var machines service.Trace
+	if err := json.Unmarshal([]byte(mustTrace(t, append(where, "--admin", admin, "--json")...)), &machines); err != nil {
+		t.Fatal(err)
+	}
+	if machines.Node != "here" || machines.Message.Seq != 1 || len(machines.Members) != 2 || machines.Members[1].Devices[0].Session.Sent != 1 {
+		t.Errorf("%+v", machines)
+	}
+	if code, out, complaints := runTrace(t, "--group", "77", "--seq", "1", "--admin", admin); code != exitError || out != "" || complaints != "chatd: no such group: 77\n" {
+		t.Errorf("exit code %d: %s%s", code, out, complaints)
+	}
+	for _, text := range []string{live, alone} {
+		if strings.Contains(text, ", 11 bytes: hello") || strings.Contains(strings.ReplaceAll(text, "cid hello there", ""), "hello") {
+			t.Errorf("what was said is told:\n%s", text)
+		}
+	}
+}

@@ -21,10 +21,11 @@ const module = "chatd"
 // as well. A package that isn't listed is an error: it has to be given a place.
 var mayImport = map[string][]string{
 	".":                   {"internal/daemon"},
-	"internal/daemon":     {"proto", "reactor", "model", "service", "service/bus", "service/ops"},
+	"internal/daemon":     {"proto", "internal/setting", "reactor", "model", "service", "service/bus", "service/ops"},
 	"test":                {"internal/daemon", "client", "proto", "service"}, // the whole project
 	"proto":               {},
 	"internal/limit":      {},
+	"internal/setting":    {},
 	"reactor":             {"proto", "internal/limit"},
 	"model":               {"model/walwriter"},
 	"model/walwriter":     {},

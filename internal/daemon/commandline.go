@@ -14,6 +14,7 @@ import (
 	"github.com/BurntSushi/toml"
 	"github.com/alecthomas/kong"
 
+	"chatd/internal/setting"
 	"chatd/service"
 )
 
@@ -193,6 +194,7 @@ func grammar(cl *commandLine, stdout io.Writer, exit func()) (*kong.Kong, error)
 	k, err := kong.New(cl,
 		kong.Name("chatd"),
 		kong.DefaultEnvars(strings.TrimSuffix(envPrefix, "_")),
+		kong.NamedMapper("size", kong.MapperFunc(decodeSize)),
 		kong.Writers(stdout, stdout),
 		kong.Exit(func(int) { exit() }),
 		kong.Help(printHelp),
@@ -209,6 +211,20 @@ func grammar(cl *commandLine, stdout io.Writer, exit func()) (*kong.Kong, error)
 	}
 	k.Model.HelpFlag.Help = "Print this and exit."
 	return k, nil
+}
+
+// decodeSize reads the value of a setting that is a number of bytes.
+func decodeSize(ctx *kong.DecodeContext, target reflect.Value) error {
+	var text string
+	if err := ctx.Scan.PopValueInto("size", &text); err != nil {
+		return err
+	}
+	n, err := setting.ParseSize(text)
+	if err != nil {
+		return err
+	}
+	target.SetInt(int64(n))
+	return nil
 }
 
 func asUsage(err error) error {

@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -14,6 +13,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"chatd/internal/setting"
 	"chatd/proto"
 	"chatd/service"
 	"chatd/service/ops"
@@ -56,18 +56,18 @@ type Config struct {
 	IdleTimeout    time.Duration  `group:"network" name:"idle-timeout" default:"90s" placeholder:"TIME" help:"A connection that sends nothing for so long is closed. Clients ping every 30s."`
 	DrainTimeout   time.Duration  `group:"network" name:"drain-timeout" default:"5s" placeholder:"TIME" help:"At most so long a stopping node answers what it had accepted."`
 	Window         int            `group:"buffers" name:"window" default:"256" placeholder:"N" help:"Chat messages a connection may have unacknowledged; what comes beyond is held back."`
-	MaxHeld        ByteSize       `group:"buffers" name:"max-held" default:"1MiB" placeholder:"SIZE" help:"Bytes held back from one connection before it is closed as abuse."`
-	MaxHeldAll     ByteSize       `group:"buffers" name:"max-held-all" default:"256MiB" placeholder:"SIZE" help:"Bytes held back from all connections; beyond it whoever has more than an equal share is closed as slow."`
-	MaxWaiting     ByteSize       `group:"buffers" name:"max-waiting" default:"1MiB" placeholder:"SIZE" help:"Bytes waiting for one connection before it is closed as slow."`
-	MaxWaitingAll  ByteSize       `group:"buffers" name:"max-waiting-all" default:"512MiB" placeholder:"SIZE" help:"Bytes waiting for all connections, a part of it for each loop; beyond it those for which most waits are closed as slow."`
-	MaxUnanswered  ByteSize       `group:"buffers" name:"max-unanswered" default:"48MiB" placeholder:"SIZE" help:"Bytes that all chat messages take which have no answer yet; beyond it they are refused as too fast."`
+	MaxHeld        int            `group:"buffers" name:"max-held" type:"size" default:"1MiB" placeholder:"SIZE" help:"Bytes held back from one connection before it is closed as abuse."`
+	MaxHeldAll     int            `group:"buffers" name:"max-held-all" type:"size" default:"256MiB" placeholder:"SIZE" help:"Bytes held back from all connections; beyond it whoever has more than an equal share is closed as slow."`
+	MaxWaiting     int            `group:"buffers" name:"max-waiting" type:"size" default:"1MiB" placeholder:"SIZE" help:"Bytes waiting for one connection before it is closed as slow."`
+	MaxWaitingAll  int            `group:"buffers" name:"max-waiting-all" type:"size" default:"512MiB" placeholder:"SIZE" help:"Bytes waiting for all connections, a part of it for each loop; beyond it those for which most waits are closed as slow."`
+	MaxUnanswered  int            `group:"buffers" name:"max-unanswered" type:"size" default:"48MiB" placeholder:"SIZE" help:"Bytes that all chat messages take which have no answer yet; beyond it they are refused as too fast."`
 	MaxConns       int            `group:"limits" name:"max-conns" default:"0" placeholder:"N" help:"Connections in all. 0: as many as the limit of open files leaves."`
 	ConnsPerAddr   int            `group:"limits" name:"conns-per-addr" default:"1000" placeholder:"N" help:"Connections from one address. 0: no limit."`
 	ConnectsPerSec int            `group:"limits" name:"connects-per-sec-per-addr" default:"100" placeholder:"N" help:"New connections per second from one address. 0: no limit."`
 	FramesPerConn  int            `group:"limits" name:"frames-per-sec-per-conn" default:"200" placeholder:"N" help:"Frames per second from one connection, PING included. 0: no limit."`
-	BytesPerConn   ByteSize       `group:"limits" name:"bytes-per-sec-per-conn" default:"1MiB" placeholder:"SIZE" help:"Bytes of frames per second from one connection. 0: no limit."`
+	BytesPerConn   int            `group:"limits" name:"bytes-per-sec-per-conn" type:"size" default:"1MiB" placeholder:"SIZE" help:"Bytes of frames per second from one connection. 0: no limit."`
 	FramesPerUser  int            `group:"limits" name:"frames-per-sec-per-user" default:"400" placeholder:"N" help:"Frames per second from all connections of a user to this node, without PING. 0: no limit."`
-	BytesPerUser   ByteSize       `group:"limits" name:"bytes-per-sec-per-user" default:"2MiB" placeholder:"SIZE" help:"Bytes of these per second. 0: no limit."`
+	BytesPerUser   int            `group:"limits" name:"bytes-per-sec-per-user" type:"size" default:"2MiB" placeholder:"SIZE" help:"Bytes of these per second. 0: no limit."`
 	EarlyFrames    int            `group:"limits" name:"frames-before-login" default:"64" placeholder:"N" help:"Frames from a connection that isn't logged in, within --login-timeout. 0: no limit."`
 	LoginsPerSec   int            `group:"limits" name:"logins-per-sec-per-addr" default:"100" placeholder:"N" help:"Logins per second from one address, by token or password. 0: no limit."`
 	PasswordsSec   int            `group:"limits" name:"passwords-per-sec-per-addr" default:"20" placeholder:"N" help:"Passwords to be hashed per second for one address: logins by password, registrations, changes. 0: no limit."`
@@ -94,8 +94,8 @@ type Config struct {
 // larger than any of them can get, and still an int everywhere.
 const Unlimited = math.MaxInt32
 
-// Bounds of the settings. They keep out slips of the hand (a time in
-// nanoseconds, a size without its unit), not unusual wishes.
+// Bounds of the settings. They reject typing errors, such as a time in
+// nanoseconds or a size without its unit.
 const (
 	maxLoops    = 64 // the chat keeps sets of loops in 64 bits
 	maxLanes    = 1024
@@ -108,115 +108,97 @@ const (
 	maxRate     = 1 << 24
 	maxAbuse    = 1 << 15
 	minTimeout  = 100 * time.Millisecond
-	maxTimeout  = 24 * time.Hour
 	maxNodeName = 64
 )
 
-// Validate reports every setting that makes no sense, each on a line that
-// begins with its name. It never prints what may hold a password.
+// Validate reports every setting with an invalid value, each on a line that
+// begins with its flag. It never prints what may be a password.
 func (c *Config) Validate() error {
-	var bad []error
-	check := func(ok bool, name, format string, args ...any) {
-		if !ok {
-			bad = append(bad, fmt.Errorf("--%s: %s", name, fmt.Sprintf(format, args...)))
-		}
-	}
-	between := func(name string, v, low, high int) {
-		check(v >= low && v <= high, name, "%d is not between %d and %d", v, low, high)
-	}
+	var p setting.Problems
+	c.validateStore(&p)
+	c.validateNetwork(&p)
+	c.validateLimits(&p)
+	return p.Err()
+}
 
+func (c *Config) validateStore(p *setting.Problems) {
 	switch path, sqlite := strings.CutPrefix(c.DB, "sqlite:"); {
 	case sqlite:
-		check(path != "", "db", "sqlite: needs a path, as in sqlite:data/chatd.db")
-		check(c.Redis == "", "redis", "%s with a sqlite: store: several nodes need one database", Redacted(c.Redis))
+		p.Check(path != "", "db", "sqlite: needs a path, as in sqlite:data/chatd.db")
+		p.Check(c.Redis == "", "redis", "%s with a sqlite: store: several nodes need one database", setting.Redacted(c.Redis))
 	case strings.HasPrefix(c.DB, "mysql://"):
 	default:
-		check(false, "db", "%q is neither sqlite:PATH nor mysql://user:password@host:3306/name", Redacted(c.DB))
+		p.Check(false, "db", "%q is neither sqlite:PATH nor mysql://user:password@host:3306/name", setting.Redacted(c.DB))
 	}
 	if c.Redis != "" {
 		u, err := url.Parse(c.Redis)
 		// The parser's error repeats the URL, password and all.
-		check(err == nil && (u.Scheme == "redis" || u.Scheme == "rediss") && u.Host != "", "redis", "%q is not redis://host:6379", Redacted(c.Redis))
+		p.Check(err == nil && (u.Scheme == "redis" || u.Scheme == "rediss") && u.Host != "", "redis", "%q is not redis://host:6379", setting.Redacted(c.Redis))
 	}
-	check(utf8.RuneCountInString(c.Node) <= maxNodeName && !strings.ContainsFunc(c.Node, unprintable), "node",
+	p.Check(c.RedisPasswordFile == "" || c.Redis != "", "redis-password-file", "there is no --redis that it could be for")
+	p.Time("wait", c.Wait, 0, setting.MaxTime)
+	p.Check(utf8.RuneCountInString(c.Node) <= maxNodeName && !strings.ContainsFunc(c.Node, unprintable), "node",
 		"%q: at most %d printable characters without blanks", c.Node, maxNodeName)
+}
 
+func (c *Config) validateNetwork(p *setting.Problems) {
 	for _, a := range []struct{ name, addr string }{{"http", c.HTTP}, {"admin", c.Admin}} {
 		if a.addr != "" {
 			_, port, err := net.SplitHostPort(a.addr)
 			if err == nil {
 				_, err = strconv.ParseUint(port, 10, 16)
 			}
-			check(err == nil, a.name, "%q is not host:port", a.addr)
+			p.Check(err == nil, a.name, "%q is not host:port", a.addr)
 		}
 	}
-	check(c.Admin == "" || c.AdminRemote || ops.IsLoopback(c.Admin), "admin",
+	p.Check(c.Admin == "" || c.AdminRemote || ops.IsLoopback(c.Admin), "admin",
 		"%q is reached by other machines, and asks for no password: 127.0.0.1:PORT, or --admin-remote as well", c.Admin)
 	if c.WebURL != "" {
 		u, err := url.Parse(c.WebURL)
-		check(err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil, "web-url",
-			"%q is not http://host/… or https://host/…", Redacted(c.WebURL))
+		p.Check(err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil, "web-url",
+			"%q is not http://host/… or https://host/…", setting.Redacted(c.WebURL))
 	}
 	for _, o := range c.Origins {
 		u, err := url.Parse(o)
-		check(o == "*" || err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && o == u.Scheme+"://"+u.Host,
-			"origins", "%q is not http://host or https://host, without a path", Redacted(o))
+		p.Check(o == "*" || err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && o == u.Scheme+"://"+u.Host,
+			"origins", "%q is not http://host or https://host, without a path", setting.Redacted(o))
 	}
+	p.Int("loops", c.Loops, 0, maxLoops)
+	p.Int("quick-lanes", c.QuickLanes, 0, maxLanes)
+	p.Int("slow-lanes", c.SlowLanes, 0, maxLanes)
+	p.Time("login-timeout", c.LoginTimeout, minTimeout, setting.MaxTime)
+	p.Time("idle-timeout", c.IdleTimeout, minTimeout, setting.MaxTime)
+	p.Time("drain-timeout", c.DrainTimeout, minTimeout, setting.MaxTime)
+	p.Int("window", c.Window, 1, maxWindow)
+	p.Size("max-held", c.MaxHeld, minBuffer, maxBuffer)
+	p.Size("max-waiting", c.MaxWaiting, minBuffer, maxBuffer)
+	p.Size("max-held-all", c.MaxHeldAll, c.MaxHeld, maxBuffers)
+	p.Size("max-waiting-all", c.MaxWaitingAll, c.MaxWaiting, maxBuffers)
+	p.Size("max-unanswered", c.MaxUnanswered, minPending, maxBuffers)
+}
 
-	check(c.RedisPasswordFile == "" || c.Redis != "", "redis-password-file", "there is no --redis that it could be for")
-	check(c.Wait >= 0 && c.Wait <= maxTimeout, "wait", "%s is not between 0 and %s", c.Wait, maxTimeout)
-	between("loops", c.Loops, 0, maxLoops)
-	between("quick-lanes", c.QuickLanes, 0, maxLanes)
-	between("slow-lanes", c.SlowLanes, 0, maxLanes)
-	between("window", c.Window, 1, maxWindow)
-	between("max-conns", c.MaxConns, 0, maxConns)
-	between("conns-per-addr", c.ConnsPerAddr, 0, maxConns)
-	between("connects-per-sec-per-addr", c.ConnectsPerSec, 0, maxRate)
-	between("frames-per-sec-per-conn", c.FramesPerConn, 0, maxRate)
-	between("frames-per-sec-per-user", c.FramesPerUser, 0, maxRate)
-	between("frames-before-login", c.EarlyFrames, 0, maxRate)
-	between("logins-per-sec-per-addr", c.LoginsPerSec, 0, maxRate)
-	between("passwords-per-sec-per-addr", c.PasswordsSec, 0, maxRate)
-	between("failed-logins-per-addr", c.FailedAddr, 0, maxRate)
-	between("failed-logins-per-account", c.FailedAccount, 0, maxRate)
-	between("abuse-after", c.AbuseAfter, 0, maxAbuse)
-	between("max-devices", c.MaxDevices, 1, Unlimited)
-	between("max-friends", c.MaxFriends, 1, Unlimited)
-	between("max-groups", c.MaxGroups, 1, Unlimited)
-	between("max-members", c.MaxMembers, 1, Unlimited)
-	between("max-page", c.MaxPage, 1, proto.MaxSyncMessages)
-	for _, s := range []struct {
-		name string
-		v    ByteSize
-	}{{"bytes-per-sec-per-conn", c.BytesPerConn}, {"bytes-per-sec-per-user", c.BytesPerUser}} {
-		check(s.v >= 0 && s.v <= maxBuffer, s.name, "%s is not between 0 and %s", s.v, ByteSize(maxBuffer))
-	}
-	for _, d := range []struct {
-		name string
-		v    time.Duration
-	}{{"burst", c.Burst}, {"failed-logins-time", c.FailedTime}} {
-		check(d.v >= time.Second && d.v <= maxTimeout, d.name, "%s is not between 1s and %s", d.v, maxTimeout)
-	}
-	check(c.AbuseWait >= 0 && c.AbuseWait <= service.MaxAbuseWait, "abuse-wait", "%s is not between 0 and %s", c.AbuseWait, service.MaxAbuseWait)
-	for _, s := range []struct {
-		name string
-		v    ByteSize
-	}{{"max-held", c.MaxHeld}, {"max-waiting", c.MaxWaiting}} {
-		check(s.v >= minBuffer && s.v <= maxBuffer, s.name, "%s is not between %s and %s", s.v, ByteSize(minBuffer), ByteSize(maxBuffer))
-	}
-	for _, s := range []struct {
-		name   string
-		v, one ByteSize
-	}{{"max-held-all", c.MaxHeldAll, c.MaxHeld}, {"max-waiting-all", c.MaxWaitingAll, c.MaxWaiting}, {"max-unanswered", c.MaxUnanswered, minPending}} {
-		check(s.v >= s.one && s.v <= maxBuffers, s.name, "%s is not between %s and %s", s.v, s.one, ByteSize(maxBuffers))
-	}
-	for _, d := range []struct {
-		name string
-		v    time.Duration
-	}{{"login-timeout", c.LoginTimeout}, {"idle-timeout", c.IdleTimeout}, {"drain-timeout", c.DrainTimeout}} {
-		check(d.v >= minTimeout && d.v <= maxTimeout, d.name, "%s is not between %s and %s", d.v, minTimeout, maxTimeout)
-	}
-	return errors.Join(bad...)
+func (c *Config) validateLimits(p *setting.Problems) {
+	p.Int("max-conns", c.MaxConns, 0, maxConns)
+	p.Int("conns-per-addr", c.ConnsPerAddr, 0, maxConns)
+	p.Int("connects-per-sec-per-addr", c.ConnectsPerSec, 0, maxRate)
+	p.Int("frames-per-sec-per-conn", c.FramesPerConn, 0, maxRate)
+	p.Size("bytes-per-sec-per-conn", c.BytesPerConn, 0, maxBuffer)
+	p.Int("frames-per-sec-per-user", c.FramesPerUser, 0, maxRate)
+	p.Size("bytes-per-sec-per-user", c.BytesPerUser, 0, maxBuffer)
+	p.Int("frames-before-login", c.EarlyFrames, 0, maxRate)
+	p.Int("logins-per-sec-per-addr", c.LoginsPerSec, 0, maxRate)
+	p.Int("passwords-per-sec-per-addr", c.PasswordsSec, 0, maxRate)
+	p.Time("burst", c.Burst, time.Second, setting.MaxTime)
+	p.Int("failed-logins-per-addr", c.FailedAddr, 0, maxRate)
+	p.Int("failed-logins-per-account", c.FailedAccount, 0, maxRate)
+	p.Time("failed-logins-time", c.FailedTime, time.Second, setting.MaxTime)
+	p.Int("abuse-after", c.AbuseAfter, 0, maxAbuse)
+	p.Time("abuse-wait", c.AbuseWait, 0, service.MaxAbuseWait)
+	p.Int("max-devices", c.MaxDevices, 1, Unlimited)
+	p.Int("max-friends", c.MaxFriends, 1, Unlimited)
+	p.Int("max-groups", c.MaxGroups, 1, Unlimited)
+	p.Int("max-members", c.MaxMembers, 1, Unlimited)
+	p.Int("max-page", c.MaxPage, 1, proto.MaxSyncMessages)
 }
 
 // lift carries out --no-limits.
@@ -243,65 +225,7 @@ func (c *Config) NodeName(port uint16) string {
 	return host + ":" + strconv.Itoa(int(port))
 }
 
-// Redacted is a URL as logs and errors may show it: all between "//" and the
-// last "@" but the user's name is replaced. It takes what no parser would,
-// because it is most needed where a URL is broken.
-func Redacted(s string) string {
-	if strings.HasPrefix(s, "sqlite:") {
-		return s // a path, whatever is in it
-	}
-	scheme, rest, ok := strings.Cut(s, "://")
-	if !ok {
-		scheme, rest = "", s
-	} else {
-		scheme += "://"
-	}
-	at := strings.LastIndexByte(rest, '@')
-	if at < 0 {
-		return s
-	}
-	user, _, secret := strings.Cut(rest[:at], ":")
-	if secret {
-		user += ":…"
-	}
-	return scheme + user + rest[at:]
-}
-
 func unprintable(r rune) bool { return r <= ' ' || !strconv.IsPrint(r) }
-
-// ByteSize is a number of bytes, written 65536, 64KiB, 1MiB or 1GiB.
-type ByteSize int
-
-var byteUnits = []struct {
-	name string
-	size ByteSize
-}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}}
-
-// UnmarshalText reads a size; the error says how one is written.
-func (b *ByteSize) UnmarshalText(text []byte) error {
-	number, unit := string(text), ByteSize(1)
-	for _, u := range byteUnits {
-		if n, ok := strings.CutSuffix(number, u.name); ok {
-			number, unit = n, u.size
-			break
-		}
-	}
-	n, err := strconv.ParseUint(number, 10, 31)
-	if err != nil {
-		return fmt.Errorf("%q is not a size such as 65536, 64KiB or 1MiB", text)
-	}
-	*b = ByteSize(n) * unit
-	return nil
-}
-
-func (b ByteSize) String() string {
-	for _, u := range byteUnits {
-		if b >= u.size && b%u.size == 0 {
-			return strconv.Itoa(int(b/u.size)) + u.name
-		}
-	}
-	return strconv.Itoa(int(b))
-}
 
 // Argon2 is the cost of one password hash.
 type Argon2 struct {

@@ -2,15 +2,17 @@ package daemon
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/alecthomas/kong"
 )
 
 // clean keeps settings of whoever runs the tests out of them.
@@ -61,7 +63,7 @@ func TestPrecedence(t *testing.T) {
 		{"the file over the default", c.MaxGroups, 200},
 		{"the default", c.MaxFriends, 1000},
 		{"a list in the file", strings.Join(c.Origins, " "), "https://a.example https://b.example"},
-		{"a size in the file", c.MaxHeld, ByteSize(2 << 20)},
+		{"a size in the file", c.MaxHeld, 2 << 20},
 		{"a time in the file", c.IdleTimeout, 2 * time.Minute},
 		{"the environment over the default", c.Argon2, Argon2{8, 1, 1}},
 		{"the address", c.Addr, netip.MustParseAddrPort("127.0.0.1:6000")},
@@ -180,18 +182,58 @@ func tomlString(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(s) + `"`
 }
 
-// settingNames are the names of all settings, from the Config's own tags.
-func settingNames(t *testing.T) []string {
+// settings are the flags that are settings: those that can be set by a
+// variable of the environment as well.
+func settings(t *testing.T) (flags []*kong.Flag) {
 	t.Helper()
-	names := []string{"config"}
-	for f := range reflect.TypeFor[Config]().Fields() {
-		if name := f.Tag.Get("name"); name != "" {
-			names = append(names, name)
-		} else if f.Tag.Get("kong") != "-" {
-			t.Errorf("Config.%s has no name tag", f.Name)
+	var cl commandLine
+	k, err := grammar(&cl, io.Discard, func() {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range k.Model.Flags {
+		if len(f.Envs) > 0 {
+			flags = append(flags, f)
 		}
 	}
+	return flags
+}
+
+func settingNames(t *testing.T) (names []string) {
+	t.Helper()
+	for _, f := range settings(t) {
+		names = append(names, f.Name)
+	}
 	return names
+}
+
+// Names, forms, defaults and variables of the settings stay as they are:
+// operators' files and scripts have them. A new setting is added to the file.
+func TestSettingsStay(t *testing.T) {
+	text, err := os.ReadFile("testdata/settings.golden")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, f := range settings(t) {
+		byDefault := ""
+		if f.Default != "" {
+			byDefault = " " + f.Default
+		}
+		got = append(got, fmt.Sprintf("--%s |%s | %s", flagUsage(f), byDefault, strings.Join(f.Envs, " ")))
+	}
+	slices.Sort(got)
+	want := slices.Sorted(strings.SplitSeq(strings.TrimSpace(string(text)), "\n"))
+	for _, line := range want {
+		if !slices.Contains(got, line) {
+			t.Errorf("missing: %s", line)
+		}
+	}
+	for _, line := range got {
+		if !slices.Contains(want, line) {
+			t.Errorf("not in testdata/settings.golden: %s", line)
+		}
+	}
 }
 
 // --no-limits lifts what is counted per address, user and connection, and
@@ -258,43 +300,6 @@ func TestUnknownEnvironment(t *testing.T) {
 	t.Setenv("CHATD_LOOPS", "3")
 	if got := mustParse(t).Unknown; !slices.Equal(got, []string{"CHATD_LOPS"}) {
 		t.Errorf("unknown: %q", got)
-	}
-}
-
-// No password of a URL reaches a log, least of all that of a URL that can't
-// be parsed, which is when it is printed.
-func TestRedacted(t *testing.T) {
-	for in, want := range map[string]string{
-		"sqlite:data/chatd.db":                 "sqlite:data/chatd.db",
-		"sqlite:data/a:b@c.db":                 "sqlite:data/a:b@c.db",
-		"mysql://chat:hunter2@db:3306/chat":    "mysql://chat:…@db:3306/chat",
-		"mysql://chat:hun@ter/2@db:3306/chat":  "mysql://chat:…@db:3306/chat",
-		"mysql://chat:%zz@db/chat":             "mysql://chat:…@db/chat",
-		"mysql://db/chat":                      "mysql://db/chat",
-		"redis://:hunter2@localhost:6379":      "redis://:…@localhost:6379",
-		"chat:hunter2@tcp(db:3306)/chat":       "chat:…@tcp(db:3306)/chat",
-		"mysql://chat:hunter2@":                "mysql://chat:…@",
-		"redis://localhost:6379":               "redis://localhost:6379",
-		"mysql://chat@db/chat":                 "mysql://chat@db/chat",
-		"mysql://chat:hunter2:x@y://z@db/chat": "mysql://chat:…@db/chat",
-		"":                                     "",
-	} {
-		if got := Redacted(in); got != want {
-			t.Errorf("Redacted(%q) = %q, want %q", in, got, want)
-		}
-	}
-}
-
-// What a size prints is read back as the same size: errors and docs show it.
-func TestByteSize(t *testing.T) {
-	for text, want := range map[string]ByteSize{"0": 0, "65536": 1 << 16, "64KiB": 1 << 16, "1MiB": 1 << 20, "1GiB": 1 << 30, "1500": 1500} {
-		var got, again ByteSize
-		if err := got.UnmarshalText([]byte(text)); err != nil || got != want {
-			t.Errorf("%q: %d, %v", text, got, err)
-		}
-		if err := again.UnmarshalText([]byte(got.String())); err != nil || again != want {
-			t.Errorf("%q printed as %q: %d, %v", text, got, again, err)
-		}
 	}
 }
 

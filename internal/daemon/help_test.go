@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"fmt"
-	"io"
 	"os"
 	"strings"
 	"testing"
@@ -11,17 +10,12 @@ import (
 // settingsTable is the table of docs/operations.md as the tags have it.
 func settingsTable(t *testing.T) string {
 	t.Helper()
-	var cl commandLine
-	k, err := grammar(&cl, io.Discard, func() {})
-	if err != nil {
-		t.Fatal(err)
-	}
 	cell := func(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
 	var b strings.Builder
 	for _, g := range settingGroups {
-		for _, f := range k.Model.Flags {
-			if groupOf(f) != g.key || len(f.Envs) == 0 {
-				continue // --help and --version are no settings
+		for _, f := range settings(t) {
+			if groupOf(f) != g.key {
+				continue
 			}
 			byDefault := ""
 			if f.HasDefault && f.Default != "" {

@@ -43,7 +43,7 @@ func redacted(v slog.Value) slog.Value {
 	return v
 }
 
-// withoutSecrets is text in which every URL with a user is as Redacted has it.
+// withoutSecrets is text in which every URL is redacted like setting.Redacted does it.
 func withoutSecrets(s string) string {
 	const mark = "://"
 	if !strings.Contains(s, mark) || !strings.Contains(s, "@") {

@@ -17,6 +17,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/alexedwards/argon2id"
 
+	"chatd/internal/setting"
 	"chatd/model"
 	"chatd/reactor"
 	"chatd/service"
@@ -84,7 +85,7 @@ func (n *node) start(ctx context.Context) error {
 	var err error
 	n.store, err = model.Open(ctx, model.Options{URL: n.cfg.DB, Sync: n.cfg.SQLiteSync, WaitFor: n.cfg.Wait, Cores: n.cfg.cores,
 		// The queue isn't to refuse first where more may be unanswered.
-		QueueBytes:    max(model.DefaultQueueBytes, int(n.cfg.MaxUnanswered)),
+		QueueBytes:    max(model.DefaultQueueBytes, n.cfg.MaxUnanswered),
 		QueueMessages: max(model.DefaultQueueMessages, int(n.cfg.MaxUnanswered>>10)),
 		Sink:          n.service.Committed, Logger: n.log, Set: n.set})
 	if err != nil {
@@ -141,12 +142,12 @@ func (n *node) joinBus(ctx context.Context) (nodeBus, error) {
 	if r.Up() {
 		return r, nil
 	}
-	n.log.Warn("Redis can't be reached yet", "redis", Redacted(n.cfg.Redis), "wait", n.cfg.Wait)
+	n.log.Warn("Redis can't be reached yet", "redis", setting.Redacted(n.cfg.Redis), "wait", n.cfg.Wait)
 	select {
 	case <-up:
 		return r, nil
 	case <-time.After(n.cfg.Wait):
-		err = fmt.Errorf("--redis: %s can't be reached (--wait %v)", Redacted(n.cfg.Redis), n.cfg.Wait)
+		err = fmt.Errorf("--redis: %s can't be reached (--wait %v)", setting.Redacted(n.cfg.Redis), n.cfg.Wait)
 	case <-n.stopping:
 		err = errStopped
 	}
@@ -242,7 +243,7 @@ func (n *node) serviceConfig() service.Config {
 	c.Window, c.MaxUnanswered = n.cfg.Window, int64(n.cfg.MaxUnanswered)
 	c.MaxFriends, c.MaxGroups, c.MaxMembers, c.MaxDevices = n.cfg.MaxFriends, n.cfg.MaxGroups, n.cfg.MaxMembers, n.cfg.MaxDevices
 	c.MaxPage = n.cfg.MaxPage
-	c.FramesPerUser, c.BytesPerUser, c.Burst = n.cfg.FramesPerUser, int(n.cfg.BytesPerUser), n.cfg.Burst
+	c.FramesPerUser, c.BytesPerUser, c.Burst = n.cfg.FramesPerUser, n.cfg.BytesPerUser, n.cfg.Burst
 	c.LoginsPerAddr, c.PasswordsPerAddr = n.cfg.LoginsPerSec, n.cfg.PasswordsSec
 	c.FailedPerAddr, c.FailedPerAccount, c.FailedTime = n.cfg.FailedAddr, n.cfg.FailedAccount, n.cfg.FailedTime
 	c.AbuseWait = n.cfg.AbuseWait
@@ -261,11 +262,11 @@ func (n *node) reactorConfig() reactor.Config {
 	c.Cores = n.cfg.cores
 	c.Loops, c.QuickLanes, c.SlowLanes = n.cfg.Loops, n.cfg.QuickLanes, n.cfg.SlowLanes
 	c.MaxConns, c.ConnsPerAddr, c.ConnectsPerAddrPerSec = n.cfg.MaxConns, n.cfg.ConnsPerAddr, n.cfg.ConnectsPerSec
-	c.FramesPerSec, c.BytesPerSec, c.FramesBeforeLogin = n.cfg.FramesPerConn, int(n.cfg.BytesPerConn), n.cfg.EarlyFrames
+	c.FramesPerSec, c.BytesPerSec, c.FramesBeforeLogin = n.cfg.FramesPerConn, n.cfg.BytesPerConn, n.cfg.EarlyFrames
 	c.Burst, c.AbuseAfter = n.cfg.Burst, n.cfg.AbuseAfter
 	c.LoginTimeout, c.IdleTimeout = n.cfg.LoginTimeout, n.cfg.IdleTimeout
-	c.MaxHeld, c.MaxWaiting = int(n.cfg.MaxHeld), int(n.cfg.MaxWaiting)
-	c.MaxHeldAll, c.MaxWaitingAll = int(n.cfg.MaxHeldAll), int(n.cfg.MaxWaitingAll)
+	c.MaxHeld, c.MaxWaiting = n.cfg.MaxHeld, n.cfg.MaxWaiting
+	c.MaxHeldAll, c.MaxWaitingAll = n.cfg.MaxHeldAll, n.cfg.MaxWaitingAll
 	c.Origins, c.Trusted = n.cfg.Origins, n.cfg.ProxyProtocol
 	c.WebURL, c.WebPort = n.webClient()
 	c.Logger, c.Set = n.log, n.set

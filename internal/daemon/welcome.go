@@ -6,13 +6,15 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"chatd/internal/setting"
 )
 
 // welcome says to who sits at the terminal what the log says to all others:
 // where to point a client. page is where the pages are; invalid: nowhere.
 func (n *node) welcome(addr, page netip.AddrPort) {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\nchatd serves on %s, its store is %s.\n\n", addr, Redacted(n.cfg.DB))
+	fmt.Fprintf(&b, "\nchatd serves on %s, its store is %s.\n\n", addr, setting.Redacted(n.cfg.DB))
 	if page.IsValid() {
 		fmt.Fprintf(&b, "  In a browser     http://%s/\n", reachable(page))
 	}

@@ -321,7 +321,7 @@ func TestRulesChange(t *testing.T) {
 		if j.Seq != 2 {
 			t.Errorf("joined after %d", j.Seq)
 		}
-		other, err := Open(ctx, Options{URL: h.o.URL, Shared: true})
+		other, err := Open(ctx, Options{DB: h.o.DB, Shared: true})
 		must(err)
 		defer other.Close()
 		_, err = other.KickMember(ctx, g, u[0], u[1])
@@ -405,7 +405,7 @@ func TestJoinDuringAppends(t *testing.T) {
 func TestQueueBound(t *testing.T) {
 	for _, d := range dialects {
 		t.Run(d.name, func(t *testing.T) {
-			h := newHarness(t, Options{URL: d.url(t), QueueMessages: 10, MaxBatch: 1})
+			h := newHarness(t, Options{DB: d.url(t), QueueMessages: 10, MaxBatch: 1})
 			u := h.users(2)
 			h.hold = make(chan struct{})
 			var taken []*Append

@@ -19,7 +19,7 @@ func TestDatabaseAway(t *testing.T) {
 		t.Run(way, func(t *testing.T) {
 			t.Parallel() // it waits, most of the time
 			m := realservice.NewMariaDB(t)
-			h := newHarness(t, Options{URL: m.URL})
+			h := newHarness(t, Options{DB: m.URL})
 			u := h.users(2)
 			g := h.group(u...)
 			h.device(u[0], "phone")
@@ -85,7 +85,7 @@ func TestDatabaseAway(t *testing.T) {
 // nothing, however the commits of that moment ended.
 func TestDatabaseRestarts(t *testing.T) {
 	m := realservice.NewMariaDB(t)
-	h := newHarness(t, Options{URL: m.URL})
+	h := newHarness(t, Options{DB: m.URL})
 	u := h.users(4)
 	stop, done := make(chan struct{}), make(chan struct{})
 	var stored [][2]int64 // conversation and seq
@@ -153,7 +153,7 @@ func TestOpenServer(t *testing.T) {
 	at := fmt.Sprintf("127.0.0.1:%d", m.Port)
 	refused := func(url, want string) {
 		t.Helper()
-		db, err := Open(ctx, Options{URL: url})
+		db, err := Open(ctx, Options{DB: url})
 		if err == nil {
 			db.Close()
 			t.Fatalf("%s: opened", url)
@@ -170,13 +170,13 @@ func TestOpenServer(t *testing.T) {
 	refused("mysql://chat:ti/ger#tiger@"+at+"/chatd", "can't be understood")
 	refused("mysql:chat:tiger@"+at+"/chatd", "can't be understood")
 	refused("mysql://chat:%zztiger@"+at+"/chatd", "can't be understood")
-	newHarness(t, Options{URL: "mysql://chat:tiger@" + at + "/chatd"}).user("x")
+	newHarness(t, Options{DB: "mysql://chat:tiger@" + at + "/chatd"}).user("x")
 
 	m.Kill(t)
 	refused("mysql://chat:tiger@"+at+"/chatd", "mysql://"+at+"/chatd: dial tcp "+at)
 	opened := make(chan error)
 	go func() {
-		db, err := Open(ctx, Options{URL: m.URL, WaitFor: time.Minute})
+		db, err := Open(ctx, Options{DB: m.URL, Wait: time.Minute})
 		if err == nil {
 			err = db.Close()
 		}

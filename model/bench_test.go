@@ -27,13 +27,13 @@ func BenchmarkAppend(b *testing.B) {
 			b.Run(store+"/cid="+kind, func(b *testing.B) {
 				o, nodes := Options{}, 1
 				if name, sync, ok := strings.Cut(store, "/sync="); ok {
-					o.URL, o.Sync = name+":"+filepath.Join(b.TempDir(), "bench.db"), sync
+					o.DB, o.SQLiteSync = name+":"+filepath.Join(b.TempDir(), "bench.db"), sync
 				} else {
 					nodes = int(store[len(store)-1] - '0')
 					if testing.Short() && nodes > 1 {
 						b.Skip("a database of its own for each takes its time")
 					}
-					o.URL = realservice.NewMariaDB(b, "--innodb-buffer-pool-size=1G", "--innodb-log-file-size=512M").URL
+					o.DB = realservice.NewMariaDB(b, "--innodb-buffer-pool-size=1G", "--innodb-log-file-size=512M").URL
 				}
 				benchmarkAppend(b, o, nodes, cids[kind], 50, 64)
 			})
@@ -140,7 +140,7 @@ func cpu(b *testing.B) int64 {
 
 // BenchmarkPage reads 50 messages from the midst of a conversation of 10,000.
 func BenchmarkPage(b *testing.B) {
-	h := newHarness(b, Options{URL: "sqlite:" + filepath.Join(b.TempDir(), "bench.db")})
+	h := newHarness(b, Options{DB: "sqlite:" + filepath.Join(b.TempDir(), "bench.db")})
 	u := h.users(2)
 	batch := make([]*Append, 10_000)
 	for i := range batch {
@@ -165,7 +165,7 @@ func BenchmarkTokenPlaces(b *testing.B) {
 			if history > 0 && testing.Short() {
 				b.Skip("takes a million messages")
 			}
-			h := newHarness(b, Options{URL: "sqlite:" + filepath.Join(b.TempDir(), "bench.db")})
+			h := newHarness(b, Options{DB: "sqlite:" + filepath.Join(b.TempDir(), "bench.db")})
 			u := h.users(2)
 			token := []byte("a token")
 			user, err := h.UserByID(context.Background(), u[1])

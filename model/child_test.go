@@ -28,7 +28,7 @@ func childMain() bool {
 	}
 	out := json.NewEncoder(os.Stdout)
 	room := make(chan int, 1000) // as many may be outstanding
-	db, err := Open(context.Background(), Options{URL: url, MaxBatch: 64, Sink: func(_ context.Context, batch []*Append) {
+	db, err := Open(context.Background(), Options{DB: url, MaxBatch: 64, Sink: func(_ context.Context, batch []*Append) {
 		for _, a := range batch {
 			m := sunkMessage{Conv: a.Conv, Seq: a.Seq, CID: string(a.CID)}
 			if a.Err != nil {
@@ -79,7 +79,7 @@ func readSunk(out io.Reader) <-chan sunkMessage {
 // -9 in the midst of appends, at its seq, and the log has no gap.
 func TestKilled(t *testing.T) {
 	url := "sqlite:" + filepath.Join(t.TempDir(), "chat.db")
-	h := newHarness(t, Options{URL: url})
+	h := newHarness(t, Options{DB: url})
 	h.users(3)
 	sunk := make(map[[2]int64]string)
 	for range 4 {
@@ -149,7 +149,7 @@ func TestKilled(t *testing.T) {
 // the process that has it; and a killed one leaves no lock behind (TestKilled).
 func TestLocked(t *testing.T) {
 	url := "sqlite:" + filepath.Join(t.TempDir(), "chat.db")
-	newHarness(t, Options{URL: url})
+	newHarness(t, Options{DB: url})
 	child := exec.Command(os.Args[0])
 	child.Env = append(os.Environ(), childEnv+"="+url)
 	out, err := child.CombinedOutput()

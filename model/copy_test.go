@@ -14,7 +14,7 @@ func TestCopy(t *testing.T) {
 	for _, d := range dialects {
 		for _, e := range dialects {
 			t.Run(d.name+" to "+e.name, func(t *testing.T) {
-				from, to := newHarness(t, Options{URL: d.url(t)}), newHarness(t, Options{URL: e.url(t)})
+				from, to := newHarness(t, Options{DB: d.url(t)}), newHarness(t, Options{DB: e.url(t)})
 				u := from.users(5)
 				odd, err := from.CreateUser(ctx, "Ämil 你好", "ämil 你好", "$argon2id$…")
 				want(t, err, nil)

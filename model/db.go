@@ -37,7 +37,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if err := o.defaults(); err != nil {
 		return nil, err
 	}
-	d, rest, err := dialectOf(o.URL)
+	d, rest, err := dialectOf(o.DB)
 	if err != nil {
 		return nil, err
 	}
@@ -46,14 +46,14 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	}
 	o.Writers = min(o.Writers, maxWriters)
 	m := newCounters(o.Set)
-	end := time.Now().Add(o.WaitFor)
+	end := time.Now().Add(o.Wait)
 	for told := false; ; told = true {
 		db, err := open(ctx, d, rest, o, m)
 		if err == nil || !d.lost(err) || time.Until(end) <= 0 {
 			return db, err
 		}
 		if !told {
-			o.Logger.Warn("the store can't be reached, trying again", "for", o.WaitFor, "err", err)
+			o.Logger.Warn("the store can't be reached, trying again", "for", o.Wait, "err", err)
 		}
 		select {
 		case <-ctx.Done():

@@ -126,7 +126,7 @@ func TestLockedOut(t *testing.T) {
 		if _, err := h.s.writing.Exec(`PRAGMA busy_timeout(0)`); err != nil {
 			t.Fatal(err)
 		}
-		other, err := Open(ctx, Options{URL: h.o.URL, Shared: true})
+		other, err := Open(ctx, Options{DB: h.o.DB, Shared: true})
 		want(t, err, nil)
 		defer other.Close()
 		tx, err := other.s.writing.Beginx()

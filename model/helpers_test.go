@@ -43,7 +43,7 @@ var dialects = []struct {
 func each(t *testing.T, test func(t *testing.T, h *harness)) {
 	for _, d := range dialects {
 		t.Run(d.name, func(t *testing.T) {
-			h := newHarness(t, Options{URL: d.url(t)})
+			h := newHarness(t, Options{DB: d.url(t)})
 			h.poisoned = d.poison
 			test(t, h)
 		})
@@ -52,7 +52,7 @@ func each(t *testing.T, test func(t *testing.T, h *harness)) {
 
 // onSQLite runs a test of what there is one connection for, or one file.
 func onSQLite(t *testing.T, test func(t *testing.T, h *harness)) {
-	test(t, newHarness(t, Options{URL: dialects[0].url(t)}))
+	test(t, newHarness(t, Options{DB: dialects[0].url(t)}))
 }
 
 // harness is a store whose sink remembers what it got.

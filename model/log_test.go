@@ -157,7 +157,7 @@ func TestLogModel(t *testing.T) {
 	for _, d := range dialects {
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()
-			logModel(t, newHarness(t, Options{URL: d.url(t), MaxBatch: 20}))
+			logModel(t, newHarness(t, Options{DB: d.url(t), MaxBatch: 20}))
 		})
 	}
 }

@@ -16,7 +16,7 @@ func TestFileModes(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "chat.db")
 	var log bytes.Buffer
-	o := Options{URL: "sqlite:" + path, Logger: slog.New(slog.NewTextHandler(&log, nil))}
+	o := Options{DB: "sqlite:" + path, Logger: slog.New(slog.NewTextHandler(&log, nil))}
 	old := syscall.Umask(0)
 	h := newHarness(t, o)
 	h.store(toPeer(h.user("a"), h.user("b"), "x"))

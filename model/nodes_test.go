@@ -21,9 +21,9 @@ func nodes(t *testing.T, n int) []*harness {
 	all := make([]*harness, n)
 	var wg sync.WaitGroup
 	for i := range all {
-		all[i] = &harness{t: t, o: Options{URL: url}}
+		all[i] = &harness{t: t, o: Options{DB: url}}
 		wg.Go(func() {
-			all[i] = newHarness(t, Options{URL: url}) // all at the same moment: only one may migrate
+			all[i] = newHarness(t, Options{DB: url}) // all at the same moment: only one may migrate
 		})
 	}
 	wg.Wait()
@@ -196,7 +196,7 @@ func TestNodeHolds(t *testing.T) {
 // that is held up by others is only later, not refused: nobody holds the pair.
 func TestFirstMessagesWaitTheirTurn(t *testing.T) {
 	t.Parallel()
-	h := newHarness(t, Options{URL: realservice.MariaDB(t), Writers: 1})
+	h := newHarness(t, Options{DB: realservice.MariaDB(t), Writers: 1})
 	u := h.users(12)
 	tx, err := h.s.writing.Beginx() // as an operator's tool would that deletes a user, slowly
 	want(t, err, nil)
@@ -369,7 +369,7 @@ func TestNodeFreezes(t *testing.T) {
 	h := nodes(t, 1)[0]
 	u := h.users(3)
 	child := exec.Command(os.Args[0])
-	child.Env = append(os.Environ(), childEnv+"="+h.o.URL)
+	child.Env = append(os.Environ(), childEnv+"="+h.o.DB)
 	child.Stderr = os.Stderr
 	out, err := child.StdoutPipe()
 	want(t, err, nil)

@@ -35,7 +35,7 @@ func TestOpenErrors(t *testing.T) {
 		{"not a database", "sqlite:" + write("text", strings.Repeat("no database at all ", 1000)), "is not an SQLite database"},
 	} {
 		t.Run(c.what, func(t *testing.T) {
-			db, err := Open(context.Background(), Options{URL: c.url})
+			db, err := Open(context.Background(), Options{DB: c.url})
 			if err == nil {
 				db.Close()
 				t.Fatal("opened")
@@ -48,7 +48,7 @@ func TestOpenErrors(t *testing.T) {
 			}
 		})
 	}
-	if _, err := Open(context.Background(), Options{URL: "sqlite:" + filepath.Join(dir, "c.db"), Sync: "off"}); err == nil || !strings.Contains(err.Error(), `"off"`) {
+	if _, err := Open(context.Background(), Options{DB: "sqlite:" + filepath.Join(dir, "c.db"), SQLiteSync: "off"}); err == nil || !strings.Contains(err.Error(), `"off"`) {
 		t.Errorf("sync off: %v", err)
 	}
 }
@@ -56,14 +56,14 @@ func TestOpenErrors(t *testing.T) {
 // An old program must not write to a store whose schema it doesn't know.
 func TestNewerSchema(t *testing.T) {
 	url := "sqlite:" + filepath.Join(t.TempDir(), "chat.db")
-	h := newHarness(t, Options{URL: url})
+	h := newHarness(t, Options{DB: url})
 	if _, err := h.s.writing.Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (99, 1)`); err != nil {
 		t.Fatal(err)
 	}
 	if err := h.Close(); err != nil {
 		t.Fatal(err)
 	}
-	_, err := Open(context.Background(), Options{URL: url})
+	_, err := Open(context.Background(), Options{DB: url})
 	if err == nil || !strings.Contains(err.Error(), "version 99") || !strings.Contains(err.Error(), "the 1 this") {
 		t.Errorf("%v", err)
 	}
@@ -72,7 +72,7 @@ func TestNewerSchema(t *testing.T) {
 // Another program's database must not get our tables.
 func TestForeignDatabase(t *testing.T) {
 	url := "sqlite:" + filepath.Join(t.TempDir(), "chat.db")
-	h := newHarness(t, Options{URL: url})
+	h := newHarness(t, Options{DB: url})
 	for _, q := range []string{`DROP TABLE goose_db_version`} {
 		if _, err := h.s.writing.Exec(q); err != nil {
 			t.Fatal(err)
@@ -81,7 +81,7 @@ func TestForeignDatabase(t *testing.T) {
 	if err := h.Close(); err != nil {
 		t.Fatal(err)
 	}
-	_, err := Open(context.Background(), Options{URL: url})
+	_, err := Open(context.Background(), Options{DB: url})
 	if err == nil || !strings.Contains(err.Error(), "another program") {
 		t.Errorf("%v", err)
 	}
@@ -91,7 +91,7 @@ func TestForeignDatabase(t *testing.T) {
 func TestOddPaths(t *testing.T) {
 	for _, name := range []string{"a b.db", "a?b=c.db", "a%20b.db", "a#b.db", "聊天.db"} {
 		path := filepath.Join(t.TempDir(), name)
-		h := newHarness(t, Options{URL: "sqlite:" + path})
+		h := newHarness(t, Options{DB: "sqlite:" + path})
 		if st, err := os.Stat(path); err != nil || st.Size() == 0 || st.Mode().Perm() != 0o600 {
 			t.Errorf("%s: %v %v", name, st, err)
 		}
@@ -111,7 +111,7 @@ func TestEpoch(t *testing.T) {
 		if h.Epoch() != e {
 			t.Error("the epoch has changed")
 		}
-		other, err := Open(context.Background(), Options{URL: h.o.URL, Shared: true})
+		other, err := Open(context.Background(), Options{DB: h.o.DB, Shared: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -134,7 +134,7 @@ func TestEpoch(t *testing.T) {
 func TestSharedMigrates(t *testing.T) {
 	url := "sqlite:" + filepath.Join(t.TempDir(), "chat.db")
 	for range 2 {
-		db, err := Open(context.Background(), Options{URL: url, Shared: true})
+		db, err := Open(context.Background(), Options{DB: url, Shared: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -142,13 +142,13 @@ func TestSharedMigrates(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	newHarness(t, Options{URL: url}).user("x")
+	newHarness(t, Options{DB: url}).user("x")
 }
 
 // Reads see with which pragmas they were promised: full means full.
 func TestPragmas(t *testing.T) {
-	for want, o := range map[string]Options{"2": {}, "1": {Sync: "normal"}} {
-		o.URL = "sqlite:" + filepath.Join(t.TempDir(), "chat.db")
+	for want, o := range map[string]Options{"2": {}, "1": {SQLiteSync: "normal"}} {
+		o.DB = "sqlite:" + filepath.Join(t.TempDir(), "chat.db")
 		h := newHarness(t, o)
 		for q, want := range map[string]string{"synchronous": want, "journal_mode": "wal", "temp_store": "2"} {
 			var got string
@@ -166,7 +166,7 @@ func TestPragmas(t *testing.T) {
 // folded in.
 func TestCheckpoint(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "chat.db")
-	h := newHarness(t, Options{URL: "sqlite:" + path})
+	h := newHarness(t, Options{DB: "sqlite:" + path})
 	u := h.users(2)
 	if _, err := h.s.writing.Exec(`PRAGMA wal_autocheckpoint(0)`); err != nil {
 		t.Fatal(err)

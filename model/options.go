@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"strings"
 	"time"
+
+	"chatd/internal/setting"
 
 	"github.com/VictoriaMetrics/metrics"
 )
@@ -39,55 +42,63 @@ const (
 	missedFor   = 4 * time.Second        // then its messages fail
 )
 
-// Options say how to open a store. A zero field but URL means its default.
+// Options say how to open a store. A zero field but DB means its default.
 type Options struct {
-	URL  string // "sqlite:PATH" or "mysql://user:password@host:3306/database"
-	Sync string // "full": what is acknowledged outlives a power cut. "normal": a crash of the process only. Default full. Of SQLite alone
+	DB         string        `group:"store" name:"db" default:"sqlite:data/chatd.db" placeholder:"URL" common:"" help:"Database: sqlite:PATH, or mysql://user:password@host:3306/name, which several nodes can share."`
+	SQLiteSync string        `group:"store" name:"sqlite-sync" default:"full" placeholder:"MODE" enum:"full,normal" common:"" help:"When SQLite syncs to disk. full: acknowledged messages survive a power cut. normal: faster, but a power cut may lose the last moments."`
+	Wait       time.Duration `group:"nodes" name:"wait" default:"30s" placeholder:"TIME" help:"How long to wait at startup for the database and Redis. 0: don't wait."`
 
 	// Shared is for operators' commands: they work beside a running daemon,
 	// whose lock they don't take.
-	Shared bool
+	Shared bool `kong:"-"`
 
 	// ReadOnly is for commands that only look: nothing is written, not even a
 	// new store's tables, so that an account which may only SELECT is enough.
 	// The schema must be this program's. Of the store's methods only those that
 	// read may be called then; the others fail with ErrClosed, save Deliver,
 	// Read and FlushSoon, which must not be called. It implies Shared.
-	ReadOnly bool
+	ReadOnly bool `kong:"-"`
 
-	// WaitFor is how long Open keeps trying to reach a database server.
-	WaitFor time.Duration
-
-	Cores          int           // what the default of Readers goes by; default GOMAXPROCS
-	Readers        int           // connections for reading; default by cores
-	Writers        int           // append transactions at a time, of conversations each; default 2. SQLite has 1
-	MaxBatch       int           // messages in one transaction
-	MaxBatchBytes  int           // bytes in one transaction
-	QueueMessages  int           // messages that may wait for one
-	QueueBytes     int           // bytes that may wait for one
-	CursorInterval time.Duration // how long a cursor waits to be written, at most
-	CursorBehind   int64         // messages it may fall behind before it is written at once
-	TokenLife      time.Duration // how long a token lives unused
+	Cores          int           `kong:"-"` // what the default of Readers goes by; default GOMAXPROCS
+	Readers        int           `kong:"-"` // connections for reading; default by cores
+	Writers        int           `kong:"-"` // append transactions at a time, of conversations each; default 2. SQLite has 1
+	MaxBatch       int           `kong:"-"` // messages in one transaction
+	MaxBatchBytes  int           `kong:"-"` // bytes in one transaction
+	QueueMessages  int           `kong:"-"` // messages that may wait for one
+	QueueBytes     int           `kong:"-"` // bytes that may wait for one
+	CursorInterval time.Duration `kong:"-"` // how long a cursor waits to be written, at most
+	CursorBehind   int64         `kong:"-"` // messages it may fall behind before it is written at once
+	TokenLife      time.Duration `kong:"-"` // how long a token lives unused
 
 	// Sink gets each batch of appends exactly once, after COMMIT, from one
 	// goroutine for each writer that is not the writer; while it runs, so does
 	// the next transaction. The slice is the sink's until it returns. It may
 	// block for about 500 ms: batches wait for it, and then appends do. It must
 	// not call Close.
-	Sink func(ctx context.Context, batch []*Append)
+	Sink func(ctx context.Context, batch []*Append) `kong:"-"`
 
-	Logger *slog.Logger
-	Set    *metrics.Set     // nil: a private one
-	Now    func() time.Time // the clock of messages and tokens; nil: time.Now
+	Logger *slog.Logger     `kong:"-"`
+	Set    *metrics.Set     `kong:"-"` // nil: a private one
+	Now    func() time.Time `kong:"-"` // the clock of messages and tokens; nil: time.Now
+}
+
+// CheckSettings notes each setting that has an invalid value.
+func (o *Options) CheckSettings(p *setting.Problems) {
+	if path, ok := strings.CutPrefix(o.DB, "sqlite:"); ok {
+		p.Check(path != "", "db", "sqlite: needs a path, as in sqlite:data/chatd.db")
+	} else {
+		p.Check(strings.HasPrefix(o.DB, "mysql://"), "db", "%q is neither sqlite:PATH nor mysql://user:password@host:3306/name", setting.Redacted(o.DB))
+	}
+	p.Time("wait", o.Wait, 0, setting.MaxTime)
 }
 
 func (o *Options) defaults() error {
-	switch o.Sync {
+	switch o.SQLiteSync {
 	case "":
-		o.Sync = "full"
+		o.SQLiteSync = "full"
 	case "full", "normal":
 	default:
-		return fmt.Errorf("sync %q: want full or normal", o.Sync)
+		return fmt.Errorf("sync %q: want full or normal", o.SQLiteSync)
 	}
 	o.Shared = o.Shared || o.ReadOnly
 	def := func(v *int, d int) {

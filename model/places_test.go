@@ -203,7 +203,7 @@ func TestDelivered(t *testing.T) {
 func TestCursorBehind(t *testing.T) {
 	for _, d := range dialects {
 		t.Run(d.name, func(t *testing.T) {
-			h := newHarness(t, Options{URL: d.url(t), CursorBehind: 10})
+			h := newHarness(t, Options{DB: d.url(t), CursorBehind: 10})
 			u := h.users(2)
 			g := h.group(u...)
 			h.device(u[0], "phone")
@@ -247,7 +247,7 @@ func (c *cursors) flushing() int {
 func TestCursorInterval(t *testing.T) {
 	for _, d := range dialects {
 		t.Run(d.name, func(t *testing.T) {
-			h := newHarness(t, Options{URL: d.url(t), CursorInterval: time.Millisecond})
+			h := newHarness(t, Options{DB: d.url(t), CursorInterval: time.Millisecond})
 			u := h.users(2)
 			g := h.group(u...)
 			h.device(u[0], "phone")

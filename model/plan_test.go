@@ -57,7 +57,7 @@ func often(db *harness) []string {
 // No query that runs often may scan a table: with a million messages it would
 // stop the server.
 func TestPlans(t *testing.T) {
-	db := newHarness(t, Options{URL: dialects[0].url(t)})
+	db := newHarness(t, Options{DB: dialects[0].url(t)})
 	for _, q := range often(db) {
 		rows, err := db.s.reading.QueryxContext(context.Background(), "EXPLAIN QUERY PLAN "+q, make([]any, strings.Count(q, "?"))...)
 		if err != nil {
@@ -82,7 +82,7 @@ func TestPlans(t *testing.T) {
 
 // The same for MySQL, whose optimizer decides by what is in the tables.
 func TestPlansMySQL(t *testing.T) {
-	db := newHarness(t, Options{URL: dialects[1].url(t)})
+	db := newHarness(t, Options{DB: dialects[1].url(t)})
 	queries := often(db)
 	for _, q := range []string{
 		`INSERT INTO users (name, name_key, password_hash, created_at) SELECT seq, CONCAT('k', seq), '', 0 FROM seq_1_to_5000`,
@@ -131,7 +131,7 @@ func TestPlansMySQL(t *testing.T) {
 // A page of a conversation costs what is on it, however long the conversation
 // is and however few users there are: nothing is sorted for it.
 func TestPagesAreRead(t *testing.T) {
-	db := newHarness(t, Options{URL: dialects[1].url(t)})
+	db := newHarness(t, Options{DB: dialects[1].url(t)})
 	u := db.users(2)
 	g := db.group(u...)
 	for _, q := range []string{

@@ -21,7 +21,7 @@ func TestOpenWhileServerGoesAway(t *testing.T) {
 		t.Run(statement, func(t *testing.T) {
 			r := resetting(t, m.Port, statement)
 			at := fmt.Sprint("127.0.0.1:", m.Port)
-			db, err := Open(ctx, Options{URL: strings.Replace(m.URL, at, r.l.Addr().String(), 1), WaitFor: time.Minute})
+			db, err := Open(ctx, Options{DB: strings.Replace(m.URL, at, r.l.Addr().String(), 1), Wait: time.Minute})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -38,7 +38,7 @@ func TestCloseWithoutServer(t *testing.T) {
 	m := realservice.NewMariaDB(t)
 	for _, back := range []bool{false, true} {
 		t.Run(fmt.Sprint("back ", back), func(t *testing.T) {
-			h := newHarness(t, Options{URL: m.URL})
+			h := newHarness(t, Options{DB: m.URL})
 			u := []int64{h.user(fmt.Sprint("a ", back)), h.user(fmt.Sprint("b ", back))}
 			var batch []*Append
 			for i := range 100 {

@@ -174,7 +174,7 @@ func sqlitePragmas(o *Options, reading bool) string {
 		"temp_store(MEMORY)",
 		fmt.Sprintf("busy_timeout(%d)", busyTimeout),
 		"journal_mode(WAL)",
-		"synchronous(" + strings.ToUpper(o.Sync) + ")",
+		"synchronous(" + strings.ToUpper(o.SQLiteSync) + ")",
 	}
 	if reading {
 		// With mmap a page of the log is read without a copy: ten times as fast
@@ -191,7 +191,7 @@ func sqlitePragmas(o *Options, reading bool) string {
 	}
 	if !reading {
 		v.Set("_txlock", "immediate")
-		if o.Sync == "full" {
+		if o.SQLiteSync == "full" {
 			v.Set("vfs", walwriter.Name)
 		}
 	}

@@ -125,7 +125,7 @@ func TestReadOnly(t *testing.T) {
 		u := h.users(2)
 		message := toPeer(u[0], u[1], "x")
 		h.store(message)
-		db, err := Open(ctx, Options{URL: h.o.URL, ReadOnly: true})
+		db, err := Open(ctx, Options{DB: h.o.DB, ReadOnly: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -156,7 +156,7 @@ func TestReadOnlyErrors(t *testing.T) {
 	dir := t.TempDir()
 	fails := func(url, says string) {
 		t.Helper()
-		db, err := Open(context.Background(), Options{URL: url, ReadOnly: true})
+		db, err := Open(context.Background(), Options{DB: url, ReadOnly: true})
 		if err == nil {
 			db.Close()
 			t.Fatalf("%s: opened", url)
@@ -176,7 +176,7 @@ func TestReadOnlyErrors(t *testing.T) {
 	}
 	fails("sqlite:"+empty, "holds no chat")
 	newer := "sqlite:" + filepath.Join(dir, "newer.db")
-	h := newHarness(t, Options{URL: newer})
+	h := newHarness(t, Options{DB: newer})
 	if _, err := h.s.writing.Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (99, 1)`); err != nil {
 		t.Fatal(err)
 	}
@@ -186,12 +186,12 @@ func TestReadOnlyErrors(t *testing.T) {
 // An account of the database that may only SELECT is enough to look.
 func TestReadOnlyAccount(t *testing.T) {
 	m := realservice.NewMariaDB(t)
-	h := newHarness(t, Options{URL: m.URL})
+	h := newHarness(t, Options{DB: m.URL})
 	u := h.users(2)
 	message := toPeer(u[0], u[1], "x")
 	h.store(message)
 	m.SQL(t, `CREATE USER looker@'%' IDENTIFIED BY 'pw'; GRANT SELECT ON chatd.* TO looker@'%'`)
-	db, err := Open(ctx, Options{URL: fmt.Sprintf("mysql://looker:pw@127.0.0.1:%d/chatd", m.Port), ReadOnly: true, WaitFor: time.Second})
+	db, err := Open(ctx, Options{DB: fmt.Sprintf("mysql://looker:pw@127.0.0.1:%d/chatd", m.Port), ReadOnly: true, Wait: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

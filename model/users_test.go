@@ -199,7 +199,7 @@ func TestEviction(t *testing.T) {
 func TestRevocations(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(3)
-		other, err := Open(ctx, Options{URL: h.o.URL, Shared: true})
+		other, err := Open(ctx, Options{DB: h.o.DB, Shared: true})
 		want(t, err, nil)
 		defer other.Close()
 		want(t, other.Ban(ctx, u[0], true), nil)

@@ -75,8 +75,8 @@ func serve(tb testing.TB, change ...func(*setup)) *node {
 	cfg.service.DrainSpread = 0
 	cfg.reactor.Addr = "127.0.0.1:0"
 	cfg.reactor.Loops = 2
-	cfg.model.URL = "sqlite:" + filepath.Join(tb.TempDir(), "chat.db")
-	cfg.model.Sync = "normal" // what a crash does is held where there is one
+	cfg.model.DB = "sqlite:" + filepath.Join(tb.TempDir(), "chat.db")
+	cfg.model.SQLiteSync = "normal" // what a crash does is held where there is one
 	for _, f := range change {
 		f(&cfg)
 	}

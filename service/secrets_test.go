@@ -29,7 +29,7 @@ func TestNothingSecretAtRest(t *testing.T) {
 		t.Errorf("tokens %q and %q", token, changed)
 	}
 	w.say(with(w.id), "a note that is stored as it is")
-	files, err := filepath.Glob(strings.TrimPrefix(n.cfg.model.URL, "sqlite:") + "*")
+	files, err := filepath.Glob(strings.TrimPrefix(n.cfg.model.DB, "sqlite:") + "*")
 	if err != nil {
 		t.Fatal(err)
 	}

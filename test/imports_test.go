@@ -27,7 +27,7 @@ var mayImport = map[string][]string{
 	"internal/limit":      {},
 	"internal/setting":    {},
 	"reactor":             {"proto", "internal/limit"},
-	"model":               {"model/walwriter"},
+	"model":               {"internal/setting", "model/walwriter"},
 	"model/walwriter":     {},
 	"service":             {"proto", "internal/limit", "reactor", "model", "service/bus"}, // of bus the types of what nodes tell each other
 	"service/bus":         {"proto"},

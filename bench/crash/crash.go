@@ -300,7 +300,7 @@ func (r *run) complete(log [][]row) bool {
 
 // readLog reads all conversations from the database, past the nodes.
 func (r *run) readLog(ctx context.Context) ([][]row, error) {
-	db, err := model.Open(ctx, model.Options{URL: r.stage.mariadb.URL(database), Shared: true, WaitFor: startTimeout, Cores: 1})
+	db, err := model.Open(ctx, model.Options{DB: r.stage.mariadb.URL(database), Shared: true, Wait: startTimeout, Cores: 1})
 	if err != nil {
 		return nil, err
 	}

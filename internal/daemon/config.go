@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"chatd/internal/setting"
+	"chatd/model"
 	"chatd/proto"
 	"chatd/service"
 	"chatd/service/ops"
@@ -34,13 +35,11 @@ type Config struct {
 	// client; nil: nobody does, the log says it.
 	terminal io.Writer `kong:"-"`
 
-	DB         string `group:"store" name:"db" default:"sqlite:data/chatd.db" placeholder:"URL" help:"The store: sqlite:PATH, or mysql://user:password@host:3306/name, which several nodes can share."`
-	SQLiteSync string `group:"store" name:"sqlite-sync" default:"full" placeholder:"MODE" enum:"full,normal" help:"full: what was acknowledged outlives a power cut. normal: faster, a power cut may take the last moments."`
+	Store model.Options `embed:""`
 
-	Redis             string        `group:"nodes" name:"redis" placeholder:"URL" help:"Connects several nodes over one MySQL: redis://host:6379, rediss:// for TLS. Empty: a single node."`
-	RedisPasswordFile string        `group:"nodes" name:"redis-password-file" placeholder:"FILE" help:"Where Redis's password is read from, in place of one in the URL."`
-	Wait              time.Duration `group:"nodes" name:"wait" default:"30s" placeholder:"TIME" help:"At most so long a start waits for a database or a Redis that can't be reached. 0: not at all."`
-	Node              string        `group:"nodes" name:"node" placeholder:"NAME" help:"This node's name. Empty: host name and port."`
+	Redis             string `group:"nodes" name:"redis" placeholder:"URL" help:"Connects several nodes over one MySQL: redis://host:6379, rediss:// for TLS. Empty: a single node."`
+	RedisPasswordFile string `group:"nodes" name:"redis-password-file" placeholder:"FILE" help:"Where Redis's password is read from, in place of one in the URL."`
+	Node              string `group:"nodes" name:"node" placeholder:"NAME" help:"This node's name. Empty: host name and port."`
 
 	HTTP           string         `group:"network" name:"http" default:"127.0.0.1:8080" placeholder:"ADDR" help:"Address of the web client, /healthz, /readyz, /metrics and, on loopback, /debug/pprof. Empty: off. Keep it from the public."`
 	HTTPPprof      bool           `group:"network" name:"http-pprof" env:"CHATD_HTTP_PPROF" help:"Serve /debug/pprof on --http though other machines reach that: they can then slow the node down and see into its memory."`
@@ -122,21 +121,14 @@ func (c *Config) Validate() error {
 }
 
 func (c *Config) validateStore(p *setting.Problems) {
-	switch path, sqlite := strings.CutPrefix(c.DB, "sqlite:"); {
-	case sqlite:
-		p.Check(path != "", "db", "sqlite: needs a path, as in sqlite:data/chatd.db")
-		p.Check(c.Redis == "", "redis", "%s with a sqlite: store: several nodes need one database", setting.Redacted(c.Redis))
-	case strings.HasPrefix(c.DB, "mysql://"):
-	default:
-		p.Check(false, "db", "%q is neither sqlite:PATH nor mysql://user:password@host:3306/name", setting.Redacted(c.DB))
-	}
+	c.Store.CheckSettings(p)
+	p.Check(c.Redis == "" || !strings.HasPrefix(c.Store.DB, "sqlite:"), "redis", "%s with a sqlite: store: several nodes need one database", setting.Redacted(c.Redis))
 	if c.Redis != "" {
 		u, err := url.Parse(c.Redis)
 		// The parser's error repeats the URL, password and all.
 		p.Check(err == nil && (u.Scheme == "redis" || u.Scheme == "rediss") && u.Host != "", "redis", "%q is not redis://host:6379", setting.Redacted(c.Redis))
 	}
 	p.Check(c.RedisPasswordFile == "" || c.Redis != "", "redis-password-file", "there is no --redis that it could be for")
-	p.Time("wait", c.Wait, 0, setting.MaxTime)
 	p.Check(utf8.RuneCountInString(c.Node) <= maxNodeName && !strings.ContainsFunc(c.Node, unprintable), "node",
 		"%q: at most %d printable characters without blanks", c.Node, maxNodeName)
 }

@@ -320,7 +320,7 @@ func TestNodeName(t *testing.T) {
 // The default store is the one whose folder is made at start.
 func TestDefaultStore(t *testing.T) {
 	clean(t)
-	if got := mustParse(t).DB; got != "sqlite:"+defaultPath {
+	if got := mustParse(t).Store.DB; got != "sqlite:"+defaultPath {
 		t.Errorf("--db is %q by default, but the folder of %q is made", got, defaultPath)
 	}
 }

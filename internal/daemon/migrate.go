@@ -35,12 +35,12 @@ func migrate(inv *invocation, stdout, stderr io.Writer) (err error) {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(stderr, nil))
-	from, err := model.Open(ctx, model.Options{URL: inv.From, Logger: log, WaitFor: inv.Wait})
+	from, err := model.Open(ctx, model.Options{DB: inv.From, Logger: log, Wait: inv.Store.Wait})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, from.Close()) }()
-	to, err := model.Open(ctx, model.Options{URL: inv.To, Sync: inv.SQLiteSync, Logger: log, WaitFor: inv.Wait})
+	to, err := model.Open(ctx, model.Options{DB: inv.To, SQLiteSync: inv.Store.SQLiteSync, Logger: log, Wait: inv.Store.Wait})
 	if err != nil {
 		return err
 	}

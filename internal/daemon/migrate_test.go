@@ -21,7 +21,7 @@ func TestMigrate(t *testing.T) {
 	m.SQL(t, `CREATE USER chat@'%' IDENTIFIED BY 'p@ss/word'; GRANT ALL ON chatd.* TO chat@'%'`)
 	file, server, back := "sqlite:"+dir+"/chat.db", fmt.Sprintf("mysql://chat:p%%40ss%%2Fword@127.0.0.1:%d/chatd", m.Port), "sqlite:"+dir+"/back.db"
 	open := func(url string) *model.DB {
-		db, err := model.Open(context.Background(), model.Options{URL: url})
+		db, err := model.Open(context.Background(), model.Options{DB: url})
 		if err != nil {
 			t.Fatal(err)
 		}

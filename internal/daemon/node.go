@@ -77,18 +77,13 @@ func (n *node) start(ctx context.Context) error {
 			return fmt.Errorf("--http: %w", err)
 		}
 	}
-	if err := makeFolder(n.cfg.DB); err != nil {
+	if err := makeFolder(n.cfg.Store.DB); err != nil {
 		return err
 	}
 	config := n.serviceConfig()
 	n.service = service.New(config, n.log, n.set)
 	var err error
-	n.store, err = model.Open(ctx, model.Options{URL: n.cfg.DB, Sync: n.cfg.SQLiteSync, WaitFor: n.cfg.Wait, Cores: n.cfg.cores,
-		// The queue isn't to refuse first where more may be unanswered.
-		QueueBytes:    max(model.DefaultQueueBytes, n.cfg.MaxUnanswered),
-		QueueMessages: max(model.DefaultQueueMessages, int(n.cfg.MaxUnanswered>>10)),
-		Sink:          n.service.Committed, Logger: n.log, Set: n.set})
-	if err != nil {
+	if n.store, err = model.Open(ctx, n.storeOptions()); err != nil {
 		return err
 	}
 	n.reactor, err = reactor.New(n.reactorConfig(), n.service)
@@ -142,12 +137,12 @@ func (n *node) joinBus(ctx context.Context) (nodeBus, error) {
 	if r.Up() {
 		return r, nil
 	}
-	n.log.Warn("Redis can't be reached yet", "redis", setting.Redacted(n.cfg.Redis), "wait", n.cfg.Wait)
+	n.log.Warn("Redis can't be reached yet", "redis", setting.Redacted(n.cfg.Redis), "wait", n.cfg.Store.Wait)
 	select {
 	case <-up:
 		return r, nil
-	case <-time.After(n.cfg.Wait):
-		err = fmt.Errorf("--redis: %s can't be reached (--wait %v)", setting.Redacted(n.cfg.Redis), n.cfg.Wait)
+	case <-time.After(n.cfg.Store.Wait):
+		err = fmt.Errorf("--redis: %s can't be reached (--wait %v)", setting.Redacted(n.cfg.Redis), n.cfg.Store.Wait)
 	case <-n.stopping:
 		err = errStopped
 	}
@@ -236,6 +231,17 @@ func (n *node) chatAddr() netip.AddrPort {
 		return *a
 	}
 	return netip.AddrPort{}
+}
+
+// storeOptions are the store's settings, and what they need of the node.
+func (n *node) storeOptions() model.Options {
+	o := n.cfg.Store
+	o.Cores = n.cfg.cores
+	// The store must not refuse messages that --max-unanswered allows.
+	o.QueueBytes = max(model.DefaultQueueBytes, n.cfg.MaxUnanswered)
+	o.QueueMessages = max(model.DefaultQueueMessages, n.cfg.MaxUnanswered>>10)
+	o.Sink, o.Logger, o.Set = n.service.Committed, n.log, n.set
+	return o
 }
 
 func (n *node) serviceConfig() service.Config {

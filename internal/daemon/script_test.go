@@ -37,7 +37,7 @@ func TestScripts(t *testing.T) {
 
 // store opens the script's store beside whatever uses it.
 func store(ts *testscript.TestScript, file string) *model.DB {
-	db, err := model.Open(context.Background(), model.Options{URL: "sqlite:" + ts.MkAbs(file), Shared: true})
+	db, err := model.Open(context.Background(), model.Options{DB: "sqlite:" + ts.MkAbs(file), Shared: true})
 	ts.Check(err)
 	ts.Defer(func() { ts.Check(db.Close()) })
 	return db
@@ -60,7 +60,7 @@ func say(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: say file from to cid text")
 	}
 	stored := make(chan error, 1)
-	db, err := model.Open(context.Background(), model.Options{URL: "sqlite:" + ts.MkAbs(args[0]), Shared: true,
+	db, err := model.Open(context.Background(), model.Options{DB: "sqlite:" + ts.MkAbs(args[0]), Shared: true,
 		Sink: func(_ context.Context, batch []*model.Append) { stored <- batch[0].Err }})
 	ts.Check(err)
 	var ids [2]int64

@@ -25,7 +25,7 @@ func serve(inv *invocation, log *slog.Logger, run func(context.Context, <-chan s
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
 		log.Warn("the limit of open files is unknown", "err", err)
 	}
-	log.Info("chatd starts", "version", inv.Version, "pid", os.Getpid(), "db", setting.Redacted(inv.DB), "open_files", files.Cur)
+	log.Info("chatd starts", "version", inv.Version, "pid", os.Getpid(), "db", setting.Redacted(inv.Store.DB), "open_files", files.Cur)
 
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)

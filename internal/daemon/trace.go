@@ -83,10 +83,10 @@ func whole(t *service.Trace) error {
 
 // findTrace asks the store.
 func findTrace(ctx context.Context, inv *invocation) (t *service.Trace, err error) {
-	if err := mustExist(inv.DB); err != nil {
+	if err := mustExist(inv.Store.DB); err != nil {
 		return nil, err
 	}
-	db, err := model.Open(ctx, model.Options{URL: inv.DB, Sync: inv.SQLiteSync, ReadOnly: true})
+	db, err := model.Open(ctx, model.Options{DB: inv.Store.DB, SQLiteSync: inv.Store.SQLiteSync, ReadOnly: true})
 	if err != nil {
 		return nil, err
 	}

@@ -25,10 +25,10 @@ func operate(inv *invocation, stdin *os.File, stdout, stderr io.Writer) (err err
 	defer cancel()
 
 	// Open would make an empty store where there is none, and then know no user.
-	if err := mustExist(inv.DB); err != nil {
+	if err := mustExist(inv.Store.DB); err != nil {
 		return err
 	}
-	db, err := model.Open(ctx, model.Options{URL: inv.DB, Sync: inv.SQLiteSync, Shared: true})
+	db, err := model.Open(ctx, model.Options{DB: inv.Store.DB, SQLiteSync: inv.Store.SQLiteSync, Shared: true})
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ import (
 // where to point a client. page is where the pages are; invalid: nowhere.
 func (n *node) welcome(addr, page netip.AddrPort) {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\nchatd serves on %s, its store is %s.\n\n", addr, setting.Redacted(n.cfg.DB))
+	fmt.Fprintf(&b, "\nchatd serves on %s, its store is %s.\n\n", addr, setting.Redacted(n.cfg.Store.DB))
 	if page.IsValid() {
 		fmt.Fprintf(&b, "  In a browser     http://%s/\n", reachable(page))
 	}

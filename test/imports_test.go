@@ -30,8 +30,8 @@ var mayImport = map[string][]string{
 	"model":               {"internal/setting", "model/walwriter"},
 	"model/walwriter":     {},
 	"service":             {"proto", "internal/limit", "reactor", "model", "service/bus"}, // of bus the types of what nodes tell each other
-	"service/bus":         {"proto"},
-	"service/ops":         {"client/web"}, // the files that it serves, once they are there
+	"service/bus":         {"proto", "internal/setting"},
+	"service/ops":         {"client/web", "internal/setting"}, // the files that it serves, once they are there
 	"client":              {"proto"},
 	"client/chat":         {"client", "client/chat/text", "client/chat/tui", "proto"},
 	"client/chat/text":    {},

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"net"
 	"net/netip"
 	"net/url"
 	"os"
@@ -17,6 +16,7 @@ import (
 	"chatd/model"
 	"chatd/proto"
 	"chatd/service"
+	"chatd/service/bus"
 	"chatd/service/ops"
 )
 
@@ -35,16 +35,12 @@ type Config struct {
 	// client; nil: nobody does, the log says it.
 	terminal io.Writer `kong:"-"`
 
-	Store model.Options `embed:""`
+	Store model.Options   `embed:""`
+	Bus   bus.RedisConfig `embed:""`
+	Ops   ops.Config      `embed:""`
 
-	Redis             string `group:"nodes" name:"redis" placeholder:"URL" help:"Connects several nodes over one MySQL: redis://host:6379, rediss:// for TLS. Empty: a single node."`
-	RedisPasswordFile string `group:"nodes" name:"redis-password-file" placeholder:"FILE" help:"Where Redis's password is read from, in place of one in the URL."`
-	Node              string `group:"nodes" name:"node" placeholder:"NAME" help:"This node's name. Empty: host name and port."`
+	Node string `group:"nodes" name:"node" placeholder:"NAME" help:"This node's name. Empty: host name and port."`
 
-	HTTP           string         `group:"network" name:"http" default:"127.0.0.1:8080" placeholder:"ADDR" help:"Address of the web client, /healthz, /readyz, /metrics and, on loopback, /debug/pprof. Empty: off. Keep it from the public."`
-	HTTPPprof      bool           `group:"network" name:"http-pprof" env:"CHATD_HTTP_PPROF" help:"Serve /debug/pprof on --http though other machines reach that: they can then slow the node down and see into its memory."`
-	Admin          string         `group:"network" name:"admin" placeholder:"ADDR" help:"Address where chatd trace asks this node, host:port. It asks for no password. Empty: off."`
-	AdminRemote    bool           `group:"network" name:"admin-remote" help:"Let --admin be an address that other machines reach."`
 	WebURL         string         `group:"network" name:"web-url" placeholder:"URL" help:"Where a browser that opens the chat port is sent. Empty: to --http where that can be reached as well, else it gets 404."`
 	Origins        []string       `group:"network" name:"origins" placeholder:"ORIGIN,…" help:"Browser origins that may open a WebSocket besides those of the same host name, as https://chat.example.com; * for all."`
 	ProxyProtocol  []netip.Prefix `group:"network" name:"proxy-protocol" placeholder:"CIDR,…" help:"Addresses of proxies that are believed when they name a client's real address."`
@@ -122,29 +118,14 @@ func (c *Config) Validate() error {
 
 func (c *Config) validateStore(p *setting.Problems) {
 	c.Store.CheckSettings(p)
-	p.Check(c.Redis == "" || !strings.HasPrefix(c.Store.DB, "sqlite:"), "redis", "%s with a sqlite: store: several nodes need one database", setting.Redacted(c.Redis))
-	if c.Redis != "" {
-		u, err := url.Parse(c.Redis)
-		// The parser's error repeats the URL, password and all.
-		p.Check(err == nil && (u.Scheme == "redis" || u.Scheme == "rediss") && u.Host != "", "redis", "%q is not redis://host:6379", setting.Redacted(c.Redis))
-	}
-	p.Check(c.RedisPasswordFile == "" || c.Redis != "", "redis-password-file", "there is no --redis that it could be for")
+	p.Check(c.Bus.Redis == "" || !strings.HasPrefix(c.Store.DB, "sqlite:"), "redis", "%s with a sqlite: store: several nodes need one database", setting.Redacted(c.Bus.Redis))
+	c.Bus.CheckSettings(p)
 	p.Check(utf8.RuneCountInString(c.Node) <= maxNodeName && !strings.ContainsFunc(c.Node, unprintable), "node",
 		"%q: at most %d printable characters without blanks", c.Node, maxNodeName)
 }
 
 func (c *Config) validateNetwork(p *setting.Problems) {
-	for _, a := range []struct{ name, addr string }{{"http", c.HTTP}, {"admin", c.Admin}} {
-		if a.addr != "" {
-			_, port, err := net.SplitHostPort(a.addr)
-			if err == nil {
-				_, err = strconv.ParseUint(port, 10, 16)
-			}
-			p.Check(err == nil, a.name, "%q is not host:port", a.addr)
-		}
-	}
-	p.Check(c.Admin == "" || c.AdminRemote || ops.IsLoopback(c.Admin), "admin",
-		"%q is reached by other machines, and asks for no password: 127.0.0.1:PORT, or --admin-remote as well", c.Admin)
+	c.Ops.CheckSettings(p)
 	if c.WebURL != "" {
 		u, err := url.Parse(c.WebURL)
 		p.Check(err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil, "web-url",

@@ -93,8 +93,8 @@ func TestFlagsAnywhere(t *testing.T) {
 			t.Errorf("%q: %v", args, err)
 			continue
 		}
-		if inv.Command != "serve" || inv.Loops != 2 || inv.HTTP != "" || inv.Addr.String() != "[::1]:6001" {
-			t.Errorf("%q: %s %v, loops %d, http %q", args, inv.Command, inv.Addr, inv.Loops, inv.HTTP)
+		if inv.Command != "serve" || inv.Loops != 2 || inv.Ops.HTTP != "" || inv.Addr.String() != "[::1]:6001" {
+			t.Errorf("%q: %s %v, loops %d, http %q", args, inv.Command, inv.Addr, inv.Loops, inv.Ops.HTTP)
 		}
 	}
 }

@@ -69,9 +69,10 @@ func run(ctx context.Context, stop <-chan struct{}, cfg *Config, log *slog.Logge
 // start opens the store, listens and serves. What it has opened when it
 // fails, stop closes.
 func (n *node) start(ctx context.Context) error {
-	if n.cfg.HTTP != "" {
-		n.ops = ops.New(ops.Config{Addr: n.cfg.HTTP, Ready: n.ready.Load, Chat: n.chatAddr, Set: n.set, Logger: n.log,
-			Profiles: n.cfg.HTTPPprof || ops.IsLoopback(n.cfg.HTTP)})
+	o := n.cfg.Ops
+	o.Ready, o.Chat, o.Trace, o.Set, o.Logger = n.ready.Load, n.chatAddr, n.trace, n.set, n.log
+	if o.HTTP != "" {
+		n.ops = ops.New(o)
 		if err := n.ops.Start(); err != nil {
 			n.ops = nil
 			return fmt.Errorf("--http: %w", err)
@@ -101,8 +102,8 @@ func (n *node) start(ctx context.Context) error {
 	if err := n.reactor.Start(); err != nil {
 		return err
 	}
-	if n.cfg.Admin != "" {
-		n.admin = ops.NewAdmin(ops.Config{Addr: n.cfg.Admin, Trace: n.trace, Set: n.set, Logger: n.log})
+	if o.Admin != "" {
+		n.admin = ops.NewAdmin(o)
 		if err := n.admin.Start(); err != nil {
 			n.admin = nil
 			return fmt.Errorf("--admin: %w", err)
@@ -115,14 +116,15 @@ func (n *node) start(ctx context.Context) error {
 
 // joinBus connects the node to the others, or to itself where it is alone.
 func (n *node) joinBus(ctx context.Context) (nodeBus, error) {
-	if n.cfg.Redis == "" {
+	if n.cfg.Bus.Redis == "" {
 		var hub bus.Hub
 		return hub.Join(n.service.Receive), nil
 	}
 	up := make(chan struct{}, 1)
 	addr := n.reactor.Addr().(*net.TCPAddr).AddrPort()
-	r, err := bus.DialRedis(ctx, bus.RedisConfig{URL: n.cfg.Redis, PasswordFile: n.cfg.RedisPasswordFile,
-		Node: n.cfg.NodeName(addr.Port()), Logger: n.log, Set: n.set}, n.service.Receive, func(on bool) {
+	cfg := n.cfg.Bus
+	cfg.Node, cfg.Logger, cfg.Set = n.cfg.NodeName(addr.Port()), n.log, n.set
+	r, err := bus.DialRedis(ctx, cfg, n.service.Receive, func(on bool) {
 		n.service.BusChanged(on)
 		if on {
 			select {
@@ -137,12 +139,12 @@ func (n *node) joinBus(ctx context.Context) (nodeBus, error) {
 	if r.Up() {
 		return r, nil
 	}
-	n.log.Warn("Redis can't be reached yet", "redis", setting.Redacted(n.cfg.Redis), "wait", n.cfg.Store.Wait)
+	n.log.Warn("Redis can't be reached yet", "redis", setting.Redacted(n.cfg.Bus.Redis), "wait", n.cfg.Store.Wait)
 	select {
 	case <-up:
 		return r, nil
 	case <-time.After(n.cfg.Store.Wait):
-		err = fmt.Errorf("--redis: %s can't be reached (--wait %v)", setting.Redacted(n.cfg.Redis), n.cfg.Store.Wait)
+		err = fmt.Errorf("--redis: %s can't be reached (--wait %v)", setting.Redacted(n.cfg.Bus.Redis), n.cfg.Store.Wait)
 	case <-n.stopping:
 		err = errStopped
 	}
@@ -168,8 +170,8 @@ func (n *node) greet(addr netip.AddrPort) {
 	}
 	if n.ops != nil {
 		switch {
-		case ops.IsLoopback(n.cfg.HTTP):
-		case n.cfg.HTTPPprof:
+		case ops.IsLoopback(n.cfg.Ops.HTTP):
+		case n.cfg.Ops.HTTPPprof:
 			n.log.Warn("http-pprof: whoever reaches --http can slow this node down and see into its memory", "http", n.ops.Addr().String())
 		default:
 			n.log.Info("other machines reach --http: /debug/pprof isn't served there; --admin serves it on loopback", "http", n.ops.Addr().String())
@@ -177,7 +179,7 @@ func (n *node) greet(addr netip.AddrPort) {
 	}
 	if n.admin != nil {
 		n.log.Info("for chatd trace", "admin", n.admin.Addr().String())
-		if !ops.IsLoopback(n.cfg.Admin) {
+		if !ops.IsLoopback(n.cfg.Ops.Admin) {
 			n.log.Warn("admin-remote: whoever reaches this address learns who talks to whom", "admin", n.admin.Addr().String())
 		}
 	}

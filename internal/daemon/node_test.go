@@ -25,7 +25,7 @@ func TestWebClientAddress(t *testing.T) {
 		{"127.0.0.1:6000", "0.0.0.0:0", "", "", true},
 		{"0.0.0.0:6000", "127.0.0.1:0", "https://chat.example/", "https://chat.example/", false},
 	} {
-		o := ops.New(ops.Config{Addr: c.http, Ready: func() bool { return true }})
+		o := ops.New(ops.Config{HTTP: c.http, Ready: func() bool { return true }})
 		if err := o.Start(); err != nil {
 			t.Fatal(err)
 		}

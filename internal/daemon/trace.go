@@ -43,10 +43,10 @@ func trace(inv *invocation, stdout, stderr io.Writer) error {
 
 // askTrace asks the chatd at --admin; nil where there is none to be asked.
 func askTrace(ctx context.Context, inv *invocation, stderr io.Writer) (*service.Trace, error) {
-	if inv.Admin == "" {
+	if inv.Ops.Admin == "" {
 		return nil, nil
 	}
-	answer, err := ops.Ask(ctx, inv.Admin, traceValues(&inv.Trace))
+	answer, err := ops.Ask(ctx, inv.Ops.Admin, traceValues(&inv.Trace))
 	var refusal *ops.Refusal
 	switch {
 	case errors.As(err, &refusal):
@@ -60,7 +60,7 @@ func askTrace(ctx context.Context, inv *invocation, stderr io.Writer) (*service.
 		err = whole(t)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("--admin: %s answers what is no trace: %s", inv.Admin, plain(err.Error()))
+		return nil, fmt.Errorf("--admin: %s answers what is no trace: %s", inv.Ops.Admin, plain(err.Error()))
 	}
 	return t, nil
 }

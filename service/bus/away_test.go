@@ -18,7 +18,7 @@ import (
 // operator wished so, says that something was lost, and hears again.
 func TestSubscriberKilled(t *testing.T) {
 	server := realservice.Redis(t)
-	a, b := dial(t, RedisConfig{URL: server.URL}), dial(t, RedisConfig{URL: server.URL})
+	a, b := dial(t, RedisConfig{Redis: server.URL}), dial(t, RedisConfig{Redis: server.URL})
 	b.on(t, User(1), Group(2))
 	for i := range 3 {
 		if n := server.Client(t, "CLIENT", "KILL", "TYPE", "pubsub"); n != "1" { // a has no subscription
@@ -48,7 +48,7 @@ func TestSubscriberKilled(t *testing.T) {
 // a restart of any node: the original's nodes never spoke again.
 func TestRedisKilled(t *testing.T) {
 	server := realservice.Redis(t)
-	a, b := dial(t, RedisConfig{URL: server.URL}), dial(t, RedisConfig{URL: server.URL})
+	a, b := dial(t, RedisConfig{Redis: server.URL}), dial(t, RedisConfig{Redis: server.URL})
 	a.on(t, User(1))
 	b.on(t, User(2))
 	a.say(t, User(2), "before")
@@ -95,7 +95,7 @@ func away(t *testing.T, a *peer) {
 // call, and by who only listens, because nothing comes.
 func TestRedisFrozen(t *testing.T) {
 	server := realservice.Redis(t)
-	a, b := dial(t, RedisConfig{URL: server.URL, answer: askTimeout}), dial(t, RedisConfig{URL: server.URL})
+	a, b := dial(t, RedisConfig{Redis: server.URL, answer: askTimeout}), dial(t, RedisConfig{Redis: server.URL})
 	a.on(t, User(1))
 	b.on(t, User(2))
 	server.Stop(t)
@@ -131,7 +131,7 @@ func TestRedisFrozen(t *testing.T) {
 func TestRedisNotThereAtStart(t *testing.T) {
 	server := realservice.Redis(t)
 	server.Kill(t)
-	a, b := dial(t, RedisConfig{URL: server.URL}), dial(t, RedisConfig{URL: server.URL})
+	a, b := dial(t, RedisConfig{Redis: server.URL}), dial(t, RedisConfig{Redis: server.URL})
 	a.on(t, User(1))
 	a.told(t, false)
 	b.told(t, false)
@@ -147,7 +147,7 @@ func TestRedisNotThereAtStart(t *testing.T) {
 // said to be back only then.
 func TestResubscribe(t *testing.T) {
 	server := realservice.Redis(t)
-	a, b := dial(t, RedisConfig{URL: server.URL}), dial(t, RedisConfig{URL: server.URL})
+	a, b := dial(t, RedisConfig{Redis: server.URL}), dial(t, RedisConfig{Redis: server.URL})
 	const n = 10_000
 	var channels []Channel
 	var ms []Message
@@ -178,7 +178,7 @@ func TestResubscribe(t *testing.T) {
 // The node must notice, say that it has lost something, and hear again.
 func TestSubscriberTooSlow(t *testing.T) {
 	server := realservice.Redis(t, "--client-output-buffer-limit", "pubsub", "1mb", "0", "0")
-	a, b := dial(t, RedisConfig{URL: server.URL}), dial(t, RedisConfig{URL: server.URL})
+	a, b := dial(t, RedisConfig{Redis: server.URL}), dial(t, RedisConfig{Redis: server.URL})
 	b.on(t, User(1))
 	b.mu.Lock() // receive blocks
 	long := strings.Repeat("x", 1<<20)
@@ -280,10 +280,10 @@ func (s *stuck) halt() {
 func TestPublishBesideAStuckOne(t *testing.T) {
 	server := realservice.Redis(t)
 	way := newStuck(t, strings.TrimPrefix(server.URL, "redis://"))
-	b := dial(t, RedisConfig{URL: server.URL})
+	b := dial(t, RedisConfig{Redis: server.URL})
 	b.on(t, User(1))
-	a := dial(t, RedisConfig{URL: "redis://" + way.l.Addr().String(), answer: 3 * time.Second}) // of the stuck call
-	a.say(t, User(1), "one")                                                                    // its connection is idle then
+	a := dial(t, RedisConfig{Redis: "redis://" + way.l.Addr().String(), answer: 3 * time.Second}) // of the stuck call
+	a.say(t, User(1), "one")                                                                      // its connection is idle then
 	way.halt()
 	stuckOne := make(chan error, 1)
 	go func() { stuckOne <- a.Publish(t.Context(), []Message{note(User(1), "lost")}) }()

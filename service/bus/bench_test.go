@@ -18,7 +18,7 @@ func BenchmarkRedis(b *testing.B) {
 			ctx := b.Context()
 			got := make(chan struct{})
 			var left atomic.Int64
-			receiver, err := DialRedis(ctx, RedisConfig{URL: server.URL}, func(ms []Message) {
+			receiver, err := DialRedis(ctx, RedisConfig{Redis: server.URL}, func(ms []Message) {
 				if left.Add(-int64(len(ms))) <= 0 {
 					got <- struct{}{}
 				}
@@ -26,7 +26,7 @@ func BenchmarkRedis(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			sender, err := DialRedis(ctx, RedisConfig{URL: server.URL}, func([]Message) {}, func(bool) {})
+			sender, err := DialRedis(ctx, RedisConfig{Redis: server.URL}, func([]Message) {}, func(bool) {})
 			if err != nil {
 				b.Fatal(err)
 			}

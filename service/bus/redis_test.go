@@ -22,14 +22,14 @@ func TestRedis(t *testing.T) {
 	var nodes []*Redis
 	var mu sync.Mutex
 	passed := make(map[string]chan struct{}) // barriers
-	publisher := dial(t, RedisConfig{URL: server.URL})
+	publisher := dial(t, RedisConfig{Redis: server.URL})
 	join := func(receive func([]Message)) place {
 		mark := User(int64(1_000_000 + len(nodes)))
 		c := make(chan struct{}, 1)
 		mu.Lock()
 		passed[mark.String()] = c
 		mu.Unlock()
-		r, err := DialRedis(t.Context(), RedisConfig{URL: server.URL}, func(ms []Message) {
+		r, err := DialRedis(t.Context(), RedisConfig{Redis: server.URL}, func(ms []Message) {
 			if ms[0].Channel == mark {
 				c <- struct{}{}
 				return
@@ -66,7 +66,7 @@ func TestRedis(t *testing.T) {
 // messages cost Redis and the other nodes once per batch.
 func TestOnePayloadForAChannel(t *testing.T) {
 	server := realservice.Redis(t)
-	a, b := dial(t, RedisConfig{URL: server.URL}), dial(t, RedisConfig{URL: server.URL})
+	a, b := dial(t, RedisConfig{Redis: server.URL}), dial(t, RedisConfig{Redis: server.URL})
 	b.on(t, User(1), Group(1))
 	err := a.Publish(t.Context(), []Message{note(User(1), "1"), note(Group(1), "2"), note(User(1), "3"), note(User(2), "4"), note(Group(1), "5")})
 	if err != nil {
@@ -86,8 +86,8 @@ func TestOnePayloadForAChannel(t *testing.T) {
 // other, and none hears itself.
 func TestEchoes(t *testing.T) {
 	server := realservice.Redis(t)
-	a := dial(t, RedisConfig{URL: server.URL, Node: "same"})
-	b := dial(t, RedisConfig{URL: server.URL, Node: "same"})
+	a := dial(t, RedisConfig{Redis: server.URL, Node: "same"})
+	b := dial(t, RedisConfig{Redis: server.URL, Node: "same"})
 	a.on(t, User(1))
 	b.on(t, User(1))
 	a.say(t, User(1), "from a")
@@ -106,7 +106,7 @@ func TestEchoes(t *testing.T) {
 // Several writers of a node publish at once: the order of each is kept.
 func TestConcurrentPublishers(t *testing.T) {
 	server := realservice.Redis(t)
-	a, b := dial(t, RedisConfig{URL: server.URL}), dial(t, RedisConfig{URL: server.URL})
+	a, b := dial(t, RedisConfig{Redis: server.URL}), dial(t, RedisConfig{Redis: server.URL})
 	const writers, each = 4, 200
 	b.on(t, Group(1))
 	var wg sync.WaitGroup
@@ -137,7 +137,7 @@ func TestConcurrentPublishers(t *testing.T) {
 // subscription for another node's: nobody would hear that the user is offline.
 func TestOnlineAfterUnsubscribe(t *testing.T) {
 	server := realservice.Redis(t)
-	a, b := dial(t, RedisConfig{URL: server.URL}), dial(t, RedisConfig{URL: server.URL})
+	a, b := dial(t, RedisConfig{Redis: server.URL}), dial(t, RedisConfig{Redis: server.URL})
 	for i := range 200 {
 		u := int64(i)
 		a.on(t, User(u))
@@ -167,7 +167,7 @@ func TestOnlineAfterUnsubscribe(t *testing.T) {
 // same channels: it is counted, and what this node understands is heard.
 func TestStrangePayloads(t *testing.T) {
 	server := realservice.Redis(t)
-	a, b := dial(t, RedisConfig{URL: server.URL}), dial(t, RedisConfig{URL: server.URL})
+	a, b := dial(t, RedisConfig{Redis: server.URL}), dial(t, RedisConfig{Redis: server.URL})
 	b.on(t, User(1))
 	c, err := redis.DialURL(server.URL)
 	if err != nil {
@@ -198,7 +198,7 @@ func TestStrangePayloads(t *testing.T) {
 // The clock that decides which of two logins is the older one is Redis's.
 func TestNow(t *testing.T) {
 	server := realservice.Redis(t)
-	a := dial(t, RedisConfig{URL: server.URL})
+	a := dial(t, RedisConfig{Redis: server.URL})
 	ask := func() int64 {
 		f := strings.Fields(server.Client(t, "TIME"))
 		s, err1 := strconv.ParseInt(f[0], 10, 64)
@@ -222,7 +222,7 @@ func TestNow(t *testing.T) {
 // Close lets nobody wait, and may come at any time.
 func TestClose(t *testing.T) {
 	server := realservice.Redis(t)
-	a := dial(t, RedisConfig{URL: server.URL})
+	a := dial(t, RedisConfig{Redis: server.URL})
 	a.on(t, User(1))
 	if err := a.Close(t.Context()); err != nil {
 		t.Fatal(err)
@@ -243,7 +243,7 @@ func TestClose(t *testing.T) {
 	default:
 	}
 
-	frozen := dial(t, RedisConfig{URL: server.URL})
+	frozen := dial(t, RedisConfig{Redis: server.URL})
 	server.Stop(t)
 	frozen.Subscribe(User(1))
 	done := make(chan error, 1)
@@ -260,7 +260,7 @@ func TestClose(t *testing.T) {
 // An Await that the caller gives up is the caller's error alone.
 func TestAwaitGivenUp(t *testing.T) {
 	server := realservice.Redis(t)
-	a := dial(t, RedisConfig{URL: server.URL})
+	a := dial(t, RedisConfig{Redis: server.URL})
 	server.Stop(t)
 	defer server.Cont(t)
 	a.Subscribe(User(1))

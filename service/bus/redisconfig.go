@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"chatd/internal/setting"
+
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/gomodule/redigo/redis"
 )
@@ -21,14 +23,26 @@ import (
 // the commands PUBLISH, SUBSCRIBE, UNSUBSCRIBE, PUBSUB NUMSUB, TIME, PING and
 // CLIENT SETNAME, and the channels u:* and g:*.
 type RedisConfig struct {
-	URL          string       // redis://[[user]:password@]host[:port], rediss:// for TLS
-	PasswordFile string       // read at each connect, in place of a password in URL
-	TLS          *tls.Config  // of rediss; nil: what the system trusts
-	Node         string       // this node's name, for CLIENT LIST
-	Logger       *slog.Logger // nil: slog.Default()
-	Set          *metrics.Set // nil: one of its own
+	Redis             string `group:"nodes" name:"redis" placeholder:"URL" common:"" help:"Redis that connects several nodes over one MySQL: redis://host:6379, or rediss:// for TLS. Empty: a single node."`
+	RedisPasswordFile string `group:"nodes" name:"redis-password-file" placeholder:"FILE" common:"" help:"File with the Redis password, instead of a password in --redis."` // read at each connect
+
+	TLS    *tls.Config  `kong:"-"` // of rediss; nil: what the system trusts
+	Node   string       `kong:"-"` // this node's name, for CLIENT LIST
+	Logger *slog.Logger `kong:"-"` // nil: slog.Default()
+	Set    *metrics.Set `kong:"-"` // nil: one of its own
 
 	answer, dialing time.Duration // 0: askTimeout, dialTimeout; more where a test isn't about that
+}
+
+// CheckSettings notes each setting that has an invalid value. Without --redis
+// there is nothing to connect to, which is valid.
+func (c *RedisConfig) CheckSettings(p *setting.Problems) {
+	if c.Redis != "" {
+		u, err := url.Parse(c.Redis)
+		// The parser's error repeats the URL, with the password.
+		p.Check(err == nil && (u.Scheme == "redis" || u.Scheme == "rediss") && u.Host != "", "redis", "%q is not redis://host:6379", setting.Redacted(c.Redis))
+	}
+	p.Check(c.RedisPasswordFile == "" || c.Redis != "", "redis-password-file", "it is set, but --redis isn't")
 }
 
 // Bounds that are not settings.
@@ -58,11 +72,11 @@ type where struct {
 
 // parseRedis never repeats the URL in an error: there may be a password in it.
 func parseRedis(cfg RedisConfig) (where, error) {
-	u, err := url.Parse(cfg.URL)
+	u, err := url.Parse(cfg.Redis)
 	if err != nil {
 		return where{}, errors.New("redis: the URL can't be read; it should be like redis://host:6379")
 	}
-	w := where{passwordFile: cfg.PasswordFile, name: clientName(cfg.Node), dialing: cmp.Or(cfg.dialing, dialTimeout)}
+	w := where{passwordFile: cfg.RedisPasswordFile, name: clientName(cfg.Node), dialing: cmp.Or(cfg.dialing, dialTimeout)}
 	switch u.Scheme {
 	case "redis":
 	case "rediss":

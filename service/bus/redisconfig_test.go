@@ -41,7 +41,7 @@ func TestRedisURL(t *testing.T) {
 		"redis://user@host":                      "a user and no password",
 		"":                                       `begins with ""`,
 	} {
-		_, err := parseRedis(RedisConfig{URL: given})
+		_, err := parseRedis(RedisConfig{Redis: given})
 		switch {
 		case want == "" && err != nil:
 			t.Errorf("%q: %v", given, err)
@@ -51,10 +51,10 @@ func TestRedisURL(t *testing.T) {
 			t.Errorf("the password is in %q", err)
 		}
 	}
-	if _, err := parseRedis(RedisConfig{URL: "redis://:x@host", PasswordFile: "y"}); err == nil {
+	if _, err := parseRedis(RedisConfig{Redis: "redis://:x@host", RedisPasswordFile: "y"}); err == nil {
 		t.Error("two passwords are accepted")
 	}
-	w, err := parseRedis(RedisConfig{URL: "redis://host", Node: "my node\nä:1"})
+	w, err := parseRedis(RedisConfig{Redis: "redis://host", Node: "my node\nä:1"})
 	if err != nil || w.address != "host:6379" || w.name != "chatd-my-node--:1" {
 		t.Errorf("%+v, %v", w, err)
 	}
@@ -70,17 +70,17 @@ func TestPasswords(t *testing.T) {
 	file, other := write(t, filepath.Join(dir, "password"), secret+"\n"), write(t, filepath.Join(dir, "other"), "wrong")
 	host := strings.TrimPrefix(server.URL, "redis://")
 	for _, cfg := range []RedisConfig{
-		{URL: "redis://" + host},
-		{URL: "redis://:wrong" + "@" + host},
-		{URL: "redis://" + host, PasswordFile: other},
-		{URL: "redis://" + host, PasswordFile: filepath.Join(dir, "missing")},
+		{Redis: "redis://" + host},
+		{Redis: "redis://:wrong" + "@" + host},
+		{Redis: "redis://" + host, RedisPasswordFile: other},
+		{Redis: "redis://" + host, RedisPasswordFile: filepath.Join(dir, "missing")},
 	} {
 		if _, err := tryDial(t, cfg); err == nil || strings.Contains(err.Error(), "wrong@") {
 			t.Errorf("%+v: %v", cfg, err)
 		}
 	}
-	a := dial(t, RedisConfig{URL: "redis://:" + url.QueryEscape(secret) + "@" + host})
-	b := dial(t, RedisConfig{URL: "redis://node@" + host, PasswordFile: file}) // with just the commands that it needs
+	a := dial(t, RedisConfig{Redis: "redis://:" + url.QueryEscape(secret) + "@" + host})
+	b := dial(t, RedisConfig{Redis: "redis://node@" + host, RedisPasswordFile: file}) // with just the commands that it needs
 	b.on(t, User(1))
 	a.on(t, Group(1))
 	a.say(t, User(1), "hello")
@@ -120,13 +120,13 @@ func TestTLS(t *testing.T) {
 	realservice.Redis(t, "--tls-port", strconv.Itoa(port), "--tls-auth-clients", "no",
 		"--tls-cert-file", filepath.Join(dir, "cert"), "--tls-key-file", filepath.Join(dir, "key"))
 	at := "rediss://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-	if _, err := tryDial(t, RedisConfig{URL: at}); err == nil {
+	if _, err := tryDial(t, RedisConfig{Redis: at}); err == nil {
 		t.Error("a certificate of an unknown authority is accepted")
 	}
-	if _, err := tryDial(t, RedisConfig{URL: at, TLS: &tls.Config{RootCAs: pool, ServerName: "example.org"}}); err == nil {
+	if _, err := tryDial(t, RedisConfig{Redis: at, TLS: &tls.Config{RootCAs: pool, ServerName: "example.org"}}); err == nil {
 		t.Error("a certificate for another name is accepted")
 	}
-	a, b := dial(t, RedisConfig{URL: at, TLS: &tls.Config{RootCAs: pool}}), dial(t, RedisConfig{URL: at, TLS: &tls.Config{RootCAs: pool}})
+	a, b := dial(t, RedisConfig{Redis: at, TLS: &tls.Config{RootCAs: pool}}), dial(t, RedisConfig{Redis: at, TLS: &tls.Config{RootCAs: pool}})
 	b.on(t, User(1))
 	a.say(t, User(1), strings.Repeat("long ", 20_000))
 	b.received(t, 1)

@@ -36,10 +36,10 @@ type Refusal struct {
 func (r *Refusal) Error() string { return r.Text }
 
 // NewAdmin makes a Server of the operator's questions, which doesn't listen
-// yet: GET /trace, and the profiles. Of Config it uses Addr, Trace, Set and
+// yet: GET /trace, and the profiles. Of Config it uses Admin, Trace, Set and
 // Logger.
 func NewAdmin(cfg Config) *Server {
-	return newServer(cfg, "chatd_ops_admin", (*Server).admin)
+	return newServer(cfg, cfg.Admin, "chatd_ops_admin", (*Server).admin)
 }
 
 // IsLoopback reports whether only this machine reaches an address, host:port,

@@ -14,7 +14,7 @@ import (
 // startAdmin serves questions that answer does.
 func startAdmin(t *testing.T, answer func(context.Context, url.Values) (any, error)) (addr string) {
 	t.Helper()
-	s := NewAdmin(Config{Addr: "127.0.0.1:0", Trace: answer, Set: metrics.NewSet()})
+	s := NewAdmin(Config{Admin: "127.0.0.1:0", Trace: answer, Set: metrics.NewSet()})
 	if err := s.Start(); err != nil {
 		t.Fatal(err)
 	}

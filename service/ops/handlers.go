@@ -42,7 +42,7 @@ func (s *Server) handler() http.Handler {
 	})
 	mux.HandleFunc("/config.json", s.config)
 	mux.HandleFunc("/ws", s.tunnel)
-	if s.cfg.Profiles {
+	if s.cfg.ServesProfiles() {
 		mux.Handle("/debug/pprof/", direct(profiles()))
 	}
 	mux.Handle("/ops.css", http.FileServerFS(pages))

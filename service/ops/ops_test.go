@@ -36,12 +36,10 @@ func start(t *testing.T) *node {
 	chat := netip.MustParseAddrPort("127.0.0.1:7000")
 	n.chat.Store(&chat)
 	n.Server = New(Config{
-		Addr:  "127.0.0.1:0",
+		HTTP:  "127.0.0.1:0",
 		Ready: n.ready.Load,
 		Chat:  func() netip.AddrPort { return *n.chat.Load() },
 		Set:   n.set,
-
-		Profiles: true,
 	})
 	if err := n.Start(); err != nil {
 		t.Fatal(err)
@@ -237,8 +235,8 @@ func TestStrict(t *testing.T) {
 	}
 }
 
-// The profiles are served where that was asked for only, and not to a page
-// whose host name was made to lead here.
+// The profiles are served on loopback, elsewhere only if that was asked for,
+// and not to a page whose host name was made to lead here.
 func TestProfiles(t *testing.T) {
 	n := start(t)
 	if resp, _ := do(t, "GET", n.url+"/debug/pprof/heap", "rebound.example"); resp.StatusCode != 421 {
@@ -247,13 +245,17 @@ func TestProfiles(t *testing.T) {
 	if resp, _ := do(t, "GET", n.url+"/metrics", "node1.example"); resp.StatusCode != 200 {
 		t.Errorf("metrics, by the node's name: %d", resp.StatusCode)
 	}
-	without := New(Config{Addr: "127.0.0.1:0", Ready: n.ready.Load})
+	without := New(Config{HTTP: "0.0.0.0:0", Ready: n.ready.Load})
 	if err := without.Start(); err != nil {
 		t.Fatal(err)
 	}
 	defer without.Close(context.Background())
+	_, port, err := net.SplitHostPort(without.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, path := range []string{"/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/profile", "/debug/pprof/trace", "/debug/pprof/symbol", "/trace"} {
-		if resp, _ := get(t, "http://"+without.Addr().String()+path); resp.StatusCode != 404 {
+		if resp, _ := get(t, "http://127.0.0.1:"+port+path); resp.StatusCode != 404 {
 			t.Errorf("%s: %d", path, resp.StatusCode)
 		}
 	}
@@ -306,7 +308,7 @@ func TestConnectionBound(t *testing.T) {
 // An address in use is an error that names it, and Close of what never started is fine.
 func TestAddressInUse(t *testing.T) {
 	n := start(t)
-	second := New(Config{Addr: n.Addr().String()})
+	second := New(Config{HTTP: n.Addr().String()})
 	err := second.Start()
 	if err == nil || !strings.Contains(err.Error(), n.Addr().String()) {
 		t.Errorf("Start on a taken address: %v", err)

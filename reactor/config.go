@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"time"
 
+	"chatd/internal/setting"
+
 	"github.com/VictoriaMetrics/metrics"
 )
 
@@ -25,70 +27,111 @@ const (
 // Config holds the reactor's settings. Start from DefaultConfig; a field left
 // zero has the meaning given here, never "whatever".
 type Config struct {
-	Addr     string // host:port to listen on; port 0 takes a free one
-	Cores    int    // what the defaults of loops and lanes go by; 0: GOMAXPROCS
-	Loops    int    // event loops; 0: one per core
-	MaxConns int    // open connections; 0: RLIMIT_NOFILE's soft limit less a reserve
+	Addr  string `kong:"-"` // host:port to listen on; port 0 takes a free one
+	Cores int    `kong:"-"` // what the defaults of loops and lanes go by; 0: GOMAXPROCS
 
-	// Limits for one client address (IPv6: for its /64), checked at accept
-	// before any work. 0: no limit. Trusted addresses are exempt: there the
-	// address behind them counts, once it is known.
-	ConnsPerAddr          int
-	ConnectsPerAddrPerSec int
+	WebURL        string         `group:"network" name:"web-url" placeholder:"URL" common:"" help:"Where to redirect a browser that opens the chat port. Empty: to --http if the browser can reach it, else 404."`
+	WebPort       int            `kong:"-"` // without WebURL: redirect to this port of the host that was asked for; 0: 404
+	Origins       []string       `group:"network" name:"origins" placeholder:"ORIGIN,…" common:"" help:"Browser origins that may open a WebSocket, in addition to the server's own host name, such as https://chat.example.com. *: all."`
+	ProxyProtocol []netip.Prefix `group:"network" name:"proxy-protocol" placeholder:"CIDR,…" common:"" help:"Addresses of trusted proxies: the client's address is taken from their PROXY header or X-Forwarded-For."`
+	Loops         int            `group:"network" name:"loops" default:"0" placeholder:"N" help:"Event loops. 0: one per core."`
+	QuickLanes    int            `group:"network" name:"quick-lanes" default:"0" placeholder:"N" help:"Workers for requests that use the database. 0: four per core."`
+	SlowLanes     int            `group:"network" name:"slow-lanes" default:"0" placeholder:"N" help:"Workers for password hashing. 0: one for two cores."`
+	LaneQueue     int            `kong:"-"` // jobs waiting for one worker, then ErrBusy
+	LoginTimeout  time.Duration  `group:"network" name:"login-timeout" default:"10s" placeholder:"TIME" help:"How long a connection may take to log in before it is closed."`
+	IdleTimeout   time.Duration  `group:"network" name:"idle-timeout" default:"90s" placeholder:"TIME" help:"How long a connection may send nothing before it is closed. Clients ping every 30s."`
+	Linger        time.Duration  `kong:"-"` // how long a graceful close may take
 
-	// Limits for one connection; see Conn.Charge. 0: no limit.
-	FramesPerSec      int // all that a client sends, PING and bad frames included
-	BytesPerSec       int // of these
-	FramesBeforeLogin int // within LoginTimeout, while it isn't logged in
-	AbuseAfter        int // waits in a row in which it goes on sending, then KICK "abuse"
+	MaxHeld       int `group:"buffers" name:"max-held" type:"size" default:"1MiB" placeholder:"SIZE" help:"Bytes of requests held back per connection. A connection above it is closed as abuse."`
+	MaxHeldAll    int `group:"buffers" name:"max-held-all" type:"size" default:"256MiB" placeholder:"SIZE" help:"Bytes held back for all connections. Above it, a connection with more than an equal share is closed as slow."` // and with more than one frame
+	MaxWaiting    int `group:"buffers" name:"max-waiting" type:"size" default:"1MiB" placeholder:"SIZE" help:"Bytes waiting to be sent per connection. A connection above it is closed as slow."`
+	MaxWaitingAll int `group:"buffers" name:"max-waiting-all" type:"size" default:"512MiB" placeholder:"SIZE" help:"Bytes waiting to be sent on all connections, divided among the loops. Above it, the connections with the most are closed as slow."`
+	MaxMailbox    int `kong:"-"` // bytes on their way to one loop; what comes beyond costs its receiver the connection (KICK "slow"), and what is PostSized doesn't run
+	MaxBadFrames  int `kong:"-"` // frames in a row the decoder refuses, then KICK "abuse"
 
-	Burst time.Duration // of every rate per second: what comes together in it may come at once
+	// The limits for one client address (IPv6: for its /64) are checked at
+	// accept before any work. Addresses in ProxyProtocol are exempt: the
+	// address behind them counts, once it is known. For the limits of one
+	// connection see Conn.Charge; bad frames count, too.
+	MaxConns              int           `group:"limits" name:"max-conns" default:"0" placeholder:"N" common:"" help:"Connections in total. 0: as many as the limit of open files allows."`
+	ConnsPerAddr          int           `group:"limits" name:"conns-per-addr" default:"1000" placeholder:"N" common:"" help:"Connections per address. 0: no limit."`
+	ConnectsPerSecPerAddr int           `group:"limits" name:"connects-per-sec-per-addr" default:"100" placeholder:"N" help:"New connections per second per address. 0: no limit."`
+	FramesPerSecPerConn   int           `group:"limits" name:"frames-per-sec-per-conn" default:"200" placeholder:"N" help:"Frames per second per connection, PING included. 0: no limit."`
+	BytesPerSecPerConn    int           `group:"limits" name:"bytes-per-sec-per-conn" type:"size" default:"1MiB" placeholder:"SIZE" help:"Bytes of frames per second per connection. 0: no limit."`
+	FramesBeforeLogin     int           `group:"limits" name:"frames-before-login" default:"64" placeholder:"N" help:"Frames that a connection may send before it logs in, within --login-timeout. 0: no limit."`
+	Burst                 time.Duration `group:"limits" name:"burst" default:"10s" placeholder:"TIME" help:"How many seconds' worth of a limit per second may be used at once."`
+	AbuseAfter            int           `group:"limits" name:"abuse-after" default:"5" placeholder:"N" help:"Waits in a row that a connection may ignore before it is closed as abuse. 0: never."`
 
-	LoginTimeout time.Duration // from accept to LoggedIn, else KICK "idle"
-	IdleTimeout  time.Duration // without a frame while logged in, then KICK "idle"
-	Linger       time.Duration // how long a graceful close may take
-
-	MaxHeld       int // bytes of frames held back per connection, then KICK "abuse"
-	MaxHeldAll    int // the same of all connections; then KICK "slow" for who has more than its share of it, and than one frame
-	MaxWaiting    int // bytes waiting for a connection, then KICK "slow"
-	MaxWaitingAll int // the same of all connections, a part of it for each loop; then KICK "slow" for those of the loop for which most waits
-	MaxMailbox    int // bytes on their way to one loop; what comes beyond costs its receiver the connection (KICK "slow"), and what is PostSized doesn't run
-	MaxBadFrames  int // frames in a row the decoder refuses, then KICK "abuse"
-
-	QuickLanes int // workers for Quick jobs; 0: four per core
-	SlowLanes  int // workers for Slow jobs; 0: half the cores, at least one
-	LaneQueue  int // jobs waiting for one worker, then ErrBusy
-
-	Origins []string       // browser origins allowed besides the same host name; "*": all
-	WebURL  string         // where an HTTP request for anything but /ws is sent
-	WebPort int            // without WebURL: it is sent to this port of the host it asked for; 0: 404
-	Trusted []netip.Prefix // proxies whose PROXY headers and X-Forwarded-For are believed
-
-	Now    func() time.Time // the clock; nil: time.Now
-	Logger *slog.Logger     // nil: slog.Default()
-	Set    *metrics.Set     // nil: a private one
+	Now    func() time.Time `kong:"-"` // the clock; nil: time.Now
+	Logger *slog.Logger     `kong:"-"` // nil: slog.Default()
+	Set    *metrics.Set     `kong:"-"` // nil: a private one
 }
 
 // DefaultConfig has every default, for 127.0.0.1:6000.
 func DefaultConfig() Config {
-	return Config{
-		Addr:          "127.0.0.1:6000",
-		LoginTimeout:  10 * time.Second,
-		IdleTimeout:   90 * time.Second,
-		Linger:        time.Second,
-		Burst:         10 * time.Second,
-		MaxHeld:       1 << 20,
-		MaxHeldAll:    256 << 20,
-		MaxWaiting:    1 << 20,
-		MaxWaitingAll: 512 << 20,
-		MaxMailbox:    256 << 20,
-		MaxBadFrames:  10,
-		LaneQueue:     1024,
+	c := Config{
+		Addr:         "127.0.0.1:6000",
+		Linger:       time.Second,
+		MaxMailbox:   256 << 20,
+		MaxBadFrames: 10,
+		LaneQueue:    1024,
 	}
+	setting.Defaults(&c)
+	return c
 }
 
-// Validate says which field has a value that makes no sense.
-func (c *Config) Validate() error {
+// LiftLimits removes the limits per address and connection. What bounds the
+// memory stays.
+func (c *Config) LiftLimits() {
+	c.ConnsPerAddr, c.ConnectsPerSecPerAddr = 0, 0
+	c.FramesPerSecPerConn, c.BytesPerSecPerConn, c.FramesBeforeLogin = 0, 0, 0
+}
+
+// Bounds of the settings for operators. They reject typing errors, such as a
+// size without its unit. New takes more, for tests.
+const (
+	minBuffer  = 512 << 10 // the largest frame a server sends must fit
+	maxBuffer  = 1 << 30
+	maxBuffers = 64 << 30 // of all connections
+	maxConns   = 1 << 24
+	maxRate    = 1 << 24
+	minTimeout = 100 * time.Millisecond
+)
+
+// CheckSettings notes each setting that has an invalid value. It leaves Loops to
+// the handler, which may have a limit of its own.
+func (c *Config) CheckSettings(p *setting.Problems) {
+	isHTTP := func(u *url.URL) bool { return (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" }
+	if c.WebURL != "" {
+		u, err := url.Parse(c.WebURL)
+		p.Check(err == nil && isHTTP(u) && u.User == nil, "web-url", "%q is not http://host/… or https://host/…", setting.Redacted(c.WebURL))
+	}
+	for _, o := range c.Origins {
+		u, err := url.Parse(o)
+		p.Check(o == "*" || err == nil && isHTTP(u) && o == u.Scheme+"://"+u.Host,
+			"origins", "%q is not http://host or https://host, without a path", setting.Redacted(o))
+	}
+	p.Int("quick-lanes", c.QuickLanes, 0, maxLanes)
+	p.Int("slow-lanes", c.SlowLanes, 0, maxLanes)
+	p.Time("login-timeout", c.LoginTimeout, minTimeout, setting.MaxTime)
+	p.Time("idle-timeout", c.IdleTimeout, minTimeout, setting.MaxTime)
+	p.Size("max-held", c.MaxHeld, minBuffer, maxBuffer)
+	p.Size("max-held-all", c.MaxHeldAll, c.MaxHeld, maxBuffers)
+	p.Size("max-waiting", c.MaxWaiting, minBuffer, maxBuffer)
+	p.Size("max-waiting-all", c.MaxWaitingAll, c.MaxWaiting, maxBuffers)
+	p.Int("max-conns", c.MaxConns, 0, maxConns)
+	p.Int("conns-per-addr", c.ConnsPerAddr, 0, maxConns)
+	p.Int("connects-per-sec-per-addr", c.ConnectsPerSecPerAddr, 0, maxRate)
+	p.Int("frames-per-sec-per-conn", c.FramesPerSecPerConn, 0, maxRate)
+	p.Size("bytes-per-sec-per-conn", c.BytesPerSecPerConn, 0, maxBuffer)
+	p.Int("frames-before-login", c.FramesBeforeLogin, 0, maxRate)
+	p.Time("burst", c.Burst, time.Second, setting.MaxTime)
+	p.Int("abuse-after", c.AbuseAfter, 0, 1<<15)
+}
+
+// validate returns an error that names the first field with a value that the
+// reactor can't work with.
+func (c *Config) validate() error {
 	bad := func(field string, v any, why string) error {
 		return fmt.Errorf("reactor: config %s = %v: %s", field, v, why)
 	}
@@ -111,9 +154,9 @@ func (c *Config) Validate() error {
 		{"Loops", c.Loops, 0, maxLoops},
 		{"MaxConns", c.MaxConns, 0, 1 << 24},
 		{"ConnsPerAddr", c.ConnsPerAddr, 0, 1 << 24},
-		{"ConnectsPerAddrPerSec", c.ConnectsPerAddrPerSec, 0, 1 << 24},
-		{"FramesPerSec", c.FramesPerSec, 0, 1 << 30},
-		{"BytesPerSec", c.BytesPerSec, 0, 1 << 30},
+		{"ConnectsPerSecPerAddr", c.ConnectsPerSecPerAddr, 0, 1 << 24},
+		{"FramesPerSecPerConn", c.FramesPerSecPerConn, 0, 1 << 30},
+		{"BytesPerSecPerConn", c.BytesPerSecPerConn, 0, 1 << 30},
 		{"FramesBeforeLogin", c.FramesBeforeLogin, 0, 1 << 30},
 		{"AbuseAfter", c.AbuseAfter, 0, 1 << 15},
 		{"MaxHeld", c.MaxHeld, 1, 1 << 30},
@@ -154,9 +197,9 @@ func (c *Config) Validate() error {
 			return bad("Origins", o, `not an origin such as "https://chat.example"`)
 		}
 	}
-	for _, p := range c.Trusted {
+	for _, p := range c.ProxyProtocol {
 		if !p.IsValid() {
-			return errors.New("reactor: config Trusted: an invalid prefix")
+			return errors.New("reactor: config ProxyProtocol: an invalid prefix")
 		}
 	}
 	return nil

@@ -31,6 +31,7 @@ func serveForTest() {
 		fail(err)
 	}
 	cfg := DefaultConfig()
+	cfg.LiftLimits()
 	cfg.Addr, cfg.Loops, cfg.MaxConns = "127.0.0.1:0", 2, 10_000
 	cfg.LoginTimeout = time.Hour
 	r, err := New(cfg, &funcs{})

@@ -40,6 +40,8 @@ func dryRun(tb testing.TB, data, cuts []byte) (out []byte, requests []string) {
 		return true
 	}}
 	cfg := DefaultConfig()
+	cfg.LiftLimits()
+	cfg.AbuseAfter = 0
 	cfg.Loops, cfg.Now = 1, time.Now
 	count := newCounters(metrics.NewSet())
 	r := &Reactor{cfg: cfg, h: h, log: slog.New(slog.DiscardHandler), count: count, limits: newLimits(0, limit.Rate{}, count.addrForgotten)}

@@ -239,7 +239,7 @@ func (r *Reactor) forwarded(header string) (netip.Addr, bool) {
 }
 
 func (r *Reactor) trusted(addr netip.Addr) bool {
-	for _, p := range r.cfg.Trusted {
+	for _, p := range r.cfg.ProxyProtocol {
 		if p.Contains(addr) {
 			return true
 		}

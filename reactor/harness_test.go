@@ -99,6 +99,8 @@ func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 // testConfig is for a loopback reactor with two loops.
 func testConfig(tb testing.TB) Config {
 	cfg := DefaultConfig()
+	cfg.LiftLimits() // no test but those of limits is about them
+	cfg.AbuseAfter = 0
 	cfg.LoginTimeout, cfg.IdleTimeout = time.Hour, time.Hour // no test but those of time-outs is about them
 	cfg.Addr = "127.0.0.1:0"
 	cfg.Loops = 2

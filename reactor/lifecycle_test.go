@@ -67,7 +67,7 @@ func TestConnsPerAddr(t *testing.T) {
 // Connections from one address may come so fast; other addresses aren't
 // concerned, IPv6 neighbours are, and what is remembered is bounded.
 func TestConnectRate(t *testing.T) {
-	r := serve(t, &funcs{}, func(cfg *Config) { cfg.ConnectsPerAddrPerSec, cfg.Burst = 5, time.Second })
+	r := serve(t, &funcs{}, func(cfg *Config) { cfg.ConnectsPerSecPerAddr, cfg.Burst = 5, time.Second })
 	refused := 0
 	for range 50 {
 		c := dial(t, r)

@@ -45,8 +45,8 @@ type rates struct{ frames, bytes, early limit.Rate }
 func newRates(cfg *Config) rates {
 	now := cfg.Now()
 	return rates{
-		frames: limit.PerSecond(cfg.FramesPerSec, cfg.Burst, now),
-		bytes:  limit.PerSecond(cfg.BytesPerSec, cfg.Burst, now),
+		frames: limit.PerSecond(cfg.FramesPerSecPerConn, cfg.Burst, now),
+		bytes:  limit.PerSecond(cfg.BytesPerSecPerConn, cfg.Burst, now),
 		early:  limit.Per(cfg.FramesBeforeLogin, cfg.LoginTimeout, now),
 	}
 }

@@ -75,7 +75,7 @@ func (r *Reactor) limited(name string) uint64 {
 // would be room for single frames: what it had on the way must not overtake
 // what was refused.
 func TestFrameRate(t *testing.T) {
-	k, r, c := paced(t, func(cfg *Config) { cfg.FramesPerSec = 10 })
+	k, r, c := paced(t, func(cfg *Config) { cfg.FramesPerSecPerConn = 10 })
 	c.echoed(20)
 	c.slowed(time.Second)
 	k.sleep(700 * time.Millisecond)
@@ -99,7 +99,7 @@ func TestFrameRate(t *testing.T) {
 // is within it, and a frame that is larger than the limit gets through after a
 // while.
 func TestByteRate(t *testing.T) {
-	k, r, c := paced(t, func(cfg *Config) { cfg.BytesPerSec = 500 })
+	k, r, c := paced(t, func(cfg *Config) { cfg.BytesPerSecPerConn = 500 })
 	large := strings.Repeat("x", 5000-len(chat("")))
 	c.send("%s", chat(large))
 	c.wantText(large)
@@ -117,7 +117,7 @@ func TestByteRate(t *testing.T) {
 func TestHeldPingIsCharged(t *testing.T) {
 	h, k := newHolder(), &clock{}
 	h.on.Store(true)
-	c := dial(t, serve(t, h, func(cfg *Config) { cfg.Now, cfg.FramesPerSec, cfg.Burst = k.now, 3, time.Second }))
+	c := dial(t, serve(t, h, func(cfg *Config) { cfg.Now, cfg.FramesPerSecPerConn, cfg.Burst = k.now, 3, time.Second }))
 	c.send("%s", chat("held"))
 	for range 3 {
 		c.ping()
@@ -131,7 +131,7 @@ func TestHeldPingIsCharged(t *testing.T) {
 // What the decoder refuses costs as much as what it takes: an unknown msgid,
 // which never closes a connection, is no way around the limit.
 func TestBadFramesAreCharged(t *testing.T) {
-	_, _, c := paced(t, func(cfg *Config) { cfg.FramesPerSec = 2 })
+	_, _, c := paced(t, func(cfg *Config) { cfg.FramesPerSecPerConn = 2 })
 	for range 4 {
 		c.send(`{"msgid":999,"rid":1}`)
 		c.want(message{Op: proto.ERROR, RID: 1, Errno: proto.UnknownOp, Text: "*"})
@@ -161,7 +161,7 @@ func TestFramesBeforeLogin(t *testing.T) {
 // a row. What arrives soon after it was told doesn't count against it, and who
 // has listened once in between begins anew.
 func TestAbuse(t *testing.T) {
-	k, r, c := paced(t, func(cfg *Config) { cfg.FramesPerSec, cfg.AbuseAfter = 5, 3 })
+	k, r, c := paced(t, func(cfg *Config) { cfg.FramesPerSecPerConn, cfg.AbuseAfter = 5, 3 })
 	overrun := func() {
 		t.Helper()
 		c.send("%s", chat("login"))
@@ -211,7 +211,7 @@ func TestAbuse(t *testing.T) {
 func TestFlood(t *testing.T) {
 	for _, v := range []struct{ after, most int }{{0, maxRefused}, {100, maxRefused}, {100, maxEarlyRefused}} {
 		after := v.after
-		_, _, c := paced(t, func(cfg *Config) { cfg.FramesPerSec, cfg.AbuseAfter = 5, after })
+		_, _, c := paced(t, func(cfg *Config) { cfg.FramesPerSecPerConn, cfg.AbuseAfter = 5, after })
 		if v.most == maxRefused {
 			c.send("%s", chat("login"))
 			c.wantText("login")
@@ -300,7 +300,7 @@ func TestPause(t *testing.T) {
 // pings beyond the limit are not answered, and no message can have endlessly
 // many parts.
 func TestWebSocketFramesAreCharged(t *testing.T) {
-	_, r, c := paced(t, func(cfg *Config) { cfg.FramesPerSec, cfg.AbuseAfter = 5, 1 })
+	_, r, c := paced(t, func(cfg *Config) { cfg.FramesPerSecPerConn, cfg.AbuseAfter = 5, 1 })
 	c.upgrade("")
 	for range 12 {
 		c.raw(masked(true, ws.OpPing, []byte("p")))
@@ -338,7 +338,7 @@ func TestAbused(t *testing.T) {
 	}
 	r := serve(t, h, func(cfg *Config) {
 		cfg.Now, cfg.Loops = k.now, 1
-		cfg.FramesPerSec, cfg.AbuseAfter, cfg.MaxBadFrames, cfg.MaxHeld = 2, 1, 3, 70_000
+		cfg.FramesPerSecPerConn, cfg.AbuseAfter, cfg.MaxBadFrames, cfg.MaxHeld = 2, 1, 3, 70_000
 		cfg.LoginTimeout = 10 * time.Second
 		cfg.Burst = 5 * time.Second
 	})

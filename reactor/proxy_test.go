@@ -52,7 +52,7 @@ func TestProxyHeaders(t *testing.T) {
 		addr <- c.Addr()
 		return true
 	}}
-	r := serve(t, h, func(cfg *Config) { cfg.Trusted = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })
+	r := serve(t, h, func(cfg *Config) { cfg.ProxyProtocol = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })
 	for _, tc := range proxyHeaders {
 		for _, whole := range []bool{true, false} {
 			for _, web := range []bool{true, false} {
@@ -95,7 +95,7 @@ func TestProxyTrust(t *testing.T) {
 	c.wantEnd()
 
 	r := serve(t, &funcs{}, func(cfg *Config) {
-		cfg.Trusted = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+		cfg.ProxyProtocol = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
 		cfg.ConnsPerAddr = 2
 	})
 	var all []*client

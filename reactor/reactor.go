@@ -52,7 +52,7 @@ type Reactor struct {
 // New listens on cfg.Addr; nothing is accepted before Start. The errors name
 // the bad setting, or say why the address can't be had.
 func New(cfg Config, h Handler) (*Reactor, error) {
-	if err := cfg.Validate(); err != nil {
+	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
 	cfg, err := cfg.withDefaults()
@@ -69,7 +69,7 @@ func New(cfg Config, h Handler) (*Reactor, error) {
 	}
 	r := &Reactor{cfg: cfg, h: h, log: cfg.Logger, ln: ln, count: newCounters(cfg.Set), stopped: make(chan struct{}),
 		rates: newRates(&cfg)}
-	r.limits = newLimits(cfg.ConnsPerAddr, limit.PerSecond(cfg.ConnectsPerAddrPerSec, cfg.Burst, cfg.Now()), r.count.addrForgotten)
+	r.limits = newLimits(cfg.ConnsPerAddr, limit.PerSecond(cfg.ConnectsPerSecPerAddr, cfg.Burst, cfg.Now()), r.count.addrForgotten)
 	for i := range cfg.Loops {
 		r.loops = append(r.loops, newLoop(r, i))
 	}

@@ -364,7 +364,7 @@ func TestForwarded(t *testing.T) {
 		return true
 	}}
 	trusting := serve(t, h, func(cfg *Config) {
-		cfg.Trusted = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8")}
+		cfg.ProxyProtocol = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8")}
 		cfg.ConnsPerAddr = 1
 	})
 	for _, tc := range []struct {

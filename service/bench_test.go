@@ -38,7 +38,7 @@ func quietNode(tb testing.TB, loops int) (*node, *tap) {
 		s.reactor.Loops = loops
 		s.reactor.IdleTimeout = time.Hour
 		const plenty = 1 << 30
-		s.reactor.FramesPerSec, s.reactor.BytesPerSec, s.reactor.AbuseAfter = plenty, plenty, 1
+		s.reactor.FramesPerSecPerConn, s.reactor.BytesPerSecPerConn, s.reactor.AbuseAfter = plenty, plenty, 1
 		s.service.FramesPerUser, s.service.BytesPerUser = plenty, plenty
 		s.service.SweepEvery, s.service.LookEvery = time.Hour, time.Hour
 		s.handler = func(inner reactor.Handler) reactor.Handler {

@@ -73,6 +73,8 @@ func serve(tb testing.TB, change ...func(*setup)) *node {
 	cfg := setup{service: service.DefaultConfig(), reactor: reactor.DefaultConfig(), name: "one", hub: new(bus.Hub)}
 	cfg.service.Argon2 = cheap
 	cfg.service.DrainSpread = 0
+	cfg.reactor.LiftLimits() // no test but those of limits is about them
+	cfg.reactor.AbuseAfter = 0
 	cfg.reactor.Addr = "127.0.0.1:0"
 	cfg.reactor.Loops = 2
 	cfg.model.DB = "sqlite:" + filepath.Join(tb.TempDir(), "chat.db")

@@ -217,7 +217,7 @@ func TestRefusedReceipts(t *testing.T) {
 	var now *atomicTime
 	n := serve(t, func(s *setup) {
 		now = standing(s)
-		s.reactor.FramesPerSec, s.reactor.Burst, s.reactor.AbuseAfter = may, time.Second, 1
+		s.reactor.FramesPerSecPerConn, s.reactor.Burst, s.reactor.AbuseAfter = may, time.Second, 1
 		s.reactor.IdleTimeout = time.Hour
 	})
 	ids := n.users("anna", "berta")
@@ -298,7 +298,7 @@ func TestAbuserWaits(t *testing.T) {
 	var now *atomicTime
 	n := serve(t, func(s *setup) {
 		now = standing(s)
-		s.reactor.FramesPerSec, s.reactor.AbuseAfter, s.reactor.Burst = 5, 1, 2*time.Second
+		s.reactor.FramesPerSecPerConn, s.reactor.AbuseAfter, s.reactor.Burst = 5, 1, 2*time.Second
 		s.service.AbuseWait = 3 * time.Second
 		s.service.MaxDevices = 2
 	})
@@ -355,7 +355,7 @@ func (n *node) behind(addr string) *wire {
 }
 
 func trustLoopback(s *setup) {
-	s.reactor.Trusted = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+	s.reactor.ProxyProtocol = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
 }
 
 // Logins are counted by the client's own address, not by the proxy's, those by

@@ -26,7 +26,7 @@ var mayImport = map[string][]string{
 	"proto":               {},
 	"internal/limit":      {},
 	"internal/setting":    {},
-	"reactor":             {"proto", "internal/limit"},
+	"reactor":             {"proto", "internal/limit", "internal/setting"},
 	"model":               {"internal/setting", "model/walwriter"},
 	"model/walwriter":     {},
 	"service":             {"proto", "internal/limit", "reactor", "model", "service/bus"}, // of bus the types of what nodes tell each other

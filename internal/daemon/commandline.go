@@ -15,6 +15,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"chatd/internal/setting"
+	"chatd/reactor"
 	"chatd/service"
 )
 
@@ -40,6 +41,12 @@ type commandLine struct {
 	Migrate migrateCommand `cmd:"" help:"Take everything over from one store to another, empty one."`
 	Trace   traceCommand   `cmd:"" help:"Where one message is: who has it, and who hasn't and why."`
 	Epoch   epochCommand   `cmd:"" help:"After a restore from a backup: make clients forget which messages they have."`
+}
+
+// newCommandLine has the defaults of what is no setting. Those of the settings
+// are in their tags, for kong.
+func newCommandLine() *commandLine {
+	return &commandLine{Config: Config{Reactor: reactor.DefaultConfig()}}
 }
 
 type serveCommand struct {
@@ -142,9 +149,9 @@ func (e *usageError) Unwrap() error { return e.err }
 // command "help". Every error is a *usageError. It reads the process environment
 // and the file; it doesn't write anywhere else.
 func parse(args []string, stdout io.Writer) (*invocation, error) {
-	var cl commandLine
+	cl := newCommandLine()
 	exited := false
-	k, err := grammar(&cl, stdout, func() { exited = true })
+	k, err := grammar(cl, stdout, func() { exited = true })
 	if err != nil {
 		return nil, err
 	}
@@ -166,7 +173,7 @@ func parse(args []string, stdout io.Writer) (*invocation, error) {
 	inv.Command = command
 	switch command {
 	case "serve":
-		inv.Addr = netip.AddrPortFrom(cl.Serve.IP.Addr, uint16(cl.Serve.Port))
+		inv.Reactor.Addr = netip.AddrPortFrom(cl.Serve.IP.Addr, uint16(cl.Serve.Port)).String()
 	case "trace":
 		t := &cl.Trace
 		inv.Trace = service.TraceQuery{Group: t.Group, Pair: [2]string{t.Pair, t.Peer}, Seq: t.Seq, CID: t.CID, Sender: t.Sender, User: t.User, After: t.After}

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"net/netip"
-	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -15,6 +13,7 @@ import (
 	"chatd/internal/setting"
 	"chatd/model"
 	"chatd/proto"
+	"chatd/reactor"
 	"chatd/service"
 	"chatd/service/bus"
 	"chatd/service/ops"
@@ -26,58 +25,34 @@ import (
 // read from them. A Config comes from parse, which has validated it; nothing
 // changes it afterwards.
 type Config struct {
-	// Addr is where clients connect, from the command line's <ip> <port>.
-	// Port 0 asks the system for a free one. Zero for operator commands.
-	Addr netip.AddrPort `kong:"-"`
-	// cores is what defaults are chosen by; 0: as many threads as Go runs.
-	cores int `kong:"-"`
 	// terminal is where somebody sits who is told in words where to point a
 	// client; nil: nobody does, the log says it.
 	terminal io.Writer `kong:"-"`
 
-	Store model.Options   `embed:""`
-	Bus   bus.RedisConfig `embed:""`
-	Ops   ops.Config      `embed:""`
+	Store   model.Options   `embed:""`
+	Bus     bus.RedisConfig `embed:""`
+	Ops     ops.Config      `embed:""`
+	Reactor reactor.Config  `embed:""`
 
 	Node string `group:"nodes" name:"node" placeholder:"NAME" help:"This node's name. Empty: host name and port."`
 
-	WebURL         string         `group:"network" name:"web-url" placeholder:"URL" help:"Where a browser that opens the chat port is sent. Empty: to --http where that can be reached as well, else it gets 404."`
-	Origins        []string       `group:"network" name:"origins" placeholder:"ORIGIN,…" help:"Browser origins that may open a WebSocket besides those of the same host name, as https://chat.example.com; * for all."`
-	ProxyProtocol  []netip.Prefix `group:"network" name:"proxy-protocol" placeholder:"CIDR,…" help:"Addresses of proxies that are believed when they name a client's real address."`
-	Loops          int            `group:"network" name:"loops" default:"0" placeholder:"N" help:"Event loops. 0: one per core."`
-	QuickLanes     int            `group:"network" name:"quick-lanes" default:"0" placeholder:"N" help:"Workers for requests that ask the store. 0: chosen by cores."`
-	SlowLanes      int            `group:"network" name:"slow-lanes" default:"0" placeholder:"N" help:"Workers for password hashing. 0: chosen by cores."`
-	LoginTimeout   time.Duration  `group:"network" name:"login-timeout" default:"10s" placeholder:"TIME" help:"A connection that hasn't logged in by then is closed."`
-	IdleTimeout    time.Duration  `group:"network" name:"idle-timeout" default:"90s" placeholder:"TIME" help:"A connection that sends nothing for so long is closed. Clients ping every 30s."`
-	DrainTimeout   time.Duration  `group:"network" name:"drain-timeout" default:"5s" placeholder:"TIME" help:"At most so long a stopping node answers what it had accepted."`
-	Window         int            `group:"buffers" name:"window" default:"256" placeholder:"N" help:"Chat messages a connection may have unacknowledged; what comes beyond is held back."`
-	MaxHeld        int            `group:"buffers" name:"max-held" type:"size" default:"1MiB" placeholder:"SIZE" help:"Bytes held back from one connection before it is closed as abuse."`
-	MaxHeldAll     int            `group:"buffers" name:"max-held-all" type:"size" default:"256MiB" placeholder:"SIZE" help:"Bytes held back from all connections; beyond it whoever has more than an equal share is closed as slow."`
-	MaxWaiting     int            `group:"buffers" name:"max-waiting" type:"size" default:"1MiB" placeholder:"SIZE" help:"Bytes waiting for one connection before it is closed as slow."`
-	MaxWaitingAll  int            `group:"buffers" name:"max-waiting-all" type:"size" default:"512MiB" placeholder:"SIZE" help:"Bytes waiting for all connections, a part of it for each loop; beyond it those for which most waits are closed as slow."`
-	MaxUnanswered  int            `group:"buffers" name:"max-unanswered" type:"size" default:"48MiB" placeholder:"SIZE" help:"Bytes that all chat messages take which have no answer yet; beyond it they are refused as too fast."`
-	MaxConns       int            `group:"limits" name:"max-conns" default:"0" placeholder:"N" help:"Connections in all. 0: as many as the limit of open files leaves."`
-	ConnsPerAddr   int            `group:"limits" name:"conns-per-addr" default:"1000" placeholder:"N" help:"Connections from one address. 0: no limit."`
-	ConnectsPerSec int            `group:"limits" name:"connects-per-sec-per-addr" default:"100" placeholder:"N" help:"New connections per second from one address. 0: no limit."`
-	FramesPerConn  int            `group:"limits" name:"frames-per-sec-per-conn" default:"200" placeholder:"N" help:"Frames per second from one connection, PING included. 0: no limit."`
-	BytesPerConn   int            `group:"limits" name:"bytes-per-sec-per-conn" type:"size" default:"1MiB" placeholder:"SIZE" help:"Bytes of frames per second from one connection. 0: no limit."`
-	FramesPerUser  int            `group:"limits" name:"frames-per-sec-per-user" default:"400" placeholder:"N" help:"Frames per second from all connections of a user to this node, without PING. 0: no limit."`
-	BytesPerUser   int            `group:"limits" name:"bytes-per-sec-per-user" type:"size" default:"2MiB" placeholder:"SIZE" help:"Bytes of these per second. 0: no limit."`
-	EarlyFrames    int            `group:"limits" name:"frames-before-login" default:"64" placeholder:"N" help:"Frames from a connection that isn't logged in, within --login-timeout. 0: no limit."`
-	LoginsPerSec   int            `group:"limits" name:"logins-per-sec-per-addr" default:"100" placeholder:"N" help:"Logins per second from one address, by token or password. 0: no limit."`
-	PasswordsSec   int            `group:"limits" name:"passwords-per-sec-per-addr" default:"20" placeholder:"N" help:"Passwords to be hashed per second for one address: logins by password, registrations, changes. 0: no limit."`
-	Burst          time.Duration  `group:"limits" name:"burst" default:"10s" placeholder:"TIME" help:"Of every limit per second, what comes together in so long may come at once."`
-	FailedAddr     int            `group:"limits" name:"failed-logins-per-addr" default:"100" placeholder:"N" help:"Wrong passwords from one address within --failed-logins-time. 0: no limit."`
-	FailedAccount  int            `group:"limits" name:"failed-logins-per-account" default:"10" placeholder:"N" help:"Wrong passwords for one account within --failed-logins-time; logins by token go on. 0: no limit."`
-	FailedTime     time.Duration  `group:"limits" name:"failed-logins-time" default:"5m" placeholder:"TIME" help:"The time in which so many logins may fail."`
-	AbuseAfter     int            `group:"limits" name:"abuse-after" default:"5" placeholder:"N" help:"Waits in a row that a connection was told of and went on sending in, before it is closed as abuse. 0: never."`
-	AbuseWait      time.Duration  `group:"limits" name:"abuse-wait" default:"5s" placeholder:"TIME" help:"So long a user who was closed as abuse can't log in, twice as long each further time, up to 5m. 0: not at all."`
-	MaxDevices     int            `group:"limits" name:"max-devices" default:"8" placeholder:"N" help:"Devices of a user; one more takes the place of the one not used for longest."`
-	MaxFriends     int            `group:"limits" name:"max-friends" default:"1000" placeholder:"N" help:"Friends of a user."`
-	MaxGroups      int            `group:"limits" name:"max-groups" default:"100" placeholder:"N" help:"Groups of a user."`
-	MaxMembers     int            `group:"limits" name:"max-members" default:"10000" placeholder:"N" help:"Members of a group."`
-	MaxPage        int            `group:"limits" name:"max-page" default:"200" placeholder:"N" help:"Messages of one page: of what a device has missed, and of a SYNC. At most 200."`
-	NoLimits       bool           `group:"limits" name:"no-limits" help:"Lift every limit per address, user and connection, for load tests. Sizes, window and buffers stay bounded."`
+	DrainTimeout  time.Duration `group:"network" name:"drain-timeout" default:"5s" placeholder:"TIME" help:"At most so long a stopping node answers what it had accepted."`
+	Window        int           `group:"buffers" name:"window" default:"256" placeholder:"N" help:"Chat messages a connection may have unacknowledged; what comes beyond is held back."`
+	MaxUnanswered int           `group:"buffers" name:"max-unanswered" type:"size" default:"48MiB" placeholder:"SIZE" help:"Bytes that all chat messages take which have no answer yet; beyond it they are refused as too fast."`
+	FramesPerUser int           `group:"limits" name:"frames-per-sec-per-user" default:"400" placeholder:"N" help:"Frames per second from all connections of a user to this node, without PING. 0: no limit."`
+	BytesPerUser  int           `group:"limits" name:"bytes-per-sec-per-user" type:"size" default:"2MiB" placeholder:"SIZE" help:"Bytes of these per second. 0: no limit."`
+	LoginsPerSec  int           `group:"limits" name:"logins-per-sec-per-addr" default:"100" placeholder:"N" help:"Logins per second from one address, by token or password. 0: no limit."`
+	PasswordsSec  int           `group:"limits" name:"passwords-per-sec-per-addr" default:"20" placeholder:"N" help:"Passwords to be hashed per second for one address: logins by password, registrations, changes. 0: no limit."`
+	FailedAddr    int           `group:"limits" name:"failed-logins-per-addr" default:"100" placeholder:"N" help:"Wrong passwords from one address within --failed-logins-time. 0: no limit."`
+	FailedAccount int           `group:"limits" name:"failed-logins-per-account" default:"10" placeholder:"N" help:"Wrong passwords for one account within --failed-logins-time; logins by token go on. 0: no limit."`
+	FailedTime    time.Duration `group:"limits" name:"failed-logins-time" default:"5m" placeholder:"TIME" help:"The time in which so many logins may fail."`
+	AbuseWait     time.Duration `group:"limits" name:"abuse-wait" default:"5s" placeholder:"TIME" help:"So long a user who was closed as abuse can't log in, twice as long each further time, up to 5m. 0: not at all."`
+	MaxDevices    int           `group:"limits" name:"max-devices" default:"8" placeholder:"N" help:"Devices of a user; one more takes the place of the one not used for longest."`
+	MaxFriends    int           `group:"limits" name:"max-friends" default:"1000" placeholder:"N" help:"Friends of a user."`
+	MaxGroups     int           `group:"limits" name:"max-groups" default:"100" placeholder:"N" help:"Groups of a user."`
+	MaxMembers    int           `group:"limits" name:"max-members" default:"10000" placeholder:"N" help:"Members of a group."`
+	MaxPage       int           `group:"limits" name:"max-page" default:"200" placeholder:"N" help:"Messages of one page: of what a device has missed, and of a SYNC. At most 200."`
+	NoLimits      bool          `group:"limits" name:"no-limits" help:"Lift every limit per address, user and connection, for load tests. Sizes, window and buffers stay bounded."`
 
 	Argon2 Argon2 `group:"security" name:"argon2" env:"CHATD_ARGON2" default:"19456,2,1" placeholder:"KIB,T,P" help:"Cost of password hashing: memory in KiB, passes, threads. Load tests use 8,1,1."`
 
@@ -126,46 +101,21 @@ func (c *Config) validateStore(p *setting.Problems) {
 
 func (c *Config) validateNetwork(p *setting.Problems) {
 	c.Ops.CheckSettings(p)
-	if c.WebURL != "" {
-		u, err := url.Parse(c.WebURL)
-		p.Check(err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil, "web-url",
-			"%q is not http://host/… or https://host/…", setting.Redacted(c.WebURL))
-	}
-	for _, o := range c.Origins {
-		u, err := url.Parse(o)
-		p.Check(o == "*" || err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && o == u.Scheme+"://"+u.Host,
-			"origins", "%q is not http://host or https://host, without a path", setting.Redacted(o))
-	}
-	p.Int("loops", c.Loops, 0, maxLoops)
-	p.Int("quick-lanes", c.QuickLanes, 0, maxLanes)
-	p.Int("slow-lanes", c.SlowLanes, 0, maxLanes)
-	p.Time("login-timeout", c.LoginTimeout, minTimeout, setting.MaxTime)
-	p.Time("idle-timeout", c.IdleTimeout, minTimeout, setting.MaxTime)
+	c.Reactor.CheckSettings(p)
+	p.Int("loops", c.Reactor.Loops, 0, maxLoops)
 	p.Time("drain-timeout", c.DrainTimeout, minTimeout, setting.MaxTime)
 	p.Int("window", c.Window, 1, maxWindow)
-	p.Size("max-held", c.MaxHeld, minBuffer, maxBuffer)
-	p.Size("max-waiting", c.MaxWaiting, minBuffer, maxBuffer)
-	p.Size("max-held-all", c.MaxHeldAll, c.MaxHeld, maxBuffers)
-	p.Size("max-waiting-all", c.MaxWaitingAll, c.MaxWaiting, maxBuffers)
 	p.Size("max-unanswered", c.MaxUnanswered, minPending, maxBuffers)
 }
 
 func (c *Config) validateLimits(p *setting.Problems) {
-	p.Int("max-conns", c.MaxConns, 0, maxConns)
-	p.Int("conns-per-addr", c.ConnsPerAddr, 0, maxConns)
-	p.Int("connects-per-sec-per-addr", c.ConnectsPerSec, 0, maxRate)
-	p.Int("frames-per-sec-per-conn", c.FramesPerConn, 0, maxRate)
-	p.Size("bytes-per-sec-per-conn", c.BytesPerConn, 0, maxBuffer)
 	p.Int("frames-per-sec-per-user", c.FramesPerUser, 0, maxRate)
 	p.Size("bytes-per-sec-per-user", c.BytesPerUser, 0, maxBuffer)
-	p.Int("frames-before-login", c.EarlyFrames, 0, maxRate)
 	p.Int("logins-per-sec-per-addr", c.LoginsPerSec, 0, maxRate)
 	p.Int("passwords-per-sec-per-addr", c.PasswordsSec, 0, maxRate)
-	p.Time("burst", c.Burst, time.Second, setting.MaxTime)
 	p.Int("failed-logins-per-addr", c.FailedAddr, 0, maxRate)
 	p.Int("failed-logins-per-account", c.FailedAccount, 0, maxRate)
 	p.Time("failed-logins-time", c.FailedTime, time.Second, setting.MaxTime)
-	p.Int("abuse-after", c.AbuseAfter, 0, maxAbuse)
 	p.Time("abuse-wait", c.AbuseWait, 0, service.MaxAbuseWait)
 	p.Int("max-devices", c.MaxDevices, 1, Unlimited)
 	p.Int("max-friends", c.MaxFriends, 1, Unlimited)
@@ -179,8 +129,8 @@ func (c *Config) lift() {
 	if !c.NoLimits {
 		return
 	}
-	c.ConnsPerAddr, c.ConnectsPerSec, c.LoginsPerSec, c.PasswordsSec = 0, 0, 0, 0
-	c.FramesPerConn, c.BytesPerConn, c.FramesPerUser, c.BytesPerUser, c.EarlyFrames = 0, 0, 0, 0, 0
+	c.Reactor.LiftLimits()
+	c.LoginsPerSec, c.PasswordsSec, c.FramesPerUser, c.BytesPerUser = 0, 0, 0, 0
 	c.FailedAddr, c.FailedAccount, c.AbuseWait = 0, 0, 0
 	c.MaxDevices, c.MaxFriends, c.MaxGroups, c.MaxMembers = Unlimited, Unlimited, Unlimited, Unlimited
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -58,15 +57,15 @@ func TestPrecedence(t *testing.T) {
 		name      string
 		got, want any
 	}{
-		{"a flag over environment and file", c.Loops, 4},
+		{"a flag over environment and file", c.Reactor.Loops, 4},
 		{"the environment over the file", c.Window, 30},
 		{"the file over the default", c.MaxGroups, 200},
 		{"the default", c.MaxFriends, 1000},
-		{"a list in the file", strings.Join(c.Origins, " "), "https://a.example https://b.example"},
-		{"a size in the file", c.MaxHeld, 2 << 20},
-		{"a time in the file", c.IdleTimeout, 2 * time.Minute},
+		{"a list in the file", strings.Join(c.Reactor.Origins, " "), "https://a.example https://b.example"},
+		{"a size in the file", c.Reactor.MaxHeld, 2 << 20},
+		{"a time in the file", c.Reactor.IdleTimeout, 2 * time.Minute},
 		{"the environment over the default", c.Argon2, Argon2{8, 1, 1}},
-		{"the address", c.Addr, netip.MustParseAddrPort("127.0.0.1:6000")},
+		{"the address", c.Reactor.Addr, "127.0.0.1:6000"},
 	} {
 		if v.got != v.want {
 			t.Errorf("%s: %v, want %v", v.name, v.got, v.want)
@@ -93,8 +92,8 @@ func TestFlagsAnywhere(t *testing.T) {
 			t.Errorf("%q: %v", args, err)
 			continue
 		}
-		if inv.Command != "serve" || inv.Loops != 2 || inv.Ops.HTTP != "" || inv.Addr.String() != "[::1]:6001" {
-			t.Errorf("%q: %s %v, loops %d, http %q", args, inv.Command, inv.Addr, inv.Loops, inv.Ops.HTTP)
+		if inv.Command != "serve" || inv.Reactor.Loops != 2 || inv.Ops.HTTP != "" || inv.Reactor.Addr != "[::1]:6001" {
+			t.Errorf("%q: %s %v, loops %d, http %q", args, inv.Command, inv.Reactor.Addr, inv.Reactor.Loops, inv.Ops.HTTP)
 		}
 	}
 }
@@ -186,8 +185,7 @@ func tomlString(s string) string {
 // variable of the environment as well.
 func settings(t *testing.T) (flags []*kong.Flag) {
 	t.Helper()
-	var cl commandLine
-	k, err := grammar(&cl, io.Discard, func() {})
+	k, err := grammar(newCommandLine(), io.Discard, func() {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,15 +240,15 @@ func TestNoLimits(t *testing.T) {
 	clean(t)
 	plain, lifted := mustParse(t), mustParse(t, "--no-limits")
 	for name, of := range map[string]func(c *invocation) int{
-		"connections per address":     func(c *invocation) int { return c.ConnsPerAddr },
-		"connects per address":        func(c *invocation) int { return c.ConnectsPerSec },
+		"connections per address":     func(c *invocation) int { return c.Reactor.ConnsPerAddr },
+		"connects per address":        func(c *invocation) int { return c.Reactor.ConnectsPerSecPerAddr },
 		"logins per address":          func(c *invocation) int { return c.LoginsPerSec },
 		"passwords per address":       func(c *invocation) int { return c.PasswordsSec },
-		"frames per connection":       func(c *invocation) int { return c.FramesPerConn },
-		"bytes per connection":        func(c *invocation) int { return int(c.BytesPerConn) },
+		"frames per connection":       func(c *invocation) int { return c.Reactor.FramesPerSecPerConn },
+		"bytes per connection":        func(c *invocation) int { return c.Reactor.BytesPerSecPerConn },
 		"frames per user":             func(c *invocation) int { return c.FramesPerUser },
-		"bytes per user":              func(c *invocation) int { return int(c.BytesPerUser) },
-		"frames before login":         func(c *invocation) int { return c.EarlyFrames },
+		"bytes per user":              func(c *invocation) int { return c.BytesPerUser },
+		"frames before login":         func(c *invocation) int { return c.Reactor.FramesBeforeLogin },
 		"failed logins per address":   func(c *invocation) int { return c.FailedAddr },
 		"failed logins of an account": func(c *invocation) int { return c.FailedAccount },
 		"logins after abuse":          func(c *invocation) int { return int(c.AbuseWait) },
@@ -267,8 +265,9 @@ func TestNoLimits(t *testing.T) {
 			t.Errorf("%s are limited to %d", name, v)
 		}
 	}
-	if lifted.Window != plain.Window || lifted.MaxHeld != plain.MaxHeld || lifted.MaxWaiting != plain.MaxWaiting ||
-		lifted.MaxHeldAll != plain.MaxHeldAll || lifted.MaxWaitingAll != plain.MaxWaitingAll || lifted.MaxUnanswered != plain.MaxUnanswered {
+	l, p := &lifted.Reactor, &plain.Reactor
+	if lifted.Window != plain.Window || lifted.MaxUnanswered != plain.MaxUnanswered ||
+		l.MaxHeld != p.MaxHeld || l.MaxWaiting != p.MaxWaiting || l.MaxHeldAll != p.MaxHeldAll || l.MaxWaitingAll != p.MaxWaitingAll {
 		t.Error("windows and buffers changed")
 	}
 }

@@ -53,7 +53,7 @@ func TestCompose(t *testing.T) {
 		}
 		i := slices.Index(args, "--config") // a file that is made by hand
 		inv, err := parse(slices.Delete(args, i, i+2), nil)
-		if err != nil || inv.Command != "serve" || len(inv.ProxyProtocol) != 1 || s.Environment["CHATD_NODE"] != name {
+		if err != nil || inv.Command != "serve" || len(inv.Reactor.ProxyProtocol) != 1 || s.Environment["CHATD_NODE"] != name {
 			t.Errorf("%s: chatd %q: %+v, %v", name, args, inv, err)
 		}
 	}

@@ -238,7 +238,6 @@ func (n *node) chatAddr() netip.AddrPort {
 // storeOptions are the store's settings, and what they need of the node.
 func (n *node) storeOptions() model.Options {
 	o := n.cfg.Store
-	o.Cores = n.cfg.cores
 	// The store must not refuse messages that --max-unanswered allows.
 	o.QueueBytes = max(model.DefaultQueueBytes, n.cfg.MaxUnanswered)
 	o.QueueMessages = max(model.DefaultQueueMessages, n.cfg.MaxUnanswered>>10)
@@ -251,7 +250,7 @@ func (n *node) serviceConfig() service.Config {
 	c.Window, c.MaxUnanswered = n.cfg.Window, int64(n.cfg.MaxUnanswered)
 	c.MaxFriends, c.MaxGroups, c.MaxMembers, c.MaxDevices = n.cfg.MaxFriends, n.cfg.MaxGroups, n.cfg.MaxMembers, n.cfg.MaxDevices
 	c.MaxPage = n.cfg.MaxPage
-	c.FramesPerUser, c.BytesPerUser, c.Burst = n.cfg.FramesPerUser, n.cfg.BytesPerUser, n.cfg.Burst
+	c.FramesPerUser, c.BytesPerUser, c.Burst = n.cfg.FramesPerUser, n.cfg.BytesPerUser, n.cfg.Reactor.Burst
 	c.LoginsPerAddr, c.PasswordsPerAddr = n.cfg.LoginsPerSec, n.cfg.PasswordsSec
 	c.FailedPerAddr, c.FailedPerAccount, c.FailedTime = n.cfg.FailedAddr, n.cfg.FailedAccount, n.cfg.FailedTime
 	c.AbuseWait = n.cfg.AbuseWait
@@ -264,18 +263,9 @@ func (a Argon2) params() argon2id.Params {
 	return argon2id.Params{Memory: a.KiB, Iterations: a.Passes, Parallelism: a.Threads, SaltLength: 16, KeyLength: 32}
 }
 
+// reactorConfig is the reactor's settings, and what it needs of the node.
 func (n *node) reactorConfig() reactor.Config {
-	c := reactor.DefaultConfig()
-	c.Addr = n.cfg.Addr.String()
-	c.Cores = n.cfg.cores
-	c.Loops, c.QuickLanes, c.SlowLanes = n.cfg.Loops, n.cfg.QuickLanes, n.cfg.SlowLanes
-	c.MaxConns, c.ConnsPerAddr, c.ConnectsPerAddrPerSec = n.cfg.MaxConns, n.cfg.ConnsPerAddr, n.cfg.ConnectsPerSec
-	c.FramesPerSec, c.BytesPerSec, c.FramesBeforeLogin = n.cfg.FramesPerConn, n.cfg.BytesPerConn, n.cfg.EarlyFrames
-	c.Burst, c.AbuseAfter = n.cfg.Burst, n.cfg.AbuseAfter
-	c.LoginTimeout, c.IdleTimeout = n.cfg.LoginTimeout, n.cfg.IdleTimeout
-	c.MaxHeld, c.MaxWaiting = n.cfg.MaxHeld, n.cfg.MaxWaiting
-	c.MaxHeldAll, c.MaxWaitingAll = n.cfg.MaxHeldAll, n.cfg.MaxWaitingAll
-	c.Origins, c.Trusted = n.cfg.Origins, n.cfg.ProxyProtocol
+	c := n.cfg.Reactor
 	c.WebURL, c.WebPort = n.webClient()
 	c.Logger, c.Set = n.log, n.set
 	return c
@@ -285,15 +275,15 @@ func (n *node) reactorConfig() reactor.Config {
 // else --http where whoever reaches the chat reaches that too, by its URL, or
 // by its port where it listens on every address. Nothing: there is no such place.
 func (n *node) webClient() (url string, port int) {
-	if n.cfg.WebURL != "" || n.ops == nil {
-		return n.cfg.WebURL, 0
+	if n.cfg.Reactor.WebURL != "" || n.ops == nil {
+		return n.cfg.Reactor.WebURL, 0
 	}
 	http := n.ops.Addr().(*net.TCPAddr).AddrPort()
 	addr := http.Addr().Unmap()
 	switch {
 	case addr.IsUnspecified():
 		return "", int(http.Port())
-	case addr.IsLoopback() && !ops.IsLoopback(n.cfg.Addr.String()):
+	case addr.IsLoopback() && !ops.IsLoopback(n.cfg.Reactor.Addr):
 		return "", 0
 	}
 	return "http://" + netip.AddrPortFrom(addr, http.Port()).String() + "/", 0

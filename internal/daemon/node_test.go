@@ -2,12 +2,12 @@ package daemon
 
 import (
 	"net"
-	"net/netip"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"chatd/reactor"
 	"chatd/service/ops"
 )
 
@@ -30,7 +30,7 @@ func TestWebClientAddress(t *testing.T) {
 			t.Fatal(err)
 		}
 		at := o.Addr().(*net.TCPAddr).Port
-		n := &node{cfg: &Config{Addr: netip.MustParseAddrPort(c.chat), WebURL: c.url}, ops: o}
+		n := &node{cfg: &Config{Reactor: reactor.Config{Addr: c.chat, WebURL: c.url}}, ops: o}
 		want, wantPort := strings.Replace(c.wantURL, "%d", strconv.Itoa(at), 1), 0
 		if c.port {
 			wantPort = at
@@ -42,7 +42,7 @@ func TestWebClientAddress(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if url, port := (&node{cfg: &Config{Addr: netip.MustParseAddrPort("127.0.0.1:6000")}}).webClient(); url != "" || port != 0 {
+	if url, port := (&node{cfg: &Config{Reactor: reactor.Config{Addr: "127.0.0.1:6000"}}}).webClient(); url != "" || port != 0 {
 		t.Errorf("without --http: %q, %d", url, port)
 	}
 }

@@ -71,7 +71,10 @@ type node struct {
 func serve(tb testing.TB, change ...func(*setup)) *node {
 	tb.Helper()
 	cfg := setup{service: service.DefaultConfig(), reactor: reactor.DefaultConfig(), name: "one", hub: new(bus.Hub)}
-	cfg.service.Argon2 = cheap
+	cfg.service.FramesPerSecPerUser, cfg.service.BytesPerSecPerUser = 0, 0 // no test but those of limits is about them
+	cfg.service.LoginsPerSecPerAddr, cfg.service.PasswordsPerSecPerAddr = 0, 0
+	cfg.service.FailedLoginsPerAddr, cfg.service.FailedLoginsPerAccount = 0, 0
+	cfg.service.Argon2.Params = cheap
 	cfg.service.DrainSpread = 0
 	cfg.reactor.LiftLimits() // no test but those of limits is about them
 	cfg.reactor.AbuseAfter = 0

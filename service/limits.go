@@ -73,13 +73,13 @@ type userRate struct{ frames, bytes limit.Shared }
 
 // newLimits makes the limits; now is by the clock of the loops.
 func newLimits(cfg *Config, m *counters, now time.Time) *limits {
-	l := &limits{m: m, frames: limit.PerSecond(cfg.FramesPerUser, cfg.Burst, now), bytes: limit.PerSecond(cfg.BytesPerUser, cfg.Burst, now)}
+	l := &limits{m: m, frames: limit.PerSecond(cfg.FramesPerSecPerUser, cfg.Burst, now), bytes: limit.PerSecond(cfg.BytesPerSecPerUser, cfg.Burst, now)}
 	l.leftFrames = limit.NewTable[int64](l.frames, maxLeft, count(m.forgotUsers))
 	l.leftBytes = limit.NewTable[int64](l.bytes, maxLeft, count(m.forgotUsers))
-	l.logins = limit.NewTable[netip.Addr](limit.PerSecond(cfg.LoginsPerAddr, cfg.Burst, now), maxAddrs, count(m.forgotAddrs))
-	l.passwords = limit.NewTable[netip.Addr](limit.PerSecond(cfg.PasswordsPerAddr, cfg.Burst, now), maxAddrs, count(m.forgotAddrs))
-	l.failedAddr = limit.NewTable[netip.Addr](limit.Per(cfg.FailedPerAddr, cfg.FailedTime, now), maxAddrs, count(m.forgotAddrs))
-	l.failedAccount = limit.NewTable[account](limit.Per(cfg.FailedPerAccount, cfg.FailedTime, now), maxAccounts, count(m.forgotAccounts))
+	l.logins = limit.NewTable[netip.Addr](limit.PerSecond(cfg.LoginsPerSecPerAddr, cfg.Burst, now), maxAddrs, count(m.forgotAddrs))
+	l.passwords = limit.NewTable[netip.Addr](limit.PerSecond(cfg.PasswordsPerSecPerAddr, cfg.Burst, now), maxAddrs, count(m.forgotAddrs))
+	l.failedAddr = limit.NewTable[netip.Addr](limit.Per(cfg.FailedLoginsPerAddr, cfg.FailedLoginsTime, now), maxAddrs, count(m.forgotAddrs))
+	l.failedAccount = limit.NewTable[account](limit.Per(cfg.FailedLoginsPerAccount, cfg.FailedLoginsTime, now), maxAccounts, count(m.forgotAccounts))
 	l.abusers = limit.NewPenalties[int64](cfg.AbuseWait, MaxAbuseWait, maxAbusers, count(m.forgotUsers))
 	return l
 }

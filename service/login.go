@@ -40,7 +40,7 @@ func (s *Service) reg(t Turn, x *client, r *proto.Request) {
 		if _, err := s.store.UserByNameKey(t, key); err == nil { // spares the hash; the index decides
 			return 0, model.ErrTaken
 		}
-		hash, err := HashPassword(s.cfg.Argon2, password)
+		hash, err := HashPassword(s.cfg.Argon2.Params, password)
 		if err != nil {
 			return 0, err
 		}
@@ -287,7 +287,7 @@ func (s *Service) password(t Turn, x *client, r *proto.Request) {
 		if !ok {
 			return "", errRefused
 		}
-		hash, err := HashPassword(s.cfg.Argon2, password)
+		hash, err := HashPassword(s.cfg.Argon2.Params, password)
 		if err != nil {
 			return "", err
 		}

@@ -96,7 +96,7 @@ func New(cfg Config, log *slog.Logger, set *metrics.Set) *Service {
 	if set == nil {
 		set = metrics.NewSet()
 	}
-	s := &Service{cfg: cfg, log: log, courier: make(chan bus.Message, courierLen), nudge: make(chan struct{}, 1), pass: newPasswords(cfg.Argon2)}
+	s := &Service{cfg: cfg, log: log, courier: make(chan bus.Message, courierLen), nudge: make(chan struct{}, 1), pass: newPasswords(cfg.Argon2.Params)}
 	s.unanswered = newUnanswered(cfg.MaxUnanswered, set)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.registry.init()

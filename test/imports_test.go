@@ -29,7 +29,7 @@ var mayImport = map[string][]string{
 	"reactor":             {"proto", "internal/limit", "internal/setting"},
 	"model":               {"internal/setting", "model/walwriter"},
 	"model/walwriter":     {},
-	"service":             {"proto", "internal/limit", "reactor", "model", "service/bus"}, // of bus the types of what nodes tell each other
+	"service":             {"proto", "internal/limit", "internal/setting", "reactor", "model", "service/bus"}, // of bus the types of what nodes tell each other
 	"service/bus":         {"proto", "internal/setting"},
 	"service/ops":         {"client/web", "internal/setting"}, // the files that it serves, once they are there
 	"client":              {"proto"},

@@ -46,7 +46,7 @@ type commandLine struct {
 // newCommandLine has the defaults of what is no setting. Those of the settings
 // are in their tags, for kong.
 func newCommandLine() *commandLine {
-	return &commandLine{Config: Config{Reactor: reactor.DefaultConfig()}}
+	return &commandLine{Config: Config{Reactor: reactor.DefaultConfig(), Service: service.DefaultConfig()}}
 }
 
 type serveCommand struct {
@@ -57,7 +57,7 @@ type serveCommand struct {
 // Validate is what kong calls once all settings are in place. Its errors may
 // be about a file's value or the environment's as well as a flag's.
 func (cl *commandLine) Validate() error {
-	if err := cl.Config.Validate(); err != nil {
+	if err := cl.Config.check(); err != nil {
 		return &usageError{err: err}
 	}
 	return nil
@@ -168,7 +168,7 @@ func parse(args []string, stdout io.Writer) (*invocation, error) {
 	}
 
 	inv := &invocation{Config: cl.Config, Unknown: unknownEnv(k.Model.Flags)}
-	inv.lift()
+	inv.combine()
 	command, _, _ := strings.Cut(ctx.Command(), " <")
 	inv.Command = command
 	switch command {

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
-	"github.com/alexedwards/argon2id"
 
 	"chatd/internal/setting"
 	"chatd/model"
@@ -81,8 +80,7 @@ func (n *node) start(ctx context.Context) error {
 	if err := makeFolder(n.cfg.Store.DB); err != nil {
 		return err
 	}
-	config := n.serviceConfig()
-	n.service = service.New(config, n.log, n.set)
+	n.service = service.New(n.cfg.Service, n.log, n.set)
 	var err error
 	if n.store, err = model.Open(ctx, n.storeOptions()); err != nil {
 		return err
@@ -239,28 +237,10 @@ func (n *node) chatAddr() netip.AddrPort {
 func (n *node) storeOptions() model.Options {
 	o := n.cfg.Store
 	// The store must not refuse messages that --max-unanswered allows.
-	o.QueueBytes = max(model.DefaultQueueBytes, n.cfg.MaxUnanswered)
-	o.QueueMessages = max(model.DefaultQueueMessages, n.cfg.MaxUnanswered>>10)
+	o.QueueBytes = max(model.DefaultQueueBytes, int(n.cfg.Service.MaxUnanswered))
+	o.QueueMessages = max(model.DefaultQueueMessages, int(n.cfg.Service.MaxUnanswered>>10))
 	o.Sink, o.Logger, o.Set = n.service.Committed, n.log, n.set
 	return o
-}
-
-func (n *node) serviceConfig() service.Config {
-	c := service.DefaultConfig()
-	c.Window, c.MaxUnanswered = n.cfg.Window, int64(n.cfg.MaxUnanswered)
-	c.MaxFriends, c.MaxGroups, c.MaxMembers, c.MaxDevices = n.cfg.MaxFriends, n.cfg.MaxGroups, n.cfg.MaxMembers, n.cfg.MaxDevices
-	c.MaxPage = n.cfg.MaxPage
-	c.FramesPerUser, c.BytesPerUser, c.Burst = n.cfg.FramesPerUser, n.cfg.BytesPerUser, n.cfg.Reactor.Burst
-	c.LoginsPerAddr, c.PasswordsPerAddr = n.cfg.LoginsPerSec, n.cfg.PasswordsSec
-	c.FailedPerAddr, c.FailedPerAccount, c.FailedTime = n.cfg.FailedAddr, n.cfg.FailedAccount, n.cfg.FailedTime
-	c.AbuseWait = n.cfg.AbuseWait
-	c.Argon2 = n.cfg.Argon2.params()
-	return c
-}
-
-// params is the cost as the hashing library wants it.
-func (a Argon2) params() argon2id.Params {
-	return argon2id.Params{Memory: a.KiB, Iterations: a.Passes, Parallelism: a.Threads, SaltLength: 16, KeyLength: 32}
 }
 
 // reactorConfig is the reactor's settings, and what it needs of the node.

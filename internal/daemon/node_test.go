@@ -1,13 +1,19 @@
 package daemon
 
 import (
+	"log/slog"
 	"net"
+	"reflect"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/VictoriaMetrics/metrics"
+
+	"chatd/proto"
 	"chatd/reactor"
+	"chatd/service"
 	"chatd/service/ops"
 )
 
@@ -47,24 +53,33 @@ func TestWebClientAddress(t *testing.T) {
 	}
 }
 
-// The bounds for all connections, and the wait after abuse, reach the parts
-// that keep them.
-func TestBoundsReachTheirParts(t *testing.T) {
+// A setting of one package that another one needs as well reaches both.
+func TestCombinedSettings(t *testing.T) {
 	clean(t)
-	inv := mustParse(t, "--max-held", "1MiB", "--max-held-all", "3MiB", "--max-waiting-all", "4MiB", "--max-unanswered", "2MiB", "--abuse-wait", "7s")
+	inv := mustParse(t, "--max-unanswered", "200MiB", "--burst", "7s")
+	if inv.Service.Burst != 7*time.Second || inv.Reactor.Burst != 7*time.Second {
+		t.Errorf("--burst 7s: %s for users, %s for connections", inv.Service.Burst, inv.Reactor.Burst)
+	}
+	// The store must not refuse first.
 	n := &node{cfg: &inv.Config}
-	s, r := n.serviceConfig(), n.reactorConfig()
-	for _, v := range []struct {
-		name      string
-		got, want int64
-	}{
-		{"max-held-all", int64(r.MaxHeldAll), 3 << 20},
-		{"max-waiting-all", int64(r.MaxWaitingAll), 4 << 20},
-		{"max-unanswered", s.MaxUnanswered, 2 << 20},
-		{"abuse-wait", int64(s.AbuseWait), int64(7 * time.Second)},
-	} {
-		if v.got != v.want {
-			t.Errorf("--%s: %d, want %d", v.name, v.got, v.want)
-		}
+	n.service = service.New(n.cfg.Service, slog.New(slog.DiscardHandler), metrics.NewSet())
+	if o := n.storeOptions(); o.QueueBytes < 200<<20 || o.QueueMessages < 200<<10 {
+		t.Errorf("--max-unanswered 200MiB: the store's queue takes %d bytes, %d messages", o.QueueBytes, o.QueueMessages)
+	}
+}
+
+// What kong reads from the tags is what the packages' own defaults are.
+func TestDefaultsAgree(t *testing.T) {
+	clean(t)
+	inv := mustParse(t)
+	r, s := reactor.DefaultConfig(), service.DefaultConfig()
+	if got := inv.Reactor; !reflect.DeepEqual(got, r) {
+		t.Errorf("by flags  %+v\ndefault   %+v", got, r)
+	}
+	if w, p := s.Window, s.MaxPage; w != proto.DefaultWindow || p != proto.MaxSyncMessages {
+		t.Errorf("a window of %d and pages of %d: docs/protocol.md has %d and %d", w, p, proto.DefaultWindow, proto.MaxSyncMessages)
+	}
+	if got := inv.Service; !reflect.DeepEqual(got, s) {
+		t.Errorf("by flags  %+v\ndefault   %+v", got, s)
 	}
 }

@@ -54,7 +54,7 @@ func operate(inv *invocation, stdin *os.File, stdout, stderr io.Writer) (err err
 		if password, err = readPassword(ctx, stdin, stderr); err != nil {
 			return err
 		}
-		if hash, err = service.HashPassword(inv.Argon2.params(), password); err != nil {
+		if hash, err = service.HashPassword(inv.Service.Argon2.Params, password); err != nil {
 			return fmt.Errorf("hash the password: %w", err)
 		}
 		err, done = db.OperatorPassword(ctx, user.ID, hash), "has a new password; all sessions end"

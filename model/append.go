@@ -10,8 +10,7 @@ type Append struct {
 	CID, Body   []byte // owned by the Append; neither is empty
 	Retry       bool   // the sender isn't sure whether it was stored before
 	Owner       any    // the caller's; untouched
-	Line        *Line  // nil: of no line
-	Round       int64  // of the line: raised once the sender knows of what has failed
+	Run         *Run   // nil: none
 
 	// The outcome, set before the sink sees it.
 	Conv, Seq int64

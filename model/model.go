@@ -22,6 +22,6 @@ var (
 	ErrGroupFull  = fmt.Errorf("the group has no room: %w", ErrFull) // is an ErrFull
 	ErrTaken      = errors.New("the name is taken")
 	ErrBusy       = errors.New("too many messages are waiting to be stored")
-	ErrBehind     = errors.New("what was sent before it to the conversation could not be stored")
+	ErrRunFailed  = errors.New("an earlier message of the sender to the conversation could not be stored")
 	ErrClosed     = errors.New("the store is closed")
 )

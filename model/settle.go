@@ -104,7 +104,7 @@ func (t *transaction) fail(batch []*Append, err error) {
 	for _, a := range batch {
 		a.Conv, a.Seq, a.Time, a.Version, a.Last, a.Stored, a.skipped = 0, 0, 0, 0, 0, false, false
 		a.Err = err
-		a.Line.fail(a)
+		a.Run.Fail()
 	}
 }
 
@@ -112,7 +112,7 @@ func (t *transaction) count(batch []*Append) {
 	stored, repeated, behind := 0, 0, 0
 	for _, a := range batch {
 		switch {
-		case a.Err == ErrBehind:
+		case a.Err == ErrRunFailed:
 			behind++
 		case a.Stored:
 			stored++

@@ -139,8 +139,8 @@ func (t *transaction) reset(batch []*Append) {
 		switch {
 		case a.malformed():
 			a.Conv, a.Err = 0, errMalformed
-		case a.Line.stops(a):
-			a.Conv, a.Err = 0, ErrBehind
+		case a.Run.Failed():
+			a.Conv, a.Err = 0, ErrRunFailed
 		}
 	}
 }

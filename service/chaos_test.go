@@ -62,7 +62,7 @@ func TestChaosOnTwoNodes(t *testing.T) {
 }
 
 // small is a window that makes messages wait.
-func small(s *setup) { s.service.Window = 8 }
+func small(s *setup) { s.service.Session.Window = 8 }
 
 func runChaos(t *testing.T, nodes []*node, lost *atomic.Bool) {
 	seed := *chaosSeed

@@ -3,90 +3,103 @@ package service
 import (
 	"chatd/proto"
 	"chatd/reactor"
+	"chatd/service/session"
 )
+
+// handler serves one request on its loop.
+type handler func(t Turn, c *session.Conn, r *proto.Request)
 
 // row says how requests of one op are served.
 type row struct {
-	handle func(s *Service, t Turn, x *client, r *proto.Request)
+	handle handler
 	open   bool // served before login
 	chat   bool // counts against the window
-	direct bool // never waits for the store: taken up beside chat messages not yet acknowledged
+	direct bool // never waits for the store: served beside chat messages in flight
 }
 
-// table is the dispatch table: one handler for each op that a client sends,
-// named after it. PING and PONG end in the reactor.
-var table = [proto.OpCount]row{
-	proto.LOGIN:         {handle: (*Service).login, open: true},
-	proto.LOGOUT:        {handle: (*Service).logout},
-	proto.REG:           {handle: (*Service).reg, open: true},
-	proto.ONE_CHAT:      {handle: (*Service).oneChat, chat: true},
-	proto.GROUP_CHAT:    {handle: (*Service).groupChat, chat: true},
-	proto.ADD_FRIEND:    {handle: (*Service).addFriend},
-	proto.DEL_FRIEND:    {handle: (*Service).delFriend},
-	proto.BLOCK:         {handle: (*Service).block},
-	proto.FIND_USER:     {handle: (*Service).findUser},
-	proto.CREATE_GROUP:  {handle: (*Service).createGroup},
-	proto.ADD_GROUP:     {handle: (*Service).addGroup},
-	proto.LEAVE_GROUP:   {handle: (*Service).leaveGroup},
-	proto.KICK_MEMBER:   {handle: (*Service).kickMember},
-	proto.DISMISS_GROUP: {handle: (*Service).dismissGroup},
-	proto.GROUP_USERS:   {handle: (*Service).groupUsers},
-	proto.RECEIPT:       {handle: (*Service).receipt, direct: true},
-	proto.EVENT:         {handle: (*Service).event, direct: true},
-	proto.SYNC:          {handle: (*Service).sync},
-	proto.CONVERSATIONS: {handle: (*Service).conversations},
-	proto.PASSWORD:      {handle: (*Service).password},
+// newTable makes the dispatch table: one handler for each op that a client
+// sends. PING and PONG end in the reactor.
+func (s *Service) newTable() [proto.OpCount]row {
+	return [proto.OpCount]row{
+		proto.LOGIN:         {handle: s.logins.Login, open: true},
+		proto.LOGOUT:        {handle: s.logins.Logout},
+		proto.REG:           {handle: s.logins.Register, open: true},
+		proto.PASSWORD:      {handle: s.logins.ChangePassword},
+		proto.ONE_CHAT:      {handle: s.messages.OneChat, chat: true},
+		proto.GROUP_CHAT:    {handle: s.messages.GroupChat, chat: true},
+		proto.EVENT:         {handle: s.messages.Event, direct: true},
+		proto.RECEIPT:       {handle: s.messages.Receipt, direct: true},
+		proto.SYNC:          {handle: s.messages.Sync},
+		proto.CONVERSATIONS: {handle: s.messages.Conversations},
+		proto.ADD_FRIEND:    {handle: s.people.AddFriend},
+		proto.DEL_FRIEND:    {handle: s.people.DelFriend},
+		proto.BLOCK:         {handle: s.people.Block},
+		proto.FIND_USER:     {handle: s.people.FindUser},
+		proto.CREATE_GROUP:  {handle: s.groups.Create},
+		proto.ADD_GROUP:     {handle: s.groups.Join},
+		proto.LEAVE_GROUP:   {handle: s.groups.Leave},
+		proto.KICK_MEMBER:   {handle: s.groups.Kick},
+		proto.DISMISS_GROUP: {handle: s.groups.Dismiss},
+		proto.GROUP_USERS:   {handle: s.groups.Users},
+	}
 }
 
-// Open is the reactor's word that a connection is there.
-func (s *Service) Open(t Turn, c *reactor.Conn) {
-	c.SetData(t, &client{conn: c})
-}
+// Open is called by the reactor for each new connection.
+func (s *Service) Open(t Turn, c *reactor.Conn) { s.sessions.Open(t, c) }
 
-// Request serves one request, or returns false: not now. A request that
-// needs the store waits until all before it are answered, and what follows
-// waits for it; a chat message waits for a place in the window.
-func (s *Service) Request(t Turn, c *reactor.Conn, r *proto.Request) bool {
-	x := c.Data(t).(*client)
-	row := &table[r.Op]
+// Request serves one request, or returns false: not now. A request that needs
+// the store waits until everything before it is answered, and what follows waits
+// for it; a chat message waits for a place in the window.
+func (s *Service) Request(t Turn, rc *reactor.Conn, r *proto.Request) bool {
+	c := session.ConnOf(t, rc)
+	row := &s.table[r.Op]
 	switch {
-	case x.busy,
-		row.chat && len(x.sending) >= s.cfg.Window,
-		!row.chat && !row.direct && len(x.sending) > 0:
+	case c.Busy(t),
+		row.chat && c.InFlight(t) >= s.cfg.Session.Window,
+		!row.chat && !row.direct && c.InFlight(t) > 0:
 		return false
 	}
-	if wait := s.charge(t, x); wait > 0 {
-		s.refuseChat(t, x, r, proto.SlowDown(wait))
+	if wait := c.ChargeRequest(t); wait > 0 {
+		c.RefuseRequest(t, r, proto.SlowDown(wait))
 		return true
 	}
 	switch {
-	case x.session == nil && !row.open:
-		s.refuse(t, x, answer(r), proto.Errorf(proto.NotLoggedIn, "log in first"))
-	case x.session != nil && r.Op == proto.LOGIN:
-		s.refuse(t, x, answer(r), proto.Errorf(proto.LoggedIn, "already logged in on this connection"))
+	case c.Session(t) == nil && !row.open:
+		c.Refuse(t, session.Answer(r), proto.Errorf(proto.NotLoggedIn, "log in first"))
+	case c.Session(t) != nil && r.Op == proto.LOGIN:
+		c.Refuse(t, session.Answer(r), proto.Errorf(proto.LoggedIn, "already logged in on this connection"))
 	default:
-		row.handle(s, t, x, r)
+		row.handle(t, c, r)
 	}
 	return true
 }
 
-// TurnEnd hands on what the turn has gathered, in one go.
+// TurnEnd hands over what the turn gathered: messages to the log, events to the
+// other loops.
 func (s *Service) TurnEnd(t Turn) {
-	s.loops[t.Loop()].turnEnd(t)
+	s.messages.HandOver(t)
+	s.delivery.On(t).HandOver(t)
 }
 
-// Abused is the reactor's word that it kicks a connection for abuse: its user
-// has to wait before a new one counts. Who isn't logged in is nobody, and
-// whoever shares the address has nothing to do with it.
-func (s *Service) Abused(t Turn, c *reactor.Conn) {
-	if x := c.Data(t).(*client); x.session != nil {
-		s.limits.abusers.Add(x.session.user, t.Now())
+// Abused is called by the reactor as it kicks a connection for abuse: its user
+// has to wait before the next login. Without a login nobody has to: others may
+// share the address.
+func (s *Service) Abused(t Turn, rc *reactor.Conn) {
+	if ss := session.ConnOf(t, rc).Session(t); ss != nil {
+		s.limits.Abused(ss.User, t.Now())
 	}
 }
 
-// Closed is the reactor's word that a connection is gone.
-func (s *Service) Closed(t Turn, c *reactor.Conn) {
-	if x := c.Data(t).(*client); x.session != nil {
-		s.loops[t.Loop()].end(t, x.session)
+// Closed is called by the reactor once a connection has closed.
+func (s *Service) Closed(t Turn, rc *reactor.Conn) {
+	if ss := session.ConnOf(t, rc).Session(t); ss != nil {
+		s.delivery.On(t).End(t, ss)
 	}
+}
+
+// Idle reports whether everything that a connection has asked for is answered:
+// then a draining node may close it.
+func (s *Service) Idle(t Turn, rc *reactor.Conn) bool {
+	c, _ := rc.Data(t).(*session.Conn)
+	return c == nil || c.Idle(t)
 }

@@ -20,6 +20,7 @@ import (
 	"chatd/reactor"
 	"chatd/service"
 	"chatd/service/bus"
+	"chatd/service/login"
 )
 
 // patience is how long a test waits for what must come. It decides when a
@@ -47,7 +48,7 @@ type setup struct {
 	hub     *bus.Hub
 	store   func(service.Store) service.Store // wraps what the service gets
 	handler func(reactor.Handler) reactor.Handler
-	bus     func(service.Bus) service.Bus
+	bus     func(bus.Bus) bus.Bus
 	sunk    func(first []byte) // what the log has stored waits for it; gets the first text
 	faults  bool               // the test makes the store fail: internal errors are no failure
 	panics  float64            // that the test causes
@@ -71,10 +72,10 @@ type node struct {
 func serve(tb testing.TB, change ...func(*setup)) *node {
 	tb.Helper()
 	cfg := setup{service: service.DefaultConfig(), reactor: reactor.DefaultConfig(), name: "one", hub: new(bus.Hub)}
-	cfg.service.FramesPerSecPerUser, cfg.service.BytesPerSecPerUser = 0, 0 // no test but those of limits is about them
-	cfg.service.LoginsPerSecPerAddr, cfg.service.PasswordsPerSecPerAddr = 0, 0
-	cfg.service.FailedLoginsPerAddr, cfg.service.FailedLoginsPerAccount = 0, 0
-	cfg.service.Argon2.Params = cheap
+	cfg.service.Limits.FramesPerSecPerUser, cfg.service.Limits.BytesPerSecPerUser = 0, 0 // no test but those of limits is about them
+	cfg.service.Limits.LoginsPerSecPerAddr, cfg.service.Limits.PasswordsPerSecPerAddr = 0, 0
+	cfg.service.Limits.FailedLoginsPerAddr, cfg.service.Limits.FailedLoginsPerAccount = 0, 0
+	cfg.service.Login.Argon2.Params = cheap
 	cfg.service.DrainSpread = 0
 	cfg.reactor.LiftLimits() // no test but those of limits is about them
 	cfg.reactor.AbuseAfter = 0
@@ -134,7 +135,7 @@ func start(tb testing.TB, cfg setup) *node {
 	if cfg.store != nil {
 		store = cfg.store(store)
 	}
-	var b service.Bus = n.bus
+	var b bus.Bus = n.bus
 	if cfg.bus != nil {
 		b = cfg.bus(b)
 	}
@@ -144,7 +145,7 @@ func start(tb testing.TB, cfg setup) *node {
 	if err := n.r.Start(); err != nil {
 		tb.Fatal(err)
 	}
-	if n.hash, err = service.HashPassword(cheap, secret); err != nil {
+	if n.hash, err = login.HashPassword(cheap, secret); err != nil {
 		tb.Fatal(err)
 	}
 	n.stop = sync.OnceFunc(func() { n.end(log) })

@@ -48,7 +48,7 @@ func header(n uint32) []byte { return binary.BigEndian.AppendUint32(nil, n) }
 // has room for one, and nothing else.
 func TestBadStreams(t *testing.T) {
 	t.Parallel()
-	n := serve(t, func(s *setup) { s.service.AbuseWait = 0 })
+	n := serve(t, func(s *setup) { s.service.Limits.AbuseWait = 0 })
 	y := n.bystander()
 	anna := n.user("anna")
 	for _, c := range []struct {
@@ -202,7 +202,7 @@ func tryLogin(w *wire, id int64, more ...obj) {
 // Connections that come and go in every state leave nothing behind.
 func TestComeAndGo(t *testing.T) {
 	t.Parallel()
-	n := serve(t, func(s *setup) { s.service.Grace = time.Millisecond })
+	n := serve(t, func(s *setup) { s.service.Presence.Grace = time.Millisecond })
 	y := n.bystander()
 	anna := n.user("anna")
 	for i := range 60 {

@@ -273,7 +273,7 @@ func TestBacklogUnderTraffic(t *testing.T) {
 // and who asks, gets all of it in more of them.
 func TestShortPages(t *testing.T) {
 	t.Parallel()
-	n := serve(t, func(s *setup) { s.service.MaxPage = 7 })
+	n := serve(t, func(s *setup) { s.service.Delivery.MaxPage = 7 })
 	ids := n.users("anna", "berta", "carla")
 	a, c := n.login(ids[0]), n.login(ids[2])
 	for range 30 {

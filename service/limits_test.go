@@ -46,7 +46,7 @@ func TestUserFrames(t *testing.T) {
 	var now *atomicTime
 	n := serve(t, func(s *setup) {
 		now = standing(s)
-		s.service.FramesPerSecPerUser, s.service.Burst = 5, 4*time.Second
+		s.service.Limits.FramesPerSecPerUser, s.service.Limits.Burst = 5, 4*time.Second
 	})
 	ids := n.users("anna", "berta")
 	phone, desk, other := n.login(ids[0], obj{"device": "phone"}), n.login(ids[0], obj{"device": "desk"}), n.login(ids[1])
@@ -84,7 +84,7 @@ func TestUserBytes(t *testing.T) {
 	var now *atomicTime
 	n := serve(t, func(s *setup) {
 		now = standing(s)
-		s.service.BytesPerSecPerUser, s.service.Burst = 10_000, 2*time.Second
+		s.service.Limits.BytesPerSecPerUser, s.service.Limits.Burst = 10_000, 2*time.Second
 	})
 	anna := n.user("anna")
 	a, b := n.login(anna, obj{"device": "a"}), n.login(anna, obj{"device": "b"})
@@ -112,7 +112,7 @@ func TestRefusedKeepOrder(t *testing.T) {
 	defer open()
 	n := serve(t, func(s *setup) {
 		now = standing(s)
-		s.service.FramesPerSecPerUser, s.service.Burst = 3, time.Second
+		s.service.Limits.FramesPerSecPerUser, s.service.Limits.Burst = 3, time.Second
 		s.sunk = func([]byte) { <-gate }
 	})
 	anna := n.user("anna")
@@ -172,7 +172,7 @@ func TestUntoldIsNotIgnored(t *testing.T) {
 	defer open()
 	n := serve(t, func(s *setup) {
 		now = standing(s)
-		s.service.FramesPerSecPerUser, s.service.Burst = 2, time.Second
+		s.service.Limits.FramesPerSecPerUser, s.service.Limits.Burst = 2, time.Second
 		s.reactor.AbuseAfter = 1
 		s.sunk = func([]byte) { <-gate }
 	})
@@ -299,8 +299,8 @@ func TestAbuserWaits(t *testing.T) {
 	n := serve(t, func(s *setup) {
 		now = standing(s)
 		s.reactor.FramesPerSecPerConn, s.reactor.AbuseAfter, s.reactor.Burst = 5, 1, 2*time.Second
-		s.service.AbuseWait = 3 * time.Second
-		s.service.MaxDevices = 2
+		s.service.Limits.AbuseWait = 3 * time.Second
+		s.service.Login.MaxDevices = 2
 	})
 	ids := n.users("anna", "berta")
 	desk := n.login(ids[0], obj{"device": "desk"})
@@ -365,7 +365,7 @@ func TestLoginsPerAddr(t *testing.T) {
 	var now *atomicTime
 	n := serve(t, trustLoopback, func(s *setup) {
 		now = standing(s)
-		s.service.LoginsPerSecPerAddr, s.service.Burst = 2, time.Second
+		s.service.Limits.LoginsPerSecPerAddr, s.service.Limits.Burst = 2, time.Second
 	})
 	anna := n.user("anna")
 	w := n.behind("192.0.2.1")
@@ -391,7 +391,7 @@ func TestPasswordsPerAddr(t *testing.T) {
 	var now *atomicTime
 	n := serve(t, func(s *setup) {
 		now = standing(s)
-		s.service.PasswordsPerSecPerAddr, s.service.Burst = 3, time.Second
+		s.service.Limits.PasswordsPerSecPerAddr, s.service.Limits.Burst = 3, time.Second
 	})
 	w := n.dial()
 	anna := w.ok(obj{"msgid": proto.REG, "name": "anna", "password": secret}).int("id")
@@ -421,7 +421,7 @@ func TestFailedLoginsOfAccount(t *testing.T) {
 	var now *atomicTime
 	n := serve(t, func(s *setup) {
 		now = standing(s)
-		s.service.FailedLoginsPerAccount, s.service.FailedLoginsTime = 3, time.Minute
+		s.service.Limits.FailedLoginsPerAccount, s.service.Limits.FailedLoginsTime = 3, time.Minute
 	})
 	ids := n.users("anna", "berta")
 	right := obj{"msgid": proto.LOGIN, "name": "Anna", "password": secret}
@@ -477,7 +477,7 @@ func TestFailedLoginsOfAddress(t *testing.T) {
 	var now *atomicTime
 	n := serve(t, trustLoopback, func(s *setup) {
 		now = standing(s)
-		s.service.FailedLoginsPerAccount, s.service.FailedLoginsPerAddr, s.service.FailedLoginsTime = 100, 3, time.Minute
+		s.service.Limits.FailedLoginsPerAccount, s.service.Limits.FailedLoginsPerAddr, s.service.Limits.FailedLoginsTime = 100, 3, time.Minute
 	})
 	anna := n.user("anna")
 	for i := range 3 {
@@ -500,7 +500,7 @@ func TestGuessesAtOnce(t *testing.T) {
 	t.Parallel()
 	n := serve(t, func(s *setup) {
 		standing(s)
-		s.service.FailedLoginsPerAccount, s.service.FailedLoginsTime = 3, time.Minute
+		s.service.Limits.FailedLoginsPerAccount, s.service.Limits.FailedLoginsTime = 3, time.Minute
 	})
 	n.user("anna")
 	var refused, tooFast atomic.Int32
@@ -547,7 +547,7 @@ func TestBusyIsNotWrong(t *testing.T) {
 	n := serve(t, func(s *setup) {
 		standing(s)
 		s.reactor.SlowLanes, s.reactor.LaneQueue = 1, 1
-		s.service.FailedLoginsPerAccount, s.service.FailedLoginsTime = 3, time.Minute
+		s.service.Limits.FailedLoginsPerAccount, s.service.Limits.FailedLoginsTime = 3, time.Minute
 		s.store = func(in service.Store) service.Store { st.Store = in; return st }
 	})
 	ids := n.users("anna", "berta", "carla")
@@ -573,7 +573,7 @@ func TestBusyIsNotWrong(t *testing.T) {
 func TestFullLists(t *testing.T) {
 	t.Parallel()
 	n := serve(t, func(s *setup) {
-		s.service.MaxFriends, s.service.MaxGroups, s.service.MaxMembers, s.service.MaxDevices = 1, 2, 2, 1
+		s.service.People.MaxFriends, s.service.Groups.MaxGroups, s.service.Groups.MaxMembers, s.service.Login.MaxDevices = 1, 2, 2, 1
 	})
 	ids := n.users("anna", "berta", "carla")
 	a, b, c := n.login(ids[0]), n.login(ids[1]), n.login(ids[2])

@@ -16,7 +16,7 @@ import (
 
 // deaf is a bus that loses what is published on it while it is told to.
 type deaf struct {
-	service.Bus
+	bus.Bus
 	lost *atomic.Bool
 }
 
@@ -32,9 +32,9 @@ func (d deaf) Publish(ctx context.Context, ms []bus.Message) error {
 func pairOfNodes(t *testing.T, change ...func(*setup)) (one, two *node, lost *atomic.Bool) {
 	lost = new(atomic.Bool)
 	one = serve(t, append(change, func(s *setup) {
-		s.service.SweepEvery = 100 * time.Millisecond
-		s.service.Grace = 200 * time.Millisecond
-		s.bus = func(b service.Bus) service.Bus { return deaf{b, lost} }
+		s.service.Delivery.SweepEvery = 100 * time.Millisecond
+		s.service.Presence.Grace = 200 * time.Millisecond
+		s.bus = func(b bus.Bus) bus.Bus { return deaf{b, lost} }
 	})...)
 	return one, one.second(), lost
 }
@@ -321,7 +321,7 @@ func TestNodeGoes(t *testing.T) {
 // another one elsewhere: what it says is told there at once.
 func TestBackOnItsNode(t *testing.T) {
 	t.Parallel()
-	one := serve(t, func(s *setup) { s.service.SweepEvery = time.Hour }) // it isn't the sweep that tells
+	one := serve(t, func(s *setup) { s.service.Delivery.SweepEvery = time.Hour }) // it isn't the sweep that tells
 	two := one.second()
 	ids := one.users("anna", "berta")
 	one.login(ids[1])
@@ -343,8 +343,8 @@ func TestBackOnItsNode(t *testing.T) {
 func TestNewFriendsNodeDies(t *testing.T) {
 	t.Parallel()
 	one := serve(t, func(s *setup) {
-		s.service.LookEvery = 100 * time.Millisecond
-		s.service.Grace = time.Hour
+		s.service.Presence.LookEvery = 100 * time.Millisecond
+		s.service.Presence.Grace = time.Hour
 	})
 	two := one.second()
 	ids := one.users("anna", "berta", "carla")
@@ -385,14 +385,14 @@ func TestPageBeforeTurn(t *testing.T) {
 	t.Parallel()
 	h := held{once: new(sync.Once), asked: make(chan struct{}), release: make(chan struct{})}
 	one := serve(t, func(s *setup) {
-		s.service.SweepEvery = time.Hour
+		s.service.Delivery.SweepEvery = time.Hour
 		s.store = func(st service.Store) service.Store { h.Store = st; return h }
 	})
 	var lost atomic.Bool
 	lost.Store(true)
 	two := one.second(func(s *setup) {
 		s.store = nil
-		s.bus = func(b service.Bus) service.Bus { return deaf{b, &lost} }
+		s.bus = func(b bus.Bus) bus.Bus { return deaf{b, &lost} }
 	})
 	ids := one.users("anna", "berta")
 	g := one.group(ids...)
@@ -417,7 +417,7 @@ func TestRepeatBeforeBacklog(t *testing.T) {
 	t.Parallel()
 	h := held{once: new(sync.Once), asked: make(chan struct{}), release: make(chan struct{})}
 	n := serve(t, func(s *setup) {
-		s.service.SweepEvery = time.Hour
+		s.service.Delivery.SweepEvery = time.Hour
 		s.store = func(st service.Store) service.Store { h.Store = st; return h }
 	})
 	ids := n.users("anna", "berta")

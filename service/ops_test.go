@@ -155,7 +155,7 @@ func TestEveryOp(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	n := serve(t, func(s *setup) {
-		s.service.MaxFriends, s.service.MaxGroups, s.service.MaxMembers = 2, 2, 2
+		s.service.People.MaxFriends, s.service.Groups.MaxGroups, s.service.Groups.MaxMembers = 2, 2, 2
 	})
 	ids := n.users("anna", "berta", "carla", "dora", "emma")
 	anna, berta, carla, dora := ids[0], ids[1], ids[2], ids[3]
@@ -435,7 +435,7 @@ func TestQueueFull(t *testing.T) {
 	var now *atomicTime
 	n := serve(t, func(s *setup) {
 		now = standing(s)
-		s.service.Window = 1000
+		s.service.Session.Window = 1000
 		s.model.QueueMessages = 8
 	})
 	ids := n.users("anna", "berta")

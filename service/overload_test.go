@@ -26,7 +26,7 @@ func standstill(t *testing.T, change ...func(*setup)) (n *node, goOn func()) {
 	gate := make(chan struct{})
 	goOn = sync.OnceFunc(func() { close(gate) })
 	n = serve(t, append(change, func(s *setup) {
-		s.service.MaxUnanswered = overloadRoom
+		s.service.Session.MaxUnanswered = overloadRoom
 		s.sunk = func([]byte) { <-gate }
 	})...)
 	t.Cleanup(goOn) // before the node ends
@@ -190,7 +190,7 @@ func TestOverloadKeepsOrder(t *testing.T) {
 	defer open()
 	n := serve(t, func(s *setup) {
 		now = standing(s)
-		s.service.MaxUnanswered = overloadRoom
+		s.service.Session.MaxUnanswered = overloadRoom
 		s.sunk = func([]byte) { <-gate }
 	})
 	ids := n.users("anna", "berta", "carla")
@@ -338,7 +338,7 @@ func TestHintsBeyondTheMailbox(t *testing.T) {
 	const bound, messages = 8 << 10, 100
 	one := serve(t, func(s *setup) {
 		s.reactor.MaxMailbox = bound
-		s.service.SweepEvery = 20 * time.Millisecond
+		s.service.Delivery.SweepEvery = 20 * time.Millisecond
 	})
 	two := one.second()
 	ids := one.users("anna", "berta")

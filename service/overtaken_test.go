@@ -8,6 +8,7 @@ import (
 	"chatd/model"
 	"chatd/proto"
 	"chatd/service"
+	"chatd/service/bus"
 )
 
 // gate holds the first that passes until the test opens it.
@@ -28,7 +29,7 @@ func (g *gate) pass() {
 // lateClock is a bus on which the first question for the time waits, and then
 // gets the time that it is by then.
 type lateClock struct {
-	service.Bus
+	bus.Bus
 	*gate
 }
 
@@ -63,7 +64,7 @@ func TestOvertakenLoginEndsNobody(t *testing.T) {
 		login func(id int64, token string) obj
 	}{
 		{"by password, before it has its time", func(s *setup, g *gate) {
-			s.bus = func(b service.Bus) service.Bus { return lateClock{b, g} }
+			s.bus = func(b bus.Bus) bus.Bus { return lateClock{b, g} }
 		}, func(id int64, _ string) obj {
 			return obj{"msgid": proto.LOGIN, "id": id, "password": secret}
 		}},

@@ -28,7 +28,7 @@ func (w *wire) presence(id int64, state string) {
 // news. Each PRESENCE is the next one: anything between would be seen.
 func TestPresence(t *testing.T) {
 	t.Parallel()
-	n := serve(t, func(s *setup) { s.service.Grace = 200 * time.Millisecond })
+	n := serve(t, func(s *setup) { s.service.Presence.Grace = 200 * time.Millisecond })
 	ids := n.users("anna", "berta", "stranger")
 	n.befriend(ids[0], ids[1])
 	a, c := n.login(ids[0]), n.login(ids[2])
@@ -57,7 +57,7 @@ func TestPresence(t *testing.T) {
 // A reconnect within the grace is no news: what comes next is about others.
 func TestReconnectIsNoNews(t *testing.T) {
 	t.Parallel()
-	n := serve(t, func(s *setup) { s.service.Grace = time.Minute })
+	n := serve(t, func(s *setup) { s.service.Presence.Grace = time.Minute })
 	ids := n.users("anna", "berta", "carla")
 	n.befriend(ids[0], ids[1])
 	n.befriend(ids[0], ids[2])
@@ -113,7 +113,7 @@ func TestFriends(t *testing.T) {
 // offline, whatever they did before; the other direction is free, groups too.
 func TestBlock(t *testing.T) {
 	t.Parallel()
-	n := serve(t, func(s *setup) { s.service.Grace = time.Millisecond })
+	n := serve(t, func(s *setup) { s.service.Presence.Grace = time.Millisecond })
 	ids := n.users("anna", "berta", "carla")
 	n.befriend(ids[0], ids[1])
 	n.befriend(ids[1], ids[2])

@@ -11,7 +11,7 @@ import (
 	"github.com/alexedwards/argon2id"
 
 	"chatd/proto"
-	"chatd/service"
+	"chatd/service/login"
 )
 
 // Neither a password nor a token is in the store's files: what was read there
@@ -57,7 +57,7 @@ func TestHashIsMadeAnewAtLogin(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
 	old := argon2id.Params{Memory: 16, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32}
-	hash, err := service.HashPassword(old, secret)
+	hash, err := login.HashPassword(old, secret)
 	if err != nil {
 		t.Fatal(err)
 	}

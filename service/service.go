@@ -1,269 +1,132 @@
-// Package service is the chat: a dispatch table of handlers, sessions and
-// devices, friends and groups, and the routing of what the log has committed
-// to those who are online.
+// Package service is the chat of one node. It wires its packages together and
+// dispatches requests to them:
 //
-// A message goes through dispatch.go (which handler?), chat.go (checked,
-// handed to the log) and route.go (committed: to local sessions, other nodes
-// and, as an ACK, the sender). What a session has been sent of a conversation
-// is kept in topic.go; what it lacks is read from the log in backlog.go. Live
-// messages, offline messages and repair are the same cursor in the same log.
+//	login, messages, people, groups   handlers, one for each op
+//	delivery                          what was committed, to those who are online
+//	presence                          who is online
+//	session                           sessions, and the order of a sender's messages
+//	limits, bus                       rate limits; what nodes tell each other
 //
-// State of a connection or a conversation belongs to one event loop and is
-// touched with a Turn only; what is shared between loops is in registry.go.
+// Imports point down this list only.
 package service
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"chatd/model"
 	"chatd/proto"
 	"chatd/reactor"
 	"chatd/service/bus"
+	"chatd/service/delivery"
+	"chatd/service/groups"
+	"chatd/service/limits"
+	"chatd/service/login"
+	"chatd/service/messages"
+	"chatd/service/people"
+	"chatd/service/presence"
+	"chatd/service/session"
+	"chatd/service/trace"
 )
 
-// Turn is the right to touch the state of one event loop; Off the right to
+// Turn is the right to touch the state of one event loop; Off is the right to
 // block. No code has both.
 type (
 	Turn = reactor.Turn
 	Off  = reactor.Off
 )
 
-// Bus is how nodes tell each other what is new. bus.Node implements it.
-// Only Await, Publish, Online and Now may block, for half a second or until
-// their context ends.
-type Bus interface {
-	// Subscribe and Unsubscribe count: the last Unsubscribe ends it.
-	Subscribe(bus.Channel)
-	Unsubscribe(bus.Channel)
-	// Await returns when all subscriptions made before are in force.
-	Await(context.Context) error
-	// Reaches is false where certainly nobody else listens.
-	Reaches(bus.Channel) bool
-	// Publish offers messages to all other nodes, in order.
-	Publish(context.Context, []bus.Message) error
-	// Online tells which users have a session on any node. With an error
-	// comes what is certain all the same: who is online here.
-	Online(context.Context, []int64) ([]bool, error)
-	// Now is the time by the one clock of all nodes, in Unix microseconds.
-	Now(context.Context) int64
-}
+const (
+	drainSlots  = 64          // into which reconnects are spread
+	awaySweep   = time.Second // how often repair looks while the bus is away
+	revokeEvery = time.Second // how often revocations are read
+)
 
-// Service is the chat of one node. It is the reactor's Handler, and gets what
-// the log has committed through Committed.
+// Service is the chat of one node. It is the reactor's Handler, and Committed is
+// the log's sink.
 type Service struct {
-	cfg   Config
-	node  string
-	epoch int64
-	log   *slog.Logger
-	store Store
-	bus   Bus
-	r     *reactor.Reactor
+	cfg Config
+	log *slog.Logger
+	set *metrics.Set
 
-	registry registry
-	loops    []*loop
-	presence *presence
-	courier  chan bus.Message
-	away     atomic.Bool   // the bus is: only the log tells what other nodes store
-	nudge    chan struct{} // it has gone or come back
-	pass     *passwords
-	proven   atomic.Int64 // logins whose token was looked at
-	limits   *limits
-	m        counters
+	events   *metrics.Counter
+	sessions *session.Sessions
+	presence *presence.Presence
+	delivery *delivery.Delivery
+	courier  *bus.Courier
+	limits   *limits.Limits
+	messages *messages.Messages
+	people   *people.People
+	groups   *groups.Groups
+	logins   *login.Logins
+	tracer   *trace.Tracer
+	table    [proto.OpCount]row
 
-	unanswered *unanswered
-
+	nudge  chan struct{} // the bus is up or away: repair looks at once
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 }
 
-type counters struct {
-	pushes, acks, events, logins, refused, internal, catchUps, reloads, dropped *metrics.Counter
-	eventsDropped, hintsDropped, behind                                         *metrics.Counter
-	forgotUsers, forgotAddrs, forgotAccounts                                    *metrics.Counter
-	limited                                                                     [limitKinds]*metrics.Counter
-}
-
-// New makes a service; it serves nothing before Start.
+// New makes a service. It serves nothing before Start.
 func New(cfg Config, log *slog.Logger, set *metrics.Set) *Service {
 	if set == nil {
 		set = metrics.NewSet()
 	}
-	s := &Service{cfg: cfg, log: log, courier: make(chan bus.Message, courierLen), nudge: make(chan struct{}, 1), pass: newPasswords(cfg.Argon2.Params)}
-	s.unanswered = newUnanswered(cfg.MaxUnanswered, set)
+	s := &Service{cfg: cfg, log: log, set: set, nudge: make(chan struct{}, 1)}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.registry.init()
-	s.presence = newPresence(s)
-	s.m = counters{
-		pushes:   set.NewCounter("chatd_service_pushes_total"),
-		acks:     set.NewCounter("chatd_service_acks_total"),
-		events:   set.NewCounter("chatd_service_events_total"),
-		logins:   set.NewCounter("chatd_service_logins_total"),
-		refused:  set.NewCounter("chatd_service_refused_total"),
-		internal: set.NewCounter("chatd_service_internal_errors_total"),
-		catchUps: set.NewCounter("chatd_service_catchup_reads_total"),
-		reloads:  set.NewCounter("chatd_service_member_reloads_total"),
-		dropped:  set.NewCounter("chatd_service_notices_dropped_total"),
-
-		eventsDropped: set.NewCounter("chatd_service_events_dropped_total"),
-		hintsDropped:  set.NewCounter("chatd_service_hints_dropped_total"),
-		behind:        set.NewCounter("chatd_service_behind_failed_total"),
-
-		forgotUsers:    set.NewCounter(`chatd_service_limits_forgotten_total{of="users"}`),
-		forgotAddrs:    set.NewCounter(`chatd_service_limits_forgotten_total{of="addresses"}`),
-		forgotAccounts: set.NewCounter(`chatd_service_limits_forgotten_total{of="accounts"}`),
-	}
-	for k := range s.m.limited {
-		s.m.limited[k] = set.NewCounter(`chatd_service_limited_total{limit="` + limitNames[k] + `"}`)
-	}
-	set.NewGauge("chatd_service_sessions", func() float64 { return float64(s.registry.count.Load()) })
+	s.events = set.NewCounter("chatd_service_events_total")
+	s.sessions = session.NewSessions(&s.cfg.Session, log, set)
+	s.presence = presence.New(&s.cfg.Presence, log)
+	s.delivery = delivery.New(&s.cfg.Delivery, log, set)
 	return s
 }
 
-// Start gives the service what it works with, and what it tells clients of
-// the node and the store, and starts its goroutines. Call it before the
+// Start gives the service what it works with, and the node's name and the
+// store's epoch for its clients, and starts its goroutines. Call it before the
 // reactor's Start.
-func (s *Service) Start(r *reactor.Reactor, store Store, b Bus, node string, epoch int64) error {
-	s.r, s.store, s.bus, s.node, s.epoch = r, store, b, node, epoch
-	s.limits = newLimits(&s.cfg, &s.m, r.Now())
-	s.loops = make([]*loop, r.Loops())
-	if len(s.loops) > maxLoops {
-		return errors.New("service: more than 64 event loops")
+func (s *Service) Start(r *reactor.Reactor, store Store, b bus.Bus, node string, epoch int64) error {
+	s.courier = bus.NewCourier(b, s.set.GetOrCreateCounter("chatd_service_notices_dropped_total"))
+	s.limits = limits.New(&s.cfg.Limits, s.sessions.Limited, r.Now())
+	s.sessions.Start(r, s.courier, store, s.limits, func(t Turn, ss *session.Session) { s.delivery.On(t).End(t, ss) })
+	s.presence.Start(b, s.courier, store, s.sessions)
+	err := s.delivery.Start(delivery.Deps{Context: s.ctx, Reactor: r, Store: store, Bus: b, Courier: s.courier,
+		Sessions: s.sessions, Presence: s.presence, Limits: s.limits})
+	if err != nil {
+		return err
 	}
-	for i := range s.loops {
-		s.loops[i] = newLoop(s, i)
-	}
-	s.run(s.presence.run)
-	s.run(s.carry)
-	s.run(s.sweep)
-	s.run(s.revoke)
-	s.run(s.presence.look)
-	s.run(s.settle)
+	s.messages = messages.New(store, s.courier, s.sessions, s.delivery, r.Loops(), s.events)
+	s.people = people.New(&s.cfg.People, s.log, store, s.courier, s.sessions, s.presence, s.delivery)
+	s.groups = groups.New(&s.cfg.Groups, s.log, store, s.presence, s.delivery)
+	s.logins = login.New(&s.cfg.Login, login.Deps{Reactor: r, Store: store, Bus: b, Courier: s.courier, Sessions: s.sessions,
+		Presence: s.presence, Delivery: s.delivery, Limits: s.limits, People: s.people, Groups: s.groups, Messages: s.messages,
+		Node: node, Epoch: epoch})
+	s.tracer = trace.NewTracer(node, store, b, s.sessions, s.presence, s.delivery, s.cfg.Presence.Grace)
+	s.table = s.newTable()
+
+	s.run(func(t Off) { s.courier.Run(t) })
+	s.run(s.presence.Run)
+	s.run(s.repair)
+	s.run(func(t Off) {
+		v := s.sessions.NewRevoker(t)
+		every(t, revokeEvery, func() { v.Look(t) })
+	})
+	s.run(func(t Off) { every(t, s.cfg.Presence.LookEvery, func() { s.presence.LookAfter(t) }) })
+	s.run(func(t Off) { every(t, delivery.SaveEvery, s.delivery.SaveProgress) })
 	return nil
 }
 
-// run starts a goroutine that ends when the service stops, with the right to
-// block.
+// run starts a goroutine that may block, and ends when the service stops.
 func (s *Service) run(f func(t Off)) {
 	s.wg.Go(func() { f(reactor.OffLoop(s.ctx)) })
 }
 
-// Stop ends the service's goroutines and waits for them. Sessions end with
-// the reactor, before or after.
-func (s *Service) Stop() {
-	s.cancel()
-	s.wg.Wait()
-}
-
-// Idle reports whether all that a connection has asked for is answered: the
-// condition on which a draining node may close it.
-func (s *Service) Idle(t Turn, c *reactor.Conn) bool {
-	x, _ := c.Data(t).(*client)
-	return x == nil || !x.busy && len(x.sending) == 0
-}
-
-// Draining is the body of the KICK for the n-th connection of a node that
-// goes away: they are told to come back spread over some seconds, so that
-// the other nodes are not stormed.
-func (s *Service) Draining(n int) []byte {
-	retry := s.cfg.DrainSpread.Milliseconds() * int64(n%drainSlots) / drainSlots
-	return proto.AppendResponse(nil, &proto.Response{Op: proto.KICK, Reason: proto.Draining,
-		ErrMsg: "the server is going down for a restart", RetryAfter: 100 + retry})
-}
-
-// carry publishes what the loops want other nodes to know. Chat messages
-// don't come this way: their publishing belongs to their commit.
-func (s *Service) carry(t Off) {
-	batch := make([]bus.Message, 0, courierBatch)
-	for {
-		select {
-		case <-t.Done():
-			return
-		case m := <-s.courier:
-			batch = append(batch[:0], m)
-		}
-		for len(batch) < courierBatch && len(s.courier) > 0 {
-			batch = append(batch, <-s.courier)
-		}
-		ctx, cancel := context.WithTimeout(t, publishTimeout)
-		if err := s.bus.Publish(ctx, batch); err != nil {
-			s.m.dropped.Add(len(batch))
-		}
-		cancel()
-	}
-}
-
-// BusChanged is the bus's word that it is away, or back: from any goroutine,
-// never blocking. It says so once for each change, beginning with up.
-func (s *Service) BusChanged(up bool) {
-	s.away.Store(!up)
-	if up {
-		s.presence.busBack()
-	}
-	select {
-	case s.nudge <- struct{}{}:
-	default:
-	}
-}
-
-// await waits until what was subscribed is in force: until then, what other
-// nodes store goes by. It doesn't wait for a bus that is slow or away: the
-// sweep finds what was missed.
-func (s *Service) await(t Off) {
-	ctx, cancel := context.WithTimeout(t, publishTimeout)
-	defer cancel()
-	_ = s.bus.Await(ctx)
-}
-
-// publish hands a notice to the courier; it never blocks. A full courier
-// drops it, and counts: notices are hints, the store has what they tell.
-func (s *Service) publish(c bus.Channel, p bus.Payload) {
-	if !s.bus.Reaches(c) {
-		return
-	}
-	select {
-	case s.courier <- bus.Message{Channel: c, Payload: p}:
-	default:
-		s.m.dropped.Inc()
-	}
-}
-
-// publishEvent hands an event to the courier, unless that is nearly full: what
-// is left of it is for notices, which somebody would miss.
-func (s *Service) publishEvent(c bus.Channel, body []byte) {
-	if !s.bus.Reaches(c) {
-		return
-	}
-	if len(s.courier) > courierLen*3/4 {
-		s.m.dropped.Inc()
-		return
-	}
-	s.publish(c, bus.Payload{Notice: &bus.Notice{Body: bytes.Clone(body)}})
-}
-
-// tell sends a body to all sessions of a user but one, on whatever node.
-func (s *Service) tell(user int64, body []byte, except *Session) {
-	s.tellLocal(user, body, except)
-	s.publish(bus.User(user), bus.Payload{Notice: &bus.Notice{Body: body}})
-}
-
-func (s *Service) tellLocal(user int64, body []byte, except *Session) {
-	for _, ss := range s.registry.sessions(user) {
-		if ss != except {
-			_ = s.r.Post(ss.loop, func(t Turn) { s.loops[ss.loop].notice(t, ss, body) }) // stopped: nobody to tell
-		}
-	}
-}
-
-// every runs f each d until the service stops.
-func (s *Service) every(t Off, d time.Duration, f func(t Off)) {
+// every calls f each d until t ends.
+func every(t Off, d time.Duration, f func()) {
 	tick := time.NewTicker(d)
 	defer tick.Stop()
 	for {
@@ -271,7 +134,100 @@ func (s *Service) every(t Off, d time.Duration, f func(t Off)) {
 		case <-t.Done():
 			return
 		case <-tick.C:
-			f(t)
+			f()
 		}
 	}
+}
+
+// Stop ends the service's goroutines and waits for them. Sessions end with the
+// reactor, before or after.
+func (s *Service) Stop() {
+	s.cancel()
+	s.wg.Wait()
+}
+
+// Draining is the body of the KICK for the n-th connection of a node that goes
+// away. Its retry_after spreads the reconnects over DrainSpread, so that they
+// don't storm the other nodes.
+func (s *Service) Draining(n int) []byte {
+	retry := s.cfg.DrainSpread.Milliseconds() * int64(n%drainSlots) / drainSlots
+	return proto.AppendResponse(nil, &proto.Response{Op: proto.KICK, Reason: proto.Draining,
+		ErrMsg: "the server is going down for a restart", RetryAfter: 100 + retry})
+}
+
+// Committed takes what the log has stored; see delivery.Delivery.Committed.
+func (s *Service) Committed(ctx context.Context, batch []*model.Append) {
+	s.delivery.Committed(ctx, batch)
+}
+
+// Receive takes what other nodes have published. The bus calls it in the order
+// of each publisher. It doesn't block.
+func (s *Service) Receive(ms []bus.Message) {
+	for i := range ms {
+		c, p := ms[i].Channel, ms[i].Payload
+		switch {
+		case p.Grown != nil:
+			s.delivery.Grown(p.Grown)
+		case p.Notice != nil && c.Group:
+			s.delivery.GroupEventElsewhere(c.ID, p.Notice.Body)
+		case p.Notice != nil:
+			s.sessions.TellHere(c.ID, p.Notice.Body, nil)
+		case p.Presence != nil:
+			s.presence.InformHere(c.ID, p.Presence)
+		case p.Login != nil:
+			s.sessions.LoginElsewhere(p.Login)
+		case p.Members != nil:
+			s.delivery.MembersChangedElsewhere(c, p.Members)
+		case p.Blocked != nil:
+			s.delivery.ForgetBlock(p.Blocked)
+		}
+	}
+}
+
+// BusChanged is called by the bus when it is away or up again, once for each
+// change, the first time with up. Any goroutine may call it. It never blocks.
+func (s *Service) BusChanged(up bool) {
+	s.presence.BusChanged(up)
+	select {
+	case s.nudge <- struct{}{}:
+	default:
+	}
+}
+
+// repair brings sessions up to date that were not told of something, whatever
+// the reason: every SweepEvery, more often while the bus is away, and at once
+// when it goes or comes back.
+func (s *Service) repair(t Off) {
+	r := s.delivery.NewRepair()
+	for nudged := false; ; {
+		if err := r.Look(t); err != nil && t.Err() == nil {
+			s.log.Error("the repair sweep failed", "err", err)
+		}
+		if nudged && !s.presence.BusAway() {
+			s.sessions.AnnounceAll(t)
+			s.sessions.Recheck(t)
+		}
+		wait := s.cfg.Delivery.SweepEvery
+		if !s.presence.Certain() { // nor do other nodes publish as soon as this one is back
+			wait = min(wait, awaySweep)
+		}
+		timer := time.NewTimer(wait)
+		nudged = false
+		select {
+		case <-t.Done():
+			timer.Stop()
+			return
+		case <-s.nudge:
+			timer.Stop()
+			nudged = true
+		case <-timer.C:
+		}
+	}
+}
+
+// Trace tells where a message is: what the store knows, and how far each session
+// of this node has been sent. It blocks; call it off the loops, after Start.
+// Errors are those of trace.Find.
+func (s *Service) Trace(ctx context.Context, q trace.Query) (*trace.Result, error) {
+	return s.tracer.Trace(ctx, q)
 }

@@ -9,11 +9,12 @@ import (
 	"time"
 
 	"chatd/proto"
-	"chatd/service"
+	"chatd/service/bus"
+	"chatd/service/trace"
 )
 
 // trace asks a node where a message is.
-func (n *node) trace(q service.TraceQuery) *service.Trace {
+func (n *node) trace(q trace.Query) *trace.Result {
 	n.tb.Helper()
 	t, err := n.svc.Trace(n.tb.Context(), q)
 	if err != nil {
@@ -23,9 +24,9 @@ func (n *node) trace(q service.TraceQuery) *service.Trace {
 }
 
 // found asks the store alone.
-func (n *node) found(q service.TraceQuery) *service.Trace {
+func (n *node) found(q trace.Query) *trace.Result {
 	n.tb.Helper()
-	t, err := service.FindTrace(n.tb.Context(), n.db, q)
+	t, err := trace.Find(n.tb.Context(), n.db, q)
 	if err != nil {
 		n.tb.Fatalf("%+v: %v", q, err)
 	}
@@ -34,7 +35,7 @@ func (n *node) found(q service.TraceQuery) *service.Trace {
 
 // states are the devices of a trace as user/device=state, and the members who
 // have none as user=why.
-func states(t *service.Trace) string {
+func states(t *trace.Result) string {
 	var all []string
 	for _, m := range t.Members {
 		if len(m.Devices) == 0 {
@@ -48,7 +49,7 @@ func states(t *service.Trace) string {
 }
 
 // why is what a trace says of a device.
-func why(tb testing.TB, t *service.Trace, name, device string) string {
+func why(tb testing.TB, t *trace.Result, name, device string) string {
 	tb.Helper()
 	for _, m := range t.Members {
 		for _, d := range m.Devices {
@@ -86,7 +87,7 @@ func TestTraceGroup(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	q := service.TraceQuery{Group: g, CID: "my cid", Sender: "anna"}
+	q := trace.Query{Group: g, CID: "my cid", Sender: "anna"}
 	got := n.trace(q)
 	if got.Node != "one" || !got.Stored || got.Message.Seq != 2 || got.Message.Size != int64(len("two, sehr groß")) ||
 		got.Message.Sender.ID != ids[0] || got.Conversation.Name != "group" || got.Conversation.Last != 2 {
@@ -113,7 +114,7 @@ func TestTraceGroup(t *testing.T) {
 
 	phone.send(in(g).receipt(2, obj{"read": true}))
 	phone.barrier()
-	got = n.trace(service.TraceQuery{Group: g, Seq: 2, User: "BERTA"})
+	got = n.trace(trace.Query{Group: g, Seq: 2, User: "BERTA"})
 	if s := states(got); s != "berta/pad=has, berta/phone=has" || !got.Members[0].Read {
 		t.Errorf("%s, %+v", s, got.Members[0])
 	}
@@ -124,7 +125,7 @@ func TestTraceGroup(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.ok(obj{"msgid": proto.KICK_MEMBER, "groupid": g, "userid": ids[1]})
-	got = n.found(service.TraceQuery{Group: g, Seq: 2})
+	got = n.found(trace.Query{Group: g, Seq: 2})
 	if s := states(got); strings.Contains(s, "berta") || !strings.Contains(s, "carla/default=unknown") || got.Node != "" || got.Topic != nil ||
 		!strings.Contains(strings.Join(got.Notes, "\n"), "by up to 10 s") {
 		t.Errorf("%s, %+v", s, got)
@@ -132,14 +133,14 @@ func TestTraceGroup(t *testing.T) {
 	if why := why(t, got, "carla", "default"); !strings.HasPrefix(why, "hasn't logged in since") {
 		t.Error(why)
 	}
-	got = n.found(service.TraceQuery{Group: g, Seq: 2, User: "berta"})
+	got = n.found(trace.Query{Group: g, Seq: 2, User: "berta"})
 	// (The pad's cursor, which no receipt moves, may be written by now or not.)
 	if s := states(got); !strings.Contains(s, "berta/phone=has") || got.Members[0].Sees || !strings.HasPrefix(got.Members[0].Why, "no member") {
 		t.Errorf("%s, %+v", s, got.Members[0])
 	}
 
 	a.ok(obj{"msgid": proto.DISMISS_GROUP, "groupid": g})
-	got = n.found(service.TraceQuery{Group: g, Seq: 2})
+	got = n.found(trace.Query{Group: g, Seq: 2})
 	if !got.Conversation.Gone || len(got.Members) != 1 || got.Members[0].Sees || !strings.HasPrefix(got.Members[0].Why, "the group is dismissed") {
 		t.Errorf("%+v, %s, %+v", got.Conversation, states(got), got.Members)
 	}
@@ -152,30 +153,30 @@ func TestTracePair(t *testing.T) {
 	ids := n.users("anna", "berta")
 	a := n.login(ids[0])
 	pair := [2]string{"Berta", fmt.Sprint(ids[0])}
-	got := n.found(service.TraceQuery{Pair: pair, Seq: 1})
+	got := n.found(trace.Query{Pair: pair, Seq: 1})
 	if got.Stored || !strings.Contains(strings.Join(got.Missing, "\n"), "nothing was ever said") {
 		t.Errorf("%+v", got)
 	}
 	a.say(with(ids[1]), "hello")
-	got = n.trace(service.TraceQuery{Pair: pair, Seq: 1})
+	got = n.trace(trace.Query{Pair: pair, Seq: 1})
 	if s := states(got); s != "anna/default=has, berta=has never logged in" || got.Conversation.Group || len(got.Conversation.Pair) != 2 {
 		t.Errorf("%s, %+v", s, got.Conversation)
 	}
 	if err := n.db.Block(t.Context(), ids[1], ids[0], true); err != nil {
 		t.Fatal(err)
 	}
-	got = n.trace(service.TraceQuery{Pair: pair, CID: "refused", Sender: "anna"})
+	got = n.trace(trace.Query{Pair: pair, CID: "refused", Sender: "anna"})
 	if text := strings.Join(got.Missing, "\n"); got.Stored || !strings.Contains(text, "has blocked the sender") || !strings.Contains(text, "no message of this sender with this cid") {
 		t.Errorf("%s", text)
 	}
 	if err := n.db.DeleteUser(t.Context(), ids[1]); err != nil {
 		t.Fatal(err)
 	}
-	got = n.found(service.TraceQuery{Pair: [2]string{fmt.Sprint(ids[1]), "anna"}, Seq: 1})
+	got = n.found(trace.Query{Pair: [2]string{fmt.Sprint(ids[1]), "anna"}, Seq: 1})
 	if s := states(got); s != "anna/default=unknown, berta=deleted" && s != "anna/default=has, berta=deleted" {
 		t.Error(s)
 	}
-	got = n.found(service.TraceQuery{Pair: [2]string{"anna", "anna"}, CID: "x", Sender: fmt.Sprint(ids[1])})
+	got = n.found(trace.Query{Pair: [2]string{"anna", "anna"}, CID: "x", Sender: fmt.Sprint(ids[1])})
 	if text := strings.Join(got.Missing, "\n"); !strings.Contains(text, "deleted") {
 		t.Error(text)
 	}
@@ -198,25 +199,25 @@ func TestTraceMissing(t *testing.T) {
 	g := n.group(ids[0], ids[1])
 	a := n.login(ids[0])
 	a.say(in(g), "one")
-	missing := func(q service.TraceQuery, want string) {
+	missing := func(q trace.Query, want string) {
 		t.Helper()
 		got := n.trace(q)
 		if text := strings.Join(got.Missing, "\n"); got.Stored || got.Message != nil || !strings.Contains(text, want) {
 			t.Errorf("%+v: %q, want %q", q, text, want)
 		}
 	}
-	missing(service.TraceQuery{Group: g, Seq: 2}, "seq 2 isn't given out yet: the last is 1")
-	missing(service.TraceQuery{Group: g, CID: "x", Sender: "carla"}, "its sender is no member")
+	missing(trace.Query{Group: g, Seq: 2}, "seq 2 isn't given out yet: the last is 1")
+	missing(trace.Query{Group: g, CID: "x", Sender: "carla"}, "its sender is no member")
 	if err := n.db.Ban(t.Context(), ids[1], true); err != nil {
 		t.Fatal(err)
 	}
-	missing(service.TraceQuery{Group: g, CID: "x", Sender: "berta"}, "its sender is banned")
+	missing(trace.Query{Group: g, CID: "x", Sender: "berta"}, "its sender is banned")
 
 	// What was committed and not yet handed on is there, while the node has not
 	// heard of it; nobody is said to have it.
 	a.send(in(g).chatID("waits", "slow"))
 	<-held
-	got := n.trace(service.TraceQuery{Group: g, CID: "slow", Sender: "anna"})
+	got := n.trace(trace.Query{Group: g, CID: "slow", Sender: "anna"})
 	if !got.Stored || got.Topic.Heard != 1 || !got.Topic.Sending || !strings.Contains(got.Published, "not heard of it yet") || states(got) == "" ||
 		strings.Contains(states(got), "=has,") {
 		t.Errorf("%+v %+v %s", got, got.Topic, states(got))
@@ -231,8 +232,8 @@ func TestTraceNodes(t *testing.T) {
 	t.Parallel()
 	lost := new(atomic.Bool)
 	one := serve(t, func(s *setup) {
-		s.service.SweepEvery = time.Hour // nothing is to be repaired here
-		s.bus = func(b service.Bus) service.Bus { return deaf{b, lost} }
+		s.service.Delivery.SweepEvery = time.Hour // nothing is to be repaired here
+		s.bus = func(b bus.Bus) bus.Bus { return deaf{b, lost} }
 	})
 	two := one.second()
 	ids := one.users("anna", "berta")
@@ -241,7 +242,7 @@ func TestTraceNodes(t *testing.T) {
 	b.has(with(ids[0]), 1, 1)
 	lost.Store(true)
 	a.say(with(ids[1]), "not heard")
-	q := service.TraceQuery{Pair: [2]string{"anna", "berta"}, Seq: 2}
+	q := trace.Query{Pair: [2]string{"anna", "berta"}, Seq: 2}
 	got := one.trace(q)
 	if s := states(got); s != "anna/default=has, berta/default=elsewhere" || got.Topic.Heard != 2 {
 		t.Errorf("node one: %s, %+v", s, got.Topic)
@@ -279,15 +280,15 @@ func TestTraceSlowReader(t *testing.T) {
 	b := n.dial()
 	b.narrow()
 	b.login(ids[1], obj{"ack": true})
-	q := service.TraceQuery{Pair: [2]string{"anna", "berta"}, Seq: count, User: "berta"}
-	var got *service.Trace
+	q := trace.Query{Pair: [2]string{"anna", "berta"}, Seq: count, User: "berta"}
+	var got *trace.Result
 	eventually(t, "a backlog that waits for its reader", func() bool {
 		got = n.trace(q)
 		d := got.Members[0].Devices[0]
 		return d.Session != nil && d.Session.Paused
 	})
 	d := got.Members[0].Devices[0]
-	if d.State != service.TraceBehind || !d.Session.Behind || d.Session.Waiting == 0 || !strings.Contains(d.Why, "reads too slowly") {
+	if d.State != trace.Behind || !d.Session.Behind || d.Session.Waiting == 0 || !strings.Contains(d.Why, "reads too slowly") {
 		t.Errorf("%+v %+v", d, d.Session)
 	}
 	b.has(with(ids[0]), 1, count)
@@ -300,19 +301,19 @@ func TestTraceRefused(t *testing.T) {
 	n := serve(t)
 	n.users("anna")
 	for _, c := range []struct {
-		q     service.TraceQuery
+		q     trace.Query
 		errno proto.Errno
 		says  string
 	}{
-		{service.TraceQuery{Seq: 1}, proto.BadRequest, "name one conversation"},
-		{service.TraceQuery{Group: 1, Pair: [2]string{"a", "b"}, Seq: 1}, proto.BadRequest, "name one conversation"},
-		{service.TraceQuery{Pair: [2]string{"anna", ""}, Seq: 1}, proto.BadRequest, "a pair has two users"},
-		{service.TraceQuery{Group: 1}, proto.BadRequest, "name one message"},
-		{service.TraceQuery{Group: 1, Seq: 1, CID: "x"}, proto.BadRequest, "name one message"},
-		{service.TraceQuery{Group: 1, CID: "x"}, proto.BadRequest, "name the sender"},
-		{service.TraceQuery{Group: -1, Seq: 1}, proto.BadRequest, "positive"},
-		{service.TraceQuery{Group: 77, Seq: 1}, proto.NotFound, "no such group: 77"},
-		{service.TraceQuery{Pair: [2]string{"anna", "no\x1bbody"}, Seq: 1}, proto.NotFound, `no such user: "no\x1bbody"`},
+		{trace.Query{Seq: 1}, proto.BadRequest, "name one conversation"},
+		{trace.Query{Group: 1, Pair: [2]string{"a", "b"}, Seq: 1}, proto.BadRequest, "name one conversation"},
+		{trace.Query{Pair: [2]string{"anna", ""}, Seq: 1}, proto.BadRequest, "a pair has two users"},
+		{trace.Query{Group: 1}, proto.BadRequest, "name one message"},
+		{trace.Query{Group: 1, Seq: 1, CID: "x"}, proto.BadRequest, "name one message"},
+		{trace.Query{Group: 1, CID: "x"}, proto.BadRequest, "name the sender"},
+		{trace.Query{Group: -1, Seq: 1}, proto.BadRequest, "positive"},
+		{trace.Query{Group: 77, Seq: 1}, proto.NotFound, "no such group: 77"},
+		{trace.Query{Pair: [2]string{"anna", "no\x1bbody"}, Seq: 1}, proto.NotFound, `no such user: "no\x1bbody"`},
 	} {
 		_, err := n.svc.Trace(t.Context(), c.q)
 		var e *proto.Error

@@ -20,16 +20,29 @@ const module = "chatd"
 // mayImport lists what each package of ours may import of ours, in its tests
 // as well. A package that isn't listed is an error: it has to be given a place.
 var mayImport = map[string][]string{
-	".":                   {"internal/daemon"},
-	"internal/daemon":     {"proto", "internal/setting", "reactor", "model", "service", "service/bus", "service/ops"},
-	"test":                {"internal/daemon", "client", "proto", "service"}, // the whole project
-	"proto":               {},
-	"internal/limit":      {},
-	"internal/setting":    {},
-	"reactor":             {"proto", "internal/limit", "internal/setting"},
-	"model":               {"internal/setting", "model/walwriter"},
-	"model/walwriter":     {},
-	"service":             {"proto", "internal/limit", "internal/setting", "reactor", "model", "service/bus"}, // of bus the types of what nodes tell each other
+	".":                {"internal/daemon"},
+	"internal/daemon":  {"proto", "internal/setting", "reactor", "model", "service", "service/bus", "service/login", "service/trace", "service/ops"},
+	"test":             {"internal/daemon", "client", "proto", "service/trace"}, // the whole project
+	"proto":            {},
+	"internal/limit":   {},
+	"internal/setting": {},
+	"reactor":          {"proto", "internal/limit", "internal/setting"},
+	"model":            {"internal/setting", "model/walwriter"},
+	"model/walwriter":  {},
+	// Imports among the packages of the service point down this list only.
+	"service": {"proto", "internal/setting", "reactor", "model", "service/bus", "service/limits", "service/session", "service/presence",
+		"service/delivery", "service/messages", "service/people", "service/groups", "service/login", "service/trace"},
+	"service/login": {"proto", "internal/setting", "reactor", "model", "service/bus", "service/limits", "service/session", "service/presence",
+		"service/delivery", "service/messages", "service/people", "service/groups"},
+	"service/trace": {"proto", "model", "service/bus", "service/session", "service/presence", "service/delivery"},
+	"service/people": {"proto", "internal/setting", "reactor", "model", "service/bus", "service/session", "service/presence",
+		"service/delivery"},
+	"service/groups":      {"proto", "internal/setting", "reactor", "model", "service/session", "service/presence", "service/delivery"},
+	"service/messages":    {"proto", "reactor", "model", "service/bus", "service/limits", "service/session", "service/delivery"},
+	"service/delivery":    {"proto", "internal/setting", "reactor", "model", "service/bus", "service/limits", "service/session", "service/presence"},
+	"service/presence":    {"proto", "reactor", "model", "service/bus", "service/session"},
+	"service/session":     {"proto", "internal/setting", "reactor", "model", "service/bus", "service/limits"},
+	"service/limits":      {"proto", "internal/limit", "internal/setting"},
 	"service/bus":         {"proto", "internal/setting"},
 	"service/ops":         {"client/web", "internal/setting"}, // the files that it serves, once they are there
 	"client":              {"proto"},

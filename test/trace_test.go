@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"chatd/proto"
-	"chatd/service"
+	"chatd/service/trace"
 )
 
 // runTrace runs chatd trace, and returns its exit code and what it writes.
@@ -76,7 +76,7 @@ func TestTraceRunning(t *testing.T) {
 	if !strings.Contains(alone, "stored:    seq 1, ") || strings.Contains(alone, "online on") || !strings.Contains(alone, "by up to 10 s") {
 		t.Errorf("the store alone says\n%s", alone)
 	}
-	var machines service.Trace
+	var machines trace.Result
 	if err := json.Unmarshal([]byte(mustTrace(t, append(where, "--admin", admin, "--json")...)), &machines); err != nil {
 		t.Fatal(err)
 	}

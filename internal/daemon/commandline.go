@@ -17,6 +17,7 @@ import (
 	"chatd/internal/setting"
 	"chatd/reactor"
 	"chatd/service"
+	"chatd/service/trace"
 )
 
 // kong reads the command line, because it takes flags before and after the
@@ -130,7 +131,7 @@ type invocation struct {
 	Who     string // of user commands
 	From    string // of migrate
 	To      string
-	Trace   service.TraceQuery // of trace
+	Trace   trace.Query // of trace
 	JSON    bool
 	Unknown []string // CHATD_… variables that are no setting: for a warning, as other programs set such names too
 }
@@ -176,7 +177,7 @@ func parse(args []string, stdout io.Writer) (*invocation, error) {
 		inv.Reactor.Addr = netip.AddrPortFrom(cl.Serve.IP.Addr, uint16(cl.Serve.Port)).String()
 	case "trace":
 		t := &cl.Trace
-		inv.Trace = service.TraceQuery{Group: t.Group, Pair: [2]string{t.Pair, t.Peer}, Seq: t.Seq, CID: t.CID, Sender: t.Sender, User: t.User, After: t.After}
+		inv.Trace = trace.Query{Group: t.Group, Pair: [2]string{t.Pair, t.Peer}, Seq: t.Seq, CID: t.CID, Sender: t.Sender, User: t.User, After: t.After}
 		inv.JSON = t.JSON
 		if err := inv.Trace.Validate(); err != nil {
 			return nil, &usageError{err: fmt.Errorf("trace: %w", err), command: true}

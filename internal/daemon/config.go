@@ -65,7 +65,7 @@ func (c *Config) check() error {
 
 // combine applies the settings that are about several packages.
 func (c *Config) combine() {
-	c.Service.Burst = c.Reactor.Burst
+	c.Service.Limits.Burst = c.Reactor.Burst
 	if c.NoLimits {
 		c.Reactor.LiftLimits()
 		c.Service.LiftLimits()

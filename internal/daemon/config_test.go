@@ -60,13 +60,13 @@ func TestPrecedence(t *testing.T) {
 		got, want any
 	}{
 		{"a flag over environment and file", c.Reactor.Loops, 4},
-		{"the environment over the file", c.Service.Window, 30},
-		{"the file over the default", c.Service.MaxGroups, 200},
-		{"the default", c.Service.MaxFriends, 1000},
+		{"the environment over the file", c.Service.Session.Window, 30},
+		{"the file over the default", c.Service.Groups.MaxGroups, 200},
+		{"the default", c.Service.People.MaxFriends, 1000},
 		{"a list in the file", strings.Join(c.Reactor.Origins, " "), "https://a.example https://b.example"},
 		{"a size in the file", c.Reactor.MaxHeld, 2 << 20},
 		{"a time in the file", c.Reactor.IdleTimeout, 2 * time.Minute},
-		{"the environment over the default", c.Service.Argon2.Params, argon2id.Params{Memory: 8, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32}},
+		{"the environment over the default", c.Service.Login.Argon2.Params, argon2id.Params{Memory: 8, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32}},
 		{"the address", c.Reactor.Addr, "127.0.0.1:6000"},
 	} {
 		if v.got != v.want {
@@ -75,7 +75,7 @@ func TestPrecedence(t *testing.T) {
 	}
 
 	t.Setenv("CHATD_CONFIG", conf)
-	if got := mustParse(t).Service.MaxGroups; got != 200 {
+	if got := mustParse(t).Service.Groups.MaxGroups; got != 200 {
 		t.Errorf("a file that the environment names: max-groups %d, want 200", got)
 	}
 }
@@ -244,16 +244,16 @@ func TestNoLimits(t *testing.T) {
 	for name, of := range map[string]func(c *invocation) int{
 		"connections per address":     func(c *invocation) int { return c.Reactor.ConnsPerAddr },
 		"connects per address":        func(c *invocation) int { return c.Reactor.ConnectsPerSecPerAddr },
-		"logins per address":          func(c *invocation) int { return c.Service.LoginsPerSecPerAddr },
-		"passwords per address":       func(c *invocation) int { return c.Service.PasswordsPerSecPerAddr },
+		"logins per address":          func(c *invocation) int { return c.Service.Limits.LoginsPerSecPerAddr },
+		"passwords per address":       func(c *invocation) int { return c.Service.Limits.PasswordsPerSecPerAddr },
 		"frames per connection":       func(c *invocation) int { return c.Reactor.FramesPerSecPerConn },
 		"bytes per connection":        func(c *invocation) int { return c.Reactor.BytesPerSecPerConn },
-		"frames per user":             func(c *invocation) int { return c.Service.FramesPerSecPerUser },
-		"bytes per user":              func(c *invocation) int { return c.Service.BytesPerSecPerUser },
+		"frames per user":             func(c *invocation) int { return c.Service.Limits.FramesPerSecPerUser },
+		"bytes per user":              func(c *invocation) int { return c.Service.Limits.BytesPerSecPerUser },
 		"frames before login":         func(c *invocation) int { return c.Reactor.FramesBeforeLogin },
-		"failed logins per address":   func(c *invocation) int { return c.Service.FailedLoginsPerAddr },
-		"failed logins of an account": func(c *invocation) int { return c.Service.FailedLoginsPerAccount },
-		"logins after abuse":          func(c *invocation) int { return int(c.Service.AbuseWait) },
+		"failed logins per address":   func(c *invocation) int { return c.Service.Limits.FailedLoginsPerAddr },
+		"failed logins of an account": func(c *invocation) int { return c.Service.Limits.FailedLoginsPerAccount },
+		"logins after abuse":          func(c *invocation) int { return int(c.Service.Limits.AbuseWait) },
 	} {
 		if of(plain) <= 0 {
 			t.Errorf("%s are not limited by default", name)
@@ -262,13 +262,13 @@ func TestNoLimits(t *testing.T) {
 			t.Errorf("%s are limited to %d", name, of(lifted))
 		}
 	}
-	for name, v := range map[string]int{"devices": lifted.Service.MaxDevices, "friends": lifted.Service.MaxFriends, "groups": lifted.Service.MaxGroups, "members": lifted.Service.MaxMembers} {
+	for name, v := range map[string]int{"devices": lifted.Service.Login.MaxDevices, "friends": lifted.Service.People.MaxFriends, "groups": lifted.Service.Groups.MaxGroups, "members": lifted.Service.Groups.MaxMembers} {
 		if v != math.MaxInt32 {
 			t.Errorf("%s are limited to %d", name, v)
 		}
 	}
 	l, p := &lifted.Reactor, &plain.Reactor
-	if lifted.Service.Window != plain.Service.Window || lifted.Service.MaxUnanswered != plain.Service.MaxUnanswered ||
+	if lifted.Service.Session.Window != plain.Service.Session.Window || lifted.Service.Session.MaxUnanswered != plain.Service.Session.MaxUnanswered ||
 		l.MaxHeld != p.MaxHeld || l.MaxWaiting != p.MaxWaiting || l.MaxHeldAll != p.MaxHeldAll || l.MaxWaitingAll != p.MaxWaitingAll {
 		t.Error("windows and buffers changed")
 	}

@@ -48,7 +48,7 @@ func Main(stamp string, args []string, stdin *os.File, stdout, stderr io.Writer)
 	case "migrate":
 		err = migrate(inv, stdout, stderr)
 	case "trace":
-		err = trace(inv, stdout, stderr)
+		err = runTrace(inv, stdout, stderr)
 	default:
 		err = operate(inv, stdin, stdout, stderr)
 	}

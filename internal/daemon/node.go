@@ -43,7 +43,7 @@ type node struct {
 
 // nodeBus is a bus that the node has joined, and leaves.
 type nodeBus interface {
-	service.Bus
+	bus.Bus
 	Close(context.Context) error
 }
 
@@ -237,8 +237,8 @@ func (n *node) chatAddr() netip.AddrPort {
 func (n *node) storeOptions() model.Options {
 	o := n.cfg.Store
 	// The store must not refuse messages that --max-unanswered allows.
-	o.QueueBytes = max(model.DefaultQueueBytes, int(n.cfg.Service.MaxUnanswered))
-	o.QueueMessages = max(model.DefaultQueueMessages, int(n.cfg.Service.MaxUnanswered>>10))
+	o.QueueBytes = max(model.DefaultQueueBytes, int(n.cfg.Service.Session.MaxUnanswered))
+	o.QueueMessages = max(model.DefaultQueueMessages, int(n.cfg.Service.Session.MaxUnanswered>>10))
 	o.Sink, o.Logger, o.Set = n.service.Committed, n.log, n.set
 	return o
 }

@@ -57,8 +57,8 @@ func TestWebClientAddress(t *testing.T) {
 func TestCombinedSettings(t *testing.T) {
 	clean(t)
 	inv := mustParse(t, "--max-unanswered", "200MiB", "--burst", "7s")
-	if inv.Service.Burst != 7*time.Second || inv.Reactor.Burst != 7*time.Second {
-		t.Errorf("--burst 7s: %s for users, %s for connections", inv.Service.Burst, inv.Reactor.Burst)
+	if inv.Service.Limits.Burst != 7*time.Second || inv.Reactor.Burst != 7*time.Second {
+		t.Errorf("--burst 7s: %s for users, %s for connections", inv.Service.Limits.Burst, inv.Reactor.Burst)
 	}
 	// The store must not refuse first.
 	n := &node{cfg: &inv.Config}
@@ -76,7 +76,7 @@ func TestDefaultsAgree(t *testing.T) {
 	if got := inv.Reactor; !reflect.DeepEqual(got, r) {
 		t.Errorf("by flags  %+v\ndefault   %+v", got, r)
 	}
-	if w, p := s.Window, s.MaxPage; w != proto.DefaultWindow || p != proto.MaxSyncMessages {
+	if w, p := s.Session.Window, s.Delivery.MaxPage; w != proto.DefaultWindow || p != proto.MaxSyncMessages {
 		t.Errorf("a window of %d and pages of %d: docs/protocol.md has %d and %d", w, p, proto.DefaultWindow, proto.MaxSyncMessages)
 	}
 	if got := inv.Service; !reflect.DeepEqual(got, s) {

@@ -16,13 +16,13 @@ import (
 
 	"chatd/model"
 	"chatd/proto"
-	"chatd/service"
 	"chatd/service/ops"
+	"chatd/service/trace"
 )
 
-// trace tells where a message is: it asks the chatd at --admin, which knows
+// runTrace tells where a message is: it asks the chatd at --admin, which knows
 // who is connected, or the store alone, which it doesn't change.
-func trace(inv *invocation, stdout, stderr io.Writer) error {
+func runTrace(inv *invocation, stdout, stderr io.Writer) error {
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer cancel()
 	t, err := askTrace(ctx, inv, stderr)
@@ -42,7 +42,7 @@ func trace(inv *invocation, stdout, stderr io.Writer) error {
 }
 
 // askTrace asks the chatd at --admin; nil where there is none to be asked.
-func askTrace(ctx context.Context, inv *invocation, stderr io.Writer) (*service.Trace, error) {
+func askTrace(ctx context.Context, inv *invocation, stderr io.Writer) (*trace.Result, error) {
 	if inv.Ops.Admin == "" {
 		return nil, nil
 	}
@@ -55,7 +55,7 @@ func askTrace(ctx context.Context, inv *invocation, stderr io.Writer) (*service.
 		fmt.Fprintf(stderr, "chatd: --admin: %s; the store alone is asked\n", plain(err.Error()))
 		return nil, nil
 	}
-	t := new(service.Trace)
+	t := new(trace.Result)
 	if err = json.Unmarshal(answer, t); err == nil {
 		err = whole(t)
 	}
@@ -66,7 +66,7 @@ func askTrace(ctx context.Context, inv *invocation, stderr io.Writer) (*service.
 }
 
 // whole is what a trace lacks that chatd always says.
-func whole(t *service.Trace) error {
+func whole(t *trace.Result) error {
 	switch c := &t.Conversation; {
 	case !c.Group && len(c.Pair) != 2:
 		return errors.New("it names no pair")
@@ -82,7 +82,7 @@ func whole(t *service.Trace) error {
 }
 
 // findTrace asks the store.
-func findTrace(ctx context.Context, inv *invocation) (t *service.Trace, err error) {
+func findTrace(ctx context.Context, inv *invocation) (t *trace.Result, err error) {
 	if err := mustExist(inv.Store.DB); err != nil {
 		return nil, err
 	}
@@ -91,7 +91,7 @@ func findTrace(ctx context.Context, inv *invocation) (t *service.Trace, err erro
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	t, err = service.FindTrace(ctx, db, inv.Trace)
+	t, err = trace.Find(ctx, db, inv.Trace)
 	var e *proto.Error
 	if errors.As(err, &e) {
 		err = errors.New(e.Message) // the errno is for clients
@@ -99,7 +99,7 @@ func findTrace(ctx context.Context, inv *invocation) (t *service.Trace, err erro
 	return t, err
 }
 
-// trace answers GET /trace of the admin address.
+// runTrace answers GET /trace of the admin address.
 func (n *node) trace(ctx context.Context, v url.Values) (any, error) {
 	q, err := parseTrace(v)
 	if err != nil {
@@ -114,7 +114,7 @@ func (n *node) trace(ctx context.Context, v url.Values) (any, error) {
 }
 
 // traceValues and parseTrace are the same question as a URL has it.
-func traceValues(q *service.TraceQuery) url.Values {
+func traceValues(q *trace.Query) url.Values {
 	v := url.Values{}
 	for name, n := range map[string]int64{"group": q.Group, "seq": q.Seq, "after": q.After} {
 		if n != 0 {
@@ -132,7 +132,7 @@ func traceValues(q *service.TraceQuery) url.Values {
 	return v
 }
 
-func parseTrace(v url.Values) (q service.TraceQuery, err error) {
+func parseTrace(v url.Values) (q trace.Query, err error) {
 	numbers := map[string]*int64{"group": &q.Group, "seq": &q.Seq, "after": &q.After}
 	words := map[string]*string{"cid": &q.CID, "sender": &q.Sender, "user": &q.User}
 	for name, values := range v {
@@ -167,10 +167,10 @@ func plain(s string) string {
 // traceText is a trace for people. What clients have named is quoted, and all
 // else that the one who was asked has said is plain: whatever listens at
 // --admin may have said it.
-func traceText(t *service.Trace) string {
+func traceText(t *trace.Result) string {
 	var b strings.Builder
 	say := func(format string, args ...any) { fmt.Fprintf(&b, format, args...) }
-	name := func(u service.TraceUser) string { return fmt.Sprintf("%q (%d)", u.Name, u.ID) }
+	name := func(u trace.User) string { return fmt.Sprintf("%q (%d)", u.Name, u.ID) }
 	clock := func(at time.Time) string { return at.UTC().Format("2006-01-02 15:04:05.000 UTC") }
 
 	c := &t.Conversation
@@ -201,7 +201,7 @@ func traceText(t *service.Trace) string {
 		for _, m := range t.Members {
 			for _, d := range m.Devices {
 				all++
-				if d.State == service.TraceHas {
+				if d.State == trace.Has {
 					has++
 				}
 			}
@@ -216,10 +216,10 @@ func traceText(t *service.Trace) string {
 		if m.Read {
 			read = ", has read it"
 		}
-		say("  %s%s%s\n", name(m.TraceUser), read, why)
+		say("  %s%s%s\n", name(m.User), read, why)
 		for _, d := range m.Devices {
 			mark := "-"
-			if d.State == service.TraceHas {
+			if d.State == trace.Has {
 				mark = "+"
 			}
 			say("    %s %-12q %s (at seq %d, last login %s)\n", mark, d.Device, plain(d.Why), d.Delivered, clock(d.Login))

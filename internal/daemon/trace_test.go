@@ -3,6 +3,7 @@ package daemon
 import (
 	"bufio"
 	"bytes"
+	"chatd/service/trace"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -13,14 +14,12 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
-
-	"chatd/service"
 )
 
 // A question survives its way through a URL, and one that was made by hand
 // and makes no sense is told what is wrong with it.
 func TestTraceValues(t *testing.T) {
-	for _, q := range []service.TraceQuery{
+	for _, q := range []trace.Query{
 		{Group: 3, Seq: 9, After: 12, User: "a & b"},
 		{Pair: [2]string{"anna, the first", "+5"}, CID: "c=d&e\x00ü", Sender: "77"},
 	} {
@@ -81,11 +80,11 @@ func answering(t *testing.T, answer string) string {
 // anything, nor break a line or forge one, in no form and in no error.
 func TestTraceOfAnybody(t *testing.T) {
 	const evil = "\x1b]0;owned\x07\x9b2J\u009b2J\u202e\r\nnote: forged\nchatd: forged\x00\x7f"
-	u := service.TraceUser{ID: 1, Name: evil}
-	full := service.Trace{Conversation: service.TraceConv{Group: true, ID: 7, Name: evil}, Stored: true, Node: evil,
-		Message: &service.TraceMessage{Sender: u, CID: evil}, Published: evil, Topic: &service.TraceTopic{Bus: evil}, Notes: []string{evil},
-		Members: []*service.TraceMember{{TraceUser: u, Why: evil, Devices: []*service.TraceDevice{{Device: evil, State: evil, Why: evil}}}}}
-	missing := service.Trace{Conversation: service.TraceConv{Pair: []service.TraceUser{u, u}}, Missing: []string{evil}}
+	u := trace.User{ID: 1, Name: evil}
+	full := trace.Result{Conversation: trace.Conversation{Group: true, ID: 7, Name: evil}, Stored: true, Node: evil,
+		Message: &trace.Message{Sender: u, CID: evil}, Published: evil, Topic: &trace.Topic{Bus: evil}, Notes: []string{evil},
+		Members: []*trace.Member{{User: u, Why: evil, Devices: []*trace.Device{{Device: evil, State: evil, Why: evil}}}}}
+	missing := trace.Result{Conversation: trace.Conversation{Pair: []trace.User{u, u}}, Missing: []string{evil}}
 	js := func(v any) string {
 		b, err := json.Marshal(v)
 		if err != nil {

@@ -14,7 +14,7 @@ import (
 
 	"chatd/model"
 	"chatd/proto"
-	"chatd/service"
+	"chatd/service/login"
 )
 
 // operate carries out an operator command on the store, beside a chatd that
@@ -54,7 +54,7 @@ func operate(inv *invocation, stdin *os.File, stdout, stderr io.Writer) (err err
 		if password, err = readPassword(ctx, stdin, stderr); err != nil {
 			return err
 		}
-		if hash, err = service.HashPassword(inv.Service.Argon2.Params, password); err != nil {
+		if hash, err = login.HashPassword(inv.Service.Login.Argon2.Params, password); err != nil {
 			return fmt.Errorf("hash the password: %w", err)
 		}
 		err, done = db.OperatorPassword(ctx, user.ID, hash), "has a new password; all sessions end"

@@ -3,8 +3,13 @@ package setting
 import (
 	"errors"
 	"fmt"
+	"math"
 	"time"
 )
+
+// Unlimited stands for no limit where the store counts: more than there can be,
+// and still an int everywhere.
+const Unlimited = math.MaxInt32
 
 // MaxTime is the largest value of most settings that are times. It rejects
 // typing errors, such as a time in nanoseconds.

@@ -1,0 +1,185 @@
+// Package groups serves what users do with groups: create, join, leave, remove a
+// member, dismiss, list the members.
+package groups
+
+import (
+	"context"
+	"log/slog"
+
+	"chatd/model"
+	"chatd/proto"
+	"chatd/reactor"
+	"chatd/service/delivery"
+	"chatd/service/presence"
+	"chatd/service/session"
+)
+
+// Turn is the right to touch the state of one event loop; Off is the right to
+// block.
+type (
+	Turn = reactor.Turn
+	Off  = reactor.Off
+	conn = session.Conn
+)
+
+// Store is what groups ask of the data. Everything may block.
+type Store interface {
+	CreateGroup(ctx context.Context, creator int64, name, desc string, maxGroups int) (int64, error)
+	JoinGroup(ctx context.Context, group, user int64, maxMembers, maxGroups int) (model.Joined, error)
+	LeaveGroup(ctx context.Context, group, user int64) (version int64, err error)
+	KickMember(ctx context.Context, group, by, user int64) (version int64, err error)
+	DismissGroup(ctx context.Context, group, by int64) (version int64, members []int64, err error)
+	Groups(ctx context.Context, user int64) ([]model.Group, error)
+	Members(ctx context.Context, group, after int64, limit int) ([]model.Member, error)
+	View(ctx context.Context, user, group, peer int64) (model.View, error)
+}
+
+// Groups are the handlers of one node.
+type Groups struct {
+	cfg      *Config
+	log      *slog.Logger
+	store    Store
+	presence *presence.Presence
+	delivery *delivery.Delivery
+}
+
+// New makes the handlers.
+func New(cfg *Config, log *slog.Logger, store Store, p *presence.Presence, d *delivery.Delivery) *Groups {
+	return &Groups{cfg: cfg, log: log, store: store, presence: p, delivery: d}
+}
+
+// Create makes a group with the asker as its creator and only member.
+func (g *Groups) Create(t Turn, c *conn, r *proto.Request) {
+	a, ss, name, desc := session.Answer(r), c.Session(t), r.GroupName, r.GroupDesc
+	if err := proto.CheckName(name); err != nil {
+		c.Refuse(t, a, err)
+		return
+	}
+	session.OffLoop(t, c, reactor.Quick, a, func(t Off) (int64, error) {
+		return g.store.CreateGroup(t, ss.User, name, desc, g.cfg.MaxGroups)
+	}, func(t Turn, id int64) {
+		a.GroupID = id
+		g.delivery.MembersChanged(t, delivery.Joined(id, ss.User, ss.Name, model.FirstVersion, 0), ss)
+		c.Reply(t, &a)
+	})
+}
+
+// Join makes the asker a member of a group.
+func (g *Groups) Join(t Turn, c *conn, r *proto.Request) {
+	a, ss := session.Answer(r), c.Session(t)
+	session.OffLoop(t, c, reactor.Quick, a, func(t Off) (model.Joined, error) {
+		j, err := g.store.JoinGroup(t, a.GroupID, ss.User, g.cfg.MaxMembers, g.cfg.MaxGroups)
+		if err != nil {
+			return j, err
+		}
+		a.GroupName, a.GroupDesc, a.Seq, a.Count = j.Name, j.Desc, j.Seq, j.Count
+		if j.Count <= proto.MaxPageUsers {
+			us, err := g.page(t, ss.User, a.GroupID, 0)
+			if err != nil { // joined all the same
+				g.log.Error("listing a group failed", "group", a.GroupID, "err", err)
+				return j, nil
+			}
+			a.Users, a.Count = us, 0
+		}
+		return j, nil
+	}, func(t Turn, j model.Joined) {
+		g.delivery.MembersChanged(t, delivery.Joined(a.GroupID, ss.User, ss.Name, j.Version, j.Seq), ss)
+		c.Reply(t, &a)
+	})
+}
+
+// Leave ends the asker's own membership.
+func (g *Groups) Leave(t Turn, c *conn, r *proto.Request) {
+	a, ss := session.Answer(r), c.Session(t)
+	session.OffLoop(t, c, reactor.Quick, a, func(t Off) (int64, error) {
+		return g.store.LeaveGroup(t, a.GroupID, ss.User)
+	}, func(t Turn, version int64) {
+		g.delivery.MembersChanged(t, delivery.Left(a.GroupID, version, ss.User), ss)
+		c.Reply(t, &a)
+	})
+}
+
+// Kick ends another member's membership; for the creator.
+func (g *Groups) Kick(t Turn, c *conn, r *proto.Request) {
+	a, ss := session.Answer(r), c.Session(t)
+	session.OffLoop(t, c, reactor.Quick, a, func(t Off) (int64, error) {
+		return g.store.KickMember(t, a.GroupID, ss.User, a.UserID)
+	}, func(t Turn, version int64) {
+		g.delivery.MembersChanged(t, delivery.Left(a.GroupID, version, a.UserID), ss)
+		c.Reply(t, &a)
+	})
+}
+
+// Dismiss ends a group; for the creator.
+func (g *Groups) Dismiss(t Turn, c *conn, r *proto.Request) {
+	a, ss := session.Answer(r), c.Session(t)
+	session.OffLoop(t, c, reactor.Quick, a, func(t Off) (int64, error) {
+		version, _, err := g.store.DismissGroup(t, a.GroupID, ss.User)
+		return version, err
+	}, func(t Turn, version int64) {
+		g.delivery.MembersChanged(t, delivery.Dismissed(a.GroupID, version), ss)
+		c.Reply(t, &a)
+	})
+}
+
+// Users lists the members of a group, a page at a time; for members.
+func (g *Groups) Users(t Turn, c *conn, r *proto.Request) {
+	a, ss, after := session.Answer(r), c.Session(t), r.After
+	session.OffLoop(t, c, reactor.Quick, a, func(t Off) ([]proto.Member, error) {
+		if _, err := g.store.View(t, ss.User, a.GroupID, 0); err != nil {
+			return nil, err
+		}
+		return g.page(t, ss.User, a.GroupID, after)
+	}, func(t Turn, us []proto.Member) {
+		if len(us) > proto.MaxPageUsers {
+			us, a.More = us[:proto.MaxPageUsers], true
+		}
+		a.Users = us
+		c.Reply(t, &a)
+	})
+}
+
+// page reads a page of members with what asker may see of them, and one member
+// more if there is one.
+func (g *Groups) page(t Off, asker, group, after int64) ([]proto.Member, error) {
+	ms, err := g.store.Members(t, group, after, proto.MaxPageUsers+1)
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]int64, len(ms))
+	for i := range ms {
+		ids[i] = ms[i].User
+	}
+	states, err := g.presence.States(t, asker, ids)
+	if err != nil {
+		return nil, err
+	}
+	us := make([]proto.Member, len(ms))
+	for i, m := range ms {
+		us[i] = proto.Member{ID: m.User, Name: m.Name, State: states[i], Role: m.Role}
+	}
+	return us, nil
+}
+
+// List returns a user's groups. Members are listed where a group is small and
+// all lists together have at most maxUsers. It blocks on the store.
+func (g *Groups) List(t Off, user int64, maxUsers int) ([]proto.Group, error) {
+	gs, err := g.store.Groups(t, user)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]proto.Group, len(gs))
+	for i, o := range gs {
+		list[i] = proto.Group{ID: o.ID, GroupName: o.Name, GroupDesc: o.Desc, Seq: o.Last, Count: o.Count}
+		if o.Count > proto.MaxPageUsers || int(o.Count) > maxUsers {
+			continue
+		}
+		us, err := g.page(t, user, o.ID, 0)
+		if err != nil {
+			return nil, err
+		}
+		maxUsers -= len(us)
+		list[i].Users, list[i].Count = us, 0
+	}
+	return list, nil
+}

@@ -1,0 +1,57 @@
+package login
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/alexedwards/argon2id"
+
+	"chatd/internal/setting"
+)
+
+// Config are the settings of logins.
+type Config struct {
+	MaxDevices int    `group:"limits" name:"max-devices" default:"8" placeholder:"N" help:"Devices per user. A new one replaces the one that was unused for longest."`
+	Argon2     Argon2 `group:"security" name:"argon2" env:"CHATD_ARGON2" default:"19456,2,1" placeholder:"KIB,T,P" help:"Cost of password hashing: memory in KiB, passes, threads. Load tests use 8,1,1."`
+}
+
+// DefaultConfig is what chatd runs with when nothing is set.
+func DefaultConfig() (c Config) {
+	setting.Defaults(&c)
+	return c
+}
+
+// Lift removes all limits.
+func (c *Config) Lift() { c.MaxDevices = setting.Unlimited }
+
+// CheckSettings notes each setting that has an invalid value.
+func (c *Config) CheckSettings(p *setting.Problems) {
+	p.Int("max-devices", c.MaxDevices, 1, setting.Unlimited)
+}
+
+// Argon2 is the cost of one password hash.
+type Argon2 struct{ argon2id.Params }
+
+// UnmarshalText reads KIB,T,P within what argon2 allows (8 KiB per thread)
+// and what one login may cost a server (1 GiB, 64 passes).
+func (a *Argon2) UnmarshalText(text []byte) error {
+	bad := fmt.Errorf("%q is not KIB,T,P, such as 19456,2,1 (8 KiB per thread at least, 1 GiB, 64 passes and 64 threads at most)", text)
+	parts := strings.Split(string(text), ",")
+	if len(parts) != 3 {
+		return bad
+	}
+	var n [3]uint64
+	for i, p := range parts {
+		v, err := strconv.ParseUint(strings.TrimSpace(p), 10, 32)
+		if err != nil || v == 0 {
+			return bad
+		}
+		n[i] = v
+	}
+	if n[0] > 1<<20 || n[1] > 64 || n[2] > 64 || n[0] < 8*n[2] {
+		return bad
+	}
+	a.Params = argon2id.Params{Memory: uint32(n[0]), Iterations: uint32(n[1]), Parallelism: uint8(n[2]), SaltLength: 16, KeyLength: 32}
+	return nil
+}

@@ -1,0 +1,85 @@
+package login
+
+import (
+	"context"
+	"testing"
+
+	"github.com/alexedwards/argon2id"
+
+	"chatd/reactor"
+)
+
+// A login that is refused costs the same work whether its user exists or not,
+// and also where the user's hash was made when hashing was cheaper: its time
+// tells nothing. Where it was dearer, nothing can be done.
+func TestRefusalsCostTheSame(t *testing.T) {
+	cost := func(kib, passes uint32, threads uint8) argon2id.Params {
+		return argon2id.Params{Memory: kib, Iterations: passes, Parallelism: threads, SaltLength: 16, KeyLength: 32}
+	}
+	for _, now := range []argon2id.Params{cost(64, 2, 1), cost(100, 3, 2), cost(8, 1, 1), cost(128, 1, 4)} {
+		p := newPasswords(now)
+		work := uint64(0)
+		p.work = func(c argon2id.Params) { work += uint64(c.Memory) * uint64(c.Iterations) }
+		refuse := func(hash string) uint64 {
+			t.Helper()
+			work = 0
+			ok, again, err := p.check(reactor.OffLoop(context.Background()), "a wrong one", hash)
+			if ok || again != "" || err != nil {
+				t.Fatalf("%+v: %v, %q, %v", now, ok, again, err)
+			}
+			return work
+		}
+		nobody := refuse("")
+		for _, then := range []argon2id.Params{now, cost(8, 1, 1), cost(16, 1, 1), cost(32, 2, 2), cost(64, 1, 1), cost(65, 1, 4)} {
+			hash, err := HashPassword(then, "the right one")
+			if err != nil {
+				t.Fatal(err)
+			}
+			had, all := uint64(then.Memory)*uint64(then.Iterations), uint64(now.Memory)*uint64(now.Iterations)
+			got := refuse(hash)
+			// Memory comes in whole KiB, each pass with the same, and 8 of them at
+			// least for each thread.
+			slack := 8*uint64(now.Parallelism) + uint64(now.Iterations)
+			if had <= all && (got > nobody || got+slack < nobody) {
+				t.Errorf("%+v, a hash of %+v: %d KiB passes, of a stranger %d", now, then, got, nobody)
+			}
+			if had > all && got != had {
+				t.Errorf("%+v, a hash of %+v: %d KiB passes", now, then, got)
+			}
+		}
+	}
+}
+
+// A password's hash is made anew at the next login once hashing costs
+// something else, dearer or cheaper, in memory, passes or threads; and not again.
+func TestHashedAnew(t *testing.T) {
+	off := reactor.OffLoop(context.Background())
+	old := argon2id.Params{Memory: 8, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32}
+	hash, err := HashPassword(old, "secret")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, change := range []func(*argon2id.Params){
+		func(p *argon2id.Params) { p.Memory = 16 },
+		func(p *argon2id.Params) { p.Iterations = 2 },
+		func(p *argon2id.Params) { p.Memory, p.Parallelism = 16, 2 },
+		func(p *argon2id.Params) { p.Memory = 24 },
+	} {
+		now := old
+		change(&now)
+		ok, again, err := newPasswords(now).check(off, "secret", hash)
+		if !ok || again == "" || err != nil {
+			t.Fatalf("%+v: %v, %q, %v", now, ok, again, err)
+		}
+		if got, _, _, err := argon2id.DecodeHash(again); err != nil || *got != now {
+			t.Errorf("hashed anew at %+v, want %+v (%v)", got, now, err)
+		}
+		if ok, third, err := newPasswords(now).check(off, "secret", again); !ok || third != "" || err != nil {
+			t.Errorf("%+v, hashed anew: %v, %q, %v", now, ok, third, err)
+		}
+		if ok, _, err := newPasswords(now).check(off, "wrong", again); ok || err != nil {
+			t.Errorf("%+v: a wrong password: %v, %v", now, ok, err)
+		}
+		hash = again
+	}
+}

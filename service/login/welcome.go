@@ -1,0 +1,70 @@
+package login
+
+import (
+	"errors"
+
+	"chatd/model"
+	"chatd/proto"
+	"chatd/service/session"
+)
+
+const (
+	loginOverhead = 4 << 10 // more than a LOGIN_ACK has besides its lists, in bytes
+	maxListUsers  = 1000    // members of all groups in one LOGIN_ACK
+)
+
+// welcome is what a session is told as it begins.
+type welcome struct {
+	places  []model.Place
+	sent    []int64 // how far offline brings each place
+	friends []proto.Friend
+	groups  []proto.Group
+	offline []proto.Chat
+}
+
+// welcome reads what a session has to be told. It runs after the session has
+// been put into the lists, so that what comes later is noted there. errRefused:
+// whatever ended its token before that could not find it.
+func (l *Logins) welcome(t Off, ss *session.Session, brief bool) (w welcome, err error) {
+	l.Courier.Await(t)
+	l.Sessions.Announce(ss) // other nodes have to know from here on
+	_, _, w.places, err = l.Store.TokenPlaces(t, ss.TokenHash(), ss.User)
+	if errors.Is(err, model.ErrNotFound) {
+		err = errRefused
+	}
+	if err != nil {
+		return w, err
+	}
+	room := proto.MaxResponse - loginOverhead
+	if !brief {
+		if w.friends, err = l.People.List(t, ss.User); err != nil {
+			return w, err
+		}
+		if w.groups, err = l.Groups.List(t, ss.User, maxListUsers); err != nil {
+			return w, err
+		}
+		if w.size() > room { // names can be long: then no members are listed
+			if w.groups, err = l.Groups.List(t, ss.User, 0); err != nil {
+				return w, err
+			}
+		}
+		room -= w.size()
+	}
+	w.offline, w.sent, err = l.Messages.Missed(t, ss.User, w.places, min(room, proto.MaxOfflineBytes))
+	return w, err
+}
+
+// size is what the lists take in LOGIN_ACK, in bytes.
+func (w *welcome) size() int {
+	return len(proto.AppendResponse(nil, &proto.Response{Op: proto.LOGIN_ACK, Friends: w.friends, Groups: w.groups}))
+}
+
+// arrive sends LOGIN_ACK and makes the session live.
+func (l *Logins) arrive(t Turn, ss *session.Session, w *welcome, a proto.Response) {
+	a.Node, a.Window, a.Epoch = l.Node, int64(l.Sessions.Window), l.Epoch
+	a.Friends, a.Groups, a.Offline = w.friends, w.groups, w.offline
+	for i := range w.places {
+		a.More = a.More || w.sent[i] < w.places[i].Last
+	}
+	l.Delivery.On(t).Arrive(t, ss, w.places, w.sent, &a)
+}

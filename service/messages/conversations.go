@@ -1,0 +1,68 @@
+package messages
+
+import (
+	"chatd/model"
+	"chatd/proto"
+	"chatd/reactor"
+	"chatd/service/delivery"
+	"chatd/service/session"
+)
+
+// Conversations lists the conversations of a user, latest first.
+func (m *Messages) Conversations(t Turn, c *conn, r *proto.Request) {
+	a, ss, before := session.Answer(r), c.Session(t), r.Before
+	n, err := pageSize(r, proto.MaxConversations)
+	if err != nil {
+		c.Refuse(t, a, err)
+		return
+	}
+	session.OffLoop(t, c, reactor.Quick, a, func(t Off) (struct{}, error) {
+		list, more, err := m.store.Conversations(t, ss.User, before, n)
+		if err != nil {
+			return struct{}{}, err
+		}
+		a.Conversations = make([]proto.Conversation, len(list))
+		for i := range list {
+			a.Conversations[i] = entry(&list[i], ss.User)
+		}
+		n := fitting(a.Conversations)
+		a.Conversations, a.More = a.Conversations[:n], more || n < len(list)
+		return struct{}{}, nil
+	}, func(t Turn, _ struct{}) {
+		c.Reply(t, &a)
+	})
+}
+
+// fitting is how many of the conversations fit into one frame. The next page
+// begins below a time, so those of the same time stay together: if they are too
+// much for one frame, some come without their message.
+func fitting(list []proto.Conversation) int {
+	const room = proto.MaxResponse - 4<<10
+	size, n := 0, 0
+	measure := func(i int) int {
+		return len(proto.AppendResponse(nil, &proto.Response{Op: proto.CONVERSATIONS_ACK, Conversations: list[i : i+1]}))
+	}
+	for i := range list {
+		more := measure(i)
+		if size+more > room && n == 0 {
+			list[i].Message = nil
+			more = measure(i)
+		}
+		if size += more; size > room {
+			return n
+		}
+		if i+1 == len(list) || list[i+1].Time != list[i].Time {
+			n = i + 1
+		}
+	}
+	return n
+}
+
+func entry(c *model.Conversation, user int64) proto.Conversation {
+	e := proto.Conversation{Peer: c.Peer, GroupID: c.Group, Name: c.Name, First: c.First, Last: c.Last, Read: c.Read, Time: c.Time}
+	if c.Message != nil {
+		msg := delivery.Chat(c.Message, c.Group, user, c.Peer)
+		e.Message = &msg
+	}
+	return e
+}

@@ -1,0 +1,72 @@
+package messages
+
+import (
+	"chatd/proto"
+	"chatd/reactor"
+	"chatd/service/bus"
+	"chatd/service/session"
+)
+
+// Event passes something on that is never stored, to those who are online.
+func (m *Messages) Event(t Turn, c *conn, r *proto.Request) {
+	if r.Has(proto.FGroupID) {
+		m.groupEvent(t, c, r)
+		return
+	}
+	blocked, known := m.delivery.On(t).Blocked(t, r.ToID, c.Session(t).User)
+	if !known {
+		m.askBlocked(t, c, r.Clone())
+		return
+	}
+	if !blocked {
+		m.userEvent(t, c, r)
+	}
+}
+
+// askBlocked reads whether the receiver has blocked the sender, and goes on
+// with the event.
+func (m *Messages) askBlocked(t Turn, c *conn, r *proto.Request) {
+	ask, keep := m.delivery.On(t).AskBlocked(t, r.ToID, c.Session(t).User)
+	session.OffLoop(t, c, reactor.Quick, session.Answer(r), ask, func(t Turn, blocked bool) {
+		keep(t, blocked)
+		if c.Session(t) != nil && !blocked {
+			m.userEvent(t, c, r)
+		}
+	})
+}
+
+// userEvent passes an event on to the sessions of a user, straight from loop to
+// loop. Sessions without LOGIN_ACK don't get it: an event is for the moment.
+func (m *Messages) userEvent(t Turn, c *conn, r *proto.Request) {
+	m.events.Inc()
+	l, ss := &m.loops[t.Loop()], c.Session(t)
+	l.buf = appendEvent(l.buf[:0], ss, r)
+	for _, o := range m.sessions.Sessions(r.ToID) {
+		if o != ss && o.Live() {
+			t.Send(o.Peer, l.buf)
+		}
+	}
+	m.courier.PublishEvent(bus.User(r.ToID), l.buf)
+}
+
+// groupEvent passes an event on to the members of a group.
+func (m *Messages) groupEvent(t Turn, c *conn, r *proto.Request) {
+	ss := c.Session(t)
+	body := appendEvent(nil, ss, r)
+	if m.delivery.On(t).GroupEvent(t, ss, r.GroupID, body) {
+		m.events.Inc()
+		m.courier.PublishEvent(bus.Group(r.GroupID), body)
+		return
+	}
+	// The store tells whether there is no such group, or the user is no member.
+	a := session.Answer(r)
+	session.OffLoop(t, c, reactor.Quick, a, func(t Off) (struct{}, error) {
+		_, err := m.store.View(t, ss.User, a.GroupID, 0)
+		return struct{}{}, err
+	}, func(Turn, struct{}) {}) // the user has just joined: the event came too early and is dropped
+}
+
+func appendEvent(dst []byte, ss *session.Session, r *proto.Request) []byte {
+	return proto.AppendResponse(dst, &proto.Response{Op: proto.EVENT, ID: ss.User, Name: ss.Name,
+		ToID: r.ToID, GroupID: r.GroupID, Event: r.Event, Data: r.Data})
+}

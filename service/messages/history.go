@@ -1,0 +1,102 @@
+package messages
+
+import (
+	"chatd/model"
+	"chatd/proto"
+	"chatd/reactor"
+	"chatd/service/delivery"
+	"chatd/service/limits"
+	"chatd/service/session"
+)
+
+// defaultPage is SYNC's and CONVERSATIONS' limit where none is given.
+const defaultPage = 50
+
+// pageSize is the limit of a request, or the default.
+func pageSize(r *proto.Request, most int64) (int, error) {
+	if !r.Has(proto.FLimit) {
+		return defaultPage, nil
+	}
+	if r.Limit < 1 || r.Limit > most {
+		return 0, proto.Errorf(proto.BadRequest, "limit must be from 1 to %d", most)
+	}
+	return int(r.Limit), nil
+}
+
+// Sync reads a page of a conversation for a user who may see it. It moves no
+// cursor.
+func (m *Messages) Sync(t Turn, c *conn, r *proto.Request) {
+	a, ss, q := session.Answer(r), c.Session(t), *r // SYNC has no bytes
+	n, err := pageSize(r, proto.MaxSyncMessages)
+	if err == nil && q.Has(proto.FAfter) && q.Has(proto.FBefore) {
+		err = proto.Errorf(proto.BadRequest, "after and before exclude each other")
+	}
+	if err != nil {
+		c.Refuse(t, a, err)
+		return
+	}
+	n = min(n, m.delivery.MaxPage())
+	session.OffLoop(t, c, reactor.Quick, a, func(t Off) (struct{}, error) {
+		v, err := m.store.View(t, ss.User, q.GroupID, q.Peer)
+		a.First, a.Last = v.First, v.Last
+		if err != nil || v.Last < v.First {
+			return struct{}{}, err
+		}
+		var ms []model.Message
+		forward := q.Has(proto.FAfter)
+		if forward {
+			ms, err = m.store.Page(t, v.Conv, max(q.After, v.First-1), n, proto.MaxSyncBytes)
+		} else {
+			before := v.Last + 1 // the last page
+			if q.Has(proto.FBefore) {
+				before = max(1, min(before, q.Before))
+			}
+			ms, err = m.store.PageBefore(t, v.Conv, before, v.First, n, proto.MaxSyncBytes)
+		}
+		// Messages after the view may also be after the asker was removed.
+		for len(ms) > 0 && ms[len(ms)-1].Seq > v.Last {
+			ms = ms[:len(ms)-1]
+		}
+		if err != nil || len(ms) == 0 {
+			return struct{}{}, err
+		}
+		if len(ms) == m.delivery.MaxPage() {
+			m.sessions.Limited.Reached(limits.FullPage, 1)
+		}
+		a.Messages = fit(ms, forward, q.GroupID, ss.User, q.Peer)
+		if forward {
+			a.More = a.Messages[len(a.Messages)-1].Seq < a.Last
+		} else {
+			a.More = a.Messages[0].Seq > a.First
+		}
+		return struct{}{}, nil
+	}, func(t Turn, _ struct{}) {
+		c.Reply(t, &a)
+	})
+}
+
+// fit keeps as many messages as fit into an answer, from the end that was asked
+// for: escapes can make them longer on the wire.
+func fit(ms []model.Message, forward bool, group, user, peer int64) []proto.Chat {
+	cs := make([]proto.Chat, len(ms))
+	for i := range ms {
+		cs[i] = delivery.Chat(&ms[i], group, user, peer)
+	}
+	room, n := proto.MaxSyncBytes, 0
+	for n < len(cs) {
+		c := &cs[n]
+		if !forward {
+			c = &cs[len(cs)-1-n]
+		}
+		if room -= chatSize(c); room < 0 && n > 0 {
+			break
+		}
+		n++
+	}
+	if forward {
+		return cs[:n]
+	}
+	return cs[len(cs)-n:]
+}
+
+func chatSize(c *proto.Chat) int { return len(proto.AppendChat(nil, c)) + 1 }

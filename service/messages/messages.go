@@ -1,0 +1,104 @@
+// Package messages serves what a client says and reads: chat messages, events,
+// receipts, pages of a conversation, and the list of conversations.
+package messages
+
+import (
+	"context"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"chatd/model"
+	"chatd/proto"
+	"chatd/reactor"
+	"chatd/service/bus"
+	"chatd/service/delivery"
+	"chatd/service/session"
+)
+
+// Turn is the right to touch the state of one event loop; Off is the right to
+// block.
+type (
+	Turn = reactor.Turn
+	Off  = reactor.Off
+	conn = session.Conn
+)
+
+// Store is what messages ask of the data. Append, Deliver and Read don't block;
+// the others may.
+type Store interface {
+	Append(batch ...*model.Append) error
+	Page(ctx context.Context, conv, after int64, limit, maxBytes int) ([]model.Message, error)
+	Parts(ctx context.Context, parts []model.Part, maxBytes int) ([]model.Message, error)
+	PageBefore(ctx context.Context, conv, before, floor int64, limit, maxBytes int) ([]model.Message, error)
+	View(ctx context.Context, user, group, peer int64) (model.View, error)
+	Conversations(ctx context.Context, user, before int64, limit int) ([]model.Conversation, bool, error)
+	Deliver(user int64, device string, conv, seq int64)
+	Read(user, conv, seq int64)
+}
+
+// Messages are the handlers of one node.
+type Messages struct {
+	store    Store
+	courier  *bus.Courier
+	sessions *session.Sessions
+	delivery *delivery.Delivery
+	events   *metrics.Counter
+	loops    []sendsOnLoop
+}
+
+// sendsOnLoop are a turn's chat messages for the log.
+type sendsOnLoop struct {
+	messages []*session.Message
+	buf      []byte // of the event at hand
+}
+
+// New makes the handlers. loops is the number of event loops.
+func New(store Store, c *bus.Courier, s *session.Sessions, d *delivery.Delivery, loops int, events *metrics.Counter) *Messages {
+	return &Messages{store: store, courier: c, sessions: s, delivery: d, events: events, loops: make([]sendsOnLoop, loops)}
+}
+
+// OneChat takes a message for another user, or for oneself.
+func (m *Messages) OneChat(t Turn, c *conn, r *proto.Request) {
+	m.send(t, c, r, model.Append{Peer: r.ToID})
+}
+
+// GroupChat takes a message for a group.
+func (m *Messages) GroupChat(t Turn, c *conn, r *proto.Request) {
+	m.send(t, c, r, model.Append{Group: r.GroupID})
+}
+
+// send gathers a message for the log. Whether it may be stored, and whether
+// its receiver exists, the log decides in its transaction: what is asked
+// earlier may no longer be true then.
+func (m *Messages) send(t Turn, c *conn, r *proto.Request, a model.Append) {
+	if r.Has(proto.FID) && r.ID != c.Session(t).User {
+		c.RefuseRequest(t, r, proto.Errorf(proto.NotAllowed, "id is not the session's own"))
+		return
+	}
+	if msg := c.Send(t, r, a); msg != nil {
+		l := &m.loops[t.Loop()]
+		l.messages = append(l.messages, msg)
+	}
+}
+
+// HandOver hands a turn's messages to the log.
+func (m *Messages) HandOver(t Turn) {
+	l := &m.loops[t.Loop()]
+	if len(l.messages) == 0 {
+		return
+	}
+	messages := l.messages
+	l.messages = nil
+	batch := make([]*model.Append, len(messages))
+	for i, msg := range messages {
+		batch[i] = &msg.Append
+	}
+	if err := m.store.Append(batch...); err != nil {
+		for _, msg := range messages {
+			msg.Refuse(t, err)
+		}
+		for _, msg := range messages {
+			msg.Conn.AnswerRefused(t)
+		}
+	}
+}

@@ -1,0 +1,43 @@
+package messages
+
+import (
+	"chatd/model"
+	"chatd/proto"
+	"chatd/reactor"
+	"chatd/service/session"
+)
+
+// Receipt notes how far a device has come, and with read how far its user has.
+func (m *Messages) Receipt(t Turn, c *conn, r *proto.Request) {
+	ss := c.Session(t)
+	if conv, upTo, ok := m.delivery.On(t).Receipt(t, ss, r.GroupID, r.Peer, r.Seq, r.Read); ok {
+		if upTo > 0 {
+			m.readUpTo(ss, conv, r.GroupID, r.Peer, upTo)
+		}
+		return
+	}
+	a, read, seq := session.Answer(r), r.Read, r.Seq
+	session.OffLoop(t, c, reactor.Quick, a, func(t Off) (model.View, error) {
+		return m.store.View(t, ss.User, a.GroupID, a.Peer)
+	}, func(t Turn, v model.View) {
+		if seq = min(seq, v.Last); seq == 0 {
+			return
+		}
+		m.store.Deliver(ss.User, ss.Device, v.Conv, seq)
+		if read {
+			m.readUpTo(ss, v.Conv, a.GroupID, a.Peer, seq)
+		}
+	})
+}
+
+// readUpTo stores a read mark, and tells the reader's other devices and, between
+// two users, the other user.
+func (m *Messages) readUpTo(ss *session.Session, conv, group, peer, seq int64) {
+	m.store.Read(ss.User, conv, seq)
+	rr := proto.Response{Op: proto.RECEIPT, GroupID: group, Peer: peer, ID: ss.User, Seq: seq, Read: true}
+	m.sessions.Tell(ss.User, proto.AppendResponse(nil, &rr), ss)
+	if group == 0 && peer != ss.User {
+		rr.Peer = ss.User
+		m.sessions.Tell(peer, proto.AppendResponse(nil, &rr), nil)
+	}
+}

@@ -1,0 +1,116 @@
+package people
+
+import (
+	"chatd/model"
+	"chatd/proto"
+	"chatd/reactor"
+	"chatd/service/bus"
+	"chatd/service/session"
+)
+
+// befriended is what AddFriend has to tell.
+type befriended struct {
+	state   string // of the friend, as the asker may see it
+	visible bool   // the friend may see the asker's state
+}
+
+// AddFriend puts two users into each other's lists.
+func (p *People) AddFriend(t Turn, c *conn, r *proto.Request) {
+	a, ss := session.Answer(r), c.Session(t)
+	if a.FriendID == ss.User {
+		c.Refuse(t, a, proto.Errorf(proto.BadRequest, "friendid is your own id"))
+		return
+	}
+	session.OffLoop(t, c, reactor.Quick, a, func(t Off) (b befriended, err error) {
+		if a.Name, err = p.store.AddFriend(t, ss.User, a.FriendID, p.cfg.MaxFriends); err != nil {
+			return b, err
+		}
+		b.state = proto.Offline
+		if states, err := p.presence.States(t, ss.User, []int64{a.FriendID}); err == nil { // they are friends all the same
+			b.state = states[0]
+		}
+		hidden, err := p.store.Blocked(t, ss.User, a.FriendID)
+		b.visible = err == nil && !hidden
+		return b, nil
+	}, func(t Turn, b befriended) {
+		a.State = b.state
+		c.Reply(t, &a)
+		p.sessions.Tell(a.FriendID, proto.AppendResponse(nil, &proto.Response{Op: proto.ADD_FRIEND, ID: ss.User, Name: ss.Name}), nil)
+		if b.visible {
+			p.presence.Inform(a.FriendID, &bus.Presence{User: ss.User, Online: true}, nil)
+		}
+		p.sessions.Tell(ss.User, proto.AppendResponse(nil, &proto.Response{Op: proto.ADD_FRIEND, ID: a.FriendID, Name: a.Name}), ss)
+		if b.state == proto.Online {
+			p.presence.Inform(ss.User, &bus.Presence{User: a.FriendID, Online: true}, ss)
+		}
+	})
+}
+
+// DelFriend takes two users out of each other's lists.
+func (p *People) DelFriend(t Turn, c *conn, r *proto.Request) {
+	a, ss := session.Answer(r), c.Session(t)
+	session.OffLoop(t, c, reactor.Quick, a, func(t Off) (struct{}, error) {
+		return struct{}{}, p.store.DelFriend(t, ss.User, a.FriendID)
+	}, func(t Turn, _ struct{}) {
+		p.presence.Told(ss.User, a.FriendID, false)
+		p.presence.Told(a.FriendID, ss.User, false)
+		c.Reply(t, &a)
+		p.sessions.Tell(a.FriendID, proto.AppendResponse(nil, &proto.Response{Op: proto.DEL_FRIEND, ID: ss.User}), nil)
+		p.sessions.Tell(ss.User, proto.AppendResponse(nil, &proto.Response{Op: proto.DEL_FRIEND, ID: a.FriendID}), ss)
+	})
+}
+
+// Block refuses another user's messages and hides from them, or no longer.
+func (p *People) Block(t Turn, c *conn, r *proto.Request) {
+	a, ss := session.Answer(r), c.Session(t)
+	if a.UserID == ss.User {
+		c.Refuse(t, a, proto.Errorf(proto.BadRequest, "userid is your own id"))
+		return
+	}
+	session.OffLoop(t, c, reactor.Quick, a, func(t Off) (friends bool, err error) {
+		if err := p.store.Block(t, ss.User, a.UserID, a.On); err != nil {
+			return false, err
+		}
+		friends, _, err = p.store.AreFriends(t, ss.User, a.UserID)
+		if err != nil { // blocked all the same; the friend's view is a little old
+			p.log.Error("looking up a friend failed", "user", ss.User, "err", err)
+		}
+		return friends, nil
+	}, func(t Turn, friends bool) {
+		b := &bus.Blocked{By: ss.User, Whom: a.UserID}
+		p.delivery.ForgetBlock(b)
+		p.courier.Publish(bus.User(a.UserID), bus.Payload{Blocked: b}) // whose events are asked about where they are sent
+		c.Reply(t, &a)
+		p.sessions.Tell(ss.User, proto.AppendResponse(nil, &proto.Response{Op: proto.BLOCK, UserID: a.UserID, On: a.On}), ss)
+		if friends {
+			p.presence.Inform(a.UserID, &bus.Presence{User: ss.User, Online: !a.On}, nil)
+		}
+	})
+}
+
+// FindUser looks a user up by name or id.
+func (p *People) FindUser(t Turn, c *conn, r *proto.Request) {
+	a, ss, name := session.Answer(r), c.Session(t), r.Name
+	session.OffLoop(t, c, reactor.Quick, a, func(t Off) (u model.User, err error) {
+		if name != "" {
+			u, err = p.store.UserByNameKey(t, proto.NameKey(name))
+		} else {
+			u, err = p.store.UserByID(t, a.UserID)
+		}
+		if err != nil {
+			return u, err
+		}
+		friends, _, err := p.store.AreFriends(t, ss.User, u.ID)
+		if err != nil || !friends {
+			return u, err
+		}
+		states, err := p.presence.States(t, ss.User, []int64{u.ID})
+		if err == nil {
+			a.State = states[0]
+		}
+		return u, err
+	}, func(t Turn, u model.User) {
+		a.ID, a.Name = u.ID, u.Name
+		c.Reply(t, &a)
+	})
+}

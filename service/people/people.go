@@ -1,0 +1,73 @@
+// Package people serves what users do with each other: friends, blocks, and
+// finding a user.
+package people
+
+import (
+	"context"
+	"log/slog"
+
+	"chatd/model"
+	"chatd/proto"
+	"chatd/reactor"
+	"chatd/service/bus"
+	"chatd/service/delivery"
+	"chatd/service/presence"
+	"chatd/service/session"
+)
+
+// Turn is the right to touch the state of one event loop; Off is the right to
+// block.
+type (
+	Turn = reactor.Turn
+	Off  = reactor.Off
+	conn = session.Conn
+)
+
+// Store is what people asks of the data. Everything may block.
+type Store interface {
+	UserByID(ctx context.Context, id int64) (model.User, error)
+	UserByNameKey(ctx context.Context, key string) (model.User, error)
+	AddFriend(ctx context.Context, user, friend int64, max int) (name string, err error)
+	DelFriend(ctx context.Context, user, friend int64) error
+	Friends(ctx context.Context, user int64) ([]model.Friend, error)
+	AreFriends(ctx context.Context, a, b int64) (friends, hidden bool, err error)
+	Block(ctx context.Context, user, other int64, on bool) error
+	Blocked(ctx context.Context, by, whom int64) (bool, error)
+}
+
+// People are the handlers of one node.
+type People struct {
+	cfg      *Config
+	log      *slog.Logger
+	store    Store
+	courier  *bus.Courier
+	sessions *session.Sessions
+	presence *presence.Presence
+	delivery *delivery.Delivery
+}
+
+// New makes the handlers.
+func New(cfg *Config, log *slog.Logger, store Store, c *bus.Courier, s *session.Sessions, p *presence.Presence, d *delivery.Delivery) *People {
+	return &People{cfg: cfg, log: log, store: store, courier: c, sessions: s, presence: p, delivery: d}
+}
+
+// List returns a user's friends, with what the user may see of them. It blocks on
+// the store.
+func (p *People) List(t Off, user int64) ([]proto.Friend, error) {
+	fs, err := p.store.Friends(t, user)
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]int64, len(fs))
+	for i := range fs {
+		ids[i] = fs[i].ID
+	}
+	on := p.presence.Online(t, ids)
+	list := make([]proto.Friend, len(fs))
+	for i, f := range fs {
+		online := on[i] && !f.Hidden
+		list[i] = proto.Friend{ID: f.ID, Name: f.Name, State: presence.State(online)}
+		p.presence.Told(user, f.ID, online)
+	}
+	return list, nil
+}

@@ -115,12 +115,12 @@ func (c *Conn) begin(t Turn, gc gnet.Conn) {
 	c.since, c.seen = l.now, l.now
 	l.add(c)
 	l.wheel.add(&c.tm, c.due())
-	l.call(c, "Open", func(t Turn) { l.r.h.Open(t, c) })
+	l.call(t, c, "Open", func(t Turn) { l.r.h.Open(t, c) })
 }
 
 // ended notes that the connection is gone. Whatever goes on in this turn sees
 // that it isn't open; the handler is told at the turn's end.
-func (c *Conn) ended(gc gnet.Conn, err error) {
+func (c *Conn) ended(t Turn, gc gnet.Conn, err error) {
 	if err != io.EOF {
 		// With a plain io.EOF gnet has thrown away what it had left, so that
 		// only what was known before is certain.
@@ -287,7 +287,7 @@ func (c *Conn) take(t Turn, body []byte) bool {
 		// Not taken, and never answered: the client sends it elsewhere.
 	default:
 		c.taking = true
-		taken := l.request(c, r)
+		taken := l.request(t, c, r)
 		c.taking = false
 		if !taken && c.reading() {
 			c.holding = true

@@ -49,9 +49,9 @@ func dryRun(tb testing.TB, data, cuts []byte) (out []byte, requests []string) {
 	gc := &dryConn{}
 	c := newConn(l, addrForTest)
 	turn := func(fn func()) {
-		l.enter()
+		l.beginTurn(Turn{l})
 		fn()
-		l.leaveTurn()
+		l.endTurn(Turn{l})
 	}
 	l.now = time.Now()
 	turn(func() { c.begin(Turn{l}, gc) })

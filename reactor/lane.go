@@ -24,7 +24,7 @@ const maxJobs = 16
 // returns, and refuse, is called on the loop.
 type task struct {
 	c      *Conn
-	run    func(off Off) (finish func(t Turn))
+	run    func(t Off) (finish func(t Turn))
 	refuse func(t Turn, err error)
 }
 
@@ -77,11 +77,11 @@ func (l *lanes) stop() {
 }
 
 func (l *lanes) work(q <-chan task) {
-	off := Off{l.ctx}
+	t := Off{l.ctx}
 	for tk := range q {
 		var finish func(t Turn)
 		if l.ctx.Err() == nil {
-			finish = tk.run(off)
+			finish = tk.run(t)
 		} else {
 			// A long queue of slow jobs must not hold up the end.
 			finish = func(t Turn) { tk.refuse(t, ErrStopped) }
@@ -122,10 +122,10 @@ func (l *lanes) put(lane Lane, tk task) error {
 // ErrStopped where the reactor has stopped, and ErrBusy where it waited for
 // another of its connection and then found its own lane full.
 func Go[T any](t Turn, c *Conn, lane Lane, job func(t Off) (T, error), done func(t Turn, v T, err error)) error {
-	return c.submit(lane, task{
+	return c.submit(t, lane, task{
 		c: c,
-		run: func(off Off) func(t Turn) {
-			v, err := protect(c.l.r, off, job)
+		run: func(t Off) func(t Turn) {
+			v, err := protect(c.l.r, t, job)
 			return func(t Turn) { done(t, v, err) }
 		},
 		refuse: func(t Turn, err error) {
@@ -136,7 +136,7 @@ func Go[T any](t Turn, c *Conn, lane Lane, job func(t Off) (T, error), done func
 }
 
 // protect runs job; a panic becomes its error.
-func protect[T any](r *Reactor, off Off, job func(t Off) (T, error)) (v T, err error) {
+func protect[T any](r *Reactor, t Off, job func(t Off) (T, error)) (v T, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			r.count.panics.Inc()
@@ -144,12 +144,12 @@ func protect[T any](r *Reactor, off Off, job func(t Off) (T, error)) (v T, err e
 			err = fmt.Errorf("reactor: panic in a job: %v", p)
 		}
 	}()
-	return job(off)
+	return job(t)
 }
 
 func (c *Conn) busy() bool { return c.jobs != nil }
 
-func (c *Conn) submit(lane Lane, tk task) error {
+func (c *Conn) submit(t Turn, lane Lane, tk task) error {
 	r := c.l.r
 	if c.jobs == nil {
 		if err := r.lanes.put(lane, tk); err != nil {
@@ -168,7 +168,7 @@ func (c *Conn) submit(lane Lane, tk task) error {
 
 // jobDone runs what comes of a job, and then the next job.
 func (c *Conn) jobDone(t Turn, finish func(t Turn)) {
-	c.l.call(c, "done", finish)
+	c.l.call(t, c, "done", finish)
 	for len(c.jobs.queue) > 0 {
 		next := c.jobs.queue[0]
 		c.jobs.queue = c.jobs.queue[1:]
@@ -176,7 +176,7 @@ func (c *Conn) jobDone(t Turn, finish func(t Turn)) {
 		if err == nil {
 			return
 		}
-		c.l.call(c, "done", func(t Turn) { next.task.refuse(t, err) })
+		c.l.call(t, c, "done", func(t Turn) { next.task.refuse(t, err) })
 	}
 	c.jobs = nil
 }

@@ -154,9 +154,10 @@ func (l *loop) OnOpen(gc gnet.Conn) ([]byte, gnet.Action) {
 	if !ok {
 		return nil, gnet.None
 	}
-	l.enter()
-	c.begin(Turn{l}, gc)
-	l.leaveTurn()
+	t := Turn{l}
+	l.beginTurn(t)
+	c.begin(t, gc)
+	l.endTurn(t)
 	return nil, gnet.None
 }
 
@@ -168,21 +169,22 @@ func (l *loop) OnTraffic(gc gnet.Conn) gnet.Action {
 		return gnet.Close
 	}
 	action := gnet.None
-	l.enter()
+	t := Turn{l}
+	l.beginTurn(t)
 	if c, ok := gc.Context().(*Conn); ok {
 		l.n.bytesIn += len(data)
 		if c.finishing && c.discard(len(data)) {
 			action = gnet.Close
 		}
-		c.feed(Turn{l}, data)
+		c.feed(t, data)
 	} else {
 		l.nudged = false
-		l.drain(Turn{l})
+		l.drain(t)
 		if l.tick.Swap(false) {
-			l.onTick(Turn{l})
+			l.onTick(t)
 		}
 	}
-	l.leaveTurn()
+	l.endTurn(t)
 	return action
 }
 
@@ -193,33 +195,33 @@ func (l *loop) OnClose(gc gnet.Conn, err error) gnet.Action {
 	if !ok || !c.open {
 		return gnet.None
 	}
+	t := Turn{l}
 	outer := !l.inTurn
 	if outer {
-		l.enter()
+		l.beginTurn(t)
 	}
-	c.ended(gc, err)
+	c.ended(t, gc, err)
 	if outer {
-		l.leaveTurn()
+		l.endTurn(t)
 	}
 	return gnet.None
 }
 
-func (l *loop) enter() {
+func (l *loop) beginTurn(t Turn) {
 	l.now = l.r.cfg.Now()
 	l.inTurn = true
 }
 
-// leaveTurn ends a turn: what it set off is done, then handed over, then
+// endTurn ends a turn: what it set off is done, then handed over, then
 // written, each connection once.
-func (l *loop) leaveTurn() {
-	t := Turn{l}
+func (l *loop) endTurn(t Turn) {
 	for round := 0; ; round++ {
 		l.takeUp(t)
 		l.blame(t)
 		l.bury(t)
 		if l.worked {
 			l.worked = false
-			l.call(nil, turnEnd, l.turnEnd)
+			l.call(t, nil, turnEnd, l.turnEnd)
 		}
 		l.handOver()
 		l.flush(t)
@@ -259,7 +261,7 @@ func (l *loop) blame(t Turn) {
 	for i := 0; i < len(l.abusive); i++ {
 		c := l.abusive[i]
 		l.abusive[i] = nil
-		l.call(c, "Abused", func(t Turn) { l.r.h.Abused(t, c) })
+		l.call(t, c, "Abused", func(t Turn) { l.r.h.Abused(t, c) })
 	}
 	l.abusive = l.abusive[:0]
 }
@@ -270,7 +272,7 @@ func (l *loop) bury(t Turn) {
 		c := l.gone[i]
 		l.gone[i] = nil
 		l.worked = true
-		l.call(nil, "Closed", func(t Turn) { l.r.h.Closed(t, c) })
+		l.call(t, nil, "Closed", func(t Turn) { l.r.h.Closed(t, c) })
 		c.release()
 	}
 	l.gone = l.gone[:0]
@@ -293,7 +295,7 @@ func (l *loop) onTick(t Turn) {
 		if tm.c != nil {
 			tm.c.check(t)
 		} else {
-			l.call(nil, "timer", tm.fn)
+			l.call(t, nil, "timer", tm.fn)
 		}
 	})
 	for i, c := range l.waiting {
@@ -338,22 +340,22 @@ func (l *loop) remove(c *Conn) {
 
 // call runs a function that isn't ours; c, which may be nil, pays if it
 // panics.
-func (l *loop) call(c *Conn, what string, fn func(t Turn)) {
-	defer l.caught(c, what)
+func (l *loop) call(t Turn, c *Conn, what string, fn func(t Turn)) {
+	defer l.caught(t, c, what)
 	l.worked = l.worked || what != turnEnd
-	fn(Turn{l})
+	fn(t)
 }
 
 // request has the handler take a frame.
-func (l *loop) request(c *Conn, r *proto.Request) (taken bool) {
+func (l *loop) request(t Turn, c *Conn, r *proto.Request) (taken bool) {
 	taken = true
-	defer l.caught(c, "Request")
+	defer l.caught(t, c, "Request")
 	l.worked = true
-	return l.r.h.Request(Turn{l}, c, r)
+	return l.r.h.Request(t, c, r)
 }
 
 // caught is deferred around all that isn't ours.
-func (l *loop) caught(c *Conn, what string) {
+func (l *loop) caught(t Turn, c *Conn, what string) {
 	v := recover()
 	if v == nil {
 		return
@@ -361,7 +363,7 @@ func (l *loop) caught(c *Conn, what string) {
 	l.r.count.panics.Inc()
 	l.r.log.Error("panic on a loop", "in", what, "panic", v, "stack", string(debug.Stack()))
 	if c != nil {
-		c.finish(Turn{l})
+		c.finish(t)
 	}
 }
 

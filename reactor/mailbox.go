@@ -191,7 +191,7 @@ func (l *loop) send(c *Conn, body []byte) error {
 	if l.full(len(body)) {
 		it.n, body = -1, nil
 	}
-	return l.leave(it, body)
+	return l.enqueue(it, body)
 }
 
 // full says whether n bytes more are too many for the mailbox, and counts that.
@@ -210,7 +210,7 @@ func (l *loop) beyond(n, most int) bool {
 }
 
 // post leaves a function to run; for any goroutine.
-func (l *loop) post(fn func(t Turn)) error { return l.leave(item{fn: fn}, nil) }
+func (l *loop) post(fn func(t Turn)) error { return l.enqueue(item{fn: fn}, nil) }
 
 // postSized is post of a function that holds n bytes. ErrBusy: these are too
 // many.
@@ -218,10 +218,10 @@ func (l *loop) postSized(n int, fn func(t Turn)) error {
 	if l.crowded(n) {
 		return ErrBusy
 	}
-	return l.leave(item{fn: fn, n: n}, nil)
+	return l.enqueue(item{fn: fn, n: n}, nil)
 }
 
-func (l *loop) leave(it item, body []byte) error {
+func (l *loop) enqueue(it item, body []byte) error {
 	wake, err := l.box.add(it, body, &l.r.batches)
 	if wake {
 		l.wake()
@@ -251,7 +251,7 @@ func (l *loop) drain(t Turn) {
 			items--
 			switch {
 			case it.fn != nil:
-				l.call(nil, "posted function", it.fn)
+				l.call(t, nil, "posted function", it.fn)
 			case it.n < 0:
 				it.c.kick(t, slow)
 			default:

@@ -234,7 +234,7 @@ func (c *Conn) checkWaiting(t Turn) bool {
 	}
 	fn := c.waiter.fn
 	c.waiter = nil
-	c.l.call(c, "WhenBelow", fn)
+	c.l.call(t, c, "WhenBelow", fn)
 	// fn may wait again, and is looked at in the next round.
 	return c.waiter == nil || !c.polled
 }

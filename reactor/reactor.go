@@ -134,7 +134,7 @@ func (r *Reactor) Each(fn func(t Turn, c *Conn)) {
 		_ = l.post(func(t Turn) {
 			for _, c := range t.l.all {
 				if c.reading() {
-					t.l.call(c, "Each", func(t Turn) { fn(t, c) })
+					t.l.call(t, c, "Each", func(t Turn) { fn(t, c) })
 				}
 			}
 		})
@@ -183,7 +183,7 @@ func (r *Reactor) Drain(ctx context.Context, idle func(t Turn, c *Conn) bool, la
 					continue
 				}
 				open.Add(1)
-				t.l.call(c, "idle", func(t Turn) {
+				t.l.call(t, c, "idle", func(t Turn) {
 					if c.reading() && (all || !c.busy() && idle(t, c)) {
 						c.Finish(t, last(int(n.Add(1)-1)))
 					}

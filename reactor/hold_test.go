@@ -170,3 +170,57 @@ func TestHoldPartly(t *testing.T) {
 		t.Errorf("sent %d, got %d, and a buffer is kept: %v", sent, got, held)
 	}
 }
+
+// However many connections have frames held back, memory stays bounded: beyond
+// the bound for all, whoever has more than its share goes, and is told that it
+// may come back; who has little stays.
+func TestHeldByAll(t *testing.T) {
+	const all = 200_000
+	h := newHolder()
+	h.on.Store(true)
+	r := serve(t, h, func(cfg *Config) { cfg.MaxHeldAll, cfg.Loops = all, 1 })
+	one := frame(chat(strings.Repeat("x", 1000)))
+	send := func(c *client, bytes int) (sent int64) {
+		for ; sent+int64(len(one)) <= int64(bytes); sent += int64(len(one)) {
+			c.raw(one)
+		}
+		return sent
+	}
+	greedy, modest := dial(t, r), dial(t, r)
+	have := send(greedy, 150_000)
+	greedy.ping()
+	few := send(modest, 30_000)
+	modest.ping()
+	if n := r.held.Load(); n != have+few {
+		t.Errorf("%d bytes are held, want %d", n, have+few)
+	}
+	few += send(modest, all-int(have+few))
+	modest.ping()
+	few += send(modest, 5_000) // above the bound for all, but not its share
+	modest.ping()
+	greedy.raw(one)
+	greedy.want(message{Op: proto.KICK, Reason: proto.Slow, Text: "*"})
+	greedy.wantEnd()
+	if n := r.counter(`kicks_total{reason="held_all"}`); n != 1 {
+		t.Error("counted", n, "times")
+	}
+	conn := await(t, h.conn, "the first connection")
+	if other := await(t, h.conn, "the second connection"); other.Peer().closed.Load() == false {
+		conn = other
+	}
+	for r.open.Load() > 1 {
+		modest.ping()
+	}
+	if n := r.held.Load(); n != few {
+		t.Errorf("%d bytes are held when the other is gone, want %d", n, few)
+	}
+	h.on.Store(false)
+	onLoop(t, r, 0, func(t Turn) { conn.Resume(t) })
+	for range few / int64(len(one)) {
+		modest.wantText(strings.Repeat("x", 1000))
+	}
+	modest.ping()
+	if n := r.held.Load(); n != 0 {
+		t.Errorf("%d bytes are held when all is taken up", n)
+	}
+}

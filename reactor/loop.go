@@ -5,25 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
-	"runtime/debug"
-	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/gobwas/ws"
 	"github.com/panjf2000/gnet/v2"
-	"golang.org/x/sys/unix"
 
 	"chatd/proto"
 )
-
-// maxRounds is how often the end of a turn may start over because what it did
-// had consequences, before I/O gets its turn again.
-const maxRounds = 4
-
-// turnEnd names the one call of the handler after which TurnEnd isn't due.
-const turnEnd = "TurnEnd"
 
 // loop is one event loop: a gnet client of its own, so that it is ours to say
 // which connection goes where. (gnet's server would accept by itself, and end
@@ -112,42 +101,6 @@ func (l *loop) stop() error {
 	return errors.Join(l.client.Stop(), l.bell.Close())
 }
 
-// socketPair has two connected sockets as net.Conns.
-func socketPair() (a, b net.Conn, err error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, nil, os.NewSyscallError("socketpair", err)
-	}
-	var cs [2]net.Conn
-	for i, fd := range fds {
-		f := os.NewFile(uintptr(fd), "bell")
-		c, e := net.FileConn(f)
-		err = errors.Join(err, e, f.Close())
-		cs[i] = c
-	}
-	if err != nil {
-		for _, c := range cs {
-			if c != nil {
-				_ = c.Close()
-			}
-		}
-		return nil, nil, err
-	}
-	return cs[0], cs[1], nil
-}
-
-// wake has the loop look at its mailbox; for any goroutine. An error can only
-// mean that the loop has stopped, and a full socket that it will wake anyway.
-func (l *loop) wake() { _, _ = l.bell.Write([]byte{0}) }
-
-// again has the loop go on with what it left for later, after a round of I/O.
-func (l *loop) again() {
-	if !l.nudged {
-		l.nudged = true
-		l.wake()
-	}
-}
-
 // OnOpen is gnet's: a connection has joined the loop.
 func (l *loop) OnOpen(gc gnet.Conn) ([]byte, gnet.Action) {
 	c, ok := gc.Context().(*Conn)
@@ -207,124 +160,6 @@ func (l *loop) OnClose(gc gnet.Conn, err error) gnet.Action {
 	return gnet.None
 }
 
-func (l *loop) beginTurn(t Turn) {
-	l.now = l.r.cfg.Now()
-	l.inTurn = true
-}
-
-// endTurn ends a turn: what it set off is done, then handed over, then
-// written, each connection once.
-func (l *loop) endTurn(t Turn) {
-	for round := 0; ; round++ {
-		l.takeUp(t)
-		l.blame(t)
-		l.bury(t)
-		if l.worked {
-			l.worked = false
-			l.call(t, nil, turnEnd, l.turnEnd)
-		}
-		l.handOver()
-		l.flush(t)
-		l.lag.relieve(t)
-		l.checkFresh(t)
-		if !l.worked && len(l.resumed)+len(l.abusive)+len(l.gone)+len(l.fresh)+len(l.outTo)+len(l.dirty) == 0 {
-			break
-		}
-		if round == maxRounds {
-			l.again()
-			break
-		}
-	}
-	if p := len(l.waiting) > 0; p != l.polling {
-		l.polling = p
-		l.r.ticker.faster(p)
-	}
-	l.n.flush(l.r.count)
-	if b := int64(l.lag.bytes); b != l.waits.Load() {
-		l.waits.Store(b)
-	}
-	l.inTurn = false
-}
-
-// takeUp goes on with connections whose held frames are wanted again. Those
-// that ask once more meanwhile come in the next round.
-func (l *loop) takeUp(t Turn) {
-	n := len(l.resumed)
-	for i := range n {
-		l.resumed[i].takeUp(t)
-	}
-	l.resumed = slices.Delete(l.resumed, 0, n)
-}
-
-// blame tells the handler whom the reactor has kicked for abuse.
-func (l *loop) blame(t Turn) {
-	for i := 0; i < len(l.abusive); i++ {
-		c := l.abusive[i]
-		l.abusive[i] = nil
-		l.call(t, c, "Abused", func(t Turn) { l.r.h.Abused(t, c) })
-	}
-	l.abusive = l.abusive[:0]
-}
-
-// bury tells the handler of connections that have ended.
-func (l *loop) bury(t Turn) {
-	for i := 0; i < len(l.gone); i++ {
-		c := l.gone[i]
-		l.gone[i] = nil
-		l.worked = true
-		l.call(t, nil, "Closed", func(t Turn) { l.r.h.Closed(t, c) })
-		c.release()
-	}
-	l.gone = l.gone[:0]
-}
-
-// flush writes what connections have, each in one go.
-func (l *loop) flush(t Turn) {
-	for i := 0; i < len(l.dirty); i++ {
-		c := l.dirty[i]
-		l.dirty[i] = nil
-		c.dirty = false
-		c.flush(t)
-	}
-	l.dirty = l.dirty[:0]
-}
-
-// onTick turns the wheel and looks after those that wait for the kernel.
-func (l *loop) onTick(t Turn) {
-	l.wheel.advance(l.now, func(tm *timer) {
-		if tm.c != nil {
-			tm.c.check(t)
-		} else {
-			l.call(t, nil, "timer", tm.fn)
-		}
-	})
-	for i, c := range l.waiting {
-		if c.checkWaiting(t) {
-			c.polled = false
-			l.waiting[i] = nil
-		}
-	}
-	l.waiting = compact(l.waiting)
-	l.lag.look()
-}
-
-// checkFresh looks at those that began to wait in this turn, now that it is
-// known what the kernel took.
-func (l *loop) checkFresh(t Turn) {
-	fresh := l.fresh
-	l.fresh = nil
-	for _, c := range fresh {
-		if !c.checkWaiting(t) && !c.polled {
-			c.polled = true
-			l.waiting = append(l.waiting, c)
-		}
-	}
-	if l.fresh == nil {
-		clear(fresh)
-		l.fresh = fresh[:0]
-	}
-}
-
 func (l *loop) add(c *Conn) {
 	c.slot = len(l.all)
 	l.all = append(l.all, c)
@@ -336,45 +171,4 @@ func (l *loop) remove(c *Conn) {
 	l.all[c.slot].slot = c.slot
 	l.all[last] = nil
 	l.all = l.all[:last]
-}
-
-// call runs a function that isn't ours; c, which may be nil, pays if it
-// panics.
-func (l *loop) call(t Turn, c *Conn, what string, fn func(t Turn)) {
-	defer l.caught(t, c, what)
-	l.worked = l.worked || what != turnEnd
-	fn(t)
-}
-
-// request has the handler take a frame.
-func (l *loop) request(t Turn, c *Conn, r *proto.Request) (taken bool) {
-	taken = true
-	defer l.caught(t, c, "Request")
-	l.worked = true
-	return l.r.h.Request(t, c, r)
-}
-
-// caught is deferred around all that isn't ours.
-func (l *loop) caught(t Turn, c *Conn, what string) {
-	v := recover()
-	if v == nil {
-		return
-	}
-	l.r.count.panics.Inc()
-	l.r.log.Error("panic on a loop", "in", what, "panic", v, "stack", string(debug.Stack()))
-	if c != nil {
-		c.finish(t)
-	}
-}
-
-// compact takes the nils out of a list and keeps the order.
-func compact(list []*Conn) []*Conn {
-	kept := list[:0]
-	for _, c := range list {
-		if c != nil {
-			kept = append(kept, c)
-		}
-	}
-	clear(list[len(kept):])
-	return kept
 }

@@ -344,3 +344,56 @@ func stormClient(r *Reactor, life int) error {
 	}
 	return nil
 }
+
+// What may be left out counts as bytes on their way to a loop, and is refused
+// beyond the bound, from off the loops and from another loop; what was taken
+// runs, and makes room.
+func TestPostSized(t *testing.T) {
+	const bound, room, size = 1000, 500, 100 // half is kept for connections
+	r := serve(t, &funcs{}, func(cfg *Config) { cfg.MaxMailbox, cfg.Loops = bound, 2 })
+	gate, standing, ran := make(chan struct{}), make(chan struct{}), make(chan struct{}, 100)
+	if err := r.Post(1, func(Turn) { close(standing); <-gate }); err != nil {
+		t.Fatal(err)
+	}
+	await(t, standing, "the loop to stand still")
+	taken := 0
+	done := func(Turn) { ran <- struct{}{} }
+	for r.PostSized(1, size, done) == nil {
+		taken++
+	}
+	if taken != room/size {
+		t.Errorf("%d were taken", taken)
+	}
+	if err := r.PostSized(1, size, done); err != ErrBusy {
+		t.Errorf("error %v", err)
+	}
+	onLoop(t, r, 0, func(tn Turn) {
+		if err := tn.PostSized(1, size, done); err != ErrBusy {
+			t.Errorf("error %v of a turn", err)
+		}
+	})
+	if n := r.counter("mailbox_full_total"); n != 3 {
+		t.Errorf("counted %d times", n)
+	}
+	if n := r.loops[1].box.bytes.Load(); n != room {
+		t.Errorf("%d bytes on their way", n)
+	}
+	close(gate)
+	for range taken {
+		await(t, ran, "what was taken")
+	}
+	onLoop(t, r, 1, func(Turn) {})
+	onLoop(t, r, 0, func(tn Turn) {
+		for range room / size { // of one turn as well
+			if err := tn.PostSized(1, size, done); err != nil {
+				t.Errorf("error %v once there is room", err)
+			}
+		}
+		if err := tn.PostSized(1, size, done); err != ErrBusy {
+			t.Errorf("error %v beyond what one turn may have", err)
+		}
+	})
+	for range room / size {
+		await(t, ran, "what was taken")
+	}
+}

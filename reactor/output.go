@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 
 	"github.com/gobwas/ws"
-	"golang.org/x/sys/unix"
 
 	"chatd/proto"
 )
@@ -12,12 +11,6 @@ import (
 // flushAt is how much one connection may gather in a turn before it is
 // written all the same: memory is bounded, and the kernel has work.
 const flushAt = 256 << 10
-
-// waiter is what WhenBelow left.
-type waiter struct {
-	n  int
-	fn func(t Turn)
-}
 
 // Write frames body and has it written at the end of the turn, together with
 // all else the connection gets in it. Nothing happens once the connection has
@@ -129,55 +122,6 @@ func (c *Conn) flush(t Turn) {
 	}
 }
 
-// Finish writes last, which may be nil, and closes the connection gracefully:
-// once all is out the writing side is shut down, and what still comes in is
-// thrown away until the client has closed, or Config.Linger is over. Nothing
-// can be written after it, and no Request comes.
-func (c *Conn) Finish(t Turn, last []byte) {
-	if last != nil {
-		c.Write(t, last)
-	}
-	c.finish(t)
-}
-
-func (c *Conn) finish(t Turn) { c.finishWith(t, ws.StatusNormalClosure) }
-
-// finishWith is finish, with the WebSocket's closing code.
-func (c *Conn) finishWith(t Turn, code ws.StatusCode) {
-	if !c.open || c.finishing {
-		return
-	}
-	if c.framing == framingWebSocket {
-		var payload [2]byte
-		binary.BigEndian.PutUint16(payload[:], uint16(code))
-		c.writeControl(t, ws.OpClose, payload[:])
-	}
-	if !c.open || c.finishing {
-		return // writing it had consequences
-	}
-	// Its buffers stay until it is gone: this may be called from within
-	// Request, whose bytes lie there.
-	c.finishing, c.holding, c.waiter = true, false, nil
-	c.end = c.l.now.Add(c.l.r.cfg.Linger)
-	c.l.wheel.add(&c.tm, c.end)
-	c.markDirty()
-}
-
-// shutdown ends the writing side once all is out, else later.
-func (c *Conn) shutdown() {
-	if c.shut {
-		return
-	}
-	if c.gc.OutboundBuffered() > 0 {
-		c.l.fresh = append(c.l.fresh, c)
-		return
-	}
-	c.shut = true
-	if err := unix.Shutdown(c.gc.Fd(), unix.SHUT_WR); err != nil {
-		c.l.r.log.Debug("shut down", "addr", c.addr, "err", err)
-	}
-}
-
 // Queued is how many bytes were ever to be written, this turn's and the
 // framing included.
 func (c *Conn) Queued(t Turn) uint64 { return c.queued }
@@ -200,41 +144,4 @@ func (c *Conn) Waiting(t Turn) int {
 		}
 	}
 	return n + c.buffered
-}
-
-// WhenBelow runs fn once at most n bytes wait: at the earliest after this
-// turn's writes. There is one waiter per connection, the latest; it is dropped
-// when the connection closes or finishes.
-func (c *Conn) WhenBelow(t Turn, n int, fn func(t Turn)) {
-	if !c.reading() {
-		return
-	}
-	c.waiter = &waiter{n, fn}
-	if !c.polled {
-		c.l.fresh = append(c.l.fresh, c)
-	}
-}
-
-// checkWaiting looks whether what the connection waits for has come; true: it
-// need not be looked at again.
-func (c *Conn) checkWaiting(t Turn) bool {
-	switch {
-	case !c.open || c.shut:
-		return true
-	case c.finishing:
-		if c.gc.OutboundBuffered() > 0 {
-			return false
-		}
-		c.shutdown()
-		return true
-	case c.waiter == nil:
-		return true
-	case c.Waiting(t) > c.waiter.n:
-		return false
-	}
-	fn := c.waiter.fn
-	c.waiter = nil
-	c.l.call(t, c, "WhenBelow", fn)
-	// fn may wait again, and is looked at in the next round.
-	return c.waiter == nil || !c.polled
 }

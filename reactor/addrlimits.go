@@ -83,3 +83,5 @@ func (l *limits) leave(addr netip.Addr) {
 		delete(l.conns, key)
 	}
 }
+
+var errAddrFull = errors.New("reactor: too many connections from this address")

@@ -3,10 +3,7 @@ package reactor
 import (
 	"context"
 	"errors"
-	"sync/atomic"
 	"time"
-
-	"chatd/proto"
 )
 
 // Errors that the reactor returns; compare with errors.Is.
@@ -15,32 +12,6 @@ var (
 	ErrClosed  = errors.New("reactor: connection closed")
 	ErrBusy    = errors.New("reactor: lane or mailbox full")
 )
-
-// Handler is what the reactor calls: always on the connection's loop, one
-// call at a time per loop, never one within another. None may block. A panic
-// costs the connection that the call was about, not the process.
-type Handler interface {
-	// Open tells of a new connection. Which framing it speaks isn't known
-	// before its first byte, so write nothing here.
-	Open(t Turn, c *Conn)
-	// Request handles a decoded frame; r holds until it returns. False means
-	// "not now": the reactor holds this frame and all that follow on this
-	// connection (PING is still answered at once) until c.Resume. A frame that
-	// is taken has to be charged (Conn.Charge), and refused where that says so.
-	Request(t Turn, c *Conn, r *proto.Request) (taken bool)
-	// TurnEnd runs at the end of a loop callback in which another function of
-	// the handler, a done or a posted function ran, before the writes: what
-	// was gathered in the turn is handed on here in one go. It runs again in
-	// the same callback where the writes had consequences (a connection that
-	// broke, say).
-	TurnEnd(t Turn)
-	// Abused says that the reactor is ending a connection with KICK "abuse". It
-	// comes before the client can have that, and before Closed.
-	Abused(t Turn, c *Conn)
-	// Closed comes exactly once per Open. Only done functions of jobs still
-	// running come after it.
-	Closed(t Turn, c *Conn)
-}
 
 // Turn is the right to touch the state of one loop. The reactor passes it to
 // each callback; it holds until that callback returns and must not be kept or
@@ -103,29 +74,4 @@ func (t Turn) After(d time.Duration, fn func(t Turn)) (stop func(t Turn)) {
 	tm := &timer{fn: fn}
 	t.l.wheel.add(tm, t.l.now.Add(d))
 	return func(t Turn) { t.l.wheel.remove(tm) }
-}
-
-// Peer is the one handle to a connection that may leave its loop. Any
-// goroutine may use it, also after the connection has closed.
-type Peer struct {
-	c      *Conn
-	closed atomic.Bool
-}
-
-// Loop is the index of the connection's loop.
-func (p *Peer) Loop() int { return p.c.l.idx }
-
-// Send passes body to the connection, in the order of this goroutine's other
-// Sends and Posts to its loop. Any goroutine may call it; on a loop Turn.Send
-// is cheaper, and what is sent with either isn't in order with the other. It
-// never blocks and keeps nothing of body. ErrClosed: the connection is known
-// to be closed. No error doesn't mean that the bytes arrive.
-func (p *Peer) Send(body []byte) error {
-	if p.closed.Load() {
-		return ErrClosed
-	}
-	if p.c.l.send(p.c, body) != nil {
-		return ErrClosed
-	}
-	return nil
 }

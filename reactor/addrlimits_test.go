@@ -1,68 +1,13 @@
 package reactor
 
 import (
+	"chatd/limit"
 	"net/netip"
 	"testing"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
-	"pgregory.net/rapid"
-
-	"chatd/limit"
 )
-
-// Whatever is added, moved and removed, each timer runs once, never early,
-// and in the first look after its time, across turns of the wheel and long
-// pauses.
-func TestWheel(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		var w wheel
-		start := time.Unix(1_000_000, 0)
-		w.init(start)
-		now := start
-		timers := make([]*timer, 20)
-		due := map[*timer]time.Time{}
-		for i := range timers {
-			timers[i] = &timer{}
-		}
-		for range rapid.IntRange(1, 200).Draw(t, "steps") {
-			tm := rapid.SampledFrom(timers).Draw(t, "timer")
-			d := time.Duration(rapid.IntRange(0, 300_000).Draw(t, "ms")) * time.Millisecond
-			switch rapid.IntRange(0, 3).Draw(t, "what") {
-			case 0, 1:
-				w.add(tm, now.Add(d))
-				due[tm] = now.Add(d)
-			case 2:
-				w.remove(tm)
-				delete(due, tm)
-			case 3:
-				now = now.Add(d / 3)
-				w.advance(now, func(tm *timer) {
-					at, ok := due[tm]
-					if !ok {
-						t.Fatal("ran twice, or after it was removed")
-					}
-					if now.Before(at) {
-						t.Fatal("ran", at.Sub(now), "early")
-					}
-					delete(due, tm)
-					if d%2 == 0 { // timers may add and remove others as they run
-						w.add(tm, now.Add(d))
-						due[tm] = now.Add(d)
-						other := timers[int(d/time.Millisecond)%len(timers)]
-						w.remove(other)
-						delete(due, other)
-					}
-				})
-				for _, at := range due {
-					if now.Sub(at) > 2*wheelTick {
-						t.Fatal("is", now.Sub(at), "late")
-					}
-				}
-			}
-		}
-	})
-}
 
 // The limits forget who is gone, take an IPv6 /64 for one, and stay bounded
 // however many addresses come.

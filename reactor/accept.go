@@ -94,14 +94,13 @@ func (a *acceptor) admit(nc net.Conn) error {
 		}
 	}
 	l.conns.Add(1)
-	c := newConn(l, addr)
-	c.charged = charged
+	c := newConn(l, addr, charged)
 	_, err := l.client.EnrollContext(nc, c) // closes nc; waits until OnOpen has run
-	if err == nil && c.id == 0 {
+	if err == nil && !c.joined.Load() {
 		err = errors.New("reactor: the loop could not poll the connection")
 	}
 	if err != nil {
-		r.leaveConn(c)
+		r.uncount(l, charged)
 		r.count.refusedFailed.Inc()
 		return err
 	}
@@ -149,15 +148,12 @@ func (r *Reactor) enter(addr netip.Addr) error {
 	return nil
 }
 
-// leaveConn counts a connection out; on its loop, or before it has one.
-func (r *Reactor) leaveConn(c *Conn) {
-	c.l.conns.Add(-1)
+// uncount takes a connection of l off all counts; charged is whom the limits
+// count it for.
+func (r *Reactor) uncount(l *loop, charged netip.Addr) {
+	l.conns.Add(-1)
 	r.open.Add(-1)
-	r.limits.leave(c.charged)
-	c.charged = netip.Addr{}
-	if c.id != 0 {
-		r.count.closed.Inc()
-	}
+	r.limits.leave(charged)
 }
 
 func (r *Reactor) refused(err error) {

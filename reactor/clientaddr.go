@@ -7,7 +7,7 @@ import (
 
 // setForwarded makes the address that a trusted proxy tells of the client's
 // own, if the connection comes from one. Its limits hold from here on.
-func (c *Conn) setForwarded(header string) error {
+func (c *Conn) setForwarded(t Turn, header string) error {
 	if header == "" || !c.l.r.trusted(c.addr) {
 		return nil
 	}
@@ -15,11 +15,11 @@ func (c *Conn) setForwarded(header string) error {
 	if !ok {
 		return nil
 	}
-	return c.setAddr(addr)
+	return c.setAddr(t, addr)
 }
 
 // setAddr is for whatever learns the real address behind a proxy.
-func (c *Conn) setAddr(addr netip.Addr) error {
+func (c *Conn) setAddr(t Turn, addr netip.Addr) error {
 	r := c.l.r
 	if err := r.limits.admit(addr, c.l.now); err != nil {
 		r.refused(err)

@@ -3,6 +3,7 @@ package reactor
 import (
 	"io"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/panjf2000/gnet/v2"
@@ -13,11 +14,17 @@ import (
 // Conn is a connection. All but Addr and Peer needs a Turn of its loop. It
 // has no buffers while nothing is under way.
 type Conn struct {
-	l    *loop
+	l      *loop
+	id     uint64 // counts up on each loop
+	peer   Peer
+	joined atomic.Bool // OnOpen has run
+	connOnLoop
+}
+
+// connOnLoop is what of a connection belongs to its loop.
+type connOnLoop struct {
 	gc   gnet.Conn // not to be touched unless open
-	peer Peer
-	id   uint64
-	slot int // in loop.all
+	slot int       // in loop.all
 	data any
 
 	addr    netip.Addr // the client's
@@ -34,19 +41,19 @@ type Conn struct {
 	dropped  int    // frames that were written too late, a byte for each
 	lags     int    // what loop.lag counts for it
 
-	tm    timer
+	tm    timerOnLoop
 	since time.Time // accepted, or logged out
 	seen  time.Time // the last frame
 	end   time.Time // when a graceful close is cut short
 
-	waiter *waiter
-	jobs   *jobs
-	told   *told // to wait; nil: it isn't, and hasn't ignored it lately
-	frames limit.Bucket
-	bytes  limit.Bucket
-	early  limit.Bucket // frames before login
-	size   int          // of the frame at hand
-	badRow int          // bad frames in a row
+	waiter   *waiterOnLoop
+	jobs     *jobsOnLoop
+	throttle *throttleOnLoop // nil: not throttled, and no violation lately
+	frames   limit.Bucket
+	bytes    limit.Bucket
+	early    limit.Bucket // frames before login
+	size     int          // of the frame at hand
+	badRow   int          // bad frames in a row
 
 	discarded int // bytes that came after the end
 	framing   framing
@@ -66,8 +73,9 @@ type Conn struct {
 	abusive   bool // was kicked for abuse
 }
 
-func newConn(l *loop, addr netip.Addr) *Conn {
-	c := &Conn{l: l, addr: addr}
+func newConn(l *loop, addr, charged netip.Addr) *Conn {
+	c := &Conn{l: l, id: l.lastID.Add(1)}
+	c.addr, c.charged = addr, charged
 	c.peer.c = c
 	c.tm.c = c
 	return c
@@ -75,7 +83,7 @@ func newConn(l *loop, addr netip.Addr) *Conn {
 
 // Addr is the client's address: the one behind a trusted proxy, where that
 // told it.
-func (c *Conn) Addr() netip.Addr { return c.addr }
+func (c *Conn) Addr(t Turn) netip.Addr { return c.addr }
 
 // Source is whom limits per address count the connection for: Addr or, with
 // IPv6, its /64. It isn't valid where nobody is known: behind a trusted proxy
@@ -98,11 +106,11 @@ func (c *Conn) SetData(t Turn, v any) { c.data = v }
 // begin is the connection's first turn.
 func (c *Conn) begin(t Turn, gc gnet.Conn) {
 	l := c.l
-	l.lastID++
-	c.id, c.gc, c.open = l.lastID, gc, true
+	c.joined.Store(true)
+	c.gc, c.open = gc, true
 	c.since, c.seen = l.now, l.now
-	l.add(c)
-	l.wheel.add(&c.tm, c.due())
+	l.add(t, c)
+	l.wheel.add(t, &c.tm, c.due(t))
 	l.call(t, c, "Open", func(t Turn) { l.r.h.Open(t, c) })
 }
 
@@ -121,16 +129,18 @@ func (c *Conn) ended(t Turn, gc gnet.Conn, err error) {
 		c.buffered += len(c.out.b)
 	}
 	c.gc = nil
-	c.l.lag.note(c)
+	c.l.lag.note(t, c)
 	c.l.gone = append(c.l.gone, c)
 }
 
 // release gives back what the connection has.
-func (c *Conn) release() {
+func (c *Conn) release(t Turn) {
 	l := c.l
-	l.remove(c)
-	l.wheel.remove(&c.tm)
-	l.r.leaveConn(c)
+	l.remove(t, c)
+	l.wheel.remove(t, &c.tm)
+	l.r.uncount(l, c.charged)
+	c.charged = netip.Addr{}
+	l.r.count.closed.Inc()
 	if c.held != nil {
 		l.r.held.Add(-int64(len(c.held.b) - c.taken))
 	}

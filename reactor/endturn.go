@@ -22,7 +22,7 @@ func (l *loop) endTurn(t Turn) {
 			l.worked = false
 			l.call(t, nil, turnEnd, l.turnEnd)
 		}
-		l.handOver()
+		l.handOver(t)
 		l.flush(t)
 		l.lag.relieve(t)
 		l.checkFresh(t)
@@ -30,7 +30,7 @@ func (l *loop) endTurn(t Turn) {
 			break
 		}
 		if round == maxRounds {
-			l.again()
+			l.again(t)
 			break
 		}
 	}
@@ -38,7 +38,7 @@ func (l *loop) endTurn(t Turn) {
 		l.polling = p
 		l.r.ticker.faster(p)
 	}
-	l.n.flush(l.r.count)
+	l.n.flush(t, l.r.count)
 	if b := int64(l.lag.bytes); b != l.waits.Load() {
 		l.waits.Store(b)
 	}
@@ -72,7 +72,7 @@ func (l *loop) bury(t Turn) {
 		l.gone[i] = nil
 		l.worked = true
 		l.call(t, nil, "Closed", func(t Turn) { l.r.h.Closed(t, c) })
-		c.release()
+		c.release(t)
 	}
 	l.gone = l.gone[:0]
 }
@@ -90,7 +90,7 @@ func (l *loop) flush(t Turn) {
 
 // onTick turns the wheel and looks after those that wait for the kernel.
 func (l *loop) onTick(t Turn) {
-	l.wheel.advance(l.now, func(tm *timer) {
+	l.wheel.advance(t, l.now, func(tm *timerOnLoop) {
 		if tm.c != nil {
 			tm.c.check(t)
 		} else {
@@ -104,5 +104,5 @@ func (l *loop) onTick(t Turn) {
 		}
 	}
 	l.waiting = compact(l.waiting)
-	l.lag.look()
+	l.lag.look(t)
 }

@@ -14,7 +14,7 @@ const maxDiscarded = 256 << 10
 
 // discard throws away what came in after the end, and says whether it was so
 // much by now that nothing more is to be read.
-func (c *Conn) discard(n int) (enough bool) {
+func (c *Conn) discard(t Turn, n int) (enough bool) {
 	if !c.abusive || !c.shut {
 		return false
 	}
@@ -52,12 +52,12 @@ func (c *Conn) finishWith(t Turn, code ws.StatusCode) {
 	// Request, whose bytes lie there.
 	c.finishing, c.holding, c.waiter = true, false, nil
 	c.end = c.l.now.Add(c.l.r.cfg.Linger)
-	c.l.wheel.add(&c.tm, c.end)
-	c.markDirty()
+	c.l.wheel.add(t, &c.tm, c.end)
+	c.markDirty(t)
 }
 
 // shutdown ends the writing side once all is out, else later.
-func (c *Conn) shutdown() {
+func (c *Conn) shutdown(t Turn) {
 	if c.shut {
 		return
 	}

@@ -14,18 +14,18 @@ const (
 )
 
 // reading says whether what comes in still matters.
-func (c *Conn) reading() bool { return c.open && !c.finishing }
+func (c *Conn) reading(t Turn) bool { return c.open && !c.finishing }
 
 // feed takes bytes as they were read, in any portions. They hold until it
 // returns.
 func (c *Conn) feed(t Turn, data []byte) {
-	for len(data) > 0 && c.reading() {
+	for len(data) > 0 && c.reading(t) {
 		switch c.framing {
 		case framingUnknown:
 			switch {
 			case data[0] == handshakeStart[0]:
 				c.framing = framingHandshake
-			case c.startsProxy(data[0]):
+			case c.startsProxy(t, data[0]):
 				c.framing = framingProxy
 			default:
 				c.framing = framingTCP

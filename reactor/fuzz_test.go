@@ -47,7 +47,7 @@ func dryRun(tb testing.TB, data, cuts []byte) (out []byte, requests []string) {
 	r.loops = []*loop{l}
 	r.lanes, r.ticker = &lanes{r: r}, newTicker(r.loops)
 	gc := &dryConn{}
-	c := newConn(l, addrForTest)
+	c := newConn(l, addrForTest, netip.Addr{})
 	turn := func(fn func()) {
 		l.beginTurn(Turn{l})
 		fn()

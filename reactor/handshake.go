@@ -64,35 +64,68 @@ func (c *Conn) answerHTTP(t Turn, status string) {
 	c.finish(t)
 }
 
-// exchange is one HTTP request and the answer to it.
+// exchange is an HTTP request and the answer to it.
 type exchange struct {
-	bytes.Reader
-	answer bytes.Buffer
+	bytes.Reader // the request
+	answer       bytes.Buffer
+	forwarded    string // its X-Forwarded-For headers, joined by commas
+	other        bool   // it asks for something else than a WebSocket
 }
 
 func (e *exchange) Write(p []byte) (int, error) { return e.answer.Write(p) }
 
-// upgrade answers an HTTP request, and makes it a WebSocket if it asks for
-// one where there is one, from where it may.
+// closing is the header of all answers but an upgrade.
+const closing = "Connection: close\r\n"
+
+func rejectHTTP(status int, header, why string) error {
+	return ws.RejectConnectionError(ws.RejectionStatus(status), ws.RejectionReason(why),
+		ws.RejectionHeader(ws.HandshakeHeaderString(header+closing)))
+}
+
+// upgrade answers an HTTP request. If the request is for a WebSocket and
+// allowed, the connection becomes one.
 func (c *Conn) upgrade(t Turn, request []byte) {
-	var host, forwarded string
-	var origins []string
-	var other bool
-	closing := "Connection: close\r\n"
-	reject := func(status int, header, why string) error {
-		return ws.RejectConnectionError(ws.RejectionStatus(status), ws.RejectionReason(why),
-			ws.RejectionHeader(ws.HandshakeHeaderString(header+closing)))
+	cfg, count := &c.l.r.cfg, c.l.r.count
+	x, err := answerUpgrade(cfg, request, nil)
+	if err == nil && c.setForwarded(t, x.forwarded) != nil {
+		x, err = answerUpgrade(cfg, request, rejectHTTP(429, "Retry-After: 5\r\n", "too many connections"))
 	}
+	if err == nil {
+		count.wsUpgraded.Inc()
+		c.writeRaw(t, x.answer.Bytes())
+		c.framing = framingWebSocket
+		return
+	}
+	if x.other {
+		count.httpOther.Inc()
+	} else {
+		count.wsRefused.Inc()
+	}
+	if x.answer.Len() == 0 {
+		x.answer.WriteString("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n" + closing + "\r\n")
+	}
+	c.writeRaw(t, x.answer.Bytes())
+	c.finish(t)
+}
+
+// answerUpgrade answers an HTTP request with an upgrade to WebSocket, or
+// returns why not. refusal, if not nil, is the answer to a request that would
+// be upgraded.
+func answerUpgrade(cfg *Config, request []byte, refusal error) (*exchange, error) {
+	var host string
+	var origins []string
+	x := &exchange{}
+	x.Reset(request)
 	u := ws.Upgrader{
 		OnRequest: func(uri []byte) error {
 			if path, _, _ := strings.Cut(string(uri), "?"); path == handshakePath {
 				return nil
 			}
-			other = true
-			if to := c.webURL(request); to != "" {
-				return reject(302, "Location: "+to+"\r\n", "")
+			x.other = true
+			if to := webURL(cfg, request); to != "" {
+				return rejectHTTP(302, "Location: "+to+"\r\n", "")
 			}
-			return reject(404, "", "nothing here")
+			return rejectHTTP(404, "", "nothing here")
 		},
 		OnHost: func(v []byte) error { host = string(v); return nil },
 		OnHeader: func(key, v []byte) error {
@@ -100,47 +133,27 @@ func (c *Conn) upgrade(t Turn, request []byte) {
 			case strings.EqualFold(string(key), "Origin"):
 				origins = append(origins, string(v))
 			case strings.EqualFold(string(key), "X-Forwarded-For"):
-				forwarded += "," + string(v)
+				x.forwarded += "," + string(v)
 			}
 			return nil
 		},
 		OnBeforeUpgrade: func() (ws.HandshakeHeader, error) {
-			for _, origin := range origins { // a browser says one
-				if !allowedOrigin(origin, host, c.l.r.cfg.Origins) {
-					return nil, reject(403, "", "origin not allowed")
+			for _, origin := range origins { // browsers send one
+				if !allowedOrigin(origin, host, cfg.Origins) {
+					return nil, rejectHTTP(403, "", "origin not allowed")
 				}
 			}
-			if err := c.setForwarded(forwarded); err != nil {
-				return nil, reject(429, "Retry-After: 5\r\n", "too many connections")
-			}
-			return nil, nil
+			return nil, refusal
 		},
 	}
-	x := &exchange{}
-	x.Reset(request)
-	if _, err := u.Upgrade(x); err != nil {
-		if other {
-			c.l.r.count.httpOther.Inc()
-		} else {
-			c.l.r.count.wsRefused.Inc()
-		}
-		if x.answer.Len() == 0 {
-			x.answer.WriteString("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n" + closing + "\r\n")
-		}
-		c.writeRaw(t, x.answer.Bytes())
-		c.finish(t)
-		return
-	}
-	c.l.r.count.wsUpgraded.Inc()
-	c.writeRaw(t, x.answer.Bytes())
-	c.framing = framingWebSocket
+	_, err := u.Upgrade(x)
+	return x, err
 }
 
-// webURL is where whoever came here with a browser finds the web client, empty
-// where there is none. The request's host goes into it only as it may stand in
-// a header and a URL: it is the asker's to write.
-func (c *Conn) webURL(request []byte) string {
-	cfg := &c.l.r.cfg
+// webURL is the URL of the web client for a browser that came here, or empty
+// if there is none. It may contain the request's Host header, so that is taken
+// only if it is safe in a header and a URL.
+func webURL(cfg *Config, request []byte) string {
 	if cfg.WebURL != "" || cfg.WebPort == 0 {
 		return cfg.WebURL
 	}

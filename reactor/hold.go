@@ -26,7 +26,7 @@ func (c *Conn) keep(t Turn, body []byte) {
 	if c.held != nil {
 		have = len(c.held.b) - c.taken
 	}
-	if why, ok := c.mayHold(have, proto.HeaderSize+len(body)); !ok {
+	if why, ok := c.mayHold(t, have, proto.HeaderSize+len(body)); !ok {
 		c.kick(t, why)
 		return
 	}
@@ -43,11 +43,11 @@ func (c *Conn) keep(t Turn, body []byte) {
 // takeUp goes on with the held frames, until one isn't taken.
 func (c *Conn) takeUp(t Turn) {
 	c.resuming = false
-	if !c.reading() || !c.holding {
+	if !c.reading(t) || !c.holding {
 		return
 	}
 	c.holding = false
-	for c.held != nil && c.reading() {
+	for c.held != nil && c.reading(t) {
 		left := c.held.b[c.taken:]
 		if len(left) == 0 {
 			c.l.r.buffers.put(c.held)
@@ -84,7 +84,7 @@ const minHeldShare = proto.HeaderSize + proto.MaxRequest
 // mayHold says whether a connection that has so many bytes held may have n
 // more: up to its own bound always where there is room, and where all
 // connections together have too many, up to its share of the room.
-func (c *Conn) mayHold(have, n int) (kickReason, bool) {
+func (c *Conn) mayHold(t Turn, have, n int) (kickReason, bool) {
 	r := c.l.r
 	switch {
 	case have+n > r.cfg.MaxHeld:

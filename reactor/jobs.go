@@ -28,8 +28,8 @@ type task struct {
 	refuse func(t Turn, err error)
 }
 
-// jobs are a connection's: one runs or waits in a lane, the others wait here.
-type jobs struct{ queue []queued }
+// jobsOnLoop are a connection's: one runs or waits in a lane, the others wait here.
+type jobsOnLoop struct{ queue []queued }
 
 type queued struct {
 	lane Lane
@@ -147,7 +147,7 @@ func protect[T any](r *Reactor, t Off, job func(t Off) (T, error)) (v T, err err
 	return job(t)
 }
 
-func (c *Conn) busy() bool { return c.jobs != nil }
+func (c *Conn) busy(t Turn) bool { return c.jobs != nil }
 
 func (c *Conn) submit(t Turn, lane Lane, tk task) error {
 	r := c.l.r
@@ -155,7 +155,7 @@ func (c *Conn) submit(t Turn, lane Lane, tk task) error {
 		if err := r.lanes.put(lane, tk); err != nil {
 			return err
 		}
-		c.jobs = &jobs{}
+		c.jobs = &jobsOnLoop{}
 		return nil
 	}
 	if len(c.jobs.queue) >= maxJobs {

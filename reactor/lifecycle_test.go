@@ -489,7 +489,7 @@ func TestIPv6(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := dial(t, serve(t, &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
-		say(t, c, c.Addr().String())
+		say(t, c, c.Addr(t).String())
 		return true
 	}}, func(cfg *Config) { cfg.Addr = "[::1]:0" }))
 	c.send("%s", chat("who"))

@@ -16,7 +16,7 @@ import (
 
 // loop is one event loop: a gnet client of its own, so that it is ours to say
 // which connection goes where. (gnet's server would accept by itself, and end
-// when that fails.) Fields below the line belong to its goroutine.
+// when that fails.)
 type loop struct {
 	gnet.BuiltinEventEngine
 
@@ -28,19 +28,24 @@ type loop struct {
 	// bell is our end of a socket pair whose other end the loop polls like a
 	// connection. A byte wakes the loop in its turn among the sockets; a task
 	// given to gnet instead would run before all I/O, again and again.
-	bell  net.Conn
-	conns atomic.Int32 // connections given to it
-	box   mailbox
-	tick  atomic.Bool  // the wheel is to be turned
-	waits atomic.Int64 // lag.bytes at the end of the last turn
+	bell   net.Conn
+	conns  atomic.Int32 // connections given to it
+	box    mailbox
+	tick   atomic.Bool   // the wheel is to be turned
+	waits  atomic.Int64  // lag.bytes at the end of the last turn
+	lastID atomic.Uint64 // of a connection
 
-	// ----
+	stateOnLoop
+}
+
+// stateOnLoop is what of a loop belongs to its goroutine.
+type stateOnLoop struct {
 	now     time.Time
 	inTurn  bool
 	worked  bool // the handler did something since its last TurnEnd
 	nudged  bool // the loop rang its own bell
 	polling bool // the ticker goes faster for us
-	n       tally
+	n       countsOnLoop
 	all     []*Conn
 	dirty   []*Conn // have something to write
 	resumed []*Conn // whose held frames are to be taken up
@@ -48,15 +53,14 @@ type loop struct {
 	gone    []*Conn // closed, and Closed isn't called yet
 	fresh   []*Conn // began to wait for WhenBelow in this turn
 	waiting []*Conn // looked after at every fast tick
-	lag     lagging
+	lag     unsentOnLoop
 	in      []*batch // taken from the mailbox
 	inNext  int      // the one at hand
 	out     []*batch // by loop, what this turn has for it
 	outTo   []*loop  // those that have some
 	dec     proto.Decoder
-	wheel   wheel
+	wheel   wheelOnLoop
 	scratch []byte
-	lastID  uint64
 
 	// Scratch for WebSocket headers, which would be allocated each time.
 	wsReader bytes.Reader
@@ -64,8 +68,9 @@ type loop struct {
 }
 
 func newLoop(r *Reactor, idx int) *loop {
-	l := &loop{r: r, idx: idx, turnEnd: r.h.TurnEnd, out: make([]*batch, r.cfg.Loops), lag: newLagging(&r.cfg)}
-	l.wheel.init(r.cfg.Now())
+	l := &loop{r: r, idx: idx, turnEnd: r.h.TurnEnd}
+	l.out, l.lag = make([]*batch, r.cfg.Loops), newUnsent(&r.cfg)
+	newWheel(&l.wheel, r.cfg.Now())
 	return l
 }
 
@@ -126,7 +131,7 @@ func (l *loop) OnTraffic(gc gnet.Conn) gnet.Action {
 	l.beginTurn(t)
 	if c, ok := gc.Context().(*Conn); ok {
 		l.n.bytesIn += len(data)
-		if c.finishing && c.discard(len(data)) {
+		if c.finishing && c.discard(t, len(data)) {
 			action = gnet.Close
 		}
 		c.feed(t, data)
@@ -160,12 +165,12 @@ func (l *loop) OnClose(gc gnet.Conn, err error) gnet.Action {
 	return gnet.None
 }
 
-func (l *loop) add(c *Conn) {
+func (l *loop) add(t Turn, c *Conn) {
 	c.slot = len(l.all)
 	l.all = append(l.all, c)
 }
 
-func (l *loop) remove(c *Conn) {
+func (l *loop) remove(t Turn, c *Conn) {
 	last := len(l.all) - 1
 	l.all[c.slot] = l.all[last]
 	l.all[c.slot].slot = c.slot

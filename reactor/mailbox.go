@@ -157,7 +157,7 @@ func (m *mailbox) setOpen(open bool) {
 }
 
 // outgoing is this turn's batch for another loop.
-func (l *loop) outgoing(to *loop) *batch {
+func (l *loop) outgoing(t Turn, to *loop) *batch {
 	b := l.out[to.idx]
 	if b == nil {
 		b = l.r.batches.get()
@@ -169,7 +169,7 @@ func (l *loop) outgoing(to *loop) *batch {
 
 // handOver gives the other loops what this turn gathered for them: one lock
 // and at most one wake each.
-func (l *loop) handOver() {
+func (l *loop) handOver(t Turn) {
 	for _, to := range l.outTo {
 		b := l.out[to.idx]
 		l.out[to.idx] = nil
@@ -243,7 +243,7 @@ func (l *loop) drain(t Turn) {
 		b := l.in[l.inNext]
 		for b.next < len(b.items) {
 			if items == 0 || bytes <= 0 {
-				l.again()
+				l.again(t)
 				return
 			}
 			it := b.items[b.next]

@@ -77,11 +77,11 @@ func (r *Reactor) gauges(set *metrics.Set) {
 	}
 }
 
-// tally is what a loop counts in a turn; the shared counters get it once, at
+// countsOnLoop is what a loop counts in a turn; the shared counters get it once, at
 // the turn's end, so that the loops don't fight for their cache lines.
-type tally struct{ framesIn, framesOut, bytesIn, bytesOut int }
+type countsOnLoop struct{ framesIn, framesOut, bytesIn, bytesOut int }
 
-func (n *tally) flush(c *counters) {
+func (n *countsOnLoop) flush(t Turn, c *counters) {
 	if n.framesIn|n.bytesIn != 0 {
 		c.framesIn.Add(n.framesIn)
 		c.bytesIn.Add(n.bytesIn)
@@ -90,5 +90,5 @@ func (n *tally) flush(c *counters) {
 		c.framesOut.Add(n.framesOut)
 		c.bytesOut.Add(n.bytesOut)
 	}
-	*n = tally{}
+	*n = countsOnLoop{}
 }

@@ -17,8 +17,8 @@ const flushAt = 256 << 10
 // closed or is finishing. body isn't kept. It doesn't block: what the kernel
 // doesn't take waits, up to Config.MaxWaiting.
 func (c *Conn) Write(t Turn, body []byte) {
-	if !c.writable() {
-		c.drop()
+	if !c.writable(t) {
+		c.drop(t)
 		return
 	}
 	c.out = c.l.r.buffers.grow(c.out, ws.MaxHeaderSize+len(body))
@@ -35,8 +35,8 @@ func (c *Conn) Write(t Turn, body []byte) {
 
 // WriteResponse is Write of what r encodes to; r isn't kept.
 func (c *Conn) WriteResponse(t Turn, r *proto.Response) {
-	if !c.writable() {
-		c.drop()
+	if !c.writable(t) {
+		c.drop(t)
 		return
 	}
 	if c.framing == framingWebSocket {
@@ -58,13 +58,13 @@ func (c *Conn) WriteResponse(t Turn, r *proto.Response) {
 }
 
 // writable says whether frames can go out: not in the middle of a handshake.
-func (c *Conn) writable() bool {
+func (c *Conn) writable(t Turn) bool {
 	return c.open && !c.finishing && c.framing != framingHandshake && c.framing != framingProxy
 }
 
 // drop notes a frame that will never go out: as one byte that is queued and
 // never taken, so that who asks for Taken can't think it was.
-func (c *Conn) drop() {
+func (c *Conn) drop(t Turn) {
 	c.queued++
 	c.dropped++
 }
@@ -81,13 +81,13 @@ func (c *Conn) writeRaw(t Turn, p []byte) {
 
 func (c *Conn) wrote(t Turn, n int) {
 	c.queued += uint64(n)
-	c.markDirty()
+	c.markDirty(t)
 	if len(c.out.b) >= flushAt {
 		c.flush(t)
 	}
 }
 
-func (c *Conn) markDirty() {
+func (c *Conn) markDirty(t Turn) {
 	if !c.dirty {
 		c.dirty = true
 		c.l.dirty = append(c.l.dirty, c)
@@ -113,10 +113,10 @@ func (c *Conn) flush(t Turn) {
 		}
 		c.buffered = c.gc.OutboundBuffered()
 	}
-	c.l.lag.note(c)
+	c.l.lag.note(t, c)
 	switch {
 	case c.finishing:
-		c.shutdown()
+		c.shutdown(t)
 	case c.buffered > c.l.r.cfg.MaxWaiting:
 		c.kick(t, slow)
 	}

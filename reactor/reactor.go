@@ -130,7 +130,7 @@ func (r *Reactor) Each(fn func(t Turn, c *Conn)) {
 		// An error means that there are no connections any more.
 		_ = l.post(func(t Turn) {
 			for _, c := range t.l.all {
-				if c.reading() {
+				if c.reading(t) {
 					t.l.call(t, c, "Each", func(t Turn) { fn(t, c) })
 				}
 			}

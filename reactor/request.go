@@ -38,7 +38,7 @@ func (c *Conn) take(t Turn, body []byte) bool {
 		c.taking = true
 		taken := l.request(t, c, r)
 		c.taking = false
-		if !taken && c.reading() {
+		if !taken && c.reading(t) {
 			c.holding = true
 			if c.wantsMore {
 				c.wantsMore = false

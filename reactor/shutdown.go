@@ -32,7 +32,7 @@ func (r *Reactor) Drain(ctx context.Context, idle func(t Turn, c *Conn) bool, la
 				}
 				open.Add(1)
 				t.l.call(t, c, "idle", func(t Turn) {
-					if c.reading() && (all || !c.busy() && idle(t, c)) {
+					if c.reading(t) && (all || !c.busy(t) && idle(t, c)) {
 						c.Finish(t, last(int(n.Add(1)-1)))
 					}
 				})

@@ -51,8 +51,8 @@ func newRates(cfg *Config) rates {
 	}
 }
 
-// told is a client that was told to wait.
-type told struct {
+// throttleOnLoop is the rate-limit state of a connection.
+type throttleOnLoop struct {
 	at, until time.Time
 	refused   int  // frames within this wait
 	untold    bool // the handler hasn't passed it on yet
@@ -67,7 +67,7 @@ type told struct {
 // refused, the frame after it too. Where the client goes on all the same the
 // connection ends with KICK "abuse", here.
 func (c *Conn) Charge(t Turn) (size int, wait time.Duration) {
-	if c.told != nil {
+	if c.throttle != nil {
 		if wait = c.still(t); wait > 0 {
 			return c.size, wait
 		}
@@ -96,10 +96,10 @@ func (c *Conn) over(t Turn, why limitKind, wait time.Duration) time.Duration {
 // Charge refuses what follows for wait, and a second at the least. It gives
 // what the client is to be told.
 func (c *Conn) Pause(t Turn, wait time.Duration) time.Duration {
-	if c.told == nil {
-		c.told = &told{}
+	if c.throttle == nil {
+		c.throttle = &throttleOnLoop{}
 	}
-	w, now := c.told, c.l.now
+	w, now := c.throttle, c.l.now
 	until := now.Add(max(wait, leastWait))
 	if until.Before(w.until) { // it was told of a longer one
 		until = w.until
@@ -113,18 +113,18 @@ func (c *Conn) Pause(t Turn, wait time.Duration) time.Duration {
 // held against it. When it is told, Pause is called: what is on its way then
 // is refused as well.
 func (c *Conn) Untold(t Turn) {
-	if c.told != nil {
-		c.told.untold = true
+	if c.throttle != nil {
+		c.throttle.untold = true
 	}
 }
 
 // still is how long the client still has to wait, for another frame of it.
 func (c *Conn) still(t Turn) time.Duration {
-	w, r, now := c.told, c.l.r, c.l.now
+	w, r, now := c.throttle, c.l.r, c.l.now
 	wait := w.until.Sub(now)
 	if wait <= 0 {
 		if !w.ignored && !w.untold || -wait > rowEnds {
-			c.told = nil
+			c.throttle = nil
 		}
 		return 0
 	}

@@ -14,11 +14,11 @@ func (c *Conn) LoggedIn(t Turn, yes bool) {
 	}
 	c.loggedIn = yes
 	c.since = c.l.now
-	c.l.wheel.add(&c.tm, c.due())
+	c.l.wheel.add(t, &c.tm, c.due(t))
 }
 
 // due is when the connection has to be looked after.
-func (c *Conn) due() time.Time {
+func (c *Conn) due(t Turn) time.Time {
 	switch {
 	case c.finishing:
 		return c.end
@@ -32,15 +32,15 @@ func (c *Conn) due() time.Time {
 // check is the timer's: it runs at the time that was due when it was set,
 // which frames have put off meanwhile.
 func (c *Conn) check(t Turn) {
-	due := c.due()
-	if !c.finishing && c.busy() {
+	due := c.due(t)
+	if !c.finishing && c.busy(t) {
 		// It waits for us, not we for it.
 		due = c.l.now.Add(busyRecheck)
 	}
 	switch {
 	case !c.open:
 	case c.l.now.Before(due):
-		c.l.wheel.add(&c.tm, due)
+		c.l.wheel.add(t, &c.tm, due)
 	case c.finishing:
 		c.close(t)
 	default:

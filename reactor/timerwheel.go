@@ -8,24 +8,25 @@ const (
 	wheelSlots = 1024 // a power of two. What is due later goes round again
 )
 
-// timer is an entry of a wheel: a connection to look after, or a function. It
+// timerOnLoop is an entry of a wheel: a connection to look after, or a function. It
 // is in at most one list.
-type timer struct {
-	prev, next *timer
+type timerOnLoop struct {
+	prev, next *timerOnLoop
 	tick       int64 // when it is due
 	c          *Conn
 	fn         func(t Turn)
 }
 
-// wheel keeps the timers of one loop. Adding and removing cost nothing worth
+// wheelOnLoop keeps the timers of one loop. Adding and removing cost nothing worth
 // mentioning; only a loop uses it.
-type wheel struct {
+type wheelOnLoop struct {
 	start time.Time
 	now   int64 // the last tick that was dealt with
-	slots [wheelSlots]timer
+	slots [wheelSlots]timerOnLoop
 }
 
-func (w *wheel) init(now time.Time) {
+// newWheel makes w an empty wheel.
+func newWheel(w *wheelOnLoop, now time.Time) {
 	w.start = now
 	for i := range w.slots {
 		s := &w.slots[i]
@@ -35,20 +36,20 @@ func (w *wheel) init(now time.Time) {
 
 // add has tm run at the given time or the next tick, whichever is later. A
 // timer that is in the wheel already is moved.
-func (w *wheel) add(tm *timer, at time.Time) {
-	w.remove(tm)
+func (w *wheelOnLoop) add(t Turn, tm *timerOnLoop, at time.Time) {
+	w.remove(t, tm)
 	tm.tick = max(int64((at.Sub(w.start)+wheelTick-1)/wheelTick), w.now+1)
-	w.link(tm)
+	w.link(t, tm)
 }
 
-func (w *wheel) link(tm *timer) {
+func (w *wheelOnLoop) link(t Turn, tm *timerOnLoop) {
 	s := &w.slots[tm.tick%wheelSlots]
 	tm.prev, tm.next = s.prev, s
 	s.prev.next, s.prev = tm, tm
 }
 
 // remove takes tm out; nothing happens if it isn't in.
-func (w *wheel) remove(tm *timer) {
+func (w *wheelOnLoop) remove(t Turn, tm *timerOnLoop) {
 	if tm.next == nil {
 		return
 	}
@@ -58,7 +59,7 @@ func (w *wheel) remove(tm *timer) {
 
 // advance takes out what is due and calls run for each. run may add and
 // remove timers.
-func (w *wheel) advance(now time.Time, run func(tm *timer)) {
+func (w *wheelOnLoop) advance(t Turn, now time.Time, run func(tm *timerOnLoop)) {
 	to := int64(now.Sub(w.start) / wheelTick)
 	// After a long pause one round looks at every slot.
 	from := max(w.now+1, to-wheelSlots+1)
@@ -67,7 +68,7 @@ func (w *wheel) advance(now time.Time, run func(tm *timer)) {
 		s := &w.slots[tick%wheelSlots]
 		// The slot's list is cut off first: what comes back in goes round
 		// again, and what run removes must not break the walk.
-		var due timer
+		var due timerOnLoop
 		if s.next == s {
 			continue
 		}
@@ -76,9 +77,9 @@ func (w *wheel) advance(now time.Time, run func(tm *timer)) {
 		s.next, s.prev = s, s
 		for due.next != &due {
 			tm := due.next
-			w.remove(tm)
+			w.remove(t, tm)
 			if tm.tick > to {
-				w.link(tm)
+				w.link(t, tm)
 			} else {
 				run(tm)
 			}

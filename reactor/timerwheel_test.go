@@ -12,28 +12,28 @@ import (
 // pauses.
 func TestWheel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var w wheel
+		var w wheelOnLoop
 		start := time.Unix(1_000_000, 0)
-		w.init(start)
+		newWheel(&w, start)
 		now := start
-		timers := make([]*timer, 20)
-		due := map[*timer]time.Time{}
+		timers := make([]*timerOnLoop, 20)
+		due := map[*timerOnLoop]time.Time{}
 		for i := range timers {
-			timers[i] = &timer{}
+			timers[i] = &timerOnLoop{}
 		}
 		for range rapid.IntRange(1, 200).Draw(t, "steps") {
 			tm := rapid.SampledFrom(timers).Draw(t, "timer")
 			d := time.Duration(rapid.IntRange(0, 300_000).Draw(t, "ms")) * time.Millisecond
 			switch rapid.IntRange(0, 3).Draw(t, "what") {
 			case 0, 1:
-				w.add(tm, now.Add(d))
+				w.add(Turn{}, tm, now.Add(d))
 				due[tm] = now.Add(d)
 			case 2:
-				w.remove(tm)
+				w.remove(Turn{}, tm)
 				delete(due, tm)
 			case 3:
 				now = now.Add(d / 3)
-				w.advance(now, func(tm *timer) {
+				w.advance(Turn{}, now, func(tm *timerOnLoop) {
 					at, ok := due[tm]
 					if !ok {
 						t.Fatal("ran twice, or after it was removed")
@@ -43,10 +43,10 @@ func TestWheel(t *testing.T) {
 					}
 					delete(due, tm)
 					if d%2 == 0 { // timers may add and remove others as they run
-						w.add(tm, now.Add(d))
+						w.add(Turn{}, tm, now.Add(d))
 						due[tm] = now.Add(d)
 						other := timers[int(d/time.Millisecond)%len(timers)]
-						w.remove(other)
+						w.remove(Turn{}, other)
 						delete(due, other)
 					}
 				})

@@ -43,7 +43,7 @@ func (t Turn) Send(p *Peer, body []byte) {
 	if to == t.l {
 		p.c.Write(t, body)
 	} else if !p.closed.Load() {
-		t.l.outgoing(to).send(p.c, body)
+		t.l.outgoing(t, to).send(p.c, body)
 	}
 }
 
@@ -51,7 +51,7 @@ func (t Turn) Send(p *Peer, body []byte) {
 // before. It is handed over when the turn ends, for the own loop too, where it
 // runs once I/O has had its turn. It doesn't block.
 func (t Turn) Post(i int, fn func(t Turn)) {
-	t.l.outgoing(t.l.r.loops[i]).post(fn, 0)
+	t.l.outgoing(t, t.l.r.loops[i]).post(fn, 0)
 }
 
 // PostSized is Post of what may be left out where too much is on its way: fn
@@ -59,7 +59,7 @@ func (t Turn) Post(i int, fn func(t Turn)) {
 // Config.MaxMailbox on the way to that loop, and fn doesn't run.
 func (t Turn) PostSized(i, n int, fn func(t Turn)) error {
 	to := t.l.r.loops[i]
-	b := t.l.outgoing(to)
+	b := t.l.outgoing(t, to)
 	if to.crowded(len(b.arena) + b.posted + n) {
 		return ErrBusy
 	}
@@ -71,7 +71,7 @@ func (t Turn) PostSized(i, n int, fn func(t Turn)) error {
 // second. stop takes it back; it needs a Turn of the same loop and does
 // nothing once fn has run. Timers that wait when the reactor stops never run.
 func (t Turn) After(d time.Duration, fn func(t Turn)) (stop func(t Turn)) {
-	tm := &timer{fn: fn}
-	t.l.wheel.add(tm, t.l.now.Add(d))
-	return func(t Turn) { t.l.wheel.remove(tm) }
+	tm := &timerOnLoop{fn: fn}
+	t.l.wheel.add(t, tm, t.l.now.Add(d))
+	return func(t Turn) { t.l.wheel.remove(t, tm) }
 }

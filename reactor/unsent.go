@@ -2,10 +2,10 @@ package reactor
 
 import "slices"
 
-// lagging are the connections of a loop for which bytes wait that the kernel
+// unsentOnLoop are the connections of a loop for which bytes wait that the kernel
 // hasn't taken, and how many in all: as of when they were last looked at, which
 // is at most a tick ago. It belongs to the loop.
-type lagging struct {
+type unsentOnLoop struct {
 	conns []*Conn
 	bytes int
 	most  int // the loop's part of Config.MaxWaitingAll
@@ -15,13 +15,13 @@ type lagging struct {
 // so that not every turn has to look for somebody to end.
 const spareShare = 8
 
-func newLagging(cfg *Config) lagging {
-	return lagging{most: max(cfg.MaxWaitingAll/cfg.Loops, cfg.MaxWaiting)}
+func newUnsent(cfg *Config) unsentOnLoop {
+	return unsentOnLoop{most: max(cfg.MaxWaitingAll/cfg.Loops, cfg.MaxWaiting)}
 }
 
 // note counts what waits for a connection after a write. One that is ending
 // will have nothing soon.
-func (g *lagging) note(c *Conn) {
+func (g *unsentOnLoop) note(t Turn, c *Conn) {
 	n := c.buffered
 	if !c.open || c.finishing {
 		n = 0
@@ -35,13 +35,13 @@ func (g *lagging) note(c *Conn) {
 }
 
 // look counts again: what the kernel takes by itself, nobody tells.
-func (g *lagging) look() {
+func (g *unsentOnLoop) look(t Turn) {
 	kept := g.conns[:0]
 	for _, c := range g.conns {
 		if c.open {
 			c.buffered = c.gc.OutboundBuffered()
 		}
-		if g.note(c); c.lags > 0 {
+		if g.note(t, c); c.lags > 0 {
 			kept = append(kept, c)
 		} else {
 			c.lagging = false
@@ -52,11 +52,11 @@ func (g *lagging) look() {
 }
 
 // relieve ends those for which most waits where too much waits for all.
-func (g *lagging) relieve(t Turn) {
+func (g *unsentOnLoop) relieve(t Turn) {
 	if g.bytes <= g.most {
 		return
 	}
-	if g.look(); g.bytes <= g.most {
+	if g.look(t); g.bytes <= g.most {
 		return
 	}
 	slowest := slices.Clone(g.conns)
@@ -66,6 +66,6 @@ func (g *lagging) relieve(t Turn) {
 			break
 		}
 		c.kick(t, slowAll)
-		g.note(c)
+		g.note(t, c)
 	}
 }

@@ -24,7 +24,7 @@ func TestWaitingForAll(t *testing.T) {
 		var more func(t Turn)
 		more = func(t Turn) {
 			if !c.Open(t) || c.finishing || c.Waiting(t) >= want {
-				filled <- c.reading()
+				filled <- c.reading(t)
 				return
 			}
 			c.Write(t, body)
@@ -37,7 +37,7 @@ func TestWaitingForAll(t *testing.T) {
 	})
 	waiting := func() (n int) {
 		onLoop(t, r, 0, func(t Turn) {
-			t.l.lag.look()
+			t.l.lag.look(t)
 			n = t.l.lag.bytes
 		})
 		return n

@@ -37,7 +37,7 @@ func socketPair() (a, b net.Conn, err error) {
 func (l *loop) wake() { _, _ = l.bell.Write([]byte{0}) }
 
 // again has the loop go on with what it left for later, after a round of I/O.
-func (l *loop) again() {
+func (l *loop) again(t Turn) {
 	if !l.nudged {
 		l.nudged = true
 		l.wake()

@@ -46,7 +46,7 @@ func wsHeaderLen(p []byte) int {
 }
 
 // wsHeader reads the header at the start of p, which holds all of it.
-func (l *loop) wsHeader(p []byte) (ws.Header, error) {
+func (l *loop) wsHeader(t Turn, p []byte) (ws.Header, error) {
 	l.wsReader.Reset(p)
 	return ws.ReadHeaderBuffer(&l.wsReader, l.wsBuf[:])
 }
@@ -61,7 +61,7 @@ func (c *Conn) measureWebSocket(t Turn, p []byte) int {
 	if len(p) < n {
 		return n
 	}
-	h, err := c.l.wsHeader(p)
+	h, err := c.l.wsHeader(t, p)
 	if err != nil {
 		return c.refuseStream(t, ws.StatusProtocolError)
 	}
@@ -104,7 +104,7 @@ func (c *Conn) refuseMessage(t Turn, code ws.StatusCode, format string) int {
 
 // wholeWebSocket takes a whole frame, which measureWebSocket has passed.
 func (c *Conn) wholeWebSocket(t Turn, p []byte) {
-	h, err := c.l.wsHeader(p)
+	h, err := c.l.wsHeader(t, p)
 	if err != nil {
 		c.refuseStream(t, ws.StatusProtocolError)
 		return
@@ -140,7 +140,7 @@ func (c *Conn) fragment(t Turn, fin bool, payload []byte) {
 		// The message is charged as a frame, and so are its parts: they cost
 		// as much, and a message may have any number of empty ones.
 		c.size = len(payload)
-		if c.Charge(t); !c.reading() {
+		if c.Charge(t); !c.reading(t) {
 			return
 		}
 	}

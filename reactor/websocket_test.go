@@ -360,7 +360,7 @@ func TestAlmostHTTP(t *testing.T) {
 func TestForwarded(t *testing.T) {
 	addr := make(chan netip.Addr, 1)
 	h := &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
-		addr <- c.Addr()
+		addr <- c.Addr(t)
 		return true
 	}}
 	trusting := serve(t, h, func(cfg *Config) {

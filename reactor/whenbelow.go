@@ -1,7 +1,7 @@
 package reactor
 
-// waiter is what WhenBelow left.
-type waiter struct {
+// waiterOnLoop is what WhenBelow left.
+type waiterOnLoop struct {
 	n  int
 	fn func(t Turn)
 }
@@ -10,10 +10,10 @@ type waiter struct {
 // turn's writes. There is one waiter per connection, the latest; it is dropped
 // when the connection closes or finishes.
 func (c *Conn) WhenBelow(t Turn, n int, fn func(t Turn)) {
-	if !c.reading() {
+	if !c.reading(t) {
 		return
 	}
-	c.waiter = &waiter{n, fn}
+	c.waiter = &waiterOnLoop{n, fn}
 	if !c.polled {
 		c.l.fresh = append(c.l.fresh, c)
 	}
@@ -29,7 +29,7 @@ func (c *Conn) checkWaiting(t Turn) bool {
 		if c.gc.OutboundBuffered() > 0 {
 			return false
 		}
-		c.shutdown()
+		c.shutdown(t)
 		return true
 	case c.waiter == nil:
 		return true

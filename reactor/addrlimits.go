@@ -11,28 +11,31 @@ import (
 	"chatd/limit"
 )
 
-var errAddrRate = errors.New("reactor: connections from this address come too fast")
+var (
+	errAddrFull = errors.New("reactor: too many connections from this address")
+	errAddrRate = errors.New("reactor: connections from this address come too fast")
+)
 
-// maxRates is how many addresses are remembered for how fast they connect.
+// maxRates is for how many addresses the connection rate is remembered.
 const maxRates = 1 << 16
 
-// limits counts connections by address. Safe for any goroutine.
-type limits struct {
-	perAddr int
+// addrLimits limits connections per address. It is safe for concurrent use.
+type addrLimits struct {
+	perAddr int // open connections; 0: no limit
 	rates   *limit.Table[netip.Addr]
 
 	mu    sync.Mutex
-	conns map[netip.Addr]int // as many at most as there are connections
+	conns map[netip.Addr]int // no more entries than there are connections
 }
 
-func newLimits(perAddr int, connects limit.Rate, forgotten *metrics.Counter) *limits {
-	return &limits{perAddr: perAddr, conns: make(map[netip.Addr]int),
+func newAddrLimits(perAddr int, connects limit.Rate, forgotten *metrics.Counter) *addrLimits {
+	return &addrLimits{perAddr: perAddr, conns: make(map[netip.Addr]int),
 		rates: limit.NewTable[netip.Addr](connects, maxRates, func(n int) { forgotten.Add(n) })}
 }
 
-// who is what one client can be taken for: with IPv6, whoever has one address
-// has its whole /64.
-func who(addr netip.Addr) netip.Addr {
+// limitKey returns what limits count an address as. A client with one IPv6
+// address usually has its whole /64.
+func limitKey(addr netip.Addr) netip.Addr {
 	addr = addr.Unmap().WithZone("")
 	if addr.Is6() {
 		if p, err := addr.Prefix(64); err == nil {
@@ -42,10 +45,10 @@ func who(addr netip.Addr) netip.Addr {
 	return addr
 }
 
-// admit counts a connection from addr, or says why there may not be one. Who
-// was admitted must leave.
-func (l *limits) admit(addr netip.Addr, now time.Time) error {
-	key := who(addr)
+// admit counts a new connection from addr, or returns why it isn't allowed. An
+// admitted connection must leave.
+func (l *addrLimits) admit(addr netip.Addr, now time.Time) error {
+	key := limitKey(addr)
 	if !l.join(key) {
 		return errAddrFull
 	}
@@ -56,8 +59,8 @@ func (l *limits) admit(addr netip.Addr, now time.Time) error {
 	return nil
 }
 
-// join counts a connection, if there is room for it.
-func (l *limits) join(key netip.Addr) bool {
+// join counts a connection, unless its address has too many.
+func (l *addrLimits) join(key netip.Addr) bool {
 	if l.perAddr == 0 {
 		return true
 	}
@@ -70,18 +73,16 @@ func (l *limits) join(key netip.Addr) bool {
 	return true
 }
 
-// leave takes a connection that was admitted off the count. An invalid
-// address is nobody.
-func (l *limits) leave(addr netip.Addr) {
+// leave takes an admitted connection off the count. It does nothing for an
+// invalid address.
+func (l *addrLimits) leave(addr netip.Addr) {
 	if l.perAddr == 0 || !addr.IsValid() {
 		return
 	}
-	key := who(addr)
+	key := limitKey(addr)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.conns[key]--; l.conns[key] <= 0 {
 		delete(l.conns, key)
 	}
 }
-
-var errAddrFull = errors.New("reactor: too many connections from this address")

@@ -14,7 +14,7 @@ import (
 func TestLimits(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
 	count := newCounters(metrics.NewSet())
-	l := newLimits(2, limit.PerSecond(3, time.Second, now), count.addrForgotten)
+	l := newAddrLimits(2, limit.PerSecond(3, time.Second, now), count.addrForgotten)
 	a, b := netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8::ffff")
 	other := netip.MustParseAddr("2001:db8:0:1::1")
 	mapped, v4 := netip.MustParseAddr("::ffff:192.0.2.1"), netip.MustParseAddr("192.0.2.1")

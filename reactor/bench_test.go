@@ -114,11 +114,11 @@ func newFeeder(tb testing.TB, cross bool) (*feeder, *Reactor) {
 func (f *feeder) feed(t Turn) {
 	l := f.from.l
 	f.from.feed(t, f.data)
-	for _, to := range l.outTo {
-		l.r.batches.put(l.out[to.idx])
-		l.out[to.idx] = nil
+	for _, to := range l.outboxTo {
+		l.r.batches.put(l.outbox[to.idx])
+		l.outbox[to.idx] = nil
 	}
-	l.outTo = l.outTo[:0]
+	l.outboxTo = l.outboxTo[:0]
 	for _, c := range l.dirty {
 		l.r.buffers.put(c.out)
 		c.out, c.dirty, c.queued = nil, false, 0

@@ -1,31 +1,33 @@
 package reactor
 
 import (
-	"chatd/proto"
 	"runtime/debug"
+
+	"chatd/proto"
 )
 
-// turnEnd names the one call of the handler after which TurnEnd isn't due.
+// turnEnd names the only call of the handler that doesn't make another TurnEnd
+// due.
 const turnEnd = "TurnEnd"
 
-// call runs a function that isn't ours; c, which may be nil, pays if it
-// panics.
+// call runs a function that isn't the reactor's own. If it panics, c is closed;
+// c may be nil. what names the function in the log.
 func (l *loop) call(t Turn, c *Conn, what string, fn func(t Turn)) {
-	defer l.caught(t, c, what)
-	l.worked = l.worked || what != turnEnd
+	defer l.recovered(t, c, what)
+	l.handlerRan = l.handlerRan || what != turnEnd
 	fn(t)
 }
 
-// request has the handler take a frame.
-func (l *loop) request(t Turn, c *Conn, r *proto.Request) (taken bool) {
+// callRequest calls Handler.Request. If that panics, the frame counts as taken.
+func (l *loop) callRequest(t Turn, c *Conn, r *proto.Request) (taken bool) {
 	taken = true
-	defer l.caught(t, c, "Request")
-	l.worked = true
+	defer l.recovered(t, c, "Request")
+	l.handlerRan = true
 	return l.r.h.Request(t, c, r)
 }
 
-// caught is deferred around all that isn't ours.
-func (l *loop) caught(t Turn, c *Conn, what string) {
+// recovered must be deferred around every function that isn't the reactor's own.
+func (l *loop) recovered(t Turn, c *Conn, what string) {
 	v := recover()
 	if v == nil {
 		return

@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// setForwarded makes the address that a trusted proxy tells of the client's
-// own, if the connection comes from one. Its limits hold from here on.
+// setForwarded takes the client's address from X-Forwarded-For headers, if the
+// connection comes from a trusted proxy. It returns an error if that address may
+// not have another connection.
 func (c *Conn) setForwarded(t Turn, header string) error {
 	if header == "" || !c.l.r.trusted(c.addr) {
 		return nil
@@ -18,11 +19,13 @@ func (c *Conn) setForwarded(t Turn, header string) error {
 	return c.setAddr(t, addr)
 }
 
-// setAddr is for whatever learns the real address behind a proxy.
+// setAddr sets the client's address, which a proxy has reported. Limits count
+// the connection for that address from then on. It returns an error if they
+// don't allow another connection.
 func (c *Conn) setAddr(t Turn, addr netip.Addr) error {
 	r := c.l.r
 	if err := r.limits.admit(addr, c.l.now); err != nil {
-		r.refused(err)
+		r.countRefused(err)
 		return err
 	}
 	r.limits.leave(c.charged)
@@ -30,8 +33,8 @@ func (c *Conn) setAddr(t Turn, addr netip.Addr) error {
 	return nil
 }
 
-// forwarded is the rightmost address in an X-Forwarded-For that isn't one of
-// the proxies we trust: what stands left of it anyone could have written.
+// forwarded returns the rightmost address in X-Forwarded-For headers that isn't
+// a trusted proxy. Whatever is left of it may be forged.
 func (r *Reactor) forwarded(header string) (netip.Addr, bool) {
 	parts := strings.Split(header, ",")
 	for i := len(parts) - 1; i >= 0; i-- {
@@ -55,6 +58,7 @@ func (r *Reactor) forwarded(header string) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
+// trusted reports whether addr is a trusted proxy.
 func (r *Reactor) trusted(addr netip.Addr) bool {
 	for _, p := range r.cfg.Trusted {
 		if p.Contains(addr) {

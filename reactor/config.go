@@ -15,61 +15,61 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 )
 
-// Bounds that nobody needs to set.
+// Limits that aren't settings.
 const (
-	minReserve = 64 // descriptors kept back for the store, the logs and the loops themselves
+	minReserve = 64 // file descriptors reserved for the store, the logs and the loops
 	maxLoops   = 1024
 	maxLanes   = 1024
 )
 
-// Config holds the reactor's settings. Start from DefaultConfig; a field left
-// zero has the meaning given here, never "whatever".
+// Config holds the reactor's settings. Start from DefaultConfig. A zero field has
+// the meaning given here.
 type Config struct {
-	Addr     string // host:port to listen on; port 0 takes a free one
-	Cores    int    // what the defaults of loops and lanes go by; 0: GOMAXPROCS
+	Addr     string // host:port to listen on; port 0: any free port
+	Cores    int    // CPU cores that the defaults of Loops and lanes are computed from; 0: GOMAXPROCS
 	Loops    int    // event loops; 0: one per core
-	MaxConns int    // open connections; 0: RLIMIT_NOFILE's soft limit less a reserve
+	MaxConns int    // open connections; 0: the soft limit RLIMIT_NOFILE minus a reserve
 
-	// Limits for one client address (IPv6: for its /64), checked at accept
-	// before any work. 0: no limit. Trusted addresses are exempt: there the
-	// address behind them counts, once it is known.
+	// Limits per client address (IPv6: per /64), checked when a connection is
+	// accepted. 0: no limit. For trusted proxies, the address that they report
+	// counts, once it is known.
 	ConnsPerAddr          int
 	ConnectsPerAddrPerSec int
 
-	// Limits for one connection; see Conn.Charge. 0: no limit.
-	FramesPerSec      int // all that a client sends, PING and bad frames included
-	BytesPerSec       int // of these
-	FramesBeforeLogin int // within LoginTimeout, while it isn't logged in
-	AbuseAfter        int // waits in a row in which it goes on sending, then KICK "abuse"
+	// Limits per connection; see Conn.Charge. 0: no limit.
+	FramesPerSec      int // every frame a client sends, including PING and bad frames
+	BytesPerSec       int // bytes of these frames
+	FramesBeforeLogin int // frames within LoginTimeout while it isn't logged in
+	AbuseAfter        int // waits in a row that the client ignores, then KICK "abuse"
 
-	Burst time.Duration // of every rate per second: what comes together in it may come at once
+	Burst time.Duration // how much of a rate per second may be used at once
 
-	LoginTimeout time.Duration // from accept to LoggedIn, else KICK "idle"
-	IdleTimeout  time.Duration // without a frame while logged in, then KICK "idle"
+	LoginTimeout time.Duration // from accept to Conn.LoggedIn, then KICK "idle"
+	IdleTimeout  time.Duration // time without a frame while logged in, then KICK "idle"
 	Linger       time.Duration // how long a graceful close may take
 
-	MaxHeld       int // bytes of frames held back per connection, then KICK "abuse"
-	MaxHeldAll    int // the same of all connections; then KICK "slow" for who has more than its share of it, and than one frame
-	MaxWaiting    int // bytes waiting for a connection, then KICK "slow"
-	MaxWaitingAll int // the same of all connections, a part of it for each loop; then KICK "slow" for those of the loop for which most waits
-	MaxMailbox    int // bytes on their way to one loop; what comes beyond costs its receiver the connection (KICK "slow"), and what is PostSized doesn't run
-	MaxBadFrames  int // frames in a row the decoder refuses, then KICK "abuse"
+	MaxHeld       int // bytes of held frames per connection, then KICK "abuse"
+	MaxHeldAll    int // bytes of held frames of all connections; beyond it, KICK "slow" for a connection that exceeds its share and one frame
+	MaxWaiting    int // bytes that the kernel hasn't accepted, per connection, then KICK "slow"
+	MaxWaitingAll int // the same for all connections, divided among the loops; beyond it, KICK "slow" for those of the loop with the most
+	MaxMailbox    int // bytes queued for one loop; a frame beyond it costs its receiver the connection (KICK "slow"); PostSized fails at half of it
+	MaxBadFrames  int // frames in a row that don't decode, then KICK "abuse"
 
 	QuickLanes int // workers for Quick jobs; 0: four per core
 	SlowLanes  int // workers for Slow jobs; 0: half the cores, at least one
-	LaneQueue  int // jobs waiting for one worker, then ErrBusy
+	LaneQueue  int // jobs queued for one worker, then ErrBusy
 
-	Origins []string       // browser origins allowed besides the same host name; "*": all
-	WebURL  string         // where an HTTP request for anything but /ws is sent
-	WebPort int            // without WebURL: it is sent to this port of the host it asked for; 0: 404
-	Trusted []netip.Prefix // proxies whose PROXY headers and X-Forwarded-For are believed
+	Origins []string       // allowed browser origins besides the same host name; "*": all
+	WebURL  string         // where HTTP requests for anything but /ws are redirected
+	WebPort int            // without WebURL: redirect to this port of the requested host; 0: answer 404
+	Trusted []netip.Prefix // proxies whose PROXY headers and X-Forwarded-For are trusted
 
 	Now    func() time.Time // the clock; nil: time.Now
 	Logger *slog.Logger     // nil: slog.Default()
 	Set    *metrics.Set     // nil: a private one
 }
 
-// DefaultConfig has every default, for 127.0.0.1:6000.
+// DefaultConfig returns the default settings. It listens on 127.0.0.1:6000.
 func DefaultConfig() Config {
 	return Config{
 		Addr:          "127.0.0.1:6000",
@@ -87,7 +87,7 @@ func DefaultConfig() Config {
 	}
 }
 
-// Validate says which field has a value that makes no sense.
+// Validate returns an error that names the first field with an invalid value.
 func (c *Config) Validate() error {
 	bad := func(field string, v any, why string) error {
 		return fmt.Errorf("reactor: config %s = %v: %s", field, v, why)
@@ -162,7 +162,7 @@ func (c *Config) Validate() error {
 	return nil
 }
 
-// withDefaults fills in what depends on the machine.
+// withDefaults fills in the defaults that depend on the machine.
 func (c Config) withDefaults() (Config, error) {
 	cores := c.Cores
 	if cores == 0 {
@@ -180,12 +180,12 @@ func (c Config) withDefaults() (Config, error) {
 	if c.MaxConns == 0 {
 		var lim syscall.Rlimit
 		if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &lim); err != nil {
-			return c, fmt.Errorf("reactor: read the limit of open files: %w", err)
+			return c, fmt.Errorf("reactor: get the limit of open files: %w", err)
 		}
 		files := int(min(lim.Cur, 1<<24))
 		c.MaxConns = files - max(minReserve, files/20)
 		if c.MaxConns < 1 {
-			return c, fmt.Errorf("reactor: a limit of %d open files leaves none for connections (ulimit -n)", files)
+			return c, fmt.Errorf("reactor: a limit of %d open files leaves none for connections; raise it (ulimit -n)", files)
 		}
 	}
 	if c.Now == nil {

@@ -11,115 +11,120 @@ import (
 	"chatd/limit"
 )
 
-// Conn is a connection. All but Addr and Peer needs a Turn of its loop. It
-// has no buffers while nothing is under way.
+// Conn is a connection. All methods but Peer need a Turn of its loop. While
+// nothing is in progress, it has no buffers.
 type Conn struct {
 	l      *loop
 	id     uint64 // counts up on each loop
 	peer   Peer
 	joined atomic.Bool // OnOpen has run
+
 	connOnLoop
 }
 
-// connOnLoop is what of a connection belongs to its loop.
+// connOnLoop is the state of a connection that only its loop may touch.
 type connOnLoop struct {
-	gc   gnet.Conn // not to be touched unless open
-	slot int       // in loop.all
-	data any
+	gc   gnet.Conn // only valid while open
+	slot int       // index in loop.all
+	data any       // the handler's
 
 	addr    netip.Addr // the client's
-	charged netip.Addr // what the limits count it for; not valid: none
+	charged netip.Addr // the address that limits count it for; invalid: none
 
-	in      *buffer // the beginning of a frame
-	message *buffer // the fragments of a WebSocket message so far
-	held    *buffer // frames for later, each after its length
-	taken   int     // bytes of held that were taken up
-	out     *buffer // frames to write at the end of the turn
+	in       *buffer // the beginning of a frame
+	message  *buffer // the fragments of a WebSocket message so far
+	held     *buffer // held frames, each after its length
+	heldRead int     // bytes of held that have been handled
+	out      *buffer // frames to write at the end of the turn
 
-	queued   uint64 // bytes that were ever to be written
-	buffered int    // of these, what gnet had left after the last write
-	dropped  int    // frames that were written too late, a byte for each
-	lags     int    // what loop.lag counts for it
+	queued        uint64 // bytes queued for writing since the connection opened
+	buffered      int    // of these, bytes that gnet had left after the last write
+	dropped       int    // frames that were written too late; each counts as a byte in queued
+	unsentCounted int    // bytes that loop.unsent counts for it
 
-	tm    timerOnLoop
-	since time.Time // accepted, or logged out
-	seen  time.Time // the last frame
-	end   time.Time // when a graceful close is cut short
+	timer    timerOnLoop
+	since    time.Time // accepted, logged in or logged out
+	lastSeen time.Time // the last frame
+	end      time.Time // when a graceful close is cut short
 
-	waiter   *waiterOnLoop
-	jobs     *jobsOnLoop
-	throttle *throttleOnLoop // nil: not throttled, and no violation lately
-	frames   limit.Bucket
-	bytes    limit.Bucket
-	early    limit.Bucket // frames before login
-	size     int          // of the frame at hand
-	badRow   int          // bad frames in a row
+	waiter       *waiterOnLoop
+	jobs         *jobsOnLoop     // nil: none
+	throttle     *throttleOnLoop // nil: not throttled, and no recent violations
+	frames       limit.Bucket
+	bytes        limit.Bucket
+	beforeLogin  limit.Bucket // frames before login
+	size         int          // of the frame at hand
+	badFramesRow int          // bad frames in a row
 
-	discarded int // bytes that came after the end
+	discarded int // bytes read and thrown away after the end
 	framing   framing
 
-	open      bool // OnOpen has run, OnClose hasn't
-	loggedIn  bool
-	holding   bool // frames are held until Resume
-	taking    bool // within Request
-	wantsMore bool // Resume was called there
-	resuming  bool // stands in loop.resumed
-	dirty     bool // stands in loop.dirty
-	polled    bool // stands in loop.waiting
-	lagging   bool // stands in loop.lag
-	finishing bool // takes and gives nothing any more
-	shut      bool // the writing side is shut down
-	proxied   bool // a PROXY header came
-	abusive   bool // was kicked for abuse
+	open       bool // OnOpen has run, OnClose hasn't
+	loggedIn   bool
+	holding    bool // frames are held until Resume
+	inRequest  bool // within Handler.Request
+	wantsMore  bool // Resume was called there
+	inResumed  bool // is in loop.resumed
+	dirty      bool // is in loop.dirty
+	inWaiters  bool // is in loop.waiters
+	inUnsent   bool // is in loop.unsent
+	finishing  bool // is closing gracefully: neither reads nor writes any more
+	shut       bool // the writing side is shut down
+	proxied    bool // a PROXY header came
+	wasAbusive bool // was kicked for abuse
 }
 
+// newConn makes a connection of a loop that it hasn't joined yet. charged is
+// the address that limits count it for.
 func newConn(l *loop, addr, charged netip.Addr) *Conn {
 	c := &Conn{l: l, id: l.lastID.Add(1)}
 	c.addr, c.charged = addr, charged
 	c.peer.c = c
-	c.tm.c = c
+	c.timer.c = c
 	return c
 }
 
-// Addr is the client's address: the one behind a trusted proxy, where that
-// told it.
+// Addr returns the client's address. Behind a trusted proxy it is the address
+// that the proxy has reported.
 func (c *Conn) Addr(t Turn) netip.Addr { return c.addr }
 
-// Source is whom limits per address count the connection for: Addr or, with
-// IPv6, its /64. It isn't valid where nobody is known: behind a trusted proxy
-// that hasn't told, and once the connection has closed.
-func (c *Conn) Source(t Turn) netip.Addr { return who(c.charged) }
+// Source returns what limits per address count the connection for: Addr or, for
+// IPv6, its /64. It is invalid if the client isn't known: behind a trusted proxy
+// that hasn't reported it, and once the connection has closed.
+func (c *Conn) Source(t Turn) netip.Addr { return limitKey(c.charged) }
 
-// Peer is the handle to this connection for other loops and goroutines.
+// Peer returns the handle to this connection for other loops and goroutines.
 func (c *Conn) Peer() *Peer { return &c.peer }
 
-// Open says whether the connection still is: false from the moment it has
-// ended, which may be before Closed is called. One that is finishing still is.
+// Open reports whether the connection is open. It is false as soon as the
+// connection has ended, which may be before Handler.Closed is called, and true
+// while the connection is finishing.
 func (c *Conn) Open(t Turn) bool { return c.open }
 
-// Data is what SetData left, nil at first. It stays after Closed.
+// Data returns the value that SetData stored, nil at first. It is kept after
+// Handler.Closed.
 func (c *Conn) Data(t Turn) any { return c.data }
 
-// SetData keeps something with the connection.
+// SetData stores a value with the connection.
 func (c *Conn) SetData(t Turn, v any) { c.data = v }
 
-// begin is the connection's first turn.
+// begin starts the connection, in its first turn.
 func (c *Conn) begin(t Turn, gc gnet.Conn) {
 	l := c.l
 	c.joined.Store(true)
 	c.gc, c.open = gc, true
-	c.since, c.seen = l.now, l.now
+	c.since, c.lastSeen = l.now, l.now
 	l.add(t, c)
-	l.wheel.add(t, &c.tm, c.due(t))
+	l.timers.add(t, &c.timer, c.deadline(t))
 	l.call(t, c, "Open", func(t Turn) { l.r.h.Open(t, c) })
 }
 
-// ended notes that the connection is gone. Whatever goes on in this turn sees
-// that it isn't open; the handler is told at the turn's end.
+// ended marks the connection as closed. Everything else in this turn sees that
+// it isn't open. Handler.Closed is called at the end of the turn.
 func (c *Conn) ended(t Turn, gc gnet.Conn, err error) {
 	if err != io.EOF {
-		// With a plain io.EOF gnet has thrown away what it had left, so that
-		// only what was known before is certain.
+		// With io.EOF gnet has already dropped its buffer. Then only the number
+		// that was known before is certain.
 		c.buffered = gc.OutboundBuffered()
 	}
 	c.open, c.holding = false, false
@@ -129,20 +134,20 @@ func (c *Conn) ended(t Turn, gc gnet.Conn, err error) {
 		c.buffered += len(c.out.b)
 	}
 	c.gc = nil
-	c.l.lag.note(t, c)
-	c.l.gone = append(c.l.gone, c)
+	c.l.unsent.update(t, c)
+	c.l.closed = append(c.l.closed, c)
 }
 
-// release gives back what the connection has.
+// release frees what the connection has, after Handler.Closed.
 func (c *Conn) release(t Turn) {
 	l := c.l
 	l.remove(t, c)
-	l.wheel.remove(t, &c.tm)
-	l.r.uncount(l, c.charged)
+	l.timers.remove(t, &c.timer)
+	l.r.countOut(l, c.charged)
 	c.charged = netip.Addr{}
 	l.r.count.closed.Inc()
 	if c.held != nil {
-		l.r.held.Add(-int64(len(c.held.b) - c.taken))
+		l.r.held.Add(-int64(len(c.held.b) - c.heldRead))
 	}
 	b := &l.r.buffers
 	b.put(c.in)

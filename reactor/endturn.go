@@ -2,8 +2,8 @@ package reactor
 
 import "slices"
 
-// maxRounds is how often the end of a turn may start over because what it did
-// had consequences, before I/O gets its turn again.
+// maxRounds is how often the end of a turn may start over, because it led to
+// more work, before the loop goes back to I/O.
 const maxRounds = 4
 
 func (l *loop) beginTurn(t Turn) {
@@ -11,75 +11,72 @@ func (l *loop) beginTurn(t Turn) {
 	l.inTurn = true
 }
 
-// endTurn ends a turn: what it set off is done, then handed over, then
-// written, each connection once.
+// endTurn finishes what the turn has started: first the handler is called, then
+// the outbox is handed over, then each connection is written to, once.
 func (l *loop) endTurn(t Turn) {
 	for round := 0; ; round++ {
-		l.takeUp(t)
-		l.blame(t)
-		l.bury(t)
-		if l.worked {
-			l.worked = false
+		l.resumeConns(t)
+		l.callAbused(t)
+		l.callClosed(t)
+		if l.handlerRan {
+			l.handlerRan = false
 			l.call(t, nil, turnEnd, l.turnEnd)
 		}
-		l.handOver(t)
+		l.sendOutbox(t)
 		l.flush(t)
-		l.lag.relieve(t)
-		l.checkFresh(t)
-		if !l.worked && len(l.resumed)+len(l.abusive)+len(l.gone)+len(l.fresh)+len(l.outTo)+len(l.dirty) == 0 {
+		l.unsent.enforce(t)
+		l.checkNewWaiters(t)
+		if !l.handlerRan && len(l.resumed)+len(l.abusers)+len(l.closed)+len(l.newWaiters)+len(l.outboxTo)+len(l.dirty) == 0 {
 			break
 		}
 		if round == maxRounds {
-			l.again(t)
+			l.wakeSelf(t)
 			break
 		}
 	}
-	if p := len(l.waiting) > 0; p != l.polling {
-		l.polling = p
-		l.r.ticker.faster(p)
+	if fast := len(l.waiters) > 0; fast != l.fastTicks {
+		l.fastTicks = fast
+		l.r.ticker.setFast(fast)
 	}
-	l.n.flush(t, l.r.count)
-	if b := int64(l.lag.bytes); b != l.waits.Load() {
-		l.waits.Store(b)
+	l.counts.flush(t, l.r.count)
+	if b := int64(l.unsent.bytes); b != l.unsentBytes.Load() {
+		l.unsentBytes.Store(b)
 	}
 	l.inTurn = false
 }
 
-// takeUp goes on with connections whose held frames are wanted again. Those
-// that ask once more meanwhile come in the next round.
-func (l *loop) takeUp(t Turn) {
+// resumeConns handles the held frames of resumed connections. Connections that
+// call Resume again meanwhile wait for the next round.
+func (l *loop) resumeConns(t Turn) {
 	n := len(l.resumed)
 	for i := range n {
-		l.resumed[i].takeUp(t)
+		l.resumed[i].handleHeld(t)
 	}
 	l.resumed = slices.Delete(l.resumed, 0, n)
 }
 
-// blame tells the handler whom the reactor has kicked for abuse.
-func (l *loop) blame(t Turn) {
-	for i := 0; i < len(l.abusive); i++ {
-		c := l.abusive[i]
-		l.abusive[i] = nil
+func (l *loop) callAbused(t Turn) {
+	for i := 0; i < len(l.abusers); i++ { // calls may append
+		c := l.abusers[i]
+		l.abusers[i] = nil
 		l.call(t, c, "Abused", func(t Turn) { l.r.h.Abused(t, c) })
 	}
-	l.abusive = l.abusive[:0]
+	l.abusers = l.abusers[:0]
 }
 
-// bury tells the handler of connections that have ended.
-func (l *loop) bury(t Turn) {
-	for i := 0; i < len(l.gone); i++ {
-		c := l.gone[i]
-		l.gone[i] = nil
-		l.worked = true
+func (l *loop) callClosed(t Turn) {
+	for i := 0; i < len(l.closed); i++ { // calls may append
+		c := l.closed[i]
+		l.closed[i] = nil
 		l.call(t, nil, "Closed", func(t Turn) { l.r.h.Closed(t, c) })
 		c.release(t)
 	}
-	l.gone = l.gone[:0]
+	l.closed = l.closed[:0]
 }
 
-// flush writes what connections have, each in one go.
+// flush writes the output of each connection.
 func (l *loop) flush(t Turn) {
-	for i := 0; i < len(l.dirty); i++ {
+	for i := 0; i < len(l.dirty); i++ { // writing may append
 		c := l.dirty[i]
 		l.dirty[i] = nil
 		c.dirty = false
@@ -88,21 +85,22 @@ func (l *loop) flush(t Turn) {
 	l.dirty = l.dirty[:0]
 }
 
-// onTick turns the wheel and looks after those that wait for the kernel.
+// onTick runs the timers that are due and checks connections whose output
+// drains slowly.
 func (l *loop) onTick(t Turn) {
-	l.wheel.advance(t, l.now, func(tm *timerOnLoop) {
+	l.timers.advance(t, l.now, func(tm *timerOnLoop) {
 		if tm.c != nil {
-			tm.c.check(t)
+			tm.c.onTimer(t)
 		} else {
 			l.call(t, nil, "timer", tm.fn)
 		}
 	})
-	for i, c := range l.waiting {
-		if c.checkWaiting(t) {
-			c.polled = false
-			l.waiting[i] = nil
+	for i, c := range l.waiters {
+		if c.checkDrained(t) {
+			c.inWaiters = false
+			l.waiters[i] = nil
 		}
 	}
-	l.waiting = compact(l.waiting)
-	l.lag.look(t)
+	l.waiters = compact(l.waiters)
+	l.unsent.recount(t)
 }

@@ -7,25 +7,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxDiscarded is how many bytes are read and thrown away of one who was kicked
-// for abuse and sends on though it was told so: more than it can have had on
-// the way, as a rule. Others may send for as long as a graceful close takes.
+// maxDiscarded is how many bytes are read and thrown away from a client that was
+// kicked for abuse and keeps sending. It is usually more than the client has on
+// the way. Others may send until Config.Linger is over.
 const maxDiscarded = 256 << 10
 
-// discard throws away what came in after the end, and says whether it was so
-// much by now that nothing more is to be read.
-func (c *Conn) discard(t Turn, n int) (enough bool) {
-	if !c.abusive || !c.shut {
-		return false
-	}
-	c.discarded += n
-	return c.discarded > maxDiscarded
-}
-
 // Finish writes last, which may be nil, and closes the connection gracefully:
-// once all is out the writing side is shut down, and what still comes in is
-// thrown away until the client has closed, or Config.Linger is over. Nothing
-// can be written after it, and no Request comes.
+// once all output is written, the writing side is shut down, and input is thrown
+// away until the client closes or Config.Linger is over. After Finish nothing
+// can be written, and Handler.Request isn't called.
 func (c *Conn) Finish(t Turn, last []byte) {
 	if last != nil {
 		c.Write(t, last)
@@ -35,7 +25,7 @@ func (c *Conn) Finish(t Turn, last []byte) {
 
 func (c *Conn) finish(t Turn) { c.finishWith(t, ws.StatusNormalClosure) }
 
-// finishWith is finish, with the WebSocket's closing code.
+// finishWith is finish with a WebSocket close code.
 func (c *Conn) finishWith(t Turn, code ws.StatusCode) {
 	if !c.open || c.finishing {
 		return
@@ -46,27 +36,38 @@ func (c *Conn) finishWith(t Turn, code ws.StatusCode) {
 		c.writeControl(t, ws.OpClose, payload[:])
 	}
 	if !c.open || c.finishing {
-		return // writing it had consequences
+		return // writing it has closed the connection, or called this function
 	}
-	// Its buffers stay until it is gone: this may be called from within
-	// Request, whose bytes lie there.
+	// The buffers stay until release: this may be called within Request, whose
+	// bytes are there.
 	c.finishing, c.holding, c.waiter = true, false, nil
 	c.end = c.l.now.Add(c.l.r.cfg.Linger)
-	c.l.wheel.add(t, &c.tm, c.end)
+	c.l.timers.add(t, &c.timer, c.end)
 	c.markDirty(t)
 }
 
-// shutdown ends the writing side once all is out, else later.
+// shutdown shuts down the writing side once all output is written: now, or when
+// checkDrained finds it so.
 func (c *Conn) shutdown(t Turn) {
 	if c.shut {
 		return
 	}
 	if c.gc.OutboundBuffered() > 0 {
-		c.l.fresh = append(c.l.fresh, c)
+		c.l.newWaiters = append(c.l.newWaiters, c)
 		return
 	}
 	c.shut = true
 	if err := unix.Shutdown(c.gc.Fd(), unix.SHUT_WR); err != nil {
 		c.l.r.log.Debug("shut down", "addr", c.addr, "err", err)
 	}
+}
+
+// discard counts n bytes that arrived after the end. It reports whether the
+// connection has to be closed without waiting any longer.
+func (c *Conn) discard(t Turn, n int) (enough bool) {
+	if !c.wasAbusive || !c.shut {
+		return false
+	}
+	c.discarded += n
+	return c.discarded > maxDiscarded
 }

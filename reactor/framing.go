@@ -2,21 +2,21 @@ package reactor
 
 import "chatd/proto"
 
-// framing is what a connection speaks; its first byte decides.
+// framing is how a connection separates frames. Its first byte decides.
 type framing uint8
 
 const (
 	framingUnknown   framing = iota
-	framingProxy             // a PROXY header that isn't complete; what follows decides
+	framingProxy             // an incomplete PROXY header; the framing follows it
 	framingTCP               // length and body
-	framingHandshake         // an HTTP request that isn't complete
+	framingHandshake         // an incomplete HTTP request
 	framingWebSocket
 )
 
-// reading says whether what comes in still matters.
+// reading reports whether the connection still handles what it receives.
 func (c *Conn) reading(t Turn) bool { return c.open && !c.finishing }
 
-// feed takes bytes as they were read, in any portions. They hold until it
+// feed handles received bytes, in pieces of any size. data is valid until it
 // returns.
 func (c *Conn) feed(t Turn, data []byte) {
 	for len(data) > 0 && c.reading(t) {
@@ -33,19 +33,19 @@ func (c *Conn) feed(t Turn, data []byte) {
 		case framingProxy:
 			data = c.unwrap(t, data)
 		case framingHandshake:
-			data = c.shake(t, data)
+			data = c.readHandshake(t, data)
 		default:
-			data = c.cut(t, data)
+			data = c.nextFrame(t, data)
 		}
 	}
 }
 
-// cut takes the first whole frame off data, or keeps all of it as the
-// beginning of one. Frames are decoded where they lie; only one that comes in
-// pieces is copied, once.
-func (c *Conn) cut(t Turn, data []byte) (rest []byte) {
+// nextFrame handles the first frame in data and returns the rest. If the frame
+// is incomplete, it keeps data and returns nothing. A frame is decoded in
+// place; only one that arrives in pieces is copied, once.
+func (c *Conn) nextFrame(t Turn, data []byte) (rest []byte) {
 	if c.in == nil {
-		n := c.measure(t, data)
+		n := c.frameLen(t, data)
 		if n > len(data) {
 			c.in = c.l.r.buffers.get(len(data))
 			c.in.b = append(c.in.b, data...)
@@ -54,27 +54,27 @@ func (c *Conn) cut(t Turn, data []byte) (rest []byte) {
 		if n == 0 {
 			return nil
 		}
-		c.whole(t, data[:n])
+		c.wholeFrame(t, data[:n])
 		return data[n:]
 	}
-	need := min(c.measure(t, c.in.b)-len(c.in.b), len(data))
+	need := min(c.frameLen(t, c.in.b)-len(c.in.b), len(data))
 	c.in = c.l.r.buffers.grow(c.in, need)
 	c.in.b = append(c.in.b, data[:need]...)
-	if c.measure(t, c.in.b) == len(c.in.b) {
+	if c.frameLen(t, c.in.b) == len(c.in.b) {
 		frame := c.in
 		c.in = nil
-		c.whole(t, frame.b)
+		c.wholeFrame(t, frame.b)
 		c.l.r.buffers.put(frame)
 	}
 	return data[need:]
 }
 
-// measure says how long the frame at the start of p is, its header included:
-// exactly, where that is at most len(p); else at least. 0: it is refused, and
-// the connection is being closed.
-func (c *Conn) measure(t Turn, p []byte) int {
+// frameLen returns the length of the frame at the start of p, including its
+// header. If that is more than len(p), it may be a lower bound. 0 means that the
+// frame is refused and the connection is closing.
+func (c *Conn) frameLen(t Turn, p []byte) int {
 	if c.framing == framingWebSocket {
-		return c.measureWebSocket(t, p)
+		return c.webSocketFrameLen(t, p)
 	}
 	if len(p) < proto.HeaderSize {
 		return proto.HeaderSize
@@ -87,16 +87,17 @@ func (c *Conn) measure(t Turn, p []byte) int {
 	return proto.HeaderSize + n
 }
 
-// whole takes a frame of either framing.
-func (c *Conn) whole(t Turn, p []byte) {
+// wholeFrame handles a complete frame, including its header.
+func (c *Conn) wholeFrame(t Turn, p []byte) {
 	if c.framing == framingWebSocket {
-		c.wholeWebSocket(t, p)
+		c.webSocketFrame(t, p)
 	} else {
-		c.frame(t, p[proto.HeaderSize:])
+		c.receive(t, p[proto.HeaderSize:])
 	}
 }
 
-// refuseLength ends a connection whose stream can't be trusted any more.
+// refuseLength ends a connection after a bad length: the start of the next frame
+// is unknown.
 func (c *Conn) refuseLength(t Turn, err *proto.Error) {
 	c.l.r.count.badLength.Inc()
 	c.WriteResponse(t, &proto.Response{Op: proto.ERROR, Errno: err.Errno, ErrMsg: err.Message})

@@ -42,10 +42,10 @@ func dryRun(tb testing.TB, data, cuts []byte) (out []byte, requests []string) {
 	cfg := DefaultConfig()
 	cfg.Loops, cfg.Now = 1, time.Now
 	count := newCounters(metrics.NewSet())
-	r := &Reactor{cfg: cfg, h: h, log: slog.New(slog.DiscardHandler), count: count, limits: newLimits(0, limit.Rate{}, count.addrForgotten)}
+	r := &Reactor{cfg: cfg, h: h, log: slog.New(slog.DiscardHandler), count: count, limits: newAddrLimits(0, limit.Rate{}, count.addrForgotten)}
 	l := newLoop(r, 0)
 	r.loops = []*loop{l}
-	r.lanes, r.ticker = &lanes{r: r}, newTicker(r.loops)
+	r.workers, r.ticker = &workers{r: r}, newTicker(r.loops)
 	gc := &dryConn{}
 	c := newConn(l, addrForTest, netip.Addr{})
 	turn := func(fn func()) {

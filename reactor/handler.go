@@ -1,29 +1,41 @@
 package reactor
 
-import "chatd/proto"
+import (
+	"errors"
 
-// Handler is what the reactor calls: always on the connection's loop, one
-// call at a time per loop, never one within another. None may block. A panic
-// costs the connection that the call was about, not the process.
+	"chatd/proto"
+)
+
+// Errors that the reactor returns. Compare them with errors.Is.
+var (
+	ErrStopped = errors.New("reactor: not running")
+	ErrClosed  = errors.New("reactor: connection closed")
+	ErrBusy    = errors.New("reactor: job queue or mailbox full")
+)
+
+// Handler receives the events of connections. The reactor calls its methods on
+// the connection's loop, one call at a time per loop and never one within
+// another. No method may block. A panic ends the connection that the call was
+// about, not the process.
 type Handler interface {
-	// Open tells of a new connection. Which framing it speaks isn't known
-	// before its first byte, so write nothing here.
+	// Open is called for a new connection. Its framing isn't known before its
+	// first byte, so Open must not write.
 	Open(t Turn, c *Conn)
-	// Request handles a decoded frame; r holds until it returns. False means
-	// "not now": the reactor holds this frame and all that follow on this
-	// connection (PING is still answered at once) until c.Resume. A frame that
-	// is taken has to be charged (Conn.Charge), and refused where that says so.
+	// Request handles a decoded frame. r is valid until Request returns. If it
+	// returns false, the reactor holds the frame and all frames that follow on
+	// the connection, except PING, until Conn.Resume. If it takes the frame, it
+	// must call Conn.Charge and refuse the frame if that returns a wait.
 	Request(t Turn, c *Conn, r *proto.Request) (taken bool)
-	// TurnEnd runs at the end of a loop callback in which another function of
-	// the handler, a done or a posted function ran, before the writes: what
-	// was gathered in the turn is handed on here in one go. It runs again in
-	// the same callback where the writes had consequences (a connection that
-	// broke, say).
+	// TurnEnd is called at the end of a gnet callback in which another method of
+	// the handler, a job's done or a posted function ran, before anything is
+	// written. Use it to hand on in one batch what the turn collected. It is
+	// called again in the same callback if writing led to more events, such as
+	// a broken connection.
 	TurnEnd(t Turn)
-	// Abused says that the reactor is ending a connection with KICK "abuse". It
-	// comes before the client can have that, and before Closed.
+	// Abused is called when the reactor ends a connection with KICK "abuse":
+	// before the client can receive the KICK, and before Closed.
 	Abused(t Turn, c *Conn)
-	// Closed comes exactly once per Open. Only done functions of jobs still
-	// running come after it.
+	// Closed is called exactly once per Open. After it, only the done functions
+	// of jobs that were still running are called for the connection.
 	Closed(t Turn, c *Conn)
 }

@@ -19,23 +19,24 @@ const (
 	handshakePath  = "/ws"
 )
 
-// shake gathers an HTTP request and answers it once it is complete; rest is
-// what follows it. Half a request is left to the login time-out.
-func (c *Conn) shake(t Turn, data []byte) (rest []byte) {
+// readHandshake collects an HTTP request and answers it once it is complete. It
+// returns the bytes that follow the request. An incomplete request ends with the
+// login timeout.
+func (c *Conn) readHandshake(t Turn, data []byte) (rest []byte) {
 	before := 0
 	if c.in != nil {
 		before = len(c.in.b)
 	}
-	// Never more than the bound is kept, whatever comes at once.
 	n := min(len(data), handshakeMax-before)
 	c.in = c.l.r.buffers.grow(c.in, n)
 	c.in.b = append(c.in.b, data[:n]...)
 	head := c.in.b
 	if p := min(len(head), len(handshakeStart)); string(head[:p]) != handshakeStart[:p] {
-		// Then these were the first bytes of a length, and of an absurd one.
+		// Not HTTP: then "G" was the first byte of a length, which is far too
+		// large. frameLen refuses it.
 		c.framing = framingTCP
 		if len(head) >= proto.HeaderSize {
-			c.measure(t, head)
+			c.frameLen(t, head)
 			return nil
 		}
 		return data[n:]
@@ -58,6 +59,7 @@ func (c *Conn) shake(t Turn, data []byte) (rest []byte) {
 	return rest
 }
 
+// answerHTTP refuses an HTTP request.
 func (c *Conn) answerHTTP(t Turn, status string) {
 	c.l.r.count.wsRefused.Inc()
 	c.writeRaw(t, []byte(status+"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"))
@@ -174,8 +176,8 @@ func webURL(cfg *Config, request []byte) string {
 	return ""
 }
 
-// allowedOrigin says whether a browser page from origin may talk to us, whom
-// it knows as host.
+// allowedOrigin reports whether a page from origin may connect to this server,
+// which the browser calls host.
 func allowedOrigin(origin, host string, allowed []string) bool {
 	for _, a := range allowed {
 		if a == "*" || strings.EqualFold(strings.TrimSuffix(a, "/"), origin) {
@@ -189,7 +191,7 @@ func allowedOrigin(origin, host string, allowed []string) bool {
 	return strings.EqualFold(u.Hostname(), hostname(host))
 }
 
-// hostname is a Host header without its port.
+// hostname returns a Host header without its port.
 func hostname(host string) string {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		return h

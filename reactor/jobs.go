@@ -7,125 +7,126 @@ import (
 	"sync"
 )
 
-// Lane says which workers run a job. They are bounded, each lane's for itself,
-// so that a storm of logins can't starve the rest.
+// Lane selects the workers that run a job. Each lane has a fixed number of its
+// own, so that many logins at once don't delay everything else.
 type Lane int
 
 const (
-	Quick Lane = iota // what asks the store
-	Slow              // what computes: password hashing
+	Quick Lane = iota // I/O: requests to the store
+	Slow              // CPU: password hashing
 	laneCount
 )
 
-// maxJobs is how many jobs of one connection may wait for each other.
+// maxJobs is how many jobs of one connection may be queued.
 const maxJobs = 16
 
-// task is a job and what comes of it: exactly one of finish, which run
-// returns, and refuse, is called on the loop.
+// task is a job and what follows it. Exactly one of finish, which run returns,
+// and refuse is called, on the connection's loop.
 type task struct {
 	c      *Conn
 	run    func(t Off) (finish func(t Turn))
 	refuse func(t Turn, err error)
 }
 
-// jobsOnLoop are a connection's: one runs or waits in a lane, the others wait here.
-type jobsOnLoop struct{ queue []queued }
+// jobsOnLoop are the jobs of a connection: one is with a worker or in its queue,
+// the others wait here.
+type jobsOnLoop struct{ queue []queuedJob }
 
-type queued struct {
+type queuedJob struct {
 	lane Lane
 	task task
 }
 
-// lanes has the workers of all loops.
-type lanes struct {
+// workers are the goroutines that run jobs, for all loops.
+type workers struct {
 	r      *Reactor
-	queues [laneCount][]chan task
+	queues [laneCount][]chan task // one per worker
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 }
 
-func newLanes(r *Reactor) *lanes {
-	l := &lanes{r: r}
-	l.ctx, l.cancel = context.WithCancel(context.Background())
+func newWorkers(r *Reactor) *workers {
+	w := &workers{r: r}
+	w.ctx, w.cancel = context.WithCancel(context.Background())
 	for lane, n := range [laneCount]int{Quick: r.cfg.QuickLanes, Slow: r.cfg.SlowLanes} {
 		for range n {
-			l.queues[lane] = append(l.queues[lane], make(chan task, r.cfg.LaneQueue))
+			w.queues[lane] = append(w.queues[lane], make(chan task, r.cfg.LaneQueue))
 		}
 	}
-	return l
+	return w
 }
 
-func (l *lanes) start() {
-	for _, queues := range l.queues {
+func (w *workers) start() {
+	for _, queues := range w.queues {
 		for _, q := range queues {
-			l.wg.Go(func() { l.work(q) })
+			w.wg.Go(func() { w.work(q) })
 		}
 	}
 }
 
-// stop ends the workers and waits for them. What is queued isn't run, but
-// refused on its loop. No loop may put anything in any more.
-func (l *lanes) stop() {
-	l.cancel()
-	for _, queues := range l.queues {
+// stop ends the workers and waits for them. Queued jobs don't run; their refuse
+// functions do. No loop may submit jobs any more.
+func (w *workers) stop() {
+	w.cancel()
+	for _, queues := range w.queues {
 		for _, q := range queues {
 			close(q)
 		}
 	}
-	l.wg.Wait()
+	w.wg.Wait()
 }
 
-func (l *lanes) work(q <-chan task) {
-	t := Off{l.ctx}
+func (w *workers) work(q <-chan task) {
+	t := Off{w.ctx}
 	for tk := range q {
 		var finish func(t Turn)
-		if l.ctx.Err() == nil {
+		if w.ctx.Err() == nil {
 			finish = tk.run(t)
-		} else {
-			// A long queue of slow jobs must not hold up the end.
+		} else { // don't run a long queue of slow jobs before stopping
 			finish = func(t Turn) { tk.refuse(t, ErrStopped) }
 		}
 		if err := tk.c.l.post(func(t Turn) { tk.c.jobDone(t, finish) }); err != nil {
-			// Loops take until the lanes have stopped.
-			l.r.log.Error("a job's outcome found no loop", "err", err)
+			// Unexpected: the loops stop after the workers.
+			w.r.log.Error("job result dropped: loop stopped", "err", err)
 		}
 	}
 }
 
-// put queues a task, or says that its worker has enough.
-func (l *lanes) put(lane Lane, tk task) error {
-	if l.r.stopping.Load() {
+// submit queues a job for its worker. It returns ErrBusy if that queue is full.
+func (w *workers) submit(lane Lane, tk task) error {
+	if w.r.stopping.Load() {
 		return ErrStopped
 	}
-	queues := l.queues[lane]
-	// Ids count up on each loop: neighbours go to different workers.
-	q := queues[(tk.c.id*uint64(len(l.r.loops))+uint64(tk.c.l.idx))%uint64(len(queues))]
+	queues := w.queues[lane]
+	// Ids count up on each loop, so this spreads connections evenly.
+	q := queues[(tk.c.id*uint64(len(w.r.loops))+uint64(tk.c.l.idx))%uint64(len(queues))]
 	select {
 	case q <- tk:
 		return nil
 	default:
-		l.r.count.laneFull.Inc()
+		w.r.count.laneFull.Inc()
 		return ErrBusy
 	}
 }
 
-// Go runs job off the loop, on the worker of the lane that c hashes to, and
-// then done on c's loop. Jobs of one connection run one at a time, in order.
-// It must be called on c's loop and doesn't block.
+// Go runs job on a worker of the lane, and then done on c's loop. Jobs of one
+// connection run one at a time, in order. Go doesn't block.
 //
-// With an error nothing runs: ErrBusy if the lane is full or c has too many
-// jobs waiting, ErrStopped when the reactor stops. If c has closed meanwhile
-// done runs all the same (c.Open tells), so that what job made can be undone.
-// A panic in job is logged and reaches done as an error. job's context ends
-// when the reactor stops. A job that had to wait may never run: done gets
-// ErrStopped where the reactor has stopped, and ErrBusy where it waited for
-// another of its connection and then found its own lane full.
+// If Go returns an error, neither runs: ErrBusy if the worker's queue is full or
+// c has too many jobs queued, ErrStopped if the reactor is stopping. Otherwise
+// done always runs, also if c has closed meanwhile (see Conn.Open), so that it
+// can undo what job did. If job panics, the panic is logged and done gets an
+// error. job's context ends when the reactor stops.
+//
+// A job that is queued may never run. done then gets ErrStopped if the reactor
+// has stopped, and ErrBusy if the job waited for another of its connection and
+// the worker's queue was full after that.
 func Go[T any](t Turn, c *Conn, lane Lane, job func(t Off) (T, error), done func(t Turn, v T, err error)) error {
-	return c.submit(t, lane, task{
+	return c.submitJob(t, lane, task{
 		c: c,
 		run: func(t Off) func(t Turn) {
-			v, err := protect(c.l.r, t, job)
+			v, err := runJob(c.l.r, t, job)
 			return func(t Turn) { done(t, v, err) }
 		},
 		refuse: func(t Turn, err error) {
@@ -135,8 +136,8 @@ func Go[T any](t Turn, c *Conn, lane Lane, job func(t Off) (T, error), done func
 	})
 }
 
-// protect runs job; a panic becomes its error.
-func protect[T any](r *Reactor, t Off, job func(t Off) (T, error)) (v T, err error) {
+// runJob runs job. A panic becomes its error.
+func runJob[T any](r *Reactor, t Off, job func(t Off) (T, error)) (v T, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			r.count.panics.Inc()
@@ -147,12 +148,13 @@ func protect[T any](r *Reactor, t Off, job func(t Off) (T, error)) (v T, err err
 	return job(t)
 }
 
+// busy reports whether a job is queued or running.
 func (c *Conn) busy(t Turn) bool { return c.jobs != nil }
 
-func (c *Conn) submit(t Turn, lane Lane, tk task) error {
+func (c *Conn) submitJob(t Turn, lane Lane, tk task) error {
 	r := c.l.r
 	if c.jobs == nil {
-		if err := r.lanes.put(lane, tk); err != nil {
+		if err := r.workers.submit(lane, tk); err != nil {
 			return err
 		}
 		c.jobs = &jobsOnLoop{}
@@ -162,17 +164,17 @@ func (c *Conn) submit(t Turn, lane Lane, tk task) error {
 		r.count.laneFull.Inc()
 		return ErrBusy
 	}
-	c.jobs.queue = append(c.jobs.queue, queued{lane, tk})
+	c.jobs.queue = append(c.jobs.queue, queuedJob{lane, tk})
 	return nil
 }
 
-// jobDone runs what comes of a job, and then the next job.
+// jobDone finishes a job, and submits the next one.
 func (c *Conn) jobDone(t Turn, finish func(t Turn)) {
 	c.l.call(t, c, "done", finish)
 	for len(c.jobs.queue) > 0 {
 		next := c.jobs.queue[0]
 		c.jobs.queue = c.jobs.queue[1:]
-		err := c.l.r.lanes.put(next.lane, next.task)
+		err := c.l.r.workers.submit(next.lane, next.task)
 		if err == nil {
 			return
 		}

@@ -14,67 +14,72 @@ import (
 	"chatd/proto"
 )
 
-// loop is one event loop: a gnet client of its own, so that it is ours to say
-// which connection goes where. (gnet's server would accept by itself, and end
-// when that fails.)
+// loop is an event loop. Each has a gnet client of its own, so that the reactor
+// decides which loop a connection goes to. (gnet's server accepts by itself,
+// and stops when accept fails.)
 type loop struct {
 	gnet.BuiltinEventEngine
 
 	r       *Reactor
 	idx     int
-	turnEnd func(t Turn) // the handler's; as a method value it would be made anew each time
+	turnEnd func(t Turn) // Handler.TurnEnd; a method value, made once to save an allocation per turn
 	client  *gnet.Client
 	el      gnet.EventLoop
-	// bell is our end of a socket pair whose other end the loop polls like a
-	// connection. A byte wakes the loop in its turn among the sockets; a task
-	// given to gnet instead would run before all I/O, again and again.
-	bell   net.Conn
-	conns  atomic.Int32 // connections given to it
-	box    mailbox
-	tick   atomic.Bool   // the wheel is to be turned
-	waits  atomic.Int64  // lag.bytes at the end of the last turn
-	lastID atomic.Uint64 // of a connection
+	// wakeConn is our end of a socket pair. The loop polls the other end like a
+	// connection: a byte wakes it, in its turn among the sockets. A task given
+	// to gnet instead would run before all I/O, again and again.
+	wakeConn net.Conn
+
+	// Any goroutine may use these.
+	mailbox     mailbox
+	conns       atomic.Int32  // connections assigned to the loop
+	lastID      atomic.Uint64 // the last connection's id
+	tickDue     atomic.Bool   // the ticker asks for onTick
+	unsentBytes atomic.Int64  // unsent.bytes at the end of the last turn
 
 	stateOnLoop
 }
 
-// stateOnLoop is what of a loop belongs to its goroutine.
+// stateOnLoop is the state that only the loop's goroutine may touch.
 type stateOnLoop struct {
-	now     time.Time
-	inTurn  bool
-	worked  bool // the handler did something since its last TurnEnd
-	nudged  bool // the loop rang its own bell
-	polling bool // the ticker goes faster for us
-	n       countsOnLoop
-	all     []*Conn
-	dirty   []*Conn // have something to write
-	resumed []*Conn // whose held frames are to be taken up
-	abusive []*Conn // were kicked for abuse, and Abused isn't called yet
-	gone    []*Conn // closed, and Closed isn't called yet
-	fresh   []*Conn // began to wait for WhenBelow in this turn
-	waiting []*Conn // looked after at every fast tick
-	lag     unsentOnLoop
-	in      []*batch // taken from the mailbox
-	inNext  int      // the one at hand
-	out     []*batch // by loop, what this turn has for it
-	outTo   []*loop  // those that have some
-	dec     proto.Decoder
-	wheel   wheelOnLoop
-	scratch []byte
+	now        time.Time // when the turn began
+	inTurn     bool
+	handlerRan bool // since its last TurnEnd
+	selfWoken  bool // the loop woke itself to go on after a round of I/O
+	fastTicks  bool // the loop has asked the ticker for fast ticks
+	counts     countsOnLoop
+	unsent     unsentOnLoop
+	decoder    proto.Decoder
 
-	// Scratch for WebSocket headers, which would be allocated each time.
+	all        []*Conn
+	dirty      []*Conn // have output for the end of the turn
+	resumed    []*Conn // Resume was called; their held frames come next
+	abusers    []*Conn // kicked for abuse; Abused isn't called yet
+	closed     []*Conn // Closed isn't called yet
+	newWaiters []*Conn // began to wait for output to drain in this turn
+	waiters    []*Conn // wait for output to drain; checked on every fast tick
+
+	inbox     []*batch // taken from the mailbox
+	inboxNext int      // index of the batch at hand
+	outbox    []*batch // by loop index: what this turn has for that loop
+	outboxTo  []*loop  // loops that have a batch in outbox
+
+	// Scratch space that would be allocated for each frame otherwise.
+	scratch  []byte
 	wsReader bytes.Reader
 	wsBuf    [ws.MaxHeaderSize]byte
+
+	timers timerWheelOnLoop // last, as it is large
 }
 
 func newLoop(r *Reactor, idx int) *loop {
 	l := &loop{r: r, idx: idx, turnEnd: r.h.TurnEnd}
-	l.out, l.lag = make([]*batch, r.cfg.Loops), newUnsent(&r.cfg)
-	newWheel(&l.wheel, r.cfg.Now())
+	l.outbox, l.unsent = make([]*batch, r.cfg.Loops), newUnsent(&r.cfg)
+	newTimerWheel(&l.timers, r.cfg.Now())
 	return l
 }
 
-// start runs the loop's goroutine and waits until it polls.
+// start starts the loop's goroutine and waits until it polls.
 func (l *loop) start() error {
 	client, err := gnet.NewClient(l, gnet.WithLogger(gnetLog{l.r.log}), gnet.WithNumEventLoop(1))
 	if err != nil {
@@ -82,34 +87,34 @@ func (l *loop) start() error {
 	}
 	ours, theirs, err := socketPair()
 	if err != nil {
-		return fmt.Errorf("reactor: bell of loop %d: %w", l.idx, err)
+		return fmt.Errorf("reactor: make the wake-up socket of loop %d: %w", l.idx, err)
 	}
 	if err := client.Start(); err != nil {
 		return errors.Join(fmt.Errorf("reactor: start loop %d: %w", l.idx, err), ours.Close(), theirs.Close())
 	}
 	gc, err := client.EnrollContext(theirs, nil)
 	if err != nil {
-		return errors.Join(fmt.Errorf("reactor: bell of loop %d: %w", l.idx, err), ours.Close(), client.Stop())
+		return errors.Join(fmt.Errorf("reactor: poll the wake-up socket of loop %d: %w", l.idx, err), ours.Close(), client.Stop())
 	}
-	l.client, l.el, l.bell = client, gc.EventLoop(), ours
-	l.box.setOpen(true)
+	l.client, l.el, l.wakeConn = client, gc.EventLoop(), ours
+	l.mailbox.setOpen(true)
 	return nil
 }
 
-// stop ends the loop's goroutine and waits for it. Its connections are closed
-// before; what is still in its mailbox never runs.
+// stop ends the loop's goroutine and waits for it. Its connections must be
+// closed already. What is left in its mailbox never runs.
 func (l *loop) stop() error {
 	if l.client == nil {
 		return nil
 	}
-	l.box.setOpen(false)
-	return errors.Join(l.client.Stop(), l.bell.Close())
+	l.mailbox.setOpen(false)
+	return errors.Join(l.client.Stop(), l.wakeConn.Close())
 }
 
-// OnOpen is gnet's: a connection has joined the loop.
+// OnOpen is called by gnet when a connection has joined the loop.
 func (l *loop) OnOpen(gc gnet.Conn) ([]byte, gnet.Action) {
 	c, ok := gc.Context().(*Conn)
-	if !ok {
+	if !ok { // the wake-up socket
 		return nil, gnet.None
 	}
 	t := Turn{l}
@@ -119,8 +124,8 @@ func (l *loop) OnOpen(gc gnet.Conn) ([]byte, gnet.Action) {
 	return nil, gnet.None
 }
 
-// OnTraffic is gnet's: a socket was read. All of it is taken, so that gnet
-// keeps nothing back: what is left of a frame is ours to bound.
+// OnTraffic is called by gnet when it has read a socket. It takes all bytes, so
+// that gnet keeps none: the size of a partial frame is for us to limit.
 func (l *loop) OnTraffic(gc gnet.Conn) gnet.Action {
 	data, err := gc.Next(-1)
 	if err != nil {
@@ -130,15 +135,15 @@ func (l *loop) OnTraffic(gc gnet.Conn) gnet.Action {
 	t := Turn{l}
 	l.beginTurn(t)
 	if c, ok := gc.Context().(*Conn); ok {
-		l.n.bytesIn += len(data)
+		l.counts.bytesIn += len(data)
 		if c.finishing && c.discard(t, len(data)) {
 			action = gnet.Close
 		}
 		c.feed(t, data)
-	} else {
-		l.nudged = false
-		l.drain(t)
-		if l.tick.Swap(false) {
+	} else { // the wake-up socket
+		l.selfWoken = false
+		l.readMailbox(t)
+		if l.tickDue.Swap(false) {
 			l.onTick(t)
 		}
 	}
@@ -146,20 +151,21 @@ func (l *loop) OnTraffic(gc gnet.Conn) gnet.Action {
 	return action
 }
 
-// OnClose is gnet's: a connection has ended, by itself, by ours, or within a
-// Write that failed. From here on its file descriptor may be someone else's.
+// OnClose is called by gnet when a connection has ended: closed by the client
+// or by us, or within a Write that failed. After it the file descriptor may
+// belong to another connection.
 func (l *loop) OnClose(gc gnet.Conn, err error) gnet.Action {
+	t := Turn{l}
 	c, ok := gc.Context().(*Conn)
 	if !ok || !c.open {
 		return gnet.None
 	}
-	t := Turn{l}
-	outer := !l.inTurn
-	if outer {
+	nested := l.inTurn // within a Write
+	if !nested {
 		l.beginTurn(t)
 	}
 	c.ended(t, gc, err)
-	if outer {
+	if !nested {
 		l.endTurn(t)
 	}
 	return gnet.None

@@ -154,7 +154,7 @@ func TestMailboxInSlices(t *testing.T) {
 	}
 	await(t, blocked, "the loop to stand still")
 	c.send("%s", chat("between")) // on loopback it is there when Write returns
-	for range 4 * sliceItems {
+	for range 4 * maxTurnItems {
 		if err := r.Post(0, func(Turn) {}); err != nil {
 			t.Fatal(err)
 		}
@@ -190,7 +190,7 @@ func TestMailboxFull(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := conn.l.box.bytes.Load(); n > 1000 {
+	if n := conn.l.mailbox.bytes.Load(); n > 1000 {
 		t.Error(n, "bytes wait")
 	}
 	close(block)
@@ -210,7 +210,7 @@ func TestMailboxFull(t *testing.T) {
 		t.Error("got", got, "frames before the KICK")
 	}
 	bystander.ping()
-	if n := conn.l.box.bytes.Load(); n != 0 {
+	if n := conn.l.mailbox.bytes.Load(); n != 0 {
 		t.Error(n, "bytes are left in the count")
 	}
 }
@@ -375,7 +375,7 @@ func TestPostSized(t *testing.T) {
 	if n := r.counter("mailbox_full_total"); n != 3 {
 		t.Errorf("counted %d times", n)
 	}
-	if n := r.loops[1].box.bytes.Load(); n != room {
+	if n := r.loops[1].mailbox.bytes.Load(); n != room {
 		t.Errorf("%d bytes on their way", n)
 	}
 	close(gate)

@@ -2,26 +2,27 @@ package reactor
 
 import "sync/atomic"
 
-// Peer is the one handle to a connection that may leave its loop. Any
-// goroutine may use it, also after the connection has closed.
+// Peer is the handle to a connection for other loops and goroutines. It is safe
+// for concurrent use, also after the connection has closed.
 type Peer struct {
 	c      *Conn
 	closed atomic.Bool
 }
 
-// Loop is the index of the connection's loop.
+// Loop returns the index of the connection's loop.
 func (p *Peer) Loop() int { return p.c.l.idx }
 
-// Send passes body to the connection, in the order of this goroutine's other
-// Sends and Posts to its loop. Any goroutine may call it; on a loop Turn.Send
-// is cheaper, and what is sent with either isn't in order with the other. It
-// never blocks and keeps nothing of body. ErrClosed: the connection is known
-// to be closed. No error doesn't mean that the bytes arrive.
+// Send sends body, as one frame, to the connection. It keeps the order with the
+// same goroutine's other calls of Peer.Send and Reactor.Post for that loop. It
+// never blocks and doesn't keep body. It returns ErrClosed if the connection is
+// known to be closed; nil doesn't mean that the client receives the frame.
+//
+// On a loop, Turn.Send is cheaper. The order between the two isn't defined.
 func (p *Peer) Send(body []byte) error {
 	if p.closed.Load() {
 		return ErrClosed
 	}
-	if p.c.l.send(p.c, body) != nil {
+	if p.c.l.sendFromOutside(p.c, body) != nil {
 		return ErrClosed
 	}
 	return nil

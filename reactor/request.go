@@ -2,42 +2,43 @@ package reactor
 
 import "chatd/proto"
 
-// frame takes the body of a frame.
-func (c *Conn) frame(t Turn, body []byte) {
-	c.l.n.framesIn++
-	c.seen = c.l.now
+// receive handles or holds the body of a frame.
+func (c *Conn) receive(t Turn, body []byte) {
+	c.l.counts.framesIn++
+	c.lastSeen = c.l.now
 	if c.holding {
+		c.receiveWhileHolding(t, body)
+	} else if !c.handle(t, body) {
 		c.hold(t, body)
-	} else if !c.take(t, body) {
-		c.keep(t, body)
 	}
 }
 
-// take decodes and handles a frame; false: it is to be held.
-func (c *Conn) take(t Turn, body []byte) bool {
+// handle decodes a frame and passes it to the handler. It returns false if the
+// frame has to be held.
+func (c *Conn) handle(t Turn, body []byte) bool {
 	l := c.l
-	r, err := l.dec.Decode(body)
+	r, err := l.decoder.Decode(body)
 	c.size = len(body)
 	if err != nil {
 		if _, wait := c.Charge(t); wait > 0 {
-			c.slowDown(t, r, wait)
+			c.writeSlowDown(t, r, wait)
 		} else {
-			c.refuse(t, r, err)
+			c.refuseBadFrame(t, r, err)
 		}
 		return true
 	}
-	c.badRow = 0
+	c.badFramesRow = 0
 	switch {
 	case r.Op == proto.PING:
-		c.ping(t, r)
+		c.answerPing(t, r)
 	case r.Op == proto.PONG:
 		c.Charge(t)
 	case l.r.draining.Load():
-		// Not taken, and never answered: the client sends it elsewhere.
+		// It is dropped without an answer: the client sends it to another node.
 	default:
-		c.taking = true
-		taken := l.request(t, c, r)
-		c.taking = false
+		c.inRequest = true
+		taken := l.callRequest(t, c, r)
+		c.inRequest = false
 		if !taken && c.reading(t) {
 			c.holding = true
 			if c.wantsMore {
@@ -51,25 +52,26 @@ func (c *Conn) take(t Turn, body []byte) bool {
 	return true
 }
 
-// ping answers a PING. It is answered at once even where others are held, and
-// so is charged here.
-func (c *Conn) ping(t Turn, r *proto.Request) {
+// answerPing charges and answers a PING. That is done at once, also while other
+// frames are held.
+func (c *Conn) answerPing(t Turn, r *proto.Request) {
 	if _, wait := c.Charge(t); wait > 0 {
-		c.slowDown(t, r, wait)
+		c.writeSlowDown(t, r, wait)
 		return
 	}
 	c.WriteResponse(t, &proto.Response{Op: proto.PONG, RID: r.RID, Fields: r.Fields & (1 << proto.FRID)})
 }
 
-// refuse answers what the decoder didn't take.
-func (c *Conn) refuse(t Turn, r *proto.Request, err *proto.Error) {
+// refuseBadFrame answers a frame that doesn't decode. Config.MaxBadFrames in a
+// row end the connection; unknown ops don't count, as newer clients send them.
+func (c *Conn) refuseBadFrame(t Turn, r *proto.Request, err *proto.Error) {
 	c.l.r.count.badFrames.Inc()
 	c.WriteResponse(t, &proto.Response{Op: proto.ERROR, Errno: err.Errno, ErrMsg: err.Message,
 		RID: r.RID, Fields: r.Fields & (1 << proto.FRID)})
 	if err.Errno == proto.UnknownOp {
 		return
 	}
-	if c.badRow++; c.badRow >= c.l.r.cfg.MaxBadFrames {
-		c.kick(t, badFrames)
+	if c.badFramesRow++; c.badFramesRow >= c.l.r.cfg.MaxBadFrames {
+		c.kick(t, kickBadFrames)
 	}
 }

@@ -9,23 +9,24 @@ import (
 	"time"
 )
 
-// drainPoll is how often Drain looks again.
+// drainPoll is how often Drain checks the connections.
 const drainPoll = 10 * time.Millisecond
 
-// Drain ends the service in an orderly way: it stops accepting and taking
-// frames (held ones too), waits for each connection until idle says that
-// nothing of it is under way and its jobs are done, writes last to it, a KICK
-// with a number that counts up, and closes it gracefully. idle and last are
-// called on the loops, last on several at once. When ctx ends the
-// connections that are left get last all the same, and Drain returns ctx's
-// error. Stop must follow.
+// Drain closes all connections gracefully. It stops accepting connections and
+// handling frames, held ones included. Then, for each connection, it waits until
+// its jobs are done and idle returns true, writes last, and finishes it. n counts
+// up, so that last can spread reconnects over time. idle and last are called on
+// the loops, so last may run on several at once.
+//
+// When ctx is done, the remaining connections get last all the same, and Drain
+// returns ctx's error. Call Stop after it.
 func (r *Reactor) Drain(ctx context.Context, idle func(t Turn, c *Conn) bool, last func(n int) []byte) error {
 	r.stopAccepting()
 	r.draining.Store(true)
 	var n atomic.Int64
 	sweep := func(ctx context.Context, all bool) (left int64, err error) {
 		var open atomic.Int64
-		err = r.everywhere(ctx, func(t Turn) {
+		err = r.onAllLoops(ctx, func(t Turn) {
 			for _, c := range t.l.all {
 				if !c.open {
 					continue
@@ -57,8 +58,8 @@ func (r *Reactor) Drain(ctx context.Context, idle func(t Turn, c *Conn) bool, la
 		}
 		break
 	}
-	// Time is up. Their last words are still worth as much as a close takes.
-	late, cancel := context.WithTimeout(context.Background(), r.cfg.Linger+10*wheelTick)
+	// Time is up: finish all others, within the time that closing may take.
+	late, cancel := context.WithTimeout(context.Background(), r.cfg.Linger+10*timerTick)
 	defer cancel()
 	for late.Err() == nil {
 		if left, err := sweep(late, true); err != nil || left == 0 {
@@ -69,7 +70,7 @@ func (r *Reactor) Drain(ctx context.Context, idle func(t Turn, c *Conn) bool, la
 	return fmt.Errorf("reactor: drain: %w", ctx.Err())
 }
 
-// stopAccepting closes the listener and waits for those who accept.
+// stopAccepting closes the listener and waits for the acceptors.
 func (r *Reactor) stopAccepting() {
 	r.life.Lock()
 	end := r.acceptEnd
@@ -83,10 +84,10 @@ func (r *Reactor) stopAccepting() {
 	r.acceptDone.Wait()
 }
 
-// Stop ends everything, whatever is under way: connections are closed at
-// once, Closed is called for each, the context of jobs ends. It waits until
-// every goroutine has ended, or ctx has: then they end later, as soon as what
-// blocks them does. It may be called again.
+// Stop ends everything. It closes all connections at once, calls Handler.Closed
+// for each, and cancels the context of jobs. It waits until every goroutine has
+// ended or ctx is done; in that case the rest ends as soon as what blocks it
+// does. Stop may be called again.
 func (r *Reactor) Stop(ctx context.Context) error {
 	r.life.Lock()
 	if !r.stopping.Swap(true) {
@@ -109,19 +110,19 @@ func (r *Reactor) stop(started bool) error {
 	r.stopAccepting()
 	r.draining.Store(true)
 	if !started {
-		r.lanes.cancel()
+		r.workers.cancel()
 		return nil
 	}
-	// After this round no loop has connections, or gives the lanes work.
+	// After this no loop has connections or submits jobs.
 	ctx := context.Background()
-	err := r.everywhere(ctx, func(t Turn) {
+	err := r.onAllLoops(ctx, func(t Turn) {
 		for _, c := range t.l.all {
 			c.close(t)
 		}
 	})
-	r.lanes.stop()
-	// What the jobs left to be done on the loops has come before this.
-	err = errors.Join(err, r.everywhere(ctx, func(Turn) {}))
+	r.workers.stop()
+	// Wait for the loops to run what the last jobs have posted.
+	err = errors.Join(err, r.onAllLoops(ctx, func(Turn) {}))
 	r.ticker.stop()
 	for _, l := range r.loops {
 		err = errors.Join(err, l.stop())

@@ -24,7 +24,7 @@ func (k *clock) sleep(d time.Duration) { k.ns.Add(int64(d)) }
 func charging() *funcs {
 	return &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
 		if _, wait := c.Charge(t); wait > 0 {
-			c.slowDown(t, r, wait)
+			c.writeSlowDown(t, r, wait)
 			return true
 		}
 		if string(r.Msg) == "login" {
@@ -171,29 +171,29 @@ func TestAbuse(t *testing.T) {
 			}
 			c.send("%s", chat("login"))
 		}
-		k.sleep(grace)
+		k.sleep(graceTime)
 		for range 200 { // these were under way
-			c.slowed(leastWait - grace)
+			c.slowed(minWait - graceTime)
 		}
 	}
 	ignore := func() {
 		t.Helper()
 		overrun()
 		k.sleep(time.Millisecond)
-		c.slowed(leastWait - grace - time.Millisecond)
-		k.sleep(leastWait - grace)
+		c.slowed(minWait - graceTime - time.Millisecond)
+		k.sleep(minWait - graceTime)
 	}
 	for range 5 {
 		overrun()
-		k.sleep(leastWait)
+		k.sleep(minWait)
 	}
 	ignore()
 	ignore()
 	overrun()
-	k.sleep(leastWait)
+	k.sleep(minWait)
 	ignore()
 	ignore()
-	k.sleep(rowEnds + time.Second)
+	k.sleep(violationsExpire + time.Second)
 	ignore()
 	ignore()
 	overrun()
@@ -209,7 +209,7 @@ func TestAbuse(t *testing.T) {
 // A flood within one wait is closed at once, sooner before login; without
 // AbuseAfter nobody is.
 func TestFlood(t *testing.T) {
-	for _, v := range []struct{ after, most int }{{0, maxRefused}, {100, maxRefused}, {100, maxEarlyRefused}} {
+	for _, v := range []struct{ after, most int }{{0, maxRefused}, {100, maxRefused}, {100, maxRefusedBeforeLogin}} {
 		after := v.after
 		_, _, c := paced(t, func(cfg *Config) { cfg.FramesPerSec, cfg.AbuseAfter = 5, after })
 		if v.most == maxRefused {
@@ -282,7 +282,7 @@ func TestPause(t *testing.T) {
 			wait = c.Pause(t, 3*time.Second)
 		}
 		if wait > 0 {
-			c.slowDown(t, r, wait)
+			c.writeSlowDown(t, r, wait)
 		} else {
 			echo(t, c, r)
 		}
@@ -332,7 +332,7 @@ func TestAbused(t *testing.T) {
 	h.request = func(t Turn, c *Conn, r *proto.Request) bool {
 		_, wait := c.Charge(t)
 		if wait > 0 {
-			c.slowDown(t, r, wait)
+			c.writeSlowDown(t, r, wait)
 		}
 		return string(r.Msg) != "hold"
 	}
@@ -355,7 +355,7 @@ func TestAbused(t *testing.T) {
 		{"too fast", proto.Abuse, func(c *client) {
 			c.raw([]byte(strings.Repeat(string(frame(chat("on"))), 11)))
 			c.want(message{Op: proto.ERROR, Errno: proto.TooFast, Text: "*", Retry: 1000})
-			k.sleep(grace + time.Millisecond)
+			k.sleep(graceTime + time.Millisecond)
 			c.send("%s", chat("on"))
 		}},
 		{"a bad length", "", func(c *client) { c.raw([]byte{0, 0, 0, 0}) }},

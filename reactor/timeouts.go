@@ -2,48 +2,49 @@ package reactor
 
 import "time"
 
-// busyRecheck is when a connection that is due, but has a job of ours under
-// way, is looked at again.
+// busyRecheck is when a connection is checked again that is past its deadline
+// but has a job in progress.
 const busyRecheck = time.Second
 
-// LoggedIn says which time-out holds: the idle time-out from yes on, else the
-// login time-out, which begins anew.
+// LoggedIn selects the timeout: the idle timeout if yes, otherwise the login
+// timeout, which starts again.
 func (c *Conn) LoggedIn(t Turn, yes bool) {
 	if !c.open || c.loggedIn == yes {
 		return
 	}
 	c.loggedIn = yes
 	c.since = c.l.now
-	c.l.wheel.add(t, &c.tm, c.due(t))
+	c.l.timers.add(t, &c.timer, c.deadline(t))
 }
 
-// due is when the connection has to be looked after.
-func (c *Conn) due(t Turn) time.Time {
+// deadline returns when the connection times out.
+func (c *Conn) deadline(t Turn) time.Time {
 	switch {
 	case c.finishing:
 		return c.end
 	case c.loggedIn:
-		return c.seen.Add(c.l.r.cfg.IdleTimeout)
+		return c.lastSeen.Add(c.l.r.cfg.IdleTimeout)
 	default:
 		return c.since.Add(c.l.r.cfg.LoginTimeout)
 	}
 }
 
-// check is the timer's: it runs at the time that was due when it was set,
-// which frames have put off meanwhile.
-func (c *Conn) check(t Turn) {
-	due := c.due(t)
+// onTimer runs at what was the deadline when the timer was set. Frames that
+// arrived since then have moved the deadline; they don't move the timer, as that
+// would be work for each frame.
+func (c *Conn) onTimer(t Turn) {
+	deadline := c.deadline(t)
 	if !c.finishing && c.busy(t) {
-		// It waits for us, not we for it.
-		due = c.l.now.Add(busyRecheck)
+		// The client waits for us.
+		deadline = c.l.now.Add(busyRecheck)
 	}
 	switch {
 	case !c.open:
-	case c.l.now.Before(due):
-		c.l.wheel.add(t, &c.tm, due)
+	case c.l.now.Before(deadline):
+		c.l.timers.add(t, &c.timer, deadline)
 	case c.finishing:
 		c.close(t)
 	default:
-		c.kick(t, idle)
+		c.kick(t, kickIdle)
 	}
 }

@@ -12,9 +12,9 @@ import (
 // pauses.
 func TestWheel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var w wheelOnLoop
+		var w timerWheelOnLoop
 		start := time.Unix(1_000_000, 0)
-		newWheel(&w, start)
+		newTimerWheel(&w, start)
 		now := start
 		timers := make([]*timerOnLoop, 20)
 		due := map[*timerOnLoop]time.Time{}
@@ -51,7 +51,7 @@ func TestWheel(t *testing.T) {
 					}
 				})
 				for _, at := range due {
-					if now.Sub(at) > 2*wheelTick {
+					if now.Sub(at) > 2*timerTick {
 						t.Fatal("is", now.Sub(at), "late")
 					}
 				}

@@ -2,70 +2,71 @@ package reactor
 
 import "slices"
 
-// unsentOnLoop are the connections of a loop for which bytes wait that the kernel
-// hasn't taken, and how many in all: as of when they were last looked at, which
-// is at most a tick ago. It belongs to the loop.
+// unsentOnLoop counts the bytes that the kernel hasn't accepted yet, for all
+// connections of a loop, and enforces the loop's share of Config.MaxWaitingAll.
+// The counts are as of the last write or tick.
 type unsentOnLoop struct {
 	conns []*Conn
 	bytes int
-	most  int // the loop's part of Config.MaxWaitingAll
+	limit int
 }
 
-// spareShare is how much is free of the bound after it was hit: a part of it,
-// so that not every turn has to look for somebody to end.
-const spareShare = 8
+// relief is how far the limit is undercut once it was exceeded: by 1/relief of
+// it, so that not every turn has to look for connections to end.
+const relief = 8
 
 func newUnsent(cfg *Config) unsentOnLoop {
-	return unsentOnLoop{most: max(cfg.MaxWaitingAll/cfg.Loops, cfg.MaxWaiting)}
+	return unsentOnLoop{limit: max(cfg.MaxWaitingAll/cfg.Loops, cfg.MaxWaiting)}
 }
 
-// note counts what waits for a connection after a write. One that is ending
-// will have nothing soon.
-func (g *unsentOnLoop) note(t Turn, c *Conn) {
+// update counts the unsent bytes of a connection after a write. A connection
+// that is finishing counts as 0, as it will have none soon.
+func (u *unsentOnLoop) update(t Turn, c *Conn) {
 	n := c.buffered
 	if !c.open || c.finishing {
 		n = 0
 	}
-	g.bytes += n - c.lags
-	c.lags = n
-	if n > 0 && !c.lagging {
-		c.lagging = true
-		g.conns = append(g.conns, c)
+	u.bytes += n - c.unsentCounted
+	c.unsentCounted = n
+	if n > 0 && !c.inUnsent {
+		c.inUnsent = true
+		u.conns = append(u.conns, c)
 	}
 }
 
-// look counts again: what the kernel takes by itself, nobody tells.
-func (g *unsentOnLoop) look(t Turn) {
-	kept := g.conns[:0]
-	for _, c := range g.conns {
+// recount counts again: gnet doesn't report what the kernel accepts later.
+func (u *unsentOnLoop) recount(t Turn) {
+	kept := u.conns[:0]
+	for _, c := range u.conns {
 		if c.open {
 			c.buffered = c.gc.OutboundBuffered()
 		}
-		if g.note(t, c); c.lags > 0 {
+		if u.update(t, c); c.unsentCounted > 0 {
 			kept = append(kept, c)
 		} else {
-			c.lagging = false
+			c.inUnsent = false
 		}
 	}
-	clear(g.conns[len(kept):])
-	g.conns = kept
+	clear(u.conns[len(kept):])
+	u.conns = kept
 }
 
-// relieve ends those for which most waits where too much waits for all.
-func (g *unsentOnLoop) relieve(t Turn) {
-	if g.bytes <= g.most {
+// enforce kicks the connections with the most unsent bytes if the loop exceeds
+// its limit.
+func (u *unsentOnLoop) enforce(t Turn) {
+	if u.bytes <= u.limit {
 		return
 	}
-	if g.look(t); g.bytes <= g.most {
+	if u.recount(t); u.bytes <= u.limit {
 		return
 	}
-	slowest := slices.Clone(g.conns)
-	slices.SortFunc(slowest, func(a, b *Conn) int { return b.lags - a.lags })
+	slowest := slices.Clone(u.conns)
+	slices.SortFunc(slowest, func(a, b *Conn) int { return b.unsentCounted - a.unsentCounted })
 	for _, c := range slowest {
-		if g.bytes <= g.most-g.most/spareShare {
+		if u.bytes <= u.limit-u.limit/relief {
 			break
 		}
-		c.kick(t, slowAll)
-		g.note(t, c)
+		c.kick(t, kickSlowAll)
+		u.update(t, c)
 	}
 }

@@ -37,8 +37,8 @@ func TestWaitingForAll(t *testing.T) {
 	})
 	waiting := func() (n int) {
 		onLoop(t, r, 0, func(t Turn) {
-			t.l.lag.look(t)
-			n = t.l.lag.bytes
+			t.l.unsent.recount(t)
+			n = t.l.unsent.bytes
 		})
 		return n
 	}

@@ -8,38 +8,39 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// socketPair has two connected sockets as net.Conns.
+// socketPair returns two connected sockets.
 func socketPair() (a, b net.Conn, err error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, nil, os.NewSyscallError("socketpair", err)
 	}
-	var cs [2]net.Conn
+	var conns [2]net.Conn
 	for i, fd := range fds {
-		f := os.NewFile(uintptr(fd), "bell")
+		f := os.NewFile(uintptr(fd), "wake-up")
 		c, e := net.FileConn(f)
 		err = errors.Join(err, e, f.Close())
-		cs[i] = c
+		conns[i] = c
 	}
 	if err != nil {
-		for _, c := range cs {
+		for _, c := range conns {
 			if c != nil {
 				_ = c.Close()
 			}
 		}
 		return nil, nil, err
 	}
-	return cs[0], cs[1], nil
+	return conns[0], conns[1], nil
 }
 
-// wake has the loop look at its mailbox; for any goroutine. An error can only
-// mean that the loop has stopped, and a full socket that it will wake anyway.
-func (l *loop) wake() { _, _ = l.bell.Write([]byte{0}) }
+// wake makes the loop read its mailbox. Any goroutine may call it. It ignores
+// errors: either the loop has stopped, or the socket is full and the loop wakes
+// anyway.
+func (l *loop) wake() { _, _ = l.wakeConn.Write([]byte{0}) }
 
-// again has the loop go on with what it left for later, after a round of I/O.
-func (l *loop) again(t Turn) {
-	if !l.nudged {
-		l.nudged = true
+// wakeSelf makes the loop go on after a round of I/O with the work it has left.
+func (l *loop) wakeSelf(t Turn) {
+	if !l.selfWoken {
+		l.selfWoken = true
 		l.wake()
 	}
 }

@@ -1,27 +1,27 @@
 package reactor
 
-// waiterOnLoop is what WhenBelow left.
+// waiterOnLoop is a pending WhenBelow.
 type waiterOnLoop struct {
 	n  int
 	fn func(t Turn)
 }
 
-// WhenBelow runs fn once at most n bytes wait: at the earliest after this
-// turn's writes. There is one waiter per connection, the latest; it is dropped
-// when the connection closes or finishes.
+// WhenBelow runs fn once at most n bytes are waiting, but not before this turn's
+// writes. A connection has one waiter: a new one replaces it. It is dropped when
+// the connection closes or finishes.
 func (c *Conn) WhenBelow(t Turn, n int, fn func(t Turn)) {
 	if !c.reading(t) {
 		return
 	}
 	c.waiter = &waiterOnLoop{n, fn}
-	if !c.polled {
-		c.l.fresh = append(c.l.fresh, c)
+	if !c.inWaiters {
+		c.l.newWaiters = append(c.l.newWaiters, c)
 	}
 }
 
-// checkWaiting looks whether what the connection waits for has come; true: it
-// need not be looked at again.
-func (c *Conn) checkWaiting(t Turn) bool {
+// checkDrained checks a connection that waits for its output to drain, and does
+// what is due then. It returns true if the connection needs no more checks.
+func (c *Conn) checkDrained(t Turn) bool {
 	switch {
 	case !c.open || c.shut:
 		return true
@@ -39,28 +39,29 @@ func (c *Conn) checkWaiting(t Turn) bool {
 	fn := c.waiter.fn
 	c.waiter = nil
 	c.l.call(t, c, "WhenBelow", fn)
-	// fn may wait again, and is looked at in the next round.
-	return c.waiter == nil || !c.polled
+	// If fn waits again, WhenBelow has put the connection into newWaiters. If it
+	// is in waiters, it must stay there instead.
+	return c.waiter == nil || !c.inWaiters
 }
 
-// checkFresh looks at those that began to wait in this turn, now that it is
-// known what the kernel took.
-func (l *loop) checkFresh(t Turn) {
-	fresh := l.fresh
-	l.fresh = nil
-	for _, c := range fresh {
-		if !c.checkWaiting(t) && !c.polled {
-			c.polled = true
-			l.waiting = append(l.waiting, c)
+// checkNewWaiters checks the connections that began to wait in this turn, now
+// that it is known what the kernel has accepted.
+func (l *loop) checkNewWaiters(t Turn) {
+	list := l.newWaiters
+	l.newWaiters = nil
+	for _, c := range list {
+		if !c.checkDrained(t) && !c.inWaiters {
+			c.inWaiters = true
+			l.waiters = append(l.waiters, c)
 		}
 	}
-	if l.fresh == nil {
-		clear(fresh)
-		l.fresh = fresh[:0]
+	if l.newWaiters == nil {
+		clear(list)
+		l.newWaiters = list[:0]
 	}
 }
 
-// compact takes the nils out of a list and keeps the order.
+// compact removes the nils from a list and keeps the order.
 func compact(list []*Conn) []*Conn {
 	kept := list[:0]
 	for _, c := range list {

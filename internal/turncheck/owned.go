@@ -2,6 +2,7 @@ package turncheck
 
 import (
 	"go/ast"
+	"go/token"
 	"go/types"
 	"strings"
 )
@@ -80,6 +81,39 @@ func (c *check) takesTurns(list *ast.FieldList) bool {
 
 func isConstructor(name string) bool {
 	return strings.HasPrefix(name, "new") || strings.HasPrefix(name, "New")
+}
+
+// checkCopy reports an OnLoop struct that is copied or assigned where there is no
+// Turn.
+func (c *check) checkCopy(e ast.Expr) {
+	tv, ok := c.pass.TypesInfo.Types[e]
+	if !ok || !tv.Addressable() || !isOwned(tv.Type) {
+		return
+	}
+	if _, ok := types.Unalias(tv.Type).(*types.Pointer); ok {
+		return
+	}
+	switch outer := c.parent[e].(type) {
+	case *ast.ParenExpr, *ast.SelectorExpr:
+		return
+	case *ast.UnaryExpr:
+		if outer.Op == token.AND {
+			return
+		}
+	}
+	if !c.hasTurn(e) {
+		c.pass.Reportf(e.Pos(), "%s is copied or assigned, and belongs to an event loop: this function needs a Turn",
+			types.TypeString(tv.Type, types.RelativeTo(c.pass.Pkg)))
+	}
+}
+
+// checkOwned reports a type whose name ends in OnLoop and that has no fields to
+// check.
+func (c *check) checkOwned(s *ast.TypeSpec) {
+	obj := c.pass.TypesInfo.Defs[s.Name]
+	if strings.HasSuffix(s.Name.Name, ownedSuffix) && !isOwned(obj.Type()) {
+		c.pass.Reportf(s.Name.Pos(), "%s isn't a struct: only the fields of a struct are checked", s.Name.Name)
+	}
 }
 
 // checkMethod reports a method of an OnLoop struct whose first parameter isn't

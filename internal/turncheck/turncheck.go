@@ -16,8 +16,8 @@
 //     runs before that function returns. A literal that runs later, or on
 //     another goroutine, has only the Turn that it is passed.
 //   - State that belongs to a loop is in a struct type whose name ends in
-//     OnLoop. Its fields are touched only in functions that have a Turn.
-//     Each of its methods takes a Turn as its first parameter.
+//     OnLoop. Only functions that have a Turn touch its fields or copy it. Each
+//     of its methods takes a Turn as its first parameter.
 //   - Parameters of type Turn and Off are named t, so that inside a job its Off
 //     hides the Turn around it.
 //
@@ -29,6 +29,10 @@
 // only call what they are passed is derived from their bodies, across
 // packages; for the standard library there is a list (see callsOnly). A literal
 // that a local variable holds is judged by what is done with the variable.
+//
+// The check has limits. It doesn't know which loop a Turn is of, it doesn't
+// follow what a function reads from a field and passes on, and it doesn't look at
+// tests. The race detector does the rest.
 package turncheck
 
 import (
@@ -102,6 +106,9 @@ func (c *check) index(f *ast.File) {
 
 // node checks one node of the syntax tree.
 func (c *check) node(n ast.Node) bool {
+	if e, ok := n.(ast.Expr); ok {
+		c.checkCopy(e)
+	}
 	switch n := n.(type) {
 	case *ast.Ident:
 		c.checkType(n)
@@ -112,6 +119,8 @@ func (c *check) node(n ast.Node) bool {
 		c.checkNames(n)
 	case *ast.FuncDecl:
 		c.checkMethod(n)
+	case *ast.TypeSpec:
+		c.checkOwned(n)
 	}
 	return true
 }

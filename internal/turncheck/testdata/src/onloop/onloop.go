@@ -52,6 +52,18 @@ func (s *service) without(i int) uint64 {
 		s.loops[i].end // want `end belongs to an event loop`
 }
 
+type listOnLoop []int // want `listOnLoop isn't a struct`
+
+func (s *service) copied(p *topicOnLoop) int {
+	all := s.loops         // only the loops' structs belong to them
+	s.topicOnLoop = all[0] // want `topicOnLoop is copied or assigned` `topicOnLoop is copied or assigned`
+	return size(*p)        // want `topicOnLoop is copied or assigned`
+}
+
+func (s *service) copiedOnLoop(t reactor.Turn, p *topicOnLoop) int { return size(*p) }
+
+func size(p topicOnLoop) int { return 0 }
+
 func (s *service) job(t reactor.Turn, c *reactor.Conn) error {
 	return reactor.Go(t, c, func(t reactor.Off) (uint64, error) {
 		return s.end, nil // want `end belongs to an event loop`

@@ -9,8 +9,8 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 )
 
-// The limits forget who is gone, take an IPv6 /64 for one, and stay bounded
-// however many addresses come.
+// Address limits forget clients that are gone, count an IPv6 /64 as one
+// client, and stay bounded however many addresses connect.
 func TestLimits(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
 	count := newCounters(metrics.NewSet())

@@ -9,7 +9,7 @@ import (
 	"chatd/proto"
 )
 
-// holder holds every frame while on is set, and echoes the others.
+// holder refuses every frame while on is set, and echoes the others.
 type holder struct {
 	funcs
 	on   atomic.Bool
@@ -29,9 +29,9 @@ func newHolder() *holder {
 	return h
 }
 
-// While frames are held PING is answered at once, and nothing else is; after
-// Resume they come in the order in which they were sent, and new ones after
-// them. A bad frame among them keeps its place.
+// While frames are held, only PING is answered. After Resume the held frames
+// are handled in the order in which they were sent, then new ones. A bad frame
+// among them keeps its place.
 func TestHoldAndResume(t *testing.T) {
 	h := newHolder()
 	r := serve(t, h)
@@ -59,8 +59,8 @@ func TestHoldAndResume(t *testing.T) {
 	}
 }
 
-// A handler that takes one frame at a time, each answered off the loop before
-// the next is wanted, sees them in order and all of them.
+// A handler that takes one frame at a time, and resumes when a job has
+// answered it, gets all frames in order.
 func TestOneAtATime(t *testing.T) {
 	c := dial(t, serve(t, &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
 		if c.Data(t) != nil {
@@ -88,8 +88,8 @@ func TestOneAtATime(t *testing.T) {
 	}
 }
 
-// Resume from within Request takes effect after it; refusing and resuming
-// for ever doesn't keep the loop from others.
+// Resume within Request takes effect after it. A handler that refuses and
+// resumes forever doesn't block the loop.
 func TestResumeWithinRequest(t *testing.T) {
 	var refusals atomic.Int64
 	r := serve(t, &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
@@ -113,7 +113,7 @@ func TestResumeWithinRequest(t *testing.T) {
 	other.ping()
 }
 
-// More held than the bound ends the connection, and tells why.
+// More held bytes than the limit end the connection with a reason.
 func TestTooMuchHeld(t *testing.T) {
 	h := newHolder()
 	h.on.Store(true)
@@ -129,8 +129,8 @@ func TestTooMuchHeld(t *testing.T) {
 	}
 }
 
-// A handler that takes some and then holds, while more and more comes: what
-// is held keeps its order and its bounds through all that moving.
+// A handler that takes some frames and then refuses, while more arrive: held
+// frames keep their order and their limit.
 func TestHoldPartly(t *testing.T) {
 	allowed := 0 // of the connection's loop
 	conns := make(chan *Conn, 1)
@@ -171,9 +171,9 @@ func TestHoldPartly(t *testing.T) {
 	}
 }
 
-// However many connections have frames held back, memory stays bounded: beyond
-// the bound for all, whoever has more than its share goes, and is told that it
-// may come back; who has little stays.
+// However many connections have held frames, memory stays bounded. Beyond the
+// limit for all, a connection with more than its share is closed and told to
+// come back. One with less stays.
 func TestHeldByAll(t *testing.T) {
 	const all = 200_000
 	h := newHolder()

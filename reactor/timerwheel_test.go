@@ -7,9 +7,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Whatever is added, moved and removed, each timer runs once, never early,
-// and in the first look after its time, across turns of the wheel and long
-// pauses.
+// Whatever is added, moved and removed, each timer runs once, never early, and
+// on the first tick after its time, across rotations of the wheel and long
+// delays.
 func TestWheel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var w timerWheelOnLoop

@@ -8,9 +8,9 @@ import (
 	"chatd/proto"
 )
 
-// However many clients are slow, memory stays bounded: beyond the bound for
-// all, those go for whom most waits, and are told why as any slow client is;
-// who has less waiting gets all of it. What the kernel has taken doesn't count.
+// However many clients are slow, memory stays bounded. Beyond the limit for
+// all, the connections with the most unsent bytes are closed with KICK "slow".
+// The others get everything. Bytes that the kernel has accepted don't count.
 func TestWaitingForAll(t *testing.T) {
 	const portion = 20_000
 	body := sayBody(strings.Repeat("z", portion))

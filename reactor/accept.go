@@ -13,26 +13,26 @@ import (
 )
 
 const (
-	// acceptors take connections side by side, since handing one to a loop
-	// waits for the loop.
+	// acceptors is the number of goroutines that accept. There are several
+	// because handing a connection to a loop waits for the loop.
 	acceptors = 4
-	// How long to leave the listener alone when there are no descriptors.
+	// How long to wait before trying again when there are no file descriptors.
 	acceptBackoffMin = 10 * time.Millisecond
 	acceptBackoffMax = time.Second
-	// At most one line in the log about that in this time.
+	// How often that is logged, at most.
 	acceptLogEvery = 10 * time.Second
-	// What is written to those there is no room for must not hold up others.
+	// How long writing to a refused client may take.
 	refuseTimeout = 50 * time.Millisecond
 	retryAfterMS  = 5000
 )
 
-var errFull = errors.New("reactor: no room for more connections")
+var errFull = errors.New("reactor: too many connections")
 
-// acceptor takes connections and hands them to loops.
+// acceptor accepts connections and assigns them to loops.
 type acceptor struct {
 	r      *Reactor
-	ctx    context.Context // ends when accepting does
-	logged atomic.Int64    // when the log last told of a failure, Unix nanoseconds
+	ctx    context.Context // done when accepting ends
+	logged atomic.Int64    // when a failure was last logged, Unix nanoseconds
 }
 
 // run accepts until the listener is closed.
@@ -51,19 +51,19 @@ func (a *acceptor) run() {
 		case errors.Is(err, net.ErrClosed):
 			return
 		default:
-			// No descriptors, or no memory: neither is helped by trying at
-			// once, and whoever is connected goes on being served.
+			// No file descriptors or no memory. Trying again at once doesn't
+			// help. Existing connections aren't affected.
 			backoff = min(max(2*backoff, acceptBackoffMin), acceptBackoffMax)
-			a.pause(err, backoff)
+			a.backOff(err, backoff)
 		}
 	}
 }
 
-func (a *acceptor) pause(err error, d time.Duration) {
+func (a *acceptor) backOff(err error, d time.Duration) {
 	a.r.count.acceptBackoff.Inc()
 	now, last := time.Now().UnixNano(), a.logged.Load()
 	if now-last > int64(acceptLogEvery) && a.logged.CompareAndSwap(last, now) {
-		a.r.log.Error("can't accept connections; trying again", "err", err, "pause", d)
+		a.r.log.Error("accept failed; trying again", "err", err, "in", d)
 	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -73,8 +73,8 @@ func (a *acceptor) pause(err error, d time.Duration) {
 	}
 }
 
-// admit hands a connection to the loop that has the fewest. An error means
-// that the machine can't, not that this client may not.
+// admit assigns a connection to the loop with the fewest, or refuses it. It
+// returns an error if the machine can't serve it, not if a limit forbids it.
 func (a *acceptor) admit(nc net.Conn) error {
 	r := a.r
 	addr := remoteAddr(nc)
@@ -82,8 +82,8 @@ func (a *acceptor) admit(nc net.Conn) error {
 	if r.trusted(addr) {
 		charged = netip.Addr{}
 	}
-	if err := r.enter(charged); err != nil {
-		r.refused(err)
+	if err := r.countIn(charged); err != nil {
+		r.countRefused(err)
 		refuse(nc)
 		return nil
 	}
@@ -94,14 +94,13 @@ func (a *acceptor) admit(nc net.Conn) error {
 		}
 	}
 	l.conns.Add(1)
-	c := newConn(l, addr)
-	c.charged = charged
-	_, err := l.client.EnrollContext(nc, c) // closes nc; waits until OnOpen has run
-	if err == nil && c.id == 0 {
-		err = errors.New("reactor: the loop could not poll the connection")
+	c := newConn(l, addr, charged)
+	_, err := l.client.EnrollContext(nc, c) // copies the descriptor and closes nc; waits until OnOpen has run
+	if err == nil && !c.joined.Load() {
+		err = errors.New("reactor: the loop couldn't poll the connection")
 	}
 	if err != nil {
-		r.leaveConn(c)
+		r.countOut(l, charged)
 		r.count.refusedFailed.Inc()
 		return err
 	}
@@ -109,8 +108,9 @@ func (a *acceptor) admit(nc net.Conn) error {
 	return nil
 }
 
-// remoteAddr is the address at the other end. Zones are taken out of both
-// addresses: gnet would put their strings' bytes into its buffer pool.
+// remoteAddr returns the address at the other end. It removes the zones of both
+// addresses, because gnet would put the bytes of their strings into its buffer
+// pool.
 func remoteAddr(nc net.Conn) netip.Addr {
 	for _, a := range []net.Addr{nc.LocalAddr(), nc.RemoteAddr()} {
 		if tcp, ok := a.(*net.TCPAddr); ok {
@@ -123,8 +123,8 @@ func remoteAddr(nc net.Conn) netip.Addr {
 	return netip.Addr{}
 }
 
-// refuse tells a client that there is no room, as far as that is possible
-// before its first byte, and closes.
+// refuse tells a client that there are too many connections, and closes. It
+// uses the TCP framing, as the client's framing isn't known yet.
 func refuse(nc net.Conn) {
 	body := proto.AppendResponse(nil, &proto.Response{Op: proto.ERROR, Errno: proto.TooFast,
 		ErrMsg: "too many connections", RetryAfter: retryAfterMS})
@@ -134,8 +134,8 @@ func refuse(nc net.Conn) {
 	_ = nc.Close()
 }
 
-// enter counts a connection in.
-func (r *Reactor) enter(addr netip.Addr) error {
+// countIn counts a new connection, or returns the limit that forbids it.
+func (r *Reactor) countIn(addr netip.Addr) error {
 	if r.open.Add(1) > int64(r.cfg.MaxConns) {
 		r.open.Add(-1)
 		return errFull
@@ -149,18 +149,16 @@ func (r *Reactor) enter(addr netip.Addr) error {
 	return nil
 }
 
-// leaveConn counts a connection out; on its loop, or before it has one.
-func (r *Reactor) leaveConn(c *Conn) {
-	c.l.conns.Add(-1)
+// countOut takes a connection of l off all counts. charged is the address that
+// limits count it for.
+func (r *Reactor) countOut(l *loop, charged netip.Addr) {
+	l.conns.Add(-1)
 	r.open.Add(-1)
-	r.limits.leave(c.charged)
-	c.charged = netip.Addr{}
-	if c.id != 0 {
-		r.count.closed.Inc()
-	}
+	r.limits.leave(charged)
 }
 
-func (r *Reactor) refused(err error) {
+// countRefused counts a refused connection by the limit that forbade it.
+func (r *Reactor) countRefused(err error) {
 	switch {
 	case errors.Is(err, errFull):
 		r.count.refusedFull.Inc()

@@ -13,8 +13,8 @@ import (
 )
 
 // BenchmarkRelay sends messages of 154 bytes from clients of one loop to
-// clients of the same or the other loop, window of them under way per pair.
-// An op is one message through the reactor.
+// clients of the same or another loop, with window messages in flight per
+// pair. An op is one message through the reactor.
 func BenchmarkRelay(b *testing.B) {
 	for _, cross := range []bool{false, true} {
 		for _, window := range []int{1, 64} {
@@ -69,17 +69,18 @@ func benchRelay(b *testing.B, cross bool, window, pairs int) {
 	wg.Wait()
 }
 
-// feeder is a connection that is fed as if its socket had been read, and what
-// its handler sends to another one.
+// feeder feeds a connection as if its socket had been read. Its handler sends
+// to another connection.
 type feeder struct {
 	from, to *Conn
 	data     []byte // frames, as one read may bring
 }
 
-// feedFrames is how many frames of 64 a read has in BenchmarkFeed.
+// feedFrames is how many frames one read of BenchmarkFeed has.
 const feedFrames = 64
 
-// newFeeder has both connections on the same loop, or on two.
+// newFeeder makes a feeder whose two connections are on the same loop, or on
+// two.
 func newFeeder(tb testing.TB, cross bool) (*feeder, *Reactor) {
 	tb.Helper()
 	conns := make(chan *Conn, 1)
@@ -109,16 +110,16 @@ func newFeeder(tb testing.TB, cross bool) (*feeder, *Reactor) {
 	return &f, r
 }
 
-// feed is one read. What came of it is forgotten, so that only the way there
-// is measured.
+// feed does one read. It drops the output, so that only the way there is
+// measured.
 func (f *feeder) feed(t Turn) {
 	l := f.from.l
 	f.from.feed(t, f.data)
-	for _, to := range l.outTo {
-		l.r.batches.put(l.out[to.idx])
-		l.out[to.idx] = nil
+	for _, to := range l.outboxTo {
+		l.r.batches.put(l.outbox[to.idx])
+		l.outbox[to.idx] = nil
 	}
-	l.outTo = l.outTo[:0]
+	l.outboxTo = l.outboxTo[:0]
 	for _, c := range l.dirty {
 		l.r.buffers.put(c.out)
 		c.out, c.dirty, c.queued = nil, false, 0
@@ -126,10 +127,9 @@ func (f *feeder) feed(t Turn) {
 	l.dirty = l.dirty[:0]
 }
 
-// BenchmarkFeed is the way of a request within a loop: from the bytes of a read
-// of 64 frames through framing and decoder to the handler, and from what that
-// sends to a connection's buffer or another loop's mailbox. An op is one
-// request.
+// BenchmarkFeed measures a request within a loop: from a read of 64 frames
+// through framing, decoder and handler to the buffer of a connection or
+// another loop's mailbox. An op is one request.
 func BenchmarkFeed(b *testing.B) {
 	for _, cross := range []bool{false, true} {
 		b.Run(map[bool]string{false: "same loop", true: "cross loop"}[cross], func(b *testing.B) {
@@ -152,8 +152,8 @@ func BenchmarkFeed(b *testing.B) {
 	}
 }
 
-// An allocation for each frame would be the garbage collector's work for a
-// core: from a read to the mailbox there is none.
+// Nothing is allocated between a read and a mailbox. One allocation per frame
+// would keep the garbage collector busy.
 func TestFeedDoesNotAllocate(t *testing.T) {
 	for _, cross := range []bool{false, true} {
 		f, r := newFeeder(t, cross)
@@ -168,7 +168,7 @@ func TestFeedDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// benchPair keeps window messages under way until n have arrived.
+// benchPair keeps window messages in flight until n have arrived.
 func benchPair(b *testing.B, from, to net.Conn, f []byte, size, window, n int) {
 	batch := max(1, window/2)
 	burst := make([]byte, 0, batch*len(f))

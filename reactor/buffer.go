@@ -5,23 +5,23 @@ import (
 	"sync"
 )
 
-// Sizes of pooled buffers: powers of two. Larger ones are left to the
-// garbage collector, so that one burst doesn't stay in memory.
+// Pooled buffers have sizes that are powers of two. Larger ones are left to the
+// garbage collector, so that a burst doesn't stay in memory.
 const (
 	minBufferBits = 10
 	maxBufferBits = 20
 )
 
-// buffer is a pooled slice. Whoever holds it owns it; nil means none, which is
-// what a connection has while it is idle.
+// buffer is a pooled slice. It has one owner at a time. nil is no buffer, which
+// is what an idle connection has.
 type buffer struct{ b []byte }
 
-// buffers is the pool of all loops.
+// buffers is the pool of buffers for all loops.
 type buffers struct {
 	classes [maxBufferBits - minBufferBits + 1]sync.Pool
 }
 
-// get has an empty buffer with room for n bytes.
+// get returns an empty buffer with room for n bytes.
 func (p *buffers) get(n int) *buffer {
 	class := max(bits.Len(uint(max(n, 1)-1)), minBufferBits)
 	if class > maxBufferBits {
@@ -34,20 +34,20 @@ func (p *buffers) get(n int) *buffer {
 	return &buffer{make([]byte, 0, 1<<class)}
 }
 
-// put takes b back; nil is fine.
+// put returns b to the pool. b may be nil.
 func (p *buffers) put(b *buffer) {
 	if b == nil {
 		return
 	}
-	// By the size it has for sure: appending may have given it an odd one.
+	// Round down: append may have given it a capacity between two sizes.
 	class := bits.Len(uint(cap(b.b))) - 1
 	if class >= minBufferBits && class <= maxBufferBits {
 		p.classes[class-minBufferBits].Put(b)
 	}
 }
 
-// grow has a buffer with what b holds and room for n bytes more. b, which may
-// be nil, is no longer the caller's.
+// grow returns a buffer with the contents of b and room for n more bytes. The
+// caller must no longer use b, which may be nil.
 func (p *buffers) grow(b *buffer, n int) *buffer {
 	if b == nil {
 		return p.get(n)

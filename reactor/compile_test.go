@@ -14,10 +14,10 @@ import (
 	"testing"
 )
 
-// The tokens do what they are for: code that may block doesn't compile where
-// it would run on a loop, nor what touches a connection where it wouldn't.
-// Each snippet in testdata/tokens is the body of a handler; its first line
-// says what the compiler must complain of, or that it must be content.
+// Code that may block doesn't compile where it would run on a loop, and code
+// that touches a connection doesn't compile off the loop. Each snippet in
+// testdata/tokens is the body of a handler. Its first line is the compile
+// error that it must have, or "nothing".
 func TestTokens(t *testing.T) {
 	fset := token.NewFileSet()
 	from := importer.ForCompiler(fset, "gc", exportData(t))
@@ -60,8 +60,8 @@ func TestTokens(t *testing.T) {
 	}
 }
 
-// exportData finds what the build cache has of the packages, which is much
-// faster than to check them from their sources.
+// exportData reads compiled packages from the build cache, which is much
+// faster than type-checking their sources.
 func exportData(t *testing.T) importer.Lookup {
 	t.Helper()
 	out, err := exec.Command("go", "list", "-export", "-deps", "-f", "{{.ImportPath}} {{.Export}}", "chatd/reactor").Output()

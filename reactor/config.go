@@ -17,15 +17,15 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 )
 
-// Bounds that nobody needs to set.
+// Limits that aren't settings.
 const (
-	minReserve = 64 // descriptors kept back for the store, the logs and the loops themselves
+	minReserve = 64 // file descriptors reserved for the store, the logs and the loops
 	maxLoops   = 1024
 	maxLanes   = 1024
 )
 
-// Config holds the reactor's settings. Start from DefaultConfig; a field left
-// zero has the meaning given here, never "whatever".
+// Config holds the reactor's settings. Start from DefaultConfig. A zero field has
+// the meaning given here.
 type Config struct {
 	Addr  string `kong:"-"` // host:port to listen on; port 0 takes a free one
 	Cores int    `kong:"-"` // what the defaults of loops and lanes go by; 0: GOMAXPROCS
@@ -67,7 +67,7 @@ type Config struct {
 	Set    *metrics.Set     `kong:"-"` // nil: a private one
 }
 
-// DefaultConfig has every default, for 127.0.0.1:6000.
+// DefaultConfig returns the default settings. It listens on 127.0.0.1:6000.
 func DefaultConfig() Config {
 	c := Config{
 		Addr:         "127.0.0.1:6000",
@@ -205,7 +205,7 @@ func (c *Config) validate() error {
 	return nil
 }
 
-// withDefaults fills in what depends on the machine.
+// withDefaults fills in the defaults that depend on the machine.
 func (c Config) withDefaults() (Config, error) {
 	cores := c.Cores
 	if cores == 0 {
@@ -223,12 +223,12 @@ func (c Config) withDefaults() (Config, error) {
 	if c.MaxConns == 0 {
 		var lim syscall.Rlimit
 		if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &lim); err != nil {
-			return c, fmt.Errorf("reactor: read the limit of open files: %w", err)
+			return c, fmt.Errorf("reactor: get the limit of open files: %w", err)
 		}
 		files := int(min(lim.Cur, 1<<24))
 		c.MaxConns = files - max(minReserve, files/20)
 		if c.MaxConns < 1 {
-			return c, fmt.Errorf("reactor: a limit of %d open files leaves none for connections (ulimit -n)", files)
+			return c, fmt.Errorf("reactor: a limit of %d open files leaves none for connections; raise it (ulimit -n)", files)
 		}
 	}
 	if c.Now == nil {

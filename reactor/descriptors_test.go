@@ -19,8 +19,9 @@ import (
 
 const serverEnv = "CHATD_REACTOR_TEST_SERVER"
 
-// serveForTest is the other process of TestOutOfDescriptors: a reactor with a
-// cap far above its descriptors, until its standard input ends.
+// serveForTest is the child process of TestOutOfDescriptors: a reactor whose
+// maximum number of connections is far above its file descriptors. It runs
+// until its standard input ends.
 func serveForTest() {
 	fail := func(err error) {
 		fmt.Println(err)
@@ -53,9 +54,9 @@ func serveForTest() {
 	fmt.Println("backoffs:", r.counter("accept_backoffs_total") > 0, "open:", r.open.Load())
 }
 
-// 400 clients come to a server with 200 descriptors: it lives, those who got
-// in are served, and when some leave others come in. gnet's own accept ends
-// the whole server, without an error.
+// 400 clients connect to a server with 200 file descriptors. It keeps running,
+// serves those that got in, and accepts others when some leave. gnet's own
+// server would stop without an error.
 func TestOutOfDescriptors(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {

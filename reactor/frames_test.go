@@ -9,8 +9,7 @@ import (
 	"chatd/proto"
 )
 
-// A frame that comes byte by byte is the same frame. The ancestor took what
-// one read had for a request.
+// A frame that arrives byte by byte is one frame.
 func TestSplitFrames(t *testing.T) {
 	c := dial(t, serve(t, &funcs{}))
 	for i := range 3 {
@@ -35,14 +34,14 @@ func TestMergedFrames(t *testing.T) {
 	}
 }
 
-// filled is a body of exactly n bytes that the echo answers with text.
+// filled returns a body of exactly n bytes that the echo answers with text.
 func filled(text string, n int) string {
 	b := chat(text)
 	return b[:len(b)-1] + `,"x":"` + strings.Repeat("x", n-len(b)-len(`,"x":""`)) + `"}`
 }
 
-// The limit itself is allowed, in one piece and in two, and what follows it
-// is understood.
+// A frame of the maximum size is accepted, in one piece and in two, and the
+// next frame is understood.
 func TestFrameOfTheLimit(t *testing.T) {
 	c := dial(t, serve(t, &funcs{}))
 	f := frame(filled("large", proto.MaxRequest))
@@ -57,8 +56,8 @@ func TestFrameOfTheLimit(t *testing.T) {
 	c.want(message{Op: proto.PONG})
 }
 
-// A length that can't be is answered on its four bytes alone, and the
-// connection ends in good order: the answer arrives although more was sent.
+// A bad length is answered after its four bytes. The connection is closed
+// gracefully: the answer arrives although the client has sent more.
 func TestBadLengths(t *testing.T) {
 	r := serve(t, &funcs{})
 	for _, n := range []uint32{0, proto.MaxRequest + 1, 1 << 31, 1<<32 - 1, 0x47455421 /* "GET!" */, 0x47000000} {
@@ -79,9 +78,9 @@ func TestBadLengths(t *testing.T) {
 	}
 }
 
-// What the decoder refuses is answered with its rid, and the connection goes
-// on; ten in a row end it, nine and a good one don't. An unknown msgid isn't
-// a bad frame.
+// A frame that doesn't decode is answered with its rid, and the connection
+// continues. Ten in a row end it; nine and a good one don't. An unknown msgid
+// isn't a bad frame.
 func TestBadFrames(t *testing.T) {
 	r := serve(t, &funcs{})
 	bad := message{Op: proto.ERROR, Errno: proto.BadRequest, Text: "*"}
@@ -108,8 +107,7 @@ func TestBadFrames(t *testing.T) {
 	c.wantEnd()
 }
 
-// One client's bad frames are nobody else's business. In the ancestor they
-// ended the process.
+// Bad frames of one client don't affect others.
 func TestBadFramesHitOneConnection(t *testing.T) {
 	r := serve(t, &funcs{})
 	var good []*client
@@ -128,7 +126,7 @@ func TestBadFramesHitOneConnection(t *testing.T) {
 	}
 }
 
-// PING has its answer from the reactor, with its rid, and PONG has none.
+// The reactor answers PING with its rid, and doesn't answer PONG.
 func TestPing(t *testing.T) {
 	c := dial(t, serve(t, &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
 		say(t, c, "to the handler: "+r.Op.String())

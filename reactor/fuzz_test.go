@@ -21,7 +21,7 @@ import (
 	"chatd/proto"
 )
 
-// dryConn is a gnet connection without a socket: it keeps what is written.
+// dryConn is a gnet connection without a socket. It keeps what is written.
 type dryConn struct {
 	gnet.Conn
 	out bytes.Buffer
@@ -31,8 +31,8 @@ func (d *dryConn) Write(p []byte) (int, error) { return d.out.Write(p) }
 func (d *dryConn) OutboundBuffered() int       { return 0 }
 func (d *dryConn) Fd() int                     { return -1 }
 
-// dryRun feeds a connection of a loop that isn't running with data in the
-// portions that cuts says, and has what it wrote and which requests came.
+// dryRun feeds data to a connection of a loop that isn't running, in pieces of
+// the sizes in cuts. It returns the output and the requests.
 func dryRun(tb testing.TB, data, cuts []byte) (out []byte, requests []string) {
 	h := &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
 		requests = append(requests, fmt.Sprintf("%+v", *r))
@@ -44,16 +44,16 @@ func dryRun(tb testing.TB, data, cuts []byte) (out []byte, requests []string) {
 	cfg.AbuseAfter = 0
 	cfg.Loops, cfg.Now = 1, time.Now
 	count := newCounters(metrics.NewSet())
-	r := &Reactor{cfg: cfg, h: h, log: slog.New(slog.DiscardHandler), count: count, limits: newLimits(0, limit.Rate{}, count.addrForgotten)}
+	r := &Reactor{cfg: cfg, h: h, log: slog.New(slog.DiscardHandler), count: count, limits: newAddrLimits(0, limit.Rate{}, count.addrForgotten)}
 	l := newLoop(r, 0)
 	r.loops = []*loop{l}
-	r.lanes, r.ticker = &lanes{r: r}, newTicker(r.loops)
+	r.workers, r.ticker = &workers{r: r}, newTicker(r.loops)
 	gc := &dryConn{}
-	c := newConn(l, addrForTest)
+	c := newConn(l, addrForTest, netip.Addr{})
 	turn := func(fn func()) {
-		l.enter()
+		l.beginTurn(Turn{l})
 		fn()
-		l.leaveTurn()
+		l.endTurn(Turn{l})
 	}
 	l.now = time.Now()
 	turn(func() { c.begin(Turn{l}, gc) })
@@ -85,7 +85,7 @@ func inMemory(c *Conn) (n int) {
 	return n
 }
 
-// same feeds data whole and in portions, which must make no difference.
+// same feeds data whole and in pieces. That must make no difference.
 func same(t *testing.T, data, cuts []byte) {
 	t.Helper()
 	out1, requests1 := dryRun(t, data, nil)
@@ -98,8 +98,8 @@ func same(t *testing.T, data, cuts []byte) {
 	}
 }
 
-// Arbitrary bytes in arbitrary portions never panic, and the portions make no
-// difference to what is understood and answered.
+// Arbitrary bytes in arbitrary pieces never panic, and the pieces make no
+// difference to the requests and answers.
 func FuzzFrames(f *testing.F) {
 	f.Add(frame(chat("hello")), []byte{0})
 	f.Add(append(frame(chat("a")), frame(chat("b"))...), []byte{3, 200})
@@ -113,8 +113,8 @@ func FuzzFrames(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data, cuts []byte) { same(t, data, cuts) })
 }
 
-// The same for what follows a WebSocket handshake; and what comes out is
-// well-formed as well.
+// The same for the bytes that follow a WebSocket handshake. The output is
+// well-formed, too.
 func FuzzWebSocket(f *testing.F) {
 	hello := []byte(handshakeText + "\r\n")
 	f.Add(text(chat("hello")), []byte{0})
@@ -136,9 +136,8 @@ func FuzzWebSocket(f *testing.F) {
 	})
 }
 
-// Whatever stands in an HTTP request, the answer to it is one that a client's
-// library reads; and where that is the upgrade, the same library has seen a
-// request for it, from an origin that may.
+// Every answer to an HTTP request can be parsed by Go's HTTP client. If it is
+// an upgrade, Go's HTTP server sees a request for one, from an allowed origin.
 func FuzzHandshake(f *testing.F) {
 	rest := strings.TrimPrefix(handshakeText, handshakeStart)
 	for _, headers := range []string{"", "Origin: https://chat.example\r\n", "Origin: https://evil.example\r\n", "Origin: null\r\n",
@@ -193,7 +192,8 @@ func FuzzHandshake(f *testing.F) {
 	})
 }
 
-// wellFormed checks a server's frames: whole, unmasked, nothing after a close.
+// wellFormed checks a server's frames: complete, unmasked, nothing after a
+// close.
 func wellFormed(t *testing.T, out []byte) {
 	t.Helper()
 	in := bytes.NewReader(out)
@@ -211,7 +211,7 @@ func wellFormed(t *testing.T, out []byte) {
 	}
 }
 
-// The header that a server's frame has is read by a client's library.
+// A client's library reads the headers of the server's frames.
 func TestAppendHeader(t *testing.T) {
 	for _, n := range []int{0, 125, 126, 65535, 65536, proto.MaxResponse} {
 		h, err := ws.ReadHeader(bytes.NewReader(appendHeader(nil, ws.OpText, n)))

@@ -5,9 +5,9 @@ import (
 	"log/slog"
 )
 
-// gnetLog makes what gnet has to say part of our log: its errors. It warns of
-// events for connections that were closed in the same round, which is as it
-// should be when one closes many.
+// gnetLog writes gnet's errors to the reactor's log. It drops warnings: gnet warns
+// of events for connections that were closed in the same round of polling, which
+// is normal when many close.
 type gnetLog struct{ log *slog.Logger }
 
 func (g gnetLog) Debugf(format string, args ...any) {}

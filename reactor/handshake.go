@@ -2,9 +2,7 @@ package reactor
 
 import (
 	"bytes"
-	"errors"
 	"net"
-	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -21,23 +19,24 @@ const (
 	handshakePath  = "/ws"
 )
 
-// shake gathers an HTTP request and answers it once it is complete; rest is
-// what follows it. Half a request is left to the login time-out.
-func (c *Conn) shake(t Turn, data []byte) (rest []byte) {
+// readHandshake collects an HTTP request and answers it once it is complete. It
+// returns the bytes that follow the request. An incomplete request ends with the
+// login timeout.
+func (c *Conn) readHandshake(t Turn, data []byte) (rest []byte) {
 	before := 0
 	if c.in != nil {
 		before = len(c.in.b)
 	}
-	// Never more than the bound is kept, whatever comes at once.
 	n := min(len(data), handshakeMax-before)
 	c.in = c.l.r.buffers.grow(c.in, n)
 	c.in.b = append(c.in.b, data[:n]...)
 	head := c.in.b
 	if p := min(len(head), len(handshakeStart)); string(head[:p]) != handshakeStart[:p] {
-		// Then these were the first bytes of a length, and of an absurd one.
+		// Not HTTP: then "G" was the first byte of a length, which is far too
+		// large. frameLen refuses it.
 		c.framing = framingTCP
 		if len(head) >= proto.HeaderSize {
-			c.measure(t, head)
+			c.frameLen(t, head)
 			return nil
 		}
 		return data[n:]
@@ -60,41 +59,75 @@ func (c *Conn) shake(t Turn, data []byte) (rest []byte) {
 	return rest
 }
 
+// answerHTTP refuses an HTTP request.
 func (c *Conn) answerHTTP(t Turn, status string) {
 	c.l.r.count.wsRefused.Inc()
 	c.writeRaw(t, []byte(status+"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"))
 	c.finish(t)
 }
 
-// exchange is one HTTP request and the answer to it.
+// exchange is an HTTP request and the answer to it.
 type exchange struct {
-	bytes.Reader
-	answer bytes.Buffer
+	bytes.Reader // the request
+	answer       bytes.Buffer
+	forwarded    string // its X-Forwarded-For headers, joined by commas
+	other        bool   // it asks for something else than a WebSocket
 }
 
 func (e *exchange) Write(p []byte) (int, error) { return e.answer.Write(p) }
 
-// upgrade answers an HTTP request, and makes it a WebSocket if it asks for
-// one where there is one, from where it may.
+// closing is the header of all answers but an upgrade.
+const closing = "Connection: close\r\n"
+
+func rejectHTTP(status int, header, why string) error {
+	return ws.RejectConnectionError(ws.RejectionStatus(status), ws.RejectionReason(why),
+		ws.RejectionHeader(ws.HandshakeHeaderString(header+closing)))
+}
+
+// upgrade answers an HTTP request. If the request is for a WebSocket and
+// allowed, the connection becomes one.
 func (c *Conn) upgrade(t Turn, request []byte) {
-	var host, forwarded string
-	var origins []string
-	var other bool
-	closing := "Connection: close\r\n"
-	reject := func(status int, header, why string) error {
-		return ws.RejectConnectionError(ws.RejectionStatus(status), ws.RejectionReason(why),
-			ws.RejectionHeader(ws.HandshakeHeaderString(header+closing)))
+	cfg, count := &c.l.r.cfg, c.l.r.count
+	x, err := answerUpgrade(cfg, request, nil)
+	if err == nil && c.setForwarded(t, x.forwarded) != nil {
+		x, err = answerUpgrade(cfg, request, rejectHTTP(429, "Retry-After: 5\r\n", "too many connections"))
 	}
+	if err == nil {
+		count.wsUpgraded.Inc()
+		c.writeRaw(t, x.answer.Bytes())
+		c.framing = framingWebSocket
+		return
+	}
+	if x.other {
+		count.httpOther.Inc()
+	} else {
+		count.wsRefused.Inc()
+	}
+	if x.answer.Len() == 0 {
+		x.answer.WriteString("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n" + closing + "\r\n")
+	}
+	c.writeRaw(t, x.answer.Bytes())
+	c.finish(t)
+}
+
+// answerUpgrade answers an HTTP request with an upgrade to WebSocket, or
+// returns why not. refusal, if not nil, is the answer to a request that would
+// be upgraded.
+func answerUpgrade(cfg *Config, request []byte, refusal error) (*exchange, error) {
+	var host string
+	var origins []string
+	x := &exchange{}
+	x.Reset(request)
 	u := ws.Upgrader{
 		OnRequest: func(uri []byte) error {
 			if path, _, _ := strings.Cut(string(uri), "?"); path == handshakePath {
 				return nil
 			}
-			other = true
-			if to := c.webURL(request); to != "" {
-				return reject(302, "Location: "+to+"\r\n", "")
+			x.other = true
+			if to := webURL(cfg, request); to != "" {
+				return rejectHTTP(302, "Location: "+to+"\r\n", "")
 			}
-			return reject(404, "", "nothing here")
+			return rejectHTTP(404, "", "nothing here")
 		},
 		OnHost: func(v []byte) error { host = string(v); return nil },
 		OnHeader: func(key, v []byte) error {
@@ -102,47 +135,27 @@ func (c *Conn) upgrade(t Turn, request []byte) {
 			case strings.EqualFold(string(key), "Origin"):
 				origins = append(origins, string(v))
 			case strings.EqualFold(string(key), "X-Forwarded-For"):
-				forwarded += "," + string(v)
+				x.forwarded += "," + string(v)
 			}
 			return nil
 		},
 		OnBeforeUpgrade: func() (ws.HandshakeHeader, error) {
-			for _, origin := range origins { // a browser says one
-				if !allowedOrigin(origin, host, c.l.r.cfg.Origins) {
-					return nil, reject(403, "", "origin not allowed")
+			for _, origin := range origins { // browsers send one
+				if !allowedOrigin(origin, host, cfg.Origins) {
+					return nil, rejectHTTP(403, "", "origin not allowed")
 				}
 			}
-			if err := c.setForwarded(forwarded); err != nil {
-				return nil, reject(429, "Retry-After: 5\r\n", "too many connections")
-			}
-			return nil, nil
+			return nil, refusal
 		},
 	}
-	x := &exchange{}
-	x.Reset(request)
-	if _, err := u.Upgrade(x); err != nil {
-		if other {
-			c.l.r.count.httpOther.Inc()
-		} else {
-			c.l.r.count.wsRefused.Inc()
-		}
-		if x.answer.Len() == 0 {
-			x.answer.WriteString("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n" + closing + "\r\n")
-		}
-		c.writeRaw(t, x.answer.Bytes())
-		c.finish(t)
-		return
-	}
-	c.l.r.count.wsUpgraded.Inc()
-	c.writeRaw(t, x.answer.Bytes())
-	c.framing = framingWebSocket
+	_, err := u.Upgrade(x)
+	return x, err
 }
 
-// webURL is where whoever came here with a browser finds the web client, empty
-// where there is none. The request's host goes into it only as it may stand in
-// a header and a URL: it is the asker's to write.
-func (c *Conn) webURL(request []byte) string {
-	cfg := &c.l.r.cfg
+// webURL is the URL of the web client for a browser that came here, or empty
+// if there is none. It may contain the request's Host header, so that is taken
+// only if it is safe in a header and a URL.
+func webURL(cfg *Config, request []byte) string {
 	if cfg.WebURL != "" || cfg.WebPort == 0 {
 		return cfg.WebURL
 	}
@@ -163,8 +176,8 @@ func (c *Conn) webURL(request []byte) string {
 	return ""
 }
 
-// allowedOrigin says whether a browser page from origin may talk to us, whom
-// it knows as host.
+// allowedOrigin reports whether a page from origin may connect to this server,
+// which the browser calls host.
 func allowedOrigin(origin, host string, allowed []string) bool {
 	for _, a := range allowed {
 		if a == "*" || strings.EqualFold(strings.TrimSuffix(a, "/"), origin) {
@@ -178,71 +191,10 @@ func allowedOrigin(origin, host string, allowed []string) bool {
 	return strings.EqualFold(u.Hostname(), hostname(host))
 }
 
-// hostname is a Host header without its port.
+// hostname returns a Host header without its port.
 func hostname(host string) string {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		return h
 	}
 	return strings.Trim(host, "[]")
-}
-
-var errAddrFull = errors.New("reactor: too many connections from this address")
-
-// setForwarded makes the address that a trusted proxy tells of the client's
-// own, if the connection comes from one. Its limits hold from here on.
-func (c *Conn) setForwarded(header string) error {
-	if header == "" || !c.l.r.trusted(c.addr) {
-		return nil
-	}
-	addr, ok := c.l.r.forwarded(header)
-	if !ok {
-		return nil
-	}
-	return c.setAddr(addr)
-}
-
-// setAddr is for whatever learns the real address behind a proxy.
-func (c *Conn) setAddr(addr netip.Addr) error {
-	r := c.l.r
-	if err := r.limits.admit(addr, c.l.now); err != nil {
-		r.refused(err)
-		return err
-	}
-	r.limits.leave(c.charged)
-	c.addr, c.charged = addr, addr
-	return nil
-}
-
-// forwarded is the rightmost address in an X-Forwarded-For that isn't one of
-// the proxies we trust: what stands left of it anyone could have written.
-func (r *Reactor) forwarded(header string) (netip.Addr, bool) {
-	parts := strings.Split(header, ",")
-	for i := len(parts) - 1; i >= 0; i-- {
-		s := strings.TrimSpace(parts[i])
-		if s == "" {
-			continue
-		}
-		addr, err := netip.ParseAddr(s)
-		if err != nil {
-			ap, err := netip.ParseAddrPort(s)
-			if err != nil {
-				return netip.Addr{}, false
-			}
-			addr = ap.Addr()
-		}
-		addr = addr.Unmap().WithZone("")
-		if !r.trusted(addr) {
-			return addr, true
-		}
-	}
-	return netip.Addr{}, false
-}
-
-func (r *Reactor) trusted(addr netip.Addr) bool {
-	for _, p := range r.cfg.ProxyProtocol {
-		if p.Contains(addr) {
-			return true
-		}
-	}
-	return false
 }

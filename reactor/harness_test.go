@@ -19,13 +19,13 @@ import (
 	"chatd/proto"
 )
 
-// patience is how long a test waits for what must come. It decides when a
-// test fails, never whether it passes.
+// patience is how long a test waits for an event. It decides when a test
+// fails, never whether it passes.
 const patience = 60 * time.Second
 
-// funcs is a Handler made of functions; nil ones do nothing. Without a
-// request function every request is answered with an ERROR of errno 0 whose
-// text is the msg, which makes it an echo.
+// funcs is a Handler made of functions. Nil functions do nothing, except
+// request: without it every request is answered with an ERROR of errno 0 that
+// has its msg, which makes it an echo.
 type funcs struct {
 	open    func(t Turn, c *Conn)
 	request func(t Turn, c *Conn, r *proto.Request) bool
@@ -74,7 +74,7 @@ func sayBody(text string) []byte {
 	return proto.AppendResponse(nil, &proto.Response{Op: proto.ERROR, ErrMsg: text})
 }
 
-// testLog keeps what is logged for when the test fails.
+// testLog shows the log if the test fails.
 func testLog(tb testing.TB) *slog.Logger {
 	var mu sync.Mutex
 	var text strings.Builder
@@ -96,7 +96,7 @@ type writerFunc func(p []byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
-// testConfig is for a loopback reactor with two loops.
+// testConfig returns settings for a reactor with two loops on loopback.
 func testConfig(tb testing.TB) Config {
 	cfg := DefaultConfig()
 	cfg.LiftLimits() // no test but those of limits is about them
@@ -136,7 +136,7 @@ func stop(tb testing.TB, r *Reactor) {
 	}
 }
 
-// client is the other end: a TCP connection and the frames on it.
+// client is a client: a TCP connection and the frames on it.
 type client struct {
 	tb testing.TB
 	net.Conn
@@ -156,7 +156,7 @@ func dial(tb testing.TB, r *Reactor) *client {
 	return &client{tb: tb, Conn: nc, r: bufio.NewReader(nc)}
 }
 
-// raw sends bytes as they are.
+// raw sends bytes unchanged.
 func (c *client) raw(p []byte) {
 	c.tb.Helper()
 	if _, err := c.Write(p); err != nil {
@@ -164,7 +164,7 @@ func (c *client) raw(p []byte) {
 	}
 }
 
-// send frames and sends a body.
+// send sends a body as one frame.
 func (c *client) send(format string, args ...any) {
 	c.tb.Helper()
 	c.raw(frame(fmt.Sprintf(format, args...)))
@@ -172,7 +172,7 @@ func (c *client) send(format string, args ...any) {
 
 func frame(body string) []byte { return proto.AppendFrame(nil, []byte(body)) }
 
-// chat is the body of a request that the echo answers with text.
+// chat returns the body of a request that the echo answers with text.
 func chat(text string) string {
 	b, err := json.Marshal(map[string]any{"msgid": 6, "toid": 1, "cid": "c", "msg": text})
 	if err != nil {
@@ -181,7 +181,7 @@ func chat(text string) string {
 	return string(b)
 }
 
-// message is a server's frame, as far as the tests look.
+// message has the fields of a server's frame that tests check.
 type message struct {
 	Op     proto.Op    `json:"msgid"`
 	RID    int64       `json:"rid"`
@@ -191,7 +191,7 @@ type message struct {
 	Retry  int64       `json:"retry_after_ms"`
 }
 
-// next reads the next frame; ok is false at the end of the stream.
+// next reads the next frame. ok is false at the end of the stream.
 func (c *client) next() (m message, ok bool) {
 	c.tb.Helper()
 	body, err := proto.ReadFrame(c.r, nil)
@@ -228,7 +228,7 @@ func (c *client) wantText(text string) {
 	c.want(message{Op: proto.ERROR, Text: text})
 }
 
-// wantEnd reads the end of the stream, which must come in good order.
+// wantEnd reads the end of the stream, which must not be a reset.
 func (c *client) wantEnd() {
 	c.tb.Helper()
 	if m, ok := c.next(); ok {
@@ -236,14 +236,14 @@ func (c *client) wantEnd() {
 	}
 }
 
-// ping is a barrier: what was sent before it has been read.
+// ping is a barrier: everything sent before it has been read.
 func (c *client) ping() {
 	c.tb.Helper()
 	c.send(`{"msgid":18,"rid":99}`)
 	c.want(message{Op: proto.PONG, RID: 99})
 }
 
-// await waits for a value that must come.
+// await waits for a value on ch.
 func await[T any](tb testing.TB, ch <-chan T, what string) T {
 	tb.Helper()
 	select {
@@ -265,7 +265,7 @@ func onLoop(tb testing.TB, r *Reactor, i int, fn func(t Turn)) {
 	await(tb, done, "a turn")
 }
 
-// count is the value of a counter.
+// counter returns the value of a counter.
 func (r *Reactor) counter(name string) uint64 {
 	return r.cfg.Set.GetOrCreateCounter("chatd_reactor_" + name).Get()
 }

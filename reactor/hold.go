@@ -6,73 +6,99 @@ import (
 	"chatd/proto"
 )
 
-// hold keeps a frame for later; only PING is for now.
-func (c *Conn) hold(t Turn, body []byte) {
-	r, err := c.l.dec.Decode(body)
+// Held frames are frames that a connection has received but not handled yet,
+// because Handler.Request returned false. They are handled in order after
+// Conn.Resume. Their bytes are limited per connection (Config.MaxHeld) and for
+// all connections (Config.MaxHeldAll).
+
+// minHeldShare is how many bytes each connection may have held, however many
+// connections there are: one frame of the maximum size.
+const minHeldShare = proto.HeaderSize + proto.MaxRequest
+
+// Resume makes the reactor handle the held frames: before this turn ends or,
+// within Request, after that returns. It stops when Request returns false again.
+func (c *Conn) Resume(t Turn) {
+	if !c.open {
+		return
+	}
+	if c.inRequest {
+		c.wantsMore = true
+	} else if c.holding && !c.inResumed {
+		c.inResumed = true
+		c.l.resumed = append(c.l.resumed, c)
+	}
+}
+
+// receiveWhileHolding answers PING at once and holds all other frames.
+func (c *Conn) receiveWhileHolding(t Turn, body []byte) {
+	r, err := c.l.decoder.Decode(body)
 	c.size = len(body)
 	switch {
 	case err == nil && r.Op == proto.PING:
-		c.ping(t, r)
+		c.answerPing(t, r)
 	case err == nil && r.Op == proto.PONG:
 		c.Charge(t)
 	case c.l.r.draining.Load():
 	default:
-		c.keep(t, body)
+		c.hold(t, body)
 	}
 }
 
-func (c *Conn) keep(t Turn, body []byte) {
+// hold appends a frame to the held ones, or ends the connection if that would
+// exceed a limit.
+func (c *Conn) hold(t Turn, body []byte) {
 	have := 0
 	if c.held != nil {
-		have = len(c.held.b) - c.taken
+		have = len(c.held.b) - c.heldRead
 	}
-	if why, ok := c.mayHold(have, proto.HeaderSize+len(body)); !ok {
+	if why, ok := c.mayHold(t, have, proto.HeaderSize+len(body)); !ok {
 		c.kick(t, why)
 		return
 	}
 	c.l.r.held.Add(int64(proto.HeaderSize + len(body)))
-	if c.taken > have {
-		// More room is wasted than used.
-		copy(c.held.b, c.held.b[c.taken:])
-		c.held.b, c.taken = c.held.b[:have], 0
+	if c.heldRead > have {
+		// More than half of the buffer has been handled: move the rest down.
+		copy(c.held.b, c.held.b[c.heldRead:])
+		c.held.b, c.heldRead = c.held.b[:have], 0
 	}
 	c.held = c.l.r.buffers.grow(c.held, proto.HeaderSize+len(body))
 	c.held.b = proto.AppendFrame(c.held.b, body)
 }
 
-// takeUp goes on with the held frames, until one isn't taken.
-func (c *Conn) takeUp(t Turn) {
-	c.resuming = false
-	if !c.reading() || !c.holding {
+// mayHold reports whether the connection, which has this many bytes held, may
+// have n more. Its own limit always applies. If all connections together exceed
+// theirs, it may use an equal share of it.
+func (c *Conn) mayHold(t Turn, have, n int) (kickReason, bool) {
+	r := c.l.r
+	switch {
+	case have+n > r.cfg.MaxHeld:
+		return kickHeld, false
+	case r.held.Load()+int64(n) <= int64(r.cfg.MaxHeldAll):
+		return 0, true
+	}
+	share := max(int64(r.cfg.MaxHeldAll)/max(r.open.Load(), 1), minHeldShare)
+	return kickHeldAll, int64(have+n) <= share
+}
+
+// handleHeld handles held frames until the handler returns false for one.
+func (c *Conn) handleHeld(t Turn) {
+	c.inResumed = false
+	if !c.reading(t) || !c.holding {
 		return
 	}
 	c.holding = false
-	for c.held != nil && c.reading() {
-		left := c.held.b[c.taken:]
+	for c.held != nil && c.reading(t) {
+		left := c.held.b[c.heldRead:]
 		if len(left) == 0 {
 			c.l.r.buffers.put(c.held)
-			c.held, c.taken = nil, 0
+			c.held, c.heldRead = nil, 0
 			return
 		}
 		n := proto.HeaderSize + int(binary.BigEndian.Uint32(left))
-		if !c.take(t, left[proto.HeaderSize:n]) {
+		if !c.handle(t, left[proto.HeaderSize:n]) {
 			return
 		}
-		c.taken += n
+		c.heldRead += n
 		c.l.r.held.Add(-int64(n))
-	}
-}
-
-// Resume has the reactor take up the held frames before this turn ends, or
-// once Request has returned. It ends where Request returns false again.
-func (c *Conn) Resume(t Turn) {
-	if !c.open {
-		return
-	}
-	if c.taking {
-		c.wantsMore = true
-	} else if c.holding && !c.resuming {
-		c.resuming = true
-		c.l.resumed = append(c.l.resumed, c)
 	}
 }

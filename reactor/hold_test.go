@@ -9,7 +9,7 @@ import (
 	"chatd/proto"
 )
 
-// holder holds every frame while on is set, and echoes the others.
+// holder refuses every frame while on is set, and echoes the others.
 type holder struct {
 	funcs
 	on   atomic.Bool
@@ -29,9 +29,9 @@ func newHolder() *holder {
 	return h
 }
 
-// While frames are held PING is answered at once, and nothing else is; after
-// Resume they come in the order in which they were sent, and new ones after
-// them. A bad frame among them keeps its place.
+// While frames are held, only PING is answered. After Resume the held frames
+// are handled in the order in which they were sent, then new ones. A bad frame
+// among them keeps its place.
 func TestHoldAndResume(t *testing.T) {
 	h := newHolder()
 	r := serve(t, h)
@@ -59,8 +59,8 @@ func TestHoldAndResume(t *testing.T) {
 	}
 }
 
-// A handler that takes one frame at a time, each answered off the loop before
-// the next is wanted, sees them in order and all of them.
+// A handler that takes one frame at a time, and resumes when a job has
+// answered it, gets all frames in order.
 func TestOneAtATime(t *testing.T) {
 	c := dial(t, serve(t, &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
 		if c.Data(t) != nil {
@@ -88,8 +88,8 @@ func TestOneAtATime(t *testing.T) {
 	}
 }
 
-// Resume from within Request takes effect after it; refusing and resuming
-// for ever doesn't keep the loop from others.
+// Resume within Request takes effect after it. A handler that refuses and
+// resumes forever doesn't block the loop.
 func TestResumeWithinRequest(t *testing.T) {
 	var refusals atomic.Int64
 	r := serve(t, &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
@@ -113,7 +113,7 @@ func TestResumeWithinRequest(t *testing.T) {
 	other.ping()
 }
 
-// More held than the bound ends the connection, and tells why.
+// More held bytes than the limit end the connection with a reason.
 func TestTooMuchHeld(t *testing.T) {
 	h := newHolder()
 	h.on.Store(true)
@@ -129,8 +129,8 @@ func TestTooMuchHeld(t *testing.T) {
 	}
 }
 
-// A handler that takes some and then holds, while more and more comes: what
-// is held keeps its order and its bounds through all that moving.
+// A handler that takes some frames and then refuses, while more arrive: held
+// frames keep their order and their limit.
 func TestHoldPartly(t *testing.T) {
 	allowed := 0 // of the connection's loop
 	conns := make(chan *Conn, 1)
@@ -168,5 +168,59 @@ func TestHoldPartly(t *testing.T) {
 	onLoop(t, r, conn.l.idx, func(t Turn) { held <- conn.held != nil })
 	if held := <-held; held != (sent > got) {
 		t.Errorf("sent %d, got %d, and a buffer is kept: %v", sent, got, held)
+	}
+}
+
+// However many connections have held frames, memory stays bounded. Beyond the
+// limit for all, a connection with more than its share is closed and told to
+// come back. One with less stays.
+func TestHeldByAll(t *testing.T) {
+	const all = 200_000
+	h := newHolder()
+	h.on.Store(true)
+	r := serve(t, h, func(cfg *Config) { cfg.MaxHeldAll, cfg.Loops = all, 1 })
+	one := frame(chat(strings.Repeat("x", 1000)))
+	send := func(c *client, bytes int) (sent int64) {
+		for ; sent+int64(len(one)) <= int64(bytes); sent += int64(len(one)) {
+			c.raw(one)
+		}
+		return sent
+	}
+	greedy, modest := dial(t, r), dial(t, r)
+	have := send(greedy, 150_000)
+	greedy.ping()
+	few := send(modest, 30_000)
+	modest.ping()
+	if n := r.held.Load(); n != have+few {
+		t.Errorf("%d bytes are held, want %d", n, have+few)
+	}
+	few += send(modest, all-int(have+few))
+	modest.ping()
+	few += send(modest, 5_000) // above the bound for all, but not its share
+	modest.ping()
+	greedy.raw(one)
+	greedy.want(message{Op: proto.KICK, Reason: proto.Slow, Text: "*"})
+	greedy.wantEnd()
+	if n := r.counter(`kicks_total{reason="held_all"}`); n != 1 {
+		t.Error("counted", n, "times")
+	}
+	conn := await(t, h.conn, "the first connection")
+	if other := await(t, h.conn, "the second connection"); other.Peer().closed.Load() == false {
+		conn = other
+	}
+	for r.open.Load() > 1 {
+		modest.ping()
+	}
+	if n := r.held.Load(); n != few {
+		t.Errorf("%d bytes are held when the other is gone, want %d", n, few)
+	}
+	h.on.Store(false)
+	onLoop(t, r, 0, func(t Turn) { conn.Resume(t) })
+	for range few / int64(len(one)) {
+		modest.wantText(strings.Repeat("x", 1000))
+	}
+	modest.ping()
+	if n := r.held.Load(); n != 0 {
+		t.Errorf("%d bytes are held when all is taken up", n)
 	}
 }

@@ -14,8 +14,8 @@ import (
 	"chatd/proto"
 )
 
-// Beyond the cap a client is told and closed, those connected are served, and
-// whoever leaves makes room.
+// Beyond MaxConns a client gets an error and is closed. Existing connections
+// are served, and a free place is used again.
 func TestConnectionCap(t *testing.T) {
 	r := serve(t, &funcs{}, func(cfg *Config) { cfg.MaxConns = 3 })
 	var in []*client
@@ -43,7 +43,7 @@ func TestConnectionCap(t *testing.T) {
 	}
 }
 
-// One address can have so many connections, and none of them counts for ever.
+// An address can have ConnsPerAddr connections. Closed ones don't count.
 func TestConnsPerAddr(t *testing.T) {
 	closed := make(chan struct{}, 100)
 	r := serve(t, &funcs{closed: func(t Turn, c *Conn) { closed <- struct{}{} }}, func(cfg *Config) { cfg.ConnsPerAddr = 2 })
@@ -64,8 +64,8 @@ func TestConnsPerAddr(t *testing.T) {
 	}
 }
 
-// Connections from one address may come so fast; other addresses aren't
-// concerned, IPv6 neighbours are, and what is remembered is bounded.
+// ConnectsPerSecPerAddr limits the connections of one address. Other addresses
+// aren't affected, IPv6 neighbors are, and the memory for it is bounded.
 func TestConnectRate(t *testing.T) {
 	r := serve(t, &funcs{}, func(cfg *Config) { cfg.ConnectsPerSecPerAddr, cfg.Burst = 5, time.Second })
 	refused := 0
@@ -82,8 +82,9 @@ func TestConnectRate(t *testing.T) {
 	}
 }
 
-// Every connection that was opened is told to be closed, exactly once, and
-// what ran is over when Stop returns; before and after it things say so.
+// Closed is called exactly once for each connection that was opened. When Stop
+// returns, nothing runs any more. Calls before Start and after Stop return
+// errors.
 func TestStop(t *testing.T) {
 	var opened, closed, done atomic.Int64
 	var peer *Peer
@@ -154,8 +155,8 @@ func TestStop(t *testing.T) {
 	}
 }
 
-// Stop doesn't wait for a long queue of jobs: those not begun are refused,
-// each told so, once.
+// Stop doesn't wait for a long queue of jobs. The done function of each job
+// that hasn't begun gets ErrStopped, once.
 func TestStopWithFullLanes(t *testing.T) {
 	const clients = 50
 	var ran, refused atomic.Int64
@@ -197,7 +198,7 @@ func TestStopWithFullLanes(t *testing.T) {
 	}
 }
 
-// Stop gives up waiting when it is told to; what was stuck ends later.
+// Stop returns when its context is done. Whatever was blocked ends later.
 func TestStopInTime(t *testing.T) {
 	r := serve(t, &funcs{})
 	release, stuck := make(chan struct{}), make(chan struct{})
@@ -213,8 +214,8 @@ func TestStopInTime(t *testing.T) {
 	close(release)
 }
 
-// A reactor that was never started can be thrown away, and one that can't
-// listen says why.
+// A reactor that was never started can be stopped. One that can't listen says
+// why.
 func TestNewFails(t *testing.T) {
 	r, err := New(testConfig(t), &funcs{})
 	if err != nil {
@@ -244,9 +245,9 @@ func TestNewFails(t *testing.T) {
 	}
 }
 
-// Draining answers what was accepted, takes nothing new, and everyone hears
-// why they are closed, each with a number of their own, busy or not, TCP or
-// WebSocket or nothing yet.
+// Drain answers what was accepted and takes nothing new. Each client gets a
+// KICK with its own number, busy or not, over TCP or WebSocket or before its
+// first byte.
 func TestDrain(t *testing.T) {
 	release := make(chan struct{})
 	working := make(chan struct{}, 10)
@@ -330,7 +331,8 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-// When time is up whoever is left gets the last word all the same.
+// When Drain's context is done, the remaining clients get their KICK all the
+// same.
 func TestDrainInTime(t *testing.T) {
 	r := serve(t, &funcs{})
 	c := dial(t, r)
@@ -357,7 +359,7 @@ func TestDrainInTime(t *testing.T) {
 	}
 }
 
-// Each reaches every connection, on its own loop.
+// Each runs for every connection, on its own loop.
 func TestEach(t *testing.T) {
 	r := serve(t, &funcs{})
 	var all []*client
@@ -391,7 +393,7 @@ func TestLeastConnections(t *testing.T) {
 	}
 }
 
-// Timers run, not before their time, in their loop; those taken back don't.
+// Timers run on their loop, not early. Stopped timers don't run.
 func TestAfter(t *testing.T) {
 	r := serve(t, &funcs{})
 	ran := make(chan string, 10)
@@ -413,9 +415,9 @@ func TestAfter(t *testing.T) {
 	}
 }
 
-// Stop ends it all in the midst of traffic: connections that come and go,
-// frames, sends from outside, jobs and timers. Nothing of it goes on after,
-// and each connection was told of once.
+// Stop works in the middle of traffic: connections that come and go, frames,
+// sends from other goroutines, jobs and timers. Nothing runs after it, and
+// Closed was called once for each connection.
 func TestStopUnderLoad(t *testing.T) {
 	var opened, closed atomic.Int64
 	var peers sync.Map
@@ -481,7 +483,7 @@ func TestStopUnderLoad(t *testing.T) {
 	}
 }
 
-// It listens on IPv6 as well, where addresses may have zones.
+// It listens on IPv6, where addresses may have zones.
 func TestIPv6(t *testing.T) {
 	if ln, err := net.Listen("tcp", "[::1]:0"); err != nil {
 		t.Skip("no IPv6 here: ", err)
@@ -489,7 +491,7 @@ func TestIPv6(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := dial(t, serve(t, &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
-		say(t, c, c.Addr().String())
+		say(t, c, c.Addr(t).String())
 		return true
 	}}, func(cfg *Config) { cfg.Addr = "[::1]:0" }))
 	c.send("%s", chat("who"))

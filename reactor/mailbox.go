@@ -5,38 +5,37 @@ import (
 	"sync/atomic"
 )
 
-// How much of its mailbox a loop takes in one turn, so that sockets are read
-// and written in between however much comes.
 const (
-	sliceItems = 1024
-	sliceBytes = 256 << 10
-	// A batch that several goroutines fill is closed at these, so that taking
-	// a slice is possible.
-	sharedItems = 1024
-	sharedBytes = 256 << 10
-	// Arenas above it aren't kept.
-	maxArena = 1 << 20
+	// How much of its mailbox a loop handles in one turn, so that it gets to
+	// its sockets however much arrives.
+	maxTurnItems = 1024
+	maxTurnBytes = 256 << 10
+	// A batch that several goroutines fill is full at these.
+	maxSharedItems = 1024
+	maxSharedBytes = 256 << 10
+	// Larger arenas aren't pooled.
+	maxPooledArena = 1 << 20
 )
 
-// item is one thing for a loop to do: to write the next n bytes of the arena
-// to c, or to run fn, which holds n bytes. With n < 0 the bytes were lost, and c
-// has to go.
+// item is one thing for a loop to do. Either it writes the next n bytes of the
+// batch's arena to c, or it runs fn, which holds n bytes. With n < 0 the bytes
+// were dropped and c has to be kicked.
 type item struct {
 	c  *Conn
 	fn func(t Turn)
 	n  int
 }
 
-// batch is what one sender gathered for one loop: items in order, and the
-// bytes of all of them one after another.
+// batch is what one sender has collected for one loop: items in order, and the
+// bytes of all of them in one arena.
 type batch struct {
 	items  []item
 	arena  []byte
 	shared bool // any goroutine may append, under the mailbox's lock
 	posted int  // bytes that its functions hold
-	size   int  // bytes the mailbox counts for it: the arena, and posted
+	size   int  // bytes the mailbox counts for it: the arena and posted
 
-	next, off int // how far the loop is
+	next, off int // how far the receiving loop is in items and arena
 }
 
 func (b *batch) send(c *Conn, body []byte) {
@@ -49,8 +48,8 @@ func (b *batch) post(fn func(t Turn), n int) {
 	b.items = append(b.items, item{fn: fn, n: n})
 }
 
-// lose gives up the bytes and keeps what must happen all the same.
-func (b *batch) lose() {
+// dropBytes drops the frames of a batch. Its functions stay.
+func (b *batch) dropBytes() {
 	b.arena = b.arena[:0]
 	for i := range b.items {
 		if b.items[i].c != nil {
@@ -59,7 +58,7 @@ func (b *batch) lose() {
 	}
 }
 
-// batches pools batches for all loops.
+// batches is the pool of batches for all loops.
 type batches struct{ pool sync.Pool }
 
 func (p *batches) get() *batch {
@@ -70,19 +69,19 @@ func (p *batches) get() *batch {
 }
 
 func (p *batches) put(b *batch) {
-	if cap(b.arena) > maxArena || cap(b.items) > 16*sliceItems {
+	if cap(b.arena) > maxPooledArena || cap(b.items) > 16*maxTurnItems {
 		return
 	}
-	clear(b.items) // they hold connections
+	clear(b.items) // they refer to connections
 	*b = batch{items: b.items[:0], arena: b.arena[:0]}
 	p.pool.Put(b)
 }
 
-// mailbox is what other goroutines have for a loop to do, in order. It is
-// armed from the first entry until the loop finds it empty; whoever arms it
-// wakes the loop, once.
+// mailbox is the queue of batches that other goroutines have for a loop. It is
+// safe for concurrent use. It is armed from its first batch until the loop
+// finds it empty. Whoever arms it wakes the loop, so the loop is woken once.
 type mailbox struct {
-	bytes atomic.Int64 // waiting, those of the batch at hand included
+	bytes atomic.Int64 // in the queue, and in batches the loop hasn't finished
 
 	mu    sync.Mutex
 	queue []*batch
@@ -90,8 +89,8 @@ type mailbox struct {
 	open  bool
 }
 
-// put appends b, which is no longer the caller's. wake: the caller must wake
-// the loop.
+// put appends b, which then belongs to the mailbox. If wake is true, the caller
+// must wake the loop.
 func (m *mailbox) put(b *batch) (wake bool, err error) {
 	b.size = len(b.arena) + b.posted
 	m.mu.Lock()
@@ -106,8 +105,8 @@ func (m *mailbox) put(b *batch) (wake bool, err error) {
 	return wake, nil
 }
 
-// add appends one item to the batch at the end if that is shared and has
-// room, else to a new one. wake: the caller must wake the loop.
+// add appends one item to the last batch, if that is shared and not full, or to
+// a new one. If wake is true, the caller must wake the loop.
 func (m *mailbox) add(it item, body []byte, pool *batches) (wake bool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -118,7 +117,7 @@ func (m *mailbox) add(it item, body []byte, pool *batches) (wake bool, err error
 	if n := len(m.queue); n > 0 {
 		b = m.queue[n-1]
 	}
-	if b == nil || !b.shared || len(b.items) >= sharedItems || len(b.arena) >= sharedBytes {
+	if b == nil || !b.shared || len(b.items) >= maxSharedItems || len(b.arena) >= maxSharedBytes {
 		b = pool.get()
 		b.shared = true
 		m.queue = append(m.queue, b)
@@ -137,8 +136,8 @@ func (m *mailbox) add(it item, body []byte, pool *batches) (wake bool, err error
 	return wake, nil
 }
 
-// take has all that waits. Nothing: the mailbox is no longer armed. spare is
-// an emptied list to go on with.
+// take returns all batches; none means that the mailbox is no longer armed.
+// spare is an empty list that the mailbox goes on with.
 func (m *mailbox) take(spare []*batch) []*batch {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -156,94 +155,96 @@ func (m *mailbox) setOpen(open bool) {
 	m.open = open
 }
 
-// outgoing is this turn's batch for another loop.
-func (l *loop) outgoing(to *loop) *batch {
-	b := l.out[to.idx]
+// outboxFor returns the batch of this turn for another loop.
+func (l *loop) outboxFor(t Turn, to *loop) *batch {
+	b := l.outbox[to.idx]
 	if b == nil {
 		b = l.r.batches.get()
-		l.out[to.idx] = b
-		l.outTo = append(l.outTo, to)
+		l.outbox[to.idx] = b
+		l.outboxTo = append(l.outboxTo, to)
 	}
 	return b
 }
 
-// handOver gives the other loops what this turn gathered for them: one lock
-// and at most one wake each.
-func (l *loop) handOver() {
-	for _, to := range l.outTo {
-		b := l.out[to.idx]
-		l.out[to.idx] = nil
-		if n := len(b.arena); n > 0 && to.full(n) {
-			b.lose()
+// sendOutbox puts the batches of this turn into the other loops' mailboxes. It
+// takes one lock, and wakes at most once, per loop.
+func (l *loop) sendOutbox(t Turn) {
+	for _, to := range l.outboxTo {
+		b := l.outbox[to.idx]
+		l.outbox[to.idx] = nil
+		if n := len(b.arena); n > 0 && to.mailboxFull(n) {
+			b.dropBytes()
 		}
-		if wake, err := to.box.put(b); err != nil {
+		if wake, err := to.mailbox.put(b); err != nil {
 			l.r.batches.put(b)
 		} else if wake {
 			to.wake()
 		}
 	}
-	l.outTo = l.outTo[:0]
+	l.outboxTo = l.outboxTo[:0]
 }
 
-// send leaves bytes for c, which is on this loop; for any goroutine.
-func (l *loop) send(c *Conn, body []byte) error {
-	it := item{c: c, n: len(body)}
-	if l.full(len(body)) {
-		it.n, body = -1, nil
-	}
-	return l.leave(it, body)
-}
+// mailboxFull reports whether n more bytes exceed Config.MaxMailbox, and counts
+// that.
+func (l *loop) mailboxFull(n int) bool { return l.mailboxBeyond(n, l.r.cfg.MaxMailbox) }
 
-// full says whether n bytes more are too many for the mailbox, and counts that.
-func (l *loop) full(n int) bool { return l.beyond(n, l.r.cfg.MaxMailbox) }
+// mailboxHalfFull is mailboxFull for droppable work: half of the room is
+// reserved for frames, which would cost connections.
+func (l *loop) mailboxHalfFull(n int) bool { return l.mailboxBeyond(n, l.r.cfg.MaxMailbox/2) }
 
-// crowded is full for what may be left out: half of the room is kept for what
-// would cost connections.
-func (l *loop) crowded(n int) bool { return l.beyond(n, l.r.cfg.MaxMailbox/2) }
-
-func (l *loop) beyond(n, most int) bool {
-	if l.box.bytes.Load()+int64(n) <= int64(most) {
+func (l *loop) mailboxBeyond(n, limit int) bool {
+	if l.mailbox.bytes.Load()+int64(n) <= int64(limit) {
 		return false
 	}
 	l.r.count.mailboxFull.Inc()
 	return true
 }
 
-// post leaves a function to run; for any goroutine.
-func (l *loop) post(fn func(t Turn)) error { return l.leave(item{fn: fn}, nil) }
-
-// postSized is post of a function that holds n bytes. ErrBusy: these are too
-// many.
-func (l *loop) postSized(n int, fn func(t Turn)) error {
-	if l.crowded(n) {
-		return ErrBusy
+// sendFromOutside sends a frame to c, which is on this loop. Any goroutine may
+// call it.
+func (l *loop) sendFromOutside(c *Conn, body []byte) error {
+	it := item{c: c, n: len(body)}
+	if l.mailboxFull(len(body)) {
+		it.n, body = -1, nil
 	}
-	return l.leave(item{fn: fn, n: n}, nil)
+	return l.enqueue(it, body)
 }
 
-func (l *loop) leave(it item, body []byte) error {
-	wake, err := l.box.add(it, body, &l.r.batches)
+// post posts a function. Any goroutine may call it.
+func (l *loop) post(fn func(t Turn)) error { return l.enqueue(item{fn: fn}, nil) }
+
+// postSized posts a droppable function that holds n bytes. Any goroutine may
+// call it.
+func (l *loop) postSized(n int, fn func(t Turn)) error {
+	if l.mailboxHalfFull(n) {
+		return ErrBusy
+	}
+	return l.enqueue(item{fn: fn, n: n}, nil)
+}
+
+func (l *loop) enqueue(it item, body []byte) error {
+	wake, err := l.mailbox.add(it, body, &l.r.batches)
 	if wake {
 		l.wake()
 	}
 	return err
 }
 
-// drain does what waits in the mailbox, at most a slice of it.
-func (l *loop) drain(t Turn) {
-	items, bytes := sliceItems, sliceBytes
+// readMailbox handles what is in the mailbox, up to the limits for one turn.
+func (l *loop) readMailbox(t Turn) {
+	items, bytes := maxTurnItems, maxTurnBytes
 	for {
-		if l.inNext == len(l.in) {
-			clear(l.in)
-			l.in, l.inNext = l.box.take(l.in), 0
-			if len(l.in) == 0 {
+		if l.inboxNext == len(l.inbox) {
+			clear(l.inbox)
+			l.inbox, l.inboxNext = l.mailbox.take(l.inbox), 0
+			if len(l.inbox) == 0 {
 				return
 			}
 		}
-		b := l.in[l.inNext]
+		b := l.inbox[l.inboxNext]
 		for b.next < len(b.items) {
 			if items == 0 || bytes <= 0 {
-				l.again()
+				l.wakeSelf(t)
 				return
 			}
 			it := b.items[b.next]
@@ -251,9 +252,9 @@ func (l *loop) drain(t Turn) {
 			items--
 			switch {
 			case it.fn != nil:
-				l.call(nil, "posted function", it.fn)
+				l.call(t, nil, "posted function", it.fn)
 			case it.n < 0:
-				it.c.kick(t, slow)
+				it.c.kick(t, kickSlow)
 			default:
 				body := b.arena[b.off : b.off+it.n]
 				b.off += it.n
@@ -261,9 +262,9 @@ func (l *loop) drain(t Turn) {
 				it.c.Write(t, body)
 			}
 		}
-		l.box.bytes.Add(-int64(b.size))
-		l.in[l.inNext] = nil
-		l.inNext++
+		l.mailbox.bytes.Add(-int64(b.size))
+		l.inbox[l.inboxNext] = nil
+		l.inboxNext++
 		l.r.batches.put(b)
 	}
 }

@@ -16,8 +16,8 @@ import (
 	"chatd/proto"
 )
 
-// What one goroutine puts into a loop's mailbox is done in that order, Posts
-// and Sends mixed, from off the loops and from a turn of another loop.
+// Posts and Sends of one goroutine for a loop keep their order, from off the
+// loops and from a turn of another loop.
 func TestOrder(t *testing.T) {
 	const n = 5000
 	conns := make(chan *Conn, 16)
@@ -80,8 +80,8 @@ func TestOrder(t *testing.T) {
 	})
 }
 
-// TurnEnd comes once for a read with many requests, after all of them, and
-// what it writes goes out with what they wrote.
+// TurnEnd is called once for a read with many requests, after all of them. Its
+// output is written together with theirs.
 func TestTurnEnd(t *testing.T) {
 	type state struct{ requests, ends int }
 	var s state // of the one loop
@@ -154,7 +154,7 @@ func TestMailboxInSlices(t *testing.T) {
 	}
 	await(t, blocked, "the loop to stand still")
 	c.send("%s", chat("between")) // on loopback it is there when Write returns
-	for range 4 * sliceItems {
+	for range 4 * maxTurnItems {
 		if err := r.Post(0, func(Turn) {}); err != nil {
 			t.Fatal(err)
 		}
@@ -169,8 +169,8 @@ func TestMailboxInSlices(t *testing.T) {
 	}
 }
 
-// A mailbox that is full doesn't grow, and who would have got what was lost
-// is closed rather than left with a hole.
+// A full mailbox doesn't grow. A connection whose frame was dropped is closed,
+// rather than left with a gap.
 func TestMailboxFull(t *testing.T) {
 	conns := make(chan *Conn, 16)
 	r := serve(t, &funcs{open: func(t Turn, c *Conn) { conns <- c }}, func(cfg *Config) {
@@ -190,7 +190,7 @@ func TestMailboxFull(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := conn.l.box.bytes.Load(); n > 1000 {
+	if n := conn.l.mailbox.bytes.Load(); n > 1000 {
 		t.Error(n, "bytes wait")
 	}
 	close(block)
@@ -210,23 +210,22 @@ func TestMailboxFull(t *testing.T) {
 		t.Error("got", got, "frames before the KICK")
 	}
 	bystander.ping()
-	if n := conn.l.box.bytes.Load(); n != 0 {
+	if n := conn.l.mailbox.bytes.Load(); n != 0 {
 		t.Error(n, "bytes are left in the count")
 	}
 }
 
-// nonce is what a connection of the storm is told it is, and what each frame
-// for it carries.
+// nonce identifies a connection of the storm. Each frame for it carries it.
 type nonce struct {
 	To   uint64 `json:"to"`
 	From int    `json:"from"`
 	N    int    `json:"n"`
 }
 
-// Connections come and go as fast as they can while several goroutines send
-// to them: no frame ever reaches anyone but its addressee, and each sender's
-// frames arrive in order. gnet writes to a closed connection's file
-// descriptor, whoever has it by then: another user received a private message.
+// Connections come and go quickly while several goroutines send to them. No
+// frame reaches another connection, and each sender's frames arrive in order.
+// gnet itself writes to the file descriptor of a closed connection, which may
+// belong to another user by then.
 func TestComingAndGoing(t *testing.T) {
 	const senders, clients, lives = 4, 8, 60
 	var (
@@ -297,7 +296,8 @@ func TestComingAndGoing(t *testing.T) {
 	sending.Wait()
 }
 
-// stormClient is one life: it asks who it is, and reads some of what comes.
+// stormClient is one short-lived client: it asks for its nonce and reads some
+// frames.
 func stormClient(r *Reactor, life int) error {
 	nc, err := net.Dial("tcp", r.Addr().String())
 	if err != nil {
@@ -343,4 +343,57 @@ func stormClient(r *Reactor, life int) error {
 		seen[m.From] = m.N
 	}
 	return nil
+}
+
+// Posted work counts as bytes in the mailbox, and is refused beyond half of
+// the limit: from off the loops and from another loop. What was accepted runs,
+// and frees its bytes.
+func TestPostSized(t *testing.T) {
+	const bound, room, size = 1000, 500, 100 // half is kept for connections
+	r := serve(t, &funcs{}, func(cfg *Config) { cfg.MaxMailbox, cfg.Loops = bound, 2 })
+	gate, standing, ran := make(chan struct{}), make(chan struct{}), make(chan struct{}, 100)
+	if err := r.Post(1, func(Turn) { close(standing); <-gate }); err != nil {
+		t.Fatal(err)
+	}
+	await(t, standing, "the loop to stand still")
+	taken := 0
+	done := func(Turn) { ran <- struct{}{} }
+	for r.PostSized(1, size, done) == nil {
+		taken++
+	}
+	if taken != room/size {
+		t.Errorf("%d were taken", taken)
+	}
+	if err := r.PostSized(1, size, done); err != ErrBusy {
+		t.Errorf("error %v", err)
+	}
+	onLoop(t, r, 0, func(tn Turn) {
+		if err := tn.PostSized(1, size, done); err != ErrBusy {
+			t.Errorf("error %v of a turn", err)
+		}
+	})
+	if n := r.counter("mailbox_full_total"); n != 3 {
+		t.Errorf("counted %d times", n)
+	}
+	if n := r.loops[1].mailbox.bytes.Load(); n != room {
+		t.Errorf("%d bytes on their way", n)
+	}
+	close(gate)
+	for range taken {
+		await(t, ran, "what was taken")
+	}
+	onLoop(t, r, 1, func(Turn) {})
+	onLoop(t, r, 0, func(tn Turn) {
+		for range room / size { // of one turn as well
+			if err := tn.PostSized(1, size, done); err != nil {
+				t.Errorf("error %v once there is room", err)
+			}
+		}
+		if err := tn.PostSized(1, size, done); err != ErrBusy {
+			t.Errorf("error %v beyond what one turn may have", err)
+		}
+	})
+	for range room / size {
+		await(t, ran, "what was taken")
+	}
 }

@@ -7,8 +7,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestMain sees to it that nothing the tests start goes on running. gnet's
-// worker pool is started when its package is loaded, and isn't ours.
+// TestMain checks that nothing the tests started is left running. gnet starts
+// its worker pool when its package is loaded.
 func TestMain(m *testing.M) {
 	if os.Getenv(serverEnv) != "" {
 		serveForTest()

@@ -4,28 +4,21 @@ import (
 	"encoding/binary"
 
 	"github.com/gobwas/ws"
-	"golang.org/x/sys/unix"
 
 	"chatd/proto"
 )
 
-// flushAt is how much one connection may gather in a turn before it is
-// written all the same: memory is bounded, and the kernel has work.
+// flushAt is how many bytes a connection may collect in a turn before they are
+// written early. It limits memory and gives the kernel work.
 const flushAt = 256 << 10
 
-// waiter is what WhenBelow left.
-type waiter struct {
-	n  int
-	fn func(t Turn)
-}
-
-// Write frames body and has it written at the end of the turn, together with
-// all else the connection gets in it. Nothing happens once the connection has
-// closed or is finishing. body isn't kept. It doesn't block: what the kernel
-// doesn't take waits, up to Config.MaxWaiting.
+// Write sends body as one frame. It is written at the end of the turn, together
+// with the connection's other frames. If the connection has closed or is
+// finishing, Write does nothing. It doesn't keep body, and doesn't block: what
+// the kernel doesn't accept waits in memory, up to Config.MaxWaiting.
 func (c *Conn) Write(t Turn, body []byte) {
-	if !c.writable() {
-		c.drop()
+	if !c.writable(t) {
+		c.dropFrame(t)
 		return
 	}
 	c.out = c.l.r.buffers.grow(c.out, ws.MaxHeaderSize+len(body))
@@ -36,18 +29,18 @@ func (c *Conn) Write(t Turn, body []byte) {
 		c.out.b = binary.BigEndian.AppendUint32(c.out.b, uint32(len(body)))
 	}
 	c.out.b = append(c.out.b, body...)
-	c.l.n.framesOut++
+	c.l.counts.framesOut++
 	c.wrote(t, len(c.out.b)-before)
 }
 
-// WriteResponse is Write of what r encodes to; r isn't kept.
+// WriteResponse encodes r and sends it like Write. It doesn't keep r.
 func (c *Conn) WriteResponse(t Turn, r *proto.Response) {
-	if !c.writable() {
-		c.drop()
+	if !c.writable(t) {
+		c.dropFrame(t)
 		return
 	}
 	if c.framing == framingWebSocket {
-		// The header's length depends on the body's.
+		// The length of the header depends on that of the body.
 		c.l.scratch = proto.AppendResponse(c.l.scratch[:0], r)
 		c.Write(t, c.l.scratch)
 		if cap(c.l.scratch) > proto.MaxRequest {
@@ -60,23 +53,24 @@ func (c *Conn) WriteResponse(t Turn, r *proto.Response) {
 	c.out.b = proto.AppendResponse(append(c.out.b, 0, 0, 0, 0), r)
 	n := len(c.out.b) - before
 	binary.BigEndian.PutUint32(c.out.b[before:], uint32(n-proto.HeaderSize))
-	c.l.n.framesOut++
+	c.l.counts.framesOut++
 	c.wrote(t, n)
 }
 
-// writable says whether frames can go out: not in the middle of a handshake.
-func (c *Conn) writable() bool {
+// writable reports whether frames can be written, which isn't so in the middle
+// of a handshake.
+func (c *Conn) writable(t Turn) bool {
 	return c.open && !c.finishing && c.framing != framingHandshake && c.framing != framingProxy
 }
 
-// drop notes a frame that will never go out: as one byte that is queued and
-// never taken, so that who asks for Taken can't think it was.
-func (c *Conn) drop() {
+// dropFrame counts a frame that will never be written as one byte that is queued
+// and never taken: then Taken can't reach the Queued of that frame.
+func (c *Conn) dropFrame(t Turn) {
 	c.queued++
 	c.dropped++
 }
 
-// writeRaw is Write for what is framed already, or no frame.
+// writeRaw writes bytes that are no frame, or have their header.
 func (c *Conn) writeRaw(t Turn, p []byte) {
 	if !c.open || c.finishing {
 		return
@@ -88,30 +82,30 @@ func (c *Conn) writeRaw(t Turn, p []byte) {
 
 func (c *Conn) wrote(t Turn, n int) {
 	c.queued += uint64(n)
-	c.markDirty()
+	c.markDirty(t)
 	if len(c.out.b) >= flushAt {
 		c.flush(t)
 	}
 }
 
-func (c *Conn) markDirty() {
+func (c *Conn) markDirty(t Turn) {
 	if !c.dirty {
 		c.dirty = true
 		c.l.dirty = append(c.l.dirty, c)
 	}
 }
 
-// flush is the one place where a connection is written to. gnet would write
-// to whoever has the file descriptor now, were it closed.
+// flush writes the connection's output. No other function writes to the socket:
+// if the connection has closed, its file descriptor may belong to another one.
 func (c *Conn) flush(t Turn) {
 	if !c.open {
 		return
 	}
 	if b := c.out; b != nil {
-		// OnClose may run within; it finds what was about to go out.
+		// OnClose may run within Write. It counts c.out as not written.
 		n, err := c.gc.Write(b.b)
 		if err == nil {
-			c.l.n.bytesOut += n
+			c.l.counts.bytesOut += n
 		}
 		c.out = nil
 		c.l.r.buffers.put(b)
@@ -120,77 +114,29 @@ func (c *Conn) flush(t Turn) {
 		}
 		c.buffered = c.gc.OutboundBuffered()
 	}
-	c.l.lag.note(c)
+	c.l.unsent.update(t, c)
 	switch {
 	case c.finishing:
-		c.shutdown()
+		c.shutdown(t)
 	case c.buffered > c.l.r.cfg.MaxWaiting:
-		c.kick(t, slow)
+		c.kick(t, kickSlow)
 	}
 }
 
-// Finish writes last, which may be nil, and closes the connection gracefully:
-// once all is out the writing side is shut down, and what still comes in is
-// thrown away until the client has closed, or Config.Linger is over. Nothing
-// can be written after it, and no Request comes.
-func (c *Conn) Finish(t Turn, last []byte) {
-	if last != nil {
-		c.Write(t, last)
-	}
-	c.finish(t)
-}
-
-func (c *Conn) finish(t Turn) { c.finishWith(t, ws.StatusNormalClosure) }
-
-// finishWith is finish, with the WebSocket's closing code.
-func (c *Conn) finishWith(t Turn, code ws.StatusCode) {
-	if !c.open || c.finishing {
-		return
-	}
-	if c.framing == framingWebSocket {
-		var payload [2]byte
-		binary.BigEndian.PutUint16(payload[:], uint16(code))
-		c.writeControl(t, ws.OpClose, payload[:])
-	}
-	if !c.open || c.finishing {
-		return // writing it had consequences
-	}
-	// Its buffers stay until it is gone: this may be called from within
-	// Request, whose bytes lie there.
-	c.finishing, c.holding, c.waiter = true, false, nil
-	c.end = c.l.now.Add(c.l.r.cfg.Linger)
-	c.l.wheel.add(&c.tm, c.end)
-	c.markDirty()
-}
-
-// shutdown ends the writing side once all is out, else later.
-func (c *Conn) shutdown() {
-	if c.shut {
-		return
-	}
-	if c.gc.OutboundBuffered() > 0 {
-		c.l.fresh = append(c.l.fresh, c)
-		return
-	}
-	c.shut = true
-	if err := unix.Shutdown(c.gc.Fd(), unix.SHUT_WR); err != nil {
-		c.l.r.log.Debug("shut down", "addr", c.addr, "err", err)
-	}
-}
-
-// Queued is how many bytes were ever to be written, this turn's and the
-// framing included.
+// Queued returns how many bytes were queued for writing since the connection
+// opened, including this turn's and the framing.
 func (c *Conn) Queued(t Turn) uint64 { return c.queued }
 
-// Taken is how many of these the kernel has taken: a frame has been once
-// Taken is at least what Queued was after its Write, and one that was written
-// to a closed or finishing connection never will. It stays after the
-// connection has closed, and then may be too low, never too high.
+// Taken returns how many of the queued bytes the kernel has accepted. It has
+// accepted a frame once Taken is at least what Queued was after the frame's
+// Write. For a frame that was written to a closed or finishing connection, that
+// never happens. After the connection has closed, Taken stays, and may be too
+// low, but never too high.
 func (c *Conn) Taken(t Turn) uint64 {
 	return c.queued - uint64(c.Waiting(t))
 }
 
-// Waiting is Queued less Taken.
+// Waiting returns Queued minus Taken.
 func (c *Conn) Waiting(t Turn) int {
 	n := c.dropped
 	if c.open {
@@ -200,41 +146,4 @@ func (c *Conn) Waiting(t Turn) int {
 		}
 	}
 	return n + c.buffered
-}
-
-// WhenBelow runs fn once at most n bytes wait: at the earliest after this
-// turn's writes. There is one waiter per connection, the latest; it is dropped
-// when the connection closes or finishes.
-func (c *Conn) WhenBelow(t Turn, n int, fn func(t Turn)) {
-	if !c.reading() {
-		return
-	}
-	c.waiter = &waiter{n, fn}
-	if !c.polled {
-		c.l.fresh = append(c.l.fresh, c)
-	}
-}
-
-// checkWaiting looks whether what the connection waits for has come; true: it
-// need not be looked at again.
-func (c *Conn) checkWaiting(t Turn) bool {
-	switch {
-	case !c.open || c.shut:
-		return true
-	case c.finishing:
-		if c.gc.OutboundBuffered() > 0 {
-			return false
-		}
-		c.shutdown()
-		return true
-	case c.waiter == nil:
-		return true
-	case c.Waiting(t) > c.waiter.n:
-		return false
-	}
-	fn := c.waiter.fn
-	c.waiter = nil
-	c.l.call(c, "WhenBelow", fn)
-	// fn may wait again, and is looked at in the next round.
-	return c.waiter == nil || !c.polled
 }

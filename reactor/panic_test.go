@@ -8,8 +8,8 @@ import (
 	"chatd/proto"
 )
 
-// A panic costs the connection it happened for, and is counted; the process,
-// the loop and the others go on.
+// A panic closes the connection it happened for, and is counted. The process,
+// the loop and other connections continue.
 func TestPanics(t *testing.T) {
 	outcome := make(chan error, 1)
 	closed := make(chan *Conn, 16)
@@ -75,8 +75,8 @@ func TestPanics(t *testing.T) {
 	}
 }
 
-// A panic in Open or TurnEnd doesn't stop the loop either, and what was to be
-// written in that turn is.
+// A panic in Open or TurnEnd doesn't stop the loop, and the turn's output is
+// written.
 func TestPanicsAround(t *testing.T) {
 	first := true
 	r := serve(t, &funcs{
@@ -99,9 +99,8 @@ func TestPanicsAround(t *testing.T) {
 	d.wantText("still there")
 }
 
-// The lanes' contract: jobs of one connection run one at a time and in order
-// whatever their lane, a full lane says so, and done comes after the
-// connection is gone.
+// Jobs of one connection run one at a time and in order, whatever their lane.
+// A full lane returns ErrBusy. done runs after the connection has closed, too.
 func TestLanes(t *testing.T) {
 	type step struct {
 		n   int
@@ -166,7 +165,7 @@ func TestLanes(t *testing.T) {
 	}
 }
 
-// A full lane refuses what comes beyond, and only its own.
+// A full lane refuses more jobs; other lanes aren't affected.
 func TestLaneFull(t *testing.T) {
 	release := make(chan struct{})
 	r := serve(t, &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {

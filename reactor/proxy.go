@@ -25,7 +25,7 @@ var errProxyHeader = errors.New("reactor: bad PROXY header")
 
 // startsProxy says whether a connection's first byte may begin a header that
 // we listen to.
-func (c *Conn) startsProxy(first byte) bool {
+func (c *Conn) startsProxy(t Turn, first byte) bool {
 	return !c.proxied && (first == proxyV1[0] || first == proxyV2[0]) && c.l.r.trusted(c.addr)
 }
 
@@ -51,7 +51,7 @@ func (c *Conn) unwrap(t Turn, data []byte) (rest []byte) {
 	c.in = nil
 	c.framing, c.proxied = framingUnknown, true
 	if addr.IsValid() {
-		if err := c.setAddr(addr); err != nil {
+		if err := c.setAddr(t, addr); err != nil {
 			c.WriteResponse(t, &proto.Response{Op: proto.ERROR, Errno: proto.TooFast,
 				ErrMsg: "too many connections", RetryAfter: retryAfterMS})
 			c.finish(t)

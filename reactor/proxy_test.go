@@ -49,7 +49,7 @@ var proxyHeaders = []struct{ header, addr string }{
 func TestProxyHeaders(t *testing.T) {
 	addr := make(chan netip.Addr, 1)
 	h := &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
-		addr <- c.Addr()
+		addr <- c.Addr(t)
 		return true
 	}}
 	r := serve(t, h, func(cfg *Config) { cfg.ProxyProtocol = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })

@@ -10,16 +10,16 @@ import (
 	"chatd/proto"
 )
 
-// shrink makes the receive buffer of a client small, so that little goes out
-// without being read.
+// shrink gives a client a small receive buffer, so that the server can write
+// little unless the client reads.
 func shrink(t *testing.T, c *client) {
 	if err := c.Conn.(*net.TCPConn).SetReadBuffer(32 << 10); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// A client that doesn't read loses its connection, not the server its memory,
-// and others are served meanwhile. Without a bound gnet takes all there is.
+// A client that doesn't read is closed, and the server's memory stays bounded.
+// Others are served meanwhile. gnet alone would buffer everything.
 func TestNeverReads(t *testing.T) {
 	const bound = 64 << 10
 	most := make(chan int, 1)
@@ -71,8 +71,8 @@ func TestNeverReads(t *testing.T) {
 	}
 }
 
-// A client that reads late, but does, gets all that was written before the
-// bound was hit, then KICK "slow", and a clean end.
+// A client that reads late gets everything written before the limit was hit,
+// then KICK "slow" and a clean end.
 func TestSlowKickArrives(t *testing.T) {
 	r := serve(t, &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
 		body := sayBody(strings.Repeat("x", 100_000))
@@ -101,8 +101,9 @@ func TestSlowKickArrives(t *testing.T) {
 	c.wantEnd()
 }
 
-// WhenBelow paces by what the kernel takes: a backlog much larger than the
-// bound goes to a reader without ever tripping it, and Taken reaches Queued.
+// WhenBelow follows what the kernel accepts. A backlog much larger than the
+// limit is sent to a reading client without hitting the limit, and Taken
+// reaches Queued.
 func TestWhenBelow(t *testing.T) {
 	const chunk, chunks = 100_000, 80
 	done := make(chan string, 1)
@@ -139,9 +140,9 @@ func TestWhenBelow(t *testing.T) {
 	c.ping()
 }
 
-// What is written to a connection that is finishing, or gone, never counts as
-// taken: else a message would pass for delivered that nobody sent. What went
-// before it does.
+// What is written to a finishing or closed connection never counts as taken,
+// or a message that was never sent would count as delivered. What was written
+// before counts.
 func TestTakenIsNeverTooMuch(t *testing.T) {
 	type marks struct{ before, after, later, taken, takenLater uint64 }
 	got := make(chan marks, 1)
@@ -175,9 +176,9 @@ func TestTakenIsNeverTooMuch(t *testing.T) {
 	}
 }
 
-// Who never logs in is told and closed, PINGs or not; who has logged in and
-// sends nothing as well, after the other time-out; who PINGs stays. Half a
-// handshake and half a frame end the same way.
+// A client that doesn't log in is closed after the login timeout, PINGs or
+// not. One that is logged in and silent is closed after the idle timeout. One
+// that sends PINGs stays. Half a handshake and half a frame end the same way.
 func TestTimeouts(t *testing.T) {
 	r := serve(t, &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
 		c.LoggedIn(t, string(r.Msg) == "in")
@@ -253,8 +254,8 @@ func TestTimeouts(t *testing.T) {
 	})
 }
 
-// What was said last arrives, although the client had sent things that
-// nobody read: without a graceful close a RST would overtake it.
+// The last frame arrives although the client has sent bytes that nobody read.
+// Without a graceful close, a RST would discard it.
 func TestLastWords(t *testing.T) {
 	r := serve(t, &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
 		say(t, c, "before")

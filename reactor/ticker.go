@@ -5,33 +5,33 @@ import (
 	"time"
 )
 
-// flushTick is how often connections are looked at that wait for the kernel
-// to take what they have.
-const flushTick = 10 * time.Millisecond
+// fastTick is the tick while a loop has connections that wait for output to
+// drain. Otherwise it is timerTick.
+const fastTick = 10 * time.Millisecond
 
-// ticker has the loops turn their wheels: ten times a second, and more often
-// while a loop waits for a slow client. (gnet's own runs beside the loops.)
+// ticker makes the loops run onTick. It is one goroutine for all loops. (gnet's
+// own ticker doesn't run on the loops.)
 type ticker struct {
-	loops   []*loop
-	hurried atomic.Int32 // loops that want it faster
-	hurry   chan struct{}
-	quit    chan struct{}
-	done    chan struct{}
+	loops     []*loop
+	fastLoops atomic.Int32  // loops that want fast ticks
+	speedUp   chan struct{} // the first loop wants fast ticks
+	quit      chan struct{}
+	done      chan struct{}
 }
 
 func newTicker(loops []*loop) *ticker {
-	return &ticker{loops: loops, hurry: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}
+	return &ticker{loops: loops, speedUp: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}
 }
 
-// faster says that one loop more, or less, wants fast ticks.
-func (k *ticker) faster(yes bool) {
-	if !yes {
-		k.hurried.Add(-1)
+// setFast is called when a loop starts or stops to want fast ticks.
+func (k *ticker) setFast(fast bool) {
+	if !fast {
+		k.fastLoops.Add(-1)
 		return
 	}
-	if k.hurried.Add(1) == 1 {
+	if k.fastLoops.Add(1) == 1 {
 		select {
-		case k.hurry <- struct{}{}:
+		case k.speedUp <- struct{}{}:
 		default:
 		}
 	}
@@ -39,24 +39,24 @@ func (k *ticker) faster(yes bool) {
 
 func (k *ticker) run() {
 	defer close(k.done)
-	timer := time.NewTimer(wheelTick)
+	timer := time.NewTimer(timerTick)
 	defer timer.Stop()
 	for {
 		select {
 		case <-k.quit:
 			return
-		case <-k.hurry:
+		case <-k.speedUp:
 		case <-timer.C:
 			for _, l := range k.loops {
-				if !l.tick.Swap(true) {
+				if !l.tickDue.Swap(true) {
 					l.wake()
 				}
 			}
 		}
-		if k.hurried.Load() > 0 {
-			timer.Reset(flushTick)
+		if k.fastLoops.Load() > 0 {
+			timer.Reset(fastTick)
 		} else {
-			timer.Reset(wheelTick)
+			timer.Reset(timerTick)
 		}
 	}
 }

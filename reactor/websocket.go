@@ -11,7 +11,7 @@ import (
 
 const wsMinHeader = 2
 
-// appendHeader appends the header of a server's frame.
+// appendHeader appends the header of an unmasked frame with n bytes.
 func appendHeader(dst []byte, op ws.OpCode, n int) []byte {
 	dst = append(dst, 0x80|byte(op))
 	switch {
@@ -24,13 +24,14 @@ func appendHeader(dst []byte, op ws.OpCode, n int) []byte {
 	}
 }
 
-// writeControl writes a control frame; payload has at most 125 bytes.
+// writeControl writes a control frame. payload has at most 125 bytes.
 func (c *Conn) writeControl(t Turn, op ws.OpCode, payload []byte) {
 	var p [2 + ws.MaxControlFramePayloadSize]byte
 	c.writeRaw(t, append(appendHeader(p[:0], op, len(payload)), payload...))
 }
 
-// wsHeaderLen is how long the header at the start of p is; p has two bytes.
+// wsHeaderLen returns the length of the header at the start of p. p has at least
+// two bytes.
 func wsHeaderLen(p []byte) int {
 	n := wsMinHeader
 	switch p[1] & 0x7f {
@@ -45,15 +46,15 @@ func wsHeaderLen(p []byte) int {
 	return n
 }
 
-// wsHeader reads the header at the start of p, which holds all of it.
-func (l *loop) wsHeader(p []byte) (ws.Header, error) {
+// wsHeader parses the complete header at the start of p.
+func (l *loop) wsHeader(t Turn, p []byte) (ws.Header, error) {
 	l.wsReader.Reset(p)
 	return ws.ReadHeaderBuffer(&l.wsReader, l.wsBuf[:])
 }
 
-// measureWebSocket is measure for this framing. All that a header can be
-// refused for is refused before its payload is waited for.
-func (c *Conn) measureWebSocket(t Turn, p []byte) int {
+// webSocketFrameLen is frameLen for this framing. A bad header is refused before
+// its payload arrives.
+func (c *Conn) webSocketFrameLen(t Turn, p []byte) int {
 	if len(p) < wsMinHeader {
 		return wsMinHeader
 	}
@@ -61,7 +62,7 @@ func (c *Conn) measureWebSocket(t Turn, p []byte) int {
 	if len(p) < n {
 		return n
 	}
-	h, err := c.l.wsHeader(p)
+	h, err := c.l.wsHeader(t, p)
 	if err != nil {
 		return c.refuseStream(t, ws.StatusProtocolError)
 	}
@@ -86,14 +87,15 @@ func (c *Conn) measureWebSocket(t Turn, p []byte) int {
 	return n + int(h.Length)
 }
 
-// refuseStream ends the connection with a closing code.
+// refuseStream ends the connection with a close code. It returns 0.
 func (c *Conn) refuseStream(t Turn, code ws.StatusCode) int {
 	c.l.r.count.badStream.Inc()
 	c.finishWith(t, code)
 	return 0
 }
 
-// refuseMessage does as well, and says why in a frame of the chat's before.
+// refuseMessage answers with an ERROR frame and ends the connection with a close
+// code. It returns 0.
 func (c *Conn) refuseMessage(t Turn, code ws.StatusCode, format string) int {
 	c.l.r.count.badLength.Inc()
 	err := proto.Errorf(proto.BadLength, format, proto.MaxRequest)
@@ -102,9 +104,9 @@ func (c *Conn) refuseMessage(t Turn, code ws.StatusCode, format string) int {
 	return 0
 }
 
-// wholeWebSocket takes a whole frame, which measureWebSocket has passed.
-func (c *Conn) wholeWebSocket(t Turn, p []byte) {
-	h, err := c.l.wsHeader(p)
+// webSocketFrame handles a complete frame that webSocketFrameLen has accepted.
+func (c *Conn) webSocketFrame(t Turn, p []byte) {
+	h, err := c.l.wsHeader(t, p)
 	if err != nil {
 		c.refuseStream(t, ws.StatusProtocolError)
 		return
@@ -113,7 +115,7 @@ func (c *Conn) wholeWebSocket(t Turn, p []byte) {
 	ws.Cipher(payload, h.Mask, 0)
 	switch h.OpCode {
 	case ws.OpPing:
-		c.seen = c.l.now
+		c.lastSeen = c.l.now
 		c.size = len(payload)
 		if _, wait := c.Charge(t); wait == 0 {
 			c.writeControl(t, ws.OpPong, payload)
@@ -128,19 +130,18 @@ func (c *Conn) wholeWebSocket(t Turn, p []byte) {
 	}
 }
 
-// fragment takes a part of a text message, mostly all of it. Bad UTF-8 in it
-// is the decoder's to refuse: the protocol keeps the connection, on either
-// transport.
+// fragment handles a fragment of a text message, usually all of it. It doesn't
+// check UTF-8. The decoder does, and the protocol keeps the connection then.
 func (c *Conn) fragment(t Turn, fin bool, payload []byte) {
 	if c.message == nil && fin {
-		c.frame(t, payload)
+		c.receive(t, payload)
 		return
 	}
 	if !fin {
-		// The message is charged as a frame, and so are its parts: they cost
-		// as much, and a message may have any number of empty ones.
+		// Each fragment is charged like a frame, in addition to the message: it
+		// costs as much, and a message may have any number of empty ones.
 		c.size = len(payload)
-		if c.Charge(t); !c.reading() {
+		if c.Charge(t); !c.reading(t) {
 			return
 		}
 	}
@@ -149,12 +150,12 @@ func (c *Conn) fragment(t Turn, fin bool, payload []byte) {
 	if fin {
 		m := c.message
 		c.message = nil
-		c.frame(t, m.b)
+		c.receive(t, m.b)
 		c.l.r.buffers.put(m)
 	}
 }
 
-// closeWebSocket answers the client's closing with its own code.
+// closeWebSocket answers a close frame with the same code.
 func (c *Conn) closeWebSocket(t Turn, payload []byte) {
 	if len(payload) == 0 {
 		c.finish(t)

@@ -28,7 +28,7 @@ func (c *client) upgrade(headers string) {
 	}
 }
 
-// http reads an answer without a body of interest.
+// http reads an HTTP answer and ignores its body.
 func (c *client) http() (int, http.Header) {
 	c.tb.Helper()
 	resp, err := http.ReadResponse(c.r, nil)
@@ -43,7 +43,7 @@ func (c *client) http() (int, http.Header) {
 	return resp.StatusCode, resp.Header
 }
 
-// masked is a client's frame.
+// masked returns a client's WebSocket frame.
 func masked(fin bool, op ws.OpCode, payload []byte) []byte {
 	f := ws.MaskFrame(ws.NewFrame(op, fin, bytes.Clone(payload)))
 	var b bytes.Buffer
@@ -75,7 +75,7 @@ func (c *client) frameWS() (ws.OpCode, []byte, bool) {
 	return h.OpCode, p, true
 }
 
-// wantWS reads the next frame, which must be a message m.
+// wantWS reads the next WebSocket frame, which must be the message m.
 func (c *client) wantWS(m message) {
 	c.tb.Helper()
 	op, p, ok := c.frameWS()
@@ -94,7 +94,7 @@ func (c *client) wantWS(m message) {
 	}
 }
 
-// wantClose reads a close frame with the code, and the end.
+// wantClose reads a close frame with this code, and the end of the stream.
 func (c *client) wantClose(code ws.StatusCode) {
 	c.tb.Helper()
 	op, p, ok := c.frameWS()
@@ -116,8 +116,8 @@ func dialWS(tb testing.TB, r *Reactor) *client {
 	return c
 }
 
-// The same frames work over WebSocket: with every length of header, in one
-// read with the handshake, and byte by byte from the first byte on.
+// The same frames work over WebSocket: with headers of every length, in one
+// read with the handshake, and byte by byte from the first byte.
 func TestWebSocket(t *testing.T) {
 	r := serve(t, &funcs{})
 	bodies := []string{"short", strings.Repeat("m", 300), strings.Repeat("l", 20_000)}
@@ -167,8 +167,8 @@ func TestWebSocket(t *testing.T) {
 	})
 }
 
-// Fragments make one message, with pings answered in between; so do many
-// empty ones.
+// Fragments make one message, and pings between them are answered. Many empty
+// fragments do, too.
 func TestWebSocketFragments(t *testing.T) {
 	c := dialWS(t, serve(t, &funcs{}))
 	body := []byte(chat("你好 in pieces"))
@@ -195,8 +195,8 @@ func TestWebSocketFragments(t *testing.T) {
 	c.wantWS(message{Op: proto.PONG, RID: 4})
 }
 
-// What the RFC forbids ends the connection with the code it names; what the
-// chat forbids is told as over TCP, before.
+// A violation of the RFC ends the connection with the RFC's code. A violation
+// of the chat protocol is answered as over TCP, before that.
 func TestWebSocketErrors(t *testing.T) {
 	r := serve(t, &funcs{})
 	raw := func(b0 byte, n int) []byte { return append([]byte{b0, 0x80 | byte(n), 0, 0, 0, 0}, make([]byte, n)...) }
@@ -243,7 +243,7 @@ func TestWebSocketErrors(t *testing.T) {
 	}
 }
 
-// A KICK over WebSocket is a message, and then a proper close.
+// A KICK over WebSocket is a message, followed by a close frame.
 func TestWebSocketKick(t *testing.T) {
 	c := dialWS(t, serve(t, &funcs{}))
 	for range 10 {
@@ -254,8 +254,8 @@ func TestWebSocketKick(t *testing.T) {
 	c.wantClose(1000)
 }
 
-// A browser that was pointed at the chat port finds the web client on the host
-// that it asked for, whatever it wrote there.
+// A browser that opens the chat port is redirected to the web client on the
+// host that it asked for, whatever its Host header is.
 func TestHTTPToWebPort(t *testing.T) {
 	r := serve(t, &funcs{}, func(cfg *Config) { cfg.WebPort = 8080 })
 	for host, want := range map[string]string{
@@ -278,8 +278,8 @@ func TestHTTPToWebPort(t *testing.T) {
 	}
 }
 
-// Whatever else speaks HTTP gets an answer in HTTP: the web client's address
-// if there is one, and never a page that lets itself be driven by a stranger's.
+// Other HTTP requests get an HTTP answer: a redirect to the web client, if
+// there is one, and never a page that another site could drive.
 func TestHTTP(t *testing.T) {
 	web := serve(t, &funcs{}, func(cfg *Config) {
 		cfg.WebURL = "https://chat.example/"
@@ -335,8 +335,8 @@ func TestHTTP(t *testing.T) {
 	}
 }
 
-// The first byte of a handshake is no handshake yet, and one that only
-// begins like it is a length that can't be.
+// "G" alone isn't a handshake yet. Bytes that only begin like one are a bad
+// length.
 func TestAlmostHTTP(t *testing.T) {
 	r := serve(t, &funcs{})
 	for _, s := range []string{"GETX", "GOOD", "G\x00\x00\x00"} {
@@ -355,12 +355,13 @@ func TestAlmostHTTP(t *testing.T) {
 	}
 }
 
-// A trusted proxy's word about the client's address counts, nobody else's,
-// and of what it passes on only what it has seen itself.
+// The address that a trusted proxy reports counts, and only the part of
+// X-Forwarded-For that it has added itself. Other clients' headers are
+// ignored.
 func TestForwarded(t *testing.T) {
 	addr := make(chan netip.Addr, 1)
 	h := &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
-		addr <- c.Addr()
+		addr <- c.Addr(t)
 		return true
 	}}
 	trusting := serve(t, h, func(cfg *Config) {

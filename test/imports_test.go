@@ -60,6 +60,7 @@ var mayImport = map[string][]string{
 	"docs/examples/first": {},        // the same, short
 	"proto/prototest":     {"proto"}, // the cases that drive the tests of codec and server
 
+	"internal/turncheck":   {}, // a static check; it reads packages, it doesn't import them
 	"internal/services":    {}, // started for tests and for measuring alike
 	"internal/realservice": {"internal/services"},
 
@@ -85,6 +86,7 @@ var onlyIn = map[string][]string{
 	"github.com/gobwas/ws":       {"reactor", "client", "bench"},
 	"charm.land":                 {"client/chat/tui"},
 	"github.com/charmbracelet":   {"client/chat/text", "client/chat/tui"},
+	"golang.org/x/tools":         {"internal/turncheck"},
 	"net/http":                   {"service/ops", "client", "bench", "bench/crash", "internal/services"},
 }
 

@@ -2,7 +2,7 @@ package reactor
 
 import "github.com/VictoriaMetrics/metrics"
 
-// counters are the reactor's, all of them named chatd_reactor_….
+// counters are the counters of the reactor. All names begin with chatd_reactor_.
 type counters struct {
 	accepted, closed                                     *metrics.Counter
 	refusedFull, refusedAddr, refusedRate, refusedFailed *metrics.Counter
@@ -51,25 +51,25 @@ func newCounters(set *metrics.Set) *counters {
 	return c
 }
 
-// gauges registers what is looked up when someone asks.
+// gauges registers the gauges, which are computed when they are read.
 func (r *Reactor) gauges(set *metrics.Set) {
 	set.GetOrCreateGauge("chatd_reactor_connections", func() float64 { return float64(r.open.Load()) })
 	set.GetOrCreateGauge("chatd_reactor_held_bytes", func() float64 { return float64(r.held.Load()) })
 	set.GetOrCreateGauge("chatd_reactor_waiting_bytes", func() (n float64) {
 		for _, l := range r.loops {
-			n += float64(l.waits.Load())
+			n += float64(l.unsentBytes.Load())
 		}
 		return n
 	})
 	set.GetOrCreateGauge("chatd_reactor_mailbox_bytes", func() (n float64) {
 		for _, l := range r.loops {
-			n += float64(l.box.bytes.Load())
+			n += float64(l.mailbox.bytes.Load())
 		}
 		return n
 	})
 	for lane, name := range [laneCount]string{Quick: "quick", Slow: "slow"} {
 		set.GetOrCreateGauge(`chatd_reactor_lane_waiting{lane="`+name+`"}`, func() (n float64) {
-			for _, q := range r.lanes.queues[lane] {
+			for _, q := range r.workers.queues[lane] {
 				n += float64(len(q))
 			}
 			return n
@@ -77,11 +77,12 @@ func (r *Reactor) gauges(set *metrics.Set) {
 	}
 }
 
-// tally is what a loop counts in a turn; the shared counters get it once, at
-// the turn's end, so that the loops don't fight for their cache lines.
-type tally struct{ framesIn, framesOut, bytesIn, bytesOut int }
+// countsOnLoop is what a loop counts within a turn. It is added to the shared
+// counters once, at the end of the turn, so that the loops don't contend for
+// their cache lines.
+type countsOnLoop struct{ framesIn, framesOut, bytesIn, bytesOut int }
 
-func (n *tally) flush(c *counters) {
+func (n *countsOnLoop) flush(t Turn, c *counters) {
 	if n.framesIn|n.bytesIn != 0 {
 		c.framesIn.Add(n.framesIn)
 		c.bytesIn.Add(n.bytesIn)
@@ -90,5 +91,5 @@ func (n *tally) flush(c *counters) {
 		c.framesOut.Add(n.framesOut)
 		c.bytesOut.Add(n.bytesOut)
 	}
-	*n = tally{}
+	*n = countsOnLoop{}
 }

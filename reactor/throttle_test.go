@@ -14,17 +14,18 @@ import (
 	"chatd/proto"
 )
 
-// clock is a clock that stands still until a test moves it.
+// clock is a clock that only moves when the test moves it.
 type clock struct{ ns atomic.Int64 }
 
 func (k *clock) now() time.Time        { return time.Unix(1_700_000_000, k.ns.Load()) }
 func (k *clock) sleep(d time.Duration) { k.ns.Add(int64(d)) }
 
-// charging is an echo that charges what it takes, as every handler has to.
+// charging is an echo that charges each frame that it takes, as every handler
+// must.
 func charging() *funcs {
 	return &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
 		if _, wait := c.Charge(t); wait > 0 {
-			c.slowDown(t, r, wait)
+			c.writeSlowDown(t, r, wait)
 			return true
 		}
 		if string(r.Msg) == "login" {
@@ -35,7 +36,7 @@ func charging() *funcs {
 	}}
 }
 
-// paced serves with a clock of the test's, and connects.
+// paced runs a reactor with a test clock, and connects.
 func paced(t *testing.T, change func(cfg *Config)) (*clock, *Reactor, *client) {
 	t.Helper()
 	k := &clock{}
@@ -47,7 +48,7 @@ func paced(t *testing.T, change func(cfg *Config)) (*clock, *Reactor, *client) {
 	return k, r, dial(t, r)
 }
 
-// echoed sends frames and wants them taken.
+// echoed sends frames and expects their echoes.
 func (c *client) echoed(n int) {
 	c.tb.Helper()
 	for i := range n {
@@ -58,7 +59,7 @@ func (c *client) echoed(n int) {
 	}
 }
 
-// slowed sends a frame and wants it refused, with that wait.
+// slowed sends a frame and expects it to be refused with that wait.
 func (c *client) slowed(wait time.Duration) {
 	c.tb.Helper()
 	c.send("%s", chat("too fast"))
@@ -69,11 +70,11 @@ func (r *Reactor) limited(name string) uint64 {
 	return r.counter(`limited_total{limit="` + name + `"}`)
 }
 
-// A connection may send so many frames per second, and a burst of them at
-// once. Beyond it is told how long to wait, whatever it sends, PING as well;
-// once it has waited it is served, and not a millisecond earlier, though there
-// would be room for single frames: what it had on the way must not overtake
-// what was refused.
+// A connection may send FramesPerSec frames, and a burst at once. Beyond that
+// each frame is refused with the time to wait, PING included. Then it is
+// served again, and not a millisecond earlier, even if there is room for
+// single frames: frames on their way must not overtake those that were
+// refused.
 func TestFrameRate(t *testing.T) {
 	k, r, c := paced(t, func(cfg *Config) { cfg.FramesPerSecPerConn = 10 })
 	c.echoed(20)
@@ -95,9 +96,8 @@ func TestFrameRate(t *testing.T) {
 	}
 }
 
-// Bytes have a limit as well. The wait is as long as it takes until the frame
-// is within it, and a frame that is larger than the limit gets through after a
-// while.
+// Bytes are limited, too. The wait is until the frame is within the limit. A
+// frame larger than the limit is accepted after a while.
 func TestByteRate(t *testing.T) {
 	k, r, c := paced(t, func(cfg *Config) { cfg.BytesPerSecPerConn = 500 })
 	large := strings.Repeat("x", 5000-len(chat("")))
@@ -113,7 +113,8 @@ func TestByteRate(t *testing.T) {
 	}
 }
 
-// PING is charged where it is answered: at once, while other frames are held.
+// PING is charged when it is answered: at once, also while other frames are
+// held.
 func TestHeldPingIsCharged(t *testing.T) {
 	h, k := newHolder(), &clock{}
 	h.on.Store(true)
@@ -128,8 +129,8 @@ func TestHeldPingIsCharged(t *testing.T) {
 	c.ping()
 }
 
-// What the decoder refuses costs as much as what it takes: an unknown msgid,
-// which never closes a connection, is no way around the limit.
+// A frame that doesn't decode is charged, too. An unknown msgid, which never
+// closes a connection, is no way around the limit.
 func TestBadFramesAreCharged(t *testing.T) {
 	_, _, c := paced(t, func(cfg *Config) { cfg.FramesPerSecPerConn = 2 })
 	for range 4 {
@@ -142,7 +143,7 @@ func TestBadFramesAreCharged(t *testing.T) {
 	c.want(message{Op: proto.ERROR, RID: 3, Errno: proto.TooFast, Text: "*", Retry: 1000})
 }
 
-// Who isn't logged in may send a few frames, and who is any number.
+// Before login a client may send a few frames, after it any number.
 func TestFramesBeforeLogin(t *testing.T) {
 	k, r, c := paced(t, func(cfg *Config) { cfg.FramesBeforeLogin, cfg.LoginTimeout = 5, 10*time.Second })
 	c.echoed(4)
@@ -157,9 +158,8 @@ func TestFramesBeforeLogin(t *testing.T) {
 	}
 }
 
-// Who is told to wait and goes on sending is closed after a few such waits in
-// a row. What arrives soon after it was told doesn't count against it, and who
-// has listened once in between begins anew.
+// A client that ignores several waits in a row is closed. Frames within the
+// grace time don't count, and a wait that it obeys starts the count again.
 func TestAbuse(t *testing.T) {
 	k, r, c := paced(t, func(cfg *Config) { cfg.FramesPerSecPerConn, cfg.AbuseAfter = 5, 3 })
 	overrun := func() {
@@ -171,29 +171,29 @@ func TestAbuse(t *testing.T) {
 			}
 			c.send("%s", chat("login"))
 		}
-		k.sleep(grace)
+		k.sleep(graceTime)
 		for range 200 { // these were under way
-			c.slowed(leastWait - grace)
+			c.slowed(minWait - graceTime)
 		}
 	}
 	ignore := func() {
 		t.Helper()
 		overrun()
 		k.sleep(time.Millisecond)
-		c.slowed(leastWait - grace - time.Millisecond)
-		k.sleep(leastWait - grace)
+		c.slowed(minWait - graceTime - time.Millisecond)
+		k.sleep(minWait - graceTime)
 	}
 	for range 5 {
 		overrun()
-		k.sleep(leastWait)
+		k.sleep(minWait)
 	}
 	ignore()
 	ignore()
 	overrun()
-	k.sleep(leastWait)
+	k.sleep(minWait)
 	ignore()
 	ignore()
-	k.sleep(rowEnds + time.Second)
+	k.sleep(violationsExpire + time.Second)
 	ignore()
 	ignore()
 	overrun()
@@ -206,10 +206,10 @@ func TestAbuse(t *testing.T) {
 	}
 }
 
-// A flood within one wait is closed at once, sooner before login; without
-// AbuseAfter nobody is.
+// A flood within one wait ends the connection at once, and sooner before
+// login. Without AbuseAfter it doesn't.
 func TestFlood(t *testing.T) {
-	for _, v := range []struct{ after, most int }{{0, maxRefused}, {100, maxRefused}, {100, maxEarlyRefused}} {
+	for _, v := range []struct{ after, most int }{{0, maxRefused}, {100, maxRefused}, {100, maxRefusedBeforeLogin}} {
 		after := v.after
 		_, _, c := paced(t, func(cfg *Config) { cfg.FramesPerSecPerConn, cfg.AbuseAfter = 5, after })
 		if v.most == maxRefused {
@@ -235,8 +235,8 @@ func TestFlood(t *testing.T) {
 	}
 }
 
-// Who sends on when it was told of its end, for abuse, isn't read for as long as
-// a graceful close may take. Anyone else is.
+// A client that was kicked for abuse and keeps sending isn't read for the
+// whole Linger time. Others are.
 func TestAbuserIsNotReadForLong(t *testing.T) {
 	_, r, c := paced(t, func(cfg *Config) { cfg.MaxBadFrames, cfg.Linger = 3, time.Hour })
 	other := dial(t, r)
@@ -272,8 +272,7 @@ func TestAbuserIsNotReadForLong(t *testing.T) {
 	}
 }
 
-// What the handler refuses for a reason of its own makes the connection wait
-// as well.
+// A limit of the handler's own throttles the connection, too.
 func TestPause(t *testing.T) {
 	k := &clock{}
 	c := dial(t, serve(t, &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
@@ -282,7 +281,7 @@ func TestPause(t *testing.T) {
 			wait = c.Pause(t, 3*time.Second)
 		}
 		if wait > 0 {
-			c.slowDown(t, r, wait)
+			c.writeSlowDown(t, r, wait)
 		} else {
 			echo(t, c, r)
 		}
@@ -296,9 +295,8 @@ func TestPause(t *testing.T) {
 	c.echoed(1)
 }
 
-// A WebSocket's own pings, and the parts of a message, are frames like others:
-// pings beyond the limit are not answered, and no message can have endlessly
-// many parts.
+// WebSocket pings and fragments are charged like frames: pings beyond the
+// limit aren't answered, and a message can't have any number of fragments.
 func TestWebSocketFramesAreCharged(t *testing.T) {
 	_, r, c := paced(t, func(cfg *Config) { cfg.FramesPerSecPerConn, cfg.AbuseAfter = 5, 1 })
 	c.upgrade("")
@@ -321,8 +319,8 @@ func TestWebSocketFramesAreCharged(t *testing.T) {
 	}
 }
 
-// The handler is told of every connection that is ended for abuse, once and
-// before Closed, and of no other.
+// Abused is called once for every connection that is ended for abuse, before
+// Closed, and for no other.
 func TestAbused(t *testing.T) {
 	k := &clock{}
 	told := make(chan string, 10)
@@ -332,7 +330,7 @@ func TestAbused(t *testing.T) {
 	h.request = func(t Turn, c *Conn, r *proto.Request) bool {
 		_, wait := c.Charge(t)
 		if wait > 0 {
-			c.slowDown(t, r, wait)
+			c.writeSlowDown(t, r, wait)
 		}
 		return string(r.Msg) != "hold"
 	}
@@ -355,7 +353,7 @@ func TestAbused(t *testing.T) {
 		{"too fast", proto.Abuse, func(c *client) {
 			c.raw([]byte(strings.Repeat(string(frame(chat("on"))), 11)))
 			c.want(message{Op: proto.ERROR, Errno: proto.TooFast, Text: "*", Retry: 1000})
-			k.sleep(grace + time.Millisecond)
+			k.sleep(graceTime + time.Millisecond)
 			c.send("%s", chat("on"))
 		}},
 		{"a bad length", "", func(c *client) { c.raw([]byte{0, 0, 0, 0}) }},

@@ -8,9 +8,9 @@ import (
 	"chatd/proto"
 )
 
-// However many clients are slow, memory stays bounded: beyond the bound for
-// all, those go for whom most waits, and are told why as any slow client is;
-// who has less waiting gets all of it. What the kernel has taken doesn't count.
+// However many clients are slow, memory stays bounded. Beyond the limit for
+// all, the connections with the most unsent bytes are closed with KICK "slow".
+// The others get everything. Bytes that the kernel has accepted don't count.
 func TestWaitingForAll(t *testing.T) {
 	const portion = 20_000
 	body := sayBody(strings.Repeat("z", portion))
@@ -24,7 +24,7 @@ func TestWaitingForAll(t *testing.T) {
 		var more func(t Turn)
 		more = func(t Turn) {
 			if !c.Open(t) || c.finishing || c.Waiting(t) >= want {
-				filled <- c.reading()
+				filled <- c.reading(t)
 				return
 			}
 			c.Write(t, body)
@@ -37,8 +37,8 @@ func TestWaitingForAll(t *testing.T) {
 	})
 	waiting := func() (n int) {
 		onLoop(t, r, 0, func(t Turn) {
-			t.l.lag.look()
-			n = t.l.lag.bytes
+			t.l.unsent.recount(t)
+			n = t.l.unsent.bytes
 		})
 		return n
 	}

@@ -1,0 +1,284 @@
+// Package turncheck is a static check for loop affinity: the state of an event
+// loop is touched only on that loop.
+//
+// A reactor.Turn is the right to touch the state of one loop. It holds until
+// the callback that received it returns. The compiler makes a function that
+// needs a Turn ask for one; this check makes sure that nobody keeps one. Its
+// rules, for every package of the module:
+//
+//   - The type Turn is only the type of a parameter or a receiver. A Turn is
+//     never stored, returned, or made up: no field, variable, element or result
+//     has that type. The package that declares Turn makes one in its gnet
+//     callbacks (see births) and nowhere else.
+//   - A Turn is only passed on as an argument of type Turn, or has a method
+//     called or a field read. It isn't passed to another goroutine.
+//   - A function literal uses the Turn of the function around it only if it
+//     runs before that function returns. A literal that runs later, or on
+//     another goroutine, has only the Turn that it is passed.
+//   - State that belongs to a loop is in a struct type whose name ends in
+//     OnLoop. Only functions that have a Turn touch its fields or copy it. Each
+//     of its methods takes a Turn as its first parameter.
+//   - Parameters of type Turn and Off are named t, so that inside a job its Off
+//     hides the Turn around it.
+//
+// Constructors, functions whose names begin with new or New, may set the fields
+// of what they make: no loop knows it yet.
+//
+// A literal runs before the function around it returns if it is called on the
+// spot, deferred, or passed to a function that only calls it. Which functions
+// only call what they are passed is derived from their bodies, across
+// packages; for the standard library there is a list (see callsOnly). A literal
+// that a local variable holds is judged by what is done with the variable.
+//
+// The check has limits. It doesn't know which loop a Turn is of, it doesn't
+// follow what a function reads from a field and passes on, and it doesn't look at
+// tests. The race detector does the rest.
+package turncheck
+
+import (
+	"go/ast"
+	"go/types"
+	"strings"
+
+	"golang.org/x/tools/go/analysis"
+)
+
+// Analyzer checks one package.
+var Analyzer = &analysis.Analyzer{
+	Name:      "turncheck",
+	Doc:       "check that the state of an event loop is touched only on that loop",
+	Run:       run,
+	FactTypes: []analysis.Fact{new(calledOnly)},
+}
+
+// reactorPath is the package that declares Turn and Off.
+const reactorPath = "chatd/reactor"
+
+// ownedSuffix ends the name of a struct type that belongs to an event loop.
+const ownedSuffix = "OnLoop"
+
+// births are gnet's callbacks, in which a turn begins.
+var births = map[string]bool{"OnOpen": true, "OnTraffic": true, "OnClose": true}
+
+// check is the state of a run over one package.
+type check struct {
+	pass   *analysis.Pass
+	parent map[ast.Node]ast.Node
+	uses   map[types.Object][]*ast.Ident
+	// escapes has the parameters of this package's functions that may be
+	// called after their function has returned.
+	escapes map[*types.Var]bool
+}
+
+func run(pass *analysis.Pass) (any, error) {
+	c := &check{pass: pass, parent: map[ast.Node]ast.Node{}, uses: map[types.Object][]*ast.Ident{},
+		escapes: map[*types.Var]bool{}}
+	for _, f := range pass.Files {
+		c.index(f)
+	}
+	c.findEscapes()
+	for _, f := range pass.Files {
+		ast.Inspect(f, c.node)
+	}
+	return nil, nil
+}
+
+// index notes the parent of each node of a file, and the uses of each object.
+func (c *check) index(f *ast.File) {
+	var stack []ast.Node
+	ast.Inspect(f, func(n ast.Node) bool {
+		if n == nil {
+			stack = stack[:len(stack)-1]
+			return true
+		}
+		if len(stack) > 0 {
+			c.parent[n] = stack[len(stack)-1]
+		}
+		stack = append(stack, n)
+		if id, ok := n.(*ast.Ident); ok {
+			if obj := c.pass.TypesInfo.Uses[id]; obj != nil {
+				c.uses[obj] = append(c.uses[obj], id)
+			}
+		}
+		return true
+	})
+}
+
+// node checks one node of the syntax tree.
+func (c *check) node(n ast.Node) bool {
+	if e, ok := n.(ast.Expr); ok {
+		c.checkCopy(e)
+	}
+	switch n := n.(type) {
+	case *ast.Ident:
+		c.checkType(n)
+		c.checkValue(n)
+	case *ast.SelectorExpr:
+		c.checkField(n)
+	case *ast.FuncType:
+		c.checkNames(n)
+	case *ast.FuncDecl:
+		c.checkMethod(n)
+	case *ast.TypeSpec:
+		c.checkOwned(n)
+	}
+	return true
+}
+
+// outer is the node around n, parentheses aside.
+func (c *check) outer(n ast.Node) ast.Node {
+	n = c.parent[n]
+	for {
+		p, ok := n.(*ast.ParenExpr)
+		if !ok {
+			return n
+		}
+		n = c.parent[p]
+	}
+}
+
+// function is the innermost function declaration or literal around n, nil at
+// package level.
+func (c *check) function(n ast.Node) ast.Node {
+	for n = c.parent[n]; n != nil; n = c.parent[n] {
+		switch n.(type) {
+		case *ast.FuncDecl, *ast.FuncLit:
+			return n
+		}
+	}
+	return nil
+}
+
+// isReactor says whether t is the named type of the reactor.
+func isReactor(t types.Type, name string) bool {
+	n, ok := types.Unalias(t).(*types.Named)
+	return ok && n.Obj().Name() == name && n.Obj().Pkg() != nil && n.Obj().Pkg().Path() == reactorPath
+}
+
+// isOwned says whether t, or what it points to, belongs to an event loop.
+func isOwned(t types.Type) bool {
+	t = types.Unalias(t)
+	if p, ok := t.(*types.Pointer); ok {
+		t = types.Unalias(p.Elem())
+	}
+	n, ok := t.(*types.Named)
+	if !ok || !strings.HasSuffix(n.Obj().Name(), ownedSuffix) {
+		return false
+	}
+	_, ok = n.Underlying().(*types.Struct)
+	return ok
+}
+
+// checkType reports the name of the type Turn where it isn't the type of a
+// parameter.
+func (c *check) checkType(id *ast.Ident) {
+	obj, ok := c.pass.TypesInfo.Uses[id].(*types.TypeName)
+	if !ok || !isReactor(obj.Type(), "Turn") {
+		return
+	}
+	var expr ast.Node = id
+	if sel, ok := c.parent[id].(*ast.SelectorExpr); ok { // reactor.Turn
+		expr = sel
+	}
+	switch outer := c.outer(expr).(type) {
+	case *ast.Field:
+		list := c.parent[outer]
+		switch f := c.parent[list].(type) {
+		case *ast.FuncType:
+			if f.Params == list {
+				return
+			}
+			c.pass.Reportf(id.Pos(), "a Turn is returned: it holds only until its callback returns")
+			return
+		case *ast.FuncDecl: // the receiver
+			return
+		}
+	case *ast.TypeSpec:
+		if outer.Assign.IsValid() {
+			return // an alias, which is checked like the type
+		}
+	case *ast.CompositeLit:
+		if d, ok := c.function(outer).(*ast.FuncDecl); ok && c.pass.Pkg.Path() == reactorPath && births[d.Name.Name] {
+			return
+		}
+		c.pass.Reportf(id.Pos(), "a Turn is made up: only the reactor's gnet callbacks make one")
+		return
+	}
+	c.pass.Reportf(id.Pos(), "a Turn is kept or made up: Turn may only be the type of a parameter")
+}
+
+// checkValue reports a Turn that is put to a use other than those allowed.
+func (c *check) checkValue(id *ast.Ident) {
+	v, ok := c.pass.TypesInfo.Uses[id].(*types.Var)
+	if !ok || v.IsField() || !isReactor(v.Type(), "Turn") {
+		return
+	}
+	if !c.nowIn(id, v) {
+		c.pass.Reportf(id.Pos(), "%s is captured by a function that may run later: that one needs a Turn of its own", id.Name)
+		return
+	}
+	var call *ast.CallExpr
+	switch outer := c.outer(id).(type) {
+	case *ast.SelectorExpr:
+		if _, ok := c.pass.TypesInfo.Uses[outer.Sel].(*types.Var); ok {
+			return // a field, within the reactor
+		}
+		call, _ = c.outer(outer).(*ast.CallExpr)
+		if call == nil || ast.Unparen(call.Fun) != outer {
+			c.pass.Reportf(id.Pos(), "%s is kept in a method value: call the method here", id.Name)
+			return
+		}
+	case *ast.CallExpr:
+		if !c.takesTurn(outer, id) {
+			c.pass.Reportf(id.Pos(), "%s is converted: a Turn may only be passed on as a Turn", id.Name)
+			return
+		}
+		call = outer
+	case *ast.AssignStmt:
+		if allBlank(outer.Lhs) {
+			return
+		}
+		c.pass.Reportf(id.Pos(), "%s is stored: a Turn may only be passed on", id.Name)
+		return
+	case *ast.ReturnStmt:
+		c.pass.Reportf(id.Pos(), "%s is returned: it holds only until its callback returns", id.Name)
+		return
+	default:
+		c.pass.Reportf(id.Pos(), "%s is stored: a Turn may only be passed on", id.Name)
+		return
+	}
+	if _, ok := c.parent[call].(*ast.GoStmt); ok {
+		c.pass.Reportf(id.Pos(), "%s is passed to another goroutine", id.Name)
+	}
+}
+
+// takesTurn says whether arg is passed to a parameter that is declared as a
+// Turn: not to an interface or a type parameter.
+func (c *check) takesTurn(call *ast.CallExpr, arg ast.Expr) bool {
+	param := c.paramOf(call, arg)
+	return param != nil && isReactor(param.Type(), "Turn")
+}
+
+func allBlank(list []ast.Expr) bool {
+	for _, e := range list {
+		if id, ok := e.(*ast.Ident); !ok || id.Name != "_" {
+			return false
+		}
+	}
+	return true
+}
+
+// checkNames reports parameters of type Turn and Off that aren't named t.
+func (c *check) checkNames(f *ast.FuncType) {
+	for _, field := range f.Params.List {
+		typ := c.pass.TypesInfo.TypeOf(field.Type)
+		if !isReactor(typ, "Turn") && !isReactor(typ, "Off") {
+			continue
+		}
+		for _, name := range field.Names {
+			if name.Name != "t" && name.Name != "_" {
+				c.pass.Reportf(name.Pos(), "%s should be t, so that an Off hides the Turn around it", name.Name)
+			}
+		}
+	}
+}

@@ -1,0 +1,45 @@
+package turncheck
+
+import (
+	"testing"
+
+	"golang.org/x/tools/go/analysis"
+	"golang.org/x/tools/go/analysis/analysistest"
+	"golang.org/x/tools/go/analysis/checker"
+	"golang.org/x/tools/go/packages"
+)
+
+// checked lists the packages that must keep the rules. A package belongs here if it
+// handles Turns.
+var checked = []string{"chatd/reactor/..."}
+
+// The packages in checked keep the rules.
+func TestModule(t *testing.T) {
+	pkgs, err := packages.Load(&packages.Config{Mode: packages.LoadSyntax | packages.NeedModule, Dir: "../.."}, checked...)
+	if err != nil {
+		t.Fatal("load packages: ", err)
+	}
+	if len(pkgs) == 0 {
+		t.Fatal("no packages to check")
+	}
+	if packages.PrintErrors(pkgs) > 0 {
+		t.Fatal("the packages to check must compile")
+	}
+	graph, err := checker.Analyze([]*analysis.Analyzer{Analyzer}, pkgs, nil)
+	if err != nil {
+		t.Fatal("analyze: ", err)
+	}
+	for _, act := range graph.Roots {
+		if act.Err != nil {
+			t.Errorf("%s: %v", act.Package, act.Err)
+		}
+		for _, d := range act.Diagnostics {
+			t.Errorf("%s: %s", act.Package.Fset.Position(d.Pos), d.Message)
+		}
+	}
+}
+
+// Each file in testdata says what is found in it, and what isn't.
+func TestRules(t *testing.T) {
+	analysistest.Run(t, analysistest.TestData(), Analyzer, "chatd/reactor", "escape", "capture", "onloop")
+}

@@ -1,0 +1,157 @@
+package reactor
+
+import (
+	"time"
+
+	"chatd/internal/limit"
+	"chatd/proto"
+)
+
+const (
+	// minWait is the shortest wait that a client is told. It is longer than
+	// frames need to arrive that the client has sent already. All of those are
+	// refused, so that none overtakes a frame that was refused before it.
+	minWait = time.Second
+	// graceTime is how long after the client was told frames may still arrive
+	// without counting as a violation.
+	graceTime = minWait / 2
+	// maxRefused is how many frames may be refused within one wait, then KICK
+	// "abuse". A client that obeys has far fewer on the way.
+	maxRefused = 4096
+	// maxRefusedBeforeLogin is the same before login, where a client sends few
+	// frames, and where only the address has limits, which may have many
+	// connections.
+	maxRefusedBeforeLogin = 256
+	// violationsExpire is how long after a violated wait the count of violations
+	// in a row starts over.
+	violationsExpire = time.Minute
+)
+
+// limitKind is the limit that a frame exceeded.
+type limitKind int
+
+const (
+	overFrames limitKind = iota
+	overBytes
+	overBeforeLogin
+	whileThrottled
+	limitKinds
+)
+
+var limitNames = [limitKinds]string{overFrames: "frames", overBytes: "bytes", overBeforeLogin: "before_login", whileThrottled: "waiting"}
+
+// rates are the rate limits of each connection.
+type rates struct{ frames, bytes, beforeLogin limit.Rate }
+
+func newRates(cfg *Config) rates {
+	now := cfg.Now()
+	return rates{
+		frames:      limit.PerSecond(cfg.FramesPerSecPerConn, cfg.Burst, now),
+		bytes:       limit.PerSecond(cfg.BytesPerSecPerConn, cfg.Burst, now),
+		beforeLogin: limit.Per(cfg.FramesBeforeLogin, cfg.LoginTimeout, now),
+	}
+}
+
+// throttleOnLoop is the rate-limit state of a connection. A connection gets one
+// with its first refusal, and loses it after a wait that the client obeyed, or a
+// minute after one that it didn't.
+type throttleOnLoop struct {
+	since, until time.Time // the wait: when the client was told, and its end
+	refused      int       // frames refused within the wait
+	unannounced  bool      // the client hasn't been told yet
+	violated     bool      // frames arrived after the grace time
+	violations   int       // waits in a row that were violated
+}
+
+// Charge charges the frame at hand to the connection's rate limits and returns
+// the frame's size. The handler calls it within Request, once for each frame
+// that it takes.
+//
+// If wait is above 0, the connection is over a limit: refuse the frame with that
+// retry_after, and do nothing else for it. All frames are refused until the wait
+// is over. A client that keeps sending is ended with KICK "abuse" here.
+func (c *Conn) Charge(t Turn) (size int, wait time.Duration) {
+	if c.throttle != nil {
+		if wait = c.throttled(t); wait > 0 {
+			return c.size, wait
+		}
+	}
+	r, now := c.l.r, c.l.now
+	if wait = c.frames.Take(&r.rates.frames, now, 1); wait > 0 {
+		return c.size, c.exceeded(t, overFrames, wait)
+	}
+	if wait = c.bytes.Take(&r.rates.bytes, now, c.size); wait > 0 {
+		return c.size, c.exceeded(t, overBytes, wait)
+	}
+	if !c.loggedIn {
+		if wait = c.beforeLogin.Take(&r.rates.beforeLogin, now, 1); wait > 0 {
+			return c.size, c.exceeded(t, overBeforeLogin, wait)
+		}
+	}
+	return c.size, 0
+}
+
+func (c *Conn) exceeded(t Turn, why limitKind, wait time.Duration) time.Duration {
+	c.l.r.count.limited[why].Inc()
+	return c.Pause(t, wait)
+}
+
+// Pause throttles the connection. The handler calls it for a charged frame that
+// exceeds a limit of its own: Charge then refuses all frames for wait, and for a
+// second at least. It returns the wait to tell the client.
+func (c *Conn) Pause(t Turn, wait time.Duration) time.Duration {
+	if c.throttle == nil {
+		c.throttle = &throttleOnLoop{}
+	}
+	w, now := c.throttle, c.l.now
+	until := now.Add(max(wait, minWait))
+	if until.Before(w.until) { // the client was told of a longer wait
+		until = w.until
+	}
+	w.since, w.until, w.refused, w.unannounced, w.violated = now, until, 1, false, false
+	return until.Sub(now)
+}
+
+// Untold says that the client will only be told of the last refusal, by Charge
+// or Pause, after something else has happened. Until then frames are refused,
+// but not counted as violations. When the client is told, call Pause: it starts
+// the grace time.
+func (c *Conn) Untold(t Turn) {
+	if c.throttle != nil {
+		c.throttle.unannounced = true
+	}
+}
+
+// throttled returns how long the client still has to wait, for another of its
+// frames.
+func (c *Conn) throttled(t Turn) time.Duration {
+	w, r, now := c.throttle, c.l.r, c.l.now
+	wait := w.until.Sub(now)
+	if wait <= 0 {
+		if !w.violated && !w.unannounced || -wait > violationsExpire {
+			c.throttle = nil
+		}
+		return 0
+	}
+	r.count.limited[whileThrottled].Inc()
+	w.refused++
+	if !w.violated && !w.unannounced && now.Sub(w.since) > graceTime {
+		w.violated = true
+		w.violations++
+	}
+	most := maxRefused
+	if !c.loggedIn {
+		most = maxRefusedBeforeLogin
+	}
+	if n := r.cfg.AbuseAfter; n > 0 && (w.violations >= n || w.refused > most) {
+		c.kick(t, kickTooFast)
+	}
+	return wait
+}
+
+// writeSlowDown refuses a frame that the handler doesn't get.
+func (c *Conn) writeSlowDown(t Turn, r *proto.Request, wait time.Duration) {
+	err := proto.SlowDown(wait)
+	c.WriteResponse(t, &proto.Response{Op: proto.ERROR, Errno: err.Errno, ErrMsg: err.Message,
+		RetryAfter: err.RetryAfter.Milliseconds(), RID: r.RID, Fields: r.Fields & (1 << proto.FRID)})
+}

@@ -1,0 +1,69 @@
+package reactor
+
+import (
+	"context"
+	"time"
+)
+
+// Turn is the right to touch the state of one loop. The reactor passes it to
+// each callback, and it is valid until that callback returns. Never keep one,
+// and never pass one to another goroutine. Always name it t: inside a job, the
+// job's Off then hides it, and code that needs a Turn doesn't compile there.
+type Turn struct{ l *loop }
+
+// Off is the right to block, and nothing else. Functions that block ask for a
+// context. A Turn is not a context, so they can't be called on a loop by
+// mistake.
+type Off struct{ context.Context }
+
+// OffLoop returns an Off for a goroutine that never runs on a loop, such as
+// main, a writer or a test. Never call it in a callback.
+func OffLoop(ctx context.Context) Off { return Off{ctx} }
+
+// Loop returns the index of the loop, which is below Reactor.Loops. State that
+// a handler keeps per loop can be in a slice with this index, without a lock.
+func (t Turn) Loop() int { return t.l.idx }
+
+// Now returns the time at which the turn began.
+func (t Turn) Now() time.Time { return t.l.now }
+
+// Send sends body, as one frame, to the connection of p on any loop. If that is
+// this loop, it calls Conn.Write. Otherwise the frame is handed over when the
+// turn ends. If the connection has closed, Send does nothing. It copies body
+// and doesn't block.
+func (t Turn) Send(p *Peer, body []byte) {
+	to := p.c.l
+	if to == t.l {
+		p.c.Write(t, body)
+	} else if !p.closed.Load() {
+		t.l.outboxFor(t, to).send(p.c, body)
+	}
+}
+
+// Post runs fn on loop i, after everything that this turn sent and posted there
+// before. fn is handed over when the turn ends. On the turn's own loop, it runs
+// after the next round of I/O. Post doesn't block.
+func (t Turn) Post(i int, fn func(t Turn)) {
+	t.l.outboxFor(t, t.l.r.loops[i]).post(fn, 0)
+}
+
+// PostSized posts droppable work that holds n bytes. It returns ErrBusy if the
+// loop's mailbox would be over half of Config.MaxMailbox; fn then never runs.
+func (t Turn) PostSized(i, n int, fn func(t Turn)) error {
+	to := t.l.r.loops[i]
+	b := t.l.outboxFor(t, to)
+	if to.mailboxHalfFull(len(b.arena) + b.posted + n) {
+		return ErrBusy
+	}
+	b.post(fn, n)
+	return nil
+}
+
+// After runs fn on this loop after d, rounded up to a tenth of a second. stop
+// cancels it; call it with a Turn of the same loop. It does nothing once fn has
+// run. Timers that are pending when the reactor stops never run.
+func (t Turn) After(d time.Duration, fn func(t Turn)) (stop func(t Turn)) {
+	tm := &timerOnLoop{fn: fn}
+	t.l.timers.add(t, tm, t.l.now.Add(d))
+	return func(t Turn) { t.l.timers.remove(t, tm) }
+}

@@ -190,7 +190,7 @@ func TestPanicInAcknowledging(t *testing.T) {
 	anna.say(with(ids[1]), "before")
 	n.onConn(ids[0], func(t service.Turn, c *session.Conn) {
 		// A nil message first in its list has what follows each answer panic.
-		list := reflect.ValueOf(c).Elem().FieldByName("order").FieldByName("inFlight")
+		list := reflect.ValueOf(c).Elem().FieldByName("on").FieldByName("order").FieldByName("inFlight")
 		list = reflect.NewAt(list.Type(), list.Addr().UnsafePointer()).Elem()
 		list.Set(reflect.Append(list, reflect.Zero(list.Type().Elem())))
 	})

@@ -63,9 +63,9 @@ func (l *TopicsOnLoop) keepEarly(t Turn, tp *topicOnLoop, d *delivery) bool {
 	}
 	if len(tp.early) == 1 {
 		tp.earlyRound++
-		round := tp.earlyRound
+		round, r, index := tp.earlyRound, l.d.r, l.index
 		time.AfterFunc(earlyWait, func() {
-			_ = l.d.r.Post(l.index, func(t Turn) { // stopped: nobody is left to tell
+			_ = r.Post(index, func(t Turn) { // stopped: nobody is left to tell
 				if tp.earlyRound == round {
 					l.flushEarly(t, tp)
 				}

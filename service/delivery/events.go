@@ -69,8 +69,8 @@ func (l *TopicsOnLoop) relay(t Turn, es []groupEvent) {
 func (d *Delivery) GroupEventElsewhere(group int64, body []byte) {
 	es := []groupEvent{{group, body}}
 	for loops := d.sessions.Watchers(group); loops != 0; loops &= loops - 1 {
-		l := d.topics[bits.TrailingZeros64(loops)]
-		if err := d.r.PostSized(l.index, len(body), func(t Turn) { l.relay(t, es) }); errors.Is(err, reactor.ErrBusy) {
+		i := bits.TrailingZeros64(loops)
+		if err := d.r.PostSized(i, len(body), func(t Turn) { d.topics[i].relay(t, es) }); errors.Is(err, reactor.ErrBusy) {
 			d.m.eventsDropped.Inc()
 		} // stopped: nobody to tell
 	}

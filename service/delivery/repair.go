@@ -75,8 +75,8 @@ func (d *Delivery) enlist(t Off, h *model.Head) error {
 	}
 	for _, m := range members {
 		for loops := d.sessions.LoopsOf(m.User) &^ d.sessions.Watchers(h.Group); loops != 0; loops &= loops - 1 {
-			l := d.topics[bits.TrailingZeros64(loops)]
-			_ = d.r.Post(l.index, func(t Turn) { l.enlist(t, h, m.User) }) // stopped: nobody is left to tell
+			i := bits.TrailingZeros64(loops)
+			_ = d.r.Post(i, func(t Turn) { d.topics[i].enlist(t, h, m.User) }) // stopped: nobody is left to tell
 		}
 	}
 	return nil

@@ -7,12 +7,15 @@ import (
 	"chatd/reactor"
 )
 
-// Conn is the service's side of a connection. Its event loop owns it: every
-// method takes a Turn, except those of the reactor's Conn that any goroutine
-// may call.
+// Conn is the service's side of a connection.
 type Conn struct {
 	*reactor.Conn
-	s       *Sessions
+	s  *Sessions
+	on connOnLoop
+}
+
+// connOnLoop is the part of a Conn that its event loop owns.
+type connOnLoop struct {
 	session *Session // nil: not logged in
 	busy    bool     // a request is with the store: the next ones are held
 	order   orderOnLoop
@@ -26,25 +29,25 @@ func (s *Sessions) Open(t Turn, c *reactor.Conn) { c.SetData(t, &Conn{Conn: c, s
 func ConnOf(t Turn, c *reactor.Conn) *Conn { return c.Data(t).(*Conn) }
 
 // Session is the session logged in on the connection, nil if there is none.
-func (c *Conn) Session(t Turn) *Session { return c.session }
+func (c *Conn) Session(t Turn) *Session { return c.on.session }
 
 // Busy reports whether a request of the connection is with the store.
-func (c *Conn) Busy(t Turn) bool { return c.busy }
+func (c *Conn) Busy(t Turn) bool { return c.on.busy }
 
 // Idle reports whether everything that the client has sent is answered.
-func (c *Conn) Idle(t Turn) bool { return !c.busy && len(c.order.inFlight) == 0 }
+func (c *Conn) Idle(t Turn) bool { return !c.on.busy && len(c.on.order.inFlight) == 0 }
 
 // InFlight is how many chat messages of the connection have no answer yet.
-func (c *Conn) InFlight(t Turn) int { return len(c.order.inFlight) }
+func (c *Conn) InFlight(t Turn) int { return len(c.on.order.inFlight) }
 
 // ChargeRequest charges the request at hand to its connection and its user. With
 // a wait above 0 the request has to be refused with that retry_after.
 func (c *Conn) ChargeRequest(t Turn) (wait time.Duration) {
 	size, wait := c.Charge(t)
-	if wait > 0 || c.session == nil {
+	if wait > 0 || c.on.session == nil {
 		return wait
 	}
-	if wait = c.s.limits.Frame(c.session.Rate, t.Now(), size); wait > 0 {
+	if wait = c.s.limits.Frame(c.on.session.Rate, t.Now(), size); wait > 0 {
 		return c.Pause(t, wait)
 	}
 	return 0
@@ -87,14 +90,14 @@ func OffLoop[T any](t Turn, c *Conn, l reactor.Lane, a proto.Response, job func(
 // Attempt is OffLoop for a done that also handles errors, including that job
 // could not be run.
 func Attempt[T any](t Turn, c *Conn, l reactor.Lane, job func(t Off) (T, error), done func(t Turn, v T, err error)) {
-	c.busy = true
+	c.on.busy = true
 	err := reactor.Go(t, c.Conn, l, job, func(t Turn, v T, err error) {
-		c.busy = false
+		c.on.busy = false
 		done(t, v, err)
 		c.Resume(t)
 	})
 	if err != nil {
-		c.busy = false
+		c.on.busy = false
 		var none T
 		done(t, none, err)
 	}

@@ -78,15 +78,15 @@ type Message struct {
 	fields proto.Fields
 	rid    int64
 	state  messageState
-	conv   *conversation // nil: it never went to the log
+	conv   *conversationOnLoop // nil: it never went to the log
 }
 
 // target names a conversation as its sender does.
 type target struct{ group, peer int64 }
 
-// conversation is a conversation that a connection sends to. It exists while
+// conversationOnLoop is a conversation that a connection sends to. It exists while
 // it has messages in flight or is stopped.
-type conversation struct {
+type conversationOnLoop struct {
 	target
 	state    convState
 	inFlight int        // messages with the log
@@ -100,9 +100,9 @@ type conversation struct {
 type orderOnLoop struct {
 	inFlight  []*Message // without an answer, in the order of sending
 	throttled int        // of these, how many are throttled
-	convs     map[target]*conversation
-	last      *conversation // the last one used; stays while it is idle
-	stopped   int           // conversations
+	convs     map[target]*conversationOnLoop
+	last      *conversationOnLoop // the last one used; stays while it is idle
+	stopped   int                 // conversations
 }
 
 // reset forgets the conversations: another session begins.
@@ -111,7 +111,7 @@ func (o *orderOnLoop) reset(t Turn) {
 }
 
 // find is a conversation that has messages in flight or is stopped, else nil.
-func (o *orderOnLoop) find(t Turn, k target) *conversation {
+func (o *orderOnLoop) find(t Turn, k target) *conversationOnLoop {
 	if o.last != nil && o.last.target == k {
 		return o.last
 	}
@@ -119,14 +119,14 @@ func (o *orderOnLoop) find(t Turn, k target) *conversation {
 }
 
 // use is the open conversation for the next message. A stopped one opens.
-func (o *orderOnLoop) use(t Turn, k target) *conversation {
+func (o *orderOnLoop) use(t Turn, k target) *conversationOnLoop {
 	cv := o.find(t, k)
 	switch {
 	case cv == nil:
-		cv = &conversation{target: k}
+		cv = &conversationOnLoop{target: k}
 		cv.run = &cv.first
 		if o.convs == nil {
-			o.convs = make(map[target]*conversation)
+			o.convs = make(map[target]*conversationOnLoop)
 		}
 		o.convs[k] = cv
 	case cv.state == stopped:
@@ -143,7 +143,7 @@ func (o *orderOnLoop) use(t Turn, k target) *conversation {
 }
 
 // forget drops a conversation that is open and idle, unless it was used last.
-func (o *orderOnLoop) forget(t Turn, cv *conversation) {
+func (o *orderOnLoop) forget(t Turn, cv *conversationOnLoop) {
 	if cv.inFlight == 0 && cv.state == open && cv != o.last && o.convs[cv.target] == cv {
 		delete(o.convs, cv.target)
 	}
@@ -151,7 +151,7 @@ func (o *orderOnLoop) forget(t Turn, cv *conversation) {
 
 // refuses reports whether a message has to be refused because its conversation
 // is stopped.
-func (cv *conversation) refuses(t Turn, cid []byte) bool {
+func (cv *conversationOnLoop) refuses(t Turn, cid []byte) bool {
 	if cv == nil || cv.state == open {
 		return false
 	}
@@ -185,46 +185,46 @@ func (o *orderOnLoop) failed(t Turn, m *Message) (tooMany bool) {
 // Send takes a chat message that its session may send. It returns the message
 // for the log, or refuses it and returns nil.
 func (c *Conn) Send(t Turn, r *proto.Request, a model.Append) *Message {
-	if c.order.throttled > 0 {
+	if c.on.order.throttled > 0 {
 		c.s.Limited.Reached(limits.BehindRefused, 1)
 		c.RefuseRequest(t, r, proto.SlowDown(limits.LeastWait))
 		return nil
 	}
 	k := target{a.Group, a.Peer}
-	if c.order.find(t, k).refuses(t, r.CID) {
+	if c.on.order.find(t, k).refuses(t, r.CID) {
 		c.s.m.stopped.Inc()
 		c.RefuseRequest(t, r, errStopped)
 		return nil
 	}
 	text := make([]byte, 0, len(r.CID)+len(r.Msg))
 	text = append(append(text, r.CID...), r.Msg...)
-	a.Sender, a.Retry = c.session.User, r.Retry
+	a.Sender, a.Retry = c.on.session.User, r.Retry
 	a.CID, a.Body = text[:len(r.CID):len(r.CID)], text[len(r.CID):]
 	if !c.s.pending.take(t, c, &a) {
 		c.RefuseRequest(t, r, c.throttle(t, model.ErrBusy)) // later messages would overtake it
 		return nil
 	}
-	cv := c.order.use(t, k)
+	cv := c.on.order.use(t, k)
 	cv.inFlight++
 	a.Run = cv.run
-	m := &Message{Append: a, Session: c.session, Conn: c, Op: r.Op, fields: r.Fields & (1 << proto.FRID), rid: r.RID, conv: cv}
+	m := &Message{Append: a, Session: c.on.session, Conn: c, Op: r.Op, fields: r.Fields & (1 << proto.FRID), rid: r.RID, conv: cv}
 	m.Owner = m
-	c.order.inFlight = append(c.order.inFlight, m)
+	c.on.order.inFlight = append(c.on.order.inFlight, m)
 	return m
 }
 
 // RefuseRequest refuses a request: a chat message once everything before it is
 // answered, any other at once.
 func (c *Conn) RefuseRequest(t Turn, r *proto.Request, err error) {
-	if r.Op != proto.ONE_CHAT && r.Op != proto.GROUP_CHAT || len(c.order.inFlight) == 0 {
+	if r.Op != proto.ONE_CHAT && r.Op != proto.GROUP_CHAT || len(c.on.order.inFlight) == 0 {
 		if c.Refuse(t, Answer(r), err); err == errStopped {
-			c.order.failed(t, &Message{Append: model.Append{Peer: r.ToID, Group: r.GroupID, CID: r.CID}})
+			c.on.order.failed(t, &Message{Append: model.Append{Peer: r.ToID, Group: r.GroupID, CID: r.CID}})
 		}
 		return
 	}
 	m := &Message{Append: model.Append{Peer: r.ToID, Group: r.GroupID, CID: bytes.Clone(r.CID)},
 		Conn: c, Op: r.Op, fields: r.Fields & (1 << proto.FRID), rid: r.RID}
-	c.order.inFlight = append(c.order.inFlight, m)
+	c.on.order.inFlight = append(c.on.order.inFlight, m)
 	m.Refuse(t, err)
 }
 
@@ -234,7 +234,7 @@ func (m *Message) Refuse(t Turn, err error) {
 	m.Err, m.state = err, refused
 	if sentAgain(err) {
 		m.state = throttled
-		m.Conn.order.throttled++
+		m.Conn.on.order.throttled++
 		m.Conn.Untold(t)
 	}
 }
@@ -258,7 +258,7 @@ func (c *Conn) throttle(t Turn, err error) error {
 // that come next.
 func (m *Message) Ack(t Turn) {
 	c := m.Conn
-	o := &c.order
+	o := &c.on.order
 	if o.inFlight[0] == m { // as a rule
 		o.inFlight = o.inFlight[1:]
 	} else {
@@ -271,7 +271,7 @@ func (m *Message) Ack(t Turn) {
 
 // AnswerRefused sends the refusals that have no unanswered message before them.
 func (c *Conn) AnswerRefused(t Turn) {
-	o := &c.order
+	o := &c.on.order
 	for len(o.inFlight) > 0 && o.inFlight[0].state != inLog {
 		m := o.inFlight[0]
 		o.inFlight = o.inFlight[1:]
@@ -298,11 +298,11 @@ func (m *Message) answer(t Turn) {
 	if m.Err == nil {
 		c.s.m.acks.Inc()
 		c.Reply(t, &a)
-	} else if errno := c.Refuse(t, a, m.Err); errno == proto.Unavailable && c.order.failed(t, m) {
+	} else if errno := c.Refuse(t, a, m.Err); errno == proto.Unavailable && c.on.order.failed(t, m) {
 		c.s.Kick(m.Session, proto.Slow, "too many conversations in which messages could not be stored; connect again")
 	}
 	if m.conv != nil {
-		c.order.forget(t, m.conv)
+		c.on.order.forget(t, m.conv)
 	}
 }
 
@@ -310,14 +310,14 @@ func (m *Message) answer(t Turn) {
 // connection sent and that isn't acknowledged yet: a page of the log may arrive
 // before the outcome of the commit. A pair is named by the sum of its two ids.
 func (c *Conn) Awaits(t Turn, group, pairSum int64, stored *model.Message) bool {
-	return slices.ContainsFunc(c.order.inFlight, func(m *Message) bool {
+	return slices.ContainsFunc(c.on.order.inFlight, func(m *Message) bool {
 		return m.state == inLog && m.Sender == stored.Sender && m.in(group, pairSum) && bytes.Equal(m.CID, stored.CID)
 	})
 }
 
 // Sending reports whether a message of this connection has no answer yet.
 func (c *Conn) Sending(t Turn, group, pairSum, sender int64, cid []byte) bool {
-	return slices.ContainsFunc(c.order.inFlight, func(m *Message) bool {
+	return slices.ContainsFunc(c.on.order.inFlight, func(m *Message) bool {
 		return m.Sender == sender && m.in(group, pairSum) && bytes.Equal(m.CID, cid)
 	})
 }

@@ -34,11 +34,11 @@ func newPending(limit int64, set *metrics.Set) *pending {
 // since loops don't wait for each other.
 func (p *pending) take(t Turn, c *Conn, a *model.Append) bool {
 	n := memory(a)
-	if left := p.max - p.bytes.Load(); n > left || c.pending > 0 && c.pending+n > left {
+	if left := p.max - p.bytes.Load(); n > left || c.on.pending > 0 && c.on.pending+n > left {
 		p.refused.Inc()
 		return false
 	}
-	c.pending += n
+	c.on.pending += n
 	p.bytes.Add(n)
 	return true
 }
@@ -46,7 +46,7 @@ func (p *pending) take(t Turn, c *Conn, a *model.Append) bool {
 // give returns the room of a message that take counted.
 func (p *pending) give(t Turn, c *Conn, a *model.Append) {
 	n := memory(a)
-	c.pending -= n
+	c.on.pending -= n
 	p.bytes.Add(-n)
 }
 

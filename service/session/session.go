@@ -88,8 +88,8 @@ func (ss *Session) PauseBacklog(t Turn, paused bool) { ss.loop.paused = paused }
 // Attach makes the session its connection's.
 func (ss *Session) Attach(t Turn) {
 	c := ss.loop.conn
-	c.session = ss
-	c.order.reset(t)
+	c.on.session = ss
+	c.on.order.reset(t)
 	c.LoggedIn(t, true)
 }
 
@@ -100,7 +100,7 @@ func (ss *Session) Detach(t Turn) bool {
 		return false
 	}
 	ss.loop.ended = true
-	ss.loop.conn.session = nil
+	ss.loop.conn.on.session = nil
 	return true
 }
 

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// refusedPort listens where browsers don't connect to: on an address of the
-// loopback that nobody else has.
+// refusedPort listens on a port that browsers refuse, on a loopback address that is
+// free.
 func refusedPort(t *testing.T) net.Listener {
 	t.Helper()
 	for i := 2; i < 250; i++ {
@@ -29,8 +29,9 @@ func refusedPort(t *testing.T) net.Listener {
 	return nil
 }
 
-// behind starts a Server whose chat is on l, and takes what comes there.
-func behind(t *testing.T, l net.Listener) (*node, <-chan net.Conn) {
+// startWithChat starts a Server whose chat port is l. It returns the connections that
+// l accepts.
+func startWithChat(t *testing.T, l net.Listener) (*node, <-chan net.Conn) {
 	t.Helper()
 	n := start(t)
 	chat := netip.MustParseAddrPort(l.Addr().String())
@@ -58,7 +59,7 @@ func behind(t *testing.T, l net.Listener) (*node, <-chan net.Conn) {
 const askForWebSocket = "GET /ws HTTP/1.1\r\nHost: chat.example:8080\r\nOrigin: http://chat.example:8080\r\nConnection: Upgrade\r\n" +
 	"Upgrade: websocket\r\nSec-WebSocket-Key: x\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n"
 
-// dial connects to the Server, with a bound on all that follows.
+// dial connects to the Server. All I/O on the connection has to end within a minute.
 func (n *node) dial(t *testing.T) net.Conn {
 	t.Helper()
 	c, err := net.Dial("tcp", n.Addr().String())
@@ -129,10 +130,10 @@ func wantStatus(t *testing.T, browser *bufio.Reader, status int) (h http.Header,
 // address. The handshake arrives as the browser sent it, with the browser's
 // address added, and both sides can send until they close.
 func TestTunnel(t *testing.T) {
-	n, conns := behind(t, refusedPort(t))
+	n, conns := startWithChat(t, refusedPort(t))
 	resp, body := do(t, "GET", n.url+"/config.json", "chat.example:8080")
 	if !strings.Contains(body, `"ws://chat.example:8080/ws"`) || !strings.Contains(resp.Header.Get("Content-Security-Policy"), " ws://chat.example:8080;") {
-		t.Errorf("a page is told %s, and may connect to %s", body, resp.Header.Get("Content-Security-Policy"))
+		t.Errorf("config.json is %s and the policy %s; want ws://chat.example:8080 in both", body, resp.Header.Get("Content-Security-Policy"))
 	}
 	browser := n.dial(t)
 	handshake(t, browser, "early")
@@ -172,7 +173,7 @@ func TestTunnel(t *testing.T) {
 // The tunnel ends when the browser's connection does, also while the chat
 // hasn't answered the handshake yet.
 func TestTunnelBrowserLeaves(t *testing.T) {
-	n, conns := behind(t, refusedPort(t))
+	n, conns := startWithChat(t, refusedPort(t))
 	for _, response := range []string{"", upgraded} {
 		browser := n.dial(t)
 		handshake(t, browser, "")
@@ -193,7 +194,7 @@ func TestTunnelBrowserLeaves(t *testing.T) {
 // The chat's refusal reaches the browser, and a chat that closes the connection
 // without an answer is reported like one that doesn't listen.
 func TestTunnelRefusal(t *testing.T) {
-	n, conns := behind(t, refusedPort(t))
+	n, conns := startWithChat(t, refusedPort(t))
 	browser := n.dial(t)
 	handshake(t, browser, "")
 	answer(t, conns, refused)
@@ -210,7 +211,7 @@ func TestTunnelRefusal(t *testing.T) {
 // Tunnels leave connections for operators, and end with the server, even if a
 // browser has stopped reading.
 func TestTunnelsAreBounded(t *testing.T) {
-	n, conns := behind(t, refusedPort(t))
+	n, conns := startWithChat(t, refusedPort(t))
 	var last net.Conn
 	var lastDown *bufio.Reader
 	var chat net.Conn
@@ -259,15 +260,15 @@ type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
-// Only a WebSocket goes through, and only where there is no direct way.
+// Only WebSockets are proxied, and only if browsers can't connect to the chat port.
 func TestNoTunnel(t *testing.T) {
 	l := refusedPort(t)
-	n, _ := behind(t, l)
+	n, _ := startWithChat(t, l)
 	if resp, _ := do(t, "GET", n.url+"/ws", ""); resp.StatusCode != http.StatusUpgradeRequired {
-		t.Errorf("no WebSocket: %s", resp.Status)
+		t.Errorf("GET /ws without Upgrade: %s, want 426", resp.Status)
 	}
 	if resp, _ := do(t, "POST", n.url+"/ws", ""); resp.StatusCode != http.StatusMethodNotAllowed {
-		t.Errorf("POST: %s", resp.Status)
+		t.Errorf("POST /ws: %s, want 405", resp.Status)
 	}
 	_ = l.Close()
 	ask := func() int {
@@ -282,26 +283,25 @@ func TestNoTunnel(t *testing.T) {
 		return resp.StatusCode
 	}
 	if got := ask(); got != http.StatusServiceUnavailable {
-		t.Errorf("a chat that doesn't listen: %d", got)
+		t.Errorf("chat port that doesn't listen: %d, want 503", got)
 	}
 	ordinary := netip.MustParseAddrPort("127.0.0.1:6001")
 	n.chat.Store(&ordinary)
 	if got := ask(); got != http.StatusNotFound {
-		t.Errorf("an ordinary port: %d", got)
+		t.Errorf("chat on port 6001: %d, want 404", got)
 	}
 	nowhere := netip.AddrPort{}
 	n.chat.Store(&nowhere)
 	if got := ask(); got != http.StatusNotFound {
-		t.Errorf("no chat yet: %d", got)
+		t.Errorf("chat not started: %d, want 404", got)
 	}
 	if resp, _ := do(t, "GET", n.url+"/config.json", ""); resp.StatusCode != http.StatusServiceUnavailable {
-		t.Errorf("no chat yet, /config.json: %s", resp.Status)
+		t.Errorf("chat not started: /config.json is %s, want 503", resp.Status)
 	}
 }
 
-// Where a page connects is made of what its host name is, and of nothing else
-// that somebody writes into a header.
-func TestThroughHere(t *testing.T) {
+// The WebSocket URL uses the Host header only if that is a valid host name.
+func TestTunnelURL(t *testing.T) {
 	n := start(t)
 	chat := netip.MustParseAddrPort("127.0.0.1:6000")
 	n.chat.Store(&chat)

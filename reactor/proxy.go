@@ -10,26 +10,32 @@ import (
 	"chatd/proto"
 )
 
-// PROXY protocol headers, by which a trusted proxy says whose connection it
-// passes on. They come before anything else, and neither version's first byte
-// can begin a legal frame.
+// PROXY protocol headers carry the client's address through a trusted proxy. A
+// header is the first thing on a connection. The first byte of neither version
+// can start a valid frame.
+//
+// github.com/pires/go-proxyproto can't replace this: it needs the whole header, so
+// finding its end would stay here, and it rejects headers that are accepted here
+// (PROXY with an unspecified address, for example).
 const (
 	proxyV1      = "PROXY "
-	proxyV1Max   = 107 // with its end of line
+	proxyV1Max   = 107 // bytes, including the end of line
 	proxyV2      = "\r\n\r\n\x00\r\nQUIT\n"
 	proxyV2Fixed = 16
-	proxyV2Max   = 4 << 10 // what proxies add of their own is far below
+	proxyV2Max   = 4 << 10 // bytes; the fields that proxies add are far smaller
 )
 
 var errProxyHeader = errors.New("reactor: bad PROXY header")
 
-// startsProxy says whether a connection's first byte may begin a header that
-// we listen to.
+// startsProxy reports whether a connection's first byte may start a PROXY header
+// from a trusted proxy.
 func (c *Conn) startsProxy(t Turn, first byte) bool {
 	return !c.proxied && (first == proxyV1[0] || first == proxyV2[0]) && c.l.r.trusted(c.addr)
 }
 
-// unwrap gathers the header; rest is what follows it.
+// unwrap reads the header, which may arrive in pieces: it keeps data in c.in until
+// the header is complete. It returns what follows the header. A malformed header
+// ends the connection.
 func (c *Conn) unwrap(t Turn, data []byte) (rest []byte) {
 	before := 0
 	if c.in != nil {
@@ -60,9 +66,9 @@ func (c *Conn) unwrap(t Turn, data []byte) (rest []byte) {
 	return data[size-before:]
 }
 
-// parseProxy reads the header at the start of p: its size, 0 while it isn't
-// complete, and the client's address, not valid where the proxy speaks for
-// itself or doesn't know.
+// parseProxy parses the header at the start of p. It returns the header's size, or
+// 0 if p doesn't hold all of it, and the client's address. The address is invalid
+// if the proxy opened the connection for itself or doesn't know its client.
 func parseProxy(p []byte) (size int, addr netip.Addr, err error) {
 	switch {
 	case startsWith(p, proxyV1):
@@ -74,7 +80,7 @@ func parseProxy(p []byte) (size int, addr netip.Addr, err error) {
 	}
 }
 
-// startsWith says whether p begins with prefix, as far as p goes.
+// startsWith reports whether p starts with prefix, or is the start of prefix.
 func startsWith(p []byte, prefix string) bool {
 	n := min(len(p), len(prefix))
 	return string(p[:n]) == prefix[:n]

@@ -20,8 +20,8 @@ var (
 	v6Addrs = append(append([]byte{0x20, 1, 0xd, 0xb8, 15: 1}, make([]byte, 16)...), 1, 2, 3, 4)
 )
 
-// proxyHeaders are headers and the address they give; "-" is none, "" is a
-// header that isn't one.
+// proxyHeaders are headers and the address in each: "-" if it has none, "" if
+// the header is malformed.
 var proxyHeaders = []struct{ header, addr string }{
 	{"PROXY TCP4 192.0.2.1 127.0.0.1 4711 6000\r\n", "192.0.2.1"},
 	{"PROXY TCP6 2001:db8::1 ::1 4711 6000\r\n", "2001:db8::1"},
@@ -44,8 +44,8 @@ var proxyHeaders = []struct{ header, addr string }{
 	{proxyV2Header(1, 0x11, make([]byte, 5000)...), ""},
 }
 
-// A PROXY header from a trusted address gives the client's, however it is
-// cut, before both framings, and once; one that is none ends the connection.
+// A PROXY header from a trusted proxy sets the client's address, in one piece or
+// byte by byte, before both framings. A malformed or second one ends the connection.
 func TestProxyHeaders(t *testing.T) {
 	addr := make(chan netip.Addr, 1)
 	h := &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
@@ -86,8 +86,8 @@ func TestProxyHeaders(t *testing.T) {
 	c.wantEnd()
 }
 
-// From anyone else such a header is a length that can't be, and the limits
-// hold for the address behind the proxy.
+// A PROXY header from any other address is read as a bad frame length. The limits
+// per address apply to the client's address, not to the proxy's.
 func TestProxyTrust(t *testing.T) {
 	c := dial(t, serve(t, &funcs{}))
 	c.raw([]byte(proxyHeaders[0].header))
@@ -118,8 +118,8 @@ func TestProxyTrust(t *testing.T) {
 	}
 }
 
-// Whatever a header holds, reading it piece by piece comes to the same, and
-// never reads beyond it.
+// Parsing a header piece by piece gives the same result as parsing it whole, and
+// never reads past its end.
 func FuzzProxy(f *testing.F) {
 	for _, tc := range proxyHeaders {
 		f.Add([]byte(tc.header))

@@ -1,16 +1,17 @@
-// Package walwriter spares SQLite most of the system calls of a commit. SQLite
-// writes each page of its write-ahead log in two calls, a header of 24 bytes and
-// the page, though all pages of a transaction lie one behind the other: a
-// commit of twenty chat messages is over a hundred calls. Here they gather in
-// memory until SQLite syncs the log, or looks at it, and are written in one, or
-// in pieces of 124 KiB.
+// Package walwriter is an SQLite VFS that writes a commit in few system calls.
+// SQLite writes each page of its write-ahead log (WAL) in two calls, a header of
+// 24 bytes and the page, although the pages of a transaction are contiguous: a
+// commit of twenty chat messages takes over a hundred calls. This VFS buffers them
+// until SQLite syncs or reads the log, and writes up to 124 KiB per call.
 //
-// That is for connections with synchronous=FULL alone: these sync the log at
-// the end of a commit, and tell other connections of it afterwards. With NORMAL
-// others would be told of what isn't written yet. And where several processes
-// write, it is for connections with cache_spill=0: pages that were spilled by a
-// transaction, gathered, and taken back with it would be written later, over
-// what others have committed there.
+// Use it only with synchronous=FULL: SQLite then syncs the log at the end of each
+// commit, before other connections can see it. With NORMAL they would see pages
+// that aren't written yet. If several processes write, use it only with
+// cache_spill=0: otherwise pages of a transaction that was rolled back could be
+// written late, over what another process has committed there.
+//
+// It casts to structures and functions of modernc.org/sqlite. layout_test.go checks
+// them, and says what to do after an upgrade of that library.
 package walwriter
 
 import (
@@ -22,31 +23,30 @@ import (
 	sqlite "modernc.org/sqlite/lib"
 )
 
-// Name is what a DSN asks for it by: vfs=walwriter.
+// Name is the name of the VFS in a DSN: vfs=walwriter.
 const Name = "walwriter"
 
-// maxGathered is how much is written at a time, and so bounds what gathers: SQLite's
+// maxBuffered limits the buffer, and with it the size of a write, in bytes: SQLite's
 // VFS for Unix takes the size of a write modulo 128 KiB.
-const maxGathered = 124 << 10
+const maxBuffered = 124 << 10
 
-// Register makes the VFS known to SQLite, on top of its default one. Any
-// goroutine may call it, again too; it doesn't block. An error says that SQLite
-// can't take it.
+// Register registers the VFS with SQLite, on top of the default VFS. Any goroutine
+// may call it, and more than once; it doesn't block.
 func Register() error { return register() }
 
-// SQLite keeps a VFS, and what it points to, as long as the process lasts.
+// A VFS and what it points to stay allocated as long as the process lives.
 var (
 	register = sync.OnceValue(add)
-	base     openFunc // of the VFS beneath
-	logs     sync.Map // of file to *log: those that are open
+	base     openFunc // xOpen of the default VFS
+	logs     sync.Map // open logs: the file's address to *log
 )
 
 func add() error {
 	tls := libc.NewTLS()
 	defer tls.Close()
-	beneath := sqlite.Xsqlite3_vfs_find(tls, 0)
-	if beneath == 0 {
-		return errors.New("walwriter: SQLite has no VFS to build on")
+	below := sqlite.Xsqlite3_vfs_find(tls, 0)
+	if below == 0 {
+		return errors.New("walwriter: SQLite has no default VFS")
 	}
 	own := libc.Xcalloc(tls, 1, libc.Tsize_t(unsafe.Sizeof(sqlite.Tsqlite3_vfs{})))
 	name, err := libc.CString(Name)
@@ -54,17 +54,17 @@ func add() error {
 		return errors.New("walwriter: out of memory")
 	}
 	v := at[sqlite.Tsqlite3_vfs](own)
-	*v = *at[sqlite.Tsqlite3_vfs](beneath)
+	*v = *at[sqlite.Tsqlite3_vfs](below)
 	base = function[openFunc](v.FxOpen)
 	v.FpNext, v.FzName, v.FxOpen = 0, name, pointer(openFile)
 	if sqlite.Xsqlite3_vfs_register(tls, own, 0) != sqlite.SQLITE_OK {
-		return errors.New("walwriter: SQLite takes no other VFS")
+		return errors.New("walwriter: sqlite3_vfs_register failed")
 	}
 	return nil
 }
 
-// openFile opens a file with the VFS beneath, and takes it over if it is a
-// write-ahead log.
+// openFile opens a file with the default VFS. If it is a write-ahead log, it replaces
+// the file's methods.
 func openFile(tls *libc.TLS, vfs, name, file uintptr, flags int32, outFlags uintptr) int32 {
 	rc := base(tls, vfs, name, file, flags, outFlags)
 	if rc != sqlite.SQLITE_OK || flags&sqlite.SQLITE_OPEN_WAL == 0 {
@@ -73,20 +73,20 @@ func openFile(tls *libc.TLS, vfs, name, file uintptr, flags int32, outFlags uint
 	methods := &at[sqlite.Tsqlite3_file](file).FpMethods
 	own := libc.Xmalloc(tls, libc.Tsize_t(unsafe.Sizeof(sqlite.Tsqlite3_io_methods{})))
 	if own == 0 {
-		return rc // it works without
+		return rc // the log works without walwriter
 	}
-	beneath := at[sqlite.Tsqlite3_io_methods](*methods)
+	below := at[sqlite.Tsqlite3_io_methods](*methods)
 	l := &log{
 		methods:  own,
-		read:     function[ioFunc](beneath.FxRead),
-		write:    function[ioFunc](beneath.FxWrite),
-		sync:     function[syncFunc](beneath.FxSync),
-		truncate: function[truncateFunc](beneath.FxTruncate),
-		size:     function[sizeFunc](beneath.FxFileSize),
-		close:    function[closeFunc](beneath.FxClose),
+		read:     function[ioFunc](below.FxRead),
+		write:    function[ioFunc](below.FxWrite),
+		sync:     function[syncFunc](below.FxSync),
+		truncate: function[truncateFunc](below.FxTruncate),
+		size:     function[sizeFunc](below.FxFileSize),
+		close:    function[closeFunc](below.FxClose),
 	}
 	m := at[sqlite.Tsqlite3_io_methods](own)
-	*m = *beneath
+	*m = *below
 	m.FxRead, m.FxWrite, m.FxSync = pointer(readLog), pointer(writeLog), pointer(syncLog)
 	m.FxTruncate, m.FxFileSize, m.FxClose = pointer(truncateLog), pointer(sizeOfLog), pointer(closeLog)
 	*methods = own
@@ -96,16 +96,16 @@ func openFile(tls *libc.TLS, vfs, name, file uintptr, flags int32, outFlags uint
 
 // log is an open write-ahead log. SQLite uses it from one goroutine at a time.
 type log struct {
-	methods  uintptr // ours, which SQLite calls
-	read     ioFunc  // these are of the VFS beneath
+	methods  uintptr // the method table that SQLite uses
+	read     ioFunc  // this and the following are methods of the default VFS
 	write    ioFunc
 	sync     syncFunc
 	truncate truncateFunc
 	size     sizeFunc
 	close    closeFunc
 
-	gathered []byte // not written yet
-	offset   sqlite.Tsqlite3_int64
+	buffered []byte                // not written yet
+	offset   sqlite.Tsqlite3_int64 // of buffered in the file
 }
 
 func logOf(file uintptr) *log {
@@ -113,28 +113,28 @@ func logOf(file uintptr) *log {
 	return l.(*log)
 }
 
-// flush writes what has gathered. If that fails it is forgotten: SQLite takes
-// the transaction back, and writes the next one in its place.
+// flush writes the buffer. It discards the buffer even if the write fails: SQLite
+// then rolls the transaction back and writes the next one to the same offset.
 func (l *log) flush(tls *libc.TLS, file uintptr) int32 {
-	if len(l.gathered) == 0 {
+	if len(l.buffered) == 0 {
 		return sqlite.SQLITE_OK
 	}
-	rc := l.write(tls, file, uintptr(unsafe.Pointer(&l.gathered[0])), int32(len(l.gathered)), l.offset)
-	l.gathered = l.gathered[:0]
+	rc := l.write(tls, file, uintptr(unsafe.Pointer(&l.buffered[0])), int32(len(l.buffered)), l.offset)
+	l.buffered = l.buffered[:0]
 	return rc
 }
 
 func writeLog(tls *libc.TLS, file, p uintptr, n int32, offset sqlite.Tsqlite3_int64) int32 {
 	l := logOf(file)
-	if offset != l.offset+sqlite.Tsqlite3_int64(len(l.gathered)) || len(l.gathered)+int(n) > maxGathered {
+	if offset != l.offset+sqlite.Tsqlite3_int64(len(l.buffered)) || len(l.buffered)+int(n) > maxBuffered {
 		if rc := l.flush(tls, file); rc != sqlite.SQLITE_OK {
 			return rc
 		}
 	}
-	if len(l.gathered) == 0 {
+	if len(l.buffered) == 0 {
 		l.offset = offset
 	}
-	l.gathered = append(l.gathered, unsafe.Slice(at[byte](p), n)...)
+	l.buffered = append(l.buffered, unsafe.Slice(at[byte](p), n)...)
 	return sqlite.SQLITE_OK
 }
 
@@ -170,7 +170,7 @@ func sizeOfLog(tls *libc.TLS, file, size uintptr) int32 {
 	return l.size(tls, file, size)
 }
 
-// closeLog throws away what has gathered: of a commit nothing is left over.
+// closeLog discards the buffer. It holds no part of a commit, which ends with a sync.
 func closeLog(tls *libc.TLS, file uintptr) int32 {
 	l := logOf(file)
 	logs.Delete(file)
@@ -179,7 +179,7 @@ func closeLog(tls *libc.TLS, file uintptr) int32 {
 	return rc
 }
 
-// The functions of a VFS and of its files, as SQLite calls them.
+// The types of SQLite's functions, as modernc.org/sqlite translates them.
 type (
 	openFunc     func(tls *libc.TLS, vfs, name, file uintptr, flags int32, outFlags uintptr) int32
 	ioFunc       func(tls *libc.TLS, file, p uintptr, n int32, offset sqlite.Tsqlite3_int64) int32
@@ -189,11 +189,12 @@ type (
 	closeFunc    func(tls *libc.TLS, file uintptr) int32
 )
 
-// at is the C structure at an address. (Not a plain conversion: to go vet that
-// looks like a pointer of Go's that was hidden in a number.)
+// at returns a pointer to the C structure at address. A plain conversion would do
+// the same, but go vet takes it for a Go pointer that was kept as an integer.
 func at[T any](address uintptr) *T { return *(**T)(unsafe.Pointer(&address)) }
 
-// function is the function behind a C pointer, and pointer the other way
-// round, for functions of packages: closures would be collected as garbage.
+// function converts a C function pointer to a Go function, and pointer a Go function
+// to a C function pointer. pointer takes only top-level functions: the garbage
+// collector would free a closure.
 func function[F any](address uintptr) F { return *(*F)(unsafe.Pointer(&address)) }
 func pointer[F any](f F) uintptr        { return *(*uintptr)(unsafe.Pointer(&f)) }

@@ -13,8 +13,8 @@ import (
 	_ "modernc.org/sqlite"
 )
 
-// open opens a database of one connection with synchronous=FULL and a cache so
-// small that a large transaction has to spill it into the log.
+// open opens a database with one connection, synchronous=FULL, and a cache so small
+// that a large transaction spills pages into the log.
 func open(t *testing.T, path, vfs string) *sql.DB {
 	t.Helper()
 	if err := Register(); err != nil {
@@ -33,7 +33,7 @@ func open(t *testing.T, path, vfs string) *sql.DB {
 	return db
 }
 
-// execer is a database, or a transaction.
+// execer is a *sql.DB or a *sql.Tx.
 type execer interface {
 	Exec(q string, args ...any) (sql.Result, error)
 }
@@ -45,8 +45,8 @@ func exec(t *testing.T, db execer, q string, args ...any) {
 	}
 }
 
-// same checks that a database is whole, and that all connections see so many
-// rows with what belongs in them.
+// same checks the database's integrity through each connection, and that each sees
+// that many rows with the right contents.
 func same(t *testing.T, rows int, dbs ...*sql.DB) {
 	t.Helper()
 	for i, db := range dbs {
@@ -64,10 +64,9 @@ func same(t *testing.T, rows int, dbs ...*sql.DB) {
 	}
 }
 
-// What is committed is what others see at once, and what is there after the
-// database was closed and opened without this VFS: with transactions of one
-// page, of more than gathers, taken back, and spilled and read again before
-// their end.
+// Other connections see each commit at once, and the database is the same when it is
+// opened without this VFS. The transactions are of one page, larger than the buffer,
+// rolled back, and spilled and read again before they end.
 func TestSameDatabase(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.db")
 	ours := open(t, path, "&vfs="+Name)
@@ -94,7 +93,7 @@ func TestSameDatabase(t *testing.T) {
 				t.Fatal(err)
 			}
 		} else {
-			if i%25 == 7 { // pages that have been spilled are read, and changed again
+			if i%25 == 7 { // read and change spilled pages
 				exec(t, tx, `UPDATE t SET body = zeroblob(1) WHERE id % 7 = 0`)
 				exec(t, tx, `UPDATE t SET body = zeroblob(id % 3000) WHERE id % 7 = 0`)
 			}
@@ -108,8 +107,8 @@ func TestSameDatabase(t *testing.T) {
 		}
 	}
 	same(t, rows, ours, other, reader)
-	exec(t, ours, `CREATE TABLE large AS SELECT zeroblob(?) AS body`, 2*maxGathered)
-	exec(t, ours, `PRAGMA wal_checkpoint(TRUNCATE)`) // the log begins anew
+	exec(t, ours, `CREATE TABLE large AS SELECT zeroblob(?) AS body`, 2*maxBuffered)
+	exec(t, ours, `PRAGMA wal_checkpoint(TRUNCATE)`) // the log restarts at offset 0
 	series(other, rows+1, rows+10)
 	same(t, rows+10, reader, ours)
 	exec(t, ours, `PRAGMA wal_checkpoint(TRUNCATE)`)
@@ -122,8 +121,8 @@ func TestSameDatabase(t *testing.T) {
 	same(t, rows+10, open(t, path, ""))
 }
 
-// What a database has on disk when a commit has returned is all there is: a
-// copy of its files, as a crash would leave them, has it.
+// When a commit has returned, it is in the files: a copy of them, as after a crash,
+// has all rows.
 func TestCommittedIsWritten(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "x.db")
@@ -160,11 +159,11 @@ func TestFewWrites(t *testing.T) {
 	}
 	plain, ours := count(""), count("&vfs="+Name)
 	if plain < 190 || ours > 20 {
-		t.Errorf("a commit of 100 pages: %d writes, without this VFS %d", ours, plain)
+		t.Errorf("a commit of 100 pages took %d writes, want at most 20; without this VFS %d, want at least 190", ours, plain)
 	}
 }
 
-// writes is how many system calls of this process have written so far.
+// writes returns how many write system calls this process has made.
 func writes(t *testing.T) int {
 	t.Helper()
 	b, err := os.ReadFile("/proc/self/io")

@@ -133,7 +133,7 @@ func (s *Server) webSocket(r *http.Request) string {
 		return ""
 	}
 	if s.tunnelled() {
-		return throughHere(r)
+		return tunnelURL(r)
 	}
 	reach := s.chatAddr(r)
 	host := reach.Addr().String()

@@ -85,13 +85,13 @@ type Server struct {
 	served   chan struct{} // closed when the serving goroutine has ended
 	requests *metrics.Counter
 	refused  *metrics.Counter
-	tunnels  *tunnels // nil: there are none here
+	tunnels  *tunnels // nil in a NewAdmin Server
 }
 
 // New makes a Server of the web client and the pages, which doesn't listen yet.
 func New(cfg Config) *Server {
 	s := newServer(cfg, cfg.HTTP, "chatd_ops", (*Server).handler)
-	s.tunnels = newTunnels(s.cfg.Set, "chatd_ops")
+	s.tunnels = newTunnels(s, "chatd_ops")
 	return s
 }
 

@@ -1,88 +1,86 @@
 package ops
 
 import (
+	"bufio"
 	"context"
-	"io"
+	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httputil"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 )
 
-// Bounds of the tunnels to the chat.
+// Limits of the tunnels to the chat port.
 const (
-	MaxTunnels    = MaxConns / 2 // open at once; the next one is refused and counted: operators need connections too
-	tunnelTimeout = 5 * time.Second
+	MaxTunnels  = MaxConns / 2 // open at once; the rest of MaxConns is for pages and operators
+	dialTimeout = 5 * time.Second
 )
 
-// refusedByBrowsers lists the ports above 1023 that no browser connects to,
-// whatever a page says, because other protocols live there: the Fetch standard's
-// bad ports. 6000, which chats of this family are shown on, is one of them.
+// refusedByBrowsers lists the ports above 1023 that no browser connects to: the
+// bad ports of the Fetch standard. 6000, a port in common use for chat servers
+// of this kind, is one of them.
 var refusedByBrowsers = []uint16{1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080}
 
-// tunnels are the connections of browsers that go on to a chat on such a port.
+// tunnels proxies WebSockets to a chat port that browsers refuse to connect to.
 type tunnels struct {
+	proxy   httputil.ReverseProxy
+	slots   chan struct{} // holds one value per open tunnel
 	refused *metrics.Counter
-
-	mu     sync.Mutex
-	open   map[net.Conn]net.Conn // those of browsers, each with that to the chat
-	closed bool
-	wg     sync.WaitGroup
+	ctx     context.Context // canceled by close
+	cancel  context.CancelFunc
 }
 
-func newTunnels(set *metrics.Set, name string) *tunnels {
-	t := &tunnels{open: make(map[net.Conn]net.Conn), refused: set.NewCounter(name + "_tunnels_refused_total")}
-	set.NewGauge(name+"_tunnels", func() float64 {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		return float64(len(t.open))
-	})
+func newTunnels(s *Server, name string) *tunnels {
+	t := &tunnels{slots: make(chan struct{}, MaxTunnels), refused: s.cfg.Set.NewCounter(name + "_tunnels_refused_total")}
+	t.ctx, t.cancel = context.WithCancel(context.Background())
+	s.cfg.Set.NewGauge(name+"_tunnels", func() float64 { return float64(len(t.slots)) })
+	t.proxy = httputil.ReverseProxy{
+		Rewrite: func(p *httputil.ProxyRequest) {
+			p.Out.URL = &url.URL{Scheme: "http", Host: s.chatAddr(p.In).String(), Path: "/ws"}
+			p.SetXForwarded() // replaces what the browser sent: the chat may trust this address
+		},
+		Transport: &http.Transport{
+			DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
+			DisableKeepAlives:      true,
+			DisableCompression:     true, // adds no header to the handshake
+			ResponseHeaderTimeout:  readTimeout,
+			MaxResponseHeaderBytes: maxHeader,
+		},
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
+			s.cfg.Logger.Debug("WebSocket tunnel failed", "err", err)
+			if !w.(*upgradeWriter).hijacked {
+				plain(w, http.StatusServiceUnavailable, "the chat takes no connections\n")
+			}
+		},
+		ErrorLog: slog.NewLogLogger(s.cfg.Logger.Handler(), slog.LevelDebug),
+	}
 	return t
 }
 
-// add takes a tunnel in; false: there are too many, or the server ends.
-func (t *tunnels) add(browser, chat net.Conn) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.closed || len(t.open) >= MaxTunnels {
-		return false
-	}
-	t.open[browser] = chat
-	t.wg.Add(1)
-	return true
-}
-
-func (t *tunnels) remove(browser net.Conn) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	delete(t.open, browser)
-	t.wg.Done()
-}
-
-// close ends all tunnels and waits for them.
+// close ends all tunnels and waits for them. Later requests get a 503.
 func (t *tunnels) close() {
-	t.mu.Lock()
-	t.closed = true
-	for browser, chat := range t.open { // the tunnel notices
-		_ = browser.Close()
-		_ = chat.Close()
+	t.cancel()
+	for range MaxTunnels {
+		t.slots <- struct{}{}
 	}
-	t.mu.Unlock()
-	t.wg.Wait()
+	for range MaxTunnels {
+		<-t.slots
+	}
 }
 
-// tunnelled says whether browsers reach the chat through this server alone.
+// tunnelled reports whether browsers can reach the chat only through this server.
 func (s *Server) tunnelled() bool {
 	return slices.Contains(refusedByBrowsers, s.cfg.Chat().Port())
 }
 
-// tunnel hands a WebSocket handshake, and all that follows, on to the chat,
-// which decides about it: whose page it is from, what is too much.
+// tunnel proxies a WebSocket to the chat, which checks the origin and applies
+// its own limits. It blocks until the tunnel ends.
 func (s *Server) tunnel(w http.ResponseWriter, r *http.Request) {
 	if !s.tunnelled() {
 		http.NotFound(w, r)
@@ -93,75 +91,67 @@ func (s *Server) tunnel(w http.ResponseWriter, r *http.Request) {
 		plain(w, http.StatusUpgradeRequired, "this is for WebSockets\n")
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), tunnelTimeout)
+	t := s.tunnels
+	select {
+	case t.slots <- struct{}{}:
+		defer func() { <-t.slots }()
+	default:
+		t.refused.Inc()
+		w.Header().Set("Connection", "close")
+		plain(w, http.StatusServiceUnavailable, "too many WebSockets\n")
+		return
+	}
+	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	chat, err := new(net.Dialer).DialContext(ctx, "tcp", s.chatAddr(r).String())
-	if err != nil {
-		plain(w, http.StatusServiceUnavailable, "the chat takes no connections\n")
-		return
-	}
-	defer func() { _ = chat.Close() }() // whatever it had to say has been copied
-	browser, buffered, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		s.cfg.Logger.Error("a connection can't become a tunnel", "err", err)
-		plain(w, http.StatusInternalServerError, "this connection can't be a WebSocket\n")
-		return
-	}
-	defer func() { _ = browser.Close() }()
-	if !s.tunnels.add(browser, chat) {
-		s.tunnels.refused.Inc()
-		_, _ = io.WriteString(browser, "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
-		return
-	}
-	defer s.tunnels.remove(browser)
-
-	// A later word on the address than ours would be the browser's own.
-	head := r.Header.Clone()
-	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
-		head.Set("X-Forwarded-For", host)
-	}
-	var request strings.Builder
-	request.WriteString("GET /ws HTTP/1.1\r\nHost: " + r.Host + "\r\n")
-	_ = head.Write(&request) // a Builder takes everything
-	request.WriteString("\r\n")
-	early := make([]byte, buffered.Reader.Buffered())
-	if _, err := io.ReadFull(buffered, early); err != nil {
-		return // it is there already: this can't fail
-	}
-	if err := browser.SetDeadline(time.Time{}); err != nil { // the chat has its own idea of idle
-		return
-	}
-	if _, err := chat.Write(append([]byte(request.String()), early...)); err != nil {
-		return
-	}
-
-	var up sync.WaitGroup
-	up.Go(func() {
-		if _, err := io.Copy(patient{chat}, browser); err != nil {
-			_ = chat.Close() // there is nobody any more who would hear it
-			return
-		}
-		// The chat may still have something to say to who has said all.
-		_ = chat.(*net.TCPConn).CloseWrite()
-	})
-	_, _ = io.Copy(patient{browser}, chat)
-	_ = browser.Close() // ends the other direction
-	up.Wait()
+	defer context.AfterFunc(t.ctx, cancel)()
+	t.proxy.ServeHTTP(&upgradeWriter{ResponseWriter: w, ctx: ctx}, r.WithContext(ctx))
 }
 
-// patient gives up on who doesn't read: the chat, which has given up on them
-// before, can't say so while a write hangs.
-type patient struct{ net.Conn }
+// upgradeWriter is the ResponseWriter of a tunnel. ReverseProxy takes the
+// browser's connection from its Hijack.
+type upgradeWriter struct {
+	http.ResponseWriter
+	ctx      context.Context // the connection is closed when it is canceled
+	hijacked bool
+}
 
-func (p patient) Write(b []byte) (int, error) {
-	if err := p.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+func (w *upgradeWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	c, buf, err := http.NewResponseController(w.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	w.hijacked = true
+	clear(w.Header()) // those of pages; ReverseProxy adds the chat's
+	context.AfterFunc(w.ctx, func() { _ = c.Close() })
+	return browserConn{c, buf.Reader}, buf, nil
+}
+
+// browserConn is the browser's end of a tunnel. It has no CloseWrite on purpose:
+// ReverseProxy then ends the tunnel when the chat has sent everything.
+type browserConn struct {
+	net.Conn
+	buffered *bufio.Reader // what arrived together with the handshake; ReverseProxy would drop it
+}
+
+func (c browserConn) Read(p []byte) (int, error) {
+	if n := c.buffered.Buffered(); n > 0 {
+		return c.buffered.Read(p[:min(n, len(p))])
+	}
+	return c.Conn.Read(p)
+}
+
+// Write gives up after writeTimeout. While a write blocks, nobody would notice
+// that the chat has closed its end because this browser doesn't read.
+func (c browserConn) Write(p []byte) (int, error) {
+	if err := c.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return 0, err
 	}
-	return p.Conn.Write(b)
+	return c.Conn.Write(p)
 }
 
-// throughHere is the URL of the tunnel as the asker reaches it.
-func throughHere(r *http.Request) string {
+// tunnelURL is the tunnel's URL by the host name that the client asked for, or
+// by this server's address if that name is invalid.
+func tunnelURL(r *http.Request) string {
 	host := hostName(r.Host)
 	_, port, err := net.SplitHostPort(r.Host)
 	if _, bad := strconv.ParseUint(port, 10, 16); host == "" || err == nil && bad != nil {

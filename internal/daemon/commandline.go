@@ -25,7 +25,7 @@ const (
 	example   = "chatd 127.0.0.1 6000"
 )
 
-// commandLine is what chatd can be told: to serve, or one operator command.
+// commandLine is the grammar of the command line: to serve, or one operator command.
 type commandLine struct {
 	Config `embed:""`
 
@@ -40,8 +40,8 @@ type commandLine struct {
 	Epoch   epochCommand   `cmd:"" help:"After a restore from a backup: make clients forget which messages they have."`
 }
 
-// newCommandLine has the defaults of what is no setting. Those of the settings
-// are in their tags, for kong.
+// newCommandLine returns the command line before parsing. It has the defaults of
+// fields that aren't settings; kong sets the settings to the defaults in the tags.
 func newCommandLine() *commandLine {
 	return &commandLine{Config: Config{Reactor: reactor.DefaultConfig(), Service: service.DefaultConfig()}}
 }
@@ -51,8 +51,8 @@ type serveCommand struct {
 	Port portNumber `arg:"" name:"port" help:"Port to listen on; 0: a free one."`
 }
 
-// Validate is what kong calls once all settings are in place. Its errors may
-// be about a file's value or the environment's as well as a flag's.
+// Validate is called by kong when all settings have their values. The wrong value
+// may come from the file or the environment as well as from a flag.
 func (cl *commandLine) Validate() error {
 	if err := cl.Config.check(); err != nil {
 		return &usageError{err: err}
@@ -119,7 +119,7 @@ type target struct {
 	Who string `arg:"" name:"id-or-name" help:"The user's id or name."`
 }
 
-// invocation is a command line understood.
+// invocation is a parsed command line.
 type invocation struct {
 	Config
 	Version string // of this build
@@ -129,22 +129,22 @@ type invocation struct {
 	To      string
 	Trace   service.TraceQuery // of trace
 	JSON    bool
-	Unknown []string // CHATD_… variables that are no setting: for a warning, as other programs set such names too
+	Unknown []string // CHATD_… variables that are no settings: only a warning, because other programs set such names, too
 }
 
-// usageError is a command line or a setting that can't be used: exit code 2.
+// usageError is an invalid command line or setting. The exit code is 2.
 type usageError struct {
 	err     error
-	command bool // the command line itself is wrong, not a value in a file or the environment
+	command bool // the command line is wrong, not a value in a file or the environment
 }
 
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
-// parse reads the settings, flags over environment over file over default,
-// and validates them. It has written the help to stdout when it returns the
-// command "help". Every error is a *usageError. It reads the process environment
-// and the file; it doesn't write anywhere else.
+// parse reads and checks the command line and the settings. Flags override the
+// environment, which overrides the file, which overrides the defaults. Every
+// error is a *usageError. If the command is "help", parse has written the help
+// to stdout.
 func parse(args []string, stdout io.Writer) (*invocation, error) {
 	cl := newCommandLine()
 	exited := false
@@ -192,8 +192,8 @@ func parse(args []string, stdout io.Writer) (*invocation, error) {
 	return inv, nil
 }
 
-// grammar is what kong makes of the tags. exit is called when it has printed
-// the help; kong goes on parsing then, as nothing has ended the process.
+// grammar returns the parser for cl. It calls exit after it has printed the
+// help. Normally exit ends the process; here kong continues to parse.
 func grammar(cl *commandLine, stdout io.Writer, exit func()) (*kong.Kong, error) {
 	k, err := kong.New(cl,
 		kong.Name("chatd"),
@@ -203,7 +203,7 @@ func grammar(cl *commandLine, stdout io.Writer, exit func()) (*kong.Kong, error)
 		kong.Exit(func(int) { exit() }),
 		kong.Help(printCommonHelp),
 		kong.WithBeforeResolve(func(ctx *kong.Context, trace *kong.Path) error {
-			// kong calls this for each part of the line; the first is the program.
+			// kong calls this for each part of the command line. The first is the program.
 			if trace != ctx.Path[0] {
 				return nil
 			}

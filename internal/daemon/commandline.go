@@ -5,37 +5,34 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"os"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/BurntSushi/toml"
 	"github.com/alecthomas/kong"
 
-	"chatd/internal/setting"
 	"chatd/reactor"
 	"chatd/service"
 	"chatd/service/trace"
 )
 
-// kong reads the command line, because it takes flags before and after the
-// positionals, knows commands and the environment, and describes settings by
-// tags on the one Config. It knows no precedence of the environment over a
-// file and doesn't reject a file's unknown keys, so that is done here.
+// kong reads the command line: it takes flags before and after the positionals,
+// knows commands and the environment, and gets the settings from tags. It
+// doesn't let the environment win over a file, and doesn't reject unknown keys
+// of a file, so configfile.go does.
 
 const (
 	envPrefix = "CHATD_"
 	example   = "chatd 127.0.0.1 6000"
 )
 
-// commandLine is what chatd can be told: to serve, or one operator command.
+// commandLine is the grammar of the command line: to serve, or one operator command.
 type commandLine struct {
 	Config `embed:""`
 
-	ConfigFile string `group:"general" name:"config" placeholder:"FILE" help:"Read settings from this TOML file: name = value, names as here without the dashes."`
-	Version    bool   `group:"general" name:"version" env:"-" help:"Print the version and exit."`
+	ConfigFile string  `group:"general" name:"config" placeholder:"FILE" common:"" help:"Read settings from this TOML file: name = value, with the flags' names without dashes."`
+	HelpAll    helpAll `group:"general" name:"help-all" env:"-" help:"Print all settings and exit."`
+	Version    bool    `group:"general" name:"version" env:"-" help:"Print the version and exit."`
 
 	Serve   serveCommand   `cmd:"" default:"withargs" hidden:""`
 	User    userCommand    `cmd:"" help:"Operate on a user's account, beside a running chatd."`
@@ -44,8 +41,8 @@ type commandLine struct {
 	Epoch   epochCommand   `cmd:"" help:"After a restore from a backup: make clients forget which messages they have."`
 }
 
-// newCommandLine has the defaults of what is no setting. Those of the settings
-// are in their tags, for kong.
+// newCommandLine returns the command line before parsing. It has the defaults of
+// fields that aren't settings; kong sets the settings to the defaults in the tags.
 func newCommandLine() *commandLine {
 	return &commandLine{Config: Config{Reactor: reactor.DefaultConfig(), Service: service.DefaultConfig()}}
 }
@@ -55,8 +52,8 @@ type serveCommand struct {
 	Port portNumber `arg:"" name:"port" help:"Port to listen on; 0: a free one."`
 }
 
-// Validate is what kong calls once all settings are in place. Its errors may
-// be about a file's value or the environment's as well as a flag's.
+// Validate is called by kong when all settings have their values. The wrong value
+// may come from the file or the environment as well as from a flag.
 func (cl *commandLine) Validate() error {
 	if err := cl.Config.check(); err != nil {
 		return &usageError{err: err}
@@ -123,7 +120,7 @@ type target struct {
 	Who string `arg:"" name:"id-or-name" help:"The user's id or name."`
 }
 
-// invocation is a command line understood.
+// invocation is a parsed command line.
 type invocation struct {
 	Config
 	Version string // of this build
@@ -133,22 +130,22 @@ type invocation struct {
 	To      string
 	Trace   trace.Query // of trace
 	JSON    bool
-	Unknown []string // CHATD_… variables that are no setting: for a warning, as other programs set such names too
+	Unknown []string // CHATD_… variables that are no settings: only a warning, because other programs set such names, too
 }
 
-// usageError is a command line or a setting that can't be used: exit code 2.
+// usageError is an invalid command line or setting. The exit code is 2.
 type usageError struct {
 	err     error
-	command bool // the command line itself is wrong, not a value in a file or the environment
+	command bool // the command line is wrong, not a value in a file or the environment
 }
 
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
-// parse reads the settings, flags over environment over file over default,
-// and validates them. It has written the help to stdout when it returns the
-// command "help". Every error is a *usageError. It reads the process environment
-// and the file; it doesn't write anywhere else.
+// parse reads and checks the command line and the settings. Flags override the
+// environment, which overrides the file, which overrides the defaults. Every
+// error is a *usageError. If the command is "help", parse has written the help
+// to stdout.
 func parse(args []string, stdout io.Writer) (*invocation, error) {
 	cl := newCommandLine()
 	exited := false
@@ -196,8 +193,8 @@ func parse(args []string, stdout io.Writer) (*invocation, error) {
 	return inv, nil
 }
 
-// grammar is what kong makes of the tags. exit is called when it has printed
-// the help; kong goes on parsing then, as nothing has ended the process.
+// grammar returns the parser for cl. It calls exit after it has printed the
+// help. Normally exit ends the process; here kong continues to parse.
 func grammar(cl *commandLine, stdout io.Writer, exit func()) (*kong.Kong, error) {
 	k, err := kong.New(cl,
 		kong.Name("chatd"),
@@ -205,9 +202,9 @@ func grammar(cl *commandLine, stdout io.Writer, exit func()) (*kong.Kong, error)
 		kong.NamedMapper("size", kong.MapperFunc(decodeSize)),
 		kong.Writers(stdout, stdout),
 		kong.Exit(func(int) { exit() }),
-		kong.Help(printHelp),
+		kong.Help(printCommonHelp),
 		kong.WithBeforeResolve(func(ctx *kong.Context, trace *kong.Path) error {
-			// kong calls this for each part of the line; the first is the program.
+			// kong calls this for each part of the command line. The first is the program.
 			if trace != ctx.Path[0] {
 				return nil
 			}
@@ -217,22 +214,8 @@ func grammar(cl *commandLine, stdout io.Writer, exit func()) (*kong.Kong, error)
 	if err != nil {
 		return nil, fmt.Errorf("the settings' tags: %w", err)
 	}
-	k.Model.HelpFlag.Help = "Print this and exit."
+	k.Model.HelpFlag.Help = "Print the commands and the most used settings, and exit."
 	return k, nil
-}
-
-// decodeSize reads the value of a setting that is a number of bytes.
-func decodeSize(ctx *kong.DecodeContext, target reflect.Value) error {
-	var text string
-	if err := ctx.Scan.PopValueInto("size", &text); err != nil {
-		return err
-	}
-	n, err := setting.ParseSize(text)
-	if err != nil {
-		return err
-	}
-	target.SetInt(int64(n))
-	return nil
 }
 
 func asUsage(err error) error {
@@ -248,94 +231,4 @@ func untilDashes(args []string) []string {
 		return args[:i]
 	}
 	return args
-}
-
-// readFile puts the settings of --config FILE beneath those of the command
-// line and the environment. A key that is no setting, or a value that its
-// setting doesn't take, names the file and the key.
-func readFile(ctx *kong.Context) error {
-	flags := make(map[string]*kong.Flag)
-	for _, f := range ctx.Model.Flags {
-		flags[f.Name] = f
-	}
-	name, _ := ctx.FlagValue(flags["config"]).(string)
-	if name == "" {
-		return nil
-	}
-	var file map[string]any
-	if _, err := toml.DecodeFile(name, &file); err != nil {
-		return &usageError{err: fmt.Errorf("--config %s: %w", name, err)}
-	}
-	values := make(map[string]string, len(file))
-	for key, v := range file {
-		f := flags[key]
-		if f == nil || key == "config" || key == "help" || key == "version" {
-			return &usageError{err: fmt.Errorf("--config %s: unknown key %q", name, key)}
-		}
-		text, err := fileValue(v)
-		if err == nil {
-			err = tryValue(f, text)
-		}
-		if err != nil {
-			return &usageError{err: fmt.Errorf("--config %s: %s: %w", name, key, err)}
-		}
-		values[key] = text
-	}
-	ctx.AddResolver(kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, f *kong.Flag) (any, error) {
-		text, ok := values[f.Name]
-		if !ok || slices.ContainsFunc(f.Envs, func(env string) bool { _, set := os.LookupEnv(env); return set }) {
-			return nil, nil
-		}
-		return text, nil
-	}))
-	return nil
-}
-
-// fileValue is a TOML value as it would stand on the command line.
-func fileValue(v any) (string, error) {
-	switch v := v.(type) {
-	case string:
-		return v, nil
-	case int64:
-		return strconv.FormatInt(v, 10), nil
-	case bool:
-		return strconv.FormatBool(v), nil
-	case []any:
-		parts := make([]string, len(v))
-		for i, p := range v {
-			text, ok := p.(string)
-			if !ok {
-				return "", errors.New("a list must hold strings")
-			}
-			parts[i] = text
-		}
-		return strings.Join(parts, ","), nil
-	}
-	return "", fmt.Errorf("a %T is no setting's value: write a string, a whole number, true or false, or a list of strings", v)
-}
-
-// tryValue reports why f wouldn't take text, without setting anything.
-func tryValue(f *kong.Flag, text string) error {
-	scan := kong.ScanFromTokens(kong.Token{Type: kong.FlagValueToken, Value: text})
-	scratch := reflect.New(f.Target.Type()).Elem()
-	if err := f.Mapper.Decode(&kong.DecodeContext{Value: f.Value, Scan: scan}, scratch); err != nil {
-		return err
-	}
-	if f.Enum != "" && !f.EnumMap()[text] {
-		return fmt.Errorf("%q is none of %s", text, f.Enum)
-	}
-	return nil
-}
-
-// unknownEnv lists variables that look like settings and are none.
-func unknownEnv(flags []*kong.Flag) []string {
-	var unknown []string
-	for _, kv := range os.Environ() {
-		name, _, _ := strings.Cut(kv, "=")
-		if strings.HasPrefix(name, envPrefix) && !slices.ContainsFunc(flags, func(f *kong.Flag) bool { return slices.Contains(f.Envs, name) }) {
-			unknown = append(unknown, name)
-		}
-	}
-	slices.Sort(unknown)
-	return unknown
 }

@@ -16,7 +16,7 @@ import (
 
 // Exit codes.
 const (
-	exitDone  = 0 // drained, or an operator command was carried out
+	exitDone  = 0 // drained, or the operator command succeeded
 	exitError = 1 // it failed, or a second signal cut the drain short
 	exitUsage = 2 // a wrong command line or setting: nothing was started
 )

@@ -9,7 +9,7 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// settingGroups are the headings of --help, in its order.
+// settingGroups are the headings of the help, in its order.
 var settingGroups = []struct{ key, title string }{
 	{"store", "Store"},
 	{"nodes", "Several nodes"},
@@ -23,31 +23,60 @@ var settingGroups = []struct{ key, title string }{
 
 const usage = `Usage:
   chatd <ip> <port> [flags]             serve, for example: chatd 127.0.0.1 6000
-  chatd user passwd <id or name>        set a password, read from stdin or asked for; ends the user's sessions
+  chatd user passwd <id or name>        set a password (from stdin, or asks for it) and end the user's sessions
   chatd user ban|unban <id or name>     end the user's sessions and refuse logins; allow them again
-  chatd user delete <id or name>        delete an account; what the user said stays
+  chatd user delete <id or name>        delete an account; the user's messages stay
   chatd trace --group ID | --pair A B, --seq N | --cid C --sender S [--user U] [--after ID] [--json]
-                                        where a message is: stored, and which devices have it, or why not
-  chatd epoch                           after a restore from a backup: clients forget which messages they have
-  chatd migrate --from URL --to URL     take everything over from one store to another, empty one; no chatd may use either
-  chatd --version | --help
+                                        show whether a message is stored, and which devices have it, or why not
+  chatd epoch                           run it after restoring a backup: clients forget which messages they have
+  chatd migrate --from URL --to URL     copy everything to an empty database; no chatd may use either of them
+  chatd --version | --help | --help-all
 
-The user, trace and epoch commands work on the store that --db names, while chatd runs or not.
-With --admin, trace asks the chatd there, which knows who is connected.
-Flags may stand before or after the rest. Each is also an environment variable and a key
-of the file: flags win over the environment, that over the file, that over the default.
+The user, trace and epoch commands work on the database --db, whether chatd is running or not.
+With --admin, trace asks the running chatd at that address, which knows who is connected.
+Flags may come before or after the other arguments. Each setting is also an environment
+variable and a key of the --config file. Flags override the environment, which overrides the
+file, which overrides the default.
 `
 
-// printHelp writes all settings by group, with defaults and variables: the
-// whole of it whatever command was named, as settings are the same for all.
-func printHelp(_ kong.HelpOptions, ctx *kong.Context) error {
+// isCommon reports whether --help shows a flag, and not only --help-all.
+func isCommon(f *kong.Flag) bool { return len(f.Envs) == 0 || f.Tag.Has("common") }
+
+// printCommonHelp writes the commands and the most used settings. It is the
+// same for every command, because the settings are.
+func printCommonHelp(_ kong.HelpOptions, ctx *kong.Context) error {
+	settings := 0
+	for _, f := range ctx.Model.Flags {
+		if len(f.Envs) > 0 {
+			settings++
+		}
+	}
+	return printHelp(ctx, isCommon, fmt.Sprintf("\nThese are the most used settings. chatd --help-all lists all %d.\n", settings))
+}
+
+// helpAll is the flag --help-all.
+type helpAll bool
+
+// BeforeReset prints the help as soon as kong has seen the flag, like kong
+// itself does for --help.
+func (helpAll) BeforeReset(ctx *kong.Context) error {
+	if err := printHelp(ctx, func(*kong.Flag) bool { return true }, ""); err != nil {
+		return err
+	}
+	ctx.Exit(exitDone)
+	return nil
+}
+
+// printHelp writes the commands and the flags that show accepts, by group, with
+// defaults and environment variables.
+func printHelp(ctx *kong.Context, show func(*kong.Flag) bool, last string) error {
 	var b strings.Builder
 	b.WriteString(usage)
 	for _, g := range settingGroups {
-		fmt.Fprintf(&b, "\n%s:\n", g.title)
-		w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+		var rows strings.Builder
+		w := tabwriter.NewWriter(&rows, 0, 0, 2, ' ', 0)
 		for _, f := range ctx.Model.Flags {
-			if groupOf(f) != g.key {
+			if groupOf(f) != g.key || !show(f) {
 				continue
 			}
 			fmt.Fprintf(w, "  --%s\t%s\n", flagUsage(f), f.Help)
@@ -65,7 +94,11 @@ func printHelp(_ kong.HelpOptions, ctx *kong.Context) error {
 		if err := w.Flush(); err != nil {
 			return err
 		}
+		if rows.Len() > 0 {
+			fmt.Fprintf(&b, "\n%s:\n%s", g.title, rows.String())
+		}
 	}
+	b.WriteString(last)
 	_, err := io.WriteString(ctx.Stdout, b.String())
 	return err
 }

@@ -50,16 +50,52 @@ func TestSettingsAreDocumented(t *testing.T) {
 	}
 }
 
-// Every group of a setting has its heading, or --help would leave the setting out.
-func TestHelpShowsEverySetting(t *testing.T) {
+// help returns what chatd says for a flag that asks for help.
+func help(t *testing.T, flag string) string {
+	t.Helper()
 	clean(t)
-	var help strings.Builder
-	if inv, err := parse([]string{"--help"}, &help); err != nil || inv.Command != "help" {
-		t.Fatalf("%+v, %v", inv, err)
+	var b strings.Builder
+	if inv, err := parse([]string{flag}, &b); err != nil || inv.Command != "help" {
+		t.Fatalf("%s: %+v, %v", flag, inv, err)
 	}
+	return b.String()
+}
+
+// --help-all shows every setting: none has a group without a heading.
+func TestHelpAllShowsEverySetting(t *testing.T) {
+	all := help(t, "--help-all")
 	for _, name := range settingNames(t) {
-		if !strings.Contains(help.String(), "  --"+name) {
-			t.Errorf("--help lacks --%s", name)
+		if !strings.Contains(all, "  --"+name) {
+			t.Errorf("--help-all lacks --%s", name)
+		}
+	}
+}
+
+// --help shows about twenty settings, and everything that --help-all says of
+// commands, so that it fits on a screen or two.
+func TestHelpIsShort(t *testing.T) {
+	short, all := help(t, "--help"), help(t, "--help-all")
+	for _, text := range []string{short, all} {
+		if !strings.HasPrefix(text, usage) {
+			t.Errorf("the commands are missing in\n%s", text)
+		}
+	}
+	n := 0
+	for _, f := range settings(t) {
+		shown := strings.Contains(short, "  --"+flagUsage(f)+" ")
+		if shown != f.Tag.Has("common") {
+			t.Errorf("--help shows --%s: %v, want %v", f.Name, shown, !shown)
+		}
+		if shown {
+			n++
+		}
+	}
+	if n < 15 || n > 22 {
+		t.Errorf("--help shows %d settings, want about 20", n)
+	}
+	for _, flag := range []string{"--help", "--help-all", "--version", "--config FILE"} {
+		if !strings.Contains(short, "  "+flag+" ") {
+			t.Errorf("--help lacks %s", flag)
 		}
 	}
 }

@@ -9,12 +9,11 @@ import (
 	"unicode/utf8"
 )
 
-// newLogger logs to w, one line for each record. What a client has sent can
-// neither break a line nor forge one, nor make a terminal do anything: text
-// values are quoted by slog where they hold what can't be printed, and in JSON,
-// where slog leaves what JSON allows, such characters are escaped here. The
-// password of a URL is left out wherever one gets into a message, a value or
-// an error, so that none is logged because somebody forgot.
+// newLogger returns a logger that writes one line per record to w. Text that
+// comes from a client can't break or forge a line, or send control sequences to
+// a terminal: slog quotes text values with unprintable characters, and printable
+// escapes those that slog leaves in JSON. Passwords of URLs are removed from
+// messages, values and errors, so that none is logged by mistake.
 func newLogger(w io.Writer, level, format string) *slog.Logger {
 	var least slog.Level
 	if least.UnmarshalText([]byte(level)) != nil {
@@ -27,7 +26,7 @@ func newLogger(w io.Writer, level, format string) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, options))
 }
 
-// redacted is a value without passwords.
+// redacted returns a value without the passwords of URLs.
 func redacted(v slog.Value) slog.Value {
 	switch v.Kind() {
 	case slog.KindString:
@@ -43,7 +42,8 @@ func redacted(v slog.Value) slog.Value {
 	return v
 }
 
-// withoutSecrets is text in which every URL is redacted like setting.Redacted does it.
+// withoutSecrets returns text with the passwords of all URLs in it removed, as
+// setting.Redacted does for one URL.
 func withoutSecrets(s string) string {
 	const mark = "://"
 	if !strings.Contains(s, mark) || !strings.Contains(s, "@") {
@@ -59,8 +59,8 @@ func withoutSecrets(s string) string {
 		at += len(mark)
 		b.WriteString(s[:at])
 		s = s[at:]
-		// The password may hold anything but what ends a word; the last "@" of
-		// the word ends it.
+		// A password may contain anything that doesn't end the word. The last
+		// "@" of the word ends the password.
 		end := strings.IndexFunc(s, func(r rune) bool { return r == ' ' || r == '"' || r == '\n' || r == '\t' })
 		if end < 0 {
 			end = len(s)
@@ -78,13 +78,14 @@ func withoutSecrets(s string) string {
 	}
 }
 
-// printable writes JSON in which what can't be printed is escaped: control
-// characters beyond ASCII begin escape sequences of terminals too, and others
-// turn text around. It takes whole records, as slog writes them.
+// printable writes JSON with unprintable characters escaped: some control
+// characters beyond ASCII begin escape sequences of terminals, and others
+// reverse the direction of text. Each Write must have whole records, as slog
+// writes them.
 type printable struct{ w io.Writer }
 
 func (p printable) Write(b []byte) (int, error) {
-	var out []byte // nil: nothing had to be escaped so far
+	var out []byte // nil until something is escaped
 	for i := 0; i < len(b); {
 		r, n := rune(b[i]), 1
 		if r >= utf8.RuneSelf {

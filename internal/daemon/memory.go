@@ -9,22 +9,23 @@ import (
 )
 
 const (
-	lookEvery = 5 * time.Second
-	trimEvery = time.Minute // at most, in one time of quiet
-	// A node is quiet while it allocates no more than this share of its live
-	// heap between two looks, and has something to give back from that share on.
+	checkMemoryEvery  = 5 * time.Second
+	returnMemoryEvery = time.Minute // at most, in one quiet period
+	// A node is quiet if it allocates less than 1/quietShare of its live heap
+	// between two checks. Memory is returned if more than 1/spareShare of the
+	// live heap is spare.
 	quietShare = 8
 	spareShare = 4
 )
 
-// trim gives memory back to the system once a node has become quiet. Go keeps
-// room for as much garbage as there is live heap, and a quiet node has no
-// garbage: of many idle connections it would be half of what each takes. It
-// looks again and again until ctx ends.
-func trim(ctx context.Context, log *slog.Logger) {
-	tick := time.NewTicker(lookEvery)
+// returnMemory returns memory to the system when the node is quiet, until ctx
+// ends. Go reserves as much memory for garbage as the live heap takes, and a
+// quiet node has no garbage: with many idle connections the reserve would be
+// half of the memory of each.
+func returnMemory(ctx context.Context, log *slog.Logger) {
+	tick := time.NewTicker(checkMemoryEvery)
 	defer tick.Stop()
-	before, trimmed := readHeap(), time.Time{}
+	before, returned := readHeap(), time.Time{}
 	for {
 		select {
 		case <-ctx.Done():
@@ -33,22 +34,22 @@ func trim(ctx context.Context, log *slog.Logger) {
 		}
 		now := readHeap()
 		quiet := now.allocated-before.allocated <= now.live/quietShare
-		if quiet && time.Since(trimmed) > trimEvery && now.spare > now.live/spareShare {
-			debug.FreeOSMemory() // also collects; other goroutines go on meanwhile
-			trimmed = time.Now()
+		if quiet && time.Since(returned) > returnMemoryEvery && now.spare > now.live/spareShare {
+			debug.FreeOSMemory() // collects garbage as well; other goroutines keep running
+			returned = time.Now()
 			log.Debug("quiet: memory was given back", "live", now.live, "spare", now.spare)
 		} else if !quiet {
-			trimmed = time.Time{} // the next quiet has something to give at once
+			returned = time.Time{} // return memory at once in the next quiet period
 		}
 		before = now
 	}
 }
 
-// heap is what is known of Go's heap, in bytes.
+// heap is the state of Go's heap, in bytes.
 type heap struct {
-	allocated uint64 // ever
+	allocated uint64 // since the start
 	live      uint64 // after the last collection
-	spare     uint64 // resident, and neither live nor given back
+	spare     uint64 // resident, but neither live nor returned
 }
 
 func readHeap() heap {

@@ -16,12 +16,12 @@ import (
 	"chatd/model"
 )
 
-// progressEvery is how often migrate says where it is.
+// progressEvery is how often migrate reports its progress.
 const progressEvery = 5 * time.Second
 
-// migrate takes everything over from one store to another, empty one. No chatd
-// may serve from either meanwhile. An interrupt ends it; what the target has
-// by then has to be thrown away, and the source is as it was.
+// migrate copies everything from one store to another, empty one. No chatd may
+// use either of them at that time. After an interrupt the target is incomplete
+// and must be deleted; the source is never changed.
 func migrate(inv *invocation, stdout, stderr io.Writer) (err error) {
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer cancel()

@@ -24,8 +24,8 @@ import (
 	"chatd/service/ops"
 )
 
-// node is one running server: what is opened from the bottom up is closed
-// from the top down.
+// node is one running server. start opens its parts from the bottom up, stop
+// closes them from the top down.
 type node struct {
 	cfg      *Config
 	log      *slog.Logger
@@ -41,19 +41,19 @@ type node struct {
 	reactor  *reactor.Reactor
 }
 
-// nodeBus is a bus that the node has joined, and leaves.
+// nodeBus is the node's connection to the other nodes.
 type nodeBus interface {
 	bus.Bus
 	Close(context.Context) error
 }
 
-// run serves until stop is closed and what was accepted is answered.
+// run serves until stop is closed or ctx ends, and then drains the node.
 func run(ctx context.Context, stop <-chan struct{}, cfg *Config, log *slog.Logger) error {
 	n := &node{cfg: cfg, log: log, set: metrics.NewSet(), stopping: stop}
-	var trimming sync.WaitGroup
-	quiet, end := context.WithCancel(ctx)
-	trimming.Go(func() { trim(quiet, log) })
-	defer trimming.Wait()
+	var background sync.WaitGroup
+	running, end := context.WithCancel(ctx)
+	background.Go(func() { returnMemory(running, log) })
+	defer background.Wait()
 	defer end()
 	err := n.start(ctx)
 	if err == nil {
@@ -65,8 +65,8 @@ func run(ctx context.Context, stop <-chan struct{}, cfg *Config, log *slog.Logge
 	return errors.Join(err, n.stop())
 }
 
-// start opens the store, listens and serves. What it has opened when it
-// fails, stop closes.
+// start opens the store, listens and serves. If it fails, stop closes what it
+// has opened. It blocks until the store and Redis are there.
 func (n *node) start(ctx context.Context) error {
 	o := n.cfg.Ops
 	o.Ready, o.Chat, o.Trace, o.Set, o.Logger = n.ready.Load, n.chatAddr, n.trace, n.set, n.log
@@ -112,7 +112,7 @@ func (n *node) start(ctx context.Context) error {
 	return nil
 }
 
-// joinBus connects the node to the others, or to itself where it is alone.
+// joinBus connects the node to the others, or to itself if there is no --redis.
 func (n *node) joinBus(ctx context.Context) (nodeBus, error) {
 	if n.cfg.Bus.Redis == "" {
 		var hub bus.Hub
@@ -149,10 +149,10 @@ func (n *node) joinBus(ctx context.Context) (nodeBus, error) {
 	return nil, errors.Join(err, r.Close(ctx))
 }
 
-// errStopped ends a start that a signal has cut short.
+// errStopped is the error of a start that a signal has interrupted.
 var errStopped = errors.New("told to stop before everything was there")
 
-// greet says where to point a client.
+// greet tells, in the log or on the terminal, where to connect a client.
 func (n *node) greet(addr netip.AddrPort) {
 	var page netip.AddrPort
 	if n.ops != nil {
@@ -183,7 +183,7 @@ func (n *node) greet(addr netip.AddrPort) {
 	}
 }
 
-// stop drains and closes all that start has opened.
+// stop drains the node and closes what start has opened.
 func (n *node) stop() error {
 	served := n.ready.Swap(false)
 	var errs []error
@@ -194,7 +194,7 @@ func (n *node) stop() error {
 		}
 		cancel()
 	}
-	if n.admin != nil { // before what it asks
+	if n.admin != nil { // before the service and the store, which it asks
 		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 		errs = append(errs, n.admin.Close(ctx))
 		cancel()
@@ -223,7 +223,7 @@ func (n *node) stop() error {
 	return errors.Join(errs...)
 }
 
-// stopTimeout bounds what comes after draining, each step of it.
+// stopTimeout bounds each step of stop after draining.
 const stopTimeout = 5 * time.Second
 
 func (n *node) chatAddr() netip.AddrPort {
@@ -233,7 +233,7 @@ func (n *node) chatAddr() netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-// storeOptions are the store's settings, and what they need of the node.
+// storeOptions returns the store's settings and what the store needs from the node.
 func (n *node) storeOptions() model.Options {
 	o := n.cfg.Store
 	// The store must not refuse messages that --max-unanswered allows.
@@ -243,7 +243,7 @@ func (n *node) storeOptions() model.Options {
 	return o
 }
 
-// reactorConfig is the reactor's settings, and what it needs of the node.
+// reactorConfig returns the reactor's settings and what it needs from the node.
 func (n *node) reactorConfig() reactor.Config {
 	c := n.cfg.Reactor
 	c.WebURL, c.WebPort = n.webClient()
@@ -251,9 +251,10 @@ func (n *node) reactorConfig() reactor.Config {
 	return c
 }
 
-// webClient is where a browser that opens the chat port is sent: --web-url, or
-// else --http where whoever reaches the chat reaches that too, by its URL, or
-// by its port where it listens on every address. Nothing: there is no such place.
+// webClient returns where to redirect a browser that opens the chat port: to
+// --web-url or, without it, to --http if everyone who reaches the chat port
+// reaches that as well. It is a URL, or a port if --http listens on all
+// addresses. Both are zero if there is no such place.
 func (n *node) webClient() (url string, port int) {
 	if n.cfg.Reactor.WebURL != "" || n.ops == nil {
 		return n.cfg.Reactor.WebURL, 0
@@ -269,8 +270,8 @@ func (n *node) webClient() (url string, port int) {
 	return "http://" + netip.AddrPortFrom(addr, http.Port()).String() + "/", 0
 }
 
-// makeFolder makes the folder of the default store, so that a first start
-// needs nothing: any other folder that isn't there is more likely a slip.
+// makeFolder creates the folder of the default store, so that the first start
+// needs no preparation. Any other missing folder is probably a typing error.
 func makeFolder(db string) error {
 	path, ok := strings.CutPrefix(db, "sqlite:")
 	if !ok || path != defaultPath {
@@ -282,5 +283,5 @@ func makeFolder(db string) error {
 	return nil
 }
 
-// defaultPath is the store of a node for which none was named.
+// defaultPath is the file of the default of --db.
 const defaultPath = "data/chatd.db"

@@ -15,13 +15,13 @@ import (
 	"chatd/proto"
 )
 
-// maxPasswordLine bounds what is read for a password; the longest that is
-// allowed fits several times.
+// maxPasswordLine is the number of bytes read from stdin for a password: several
+// times the longest password.
 const maxPasswordLine = 4096
 
-// readPassword reads a new password: asked for twice, without echo, where
-// stdin is a terminal, else the first line of stdin. When ctx ends while it
-// asks, the terminal echoes again before it returns.
+// readPassword reads a new password. If stdin is a terminal, it asks twice,
+// without echo; otherwise it reads the first line of stdin. If ctx ends while it
+// asks, it turns the echo on again and returns an error.
 func readPassword(ctx context.Context, stdin *os.File, prompt io.Writer) (string, error) {
 	var password string
 	if fd := int(stdin.Fd()); term.IsTerminal(fd) {
@@ -43,15 +43,16 @@ func readPassword(ctx context.Context, stdin *os.File, prompt io.Writer) (string
 		}
 		password = strings.TrimRight(line, "\r\n")
 	}
-	// As REG would refuse it, or no client could log in with it.
+	// REG would refuse such a password, or no client could log in with it.
 	if !utf8.ValidString(password) || proto.CheckPassword(password) != nil || utf8.RuneCountInString(password) > proto.MaxPasswordChars {
 		return "", fmt.Errorf("a password has %d to %d characters, in UTF-8; nothing was done", proto.MinPasswordChars, proto.MaxPasswordChars)
 	}
 	return password, nil
 }
 
-// askHidden asks for a line without echo. The goroutine that reads outlives
-// an interrupt, as a read of a terminal can't be cut off; the process ends then.
+// askHidden asks for a line without echo. After an interrupt the goroutine that
+// reads stays blocked, because a read from a terminal can't be canceled; the
+// process ends then anyway.
 func askHidden(ctx context.Context, fd int, prompt io.Writer, question string) (string, error) {
 	state, err := term.GetState(fd)
 	if err != nil {

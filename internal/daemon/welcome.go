@@ -10,8 +10,9 @@ import (
 	"chatd/internal/setting"
 )
 
-// welcome says to who sits at the terminal what the log says to all others:
-// where to point a client. page is where the pages are; invalid: nowhere.
+// welcome tells the person at the terminal where to connect a client, in place
+// of the records in the log. page is the address of the web client; it is
+// invalid if there is none.
 func (n *node) welcome(addr, page netip.AddrPort) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\nchatd serves on %s, its store is %s.\n\n", addr, setting.Redacted(n.cfg.Store.DB))
@@ -24,7 +25,8 @@ func (n *node) welcome(addr, page netip.AddrPort) {
 	fmt.Fprint(n.cfg.terminal, b.String())
 }
 
-// reachable is this machine's address for a server that listens on all.
+// reachable returns an address at which this machine reaches a server that
+// listens on addr.
 func reachable(addr netip.AddrPort) netip.AddrPort {
 	if addr.Addr().IsUnspecified() {
 		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), addr.Port())
@@ -32,11 +34,11 @@ func reachable(addr netip.AddrPort) netip.AddrPort {
 	return addr
 }
 
-// chatCommand is the terminal client as it is called where chatd was called
-// so: the two are built side by side.
+// chatCommand returns the command for the terminal client if chatd was started
+// by the given command: the two programs are in the same folder.
 func chatCommand(chatd string) string {
 	if !strings.ContainsRune(chatd, filepath.Separator) {
 		return "chat"
 	}
-	return filepath.Dir(chatd) + string(filepath.Separator) + "chat" // Join would take the "./" away, which a shell needs
+	return filepath.Dir(chatd) + string(filepath.Separator) + "chat" // Join would remove "./", which the shell needs
 }

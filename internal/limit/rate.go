@@ -1,11 +1,14 @@
-// Package limit has token buckets, and tables of them by key. A bucket is one
-// number: the time at which it will be full again. Taking from it moves that
-// time on, and nothing has to be refilled. So a bucket in a connection costs
-// eight bytes and no lock, one that several loops share an atomic, and a
-// table forgets by itself whoever has behaved for a while.
+// Package limit has rate limits: token buckets, tables of buckets by key, and
+// lockouts that grow.
 //
-// (golang.org/x/time/rate has a mutex and some sixty bytes for each bucket,
-// and waits and reservations that an event loop has no use for.)
+// A bucket is one number: the time at which it will be full again. Taking
+// tokens moves that time forward, and nothing has to be refilled. So a bucket
+// of a connection costs eight bytes and no lock, a bucket that several event
+// loops share is one atomic, and a table needs to keep only the buckets that
+// aren't full.
+//
+// golang.org/x/time/rate isn't used because each of its limiters has a mutex
+// and takes about sixty bytes, and an event loop can't use its waiting calls.
 package limit
 
 import (
@@ -14,71 +17,73 @@ import (
 	"time"
 )
 
-// Rate is how much may be taken from a bucket: so much in a time, and at most
-// what comes together in another time at once. The zero Rate is no limit. It
-// never changes, and any goroutine may use it.
+// Rate says how fast a bucket fills and how much it holds. The zero Rate is no
+// limit. A Rate never changes, and any goroutine may use it.
 type Rate struct {
-	each uint64 // in how many ns one is filled again, in parts of 1<<fine; 0: no limit
-	most int64  // what a full bucket holds, as the ns in which it is filled
-	zero time.Time
+	each  uint64    // time to fill one token: in ns, times 1<<fractionBits; 0: no limit
+	burst int64     // time to fill an empty bucket: in ns
+	epoch time.Time // buckets count time from here
 }
 
-// PerSecond is n in a second, and what comes together in burst at once. n 0 is
-// no limit. now is by the clock that takes will be by.
+// PerSecond is a rate of n tokens per second. A bucket holds the tokens of the
+// time burst. If n is 0 there is no limit. now must come from the same clock as
+// the times in later calls of Take.
 func PerSecond(n int, burst time.Duration, now time.Time) Rate {
 	return newRate(n, time.Second, burst, now)
 }
 
-// Per is n in a time d, which may come at once. n 0 is no limit.
+// Per is a rate of n tokens in the time d. A bucket holds n. If n is 0 there is
+// no limit.
 func Per(n int, d time.Duration, now time.Time) Rate {
 	return newRate(n, d, d, now)
 }
 
-// fine is so large that a frame's bytes at a gigabyte a second still count, and
-// so small that a day fits in.
-const fine = 16
+// fractionBits is the precision of Rate.each below a nanosecond. With 16 bits
+// the bytes of a frame count at a gigabyte per second, and a day still fits.
+const fractionBits = 16
 
 func newRate(n int, in, burst time.Duration, now time.Time) Rate {
-	r := Rate{most: int64(burst), zero: now}
+	r := Rate{burst: int64(burst), epoch: now}
 	if n > 0 {
-		r.each = max(uint64(in)<<fine/uint64(n), 1)
+		r.each = max(uint64(in)<<fractionBits/uint64(n), 1)
 	}
 	return r
 }
 
-// On says whether there is a limit.
+// On reports whether there is a limit.
 func (r *Rate) On() bool { return r.each > 0 }
 
-// at is a time as buckets count it: in ns since the rate was made.
-func (r *Rate) at(now time.Time) int64 { return int64(now.Sub(r.zero)) }
+// at returns a time as buckets count it: in ns since the rate was made.
+func (r *Rate) at(now time.Time) int64 { return int64(now.Sub(r.epoch)) }
 
-// cost is in how many ns n are filled again, rounded down: what a full bucket
-// is said to hold has to be in it.
+// cost returns how many ns it takes to fill n tokens. It rounds down, because a
+// full bucket must really hold what it is said to hold.
 func (r *Rate) cost(n int) int64 {
 	hi, lo := bits.Mul64(uint64(n), r.each)
 	if hi != 0 {
 		return math.MaxInt64 / 4 // many years
 	}
-	return max(int64(lo>>fine), 1)
+	return max(int64(lo>>fractionBits), 1)
 }
 
-// take is the bucket after n were taken from one that is full again at full,
-// or how long to wait until they can be: what is more than a bucket holds
-// needs a full one, and leaves a debt.
+// take takes n tokens at the time at from a bucket that is full again at full.
+// It returns the new time at which the bucket is full, or how long to wait
+// until n can be taken. More tokens than a bucket holds can be taken from a
+// full bucket, which then owes the rest.
 func (r *Rate) take(full, at int64, n int) (after int64, wait time.Duration) {
 	full = max(full, at)
 	cost := r.cost(n)
-	if over := full - at + min(cost, r.most) - r.most; over > 0 {
+	if over := full - at + min(cost, r.burst) - r.burst; over > 0 {
 		return full, time.Duration(over)
 	}
 	return full + cost, 0
 }
 
-// Bucket is one that a single goroutine uses. The zero Bucket is full.
-type Bucket struct{ full int64 }
+// Bucket is a token bucket for one goroutine. The zero Bucket is full.
+type Bucket struct{ full int64 } // when it is full again
 
-// Take takes n, all or nothing: 0, or how long to wait until there will be as
-// many.
+// Take takes n tokens and returns 0, or takes none and returns how long to wait
+// until there will be n.
 func (b *Bucket) Take(r *Rate, now time.Time, n int) (wait time.Duration) {
 	if r.each == 0 {
 		return 0

@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// Shared is a Bucket for any goroutine. The zero Shared is full. It must not
-// be copied.
-type Shared struct{ full atomic.Int64 }
+// Shared is a Bucket that any goroutine may use. The zero Shared is full. It
+// must not be copied.
+type Shared struct{ full atomic.Int64 } // when it is full again
 
-// Take takes n, all or nothing: 0, or how long to wait until there will be as
-// many. It never blocks.
+// Take takes n tokens and returns 0, or takes none and returns how long to wait
+// until there will be n. It doesn't block.
 func (b *Shared) Take(r *Rate, now time.Time, n int) (wait time.Duration) {
 	if r.each == 0 {
 		return 0

@@ -9,18 +9,19 @@ import (
 
 const (
 	tableShards = 16
-	// A shard is swept when it has so many buckets, or twice what the last
-	// sweep left, so that keys which never come again don't stay.
+	// A shard is swept when it has this many buckets, or twice as many as the
+	// last sweep left, so that keys which aren't used again don't stay.
 	sweepFrom = 64
 )
 
-// Table is a bucket for each key. It keeps those alone that aren't full, and
-// of these so many at most: at that bound it forgets the half that would be
-// full soonest, so that who is furthest over a limit stays known, however many
-// others come. Any goroutine may use it; it never blocks for long.
+// Table has a bucket for each key. It stores only the buckets that aren't full,
+// and a bounded number of them. At the bound it forgets the half that would be
+// full soonest, so that a flood of new keys can't make it forget the keys that
+// are furthest over the limit. Any goroutine may use it. Its methods lock a
+// mutex for a short time.
 type Table[K comparable] struct {
 	rate   Rate
-	most   int // in a shard
+	bound  int // buckets in a shard
 	seed   maphash.Seed
 	forget func(n int)
 	shards [tableShards]tableShard[K]
@@ -29,22 +30,22 @@ type Table[K comparable] struct {
 type tableShard[K comparable] struct {
 	mu    sync.Mutex
 	full  map[K]int64 // when the key's bucket is full again
-	sweep int         // at this many it is swept
+	sweep int         // the number of buckets at which the shard is swept
 }
 
-// NewTable makes a table of at most about size buckets. forget, which may be
-// nil, is called with how many were forgotten before they were full; it must
-// not block.
+// NewTable makes a table of at most about size buckets. If forget isn't nil, it
+// is called with the number of buckets that were forgotten before they were
+// full. It must not block.
 func NewTable[K comparable](rate Rate, size int, forget func(n int)) *Table[K] {
-	t := &Table[K]{rate: rate, most: max(size/tableShards, 2), seed: maphash.MakeSeed(), forget: forget}
+	t := &Table[K]{rate: rate, bound: max(size/tableShards, 2), seed: maphash.MakeSeed(), forget: forget}
 	for i := range t.shards {
-		t.shards[i].sweep = min(sweepFrom, t.most)
+		t.shards[i].sweep = min(sweepFrom, t.bound)
 	}
 	return t
 }
 
-// Take takes n from the key's bucket, all or nothing: 0, or how long to wait
-// until there will be as many.
+// Take takes n tokens from the key's bucket and returns 0, or takes none and
+// returns how long to wait until there will be n.
 func (t *Table[K]) Take(k K, now time.Time, n int) (wait time.Duration) {
 	if !t.rate.On() {
 		return 0
@@ -56,7 +57,7 @@ func (t *Table[K]) Take(k K, now time.Time, n int) (wait time.Duration) {
 	full, wait := t.rate.take(had, at, n)
 	if wait == 0 {
 		if !known {
-			forgotten = sh.room(at, t.most)
+			forgotten = sh.makeRoom(at, t.bound)
 		}
 		sh.full[k] = full
 	}
@@ -67,7 +68,7 @@ func (t *Table[K]) Take(k K, now time.Time, n int) (wait time.Duration) {
 	return wait
 }
 
-// Give gives back what was taken and not used.
+// Give puts back n tokens that were taken and not used.
 func (t *Table[K]) Give(k K, n int) {
 	if !t.rate.On() {
 		return
@@ -80,7 +81,7 @@ func (t *Table[K]) Give(k K, n int) {
 	}
 }
 
-// Keep notes how full a bucket is that was used elsewhere, unless it is full.
+// Keep stores the state of b as the key's bucket, unless b is full.
 func (t *Table[K]) Keep(k K, now time.Time, b *Shared) {
 	full, at := b.full.Load(), t.rate.at(now)
 	if !t.rate.On() || full <= at {
@@ -90,7 +91,7 @@ func (t *Table[K]) Keep(k K, now time.Time, b *Shared) {
 	sh.mu.Lock()
 	forgotten := 0
 	if _, known := sh.full[k]; !known {
-		forgotten = sh.room(at, t.most)
+		forgotten = sh.makeRoom(at, t.bound)
 	}
 	sh.full[k] = full
 	sh.mu.Unlock()
@@ -99,7 +100,7 @@ func (t *Table[K]) Keep(k K, now time.Time, b *Shared) {
 	}
 }
 
-// Restore makes b as full as the key's bucket is, and forgets that.
+// Restore moves the state of the key's bucket to b, if there is one.
 func (t *Table[K]) Restore(k K, b *Shared) {
 	if !t.rate.On() {
 		return
@@ -113,7 +114,7 @@ func (t *Table[K]) Restore(k K, b *Shared) {
 	}
 }
 
-// Len is how many buckets there are, some of them perhaps full.
+// Len returns the number of buckets, some of which may be full by now.
 func (t *Table[K]) Len() (n int) {
 	for i := range t.shards {
 		sh := &t.shards[i]
@@ -128,9 +129,9 @@ func (t *Table[K]) shard(k K) *tableShard[K] {
 	return &t.shards[maphash.Comparable(t.seed, k)%tableShards]
 }
 
-// room makes room for one key more, and tells how many buckets it had to
+// makeRoom makes room for one more key. It returns how many buckets it had to
 // forget that weren't full.
-func (sh *tableShard[K]) room(at int64, most int) (forgotten int) {
+func (sh *tableShard[K]) makeRoom(at int64, bound int) (forgotten int) {
 	if sh.full == nil {
 		sh.full = make(map[K]int64)
 	}
@@ -142,21 +143,21 @@ func (sh *tableShard[K]) room(at int64, most int) (forgotten int) {
 			delete(sh.full, k)
 		}
 	}
-	if len(sh.full) >= most {
+	if len(sh.full) >= bound {
 		times := make([]int64, 0, len(sh.full))
 		for _, full := range sh.full {
 			times = append(times, full)
 		}
 		slices.Sort(times)
-		// Many may be alike: no more than half of them go.
-		bound, goes := times[len(times)/2], (len(times)+1)/2
+		// Many may have the same time, so count as well.
+		median, half := times[len(times)/2], (len(times)+1)/2
 		for k, full := range sh.full {
-			if full <= bound && forgotten < goes {
+			if full <= median && forgotten < half {
 				delete(sh.full, k)
 				forgotten++
 			}
 		}
 	}
-	sh.sweep = min(max(2*len(sh.full), sweepFrom), most)
+	sh.sweep = min(max(2*len(sh.full), sweepFrom), bound)
 	return forgotten
 }

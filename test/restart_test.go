@@ -1,180 +1,23 @@
 package test
 
 import (
-	"bufio"
-	"encoding/json"
 	"fmt"
 	"maps"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"chatd/proto"
 )
 
-// raw is a client that knows only the wire: what the SDK would hide (repeats,
-// retries, what was lost) shows.
-type raw struct {
-	t    *testing.T
-	conn net.Conn
-	br   *bufio.Reader
-	acks map[string]answer // of each cid
-	got  map[int64]string  // pushed: the text of each seq
-	high int64             // the last that was pushed on this connection
-	kick *answer
-}
-
-// answer is what a server sends, as far as these tests look at it.
-type answer struct {
-	Op      proto.Op     `json:"msgid"`
-	Errno   int          `json:"errno"`
-	Reason  string       `json:"reason"`
-	Retry   int64        `json:"retry_after_ms"`
-	ID      int64        `json:"id"`
-	GroupID int64        `json:"groupid"`
-	Token   string       `json:"token"`
-	Seq     int64        `json:"seq"`
-	Time    int64        `json:"time"`
-	CID     string       `json:"cid"`
-	Msg     string       `json:"msg"`
-	Last    int64        `json:"last"`
-	More    bool         `json:"more"`
-	Offline []proto.Chat `json:"offlinemsg"`
-	Message []proto.Chat `json:"messages"`
-}
-
-func dialRaw(t *testing.T, addr string) *raw {
-	t.Helper()
-	c, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	return &raw{t: t, conn: c, br: bufio.NewReader(c), acks: make(map[string]answer), got: make(map[int64]string)}
-}
-
-// send writes requests in one segment; an error is the server's end.
-func (w *raw) send(reqs ...*proto.Request) error {
-	var b []byte
-	for _, r := range reqs {
-		b = proto.AppendFrame(b, proto.AppendRequest(nil, r))
-	}
-	_, err := w.conn.Write(b)
-	return err
-}
-
-// read takes one frame, and notes ACKs and pushes of the one conversation.
-func (w *raw) read() (answer, error) {
-	w.t.Helper()
-	if err := w.conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
-		return answer{}, err
-	}
-	b, err := proto.ReadFrame(w.br, nil)
-	if err != nil {
-		return answer{}, err
-	}
-	var a answer
-	if err := json.Unmarshal(b, &a); err != nil {
-		w.t.Fatalf("%s: %v", b, err)
-	}
-	switch a.Op {
-	case proto.GROUP_CHAT_ACK:
-		w.acks[a.CID] = a
-	case proto.GROUP_CHAT:
-		w.push(a.Seq, a.Msg)
-	case proto.LOGIN_ACK:
-		for _, m := range a.Offline {
-			w.push(m.Seq, m.Msg)
-		}
-	case proto.KICK:
-		w.kick = &a
-	}
-	return a, nil
-}
-
-func (w *raw) push(seq int64, text string) {
-	w.t.Helper()
-	if seq <= w.high || w.high != 0 && seq != w.high+1 {
-		w.t.Errorf("seq %d came after %d", seq, w.high)
-	}
-	w.got[seq], w.high = text, seq
-}
-
-// call sends a request and reads up to its answer.
-func (w *raw) call(r *proto.Request) answer {
-	w.t.Helper()
-	if err := w.send(r); err != nil {
-		w.t.Fatal(err)
-	}
-	for {
-		a, err := w.read()
-		if err != nil {
-			w.t.Fatalf("%v: %v", r.Op, err)
-		}
-		if a.Op == r.Op.Ack() {
-			if a.Errno != 0 {
-				w.t.Fatalf("%v: errno %d", r.Op, a.Errno)
-			}
-			return a
-		}
-	}
-}
-
-// drainAll reads to the end of the connection.
-func (w *raw) drainAll() {
-	w.t.Helper()
-	for {
-		if _, err := w.read(); err != nil {
-			if e, ok := err.(net.Error); ok && e.Timeout() {
-				w.t.Fatal("the connection doesn't end")
-			}
-			return
-		}
-	}
-}
-
-// log reads the group's log, whose seqs must be gapless.
-func (w *raw) log(group int64) (cids []string) {
-	w.t.Helper()
-	for {
-		a := w.call(&proto.Request{Op: proto.SYNC, GroupID: group, After: int64(len(cids)), Fields: 1 << proto.FAfter, Limit: 200})
-		for _, m := range a.Message {
-			if m.Seq != int64(len(cids)+1) {
-				w.t.Fatalf("the log has %d where %d should be", m.Seq, len(cids)+1)
-			}
-			cids = append(cids, m.CID)
-		}
-		if !a.More {
-			return cids
-		}
-	}
-}
-
-func (w *raw) account(name string) (id int64) {
-	w.t.Helper()
-	w.call(&proto.Request{Op: proto.REG, Name: name, Password: "secret 1"})
-	return w.call(&proto.Request{Op: proto.LOGIN, Name: name, Password: "secret 1", Ack: true}).ID
-}
-
-func (w *raw) login(name string) {
-	w.t.Helper()
-	w.call(&proto.Request{Op: proto.LOGIN, Name: name, Password: "secret 1", Ack: true, Brief: true})
-}
-
-// nodeArgs starts a node on one file in the test's folder, and again there.
+// startNode starts a node on the store chat.db in dir, which may be there.
 func startNode(t *testing.T, dir string) (d *process, addr string) {
 	t.Helper()
 	d = startDaemon(t, dir, "127.0.0.1", "0", "--http=", "--db", "sqlite:chat.db", "--argon2", "8,1,1", "--no-limits")
 	return d, d.until(t, `chatd serves.* address=(\S+)`)
-}
-
-func groupChat(group int64, text string, retry bool) *proto.Request {
-	return &proto.Request{Op: proto.GROUP_CHAT, GroupID: group, Msg: []byte(text), CID: []byte("cid " + text), Retry: retry}
 }
 
 // After kill -9 in the middle of traffic every acknowledged message is there,

@@ -17,14 +17,14 @@ import (
 	"chatd/service/login"
 )
 
-// operate carries out an operator command on the store, beside a chatd that
-// serves from it or without one. An interrupt ends it; what it does is one
-// transaction, done or not. Errors are for the operator to read.
+// operate runs an operator command on the store, whether a chatd is using it or
+// not. The command is one transaction, so an interrupt leaves it done or not
+// done. Its errors are for the operator to read.
 func operate(inv *invocation, stdin *os.File, stdout, stderr io.Writer) (err error) {
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer cancel()
 
-	// Open would make an empty store where there is none, and then know no user.
+	// Open would create an empty store if there is none.
 	if err := mustExist(inv.Store.DB); err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func operate(inv *invocation, stdin *os.File, stdout, stderr io.Writer) (err err
 	return nil
 }
 
-// mustExist is an error where a store is a file that isn't there.
+// mustExist returns an error if the store is a file that doesn't exist.
 func mustExist(db string) error {
 	if path, ok := strings.CutPrefix(db, "sqlite:"); ok {
 		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
@@ -84,10 +84,10 @@ func mustExist(db string) error {
 	return nil
 }
 
-// findUser finds who is meant: digits alone are an id, as no name is digits alone.
+// findUser finds a user by name or id. Only digits are an id: names can't be like that.
 func findUser(ctx context.Context, db *model.DB, who string) (model.User, error) {
 	var user model.User
-	id, err := strconv.ParseUint(who, 10, 63) // ParseInt would take a sign, and +5 may be a name
+	id, err := strconv.ParseUint(who, 10, 63) // ParseInt would accept a sign, and +5 can be a name
 	if err == nil {
 		user, err = db.UserByID(ctx, int64(id))
 	} else {

@@ -1,0 +1,120 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+	"github.com/alecthomas/kong"
+
+	"chatd/internal/setting"
+)
+
+// decodeSize reads the value of a setting that is a number of bytes.
+func decodeSize(ctx *kong.DecodeContext, target reflect.Value) error {
+	var text string
+	if err := ctx.Scan.PopValueInto("size", &text); err != nil {
+		return err
+	}
+	n, err := setting.ParseSize(text)
+	if err != nil {
+		return err
+	}
+	target.SetInt(int64(n))
+	return nil
+}
+
+// readFile applies the settings of --config FILE that neither the command line
+// nor the environment has. An unknown key or an invalid value is an error that
+// names the file and the key.
+func readFile(ctx *kong.Context) error {
+	flags := make(map[string]*kong.Flag)
+	for _, f := range ctx.Model.Flags {
+		flags[f.Name] = f
+	}
+	name, _ := ctx.FlagValue(flags["config"]).(string)
+	if name == "" {
+		return nil
+	}
+	var file map[string]any
+	if _, err := toml.DecodeFile(name, &file); err != nil {
+		return &usageError{err: fmt.Errorf("--config %s: %w", name, err)}
+	}
+	values := make(map[string]string, len(file))
+	for key, v := range file {
+		f := flags[key]
+		if f == nil || len(f.Envs) == 0 || key == "config" {
+			return &usageError{err: fmt.Errorf("--config %s: unknown key %q", name, key)}
+		}
+		text, err := fileValue(v)
+		if err == nil {
+			err = tryValue(f, text)
+		}
+		if err != nil {
+			return &usageError{err: fmt.Errorf("--config %s: %s: %w", name, key, err)}
+		}
+		values[key] = text
+	}
+	ctx.AddResolver(kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, f *kong.Flag) (any, error) {
+		text, ok := values[f.Name]
+		if !ok || slices.ContainsFunc(f.Envs, func(env string) bool { _, set := os.LookupEnv(env); return set }) {
+			return nil, nil
+		}
+		return text, nil
+	}))
+	return nil
+}
+
+// fileValue returns a TOML value in the form of the command line.
+func fileValue(v any) (string, error) {
+	switch v := v.(type) {
+	case string:
+		return v, nil
+	case int64:
+		return strconv.FormatInt(v, 10), nil
+	case bool:
+		return strconv.FormatBool(v), nil
+	case []any:
+		parts := make([]string, len(v))
+		for i, p := range v {
+			text, ok := p.(string)
+			if !ok {
+				return "", errors.New("a list must hold strings")
+			}
+			parts[i] = text
+		}
+		return strings.Join(parts, ","), nil
+	}
+	return "", fmt.Errorf("a %T is no setting's value: write a string, a whole number, true or false, or a list of strings", v)
+}
+
+// tryValue returns an error if text is no value of f. It sets nothing.
+func tryValue(f *kong.Flag, text string) error {
+	scan := kong.ScanFromTokens(kong.Token{Type: kong.FlagValueToken, Value: text})
+	scratch := reflect.New(f.Target.Type()).Elem()
+	if err := f.Mapper.Decode(&kong.DecodeContext{Value: f.Value, Scan: scan}, scratch); err != nil {
+		return err
+	}
+	if f.Enum != "" && !f.EnumMap()[text] {
+		return fmt.Errorf("%q is none of %s", text, f.Enum)
+	}
+	return nil
+}
+
+// unknownEnv lists the environment variables that look like settings, but are none.
+func unknownEnv(flags []*kong.Flag) []string {
+	var unknown []string
+	for _, kv := range os.Environ() {
+		name, _, _ := strings.Cut(kv, "=")
+		if strings.HasPrefix(name, envPrefix) && !slices.ContainsFunc(flags, func(f *kong.Flag) bool { return slices.Contains(f.Envs, name) }) {
+			unknown = append(unknown, name)
+		}
+	}
+	slices.Sort(unknown)
+	return unknown
+}

@@ -28,21 +28,21 @@ func TestLimits(t *testing.T) {
 	}
 	l.leave(b)
 	if err := l.admit(a, now); err != nil {
-		t.Error("after one left:", err)
+		t.Errorf("a connection after one left: %v, want it admitted", err)
 	}
 	l.leave(a)
 	if err := l.admit(a, now); err != errAddrRate {
-		t.Error("the fourth in a second:", err)
+		t.Errorf("the fourth connection in a second: %v, want %v", err, errAddrRate)
 	}
 	if err := l.admit(a, now.Add(time.Second)); err != nil {
-		t.Error("a second later:", err)
+		t.Errorf("a connection a second later: %v, want it admitted", err)
 	}
 	for _, addr := range []netip.Addr{a, a, other, v4, mapped} {
 		l.leave(addr)
 	}
 	l.leave(netip.Addr{})
 	if len(l.conns) != 0 {
-		t.Error("everyone has left, and these are remembered:", l.conns)
+		t.Errorf("all have left, and %d addresses are counted, want none: %v", len(l.conns), l.conns)
 	}
 	for i := range 3 * maxRates {
 		if err := l.admit(netip.AddrFrom4([4]byte{byte(i >> 24), byte(i >> 16), byte(i >> 8), byte(i)}), now); err != nil {
@@ -50,9 +50,9 @@ func TestLimits(t *testing.T) {
 		}
 	}
 	if n := l.rates.Len(); n > maxRates {
-		t.Error(n, "addresses are remembered")
+		t.Errorf("%d addresses are remembered, want at most %d", n, maxRates)
 	}
 	if n := count.addrForgotten.Get(); n == 0 {
-		t.Error("that addresses were forgotten is not counted")
+		t.Error("0 forgotten addresses counted, want more")
 	}
 }

@@ -163,7 +163,7 @@ func TestFeedDoesNotAllocate(t *testing.T) {
 		// The pools lose some buffers, with the race detector on purpose, and
 		// those grow again: fewer than one for each frame by far.
 		if n >= feedFrames/2 {
-			t.Errorf("cross loop %v: %v allocations for a read of %d frames", cross, n, feedFrames)
+			t.Errorf("cross loop %v: %v allocations for a read of %d frames, want fewer than %d", cross, n, feedFrames, feedFrames/2)
 		}
 	}
 }

@@ -23,7 +23,7 @@ func TestTokens(t *testing.T) {
 	from := importer.ForCompiler(fset, "gc", exportData(t))
 	files, err := filepath.Glob("testdata/tokens/*.txt")
 	if err != nil || len(files) < 5 {
-		t.Fatal("snippets:", files, err)
+		t.Fatalf("found snippets %v, error %v; want at least 5", files, err)
 	}
 	for _, name := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(name), ".txt"), func(t *testing.T) {
@@ -34,7 +34,7 @@ func TestTokens(t *testing.T) {
 			first, body, _ := strings.Cut(string(b), "\n")
 			want, ok := strings.CutPrefix(first, "// want: ")
 			if !ok {
-				t.Fatal("the first line is", first)
+				t.Fatalf("the first line is %q, want a comment with the expected error", first)
 			}
 			src := `package p
 				import ("context"; . "chatd/reactor"; "chatd/proto")
@@ -51,7 +51,7 @@ func TestTokens(t *testing.T) {
 			got := strings.Join(faults, "\n")
 			if want == "nothing" {
 				if got != "" {
-					t.Error("it doesn't compile:", got)
+					t.Errorf("got compile errors, want none: %s", got)
 				}
 			} else if !strings.Contains(got, want) {
 				t.Errorf("want %q, got %q", want, got)

@@ -78,7 +78,7 @@ func TestOutOfDescriptors(t *testing.T) {
 	}
 	lines := bufio.NewScanner(out)
 	if !lines.Scan() {
-		t.Fatal("the server said nothing")
+		t.Fatal("the server printed nothing, want its address")
 	}
 	addr := lines.Text()
 
@@ -124,11 +124,11 @@ func TestOutOfDescriptors(t *testing.T) {
 		}
 	}
 	if len(in1) < 100 || len(in1) > 200 {
-		t.Fatal(len(in1), "of 400 were served")
+		t.Fatalf("%d of 400 clients were served, want 100 to 200", len(in1))
 	}
 	for _, c := range in1 {
 		if !served(c, patience) {
-			t.Fatal("one who got in isn't served any more")
+			t.Fatal("a client that was served before got no answer")
 		}
 	}
 	for _, c := range append(in1, out1...) {
@@ -139,14 +139,14 @@ func TestOutOfDescriptors(t *testing.T) {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatal("nobody gets in any more")
+			t.Fatal("no new client was served after others had left")
 		}
 	}
 	if err := in.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if !lines.Scan() || !strings.HasPrefix(lines.Text(), "backoffs: true open: 0") {
-		t.Errorf("in the end it said %q", lines.Text())
+		t.Errorf("at the end the server printed %q, want back-offs and no open connections", lines.Text())
 	}
 	if err := cmd.Wait(); err != nil {
 		t.Error(err)

@@ -125,7 +125,7 @@ func TestTooMuchHeld(t *testing.T) {
 	c.want(message{Op: proto.KICK, Reason: proto.Abuse, Text: "*"})
 	c.wantEnd()
 	if n := r.counter(`kicks_total{reason="held"}`); n != 1 {
-		t.Error("counted", n, "times")
+		t.Errorf("counted %d kicks, want 1", n)
 	}
 }
 
@@ -167,7 +167,7 @@ func TestHoldPartly(t *testing.T) {
 	held := make(chan bool, 1)
 	onLoop(t, r, conn.l.idx, func(t Turn) { held <- conn.held != nil })
 	if held := <-held; held != (sent > got) {
-		t.Errorf("sent %d, got %d, and a buffer is kept: %v", sent, got, held)
+		t.Errorf("sent %d, got %d frames: a buffer is kept: %v, want %v", sent, got, held, sent > got)
 	}
 }
 
@@ -202,7 +202,7 @@ func TestHeldByAll(t *testing.T) {
 	greedy.want(message{Op: proto.KICK, Reason: proto.Slow, Text: "*"})
 	greedy.wantEnd()
 	if n := r.counter(`kicks_total{reason="held_all"}`); n != 1 {
-		t.Error("counted", n, "times")
+		t.Errorf("counted %d kicks, want 1", n)
 	}
 	conn := await(t, h.conn, "the first connection")
 	if other := await(t, h.conn, "the second connection"); other.Peer().closed.Load() == false {
@@ -221,6 +221,6 @@ func TestHeldByAll(t *testing.T) {
 	}
 	modest.ping()
 	if n := r.held.Load(); n != 0 {
-		t.Errorf("%d bytes are held when all is taken up", n)
+		t.Errorf("%d bytes are held when all frames are handled, want 0", n)
 	}
 }

@@ -31,7 +31,7 @@ func TestConnectionCap(t *testing.T) {
 		c.ping()
 	}
 	if n := r.counter(`connections_refused_total{reason="full"}`); n != 1 {
-		t.Error("counted", n, "times")
+		t.Errorf("counted %d refusals, want 1", n)
 	}
 	in[0].Close()
 	for {
@@ -78,7 +78,7 @@ func TestConnectRate(t *testing.T) {
 	}
 	// Up to ten seconds may pass on a busy machine; then this says nothing.
 	if refused == 0 || r.counter(`connections_refused_total{reason="rate"}`) != uint64(refused) {
-		t.Errorf("%d of 50 refused, %d counted", refused, r.counter(`connections_refused_total{reason="rate"}`))
+		t.Errorf("%d of 50 refused, %d counted; want both equal and above 0", refused, r.counter(`connections_refused_total{reason="rate"}`))
 	}
 }
 
@@ -118,7 +118,7 @@ func TestStop(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := r.Post(0, func(Turn) {}); !errors.Is(err, ErrStopped) {
-		t.Error("Post before Start:", err)
+		t.Errorf("Post before Start: %v, want %v", err, ErrStopped)
 	}
 	if err := r.Start(); err != nil {
 		t.Fatal(err)
@@ -139,19 +139,19 @@ func TestStop(t *testing.T) {
 		c.wantEnd()
 	}
 	if opened.Load() != 20 || closed.Load() != 20 || done.Load() != 20 {
-		t.Errorf("opened %d, closed %d, done %d", opened.Load(), closed.Load(), done.Load())
+		t.Errorf("opened %d, closed %d, done %d; want 20 each", opened.Load(), closed.Load(), done.Load())
 	}
 	if err := r.Post(0, func(Turn) {}); !errors.Is(err, ErrStopped) {
-		t.Error("Post after Stop:", err)
+		t.Errorf("Post after Stop: %v, want %v", err, ErrStopped)
 	}
 	if err := peer.Send([]byte("{}")); !errors.Is(err, ErrClosed) {
-		t.Error("Send after Stop:", err)
+		t.Errorf("Send after Stop: %v, want %v", err, ErrClosed)
 	}
 	if _, err := net.Dial("tcp", r.Addr().String()); err == nil {
-		t.Error("the address is still served")
+		t.Error("connected after Stop, want an error")
 	}
 	if err := r.Start(); err == nil {
-		t.Error("started again")
+		t.Error("Start after Stop returned nil, want an error")
 	}
 }
 
@@ -194,7 +194,7 @@ func TestStopWithFullLanes(t *testing.T) {
 	await(t, begun, "the first job")
 	stop(t, r)
 	if ran.Load() != 1 || refused.Load() != clients-1 {
-		t.Errorf("%d ran, %d were refused", ran.Load(), refused.Load())
+		t.Errorf("%d jobs ran, %d were refused; want 1 and %d", ran.Load(), refused.Load(), clients-1)
 	}
 }
 
@@ -209,7 +209,7 @@ func TestStopInTime(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if err := r.Stop(ctx); !errors.Is(err, context.Canceled) {
-		t.Error("got", err)
+		t.Errorf("Stop returned %v, want %v", err, context.Canceled)
 	}
 	close(release)
 }
@@ -224,7 +224,7 @@ func TestNewFails(t *testing.T) {
 	cfg := testConfig(t)
 	cfg.Addr = r.Addr().String()
 	if _, err := New(cfg, &funcs{}); err == nil || !strings.Contains(err.Error(), cfg.Addr) {
-		t.Error("the same address twice:", err)
+		t.Errorf("listening on %s twice: %v, want an error with the address", cfg.Addr, err)
 	}
 	stop(t, r)
 	for field, change := range map[string]func(cfg *Config){
@@ -240,7 +240,7 @@ func TestNewFails(t *testing.T) {
 		cfg := testConfig(t)
 		change(&cfg)
 		if _, err := New(cfg, &funcs{}); err == nil || !strings.Contains(err.Error(), field) {
-			t.Errorf("a bad %s: %v", field, err)
+			t.Errorf("a bad %s: %v, want an error that names it", field, err)
 		}
 	}
 }
@@ -306,18 +306,18 @@ func TestDrain(t *testing.T) {
 	kicked(silent)
 	op, p, _ := web.frameWS()
 	if !strings.Contains(string(p), `"draining"`) {
-		t.Errorf("WebSocket: %v %q", op, p)
+		t.Errorf("the WebSocket client got %v %q, want a KICK for draining", op, p)
 	}
 	web.wantClose(1000)
 	web.Close()
 	if _, err := net.Dial("tcp", r.Addr().String()); err == nil {
-		t.Error("still accepting")
+		t.Error("connected while draining, want an error")
 	}
 	busy.send("%s", chat("too late"))
 	busy.ping()
 	select {
 	case err := <-drained:
-		t.Fatal("drained before the job was done:", err)
+		t.Fatalf("Drain returned before the job was done: %v", err)
 	default:
 	}
 	close(release)
@@ -327,7 +327,7 @@ func TestDrain(t *testing.T) {
 		t.Error(err)
 	}
 	if len(numbers) != 3 {
-		t.Error("numbers:", numbers)
+		t.Errorf("KICK numbers %v, want 3", numbers)
 	}
 }
 
@@ -388,7 +388,7 @@ func TestLeastConnections(t *testing.T) {
 	}
 	for i := range per {
 		if n := per[i].Load(); n != 10 {
-			t.Errorf("loop %d has %d of 40", i, n)
+			t.Errorf("loop %d has %d of 40 connections, want 10", i, n)
 		}
 	}
 }
@@ -408,10 +408,10 @@ func TestAfter(t *testing.T) {
 		t.After(0, func(t Turn) { stop(t); stop(t) })
 	})
 	if got := await(t, ran, "the timer"); got != "loop 1" {
-		t.Error("ran:", got)
+		t.Errorf("timer %q ran, want that of loop 1", got)
 	}
 	if d := <-early; d < 300*time.Millisecond {
-		t.Error("after", d)
+		t.Errorf("a timer of 300ms ran after %v", d)
 	}
 }
 
@@ -468,7 +468,7 @@ func TestStopUnderLoad(t *testing.T) {
 					return true
 				})
 				r.Each(func(t Turn, c *Conn) { say(t, c, "each") })
-				time.Sleep(time.Millisecond) // a pace
+				time.Sleep(time.Millisecond) // sends at this rate
 			}
 		})
 	}
@@ -479,7 +479,7 @@ func TestStopUnderLoad(t *testing.T) {
 	quit.Store(true)
 	wg.Wait()
 	if opened.Load() != closed.Load() || r.open.Load() != 0 {
-		t.Errorf("opened %d, closed %d, %d count as open", opened.Load(), closed.Load(), r.open.Load())
+		t.Errorf("opened %d, closed %d, %d count as open; want as many closed, and none open", opened.Load(), closed.Load(), r.open.Load())
 	}
 }
 

@@ -105,7 +105,7 @@ func TestTurnEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s := await(t, got, "the count"); s.requests != 100 || s.ends < 1 || s.ends > 5 {
-		t.Errorf("%+v", s)
+		t.Errorf("%d requests, %d TurnEnds; want 100, and 1 to 5", s.requests, s.ends)
 	}
 }
 
@@ -191,7 +191,7 @@ func TestMailboxFull(t *testing.T) {
 		}
 	}
 	if n := conn.l.mailbox.bytes.Load(); n > 1000 {
-		t.Error(n, "bytes wait")
+		t.Errorf("%d bytes wait, want at most 1000", n)
 	}
 	close(block)
 	got := 0
@@ -207,11 +207,11 @@ func TestMailboxFull(t *testing.T) {
 	}
 	c.wantEnd()
 	if got < 1 || got > 3 {
-		t.Error("got", got, "frames before the KICK")
+		t.Errorf("got %d frames before the KICK, want 1 to 3", got)
 	}
 	bystander.ping()
 	if n := conn.l.mailbox.bytes.Load(); n != 0 {
-		t.Error(n, "bytes are left in the count")
+		t.Errorf("%d bytes are counted in an empty mailbox, want 0", n)
 	}
 }
 
@@ -277,7 +277,7 @@ func TestComingAndGoing(t *testing.T) {
 						return
 					}
 				}
-				time.Sleep(time.Millisecond) // a pace for the two cores
+				time.Sleep(time.Millisecond) // sends at this rate, so that other goroutines run
 			}
 		})
 	}
@@ -335,10 +335,10 @@ func stormClient(r *Reactor, life int) error {
 			continue
 		}
 		if fmt.Sprint(m.To) != me {
-			return fmt.Errorf("%s got a frame for %d", me, m.To)
+			return fmt.Errorf("connection %s got a frame for %d", me, m.To)
 		}
 		if at, ok := seen[m.From]; ok && m.N <= at && m.From%2 == 0 {
-			return fmt.Errorf("sender %d: %d after %d", m.From, m.N, at)
+			return fmt.Errorf("sender %d: got frame %d after %d, want ascending order", m.From, m.N, at)
 		}
 		seen[m.From] = m.N
 	}
@@ -362,35 +362,35 @@ func TestPostSized(t *testing.T) {
 		taken++
 	}
 	if taken != room/size {
-		t.Errorf("%d were taken", taken)
+		t.Errorf("%d functions were accepted, want %d", taken, room/size)
 	}
 	if err := r.PostSized(1, size, done); err != ErrBusy {
-		t.Errorf("error %v", err)
+		t.Errorf("PostSized with a full mailbox: %v, want %v", err, ErrBusy)
 	}
-	onLoop(t, r, 0, func(tn Turn) {
-		if err := tn.PostSized(1, size, done); err != ErrBusy {
-			t.Errorf("error %v of a turn", err)
+	onLoop(t, r, 0, func(turn Turn) {
+		if err := turn.PostSized(1, size, done); err != ErrBusy {
+			t.Errorf("Turn.PostSized with a full mailbox: %v, want %v", err, ErrBusy)
 		}
 	})
 	if n := r.counter("mailbox_full_total"); n != 3 {
-		t.Errorf("counted %d times", n)
+		t.Errorf("counted a full mailbox %d times, want 3", n)
 	}
 	if n := r.loops[1].mailbox.bytes.Load(); n != room {
-		t.Errorf("%d bytes on their way", n)
+		t.Errorf("%d bytes are in the mailbox, want %d", n, room)
 	}
 	close(gate)
 	for range taken {
 		await(t, ran, "what was taken")
 	}
 	onLoop(t, r, 1, func(Turn) {})
-	onLoop(t, r, 0, func(tn Turn) {
+	onLoop(t, r, 0, func(turn Turn) {
 		for range room / size { // of one turn as well
-			if err := tn.PostSized(1, size, done); err != nil {
-				t.Errorf("error %v once there is room", err)
+			if err := turn.PostSized(1, size, done); err != nil {
+				t.Errorf("Turn.PostSized with room: %v, want no error", err)
 			}
 		}
-		if err := tn.PostSized(1, size, done); err != ErrBusy {
-			t.Errorf("error %v beyond what one turn may have", err)
+		if err := turn.PostSized(1, size, done); err != ErrBusy {
+			t.Errorf("Turn.PostSized beyond the limit: %v, want %v", err, ErrBusy)
 		}
 	})
 	for range room / size {

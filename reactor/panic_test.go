@@ -58,7 +58,7 @@ func TestPanics(t *testing.T) {
 		} else {
 			if tc.where == "job" {
 				if err := await(t, outcome, "the job's error"); err == nil {
-					t.Error("a job's panic came as success")
+					t.Error("done got no error for a job that panicked")
 				}
 			}
 			for r.counter("panics_total") < panics {
@@ -147,7 +147,7 @@ func TestLanes(t *testing.T) {
 	c.Close()
 	for range 3 {
 		if err := await(t, refused, "a refusal"); !errors.Is(err, ErrBusy) {
-			t.Error("refused with", err)
+			t.Errorf("refused with %v, want %v", err, ErrBusy)
 		}
 	}
 	// The loop knows of the end before the first job is through.
@@ -157,11 +157,11 @@ func TestLanes(t *testing.T) {
 	close(release)
 	for n := range 1 + maxJobs {
 		if s := await(t, steps, "a job"); s.n != n || s.err != nil {
-			t.Errorf("job %d: %+v", n, s)
+			t.Errorf("got job %d with error %v, want job %d without", s.n, s.err, n)
 		}
 	}
 	if await(t, ends, "the last done") {
-		t.Error("the connection counts as open")
+		t.Error("the closed connection counts as open")
 	}
 }
 
@@ -200,7 +200,7 @@ func TestLaneFull(t *testing.T) {
 	}
 	// One at work, if its worker has begun, and two waiting.
 	if len(slow) < 2 || len(slow) > 3 || busy != 6-len(slow) {
-		t.Errorf("%d taken, %d refused", len(slow), busy)
+		t.Errorf("%d of 6 jobs accepted, %d refused; want 2 or 3 accepted and the others refused", len(slow), busy)
 	}
 	q := dial(t, r)
 	q.send("%s", chat("quick"))

@@ -64,10 +64,10 @@ func TestNeverReads(t *testing.T) {
 	}
 	await(t, gone, "the end of the slow connection")
 	if n := await(t, most, "the most that waited"); n > bound+flushAt+100_000 {
-		t.Errorf("%d bytes waited, with a bound of %d", n, bound)
+		t.Errorf("%d bytes waited, want about %d at most", n, bound)
 	}
 	if n := r.counter(`kicks_total{reason="slow"}`); n != 1 {
-		t.Error("counted", n, "times")
+		t.Errorf("counted %d kicks, want 1", n)
 	}
 }
 
@@ -86,16 +86,16 @@ func TestSlowKickArrives(t *testing.T) {
 	for n := 0; ; n++ {
 		m, ok := c.next()
 		if !ok {
-			t.Fatal("the stream ended without a KICK after", n)
+			t.Fatalf("the stream ended without a KICK after %d frames", n)
 		}
 		if m.Op == proto.KICK {
 			if m.Reason != proto.Slow {
-				t.Error("the reason is", m.Reason)
+				t.Errorf("KICK %q, want %q", m.Reason, proto.Slow)
 			}
 			break
 		}
 		if n > 100 {
-			t.Fatal("more than was sent")
+			t.Fatal("got more frames than were sent")
 		}
 	}
 	c.wantEnd()
@@ -135,7 +135,7 @@ func TestWhenBelow(t *testing.T) {
 		c.wantText(strings.Repeat("y", chunk))
 	}
 	if got := await(t, done, "all of it"); got != "0 0 true" {
-		t.Error("in the end:", got)
+		t.Errorf("at the end %q, want \"0 0 true\"", got)
 	}
 	c.ping()
 }
@@ -172,7 +172,7 @@ func TestTakenIsNeverTooMuch(t *testing.T) {
 	}
 	c.Close()
 	if m := await(t, got, "Closed"); m.taken != m.before || m.takenLater != m.before || m.after <= m.before || m.later <= m.after {
-		t.Errorf("%+v", m)
+		t.Errorf("%+v: want taken = takenLater = before < after < later", m)
 	}
 }
 
@@ -199,16 +199,16 @@ func TestTimeouts(t *testing.T) {
 		c := dial(t, r)
 		for {
 			if _, err := c.Write(frame(`{"msgid":18}`)); err != nil {
-				t.Fatal("closed without a word")
+				t.Fatal("closed without a KICK")
 			}
 			m, ok := c.next()
 			if !ok {
-				t.Fatal("closed without a word")
+				t.Fatal("closed without a KICK")
 			}
 			if m.Op == proto.KICK {
 				break
 			}
-			time.Sleep(20 * time.Millisecond) // a pace, not a wait: nothing hangs on it
+			time.Sleep(20 * time.Millisecond) // sends at this rate; the test waits for nothing else
 		}
 	})
 	t.Run("half a frame", func(t *testing.T) {
@@ -249,7 +249,7 @@ func TestTimeouts(t *testing.T) {
 		c.wantText("ok")
 		for from := time.Now(); time.Since(from) < 3*time.Second; { // beyond both time-outs
 			c.ping()
-			time.Sleep(25 * time.Millisecond) // a pace
+			time.Sleep(25 * time.Millisecond) // sends at this rate
 		}
 	})
 }

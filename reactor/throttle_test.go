@@ -36,8 +36,8 @@ func charging() *funcs {
 	}}
 }
 
-// paced runs a reactor with a test clock, and connects.
-func paced(t *testing.T, change func(cfg *Config)) (*clock, *Reactor, *client) {
+// serveWithClock runs a reactor with a test clock, and connects.
+func serveWithClock(t *testing.T, change func(cfg *Config)) (*clock, *Reactor, *client) {
 	t.Helper()
 	k := &clock{}
 	r := serve(t, charging(), func(cfg *Config) {
@@ -48,8 +48,8 @@ func paced(t *testing.T, change func(cfg *Config)) (*clock, *Reactor, *client) {
 	return k, r, dial(t, r)
 }
 
-// echoed sends frames and expects their echoes.
-func (c *client) echoed(n int) {
+// wantEcho sends frames and expects their echoes.
+func (c *client) wantEcho(n int) {
 	c.tb.Helper()
 	for i := range n {
 		c.send("%s", chat(fmt.Sprint("number ", i)))
@@ -59,8 +59,8 @@ func (c *client) echoed(n int) {
 	}
 }
 
-// slowed sends a frame and expects it to be refused with that wait.
-func (c *client) slowed(wait time.Duration) {
+// wantThrottled sends a frame and expects it to be refused with that wait.
+func (c *client) wantThrottled(wait time.Duration) {
 	c.tb.Helper()
 	c.send("%s", chat("too fast"))
 	c.want(message{Op: proto.ERROR, Errno: proto.TooFast, Text: "*", Retry: wait.Milliseconds()})
@@ -76,21 +76,21 @@ func (r *Reactor) limited(name string) uint64 {
 // single frames: frames on their way must not overtake those that were
 // refused.
 func TestFrameRate(t *testing.T) {
-	k, r, c := paced(t, func(cfg *Config) { cfg.FramesPerSecPerConn = 10 })
-	c.echoed(20)
-	c.slowed(time.Second)
+	k, r, c := serveWithClock(t, func(cfg *Config) { cfg.FramesPerSecPerConn = 10 })
+	c.wantEcho(20)
+	c.wantThrottled(time.Second)
 	k.sleep(700 * time.Millisecond)
-	c.slowed(300 * time.Millisecond)
+	c.wantThrottled(300 * time.Millisecond)
 	c.send(`{"msgid":18,"rid":5}`)
 	c.want(message{Op: proto.ERROR, RID: 5, Errno: proto.TooFast, Text: "*", Retry: 300})
 	k.sleep(299*time.Millisecond + time.Microsecond)
-	c.slowed(time.Millisecond) // never told less than it is
+	c.wantThrottled(time.Millisecond) // never told less than it is
 	k.sleep(time.Millisecond)
-	c.echoed(9)
+	c.wantEcho(9)
 	c.ping()
-	c.slowed(time.Second)
+	c.wantThrottled(time.Second)
 	k.sleep(time.Hour)
-	c.echoed(20)
+	c.wantEcho(20)
 	if a, b := r.limited("frames"), r.limited("waiting"); a != 2 || b != 3 {
 		t.Errorf("%d over the limit and %d while waiting are counted, want 2 and 3", a, b)
 	}
@@ -99,7 +99,7 @@ func TestFrameRate(t *testing.T) {
 // Bytes are limited, too. The wait is until the frame is within the limit. A
 // frame larger than the limit is accepted after a while.
 func TestByteRate(t *testing.T) {
-	k, r, c := paced(t, func(cfg *Config) { cfg.BytesPerSecPerConn = 500 })
+	k, r, c := serveWithClock(t, func(cfg *Config) { cfg.BytesPerSecPerConn = 500 })
 	large := strings.Repeat("x", 5000-len(chat("")))
 	c.send("%s", chat(large))
 	c.wantText(large)
@@ -109,7 +109,7 @@ func TestByteRate(t *testing.T) {
 	c.send("%s", chat(large[:1000-len(chat(""))]))
 	c.wantText(large[:1000-len(chat(""))])
 	if n := r.limited("bytes"); n != 1 {
-		t.Error("counted", n, "times")
+		t.Errorf("counted %d refusals, want 1", n)
 	}
 }
 
@@ -132,7 +132,7 @@ func TestHeldPingIsCharged(t *testing.T) {
 // A frame that doesn't decode is charged, too. An unknown msgid, which never
 // closes a connection, is no way around the limit.
 func TestBadFramesAreCharged(t *testing.T) {
-	_, _, c := paced(t, func(cfg *Config) { cfg.FramesPerSecPerConn = 2 })
+	_, _, c := serveWithClock(t, func(cfg *Config) { cfg.FramesPerSecPerConn = 2 })
 	for range 4 {
 		c.send(`{"msgid":999,"rid":1}`)
 		c.want(message{Op: proto.ERROR, RID: 1, Errno: proto.UnknownOp, Text: "*"})
@@ -145,23 +145,23 @@ func TestBadFramesAreCharged(t *testing.T) {
 
 // Before login a client may send a few frames, after it any number.
 func TestFramesBeforeLogin(t *testing.T) {
-	k, r, c := paced(t, func(cfg *Config) { cfg.FramesBeforeLogin, cfg.LoginTimeout = 5, 10*time.Second })
-	c.echoed(4)
+	k, r, c := serveWithClock(t, func(cfg *Config) { cfg.FramesBeforeLogin, cfg.LoginTimeout = 5, 10*time.Second })
+	c.wantEcho(4)
 	c.ping()
-	c.slowed(2 * time.Second)
+	c.wantThrottled(2 * time.Second)
 	k.sleep(2 * time.Second)
 	c.send("%s", chat("login"))
 	c.wantText("login")
-	c.echoed(50)
+	c.wantEcho(50)
 	if n := r.limited("before_login"); n != 1 {
-		t.Error("counted", n, "times")
+		t.Errorf("counted %d refusals, want 1", n)
 	}
 }
 
 // A client that ignores several waits in a row is closed. Frames within the
 // grace time don't count, and a wait that it obeys starts the count again.
 func TestAbuse(t *testing.T) {
-	k, r, c := paced(t, func(cfg *Config) { cfg.FramesPerSecPerConn, cfg.AbuseAfter = 5, 3 })
+	k, r, c := serveWithClock(t, func(cfg *Config) { cfg.FramesPerSecPerConn, cfg.AbuseAfter = 5, 3 })
 	overrun := func() {
 		t.Helper()
 		c.send("%s", chat("login"))
@@ -173,14 +173,14 @@ func TestAbuse(t *testing.T) {
 		}
 		k.sleep(graceTime)
 		for range 200 { // these were under way
-			c.slowed(minWait - graceTime)
+			c.wantThrottled(minWait - graceTime)
 		}
 	}
 	ignore := func() {
 		t.Helper()
 		overrun()
 		k.sleep(time.Millisecond)
-		c.slowed(minWait - graceTime - time.Millisecond)
+		c.wantThrottled(minWait - graceTime - time.Millisecond)
 		k.sleep(minWait - graceTime)
 	}
 	for range 5 {
@@ -202,7 +202,7 @@ func TestAbuse(t *testing.T) {
 	c.want(message{Op: proto.KICK, Reason: proto.Abuse, Text: "*"})
 	c.wantEnd()
 	if n := r.counter(`kicks_total{reason="too_fast"}`); n != 1 {
-		t.Error("counted", n, "times")
+		t.Errorf("counted %d kicks, want 1", n)
 	}
 }
 
@@ -211,13 +211,13 @@ func TestAbuse(t *testing.T) {
 func TestFlood(t *testing.T) {
 	for _, v := range []struct{ after, most int }{{0, maxRefused}, {100, maxRefused}, {100, maxRefusedBeforeLogin}} {
 		after := v.after
-		_, _, c := paced(t, func(cfg *Config) { cfg.FramesPerSecPerConn, cfg.AbuseAfter = 5, after })
+		_, _, c := serveWithClock(t, func(cfg *Config) { cfg.FramesPerSecPerConn, cfg.AbuseAfter = 5, after })
 		if v.most == maxRefused {
 			c.send("%s", chat("login"))
 			c.wantText("login")
-			c.echoed(9)
+			c.wantEcho(9)
 		} else {
-			c.echoed(10)
+			c.wantEcho(10)
 		}
 		for sent := 0; sent < v.most; sent += 64 { // as much as is answered
 			c.raw([]byte(strings.Repeat(string(frame(chat("flood"))), 64)))
@@ -238,7 +238,7 @@ func TestFlood(t *testing.T) {
 // A client that was kicked for abuse and keeps sending isn't read for the
 // whole Linger time. Others are.
 func TestAbuserIsNotReadForLong(t *testing.T) {
-	_, r, c := paced(t, func(cfg *Config) { cfg.MaxBadFrames, cfg.Linger = 3, time.Hour })
+	_, r, c := serveWithClock(t, func(cfg *Config) { cfg.MaxBadFrames, cfg.Linger = 3, time.Hour })
 	other := dial(t, r)
 	other.raw([]byte{0, 0, 0, 0})
 	other.want(message{Op: proto.ERROR, Errno: proto.BadLength, Text: "*"})
@@ -257,13 +257,13 @@ func TestAbuserIsNotReadForLong(t *testing.T) {
 	for ; ; sent += len(portion) {
 		if _, err := c.Write(portion); err != nil {
 			if errors.Is(err, os.ErrDeadlineExceeded) {
-				t.Fatal("it is read on and on")
+				t.Fatal("the server reads on, want it to close the connection")
 			}
 			break
 		}
 	}
 	if sent < maxDiscarded {
-		t.Errorf("it was cut off after %d bytes", sent)
+		t.Errorf("closed after %d bytes, want at least %d", sent, maxDiscarded)
 	}
 	for end := time.Now().Add(patience); r.open.Load() != 1; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
@@ -290,22 +290,22 @@ func TestPause(t *testing.T) {
 	c.send("%s", chat("over"))
 	c.want(message{Op: proto.ERROR, Errno: proto.TooFast, Text: "*", Retry: 3000})
 	k.sleep(2 * time.Second)
-	c.slowed(time.Second)
+	c.wantThrottled(time.Second)
 	k.sleep(time.Second)
-	c.echoed(1)
+	c.wantEcho(1)
 }
 
 // WebSocket pings and fragments are charged like frames: pings beyond the
 // limit aren't answered, and a message can't have any number of fragments.
 func TestWebSocketFramesAreCharged(t *testing.T) {
-	_, r, c := paced(t, func(cfg *Config) { cfg.FramesPerSecPerConn, cfg.AbuseAfter = 5, 1 })
+	_, r, c := serveWithClock(t, func(cfg *Config) { cfg.FramesPerSecPerConn, cfg.AbuseAfter = 5, 1 })
 	c.upgrade("")
 	for range 12 {
 		c.raw(masked(true, ws.OpPing, []byte("p")))
 	}
 	for range 10 {
 		if op, _, _ := c.frameWS(); op != ws.OpPong {
-			t.Fatal("a ping within the limit got", op)
+			t.Fatalf("a ping within the limit got %v, want a pong", op)
 		}
 	}
 	c.raw(text(chat("too fast")))
@@ -315,7 +315,7 @@ func TestWebSocketFramesAreCharged(t *testing.T) {
 	c.wantWS(message{Op: proto.KICK, Reason: proto.Abuse, Text: "*"})
 	c.wantClose(ws.StatusNormalClosure)
 	if n := r.counter(`kicks_total{reason="too_fast"}`); n != 1 {
-		t.Error("counted", n, "times")
+		t.Errorf("counted %d kicks, want 1", n)
 	}
 }
 
@@ -366,10 +366,10 @@ func TestAbused(t *testing.T) {
 		if v.reason != "" {
 			for {
 				if m, ok := c.next(); !ok {
-					t.Fatalf("%s: no KICK", v.name)
+					t.Fatalf("%s: the stream ended without a KICK", v.name)
 				} else if m.Op == proto.KICK {
 					if m.Reason != v.reason {
-						t.Errorf("%s: KICK %q", v.name, m.Reason)
+						t.Errorf("%s: KICK %q, want %q", v.name, m.Reason, v.reason)
 					}
 					break
 				}
@@ -377,15 +377,15 @@ func TestAbused(t *testing.T) {
 		}
 		if v.reason == proto.Abuse {
 			if what := await(t, told, v.name); what != "abused" {
-				t.Errorf("%s: told %q first", v.name, what)
+				t.Errorf("%s: the handler got %q first, want \"abused\"", v.name, what)
 			}
 		}
 		c.Close()
 		if what := await(t, told, v.name); what != "closed" {
-			t.Errorf("%s: told %q", v.name, what)
+			t.Errorf("%s: the handler got %q, want \"closed\"", v.name, what)
 		}
 	}
 	if len(told) > 0 {
-		t.Errorf("told %q once more", <-told)
+		t.Errorf("the handler got %q, want no more calls", <-told)
 	}
 }

@@ -36,10 +36,10 @@ func TestWheel(t *testing.T) {
 				w.advance(Turn{}, now, func(tm *timerOnLoop) {
 					at, ok := due[tm]
 					if !ok {
-						t.Fatal("ran twice, or after it was removed")
+						t.Fatal("a timer ran twice, or after it was removed")
 					}
 					if now.Before(at) {
-						t.Fatal("ran", at.Sub(now), "early")
+						t.Fatalf("a timer ran %v early", at.Sub(now))
 					}
 					delete(due, tm)
 					if d%2 == 0 { // timers may add and remove others as they run
@@ -52,7 +52,7 @@ func TestWheel(t *testing.T) {
 				})
 				for _, at := range due {
 					if now.Sub(at) > 2*timerTick {
-						t.Fatal("is", now.Sub(at), "late")
+						t.Fatalf("a timer is %v late, want at most %v", now.Sub(at), 2*timerTick)
 					}
 				}
 			}

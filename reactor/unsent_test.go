@@ -46,7 +46,7 @@ func TestWaitingForAll(t *testing.T) {
 		t.Helper()
 		c.send("%s", chat(strconv.Itoa(n)))
 		if !await(t, filled, "bytes to wait") {
-			t.Fatalf("ended before %d bytes waited", n)
+			t.Fatalf("the connection ended before %d bytes waited", n)
 		}
 	}
 	var cs [3]*client
@@ -56,17 +56,17 @@ func TestWaitingForAll(t *testing.T) {
 		fill(cs[i], n)
 	}
 	if n := r.counter(`kicks_total{reason="slow_all"}`); n != 0 {
-		t.Fatal("somebody was ended within the bound")
+		t.Fatalf("%d connections were kicked within the limit, want 0", n)
 	}
 	if n := waiting(); n < 1_900_000 || n > 1_900_000+3*(portion+100) {
-		t.Fatalf("%d bytes wait", n)
+		t.Fatalf("%d bytes wait, want about 1900000", n)
 	}
 	fill(cs[2], 750_000) // too much for all
 	if n := r.counter(`kicks_total{reason="slow_all"}`); n != 1 {
 		t.Fatalf("%d were ended, want one", n)
 	}
 	if n := waiting(); n < 1_250_000 || n > 1_250_000+2*(portion+100) {
-		t.Errorf("%d bytes wait when one is ended", n)
+		t.Errorf("%d bytes wait when one connection is ended, want about 1250000", n)
 	}
 	other := dial(t, r)
 	other.ping() // is served meanwhile
@@ -79,7 +79,7 @@ func TestWaitingForAll(t *testing.T) {
 		}
 		if m.Op == proto.KICK {
 			if m.Reason != proto.Slow {
-				t.Errorf("the reason is %q", m.Reason)
+				t.Errorf("KICK %q, want %q", m.Reason, proto.Slow)
 			}
 			break
 		}
@@ -89,7 +89,7 @@ func TestWaitingForAll(t *testing.T) {
 		c.send("%s", chat("all"))
 		for {
 			if m, ok := c.next(); !ok || m.Op == proto.KICK {
-				t.Fatal("ended with less waiting")
+				t.Fatal("a connection with fewer waiting bytes was ended")
 			} else if m.Text == "all" {
 				break
 			}

@@ -24,7 +24,7 @@ func (c *client) upgrade(headers string) {
 	c.tb.Helper()
 	c.raw([]byte(handshakeText + headers + "\r\n"))
 	if code, _ := c.http(); code != http.StatusSwitchingProtocols {
-		c.tb.Fatal("the handshake was answered with", code)
+		c.tb.Fatalf("the handshake was answered with %d, want 101", code)
 	}
 }
 
@@ -66,7 +66,7 @@ func (c *client) frameWS() (ws.OpCode, []byte, bool) {
 		c.tb.Fatal("receive:", err)
 	}
 	if h.Masked || !h.Fin {
-		c.tb.Fatalf("the server sent the header %+v", h)
+		c.tb.Fatalf("the server sent the header %+v, want one that is final and not masked", h)
 	}
 	p := make([]byte, h.Length)
 	if _, err := io.ReadFull(c.r, p); err != nil {
@@ -105,7 +105,7 @@ func (c *client) wantClose(code ws.StatusCode) {
 		c.tb.Fatalf("closed with %d, want %d", got, code)
 	}
 	if op, p, ok := c.frameWS(); ok {
-		c.tb.Fatalf("after the close came %v %q", op, p)
+		c.tb.Fatalf("after the close frame came %v %q, want the end of the stream", op, p)
 	}
 }
 
@@ -138,7 +138,7 @@ func TestWebSocket(t *testing.T) {
 		}
 		c.raw(all)
 		if code, _ := c.http(); code != 101 {
-			t.Fatal(code)
+			t.Fatalf("the handshake was answered with %d, want 101", code)
 		}
 		for i := range 500 {
 			c.wantWS(message{Op: proto.ERROR, Text: fmt.Sprint(i)})
@@ -152,7 +152,7 @@ func TestWebSocket(t *testing.T) {
 			c.raw([]byte{b})
 		}
 		if code, _ := c.http(); code != 101 {
-			t.Fatal(code)
+			t.Fatalf("the handshake was answered with %d, want 101", code)
 		}
 		c.wantWS(message{Op: proto.ERROR, Text: "bytes"})
 		c.wantWS(message{Op: proto.ERROR, Text: strings.Repeat("b", 200)})
@@ -324,11 +324,11 @@ func TestHTTP(t *testing.T) {
 				t.Fatalf("got %d, want %d", code, tc.code)
 			}
 			if code == 302 && header.Get("Location") != "https://chat.example/" {
-				t.Error("redirected to", header.Get("Location"))
+				t.Errorf("redirected to %q, want the web client", header.Get("Location"))
 			}
 			if code != 101 {
 				if _, err := c.r.ReadByte(); err != io.EOF {
-					t.Error("the stream goes on:", err)
+					t.Errorf("reading on: %v, want the end of the stream", err)
 				}
 			}
 		})
@@ -392,6 +392,6 @@ func TestForwarded(t *testing.T) {
 	c := dial(t, trusting)
 	c.raw([]byte(handshakeText + "X-Forwarded-For: 192.0.2.1\r\n\r\n"))
 	if code, _ := c.http(); code != http.StatusTooManyRequests {
-		t.Error("a second connection got", code)
+		t.Errorf("a second connection got %d, want 429", code)
 	}
 }

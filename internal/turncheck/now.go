@@ -85,7 +85,7 @@ func (c *check) findEscapes() {
 	}
 }
 
-// nowIn says whether the use of v at n runs before the function that declares
+// nowIn reports whether the use of v at n runs before the function that declares
 // v returns: whether all literals between the two do.
 func (c *check) nowIn(n ast.Node, v types.Object) bool {
 	return c.within(n, v, map[types.Object]bool{})
@@ -100,7 +100,7 @@ func (c *check) within(n ast.Node, v types.Object, seen map[types.Object]bool) b
 	return true
 }
 
-// now says whether a literal runs before the function around it returns.
+// now reports whether a literal runs before the function around it returns.
 func (c *check) now(lit *ast.FuncLit) bool { return c.runsNow(lit, map[types.Object]bool{}) }
 
 // runsNow is now for a literal, or a variable that holds one. seen has the
@@ -136,7 +136,7 @@ func (c *check) runsNow(e ast.Expr, seen map[types.Object]bool) bool {
 	return false
 }
 
-// localUsedNow says whether obj is a local variable of which nothing is kept.
+// localUsedNow reports whether obj is a local variable of which nothing is kept.
 func (c *check) localUsedNow(obj types.Object, seen map[types.Object]bool) bool {
 	v, ok := obj.(*types.Var)
 	if !ok || v.IsField() || v.Parent() == nil || v.Parent() == c.pass.Pkg.Scope() {
@@ -145,7 +145,7 @@ func (c *check) localUsedNow(obj types.Object, seen map[types.Object]bool) bool 
 	return c.usedNow(v, seen)
 }
 
-// usedNow says whether all that is done with the function that v holds is to
+// usedNow reports whether all that is done with the function that v holds is to
 // call it, before the function that declares v returns.
 func (c *check) usedNow(v *types.Var, seen map[types.Object]bool) bool {
 	if seen[v] {
@@ -160,7 +160,7 @@ func (c *check) usedNow(v *types.Var, seen map[types.Object]bool) bool {
 	return true
 }
 
-// onlyCalls says whether the function that call calls does nothing with its
+// onlyCalls reports whether the function that call calls does nothing with its
 // argument arg, a function, but call it before it returns.
 func (c *check) onlyCalls(call *ast.CallExpr, arg ast.Expr) bool {
 	fn := c.callee(call)

@@ -47,7 +47,7 @@ func ownerOf(s *types.Selection) types.Type {
 	return nil
 }
 
-// hasTurn says whether the code at n may touch the state of a loop: whether
+// hasTurn reports whether the code at n may touch the state of a loop: whether
 // its function has a Turn, or runs within one that does.
 func (c *check) hasTurn(n ast.Node) bool {
 	for f := c.function(n); f != nil; f = c.function(f) {

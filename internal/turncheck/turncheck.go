@@ -149,13 +149,13 @@ func (c *check) function(n ast.Node) ast.Node {
 	return nil
 }
 
-// isReactor says whether t is the named type of the reactor.
+// isReactor reports whether t is the named type of the reactor.
 func isReactor(t types.Type, name string) bool {
 	n, ok := types.Unalias(t).(*types.Named)
 	return ok && n.Obj().Name() == name && n.Obj().Pkg() != nil && n.Obj().Pkg().Path() == reactorPath
 }
 
-// isOwned says whether t, or what it points to, belongs to an event loop.
+// isOwned reports whether t, or what it points to, belongs to an event loop.
 func isOwned(t types.Type) bool {
 	t = types.Unalias(t)
 	if p, ok := t.(*types.Pointer); ok {
@@ -252,7 +252,7 @@ func (c *check) checkValue(id *ast.Ident) {
 	}
 }
 
-// takesTurn says whether arg is passed to a parameter that is declared as a
+// takesTurn reports whether arg is passed to a parameter that is declared as a
 // Turn: not to an interface or a type parameter.
 func (c *check) takesTurn(call *ast.CallExpr, arg ast.Expr) bool {
 	param := c.paramOf(call, arg)

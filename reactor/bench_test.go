@@ -27,14 +27,14 @@ func BenchmarkRelay(b *testing.B) {
 func benchRelay(b *testing.B, cross bool, window, pairs int) {
 	type end struct {
 		*client
-		peer *Peer
+		peer *ConnRef
 	}
 	conns := make(chan *Conn, 4*pairs)
 	body := sayBody(fmt.Sprintf("%0120d", 0))
 	r := serve(b, &funcs{
 		open: func(t Turn, c *Conn) { conns <- c },
 		request: func(t Turn, c *Conn, r *proto.Request) bool {
-			t.Send(c.Data(t).(*Peer), body)
+			t.Send(c.Data(t).(*ConnRef), body)
 			return true
 		},
 	}, func(cfg *Config) { cfg.LoginTimeout = time.Hour })
@@ -44,7 +44,7 @@ func benchRelay(b *testing.B, cross bool, window, pairs int) {
 		if err := c.SetDeadline(noTime); err != nil {
 			b.Fatal(err)
 		}
-		p := (<-conns).Peer()
+		p := (<-conns).Ref()
 		ends[p.Loop()] = append(ends[p.Loop()], end{c, p})
 	}
 	var from, to []end
@@ -89,7 +89,7 @@ func newFeeder(tb testing.TB, cross bool) (*feeder, *Reactor) {
 	r := serve(tb, &funcs{
 		open: func(t Turn, c *Conn) { conns <- c },
 		request: func(t Turn, c *Conn, r *proto.Request) bool {
-			t.Send(f.to.Peer(), body)
+			t.Send(f.to.Ref(), body)
 			return true
 		},
 	}, func(cfg *Config) { cfg.LoginTimeout = time.Hour })

@@ -11,12 +11,12 @@ import (
 	"chatd/internal/limit"
 )
 
-// Conn is a connection. All methods but Peer need a Turn of its loop. While
+// Conn is a connection. All methods but Ref need a Turn of its loop. While
 // nothing is in progress, it has no buffers.
 type Conn struct {
 	l      *loop
 	id     uint64 // counts up on each loop
-	peer   Peer
+	peer   ConnRef
 	joined atomic.Bool // OnOpen has run
 
 	connOnLoop
@@ -93,8 +93,8 @@ func (c *Conn) Addr(t Turn) netip.Addr { return c.addr }
 // that hasn't reported it, and once the connection has closed.
 func (c *Conn) Source(t Turn) netip.Addr { return limitKey(c.charged) }
 
-// Peer returns the handle to this connection for other loops and goroutines.
-func (c *Conn) Peer() *Peer { return &c.peer }
+// Ref returns the handle to this connection for other loops and goroutines.
+func (c *Conn) Ref() *ConnRef { return &c.peer }
 
 // Open reports whether the connection is open. It is false as soon as the
 // connection has ended, which may be before Handler.Closed is called, and true

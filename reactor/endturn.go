@@ -59,7 +59,7 @@ func (l *loop) callAbused(t Turn) {
 	for i := 0; i < len(l.abusers); i++ { // calls may append
 		c := l.abusers[i]
 		l.abusers[i] = nil
-		l.call(t, c, "Abused", func(t Turn) { l.r.h.Abused(t, c) })
+		l.call(t, c, "KickedForAbuse", func(t Turn) { l.r.h.KickedForAbuse(t, c) })
 	}
 	l.abusers = l.abusers[:0]
 }

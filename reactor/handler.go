@@ -32,9 +32,9 @@ type Handler interface {
 	// called again in the same callback if writing led to more events, such as
 	// a broken connection.
 	TurnEnd(t Turn)
-	// Abused is called when the reactor ends a connection with KICK "abuse":
+	// KickedForAbuse is called when the reactor ends a connection with KICK "abuse":
 	// before the client can receive the KICK, and before Closed.
-	Abused(t Turn, c *Conn)
+	KickedForAbuse(t Turn, c *Conn)
 	// Closed is called exactly once per Open. After it, only the done functions
 	// of jobs that were still running are called for the connection.
 	Closed(t Turn, c *Conn)

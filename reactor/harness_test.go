@@ -54,7 +54,7 @@ func (f *funcs) TurnEnd(t Turn) {
 	}
 }
 
-func (f *funcs) Abused(t Turn, c *Conn) {
+func (f *funcs) KickedForAbuse(t Turn, c *Conn) {
 	if f.abused != nil {
 		f.abused(t, c)
 	}

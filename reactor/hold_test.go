@@ -205,7 +205,7 @@ func TestHeldByAll(t *testing.T) {
 		t.Errorf("counted %d kicks, want 1", n)
 	}
 	conn := await(t, h.conn, "the first connection")
-	if other := await(t, h.conn, "the second connection"); other.Peer().closed.Load() == false {
+	if other := await(t, h.conn, "the second connection"); other.Ref().closed.Load() == false {
 		conn = other
 	}
 	for r.open.Load() > 1 {

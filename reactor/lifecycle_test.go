@@ -87,14 +87,14 @@ func TestConnectRate(t *testing.T) {
 // errors.
 func TestStop(t *testing.T) {
 	var opened, closed, done atomic.Int64
-	var peer *Peer
+	var peer *ConnRef
 	var mu sync.Mutex
 	started := make(chan struct{}, 100)
 	h := &funcs{
 		open: func(t Turn, c *Conn) { opened.Add(1) },
 		request: func(t Turn, c *Conn, r *proto.Request) bool {
 			mu.Lock()
-			peer = c.Peer()
+			peer = c.Ref()
 			mu.Unlock()
 			if err := Go(t, c, Quick, func(t Off) (int, error) {
 				started <- struct{}{}
@@ -369,7 +369,7 @@ func TestEach(t *testing.T) {
 		all = append(all, c)
 	}
 	r.Each(func(t Turn, c *Conn) {
-		if c.Peer().Loop() == t.Loop() {
+		if c.Ref().Loop() == t.Loop() {
 			c.Finish(t, sayBody("everyone"))
 		}
 	})
@@ -424,18 +424,18 @@ func TestStopUnderLoad(t *testing.T) {
 	r := serve(t, &funcs{
 		open: func(t Turn, c *Conn) {
 			opened.Add(1)
-			peers.Store(c.Peer(), true)
+			peers.Store(c.Ref(), true)
 		},
 		request: func(t Turn, c *Conn, r *proto.Request) bool {
 			t.After(time.Millisecond, func(t Turn) { say(t, c, "timer") })
 			// An error is fine here: the lanes end as well.
 			_ = Go(t, c, Quick, func(t Off) (int, error) { return 0, nil }, func(t Turn, _ int, err error) { say(t, c, "done") })
-			c.WhenBelow(t, 0, func(t Turn) { say(t, c, "below") })
+			c.WhenDrained(t, 0, func(t Turn) { say(t, c, "below") })
 			return true
 		},
 		closed: func(t Turn, c *Conn) {
 			closed.Add(1)
-			peers.Delete(c.Peer())
+			peers.Delete(c.Ref())
 		},
 	})
 	var quit atomic.Bool
@@ -464,7 +464,7 @@ func TestStopUnderLoad(t *testing.T) {
 		wg.Go(func() {
 			for !quit.Load() {
 				peers.Range(func(p, _ any) bool {
-					_ = p.(*Peer).Send(sayBody("outside")) // may be closed
+					_ = p.(*ConnRef).Send(sayBody("outside")) // may be closed
 					return true
 				})
 				r.Each(func(t Turn, c *Conn) { say(t, c, "each") })

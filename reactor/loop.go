@@ -54,7 +54,7 @@ type stateOnLoop struct {
 	all        []*Conn
 	dirty      []*Conn // have output for the end of the turn
 	resumed    []*Conn // Resume was called; their held frames come next
-	abusers    []*Conn // kicked for abuse; Abused isn't called yet
+	abusers    []*Conn // kicked for abuse; KickedForAbuse isn't called yet
 	closed     []*Conn // Closed isn't called yet
 	newWaiters []*Conn // began to wait for output to drain in this turn
 	waiters    []*Conn // wait for output to drain; checked on every fast tick

@@ -37,7 +37,7 @@ func TestOrder(t *testing.T) {
 			if i%3 == 0 {
 				err = r.Post(to, func(t Turn) { say(t, conn, fmt.Sprint(i)) })
 			} else {
-				err = conn.Peer().Send(sayBody(fmt.Sprint(i)))
+				err = conn.Ref().Send(sayBody(fmt.Sprint(i)))
 			}
 			if err != nil {
 				t.Fatal(err)
@@ -57,7 +57,7 @@ func TestOrder(t *testing.T) {
 				if i%3 == 0 {
 					t.Post(to, func(t Turn) { say(t, conn, text) })
 				} else {
-					t.Send(conn.Peer(), sayBody(text))
+					t.Send(conn.Ref(), sayBody(text))
 				}
 				i++
 			}
@@ -71,7 +71,7 @@ func TestOrder(t *testing.T) {
 	t.Run("own loop", func(t *testing.T) {
 		if err := r.Post(to, func(t Turn) {
 			for i := range n {
-				t.Send(conn.Peer(), sayBody(fmt.Sprint(i)))
+				t.Send(conn.Ref(), sayBody(fmt.Sprint(i)))
 			}
 		}); err != nil {
 			t.Fatal(err)
@@ -186,7 +186,7 @@ func TestMailboxFull(t *testing.T) {
 	await(t, blocked, "the loop to stand still")
 	body := sayBody(strings.Repeat("x", 300))
 	for range 100 {
-		if err := conn.Peer().Send(body); err != nil {
+		if err := conn.Ref().Send(body); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -230,7 +230,7 @@ func TestComingAndGoing(t *testing.T) {
 	const senders, clients, lives = 4, 8, 60
 	var (
 		mu    sync.Mutex
-		peers = map[uint64]*Peer{}
+		peers = map[uint64]*ConnRef{}
 		last  uint64
 	)
 	r := serve(t, &funcs{
@@ -238,7 +238,7 @@ func TestComingAndGoing(t *testing.T) {
 			mu.Lock()
 			last++
 			id := last
-			peers[id] = c.Peer()
+			peers[id] = c.Ref()
 			mu.Unlock()
 			c.SetData(t, id)
 			say(t, c, fmt.Sprint(id))
@@ -259,7 +259,7 @@ func TestComingAndGoing(t *testing.T) {
 		sending.Go(func() {
 			for n := 0; !quit.Load(); n++ {
 				mu.Lock()
-				batch := make(map[uint64]*Peer, len(peers))
+				batch := make(map[uint64]*ConnRef, len(peers))
 				for id, p := range peers {
 					batch[id] = p
 				}
@@ -348,7 +348,7 @@ func stormClient(r *Reactor, life int) error {
 // Posted work counts as bytes in the mailbox, and is refused beyond half of
 // the limit: from off the loops and from another loop. What was accepted runs,
 // and frees its bytes.
-func TestPostSized(t *testing.T) {
+func TestPostDroppable(t *testing.T) {
 	const bound, room, size = 1000, 500, 100 // half is kept for connections
 	r := serve(t, &funcs{}, func(cfg *Config) { cfg.MaxMailbox, cfg.Loops = bound, 2 })
 	gate, standing, ran := make(chan struct{}), make(chan struct{}), make(chan struct{}, 100)
@@ -358,18 +358,18 @@ func TestPostSized(t *testing.T) {
 	await(t, standing, "the loop to stand still")
 	taken := 0
 	done := func(Turn) { ran <- struct{}{} }
-	for r.PostSized(1, size, done) == nil {
+	for r.PostDroppable(1, size, done) == nil {
 		taken++
 	}
 	if taken != room/size {
 		t.Errorf("%d functions were accepted, want %d", taken, room/size)
 	}
-	if err := r.PostSized(1, size, done); err != ErrBusy {
-		t.Errorf("PostSized with a full mailbox: %v, want %v", err, ErrBusy)
+	if err := r.PostDroppable(1, size, done); err != ErrBusy {
+		t.Errorf("PostDroppable with a full mailbox: %v, want %v", err, ErrBusy)
 	}
 	onLoop(t, r, 0, func(turn Turn) {
-		if err := turn.PostSized(1, size, done); err != ErrBusy {
-			t.Errorf("Turn.PostSized with a full mailbox: %v, want %v", err, ErrBusy)
+		if err := turn.PostDroppable(1, size, done); err != ErrBusy {
+			t.Errorf("Turn.PostDroppable with a full mailbox: %v, want %v", err, ErrBusy)
 		}
 	})
 	if n := r.counter("mailbox_full_total"); n != 3 {
@@ -385,12 +385,12 @@ func TestPostSized(t *testing.T) {
 	onLoop(t, r, 1, func(Turn) {})
 	onLoop(t, r, 0, func(turn Turn) {
 		for range room / size { // of one turn as well
-			if err := turn.PostSized(1, size, done); err != nil {
-				t.Errorf("Turn.PostSized with room: %v, want no error", err)
+			if err := turn.PostDroppable(1, size, done); err != nil {
+				t.Errorf("Turn.PostDroppable with room: %v, want no error", err)
 			}
 		}
-		if err := turn.PostSized(1, size, done); err != ErrBusy {
-			t.Errorf("Turn.PostSized beyond the limit: %v, want %v", err, ErrBusy)
+		if err := turn.PostDroppable(1, size, done); err != ErrBusy {
+			t.Errorf("Turn.PostDroppable beyond the limit: %v, want %v", err, ErrBusy)
 		}
 	})
 	for range room / size {

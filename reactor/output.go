@@ -123,21 +123,21 @@ func (c *Conn) flush(t Turn) {
 	}
 }
 
-// Queued returns how many bytes were queued for writing since the connection
+// BytesQueued returns how many bytes were queued for writing since the connection
 // opened, including this turn's and the framing.
-func (c *Conn) Queued(t Turn) uint64 { return c.queued }
+func (c *Conn) BytesQueued(t Turn) uint64 { return c.queued }
 
-// Taken returns how many of the queued bytes the kernel has accepted. It has
-// accepted a frame once Taken is at least what Queued was after the frame's
+// BytesSent returns how many of the queued bytes the kernel has accepted. It has
+// accepted a frame once BytesSent is at least what Queued was after the frame's
 // Write. For a frame that was written to a closed or finishing connection, that
-// never happens. After the connection has closed, Taken stays, and may be too
+// never happens. After the connection has closed, BytesSent stays, and may be too
 // low, but never too high.
-func (c *Conn) Taken(t Turn) uint64 {
-	return c.queued - uint64(c.Waiting(t))
+func (c *Conn) BytesSent(t Turn) uint64 {
+	return c.queued - uint64(c.BytesUnsent(t))
 }
 
-// Waiting returns Queued minus Taken.
-func (c *Conn) Waiting(t Turn) int {
+// BytesUnsent returns Queued minus Taken.
+func (c *Conn) BytesUnsent(t Turn) int {
 	n := c.dropped
 	if c.open {
 		c.buffered = c.gc.OutboundBuffered()

@@ -30,7 +30,7 @@ func TestPanics(t *testing.T) {
 					say(t, c, err.Error())
 				}
 			case "below":
-				c.WhenBelow(t, 1<<20, boom)
+				c.WhenDrained(t, 1<<20, boom)
 			case "timer":
 				t.After(time.Millisecond, boom)
 			case "posted":

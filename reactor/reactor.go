@@ -114,14 +114,14 @@ func (r *Reactor) Now() time.Time { return r.cfg.Now() }
 func (r *Reactor) Loops() int { return len(r.loops) }
 
 // Post runs fn on loop i, in the order of this goroutine's other calls of Post
-// and Peer.Send for that loop. It never blocks. It returns ErrStopped if the
+// and ConnRef.Send for that loop. It never blocks. It returns ErrStopped if the
 // reactor isn't running; fn then never runs. On a loop, use Turn.Post: that keeps
 // the order with Turn.Send.
 func (r *Reactor) Post(i int, fn func(t Turn)) error { return r.loops[i].post(fn) }
 
-// PostSized posts droppable work that holds n bytes. It returns ErrBusy if the
+// PostDroppable posts droppable work that holds n bytes. It returns ErrBusy if the
 // loop's mailbox would be over half of Config.MaxMailbox; fn then never runs.
-func (r *Reactor) PostSized(i, n int, fn func(t Turn)) error { return r.loops[i].postSized(n, fn) }
+func (r *Reactor) PostDroppable(i, n int, fn func(t Turn)) error { return r.loops[i].postSized(n, fn) }
 
 // Each runs fn for every connection on its loop. It doesn't wait for that.
 // Connections that are closing are left out.

@@ -38,7 +38,7 @@ func TestNeverReads(t *testing.T) {
 				for range 100 {
 					c.Write(t, body)
 				}
-				worst = max(worst, c.Waiting(t)-c.dropped) // those take no memory
+				worst = max(worst, c.BytesUnsent(t)-c.dropped) // those take no memory
 				if c.Open(t) {
 					t.Post(t.Loop(), more)
 				} else {
@@ -49,7 +49,7 @@ func TestNeverReads(t *testing.T) {
 			return true
 		},
 		closed: func(t Turn, c *Conn) {
-			if c.Data(t) == nil && c.Queued(t) > 1<<20 {
+			if c.Data(t) == nil && c.BytesQueued(t) > 1<<20 {
 				close(gone)
 			}
 		},
@@ -101,10 +101,10 @@ func TestSlowKickArrives(t *testing.T) {
 	c.wantEnd()
 }
 
-// WhenBelow follows what the kernel accepts. A backlog much larger than the
+// WhenDrained follows what the kernel accepts. A backlog much larger than the
 // limit is sent to a reading client without hitting the limit, and Taken
 // reaches Queued.
-func TestWhenBelow(t *testing.T) {
+func TestWhenDrained(t *testing.T) {
 	const chunk, chunks = 100_000, 80
 	done := make(chan string, 1)
 	r := serve(t, &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
@@ -113,14 +113,14 @@ func TestWhenBelow(t *testing.T) {
 		var more func(t Turn)
 		more = func(t Turn) {
 			if sent == chunks {
-				c.WhenBelow(t, 0, func(t Turn) {
-					done <- fmt.Sprint(c.Queued(t)-c.Taken(t), c.Waiting(t), c.Queued(t) > chunk*chunks)
+				c.WhenDrained(t, 0, func(t Turn) {
+					done <- fmt.Sprint(c.BytesQueued(t)-c.BytesSent(t), c.BytesUnsent(t), c.BytesQueued(t) > chunk*chunks)
 				})
 				return
 			}
 			c.Write(t, body)
 			sent++
-			c.WhenBelow(t, 50_000, more)
+			c.WhenDrained(t, 50_000, more)
 		}
 		more(t)
 		return true
@@ -150,16 +150,16 @@ func TestTakenIsNeverTooMuch(t *testing.T) {
 	r := serve(t, &funcs{
 		request: func(t Turn, c *Conn, r *proto.Request) bool {
 			say(t, c, "before")
-			m.before = c.Queued(t)
+			m.before = c.BytesQueued(t)
 			c.Finish(t, nil)
 			say(t, c, "after")
-			m.after = c.Queued(t)
-			t.Post(t.Loop(), func(t Turn) { m.taken = c.Taken(t) })
+			m.after = c.BytesQueued(t)
+			t.Post(t.Loop(), func(t Turn) { m.taken = c.BytesSent(t) })
 			return true
 		},
 		closed: func(t Turn, c *Conn) {
 			c.WriteResponse(t, &proto.Response{Op: proto.ERROR})
-			m.later, m.takenLater = c.Queued(t), c.Taken(t)
+			m.later, m.takenLater = c.BytesQueued(t), c.BytesSent(t)
 			got <- m
 		},
 	}, func(cfg *Config) { cfg.Loops = 1 })
@@ -181,7 +181,7 @@ func TestTakenIsNeverTooMuch(t *testing.T) {
 // that sends PINGs stays. Half a handshake and half a frame end the same way.
 func TestTimeouts(t *testing.T) {
 	r := serve(t, &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
-		c.LoggedIn(t, string(r.Msg) == "in")
+		c.SetLoggedIn(t, string(r.Msg) == "in")
 		say(t, c, "ok")
 		return true
 	}}, func(cfg *Config) {

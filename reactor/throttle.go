@@ -93,13 +93,13 @@ func (c *Conn) Charge(t Turn) (size int, wait time.Duration) {
 
 func (c *Conn) exceeded(t Turn, why limitKind, wait time.Duration) time.Duration {
 	c.l.r.count.limited[why].Inc()
-	return c.Pause(t, wait)
+	return c.Throttle(t, wait)
 }
 
-// Pause throttles the connection. The handler calls it for a charged frame that
+// Throttle throttles the connection. The handler calls it for a charged frame that
 // exceeds a limit of its own: Charge then refuses all frames for wait, and for a
 // second at least. It returns the wait to tell the client.
-func (c *Conn) Pause(t Turn, wait time.Duration) time.Duration {
+func (c *Conn) Throttle(t Turn, wait time.Duration) time.Duration {
 	if c.throttle == nil {
 		c.throttle = &throttleOnLoop{}
 	}
@@ -112,11 +112,11 @@ func (c *Conn) Pause(t Turn, wait time.Duration) time.Duration {
 	return until.Sub(now)
 }
 
-// Untold says that the client will only be told of the last refusal, by Charge
-// or Pause, after something else has happened. Until then frames are refused,
-// but not counted as violations. When the client is told, call Pause: it starts
+// RefusalPending says that the client will only be told of the last refusal, by Charge
+// or Throttle, after something else has happened. Until then frames are refused,
+// but not counted as violations. When the client is told, call Throttle: it starts
 // the grace time.
-func (c *Conn) Untold(t Turn) {
+func (c *Conn) RefusalPending(t Turn) {
 	if c.throttle != nil {
 		c.throttle.unannounced = true
 	}

@@ -29,7 +29,7 @@ func charging() *funcs {
 			return true
 		}
 		if string(r.Msg) == "login" {
-			c.LoggedIn(t, true)
+			c.SetLoggedIn(t, true)
 		}
 		echo(t, c, r)
 		return true
@@ -278,7 +278,7 @@ func TestPause(t *testing.T) {
 	c := dial(t, serve(t, &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
 		_, wait := c.Charge(t)
 		if wait == 0 && string(r.Msg) == "over" {
-			wait = c.Pause(t, 3*time.Second)
+			wait = c.Throttle(t, 3*time.Second)
 		}
 		if wait > 0 {
 			c.writeSlowDown(t, r, wait)
@@ -319,7 +319,7 @@ func TestWebSocketFramesAreCharged(t *testing.T) {
 	}
 }
 
-// Abused is called once for every connection that is ended for abuse, before
+// KickedForAbuse is called once for every connection that is ended for abuse, before
 // Closed, and for no other.
 func TestAbused(t *testing.T) {
 	k := &clock{}

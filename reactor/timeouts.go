@@ -6,9 +6,9 @@ import "time"
 // but has a job in progress.
 const busyRecheck = time.Second
 
-// LoggedIn selects the timeout: the idle timeout if yes, otherwise the login
+// SetLoggedIn selects the timeout: the idle timeout if yes, otherwise the login
 // timeout, which starts again.
-func (c *Conn) LoggedIn(t Turn, yes bool) {
+func (c *Conn) SetLoggedIn(t Turn, yes bool) {
 	if !c.open || c.loggedIn == yes {
 		return
 	}

@@ -31,7 +31,7 @@ func (t Turn) Now() time.Time { return t.l.now }
 // this loop, it calls Conn.Write. Otherwise the frame is handed over when the
 // turn ends. If the connection has closed, Send does nothing. It copies body
 // and doesn't block.
-func (t Turn) Send(p *Peer, body []byte) {
+func (t Turn) Send(p *ConnRef, body []byte) {
 	to := p.c.l
 	if to == t.l {
 		p.c.Write(t, body)
@@ -47,9 +47,9 @@ func (t Turn) Post(i int, fn func(t Turn)) {
 	t.l.outboxFor(t, t.l.r.loops[i]).post(fn, 0)
 }
 
-// PostSized posts droppable work that holds n bytes. It returns ErrBusy if the
+// PostDroppable posts droppable work that holds n bytes. It returns ErrBusy if the
 // loop's mailbox would be over half of Config.MaxMailbox; fn then never runs.
-func (t Turn) PostSized(i, n int, fn func(t Turn)) error {
+func (t Turn) PostDroppable(i, n int, fn func(t Turn)) error {
 	to := t.l.r.loops[i]
 	b := t.l.outboxFor(t, to)
 	if to.mailboxHalfFull(len(b.arena) + b.posted + n) {

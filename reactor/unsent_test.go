@@ -23,7 +23,7 @@ func TestWaitingForAll(t *testing.T) {
 		}
 		var more func(t Turn)
 		more = func(t Turn) {
-			if !c.Open(t) || c.finishing || c.Waiting(t) >= want {
+			if !c.Open(t) || c.finishing || c.BytesUnsent(t) >= want {
 				filled <- c.reading(t)
 				return
 			}

@@ -85,7 +85,7 @@ func newDispatcher(tb testing.TB, cross bool) *dispatcher {
 		conns[i] = <-h.conns
 	}
 	to := 1
-	if (conns[1].Peer().Loop() != conns[0].Peer().Loop()) != cross {
+	if (conns[1].Ref().Loop() != conns[0].Ref().Loop()) != cross {
 		to = 2
 	}
 	event := with(ids[to]).event("typing").with(obj{"data": strings.Repeat("x", 100)})
@@ -102,7 +102,7 @@ func newDispatcher(tb testing.TB, cross bool) *dispatcher {
 func (d *dispatcher) turn(events int, f func(t service.Turn)) {
 	d.tb.Helper()
 	done := make(chan struct{})
-	if err := d.n.r.Post(d.conn.Peer().Loop(), func(t service.Turn) {
+	if err := d.n.r.Post(d.conn.Ref().Loop(), func(t service.Turn) {
 		defer close(done)
 		f(t)
 	}); err != nil {

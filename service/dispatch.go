@@ -81,10 +81,10 @@ func (s *Service) TurnEnd(t Turn) {
 	s.delivery.On(t).HandOver(t)
 }
 
-// Abused is called by the reactor as it kicks a connection for abuse: its user
+// KickedForAbuse is called by the reactor as it kicks a connection for abuse: its user
 // has to wait before the next login. Without a login nobody has to: others may
 // share the address.
-func (s *Service) Abused(t Turn, rc *reactor.Conn) {
+func (s *Service) KickedForAbuse(t Turn, rc *reactor.Conn) {
 	if ss := session.ConnOf(t, rc).Session(t); ss != nil {
 		s.limits.Abused(ss.User, t.Now())
 	}

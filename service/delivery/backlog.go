@@ -166,7 +166,7 @@ func (l *TopicsOnLoop) pushPage(t Turn, tp *topicOnLoop, ask []*session.Session,
 				l.d.m.pushes.Inc()
 			}
 			l.sent(t, tp, cu, m.Seq)
-			if conn.Waiting(t) > backlogBytes {
+			if conn.BytesUnsent(t) > backlogBytes {
 				l.pauseBacklog(t, ss)
 			}
 		}
@@ -182,7 +182,7 @@ func (l *TopicsOnLoop) pushPage(t Turn, tp *topicOnLoop, ask []*session.Session,
 // what was written.
 func (l *TopicsOnLoop) pauseBacklog(t Turn, ss *session.Session) {
 	ss.PauseBacklog(t, true)
-	ss.Conn(t).WhenBelow(t, backlogBytes/2, func(t Turn) {
+	ss.Conn(t).WhenDrained(t, backlogBytes/2, func(t Turn) {
 		ss.PauseBacklog(t, false)
 		u := l.users[ss.User]
 		if ss.Ended(t) || u == nil {

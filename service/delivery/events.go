@@ -41,7 +41,7 @@ func (l *TopicsOnLoop) HandOver(t Turn) {
 			for j := range es {
 				n += len(es[j].body)
 			}
-			if err := t.PostSized(i, n, func(t Turn) { l.d.topics[i].relay(t, es) }); err != nil {
+			if err := t.PostDroppable(i, n, func(t Turn) { l.d.topics[i].relay(t, es) }); err != nil {
 				l.d.m.eventsDropped.Add(len(es))
 			}
 		}
@@ -70,7 +70,7 @@ func (d *Delivery) GroupEventElsewhere(group int64, body []byte) {
 	es := []groupEvent{{group, body}}
 	for loops := d.sessions.Watchers(group); loops != 0; loops &= loops - 1 {
 		i := bits.TrailingZeros64(loops)
-		if err := d.r.PostSized(i, len(body), func(t Turn) { d.topics[i].relay(t, es) }); errors.Is(err, reactor.ErrBusy) {
+		if err := d.r.PostDroppable(i, len(body), func(t Turn) { d.topics[i].relay(t, es) }); errors.Is(err, reactor.ErrBusy) {
 			d.m.eventsDropped.Inc()
 		} // stopped: nobody to tell
 	}

@@ -73,7 +73,7 @@ func (l *TopicsOnLoop) inspect(t Turn, q *Inquiry) Snapshot {
 			continue
 		}
 		c := ss.Conn(t)
-		s.Sessions[ss] = &Progress{Live: ss.Live(), BacklogPaused: ss.BacklogPaused(t), Waiting: c.Waiting(t)}
+		s.Sessions[ss] = &Progress{Live: ss.Live(), BacklogPaused: ss.BacklogPaused(t), Waiting: c.BytesUnsent(t)}
 		s.Sending = s.Sending || c.Sending(t, q.Group, q.PairSum, q.Sender, q.CID)
 	}
 	tp := l.topics[q.Conv]
@@ -90,7 +90,7 @@ func (l *TopicsOnLoop) inspect(t Turn, q *Inquiry) Snapshot {
 		p.Known, p.Sent, p.Backlog, p.Arrived = true, cu.sent, cu.backlog, cu.saved
 		if !cu.session.Receipts {
 			p.Arrived = max(cu.saved, cu.arrived)
-			if cu.session.Conn(t).Taken(t) >= cu.arrivesAt {
+			if cu.session.Conn(t).BytesSent(t) >= cu.arrivesAt {
 				p.Arrived = cu.sent
 			}
 		}

@@ -19,10 +19,10 @@ func (l *TopicsOnLoop) sent(t Turn, tp *topicOnLoop, cu *cursorOnLoop, seq int64
 		return
 	}
 	conn := ss.Conn(t)
-	if conn.Taken(t) >= cu.arrivesAt {
+	if conn.BytesSent(t) >= cu.arrivesAt {
 		cu.arrived = max(cu.arrived, cu.sent)
 	}
-	cu.sent, cu.arrivesAt = seq, conn.Queued(t)
+	cu.sent, cu.arrivesAt = seq, conn.BytesQueued(t)
 	if !cu.dirty {
 		cu.dirty = true
 		l.dirty = append(l.dirty, progress{tp, ss})
@@ -35,7 +35,7 @@ func (l *TopicsOnLoop) save(t Turn, cu *cursorOnLoop, conv int64) {
 	if ss.Receipts {
 		return
 	}
-	if cu.sent != unknown && ss.Conn(t).Taken(t) >= cu.arrivesAt {
+	if cu.sent != unknown && ss.Conn(t).BytesSent(t) >= cu.arrivesAt {
 		cu.arrived = max(cu.arrived, cu.sent)
 	}
 	if cu.arrived > cu.saved {

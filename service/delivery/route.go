@@ -170,7 +170,7 @@ func (d *Delivery) Grown(g *bus.Grown) {
 	}
 	for loops := d.loopsOf(g.Group, p); loops != 0; loops &= loops - 1 {
 		i := bits.TrailingZeros64(loops)
-		err := d.r.PostSized(i, size, func(t Turn) { d.topics[i].deliverAll(t, list) })
+		err := d.r.PostDroppable(i, size, func(t Turn) { d.topics[i].deliverAll(t, list) })
 		if errors.Is(err, reactor.ErrBusy) {
 			d.m.hintsDropped.Inc() // the log has it: the next hint, or repair, has it read there
 		} // stopped: nobody is left to tell

@@ -261,7 +261,7 @@ func (l *Logins) enter(t Turn, c *conn, a proto.Response, id identity, q *proto.
 		case ss.Ended(t): // closed or kicked meanwhile
 		case err != nil:
 			topics.End(t, ss)
-			c.LoggedIn(t, false)
+			c.SetLoggedIn(t, false)
 			c.Refuse(t, a, err)
 		default:
 			l.arrive(t, ss, &w, a)
@@ -277,7 +277,7 @@ func (l *Logins) Logout(t Turn, c *conn, r *proto.Request) {
 		return struct{}{}, l.Store.CloseDevice(t, token)
 	}, func(t Turn, _ struct{}) {
 		l.Delivery.On(t).End(t, ss)
-		c.LoggedIn(t, false)
+		c.SetLoggedIn(t, false)
 		c.Reply(t, &a)
 	})
 }

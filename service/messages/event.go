@@ -43,7 +43,7 @@ func (m *Messages) userEvent(t Turn, c *conn, r *proto.Request) {
 	l.buf = appendEvent(l.buf[:0], ss, r)
 	for _, o := range m.sessions.Sessions(r.ToID) {
 		if o != ss && o.Live() {
-			t.Send(o.Peer, l.buf)
+			t.Send(o.Ref, l.buf)
 		}
 	}
 	m.courier.PublishEvent(bus.User(r.ToID), l.buf)

@@ -48,7 +48,7 @@ func (c *Conn) ChargeRequest(t Turn) (wait time.Duration) {
 		return wait
 	}
 	if wait = c.s.limits.Frame(c.on.session.Rate, t.Now(), size); wait > 0 {
-		return c.Pause(t, wait)
+		return c.Throttle(t, wait)
 	}
 	return 0
 }

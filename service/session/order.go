@@ -235,7 +235,7 @@ func (m *Message) Refuse(t Turn, err error) {
 	if sentAgain(err) {
 		m.state = throttled
 		m.Conn.on.order.throttled++
-		m.Conn.Untold(t)
+		m.Conn.RefusalPending(t)
 	}
 }
 
@@ -250,7 +250,7 @@ func sentAgain(err error) bool {
 // long as err says, and returns the refusal with that time.
 func (c *Conn) throttle(t Turn, err error) error {
 	e := *c.s.Errno(proto.ERROR, err)
-	e.RetryAfter = proto.SlowDown(c.Pause(t, e.RetryAfter)).RetryAfter
+	e.RetryAfter = proto.SlowDown(c.Throttle(t, e.RetryAfter)).RetryAfter
 	return &e
 }
 

@@ -27,7 +27,7 @@ type Session struct {
 	Device   string
 	Receipts bool // the client sends receipts
 	Loop     int
-	Peer     *reactor.Peer
+	Ref      *reactor.ConnRef // its connection
 	At       int64            // time of the login by the nodes' shared clock, Unix microseconds
 	Nth      int64            // order of the logins on this node, whatever the clock does
 	Rate     *limits.UserRate // shared by the user's sessions on this node
@@ -57,7 +57,7 @@ type Login struct {
 // New makes the session of a login. It is in no list yet.
 func New(t Turn, c *Conn, l Login) *Session {
 	ss := &Session{User: l.User, Name: l.Name, Device: l.Device, Receipts: l.Receipts, At: l.At, Nth: l.Nth,
-		Loop: t.Loop(), Peer: c.Peer(), Rate: new(limits.UserRate), loop: sessionOnLoop{conn: c}}
+		Loop: t.Loop(), Ref: c.Ref(), Rate: new(limits.UserRate), loop: sessionOnLoop{conn: c}}
 	ss.token.Store(&l.TokenHash)
 	return ss
 }
@@ -90,7 +90,7 @@ func (ss *Session) Attach(t Turn) {
 	c := ss.loop.conn
 	c.on.session = ss
 	c.on.order.reset(t)
-	c.LoggedIn(t, true)
+	c.SetLoggedIn(t, true)
 }
 
 // Detach ends the session on its connection, which stays open. It reports

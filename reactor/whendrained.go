@@ -1,15 +1,15 @@
 package reactor
 
-// waiterOnLoop is a pending WhenBelow.
+// waiterOnLoop is a pending WhenDrained.
 type waiterOnLoop struct {
 	n  int
 	fn func(t Turn)
 }
 
-// WhenBelow runs fn once at most n bytes are waiting, but not before this turn's
+// WhenDrained runs fn once at most n bytes are waiting, but not before this turn's
 // writes. A connection has one waiter: a new one replaces it. It is dropped when
 // the connection closes or finishes.
-func (c *Conn) WhenBelow(t Turn, n int, fn func(t Turn)) {
+func (c *Conn) WhenDrained(t Turn, n int, fn func(t Turn)) {
 	if !c.reading(t) {
 		return
 	}
@@ -33,13 +33,13 @@ func (c *Conn) checkDrained(t Turn) bool {
 		return true
 	case c.waiter == nil:
 		return true
-	case c.Waiting(t) > c.waiter.n:
+	case c.BytesUnsent(t) > c.waiter.n:
 		return false
 	}
 	fn := c.waiter.fn
 	c.waiter = nil
-	c.l.call(t, c, "WhenBelow", fn)
-	// If fn waits again, WhenBelow has put the connection into newWaiters. If it
+	c.l.call(t, c, "WhenDrained", fn)
+	// If fn waits again, WhenDrained has put the connection into newWaiters. If it
 	// is in waiters, it must stay there instead.
 	return c.waiter == nil || !c.inWaiters
 }

@@ -13,13 +13,13 @@ import (
 // editor is text being typed. The cursor stands between what looks like one
 // character each, so that none is ever torn.
 type editor struct {
-	r      text.Ruler
-	chars  []string
-	at     int  // the cursor: before chars[at]
-	lines  bool // may hold line ends
-	masked bool // a password: shown as dots
-	most   int  // bytes it may hold
-	size   int
+	ruler     text.Ruler
+	chars     []string
+	cursor    int  // the cursor: before chars[at]
+	multiline bool // may hold line ends
+	masked    bool // a password: shown as dots
+	maxBytes  int  // bytes it may hold
+	size      int
 }
 
 func (e *editor) value() string { return strings.Join(e.chars, "") }
@@ -28,7 +28,7 @@ func (e *editor) empty() bool { return len(e.chars) == 0 }
 
 // set replaces all, with the cursor at the end.
 func (e *editor) set(s string) {
-	e.chars, e.at, e.size = nil, 0, 0
+	e.chars, e.cursor, e.size = nil, 0, 0
 	e.insert(s)
 }
 
@@ -38,7 +38,7 @@ func (e *editor) insert(s string) {
 	s = strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(strings.ToValidUTF8(s, ""))
 	s = strings.Map(func(c rune) rune {
 		switch {
-		case c == '\n' && e.lines:
+		case c == '\n' && e.multiline:
 			return c
 		case c == '\n' || c == '\t':
 			return ' '
@@ -47,7 +47,7 @@ func (e *editor) insert(s string) {
 		}
 		return c
 	}, s)
-	if room := e.most - e.size; len(s) > room {
+	if room := e.maxBytes - e.size; len(s) > room {
 		for s = s[:max(room, 0)]; len(s) > 0 && !utf8.ValidString(s); {
 			s = s[:len(s)-1]
 		}
@@ -56,15 +56,15 @@ func (e *editor) insert(s string) {
 		return
 	}
 	// What is typed may join what is before it: a mark its letter.
-	before := strings.Join(e.chars[:e.at], "") + s
-	after := strings.Join(e.chars[e.at:], "")
-	head := e.split(before)
-	e.at = len(head)
-	e.chars = append(head, e.split(after)...)
+	before := strings.Join(e.chars[:e.cursor], "") + s
+	after := strings.Join(e.chars[e.cursor:], "")
+	head := e.clusters(before)
+	e.cursor = len(head)
+	e.chars = append(head, e.clusters(after)...)
 	e.size += len(s)
 }
 
-func (e *editor) split(s string) (all []string) {
+func (e *editor) clusters(s string) (all []string) {
 	for part := range strings.SplitAfterSeq(s, "\n") {
 		line, end := strings.CutSuffix(part, "\n")
 		for c := range (text.Ruler{Clusters: true}).All(line) {
@@ -83,44 +83,44 @@ func (e *editor) remove(from, to int) {
 		e.size -= len(c)
 	}
 	e.chars = append(e.chars[:from:from], e.chars[to:]...)
-	if e.at > from {
-		e.at = max(from, e.at-(to-from))
+	if e.cursor > from {
+		e.cursor = max(from, e.cursor-(to-from))
 	}
 }
 
 // key does what a key says, and reports whether it was one for an editor.
-func (e *editor) key(k tea.KeyPressMsg) bool {
+func (e *editor) handleKey(k tea.KeyPressMsg) bool {
 	switch k.String() {
 	case "left", "ctrl+b":
-		e.at = max(0, e.at-1)
+		e.cursor = max(0, e.cursor-1)
 	case "right":
-		e.at = min(len(e.chars), e.at+1)
+		e.cursor = min(len(e.chars), e.cursor+1)
 	case "home", "ctrl+a":
-		e.at = e.lineBegin()
+		e.cursor = e.lineBegin()
 	case "end", "ctrl+e":
-		e.at = e.lineEnd()
+		e.cursor = e.lineEnd()
 	case "alt+left", "ctrl+left", "alt+b":
-		e.at = e.wordBegin()
+		e.cursor = e.wordBegin()
 	case "alt+right", "ctrl+right", "alt+f":
-		e.at = e.wordEnd()
+		e.cursor = e.wordEnd()
 	case "backspace", "ctrl+h", "shift+backspace":
-		if e.at > 0 {
-			e.remove(e.at-1, e.at)
+		if e.cursor > 0 {
+			e.remove(e.cursor-1, e.cursor)
 		}
 	case "delete", "ctrl+d":
-		if e.at < len(e.chars) {
-			e.remove(e.at, e.at+1)
+		if e.cursor < len(e.chars) {
+			e.remove(e.cursor, e.cursor+1)
 		}
 	case "ctrl+w", "alt+backspace", "ctrl+backspace":
-		e.remove(e.wordBegin(), e.at)
+		e.remove(e.wordBegin(), e.cursor)
 	case "alt+d", "ctrl+delete":
-		e.remove(e.at, e.wordEnd())
+		e.remove(e.cursor, e.wordEnd())
 	case "ctrl+u":
-		e.remove(e.lineBegin(), e.at)
+		e.remove(e.lineBegin(), e.cursor)
 	case "ctrl+k":
-		e.remove(e.at, e.lineEnd())
+		e.remove(e.cursor, e.lineEnd())
 	case "alt+enter", "shift+enter", "ctrl+j":
-		if !e.lines {
+		if !e.multiline {
 			return false
 		}
 		e.insert("\n")
@@ -134,7 +134,7 @@ func (e *editor) key(k tea.KeyPressMsg) bool {
 }
 
 func (e *editor) lineBegin() int {
-	i := e.at
+	i := e.cursor
 	for i > 0 && e.chars[i-1] != "\n" {
 		i--
 	}
@@ -142,43 +142,43 @@ func (e *editor) lineBegin() int {
 }
 
 func (e *editor) lineEnd() int {
-	i := e.at
+	i := e.cursor
 	for i < len(e.chars) && e.chars[i] != "\n" {
 		i++
 	}
 	return i
 }
 
-func blank(c string) bool { return c == " " || c == "\n" }
+func isBlank(c string) bool { return c == " " || c == "\n" }
 
 func (e *editor) wordBegin() int {
-	i := e.at
-	for i > 0 && blank(e.chars[i-1]) {
+	i := e.cursor
+	for i > 0 && isBlank(e.chars[i-1]) {
 		i--
 	}
-	for i > 0 && !blank(e.chars[i-1]) {
+	for i > 0 && !isBlank(e.chars[i-1]) {
 		i--
 	}
 	return i
 }
 
 func (e *editor) wordEnd() int {
-	i := e.at
-	for i < len(e.chars) && blank(e.chars[i]) {
+	i := e.cursor
+	for i < len(e.chars) && isBlank(e.chars[i]) {
 		i++
 	}
-	for i < len(e.chars) && !blank(e.chars[i]) {
+	for i < len(e.chars) && !isBlank(e.chars[i]) {
 		i++
 	}
 	return i
 }
 
 // shown is a character as it is drawn.
-func (e *editor) shown(c string) string {
+func (e *editor) display(c string) string {
 	if e.masked {
 		return "•"
 	}
-	return e.r.Show(c)
+	return e.ruler.Show(c)
 }
 
 // rows breaks the text into rows of w columns, and says in which row and
@@ -197,13 +197,13 @@ func (e *editor) rows(w int) (rows []string, starts []int, row, col int) {
 	for i, c := range e.chars {
 		s := ""
 		if c != "\n" {
-			s = e.shown(c)
+			s = e.display(c)
 		}
-		cw := e.r.Width(s)
+		cw := e.ruler.Width(s)
 		if cols+cw > w-1 && c != "\n" { // the last column is the cursor's
 			turn(i)
 		}
-		if i == e.at {
+		if i == e.cursor {
 			row, col = len(rows), cols
 		}
 		if c == "\n" {
@@ -213,7 +213,7 @@ func (e *editor) rows(w int) (rows []string, starts []int, row, col int) {
 		b.WriteString(s)
 		cols += cw
 	}
-	if e.at == len(e.chars) {
+	if e.cursor == len(e.chars) {
 		row, col = len(rows), cols
 	}
 	return append(rows, b.String()), starts, row, col
@@ -221,7 +221,7 @@ func (e *editor) rows(w int) (rows []string, starts []int, row, col int) {
 
 // vertical moves the cursor a row up or down, and reports false where there
 // is none.
-func (e *editor) vertical(w, by int) bool {
+func (e *editor) moveVertical(w, by int) bool {
 	_, starts, row, col := e.rows(w)
 	target := row + by
 	if target < 0 || target >= len(starts) {
@@ -231,9 +231,9 @@ func (e *editor) vertical(w, by int) bool {
 	if target+1 < len(starts) {
 		end = starts[target+1] - 1 // on the last one, not behind it
 	}
-	e.at = starts[target]
-	for cols := 0; e.at < end && cols < col; e.at++ {
-		cols += e.r.Width(e.shown(e.chars[e.at]))
+	e.cursor = starts[target]
+	for cols := 0; e.cursor < end && cols < col; e.cursor++ {
+		cols += e.ruler.Width(e.display(e.chars[e.cursor]))
 	}
 	return true
 }

@@ -45,12 +45,12 @@ func TestEditorKeys(t *testing.T) {
 		{"👩‍👩‍👧", "backspace", "|"},
 		{"a", "enter up", "a|"}, // none of an editor's
 	} {
-		e := editor{lines: true, most: 1000}
+		e := editor{multiline: true, maxBytes: 1000}
 		e.set(test.text)
 		for _, k := range strings.Fields(test.keys) {
-			e.key(pressed(k))
+			e.handleKey(pressed(k))
 		}
-		got := strings.Join(e.chars[:e.at], "") + "|" + strings.Join(e.chars[e.at:], "")
+		got := strings.Join(e.chars[:e.cursor], "") + "|" + strings.Join(e.chars[e.cursor:], "")
 		if got != test.want || e.size != len(e.value()) {
 			t.Errorf("%q, %s: %q, want %q (%d bytes counted, %d there)", test.text, test.keys, got, test.want, e.size, len(e.value()))
 		}
@@ -60,14 +60,14 @@ func TestEditorKeys(t *testing.T) {
 // What is pasted can't bring control characters, line ends only where they
 // belong, and no more than there is room for, cut between characters.
 func TestEditorPaste(t *testing.T) {
-	e := editor{most: 10}
+	e := editor{maxBytes: 10}
 	if e.insert("a\x1b[2Jb\r\nc\td"); e.value() != "a[2Jb c d" {
 		t.Errorf("%q", e.value())
 	}
 	if e.insert("你"); e.value() != "a[2Jb c d" {
 		t.Errorf("%q is beyond 10 bytes", e.value())
 	}
-	e = editor{most: 100, lines: true}
+	e = editor{maxBytes: 100, multiline: true}
 	if e.insert("a\r\nb\rc\xff"); e.value() != "a\nb\nc" {
 		t.Errorf("%q", e.value())
 	}
@@ -76,7 +76,7 @@ func TestEditorPaste(t *testing.T) {
 // Rows break where the width ends, the cursor has a place in them, and moves
 // between them.
 func TestEditorRows(t *testing.T) {
-	e := editor{lines: true, most: 1000}
+	e := editor{multiline: true, maxBytes: 1000}
 	e.set("abcdef\n你好世\n")
 	rows, starts, row, col := e.rows(5)
 	if want := []string{"abcd", "ef", "你好", "世", ""}; !slices.Equal(rows, want) || row != 4 || col != 0 {
@@ -86,16 +86,16 @@ func TestEditorRows(t *testing.T) {
 		t.Errorf("%v", starts)
 	}
 	for i, want := range []int{9, 7, 4, 0} {
-		if !e.vertical(5, -1) || e.at != want {
-			t.Errorf("up %d: at %d, want %d", i+1, e.at, want)
+		if !e.moveVertical(5, -1) || e.cursor != want {
+			t.Errorf("up %d: at %d, want %d", i+1, e.cursor, want)
 		}
 	}
-	if e.vertical(5, -1) {
+	if e.moveVertical(5, -1) {
 		t.Error("there is nothing above the first row")
 	}
-	e.at = 3
-	if e.vertical(5, 1); e.at != 6 {
-		t.Errorf("down from the third column: at %d", e.at)
+	e.cursor = 3
+	if e.moveVertical(5, 1); e.cursor != 6 {
+		t.Errorf("down from the third column: at %d", e.cursor)
 	}
 	e.masked = true
 	if rows, _, _, _ := e.rows(5); rows[0] != "••••" || strings.Contains(strings.Join(rows, ""), "a") {
@@ -105,7 +105,7 @@ func TestEditorRows(t *testing.T) {
 
 // Older and newer lines come back, and so does what was being typed.
 func TestRecall(t *testing.T) {
-	var r recall
+	var r inputHistory
 	for _, s := range []string{"one", "two", "two", ""} {
 		r.add(s)
 	}
@@ -120,11 +120,11 @@ func TestRecall(t *testing.T) {
 	if want := []string{"two", "one", "-", "two", "draft", "-"}; !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
-	for range 2 * maxRecall {
+	for range 2 * maxHistory {
 		r.add("x")
 		r.add("y")
 	}
-	if len(r.lines) != maxRecall {
+	if len(r.lines) != maxHistory {
 		t.Errorf("%d lines are kept", len(r.lines))
 	}
 }

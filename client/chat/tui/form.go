@@ -10,15 +10,15 @@ import (
 
 // form asks for a few lines. What is wrong with them is told in it.
 type form struct {
-	title  string
-	under  string // a line under the title
-	fields []field
-	submit string // what the button says
-	other  string // what another button says, "": there is none
-	focus  int    // a field, then submit, then other
-	note   string // what is going on
-	bad    string // what was wrong
-	busy   bool   // the server has been asked
+	title    string
+	subtitle string // a line under the title
+	fields   []field
+	submit   string // what the button says
+	other    string // what another button says, "": there is none
+	focus    int    // a field, then submit, then other
+	progress string // what is going on
+	problem  string // what was wrong
+	busy     bool   // the server has been asked
 }
 
 type field struct {
@@ -30,7 +30,7 @@ type field struct {
 type formAction int
 
 const (
-	formNothing formAction = iota
+	formNone formAction = iota
 	formSubmit
 	formOther
 	formCancel
@@ -39,7 +39,7 @@ const (
 func newForm(r text.Ruler, title, submit, other string, labels ...string) *form {
 	f := &form{title: title, submit: submit, other: other}
 	for _, label := range labels {
-		f.fields = append(f.fields, field{label, editor{r: r, most: maxField, masked: strings.Contains(strings.ToLower(label), "password")}})
+		f.fields = append(f.fields, field{label, editor{ruler: r, maxBytes: maxField, masked: strings.Contains(strings.ToLower(label), "password")}})
 	}
 	return f
 }
@@ -47,7 +47,7 @@ func newForm(r text.Ruler, title, submit, other string, labels ...string) *form 
 // maxField is how many bytes a field of a form may hold.
 const maxField = 1024
 
-func (f *form) stops() int {
+func (f *form) focusStops() int {
 	if f.other == "" {
 		return len(f.fields) + 1
 	}
@@ -55,25 +55,25 @@ func (f *form) stops() int {
 }
 
 // key does what a key says.
-func (f *form) key(k tea.KeyPressMsg) formAction {
+func (f *form) handleKey(k tea.KeyPressMsg) formAction {
 	switch k.String() {
 	case "esc":
 		return formCancel
 	case "tab", "down":
-		f.focus = (f.focus + 1) % f.stops()
-		return formNothing
+		f.focus = (f.focus + 1) % f.focusStops()
+		return formNone
 	case "shift+tab", "up":
-		f.focus = (f.focus + f.stops() - 1) % f.stops()
-		return formNothing
+		f.focus = (f.focus + f.focusStops() - 1) % f.focusStops()
+		return formNone
 	case "enter":
 		return f.enter()
 	}
 	if f.focus < len(f.fields) && !f.busy {
-		if f.fields[f.focus].key(k) {
-			f.bad = ""
+		if f.fields[f.focus].handleKey(k) {
+			f.problem = ""
 		}
 	}
-	return formNothing
+	return formNone
 }
 
 // enter goes to the next field, and from the last one on does what the button
@@ -81,12 +81,12 @@ func (f *form) key(k tea.KeyPressMsg) formAction {
 func (f *form) enter() formAction {
 	switch {
 	case f.busy:
-		return formNothing
+		return formNone
 	case f.focus == len(f.fields)+1:
 		return formOther
 	case f.focus < len(f.fields)-1:
 		f.focus++
-		return formNothing
+		return formNone
 	}
 	return formSubmit
 }
@@ -96,8 +96,8 @@ func (f *form) value(i int) string { return f.fields[i].value() }
 // formRow is a row of a drawn form: what it shows, and where the keyboard goes
 // when it is clicked on, -1: nowhere.
 type formRow struct {
-	text string
-	stop int
+	text  string
+	focus int
 }
 
 // view draws the form for a width and a height, and says where the cursor is.
@@ -111,41 +111,41 @@ func (f *form) view(th *theme, r text.Ruler, w, h int) (rows []formRow, x, y int
 	if label+12 > width {
 		label = 0
 	}
-	add := func(l *line, stop int) { rows = append(rows, formRow{l.end(), stop}) }
-	start := func() *line { return newLine(r, w).to(style{}, left) }
+	add := func(l *rowBuilder, stop int) { rows = append(rows, formRow{l.build(), stop}) }
+	start := func() *rowBuilder { return newRow(r, w).padTo(style{}, left) }
 	tight := h < len(f.fields)+9
 	gap := func() {
 		if !tight {
-			add(newLine(r, w), -1)
+			add(newRow(r, w), -1)
 		}
 	}
 	add(start().add(th.accent, f.title), -1)
-	if f.under != "" && h > 6 {
-		add(start().add(th.dim, f.under), -1)
+	if f.subtitle != "" && h > 6 {
+		add(start().add(th.dim, f.subtitle), -1)
 	}
 	gap()
 	for i := range f.fields {
 		fd := &f.fields[i]
 		st := th.dim
 		if i == f.focus {
-			st = th.strong
+			st = th.bold
 		}
 		l := start()
 		if label > 0 {
-			l.add(st, fd.label).to(style{}, left+label+2)
+			l.add(st, fd.label).padTo(style{}, left+label+2)
 		}
-		room := max(width-(l.w-left), 2)
+		room := max(width-(l.width-left), 2)
 		all, _, row, col := fd.rows(room)
 		if i == f.focus {
-			x, y, cursor = l.w+col, len(rows), true
+			x, y, cursor = l.width+col, len(rows), true
 		}
 		shown := all[row]
 		if shown == "" && label == 0 && i != f.focus {
 			l.add(th.dim, fd.label)
 		}
-		begin := l.w
+		begin := l.width
 		l.add(style{}, shown)
-		l.add(th.rule, strings.Repeat("_", max(0, begin+room-l.w)))
+		l.add(th.rule, strings.Repeat("_", max(0, begin+room-l.width)))
 		add(l, i)
 	}
 	gap()
@@ -155,7 +155,7 @@ func (f *form) view(th *theme, r text.Ruler, w, h int) (rows []formRow, x, y int
 			return
 		}
 		if i == f.focus {
-			l.add(th.hitHere, "[ "+s+" ]")
+			l.add(th.currentHit, "[ "+s+" ]")
 		} else {
 			l.add(th.accent, "[ ").add(style{}, s).add(th.accent, " ]")
 		}
@@ -169,16 +169,16 @@ func (f *form) view(th *theme, r text.Ruler, w, h int) (rows []formRow, x, y int
 		add(l, len(f.fields)+1)
 	}
 	gap()
-	say, st := f.note, th.dim
-	if f.bad != "" {
-		say, st = "✗ "+f.bad, th.bad
+	say, st := f.progress, th.dim
+	if f.problem != "" {
+		say, st = "✗ "+f.problem, th.bad
 	}
 	say = r.Show(say)
 	for _, p := range r.Wrap(say, width) {
 		add(start().add(st, strings.TrimRight(say[p[0]:p[1]], " ")), -1)
 	}
 	above := max(0, (h-len(rows))/3)
-	blank := formRow{newLine(r, w).end(), -1}
+	blank := formRow{newRow(r, w).build(), -1}
 	for range above {
 		rows = append([]formRow{blank}, rows...)
 	}

@@ -23,18 +23,18 @@ type mailbox struct {
 	closed bool
 	wake   chan struct{} // 1
 	room   *sync.Cond
-	full   atomic.Uint64 // how often handlers had to wait
+	waits  atomic.Uint64 // how often handlers had to wait
 }
 
 // events is what a mailbox had.
 type events []tea.Msg
 
 // settled is what became of a message that was sent from here.
-type settled struct {
-	conv  client.Conv
-	local int64
-	r     client.Receipt
-	err   error
+type sendResult struct {
+	conv    client.Conv
+	local   int64
+	receipt client.Receipt
+	err     error
 }
 
 func newMailbox() *mailbox {
@@ -49,7 +49,7 @@ func (b *mailbox) put(e tea.Msg) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if len(b.items) >= maxEvents {
-		b.full.Add(1)
+		b.waits.Add(1)
 	}
 	for len(b.items) >= maxEvents && !b.closed {
 		b.room.Wait()

@@ -18,7 +18,7 @@ func TestMailbox(t *testing.T) {
 	b.putNow(maxEvents) // never waits
 	var wg sync.WaitGroup
 	wg.Go(func() { b.put(maxEvents + 1) })
-	for b.full.Load() == 0 { // until it waits
+	for b.waits.Load() == 0 { // until it waits
 		runtime.Gosched()
 	}
 	next, all := 0, make(chan struct{})

@@ -10,17 +10,17 @@ func (m *model) click(e tea.Mouse) tea.Cmd {
 	if e.Button != tea.MouseLeft {
 		return nil
 	}
-	p := m.places()
+	p := m.layout()
 	switch {
-	case m.login != nil:
-		return m.clickForm(m.login, e.Y, m.h-1, m.loginAction)
-	case m.passwd != nil && e.X >= p.left && e.Y >= p.header && e.Y < p.header+p.messages:
-		return m.clickForm(m.passwd, e.Y-p.header, p.messages, m.passwdAction)
-	case m.ask != nil:
+	case m.loginForm != nil:
+		return m.clickForm(m.loginForm, e.Y, m.h-1, m.loginAction)
+	case m.passwordForm != nil && e.X >= p.mainLeft && e.Y >= p.header && e.Y < p.header+p.messages:
+		return m.clickForm(m.passwordForm, e.Y-p.header, p.messages, m.passwdAction)
+	case m.question != nil:
 		return nil
-	case p.list > 0 && e.X < p.listWidth && e.Y >= p.listTop && e.Y < p.listTop+p.list:
-		if i := m.roster.top + e.Y - p.listTop; i < len(m.roster.list) {
-			return m.show(m.roster.list[i])
+	case p.listHeight > 0 && e.X < p.listWidth && e.Y >= p.listTop && e.Y < p.listTop+p.listHeight:
+		if i := m.convList.top + e.Y - p.listTop; i < len(m.convList.items) {
+			return m.openConversation(m.convList.items[i])
 		}
 	}
 	return nil
@@ -29,10 +29,10 @@ func (m *model) click(e tea.Mouse) tea.Cmd {
 // clickForm goes to the field that was clicked on, or presses the button.
 func (m *model) clickForm(f *form, y, h int, do func(formAction) tea.Cmd) tea.Cmd {
 	rows, _, _, _ := f.view(&m.theme, m.ruler, m.w, h)
-	if y < 0 || y >= len(rows) || rows[y].stop < 0 || f.busy {
+	if y < 0 || y >= len(rows) || rows[y].focus < 0 || f.busy {
 		return nil
 	}
-	if f.focus = rows[y].stop; f.focus >= len(f.fields) {
+	if f.focus = rows[y].focus; f.focus >= len(f.fields) {
 		return do(f.enter())
 	}
 	return nil
@@ -47,13 +47,13 @@ func (m *model) wheel(e tea.Mouse) tea.Cmd {
 	case tea.MouseWheelDown:
 		by = -wheelRows
 	}
-	p := m.places()
+	p := m.layout()
 	switch {
-	case by == 0 || m.login != nil:
-	case p.list > 0 && e.X < p.listWidth:
-		m.roster.move(-by)
-	case m.sheet != nil:
-		m.sheet.scroll(-by, p.messages)
+	case by == 0 || m.loginForm != nil:
+	case p.listHeight > 0 && e.X < p.listWidth:
+		m.convList.move(-by)
+	case m.overlay != nil:
+		m.overlay.scroll(-by, p.messages)
 	default:
 		return m.scroll(by)
 	}

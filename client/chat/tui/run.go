@@ -53,12 +53,12 @@ func Run(ctx context.Context, cfg Config) error {
 
 	var wg sync.WaitGroup
 	wg.Go(func() { box.deliver(p.Send) })
-	stopped := context.AfterFunc(ctx, func() { p.Send(stop{}) })
+	stopped := context.AfterFunc(ctx, func() { p.Send(stopMsg{}) })
 	_, err = p.Run()
 	stopped()
 	_, _ = io.WriteString(cfg.Out, restore) // a terminal that has gone needs none
 	cancel()
-	unsent := m.waiting()
+	unsent := m.pendingCount()
 	box.close()
 	cerr := c.Close()
 	wg.Wait()

@@ -9,7 +9,7 @@ import (
 
 // hit is one place where what is looked for stands.
 type hit struct {
-	e        *entry
+	msg      *message
 	line     int
 	from, to int // in the line
 }
@@ -17,11 +17,11 @@ type hit struct {
 // search looks for words in the open conversation: in what is here, and
 // backwards in what the server has.
 type search struct {
-	input editor
-	hits  []hit
-	at    int  // the one that is looked at, -1: none
-	more  bool // an older one was asked for: go on when a page comes
-	had   hit  // the one from which an older one was asked for
+	input       editor
+	hits        []hit
+	at          int  // the one that is looked at, -1: none
+	loadingMore bool // an older one was asked for: go on when a page comes
+	moreFrom    hit  // the one from which an older one was asked for
 }
 
 // find looks again: the words or the messages have changed. The hit that was
@@ -36,11 +36,11 @@ func (s *search) find(c *conversation, r text.Ruler) {
 	if len(words) == 0 {
 		return
 	}
-	for _, e := range c.entries {
-		if e.note {
+	for _, e := range c.messages {
+		if e.notice {
 			continue
 		}
-		for i, line := range e.body(r) {
+		for i, line := range e.displayLines(r) {
 			for _, p := range occurrences(line, words) {
 				h := hit{e, i, p[0], p[1]}
 				if h == old {
@@ -56,7 +56,7 @@ func (s *search) find(c *conversation, r text.Ruler) {
 }
 
 // here is the hit that is looked at, nil if there is none.
-func (s *search) here() *hit {
+func (s *search) current() *hit {
 	if s.at < 0 || s.at >= len(s.hits) {
 		return nil
 	}
@@ -65,8 +65,8 @@ func (s *search) here() *hit {
 
 // found goes to an older hit, once older messages have come: the last one
 // where none was looked at before.
-func (s *search) found() bool {
-	if h := s.here(); h != nil && *h != s.had {
+func (s *search) resume() bool {
+	if h := s.current(); h != nil && *h != s.moreFrom {
 		return true
 	}
 	return s.older()
@@ -91,9 +91,9 @@ func (s *search) newer() bool {
 }
 
 // in calls mark with the parts of a piece of a line that are hits.
-func (s *search) in(e *entry, p piece, mark func(from, to int, here bool)) {
+func (s *search) highlights(e *message, p piece, mark func(from, to int, here bool)) {
 	for i, h := range s.hits {
-		if h.e == e && h.line == p.line && h.to > p.from && h.from < p.to {
+		if h.msg == e && h.line == p.line && h.to > p.from && h.from < p.to {
 			mark(max(h.from, p.from), min(h.to, p.to), i == s.at)
 		}
 	}

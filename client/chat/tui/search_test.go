@@ -27,25 +27,25 @@ func TestOccurrences(t *testing.T) {
 // The hit that one looks at stays the same while messages come at either end.
 func TestSearchStays(t *testing.T) {
 	c := newConversation()
-	c.take(pageOf(1, 20, true, wayLast, 11, 20))
-	s := search{at: -1, input: editor{most: 100}}
+	c.addPage(pageOf(1, 20, true, pageLast, 11, 20))
+	s := search{at: -1, input: editor{maxBytes: 100}}
 	s.input.set("text 1")
 	s.find(c, text.Ruler{})
-	if len(s.hits) != 9 || s.here().e.seq != 19 {
-		t.Fatalf("%d hits, at %+v", len(s.hits), s.here())
+	if len(s.hits) != 9 || s.current().msg.seq != 19 {
+		t.Fatalf("%d hits, at %+v", len(s.hits), s.current())
 	}
 	for s.older() {
 	}
-	s.had = *s.here()
-	c.take(pageOf(1, 20, false, wayOlder, 1, 10))
-	if s.find(c, text.Ruler{}); s.here().e.seq != 11 {
-		t.Errorf("it has moved to %d", s.here().e.seq)
+	s.moreFrom = *s.current()
+	c.addPage(pageOf(1, 20, false, pageOlder, 1, 10))
+	if s.find(c, text.Ruler{}); s.current().msg.seq != 11 {
+		t.Errorf("it has moved to %d", s.current().msg.seq)
 	}
-	if !s.found() || s.here().e.seq != 10 {
-		t.Errorf("older than 11 is %d", s.here().e.seq)
+	if !s.resume() || s.current().msg.seq != 10 {
+		t.Errorf("older than 11 is %d", s.current().msg.seq)
 	}
 	var marks []string
-	s.in(s.here().e, piece{0, 2, 6}, func(from, to int, here bool) { marks = append(marks, fmt.Sprint(from, to, here)) })
+	s.highlights(s.current().msg, piece{0, 2, 6}, func(from, to int, here bool) { marks = append(marks, fmt.Sprint(from, to, here)) })
 	if fmt.Sprint(marks) != "[2 6 true]" {
 		t.Errorf("in a part of the line: %v", marks)
 	}

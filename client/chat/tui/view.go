@@ -15,7 +15,7 @@ func (m *model) View() tea.View {
 	var rows []string
 	cursor := tea.Cursor{Shape: tea.CursorBar, Blink: true}
 	at := false
-	if m.login != nil {
+	if m.loginForm != nil {
 		rows, cursor.X, cursor.Y, at = m.loginView()
 	} else {
 		rows, cursor.X, cursor.Y, at = m.chatView()
@@ -35,22 +35,22 @@ func (m *model) View() tea.View {
 
 // loginView is the form, and the status below it.
 func (m *model) loginView() (rows []string, x, y int, at bool) {
-	all, x, y, at := m.login.view(&m.theme, m.ruler, m.w, max(1, m.h-1))
+	all, x, y, at := m.loginForm.view(&m.theme, m.ruler, m.w, max(1, m.h-1))
 	for _, r := range all {
 		rows = append(rows, r.text)
 	}
-	return append(rows, newLine(m.ruler, m.w).add(m.theme.dim, " Tab: next  Enter: go on  Ctrl-C: end").end()), x, y, at
+	return append(rows, newRow(m.ruler, m.w).add(m.theme.dim, " Tab: next  Enter: go on  Ctrl-C: end").build()), x, y, at
 }
 
 func (m *model) chatView() (rows []string, x, y int, at bool) {
-	m.layout()
-	p := m.places()
+	m.updateTranscript()
+	p := m.layout()
 	right, x, y, at := m.rightPane(p)
-	x += p.left
+	x += p.mainLeft
 	if m.narrow() {
 		rows = right
 	} else {
-		left := append(m.listHeader(p), m.rosterRows(p.listWidth, p.list)...)
+		left := append(m.listHeader(p), m.listRows(p.listWidth, p.listHeight)...)
 		for i := range right {
 			bar := "│"
 			switch {
@@ -59,7 +59,7 @@ func (m *model) chatView() (rows []string, x, y int, at bool) {
 			case p.rule > 0 && i == len(right)-p.input-1:
 				bar = "├"
 			}
-			rows = append(rows, left[i]+m.theme.rule.on(bar)+right[i])
+			rows = append(rows, left[i]+m.theme.rule.render(bar)+right[i])
 		}
 	}
 	if p.status > 0 {
@@ -69,23 +69,23 @@ func (m *model) chatView() (rows []string, x, y int, at bool) {
 }
 
 // listHeader is what stands above the list.
-func (m *model) listHeader(p places) (rows []string) {
+func (m *model) listHeader(p layout) (rows []string) {
 	if p.header > 0 {
-		l := newLine(m.ruler, p.listWidth).add(m.theme.strong, " Chats")
-		if n, _ := m.roster.unread(); n > 0 {
-			l.right(m.theme.badge, count(n)+" ")
+		l := newRow(m.ruler, p.listWidth).add(m.theme.bold, " Chats")
+		if n, _ := m.convList.unreadTotal(); n > 0 {
+			l.addRight(m.theme.badge, count(n)+" ")
 		}
-		rows = append(rows, l.end())
+		rows = append(rows, l.build())
 	}
 	if p.header > 1 {
-		rows = append(rows, newLine(m.ruler, p.listWidth).ruled(m.theme.rule, style{}, "", p.listWidth).end())
+		rows = append(rows, newRow(m.ruler, p.listWidth).addRule(m.theme.rule, style{}, "", p.listWidth).build())
 	}
 	return rows
 }
 
 // rightPane is all but the list and the status: in one pane, also the list.
-func (m *model) rightPane(p places) (rows []string, x, y int, at bool) {
-	list := m.narrow() && m.listView && m.sheet == nil && m.passwd == nil
+func (m *model) rightPane(p layout) (rows []string, x, y int, at bool) {
+	list := m.narrow() && m.showList && m.overlay == nil && m.passwordForm == nil
 	if list {
 		rows = m.listHeader(p)
 	} else {
@@ -93,92 +93,92 @@ func (m *model) rightPane(p places) (rows []string, x, y int, at bool) {
 	}
 	var body []string
 	switch {
-	case m.passwd != nil:
-		form, fx, fy, cursor := m.passwd.view(&m.theme, m.ruler, p.width, p.messages)
+	case m.passwordForm != nil:
+		form, fx, fy, cursor := m.passwordForm.view(&m.theme, m.ruler, p.width, p.messages)
 		for _, r := range form {
 			body = append(body, r.text)
 		}
 		x, y, at = fx, len(rows)+fy, cursor
-	case m.sheet != nil:
-		body = m.sheet.view(&m.theme, m.ruler, p.width, p.messages)
+	case m.overlay != nil:
+		body = m.overlay.view(&m.theme, m.ruler, p.width, p.messages)
 	case list:
-		body = m.rosterRows(p.width, p.messages)
+		body = m.listRows(p.width, p.messages)
 	case m.open == nil:
 		body = m.welcome(p.width, p.messages)
 	default:
-		body = m.threadRows(p)
+		body = m.transcriptRows(p)
 	}
-	if menu := m.menuRows(p.width, len(body)); len(menu) > 0 && m.passwd == nil {
+	if menu := m.menuRows(p.width, len(body)); len(menu) > 0 && m.passwordForm == nil {
 		copy(body[len(body)-len(menu):], menu)
 	}
 	rows = append(rows, body...)
-	if p.note > 0 {
-		rows = append(rows, m.noteRow(p.width))
+	if p.notice > 0 {
+		rows = append(rows, m.noticeRow(p.width))
 	}
 	if p.rule > 0 {
-		rows = append(rows, newLine(m.ruler, p.width).ruled(m.theme.rule, style{}, "", p.width).end())
+		rows = append(rows, newRow(m.ruler, p.width).addRule(m.theme.rule, style{}, "", p.width).build())
 	}
 	input, ix, iy := m.inputRows(p)
-	if m.passwd == nil {
-		x, y, at = ix, len(rows)+iy, m.ask == nil
+	if m.passwordForm == nil {
+		x, y, at = ix, len(rows)+iy, m.question == nil
 	}
 	return append(rows, input...), x, y, at
 }
 
 // header names what is shown.
-func (m *model) header(p places) (rows []string) {
+func (m *model) header(p layout) (rows []string) {
 	if p.header == 0 {
 		return nil
 	}
-	l := newLine(m.ruler, p.width).add(style{}, " ")
+	l := newRow(m.ruler, p.width).add(style{}, " ")
 	switch c := m.open; {
-	case m.sheet != nil:
-		l.add(m.theme.accent, m.ruler.Show(m.sheet.title))
+	case m.overlay != nil:
+		l.add(m.theme.accent, m.ruler.Show(m.overlay.title))
 	case c == nil:
 		l.add(m.theme.accent, "chatd")
 	default:
-		sign, st := m.sign(c)
-		state, stateStyle := m.standing(c)
+		sign, st := m.icon(c)
+		state, stateStyle := m.peerStatus(c)
 		room := p.width - m.ruler.Width(state) - 5
-		l.add(st, sign).add(style{}, " ").add(m.theme.strong, m.ruler.Cut(m.title(c), max(room, 8)))
-		if about := m.about[c.id]; about != "" && room-l.w > 8 {
-			l.add(m.theme.dim, m.ruler.Cut("  "+m.ruler.Show(about), room-l.w))
+		l.add(st, sign).add(style{}, " ").add(m.theme.bold, m.ruler.Cut(m.title(c), max(room, 8)))
+		if about := m.descriptions[c.id]; about != "" && room-l.width > 8 {
+			l.add(m.theme.dim, m.ruler.Cut("  "+m.ruler.Show(about), room-l.width))
 		}
-		l.right(stateStyle, state+" ")
+		l.addRight(stateStyle, state+" ")
 	}
-	rows = append(rows, l.end())
+	rows = append(rows, l.build())
 	if p.header > 1 {
-		rows = append(rows, newLine(m.ruler, p.width).ruled(m.theme.rule, style{}, "", p.width).end())
+		rows = append(rows, newRow(m.ruler, p.width).addRule(m.theme.rule, style{}, "", p.width).build())
 	}
 	return rows
 }
 
 // standing is how one stands to who a conversation is with.
-func (m *model) standing(c *conversation) (string, style) {
+func (m *model) peerStatus(c *conversation) (string, style) {
 	switch {
-	case c.gone:
+	case c.notMember:
 		return "no longer a member", m.theme.warn
 	case c.id.Group != 0:
-		if n := m.members[c.id]; n == 1 {
+		if n := m.memberCounts[c.id]; n == 1 {
 			return "1 member", m.theme.dim
 		} else if n > 0 {
 			return fmt.Sprintf("%d members", n), m.theme.dim
 		}
 		return "", m.theme.dim
-	case c.id.Peer == m.me:
+	case c.id.Peer == m.myID:
 		return "only you", m.theme.dim
 	case !m.friends[c.id.Peer]:
 		return "not a friend", m.theme.dim
 	case !m.online():
 		return "", m.theme.dim
-	case m.present[c.id.Peer]:
+	case m.presence[c.id.Peer]:
 		return "online", m.theme.good
 	}
 	return "offline", m.theme.dim
 }
 
 func (m *model) welcome(w, h int) (rows []string) {
-	say := []string{"", " " + m.ruler.Show(m.name) + ", welcome.", "", " Choose a conversation: Up, Down, Enter, or the mouse.",
+	say := []string{"", " " + m.ruler.Show(m.myName) + ", welcome.", "", " Choose a conversation: Up, Down, Enter, or the mouse.",
 		" /chat NAME      talk to somebody", " /addfriend NAME become friends", " /creategroup NAME", "", " F1 lists all keys and commands."}
 	for i, s := range say {
 		if len(rows) == h {
@@ -186,48 +186,48 @@ func (m *model) welcome(w, h int) (rows []string) {
 		}
 		st := m.theme.dim
 		if i == 1 {
-			st = m.theme.strong
+			st = m.theme.bold
 		}
-		rows = append(rows, newLine(m.ruler, w).add(st, s).end())
+		rows = append(rows, newRow(m.ruler, w).add(st, s).build())
 	}
 	for len(rows) < h {
-		rows = append(rows, newLine(m.ruler, w).end())
+		rows = append(rows, newRow(m.ruler, w).build())
 	}
 	return rows
 }
 
 // noteRow is the row above the input: a question, a notice, or who is typing.
-func (m *model) noteRow(w int) string {
-	l := newLine(m.ruler, w).add(style{}, " ")
+func (m *model) noticeRow(w int) string {
+	l := newRow(m.ruler, w).add(style{}, " ")
 	switch c := m.open; {
-	case m.ask != nil:
-		l.add(m.theme.warn, m.ruler.Show(m.ask.words))
-	case m.notice != "" && m.isBad:
+	case m.question != nil:
+		l.add(m.theme.warn, m.ruler.Show(m.question.text))
+	case m.notice != "" && m.noticeIsError:
 		l.add(m.theme.bad, markFailed+" "+m.ruler.Show(m.notice))
 	case m.notice != "":
 		l.add(m.theme.good, m.ruler.Show(m.notice))
 	case m.search != nil:
 		l.add(m.theme.dim, "Enter: older  Ctrl-N: newer  Esc: end")
-	case m.sheet != nil:
+	case m.overlay != nil:
 		l.add(m.theme.dim, "Esc: close")
-		if m.sheet.more(m.places().messages) {
+		if m.overlay.hasMore(m.layout().messages) {
 			l.add(m.theme.dim, "  Down: more")
 		}
-	case c == nil || m.inList():
+	case c == nil || m.listFocused():
 	case c.loading && !c.loaded:
 		l.add(m.theme.dim, "reading …")
 	default:
-		if names := c.typists(m.now()); len(names) > 0 {
-			l.add(m.theme.dim, m.typing(names))
+		if names := c.typingNames(m.now()); len(names) > 0 {
+			l.add(m.theme.dim, m.typingText(names))
 		}
 	}
-	if c := m.open; c != nil && m.sheet == nil && !m.inList() && (c.scroll.up > 0 || c.behind) {
-		l.right(m.theme.accent, "↓ Esc: to the end ")
+	if c := m.open; c != nil && m.overlay == nil && !m.listFocused() && (c.scroll.fromBottom > 0 || c.newerDropped) {
+		l.addRight(m.theme.accent, "↓ Esc: to the end ")
 	}
-	return l.end()
+	return l.build()
 }
 
-func (m *model) typing(names []string) string {
+func (m *model) typingText(names []string) string {
 	switch len(names) {
 	case 1:
 		return m.ruler.Show(names[0]) + " is typing …"
@@ -238,7 +238,7 @@ func (m *model) typing(names []string) string {
 }
 
 // inputRows are the rows around the cursor of what is typed.
-func (m *model) inputRows(p places) (rows []string, x, y int) {
+func (m *model) inputRows(p layout) (rows []string, x, y int) {
 	if p.input == 0 {
 		return nil, 0, 0
 	}
@@ -252,14 +252,14 @@ func (m *model) inputRows(p places) (rows []string, x, y int) {
 		}
 		room := max(2, p.width-1-m.ruler.Width(words)-m.ruler.Width(hits)-1)
 		all, _, row, col := m.search.input.rows(room)
-		l := newLine(m.ruler, p.width).add(style{}, " ").add(m.theme.accent, words)
-		x = l.w + col
-		return []string{l.add(style{}, all[row]).right(m.theme.dim, hits).end()}, x, 0
+		l := newRow(m.ruler, p.width).add(style{}, " ").add(m.theme.accent, words)
+		x = l.width + col
+		return []string{l.add(style{}, all[row]).addRight(m.theme.dim, hits).build()}, x, 0
 	}
 	all, _, row, col := m.input.rows(p.inputWidth)
 	from := max(0, row-p.input+1)
 	for i := from; i < from+p.input; i++ {
-		l := newLine(m.ruler, p.width).add(style{}, " ")
+		l := newRow(m.ruler, p.width).add(style{}, " ")
 		if i == 0 {
 			l.add(m.theme.accent, prompt)
 		} else {
@@ -268,7 +268,7 @@ func (m *model) inputRows(p places) (rows []string, x, y int) {
 		if i < len(all) {
 			l.add(style{}, all[i])
 		}
-		rows = append(rows, l.end())
+		rows = append(rows, l.build())
 	}
 	return rows, 1 + m.ruler.Width(prompt) + col, row - from
 }
@@ -276,7 +276,7 @@ func (m *model) inputRows(p places) (rows []string, x, y int) {
 // statusRow tells of the connection.
 func (m *model) statusRow() string {
 	th := &m.theme
-	l := newLine(m.ruler, m.w).add(th.tip, " ")
+	l := newRow(m.ruler, m.w).add(th.panel, " ")
 	dot, st, words := dotOnline, th.good, "connected"
 	if !m.online() {
 		dot, st, words = dotOffline, th.warn, "offline"
@@ -284,29 +284,29 @@ func (m *model) statusRow() string {
 			words = "connecting"
 		}
 	}
-	l.add(st.with(th.tip), dot+" "+words)
-	if n := m.waiting(); n > 0 && !m.online() {
-		l.add(th.warn.with(th.tip), fmt.Sprintf(", %d queued", n))
+	l.add(st.over(th.panel), dot+" "+words)
+	if n := m.pendingCount(); n > 0 && !m.online() {
+		l.add(th.warn.over(th.panel), fmt.Sprintf(", %d queued", n))
 	}
-	l.add(th.strong.with(th.tip), "  "+m.ruler.Show(m.name))
+	l.add(th.bold.over(th.panel), "  "+m.ruler.Show(m.myName))
 	help := "F1 help "
 	if !m.narrow() {
 		help = "/ commands  F1 help "
 	}
-	room := m.w - l.w - len(help) - 3
+	room := m.w - l.width - len(help) - 3
 	more := m.cfg.Server
 	if !m.online() {
 		if wait := time.Until(m.retryAt).Round(time.Second); wait > 0 {
-			more = fmt.Sprintf("again in %s: %s", wait, m.why)
+			more = fmt.Sprintf("again in %s: %s", wait, m.offlineReason)
 		} else {
-			more = m.why
+			more = m.offlineReason
 		}
 	}
 	if room >= 8 {
-		l.add(th.dim.with(th.tip), "  "+m.ruler.Cut(m.ruler.Show(more), room))
+		l.add(th.dim.over(th.panel), "  "+m.ruler.Cut(m.ruler.Show(more), room))
 	}
-	if l.w+len(help) < m.w {
-		l.to(th.tip, m.w-len(help)).add(th.dim.with(th.tip), help)
+	if l.width+len(help) < m.w {
+		l.padTo(th.panel, m.w-len(help)).add(th.dim.over(th.panel), help)
 	}
-	return l.to(th.tip, m.w).b.String()
+	return l.padTo(th.panel, m.w).b.String()
 }

@@ -27,26 +27,26 @@ func still(t *testing.T) *model {
 	})
 	m := newModel(context.Background(), Config{Server: "127.0.0.1:6000"}, c, box)
 	m.now = func() time.Time { return noon.Add(time.Hour) }
-	m.login, m.me, m.name, m.state = nil, 1, "alice", client.LoggedIn
+	m.loginForm, m.myID, m.myName, m.state = nil, 1, "alice", client.LoggedIn
 	for i := range 12 {
-		v := m.conv(client.User(int64(i + 2)))
+		v := m.conversation(client.User(int64(i + 2)))
 		v.name = fmt.Sprint("user", i+2)
-		v.latest = noon.Add(time.Duration(-i) * time.Minute)
+		v.lastTime = noon.Add(time.Duration(-i) * time.Minute)
 	}
-	m.conv(client.User(3)).name = "小明 with a long name 👩‍👩‍👧"
-	g := m.conv(client.Group(9))
-	g.name, g.latest = "tea", noon.Add(-time.Hour)
-	m.about[g.id], m.members[g.id] = "what we drink 🍵, \u202eand more of it than fits into any header of any screen", 3
-	b := m.conv(client.User(2))
-	b.take(pageOf(1, 60, true, wayLast, 20, 60))
+	m.conversation(client.User(3)).name = "小明 with a long name 👩‍👩‍👧"
+	g := m.conversation(client.Group(9))
+	g.name, g.lastTime = "tea", noon.Add(-time.Hour)
+	m.descriptions[g.id], m.memberCounts[g.id] = "what we drink 🍵, \u202eand more of it than fits into any header of any screen", 3
+	b := m.conversation(client.User(2))
+	b.addPage(pageOf(1, 60, true, pageLast, 20, 60))
 	for i, s := range []string{"你好 🎉 👩‍👩‍👧 ❤️ e\u0301", "\x1b[2J\u202e\n\n\tx", strings.Repeat("long ", 50), strings.Repeat("世", 60), ""} {
-		b.hear(client.Message{Conv: b.id, Seq: int64(61 + i), From: 2, Name: "bob\x07", Text: s, Time: noon}, 1)
+		b.receive(client.Message{Conv: b.id, Seq: int64(61 + i), From: 2, Name: "bob\x07", Text: s, Time: noon}, 1)
 	}
-	b.send(1, 1, "alice", "waits", noon)
-	b.send(2, 1, "alice", "fails", noon)
-	b.settle(2, client.Receipt{}, "the reason is a long one, and has an \x1b in it")
-	m.conv(client.User(4)).last = 1234
-	m.roster.order(m.convs)
+	b.addPending(1, 1, "alice", "waits", noon)
+	b.addPending(2, 1, "alice", "fails", noon)
+	b.completeSend(2, client.Receipt{}, "the reason is a long one, and has an \x1b in it")
+	m.conversation(client.User(4)).last = 1234
+	m.convList.update(m.conversations)
 	return m
 }
 
@@ -56,27 +56,31 @@ func still(t *testing.T) *model {
 func TestEverySizeHolds(t *testing.T) {
 	scenes := map[string]func(m *model){
 		"login":    func(m *model) { m.askLogin(false, "a reason that takes more than one row where there is little room") },
-		"register": func(m *model) { m.askLogin(true, ""); m.login.fields[0].set(strings.Repeat("name", 20)) },
+		"register": func(m *model) { m.askLogin(true, ""); m.loginForm.fields[0].set(strings.Repeat("name", 20)) },
 		"list":     func(*model) {},
-		"open":     func(m *model) { m.show(m.conv(client.User(2))) },
-		"scrolled": func(m *model) { m.show(m.conv(client.User(2))); m.scroll(7) },
-		"group":    func(m *model) { m.show(m.conv(client.Group(9))) },
+		"open":     func(m *model) { m.openConversation(m.conversation(client.User(2))) },
+		"scrolled": func(m *model) { m.openConversation(m.conversation(client.User(2))); m.scroll(7) },
+		"group":    func(m *model) { m.openConversation(m.conversation(client.Group(9))) },
 		"offline": func(m *model) {
-			m.show(m.conv(client.User(2)))
-			m.state, m.why, m.retryAt = client.Disconnected, "connection refused", time.Now().Add(time.Hour)
+			m.openConversation(m.conversation(client.User(2)))
+			m.state, m.offlineReason, m.retryAt = client.Disconnected, "connection refused", time.Now().Add(time.Hour)
 		},
 		"typing": func(m *model) {
-			m.show(m.conv(client.User(2)))
+			m.openConversation(m.conversation(client.User(2)))
 			m.open.typing[2] = typist{"bob", m.now().Add(time.Hour)}
 			m.input.set("several\nlines of 你好\nthat are typed " + strings.Repeat("x", 200))
 		},
-		"menu":   func(m *model) { m.show(m.conv(client.User(2))); m.input.set("/"); m.complete() },
-		"choose": func(m *model) { m.input.set("/chat "); m.complete() },
+		"menu": func(m *model) {
+			m.openConversation(m.conversation(client.User(2)))
+			m.input.set("/")
+			m.updateCompletions()
+		},
+		"choose": func(m *model) { m.input.set("/chat "); m.updateCompletions() },
 		"help":   func(m *model) { m.cmdHelp(nil) },
-		"search": func(m *model) { m.show(m.conv(client.User(2))); m.cmdSearch([]string{"t"}) },
+		"search": func(m *model) { m.openConversation(m.conversation(client.User(2))); m.cmdSearch([]string{"t"}) },
 		"passwd": func(m *model) { m.cmdPasswd(nil) },
-		"ask":    func(m *model) { m.sure("Dismiss a group with a name that is longer than the window?", nil) },
-		"failed": func(m *model) { m.fail("what went wrong, at length, \x1b[2J and hostile") },
+		"ask":    func(m *model) { m.confirm("Dismiss a group with a name that is longer than the window?", nil) },
+		"failed": func(m *model) { m.notifyError("what went wrong, at length, \x1b[2J and hostile") },
 	}
 	at := ""
 	defer func() {
@@ -87,7 +91,7 @@ func TestEverySizeHolds(t *testing.T) {
 	for name, scene := range scenes {
 		for _, clusters := range []bool{false, true} {
 			m := still(t)
-			m.measure(clusters)
+			m.setWidthMode(clusters)
 			width := ansi.StringWidthWc
 			if clusters {
 				width = ansi.StringWidth

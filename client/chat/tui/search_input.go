@@ -7,17 +7,17 @@ const maxSearch = 200
 
 // cmdSearch begins a search in the open conversation.
 func (m *model) cmdSearch(args []string) tea.Cmd {
-	if m.inList() {
-		m.fail("open a conversation first")
+	if m.listFocused() {
+		m.notifyError("open a conversation first")
 		return nil
 	}
-	m.sheet = nil
-	m.search = &search{input: editor{r: m.ruler, most: maxSearch}, at: -1}
-	m.complete()
+	m.overlay = nil
+	m.search = &search{input: editor{ruler: m.ruler, maxBytes: maxSearch}, at: -1}
+	m.updateCompletions()
 	if len(args) > 0 {
 		m.search.input.set(args[0])
 		m.searchChanged()
-		if m.search.here() == nil {
+		if m.search.current() == nil {
 			return m.searchOlder()
 		}
 	}
@@ -26,15 +26,15 @@ func (m *model) cmdSearch(args []string) tea.Cmd {
 
 func (m *model) endSearch() {
 	m.search = nil
-	m.complete()
+	m.updateCompletions()
 }
 
 func (m *model) searchKey(k tea.KeyPressMsg) tea.Cmd {
-	h := m.places().messages
+	h := m.layout().messages
 	switch k.String() {
 	case "esc", "ctrl+f":
 		m.endSearch()
-		m.say("")
+		m.notify("")
 	case "enter", "up", "ctrl+p", "shift+tab":
 		return m.searchOlder()
 	case "down", "ctrl+n", "tab":
@@ -46,7 +46,7 @@ func (m *model) searchKey(k tea.KeyPressMsg) tea.Cmd {
 	case "pgdown":
 		return m.scroll(2 - h)
 	default:
-		if m.search.input.key(k) {
+		if m.search.input.handleKey(k) {
 			m.searchChanged()
 		}
 	}
@@ -55,10 +55,10 @@ func (m *model) searchKey(k tea.KeyPressMsg) tea.Cmd {
 
 // searchChanged looks for other words, from the end on.
 func (m *model) searchChanged() {
-	m.search.at, m.search.more = -1, false
+	m.search.at, m.search.loadingMore = -1, false
 	m.search.hits = nil
 	m.search.find(m.open, m.ruler)
-	m.say("")
+	m.notify("")
 	m.reveal()
 }
 
@@ -67,55 +67,55 @@ func (m *model) searchChanged() {
 func (m *model) searchOlder() tea.Cmd {
 	s := m.search
 	switch {
-	case s.input.empty() || s.more:
+	case s.input.empty() || s.loadingMore:
 		return nil
 	case s.older():
 		m.reveal()
 		return nil
 	}
-	return m.searchFurther()
+	return m.searchOlderPage()
 }
 
-func (m *model) searchFurther() tea.Cmd {
-	low, _ := m.open.bounds()
-	if m.open.begins || !m.open.loaded || low <= m.open.first {
-		m.search.more = false
-		m.say("nothing older")
+func (m *model) searchOlderPage() tea.Cmd {
+	low, _ := m.open.seqRange()
+	if m.open.hasFirst || !m.open.loaded || low <= m.open.first {
+		m.search.loadingMore = false
+		m.notify("nothing older")
 		return nil
 	}
-	m.search.had = hit{}
-	if h := m.search.here(); h != nil {
-		m.search.had = *h
+	m.search.moreFrom = hit{}
+	if h := m.search.current(); h != nil {
+		m.search.moreFrom = *h
 	}
-	cmd := m.load(wayOlder)
-	if m.search.more = cmd != nil || m.open.loading; !m.search.more {
-		m.fail("no connection to look further back")
+	cmd := m.loadPage(pageOlder)
+	if m.search.loadingMore = cmd != nil || m.open.loading; !m.search.loadingMore {
+		m.notifyError("no connection to look further back")
 	} else {
-		m.say("looking further back …")
+		m.notify("looking further back …")
 	}
 	return cmd
 }
 
 // searchOn goes on with a search that needed older messages.
-func (m *model) searchOn() tea.Cmd {
+func (m *model) continueSearch() tea.Cmd {
 	s := m.search
-	if s == nil || !s.more {
+	if s == nil || !s.loadingMore {
 		return nil
 	}
-	s.more = false
-	if s.found() {
-		m.say("")
+	s.loadingMore = false
+	if s.resume() {
+		m.notify("")
 		m.reveal()
 		return nil
 	}
-	return m.searchFurther()
+	return m.searchOlderPage()
 }
 
 // reveal scrolls to the hit that is looked at.
 func (m *model) reveal() {
-	if h := m.search.here(); h != nil {
-		m.layout()
-		m.thread.reveal(&m.open.scroll, h.e, h.line, h.from, m.places().messages)
-		m.stale = true
+	if h := m.search.current(); h != nil {
+		m.updateTranscript()
+		m.transcript.reveal(&m.open.scroll, h.msg, h.line, h.from, m.layout().messages)
+		m.transcriptDirty = true
 	}
 }

@@ -8,19 +8,19 @@ import (
 )
 
 func (m *model) cmdFriends([]string) tea.Cmd {
-	s := &sheet{title: "Friends"}
+	s := &overlay{title: "Friends"}
 	for _, f := range m.c.Friends() {
 		s.add(f.Name, f.State+" · id "+strconv.FormatInt(f.ID, 10))
 	}
 	if len(s.lines) == 0 {
 		s.add("nobody yet", "/addfriend NAME")
 	}
-	m.sheet = s
+	m.overlay = s
 	return nil
 }
 
 func (m *model) cmdGroups([]string) tea.Cmd {
-	s := &sheet{title: "Groups"}
+	s := &overlay{title: "Groups"}
 	for _, g := range m.c.Groups() {
 		n := g.Count
 		if g.Users != nil {
@@ -31,60 +31,60 @@ func (m *model) cmdGroups([]string) tea.Cmd {
 	if len(s.lines) == 0 {
 		s.add("none yet", "/creategroup NAME, /addgroup ID")
 	}
-	m.sheet = s
+	m.overlay = s
 	return nil
 }
 
 func (m *model) cmdConversations([]string) tea.Cmd {
-	s := &sheet{title: "Conversations"}
-	for _, c := range m.roster.list {
+	s := &overlay{title: "Conversations"}
+	for _, c := range m.convList.items {
 		if c.last == 0 {
 			continue
 		}
 		s.add(m.title(c), fmt.Sprintf("%d messages, %d unread · %s · %s", c.last-c.first+1, c.unread(),
-			c.latest.Local().Format("2006-01-02 15:04"), c.preview))
+			c.lastTime.Local().Format("2006-01-02 15:04"), c.preview))
 	}
 	if len(s.lines) == 0 {
 		s.add("nothing was said yet", "")
 	}
-	m.sheet = s
+	m.overlay = s
 	return nil
 }
 
 func (m *model) cmdInfo([]string) tea.Cmd {
-	s := &sheet{title: "Connection"}
+	s := &overlay{title: "Connection"}
 	st := m.c.Stats()
 	s.add("server", m.cfg.Server)
 	s.add("state", m.state.String())
-	s.add("user", fmt.Sprintf("%s, id %d", m.name, m.me))
+	s.add("user", fmt.Sprintf("%s, id %d", m.myName, m.myID))
 	for _, v := range []struct {
 		name string
 		n    uint64
 	}{{"sent", st.Sent}, {"acknowledged", st.Acked}, {"sent again", st.Repeated}, {"refused", st.Refused},
 		{"received", st.Received}, {"known already", st.Duplicates}, {"holes asked for", st.Syncs},
-		{"reconnects", st.Reconnects}, {"waits for the screen", m.box.full.Load()}} {
+		{"reconnects", st.Reconnects}, {"waits for the screen", m.mailbox.waits.Load()}} {
 		s.add(v.name, strconv.FormatUint(v.n, 10))
 	}
-	m.sheet = s
+	m.overlay = s
 	return nil
 }
 
 func (m *model) cmdHelp([]string) tea.Cmd {
-	s := &sheet{title: "Help"}
+	s := &overlay{title: "Help"}
 	s.section("Keys")
 	for _, k := range keysHelp() {
 		s.add(k[0], k[1])
 	}
 	s.section("Commands")
-	for i := range m.table {
-		s.add(m.table[i].usage(), m.table[i].help)
+	for i := range m.commands {
+		s.add(m.commands[i].usage(), m.commands[i].help)
 	}
 	s.section("Marks of one's own messages")
-	s.add(markSend, "on its way")
-	s.add(queued, "there is no connection: it is sent as soon as there is one")
+	s.add(markSending, "on its way")
+	s.add(markQueued, "there is no connection: it is sent as soon as there is one")
 	s.add(markStored, "stored")
 	s.add(markStored+markStored, "read by the other one")
 	s.add(markFailed, "not sent; /retry, /discard")
-	m.sheet = s
+	m.overlay = s
 	return nil
 }

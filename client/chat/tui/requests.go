@@ -14,33 +14,33 @@ import (
 )
 
 // done is the end of a request to the server.
-type done struct {
-	err  error
-	say  string
-	then func(m *model) tea.Cmd
+type requestDone struct {
+	err    error
+	notice string
+	then   func(m *model) tea.Cmd
 }
 
 // request runs f beside the model.
-func (m *model) request(f func(ctx context.Context) done) tea.Cmd {
+func (m *model) request(f func(ctx context.Context) requestDone) tea.Cmd {
 	return func() tea.Msg {
-		ctx, cancel := context.WithTimeout(m.ctx, patience)
+		ctx, cancel := context.WithTimeout(m.ctx, requestTimeout)
 		defer cancel()
 		return f(ctx)
 	}
 }
 
-func (m *model) onDone(d done) tea.Cmd {
+func (m *model) onDone(d requestDone) tea.Cmd {
 	if d.err != nil {
 		if m.ctx.Err() == nil {
-			m.fail(told(d.err))
+			m.notifyError(errorText(d.err))
 		}
 		return nil
 	}
-	if m.login == nil {
-		m.refresh()
+	if m.loginForm == nil {
+		m.refreshContacts()
 	}
-	if d.say != "" {
-		m.say(d.say)
+	if d.notice != "" {
+		m.notify(d.notice)
 	}
 	if d.then != nil {
 		return d.then(m)
@@ -51,18 +51,18 @@ func (m *model) onDone(d done) tea.Cmd {
 // send hands a message to the client, which keeps it until there is a
 // connection.
 func (m *model) send(c *conversation, s string) error {
-	if c.gone {
+	if c.notMember {
 		return errors.New("you are no longer in this group")
 	}
-	m.local++
-	id, local := c.id, m.local
-	err := m.c.SendAsync(id, s, func(r client.Receipt, err error) { m.box.putNow(settled{id, local, r, err}) })
+	m.lastLocalID++
+	id, local := c.id, m.lastLocalID
+	err := m.c.SendAsync(id, s, func(r client.Receipt, err error) { m.mailbox.putNow(sendResult{id, local, r, err}) })
 	if err != nil {
 		return err
 	}
-	c.send(local, m.me, m.name, s, m.now())
-	m.changed(c)
-	m.roster.order(m.convs)
+	c.addPending(local, m.myID, m.myName, s, m.now())
+	m.messagesChanged(c)
+	m.convList.update(m.conversations)
 	return nil
 }
 
@@ -114,7 +114,7 @@ func (m *model) groupArg(args []string, i int) (proto.Group, error) {
 
 // withUser runs f for the user of the first argument, or of the open
 // conversation.
-func (m *model) withUser(args []string, f func(ctx context.Context, u proto.Friend) done) tea.Cmd {
+func (m *model) withUser(args []string, f func(ctx context.Context, u proto.Friend) requestDone) tea.Cmd {
 	var who string
 	switch {
 	case len(args) > 0:
@@ -122,37 +122,37 @@ func (m *model) withUser(args []string, f func(ctx context.Context, u proto.Frie
 	case m.open != nil && m.open.id.Peer != 0:
 		who = strconv.FormatInt(m.open.id.Peer, 10)
 	default:
-		m.fail("say who")
+		m.notifyError("say who")
 		return nil
 	}
-	return m.request(func(ctx context.Context) done {
+	return m.request(func(ctx context.Context) requestDone {
 		u, err := findUser(ctx, m.c, who)
 		if err != nil {
-			return done{err: err}
+			return requestDone{err: err}
 		}
 		return f(ctx, u)
 	})
 }
 
 // withGroup runs f for a group.
-func (m *model) withGroup(args []string, i int, f func(ctx context.Context, g proto.Group) done) tea.Cmd {
+func (m *model) withGroup(args []string, i int, f func(ctx context.Context, g proto.Group) requestDone) tea.Cmd {
 	g, err := m.groupArg(args, i)
 	if err != nil {
-		m.fail(err.Error())
+		m.notifyError(err.Error())
 		return nil
 	}
-	return m.request(func(ctx context.Context) done { return f(ctx, g) })
+	return m.request(func(ctx context.Context) requestDone { return f(ctx, g) })
 }
 
 // sure asks before something that can't be undone.
-func (m *model) sure(words string, yes func() tea.Cmd) tea.Cmd {
-	m.ask = &question{words + " y/n", yes}
+func (m *model) confirm(words string, yes func() tea.Cmd) tea.Cmd {
+	m.question = &question{words + " y/n", yes}
 	return nil
 }
 
-func laying(s *sheet) func(m *model) tea.Cmd {
+func showOverlay(s *overlay) func(m *model) tea.Cmd {
 	return func(m *model) tea.Cmd {
-		m.sheet = s
+		m.overlay = s
 		return nil
 	}
 }

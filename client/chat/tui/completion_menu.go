@@ -1,0 +1,124 @@
+package tui
+
+import (
+	"slices"
+	"strings"
+)
+
+// maxMenu is how many choices are shown, maxChoices how many there are.
+const (
+	maxMenuRows    = 7
+	maxCompletions = 200
+)
+
+// menu is what may complete a command that is being typed.
+type completionMenu struct {
+	items  []completion
+	cursor int
+	closed bool // until something is typed
+}
+
+// choice is one way to go on.
+type completion struct {
+	line  string // what the whole input becomes
+	label string
+	help  string
+}
+
+// complete fills the menu for what has been typed.
+func (m *model) updateCompletions() {
+	old := m.menu
+	m.menu = completionMenu{}
+	typed := m.input.value()
+	if !isCommand(typed) || m.input.cursor != len(m.input.chars) || strings.Contains(typed, "\n") || m.search != nil {
+		return
+	}
+	name, rest, more := strings.Cut(typed[1:], " ")
+	if !more {
+		for i := range m.commands {
+			if c := &m.commands[i]; strings.HasPrefix(c.name, name) {
+				line := "/" + c.name
+				if len(c.args) > 0 {
+					line += " "
+				}
+				m.menu.items = append(m.menu.items, completion{line, c.usage(), c.help})
+			}
+		}
+	} else {
+		m.completeArgument(name, rest)
+	}
+	if old.cursor < len(m.menu.items) && len(old.items) == len(m.menu.items) {
+		m.menu.cursor = old.cursor
+	}
+}
+
+// completeArg fills the menu with what the argument that is being typed can be.
+func (m *model) completeArgument(name, rest string) {
+	i := slices.IndexFunc(m.commands, func(c command) bool { return c.name == name })
+	if i < 0 {
+		return
+	}
+	words := splitWords(rest)
+	typed, at := "", len(words)
+	if len(words) > 0 && !strings.HasSuffix(rest, " ") {
+		at--
+		typed = rest[words[at].from:]
+	}
+	args := m.commands[i].args
+	if at >= len(args) {
+		return
+	}
+	typed = strings.ToLower(strings.TrimPrefix(typed, `"`))
+	before := rest // what stands before the argument
+	if at < len(words) {
+		before = rest[:words[at].from]
+	}
+	add := func(name, help string) {
+		if name != "" && strings.HasPrefix(strings.ToLower(name), typed) && len(m.menu.items) < maxCompletions {
+			m.menu.items = append(m.menu.items, completion{"/" + m.commands[i].name + " " + before + quote(name) + " ", name, help})
+		}
+	}
+	kind := args[at].kind
+	for _, c := range m.convList.items {
+		switch {
+		case c.id.Group != 0 && (kind == argWho || kind == argGroup) && !c.notMember:
+			add(c.name, "group "+count(c.id.Group))
+		case c.id.Peer != 0 && c.id.Peer != m.myID && (kind == argWho || kind == argUser):
+			add(c.name, map[bool]string{true: "online", false: ""}[m.presence[c.id.Peer]])
+		}
+	}
+	if len(m.menu.items) == 1 && strings.EqualFold(m.menu.items[0].label, typed) {
+		m.menu.items = nil // nothing is left to choose
+	}
+}
+
+// open reports whether there is something to choose.
+func (m *completionMenu) open() bool { return len(m.items) > 0 && !m.closed }
+
+func (m *completionMenu) move(by int) {
+	m.cursor = (m.cursor + by + len(m.items)) % len(m.items)
+}
+
+// menuRows draws the choices around the chosen one.
+func (m *model) menuRows(w, h int) (rows []string) {
+	if !m.menu.open() {
+		return nil
+	}
+	th, h := &m.theme, min(h, maxMenuRows, len(m.menu.items))
+	from := max(0, min(m.menu.cursor-h/2, len(m.menu.items)-h))
+	head := 0
+	for _, c := range m.menu.items {
+		head = max(head, m.ruler.Width(m.ruler.Show(c.label)))
+	}
+	head = min(head, max(w*2/3, 10))
+	for i := from; i < from+h; i++ {
+		c, below, bar := m.menu.items[i], th.panel, " "
+		if i == m.menu.cursor {
+			below, bar = th.selected, "▌"
+		}
+		l := newRow(m.ruler, w).add(th.accent.over(below), bar)
+		l.add(below, m.ruler.Cut(m.ruler.Show(c.label), head)).padTo(below, head+3).add(th.dim.over(below), c.help)
+		rows = append(rows, l.padTo(below, w).build())
+	}
+	return rows
+}

@@ -1,0 +1,163 @@
+package tui
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"chatd/client"
+)
+
+// roster is the list of conversations: those in which something was said, the
+// latest first, then friends and groups with whom nothing was.
+type conversationList struct {
+	items  []*conversation
+	cursor client.Conv // the one that keys move
+	top    int         // the first one that is shown
+}
+
+// order sorts the list again; the cursor stays on its conversation.
+func (r *conversationList) update(convs map[client.Conv]*conversation) {
+	r.items = r.items[:0]
+	for _, c := range convs {
+		r.items = append(r.items, c)
+	}
+	slices.SortFunc(r.items, byLatest)
+	if r.index() < 0 && len(r.items) > 0 {
+		r.cursor = r.items[0].id
+	}
+}
+
+func (r *conversationList) index() int {
+	return slices.IndexFunc(r.items, func(c *conversation) bool { return c.id == r.cursor })
+}
+
+// move moves the cursor, and stops at the ends.
+func (r *conversationList) move(by int) {
+	if len(r.items) > 0 {
+		r.cursor = r.items[max(0, min(r.index()+by, len(r.items)-1))].id
+	}
+}
+
+// here is the conversation under the cursor, nil if there is none.
+func (r *conversationList) selected() *conversation {
+	if i := r.index(); i >= 0 {
+		return r.items[i]
+	}
+	return nil
+}
+
+// nextUnread is the first conversation behind the given one that has unread
+// messages, from the beginning again; nil if none has.
+func (r *conversationList) nextUnread(open *conversation) *conversation {
+	from := slices.Index(r.items, open) + 1
+	for i := range r.items {
+		if c := r.items[(from+i)%len(r.items)]; c != open && c.unread() > 0 {
+			return c
+		}
+	}
+	return nil
+}
+
+// see scrolls so that the cursor is in sight.
+func (r *conversationList) scrollToCursor(height int) {
+	i := max(0, r.index())
+	r.top = max(min(r.top, i, len(r.items)-height), i-height+1, 0)
+}
+
+// unread is how many messages are unread in all, and in how many
+// conversations.
+func (r *conversationList) unreadTotal() (messages int64, convs int) {
+	for _, c := range r.items {
+		if n := c.unread(); n > 0 {
+			messages += n
+			convs++
+		}
+	}
+	return messages, convs
+}
+
+func count(n int64) string {
+	if n > 999 {
+		return "999+"
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+// rosterRows draws rows of the list.
+func (m *model) listRows(w, h int) (rows []string) {
+	m.convList.scrollToCursor(h)
+	for i := m.convList.top; i < len(m.convList.items) && len(rows) < h; i++ {
+		rows = append(rows, m.listRow(m.convList.items[i], w))
+	}
+	if len(m.convList.items) == 0 {
+		for _, s := range []string{"Nobody here yet.", "", "/addfriend NAME", "/creategroup NAME"} {
+			if len(rows) < h {
+				rows = append(rows, newRow(m.ruler, w).add(m.theme.dim, " "+s).build())
+			}
+		}
+	}
+	for len(rows) < h {
+		rows = append(rows, newRow(m.ruler, w).build())
+	}
+	return rows
+}
+
+func (m *model) listRow(c *conversation, w int) string {
+	th := &m.theme
+	below := style{}
+	bar := " "
+	if c.id == m.convList.cursor {
+		below, bar = th.selected, "▌"
+	}
+	l := newRow(m.ruler, w).add(th.accent.over(below), bar)
+	sign, st := m.icon(c)
+	l.add(st.over(below), sign).add(below, " ")
+	unread, badge := c.unread(), ""
+	if n := c.pendingCount(); n > 0 && !m.online() {
+		badge = "…" + count(int64(n))
+	}
+	if unread > 0 {
+		badge = strings.TrimLeft(badge+" "+count(unread), " ")
+	}
+	room := w - l.width - 1
+	if badge != "" {
+		room -= m.ruler.Width(badge) + 1
+	}
+	name := style{}
+	switch {
+	case unread > 0:
+		name = th.bold
+	case c.notMember:
+		name = th.dim
+	}
+	l.add(name.over(below), m.ruler.Cut(m.title(c), room))
+	if badge != "" {
+		l.padTo(below, w-1-m.ruler.Width(badge)).add(th.badge.over(below), badge)
+	}
+	return l.padTo(below, w).build()
+}
+
+// sign is what stands before a conversation's name.
+func (m *model) icon(c *conversation) (string, style) {
+	switch {
+	case c.id.Group != 0:
+		return groupMark, m.theme.dim
+	case c.id.Peer == m.myID:
+		return "✎", m.theme.dim
+	case m.presence[c.id.Peer] && m.online():
+		return dotOnline, m.theme.good
+	}
+	return dotOffline, m.theme.dim
+}
+
+// title is what a conversation is called.
+func (m *model) title(c *conversation) string {
+	switch {
+	case c.id.Peer != 0 && c.id.Peer == m.myID:
+		return "notes"
+	case c.name != "":
+		return m.ruler.Show(c.name)
+	}
+	return c.id.String()
+}

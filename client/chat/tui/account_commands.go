@@ -3,6 +3,8 @@ package tui
 import (
 	"context"
 
+	"chatd/client/chat/widget"
+
 	tea "charm.land/bubbletea/v2"
 )
 
@@ -33,34 +35,34 @@ func (m *model) cmdQuit([]string) tea.Cmd { return m.quit() }
 
 func (m *model) cmdPasswd([]string) tea.Cmd {
 	m.overlay = nil
-	m.passwordForm = newForm(m.ruler, "Change the password", "Change it", "", "Old password", "New password", "New password again")
-	m.passwordForm.subtitle = "Other devices are logged out. Esc: leave it."
+	m.passwordForm = widget.NewForm(m.ruler, "Change the password", "Change it", "", "Old password", "New password", "New password again")
+	m.passwordForm.Subtitle = "Other devices are logged out. Esc: leave it."
 	return nil
 }
 
 func (m *model) passwdKey(k tea.KeyPressMsg) tea.Cmd {
-	return m.passwdAction(m.passwordForm.handleKey(k))
+	return m.passwdAction(m.passwordForm.HandleKey(k))
 }
 
-func (m *model) passwdAction(a formAction) tea.Cmd {
+func (m *model) passwdAction(a widget.FormAction) tea.Cmd {
 	f := m.passwordForm
 	switch a {
-	case formCancel:
+	case widget.FormCancel:
 		m.passwordForm = nil
-	case formSubmit:
-		old, fresh := f.value(0), f.value(1)
+	case widget.FormSubmit:
+		old, fresh := f.Value(0), f.Value(1)
 		switch {
 		case old == "" || fresh == "":
-			f.problem = "the password is missing"
-		case f.value(2) != fresh:
-			f.problem, f.focus = "the two new passwords are not the same", 2
+			f.Problem = "the password is missing"
+		case f.Value(2) != fresh:
+			f.Problem, f.Focus = "the two new passwords are not the same", 2
 		default:
-			f.busy, f.problem = true, ""
+			f.Busy, f.Problem = true, ""
 			return m.request(func(ctx context.Context) requestDone {
 				err := m.c.ChangePassword(ctx, old, fresh)
 				return requestDone{then: func(m *model) tea.Cmd {
 					if err != nil {
-						f.busy, f.problem = false, errorText(err)
+						f.Busy, f.Problem = false, errorText(err)
 						return nil
 					}
 					m.passwordForm = nil

@@ -3,6 +3,8 @@ package tui
 import (
 	"slices"
 	"strings"
+
+	"chatd/client/chat/widget"
 )
 
 // maxMenu is how many choices are shown, maxChoices how many there are.
@@ -29,8 +31,8 @@ type completion struct {
 func (m *model) updateCompletions() {
 	old := m.menu
 	m.menu = completionMenu{}
-	typed := m.input.value()
-	if !isCommand(typed) || m.input.cursor != len(m.input.chars) || strings.Contains(typed, "\n") || m.search != nil {
+	typed := m.input.Value()
+	if !isCommand(typed) || !m.input.AtEnd() || strings.Contains(typed, "\n") || m.search != nil {
 		return
 	}
 	name, rest, more := strings.Cut(typed[1:], " ")
@@ -112,13 +114,13 @@ func (m *model) menuRows(w, h int) (rows []string) {
 	}
 	head = min(head, max(w*2/3, 10))
 	for i := from; i < from+h; i++ {
-		c, below, bar := m.menu.items[i], th.panel, " "
+		c, below, bar := m.menu.items[i], th.Panel, " "
 		if i == m.menu.cursor {
-			below, bar = th.selected, "▌"
+			below, bar = th.Selected, "▌"
 		}
-		l := newRow(m.ruler, w).add(th.accent.over(below), bar)
-		l.add(below, m.ruler.Cut(m.ruler.Show(c.label), head)).padTo(below, head+3).add(th.dim.over(below), c.help)
-		rows = append(rows, l.padTo(below, w).build())
+		l := widget.NewRow(m.ruler, w).Add(th.Accent.Over(below), bar)
+		l.Add(below, m.ruler.Cut(m.ruler.Show(c.label), head)).PadTo(below, head+3).Add(th.Dim.Over(below), c.help)
+		rows = append(rows, l.PadTo(below, w).Build())
 	}
 	return rows
 }

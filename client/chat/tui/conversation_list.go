@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"chatd/client"
+	"chatd/client/chat/widget"
 )
 
 // roster is the list of conversations: those in which something was said, the
@@ -93,26 +94,26 @@ func (m *model) listRows(w, h int) (rows []string) {
 	if len(m.convList.items) == 0 {
 		for _, s := range []string{"Nobody here yet.", "", "/addfriend NAME", "/creategroup NAME"} {
 			if len(rows) < h {
-				rows = append(rows, newRow(m.ruler, w).add(m.theme.dim, " "+s).build())
+				rows = append(rows, widget.NewRow(m.ruler, w).Add(m.theme.Dim, " "+s).Build())
 			}
 		}
 	}
 	for len(rows) < h {
-		rows = append(rows, newRow(m.ruler, w).build())
+		rows = append(rows, widget.NewRow(m.ruler, w).Build())
 	}
 	return rows
 }
 
 func (m *model) listRow(c *conversation, w int) string {
 	th := &m.theme
-	below := style{}
+	below := widget.Style{}
 	bar := " "
 	if c.id == m.convList.cursor {
-		below, bar = th.selected, "▌"
+		below, bar = th.Selected, "▌"
 	}
-	l := newRow(m.ruler, w).add(th.accent.over(below), bar)
+	l := widget.NewRow(m.ruler, w).Add(th.Accent.Over(below), bar)
 	sign, st := m.icon(c)
-	l.add(st.over(below), sign).add(below, " ")
+	l.Add(st.Over(below), sign).Add(below, " ")
 	unread, badge := c.unread(), ""
 	if n := c.pendingCount(); n > 0 && !m.online() {
 		badge = "…" + count(int64(n))
@@ -120,35 +121,35 @@ func (m *model) listRow(c *conversation, w int) string {
 	if unread > 0 {
 		badge = strings.TrimLeft(badge+" "+count(unread), " ")
 	}
-	room := w - l.width - 1
+	room := w - l.Width - 1
 	if badge != "" {
 		room -= m.ruler.Width(badge) + 1
 	}
-	name := style{}
+	name := widget.Style{}
 	switch {
 	case unread > 0:
-		name = th.bold
+		name = th.Bold
 	case c.notMember:
-		name = th.dim
+		name = th.Dim
 	}
-	l.add(name.over(below), m.ruler.Cut(m.title(c), room))
+	l.Add(name.Over(below), m.ruler.Cut(m.title(c), room))
 	if badge != "" {
-		l.padTo(below, w-1-m.ruler.Width(badge)).add(th.badge.over(below), badge)
+		l.PadTo(below, w-1-m.ruler.Width(badge)).Add(th.Badge.Over(below), badge)
 	}
-	return l.padTo(below, w).build()
+	return l.PadTo(below, w).Build()
 }
 
 // sign is what stands before a conversation's name.
-func (m *model) icon(c *conversation) (string, style) {
+func (m *model) icon(c *conversation) (string, widget.Style) {
 	switch {
 	case c.id.Group != 0:
-		return groupMark, m.theme.dim
+		return groupMark, m.theme.Dim
 	case c.id.Peer == m.myID:
-		return "✎", m.theme.dim
+		return "✎", m.theme.Dim
 	case m.presence[c.id.Peer] && m.online():
-		return dotOnline, m.theme.good
+		return dotOnline, m.theme.Good
 	}
-	return dotOffline, m.theme.dim
+	return dotOffline, m.theme.Dim
 }
 
 // title is what a conversation is called.

@@ -11,6 +11,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"chatd/client"
+	"chatd/client/chat/widget"
 	"chatd/proto"
 )
 
@@ -127,22 +128,25 @@ func (m *model) cmdKickMember(args []string) tea.Cmd {
 	})
 }
 
+// maxMemberLines is the number of members that /members lists.
+const maxMemberLines = 2000
+
 func (m *model) cmdMembers(args []string) tea.Cmd {
 	return m.withGroup(args, 0, func(ctx context.Context, g proto.Group) requestDone {
-		s := &overlay{title: "Members of " + g.GroupName}
+		s := &widget.Overlay{Title: "Members of " + g.GroupName}
 		for u, err := range m.c.GroupUsers(ctx, g.ID) {
 			if err != nil {
 				return requestDone{err: err}
 			}
-			if len(s.lines) == maxOverlayLines {
-				s.add("…", "and more")
+			if s.Len() == maxMemberLines {
+				s.Add("…", "and more")
 				break
 			}
 			rest := u.State + " · id " + strconv.FormatInt(u.ID, 10)
 			if u.Role == proto.Creator {
 				rest += " · creator"
 			}
-			s.add(u.Name, rest)
+			s.Add(u.Name, rest)
 		}
 		return requestDone{then: showOverlay(s)}
 	})

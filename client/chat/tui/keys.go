@@ -71,18 +71,18 @@ func (m *model) overlayKey(k tea.KeyPressMsg) bool {
 	case "esc", "f1":
 		m.overlay = nil
 	case "enter":
-		if !m.input.empty() {
+		if !m.input.Empty() {
 			return false
 		}
 		m.overlay = nil
 	case "up", "shift+up":
-		m.overlay.scroll(-1, h)
+		m.overlay.Scroll(-1, h)
 	case "down", "shift+down":
-		m.overlay.scroll(1, h)
+		m.overlay.Scroll(1, h)
 	case "pgup":
-		m.overlay.scroll(-h, h)
+		m.overlay.Scroll(-h, h)
 	case "pgdown":
-		m.overlay.scroll(h, h)
+		m.overlay.Scroll(h, h)
 	default:
 		return false
 	}
@@ -102,7 +102,7 @@ func (m *model) menuKey(k tea.KeyPressMsg) bool {
 		m.acceptCompletion()
 	case "enter":
 		// A command that is there whole is done; else it is completed first.
-		if _, _, err := parseCommand(m.commands, m.input.value()); err == nil || strings.Contains(m.input.value(), " ") {
+		if _, _, err := parseCommand(m.commands, m.input.Value()); err == nil || strings.Contains(m.input.Value(), " ") {
 			return false
 		}
 		m.acceptCompletion()
@@ -113,7 +113,7 @@ func (m *model) menuKey(k tea.KeyPressMsg) bool {
 }
 
 func (m *model) acceptCompletion() {
-	m.input.set(m.menu.items[m.menu.cursor].line)
+	m.input.Set(m.menu.items[m.menu.cursor].line)
 	m.updateCompletions()
 }
 
@@ -135,7 +135,7 @@ func (m *model) chatKey(k tea.KeyPressMsg) tea.Cmd {
 		}
 		return nil
 	case "tab":
-		if c := m.convList.nextUnread(m.open); c != nil && m.input.empty() {
+		if c := m.convList.nextUnread(m.open); c != nil && m.input.Empty() {
 			return m.openConversation(c)
 		}
 		return nil
@@ -159,7 +159,7 @@ func (m *model) chatKey(k tea.KeyPressMsg) tea.Cmd {
 		m.upDown(map[bool]int{true: -1, false: 1}[s == "up"], p.inputWidth)
 		return nil
 	}
-	if m.input.handleKey(k) {
+	if m.input.HandleKey(k) {
 		m.inputChanged()
 	}
 	return nil
@@ -168,15 +168,15 @@ func (m *model) chatKey(k tea.KeyPressMsg) tea.Cmd {
 // vertical is the up or down key: in the list, in the text, in what was typed
 // before.
 func (m *model) upDown(by, w int) {
-	if m.listFocused() && m.input.empty() {
+	if m.listFocused() && m.input.Empty() {
 		m.convList.move(by)
 		return
 	}
-	if m.input.moveVertical(w, by) {
+	if m.input.MoveVertical(w, by) {
 		return
 	}
-	if s, ok := m.history.move(by, m.input.value()); ok {
-		m.input.set(s)
+	if s, ok := m.history.Move(by, m.input.Value()); ok {
+		m.input.Set(s)
 		m.updateCompletions()
 	}
 }
@@ -184,7 +184,7 @@ func (m *model) upDown(by, w int) {
 // typed follows a change of the input.
 func (m *model) inputChanged() {
 	m.updateCompletions()
-	if now := m.now(); m.open != nil && !m.input.empty() && !isCommand(m.input.value()) && now.Sub(m.typingSentAt) >= typingInterval && m.open.id.Peer != m.myID {
+	if now := m.now(); m.open != nil && !m.input.Empty() && !isCommand(m.input.Value()) && now.Sub(m.typingSentAt) >= typingInterval && m.open.id.Peer != m.myID {
 		m.typingSentAt = now
 		_ = m.c.Typing(m.open.id) // worth nothing where it can't be told now
 	}
@@ -193,18 +193,18 @@ func (m *model) inputChanged() {
 func (m *model) paste(s string) {
 	switch {
 	case m.loginForm != nil:
-		if i := m.loginForm.focus; i < len(m.loginForm.fields) && !m.loginForm.busy {
-			m.loginForm.fields[i].insert(s)
+		if i := m.loginForm.Focus; i < len(m.loginForm.Fields) && !m.loginForm.Busy {
+			m.loginForm.Fields[i].Insert(s)
 		}
 	case m.passwordForm != nil:
-		if i := m.passwordForm.focus; i < len(m.passwordForm.fields) {
-			m.passwordForm.fields[i].insert(s)
+		if i := m.passwordForm.Focus; i < len(m.passwordForm.Fields) {
+			m.passwordForm.Fields[i].Insert(s)
 		}
 	case m.search != nil:
-		m.search.input.insert(s)
+		m.search.input.Insert(s)
 		m.searchChanged()
 	default:
-		m.input.insert(s)
+		m.input.Insert(s)
 		m.inputChanged()
 	}
 }
@@ -224,10 +224,10 @@ func (m *model) escape() tea.Cmd {
 
 // enterKey sends, does, or opens.
 func (m *model) submit() tea.Cmd {
-	s := m.input.value()
+	s := m.input.Value()
 	if strings.TrimSpace(s) == "" {
 		if c := m.convList.selected(); c != nil && m.listFocused() {
-			m.input.set("")
+			m.input.Set("")
 			return m.openConversation(c)
 		}
 		return nil
@@ -240,8 +240,8 @@ func (m *model) submit() tea.Cmd {
 			m.notifyError(err.Error())
 			return nil
 		}
-		m.history.add(s)
-		m.input.set("")
+		m.history.Add(s)
+		m.input.Set("")
 		m.updateCompletions()
 		return c.run(m, args)
 	}
@@ -253,8 +253,8 @@ func (m *model) submit() tea.Cmd {
 		m.notifyError(errorText(err))
 		return nil
 	}
-	m.history.add(s)
-	m.input.set("")
+	m.history.Add(s)
+	m.input.Set("")
 	m.updateCompletions()
 	return m.scrollToEnd()
 }

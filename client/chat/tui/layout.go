@@ -53,8 +53,8 @@ func (m *model) layout() layout {
 		p.rule = 1
 	}
 	p.input = 1
-	if m.search == nil && len(m.input.chars) > 0 {
-		rows, _, _, _ := m.input.rows(p.inputWidth)
+	if m.search == nil && !m.input.Empty() {
+		rows, _, _, _ := m.input.Rows(p.inputWidth)
 		p.input = max(1, min(len(rows), m.h/3))
 	}
 	p.input = min(p.input, max(0, m.h-p.status))

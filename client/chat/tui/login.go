@@ -9,25 +9,26 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"chatd/client"
+	"chatd/client/chat/widget"
 )
 
 // askLogin shows the form to log in, or to register.
 func (m *model) askLogin(register bool, bad string) {
 	name := m.cfg.Name
 	if m.loginForm != nil {
-		name = m.loginForm.value(0)
+		name = m.loginForm.Value(0)
 	}
 	m.registering = register
 	if register {
-		m.loginForm = newForm(m.ruler, "A new user", "Register", "I have a name already", "Name", "Password", "Password again")
+		m.loginForm = widget.NewForm(m.ruler, "A new user", "Register", "I have a name already", "Name", "Password", "Password again")
 	} else {
-		m.loginForm = newForm(m.ruler, "chatd", "Log in", "Register a new user", "Name", "Password")
+		m.loginForm = widget.NewForm(m.ruler, "chatd", "Log in", "Register a new user", "Name", "Password")
 	}
-	m.loginForm.subtitle = m.cfg.Server
-	m.loginForm.problem = bad
-	m.loginForm.fields[0].set(name)
+	m.loginForm.Subtitle = m.cfg.Server
+	m.loginForm.Problem = bad
+	m.loginForm.Fields[0].Set(name)
 	if name != "" {
-		m.loginForm.focus = 1
+		m.loginForm.Focus = 1
 	}
 }
 
@@ -52,11 +53,11 @@ func (m *model) resume() tea.Cmd {
 
 // signIn logs in, and registers before where the form is for that.
 func (m *model) signIn(name, password string) tea.Cmd {
-	m.loginForm.busy, m.loginForm.problem = true, ""
-	m.loginForm.progress = "logging in …"
+	m.loginForm.Busy, m.loginForm.Problem = true, ""
+	m.loginForm.Progress = "logging in …"
 	register := m.registering
 	if register {
-		m.loginForm.progress = "registering …"
+		m.loginForm.Progress = "registering …"
 	}
 	return func() tea.Msg {
 		ctx, cancel := context.WithTimeout(m.ctx, requestTimeout)
@@ -72,27 +73,27 @@ func (m *model) signIn(name, password string) tea.Cmd {
 
 // loginKey is a key while one isn't logged in.
 func (m *model) loginKey(k tea.KeyPressMsg) tea.Cmd {
-	return m.loginAction(m.loginForm.handleKey(k))
+	return m.loginAction(m.loginForm.HandleKey(k))
 }
 
-func (m *model) loginAction(a formAction) tea.Cmd {
+func (m *model) loginAction(a widget.FormAction) tea.Cmd {
 	f := m.loginForm
 	switch a {
-	case formOther:
+	case widget.FormOther:
 		m.askLogin(!m.registering, "")
-	case formSubmit:
-		name, password := f.value(0), f.value(1)
+	case widget.FormSubmit:
+		name, password := f.Value(0), f.Value(1)
 		switch {
 		case name == "":
-			f.problem, f.focus = "the name is missing", 0
+			f.Problem, f.Focus = "the name is missing", 0
 		case password == "" && !m.registering && m.hasSavedLogin(name):
-			f.busy, f.problem, f.progress = true, "", "logging in …"
+			f.Busy, f.Problem, f.Progress = true, "", "logging in …"
 			return m.resume()
 		case password == "":
-			f.problem, f.focus = "the password is missing", 1
-		case m.registering && f.value(2) != password:
-			f.problem, f.focus = "the two passwords are not the same", 2
-			f.fields[2].set("")
+			f.Problem, f.Focus = "the password is missing", 1
+		case m.registering && f.Value(2) != password:
+			f.Problem, f.Focus = "the two passwords are not the same", 2
+			f.Fields[2].Set("")
 		default:
 			return m.signIn(name, password)
 		}
@@ -106,19 +107,19 @@ func (m *model) onLoginDone(d loginDone) tea.Cmd {
 	if m.loginForm == nil {
 		return nil
 	}
-	m.loginForm.busy, m.loginForm.progress = false, ""
+	m.loginForm.Busy, m.loginForm.Progress = false, ""
 	if d.err == nil {
 		return m.onLoggedIn()
 	}
 	if !errors.Is(d.err, context.Canceled) {
-		m.loginForm.problem = errorText(d.err)
+		m.loginForm.Problem = errorText(d.err)
 	}
-	m.loginForm.fields[1].set("")
-	if len(m.loginForm.fields) > 2 {
-		m.loginForm.fields[2].set("")
+	m.loginForm.Fields[1].Set("")
+	if len(m.loginForm.Fields) > 2 {
+		m.loginForm.Fields[2].Set("")
 	}
-	if m.loginForm.focus = 1; m.loginForm.value(0) == "" {
-		m.loginForm.focus = 0
+	if m.loginForm.Focus = 1; m.loginForm.Value(0) == "" {
+		m.loginForm.Focus = 0
 	}
 	return nil
 }
@@ -146,8 +147,8 @@ func (m *model) resetUser() {
 	clear(m.friends)
 	clear(m.names)
 	m.convList = conversationList{}
-	m.history = inputHistory{}
-	m.input.set("")
+	m.history = widget.InputHistory{}
+	m.input.Set("")
 	m.showList, m.transcriptDirty = true, true
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"chatd/client"
 	"chatd/client/chat/text"
+	"chatd/client/chat/widget"
 	"chatd/proto"
 )
 
@@ -36,13 +37,13 @@ type model struct {
 
 	w, h    int
 	ruler   text.Ruler
-	theme   theme
+	theme   widget.Theme
 	focused bool // the terminal's window is in front
 	ticking bool
 
-	loginForm    *form // nil: logged in
-	registering  bool  // the form is for a new user
-	passwordForm *form // asks for passwords, over the messages
+	loginForm    *widget.Form // nil: logged in
+	registering  bool         // the form is for a new user
+	passwordForm *widget.Form // asks for passwords, over the messages
 
 	state         client.State
 	retryAt       time.Time // of the next attempt to connect
@@ -64,11 +65,11 @@ type model struct {
 	built           builtFor
 	transcriptDirty bool // the thread has to be built again
 
-	input         editor
-	history       inputHistory
+	input         widget.Editor
+	history       widget.InputHistory
 	menu          completionMenu
 	search        *search
-	overlay       *overlay
+	overlay       *widget.Overlay
 	question      *question
 	notice        string
 	noticeIsError bool
@@ -94,12 +95,12 @@ type question struct {
 func newModel(ctx context.Context, cfg Config, c *client.Client, box *mailbox) *model {
 	m := &model{
 		cfg: cfg, ctx: ctx, c: c, mailbox: box, commands: commands(), now: time.Now,
-		w: 80, h: 24, theme: newTheme(true), focused: true, showList: true, transcriptDirty: true,
+		w: 80, h: 24, theme: widget.NewTheme(true), focused: true, showList: true, transcriptDirty: true,
 		conversations: make(map[client.Conv]*conversation), presence: make(map[int64]bool),
 		friends: make(map[int64]bool), memberCounts: make(map[client.Conv]int64), descriptions: make(map[client.Conv]string),
 		names: make(map[int64]string),
 	}
-	m.input = editor{multiline: true, maxBytes: proto.MaxMsg}
+	m.input = widget.Editor{Multiline: true, MaxBytes: proto.MaxMsg}
 	m.askLogin(false, "")
 	return m
 }
@@ -113,7 +114,7 @@ func (m *model) Init() tea.Cmd {
 		login = m.signIn(m.cfg.Name, m.cfg.Password)
 	case m.hasSavedLogin(m.cfg.Name):
 		_, name := m.c.Me()
-		m.loginForm.progress, m.loginForm.busy = "logging in as "+name+" …", true
+		m.loginForm.Progress, m.loginForm.Busy = "logging in as "+name+" …", true
 		login = m.resume()
 	case m.cfg.Name != "" && m.cfg.Password != "":
 		login = m.signIn(m.cfg.Name, m.cfg.Password)
@@ -190,9 +191,9 @@ func (m *model) openConversation(c *conversation) tea.Cmd {
 	m.closeConversation()
 	m.openCount++
 	m.open, c.openSeq = c, m.openCount
-	m.input.set(c.draft)
+	m.input.Set(c.draft)
 	m.notice = ""
-	m.history.pos = len(m.history.lines)
+	m.history.Rewind()
 	m.transcriptDirty = true
 	if c.unread() > 0 {
 		c.unreadAfter = max(c.read, c.first-1)
@@ -211,8 +212,8 @@ func (m *model) closeConversation() {
 	if m.open == nil {
 		return
 	}
-	m.open.draft = m.input.value()
-	m.input.set("")
+	m.open.draft = m.input.Value()
+	m.input.Set("")
 	m.open.shrink()
 	if m.open.unreadAfter != 0 {
 		m.open.unreadAfter = 0

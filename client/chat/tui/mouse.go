@@ -1,6 +1,10 @@
 package tui
 
-import tea "charm.land/bubbletea/v2"
+import (
+	tea "charm.land/bubbletea/v2"
+
+	"chatd/client/chat/widget"
+)
 
 // wheelRows is how far a notch of the wheel scrolls.
 const wheelRows = 3
@@ -27,13 +31,13 @@ func (m *model) click(e tea.Mouse) tea.Cmd {
 }
 
 // clickForm goes to the field that was clicked on, or presses the button.
-func (m *model) clickForm(f *form, y, h int, do func(formAction) tea.Cmd) tea.Cmd {
-	rows, _, _, _ := f.view(&m.theme, m.ruler, m.w, h)
-	if y < 0 || y >= len(rows) || rows[y].focus < 0 || f.busy {
+func (m *model) clickForm(f *widget.Form, y, h int, do func(widget.FormAction) tea.Cmd) tea.Cmd {
+	rows, _, _, _ := f.View(&m.theme, m.ruler, m.w, h)
+	if y < 0 || y >= len(rows) || rows[y].Focus < 0 || f.Busy {
 		return nil
 	}
-	if f.focus = rows[y].focus; f.focus >= len(f.fields) {
-		return do(f.enter())
+	if f.Focus = rows[y].Focus; f.Focus >= len(f.Fields) {
+		return do(f.Enter())
 	}
 	return nil
 }
@@ -53,7 +57,7 @@ func (m *model) wheel(e tea.Mouse) tea.Cmd {
 	case p.listHeight > 0 && e.X < p.listWidth:
 		m.convList.move(-by)
 	case m.overlay != nil:
-		m.overlay.scroll(-by, p.messages)
+		m.overlay.Scroll(-by, p.messages)
 	default:
 		return m.scroll(by)
 	}

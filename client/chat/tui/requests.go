@@ -10,6 +10,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"chatd/client"
+	"chatd/client/chat/widget"
 	"chatd/proto"
 )
 
@@ -150,7 +151,7 @@ func (m *model) confirm(words string, yes func() tea.Cmd) tea.Cmd {
 	return nil
 }
 
-func showOverlay(s *overlay) func(m *model) tea.Cmd {
+func showOverlay(s *widget.Overlay) func(m *model) tea.Cmd {
 	return func(m *model) tea.Cmd {
 		m.overlay = s
 		return nil

@@ -5,6 +5,7 @@ import (
 	"unicode/utf8"
 
 	"chatd/client/chat/text"
+	"chatd/client/chat/widget"
 )
 
 // hit is one place where what is looked for stands.
@@ -17,7 +18,7 @@ type hit struct {
 // search looks for words in the open conversation: in what is here, and
 // backwards in what the server has.
 type search struct {
-	input       editor
+	input       widget.Editor
 	hits        []hit
 	at          int  // the one that is looked at, -1: none
 	loadingMore bool // an older one was asked for: go on when a page comes
@@ -32,7 +33,7 @@ func (s *search) find(c *conversation, r text.Ruler) {
 		old = s.hits[s.at]
 	}
 	s.hits, s.at = s.hits[:0], -1
-	words := folded(r.Show(s.input.value()))
+	words := folded(r.Show(s.input.Value()))
 	if len(words) == 0 {
 		return
 	}

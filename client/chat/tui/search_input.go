@@ -1,6 +1,10 @@
 package tui
 
-import tea "charm.land/bubbletea/v2"
+import (
+	tea "charm.land/bubbletea/v2"
+
+	"chatd/client/chat/widget"
+)
 
 // maxSearch is how many bytes of words one can look for.
 const maxSearch = 200
@@ -12,10 +16,10 @@ func (m *model) cmdSearch(args []string) tea.Cmd {
 		return nil
 	}
 	m.overlay = nil
-	m.search = &search{input: editor{ruler: m.ruler, maxBytes: maxSearch}, at: -1}
+	m.search = &search{input: widget.Editor{Ruler: m.ruler, MaxBytes: maxSearch}, at: -1}
 	m.updateCompletions()
 	if len(args) > 0 {
-		m.search.input.set(args[0])
+		m.search.input.Set(args[0])
 		m.searchChanged()
 		if m.search.current() == nil {
 			return m.searchOlder()
@@ -46,7 +50,7 @@ func (m *model) searchKey(k tea.KeyPressMsg) tea.Cmd {
 	case "pgdown":
 		return m.scroll(2 - h)
 	default:
-		if m.search.input.handleKey(k) {
+		if m.search.input.HandleKey(k) {
 			m.searchChanged()
 		}
 	}
@@ -67,7 +71,7 @@ func (m *model) searchChanged() {
 func (m *model) searchOlder() tea.Cmd {
 	s := m.search
 	switch {
-	case s.input.empty() || s.loadingMore:
+	case s.input.Empty() || s.loadingMore:
 		return nil
 	case s.older():
 		m.reveal()

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"chatd/client/chat/text"
+	"chatd/client/chat/widget"
 )
 
 // Words are found without regard to case, where they stand, also across the
@@ -28,8 +29,8 @@ func TestOccurrences(t *testing.T) {
 func TestSearchStays(t *testing.T) {
 	c := newConversation()
 	c.addPage(pageOf(1, 20, true, pageLast, 11, 20))
-	s := search{at: -1, input: editor{maxBytes: 100}}
-	s.input.set("text 1")
+	s := search{at: -1, input: widget.Editor{MaxBytes: 100}}
+	s.input.Set("text 1")
 	s.find(c, text.Ruler{})
 	if len(s.hits) != 9 || s.current().msg.seq != 19 {
 		t.Fatalf("%d hits, at %+v", len(s.hits), s.current())

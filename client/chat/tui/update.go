@@ -7,6 +7,7 @@ import (
 	"github.com/charmbracelet/x/ansi"
 
 	"chatd/client"
+	"chatd/client/chat/widget"
 )
 
 // tick comes once a second while something on the screen runs out.
@@ -35,7 +36,7 @@ func (m *model) handle(msg tea.Msg) tea.Cmd {
 	case tea.WindowSizeMsg:
 		m.w, m.h, m.transcriptDirty = msg.Width, msg.Height, true
 	case tea.BackgroundColorMsg:
-		m.theme = newTheme(msg.IsDark())
+		m.theme = widget.NewTheme(msg.IsDark())
 	case tea.ModeReportMsg:
 		if msg.Mode == ansi.ModeUnicodeCore {
 			m.setWidthMode(msg.Value == ansi.ModeReset || msg.Value == ansi.ModeSet || msg.Value == ansi.ModePermanentlySet)
@@ -79,21 +80,21 @@ func (m *model) handle(msg tea.Msg) tea.Cmd {
 // measure follows what the terminal says of how it counts columns.
 func (m *model) setWidthMode(clusters bool) {
 	m.ruler.Clusters = clusters
-	m.input.ruler = m.ruler
+	m.input.Ruler = m.ruler
 	for _, c := range m.conversations {
 		for _, e := range c.messages {
 			e.clearCache()
 		}
 	}
-	for _, f := range []*form{m.loginForm, m.passwordForm} {
+	for _, f := range []*widget.Form{m.loginForm, m.passwordForm} {
 		if f != nil {
-			for i := range f.fields {
-				f.fields[i].ruler = m.ruler
+			for i := range f.Fields {
+				f.Fields[i].Ruler = m.ruler
 			}
 		}
 	}
 	if m.overlay != nil {
-		m.overlay.width = -1
+		m.overlay.Rewrap()
 	}
 	m.transcriptDirty = true
 }

@@ -8,6 +8,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"chatd/client"
+	"chatd/client/chat/widget"
 )
 
 // View draws the screen.
@@ -35,11 +36,11 @@ func (m *model) View() tea.View {
 
 // loginView is the form, and the status below it.
 func (m *model) loginView() (rows []string, x, y int, at bool) {
-	all, x, y, at := m.loginForm.view(&m.theme, m.ruler, m.w, max(1, m.h-1))
+	all, x, y, at := m.loginForm.View(&m.theme, m.ruler, m.w, max(1, m.h-1))
 	for _, r := range all {
-		rows = append(rows, r.text)
+		rows = append(rows, r.Text)
 	}
-	return append(rows, newRow(m.ruler, m.w).add(m.theme.dim, " Tab: next  Enter: go on  Ctrl-C: end").build()), x, y, at
+	return append(rows, widget.NewRow(m.ruler, m.w).Add(m.theme.Dim, " Tab: next  Enter: go on  Ctrl-C: end").Build()), x, y, at
 }
 
 func (m *model) chatView() (rows []string, x, y int, at bool) {
@@ -59,7 +60,7 @@ func (m *model) chatView() (rows []string, x, y int, at bool) {
 			case p.rule > 0 && i == len(right)-p.input-1:
 				bar = "├"
 			}
-			rows = append(rows, left[i]+m.theme.rule.render(bar)+right[i])
+			rows = append(rows, left[i]+m.theme.Rule.Render(bar)+right[i])
 		}
 	}
 	if p.status > 0 {
@@ -71,14 +72,14 @@ func (m *model) chatView() (rows []string, x, y int, at bool) {
 // listHeader is what stands above the list.
 func (m *model) listHeader(p layout) (rows []string) {
 	if p.header > 0 {
-		l := newRow(m.ruler, p.listWidth).add(m.theme.bold, " Chats")
+		l := widget.NewRow(m.ruler, p.listWidth).Add(m.theme.Bold, " Chats")
 		if n, _ := m.convList.unreadTotal(); n > 0 {
-			l.addRight(m.theme.badge, count(n)+" ")
+			l.AddRight(m.theme.Badge, count(n)+" ")
 		}
-		rows = append(rows, l.build())
+		rows = append(rows, l.Build())
 	}
 	if p.header > 1 {
-		rows = append(rows, newRow(m.ruler, p.listWidth).addRule(m.theme.rule, style{}, "", p.listWidth).build())
+		rows = append(rows, widget.NewRow(m.ruler, p.listWidth).AddRule(m.theme.Rule, widget.Style{}, "", p.listWidth).Build())
 	}
 	return rows
 }
@@ -94,13 +95,13 @@ func (m *model) rightPane(p layout) (rows []string, x, y int, at bool) {
 	var body []string
 	switch {
 	case m.passwordForm != nil:
-		form, fx, fy, cursor := m.passwordForm.view(&m.theme, m.ruler, p.width, p.messages)
+		form, fx, fy, cursor := m.passwordForm.View(&m.theme, m.ruler, p.width, p.messages)
 		for _, r := range form {
-			body = append(body, r.text)
+			body = append(body, r.Text)
 		}
 		x, y, at = fx, len(rows)+fy, cursor
 	case m.overlay != nil:
-		body = m.overlay.view(&m.theme, m.ruler, p.width, p.messages)
+		body = m.overlay.View(&m.theme, m.ruler, p.width, p.messages)
 	case list:
 		body = m.listRows(p.width, p.messages)
 	case m.open == nil:
@@ -116,7 +117,7 @@ func (m *model) rightPane(p layout) (rows []string, x, y int, at bool) {
 		rows = append(rows, m.noticeRow(p.width))
 	}
 	if p.rule > 0 {
-		rows = append(rows, newRow(m.ruler, p.width).addRule(m.theme.rule, style{}, "", p.width).build())
+		rows = append(rows, widget.NewRow(m.ruler, p.width).AddRule(m.theme.Rule, widget.Style{}, "", p.width).Build())
 	}
 	input, ix, iy := m.inputRows(p)
 	if m.passwordForm == nil {
@@ -130,51 +131,51 @@ func (m *model) header(p layout) (rows []string) {
 	if p.header == 0 {
 		return nil
 	}
-	l := newRow(m.ruler, p.width).add(style{}, " ")
+	l := widget.NewRow(m.ruler, p.width).Add(widget.Style{}, " ")
 	switch c := m.open; {
 	case m.overlay != nil:
-		l.add(m.theme.accent, m.ruler.Show(m.overlay.title))
+		l.Add(m.theme.Accent, m.ruler.Show(m.overlay.Title))
 	case c == nil:
-		l.add(m.theme.accent, "chatd")
+		l.Add(m.theme.Accent, "chatd")
 	default:
 		sign, st := m.icon(c)
 		state, stateStyle := m.peerStatus(c)
 		room := p.width - m.ruler.Width(state) - 5
-		l.add(st, sign).add(style{}, " ").add(m.theme.bold, m.ruler.Cut(m.title(c), max(room, 8)))
-		if about := m.descriptions[c.id]; about != "" && room-l.width > 8 {
-			l.add(m.theme.dim, m.ruler.Cut("  "+m.ruler.Show(about), room-l.width))
+		l.Add(st, sign).Add(widget.Style{}, " ").Add(m.theme.Bold, m.ruler.Cut(m.title(c), max(room, 8)))
+		if about := m.descriptions[c.id]; about != "" && room-l.Width > 8 {
+			l.Add(m.theme.Dim, m.ruler.Cut("  "+m.ruler.Show(about), room-l.Width))
 		}
-		l.addRight(stateStyle, state+" ")
+		l.AddRight(stateStyle, state+" ")
 	}
-	rows = append(rows, l.build())
+	rows = append(rows, l.Build())
 	if p.header > 1 {
-		rows = append(rows, newRow(m.ruler, p.width).addRule(m.theme.rule, style{}, "", p.width).build())
+		rows = append(rows, widget.NewRow(m.ruler, p.width).AddRule(m.theme.Rule, widget.Style{}, "", p.width).Build())
 	}
 	return rows
 }
 
 // standing is how one stands to who a conversation is with.
-func (m *model) peerStatus(c *conversation) (string, style) {
+func (m *model) peerStatus(c *conversation) (string, widget.Style) {
 	switch {
 	case c.notMember:
-		return "no longer a member", m.theme.warn
+		return "no longer a member", m.theme.Warn
 	case c.id.Group != 0:
 		if n := m.memberCounts[c.id]; n == 1 {
-			return "1 member", m.theme.dim
+			return "1 member", m.theme.Dim
 		} else if n > 0 {
-			return fmt.Sprintf("%d members", n), m.theme.dim
+			return fmt.Sprintf("%d members", n), m.theme.Dim
 		}
-		return "", m.theme.dim
+		return "", m.theme.Dim
 	case c.id.Peer == m.myID:
-		return "only you", m.theme.dim
+		return "only you", m.theme.Dim
 	case !m.friends[c.id.Peer]:
-		return "not a friend", m.theme.dim
+		return "not a friend", m.theme.Dim
 	case !m.online():
-		return "", m.theme.dim
+		return "", m.theme.Dim
 	case m.presence[c.id.Peer]:
-		return "online", m.theme.good
+		return "online", m.theme.Good
 	}
-	return "offline", m.theme.dim
+	return "offline", m.theme.Dim
 }
 
 func (m *model) welcome(w, h int) (rows []string) {
@@ -184,47 +185,47 @@ func (m *model) welcome(w, h int) (rows []string) {
 		if len(rows) == h {
 			break
 		}
-		st := m.theme.dim
+		st := m.theme.Dim
 		if i == 1 {
-			st = m.theme.bold
+			st = m.theme.Bold
 		}
-		rows = append(rows, newRow(m.ruler, w).add(st, s).build())
+		rows = append(rows, widget.NewRow(m.ruler, w).Add(st, s).Build())
 	}
 	for len(rows) < h {
-		rows = append(rows, newRow(m.ruler, w).build())
+		rows = append(rows, widget.NewRow(m.ruler, w).Build())
 	}
 	return rows
 }
 
 // noteRow is the row above the input: a question, a notice, or who is typing.
 func (m *model) noticeRow(w int) string {
-	l := newRow(m.ruler, w).add(style{}, " ")
+	l := widget.NewRow(m.ruler, w).Add(widget.Style{}, " ")
 	switch c := m.open; {
 	case m.question != nil:
-		l.add(m.theme.warn, m.ruler.Show(m.question.text))
+		l.Add(m.theme.Warn, m.ruler.Show(m.question.text))
 	case m.notice != "" && m.noticeIsError:
-		l.add(m.theme.bad, markFailed+" "+m.ruler.Show(m.notice))
+		l.Add(m.theme.Bad, markFailed+" "+m.ruler.Show(m.notice))
 	case m.notice != "":
-		l.add(m.theme.good, m.ruler.Show(m.notice))
+		l.Add(m.theme.Good, m.ruler.Show(m.notice))
 	case m.search != nil:
-		l.add(m.theme.dim, "Enter: older  Ctrl-N: newer  Esc: end")
+		l.Add(m.theme.Dim, "Enter: older  Ctrl-N: newer  Esc: end")
 	case m.overlay != nil:
-		l.add(m.theme.dim, "Esc: close")
-		if m.overlay.hasMore(m.layout().messages) {
-			l.add(m.theme.dim, "  Down: more")
+		l.Add(m.theme.Dim, "Esc: close")
+		if m.overlay.HasMore(m.layout().messages) {
+			l.Add(m.theme.Dim, "  Down: more")
 		}
 	case c == nil || m.listFocused():
 	case c.loading && !c.loaded:
-		l.add(m.theme.dim, "reading …")
+		l.Add(m.theme.Dim, "reading …")
 	default:
 		if names := c.typingNames(m.now()); len(names) > 0 {
-			l.add(m.theme.dim, m.typingText(names))
+			l.Add(m.theme.Dim, m.typingText(names))
 		}
 	}
 	if c := m.open; c != nil && m.overlay == nil && !m.listFocused() && (c.scroll.fromBottom > 0 || c.newerDropped) {
-		l.addRight(m.theme.accent, "↓ Esc: to the end ")
+		l.AddRight(m.theme.Accent, "↓ Esc: to the end ")
 	}
-	return l.build()
+	return l.Build()
 }
 
 func (m *model) typingText(names []string) string {
@@ -247,28 +248,28 @@ func (m *model) inputRows(p layout) (rows []string, x, y int) {
 		hits := ""
 		if n := len(m.search.hits); n > 0 {
 			hits = fmt.Sprintf("%d of %d ", m.search.at+1, n)
-		} else if !m.search.input.empty() {
+		} else if !m.search.input.Empty() {
 			hits = "none here "
 		}
 		room := max(2, p.width-1-m.ruler.Width(words)-m.ruler.Width(hits)-1)
-		all, _, row, col := m.search.input.rows(room)
-		l := newRow(m.ruler, p.width).add(style{}, " ").add(m.theme.accent, words)
-		x = l.width + col
-		return []string{l.add(style{}, all[row]).addRight(m.theme.dim, hits).build()}, x, 0
+		all, _, row, col := m.search.input.Rows(room)
+		l := widget.NewRow(m.ruler, p.width).Add(widget.Style{}, " ").Add(m.theme.Accent, words)
+		x = l.Width + col
+		return []string{l.Add(widget.Style{}, all[row]).AddRight(m.theme.Dim, hits).Build()}, x, 0
 	}
-	all, _, row, col := m.input.rows(p.inputWidth)
+	all, _, row, col := m.input.Rows(p.inputWidth)
 	from := max(0, row-p.input+1)
 	for i := from; i < from+p.input; i++ {
-		l := newRow(m.ruler, p.width).add(style{}, " ")
+		l := widget.NewRow(m.ruler, p.width).Add(widget.Style{}, " ")
 		if i == 0 {
-			l.add(m.theme.accent, prompt)
+			l.Add(m.theme.Accent, prompt)
 		} else {
-			l.add(style{}, "  ")
+			l.Add(widget.Style{}, "  ")
 		}
 		if i < len(all) {
-			l.add(style{}, all[i])
+			l.Add(widget.Style{}, all[i])
 		}
-		rows = append(rows, l.build())
+		rows = append(rows, l.Build())
 	}
 	return rows, 1 + m.ruler.Width(prompt) + col, row - from
 }
@@ -276,24 +277,24 @@ func (m *model) inputRows(p layout) (rows []string, x, y int) {
 // statusRow tells of the connection.
 func (m *model) statusRow() string {
 	th := &m.theme
-	l := newRow(m.ruler, m.w).add(th.panel, " ")
-	dot, st, words := dotOnline, th.good, "connected"
+	l := widget.NewRow(m.ruler, m.w).Add(th.Panel, " ")
+	dot, st, words := dotOnline, th.Good, "connected"
 	if !m.online() {
-		dot, st, words = dotOffline, th.warn, "offline"
+		dot, st, words = dotOffline, th.Warn, "offline"
 		if m.state == client.Connected {
 			words = "connecting"
 		}
 	}
-	l.add(st.over(th.panel), dot+" "+words)
+	l.Add(st.Over(th.Panel), dot+" "+words)
 	if n := m.pendingCount(); n > 0 && !m.online() {
-		l.add(th.warn.over(th.panel), fmt.Sprintf(", %d queued", n))
+		l.Add(th.Warn.Over(th.Panel), fmt.Sprintf(", %d queued", n))
 	}
-	l.add(th.bold.over(th.panel), "  "+m.ruler.Show(m.myName))
+	l.Add(th.Bold.Over(th.Panel), "  "+m.ruler.Show(m.myName))
 	help := "F1 help "
 	if !m.narrow() {
 		help = "/ commands  F1 help "
 	}
-	room := m.w - l.width - len(help) - 3
+	room := m.w - l.Width - len(help) - 3
 	more := m.cfg.Server
 	if !m.online() {
 		if wait := time.Until(m.retryAt).Round(time.Second); wait > 0 {
@@ -303,10 +304,10 @@ func (m *model) statusRow() string {
 		}
 	}
 	if room >= 8 {
-		l.add(th.dim.over(th.panel), "  "+m.ruler.Cut(m.ruler.Show(more), room))
+		l.Add(th.Dim.Over(th.Panel), "  "+m.ruler.Cut(m.ruler.Show(more), room))
 	}
-	if l.width+len(help) < m.w {
-		l.padTo(th.panel, m.w-len(help)).add(th.dim.over(th.panel), help)
+	if l.Width+len(help) < m.w {
+		l.PadTo(th.Panel, m.w-len(help)).Add(th.Dim.Over(th.Panel), help)
 	}
-	return l.padTo(th.panel, m.w).b.String()
+	return l.PadTo(th.Panel, m.w).Build()
 }

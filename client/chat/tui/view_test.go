@@ -56,7 +56,7 @@ func still(t *testing.T) *model {
 func TestEverySizeHolds(t *testing.T) {
 	scenes := map[string]func(m *model){
 		"login":    func(m *model) { m.askLogin(false, "a reason that takes more than one row where there is little room") },
-		"register": func(m *model) { m.askLogin(true, ""); m.loginForm.fields[0].set(strings.Repeat("name", 20)) },
+		"register": func(m *model) { m.askLogin(true, ""); m.loginForm.Fields[0].Set(strings.Repeat("name", 20)) },
 		"list":     func(*model) {},
 		"open":     func(m *model) { m.openConversation(m.conversation(client.User(2))) },
 		"scrolled": func(m *model) { m.openConversation(m.conversation(client.User(2))); m.scroll(7) },
@@ -68,14 +68,14 @@ func TestEverySizeHolds(t *testing.T) {
 		"typing": func(m *model) {
 			m.openConversation(m.conversation(client.User(2)))
 			m.open.typing[2] = typist{"bob", m.now().Add(time.Hour)}
-			m.input.set("several\nlines of 你好\nthat are typed " + strings.Repeat("x", 200))
+			m.input.Set("several\nlines of 你好\nthat are typed " + strings.Repeat("x", 200))
 		},
 		"menu": func(m *model) {
 			m.openConversation(m.conversation(client.User(2)))
-			m.input.set("/")
+			m.input.Set("/")
 			m.updateCompletions()
 		},
-		"choose": func(m *model) { m.input.set("/chat "); m.updateCompletions() },
+		"choose": func(m *model) { m.input.Set("/chat "); m.updateCompletions() },
 		"help":   func(m *model) { m.cmdHelp(nil) },
 		"search": func(m *model) { m.openConversation(m.conversation(client.User(2))); m.cmdSearch([]string{"t"}) },
 		"passwd": func(m *model) { m.cmdPasswd(nil) },

@@ -1,4 +1,4 @@
-package tui
+package widget
 
 import (
 	"slices"
@@ -45,14 +45,14 @@ func TestEditorKeys(t *testing.T) {
 		{"👩‍👩‍👧", "backspace", "|"},
 		{"a", "enter up", "a|"}, // none of an editor's
 	} {
-		e := editor{multiline: true, maxBytes: 1000}
-		e.set(test.text)
+		e := Editor{Multiline: true, MaxBytes: 1000}
+		e.Set(test.text)
 		for _, k := range strings.Fields(test.keys) {
-			e.handleKey(pressed(k))
+			e.HandleKey(pressed(k))
 		}
 		got := strings.Join(e.chars[:e.cursor], "") + "|" + strings.Join(e.chars[e.cursor:], "")
-		if got != test.want || e.size != len(e.value()) {
-			t.Errorf("%q, %s: %q, want %q (%d bytes counted, %d there)", test.text, test.keys, got, test.want, e.size, len(e.value()))
+		if got != test.want || e.size != len(e.Value()) {
+			t.Errorf("%q, %s: %q, want %q (%d bytes counted, %d there)", test.text, test.keys, got, test.want, e.size, len(e.Value()))
 		}
 	}
 }
@@ -60,25 +60,25 @@ func TestEditorKeys(t *testing.T) {
 // What is pasted can't bring control characters, line ends only where they
 // belong, and no more than there is room for, cut between characters.
 func TestEditorPaste(t *testing.T) {
-	e := editor{maxBytes: 10}
-	if e.insert("a\x1b[2Jb\r\nc\td"); e.value() != "a[2Jb c d" {
-		t.Errorf("%q", e.value())
+	e := Editor{MaxBytes: 10}
+	if e.Insert("a\x1b[2Jb\r\nc\td"); e.Value() != "a[2Jb c d" {
+		t.Errorf("%q", e.Value())
 	}
-	if e.insert("你"); e.value() != "a[2Jb c d" {
-		t.Errorf("%q is beyond 10 bytes", e.value())
+	if e.Insert("你"); e.Value() != "a[2Jb c d" {
+		t.Errorf("%q is beyond 10 bytes", e.Value())
 	}
-	e = editor{maxBytes: 100, multiline: true}
-	if e.insert("a\r\nb\rc\xff"); e.value() != "a\nb\nc" {
-		t.Errorf("%q", e.value())
+	e = Editor{MaxBytes: 100, Multiline: true}
+	if e.Insert("a\r\nb\rc\xff"); e.Value() != "a\nb\nc" {
+		t.Errorf("%q", e.Value())
 	}
 }
 
 // Rows break where the width ends, the cursor has a place in them, and moves
 // between them.
 func TestEditorRows(t *testing.T) {
-	e := editor{multiline: true, maxBytes: 1000}
-	e.set("abcdef\n你好世\n")
-	rows, starts, row, col := e.rows(5)
+	e := Editor{Multiline: true, MaxBytes: 1000}
+	e.Set("abcdef\n你好世\n")
+	rows, starts, row, col := e.Rows(5)
 	if want := []string{"abcd", "ef", "你好", "世", ""}; !slices.Equal(rows, want) || row != 4 || col != 0 {
 		t.Errorf("%q, cursor %d,%d", rows, row, col)
 	}
@@ -86,45 +86,19 @@ func TestEditorRows(t *testing.T) {
 		t.Errorf("%v", starts)
 	}
 	for i, want := range []int{9, 7, 4, 0} {
-		if !e.moveVertical(5, -1) || e.cursor != want {
+		if !e.MoveVertical(5, -1) || e.cursor != want {
 			t.Errorf("up %d: at %d, want %d", i+1, e.cursor, want)
 		}
 	}
-	if e.moveVertical(5, -1) {
+	if e.MoveVertical(5, -1) {
 		t.Error("there is nothing above the first row")
 	}
 	e.cursor = 3
-	if e.moveVertical(5, 1); e.cursor != 6 {
+	if e.MoveVertical(5, 1); e.cursor != 6 {
 		t.Errorf("down from the third column: at %d", e.cursor)
 	}
-	e.masked = true
-	if rows, _, _, _ := e.rows(5); rows[0] != "••••" || strings.Contains(strings.Join(rows, ""), "a") {
+	e.Masked = true
+	if rows, _, _, _ := e.Rows(5); rows[0] != "••••" || strings.Contains(strings.Join(rows, ""), "a") {
 		t.Errorf("a password is shown: %q", rows)
-	}
-}
-
-// Older and newer lines come back, and so does what was being typed.
-func TestRecall(t *testing.T) {
-	var r inputHistory
-	for _, s := range []string{"one", "two", "two", ""} {
-		r.add(s)
-	}
-	var got []string
-	for _, by := range []int{-1, -1, -1, 1, 1, 1} {
-		s, ok := r.move(by, "draft")
-		if !ok {
-			s = "-"
-		}
-		got = append(got, s)
-	}
-	if want := []string{"two", "one", "-", "two", "draft", "-"}; !slices.Equal(got, want) {
-		t.Errorf("%q", got)
-	}
-	for range 2 * maxHistory {
-		r.add("x")
-		r.add("y")
-	}
-	if len(r.lines) != maxHistory {
-		t.Errorf("%d lines are kept", len(r.lines))
 	}
 }

@@ -1,4 +1,4 @@
-package tui
+package widget
 
 import (
 	"strings"
@@ -12,33 +12,36 @@ import (
 
 // editor is text being typed. The cursor stands between what looks like one
 // character each, so that none is ever torn.
-type editor struct {
-	ruler     text.Ruler
+type Editor struct {
+	Ruler     text.Ruler
 	chars     []string
 	cursor    int  // the cursor: before chars[at]
-	multiline bool // may hold line ends
-	masked    bool // a password: shown as dots
-	maxBytes  int  // bytes it may hold
+	Multiline bool // may hold line ends
+	Masked    bool // a password: shown as dots
+	MaxBytes  int  // bytes it may hold
 	size      int
 }
 
-func (e *editor) value() string { return strings.Join(e.chars, "") }
+func (e *Editor) Value() string { return strings.Join(e.chars, "") }
 
-func (e *editor) empty() bool { return len(e.chars) == 0 }
+func (e *Editor) Empty() bool { return len(e.chars) == 0 }
+
+// atEnd reports whether the cursor is at the end.
+func (e *Editor) AtEnd() bool { return e.cursor == len(e.chars) }
 
 // set replaces all, with the cursor at the end.
-func (e *editor) set(s string) {
+func (e *Editor) Set(s string) {
 	e.chars, e.cursor, e.size = nil, 0, 0
-	e.insert(s)
+	e.Insert(s)
 }
 
 // insert puts text before the cursor, as far as there is room: line ends
 // become blanks where there may be none, other control characters are left out.
-func (e *editor) insert(s string) {
+func (e *Editor) Insert(s string) {
 	s = strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(strings.ToValidUTF8(s, ""))
 	s = strings.Map(func(c rune) rune {
 		switch {
-		case c == '\n' && e.multiline:
+		case c == '\n' && e.Multiline:
 			return c
 		case c == '\n' || c == '\t':
 			return ' '
@@ -47,7 +50,7 @@ func (e *editor) insert(s string) {
 		}
 		return c
 	}, s)
-	if room := e.maxBytes - e.size; len(s) > room {
+	if room := e.MaxBytes - e.size; len(s) > room {
 		for s = s[:max(room, 0)]; len(s) > 0 && !utf8.ValidString(s); {
 			s = s[:len(s)-1]
 		}
@@ -64,7 +67,7 @@ func (e *editor) insert(s string) {
 	e.size += len(s)
 }
 
-func (e *editor) clusters(s string) (all []string) {
+func (e *Editor) clusters(s string) (all []string) {
 	for part := range strings.SplitAfterSeq(s, "\n") {
 		line, end := strings.CutSuffix(part, "\n")
 		for c := range (text.Ruler{Clusters: true}).All(line) {
@@ -78,7 +81,7 @@ func (e *editor) clusters(s string) (all []string) {
 }
 
 // remove takes out chars[from:to].
-func (e *editor) remove(from, to int) {
+func (e *Editor) remove(from, to int) {
 	for _, c := range e.chars[from:to] {
 		e.size -= len(c)
 	}
@@ -89,7 +92,7 @@ func (e *editor) remove(from, to int) {
 }
 
 // key does what a key says, and reports whether it was one for an editor.
-func (e *editor) handleKey(k tea.KeyPressMsg) bool {
+func (e *Editor) HandleKey(k tea.KeyPressMsg) bool {
 	switch k.String() {
 	case "left", "ctrl+b":
 		e.cursor = max(0, e.cursor-1)
@@ -120,20 +123,20 @@ func (e *editor) handleKey(k tea.KeyPressMsg) bool {
 	case "ctrl+k":
 		e.remove(e.cursor, e.lineEnd())
 	case "alt+enter", "shift+enter", "ctrl+j":
-		if !e.multiline {
+		if !e.Multiline {
 			return false
 		}
-		e.insert("\n")
+		e.Insert("\n")
 	default:
 		if k.Text == "" {
 			return false
 		}
-		e.insert(k.Text)
+		e.Insert(k.Text)
 	}
 	return true
 }
 
-func (e *editor) lineBegin() int {
+func (e *Editor) lineBegin() int {
 	i := e.cursor
 	for i > 0 && e.chars[i-1] != "\n" {
 		i--
@@ -141,7 +144,7 @@ func (e *editor) lineBegin() int {
 	return i
 }
 
-func (e *editor) lineEnd() int {
+func (e *Editor) lineEnd() int {
 	i := e.cursor
 	for i < len(e.chars) && e.chars[i] != "\n" {
 		i++
@@ -151,7 +154,7 @@ func (e *editor) lineEnd() int {
 
 func isBlank(c string) bool { return c == " " || c == "\n" }
 
-func (e *editor) wordBegin() int {
+func (e *Editor) wordBegin() int {
 	i := e.cursor
 	for i > 0 && isBlank(e.chars[i-1]) {
 		i--
@@ -162,7 +165,7 @@ func (e *editor) wordBegin() int {
 	return i
 }
 
-func (e *editor) wordEnd() int {
+func (e *Editor) wordEnd() int {
 	i := e.cursor
 	for i < len(e.chars) && isBlank(e.chars[i]) {
 		i++
@@ -174,16 +177,16 @@ func (e *editor) wordEnd() int {
 }
 
 // shown is a character as it is drawn.
-func (e *editor) display(c string) string {
-	if e.masked {
+func (e *Editor) display(c string) string {
+	if e.Masked {
 		return "•"
 	}
-	return e.ruler.Show(c)
+	return e.Ruler.Show(c)
 }
 
 // rows breaks the text into rows of w columns, and says in which row and
 // column the cursor is. Starts are the indexes of the chars that rows begin with.
-func (e *editor) rows(w int) (rows []string, starts []int, row, col int) {
+func (e *Editor) Rows(w int) (rows []string, starts []int, row, col int) {
 	w = max(w, 2)
 	var b strings.Builder
 	cols := 0
@@ -199,7 +202,7 @@ func (e *editor) rows(w int) (rows []string, starts []int, row, col int) {
 		if c != "\n" {
 			s = e.display(c)
 		}
-		cw := e.ruler.Width(s)
+		cw := e.Ruler.Width(s)
 		if cols+cw > w-1 && c != "\n" { // the last column is the cursor's
 			turn(i)
 		}
@@ -221,8 +224,8 @@ func (e *editor) rows(w int) (rows []string, starts []int, row, col int) {
 
 // vertical moves the cursor a row up or down, and reports false where there
 // is none.
-func (e *editor) moveVertical(w, by int) bool {
-	_, starts, row, col := e.rows(w)
+func (e *Editor) MoveVertical(w, by int) bool {
+	_, starts, row, col := e.Rows(w)
 	target := row + by
 	if target < 0 || target >= len(starts) {
 		return false
@@ -233,7 +236,7 @@ func (e *editor) moveVertical(w, by int) bool {
 	}
 	e.cursor = starts[target]
 	for cols := 0; e.cursor < end && cols < col; e.cursor++ {
-		cols += e.ruler.Width(e.display(e.chars[e.cursor]))
+		cols += e.Ruler.Width(e.display(e.chars[e.cursor]))
 	}
 	return true
 }

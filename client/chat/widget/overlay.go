@@ -1,4 +1,4 @@
-package tui
+package widget
 
 import (
 	"strings"
@@ -6,12 +6,9 @@ import (
 	"chatd/client/chat/text"
 )
 
-// maxSheet is how many lines a sheet has at most.
-const maxOverlayLines = 2000
-
 // sheet is a list laid over the messages: help, friends, members.
-type overlay struct {
-	title string
+type Overlay struct {
+	Title string
 	lines []overlayLine
 	top   int // the first row that is shown
 
@@ -25,21 +22,28 @@ type overlayLine struct {
 	heading    bool
 }
 
-func (s *overlay) add(head, rest string) {
+func (s *Overlay) Add(head, rest string) {
 	s.lines = append(s.lines, overlayLine{head: head, rest: strings.ReplaceAll(rest, "\n", " ")})
 }
 
-func (s *overlay) section(head string) {
+func (s *Overlay) Empty() bool { return len(s.lines) == 0 }
+
+func (s *Overlay) Len() int { return len(s.lines) }
+
+// rewrap breaks the lines again at the next view.
+func (s *Overlay) Rewrap() { s.rows = nil }
+
+func (s *Overlay) AddHeading(head string) {
 	s.lines = append(s.lines, overlayLine{head: head, heading: true})
 }
 
 // scroll moves by rows of those that were drawn last.
-func (s *overlay) scroll(by, height int) { s.top = max(0, min(s.top+by, len(s.rows)-height)) }
+func (s *Overlay) Scroll(by, height int) { s.top = max(0, min(s.top+by, len(s.rows)-height)) }
 
-func (s *overlay) hasMore(height int) bool { return s.top+height < len(s.rows) }
+func (s *Overlay) HasMore(height int) bool { return s.top+height < len(s.rows) }
 
 // headWidth is how wide the first column is.
-func (s *overlay) headWidth(r text.Ruler, w int) (head int) {
+func (s *Overlay) headWidth(r text.Ruler, w int) (head int) {
 	for _, l := range s.lines {
 		if !l.heading {
 			head = max(head, r.Width(r.Show(l.head)))
@@ -49,7 +53,7 @@ func (s *overlay) headWidth(r text.Ruler, w int) (head int) {
 }
 
 // fit breaks the lines for a width.
-func (s *overlay) wrap(r text.Ruler, w, head int) {
+func (s *Overlay) wrap(r text.Ruler, w, head int) {
 	if s.width == w && s.rows != nil {
 		return
 	}
@@ -67,21 +71,21 @@ func (s *overlay) wrap(r text.Ruler, w, head int) {
 }
 
 // view draws the rows in sight.
-func (s *overlay) view(th *theme, r text.Ruler, w, h int) (rows []string) {
+func (s *Overlay) View(th *Theme, r text.Ruler, w, h int) (rows []string) {
 	head := s.headWidth(r, w)
 	s.wrap(r, w, head)
-	s.scroll(0, h)
+	s.Scroll(0, h)
 	for i := s.top; i < len(s.rows) && len(rows) < h; i++ {
-		l, row := s.rows[i], newRow(r, w).add(style{}, " ")
+		l, row := s.rows[i], NewRow(r, w).Add(Style{}, " ")
 		if l.heading {
-			row.add(th.accent, r.Show(l.head))
+			row.Add(th.Accent, r.Show(l.head))
 		} else {
-			row.add(th.bold, r.Cut(r.Show(l.head), head)).padTo(style{}, head+3).add(th.dim, l.rest)
+			row.Add(th.Bold, r.Cut(r.Show(l.head), head)).PadTo(Style{}, head+3).Add(th.Dim, l.rest)
 		}
-		rows = append(rows, row.build())
+		rows = append(rows, row.Build())
 	}
 	for len(rows) < h {
-		rows = append(rows, newRow(r, w).build())
+		rows = append(rows, NewRow(r, w).Build())
 	}
 	return rows
 }

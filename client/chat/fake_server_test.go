@@ -10,10 +10,9 @@ import (
 	"chatd/proto"
 )
 
-// server is a chat of two, alice (1) who may log in and bob (2) who answers,
-// and a group (5): enough to drive the commands. It remembers what it was
-// asked.
-type server struct {
+// fakeServer answers commands like a chat with the users alice (1), who logs in,
+// and bob (2), and a group (5). It records the requests.
+type fakeServer struct {
 	t       *testing.T
 	ln      net.Listener
 	offline []proto.Chat
@@ -23,12 +22,12 @@ type server struct {
 	seq   int64
 }
 
-func newServer(t *testing.T) *server {
+func newFakeServer(t *testing.T) *fakeServer {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server{t: t, ln: ln}
+	s := &fakeServer{t: t, ln: ln}
 	var wg sync.WaitGroup
 	var conns []net.Conn
 	wg.Go(func() {
@@ -55,7 +54,7 @@ func newServer(t *testing.T) *server {
 	return s
 }
 
-func (s *server) serve(conn net.Conn) {
+func (s *fakeServer) serve(conn net.Conn) {
 	defer conn.Close()
 	r := bufio.NewReader(conn)
 	var dec proto.Decoder
@@ -77,7 +76,7 @@ func (s *server) serve(conn net.Conn) {
 	}
 }
 
-func (s *server) answer(q *proto.Request) []*proto.Response {
+func (s *fakeServer) answer(q *proto.Request) []*proto.Response {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := &proto.Response{Op: q.Op.Ack(), RID: q.RID, Fields: 1 << proto.FRID, FriendID: q.FriendID, GroupID: q.GroupID,

@@ -12,8 +12,8 @@ import (
 	"chatd/proto"
 )
 
-// session runs the client with piped input and returns what it said.
-func session(t *testing.T, s *server, input string, flags ...string) (code int, stdout, stderr string) {
+// session runs the client with piped input and returns its output.
+func session(t *testing.T, s *fakeServer, input string, flags ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	host, port, _ := net.SplitHostPort(s.ln.Addr().String())
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
@@ -37,18 +37,18 @@ func contains(t *testing.T, what, text string, parts ...string) {
 	}
 }
 
-// The session of a script: what there is, what is unread, then each command
-// and its answer, in order; nothing on stderr, exit code 0.
+// A script gets the welcome, unread messages, and the result of each command in
+// order.
 func TestScript(t *testing.T) {
-	s := newServer(t)
+	s := newFakeServer(t)
 	s.offline = []proto.Chat{{Op: proto.ONE_CHAT, ID: 2, Name: "bob", ToID: 1, Msg: "you \x1b[2Jthere?", Time: 1e12, Seq: 1, CID: "c"}}
 	s.seq = 1
 	code, out, errs := session(t, s, "chat:bob:a:b\r\nchat:2:echo again\n\ngroupchat:golang:all\naddfriend:carol\n"+
 		"friends\nhistory:bob\nmembers:5\nconversations\ncreategroup:new:desc\nread:bob\ntyping:g5\npasswd:secret:1\nloginout\n",
 		append(alice, "--register")...)
-	// passwd:secret:1 has "secret" as the old password.
+	// The old password in this command is "secret".
 	if code != exitFailed || errs != "error: wrong password\n" {
-		t.Errorf("exit code %d, stderr %q", code, errs)
+		t.Errorf("exit code %d, stderr %q; want %d, a wrong password", code, errs, exitFailed)
 	}
 	contains(t, "stdout", out, "registered: 1 alice", "id:1 name:alice", "2 bob online", "5 golang about go", "1 alice online creator",
 		"unread: ", `[2]bob said: you \x1b[2Jthere?`, "sent: bob #2", "sent: bob #3", "sent: golang #5", "friend: 3 carol offline",
@@ -59,13 +59,13 @@ func TestScript(t *testing.T) {
 	contains(t, "the server", asked, "REG", "LOGIN", "ONE_CHAT a:b", "ONE_CHAT echo again", "GROUP_CHAT all", "EVENT", "LOGOUT")
 }
 
-// Failures are told on stderr, one line each with the right form, and make
-// the exit code 1; the commands after them are done all the same.
+// Each error is one line on stderr with the right form. It makes the exit code 1
+// and doesn't stop the script.
 func TestScriptFailures(t *testing.T) {
-	code, out, errs := session(t, newServer(t), "chat:bob\nchat:nobody:x\ndance\ngroupchat:nowhere:x\naddgroup:5\nhistory:bob:0\n"+
+	code, out, errs := session(t, newFakeServer(t), "chat:bob\nchat:nobody:x\ndance\ngroupchat:nowhere:x\naddgroup:5\nhistory:bob:0\n"+
 		"leavegroup:golang\nlogin:x:y\nchat:bob:last\n", alice...)
 	if code != exitFailed {
-		t.Errorf("exit code %d", code)
+		t.Errorf("exit code %d, want %d", code, exitFailed)
 	}
 	want := []string{"usage: chat:friendid:message", `no user is called "nobody"`, `no command is called "dance"`,
 		`no group that is called "nowhere"`, "already a member", "n must be 1 to 200", "the creator can't leave", "already logged in"}
@@ -81,8 +81,7 @@ func TestScriptFailures(t *testing.T) {
 	contains(t, "stdout", out, "sent: bob #1")
 }
 
-// Without --name the first lines log in: as the menu asks for it, or as a
-// command. What needs a login is refused before.
+// Without --name the first lines log in, by the menu or by a command.
 func TestPipedLogin(t *testing.T) {
 	for input, want := range map[string]int{
 		"1\nalice\nsecret:1\nchat:bob:x\n":         exitOK,
@@ -96,30 +95,30 @@ func TestPipedLogin(t *testing.T) {
 		"register:taken:secret:1\n":                exitFailed,
 		"1\nalice\n":                               exitFailed,
 	} {
-		if code, out, errs := session(t, newServer(t), input); code != want {
+		if code, out, errs := session(t, newFakeServer(t), input); code != want {
 			t.Errorf("%q: exit code %d, want %d\n%s%s", input, code, want, out, errs)
 		}
 	}
 }
 
-// A login that the flags ask for and that fails ends a script at once.
+// A script ends at once if the login from the flags fails.
 func TestLoginFails(t *testing.T) {
-	s := newServer(t)
+	s := newFakeServer(t)
 	code, out, errs := session(t, s, "chat:bob:x\n", "--name", "alice", "--password", "wrong1")
 	if code != exitFailed || errs != "error: wrong name or password\n" || out != "" {
-		t.Errorf("code %d, %q, %q", code, out, errs)
+		t.Errorf("exit code %d, stdout %q, stderr %q; want %d, nothing, wrong name or password", code, out, errs, exitFailed)
 	}
 	s.ln.Close()
 	code, _, errs = session(t, s, "", alice...)
 	if code != exitFailed || !strings.Contains(errs, "refused") || strings.Count(errs, "\n") != 1 {
-		t.Errorf("nobody there: code %d, %q", code, errs)
+		t.Errorf("no server: exit code %d, stderr %q; want %d, one line with refused", code, errs, exitFailed)
 	}
 }
 
-// A token file logs in without the password, and is for its owner alone.
+// A token file logs in without a password and has mode 0600.
 func TestTokenFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "token")
-	s := newServer(t)
+	s := newFakeServer(t)
 	if code, _, errs := session(t, s, "quit\n", append(alice, "--token-file", file)...); code != exitOK {
 		t.Fatal(errs)
 	}
@@ -127,33 +126,33 @@ func TestTokenFile(t *testing.T) {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
 	if code, out, errs := session(t, s, "loginout\n", "--token-file", file); code != exitOK || !strings.Contains(out, "name:alice") {
-		t.Errorf("code %d: %s%s", code, out, errs)
+		t.Errorf("exit code %d, want %d and a welcome: %s%s", code, exitOK, out, errs)
 	}
-	// Logged out: the token is gone.
+	// Logging out has deleted the token.
 	if code, _, errs := session(t, s, "friends\n", "--token-file", file); code != exitFailed || !strings.Contains(errs, "not logged in") {
-		t.Errorf("code %d: %s", code, errs)
+		t.Errorf("exit code %d, want %d and not logged in: %s", code, exitFailed, errs)
 	}
 }
 
-// A command line that makes no sense is told with an example, exit code 2;
-// flags may stand after the address; --help is no error.
+// A wrong command line prints an example and exits with code 2. Flags may follow
+// the address. --help exits with code 0.
 func TestOptions(t *testing.T) {
 	for _, args := range [][]string{{}, {"127.0.0.1"}, {"127.0.0.1", "x"}, {"127.0.0.1", "0"}, {"127.0.0.1", "6000", "more"},
 		{"127.0.0.1", "6000", "--dance"}, {"127.0.0.1", "6000", "--register"}, {"127.0.0.1", "99999"}} {
 		var out, errs strings.Builder
 		if code := run(context.Background(), args, strings.NewReader(""), &out, &errs, false); code != exitUsage {
-			t.Errorf("%q: exit code %d", args, code)
+			t.Errorf("%q: exit code %d, want %d", args, code, exitUsage)
 		}
 		if !strings.HasPrefix(errs.String(), "command invalid! example: chat 127.0.0.1 6000\n") {
-			t.Errorf("%q: %s", args, errs.String())
+			t.Errorf("%q: want an example first: %s", args, errs.String())
 		}
 	}
 	var out, errs strings.Builder
 	if code := run(context.Background(), []string{"--help"}, nil, &out, &errs, false); code != exitOK || !strings.Contains(out.String(), "--token-file") {
-		t.Errorf("--help: code %d, %s%s", code, out.String(), errs.String())
+		t.Errorf("--help: exit code %d, want %d and --token-file in the help: %s%s", code, exitOK, out.String(), errs.String())
 	}
 	opt, _, done := parseOptions([]string{"::1", "6000", "--name", "x", "--linger", "2s"}, &out, &errs)
 	if done || opt.IP != "::1" || opt.Port != 6000 || opt.Name != "x" || opt.Linger != 2*time.Second || opt.Device != "terminal" {
-		t.Errorf("%+v", opt)
+		t.Errorf("options %+v, want those of the command line and the default device", opt)
 	}
 }

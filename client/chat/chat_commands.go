@@ -15,23 +15,23 @@ const (
 	maxWait        = 24 * 3600 // seconds
 )
 
-// limited is a context in which a command may wait for the server.
-func limited(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, patience)
+// withTimeout returns a context for a request to the server.
+func withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, requestTimeout)
 }
 
 func (a *app) help(context.Context, []string) error {
 	for i := range a.table {
-		a.scr.print("%-34s %s", a.table[i].usage(), a.table[i].help)
+		a.con.print("%-34s %s", a.table[i].usage(), a.table[i].help)
 	}
-	a.scr.print("Where an id is asked for, a name does; who may also be g and a group's id.")
+	a.con.print("Where an id is asked for, a name does; who may also be g and a group's id.")
 	return nil
 }
 
 func (a *app) chat(ctx context.Context, args []string) error {
-	ctx, cancel := limited(ctx)
+	ctx, cancel := withTimeout(ctx)
 	defer cancel()
-	u, err := a.user(ctx, args[0])
+	u, err := a.findUser(ctx, args[0])
 	if err != nil {
 		return err
 	}
@@ -39,33 +39,33 @@ func (a *app) chat(ctx context.Context, args []string) error {
 }
 
 func (a *app) groupChat(ctx context.Context, args []string) error {
-	g, err := a.group(args[0])
+	g, err := a.findGroup(args[0])
 	if err != nil {
 		return err
 	}
-	ctx, cancel := limited(ctx)
+	ctx, cancel := withTimeout(ctx)
 	defer cancel()
 	return a.send(ctx, client.Group(g.ID), g.GroupName, args[1])
 }
 
-// send sends a message. A script learns what became of it before its next
-// line is read; a person goes on typing.
+// send sends a message. A script waits for the outcome before its next line is
+// read. On a terminal it is printed when it comes.
 func (a *app) send(ctx context.Context, conv client.Conv, name, text string) error {
-	if !a.scr.terminal {
+	if !a.con.terminal {
 		r, err := a.c.Send(ctx, conv, text)
 		if err == nil {
-			a.scr.print("sent: %s #%d", name, r.Seq)
+			a.con.print("sent: %s #%d", name, r.Seq)
 		}
 		return err
 	}
 	if a.c.State() != client.LoggedIn {
-		a.scr.print("no connection: it is sent as soon as there is one")
+		a.con.print("no connection: it is sent as soon as there is one")
 	}
 	return a.c.SendAsync(conv, text, func(r client.Receipt, err error) {
 		if err != nil {
-			a.fail("not sent to %s: %s", name, told(err))
+			a.fail("not sent to %s: %s", name, errorText(err))
 		} else {
-			a.scr.print("sent: %s #%d", name, r.Seq)
+			a.con.print("sent: %s #%d", name, r.Seq)
 		}
 	})
 }
@@ -74,7 +74,7 @@ func (a *app) addFriend(ctx context.Context, args []string) error {
 	return a.withUser(ctx, args[0], func(ctx context.Context, u proto.Friend) error {
 		f, err := a.c.AddFriend(ctx, u.ID)
 		if err == nil {
-			a.scr.print("friend: %d %s %s", f.ID, f.Name, f.State)
+			a.con.print("friend: %d %s %s", f.ID, f.Name, f.State)
 		}
 		return err
 	})
@@ -84,7 +84,7 @@ func (a *app) delFriend(ctx context.Context, args []string) error {
 	return a.withUser(ctx, args[0], func(ctx context.Context, u proto.Friend) error {
 		err := a.c.DelFriend(ctx, u.ID)
 		if err == nil {
-			a.scr.print("no longer a friend: %d %s", u.ID, u.Name)
+			a.con.print("no longer a friend: %d %s", u.ID, u.Name)
 		}
 		return err
 	})
@@ -94,7 +94,7 @@ func (a *app) block(ctx context.Context, args []string) error {
 	return a.withUser(ctx, args[0], func(ctx context.Context, u proto.Friend) error {
 		err := a.c.Block(ctx, u.ID, true)
 		if err == nil {
-			a.scr.print("blocked: %d %s", u.ID, u.Name)
+			a.con.print("blocked: %d %s", u.ID, u.Name)
 		}
 		return err
 	})
@@ -104,16 +104,16 @@ func (a *app) unblock(ctx context.Context, args []string) error {
 	return a.withUser(ctx, args[0], func(ctx context.Context, u proto.Friend) error {
 		err := a.c.Block(ctx, u.ID, false)
 		if err == nil {
-			a.scr.print("no longer blocked: %d %s", u.ID, u.Name)
+			a.con.print("no longer blocked: %d %s", u.ID, u.Name)
 		}
 		return err
 	})
 }
 
 func (a *app) withUser(ctx context.Context, s string, do func(context.Context, proto.Friend) error) error {
-	ctx, cancel := limited(ctx)
+	ctx, cancel := withTimeout(ctx)
 	defer cancel()
-	u, err := a.user(ctx, s)
+	u, err := a.findUser(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -121,21 +121,21 @@ func (a *app) withUser(ctx context.Context, s string, do func(context.Context, p
 }
 
 func (a *app) find(ctx context.Context, args []string) error {
-	ctx, cancel := limited(ctx)
+	ctx, cancel := withTimeout(ctx)
 	defer cancel()
 	f, err := a.c.FindUser(ctx, args[0])
 	if err == nil {
-		a.scr.print("user: %d %s %s", f.ID, f.Name, f.State)
+		a.con.print("user: %d %s %s", f.ID, f.Name, f.State)
 	}
 	return err
 }
 
 func (a *app) createGroup(ctx context.Context, args []string) error {
-	ctx, cancel := limited(ctx)
+	ctx, cancel := withTimeout(ctx)
 	defer cancel()
 	id, err := a.c.CreateGroup(ctx, args[0], args[1])
 	if err == nil {
-		a.scr.print("group: %d %s", id, args[0])
+		a.con.print("group: %d %s", id, args[0])
 	}
 	return err
 }
@@ -144,7 +144,7 @@ func (a *app) addGroup(ctx context.Context, args []string) error {
 	return a.withGroup(ctx, args[0], func(ctx context.Context, g proto.Group) error {
 		g, err := a.c.JoinGroup(ctx, g.ID)
 		if err == nil {
-			a.scr.print("joined: %d %s", g.ID, g.GroupName)
+			a.con.print("joined: %d %s", g.ID, g.GroupName)
 		}
 		return err
 	})
@@ -154,7 +154,7 @@ func (a *app) leaveGroup(ctx context.Context, args []string) error {
 	return a.withGroup(ctx, args[0], func(ctx context.Context, g proto.Group) error {
 		err := a.c.LeaveGroup(ctx, g.ID)
 		if err == nil {
-			a.scr.print("left: %d %s", g.ID, g.GroupName)
+			a.con.print("left: %d %s", g.ID, g.GroupName)
 		}
 		return err
 	})
@@ -164,7 +164,7 @@ func (a *app) dismissGroup(ctx context.Context, args []string) error {
 	return a.withGroup(ctx, args[0], func(ctx context.Context, g proto.Group) error {
 		err := a.c.DismissGroup(ctx, g.ID)
 		if err == nil {
-			a.scr.print("dismissed: %d %s", g.ID, g.GroupName)
+			a.con.print("dismissed: %d %s", g.ID, g.GroupName)
 		}
 		return err
 	})
@@ -172,12 +172,12 @@ func (a *app) dismissGroup(ctx context.Context, args []string) error {
 
 func (a *app) kickMember(ctx context.Context, args []string) error {
 	return a.withGroup(ctx, args[0], func(ctx context.Context, g proto.Group) error {
-		u, err := a.user(ctx, args[1])
+		u, err := a.findUser(ctx, args[1])
 		if err != nil {
 			return err
 		}
 		if err = a.c.KickMember(ctx, g.ID, u.ID); err == nil {
-			a.scr.print("removed: %d %s from %d %s", u.ID, u.Name, g.ID, g.GroupName)
+			a.con.print("removed: %d %s from %d %s", u.ID, u.Name, g.ID, g.GroupName)
 		}
 		return err
 	})
@@ -196,11 +196,11 @@ func (a *app) members(ctx context.Context, args []string) error {
 }
 
 func (a *app) withGroup(ctx context.Context, s string, do func(context.Context, proto.Group) error) error {
-	g, err := a.group(s)
+	g, err := a.findGroup(s)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := limited(ctx)
+	ctx, cancel := withTimeout(ctx)
 	defer cancel()
 	return do(ctx, g)
 }
@@ -216,7 +216,7 @@ func (a *app) groups(context.Context, []string) error {
 }
 
 func (a *app) conversations(ctx context.Context, _ []string) error {
-	ctx, cancel := limited(ctx)
+	ctx, cancel := withTimeout(ctx)
 	defer cancel()
 	list, more, err := a.c.Conversations(ctx, 0, proto.MaxConversations)
 	if err != nil {
@@ -231,11 +231,11 @@ func (a *app) conversations(ctx context.Context, _ []string) error {
 		if v.Message != nil {
 			last = fmt.Sprintf("; %s: %s", v.Message.Name, v.Message.Msg)
 		}
-		a.scr.print("%s %s %d %s: %d messages, %d unread%s", stamp(time.UnixMilli(v.Time)), kind, id, v.Name,
+		a.con.print("%s %s %d %s: %d messages, %d unread%s", stamp(time.UnixMilli(v.Time)), kind, id, v.Name,
 			v.Last, max(0, v.Last-max(v.Read, v.First-1)), last)
 	}
 	if more {
-		a.scr.print("… and older ones")
+		a.con.print("… and older ones")
 	}
 	return nil
 }
@@ -248,9 +248,9 @@ func (a *app) history(ctx context.Context, args []string) error {
 			return fmt.Errorf("n must be 1 to %d", proto.MaxSyncMessages)
 		}
 	}
-	ctx, cancel := limited(ctx)
+	ctx, cancel := withTimeout(ctx)
 	defer cancel()
-	conv, name, err := a.who(ctx, args[0])
+	conv, name, err := a.findConversation(ctx, args[0])
 	if err != nil {
 		return err
 	}
@@ -259,30 +259,30 @@ func (a *app) history(ctx context.Context, args []string) error {
 		return err
 	}
 	for _, m := range page.Messages {
-		a.scr.print("#%d %s", m.Seq, a.format(m))
+		a.con.print("#%d %s", m.Seq, a.format(m))
 	}
 	if len(page.Messages) == 0 {
-		a.scr.print("nothing was said with %s", name)
+		a.con.print("nothing was said with %s", name)
 	}
 	return nil
 }
 
 func (a *app) read(ctx context.Context, args []string) error {
-	ctx, cancel := limited(ctx)
+	ctx, cancel := withTimeout(ctx)
 	defer cancel()
-	conv, name, err := a.who(ctx, args[0])
+	conv, name, err := a.findConversation(ctx, args[0])
 	if err != nil {
 		return err
 	}
-	a.c.MarkRead(conv, proto.MaxID) // never beyond what has come
-	a.scr.print("read: %s", name)
+	a.c.MarkRead(conv, proto.MaxID) // the client limits it to what has arrived
+	a.con.print("read: %s", name)
 	return nil
 }
 
 func (a *app) typing(ctx context.Context, args []string) error {
-	ctx, cancel := limited(ctx)
+	ctx, cancel := withTimeout(ctx)
 	defer cancel()
-	conv, _, err := a.who(ctx, args[0])
+	conv, _, err := a.findConversation(ctx, args[0])
 	if err != nil {
 		return err
 	}
@@ -299,6 +299,6 @@ func (a *app) wait(ctx context.Context, args []string) error {
 }
 
 func (a *app) quit(context.Context, []string) error {
-	a.over = true
+	a.quitting = true
 	return nil
 }

@@ -17,11 +17,11 @@ import (
 
 var svgFile = flag.String("svg", "", "write the picture of TestPicture to this file")
 
-// maxPicture is how large the picture for the README may be.
+// maxPicture limits the size of the README's picture, in bytes.
 const maxPicture = 60 << 10
 
-// The picture in the README is that of a real screen: cells of a terminal, as
-// SVG. With -svg FILE it is written.
+// The README's picture is an SVG of a real screen. With -svg FILE the test
+// writes it.
 func TestPicture(t *testing.T) {
 	n := newNode(t)
 	alice, bob, carol, ming := n.user("alice"), n.user("bob"), n.user("carol"), n.user("小明")
@@ -47,7 +47,7 @@ func TestPicture(t *testing.T) {
 	n.say(bob, tea, "Green or black today?")
 	n.say(carol, tea, "Black. Four minutes, not five.", "And somebody has to buy milk.")
 	n.say(ming, tea, "我喝绿茶 🍵")
-	if err := carol.Close(); err != nil { // one who is offline
+	if err := carol.Close(); err != nil { // shown as offline
 		t.Fatal(err)
 	}
 	x := n.as("alice", 92, 26)
@@ -94,7 +94,7 @@ func TestPicture(t *testing.T) {
 	}
 }
 
-// What a cell of the picture measures, and its colours where none is set.
+// Size of a cell, and default colors.
 const (
 	cellW, cellH = 8.4, 18.0
 	margin       = 12.0
@@ -104,7 +104,7 @@ const (
 	fontSize     = 14
 )
 
-// svg draws the screen.
+// svg returns the screen as SVG.
 func (x *terminal) svg() string {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -137,7 +137,7 @@ func (x *terminal) svg() string {
 	return b.String()
 }
 
-// look is how a run of cells looks.
+// look is the look of a run of cells.
 type look struct {
 	fg, bg string
 	bold   bool
@@ -158,8 +158,8 @@ type stretch struct {
 	cols int
 }
 
-// run is the cells from a place on that look alike; a wide one is one alone,
-// so that it stands where it belongs whatever the font. The caller holds mu.
+// run returns consecutive cells that look alike. A wide cell is a run of its
+// own, so that it is in place with any font. The caller holds mu.
 func (x *terminal) run(at, y int) (r stretch, l look) {
 	for ; at < x.em.Width(); at++ {
 		c := x.em.CellAt(at, y)

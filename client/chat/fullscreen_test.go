@@ -15,9 +15,8 @@ import (
 	"chatd/client"
 )
 
-// A first visit: the form asks, tells in place what is wrong, registers, and
-// the screen of the chat follows; Ctrl-C ends it and leaves the terminal as
-// it was.
+// The first visit: the form reports errors in place, registers, and opens the
+// chat. Ctrl-C ends it and restores the terminal.
 func TestRegister(t *testing.T) {
 	n := newNode(t)
 	x := n.terminal(80, 24)
@@ -39,14 +38,13 @@ func TestRegister(t *testing.T) {
 	}
 	x.keys(ctrlC)
 	if code := x.exit(); code != exitOK {
-		t.Errorf("exit code %d", code)
+		t.Errorf("exit code %d, want %d", code, exitOK)
 	}
 	x.restored()
 }
 
-// Two talk: what one says is seen by the other, marked as stored and then as
-// read, and typing is told. Who isn't looking at a conversation has it
-// counted as unread.
+// Two users chat. A message is marked as stored and then as read, typing is
+// shown, and unread messages are counted.
 func TestTwoTalk(t *testing.T) {
 	n := newNode(t)
 	n.befriend(n.user("alice"), n.user("bob"))
@@ -63,7 +61,7 @@ func TestTwoTalk(t *testing.T) {
 	b.see("hello, 你好 🎉")
 	b.miss("alice          1")
 	a.see("✓✓")
-	for !strings.Contains(a.screen(), "bob is typing …") { // it is told for some seconds only
+	for !strings.Contains(a.screen(), "bob is typing …") { // a typing event is shown for seconds only
 		b.keys("x")
 		a.wait(100 * time.Millisecond)
 	}
@@ -76,8 +74,8 @@ func TestTwoTalk(t *testing.T) {
 	a.picture("talk")
 }
 
-// A group: made, joined, talked in, its members listed, left by one, whose
-// leaving the others see, and dismissed after a question.
+// A group is created, joined, used, left and dismissed, and its members are
+// listed.
 func TestGroup(t *testing.T) {
 	n := newNode(t)
 	bob := n.user("bob")
@@ -129,8 +127,7 @@ func TestGroup(t *testing.T) {
 	x.see("tea is dismissed", "Nobody here yet")
 }
 
-// The commands of line mode are there, complete themselves, and tell what is
-// wrong with them.
+// Commands are completed, run, and report errors.
 func TestCommands(t *testing.T) {
 	n := newNode(t)
 	n.user("alice")
@@ -143,7 +140,7 @@ func TestCommands(t *testing.T) {
 	x.see("/delfriend [user]")
 	x.miss("/chat who")
 	x.picture("menu")
-	x.keys(ctrlU) // Ctrl-U
+	x.keys(ctrlU)
 	x.miss("/delfriend")
 	x.line("/addfriend bob")
 	x.see("bob is your friend now", "● bob")
@@ -168,7 +165,7 @@ func TestCommands(t *testing.T) {
 	x.keys(ctrlU)
 	x.line("/dance")
 	x.see("✗ no command is called /dance")
-	x.keys(ctrlU) // it stays to be mended
+	x.keys(ctrlU) // the input is kept for correction
 	x.line("/block bob")
 	x.see("bob is blocked now")
 	x.line("/unblock bob")
@@ -192,13 +189,13 @@ func TestCommands(t *testing.T) {
 	x.see("connected")
 	x.line("/quit")
 	if code := x.exit(); code != exitOK {
-		t.Errorf("exit code %d", code)
+		t.Errorf("exit code %d, want %d", code, exitOK)
 	}
 	x.restored()
 }
 
-// What was said long ago is read from the server while one scrolls, search
-// goes on to it, and Esc leads back to the end.
+// Scrolling loads old messages, search continues in them, and Esc returns to the
+// end.
 func TestHistoryAndSearch(t *testing.T) {
 	n := newNode(t)
 	alice, bob := n.user("alice"), n.user("bob")
@@ -236,7 +233,7 @@ func TestHistoryAndSearch(t *testing.T) {
 	x.miss("search ›")
 }
 
-// A search goes back to the server for what isn't here.
+// Search loads older messages from the server.
 func TestSearchReadsOn(t *testing.T) {
 	n := newNode(t)
 	alice, bob := n.user("alice"), n.user("bob")
@@ -253,8 +250,7 @@ func TestSearchReadsOn(t *testing.T) {
 	x.see("a needle", "1 of 1", "the beginning")
 }
 
-// Every size has a picture: one pane where there is no room for two, and
-// nothing breaks where there is room for nothing.
+// Small windows show one pane. No size breaks the screen.
 func TestResize(t *testing.T) {
 	n := newNode(t)
 	alice, bob := n.user("alice"), n.user("bob")
@@ -282,8 +278,8 @@ func TestResize(t *testing.T) {
 	x.picture("wide")
 }
 
-// Colours are those for the terminal's background; with NO_COLOR there are
-// none, and all that colours tell is told by signs as well.
+// Colors fit the terminal's background. With NO_COLOR there are none, and
+// nothing depends on them.
 func TestColours(t *testing.T) {
 	n := newNode(t)
 	n.user("alice")
@@ -291,7 +287,7 @@ func TestColours(t *testing.T) {
 		name  string
 		paper color.Color
 		env   []string
-		want  string // the colour of the dot that says connected
+		want  string // color of the connected sign
 	}{
 		{"dark", color.Black, nil, "#86c49a"},
 		{"light", color.White, nil, "#2f7d4f"},
@@ -310,8 +306,8 @@ func TestColours(t *testing.T) {
 	}
 }
 
-// Nothing that somebody writes, or is called, can command the terminal, hide,
-// turn around, or look like another's message.
+// Messages and names can't control the terminal, hide or reverse text, or
+// imitate other messages.
 func TestHostileText(t *testing.T) {
 	n := newNode(t)
 	alice, bob := n.user("alice"), n.user("bob")
@@ -328,8 +324,8 @@ func TestHostileText(t *testing.T) {
 	}
 }
 
-// A server that goes is told of, what is written meanwhile is queued and shown
-// so, and sent when the server is back. Whoever wants to end before is asked.
+// While the server is down, messages are shown as queued. They are sent when it
+// is back. Quitting before that asks first.
 func TestServerGone(t *testing.T) {
 	n := newNode(t)
 	alice, bob := n.user("alice"), n.user("bob")
@@ -353,12 +349,12 @@ func TestServerGone(t *testing.T) {
 	x.miss("queued")
 	x.keys(ctrlC)
 	if code := x.exit(); code != exitOK {
-		t.Errorf("exit code %d", code)
+		t.Errorf("exit code %d, want %d", code, exitOK)
 	}
 	x.restored()
 }
 
-// Ending with a message unsent is a failure, and told once the screen is gone.
+// Quitting with unsent messages prints an error and exits with code 1.
 func TestUnsent(t *testing.T) {
 	n := newNode(t)
 	alice, bob := n.user("alice"), n.user("bob")
@@ -374,15 +370,15 @@ func TestUnsent(t *testing.T) {
 	x.see("End all the same?")
 	x.keys("y")
 	if code := x.exit(); code != exitFailed {
-		t.Errorf("exit code %d", code)
+		t.Errorf("exit code %d, want %d", code, exitFailed)
 	}
 	x.restored()
 	if s := x.screen(); !strings.Contains(s, "error: messages are left that the server has not acknowledged") {
-		t.Errorf("the end says:\n%s", s)
+		t.Errorf("want an error about unacknowledged messages after the screen is closed:\n%s", s)
 	}
 }
 
-// Signals end it as orderly as its user does.
+// A signal ends the program cleanly.
 func TestSignals(t *testing.T) {
 	n := newNode(t)
 	n.user("alice")
@@ -392,13 +388,13 @@ func TestSignals(t *testing.T) {
 			t.Fatal(err)
 		}
 		if code := x.exit(); code != exitOK {
-			t.Errorf("%v: exit code %d", sig, code)
+			t.Errorf("%v: exit code %d, want %d", sig, code, exitOK)
 		}
 		x.restored()
 	}
 }
 
-// A fault of the program is told after the terminal is as it was before.
+// A panic restores the terminal before it is printed.
 func TestPanic(t *testing.T) {
 	n := newNode(t)
 	n.befriend(n.user("alice"), n.user("bob"))
@@ -408,16 +404,16 @@ func TestPanic(t *testing.T) {
 	x.see("Nothing was said yet")
 	x.line("this panics")
 	if code := x.exit(); code != exitFailed {
-		t.Errorf("exit code %d", code)
+		t.Errorf("exit code %d, want %d", code, exitFailed)
 	}
 	x.restored()
 	if s := x.screen(); !strings.Contains(s, "this is a fault of the program") {
-		t.Errorf("the end says:\n%s", s)
+		t.Errorf("want a message about a fault of the program after the screen is closed:\n%s", s)
 	}
 }
 
-// A token file logs in again without a question; one that others can read is
-// refused before anything is drawn.
+// A token file logs in without a password. If others can read it, the program
+// exits before it draws anything.
 func TestTokenFileOnScreen(t *testing.T) {
 	n := newNode(t)
 	n.user("alice")
@@ -438,15 +434,15 @@ func TestTokenFileOnScreen(t *testing.T) {
 	for _, plain := range []string{"--plain", "--plain=false"} {
 		x = n.terminal(80, 24, "--token-file", file, plain)
 		if code := x.exit(); code != exitFailed {
-			t.Errorf("%s: exit code %d", plain, code)
+			t.Errorf("%s: exit code %d, want %d", plain, code, exitFailed)
 		}
 		if s := x.screen(); !strings.Contains(s, "mode 0640") {
-			t.Errorf("%s says:\n%s", plain, s)
+			t.Errorf("%s: want an error with mode 0640:\n%s", plain, s)
 		}
 	}
 }
 
-// The mouse chooses conversations and scrolls.
+// The mouse selects conversations and scrolls.
 func TestMouse(t *testing.T) {
 	n := newNode(t)
 	alice, bob, carol := n.user("alice"), n.user("bob"), n.user("carol")
@@ -460,7 +456,7 @@ func TestMouse(t *testing.T) {
 	n.say(bob, me(alice), "hi from bob")
 	x := n.as("alice", 80, 24)
 	x.see("● bob            1 │", "● carol         40 │")
-	x.keys(click(4, 3)) // the second one
+	x.keys(click(4, 3)) // the second row
 	x.see("line 40.")
 	x.keys(wheelUp(40, 8))
 	x.miss("line 40.")
@@ -469,8 +465,8 @@ func TestMouse(t *testing.T) {
 	x.see("hi from bob")
 }
 
-// What was read stays so for the next run, also where it was delivered to an
-// earlier one that hadn't looked at it.
+// Read positions are kept for the next run, for messages delivered to an earlier
+// run, too.
 func TestReadIsKept(t *testing.T) {
 	n := newNode(t)
 	alice, bob := n.user("alice"), n.user("bob")
@@ -501,14 +497,14 @@ func TestReadIsKept(t *testing.T) {
 	}
 }
 
-// Plain on a terminal is the line mode.
+// --plain on a terminal uses the line mode.
 func TestPlain(t *testing.T) {
 	n := newNode(t)
 	x := n.terminal(80, 24, "--plain")
 	x.see("1. login  2. register  3. quit", "choice:")
 	x.line("3")
 	if code := x.exit(); code != exitOK {
-		t.Errorf("exit code %d", code)
+		t.Errorf("exit code %d, want %d", code, exitOK)
 	}
 	x.restored()
 }

@@ -8,11 +8,10 @@ import (
 	"runtime"
 )
 
-// private refuses a token file that others on this machine can read or change:
-// what is in it logs in without a password, so it may be known to them. We
-// write it for its owner alone; one that is not was copied, or made by hand.
-// That it isn't there is no error.
-func private(path string) error {
+// checkTokenFile returns an error if other users of this machine can read or
+// change the token file, because a token logs in without a password. chat
+// creates the file with mode 0600. A missing file is no error.
+func checkTokenFile(path string) error {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), runtime.GOOS == "windows":

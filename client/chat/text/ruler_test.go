@@ -5,14 +5,13 @@ import (
 	"testing"
 )
 
-// Columns are what a terminal gives to a text: two for Chinese and pictures,
-// none for marks; a joined picture is one where the terminal says so, and
-// its parts where it doesn't.
+// CJK and emoji take two columns and combining marks none. An emoji sequence
+// counts as one emoji only if the terminal measures clusters.
 func TestWidth(t *testing.T) {
 	for _, test := range []struct {
 		text            string
 		chars, clusters int
-		shown           string // by a terminal that counts characters
+		shown           string // without Clusters
 	}{
 		{"hello", 5, 5, "hello"},
 		{"你好", 4, 4, "你好"},
@@ -38,8 +37,8 @@ func TestWidth(t *testing.T) {
 	}
 }
 
-// A column is as wide as it is said to be, whatever is put into it: one
-// character too many in one row moves the rest of the screen.
+// Pad returns exactly the requested width. One column too many would shift the
+// rest of the screen.
 func TestPad(t *testing.T) {
 	r := Ruler{}
 	for _, test := range []struct {
@@ -61,7 +60,7 @@ func TestWrap(t *testing.T) {
 	for _, test := range []struct {
 		in   string
 		w    int
-		want string // pieces, parted by |
+		want string // pieces, separated by |
 	}{
 		{"", 5, ""},
 		{"hello", 5, "hello"},
@@ -86,8 +85,8 @@ func TestWrap(t *testing.T) {
 	}
 }
 
-// Whatever text comes, wrapping loses none of it, and no piece is wider than
-// it may be, blanks at its end and single characters aside.
+// Wrapping loses nothing, and no piece is too wide except for trailing spaces
+// and single clusters.
 func FuzzWrap(f *testing.F) {
 	f.Add("hello world 你好 e\u0301 👩‍👩‍👧", 7, false)
 	f.Add("a\u200d\u0301\n  b", 1, true)

@@ -8,25 +8,25 @@ import (
 	tea "charm.land/bubbletea/v2"
 )
 
-// argKind says what an argument is, and by that what completes it.
+// argKind is the kind of an argument. It decides which completions are offered.
 type argKind int
 
 const (
-	argWho   argKind = iota // a user or a group
-	argUser                 // a user
-	argGroup                // a group
-	argWord                 // a name that is new
-	argText                 // the rest of the line
+	argWho   argKind = iota // user or group
+	argUser                 // user
+	argGroup                // group
+	argWord                 // new name
+	argText                 // rest of the line
 )
 
 // arg is an argument of a command.
 type arg struct {
 	name     string
 	kind     argKind
-	optional bool // what is open is meant where it is missing
+	optional bool // if missing, the open conversation is meant
 }
 
-// command is what may be typed behind a slash.
+// command is a slash command.
 type command struct {
 	name string
 	args []arg
@@ -34,8 +34,8 @@ type command struct {
 	run  func(m *model, args []string) tea.Cmd
 }
 
-// commands are all there are, in the order of the menu. They have the names
-// that they have in line mode.
+// commands returns all commands in menu order. Their names are the same as in
+// line mode.
 func commands() []command {
 	who := arg{name: "who", kind: argWho}
 	whoOpen := arg{name: "who", kind: argWho, optional: true}
@@ -72,7 +72,7 @@ func commands() []command {
 	}
 }
 
-// usage is the form of the command: /chat who [message].
+// usage returns the form of the command, such as "/chat who [message]".
 func (c *command) usage() string {
 	form := "/" + c.name
 	for _, a := range c.args {
@@ -85,12 +85,12 @@ func (c *command) usage() string {
 	return form
 }
 
-// isCommand reports whether what was typed is a command: two slashes begin a
-// message that begins with one.
+// isCommand reports whether s is a command. A message may begin with a slash if
+// it is doubled.
 func isCommand(s string) bool { return strings.HasPrefix(s, "/") && !strings.HasPrefix(s, "//") }
 
-// parseCommand finds the command of a line, and its arguments: missing ones
-// are left out at the end.
+// parseCommand returns the command in s and its arguments. Missing optional
+// arguments are left out at the end. The error is for the user.
 func parseCommand(table []command, s string) (*command, []string, error) {
 	words := splitWords(strings.TrimPrefix(s, "/"))
 	if len(words) == 0 {
@@ -108,8 +108,8 @@ func parseCommand(table []command, s string) (*command, []string, error) {
 			if j >= len(c.args) {
 				return nil, nil, fmt.Errorf("/%s takes no argument", c.name)
 			}
-			// The last one takes the rest: a name with blanks needs no quotation
-			// marks there.
+			// The last argument takes the rest of the line, so a name with
+			// spaces needs no quotes there.
 			if c.args[j].kind == argText || j == len(c.args)-1 && len(words)-1 > len(c.args) {
 				args = append(args, strings.TrimSpace(rest[w.from:]))
 				break
@@ -130,10 +130,10 @@ func parseCommand(table []command, s string) (*command, []string, error) {
 	return nil, nil, fmt.Errorf("no command is called /%s; // begins a message with a slash", name)
 }
 
-// word is one of a line: what is in quotation marks may have blanks in it.
+// word is a word of a line. A quoted word may contain spaces.
 type word struct {
 	text   string
-	from   int // where it begins in the line
+	from   int // byte offset in the line
 	quoted bool
 }
 
@@ -160,7 +160,7 @@ func splitWords(s string) (words []word) {
 	return words
 }
 
-// quote puts quotation marks around what has blanks in it.
+// quote quotes s if it contains spaces.
 func quote(s string) string {
 	if strings.ContainsAny(s, " ") {
 		return `"` + s + `"`

@@ -6,13 +6,13 @@ import (
 	"testing"
 )
 
-// A command's words are its arguments; a name with blanks stands in quotation
-// marks, or at the end without; what is said is taken as it is.
+// Words are separated by spaces. A name with spaces is quoted or comes last.
+// Message text is taken as it is.
 func TestParseCommand(t *testing.T) {
 	for _, test := range []struct {
 		line, name string
 		args       []string
-		err        string // a part of it
+		err        string // part of the error
 	}{
 		{line: "/friends", name: "friends"},
 		{line: "/chat bob", name: "chat", args: []string{"bob"}},
@@ -42,6 +42,6 @@ func TestParseCommand(t *testing.T) {
 		}
 	}
 	if isCommand("//etc/passwd is a file") || !isCommand("/quit") || isCommand("a /quit") {
-		t.Error("what a command is")
+		t.Error("want isCommand for one leading slash only: not for two, not for a slash inside")
 	}
 }

@@ -7,27 +7,27 @@ import (
 	"chatd/client/chat/widget"
 )
 
-// maxMenu is how many choices are shown, maxChoices how many there are.
+// Limits of the completion menu: visible rows, and entries in total.
 const (
 	maxMenuRows    = 7
 	maxCompletions = 200
 )
 
-// menu is what may complete a command that is being typed.
+// completionMenu lists completions for the command being typed.
 type completionMenu struct {
 	items  []completion
 	cursor int
-	closed bool // until something is typed
+	closed bool // dismissed; typing opens it again
 }
 
-// choice is one way to go on.
+// completion is one entry of the menu.
 type completion struct {
-	line  string // what the whole input becomes
+	line  string // the input after it is accepted
 	label string
 	help  string
 }
 
-// complete fills the menu for what has been typed.
+// updateCompletions recomputes the menu from the input.
 func (m *model) updateCompletions() {
 	old := m.menu
 	m.menu = completionMenu{}
@@ -54,7 +54,7 @@ func (m *model) updateCompletions() {
 	}
 }
 
-// completeArg fills the menu with what the argument that is being typed can be.
+// completeArgument fills the menu for the argument being typed.
 func (m *model) completeArgument(name, rest string) {
 	i := slices.IndexFunc(m.commands, func(c command) bool { return c.name == name })
 	if i < 0 {
@@ -71,7 +71,7 @@ func (m *model) completeArgument(name, rest string) {
 		return
 	}
 	typed = strings.ToLower(strings.TrimPrefix(typed, `"`))
-	before := rest // what stands before the argument
+	before := rest // the part of the line before the argument
 	if at < len(words) {
 		before = rest[:words[at].from]
 	}
@@ -90,18 +90,18 @@ func (m *model) completeArgument(name, rest string) {
 		}
 	}
 	if len(m.menu.items) == 1 && strings.EqualFold(m.menu.items[0].label, typed) {
-		m.menu.items = nil // nothing is left to choose
+		m.menu.items = nil // the argument is complete
 	}
 }
 
-// open reports whether there is something to choose.
+// open reports whether the menu is visible.
 func (m *completionMenu) open() bool { return len(m.items) > 0 && !m.closed }
 
 func (m *completionMenu) move(by int) {
 	m.cursor = (m.cursor + by + len(m.items)) % len(m.items)
 }
 
-// menuRows draws the choices around the chosen one.
+// menuRows draws the entries around the cursor.
 func (m *model) menuRows(w, h int) (rows []string) {
 	if !m.menu.open() {
 		return nil

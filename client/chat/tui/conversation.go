@@ -8,49 +8,49 @@ import (
 	"chatd/client"
 )
 
-// Bounds of what is kept of conversations; what is dropped is read from the
-// server again when it is scrolled to.
+// Limits on the messages held in memory. Dropped messages are loaded again when
+// the user scrolls to them.
 const (
-	pageSize          = 50      // messages that are asked for in one go
-	openMaxMessages   = 2000    // messages of the open conversation
-	openMaxBytes      = 4 << 20 // and their text
-	closedMaxMessages = 100     // messages of one that isn't open
+	pageSize          = 50      // messages per request to the server
+	openMaxMessages   = 2000    // in the open conversation
+	openMaxBytes      = 4 << 20 // of text in it
+	closedMaxMessages = 100     // in each other conversation
 	closedMaxBytes    = 64 << 10
-	closedMaxConvs    = 30 // conversations that aren't open and have messages here
+	closedMaxConvs    = 30 // number of other conversations that keep messages
 )
 
-// conversation is what is known of one.
+// conversation is what this client knows about a conversation.
 type conversation struct {
 	id          client.Conv
 	name        string
-	first       int64 // the lowest seq one may see
-	last        int64 // of the conversation
-	read        int64 // so far one has read
-	peerRead    int64 // so far the other one has
+	first       int64 // lowest seq the user may read
+	last        int64 // highest seq
+	read        int64 // how far the user has read
+	peerRead    int64 // how far the peer has read
 	lastTime    time.Time
 	preview     string
-	notMember   bool // a group one is no longer in
+	notMember   bool // group the user has left or that was dismissed
 	typing      map[int64]typist
 	draft       string
-	unreadAfter int64 // what is behind this was unread when it was opened; 0: nothing was
+	unreadAfter int64 // messages above this seq were unread on opening; 0 if none
 	scroll      scrollPos
-	openSeq     int64 // when, counted in openings
+	openSeq     int64 // model.openCount when it was last opened
 
-	messages     []*message // by seq, then those that wait
+	messages     []*message // stored ones by seq, then pending ones
 	bytes        int
-	loaded       bool // there is a page here; what is said from now on is added to it
+	loaded       bool // holds a page; new messages are appended
 	loading      bool
-	hasFirst     bool // nothing comes before the first entry
-	newerDropped bool // newer ones were dropped: what is said isn't added
+	hasFirst     bool // holds the first message of the conversation
+	newerDropped bool // the newest messages were dropped: new ones aren't appended
 }
 
-// typist is somebody who is typing.
+// typist is a user who is typing.
 type typist struct {
 	name  string
 	until time.Time
 }
 
-// unread is how many messages one hasn't read.
+// unread returns the number of unread messages.
 func (c *conversation) unread() int64 {
 	if c.notMember {
 		return 0
@@ -58,23 +58,23 @@ func (c *conversation) unread() int64 {
 	return max(0, c.last-max(c.read, c.first-1))
 }
 
-// waiting is how many messages have yet to be acknowledged.
+// pendingCount returns the number of messages not yet acknowledged.
 func (c *conversation) pendingCount() (n int) {
-	for _, e := range slices.Backward(c.messages) {
-		if e.seq != 0 && !e.notice {
+	for _, msg := range slices.Backward(c.messages) {
+		if msg.seq != 0 && !msg.notice {
 			break
 		}
-		if e.pending() {
+		if msg.pending() {
 			n++
 		}
 	}
 	return n
 }
 
-// place is where an entry with a seq belongs: behind all that are not greater.
+// indexAfter returns the index after all messages with a seq up to seq.
 func (c *conversation) indexAfter(seq int64) int {
-	i, _ := slices.BinarySearchFunc(c.messages, seq, func(e *message, seq int64) int {
-		if e.seq == 0 || e.seq > seq {
+	i, _ := slices.BinarySearchFunc(c.messages, seq, func(msg *message, seq int64) int {
+		if msg.seq == 0 || msg.seq > seq {
 			return 1
 		}
 		return -1
@@ -82,7 +82,7 @@ func (c *conversation) indexAfter(seq int64) int {
 	return i
 }
 
-// has reports whether the message with that seq is here.
+// contains reports whether the message with this seq is held.
 func (c *conversation) contains(seq int64) bool {
 	for i := c.indexAfter(seq) - 1; i >= 0 && c.messages[i].seq == seq; i-- {
 		if !c.messages[i].notice {
@@ -92,66 +92,66 @@ func (c *conversation) contains(seq int64) bool {
 	return false
 }
 
-// put adds an entry that has a seq, unless it is here.
-func (c *conversation) insert(e *message) bool {
-	if !e.notice && c.contains(e.seq) {
+// insert adds a message that has a seq. It returns false if it is already held.
+func (c *conversation) insert(msg *message) bool {
+	if !msg.notice && c.contains(msg.seq) {
 		return false
 	}
-	i := c.indexAfter(e.seq)
-	if !e.notice {
-		// Notes come behind the message that they follow.
-		for i > 0 && c.messages[i-1].notice && c.messages[i-1].seq == e.seq {
+	i := c.indexAfter(msg.seq)
+	if !msg.notice {
+		// Notices come after the message with their seq.
+		for i > 0 && c.messages[i-1].notice && c.messages[i-1].seq == msg.seq {
 			i--
 		}
 	}
-	c.messages = slices.Insert(c.messages, i, e)
-	c.bytes += len(e.text)
+	c.messages = slices.Insert(c.messages, i, msg)
+	c.bytes += len(msg.text)
 	return true
 }
 
-// note adds a note behind what was said last.
+// addNotice adds a notice after the last message.
 func (c *conversation) addNotice(text string, now time.Time) {
 	if !c.loaded || c.newerDropped {
 		return
 	}
-	e := &message{seq: c.last, notice: true, text: text, at: now}
+	msg := &message{seq: c.last, notice: true, text: text, at: now}
 	if c.last == 0 {
-		e.seq = -1 // before the first one; 0 is what waits
+		msg.seq = -1 // before the first message; 0 would mean pending
 	}
-	c.insert(e)
+	c.insert(msg)
 }
 
-// send adds a message that waits to be acknowledged.
+// addPending adds a message that isn't acknowledged yet.
 func (c *conversation) addPending(local, from int64, name, text string, now time.Time) {
 	c.messages = append(c.messages, &message{localID: local, from: from, name: name, text: text, at: now})
 	c.bytes += len(text)
 	c.lastTime, c.preview = now, text
 }
 
-// settle notes what became of a message that waited. It returns its text where
+// completeSend records the outcome of a pending message. failed is the reason if
 // it was not stored.
 func (c *conversation) completeSend(local int64, r client.Receipt, failed string) {
-	i := slices.IndexFunc(c.messages, func(e *message) bool { return e.localID == local })
+	i := slices.IndexFunc(c.messages, func(msg *message) bool { return msg.localID == local })
 	if i < 0 {
 		c.updateLast(r.Seq, r.Time, "")
 		return
 	}
-	e := c.messages[i]
+	msg := c.messages[i]
 	if failed != "" {
-		e.failure = failed
+		msg.failure = failed
 		return
 	}
 	c.messages = slices.Delete(c.messages, i, i+1)
-	c.bytes -= len(e.text)
-	e.seq, e.at = r.Seq, r.Time
+	c.bytes -= len(msg.text)
+	msg.seq, msg.at = r.Seq, r.Time
 	if !c.newerDropped {
-		c.insert(e)
+		c.insert(msg)
 	}
-	c.updateLast(r.Seq, r.Time, e.text)
+	c.updateLast(r.Seq, r.Time, msg.text)
 	c.read = max(c.read, r.Seq)
 }
 
-// said notes that there is a message.
+// updateLast records that the conversation has a message with this seq.
 func (c *conversation) updateLast(seq int64, at time.Time, text string) {
 	if seq < c.last {
 		return
@@ -165,32 +165,32 @@ func (c *conversation) updateLast(seq int64, at time.Time, text string) {
 	}
 }
 
-// hear takes in a message that came.
+// receive adds a message that arrived.
 func (c *conversation) receive(m client.Message, me int64) {
 	c.updateLast(m.Seq, m.Time, m.Text)
 	delete(c.typing, m.From)
 	if m.From == me {
 		c.read = max(c.read, m.Seq)
 	}
-	if (c.loaded || c.loading) && !c.newerDropped { // what is being asked for may lack it
+	if (c.loaded || c.loading) && !c.newerDropped { // a page being loaded may lack it
 		c.insert(&message{seq: m.Seq, from: m.From, name: m.Name, text: m.Text, at: m.Time})
 	}
 }
 
-// bounds are the lowest and the highest seq here, 0 and 0 if there is none.
+// seqRange returns the lowest and highest seq held, or zeros if there is none.
 func (c *conversation) seqRange() (low, high int64) {
-	for _, e := range c.messages {
-		if e.seq != 0 && !e.notice {
+	for _, msg := range c.messages {
+		if msg.seq != 0 && !msg.notice {
 			if low == 0 {
-				low = e.seq
+				low = msg.seq
 			}
-			high = e.seq
+			high = msg.seq
 		}
 	}
 	return low, high
 }
 
-// page is a piece of a conversation that was asked for.
+// page is a page of messages requested from the server.
 type page struct {
 	conv client.Conv
 	kind pageKind
@@ -198,16 +198,16 @@ type page struct {
 	err  error
 }
 
-// way is where a page belongs.
+// pageKind is where a page belongs.
 type pageKind int
 
 const (
-	pageLast  pageKind = iota // the last messages
-	pageOlder                 // what comes before those that are here
-	pageNewer                 // what comes behind
+	pageLast  pageKind = iota // the newest messages
+	pageOlder                 // messages before those held
+	pageNewer                 // messages after those held
 )
 
-// take takes in a page.
+// addPage adds a page.
 func (c *conversation) addPage(p page) {
 	c.loading = false
 	c.first = max(c.first, p.data.First)
@@ -232,22 +232,23 @@ func (c *conversation) addPage(p page) {
 	c.loaded = true
 }
 
-// empty drops all that the server has.
+// dropStored drops all messages that the server has.
 func (c *conversation) dropStored() {
-	c.messages = slices.DeleteFunc(c.messages, func(e *message) bool { return e.seq != 0 })
+	c.messages = slices.DeleteFunc(c.messages, func(msg *message) bool { return msg.seq != 0 })
 	c.bytes = 0
-	for _, e := range c.messages {
-		c.bytes += len(e.text)
+	for _, msg := range c.messages {
+		c.bytes += len(msg.text)
 	}
 	c.loaded, c.hasFirst, c.newerDropped = false, false, false
 }
 
-// trim drops what is too much, from the end that one isn't looking at.
+// trim drops messages beyond the limits: old ones if the user is at the end,
+// otherwise new ones. Pending messages are never dropped.
 func (c *conversation) trim(most, bytes int, atEnd bool) {
 	for len(c.messages) > most || c.bytes > bytes && len(c.messages) > 1 {
 		if atEnd {
 			if c.messages[0].seq == 0 {
-				return // what waits is never dropped
+				return // pending
 			}
 			c.bytes -= len(c.messages[0].text)
 			c.messages[0] = nil
@@ -255,7 +256,7 @@ func (c *conversation) trim(most, bytes int, atEnd bool) {
 			c.hasFirst = false
 			continue
 		}
-		i := c.indexAfter(1<<62) - 1 // the last one that is stored
+		i := c.indexAfter(1<<62) - 1 // the last stored message
 		if i <= 0 {
 			return
 		}
@@ -265,19 +266,19 @@ func (c *conversation) trim(most, bytes int, atEnd bool) {
 	}
 }
 
-// rest keeps little of a conversation that is no longer open.
+// shrink frees most messages of a conversation that was closed.
 func (c *conversation) shrink() {
 	if c.newerDropped {
 		c.dropStored()
 	}
 	c.trim(closedMaxMessages, closedMaxBytes, true)
 	c.scroll, c.unreadAfter = scrollPos{}, 0
-	for _, e := range c.messages {
-		e.pieces, e.wrapWidth = nil, 0
+	for _, msg := range c.messages {
+		msg.pieces, msg.wrapWidth = nil, 0
 	}
 }
 
-// typists are the names of who is typing, and drops who has stopped.
+// typingNames returns who is typing and removes expired entries.
 func (c *conversation) typingNames(now time.Time) (names []string) {
 	for id, t := range c.typing {
 		if now.After(t.until) {
@@ -290,8 +291,8 @@ func (c *conversation) typingNames(now time.Time) (names []string) {
 	return names
 }
 
-// byLatest orders conversations as the list shows them: what was said last
-// comes first, those in which nothing was said by name.
+// byLatest orders conversations by last message, newest first. Those without a
+// message are ordered by name.
 func byLatest(a, b *conversation) int {
 	return cmp.Or(b.lastTime.Compare(a.lastTime), cmp.Compare(a.name, b.name), cmp.Compare(a.id.Peer, b.id.Peer),
 		cmp.Compare(a.id.Group, b.id.Group))

@@ -9,67 +9,67 @@ import (
 	"chatd/client/chat/widget"
 )
 
-// roster is the list of conversations: those in which something was said, the
-// latest first, then friends and groups with whom nothing was.
+// conversationList lists conversations, newest message first, then friends and
+// groups without messages.
 type conversationList struct {
 	items  []*conversation
-	cursor client.Conv // the one that keys move
-	top    int         // the first one that is shown
+	cursor client.Conv // selected conversation
+	top    int         // index of the first visible one
 }
 
-// order sorts the list again; the cursor stays on its conversation.
-func (r *conversationList) update(convs map[client.Conv]*conversation) {
-	r.items = r.items[:0]
+// update sorts the list again. The cursor stays on its conversation.
+func (l *conversationList) update(convs map[client.Conv]*conversation) {
+	l.items = l.items[:0]
 	for _, c := range convs {
-		r.items = append(r.items, c)
+		l.items = append(l.items, c)
 	}
-	slices.SortFunc(r.items, byLatest)
-	if r.index() < 0 && len(r.items) > 0 {
-		r.cursor = r.items[0].id
-	}
-}
-
-func (r *conversationList) index() int {
-	return slices.IndexFunc(r.items, func(c *conversation) bool { return c.id == r.cursor })
-}
-
-// move moves the cursor, and stops at the ends.
-func (r *conversationList) move(by int) {
-	if len(r.items) > 0 {
-		r.cursor = r.items[max(0, min(r.index()+by, len(r.items)-1))].id
+	slices.SortFunc(l.items, byLatest)
+	if l.index() < 0 && len(l.items) > 0 {
+		l.cursor = l.items[0].id
 	}
 }
 
-// here is the conversation under the cursor, nil if there is none.
-func (r *conversationList) selected() *conversation {
-	if i := r.index(); i >= 0 {
-		return r.items[i]
+func (l *conversationList) index() int {
+	return slices.IndexFunc(l.items, func(c *conversation) bool { return c.id == l.cursor })
+}
+
+// move moves the cursor and stops at the ends.
+func (l *conversationList) move(by int) {
+	if len(l.items) > 0 {
+		l.cursor = l.items[max(0, min(l.index()+by, len(l.items)-1))].id
+	}
+}
+
+// selected returns the conversation at the cursor, or nil.
+func (l *conversationList) selected() *conversation {
+	if i := l.index(); i >= 0 {
+		return l.items[i]
 	}
 	return nil
 }
 
-// nextUnread is the first conversation behind the given one that has unread
-// messages, from the beginning again; nil if none has.
-func (r *conversationList) nextUnread(open *conversation) *conversation {
-	from := slices.Index(r.items, open) + 1
-	for i := range r.items {
-		if c := r.items[(from+i)%len(r.items)]; c != open && c.unread() > 0 {
+// nextUnread returns the next conversation after open with unread messages,
+// starting again at the top. It returns nil if there is none.
+func (l *conversationList) nextUnread(open *conversation) *conversation {
+	from := slices.Index(l.items, open) + 1
+	for i := range l.items {
+		if c := l.items[(from+i)%len(l.items)]; c != open && c.unread() > 0 {
 			return c
 		}
 	}
 	return nil
 }
 
-// see scrolls so that the cursor is in sight.
-func (r *conversationList) scrollToCursor(height int) {
-	i := max(0, r.index())
-	r.top = max(min(r.top, i, len(r.items)-height), i-height+1, 0)
+// scrollToCursor scrolls so that the cursor is visible.
+func (l *conversationList) scrollToCursor(height int) {
+	i := max(0, l.index())
+	l.top = max(min(l.top, i, len(l.items)-height), i-height+1, 0)
 }
 
-// unread is how many messages are unread in all, and in how many
-// conversations.
-func (r *conversationList) unreadTotal() (messages int64, convs int) {
-	for _, c := range r.items {
+// unreadTotal returns the number of unread messages and of conversations that
+// have any.
+func (l *conversationList) unreadTotal() (messages int64, convs int) {
+	for _, c := range l.items {
 		if n := c.unread(); n > 0 {
 			messages += n
 			convs++
@@ -85,7 +85,7 @@ func count(n int64) string {
 	return strconv.FormatInt(n, 10)
 }
 
-// rosterRows draws rows of the list.
+// listRows draws the visible part of the list.
 func (m *model) listRows(w, h int) (rows []string) {
 	m.convList.scrollToCursor(h)
 	for i := m.convList.top; i < len(m.convList.items) && len(rows) < h; i++ {
@@ -139,7 +139,7 @@ func (m *model) listRow(c *conversation, w int) string {
 	return l.PadTo(below, w).Build()
 }
 
-// sign is what stands before a conversation's name.
+// icon returns the sign before a conversation's name.
 func (m *model) icon(c *conversation) (string, widget.Style) {
 	switch {
 	case c.id.Group != 0:
@@ -152,7 +152,7 @@ func (m *model) icon(c *conversation) (string, widget.Style) {
 	return dotOffline, m.theme.Dim
 }
 
-// title is what a conversation is called.
+// title returns the display name of a conversation.
 func (m *model) title(c *conversation) string {
 	switch {
 	case c.id.Peer != 0 && c.id.Peer == m.myID:

@@ -11,7 +11,7 @@ import (
 	"chatd/client/chat/text"
 )
 
-// noon is a moment of which the tests' messages are.
+// noon is the base time of test messages.
 var noon = time.Date(2026, 3, 4, 12, 0, 0, 0, time.Local)
 
 func said(seq, from int64, s string) client.Message {
@@ -31,8 +31,8 @@ func newConversation() *conversation {
 	return &conversation{id: client.User(2), name: "bob", first: 1, typing: make(map[int64]typist)}
 }
 
-// order is what a conversation shows: seqs, w for what waits, f for what has
-// failed, n for notes.
+// order lists a conversation's messages: seq, w for pending, f for failed, n for
+// notice.
 func order(c *conversation) string {
 	var all []string
 	for _, e := range c.messages {
@@ -50,9 +50,8 @@ func order(c *conversation) string {
 	return strings.Join(all, " ")
 }
 
-// Messages stand in the order of their seqs, each once, however they come: as
-// pages, pushes, and acknowledgements that overtake pushes; what waits stands
-// behind them.
+// Messages are held in order of seq, each once, whether they come as pages,
+// pushes or acknowledgements that overtake pushes. Pending messages come last.
 func TestConversationOrder(t *testing.T) {
 	c := newConversation()
 	c.addNotice("before anything is loaded", noon)
@@ -72,66 +71,65 @@ func TestConversationOrder(t *testing.T) {
 		t.Errorf("%s, want %s", got, want)
 	}
 	if c.last != 9 || c.read != 9 || c.unread() != 0 || c.pendingCount() != 1 || !c.hasFirst {
-		t.Errorf("last %d, read %d, unread %d, waiting %d, begins %v", c.last, c.read, c.unread(), c.pendingCount(), c.hasFirst)
+		t.Errorf("last %d, read %d, unread %d, pending %d, hasFirst %v; want 9, 9, 0, 1, true", c.last, c.read, c.unread(), c.pendingCount(), c.hasFirst)
 	}
 	bytes := 0
 	for _, e := range c.messages {
 		bytes += len(e.text)
 	}
 	if bytes != c.bytes {
-		t.Errorf("%d bytes counted, %d there", c.bytes, bytes)
+		t.Errorf("bytes is %d, want %d", c.bytes, bytes)
 	}
 }
 
-// Of a conversation only so much is kept, dropped from the end that nobody
-// looks at; what was dropped comes back from the server, and what waits is
-// never dropped.
+// The number of messages held is limited. They are dropped at the end the user
+// doesn't look at and can be loaded again. Pending messages are never dropped.
 func TestConversationBounds(t *testing.T) {
 	c := newConversation()
 	c.addPage(pageOf(1, 100, true, pageLast, 51, 100))
 	c.addPending(1, 1, "alice", "waits", noon)
 	if c.trim(10, 1<<20, true); order(c) != "92 93 94 95 96 97 98 99 100 w" || c.hasFirst {
-		t.Errorf("%s", order(c))
+		t.Errorf("%s, hasFirst %v; want 92 to 100 and w, false", order(c), c.hasFirst)
 	}
 	c.addPage(pageOf(1, 100, true, pageOlder, 82, 91))
 	if c.trim(10, 1<<20, false); order(c) != "82 83 84 85 86 87 88 89 90 w" || !c.newerDropped {
-		t.Errorf("%s, behind %v", order(c), c.newerDropped)
+		t.Errorf("%s, newerDropped %v; want 82 to 90 and w, true", order(c), c.newerDropped)
 	}
 	if c.receive(said(101, 2, "new"), 1); c.last != 101 || c.contains(101) {
-		t.Error("a message beyond what is dropped leaves a hole")
+		t.Error("message 101 was added after newer ones were dropped; want only last to be 101")
 	}
 	if c.addPage(pageOf(1, 101, false, pageNewer, 91, 101)); c.newerDropped || !c.contains(101) {
-		t.Errorf("%s", order(c))
+		t.Errorf("%s, newerDropped %v; want 101 included, false", order(c), c.newerDropped)
 	}
 	if c.trim(1000, 40, true); c.bytes > 40 {
-		t.Errorf("%d bytes are left", c.bytes)
+		t.Errorf("%d bytes are left, want at most 40", c.bytes)
 	}
 	c.scroll.fromBottom = 5
 	c.newerDropped = true
 	if c.shrink(); order(c) != "w" || c.loaded || c.scroll.fromBottom != 0 {
-		t.Errorf("%s at rest", order(c))
+		t.Errorf("after shrink: %s, loaded %v, %d rows from the end; want only w, false, 0", order(c), c.loaded, c.scroll.fromBottom)
 	}
 }
 
-// What is unread is what came since one has read, whoever tells of that.
+// Messages are unread until this or another device of the user has read them.
 func TestUnread(t *testing.T) {
 	c := newConversation()
 	c.first = 5 // joined after four messages
 	c.last = 7
 	if c.unread() != 3 {
-		t.Errorf("%d", c.unread())
+		t.Errorf("%d unread, want 3", c.unread())
 	}
 	c.receive(said(8, 1, "by another device of one's own"), 1)
 	if c.unread() != 0 {
-		t.Errorf("%d after an answer of one's own", c.unread())
+		t.Errorf("%d unread after an own message, want 0", c.unread())
 	}
 	c.receive(said(9, 2, "more"), 1)
 	if c.notMember = true; c.unread() != 0 {
-		t.Error("a group one has left asks for attention")
+		t.Error("a group the user has left has unread messages, want 0")
 	}
 }
 
-// rowsOf is the rows of a conversation, in short.
+// rowsOf returns a short form of a conversation's rows.
 func rowsOf(c *conversation, w int) (all []string, th *transcript) {
 	th = &transcript{}
 	th.build(c, text.Ruler{}, w)
@@ -150,9 +148,9 @@ func rowsOf(c *conversation, w int) (all []string, th *transcript) {
 	return all, th
 }
 
-// Messages stand under the name of who wrote them, together while they follow
-// one another; days, the first unread one and failures have rows.
-func TestThreadRows(t *testing.T) {
+// Consecutive messages of one sender share a name row. Dates, the first unread
+// message and failures have rows of their own.
+func TestTranscriptRows(t *testing.T) {
 	c := newConversation()
 	c.loaded, c.hasFirst = true, true
 	add := func(seq, from int64, s string, at time.Time) {
@@ -174,9 +172,9 @@ func TestThreadRows(t *testing.T) {
 	}
 }
 
-// Who has scrolled stays where they are when messages come, older ones are
-// loaded, or the width changes; who is at the end stays there.
-func TestScrollStays(t *testing.T) {
+// A scrolled view stays where it is when messages arrive, older ones are loaded
+// or the width changes. A view at the end stays at the end.
+func TestScrollPositionKept(t *testing.T) {
 	c := newConversation()
 	c.addPage(pageOf(1, 60, true, pageLast, 30, 60))
 	_, th := rowsOf(c, 40)
@@ -186,7 +184,7 @@ func TestScrollStays(t *testing.T) {
 		return rows[len(rows)-1].msg.text
 	}
 	if th.reanchor(&c.scroll, h); lowest() != "text 60" {
-		t.Fatalf("at the end is %q", lowest())
+		t.Fatalf("the lowest row is %q, want text 60", lowest())
 	}
 	th.scrollBy(&c.scroll, 7, h)
 	for what, change := range map[string]func(){
@@ -197,15 +195,15 @@ func TestScrollStays(t *testing.T) {
 		change()
 		th.build(c, text.Ruler{}, 20)
 		if th.reanchor(&c.scroll, h); lowest() != "text 53" {
-			t.Errorf("after %s the lowest is %q", what, lowest())
+			t.Errorf("after %s the lowest row is %q, want text 53", what, lowest())
 		}
 	}
 	th.scrollBy(&c.scroll, -1000, h)
 	if lowest() != "text 61" || c.scroll.fromBottom != 0 {
-		t.Errorf("down to %q", lowest())
+		t.Errorf("at the end the lowest row is %q, %d rows from the end; want text 61, 0", lowest(), c.scroll.fromBottom)
 	}
 	th.scrollBy(&c.scroll, 1000, h)
 	if !th.atTop(c.scroll, h) {
-		t.Error("the first row is out of reach")
+		t.Error("scrolling up by 1000 rows doesn't reach the first row")
 	}
 }

@@ -51,7 +51,7 @@ func (m *model) cmdAddGroup(args []string) tea.Cmd {
 	})
 }
 
-// begin opens a group that is new.
+// openNewGroup opens a group the user has just created or joined.
 func (m *model) openNewGroup(id int64) tea.Cmd {
 	for _, g := range m.c.Groups() {
 		if g.ID == id {
@@ -100,7 +100,7 @@ func (m *model) cmdDismissGroup(args []string) tea.Cmd {
 	})
 }
 
-// closing closes a group that one is no longer in.
+// closeGroup closes a group the user is no longer in.
 func closeGroup(group int64) func(m *model) tea.Cmd {
 	return func(m *model) tea.Cmd {
 		if m.open != nil && m.open.id.Group == group {

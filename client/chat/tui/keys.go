@@ -9,7 +9,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 )
 
-// keysHelp is what help says of the keys.
+// keysHelp returns the help on keys.
 func keysHelp() [][2]string {
 	return [][2]string{
 		{"Enter", "send · Alt-Enter, Ctrl-J: a new line"},
@@ -26,7 +26,7 @@ func keysHelp() [][2]string {
 	}
 }
 
-// key does what a key says: what lies on top gets it first.
+// key handles a key. The topmost element gets it first.
 func (m *model) key(k tea.KeyPressMsg) tea.Cmd {
 	switch k.String() {
 	case "ctrl+c":
@@ -53,7 +53,7 @@ func (m *model) key(k tea.KeyPressMsg) tea.Cmd {
 	return m.chatKey(k)
 }
 
-// askKey answers a question: y is yes, all else is no.
+// askKey answers a question. Only y means yes.
 func (m *model) askKey(k tea.KeyPressMsg) tea.Cmd {
 	q := m.question
 	m.question, m.quitting = nil, false
@@ -64,7 +64,8 @@ func (m *model) askKey(k tea.KeyPressMsg) tea.Cmd {
 	return nil
 }
 
-// sheetKey scrolls or closes the sheet, and reports whether the key was for it.
+// overlayKey scrolls or closes the overlay. It returns false if the key is not
+// for it.
 func (m *model) overlayKey(k tea.KeyPressMsg) bool {
 	h := m.layout().messages
 	switch k.String() {
@@ -89,7 +90,8 @@ func (m *model) overlayKey(k tea.KeyPressMsg) bool {
 	return true
 }
 
-// menuKey chooses from the menu, and reports whether the key was for it.
+// menuKey handles keys of the completion menu. It returns false if the key is
+// not for it.
 func (m *model) menuKey(k tea.KeyPressMsg) bool {
 	switch k.String() {
 	case "up":
@@ -101,7 +103,7 @@ func (m *model) menuKey(k tea.KeyPressMsg) bool {
 	case "tab":
 		m.acceptCompletion()
 	case "enter":
-		// A command that is there whole is done; else it is completed first.
+		// A complete command is run. Otherwise Enter accepts the completion.
 		if _, _, err := parseCommand(m.commands, m.input.Value()); err == nil || strings.Contains(m.input.Value(), " ") {
 			return false
 		}
@@ -117,7 +119,7 @@ func (m *model) acceptCompletion() {
 	m.updateCompletions()
 }
 
-// inList reports whether keys choose from the list.
+// listFocused reports whether keys move in the conversation list.
 func (m *model) listFocused() bool { return m.open == nil || m.narrow() && m.showList }
 
 func (m *model) chatKey(k tea.KeyPressMsg) tea.Cmd {
@@ -165,8 +167,8 @@ func (m *model) chatKey(k tea.KeyPressMsg) tea.Cmd {
 	return nil
 }
 
-// vertical is the up or down key: in the list, in the text, in what was typed
-// before.
+// upDown handles Up and Down: in the list, between rows of the input, or through
+// the history.
 func (m *model) upDown(by, w int) {
 	if m.listFocused() && m.input.Empty() {
 		m.convList.move(by)
@@ -181,12 +183,12 @@ func (m *model) upDown(by, w int) {
 	}
 }
 
-// typed follows a change of the input.
+// inputChanged must be called after the input has changed.
 func (m *model) inputChanged() {
 	m.updateCompletions()
 	if now := m.now(); m.open != nil && !m.input.Empty() && !isCommand(m.input.Value()) && now.Sub(m.typingSentAt) >= typingInterval && m.open.id.Peer != m.myID {
 		m.typingSentAt = now
-		_ = m.c.Typing(m.open.id) // worth nothing where it can't be told now
+		_ = m.c.Typing(m.open.id) // a typing event that can't be sent now is worthless later
 	}
 }
 
@@ -209,7 +211,8 @@ func (m *model) paste(s string) {
 	}
 }
 
-// escape goes one step back.
+// escape closes what is open, goes to the end of the conversation or back to the
+// list.
 func (m *model) escape() tea.Cmd {
 	switch {
 	case m.notice != "":
@@ -222,7 +225,8 @@ func (m *model) escape() tea.Cmd {
 	return nil
 }
 
-// enterKey sends, does, or opens.
+// submit sends the input, runs it as a command, or opens the selected
+// conversation.
 func (m *model) submit() tea.Cmd {
 	s := m.input.Value()
 	if strings.TrimSpace(s) == "" {
@@ -259,8 +263,8 @@ func (m *model) submit() tea.Cmd {
 	return m.scrollToEnd()
 }
 
-// scroll moves through the messages, up by so many rows, and reads more where
-// they end.
+// scroll scrolls up by rows, down if by is negative, and loads more messages
+// near the ends.
 func (m *model) scroll(by int) tea.Cmd {
 	c := m.open
 	if c == nil || m.narrow() && m.showList {
@@ -279,7 +283,7 @@ func (m *model) scroll(by int) tea.Cmd {
 	return nil
 }
 
-// toEnd goes to what was said last.
+// scrollToEnd goes to the newest message.
 func (m *model) scrollToEnd() tea.Cmd {
 	c := m.open
 	if c == nil {
@@ -295,14 +299,14 @@ func (m *model) scrollToEnd() tea.Cmd {
 	return nil
 }
 
-// flushFor is how long the end waits for messages that are on their way.
+// flushTimeout is how long quitting waits for pending messages.
 const flushTimeout = 5 * time.Second
 
-// flushed is the end of waiting for them.
+// flushDone reports the outcome of waiting for them.
 type flushDone struct{ err error }
 
-// quit ends the program. It waits a moment for what is on its way, and asks
-// where messages can't be sent now; a second time it doesn't.
+// quit ends the program. It waits for pending messages, and asks first if there
+// is no connection. A second call quits at once.
 func (m *model) quit() tea.Cmd {
 	if m.pendingCount() == 0 || m.loginForm != nil || m.quitting {
 		return tea.Quit

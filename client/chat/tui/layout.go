@@ -1,30 +1,31 @@
 package tui
 
-// narrowBelow is the width below which one pane is shown, not two.
+// narrowBelow is the width in columns below which there is one pane instead of
+// two.
 const narrowBelow = 60
 
-// places says what is where: columns and rows of the screen, all within it.
-// What there is no room for has no rows.
+// layout has the position and size of everything on the screen. Elements that
+// don't fit have 0 rows.
 type layout struct {
-	listWidth  int // 0: there is no list
+	listWidth  int // 0 hides the list
 	listTop    int
-	listHeight int // rows of it
-	mainLeft   int // where messages begin
+	listHeight int
+	mainLeft   int // first column of the messages
 	width      int // their columns
-	header     int // rows above them: a name, a rule
+	header     int // rows above them: title, rule
 	messages   int
 	notice     int
-	rule       int // above the input
+	rule       int // rows between messages and input
 	input      int
 	status     int
 
-	inputWidth  int // columns for what is typed
-	textWidth   int // columns for what messages say
-	statusWidth int // columns behind it, for times and marks
+	inputWidth  int // columns of the input
+	textWidth   int // columns for message text
+	statusWidth int // columns after it, for time and status
 }
 
-// indent is how far what is said is from the names: no message can look like
-// a name.
+// indent is how far message text is indented from names, so that text can't
+// imitate a name row.
 const indent = 2
 
 func (m *model) narrow() bool { return m.w < narrowBelow }
@@ -75,8 +76,8 @@ func (m *model) layout() layout {
 	return p
 }
 
-// layout builds the rows of the open conversation, where something about them
-// has changed.
+// updateTranscript builds the rows of the open conversation if they are out of
+// date.
 func (m *model) updateTranscript() {
 	p := m.layout()
 	if m.open == nil {

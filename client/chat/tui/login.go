@@ -12,7 +12,7 @@ import (
 	"chatd/client/chat/widget"
 )
 
-// askLogin shows the form to log in, or to register.
+// askLogin shows the form for logging in or registering.
 func (m *model) askLogin(register bool, bad string) {
 	name := m.cfg.Name
 	if m.loginForm != nil {
@@ -32,11 +32,11 @@ func (m *model) askLogin(register bool, bad string) {
 	}
 }
 
-// loginDone is the end of an attempt to log in.
+// loginDone reports the outcome of a login.
 type loginDone struct{ err error }
 
-// saved reports whether there is a token of that user, or, without a name, of
-// anybody.
+// hasSavedLogin reports whether there is a token for this user, or for any user
+// if name is empty.
 func (m *model) hasSavedLogin(name string) bool {
 	id, known := m.c.Me()
 	return m.c.Token() != "" && (name == "" || strings.EqualFold(name, known) || name == strconv.FormatInt(id, 10))
@@ -51,7 +51,7 @@ func (m *model) resume() tea.Cmd {
 	}
 }
 
-// signIn logs in, and registers before where the form is for that.
+// signIn logs in. In the registration form it registers first.
 func (m *model) signIn(name, password string) tea.Cmd {
 	m.loginForm.Busy, m.loginForm.Problem = true, ""
 	m.loginForm.Progress = "logging in …"
@@ -71,7 +71,7 @@ func (m *model) signIn(name, password string) tea.Cmd {
 	}
 }
 
-// loginKey is a key while one isn't logged in.
+// loginKey handles a key in the login form.
 func (m *model) loginKey(k tea.KeyPressMsg) tea.Cmd {
 	return m.loginAction(m.loginForm.HandleKey(k))
 }
@@ -101,8 +101,7 @@ func (m *model) loginAction(a widget.FormAction) tea.Cmd {
 	return nil
 }
 
-// onLoginDone shows what went wrong; what went well is told by the client's
-// state.
+// onLoginDone shows an error or opens the chat.
 func (m *model) onLoginDone(d loginDone) tea.Cmd {
 	if m.loginForm == nil {
 		return nil
@@ -124,7 +123,7 @@ func (m *model) onLoginDone(d loginDone) tea.Cmd {
 	return nil
 }
 
-// enter begins with a user who has just logged in.
+// onLoggedIn starts the chat of the user who has logged in.
 func (m *model) onLoggedIn() tea.Cmd {
 	me, name := m.c.Me()
 	if me != m.myID {
@@ -139,7 +138,7 @@ func (m *model) onLoggedIn() tea.Cmd {
 	return m.loadConversations()
 }
 
-// forgetAll drops all that belongs to a user.
+// resetUser drops everything that belongs to the current user.
 func (m *model) resetUser() {
 	m.open, m.overlay, m.passwordForm, m.question, m.search = nil, nil, nil, nil, nil
 	clear(m.conversations)
@@ -152,14 +151,14 @@ func (m *model) resetUser() {
 	m.showList, m.transcriptDirty = true, true
 }
 
-// onState follows the connection.
+// onState follows the state of the connection.
 func (m *model) onState(s client.StateChange) tea.Cmd {
 	m.state = s.State
 	switch {
 	case s.State == client.LoggedIn:
 		m.offlineReason = ""
 		if m.loginForm != nil {
-			return nil // loginDone follows
+			return nil // loginDone will follow
 		}
 		m.refreshContacts()
 		for _, c := range m.conversations {

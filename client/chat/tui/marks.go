@@ -1,6 +1,6 @@
 package tui
 
-// What marks are drawn with. All are one column wide.
+// Signs. Each is one column wide.
 const (
 	dotOnline   = "●"
 	dotOffline  = "○"

@@ -6,50 +6,50 @@ import (
 	"chatd/client/chat/text"
 )
 
-// entry is one message of a conversation, or a note about it that no server
-// stores: that somebody has joined, say.
+// message is a message of a conversation, or a notice about it that exists only
+// in this client, such as "bob has joined".
 type message struct {
-	seq     int64 // 0: not stored yet; of a note that of the message before it, or -1
-	localID int64 // the number of one that was sent from here, 0: it wasn't
+	seq     int64 // 0: pending. Of a notice: seq of the message before it, or -1
+	localID int64 // number of a message sent from here, otherwise 0
 	from    int64
 	name    string
 	text    string
 	at      time.Time
 	notice  bool
-	failure string // why it could not be sent
+	failure string // why it wasn't sent
 
-	wrapWidth int // that pieces are for
+	wrapWidth int // width that pieces are for
 	lines     []string
 	pieces    []piece
 }
 
-// piece is a row of an entry: a part of one of its lines.
+// piece is one row of a message: a byte range of one of its lines.
 type piece struct{ line, from, to int }
 
-// waits reports whether it has yet to be acknowledged.
-func (e *message) pending() bool { return e.localID != 0 && e.seq == 0 && e.failure == "" }
+// pending reports whether the message is not yet acknowledged.
+func (msg *message) pending() bool { return msg.localID != 0 && msg.seq == 0 && msg.failure == "" }
 
-// body is the lines of the text.
-func (e *message) displayLines(r text.Ruler) []string {
-	if e.lines == nil {
-		e.lines = r.Lines(e.text)
+// displayLines returns the text as lines that are safe to show.
+func (msg *message) displayLines(r text.Ruler) []string {
+	if msg.lines == nil {
+		msg.lines = r.Lines(msg.text)
 	}
-	return e.lines
+	return msg.lines
 }
 
-// wrapped is the rows that the text takes at a width.
-func (e *message) wrap(r text.Ruler, w int) []piece {
-	if e.wrapWidth == w && e.pieces != nil {
-		return e.pieces
+// wrap returns the rows of the text at a width.
+func (msg *message) wrap(r text.Ruler, w int) []piece {
+	if msg.wrapWidth == w && msg.pieces != nil {
+		return msg.pieces
 	}
-	e.wrapWidth, e.pieces = w, e.pieces[:0]
-	for i, l := range e.displayLines(r) {
+	msg.wrapWidth, msg.pieces = w, msg.pieces[:0]
+	for i, l := range msg.displayLines(r) {
 		for _, p := range r.Wrap(l, w) {
-			e.pieces = append(e.pieces, piece{i, p[0], p[1]})
+			msg.pieces = append(msg.pieces, piece{i, p[0], p[1]})
 		}
 	}
-	return e.pieces
+	return msg.pieces
 }
 
-// forget drops what was derived from the text: the ruler is another one.
-func (e *message) clearCache() { e.lines, e.pieces, e.wrapWidth = nil, nil, 0 }
+// clearCache drops what depends on the ruler.
+func (msg *message) clearCache() { msg.lines, msg.pieces, msg.wrapWidth = nil, nil, 0 }

@@ -27,7 +27,7 @@ func (m *model) cmdRead(args []string) tea.Cmd {
 		m.c.MarkRead(id, last)
 		return nil
 	}
-	// The client marks what it has seen.
+	// The client only marks what it has received.
 	return m.request(func(ctx context.Context) requestDone {
 		if _, err := m.c.History(ctx, id, 0, 1); err != nil {
 			return requestDone{err: err}
@@ -41,30 +41,30 @@ func (m *model) cmdRetry([]string) tea.Cmd { return m.takeFailed(true) }
 
 func (m *model) cmdDiscard([]string) tea.Cmd { return m.takeFailed(false) }
 
-// failedAgain takes what could not be sent out of the open conversation, and
-// sends it again.
+// takeFailed removes the failed messages of the open conversation and, if again
+// is set, sends them again.
 func (m *model) takeFailed(again bool) tea.Cmd {
 	if m.open == nil {
 		m.notifyError("open a conversation first")
 		return nil
 	}
 	var failed []*message
-	m.open.messages = slices.DeleteFunc(m.open.messages, func(e *message) bool {
-		if e.failure != "" {
-			failed = append(failed, e)
-			m.open.bytes -= len(e.text)
+	m.open.messages = slices.DeleteFunc(m.open.messages, func(msg *message) bool {
+		if msg.failure != "" {
+			failed = append(failed, msg)
+			m.open.bytes -= len(msg.text)
 		}
-		return e.failure != ""
+		return msg.failure != ""
 	})
 	m.messagesChanged(m.open)
 	if len(failed) == 0 {
 		m.notify("nothing has failed here")
 	}
-	for _, e := range failed {
+	for _, msg := range failed {
 		if !again {
 			continue
 		}
-		if err := m.send(m.open, e.text); err != nil {
+		if err := m.send(m.open, msg.text); err != nil {
 			m.notifyError(errorText(err))
 		}
 	}

@@ -16,20 +16,20 @@ import (
 )
 
 const (
-	// patience is how long a request waits for the server.
+	// requestTimeout limits requests to the server.
 	requestTimeout = 30 * time.Second
-	// typingEvery is how often one tells that one is typing, typingFor how
-	// long another's word for it lasts.
+	// typingInterval is the time between two typing events sent. typingExpiry is
+	// how long a received one is shown.
 	typingInterval = 3 * time.Second
 	typingExpiry   = 6 * time.Second
-	// listPages is how many pages of conversations are read.
+	// maxListPages limits how many pages of conversations are loaded.
 	maxListPages = 5
 )
 
-// model is all there is. It belongs to Bubble Tea's goroutine.
+// model is the state of the program. Only Bubble Tea's goroutine may use it.
 type model struct {
 	cfg      Config
-	ctx      context.Context // ends with the program
+	ctx      context.Context // canceled when the program ends
 	c        *client.Client
 	mailbox  *mailbox
 	commands []command
@@ -38,32 +38,32 @@ type model struct {
 	w, h    int
 	ruler   text.Ruler
 	theme   widget.Theme
-	focused bool // the terminal's window is in front
+	focused bool // the terminal window has the focus
 	ticking bool
 
-	loginForm    *widget.Form // nil: logged in
-	registering  bool         // the form is for a new user
-	passwordForm *widget.Form // asks for passwords, over the messages
+	loginForm    *widget.Form // nil when logged in
+	registering  bool         // the form is for registering
+	passwordForm *widget.Form // for changing the password
 
 	state         client.State
-	retryAt       time.Time // of the next attempt to connect
-	offlineReason string    // there is no connection
+	retryAt       time.Time // time of the next attempt to connect
+	offlineReason string    // why there is no connection
 	myID          int64
 	myName        string
 
 	conversations   map[client.Conv]*conversation
-	presence        map[int64]bool // friends who are online
+	presence        map[int64]bool // friends: whether they are online
 	friends         map[int64]bool
-	memberCounts    map[client.Conv]int64  // of groups, how many
-	descriptions    map[client.Conv]string // their descriptions
-	names           map[int64]string       // names of friends, and of members as far as they are listed
+	memberCounts    map[client.Conv]int64  // of groups
+	descriptions    map[client.Conv]string // of groups
+	names           map[int64]string       // of friends and of listed group members
 	convList        conversationList
 	open            *conversation
 	openCount       int64
-	showList        bool // one pane: the list is shown
+	showList        bool // with one pane: show the list, not the messages
 	transcript      transcript
 	built           builtFor
-	transcriptDirty bool // the thread has to be built again
+	transcriptDirty bool // transcript must be rebuilt
 
 	input         widget.Editor
 	history       widget.InputHistory
@@ -73,20 +73,20 @@ type model struct {
 	question      *question
 	notice        string
 	noticeIsError bool
-	lastLocalID   int64     // the last number of a message sent from here
-	typingSentAt  time.Time // when one's typing was told last
+	lastLocalID   int64     // number of the last message sent from here
+	typingSentAt  time.Time // when the last typing event was sent
 
 	loggingOut bool
-	quitting   bool // one has asked to end
+	quitting   bool // the user has asked to quit
 }
 
-// builtFor is what the thread was built for.
+// builtFor is what the transcript was built for.
 type builtFor struct {
 	conv *conversation
 	w    int
 }
 
-// question waits for y.
+// question is a yes/no question.
 type question struct {
 	text string
 	yes  func() tea.Cmd
@@ -126,7 +126,7 @@ func (m *model) Init() tea.Cmd {
 
 func (m *model) online() bool { return m.state == client.LoggedIn }
 
-// conv is a conversation; it is made where it isn't known.
+// conversation returns a conversation and creates it if necessary.
 func (m *model) conversation(id client.Conv) *conversation {
 	c := m.conversations[id]
 	if c == nil {
@@ -136,7 +136,7 @@ func (m *model) conversation(id client.Conv) *conversation {
 	return c
 }
 
-// refresh takes over friends and groups.
+// refreshContacts takes friends and groups from the client.
 func (m *model) refreshContacts() {
 	clear(m.friends)
 	clear(m.presence)
@@ -172,13 +172,13 @@ func (m *model) refreshContacts() {
 				delete(m.conversations, id)
 			}
 		case id.Peer != 0 && !m.friends[id.Peer] && c.last == 0 && len(c.messages) == 0 && c != m.open:
-			delete(m.conversations, id) // no friend any more, and nothing was said
+			delete(m.conversations, id) // neither a friend nor any message
 		}
 	}
 	m.convList.update(m.conversations)
 }
 
-// show opens a conversation.
+// openConversation opens c.
 func (m *model) openConversation(c *conversation) tea.Cmd {
 	m.overlay, m.passwordForm, m.question = nil, nil, nil
 	m.endSearch()
@@ -207,7 +207,7 @@ func (m *model) openConversation(c *conversation) tea.Cmd {
 	return m.loadPage(pageLast)
 }
 
-// leave puts the open conversation aside.
+// closeConversation closes the open conversation and keeps its draft.
 func (m *model) closeConversation() {
 	if m.open == nil {
 		return
@@ -221,7 +221,7 @@ func (m *model) closeConversation() {
 	m.open, m.transcriptDirty = nil, true
 }
 
-// forgetOldest keeps the messages of the conversations that were opened last.
+// evictOldest frees the messages of all but the recently opened conversations.
 func (m *model) evictOldest() {
 	var full []*conversation
 	for _, c := range m.conversations {
@@ -238,7 +238,7 @@ func (m *model) evictOldest() {
 	}
 }
 
-// seen marks the open conversation as read, where its end is in sight.
+// markSeen marks the open conversation as read if its end is visible.
 func (m *model) markSeen() {
 	c := m.open
 	if c == nil || m.loginForm != nil || !m.focused || m.showList && m.narrow() || !c.loaded || c.scroll.fromBottom > 0 || c.newerDropped || c.last <= c.read {
@@ -248,7 +248,7 @@ func (m *model) markSeen() {
 	m.c.MarkRead(c.id, c.last)
 }
 
-// load asks the server for a page of the open conversation.
+// loadPage requests a page of the open conversation.
 func (m *model) loadPage(w pageKind) tea.Cmd {
 	c := m.open
 	if c == nil || c.loading || !m.online() || c.notMember {
@@ -278,7 +278,7 @@ func (m *model) loadPage(w pageKind) tea.Cmd {
 	}
 }
 
-// listed is what the server says of all conversations.
+// conversationsLoaded is the server's list of conversations.
 type conversationsLoaded struct {
 	list []proto.Conversation
 	err  error
@@ -310,7 +310,7 @@ func (m *model) onConversations(l conversationsLoaded) {
 			id = client.Group(v.GroupID)
 		}
 		if v.GroupID != 0 && m.conversations[id] == nil {
-			continue // left meanwhile
+			continue // left in the meantime
 		}
 		c := m.conversation(id)
 		if v.Name != "" {
@@ -336,7 +336,7 @@ func (m *model) onConversations(l conversationsLoaded) {
 func (m *model) notify(s string)      { m.notice, m.noticeIsError = s, false }
 func (m *model) notifyError(s string) { m.notice, m.noticeIsError = s, true }
 
-// told is an error as a user is told of it.
+// errorText returns the message of an error for the user.
 func errorText(err error) string {
 	var refused *proto.Error
 	switch {
@@ -354,7 +354,8 @@ func errorText(err error) string {
 	return s
 }
 
-// waiting is how many messages have yet to be acknowledged, in all.
+// pendingCount returns the number of unacknowledged messages in all
+// conversations.
 func (m *model) pendingCount() (n int) {
 	for _, c := range m.conversations {
 		n += c.pendingCount()

@@ -6,10 +6,10 @@ import (
 	"chatd/client/chat/widget"
 )
 
-// wheelRows is how far a notch of the wheel scrolls.
+// wheelRows is the number of rows per notch of the wheel.
 const wheelRows = 3
 
-// click chooses what is under the pointer.
+// click handles a click.
 func (m *model) click(e tea.Mouse) tea.Cmd {
 	if e.Button != tea.MouseLeft {
 		return nil
@@ -30,7 +30,7 @@ func (m *model) click(e tea.Mouse) tea.Cmd {
 	return nil
 }
 
-// clickForm goes to the field that was clicked on, or presses the button.
+// clickForm focuses the clicked field or presses the clicked button.
 func (m *model) clickForm(f *widget.Form, y, h int, do func(widget.FormAction) tea.Cmd) tea.Cmd {
 	rows, _, _, _ := f.View(&m.theme, m.ruler, m.w, h)
 	if y < 0 || y >= len(rows) || rows[y].Focus < 0 || f.Busy {
@@ -42,7 +42,7 @@ func (m *model) clickForm(f *widget.Form, y, h int, do func(widget.FormAction) t
 	return nil
 }
 
-// wheel scrolls what is under the pointer.
+// wheel scrolls the element under the pointer.
 func (m *model) wheel(e tea.Mouse) tea.Cmd {
 	by := 0
 	switch e.Button {

@@ -14,14 +14,14 @@ import (
 	"chatd/proto"
 )
 
-// done is the end of a request to the server.
+// requestDone reports the outcome of a request.
 type requestDone struct {
 	err    error
 	notice string
 	then   func(m *model) tea.Cmd
 }
 
-// request runs f beside the model.
+// request runs f outside the model's goroutine.
 func (m *model) request(f func(ctx context.Context) requestDone) tea.Cmd {
 	return func() tea.Msg {
 		ctx, cancel := context.WithTimeout(m.ctx, requestTimeout)
@@ -49,7 +49,7 @@ func (m *model) onDone(d requestDone) tea.Cmd {
 	return nil
 }
 
-// send hands a message to the client, which keeps it until there is a
+// send passes a message to the client, which sends it once there is a
 // connection.
 func (m *model) send(c *conversation, s string) error {
 	if c.notMember {
@@ -67,8 +67,8 @@ func (m *model) send(c *conversation, s string) error {
 	return nil
 }
 
-// findUser finds the user that an id, or the name of a friend or of anybody,
-// means. It blocks, and may be called beside the model.
+// findUser finds a user by ID or name. It blocks and may be called from any
+// goroutine.
 func findUser(ctx context.Context, c *client.Client, s string) (proto.Friend, error) {
 	id, err := strconv.ParseInt(s, 10, 64)
 	for _, f := range c.Friends() {
@@ -83,8 +83,7 @@ func findUser(ctx context.Context, c *client.Client, s string) (proto.Friend, er
 	return f, err
 }
 
-// group finds the group that an id, g and an id, or the name of one of the
-// user's groups means.
+// group finds a group of the user by ID, g and ID, or name.
 func (m *model) group(s string) (proto.Group, error) {
 	id, err := strconv.ParseInt(strings.TrimPrefix(s, "g"), 10, 64)
 	var found []proto.Group
@@ -102,7 +101,7 @@ func (m *model) group(s string) (proto.Group, error) {
 	return proto.Group{}, fmt.Errorf("you are in no group that is called %q", s)
 }
 
-// groupArg is the group of an argument, or the open one.
+// groupArg returns the group named by an argument, or the open one.
 func (m *model) groupArg(args []string, i int) (proto.Group, error) {
 	if i < len(args) && args[i] != "" {
 		return m.group(args[i])
@@ -113,8 +112,8 @@ func (m *model) groupArg(args []string, i int) (proto.Group, error) {
 	return proto.Group{}, errors.New("say which group")
 }
 
-// withUser runs f for the user of the first argument, or of the open
-// conversation.
+// withUser calls f with the user named by the first argument, or with the open
+// conversation's peer.
 func (m *model) withUser(args []string, f func(ctx context.Context, u proto.Friend) requestDone) tea.Cmd {
 	var who string
 	switch {
@@ -135,7 +134,7 @@ func (m *model) withUser(args []string, f func(ctx context.Context, u proto.Frie
 	})
 }
 
-// withGroup runs f for a group.
+// withGroup calls f with a group.
 func (m *model) withGroup(args []string, i int, f func(ctx context.Context, g proto.Group) requestDone) tea.Cmd {
 	g, err := m.groupArg(args, i)
 	if err != nil {
@@ -145,7 +144,7 @@ func (m *model) withGroup(args []string, i int, f func(ctx context.Context, g pr
 	return m.request(func(ctx context.Context) requestDone { return f(ctx, g) })
 }
 
-// sure asks before something that can't be undone.
+// confirm asks before an action that can't be undone.
 func (m *model) confirm(words string, yes func() tea.Cmd) tea.Cmd {
 	m.question = &question{words + " y/n", yes}
 	return nil

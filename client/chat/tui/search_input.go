@@ -6,10 +6,10 @@ import (
 	"chatd/client/chat/widget"
 )
 
-// maxSearch is how many bytes of words one can look for.
+// maxSearch limits the search text, in bytes.
 const maxSearch = 200
 
-// cmdSearch begins a search in the open conversation.
+// cmdSearch starts a search in the open conversation.
 func (m *model) cmdSearch(args []string) tea.Cmd {
 	if m.listFocused() {
 		m.notifyError("open a conversation first")
@@ -57,7 +57,7 @@ func (m *model) searchKey(k tea.KeyPressMsg) tea.Cmd {
 	return nil
 }
 
-// searchChanged looks for other words, from the end on.
+// searchChanged searches again from the end after the search text has changed.
 func (m *model) searchChanged() {
 	m.search.at, m.search.loadingMore = -1, false
 	m.search.hits = nil
@@ -66,8 +66,8 @@ func (m *model) searchChanged() {
 	m.reveal()
 }
 
-// searchOlder goes to the hit before; where there is none here, it reads on
-// from the server until there is.
+// searchOlder goes to the previous hit. If there is none, it loads older
+// messages until there is.
 func (m *model) searchOlder() tea.Cmd {
 	s := m.search
 	switch {
@@ -100,7 +100,7 @@ func (m *model) searchOlderPage() tea.Cmd {
 	return cmd
 }
 
-// searchOn goes on with a search that needed older messages.
+// continueSearch continues a search that was waiting for older messages.
 func (m *model) continueSearch() tea.Cmd {
 	s := m.search
 	if s == nil || !s.loadingMore {
@@ -115,7 +115,7 @@ func (m *model) continueSearch() tea.Cmd {
 	return m.searchOlderPage()
 }
 
-// reveal scrolls to the hit that is looked at.
+// reveal scrolls to the current hit.
 func (m *model) reveal() {
 	if h := m.search.current(); h != nil {
 		m.updateTranscript()

@@ -6,48 +6,48 @@ import (
 	"chatd/client/chat/text"
 )
 
-// together is how long after a message the next one of the same sender
-// stands under the same name.
+// groupingGap is the longest time between two messages of a sender that share a
+// name row.
 const groupingGap = 5 * time.Minute
 
-// rowKind is what a row of the thread shows.
+// rowKind is the kind of a row of the transcript.
 type rowKind int
 
 const (
 	rowBlank  rowKind = iota
-	rowDate           // a day begins
-	rowUnread         // what follows was unread
-	rowName           // who speaks, and when
+	rowDate           // date
+	rowUnread         // first unread message follows
+	rowName           // sender and time
 	rowText
 	rowNotice
-	rowFailure // why it was not sent
-	rowStart   // nothing was said before
+	rowFailure // why a message wasn't sent
+	rowStart   // start of the conversation
 )
 
-// row is one row of the messages of a conversation.
+// row is one row of the transcript.
 type row struct {
 	kind     rowKind
-	msg      *message // rowDay and after
-	piece    piece    // rowText, rowNote
-	first    bool     // it is the first of its entry
-	last     bool     // it is the last of its entry
-	showTime bool     // it shows the time
+	msg      *message // the message it belongs to or that follows
+	piece    piece    // of rowText and rowNotice
+	last     bool     // last row of the message
+	showTime bool     // show the time
 }
 
-// scroll is where in a conversation one is: so many rows above its end, and
-// what was in the lowest row, to stay there when rows are added elsewhere.
+// scrollPos is a scroll position, counted in rows from the end. The anchor is
+// the message in the lowest visible row. It keeps the view in place while rows
+// are added elsewhere.
 type scrollPos struct {
 	fromBottom int
 	anchor     *message
-	anchorRow  int // which of its rows
+	anchorRow  int // index among the rows of the anchor
 }
 
-// thread is the rows of a conversation for one width.
+// transcript is the rows of a conversation at one width.
 type transcript struct {
 	rows []row
 }
 
-// build makes the rows.
+// build creates the rows.
 func (t *transcript) build(c *conversation, r text.Ruler, w int) {
 	t.rows = t.rows[:0]
 	if c.hasFirst && len(c.messages) > 0 {
@@ -55,41 +55,41 @@ func (t *transcript) build(c *conversation, r text.Ruler, w int) {
 	}
 	var before *message
 	marked := c.unreadAfter == 0
-	for _, e := range c.messages {
-		if before == nil || !sameDay(before.at, e.at) {
-			t.rows = append(t.rows, row{kind: rowDate, msg: e, first: true})
+	for _, msg := range c.messages {
+		if before == nil || !sameDay(before.at, msg.at) {
+			t.rows = append(t.rows, row{kind: rowDate, msg: msg})
 			before = nil
 		}
-		if !marked && !e.notice && (e.seq > c.unreadAfter) {
+		if !marked && !msg.notice && (msg.seq > c.unreadAfter) {
 			marked = true
-			t.rows = append(t.rows, row{kind: rowUnread, msg: e})
+			t.rows = append(t.rows, row{kind: rowUnread, msg: msg})
 			before = nil
 		}
 		kind, clock := rowText, false
 		switch {
-		case e.notice:
+		case msg.notice:
 			kind = rowNotice
-		case before == nil || before.notice || before.from != e.from || e.at.Sub(before.at) > groupingGap:
+		case before == nil || before.notice || before.from != msg.from || msg.at.Sub(before.at) > groupingGap:
 			if before != nil {
-				t.rows = append(t.rows, row{kind: rowBlank, msg: e})
+				t.rows = append(t.rows, row{kind: rowBlank, msg: msg})
 			}
-			t.rows = append(t.rows, row{kind: rowName, msg: e})
+			t.rows = append(t.rows, row{kind: rowName, msg: msg})
 		default:
-			clock = !sameMinute(before.at, e.at)
+			clock = !sameMinute(before.at, msg.at)
 		}
-		pieces := e.wrap(r, w)
+		pieces := msg.wrap(r, w)
 		for i, p := range pieces {
-			t.rows = append(t.rows, row{kind: kind, msg: e, piece: p, first: i == 0, last: i == len(pieces)-1, showTime: clock && i == 0})
+			t.rows = append(t.rows, row{kind: kind, msg: msg, piece: p, last: i == len(pieces)-1, showTime: clock && i == 0})
 		}
-		if e.failure != "" {
-			t.rows = append(t.rows, row{kind: rowFailure, msg: e})
+		if msg.failure != "" {
+			t.rows = append(t.rows, row{kind: rowFailure, msg: msg})
 		}
-		before = e
+		before = msg
 	}
 }
 
-// settle puts the scroll where it was before rows changed, and within what
-// there is. With up 0 it stays at the end.
+// reanchor restores the position after the rows have changed. At the end it
+// stays at the end.
 func (t *transcript) reanchor(s *scrollPos, height int) {
 	if s.fromBottom > 0 && s.anchor != nil {
 		of := 0
@@ -107,8 +107,7 @@ func (t *transcript) reanchor(s *scrollPos, height int) {
 	t.scrollBy(s, 0, height)
 }
 
-// move scrolls up by so many rows, down where it is negative, and notes where
-// that is.
+// scrollBy scrolls up by rows, down if by is negative, and sets the anchor.
 func (t *transcript) scrollBy(s *scrollPos, by, height int) {
 	s.fromBottom = max(0, min(s.fromBottom+by, len(t.rows)-height))
 	s.anchor, s.anchorRow = nil, 0
@@ -124,21 +123,20 @@ func (t *transcript) scrollBy(s *scrollPos, by, height int) {
 	}
 }
 
-// shown is the rows in sight.
+// visible returns the visible rows.
 func (t *transcript) visible(s scrollPos, height int) []row {
 	end := len(t.rows) - s.fromBottom
 	return t.rows[max(0, end-height):max(0, end)]
 }
 
-// atTop reports whether the first row is in sight.
+// atTop reports whether the first row is visible.
 func (t *transcript) atTop(s scrollPos, height int) bool { return len(t.rows)-s.fromBottom <= height }
 
-// reveal scrolls so that a piece of an entry is in the middle, if it is not in
-// sight.
-func (t *transcript) reveal(s *scrollPos, e *message, line, from, height int) {
+// reveal scrolls a part of a message to the middle unless it is visible.
+func (t *transcript) reveal(s *scrollPos, msg *message, line, from, height int) {
 	for i := range t.rows {
 		r := &t.rows[i]
-		if r.msg != e || r.kind != rowText || r.piece.line != line || from < r.piece.from || from >= r.piece.to && r.piece.to > r.piece.from {
+		if r.msg != msg || r.kind != rowText || r.piece.line != line || from < r.piece.from || from >= r.piece.to && r.piece.to > r.piece.from {
 			continue
 		}
 		end := len(t.rows) - s.fromBottom
@@ -158,7 +156,7 @@ func sameDay(a, b time.Time) bool {
 
 func sameMinute(a, b time.Time) bool { return a.Truncate(time.Minute).Equal(b.Truncate(time.Minute)) }
 
-// day is what a day is called.
+// dayLabel returns the text of a date row.
 func dayLabel(at, now time.Time) string {
 	switch {
 	case sameDay(at, now):

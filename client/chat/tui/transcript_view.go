@@ -6,7 +6,7 @@ import (
 	"chatd/client/chat/widget"
 )
 
-// threadRows draws the messages in sight, the last ones at the bottom.
+// transcriptRows draws the visible messages, aligned to the bottom.
 func (m *model) transcriptRows(p layout) (rows []string) {
 	shown := m.transcript.visible(m.open.scroll, p.messages)
 	for range p.messages - len(shown) {
@@ -50,12 +50,12 @@ func (m *model) transcriptRow(r *row, p layout) string {
 	return l.Build()
 }
 
-// pieceText is what a row shows of its entry.
+// pieceText returns the text of a row.
 func (m *model) pieceText(r *row) string {
 	return strings.TrimRight(r.msg.displayLines(m.ruler)[r.piece.line][r.piece.from:r.piece.to], " ")
 }
 
-// addText adds what is said, with what is looked for set off.
+// addText adds the message text with search hits highlighted.
 func (m *model) addText(l *widget.RowBuilder, r *row) {
 	s := r.msg.displayLines(m.ruler)[r.piece.line]
 	at, end := r.piece.from, r.piece.from+len(m.pieceText(r))
@@ -77,8 +77,8 @@ func (m *model) addText(l *widget.RowBuilder, r *row) {
 	l.Add(plain, s[at:end])
 }
 
-// addSide adds the time of a message that has no name above it, and the mark
-// of one's own.
+// addStatus adds the time of a message without a name row, and the status of an
+// own message.
 func (m *model) addStatus(l *widget.RowBuilder, r *row, p layout) {
 	if p.statusWidth == 0 {
 		return
@@ -99,18 +99,18 @@ func (m *model) addStatus(l *widget.RowBuilder, r *row, p layout) {
 	}
 }
 
-// mark tells what became of a message of one's own.
-func (m *model) statusMark(e *message) (string, widget.Style) {
+// statusMark returns the status of an own message.
+func (m *model) statusMark(msg *message) (string, widget.Style) {
 	switch {
-	case e.from != m.myID || e.notice:
+	case msg.from != m.myID || msg.notice:
 		return "", widget.Style{}
-	case e.failure != "":
+	case msg.failure != "":
 		return markFailed, m.theme.Bad
-	case e.seq == 0 && !m.online():
+	case msg.seq == 0 && !m.online():
 		return markQueued, m.theme.Warn
-	case e.seq == 0:
+	case msg.seq == 0:
 		return markSending, m.theme.Dim
-	case m.open.id.Peer != 0 && m.open.peerRead >= e.seq && m.open.id.Peer != m.myID:
+	case m.open.id.Peer != 0 && m.open.peerRead >= msg.seq && m.open.id.Peer != m.myID:
 		return markStored + markStored, m.theme.Good
 	}
 	return markStored, m.theme.Dim

@@ -10,13 +10,14 @@ import (
 	"chatd/client/chat/widget"
 )
 
-// tick comes once a second while something on the screen runs out.
+// tickMsg is sent every second while something on the screen depends on the
+// time.
 type tickMsg struct{}
 
-// stop asks the program to end: a signal.
+// stopMsg ends the program after a signal.
 type stopMsg struct{}
 
-// Update takes in what has happened. It never waits.
+// Update handles a message. It never blocks.
 func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	cmd := m.handle(msg)
 	if !m.ticking && m.needsTick() {
@@ -26,7 +27,7 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	return m, cmd
 }
 
-// running reports whether something shown changes with time alone.
+// needsTick reports whether something on the screen depends on the time.
 func (m *model) needsTick() bool {
 	return m.loginForm == nil && (!m.online() || m.open != nil && len(m.open.typing) > 0)
 }
@@ -77,7 +78,8 @@ func (m *model) handle(msg tea.Msg) tea.Cmd {
 	return nil
 }
 
-// measure follows what the terminal says of how it counts columns.
+// setWidthMode sets how the terminal measures text: by grapheme cluster or by
+// code point.
 func (m *model) setWidthMode(clusters bool) {
 	m.ruler.Clusters = clusters
 	m.input.Ruler = m.ruler
@@ -99,7 +101,7 @@ func (m *model) setWidthMode(clusters bool) {
 	m.transcriptDirty = true
 }
 
-// onEvents takes in what the client has told.
+// onEvents handles events of the client.
 func (m *model) onEvents(all events) tea.Cmd {
 	var cmds []tea.Cmd
 	for _, e := range all {
@@ -137,7 +139,7 @@ func (m *model) onMessage(e client.Message) {
 	m.messagesChanged(c)
 }
 
-// changed notes that the messages of a conversation are others now.
+// messagesChanged must be called after the messages of c have changed.
 func (m *model) messagesChanged(c *conversation) {
 	if c != m.open {
 		return
@@ -148,7 +150,7 @@ func (m *model) messagesChanged(c *conversation) {
 	}
 }
 
-// trim keeps the open conversation within its bounds.
+// trimOpen drops messages of the open conversation beyond its limits.
 func (m *model) trimOpen() {
 	if c := m.open; c != nil {
 		n := len(c.messages)
@@ -218,7 +220,7 @@ func (m *model) onChange(e client.Change) {
 	m.refreshContacts()
 }
 
-// who is a user's name, as far as it is known.
+// userName returns a user's name, or the ID if it isn't known.
 func (m *model) userName(id int64) string {
 	if name := m.names[id]; name != "" {
 		return name
@@ -226,7 +228,7 @@ func (m *model) userName(id int64) string {
 	return client.User(id).String()
 }
 
-// onPage takes in messages that were asked for.
+// onPage adds a page that was requested.
 func (m *model) onPage(p page) tea.Cmd {
 	c := m.conversations[p.conv]
 	if c == nil {
@@ -259,7 +261,7 @@ func (m *model) onPage(p page) tea.Cmd {
 	}
 	m.convList.update(m.conversations)
 	if h := m.layout().messages; p.kind != pageNewer && !c.hasFirst && m.transcript.atTop(c.scroll, h) {
-		return m.loadPage(pageOlder) // a screen is taller than a page
+		return m.loadPage(pageOlder) // the screen is taller than a page
 	}
 	return m.continueSearch()
 }

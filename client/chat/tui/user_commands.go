@@ -12,7 +12,7 @@ import (
 	"chatd/proto"
 )
 
-// talk opens a conversation, or says something in it.
+// openOrSend opens a conversation, or sends the second argument to it.
 func (m *model) openOrSend(id client.Conv, name string, args []string) tea.Cmd {
 	c := m.conversation(id)
 	if c.name == "" {
@@ -31,8 +31,7 @@ func (m *model) openOrSend(id client.Conv, name string, args []string) tea.Cmd {
 }
 
 func (m *model) cmdChat(args []string) tea.Cmd {
-	// A conversation that is in the list is found there, be there a connection
-	// or not.
+	// Look in the list first. That works offline, too.
 	var found []*conversation
 	for _, c := range m.convList.items {
 		if c.name == args[0] || args[0] == "g"+strconv.FormatInt(c.id.Group, 10) {

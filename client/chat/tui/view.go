@@ -34,7 +34,7 @@ func (m *model) View() tea.View {
 	return v
 }
 
-// loginView is the form, and the status below it.
+// loginView draws the login form and a status row.
 func (m *model) loginView() (rows []string, x, y int, at bool) {
 	all, x, y, at := m.loginForm.View(&m.theme, m.ruler, m.w, max(1, m.h-1))
 	for _, r := range all {
@@ -69,7 +69,7 @@ func (m *model) chatView() (rows []string, x, y int, at bool) {
 	return rows, x, y, at
 }
 
-// listHeader is what stands above the list.
+// listHeader draws the rows above the list.
 func (m *model) listHeader(p layout) (rows []string) {
 	if p.header > 0 {
 		l := widget.NewRow(m.ruler, p.listWidth).Add(m.theme.Bold, " Chats")
@@ -84,7 +84,8 @@ func (m *model) listHeader(p layout) (rows []string) {
 	return rows
 }
 
-// rightPane is all but the list and the status: in one pane, also the list.
+// rightPane draws everything but the list and the status row. With one pane it
+// may draw the list instead of messages.
 func (m *model) rightPane(p layout) (rows []string, x, y int, at bool) {
 	list := m.narrow() && m.showList && m.overlay == nil && m.passwordForm == nil
 	if list {
@@ -126,7 +127,7 @@ func (m *model) rightPane(p layout) (rows []string, x, y int, at bool) {
 	return append(rows, input...), x, y, at
 }
 
-// header names what is shown.
+// header draws the title of the pane.
 func (m *model) header(p layout) (rows []string) {
 	if p.header == 0 {
 		return nil
@@ -154,7 +155,7 @@ func (m *model) header(p layout) (rows []string) {
 	return rows
 }
 
-// standing is how one stands to who a conversation is with.
+// peerStatus returns the status of a conversation's peer or group.
 func (m *model) peerStatus(c *conversation) (string, widget.Style) {
 	switch {
 	case c.notMember:
@@ -197,7 +198,8 @@ func (m *model) welcome(w, h int) (rows []string) {
 	return rows
 }
 
-// noteRow is the row above the input: a question, a notice, or who is typing.
+// noticeRow draws the row above the input: a question, a notice, or who is
+// typing.
 func (m *model) noticeRow(w int) string {
 	l := widget.NewRow(m.ruler, w).Add(widget.Style{}, " ")
 	switch c := m.open; {
@@ -238,7 +240,7 @@ func (m *model) typingText(names []string) string {
 	return fmt.Sprintf("%d are typing …", len(names))
 }
 
-// inputRows are the rows around the cursor of what is typed.
+// inputRows draws the part of the input around the cursor.
 func (m *model) inputRows(p layout) (rows []string, x, y int) {
 	if p.input == 0 {
 		return nil, 0, 0
@@ -274,7 +276,7 @@ func (m *model) inputRows(p layout) (rows []string, x, y int) {
 	return rows, 1 + m.ruler.Width(prompt) + col, row - from
 }
 
-// statusRow tells of the connection.
+// statusRow draws the status of the connection.
 func (m *model) statusRow() string {
 	th := &m.theme
 	l := widget.NewRow(m.ruler, m.w).Add(th.Panel, " ")

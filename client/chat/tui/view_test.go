@@ -11,9 +11,10 @@ import (
 	"github.com/charmbracelet/x/ansi"
 
 	"chatd/client"
+	"chatd/client/chat/widget"
 )
 
-// still is a model of a user who is logged in, without a server.
+// still returns a model of a logged-in user without a server.
 func still(t *testing.T) *model {
 	t.Helper()
 	box := newMailbox()
@@ -50,9 +51,9 @@ func still(t *testing.T) *model {
 	return m
 }
 
-// Whatever is shown, and however small or large the window: every row is as
-// wide as the window, there are not more than it has, and the cursor is in it.
-// One column too many would shift all that follows.
+// In every scene and at every size, each row is as wide as the window, there are
+// not too many, and the cursor is inside. One column too many would shift the
+// rest of the screen.
 func TestEverySizeHolds(t *testing.T) {
 	scenes := map[string]func(m *model){
 		"login":    func(m *model) { m.askLogin(false, "a reason that takes more than one row where there is little room") },
@@ -77,6 +78,14 @@ func TestEverySizeHolds(t *testing.T) {
 		},
 		"choose": func(m *model) { m.input.Set("/chat "); m.updateCompletions() },
 		"help":   func(m *model) { m.cmdHelp(nil) },
+		"names": func(m *model) {
+			// Code points and clusters of these have different widths.
+			m.overlay = &widget.Overlay{Title: "Members of क्षि"}
+			for _, name := range []string{"क्षि", "🇩🇪", "👍🏽", "❤️"} {
+				m.overlay.Add(name, "online")
+				m.conversation(client.User(5)).name += name
+			}
+		},
 		"search": func(m *model) { m.openConversation(m.conversation(client.User(2))); m.cmdSearch([]string{"t"}) },
 		"passwd": func(m *model) { m.cmdPasswd(nil) },
 		"ask":    func(m *model) { m.confirm("Dismiss a group with a name that is longer than the window?", nil) },
@@ -104,18 +113,18 @@ func TestEverySizeHolds(t *testing.T) {
 					v := m.View()
 					rows := strings.Split(v.Content, "\n")
 					if len(rows) > max(h, 1) {
-						t.Errorf("%s at %d×%d has %d rows", name, w, h, len(rows))
+						t.Errorf("%s at %d×%d has %d rows, want at most %d", name, w, h, len(rows), max(h, 1))
 					}
 					for i, row := range rows {
 						if got := width(row); got != w && (row != "" || h > 0) {
-							t.Errorf("%s at %d×%d (clusters: %v): row %d is %d wide: %q", name, w, h, clusters, i, got, ansi.Strip(row))
+							t.Errorf("%s at %d×%d (clusters: %v): row %d is %d wide, want %d: %q", name, w, h, clusters, i, got, w, ansi.Strip(row))
 						}
 						if strings.ContainsAny(ansi.Strip(row), "\x1b\x07\t\u202e") {
-							t.Errorf("%s at %d×%d: row %d lets through %q", name, w, h, i, ansi.Strip(row))
+							t.Errorf("%s at %d×%d: row %d has control characters: %q", name, w, h, i, ansi.Strip(row))
 						}
 					}
 					if c := v.Cursor; c != nil && (c.X < 0 || c.Y < 0 || c.X >= w || c.Y >= h) {
-						t.Errorf("%s at %d×%d: the cursor is at %d,%d", name, w, h, c.X, c.Y)
+						t.Errorf("%s at %d×%d: the cursor is at %d,%d, want it inside", name, w, h, c.X, c.Y)
 					}
 					if t.Failed() {
 						t.FailNow()

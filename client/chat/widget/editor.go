@@ -10,33 +10,36 @@ import (
 	"chatd/client/chat/text"
 )
 
-// editor is text being typed. The cursor stands between what looks like one
-// character each, so that none is ever torn.
+// Editor is a text input of one or more lines. The cursor and all deletions work
+// on grapheme clusters, so an accent stays with its letter and an emoji sequence
+// stays whole.
 type Editor struct {
 	Ruler     text.Ruler
 	chars     []string
-	cursor    int  // the cursor: before chars[at]
-	Multiline bool // may hold line ends
-	Masked    bool // a password: shown as dots
-	MaxBytes  int  // bytes it may hold
+	cursor    int  // index in chars of the cluster after the cursor
+	Multiline bool // accepts line breaks
+	Masked    bool // shows dots, for passwords
+	MaxBytes  int  // limit for the text
 	size      int
 }
 
+// Value returns the text.
 func (e *Editor) Value() string { return strings.Join(e.chars, "") }
 
+// Empty reports whether there is no text.
 func (e *Editor) Empty() bool { return len(e.chars) == 0 }
 
-// atEnd reports whether the cursor is at the end.
+// AtEnd reports whether the cursor is at the end.
 func (e *Editor) AtEnd() bool { return e.cursor == len(e.chars) }
 
-// set replaces all, with the cursor at the end.
+// Set replaces the text and puts the cursor at its end.
 func (e *Editor) Set(s string) {
 	e.chars, e.cursor, e.size = nil, 0, 0
 	e.Insert(s)
 }
 
-// insert puts text before the cursor, as far as there is room: line ends
-// become blanks where there may be none, other control characters are left out.
+// Insert inserts s before the cursor and cuts it at MaxBytes. A single-line
+// editor turns line breaks into spaces. Other control characters are dropped.
 func (e *Editor) Insert(s string) {
 	s = strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(strings.ToValidUTF8(s, ""))
 	s = strings.Map(func(c rune) rune {
@@ -58,7 +61,7 @@ func (e *Editor) Insert(s string) {
 	if s == "" {
 		return
 	}
-	// What is typed may join what is before it: a mark its letter.
+	// The inserted text may combine with the cluster before it.
 	before := strings.Join(e.chars[:e.cursor], "") + s
 	after := strings.Join(e.chars[e.cursor:], "")
 	head := e.clusters(before)
@@ -80,7 +83,7 @@ func (e *Editor) clusters(s string) (all []string) {
 	return all
 }
 
-// remove takes out chars[from:to].
+// remove deletes chars[from:to].
 func (e *Editor) remove(from, to int) {
 	for _, c := range e.chars[from:to] {
 		e.size -= len(c)
@@ -91,7 +94,7 @@ func (e *Editor) remove(from, to int) {
 	}
 }
 
-// key does what a key says, and reports whether it was one for an editor.
+// HandleKey applies a key and reports whether it was an editing key.
 func (e *Editor) HandleKey(k tea.KeyPressMsg) bool {
 	switch k.String() {
 	case "left", "ctrl+b":
@@ -176,7 +179,7 @@ func (e *Editor) wordEnd() int {
 	return i
 }
 
-// shown is a character as it is drawn.
+// display returns a cluster as it is drawn.
 func (e *Editor) display(c string) string {
 	if e.Masked {
 		return "•"
@@ -184,8 +187,8 @@ func (e *Editor) display(c string) string {
 	return e.Ruler.Show(c)
 }
 
-// rows breaks the text into rows of w columns, and says in which row and
-// column the cursor is. Starts are the indexes of the chars that rows begin with.
+// Rows wraps the text to w columns and returns the cursor's row and column.
+// starts[i] is the index in chars at which row i begins.
 func (e *Editor) Rows(w int) (rows []string, starts []int, row, col int) {
 	w = max(w, 2)
 	var b strings.Builder
@@ -203,7 +206,7 @@ func (e *Editor) Rows(w int) (rows []string, starts []int, row, col int) {
 			s = e.display(c)
 		}
 		cw := e.Ruler.Width(s)
-		if cols+cw > w-1 && c != "\n" { // the last column is the cursor's
+		if cols+cw > w-1 && c != "\n" { // the last column is reserved for the cursor
 			turn(i)
 		}
 		if i == e.cursor {
@@ -222,8 +225,8 @@ func (e *Editor) Rows(w int) (rows []string, starts []int, row, col int) {
 	return append(rows, b.String()), starts, row, col
 }
 
-// vertical moves the cursor a row up or down, and reports false where there
-// is none.
+// MoveVertical moves the cursor by rows of a text wrapped to w columns. It
+// returns false if there is no such row.
 func (e *Editor) MoveVertical(w, by int) bool {
 	_, starts, row, col := e.Rows(w)
 	target := row + by
@@ -232,7 +235,7 @@ func (e *Editor) MoveVertical(w, by int) bool {
 	}
 	end := len(e.chars)
 	if target+1 < len(starts) {
-		end = starts[target+1] - 1 // on the last one, not behind it
+		end = starts[target+1] - 1 // stay on this row, not at the start of the next
 	}
 	e.cursor = starts[target]
 	for cols := 0; e.cursor < end && cols < col; e.cursor++ {

@@ -25,7 +25,7 @@ func pressed(s string) tea.KeyPressMsg {
 	return tea.KeyPressMsg{Code: []rune(s)[0], Text: s}
 }
 
-// What keys do to a text: the cursor is shown as |.
+// The cursor is shown as |.
 func TestEditorKeys(t *testing.T) {
 	for _, test := range []struct{ text, keys, want string }{
 		{"", "a b c", "abc|"},
@@ -41,9 +41,11 @@ func TestEditorKeys(t *testing.T) {
 		{"a", "alt+enter b", "a\nb|"},
 		{"a\nbc", "home X", "a\nX|bc"},
 		{"你好", "left X", "你X|好"},
-		{"e", "\u0301 backspace", "|"}, // a mark joins its letter
+		{"e", "\u0301 backspace", "|"}, // a mark combines with its letter
+		{"e\u0301x", "left left Y", "Y|e\u0301x"},
 		{"👩‍👩‍👧", "backspace", "|"},
-		{"a", "enter up", "a|"}, // none of an editor's
+		{"👍🏽👍🏽", "left backspace", "|👍🏽"},
+		{"a", "enter up", "a|"}, // not editing keys
 	} {
 		e := Editor{Multiline: true, MaxBytes: 1000}
 		e.Set(test.text)
@@ -57,33 +59,33 @@ func TestEditorKeys(t *testing.T) {
 	}
 }
 
-// What is pasted can't bring control characters, line ends only where they
-// belong, and no more than there is room for, cut between characters.
+// Pasted text loses its control characters and, in a single-line editor, its
+// line breaks. It is cut at the limit between characters.
 func TestEditorPaste(t *testing.T) {
 	e := Editor{MaxBytes: 10}
 	if e.Insert("a\x1b[2Jb\r\nc\td"); e.Value() != "a[2Jb c d" {
-		t.Errorf("%q", e.Value())
+		t.Errorf("%q, want a[2Jb c d", e.Value())
 	}
 	if e.Insert("你"); e.Value() != "a[2Jb c d" {
-		t.Errorf("%q is beyond 10 bytes", e.Value())
+		t.Errorf("%q, want nothing added beyond 10 bytes", e.Value())
 	}
 	e = Editor{MaxBytes: 100, Multiline: true}
 	if e.Insert("a\r\nb\rc\xff"); e.Value() != "a\nb\nc" {
-		t.Errorf("%q", e.Value())
+		t.Errorf("%q, want %q", e.Value(), "a\nb\nc")
 	}
 }
 
-// Rows break where the width ends, the cursor has a place in them, and moves
-// between them.
+// Rows wrap at the width, the cursor has a position in them and moves between
+// them.
 func TestEditorRows(t *testing.T) {
 	e := Editor{Multiline: true, MaxBytes: 1000}
 	e.Set("abcdef\n你好世\n")
 	rows, starts, row, col := e.Rows(5)
 	if want := []string{"abcd", "ef", "你好", "世", ""}; !slices.Equal(rows, want) || row != 4 || col != 0 {
-		t.Errorf("%q, cursor %d,%d", rows, row, col)
+		t.Errorf("%q, cursor in row %d, column %d; want %q, 4, 0", rows, row, col, want)
 	}
 	if want := []int{0, 4, 7, 9, 11}; !slices.Equal(starts, want) {
-		t.Errorf("%v", starts)
+		t.Errorf("starts %v, want %v", starts, want)
 	}
 	for i, want := range []int{9, 7, 4, 0} {
 		if !e.MoveVertical(5, -1) || e.cursor != want {
@@ -91,14 +93,23 @@ func TestEditorRows(t *testing.T) {
 		}
 	}
 	if e.MoveVertical(5, -1) {
-		t.Error("there is nothing above the first row")
+		t.Error("the cursor moved up from the first row")
 	}
 	e.cursor = 3
 	if e.MoveVertical(5, 1); e.cursor != 6 {
-		t.Errorf("down from the third column: at %d", e.cursor)
+		t.Errorf("down from the third column: at %d, want 6", e.cursor)
 	}
+	e.Set("你好e\u0301")
+	if _, _, row, col := e.Rows(20); row != 0 || col != 5 {
+		t.Errorf("after wide characters and a mark: cursor in row %d, column %d; want 0, 5", row, col)
+	}
+	e.Set("a\u202eb")
+	if rows, _, _, _ := e.Rows(20); rows[0] != `a\u202eb` {
+		t.Errorf("a bidirectional control is shown as %q, want an escape", rows[0])
+	}
+	e.Set("abcdef")
 	e.Masked = true
 	if rows, _, _, _ := e.Rows(5); rows[0] != "••••" || strings.Contains(strings.Join(rows, ""), "a") {
-		t.Errorf("a password is shown: %q", rows)
+		t.Errorf("a masked editor shows %q, want dots", rows)
 	}
 }

@@ -1,40 +1,42 @@
 package widget
 
-// maxRecall is how many lines of one's own input are remembered.
+// maxHistory is the number of lines kept.
 const maxHistory = 200
 
-// recall is the history of what was typed here; passwords never get into it.
+// InputHistory holds the lines typed so far, oldest first. Callers must not add
+// passwords.
 type InputHistory struct {
 	lines []string
-	pos   int    // the line that is shown, len(lines): none
-	draft string // what was being typed before
+	pos   int    // index of the line shown; len(lines) is the draft
+	draft string // what was typed before moving to older lines
 }
 
-func (r *InputHistory) Add(s string) {
-	if n := len(r.lines); s != "" && (n == 0 || r.lines[n-1] != s) {
-		r.lines = append(r.lines, s)
+// Add appends a line, unless it is empty or repeats the last one, and rewinds.
+func (h *InputHistory) Add(s string) {
+	if n := len(h.lines); s != "" && (n == 0 || h.lines[n-1] != s) {
+		h.lines = append(h.lines, s)
 	}
-	if len(r.lines) > maxHistory {
-		r.lines = append(r.lines[:0], r.lines[1:]...)
+	if len(h.lines) > maxHistory {
+		h.lines = append(h.lines[:0], h.lines[1:]...)
 	}
-	r.Rewind()
+	h.Rewind()
 }
 
-// rewind goes back to the newest line.
-func (r *InputHistory) Rewind() { r.pos = len(r.lines) }
+// Rewind goes back to the draft.
+func (h *InputHistory) Rewind() { h.pos = len(h.lines) }
 
-// move goes to an older (-1) or newer (1) line, and reports false where there
-// is none.
-func (r *InputHistory) Move(by int, now string) (string, bool) {
-	to := r.pos + by
-	if to < 0 || to > len(r.lines) {
+// Move goes to an older (-1) or newer (1) line and returns it. It returns false
+// if there is none. now is the text in the input, which is kept as the draft.
+func (h *InputHistory) Move(by int, now string) (string, bool) {
+	to := h.pos + by
+	if to < 0 || to > len(h.lines) {
 		return "", false
 	}
-	if r.pos == len(r.lines) {
-		r.draft = now
+	if h.pos == len(h.lines) {
+		h.draft = now
 	}
-	if r.pos = to; to == len(r.lines) {
-		return r.draft, true
+	if h.pos = to; to == len(h.lines) {
+		return h.draft, true
 	}
-	return r.lines[to], true
+	return h.lines[to], true
 }

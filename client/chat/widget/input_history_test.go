@@ -5,8 +5,9 @@ import (
 	"testing"
 )
 
-// Older and newer lines come back, and so does what was being typed.
-func TestRecall(t *testing.T) {
+// Moving through the history returns older lines, newer lines and finally the
+// draft.
+func TestInputHistory(t *testing.T) {
 	var r InputHistory
 	for _, s := range []string{"one", "two", "two", ""} {
 		r.Add(s)
@@ -20,13 +21,13 @@ func TestRecall(t *testing.T) {
 		got = append(got, s)
 	}
 	if want := []string{"two", "one", "-", "two", "draft", "-"}; !slices.Equal(got, want) {
-		t.Errorf("%q", got)
+		t.Errorf("%q, want %q", got, want)
 	}
 	for range 2 * maxHistory {
 		r.Add("x")
 		r.Add("y")
 	}
 	if len(r.lines) != maxHistory {
-		t.Errorf("%d lines are kept", len(r.lines))
+		t.Errorf("%d lines are kept, want %d", len(r.lines), maxHistory)
 	}
 }

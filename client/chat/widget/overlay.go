@@ -6,45 +6,51 @@ import (
 	"chatd/client/chat/text"
 )
 
-// sheet is a list laid over the messages: help, friends, members.
+// Overlay is a scrollable two-column list shown over the messages, such as the
+// help.
 type Overlay struct {
 	Title string
 	lines []overlayLine
-	top   int // the first row that is shown
+	top   int // index of the first visible row
 
-	rows  []overlayLine // lines, broken for a width
+	rows  []overlayLine // lines wrapped to w columns
 	width int
 }
 
-// sheetLine is one line of a sheet: what is in the first column, and the rest.
+// overlayLine is one line: the first column and the rest.
 type overlayLine struct {
 	head, rest string
 	heading    bool
 }
 
-func (s *Overlay) Add(head, rest string) {
-	s.lines = append(s.lines, overlayLine{head: head, rest: strings.ReplaceAll(rest, "\n", " ")})
+// Add appends a line.
+func (o *Overlay) Add(head, rest string) {
+	o.lines = append(o.lines, overlayLine{head: head, rest: strings.ReplaceAll(rest, "\n", " ")})
 }
 
-func (s *Overlay) Empty() bool { return len(s.lines) == 0 }
+// Empty reports whether there are no lines.
+func (o *Overlay) Empty() bool { return len(o.lines) == 0 }
 
-func (s *Overlay) Len() int { return len(s.lines) }
+// Len returns the number of lines.
+func (o *Overlay) Len() int { return len(o.lines) }
 
-// rewrap breaks the lines again at the next view.
-func (s *Overlay) Rewrap() { s.rows = nil }
+// Rewrap makes the next View wrap the lines again, after the ruler has changed.
+func (o *Overlay) Rewrap() { o.rows = nil }
 
-func (s *Overlay) AddHeading(head string) {
-	s.lines = append(s.lines, overlayLine{head: head, heading: true})
+// AddHeading appends a heading.
+func (o *Overlay) AddHeading(head string) {
+	o.lines = append(o.lines, overlayLine{head: head, heading: true})
 }
 
-// scroll moves by rows of those that were drawn last.
-func (s *Overlay) Scroll(by, height int) { s.top = max(0, min(s.top+by, len(s.rows)-height)) }
+// Scroll scrolls down by rows, up if by is negative.
+func (o *Overlay) Scroll(by, height int) { o.top = max(0, min(o.top+by, len(o.rows)-height)) }
 
-func (s *Overlay) HasMore(height int) bool { return s.top+height < len(s.rows) }
+// HasMore reports whether there are rows below the visible ones.
+func (o *Overlay) HasMore(height int) bool { return o.top+height < len(o.rows) }
 
-// headWidth is how wide the first column is.
-func (s *Overlay) headWidth(r text.Ruler, w int) (head int) {
-	for _, l := range s.lines {
+// headWidth returns the width of the first column.
+func (o *Overlay) headWidth(r text.Ruler, w int) (head int) {
+	for _, l := range o.lines {
 		if !l.heading {
 			head = max(head, r.Width(r.Show(l.head)))
 		}
@@ -52,31 +58,31 @@ func (s *Overlay) headWidth(r text.Ruler, w int) (head int) {
 	return min(head, max(w/2, 8))
 }
 
-// fit breaks the lines for a width.
-func (s *Overlay) wrap(r text.Ruler, w, head int) {
-	if s.width == w && s.rows != nil {
+// wrap wraps the lines to w columns.
+func (o *Overlay) wrap(r text.Ruler, w, head int) {
+	if o.width == w && o.rows != nil {
 		return
 	}
-	s.width, s.rows = w, s.rows[:0]
-	for _, l := range s.lines {
+	o.width, o.rows = w, o.rows[:0]
+	for _, l := range o.lines {
 		rest := r.Show(l.rest)
 		for i, p := range r.Wrap(rest, max(w-head-4, 8)) {
 			part := overlayLine{head: l.head, rest: rest[p[0]:p[1]], heading: l.heading}
 			if i > 0 {
 				part.head = ""
 			}
-			s.rows = append(s.rows, part)
+			o.rows = append(o.rows, part)
 		}
 	}
 }
 
-// view draws the rows in sight.
-func (s *Overlay) View(th *Theme, r text.Ruler, w, h int) (rows []string) {
-	head := s.headWidth(r, w)
-	s.wrap(r, w, head)
-	s.Scroll(0, h)
-	for i := s.top; i < len(s.rows) && len(rows) < h; i++ {
-		l, row := s.rows[i], NewRow(r, w).Add(Style{}, " ")
+// View draws the visible rows: exactly h rows of w columns.
+func (o *Overlay) View(th *Theme, r text.Ruler, w, h int) (rows []string) {
+	head := o.headWidth(r, w)
+	o.wrap(r, w, head)
+	o.Scroll(0, h)
+	for i := o.top; i < len(o.rows) && len(rows) < h; i++ {
+		l, row := o.rows[i], NewRow(r, w).Add(Style{}, " ")
 		if l.heading {
 			row.Add(th.Accent, r.Show(l.head))
 		} else {

@@ -6,8 +6,8 @@ import (
 	"chatd/client/chat/text"
 )
 
-// line builds one row of the screen: it knows how wide it is, and never gets
-// wider than it may be. What is added must be fit to be shown.
+// RowBuilder builds one row of the screen. It tracks the row's width and cuts
+// what doesn't fit. Text must have gone through Ruler.Show.
 type RowBuilder struct {
 	ruler    text.Ruler
 	maxWidth int
@@ -15,9 +15,10 @@ type RowBuilder struct {
 	b        strings.Builder
 }
 
-func NewRow(r text.Ruler, most int) *RowBuilder { return &RowBuilder{ruler: r, maxWidth: max(most, 0)} }
+// NewRow starts a row of w columns.
+func NewRow(r text.Ruler, w int) *RowBuilder { return &RowBuilder{ruler: r, maxWidth: max(w, 0)} }
 
-// add adds text, cut to what there is room for.
+// Add appends text.
 func (l *RowBuilder) Add(st Style, s string) *RowBuilder {
 	room := l.maxWidth - l.Width
 	if room <= 0 || s == "" {
@@ -29,7 +30,7 @@ func (l *RowBuilder) Add(st Style, s string) *RowBuilder {
 	return l
 }
 
-// to fills up to a column with blanks.
+// PadTo pads with spaces up to a column.
 func (l *RowBuilder) PadTo(st Style, col int) *RowBuilder {
 	if col = min(col, l.maxWidth); col > l.Width {
 		l.b.WriteString(st.Render(strings.Repeat(" ", col-l.Width)))
@@ -38,8 +39,8 @@ func (l *RowBuilder) PadTo(st Style, col int) *RowBuilder {
 	return l
 }
 
-// right adds text that ends at the last column, if there is room for it
-// behind what is there and a blank.
+// AddRight appends right-aligned text, unless it doesn't fit after what is there
+// and a space.
 func (l *RowBuilder) AddRight(st Style, s string) *RowBuilder {
 	w := l.ruler.Width(s)
 	if s == "" || l.Width+w+1 > l.maxWidth {
@@ -48,7 +49,7 @@ func (l *RowBuilder) AddRight(st Style, s string) *RowBuilder {
 	return l.PadTo(Style{}, l.maxWidth-w).Add(st, s)
 }
 
-// ruled adds a rule with words in its middle, as wide as w.
+// AddRule appends a horizontal rule of w columns with s in the middle.
 func (l *RowBuilder) AddRule(rule, words Style, s string, w int) *RowBuilder {
 	n := l.ruler.Width(s)
 	if s == "" || n+4 > w {
@@ -58,5 +59,5 @@ func (l *RowBuilder) AddRule(rule, words Style, s string, w int) *RowBuilder {
 	return l.Add(rule, strings.Repeat("─", left)).Add(words, " "+s+" ").Add(rule, strings.Repeat("─", w-n-2-left))
 }
 
-// end is the row, filled to its width.
+// Build pads the row to its full width and returns it.
 func (l *RowBuilder) Build() string { return l.PadTo(Style{}, l.maxWidth).b.String() }

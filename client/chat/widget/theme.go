@@ -6,11 +6,12 @@ import (
 	"github.com/charmbracelet/x/ansi"
 )
 
-// style is how a piece of text looks. The renderer turns colours into what
-// the terminal has, and leaves them out where NO_COLOR asks for that: nothing
-// may be told by colour alone.
+// Style is the look of a piece of text. The renderer reduces colors to what the
+// terminal supports and drops them if NO_COLOR is set, so color must never be
+// the only sign of something.
 type Style struct{ ansi.Style }
 
+// Render returns text in this style.
 func (s Style) Render(text string) string {
 	if text == "" || len(s.Style) == 0 {
 		return text
@@ -18,18 +19,19 @@ func (s Style) Render(text string) string {
 	return s.Styled(text)
 }
 
-// with is s on top of below: what s doesn't set, below does.
+// Over returns s on top of below: attributes that s doesn't set come from below.
 func (s Style) Over(below Style) Style {
 	return Style{append(append(ansi.Style{}, below.Style...), s.Style...)}
 }
 
-// theme has the styles, for a dark or a light background.
+// Theme has the styles for a dark or a light background.
 type Theme struct {
 	Dim, Bold, Accent, Good, Warn, Bad                  Style
 	Rule, Badge, Selected, Hit, CurrentHit, Self, Panel Style
 	users                                               []Style
 }
 
+// NewTheme returns the theme for a dark or a light background.
 func NewTheme(dark bool) Theme {
 	pick := func(light, night string) color.Color {
 		if dark {
@@ -61,7 +63,7 @@ func NewTheme(dark bool) Theme {
 	return t
 }
 
-// person is the style of a user's name.
+// User returns the style of a user's name. me is the ID of the current user.
 func (t *Theme) User(id, me int64) Style {
 	if id == me {
 		return t.Self

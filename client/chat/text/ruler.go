@@ -69,12 +69,6 @@ func (r Ruler) Cut(s string, w int) string {
 	return s[:end] + "…"
 }
 
-// Pad cuts or pads s to exactly w columns.
-func (r Ruler) Pad(s string, w int) string {
-	s = r.Cut(s, w)
-	return s + strings.Repeat(" ", max(0, w-r.Width(s)))
-}
-
 // Show returns s cleaned for this terminal. Unless Clusters is set, it also
 // drops what terminals disagree about: joiners between emoji, skin tones and
 // variation selectors. A leading combining mark gets a dotted circle, because it

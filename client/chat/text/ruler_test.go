@@ -37,20 +37,20 @@ func TestWidth(t *testing.T) {
 	}
 }
 
-// Pad returns exactly the requested width. One column too many would shift the
+// Cut never returns more columns than requested. One too many would shift the
 // rest of the screen.
-func TestPad(t *testing.T) {
+func TestCut(t *testing.T) {
 	r := Ruler{}
 	for _, test := range []struct {
 		in   string
 		w    int
 		want string
 	}{
-		{"bob", 5, "bob  "}, {"bob", 3, "bob"}, {"robert", 4, "rob…"}, {"你好世", 5, "你好…"}, {"你好世", 4, "你… "},
-		{"你", 1, "…"}, {"x", 0, ""}, {"x", -3, ""}, {"", 2, "  "},
+		{"bob", 5, "bob"}, {"bob", 3, "bob"}, {"robert", 4, "rob…"}, {"你好世", 5, "你好…"}, {"你好世", 4, "你…"},
+		{"你", 1, "…"}, {"x", 0, ""}, {"x", -3, ""}, {"", 2, ""},
 	} {
-		if got := r.Pad(test.in, test.w); got != test.want {
-			t.Errorf("Pad(%q, %d) = %q, want %q", test.in, test.w, got, test.want)
+		if got := r.Cut(test.in, test.w); got != test.want {
+			t.Errorf("Cut(%q, %d) = %q, want %q", test.in, test.w, got, test.want)
 		}
 	}
 }
@@ -109,8 +109,8 @@ func FuzzWrap(f *testing.F) {
 			if all.String() != line {
 				t.Errorf("%q became %q", line, all.String())
 			}
-			if got := r.Width(r.Pad(line, max(w, 0))); got != max(w, 0) {
-				t.Errorf("Pad(%q, %d) is %d wide", line, w, got)
+			if got := r.Width(r.Cut(line, w)); got > max(w, 0) {
+				t.Errorf("Cut(%q, %d) is %d wide", line, w, got)
 			}
 		}
 	})

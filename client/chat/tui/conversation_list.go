@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,11 +20,7 @@ type conversationList struct {
 
 // update sorts the list again. The cursor stays on its conversation.
 func (l *conversationList) update(convs map[client.Conv]*conversation) {
-	l.items = l.items[:0]
-	for _, c := range convs {
-		l.items = append(l.items, c)
-	}
-	slices.SortFunc(l.items, byLatest)
+	l.items = slices.SortedFunc(maps.Values(convs), byLatest)
 	if l.index() < 0 && len(l.items) > 0 {
 		l.cursor = l.items[0].id
 	}
@@ -66,18 +63,15 @@ func (l *conversationList) scrollToCursor(height int) {
 	l.top = max(min(l.top, i, len(l.items)-height), i-height+1, 0)
 }
 
-// unreadTotal returns the number of unread messages and of conversations that
-// have any.
-func (l *conversationList) unreadTotal() (messages int64, convs int) {
+// unreadTotal returns the number of unread messages.
+func (l *conversationList) unreadTotal() (n int64) {
 	for _, c := range l.items {
-		if n := c.unread(); n > 0 {
-			messages += n
-			convs++
-		}
+		n += c.unread()
 	}
-	return messages, convs
+	return n
 }
 
+// count formats the number of a badge.
 func count(n int64) string {
 	if n > 999 {
 		return "999+"
@@ -98,10 +92,7 @@ func (m *model) listRows(w, h int) (rows []string) {
 			}
 		}
 	}
-	for len(rows) < h {
-		rows = append(rows, widget.NewRow(m.ruler, w).Build())
-	}
-	return rows
+	return widget.Fill(rows, m.ruler, w, h)
 }
 
 func (m *model) listRow(c *conversation, w int) string {

@@ -14,7 +14,7 @@ func (m *model) cmdFriends([]string) tea.Cmd {
 	for _, f := range m.c.Friends() {
 		s.Add(f.Name, f.State+" · id "+strconv.FormatInt(f.ID, 10))
 	}
-	if s.Empty() {
+	if s.Len() == 0 {
 		s.Add("nobody yet", "/addfriend NAME")
 	}
 	m.overlay = s
@@ -30,7 +30,7 @@ func (m *model) cmdGroups([]string) tea.Cmd {
 		}
 		s.Add(g.GroupName, fmt.Sprintf("%d members · id %d · %s", n, g.ID, g.GroupDesc))
 	}
-	if s.Empty() {
+	if s.Len() == 0 {
 		s.Add("none yet", "/creategroup NAME, /addgroup ID")
 	}
 	m.overlay = s
@@ -46,7 +46,7 @@ func (m *model) cmdConversations([]string) tea.Cmd {
 		s.Add(m.title(c), fmt.Sprintf("%d messages, %d unread · %s · %s", c.last-c.first+1, c.unread(),
 			c.lastTime.Local().Format("2006-01-02 15:04"), c.preview))
 	}
-	if s.Empty() {
+	if s.Len() == 0 {
 		s.Add("nothing was said yet", "")
 	}
 	m.overlay = s

@@ -9,9 +9,7 @@ import (
 // transcriptRows draws the visible messages, aligned to the bottom.
 func (m *model) transcriptRows(p layout) (rows []string) {
 	shown := m.transcript.visible(m.open.scroll, p.messages)
-	for range p.messages - len(shown) {
-		rows = append(rows, widget.NewRow(m.ruler, p.width).Build())
-	}
+	rows = widget.Fill(rows, m.ruler, p.width, p.messages-len(shown))
 	if len(shown) == 0 && p.messages > 0 && m.open.loaded {
 		rows[len(rows)-1] = widget.NewRow(m.ruler, p.width).Add(m.theme.Dim, " Nothing was said yet.").Build()
 	}

@@ -73,7 +73,7 @@ func (m *model) chatView() (rows []string, x, y int, at bool) {
 func (m *model) listHeader(p layout) (rows []string) {
 	if p.header > 0 {
 		l := widget.NewRow(m.ruler, p.listWidth).Add(m.theme.Bold, " Chats")
-		if n, _ := m.convList.unreadTotal(); n > 0 {
+		if n := m.convList.unreadTotal(); n > 0 {
 			l.AddRight(m.theme.Badge, count(n)+" ")
 		}
 		rows = append(rows, l.Build())
@@ -192,10 +192,7 @@ func (m *model) welcome(w, h int) (rows []string) {
 		}
 		rows = append(rows, widget.NewRow(m.ruler, w).Add(st, s).Build())
 	}
-	for len(rows) < h {
-		rows = append(rows, widget.NewRow(m.ruler, w).Build())
-	}
-	return rows
+	return widget.Fill(rows, m.ruler, w, h)
 }
 
 // noticeRow draws the row above the input: a question, a notice, or who is

@@ -28,9 +28,6 @@ func (o *Overlay) Add(head, rest string) {
 	o.lines = append(o.lines, overlayLine{head: head, rest: strings.ReplaceAll(rest, "\n", " ")})
 }
 
-// Empty reports whether there are no lines.
-func (o *Overlay) Empty() bool { return len(o.lines) == 0 }
-
 // Len returns the number of lines.
 func (o *Overlay) Len() int { return len(o.lines) }
 
@@ -90,8 +87,5 @@ func (o *Overlay) View(th *Theme, r text.Ruler, w, h int) (rows []string) {
 		}
 		rows = append(rows, row.Build())
 	}
-	for len(rows) < h {
-		rows = append(rows, NewRow(r, w).Build())
-	}
-	return rows
+	return Fill(rows, r, w, h)
 }

@@ -61,3 +61,11 @@ func (l *RowBuilder) AddRule(rule, words Style, s string, w int) *RowBuilder {
 
 // Build pads the row to its full width and returns it.
 func (l *RowBuilder) Build() string { return l.PadTo(Style{}, l.maxWidth).b.String() }
+
+// Fill appends empty rows of w columns until there are h rows.
+func Fill(rows []string, r text.Ruler, w, h int) []string {
+	for len(rows) < h {
+		rows = append(rows, NewRow(r, w).Build())
+	}
+	return rows
+}

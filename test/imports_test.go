@@ -48,7 +48,8 @@ var mayImport = map[string][]string{
 	"client":              {"proto"},
 	"client/chat":         {"client", "client/chat/text", "client/chat/tui", "proto"},
 	"client/chat/text":    {},
-	"client/chat/tui":     {"client", "client/chat/text", "proto"},
+	"client/chat/tui":     {"client", "client/chat/text", "client/chat/widget", "proto"},
+	"client/chat/widget":  {"client/chat/text"},
 	"client/demo":         {"client", "proto", "internal/services"}, // it starts a server of its own
 	"client/web":          {},
 	"client/web/sdk":      {"internal/services"}, // tests alone: the rest of it is JavaScript
@@ -84,9 +85,9 @@ var onlyIn = map[string][]string{
 	"github.com/gomodule/redigo": {"service/bus"},
 	"github.com/mna/redisc":      {"service/bus"},
 	"github.com/gobwas/ws":       {"reactor", "client", "bench"},
-	"charm.land":                 {"client/chat/tui"},
-	"github.com/charmbracelet":   {"client/chat/text", "client/chat/tui"},
 	"golang.org/x/tools":         {"internal/turncheck"},
+	"charm.land":                 {"client/chat/tui", "client/chat/widget"},
+	"github.com/charmbracelet":   {"client/chat/text", "client/chat/tui", "client/chat/widget"},
 	"net/http":                   {"service/ops", "client", "bench", "bench/crash", "internal/services"},
 }
 

@@ -15,60 +15,60 @@ import (
 	"chatd/proto"
 )
 
-// patience is how long a command waits for the server, and the end for
-// what is not acknowledged.
-const patience = 30 * time.Second
+// requestTimeout limits requests to the server and, at the end, the wait for
+// pending messages.
+const requestTimeout = 30 * time.Second
 
 const menu = "1. login  2. register  3. quit"
 
-// app is the chat between the screen and the client. Its methods are called
-// by run's goroutine, those of handlers.go by the client's.
+// app is the line mode. Its methods are called by run's goroutine, those in
+// event_handlers.go by the client's.
 type app struct {
-	c      *client.Client
-	scr    *screen
-	opt    options
-	table  []command
-	failed atomic.Bool // an error was told
-	online atomic.Bool // logged in, be it without a connection at the moment
-	greet  atomic.Bool // the next login shows who and what there is
-	over   bool        // quit was said
+	c        *client.Client
+	con      *console
+	opt      options
+	table    []command
+	failed   atomic.Bool // an error was printed
+	online   atomic.Bool // logged in, possibly without a connection at the moment
+	welcome  atomic.Bool // show the welcome after the next login
+	quitting bool        // quit was entered
 }
 
-func newApp(scr *screen, opt options) *app {
-	return &app{scr: scr, opt: opt, table: commands()}
+func newApp(con *console, opt options) *app {
+	return &app{con: con, opt: opt, table: commands()}
 }
 
-// fail tells of an error, and makes the exit code 1.
+// fail prints an error and makes the exit code 1.
 func (a *app) fail(format string, args ...any) {
 	a.failed.Store(true)
-	a.scr.fail(format, args...)
+	a.con.fail(format, args...)
 }
 
-// run reads lines and does what they say, until they or ctx end.
+// run reads and runs lines until the input ends or ctx is canceled.
 func (a *app) run(ctx context.Context) {
 	if err := a.start(ctx); err != nil {
-		a.fail("%s", told(err))
-		if !a.scr.terminal {
+		a.fail("%s", errorText(err))
+		if !a.con.terminal {
 			return
 		}
 	}
-	for !a.over && ctx.Err() == nil {
-		if !a.online.Load() && a.scr.terminal {
-			a.scr.print(menu)
+	for !a.quitting && ctx.Err() == nil {
+		if !a.online.Load() && a.con.terminal {
+			a.con.print(menu)
 		}
-		line, err := a.scr.line(ctx, a.prompt())
+		line, err := a.con.readLine(ctx, a.prompt())
 		if err != nil {
 			if err != io.EOF && err != errInterrupt && ctx.Err() == nil {
 				a.fail("%v", err)
 			}
 			break
 		}
-		a.do(ctx, line)
+		a.runLine(ctx, line)
 	}
-	a.end(ctx)
+	a.finish(ctx)
 }
 
-// start logs in with what the command line gives; nothing is no error.
+// start logs in with the flags. Without a name it does nothing.
 func (a *app) start(ctx context.Context) error {
 	switch {
 	case a.opt.Register:
@@ -84,25 +84,25 @@ func (a *app) start(ctx context.Context) error {
 	}
 	password := a.opt.Password
 	if password == "" {
-		if !a.scr.terminal {
+		if !a.con.terminal {
 			return errors.New("--name needs --password, $CHAT_PASSWORD, or a token file with a login")
 		}
 		var err error
-		if password, err = a.scr.secret(ctx, "password: "); err != nil {
+		if password, err = a.con.readSecret(ctx, "password: "); err != nil {
 			return err
 		}
 	}
 	return a.logInAs(ctx, a.opt.Name, password)
 }
 
-// resumable reports whether the token file has a login of the user asked for.
+// resumable reports whether the token file has a login of the requested user.
 func (a *app) resumable() bool {
 	id, name := a.c.Me()
 	return a.c.Token() != "" && (a.opt.Name == "" || strings.EqualFold(a.opt.Name, name) || a.opt.Name == strconv.FormatInt(id, 10))
 }
 
-// do does what a line says.
-func (a *app) do(ctx context.Context, line string) {
+// runLine runs an input line.
+func (a *app) runLine(ctx context.Context, line string) {
 	line = strings.TrimRight(line, "\r")
 	if strings.TrimSpace(line) == "" {
 		return
@@ -123,28 +123,28 @@ func (a *app) do(ctx context.Context, line string) {
 		return
 	}
 	if !c.secret {
-		a.scr.save(line)
+		a.con.remember(line)
 	}
-	if !c.always && !a.online.Load() {
+	if !c.noLogin && !a.online.Load() {
 		a.fail("not logged in: login or register first")
 		return
 	}
 	if err := c.run(a, ctx, args); err != nil && ctx.Err() == nil {
-		a.fail("%s", told(err))
+		a.fail("%s", errorText(err))
 	}
 }
 
-// end waits for what is under way.
-func (a *app) end(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, patience+a.opt.Linger)
+// finish waits for pending messages and handlers.
+func (a *app) finish(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout+a.opt.Linger)
 	defer cancel()
 	if a.online.Load() && a.c.Flush(ctx) != nil {
 		a.fail("messages are left that the server has not acknowledged")
 	}
-	if !a.scr.terminal && !a.over {
+	if !a.con.terminal && !a.quitting {
 		sleep(ctx, a.opt.Linger)
 	}
-	a.c.Handled(ctx) // where it ends first, what isn't shown comes at the next login
+	a.c.Handled(ctx) // on timeout, what isn't shown comes again at the next login
 }
 
 func (a *app) prompt() string {
@@ -155,8 +155,8 @@ func (a *app) prompt() string {
 	return text.Clean(name) + "> "
 }
 
-// told is an error as a user is told of it.
-func told(err error) string {
+// errorText returns the message of an error for the user.
+func errorText(err error) string {
 	var refused *proto.Error
 	switch {
 	case errors.As(err, &refused):
@@ -165,15 +165,14 @@ func told(err error) string {
 		return "the server does not answer"
 	case errors.Is(err, errInterrupt):
 		return "interrupted"
-	case err == io.EOF: // of the input: those of a connection are wrapped
+	case err == io.EOF: // of the input; the client wraps its errors
 		return "the input has ended"
 	}
 	return strings.TrimPrefix(err.Error(), "client: ")
 }
 
-// user finds the user that an id, or the name of a friend or of anybody,
-// means.
-func (a *app) user(ctx context.Context, s string) (proto.Friend, error) {
+// findUser finds a user by ID or name, friends first.
+func (a *app) findUser(ctx context.Context, s string) (proto.Friend, error) {
 	id, err := strconv.ParseInt(s, 10, 64)
 	for _, f := range a.c.Friends() {
 		if err == nil && f.ID == id || err != nil && f.Name == s {
@@ -190,8 +189,8 @@ func (a *app) user(ctx context.Context, s string) (proto.Friend, error) {
 	return f, err
 }
 
-// group finds the group that an id, or the name of one of the user's, means.
-func (a *app) group(s string) (proto.Group, error) {
+// findGroup finds a group by ID or name.
+func (a *app) findGroup(s string) (proto.Group, error) {
 	id, err := strconv.ParseInt(s, 10, 64)
 	var found []proto.Group
 	for _, g := range a.c.Groups() {
@@ -210,17 +209,17 @@ func (a *app) group(s string) (proto.Group, error) {
 	return proto.Group{}, fmt.Errorf("you are in no group that is called %q", s)
 }
 
-// who finds a conversation: an id or name of a user, the name of a group,
-// or g and the id of one. It also returns what to call it.
-func (a *app) who(ctx context.Context, s string) (client.Conv, string, error) {
+// findConversation finds a conversation by the ID or name of a user, the name of
+// a group, or g and the ID of a group. It also returns its name.
+func (a *app) findConversation(ctx context.Context, s string) (client.Conv, string, error) {
 	if id, err := strconv.ParseInt(strings.TrimPrefix(s, "g"), 10, 64); err == nil && strings.HasPrefix(s, "g") {
-		return client.Group(id), a.called(client.Group(id)), nil
+		return client.Group(id), a.convName(client.Group(id)), nil
 	}
-	u, err := a.user(ctx, s)
+	u, err := a.findUser(ctx, s)
 	if err == nil {
 		return client.User(u.ID), u.Name, nil
 	}
-	g, gerr := a.group(s)
+	g, gerr := a.findGroup(s)
 	if gerr == nil {
 		return client.Group(g.ID), g.GroupName, nil
 	}
@@ -230,8 +229,9 @@ func (a *app) who(ctx context.Context, s string) (client.Conv, string, error) {
 	return client.Conv{}, "", err
 }
 
-// called is the name of a conversation, where it is known, or its id.
-func (a *app) called(conv client.Conv) string {
+// convName returns the name of a conversation, or its ID if the name isn't
+// known.
+func (a *app) convName(conv client.Conv) string {
 	if conv.Group != 0 {
 		for _, g := range a.c.Groups() {
 			if g.ID == conv.Group && g.GroupName != "" {
@@ -251,7 +251,7 @@ func (a *app) called(conv client.Conv) string {
 	return strconv.FormatInt(conv.Peer, 10)
 }
 
-// sleep waits, or until ctx ends.
+// sleep waits for d or until ctx is canceled.
 func sleep(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -6,22 +6,22 @@ import (
 	"strings"
 )
 
-// command is one that may be typed: name:argument:argument. The last
-// argument takes the rest of the line, colons and all.
+// command is a command of the line mode, entered as name:argument:argument. The
+// last argument takes the rest of the line, including colons.
 type command struct {
-	name   string
-	args   []string // what they are, for the usage; those in [] may be missing
-	help   string
-	always bool // needs no login
-	secret bool // the line is not remembered
-	run    func(a *app, ctx context.Context, args []string) error
+	name    string
+	args    []string // their names in the usage; optional ones in []
+	help    string
+	noLogin bool // works without a login
+	secret  bool // the line is not added to the history
+	run     func(a *app, ctx context.Context, args []string) error
 }
 
-// commands are all there are, in the order of help. The first seven are
-// those of the original.
+// commands returns all commands in help order. The first seven are those of the
+// original project.
 func commands() []command {
 	return []command{
-		{name: "help", help: "list the commands", always: true, run: (*app).help},
+		{name: "help", help: "list the commands", noLogin: true, run: (*app).help},
 		{name: "chat", args: []string{"friendid", "message"}, help: "send a message to a user", run: (*app).chat},
 		{name: "addfriend", args: []string{"friendid"}, help: "become friends", run: (*app).addFriend},
 		{name: "creategroup", args: []string{"groupname", "groupdesc"}, help: "make a group", run: (*app).createGroup},
@@ -45,15 +45,15 @@ func commands() []command {
 		{name: "dismissgroup", args: []string{"groupid"}, help: "end your group", run: (*app).dismissGroup},
 		{name: "passwd", args: []string{"[old]", "[new]"}, help: "change the password; asks for what is missing", secret: true, run: (*app).passwd},
 
-		{name: "login", args: []string{"[name]", "[password]"}, help: "log in; asks for what is missing", always: true, secret: true, run: (*app).logIn},
-		{name: "register", args: []string{"[name]", "[password]"}, help: "register and log in; asks for what is missing", always: true, secret: true, run: (*app).register},
-		{name: "wait", args: []string{"seconds"}, help: "do nothing but receive, for scripts", always: true, run: (*app).wait},
-		{name: "quit", help: "end, and stay logged in where a token file is kept", always: true, run: (*app).quit},
+		{name: "login", args: []string{"[name]", "[password]"}, help: "log in; asks for what is missing", noLogin: true, secret: true, run: (*app).logIn},
+		{name: "register", args: []string{"[name]", "[password]"}, help: "register and log in; asks for what is missing", noLogin: true, secret: true, run: (*app).register},
+		{name: "wait", args: []string{"seconds"}, help: "do nothing but receive, for scripts", noLogin: true, run: (*app).wait},
+		{name: "quit", help: "end, and stay logged in where a token file is kept", noLogin: true, run: (*app).quit},
 	}
 }
 
-// usage is the form of the command: "chat:friendid:message".
-// What may be missing is in brackets: "history:who[:n]".
+// usage returns the form of a command, such as "chat:friendid:message". Optional
+// arguments are in brackets: "history:who[:n]".
 func (c *command) usage() string {
 	form := c.name
 	for _, arg := range c.args {
@@ -66,7 +66,7 @@ func (c *command) usage() string {
 	return form
 }
 
-// required is how many arguments there must be.
+// required returns the number of required arguments.
 func (c *command) required() (n int) {
 	for _, arg := range c.args {
 		if !strings.HasPrefix(arg, "[") {
@@ -76,8 +76,8 @@ func (c *command) required() (n int) {
 	return n
 }
 
-// parse splits a line into a command and its arguments; those that may be
-// missing are left out at the end. The error is a line for the user.
+// parse returns the command in a line and its arguments. Missing optional
+// arguments are left out at the end. The error is for the user.
 func parse(table []command, line string) (*command, []string, error) {
 	name, rest, more := strings.Cut(strings.TrimLeft(line, " \t"), ":")
 	name = strings.TrimSpace(name)
@@ -96,7 +96,7 @@ func parse(table []command, line string) (*command, []string, error) {
 		if more {
 			args = strings.SplitN(rest, ":", len(c.args))
 		}
-		// What is said is taken as it is; names and ids without blanks.
+		// Messages are taken as they are. Names and IDs are trimmed.
 		for j := range args {
 			if c.args[j] != "message" && !c.secret {
 				args[j] = strings.TrimSpace(args[j])

@@ -6,14 +6,14 @@ import (
 	"testing"
 )
 
-// A line is a command and its arguments; the last one takes the rest. What
-// is wrong is told in one line that names the right form.
+// The last argument takes the rest of the line. Errors are one line and show the
+// right form.
 func TestParse(t *testing.T) {
 	for _, test := range []struct {
 		line string
 		name string
 		args []string
-		err  string // a part of it
+		err  string // part of the error
 	}{
 		{line: "help", name: "help"},
 		{line: "  help ", name: "help"},

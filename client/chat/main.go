@@ -1,12 +1,11 @@
-// Chat is the terminal client of chatd.
+// Command chat is the terminal client of chatd.
 //
 //	chat <ip> <port> [flags]
 //
-// On a terminal it takes the whole screen (package tui), and asks for what it
-// needs. With --plain, or where standard input or output is no terminal, it is
-// lines in, lines out: a script gives flags and writes commands to its
-// standard input; results come on its standard output, errors on standard
-// error, and the exit code is 1 where anything failed.
+// On a terminal it uses the full screen (package tui). With --plain, or if
+// standard input or output is not a terminal, it uses line mode: it reads
+// commands as lines, prints results to standard output and errors to standard
+// error, and exits with code 1 if anything failed.
 package main
 
 import (
@@ -32,7 +31,7 @@ import (
 	"chatd/client/chat/tui"
 )
 
-// options are the command line.
+// options are the arguments and flags.
 type options struct {
 	IP   string `arg:"" help:"Address of the server."`
 	Port uint16 `arg:"" help:"Port of the server."`
@@ -49,13 +48,13 @@ type options struct {
 
 const (
 	exitOK     = 0
-	exitFailed = 1 // something was refused, or could not be done
+	exitFailed = 1 // a command failed
 	exitUsage  = 2
 )
 
-// endFor is how long the end may take once a signal has asked for it: a
-// terminal that takes no output would hold it up for ever.
-const endFor = 10 * time.Second
+// shutdownTimeout limits the shutdown after a signal. A terminal that accepts no
+// output would block it forever.
+const shutdownTimeout = 10 * time.Second
 
 const description = `The terminal client of chatd.
 
@@ -67,13 +66,13 @@ Exit codes: 0 ended as asked: by /quit, Ctrl-C, the end of the input, or a signa
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
-	context.AfterFunc(ctx, func() { time.AfterFunc(endFor, func() { os.Exit(exitFailed) }) })
+	context.AfterFunc(ctx, func() { time.AfterFunc(shutdownTimeout, func() { os.Exit(exitFailed) }) })
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, readline.DefaultIsTerminal())
 	stop()
 	os.Exit(code)
 }
 
-// run is main with everything from outside as arguments.
+// run is main without global state.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, terminal bool) int {
 	opt, code, done := parseOptions(args, stdout, stderr)
 	if done {
@@ -87,7 +86,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		cfg.TLS = &tls.Config{ServerName: opt.IP}
 	}
 	if opt.TokenFile != "" {
-		if err := private(opt.TokenFile); err != nil {
+		if err := checkTokenFile(opt.TokenFile); err != nil {
 			fmt.Fprintf(stderr, "error: %v\n", err)
 			return exitFailed
 		}
@@ -102,17 +101,17 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if opt.Register && (opt.Name == "" || opt.Password == "") {
 		return invalid(stderr, errors.New("--register needs --name and --password"))
 	}
-	scr, err := newScreen(stdin, stdout, stderr, terminal)
+	con, err := newConsole(stdin, stdout, stderr, terminal)
 	if err != nil {
 		fmt.Fprintf(stderr, "error: the terminal: %v\n", err)
 		return exitFailed
 	}
-	defer scr.close()
+	defer con.close()
 
-	a := newApp(scr, opt)
+	a := newApp(con, opt)
 	cfg.Handlers = a.handlers()
 	if a.c, err = client.New(cfg); err != nil {
-		scr.fail("%v", err)
+		con.fail("%v", err)
 		return exitFailed
 	}
 	a.run(ctx)
@@ -125,7 +124,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return exitOK
 }
 
-// fullScreen returns the terminal, where there is one to take whole.
+// fullScreen returns the terminal. ok is false in line mode.
 func fullScreen(stdin io.Reader, stdout io.Writer, opt options) (in, out *os.File, ok bool) {
 	in, isIn := stdin.(*os.File)
 	out, isOut := stdout.(*os.File)
@@ -141,14 +140,15 @@ func runScreen(ctx context.Context, cfg tui.Config) int {
 	return exitOK
 }
 
-// parseOptions reads the command line. done tells to exit with code.
+// parseOptions parses the command line. If done is set, the caller must exit
+// with code.
 func parseOptions(args []string, stdout, stderr io.Writer) (opt options, code int, done bool) {
 	helped := false
 	parser, err := kong.New(&opt, kong.Name("chat"),
 		kong.Description(description),
 		kong.Writers(stdout, stderr), kong.Exit(func(int) { helped = true }))
 	if err != nil {
-		panic(err) // options itself is wrong
+		panic(err) // options has wrong tags
 	}
 	_, err = parser.Parse(args)
 	if helped {
@@ -168,7 +168,7 @@ func parseOptions(args []string, stdout, stderr io.Writer) (opt options, code in
 	return opt, exitOK, false
 }
 
-// invalid tells what is wrong about the command line.
+// invalid prints an error about the command line.
 func invalid(stderr io.Writer, err error) int {
 	fmt.Fprintf(stderr, "command invalid! example: chat 127.0.0.1 6000\n%v\nchat --help tells more\n", err)
 	return exitUsage

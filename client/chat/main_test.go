@@ -16,15 +16,15 @@ import (
 	"chatd/client/chat/tui"
 )
 
-// beChat in the environment makes the test binary be chat itself, for tests
-// that give it a terminal; with the value beFaulty one that panics as soon as
-// a message is sent.
+// If the environment variable beChat is set, the test binary runs as chat, for
+// tests with a terminal. The value beFaulty makes it panic when a message is
+// sent.
 const (
 	beChat   = "CHAT_TEST_BE"
 	beFaulty = "faulty"
 )
 
-// binaries is where the tests' chatd is built.
+// binaries is the directory of the chatd that tests use.
 var binaries string
 
 func TestMain(m *testing.M) {
@@ -55,7 +55,7 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// build makes the chatd that tests talk to.
+// build builds chatd once and returns its path.
 var build = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(binaries, "chatd")
 	out, err := exec.Command("go", "build", "-o", path, "chatd").CombinedOutput()

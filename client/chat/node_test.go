@@ -15,7 +15,7 @@ import (
 	"chatd/client"
 )
 
-// node is a real chatd of a test's own.
+// node is a real chatd.
 type node struct {
 	t    *testing.T
 	dir  string
@@ -33,7 +33,7 @@ func newNode(t *testing.T) *node {
 	return n
 }
 
-// start starts it, on the port that it had before.
+// start starts it, after the first time on the same port.
 func (n *node) start() {
 	n.t.Helper()
 	path, err := build()
@@ -67,16 +67,16 @@ func (n *node) start() {
 	}
 }
 
-// kill ends it as a power cut would.
+// kill kills it without a shutdown.
 func (n *node) kill() {
 	if n.cmd.ProcessState == nil {
 		_ = n.cmd.Process.Signal(os.Kill)
 		n.logs.Wait()
-		_ = n.cmd.Wait() // killed: an error by design
+		_ = n.cmd.Wait() // always an error after a kill
 	}
 }
 
-// user registers one and logs in with the SDK.
+// user registers a user and logs in with the SDK.
 func (n *node) user(name string) *client.Client {
 	n.t.Helper()
 	c, err := client.New(client.Config{Addrs: []string{net.JoinHostPort(n.host, n.port)}, Device: "sdk",
@@ -95,14 +95,14 @@ func (n *node) user(name string) *client.Client {
 	return c
 }
 
-// ctx is for one call that must succeed.
+// ctx returns a context for a call that must succeed.
 func (n *node) ctx() context.Context {
 	ctx, cancel := context.WithTimeout(n.t.Context(), waitFor)
 	n.t.Cleanup(cancel)
 	return ctx
 }
 
-// say sends messages, and waits until they are stored.
+// say sends messages and waits until they are stored.
 func (n *node) say(c *client.Client, to client.Conv, texts ...string) {
 	n.t.Helper()
 	for _, s := range texts {
@@ -115,7 +115,7 @@ func (n *node) say(c *client.Client, to client.Conv, texts ...string) {
 	}
 }
 
-// befriend makes two friends.
+// befriend makes two users friends.
 func (n *node) befriend(a, b *client.Client) {
 	n.t.Helper()
 	id, _ := b.Me()

@@ -20,14 +20,13 @@ import (
 	"golang.org/x/term"
 )
 
-// waitFor is how long a test waits for a screen. It is no assertion about
-// time: only a failing test waits for so long.
+// waitFor limits how long a test waits for a screen. Only failing tests wait
+// that long.
 const waitFor = 60 * time.Second
 
 var update = flag.Bool("update", false, "write the golden pictures anew")
 
-// terminal is chat in a terminal of its own: a real pseudo-terminal, and what
-// a screen would show of it.
+// terminal is a chat process on a pseudo-terminal with a terminal emulator.
 type terminal struct {
 	t        *testing.T
 	cmd      *exec.Cmd
@@ -39,16 +38,16 @@ type terminal struct {
 	mu      sync.Mutex
 	em      *vt.Emulator
 	modes   map[ansi.Mode]bool
-	changed chan struct{} // 1
+	changed chan struct{} // buffer of 1
 }
 
-// terminal runs chat with these arguments behind the address.
+// terminal runs chat with these arguments after the address.
 func (n *node) terminal(w, h int, args ...string) *terminal {
 	n.t.Helper()
 	return newTerminal(n.t, vt.NewEmulator(w, h), nil, append([]string{n.host, n.port}, args...)...)
 }
 
-// as is a terminal of a user who is registered, logged in.
+// as runs chat and logs in a registered user.
 func (n *node) as(name string, w, h int, args ...string) *terminal {
 	n.t.Helper()
 	x := n.terminal(w, h, append([]string{"--name", name, "--password", "secret1"}, args...)...)
@@ -56,7 +55,7 @@ func (n *node) as(name string, w, h int, args ...string) *terminal {
 	return x
 }
 
-// newTerminal runs chat in a terminal, with more in the environment.
+// newTerminal runs chat with additions to the environment.
 func newTerminal(t *testing.T, em *vt.Emulator, env []string, args ...string) *terminal {
 	t.Helper()
 	self, err := os.Executable()
@@ -76,7 +75,7 @@ func newTerminal(t *testing.T, em *vt.Emulator, env []string, args ...string) *t
 		t.Fatal(err)
 	}
 	x.cmd = exec.Command(self, args...)
-	// Nothing of the terminal in which the tests run.
+	// The environment of the tests' own terminal is not inherited.
 	x.cmd.Env = append([]string{beChat + "=1", "TERM=xterm-256color", "COLORTERM=truecolor", "PATH=" + os.Getenv("PATH"),
 		"HOME=" + t.TempDir(), "GORACE=" + os.Getenv("GORACE")}, env...)
 	x.cmd.Stdin, x.cmd.Stdout, x.cmd.Stderr = x.tty, x.tty, x.tty
@@ -101,7 +100,7 @@ func newTerminal(t *testing.T, em *vt.Emulator, env []string, args ...string) *t
 			}
 		}
 	})
-	x.pumps.Go(func() { _, _ = io.Copy(x.pty, x.em) }) // what the terminal answers to questions
+	x.pumps.Go(func() { _, _ = io.Copy(x.pty, x.em) }) // answers to terminal queries
 	t.Cleanup(func() {
 		if x.cmd.ProcessState == nil {
 			_ = x.cmd.Process.Kill()
@@ -119,7 +118,7 @@ func (x *terminal) size(w, h int) {
 	}
 }
 
-// resize changes the size of the window.
+// resize changes the window size.
 func (x *terminal) resize(w, h int) {
 	x.t.Helper()
 	x.mu.Lock()
@@ -128,15 +127,15 @@ func (x *terminal) resize(w, h int) {
 	x.size(w, h)
 }
 
-// exit waits for the end and returns the exit code.
+// exit waits for the process and returns its exit code.
 func (x *terminal) exit() int {
-	_ = x.cmd.Wait() // the code says it
+	_ = x.cmd.Wait() // the exit code tells
 	_ = x.tty.Close()
 	x.pumps.Wait()
 	return x.cmd.ProcessState.ExitCode()
 }
 
-// keys types.
+// keys types keys.
 func (x *terminal) keys(all ...string) {
 	x.t.Helper()
 	for _, s := range all {
@@ -146,7 +145,7 @@ func (x *terminal) keys(all ...string) {
 	}
 }
 
-// What keys send.
+// Key sequences.
 const (
 	enter = "\r"
 	tab   = "\t"
@@ -166,7 +165,7 @@ const (
 // line types a line and Enter.
 func (x *terminal) line(s string) { x.t.Helper(); x.keys(s, enter) }
 
-// screen is what is to be seen, without blanks at the ends of rows.
+// screen returns the screen without trailing spaces.
 func (x *terminal) screen() string {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -188,7 +187,7 @@ func (x *terminal) screen() string {
 	return b.String()
 }
 
-// until waits for a screen of which ok holds, and returns it.
+// until waits until ok returns true for the screen and returns it.
 func (x *terminal) until(what string, ok func(screen string) bool) string {
 	x.t.Helper()
 	deadline := time.NewTimer(waitFor)
@@ -206,7 +205,7 @@ func (x *terminal) until(what string, ok func(screen string) bool) string {
 	}
 }
 
-// wait waits until something has changed, or for d: who calls it looks again.
+// wait waits for a change, at most d.
 func (x *terminal) wait(d time.Duration) {
 	select {
 	case <-x.changed:
@@ -214,7 +213,7 @@ func (x *terminal) wait(d time.Duration) {
 	}
 }
 
-// see waits for a screen that contains all of these.
+// see waits until the screen contains all parts.
 func (x *terminal) see(parts ...string) string {
 	x.t.Helper()
 	return x.until(strings.Join(parts, " and "), func(s string) bool {
@@ -227,7 +226,7 @@ func (x *terminal) see(parts ...string) string {
 	})
 }
 
-// miss waits for a screen that contains none of these.
+// miss waits until the screen contains none of the parts.
 func (x *terminal) miss(parts ...string) {
 	x.t.Helper()
 	x.until("no "+strings.Join(parts, ", no "), func(s string) bool {
@@ -246,8 +245,8 @@ var (
 	anyPort  = regexp.MustCompile(`(127\.0\.0\.1:)\d{5}`)
 )
 
-// timeless is a screen without what differs from run to run: the clock and
-// the port. A time at the right stands only where a minute has passed.
+// timeless replaces times and the port, which differ between runs. A time on the
+// right is only shown after a minute has passed.
 func timeless(s string) string {
 	s = anyPort.ReplaceAllString(s, "${1}00000")
 	s = sideTime.ReplaceAllString(s, "$1     ")
@@ -259,7 +258,7 @@ func timeless(s string) string {
 	return b.String()
 }
 
-// picture waits for the screen that is in testdata.
+// picture waits until the screen equals the golden file.
 func (x *terminal) picture(name string) {
 	x.t.Helper()
 	path := filepath.Join("testdata", name+".txt")
@@ -291,7 +290,7 @@ func (x *terminal) picture(name string) {
 	}
 }
 
-// still is the screen once it has stopped changing, to be written down.
+// still waits until the screen stops changing and returns it.
 func (x *terminal) still() string {
 	for {
 		select {
@@ -302,7 +301,7 @@ func (x *terminal) still() string {
 	}
 }
 
-// restored checks that the terminal is as it was before: once chat has ended.
+// restored checks that the terminal is as it was before the start.
 func (x *terminal) restored() {
 	x.t.Helper()
 	x.mu.Lock()
@@ -331,7 +330,7 @@ func (x *terminal) restored() {
 	}
 }
 
-// colours are those of the screen's text and of what is behind it, as #rrggbb.
+// colours returns the screen's colors as #rrggbb.
 func (x *terminal) colours() map[string]bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -347,7 +346,6 @@ func (x *terminal) colours() map[string]bool {
 	return all
 }
 
-// click and wheelUp are what a terminal sends for the mouse; columns and rows
-// count from 0.
+// click and wheelUp return mouse sequences. Positions count from 0.
 func click(x, y int) string   { return fmt.Sprintf("\x1b[<0;%d;%dM\x1b[<0;%d;%dm", x+1, y+1, x+1, y+1) }
 func wheelUp(x, y int) string { return fmt.Sprintf("\x1b[<64;%d;%dM", x+1, y+1) }

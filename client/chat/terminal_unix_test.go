@@ -5,8 +5,8 @@ import (
 	"syscall"
 )
 
-// ownTerminal makes the terminal of a command its controlling one, whose
-// resizing it is told of.
+// ownTerminal makes stdin the controlling terminal of cmd, so that it is
+// notified of size changes.
 func ownTerminal(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 0}
 }

@@ -7,14 +7,13 @@ import (
 	"unicode/utf8"
 )
 
-// maxMarks is how many combining marks in a row are shown: a stack of more
-// runs over the lines around it.
+// maxMarks is the number of consecutive combining marks shown. Longer stacks
+// overlap the lines above and below.
 const maxMarks = 6
 
-// Clean makes text from the network harmless on a terminal: control
-// characters (escape sequences begin with one), line ends, and what turns or
-// hides text become visible escapes; what isn't UTF-8 becomes U+FFFD. What
-// remains is one line, and stands where it is printed.
+// Clean makes untrusted text safe to print on a terminal, as a single line.
+// Control characters, line breaks, and invisible and bidirectional formatting
+// characters become visible escapes. Invalid UTF-8 becomes U+FFFD.
 func Clean(s string) string {
 	if plain(s) {
 		return s
@@ -49,8 +48,8 @@ func Clean(s string) string {
 	return b.String()
 }
 
-// hidden is what shows nothing itself and changes what is around it. The
-// joiners are left alone: words of several scripts, and many emoji, need them.
+// hidden reports whether r is invisible and affects the text around it. Joiners
+// are kept because several scripts and many emoji need them.
 func hidden(r rune) bool {
 	const zwnj, zwj = 0x200c, 0x200d
 	return r != zwnj && r != zwj && unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp)

@@ -7,9 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// Nothing that comes over the network may move the cursor, hide text, turn
-// it around, fake a line of its own or reach the terminal as a command;
-// ordinary text of any script arrives as it is.
+// Untrusted text can't move the cursor, hide or reverse text, start a new line
+// or send a command to the terminal. Ordinary text of any script is unchanged.
 func TestClean(t *testing.T) {
 	for in, want := range map[string]string{
 		"hello":                   "hello",

@@ -1,3 +1,3 @@
-// Package text makes what others wrote fit to be shown on a terminal: harmless,
-// measured in columns, and broken into lines.
+// Package text prepares untrusted text for a terminal: it escapes, measures,
+// cuts and wraps.
 package text

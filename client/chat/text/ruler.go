@@ -8,10 +8,9 @@ import (
 	"github.com/charmbracelet/x/ansi"
 )
 
-// Ruler measures text in the columns of a terminal. The zero Ruler counts
-// character by character, as every terminal can; Clusters counts what looks
-// like one character as one, as newer terminals say that they do. What is
-// measured must have gone through Clean.
+// Ruler measures text in terminal columns. The zero Ruler adds up the widths of
+// code points, as most terminals do. Clusters measures grapheme clusters, as
+// terminals with mode 2027 do. Text must have gone through Show.
 type Ruler struct {
 	Clusters bool
 }
@@ -23,7 +22,7 @@ func (r Ruler) method() ansi.Method {
 	return ansi.WcWidth
 }
 
-// Width is the number of columns of s.
+// Width returns the number of columns of s.
 func (r Ruler) Width(s string) (n int) {
 	if plain(s) {
 		return len(s)
@@ -34,7 +33,7 @@ func (r Ruler) Width(s string) (n int) {
 	return n
 }
 
-// All goes through what looks like one character each, with its columns.
+// All iterates over the grapheme clusters of s and their widths.
 func (r Ruler) All(s string) iter.Seq2[string, int] {
 	return func(yield func(string, int) bool) {
 		m := r.method()
@@ -51,8 +50,7 @@ func (r Ruler) All(s string) iter.Seq2[string, int] {
 	}
 }
 
-// Cut shortens s to at most w columns, with an ellipsis where something is
-// missing.
+// Cut shortens s to at most w columns and marks the cut with an ellipsis.
 func (r Ruler) Cut(s string, w int) string {
 	if r.Width(s) <= w {
 		return s
@@ -71,16 +69,10 @@ func (r Ruler) Cut(s string, w int) string {
 	return s[:end] + "…"
 }
 
-// Pad makes s exactly w columns wide: cut, or filled with blanks.
-func (r Ruler) Pad(s string, w int) string {
-	s = r.Cut(s, w)
-	return s + strings.Repeat(" ", max(0, w-r.Width(s)))
-}
-
-// Show is Clean, and where the terminal counts character by character it also
-// takes apart what terminals draw in different widths: joined emoji, their
-// skin tones, and variation selectors. A mark without a letter gets a circle
-// to stand on, or it would change what is to the left of the text.
+// Show returns s cleaned for this terminal. Unless Clusters is set, it also
+// drops what terminals disagree about: joiners between emoji, skin tones and
+// variation selectors. A leading combining mark gets a dotted circle, because it
+// would otherwise combine with what is to the left.
 func (r Ruler) Show(s string) string {
 	s = Clean(s)
 	if plain(s) {
@@ -117,5 +109,5 @@ func apart(s string) string {
 	return b.String()
 }
 
-// pictured reports whether r is a picture rather than a letter.
+// pictured reports whether r is a symbol or emoji.
 func pictured(r rune) bool { return r >= 0x2000 && unicode.In(r, unicode.So, unicode.Sk) }

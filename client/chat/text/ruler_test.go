@@ -5,14 +5,13 @@ import (
 	"testing"
 )
 
-// Columns are what a terminal gives to a text: two for Chinese and pictures,
-// none for marks; a joined picture is one where the terminal says so, and
-// its parts where it doesn't.
+// CJK and emoji take two columns and combining marks none. An emoji sequence
+// counts as one emoji only if the terminal measures clusters.
 func TestWidth(t *testing.T) {
 	for _, test := range []struct {
 		text            string
 		chars, clusters int
-		shown           string // by a terminal that counts characters
+		shown           string // without Clusters
 	}{
 		{"hello", 5, 5, "hello"},
 		{"你好", 4, 4, "你好"},
@@ -38,20 +37,20 @@ func TestWidth(t *testing.T) {
 	}
 }
 
-// A column is as wide as it is said to be, whatever is put into it: one
-// character too many in one row moves the rest of the screen.
-func TestPad(t *testing.T) {
+// Cut never returns more columns than requested. One too many would shift the
+// rest of the screen.
+func TestCut(t *testing.T) {
 	r := Ruler{}
 	for _, test := range []struct {
 		in   string
 		w    int
 		want string
 	}{
-		{"bob", 5, "bob  "}, {"bob", 3, "bob"}, {"robert", 4, "rob…"}, {"你好世", 5, "你好…"}, {"你好世", 4, "你… "},
-		{"你", 1, "…"}, {"x", 0, ""}, {"x", -3, ""}, {"", 2, "  "},
+		{"bob", 5, "bob"}, {"bob", 3, "bob"}, {"robert", 4, "rob…"}, {"你好世", 5, "你好…"}, {"你好世", 4, "你…"},
+		{"你", 1, "…"}, {"x", 0, ""}, {"x", -3, ""}, {"", 2, ""},
 	} {
-		if got := r.Pad(test.in, test.w); got != test.want {
-			t.Errorf("Pad(%q, %d) = %q, want %q", test.in, test.w, got, test.want)
+		if got := r.Cut(test.in, test.w); got != test.want {
+			t.Errorf("Cut(%q, %d) = %q, want %q", test.in, test.w, got, test.want)
 		}
 	}
 }
@@ -61,7 +60,7 @@ func TestWrap(t *testing.T) {
 	for _, test := range []struct {
 		in   string
 		w    int
-		want string // pieces, parted by |
+		want string // pieces, separated by |
 	}{
 		{"", 5, ""},
 		{"hello", 5, "hello"},
@@ -86,8 +85,8 @@ func TestWrap(t *testing.T) {
 	}
 }
 
-// Whatever text comes, wrapping loses none of it, and no piece is wider than
-// it may be, blanks at its end and single characters aside.
+// Wrapping loses nothing, and no piece is too wide except for trailing spaces
+// and single clusters.
 func FuzzWrap(f *testing.F) {
 	f.Add("hello world 你好 e\u0301 👩‍👩‍👧", 7, false)
 	f.Add("a\u200d\u0301\n  b", 1, true)
@@ -110,8 +109,8 @@ func FuzzWrap(f *testing.F) {
 			if all.String() != line {
 				t.Errorf("%q became %q", line, all.String())
 			}
-			if got := r.Width(r.Pad(line, max(w, 0))); got != max(w, 0) {
-				t.Errorf("Pad(%q, %d) is %d wide", line, w, got)
+			if got := r.Width(r.Cut(line, w)); got > max(w, 0) {
+				t.Errorf("Cut(%q, %d) is %d wide", line, w, got)
 			}
 		}
 	})

@@ -8,73 +8,73 @@ import (
 	"chatd/client"
 )
 
-// Bounds of what is kept of conversations; what is dropped is read from the
-// server again when it is scrolled to.
+// Limits on the messages held in memory. Dropped messages are loaded again when
+// the user scrolls to them.
 const (
-	pageSize  = 50      // messages that are asked for in one go
-	openMost  = 2000    // messages of the open conversation
-	openBytes = 4 << 20 // and their text
-	restMost  = 100     // messages of one that isn't open
-	restBytes = 64 << 10
-	restConvs = 30 // conversations that aren't open and have messages here
+	pageSize          = 50      // messages per request to the server
+	openMaxMessages   = 2000    // in the open conversation
+	openMaxBytes      = 4 << 20 // of text in it
+	closedMaxMessages = 100     // in each other conversation
+	closedMaxBytes    = 64 << 10
+	closedMaxConvs    = 30 // number of other conversations that keep messages
 )
 
-// conversation is what is known of one.
+// conversation is what this client knows about a conversation.
 type conversation struct {
-	id       client.Conv
-	name     string
-	first    int64 // the lowest seq one may see
-	last     int64 // of the conversation
-	read     int64 // so far one has read
-	peerRead int64 // so far the other one has
-	latest   time.Time
-	preview  string
-	gone     bool // a group one is no longer in
-	typing   map[int64]typist
-	draft    string
-	fresh    int64 // what is behind this was unread when it was opened; 0: nothing was
-	scroll   scroll
-	opened   int64 // when, counted in openings
+	id          client.Conv
+	name        string
+	first       int64 // lowest seq the user may read
+	last        int64 // highest seq
+	read        int64 // how far the user has read
+	peerRead    int64 // how far the peer has read
+	lastTime    time.Time
+	preview     string
+	notMember   bool // group the user has left or that was dismissed
+	typing      map[int64]typist
+	draft       string
+	unreadAfter int64 // messages above this seq were unread on opening; 0 if none
+	scroll      scrollPos
+	openSeq     int64 // model.openCount when it was last opened
 
-	entries []*entry // by seq, then those that wait
-	bytes   int
-	loaded  bool // there is a page here; what is said from now on is added to it
-	loading bool
-	begins  bool // nothing comes before the first entry
-	behind  bool // newer ones were dropped: what is said isn't added
+	messages     []*message // stored ones by seq, then pending ones
+	bytes        int
+	loaded       bool // holds a page; new messages are appended
+	loading      bool
+	hasFirst     bool // holds the first message of the conversation
+	newerDropped bool // the newest messages were dropped: new ones aren't appended
 }
 
-// typist is somebody who is typing.
+// typist is a user who is typing.
 type typist struct {
 	name  string
 	until time.Time
 }
 
-// unread is how many messages one hasn't read.
+// unread returns the number of unread messages.
 func (c *conversation) unread() int64 {
-	if c.gone {
+	if c.notMember {
 		return 0
 	}
 	return max(0, c.last-max(c.read, c.first-1))
 }
 
-// waiting is how many messages have yet to be acknowledged.
-func (c *conversation) waiting() (n int) {
-	for _, e := range slices.Backward(c.entries) {
-		if e.seq != 0 && !e.note {
+// pendingCount returns the number of messages not yet acknowledged.
+func (c *conversation) pendingCount() (n int) {
+	for _, msg := range slices.Backward(c.messages) {
+		if msg.seq != 0 && !msg.notice {
 			break
 		}
-		if e.waits() {
+		if msg.pending() {
 			n++
 		}
 	}
 	return n
 }
 
-// place is where an entry with a seq belongs: behind all that are not greater.
-func (c *conversation) place(seq int64) int {
-	i, _ := slices.BinarySearchFunc(c.entries, seq, func(e *entry, seq int64) int {
-		if e.seq == 0 || e.seq > seq {
+// indexAfter returns the index after all messages with a seq up to seq.
+func (c *conversation) indexAfter(seq int64) int {
+	i, _ := slices.BinarySearchFunc(c.messages, seq, func(msg *message, seq int64) int {
+		if msg.seq == 0 || msg.seq > seq {
 			return 1
 		}
 		return -1
@@ -82,203 +82,204 @@ func (c *conversation) place(seq int64) int {
 	return i
 }
 
-// has reports whether the message with that seq is here.
-func (c *conversation) has(seq int64) bool {
-	for i := c.place(seq) - 1; i >= 0 && c.entries[i].seq == seq; i-- {
-		if !c.entries[i].note {
+// contains reports whether the message with this seq is held.
+func (c *conversation) contains(seq int64) bool {
+	for i := c.indexAfter(seq) - 1; i >= 0 && c.messages[i].seq == seq; i-- {
+		if !c.messages[i].notice {
 			return true
 		}
 	}
 	return false
 }
 
-// put adds an entry that has a seq, unless it is here.
-func (c *conversation) put(e *entry) bool {
-	if !e.note && c.has(e.seq) {
+// insert adds a message that has a seq. It returns false if it is already held.
+func (c *conversation) insert(msg *message) bool {
+	if !msg.notice && c.contains(msg.seq) {
 		return false
 	}
-	i := c.place(e.seq)
-	if !e.note {
-		// Notes come behind the message that they follow.
-		for i > 0 && c.entries[i-1].note && c.entries[i-1].seq == e.seq {
+	i := c.indexAfter(msg.seq)
+	if !msg.notice {
+		// Notices come after the message with their seq.
+		for i > 0 && c.messages[i-1].notice && c.messages[i-1].seq == msg.seq {
 			i--
 		}
 	}
-	c.entries = slices.Insert(c.entries, i, e)
-	c.bytes += len(e.text)
+	c.messages = slices.Insert(c.messages, i, msg)
+	c.bytes += len(msg.text)
 	return true
 }
 
-// note adds a note behind what was said last.
-func (c *conversation) note(text string, now time.Time) {
-	if !c.loaded || c.behind {
+// addNotice adds a notice after the last message.
+func (c *conversation) addNotice(text string, now time.Time) {
+	if !c.loaded || c.newerDropped {
 		return
 	}
-	e := &entry{seq: c.last, note: true, text: text, at: now}
+	msg := &message{seq: c.last, notice: true, text: text, at: now}
 	if c.last == 0 {
-		e.seq = -1 // before the first one; 0 is what waits
+		msg.seq = -1 // before the first message; 0 would mean pending
 	}
-	c.put(e)
+	c.insert(msg)
 }
 
-// send adds a message that waits to be acknowledged.
-func (c *conversation) send(local, from int64, name, text string, now time.Time) {
-	c.entries = append(c.entries, &entry{local: local, from: from, name: name, text: text, at: now})
+// addPending adds a message that isn't acknowledged yet.
+func (c *conversation) addPending(local, from int64, name, text string, now time.Time) {
+	c.messages = append(c.messages, &message{localID: local, from: from, name: name, text: text, at: now})
 	c.bytes += len(text)
-	c.latest, c.preview = now, text
+	c.lastTime, c.preview = now, text
 }
 
-// settle notes what became of a message that waited. It returns its text where
+// completeSend records the outcome of a pending message. failed is the reason if
 // it was not stored.
-func (c *conversation) settle(local int64, r client.Receipt, failed string) {
-	i := slices.IndexFunc(c.entries, func(e *entry) bool { return e.local == local })
+func (c *conversation) completeSend(local int64, r client.Receipt, failed string) {
+	i := slices.IndexFunc(c.messages, func(msg *message) bool { return msg.localID == local })
 	if i < 0 {
-		c.said(r.Seq, r.Time, "")
+		c.updateLast(r.Seq, r.Time, "")
 		return
 	}
-	e := c.entries[i]
+	msg := c.messages[i]
 	if failed != "" {
-		e.failed = failed
+		msg.failure = failed
 		return
 	}
-	c.entries = slices.Delete(c.entries, i, i+1)
-	c.bytes -= len(e.text)
-	e.seq, e.at = r.Seq, r.Time
-	if !c.behind {
-		c.put(e)
+	c.messages = slices.Delete(c.messages, i, i+1)
+	c.bytes -= len(msg.text)
+	msg.seq, msg.at = r.Seq, r.Time
+	if !c.newerDropped {
+		c.insert(msg)
 	}
-	c.said(r.Seq, r.Time, e.text)
+	c.updateLast(r.Seq, r.Time, msg.text)
 	c.read = max(c.read, r.Seq)
 }
 
-// said notes that there is a message.
-func (c *conversation) said(seq int64, at time.Time, text string) {
+// updateLast records that the conversation has a message with this seq.
+func (c *conversation) updateLast(seq int64, at time.Time, text string) {
 	if seq < c.last {
 		return
 	}
 	c.last = seq
-	if at.After(c.latest) {
-		c.latest = at
+	if at.After(c.lastTime) {
+		c.lastTime = at
 	}
 	if text != "" {
 		c.preview = text
 	}
 }
 
-// hear takes in a message that came.
-func (c *conversation) hear(m client.Message, me int64) {
-	c.said(m.Seq, m.Time, m.Text)
+// receive adds a message that arrived.
+func (c *conversation) receive(m client.Message, me int64) {
+	c.updateLast(m.Seq, m.Time, m.Text)
 	delete(c.typing, m.From)
 	if m.From == me {
 		c.read = max(c.read, m.Seq)
 	}
-	if (c.loaded || c.loading) && !c.behind { // what is being asked for may lack it
-		c.put(&entry{seq: m.Seq, from: m.From, name: m.Name, text: m.Text, at: m.Time})
+	if (c.loaded || c.loading) && !c.newerDropped { // a page being loaded may lack it
+		c.insert(&message{seq: m.Seq, from: m.From, name: m.Name, text: m.Text, at: m.Time})
 	}
 }
 
-// bounds are the lowest and the highest seq here, 0 and 0 if there is none.
-func (c *conversation) bounds() (low, high int64) {
-	for _, e := range c.entries {
-		if e.seq != 0 && !e.note {
+// seqRange returns the lowest and highest seq held, or zeros if there is none.
+func (c *conversation) seqRange() (low, high int64) {
+	for _, msg := range c.messages {
+		if msg.seq != 0 && !msg.notice {
 			if low == 0 {
-				low = e.seq
+				low = msg.seq
 			}
-			high = e.seq
+			high = msg.seq
 		}
 	}
 	return low, high
 }
 
-// page is a piece of a conversation that was asked for.
+// page is a page of messages requested from the server.
 type page struct {
 	conv client.Conv
-	way  way
-	p    client.Page
+	kind pageKind
+	data client.Page
 	err  error
 }
 
-// way is where a page belongs.
-type way int
+// pageKind is where a page belongs.
+type pageKind int
 
 const (
-	wayLast  way = iota // the last messages
-	wayOlder            // what comes before those that are here
-	wayNewer            // what comes behind
+	pageLast  pageKind = iota // the newest messages
+	pageOlder                 // messages before those held
+	pageNewer                 // messages after those held
 )
 
-// take takes in a page.
-func (c *conversation) take(p page) {
+// addPage adds a page.
+func (c *conversation) addPage(p page) {
 	c.loading = false
-	c.first = max(c.first, p.p.First)
-	if p.way == wayLast && c.behind {
-		c.empty()
+	c.first = max(c.first, p.data.First)
+	if p.kind == pageLast && c.newerDropped {
+		c.dropStored()
 	}
-	for _, m := range p.p.Messages {
-		c.put(&entry{seq: m.Seq, from: m.From, name: m.Name, text: m.Text, at: m.Time})
+	for _, m := range p.data.Messages {
+		c.insert(&message{seq: m.Seq, from: m.From, name: m.Name, text: m.Text, at: m.Time})
 	}
-	_, high := c.bounds()
-	if p.way == wayNewer {
-		c.behind = high < c.last
+	_, high := c.seqRange()
+	if p.kind == pageNewer {
+		c.newerDropped = high < c.last
 	}
-	if p.way != wayNewer && !p.p.More {
-		c.begins = true
+	if p.kind != pageNewer && !p.data.More {
+		c.hasFirst = true
 	}
-	if n := len(p.p.Messages); n > 0 && p.way == wayLast {
-		m := p.p.Messages[n-1]
-		c.said(m.Seq, m.Time, m.Text)
+	if n := len(p.data.Messages); n > 0 && p.kind == pageLast {
+		m := p.data.Messages[n-1]
+		c.updateLast(m.Seq, m.Time, m.Text)
 	}
-	c.last = max(c.last, p.p.Last)
+	c.last = max(c.last, p.data.Last)
 	c.loaded = true
 }
 
-// empty drops all that the server has.
-func (c *conversation) empty() {
-	c.entries = slices.DeleteFunc(c.entries, func(e *entry) bool { return e.seq != 0 })
+// dropStored drops all messages that the server has.
+func (c *conversation) dropStored() {
+	c.messages = slices.DeleteFunc(c.messages, func(msg *message) bool { return msg.seq != 0 })
 	c.bytes = 0
-	for _, e := range c.entries {
-		c.bytes += len(e.text)
+	for _, msg := range c.messages {
+		c.bytes += len(msg.text)
 	}
-	c.loaded, c.begins, c.behind = false, false, false
+	c.loaded, c.hasFirst, c.newerDropped = false, false, false
 }
 
-// trim drops what is too much, from the end that one isn't looking at.
+// trim drops messages beyond the limits: old ones if the user is at the end,
+// otherwise new ones. Pending messages are never dropped.
 func (c *conversation) trim(most, bytes int, atEnd bool) {
-	for len(c.entries) > most || c.bytes > bytes && len(c.entries) > 1 {
+	for len(c.messages) > most || c.bytes > bytes && len(c.messages) > 1 {
 		if atEnd {
-			if c.entries[0].seq == 0 {
-				return // what waits is never dropped
+			if c.messages[0].seq == 0 {
+				return // pending
 			}
-			c.bytes -= len(c.entries[0].text)
-			c.entries[0] = nil
-			c.entries = c.entries[1:]
-			c.begins = false
+			c.bytes -= len(c.messages[0].text)
+			c.messages[0] = nil
+			c.messages = c.messages[1:]
+			c.hasFirst = false
 			continue
 		}
-		i := c.place(1<<62) - 1 // the last one that is stored
+		i := c.indexAfter(1<<62) - 1 // the last stored message
 		if i <= 0 {
 			return
 		}
-		c.bytes -= len(c.entries[i].text)
-		c.entries = slices.Delete(c.entries, i, i+1)
-		c.behind = true
+		c.bytes -= len(c.messages[i].text)
+		c.messages = slices.Delete(c.messages, i, i+1)
+		c.newerDropped = true
 	}
 }
 
-// rest keeps little of a conversation that is no longer open.
-func (c *conversation) rest() {
-	if c.behind {
-		c.empty()
+// shrink frees most messages of a conversation that was closed.
+func (c *conversation) shrink() {
+	if c.newerDropped {
+		c.dropStored()
 	}
-	c.trim(restMost, restBytes, true)
-	c.scroll, c.fresh = scroll{}, 0
-	for _, e := range c.entries {
-		e.pieces, e.width = nil, 0
+	c.trim(closedMaxMessages, closedMaxBytes, true)
+	c.scroll, c.unreadAfter = scrollPos{}, 0
+	for _, msg := range c.messages {
+		msg.pieces, msg.wrapWidth = nil, 0
 	}
 }
 
-// typists are the names of who is typing, and drops who has stopped.
-func (c *conversation) typists(now time.Time) (names []string) {
+// typingNames returns who is typing and removes expired entries.
+func (c *conversation) typingNames(now time.Time) (names []string) {
 	for id, t := range c.typing {
 		if now.After(t.until) {
 			delete(c.typing, id)
@@ -290,9 +291,9 @@ func (c *conversation) typists(now time.Time) (names []string) {
 	return names
 }
 
-// byLatest orders conversations as the list shows them: what was said last
-// comes first, those in which nothing was said by name.
+// byLatest orders conversations by last message, newest first. Those without a
+// message are ordered by name.
 func byLatest(a, b *conversation) int {
-	return cmp.Or(b.latest.Compare(a.latest), cmp.Compare(a.name, b.name), cmp.Compare(a.id.Peer, b.id.Peer),
+	return cmp.Or(b.lastTime.Compare(a.lastTime), cmp.Compare(a.name, b.name), cmp.Compare(a.id.Peer, b.id.Peer),
 		cmp.Compare(a.id.Group, b.id.Group))
 }

@@ -11,7 +11,7 @@ import (
 	"chatd/client/chat/text"
 )
 
-// noon is a moment of which the tests' messages are.
+// noon is the base time of test messages.
 var noon = time.Date(2026, 3, 4, 12, 0, 0, 0, time.Local)
 
 func said(seq, from int64, s string) client.Message {
@@ -19,10 +19,10 @@ func said(seq, from int64, s string) client.Message {
 		Time: noon.Add(time.Duration(seq) * time.Second)}
 }
 
-func pageOf(first, last int64, more bool, w way, from, to int64) page {
-	p := page{conv: client.User(2), way: w, p: client.Page{First: first, Last: last, More: more}}
+func pageOf(first, last int64, more bool, w pageKind, from, to int64) page {
+	p := page{conv: client.User(2), kind: w, data: client.Page{First: first, Last: last, More: more}}
 	for seq := from; seq <= to; seq++ {
-		p.p.Messages = append(p.p.Messages, said(seq, 2, fmt.Sprint("text ", seq)))
+		p.data.Messages = append(p.data.Messages, said(seq, 2, fmt.Sprint("text ", seq)))
 	}
 	return p
 }
@@ -31,15 +31,15 @@ func newConversation() *conversation {
 	return &conversation{id: client.User(2), name: "bob", first: 1, typing: make(map[int64]typist)}
 }
 
-// order is what a conversation shows: seqs, w for what waits, f for what has
-// failed, n for notes.
+// order lists a conversation's messages: seq, w for pending, f for failed, n for
+// notice.
 func order(c *conversation) string {
 	var all []string
-	for _, e := range c.entries {
+	for _, e := range c.messages {
 		switch {
-		case e.note:
+		case e.notice:
 			all = append(all, "n")
-		case e.failed != "":
+		case e.failure != "":
 			all = append(all, "f")
 		case e.seq == 0:
 			all = append(all, "w")
@@ -50,113 +50,111 @@ func order(c *conversation) string {
 	return strings.Join(all, " ")
 }
 
-// Messages stand in the order of their seqs, each once, however they come: as
-// pages, pushes, and acknowledgements that overtake pushes; what waits stands
-// behind them.
+// Messages are held in order of seq, each once, whether they come as pages,
+// pushes or acknowledgements that overtake pushes. Pending messages come last.
 func TestConversationOrder(t *testing.T) {
 	c := newConversation()
-	c.note("before anything is loaded", noon)
+	c.addNotice("before anything is loaded", noon)
 	c.loading = true
-	c.hear(said(7, 2, "while the page was on its way"), 1)
-	c.take(pageOf(1, 6, true, wayLast, 4, 6))
-	c.hear(said(6, 2, "again"), 1)
-	c.send(1, 1, "alice", "first", noon)
-	c.send(2, 1, "alice", "second", noon)
-	c.send(3, 1, "alice", "third", noon)
-	c.note("somebody has joined", noon)
-	c.settle(1, client.Receipt{Seq: 9, Time: noon}, "")
-	c.hear(said(8, 2, "overtaken"), 1)
-	c.settle(2, client.Receipt{}, "blocked")
-	c.take(pageOf(1, 9, false, wayOlder, 1, 4))
+	c.receive(said(7, 2, "while the page was on its way"), 1)
+	c.addPage(pageOf(1, 6, true, pageLast, 4, 6))
+	c.receive(said(6, 2, "again"), 1)
+	c.addPending(1, 1, "alice", "first", noon)
+	c.addPending(2, 1, "alice", "second", noon)
+	c.addPending(3, 1, "alice", "third", noon)
+	c.addNotice("somebody has joined", noon)
+	c.completeSend(1, client.Receipt{Seq: 9, Time: noon}, "")
+	c.receive(said(8, 2, "overtaken"), 1)
+	c.completeSend(2, client.Receipt{}, "blocked")
+	c.addPage(pageOf(1, 9, false, pageOlder, 1, 4))
 	if got, want := order(c), "1 2 3 4 5 6 7 n 8 9 f w"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
-	if c.last != 9 || c.read != 9 || c.unread() != 0 || c.waiting() != 1 || !c.begins {
-		t.Errorf("last %d, read %d, unread %d, waiting %d, begins %v", c.last, c.read, c.unread(), c.waiting(), c.begins)
+	if c.last != 9 || c.read != 9 || c.unread() != 0 || c.pendingCount() != 1 || !c.hasFirst {
+		t.Errorf("last %d, read %d, unread %d, pending %d, hasFirst %v; want 9, 9, 0, 1, true", c.last, c.read, c.unread(), c.pendingCount(), c.hasFirst)
 	}
 	bytes := 0
-	for _, e := range c.entries {
+	for _, e := range c.messages {
 		bytes += len(e.text)
 	}
 	if bytes != c.bytes {
-		t.Errorf("%d bytes counted, %d there", c.bytes, bytes)
+		t.Errorf("bytes is %d, want %d", c.bytes, bytes)
 	}
 }
 
-// Of a conversation only so much is kept, dropped from the end that nobody
-// looks at; what was dropped comes back from the server, and what waits is
-// never dropped.
+// The number of messages held is limited. They are dropped at the end the user
+// doesn't look at and can be loaded again. Pending messages are never dropped.
 func TestConversationBounds(t *testing.T) {
 	c := newConversation()
-	c.take(pageOf(1, 100, true, wayLast, 51, 100))
-	c.send(1, 1, "alice", "waits", noon)
-	if c.trim(10, 1<<20, true); order(c) != "92 93 94 95 96 97 98 99 100 w" || c.begins {
-		t.Errorf("%s", order(c))
+	c.addPage(pageOf(1, 100, true, pageLast, 51, 100))
+	c.addPending(1, 1, "alice", "waits", noon)
+	if c.trim(10, 1<<20, true); order(c) != "92 93 94 95 96 97 98 99 100 w" || c.hasFirst {
+		t.Errorf("%s, hasFirst %v; want 92 to 100 and w, false", order(c), c.hasFirst)
 	}
-	c.take(pageOf(1, 100, true, wayOlder, 82, 91))
-	if c.trim(10, 1<<20, false); order(c) != "82 83 84 85 86 87 88 89 90 w" || !c.behind {
-		t.Errorf("%s, behind %v", order(c), c.behind)
+	c.addPage(pageOf(1, 100, true, pageOlder, 82, 91))
+	if c.trim(10, 1<<20, false); order(c) != "82 83 84 85 86 87 88 89 90 w" || !c.newerDropped {
+		t.Errorf("%s, newerDropped %v; want 82 to 90 and w, true", order(c), c.newerDropped)
 	}
-	if c.hear(said(101, 2, "new"), 1); c.last != 101 || c.has(101) {
-		t.Error("a message beyond what is dropped leaves a hole")
+	if c.receive(said(101, 2, "new"), 1); c.last != 101 || c.contains(101) {
+		t.Error("message 101 was added after newer ones were dropped; want only last to be 101")
 	}
-	if c.take(pageOf(1, 101, false, wayNewer, 91, 101)); c.behind || !c.has(101) {
-		t.Errorf("%s", order(c))
+	if c.addPage(pageOf(1, 101, false, pageNewer, 91, 101)); c.newerDropped || !c.contains(101) {
+		t.Errorf("%s, newerDropped %v; want 101 included, false", order(c), c.newerDropped)
 	}
 	if c.trim(1000, 40, true); c.bytes > 40 {
-		t.Errorf("%d bytes are left", c.bytes)
+		t.Errorf("%d bytes are left, want at most 40", c.bytes)
 	}
-	c.scroll.up = 5
-	c.behind = true
-	if c.rest(); order(c) != "w" || c.loaded || c.scroll.up != 0 {
-		t.Errorf("%s at rest", order(c))
+	c.scroll.fromBottom = 5
+	c.newerDropped = true
+	if c.shrink(); order(c) != "w" || c.loaded || c.scroll.fromBottom != 0 {
+		t.Errorf("after shrink: %s, loaded %v, %d rows from the end; want only w, false, 0", order(c), c.loaded, c.scroll.fromBottom)
 	}
 }
 
-// What is unread is what came since one has read, whoever tells of that.
+// Messages are unread until this or another device of the user has read them.
 func TestUnread(t *testing.T) {
 	c := newConversation()
 	c.first = 5 // joined after four messages
 	c.last = 7
 	if c.unread() != 3 {
-		t.Errorf("%d", c.unread())
+		t.Errorf("%d unread, want 3", c.unread())
 	}
-	c.hear(said(8, 1, "by another device of one's own"), 1)
+	c.receive(said(8, 1, "by another device of one's own"), 1)
 	if c.unread() != 0 {
-		t.Errorf("%d after an answer of one's own", c.unread())
+		t.Errorf("%d unread after an own message, want 0", c.unread())
 	}
-	c.hear(said(9, 2, "more"), 1)
-	if c.gone = true; c.unread() != 0 {
-		t.Error("a group one has left asks for attention")
+	c.receive(said(9, 2, "more"), 1)
+	if c.notMember = true; c.unread() != 0 {
+		t.Error("a group the user has left has unread messages, want 0")
 	}
 }
 
-// rowsOf is the rows of a conversation, in short.
-func rowsOf(c *conversation, w int) (all []string, th *thread) {
-	th = &thread{}
+// rowsOf returns a short form of a conversation's rows.
+func rowsOf(c *conversation, w int) (all []string, th *transcript) {
+	th = &transcript{}
 	th.build(c, text.Ruler{}, w)
 	for _, r := range th.rows {
 		switch r.kind {
-		case rowText, rowNote:
-			s := r.e.body(text.Ruler{})[r.p.line][r.p.from:r.p.to]
-			if r.clock {
+		case rowText, rowNotice:
+			s := r.msg.displayLines(text.Ruler{})[r.piece.line][r.piece.from:r.piece.to]
+			if r.showTime {
 				s += " @"
 			}
 			all = append(all, s)
 		default:
-			all = append(all, map[rowKind]string{rowBlank: "", rowDay: "=", rowFresh: "new", rowName: r.e.name + ":", rowWhy: "!", rowBegin: "^"}[r.kind])
+			all = append(all, map[rowKind]string{rowBlank: "", rowDate: "=", rowUnread: "new", rowName: r.msg.name + ":", rowFailure: "!", rowStart: "^"}[r.kind])
 		}
 	}
 	return all, th
 }
 
-// Messages stand under the name of who wrote them, together while they follow
-// one another; days, the first unread one and failures have rows.
-func TestThreadRows(t *testing.T) {
+// Consecutive messages of one sender share a name row. Dates, the first unread
+// message and failures have rows of their own.
+func TestTranscriptRows(t *testing.T) {
 	c := newConversation()
-	c.loaded, c.begins = true, true
+	c.loaded, c.hasFirst = true, true
 	add := func(seq, from int64, s string, at time.Time) {
-		c.put(&entry{seq: seq, from: from, name: fmt.Sprint("user", from), text: s, at: at})
+		c.insert(&message{seq: seq, from: from, name: fmt.Sprint("user", from), text: s, at: at})
 	}
 	add(1, 2, "one two three", noon)
 	add(2, 2, "two", noon.Add(10*time.Second))
@@ -164,8 +162,8 @@ func TestThreadRows(t *testing.T) {
 	add(4, 1, "mine\nagain", noon.Add(80*time.Second))
 	add(5, 1, "late", noon.Add(time.Hour))
 	add(6, 2, "tomorrow", noon.AddDate(0, 0, 1))
-	c.entries[5].failed = "no"
-	c.fresh = 4
+	c.messages[5].failure = "no"
+	c.unreadAfter = 4
 	got, _ := rowsOf(c, 8)
 	want := []string{"^", "=", "user2:", "one two ", "three", "two", "three @", "", "user1:", "mine", "again", "new", "user1:", "late", "=",
 		"user2:", "tomorrow", "!"}
@@ -174,38 +172,38 @@ func TestThreadRows(t *testing.T) {
 	}
 }
 
-// Who has scrolled stays where they are when messages come, older ones are
-// loaded, or the width changes; who is at the end stays there.
-func TestScrollStays(t *testing.T) {
+// A scrolled view stays where it is when messages arrive, older ones are loaded
+// or the width changes. A view at the end stays at the end.
+func TestScrollPositionKept(t *testing.T) {
 	c := newConversation()
-	c.take(pageOf(1, 60, true, wayLast, 30, 60))
+	c.addPage(pageOf(1, 60, true, pageLast, 30, 60))
 	_, th := rowsOf(c, 40)
 	const h = 10
 	lowest := func() string {
-		rows := th.shown(c.scroll, h)
-		return rows[len(rows)-1].e.text
+		rows := th.visible(c.scroll, h)
+		return rows[len(rows)-1].msg.text
 	}
-	if th.settle(&c.scroll, h); lowest() != "text 60" {
-		t.Fatalf("at the end is %q", lowest())
+	if th.reanchor(&c.scroll, h); lowest() != "text 60" {
+		t.Fatalf("the lowest row is %q, want text 60", lowest())
 	}
-	th.move(&c.scroll, 7, h)
+	th.scrollBy(&c.scroll, 7, h)
 	for what, change := range map[string]func(){
-		"a message":      func() { c.hear(said(61, 2, "text 61"), 1) },
-		"older messages": func() { c.take(pageOf(1, 61, true, wayOlder, 10, 29)) },
+		"a message":      func() { c.receive(said(61, 2, "text 61"), 1) },
+		"older messages": func() { c.addPage(pageOf(1, 61, true, pageOlder, 10, 29)) },
 		"a width":        func() {},
 	} {
 		change()
 		th.build(c, text.Ruler{}, 20)
-		if th.settle(&c.scroll, h); lowest() != "text 53" {
-			t.Errorf("after %s the lowest is %q", what, lowest())
+		if th.reanchor(&c.scroll, h); lowest() != "text 53" {
+			t.Errorf("after %s the lowest row is %q, want text 53", what, lowest())
 		}
 	}
-	th.move(&c.scroll, -1000, h)
-	if lowest() != "text 61" || c.scroll.up != 0 {
-		t.Errorf("down to %q", lowest())
+	th.scrollBy(&c.scroll, -1000, h)
+	if lowest() != "text 61" || c.scroll.fromBottom != 0 {
+		t.Errorf("at the end the lowest row is %q, %d rows from the end; want text 61, 0", lowest(), c.scroll.fromBottom)
 	}
-	th.move(&c.scroll, 1000, h)
+	th.scrollBy(&c.scroll, 1000, h)
 	if !th.atTop(c.scroll, h) {
-		t.Error("the first row is out of reach")
+		t.Error("scrolling up by 1000 rows doesn't reach the first row")
 	}
 }

@@ -1,7 +1,10 @@
-// Package tui is the full-screen face of the terminal client: conversations at
-// the left, messages at the right, what is typed at the bottom.
+// Package tui is the full-screen terminal client: conversations on the left,
+// messages on the right, the input at the bottom.
 //
-// One goroutine, Bubble Tea's, owns the model; it is changed by Update alone,
-// which never waits. What has to wait for the server is a command, run beside
-// it; what the server sends comes through a mailbox.
+// The model belongs to Bubble Tea's goroutine and only changes in Update, which
+// never blocks. Requests to the server run outside of it as commands. Events
+// from the server arrive through the mailbox.
+//
+// Two parts could be widgets of charm.land/bubbles/v2 but aren't, see package
+// widget: the list of conversations and the transcript.
 package tui

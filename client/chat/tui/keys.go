@@ -9,7 +9,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 )
 
-// keysHelp is what help says of the keys.
+// keysHelp returns the help on keys.
 func keysHelp() [][2]string {
 	return [][2]string{
 		{"Enter", "send · Alt-Enter, Ctrl-J: a new line"},
@@ -26,7 +26,7 @@ func keysHelp() [][2]string {
 	}
 }
 
-// key does what a key says: what lies on top gets it first.
+// key handles a key. The topmost element gets it first.
 func (m *model) key(k tea.KeyPressMsg) tea.Cmd {
 	switch k.String() {
 	case "ctrl+c":
@@ -37,15 +37,15 @@ func (m *model) key(k tea.KeyPressMsg) tea.Cmd {
 		return tea.ClearScreen
 	}
 	switch {
-	case m.login != nil:
+	case m.loginForm != nil:
 		return m.loginKey(k)
-	case m.ask != nil:
+	case m.question != nil:
 		return m.askKey(k)
-	case m.passwd != nil:
+	case m.passwordForm != nil:
 		return m.passwdKey(k)
 	case m.search != nil:
 		return m.searchKey(k)
-	case m.sheet != nil && m.sheetKey(k):
+	case m.overlay != nil && m.overlayKey(k):
 		return nil
 	case m.menu.open() && m.menuKey(k):
 		return nil
@@ -53,43 +53,45 @@ func (m *model) key(k tea.KeyPressMsg) tea.Cmd {
 	return m.chatKey(k)
 }
 
-// askKey answers a question: y is yes, all else is no.
+// askKey answers a question. Only y means yes.
 func (m *model) askKey(k tea.KeyPressMsg) tea.Cmd {
-	q := m.ask
-	m.ask, m.ending = nil, false
+	q := m.question
+	m.question, m.quitting = nil, false
 	if strings.EqualFold(k.Text, "y") {
 		return q.yes()
 	}
-	m.say("")
+	m.notify("")
 	return nil
 }
 
-// sheetKey scrolls or closes the sheet, and reports whether the key was for it.
-func (m *model) sheetKey(k tea.KeyPressMsg) bool {
-	h := m.places().messages
+// overlayKey scrolls or closes the overlay. It returns false if the key is not
+// for it.
+func (m *model) overlayKey(k tea.KeyPressMsg) bool {
+	h := m.layout().messages
 	switch k.String() {
 	case "esc", "f1":
-		m.sheet = nil
+		m.overlay = nil
 	case "enter":
-		if !m.input.empty() {
+		if !m.input.Empty() {
 			return false
 		}
-		m.sheet = nil
+		m.overlay = nil
 	case "up", "shift+up":
-		m.sheet.scroll(-1, h)
+		m.overlay.Scroll(-1, h)
 	case "down", "shift+down":
-		m.sheet.scroll(1, h)
+		m.overlay.Scroll(1, h)
 	case "pgup":
-		m.sheet.scroll(-h, h)
+		m.overlay.Scroll(-h, h)
 	case "pgdown":
-		m.sheet.scroll(h, h)
+		m.overlay.Scroll(h, h)
 	default:
 		return false
 	}
 	return true
 }
 
-// menuKey chooses from the menu, and reports whether the key was for it.
+// menuKey handles keys of the completion menu. It returns false if the key is
+// not for it.
 func (m *model) menuKey(k tea.KeyPressMsg) bool {
 	switch k.String() {
 	case "up":
@@ -99,29 +101,29 @@ func (m *model) menuKey(k tea.KeyPressMsg) bool {
 	case "esc":
 		m.menu.closed = true
 	case "tab":
-		m.choose()
+		m.acceptCompletion()
 	case "enter":
-		// A command that is there whole is done; else it is completed first.
-		if _, _, err := parseCommand(m.table, m.input.value()); err == nil || strings.Contains(m.input.value(), " ") {
+		// A complete command is run. Otherwise Enter accepts the completion.
+		if _, _, err := parseCommand(m.commands, m.input.Value()); err == nil || strings.Contains(m.input.Value(), " ") {
 			return false
 		}
-		m.choose()
+		m.acceptCompletion()
 	default:
 		return false
 	}
 	return true
 }
 
-func (m *model) choose() {
-	m.input.set(m.menu.choices[m.menu.at].line)
-	m.complete()
+func (m *model) acceptCompletion() {
+	m.input.Set(m.menu.items[m.menu.cursor].line)
+	m.updateCompletions()
 }
 
-// inList reports whether keys choose from the list.
-func (m *model) inList() bool { return m.open == nil || m.narrow() && m.listView }
+// listFocused reports whether keys move in the conversation list.
+func (m *model) listFocused() bool { return m.open == nil || m.narrow() && m.showList }
 
 func (m *model) chatKey(k tea.KeyPressMsg) tea.Cmd {
-	p := m.places()
+	p := m.layout()
 	page := max(1, p.messages-2)
 	switch s := k.String(); s {
 	case "f1":
@@ -129,14 +131,14 @@ func (m *model) chatKey(k tea.KeyPressMsg) tea.Cmd {
 	case "ctrl+f":
 		return m.cmdSearch(nil)
 	case "alt+up", "ctrl+p", "alt+down", "ctrl+n":
-		m.roster.move(map[bool]int{true: -1, false: 1}[s == "alt+up" || s == "ctrl+p"])
-		if c := m.roster.here(); c != nil && !m.inList() {
-			return m.show(c)
+		m.convList.move(map[bool]int{true: -1, false: 1}[s == "alt+up" || s == "ctrl+p"])
+		if c := m.convList.selected(); c != nil && !m.listFocused() {
+			return m.openConversation(c)
 		}
 		return nil
 	case "tab":
-		if c := m.roster.nextUnread(m.open); c != nil && m.input.empty() {
-			return m.show(c)
+		if c := m.convList.nextUnread(m.open); c != nil && m.input.Empty() {
+			return m.openConversation(c)
 		}
 		return nil
 	case "pgup":
@@ -148,182 +150,184 @@ func (m *model) chatKey(k tea.KeyPressMsg) tea.Cmd {
 	case "shift+down":
 		return m.scroll(-1)
 	case "ctrl+home":
-		return m.scroll(len(m.thread.rows))
+		return m.scroll(len(m.transcript.rows))
 	case "ctrl+end":
-		return m.toEnd()
+		return m.scrollToEnd()
 	case "esc":
 		return m.escape()
 	case "enter":
-		return m.enterKey()
+		return m.submit()
 	case "up", "down":
-		m.vertical(map[bool]int{true: -1, false: 1}[s == "up"], p.inputWidth)
+		m.upDown(map[bool]int{true: -1, false: 1}[s == "up"], p.inputWidth)
 		return nil
 	}
-	if m.input.key(k) {
-		m.typed()
+	if m.input.HandleKey(k) {
+		m.inputChanged()
 	}
 	return nil
 }
 
-// vertical is the up or down key: in the list, in the text, in what was typed
-// before.
-func (m *model) vertical(by, w int) {
-	if m.inList() && m.input.empty() {
-		m.roster.move(by)
+// upDown handles Up and Down: in the list, between rows of the input, or through
+// the history.
+func (m *model) upDown(by, w int) {
+	if m.listFocused() && m.input.Empty() {
+		m.convList.move(by)
 		return
 	}
-	if m.input.vertical(w, by) {
+	if m.input.MoveVertical(w, by) {
 		return
 	}
-	if s, ok := m.recall.move(by, m.input.value()); ok {
-		m.input.set(s)
-		m.complete()
+	if s, ok := m.history.Move(by, m.input.Value()); ok {
+		m.input.Set(s)
+		m.updateCompletions()
 	}
 }
 
-// typed follows a change of the input.
-func (m *model) typed() {
-	m.complete()
-	if now := m.now(); m.open != nil && !m.input.empty() && !isCommand(m.input.value()) && now.Sub(m.toldAt) >= typingEvery && m.open.id.Peer != m.me {
-		m.toldAt = now
-		_ = m.c.Typing(m.open.id) // worth nothing where it can't be told now
+// inputChanged must be called after the input has changed.
+func (m *model) inputChanged() {
+	m.updateCompletions()
+	if now := m.now(); m.open != nil && !m.input.Empty() && !isCommand(m.input.Value()) && now.Sub(m.typingSentAt) >= typingInterval && m.open.id.Peer != m.myID {
+		m.typingSentAt = now
+		_ = m.c.Typing(m.open.id) // a typing event that can't be sent now is worthless later
 	}
 }
 
 func (m *model) paste(s string) {
 	switch {
-	case m.login != nil:
-		if i := m.login.focus; i < len(m.login.fields) && !m.login.busy {
-			m.login.fields[i].insert(s)
+	case m.loginForm != nil:
+		if i := m.loginForm.Focus; i < len(m.loginForm.Fields) && !m.loginForm.Busy {
+			m.loginForm.Fields[i].Insert(s)
 		}
-	case m.passwd != nil:
-		if i := m.passwd.focus; i < len(m.passwd.fields) {
-			m.passwd.fields[i].insert(s)
+	case m.passwordForm != nil:
+		if i := m.passwordForm.Focus; i < len(m.passwordForm.Fields) {
+			m.passwordForm.Fields[i].Insert(s)
 		}
 	case m.search != nil:
-		m.search.input.insert(s)
+		m.search.input.Insert(s)
 		m.searchChanged()
 	default:
-		m.input.insert(s)
-		m.typed()
+		m.input.Insert(s)
+		m.inputChanged()
 	}
 }
 
-// escape goes one step back.
+// escape closes what is open, goes to the end of the conversation or back to the
+// list.
 func (m *model) escape() tea.Cmd {
 	switch {
 	case m.notice != "":
-		m.say("")
-	case m.open != nil && (m.open.scroll.up > 0 || m.open.behind):
-		return m.toEnd()
-	case m.narrow() && !m.listView:
-		m.listView = true
+		m.notify("")
+	case m.open != nil && (m.open.scroll.fromBottom > 0 || m.open.newerDropped):
+		return m.scrollToEnd()
+	case m.narrow() && !m.showList:
+		m.showList = true
 	}
 	return nil
 }
 
-// enterKey sends, does, or opens.
-func (m *model) enterKey() tea.Cmd {
-	s := m.input.value()
+// submit sends the input, runs it as a command, or opens the selected
+// conversation.
+func (m *model) submit() tea.Cmd {
+	s := m.input.Value()
 	if strings.TrimSpace(s) == "" {
-		if c := m.roster.here(); c != nil && m.inList() {
-			m.input.set("")
-			return m.show(c)
+		if c := m.convList.selected(); c != nil && m.listFocused() {
+			m.input.Set("")
+			return m.openConversation(c)
 		}
 		return nil
 	}
-	m.say("")
-	m.sheet = nil
+	m.notify("")
+	m.overlay = nil
 	if isCommand(s) {
-		c, args, err := parseCommand(m.table, strings.TrimRight(s, " \n"))
+		c, args, err := parseCommand(m.commands, strings.TrimRight(s, " \n"))
 		if err != nil {
-			m.fail(err.Error())
+			m.notifyError(err.Error())
 			return nil
 		}
-		m.recall.add(s)
-		m.input.set("")
-		m.complete()
+		m.history.Add(s)
+		m.input.Set("")
+		m.updateCompletions()
 		return c.run(m, args)
 	}
-	if m.inList() || m.open == nil {
-		m.fail("open a conversation first: choose one, or /chat NAME")
+	if m.listFocused() || m.open == nil {
+		m.notifyError("open a conversation first: choose one, or /chat NAME")
 		return nil
 	}
 	if err := m.send(m.open, strings.TrimPrefix(s, "/")); err != nil {
-		m.fail(told(err))
+		m.notifyError(errorText(err))
 		return nil
 	}
-	m.recall.add(s)
-	m.input.set("")
-	m.complete()
-	return m.toEnd()
+	m.history.Add(s)
+	m.input.Set("")
+	m.updateCompletions()
+	return m.scrollToEnd()
 }
 
-// scroll moves through the messages, up by so many rows, and reads more where
-// they end.
+// scroll scrolls up by rows, down if by is negative, and loads more messages
+// near the ends.
 func (m *model) scroll(by int) tea.Cmd {
 	c := m.open
-	if c == nil || m.narrow() && m.listView {
+	if c == nil || m.narrow() && m.showList {
 		return nil
 	}
-	m.layout()
-	h := m.places().messages
-	m.thread.move(&c.scroll, by, h)
+	m.updateTranscript()
+	h := m.layout().messages
+	m.transcript.scrollBy(&c.scroll, by, h)
 	switch {
-	case by > 0 && m.thread.atTop(c.scroll, 2*h):
-		return m.load(wayOlder)
-	case by < 0 && c.behind && c.scroll.up < h:
-		return m.load(wayNewer)
+	case by > 0 && m.transcript.atTop(c.scroll, 2*h):
+		return m.loadPage(pageOlder)
+	case by < 0 && c.newerDropped && c.scroll.fromBottom < h:
+		return m.loadPage(pageNewer)
 	}
-	m.seen()
+	m.markSeen()
 	return nil
 }
 
-// toEnd goes to what was said last.
-func (m *model) toEnd() tea.Cmd {
+// scrollToEnd goes to the newest message.
+func (m *model) scrollToEnd() tea.Cmd {
 	c := m.open
 	if c == nil {
 		return nil
 	}
-	c.scroll = scroll{}
-	if c.behind {
-		c.empty()
-		m.changed(c)
-		return m.load(wayLast)
+	c.scroll = scrollPos{}
+	if c.newerDropped {
+		c.dropStored()
+		m.messagesChanged(c)
+		return m.loadPage(pageLast)
 	}
-	m.seen()
+	m.markSeen()
 	return nil
 }
 
-// flushFor is how long the end waits for messages that are on their way.
-const flushFor = 5 * time.Second
+// flushTimeout is how long quitting waits for pending messages.
+const flushTimeout = 5 * time.Second
 
-// flushed is the end of waiting for them.
-type flushed struct{ err error }
+// flushDone reports the outcome of waiting for them.
+type flushDone struct{ err error }
 
-// quit ends the program. It waits a moment for what is on its way, and asks
-// where messages can't be sent now; a second time it doesn't.
+// quit ends the program. It waits for pending messages, and asks first if there
+// is no connection. A second call quits at once.
 func (m *model) quit() tea.Cmd {
-	if m.waiting() == 0 || m.login != nil || m.ending {
+	if m.pendingCount() == 0 || m.loginForm != nil || m.quitting {
 		return tea.Quit
 	}
-	m.ending = true
+	m.quitting = true
 	if !m.online() {
-		return m.askQuit()
+		return m.confirmQuit()
 	}
-	m.say("sending …")
+	m.notify("sending …")
 	return func() tea.Msg {
-		ctx, cancel := context.WithTimeout(m.ctx, flushFor)
+		ctx, cancel := context.WithTimeout(m.ctx, flushTimeout)
 		defer cancel()
-		return flushed{m.c.Flush(ctx)}
+		return flushDone{m.c.Flush(ctx)}
 	}
 }
 
-func (m *model) askQuit() tea.Cmd {
+func (m *model) confirmQuit() tea.Cmd {
 	what := "a message is"
-	if n := m.waiting(); n != 1 {
+	if n := m.pendingCount(); n != 1 {
 		what = fmt.Sprintf("%d messages are", n)
 	}
-	m.ask = &question{what + " not sent yet. End all the same? y, or Ctrl-C again", func() tea.Cmd { return tea.Quit }}
+	m.question = &question{what + " not sent yet. End all the same? y, or Ctrl-C again", func() tea.Cmd { return tea.Quit }}
 	return nil
 }

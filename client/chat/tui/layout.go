@@ -1,40 +1,41 @@
 package tui
 
-// narrowBelow is the width below which one pane is shown, not two.
+// narrowBelow is the width in columns below which there is one pane instead of
+// two.
 const narrowBelow = 60
 
-// places says what is where: columns and rows of the screen, all within it.
-// What there is no room for has no rows.
-type places struct {
-	listWidth int // 0: there is no list
-	listTop   int
-	list      int // rows of it
-	left      int // where messages begin
-	width     int // their columns
-	header    int // rows above them: a name, a rule
-	messages  int
-	note      int
-	rule      int // above the input
-	input     int
-	status    int
+// layout has the position and size of everything on the screen. Elements that
+// don't fit have 0 rows.
+type layout struct {
+	listWidth  int // 0 hides the list
+	listTop    int
+	listHeight int
+	mainLeft   int // first column of the messages
+	width      int // their columns
+	header     int // rows above them: title, rule
+	messages   int
+	notice     int
+	rule       int // rows between messages and input
+	input      int
+	status     int
 
-	inputWidth int // columns for what is typed
-	body       int // columns for what messages say
-	side       int // columns behind it, for times and marks
+	inputWidth  int // columns of the input
+	textWidth   int // columns for message text
+	statusWidth int // columns after it, for time and status
 }
 
-// indent is how far what is said is from the names: no message can look like
-// a name.
+// indent is how far message text is indented from names, so that text can't
+// imitate a name row.
 const indent = 2
 
 func (m *model) narrow() bool { return m.w < narrowBelow }
 
-func (m *model) places() places {
-	p := places{width: m.w}
+func (m *model) layout() layout {
+	p := layout{width: m.w}
 	if !m.narrow() {
 		p.listWidth = max(20, min(m.w/4, 32))
-		p.left = p.listWidth + 1
-		p.width = m.w - p.left
+		p.mainLeft = p.listWidth + 1
+		p.width = m.w - p.mainLeft
 	}
 	p.inputWidth = max(2, p.width-1-m.ruler.Width(prompt))
 	if m.h >= 3 {
@@ -47,45 +48,45 @@ func (m *model) places() places {
 		p.header = 1
 	}
 	if m.h >= 7 {
-		p.note = 1
+		p.notice = 1
 	}
 	if m.h >= 10 {
 		p.rule = 1
 	}
 	p.input = 1
-	if m.search == nil && len(m.input.chars) > 0 {
-		rows, _, _, _ := m.input.rows(p.inputWidth)
+	if m.search == nil && !m.input.Empty() {
+		rows, _, _, _ := m.input.Rows(p.inputWidth)
 		p.input = max(1, min(len(rows), m.h/3))
 	}
 	p.input = min(p.input, max(0, m.h-p.status))
-	p.messages = max(0, m.h-p.status-p.header-p.note-p.rule-p.input)
+	p.messages = max(0, m.h-p.status-p.header-p.notice-p.rule-p.input)
 	switch {
 	case !m.narrow():
-		p.listTop, p.list = p.header, max(0, m.h-p.status-p.header)
-	case m.listView:
-		p.listWidth, p.listTop, p.list = m.w, p.header, p.messages
+		p.listTop, p.listHeight = p.header, max(0, m.h-p.status-p.header)
+	case m.showList:
+		p.listWidth, p.listTop, p.listHeight = m.w, p.header, p.messages
 	}
 	switch {
 	case p.width >= 44:
-		p.side = 9
+		p.statusWidth = 9
 	case p.width >= 20:
-		p.side = 4
+		p.statusWidth = 4
 	}
-	p.body = max(1, p.width-1-indent-p.side)
+	p.textWidth = max(1, p.width-1-indent-p.statusWidth)
 	return p
 }
 
-// layout builds the rows of the open conversation, where something about them
-// has changed.
-func (m *model) layout() {
-	p := m.places()
+// updateTranscript builds the rows of the open conversation if they are out of
+// date.
+func (m *model) updateTranscript() {
+	p := m.layout()
 	if m.open == nil {
-		m.thread.rows = m.thread.rows[:0]
+		m.transcript.rows = m.transcript.rows[:0]
 		return
 	}
-	if now := (builtFor{m.open, p.body}); m.stale || m.built != now {
-		m.thread.build(m.open, m.ruler, p.body)
-		m.built, m.stale = now, false
+	if now := (builtFor{m.open, p.textWidth}); m.transcriptDirty || m.built != now {
+		m.transcript.build(m.open, m.ruler, p.textWidth)
+		m.built, m.transcriptDirty = now, false
 	}
-	m.thread.settle(&m.open.scroll, p.messages)
+	m.transcript.reanchor(&m.open.scroll, p.messages)
 }

@@ -9,34 +9,35 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"chatd/client"
+	"chatd/client/chat/widget"
 )
 
-// askLogin shows the form to log in, or to register.
+// askLogin shows the form for logging in or registering.
 func (m *model) askLogin(register bool, bad string) {
 	name := m.cfg.Name
-	if m.login != nil {
-		name = m.login.value(0)
+	if m.loginForm != nil {
+		name = m.loginForm.Value(0)
 	}
-	m.register = register
+	m.registering = register
 	if register {
-		m.login = newForm(m.ruler, "A new user", "Register", "I have a name already", "Name", "Password", "Password again")
+		m.loginForm = widget.NewForm(m.ruler, "A new user", "Register", "I have a name already", "Name", "Password", "Password again")
 	} else {
-		m.login = newForm(m.ruler, "chatd", "Log in", "Register a new user", "Name", "Password")
+		m.loginForm = widget.NewForm(m.ruler, "chatd", "Log in", "Register a new user", "Name", "Password")
 	}
-	m.login.under = m.cfg.Server
-	m.login.bad = bad
-	m.login.fields[0].set(name)
+	m.loginForm.Subtitle = m.cfg.Server
+	m.loginForm.Problem = bad
+	m.loginForm.Fields[0].Set(name)
 	if name != "" {
-		m.login.focus = 1
+		m.loginForm.Focus = 1
 	}
 }
 
-// loginDone is the end of an attempt to log in.
+// loginDone reports the outcome of a login.
 type loginDone struct{ err error }
 
-// saved reports whether there is a token of that user, or, without a name, of
-// anybody.
-func (m *model) saved(name string) bool {
+// hasSavedLogin reports whether there is a token for this user, or for any user
+// if name is empty.
+func (m *model) hasSavedLogin(name string) bool {
 	id, known := m.c.Me()
 	return m.c.Token() != "" && (name == "" || strings.EqualFold(name, known) || name == strconv.FormatInt(id, 10))
 }
@@ -44,22 +45,22 @@ func (m *model) saved(name string) bool {
 // resume logs in with the saved token.
 func (m *model) resume() tea.Cmd {
 	return func() tea.Msg {
-		ctx, cancel := context.WithTimeout(m.ctx, patience)
+		ctx, cancel := context.WithTimeout(m.ctx, requestTimeout)
 		defer cancel()
 		return loginDone{m.c.Resume(ctx)}
 	}
 }
 
-// signIn logs in, and registers before where the form is for that.
+// signIn logs in. In the registration form it registers first.
 func (m *model) signIn(name, password string) tea.Cmd {
-	m.login.busy, m.login.bad = true, ""
-	m.login.note = "logging in …"
-	register := m.register
+	m.loginForm.Busy, m.loginForm.Problem = true, ""
+	m.loginForm.Progress = "logging in …"
+	register := m.registering
 	if register {
-		m.login.note = "registering …"
+		m.loginForm.Progress = "registering …"
 	}
 	return func() tea.Msg {
-		ctx, cancel := context.WithTimeout(m.ctx, patience)
+		ctx, cancel := context.WithTimeout(m.ctx, requestTimeout)
 		defer cancel()
 		if register {
 			if _, err := m.c.Register(ctx, name, password); err != nil {
@@ -70,29 +71,29 @@ func (m *model) signIn(name, password string) tea.Cmd {
 	}
 }
 
-// loginKey is a key while one isn't logged in.
+// loginKey handles a key in the login form.
 func (m *model) loginKey(k tea.KeyPressMsg) tea.Cmd {
-	return m.loginAction(m.login.key(k))
+	return m.loginAction(m.loginForm.HandleKey(k))
 }
 
-func (m *model) loginAction(a formAction) tea.Cmd {
-	f := m.login
+func (m *model) loginAction(a widget.FormAction) tea.Cmd {
+	f := m.loginForm
 	switch a {
-	case formOther:
-		m.askLogin(!m.register, "")
-	case formSubmit:
-		name, password := f.value(0), f.value(1)
+	case widget.FormOther:
+		m.askLogin(!m.registering, "")
+	case widget.FormSubmit:
+		name, password := f.Value(0), f.Value(1)
 		switch {
 		case name == "":
-			f.bad, f.focus = "the name is missing", 0
-		case password == "" && !m.register && m.saved(name):
-			f.busy, f.bad, f.note = true, "", "logging in …"
+			f.Problem, f.Focus = "the name is missing", 0
+		case password == "" && !m.registering && m.hasSavedLogin(name):
+			f.Busy, f.Problem, f.Progress = true, "", "logging in …"
 			return m.resume()
 		case password == "":
-			f.bad, f.focus = "the password is missing", 1
-		case m.register && f.value(2) != password:
-			f.bad, f.focus = "the two passwords are not the same", 2
-			f.fields[2].set("")
+			f.Problem, f.Focus = "the password is missing", 1
+		case m.registering && f.Value(2) != password:
+			f.Problem, f.Focus = "the two passwords are not the same", 2
+			f.Fields[2].Set("")
 		default:
 			return m.signIn(name, password)
 		}
@@ -100,81 +101,80 @@ func (m *model) loginAction(a formAction) tea.Cmd {
 	return nil
 }
 
-// onLoginDone shows what went wrong; what went well is told by the client's
-// state.
+// onLoginDone shows an error or opens the chat.
 func (m *model) onLoginDone(d loginDone) tea.Cmd {
-	if m.login == nil {
+	if m.loginForm == nil {
 		return nil
 	}
-	m.login.busy, m.login.note = false, ""
+	m.loginForm.Busy, m.loginForm.Progress = false, ""
 	if d.err == nil {
-		return m.enter()
+		return m.onLoggedIn()
 	}
 	if !errors.Is(d.err, context.Canceled) {
-		m.login.bad = told(d.err)
+		m.loginForm.Problem = errorText(d.err)
 	}
-	m.login.fields[1].set("")
-	if len(m.login.fields) > 2 {
-		m.login.fields[2].set("")
+	m.loginForm.Fields[1].Set("")
+	if len(m.loginForm.Fields) > 2 {
+		m.loginForm.Fields[2].Set("")
 	}
-	if m.login.focus = 1; m.login.value(0) == "" {
-		m.login.focus = 0
+	if m.loginForm.Focus = 1; m.loginForm.Value(0) == "" {
+		m.loginForm.Focus = 0
 	}
 	return nil
 }
 
-// enter begins with a user who has just logged in.
-func (m *model) enter() tea.Cmd {
+// onLoggedIn starts the chat of the user who has logged in.
+func (m *model) onLoggedIn() tea.Cmd {
 	me, name := m.c.Me()
-	if me != m.me {
-		m.forgetAll()
+	if me != m.myID {
+		m.resetUser()
 	}
-	m.me, m.name = me, name
-	m.login, m.register, m.loggingOut = nil, false, false
-	m.state, m.why = m.c.State(), ""
+	m.myID, m.myName = me, name
+	m.loginForm, m.registering, m.loggingOut = nil, false, false
+	m.state, m.offlineReason = m.c.State(), ""
 	m.cfg.Name = name
-	m.refresh()
-	m.say("")
-	return m.list()
+	m.refreshContacts()
+	m.notify("")
+	return m.loadConversations()
 }
 
-// forgetAll drops all that belongs to a user.
-func (m *model) forgetAll() {
-	m.open, m.sheet, m.passwd, m.ask, m.search = nil, nil, nil, nil, nil
-	clear(m.convs)
-	clear(m.present)
+// resetUser drops everything that belongs to the current user.
+func (m *model) resetUser() {
+	m.open, m.overlay, m.passwordForm, m.question, m.search = nil, nil, nil, nil, nil
+	clear(m.conversations)
+	clear(m.presence)
 	clear(m.friends)
-	clear(m.people)
-	m.roster = roster{}
-	m.recall = recall{}
-	m.input.set("")
-	m.listView, m.stale = true, true
+	clear(m.names)
+	m.convList = conversationList{}
+	m.history = widget.InputHistory{}
+	m.input.Set("")
+	m.showList, m.transcriptDirty = true, true
 }
 
-// onState follows the connection.
+// onState follows the state of the connection.
 func (m *model) onState(s client.StateChange) tea.Cmd {
 	m.state = s.State
 	switch {
 	case s.State == client.LoggedIn:
-		m.why = ""
-		if m.login != nil {
-			return nil // loginDone follows
+		m.offlineReason = ""
+		if m.loginForm != nil {
+			return nil // loginDone will follow
 		}
-		m.refresh()
-		for _, c := range m.convs {
+		m.refreshContacts()
+		for _, c := range m.conversations {
 			c.loading = false
 		}
 		if m.open != nil && !m.open.loaded {
-			return tea.Batch(m.list(), m.load(wayLast))
+			return tea.Batch(m.loadConversations(), m.loadPage(pageLast))
 		}
-		return m.list()
+		return m.loadConversations()
 	case s.State == client.Disconnected && s.Final:
-		if m.login == nil && !m.loggingOut {
-			m.askLogin(false, told(s.Err))
+		if m.loginForm == nil && !m.loggingOut {
+			m.askLogin(false, errorText(s.Err))
 		}
 	case s.State == client.Disconnected:
-		m.why, m.retryAt = strings.TrimPrefix(told(s.Err), "no connection: "), m.now().Add(s.Retry)
-		for _, c := range m.convs {
+		m.offlineReason, m.retryAt = strings.TrimPrefix(errorText(s.Err), "no connection: "), m.now().Add(s.Retry)
+		for _, c := range m.conversations {
 			clear(c.typing)
 		}
 	}

@@ -9,32 +9,31 @@ import (
 	"chatd/client"
 )
 
-// maxEvents is how many events wait in a mailbox before the client's handlers
-// wait for the screen. Answers to what was sent come on top: the client's
-// outbox bounds them.
+// maxEvents is the number of events that may wait before the client's handlers
+// block. Results of sends are not counted; the client's outbox limits them.
 const maxEvents = 1024
 
-// mailbox brings what the client tells to the model, all that has come
-// meanwhile in one message: the screen is drawn once for it. Its methods may be
-// called from any goroutine.
+// mailbox carries events from the client's handlers to the model. Events that
+// arrive together are delivered together, so the screen is drawn once. Its
+// methods may be called from any goroutine.
 type mailbox struct {
 	mu     sync.Mutex
 	items  []tea.Msg
 	closed bool
-	wake   chan struct{} // 1
+	wake   chan struct{} // buffer of 1
 	room   *sync.Cond
-	full   atomic.Uint64 // how often handlers had to wait
+	waits  atomic.Uint64 // how often a handler had to wait
 }
 
-// events is what a mailbox had.
+// events are delivered together.
 type events []tea.Msg
 
-// settled is what became of a message that was sent from here.
-type settled struct {
-	conv  client.Conv
-	local int64
-	r     client.Receipt
-	err   error
+// sendResult is the outcome of a message sent from here.
+type sendResult struct {
+	conv    client.Conv
+	local   int64
+	receipt client.Receipt
+	err     error
 }
 
 func newMailbox() *mailbox {
@@ -43,13 +42,13 @@ func newMailbox() *mailbox {
 	return b
 }
 
-// put adds an event; it waits while there are too many. After close it drops
-// the event, which nobody would see.
+// put adds an event. It blocks while the mailbox is full. After close the event
+// is dropped.
 func (b *mailbox) put(e tea.Msg) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if len(b.items) >= maxEvents {
-		b.full.Add(1)
+		b.waits.Add(1)
 	}
 	for len(b.items) >= maxEvents && !b.closed {
 		b.room.Wait()
@@ -57,7 +56,7 @@ func (b *mailbox) put(e tea.Msg) {
 	b.add(e)
 }
 
-// putNow adds an event without waiting.
+// putNow adds an event and never blocks.
 func (b *mailbox) putNow(e tea.Msg) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -75,7 +74,7 @@ func (b *mailbox) add(e tea.Msg) {
 	}
 }
 
-// deliver sends what comes until close.
+// deliver passes events to send until close. It blocks.
 func (b *mailbox) deliver(send func(tea.Msg)) {
 	for range b.wake {
 		b.mu.Lock()
@@ -89,7 +88,7 @@ func (b *mailbox) deliver(send func(tea.Msg)) {
 	}
 }
 
-// close ends deliver, and lets go who waits in put.
+// close ends deliver and unblocks put.
 func (b *mailbox) close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -100,7 +99,7 @@ func (b *mailbox) close() {
 	}
 }
 
-// handlers put everything into the mailbox.
+// handlers returns client handlers that put everything into the mailbox.
 func (b *mailbox) handlers() client.Handlers {
 	return client.Handlers{
 		State:    func(v client.StateChange) { b.put(v) },

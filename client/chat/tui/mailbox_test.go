@@ -8,17 +8,17 @@ import (
 	tea "charm.land/bubbletea/v2"
 )
 
-// All that is put arrives, in order; who puts too much waits, and is let go at
-// the end.
+// Events arrive in order. put blocks while the mailbox is full, and close
+// unblocks it.
 func TestMailbox(t *testing.T) {
 	b := newMailbox()
 	for i := range maxEvents {
 		b.put(i)
 	}
-	b.putNow(maxEvents) // never waits
+	b.putNow(maxEvents) // never blocks
 	var wg sync.WaitGroup
 	wg.Go(func() { b.put(maxEvents + 1) })
-	for b.full.Load() == 0 { // until it waits
+	for b.waits.Load() == 0 { // until put blocks
 		runtime.Gosched()
 	}
 	next, all := 0, make(chan struct{})
@@ -26,7 +26,7 @@ func TestMailbox(t *testing.T) {
 		b.deliver(func(m tea.Msg) {
 			for _, e := range m.(events) {
 				if e != next {
-					t.Errorf("%v came, not %d", e, next)
+					t.Errorf("event %v, want %d", e, next)
 				}
 				next++
 			}

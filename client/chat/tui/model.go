@@ -11,95 +11,96 @@ import (
 
 	"chatd/client"
 	"chatd/client/chat/text"
+	"chatd/client/chat/widget"
 	"chatd/proto"
 )
 
 const (
-	// patience is how long a request waits for the server.
-	patience = 30 * time.Second
-	// typingEvery is how often one tells that one is typing, typingFor how
-	// long another's word for it lasts.
-	typingEvery = 3 * time.Second
-	typingFor   = 6 * time.Second
-	// listPages is how many pages of conversations are read.
-	listPages = 5
+	// requestTimeout limits requests to the server.
+	requestTimeout = 30 * time.Second
+	// typingInterval is the time between two typing events sent. typingExpiry is
+	// how long a received one is shown.
+	typingInterval = 3 * time.Second
+	typingExpiry   = 6 * time.Second
+	// maxListPages limits how many pages of conversations are loaded.
+	maxListPages = 5
 )
 
-// model is all there is. It belongs to Bubble Tea's goroutine.
+// model is the state of the program. Only Bubble Tea's goroutine may use it.
 type model struct {
-	cfg   Config
-	ctx   context.Context // ends with the program
-	c     *client.Client
-	box   *mailbox
-	table []command
-	now   func() time.Time
+	cfg      Config
+	ctx      context.Context // canceled when the program ends
+	c        *client.Client
+	mailbox  *mailbox
+	commands []command
+	now      func() time.Time
 
 	w, h    int
 	ruler   text.Ruler
-	theme   theme
-	focused bool // the terminal's window is in front
+	theme   widget.Theme
+	focused bool // the terminal window has the focus
 	ticking bool
 
-	login    *form // nil: logged in
-	register bool  // the form is for a new user
-	passwd   *form // asks for passwords, over the messages
+	loginForm    *widget.Form // nil when logged in
+	registering  bool         // the form is for registering
+	passwordForm *widget.Form // for changing the password
 
-	state   client.State
-	retryAt time.Time // of the next attempt to connect
-	why     string    // there is no connection
-	me      int64
-	name    string
+	state         client.State
+	retryAt       time.Time // time of the next attempt to connect
+	offlineReason string    // why there is no connection
+	myID          int64
+	myName        string
 
-	convs    map[client.Conv]*conversation
-	present  map[int64]bool // friends who are online
-	friends  map[int64]bool
-	members  map[client.Conv]int64  // of groups, how many
-	about    map[client.Conv]string // their descriptions
-	people   map[int64]string       // names of friends, and of members as far as they are listed
-	roster   roster
-	open     *conversation
-	openings int64
-	listView bool // one pane: the list is shown
-	thread   thread
-	built    builtFor
-	stale    bool // the thread has to be built again
+	conversations   map[client.Conv]*conversation
+	presence        map[int64]bool // friends: whether they are online
+	friends         map[int64]bool
+	memberCounts    map[client.Conv]int64  // of groups
+	descriptions    map[client.Conv]string // of groups
+	names           map[int64]string       // of friends and of listed group members
+	convList        conversationList
+	open            *conversation
+	openCount       int64
+	showList        bool // with one pane: show the list, not the messages
+	transcript      transcript
+	built           builtFor
+	transcriptDirty bool // transcript must be rebuilt
 
-	input  editor
-	recall recall
-	menu   menu
-	search *search
-	sheet  *sheet
-	ask    *question
-	notice string
-	isBad  bool
-	local  int64     // the last number of a message sent from here
-	toldAt time.Time // when one's typing was told last
+	input         widget.Editor
+	history       widget.InputHistory
+	menu          completionMenu
+	search        *search
+	overlay       *widget.Overlay
+	question      *question
+	notice        string
+	noticeIsError bool
+	lastLocalID   int64     // number of the last message sent from here
+	typingSentAt  time.Time // when the last typing event was sent
 
 	loggingOut bool
-	ending     bool // one has asked to end
+	quitting   bool // the user has asked to quit
 }
 
-// builtFor is what the thread was built for.
+// builtFor is what the transcript was built for.
 type builtFor struct {
 	conv *conversation
 	w    int
 }
 
-// question waits for y.
+// question is a yes/no question.
 type question struct {
-	words string
-	yes   func() tea.Cmd
+	text string
+	yes  func() tea.Cmd
 }
 
 func newModel(ctx context.Context, cfg Config, c *client.Client, box *mailbox) *model {
 	m := &model{
-		cfg: cfg, ctx: ctx, c: c, box: box, table: commands(), now: time.Now,
-		w: 80, h: 24, theme: newTheme(true), focused: true, listView: true, stale: true,
-		convs: make(map[client.Conv]*conversation), present: make(map[int64]bool),
-		friends: make(map[int64]bool), members: make(map[client.Conv]int64), about: make(map[client.Conv]string),
-		people: make(map[int64]string),
+		cfg: cfg, ctx: ctx, c: c, mailbox: box, commands: commands(), now: time.Now,
+		w: 80, h: 24, theme: widget.NewTheme(true), focused: true, showList: true, transcriptDirty: true,
+		conversations: make(map[client.Conv]*conversation), presence: make(map[int64]bool),
+		friends: make(map[int64]bool), memberCounts: make(map[client.Conv]int64), descriptions: make(map[client.Conv]string),
+		names: make(map[int64]string),
 	}
-	m.input = editor{lines: true, most: proto.MaxMsg}
+	m.input = widget.Editor{Multiline: true, MaxBytes: proto.MaxMsg}
 	m.askLogin(false, "")
 	return m
 }
@@ -109,11 +110,11 @@ func (m *model) Init() tea.Cmd {
 	var login tea.Cmd
 	switch {
 	case m.cfg.Register && m.cfg.Password != "":
-		m.register = true
+		m.registering = true
 		login = m.signIn(m.cfg.Name, m.cfg.Password)
-	case m.saved(m.cfg.Name):
+	case m.hasSavedLogin(m.cfg.Name):
 		_, name := m.c.Me()
-		m.login.note, m.login.busy = "logging in as "+name+" …", true
+		m.loginForm.Progress, m.loginForm.Busy = "logging in as "+name+" …", true
 		login = m.resume()
 	case m.cfg.Name != "" && m.cfg.Password != "":
 		login = m.signIn(m.cfg.Name, m.cfg.Password)
@@ -125,144 +126,144 @@ func (m *model) Init() tea.Cmd {
 
 func (m *model) online() bool { return m.state == client.LoggedIn }
 
-// conv is a conversation; it is made where it isn't known.
-func (m *model) conv(id client.Conv) *conversation {
-	c := m.convs[id]
+// conversation returns a conversation and creates it if necessary.
+func (m *model) conversation(id client.Conv) *conversation {
+	c := m.conversations[id]
 	if c == nil {
 		c = &conversation{id: id, first: 1, typing: make(map[int64]typist)}
-		m.convs[id] = c
+		m.conversations[id] = c
 	}
 	return c
 }
 
-// refresh takes over friends and groups.
-func (m *model) refresh() {
+// refreshContacts takes friends and groups from the client.
+func (m *model) refreshContacts() {
 	clear(m.friends)
-	clear(m.present)
+	clear(m.presence)
 	for _, f := range m.c.Friends() {
 		m.friends[f.ID] = true
-		m.present[f.ID] = f.State == proto.Online
-		m.conv(client.User(f.ID)).name = f.Name
-		m.people[f.ID] = f.Name
+		m.presence[f.ID] = f.State == proto.Online
+		m.conversation(client.User(f.ID)).name = f.Name
+		m.names[f.ID] = f.Name
 	}
-	clear(m.about)
-	clear(m.members)
+	clear(m.descriptions)
+	clear(m.memberCounts)
 	groups := make(map[client.Conv]bool)
 	for _, g := range m.c.Groups() {
-		c := m.conv(client.Group(g.ID))
+		c := m.conversation(client.Group(g.ID))
 		if g.GroupName != "" {
 			c.name = g.GroupName
 		}
-		c.gone = false
+		c.notMember = false
 		groups[c.id] = true
-		m.about[c.id], m.members[c.id] = g.GroupDesc, g.Count
+		m.descriptions[c.id], m.memberCounts[c.id] = g.GroupDesc, g.Count
 		if g.Users != nil {
-			m.members[c.id] = int64(len(g.Users))
+			m.memberCounts[c.id] = int64(len(g.Users))
 			for _, u := range g.Users {
-				m.people[u.ID] = u.Name
+				m.names[u.ID] = u.Name
 			}
 		}
 	}
-	for id, c := range m.convs {
+	for id, c := range m.conversations {
 		switch {
 		case id.Group != 0 && !groups[id]:
-			c.gone = true
-			if c != m.open && c.waiting() == 0 {
-				delete(m.convs, id)
+			c.notMember = true
+			if c != m.open && c.pendingCount() == 0 {
+				delete(m.conversations, id)
 			}
-		case id.Peer != 0 && !m.friends[id.Peer] && c.last == 0 && len(c.entries) == 0 && c != m.open:
-			delete(m.convs, id) // no friend any more, and nothing was said
+		case id.Peer != 0 && !m.friends[id.Peer] && c.last == 0 && len(c.messages) == 0 && c != m.open:
+			delete(m.conversations, id) // neither a friend nor any message
 		}
 	}
-	m.roster.order(m.convs)
+	m.convList.update(m.conversations)
 }
 
-// show opens a conversation.
-func (m *model) show(c *conversation) tea.Cmd {
-	m.sheet, m.passwd, m.ask = nil, nil, nil
+// openConversation opens c.
+func (m *model) openConversation(c *conversation) tea.Cmd {
+	m.overlay, m.passwordForm, m.question = nil, nil, nil
 	m.endSearch()
-	m.listView = false
-	m.roster.cursor = c.id
+	m.showList = false
+	m.convList.cursor = c.id
 	if m.open == c {
-		m.seen()
-		return m.load(wayLast)
+		m.markSeen()
+		return m.loadPage(pageLast)
 	}
-	m.leave()
-	m.openings++
-	m.open, c.opened = c, m.openings
-	m.input.set(c.draft)
+	m.closeConversation()
+	m.openCount++
+	m.open, c.openSeq = c, m.openCount
+	m.input.Set(c.draft)
 	m.notice = ""
-	m.recall.at = len(m.recall.lines)
-	m.stale = true
+	m.history.Rewind()
+	m.transcriptDirty = true
 	if c.unread() > 0 {
-		c.fresh = max(c.read, c.first-1)
+		c.unreadAfter = max(c.read, c.first-1)
 	}
-	m.seen()
-	m.complete()
-	m.forgetOldest()
-	if c.loaded && !c.behind {
+	m.markSeen()
+	m.updateCompletions()
+	m.evictOldest()
+	if c.loaded && !c.newerDropped {
 		return nil
 	}
-	return m.load(wayLast)
+	return m.loadPage(pageLast)
 }
 
-// leave puts the open conversation aside.
-func (m *model) leave() {
+// closeConversation closes the open conversation and keeps its draft.
+func (m *model) closeConversation() {
 	if m.open == nil {
 		return
 	}
-	m.open.draft = m.input.value()
-	m.input.set("")
-	m.open.rest()
-	if m.open.fresh != 0 {
-		m.open.fresh = 0
+	m.open.draft = m.input.Value()
+	m.input.Set("")
+	m.open.shrink()
+	if m.open.unreadAfter != 0 {
+		m.open.unreadAfter = 0
 	}
-	m.open, m.stale = nil, true
+	m.open, m.transcriptDirty = nil, true
 }
 
-// forgetOldest keeps the messages of the conversations that were opened last.
-func (m *model) forgetOldest() {
+// evictOldest frees the messages of all but the recently opened conversations.
+func (m *model) evictOldest() {
 	var full []*conversation
-	for _, c := range m.convs {
+	for _, c := range m.conversations {
 		if c.loaded && c != m.open {
 			full = append(full, c)
 		}
 	}
-	if len(full) <= restConvs {
+	if len(full) <= closedMaxConvs {
 		return
 	}
-	slices.SortFunc(full, func(a, b *conversation) int { return int(b.opened - a.opened) })
-	for _, c := range full[restConvs:] {
-		c.empty()
+	slices.SortFunc(full, func(a, b *conversation) int { return int(b.openSeq - a.openSeq) })
+	for _, c := range full[closedMaxConvs:] {
+		c.dropStored()
 	}
 }
 
-// seen marks the open conversation as read, where its end is in sight.
-func (m *model) seen() {
+// markSeen marks the open conversation as read if its end is visible.
+func (m *model) markSeen() {
 	c := m.open
-	if c == nil || m.login != nil || !m.focused || m.listView && m.narrow() || !c.loaded || c.scroll.up > 0 || c.behind || c.last <= c.read {
+	if c == nil || m.loginForm != nil || !m.focused || m.showList && m.narrow() || !c.loaded || c.scroll.fromBottom > 0 || c.newerDropped || c.last <= c.read {
 		return
 	}
 	c.read = c.last
 	m.c.MarkRead(c.id, c.last)
 }
 
-// load asks the server for a page of the open conversation.
-func (m *model) load(w way) tea.Cmd {
+// loadPage requests a page of the open conversation.
+func (m *model) loadPage(w pageKind) tea.Cmd {
 	c := m.open
-	if c == nil || c.loading || !m.online() || c.gone {
+	if c == nil || c.loading || !m.online() || c.notMember {
 		return nil
 	}
-	low, high := c.bounds()
+	low, high := c.seqRange()
 	before := int64(0)
 	switch w {
-	case wayOlder:
-		if c.begins || low <= c.first || !c.loaded {
+	case pageOlder:
+		if c.hasFirst || low <= c.first || !c.loaded {
 			return nil
 		}
 		before = low
-	case wayNewer:
-		if !c.behind {
+	case pageNewer:
+		if !c.newerDropped {
 			return nil
 		}
 		before = high + pageSize + 1
@@ -270,48 +271,48 @@ func (m *model) load(w way) tea.Cmd {
 	c.loading = true
 	id := c.id
 	return func() tea.Msg {
-		ctx, cancel := context.WithTimeout(m.ctx, patience)
+		ctx, cancel := context.WithTimeout(m.ctx, requestTimeout)
 		defer cancel()
 		p, err := m.c.History(ctx, id, before, pageSize)
-		return page{conv: id, way: w, p: p, err: err}
+		return page{conv: id, kind: w, data: p, err: err}
 	}
 }
 
-// listed is what the server says of all conversations.
-type listed struct {
+// conversationsLoaded is the server's list of conversations.
+type conversationsLoaded struct {
 	list []proto.Conversation
 	err  error
 }
 
-func (m *model) list() tea.Cmd {
+func (m *model) loadConversations() tea.Cmd {
 	return func() tea.Msg {
-		ctx, cancel := context.WithTimeout(m.ctx, patience)
+		ctx, cancel := context.WithTimeout(m.ctx, requestTimeout)
 		defer cancel()
 		var all []proto.Conversation
-		for before, more := int64(0), true; more && len(all) < listPages*proto.MaxConversations; {
+		for before, more := int64(0), true; more && len(all) < maxListPages*proto.MaxConversations; {
 			some, again, err := m.c.Conversations(ctx, before, proto.MaxConversations)
 			if err != nil {
-				return listed{all, err}
+				return conversationsLoaded{all, err}
 			}
 			all = append(all, some...)
 			if more = again && len(some) > 0; more {
 				before = some[len(some)-1].Time
 			}
 		}
-		return listed{all, nil}
+		return conversationsLoaded{all, nil}
 	}
 }
 
-func (m *model) onListed(l listed) {
+func (m *model) onConversations(l conversationsLoaded) {
 	for _, v := range l.list {
 		id := client.User(v.Peer)
 		if v.GroupID != 0 {
 			id = client.Group(v.GroupID)
 		}
-		if v.GroupID != 0 && m.convs[id] == nil {
-			continue // left meanwhile
+		if v.GroupID != 0 && m.conversations[id] == nil {
+			continue // left in the meantime
 		}
-		c := m.conv(id)
+		c := m.conversation(id)
 		if v.Name != "" {
 			c.name = v.Name
 		}
@@ -319,24 +320,24 @@ func (m *model) onListed(l listed) {
 		body := ""
 		if v.Message != nil {
 			body = v.Message.Msg
-			if v.Message.ID == m.me {
+			if v.Message.ID == m.myID {
 				c.read = max(c.read, v.Message.Seq)
 			}
 		}
-		c.said(v.Last, time.UnixMilli(v.Time), body)
+		c.updateLast(v.Last, time.UnixMilli(v.Time), body)
 	}
-	m.seen()
-	m.roster.order(m.convs)
+	m.markSeen()
+	m.convList.update(m.conversations)
 	if l.err != nil {
-		m.fail(told(l.err))
+		m.notifyError(errorText(l.err))
 	}
 }
 
-func (m *model) say(s string)  { m.notice, m.isBad = s, false }
-func (m *model) fail(s string) { m.notice, m.isBad = s, true }
+func (m *model) notify(s string)      { m.notice, m.noticeIsError = s, false }
+func (m *model) notifyError(s string) { m.notice, m.noticeIsError = s, true }
 
-// told is an error as a user is told of it.
-func told(err error) string {
+// errorText returns the message of an error for the user.
+func errorText(err error) string {
 	var refused *proto.Error
 	switch {
 	case errors.Is(err, client.ErrReplaced):
@@ -353,10 +354,11 @@ func told(err error) string {
 	return s
 }
 
-// waiting is how many messages have yet to be acknowledged, in all.
-func (m *model) waiting() (n int) {
-	for _, c := range m.convs {
-		n += c.waiting()
+// pendingCount returns the number of unacknowledged messages in all
+// conversations.
+func (m *model) pendingCount() (n int) {
+	for _, c := range m.conversations {
+		n += c.pendingCount()
 	}
 	return n
 }

@@ -1,44 +1,48 @@
 package tui
 
-import tea "charm.land/bubbletea/v2"
+import (
+	tea "charm.land/bubbletea/v2"
 
-// wheelRows is how far a notch of the wheel scrolls.
+	"chatd/client/chat/widget"
+)
+
+// wheelRows is the number of rows per notch of the wheel.
 const wheelRows = 3
 
-// click chooses what is under the pointer.
+// click handles a click.
 func (m *model) click(e tea.Mouse) tea.Cmd {
 	if e.Button != tea.MouseLeft {
 		return nil
 	}
-	p := m.places()
+	p := m.layout()
 	switch {
-	case m.login != nil:
-		return m.clickForm(m.login, e.Y, m.h-1, m.loginAction)
-	case m.passwd != nil && e.X >= p.left && e.Y >= p.header && e.Y < p.header+p.messages:
-		return m.clickForm(m.passwd, e.Y-p.header, p.messages, m.passwdAction)
-	case m.ask != nil:
+	case m.loginForm != nil:
+		return m.clickForm(m.loginForm, e.Y, m.h-1, m.loginAction)
+	case m.passwordForm != nil && e.X >= p.mainLeft && e.Y >= p.header && e.Y < p.header+p.messages:
+		return m.clickForm(m.passwordForm, e.Y-p.header, p.messages, m.passwdAction)
+	case m.question != nil:
 		return nil
-	case p.list > 0 && e.X < p.listWidth && e.Y >= p.listTop && e.Y < p.listTop+p.list:
-		if i := m.roster.top + e.Y - p.listTop; i < len(m.roster.list) {
-			return m.show(m.roster.list[i])
+	case p.listHeight > 0 && e.X < p.listWidth && e.Y >= p.listTop && e.Y < p.listTop+p.listHeight:
+		if i := m.convList.top + e.Y - p.listTop; i < len(m.convList.items) {
+			return m.openConversation(m.convList.items[i])
 		}
 	}
 	return nil
 }
 
-// clickForm goes to the field that was clicked on, or presses the button.
-func (m *model) clickForm(f *form, y, h int, do func(formAction) tea.Cmd) tea.Cmd {
-	rows, _, _, _ := f.view(&m.theme, m.ruler, m.w, h)
-	if y < 0 || y >= len(rows) || rows[y].stop < 0 || f.busy {
+// clickForm focuses the clicked field or presses the clicked button.
+func (m *model) clickForm(f *widget.Form, y, h int, do func(widget.FormAction) tea.Cmd) tea.Cmd {
+	rows, _, _, _ := f.View(&m.theme, m.ruler, m.w, h)
+	if y < 0 || y >= len(rows) || rows[y].Focus < 0 || f.Busy {
 		return nil
 	}
-	if f.focus = rows[y].stop; f.focus >= len(f.fields) {
-		return do(f.enter())
+	if f.Focus = rows[y].Focus; f.Focus >= len(f.Fields) {
+		return do(f.Enter())
 	}
 	return nil
 }
 
-// wheel scrolls what is under the pointer.
+// wheel scrolls the element under the pointer.
 func (m *model) wheel(e tea.Mouse) tea.Cmd {
 	by := 0
 	switch e.Button {
@@ -47,13 +51,13 @@ func (m *model) wheel(e tea.Mouse) tea.Cmd {
 	case tea.MouseWheelDown:
 		by = -wheelRows
 	}
-	p := m.places()
+	p := m.layout()
 	switch {
-	case by == 0 || m.login != nil:
-	case p.list > 0 && e.X < p.listWidth:
-		m.roster.move(-by)
-	case m.sheet != nil:
-		m.sheet.scroll(-by, p.messages)
+	case by == 0 || m.loginForm != nil:
+	case p.listHeight > 0 && e.X < p.listWidth:
+		m.convList.move(-by)
+	case m.overlay != nil:
+		m.overlay.Scroll(-by, p.messages)
 	default:
 		return m.scroll(by)
 	}

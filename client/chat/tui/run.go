@@ -14,31 +14,29 @@ import (
 	"chatd/client"
 )
 
-// Config is what Run needs.
+// Config is the configuration of Run.
 type Config struct {
-	Client   client.Config // its Handlers are Run's
-	Server   string        // as the screen names it
-	Name     string        // who logs in, or is offered in the form
+	Client   client.Config // Run sets its Handlers
+	Server   string        // address shown to the user
+	Name     string        // user to log in, or the default in the form
 	Password string
 	Register bool // register first
 
 	In, Out *os.File  // the terminal
-	Err     io.Writer // what is left to say once the screen is gone
+	Err     io.Writer // for messages after the screen is closed
 }
 
-// ErrUnsent says that the program has ended with messages that were never
-// acknowledged.
+// ErrUnsent means that messages were still unacknowledged at the end.
 var ErrUnsent = errors.New("messages are left that the server has not acknowledged")
 
-// restore ends what might be left of the screen: terminals differ in what
-// belongs to the alternate screen and what to both.
+// restore resets modes that some terminals keep when they leave the alternate
+// screen.
 const restore = ansi.ResetModeMouseButtonEvent + ansi.ResetModeMouseExtSgr + ansi.ResetModeFocusEvent +
 	ansi.ResetModeBracketedPaste + ansi.SetModeTextCursorEnable + ansi.ResetStyle
 
-// Run shows the screen until its user, or ctx, ends it. It blocks; the
-// terminal is as it was before when it returns, be it with an error: of a
-// setting, of the terminal, of saving, ErrUnsent, or that of a panic, which
-// is told on Err.
+// Run runs the program until the user quits or ctx is canceled, and restores the
+// terminal. It returns ErrUnsent, or an error of the configuration, the terminal
+// or saving the login. A panic is printed to Err.
 func Run(ctx context.Context, cfg Config) error {
 	box := newMailbox()
 	cfg.Client.Handlers = box.handlers()
@@ -48,24 +46,24 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	inner, cancel := context.WithCancel(ctx)
 	m := newModel(inner, cfg, c, box)
-	// Signals are the caller's, who ends ctx for them.
+	// The caller handles signals by canceling ctx.
 	p := tea.NewProgram(m, tea.WithInput(cfg.In), tea.WithOutput(cfg.Out), tea.WithoutSignalHandler())
 
 	var wg sync.WaitGroup
 	wg.Go(func() { box.deliver(p.Send) })
-	stopped := context.AfterFunc(ctx, func() { p.Send(stop{}) })
+	stopped := context.AfterFunc(ctx, func() { p.Send(stopMsg{}) })
 	_, err = p.Run()
 	stopped()
-	_, _ = io.WriteString(cfg.Out, restore) // a terminal that has gone needs none
+	_, _ = io.WriteString(cfg.Out, restore) // fails if the terminal is gone
 	cancel()
-	unsent := m.waiting()
+	unsent := m.pendingCount()
 	box.close()
 	cerr := c.Close()
 	wg.Wait()
 	switch {
 	case errors.Is(err, tea.ErrProgramPanic):
 		return errors.New("this is a fault of the program; what is above tells where")
-	case err != nil && ctx.Err() == nil: // a terminal that has gone comes with a signal
+	case err != nil && ctx.Err() == nil: // a closed terminal also sends a signal
 		return fmt.Errorf("the terminal: %w", err)
 	case cerr != nil:
 		return fmt.Errorf("saving the login: %w", cerr)

@@ -5,44 +5,46 @@ import (
 	"unicode/utf8"
 
 	"chatd/client/chat/text"
+	"chatd/client/chat/widget"
 )
 
-// hit is one place where what is looked for stands.
+// hit is an occurrence of the search text.
 type hit struct {
-	e        *entry
+	msg      *message
 	line     int
-	from, to int // in the line
+	from, to int // byte range in the line
 }
 
-// search looks for words in the open conversation: in what is here, and
-// backwards in what the server has.
+// search is a search in the open conversation. It covers the loaded messages and
+// loads older ones on demand.
 type search struct {
-	input editor
-	hits  []hit
-	at    int  // the one that is looked at, -1: none
-	more  bool // an older one was asked for: go on when a page comes
-	had   hit  // the one from which an older one was asked for
+	input       widget.Editor
+	hits        []hit
+	at          int  // index of the current hit, -1 for none
+	loadingMore bool // continue when the requested older page arrives
+	moreFrom    hit  // the current hit when older messages were requested
 }
 
-// find looks again: the words or the messages have changed. The hit that was
-// looked at stays so, as far as it is there; else the last one is.
+// find searches again after the search text or the messages have changed. The
+// current hit stays current if it still exists. Otherwise the last hit becomes
+// current.
 func (s *search) find(c *conversation, r text.Ruler) {
 	var old hit
 	if s.at >= 0 && s.at < len(s.hits) {
 		old = s.hits[s.at]
 	}
 	s.hits, s.at = s.hits[:0], -1
-	words := folded(r.Show(s.input.value()))
+	words := folded(r.Show(s.input.Value()))
 	if len(words) == 0 {
 		return
 	}
-	for _, e := range c.entries {
-		if e.note {
+	for _, msg := range c.messages {
+		if msg.notice {
 			continue
 		}
-		for i, line := range e.body(r) {
+		for i, line := range msg.displayLines(r) {
 			for _, p := range occurrences(line, words) {
-				h := hit{e, i, p[0], p[1]}
+				h := hit{msg, i, p[0], p[1]}
 				if h == old {
 					s.at = len(s.hits)
 				}
@@ -55,24 +57,24 @@ func (s *search) find(c *conversation, r text.Ruler) {
 	}
 }
 
-// here is the hit that is looked at, nil if there is none.
-func (s *search) here() *hit {
+// current returns the current hit, or nil.
+func (s *search) current() *hit {
 	if s.at < 0 || s.at >= len(s.hits) {
 		return nil
 	}
 	return &s.hits[s.at]
 }
 
-// found goes to an older hit, once older messages have come: the last one
-// where none was looked at before.
-func (s *search) found() bool {
-	if h := s.here(); h != nil && *h != s.had {
+// resume goes to the next older hit after older messages were loaded. If there
+// was no current hit, it is the last one.
+func (s *search) resume() bool {
+	if h := s.current(); h != nil && *h != s.moreFrom {
 		return true
 	}
 	return s.older()
 }
 
-// older goes to the hit before, and reports false where there is none.
+// older goes to the previous hit. It returns false if there is none.
 func (s *search) older() bool {
 	if s.at <= 0 {
 		return false
@@ -81,7 +83,7 @@ func (s *search) older() bool {
 	return true
 }
 
-// newer goes to the hit behind.
+// newer goes to the next hit. It returns false if there is none.
 func (s *search) newer() bool {
 	if s.at+1 >= len(s.hits) {
 		return false
@@ -90,10 +92,10 @@ func (s *search) newer() bool {
 	return true
 }
 
-// in calls mark with the parts of a piece of a line that are hits.
-func (s *search) in(e *entry, p piece, mark func(from, to int, here bool)) {
+// highlights calls mark for the parts of a piece that belong to hits.
+func (s *search) highlights(msg *message, p piece, mark func(from, to int, here bool)) {
 	for i, h := range s.hits {
-		if h.e == e && h.line == p.line && h.to > p.from && h.from < p.to {
+		if h.msg == msg && h.line == p.line && h.to > p.from && h.from < p.to {
 			mark(max(h.from, p.from), min(h.to, p.to), i == s.at)
 		}
 	}
@@ -109,9 +111,8 @@ func folded(s string) []rune {
 	return runes
 }
 
-// occurrences are the places in a line where the words stand, without regard
-// to case.
-func occurrences(line string, words []rune) (places [][2]int) {
+// occurrences returns where words occur in a line, ignoring case.
+func occurrences(line string, words []rune) (ranges [][2]int) {
 	for from := 0; from < len(line); {
 		to, ok := from, true
 		for _, w := range words {
@@ -123,12 +124,12 @@ func occurrences(line string, words []rune) (places [][2]int) {
 			to += n
 		}
 		if ok {
-			places = append(places, [2]int{from, to})
+			ranges = append(ranges, [2]int{from, to})
 			from = to
 			continue
 		}
 		_, n := utf8.DecodeRuneInString(line[from:])
 		from += n
 	}
-	return places
+	return ranges
 }

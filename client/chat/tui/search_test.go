@@ -5,10 +5,11 @@ import (
 	"testing"
 
 	"chatd/client/chat/text"
+	"chatd/client/chat/widget"
 )
 
-// Words are found without regard to case, where they stand, also across the
-// rows that a line is broken into; line ends part them.
+// Search ignores case, finds text across wrapped rows, and doesn't cross line
+// breaks.
 func TestOccurrences(t *testing.T) {
 	for _, test := range []struct{ line, words, want string }{
 		{"one One ONE", "one", "[[0 3] [4 7] [8 11]]"},
@@ -24,29 +25,29 @@ func TestOccurrences(t *testing.T) {
 	}
 }
 
-// The hit that one looks at stays the same while messages come at either end.
-func TestSearchStays(t *testing.T) {
+// The current hit stays the same while messages arrive at either end.
+func TestCurrentHitKept(t *testing.T) {
 	c := newConversation()
-	c.take(pageOf(1, 20, true, wayLast, 11, 20))
-	s := search{at: -1, input: editor{most: 100}}
-	s.input.set("text 1")
+	c.addPage(pageOf(1, 20, true, pageLast, 11, 20))
+	s := search{at: -1, input: widget.Editor{MaxBytes: 100}}
+	s.input.Set("text 1")
 	s.find(c, text.Ruler{})
-	if len(s.hits) != 9 || s.here().e.seq != 19 {
-		t.Fatalf("%d hits, at %+v", len(s.hits), s.here())
+	if len(s.hits) != 9 || s.current().msg.seq != 19 {
+		t.Fatalf("%d hits, current %+v; want 9, seq 19", len(s.hits), s.current())
 	}
 	for s.older() {
 	}
-	s.had = *s.here()
-	c.take(pageOf(1, 20, false, wayOlder, 1, 10))
-	if s.find(c, text.Ruler{}); s.here().e.seq != 11 {
-		t.Errorf("it has moved to %d", s.here().e.seq)
+	s.moreFrom = *s.current()
+	c.addPage(pageOf(1, 20, false, pageOlder, 1, 10))
+	if s.find(c, text.Ruler{}); s.current().msg.seq != 11 {
+		t.Errorf("the current hit is in message %d, want 11", s.current().msg.seq)
 	}
-	if !s.found() || s.here().e.seq != 10 {
-		t.Errorf("older than 11 is %d", s.here().e.seq)
+	if !s.resume() || s.current().msg.seq != 10 {
+		t.Errorf("the next older hit is in message %d, want 10", s.current().msg.seq)
 	}
 	var marks []string
-	s.in(s.here().e, piece{0, 2, 6}, func(from, to int, here bool) { marks = append(marks, fmt.Sprint(from, to, here)) })
+	s.highlights(s.current().msg, piece{0, 2, 6}, func(from, to int, here bool) { marks = append(marks, fmt.Sprint(from, to, here)) })
 	if fmt.Sprint(marks) != "[2 6 true]" {
-		t.Errorf("in a part of the line: %v", marks)
+		t.Errorf("highlights %v, want [2 6 true]", marks)
 	}
 }

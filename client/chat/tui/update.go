@@ -7,42 +7,44 @@ import (
 	"github.com/charmbracelet/x/ansi"
 
 	"chatd/client"
+	"chatd/client/chat/widget"
 )
 
-// tick comes once a second while something on the screen runs out.
-type tick struct{}
+// tickMsg is sent every second while something on the screen depends on the
+// time.
+type tickMsg struct{}
 
-// stop asks the program to end: a signal.
-type stop struct{}
+// stopMsg ends the program after a signal.
+type stopMsg struct{}
 
-// Update takes in what has happened. It never waits.
+// Update handles a message. It never blocks.
 func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
-	cmd := m.take(msg)
-	if !m.ticking && m.running() {
+	cmd := m.handle(msg)
+	if !m.ticking && m.needsTick() {
 		m.ticking = true
-		cmd = tea.Batch(cmd, tea.Tick(time.Second, func(time.Time) tea.Msg { return tick{} }))
+		cmd = tea.Batch(cmd, tea.Tick(time.Second, func(time.Time) tea.Msg { return tickMsg{} }))
 	}
 	return m, cmd
 }
 
-// running reports whether something shown changes with time alone.
-func (m *model) running() bool {
-	return m.login == nil && (!m.online() || m.open != nil && len(m.open.typing) > 0)
+// needsTick reports whether something on the screen depends on the time.
+func (m *model) needsTick() bool {
+	return m.loginForm == nil && (!m.online() || m.open != nil && len(m.open.typing) > 0)
 }
 
-func (m *model) take(msg tea.Msg) tea.Cmd {
+func (m *model) handle(msg tea.Msg) tea.Cmd {
 	switch msg := msg.(type) {
 	case tea.WindowSizeMsg:
-		m.w, m.h, m.stale = msg.Width, msg.Height, true
+		m.w, m.h, m.transcriptDirty = msg.Width, msg.Height, true
 	case tea.BackgroundColorMsg:
-		m.theme = newTheme(msg.IsDark())
+		m.theme = widget.NewTheme(msg.IsDark())
 	case tea.ModeReportMsg:
 		if msg.Mode == ansi.ModeUnicodeCore {
-			m.measure(msg.Value == ansi.ModeReset || msg.Value == ansi.ModeSet || msg.Value == ansi.ModePermanentlySet)
+			m.setWidthMode(msg.Value == ansi.ModeReset || msg.Value == ansi.ModeSet || msg.Value == ansi.ModePermanentlySet)
 		}
 	case tea.FocusMsg:
 		m.focused = true
-		m.seen()
+		m.markSeen()
 	case tea.BlurMsg:
 		m.focused = false
 	case tea.KeyPressMsg:
@@ -53,52 +55,53 @@ func (m *model) take(msg tea.Msg) tea.Cmd {
 		return m.click(tea.Mouse(msg))
 	case tea.MouseWheelMsg:
 		return m.wheel(tea.Mouse(msg))
-	case tick:
+	case tickMsg:
 		m.ticking = false
-	case stop:
+	case stopMsg:
 		return tea.Quit
-	case flushed:
-		if msg.err == nil || m.waiting() == 0 {
+	case flushDone:
+		if msg.err == nil || m.pendingCount() == 0 {
 			return tea.Quit
 		}
-		return m.askQuit()
+		return m.confirmQuit()
 	case events:
 		return m.onEvents(msg)
 	case loginDone:
 		return m.onLoginDone(msg)
-	case listed:
-		m.onListed(msg)
+	case conversationsLoaded:
+		m.onConversations(msg)
 	case page:
 		return m.onPage(msg)
-	case done:
+	case requestDone:
 		return m.onDone(msg)
 	}
 	return nil
 }
 
-// measure follows what the terminal says of how it counts columns.
-func (m *model) measure(clusters bool) {
+// setWidthMode sets how the terminal measures text: by grapheme cluster or by
+// code point.
+func (m *model) setWidthMode(clusters bool) {
 	m.ruler.Clusters = clusters
-	m.input.r = m.ruler
-	for _, c := range m.convs {
-		for _, e := range c.entries {
-			e.forget()
+	m.input.Ruler = m.ruler
+	for _, c := range m.conversations {
+		for _, e := range c.messages {
+			e.clearCache()
 		}
 	}
-	for _, f := range []*form{m.login, m.passwd} {
+	for _, f := range []*widget.Form{m.loginForm, m.passwordForm} {
 		if f != nil {
-			for i := range f.fields {
-				f.fields[i].r = m.ruler
+			for i := range f.Fields {
+				f.Fields[i].Ruler = m.ruler
 			}
 		}
 	}
-	if m.sheet != nil {
-		m.sheet.w = -1
+	if m.overlay != nil {
+		m.overlay.Rewrap()
 	}
-	m.stale = true
+	m.transcriptDirty = true
 }
 
-// onEvents takes in what the client has told.
+// onEvents handles events of the client.
 func (m *model) onEvents(all events) tea.Cmd {
 	var cmds []tea.Cmd
 	for _, e := range all {
@@ -107,79 +110,79 @@ func (m *model) onEvents(all events) tea.Cmd {
 			cmds = append(cmds, m.onState(e))
 		case client.Message:
 			m.onMessage(e)
-		case settled:
-			m.onSettled(e)
+		case sendResult:
+			m.onSendResult(e)
 		case client.Event:
 			m.onEvent(e)
 		case client.Read:
 			m.onRead(e)
 		case client.Presence:
-			m.present[e.User] = e.Online
+			m.presence[e.User] = e.Online
 		case client.Change:
 			m.onChange(e)
 		}
 	}
-	if m.login == nil {
-		m.roster.order(m.convs)
-		m.seen()
-		m.trim()
+	if m.loginForm == nil {
+		m.convList.update(m.conversations)
+		m.markSeen()
+		m.trimOpen()
 	}
 	return tea.Batch(cmds...)
 }
 
 func (m *model) onMessage(e client.Message) {
-	c := m.conv(e.Conv)
+	c := m.conversation(e.Conv)
 	if c.name == "" && e.Conv.Peer == e.From {
 		c.name = e.Name
 	}
-	c.hear(e, m.me)
-	m.changed(c)
+	c.receive(e, m.myID)
+	m.messagesChanged(c)
 }
 
-// changed notes that the messages of a conversation are others now.
-func (m *model) changed(c *conversation) {
+// messagesChanged must be called after the messages of c have changed.
+func (m *model) messagesChanged(c *conversation) {
 	if c != m.open {
 		return
 	}
-	m.stale = true
+	m.transcriptDirty = true
 	if m.search != nil {
 		m.search.find(c, m.ruler)
 	}
 }
 
-// trim keeps the open conversation within its bounds.
-func (m *model) trim() {
+// trimOpen drops messages of the open conversation beyond its limits.
+func (m *model) trimOpen() {
 	if c := m.open; c != nil {
-		n := len(c.entries)
-		if c.trim(openMost, openBytes, c.scroll.up == 0); len(c.entries) != n {
-			m.changed(c)
+		n := len(c.messages)
+		if c.trim(openMaxMessages, openMaxBytes, c.scroll.fromBottom == 0); len(c.messages) != n {
+			m.messagesChanged(c)
 		}
 	}
 }
 
-func (m *model) onSettled(e settled) {
-	c := m.conv(e.conv)
+func (m *model) onSendResult(e sendResult) {
+	c := m.conversation(e.conv)
 	failed := ""
 	if e.err != nil {
-		failed = told(e.err)
+		failed = errorText(e.err)
 	}
-	c.settle(e.local, e.r, failed)
-	m.changed(c)
+	c.completeSend(e.local, e.receipt, failed)
+	m.messagesChanged(c)
 }
 
 func (m *model) onEvent(e client.Event) {
-	if e.Kind == "typing" && e.From != m.me {
-		if c := m.convs[e.Conv]; c != nil && len(c.typing) < 10 {
-			c.typing[e.From] = typist{e.Name, m.now().Add(typingFor)}
+	if e.Kind == "typing" && e.From != m.myID {
+		if c := m.conversations[e.Conv]; c != nil && len(c.typing) < 10 {
+			c.typing[e.From] = typist{e.Name, m.now().Add(typingExpiry)}
 		}
 	}
 }
 
 func (m *model) onRead(e client.Read) {
-	c := m.convs[e.Conv]
+	c := m.conversations[e.Conv]
 	switch {
 	case c == nil:
-	case e.User == m.me:
+	case e.User == m.myID:
 		c.read = max(c.read, e.Seq)
 	default:
 		c.peerRead = max(c.peerRead, e.Seq)
@@ -188,77 +191,77 @@ func (m *model) onRead(e client.Read) {
 
 func (m *model) onChange(e client.Change) {
 	note := func(c *conversation, s string) {
-		c.note(s, m.now())
-		m.changed(c)
+		c.addNotice(s, m.now())
+		m.messagesChanged(c)
 	}
 	switch e.Kind {
 	case client.FriendAdded:
-		m.say(e.Name + " is your friend now")
+		m.notify(e.Name + " is your friend now")
 	case client.MemberJoined:
-		if c := m.convs[client.Group(e.Group)]; c != nil && e.User != m.me {
+		if c := m.conversations[client.Group(e.Group)]; c != nil && e.User != m.myID {
 			note(c, e.Name+" has joined")
 		}
 	case client.MemberLeft:
-		if c := m.convs[client.Group(e.Group)]; c != nil {
-			if e.User == m.me {
+		if c := m.conversations[client.Group(e.Group)]; c != nil {
+			if e.User == m.myID {
 				note(c, "you are no longer in this group")
 			} else {
-				note(c, m.who(e.User)+" has left")
+				note(c, m.userName(e.User)+" has left")
 			}
 		}
 	case client.GroupDismissed:
-		if c := m.convs[client.Group(e.Group)]; c != nil {
+		if c := m.conversations[client.Group(e.Group)]; c != nil {
 			note(c, "the group was dismissed")
 			if c != m.open {
-				m.say(c.name + " was dismissed")
+				m.notify(c.name + " was dismissed")
 			}
 		}
 	}
-	m.refresh()
+	m.refreshContacts()
 }
 
-// who is a user's name, as far as it is known.
-func (m *model) who(id int64) string {
-	if name := m.people[id]; name != "" {
+// userName returns a user's name, or the ID if it isn't known.
+func (m *model) userName(id int64) string {
+	if name := m.names[id]; name != "" {
 		return name
 	}
 	return client.User(id).String()
 }
 
-// onPage takes in messages that were asked for.
+// onPage adds a page that was requested.
 func (m *model) onPage(p page) tea.Cmd {
-	c := m.convs[p.conv]
+	c := m.conversations[p.conv]
 	if c == nil {
 		return nil
 	}
 	if p.err != nil {
 		c.loading = false
 		if !c.loaded {
-			c.empty()
+			c.dropStored()
 		}
 		if c == m.open && m.ctx.Err() == nil {
-			m.fail("the messages could not be read: " + told(p.err))
+			m.notifyError("the messages could not be read: " + errorText(p.err))
 		}
-		m.changed(c)
+		m.messagesChanged(c)
 		return nil
 	}
-	atEnd := c.scroll.up == 0
-	c.take(p)
+	atEnd := c.scroll.fromBottom == 0
+	c.addPage(p)
 	if c != m.open {
-		c.rest()
+		c.shrink()
 		return nil
 	}
-	if p.way != wayLast {
-		c.trim(openMost, openBytes, p.way == wayNewer)
+	if p.kind != pageLast {
+		c.trim(openMaxMessages, openMaxBytes, p.kind == pageNewer)
 	}
-	m.changed(c)
-	m.layout()
+	m.messagesChanged(c)
+	m.updateTranscript()
 	if atEnd {
-		m.seen()
+		m.markSeen()
 	}
-	m.roster.order(m.convs)
-	if h := m.places().messages; p.way != wayNewer && !c.begins && m.thread.atTop(c.scroll, h) {
-		return m.load(wayOlder) // a screen is taller than a page
+	m.convList.update(m.conversations)
+	if h := m.layout().messages; p.kind != pageNewer && !c.hasFirst && m.transcript.atTop(c.scroll, h) {
+		return m.loadPage(pageOlder) // the screen is taller than a page
 	}
-	return m.searchOn()
+	return m.continueSearch()
 }

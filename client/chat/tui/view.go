@@ -8,6 +8,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"chatd/client"
+	"chatd/client/chat/widget"
 )
 
 // View draws the screen.
@@ -15,7 +16,7 @@ func (m *model) View() tea.View {
 	var rows []string
 	cursor := tea.Cursor{Shape: tea.CursorBar, Blink: true}
 	at := false
-	if m.login != nil {
+	if m.loginForm != nil {
 		rows, cursor.X, cursor.Y, at = m.loginView()
 	} else {
 		rows, cursor.X, cursor.Y, at = m.chatView()
@@ -33,24 +34,24 @@ func (m *model) View() tea.View {
 	return v
 }
 
-// loginView is the form, and the status below it.
+// loginView draws the login form and a status row.
 func (m *model) loginView() (rows []string, x, y int, at bool) {
-	all, x, y, at := m.login.view(&m.theme, m.ruler, m.w, max(1, m.h-1))
+	all, x, y, at := m.loginForm.View(&m.theme, m.ruler, m.w, max(1, m.h-1))
 	for _, r := range all {
-		rows = append(rows, r.text)
+		rows = append(rows, r.Text)
 	}
-	return append(rows, newLine(m.ruler, m.w).add(m.theme.dim, " Tab: next  Enter: go on  Ctrl-C: end").end()), x, y, at
+	return append(rows, widget.NewRow(m.ruler, m.w).Add(m.theme.Dim, " Tab: next  Enter: go on  Ctrl-C: end").Build()), x, y, at
 }
 
 func (m *model) chatView() (rows []string, x, y int, at bool) {
-	m.layout()
-	p := m.places()
+	m.updateTranscript()
+	p := m.layout()
 	right, x, y, at := m.rightPane(p)
-	x += p.left
+	x += p.mainLeft
 	if m.narrow() {
 		rows = right
 	} else {
-		left := append(m.listHeader(p), m.rosterRows(p.listWidth, p.list)...)
+		left := append(m.listHeader(p), m.listRows(p.listWidth, p.listHeight)...)
 		for i := range right {
 			bar := "│"
 			switch {
@@ -59,7 +60,7 @@ func (m *model) chatView() (rows []string, x, y int, at bool) {
 			case p.rule > 0 && i == len(right)-p.input-1:
 				bar = "├"
 			}
-			rows = append(rows, left[i]+m.theme.rule.on(bar)+right[i])
+			rows = append(rows, left[i]+m.theme.Rule.Render(bar)+right[i])
 		}
 	}
 	if p.status > 0 {
@@ -68,24 +69,25 @@ func (m *model) chatView() (rows []string, x, y int, at bool) {
 	return rows, x, y, at
 }
 
-// listHeader is what stands above the list.
-func (m *model) listHeader(p places) (rows []string) {
+// listHeader draws the rows above the list.
+func (m *model) listHeader(p layout) (rows []string) {
 	if p.header > 0 {
-		l := newLine(m.ruler, p.listWidth).add(m.theme.strong, " Chats")
-		if n, _ := m.roster.unread(); n > 0 {
-			l.right(m.theme.badge, count(n)+" ")
+		l := widget.NewRow(m.ruler, p.listWidth).Add(m.theme.Bold, " Chats")
+		if n := m.convList.unreadTotal(); n > 0 {
+			l.AddRight(m.theme.Badge, count(n)+" ")
 		}
-		rows = append(rows, l.end())
+		rows = append(rows, l.Build())
 	}
 	if p.header > 1 {
-		rows = append(rows, newLine(m.ruler, p.listWidth).ruled(m.theme.rule, style{}, "", p.listWidth).end())
+		rows = append(rows, widget.NewRow(m.ruler, p.listWidth).AddRule(m.theme.Rule, widget.Style{}, "", p.listWidth).Build())
 	}
 	return rows
 }
 
-// rightPane is all but the list and the status: in one pane, also the list.
-func (m *model) rightPane(p places) (rows []string, x, y int, at bool) {
-	list := m.narrow() && m.listView && m.sheet == nil && m.passwd == nil
+// rightPane draws everything but the list and the status row. With one pane it
+// may draw the list instead of messages.
+func (m *model) rightPane(p layout) (rows []string, x, y int, at bool) {
+	list := m.narrow() && m.showList && m.overlay == nil && m.passwordForm == nil
 	if list {
 		rows = m.listHeader(p)
 	} else {
@@ -93,141 +95,139 @@ func (m *model) rightPane(p places) (rows []string, x, y int, at bool) {
 	}
 	var body []string
 	switch {
-	case m.passwd != nil:
-		form, fx, fy, cursor := m.passwd.view(&m.theme, m.ruler, p.width, p.messages)
+	case m.passwordForm != nil:
+		form, fx, fy, cursor := m.passwordForm.View(&m.theme, m.ruler, p.width, p.messages)
 		for _, r := range form {
-			body = append(body, r.text)
+			body = append(body, r.Text)
 		}
 		x, y, at = fx, len(rows)+fy, cursor
-	case m.sheet != nil:
-		body = m.sheet.view(&m.theme, m.ruler, p.width, p.messages)
+	case m.overlay != nil:
+		body = m.overlay.View(&m.theme, m.ruler, p.width, p.messages)
 	case list:
-		body = m.rosterRows(p.width, p.messages)
+		body = m.listRows(p.width, p.messages)
 	case m.open == nil:
 		body = m.welcome(p.width, p.messages)
 	default:
-		body = m.threadRows(p)
+		body = m.transcriptRows(p)
 	}
-	if menu := m.menuRows(p.width, len(body)); len(menu) > 0 && m.passwd == nil {
+	if menu := m.menuRows(p.width, len(body)); len(menu) > 0 && m.passwordForm == nil {
 		copy(body[len(body)-len(menu):], menu)
 	}
 	rows = append(rows, body...)
-	if p.note > 0 {
-		rows = append(rows, m.noteRow(p.width))
+	if p.notice > 0 {
+		rows = append(rows, m.noticeRow(p.width))
 	}
 	if p.rule > 0 {
-		rows = append(rows, newLine(m.ruler, p.width).ruled(m.theme.rule, style{}, "", p.width).end())
+		rows = append(rows, widget.NewRow(m.ruler, p.width).AddRule(m.theme.Rule, widget.Style{}, "", p.width).Build())
 	}
 	input, ix, iy := m.inputRows(p)
-	if m.passwd == nil {
-		x, y, at = ix, len(rows)+iy, m.ask == nil
+	if m.passwordForm == nil {
+		x, y, at = ix, len(rows)+iy, m.question == nil
 	}
 	return append(rows, input...), x, y, at
 }
 
-// header names what is shown.
-func (m *model) header(p places) (rows []string) {
+// header draws the title of the pane.
+func (m *model) header(p layout) (rows []string) {
 	if p.header == 0 {
 		return nil
 	}
-	l := newLine(m.ruler, p.width).add(style{}, " ")
+	l := widget.NewRow(m.ruler, p.width).Add(widget.Style{}, " ")
 	switch c := m.open; {
-	case m.sheet != nil:
-		l.add(m.theme.accent, m.ruler.Show(m.sheet.title))
+	case m.overlay != nil:
+		l.Add(m.theme.Accent, m.ruler.Show(m.overlay.Title))
 	case c == nil:
-		l.add(m.theme.accent, "chatd")
+		l.Add(m.theme.Accent, "chatd")
 	default:
-		sign, st := m.sign(c)
-		state, stateStyle := m.standing(c)
+		sign, st := m.icon(c)
+		state, stateStyle := m.peerStatus(c)
 		room := p.width - m.ruler.Width(state) - 5
-		l.add(st, sign).add(style{}, " ").add(m.theme.strong, m.ruler.Cut(m.title(c), max(room, 8)))
-		if about := m.about[c.id]; about != "" && room-l.w > 8 {
-			l.add(m.theme.dim, m.ruler.Cut("  "+m.ruler.Show(about), room-l.w))
+		l.Add(st, sign).Add(widget.Style{}, " ").Add(m.theme.Bold, m.ruler.Cut(m.title(c), max(room, 8)))
+		if about := m.descriptions[c.id]; about != "" && room-l.Width > 8 {
+			l.Add(m.theme.Dim, m.ruler.Cut("  "+m.ruler.Show(about), room-l.Width))
 		}
-		l.right(stateStyle, state+" ")
+		l.AddRight(stateStyle, state+" ")
 	}
-	rows = append(rows, l.end())
+	rows = append(rows, l.Build())
 	if p.header > 1 {
-		rows = append(rows, newLine(m.ruler, p.width).ruled(m.theme.rule, style{}, "", p.width).end())
+		rows = append(rows, widget.NewRow(m.ruler, p.width).AddRule(m.theme.Rule, widget.Style{}, "", p.width).Build())
 	}
 	return rows
 }
 
-// standing is how one stands to who a conversation is with.
-func (m *model) standing(c *conversation) (string, style) {
+// peerStatus returns the status of a conversation's peer or group.
+func (m *model) peerStatus(c *conversation) (string, widget.Style) {
 	switch {
-	case c.gone:
-		return "no longer a member", m.theme.warn
+	case c.notMember:
+		return "no longer a member", m.theme.Warn
 	case c.id.Group != 0:
-		if n := m.members[c.id]; n == 1 {
-			return "1 member", m.theme.dim
+		if n := m.memberCounts[c.id]; n == 1 {
+			return "1 member", m.theme.Dim
 		} else if n > 0 {
-			return fmt.Sprintf("%d members", n), m.theme.dim
+			return fmt.Sprintf("%d members", n), m.theme.Dim
 		}
-		return "", m.theme.dim
-	case c.id.Peer == m.me:
-		return "only you", m.theme.dim
+		return "", m.theme.Dim
+	case c.id.Peer == m.myID:
+		return "only you", m.theme.Dim
 	case !m.friends[c.id.Peer]:
-		return "not a friend", m.theme.dim
+		return "not a friend", m.theme.Dim
 	case !m.online():
-		return "", m.theme.dim
-	case m.present[c.id.Peer]:
-		return "online", m.theme.good
+		return "", m.theme.Dim
+	case m.presence[c.id.Peer]:
+		return "online", m.theme.Good
 	}
-	return "offline", m.theme.dim
+	return "offline", m.theme.Dim
 }
 
 func (m *model) welcome(w, h int) (rows []string) {
-	say := []string{"", " " + m.ruler.Show(m.name) + ", welcome.", "", " Choose a conversation: Up, Down, Enter, or the mouse.",
+	say := []string{"", " " + m.ruler.Show(m.myName) + ", welcome.", "", " Choose a conversation: Up, Down, Enter, or the mouse.",
 		" /chat NAME      talk to somebody", " /addfriend NAME become friends", " /creategroup NAME", "", " F1 lists all keys and commands."}
 	for i, s := range say {
 		if len(rows) == h {
 			break
 		}
-		st := m.theme.dim
+		st := m.theme.Dim
 		if i == 1 {
-			st = m.theme.strong
+			st = m.theme.Bold
 		}
-		rows = append(rows, newLine(m.ruler, w).add(st, s).end())
+		rows = append(rows, widget.NewRow(m.ruler, w).Add(st, s).Build())
 	}
-	for len(rows) < h {
-		rows = append(rows, newLine(m.ruler, w).end())
-	}
-	return rows
+	return widget.Fill(rows, m.ruler, w, h)
 }
 
-// noteRow is the row above the input: a question, a notice, or who is typing.
-func (m *model) noteRow(w int) string {
-	l := newLine(m.ruler, w).add(style{}, " ")
+// noticeRow draws the row above the input: a question, a notice, or who is
+// typing.
+func (m *model) noticeRow(w int) string {
+	l := widget.NewRow(m.ruler, w).Add(widget.Style{}, " ")
 	switch c := m.open; {
-	case m.ask != nil:
-		l.add(m.theme.warn, m.ruler.Show(m.ask.words))
-	case m.notice != "" && m.isBad:
-		l.add(m.theme.bad, markFailed+" "+m.ruler.Show(m.notice))
+	case m.question != nil:
+		l.Add(m.theme.Warn, m.ruler.Show(m.question.text))
+	case m.notice != "" && m.noticeIsError:
+		l.Add(m.theme.Bad, markFailed+" "+m.ruler.Show(m.notice))
 	case m.notice != "":
-		l.add(m.theme.good, m.ruler.Show(m.notice))
+		l.Add(m.theme.Good, m.ruler.Show(m.notice))
 	case m.search != nil:
-		l.add(m.theme.dim, "Enter: older  Ctrl-N: newer  Esc: end")
-	case m.sheet != nil:
-		l.add(m.theme.dim, "Esc: close")
-		if m.sheet.more(m.places().messages) {
-			l.add(m.theme.dim, "  Down: more")
+		l.Add(m.theme.Dim, "Enter: older  Ctrl-N: newer  Esc: end")
+	case m.overlay != nil:
+		l.Add(m.theme.Dim, "Esc: close")
+		if m.overlay.HasMore(m.layout().messages) {
+			l.Add(m.theme.Dim, "  Down: more")
 		}
-	case c == nil || m.inList():
+	case c == nil || m.listFocused():
 	case c.loading && !c.loaded:
-		l.add(m.theme.dim, "reading …")
+		l.Add(m.theme.Dim, "reading …")
 	default:
-		if names := c.typists(m.now()); len(names) > 0 {
-			l.add(m.theme.dim, m.typing(names))
+		if names := c.typingNames(m.now()); len(names) > 0 {
+			l.Add(m.theme.Dim, m.typingText(names))
 		}
 	}
-	if c := m.open; c != nil && m.sheet == nil && !m.inList() && (c.scroll.up > 0 || c.behind) {
-		l.right(m.theme.accent, "↓ Esc: to the end ")
+	if c := m.open; c != nil && m.overlay == nil && !m.listFocused() && (c.scroll.fromBottom > 0 || c.newerDropped) {
+		l.AddRight(m.theme.Accent, "↓ Esc: to the end ")
 	}
-	return l.end()
+	return l.Build()
 }
 
-func (m *model) typing(names []string) string {
+func (m *model) typingText(names []string) string {
 	switch len(names) {
 	case 1:
 		return m.ruler.Show(names[0]) + " is typing …"
@@ -237,8 +237,8 @@ func (m *model) typing(names []string) string {
 	return fmt.Sprintf("%d are typing …", len(names))
 }
 
-// inputRows are the rows around the cursor of what is typed.
-func (m *model) inputRows(p places) (rows []string, x, y int) {
+// inputRows draws the part of the input around the cursor.
+func (m *model) inputRows(p layout) (rows []string, x, y int) {
 	if p.input == 0 {
 		return nil, 0, 0
 	}
@@ -247,66 +247,66 @@ func (m *model) inputRows(p places) (rows []string, x, y int) {
 		hits := ""
 		if n := len(m.search.hits); n > 0 {
 			hits = fmt.Sprintf("%d of %d ", m.search.at+1, n)
-		} else if !m.search.input.empty() {
+		} else if !m.search.input.Empty() {
 			hits = "none here "
 		}
 		room := max(2, p.width-1-m.ruler.Width(words)-m.ruler.Width(hits)-1)
-		all, _, row, col := m.search.input.rows(room)
-		l := newLine(m.ruler, p.width).add(style{}, " ").add(m.theme.accent, words)
-		x = l.w + col
-		return []string{l.add(style{}, all[row]).right(m.theme.dim, hits).end()}, x, 0
+		all, _, row, col := m.search.input.Rows(room)
+		l := widget.NewRow(m.ruler, p.width).Add(widget.Style{}, " ").Add(m.theme.Accent, words)
+		x = l.Width + col
+		return []string{l.Add(widget.Style{}, all[row]).AddRight(m.theme.Dim, hits).Build()}, x, 0
 	}
-	all, _, row, col := m.input.rows(p.inputWidth)
+	all, _, row, col := m.input.Rows(p.inputWidth)
 	from := max(0, row-p.input+1)
 	for i := from; i < from+p.input; i++ {
-		l := newLine(m.ruler, p.width).add(style{}, " ")
+		l := widget.NewRow(m.ruler, p.width).Add(widget.Style{}, " ")
 		if i == 0 {
-			l.add(m.theme.accent, prompt)
+			l.Add(m.theme.Accent, prompt)
 		} else {
-			l.add(style{}, "  ")
+			l.Add(widget.Style{}, "  ")
 		}
 		if i < len(all) {
-			l.add(style{}, all[i])
+			l.Add(widget.Style{}, all[i])
 		}
-		rows = append(rows, l.end())
+		rows = append(rows, l.Build())
 	}
 	return rows, 1 + m.ruler.Width(prompt) + col, row - from
 }
 
-// statusRow tells of the connection.
+// statusRow draws the status of the connection.
 func (m *model) statusRow() string {
 	th := &m.theme
-	l := newLine(m.ruler, m.w).add(th.tip, " ")
-	dot, st, words := dotOnline, th.good, "connected"
+	l := widget.NewRow(m.ruler, m.w).Add(th.Panel, " ")
+	dot, st, words := dotOnline, th.Good, "connected"
 	if !m.online() {
-		dot, st, words = dotOffline, th.warn, "offline"
+		dot, st, words = dotOffline, th.Warn, "offline"
 		if m.state == client.Connected {
 			words = "connecting"
 		}
 	}
-	l.add(st.with(th.tip), dot+" "+words)
-	if n := m.waiting(); n > 0 && !m.online() {
-		l.add(th.warn.with(th.tip), fmt.Sprintf(", %d queued", n))
+	l.Add(st.Over(th.Panel), dot+" "+words)
+	if n := m.pendingCount(); n > 0 && !m.online() {
+		l.Add(th.Warn.Over(th.Panel), fmt.Sprintf(", %d queued", n))
 	}
-	l.add(th.strong.with(th.tip), "  "+m.ruler.Show(m.name))
+	l.Add(th.Bold.Over(th.Panel), "  "+m.ruler.Show(m.myName))
 	help := "F1 help "
 	if !m.narrow() {
 		help = "/ commands  F1 help "
 	}
-	room := m.w - l.w - len(help) - 3
+	room := m.w - l.Width - len(help) - 3
 	more := m.cfg.Server
 	if !m.online() {
 		if wait := time.Until(m.retryAt).Round(time.Second); wait > 0 {
-			more = fmt.Sprintf("again in %s: %s", wait, m.why)
+			more = fmt.Sprintf("again in %s: %s", wait, m.offlineReason)
 		} else {
-			more = m.why
+			more = m.offlineReason
 		}
 	}
 	if room >= 8 {
-		l.add(th.dim.with(th.tip), "  "+m.ruler.Cut(m.ruler.Show(more), room))
+		l.Add(th.Dim.Over(th.Panel), "  "+m.ruler.Cut(m.ruler.Show(more), room))
 	}
-	if l.w+len(help) < m.w {
-		l.to(th.tip, m.w-len(help)).add(th.dim.with(th.tip), help)
+	if l.Width+len(help) < m.w {
+		l.PadTo(th.Panel, m.w-len(help)).Add(th.Dim.Over(th.Panel), help)
 	}
-	return l.to(th.tip, m.w).b.String()
+	return l.PadTo(th.Panel, m.w).Build()
 }

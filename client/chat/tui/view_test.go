@@ -11,9 +11,10 @@ import (
 	"github.com/charmbracelet/x/ansi"
 
 	"chatd/client"
+	"chatd/client/chat/widget"
 )
 
-// still is a model of a user who is logged in, without a server.
+// still returns a model of a logged-in user without a server.
 func still(t *testing.T) *model {
 	t.Helper()
 	box := newMailbox()
@@ -27,56 +28,68 @@ func still(t *testing.T) *model {
 	})
 	m := newModel(context.Background(), Config{Server: "127.0.0.1:6000"}, c, box)
 	m.now = func() time.Time { return noon.Add(time.Hour) }
-	m.login, m.me, m.name, m.state = nil, 1, "alice", client.LoggedIn
+	m.loginForm, m.myID, m.myName, m.state = nil, 1, "alice", client.LoggedIn
 	for i := range 12 {
-		v := m.conv(client.User(int64(i + 2)))
+		v := m.conversation(client.User(int64(i + 2)))
 		v.name = fmt.Sprint("user", i+2)
-		v.latest = noon.Add(time.Duration(-i) * time.Minute)
+		v.lastTime = noon.Add(time.Duration(-i) * time.Minute)
 	}
-	m.conv(client.User(3)).name = "小明 with a long name 👩‍👩‍👧"
-	g := m.conv(client.Group(9))
-	g.name, g.latest = "tea", noon.Add(-time.Hour)
-	m.about[g.id], m.members[g.id] = "what we drink 🍵, \u202eand more of it than fits into any header of any screen", 3
-	b := m.conv(client.User(2))
-	b.take(pageOf(1, 60, true, wayLast, 20, 60))
+	m.conversation(client.User(3)).name = "小明 with a long name 👩‍👩‍👧"
+	g := m.conversation(client.Group(9))
+	g.name, g.lastTime = "tea", noon.Add(-time.Hour)
+	m.descriptions[g.id], m.memberCounts[g.id] = "what we drink 🍵, \u202eand more of it than fits into any header of any screen", 3
+	b := m.conversation(client.User(2))
+	b.addPage(pageOf(1, 60, true, pageLast, 20, 60))
 	for i, s := range []string{"你好 🎉 👩‍👩‍👧 ❤️ e\u0301", "\x1b[2J\u202e\n\n\tx", strings.Repeat("long ", 50), strings.Repeat("世", 60), ""} {
-		b.hear(client.Message{Conv: b.id, Seq: int64(61 + i), From: 2, Name: "bob\x07", Text: s, Time: noon}, 1)
+		b.receive(client.Message{Conv: b.id, Seq: int64(61 + i), From: 2, Name: "bob\x07", Text: s, Time: noon}, 1)
 	}
-	b.send(1, 1, "alice", "waits", noon)
-	b.send(2, 1, "alice", "fails", noon)
-	b.settle(2, client.Receipt{}, "the reason is a long one, and has an \x1b in it")
-	m.conv(client.User(4)).last = 1234
-	m.roster.order(m.convs)
+	b.addPending(1, 1, "alice", "waits", noon)
+	b.addPending(2, 1, "alice", "fails", noon)
+	b.completeSend(2, client.Receipt{}, "the reason is a long one, and has an \x1b in it")
+	m.conversation(client.User(4)).last = 1234
+	m.convList.update(m.conversations)
 	return m
 }
 
-// Whatever is shown, and however small or large the window: every row is as
-// wide as the window, there are not more than it has, and the cursor is in it.
-// One column too many would shift all that follows.
+// In every scene and at every size, each row is as wide as the window, there are
+// not too many, and the cursor is inside. One column too many would shift the
+// rest of the screen.
 func TestEverySizeHolds(t *testing.T) {
 	scenes := map[string]func(m *model){
 		"login":    func(m *model) { m.askLogin(false, "a reason that takes more than one row where there is little room") },
-		"register": func(m *model) { m.askLogin(true, ""); m.login.fields[0].set(strings.Repeat("name", 20)) },
+		"register": func(m *model) { m.askLogin(true, ""); m.loginForm.Fields[0].Set(strings.Repeat("name", 20)) },
 		"list":     func(*model) {},
-		"open":     func(m *model) { m.show(m.conv(client.User(2))) },
-		"scrolled": func(m *model) { m.show(m.conv(client.User(2))); m.scroll(7) },
-		"group":    func(m *model) { m.show(m.conv(client.Group(9))) },
+		"open":     func(m *model) { m.openConversation(m.conversation(client.User(2))) },
+		"scrolled": func(m *model) { m.openConversation(m.conversation(client.User(2))); m.scroll(7) },
+		"group":    func(m *model) { m.openConversation(m.conversation(client.Group(9))) },
 		"offline": func(m *model) {
-			m.show(m.conv(client.User(2)))
-			m.state, m.why, m.retryAt = client.Disconnected, "connection refused", time.Now().Add(time.Hour)
+			m.openConversation(m.conversation(client.User(2)))
+			m.state, m.offlineReason, m.retryAt = client.Disconnected, "connection refused", time.Now().Add(time.Hour)
 		},
 		"typing": func(m *model) {
-			m.show(m.conv(client.User(2)))
+			m.openConversation(m.conversation(client.User(2)))
 			m.open.typing[2] = typist{"bob", m.now().Add(time.Hour)}
-			m.input.set("several\nlines of 你好\nthat are typed " + strings.Repeat("x", 200))
+			m.input.Set("several\nlines of 你好\nthat are typed " + strings.Repeat("x", 200))
 		},
-		"menu":   func(m *model) { m.show(m.conv(client.User(2))); m.input.set("/"); m.complete() },
-		"choose": func(m *model) { m.input.set("/chat "); m.complete() },
+		"menu": func(m *model) {
+			m.openConversation(m.conversation(client.User(2)))
+			m.input.Set("/")
+			m.updateCompletions()
+		},
+		"choose": func(m *model) { m.input.Set("/chat "); m.updateCompletions() },
 		"help":   func(m *model) { m.cmdHelp(nil) },
-		"search": func(m *model) { m.show(m.conv(client.User(2))); m.cmdSearch([]string{"t"}) },
+		"names": func(m *model) {
+			// Code points and clusters of these have different widths.
+			m.overlay = &widget.Overlay{Title: "Members of क्षि"}
+			for _, name := range []string{"क्षि", "🇩🇪", "👍🏽", "❤️"} {
+				m.overlay.Add(name, "online")
+				m.conversation(client.User(5)).name += name
+			}
+		},
+		"search": func(m *model) { m.openConversation(m.conversation(client.User(2))); m.cmdSearch([]string{"t"}) },
 		"passwd": func(m *model) { m.cmdPasswd(nil) },
-		"ask":    func(m *model) { m.sure("Dismiss a group with a name that is longer than the window?", nil) },
-		"failed": func(m *model) { m.fail("what went wrong, at length, \x1b[2J and hostile") },
+		"ask":    func(m *model) { m.confirm("Dismiss a group with a name that is longer than the window?", nil) },
+		"failed": func(m *model) { m.notifyError("what went wrong, at length, \x1b[2J and hostile") },
 	}
 	at := ""
 	defer func() {
@@ -87,7 +100,7 @@ func TestEverySizeHolds(t *testing.T) {
 	for name, scene := range scenes {
 		for _, clusters := range []bool{false, true} {
 			m := still(t)
-			m.measure(clusters)
+			m.setWidthMode(clusters)
 			width := ansi.StringWidthWc
 			if clusters {
 				width = ansi.StringWidth
@@ -100,18 +113,18 @@ func TestEverySizeHolds(t *testing.T) {
 					v := m.View()
 					rows := strings.Split(v.Content, "\n")
 					if len(rows) > max(h, 1) {
-						t.Errorf("%s at %d×%d has %d rows", name, w, h, len(rows))
+						t.Errorf("%s at %d×%d has %d rows, want at most %d", name, w, h, len(rows), max(h, 1))
 					}
 					for i, row := range rows {
 						if got := width(row); got != w && (row != "" || h > 0) {
-							t.Errorf("%s at %d×%d (clusters: %v): row %d is %d wide: %q", name, w, h, clusters, i, got, ansi.Strip(row))
+							t.Errorf("%s at %d×%d (clusters: %v): row %d is %d wide, want %d: %q", name, w, h, clusters, i, got, w, ansi.Strip(row))
 						}
 						if strings.ContainsAny(ansi.Strip(row), "\x1b\x07\t\u202e") {
-							t.Errorf("%s at %d×%d: row %d lets through %q", name, w, h, i, ansi.Strip(row))
+							t.Errorf("%s at %d×%d: row %d has control characters: %q", name, w, h, i, ansi.Strip(row))
 						}
 					}
 					if c := v.Cursor; c != nil && (c.X < 0 || c.Y < 0 || c.X >= w || c.Y >= h) {
-						t.Errorf("%s at %d×%d: the cursor is at %d,%d", name, w, h, c.X, c.Y)
+						t.Errorf("%s at %d×%d: the cursor is at %d,%d, want it inside", name, w, h, c.X, c.Y)
 					}
 					if t.Failed() {
 						t.FailNow()

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"chatd/client"
+)
+
+func (a *app) logIn(ctx context.Context, args []string) error {
+	name, password, err := a.ask(ctx, args)
+	if err != nil {
+		return err
+	}
+	return a.logInAs(ctx, name, password)
+}
+
+func (a *app) register(ctx context.Context, args []string) error {
+	name, password, err := a.ask(ctx, args)
+	if err != nil {
+		return err
+	}
+	return a.registerAs(ctx, name, password)
+}
+
+// ask reads the name and password that args don't give.
+func (a *app) ask(ctx context.Context, args []string) (name, password string, err error) {
+	if a.online.Load() {
+		return "", "", errors.New("already logged in: loginout first")
+	}
+	if len(args) > 0 {
+		name = args[0]
+	} else if name, err = a.con.readLine(ctx, "name: "); err != nil {
+		return "", "", err
+	}
+	if len(args) > 1 {
+		return name, args[1], nil
+	}
+	password, err = a.con.readSecret(ctx, "password: ")
+	return name, password, err
+}
+
+func (a *app) registerAs(ctx context.Context, name, password string) error {
+	rctx, cancel := withTimeout(ctx)
+	defer cancel()
+	id, err := a.c.Register(rctx, name, password)
+	if err != nil {
+		return err
+	}
+	a.con.print("registered: %d %s", id, name)
+	return a.logInAs(ctx, name, password)
+}
+
+func (a *app) logInAs(ctx context.Context, name, password string) error {
+	return a.signIn(ctx, func(ctx context.Context) error { return a.c.Login(ctx, name, password) })
+}
+
+// signIn logs in and waits until the welcome and unread messages are shown.
+func (a *app) signIn(ctx context.Context, login func(context.Context) error) error {
+	ctx, cancel := withTimeout(ctx)
+	defer cancel()
+	a.welcome.Store(true)
+	if err := login(ctx); err != nil {
+		a.welcome.Store(false)
+		return err
+	}
+	return a.c.Handled(ctx)
+}
+
+func (a *app) logOut(ctx context.Context, _ []string) error {
+	ctx, cancel := withTimeout(ctx)
+	defer cancel()
+	if a.c.State() == client.LoggedIn { // logging out would drop pending messages
+		a.c.Flush(ctx)
+	}
+	a.online.Store(false)
+	if err := a.c.Logout(ctx); err != nil {
+		return err
+	}
+	a.con.print("logged out")
+	return nil
+}
+
+func (a *app) passwd(ctx context.Context, args []string) error {
+	for _, prompt := range []string{"old password: ", "new password: "}[len(args):] {
+		s, err := a.con.readSecret(ctx, prompt)
+		if err != nil {
+			return err
+		}
+		args = append(args, s)
+	}
+	if a.con.terminal {
+		again, err := a.con.readSecret(ctx, "new password again: ")
+		if err != nil {
+			return err
+		}
+		if again != args[1] {
+			return errors.New("the two are not the same; nothing was changed")
+		}
+	}
+	ctx, cancel := withTimeout(ctx)
+	defer cancel()
+	if err := a.c.ChangePassword(ctx, args[0], args[1]); err != nil {
+		return err
+	}
+	a.con.print("password changed; other devices are logged out")
+	return nil
+}

@@ -1,0 +1,221 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/chzyer/readline"
+
+	"chatd/client/chat/text"
+)
+
+const (
+	maxLine      = 256 << 10 // length of a line of piped input, in bytes
+	maxHistory   = 500       // lines of history
+	historyName  = "history"
+	stateDirName = "chatd"
+)
+
+// errInterrupt is returned for Ctrl-C on an empty line.
+var errInterrupt = errors.New("interrupted")
+
+// console reads and writes lines, on a terminal or on pipes. Output goes through
+// text.Clean. Printing is safe from any goroutine.
+type console struct {
+	terminal bool
+	mu       sync.Mutex // guards the writers
+	out, err io.Writer
+
+	rl        *readline.Instance // nil on pipes
+	raw       io.Writer          // the terminal without readline
+	abandoned bool               // a read was still running at the end
+	history   *os.File           // nil if there is no history file
+	lines     chan string        // lines of piped input; closed at its end
+	inErr     error              // error of piped input, read after lines is closed
+
+	closing sync.Once
+	closed  chan struct{}
+}
+
+func newConsole(stdin io.Reader, stdout, stderr io.Writer, terminal bool) (*console, error) {
+	s := &console{terminal: terminal, out: stdout, err: stderr, closed: make(chan struct{})}
+	if !terminal {
+		s.lines = make(chan string)
+		// A blocked read of a pipe can't be canceled, so nothing waits for this
+		// goroutine.
+		go s.scan(stdin)
+		return s, nil
+	}
+	rl, err := readline.NewEx(&readline.Config{
+		// remember adds lines to the history, except secret ones. The library's
+		// own history file would be readable by all users.
+		DisableAutoSaveHistory: true,
+		HistoryLimit:           maxHistory,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.rl, s.raw, s.out, s.err = rl, stdout, rl.Stdout(), rl.Stdout()
+	s.openHistory()
+	return s, nil
+}
+
+// openHistory loads the last lines of the history file and shortens it to them.
+// If it can't be opened, the history ends with this run.
+func (s *console) openHistory() {
+	dir := os.Getenv("XDG_STATE_HOME")
+	if dir == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return
+		}
+		dir = filepath.Join(home, ".local", "state")
+	}
+	dir = filepath.Join(dir, stateDirName)
+	if os.MkdirAll(dir, 0o700) != nil {
+		return
+	}
+	path := filepath.Join(dir, historyName)
+	old, _ := os.ReadFile(path)
+	lines := strings.Split(strings.TrimRight(string(old), "\n"), "\n")
+	lines = lines[max(0, len(lines)-maxHistory):]
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return
+	}
+	s.history = f
+	f.Chmod(0o600) // it may have existed with another mode
+	for _, line := range lines {
+		s.remember(line)
+	}
+}
+
+// remember adds a line to the history.
+func (s *console) remember(line string) {
+	if s.rl == nil || strings.TrimSpace(line) == "" {
+		return
+	}
+	s.rl.SaveHistory(line)
+	if s.history != nil {
+		fmt.Fprintln(s.history, line)
+	}
+}
+
+func (s *console) scan(stdin io.Reader) {
+	defer close(s.lines)
+	in := bufio.NewScanner(stdin)
+	in.Buffer(make([]byte, 4096), maxLine)
+	for in.Scan() {
+		select {
+		case s.lines <- in.Text():
+		case <-s.closed:
+			return
+		}
+	}
+	s.inErr = in.Err()
+}
+
+// readLine reads a line. It returns io.EOF, errInterrupt, the error of ctx, or a
+// read error. On pipes there is no prompt.
+func (s *console) readLine(ctx context.Context, prompt string) (string, error) {
+	if s.rl == nil {
+		select {
+		case line, ok := <-s.lines:
+			switch {
+			case ok:
+				return line, nil
+			case s.inErr != nil:
+				return "", fmt.Errorf("reading input: %w", s.inErr)
+			}
+			return "", io.EOF
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+	}
+	s.rl.SetPrompt(prompt)
+	return s.await(ctx, func() (string, error) {
+		for {
+			line, err := s.rl.Readline()
+			if err != readline.ErrInterrupt {
+				return line, err
+			}
+			if line == "" {
+				return "", errInterrupt
+			}
+			// Like a shell, drop the line.
+		}
+	})
+}
+
+// readSecret reads a line without showing it. It isn't added to the history.
+func (s *console) readSecret(ctx context.Context, prompt string) (string, error) {
+	if s.rl == nil {
+		return s.readLine(ctx, prompt)
+	}
+	return s.await(ctx, func() (string, error) {
+		b, err := s.rl.ReadPassword(prompt)
+		if err == readline.ErrInterrupt {
+			err = errInterrupt
+		}
+		return string(b), err
+	})
+}
+
+// await calls read and returns its result, or returns when ctx is canceled.
+// readline can't cancel a read of a terminal. await then restores the terminal
+// and leaves the read running.
+func (s *console) await(ctx context.Context, read func() (string, error)) (string, error) {
+	type result struct {
+		line string
+		err  error
+	}
+	ch := make(chan result, 1)
+	go func() {
+		line, err := read()
+		ch <- result{line, err}
+	}()
+	select {
+	case r := <-ch:
+		return r.line, r.err
+	case <-ctx.Done():
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.rl.Terminal.ExitRawMode()
+		s.out, s.err, s.abandoned = s.raw, s.raw, true
+		fmt.Fprintln(s.raw)
+		return "", ctx.Err()
+	}
+}
+
+// print prints a line.
+func (s *console) print(format string, args ...any) { s.write(&s.out, format, args) }
+
+// fail prints an error.
+func (s *console) fail(format string, args ...any) { s.write(&s.err, "error: "+format, args) }
+
+func (s *console) write(w *io.Writer, format string, args []any) {
+	line := text.Clean(fmt.Sprintf(format, args...)) + "\n"
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	io.WriteString(*w, line) // a failure can't be reported anywhere
+}
+
+// close restores the terminal. It may be called twice.
+func (s *console) close() {
+	s.closing.Do(func() {
+		close(s.closed)
+		if s.rl != nil && !s.abandoned {
+			s.rl.Close()
+		}
+		if s.history != nil {
+			s.history.Close()
+		}
+	})
+}

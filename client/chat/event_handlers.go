@@ -1,0 +1,151 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"chatd/client"
+	"chatd/proto"
+)
+
+// handlers returns handlers that print events. The client calls them one at a
+// time, in order.
+func (a *app) handlers() client.Handlers {
+	return client.Handlers{
+		State:    a.onState,
+		Message:  a.onMessage,
+		Event:    a.onEvent,
+		Read:     a.onRead,
+		Presence: a.onPresence,
+		Change:   a.onChange,
+	}
+}
+
+func (a *app) onState(s client.StateChange) {
+	switch {
+	case s.State == client.LoggedIn:
+		a.online.Store(true)
+		if a.welcome.Swap(false) {
+			a.showWelcome()
+		} else {
+			a.con.print("connected again")
+		}
+	case s.State == client.Disconnected && s.Final:
+		if a.online.Swap(false) && s.Err != nil {
+			a.fail("%s", errorText(s.Err))
+		}
+	case s.State == client.Disconnected:
+		a.con.fail("%s; trying again in %s", errorText(s.Err), s.Retry.Round(time.Millisecond))
+	}
+}
+
+func (a *app) onMessage(m client.Message) {
+	prefix := ""
+	if m.Backlog {
+		prefix = "unread: "
+	}
+	a.con.print("%s%s", prefix, a.format(m))
+	if a.con.terminal {
+		a.c.MarkRead(m.Conv, m.Seq) // it is on the screen now
+	}
+}
+
+// format formats a message like the original project.
+func (a *app) format(m client.Message) string {
+	line := fmt.Sprintf("%s [%d]%s said: %s", stamp(m.Time), m.From, m.Name, m.Text)
+	me, _ := a.c.Me()
+	switch {
+	case m.Conv.Group != 0:
+		return fmt.Sprintf("group [%d]%s: %s", m.Conv.Group, a.convName(m.Conv), line)
+	case m.From == me: // sent by another device of this user
+		return fmt.Sprintf("to [%d]%s: %s", m.Conv.Peer, a.convName(m.Conv), line)
+	}
+	return line
+}
+
+func stamp(t time.Time) string { return t.Local().Format(time.DateTime) }
+
+func (a *app) onEvent(e client.Event) {
+	where := ""
+	if e.Conv.Group != 0 {
+		where = " in " + a.convName(e.Conv)
+	}
+	if e.Kind == "typing" {
+		a.con.print("[%d]%s is typing%s", e.From, e.Name, where)
+		return
+	}
+	a.con.print("[%d]%s: %s%s %s", e.From, e.Name, e.Kind, where, e.Data)
+}
+
+func (a *app) onRead(r client.Read) {
+	if me, _ := a.c.Me(); r.User != me {
+		a.con.print("[%d]%s has read up to #%d", r.User, a.convName(client.User(r.User)), r.Seq)
+	}
+}
+
+func (a *app) onPresence(p client.Presence) {
+	state := proto.Offline
+	if p.Online {
+		state = proto.Online
+	}
+	a.con.print("[%d]%s is %s now", p.User, a.convName(client.User(p.User)), state)
+}
+
+func (a *app) onChange(ch client.Change) {
+	me, _ := a.c.Me()
+	group := fmt.Sprintf("[%d]%s", ch.Group, a.convName(client.Group(ch.Group)))
+	switch ch.Kind {
+	case client.FriendAdded:
+		a.con.print("[%d]%s is your friend now", ch.User, ch.Name)
+	case client.FriendRemoved:
+		a.con.print("[%d] is no longer your friend", ch.User)
+	case client.MemberJoined:
+		a.con.print("[%d]%s has joined group %s", ch.User, ch.Name, group)
+	case client.MemberLeft:
+		if ch.User == me {
+			a.con.print("you are no longer in group %s", group)
+		} else {
+			a.con.print("[%d] has left group %s", ch.User, group)
+		}
+	case client.GroupDismissed:
+		a.con.print("group %s was dismissed", group)
+	case client.UserBlocked:
+		a.con.print("[%d] is blocked now", ch.User)
+	case client.UserUnblocked:
+		a.con.print("[%d] is no longer blocked", ch.User)
+	}
+}
+
+// showWelcome prints what the original project prints at a login.
+func (a *app) showWelcome() {
+	id, name := a.c.Me()
+	a.con.print("======================login user======================")
+	a.con.print("current login user => id:%d name:%s", id, name)
+	a.con.print("----------------------friend list---------------------")
+	a.showFriends()
+	a.con.print("----------------------group list----------------------")
+	a.showGroups()
+	a.con.print("======================================================")
+}
+
+func (a *app) showFriends() {
+	for _, f := range a.c.Friends() {
+		a.con.print("%d %s %s", f.ID, f.Name, f.State)
+	}
+}
+
+func (a *app) showGroups() {
+	for _, g := range a.c.Groups() {
+		a.con.print("%d %s %s", g.ID, g.GroupName, g.GroupDesc)
+		for _, m := range g.Users {
+			a.showMember(m)
+		}
+		if g.Users == nil {
+			a.con.print("  %d members", g.Count)
+		}
+	}
+}
+
+func (a *app) showMember(m proto.Member) {
+	a.con.print("  %d %s %s %s", m.ID, m.Name, m.State, m.Role)
+}

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"chatd/proto"
+)
+
+// session runs the client with piped input and returns its output.
+func session(t *testing.T, s *fakeServer, input string, flags ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	host, port, _ := net.SplitHostPort(s.ln.Addr().String())
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	defer cancel()
+	var out, err strings.Builder
+	code = run(ctx, append([]string{host, port}, flags...), strings.NewReader(input), &out, &err, false)
+	return code, out.String(), err.String()
+}
+
+var alice = []string{"--name", "alice", "--password", "secret:1"}
+
+func contains(t *testing.T, what, text string, parts ...string) {
+	t.Helper()
+	rest := text
+	for _, part := range parts {
+		_, after, ok := strings.Cut(rest, part)
+		if !ok {
+			t.Fatalf("%s lacks %q (in this order):\n%s", what, part, text)
+		}
+		rest = after
+	}
+}
+
+// A script gets the welcome, unread messages, and the result of each command in
+// order.
+func TestScript(t *testing.T) {
+	s := newFakeServer(t)
+	s.offline = []proto.Chat{{Op: proto.ONE_CHAT, ID: 2, Name: "bob", ToID: 1, Msg: "you \x1b[2Jthere?", Time: 1e12, Seq: 1, CID: "c"}}
+	s.seq = 1
+	code, out, errs := session(t, s, "chat:bob:a:b\r\nchat:2:echo again\n\ngroupchat:golang:all\naddfriend:carol\n"+
+		"friends\nhistory:bob\nmembers:5\nconversations\ncreategroup:new:desc\nread:bob\ntyping:g5\npasswd:secret:1\nloginout\n",
+		append(alice, "--register")...)
+	// The old password in this command is "secret".
+	if code != exitFailed || errs != "error: wrong password\n" {
+		t.Errorf("exit code %d, stderr %q; want %d, a wrong password", code, errs, exitFailed)
+	}
+	contains(t, "stdout", out, "registered: 1 alice", "id:1 name:alice", "2 bob online", "5 golang about go", "1 alice online creator",
+		"unread: ", `[2]bob said: you \x1b[2Jthere?`, "sent: bob #2", "sent: bob #3", "sent: golang #5", "friend: 3 carol offline",
+		"3 carol offline", "#1 ", "[2]bob said: long ago", "  1 alice online creator", "bob: 7 messages, 3 unread", "group: 6 new",
+		"read: bob", "logged out")
+	contains(t, "stdout", out, "[2]bob said: again")
+	asked := strings.Join(s.asked, "\n")
+	contains(t, "the server", asked, "REG", "LOGIN", "ONE_CHAT a:b", "ONE_CHAT echo again", "GROUP_CHAT all", "EVENT", "LOGOUT")
+}
+
+// Each error is one line on stderr with the right form. It makes the exit code 1
+// and doesn't stop the script.
+func TestScriptFailures(t *testing.T) {
+	code, out, errs := session(t, newFakeServer(t), "chat:bob\nchat:nobody:x\ndance\ngroupchat:nowhere:x\naddgroup:5\nhistory:bob:0\n"+
+		"leavegroup:golang\nlogin:x:y\nchat:bob:last\n", alice...)
+	if code != exitFailed {
+		t.Errorf("exit code %d, want %d", code, exitFailed)
+	}
+	want := []string{"usage: chat:friendid:message", `no user is called "nobody"`, `no command is called "dance"`,
+		`no group that is called "nowhere"`, "already a member", "n must be 1 to 200", "the creator can't leave", "already logged in"}
+	lines := strings.Split(strings.TrimRight(errs, "\n"), "\n")
+	if len(lines) != len(want) {
+		t.Fatalf("%d errors, want %d:\n%s", len(lines), len(want), errs)
+	}
+	for i, line := range lines {
+		if !strings.HasPrefix(line, "error: ") || !strings.Contains(line, want[i]) {
+			t.Errorf("error %d is %q, want %q", i, line, want[i])
+		}
+	}
+	contains(t, "stdout", out, "sent: bob #1")
+}
+
+// Without --name the first lines log in, by the menu or by a command.
+func TestPipedLogin(t *testing.T) {
+	for input, want := range map[string]int{
+		"1\nalice\nsecret:1\nchat:bob:x\n":         exitOK,
+		"2\nalice\nsecret:1\nchat:bob:x\n":         exitOK,
+		"login:alice:secret:1\nchat:bob:x\n":       exitOK,
+		"login:alice\nsecret:1\nchat:bob:x\n":      exitOK,
+		"register:alice:secret:1\nfriends\nquit\n": exitOK,
+		"help\nquit\nchat:bob:x\n":                 exitOK,
+		"chat:bob:x\n":                             exitFailed,
+		"1\nalice\nwrong\n":                        exitFailed,
+		"register:taken:secret:1\n":                exitFailed,
+		"1\nalice\n":                               exitFailed,
+	} {
+		if code, out, errs := session(t, newFakeServer(t), input); code != want {
+			t.Errorf("%q: exit code %d, want %d\n%s%s", input, code, want, out, errs)
+		}
+	}
+}
+
+// A script ends at once if the login from the flags fails.
+func TestLoginFails(t *testing.T) {
+	s := newFakeServer(t)
+	code, out, errs := session(t, s, "chat:bob:x\n", "--name", "alice", "--password", "wrong1")
+	if code != exitFailed || errs != "error: wrong name or password\n" || out != "" {
+		t.Errorf("exit code %d, stdout %q, stderr %q; want %d, nothing, wrong name or password", code, out, errs, exitFailed)
+	}
+	s.ln.Close()
+	code, _, errs = session(t, s, "", alice...)
+	if code != exitFailed || !strings.Contains(errs, "refused") || strings.Count(errs, "\n") != 1 {
+		t.Errorf("no server: exit code %d, stderr %q; want %d, one line with refused", code, errs, exitFailed)
+	}
+}
+
+// A token file logs in without a password and has mode 0600.
+func TestTokenFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "token")
+	s := newFakeServer(t)
+	if code, _, errs := session(t, s, "quit\n", append(alice, "--token-file", file)...); code != exitOK {
+		t.Fatal(errs)
+	}
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	if code, out, errs := session(t, s, "loginout\n", "--token-file", file); code != exitOK || !strings.Contains(out, "name:alice") {
+		t.Errorf("exit code %d, want %d and a welcome: %s%s", code, exitOK, out, errs)
+	}
+	// Logging out has deleted the token.
+	if code, _, errs := session(t, s, "friends\n", "--token-file", file); code != exitFailed || !strings.Contains(errs, "not logged in") {
+		t.Errorf("exit code %d, want %d and not logged in: %s", code, exitFailed, errs)
+	}
+}
+
+// A wrong command line prints an example and exits with code 2. Flags may follow
+// the address. --help exits with code 0.
+func TestOptions(t *testing.T) {
+	for _, args := range [][]string{{}, {"127.0.0.1"}, {"127.0.0.1", "x"}, {"127.0.0.1", "0"}, {"127.0.0.1", "6000", "more"},
+		{"127.0.0.1", "6000", "--dance"}, {"127.0.0.1", "6000", "--register"}, {"127.0.0.1", "99999"}} {
+		var out, errs strings.Builder
+		if code := run(context.Background(), args, strings.NewReader(""), &out, &errs, false); code != exitUsage {
+			t.Errorf("%q: exit code %d, want %d", args, code, exitUsage)
+		}
+		if !strings.HasPrefix(errs.String(), "command invalid! example: chat 127.0.0.1 6000\n") {
+			t.Errorf("%q: want an example first: %s", args, errs.String())
+		}
+	}
+	var out, errs strings.Builder
+	if code := run(context.Background(), []string{"--help"}, nil, &out, &errs, false); code != exitOK || !strings.Contains(out.String(), "--token-file") {
+		t.Errorf("--help: exit code %d, want %d and --token-file in the help: %s%s", code, exitOK, out.String(), errs.String())
+	}
+	opt, _, done := parseOptions([]string{"::1", "6000", "--name", "x", "--linger", "2s"}, &out, &errs)
+	if done || opt.IP != "::1" || opt.Port != 6000 || opt.Name != "x" || opt.Linger != 2*time.Second || opt.Device != "terminal" {
+		t.Errorf("options %+v, want those of the command line and the default device", opt)
+	}
+}

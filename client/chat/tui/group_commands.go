@@ -1,0 +1,153 @@
+package tui
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	tea "charm.land/bubbletea/v2"
+
+	"chatd/client"
+	"chatd/client/chat/widget"
+	"chatd/proto"
+)
+
+func (m *model) cmdGroupChat(args []string) tea.Cmd {
+	g, err := m.group(args[0])
+	if err != nil {
+		m.notifyError(err.Error())
+		return nil
+	}
+	return m.openOrSend(client.Group(g.ID), g.GroupName, args)
+}
+
+func (m *model) cmdCreateGroup(args []string) tea.Cmd {
+	desc := ""
+	if len(args) > 1 {
+		desc = args[1]
+	}
+	return m.request(func(ctx context.Context) requestDone {
+		id, err := m.c.CreateGroup(ctx, args[0], desc)
+		if err != nil {
+			return requestDone{err: err}
+		}
+		return requestDone{notice: fmt.Sprintf("others join with /addgroup %d", id),
+			then: func(m *model) tea.Cmd { return m.openNewGroup(id) }}
+	})
+}
+
+func (m *model) cmdAddGroup(args []string) tea.Cmd {
+	id, err := strconv.ParseInt(strings.TrimPrefix(args[0], "g"), 10, 64)
+	if err != nil {
+		m.notifyError("a group is joined by its id, which its members know")
+		return nil
+	}
+	return m.request(func(ctx context.Context) requestDone {
+		_, err := m.c.JoinGroup(ctx, id)
+		return requestDone{err: err, then: func(m *model) tea.Cmd { return m.openNewGroup(id) }}
+	})
+}
+
+// openNewGroup opens a group the user has just created or joined.
+func (m *model) openNewGroup(id int64) tea.Cmd {
+	for _, g := range m.c.Groups() {
+		if g.ID == id {
+			c := m.conversation(client.Group(id))
+			c.first, c.last, c.read = g.Seq+1, max(c.last, g.Seq), max(c.read, g.Seq)
+			if c.lastTime.IsZero() {
+				c.lastTime = m.now()
+			}
+			m.convList.update(m.conversations)
+			say := m.notice
+			cmd := m.openConversation(c)
+			m.notify(say)
+			return cmd
+		}
+	}
+	return nil
+}
+
+func (m *model) cmdLeaveGroup(args []string) tea.Cmd {
+	g, err := m.groupArg(args, 0)
+	if err != nil {
+		m.notifyError(err.Error())
+		return nil
+	}
+	return m.confirm("Leave "+g.GroupName+"?", func() tea.Cmd {
+		return m.request(func(ctx context.Context) requestDone {
+			err := m.c.LeaveGroup(ctx, g.ID)
+			if refused := new(proto.Error); errors.As(err, &refused) && refused.Errno == proto.NotAllowed {
+				err = errors.New("who has made a group can't leave it, only /dismissgroup")
+			}
+			return requestDone{err: err, notice: "you have left " + g.GroupName, then: closeGroup(g.ID)}
+		})
+	})
+}
+
+func (m *model) cmdDismissGroup(args []string) tea.Cmd {
+	g, err := m.groupArg(args, 0)
+	if err != nil {
+		m.notifyError(err.Error())
+		return nil
+	}
+	return m.confirm("Dismiss "+g.GroupName+", for all of its members?", func() tea.Cmd {
+		return m.request(func(ctx context.Context) requestDone {
+			return requestDone{err: m.c.DismissGroup(ctx, g.ID), notice: g.GroupName + " is dismissed", then: closeGroup(g.ID)}
+		})
+	})
+}
+
+// closeGroup closes a group the user is no longer in.
+func closeGroup(group int64) func(m *model) tea.Cmd {
+	return func(m *model) tea.Cmd {
+		if m.open != nil && m.open.id.Group == group {
+			m.closeConversation()
+			m.showList = true
+		}
+		m.refreshContacts()
+		return nil
+	}
+}
+
+func (m *model) cmdKickMember(args []string) tea.Cmd {
+	return m.withGroup(args, 1, func(ctx context.Context, g proto.Group) requestDone {
+		i := slices.IndexFunc(g.Users, func(u proto.Member) bool { return u.Name == args[0] })
+		var u proto.Friend
+		if i >= 0 {
+			u = proto.Friend{ID: g.Users[i].ID, Name: g.Users[i].Name}
+		} else {
+			var err error
+			if u, err = findUser(ctx, m.c, args[0]); err != nil {
+				return requestDone{err: err}
+			}
+		}
+		return requestDone{err: m.c.KickMember(ctx, g.ID, u.ID), notice: u.Name + " is no longer in " + g.GroupName}
+	})
+}
+
+// maxMemberLines is the number of members that /members lists.
+const maxMemberLines = 2000
+
+func (m *model) cmdMembers(args []string) tea.Cmd {
+	return m.withGroup(args, 0, func(ctx context.Context, g proto.Group) requestDone {
+		s := &widget.Overlay{Title: "Members of " + g.GroupName}
+		for u, err := range m.c.GroupUsers(ctx, g.ID) {
+			if err != nil {
+				return requestDone{err: err}
+			}
+			if s.Len() == maxMemberLines {
+				s.Add("…", "and more")
+				break
+			}
+			rest := u.State + " · id " + strconv.FormatInt(u.ID, 10)
+			if u.Role == proto.Creator {
+				rest += " · creator"
+			}
+			s.Add(u.Name, rest)
+		}
+		return requestDone{then: showOverlay(s)}
+	})
+}

@@ -1,0 +1,13 @@
+package tui
+
+// Signs. Each is one column wide.
+const (
+	dotOnline   = "●"
+	dotOffline  = "○"
+	groupMark   = "#"
+	markSending = "·"
+	markStored  = "✓"
+	markFailed  = "✗"
+	markQueued  = "queued"
+	prompt      = "› "
+)

@@ -1,0 +1,158 @@
+package tui
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	tea "charm.land/bubbletea/v2"
+
+	"chatd/client"
+	"chatd/client/chat/widget"
+	"chatd/proto"
+)
+
+// requestDone reports the outcome of a request.
+type requestDone struct {
+	err    error
+	notice string
+	then   func(m *model) tea.Cmd
+}
+
+// request runs f outside the model's goroutine.
+func (m *model) request(f func(ctx context.Context) requestDone) tea.Cmd {
+	return func() tea.Msg {
+		ctx, cancel := context.WithTimeout(m.ctx, requestTimeout)
+		defer cancel()
+		return f(ctx)
+	}
+}
+
+func (m *model) onDone(d requestDone) tea.Cmd {
+	if d.err != nil {
+		if m.ctx.Err() == nil {
+			m.notifyError(errorText(d.err))
+		}
+		return nil
+	}
+	if m.loginForm == nil {
+		m.refreshContacts()
+	}
+	if d.notice != "" {
+		m.notify(d.notice)
+	}
+	if d.then != nil {
+		return d.then(m)
+	}
+	return nil
+}
+
+// send passes a message to the client, which sends it once there is a
+// connection.
+func (m *model) send(c *conversation, s string) error {
+	if c.notMember {
+		return errors.New("you are no longer in this group")
+	}
+	m.lastLocalID++
+	id, local := c.id, m.lastLocalID
+	err := m.c.SendAsync(id, s, func(r client.Receipt, err error) { m.mailbox.putNow(sendResult{id, local, r, err}) })
+	if err != nil {
+		return err
+	}
+	c.addPending(local, m.myID, m.myName, s, m.now())
+	m.messagesChanged(c)
+	m.convList.update(m.conversations)
+	return nil
+}
+
+// findUser finds a user by ID or name. It blocks and may be called from any
+// goroutine.
+func findUser(ctx context.Context, c *client.Client, s string) (proto.Friend, error) {
+	id, err := strconv.ParseInt(s, 10, 64)
+	for _, f := range c.Friends() {
+		if err == nil && f.ID == id || err != nil && f.Name == s {
+			return f, nil
+		}
+	}
+	f, err := c.FindUser(ctx, s)
+	if refused := new(proto.Error); errors.As(err, &refused) && refused.Errno == proto.NotFound {
+		err = fmt.Errorf("no user is called %q", s)
+	}
+	return f, err
+}
+
+// group finds a group of the user by ID, g and ID, or name.
+func (m *model) group(s string) (proto.Group, error) {
+	id, err := strconv.ParseInt(strings.TrimPrefix(s, "g"), 10, 64)
+	var found []proto.Group
+	for _, g := range m.c.Groups() {
+		if err == nil && g.ID == id || g.GroupName == s {
+			found = append(found, g)
+		}
+	}
+	switch {
+	case len(found) == 1:
+		return found[0], nil
+	case len(found) > 1:
+		return proto.Group{}, fmt.Errorf("%d groups are called %q: say g and the id", len(found), s)
+	}
+	return proto.Group{}, fmt.Errorf("you are in no group that is called %q", s)
+}
+
+// groupArg returns the group named by an argument, or the open one.
+func (m *model) groupArg(args []string, i int) (proto.Group, error) {
+	if i < len(args) && args[i] != "" {
+		return m.group(args[i])
+	}
+	if m.open != nil && m.open.id.Group != 0 {
+		return m.group("g" + strconv.FormatInt(m.open.id.Group, 10))
+	}
+	return proto.Group{}, errors.New("say which group")
+}
+
+// withUser calls f with the user named by the first argument, or with the open
+// conversation's peer.
+func (m *model) withUser(args []string, f func(ctx context.Context, u proto.Friend) requestDone) tea.Cmd {
+	var who string
+	switch {
+	case len(args) > 0:
+		who = args[0]
+	case m.open != nil && m.open.id.Peer != 0:
+		who = strconv.FormatInt(m.open.id.Peer, 10)
+	default:
+		m.notifyError("say who")
+		return nil
+	}
+	return m.request(func(ctx context.Context) requestDone {
+		u, err := findUser(ctx, m.c, who)
+		if err != nil {
+			return requestDone{err: err}
+		}
+		return f(ctx, u)
+	})
+}
+
+// withGroup calls f with a group.
+func (m *model) withGroup(args []string, i int, f func(ctx context.Context, g proto.Group) requestDone) tea.Cmd {
+	g, err := m.groupArg(args, i)
+	if err != nil {
+		m.notifyError(err.Error())
+		return nil
+	}
+	return m.request(func(ctx context.Context) requestDone { return f(ctx, g) })
+}
+
+// confirm asks before an action that can't be undone.
+func (m *model) confirm(words string, yes func() tea.Cmd) tea.Cmd {
+	m.question = &question{words + " y/n", yes}
+	return nil
+}
+
+func showOverlay(s *widget.Overlay) func(m *model) tea.Cmd {
+	return func(m *model) tea.Cmd {
+		m.overlay = s
+		return nil
+	}
+}

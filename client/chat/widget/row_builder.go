@@ -1,0 +1,71 @@
+package widget
+
+import (
+	"strings"
+
+	"chatd/client/chat/text"
+)
+
+// RowBuilder builds one row of the screen. It tracks the row's width and cuts
+// what doesn't fit. Text must have gone through Ruler.Show.
+type RowBuilder struct {
+	ruler    text.Ruler
+	maxWidth int
+	Width    int
+	b        strings.Builder
+}
+
+// NewRow starts a row of w columns.
+func NewRow(r text.Ruler, w int) *RowBuilder { return &RowBuilder{ruler: r, maxWidth: max(w, 0)} }
+
+// Add appends text.
+func (l *RowBuilder) Add(st Style, s string) *RowBuilder {
+	room := l.maxWidth - l.Width
+	if room <= 0 || s == "" {
+		return l
+	}
+	s = l.ruler.Cut(s, room)
+	l.Width += l.ruler.Width(s)
+	l.b.WriteString(st.Render(s))
+	return l
+}
+
+// PadTo pads with spaces up to a column.
+func (l *RowBuilder) PadTo(st Style, col int) *RowBuilder {
+	if col = min(col, l.maxWidth); col > l.Width {
+		l.b.WriteString(st.Render(strings.Repeat(" ", col-l.Width)))
+		l.Width = col
+	}
+	return l
+}
+
+// AddRight appends right-aligned text, unless it doesn't fit after what is there
+// and a space.
+func (l *RowBuilder) AddRight(st Style, s string) *RowBuilder {
+	w := l.ruler.Width(s)
+	if s == "" || l.Width+w+1 > l.maxWidth {
+		return l
+	}
+	return l.PadTo(Style{}, l.maxWidth-w).Add(st, s)
+}
+
+// AddRule appends a horizontal rule of w columns with s in the middle.
+func (l *RowBuilder) AddRule(rule, words Style, s string, w int) *RowBuilder {
+	n := l.ruler.Width(s)
+	if s == "" || n+4 > w {
+		return l.Add(rule, strings.Repeat("─", max(w, 0)))
+	}
+	left := (w - n - 2) / 2
+	return l.Add(rule, strings.Repeat("─", left)).Add(words, " "+s+" ").Add(rule, strings.Repeat("─", w-n-2-left))
+}
+
+// Build pads the row to its full width and returns it.
+func (l *RowBuilder) Build() string { return l.PadTo(Style{}, l.maxWidth).b.String() }
+
+// Fill appends empty rows of w columns until there are h rows.
+func Fill(rows []string, r text.Ruler, w, h int) []string {
+	for len(rows) < h {
+		rows = append(rows, NewRow(r, w).Build())
+	}
+	return rows
+}

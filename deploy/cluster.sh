@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# A cluster on this machine's loopback: MariaDB, Redis, three nodes and nginx, with all that
-# they write in a folder of its own.
+# Runs a cluster on the loopback address: MariaDB, Redis, three nodes and nginx, with all
+# their files in one folder.
 #
-#   deploy/cluster.sh up         starts what isn't running, and says where to connect
-#   deploy/cluster.sh down       ends what it started, and nothing else; the data stays
-#   deploy/cluster.sh status     says what runs
-#   deploy/cluster.sh start|stop NAME    of one: mariadb redis node1 node2 node3 nginx
-#   deploy/cluster.sh http NAME  the HTTP address of a node
+#   deploy/cluster.sh up         start what isn't running, and print where to connect
+#   deploy/cluster.sh down       stop what it started, and nothing else; keep the data
+#   deploy/cluster.sh status     print what runs
+#   deploy/cluster.sh start|stop NAME    one of mariadb redis node1 node2 node3 nginx
+#   deploy/cluster.sh http NAME  print the HTTP address of a node
 #
-# CLUSTER_DATA is the folder (data/cluster), CLUSTER_PORT the first of fourteen ports (7000),
-# CLUSTER_CHATD the program (bin/chatd).
+# CLUSTER_DATA is the folder (default: data/cluster), CLUSTER_PORT the first of fourteen ports
+# (default: 7000), CLUSTER_CHATD the program (default: bin/chatd).
 set -euo pipefail
 top=$(cd "$(dirname "$0")/.." && pwd)
 . "$top/scripts/services.sh"
@@ -29,25 +29,25 @@ die() { echo "cluster: $*" >&2; exit 1; }
 chat_of() { echo "127.0.0.1:$((base + ${1#node}))"; }
 http_of() { echo "127.0.0.1:$((base + 10 + ${1#node}))"; }
 
-# A process is told from a later one with the same number by when it began, and by its
-# command line, in which the data folder stands for all that are started here.
+# A process id may be reused. So a process is identified by its start time as well, and by
+# its command line, which contains the data folder.
 began() { local stat; stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1; set -- ${stat##*) }; [ "$1" != Z ] && echo "${20}"; }
 
-# pid_of says the process of a service, and fails where it doesn't run.
+# pid_of NAME prints the process id of a service. It fails if the service doesn't run.
 pid_of() {
 	local pid start
 	read -r pid start 2>/dev/null <"$data/run/$1.pid" || return 1
 	[ "$(began "$pid")" = "$start" ] && tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF -- "$data/" && echo "$pid"
 }
 
-# launch NAME COMMAND… starts a service in the background and notes its process.
+# launch NAME COMMAND… starts a service in the background and records its process id.
 launch() {
 	local name=$1 pid
 	shift
 	setsid "$@" >>"$data/log/$name.log" 2>&1 </dev/null 9>&- &
 	pid=$!
 	echo "$pid $(began $pid || echo 0)" >"$data/run/$name.pid"
-	# Until it is the service's, the command line is still that of this script.
+	# Wait for exec: until then the command line is that of this script.
 	while began $pid >/dev/null && ! pid_of "$name" >/dev/null; do sleep 0.01; done
 }
 
@@ -63,7 +63,7 @@ await() {
 	pid_of "$name" >/dev/null || die "$name has ended, and something else answers in its place; its log is $data/log/$name.log"
 }
 
-# ready ADDRESS: the node there takes clients.
+# ready ADDRESS succeeds if the node at ADDRESS accepts clients.
 ready() (
 	exec 8<>"/dev/tcp/${1%:*}/${1##*:}" || exit 1
 	printf 'GET /readyz HTTP/1.0\r\nHost: %s\r\n\r\n' "$1" >&8
@@ -71,7 +71,7 @@ ready() (
 	case $line in *" 200 "*) ;; *) exit 1 ;; esac
 )
 
-secret() { # NAME: a password made at the first start
+secret() { # NAME: print a password, which is created at the first start
 	[ -s "$data/$1" ] || (umask 077; od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >"$data/$1")
 	cat "$data/$1"
 }
@@ -80,17 +80,17 @@ sql() { mariadb --no-defaults --socket="$data/mariadb.sock" --user="$(id -un)" -
 
 start_mariadb() {
 	local as=()
-	[ "$(id -u)" != 0 ] || as=(--user=root) # it refuses to be root unless told
+	[ "$(id -u)" != 0 ] || as=(--user=root) # it refuses to run as root without this
 	[ ${#data} -lt 90 ] || die "$data is too long a path for MariaDB's socket"
 	if [ ! -d "$data/mariadb/mysql" ]; then
 		say "making a database in $data/mariadb"
 		rm -rf "$data/mariadb"
-		# Its superuser is whoever runs this, by the socket alone.
+		# The superuser is the user who runs this script, through the socket only.
 		mariadb-install-db --no-defaults "${as[@]}" --datadir="$data/mariadb" --skip-test-db --skip-name-resolve \
 			--auth-root-authentication-method=socket --auth-root-socket-user="$(id -un)" >"$data/log/install.log" 2>&1 ||
 			die "mariadb-install-db failed, see $data/log/install.log"
 	fi
-	mkdir -p "$data/mariadb.tmp" # a server that starts removes what others have in a shared one
+	mkdir -p "$data/mariadb.tmp" # a starting server removes the files of others in a shared folder
 	launch mariadb mariadbd --no-defaults "${as[@]}" --datadir="$data/mariadb" --tmpdir="$data/mariadb.tmp" --socket="$data/mariadb.sock" --pid-file="$data/run/mariadbd" \
 		--bind-address=127.0.0.1 --port=$db_port --skip-name-resolve --skip-log-bin --character-set-server=utf8mb4
 	await mariadb sql 'SELECT 1'
@@ -116,7 +116,7 @@ start_redis() {
 start_node() {
 	local name=$1 chat
 	chat=$(chat_of "$name")
-	# The passwords are in a file, as everybody may read a command line.
+	# The passwords are in a file because everybody can read a command line.
 	(umask 077; cat >"$data/$name.toml" <<-END
 		db = "mysql://chatd:$(secret db.password)@127.0.0.1:$db_port/chat"
 		redis = "redis://:$(secret redis.password)@127.0.0.1:$redis_port"
@@ -142,7 +142,7 @@ start_nginx() {
 	for n in $nodes; do
 		edits+=(-e "s|@CHAT${n#node}@|$(chat_of "$n")|" -e "s|@HTTP${n#node}@|$(http_of "$n")|")
 	done
-	# The limit of open files is what this user may have; only root may raise that.
+	# Use the hard limit of open files: only root may raise it.
 	ulimit -n "$(ulimit -Hn)"
 	sed "${edits[@]}" -e '/^worker_rlimit_nofile/d' -e "s|@LISTEN@|127.0.0.1|; s|@CHAT_PORT@|$chat_port|; s|@TLS_PORT@|$tls_port|; s|@WEB_PORT@|$web_port|" \
 		-e "s|@CERT@|$data/tls.crt|; s|@KEY@|$data/tls.key|; s|@FOLDER@|$data/nginx|" "$top/deploy/nginx.conf" >"$data/nginx.conf"
@@ -217,7 +217,7 @@ status() {
 
 known() { case " $all " in *" ${1:-} "*) ;; *) die "${1:-nothing} is none of: $all" ;; esac; }
 
-# One at a time: two that start the same would both fail.
+# alone locks the cluster: two scripts that start the same service would both fail.
 alone() {
 	mkdir -p "$data" && chmod 700 "$data" && mkdir -p "$data/run" "$data/log"
 	exec 9>"$data/lock"

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Restarts the nodes of a cluster one after another: asks one to drain, waits until it has
-# ended, starts it, waits until it takes clients, goes on to the next. Clients of the node
-# reconnect to the others; no message is lost. It stops at the first node that doesn't come
-# back, with the others serving.
+# Restarts the nodes of a cluster one after another: drains a node, waits until it has ended,
+# starts it, waits until it accepts clients, and continues with the next. The node's clients
+# reconnect to the others, and no message is lost. If a node doesn't come back, the script
+# stops there, and the other nodes keep serving.
 #
-#   deploy/rolling-restart.sh [NAME…]              nodes of make cluster (all three)
+#   deploy/rolling-restart.sh [NAME…]              nodes of make cluster (default: all three)
 #   deploy/rolling-restart.sh --systemd NAME…      the units chatd@NAME of this machine
 #
-# A unit's HTTP address is CHATD_HTTP in /etc/chatd/NAME.env.
+# The script reads a unit's HTTP address from CHATD_HTTP in /etc/chatd/NAME.env.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-patience=60 # seconds for a node to take clients again
-pause=3     # seconds between two nodes: nginx tries one again two seconds after a failure
+patience=60 # seconds for a node to accept clients again
+pause=3     # seconds between two nodes: nginx retries a node two seconds after a failure
 
 systemd=
 [ "${1:-}" != --systemd ] || { systemd=1; shift; }
@@ -23,7 +23,7 @@ if [ $# = 0 ]; then
 	set -- node1 node2 node3
 fi
 
-# ready ADDRESS: the node there takes clients.
+# ready ADDRESS succeeds if the node at ADDRESS accepts clients.
 ready() (
 	exec 8<>"/dev/tcp/${1%:*}/${1##*:}" || exit 1
 	printf 'GET /readyz HTTP/1.0\r\nHost: %s\r\n\r\n' "$1" >&8
@@ -49,15 +49,15 @@ http_of() {
 
 restart() {
 	if [ -n "$systemd" ]; then
-		systemctl restart "chatd@$1" # SIGTERM, and it waits for the end
+		systemctl restart "chatd@$1" # sends SIGTERM and waits for the end
 	else
 		"$here/cluster.sh" stop "$1"
 		"$here/cluster.sh" start "$1"
 	fi
 }
 
-# Before anything is touched: can each be asked whether it is ready? And are
-# all, so that the first restart doesn't take away the last that serves?
+# First check that every node is ready. Otherwise the first restart could stop the last
+# node that serves.
 for name; do
 	http=$(http_of "$name")
 	[ -n "$http" ] || { echo "rolling-restart: $name: no CHATD_HTTP in /etc/chatd/$name.env" >&2; exit 1; }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs each fuzz target of the packages named for the time given first.
+# fuzz.sh TIME PACKAGE… runs each fuzz target of the packages for TIME.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -7,7 +7,7 @@ time=$1
 shift
 found=0
 while IFS=$'\t' read -r package dir; do
-	# Looking into the sources first saves building packages that have none.
+	# Building packages without targets would take time, so look at the sources first.
 	targets=$(grep -hoE '^func Fuzz[A-Za-z0-9_]*' "$dir"/*_test.go 2>/dev/null | sed 's/^func //' || true)
 	for target in $targets; do
 		found=1

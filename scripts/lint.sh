@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Says everything that is wrong, not only the first, and fails if anything was.
+# Runs all checks, reports every problem, and fails if there was one.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,8 +15,8 @@ formatted() {
 	[ -z "$files" ] || { echo "$files"; echo "these files are not as gofmt writes them"; return 1; }
 }
 
-# Known vulnerabilities in what our code calls. Whether the database is there
-# is found out first: a scan would wait for it for minutes.
+# vulnerable reports known vulnerabilities in what our code calls. It first checks
+# that the database can be reached: a scan would wait for it for minutes.
 vulnerable() {
 	local db=${VULNDB:-https://vuln.go.dev}
 	if ! timeout 30 go tool govulncheck -db "$db" -version 2>/dev/null | grep -q '^DB updated:'; then
@@ -28,7 +28,7 @@ vulnerable() {
 
 step formatted
 step go vet ./...
-# Besides the defaults: a receiver keeps one name.
+# ST1016 isn't on by default: all methods of a type name the receiver alike.
 step go tool staticcheck -checks inherit,ST1016 ./...
 step go mod tidy -diff
 step vulnerable

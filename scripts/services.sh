@@ -1,7 +1,7 @@
-# What tests and a local cluster need of the machine: to be sourced, by bash.
+# Functions that find or install what tests and a local cluster need. Source it in bash.
 
 # missing_services lists the Debian packages of MariaDB, Redis and nginx that
-# have to be installed.
+# aren't installed.
 missing_services() {
 	local PATH=$PATH:/usr/sbin:/usr/local/sbin
 	command -v mariadbd >/dev/null && command -v mariadb-install-db >/dev/null || echo mariadb-server
@@ -13,13 +13,13 @@ missing_services() {
 	fi
 }
 
-# have_node says whether there is a Node that the tests of the JavaScript SDK run
-# on. A system's package may be too old.
+# have_node reports whether there is a Node.js that is new enough for the tests of
+# the JavaScript SDK. A system's package may be too old.
 have_node() { command -v node >/dev/null && node -e '
 	const [major, minor] = process.versions.node.split(".").map(Number);
 	process.exit(major > 20 || (major === 20 && minor >= 10) ? 0 : 1)'; }
 
-# missing_browser lists the packages that the tests in a browser lack: in Chromium, or in
+# missing_browser lists the missing packages for tests in a browser: Chromium, or
 # CHATD_BROWSER.
 missing_browser() {
 	case ${CHATD_BROWSER:-chromium} in
@@ -34,9 +34,8 @@ missing_browser() {
 	command -v npm >/dev/null || echo npm
 }
 
-# install_packages gets packages without anything of them starting by itself:
-# what is needed is started by whoever needs it. It succeeds whatever happens;
-# who needs the packages looks again.
+# install_packages installs packages without starting their services. It always
+# succeeds; the caller checks whether the packages are there.
 install_packages() {
 	local policy=/usr/sbin/policy-rc.d made=
 	if [ ! -e $policy ]; then
@@ -47,12 +46,12 @@ install_packages() {
 	[ -z "$made" ] || rm -f $policy
 }
 
-# can_install says whether this user of this machine may install packages.
+# can_install reports whether this user may install packages.
 can_install() { command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; }
 
-# missing_languages lists the Debian packages of the languages that the
-# JavaScript SDK and example clients are written in. Where they are missing, or
-# too old, their tests are skipped.
+# missing_languages lists the missing Debian packages of the languages of the
+# JavaScript SDK and the example clients. Without them, or with old versions, their
+# tests are skipped.
 missing_languages() {
 	command -v python3 >/dev/null || echo python3
 	command -v node >/dev/null || command -v nodejs >/dev/null || echo nodejs

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Runs every test of the packages named. The race detector needs a C compiler,
-# and some tests real services: what is missing is installed if that is
-# possible. Without a compiler the tests run without the race detector, without
-# Node the JavaScript SDK isn't tested, and without a browser the web client isn't
-# tested in one: this says so. Without a service its tests fail, unless
-# CHATD_SKIP_SERVICES is set, which leaves out the browser as well.
+# test.sh PACKAGE… runs all tests of the packages. It installs what is missing, if
+# it can: a C compiler for the race detector, MariaDB, Redis, nginx, Node.js and a
+# browser. Without a compiler the tests run without the race detector. Without
+# Node.js the JavaScript SDK isn't tested, and without a browser the web client
+# isn't tested in one; the script prints that. Without a service its tests fail,
+# unless CHATD_SKIP_SERVICES is set: then they are skipped, and no browser is
+# installed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/services.sh
@@ -15,7 +16,7 @@ have_cc() {
 	printf '#include <stdlib.h>\nint main(void) { return 0; }\n' | $cc -x c -o /dev/null - 2>/dev/null
 }
 
-# missing lists the packages that have to be installed.
+# missing lists the packages to install.
 missing() {
 	have_cc || echo gcc libc6-dev
 	missing_languages
@@ -38,7 +39,7 @@ fi
 have_node || echo "test: no Node, or none of 20.10 or later: the JavaScript SDK is NOT tested"
 [ -z "$(missing_browser)" ] || echo "test: no" $(missing_browser)": the web client is NOT tested in a browser"
 
-# A package's tests take a minute or two; on a machine with much else to do they
-# may take longer than the ten that go test gives them by itself.
+# The tests of a package take a few minutes. On a busy machine they may exceed the
+# default time limit of go test, which is ten minutes.
 echo "test: go test ${race[*]:-} -count=1 $*   (the first build fetches modules and takes some minutes)"
 exec go test "${race[@]}" -count=1 -timeout 30m "$@"

@@ -80,28 +80,11 @@ func parseRun(args []string) (*invocation, error) {
 	return inv, nil
 }
 
-// trial is what ab does. Its JSON is read by compare.
-type trial struct {
-	ArgsA       []string    `json:"a_args"`
-	ArgsB       []string    `json:"b_args"`
-	Rounds      []round     `json:"rounds"`
-	Comparison  *comparison `json:"comparison,omitempty"` // nil: no round is complete
-	Failed      string      `json:"failed,omitempty"`     // which run wasn't good, and why
-	Interrupted bool        `json:"interrupted,omitempty"`
-}
-
-// round is a run of A and one of B; nil: it didn't come to that.
-type round struct {
-	First string  `json:"first"` // "A" or "B"
-	A     *report `json:"a,omitempty"`
-	B     *report `json:"b,omitempty"`
-}
-
 // run runs all rounds. It blocks for as long as they take.
 func (c *ab) run(ctx context.Context, out *output, stdout, stderr, live io.Writer) int {
 	t := &trial{ArgsA: c.a, ArgsB: c.b}
 	for i := 0; i < c.Rounds && t.Failed == "" && ctx.Err() == nil; i++ {
-		t.round(ctx, i, c.Rounds, stderr, live)
+		c.round(ctx, t, i, stderr, live)
 	}
 	t.Interrupted = ctx.Err() != nil
 	if a, b := t.sides(); len(a.reports) > 0 {
@@ -123,7 +106,7 @@ func (c *ab) run(ctx context.Context, out *output, stdout, stderr, live io.Write
 
 // round runs A and B, or B and A every other time: whatever the first leaves
 // to the second isn't always the same one's.
-func (t *trial) round(ctx context.Context, i, rounds int, stderr, live io.Writer) {
+func (c *ab) round(ctx context.Context, t *trial, i int, stderr, live io.Writer) {
 	t.Rounds = append(t.Rounds, round{First: "A"})
 	r := &t.Rounds[i]
 	order := []string{"A", "B"}
@@ -141,7 +124,7 @@ func (t *trial) round(ctx context.Context, i, rounds int, stderr, live io.Writer
 			return
 		}
 		debug.FreeOSMemory() // the run before is no burden
-		*rep = measure(ctx, inv, stderr, &prefixed{live, fmt.Sprintf("round %d of %d, %s: ", i+1, rounds, who)})
+		*rep = measure(ctx, inv, stderr, &prefixed{live, fmt.Sprintf("round %d of %d, %s: ", i+1, c.Rounds, who)})
 		if !(*rep).good() {
 			t.Failed = fmt.Sprintf("round %d, %s: %s", i+1, who, (*rep).verdict())
 		}
@@ -149,40 +132,6 @@ func (t *trial) round(ctx context.Context, i, rounds int, stderr, live io.Writer
 			return
 		}
 	}
-}
-
-// sides are the reports of the rounds that are complete.
-func (t *trial) sides() (a, b *side) {
-	a, b = &side{name: strings.Join(t.ArgsA, " ")}, &side{name: strings.Join(t.ArgsB, " ")}
-	counts := func(r *report) bool { return r != nil && r.good() && !r.Interrupted }
-	for _, r := range t.Rounds {
-		if counts(r.A) && counts(r.B) {
-			a.reports, b.reports = append(a.reports, r.A), append(b.reports, r.B)
-		}
-	}
-	return a, b
-}
-
-// table is the trial for people.
-func (t *trial) table() string {
-	var b strings.Builder
-	complete := 0
-	if t.Comparison != nil {
-		complete = t.Comparison.RoundsA
-	}
-	fmt.Fprintf(&b, "chatbench ab, %d rounds complete\n", complete)
-	if t.Comparison != nil {
-		b.WriteString(t.Comparison.table())
-	}
-	switch {
-	case t.Failed != "":
-		fmt.Fprintf(&b, "result: %s\n", t.Failed)
-	case t.Interrupted:
-		b.WriteString("result: interrupted\n")
-	default:
-		b.WriteString("result: all runs are good\n")
-	}
-	return b.String()
 }
 
 // prefixed is a progress line that says first what it belongs to.

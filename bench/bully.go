@@ -109,7 +109,9 @@ func (t *turns) end() {
 func (t *turns) close() { t.acks.total, t.pushes.total = t.all[0], t.all[1] }
 
 func (b *bully) run(ctx context.Context, r *rig) error {
-	l := &load{rig: r, traffic: b.quiet(), mixed: true}
+	t := b.quiet()
+	l := newLoad(r, t.config())
+	l.mixed = true
 	defer l.closeAll()
 	rs := newRecruits(r.server)
 	alone, beside := newTurns(l, "alone"), newTurns(l, "beside")
@@ -163,9 +165,9 @@ func (b *bully) run(ctx context.Context, r *rig) error {
 	beside.close()
 	r.report.Seconds = elapsed.Seconds()
 	l.tell(r.report)
-	l.pace.report(r.report, l.behind)
+	l.tellPace(r.report)
 	b.tell(r.report, alone, beside, got, loud)
-	r.report.cost(began, after, 0, elapsed)
+	addCost(r.report, began, after, 0, elapsed)
 	if err != nil || ctx.Err() != nil {
 		return err
 	}
@@ -190,8 +192,7 @@ func (b *bully) gather(ctx context.Context, r *rig, rs *recruits, got *gotten) (
 		if err != nil {
 			return all, err
 		}
-		ears := &listener{c: to}
-		ears.done.Go(ears.listen)
+		ears := newListener(to)
 		from, me, _, err := rs.enter(ctx, number+1, false)
 		if err != nil {
 			ears.leave()
@@ -199,7 +200,7 @@ func (b *bully) gather(ctx context.Context, r *rig, rs *recruits, got *gotten) (
 		}
 		from.abort()
 		for i := range b.Conns {
-			s := &shouter{bully: b, rig: r, got: got, addr: r.server.addrOf(number + 1), peer: peer.id}
+			s := &shouter{rig: r, kind: b.Kind, size: b.Size, window: b.Window, got: got, addr: r.server.addrOf(number + 1), peer: peer.id}
 			if i == 0 {
 				s.ears = ears
 			}

@@ -15,16 +15,33 @@ import (
 func synthetic(rnd *rand.Rand, rate, us, noise float64) *report {
 	r := &report{Scenario: "stream", Settings: map[string]string{"pairs": "50"}, Machine: machine{2, "a CPU", "a system", "go1"},
 		Server: description{Version: "chatd 1", Store: "sqlite"}, Seconds: 20, Series: []series{{"delivered", "end to end"}}}
-	rates, delays := seconds(rnd, 20, rate, noise, 0), seconds(rnd, 20, us, noise, 0)
+	rates, delays := samplesAround(rnd, 20, rate, noise), samplesAround(rnd, 20, us, noise)
 	for i := range rates {
 		d := []int64{int64(delays[i])}
 		r.Samples = append(r.Samples, sample{Seconds: 1, Rates: rates[i : i+1], P50us: d, P90us: d, P99us: d, P999us: d})
 	}
-	d := int64(mean(delays))
-	r.figure("delivered", mean(rates), "per second", higher)
+	d := int64(meanOf(delays))
+	r.figure("delivered", meanOf(rates), "per second", higher)
 	r.figure("server memory", 100, "MiB", lower)
 	r.Latencies = []latency{{Name: "end to end", Count: 1000, P50: d, P90: d, P99: d, P999: d, Max: d}}
 	return r
+}
+
+// samplesAround returns n samples around a mean, each off by about the noise.
+func samplesAround(rnd *rand.Rand, n int, mean, noise float64) []float64 {
+	values := make([]float64, n)
+	for i := range values {
+		values[i] = mean * (1 + noise*rnd.NormFloat64())
+	}
+	return values
+}
+
+func meanOf(values []float64) float64 {
+	sum := 0.0
+	for _, v := range values {
+		sum += v
+	}
+	return sum / float64(len(values))
 }
 
 // saveAs writes values as JSON into one file, one after the other.

@@ -3,16 +3,12 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
-
-	"chatd/proto"
 )
 
 const (
 	maxConns   = 1_000_000
 	maxAtATime = 1024
-	keepEvery  = 100 * time.Millisecond // between the keeper's rounds
 )
 
 // connect is the scenario of idle connections.
@@ -66,7 +62,7 @@ func (c *connect) run(ctx context.Context, r *rig) error {
 		}
 	}
 
-	fleet := &fleet{conns: make([]*conn, c.Conns)}
+	fleet := newFleet(c.Conns)
 	defer fleet.abort()
 	if err := c.comeUp(ctx, r, users, fleet); err != nil {
 		return err
@@ -114,8 +110,7 @@ func (c *connect) comeUp(ctx context.Context, r *rig, users []account, f *fleet)
 			return err
 		}
 		m.add([]int64{r.clock.now() - began})
-		conn.shelve()
-		f.conns[i] = conn
+		f.put(i, conn)
 		return nil
 	})
 	elapsed := time.Since(started)
@@ -142,72 +137,6 @@ func (c *connect) watch(ctx context.Context, r *rig) error {
 	}
 	elapsed := time.Since(started)
 	r.report.Seconds = elapsed.Seconds()
-	r.report.cost(before, r.server.usage(r.report), 0, elapsed)
+	addCost(r.report, before, r.server.usage(r.report), 0, elapsed)
 	return ctx.Err()
-}
-
-// fleet is all idle connections. It is for one goroutine at a time.
-type fleet struct {
-	conns  []*conn // nil: not up
-	intake intake  // for whichever is read
-	next   int
-}
-
-// abort ends all connections.
-func (f *fleet) abort() {
-	for _, c := range f.conns {
-		if c != nil {
-			c.abort()
-		}
-	}
-}
-
-// keep has each connection send a PING once in every, spread evenly, until
-// ctx ends. A connection that doesn't answer is an error.
-func (f *fleet) keep(ctx context.Context, every time.Duration) error {
-	if every == 0 {
-		<-ctx.Done()
-		return nil
-	}
-	var due float64
-	for sleep(ctx, keepEvery) == nil {
-		for due += float64(len(f.conns)) * keepEvery.Seconds() / every.Seconds(); due >= 1; due-- {
-			if err := f.ping(f.next); err != nil {
-				return err
-			}
-			f.next = (f.next + 1) % len(f.conns)
-		}
-	}
-	return nil
-}
-
-// roll has every connection answer once more; each that doesn't is a fault.
-func (f *fleet) roll(faults *faults) {
-	for i := range f.conns {
-		if err := f.ping(i); err != nil {
-			faults.addf("%v", err)
-		}
-	}
-}
-
-// ping sends a PING and waits for its PONG.
-func (f *fleet) ping(i int) error {
-	c := f.conns[i]
-	if f.intake.buf == nil {
-		f.intake.buf = make([]byte, readSize)
-	}
-	f.intake.start, f.intake.end = 0, 0
-	c.intake = &f.intake
-	defer c.shelve()
-	err := c.nc.SetDeadline(time.Now().Add(callTimeout))
-	if err == nil {
-		err = c.ping()
-	}
-	if err == nil {
-		_, err = c.await(proto.PONG)
-	}
-	if err != nil {
-		return fmt.Errorf("connection %d is lost: %w", i, err)
-	}
-	return nil
 }

@@ -53,7 +53,7 @@ func (c *crashes) run(ctx context.Context, out *output, stdout, stderr, live io.
 		}
 		return exitGood
 	}
-	p := &progress{w: live}
+	p := newProgress(live)
 	cfg := c.config()
 	cfg.Say = stderr
 	cfg.Progress = func(line string) { p.line("%s", line) }

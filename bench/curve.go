@@ -59,3 +59,15 @@ func (p point) tail(n int64) float64 {
 	}
 	return 100 / (100 - p.Percentile)
 }
+
+// Latencies are recorded in microseconds with two digits: 1 % is finer than
+// what one run differs from the next, and the histogram of a connection stays
+// small enough for the cache.
+const (
+	maxLatencyUs  = 120_000_000
+	latencyDigits = 2
+)
+
+func newHistogram() *hdrhistogram.Histogram {
+	return hdrhistogram.New(1, maxLatencyUs, latencyDigits)
+}

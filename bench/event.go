@@ -42,7 +42,7 @@ func (e *event) validateFor(maxSize int) error {
 }
 
 func (e *event) run(ctx context.Context, r *rig) error {
-	l := &load{rig: r, traffic: e.traffic}
+	l := newLoad(r, e.traffic.config())
 	defer l.closeAll()
 	op := proto.EVENT
 	if e.chat {

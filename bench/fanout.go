@@ -66,7 +66,8 @@ func (f *fanout) validateFloor() error {
 }
 
 func (f *fanout) run(ctx context.Context, r *rig) error {
-	l := &load{rig: r, traffic: f.traffic()}
+	t := f.traffic()
+	l := newLoad(r, t.config())
 	defer l.closeAll()
 	if f.Kind == "chat" && r.server.floor() {
 		r.report.note(floorNote)
@@ -95,7 +96,7 @@ func (f *fanout) run(ctx context.Context, r *rig) error {
 	room := newRoom(l, "the group", op, stored)
 	room.groupID, room.known = group, &known{}
 	room.receipt = proto.Request{Op: proto.RECEIPT, GroupID: group}
-	text := textOf(l.Size)
+	text := textOf(f.Size)
 	for i, c := range conns {
 		if i < f.Senders {
 			room.join(c, users[i], rs.template(room.say(text), users[i], text), l.quota(i))
@@ -146,7 +147,8 @@ func (f *fanout) found(ctx context.Context, r *rig, rs *recruits) ([]account, in
 		defer c.abort()
 		users[i] = u
 		if t := f.traffic(); f.Kind == "chat" {
-			if err := t.allowed(window); err != nil {
+			c := t.config()
+			if err := c.checkWindow(window); err != nil {
 				return err
 			}
 		}

@@ -30,7 +30,7 @@ const (
 // in common. They bring the rooms, load brings time.
 type load struct {
 	*rig
-	traffic
+	loadConfig
 	sampler
 	rooms   []*room
 	voices  []*voice
@@ -53,12 +53,15 @@ type load struct {
 	aliveAt time.Time // of the last tick with anything in it
 }
 
+// newLoad returns a generator without any rooms.
+func newLoad(r *rig, c loadConfig) *load { return &load{rig: r, loadConfig: c} }
+
 // quota is how many messages pair i of a counted run sends; -1: until stop.
 func (l *load) quota(i int) int64 {
-	if l.Count == 0 {
+	if l.count == 0 {
 		return -1
 	}
-	n, pairs := l.Count, int64(l.Pairs)
+	n, pairs := l.count, int64(l.senders)
 	if int64(i) < n%pairs {
 		return n/pairs + 1
 	}
@@ -74,8 +77,8 @@ func (l *load) gauge(name, delay string) *gauge {
 
 // pairs makes --pairs rooms of two new users each.
 func (l *load) pairs(ctx context.Context, rs *recruits, op proto.Op, stored bool, acks, pushes *gauge) error {
-	rooms := make([]*room, l.Pairs)
-	err := each(ctx, l.Pairs, setupAtATime, l.progress, "users", func(ctx context.Context, i int) (err error) {
+	rooms := make([]*room, l.senders)
+	err := each(ctx, l.senders, setupAtATime, l.progress, "users", func(ctx context.Context, i int) (err error) {
 		rooms[i], err = newPair(ctx, l, rs, i, op, stored)
 		return err
 	})
@@ -93,10 +96,10 @@ func (l *load) pairs(ctx context.Context, rs *recruits, op proto.Op, stored bool
 func (l *load) measure(ctx context.Context) error {
 	l.begin(ctx)
 	limit := maxDuration
-	if l.Count == 0 {
-		l.watch("warm-up", l.Warmup, nil)
+	if l.count == 0 {
+		l.watch("warm-up", l.warmup, nil)
 		l.discard()
-		limit = l.Duration
+		limit = l.duration
 	}
 	before, started := l.server.usage(l.report), time.Now()
 	l.lastAt = started
@@ -116,9 +119,9 @@ func (l *load) begin(ctx context.Context) {
 	}
 	g, running := errgroup.WithContext(ctx)
 	l.running, l.ended = running, make(chan struct{})
-	if l.Rate > 0 {
+	if l.rate > 0 {
 		l.behind = newGauge("", "behind schedule")
-		l.pace = newPace(l.clock, l.Rate, max(len(l.voices), 1), l.behind.meter())
+		l.pace = newPace(l.clock, l.rate, max(len(l.voices), 1), l.behind.meter())
 		if l.drive == nil {
 			l.drive = l.speak
 		}
@@ -135,7 +138,7 @@ func (l *load) begin(ctx context.Context) {
 
 // speak has each voice send when it is time.
 func (l *load) speak() error {
-	return l.pace.keep(l.Count, &l.stopped, func(n int64) error {
+	return l.pace.keep(l.count, &l.stopped, func(n int64) error {
 		v := l.voices[n%int64(len(l.voices))]
 		if err := v.send(); err != nil {
 			return v.member.broken("send", err)
@@ -170,7 +173,7 @@ func (l *load) finish() error {
 func (l *load) watch(what string, d time.Duration, until <-chan struct{}) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
-	ticker := time.NewTicker(min(l.every, l.Patience))
+	ticker := time.NewTicker(min(l.every, l.patience))
 	defer ticker.Stop()
 	now := time.Now()
 	end := now.Add(d)
@@ -187,7 +190,7 @@ func (l *load) watch(what string, d time.Duration, until <-chan struct{}) {
 			return
 		case <-ticker.C:
 			l.tick(what, time.Until(end))
-			if time.Since(l.aliveAt) >= l.Patience {
+			if time.Since(l.aliveAt) >= l.patience {
 				return
 			}
 		}
@@ -198,7 +201,7 @@ func (l *load) watch(what string, d time.Duration, until <-chan struct{}) {
 // workers have ended when it returns.
 func (l *load) drain() {
 	l.progress.line("waiting for what is on the way")
-	timer := time.NewTimer(l.Patience)
+	timer := time.NewTimer(l.patience)
 	defer timer.Stop()
 	select {
 	case <-l.ended:
@@ -244,7 +247,7 @@ func gaveUp(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
 
 // overdue says what has been given up.
 func (l *load) overdue(n int64, what string) string {
-	return fmt.Sprintf("%d %s still missing after %s", n, what, l.Patience)
+	return fmt.Sprintf("%d %s still missing after %s", n, what, l.patience)
 }
 
 // closeAll ends all connections.
@@ -297,6 +300,13 @@ func (l *load) refusals() (n int64) {
 	return n
 }
 
+// tellPace says how well an open loop kept its schedule.
+func (l *load) tellPace(rep *report) {
+	if l.pace != nil {
+		l.pace.report(rep, l.behind)
+	}
+}
+
 // summarize writes the report's figures.
 func (l *load) summarize(elapsed time.Duration, before, after usage) {
 	rep := l.report
@@ -305,12 +315,10 @@ func (l *load) summarize(elapsed time.Duration, before, after usage) {
 		rep.figure(g.name, float64(g.total.TotalCount())/elapsed.Seconds(), "per second", higher)
 	}
 	l.tell(rep)
-	if l.pace != nil {
-		l.pace.report(rep, l.behind)
-	}
+	l.tellPace(rep)
 	var messages int64
 	if !l.mixed {
 		messages = l.gauges[len(l.gauges)-1].total.TotalCount()
 	}
-	rep.cost(before, after, messages, elapsed)
+	addCost(rep, before, after, messages, elapsed)
 }

@@ -107,7 +107,7 @@ func (l *login) run(ctx context.Context, r *rig) error {
 		r.report.figure("server CPU per login", cpu*1e6, "µs", lower)
 	}
 	sp.tell(r.report)
-	r.report.cost(before, after, 0, elapsed)
+	addCost(r.report, before, after, 0, elapsed)
 	return err
 }
 

@@ -48,7 +48,7 @@ func main() {
 // code, once the server that it started has ended.
 func run(ctx context.Context, args []string, stdout, stderr, live io.Writer) int {
 	if len(args) == 3 && args[0] == relayCommand {
-		return relay(ctx, args[1], args[2], stderr)
+		return runRelay(ctx, args[1], args[2], stderr)
 	}
 	inv, err := parse(args, stdout)
 	if err != nil {
@@ -74,56 +74,4 @@ func run(ctx context.Context, args []string, stdout, stderr, live io.Writer) int
 		return exitBad
 	}
 	return exitGood
-}
-
-// scenario is one kind of load. Its flags are its fields.
-type scenario interface {
-	name() string
-	// validate says which flags make no sense.
-	validate() error
-	// run puts the load on r's server and writes what it saw into r's report.
-	// It ends early when ctx does; then its error doesn't count.
-	run(ctx context.Context, r *rig) error
-}
-
-// rig is what a scenario works with.
-type rig struct {
-	server   *server
-	progress *progress
-	report   *report
-	faults   *faults
-	clock    clock
-}
-
-// measure carries one scenario out; its report says whether that went well.
-func measure(ctx context.Context, inv *invocation, stderr, live io.Writer) *report {
-	rep, err := bench(ctx, inv, stderr, live)
-	if err != nil {
-		rep.Failed = err.Error()
-	}
-	rep.Interrupted = ctx.Err() != nil
-	return rep
-}
-
-// bench carries one scenario out, from the server's start to its end. The
-// report is never nil: beside an error it says how far it came.
-func bench(ctx context.Context, inv *invocation, stderr, live io.Writer) (*report, error) {
-	rep := newReport(inv)
-	p := &progress{w: live}
-	srv, err := newServer(ctx, &inv.target, p, stderr)
-	if err != nil {
-		p.clear()
-		return rep, err
-	}
-	rep.Server = srv.describe(ctx)
-	r := &rig{server: srv, progress: p, report: rep, faults: &faults{}, clock: newClock()}
-	if err = inv.scenario.run(ctx, r); ctx.Err() != nil {
-		err = nil // whatever failed then failed because of it
-	}
-	r.progress.clear()
-	rep.Faults, rep.FirstFaults = r.faults.summary()
-	if stopErr := srv.stop(); err == nil {
-		err = stopErr
-	}
-	return rep, err
 }

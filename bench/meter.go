@@ -6,18 +6,6 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// Latencies are recorded in microseconds with two digits: 1 % is finer than
-// what one run differs from the next, and the histogram of a connection stays
-// small enough for the cache.
-const (
-	maxLatencyUs  = 120_000_000
-	latencyDigits = 2
-)
-
-func newHistogram() *hdrhistogram.Histogram {
-	return hdrhistogram.New(1, maxLatencyUs, latencyDigits)
-}
-
 // meter counts what one connection sees: its goroutine adds, the collector
 // takes it away.
 type meter struct {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"chatd/proto"
@@ -53,24 +52,6 @@ func (m *mix) validate() error {
 	return append(bad, f.validate(proto.MaxData)...).join()
 }
 
-// act is what a user does.
-type act int
-
-const (
-	actPing act = iota
-	actTyping
-	actChat
-	actGroup
-	actLeave
-)
-
-// pulse is one kind of act, and how often it comes: per second and 1000 users.
-type pulse struct {
-	act  act
-	flag string
-	per  float64
-}
-
 func (m *mix) rates() []pulse {
 	return []pulse{{actPing, "", 1000 / clientPing.Seconds()}, {actTyping, "typing", m.Typing},
 		{actChat, "chats", m.Chats}, {actGroup, "groups", m.Groups}, {actLeave, "leave", m.Leave}}
@@ -81,85 +62,23 @@ func (m *mix) run(ctx context.Context, r *rig) error {
 	for _, p := range m.rates() {
 		rate += p.per * float64(m.Users) / 1000
 	}
-	f := flow{Size: m.Size, Duration: m.Duration, Warmup: m.Warmup, Patience: m.Patience}
-	l := &load{rig: r, traffic: traffic{talk: talk{Pairs: m.Users, flow: f}, Rate: rate}, mixed: true}
-	t := newTown(l, m)
+	l := newLoad(r, loadConfig{senders: m.Users, rate: rate, size: m.Size, duration: m.Duration, warmup: m.Warmup, patience: m.Patience})
+	l.mixed = true
+	t := newTown(l, townConfig{users: m.Users, members: m.Members, size: m.Size, away: m.Away, rates: m.rates()})
 	defer t.close()
 	if err := t.settle(ctx); err != nil {
 		return err
 	}
-	err := each(ctx, m.Users, setupAtATime, r.progress, "connections", func(ctx context.Context, i int) error {
-		return t.people[i].arrive(ctx)
-	})
-	if err != nil {
+	if err := t.arrive(ctx); err != nil {
 		return err
 	}
-	t.logins.collect(nil) // they are no part of the day
-	t.logins.total.Reset()
-	for _, p := range t.people {
-		l.workers = append(l.workers, p.live)
-	}
-	l.drive, l.giveUp = t.day, t.nudgeAll
 	if m.begun != nil {
 		m.begun()
 	}
-	err = l.measure(ctx)
+	err := l.measure(ctx)
 	if err == nil {
 		t.check()
 	}
-	r.report.note("%d messages were found by users who came back", t.missed.Load())
-	if n := t.again.Load(); n > 0 {
-		r.report.note("%d messages came again after a connection was lost, as they may", n)
-	}
-	return err
-}
-
-// settle makes the town's people, their friendships and groups. They are away
-// when it returns: else each would be told of all who join after it.
-func (t *town) settle(ctx context.Context) error {
-	rs := newRecruits(t.l.server)
-	size := t.mix.Members
-	groups := (len(t.people) + size - 1) / size
-	return each(ctx, groups, setupAtATime, t.l.progress, "groups", func(ctx context.Context, g int) error {
-		first := g * size
-		members := t.people[first:min(first+size, len(t.people))]
-		group := &conversation{name: fmt.Sprintf("group %d", g), members: members}
-		for i, p := range members {
-			p.number = first + i
-			if err := t.enroll(ctx, rs, p, group); err != nil {
-				return err
-			}
-		}
-		for i := 0; i < len(members); i += 2 {
-			pair := &conversation{name: fmt.Sprintf("friends %d and %d", first+i, first+i+1), members: members[i : i+2]}
-			for _, p := range members[i : i+2] {
-				p.talks = [2]*talking{newTalking(pair), newTalking(group)}
-			}
-		}
-		return nil
-	})
-}
-
-// enroll registers p and has it join the group, which the first to come
-// founds; every second one makes friends with the one before.
-func (t *town) enroll(ctx context.Context, rs *recruits, p *person, group *conversation) error {
-	c, u, window, err := rs.enter(ctx, p.number, true)
-	if err != nil {
-		return err
-	}
-	defer c.abort()
-	p.me, p.window = u, window
-	join := &proto.Request{Op: proto.ADD_GROUP, GroupID: group.id}
-	if group.id == 0 {
-		join = &proto.Request{Op: proto.CREATE_GROUP, GroupName: "bench " + group.name}
-	}
-	a, err := c.call(ctx, join)
-	if err != nil {
-		return err
-	}
-	group.id = a.GroupID
-	if p.number%2 == 1 {
-		_, err = c.call(ctx, &proto.Request{Op: proto.ADD_FRIEND, FriendID: t.people[p.number-1].me.id})
-	}
+	t.note(r.report)
 	return err
 }

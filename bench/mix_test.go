@@ -81,7 +81,7 @@ func TestMixLies(t *testing.T) {
 	} {
 		t.Run(strings.ReplaceAll(c.name, " ", "-"), func(t *testing.T) {
 			l := &load{rig: &rig{faults: &faults{}, clock: newClock()}}
-			town := newTown(l, &mix{Users: 4, Size: 40})
+			town := newTown(l, townConfig{users: 4, size: 40})
 			all := &conversation{name: "all", id: group, members: town.people}
 			pair := &conversation{name: "pair", members: town.people[:2]}
 			for i, p := range town.people {
@@ -111,7 +111,7 @@ func TestMixLies(t *testing.T) {
 // tell has p hear m; the zero told is a lost connection.
 func tell(t *testing.T, p *person, m told) {
 	t.Helper()
-	text := textOf(p.town.mix.Size)
+	text := textOf(p.town.size)
 	putHex(text, uint64(m.n))
 	putHex(text[hexSize:], 1)
 	if m.altered {
@@ -140,14 +140,14 @@ func tell(t *testing.T, p *person, m told) {
 // follows it: at the end of a day nothing does.
 func TestPersonTakesWhatCameWithTheLogin(t *testing.T) {
 	l := &load{rig: &rig{faults: &faults{}, clock: newClock()}}
-	town := newTown(l, &mix{Users: 2, Size: 40})
+	town := newTown(l, townConfig{users: 2, size: 40})
 	pair := &conversation{name: "pair", members: town.people}
 	for i, p := range town.people {
 		p.me.id = int64(i + 1)
 		p.talks = [2]*talking{newTalking(pair), newTalking(&conversation{})}
 	}
 	p := town.people[0]
-	text := textOf(town.mix.Size)
+	text := textOf(town.size)
 	putHex(text, 1)
 	putHex(text[hexSize:], 1)
 	push := proto.Response{Op: proto.ONE_CHAT, ID: 2, ToID: 1, Seq: 1, Msg: text}

@@ -56,7 +56,7 @@ func (o *offline) run(ctx context.Context, r *rig) error {
 		return err
 	}
 	r.report.figure("stored", float64(h.total)/stored.Seconds(), "per second", higher)
-	r.report.costEach("stored", fresh, r.server.usage(r.report), h.total)
+	addCostEach(r.report, "stored", fresh, r.server.usage(r.report), h.total)
 
 	entered, back := newGauge("", "connect and log in"), newGauge("logged in and complete", "log in to complete")
 	sp := newSampler(entered, back)
@@ -85,6 +85,6 @@ func (o *offline) run(ctx context.Context, r *rig) error {
 	}
 	r.report.figure("read", float64(read)/elapsed.Seconds(), "messages per second", higher)
 	sp.tell(r.report)
-	r.report.cost(before, r.server.usage(r.report), read, elapsed)
+	addCost(r.report, before, r.server.usage(r.report), read, elapsed)
 	return err
 }

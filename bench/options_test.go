@@ -148,18 +148,6 @@ func TestBadArguments(t *testing.T) {
 	}
 }
 
-// What loopback is called, all names of it are taken.
-func TestLoopback(t *testing.T) {
-	for addr, want := range map[string]string{
-		"127.0.0.1:6000": "127.0.0.1:6000", "127.1.2.3:1": "127.1.2.3:1",
-		"localhost:6000": "127.0.0.1:6000", "[::1]:6000": "[::1]:6000",
-	} {
-		if got, err := loopback(addr); err != nil || got != want {
-			t.Errorf("%s: %q, %v; want %q", addr, got, err, want)
-		}
-	}
-}
-
 // The defaults have to make sense, and --help of every scenario must come
 // from stdout with exit code 0.
 func TestHelpAndDefaults(t *testing.T) {

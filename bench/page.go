@@ -20,6 +20,8 @@ const (
 	narrowWidth, narrowHeight = 318, 260
 	// dotsLimit is how many seconds have a note each under the pointer.
 	dotsLimit = 120
+	// maxTail is where the percentile axis ends: one message in a billion.
+	maxTail = 1e9
 )
 
 // tile is a figure that a page shows large.
@@ -122,7 +124,7 @@ func (r *report) percentiles() *plot.Chart {
 	c := &plot.Chart{Title: "Latency by percentile", XLabel: "percentile",
 		X: plot.Axis{Log: true}, Y: plot.Axis{Log: true, Format: microsTick}}
 	c.X.Ticks = append(c.X.Ticks, plot.Tick{Value: 1, Label: "0"}, plot.Tick{Value: 2, Label: "50"}, plot.Tick{Value: 10, Label: "90"})
-	for nines, tail := 1, 100.0; tail <= maxCount; nines, tail = nines+1, tail*10 {
+	for nines, tail := 1, 100.0; tail <= maxTail; nines, tail = nines+1, tail*10 {
 		label := "99"
 		if nines > 1 {
 			label += "." + strings.Repeat("9", nines-1)

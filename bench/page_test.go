@@ -1,47 +1,13 @@
 package main
 
 import (
-	"encoding/json"
-	"encoding/xml"
-	"errors"
-	"io"
 	"math"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
-
-// markup parses a page or a picture, strictly, and returns what it says and
-// its elements.
-func markup(t *testing.T, text []byte) (said string, elements map[string]int) {
-	t.Helper()
-	elements = make(map[string]int)
-	var b strings.Builder
-	for d := xml.NewDecoder(strings.NewReader(string(text))); ; {
-		token, err := d.Token()
-		if errors.Is(err, io.EOF) {
-			return b.String(), elements
-		}
-		if err != nil {
-			t.Fatalf("%v in\n%s", err, text)
-		}
-		switch token := token.(type) {
-		case xml.StartElement:
-			elements[token.Name.Local]++
-			for _, a := range token.Attr {
-				if name := a.Name.Local; name == "href" || name == "src" || strings.HasPrefix(name, "on") {
-					t.Errorf("%s has %s=%q: a page needs nothing but itself", token.Name.Local, name, a.Value)
-				}
-			}
-		case xml.CharData:
-			b.Write(token)
-		}
-	}
-}
 
 // specimen is a report with something of everything.
 func specimen() *report {
@@ -212,46 +178,6 @@ func TestTable(t *testing.T) {
 	for _, want := range []string{"--pairs 50 --window 64", "73.1k", "p99.9", "node 2", "database", "25  % of all CPU used", "faults: 0; refusals: 3"} {
 		if !strings.Contains(table, want) {
 			t.Errorf("%q is not in\n%s", want, table)
-		}
-	}
-}
-
-// What is asked for is written, for every scenario; what can't be is known
-// before the run.
-func TestOutputs(t *testing.T) {
-	folder := t.TempDir()
-	file := func(name string) string { return filepath.Join(folder, name) }
-	f := newFake(t)
-	for _, scenario := range []string{"stream", "event"} {
-		code, stdout, stderr := chatbench(t, scenario, "--addr", f.addr(), "--pairs", "2", "--count", "20",
-			"--json", file("run.json"), "--html", file("run.html"), "--svg", file("run.svg"))
-		if code != exitGood || !strings.Contains(stdout, "the run is good") {
-			t.Fatalf("exit code %d\n%s%s", code, stdout, stderr)
-		}
-		for _, name := range []string{"run.html", "run.svg"} {
-			text, err := os.ReadFile(file(name))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if said, _ := markup(t, text); !strings.Contains(said, scenario) || !strings.Contains(said, "Latency by percentile") {
-				t.Errorf("%s: %s", name, said)
-			}
-		}
-		text, err := os.ReadFile(file("run.json"))
-		var r report
-		if err == nil {
-			err = json.Unmarshal(text, &r)
-		}
-		if err != nil || len(r.Latencies) == 0 || len(r.Latencies[0].Curve) < 5 || len(r.Series) == 0 {
-			t.Errorf("%v in %s", err, text)
-		}
-	}
-	for _, flag := range []string{"--json", "--html", "--svg"} {
-		for name, says := range map[string]string{file("nowhere/run"): "there is no folder", folder: "it is a folder"} {
-			code, _, stderr := chatbench(t, "stream", "--addr", f.addr(), flag, name)
-			if code != exitUsage || !strings.Contains(stderr, flag+" "+name+": "+says) {
-				t.Errorf("exit code %d, %q", code, stderr)
-			}
 		}
 	}
 }

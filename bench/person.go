@@ -157,7 +157,7 @@ func (p *person) live() error {
 		if err == nil || there {
 			return p.broken(err)
 		}
-		away := time.Duration((0.5 + p.rng.Float64()) * float64(p.town.mix.Away))
+		away := time.Duration((0.5 + p.rng.Float64()) * float64(p.town.away))
 		for end := time.Now().Add(away); time.Now().Before(end) && !l.stopped.Load(); {
 			if err := sleep(l.running, min(time.Until(end), lookUp)); err != nil {
 				return nil // another one has failed

@@ -6,13 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // process is what one process has used, from /proc.
@@ -83,42 +80,4 @@ func ownCPU() time.Duration {
 		return 0 // it fails for wrong arguments alone
 	}
 	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
-}
-
-// openFiles is how many descriptors this process may have.
-func openFiles() (int, error) {
-	var l syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
-		return 0, fmt.Errorf("the limit of open files: %w", err)
-	}
-	return int(min(l.Cur, 1<<30)), nil
-}
-
-// machine is what figures depend on.
-type machine struct {
-	Cores  int    `json:"cores"`
-	CPU    string `json:"cpu"`
-	System string `json:"system"`
-	Go     string `json:"go"` // that chatbench was built with
-}
-
-func (m machine) String() string {
-	return fmt.Sprintf("%d cores, %s, %s, %s", m.Cores, m.CPU, m.System, m.Go)
-}
-
-func thisMachine() machine {
-	m := machine{Cores: runtime.NumCPU(), CPU: runtime.GOARCH, System: runtime.GOOS, Go: runtime.Version()}
-	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
-		for line := range strings.Lines(string(info)) {
-			if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-				m.CPU = strings.TrimSpace(value)
-				break
-			}
-		}
-	}
-	var u unix.Utsname
-	if unix.Uname(&u) == nil {
-		m.System = unix.ByteSliceToString(u.Sysname[:]) + " " + unix.ByteSliceToString(u.Release[:])
-	}
-	return m
 }

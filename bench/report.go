@@ -111,8 +111,8 @@ func entry[T int64 | float64](values []T, i int) T {
 // quantiles are the percentiles that reports name, beside the maximum.
 var quantiles = []float64{50, 90, 99, 99.9}
 
-func newReport(inv *invocation) *report {
-	return &report{Scenario: inv.scenario.name(), Settings: inv.settings, Began: time.Now().UTC(), Machine: thisMachine()}
+func newReport(scenario string, settings map[string]string) *report {
+	return &report{Scenario: scenario, Settings: settings, Began: time.Now().UTC(), Machine: thisMachine()}
 }
 
 func (r *report) figure(name string, value float64, unit, better string) {
@@ -140,52 +140,6 @@ func (r *report) note(format string, args ...any) {
 		r.Notes = append(r.Notes, text)
 	}
 }
-
-// costEach says what a million of something took of each of the server's
-// processes, where n of them were done between before and after.
-func (r *report) costEach(what string, before, after usage, n int) {
-	if after.server == nil || before.server == nil || n == 0 {
-		return
-	}
-	of := func(who string, before, after *process) {
-		r.figure(who+" CPU per million "+what, (after.cpu-before.cpu).Seconds()/float64(n)*1e6, "s", lower)
-	}
-	of(wholeServer, before.server, after.server)
-	for i := range after.parts {
-		of(after.parts[i].name, &before.parts[i].process, &after.parts[i].process)
-	}
-}
-
-// cost says what so many messages took of the machine.
-func (r *report) cost(before, after usage, messages int64, elapsed time.Duration) {
-	per := func(who string, cpu time.Duration) {
-		if messages > 0 {
-			r.figure(who+" CPU per million messages", cpu.Seconds()/float64(messages)*1e6, "s", lower)
-		}
-		r.figure(who+" CPU", cpu.Seconds()/elapsed.Seconds()*100, "% of a core", lower)
-	}
-	of := func(who string, before, after *process) {
-		per(who, after.cpu-before.cpu)
-		r.figure(who+" memory", mebibytes(after.rss), "MiB", lower)
-		r.figure(who+" memory, peak", mebibytes(after.peak), "MiB", lower)
-	}
-	known := after.server != nil && before.server != nil
-	if known {
-		of(wholeServer, before.server, after.server)
-		for i := range after.parts {
-			of(after.parts[i].name, &before.parts[i].process, &after.parts[i].process)
-		}
-	}
-	own := after.self - before.self
-	per(generator, own)
-	if known {
-		if all := after.server.cpu - before.server.cpu + own; all > 0 {
-			r.figure(generator+" share", own.Seconds()/all.Seconds()*100, "% of all CPU used", lower)
-		}
-	}
-}
-
-func mebibytes(n int64) float64 { return float64(n) / (1 << 20) }
 
 // good says whether the run may count: the server kept its promises, and did
 // all that it was asked, and has not grown. That it asked for a pause is no

@@ -143,7 +143,7 @@ func newPair(ctx context.Context, l *load, rs *recruits, i int, op proto.Op, sto
 	}
 	to, peer, _, err := rs.enter(ctx, 2*i+1, true)
 	if err == nil && stored {
-		if err = l.allowed(window); err != nil {
+		if err = l.checkWindow(window); err != nil {
 			to.close()
 		}
 	}
@@ -153,7 +153,7 @@ func newPair(ctx context.Context, l *load, rs *recruits, i int, op proto.Op, sto
 	}
 	r := newRoom(l, fmt.Sprintf("pair %d", i), op, stored)
 	r.toID, r.receipt = peer.id, proto.Request{Op: proto.RECEIPT, Peer: me.id}
-	text := textOf(l.Size)
+	text := textOf(l.size)
 	r.join(from, me, rs.template(r.say(text), me, text), l.quota(i))
 	r.join(to, peer, nil, 0)
 	return r, nil

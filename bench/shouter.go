@@ -30,6 +30,13 @@ type listener struct {
 	done sync.WaitGroup
 }
 
+// newListener returns a listener that reads until it leaves.
+func newListener(c *conn) *listener {
+	l := &listener{c: c}
+	l.done.Go(l.listen)
+	return l
+}
+
 func (l *listener) listen() { _, _ = io.Copy(io.Discard, l.c.nc) } // until it leaves, or is kicked
 
 func (l *listener) leave() {
@@ -40,14 +47,16 @@ func (l *listener) leave() {
 // shouter is one connection of a bully: it sends as fast as it can. Its user
 // has other devices where it has other connections.
 type shouter struct {
-	*bully
 	*rig
-	got  *gotten
-	addr string
-	peer int64
-	me   account
-	ears *listener // of the first; nil: another one's
-	c    *conn     // nil: to be made
+	kind   string // "chat", "event" or "sync": what it sends
+	size   int    // bytes of each text
+	window int    // requests in flight
+	got    *gotten
+	addr   string
+	peer   int64
+	me     account
+	ears   *listener // of the first; nil: another one's
+	c      *conn     // nil: to be made
 }
 
 const (
@@ -70,7 +79,7 @@ func (s *shouter) enter(ctx context.Context, rs *recruits, me account, device st
 		return err
 	}
 	s.c, s.me = c, account{id: me.id, name: me.name, token: a.Token}
-	if s.Kind != "sync" {
+	if s.kind != "sync" {
 		return nil
 	}
 	// Something to read.
@@ -80,11 +89,11 @@ func (s *shouter) enter(ctx context.Context, rs *recruits, me account, device st
 
 // request is what a shouter says, but for a sync.
 func (s *shouter) request() *proto.Request {
-	text := make([]byte, s.Size)
+	text := make([]byte, s.size)
 	for i := range text {
 		text[i] = '!'
 	}
-	if s.Kind == "event" {
+	if s.kind == "event" {
 		return &proto.Request{Op: proto.EVENT, ToID: s.peer, Event: []byte(eventName), Data: text}
 	}
 	return &proto.Request{Op: proto.ONE_CHAT, ToID: s.peer, Msg: text, CID: []byte(rand.Text())}
@@ -101,7 +110,7 @@ func (s *shouter) shout(ctx context.Context) {
 		}
 		stop := context.AfterFunc(ctx, func() { _ = s.c.nc.SetDeadline(longAgo) })
 		var err error
-		if s.Kind == "event" {
+		if s.kind == "event" {
 			err = s.shoutEvents()
 		} else {
 			err = s.shoutRequests()
@@ -129,14 +138,14 @@ func (s *shouter) shoutRequests() error {
 	putHex(cid, nonce())
 	req := proto.Request{Op: proto.SYNC, Peer: s.peer, Limit: proto.MaxSyncMessages}
 	ack := proto.SYNC_ACK
-	if s.Kind == "chat" {
+	if s.kind == "chat" {
 		req = *s.request()
 		req.CID = cid
 		ack = proto.ONE_CHAT_ACK
 	}
 	var body, out []byte
 	var n uint64
-	for room := s.Window; ; {
+	for room := s.window; ; {
 		out = out[:0]
 		for range room {
 			n++

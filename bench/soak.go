@@ -137,8 +137,7 @@ func (s *soak) calibrate(ctx context.Context, r *rig, d time.Duration) (float64,
 // closedLoop says how many messages per second the server acknowledges of pairs
 // who always have some on the way.
 func (s *soak) closedLoop(ctx context.Context, r *rig, d time.Duration) (float64, error) {
-	f := flow{Size: s.Size, Duration: d, Warmup: d / 5, Patience: s.Patience}
-	l := &load{rig: r, traffic: traffic{talk: talk{Pairs: calibratePairs, flow: f}, Window: calibrateWindow}}
+	l := newLoad(r, loadConfig{senders: calibratePairs, window: calibrateWindow, size: s.Size, duration: d, warmup: d / 5, patience: s.Patience})
 	defer l.closeAll()
 	acks, pushes := l.gauge(acknowledged, "ack"), l.gauge("delivered", "end to end")
 	if err := l.pairs(ctx, newRecruits(r.server), proto.ONE_CHAT, true, acks, pushes); err != nil {

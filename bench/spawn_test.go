@@ -7,17 +7,10 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
-
-	"go.uber.org/goleak"
 )
-
-// binaries is where the tests' chatd is built.
-var binaries string
 
 // beChatbench in the environment makes this program chatbench itself, for
 // tests that kill it.
@@ -30,71 +23,7 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == relayCommand {
 		main() // the floor is another process of the same program
 	}
-	idle := goleak.IgnoreCurrent()
-	os.Exit(func() int {
-		var err error
-		if binaries, err = os.MkdirTemp("", "chatbench-test-"); err != nil {
-			panic(err)
-		}
-		defer func() { _ = os.RemoveAll(binaries) }()
-		code := m.Run()
-		// gnet's worker pool is started when its package is loaded.
-		if err := goleak.Find(idle); err != nil && code == 0 {
-			_, _ = os.Stderr.WriteString(err.Error() + "\n")
-			return 1
-		}
-		return code
-	}())
-}
-
-var build = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(binaries, "chatd")
-	out, err := exec.Command("go", "build", "-o", path, "chatd").CombinedOutput()
-	return path + string(out), err
-})
-
-// chatd is a chatd to be started: the real one.
-func chatd(t *testing.T) string {
-	t.Helper()
-	path, err := build()
-	if err != nil {
-		t.Fatalf("build chatd: %v\n%s", err, path)
-	}
-	return path
-}
-
-// gone checks that nothing remains of a run: neither the server nor its store.
-func gone(t *testing.T, folder, addr string) {
-	t.Helper()
-	if left := remains(t, folder); len(left) > 0 {
-		t.Errorf("left behind: %q", left)
-	}
-	if c, err := net.Dial("tcp", addr); err == nil {
-		_ = c.Close()
-		t.Errorf("a server still listens on %s", addr)
-	}
-}
-
-// remains lists what is in a folder, and the processes that have to do with
-// it: by their command lines, or because their log is in there.
-func remains(t *testing.T, folder string) []string {
-	t.Helper()
-	all, err := filepath.Glob(filepath.Join(folder, "*"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	processes, err := filepath.Glob("/proc/[0-9]*")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, dir := range processes {
-		line, _ := os.ReadFile(dir + "/cmdline") // it has ended meanwhile
-		log, _ := os.Readlink(dir + "/fd/2")
-		if bytes.Contains(line, []byte(folder)) || strings.HasPrefix(log, folder) {
-			all = append(all, dir+": "+string(bytes.ReplaceAll(line, []byte{0}, []byte{' '})))
-		}
-	}
-	return all
+	os.Exit(runTests(m))
 }
 
 // Each scenario runs against the real server: it ends with exit code 0 and
@@ -244,7 +173,7 @@ func TestServerThatDoesNotStart(t *testing.T) {
 // A server that was running is taken as it is, and still runs afterwards.
 func TestRunningServer(t *testing.T) {
 	path := chatd(t)
-	srv, err := newServer(context.Background(), &target{Spawn: spawnSQLite, Chatd: path, Dir: t.TempDir()}, &progress{w: io.Discard}, io.Discard)
+	srv, err := newServer(context.Background(), &target{Spawn: spawnSQLite, Chatd: path, Dir: t.TempDir()}, newProgress(io.Discard), io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}

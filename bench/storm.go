@@ -60,8 +60,7 @@ func (s *storm) validate() error {
 }
 
 func (s *storm) run(ctx context.Context, r *rig) error {
-	l := &load{rig: r, traffic: traffic{talk: talk{Pairs: s.Chatting, flow: flow{Size: stormSize, Patience: stormPatience}},
-		Window: stormWindow, Rate: s.Rate}}
+	l := newLoad(r, loadConfig{senders: s.Chatting, window: stormWindow, rate: s.Rate, size: stormSize, patience: stormPatience})
 	l.every = stormEvery
 	acks, back := l.gauge(acknowledged, "ack"), l.gauge("logins", "connect and log in")
 	before, during := l.gauge("delivered before", "end to end before"), l.gauge("delivered during", "end to end during")
@@ -71,9 +70,9 @@ func (s *storm) run(ctx context.Context, r *rig) error {
 	if err != nil {
 		return err
 	}
-	fleet := &fleet{conns: make([]*conn, s.Conns)}
+	fleet := newFleet(s.Conns)
 	defer fleet.abort()
-	if err := s.comeUp(ctx, s.returners(r, nil), users, fleet); err != nil {
+	if err := s.comeUp(ctx, s.loginWorkers(r, nil), users, fleet); err != nil {
 		return err
 	}
 	if err := l.pairs(ctx, rs, proto.ONE_CHAT, true, acks, before); err != nil {
@@ -90,7 +89,7 @@ func (s *storm) run(ctx context.Context, r *rig) error {
 	broken := l.finish() // what broke the talk may well have ended the rest
 	l.take()
 	l.tell(r.report)
-	l.pace.report(r.report, l.behind)
+	l.tellPace(r.report)
 	if broken != nil {
 		return broken
 	}
@@ -103,7 +102,7 @@ func (s *storm) run(ctx context.Context, r *rig) error {
 }
 
 // returners are who has users come back; g measures, unless it is nil.
-func (s *storm) returners(r *rig, g *gauge) []*returner {
+func (s *storm) loginWorkers(r *rig, g *gauge) []*returner {
 	all := make([]*returner, min(s.AtATime, s.Conns))
 	for i := range all {
 		all[i] = &returner{rig: r}
@@ -119,8 +118,7 @@ func (s *storm) comeUp(ctx context.Context, returners []*returner, users []accou
 	return crowd(ctx, returners, s.Conns, func(ctx context.Context, rt *returner, i int) error {
 		c, _, err := rt.enter(ctx, rt.server.addrOf(i), users[i])
 		if err == nil {
-			c.shelve()
-			f.conns[i] = c
+			f.put(i, c)
 		}
 		return err
 	})
@@ -143,11 +141,10 @@ func (s *storm) calm(l *load, f *fleet) error {
 // cut ends all idle connections and has them come back.
 func (s *storm) cut(l *load, users []account, f *fleet, back *gauge) error {
 	began, started := l.server.usage(l.report), time.Now()
-	f.abort()
-	clear(f.conns)
+	f.cut()
 	var err error
 	done := make(chan struct{})
-	returners := s.returners(l.rig, back)
+	returners := s.loginWorkers(l.rig, back)
 	go func() {
 		defer close(done)
 		err = s.comeUp(l.running, returners, users, f)
@@ -162,6 +159,6 @@ func (s *storm) cut(l *load, users []account, f *fleet, back *gauge) error {
 	l.report.Seconds = elapsed.Seconds()
 	l.report.figure("all back", elapsed.Seconds(), "s", lower)
 	l.report.figure("coming back", float64(s.Conns)/elapsed.Seconds(), "connections per second", higher)
-	l.report.cost(began, l.server.usage(l.report), 0, elapsed)
+	addCost(l.report, began, l.server.usage(l.report), 0, elapsed)
 	return nil
 }

@@ -34,7 +34,7 @@ func (s *stream) run(ctx context.Context, r *rig) error {
 		r.report.note(floorNote)
 		return (&event{traffic: s.traffic, chat: true}).run(ctx, r)
 	}
-	l := &load{rig: r, traffic: s.traffic}
+	l := newLoad(r, s.traffic.config())
 	defer l.closeAll()
 	acks, pushes := l.gauge(acknowledged, "ack"), l.gauge("delivered", "end to end")
 	if err := l.pairs(ctx, newRecruits(r.server), proto.ONE_CHAT, true, acks, pushes); err != nil {

@@ -5,14 +5,24 @@ import (
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"chatd/proto"
 )
 
+// townConfig says who the users are and what they do.
+type townConfig struct {
+	users   int           // an even number: they are pairs of friends
+	members int           // of each group, an even number
+	size    int           // bytes of each text, at least stampSize
+	away    time.Duration // how long a user stays away, on average
+	rates   []pulse
+}
+
 // town is all users of a mix.
 type town struct {
-	l      *load
-	mix    *mix
+	l *load
+	townConfig
 	people []*person
 	text   *template // of which only the filler is used
 
@@ -32,15 +42,15 @@ const acknowledged = "acknowledged"
 // a user does little.
 const meters = 16
 
-func newTown(l *load, m *mix) *town {
-	t := &town{l: l, mix: m, people: make([]*person, m.Users), text: &template{fill: textOf(m.Size)[stampSize:]}}
+func newTown(l *load, c townConfig) *town {
+	t := &town{l: l, townConfig: c, people: make([]*person, c.users), text: &template{fill: textOf(c.size)[stampSize:]}}
 	t.logins = l.gauge("logins", "connect and log in")
 	t.acks = l.gauge(acknowledged, "ack")
 	t.typing = l.gauge("typing", "typing, end to end")
 	t.groups = l.gauge("group deliveries", "group, end to end")
 	t.chats = l.gauge("one-to-one deliveries", "one-to-one, end to end")
 	for _, g := range l.gauges {
-		for range min(meters, m.Users) {
+		for range min(meters, c.users) {
 			g.meter()
 		}
 	}
@@ -84,7 +94,7 @@ func (c *conversation) indexOf(id int64) int {
 // day has people do what they do, each thing in its time, until the load
 // stops; and then waits for what has no answer yet.
 func (t *town) day() error {
-	rates := t.mix.rates()
+	rates := t.rates
 	var all float64
 	for _, r := range rates {
 		all += r.per
@@ -139,6 +149,14 @@ func (t *town) check() {
 			}
 			seen[c] = true
 		}
+	}
+}
+
+// note adds what came late, or twice, to a report.
+func (t *town) note(rep *report) {
+	rep.note("%d messages were found by users who came back", t.missed.Load())
+	if n := t.again.Load(); n > 0 {
+		rep.note("%d messages came again after a connection was lost, as they may", n)
 	}
 }
 

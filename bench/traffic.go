@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"time"
 
 	"chatd/proto"
@@ -64,10 +63,14 @@ const eventOverhead = 128
 // maxStreamWindow is a bound of this program; the server's is in LOGIN_ACK.
 const maxStreamWindow = 16 * proto.DefaultWindow
 
-// allowed says whether --window is what a server takes.
-func (tr *traffic) allowed(window int64) error {
-	if int64(tr.Window) > window {
-		return fmt.Errorf("--window %d is more than the server takes, %d", tr.Window, window)
-	}
-	return nil
+// config returns the flags as the generator takes them.
+func (tr *traffic) config() loadConfig {
+	c := tr.flow.config()
+	c.senders, c.window, c.rate = tr.Pairs, tr.Window, tr.Rate
+	return c
+}
+
+// config returns the flags as the generator takes them. The caller adds how many send, and how.
+func (f *flow) config() loadConfig {
+	return loadConfig{size: f.Size, duration: f.Duration, warmup: f.Warmup, count: f.Count, patience: f.Patience}
 }

@@ -67,7 +67,7 @@ func (v *voice) sendLocked() error {
 	l := v.room.l
 	v.out = v.out[:0]
 	now := l.clock.now()
-	for !v.closed && !v.paused && !l.stopped.Load() && v.number-v.freed < int64(l.Window) {
+	for !v.closed && !v.paused && !l.stopped.Load() && v.number-v.freed < int64(l.window) {
 		at := now
 		if l.pace != nil {
 			if at = l.pace.at(v.slot, v.number); at > now {
@@ -120,7 +120,7 @@ func (v *voice) answered(n int64) error {
 
 func (v *voice) freeLocked(n int64) error {
 	if n > v.freed {
-		if v.number-v.freed >= int64(v.room.l.Window) {
+		if v.number-v.freed >= int64(v.room.l.window) {
 			v.freedAt = v.room.l.clock.now()
 		}
 		v.freed = n
@@ -208,7 +208,7 @@ func (v *voice) heard(from, now int64) error {
 	if v.hearers == 1 {
 		return v.free(now)
 	}
-	half := max(int64(v.room.l.Window)/2, 1)
+	half := max(int64(v.room.l.window)/2, 1)
 	for wave := from / half; wave < now/half; wave++ {
 		w := &v.waves[wave%waves]
 		if w.Add(1) < v.hearers {

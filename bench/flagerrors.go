@@ -3,7 +3,20 @@ package main
 import (
 	"errors"
 	"fmt"
+	"syscall"
 	"time"
+)
+
+// Bounds of flags. They keep a typing error from occupying the machine.
+const (
+	maxCount = 1_000_000_000
+	maxPairs = 4096
+	maxRate  = 10_000_000
+	// slowest is the longest time between two messages of a sender: the server
+	// ends a connection that sends nothing for long.
+	slowest = 30 * time.Second
+	// openReserve is how many file descriptors are not for connections.
+	openReserve = 64
 )
 
 // complaints are about flags that make no sense.
@@ -44,4 +57,13 @@ func (c *complaints) between(flag string, n, least, most int) {
 // lasting checks the time that a flag gives to a run.
 func (c *complaints) lasting(flag string, d time.Duration) {
 	c.check(d > 0 && d <= maxDuration, "%s: %s is not above 0 and at most %s", flag, d, maxDuration)
+}
+
+// openFiles is how many descriptors this process may have.
+func openFiles() (int, error) {
+	var l syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
+		return 0, fmt.Errorf("the limit of open files: %w", err)
+	}
+	return int(min(l.Cur, 1<<30)), nil
 }

@@ -1,0 +1,28 @@
+package main
+
+import (
+	"testing"
+	"time"
+)
+
+// Voices take turns, and what was due and never sent is counted.
+func TestSchedule(t *testing.T) {
+	p := &pace{clock: clock{time.Now().Add(-time.Second)}, every: 1e6, slots: 4}
+	for _, c := range []struct {
+		slot int
+		k    int64
+		at   int64
+	}{{0, 0, 0}, {1, 0, 1e6}, {3, 0, 3e6}, {0, 1, 4e6}, {2, 10, 42e6}} {
+		if got := p.at(c.slot, c.k); got != c.at {
+			t.Errorf("message %d of voice %d is due at %d, want %d", c.k, c.slot, got, c.at)
+		}
+	}
+	p.unsent(0, 1e6) // far ahead
+	if n := p.left.Load(); n != 0 {
+		t.Errorf("%d messages were due, want none", n)
+	}
+	p.unsent(0, 240) // of 250 or more
+	if n := p.left.Load(); n < 10 {
+		t.Errorf("%d messages were due, want at least 10", n)
+	}
+}

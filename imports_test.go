@@ -20,26 +20,33 @@ const module = "chatd"
 // mayImport lists what each package of ours may import of ours, in its tests
 // as well. A package that isn't listed is an error: it has to be given a place.
 var mayImport = map[string][]string{
-	".":                   {"proto", "reactor", "model", "service", "service/bus", "service/ops", "client", "client/web"},
-	"proto":               {},
-	"limit":               {},
-	"reactor":             {"proto", "limit"},
-	"model":               {"model/walwriter"},
-	"model/walwriter":     {},
-	"service":             {"proto", "limit", "reactor", "model", "service/bus"}, // of bus the types of what nodes tell each other
-	"service/bus":         {"proto"},
-	"service/ops":         {"client/web"}, // the files that it serves, once they are there
-	"client":              {"proto"},
-	"client/chat":         {"client", "client/chat/text", "client/chat/tui", "proto"},
-	"client/chat/text":    {},
-	"client/chat/tui":     {"client", "client/chat/text", "proto"},
-	"client/demo":         {"client", "proto", "internal/services"}, // it starts a server of its own
-	"client/web":          {},
-	"client/web/sdk":      {"internal/services"}, // tests alone: the rest of it is JavaScript
-	"bench":               {"client", "proto", "model", "bench/floor", "bench/plot", "bench/crash", "internal/services"},
+	".":                {"proto", "reactor", "model", "service", "service/bus", "service/ops", "client", "client/web"},
+	"proto":            {},
+	"limit":            {},
+	"reactor":          {"proto", "limit"},
+	"model":            {"model/walwriter"},
+	"model/walwriter":  {},
+	"service":          {"proto", "limit", "reactor", "model", "service/bus"}, // of bus the types of what nodes tell each other
+	"service/bus":      {"proto"},
+	"service/ops":      {"client/web"}, // the files that it serves, once they are there
+	"client":           {"proto"},
+	"client/chat":      {"client", "client/chat/text", "client/chat/tui", "proto"},
+	"client/chat/text": {},
+	"client/chat/tui":  {"client", "client/chat/text", "proto"},
+	"client/demo":      {"client", "proto", "internal/services"}, // it starts a server of its own
+	"client/web":       {},
+	"client/web/sdk":   {"internal/services"}, // tests alone: the rest of it is JavaScript
+	// The command line. Its tests run the whole program.
+	"bench":             {"proto", "bench/scenario", "bench/target", "bench/report", "bench/crash", "internal/services"},
+	"bench/scenario":    {"proto", "bench/load", "bench/target", "bench/report", "bench/floor"},
+	"bench/load":        {"proto", "bench/target", "bench/report", "bench/floor"}, // of floor the frames its clients send
+	"bench/target":      {"bench/report", "bench/floor", "internal/services"},
+	"bench/report":      {"proto", "bench/report/plot"}, // neither load nor scenario
+	"bench/report/plot": {},
+	"bench/benchtest":   {"proto"},
+
 	"bench/crash":         {"client", "proto", "model", "internal/services"}, // the checker reads the log
 	"bench/floor":         {},
-	"bench/plot":          {},
 	"docs/examples":       {},        // clients on the protocol alone
 	"docs/examples/first": {},        // the same, short
 	"proto/prototest":     {"proto"}, // the cases that drive the tests of codec and server
@@ -52,7 +59,7 @@ var mayImport = map[string][]string{
 
 // forAnyTest is what tests of every package may import besides, and nothing
 // else may.
-var forAnyTest = []string{"proto/prototest", "internal/realservice"}
+var forAnyTest = []string{"proto/prototest", "internal/realservice", "bench/benchtest"}
 
 // onlyIn lists who may import what is not ours: a path, and all beneath it.
 // In tests so may testsOnly.
@@ -66,10 +73,10 @@ var onlyIn = map[string][]string{
 	"database/sql":               {"model", "model/walwriter"},
 	"github.com/gomodule/redigo": {"service/bus"},
 	"github.com/mna/redisc":      {"service/bus"},
-	"github.com/gobwas/ws":       {"reactor", "client", "bench"},
+	"github.com/gobwas/ws":       {"reactor", "client"},
 	"charm.land":                 {"client/chat/tui"},
 	"github.com/charmbracelet":   {"client/chat/text", "client/chat/tui"},
-	"net/http":                   {"service/ops", "client", "bench", "bench/crash", "internal/services"},
+	"net/http":                   {"service/ops", "client", "bench/target", "bench/crash", "internal/services"},
 }
 
 // nowhere lists what no file of ours imports, tests and examples aside.

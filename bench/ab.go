@@ -8,24 +8,26 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+
+	"chatd/bench/report"
 )
 
-// maxRounds bounds what ab may take of a day, as maxDuration does of a run.
-const maxRounds = 100
+// MaxRounds bounds what ab may take of a day, as maxDuration does of a run.
+const MaxRounds = 100
 
-// ab is the tool that runs two command lines by turns.
-type ab struct {
+// abCommand is the tool that runs two command lines by turns.
+type abCommand struct {
 	Rounds int      `name:"rounds" default:"5" help:"How often each of both runs."`
 	Args   []string `arg:"" name:"args" help:"The command lines: -- A's -- B's."`
 
 	a, b []string
 }
 
-func (*ab) name() string { return "ab" }
+func (*abCommand) name() string { return "ab" }
 
-func (*ab) shared() []string { return nil }
+func (*abCommand) shared() []string { return nil }
 
-func (*ab) Help() string {
+func (*abCommand) Help() string {
 	return `Two command lines of chatbench, each after a -- of its own, run by turns in this
 process: A B, B A, A B, … . What drifts on the machine meets both. Each round gives the
 ratio of B to A for every figure and percentile that both have; told are the median of
@@ -41,10 +43,10 @@ promise is broken, with exit code 1.`
 
 // validate also reads both command lines: their mistakes are told before the
 // first round.
-func (c *ab) validate() error {
+func (c *abCommand) validate() error {
 	var bad []error
-	if c.Rounds < 1 || c.Rounds > maxRounds {
-		bad = append(bad, fmt.Errorf("--rounds: %d is not between 1 and %d", c.Rounds, maxRounds))
+	if c.Rounds < 1 || c.Rounds > MaxRounds {
+		bad = append(bad, fmt.Errorf("--rounds: %d is not between 1 and %d", c.Rounds, MaxRounds))
 	}
 	args := c.Args // without the first --, which ended ab's own flags
 	at := slices.Index(args, "--")
@@ -81,33 +83,33 @@ func parseRun(args []string) (*invocation, error) {
 }
 
 // run runs all rounds. It blocks for as long as they take.
-func (c *ab) run(ctx context.Context, out *output, stdout, stderr, live io.Writer) int {
-	t := &trial{ArgsA: c.a, ArgsB: c.b}
+func (c *abCommand) run(ctx context.Context, out *report.Output, stdout, stderr, live io.Writer) int {
+	t := &report.Trial{ArgsA: c.a, ArgsB: c.b}
 	for i := 0; i < c.Rounds && t.Failed == "" && ctx.Err() == nil; i++ {
 		c.round(ctx, t, i, stderr, live)
 	}
 	t.Interrupted = ctx.Err() != nil
-	if a, b := t.sides(); len(a.reports) > 0 {
-		t.Comparison = newComparison(a, b, true)
+	if a, b := t.Sides(); len(a.Reports) > 0 {
+		t.Comparison = report.NewComparison(a, b, true)
 	}
-	if err := writeJSON(stdout, out.JSON, t.table(), t); err != nil {
+	if err := report.WriteJSON(stdout, out.JSON, t.Table(), t); err != nil {
 		fmt.Fprintf(stderr, "chatbench: the trial: %v\n", err)
-		return exitBad
+		return exitFailure
 	}
 	switch {
 	case t.Failed != "":
 		fmt.Fprintf(stderr, "chatbench: %s\n", t.Failed)
-		return exitBad
+		return exitFailure
 	case t.Interrupted:
 		return exitInterrupted
 	}
-	return exitGood
+	return exitOK
 }
 
 // round runs A and B, or B and A every other time: whatever the first leaves
 // to the second isn't always the same one's.
-func (c *ab) round(ctx context.Context, t *trial, i int, stderr, live io.Writer) {
-	t.Rounds = append(t.Rounds, round{First: "A"})
+func (c *abCommand) round(ctx context.Context, t *report.Trial, i int, stderr, live io.Writer) {
+	t.Rounds = append(t.Rounds, report.Round{First: "A"})
 	r := &t.Rounds[i]
 	order := []string{"A", "B"}
 	if i%2 == 1 {
@@ -124,9 +126,9 @@ func (c *ab) round(ctx context.Context, t *trial, i int, stderr, live io.Writer)
 			return
 		}
 		debug.FreeOSMemory() // the run before is no burden
-		*rep = measure(ctx, inv, stderr, &prefixed{live, fmt.Sprintf("round %d of %d, %s: ", i+1, c.Rounds, who)})
-		if !(*rep).good() {
-			t.Failed = fmt.Sprintf("round %d, %s: %s", i+1, who, (*rep).verdict())
+		*rep = inv.measure(ctx, stderr, &prefixWriter{live, fmt.Sprintf("round %d of %d, %s: ", i+1, c.Rounds, who)})
+		if !(*rep).Good() {
+			t.Failed = fmt.Sprintf("round %d, %s: %s", i+1, who, (*rep).Verdict())
 		}
 		if t.Failed != "" || ctx.Err() != nil {
 			return
@@ -134,18 +136,18 @@ func (c *ab) round(ctx context.Context, t *trial, i int, stderr, live io.Writer)
 	}
 }
 
-// prefixed is a progress line that says first what it belongs to.
-type prefixed struct {
+// prefixWriter is a progress line that says first what it belongs to.
+type prefixWriter struct {
 	w      io.Writer
 	prefix string
 }
 
-func (p *prefixed) Write(text []byte) (int, error) {
-	line, ok := strings.CutPrefix(string(text), clearLine)
+func (p *prefixWriter) Write(text []byte) (int, error) {
+	line, ok := strings.CutPrefix(string(text), report.ClearLine)
 	if ok && line != "" {
 		line = p.prefix + line
 	}
-	if _, err := io.WriteString(p.w, clearLine+line); err != nil {
+	if _, err := io.WriteString(p.w, report.ClearLine+line); err != nil {
 		return 0, err
 	}
 	return len(text), nil

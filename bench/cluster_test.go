@@ -12,6 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"chatd/bench/benchtest"
+	"chatd/bench/report"
+	"chatd/bench/target"
 	"chatd/internal/services"
 )
 
@@ -33,7 +36,7 @@ func needServices(t *testing.T) {
 // took, and nothing remains.
 func TestSpawn(t *testing.T) {
 	needServices(t)
-	path := chatd(t)
+	path := benchtest.Chatd(t)
 	for _, c := range []struct {
 		args     string
 		nodes    int
@@ -52,8 +55,8 @@ func TestSpawn(t *testing.T) {
 			t.Parallel() // most of it is waiting
 			folder := t.TempDir()
 			code, stdout, stderr := chatbench(t, append(strings.Fields(c.args), "--chatd", path, "--dir", folder, "--json", "-")...)
-			var rep report
-			if err := json.Unmarshal([]byte(stdout), &rep); err != nil || code != exitGood || len(rep.Notes) > 0 {
+			var rep report.Report
+			if err := json.Unmarshal([]byte(stdout), &rep); err != nil || code != exitOK || len(rep.Notes) > 0 {
 				t.Fatalf("exit code %d, %v\n%s%s", code, err, stdout, stderr)
 			}
 			if rep.Server.Nodes != c.nodes || len(rep.Server.Services) != len(c.services) {
@@ -88,7 +91,7 @@ func TestSpawn(t *testing.T) {
 			if share, ok := figures["generator share"]; rep.Scenario != "connect" && (!ok || share <= 0 || share > 100) {
 				t.Errorf("generator share: %v, %v", share, ok)
 			}
-			gone(t, folder, rep.Server.Address)
+			benchtest.CheckGone(t, folder, rep.Server.Address)
 		})
 	}
 }
@@ -97,11 +100,11 @@ func TestSpawn(t *testing.T) {
 // a folder.
 func TestKilledLeavesNothing(t *testing.T) {
 	needServices(t)
-	path := chatd(t)
+	path := benchtest.Chatd(t)
 	for _, c := range []struct{ kind, file string }{ // that is there when it is killed
-		{spawnSQLite, "."}, {spawnSQLite, "node-1/log"},
-		{spawnMySQL, "MariaDB/install.log"}, {spawnMySQL, "MariaDB/log"}, {spawnMySQL, "MariaDB/data/chatd/messages.ibd"},
-		{spawnCluster, "Redis"}, {spawnCluster, "Redis/log"}, {spawnCluster, "node-2/log"},
+		{target.SpawnSQLite, "."}, {target.SpawnSQLite, "node-1/log"},
+		{target.SpawnMySQL, "MariaDB/install.log"}, {target.SpawnMySQL, "MariaDB/log"}, {target.SpawnMySQL, "MariaDB/data/chatd/messages.ibd"},
+		{target.SpawnCluster, "Redis"}, {target.SpawnCluster, "Redis/log"}, {target.SpawnCluster, "node-2/log"},
 	} {
 		t.Run(c.kind+" "+c.file, func(t *testing.T) {
 			folder := t.TempDir()
@@ -125,7 +128,7 @@ func TestKilledLeavesNothing(t *testing.T) {
 				t.Errorf("it ended otherwise: %v\n%s", err, &out)
 			}
 			within(t, "nothing is left", func() error {
-				if left := remains(t, folder); len(left) > 0 {
+				if left := benchtest.Remains(t, folder); len(left) > 0 {
 					return fmt.Errorf("left behind: %q", left)
 				}
 				return nil
@@ -151,14 +154,14 @@ func within(t *testing.T, what string, f func() error) {
 // What isn't there and can't be installed is named, with what it comes in,
 // before anything is started.
 func TestMissingProgram(t *testing.T) {
-	path, folder := chatd(t), t.TempDir()
+	path, folder := benchtest.Chatd(t), t.TempDir()
 	t.Setenv("PATH", "")
-	for _, kind := range []string{spawnMySQL, spawnCluster} {
+	for _, kind := range []string{target.SpawnMySQL, target.SpawnCluster} {
 		code, _, stderr := chatbench(t, "stream", "--spawn", kind, "--chatd", path, "--dir", folder)
-		if code != exitBad || !strings.Contains(stderr, "isn't installed") || !strings.Contains(stderr, "apt-get install mariadb-") {
+		if code != exitFailure || !strings.Contains(stderr, "isn't installed") || !strings.Contains(stderr, "apt-get install mariadb-") {
 			t.Errorf("%s: exit code %d, %q", kind, code, stderr)
 		}
-		gone(t, folder, "127.0.0.1:1")
+		benchtest.CheckGone(t, folder, "127.0.0.1:1")
 	}
 }
 
@@ -166,9 +169,9 @@ func TestMissingProgram(t *testing.T) {
 func TestServiceThatDoesNotStart(t *testing.T) {
 	needServices(t)
 	folder := t.TempDir()
-	code, _, stderr := chatbench(t, "stream", "--spawn", spawnMySQL, "--mariadb-arg=--nonsense", "--chatd", chatd(t), "--dir", folder)
-	if code != exitBad || !strings.Contains(stderr, "MariaDB") || !strings.Contains(stderr, "nonsense") {
+	code, _, stderr := chatbench(t, "stream", "--spawn", target.SpawnMySQL, "--mariadb-arg=--nonsense", "--chatd", benchtest.Chatd(t), "--dir", folder)
+	if code != exitFailure || !strings.Contains(stderr, "MariaDB") || !strings.Contains(stderr, "nonsense") {
 		t.Errorf("exit code %d, %q", code, stderr)
 	}
-	gone(t, folder, "127.0.0.1:1")
+	benchtest.CheckGone(t, folder, "127.0.0.1:1")
 }

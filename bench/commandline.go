@@ -8,6 +8,10 @@ import (
 	"slices"
 
 	"github.com/alecthomas/kong"
+
+	"chatd/bench/report"
+	"chatd/bench/scenario"
+	"chatd/bench/target"
 )
 
 const about = `The load harness of chatd.
@@ -33,39 +37,44 @@ Examples:
 
 // options are the flags that all scenarios share.
 type options struct {
-	target `embed:""`
-	output `embed:""`
+	target.Flags  `embed:""`
+	report.Output `embed:""`
 }
 
 // commandLine is what kong fills in.
 type commandLine struct {
 	options `embed:""`
 
-	Stream  stream  `cmd:"" help:"Stored messages: pairs of users, each sender keeps a window of messages unacknowledged."`
-	Ping    ping    `cmd:"" help:"One message on the way for each pair: what a message costs that can share nothing."`
-	Event   event   `cmd:"" help:"Events, which are relayed and never stored: pairs of users, a window of events on the way."`
-	Floor   floors  `cmd:"" help:"The same load on a bare relay that neither decodes nor stores: what is left of a figure without the chat."`
-	Fanout  fanout  `cmd:"" help:"One group, all of it online: what some say arrives at all others."`
-	Mix     mix     `cmd:"" help:"A day: most are silent, some talk, some come and go."`
-	Connect connect `cmd:"" help:"Idle connections: how fast they come up and what each costs."`
-	Login   login   `cmd:"" help:"Logins: users connect, log in by token or password, and are gone."`
-	Storm   storm   `cmd:"" help:"A reconnect storm: all idle connections are cut at once and come back, while others talk."`
-	Offline offline `cmd:"" help:"Messages for users who are away: storing them, and how soon who comes back has them all."`
+	Stream  scenario.Stream  `cmd:"" help:"Stored messages: pairs of users, each sender keeps a window of messages unacknowledged."`
+	Ping    scenario.Ping    `cmd:"" help:"One message on the way for each pair: what a message costs that can share nothing."`
+	Event   scenario.Event   `cmd:"" help:"Events, which are relayed and never stored: pairs of users, a window of events on the way."`
+	Floor   scenario.Floor   `cmd:"" help:"The same load on a bare relay that neither decodes nor stores: what is left of a figure without the chat."`
+	Fanout  scenario.Fanout  `cmd:"" help:"One group, all of it online: what some say arrives at all others."`
+	Mix     scenario.Mix     `cmd:"" help:"A day: most are silent, some talk, some come and go."`
+	Connect scenario.Connect `cmd:"" help:"Idle connections: how fast they come up and what each costs."`
+	Login   scenario.Login   `cmd:"" help:"Logins: users connect, log in by token or password, and are gone."`
+	Storm   scenario.Storm   `cmd:"" help:"A reconnect storm: all idle connections are cut at once and come back, while others talk."`
+	Offline scenario.Offline `cmd:"" help:"Messages for users who are away: storing them, and how soon who comes back has them all."`
 
-	Bully bully   `cmd:"" help:"One who sends as fast as possible among quiet ones: how much do they notice?"`
-	Soak  soak    `cmd:"" help:"A long time at a rate that keeps the server busy: its memory, goroutines and descriptors have to stay what they are."`
-	Crash crashes `cmd:"" help:"A cluster that is killed, frozen, filled and cut off while people talk: is anything lost, doubled or out of order?"`
+	Bully scenario.NoisyNeighbor `cmd:"" help:"One who sends as fast as possible among quiet ones: how much do they notice?"`
+	Soak  scenario.Soak          `cmd:"" help:"A long time at a rate that keeps the server busy: its memory, goroutines and descriptors have to stay what they are."`
+	Crash crashCommand           `cmd:"" help:"A cluster that is killed, frozen, filled and cut off while people talk: is anything lost, doubled or out of order?"`
 
-	AB      ab      `cmd:"" name:"ab" help:"Two of these by turns, A B B A …: how B is to A, and whether that is more than the noise."`
-	Compare compare `cmd:"" help:"Reports that --json has written: what changed from A to B, and whether that is more than the noise."`
+	AB      abCommand      `cmd:"" name:"ab" help:"Two of these by turns, A B B A …: how B is to A, and whether that is more than the noise."`
+	Compare compareCommand `cmd:"" help:"Reports that --json has written: what changed from A to B, and whether that is more than the noise."`
 }
 
 // invocation is a command line understood.
 type invocation struct {
 	options
-	scenario scenario          // nil: it is a tool
+	scenario scenario.Scenario // nil: it is a tool
 	settings map[string]string // the scenario's flags, for the report
 	tool     tool
+}
+
+// measure runs the scenario. It blocks until the run is over.
+func (inv *invocation) measure(ctx context.Context, stderr, live io.Writer) *report.Report {
+	return scenario.Measure(ctx, inv.scenario, inv.settings, &inv.Flags, stderr, live)
 }
 
 // tool is a command that is no load of its own: it works with reports.
@@ -76,7 +85,7 @@ type tool interface {
 	// validate says which flags make no sense.
 	validate() error
 	// run does the work and returns the exit code.
-	run(ctx context.Context, out *output, stdout, stderr, live io.Writer) int
+	run(ctx context.Context, out *report.Output, stdout, stderr, live io.Writer) int
 }
 
 // toolFlags are those of the shared flags that tools take.
@@ -94,7 +103,7 @@ func parse(args []string, stdout io.Writer) (*invocation, error) {
 		return nil, fmt.Errorf("the options' tags: %w", err)
 	}
 	tools := []tool{&cl.AB, &cl.Compare, &cl.Crash}
-	cl.Crash.target = &cl.target
+	cl.Crash.target = &cl.Flags
 	for _, t := range tools {
 		if len(args) > 0 && t.name() == args[0] { // its help has nothing of what it doesn't take
 			for _, f := range k.Model.Flags {
@@ -114,21 +123,21 @@ func parse(args []string, stdout io.Writer) (*invocation, error) {
 	for _, t := range tools {
 		if t.name() == name {
 			inv.options, inv.tool = cl.options, t
-			return inv, errors.Join(onlyToolFlags(t, ctx), cl.output.validate(), t.validate())
+			return inv, errors.Join(onlyToolFlags(t, ctx), cl.Output.Check(), t.validate())
 		}
 	}
-	for _, s := range append(cl.Floor.scenarios(), &cl.Stream, &cl.Ping, &cl.Event, &cl.Fanout, &cl.Mix, &cl.Connect, &cl.Login, &cl.Storm, &cl.Offline, &cl.Bully, &cl.Soak) {
-		if s.name() == ctx.Command() {
+	for _, s := range append(cl.Floor.Scenarios(), &cl.Stream, &cl.Ping, &cl.Event, &cl.Fanout, &cl.Mix, &cl.Connect, &cl.Login, &cl.Storm, &cl.Offline, &cl.Bully, &cl.Soak) {
+		if s.Name() == ctx.Command() {
 			inv.scenario = s
 		}
 	}
 	if inv.scenario == nil {
 		return nil, fmt.Errorf("no scenario named %q", name)
 	}
-	if f, ok := inv.scenario.(*floored); ok {
-		cl.target.floor = f.relay()
+	if f, ok := inv.scenario.(*scenario.Floored); ok {
+		cl.Flags.Floor = f.Relay()
 	}
-	if err := errors.Join(cl.target.validate(), cl.output.validate(), inv.scenario.validate()); err != nil {
+	if err := errors.Join(cl.Flags.Check(), cl.Output.Check(), inv.scenario.Check()); err != nil {
 		return nil, err
 	}
 	inv.options = cl.options

@@ -4,20 +4,22 @@ import (
 	"context"
 	"fmt"
 	"io"
+
+	"chatd/bench/report"
 )
 
-// compare is the tool that compares reports which runs have left.
-type compare struct {
+// compareCommand is the tool that compares reports which runs have left.
+type compareCommand struct {
 	A           string `arg:"" help:"What --json has written; of a file of ab :a or :b behind its name takes one side."`
 	B           string `arg:"" optional:"" help:"The same; to be left out where A is a file of ab, which has both."`
 	FailOnWorse bool   `name:"fail-on-worse" help:"Exit code 1 if anything got worse, or B broke promises."`
 }
 
-func (*compare) name() string { return "compare" }
+func (*compareCommand) name() string { return "compare" }
 
-func (*compare) shared() []string { return nil }
+func (*compareCommand) shared() []string { return nil }
 
-func (c *compare) Help() string {
+func (c *compareCommand) Help() string {
 	return `Every figure and percentile that both have is compared: B by A, and whether that is
 more than the noise. The noise is that of the data: of the rounds, where both sides have
 three or more, else of the seconds within each run. Drift from one run to the next is
@@ -32,22 +34,22 @@ the other, are rounds:
 Exit code 0, or 1 with --fail-on-worse; 2 where a file can't be used.`
 }
 
-func (c *compare) validate() error { return nil }
+func (c *compareCommand) validate() error { return nil }
 
 // run reads and compares. It blocks for the reading alone.
-func (c *compare) run(_ context.Context, out *output, stdout, stderr, _ io.Writer) int {
-	cmp, err := compareFiles(c.A, c.B)
+func (c *compareCommand) run(_ context.Context, out *report.Output, stdout, stderr, _ io.Writer) int {
+	cmp, err := report.CompareFiles(c.A, c.B)
 	if err != nil {
 		fmt.Fprintf(stderr, "chatbench: compare: %v\n", err)
 		return exitUsage
 	}
-	if err := writeJSON(stdout, out.JSON, cmp.table(), cmp); err != nil {
+	if err := report.WriteJSON(stdout, out.JSON, cmp.Table(), cmp); err != nil {
 		fmt.Fprintf(stderr, "chatbench: the comparison: %v\n", err)
-		return exitBad
+		return exitFailure
 	}
-	if c.FailOnWorse && cmp.worse() {
+	if c.FailOnWorse && cmp.Worse() {
 		fmt.Fprintln(stderr, "chatbench: something got worse")
-		return exitBad
+		return exitFailure
 	}
-	return exitGood
+	return exitOK
 }

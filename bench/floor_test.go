@@ -8,14 +8,17 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"chatd/bench/benchtest"
+	"chatd/bench/report"
 )
 
 // chatbenchFor runs a command line that has to be good, and returns its report.
-func chatbenchFor(t *testing.T, args ...string) report {
+func chatbenchFor(t *testing.T, args ...string) report.Report {
 	t.Helper()
 	code, stdout, stderr := chatbench(t, append(args, "--json", "-")...)
-	var rep report
-	if err := json.Unmarshal([]byte(stdout), &rep); err != nil || code != exitGood {
+	var rep report.Report
+	if err := json.Unmarshal([]byte(stdout), &rep); err != nil || code != exitOK {
 		t.Fatalf("exit code %d, %v\n%s%s", code, err, stdout, stderr)
 	}
 	return rep
@@ -24,7 +27,7 @@ func chatbenchFor(t *testing.T, args ...string) report {
 // A figure of the floor has the name that the server's has, or they could not
 // be compared; and nothing remains of the relay.
 func TestFloor(t *testing.T) {
-	path := chatd(t)
+	path := benchtest.Chatd(t)
 	for _, args := range []string{
 		"event --pairs 5 --window 16 --count 5001",
 		"ping --pairs 3 --count 100",
@@ -74,7 +77,7 @@ func TestFloorLogin(t *testing.T) {
 	}
 	for _, args := range []string{"--by password", "--history 2000"} {
 		code, _, stderr := chatbench(t, strings.Fields("floor login "+args)...)
-		if flag, _, _ := strings.Cut(args, " "); code == exitGood || !strings.Contains(stderr, flag) {
+		if flag, _, _ := strings.Cut(args, " "); code == exitOK || !strings.Contains(stderr, flag) {
 			t.Errorf("%s: exit code %d\n%s", args, code, stderr)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"chatd/bench/benchtest"
 	"chatd/proto"
 )
 
@@ -18,7 +19,7 @@ const messages = 20 // of a run against the fake
 // acknowledges what it shouldn't, must never pass.
 func TestLiesAreSeen(t *testing.T) {
 	last := int64(messages)
-	altered := changed(func(r *proto.Response) {
+	altered := benchtest.Changed(func(r *proto.Response) {
 		r.Msg, r.Data = bytes.ToUpper(r.Msg), bytes.ToUpper(r.Data)
 	})
 	for _, c := range []struct {
@@ -26,50 +27,50 @@ func TestLiesAreSeen(t *testing.T) {
 		push, ack      func(int64, proto.Response) []proto.Response
 		says           string
 	}{
-		{"push lost", "stream", at(7, drop), nil, "8 came after 6: 1 missing"},
-		{"last push lost", "stream", at(last, drop), nil, "1 pushes still missing"},
-		{"push twice", "stream", at(7, twice), nil, "7 came twice"},
-		{"last push twice", "stream", at(last, twice), nil, "20 came twice"},
-		{"pushes swapped", "stream", swap(7, true), nil, "7 came after 8"},
-		{"texts swapped", "stream", swap(7, false), nil, "the sender's order is not kept"},
-		{"seq skipped", "stream", at(last, changed(func(r *proto.Response) { r.Seq++ })), nil, "21 came after 19: 1 missing"},
-		{"text altered", "stream", at(7, altered), nil, "altered"},
-		{"of somebody else", "stream", at(7, changed(func(r *proto.Response) { r.ID += 100 })), nil, "altered"},
-		{"acknowledged twice", "stream", nil, at(7, twice), "7 came twice"},
-		{"not acknowledged", "stream", nil, at(last, drop), "1 answers still missing"},
-		{"acknowledged with a gap", "stream", nil, at(7, changed(func(r *proto.Response) { r.Seq += 5 })), "5 missing"},
-		{"acknowledged with another cid", "stream", nil, at(7, changed(func(r *proto.Response) { r.CID = []byte("other") })), "an answer to nothing"},
-		{"not stored", "stream", at(7, drop), at(7, changed(func(r *proto.Response) { r.Errno = proto.Unavailable })), "errno 10"},
-		{"kicked", "stream", at(7, changed(func(r *proto.Response) { r.Op, r.Reason = proto.KICK, proto.Slow })), nil, `KICK "slow"`},
-		{"event lost", "event", at(7, drop), nil, "8 came after 6: 1 missing"},
-		{"last event lost", "event", at(last, drop), nil, "1 events still missing"},
-		{"event twice", "event", at(7, twice), nil, "7 came twice"},
-		{"last event twice", "event", at(last, twice), nil, "20 came twice"},
-		{"events swapped", "event", swap(7, true), nil, "7 came after 8"},
-		{"event altered", "event", at(7, altered), nil, "altered"},
-		{"group push lost", "fanout", at(7, drop), nil, "8 came after 6: 1 missing"},
-		{"last group push lost", "fanout", at(last, drop), nil, "1 pushes still missing"},
-		{"group push twice", "fanout", at(7, twice), nil, "7 came twice"},
-		{"last group push twice", "fanout", at(last, twice), nil, "20 came twice"},
-		{"group pushes swapped", "fanout", swap(7, true), nil, "7 came after 8"},
-		{"group texts swapped", "fanout", swap(7, false), nil, "the sender's order is not kept"},
-		{"group text altered", "fanout", at(7, altered), nil, "altered"},
-		{"group push of somebody else", "fanout", at(7, changed(func(r *proto.Response) { r.ID += 100 })), nil, "altered"},
-		{"group push of another group", "fanout", at(7, changed(func(r *proto.Response) { r.GroupID++ })), nil, "altered"},
-		{"group message not acknowledged", "fanout", nil, at(last, drop), "1 answers still missing"},
-		{"group message acknowledged with a gap", "fanout", nil, at(7, changed(func(r *proto.Response) { r.Seq += 5 })), "5 missing"},
-		{"group push lost, two speak", "fanout --senders 2", at(3, drop), nil, "missing"},
-		{"own message pushed", "fanout --senders 2 --members 2", at(3, changed(func(r *proto.Response) { r.ID = 3 - r.ID })), nil, "altered"},
-		{"group event lost", "fanout --kind event", at(7, drop), nil, "8 came after 6: 1 missing"},
-		{"last group event lost", "fanout --kind event", at(last, drop), nil, "1 events still missing"},
-		{"group event twice", "fanout --kind event", at(7, twice), nil, "7 came twice"},
-		{"group event altered", "fanout --kind event", at(7, altered), nil, "altered"},
+		{"push lost", "stream", benchtest.At(7, benchtest.Drop), nil, "8 came after 6: 1 missing"},
+		{"last push lost", "stream", benchtest.At(last, benchtest.Drop), nil, "1 pushes still missing"},
+		{"push twice", "stream", benchtest.At(7, benchtest.Twice), nil, "7 came twice"},
+		{"last push twice", "stream", benchtest.At(last, benchtest.Twice), nil, "20 came twice"},
+		{"pushes swapped", "stream", benchtest.Swap(7, true), nil, "7 came after 8"},
+		{"texts swapped", "stream", benchtest.Swap(7, false), nil, "the sender's order is not kept"},
+		{"seq skipped", "stream", benchtest.At(last, benchtest.Changed(func(r *proto.Response) { r.Seq++ })), nil, "21 came after 19: 1 missing"},
+		{"text altered", "stream", benchtest.At(7, altered), nil, "altered"},
+		{"of somebody else", "stream", benchtest.At(7, benchtest.Changed(func(r *proto.Response) { r.ID += 100 })), nil, "altered"},
+		{"acknowledged twice", "stream", nil, benchtest.At(7, benchtest.Twice), "7 came twice"},
+		{"not acknowledged", "stream", nil, benchtest.At(last, benchtest.Drop), "1 answers still missing"},
+		{"acknowledged with a gap", "stream", nil, benchtest.At(7, benchtest.Changed(func(r *proto.Response) { r.Seq += 5 })), "5 missing"},
+		{"acknowledged with another cid", "stream", nil, benchtest.At(7, benchtest.Changed(func(r *proto.Response) { r.CID = []byte("other") })), "an answer to nothing"},
+		{"not stored", "stream", benchtest.At(7, benchtest.Drop), benchtest.At(7, benchtest.Changed(func(r *proto.Response) { r.Errno = proto.Unavailable })), "errno 10"},
+		{"kicked", "stream", benchtest.At(7, benchtest.Changed(func(r *proto.Response) { r.Op, r.Reason = proto.KICK, proto.Slow })), nil, `KICK "slow"`},
+		{"event lost", "event", benchtest.At(7, benchtest.Drop), nil, "8 came after 6: 1 missing"},
+		{"last event lost", "event", benchtest.At(last, benchtest.Drop), nil, "1 events still missing"},
+		{"event twice", "event", benchtest.At(7, benchtest.Twice), nil, "7 came twice"},
+		{"last event twice", "event", benchtest.At(last, benchtest.Twice), nil, "20 came twice"},
+		{"events swapped", "event", benchtest.Swap(7, true), nil, "7 came after 8"},
+		{"event altered", "event", benchtest.At(7, altered), nil, "altered"},
+		{"group push lost", "fanout", benchtest.At(7, benchtest.Drop), nil, "8 came after 6: 1 missing"},
+		{"last group push lost", "fanout", benchtest.At(last, benchtest.Drop), nil, "1 pushes still missing"},
+		{"group push twice", "fanout", benchtest.At(7, benchtest.Twice), nil, "7 came twice"},
+		{"last group push twice", "fanout", benchtest.At(last, benchtest.Twice), nil, "20 came twice"},
+		{"group pushes swapped", "fanout", benchtest.Swap(7, true), nil, "7 came after 8"},
+		{"group texts swapped", "fanout", benchtest.Swap(7, false), nil, "the sender's order is not kept"},
+		{"group text altered", "fanout", benchtest.At(7, altered), nil, "altered"},
+		{"group push of somebody else", "fanout", benchtest.At(7, benchtest.Changed(func(r *proto.Response) { r.ID += 100 })), nil, "altered"},
+		{"group push of another group", "fanout", benchtest.At(7, benchtest.Changed(func(r *proto.Response) { r.GroupID++ })), nil, "altered"},
+		{"group message not acknowledged", "fanout", nil, benchtest.At(last, benchtest.Drop), "1 answers still missing"},
+		{"group message acknowledged with a gap", "fanout", nil, benchtest.At(7, benchtest.Changed(func(r *proto.Response) { r.Seq += 5 })), "5 missing"},
+		{"group push lost, two speak", "fanout --senders 2", benchtest.At(3, benchtest.Drop), nil, "missing"},
+		{"own message pushed", "fanout --senders 2 --members 2", benchtest.At(3, benchtest.Changed(func(r *proto.Response) { r.ID = 3 - r.ID })), nil, "altered"},
+		{"group event lost", "fanout --kind event", benchtest.At(7, benchtest.Drop), nil, "8 came after 6: 1 missing"},
+		{"last group event lost", "fanout --kind event", benchtest.At(last, benchtest.Drop), nil, "1 events still missing"},
+		{"group event twice", "fanout --kind event", benchtest.At(7, benchtest.Twice), nil, "7 came twice"},
+		{"group event altered", "fanout --kind event", benchtest.At(7, altered), nil, "altered"},
 	} {
 		t.Run(strings.ReplaceAll(c.name, " ", "-"), func(t *testing.T) {
-			f := newFake(t)
-			f.push, f.ack = c.push, c.ack
+			f := benchtest.NewFakeServer(t)
+			f.Push, f.Ack = c.push, c.ack
 			// What never comes is given up soon: all here is on its way at once.
-			args := strings.Fields(c.scenario + " --window 4 --count 20 --patience 500ms --addr " + f.addr())
+			args := strings.Fields(c.scenario + " --window 4 --count 20 --patience 500ms --addr " + f.Addr())
 			switch {
 			case args[0] != "fanout":
 				args = append(args, "--pairs", "1")
@@ -77,8 +78,8 @@ func TestLiesAreSeen(t *testing.T) {
 				args = append(args, "--members", "3")
 			}
 			code, stdout, stderr := chatbench(t, args...)
-			if code != exitBad || !strings.Contains(stdout, c.says) {
-				t.Errorf("exit code %d, want %d and %q\n%s%s", code, exitBad, c.says, stdout, stderr)
+			if code != exitFailure || !strings.Contains(stdout, c.says) {
+				t.Errorf("exit code %d, want %d and %q\n%s%s", code, exitFailure, c.says, stdout, stderr)
 			}
 		})
 	}
@@ -93,9 +94,9 @@ func TestTruthPasses(t *testing.T) {
 		"fanout --members 4 --kind event", "fanout --members 4 --senders 3 --kind event", "fanout --members 4 --kind event --rate 5000",
 	} {
 		t.Run(args, func(t *testing.T) {
-			f := newFake(t)
-			code, stdout, stderr := chatbench(t, append(strings.Fields(args), "--addr", f.addr(), "--window", "4", "--count", "20")...)
-			if code != exitGood || !strings.Contains(stdout, "faults: 0") {
+			f := benchtest.NewFakeServer(t)
+			code, stdout, stderr := chatbench(t, append(strings.Fields(args), "--addr", f.Addr(), "--window", "4", "--count", "20")...)
+			if code != exitOK || !strings.Contains(stdout, "faults: 0") {
 				t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
 			}
 		})
@@ -105,10 +106,10 @@ func TestTruthPasses(t *testing.T) {
 // A server that is too busy may refuse and ask for a pause: the load waits,
 // goes on and counts it, and the message that was not stored is not missed.
 func TestPauses(t *testing.T) {
-	f := newFake(t)
+	f := benchtest.NewFakeServer(t)
 	var seq int64 // what was refused has none
 	tooFast := []int64{1, 7, messages}
-	f.push = func(n int64, r proto.Response) []proto.Response {
+	f.Push = func(n int64, r proto.Response) []proto.Response {
 		if slices.Contains(tooFast, n) {
 			return nil
 		}
@@ -116,15 +117,15 @@ func TestPauses(t *testing.T) {
 		r.Seq = seq
 		return []proto.Response{r}
 	}
-	f.ack = func(n int64, r proto.Response) []proto.Response {
+	f.Ack = func(n int64, r proto.Response) []proto.Response {
 		r.Seq = seq
 		if slices.Contains(tooFast, n) {
 			r.Errno, r.RetryAfter = proto.TooFast, 5
 		}
 		return []proto.Response{r}
 	}
-	code, stdout, stderr := chatbench(t, "stream", "--addr", f.addr(), "--pairs", "1", "--window", "4", "--count", "20")
-	if code != exitGood || !strings.Contains(stdout, "refused with errno 9: 3") {
+	code, stdout, stderr := chatbench(t, "stream", "--addr", f.Addr(), "--pairs", "1", "--window", "4", "--count", "20")
+	if code != exitOK || !strings.Contains(stdout, "refused with errno 9: 3") {
 		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
 	}
 }

@@ -22,12 +22,14 @@ import (
 	"syscall"
 
 	"golang.org/x/term"
+
+	"chatd/bench/target"
 )
 
 // Exit codes.
 const (
-	exitGood        = 0
-	exitBad         = 1
+	exitOK          = 0
+	exitFailure     = 1
 	exitUsage       = 2
 	exitInterrupted = 130 // as shells have it for SIGINT
 )
@@ -47,8 +49,11 @@ func main() {
 // stdout, complaints to stderr, and the progress to live. It returns the exit
 // code, once the server that it started has ended.
 func run(ctx context.Context, args []string, stdout, stderr, live io.Writer) int {
-	if len(args) == 3 && args[0] == relayCommand {
-		return runRelay(ctx, args[1], args[2], stderr)
+	if len(args) == 3 && args[0] == target.RelayCommand {
+		if err := target.RunRelay(ctx, args[1], args[2], stderr); err != nil {
+			return exitFailure
+		}
+		return exitOK
 	}
 	inv, err := parse(args, stdout)
 	if err != nil {
@@ -56,22 +61,22 @@ func run(ctx context.Context, args []string, stdout, stderr, live io.Writer) int
 		return exitUsage
 	}
 	if inv == nil {
-		return exitGood // help was asked for
+		return exitOK // help was asked for
 	}
 	if inv.tool != nil {
-		return inv.tool.run(ctx, &inv.output, stdout, stderr, live)
+		return inv.tool.run(ctx, &inv.Output, stdout, stderr, live)
 	}
-	rep := measure(ctx, inv, stderr, live)
-	if err := rep.write(stdout, &inv.output); err != nil {
+	rep := inv.measure(ctx, stderr, live)
+	if err := rep.Write(stdout, &inv.Output); err != nil {
 		fmt.Fprintf(stderr, "chatbench: the report: %v\n", err)
-		return exitBad
+		return exitFailure
 	}
 	switch {
 	case rep.Interrupted:
 		return exitInterrupted
-	case !rep.good():
-		fmt.Fprintf(stderr, "chatbench: %s\n", rep.verdict())
-		return exitBad
+	case !rep.Good():
+		fmt.Fprintf(stderr, "chatbench: %s\n", rep.Verdict())
+		return exitFailure
 	}
-	return exitGood
+	return exitOK
 }

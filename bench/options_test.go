@@ -153,12 +153,12 @@ func TestBadArguments(t *testing.T) {
 func TestHelpAndDefaults(t *testing.T) {
 	for _, scenario := range []string{"stream", "ping", "event", "fanout", "mix", "connect", "login", "storm", "offline", "bully", "soak", "floor stream", "floor ping", "floor event"} {
 		inv, err := parse(strings.Fields(scenario), io.Discard)
-		if err != nil || inv.scenario.name() != scenario || len(inv.settings) == 0 {
+		if err != nil || inv.scenario.Name() != scenario || len(inv.settings) == 0 {
 			t.Errorf("%s: %+v, %v", scenario, inv, err)
 		}
 		var stdout, stderr bytes.Buffer
 		code := run(context.Background(), strings.Fields(scenario+" --help"), &stdout, &stderr, io.Discard)
-		if code != exitGood || stderr.Len() > 0 {
+		if code != exitOK || stderr.Len() > 0 {
 			t.Errorf("%s --help: exit code %d\n%s%s", scenario, code, &stdout, &stderr)
 		}
 		for flag := range inv.settings {

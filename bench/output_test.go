@@ -6,6 +6,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"chatd/bench/benchtest"
+	"chatd/bench/report"
 )
 
 // What is asked for is written, for every scenario; what can't be is known
@@ -13,11 +16,11 @@ import (
 func TestOutputs(t *testing.T) {
 	folder := t.TempDir()
 	file := func(name string) string { return filepath.Join(folder, name) }
-	f := newFake(t)
+	f := benchtest.NewFakeServer(t)
 	for _, scenario := range []string{"stream", "event"} {
-		code, stdout, stderr := chatbench(t, scenario, "--addr", f.addr(), "--pairs", "2", "--count", "20",
+		code, stdout, stderr := chatbench(t, scenario, "--addr", f.Addr(), "--pairs", "2", "--count", "20",
 			"--json", file("run.json"), "--html", file("run.html"), "--svg", file("run.svg"))
-		if code != exitGood || !strings.Contains(stdout, "the run is good") {
+		if code != exitOK || !strings.Contains(stdout, "the run is good") {
 			t.Fatalf("exit code %d\n%s%s", code, stdout, stderr)
 		}
 		for _, name := range []string{"run.html", "run.svg"} {
@@ -25,12 +28,12 @@ func TestOutputs(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if said, _ := markup(t, text); !strings.Contains(said, scenario) || !strings.Contains(said, "Latency by percentile") {
+			if said, _ := benchtest.Markup(t, text); !strings.Contains(said, scenario) || !strings.Contains(said, "Latency by percentile") {
 				t.Errorf("%s: %s", name, said)
 			}
 		}
 		text, err := os.ReadFile(file("run.json"))
-		var r report
+		var r report.Report
 		if err == nil {
 			err = json.Unmarshal(text, &r)
 		}
@@ -40,7 +43,7 @@ func TestOutputs(t *testing.T) {
 	}
 	for _, flag := range []string{"--json", "--html", "--svg"} {
 		for name, says := range map[string]string{file("nowhere/run"): "there is no folder", folder: "it is a folder"} {
-			code, _, stderr := chatbench(t, "stream", "--addr", f.addr(), flag, name)
+			code, _, stderr := chatbench(t, "stream", "--addr", f.Addr(), flag, name)
 			if code != exitUsage || !strings.Contains(stderr, flag+" "+name+": "+says) {
 				t.Errorf("exit code %d, %q", code, stderr)
 			}

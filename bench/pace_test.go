@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"chatd/bench/benchtest"
+	"chatd/bench/report"
 	"chatd/proto"
 )
 
@@ -16,15 +18,15 @@ import (
 // slow machine can only add to them.
 func TestStalledServer(t *testing.T) {
 	for _, window := range []string{"64", "1"} {
-		f := newFake(t)
-		f.ack = at(10, func(r proto.Response) []proto.Response {
+		f := benchtest.NewFakeServer(t)
+		f.Ack = benchtest.At(10, func(r proto.Response) []proto.Response {
 			time.Sleep(100 * time.Millisecond) // the stall
 			return []proto.Response{r}
 		})
-		code, stdout, stderr := chatbench(t, "stream", "--addr", f.addr(), "--pairs", "1", "--window", window,
+		code, stdout, stderr := chatbench(t, "stream", "--addr", f.Addr(), "--pairs", "1", "--window", window,
 			"--rate", "1000", "--count", "60", "--json", "-")
-		var rep report
-		if err := json.Unmarshal([]byte(stdout), &rep); err != nil || code != exitGood {
+		var rep report.Report
+		if err := json.Unmarshal([]byte(stdout), &rep); err != nil || code != exitOK {
 			t.Fatalf("exit code %d, %v\n%s%s", code, err, stdout, stderr)
 		}
 		for _, l := range rep.Latencies {

@@ -10,6 +10,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"chatd/bench/benchtest"
+	"chatd/bench/report"
+	"chatd/bench/target"
 )
 
 // beChatbench in the environment makes this program chatbench itself, for
@@ -20,16 +24,16 @@ func TestMain(m *testing.M) {
 	if os.Getenv(beChatbench) != "" {
 		main()
 	}
-	if len(os.Args) > 1 && os.Args[1] == relayCommand {
+	if len(os.Args) > 1 && os.Args[1] == target.RelayCommand {
 		main() // the floor is another process of the same program
 	}
-	os.Exit(runTests(m))
+	os.Exit(benchtest.RunTests(m))
 }
 
 // Each scenario runs against the real server: it ends with exit code 0 and
 // the figures that runs are compared by, and leaves nothing behind.
 func TestRealServer(t *testing.T) {
-	path := chatd(t)
+	path := benchtest.Chatd(t)
 	for _, c := range []struct {
 		args      string
 		figures   []string
@@ -70,8 +74,8 @@ func TestRealServer(t *testing.T) {
 			folder := t.TempDir()
 			args := append(strings.Fields(c.args), "--chatd", path, "--dir", folder, "--json", "-")
 			code, stdout, stderr := chatbench(t, args...)
-			var rep report
-			if err := json.Unmarshal([]byte(stdout), &rep); err != nil || code != exitGood {
+			var rep report.Report
+			if err := json.Unmarshal([]byte(stdout), &rep); err != nil || code != exitOK {
 				t.Fatalf("exit code %d, %v\n%s%s", code, err, stdout, stderr)
 			}
 			for _, name := range c.figures {
@@ -93,7 +97,7 @@ func TestRealServer(t *testing.T) {
 			if len(c.latencies) > 0 {
 				t.Errorf("missing: %v", c.latencies)
 			}
-			gone(t, folder, rep.Server.Address)
+			benchtest.CheckGone(t, folder, rep.Server.Address)
 		})
 	}
 }
@@ -114,7 +118,7 @@ func (w watcher) Write(p []byte) (int, error) {
 // Ctrl-C at any stage ends everything in order: what was on the way arrives,
 // the server drains, and nothing remains.
 func TestInterrupted(t *testing.T) {
-	path := chatd(t)
+	path := benchtest.Chatd(t)
 	for _, c := range []struct{ args, word string }{
 		{"stream --pairs 4 --duration 10m", "users:"},
 		{"stream --pairs 4 --duration 10m --warmup 0s", "measured:"},
@@ -146,53 +150,53 @@ func TestInterrupted(t *testing.T) {
 			if code != exitInterrupted || !strings.Contains(stdout.String(), "interrupted; faults: 0") {
 				t.Errorf("exit code %d\n%s%s", code, &stdout, &stderr)
 			}
-			gone(t, folder, "127.0.0.1:1")
+			benchtest.CheckGone(t, folder, "127.0.0.1:1")
 		})
 	}
 }
 
 // Who has no server to start, or one that doesn't want to, is told so.
 func TestServerThatDoesNotStart(t *testing.T) {
-	path := chatd(t)
+	path := benchtest.Chatd(t)
 	for _, c := range []struct {
 		args []string
 		says string
 	}{
-		{[]string{"--chatd", filepath.Join(binaries, "nothing")}, "--chatd names another"},
+		{[]string{"--chatd", filepath.Join(benchtest.Binaries, "nothing")}, "--chatd names another"},
 		{[]string{"--chatd", path, "--chatd-arg=--nonsense"}, "nonsense"},
 	} {
 		folder := t.TempDir()
 		code, _, stderr := chatbench(t, append([]string{"stream", "--dir", folder}, c.args...)...)
-		if code != exitBad || !strings.Contains(stderr, c.says) {
-			t.Errorf("exit code %d, %q; want %d and %q", code, stderr, exitBad, c.says)
+		if code != exitFailure || !strings.Contains(stderr, c.says) {
+			t.Errorf("exit code %d, %q; want %d and %q", code, stderr, exitFailure, c.says)
 		}
-		gone(t, folder, "127.0.0.1:1")
+		benchtest.CheckGone(t, folder, "127.0.0.1:1")
 	}
 }
 
 // A server that was running is taken as it is, and still runs afterwards.
 func TestRunningServer(t *testing.T) {
-	path := chatd(t)
-	srv, err := newServer(context.Background(), &target{Spawn: spawnSQLite, Chatd: path, Dir: t.TempDir()}, newProgress(io.Discard), io.Discard)
+	path := benchtest.Chatd(t)
+	srv, err := target.Start(context.Background(), &target.Flags{Spawn: target.SpawnSQLite, Chatd: path, Dir: t.TempDir()}, report.NewProgress(io.Discard), io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() {
-		if err := srv.stop(); err != nil {
+		if err := srv.Stop(); err != nil {
 			t.Error(err)
 		}
 	}()
 	for range 2 { // its users are new each time
-		code, stdout, stderr := chatbench(t, "stream", "--addr", srv.addrs[0], "--pairs", "2", "--count", "100")
-		if code != exitGood || !strings.Contains(stdout, "--pid") {
+		code, stdout, stderr := chatbench(t, "stream", "--addr", srv.AddrOf(0), "--pairs", "2", "--count", "100")
+		if code != exitOK || !strings.Contains(stdout, "--pid") {
 			t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
 		}
 	}
-	code, stdout, stderr := chatbench(t, "connect", "--addr", srv.addrs[0], "--conns", "10", "--duration", "1ms")
-	if code != exitGood || strings.Contains(stdout, "memory per") {
+	code, stdout, stderr := chatbench(t, "connect", "--addr", srv.AddrOf(0), "--conns", "10", "--duration", "1ms")
+	if code != exitOK || strings.Contains(stdout, "memory per") {
 		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
 	}
-	c, err := net.Dial("tcp", srv.addrs[0])
+	c, err := net.Dial("tcp", srv.AddrOf(0))
 	if err != nil {
 		t.Fatalf("the server that was only lent has ended: %v", err)
 	}

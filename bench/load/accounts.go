@@ -1,0 +1,117 @@
+package load
+
+import (
+	"context"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+
+	"chatd/bench/report"
+	"chatd/bench/target"
+	"chatd/proto"
+)
+
+// Account is a user of this run.
+type Account struct {
+	ID    int64
+	name  string
+	token string
+}
+
+// Accounts makes the users of one run. Their names are of this run alone, so
+// that a server can be measured again and again.
+type Accounts struct {
+	server   *target.Server
+	floor    bool // the server is the bare relay, which knows no users
+	RunID    uint64
+	Password string
+}
+
+func NewAccounts(s *target.Server) *Accounts {
+	run := Nonce()
+	return &Accounts{server: s, floor: s.IsFloor(), RunID: run, Password: fmt.Sprintf("bench-%016x", Nonce())}
+}
+
+// Register registers user number i and logs it in, on a connection of its own.
+// The connection is the caller's to close. It returns the window as well,
+// which a sender must keep. The floor has no users, and is told which pair the
+// connection is of.
+func (accounts *Accounts) Register(ctx context.Context, i int, ack bool) (*Conn, Account, int64, error) {
+	if accounts.floor {
+		role, pair := floorPair(i)
+		return accounts.JoinFloor(ctx, i, role, pair)
+	}
+	c, err := dial(ctx, accounts.server.AddrOf(i))
+	if err != nil {
+		return nil, Account{}, 0, err
+	}
+	// A call ends with its own time-out, or when the run is interrupted.
+	defer context.AfterFunc(ctx, c.Close)()
+	name := accounts.nameOf(i)
+	a, err := c.Call(ctx, &proto.Request{Op: proto.REG, Name: name, Password: accounts.Password})
+	if err == nil {
+		a, err = c.Call(ctx, &proto.Request{Op: proto.LOGIN, ID: a.ID, Password: accounts.Password, Ack: ack, Brief: true})
+	}
+	if err != nil {
+		c.Close()
+		return nil, Account{}, 0, err
+	}
+	return c, Account{ID: a.ID, name: name, token: a.Token}, a.Window, nil
+}
+
+// RegisterAll registers users number first and the n-1 that follow, and logs each
+// in once, for its token. Then they are away.
+func (accounts *Accounts) RegisterAll(ctx context.Context, p *report.Progress, first, n int) ([]Account, error) {
+	users := make([]Account, n)
+	err := ForEach(ctx, n, SetupConcurrency, p, "users", func(ctx context.Context, i int) error {
+		c, u, _, err := accounts.Register(ctx, first+i, true)
+		if err == nil {
+			users[i] = u
+			c.Abort()
+		}
+		return err
+	})
+	return users, err
+}
+
+// nameOf is that of user number i.
+func (accounts *Accounts) nameOf(i int) string {
+	return fmt.Sprintf("bench %016x %d", accounts.RunID, i)
+}
+
+// LoginByToken logs a user in on a new connection, as a client does that
+// comes back.
+func LoginByToken(ctx context.Context, addr string, u Account) (*Conn, error) {
+	c, err := dial(ctx, addr)
+	if err != nil {
+		return nil, err
+	}
+	defer context.AfterFunc(ctx, c.Close)()
+	a, err := c.Call(ctx, &proto.Request{Op: proto.LOGIN, Token: u.token, Ack: true, Brief: true})
+	if err == nil && a.ID != u.ID {
+		err = fmt.Errorf("LOGIN: the token of user %d logged user %d in", u.ID, a.ID)
+	}
+	if err != nil {
+		c.Abort()
+		return nil, err
+	}
+	return c, nil
+}
+
+// ForEach calls f for 0 to n-1, with so many calls at a time, and tells p how far
+// it is. It returns the first error, once all calls have ended.
+func ForEach(ctx context.Context, n, atATime int, p *report.Progress, what string, f func(ctx context.Context, i int) error) error {
+	g, first := errgroup.WithContext(ctx) // ends with the first error
+	g.SetLimit(atATime)
+	for i := range n {
+		if first.Err() != nil {
+			break
+		}
+		p.ShowCount(what, i, n)
+		g.Go(func() error { return f(first, i) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return ctx.Err()
+}

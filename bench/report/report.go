@@ -1,0 +1,168 @@
+package report
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// Report is all that a run tells. Its JSON is what runs are compared by: names
+// of figures and latencies stay as they are.
+type Report struct {
+	Scenario string            `json:"scenario"`
+	Settings map[string]string `json:"settings"` // the scenario's flags
+	Began    time.Time         `json:"began"`
+	Machine  Machine           `json:"machine"`
+	Server   ServerInfo        `json:"server"`
+
+	Seconds   float64   `json:"seconds"` // measured
+	Figures   []Figure  `json:"figures"`
+	Latencies []Latency `json:"latencies"`
+	Series    []Series  `json:"series,omitempty"`  // what the entries of each sample are
+	Samples   []Sample  `json:"samples,omitempty"` // one a second; more of a storm
+
+	Refusals    map[string]int64 `json:"refusals,omitempty"` // by errno
+	Faults      int64            `json:"faults"`             // promises broken
+	FirstFaults []string         `json:"first_faults,omitempty"`
+	Failed      string           `json:"failed,omitempty"` // why the run could not be done
+	Interrupted bool             `json:"interrupted,omitempty"`
+	Notes       []string         `json:"notes,omitempty"` // what could not be measured, and why
+
+	Soak *Soak `json:"soak,omitempty"` // of soak: the server's processes over time
+}
+
+// Which way a figure gets better.
+const (
+	Higher = "higher"
+	Lower  = "lower"
+)
+
+// figure is one number with its unit.
+type Figure struct {
+	Name   string  `json:"name"`
+	Value  float64 `json:"value"`
+	Unit   string  `json:"unit"`
+	Better string  `json:"better"` // "higher" or "lower"
+}
+
+// latency is a distribution, in microseconds.
+type Latency struct {
+	Name  string       `json:"name"`
+	Count int64        `json:"count"`
+	Mean  float64      `json:"mean_us"`
+	P50   int64        `json:"p50_us"`
+	P90   int64        `json:"p90_us"`
+	P99   int64        `json:"p99_us"`
+	P999  int64        `json:"p999_us"`
+	Max   int64        `json:"max_us"`
+	Curve []CurvePoint `json:"curve,omitempty"`
+}
+
+// Series names what was sampled second by second: the figure that is its rate
+// and the latency that is its delay.
+type Series struct {
+	Rate    string `json:"rate"`
+	Latency string `json:"latency"`
+}
+
+// Sample is one second of a run, with one entry for each of the series. The
+// latencies of a second in which nothing arrived are 0.
+type Sample struct {
+	Seconds float64   `json:"seconds"`
+	Rates   []float64 `json:"per_second"`
+	P50us   []int64   `json:"p50_us,omitempty"`
+	P90us   []int64   `json:"p90_us,omitempty"`
+	P99us   []int64   `json:"p99_us"`
+	P999us  []int64   `json:"p999_us,omitempty"`
+}
+
+// Add adds the entry of one gauge, which counted h.
+func (s *Sample) Add(h *hdrhistogram.Histogram) {
+	q := h.ValueAtPercentilesSlice(quantiles)
+	s.Rates = append(s.Rates, float64(h.TotalCount())/max(s.Seconds, 1e-9))
+	s.P50us, s.P90us = append(s.P50us, q[0]), append(s.P90us, q[1])
+	s.P99us, s.P999us = append(s.P99us, q[2]), append(s.P999us, q[3])
+}
+
+// sampledSeries are the names of what was sampled. A report of old has none: rates
+// were its first figures, in the order of its latencies.
+func (r *Report) sampledSeries() []Series {
+	if len(r.Series) > 0 || len(r.Samples) == 0 {
+		return r.Series
+	}
+	var all []Series
+	for i := range min(len(r.Samples[0].Rates), len(r.Figures), len(r.Latencies)) {
+		all = append(all, Series{r.Figures[i].Name, r.Latencies[i].Name})
+	}
+	return all
+}
+
+// valueAt is the i-th of values; 0 where a report lacks it.
+func valueAt[T int64 | float64](values []T, i int) T {
+	if i < len(values) {
+		return values[i]
+	}
+	return 0
+}
+
+// quantiles are the percentiles that reports name, beside the maximum.
+var quantiles = []float64{50, 90, 99, 99.9}
+
+func New(scenario string, settings map[string]string) *Report {
+	return &Report{Scenario: scenario, Settings: settings, Began: time.Now().UTC(), Machine: thisMachine()}
+}
+
+func (r *Report) AddFigure(name string, value float64, unit, better string) {
+	r.Figures = append(r.Figures, Figure{name, value, unit, better})
+}
+
+func (r *Report) AddLatency(name string, h *hdrhistogram.Histogram) {
+	q := h.ValueAtPercentilesSlice(quantiles)
+	r.Latencies = append(r.Latencies, Latency{name, h.TotalCount(), h.Mean(), q[0], q[1], q[2], q[3], h.Max(), curveOf(h)})
+}
+
+func (r *Report) AddRefusals(errno int32, n int64) {
+	if n == 0 {
+		return
+	}
+	if r.Refusals == nil {
+		r.Refusals = make(map[string]int64)
+	}
+	r.Refusals[fmt.Sprint(errno)] += n
+}
+
+// AddNote says what could not be measured; once, however often it is tried.
+func (r *Report) AddNote(format string, args ...any) {
+	if text := fmt.Sprintf(format, args...); !slices.Contains(r.Notes, text) {
+		r.Notes = append(r.Notes, text)
+	}
+}
+
+// Good says whether the run may count: the server kept its promises, and did
+// all that it was asked, and has not grown. That it asked for a pause is no
+// failure.
+func (r *Report) Good() bool { return r.Failed == "" && r.Faults == 0 && len(r.Soak.grown()) == 0 }
+
+// Verdict says why a run isn't good.
+func (r *Report) Verdict() string {
+	switch {
+	case r.Failed != "":
+		return "the run failed: " + r.Failed
+	case r.Faults > 0:
+		return fmt.Sprintf("the server broke its promises, %d times", r.Faults)
+	case len(r.Soak.grown()) > 0:
+		return "the server has grown: " + strings.Join(r.Soak.grown(), "; ")
+	}
+	return "the run is good"
+}
+
+// outcome is verdict, or that the run was interrupted.
+func (r *Report) outcome() string {
+	if r.Interrupted {
+		return "interrupted"
+	}
+	return r.Verdict()
+}

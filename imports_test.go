@@ -74,6 +74,8 @@ var onlyIn = map[string][]string{
 	"github.com/gomodule/redigo": {"service/bus"},
 	"github.com/mna/redisc":      {"service/bus"},
 	"github.com/gobwas/ws":       {"reactor", "client"},
+	"golang.org/x/perf":          {"bench/report"},
+	"github.com/aclements":       {"bench/report"}, // what x/perf computes with
 	"charm.land":                 {"client/chat/tui"},
 	"github.com/charmbracelet":   {"client/chat/text", "client/chat/tui"},
 	"net/http":                   {"service/ops", "client", "bench/target", "bench/crash", "internal/services"},

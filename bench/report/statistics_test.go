@@ -4,6 +4,9 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/aclements/go-moremath/stats"
+	"golang.org/x/perf/benchmath"
 )
 
 // seconds are samples around a mean, each like the one before it.
@@ -19,7 +22,7 @@ func seconds(rnd *rand.Rand, n int, mean, noise, memory float64) []float64 {
 
 // The noise has to be told from a difference: runs of the same server differ
 // seldom, and a fifth more is seen nearly always.
-func TestBlockSpread(t *testing.T) {
+func TestBootstrapInterval(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(7, 7))
 	const trials = 100
 	for _, c := range []struct {
@@ -37,7 +40,7 @@ func TestBlockSpread(t *testing.T) {
 			if !ok || s.low > 1 || s.high < 1 {
 				t.Fatalf("%+v, %v: the ratio itself is outside", s, ok)
 			}
-			ratio := mean(b) / mean(a)
+			ratio := stats.Mean(b) / stats.Mean(a)
 			if (interval{s.low * ratio, s.high * ratio}).excludesOne() {
 				alarms++
 			}
@@ -53,7 +56,7 @@ func TestBlockSpread(t *testing.T) {
 }
 
 // What says nothing about noise is not taken for silence.
-func TestBlockSpreadOfLittle(t *testing.T) {
+func TestBootstrapIntervalOfTooLittle(t *testing.T) {
 	for name, c := range map[string][2][]float64{
 		"none":     {nil, nil},
 		"few":      {{1, 2, 3, 4}, {1, 2, 3, 4, 5, 6}},
@@ -71,10 +74,12 @@ func TestBlockSpreadOfLittle(t *testing.T) {
 	}
 }
 
-// The table of Student's t has 3.250 for ten samples and 99 %, 4.604 for five.
-func TestExpansion(t *testing.T) {
+// The interval is wider than a normal one by Student's t (4.604 for five samples
+// at 99 %, 3.250 for ten, by the usual tables) and by the bias of the variance.
+func TestSmallSampleFactor(t *testing.T) {
+	const normal = 2.5758
 	for n, want := range map[float64]float64{5: 4.604, 10: 3.250, 61: 2.660} {
-		if got := smallSampleFactor(n) * normal / math.Sqrt(n/(n-1)); math.Abs(got-want) > want*0.015 {
+		if got := smallSampleFactor(n) * normal / math.Sqrt(n/(n-1)); math.Abs(got-want) > 0.001 {
 			t.Errorf("%g samples: t is %g, want %g", n, got, want)
 		}
 	}
@@ -95,7 +100,14 @@ func TestRounds(t *testing.T) {
 	if c := unpairedChance(3, 3); math.Abs(c-0.1) > 1e-9 {
 		t.Errorf("the chance of 3 and 3 rounds: %g", c)
 	}
-	if m := Median([]float64{4, 1, 3, 2}); m != 2.5 {
-		t.Errorf("median: %g", m)
+	// Of runs that don't overlap, it is the p-value of a Mann-Whitney U test.
+	low := benchmath.NewSample([]float64{1, 2, 3, 4}, &benchmath.DefaultThresholds)
+	high := benchmath.NewSample([]float64{5, 6, 7}, &benchmath.DefaultThresholds)
+	if c, p := unpairedChance(4, 3), benchmath.AssumeNothing.Compare(low, high).P; math.Abs(c-p) > 1e-9 {
+		t.Errorf("the chance of 4 and 3 rounds: %g, want the p-value %g", c, p)
+	}
+	values := []float64{4, 1, 3, 2}
+	if m := Median(values); m != 2.5 || values[0] != 4 {
+		t.Errorf("the median of %v is %g, want 2.5 and the values in their order", values, m)
 	}
 }

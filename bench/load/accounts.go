@@ -11,15 +11,15 @@ import (
 	"chatd/proto"
 )
 
-// Account is a user of this run.
+// Account is a user registered for this run.
 type Account struct {
 	ID    int64
 	name  string
 	token string
 }
 
-// Accounts makes the users of one run. Their names are of this run alone, so
-// that a server can be measured again and again.
+// Accounts registers the users of one run. Names contain a random run id, so
+// one server can be measured again and again.
 type Accounts struct {
 	server   *target.Server
 	floor    bool // the server is the bare relay, which knows no users
@@ -32,10 +32,10 @@ func NewAccounts(s *target.Server) *Accounts {
 	return &Accounts{server: s, floor: s.IsFloor(), RunID: run, Password: fmt.Sprintf("bench-%016x", Nonce())}
 }
 
-// Register registers user number i and logs it in, on a connection of its own.
-// The connection is the caller's to close. It returns the window as well,
-// which a sender must keep. The floor has no users, and is told which pair the
-// connection is of.
+// Register registers user number i and logs it in on a new connection, which
+// the caller closes. It also returns how many unacknowledged messages the
+// server allows on that connection. On the bare relay of bench/floor it joins
+// pair i/2 instead.
 func (accounts *Accounts) Register(ctx context.Context, i int, ack bool) (*Conn, Account, int64, error) {
 	if accounts.floor {
 		role, pair := floorPair(i)
@@ -45,7 +45,7 @@ func (accounts *Accounts) Register(ctx context.Context, i int, ack bool) (*Conn,
 	if err != nil {
 		return nil, Account{}, 0, err
 	}
-	// A call ends with its own time-out, or when the run is interrupted.
+	// A call ends by its own timeout, or when the run is interrupted.
 	defer context.AfterFunc(ctx, c.Close)()
 	name := accounts.nameOf(i)
 	a, err := c.Call(ctx, &proto.Request{Op: proto.REG, Name: name, Password: accounts.Password})
@@ -59,8 +59,8 @@ func (accounts *Accounts) Register(ctx context.Context, i int, ack bool) (*Conn,
 	return c, Account{ID: a.ID, name: name, token: a.Token}, a.Window, nil
 }
 
-// RegisterAll registers users number first and the n-1 that follow, and logs each
-// in once, for its token. Then they are away.
+// RegisterAll registers users first to first+n-1 and logs each in once to get
+// its token. All are offline when it returns.
 func (accounts *Accounts) RegisterAll(ctx context.Context, p *report.Progress, first, n int) ([]Account, error) {
 	users := make([]Account, n)
 	err := ForEach(ctx, n, SetupConcurrency, p, "users", func(ctx context.Context, i int) error {
@@ -74,13 +74,13 @@ func (accounts *Accounts) RegisterAll(ctx context.Context, p *report.Progress, f
 	return users, err
 }
 
-// nameOf is that of user number i.
+// nameOf returns the name of user number i.
 func (accounts *Accounts) nameOf(i int) string {
 	return fmt.Sprintf("bench %016x %d", accounts.RunID, i)
 }
 
-// LoginByToken logs a user in on a new connection, as a client does that
-// comes back.
+// LoginByToken logs a user in on a new connection, as a reconnecting client
+// does.
 func LoginByToken(ctx context.Context, addr string, u Account) (*Conn, error) {
 	c, err := dial(ctx, addr)
 	if err != nil {
@@ -98,10 +98,11 @@ func LoginByToken(ctx context.Context, addr string, u Account) (*Conn, error) {
 	return c, nil
 }
 
-// ForEach calls f for 0 to n-1, with so many calls at a time, and tells p how far
-// it is. It returns the first error, once all calls have ended.
+// ForEach calls f with 0 to n-1, at most atATime calls at once, and shows the
+// progress on p. It blocks until all calls have returned and returns the first
+// error.
 func ForEach(ctx context.Context, n, atATime int, p *report.Progress, what string, f func(ctx context.Context, i int) error) error {
-	g, first := errgroup.WithContext(ctx) // ends with the first error
+	g, first := errgroup.WithContext(ctx) // canceled by the first error
 	g.SetLimit(atATime)
 	for i := range n {
 		if first.Err() != nil {

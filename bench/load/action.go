@@ -1,6 +1,6 @@
 package load
 
-// Action is what a user does.
+// Action is what a user of a population does on its own.
 type Action int
 
 const (
@@ -11,7 +11,7 @@ const (
 	ActionLeave
 )
 
-// ActionRate is one kind of act, and how often it comes: per second and 1000 users.
+// ActionRate says how often an action happens, per second and 1000 users.
 type ActionRate struct {
 	Action Action
 	Flag   string

@@ -8,12 +8,12 @@ import (
 	"chatd/proto"
 )
 
-// backlog is what waits for a user who is away.
+// backlog is what waits on the server for one offline user.
 type backlog struct {
 	user      Account
-	text      *Template          // to read texts with
-	senders   map[int64]*pairLog // by sender
-	missing   int64              // how many of them have not been read
+	text      *Template          // to parse texts
+	senders   map[int64]*pairLog // by the sender's id
+	missing   int64              // sent and not yet read
 	ReadCount int64
 	faults    *Faults
 }
@@ -22,8 +22,9 @@ func newBacklog(u Account, size int, f *Faults) *backlog {
 	return &backlog{user: u, text: &Template{fill: NewText(size)[StampSize:]}, senders: make(map[int64]*pairLog), faults: f}
 }
 
-// collect logs the user in and reads everything, says so with RECEIPT, and
-// has a PONG show that nothing comes after it. What is missing is a fault.
+// collect logs the user in, reads everything, sends RECEIPT, and checks by PING
+// and PONG that nothing follows. Missing messages count as faults. If complete
+// isn't nil, it records the time from connecting to the last message.
 func (b *backlog) collect(ctx context.Context, w *LoginWorker, complete *Recorder, addr string, patience time.Duration) error {
 	began := w.Clock.Now()
 	c, a, err := w.Login(ctx, addr, b.user)
@@ -63,7 +64,7 @@ func (b *backlog) collect(ctx context.Context, w *LoginWorker, complete *Recorde
 	return nil
 }
 
-// readOne takes the next frame, and says whether it is a PONG.
+// readOne reads one frame and reports whether it is a PONG.
 func (b *backlog) readOne(c *Conn, patience time.Duration) (pong bool, err error) {
 	for {
 		m, err := c.next()
@@ -88,7 +89,7 @@ func (b *backlog) readOne(c *Conn, patience time.Duration) (pong bool, err error
 	}
 }
 
-// check checks a message.
+// check checks a received message.
 func (b *backlog) check(op proto.Op, from, to, seq int64, text []byte) {
 	b.ReadCount++
 	l := b.senders[from]
@@ -96,7 +97,7 @@ func (b *backlog) check(op proto.Op, from, to, seq int64, text []byte) {
 		b.faults.addf("user %d: %s from %d to %d, which nobody has sent", b.user.ID, op, from, to)
 		return
 	}
-	// What comes after a gap is not waited for longer than if all had come.
+	// Messages lost before this one aren't waited for.
 	b.missing -= max(seq-l.got.seqs.last, 0)
 	n, _, ok := b.text.read(text)
 	if !ok {

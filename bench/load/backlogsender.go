@@ -9,7 +9,7 @@ import (
 	"chatd/proto"
 )
 
-// backlogSender is a sender of a history: it fills backlogs with messages of its own.
+// backlogSender is a user that sends messages to offline users.
 type backlogSender struct {
 	*History
 	number int
@@ -19,25 +19,25 @@ type backlogSender struct {
 	window  int
 	cid     [cidSize]byte
 	text    []byte
-	last    int64 // the time last written
+	last    int64 // timestamp of the last message
 
-	round, user    int        // which message of which user was the last
-	retry          []*backlog // whose message was refused
+	round, user    int        // position of the last message: which one of which user
+	retry          []*backlog // recipients of refused messages
 	outstanding    int
-	throttledUntil time.Time // not before then anything is sent
+	throttledUntil time.Time // zero unless the server asked to wait
 	refused        int64
-	logs           map[int64]*pairLog // by user
+	logs           map[int64]*pairLog // by the recipient's id
 	body, out      []byte
 }
 
-// pairLog are what one sender has sent to one user.
+// pairLog checks what one sender has sent to one user.
 type pairLog struct {
 	to        *backlog
-	number    int64 // of the last one sent
+	number    int64 // number of the last message sent
 	sent, got *view
 }
 
-// login logs the sender in.
+// login registers the sender and logs it in.
 func (s *backlogSender) login(ctx context.Context, accounts *Accounts) (err error) {
 	var window int64
 	if s.conn, s.account, window, err = accounts.Register(ctx, s.number, true); err != nil {
@@ -49,7 +49,7 @@ func (s *backlogSender) login(ctx context.Context, accounts *Accounts) (err erro
 	return nil
 }
 
-// run sends all that is this sender's to send, and reads the answers.
+// run sends all messages of this sender and blocks until they are acknowledged.
 func (s *backlogSender) run(ctx context.Context) error {
 	defer context.AfterFunc(ctx, s.conn.Close)()
 	for {
@@ -80,15 +80,15 @@ func (s *backlogSender) wrapError(err error) error {
 	return fmt.Errorf("sender %d: %w", s.account.ID, err)
 }
 
-// nextRecipient is for whom the next message is; nil: there is none.
+// nextRecipient returns whom the next message is for, or nil if none is left.
 func (s *backlogSender) nextRecipient() *backlog {
 	if n := len(s.retry); n > 0 {
 		b := s.retry[n-1]
 		s.retry = s.retry[:n-1]
 		return b
 	}
-	// Message number round of user at is from sender (at + round) mod senders;
-	// a last round that isn't whole is for the first users.
+	// Round r of user u comes from sender (u + r) mod senders. The last round
+	// may be incomplete: then only the first users get a message.
 	if s.user < 0 {
 		s.user = s.number
 	} else {
@@ -104,7 +104,7 @@ func (s *backlogSender) nextRecipient() *backlog {
 	return nil
 }
 
-// encodeBatch makes what the window has room for.
+// encodeBatch encodes as many messages as the window has room for into s.out.
 func (s *backlogSender) encodeBatch() {
 	s.out = s.out[:0]
 	if !s.throttledUntil.IsZero() {
@@ -136,7 +136,7 @@ func (s *backlogSender) encodeBatch() {
 	}
 }
 
-// readAnswers reads answers.
+// readAnswers reads once and handles the ACKs that have arrived.
 func (s *backlogSender) readAnswers() error {
 	if err := s.conn.nc.SetReadDeadline(time.Now().Add(s.patience)); err != nil {
 		return s.wrapError(err)
@@ -159,7 +159,8 @@ func (s *backlogSender) readAnswers() error {
 	}
 }
 
-// handleAck takes an ACK. What was refused is sent again, as a new message.
+// handleAck handles an ACK. A message the server was too busy for is sent again
+// as a new one.
 func (s *backlogSender) handleAck(a *proto.Response) error {
 	if a.Op != proto.ONE_CHAT_ACK {
 		return s.wrapError(unexpectedFrame(a))

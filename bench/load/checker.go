@@ -5,15 +5,15 @@ import (
 	"sync"
 )
 
-// sequence checks numbers that must rise: seq of a conversation, and the
-// numbers of a sender's messages.
+// sequence checks that numbers rise: the seq of a conversation, or the numbers
+// a sender gives to its messages.
 type sequence struct {
 	last    int64
-	gapless bool // by one each time; else they must rise
+	gapless bool // by exactly one each time
 }
 
-// check takes the next number. It returns what is wrong with it, or "". After a
-// gap it goes on from there, so that one gap is told once.
+// check checks the next number. It returns what is wrong with it, or "". After
+// a gap it continues from the new number, so a gap is reported once.
 func (s *sequence) check(n int64) string {
 	last := s.last
 	switch {
@@ -29,10 +29,11 @@ func (s *sequence) check(n int64) string {
 	return ""
 }
 
-// maxFaultTexts is how many are told in words; the others are only counted.
+// maxFaultTexts is how many faults are described. The others are only counted.
 const maxFaultTexts = 10
 
-// Faults gathers what a correct server never does. Any goroutine may add.
+// Faults counts what a correct server never does. It is safe for concurrent
+// use.
 type Faults struct {
 	mu    sync.Mutex
 	count int64
@@ -54,52 +55,54 @@ func (f *Faults) Summary() (count int64, first []string) {
 	return f.count, append([]string(nil), f.first...)
 }
 
-// view is what one end of a conversation has seen of it: the receiver through
-// pushes, the sender through ACKs. It is for one goroutine.
+// view checks what one end of a conversation sees of it: the receiver its
+// pushes, the sender its ACKs. It is for a single goroutine.
 type view struct {
 	who     string
-	seqs    sequence   // what the server numbers
-	senders []sequence // what each sender numbers
+	seqs    sequence   // numbers given by the server
+	senders []sequence // numbers given by each sender
 	count   int64
 	faults  *Faults
 }
 
-// newChatView checks a conversation's seq, gapless from 1, and that what each
-// of its voices says keeps its order: numbers have gaps where messages were
-// refused.
-func newChatView(who string, voices int, f *Faults) *view {
-	return &view{who: who, seqs: sequence{gapless: true}, senders: make([]sequence, voices), faults: f}
+// newChatView returns a view of stored messages. Their seq starts at 1 and has
+// no gaps. Each sender's own numbers keep their order, with gaps where messages
+// were refused.
+func newChatView(who string, senders int, f *Faults) *view {
+	return &view{who: who, seqs: sequence{gapless: true}, senders: make([]sequence, senders), faults: f}
 }
 
-// newEventView checks events, which only their senders number: none may be missing.
-func newEventView(who string, voices int, f *Faults) *view {
-	v := &view{who: who, senders: make([]sequence, voices), faults: f}
+// newEventView returns a view of events. Only their senders number them, and
+// none may be missing.
+func newEventView(who string, senders int, f *Faults) *view {
+	v := &view{who: who, senders: make([]sequence, senders), faults: f}
 	for i := range v.senders {
 		v.senders[i].gapless = true
 	}
 	return v
 }
 
-// addMessage takes a message of a voice, or the ACK of one.
-func (v *view) addMessage(seq int64, voice int, n int64) {
+// addMessage checks a message of a sender, or the ACK of one.
+func (v *view) addMessage(seq int64, sender int, n int64) {
 	v.count++
 	if wrong := v.seqs.check(seq); wrong != "" {
 		v.faults.addf("%s: seq %s", v.who, wrong)
 	}
-	if wrong := v.senders[voice].check(n); wrong != "" {
+	if wrong := v.senders[sender].check(n); wrong != "" {
 		v.faults.addf("%s: the sender's order is not kept, number %s", v.who, wrong)
 	}
 }
 
-// addEvent takes an event of a voice.
-func (v *view) addEvent(voice int, n int64) {
+// addEvent checks an event of a sender.
+func (v *view) addEvent(sender int, n int64) {
 	v.count++
-	if wrong := v.senders[voice].check(n); wrong != "" {
+	if wrong := v.senders[sender].check(n); wrong != "" {
 		v.faults.addf("%s: event %s", v.who, wrong)
 	}
 }
 
-// nextPosition is the place of what should come next: its seq, where there is one.
+// nextPosition returns the position of the next message in the room: its seq if
+// it is stored.
 func (v *view) nextPosition() int64 {
 	if v.seqs.gapless || v.seqs.last > 0 {
 		return v.seqs.last + 1
@@ -107,8 +110,8 @@ func (v *view) nextPosition() int64 {
 	return v.count + 1
 }
 
-// received is how many messages have come; of events, whose loss is a fault of
-// its own, how many were sent up to the last that has.
+// received returns how many messages have arrived. Lost events are faults
+// already, so it counts them as received.
 func (v *view) received() (n int64) {
 	if len(v.senders) == 0 || !v.senders[0].gapless {
 		return v.count

@@ -11,13 +11,13 @@ const MaxDuration = 10 * time.Minute
 
 // Config says how much traffic a generator makes, and for how long.
 type Config struct {
-	SenderCount int           // how many senders share count
+	SenderCount int           // senders that share Count
 	Window      int           // messages that each sender may have in flight
 	Rate        float64       // open loop: messages per second of all senders together; 0: closed loop
-	Size        int           // bytes of each text, at least stampSize
-	Duration    time.Duration // measured time, unless count is set
-	Warmup      time.Duration // unmeasured time before that, unless count is set
-	Count       int64         // messages of all senders together; 0: duration decides
+	Size        int           // bytes of each text, at least StampSize
+	Duration    time.Duration // measured time, unless Count is set
+	Warmup      time.Duration // unmeasured time before that, unless Count is set
+	Count       int64         // messages of all senders together; 0: Duration decides
 	Patience    time.Duration // how long to wait for missing messages before they count as lost
 }
 

@@ -15,33 +15,33 @@ import (
 )
 
 const (
-	readSize    = 32 << 10         // of a connection's buffer; it grows for larger frames
-	callTimeout = 30 * time.Second // for one request of those that prepare a run
+	readSize    = 32 << 10         // bytes of a read buffer; it grows for larger frames
+	callTimeout = 30 * time.Second // for one request outside the measured time
 	dialTimeout = 10 * time.Second
-	maxLocalIPs = 8 // source addresses tried where one has no port left
+	maxLocalIPs = 8 // source addresses to try when one has run out of ports
 )
 
-// Conn is one connection as a load generator needs it: all frames of one read
-// are decoded in one go, and writes are what the caller has gathered. It has
-// no goroutine; one goroutine at a time may read.
+// Conn is a connection of a load generator. One read decodes many frames, and
+// the caller batches writes. It has no goroutine of its own. Only one goroutine
+// at a time may read.
 type Conn struct {
 	nc        net.Conn
-	pingFrame []byte // what is answered with a PONG; nil: PING
+	pingFrame []byte // frame that makes the other side send PONG; nil: PING
 	*readBuffer
 }
 
-// readBuffer is what reading needs. An idle connection has none.
+// readBuffer holds what was read. Idle connections have none, to save memory.
 type readBuffer struct {
 	dec        proto.Decoder
 	buf        []byte
-	start, end int // what has been read and not yet decoded
+	start, end int // range of buf that isn't decoded yet
 }
 
-// errFrameLength says that a server's frame has an impossible length.
+// errFrameLength reports a frame of the server with an impossible length.
 var errFrameLength = errors.New("a frame of the server announces an impossible length")
 
-// dial connects. Where the source address has no port left it takes another
-// one of loopback's.
+// dial connects to addr. If the source address has no free port it tries others
+// of the loopback network.
 func dial(ctx context.Context, addr string) (*Conn, error) {
 	d := net.Dialer{Timeout: dialTimeout, KeepAlive: -1}
 	for i := range maxLocalIPs {
@@ -58,22 +58,22 @@ func dial(ctx context.Context, addr string) (*Conn, error) {
 	panic("unreachable")
 }
 
-// Close ends the connection.
-func (c *Conn) Close() { _ = c.nc.Close() } // nothing is left to be lost
+// Close closes the connection.
+func (c *Conn) Close() { _ = c.nc.Close() } // nothing left to lose
 
-// Abort ends the connection without leaving its port in TIME_WAIT.
+// Abort resets the connection, which leaves no port in TIME_WAIT.
 func (c *Conn) Abort() {
 	if tcp, ok := c.nc.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0) // then it is a close like any other
+		_ = tcp.SetLinger(0) // on failure it is an ordinary close
 	}
 	_ = c.nc.Close()
 }
 
-// releaseBuffer frees what reading needs, until the next read. What was read and
-// not decoded is lost.
+// releaseBuffer frees the read buffer until the next read. Undecoded bytes are
+// lost.
 func (c *Conn) releaseBuffer() { c.readBuffer = nil }
 
-// fill reads once; it blocks until there is something.
+// fill reads once. It blocks until something arrives.
 func (c *Conn) fill() error {
 	in := c.readBuffer
 	if in == nil {
@@ -92,13 +92,13 @@ func (c *Conn) fill() error {
 	n, err := c.nc.Read(in.buf[in.end:])
 	in.end += n
 	if n > 0 {
-		return nil // an error comes again
+		return nil // an error is returned by the next read, too
 	}
 	return err
 }
 
-// next decodes the next frame of what was read; nil without an error where
-// there is no whole one. It holds until the call after.
+// next decodes the next frame that was read. It returns nil if there is no
+// complete one. The result is valid until the next call.
 func (c *Conn) next() (*proto.Response, error) {
 	body, err := c.frame()
 	if body == nil || err != nil {
@@ -107,7 +107,7 @@ func (c *Conn) next() (*proto.Response, error) {
 	return c.decode(body)
 }
 
-// frame is the body of the next frame of what was read, as next.
+// frame returns the body of the next frame that was read, or nil.
 func (c *Conn) frame() ([]byte, error) {
 	in := c.readBuffer
 	if in == nil || in.end-in.start < proto.HeaderSize {
@@ -125,11 +125,12 @@ func (c *Conn) frame() ([]byte, error) {
 	return in.buf[body:in.start], nil
 }
 
-// decode decodes what frame has returned; it holds until the call after.
+// decode decodes a body that frame returned. The result is valid until the next
+// call.
 func (c *Conn) decode(body []byte) (*proto.Response, error) { return c.dec.DecodeResponse(body) }
 
-// await reads until a frame of op comes, or an ERROR, which is an error here
-// as KICK is. Other frames are dropped.
+// await reads until a frame with op arrives and drops others. ERROR and KICK
+// are returned as errors.
 func (c *Conn) await(op proto.Op) (*proto.Response, error) {
 	for {
 		r, err := c.next()
@@ -148,14 +149,14 @@ func (c *Conn) await(op proto.Op) (*proto.Response, error) {
 	}
 }
 
-// send sends what has no answer, or one that is read elsewhere. Any goroutine
-// may call it.
+// send sends a request without waiting for an answer. Any goroutine may call
+// it.
 func (c *Conn) send(req *proto.Request) error {
 	_, err := c.nc.Write(proto.AppendFrame(nil, proto.AppendRequest(nil, req)))
 	return err
 }
 
-// ping asks for a PONG.
+// ping asks the server for a PONG.
 func (c *Conn) ping() error {
 	if c.pingFrame != nil {
 		_, err := c.nc.Write(c.pingFrame)
@@ -164,7 +165,7 @@ func (c *Conn) ping() error {
 	return c.send(&proto.Request{Op: proto.PING})
 }
 
-// unexpectedFrame is the error for a frame that has no place where it came.
+// unexpectedFrame returns the error for a frame that nothing asked for.
 func unexpectedFrame(r *proto.Response) error {
 	if r.Op == proto.KICK {
 		return fmt.Errorf("the server ended the connection: KICK %q: %s", r.Reason, r.ErrMsg)
@@ -172,12 +173,11 @@ func unexpectedFrame(r *proto.Response) error {
 	return fmt.Errorf("the server sent %s, errno %d: %s", r.Op, r.Errno, r.ErrMsg)
 }
 
-// errRefused is a request refused for what it says: trying again is no use.
+// errRefused reports a request that would be refused again.
 var errRefused = errors.New("refused")
 
-// Call sends a request and returns its answer, once it is one of success. It
-// waits and tries again where the server is too busy. Only for a connection
-// on which nothing else is on the way.
+// Call sends a request and returns its answer. It waits and retries while the
+// server is too busy. Nothing else may be in flight on the connection.
 func (c *Conn) Call(ctx context.Context, req *proto.Request) (*proto.Response, error) {
 	deadline := time.Now().Add(callTimeout)
 	if err := c.nc.SetDeadline(deadline); err != nil {
@@ -203,13 +203,13 @@ func (c *Conn) Call(ctx context.Context, req *proto.Request) (*proto.Response, e
 	}
 }
 
-// retryDelay is when a refused request may come again.
+// retryDelay returns how long to wait before a refused request may be repeated.
 func retryDelay(a *proto.Response) time.Duration {
 	const least, most = time.Millisecond, 5 * time.Second
 	return min(max(time.Duration(a.RetryAfter)*time.Millisecond, least), most)
 }
 
-// Sleep waits for d, or for ctx, whose error it returns.
+// Sleep waits for d. It returns early with ctx's error when ctx ends.
 func Sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -221,7 +221,7 @@ func Sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Nonce is a random number that no other run has.
+// Nonce returns a random number.
 func Nonce() uint64 {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never fails

@@ -10,8 +10,8 @@ import (
 	"chatd/proto"
 )
 
-// floorPair is the place of user number i where the first of each two sends to
-// the second.
+// floorPair returns the role of user number i on the relay: each even user
+// sends to the one that follows.
 func floorPair(i int) (floor.Role, uint64) {
 	if i%2 == 0 {
 		return floor.Sender, uint64(i / 2)
@@ -19,8 +19,8 @@ func floorPair(i int) (floor.Role, uint64) {
 	return floor.Receiver, uint64(i / 2)
 }
 
-// JoinFloor is enter for the floor: what user number i is in which group. Ids and
-// names are as long as a server's.
+// JoinFloor is Register for the relay: it connects user number i with a role in
+// a group. Ids and names are as long as those of a chatd.
 func (accounts *Accounts) JoinFloor(ctx context.Context, i int, role floor.Role, group uint64) (*Conn, Account, int64, error) {
 	c, err := dial(ctx, accounts.server.AddrOf(i))
 	if err != nil {
@@ -46,11 +46,11 @@ func (accounts *Accounts) JoinFloor(ctx context.Context, i int, role floor.Role,
 	return c, Account{ID: int64(i + 1), name: accounts.nameOf(i)}, math.MaxInt64, nil
 }
 
-// floorSeq is what all chat messages have on the floor: six digits, as many
-// as those of a run of some seconds.
+// floorSeq is the seq of every message on the relay. It has six digits, like
+// most seqs in a run of a few seconds.
 const floorSeq = 123456
 
-// What every LOGIN_ACK has on the floor, as long as a server's.
+// Contents of every LOGIN_ACK on the relay, as long as those of a chatd.
 const (
 	floorToken  = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFG"
 	floorDevice = "default"
@@ -59,7 +59,7 @@ const (
 	floorWindow = 256
 )
 
-// FloorAccounts are n accounts of nobody, for the floor, which knows no users.
+// FloorAccounts returns n accounts for the relay, which knows no users.
 func (accounts *Accounts) FloorAccounts(n int) []Account {
 	users := make([]Account, n)
 	for i := range users {
@@ -68,15 +68,15 @@ func (accounts *Accounts) FloorAccounts(n int) []Account {
 	return users
 }
 
-// floorLoginAck is what the server would answer to a login of u's that has missed
-// nothing.
+// floorLoginAck returns the LOGIN_ACK that a chatd would send to u if nothing
+// was missed.
 func (u Account) floorLoginAck() []byte {
 	return proto.AppendResponse(nil, &proto.Response{Op: proto.LOGIN_ACK, ID: u.ID, Name: u.name,
 		Token: u.token, Device: floorDevice, Node: floorNode, Window: floorWindow, Epoch: floorEpoch})
 }
 
-// Template is what a sender sends for req. The floor passes it on as it is, so
-// there it is what the server would push.
+// Template returns the frames a sender sends for req. The relay passes frames
+// on unchanged, so there they are what a chatd would push.
 func (accounts *Accounts) Template(req *proto.Request, from Account, text []byte) *Template {
 	if !accounts.floor {
 		return newTemplate(req, text)

@@ -18,47 +18,49 @@ import (
 
 const (
 	SampleInterval = time.Second
-	// SetupConcurrency are users that are made at the same time: enough to keep
-	// the server's hashing busy.
+	// SetupConcurrency is how many users are set up at the same time. It keeps
+	// a server's password hashing busy.
 	SetupConcurrency = 16
-	// keepAliveInterval is how often at least a receiver sends a frame: a server ends
-	// a connection that sends nothing.
+	// keepAliveInterval is the longest time a receiver sends nothing. The
+	// server closes idle connections.
 	keepAliveInterval = 20 * time.Second
 	// ClientPingInterval is how often clients send PING.
 	ClientPingInterval = 30 * time.Second
 )
 
-// Generator is traffic through rooms: what the scenarios in which people talk have
-// in common. They bring the rooms, load brings time.
+// Generator sends messages through rooms and measures them. A scenario adds
+// rooms and metrics and then calls Measure, or Start, Observe and Finish. Its
+// methods are for one goroutine unless they say otherwise.
 type Generator struct {
 	*Env
 	Config
 	Sampler
 	rooms   []*Room
 	senders []*sender
-	workers []func() error // one goroutine each; they end by themselves after stop
+	workers []func() error // each runs in a goroutine and returns by itself after stop
 	conns   []*Conn
 
-	schedule   *schedule    // nil: a closed loop
-	lateness   *Metric      // of pace
-	drive      func() error // the worker who keeps to pace; nil: speak
-	wakeAll    func()       // wakes the workers whose connections are none of conns
-	MixedCosts bool         // no gauge counts what all costs are of
+	schedule   *schedule    // nil: closed loop
+	lateness   *Metric      // how late the schedule's messages were sent
+	drive      func() error // runs the schedule; nil: sendOnSchedule
+	wakeAll    func()       // wakes workers whose connections aren't in conns
+	MixedCosts bool         // no single metric counts the messages that CPU costs are divided by
 
-	Running context.Context // ends with the first error of a worker
-	done    chan struct{}   // closed once all workers have
-	err     error           // of the first worker, once ended is closed
+	Running context.Context // canceled by the first error of a worker
+	done    chan struct{}   // closed when all workers have returned
+	err     error           // the first of a worker; valid once done is closed
 
 	stopped   atomic.Bool // nothing new is sent
-	abandoned atomic.Bool // what is still on the way is given up
+	abandoned atomic.Bool // messages in flight are given up
 
-	lastArrival time.Time // of the last tick with anything in it
+	lastArrival time.Time // time of the last Tick that saw any message
 }
 
 // NewGenerator returns a generator without any rooms.
 func NewGenerator(env *Env, c Config) *Generator { return &Generator{Env: env, Config: c} }
 
-// Quota is how many messages pair i of a counted run sends; -1: until stop.
+// Quota returns how many messages sender i of a counted run sends, or -1 if the
+// run isn't counted.
 func (g *Generator) Quota(i int) int64 {
 	if g.Count == 0 {
 		return -1
@@ -70,14 +72,14 @@ func (g *Generator) Quota(i int) int64 {
 	return n / pairs
 }
 
-// AddMetric adds one.
+// AddMetric adds a metric to what is sampled.
 func (g *Generator) AddMetric(name, delay string) *Metric {
 	m := NewMetric(name, delay)
 	g.metrics = append(g.metrics, m)
 	return m
 }
 
-// AddPairs makes --pairs rooms of two new users each.
+// AddPairs adds Config.SenderCount rooms of two new users each.
 func (g *Generator) AddPairs(ctx context.Context, accounts *Accounts, op proto.Op, stored bool, acks, pushes *Metric) error {
 	rooms := make([]*Room, g.SenderCount)
 	err := ForEach(ctx, g.SenderCount, SetupConcurrency, g.Progress, "users", func(ctx context.Context, i int) (err error) {
@@ -92,9 +94,9 @@ func (g *Generator) AddPairs(ctx context.Context, accounts *Accounts, op proto.O
 	return err
 }
 
-// Measure runs the workers: through the warm-up, the measured time, and until
-// what was on the way has arrived. Counted runs are measured from beginning to
-// end. The error is the first of a worker.
+// Measure runs the warm-up and the measured time, waits for messages in flight
+// and writes the figures. Counted runs have no warm-up. It returns the first
+// error of a worker.
 func (g *Generator) Measure(ctx context.Context) error {
 	g.Start(ctx)
 	limit := MaxDuration
@@ -113,32 +115,32 @@ func (g *Generator) Measure(ctx context.Context) error {
 	return err
 }
 
-// Start starts the workers. From then on finish must be called.
-func (l *Generator) Start(ctx context.Context) {
-	l.refused = make(map[int32]int64)
-	if l.Interval == 0 {
-		l.Interval = SampleInterval
+// Start starts the workers. The caller must call Finish afterwards.
+func (g *Generator) Start(ctx context.Context) {
+	g.refused = make(map[int32]int64)
+	if g.Interval == 0 {
+		g.Interval = SampleInterval
 	}
-	g, running := errgroup.WithContext(ctx)
-	l.Running, l.done = running, make(chan struct{})
-	if l.Rate > 0 {
-		l.lateness = NewMetric("", "behind schedule")
-		l.schedule = newSchedule(l.Clock, l.Rate, max(len(l.senders), 1), l.lateness.NewRecorder())
-		if l.drive == nil {
-			l.drive = l.sendOnSchedule
+	workers, running := errgroup.WithContext(ctx)
+	g.Running, g.done = running, make(chan struct{})
+	if g.Rate > 0 {
+		g.lateness = NewMetric("", "behind schedule")
+		g.schedule = newSchedule(g.Clock, g.Rate, max(len(g.senders), 1), g.lateness.NewRecorder())
+		if g.drive == nil {
+			g.drive = g.sendOnSchedule
 		}
-		g.Go(l.drive)
+		workers.Go(g.drive)
 	}
-	for _, w := range l.workers {
-		g.Go(w)
+	for _, w := range g.workers {
+		workers.Go(w)
 	}
 	go func() {
-		l.err = g.Wait()
-		close(l.done)
+		g.err = workers.Wait()
+		close(g.done)
 	}()
 }
 
-// sendOnSchedule has each voice send when it is time.
+// sendOnSchedule lets each sender send when its next message is due.
 func (g *Generator) sendOnSchedule() error {
 	return g.schedule.run(g.Count, &g.stopped, func(n int64) error {
 		s := g.senders[n%int64(len(g.senders))]
@@ -149,12 +151,12 @@ func (g *Generator) sendOnSchedule() error {
 	})
 }
 
-// Finish stops the workers and waits for what is on the way. The error is the
-// first of a worker.
+// Finish stops the senders and waits for messages in flight. It returns the
+// first error of a worker.
 func (g *Generator) Finish() error {
 	g.stopped.Store(true)
 	var stopping sync.WaitGroup
-	stopping.Go(func() { // may have to wait for a write
+	stopping.Go(func() { // stop may block on a write
 		for _, s := range g.senders {
 			s.stop()
 		}
@@ -169,9 +171,9 @@ func (g *Generator) Finish() error {
 	return g.err
 }
 
-// Observe ticks for d, or until the run is interrupted, the workers have ended
-// or until is closed. It ends early where nothing has arrived for as long as
-// is waited for anything.
+// Observe samples for d. It returns early if the run is interrupted, all
+// workers have returned, until is closed, or nothing has arrived for
+// Config.Patience.
 func (g *Generator) Observe(what string, d time.Duration, until <-chan struct{}) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -199,8 +201,8 @@ func (g *Generator) Observe(what string, d time.Duration, until <-chan struct{})
 	}
 }
 
-// drain waits for what is on the way, and after --patience gives it up. The
-// workers have ended when it returns.
+// drain waits for messages in flight, for Config.Patience at most. All workers
+// have returned when it does.
 func (g *Generator) drain() {
 	g.Progress.Show("waiting for what is on the way")
 	timer := time.NewTimer(g.Patience)
@@ -211,7 +213,7 @@ func (g *Generator) drain() {
 	}
 	g.abandoned.Store(true)
 	for _, c := range g.conns {
-		_ = c.nc.SetDeadline(pastDeadline) // closed: its worker is awake already
+		_ = c.nc.SetDeadline(pastDeadline) // fails if closed: then its worker has noticed
 	}
 	if g.wakeAll != nil {
 		g.wakeAll()
@@ -219,11 +221,11 @@ func (g *Generator) drain() {
 	<-g.done
 }
 
-// pastDeadline is a deadline that has passed.
+// pastDeadline wakes a blocked read or write.
 var pastDeadline = time.Unix(1, 0)
 
-// read reads once, as c's does. It is woken where wakeAt or nudge have ended
-// the wait; what has changed is to be looked at after it.
+// read reads once from c. Woken reports that wakeReader or wakeReaderAt ended
+// the wait.
 func (g *Generator) read(c *Conn) (woken bool, err error) {
 	err = c.fill()
 	if err == nil || !isTimeout(err) || g.abandoned.Load() {
@@ -233,34 +235,35 @@ func (g *Generator) read(c *Conn) (woken bool, err error) {
 	return true, nil
 }
 
-// wakeReaderAt has who reads c woken at t, or never. Any goroutine may call it.
+// wakeReaderAt wakes the reader of c at t; the zero time is never. Any
+// goroutine may call it.
 func (g *Generator) wakeReaderAt(c *Conn, t time.Time) {
-	_ = c.nc.SetReadDeadline(t) // closed: the next read says so
-	if g.abandoned.Load() {     // drain's must not be lost
+	_ = c.nc.SetReadDeadline(t) // fails if closed: the next read fails, too
+	if g.abandoned.Load() {     // keep the deadline that drain has set
 		_ = c.nc.SetDeadline(pastDeadline)
 	}
 }
 
-// wakeReader wakes who reads c. Any goroutine may call it.
+// wakeReader wakes the reader of c. Any goroutine may call it.
 func (g *Generator) wakeReader(c *Conn) { g.wakeReaderAt(c, pastDeadline) }
 
-// isTimeout says whether err is a deadline's: drain's, where cut is set.
+// isTimeout reports whether err is an expired deadline. With abandoned set it
+// is drain's.
 func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
 
-// missingText says what has been given up.
+// missingText says what was given up.
 func (g *Generator) missingText(n int64, what string) string {
 	return fmt.Sprintf("%d %s still missing after %s", n, what, g.Patience)
 }
 
-// CloseAll ends all connections.
+// CloseAll closes the connections of all rooms.
 func (g *Generator) CloseAll() {
 	for _, c := range g.conns {
 		c.Close()
 	}
 }
 
-// discard forgets what the warm-up saw. Refusals in it are forgotten too;
-// faults never are.
+// discard drops the samples and refusals of the warm-up, but no faults.
 func (g *Generator) discard() {
 	for _, m := range g.metrics {
 		m.Collect(g.refused)
@@ -275,7 +278,7 @@ func (g *Generator) discard() {
 	g.samples = nil
 }
 
-// Tick collects what was measured since the last one, and shows it.
+// Tick takes a sample and shows it; what "" shows nothing.
 func (g *Generator) Tick(what string, left time.Duration) {
 	s, anything := g.Take()
 	if anything {
@@ -302,14 +305,14 @@ func (g *Generator) refusals() (n int64) {
 	return n
 }
 
-// ReportSchedule says how well an open loop kept its schedule.
+// ReportSchedule writes how well an open loop kept its schedule.
 func (g *Generator) ReportSchedule(rep *report.Report) {
 	if g.schedule != nil {
 		g.schedule.addTo(rep, g.lateness)
 	}
 }
 
-// summarize writes the report's figures.
+// summarize writes the figures.
 func (g *Generator) summarize(elapsed time.Duration, before, after target.Usage) {
 	rep := g.Report
 	rep.Seconds = elapsed.Seconds()

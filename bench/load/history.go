@@ -11,21 +11,21 @@ import (
 )
 
 const (
-	// MaxStored bounds what a run leaves in a store.
+	// MaxStored bounds the messages that one run stores.
 	MaxStored = 10_000_000
-	// historyWindow is what each sender keeps on the way.
+	// historyWindow is how many messages each sender has in flight.
 	historyWindow = 64
 )
 
-// history is what senders say to users who are away.
+// History is a set of messages that users sent to others who are offline.
 type History struct {
 	*Env
-	senders  int        // users number 0 to senders-1 of the run
-	Backlogs []*backlog // of those who follow, each one's
-	Total    int        // messages, of which all users get the same number, or one more
-	size     int        // of a text
+	senders  int        // users 0 to senders-1 of the run
+	Backlogs []*backlog // one for each of the users that follow
+	Total    int        // messages; users get equally many, some of them one more
+	size     int        // bytes of each text
 	patience time.Duration
-	acked    atomic.Int64 // acknowledged
+	acked    atomic.Int64 // messages
 }
 
 func NewHistory(env *Env, users []Account, senders, total, size int, patience time.Duration) *History {
@@ -36,8 +36,8 @@ func NewHistory(env *Env, users []Account, senders, total, size int, patience ti
 	return h
 }
 
-// Send has the senders say it all, who are registered for it. It blocks until
-// all is acknowledged, and returns how long that took.
+// Send registers the senders and sends all messages. It blocks until they are
+// acknowledged and returns how long that took.
 func (h *History) Send(ctx context.Context, accounts *Accounts) (time.Duration, error) {
 	senders := make([]*backlogSender, h.senders)
 	for i := range senders {
@@ -75,8 +75,8 @@ func (h *History) Send(ctx context.Context, accounts *Accounts) (time.Duration, 
 	return elapsed, ctx.Err()
 }
 
-// Collect has user i log in and read all of it. complete measures how long
-// that takes; nil: nothing does.
+// Collect logs user i in and reads all its messages. If complete isn't nil, it
+// records how long that takes.
 func (h *History) Collect(ctx context.Context, w *LoginWorker, complete *Recorder, i int) error {
 	return h.Backlogs[i].collect(ctx, w, complete, h.Server.AddrOf(h.senders+i), h.patience)
 }

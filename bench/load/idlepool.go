@@ -8,27 +8,28 @@ import (
 	"chatd/proto"
 )
 
-// keepAliveTick is the time between two rounds of keep-alives.
+// keepAliveTick is the time between two batches of PINGs.
 const keepAliveTick = 100 * time.Millisecond
 
-// IdlePool is all idle connections. It is for one goroutine at a time.
+// IdlePool is a set of idle connections. Unless said otherwise, only one
+// goroutine at a time may use it.
 type IdlePool struct {
-	conns  []*Conn    // nil: not up
-	intake readBuffer // for whichever is read
-	next   int
+	conns   []*Conn    // nil: not connected
+	readBuf readBuffer // shared: only one connection is read at a time
+	next    int
 }
 
-// NewIdlePool returns room for n connections, of which none is up.
+// NewIdlePool returns a pool with n empty slots.
 func NewIdlePool(n int) *IdlePool { return &IdlePool{conns: make([]*Conn, n)} }
 
-// Put takes over connection number i. Several goroutines may call it at once,
-// each with a number of its own.
+// Put puts a connection into slot i. It may be called concurrently for
+// different slots.
 func (p *IdlePool) Put(i int, c *Conn) {
 	c.releaseBuffer()
 	p.conns[i] = c
 }
 
-// Close ends all connections.
+// Close closes all connections.
 func (p *IdlePool) Close() {
 	for _, c := range p.conns {
 		if c != nil {
@@ -37,14 +38,14 @@ func (p *IdlePool) Close() {
 	}
 }
 
-// Reset ends all connections, which may then be replaced.
+// Reset closes all connections and empties all slots.
 func (p *IdlePool) Reset() {
 	p.Close()
 	clear(p.conns)
 }
 
-// KeepAlive has each connection send a PING once in every, spread evenly, until
-// ctx ends. A connection that doesn't answer is an error.
+// KeepAlive has each connection send a PING once per interval, evenly spread,
+// until ctx ends. It returns an error if a connection doesn't answer.
 func (p *IdlePool) KeepAlive(ctx context.Context, every time.Duration) error {
 	if every == 0 {
 		<-ctx.Done()
@@ -62,7 +63,7 @@ func (p *IdlePool) KeepAlive(ctx context.Context, every time.Duration) error {
 	return nil
 }
 
-// CheckAll has every connection answer once more; each that doesn't is a fault.
+// CheckAll pings every connection. Those that don't answer count as faults.
 func (p *IdlePool) CheckAll(faults *Faults) {
 	for i := range p.conns {
 		if err := p.ping(i); err != nil {
@@ -74,11 +75,11 @@ func (p *IdlePool) CheckAll(faults *Faults) {
 // ping sends a PING and waits for its PONG.
 func (p *IdlePool) ping(i int) error {
 	c := p.conns[i]
-	if p.intake.buf == nil {
-		p.intake.buf = make([]byte, readSize)
+	if p.readBuf.buf == nil {
+		p.readBuf.buf = make([]byte, readSize)
 	}
-	p.intake.start, p.intake.end = 0, 0
-	c.readBuffer = &p.intake
+	p.readBuf.start, p.readBuf.end = 0, 0
+	c.readBuffer = &p.readBuf
 	defer c.releaseBuffer()
 	err := c.nc.SetDeadline(time.Now().Add(callTimeout))
 	if err == nil {

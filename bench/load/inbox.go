@@ -2,22 +2,22 @@ package load
 
 import "slices"
 
-// inbox is a person's part in a conversation: which messages it has.
+// inbox is what a user has of one conversation.
 type inbox struct {
 	*conversation
-	contiguous  int64   // the end of what is there without a gap
-	ahead       []int64 // what is there beyond, rising
-	atReconnect int64   // the highest that was there when it came back
+	contiguous  int64   // last seq before the first gap
+	ahead       []int64 // seqs beyond the gap, rising
+	atReconnect int64   // highest seq it had when it reconnected
 	receipted   int64
-	pushes      sequence   // on this connection
-	senders     []sequence // of each member
+	pushes      sequence   // seqs pushed on this connection
+	senders     []sequence // numbers of each member's messages
 }
 
 func newInbox(c *conversation) *inbox {
 	return &inbox{conversation: c, senders: make([]sequence, len(c.members))}
 }
 
-// add takes a message. It is false for one that was there.
+// add adds a message and reports whether it is new.
 func (box *inbox) add(seq int64) bool {
 	if seq <= box.contiguous {
 		return false
@@ -34,7 +34,7 @@ func (box *inbox) add(seq int64) bool {
 	return true
 }
 
-// highest is the last message that is there, whatever is missing before it.
+// highest returns the highest seq that has arrived.
 func (box *inbox) highest() int64 {
 	if n := len(box.ahead); n > 0 {
 		return box.ahead[n-1]

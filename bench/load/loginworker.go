@@ -12,17 +12,17 @@ import (
 	"chatd/proto"
 )
 
-// LoginWorker logs users in again, one at a time. What it needs for that it keeps
-// from one to the next: the generator shares the machine.
+// LoginWorker logs users in, one at a time. It reuses its buffers because the
+// generator shares the machine with the server.
 type LoginWorker struct {
 	*Env
-	Password    string    // "": by token
-	FromConnect *Recorder // from connecting to LOGIN_ACK, and refusals; nil: not measured
-	FromLogin   *Recorder // from the write of LOGIN to the read of LOGIN_ACK; nil: not measured
+	Password    string    // "": log in by token
+	FromConnect *Recorder // time from connecting to LOGIN_ACK, and refusals; may be nil
+	FromLogin   *Recorder // time from sending LOGIN to LOGIN_ACK; may be nil
 
-	intake readBuffer
-	frame  []byte
-	one    [1]int64
+	readBuf readBuffer
+	frame   []byte
+	one     [1]int64
 }
 
 func (w *LoginWorker) record(r *Recorder, since, now int64) {
@@ -32,10 +32,10 @@ func (w *LoginWorker) record(r *Recorder, since, now int64) {
 	}
 }
 
-// Login connects and logs a user in. The connection reads through rt, so that
-// it must be shelved before rt's next user. The answer holds until its next
-// read. A server that is too busy is waited for, within the time that is
-// measured: so does the user.
+// Login connects and logs a user in. It waits and retries if the server is too
+// busy, as a client would, and that time is measured, too. The connection uses
+// w's buffer: the caller must release it before the next Login. The answer is
+// valid until the connection's next read.
 func (w *LoginWorker) Login(ctx context.Context, addr string, u Account) (*Conn, *proto.Response, error) {
 	began := w.Clock.Now()
 	c, err := dial(ctx, addr)
@@ -43,11 +43,11 @@ func (w *LoginWorker) Login(ctx context.Context, addr string, u Account) (*Conn,
 		return nil, nil, err
 	}
 	defer context.AfterFunc(ctx, c.Close)()
-	if w.intake.buf == nil {
-		w.intake.buf = make([]byte, readSize)
+	if w.readBuf.buf == nil {
+		w.readBuf.buf = make([]byte, readSize)
 	}
-	w.intake.start, w.intake.end = 0, 0
-	c.readBuffer = &w.intake
+	w.readBuf.start, w.readBuf.end = 0, 0
+	c.readBuffer = &w.readBuf
 	a, err := w.sendLogin(ctx, c, u, began)
 	if err != nil {
 		c.Abort()
@@ -97,8 +97,8 @@ func (w *LoginWorker) sendLogin(ctx context.Context, c *Conn, u Account, began i
 	}
 }
 
-// check sees whether the server knows whom it has logged in. A token stays
-// the same until a login by password.
+// check checks that the server logged in the right user. A token must not
+// change unless the login was by password.
 func (w *LoginWorker) check(a *proto.Response, u Account) {
 	switch {
 	case a.ID != u.ID:
@@ -108,12 +108,12 @@ func (w *LoginWorker) check(a *proto.Response, u Account) {
 	}
 }
 
-// ForEachLogin has n users come back through several returners at a time, and hands
-// each connection to f. It returns the first error, once all have ended.
-func ForEachLogin(ctx context.Context, returners []*LoginWorker, n int, f func(ctx context.Context, w *LoginWorker, i int) error) error {
+// ForEachLogin calls f with 0 to n-1, each of the workers running one call at a
+// time. It blocks until all have returned and returns the first error.
+func ForEachLogin(ctx context.Context, workers []*LoginWorker, n int, f func(ctx context.Context, w *LoginWorker, i int) error) error {
 	g, first := errgroup.WithContext(ctx)
 	var next atomic.Int64
-	for _, w := range returners {
+	for _, w := range workers {
 		g.Go(func() error {
 			for {
 				i := int(next.Add(1)) - 1
@@ -135,5 +135,6 @@ func ForEachLogin(ctx context.Context, returners []*LoginWorker, n int, f func(c
 	return ctx.Err()
 }
 
-// progressStep is how many logins the progress may pass over.
+// progressStep is how many logins there are between two updates of the progress
+// line.
 const progressStep = 64

@@ -7,45 +7,44 @@ import (
 	"chatd/proto"
 )
 
-// receiptEvery is how many messages one RECEIPT of a receiver covers. Clients
-// say what has arrived as seldom as they like; one that never does would get
-// everything again at its next login.
+// receiptEvery is how many messages one RECEIPT covers. Clients may send it
+// rarely, but without it the server would deliver everything again at the next
+// login.
 const receiptEvery = 256
 
-// member is one connection in a room. It hears what others say there, and may
-// have a voice itself. What has no word about it is for the goroutine that
-// reads alone.
+// member is one connection in a room. It receives messages and may send some.
+// Unless said otherwise, only its reading goroutine uses it.
 type member struct {
-	room   *Room
-	l      *Generator
-	c      *Conn
-	who    string
-	sender *sender // nil: it only hears
+	room      *Room
+	generator *Generator
+	c         *Conn
+	who       string
+	sender    *sender // nil: it only receives
 
 	view      *view
-	recorder  *Recorder // of what it hears; nil: nothing
-	delivered []int64   // of each voice, what has been passed on to it
+	recorder  *Recorder // of what it receives; nil: nothing
+	delivered []int64   // for each sender, how many of its messages were passed on to sender.delivered
 	latencies struct{ acks, pushes []int64 }
-	ackCount  int64 // that have come
+	ackCount  int64 // ACKs that have arrived
 
-	receipted int64 // the last seq receipted
-	lastSent  int64 // when it last said that it is there
-	pings     int   // on the way
+	receipted int64 // last seq covered by a RECEIPT
+	lastSent  int64 // time of its last RECEIPT or PING
+	pings     int   // PINGs without an answer
 	finishing bool
 }
 
-// receivedCount is how many of the room's messages have arrived, its own among them,
-// once that can be told.
+// receivedCount returns how many of the room's messages the member has, its own
+// included. It is exact once finalCount is known.
 func (m *member) receivedCount() int64 {
 	n := m.view.received()
 	if m.sender != nil {
-		n += m.sender.total // settled before the room's final was
+		n += m.sender.total // final before the room's finalCount is
 	}
 	return n
 }
 
-// read reads until everything that was said in the room is there and, by a
-// PONG, nothing comes after it.
+// read reads until the member has all messages of the room and a PONG shows
+// that nothing follows.
 func (m *member) read() error {
 	if s := m.sender; s != nil {
 		defer s.abandon()
@@ -54,14 +53,14 @@ func (m *member) read() error {
 		}
 	}
 	for {
-		woken, err := m.l.read(m.c)
+		woken, err := m.generator.read(m.c)
 		if err != nil {
 			return m.wrapError("read", err)
 		}
 		if woken && m.sender != nil {
 			err = m.sender.resumeIfDue()
 		}
-		now := m.l.Clock.Now()
+		now := m.generator.Clock.Now()
 		ended := false
 		for err == nil && !ended {
 			var body []byte
@@ -83,7 +82,8 @@ func (m *member) read() error {
 	}
 }
 
-// handleFrame takes a frame. It has ended once that is the last.
+// handleFrame handles a frame. It returns true for the last one, the final
+// PONG.
 func (m *member) handleFrame(body []byte, now int64) (ended bool, err error) {
 	if f := m.room.Cache.lookup(m.view.nextPosition(), body); f != nil {
 		m.recordPush(f, now)
@@ -106,14 +106,14 @@ func (m *member) handleFrame(body []byte, now int64) (ended bool, err error) {
 	case a.Op == proto.PONG:
 		m.pings--
 		return m.finishing && m.pings == 0, nil
-	case a.Op == proto.ADD_GROUP && m.room.GroupID != 0: // the last to join
+	case a.Op == proto.ADD_GROUP && m.room.GroupID != 0: // sent to members when the last one joins
 	default:
 		return false, unexpectedFrame(a)
 	}
 	return false, nil
 }
 
-// checkPush takes a message that was delivered.
+// checkPush checks a pushed message.
 func (m *member) checkPush(a *proto.Response, body []byte, now int64) {
 	text, name := a.Msg, ""
 	if a.Op == proto.EVENT {
@@ -131,15 +131,15 @@ func (m *member) checkPush(a *proto.Response, body []byte, now int64) {
 		m.view.faults.addf("%s: seq %d arrived altered, or is for somebody else", m.view.who, a.Seq)
 		return
 	}
-	place := f.seq
+	position := f.seq
 	if !m.room.stored {
-		place = m.view.nextPosition()
+		position = m.view.nextPosition()
 	}
-	m.room.Cache.store(place, body, f)
+	m.room.Cache.store(position, body, f)
 	m.recordPush(&f, now)
 }
 
-// recordPush takes a message that is unaltered.
+// recordPush records a pushed message that arrived unchanged.
 func (m *member) recordPush(f *cachedFrame, now int64) {
 	if m.room.stored {
 		m.view.addMessage(f.seq, f.sender, f.number)
@@ -149,7 +149,7 @@ func (m *member) recordPush(f *cachedFrame, now int64) {
 	m.latencies.pushes = append(m.latencies.pushes, now-f.sent)
 }
 
-// flushLatencies counts what one read has brought.
+// flushLatencies records the latencies of one read.
 func (m *member) flushLatencies() {
 	if len(m.latencies.acks) > 0 {
 		m.sender.recorder.Add(m.latencies.acks)
@@ -161,8 +161,8 @@ func (m *member) flushLatencies() {
 	}
 }
 
-// afterRead says what a client says after each read, and what that read has made
-// room for.
+// afterRead sends what a client sends after a read: RECEIPT, PING, and new
+// messages where the window has room again.
 func (m *member) afterRead(now int64, ended bool) error {
 	if m.sender != nil && m.room.stored {
 		if err := m.sender.releaseAcked(m.ackCount); err != nil {
@@ -197,22 +197,22 @@ func (m *member) afterRead(now int64, ended bool) error {
 	return nil
 }
 
-// wrapError is err in words; where the load has given up waiting, that is what
-// it means.
+// wrapError adds the member's name to err. If the generator gave up waiting, it
+// says what is missing.
 func (m *member) wrapError(what string, err error) error {
 	who := m.view.who
 	if s := m.sender; s != nil && m.room.stored {
 		who = s.acks.who
-		if missing := s.inFlight(); missing > 0 && m.l.abandoned.Load() && isTimeout(err) {
-			return errors.New(who + ": " + m.l.missingText(missing, "answers"))
+		if missing := s.inFlight(); missing > 0 && m.generator.abandoned.Load() && isTimeout(err) {
+			return errors.New(who + ": " + m.generator.missingText(missing, "answers"))
 		}
 	}
-	if !m.l.abandoned.Load() || !isTimeout(err) {
+	if !m.generator.abandoned.Load() || !isTimeout(err) {
 		return fmt.Errorf("%s: %s: %w", who, what, err)
 	}
 	final := m.room.finalCount.Load()
 	if final < 0 {
-		return nil // what is missing is another's to tell
+		return nil // another member reports what is missing
 	}
-	return errors.New(who + ": " + m.l.missingText(final-m.receivedCount(), m.room.noun()))
+	return errors.New(who + ": " + m.generator.missingText(final-m.receivedCount(), m.room.noun()))
 }

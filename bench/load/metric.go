@@ -8,8 +8,8 @@ import (
 	"chatd/bench/report"
 )
 
-// Recorder counts what one connection sees: its goroutine adds, the collector
-// takes it away.
+// Recorder counts what one connection sees. Its goroutine adds, the sampling
+// goroutine drains.
 type Recorder struct {
 	mu      sync.Mutex
 	latency *hdrhistogram.Histogram
@@ -18,7 +18,7 @@ type Recorder struct {
 
 func newRecorder() *Recorder { return &Recorder{latency: report.NewHistogram()} }
 
-// Add counts messages by their latencies in nanoseconds.
+// Add adds messages by their latencies in nanoseconds.
 func (r *Recorder) Add(latencies []int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -28,7 +28,7 @@ func (r *Recorder) Add(latencies []int64) {
 	}
 }
 
-// refuse counts a refusal.
+// refuse counts a refused message.
 func (r *Recorder) refuse(errno int32) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -38,7 +38,7 @@ func (r *Recorder) refuse(errno int32) {
 	r.refused[errno]++
 }
 
-// drain moves what was counted since the last call to where it is added up.
+// drain moves the counts since the last call into to and refused.
 func (r *Recorder) drain(to *hdrhistogram.Histogram, refused map[int32]int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -52,14 +52,14 @@ func (r *Recorder) drain(to *hdrhistogram.Histogram, refused map[int32]int64) {
 	clear(r.refused)
 }
 
-// Metric is one thing that is measured, over all connections: acknowledged
-// messages, say. Only the collector uses it.
+// Metric is one measured quantity over all connections, such as acknowledged
+// messages. Only the sampling goroutine uses it.
 type Metric struct {
-	RateName    string // of the rate: "acknowledged"
-	LatencyName string // of the latency: "ack"
+	RateName    string // of the rate, e.g. "acknowledged"; "": no rate
+	LatencyName string // of the latency, e.g. "ack"
 	Recorders   []*Recorder
 
-	tick  *hdrhistogram.Histogram // since the last tick
+	tick  *hdrhistogram.Histogram // counts since the last Collect
 	Total *hdrhistogram.Histogram
 }
 
@@ -67,14 +67,14 @@ func NewMetric(name, delay string) *Metric {
 	return &Metric{RateName: name, LatencyName: delay, tick: report.NewHistogram(), Total: report.NewHistogram()}
 }
 
-// NewRecorder is one more connection's.
+// NewRecorder adds a recorder for one more connection.
 func (m *Metric) NewRecorder() *Recorder {
 	r := newRecorder()
 	m.Recorders = append(m.Recorders, r)
 	return r
 }
 
-// Collect gathers a tick from all connections, and adds it to the total.
+// Collect drains all recorders into Total.
 func (m *Metric) Collect(refused map[int32]int64) {
 	m.tick.Reset()
 	for _, r := range m.Recorders {

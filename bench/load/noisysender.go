@@ -12,7 +12,8 @@ import (
 	"chatd/proto"
 )
 
-// NoisyCounters is what all shouters have had of the server, while on is set.
+// NoisyCounters counts what happens to noisy senders while Counting is set. It
+// is safe for concurrent use.
 type NoisyCounters struct {
 	Counting                             atomic.Bool
 	Sent, Acked, Refused, Failed, Kicked atomic.Int64
@@ -24,28 +25,28 @@ func (g *NoisyCounters) add(what *atomic.Int64, n int64) {
 	}
 }
 
-// Sink reads what bullies send, and takes no notice.
+// Sink reads a connection and discards everything.
 type Sink struct {
 	c    *Conn
 	done sync.WaitGroup
 }
 
-// NewSink returns a listener that reads until it leaves.
+// NewSink starts reading c. Close must be called.
 func NewSink(c *Conn) *Sink {
 	l := &Sink{c: c}
 	l.done.Go(l.listen)
 	return l
 }
 
-func (l *Sink) listen() { _, _ = io.Copy(io.Discard, l.c.nc) } // until it leaves, or is kicked
+func (l *Sink) listen() { _, _ = io.Copy(io.Discard, l.c.nc) } // until Close or KICK
 
 func (l *Sink) Close() {
 	l.c.Close()
 	l.done.Wait()
 }
 
-// NoisySender is one connection of a bully: it sends as fast as it can. Its user
-// has other devices where it has other connections.
+// NoisySender is one connection that sends as fast as it can. Several may
+// belong to one user, each as a device of its own.
 type NoisySender struct {
 	*Env
 	Kind     string // "chat", "event" or "sync": what it sends
@@ -55,18 +56,18 @@ type NoisySender struct {
 	Addr     string
 	Peer     int64
 	account  Account
-	Sink     *Sink // of the first; nil: another one's
-	c        *Conn // nil: to be made
+	Sink     *Sink // receives what the user's connections send; nil: another sender owns it
+	c        *Conn // nil: not connected
 }
 
 const (
-	// eventBatch are events, which nothing answers, that go out in one write.
+	// eventBatch is how many events go out in one write. Nothing answers them.
 	eventBatch = 64
-	// reconnectDelay is how soon one who was kicked comes back.
+	// reconnectDelay is the wait before it reconnects after a KICK.
 	reconnectDelay = 50 * time.Millisecond
 )
 
-// Login logs the shouter in, by password: each is a device of its own.
+// Login logs the sender in by password, with a device name of its own.
 func (s *NoisySender) Login(ctx context.Context, accounts *Accounts, me Account, device string) error {
 	c, err := dial(ctx, s.Addr)
 	if err != nil {
@@ -82,12 +83,12 @@ func (s *NoisySender) Login(ctx context.Context, accounts *Accounts, me Account,
 	if s.Kind != "sync" {
 		return nil
 	}
-	// Something to read.
+	// Give SYNC something to read.
 	_, err = c.Call(ctx, s.request())
 	return err
 }
 
-// request is what a shouter says, but for a sync.
+// request returns a message or an event; for "sync" a message.
 func (s *NoisySender) request() *proto.Request {
 	text := make([]byte, s.Size)
 	for i := range text {
@@ -99,7 +100,7 @@ func (s *NoisySender) request() *proto.Request {
 	return &proto.Request{Op: proto.ONE_CHAT, ToID: s.Peer, Msg: text, CID: []byte(rand.Text())}
 }
 
-// Run sends until ctx ends, whatever the server says to that.
+// Run sends until ctx ends. It ignores refusals and reconnects after a KICK.
 func (s *NoisySender) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		if s.c == nil {
@@ -120,7 +121,7 @@ func (s *NoisySender) Run(ctx context.Context) {
 			s.Counters.add(&s.Counters.Kicked, 1)
 			_ = Sleep(ctx, reconnectDelay)
 		}
-		// What is on the way is nobody's business any more.
+		// Messages in flight aren't waited for.
 		s.c.Abort()
 		s.c = nil
 	}
@@ -132,7 +133,7 @@ func (s *NoisySender) reconnect(ctx context.Context) (err error) {
 	return err
 }
 
-// sendRequests keeps a window of requests on the way.
+// sendRequests keeps the window full until the connection fails.
 func (s *NoisySender) sendRequests() error {
 	cid := []byte(cidMark + cidMark)
 	putHex(cid, Nonce())
@@ -164,7 +165,8 @@ func (s *NoisySender) sendRequests() error {
 	}
 }
 
-// readAnswers reads until there are some, and says how many.
+// readAnswers blocks until at least one answer has arrived and returns how many
+// have.
 func (s *NoisySender) readAnswers(ack proto.Op) (n int, err error) {
 	var done, refused, other int64
 	for n == 0 {
@@ -200,8 +202,8 @@ func (s *NoisySender) readAnswers(ack proto.Op) (n int, err error) {
 	return n, nil
 }
 
-// sendEvents sends as fast as the server reads. What it has to say to that is
-// read meanwhile.
+// sendEvents sends as fast as the server reads. What the server sends is read
+// meanwhile.
 func (s *NoisySender) sendEvents() error {
 	one := proto.AppendFrame(nil, proto.AppendRequest(nil, s.request()))
 	var out []byte
@@ -209,12 +211,12 @@ func (s *NoisySender) sendEvents() error {
 		out = append(out, one...)
 	}
 	var reading sync.WaitGroup
-	var heard error
+	var readErr error
 	reading.Go(func() {
-		for heard == nil {
-			_, heard = s.readAnswers(proto.ERROR)
+		for readErr == nil {
+			_, readErr = s.readAnswers(proto.ERROR)
 		}
-		// Only now: who shouts must not wait for a server that reads no more.
+		// Only now, so that a server that stops reading can't block the sender.
 		_ = s.c.nc.SetWriteDeadline(pastDeadline)
 	})
 	var err error
@@ -225,13 +227,13 @@ func (s *NoisySender) sendEvents() error {
 	}
 	_ = s.c.nc.SetReadDeadline(pastDeadline)
 	reading.Wait()
-	if heard != nil && !isTimeout(heard) {
-		return fmt.Errorf("shout: %w", heard)
+	if readErr != nil && !isTimeout(readErr) {
+		return fmt.Errorf("send events: %w", readErr)
 	}
 	return err
 }
 
-// Close ends the shouter, which shouts no more, and the listener.
+// Close closes the connection and the sink. Run must have returned.
 func (s *NoisySender) Close() {
 	if s.c != nil {
 		s.c.Abort()

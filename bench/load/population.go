@@ -15,32 +15,33 @@ import (
 type PopulationConfig struct {
 	UserCount int           // an even number: they are pairs of friends
 	GroupSize int           // of each group, an even number
-	TextSize  int           // bytes of each text, at least stampSize
-	MeanAway  time.Duration // how long a user stays away, on average
+	TextSize  int           // bytes of each text, at least StampSize
+	MeanAway  time.Duration // average time that a user stays offline
 	Rates     []ActionRate
 }
 
-// Population is all users of a mix.
+// Population is a set of users who behave like people: mostly idle, sometimes
+// typing, sending, disconnecting and returning.
 type Population struct {
 	generator *Generator
 	PopulationConfig
 	users []*user
-	text  *Template // of which only the filler is used
+	text  *Template // only its filler is used
 
 	typing, chats, groups, acks, logins *Metric
 
-	foundAtLogin atomic.Int64 // messages that came with a login
-	repeated     atomic.Int64 // that came once more
+	foundAtLogin atomic.Int64 // messages delivered with a login
+	repeated     atomic.Int64 // messages delivered twice, as is allowed after a reconnect
 
-	unacked  sync.WaitGroup // messages that have no answer yet
-	allAcked atomic.Bool    // nobody says anything any more, and all is answered
+	unacked  sync.WaitGroup // messages without an answer
+	allAcked atomic.Bool    // nothing more is sent, and all messages have their answers
 }
 
-// Acknowledged is the figure of messages that were.
+// Acknowledged is the name of the figure that counts acknowledged messages.
 const Acknowledged = "acknowledged"
 
-// recordersPerMetric is how many share the work of counting: each meter is some KiB, and
-// a user does little.
+// recordersPerMetric is how many recorders all users share. A recorder takes
+// some KiB, and a user does little.
 const recordersPerMetric = 16
 
 func NewPopulation(g *Generator, c PopulationConfig) *Population {
@@ -61,17 +62,17 @@ func NewPopulation(g *Generator, c PopulationConfig) *Population {
 	return p
 }
 
-// conversation is what several people have said to each other.
+// conversation is what the members of a pair or a group have sent.
 type conversation struct {
 	name    string
-	id      int64 // of a group; 0: a pair's
+	id      int64 // of a group; 0: a pair
 	members []*user
 
-	acked        atomic.Int64 // messages acknowledged
-	highestAcked atomic.Int64 // the highest seq of them
+	acked        atomic.Int64 // messages
+	highestAcked atomic.Int64 // their highest seq
 }
 
-// recordAck takes an ACK.
+// recordAck records an acknowledged message. Any goroutine may call it.
 func (c *conversation) recordAck(seq int64) {
 	c.acked.Add(1)
 	for {
@@ -82,7 +83,7 @@ func (c *conversation) recordAck(seq int64) {
 	}
 }
 
-// indexOf is which member a user is; -1: none.
+// indexOf returns the index of a member by user id, or -1.
 func (c *conversation) indexOf(id int64) int {
 	for i, u := range c.members {
 		if u.account.ID == id {
@@ -92,15 +93,15 @@ func (c *conversation) indexOf(id int64) int {
 	return -1
 }
 
-// runActions has people do what they do, each thing in its time, until the load
-// stops; and then waits for what has no answer yet.
+// runActions has users act on schedule until the generator stops. Then it waits
+// for outstanding answers.
 func (p *Population) runActions() error {
 	rates := p.Rates
 	var all float64
 	for _, r := range rates {
 		all += r.Rate
 	}
-	// The same users do the same in each run.
+	// A fixed seed: every run does the same.
 	rng := rand.New(rand.NewPCG(1, 2))
 	next := 0
 	err := p.generator.schedule.run(0, &p.generator.stopped, func(n int64) error {
@@ -111,12 +112,12 @@ func (p *Population) runActions() error {
 			x -= rates[i].Rate
 		}
 		who := rng.IntN(len(p.users))
-		if rates[i].Action == ActionPing { // for everyone in turn
+		if rates[i].Action == ActionPing { // each user in turn
 			who, next = next, (next+1)%len(p.users)
 			_, err := p.users[who].do(ActionPing, at)
 			return err
 		}
-		for range p.users { // whoever is there
+		for range p.users { // the next one that can
 			did, err := p.users[who].do(rates[i].Action, at)
 			if did || err != nil {
 				return err
@@ -131,15 +132,15 @@ func (p *Population) runActions() error {
 	return err
 }
 
-// wakeAll wakes everyone who is there, to look at what has changed.
+// wakeAll wakes the readers of all online users.
 func (p *Population) wakeAll() {
 	for _, u := range p.users {
 		u.wake()
 	}
 }
 
-// Check sees whether what the server has acknowledged is numbered without a
-// gap: together all members have asked for every number.
+// Check checks that the seqs of acknowledged messages have no gaps: together,
+// the members have sent every message.
 func (p *Population) Check() {
 	seen := make(map[*conversation]bool)
 	for _, u := range p.users {
@@ -153,7 +154,7 @@ func (p *Population) Check() {
 	}
 }
 
-// Note adds what came late, or twice, to a report.
+// Note writes how many messages came late or twice into a report.
 func (p *Population) Note(rep *report.Report) {
 	rep.AddNote("%d messages were found by users who came back", p.foundAtLogin.Load())
 	if n := p.repeated.Load(); n > 0 {
@@ -161,7 +162,7 @@ func (p *Population) Note(rep *report.Report) {
 	}
 }
 
-// Close ends all connections.
+// Close closes all connections.
 func (p *Population) Close() {
 	for _, u := range p.users {
 		u.mu.Lock()
@@ -172,15 +173,16 @@ func (p *Population) Close() {
 	}
 }
 
-// addFault adds a fault of what p sees.
+// addFault adds a fault that u has seen.
 func (p *Population) addFault(u *user, c *conversation, format string, args ...any) {
 	p.generator.Faults.addf("user %d, %s: %s", u.number, c.name, fmt.Sprintf(format, args...))
 }
 
-// eventTyping is the event of who types.
+// eventTyping is the event sent while a user types.
 const eventTyping = "typing"
 
-// request is what p says, stamped.
+// request returns a request of u for an action, with a number and a time in its
+// text.
 func (p *Population) request(u *user, a Action, n, at int64) *proto.Request {
 	text := append(u.text[:0], make([]byte, StampSize)...)
 	putHex(text, uint64(n))

@@ -151,13 +151,13 @@ func TestPersonTakesWhatCameWithTheLogin(t *testing.T) {
 	putHex(text, 1)
 	putHex(text[hexSize:], 1)
 	push := proto.Response{Op: proto.ONE_CHAT, ID: 2, ToID: 1, Seq: 1, Msg: text}
-	u.intake.buf = make([]byte, userBufferSize)
-	u.intake.end = copy(u.intake.buf, proto.AppendFrame(nil, proto.AppendResponse(nil, &push)))
+	u.readBuf.buf = make([]byte, userBufferSize)
+	u.readBuf.end = copy(u.readBuf.buf, proto.AppendFrame(nil, proto.AppendResponse(nil, &push)))
 	pair.highestAcked.Store(1)
 	town.allAcked.Store(true)
 
 	ours, theirs := net.Pipe()
-	u.c, u.online = &Conn{nc: ours, readBuffer: &u.intake}, true
+	u.c, u.online = &Conn{nc: ours, readBuffer: &u.readBuf}, true
 	defer time.AfterFunc(time.Minute, func() { _ = theirs.Close() }).Stop()
 	var server sync.WaitGroup
 	server.Go(func() {

@@ -7,8 +7,9 @@ import (
 	"chatd/proto"
 )
 
-// SetUp makes the town's people, their friendships and groups. They are away
-// when it returns: else each would be told of all who join after it.
+// SetUp registers all users and makes their friendships and groups. All users
+// are offline when it returns, so that they aren't notified of those who join
+// later.
 func (p *Population) SetUp(ctx context.Context) error {
 	accounts := NewAccounts(p.generator.Server)
 	size := p.GroupSize
@@ -57,7 +58,7 @@ func (p *Population) setUpUser(ctx context.Context, accounts *Accounts, u *user,
 	return err
 }
 
-// Connect has all users come online.
+// Connect brings all users online.
 func (p *Population) Connect(ctx context.Context) error {
 	err := ForEach(ctx, len(p.users), SetupConcurrency, p.generator.Progress, "connections", func(ctx context.Context, i int) error {
 		return p.users[i].connect(ctx)
@@ -65,7 +66,7 @@ func (p *Population) Connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.logins.Collect(nil) // before the measured time
+	p.logins.Collect(nil) // not part of the measured time
 	p.logins.Total.Reset()
 	for _, u := range p.users {
 		p.generator.workers = append(p.generator.workers, u.run)

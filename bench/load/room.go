@@ -12,33 +12,33 @@ import (
 // eventName is the name of all events on the wire.
 const eventName = "bench"
 
-// Room is a conversation under load: two users, of whom one speaks, or a
-// group, of which some do.
+// Room is a conversation under load: two users, one of whom sends, or a group
+// in which some members send.
 type Room struct {
-	l       *Generator
-	who     string
-	op      proto.Op // of what is said
-	stored  bool     // and acknowledged; else it is relayed, and the hearers make room for more
-	toID    int64    // as pushes have it
-	GroupID int64
-	Receipt proto.Request // of which only the seq is missing
-	senders []*sender
-	members []*member
-	Cache   *FrameCache // nil for pairs
+	generator *Generator
+	who       string
+	op        proto.Op // of the messages
+	stored    bool     // the server acknowledges messages; otherwise receivers release the senders' windows
+	toID      int64    // as in pushed messages
+	GroupID   int64
+	Receipt   proto.Request // lacks only the seq
+	senders   []*sender
+	members   []*member
+	Cache     *FrameCache // nil for pairs
 
-	finalCount atomic.Int64 // how much was said, once all voices are done; before, -1
+	finalCount atomic.Int64 // messages sent, once all senders are done; -1 before
 	mu         sync.Mutex
-	done       int   // voices that are
-	total      int64 // of what they said
+	done       int   // senders that are done
+	total      int64 // messages they have sent
 }
 
 func NewRoom(g *Generator, who string, op proto.Op, stored bool) *Room {
-	r := &Room{l: g, who: who, op: op, stored: stored}
+	r := &Room{generator: g, who: who, op: op, stored: stored}
 	r.finalCount.Store(-1)
 	return r
 }
 
-// noun is said here, for complaints.
+// noun returns what messages are called in faults.
 func (r *Room) noun() string {
 	if r.op == proto.EVENT {
 		return "events"
@@ -46,9 +46,10 @@ func (r *Room) noun() string {
 	return "pushes"
 }
 
-// Join adds a member, who speaks where there is a template for what it says.
+// Join adds a member. It sends messages if t isn't nil, quota of them, or
+// without end if quota is negative.
 func (r *Room) Join(c *Conn, me Account, t *Template, quota int64) {
-	m := &member{room: r, l: r.l, c: c, who: r.who}
+	m := &member{room: r, generator: r.generator, c: c, who: r.who}
 	if r.GroupID != 0 {
 		m.who = fmt.Sprintf("%s, member %d", r.who, len(r.members))
 	}
@@ -59,8 +60,8 @@ func (r *Room) Join(c *Conn, me Account, t *Template, quota int64) {
 	r.members = append(r.members, m)
 }
 
-// AddRoom takes a room whose members are complete into the load: they are
-// measured by acks, where there are any, and pushes.
+// AddRoom adds a room with all its members. Acks is nil unless messages are
+// stored.
 func (g *Generator) AddRoom(r *Room, acks, pushes *Metric) {
 	g.rooms = append(g.rooms, r)
 	for i, s := range r.senders {
@@ -68,7 +69,7 @@ func (g *Generator) AddRoom(r *Room, acks, pushes *Metric) {
 		g.senders = append(g.senders, s)
 		if r.stored {
 			s.acks = newChatView(s.member.who+", acks", 1, g.Faults)
-			s.acks.seqs.gapless = len(r.senders) == 1 // else others have seqs between
+			s.acks.seqs.gapless = len(r.senders) == 1 // else the seqs between belong to others
 			s.recorder = acks.NewRecorder()
 		}
 	}
@@ -77,7 +78,7 @@ func (g *Generator) AddRoom(r *Room, acks, pushes *Metric) {
 		g.workers = append(g.workers, m.read)
 		if r.stored {
 			m.view = newChatView(m.who+", pushes", len(r.senders), g.Faults)
-			m.view.seqs.gapless = m.sender == nil // else its own have seqs between
+			m.view.seqs.gapless = m.sender == nil // else the seqs between are its own
 		} else {
 			m.view = newEventView(m.who, len(r.senders), g.Faults)
 		}
@@ -88,7 +89,7 @@ func (g *Generator) AddRoom(r *Room, acks, pushes *Metric) {
 	}
 }
 
-// senderOf is the voice of a user; nil where it is none of the room's.
+// senderOf returns the sender with a user id, or nil.
 func (r *Room) senderOf(id int64) *sender {
 	for _, s := range r.senders {
 		if s.me.ID == id {
@@ -98,8 +99,8 @@ func (r *Room) senderOf(id int64) *sender {
 	return nil
 }
 
-// senderDone says that a voice is done, having said n. The last one wakes all, who
-// may be waiting for something to read.
+// senderDone records that a sender has sent its n messages. The last one wakes
+// all readers, which may be waiting for nothing.
 func (r *Room) senderDone(n int64) {
 	r.mu.Lock()
 	r.done++
@@ -109,25 +110,26 @@ func (r *Room) senderDone(n int64) {
 	if last {
 		r.finalCount.Store(r.total)
 		for _, m := range r.members {
-			r.l.wakeReader(m.c)
+			r.generator.wakeReader(m.c)
 		}
 	}
 }
 
-// checkComplete compares what was said with what each has, once all have ended well.
+// checkComplete checks that every member has all messages.
 func (r *Room) checkComplete() {
 	if !r.stored {
-		return // numbered without a gap: the views have seen it
+		return // events have no gaps, which the views have checked
 	}
 	final := r.finalCount.Load()
 	for _, m := range r.members {
 		if n := m.receivedCount(); n != final && m.recorder != nil {
-			r.l.Faults.addf("%s: %d messages acknowledged, %d delivered", m.who, final, n)
+			r.generator.Faults.addf("%s: %d messages acknowledged, %d delivered", m.who, final, n)
 		}
 	}
 }
 
-// NewRequest is a message to the room before it is stamped.
+// NewRequest returns a message to the room, with placeholders for number and
+// time.
 func (r *Room) NewRequest(text []byte) *proto.Request {
 	if r.op == proto.EVENT {
 		return &proto.Request{Op: r.op, ToID: r.toID, GroupID: r.GroupID, Event: []byte(eventName), Data: text}
@@ -137,8 +139,7 @@ func (r *Room) NewRequest(text []byte) *proto.Request {
 	return req
 }
 
-// newPairRoom makes a room of two new users, the first of whom speaks; beside an
-// error there is none.
+// newPairRoom returns a room of two new users, the first of whom sends.
 func newPairRoom(ctx context.Context, g *Generator, accounts *Accounts, i int, op proto.Op, stored bool) (*Room, error) {
 	from, me, window, err := accounts.Register(ctx, 2*i, true)
 	if err != nil {

@@ -7,22 +7,21 @@ import (
 	"chatd/bench/report"
 )
 
-// sampler collects gauges second by second. It is for one goroutine, the
-// collector.
+// Sampler collects metrics once per interval. It is for a single goroutine.
 type Sampler struct {
 	metrics  []*Metric
-	Interval time.Duration // between samples that until takes
+	Interval time.Duration // between two samples of TakeUntil
 	refused  map[int32]int64
 	samples  []report.Sample
-	lastAt   time.Time // of the last sample
+	lastAt   time.Time // time of the last sample
 }
 
-func NewSampler(gauges ...*Metric) *Sampler {
-	return &Sampler{metrics: gauges, Interval: SampleInterval, refused: make(map[int32]int64), lastAt: time.Now()}
+func NewSampler(metrics ...*Metric) *Sampler {
+	return &Sampler{metrics: metrics, Interval: SampleInterval, refused: make(map[int32]int64), lastAt: time.Now()}
 }
 
-// Take collects what was measured since the last time. Nothing at all may have
-// been.
+// Take takes a sample of what was measured since the last one, and reports
+// whether it was anything.
 func (sp *Sampler) Take() (s report.Sample, anything bool) {
 	now := time.Now()
 	since := now.Sub(sp.lastAt)
@@ -33,13 +32,13 @@ func (sp *Sampler) Take() (s report.Sample, anything bool) {
 		anything = anything || m.tick.TotalCount() > 0
 		s.Add(m.tick)
 	}
-	if s.Seconds > sp.Interval.Seconds()/2 || len(sp.samples) == 0 { // else too short to say anything
+	if s.Seconds > sp.Interval.Seconds()/2 || len(sp.samples) == 0 { // otherwise too short to be representative
 		sp.samples = append(sp.samples, s)
 	}
 	return s, anything
 }
 
-// TakeUntil takes samples, and shows them, until done is closed.
+// TakeUntil takes samples and shows them until done is closed.
 func (sp *Sampler) TakeUntil(done <-chan struct{}, p *report.Progress, what string) {
 	ticker := time.NewTicker(sp.Interval)
 	defer ticker.Stop()
@@ -55,7 +54,7 @@ func (sp *Sampler) TakeUntil(done <-chan struct{}, p *report.Progress, what stri
 	}
 }
 
-// summary is a sample in words.
+// summary returns a sample as text.
 func (sp *Sampler) summary(s *report.Sample) (text string) {
 	for i, m := range sp.metrics {
 		if m.RateName != "" {
@@ -65,8 +64,8 @@ func (sp *Sampler) summary(s *report.Sample) (text string) {
 	return text
 }
 
-// AddTo writes what was measured into a report, but for rates: what they are
-// by is the scenario's to say.
+// AddTo writes samples, latencies and refusals into a report. Rates are left to
+// the scenario.
 func (sp *Sampler) AddTo(rep *report.Report) {
 	rep.Samples = sp.samples
 	for _, m := range sp.metrics {

@@ -10,41 +10,41 @@ import (
 	"chatd/proto"
 )
 
-// sender is what a member has to say. In a closed loop as much is always on
-// the way as the window has room for; in an open loop each message has its
-// time, and waits where the window has no room then.
+// sender sends the messages of one member. In a closed loop it keeps the window
+// full. In an open loop each message has its time, and waits if the window is
+// full then.
 type sender struct {
 	room     *Room
 	member   *member
 	me       Account
 	template *Template
-	cid      []byte // of its messages, without the time
+	cid      []byte // cid of its messages, without the time
 	index    int    // in the room
 	slot     int    // in the schedule of an open loop
 
-	// Of what is stored, for the goroutine that reads the ACKs alone.
+	// Of stored messages. Only the goroutine that reads the ACKs uses these.
 	acks           *view
 	recorder       *Recorder
 	throttledUntil time.Time
 
-	// Of what is relayed: how many have each half of a window.
+	// Of relayed messages: how many receivers have each half of a window.
 	receivers int32
 	halves    [maxHalves]atomic.Int32
 
 	mu         sync.Mutex
 	out        []byte
-	remaining  int64 // messages still to be sent; below 0: no end
-	lastNumber int64 // of the last one sent
-	released   int64 // of those, how many are on the way no more
-	ackedCount int64 // and were acknowledged
-	roomAt     int64 // when the window, having been full, had room again
-	throttled  bool  // the server has asked for it
-	closed     bool  // nothing is sent any more
-	done       bool  // nor awaited
-	total      int64 // what was said then
+	remaining  int64 // messages to send; negative: no limit
+	lastNumber int64 // number of the last message sent
+	released   int64 // messages no longer in flight
+	ackedCount int64 // messages acknowledged
+	roomAt     int64 // when the window last got room after being full
+	throttled  bool  // the server asked it to wait
+	closed     bool  // nothing more is sent
+	done       bool  // and nothing is awaited
+	total      int64 // messages sent, once done
 }
 
-// maxHalves is how many halves of a window may be under way, and one that begins.
+// maxHalves is how many window halves can be in flight, plus one that begins.
 const maxHalves = 4
 
 func newSender(r *Room, m *member, me Account, t *Template, quota int64) *sender {
@@ -55,8 +55,7 @@ func newSender(r *Room, m *member, me Account, t *Template, quota int64) *sender
 	return s
 }
 
-// send sends what the window has room for and, in an open loop, is due. Any
-// goroutine may call it.
+// send sends what is due and has room in the window. Any goroutine may call it.
 func (s *sender) send() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -64,7 +63,7 @@ func (s *sender) send() error {
 }
 
 func (s *sender) sendLocked() error {
-	g := s.room.l
+	g := s.room.generator
 	s.out = s.out[:0]
 	now := g.Clock.Now()
 	for !s.closed && !s.throttled && !g.stopped.Load() && s.lastNumber-s.released < int64(g.Window) {
@@ -90,7 +89,7 @@ func (s *sender) sendLocked() error {
 	return err
 }
 
-// finishIfDone tells the room once there is nothing more to come of this voice.
+// finishIfDone tells the room once nothing more will come of this sender.
 func (s *sender) finishIfDone() {
 	if s.done || !s.closed || s.room.stored && s.released < s.lastNumber {
 		return
@@ -102,15 +101,15 @@ func (s *sender) finishIfDone() {
 	s.room.senderDone(s.total)
 }
 
-// release says that the first n messages are on the way no more, and sends what
-// there is room for now. Any goroutine may call it.
+// release takes the first n messages out of the window and sends more. Any
+// goroutine may call it.
 func (s *sender) release(n int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.releaseLocked(n)
 }
 
-// releaseAcked is free for what is stored: n answers have come.
+// releaseAcked is release for stored messages, of which n were answered.
 func (s *sender) releaseAcked(n int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -120,34 +119,33 @@ func (s *sender) releaseAcked(n int64) error {
 
 func (s *sender) releaseLocked(n int64) error {
 	if n > s.released {
-		if s.lastNumber-s.released >= int64(s.room.l.Window) {
-			s.roomAt = s.room.l.Clock.Now()
+		if s.lastNumber-s.released >= int64(s.room.generator.Window) {
+			s.roomAt = s.room.generator.Clock.Now()
 		}
 		s.released = n
 	}
 	return s.sendLocked()
 }
 
-// stop has nothing more sent. Any goroutine may call it.
-func (v *sender) stop() {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if p := v.room.l.schedule; p != nil && !v.closed {
-		p.countMissed(v.slot, v.lastNumber)
+// stop ends sending. Any goroutine may call it.
+func (s *sender) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if sched := s.room.generator.schedule; sched != nil && !s.closed {
+		sched.countMissed(s.slot, s.lastNumber)
 	}
-	v.closed = true
-	v.finishIfDone()
+	s.closed = true
+	s.finishIfDone()
 }
 
-// inFlight is how many messages are on the way.
+// inFlight returns how many messages are in flight.
 func (s *sender) inFlight() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.lastNumber - s.released
 }
 
-// abandon is for a member whose connection is broken: nobody has to wait for
-// it.
+// abandon gives up on all messages because the connection failed.
 func (s *sender) abandon() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -155,8 +153,8 @@ func (s *sender) abandon() {
 	s.finishIfDone()
 }
 
-// handleAck takes the ACK of a message: ok with the time of sending where that is
-// one of success.
+// handleAck handles an ACK. If the message was stored, it returns true and when
+// it was sent.
 func (s *sender) handleAck(a *proto.Response) (sent int64, ok bool, err error) {
 	if len(a.CID) != cidSize || !bytes.Equal(a.CID[:hexSize], s.cid) || a.ToID != s.room.toID || a.GroupID != s.room.GroupID {
 		s.acks.faults.addf("%s: an answer to nothing that was sent, cid %q, toid %d, groupid %d", s.acks.who, a.CID, a.ToID, a.GroupID)
@@ -172,7 +170,7 @@ func (s *sender) handleAck(a *proto.Response) (sent int64, ok bool, err error) {
 		s.recorder.refuse(int32(a.Errno))
 		s.throttledUntil = time.Now().Add(retryDelay(a))
 		s.setThrottled(true)
-		s.room.l.wakeReaderAt(s.member.c, s.throttledUntil)
+		s.room.generator.wakeReaderAt(s.member.c, s.throttledUntil)
 		return 0, false, nil
 	default:
 		s.recorder.refuse(int32(a.Errno))
@@ -180,20 +178,20 @@ func (s *sender) handleAck(a *proto.Response) (sent int64, ok bool, err error) {
 	}
 }
 
-func (s *sender) setThrottled(paused bool) {
+func (s *sender) setThrottled(throttled bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.throttled = paused
-	s.roomAt = s.room.l.Clock.Now()
+	s.throttled = throttled
+	s.roomAt = s.room.generator.Clock.Now()
 }
 
-// resumeIfDue ends a pause once it is over, and waits on where it isn't.
+// resumeIfDue resumes sending if the server's wait time is over.
 func (s *sender) resumeIfDue() error {
 	if s.throttledUntil.IsZero() {
 		return nil
 	}
 	if time.Now().Before(s.throttledUntil) {
-		s.room.l.wakeReaderAt(s.member.c, s.throttledUntil)
+		s.room.generator.wakeReaderAt(s.member.c, s.throttledUntil)
 		return nil
 	}
 	s.throttledUntil = time.Time{}
@@ -201,14 +199,14 @@ func (s *sender) resumeIfDue() error {
 	return s.send()
 }
 
-// delivered says that a hearer who had messages up to from has them up to now.
-// What is relayed makes room in the window once all hearers have it: one alone
-// for each message, of many the last for half a window at a time.
+// delivered records that a receiver, which had the first from messages, now has
+// the first now messages. Relayed messages leave the window once all receivers
+// have them: in a pair one by one, in a group half a window at a time.
 func (s *sender) delivered(from, now int64) error {
 	if s.receivers == 1 {
 		return s.release(now)
 	}
-	half := max(int64(s.room.l.Window)/2, 1)
+	half := max(int64(s.room.generator.Window)/2, 1)
 	for wave := from / half; wave < now/half; wave++ {
 		w := &s.halves[wave%maxHalves]
 		if w.Add(1) < s.receivers {
@@ -222,8 +220,8 @@ func (s *sender) delivered(from, now int64) error {
 	return nil
 }
 
-// newChat is a message to peer before it is stamped, with a cid that no other
-// connection has.
+// newChat returns a message to peer with placeholders, and a cid that no other
+// connection uses.
 func newChat(peer int64, text []byte) *proto.Request {
 	cid := make([]byte, hexSize, cidSize)
 	putHex(cid, Nonce())

@@ -7,11 +7,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// preciseSleeps has this goroutine's naps end within some ten microseconds: the
-// runtime's own timers may be a millisecond late. What it returns ends that.
+// preciseSleeps makes sleeps of this goroutine end within about ten
+// microseconds. The runtime's timers may be a millisecond late. The caller must
+// call done.
 func preciseSleeps() (done func()) {
 	runtime.LockOSThread()
-	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0) // then naps are less precise
+	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0) // on failure sleeps are less precise
 	return func() {
 		_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 0, 0, 0, 0) // the default
 		runtime.UnlockOSThread()
@@ -20,5 +21,5 @@ func preciseSleeps() (done func()) {
 
 func sleepPrecisely(d time.Duration) {
 	ts := unix.NsecToTimespec(int64(d))
-	_ = unix.Nanosleep(&ts, nil) // interrupted: who naps looks at the time
+	_ = unix.Nanosleep(&ts, nil) // if interrupted, the caller looks at the clock again
 }

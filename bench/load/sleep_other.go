@@ -4,7 +4,7 @@ package load
 
 import "time"
 
-// preciseSleeps is for Linux alone.
+// preciseSleeps does nothing: it is implemented for Linux only.
 func preciseSleeps() (done func()) { return func() {} }
 
 func sleepPrecisely(d time.Duration) { time.Sleep(d) }

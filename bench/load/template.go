@@ -8,49 +8,49 @@ import (
 	"chatd/proto"
 )
 
-// Every message carries its number and the time of its sending, in hex: both
-// ends are in this process, so no clock has to agree with another.
+// Every text carries its number and the time of sending in hex. Sender and
+// receiver are in the same process, so their clocks agree.
 const (
 	hexSize   = 16
 	StampSize = 2 * hexSize // of a text: number and time; the rest is filler
-	cidSize   = 2 * hexSize // the connection's random number, and the time
+	cidSize   = 2 * hexSize // random number of the connection, and the time
 )
 
-// clock counts the nanoseconds of a run.
+// Clock returns the nanoseconds since the start of a run.
 type Clock struct{ base time.Time }
 
 func (c Clock) Now() int64 { return int64(time.Since(c.base)) }
 
-// Template makes a connection's frames: all are alike but for the stamps, so
-// they are copied and not encoded.
+// Template makes the frames of one sender. They differ only in their stamps, so
+// they are copied rather than encoded.
 type Template struct {
 	frame []byte
-	text  int // where the text's stamp is
-	cid   int // where the time in the cid is; 0: there is no cid
+	text  int // offset of the text's stamp
+	cid   int // offset of the time in the cid; 0: no cid
 	fill  []byte
-	last  int64 // the time last written
+	last  int64 // last timestamp written
 }
 
-// Placeholders, of which no part is elsewhere in a frame.
+// Placeholders. No part of them occurs elsewhere in a frame.
 var (
 	textMark = strings.Repeat("T", StampSize)
 	cidMark  = strings.Repeat("C", hexSize)
 )
 
-// NewText is a text of size bytes before it is stamped.
+// NewText returns a text of size bytes with a placeholder for its stamp.
 func NewText(size int) []byte {
 	const words = "and so it goes on, as people do, from one thing to the next; "
 	filler := strings.Repeat(words, size/len(words)+1)
 	return append([]byte(textMark), filler[:size-StampSize]...)
 }
 
-// newTemplate makes a template of req, whose text must be one of textOf, and
-// whose cid, if it has one, must end in cidMark.
+// newTemplate returns a template for req. Its text must come from NewText, and
+// its cid, if any, must end in cidMark.
 func newTemplate(req *proto.Request, text []byte) *Template {
 	return templateOf(proto.AppendRequest(nil, req), text)
 }
 
-// templateOf is newTemplate of what is encoded already.
+// templateOf returns a template for an encoded body.
 func templateOf(body, text []byte) *Template {
 	t := &Template{frame: proto.AppendFrame(nil, body), fill: text[StampSize:]}
 	t.text = bytes.Index(t.frame, []byte(textMark))
@@ -58,8 +58,8 @@ func templateOf(body, text []byte) *Template {
 	return t
 }
 
-// append appends message number n, sent at now. The time that it carries
-// rises with each message, so that no two have the same cid.
+// append appends message number n, sent at now. Timestamps always rise, so that
+// no two messages have the same cid.
 func (t *Template) append(dst []byte, n, now int64) []byte {
 	t.last = max(now, t.last+1)
 	at := len(dst)
@@ -72,8 +72,8 @@ func (t *Template) append(dst []byte, n, now int64) []byte {
 	return dst
 }
 
-// read takes a text apart. It is not ok where the text is none of this
-// template's messages.
+// read returns number and time of a text. It returns false if the text isn't
+// one of this template's.
 func (t *Template) read(text []byte) (n, sent int64, ok bool) {
 	if len(text) < StampSize || !bytes.Equal(text[StampSize:], t.fill) {
 		return 0, 0, false

@@ -12,42 +12,43 @@ import (
 	"chatd/proto"
 )
 
-// userBufferSize is what a user reads into; it grows for a long list.
+// userBufferSize is the size of a user's read buffer. It grows for larger
+// frames.
 const userBufferSize = 2 << 10
 
-// user is one user of a town. What has no word about it is for the goroutine
-// that lives this life alone.
+// user is one user of a population. Unless said otherwise, only the goroutine
+// that runs it uses it.
 type user struct {
 	population *Population
 	number     int
 	account    Account
 	window     int64
-	inboxes    [2]*inbox // with the friend, in the group
+	inboxes    [2]*inbox // of the friend, of the group
 	rng        *rand.Rand
 
-	intake  readBuffer
-	loginAt int64    // when it was last told what it had missed
-	events  sequence // of the friend
+	readBuf readBuffer
+	loginAt int64    // time of the last LOGIN_ACK
+	events  sequence // numbers of the friend's events
 
-	// What the town's day has people say.
+	// For what the user sends. Only the population's schedule uses these.
 	nonce   uint64
 	lastCID int64
 	text    []byte
 	out     []byte
 
 	mu           sync.Mutex
-	c            *Conn // nil: it was never there
+	c            *Conn // nil: never connected
 	online       bool
 	unacked      int64    // messages without an answer
-	pendingPings int      // on the way
-	sentCounts   [3]int64 // events, messages to the friend, to the group
+	pendingPings int      // PINGs without an answer
+	sentCounts   [3]int64 // events, messages to the friend, messages to the group
 }
 
 func newUser(p *Population, number int) *user {
 	return &user{population: p, number: number, nonce: Nonce(), rng: rand.New(rand.NewPCG(3, uint64(number)))}
 }
 
-// friend is the other one of a pair.
+// friend returns the other user of a pair.
 func (u *user) friend(pair *conversation) *user {
 	if pair.members[0] == u {
 		return pair.members[1]
@@ -55,10 +56,11 @@ func (u *user) friend(pair *conversation) *user {
 	return pair.members[0]
 }
 
-// recorder is p's of a gauge.
+// recorder returns the recorder of m that u uses.
 func (u *user) recorder(m *Metric) *Recorder { return m.Recorders[u.number%len(m.Recorders)] }
 
-// do has p do something, unless it can't just now. For the town's day alone.
+// do does a, unless the user can't now. Only the population's schedule may call
+// it.
 func (u *user) do(a Action, at int64) (did bool, err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -67,7 +69,7 @@ func (u *user) do(a Action, at int64) (did bool, err error) {
 	}
 	switch a {
 	case ActionLeave:
-		if u.unacked > 0 { // it would have to ask for their fate
+		if u.unacked > 0 { // it would have to find out what became of them
 			return false, nil
 		}
 		u.online = false
@@ -92,7 +94,7 @@ func (u *user) do(a Action, at int64) (did bool, err error) {
 	return true, nil
 }
 
-// wake wakes p, who may be waiting for something to read.
+// wake wakes u's reader. Any goroutine may call it.
 func (u *user) wake() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -101,7 +103,7 @@ func (u *user) wake() {
 	}
 }
 
-// connect connects and logs in, and takes what was missed.
+// connect connects, logs in and reads what was missed.
 func (u *user) connect(ctx context.Context) error {
 	g := u.population.generator
 	began := g.Clock.Now()
@@ -110,11 +112,11 @@ func (u *user) connect(ctx context.Context) error {
 		return err
 	}
 	defer context.AfterFunc(ctx, c.Close)()
-	if u.intake.buf == nil {
-		u.intake.buf = make([]byte, userBufferSize)
+	if u.readBuf.buf == nil {
+		u.readBuf.buf = make([]byte, userBufferSize)
 	}
-	u.intake.start, u.intake.end = 0, 0
-	c.readBuffer = &u.intake
+	u.readBuf.start, u.readBuf.end = 0, 0
+	c.readBuffer = &u.readBuf
 	a, err := c.Call(ctx, &proto.Request{Op: proto.LOGIN, Token: u.account.token, Ack: true})
 	if err == nil && a.ID != u.account.ID {
 		err = fmt.Errorf("LOGIN: the token of user %d logged user %d in", u.account.ID, a.ID)
@@ -133,19 +135,20 @@ func (u *user) connect(ctx context.Context) error {
 	u.mu.Lock()
 	u.c, u.online, u.pendingPings = c, true, 0
 	u.mu.Unlock()
-	g.wakeReaderAt(c, time.Time{}) // unless all is given up
+	g.wakeReaderAt(c, time.Time{}) // unless all is abandoned
 	return nil
 }
 
-// resetConnection is the moment from which on what p has may come once more.
+// resetConnection marks the moment from which messages that u has may be
+// delivered again.
 func (u *user) resetConnection() {
 	for _, box := range u.inboxes {
 		box.pushes, box.atReconnect = sequence{}, box.highest()
 	}
 }
 
-// run is p's day: it reads while it is there, and comes back when it has been
-// away. It ends when the day has, with everything that was said.
+// run reads until the connection is lost, stays offline for a while, and
+// reconnects. It returns when the run is over and all messages have arrived.
 func (u *user) run() error {
 	defer u.goOffline()
 	g := u.population.generator
@@ -160,7 +163,7 @@ func (u *user) run() error {
 		away := time.Duration((0.5 + u.rng.Float64()) * float64(u.population.MeanAway))
 		for end := time.Now().Add(away); time.Now().Before(end) && !g.stopped.Load(); {
 			if err := Sleep(g.Running, min(time.Until(end), awayPoll)); err != nil {
-				return nil // another one has failed
+				return nil // another user has failed
 			}
 		}
 		if err := u.connect(g.Running); err != nil {
@@ -169,10 +172,10 @@ func (u *user) run() error {
 	}
 }
 
-// awayPoll is how often who is away sees whether the day is over.
+// awayPoll is how often an offline user checks whether the run is over.
 const awayPoll = 50 * time.Millisecond
 
-// goOffline is for one who will not have any more answers.
+// goOffline marks u as offline for good: it will not get any more answers.
 func (u *user) goOffline() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -181,12 +184,13 @@ func (u *user) goOffline() {
 	u.unacked = 0
 }
 
-// readLoop reads until the connection is lost, which is an error, or the day is
-// over and everything is there.
+// readLoop reads until the connection is lost, or the run is over and all
+// messages have arrived.
 func (u *user) readLoop() error {
 	g := u.population.generator
 	for ending := false; ; {
-		// What came with LOGIN_ACK is here already, and may be all that will come.
+		// What came with LOGIN_ACK is buffered already, and may be all there
+		// is.
 		now := g.Clock.Now()
 		for {
 			m, err := u.c.next()
@@ -234,7 +238,7 @@ func (u *user) readLoop() error {
 	}
 }
 
-// missingCount is how many messages are still to come.
+// missingCount returns how many messages are still to come.
 func (u *user) missingCount() (n int64) {
 	for _, box := range u.inboxes {
 		n += max(box.highestAcked.Load()-box.contiguous, 0)
@@ -242,7 +246,7 @@ func (u *user) missingCount() (n int64) {
 	return n
 }
 
-// checkExcess sees whether there is more than was said.
+// checkExcess checks that u has no message that nobody sent.
 func (u *user) checkExcess() {
 	for _, box := range u.inboxes {
 		if top := box.highestAcked.Load(); box.highest() > top {
@@ -251,7 +255,7 @@ func (u *user) checkExcess() {
 	}
 }
 
-// sendReceipts says what has arrived.
+// sendReceipts sends RECEIPT for what has arrived.
 func (u *user) sendReceipts() error {
 	var out []byte
 	for i, box := range u.inboxes {
@@ -272,7 +276,7 @@ func (u *user) sendReceipts() error {
 	return err
 }
 
-// handleMessage takes a message that was delivered, with a login or pushed.
+// handleMessage handles a message, pushed or delivered with a login.
 func (u *user) handleMessage(op proto.Op, from, to, group, seq int64, text []byte, now int64) {
 	p := u.population
 	box, m := u.inboxes[0], p.chats
@@ -308,7 +312,7 @@ func (u *user) handleMessage(op proto.Op, from, to, group, seq int64, text []byt
 	u.recorder(m).Add([]int64{now - sent})
 }
 
-// handleEvent takes an event. Of those for one who is away nothing is ever heard.
+// handleEvent handles an event. Events for offline users are dropped.
 func (u *user) handleEvent(m *proto.Response, now int64) {
 	p, pair := u.population, u.inboxes[0].conversation
 	n, sent, ok := p.text.read(m.Data)
@@ -322,7 +326,7 @@ func (u *user) handleEvent(m *proto.Response, now int64) {
 	u.recorder(p.typing).Add([]int64{now - sent})
 }
 
-// handleAck takes the ACK of a message.
+// handleAck handles the ACK of a message.
 func (u *user) handleAck(a *proto.Response, now int64) error {
 	p := u.population
 	box, to := u.inboxes[0], u.friend(u.inboxes[0].conversation).account.ID
@@ -343,7 +347,7 @@ func (u *user) handleAck(a *proto.Response, now int64) error {
 		box.recordAck(a.Seq)
 		u.recorder(p.acks).Add([]int64{now - int64(stamp)})
 	case proto.TooFast:
-		u.recorder(p.acks).refuse(int32(a.Errno)) // whoever is in a hurry says it again; here nobody is
+		u.recorder(p.acks).refuse(int32(a.Errno)) // counted and not sent again
 	default:
 		u.recorder(p.acks).refuse(int32(a.Errno))
 		return unexpectedFrame(a)
@@ -355,8 +359,8 @@ func (u *user) handleAck(a *proto.Response, now int64) error {
 	return nil
 }
 
-// wrapError is err in words; where the load has given up waiting, that is what
-// it means.
+// wrapError adds the user to err. If the generator gave up waiting, it says
+// what is missing.
 func (u *user) wrapError(err error) error {
 	g := u.population.generator
 	if err == nil || g.Running.Err() != nil {
@@ -373,5 +377,5 @@ func (u *user) wrapError(err error) error {
 	if n := u.missingCount(); n > 0 {
 		return fmt.Errorf("user %d: %s", u.number, g.missingText(n, "messages"))
 	}
-	return nil // another one is waited for
+	return nil // another user reports what is missing
 }

@@ -7,50 +7,51 @@ import (
 	"strings"
 )
 
-// What a change can be.
+// Verdicts.
 const (
 	Better       = "better"
 	Worse        = "worse"
 	WithinNoise  = "within noise"
-	NoiseUnknown = "noise unknown" // nothing says how large it is
-	NoRatio      = "no ratio"      // one of both is 0
+	NoiseUnknown = "noise unknown" // there is nothing to estimate it from
+	NoRatio      = "no ratio"      // one value is 0
 )
 
-// Where the noise is known from.
+// What noise was estimated from.
 const (
 	FromRounds  = "rounds"
 	FromSeconds = "seconds"
 )
 
-// precision is that of latencies: a change of one step of the histogram is none.
+// precision is the relative width of a histogram bucket. A smaller change of a
+// latency is none.
 const precision = 0.01
 
 // microseconds is the unit of latencies.
 const microseconds = "µs"
 
-// change is what became of one figure or percentile from A to B.
+// change compares one figure or percentile of A and B.
 type change struct {
 	Name    string  `json:"name"`
 	Unit    string  `json:"unit"`
 	Better  string  `json:"better"`
-	A       float64 `json:"a"` // medians, where there are several runs
+	A       float64 `json:"a"` // medians if there are several runs
 	B       float64 `json:"b"`
-	Ratio   float64 `json:"ratio,omitempty"` // of B to A
-	Low     float64 `json:"low,omitempty"`   // what noise alone makes of the ratio
+	Ratio   float64 `json:"ratio,omitempty"` // B to A
+	Low     float64 `json:"low,omitempty"`   // range of the ratio, given the noise
 	High    float64 `json:"high,omitempty"`
 	Noise   string  `json:"noise,omitempty"` // "rounds" or "seconds"
 	Verdict string  `json:"verdict"`
 }
 
-// quantity is one thing that reports have a number for.
+// quantity is a number that reports contain.
 type quantity struct {
 	name, unit, better string
 	of                 func(r *Report) (float64, bool)
-	samples            func(s *Sample, i int) float64 // of series i
-	series             func(s Series) bool            // whether that is this quantity's
+	samples            func(s *Sample, i int) float64 // from sample s of series i
+	series             func(s Series) bool            // whether the series belongs to this quantity
 }
 
-// quantities are those of r, in its order.
+// quantities lists the quantities of r, in its order.
 func quantities(r *Report) []quantity {
 	var all []quantity
 	for _, f := range r.Figures {
@@ -75,7 +76,7 @@ func quantities(r *Report) []quantity {
 			{"p90", func(l *Latency) int64 { return l.P90 }, func(s *Sample) []int64 { return s.P90us }},
 			{"p99", func(l *Latency) int64 { return l.P99 }, func(s *Sample) []int64 { return s.P99us }},
 			{"p99.9", func(l *Latency) int64 { return l.P999 }, func(s *Sample) []int64 { return s.P999us }},
-			// What the largest would have been, no sample of it says.
+			// One sample's maximum says nothing about other maxima.
 			{"max", func(l *Latency) int64 { return l.Max }, func(*Sample) []int64 { return nil }},
 		} {
 			all = append(all, quantity{name: l.Name + " " + p.name, unit: microseconds, better: Lower,
@@ -93,8 +94,8 @@ func quantities(r *Report) []quantity {
 	return all
 }
 
-// seconds are a quantity's samples in all of these runs. Seconds in which
-// nothing arrived have a rate, 0, and no latency.
+// seconds returns the samples of a quantity from all runs. Seconds without a
+// message count for rates, as 0, and not for latencies.
 func (q *quantity) seconds(reports []*Report) []float64 {
 	var values []float64
 	for _, r := range reports {
@@ -111,9 +112,9 @@ func (q *quantity) seconds(reports []*Report) []float64 {
 	return values
 }
 
-// changes says what became of everything that both sides have. Where runs are
-// paired, the i-th of A and of B ran one right after the other. What only one
-// side has is named in missing.
+// changes compares every quantity that both sides have, and lists in missing
+// what only one has. If runs are paired, run i of A and run i of B ran one
+// right after the other.
 func changes(a, b *Side, paired bool) (all []change, missing []string) {
 	in := func(s *Side, q *quantity) (values []float64) {
 		for _, r := range s.Reports {
@@ -130,7 +131,7 @@ func changes(a, b *Side, paired bool) (all []change, missing []string) {
 		case len(vb) == 0:
 			onlyA = append(onlyA, fmt.Sprintf("%s (%s)", q.name, q.unit))
 		case len(va) > 0:
-			// A round that lacks it would shift the pairs.
+			// A run without the value would shift the pairs.
 			together := paired && len(va) == len(a.Reports) && len(vb) == len(b.Reports)
 			all = append(all, q.change(a, b, va, vb, together))
 		}
@@ -149,7 +150,7 @@ func changes(a, b *Side, paired bool) (all []change, missing []string) {
 	return all, missing
 }
 
-// change judges one quantity by its values va and vb in the runs.
+// change compares one quantity, given its values in the runs of both sides.
 func (q *quantity) change(a, b *Side, va, vb []float64, paired bool) change {
 	c := change{Name: q.name, Unit: q.unit, Better: q.better, A: Median(va), B: Median(vb)}
 	positive := func(values []float64) bool { return slices.Min(values) > 0 && !math.IsInf(slices.Max(values), 0) }

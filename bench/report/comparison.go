@@ -8,20 +8,20 @@ import (
 	"strings"
 )
 
-// comparison is A against B, line by line.
+// Comparison compares A and B, figure by figure.
 type Comparison struct {
-	A        string   `json:"a"` // what they are
+	A        string   `json:"a"` // description
 	B        string   `json:"b"`
 	RoundsA  int      `json:"a_rounds"`
 	RoundsB  int      `json:"b_rounds"`
-	Paired   bool     `json:"paired"` // whether the rounds of both alternated
+	Paired   bool     `json:"paired"` // rounds of A and B alternated
 	Warnings []string `json:"warnings,omitempty"`
 	Changes  []change `json:"changes"`
 
-	badB bool // of B
+	badB bool // a run of B wasn't good
 }
 
-// NewComparison compares two sides that have been checked.
+// NewComparison compares two checked sides.
 func NewComparison(a, b *Side, paired bool) *Comparison {
 	c := &Comparison{A: a.describe(), B: b.describe(), RoundsA: len(a.Reports), RoundsB: len(b.Reports), Paired: paired}
 	for _, s := range []struct {
@@ -45,7 +45,7 @@ func NewComparison(a, b *Side, paired bool) *Comparison {
 	return c
 }
 
-// describe says in a line what a side is.
+// describe describes a side in one line.
 func (s *Side) describe() string {
 	r := s.Reports[0]
 	runs := "one run"
@@ -55,8 +55,8 @@ func (s *Side) describe() string {
 	return fmt.Sprintf("%s: %s of %s, %s; %s", s.name, r.Began.Format("2006-01-02 15:04"), r.Scenario, runs, r.Server)
 }
 
-// differences are those of all runs to the first of A which make them less
-// comparable.
+// differences lists how other runs differ from the first of A in ways that make
+// them harder to compare.
 func differences(a, b *Side) []string {
 	var found []string
 	first := a.Reports[0]
@@ -103,12 +103,12 @@ func orNone(text string) string {
 	return text
 }
 
-// Worse says whether B is: in anything, or in keeping its promises.
+// Worse reports whether anything got worse, or B broke a promise.
 func (c *Comparison) Worse() bool {
 	return c.badB || slices.ContainsFunc(c.Changes, func(c change) bool { return c.Verdict == Worse })
 }
 
-// Table is the comparison for people.
+// Table returns the comparison as text.
 func (c *Comparison) Table() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "A: %s\nB: %s\n", c.A, c.B)
@@ -134,7 +134,7 @@ func (c *Comparison) Table() string {
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", ch.Name, before, after, unit, ratio, noise, of, ch.Verdict)
 	}
-	_ = w.Flush() // into memory
+	_ = w.Flush() // writes to memory
 	b.WriteByte('\n')
 	if used[FromRounds] {
 		what, chance := "run of B by every run of A", unpairedChance(c.RoundsA, c.RoundsB)

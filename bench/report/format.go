@@ -2,7 +2,7 @@ package report
 
 import "strconv"
 
-// FormatCount is v as people read it: 840, 12.3k, 2.61M.
+// FormatCount formats v with three or four digits: 840, 12.3k, 2.61M.
 func FormatCount(v float64) string {
 	switch {
 	case v >= 1e6:
@@ -15,7 +15,7 @@ func FormatCount(v float64) string {
 	return strconv.FormatFloat(v, 'f', 2, 64)
 }
 
-// FormatMicros is a latency as people read it, in the three digits that it has.
+// FormatMicros formats a latency in microseconds with three digits.
 func FormatMicros(us int64) string {
 	v, unit := float64(us), "µs"
 	switch {
@@ -33,8 +33,7 @@ func FormatMicros(us int64) string {
 	return strconv.FormatFloat(v, 'f', digits, 64) + unit
 }
 
-// countTick and microsTick are round values, without the digits that
-// these don't have.
+// countTick and microsTick format round values without trailing zeros.
 func countTick(v float64) string {
 	switch {
 	case v >= 1e6:

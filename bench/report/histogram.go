@@ -6,19 +6,19 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// perDecade is how many points of a curve lie between 90 % and 99 %, 99 % and
-// 99.9 %, and so on: as far apart as their values differ in a plot.
+// perDecade is how many points a curve has between 90 % and 99 %, between 99 %
+// and 99.9 %, and so on. It is as fine as the plot can show.
 const perDecade = 10
 
-// CurvePoint is one of a latency's curve: so many percent took at most so long.
+// CurvePoint is one point of a latency curve: a percentile and its latency.
 type CurvePoint struct {
 	Percentile float64 `json:"percentile"`
 	Us         int64   `json:"us"`
 }
 
-// curveOf is the whole of h: evenly spread over 1/(1-q), where the tail is as
-// wide as the rest, and as far as h has counted enough to tell. Its last point
-// is the maximum.
+// curveOf returns the whole distribution, evenly spread over 1/(1-q), so that
+// the tail is as detailed as the rest. It goes as far as the number of values
+// allows and ends with the maximum.
 func curveOf(h *hdrhistogram.Histogram) []CurvePoint {
 	n := h.TotalCount()
 	if n == 0 {
@@ -30,7 +30,7 @@ func curveOf(h *hdrhistogram.Histogram) []CurvePoint {
 		if tail >= float64(n) {
 			break
 		}
-		// Rounded, or 99.9 would be written as 99.90000000000001.
+		// Rounded so that 99.9 isn't written as 99.90000000000001.
 		percentiles = append(percentiles, math.Round((100-100/tail)*1e9)/1e9)
 	}
 	var points []CurvePoint
@@ -40,7 +40,7 @@ func curveOf(h *hdrhistogram.Histogram) []CurvePoint {
 	return append(points, CurvePoint{100, h.Max()})
 }
 
-// curve is the latency's, or as much of it as a report of old has.
+// curve returns the latency's curve. Old reports only have a few percentiles.
 func (l *Latency) curve() []CurvePoint {
 	if len(l.Curve) > 0 {
 		return l.Curve
@@ -51,8 +51,8 @@ func (l *Latency) curve() []CurvePoint {
 	return []CurvePoint{{50, l.P50}, {90, l.P90}, {99, l.P99}, {99.9, l.P999}, {100, l.Max}}
 }
 
-// tail is 1/(1-q), which a plot's x is the logarithm of: 10 for 90 %, 100 for
-// 99 %. One of n has none above it.
+// tail returns 1/(1-q), whose logarithm is the x of a plot: 10 for 90 %, 100
+// for 99 %. The maximum of n values is at n.
 func (p CurvePoint) tail(n int64) float64 {
 	if p.Percentile >= 100 {
 		return max(1, float64(n))
@@ -60,9 +60,8 @@ func (p CurvePoint) tail(n int64) float64 {
 	return 100 / (100 - p.Percentile)
 }
 
-// Latencies are recorded in microseconds with two digits: 1 % is finer than
-// what one run differs from the next, and the histogram of a connection stays
-// small enough for the cache.
+// Latencies are recorded in microseconds with two digits. 1 % is finer than the
+// difference between runs, and keeps the histograms in the CPU cache.
 const (
 	MaxLatencyUs  = 120_000_000
 	latencyDigits = 2

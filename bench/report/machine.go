@@ -9,12 +9,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// machine is what figures depend on.
+// Machine describes the machine that figures depend on.
 type Machine struct {
 	Cores  int    `json:"cores"`
 	CPU    string `json:"cpu"`
 	System string `json:"system"`
-	Go     string `json:"go"` // that chatbench was built with
+	Go     string `json:"go"` // version chatbench was built with
 }
 
 func (m Machine) String() string {

@@ -9,15 +9,14 @@ import (
 	"path/filepath"
 )
 
-// Output says where a report goes beside the terminal.
+// Output says where else a report is written to.
 type Output struct {
-	JSON string `name:"json" placeholder:"FILE" help:"Write everything as JSON into FILE; - for standard output, in place of the table."`
-	HTML string `name:"html" placeholder:"FILE" help:"Write a page with plots into FILE, which needs nothing else."`
-	SVG  string `name:"svg" placeholder:"FILE" help:"Write a picture into FILE: rates second by second, and latencies by percentile."`
+	JSON string `name:"json" placeholder:"FILE" help:"Write everything as JSON into FILE. -: to stdout, instead of the table."`
+	HTML string `name:"html" placeholder:"FILE" help:"Write a self-contained page with plots into FILE."`
+	SVG  string `name:"svg" placeholder:"FILE" help:"Write a picture into FILE: rates over time, and latencies by percentile."`
 }
 
-// Check finds out before a run rather than after it that a file could not
-// be written.
+// Check checks before the run that the files can be written.
 func (o *Output) Check() error {
 	var bad []error
 	for _, f := range []struct{ flag, name string }{{"--json", o.JSON}, {"--html", o.HTML}, {"--svg", o.SVG}} {
@@ -34,8 +33,7 @@ func (o *Output) Check() error {
 	return errors.Join(bad...)
 }
 
-// Write writes the table to stdout and the rest into the files that were asked
-// for.
+// Write writes the table to stdout, and the files that o names.
 func (r *Report) Write(stdout io.Writer, o *Output) error {
 	err := WriteJSON(stdout, o.JSON, r.Table(), r)
 	if o.HTML != "" {
@@ -51,8 +49,8 @@ func (r *Report) Write(stdout io.Writer, o *Output) error {
 	return err
 }
 
-// WriteJSON writes table to stdout and v as JSON into file; "-" is stdout, in
-// place of the table, and "" is nowhere.
+// WriteJSON writes table to stdout and v as JSON into file. If file is "-",
+// JSON replaces the table on stdout. If it is "", no JSON is written.
 func WriteJSON(stdout io.Writer, file, table string, v any) error {
 	if file != "-" {
 		if _, err := io.WriteString(stdout, table); err != nil {

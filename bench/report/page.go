@@ -13,18 +13,18 @@ import (
 //go:embed page.html page.css
 var pages embed.FS
 
-// Sizes of plots: a page has them for screens of two kinds, since one that is
-// scaled down can't be read.
+// Sizes of plots. Pages have each plot for wide and for narrow screens, because
+// scaled text can't be read.
 const (
 	wideWidth, wideHeight     = 520, 300
 	narrowWidth, narrowHeight = 318, 260
-	// dotsLimit is how many seconds have a note each under the pointer.
+	// dotsLimit is up to how many samples each has a tooltip.
 	dotsLimit = 120
 	// maxTail is where the percentile axis ends: one message in a billion.
 	maxTail = 1e9
 )
 
-// tile is a figure that a page shows large.
+// tile is a figure shown in large type.
 type tile struct {
 	Value, Unit, Name string
 }
@@ -34,7 +34,7 @@ type pagePlot struct {
 	Wide, Narrow htmltemplate.HTML
 }
 
-// page is the report as a page that needs nothing but itself.
+// page returns the report as a self-contained HTML page.
 func (r *Report) page() ([]byte, error) {
 	t, err := htmltemplate.New("page.html").Funcs(htmltemplate.FuncMap{"thousands": FormatCount, "micros": FormatMicros}).ParseFS(pages, "page.html")
 	if err != nil {
@@ -46,7 +46,7 @@ func (r *Report) page() ([]byte, error) {
 	}
 	var plots []pagePlot
 	for _, c := range r.charts() {
-		// The package escapes every text of its own.
+		// The package escapes its texts.
 		plots = append(plots, pagePlot{htmltemplate.HTML(c.SVG(wideWidth, wideHeight)), htmltemplate.HTML(c.SVG(narrowWidth, narrowHeight))})
 	}
 	figures, processes := r.costs()
@@ -80,7 +80,7 @@ func (r *Report) page() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// picture is what a document shows of the report: rates and latencies.
+// picture returns an SVG with rates and latencies, for documents.
 func (r *Report) picture() []byte {
 	var charts []*plot.Chart
 	if c := r.rates(); c != nil {
@@ -93,8 +93,8 @@ func (r *Report) picture() []byte {
 	return plot.File("chatbench "+r.Scenario, subtitle, charts, wideWidth, wideHeight)
 }
 
-// tiles are what is asked for first: the first figures that are no process's,
-// and how long the last of the latencies took, which is the way to the end.
+// tiles returns what readers ask for first: the first figures that don't belong
+// to a process, and the last latency, which is end to end.
 func (r *Report) tiles() []tile {
 	var tiles []tile
 	figures, _ := r.costs()
@@ -108,7 +108,7 @@ func (r *Report) tiles() []tile {
 	return tiles
 }
 
-// charts are the plots of a page.
+// charts returns the plots of the page.
 func (r *Report) charts() []*plot.Chart {
 	var charts []*plot.Chart
 	for _, c := range []*plot.Chart{r.percentiles(), r.rates(), r.delays()} {
@@ -119,7 +119,8 @@ func (r *Report) charts() []*plot.Chart {
 	return charts
 }
 
-// percentiles plots each latency's distribution, nil if there is none.
+// percentiles plots all latency distributions. It returns nil if there are
+// none.
 func (r *Report) percentiles() *plot.Chart {
 	c := &plot.Chart{Title: "Latency by percentile", XLabel: "percentile",
 		X: plot.Axis{Log: true}, Y: plot.Axis{Log: true, Format: microsTick}}
@@ -147,7 +148,7 @@ func (r *Report) percentiles() *plot.Chart {
 	return c
 }
 
-// rates plots each rate second by second, nil if there are no samples.
+// rates plots all rates over time. It returns nil without samples.
 func (r *Report) rates() *plot.Chart {
 	c := &plot.Chart{Title: "Rate per second", XLabel: "seconds", Y: plot.Axis{Zero: true, Format: countTick}}
 	return r.overTime(c, func(s Series) string { return s.Rate }, func(s *Sample, i int) (float64, string) {
@@ -155,7 +156,8 @@ func (r *Report) rates() *plot.Chart {
 	})
 }
 
-// delays plots each p99 second by second, nil if there are no samples.
+// delays plots the p99 of all latencies over time. It returns nil without
+// samples.
 func (r *Report) delays() *plot.Chart {
 	c := &plot.Chart{Title: "p99 second by second", XLabel: "seconds", Y: plot.Axis{Zero: true, Format: microsTick}}
 	return r.overTime(c, func(s Series) string { return s.Latency }, func(s *Sample, i int) (float64, string) {
@@ -163,7 +165,7 @@ func (r *Report) delays() *plot.Chart {
 	})
 }
 
-// overTime fills a chart with one value of each sample.
+// overTime adds one value of each sample to c.
 func (r *Report) overTime(c *plot.Chart, name func(Series) string, value func(s *Sample, i int) (float64, string)) *plot.Chart {
 	if len(r.Samples) == 0 {
 		return nil
@@ -172,7 +174,7 @@ func (r *Report) overTime(c *plot.Chart, name func(Series) string, value func(s 
 	for i, what := range r.sampledSeries() {
 		line := plot.Series{Name: name(what)}
 		if line.Name == "" {
-			continue // it is the rate of another one
+			continue // the series has no such value
 		}
 		seconds := 0.0
 		for j := range r.Samples {

@@ -11,7 +11,7 @@ import (
 	"chatd/bench/benchtest"
 )
 
-// specimen is a report with something of everything.
+// specimen returns a report with some of everything.
 func specimen() *Report {
 	r := &Report{Scenario: "stream", Settings: map[string]string{"pairs": "50", "window": "64"},
 		Began: time.Date(2026, 11, 25, 3, 0, 0, 0, time.UTC), Machine: Machine{2, "a CPU", "a system", "go1"},
@@ -44,7 +44,7 @@ func specimen() *Report {
 	return r
 }
 
-// The page and the picture have all that the report tells.
+// Page and picture contain all that the report says.
 func TestPage(t *testing.T) {
 	r := specimen()
 	page, err := r.page()
@@ -72,8 +72,8 @@ func TestPage(t *testing.T) {
 	}
 }
 
-// What a report says may come from a server, a flag or a file: it is text on
-// the page and nothing else.
+// Texts of a report may come from a server, a flag or a file. On the page they
+// are text and nothing else.
 func TestHostilePage(t *testing.T) {
 	const hostile = `</title></style></svg><script>alert("1")</script><img src=x onerror=alert(1)>&'` + "\x00"
 	r := specimen()
@@ -88,7 +88,7 @@ func TestHostilePage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// NUL is no character of XML; browsers show it as one that is unknown.
+	// XML has no NUL. Browsers show it as an unknown character.
 	said, elements := benchtest.Markup(t, []byte(strings.ReplaceAll(string(page), "\x00", "\uFFFD")))
 	if elements["script"]+elements["img"] > 0 || elements["svg"] != 6 || elements["style"] != 1 {
 		t.Errorf("%v", elements)
@@ -101,8 +101,8 @@ func TestHostilePage(t *testing.T) {
 	}
 }
 
-// A run that failed at once has a page as well, and a report of old, with
-// fewer numbers in it, still has its plots.
+// A run that failed at once has a page. An old report, with less in it, has
+// plots.
 func TestPageOfLittle(t *testing.T) {
 	empty := &Report{Scenario: "stream", Failed: "no server"}
 	old := specimen()
@@ -129,8 +129,8 @@ func TestPageOfLittle(t *testing.T) {
 	}
 }
 
-// The curve is the histogram's: its percentiles are those of the table, and
-// it goes as far as there are messages to tell, and no further.
+// A curve has the percentiles of the histogram, as far as the number of values
+// allows.
 func TestCurve(t *testing.T) {
 	for _, n := range []int64{0, 1, 2, 10, 12_345} {
 		h := hdrhistogram.New(1, MaxLatencyUs, latencyDigits)
@@ -162,8 +162,8 @@ func TestCurve(t *testing.T) {
 	}
 }
 
-// Every process has a row, whatever it is called; a figure that only sounds
-// like one is a figure.
+// Every process has a row, whatever its name. Figures that only sound alike
+// stay figures.
 func TestTable(t *testing.T) {
 	r := specimen()
 	r.AddFigure("server CPU per login", 200, "µs", Lower)

@@ -7,32 +7,34 @@ import (
 	"time"
 )
 
-// Progress is the one line that tells how far the run is. Any goroutine may
-// write it.
+// Progress is the progress line of a run on a terminal. It is safe for
+// concurrent use.
 type Progress struct {
-	w         io.Writer // io.Discard where nobody looks
+	w         io.Writer // io.Discard if there is no terminal
 	mu        sync.Mutex
-	lastShown time.Time // when count has last written
+	lastShown time.Time // last time ShowCount wrote
 }
 
-// NewProgress returns a line on w, a terminal; io.Discard for none.
+// NewProgress returns a progress line on the terminal w. io.Discard stands for
+// none.
 func NewProgress(w io.Writer) *Progress { return &Progress{w: w} }
 
-// showEvery is the least time between two lines of ShowCount.
+// showEvery is the minimum time between two updates by ShowCount.
 const showEvery = 100 * time.Millisecond
 
-// ClearLine goes to the line's start and empties it.
+// ClearLine moves to the start of a terminal's line and clears it.
 const ClearLine = "\r\x1b[K"
 
-// Show replaces what the line says.
+// Show replaces the line.
 func (p *Progress) Show(format string, args ...any) {
 	text := ClearLine + fmt.Sprintf(format, args...)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	_, _ = io.WriteString(p.w, text) // a terminal that is gone
+	_, _ = io.WriteString(p.w, text) // the terminal is gone
 }
 
-// ShowCount says that n of total are done, not more than ten times a second.
+// ShowCount shows that n of total are done. It ignores calls that come too soon
+// after the last.
 func (p *Progress) ShowCount(what string, n, total int) {
 	p.mu.Lock()
 	now := time.Now()
@@ -46,5 +48,5 @@ func (p *Progress) ShowCount(what string, n, total int) {
 	}
 }
 
-// Clear makes room for what comes after the run.
+// Clear clears the line.
 func (p *Progress) Clear() { p.Show("") }

@@ -9,46 +9,46 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// Report is all that a run tells. Its JSON is what runs are compared by: names
-// of figures and latencies stay as they are.
+// Report is the result of a run. Comparisons read its JSON, so the names of
+// fields, figures and latencies must not change.
 type Report struct {
 	Scenario string            `json:"scenario"`
-	Settings map[string]string `json:"settings"` // the scenario's flags
+	Settings map[string]string `json:"settings"` // flags of the scenario
 	Began    time.Time         `json:"began"`
 	Machine  Machine           `json:"machine"`
 	Server   ServerInfo        `json:"server"`
 
-	Seconds   float64   `json:"seconds"` // measured
+	Seconds   float64   `json:"seconds"` // measured time
 	Figures   []Figure  `json:"figures"`
 	Latencies []Latency `json:"latencies"`
-	Series    []Series  `json:"series,omitempty"`  // what the entries of each sample are
-	Samples   []Sample  `json:"samples,omitempty"` // one a second; more of a storm
+	Series    []Series  `json:"series,omitempty"`  // names for the entries of each sample
+	Samples   []Sample  `json:"samples,omitempty"` // one per second; more often for storm
 
 	Refusals    map[string]int64 `json:"refusals,omitempty"` // by errno
-	Faults      int64            `json:"faults"`             // promises broken
+	Faults      int64            `json:"faults"`             // broken promises
 	FirstFaults []string         `json:"first_faults,omitempty"`
-	Failed      string           `json:"failed,omitempty"` // why the run could not be done
+	Failed      string           `json:"failed,omitempty"` // why the run failed
 	Interrupted bool             `json:"interrupted,omitempty"`
-	Notes       []string         `json:"notes,omitempty"` // what could not be measured, and why
+	Notes       []string         `json:"notes,omitempty"` // what couldn't be measured, and why
 
-	Soak *Soak `json:"soak,omitempty"` // of soak: the server's processes over time
+	Soak *Soak `json:"soak,omitempty"` // of soak only
 }
 
-// Which way a figure gets better.
+// Which values of a figure are better.
 const (
 	Higher = "higher"
 	Lower  = "lower"
 )
 
-// figure is one number with its unit.
+// Figure is a number with a unit.
 type Figure struct {
 	Name   string  `json:"name"`
 	Value  float64 `json:"value"`
 	Unit   string  `json:"unit"`
-	Better string  `json:"better"` // "higher" or "lower"
+	Better string  `json:"better"` // Higher or Lower
 }
 
-// latency is a distribution, in microseconds.
+// Latency is a distribution of latencies in microseconds.
 type Latency struct {
 	Name  string       `json:"name"`
 	Count int64        `json:"count"`
@@ -61,15 +61,14 @@ type Latency struct {
 	Curve []CurvePoint `json:"curve,omitempty"`
 }
 
-// Series names what was sampled second by second: the figure that is its rate
-// and the latency that is its delay.
+// Series names what was sampled: the figure with the rate, and the latency.
 type Series struct {
 	Rate    string `json:"rate"`
 	Latency string `json:"latency"`
 }
 
-// Sample is one second of a run, with one entry for each of the series. The
-// latencies of a second in which nothing arrived are 0.
+// Sample covers one second of a run. It has one entry per series. Latencies are
+// 0 if nothing arrived.
 type Sample struct {
 	Seconds float64   `json:"seconds"`
 	Rates   []float64 `json:"per_second"`
@@ -79,7 +78,7 @@ type Sample struct {
 	P999us  []int64   `json:"p999_us,omitempty"`
 }
 
-// Add adds the entry of one gauge, which counted h.
+// Add adds the entry of one series, which recorded h.
 func (s *Sample) Add(h *hdrhistogram.Histogram) {
 	q := h.ValueAtPercentilesSlice(quantiles)
 	s.Rates = append(s.Rates, float64(h.TotalCount())/max(s.Seconds, 1e-9))
@@ -87,8 +86,8 @@ func (s *Sample) Add(h *hdrhistogram.Histogram) {
 	s.P99us, s.P999us = append(s.P99us, q[2]), append(s.P999us, q[3])
 }
 
-// sampledSeries are the names of what was sampled. A report of old has none: rates
-// were its first figures, in the order of its latencies.
+// sampledSeries returns Series. Old reports have none: there the first figures
+// are the rates, in the order of the latencies.
 func (r *Report) sampledSeries() []Series {
 	if len(r.Series) > 0 || len(r.Samples) == 0 {
 		return r.Series
@@ -100,7 +99,7 @@ func (r *Report) sampledSeries() []Series {
 	return all
 }
 
-// valueAt is the i-th of values; 0 where a report lacks it.
+// valueAt returns values[i], or 0 if an old report lacks it.
 func valueAt[T int64 | float64](values []T, i int) T {
 	if i < len(values) {
 		return values[i]
@@ -108,7 +107,7 @@ func valueAt[T int64 | float64](values []T, i int) T {
 	return 0
 }
 
-// quantiles are the percentiles that reports name, beside the maximum.
+// quantiles are the percentiles in reports.
 var quantiles = []float64{50, 90, 99, 99.9}
 
 func New(scenario string, settings map[string]string) *Report {
@@ -134,19 +133,18 @@ func (r *Report) AddRefusals(errno int32, n int64) {
 	r.Refusals[fmt.Sprint(errno)] += n
 }
 
-// AddNote says what could not be measured; once, however often it is tried.
+// AddNote adds a note once, even if called again with the same text.
 func (r *Report) AddNote(format string, args ...any) {
 	if text := fmt.Sprintf(format, args...); !slices.Contains(r.Notes, text) {
 		r.Notes = append(r.Notes, text)
 	}
 }
 
-// Good says whether the run may count: the server kept its promises, and did
-// all that it was asked, and has not grown. That it asked for a pause is no
-// failure.
+// Good reports whether the run counts: it wasn't cut short by an error, the
+// server kept its promises, and a soak saw no growth. Refusals are allowed.
 func (r *Report) Good() bool { return r.Failed == "" && r.Faults == 0 && len(r.Soak.grown()) == 0 }
 
-// Verdict says why a run isn't good.
+// Verdict says why the run isn't good.
 func (r *Report) Verdict() string {
 	switch {
 	case r.Failed != "":
@@ -159,7 +157,7 @@ func (r *Report) Verdict() string {
 	return "the run is good"
 }
 
-// outcome is verdict, or that the run was interrupted.
+// outcome returns Verdict, or that the run was interrupted.
 func (r *Report) outcome() string {
 	if r.Interrupted {
 		return "interrupted"

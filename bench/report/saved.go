@@ -11,19 +11,18 @@ import (
 	"strings"
 )
 
-// maxSaved bounds a file of reports: the largest has ten minutes of samples,
-// some hundred KiB, for each of its runs.
+// maxSaved bounds the size of a file with reports. A run of ten minutes has
+// some hundred KiB.
 const maxSaved = 256 << 20
 
-// Saved is what a file holds: reports of runs, one after the other, or one
-// trial.
+// Saved is the content of a file: reports of runs, or one trial.
 type Saved struct {
 	Reports []*Report
 	Trial   *Trial
 }
 
-// ReadSaved reads a file that --json has written; several of them in one file,
-// one after the other, are several runs of the same.
+// ReadSaved reads a file that --json has written, or several such files one
+// after the other, which are several runs.
 func ReadSaved(name string) (*Saved, error) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -60,7 +59,7 @@ func ReadSaved(name string) (*Saved, error) {
 	return s, nil
 }
 
-// add takes one value of a file.
+// add adds one JSON value of the file.
 func (s *Saved) add(raw json.RawMessage) error {
 	var kind struct {
 		Scenario string          `json:"scenario"`
@@ -100,7 +99,7 @@ func (s *Saved) add(raw json.RawMessage) error {
 	return nil
 }
 
-// check says whether a report that was read can be one of ours.
+// check returns an error if r can't be a report of this program.
 func (r *Report) check() error {
 	if r.Scenario == "" {
 		return errors.New("it names no scenario")
@@ -113,14 +112,14 @@ func (r *Report) check() error {
 	return nil
 }
 
-// side is what is compared with another: runs of the same.
+// Side is one side of a comparison: runs of the same scenario.
 type Side struct {
 	name    string
 	Reports []*Report
 }
 
-// readSide reads one Side: a file of reports, or with :a or :b behind its name
-// that side of a trial's file.
+// readSide reads a file of reports, or with :a or :b appended to its name, that
+// side of a trial.
 func readSide(name string) (*Side, error) {
 	file, which := name, ""
 	if _, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) {
@@ -149,7 +148,8 @@ func readSide(name string) (*Side, error) {
 	return sd, sd.check()
 }
 
-// check says whether there is one thing to compare.
+// check returns an error if there is nothing to compare, or more than one
+// scenario.
 func (s *Side) check() error {
 	if len(s.Reports) == 0 {
 		return fmt.Errorf("%s: no round in it was completed", s.name)

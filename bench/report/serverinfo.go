@@ -5,13 +5,13 @@ import (
 	"strings"
 )
 
-// ServerInfo says what was measured.
+// ServerInfo describes the server that was measured.
 type ServerInfo struct {
 	Address  string   `json:"address"` // of the first node
 	Version  string   `json:"version,omitempty"`
-	Nodes    int      `json:"nodes,omitempty"` // where they are more than one
+	Nodes    int      `json:"nodes,omitempty"` // if there are several
 	Store    string   `json:"store,omitempty"`
-	Services []string `json:"services,omitempty"` // that were started besides, each with its version
+	Services []string `json:"services,omitempty"` // other started services, each with its version
 	Args     []string `json:"args,omitempty"`
 }
 

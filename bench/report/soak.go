@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// soakMetric is one thing that is looked at in a process.
+// soakMetric is one measured property of a process.
 type soakMetric int
 
 const (
@@ -20,24 +20,24 @@ const (
 	soakMetricCount
 )
 
-// soakMetrics say what each is called, and what is flat: the median of the last
-// third is at most that of the first by factor, and slack more. Where neither
-// is given it is not judged. Slack is what a server that does nothing wrong
-// moves by: Go's collector and a store's cache in steps of some MiB,
-// connections that come and go, a pool's goroutine.
+// soakMetrics are their names and limits. A process may grow from the first
+// third of the time to the last by factor and by slack; medians are compared. A
+// metric with neither is not judged. Slack covers normal changes: Go's
+// collector and a store's cache grow in steps of some MiB, connections come and
+// go.
 var soakMetrics = [soakMetricCount]struct {
 	name, unit string
 	factor     float64
 	slack      float64
 }{
-	soakMemory:     {name: "memory", unit: "MiB"}, // with the pages of a store that grows
+	soakMemory:     {name: "memory", unit: "MiB"}, // includes mapped pages of a growing store
 	soakPrivate:    {"private memory", "MiB", 1.10, 8},
 	soakHeap:       {"heap goal", "MiB", 1.15, 4},
 	soakGoroutines: {"goroutines", "", 1.05, 5},
 	soakFiles:      {"file descriptors", "", 1.05, 5},
 }
 
-// SoakBounds are the bounds in words.
+// SoakBounds returns the limits as text.
 func SoakBounds() string {
 	var all []string
 	for _, m := range soakMetrics {
@@ -48,7 +48,7 @@ func SoakBounds() string {
 	return strings.Join(all, ", ") + "."
 }
 
-// Soak is what a soak saw of the server's processes.
+// Soak is what a soak measured.
 type Soak struct {
 	EverySeconds float64       `json:"every_seconds"`
 	Processes    []SoakProcess `json:"processes"`
@@ -62,9 +62,9 @@ type SoakProcess struct {
 	Samples []SoakSample `json:"looks"`
 }
 
-// SoakSample is what a process had at one moment. What isn't known is 0.
+// SoakSample is the usage of a process at one moment. Unknown values are 0.
 type SoakSample struct {
-	At         float64 `json:"at_seconds"` // since the warm-up's end; below 0: before
+	At         float64 `json:"at_seconds"` // since the end of the warm-up; negative: before
 	Memory     float64 `json:"memory_mib"`
 	Private    float64 `json:"private_memory_mib"`
 	Heap       float64 `json:"heap_goal_mib,omitempty"`
@@ -76,15 +76,15 @@ func (l *SoakSample) value(k soakMetric) float64 {
 	return [soakMetricCount]float64{l.Memory, l.Private, l.Heap, l.Goroutines, l.Files}[k]
 }
 
-// trend is one thing of one process: its median in the first third of the
-// measured time and in the last.
+// Trend compares the medians of the first and the last third of the measured
+// time.
 type Trend struct {
 	Process string  `json:"process"`
 	What    string  `json:"what"`
 	Unit    string  `json:"unit,omitempty"`
 	First   float64 `json:"first"`
 	Last    float64 `json:"last"`
-	Most    float64 `json:"at_most,omitempty"` // that Last may be; 0: it is not judged
+	Most    float64 `json:"at_most,omitempty"` // limit of Last; 0: not judged
 }
 
 func (t *Trend) flat() bool { return t.Most == 0 || t.Last <= t.Most }
@@ -93,7 +93,7 @@ func (t *Trend) String() string {
 	return strings.TrimSuffix(fmt.Sprintf("%s, %s: %.1f, and then %.1f %s", t.Process, t.What, t.First, t.Last, t.Unit), " ")
 }
 
-// NewTrends compares the thirds of each process' looks after the warm-up.
+// NewTrends compares the samples after the warm-up.
 func NewTrends(all []SoakProcess) []Trend {
 	var out []Trend
 	for _, p := range all {
@@ -125,8 +125,7 @@ func medianValue(looks []SoakSample, k soakMetric) float64 {
 	return Median(values)
 }
 
-// grown are the trends that are not flat. There is none for nil: nothing was
-// soaked.
+// grown lists the trends above their limits. It may be called on nil.
 func (s *Soak) grown() (all []string) {
 	if s == nil {
 		return nil
@@ -139,10 +138,10 @@ func (s *Soak) grown() (all []string) {
 	return all
 }
 
-// soakTableRows are about as many rows as a table over time has.
+// soakTableRows is roughly how many rows the table of a process has.
 const soakTableRows = 20
 
-// table is what a soak saw, for people.
+// table writes the soak as text.
 func (s *Soak) table(b *strings.Builder) {
 	for _, p := range s.Processes {
 		fmt.Fprintf(b, "\n%s over time\n", p.Name)
@@ -161,7 +160,7 @@ func (s *Soak) table(b *strings.Builder) {
 			}
 			fmt.Fprintln(w)
 		}
-		_ = w.Flush() // into memory
+		_ = w.Flush() // writes to memory
 	}
 	b.WriteString("\nfirst third to last third, medians\n")
 	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', tabwriter.AlignRight)

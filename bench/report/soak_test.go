@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// looksOf are n looks after a warm-up of two, as of says; i counts from 0.
+// looksOf returns n samples after a warm-up of two. of returns sample i.
 func looksOf(n int, of func(i int) SoakSample) []SoakSample {
 	looks := []SoakSample{{At: -2, Private: 900, Heap: 900, Goroutines: 9000, Files: 9000}, {At: -1, Private: 900}}
 	for i := range n {
@@ -16,8 +16,7 @@ func looksOf(n int, of func(i int) SoakSample) []SoakSample {
 	return looks
 }
 
-// A node that leaks anything has to fail the run, and one that is only busy
-// must not: else nobody would believe a soak.
+// A node that leaks anything fails the run, and one that is only busy doesn't.
 func TestSoakVerdict(t *testing.T) {
 	steady := SoakSample{Memory: 100, Private: 80, Heap: 40, Goroutines: 60, Files: 50}
 	leak := func(add func(l *SoakSample, i float64)) func(i int) SoakSample {
@@ -30,7 +29,7 @@ func TestSoakVerdict(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		of   func(i int) SoakSample
-		says string // "": flat
+		says string // "": nothing has grown
 	}{
 		{"steady", func(int) SoakSample { return steady }, ""},
 		{"a store that is mapped grows", leak(func(l *SoakSample, i float64) { l.Memory += 10 * i }), ""},
@@ -47,8 +46,7 @@ func TestSoakVerdict(t *testing.T) {
 		{"file descriptors", leak(func(l *SoakSample, i float64) { l.Files += i }), "node 1, file descriptors: 54.5, and then 74.5"},
 	} {
 		t.Run(strings.ReplaceAll(c.name, " ", "-"), func(t *testing.T) {
-			// The last ten have the same place in each third: 30 looks, medians of
-			// 0 to 9 and of 20 to 29.
+			// Thirds of 30 samples: medians of 0 to 9 and of 20 to 29.
 			rep := &Report{Soak: &Soak{Processes: []SoakProcess{{Name: "node 1", Node: true, Samples: looksOf(30, c.of)}}}}
 			rep.Soak.Trends = NewTrends(rep.Soak.Processes)
 			if len(rep.Soak.Trends) != int(soakMetricCount) {
@@ -64,8 +62,8 @@ func TestSoakVerdict(t *testing.T) {
 	}
 }
 
-// MariaDB fills its buffer pool for hours, as it is told to: that is no leak
-// of the server's, and is shown all the same.
+// MariaDB fills its buffer pool for hours. That is shown but isn't a leak of
+// the server.
 func TestSoakJudgesNodesAlone(t *testing.T) {
 	all := []SoakProcess{{Name: "MariaDB", Samples: looksOf(9, func(i int) SoakSample { return SoakSample{Memory: float64(i), Private: float64(100 * i), Files: 20} })}}
 	s := &Soak{Processes: all, Trends: NewTrends(all)}
@@ -76,7 +74,7 @@ func TestSoakJudgesNodesAlone(t *testing.T) {
 	}
 }
 
-// Too few looks for thirds are no verdict, and no crash.
+// Too few samples for thirds give no verdict, and don't panic.
 func TestSoakWithoutLooks(t *testing.T) {
 	for n := range 3 {
 		if got := NewTrends([]SoakProcess{{Name: "node 1", Node: true, Samples: looksOf(n, func(int) SoakSample { return SoakSample{Files: 1} })}}); len(got) > 0 {

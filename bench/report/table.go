@@ -11,12 +11,12 @@ import (
 	"chatd/proto"
 )
 
-// newTable is a table whose columns are aligned to the right.
+// newTable returns a writer that aligns columns to the right.
 func newTable(b *strings.Builder) *tabwriter.Writer {
 	return tabwriter.NewWriter(b, 0, 0, 2, ' ', tabwriter.AlignRight)
 }
 
-// Table is the report for people.
+// Table returns the report as text.
 func (r *Report) Table() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "chatbench %s, %s measured\n", r.Scenario, r.measured())
@@ -31,7 +31,7 @@ func (r *Report) Table() string {
 		for _, f := range figures {
 			fmt.Fprintf(w, "%s\t%s\t  %s\n", f.Name, FormatCount(f.Value), f.Unit)
 		}
-		_ = w.Flush() // into memory
+		_ = w.Flush() // writes to memory
 	}
 	if len(r.Latencies) > 0 {
 		b.WriteByte('\n')
@@ -71,12 +71,12 @@ func (r *Report) Table() string {
 	return b.String()
 }
 
-// measured is how long was measured, for people.
+// measured returns the measured time, rounded.
 func (r *Report) measured() time.Duration {
 	return time.Duration(r.Seconds * float64(time.Second)).Round(time.Millisecond)
 }
 
-// flags are the scenario's settings as they are typed.
+// flags returns the scenario's flags as they would be typed.
 func (r *Report) flags() []string {
 	var flags []string
 	for _, name := range slices.Sorted(maps.Keys(r.Settings)) {
@@ -85,7 +85,7 @@ func (r *Report) flags() []string {
 	return flags
 }
 
-// remarks are what has to be known beside the figures, a line each.
+// remarks returns refusals, faults and notes, one per line.
 func (r *Report) remarks() []string {
 	var lines []string
 	for _, errno := range slices.Sorted(maps.Keys(r.Refusals)) {
@@ -103,7 +103,7 @@ func (r *Report) remarks() []string {
 	return lines
 }
 
-// refusals is how often the server refused, for whatever reason.
+// refusals returns the number of refusals of all kinds.
 func (r *Report) refusals() (n int64) {
 	for _, c := range r.Refusals {
 		n += c
@@ -111,7 +111,7 @@ func (r *Report) refusals() (n int64) {
 	return n
 }
 
-// processColumns are the figures that every process has, by how their names end.
+// processColumns are the figures of each process, by the end of their names.
 var processColumns = []struct{ ending, title, unit string }{
 	{" CPU per million messages", "CPU s per million", "s"},
 	{" CPU", "% of a core", "% of a core"},
@@ -119,14 +119,13 @@ var processColumns = []struct{ ending, title, unit string }{
 	{" memory, peak", "peak MiB", "MiB"},
 }
 
-// processCost is a row of such a table: what one process took.
+// processCost is a row of the table of processes.
 type processCost struct {
 	Name  string
-	Cells []string // one for each of costColumns; "": not measured
+	Cells []string // one for each of processColumns; "": not measured
 }
 
-// costs splits the figures: those of processes, whichever these are, become a
-// table of their own.
+// costs splits the figures into those of processes and the rest.
 func (r *Report) costs() (rest []Figure, processes []processCost) {
 next:
 	for _, f := range r.Figures {

@@ -5,24 +5,24 @@ import (
 	"strings"
 )
 
-// Trial is what ab does. Its JSON is read by compare.
+// Trial is the result of ab.
 type Trial struct {
 	ArgsA       []string    `json:"a_args"`
 	ArgsB       []string    `json:"b_args"`
 	Rounds      []Round     `json:"rounds"`
 	Comparison  *Comparison `json:"comparison,omitempty"` // nil: no round is complete
-	Failed      string      `json:"failed,omitempty"`     // which run wasn't good, and why
+	Failed      string      `json:"failed,omitempty"`     // which run failed, and why
 	Interrupted bool        `json:"interrupted,omitempty"`
 }
 
-// Round is a run of A and one of B; nil: it didn't come to that.
+// Round is a run of A and one of B. A run that didn't take place is nil.
 type Round struct {
 	First string  `json:"first"` // "A" or "B"
 	A     *Report `json:"a,omitempty"`
 	B     *Report `json:"b,omitempty"`
 }
 
-// Sides are the reports of the rounds that are complete.
+// Sides returns the reports of complete rounds.
 func (t *Trial) Sides() (a, b *Side) {
 	a, b = &Side{name: strings.Join(t.ArgsA, " ")}, &Side{name: strings.Join(t.ArgsB, " ")}
 	counts := func(r *Report) bool { return r != nil && r.Good() && !r.Interrupted }
@@ -34,7 +34,7 @@ func (t *Trial) Sides() (a, b *Side) {
 	return a, b
 }
 
-// Table is the trial for people.
+// Table returns the trial as text.
 func (t *Trial) Table() string {
 	var b strings.Builder
 	complete := 0

@@ -14,34 +14,33 @@ import (
 	"chatd/internal/services"
 )
 
-// Kinds of what is started, by their names on the command line.
+// Values of --spawn.
 const (
 	SpawnSQLite  = "sqlite"
 	SpawnMySQL   = "mysql"
 	SpawnCluster = "cluster"
 )
 
-// fullFlush are MariaDB's arguments: acknowledged outlives a power cut, and
-// there is memory and log for a store that grows while it is measured. What
-// was measured is thrown away: its end need not put it in order.
+// fullFlush are the arguments of MariaDB. Acknowledged messages survive a power
+// cut, and buffer pool and log suit a store that grows. The data is thrown
+// away, so a shutdown need not tidy it up.
 var fullFlush = []string{"--innodb-flush-log-at-trx-commit=1", "--innodb-buffer-pool-size=1G", "--innodb-log-file-size=512M",
 	"--innodb-fast-shutdown=2"}
 
-// database is the one that nodes share.
+// database is the database that all nodes use.
 const database = "chatd"
 
-// cluster is what was started here; a single node is a cluster of one. When
-// this process is gone, so is all of it: see services.Folder.
+// cluster is a set of started processes: nodes, and the services they use. They
+// end when this process does: see services.Folder.
 type cluster struct {
 	folder  *services.Folder
-	mariadb *services.MariaDB // nil: a store of SQLite
-	redis   *services.Redis   // nil: a single node
+	mariadb *services.MariaDB // nil: nodes use SQLite
+	redis   *services.Redis   // nil: there is one node
 	nodes   []*services.Node
 }
 
-// newCluster starts what t asks for, and tells p how far it is. What is
-// missing on this machine is installed where that may be, and say is told.
-// Beside an error nothing runs.
+// newCluster starts what t describes. Missing programs are installed if
+// possible, which is announced on say. After an error nothing runs.
 func newCluster(ctx context.Context, t *Flags, p *report.Progress, say io.Writer) (*cluster, error) {
 	if _, err := exec.LookPath(t.Chatd); err != nil {
 		return nil, fmt.Errorf("start a server: %w; make build makes it, --chatd names another", err)
@@ -100,14 +99,14 @@ func (c *cluster) start(ctx context.Context, t *Flags, p *report.Progress) (err 
 			return err
 		}
 		c.nodes = append(c.nodes, n)
-		if err := n.Start(ctx); err != nil { // the first makes the schema
+		if err := n.Start(ctx); err != nil { // the first one creates the schema
 			return err
 		}
 	}
 	return nil
 }
 
-// services lists all that runs, the nodes first.
+// services lists all processes, the nodes first.
 func (c *cluster) services() []*services.Service {
 	var all []*services.Service
 	for _, n := range c.nodes {
@@ -122,8 +121,8 @@ func (c *cluster) services() []*services.Service {
 	return all
 }
 
-// restartNodes ends all nodes in order and starts them again, on their store
-// and addresses.
+// restartNodes stops all nodes and starts them again with the same data and
+// addresses.
 func (c *cluster) restartNodes(ctx context.Context) error {
 	for _, n := range c.nodes {
 		if err := n.Stop(); err != nil {
@@ -138,8 +137,8 @@ func (c *cluster) restartNodes(ctx context.Context) error {
 	return nil
 }
 
-// stop ends everything in order, the nodes first, and removes the folder. What
-// doesn't run is an error only where it should.
+// stop stops all processes, the nodes first, and removes the folder. It returns
+// an error if one wasn't running that should have been.
 func (c *cluster) stop() error {
 	return c.endAll(func(s *services.Service) error {
 		if s.PID() == 0 {
@@ -149,7 +148,7 @@ func (c *cluster) stop() error {
 	})
 }
 
-// endAll ends every service by f and removes the folder.
+// endAll ends every service with f and removes the folder.
 func (c *cluster) endAll(f func(*services.Service) error) error {
 	var all []error
 	for _, s := range c.services() {
@@ -161,7 +160,7 @@ func (c *cluster) endAll(f func(*services.Service) error) error {
 	return errors.Join(all...)
 }
 
-// versions says what else than nodes runs, and how.
+// versions describes the services besides the nodes.
 func (c *cluster) versions(ctx context.Context, t *Flags) (all []string) {
 	if c.mariadb != nil {
 		all = append(all, fmt.Sprintf("%s (%s)", c.mariadb.Version(ctx), strings.Join(slices.Concat(fullFlush, t.MariaDB), " ")))

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fileSystemName names what folder lies on: a store in memory pays nothing for a
-// sync, and its figures are none of a disk.
+// fileSystemName names the file system of a folder. In memory a sync costs
+// nothing, and figures don't apply to disks.
 func fileSystemName(folder string) string {
 	var s unix.Statfs_t
 	if err := unix.Statfs(folder, &s); err != nil {

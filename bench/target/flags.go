@@ -14,25 +14,25 @@ import (
 // maxNodes bounds --nodes: every node is a process on this machine.
 const maxNodes = 16
 
-// Flags says what is measured.
+// Flags says which server is measured.
 type Flags struct {
-	Spawn   string   `name:"spawn" default:"sqlite" enum:"sqlite,mysql,cluster" help:"Start a server with this kind of store, and end it afterwards: sqlite; mysql, a node with a MariaDB of its own; cluster, several nodes with a MariaDB and a Redis."`
-	Nodes   int      `name:"nodes" placeholder:"N" help:"With --spawn cluster: so many nodes (default: 2; of crash: 3). User i is on node i mod N, so that pairs talk from node to node."`
-	Chatd   string   `name:"chatd" placeholder:"PATH" help:"The program to start (default: the chatd beside chatbench)."`
-	Args    []string `name:"chatd-arg" sep:"none" placeholder:"ARG" help:"One more argument for each started node, as --chatd-arg=--sqlite-sync=normal; may be repeated."`
-	Limits  bool     `name:"limits" help:"Start nodes with the limits that they have by default, in place of --no-limits."`
-	MariaDB []string `name:"mariadb-arg" sep:"none" placeholder:"ARG" help:"One more argument for a started MariaDB, as --mariadb-arg=--innodb-buffer-pool-size=4G; may be repeated. It begins with 1 GiB and full flush."`
-	Dir     string   `name:"dir" placeholder:"FOLDER" help:"Where the started server's store lies, in a temporary folder (default: the system's). Name one on the disk that is to be measured."`
+	Spawn   string   `name:"spawn" default:"sqlite" enum:"sqlite,mysql,cluster" help:"Start a server with this kind of store, and stop it afterwards. sqlite: one node; mysql: one node with its own MariaDB; cluster: several nodes with MariaDB and Redis."`
+	Nodes   int      `name:"nodes" placeholder:"N" help:"With --spawn cluster: number of nodes (default: 2; crash: 3). User i connects to node i mod N, so pairs talk across nodes."`
+	Chatd   string   `name:"chatd" placeholder:"PATH" help:"Program to start (default: the chatd next to chatbench)."`
+	Args    []string `name:"chatd-arg" sep:"none" placeholder:"ARG" help:"One more argument for each started node, e.g. --chatd-arg=--sqlite-sync=normal. May be repeated."`
+	Limits  bool     `name:"limits" help:"Start nodes with their default limits instead of --no-limits."`
+	MariaDB []string `name:"mariadb-arg" sep:"none" placeholder:"ARG" help:"One more argument for a started MariaDB, e.g. --mariadb-arg=--innodb-buffer-pool-size=4G. May be repeated. The default is 1 GiB and full flush."`
+	Dir     string   `name:"dir" placeholder:"FOLDER" help:"Folder for the started server's data, in a temporary folder inside (default: the system's temporary folder). Choose the disk you want to measure."`
 
-	Addr  string     `name:"addr" placeholder:"HOST:PORT" help:"Take the server that listens here instead of starting one. Loopback only. Start it with --no-limits --argon2 8,1,1."`
-	Other string     `name:"other-addr" placeholder:"HOST:PORT" help:"With --addr: another node of the same cluster. Receivers log in there, so that every message goes from node to node."`
-	HTTP  string     `name:"http" placeholder:"HOST:PORT" help:"With --addr: its --http address, to have it collect garbage before its memory is read."`
-	PIDs  []NamedPID `name:"pid" sep:"none" placeholder:"[NAME=]PID" help:"With --addr: its process, for CPU time and memory. Repeat it for each process of several, as --pid 'node 1=321' --pid MariaDB=123."`
+	Addr  string     `name:"addr" placeholder:"HOST:PORT" help:"Use the running server at this loopback address instead of starting one. Start it with --no-limits --argon2 8,1,1."`
+	Other string     `name:"other-addr" placeholder:"HOST:PORT" help:"With --addr: another node of the same cluster. Receivers log in there, so every message goes from node to node."`
+	HTTP  string     `name:"http" placeholder:"HOST:PORT" help:"With --addr: the server's --http address, to trigger a garbage collection before its memory is read."`
+	PIDs  []NamedPID `name:"pid" sep:"none" placeholder:"[NAME=]PID" help:"With --addr: the server's process, for CPU time and memory. Repeat it for each process, e.g. --pid 'node 1=321' --pid MariaDB=123."`
 
 	Floor *RelayOptions `kong:"-"` // not nil: start the bare relay of bench/floor instead of a chatd
 }
 
-// nodeCount is how many nodes are started.
+// nodeCount returns how many nodes are started.
 func (t *Flags) nodeCount() int {
 	switch {
 	case t.Spawn != SpawnCluster:
@@ -43,7 +43,8 @@ func (t *Flags) nodeCount() int {
 	return t.Nodes
 }
 
-// Check refuses what isn't this machine: a load is for one's own server.
+// Check checks the flags. It accepts loopback addresses only: nobody should
+// put load on a server that isn't theirs.
 func (t *Flags) Check() error {
 	var bad []error
 	if t.Floor != nil && (t.Addr != "" || t.Chatd != "" || len(t.Args) > 0 || t.Dir != "" || t.Limits) {
@@ -89,8 +90,7 @@ func (t *Flags) Check() error {
 	return errors.Join(append(bad, checkDistinct(t.PIDs))...)
 }
 
-// FindChatd has the program to start be the one beside this one, where none
-// was named.
+// FindChatd sets Chatd to the chatd next to this program, unless it is set.
 func (t *Flags) FindChatd() error {
 	if t.Chatd != "" {
 		return nil
@@ -103,8 +103,8 @@ func (t *Flags) FindChatd() error {
 	return nil
 }
 
-// loopbackAddr is addr with its host as an IP, and an error for all that is not
-// a port of this machine.
+// loopbackAddr returns addr with its host as an IP address, or an error if it
+// isn't an address of this machine.
 func loopbackAddr(addr string) (string, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {

@@ -2,7 +2,7 @@ package target
 
 import "testing"
 
-// What loopback is called, all names of it are taken.
+// All names of the loopback network are accepted.
 func TestLoopback(t *testing.T) {
 	for addr, want := range map[string]string{
 		"127.0.0.1:6000": "127.0.0.1:6000", "127.1.2.3:1": "127.1.2.3:1",

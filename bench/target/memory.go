@@ -15,12 +15,12 @@ import (
 const (
 	httpTimeout = 30 * time.Second
 	maxPage     = 16 << 20
-	stableFor   = 6 * time.Second  // as long as memory must stay the same
-	stableLimit = 20 * time.Second // as long as that is waited for
+	stableFor   = 6 * time.Second  // how long memory must stay the same
+	stableLimit = 20 * time.Second // how long to wait for that
 	stablePoll  = 250 * time.Millisecond
 )
 
-// httpGet reads one page of a node, whose HTTP address is given.
+// httpGet reads a page of a node.
 func httpGet(ctx context.Context, node, page string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, httpTimeout)
 	defer cancel()
@@ -28,7 +28,7 @@ func httpGet(ctx context.Context, node, page string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	transport := &http.Transport{DisableKeepAlives: true} // it must not stay among the server's connections
+	transport := &http.Transport{DisableKeepAlives: true} // no connection must be left on the server
 	answer, err := (&http.Client{Transport: transport}).Do(req)
 	if err != nil {
 		return nil, err
@@ -40,9 +40,9 @@ func httpGet(ctx context.Context, node, page string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(answer.Body, maxPage))
 }
 
-// Memory is what the server has, once its nodes have collected their garbage
-// and its memory has settled. The live heap is the nodes'; 0 where it is
-// unknown. It blocks for seconds.
+// Memory returns what the server uses after a garbage collection, once its
+// resident memory is stable. The live heap is that of all nodes, 0 if unknown.
+// It blocks for seconds.
 func (s *Server) Memory(ctx context.Context, rep *report.Report) (u Usage, heap int64, err error) {
 	if len(s.httpURLs) < len(s.addrs) {
 		rep.AddNote("the server's HTTP address is unknown (--http): its garbage was not collected before its memory was read")
@@ -69,11 +69,10 @@ func (s *Server) Memory(ctx context.Context, rep *report.Report) (u Usage, heap 
 	}
 }
 
-// collect has all nodes collect their garbage, and adds up the heaps that
-// remain.
+// collect makes all nodes collect garbage and returns their total live heap.
 func (s *Server) collect(ctx context.Context) (heap int64, err error) {
 	for _, node := range s.httpURLs {
-		for range 2 { // what the first finds unreachable, finalizers and pools still hold
+		for range 2 { // finalizers and pools keep some objects until the second collection
 			if _, err := httpGet(ctx, node, "/debug/pprof/heap?gc=1"); err != nil {
 				return 0, fmt.Errorf("have the server collect its garbage: %w", err)
 			}
@@ -87,7 +86,7 @@ func (s *Server) collect(ctx context.Context) (heap int64, err error) {
 	return heap, nil
 }
 
-// metricValue is one value of a page of metrics; 0 where it isn't there.
+// metricValue returns a value of a metrics page, or 0 if it isn't there.
 func metricValue(page []byte, name string) int64 {
 	for line := range strings.Lines(string(page)) {
 		if value, ok := strings.CutPrefix(line, name+" "); ok {

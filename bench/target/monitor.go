@@ -10,12 +10,12 @@ import (
 	"chatd/bench/report"
 )
 
-// Monitor looks at a server's processes until it is told to end.
+// Monitor samples a server's processes at a fixed interval.
 type Monitor struct {
 	server    *Server
 	interval  time.Duration
 	processes []report.SoakProcess
-	warmupEnd time.Time // the warm-up's end
+	warmupEnd time.Time
 	done      chan struct{}
 	err       error
 }
@@ -28,7 +28,8 @@ func NewMonitor(s *Server, every time.Duration) *Monitor {
 	return w
 }
 
-// Start begins to look, until ctx ends, and then once more. wait must follow.
+// Start starts sampling in a goroutine. It samples until ctx ends, and once
+// more then. The caller must call Wait.
 func (w *Monitor) Start(ctx context.Context, warmup time.Duration) {
 	w.warmupEnd = time.Now().Add(warmup)
 	go func() {
@@ -45,12 +46,12 @@ func (w *Monitor) Start(ctx context.Context, warmup time.Duration) {
 			case <-tick.C:
 			}
 		}
-		// Once more; a server that is gone meanwhile is told of elsewhere.
+		// One last sample. If the server is gone, the scenario reports that.
 		_ = w.sample(context.WithoutCancel(ctx))
 	}()
 }
 
-// Wait is until it has ended; the error is why it ended early.
+// Wait blocks until sampling has ended and returns why if it ended early.
 func (w *Monitor) Wait() error {
 	if !w.warmupEnd.IsZero() {
 		<-w.done
@@ -83,7 +84,7 @@ func (w *Monitor) sample(ctx context.Context) error {
 	return nil
 }
 
-// Result is what was seen, once wait has returned.
+// Result returns all samples. Wait must have returned.
 func (w *Monitor) Result() *report.Soak {
 	return &report.Soak{EverySeconds: w.interval.Seconds(), Processes: w.processes, Trends: report.NewTrends(w.processes)}
 }

@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// Names of what figures are of, whatever the server consists of.
+// Names used for the sum of all processes, and for this process.
 const (
 	serverName    = "server"
 	generatorName = "generator"
 )
 
-// NamedPID is a process of the server that runs already.
+// NamedPID is a process of a server that is already running.
 type NamedPID struct {
 	name string
 	pid  int
@@ -34,8 +34,8 @@ func (n *NamedPID) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// checkDistinct says which of several processes can't be told from another, or
-// from what is the sum of all.
+// checkDistinct returns an error if two processes have the same name or pid, or
+// if a name means the sum of all.
 func checkDistinct(all []NamedPID) error {
 	seen := make(map[NamedPID]bool)
 	for _, n := range all {

@@ -12,8 +12,7 @@ import (
 
 const versionTimeout = 30 * time.Second
 
-// newNode lays out a node on a store, which isn't started; redis is "" for one
-// that has no others.
+// newNode prepares a node without starting it. redis is "" for a single node.
 func newNode(f *services.Folder, t *Flags, name, store, redis string) (*services.Node, error) {
 	flags := []string{"--db", store, "--argon2", "8,1,1", "--log-format", "json"}
 	if !t.Limits {
@@ -25,7 +24,7 @@ func newNode(f *services.Folder, t *Flags, name, store, redis string) (*services
 	return services.NewNode(f, name, t.Chatd, slices.Concat(flags, t.Args)...)
 }
 
-// chatdVersion asks a chatd for its version.
+// chatdVersion returns the version of a chatd program.
 func chatdVersion(ctx context.Context, path string) string {
 	ctx, cancel := context.WithTimeout(ctx, versionTimeout)
 	defer cancel()

@@ -12,17 +12,17 @@ import (
 	"time"
 )
 
-// process is what one process has used, from /proc.
+// Process is the resource usage of a process, from /proc.
 type Process struct {
-	CPU       time.Duration // user and system
-	RSS, peak int64         // bytes of memory that are resident, and were at most
-	Private   int64         // of rss, what is no page of a file: those of the store are the kernel's, to be had back at any time
+	CPU       time.Duration // user and system time
+	RSS, peak int64         // bytes of resident memory, now and at most
+	Private   int64         // part of RSS that isn't backed by files; the kernel can reclaim the rest at any time
 }
 
-// clockTick is what /proc counts CPU time in: USER_HZ, 100 wherever Go runs.
+// clockTick is the unit of CPU time in /proc. USER_HZ is 100 wherever Go runs.
 const clockTick = 10 * time.Millisecond
 
-// readProcess reads what a process has used. It blocks for a read of /proc.
+// readProcess reads the usage of a process from /proc.
 func readProcess(pid int) (*Process, error) {
 	dir := "/proc/" + strconv.Itoa(pid)
 	stat, err := os.ReadFile(dir + "/stat")
@@ -49,8 +49,8 @@ func readProcess(pid int) (*Process, error) {
 	return p, nil
 }
 
-// cpuOf reads user and system time, fields 14 and 15. The name before them is
-// in parentheses and may hold anything.
+// cpuOf returns user and system time, fields 14 and 15 of a stat file. The name
+// before them is in parentheses and may contain anything.
 func cpuOf(stat []byte) (time.Duration, error) {
 	_, rest, ok := bytes.Cut(stat[max(0, bytes.LastIndexByte(stat, ')')):], []byte(") "))
 	fields := strings.Fields(string(rest))
@@ -62,7 +62,7 @@ func cpuOf(stat []byte) (time.Duration, error) {
 	return time.Duration(user+system) * clockTick, errors.Join(err1, err2)
 }
 
-// statusBytes reads a line as "VmRSS:    1234 kB".
+// statusBytes reads a line like "VmRSS: 1234 kB".
 func statusBytes(status []byte, name string) (int64, error) {
 	for s := bufio.NewScanner(bytes.NewReader(status)); s.Scan(); {
 		if rest, ok := strings.CutPrefix(s.Text(), name+":"); ok {
@@ -73,11 +73,11 @@ func statusBytes(status []byte, name string) (int64, error) {
 	return 0, fmt.Errorf("no %s", name)
 }
 
-// ownCPU is what this process has used.
+// ownCPU returns the CPU time of this process.
 func ownCPU() time.Duration {
 	var r syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
-		return 0 // it fails for wrong arguments alone
+		return 0 // it only fails for wrong arguments
 	}
 	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }

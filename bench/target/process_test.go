@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// A process may call itself anything, and the CPU time is in the fields
-// behind its name.
+// A process name may contain anything. The CPU time follows it.
 func TestCPUOf(t *testing.T) {
 	stat := []byte("12 (a ) b (c)) S 1 12 12 0 -1 4194304 5 0 0 0 150 25 0 0 20 0 8 0 100 200 300")
 	if cpu, err := cpuOf(stat); err != nil || cpu != 1750*time.Millisecond {
@@ -21,7 +20,7 @@ func TestCPUOf(t *testing.T) {
 	}
 }
 
-// Memory is in KiB there.
+// Memory is given in KiB.
 func TestStatusBytes(t *testing.T) {
 	status := []byte("Name:\tchatd\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\n")
 	if n, err := statusBytes(status, "VmRSS"); err != nil || n != 1<<20 {
@@ -32,7 +31,7 @@ func TestStatusBytes(t *testing.T) {
 	}
 }
 
-// The formats above are those of this kernel.
+// This kernel uses the formats above.
 func TestReadProcess(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux has /proc as we read it")
@@ -49,7 +48,7 @@ func TestReadProcess(t *testing.T) {
 	}
 }
 
-// Figures are read off a page of metrics by their whole name.
+// A metric is found by its whole name.
 func TestMetric(t *testing.T) {
 	page := []byte("heap_bytes_total 5\nheap_bytes 1.5e+03\nempty\n")
 	if v := metricValue(page, "heap_bytes"); v != 1500 {

@@ -16,11 +16,11 @@ import (
 	"chatd/internal/services"
 )
 
-// RelayCommand has this program be the floor's relay, which is measured
-// from outside, as a server is. It is for startFloor alone.
+// RelayCommand makes this program run as the bare relay, in a process of its
+// own so that it can be measured like a server. Only startRelay uses it.
 const RelayCommand = "floor-relay"
 
-// RelayOptions are those of a relay that is measured in place of a server.
+// RelayOptions are the options of a relay that is measured instead of a chatd.
 type RelayOptions struct {
 	Loops int // event loops; 0: one per core
 }
@@ -34,11 +34,11 @@ func (o *RelayOptions) describe(d report.ServerInfo) report.ServerInfo {
 }
 
 const (
-	relayStop = 20 * time.Second // for its end in order
-	relayDial = 2 * time.Second  // of one question whether it takes connections
+	relayStop = 20 * time.Second // to shut down
+	relayDial = 2 * time.Second  // for one attempt to connect
 )
 
-// startRelay starts the relay, which stands in the place of a node.
+// startRelay starts the relay in place of a node.
 func (s *Server) startRelay(ctx context.Context) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -70,8 +70,8 @@ func (s *Server) startRelay(ctx context.Context) error {
 	return nil
 }
 
-// RunRelay is the relay's process. It logs to stderr and returns once ctx has
-// ended.
+// RunRelay is the main function of the relay's process. It logs to stderr and
+// returns when ctx has ended.
 func RunRelay(ctx context.Context, loops, addr string, stderr io.Writer) error {
 	log := slog.New(slog.NewJSONHandler(stderr, nil))
 	n, err := strconv.Atoi(loops)

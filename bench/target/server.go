@@ -7,21 +7,21 @@ import (
 	"chatd/bench/report"
 )
 
-// WithLimits is said of nodes that have the limits of the default.
+// WithLimits says in reports that nodes run with their default limits.
 const WithLimits = "with the default limits"
 
-// Server is what is measured: one of our own, or one that runs. It may have
-// several nodes, and other processes besides.
+// Server is the server under test: one that was started here, or one that was
+// already running. It may have several nodes and other processes.
 type Server struct {
 	target   *Flags
-	addrs    []string // where clients connect, node by node
-	httpURLs []string // the nodes' HTTP addresses as URLs, as far as they are known
-	cluster  *cluster // nil: it was running
+	addrs    []string // of the nodes, for clients
+	httpURLs []string // of the nodes' HTTP ports, as far as they are known
+	cluster  *cluster // nil: the server was already running
 }
 
-// Start starts a server, or takes the one that t names. It blocks until
-// that is ready, and tells p how far it is; say is told of what had to be
-// installed.
+// Start starts the server that t describes, or uses the running one it names.
+// It blocks until clients can connect. p shows the progress; installed programs
+// are announced on say.
 func Start(ctx context.Context, t *Flags, p *report.Progress, say io.Writer) (*Server, error) {
 	s := &Server{target: t}
 	if t.Floor != nil {
@@ -47,15 +47,15 @@ func Start(ctx context.Context, t *Flags, p *report.Progress, say io.Writer) (*S
 	return s, nil
 }
 
-// IsFloor says that this is no chatd but a bare relay.
+// IsFloor reports whether this is the bare relay and no chatd.
 func (s *Server) IsFloor() bool { return s.target.Floor != nil }
 
-// AddrOf is where user number i connects: neighbours are on different nodes,
-// so that what they say goes from node to node.
+// AddrOf returns where user number i connects. Neighbors use different nodes,
+// so messages between them go from node to node.
 func (s *Server) AddrOf(i int) string { return s.addrs[i%len(s.addrs)] }
 
-// Restart ends the nodes of a started server in order and starts them again on
-// the same store. A server that was running stays as it is.
+// Restart stops the nodes of a started server and starts them again with the
+// same data. It does nothing to a server that was already running.
 func (s *Server) Restart(ctx context.Context) error {
 	if s.cluster == nil {
 		return nil
@@ -63,7 +63,7 @@ func (s *Server) Restart(ctx context.Context) error {
 	return s.cluster.restartNodes(ctx)
 }
 
-// Stop ends the server that was started, and removes its store.
+// Stop stops a started server and removes its data.
 func (s *Server) Stop() error {
 	if s.cluster == nil {
 		return nil
@@ -71,7 +71,7 @@ func (s *Server) Stop() error {
 	return s.cluster.stop()
 }
 
-// Describe says what the server is.
+// Describe describes the server for a report.
 func (s *Server) Describe(ctx context.Context) report.ServerInfo {
 	d := report.ServerInfo{Address: s.addrs[0], Args: s.target.Args}
 	if s.target.Limits {

@@ -7,8 +7,7 @@ import (
 	"testing"
 )
 
-// Users are spread over the nodes, and neighbours are never on the same one:
-// each node of a cluster has had its part of the work.
+// Users are spread over all nodes, and neighbors use different ones.
 func TestSpread(t *testing.T) {
 	s := &Server{addrs: []string{"a", "b", "c"}}
 	for i := range 12 {
@@ -18,7 +17,7 @@ func TestSpread(t *testing.T) {
 	}
 }
 
-// A server that was running may have several processes, each by its name.
+// A running server may have several processes, each with a name.
 func TestNamedProcesses(t *testing.T) {
 	flags := Flags{Addr: "127.0.0.1:1", PIDs: make([]NamedPID, 2)}
 	for i, text := range []string{fmt.Sprint("node 1=", os.Getpid()), fmt.Sprint("shell=", os.Getppid())} {

@@ -7,20 +7,20 @@ import (
 	"chatd/bench/report"
 )
 
-// Usage is what server and generator have used at one moment.
+// Usage is what the server and this process have used up to one moment.
 type Usage struct {
-	Total     *Process       // all of its processes together; nil: unknown
-	Processes []NamedProcess // each of them, where there are several
+	Total     *Process       // sum of all server processes; nil: unknown
+	Processes []NamedProcess // each of them, if there are several
 	Generator time.Duration
 }
 
-// NamedProcess is one of the server's processes.
+// NamedProcess is a process of the server.
 type NamedProcess struct {
 	Name string
 	Process
 }
 
-// processes lists the server's, as far as they are known.
+// processes lists the server's processes, as far as they are known.
 func (s *Server) processes() []NamedPID {
 	if s.cluster == nil {
 		return s.target.PIDs
@@ -32,10 +32,10 @@ func (s *Server) processes() []NamedPID {
 	return all
 }
 
-// HasProcesses says whether the server's processes are known.
+// HasProcesses reports whether the server's processes are known.
 func (s *Server) HasProcesses() bool { return len(s.processes()) > 0 }
 
-// readUsage reads what the server's processes have used so far; it needs one.
+// readUsage reads the usage of the server's processes. There must be one.
 func (s *Server) readUsage() (Usage, error) {
 	u := Usage{Total: &Process{}}
 	for _, named := range s.processes() {
@@ -55,8 +55,8 @@ func (s *Server) readUsage() (Usage, error) {
 	return u, nil
 }
 
-// Usage reads what server and generator have used so far. What can't be read
-// is noted in rep.
+// Usage reads the usage of the server and of this process. A note in rep says
+// what can't be read.
 func (s *Server) Usage(rep *report.Report) Usage {
 	self := ownCPU()
 	if !s.HasProcesses() {
@@ -71,8 +71,8 @@ func (s *Server) Usage(rep *report.Report) Usage {
 	return u
 }
 
-// costEach says what a million of something took of each of the server's
-// processes, where n of them were done between before and after.
+// AddCostEach adds the CPU time per million of something, of which n were done
+// between before and after, for each of the server's processes.
 func AddCostEach(r *report.Report, what string, before, after Usage, n int) {
 	if after.Total == nil || before.Total == nil || n == 0 {
 		return
@@ -86,7 +86,8 @@ func AddCostEach(r *report.Report, what string, before, after Usage, n int) {
 	}
 }
 
-// cost says what so many messages took of the machine.
+// AddCost adds CPU time and memory of the server and this process between
+// before and after. With messages it adds the CPU time per million.
 func AddCost(r *report.Report, before, after Usage, messages int64, elapsed time.Duration) {
 	per := func(who string, cpu time.Duration) {
 		if messages > 0 {

@@ -15,26 +15,27 @@ const (
 	maxAtATime = 1024
 )
 
-// Connect is the scenario of idle connections.
+// Connect measures what idle connections cost.
 type Connect struct {
-	Conns    int           `name:"conns" default:"10000" help:"Connections, each of a user of its own."`
+	Conns    int           `name:"conns" default:"10000" help:"Connections, each of a different user."`
 	AtATime  int           `name:"at-a-time" default:"64" help:"Connections that come up at the same time."`
-	Duration time.Duration `name:"duration" default:"10s" help:"How long they are watched once all are up, at most 10m."`
-	Ping     time.Duration `name:"ping" default:"30s" help:"How often each sends PING, as clients do; 0: never, which the server ends after its --idle-timeout."`
+	Duration time.Duration `name:"duration" default:"10s" help:"How long to measure idle connections, at most 10m."`
+	Ping     time.Duration `name:"ping" default:"30s" help:"How often each sends PING, as clients do. 0: never; then the server closes it after its --idle-timeout."`
 }
 
 func (*Connect) Name() string { return "connect" }
 
 func (c *Connect) Help() string {
-	return `Users are registered first, and log in once for their tokens. Then a started server is
-started again, so that its memory is that of a server that has done nothing yet, and
-all users connect and log in by token, as after a restart in the field.
+	return `Users are registered and log in once for their tokens. Then a server that chatbench has
+started is restarted, so that its memory is that of a fresh server, and all users connect
+and log in by token, as after a restart in production.
 
-Measured are connections per second, and the time from connecting to LOGIN_ACK; the
-server's resident memory and live heap per connection, each after it has collected its
-garbage (pages of files that it maps are the kernel's cache, and told apart); and the CPU time of --duration with nothing but PING. Checked is that every
-connection still answers in the end. The kernel's memory for sockets (some 5 KiB for
-each end) is in none of these figures.`
+Measured: connections per second, and the time from connecting to LOGIN_ACK; the server's
+resident memory and live heap per connection, after garbage collection; the CPU time of
+--duration with nothing but PING. Memory of mapped files is the kernel's cache and is
+reported separately. The kernel's socket buffers (about 5 KiB per end) are in no figure.
+
+Checked: every connection answers at the end.`
 }
 
 func (c *Connect) Check() error {
@@ -66,15 +67,15 @@ func (c *Connect) Run(ctx context.Context, env *load.Env) error {
 		}
 	}
 
-	fleet := load.NewIdlePool(c.Conns)
-	defer fleet.Close()
-	if err := c.connectAll(ctx, env, users, fleet); err != nil {
+	pool := load.NewIdlePool(c.Conns)
+	defer pool.Close()
+	if err := c.connectAll(ctx, env, users, pool); err != nil {
 		return err
 	}
-	// From here on each of them has to be kept alive.
+	// From here on the connections need keep-alives.
 	ctx, cancel := context.WithCancel(ctx)
 	kept := make(chan error, 1)
-	go func() { kept <- fleet.KeepAlive(ctx, c.Ping) }()
+	go func() { kept <- pool.KeepAlive(ctx, c.Ping) }()
 	err = func() error {
 		if known {
 			env.Progress.Show("%d connections are up; waiting for the server's memory to settle", c.Conns)
@@ -98,7 +99,7 @@ func (c *Connect) Run(ctx context.Context, env *load.Env) error {
 		return err
 	}
 	env.Progress.Show("every connection answers once more")
-	fleet.CheckAll(env.Faults)
+	pool.CheckAll(env.Faults)
 	return nil
 }
 
@@ -132,12 +133,12 @@ func (c *Connect) connectAll(ctx context.Context, env *load.Env, users []load.Ac
 	return nil
 }
 
-// observe sees what the idle connections cost.
+// observe measures the CPU time of idle connections.
 func (c *Connect) observe(ctx context.Context, env *load.Env) error {
 	before, started := env.Server.Usage(env.Report), time.Now()
 	for end := started.Add(c.Duration); time.Now().Before(end) && ctx.Err() == nil; {
 		env.Progress.Show("%d connections idle: %s left", c.Conns, time.Until(end).Round(time.Second))
-		_ = load.Sleep(ctx, min(load.SampleInterval, time.Until(end))) // cut short: seen above
+		_ = load.Sleep(ctx, min(load.SampleInterval, time.Until(end))) // the loop condition sees an interruption
 	}
 	elapsed := time.Since(started)
 	env.Report.Seconds = elapsed.Seconds()

@@ -8,29 +8,31 @@ import (
 	"chatd/proto"
 )
 
-// Event is the scenario of events.
+// Event measures events, which the server relays and doesn't store.
 type Event struct {
 	trafficFlags `embed:""`
-	chat         bool // on the floor: the frames are those of stream
+	chat         bool // only on the relay: send the frames of Stream
 }
 
 func (*Event) Name() string { return "event" }
 
 func (e *Event) Help() string {
-	return `EVENT is relayed to whoever is online; it is neither stored nor acknowledged. Each
-receiver gives its sender room for as many events as have arrived (within this
-program, so that nothing but events is on the wire): --window of them are on the way.
+	return `The server relays EVENT to online users. It neither stores nor acknowledges it. Inside
+chatbench a receiver tells its sender how many have arrived, so that --window of them
+are in flight and nothing but events is on the wire.
 
-Measured are events delivered per second and "end to end", from the write of an event
-to the receiver's read. Checked is that every event arrives, once, in order and
-unaltered: the protocol lets a server drop events, but under this load none must.
+Measured: events delivered per second, and "end to end", from sending an event to the
+receiver's read.
+
+Checked: every event arrives once, unchanged and in order. The protocol allows a server
+to drop events, but under this load it must not.
 
 ` + rateHelp
 }
 
 func (e *Event) Check() error { return e.validateFor(proto.MaxData) }
 
-// validateFor is validate for texts of at most maxSize bytes.
+// validateFor is Check for texts of at most maxSize bytes.
 func (e *Event) validateFor(maxSize int) error {
 	err := e.trafficFlags.validate(maxSize, maxStreamWindow)
 	if err == nil && e.Window*(e.Size+eventOverhead) > maxEventBytes {

@@ -11,33 +11,34 @@ import (
 
 const maxMembers = 10_000
 
-// Fanout is the scenario of one group.
+// Fanout measures messages to one large group.
 type Fanout struct {
-	Members      int     `name:"members" default:"200" help:"Members of the group, all of them online."`
-	Senders      int     `name:"senders" default:"1" help:"Members who speak."`
-	Kind         string  `name:"kind" default:"chat" enum:"chat,event" help:"What they say: chat, which is stored and acknowledged, or event, which is relayed."`
-	Window       int     `name:"window" default:"64" help:"Messages that each sender keeps on the way, or in an open loop at most."`
-	Rate         float64 `name:"rate" default:"0" help:"An open loop: so many messages per second in all are sent, each at its time. 0: a closed loop."`
+	Members      int     `name:"members" default:"200" help:"Members of the group, all online."`
+	Senders      int     `name:"senders" default:"1" help:"Members who send."`
+	Kind         string  `name:"kind" default:"chat" enum:"chat,event" help:"What they send: chat, which is stored and acknowledged, or event, which is relayed."`
+	Window       int     `name:"window" default:"64" help:"Unacknowledged messages that each sender keeps in flight. In an open loop: at most."`
+	Rate         float64 `name:"rate" default:"0" help:"Open loop: messages per second in all, sent at fixed times. 0: closed loop."`
 	messageFlags `embed:""`
 }
 
 func (*Fanout) Name() string { return "fanout" }
 
 func (f *Fanout) Help() string {
-	return `One group, whose members are all online. Each sender keeps --window messages
-unacknowledged (GROUP_CHAT), or of events (EVENT to the group) as many on the way to
-any member; everyone else gets them, and sends RECEIPT for every 256 messages.
+	return `One group whose members are all online. Each sender keeps --window messages
+unacknowledged (GROUP_CHAT), or that many events in flight to any member (EVENT to the
+group). All other members receive them and send RECEIPT for every 256 messages.
 
-"acknowledged" are messages, "delivered" is what has arrived at a member: one message
-to 200 members is 199 of these, and so are the costs per million. "end to end" is
-from the write of a message to a member's read. Checked is, for each member, that seq
-rises by one, that texts arrive unaltered and in the order of sending, and that all
-that was acknowledged was delivered, once.
+"acknowledged" counts messages. "delivered" counts what members receive: one message to
+200 members is delivered 199 times. Costs are per million deliveries. "end to end" is
+from sending a message to a member's read.
+
+Checked for each member: seqs rise by one; texts arrive unchanged and in order; every
+acknowledged message is delivered once.
 
 ` + rateHelp
 }
 
-// flags is what the group's senders do, as if each were one of a pair.
+// flags returns the flags as if each sender were one of a pair.
 func (f *Fanout) flags() trafficFlags {
 	return trafficFlags{pairFlags: pairFlags{Pairs: f.Senders, messageFlags: f.messageFlags}, Window: f.Window, Rate: f.Rate}
 }
@@ -57,8 +58,8 @@ func (f *Fanout) Check() error {
 	return t.validate(proto.MaxMsg, maxStreamWindow)
 }
 
-// validateFloor checks what only the floor can't do: there, one who sends hears
-// nothing, and the hearers make room in the window.
+// validateFloor checks what the relay can't do. A sender receives nothing
+// there.
 func (f *Fanout) validateFloor() error {
 	if f.Senders != 1 {
 		return fmt.Errorf("--senders: %d; on the floor, who sends hears nobody, so that there is only 1", f.Senders)
@@ -109,8 +110,8 @@ func (f *Fanout) Run(ctx context.Context, env *load.Env) error {
 	return g.Measure(ctx)
 }
 
-// connectMembers has all members of a new group online. Beside an error, conns are those
-// that are to be closed.
+// connectMembers creates a group and brings all members online. On an error the
+// caller must close conns.
 func (f *Fanout) connectMembers(ctx context.Context, env *load.Env, accounts *load.Accounts) (users []load.Account, conns []*load.Conn, group int64, err error) {
 	conns = make([]*load.Conn, f.Members)
 	if env.Server.IsFloor() {
@@ -135,8 +136,8 @@ func (f *Fanout) connectMembers(ctx context.Context, env *load.Env, accounts *lo
 	return users, conns, group, err
 }
 
-// createGroup makes the group and its members. They are away again when it returns:
-// else each would be told of all who join after it.
+// createGroup registers the members and creates the group. All are offline when
+// it returns, so that they aren't notified of those who join later.
 func (f *Fanout) createGroup(ctx context.Context, env *load.Env, accounts *load.Accounts) ([]load.Account, int64, error) {
 	users := make([]load.Account, f.Members)
 	var group int64

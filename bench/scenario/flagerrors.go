@@ -21,7 +21,7 @@ const (
 	openReserve = 64
 )
 
-// flagErrors are about flags that make no sense.
+// flagErrors collects errors of a command line.
 type flagErrors []error
 
 func (c *flagErrors) check(ok bool, format string, args ...any) {
@@ -30,8 +30,8 @@ func (c *flagErrors) check(ok bool, format string, args ...any) {
 	}
 }
 
-// checkConns checks a number of connections at the same time, of which this
-// process can have so many.
+// checkConns checks a number of simultaneous connections, which the process's
+// limit of open files bounds, too.
 func (c *flagErrors) checkConns(flag string, n, most int) {
 	c.check(n >= 1 && n <= most, "%s: %d is not between 1 and %d", flag, n, most)
 	files, err := openFiles()
@@ -42,8 +42,8 @@ func (c *flagErrors) checkConns(flag string, n, most int) {
 	c.check(n <= files-openReserve, "%s: %d; this process may open %d files (ulimit -n), %d of which are kept back", flag, n, files, openReserve)
 }
 
-// checkRate checks the rate of so many senders: the server would end the
-// connection of one that says nothing for long.
+// checkRate checks the rate of an open loop. Each sender must send often enough
+// that the server doesn't close its connection.
 func (c *flagErrors) checkRate(rate float64, senders int) {
 	least := float64(senders) / slowest.Seconds()
 	c.check(rate == 0 || rate >= least && rate <= maxRate, "--rate: %g is neither 0 nor between %.3g, one in %s for each sender, and %d", rate, least, slowest, maxRate)
@@ -51,17 +51,17 @@ func (c *flagErrors) checkRate(rate float64, senders int) {
 
 func (c flagErrors) join() error { return errors.Join(c...) }
 
-// inRange checks that n lies between least and most.
+// inRange checks that n is between least and most.
 func (c *flagErrors) inRange(flag string, n, least, most int) {
 	c.check(n >= least && n <= most, "%s: %d is not between %d and %d", flag, n, least, most)
 }
 
-// checkDuration checks the time that a flag gives to a run.
+// checkDuration checks a measured time.
 func (c *flagErrors) checkDuration(flag string, d time.Duration) {
 	c.check(d > 0 && d <= load.MaxDuration, "%s: %s is not above 0 and at most %s", flag, d, load.MaxDuration)
 }
 
-// openFiles is how many descriptors this process may have.
+// openFiles returns how many file descriptors this process may open.
 func openFiles() (int, error) {
 	var l syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {

@@ -10,26 +10,27 @@ import (
 
 const (
 	maxLoops = 64
-	// floorNote is for reports of what the server would acknowledge.
+	// floorNote goes into reports of scenarios whose messages a chatd
+	// acknowledges.
 	floorNote = "the floor stores and acknowledges nothing: a sender's window has room for as many as have arrived"
 )
 
-// Floor are the scenarios that can be had of the floor.
+// Floor holds the scenarios that also run on the bare relay of bench/floor.
 type Floor struct {
-	Loops int `name:"loops" default:"0" help:"Event loops of the relay; 0: one per core."`
+	Loops int `name:"loops" default:"0" help:"Event loops of the relay. 0: one per core."`
 
-	Stream Stream `cmd:"" help:"The frames of stream, which nobody stores or acknowledges: receivers make room in the window."`
-	Ping   Ping   `cmd:"" help:"One message on the way for each pair."`
-	Event  Event  `cmd:"" help:"Pairs of users, a window of events on the way."`
-	Fanout Fanout `cmd:"" help:"One group, one of which sends to all others."`
-	Login  Login  `cmd:"" help:"Connections that come, get an answer as long as LOGIN_ACK, and are gone."`
+	Stream Stream `cmd:"" help:"The frames of stream, neither stored nor acknowledged: a message leaves the window when it arrives."`
+	Ping   Ping   `cmd:"" help:"One message in flight per pair."`
+	Event  Event  `cmd:"" help:"Pairs of users with a window of events in flight."`
+	Fanout Fanout `cmd:"" help:"One group in which one member sends."`
+	Login  Login  `cmd:"" help:"Connections that get an answer as long as LOGIN_ACK, and disconnect."`
 }
 
 func (*Floor) Help() string {
-	return `The relay is a process of its own on the same event loops as the server's. It passes
-frames on by their length, and knows nothing of what is in them. Senders send what the
-server would push, so that receivers read, decode and check the same as with the server,
-and a figure of the floor is to be compared with that of the same name.`
+	return `The relay is a separate process with the same event loops as the server's. It passes
+frames on by their length and looks at nothing else in them. Senders send what the server
+would push. So receivers read, decode and check the same as with a server, and figures
+can be compared with the server's figures of the same name.`
 }
 
 func (f *Floor) Scenarios() []Scenario {
@@ -40,7 +41,7 @@ func (f *Floor) Scenarios() []Scenario {
 	return all
 }
 
-// Floored is a scenario that meets the floor in place of a server.
+// Floored is a scenario that runs on the relay.
 type Floored struct {
 	Scenario
 	flags *Floor
@@ -66,5 +67,5 @@ func (f *Floored) Check() error {
 	return err
 }
 
-// Relay says which relay is started in place of a server.
+// Relay returns the options of the relay to start.
 func (f *Floored) Relay() *target.RelayOptions { return &target.RelayOptions{Loops: f.flags.Loops} }

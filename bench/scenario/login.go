@@ -11,18 +11,18 @@ import (
 	"chatd/bench/target"
 )
 
-// Login is the scenario of users who come and go.
+// Login measures logins: users connect, log in and disconnect.
 type Login struct {
-	By       string        `name:"by" default:"token" enum:"token,password" help:"What they log in with: token, as a client does that comes back; or password, which the server has to hash."`
+	By       string        `name:"by" default:"token" enum:"token,password" help:"How to log in: token, as a returning client does, or password, which the server has to hash."`
 	Users    int           `name:"users" default:"2000" help:"Users who take turns."`
-	AtATime  int           `name:"at-a-time" default:"64" help:"Logins that are under way at the same time."`
-	History  int           `name:"history" default:"0" help:"So many messages in all are said to the users beforehand, each of whom gets and receipts its share; at least one each. 0: none."`
-	Duration time.Duration `name:"duration" default:"10s" help:"How long is measured, at most 10m."`
+	AtATime  int           `name:"at-a-time" default:"64" help:"Logins at the same time."`
+	History  int           `name:"history" default:"0" help:"Store this many messages for the users beforehand, which they read and receipt; at least one per user. 0: none."`
+	Duration time.Duration `name:"duration" default:"10s" help:"Measured time, at most 10m."`
 }
 
-// Of the history.
+// The messages that --history stores.
 const (
-	historySenders  = 10 // users who tell it; each user has a conversation with each of them
+	historySenders  = 10 // users who send them, each to every user
 	historySize     = 100
 	historyPatience = 15 * time.Second
 )
@@ -30,17 +30,18 @@ const (
 func (*Login) Name() string { return "login" }
 
 func (l *Login) Help() string {
-	return `Users are registered first, and log in once for their tokens. Then --at-a-time of them at
-the same time connect, send LOGIN (brief, with receipts), read LOGIN_ACK and are gone
-without a word, and the next ones come. With --history they have a past by then: 10
-further users have sent them so many messages in all, and every user has logged in, read
-all of them and said so with RECEIPT.
+	return `Users are registered and log in once for their tokens. Then --at-a-time of them at a time
+connect, send LOGIN (brief, with receipts), read LOGIN_ACK and disconnect, and the next
+ones follow. With --history, 10 more users have sent them that many messages in all, and
+every user has read them and sent RECEIPT.
 
-Measured are logins per second; "connect and log in", from connecting to the read of
-LOGIN_ACK; and "log in", from the write of LOGIN to that. Where the server is too busy
-(errno 9), the pause that it asks for counts as part of both. Checked is that each
-LOGIN_ACK is for the user who asked, that a token stays the same, and that each user has
-got the whole history, once and in order. What --by password costs is the server's --argon2: a started one has 8,1,1, far less than by default.`
+Measured: logins per second; "connect and log in", from connecting to reading LOGIN_ACK;
+"log in", from sending LOGIN to that. If the server is too busy (errno 9), the wait it asks
+for counts in both. The cost of --by password depends on the server's --argon2: a started
+server has 8,1,1, which is much less than the default.
+
+Checked: each LOGIN_ACK is for the user who asked; a token stays the same; every user got
+all messages once and in order.`
 }
 
 func (l *Login) Check() error {
@@ -52,7 +53,7 @@ func (l *Login) Check() error {
 	return bad.join()
 }
 
-// validateFloor checks what the floor can't do, which knows nobody.
+// validateFloor checks what the relay can't do: it knows no users.
 func (l *Login) validateFloor() error {
 	var bad flagErrors
 	bad.check(l.By == "token", "--by: %s; the floor hashes nothing", l.By)
@@ -62,7 +63,7 @@ func (l *Login) validateFloor() error {
 
 func (l *Login) Run(ctx context.Context, env *load.Env) error {
 	accounts := load.NewAccounts(env.Server)
-	first := 0 // user who logs in
+	first := 0 // number of the first user that logs in
 	if l.History > 0 {
 		first = historySenders
 	}
@@ -78,21 +79,21 @@ func (l *Login) Run(ctx context.Context, env *load.Env) error {
 			return err
 		}
 	}
-	whole, ack := load.NewMetric("logins", "connect and log in"), load.NewMetric("", "log in")
+	fromConnect, fromLogin := load.NewMetric("logins", "connect and log in"), load.NewMetric("", "log in")
 	password := ""
 	if l.By == "password" {
 		password = accounts.Password
 	}
-	returners := make([]*load.LoginWorker, l.AtATime)
-	for i := range returners {
-		returners[i] = &load.LoginWorker{Env: env, Password: password, FromConnect: whole.NewRecorder(), FromLogin: ack.NewRecorder()}
+	workers := make([]*load.LoginWorker, l.AtATime)
+	for i := range workers {
+		workers[i] = &load.LoginWorker{Env: env, Password: password, FromConnect: fromConnect.NewRecorder(), FromLogin: fromLogin.NewRecorder()}
 	}
 
-	sp := load.NewSampler(ack, whole) // the whole last: a page shows that one first
+	sp := load.NewSampler(fromLogin, fromConnect) // a page shows the last one first
 	before, started := env.Server.Usage(env.Report), time.Now()
 	end := started.Add(l.Duration)
 	g, running := errgroup.WithContext(ctx)
-	for w, rt := range returners {
+	for w, rt := range workers {
 		g.Go(func() error { return l.loginInTurns(running, rt, users, first, w, end) })
 	}
 	done := make(chan struct{})
@@ -103,9 +104,9 @@ func (l *Login) Run(ctx context.Context, env *load.Env) error {
 	sp.TakeUntil(done, env.Progress, "measured")
 	elapsed, after := time.Since(started), env.Server.Usage(env.Report)
 
-	n := whole.Total.TotalCount()
+	n := fromConnect.Total.TotalCount()
 	env.Report.Seconds = elapsed.Seconds()
-	env.Report.AddFigure(whole.RateName, float64(n)/elapsed.Seconds(), "per second", report.Higher)
+	env.Report.AddFigure(fromConnect.RateName, float64(n)/elapsed.Seconds(), "per second", report.Higher)
 	if after.Total != nil && before.Total != nil && n > 0 {
 		cpu := (after.Total.CPU - before.Total.CPU).Seconds() / float64(n)
 		env.Report.AddFigure("server CPU per login", cpu*1e6, "µs", report.Lower)
@@ -115,25 +116,24 @@ func (l *Login) Run(ctx context.Context, env *load.Env) error {
 	return err
 }
 
-// sendHistory gives the users a history, of which they have everything when it
-// returns.
+// sendHistory stores messages for the users and has them read everything.
 func (l *Login) sendHistory(ctx context.Context, env *load.Env, accounts *load.Accounts, users []load.Account) error {
 	h := load.NewHistory(env, users, historySenders, l.History, historySize, historyPatience)
 	if _, err := h.Send(ctx, accounts); err != nil {
 		return err
 	}
-	returners := make([]*load.LoginWorker, l.AtATime)
-	for i := range returners {
-		returners[i] = &load.LoginWorker{Env: env}
+	workers := make([]*load.LoginWorker, l.AtATime)
+	for i := range workers {
+		workers[i] = &load.LoginWorker{Env: env}
 	}
-	return load.ForEachLogin(ctx, returners, l.Users, func(ctx context.Context, w *load.LoginWorker, i int) error {
+	return load.ForEachLogin(ctx, workers, l.Users, func(ctx context.Context, w *load.LoginWorker, i int) error {
 		return h.Collect(ctx, w, nil, i)
 	})
 }
 
-// loginInTurns logs every AtATime-th user in, from the w-th on, again and again:
-// so each user is one returner's alone. The first turn comes in any case. first
-// is the number in the run of the first of users.
+// loginInTurns logs in every AtATime-th user, beginning with users[w], over and
+// over until end, but at least once. So no user logs in twice at a time. First
+// is the number of users[0] in the run.
 func (l *Login) loginInTurns(ctx context.Context, rt *load.LoginWorker, users []load.Account, first, w int, end time.Time) error {
 	for i := w; ; {
 		c, _, err := rt.Login(ctx, rt.Server.AddrOf(first+i), users[i])

@@ -8,36 +8,39 @@ import (
 	"chatd/proto"
 )
 
-// Mix is the scenario of a day: most are silent, some talk, some come and go.
+// Mix measures everyday use: most users are idle, some send, some disconnect
+// and return.
 type Mix struct {
-	Users    int           `name:"users" default:"5000" help:"Users, in pairs of friends; each is in one group."`
+	Users    int           `name:"users" default:"5000" help:"Users, in pairs of friends. Each is in one group."`
 	Members  int           `name:"members" default:"20" help:"Members of each group."`
-	Typing   float64       `name:"typing" default:"20" help:"Events \"typing\" to the friend, per second and 1000 users."`
+	Typing   float64       `name:"typing" default:"20" help:"Typing events to the friend, per second and 1000 users."`
 	Chats    float64       `name:"chats" default:"10" help:"Messages to the friend, per second and 1000 users."`
 	Groups   float64       `name:"groups" default:"2" help:"Messages to the group, per second and 1000 users."`
 	Leave    float64       `name:"leave" default:"2" help:"Users who lose their connection, per second and 1000 users."`
-	Away     time.Duration `name:"away" default:"2s" help:"How long they are away on average, at most 1m."`
-	Size     int           `name:"size" default:"100" help:"Text of each message and event."`
-	Duration time.Duration `name:"duration" default:"10s" help:"How long is measured, at most 10m."`
-	Warmup   time.Duration `name:"warmup" default:"1s" help:"How long the load runs before that, unmeasured."`
-	Patience time.Duration `name:"patience" default:"15s" help:"What is on the way may take so long at the end; then it is lost."`
+	Away     time.Duration `name:"away" default:"2s" help:"How long they stay offline on average, at most 1m."`
+	Size     int           `name:"size" default:"100" help:"Bytes of text in each message and event."`
+	Duration time.Duration `name:"duration" default:"10s" help:"Measured time, at most 10m."`
+	Warmup   time.Duration `name:"warmup" default:"1s" help:"Unmeasured time before that."`
+	Patience time.Duration `name:"patience" default:"15s" help:"How long to wait for missing messages at the end before they count as lost."`
 
-	started func() // called when all are there and the day begins; may be nil
+	started func() // called when all users are online; may be nil
 }
 
 func (*Mix) Name() string { return "mix" }
 
 func (m *Mix) Help() string {
-	return `Users log in by token, with all their lists, and then do what people do: nothing most of the
-time. At random some type, write to their friend or their group, or lose their connection
-and come back by token a little later, to find what they have missed. All say what has
-arrived (RECEIPT) as it does, and PING every 30 s.
+	return `Users log in by token, with all their lists, and are mostly idle. At random they type,
+send a message to their friend or group, or lose their connection, return by token a
+little later and read what they have missed. All send RECEIPT for what arrives, and PING
+every 30 s.
 
-The loop is open: everything has its time, and latencies count from it. Latencies "one-to-one",
-"group" and "typing" are those of what arrived at users who were there when it was due; of
-what others found when they came back the report has the number. Checked is that everyone has
-every message of each conversation in the end, unaltered and in one order with seq gapless,
-and that nothing comes twice but what was under way when a connection was lost.`
+The loop is open: every action has its time, and latencies count from it. The latencies
+"one-to-one", "group" and "typing" cover what reached users who were online when it was
+due. The report counts what others found at login.
+
+Checked: in the end everyone has all messages of their conversations, unchanged, in one
+order and without gaps, and nothing came twice except what was in flight when a connection
+was lost.`
 }
 
 func (m *Mix) Check() error {

@@ -15,45 +15,50 @@ import (
 )
 
 const (
-	// recoveryTime is what passes, unmeasured, after a bully's turn: what it had
-	// on the way is answered by then. Its beginning is measured: what comes before
-	// the limits take hold is most of what it does to a server that has some.
+	// recoveryTime is the unmeasured time after noisy senders stop, in which
+	// their outstanding messages are answered. There is none before they start:
+	// what they do until rate limits take effect is most of the damage on a
+	// server that has limits.
 	recoveryTime = 500 * time.Millisecond
-	// quietWindow is what a quiet sender may have on the way: what is due is
-	// sent, however late the server is.
+	// quietWindow is the window of a quiet sender. It is large, so that
+	// messages are sent when due.
 	quietWindow = 64
-	// maxNoisyUsers and maxBullyConns bound who shouts: a user has 8 devices.
+	// maxNoisyUsers and maxNoisyConns bound the noisy senders. A user has at
+	// most 8 devices.
 	maxNoisyUsers, maxNoisyConns = 64, 8
 	maxRounds                    = 100
 )
 
-// NoisyNeighbor is the scenario of one who shouts among the quiet.
+// NoisyNeighbor measures what users who send as fast as they can do to the
+// latencies of others.
 type NoisyNeighbor struct {
-	Pairs      int           `name:"pairs" default:"10" help:"Pairs of quiet users: one writes to the other."`
-	Rate       float64       `name:"rate" default:"200" help:"Messages per second that all quiet ones together write, each at its time."`
-	Kind       string        `name:"kind" default:"chat" enum:"chat,event,sync" help:"What a bully sends: chat, which is stored; event; or sync, which reads 200 messages of the log."`
-	NoisyUsers int           `name:"bullies" default:"1" help:"Users who bully."`
-	Conns      int           `name:"conns" default:"1" help:"Connections that each of them has, each with a full window."`
-	Window     int           `name:"window" default:"256" help:"Messages, or requests, that each of these keeps on the way."`
-	Size       int           `name:"size" default:"100" help:"Text of each message."`
-	Rounds     int           `name:"rounds" default:"5" help:"How often the quiet ones are measured alone and beside the bullies, by turns."`
-	Turn       time.Duration `name:"turn" default:"4s" help:"How long each turn is measured, at most 10m."`
-	Patience   time.Duration `name:"patience" default:"15s" help:"What is on the way may take so long at the end; then it is lost."`
-	Most       float64       `name:"most" default:"0" help:"Fail where the quiet ones' p99, end to end, is more than so many times what it is alone. 0: only tell."`
+	Pairs      int           `name:"pairs" default:"10" help:"Pairs of quiet users. One sends, the other receives."`
+	Rate       float64       `name:"rate" default:"200" help:"Messages per second that all quiet pairs send, at fixed times."`
+	Kind       string        `name:"kind" default:"chat" enum:"chat,event,sync" help:"What noisy users send: chat, which is stored; event; or sync, which reads 200 messages."`
+	NoisyUsers int           `name:"bullies" default:"1" help:"Noisy users."`
+	Conns      int           `name:"conns" default:"1" help:"Connections of each noisy user, each with a full window."`
+	Window     int           `name:"window" default:"256" help:"Messages or requests that each of these keeps in flight."`
+	Size       int           `name:"size" default:"100" help:"Bytes of text in each message."`
+	Rounds     int           `name:"rounds" default:"5" help:"How often the quiet pairs are measured alone and beside the noisy users, in turns."`
+	Turn       time.Duration `name:"turn" default:"4s" help:"Measured time of each turn, at most 10m."`
+	Patience   time.Duration `name:"patience" default:"15s" help:"How long to wait for missing messages at the end before they count as lost."`
+	Most       float64       `name:"most" default:"0" help:"Fail if the quiet pairs' p99, end to end, is more than this many times what it is alone. 0: only report it."`
 }
 
 func (*NoisyNeighbor) Name() string { return "bully" }
 
 func (n *NoisyNeighbor) Help() string {
-	return `Quiet pairs write to each other at a low rate, stored messages in an open loop, by turns
-alone and beside bullies: connections that send as fast as they can with a full window, take
-no notice of the pauses that the server asks for, and come back at once when they are
-kicked. Told are the quiet ones' latencies both ways, the ratio of their p99, as the median
-of all rounds, and what the bullies got.
+	return `Quiet pairs send stored messages at a low rate in an open loop, in turns alone and beside
+noisy users. Those send as fast as they can with a full window, ignore the waits that the
+server asks for, and reconnect at once when they are kicked.
 
-A started server has --no-limits; --limits gives it the limits that it has by default.
-Checked are the quiet pairs' conversations, as in "stream". Bullies share this program's
-CPU time, of which "behind schedule" is what the quiet ones' part had to wait for.`
+Measured: the quiet pairs' latencies in both cases, the median ratio of their p99 over all
+rounds, and what the noisy users achieved. They share the CPU with the quiet pairs:
+"behind schedule" shows what that cost these.
+
+Checked: the quiet pairs' conversations, as in "stream".
+
+Started servers run with --no-limits. --limits gives them their default limits.`
 }
 
 func (n *NoisyNeighbor) Check() error {
@@ -74,16 +79,16 @@ func (n *NoisyNeighbor) Check() error {
 	return bad.join()
 }
 
-// quietTraffic is the load of those who are.
+// quietTraffic returns the flags of the quiet pairs.
 func (n *NoisyNeighbor) quietTraffic() trafficFlags {
 	return trafficFlags{pairFlags: pairFlags{Pairs: n.Pairs, messageFlags: messageFlags{Size: n.Size, Duration: load.MaxDuration, Patience: n.Patience}},
 		Window: quietWindow, Rate: n.Rate}
 }
 
-// turns is what the quiet ones saw in all turns of a kind.
+// turns holds what the quiet users saw in all turns of one kind.
 type turns struct {
 	acks, pushes *load.Metric
-	p99          []float64 // of pushes, turn by turn
+	p99          []float64 // of pushes, one per turn
 	all          [2]*hdrhistogram.Histogram
 }
 
@@ -92,13 +97,13 @@ func newTurns(g *load.Generator, what string) *turns {
 		all: [2]*hdrhistogram.Histogram{report.NewHistogram(), report.NewHistogram()}}
 }
 
-// begin has the meters of what came before count for these turns.
+// begin takes over the recorders, which other turns have used until now.
 func (t *turns) begin(from *turns) {
 	t.acks.Recorders, from.acks.Recorders = from.acks.Recorders, nil
 	t.pushes.Recorders, from.pushes.Recorders = from.pushes.Recorders, nil
 }
 
-// end closes a turn.
+// end adds a turn to the sums.
 func (t *turns) end() {
 	if t.pushes.Total.TotalCount() > 0 {
 		t.p99 = append(t.p99, float64(t.pushes.Total.ValueAtPercentile(99)))
@@ -109,7 +114,7 @@ func (t *turns) end() {
 	}
 }
 
-// close leaves the sums in the gauges, for the report.
+// close stores the sums in the metrics, for the report.
 func (t *turns) close() { t.acks.Total, t.pushes.Total = t.all[0], t.all[1] }
 
 func (n *NoisyNeighbor) Run(ctx context.Context, env *load.Env) error {
@@ -119,48 +124,48 @@ func (n *NoisyNeighbor) Run(ctx context.Context, env *load.Env) error {
 	defer g.CloseAll()
 	accounts := load.NewAccounts(env.Server)
 	alone, beside := newTurns(g, "alone"), newTurns(g, "beside")
-	between := newTurns(&load.Generator{}, "") // is measured by nobody
+	between := newTurns(&load.Generator{}, "") // the time between turns, which is dropped
 	if err := g.AddPairs(ctx, accounts, proto.ONE_CHAT, true, alone.acks, alone.pushes); err != nil {
 		return err
 	}
 	between.begin(alone)
-	got := &load.NoisyCounters{}
-	shouters, err := n.loginSenders(ctx, env, accounts, got)
+	counters := &load.NoisyCounters{}
+	senders, err := n.loginSenders(ctx, env, accounts, counters)
 	defer func() {
-		for _, s := range shouters {
+		for _, s := range senders {
 			s.Close()
 		}
 	}()
 	if err != nil {
-		return fmt.Errorf("a bully: %w", err)
+		return fmt.Errorf("noisy user: %w", err)
 	}
 
 	g.Start(ctx)
 	began, started := env.Server.Usage(env.Report), time.Now()
-	var loud time.Duration
+	var noisyTime time.Duration
 	g.Observe("settling", 2*recoveryTime, nil)
 	for i := range 2 * n.Rounds {
 		if g.Running.Err() != nil {
 			break
 		}
-		// A B, B A, …: what drifts meets both.
+		// A B, B A, …: drift of the machine affects both alike.
 		if i%4 == 0 || i%4 == 3 {
 			n.runTurn(g, alone, between, "alone")
 			continue
 		}
-		calm, quieten := context.WithCancel(g.Running)
-		var shouting sync.WaitGroup
-		for _, s := range shouters {
-			shouting.Go(func() { s.Run(calm) })
+		noisy, stopNoise := context.WithCancel(g.Running)
+		var sending sync.WaitGroup
+		for _, s := range senders {
+			sending.Go(func() { s.Run(noisy) })
 		}
-		got.Counting.Store(true)
+		counters.Counting.Store(true)
 		at := time.Now()
 		n.runTurn(g, beside, between, "beside")
-		loud += time.Since(at)
-		got.Counting.Store(false)
-		quieten()
-		shouting.Wait()
-		g.Observe("a bully ends", recoveryTime, nil)
+		noisyTime += time.Since(at)
+		counters.Counting.Store(false)
+		stopNoise()
+		sending.Wait()
+		g.Observe("noise ends", recoveryTime, nil)
 		g.Tick("", 0)
 	}
 	elapsed, after := time.Since(started), env.Server.Usage(env.Report)
@@ -170,7 +175,7 @@ func (n *NoisyNeighbor) Run(ctx context.Context, env *load.Env) error {
 	env.Report.Seconds = elapsed.Seconds()
 	g.AddTo(env.Report)
 	g.ReportSchedule(env.Report)
-	n.addFigures(env.Report, alone, beside, got, loud)
+	n.addFigures(env.Report, alone, beside, counters, noisyTime)
 	target.AddCost(env.Report, began, after, 0, elapsed)
 	if err != nil || ctx.Err() != nil {
 		return err
@@ -187,26 +192,26 @@ func (n *NoisyNeighbor) runTurn(g *load.Generator, t, between *turns, what strin
 	between.begin(t)
 }
 
-// loginSenders has all bullies log in, and each have a friend who listens. Beside an
-// error, those that are there are to leave.
-func (n *NoisyNeighbor) loginSenders(ctx context.Context, env *load.Env, accounts *load.Accounts, got *load.NoisyCounters) (all []*load.NoisySender, err error) {
+// loginSenders logs in all noisy senders, and one receiver for each user. Even
+// if it returns an error, the caller must close what it returns.
+func (n *NoisyNeighbor) loginSenders(ctx context.Context, env *load.Env, accounts *load.Accounts, counters *load.NoisyCounters) (all []*load.NoisySender, err error) {
 	number := 2 * n.Pairs
 	for range n.NoisyUsers {
 		to, peer, _, err := accounts.Register(ctx, number, false)
 		if err != nil {
 			return all, err
 		}
-		ears := load.NewSink(to)
+		sink := load.NewSink(to)
 		from, me, _, err := accounts.Register(ctx, number+1, false)
 		if err != nil {
-			ears.Close()
+			sink.Close()
 			return all, err
 		}
 		from.Abort()
 		for i := range n.Conns {
-			s := &load.NoisySender{Env: env, Kind: n.Kind, Size: n.Size, Window: n.Window, Counters: got, Addr: env.Server.AddrOf(number + 1), Peer: peer.ID}
+			s := &load.NoisySender{Env: env, Kind: n.Kind, Size: n.Size, Window: n.Window, Counters: counters, Addr: env.Server.AddrOf(number + 1), Peer: peer.ID}
 			if i == 0 {
-				s.Sink = ears
+				s.Sink = sink
 			}
 			all = append(all, s)
 			if err := s.Login(ctx, accounts, me, fmt.Sprintf("bully %d", i)); err != nil {
@@ -218,8 +223,9 @@ func (n *NoisyNeighbor) loginSenders(ctx context.Context, env *load.Env, account
 	return all, nil
 }
 
-// addFigures says how the quiet ones fared, and what the bullies got.
-func (b *NoisyNeighbor) addFigures(rep *report.Report, alone, beside *turns, got *load.NoisyCounters, loud time.Duration) {
+// addFigures writes the latencies of the quiet users and the counts of the
+// noisy ones.
+func (*NoisyNeighbor) addFigures(rep *report.Report, alone, beside *turns, counters *load.NoisyCounters, noisyTime time.Duration) {
 	for i, what := range []string{"ack", "end to end"} {
 		a, z := alone.all[i], beside.all[i]
 		for _, q := range []float64{50, 99} {
@@ -236,22 +242,22 @@ func (b *NoisyNeighbor) addFigures(rep *report.Report, alone, beside *turns, got
 		rep.AddFigure(NoisyRatio, report.Median(ratios), "times", report.Lower)
 		rep.AddNote("p99 end to end beside a bully, to alone, round by round: %.2f", ratios)
 	}
-	per := max(loud.Seconds(), 1e-9)
+	per := max(noisyTime.Seconds(), 1e-9)
 	for _, f := range []struct {
 		name string
 		n    int64
 		way  string
-	}{{"sent", got.Sent.Load(), report.Lower}, {"acknowledged", got.Acked.Load(), report.Higher}, {"refused with errno 9", got.Refused.Load(), report.Lower},
-		{"refused otherwise", got.Failed.Load(), report.Lower}} {
+	}{{"sent", counters.Sent.Load(), report.Lower}, {"acknowledged", counters.Acked.Load(), report.Higher}, {"refused with errno 9", counters.Refused.Load(), report.Lower},
+		{"refused otherwise", counters.Failed.Load(), report.Lower}} {
 		rep.AddFigure("bullies: "+f.name, float64(f.n)/per, "per second", f.way)
 	}
-	rep.AddFigure("bullies: kicked", float64(got.Kicked.Load()), "times", report.Lower)
+	rep.AddFigure("bullies: kicked", float64(counters.Kicked.Load()), "times", report.Lower)
 }
 
-// NoisyRatio is the figure that --most is about.
+// NoisyRatio is the figure that --most limits.
 const NoisyRatio = "end to end p99, beside to alone, median of rounds"
 
-// checkMost says whether the quiet ones were left in peace.
+// checkMost returns an error if NoisyRatio is above --most.
 func (n *NoisyNeighbor) checkMost(rep *report.Report) error {
 	for _, f := range rep.Figures {
 		if f.Name == NoisyRatio && n.Most > 0 && f.Value > n.Most {

@@ -10,28 +10,31 @@ import (
 	"chatd/proto"
 )
 
-// Offline is the scenario of users who have been away.
+// Offline measures storing messages for offline users, and delivering them at
+// login.
 type Offline struct {
-	Users    int           `name:"users" default:"200" help:"Users who are away."`
+	Users    int           `name:"users" default:"200" help:"Users who are offline."`
 	Messages int           `name:"messages" default:"100" help:"Messages that each of them gets meanwhile."`
-	Senders  int           `name:"senders" default:"10" help:"Further users, who send them: each message of a user is from the next one."`
-	AtATime  int           `name:"at-a-time" default:"64" help:"Users who come back at the same time."`
-	Size     int           `name:"size" default:"100" help:"Text of each message."`
-	Patience time.Duration `name:"patience" default:"15s" help:"What is missing may take so long while nothing else arrives; then it is lost."`
+	Senders  int           `name:"senders" default:"10" help:"Further users who send them. Consecutive messages to a user have different senders."`
+	AtATime  int           `name:"at-a-time" default:"64" help:"Users who return at the same time."`
+	Size     int           `name:"size" default:"100" help:"Bytes of text in each message."`
+	Patience time.Duration `name:"patience" default:"15s" help:"How long to wait for missing messages while nothing else arrives, before they count as lost."`
 }
 
 func (*Offline) Name() string { return "offline" }
 
 func (o *Offline) Help() string {
-	return `Users are registered, log in once with receipts, and go away. Senders fill what they will
-find: each keeps 64 messages unacknowledged. Then all log in by token, --at-a-time of
-them at the same time; each reads what LOGIN_ACK has of it (offlinemsg) and the pushes
-that follow, says with RECEIPT that it has it, and is gone.
+	return `Users are registered, log in once with receipts and go offline. Senders, with 64
+unacknowledged messages each, send to them. Then all log in by token, --at-a-time of them
+at a time, read what LOGIN_ACK contains (offlinemsg) and the pushes that follow, send
+RECEIPT and disconnect.
 
-Measured are messages stored per second, users per second who have logged in and have
-everything, and messages read per second meanwhile; and "log in to complete", from
-connecting to the read of a user's last message. Checked is that each has all that was
-acknowledged, once, unaltered, in the order of each conversation, and nothing beside.`
+Measured: messages stored per second; then users per second that have logged in and have
+everything, and messages read per second; "log in to complete", from connecting to reading
+the user's last message.
+
+Checked: everyone gets all acknowledged messages once, unchanged, in the order of each
+conversation, and nothing else.`
 }
 
 func (o *Offline) Check() error {
@@ -61,27 +64,27 @@ func (o *Offline) Run(ctx context.Context, env *load.Env) error {
 	env.Report.AddFigure("stored", float64(h.Total)/stored.Seconds(), "per second", report.Higher)
 	target.AddCostEach(env.Report, "stored", fresh, env.Server.Usage(env.Report), h.Total)
 
-	entered, back := load.NewMetric("", "connect and log in"), load.NewMetric("logged in and complete", "log in to complete")
-	sp := load.NewSampler(entered, back)
-	returners := make([]*load.LoginWorker, min(o.AtATime, o.Users))
-	meters := make(map[*load.LoginWorker]*load.Recorder, len(returners))
-	for i := range returners {
-		returners[i] = &load.LoginWorker{Env: env, FromConnect: entered.NewRecorder()}
-		meters[returners[i]] = back.NewRecorder()
+	logins, complete := load.NewMetric("", "connect and log in"), load.NewMetric("logged in and complete", "log in to complete")
+	sp := load.NewSampler(logins, complete)
+	workers := make([]*load.LoginWorker, min(o.AtATime, o.Users))
+	recorders := make(map[*load.LoginWorker]*load.Recorder, len(workers))
+	for i := range workers {
+		workers[i] = &load.LoginWorker{Env: env, FromConnect: logins.NewRecorder()}
+		recorders[workers[i]] = complete.NewRecorder()
 	}
 	before := env.Server.Usage(env.Report)
 	began := time.Now()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		err = load.ForEachLogin(ctx, returners, o.Users, func(ctx context.Context, w *load.LoginWorker, i int) error {
-			return h.Collect(ctx, w, meters[w], i)
+		err = load.ForEachLogin(ctx, workers, o.Users, func(ctx context.Context, w *load.LoginWorker, i int) error {
+			return h.Collect(ctx, w, recorders[w], i)
 		})
 	}()
 	sp.TakeUntil(done, env.Progress, "coming back")
 	elapsed := time.Since(began)
 	env.Report.Seconds = elapsed.Seconds()
-	env.Report.AddFigure(back.RateName, float64(back.Total.TotalCount())/elapsed.Seconds(), "users per second", report.Higher)
+	env.Report.AddFigure(complete.RateName, float64(complete.Total.TotalCount())/elapsed.Seconds(), "users per second", report.Higher)
 	var read int64
 	for _, b := range h.Backlogs {
 		read += b.ReadCount

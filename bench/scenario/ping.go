@@ -6,24 +6,24 @@ import (
 	"chatd/bench/load"
 )
 
-// Ping is the scenario of single messages: event or stream with a window of 1.
+// Ping measures single messages: it is Event or Stream with a window of 1.
 type Ping struct {
-	Kind      string `name:"kind" default:"event" enum:"event,chat" help:"What goes to and fro: event, which is relayed, or chat, which is stored first and acknowledged."`
+	Kind      string `name:"kind" default:"event" enum:"event,chat" help:"What is sent: event, which is relayed, or chat, which is stored and acknowledged."`
 	pairFlags `embed:""`
 }
 
 func (*Ping) Name() string { return "ping" }
 
 func (p *Ping) Help() string {
-	return `Each pair has one message on the way, and nothing that it could share a system call, a
-transaction or a sync with, but what other pairs send at the same moment.
+	return `Each pair has one message in flight. It shares system calls, transactions and syncs only
+with what other pairs send at the same moment.
 
---kind event: the next event is sent once the last has arrived at the receiver.
---kind chat: the next message is sent once the ACK of the last has come, and the push to
-the receiver comes beside it. Measured and checked is what "event" and "stream" do.`
+--kind event: the next event is sent when the last one has reached the receiver.
+--kind chat: the next message is sent when the last one is acknowledged; the receiver gets
+it at the same time. Measured and checked as in "event" and "stream".`
 }
 
-// load is the scenario that does it.
+// load returns that scenario.
 func (p *Ping) load() Scenario {
 	t := trafficFlags{pairFlags: p.pairFlags, Window: 1}
 	if p.Kind == "chat" {

@@ -6,12 +6,14 @@ import (
 	"chatd/bench/load"
 )
 
-// Scenario is one kind of load. Its flags are its fields.
+// Scenario is one kind of load. Its flags are its exported fields.
 type Scenario interface {
 	Name() string
-	// validate says which flags make no sense.
+	// Check checks the flags. (kong would call a method named Validate itself, and
+	// prefix its errors.)
 	Check() error
-	// run puts the load on r's server and writes what it saw into r's report.
-	// It ends early when ctx does; then its error doesn't count.
-	Run(ctx context.Context, r *load.Env) error
+	// Run puts load on env.Server and writes what it measures into env.Report. It blocks
+	// until that is done. It ends early when ctx does, and then its error
+	// doesn't count.
+	Run(ctx context.Context, env *load.Env) error
 }

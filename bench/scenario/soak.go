@@ -15,47 +15,48 @@ import (
 const (
 	// maxSoak is how long a soak may last.
 	maxSoak = 48 * time.Hour
-	// soakGroups is the part of all messages that goes to groups.
+	// soakGroups is the share of messages that go to groups.
 	soakGroups = 0.1
-	// soakShare is the part of what a server reaches that it is soaked with:
-	// it must be busy, and must never have to refuse.
+	// soakShare is the share of the server's capacity that a soak uses. The
+	// server must be busy but never refuse a message.
 	soakShare = 0.5
-	// A calibration is a stream with these, and then the day itself; it finds a rate,
-	// no figure.
+	// Calibration is a Stream with these settings, followed by a Mix.
 	calibratePairs  = 50
 	calibrateWindow = 16
 	calibrateFor    = 5 * time.Second
-	// What fills all windows may take a slow store so long.
+	// A slow store may need this long to store what all windows hold.
 	calibratePatience = 2 * time.Minute
 )
 
-// Soak is the scenario of a long time: does a server stay as it was?
+// Soak checks for leaks: memory, goroutines and file descriptors must not grow
+// over a long time.
 type Soak struct {
-	Rate     float64       `name:"rate" default:"0" help:"Messages per second in all. 0: half of what the same people get acknowledged first, within five seconds, when they say all that they can."`
-	Users    int           `name:"users" default:"200" help:"Users, in pairs of friends; each is in one group."`
-	Members  int           `name:"members" default:"20" help:"Members of each group, which get a tenth of all messages."`
-	Leave    float64       `name:"leave" default:"2" help:"Users per second who lose their connection, and come back by token."`
-	Away     time.Duration `name:"away" default:"2s" help:"How long they are away on average, at most 1m."`
-	Size     int           `name:"size" default:"100" help:"Text of each message."`
-	Duration time.Duration `name:"duration" default:"30m" help:"How long the server is watched, at most 48h."`
-	Warmup   time.Duration `name:"warmup" default:"2m" help:"How long the load runs before that: caches fill."`
-	Every    time.Duration `name:"every" default:"10s" help:"How often the server's processes are looked at."`
-	Patience time.Duration `name:"patience" default:"15s" help:"What is on the way may take so long at the end; then it is lost."`
+	Rate     float64       `name:"rate" default:"0" help:"Messages per second in all. 0: half of what the same users get acknowledged in five seconds of overload, measured first."`
+	Users    int           `name:"users" default:"200" help:"Users, in pairs of friends. Each is in one group."`
+	Members  int           `name:"members" default:"20" help:"Members of each group. Groups get a tenth of all messages."`
+	Leave    float64       `name:"leave" default:"2" help:"Users per second who lose their connection, and return by token."`
+	Away     time.Duration `name:"away" default:"2s" help:"How long they stay offline on average, at most 1m."`
+	Size     int           `name:"size" default:"100" help:"Bytes of text in each message."`
+	Duration time.Duration `name:"duration" default:"30m" help:"Measured time, at most 48h."`
+	Warmup   time.Duration `name:"warmup" default:"2m" help:"Unmeasured time before that, in which caches fill."`
+	Every    time.Duration `name:"every" default:"10s" help:"How often the server's processes are sampled."`
+	Patience time.Duration `name:"patience" default:"15s" help:"How long to wait for missing messages at the end before they count as lost."`
 }
 
 func (*Soak) Name() string { return "soak" }
 
 func (s *Soak) Help() string {
-	return `Friends write to each other and to their groups, and some lose their connection and come
-back: an open loop as in "mix", for a long time and at a rate that keeps the server busy.
-Every --every the server's processes are looked at: memory, memory that is no page of a
-file, Go's heap goal (what lives, doubled), goroutines, file descriptors.
+	return `Friends send messages to each other and to their groups, and some lose their connection
+and return: an open loop as in "mix", for a long time, at a rate that keeps the server busy.
+The server's processes are sampled at each --every: memory, memory without mapped files,
+Go's heap goal (about twice the live heap), goroutines, file descriptors.
 
-At the end the median of the first third is compared with that of the last. A node that is
-not flat fails the run (exit code 1). Flat is what has grown by no more than
+At the end the median of the last third is compared with that of the first. A node that has
+grown by more than this fails the run (exit code 1):
 ` + report.SoakBounds() + `
-MariaDB and Redis are looked at and not judged: they fill the memory that they were given.
-What a user is to get is checked as in "mix".`
+MariaDB and Redis are sampled but not judged, since they fill the memory they are given.
+
+Checked: what users receive, as in "mix".`
 }
 
 func (s *Soak) Check() error {
@@ -72,8 +73,8 @@ func (s *Soak) Check() error {
 	return bad.join()
 }
 
-// mixFor is the day that a soak is, with rates as mix has them: per second and
-// 1000 users. Its times are checked here.
+// mixFor returns the load of a soak. Mix counts rates per second and 1000
+// users.
 func (s *Soak) mixFor(rate float64) *Mix {
 	per := 1000 / float64(max(s.Users, 1))
 	return &Mix{Users: s.Users, Members: s.Members, Chats: (1 - soakGroups) * max(rate, 0) * per, Groups: soakGroups * max(rate, 0) * per,
@@ -109,10 +110,10 @@ func (s *Soak) Run(ctx context.Context, env *load.Env) error {
 	return err
 }
 
-// calibrate says how many messages per second the server acknowledges when as
-// many are asked for as a closed loop of pairs reaches: that is mostly more than it can
-// carry, as a message to a group goes to many. Both are measured for so long. What they
-// report is dropped, but for broken promises.
+// calibrate returns how many messages per second the server acknowledges under
+// overload. It first measures a closed loop of pairs, then asks a Mix for the
+// same rate, which costs the server more because group messages go to many.
+// Each takes d. Faults count, figures are dropped.
 func (s *Soak) calibrate(ctx context.Context, env *load.Env, d time.Duration) (float64, error) {
 	inner := *env
 	inner.Report = &report.Report{}
@@ -137,8 +138,8 @@ func (s *Soak) calibrate(ctx context.Context, env *load.Env, d time.Duration) (f
 	return 0, errors.New("nothing was acknowledged")
 }
 
-// closedLoop says how many messages per second the server acknowledges of pairs
-// who always have some on the way.
+// closedLoop returns how many messages per second of pairs the server
+// acknowledges in a closed loop.
 func (s *Soak) closedLoop(ctx context.Context, env *load.Env, d time.Duration) (float64, error) {
 	g := load.NewGenerator(env, load.Config{SenderCount: calibratePairs, Window: calibrateWindow, Size: s.Size, Duration: d, Warmup: d / 5, Patience: s.Patience})
 	defer g.CloseAll()

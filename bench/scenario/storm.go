@@ -12,43 +12,43 @@ import (
 )
 
 const (
-	// stormEvery is how often a storm is sampled: it takes seconds.
+	// stormEvery is the sampling interval. A storm takes only seconds.
 	stormEvery = 250 * time.Millisecond
-	// stormSize is the text of a message.
+	// stormSize is the size of each text in bytes.
 	stormSize = 100
-	// stormWindow is how many messages a sender has on the way; what is due
-	// beyond is late, and counts as that.
+	// stormWindow is the window of a sender. Messages beyond it are late, and
+	// their latency shows that.
 	stormWindow = 64
-	// stormPatience is how long what is on the way may take at the end.
+	// stormPatience is how long to wait for missing messages.
 	stormPatience = 15 * time.Second
 )
 
-// Storm is the scenario of many connections that are lost at once.
+// Storm measures a reconnect storm: many connections are lost at once.
 type Storm struct {
-	Conns    int           `name:"conns" default:"10000" help:"Connections that are cut, each of a user of its own."`
-	AtATime  int           `name:"at-a-time" default:"256" help:"Connections that come back at the same time."`
-	Chatting int           `name:"chatting" default:"20" help:"Pairs of further users, who stay and talk meanwhile."`
-	Rate     float64       `name:"rate" default:"200" help:"Messages per second that all of these send together, whatever the server does."`
-	Duration time.Duration `name:"duration" default:"5s" help:"How long they are watched before the cut, at most 10m."`
+	Conns    int           `name:"conns" default:"10000" help:"Connections to cut, each of a different user."`
+	AtATime  int           `name:"at-a-time" default:"256" help:"Users who reconnect at the same time."`
+	Chatting int           `name:"chatting" default:"20" help:"Pairs of further users, who stay connected and send messages."`
+	Rate     float64       `name:"rate" default:"200" help:"Messages per second that these pairs send in all, at fixed times."`
+	Duration time.Duration `name:"duration" default:"5s" help:"Measured time before the cut, at most 10m."`
 }
 
 func (*Storm) Name() string { return "storm" }
 
 func (s *Storm) Help() string {
-	return `Users log in by token and stay idle; pairs of others talk. After --duration all idle
-connections are cut at once, as by a switch that fails, and come back by token,
---at-a-time of them at the same time. Where the server is too busy (errno 9) they wait as
-long as it asks for.
+	return `Users log in by token and stay idle, while pairs of others send messages. After --duration
+all idle connections are cut at once, as by a failing switch. Their users return by token,
+--at-a-time of them at a time. If the server is too busy (errno 9), they wait as long as it
+asks.
 
-The pairs' messages are sent at times that are laid down beforehand (--rate), not when
-the last one has been answered; and a message's latency counts from its time, even where
-it could only be sent later. A closed loop would send less while the server stalls, and
-so hardly see it: what Gil Tene calls coordinated omission.
+The pairs send at fixed times (--rate), and a message's latency counts from its time, even
+if it was sent later. A closed loop would send less while the server stalls and hide the
+stall, which Gil Tene calls coordinated omission.
 
-Measured are the seconds until all are back, connections per second meanwhile, and
-"connect and log in"; and the pairs' latency from a message's time to the receiver's read,
-"end to end before" the cut and "end to end during" the storm. Checked are the pairs'
-conversations as in "stream", and that every connection answers at the end.`
+Measured: seconds until all are back, connections per second meanwhile, and "connect and
+log in"; the pairs' latencies from a message's time to the receiver's read, "end to end
+before" and "end to end during" the storm.
+
+Checked: the pairs' conversations as in "stream"; every connection answers at the end.`
 }
 
 func (s *Storm) Check() error {
@@ -73,9 +73,9 @@ func (s *Storm) Run(ctx context.Context, env *load.Env) error {
 	if err != nil {
 		return err
 	}
-	fleet := load.NewIdlePool(s.Conns)
-	defer fleet.Close()
-	if err := s.loginAll(ctx, s.loginWorkers(env, nil), users, fleet); err != nil {
+	pool := load.NewIdlePool(s.Conns)
+	defer pool.Close()
+	if err := s.loginAll(ctx, s.loginWorkers(env, nil), users, pool); err != nil {
 		return err
 	}
 	if err := g.AddPairs(ctx, accounts, proto.ONE_CHAT, true, acks, before); err != nil {
@@ -83,13 +83,13 @@ func (s *Storm) Run(ctx context.Context, env *load.Env) error {
 	}
 
 	g.Start(ctx)
-	err = s.beforeCut(g, fleet)
-	// The rest of what was sent before the cut is the storm's.
+	err = s.beforeCut(g, pool)
+	// Messages that are still in flight count for the storm.
 	during.Recorders, before.Recorders = before.Recorders, nil
 	if err == nil {
-		err = s.cutAndReconnect(g, users, fleet, back)
+		err = s.cutAndReconnect(g, users, pool, back)
 	}
-	broken := g.Finish() // what broke the talk may well have ended the rest
+	broken := g.Finish() // the first error of a sender may be the cause of err
 	g.Take()
 	g.AddTo(env.Report)
 	g.ReportSchedule(env.Report)
@@ -100,11 +100,12 @@ func (s *Storm) Run(ctx context.Context, env *load.Env) error {
 		return err
 	}
 	env.Progress.Show("every connection answers once more")
-	fleet.CheckAll(env.Faults)
+	pool.CheckAll(env.Faults)
 	return nil
 }
 
-// returners are who has users come back; g measures, unless it is nil.
+// loginWorkers returns the workers that log users in. If m isn't nil, it
+// measures the logins.
 func (s *Storm) loginWorkers(env *load.Env, m *load.Metric) []*load.LoginWorker {
 	all := make([]*load.LoginWorker, min(s.AtATime, s.Conns))
 	for i := range all {
@@ -116,9 +117,9 @@ func (s *Storm) loginWorkers(env *load.Env, m *load.Metric) []*load.LoginWorker 
 	return all
 }
 
-// loginAll has all users log in.
-func (s *Storm) loginAll(ctx context.Context, returners []*load.LoginWorker, users []load.Account, p *load.IdlePool) error {
-	return load.ForEachLogin(ctx, returners, s.Conns, func(ctx context.Context, w *load.LoginWorker, i int) error {
+// loginAll logs all users in.
+func (s *Storm) loginAll(ctx context.Context, workers []*load.LoginWorker, users []load.Account, p *load.IdlePool) error {
+	return load.ForEachLogin(ctx, workers, s.Conns, func(ctx context.Context, w *load.LoginWorker, i int) error {
 		c, _, err := w.Login(ctx, w.Server.AddrOf(i), users[i])
 		if err == nil {
 			p.Put(i, c)
@@ -127,7 +128,7 @@ func (s *Storm) loginAll(ctx context.Context, returners []*load.LoginWorker, use
 	})
 }
 
-// beforeCut is the time before the cut.
+// beforeCut measures the time before the cut.
 func (s *Storm) beforeCut(g *load.Generator, p *load.IdlePool) error {
 	ctx, cancel := context.WithCancel(g.Running)
 	kept, lost := make(chan error, 1), make(chan struct{})
@@ -141,16 +142,16 @@ func (s *Storm) beforeCut(g *load.Generator, p *load.IdlePool) error {
 	return errors.Join(<-kept, g.Running.Err())
 }
 
-// cutAndReconnect ends all idle connections and has them come back.
+// cutAndReconnect closes all idle connections and logs their users in again.
 func (s *Storm) cutAndReconnect(g *load.Generator, users []load.Account, p *load.IdlePool, back *load.Metric) error {
 	began, started := g.Server.Usage(g.Report), time.Now()
 	p.Reset()
 	var err error
 	done := make(chan struct{})
-	returners := s.loginWorkers(g.Env, back)
+	workers := s.loginWorkers(g.Env, back)
 	go func() {
 		defer close(done)
-		err = s.loginAll(g.Running, returners, users, p)
+		err = s.loginAll(g.Running, workers, users, p)
 	}()
 	g.Observe("during", load.MaxDuration, done)
 	<-done

@@ -7,7 +7,7 @@ import (
 	"chatd/proto"
 )
 
-// Stream is the scenario of stored messages.
+// Stream measures stored messages.
 type Stream struct {
 	trafficFlags `embed:""`
 }
@@ -15,15 +15,14 @@ type Stream struct {
 func (*Stream) Name() string { return "stream" }
 
 func (s *Stream) Help() string {
-	return `Each sender keeps --window messages unacknowledged: ONE_CHAT, which the server
-stores and then answers with ONE_CHAT_ACK. Each receiver gets the pushes and sends
-RECEIPT for every 256 of them.
+	return `Each sender keeps --window messages unacknowledged: ONE_CHAT, which the server stores
+and answers with ONE_CHAT_ACK. Receivers get the pushes and send RECEIPT for every 256.
 
-Measured are messages acknowledged and delivered per second; "ack", from the write of
-a message to the read of its ACK; and "end to end", from that write to the receiver's
-read. Checked is that each conversation's seq rises by one, in ACKs and pushes, that
-texts arrive unaltered and in the order of sending, and that all that was acknowledged
-was delivered, once.
+Measured: messages acknowledged and delivered per second; "ack", from sending a message
+to reading its ACK; "end to end", from sending it to the receiver's read.
+
+Checked: seqs of a conversation rise by one, in ACKs and pushes; texts arrive unchanged
+and in order; every acknowledged message is delivered once.
 
 ` + rateHelp
 }

@@ -7,30 +7,30 @@ import (
 	"chatd/proto"
 )
 
-// trafficFlags are the flags of the scenarios in which pairs talk.
+// trafficFlags are the flags of scenarios with pairs and a window.
 type trafficFlags struct {
 	pairFlags `embed:""`
-	Window    int     `name:"window" default:"64" help:"Messages that each sender keeps on the way, or in an open loop at most."`
-	Rate      float64 `name:"rate" default:"0" help:"An open loop: so many messages per second in all, each at its time. 0: a closed loop, as fast as --window lets it."`
+	Window    int     `name:"window" default:"64" help:"Unacknowledged messages that each sender keeps in flight. In an open loop: at most."`
+	Rate      float64 `name:"rate" default:"0" help:"Open loop: messages per second in all, sent at fixed times. 0: closed loop, as fast as --window allows."`
 }
 
-// pairFlags are those of all of them.
+// pairFlags are the flags of scenarios with pairs.
 type pairFlags struct {
-	Pairs        int `name:"pairs" default:"50" help:"Pairs of users: one sends, the other receives."`
+	Pairs        int `name:"pairs" default:"50" help:"Pairs of users. One sends, the other receives."`
 	messageFlags `embed:""`
 }
 
-// messageFlags are the flags of all scenarios in which people talk.
+// messageFlags are the flags of scenarios that send messages.
 type messageFlags struct {
-	Size     int           `name:"size" default:"100" help:"Text of each message; the frame around it has some 100 bytes."`
-	Duration time.Duration `name:"duration" default:"10s" help:"How long is measured, at most 10m."`
-	Warmup   time.Duration `name:"warmup" default:"1s" help:"How long the load runs before that, unmeasured."`
-	Count    int64         `name:"count" default:"0" help:"Send N messages in all, however long that takes, in place of --duration and --warmup."`
-	Patience time.Duration `name:"patience" default:"15s" help:"What is on the way may take so long at the end, or while nothing else arrives; then it is lost."`
+	Size     int           `name:"size" default:"100" help:"Bytes of text in each message. The frame adds about 100 bytes."`
+	Duration time.Duration `name:"duration" default:"10s" help:"Measured time, at most 10m."`
+	Warmup   time.Duration `name:"warmup" default:"1s" help:"Unmeasured time before that."`
+	Count    int64         `name:"count" default:"0" help:"Send this many messages in all and measure until they are done, in place of --duration and --warmup. 0: off."`
+	Patience time.Duration `name:"patience" default:"15s" help:"How long to wait for missing messages, at the end or while nothing else arrives, before they count as lost."`
 }
 
-// validate checks the flags for texts of at most maxSize bytes, and a window
-// of at most maxWindow.
+// validate checks the flags. Texts may have maxSize bytes, the window maxWindow
+// messages.
 func (tr *trafficFlags) validate(maxSize, maxWindow int) error {
 	bad := tr.messageFlags.validate(maxSize)
 	bad.check(tr.Pairs >= 1 && tr.Pairs <= maxPairs, "--pairs: %d is not between 1 and %d", tr.Pairs, maxPairs)
@@ -49,29 +49,31 @@ func (f *messageFlags) validate(maxSize int) (bad flagErrors) {
 	return bad
 }
 
-const rateHelp = `With --rate the loop is open: messages go out at their times whatever the server does,
-and latencies count from these times, so that what a server that stalls delays is seen
-(else it would be asked only when it is well: Gil Tene's "coordinated omission"; his
-wrk2 counts alike). "behind schedule" is how late this program itself was.`
+const rateHelp = `With --rate the loop is open: messages are sent at fixed times whatever the server does,
+and latencies count from these times. So a stalling server delays everything due
+meanwhile, and that shows. (A closed loop would send less and hide it, which Gil Tene
+calls "coordinated omission"; his wrk2 measures the same way.) "behind schedule" is how
+late chatbench itself was.`
 
-// maxEventBytes bounds a window of events: what waits for one connection
-// beyond a bound costs it the server's patience, and events are not stored.
+// maxEventBytes bounds the events in flight to one receiver. The server drops
+// connections that fall too far behind, and doesn't store events.
 const maxEventBytes = 512 << 10
 
-// eventOverhead is about what is around an event's data.
+// eventOverhead is roughly the size of an event without its data.
 const eventOverhead = 128
 
-// maxStreamWindow is a bound of this program; the server's is in LOGIN_ACK.
+// maxStreamWindow bounds --window. The server's own limit is in LOGIN_ACK.
 const maxStreamWindow = 16 * proto.DefaultWindow
 
-// config returns the flags as the generator takes them.
+// config returns the flags as a generator takes them.
 func (tr *trafficFlags) config() load.Config {
 	c := tr.messageFlags.config()
 	c.SenderCount, c.Window, c.Rate = tr.Pairs, tr.Window, tr.Rate
 	return c
 }
 
-// config returns the flags as the generator takes them. The caller adds how many send, and how.
+// config returns the flags as a generator takes them, except who sends, and
+// how.
 func (f *messageFlags) config() load.Config {
 	return load.Config{Size: f.Size, Duration: f.Duration, Warmup: f.Warmup, Count: f.Count, Patience: f.Patience}
 }

@@ -12,12 +12,12 @@ import (
 	"chatd/bench/report"
 )
 
-// MaxRounds bounds what ab may take of a day, as maxDuration does of a run.
-const MaxRounds = 100
+// maxRounds bounds how long ab may take.
+const maxRounds = 100
 
-// abCommand is the tool that runs two command lines by turns.
+// abCommand runs two command lines alternately and compares them.
 type abCommand struct {
-	Rounds int      `name:"rounds" default:"5" help:"How often each of both runs."`
+	Rounds int      `name:"rounds" default:"5" help:"How often each of the two runs."`
 	Args   []string `arg:"" name:"args" help:"The command lines: -- A's -- B's."`
 
 	a, b []string
@@ -28,27 +28,26 @@ func (*abCommand) name() string { return "ab" }
 func (*abCommand) shared() []string { return nil }
 
 func (*abCommand) Help() string {
-	return `Two command lines of chatbench, each after a -- of its own, run by turns in this
-process: A B, B A, A B, … . What drifts on the machine meets both. Each round gives the
-ratio of B to A for every figure and percentile that both have; told are the median of
-them and the least and the most. A difference is one if all rounds say so.
+	return `Two command lines of chatbench, each after its own --, run alternately in this process:
+A B, B A, A B, … So slow drift of the machine affects both. Each round gives the ratio of B
+to A for every figure and percentile that both have. The result is the median ratio, and
+the least and greatest. If all rounds agree, the difference is real.
 
   chatbench ab -- stream --chatd old/chatd -- stream --chatd new/chatd
   chatbench ab --rounds 9 -- stream --window 32 -- stream --window 64
 
-The scenarios may differ. --json has the reports of all rounds, for chatbench compare.
-Ctrl-C ends it with the rounds that are complete. It ends too where a run fails or a
-promise is broken, with exit code 1.`
+The scenarios may differ. --json contains the reports of all rounds, for chatbench compare.
+Ctrl-C ends it with the rounds completed so far. It also ends if a run fails or a promise is
+broken, with exit code 1.`
 }
 
-// validate also reads both command lines: their mistakes are told before the
-// first round.
+// validate also checks both command lines, before anything runs.
 func (c *abCommand) validate() error {
 	var bad []error
-	if c.Rounds < 1 || c.Rounds > MaxRounds {
-		bad = append(bad, fmt.Errorf("--rounds: %d is not between 1 and %d", c.Rounds, MaxRounds))
+	if c.Rounds < 1 || c.Rounds > maxRounds {
+		bad = append(bad, fmt.Errorf("--rounds: %d is not between 1 and %d", c.Rounds, maxRounds))
 	}
-	args := c.Args // without the first --, which ended ab's own flags
+	args := c.Args // kong has removed the first --
 	at := slices.Index(args, "--")
 	if at < 0 || slices.Contains(args[at+1:], "--") {
 		return errors.Join(append(bad, errors.New("two command lines are needed, each after a --, as in: ab -- stream --window 1 -- stream --window 2"))...)
@@ -65,8 +64,8 @@ func (c *abCommand) validate() error {
 	return errors.Join(bad...)
 }
 
-// parseRun reads the command line of one run, which is made anew for each:
-// nothing that a run leaves in it is the next one's.
+// parseRun parses the command line of one run. It is parsed anew for each run
+// because scenarios keep state in it.
 func parseRun(args []string) (*invocation, error) {
 	inv, err := parse(args, io.Discard)
 	switch {
@@ -82,7 +81,7 @@ func parseRun(args []string) (*invocation, error) {
 	return inv, nil
 }
 
-// run runs all rounds. It blocks for as long as they take.
+// run runs all rounds. It blocks until they are done.
 func (c *abCommand) run(ctx context.Context, out *report.Output, stdout, stderr, live io.Writer) int {
 	t := &report.Trial{ArgsA: c.a, ArgsB: c.b}
 	for i := 0; i < c.Rounds && t.Failed == "" && ctx.Err() == nil; i++ {
@@ -106,8 +105,8 @@ func (c *abCommand) run(ctx context.Context, out *report.Output, stdout, stderr,
 	return exitOK
 }
 
-// round runs A and B, or B and A every other time: whatever the first leaves
-// to the second isn't always the same one's.
+// round runs A and B, or B and A every other time, so that neither always runs
+// second.
 func (c *abCommand) round(ctx context.Context, t *report.Trial, i int, stderr, live io.Writer) {
 	t.Rounds = append(t.Rounds, report.Round{First: "A"})
 	r := &t.Rounds[i]
@@ -121,11 +120,11 @@ func (c *abCommand) round(ctx context.Context, t *report.Trial, i int, stderr, l
 			args, rep = t.ArgsB, &r.B
 		}
 		inv, err := parseRun(args)
-		if err != nil { // it was fine before: a file has gone
+		if err != nil { // a file has disappeared since validate
 			t.Failed = fmt.Sprintf("round %d, %s: %v", i+1, who, err)
 			return
 		}
-		debug.FreeOSMemory() // the run before is no burden
+		debug.FreeOSMemory() // so that the next run starts with the same memory
 		*rep = inv.measure(ctx, stderr, &prefixWriter{live, fmt.Sprintf("round %d of %d, %s: ", i+1, c.Rounds, who)})
 		if !(*rep).Good() {
 			t.Failed = fmt.Sprintf("round %d, %s: %s", i+1, who, (*rep).Verdict())
@@ -136,7 +135,7 @@ func (c *abCommand) round(ctx context.Context, t *report.Trial, i int, stderr, l
 	}
 }
 
-// prefixWriter is a progress line that says first what it belongs to.
+// prefixWriter puts a prefix before each progress line.
 type prefixWriter struct {
 	w      io.Writer
 	prefix string

@@ -14,15 +14,14 @@ import (
 	"chatd/bench/target"
 )
 
-const about = `The load harness of chatd.
+const about = `The load generator of chatd.
 
-It starts a chatd of its own with an empty store in a temporary folder (or takes
-one that runs, with --addr), puts load on it, and checks that whatever was
-delivered is complete, without repeats and in order. Then it says how much that
-was, how long each message took, and what it cost the server and itself in CPU
-time. A run in which a promise was broken ends with exit code 1.
+It starts a chatd with an empty store in a temporary folder (or uses a running one, with
+--addr), puts load on it, and checks that everything delivered is complete, in order and
+without repeats. Then it reports rates, latencies, and the CPU time of the server and its
+own. If a promise was broken, the exit code is 1.
 
-Generator and server share this machine: only loopback addresses are taken.
+Generator and server share this machine: only loopback addresses are accepted.
 
 Examples:
   chatbench stream
@@ -35,40 +34,40 @@ Examples:
   chatbench ab --rounds 5 -- stream --chatd old/chatd -- stream --chatd new/chatd
   chatbench compare monday.json tuesday.json`
 
-// options are the flags that all scenarios share.
+// options are the flags of all scenarios.
 type options struct {
 	target.Flags  `embed:""`
 	report.Output `embed:""`
 }
 
-// commandLine is what kong fills in.
+// commandLine is what kong parses.
 type commandLine struct {
 	options `embed:""`
 
-	Stream  scenario.Stream  `cmd:"" help:"Stored messages: pairs of users, each sender keeps a window of messages unacknowledged."`
-	Ping    scenario.Ping    `cmd:"" help:"One message on the way for each pair: what a message costs that can share nothing."`
-	Event   scenario.Event   `cmd:"" help:"Events, which are relayed and never stored: pairs of users, a window of events on the way."`
+	Stream  scenario.Stream  `cmd:"" help:"Stored messages: pairs of users; each sender keeps a window of messages unacknowledged."`
+	Ping    scenario.Ping    `cmd:"" help:"One message in flight per pair: the cost of a message that can share nothing."`
+	Event   scenario.Event   `cmd:"" help:"Events, which are relayed and not stored: pairs of users with a window of events in flight."`
 	Floor   scenario.Floor   `cmd:"" help:"The same load on a bare relay that neither decodes nor stores: what is left of a figure without the chat."`
-	Fanout  scenario.Fanout  `cmd:"" help:"One group, all of it online: what some say arrives at all others."`
-	Mix     scenario.Mix     `cmd:"" help:"A day: most are silent, some talk, some come and go."`
-	Connect scenario.Connect `cmd:"" help:"Idle connections: how fast they come up and what each costs."`
-	Login   scenario.Login   `cmd:"" help:"Logins: users connect, log in by token or password, and are gone."`
-	Storm   scenario.Storm   `cmd:"" help:"A reconnect storm: all idle connections are cut at once and come back, while others talk."`
-	Offline scenario.Offline `cmd:"" help:"Messages for users who are away: storing them, and how soon who comes back has them all."`
+	Fanout  scenario.Fanout  `cmd:"" help:"One group whose members are all online: messages of some reach all others."`
+	Mix     scenario.Mix     `cmd:"" help:"Everyday use: most users are idle, some send, some disconnect and return."`
+	Connect scenario.Connect `cmd:"" help:"Idle connections: how fast they come up, and what each costs."`
+	Login   scenario.Login   `cmd:"" help:"Logins: users connect, log in by token or password, and disconnect."`
+	Storm   scenario.Storm   `cmd:"" help:"Reconnect storm: all idle connections are cut at once and return, while others send messages."`
+	Offline scenario.Offline `cmd:"" help:"Messages for offline users: storing them, and delivering them at login."`
 
-	Bully scenario.NoisyNeighbor `cmd:"" help:"One who sends as fast as possible among quiet ones: how much do they notice?"`
-	Soak  scenario.Soak          `cmd:"" help:"A long time at a rate that keeps the server busy: its memory, goroutines and descriptors have to stay what they are."`
-	Crash crashCommand           `cmd:"" help:"A cluster that is killed, frozen, filled and cut off while people talk: is anything lost, doubled or out of order?"`
+	Bully scenario.NoisyNeighbor `cmd:"" help:"Noisy neighbor: what users who send as fast as they can do to the latencies of others."`
+	Soak  scenario.Soak          `cmd:"" help:"Long run at a rate that keeps the server busy: memory, goroutines and file descriptors must not grow."`
+	Crash crashCommand           `cmd:"" help:"Kill, freeze, fill up and cut off a cluster under load: is any message lost, duplicated or out of order?"`
 
-	AB      abCommand      `cmd:"" name:"ab" help:"Two of these by turns, A B B A …: how B is to A, and whether that is more than the noise."`
-	Compare compareCommand `cmd:"" help:"Reports that --json has written: what changed from A to B, and whether that is more than the noise."`
+	AB      abCommand      `cmd:"" name:"ab" help:"Run two of these alternately, A B B A …: the ratio of B to A, and whether it is more than noise."`
+	Compare compareCommand `cmd:"" help:"Compare reports written by --json: what changed from A to B, and whether it is more than noise."`
 }
 
-// invocation is a command line understood.
+// invocation is a parsed command line.
 type invocation struct {
 	options
-	scenario scenario.Scenario // nil: it is a tool
-	settings map[string]string // the scenario's flags, for the report
+	scenario scenario.Scenario // nil for a tool
+	settings map[string]string // flags of the scenario, for the report
 	tool     tool
 }
 
@@ -77,21 +76,21 @@ func (inv *invocation) measure(ctx context.Context, stderr, live io.Writer) *rep
 	return scenario.Measure(ctx, inv.scenario, inv.settings, &inv.Flags, stderr, live)
 }
 
-// tool is a command that is no load of its own: it works with reports.
+// tool is a command that isn't a scenario.
 type tool interface {
 	name() string
-	// shared lists the flags of a target that it takes.
+	// shared lists the flags of a target that it accepts.
 	shared() []string
-	// validate says which flags make no sense.
+	// validate checks the flags.
 	validate() error
 	// run does the work and returns the exit code.
 	run(ctx context.Context, out *report.Output, stdout, stderr, live io.Writer) int
 }
 
-// toolFlags are those of the shared flags that tools take.
+// toolFlags are the shared flags that every tool accepts.
 var toolFlags = []string{"help", "json"}
 
-// parse reads and validates a command line. It is nil without an error where
+// parse parses and checks a command line. It returns nil without an error if
 // help was asked for, which is on stdout then.
 func parse(args []string, stdout io.Writer) (*invocation, error) {
 	var cl commandLine
@@ -105,7 +104,7 @@ func parse(args []string, stdout io.Writer) (*invocation, error) {
 	tools := []tool{&cl.AB, &cl.Compare, &cl.Crash}
 	cl.Crash.target = &cl.Flags
 	for _, t := range tools {
-		if len(args) > 0 && t.name() == args[0] { // its help has nothing of what it doesn't take
+		if len(args) > 0 && t.name() == args[0] { // its help lists only what it accepts
 			for _, f := range k.Model.Flags {
 				f.Hidden = f.Hidden || !takes(t, f.Name)
 			}
@@ -147,12 +146,12 @@ func parse(args []string, stdout io.Writer) (*invocation, error) {
 	return inv, nil
 }
 
-// takes says whether a tool takes a flag that all share.
+// takes reports whether a tool accepts a shared flag.
 func takes(t tool, flag string) bool {
 	return slices.Contains(toolFlags, flag) || slices.Contains(t.shared(), flag)
 }
 
-// onlyToolFlags refuses what a tool would silently do nothing with.
+// onlyToolFlags refuses flags that the tool would ignore.
 func onlyToolFlags(t tool, ctx *kong.Context) error {
 	var bad []error
 	for _, p := range ctx.Path {

@@ -8,11 +8,11 @@ import (
 	"chatd/bench/report"
 )
 
-// compareCommand is the tool that compares reports which runs have left.
+// compareCommand compares saved reports.
 type compareCommand struct {
-	A           string `arg:"" help:"What --json has written; of a file of ab :a or :b behind its name takes one side."`
-	B           string `arg:"" optional:"" help:"The same; to be left out where A is a file of ab, which has both."`
-	FailOnWorse bool   `name:"fail-on-worse" help:"Exit code 1 if anything got worse, or B broke promises."`
+	A           string `arg:"" help:"File written by --json. Append :a or :b to take one side of a file of ab."`
+	B           string `arg:"" optional:"" help:"The same. Leave it out if A is a file of ab, which has both sides."`
+	FailOnWorse bool   `name:"fail-on-worse" help:"Exit with code 1 if anything got worse, or B broke promises."`
 }
 
 func (*compareCommand) name() string { return "compare" }
@@ -20,23 +20,23 @@ func (*compareCommand) name() string { return "compare" }
 func (*compareCommand) shared() []string { return nil }
 
 func (c *compareCommand) Help() string {
-	return `Every figure and percentile that both have is compared: B by A, and whether that is
-more than the noise. The noise is that of the data: of the rounds, where both sides have
-three or more, else of the seconds within each run. Drift from one run to the next is
-not in the latter: chatbench ab measures that. Several reports in one file, one after
-the other, are rounds:
+	return `Every figure and percentile that both have is compared: the ratio of B to A, and whether it
+is more than noise. Noise is estimated from the rounds, if both sides have three or more,
+otherwise from the seconds within each run. The latter doesn't include drift from one run
+to the next; chatbench ab measures that. Several reports in one file, one after the other,
+are rounds:
 
   cat 1.json 2.json 3.json > before.json
   chatbench compare before.json after.json
-  chatbench compare trial.json                          # what ab has written
+  chatbench compare trial.json                          # written by ab
   chatbench compare monday.json:b tuesday.json:b
 
-Exit code 0, or 1 with --fail-on-worse; 2 where a file can't be used.`
+Exit code 0, or 1 with --fail-on-worse; 2 if a file can't be used.`
 }
 
 func (c *compareCommand) validate() error { return nil }
 
-// run reads and compares. It blocks for the reading alone.
+// run reads and compares the files.
 func (c *compareCommand) run(_ context.Context, out *report.Output, stdout, stderr, _ io.Writer) int {
 	cmp, err := report.CompareFiles(c.A, c.B)
 	if err != nil {

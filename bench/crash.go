@@ -15,20 +15,20 @@ import (
 	"chatd/bench/target"
 )
 
-// crashCommand is the command that breaks a cluster while people talk on it.
+// crashCommand runs the crash tester.
 type crashCommand struct {
-	Duration time.Duration `name:"duration" default:"60s" placeholder:"TIME" help:"How long the talk goes on while things break. The whole mostly takes less than twice as long."`
-	Seed     uint64        `name:"seed" placeholder:"N" help:"Decides what breaks when: the same seed is the same plan. 0: by the clock; the report says which."`
-	Users    int           `name:"users" default:"12" placeholder:"N" help:"Users, each with two devices that talk and one that only listens."`
-	Rate     int           `name:"rate" default:"1200" placeholder:"N" help:"Messages per second that all of them together want to say."`
-	Faults   []string      `name:"faults" sep:"," placeholder:"NAME,…" help:"Only these, as 'node killed,Redis frozen'; --list names all."`
-	List     bool          `name:"list" help:"List the faults, and do nothing else."`
-	Logs     string        `name:"logs" placeholder:"FOLDER" help:"Keep what nodes and services have logged, in this folder."`
+	Duration time.Duration `name:"duration" default:"60s" placeholder:"TIME" help:"How long messages are sent while things break. The whole run usually takes less than twice as long."`
+	Seed     uint64        `name:"seed" placeholder:"N" help:"Decides what breaks when: the same seed gives the same plan. 0: from the clock; the report shows it."`
+	Users    int           `name:"users" default:"12" placeholder:"N" help:"Users, each with two devices that send and one that only listens."`
+	Rate     int           `name:"rate" default:"1200" placeholder:"N" help:"Messages per second that all of them together try to send."`
+	Faults   []string      `name:"faults" sep:"," placeholder:"NAME,…" help:"Use only these faults, e.g. 'node killed,Redis frozen'. --list shows all."`
+	List     bool          `name:"list" help:"List the faults and exit."`
+	Logs     string        `name:"logs" placeholder:"FOLDER" help:"Keep the logs of nodes and services in this folder."`
 
-	target *target.Flags // the shared flags, of which it takes some
+	target *target.Flags // of which it accepts some
 }
 
-// crashNodes is how many nodes there are where none are said.
+// crashNodes is the default of --nodes.
 const crashNodes = 3
 
 func (*crashCommand) name() string { return "crash" }
@@ -61,7 +61,7 @@ func (c *crashCommand) run(ctx context.Context, out *report.Output, stdout, stde
 	cfg.Say = stderr
 	cfg.Progress = func(line string) { p.Show("%s", line) }
 	for cfg.Seed == 0 {
-		cfg.Seed = rand.Uint64() >> 32 // short enough to be typed
+		cfg.Seed = rand.Uint64() >> 32 // short enough to type
 	}
 	rep, err := crash.Run(ctx, cfg)
 	p.Clear()
@@ -85,7 +85,8 @@ func (c *crashCommand) run(ctx context.Context, out *report.Output, stdout, stde
 	return exitOK
 }
 
-// verdictOf is the report's last line, and how to get the run again.
+// verdictOf returns the last line of the report, with the command to repeat the
+// run.
 func verdictOf(r *crash.Report) string {
 	verdict := "every promise was kept"
 	if !r.Clean() {

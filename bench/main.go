@@ -1,16 +1,16 @@
-// Chatbench is the load harness of chatd: it starts a server of its own, or
-// takes one that runs on this machine, puts load on it over real sockets,
-// checks that the server kept its promises meanwhile, and tells what it did
-// and what that cost.
+// Chatbench is the load generator of chatd. It starts a server, or uses one that
+// runs on this machine, puts load on it over real sockets, checks that the
+// server keeps its promises, and reports what it did and what that cost.
 //
 //	chatbench stream|ping|event|fanout|mix|connect|login|storm|offline|bully|soak [flags]
-//	chatbench floor stream|ping|event [flags]
+//	chatbench floor stream|ping|event|fanout|login [flags]
 //	chatbench ab [flags] -- stream|… [flags] -- stream|… [flags]
 //	chatbench compare A.json B.json
+//	chatbench crash [flags]
 //
-// Its exit code is 0 where the run is good, 1 where something failed or a
-// promise was broken, 2 for a command line or a file that can't be used, and
-// 130 where it was interrupted.
+// The exit code is 0 if the run was good, 1 if something failed or a promise was
+// broken, 2 for a command line or a file that can't be used, and 130 if the run
+// was interrupted.
 package main
 
 import (
@@ -36,7 +36,7 @@ const (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	// A second signal ends the process at once; the servers end with it.
+	// A second signal kills the process. The servers end with it.
 	context.AfterFunc(ctx, stop)
 	live := io.Discard
 	if term.IsTerminal(int(os.Stderr.Fd())) {
@@ -45,9 +45,9 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr, live))
 }
 
-// run is main with everything from outside as arguments: results go to
-// stdout, complaints to stderr, and the progress to live. It returns the exit
-// code, once the server that it started has ended.
+// run is main with its environment as arguments. Results go to stdout, errors
+// to stderr, the progress line to live. It returns the exit code when the
+// server that it started has ended.
 func run(ctx context.Context, args []string, stdout, stderr, live io.Writer) int {
 	if len(args) == 3 && args[0] == target.RelayCommand {
 		if err := target.RunRelay(ctx, args[1], args[2], stderr); err != nil {
@@ -57,7 +57,7 @@ func run(ctx context.Context, args []string, stdout, stderr, live io.Writer) int
 	}
 	inv, err := parse(args, stdout)
 	if err != nil {
-		fmt.Fprintf(stderr, "chatbench: %v\nchatbench --help tells more\n", err)
+		fmt.Fprintf(stderr, "chatbench: %v\nSee chatbench --help.\n", err)
 		return exitUsage
 	}
 	if inv == nil {
@@ -68,7 +68,7 @@ func run(ctx context.Context, args []string, stdout, stderr, live io.Writer) int
 	}
 	rep := inv.measure(ctx, stderr, live)
 	if err := rep.Write(stdout, &inv.Output); err != nil {
-		fmt.Fprintf(stderr, "chatbench: the report: %v\n", err)
+		fmt.Fprintf(stderr, "chatbench: write the report: %v\n", err)
 		return exitFailure
 	}
 	switch {

@@ -16,13 +16,14 @@ import (
 	"go.uber.org/goleak"
 )
 
-// Binaries is the folder in which chatd is built. RunTests makes and removes it.
+// Binaries is the folder for the chatd that tests build. RunTests makes and
+// removes it.
 var Binaries string
 
-// RunTests runs a package's tests and returns the exit code. It fails if a
-// goroutine is left behind. TestMain calls it.
+// RunTests runs a package's tests for TestMain and returns the exit code. It
+// fails if goroutines are left.
 func RunTests(m *testing.M) int {
-	idle := goleak.IgnoreCurrent() // gnet's worker pool is started when its package is loaded
+	idle := goleak.IgnoreCurrent() // gnet starts its worker pool at import
 	var err error
 	if Binaries, err = os.MkdirTemp("", "chatbench-test-"); err != nil {
 		panic(err)
@@ -42,7 +43,7 @@ var build = sync.OnceValues(func() (string, error) {
 	return path + string(out), err
 })
 
-// Chatd is a chatd to be started: the real one.
+// Chatd returns the path of a chatd, built once per test process.
 func Chatd(t *testing.T) string {
 	t.Helper()
 	path, err := build()
@@ -52,7 +53,7 @@ func Chatd(t *testing.T) string {
 	return path
 }
 
-// CheckGone checks that nothing remains of a run: neither the server nor its store.
+// CheckGone checks that nothing is left of a run: no process, no data.
 func CheckGone(t *testing.T, folder, addr string) {
 	t.Helper()
 	if left := Remains(t, folder); len(left) > 0 {
@@ -64,8 +65,8 @@ func CheckGone(t *testing.T, folder, addr string) {
 	}
 }
 
-// Remains lists what is in a folder, and the processes that have to do with
-// it: by their command lines, or because their log is in there.
+// Remains lists what is in a folder, and the processes that use it: by their
+// command line, or because their log is there.
 func Remains(t *testing.T, folder string) []string {
 	t.Helper()
 	all, err := filepath.Glob(filepath.Join(folder, "*"))
@@ -77,7 +78,7 @@ func Remains(t *testing.T, folder string) []string {
 		t.Fatal(err)
 	}
 	for _, dir := range processes {
-		line, _ := os.ReadFile(dir + "/cmdline") // it has ended meanwhile
+		line, _ := os.ReadFile(dir + "/cmdline") // the process has ended
 		log, _ := os.Readlink(dir + "/fd/2")
 		if bytes.Contains(line, []byte(folder)) || strings.HasPrefix(log, folder) {
 			all = append(all, dir+": "+string(bytes.ReplaceAll(line, []byte{0}, []byte{' '})))
@@ -86,8 +87,8 @@ func Remains(t *testing.T, folder string) []string {
 	return all
 }
 
-// Markup parses a page or a picture, strictly, and returns what it says and
-// its elements.
+// Markup parses an HTML page or an SVG as XML. It returns the text and the
+// number of each element. Anything that loads or runs something fails the test.
 func Markup(t *testing.T, text []byte) (said string, elements map[string]int) {
 	t.Helper()
 	elements = make(map[string]int)

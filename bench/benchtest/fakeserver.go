@@ -12,28 +12,28 @@ import (
 	"chatd/proto"
 )
 
-// FakeServer is a server of the tests: as much of the protocol as a load needs, and
-// the lies that a harness must see through.
+// FakeServer implements as much of the protocol as the scenarios need, and can
+// be told to break it.
 type FakeServer struct {
 	t    *testing.T
 	l    net.Listener
 	done sync.WaitGroup
 
-	// push and ack change what a message, the n-th of its sender, leads to; of
-	// a group for the last member alone. Nil: the truth.
+	// Push and Ack change what the n-th message of a sender leads to. In a
+	// group, Push affects the last member only. Nil: the server is correct.
 	Push, Ack func(n int64, r proto.Response) []proto.Response
-	// welcome changes the n-th answer to a LOGIN.
+	// Welcome changes the n-th answer to a LOGIN.
 	Welcome func(n int64, r proto.Response) []proto.Response
 
 	Mu            sync.Mutex
 	Users         []*FakeUser // by id, from 1
-	group         []*FakeUser // the members of the only one
-	groupMessages int64       // in it
+	group         []*FakeUser // members of the only group
+	groupMessages int64       // sent to the group
 	conns         []net.Conn
 	logins        int64
 }
 
-// FakeUser is locked by the fake's mu.
+// FakeUser is guarded by the server's mutex.
 type FakeUser struct {
 	Id        int64
 	conn      net.Conn
@@ -42,12 +42,13 @@ type FakeUser struct {
 	Missed    []proto.Response
 }
 
-// fakeOffline is how many messages a LOGIN_ACK has; the rest follow as pushes.
+// fakeOffline is how many messages a LOGIN_ACK contains. The rest follow as
+// pushes.
 const fakeOffline = 2
 
 const fakeGroup = 7
 
-// NewFakeServer listens; it ends with the test.
+// NewFakeServer starts a server on a free port. It stops when the test ends.
 func NewFakeServer(t *testing.T) *FakeServer {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -158,11 +159,11 @@ func (f *FakeServer) handle(c net.Conn, me *FakeUser, r *proto.Request) *FakeUse
 	return me
 }
 
-// logIn answers with what the user has missed, and pushes the rest.
+// logIn answers with the first missed messages and pushes the rest.
 func (f *FakeServer) logIn(c net.Conn, r *proto.Request) *FakeUser {
 	id := r.ID
 	if r.Token != "" {
-		id, _ = strconv.ParseInt(r.Token, 10, 64) // 0: there is no such user
+		id, _ = strconv.ParseInt(r.Token, 10, 64) // 0 is no user
 	}
 	me := f.user(id)
 	f.Mu.Lock()
@@ -182,8 +183,9 @@ func (f *FakeServer) logIn(c net.Conn, r *proto.Request) *FakeUser {
 	return me
 }
 
-// deliver passes a message or event on, and says which of its sender's to this
-// receiver it was. What is stored is kept until a receipt says that it has arrived.
+// deliver delivers a message or event and returns its number among those from
+// this sender to this receiver. Stored messages are kept until a RECEIPT covers
+// them.
 func (f *FakeServer) deliver(from *FakeUser, m proto.Response, stored bool) (n int64) {
 	to := f.user(m.ToID)
 	f.Mu.Lock()
@@ -207,7 +209,7 @@ func (f *FakeServer) deliver(from *FakeUser, m proto.Response, stored bool) (n i
 	return n
 }
 
-// toGroup pushes to all members but the sender; f is locked.
+// toGroup pushes to all members but the sender. The mutex must be held.
 func (f *FakeServer) toGroup(from *FakeUser, r proto.Response) {
 	for i, u := range f.group {
 		switch {
@@ -237,5 +239,5 @@ func (f *FakeServer) sendVia(c net.Conn, lie func(int64, proto.Response) []proto
 }
 
 func (f *FakeServer) send(c net.Conn, r proto.Response) {
-	_, _ = c.Write(proto.AppendFrame(nil, proto.AppendResponse(nil, &r))) // a harness that is gone
+	_, _ = c.Write(proto.AppendFrame(nil, proto.AppendResponse(nil, &r))) // the client is gone
 }

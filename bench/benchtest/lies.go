@@ -6,7 +6,7 @@ import (
 	"chatd/proto"
 )
 
-// At lies about message number n alone.
+// At applies lie to message number n only.
 func At(n int64, lie func(r proto.Response) []proto.Response) func(int64, proto.Response) []proto.Response {
 	return func(i int64, r proto.Response) []proto.Response {
 		if i == n {
@@ -20,7 +20,7 @@ func Drop(proto.Response) []proto.Response { return nil }
 
 func Twice(r proto.Response) []proto.Response { return []proto.Response{r, r} }
 
-// Changed is r with one thing changed.
+// Changed changes a response.
 func Changed(change func(r *proto.Response)) func(proto.Response) []proto.Response {
 	return func(r proto.Response) []proto.Response {
 		change(&r)
@@ -28,8 +28,8 @@ func Changed(change func(r *proto.Response)) func(proto.Response) []proto.Respon
 	}
 }
 
-// Swap exchanges the texts of messages n and n+1, and their numbers as well
-// if seqs is set. It is for one pair.
+// Swap swaps messages n and n+1. Unless seqs is set, their seqs stay in order.
+// It is for one pair.
 func Swap(n int64, seqs bool) func(int64, proto.Response) []proto.Response {
 	var kept proto.Response
 	return func(i int64, r proto.Response) []proto.Response {

@@ -17,28 +17,28 @@ const (
 	receiptEvery = 200 * time.Millisecond
 )
 
-// person is a user of the run.
-type person struct {
+// user is a user of the run.
+type user struct {
 	id             int64
 	name, password string
 }
 
-// way names a conversation as the wire does: a group, or two users, the lower
+// convKey names a conversation as the wire does: a group, or two users, the lower
 // id first.
-type way struct{ group, lo, hi int64 }
+type convKey struct{ group, lo, hi int64 }
 
-func wayOf(group, a, b int64) way {
+func newConvKey(group, a, b int64) convKey {
 	if group != 0 {
-		return way{group: group}
+		return convKey{group: group}
 	}
-	return way{lo: min(a, b), hi: max(a, b)}
+	return convKey{lo: min(a, b), hi: max(a, b)}
 }
 
-// cast is what all devices of a run know.
-type cast struct {
-	people []*person
-	convs  []conv
-	ways   map[way]int // the conversation, by how the wire names it
+// directory is what all devices of a run know.
+type directory struct {
+	users []*user
+	convs []conv
+	byKey map[convKey]int // the conversation, by how the wire names it
 }
 
 // device is one device of a user, as faults treat it.
@@ -48,30 +48,30 @@ type device interface {
 	// ends. It blocks.
 	run(ctx context.Context)
 	// quiet has the device say nothing more.
-	quiet()
+	stopSending()
 	// deaf has the device read nothing until the function returned is called.
-	deaf() (hear func())
+	stopReading() (hear func())
 	// restart ends the device's program at once and starts it again, with its
 	// clock off by skew.
 	restart(skew time.Duration)
 	// present says whether the device has been logged in.
-	present() bool
+	loggedIn() bool
 	// settled says whether each message has had its answer.
-	settled() bool
+	allAnswered() bool
 }
 
-// ears can be held shut.
-type ears struct{ shut sync.Mutex }
+// readLock can be held shut.
+type readLock struct{ readMu sync.Mutex }
 
-func (e *ears) deaf() (hear func()) {
-	e.shut.Lock()
-	return sync.OnceFunc(e.shut.Unlock)
+func (l *readLock) stopReading() (hear func()) {
+	l.readMu.Lock()
+	return sync.OnceFunc(l.readMu.Unlock)
 }
 
-// listen blocks while the ears are held shut.
-func (e *ears) listen() {
-	e.shut.Lock()
-	defer e.shut.Unlock()
+// waitReadable blocks while the ears are held shut.
+func (l *readLock) waitReadable() {
+	l.readMu.Lock()
+	defer l.readMu.Unlock()
 }
 
 // sleep waits for d, and reports false where ctx ended first.

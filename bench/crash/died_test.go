@@ -41,15 +41,15 @@ func beNode(kind, addr string) int {
 }
 
 // nodesAlone is a stage of such nodes and nothing else; all of them run.
-func nodesAlone(t *testing.T, kinds ...string) *stage {
+func nodesAlone(t *testing.T, kinds ...string) *cluster {
 	t.Helper()
 	f, err := services.NewFolder(t.TempDir(), "crash-")
 	if err != nil {
 		t.Fatal(err)
 	}
-	st := &stage{folder: f, turns: make(map[*services.Service]*sync.Mutex)}
+	c := &cluster{folder: f, locks: make(map[*services.Service]*sync.Mutex)}
 	t.Cleanup(func() {
-		if err := st.close(); err != nil {
+		if err := c.close(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -58,19 +58,19 @@ func nodesAlone(t *testing.T, kinds ...string) *stage {
 		if err != nil {
 			t.Fatal(err)
 		}
-		st.nodes, st.turns[n.Service] = append(st.nodes, n), &sync.Mutex{}
+		c.nodes, c.locks[n.Service] = append(c.nodes, n), &sync.Mutex{}
 		t.Setenv(fakeNode, kind)
 		if err := n.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return st
+	return c
 }
 
-func (s *stage) deaths() (all []string) {
+func (s *cluster) deaths() (all []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, v := range s.died {
+	for _, v := range s.violations {
 		all = append(all, string(v.Kind)+": "+v.Text)
 	}
 	return all
@@ -79,8 +79,8 @@ func (s *stage) deaths() (all []string) {
 // A node that ends by itself while all goes on is told of, with what it has
 // said last, and started again; one that a fault has killed isn't.
 func TestDied(t *testing.T) {
-	st := nodesAlone(t, "panics", "good")
-	first, second := st.nodes[0], st.nodes[1]
+	c := nodesAlone(t, "panics", "good")
+	first, second := c.nodes[0], c.nodes[1]
 	before := first.PID()
 	if err := syscall.Kill(before, syscall.SIGUSR1); err != nil {
 		t.Fatal(err)
@@ -92,15 +92,15 @@ func TestDied(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var all sync.WaitGroup
-	all.Go(func() { st.supervise(ctx) })
+	all.Go(func() { c.supervise(ctx) })
 	for end := time.Now().Add(startTimeout); first.PID() == before || first.PID() == 0 || second.PID() == 0; time.Sleep(pollEvery) {
 		if time.Now().After(end) {
-			t.Fatalf("they aren't started again; deaths: %q", st.deaths())
+			t.Fatalf("they aren't started again; deaths: %q", c.deaths())
 		}
 	}
 	cancel()
 	all.Wait()
-	got := st.deaths()
+	got := c.deaths()
 	if len(got) != 1 || !strings.HasPrefix(got[0], "died: node panics: it has ended with exit code 2") || !strings.Contains(got[0], "nobody recovers this") {
 		t.Errorf("%q", got)
 	}
@@ -108,8 +108,8 @@ func TestDied(t *testing.T) {
 
 // At the end each node has to be there, and to take its leave as it should.
 func TestDiedAtTheEnd(t *testing.T) {
-	st := nodesAlone(t, "good", "bad", "panics", "gone", "left")
-	panics, gone, left := st.nodes[2], st.nodes[3], st.nodes[4]
+	c := nodesAlone(t, "good", "bad", "panics", "gone", "left")
+	panics, gone, left := c.nodes[2], c.nodes[3], c.nodes[4]
 	if err := gone.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -123,8 +123,8 @@ func TestDiedAtTheEnd(t *testing.T) {
 			}
 		}
 	}
-	st.drain()
-	got := st.deaths()
+	c.stopNodes()
+	got := c.deaths()
 	for i, want := range []string{"died: node bad: it ended badly, with exit code 3", "died: node panics: it has ended with exit code 2",
 		"died: node gone doesn't run at the end", "died: node left: it has ended with exit code 0"} {
 		if len(got) != 4 || !strings.HasPrefix(got[i], want) {

@@ -59,7 +59,7 @@ const (
 // sent is a message at its sender.
 type sent struct {
 	conv     int
-	life     int32 // which of the device's lives it was
+	session  int32 // which of the device's lives it was
 	at, done int64 // ns since the run began
 	seq      int64 // acked
 	outcome  outcome
@@ -73,7 +73,7 @@ type shown struct {
 	at  int64
 	// life is which of the device's lives it was: those of an SDK's client, or
 	// the connections of a watcher.
-	life int32
+	session int32
 }
 
 // seen is what a device has of one conversation.
@@ -114,30 +114,30 @@ type note struct {
 
 // journal is all that one device has said and seen. Any goroutine may use it.
 type journal struct {
-	index int
-	user  int // the user's place in the run
-	name  string
-	talks bool // it has the SDK: it says things, and fills holes itself
-	began time.Time
+	index  int
+	user   int // the user's place in the run
+	name   string
+	hasSDK bool // it has the SDK: it says things, and fills holes itself
+	began  time.Time
 
 	mu    sync.Mutex
 	sent  []sent // message number n is at n-1
 	seen  []seen // by conversation
 	notes []note
-	wire  []passed // messages of its own, and their answers, as its connections had them
-	conns int      // of them
+	wire  []wireEvent // messages of its own, and their answers, as its connections had them
+	conns int         // of them
 	// bases has, of each life and by conversation, from where on the device
 	// must get messages: what an SDK's client knew it had, what a watcher has
 	// receipted.
-	bases [][]int64
-	told  []int64 // a watcher's last receipts, by conversation
-	wrong []Violation
+	startSeqs  [][]int64
+	receipts   []int64 // a watcher's last receipts, by conversation
+	violations []Violation
 
 	counts tally
 }
 
 func newJournal(index, user int, name string, talks bool, convs int, began time.Time) *journal {
-	return &journal{index: index, user: user, name: name, talks: talks, began: began, seen: make([]seen, convs), told: make([]int64, convs)}
+	return &journal{index: index, user: user, name: name, hasSDK: talks, began: began, seen: make([]seen, convs), receipts: make([]int64, convs)}
 }
 
 func (j *journal) now() int64 { return int64(time.Since(j.began)) }
@@ -160,11 +160,11 @@ func (j *journal) violateOf(kind Kind, m message, format string, args ...any) {
 	v := Violation{Kind: kind, Text: j.name + ": " + fmt.Sprintf(format, args...), msg: m}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.wrong = append(j.wrong, v)
+	j.violations = append(j.violations, v)
 }
 
-// passed is a message on one of its sender's connections, or its answer.
-type passed struct {
+// wireEvent is a message on one of its sender's connections, or its answer.
+type wireEvent struct {
 	at     int64
 	number int32
 	conn   int32
@@ -173,33 +173,33 @@ type passed struct {
 	errno  proto.Errno // of answers
 }
 
-// connects begins another connection, and says which it is.
-func (j *journal) connects() int32 {
+// newConnection begins another connection, and says which it is.
+func (j *journal) newConnection() int32 {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.conns++
 	return int32(j.conns)
 }
 
-// passes notes what a connection of the device has sent or got.
-func (j *journal) passes(p passed) {
+// recordWire notes what a connection of the device has sent or got.
+func (j *journal) recordWire(p wireEvent) {
 	p.at = j.now()
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.wire = append(j.wire, p)
 }
 
-// say notes that the device says something, and returns what.
-func (j *journal) say(conv int) message {
+// recordSent notes that the device says something, and returns what.
+func (j *journal) recordSent(conv int) message {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.sent = append(j.sent, sent{conv: conv, life: int32(len(j.bases) - 1), at: j.now()})
+	j.sent = append(j.sent, sent{conv: conv, session: int32(len(j.startSeqs) - 1), at: j.now()})
 	j.counts.add(tally{said: 1, open: 1})
 	return message{int32(j.index), int32(len(j.sent))}
 }
 
-// unsay takes back the last message, which was never handed over.
-func (j *journal) unsay(m message) {
+// dropLast takes back the last message, which was never handed over.
+func (j *journal) dropLast(m message) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if int(m.number) == len(j.sent) {
@@ -208,8 +208,8 @@ func (j *journal) unsay(m message) {
 	}
 }
 
-// settle notes what became of a message.
-func (j *journal) settle(m message, o outcome, seq int64, err error) {
+// recordOutcome notes what became of a message.
+func (j *journal) recordOutcome(m message, o outcome, seq int64, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	s := &j.sent[m.number-1]
@@ -224,8 +224,8 @@ func (j *journal) settle(m message, o outcome, seq int64, err error) {
 	}
 }
 
-// show notes that the device has got a message.
-func (j *journal) show(conv int, seq int64, text string, life int32) {
+// recordShown notes that the device has got a message.
+func (j *journal) recordShown(conv int, seq int64, text string, life int32) {
 	m, ok := parse(text)
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -241,19 +241,19 @@ func (j *journal) show(conv int, seq int64, text string, life int32) {
 	s.add(seq)
 }
 
-// receipted notes that a watcher has sent a receipt. The server may not have it.
-func (j *journal) receipted(conv int, seq int64) {
+// recordReceipt notes that a watcher has sent a receipt. The server may not have it.
+func (j *journal) recordReceipt(conv int, seq int64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.told[conv] = max(j.told[conv], seq)
+	j.receipts[conv] = max(j.receipts[conv], seq)
 }
 
-// begins begins a watcher's next life, and says which it is.
-func (j *journal) begins() (life int32) {
+// newSession begins a watcher's next life, and says which it is.
+func (j *journal) newSession() (life int32) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.bases = append(j.bases, slices.Clone(j.told))
-	return int32(len(j.bases) - 1)
+	j.startSeqs = append(j.startSeqs, slices.Clone(j.receipts))
+	return int32(len(j.startSeqs) - 1)
 }
 
 // tally is how many messages were sent, acknowledged, not yet answered, and
@@ -277,8 +277,8 @@ func (j *journal) top(conv int) int64 {
 	return j.seen[conv].top
 }
 
-// behind says of a device that lacks n messages what it did last.
-func (j *journal) behind(n int) string {
+// lastNotes says of a device that lacks n messages what it did last.
+func (j *journal) lastNotes(n int) string {
 	text := fmt.Sprintf("%s never saw %d messages; last:", j.name, n)
 	for _, n := range j.notes[max(0, len(j.notes)-4):] {
 		text += fmt.Sprintf(" [%.3fs %s]", float64(n.at)/1e9, n.text)

@@ -15,42 +15,42 @@ import (
 	"chatd/internal/services"
 )
 
-func emptyWorld(nodes, devices int) *world {
-	w := &world{stage: &stage{disk: &disk{}}, devices: make([]device, devices)}
+func emptyWorld(nodes, devices int) *environment {
+	env := &environment{cluster: &cluster{disk: &disk{}}, devices: make([]device, devices)}
 	for range nodes {
-		w.nodes = append(w.nodes, &services.Node{})
+		env.nodes = append(env.nodes, &services.Node{})
 	}
-	w.front = make([]*link, clientLinks)
-	return w
+	env.frontLinks = make([]*link, clientLinks)
+	return env
 }
 
 // A seed decides everything, so that a run that found something can be had
 // again; every kind has its turn; and nothing is broken twice at a time.
 func TestPlan(t *testing.T) {
-	w, long := emptyWorld(3, 36), 10*time.Minute
-	a, b := plan(w, Faults(), 5, long), plan(w, Faults(), 5, long)
-	if !slices.EqualFunc(a, b, func(x, y *planned) bool {
-		return x.Name == y.Name && x.at == y.at && x.hold == y.hold && x.target == y.target && x.salt == y.salt
+	env, long := emptyWorld(3, 36), 10*time.Minute
+	a, b := plan(env, Faults(), 5, long), plan(env, Faults(), 5, long)
+	if !slices.EqualFunc(a, b, func(x, y *plannedFault) bool {
+		return x.Name == y.Name && x.at == y.at && x.duration == y.duration && x.target == y.target && x.random == y.random
 	}) {
 		t.Error("the same seed gives another plan")
 	}
-	if c := plan(w, Faults(), 6, long); slices.EqualFunc(a, c, func(x, y *planned) bool { return x.Name == y.Name && x.at == y.at }) {
+	if c := plan(env, Faults(), 6, long); slices.EqualFunc(a, c, func(x, y *plannedFault) bool { return x.Name == y.Name && x.at == y.at }) {
 		t.Error("another seed gives the same plan")
 	}
 	kinds := make(map[string]int)
 	together := 0
 	for i, f := range a {
 		kinds[f.Name]++
-		if f.at < 0 || f.at+f.hold > long {
+		if f.at < 0 || f.at+f.duration > long {
 			t.Errorf("%s at %s ends after the run", f, f.at)
 		}
 		for _, g := range a[:i] {
-			if g.at+g.hold <= f.at {
+			if g.at+g.duration <= f.at {
 				continue
 			}
 			together++
-			for _, r := range f.takes(w, f.target) {
-				if slices.Contains(g.takes(w, g.target), r) {
+			for _, r := range f.resources(env, f.target) {
+				if slices.Contains(g.resources(env, g.target), r) {
 					t.Errorf("%s at %s and %s at %s both take %s", g, g.at, f, f.at, r)
 				}
 			}
@@ -59,8 +59,8 @@ func TestPlan(t *testing.T) {
 	if len(kinds) != len(Faults()) || len(a) < 200 || together < 50 {
 		t.Errorf("%d faults of %d kinds, %d of them beside others", len(a), len(kinds), together)
 	}
-	w.disk = nil
-	for _, f := range plan(w, Faults(), 5, long) {
+	env.disk = nil
+	for _, f := range plan(env, Faults(), 5, long) {
 		if f.disk {
 			t.Errorf("%s without a disk", f)
 		}
@@ -214,7 +214,7 @@ func TestBrief(t *testing.T) {
 		"node 1: ended; its log ends with:\nstop":                       "node 1: ended; its log ends with: stop",
 		"node 1: ended; its log ends with:\nready\ndraining\n15 lost\n": "node 1: ended; its log ends with: 15 lost",
 	} {
-		if got := brief(errors.New(said)); got != want {
+		if got := firstAndLastLine(errors.New(said)); got != want {
 			t.Errorf("brief of %q is %q, want %q", said, got, want)
 		}
 	}

@@ -62,15 +62,15 @@ func (r *Report) fill(x *run, e *evidence, all []Violation) {
 	for _, rows := range e.log {
 		r.Stored += int64(len(rows))
 	}
-	r.Faults, r.FaultCount, r.Remarks = x.director.done, x.director.count(), x.stage.remarks
+	r.Faults, r.FaultCount, r.Remarks = x.runner.done, x.runner.count(), x.cluster.remarks
 	for _, v := range all {
 		r.Violations[v.Kind]++
 	}
 	r.First = all[:min(len(all), maxHistories)]
 }
 
-// told is of how many violations String tells the history.
-const told = 5
+// maxToldHistories is of how many violations String tells the history.
+const maxToldHistories = 5
 
 // String is the report for people.
 func (r *Report) String() string {
@@ -91,7 +91,7 @@ func (r *Report) String() string {
 	}
 	for i, v := range r.First {
 		fmt.Fprintf(&b, "%s: %s\n", v.Kind, v.Text)
-		if i < told {
+		if i < maxToldHistories {
 			b.WriteString(v.History)
 		}
 	}

@@ -14,49 +14,49 @@ import (
 	"chatd/proto"
 )
 
-// silence is how long a watcher waits for the server to say anything; its
+// maxSilence is how long a watcher waits for the server to say anything; its
 // PINGs are answered meanwhile.
-const silence = 3 * pingEvery
+const maxSilence = 3 * pingEvery
 
-// watcher is a device that only listens, and takes the server at its word: on
+// receiver is a device that only listens, and takes the server at its word: on
 // one connection what it is pushed begins no later than after its last
 // receipt, and goes on by one. It never asks for what is missing.
-type watcher struct {
+type receiver struct {
 	*journal
-	ears
-	cast  *cast
-	addr  string
-	token string
-	in    atomic.Bool                 // it has been logged in
-	heard time.Time                   // when the server said something last; of run alone
-	cutMe atomic.Pointer[net.TCPConn] // the connection, for restart
+	readLock
+	directory *directory
+	addr      string
+	token     string
+	online    atomic.Bool                 // it has been logged in
+	lastHeard time.Time                   // when the server said something last; of run alone
+	conn      atomic.Pointer[net.TCPConn] // the connection, for restart
 }
 
-func newWatcher(j *journal, c *cast, addr string) *watcher {
-	return &watcher{journal: j, cast: c, addr: addr}
+func newReceiver(j *journal, dir *directory, addr string) *receiver {
+	return &receiver{journal: j, directory: dir, addr: addr}
 }
 
-func (w *watcher) log() *journal { return w.journal }
-func (w *watcher) quiet()        {}
-func (w *watcher) present() bool { return w.in.Load() }
-func (w *watcher) settled() bool { return true }
+func (d *receiver) log() *journal     { return d.journal }
+func (d *receiver) stopSending()      {}
+func (d *receiver) loggedIn() bool    { return d.online.Load() }
+func (d *receiver) allAnswered() bool { return true }
 
-func (w *watcher) restart(time.Duration) {
-	if c := w.cutMe.Load(); c != nil {
-		w.notef("is killed")
+func (d *receiver) restart(time.Duration) {
+	if c := d.conn.Load(); c != nil {
+		d.notef("is killed")
 		reset(c)
 	}
 }
 
-func (w *watcher) run(ctx context.Context) {
+func (d *receiver) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		err := w.connect(ctx)
+		err := d.connect(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		w.notef("disconnected: %v", err)
+		d.notef("disconnected: %v", err)
 		if refusedFor(err, int64(proto.Refused)) {
-			w.violate(LockedOut, "LOGIN: %v", err)
+			d.violate(LockedOut, "LOGIN: %v", err)
 			<-ctx.Done()
 			return
 		}
@@ -88,7 +88,7 @@ func refusedFor(err error, errno int64) bool {
 }
 
 // connect is one connection, from its beginning to its end.
-func (w *watcher) connect(ctx context.Context) error {
+func (w *receiver) connect(ctx context.Context) error {
 	d := net.Dialer{Timeout: dialTimeout}
 	nc, err := d.DialContext(ctx, "tcp", w.addr)
 	if err != nil {
@@ -97,11 +97,11 @@ func (w *watcher) connect(ctx context.Context) error {
 	c := nc.(*net.TCPConn)
 	defer c.Close()
 	defer context.AfterFunc(ctx, func() { c.Close() })()
-	w.cutMe.Store(c)
-	life := w.begins()
-	w.heard = time.Now()
+	w.conn.Store(c)
+	life := w.newSession()
+	w.lastHeard = time.Now()
 
-	p := w.cast.people[w.user]
+	p := w.directory.users[w.user]
 	login := &proto.Request{Op: proto.LOGIN, Token: w.token, Ack: true, Brief: true}
 	if w.token == "" {
 		login = &proto.Request{Op: proto.LOGIN, Name: p.name, Password: p.password, Device: w.name, Ack: true, Brief: true}
@@ -111,7 +111,7 @@ func (w *watcher) connect(ctx context.Context) error {
 	}
 	receipts := make(map[int]int64) // what is to be receipted, by conversation
 	var told, pinged time.Time
-	r := bufio.NewReaderSize(&patientReader{w, c}, pieceSize)
+	r := bufio.NewReaderSize(&lockedReader{w, c}, pieceSize)
 	var dec proto.Decoder
 	var buf []byte
 	for {
@@ -127,7 +127,7 @@ func (w *watcher) connect(ctx context.Context) error {
 				if err := w.write(c, w.receipt(conv, seq)); err != nil {
 					return err
 				}
-				w.receipted(conv, seq)
+				w.recordReceipt(conv, seq)
 			}
 			clear(receipts)
 		}
@@ -138,14 +138,14 @@ func (w *watcher) connect(ctx context.Context) error {
 			}
 			_, err := r.Peek(1)
 			var timeout net.Error
-			if errors.As(err, &timeout) && timeout.Timeout() && time.Since(w.heard) < silence {
+			if errors.As(err, &timeout) && timeout.Timeout() && time.Since(w.lastHeard) < maxSilence {
 				continue
 			}
 			if err != nil {
 				return err
 			}
 		}
-		if err := c.SetReadDeadline(time.Now().Add(silence)); err != nil {
+		if err := c.SetReadDeadline(time.Now().Add(maxSilence)); err != nil {
 			return err
 		}
 		if buf, err = proto.ReadFrame(r, buf); err != nil {
@@ -155,21 +155,21 @@ func (w *watcher) connect(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		w.heard = time.Now()
+		w.lastHeard = time.Now()
 		switch a.Op {
 		case proto.LOGIN_ACK:
 			if a.Errno != 0 {
 				return &refusal{a.Op, int64(a.Errno), a.ErrMsg}
 			}
 			w.token = a.Token
-			w.in.Store(true)
+			w.online.Store(true)
 			w.notef("logged in on %s, %d missed, more: %t", a.Node, len(a.Offline), a.More)
 			for i := range a.Offline {
 				m := &a.Offline[i]
-				w.got(receipts, m.GroupID, m.ID, m.ToID, m.Seq, m.Msg, life)
+				w.handleMessage(receipts, m.GroupID, m.ID, m.ToID, m.Seq, m.Msg, life)
 			}
 		case proto.ONE_CHAT, proto.GROUP_CHAT:
-			w.got(receipts, a.GroupID, a.ID, a.ToID, a.Seq, string(a.Msg), life)
+			w.handleMessage(receipts, a.GroupID, a.ID, a.ToID, a.Seq, string(a.Msg), life)
 		case proto.KICK:
 			return fmt.Errorf("KICK %q: %s", a.Reason, a.ErrMsg)
 		case proto.ERROR:
@@ -178,31 +178,31 @@ func (w *watcher) connect(ctx context.Context) error {
 	}
 }
 
-func (w *watcher) got(receipts map[int]int64, group, from, to, seq int64, text string, life int32) {
-	conv, ok := w.cast.ways[wayOf(group, from, to)]
+func (d *receiver) handleMessage(receipts map[int]int64, group, from, to, seq int64, text string, life int32) {
+	conv, ok := d.directory.byKey[newConvKey(group, from, to)]
 	if !ok {
-		w.violate(Invented, "it was pushed %.80q of a conversation that it isn't in", text)
+		d.violate(Invented, "it was pushed %.80q of a conversation that it isn't in", text)
 		return
 	}
-	w.show(conv, seq, text, life)
-	receipts[conv] = max(receipts[conv], w.top(conv))
+	d.recordShown(conv, seq, text, life)
+	receipts[conv] = max(receipts[conv], d.top(conv))
 }
 
-func (w *watcher) receipt(conv int, seq int64) *proto.Request {
-	c := &w.cast.convs[conv]
+func (d *receiver) receipt(conv int, seq int64) *proto.Request {
+	c := &d.directory.convs[conv]
 	q := &proto.Request{Op: proto.RECEIPT, GroupID: c.group, Seq: seq}
 	if c.group == 0 {
 		peer := c.members[0]
-		if peer == w.user && len(c.members) > 1 {
+		if peer == d.user && len(c.members) > 1 {
 			peer = c.members[1]
 		}
-		q.Peer = w.cast.people[peer].id
+		q.Peer = d.directory.users[peer].id
 	}
 	return q
 }
 
-func (w *watcher) write(c net.Conn, q *proto.Request) error {
-	if err := c.SetWriteDeadline(time.Now().Add(silence)); err != nil {
+func (d *receiver) write(c net.Conn, q *proto.Request) error {
+	if err := c.SetWriteDeadline(time.Now().Add(maxSilence)); err != nil {
 		return err
 	}
 	body := proto.AppendRequest(nil, q)
@@ -210,13 +210,13 @@ func (w *watcher) write(c net.Conn, q *proto.Request) error {
 	return err
 }
 
-// patientReader reads only while the watcher listens.
-type patientReader struct {
-	w *watcher
+// lockedReader reads only while the watcher listens.
+type lockedReader struct {
+	w *receiver
 	r io.Reader
 }
 
-func (p *patientReader) Read(b []byte) (int, error) {
-	p.w.listen()
+func (p *lockedReader) Read(b []byte) (int, error) {
+	p.w.waitReadable()
 	return p.r.Read(b)
 }

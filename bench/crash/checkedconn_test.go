@@ -57,8 +57,8 @@ func TestTap(t *testing.T) {
 			}
 			defer l.Close()
 			j := newJournal(0, 0, "a's phone", true, 1, time.Now())
-			k := &cast{convs: []conv{{name: "a and b", members: []int{0, 1}}}, ways: map[way]int{wayOf(0, 7, 8): 0}}
-			near, err := (&talker{journal: j, cast: k}).dial(t.Context(), "tcp", l.Addr().String())
+			k := &directory{convs: []conv{{name: "a and b", members: []int{0, 1}}}, byKey: map[convKey]int{newConvKey(0, 7, 8): 0}}
+			near, err := (&sender{journal: j, directory: k}).dial(t.Context(), "tcp", l.Addr().String())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -91,7 +91,7 @@ func TestTap(t *testing.T) {
 			}
 			var kinds []Kind
 			var texts []string
-			for _, v := range j.wrong {
+			for _, v := range j.violations {
 				kinds = append(kinds, v.Kind)
 				texts = append(texts, v.Text)
 			}

@@ -24,9 +24,9 @@ const (
 // mariaDBFlags: what is acknowledged is on disk.
 var mariaDBFlags = []string{"--innodb-flush-log-at-trx-commit=1", "--innodb-buffer-pool-size=256M", "--innodb-log-file-size=96M"}
 
-// stage is the cluster that a run is about: nodes over a MariaDB and a Redis,
+// cluster is the cluster that a run is about: nodes over a MariaDB and a Redis,
 // behind an nginx, and links between all of them.
-type stage struct {
+type cluster struct {
 	folder  *services.Folder
 	disk    *disk // nil: there is none that can be filled
 	mariadb *services.MariaDB
@@ -34,23 +34,23 @@ type stage struct {
 	nginx   *services.Nginx
 	nodes   []*services.Node
 
-	front  []*link // from devices to nginx
-	toDB   []*link // from each node to MariaDB
-	toBus  []*link // from each node to Redis
-	listen *services.Port
-	conf   string // nginx's
+	frontLinks []*link // from devices to nginx
+	dbLinks    []*link // from each node to MariaDB
+	redisLinks []*link // from each node to Redis
+	listen     *services.Port
+	conf       string // nginx's
 
 	// turns are held by who does something to a service: it is for one
 	// goroutine at a time.
-	turns map[*services.Service]*sync.Mutex
+	locks map[*services.Service]*sync.Mutex
 
-	mu      sync.Mutex
-	remarks []string
-	died    []Violation
+	mu         sync.Mutex
+	remarks    []string
+	violations []Violation
 }
 
 // remark notes what is no broken promise, and should be known.
-func (s *stage) remark(format string, args ...any) {
+func (s *cluster) remark(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.remarks) < maxHistories {
@@ -58,20 +58,20 @@ func (s *stage) remark(format string, args ...any) {
 	}
 }
 
-func (s *stage) violate(format string, args ...any) {
+func (s *cluster) violate(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.died = append(s.died, Violation{Kind: Died, Text: fmt.Sprintf(format, args...)})
+	s.violations = append(s.violations, Violation{Kind: Died, Text: fmt.Sprintf(format, args...)})
 }
 
-// newStage starts everything. It blocks until all of it answers; beside an
+// newCluster starts everything. It blocks until all of it answers; beside an
 // error nothing runs.
-func newStage(ctx context.Context, cfg *Config) (*stage, error) {
+func newCluster(ctx context.Context, cfg *Config) (*cluster, error) {
 	needed := slices.Concat(services.MariaDBPrograms, services.RedisPrograms, []string{"nginx"})
 	if err := services.Ensure(ctx, cfg.Say, needed...); err != nil {
 		return nil, err
 	}
-	s := &stage{turns: make(map[*services.Service]*sync.Mutex)}
+	s := &cluster{locks: make(map[*services.Service]*sync.Mutex)}
 	var err error
 	if s.folder, err = services.NewFolder(cfg.Dir, "crash-"); err != nil {
 		return nil, fmt.Errorf("a folder for the cluster: %w", err)
@@ -82,7 +82,7 @@ func newStage(ctx context.Context, cfg *Config) (*stage, error) {
 	return s, nil
 }
 
-func (s *stage) start(ctx context.Context, cfg *Config) (err error) {
+func (s *cluster) start(ctx context.Context, cfg *Config) (err error) {
 	at := s.folder
 	size := max(diskAtLeast, int64(float64(cfg.Rate)*cfg.Duration.Seconds())*perMessage+diskAtLeast/2)
 	if s.disk, err = newDisk(filepath.Join(s.folder.Path, "disk"), size); err != nil {
@@ -97,7 +97,7 @@ func (s *stage) start(ctx context.Context, cfg *Config) (err error) {
 		return err
 	}
 	for _, x := range []*services.Service{s.mariadb.Service, s.redis.Service} {
-		s.turns[x] = &sync.Mutex{}
+		s.locks[x] = &sync.Mutex{}
 		if err := x.Start(ctx); err != nil {
 			return err
 		}
@@ -118,12 +118,12 @@ func (s *stage) start(ctx context.Context, cfg *Config) (err error) {
 	if s.nginx, err = services.NewNginx(ctx, s.folder, s.conf); err != nil {
 		return err
 	}
-	s.turns[s.nginx.Service] = &sync.Mutex{}
+	s.locks[s.nginx.Service] = &sync.Mutex{}
 	if err := s.nginx.Start(ctx); err != nil {
 		return err
 	}
 	for range clientLinks {
-		if err := addLink(&s.front, front); err != nil {
+		if err := addLink(&s.frontLinks, front); err != nil {
 			return err
 		}
 	}
@@ -138,13 +138,13 @@ func addLink(to *[]*link, addr string) error {
 	return err
 }
 
-func (s *stage) addNode(ctx context.Context, cfg *Config, name string) error {
-	err := errors.Join(addLink(&s.toDB, services.Address(s.mariadb.Port(0))), addLink(&s.toBus, services.Address(s.redis.Port(0))))
+func (s *cluster) addNode(ctx context.Context, cfg *Config, name string) error {
+	err := errors.Join(addLink(&s.dbLinks, services.Address(s.mariadb.Port(0))), addLink(&s.redisLinks, services.Address(s.redis.Port(0))))
 	if err != nil {
 		return err
 	}
 	i := len(s.nodes)
-	flags := []string{"--db", "mysql://root@" + s.toDB[i].addr() + "/" + database, "--redis", "redis://" + s.toBus[i].addr(),
+	flags := []string{"--db", "mysql://root@" + s.dbLinks[i].addr() + "/" + database, "--redis", "redis://" + s.redisLinks[i].addr(),
 		"--node", strings.ReplaceAll(name, " ", "-"), "--proxy-protocol", "127.0.0.1/32", "--idle-timeout", "10s",
 		"--no-limits", "--argon2", "8,1,1", "--log-format", "json"}
 	n, err := services.NewNode(s.folder, name, cfg.Chatd, append(flags, cfg.Args...)...)
@@ -152,13 +152,13 @@ func (s *stage) addNode(ctx context.Context, cfg *Config, name string) error {
 		return err
 	}
 	s.nodes = append(s.nodes, n)
-	s.turns[n.Service] = &sync.Mutex{}
+	s.locks[n.Service] = &sync.Mutex{}
 	return n.Start(ctx)
 }
 
 // nginxConf has nginx spread connections over the nodes, and tell them the
 // clients' addresses.
-func (s *stage) nginxConf(listen string) string {
+func (s *cluster) nginxConf(listen string) string {
 	var b strings.Builder
 	b.WriteString("worker_processes 1;\nworker_rlimit_nofile 8192;\nerror_log stderr warn;\nevents { worker_connections 4096; }\nstream {\n  upstream nodes {\n")
 	for _, n := range s.nodes {
@@ -169,7 +169,7 @@ func (s *stage) nginxConf(listen string) string {
 }
 
 // services lists all, those first that need the others.
-func (s *stage) services() (all []*services.Service) {
+func (s *cluster) services() (all []*services.Service) {
 	if s.nginx != nil {
 		all = append(all, s.nginx.Service)
 	}
@@ -186,15 +186,15 @@ func (s *stage) services() (all []*services.Service) {
 }
 
 // links lists all.
-func (s *stage) links() []*link { return slices.Concat(s.front, s.toDB, s.toBus) }
+func (s *cluster) links() []*link { return slices.Concat(s.frontLinks, s.dbLinks, s.redisLinks) }
 
-// with does something to services, whose turns it takes in an order that all
+// withLocked does something to services, whose turns it takes in an order that all
 // keep.
-func (s *stage) with(do func() error, which ...*services.Service) error {
+func (s *cluster) withLocked(do func() error, which ...*services.Service) error {
 	for _, x := range s.services() {
 		if slices.Contains(which, x) {
-			s.turns[x].Lock()
-			defer s.turns[x].Unlock()
+			s.locks[x].Lock()
+			defer s.locks[x].Unlock()
 		}
 	}
 	return do()
@@ -202,19 +202,19 @@ func (s *stage) with(do func() error, which ...*services.Service) error {
 
 // supervise finds what has ended without having been told to, and starts it
 // again, until ctx ends. Of a node it is a broken promise.
-func (s *stage) supervise(ctx context.Context) {
+func (s *cluster) supervise(ctx context.Context) {
 	for sleep(ctx, 200*time.Millisecond) {
 		for _, x := range s.services() {
-			if s.turns[x].TryLock() {
-				s.revive(ctx, x)
-				s.turns[x].Unlock()
+			if s.locks[x].TryLock() {
+				s.restartIfEnded(ctx, x)
+				s.locks[x].Unlock()
 			}
 		}
 	}
 }
 
-// revive has a service run that should; the caller has its turn.
-func (s *stage) revive(ctx context.Context, x *services.Service) {
+// restartIfEnded has a service run that should; the caller has its turn.
+func (s *cluster) restartIfEnded(ctx context.Context, x *services.Service) {
 	err := x.Ended()
 	if err == nil && x.PID() != 0 {
 		return
@@ -223,20 +223,20 @@ func (s *stage) revive(ctx context.Context, x *services.Service) {
 		if s.isNode(x) {
 			s.violate("%v", err)
 		} else {
-			s.remark("%v", brief(err))
+			s.remark("%v", firstAndLastLine(err))
 		}
 		if err := x.Kill(); err != nil {
 			s.remark("%v", err)
 		}
 	}
 	if err := x.Start(ctx); err != nil && ctx.Err() == nil {
-		s.remark("start again: %v", brief(err))
+		s.remark("start again: %v", firstAndLastLine(err))
 	}
 }
 
-// brief is an error's first line and, where it goes on with a program's log, the
+// firstAndLastLine is an error's first line and, where it goes on with a program's log, the
 // last one, which says why.
-func brief(err error) string {
+func firstAndLastLine(err error) string {
 	first, rest, _ := strings.Cut(strings.TrimSpace(err.Error()), "\n")
 	if rest == "" {
 		return first
@@ -244,12 +244,12 @@ func brief(err error) string {
 	return first + " " + rest[strings.LastIndexByte(rest, '\n')+1:]
 }
 
-func (s *stage) isNode(x *services.Service) bool {
+func (s *cluster) isNode(x *services.Service) bool {
 	return slices.ContainsFunc(s.nodes, func(n *services.Node) bool { return n.Service == x })
 }
 
-// heal ends whatever is still wrong. No fault may be going on.
-func (s *stage) heal(ctx context.Context) {
+// repair ends whatever is still wrong. No fault may be going on.
+func (s *cluster) repair(ctx context.Context) {
 	for _, k := range s.links() {
 		k.resume()
 	}
@@ -261,22 +261,22 @@ func (s *stage) heal(ctx context.Context) {
 	all := s.services()
 	slices.Reverse(all)
 	for _, x := range all {
-		s.turns[x].Lock()
+		s.locks[x].Lock()
 		if x.PID() != 0 && x.Ended() == nil {
 			_ = x.Thaw() // it runs
 		}
 		for range 3 {
-			s.revive(ctx, x)
+			s.restartIfEnded(ctx, x)
 			if x.PID() != 0 {
 				break
 			}
 		}
-		s.turns[x].Unlock()
+		s.locks[x].Unlock()
 	}
 }
 
-// drain ends the nodes in order: each has to take its leave as it should.
-func (s *stage) drain() {
+// stopNodes ends the nodes in order: each has to take its leave as it should.
+func (s *cluster) stopNodes() {
 	for _, n := range s.nodes {
 		if n.PID() == 0 {
 			s.violate("%s doesn't run at the end", n.Name())
@@ -293,7 +293,7 @@ func (s *stage) drain() {
 }
 
 // keepLogs copies the logs of all services into a folder.
-func (s *stage) keepLogs(folder string) error {
+func (s *cluster) keepLogs(folder string) error {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return err
 	}
@@ -309,7 +309,7 @@ func (s *stage) keepLogs(folder string) error {
 }
 
 // close ends everything and removes it.
-func (s *stage) close() error {
+func (s *cluster) close() error {
 	for _, k := range s.links() {
 		k.close()
 	}
@@ -327,6 +327,6 @@ func (s *stage) close() error {
 }
 
 // versions says what runs.
-func (s *stage) versions(ctx context.Context) []string {
+func (s *cluster) versions(ctx context.Context) []string {
 	return []string{s.mariadb.Version(ctx), s.redis.Version(ctx), s.nginx.Version(ctx)}
 }

@@ -10,29 +10,29 @@ import (
 	"chatd/proto"
 )
 
-// checkedConn listens to one connection of a talker, whose SDK drops what comes twice
-// without a word: on one connection the pushes of a conversation rise strictly
-// in seq, and a message that was sent there isn't pushed there. (What comes in
-// answer to a SYNC was asked for.)
+// checkedConn checks one connection of a sender, because the SDK silently drops
+// duplicates: the seqs pushed in a conversation must rise, and a message sent
+// on a connection must not be pushed on it. Answers to SYNC aren't checked,
+// since the client asked for them.
 type checkedConn struct {
 	*net.TCPConn
 	sender *sender
-	conn   int32 // of the device's
+	conn   int32 // number among the device's connections
 
 	mu   sync.Mutex
-	in   []byte // the beginning of a frame that isn't whole yet
+	in   []byte // start of an incomplete frame
 	dec  proto.Decoder
-	last map[int]int64           // pushed last, by conversation
-	sent map[string]*sentMessage // what was sent here, by cid
+	last map[int]int64           // last seq pushed, by conversation
+	sent map[string]*sentMessage // messages sent on this connection, by cid
 }
 
-// sentMessage is a message that was sent on a connection.
+// sentMessage is a message sent on a connection.
 type sentMessage struct {
 	number      int32
-	pushIsWrong bool // pushing it is wrong
+	pushIsWrong bool // pushing it on this connection is a violation
 }
 
-// dial is net.Dialer's DialContext with a tap.
+// dial dials a checkedConn.
 func (d *sender) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	c, err := new(net.Dialer).DialContext(ctx, network, addr)
 	if err != nil {
@@ -41,13 +41,13 @@ func (d *sender) dial(ctx context.Context, network, addr string) (net.Conn, erro
 	return &checkedConn{TCPConn: c.(*net.TCPConn), sender: d, conn: d.newConnection(), last: make(map[int]int64), sent: make(map[string]*sentMessage)}, nil
 }
 
-// Write is that of the connection. The SDK writes whole frames.
+// Write writes whole frames, as the SDK does.
 func (c *checkedConn) Write(b []byte) (int, error) {
 	c.checkSent(b)
 	return c.TCPConn.Write(b)
 }
 
-// Read is that of the connection.
+// Read reads and checks what was read.
 func (c *checkedConn) Read(b []byte) (int, error) {
 	n, err := c.TCPConn.Read(b)
 	c.checkReceived(b[:n])
@@ -65,8 +65,8 @@ func (c *checkedConn) checkSent(b []byte) {
 			continue
 		}
 		if q.Op == proto.ONE_CHAT || q.Op == proto.GROUP_CHAT {
-			// What may be stored already may be pushed until it is acknowledged: it
-			// was sent on another connection.
+			// A retried message may have been stored already, over another
+			// connection. Until it is acknowledged it may be pushed.
 			m, _ := parse(string(q.Msg))
 			c.sent[string(q.CID)] = &sentMessage{m.number, !q.Retry}
 			c.sender.recordWire(wireEvent{number: m.number, conn: c.conn, retry: q.Retry})
@@ -90,7 +90,7 @@ func (c *checkedConn) checkReceived(b []byte) {
 		}
 		c.in = c.in[n:]
 	}
-	c.in = bytes.Clone(c.in) // or what was read before would be kept
+	c.in = bytes.Clone(c.in) // frees what was read before
 }
 
 func (c *checkedConn) handleResponse(a *proto.Response) {
@@ -98,7 +98,7 @@ func (c *checkedConn) handleResponse(a *proto.Response) {
 	case proto.ONE_CHAT_ACK, proto.GROUP_CHAT_ACK:
 		o := c.sent[string(a.CID)]
 		if o == nil {
-			break // it was sent on another connection, or twice on this one
+			break // sent on another connection, or answered twice
 		}
 		c.sender.recordWire(wireEvent{number: o.number, conn: c.conn, answer: true, errno: a.Errno})
 		if o.pushIsWrong = true; a.Errno != proto.Done {

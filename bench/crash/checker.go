@@ -13,23 +13,23 @@ import (
 type conv struct {
 	name    string
 	group   int64 // 0: a pair
-	members []int // users, by their places in the run
+	members []int // users, by index
 }
 
-// row is a message as the log has it.
+// row is a stored message.
 type row struct {
 	seq    int64
-	sender int // the user's place in the run; -1: nobody's
+	sender int // index of the user; -1: unknown
 	cid    string
 	text   string
-	at     time.Time // the server's
+	at     time.Time // by the server's clock
 }
 
-// evidence is all that there is to judge a run by.
+// evidence is everything that a run is checked by.
 type evidence struct {
 	convs    []conv
 	journals []*journal
-	log      [][]row // by conversation, by rising seq
+	log      [][]row // by conversation, in order of seq
 	faults   []note
 }
 
@@ -39,8 +39,9 @@ type location struct {
 	row  *row
 }
 
-// check compares what every sender was told with what every device has seen
-// and with what is stored. The devices must have ended.
+// check compares what every sender was told with what every device was shown
+// and with what is stored. The devices must have stopped. behind describes the
+// devices that lack messages.
 func (e *evidence) check() (all []Violation, behind []string) {
 	ck := &checker{evidence: e, stored: make(map[message]location)}
 	for c := range e.convs {
@@ -76,7 +77,7 @@ func (e *evidence) check() (all []Violation, behind []string) {
 	return ck.all, ck.lagging
 }
 
-// maxHistories is of how many violations the whole history is told.
+// maxHistories is how many violations get a full history.
 const maxHistories = 50
 
 type checker struct {
@@ -84,14 +85,14 @@ type checker struct {
 	stored  map[message]location
 	all     []Violation
 	missing int      // messages that devices never saw
-	lagging []string // the devices, and what they did last
+	lagging []string // devices that lack messages, and what they did last
 }
 
 func (ck *checker) add(kind Kind, m message, format string, args ...any) {
 	ck.all = append(ck.all, Violation{Kind: kind, Text: fmt.Sprintf(format, args...), msg: m})
 }
 
-// checkLog looks at the log of a conversation alone.
+// checkLog checks the log of a conversation.
 func (ck *checker) checkLog(c int) {
 	type key struct {
 		sender int
@@ -129,7 +130,7 @@ func (ck *checker) device(m message) *journal {
 	return ck.journals[m.device]
 }
 
-// checkAcks looks at what a device was told of its own messages.
+// checkAcks checks the answers that a device got.
 func (ck *checker) checkAcks(d *journal) {
 	for i := range d.sent {
 		s, m := &d.sent[i], message{int32(d.index), int32(i + 1)}
@@ -148,17 +149,17 @@ func (ck *checker) checkAcks(d *journal) {
 	}
 }
 
-// checkOrder looks at whether what a device has sent to a conversation is stored
-// in the order in which it was sent. Nobody can promise that of what had no
-// answer when the device's program ended, and of what the next one sent.
+// checkOrder checks that messages of a device to a conversation are stored in
+// the order of sending. It doesn't apply to a message without an answer when
+// the device's program was killed, and those sent after the restart.
 func (ck *checker) checkOrder(d *journal) {
 	type least struct {
 		seq int64
 		msg message
 	}
-	type after struct { // of what was sent after the message at hand, the one stored first
-		life        int32
-		here, later least // in the same life, and in those behind it
+	type after struct { // of the messages sent later, the one stored first
+		session     int32
+		here, later least // in the same session, and in later ones
 	}
 	none := least{seq: math.MaxInt64}
 	afters := make(map[int]*after)
@@ -170,14 +171,14 @@ func (ck *checker) checkOrder(d *journal) {
 		}
 		a := afters[s.conv]
 		if a == nil {
-			a = &after{life: s.session, here: none, later: none}
+			a = &after{session: s.session, here: none, later: none}
 			afters[s.conv] = a
 		}
-		if a.life != s.session {
+		if a.session != s.session {
 			if a.here.seq < a.later.seq {
 				a.later = a.here
 			}
-			a.life, a.here = s.session, none
+			a.session, a.here = s.session, none
 		}
 		first := a.here
 		if s.outcome == acked && a.later.seq < first.seq {
@@ -194,20 +195,20 @@ func (ck *checker) checkOrder(d *journal) {
 	}
 }
 
-// checkView looks at what a device has seen of a conversation.
+// checkView checks what a device was shown of a conversation.
 func (ck *checker) checkView(d *journal, c int) {
 	name, log, v := ck.convs[c].name, ck.log[c], &d.seen[c]
-	has := make([]bool, len(log)+1)  // by seq: seen, or acknowledged to it
-	told := make([]bool, len(log)+1) // missing, and told of
+	has := make([]bool, len(log)+1)      // by seq: shown, or acknowledged
+	reported := make([]bool, len(log)+1) // by seq: missing, and reported
 	for i := range d.sent {
 		if s := &d.sent[i]; s.conv == c && s.outcome == acked && s.seq < int64(len(has)) {
 			has[s.seq] = true
 		}
 	}
 	var (
-		life int32 = -1
-		last int64
-		once map[int64]struct{} // shown in this life
+		session int32 = -1
+		last    int64
+		once    map[int64]struct{} // shown in this session
 	)
 	for _, s := range v.list {
 		if s.seq < 1 || s.seq > int64(len(log)) {
@@ -221,13 +222,13 @@ func (ck *checker) checkView(d *journal, c int) {
 		if d.sentItself(s) {
 			ck.add(Doubled, s.msg, "%s was shown %q, seq %d of %s, which it had sent itself", d.name, s.msg.text(), s.seq, name)
 		}
-		if s.session != life {
-			life, last, once = s.session, d.startSeqs[s.session][c], make(map[int64]struct{})
+		if s.session != session {
+			session, last, once = s.session, d.startSeqs[s.session][c], make(map[int64]struct{})
 			if !d.hasSDK && s.seq > last+1 {
 				ck.add(Gap, s.msg, "%s was pushed seq %d of %s first on a connection, and had receipted %d", d.name, s.seq, name, last)
 			}
 			if !d.hasSDK {
-				last = s.seq - 1 // what comes again is harmless
+				last = s.seq - 1 // repeats are allowed
 			}
 		}
 		_, twice := once[s.seq]
@@ -241,7 +242,7 @@ func (ck *checker) checkView(d *journal, c int) {
 			m, _ := parse(log[first-1].text)
 			ck.add(Gap, m, "%s was pushed seq %d of %s right after %d, on one connection", d.name, s.seq, name, last)
 			for missing := first; missing < s.seq; missing++ {
-				told[missing] = true
+				reported[missing] = true
 			}
 		}
 		once[s.seq] = struct{}{}
@@ -249,7 +250,7 @@ func (ck *checker) checkView(d *journal, c int) {
 		last = max(last, s.seq)
 	}
 	for seq := 1; seq <= len(log); seq++ {
-		if has[seq] || told[seq] {
+		if has[seq] || reported[seq] {
 			continue
 		}
 		ck.missing++
@@ -262,9 +263,10 @@ func (ck *checker) checkView(d *journal, c int) {
 	}
 }
 
-// sentItself reports whether a message is one that this life of the device has sent
-// itself: its ACK shows it, and nothing else may. The next life of a device
-// that hadn't saved its state knows no better than that another one sent it.
+// sentItself reports whether the device sent a message in the session that was
+// shown it. Then the ACK shows the message, and nothing else may. In a later
+// session, a device that hadn't saved its state can't know that it was the
+// sender.
 func (j *journal) sentItself(s shown) bool {
 	return int(s.msg.device) == j.index && s.msg.number > 0 && int(s.msg.number) <= len(j.sent) && j.sent[s.msg.number-1].session == s.session
 }
@@ -276,11 +278,11 @@ func quoted(s shown, v *seen) string {
 	return fmt.Sprintf("%q", s.msg.text())
 }
 
-// around is how long before and after a message's steps notes belong to its
-// history.
+// around is how close a note must be to an event of a message, in ns, to appear
+// in its history.
 const around = int64(3 * time.Second)
 
-// historyOf tells everything that is known of a message.
+// historyOf returns everything known about a message.
 func (ck *checker) historyOf(m message) string {
 	d := ck.device(m)
 	if d == nil || int(m.number) > len(d.sent) {

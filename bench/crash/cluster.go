@@ -16,19 +16,19 @@ import (
 
 const (
 	database    = "chatd"
-	diskAtLeast = 1 << 30 // bytes, and as many as the messages of the run may take
+	diskAtLeast = 1 << 30 // bytes, in addition to what the messages of the run may take
 	perMessage  = 2 << 10
-	clientLinks = 5 // between devices and nginx: each has devices of every kind
+	clientLinks = 5 // between devices and nginx; each has devices of all kinds
 )
 
-// mariaDBFlags: what is acknowledged is on disk.
+// mariaDBFlags make MariaDB sync every commit.
 var mariaDBFlags = []string{"--innodb-flush-log-at-trx-commit=1", "--innodb-buffer-pool-size=256M", "--innodb-log-file-size=96M"}
 
-// cluster is the cluster that a run is about: nodes over a MariaDB and a Redis,
-// behind an nginx, and links between all of them.
+// cluster is the cluster under test: nodes that use a MariaDB and a Redis,
+// behind an nginx. All connections between them go through links.
 type cluster struct {
 	folder  *services.Folder
-	disk    *disk // nil: there is none that can be filled
+	disk    *disk // nil: there is no disk that can be filled
 	mariadb *services.MariaDB
 	redis   *services.Redis
 	nginx   *services.Nginx
@@ -38,10 +38,9 @@ type cluster struct {
 	dbLinks    []*link // from each node to MariaDB
 	redisLinks []*link // from each node to Redis
 	listen     *services.Port
-	conf       string // nginx's
+	conf       string // configuration of nginx
 
-	// turns are held by who does something to a service: it is for one
-	// goroutine at a time.
+	// locks[x] must be held to start, stop or freeze x.
 	locks map[*services.Service]*sync.Mutex
 
 	mu         sync.Mutex
@@ -49,7 +48,7 @@ type cluster struct {
 	violations []Violation
 }
 
-// remark notes what is no broken promise, and should be known.
+// remark notes something that isn't a violation but should be known.
 func (s *cluster) remark(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -64,7 +63,7 @@ func (s *cluster) violate(format string, args ...any) {
 	s.violations = append(s.violations, Violation{Kind: Died, Text: fmt.Sprintf(format, args...)})
 }
 
-// newCluster starts everything. It blocks until all of it answers; beside an
+// newCluster starts everything. It blocks until all services answer. After an
 // error nothing runs.
 func newCluster(ctx context.Context, cfg *Config) (*cluster, error) {
 	needed := slices.Concat(services.MariaDBPrograms, services.RedisPrograms, []string{"nginx"})
@@ -156,8 +155,8 @@ func (s *cluster) addNode(ctx context.Context, cfg *Config, name string) error {
 	return n.Start(ctx)
 }
 
-// nginxConf has nginx spread connections over the nodes, and tell them the
-// clients' addresses.
+// nginxConf returns a configuration that spreads connections over the nodes and
+// passes on the clients' addresses.
 func (s *cluster) nginxConf(listen string) string {
 	var b strings.Builder
 	b.WriteString("worker_processes 1;\nworker_rlimit_nofile 8192;\nerror_log stderr warn;\nevents { worker_connections 4096; }\nstream {\n  upstream nodes {\n")
@@ -168,7 +167,7 @@ func (s *cluster) nginxConf(listen string) string {
 	return b.String()
 }
 
-// services lists all, those first that need the others.
+// services lists all services, dependents first.
 func (s *cluster) services() (all []*services.Service) {
 	if s.nginx != nil {
 		all = append(all, s.nginx.Service)
@@ -185,11 +184,11 @@ func (s *cluster) services() (all []*services.Service) {
 	return all
 }
 
-// links lists all.
+// links lists all links.
 func (s *cluster) links() []*link { return slices.Concat(s.frontLinks, s.dbLinks, s.redisLinks) }
 
-// withLocked does something to services, whose turns it takes in an order that all
-// keep.
+// withLocked runs do with the locks of services held. Locks are taken in a
+// fixed order.
 func (s *cluster) withLocked(do func() error, which ...*services.Service) error {
 	for _, x := range s.services() {
 		if slices.Contains(which, x) {
@@ -200,8 +199,8 @@ func (s *cluster) withLocked(do func() error, which ...*services.Service) error 
 	return do()
 }
 
-// supervise finds what has ended without having been told to, and starts it
-// again, until ctx ends. Of a node it is a broken promise.
+// supervise restarts services that have ended unexpectedly, until ctx ends. An
+// unexpected end of a node is a violation.
 func (s *cluster) supervise(ctx context.Context) {
 	for sleep(ctx, 200*time.Millisecond) {
 		for _, x := range s.services() {
@@ -213,7 +212,8 @@ func (s *cluster) supervise(ctx context.Context) {
 	}
 }
 
-// restartIfEnded has a service run that should; the caller has its turn.
+// restartIfEnded starts a service that should run. The caller must hold its
+// lock.
 func (s *cluster) restartIfEnded(ctx context.Context, x *services.Service) {
 	err := x.Ended()
 	if err == nil && x.PID() != 0 {
@@ -234,8 +234,8 @@ func (s *cluster) restartIfEnded(ctx context.Context, x *services.Service) {
 	}
 }
 
-// firstAndLastLine is an error's first line and, where it goes on with a program's log, the
-// last one, which says why.
+// firstAndLastLine shortens an error that contains a program's log. The last
+// line says why the program failed.
 func firstAndLastLine(err error) string {
 	first, rest, _ := strings.Cut(strings.TrimSpace(err.Error()), "\n")
 	if rest == "" {
@@ -248,7 +248,7 @@ func (s *cluster) isNode(x *services.Service) bool {
 	return slices.ContainsFunc(s.nodes, func(n *services.Node) bool { return n.Service == x })
 }
 
-// repair ends whatever is still wrong. No fault may be going on.
+// repair ends everything that is still broken. No fault may be in progress.
 func (s *cluster) repair(ctx context.Context) {
 	for _, k := range s.links() {
 		k.resume()
@@ -263,7 +263,7 @@ func (s *cluster) repair(ctx context.Context) {
 	for _, x := range all {
 		s.locks[x].Lock()
 		if x.PID() != 0 && x.Ended() == nil {
-			_ = x.Thaw() // it runs
+			_ = x.Thaw() // fails if it isn't frozen
 		}
 		for range 3 {
 			s.restartIfEnded(ctx, x)
@@ -275,14 +275,14 @@ func (s *cluster) repair(ctx context.Context) {
 	}
 }
 
-// stopNodes ends the nodes in order: each has to take its leave as it should.
+// stopNodes stops the nodes. Each must shut down in order.
 func (s *cluster) stopNodes() {
 	for _, n := range s.nodes {
 		if n.PID() == 0 {
 			s.violate("%s doesn't run at the end", n.Name())
 			continue
 		}
-		if err := n.Ended(); err != nil { // which may have looked like an orderly one
+		if err := n.Ended(); err != nil { // an unexpected end may have looked orderly
 			s.violate("%v", err)
 			continue
 		}
@@ -308,7 +308,7 @@ func (s *cluster) keepLogs(folder string) error {
 	return errors.Join(all...)
 }
 
-// close ends everything and removes it.
+// close ends everything and removes the folder.
 func (s *cluster) close() error {
 	for _, k := range s.links() {
 		k.close()
@@ -326,7 +326,7 @@ func (s *cluster) close() error {
 	return errors.Join(append(all, s.folder.Remove())...)
 }
 
-// versions says what runs.
+// versions returns the versions of the services.
 func (s *cluster) versions(ctx context.Context) []string {
 	return []string{s.mariadb.Version(ctx), s.redis.Version(ctx), s.nginx.Version(ctx)}
 }

@@ -1,10 +1,10 @@
 // Package crash finds out whether a cluster keeps its promises while things
-// break. Users with several devices each talk, one to one and in groups,
-// through a cluster that it starts: nodes over a MariaDB and a Redis, behind an
-// nginx, with links between all of them. A plan of faults, which a seed decides,
-// kills, freezes, fills, slows and cuts off all of these meanwhile. Afterwards
-// it compares what every sender was told with what every device was shown and
-// with what is stored.
+// break. It starts a cluster: nodes with a MariaDB and a Redis, behind an
+// nginx, with links between all of them. Users with several devices each send
+// messages to each other and to groups. Meanwhile a plan of faults, determined
+// by a seed, kills, freezes, fills up, slows down and cuts off parts of the
+// cluster. Afterwards the package compares what every sender was told, what
+// every device was shown, and what is stored.
 package crash
 
 import (
@@ -19,21 +19,21 @@ import (
 	"chatd/model"
 )
 
-// Config says what a run is.
+// Config configures a run.
 type Config struct {
-	Chatd    string        // the server's program
-	Dir      string        // where the cluster's folder is made; "": the system's for temporary files
+	Chatd    string        // program of the server
+	Dir      string        // where the cluster's folder is made; "": the system's temporary folder
 	Nodes    int           // 1 to 16
 	Users    int           // 2 to 200
-	Rate     int           // messages per second that all devices together want to say
-	Duration time.Duration // of the talk
-	Seed     uint64        // decides the plan
-	Faults   []string      // their names; none: all
+	Rate     int           // messages per second that all devices together try to send
+	Duration time.Duration // how long messages are sent
+	Seed     uint64        // determines the plan
+	Faults   []string      // names of faults; none: all
 	Args     []string      // more flags for each node
-	Logs     string        // a folder for the services' logs; "": they are removed
+	Logs     string        // folder for the services' logs; "": they are removed
 
-	Say      io.Writer         // is told of what had to be installed
-	Progress func(line string) // is told once a second how it is going
+	Say      io.Writer         // gets announcements of what has to be installed; may be nil
+	Progress func(line string) // called with the progress once a second; may be nil
 }
 
 // Bounds of Config.
@@ -45,7 +45,7 @@ const (
 	MaxDuration = time.Hour
 )
 
-// Validate says what makes no sense.
+// Validate checks the configuration.
 func (c *Config) Validate() error {
 	var bad []error
 	check := func(ok bool, format string, args ...any) {
@@ -64,20 +64,21 @@ func (c *Config) Validate() error {
 }
 
 const (
-	sendersPerUser = 2 // devices of a user that talk, besides one that watches
+	sendersPerUser = 2 // devices of a user that send; another one only receives
 	groupSize      = 6
 	startTimeout   = 60 * time.Second
 	pollEvery      = 20 * time.Millisecond
-	// maxIdle is how long nothing may come of what is missing: longer than
-	// it takes a node to look at the log by itself.
+	// maxIdle is how long to wait for missing messages without any progress. It
+	// is longer than a node takes to look at the log by itself.
 	maxIdle = 20 * time.Second
 )
 
-// patience is how long a run waits, once all is well again, for answers, and
-// then for what hasn't come yet, if only something comes: mostly some seconds.
+// patience is how long to wait for answers, and then for missing messages, once
+// everything is repaired and as long as there is progress. Usually it takes
+// seconds.
 func (c *Config) patience() time.Duration { return max(c.Duration*8/10, 2*time.Minute) }
 
-// run is one run.
+// run is the state of one run.
 type run struct {
 	cfg       *Config
 	cluster   *cluster
@@ -87,10 +88,9 @@ type run struct {
 	began     time.Time
 }
 
-// Run carries one run out. It blocks until everything has ended. The report is
-// never nil; an error says that the run could not be carried out, which says
-// nothing about the server. Where ctx ends, the run ends early and is judged
-// by what there is.
+// Run performs one run. It blocks until everything has ended. The report is
+// never nil. An error means that the run failed, which says nothing about the
+// server. When ctx ends, the run ends early and what there is is checked.
 func Run(ctx context.Context, cfg Config) (*Report, error) {
 	rep := &Report{Duration: cfg.Duration, Seed: cfg.Seed, Nodes: cfg.Nodes, Users: cfg.Users, Rate: cfg.Rate, Began: time.Now(), Violations: make(map[Kind]int)}
 	if err := cfg.Validate(); err != nil {
@@ -133,7 +133,7 @@ func (r *run) execute(ctx context.Context, kinds []*Fault, rep *Report) error {
 	env := &environment{r.cluster, r.devices}
 	r.runner = &planRunner{env: env, began: r.began, done: make(map[string]int)}
 
-	// What runs must outlive an interruption, to be judged.
+	// Devices must outlive an interruption, so that the run can be checked.
 	alive, end := context.WithCancel(context.Background())
 	defer end()
 	var devices sync.WaitGroup
@@ -150,7 +150,7 @@ func (r *run) execute(ctx context.Context, kinds []*Fault, rep *Report) error {
 	others.Go(func() { r.cluster.supervise(watched) })
 	others.Go(func() { r.reportProgress(watched, "faults") })
 
-	talked := time.Now()
+	started := time.Now()
 	for _, d := range r.devices {
 		if t, ok := d.(*sender); ok {
 			t.silent.Store(false)
@@ -158,11 +158,11 @@ func (r *run) execute(ctx context.Context, kinds []*Fault, rep *Report) error {
 	}
 	p := plan(env, kinds, r.cfg.Seed, r.cfg.Duration)
 	r.runner.run(ctx, p)
-	sleep(ctx, time.Until(talked.Add(r.cfg.Duration)))
+	sleep(ctx, time.Until(started.Add(r.cfg.Duration)))
 	for _, d := range r.devices {
 		d.stopSending()
 	}
-	rep.Talked = time.Since(talked)
+	rep.Talked = time.Since(started)
 	unwatch()
 	others.Wait()
 
@@ -188,8 +188,8 @@ func (r *run) execute(ctx context.Context, kinds []*Fault, rep *Report) error {
 	return nil
 }
 
-// startConversations has every device logged in, and then every conversation begun: where
-// history begins for a device is not what a run is about.
+// startConversations waits until all devices are logged in, and starts every
+// conversation. Then every device has the same beginning of its history.
 func (r *run) startConversations(ctx context.Context) error {
 	err := r.waitFor(ctx, func() string {
 		for _, d := range r.devices {
@@ -222,7 +222,7 @@ func (r *run) startConversations(ctx context.Context) error {
 	})
 }
 
-// waitFor waits until nothing is missing any more.
+// waitFor waits until missing returns "".
 func (r *run) waitFor(ctx context.Context, missing func() string) error {
 	for end := time.Now().Add(startTimeout); ; {
 		what := missing()
@@ -230,7 +230,7 @@ func (r *run) waitFor(ctx context.Context, missing func() string) error {
 		case what == "":
 			return nil
 		case time.Now().After(end):
-			return fmt.Errorf("the talk could not begin within %s: %s", startTimeout, what)
+			return fmt.Errorf("the devices were not ready within %s: %s", startTimeout, what)
 		case !sleep(ctx, pollEvery):
 			return ctx.Err()
 		}
@@ -246,8 +246,8 @@ func member(c *conv, user int) bool {
 	return false
 }
 
-// waitComplete waits, now that all is well, until all that was said is answered and
-// all that is stored was seen, for as long as there is hope. It returns the log.
+// waitComplete waits until all messages are answered and shown, as long as
+// there is progress. It returns the log.
 func (r *run) waitComplete(ctx context.Context) ([][]row, error) {
 	r.waitProgress(ctx, r.answered)
 	log, err := r.readLog(ctx)
@@ -258,8 +258,8 @@ func (r *run) waitComplete(ctx context.Context) ([][]row, error) {
 	return log, nil
 }
 
-// waitProgress waits until done, but not for longer than standstill without anything
-// happening anywhere, nor beyond patience.
+// waitProgress waits until done returns true, at most patience, and at most
+// maxIdle without any progress.
 func (r *run) waitProgress(ctx context.Context, done func() bool) {
 	var last tally
 	end := time.Now().Add(r.cfg.patience())
@@ -270,7 +270,7 @@ func (r *run) waitProgress(ctx context.Context, done func() bool) {
 	}
 }
 
-// counts is that of all devices.
+// counts returns the sum over all devices.
 func (r *run) counts() (all tally) {
 	for _, d := range r.devices {
 		all.add(d.log().tally())
@@ -298,7 +298,7 @@ func (r *run) complete(log [][]row) bool {
 	return true
 }
 
-// readLog reads all conversations from the database, past the nodes.
+// readLog reads all conversations from the database.
 func (r *run) readLog(ctx context.Context) ([][]row, error) {
 	db, err := model.Open(ctx, model.Options{URL: r.cluster.mariadb.URL(database), Shared: true, WaitFor: startTimeout, Cores: 1})
 	if err != nil {
@@ -342,7 +342,7 @@ func (r *run) readLog(ctx context.Context) ([][]row, error) {
 	return log, nil
 }
 
-// reportProgress says once a second how it is going.
+// reportProgress reports the progress once a second.
 func (r *run) reportProgress(ctx context.Context, phase string) {
 	var last int64
 	for sleep(ctx, time.Second) {

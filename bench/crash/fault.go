@@ -11,23 +11,24 @@ import (
 	"chatd/internal/services"
 )
 
-// Fault is a kind of thing that breaks.
+// Fault is a kind of fault.
 type Fault struct {
 	Name  string
 	About string
 
-	minDuration, maxDuration time.Duration // how long it lasts; the rest is recovery, which the plan leaves alone
+	minDuration, maxDuration time.Duration // how long it lasts; recovery is the time after it in which its resources are left alone
 	recovery                 time.Duration
 	disk                     bool // it needs a disk that can be filled
-	// targets is how many things it may be done to; nil: one.
+	// targets returns how many targets there are; nil: one.
 	targets func(w *environment) int
-	// takes are the resources that nothing else is done to meanwhile.
+	// resources lists what no other fault may touch meanwhile.
 	resources func(w *environment, target int) []string
-	// do breaks and mends it. It blocks for about hold, less where ctx ends.
+	// run causes the fault and repairs it. It blocks for about the planned
+	// duration, less if ctx ends.
 	run func(ctx context.Context, w *environment, f *plannedFault) error
 }
 
-// environment is what faults are done to.
+// environment is what faults act on.
 type environment struct {
 	*cluster
 	devices []device
@@ -37,7 +38,7 @@ func (env *environment) nodeCount() int   { return len(env.nodes) }
 func (env *environment) frontCount() int  { return len(env.frontLinks) }
 func (env *environment) deviceCount() int { return len(env.devices) }
 
-// Resources by their names in plans.
+// Names of resources.
 const (
 	mariadb = "MariaDB"
 	redis   = "Redis"
@@ -61,7 +62,7 @@ func every(what string) func(*environment, int) []string {
 	}
 }
 
-// killed, stopped and frozen are the same for every service.
+// killed, stopped and frozen work on any service.
 func (env *environment) killed(ctx context.Context, hold time.Duration, which ...*services.Service) error {
 	return env.withLocked(func() error {
 		var all []error
@@ -75,13 +76,13 @@ func (env *environment) killed(ctx context.Context, hold time.Duration, which ..
 	}, which...)
 }
 
-// startAll starts services in the order given. It goes on where one fails:
-// who supervises them tries again.
+// startAll starts services in order. It continues after an error, since the
+// supervisor tries again.
 func startAll(which []*services.Service) error {
 	var all []error
 	for _, x := range which {
 		if x.PID() == 0 {
-			all = append(all, x.Start(context.Background())) // mended even where the run is interrupted
+			all = append(all, x.Start(context.Background())) // also if the run is interrupted
 		}
 	}
 	return errors.Join(all...)
@@ -101,7 +102,7 @@ func (env *environment) stopped(ctx context.Context, hold time.Duration, x *serv
 func (env *environment) frozen(ctx context.Context, hold time.Duration, x *services.Service) error {
 	return env.withLocked(func() error {
 		if x.PID() == 0 {
-			return nil // who supervises it is about to start it
+			return nil // the supervisor is about to start it
 		}
 		err := x.Freeze()
 		sleep(ctx, hold)
@@ -109,7 +110,7 @@ func (env *environment) frozen(ctx context.Context, hold time.Duration, x *servi
 	}, x)
 }
 
-// onService is a fault of one service.
+// onService returns a fault of one service.
 func onService(service func(env *environment, target int) *services.Service, do func(*environment, context.Context, time.Duration, *services.Service) error) func(context.Context, *environment, *plannedFault) error {
 	return func(ctx context.Context, env *environment, f *plannedFault) error {
 		return do(env, ctx, f.duration, service(env, f.target))
@@ -125,7 +126,7 @@ func kill1(env *environment, ctx context.Context, hold time.Duration, x *service
 	return env.killed(ctx, hold, x)
 }
 
-// onLinks is a fault of links: bad makes it, and resume ends it.
+// onLinks returns a fault of links. bad causes it, link.resume ends it.
 func onLinks(links func(env *environment, f *plannedFault) []*link, bad func(k *link, f *plannedFault)) func(context.Context, *environment, *plannedFault) error {
 	return func(ctx context.Context, env *environment, f *plannedFault) error {
 		all := links(env, f)
@@ -140,7 +141,7 @@ func onLinks(links func(env *environment, f *plannedFault) []*link, bad func(k *
 	}
 }
 
-// cutOff is a partition: nothing passes, then the connections are reset.
+// cutOff returns a partition: nothing passes, then connections are reset.
 func cutOff(links func(env *environment, f *plannedFault) []*link) func(context.Context, *environment, *plannedFault) error {
 	return func(ctx context.Context, env *environment, f *plannedFault) error {
 		all := links(env, f)
@@ -170,7 +171,7 @@ const (
 	s  = time.Second
 )
 
-// Faults lists all kinds.
+// Faults lists all kinds of faults.
 func Faults() []*Fault {
 	return []*Fault{
 		{Name: "node killed", About: "kill -9 of a node", minDuration: 100 * ms, maxDuration: 2 * s, recovery: 2 * s,
@@ -251,9 +252,9 @@ func Faults() []*Fault {
 
 		{Name: "client deaf", About: "a client reads nothing", minDuration: s, maxDuration: 8 * s, recovery: s,
 			targets: (*environment).deviceCount, resources: each("device"), run: func(ctx context.Context, env *environment, f *plannedFault) error {
-				hear := env.devices[f.target].stopReading()
+				resume := env.devices[f.target].stopReading()
 				sleep(ctx, f.duration)
-				hear()
+				resume()
 				return nil
 			}},
 		{Name: "client killed", About: "a client's program is gone and comes back with what it had saved", recovery: s,
@@ -270,12 +271,12 @@ func Faults() []*Fault {
 	}
 }
 
-// between is a duration that depends on the plan alone.
+// between returns a duration that depends on the plan only.
 func (f *plannedFault) between(least, most time.Duration) time.Duration {
 	return least + time.Duration(f.random%uint64(most-least+1))
 }
 
-// faultsNamed are those with these names; all where there are none.
+// faultsNamed returns the faults with these names, or all if there are none.
 func faultsNamed(names []string) ([]*Fault, error) {
 	all := Faults()
 	if len(names) == 0 {
@@ -292,12 +293,12 @@ func faultsNamed(names []string) ([]*Fault, error) {
 	return some, nil
 }
 
-// plannedFault is a fault with its time.
+// plannedFault is a fault with a time and a target.
 type plannedFault struct {
 	*Fault
 	at, duration time.Duration
 	target       int
-	random       uint64 // what else is left to chance
+	random       uint64 // for other random choices
 }
 
 func (f *plannedFault) String() string {
@@ -311,21 +312,21 @@ func (f *plannedFault) String() string {
 	return fmt.Sprintf("%s for %s", what, f.duration.Round(ms))
 }
 
-// Between the beginnings of two faults; some last longer than that, so that
-// several are going on at a time.
+// Bounds of the time between the starts of two faults. Some faults last longer,
+// so that several overlap.
 const minInterval, maxInterval = 300 * ms, 2500 * ms
 
-// plan lays out the faults of a run: the same for the same seed, kinds and
-// world. Each kind has its turn, in an order left to chance, and nothing is
-// done to what hasn't recovered from the fault before.
+// plan returns the faults of a run. It depends on nothing but its arguments.
+// All kinds take turns in random order. No fault touches what hasn't recovered
+// from the one before.
 func plan(env *environment, kinds []*Fault, seed uint64, duration time.Duration) []*plannedFault {
 	rng := random(seed, 0)
 	kinds = slices.DeleteFunc(slices.Clone(kinds), func(f *Fault) bool { return f.disk && env.disk == nil })
 	busy := make(map[string]time.Duration)
-	var bag []*Fault // those that haven't had their turn
+	var bag []*Fault // kinds that haven't had their turn
 	var all []*plannedFault
 	for at := minInterval; len(kinds) > 0; at += minInterval + rand64(rng, maxInterval-minInterval) {
-		if len(bag) < len(kinds) { // some that were busy may be left
+		if len(bag) < len(kinds) { // some were busy and remain
 			order := rng.Perm(len(kinds))
 			for _, i := range order {
 				bag = append(bag, kinds[i])

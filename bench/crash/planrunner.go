@@ -7,19 +7,19 @@ import (
 	"time"
 )
 
-// planRunner carries a plan out and writes down what it did. Any goroutine may
-// ask it.
+// planRunner runs a plan of faults and records it. It is safe for concurrent
+// use.
 type planRunner struct {
 	env   *environment
-	began time.Time // of the journals
+	began time.Time // start time of the journals
 
 	mu    sync.Mutex
 	notes []note
-	done  map[string]int // faults carried out, by kind
+	done  map[string]int // faults run, by kind
 }
 
-// run blocks until all of the plan is carried out and mended. Where ctx
-// ends, what goes on is mended at once.
+// run blocks until all faults have been run and repaired. When ctx ends,
+// current faults are repaired at once.
 func (r *planRunner) run(ctx context.Context, plan []*plannedFault) {
 	var all sync.WaitGroup
 	defer all.Wait()
@@ -54,7 +54,7 @@ func (r *planRunner) recordEnd(f *plannedFault) {
 	r.notes = append(r.notes, note{int64(time.Since(r.began)), fmt.Sprint("end of ", f)})
 }
 
-// count is how many faults there were.
+// count returns how many faults were run.
 func (r *planRunner) count() (n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -14,22 +14,22 @@ import (
 	"chatd/proto"
 )
 
-// maxSilence is how long a watcher waits for the server to say anything; its
-// PINGs are answered meanwhile.
+// maxSilence is how long a receiver waits for anything from the server, which
+// answers its PINGs.
 const maxSilence = 3 * pingEvery
 
-// receiver is a device that only listens, and takes the server at its word: on
-// one connection what it is pushed begins no later than after its last
-// receipt, and goes on by one. It never asks for what is missing.
+// receiver is a device that only receives and relies on the server: on one
+// connection, pushes must continue after its last receipt at the latest,
+// without gaps. It never asks for missing messages.
 type receiver struct {
 	*journal
 	readLock
 	directory *directory
 	addr      string
 	token     string
-	online    atomic.Bool                 // it has been logged in
-	lastHeard time.Time                   // when the server said something last; of run alone
-	conn      atomic.Pointer[net.TCPConn] // the connection, for restart
+	online    atomic.Bool                 // it has logged in
+	lastHeard time.Time                   // when something was received; used by run only
+	conn      atomic.Pointer[net.TCPConn] // for restart
 }
 
 func newReceiver(j *journal, dir *directory, addr string) *receiver {
@@ -73,72 +73,72 @@ type refusal struct {
 
 func (r *refusal) Error() string { return fmt.Sprintf("%s: errno %d: %s", r.op, r.errno, r.text) }
 
-// isRefusal says whether err is the server's answer.
+// isRefusal reports whether err is an answer of the server.
 func isRefusal(err error) bool {
 	var r *refusal
 	var e *proto.Error
 	return errors.As(err, &r) || errors.As(err, &e)
 }
 
-// refusedFor says whether err is the server's answer, with this errno.
+// refusedFor reports whether err is an answer of the server with this errno.
 func refusedFor(err error, errno int64) bool {
 	var r *refusal
 	var e *proto.Error
 	return errors.As(err, &r) && r.errno == errno || errors.As(err, &e) && int64(e.Errno) == errno
 }
 
-// connect is one connection, from its beginning to its end.
-func (w *receiver) connect(ctx context.Context) error {
-	d := net.Dialer{Timeout: dialTimeout}
-	nc, err := d.DialContext(ctx, "tcp", w.addr)
+// connect connects and reads until the connection ends.
+func (d *receiver) connect(ctx context.Context) error {
+	dialer := net.Dialer{Timeout: dialTimeout}
+	nc, err := dialer.DialContext(ctx, "tcp", d.addr)
 	if err != nil {
 		return err
 	}
 	c := nc.(*net.TCPConn)
 	defer c.Close()
 	defer context.AfterFunc(ctx, func() { c.Close() })()
-	w.conn.Store(c)
-	life := w.newSession()
-	w.lastHeard = time.Now()
+	d.conn.Store(c)
+	session := d.newSession()
+	d.lastHeard = time.Now()
 
-	p := w.directory.users[w.user]
-	login := &proto.Request{Op: proto.LOGIN, Token: w.token, Ack: true, Brief: true}
-	if w.token == "" {
-		login = &proto.Request{Op: proto.LOGIN, Name: p.name, Password: p.password, Device: w.name, Ack: true, Brief: true}
+	p := d.directory.users[d.user]
+	login := &proto.Request{Op: proto.LOGIN, Token: d.token, Ack: true, Brief: true}
+	if d.token == "" {
+		login = &proto.Request{Op: proto.LOGIN, Name: p.name, Password: p.password, Device: d.name, Ack: true, Brief: true}
 	}
-	if err := w.write(c, login); err != nil {
+	if err := d.write(c, login); err != nil {
 		return err
 	}
-	receipts := make(map[int]int64) // what is to be receipted, by conversation
-	var told, pinged time.Time
-	r := bufio.NewReaderSize(&lockedReader{w, c}, pieceSize)
+	receipts := make(map[int]int64) // receipts to send, by conversation
+	var receiptedAt, pinged time.Time
+	r := bufio.NewReaderSize(&lockedReader{d, c}, pieceSize)
 	var dec proto.Decoder
 	var buf []byte
 	for {
 		if now := time.Now(); now.Sub(pinged) > pingEvery {
 			pinged = now
-			if err := w.write(c, &proto.Request{Op: proto.PING}); err != nil {
+			if err := d.write(c, &proto.Request{Op: proto.PING}); err != nil {
 				return err
 			}
 		}
-		if now := time.Now(); len(receipts) > 0 && now.Sub(told) > receiptEvery {
-			told = now
+		if now := time.Now(); len(receipts) > 0 && now.Sub(receiptedAt) > receiptEvery {
+			receiptedAt = now
 			for conv, seq := range receipts {
-				if err := w.write(c, w.receipt(conv, seq)); err != nil {
+				if err := d.write(c, d.receipt(conv, seq)); err != nil {
 					return err
 				}
-				w.recordReceipt(conv, seq)
+				d.recordReceipt(conv, seq)
 			}
 			clear(receipts)
 		}
-		// Nothing comes while all is quiet: receipts and PINGs have to go out then too.
+		// Receipts and PINGs must be sent even if nothing arrives.
 		if r.Buffered() == 0 {
 			if err := c.SetReadDeadline(time.Now().Add(receiptEvery)); err != nil {
 				return err
 			}
 			_, err := r.Peek(1)
 			var timeout net.Error
-			if errors.As(err, &timeout) && timeout.Timeout() && time.Since(w.lastHeard) < maxSilence {
+			if errors.As(err, &timeout) && timeout.Timeout() && time.Since(d.lastHeard) < maxSilence {
 				continue
 			}
 			if err != nil {
@@ -155,36 +155,44 @@ func (w *receiver) connect(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		w.lastHeard = time.Now()
-		switch a.Op {
-		case proto.LOGIN_ACK:
-			if a.Errno != 0 {
-				return &refusal{a.Op, int64(a.Errno), a.ErrMsg}
-			}
-			w.token = a.Token
-			w.online.Store(true)
-			w.notef("logged in on %s, %d missed, more: %t", a.Node, len(a.Offline), a.More)
-			for i := range a.Offline {
-				m := &a.Offline[i]
-				w.handleMessage(receipts, m.GroupID, m.ID, m.ToID, m.Seq, m.Msg, life)
-			}
-		case proto.ONE_CHAT, proto.GROUP_CHAT:
-			w.handleMessage(receipts, a.GroupID, a.ID, a.ToID, a.Seq, string(a.Msg), life)
-		case proto.KICK:
-			return fmt.Errorf("KICK %q: %s", a.Reason, a.ErrMsg)
-		case proto.ERROR:
-			return &refusal{a.Op, int64(a.Errno), a.ErrMsg}
+		d.lastHeard = time.Now()
+		if err := d.handleResponse(a, receipts, session); err != nil {
+			return err
 		}
 	}
 }
 
-func (d *receiver) handleMessage(receipts map[int]int64, group, from, to, seq int64, text string, life int32) {
+// handleResponse handles a frame of the server. An error ends the connection.
+func (d *receiver) handleResponse(a *proto.Response, receipts map[int]int64, session int32) error {
+	switch a.Op {
+	case proto.LOGIN_ACK:
+		if a.Errno != 0 {
+			return &refusal{a.Op, int64(a.Errno), a.ErrMsg}
+		}
+		d.token = a.Token
+		d.online.Store(true)
+		d.notef("logged in on %s, %d missed, more: %t", a.Node, len(a.Offline), a.More)
+		for i := range a.Offline {
+			m := &a.Offline[i]
+			d.handleMessage(receipts, m.GroupID, m.ID, m.ToID, m.Seq, m.Msg, session)
+		}
+	case proto.ONE_CHAT, proto.GROUP_CHAT:
+		d.handleMessage(receipts, a.GroupID, a.ID, a.ToID, a.Seq, string(a.Msg), session)
+	case proto.KICK:
+		return fmt.Errorf("KICK %q: %s", a.Reason, a.ErrMsg)
+	case proto.ERROR:
+		return &refusal{a.Op, int64(a.Errno), a.ErrMsg}
+	}
+	return nil
+}
+
+func (d *receiver) handleMessage(receipts map[int]int64, group, from, to, seq int64, text string, session int32) {
 	conv, ok := d.directory.byKey[newConvKey(group, from, to)]
 	if !ok {
 		d.violate(Invented, "it was pushed %.80q of a conversation that it isn't in", text)
 		return
 	}
-	d.recordShown(conv, seq, text, life)
+	d.recordShown(conv, seq, text, session)
 	receipts[conv] = max(receipts[conv], d.top(conv))
 }
 
@@ -210,7 +218,7 @@ func (d *receiver) write(c net.Conn, q *proto.Request) error {
 	return err
 }
 
-// lockedReader reads only while the watcher listens.
+// lockedReader reads only while the device may read.
 type lockedReader struct {
 	w *receiver
 	r io.Reader

@@ -13,28 +13,28 @@ import (
 	"chatd/proto"
 )
 
-// talkerOutbox is how many messages a talker has unacknowledged before it
-// says nothing more for a while.
-const talkerOutbox = 512
+// senderOutbox is how many unacknowledged messages a sender may have before it
+// stops sending for a while.
+const senderOutbox = 512
 
-// sender is a device with the SDK. It says something every now and then, in
-// one of its user's conversations.
+// sender is a device with the SDK. It sends messages to its user's
+// conversations at random times.
 type sender struct {
 	*journal
 	readLock
 	directory *directory
 	addr      string
-	every     time.Duration // between two messages, on average
-	rng       *rand.Rand    // of run alone
-	mine      []int         // the conversations of its user
+	every     time.Duration // average time between two messages
+	rng       *rand.Rand    // used by run only
+	convs     []int         // conversations of its user
 
 	silent   atomic.Bool
-	online   atomic.Bool        // it has been logged in
-	openings chan int           // conversations to begin
-	restarts chan time.Duration // restart, with this skew
+	online   atomic.Bool        // it has logged in
+	openings chan int           // conversations to start
+	restarts chan time.Duration // requests to restart, with a clock skew
 
 	store   memory
-	session int32 // of run alone
+	session int32 // used by run only
 }
 
 func newSender(j *journal, dir *directory, addr string, every time.Duration, rng *rand.Rand) *sender {
@@ -42,7 +42,7 @@ func newSender(j *journal, dir *directory, addr string, every time.Duration, rng
 	for i := range dir.convs {
 		for _, m := range dir.convs[i].members {
 			if m == j.user {
-				d.mine = append(d.mine, i)
+				d.convs = append(d.convs, i)
 			}
 		}
 	}
@@ -58,18 +58,18 @@ func (d *sender) allAnswered() bool { return d.tally().open == 0 }
 func (d *sender) restart(skew time.Duration) {
 	select {
 	case d.restarts <- skew:
-	default: // it is about to
+	default: // a restart is pending
 	}
 }
 
-// memory keeps a client's state as a disk would that outlives its program.
-// Any goroutine may use it.
+// memory keeps a client's saved state across restarts, as a disk would. It is
+// safe for concurrent use.
 type memory struct {
 	mu    sync.Mutex
 	saved *client.Saved
 }
 
-// owner is a program that uses the memory; once it is dead, it doesn't.
+// owner is a program that uses the memory, until it is killed.
 type owner struct {
 	*memory
 	dead bool // guarded by memory.mu
@@ -107,21 +107,22 @@ func (d *sender) run(ctx context.Context) {
 	}
 }
 
-// runSession is one life of the device's program. It returns the skew of the next.
+// runSession runs the device's program until it is killed. It returns the clock
+// skew of the next session.
 func (d *sender) runSession(ctx context.Context, skew time.Duration) time.Duration {
 	disk := &owner{memory: &d.store}
-	life, gone := d.session, make(chan error, 1)
+	session, gone := d.session, make(chan error, 1)
 	d.session++
-	var started atomic.Bool // it was logged in once: of the handlers, in whose order a failed login's end comes before
+	var started atomic.Bool // set by the State handler after the first login, so that a failed login doesn't count
 	c, err := client.New(client.Config{
-		Addrs: []string{d.addr}, Device: d.deviceName(), State: disk, Outbox: talkerOutbox, Brief: true,
+		Addrs: []string{d.addr}, Device: d.deviceName(), State: disk, Outbox: senderOutbox, Brief: true,
 		LoginTimeout: loginTimeout, DialTimeout: dialTimeout, BackoffMin: backoffMin, BackoffMax: backoffMax, PingEvery: pingEvery,
 		Now:  func() time.Time { return time.Now().Add(skew) },
 		Dial: d.dial,
 		Handlers: client.Handlers{
 			Message: func(m client.Message) {
 				d.waitReadable()
-				d.recordShown(d.directory.byKey[d.keyOf(m.Conv)], m.Seq, m.Text, life)
+				d.recordShown(d.directory.byKey[d.keyOf(m.Conv)], m.Seq, m.Text, session)
 			},
 			State: func(s client.StateChange) {
 				if s.Err != nil {
@@ -146,7 +147,7 @@ func (d *sender) runSession(ctx context.Context, skew time.Duration) time.Durati
 		return 0
 	}
 	bases := make([]int64, len(d.directory.convs))
-	if saved, _ := disk.Load(); saved != nil { // it never fails
+	if saved, _ := disk.Load(); saved != nil { // never fails
 		for conv, last := range saved.Last {
 			bases[d.directory.byKey[d.keyOf(conv)]] = last
 		}
@@ -155,7 +156,7 @@ func (d *sender) runSession(ctx context.Context, skew time.Duration) time.Durati
 	d.startSeqs = append(d.startSeqs, bases)
 	d.mu.Unlock()
 	d.notef("starts, its clock off by %s", skew)
-	defer func() { _ = c.Close() }() // its state is in memory: that can't fail
+	defer func() { _ = c.Close() }() // can't fail: the state is in memory
 
 	for {
 		err := d.login(ctx, c)
@@ -179,7 +180,7 @@ func (d *sender) runSession(ctx context.Context, skew time.Duration) time.Durati
 			return 0
 		case next := <-d.restarts:
 			timer.Stop()
-			disk.die() // what it hasn't saved by now is lost
+			disk.die() // what it hasn't saved is lost
 			d.notef("is killed")
 			return next
 		case conv := <-d.openings:
@@ -187,7 +188,7 @@ func (d *sender) runSession(ctx context.Context, skew time.Duration) time.Durati
 			d.send(c, conv)
 		case err := <-gone:
 			timer.Stop()
-			if isFinal(err) { // else it was a login given up halfway
+			if isFinal(err) { // otherwise a login was abandoned
 				d.violate(LockedOut, "the connection ended for good: %v", err)
 			}
 			return skew
@@ -199,10 +200,10 @@ func (d *sender) runSession(ctx context.Context, skew time.Duration) time.Durati
 	}
 }
 
-// deviceName is the device's name in its user's list.
+// deviceName returns the name of the device for its user.
 func (d *sender) deviceName() string { return d.name }
 
-// login logs in once, with a password the first time.
+// login logs in once, the first time with a password.
 func (d *sender) login(ctx context.Context, c *client.Client) error {
 	ctx, cancel := context.WithTimeout(ctx, loginTimeout)
 	defer cancel()
@@ -213,7 +214,7 @@ func (d *sender) login(ctx context.Context, c *client.Client) error {
 	return c.Login(ctx, p.name, p.password)
 }
 
-// isFinal says whether a client must not try again.
+// isFinal reports whether a client must not try again.
 func isFinal(err error) bool {
 	var kick *client.KickError
 	return refusedFor(err, int64(proto.Refused)) || errors.As(err, &kick) &&
@@ -224,9 +225,9 @@ func (d *sender) keyOf(c client.Conv) convKey {
 	return newConvKey(c.Group, d.directory.users[d.user].id, c.Peer)
 }
 
-func (d *sender) sendAny(c *client.Client) { d.send(c, d.mine[d.rng.IntN(len(d.mine))]) }
+func (d *sender) sendAny(c *client.Client) { d.send(c, d.convs[d.rng.IntN(len(d.convs))]) }
 
-// send says something in a conversation.
+// send sends a message to a conversation.
 func (d *sender) send(c *client.Client, conv int) {
 	m := d.recordSent(conv)
 	err := c.SendAsync(d.target(conv), m.text(), func(r client.Receipt, err error) {
@@ -244,7 +245,7 @@ func (d *sender) send(c *client.Client, conv int) {
 	}
 }
 
-// target is a conversation as the SDK names it, for the talker's user.
+// target returns a conversation as the SDK identifies it for the sender's user.
 func (d *sender) target(conv int) client.Conv {
 	c := &d.directory.convs[conv]
 	if c.group != 0 {

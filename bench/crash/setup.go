@@ -10,7 +10,7 @@ import (
 	"chatd/proto"
 )
 
-// setUp makes the users, their groups, and their devices.
+// setUp registers the users and creates groups and devices.
 func (r *run) setUp(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -30,7 +30,8 @@ func (r *run) setUp(ctx context.Context) error {
 			g, err = c.CreateGroup(ctx, fmt.Sprint("group ", i/groupSize), "")
 			groups = append(groups, g)
 		}
-		// Of the group that it belongs to, and every other user of the one before as well.
+		// Every user is in the current group, and every other one in the group
+		// before.
 		for k := len(groups) - 1; err == nil && k >= max(0, len(groups)-1-i%2); k-- {
 			_, err = c.JoinGroup(ctx, groups[k])
 			var already *proto.Error
@@ -58,9 +59,9 @@ func (r *run) setUp(ctx context.Context) error {
 	for i := range n * each {
 		user, k := i/each, i%each
 		addr := r.cluster.frontLinks[i%len(r.cluster.frontLinks)].addr()
-		talks := k < sendersPerUser
-		j := newJournal(i, user, fmt.Sprintf("%s's %s", r.directory.users[user].name, []string{"phone", "tablet", "watch"}[k]), talks, len(r.directory.convs), r.began)
-		if talks {
+		sends := k < sendersPerUser
+		j := newJournal(i, user, fmt.Sprintf("%s's %s", r.directory.users[user].name, []string{"phone", "tablet", "watch"}[k]), sends, len(r.directory.convs), r.began)
+		if sends {
 			d := newSender(j, r.directory, addr, every, random(r.cfg.Seed, uint64(i+1)))
 			d.silent.Store(true)
 			r.devices = append(r.devices, d)

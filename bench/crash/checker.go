@@ -351,6 +351,11 @@ func (ck *checker) historyOf(m message) string {
 			add(f.at, "fault: %s", f.text)
 		}
 	}
+	return formatHistory(lines, never, stored)
+}
+
+// formatHistory formats notes in order of time, and who never was shown the message.
+func formatHistory(lines []note, never []string, stored bool) string {
 	slices.SortStableFunc(lines, func(a, b note) int { return cmp.Compare(a.at, b.at) })
 	var b strings.Builder
 	for _, l := range lines {

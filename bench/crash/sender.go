@@ -146,30 +146,12 @@ func (d *sender) runSession(ctx context.Context, skew time.Duration) time.Durati
 		<-ctx.Done()
 		return 0
 	}
-	bases := make([]int64, len(d.directory.convs))
-	if saved, _ := disk.Load(); saved != nil { // never fails
-		for conv, last := range saved.Last {
-			bases[d.directory.byKey[d.keyOf(conv)]] = last
-		}
-	}
-	d.mu.Lock()
-	d.startSeqs = append(d.startSeqs, bases)
-	d.mu.Unlock()
+	d.recordStart(disk)
 	d.notef("starts, its clock off by %s", skew)
 	defer func() { _ = c.Close() }() // can't fail: the state is in memory
 
-	for {
-		err := d.login(ctx, c)
-		if err == nil {
-			break
-		}
-		if isFinal(err) {
-			d.violate(LockedOut, "LOGIN: %v", err)
-			<-ctx.Done()
-		}
-		if !sleep(ctx, backoffMin+rand.N(backoffMin)) {
-			return 0
-		}
+	if !d.keepLoggingIn(ctx, c) {
+		return 0
 	}
 	d.online.Store(true)
 	for {
@@ -196,6 +178,37 @@ func (d *sender) runSession(ctx context.Context, skew time.Duration) time.Durati
 			if !d.silent.Load() {
 				d.sendAny(c)
 			}
+		}
+	}
+}
+
+// recordStart records from which seq on a new session must get messages.
+func (d *sender) recordStart(disk *owner) {
+	seqs := make([]int64, len(d.directory.convs))
+	if saved, _ := disk.Load(); saved != nil { // never fails
+		for conv, last := range saved.Last {
+			seqs[d.directory.byKey[d.keyOf(conv)]] = last
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.startSeqs = append(d.startSeqs, seqs)
+}
+
+// keepLoggingIn tries to log in until it succeeds. It returns false if ctx ends
+// first.
+func (d *sender) keepLoggingIn(ctx context.Context, c *client.Client) bool {
+	for {
+		err := d.login(ctx, c)
+		if err == nil {
+			return true
+		}
+		if isFinal(err) {
+			d.violate(LockedOut, "LOGIN: %v", err)
+			<-ctx.Done()
+		}
+		if !sleep(ctx, backoffMin+rand.N(backoffMin)) {
+			return false
 		}
 	}
 }

@@ -16,8 +16,8 @@ import (
 	"chatd/proto"
 )
 
-// Both run as often, by turns, each on its own server; the file has it all,
-// and compare reads it.
+// A and B run equally often, in turns, each on its own server. The file has
+// everything, and compare reads it.
 func TestAB(t *testing.T) {
 	a, b := benchtest.NewFakeServer(t), benchtest.NewFakeServer(t)
 	file := filepath.Join(t.TempDir(), "trial.json")
@@ -57,8 +57,8 @@ func TestAB(t *testing.T) {
 	}
 }
 
-// A broken promise is no figure: it ends the trial, and says in which run; the
-// rounds before it are told all the same.
+// A broken promise ends the trial and names the run. Earlier rounds are still
+// reported.
 func TestABFails(t *testing.T) {
 	a, b := benchtest.NewFakeServer(t), benchtest.NewFakeServer(t)
 	var runs atomic.Int64
@@ -84,7 +84,7 @@ func TestABFails(t *testing.T) {
 	}
 }
 
-// Ctrl-C leaves what is complete.
+// Ctrl-C keeps complete rounds.
 func TestABInterrupted(t *testing.T) {
 	f := benchtest.NewFakeServer(t)
 	for word, says := range map[string]string{"round 1 of 100, A: ": "0 rounds complete", "round 2 of 100, B: ": "1 rounds complete"} {
@@ -99,7 +99,7 @@ func TestABInterrupted(t *testing.T) {
 	}
 }
 
-// Mistakes in either command line are told before anything runs.
+// Mistakes in either command line are reported before anything runs.
 func TestABArguments(t *testing.T) {
 	for _, c := range []struct{ args, says string }{
 		{"ab", "args"},

@@ -12,8 +12,8 @@ import (
 	"chatd/bench/report"
 )
 
-// synthetic is a report whose rate and latencies are around these, each second
-// off by about the noise.
+// synthetic returns a report with this rate and latency. The seconds differ by
+// about noise.
 func synthetic(rnd *rand.Rand, rate, us, noise float64) *report.Report {
 	r := &report.Report{Scenario: "stream", Settings: map[string]string{"pairs": "50"}, Machine: report.Machine{Cores: 2, CPU: "a CPU", System: "a system", Go: "go1"},
 		Server: report.ServerInfo{Version: "chatd 1", Store: "sqlite"}, Seconds: 20, Series: []report.Series{{Rate: "delivered", Latency: "end to end"}}}
@@ -64,7 +64,7 @@ func saveAs[T any](t *testing.T, name string, values ...T) string {
 	return path
 }
 
-// compared runs compare and returns what it says of each line.
+// compared runs compare and returns the verdicts by name.
 func compared(t *testing.T, args ...string) (c report.Comparison, verdicts map[string]string) {
 	t.Helper()
 	code, stdout, stderr := chatbench(t, append([]string{"compare", "--json", "-"}, args...)...)
@@ -81,8 +81,8 @@ func compared(t *testing.T, args ...string) (c report.Comparison, verdicts map[s
 	return c, verdicts
 }
 
-// The verdict is what compare is for: a difference larger than the noise is
-// called what it is, in either direction, and any other is not one.
+// A difference larger than the noise is called better or worse, any other
+// isn't.
 func TestCompare(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 1))
 	run := func(rate, us, noise float64) *report.Report { return synthetic(rnd, rate, us, noise) }
@@ -99,7 +99,7 @@ func TestCompare(t *testing.T) {
 		"noisy":        {[]*report.Report{run(1000, 20_000, 0.4)}, []*report.Report{run(1200, 18_000, 0.4)}, report.WithinNoise, report.WithinNoise, report.NoiseUnknown, report.FromSeconds},
 		"rounds":       {[]*report.Report{a, a, a}, []*report.Report{run(1200, 15_000, 0), run(1210, 15_100, 0), run(1190, 14_900, 0)}, report.Better, report.Better, report.WithinNoise, report.FromRounds},
 		"noisy rounds": {[]*report.Report{run(1000, 20_000, 0), run(1300, 15_000, 0), run(1100, 18_000, 0)}, []*report.Report{run(1250, 15_500, 0), run(1350, 14_000, 0), run(1400, 13_000, 0)}, report.WithinNoise, report.WithinNoise, report.WithinNoise, report.FromRounds},
-		// Two rounds don't say what three do; their seconds do.
+		// Two rounds aren't enough, but their seconds are.
 		"two rounds": {[]*report.Report{a, a}, []*report.Report{run(1200, 15_000, 0.03), run(1200, 15_000, 0.03)}, report.Better, report.Better, report.NoiseUnknown, report.FromSeconds},
 	} {
 		t.Run(strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
@@ -123,7 +123,7 @@ func TestCompare(t *testing.T) {
 	}
 }
 
-// A report of old has fewer numbers: it is compared by what it has.
+// An old report with fewer numbers is compared by what it has.
 func TestCompareOld(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(2, 2))
 	a, b := synthetic(rnd, 1000, 20_000, 0.03), synthetic(rnd, 1500, 10_000, 0.03)
@@ -139,8 +139,8 @@ func TestCompareOld(t *testing.T) {
 	}
 }
 
-// A change smaller than one step of the histogram is none, however quiet the
-// machine was; a figure that is 0 has no ratio, and stays a number in JSON.
+// A change smaller than a histogram bucket is none. A figure that is 0 has no
+// ratio, and stays a number in JSON.
 func TestCompareEdges(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(3, 3))
 	a, b := synthetic(rnd, 1000, 20_000, 0), synthetic(rnd, 1000, 20_150, 0)
@@ -152,7 +152,8 @@ func TestCompareEdges(t *testing.T) {
 	}
 }
 
-// What makes two reports less comparable is said, each of it once.
+// Each difference between two reports that makes them harder to compare is
+// reported once.
 func TestCompareWarns(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(4, 4))
 	a, b := synthetic(rnd, 1000, 20_000, 0.03), synthetic(rnd, 1000, 20_000, 0.03)
@@ -177,8 +178,8 @@ func TestCompareWarns(t *testing.T) {
 	}
 }
 
-// For a build that has to fail: what got worse does, as do promises broken;
-// what is noise doesn't.
+// --fail-on-worse fails if anything got worse or a promise was broken, and not
+// for noise.
 func TestFailOnWorse(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(5, 5))
 	a := saveAs(t, "a.json", synthetic(rnd, 1000, 20_000, 0.03))
@@ -201,7 +202,7 @@ func TestFailOnWorse(t *testing.T) {
 	}
 }
 
-// A file that can't be used is named, with what is wrong with it.
+// A file that can't be used is named, with the reason.
 func TestBadFiles(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(6, 6))
 	good := synthetic(rnd, 1000, 20_000, 0.03)

@@ -13,7 +13,7 @@ import (
 	"chatd/bench/report"
 )
 
-// chatbenchFor runs a command line that has to be good, and returns its report.
+// chatbenchFor runs a command line that must succeed, and returns its report.
 func chatbenchFor(t *testing.T, args ...string) report.Report {
 	t.Helper()
 	code, stdout, stderr := chatbench(t, append(args, "--json", "-")...)
@@ -24,8 +24,8 @@ func chatbenchFor(t *testing.T, args ...string) report.Report {
 	return rep
 }
 
-// A figure of the floor has the name that the server's has, or they could not
-// be compared; and nothing remains of the relay.
+// Figures on the relay have the same names as the server's, so they can be
+// compared. Nothing is left of the relay.
 func TestFloor(t *testing.T) {
 	path := benchtest.Chatd(t)
 	for _, args := range []string{
@@ -68,8 +68,7 @@ func TestFloor(t *testing.T) {
 	}
 }
 
-// Connections that come and go cost the same on the floor, but for what the
-// server does.
+// Logins on the relay are measured like those of a server.
 func TestFloorLogin(t *testing.T) {
 	rep := chatbenchFor(t, "floor", "login", "--users", "3", "--at-a-time", "2", "--duration", "1ms")
 	if len(rep.Figures) == 0 || rep.Figures[0].Name != "logins" || rep.Figures[0].Value <= 0 || len(rep.Latencies) != 2 || rep.Latencies[0].Count == 0 {
@@ -83,7 +82,7 @@ func TestFloorLogin(t *testing.T) {
 	}
 }
 
-// A load on the floor that is interrupted ends in order as any other.
+// An interrupted run on the relay ends in order.
 func TestFloorInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()

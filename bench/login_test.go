@@ -10,12 +10,11 @@ import (
 	"chatd/proto"
 )
 
-// Of 4 users each is registered and logged in by password first; the 5th
-// login is the first that is measured.
+// Each of 4 users logs in once after registration. The 5th login is the first
+// one that is measured.
 const firstMeasured = 5
 
-// A server that mixes its users up, or gives out tokens as it likes, must not
-// pass for a fast one.
+// A server that mixes up users or tokens never passes.
 func TestLoginLies(t *testing.T) {
 	for _, c := range []struct {
 		name, by string
@@ -45,9 +44,8 @@ func TestLoginLies(t *testing.T) {
 	}
 }
 
-// A server that is too busy may refuse: the users wait, and the report counts
-// it.
-func TestLoginPauses(t *testing.T) {
+// A server that is too busy may refuse: users wait, and the report counts it.
+func TestLoginRetryAfter(t *testing.T) {
 	f := benchtest.NewFakeServer(t)
 	f.Welcome = func(n int64, r proto.Response) []proto.Response {
 		if n >= firstMeasured && n%2 == 1 {
@@ -61,8 +59,7 @@ func TestLoginPauses(t *testing.T) {
 	}
 }
 
-// A history is there once everyone has all of it, in the shares that were asked
-// for; else what follows isn't measured.
+// The measured time starts when every user has read its share of the history.
 func TestLoginHistory(t *testing.T) {
 	f := benchtest.NewFakeServer(t)
 	stored := make(map[int64]int) // by receiver
@@ -76,7 +73,7 @@ func TestLoginHistory(t *testing.T) {
 	}
 	f.Mu.Lock()
 	defer f.Mu.Unlock()
-	// They have registered in whatever order.
+	// Users registered in any order.
 	if got := slices.Sorted(maps.Values(stored)); !slices.Equal(got, []int{11, 11, 12, 12}) {
 		t.Errorf("the users got %v messages", got)
 	}
@@ -87,7 +84,7 @@ func TestLoginHistory(t *testing.T) {
 	}
 }
 
-// What a server loses of it is seen.
+// A lost message of the history is noticed.
 func TestLoginHistoryLost(t *testing.T) {
 	f := benchtest.NewFakeServer(t)
 	f.Push = benchtest.At(2, benchtest.Drop)

@@ -9,8 +9,8 @@ import (
 	"chatd/proto"
 )
 
-// Whoever comes back must have everything: of the backlog, the fake sends the
-// first two in LOGIN_ACK and the rest as pushes.
+// Every user gets everything. The fake server sends the first two messages in
+// LOGIN_ACK and the rest as pushes.
 func TestOfflineLies(t *testing.T) {
 	altered := benchtest.Changed(func(r *proto.Response) { r.Msg = bytes.ToUpper(r.Msg) })
 	for _, c := range []struct {
@@ -52,11 +52,10 @@ func TestOfflineLies(t *testing.T) {
 	}
 }
 
-// What a busy server refuses is sent again: in the end all have as much as
-// was asked for.
-func TestOfflinePauses(t *testing.T) {
+// Refused messages are sent again, so everyone gets as many as asked for.
+func TestOfflineRetryAfter(t *testing.T) {
 	f := benchtest.NewFakeServer(t)
-	var seq int64 // what was refused has none
+	var seq int64 // refused messages have none
 	f.Push = func(n int64, r proto.Response) []proto.Response {
 		if n == 1 || n == 7 {
 			return nil

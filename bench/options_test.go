@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// Whoever mistypes a flag is told which, before anything is started; above
-// all, no load leaves this machine.
+// A wrong flag is named before anything starts. Other machines are never
+// accepted.
 func TestBadArguments(t *testing.T) {
 	for _, c := range []struct {
 		args, names string
@@ -148,8 +148,8 @@ func TestBadArguments(t *testing.T) {
 	}
 }
 
-// The defaults have to make sense, and --help of every scenario must come
-// from stdout with exit code 0.
+// The defaults are valid, and --help of every scenario goes to stdout with exit
+// code 0.
 func TestHelpAndDefaults(t *testing.T) {
 	for _, scenario := range []string{"stream", "ping", "event", "fanout", "mix", "connect", "login", "storm", "offline", "bully", "soak", "floor stream", "floor ping", "floor event"} {
 		inv, err := parse(strings.Fields(scenario), io.Discard)

@@ -11,8 +11,8 @@ import (
 	"chatd/bench/report"
 )
 
-// What is asked for is written, for every scenario; what can't be is known
-// before the run.
+// Every scenario writes the files that flags name. Files that can't be written
+// are reported before the run.
 func TestOutputs(t *testing.T) {
 	folder := t.TempDir()
 	file := func(name string) string { return filepath.Join(folder, name) }

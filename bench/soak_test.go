@@ -9,8 +9,8 @@ import (
 	"chatd/bench/report"
 )
 
-// A soak of a real server finds its rate, looks at the process until the end,
-// and says that it is flat or what has grown.
+// A soak of a real server samples the process until the end and gives a
+// verdict.
 func TestSoakRealServer(t *testing.T) {
 	folder := t.TempDir()
 	_, stdout, stderr := chatbench(t, "soak", "--users", "20", "--members", "4", "--rate", "200", "--duration", "1s", "--warmup", "100ms",
@@ -37,7 +37,7 @@ func TestSoakRealServer(t *testing.T) {
 	benchtest.CheckGone(t, folder, rep.Server.Address)
 }
 
-// Of a server whose process is unknown nothing could be said.
+// A soak needs the server's processes.
 func TestSoakNeedsTheProcess(t *testing.T) {
 	f := benchtest.NewFakeServer(t)
 	code, stdout, _ := chatbench(t, "soak", "--addr", f.Addr(), "--rate", "100")

@@ -13,8 +13,7 @@ import (
 	"chatd/proto"
 )
 
-// Who talks through a storm must not lose by it, and who was cut must be back
-// in truth.
+// Neither the pairs nor the users who reconnect may lose anything in a storm.
 func TestStormLies(t *testing.T) {
 	for _, c := range []struct {
 		name          string
@@ -26,7 +25,7 @@ func TestStormLies(t *testing.T) {
 		{"push twice", benchtest.At(7, benchtest.Twice), nil, "7 came twice"},
 		{"pushes swapped", benchtest.Swap(7, true), nil, "7 came after 8"},
 		{"text altered", benchtest.At(7, benchtest.Changed(func(r *proto.Response) { r.Msg = bytes.ToUpper(r.Msg) })), nil, "altered"},
-		// 3 users register, come up, and after the pair's 2 come back.
+		// 3 users register and come up; after the 2 of the pair they return.
 		{"another user is back", nil, benchtest.At(9, benchtest.Changed(func(r *proto.Response) { r.ID++ })), "logged user"},
 		{"not back", nil, benchtest.At(9, benchtest.Changed(func(r *proto.Response) { r.Errno = proto.Refused })), "errno 1"},
 	} {
@@ -47,14 +46,13 @@ func TestStormLies(t *testing.T) {
 	}
 }
 
-// What is due while the server is silent is late by as much as that, however
-// late it was sent: this is what an open loop is for. A closed one would have
-// one late message.
+// Messages due while the server is silent are late by as much, however late
+// they were sent. A closed loop would have one late message.
 func TestStallIsSeen(t *testing.T) {
 	const stall = 50 * time.Millisecond
 	f := benchtest.NewFakeServer(t)
 	f.Push = benchtest.At(3, func(r proto.Response) []proto.Response {
-		time.Sleep(stall) // nobody is answered meanwhile
+		time.Sleep(stall) // nothing is answered meanwhile
 		return []proto.Response{r}
 	})
 	code, stdout, stderr := chatbench(t, "storm", "--addr", f.Addr(), "--conns", "3", "--at-a-time", "1",

@@ -11,11 +11,11 @@ import (
 	"chatd/proto"
 )
 
-// A talker's SDK drops what comes twice without a word. Here it is noticed all
-// the same: what a connection has sent itself isn't pushed there, neither
-// before its ACK nor after it, and what is pushed rises. What may have been
-// stored by way of another connection may come until it is acknowledged.
-func TestTap(t *testing.T) {
+// The SDK silently drops duplicates. checkedConn still notices them: what a
+// connection has sent must not be pushed on it, before or after the ACK, and
+// pushed seqs must rise. What was sent on another connection may be pushed
+// until it is acknowledged.
+func TestCheckedConn(t *testing.T) {
 	own := func(n int32) message { return message{0, n} }
 	ack := func(seq int64) *proto.Response {
 		return &proto.Response{Op: proto.ONE_CHAT_ACK, CID: fmt.Append(nil, "cid ", seq), ToID: 8, Seq: seq}
@@ -37,7 +37,7 @@ func TestTap(t *testing.T) {
 		name  string
 		retry bool
 		says  []*proto.Response
-		want  string // the kinds, and what one of them says
+		want  string // kinds, and part of one text
 	}{
 		{"acknowledged", false, []*proto.Response{missed(1, 2), ack(3)}, ""},
 		{"pushed before its ACK", false, []*proto.Response{push(3, own(3)), ack(3)}, "[doubled] a's phone: it was pushed seq 3 of a and b on the connection on which it had sent that itself"},

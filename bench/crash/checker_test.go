@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// scene is a small run that went well: two users with two phones, of which
-// that of the first talks to the second, and a watch of the second.
+// scene is a small run without violations: two users with two phones, of which
+// the first user's sends to the second, and a watch of the second.
 type scene struct {
 	evidence
 	phone, tablet, watch *journal
@@ -45,8 +45,8 @@ func (s *scene) store(seq int64, m message, at time.Time) {
 	s.log[0] = append(s.log[0], row{seq, 0, fmt.Sprint("cid ", m.number), m.text(), at})
 }
 
-// restore has the log as if messages had been stored in another order, and all
-// were told so.
+// restore changes the order in the log as if messages had been stored that way,
+// with matching answers.
 func (s *scene) restore(order ...int32) {
 	s.log[0] = nil
 	s.phone.seen[0] = seen{}
@@ -64,9 +64,8 @@ func (s *scene) restore(order ...int32) {
 
 func (s *scene) shown(j *journal) *[]shown { return &j.seen[0].list }
 
-// Each way to fail a user is told by its name, once for each message and
-// device, and a run without any is clean. A checker that misses one makes
-// every figure of the crash tester worthless.
+// Each broken promise is reported by its kind, once for each message and
+// device. A run without any is clean.
 func TestVerdicts(t *testing.T) {
 	first := message{0, 1}
 	for _, c := range []struct {
@@ -123,7 +122,7 @@ func TestVerdicts(t *testing.T) {
 		{"never answered, and stored behind what its program sent later", func(s *scene) {
 			s.restore(1, 2, 4, 3, 5, 6)
 			s.phone.sent[2].outcome = unsure
-			s.phone.recordShown(0, 4, message{0, 3}.text(), 1) // another life: it can't know
+			s.phone.recordShown(0, 4, message{0, 3}.text(), 1) // another session: it can't know
 			s.phone.startSeqs = append(s.phone.startSeqs, []int64{0})
 		}, map[Kind]int{Overtaken: 1}, "a's phone sent n3 "},
 		{"never answered, and stored behind what the device's next program sent", func(s *scene) {
@@ -199,8 +198,8 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-// Of a broken promise everything is told that there is to know: who did what
-// with the message when, and what was broken at that time.
+// The history of a violation has everything: what each device did with the
+// message, when, and what was broken then.
 func TestHistory(t *testing.T) {
 	s := newScene()
 	*s.shown(s.watch) = (*s.shown(s.watch))[:5]
@@ -218,8 +217,7 @@ func TestHistory(t *testing.T) {
 	}
 }
 
-// Where a message was overtaken, the history of what has overtaken it belongs
-// to the evidence.
+// The history of an overtaken message includes the one that overtook it.
 func TestHistoryOfOvertaken(t *testing.T) {
 	s := newScene()
 	s.restore(1, 3, 2, 4, 5, 6)
@@ -233,7 +231,7 @@ func TestHistoryOfOvertaken(t *testing.T) {
 	}
 }
 
-// A text is that of one message alone, and any change to it shows.
+// Every message has its own text, and every change to a text is noticed.
 func TestTexts(t *testing.T) {
 	for n := range int32(50) {
 		m := message{n % 7, n + 1}

@@ -14,8 +14,8 @@ import (
 	"chatd/internal/services"
 )
 
-// fakeNode has this program be a node, of the kind that is named: it is ready,
-// and ends in its own way.
+// fakeNode makes this program a node of the named kind, which becomes ready and
+// ends in its own way.
 const fakeNode = "CHATD_CRASH_TEST_NODE"
 
 func TestMain(m *testing.M) {
@@ -29,7 +29,7 @@ func beNode(kind, addr string) int {
 	told := make(chan os.Signal, 1)
 	signal.Notify(told, syscall.SIGTERM, syscall.SIGUSR1)
 	go func() {
-		_ = http.ListenAndServe(addr, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})) // then it is never ready
+		_ = http.ListenAndServe(addr, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})) // on an error it is never ready
 	}()
 	switch sig := <-told; {
 	case kind == "panics" && sig == syscall.SIGUSR1:
@@ -40,7 +40,7 @@ func beNode(kind, addr string) int {
 	return 0
 }
 
-// nodesAlone is a stage of such nodes and nothing else; all of them run.
+// nodesAlone returns a cluster with nothing but such nodes, all running.
 func nodesAlone(t *testing.T, kinds ...string) *cluster {
 	t.Helper()
 	f, err := services.NewFolder(t.TempDir(), "crash-")
@@ -76,8 +76,8 @@ func (s *cluster) deaths() (all []string) {
 	return all
 }
 
-// A node that ends by itself while all goes on is told of, with what it has
-// said last, and started again; one that a fault has killed isn't.
+// A node that ends by itself is reported with the end of its log, and
+// restarted. One that a fault has killed isn't reported.
 func TestDied(t *testing.T) {
 	c := nodesAlone(t, "panics", "good")
 	first, second := c.nodes[0], c.nodes[1]
@@ -85,7 +85,7 @@ func TestDied(t *testing.T) {
 	if err := syscall.Kill(before, syscall.SIGUSR1); err != nil {
 		t.Fatal(err)
 	}
-	if err := second.Kill(); err != nil { // as a fault that didn't get it going again
+	if err := second.Kill(); err != nil { // like a fault that didn't restart it
 		t.Fatal(err)
 	}
 	t.Setenv(fakeNode, "good")
@@ -106,7 +106,7 @@ func TestDied(t *testing.T) {
 	}
 }
 
-// At the end each node has to be there, and to take its leave as it should.
+// At the end every node must be running, and shut down in order.
 func TestDiedAtTheEnd(t *testing.T) {
 	c := nodesAlone(t, "good", "bad", "panics", "gone", "left")
 	panics, gone, left := c.nodes[2], c.nodes[3], c.nodes[4]

@@ -24,8 +24,8 @@ func emptyWorld(nodes, devices int) *environment {
 	return env
 }
 
-// A seed decides everything, so that a run that found something can be had
-// again; every kind has its turn; and nothing is broken twice at a time.
+// The same seed gives the same plan, every kind has its turn, and nothing is
+// broken twice at a time.
 func TestPlan(t *testing.T) {
 	env, long := emptyWorld(3, 36), 10*time.Minute
 	a, b := plan(env, Faults(), 5, long), plan(env, Faults(), 5, long)
@@ -70,7 +70,7 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-// The page that tells people what was broken names everything that is.
+// docs/guarantees.md lists all faults.
 func TestFaultsAreDocumented(t *testing.T) {
 	page, err := os.ReadFile("../../docs/guarantees.md")
 	if err != nil {
@@ -83,8 +83,7 @@ func TestFaultsAreDocumented(t *testing.T) {
 	}
 }
 
-// What a link does to connections is what its name says: else the faults
-// would not be those that the report tells of.
+// A link does to connections what its methods say.
 func TestLink(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -148,7 +147,7 @@ func TestLink(t *testing.T) {
 		t.Fatal(err)
 	}
 	k.resume()
-	passes(near, far, "") // the link goes on
+	passes(near, far, "") // the link still works
 	got := make([]byte, 4)
 	if _, err := io.ReadFull(far, got); err != nil || string(got) != "late" {
 		t.Fatalf("%q, %v", got, err)
@@ -169,7 +168,7 @@ func TestLink(t *testing.T) {
 
 	k.refuse()
 	near, err = net.Dial("tcp", k.addr())
-	if err == nil { // it is reset at once
+	if err == nil { // reset at once
 		ends(near)
 		near.Close()
 	}
@@ -186,7 +185,7 @@ func asTimeout(err error, to *net.Error) bool {
 	return ok && n.Timeout()
 }
 
-// A run that makes no sense is refused in words.
+// A run that makes no sense is refused.
 func TestConfig(t *testing.T) {
 	good := Config{Nodes: 3, Users: 12, Rate: 100, Duration: time.Minute}
 	if err := good.Validate(); err != nil {
@@ -207,8 +206,8 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// A remark on a program that went wrong is one line, and says why it did.
-func TestBrief(t *testing.T) {
+// A remark about a failed program is one line and says why.
+func TestFirstAndLastLine(t *testing.T) {
 	for said, want := range map[string]string{
 		"no disk": "no disk",
 		"node 1: ended; its log ends with:\nstop":                       "node 1: ended; its log ends with: stop",

@@ -5,14 +5,14 @@ import (
 	"testing"
 )
 
-// The verdict of every run rests on this: a gap, a repeat or a step back in
-// what must rise is seen, and told once.
+// A gap, a repeat or a step back in numbers that must rise is noticed, and
+// reported once.
 func TestSequence(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		exact bool
 		see   []int64
-		wrong []string // for each, "" where nothing is
+		wrong []string // for each; "": correct
 	}{
 		{"in order", true, []int64{1, 2, 3}, []string{"", "", ""}},
 		{"begins late", true, []int64{2, 3}, []string{"1 missing", ""}},
@@ -35,8 +35,8 @@ func TestSequence(t *testing.T) {
 	}
 }
 
-// A broken server breaks a promise a million times: the report must hold the
-// number, and not the million.
+// If a promise is broken a million times, the report has the number but not a
+// million texts.
 func TestFaultsAreBounded(t *testing.T) {
 	var f Faults
 	v := newChatView("pair 0", 1, &f)

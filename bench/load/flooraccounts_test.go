@@ -10,8 +10,8 @@ import (
 	"chatd/proto"
 )
 
-// What the floor relays is as long as what the server pushes for the same
-// message: else its figures would flatter it.
+// Frames on the relay are as long as those the server pushes for the same
+// message. Otherwise they couldn't be compared.
 func TestFloorFrames(t *testing.T) {
 	srv, err := target.Start(t.Context(), &target.Flags{Spawn: target.SpawnSQLite, Chatd: benchtest.Chatd(t), Dir: t.TempDir()}, report.NewProgress(io.Discard), io.Discard)
 	if err != nil {
@@ -58,7 +58,7 @@ func TestFloorFrames(t *testing.T) {
 			t.Fatal(err)
 		}
 		if req.Op != proto.EVENT {
-			push.Seq = floorSeq // the first of a conversation is shorter
+			push.Seq = floorSeq // the first seqs are shorter
 		}
 		onFloor := &Accounts{floor: true}
 		want := proto.AppendFrame(nil, proto.AppendResponse(nil, push))
@@ -75,7 +75,7 @@ func TestFloorFrames(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	a.Node, a.Epoch = floorNode, floorEpoch // each server has others
+	a.Node, a.Epoch = floorNode, floorEpoch // every server has its own
 	want := len(proto.AppendResponse(nil, a))
 	if got := len(users[0].floorLoginAck()); got != want {
 		t.Errorf("LOGIN_ACK on the floor has %d bytes, with the server %d:\n%q\n%+v", got, want, users[0].floorLoginAck(), a)

@@ -12,9 +12,9 @@ import (
 	"chatd/proto"
 )
 
-// A device has what was pushed and what it said itself, in whatever order it
-// learns of both; the end of the gapless part is what it receipts.
-func TestTalkingHas(t *testing.T) {
+// A device has what was pushed and what it sent itself, in any order. It
+// receipts up to the first gap.
+func TestInbox(t *testing.T) {
 	box := newInbox(&conversation{})
 	for _, c := range []struct {
 		seq     int64
@@ -31,7 +31,7 @@ func TestTalkingHas(t *testing.T) {
 	}
 }
 
-// told is one thing that a server may tell a user of the town.
+// told is one frame that a server sends to a user.
 type told struct {
 	op       proto.Op
 	from, to int64
@@ -41,10 +41,9 @@ type told struct {
 	errno    proto.Errno
 }
 
-// Whatever a server tells a user that it mustn't, the run has to see: users
-// who come and go get repeats that are no fault, so that those that are could
-// hide among them.
-func TestMixLies(t *testing.T) {
+// Every wrong frame is noticed, although users who reconnect may get messages
+// again.
+func TestUserSeesLies(t *testing.T) {
 	const me, friend, third, group = 1, 2, 3, 7
 	push := func(seq, n int64) told { return told{op: proto.ONE_CHAT, from: friend, to: me, seq: seq, n: n} }
 	said := func(from, seq, n int64) told {
@@ -56,7 +55,7 @@ func TestMixLies(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		tells []told
-		says  string // "": it is true
+		says  string // "": correct
 	}{
 		{"the truth", []told{push(1, 1), ack(2, 1), push(3, 2), typed(1), said(third, 1, 1), said(friend, 2, 1)}, ""},
 		{"an ACK before an earlier push", []told{ack(2, 1), push(1, 1)}, ""},
@@ -81,15 +80,15 @@ func TestMixLies(t *testing.T) {
 	} {
 		t.Run(strings.ReplaceAll(c.name, " ", "-"), func(t *testing.T) {
 			g := &Generator{Env: &Env{Faults: &Faults{}, Clock: Clock{time.Now()}}}
-			town := NewPopulation(g, PopulationConfig{UserCount: 4, TextSize: 40})
-			all := &conversation{name: "all", id: group, members: town.users}
-			pair := &conversation{name: "pair", members: town.users[:2]}
-			for i, u := range town.users {
+			population := NewPopulation(g, PopulationConfig{UserCount: 4, TextSize: 40})
+			all := &conversation{name: "all", id: group, members: population.users}
+			pair := &conversation{name: "pair", members: population.users[:2]}
+			for i, u := range population.users {
 				u.account.ID = int64(i + 1)
 				u.inboxes = [2]*inbox{newInbox(pair), newInbox(all)}
 			}
-			u := town.users[0]
-			var highest [2]int64 // of what is true, all was acknowledged to someone
+			u := population.users[0]
+			var highest [2]int64 // everything correct was acknowledged to someone
 			for _, m := range c.tells {
 				tell(t, u, m)
 				if i := int(m.group / group); m.seq < 9 {
@@ -108,7 +107,7 @@ func TestMixLies(t *testing.T) {
 	}
 }
 
-// tell has p hear m; the zero told is a lost connection.
+// tell passes m to u. The zero told is a lost connection.
 func tell(t *testing.T, u *user, m told) {
 	t.Helper()
 	text := NewText(u.population.TextSize)
@@ -136,25 +135,24 @@ func tell(t *testing.T, u *user, m told) {
 	}
 }
 
-// A push that was read together with the LOGIN_ACK is looked at, though nothing
-// follows it: at the end of a day nothing does.
-func TestPersonTakesWhatCameWithTheLogin(t *testing.T) {
+// A push read together with LOGIN_ACK is handled even if nothing follows.
+func TestUserReadsPushesAfterLogin(t *testing.T) {
 	g := &Generator{Env: &Env{Faults: &Faults{}, Clock: Clock{time.Now()}}}
-	town := NewPopulation(g, PopulationConfig{UserCount: 2, TextSize: 40})
-	pair := &conversation{name: "pair", members: town.users}
-	for i, u := range town.users {
+	population := NewPopulation(g, PopulationConfig{UserCount: 2, TextSize: 40})
+	pair := &conversation{name: "pair", members: population.users}
+	for i, u := range population.users {
 		u.account.ID = int64(i + 1)
 		u.inboxes = [2]*inbox{newInbox(pair), newInbox(&conversation{})}
 	}
-	u := town.users[0]
-	text := NewText(town.TextSize)
+	u := population.users[0]
+	text := NewText(population.TextSize)
 	putHex(text, 1)
 	putHex(text[hexSize:], 1)
 	push := proto.Response{Op: proto.ONE_CHAT, ID: 2, ToID: 1, Seq: 1, Msg: text}
 	u.readBuf.buf = make([]byte, userBufferSize)
 	u.readBuf.end = copy(u.readBuf.buf, proto.AppendFrame(nil, proto.AppendResponse(nil, &push)))
 	pair.highestAcked.Store(1)
-	town.allAcked.Store(true)
+	population.allAcked.Store(true)
 
 	ours, theirs := net.Pipe()
 	u.c, u.online = &Conn{nc: ours, readBuffer: &u.readBuf}, true

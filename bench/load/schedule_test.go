@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Voices take turns, and what was due and never sent is counted.
+// Senders take turns, and messages that were due and not sent are counted.
 func TestSchedule(t *testing.T) {
 	s := &schedule{clock: Clock{time.Now().Add(-time.Second)}, interval: 1e6, slots: 4}
 	for _, c := range []struct {

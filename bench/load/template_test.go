@@ -6,8 +6,8 @@ import (
 	"chatd/proto"
 )
 
-// What is copied and stamped must be exactly what the codec takes for a
-// message, each with its own number, time and cid, even within one write.
+// Copied and stamped frames decode to messages, each with its own number, time
+// and cid, even within one write.
 func TestTemplateMakesMessages(t *testing.T) {
 	for _, size := range []int{StampSize, StampSize + 1, 100, proto.MaxMsg} {
 		text := NewText(size)
@@ -45,7 +45,7 @@ func TestTemplateMakesMessages(t *testing.T) {
 	}
 }
 
-// A text that came back other than it was sent must not count as delivered.
+// A changed text doesn't count as delivered.
 func TestAlteredTextIsSeen(t *testing.T) {
 	text := NewText(100)
 	tm := newTemplate(&proto.Request{Op: proto.EVENT, ToID: 7, Event: []byte("e"), Data: text}, text)

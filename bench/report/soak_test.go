@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// looksOf returns n samples after a warm-up of two. of returns sample i.
-func looksOf(n int, of func(i int) SoakSample) []SoakSample {
+// samplesOf returns n samples after a warm-up of two. of returns sample i.
+func samplesOf(n int, of func(i int) SoakSample) []SoakSample {
 	looks := []SoakSample{{At: -2, Private: 900, Heap: 900, Goroutines: 9000, Files: 9000}, {At: -1, Private: 900}}
 	for i := range n {
 		l := of(i)
@@ -47,7 +47,7 @@ func TestSoakVerdict(t *testing.T) {
 	} {
 		t.Run(strings.ReplaceAll(c.name, " ", "-"), func(t *testing.T) {
 			// Thirds of 30 samples: medians of 0 to 9 and of 20 to 29.
-			rep := &Report{Soak: &Soak{Processes: []SoakProcess{{Name: "node 1", Node: true, Samples: looksOf(30, c.of)}}}}
+			rep := &Report{Soak: &Soak{Processes: []SoakProcess{{Name: "node 1", Node: true, Samples: samplesOf(30, c.of)}}}}
 			rep.Soak.Trends = NewTrends(rep.Soak.Processes)
 			if len(rep.Soak.Trends) != int(soakMetricCount) {
 				t.Errorf("%d trends: %+v", len(rep.Soak.Trends), rep.Soak.Trends)
@@ -65,7 +65,7 @@ func TestSoakVerdict(t *testing.T) {
 // MariaDB fills its buffer pool for hours. That is shown but isn't a leak of
 // the server.
 func TestSoakJudgesNodesAlone(t *testing.T) {
-	all := []SoakProcess{{Name: "MariaDB", Samples: looksOf(9, func(i int) SoakSample { return SoakSample{Memory: float64(i), Private: float64(100 * i), Files: 20} })}}
+	all := []SoakProcess{{Name: "MariaDB", Samples: samplesOf(9, func(i int) SoakSample { return SoakSample{Memory: float64(i), Private: float64(100 * i), Files: 20} })}}
 	s := &Soak{Processes: all, Trends: NewTrends(all)}
 	var b strings.Builder
 	s.table(&b)
@@ -75,9 +75,9 @@ func TestSoakJudgesNodesAlone(t *testing.T) {
 }
 
 // Too few samples for thirds give no verdict, and don't panic.
-func TestSoakWithoutLooks(t *testing.T) {
+func TestSoakWithoutSamples(t *testing.T) {
 	for n := range 3 {
-		if got := NewTrends([]SoakProcess{{Name: "node 1", Node: true, Samples: looksOf(n, func(int) SoakSample { return SoakSample{Files: 1} })}}); len(got) > 0 {
+		if got := NewTrends([]SoakProcess{{Name: "node 1", Node: true, Samples: samplesOf(n, func(int) SoakSample { return SoakSample{Files: 1} })}}); len(got) > 0 {
 			t.Errorf("%d looks: %+v", n, got)
 		}
 	}

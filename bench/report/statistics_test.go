@@ -9,7 +9,7 @@ import (
 	"golang.org/x/perf/benchmath"
 )
 
-// seconds are samples around a mean, each like the one before it.
+// seconds returns samples around a mean, each similar to the one before it.
 func seconds(rnd *rand.Rand, n int, mean, noise, memory float64) []float64 {
 	values := make([]float64, n)
 	deviation := rnd.NormFloat64()
@@ -20,15 +20,15 @@ func seconds(rnd *rand.Rand, n int, mean, noise, memory float64) []float64 {
 	return values
 }
 
-// The noise has to be told from a difference: runs of the same server differ
-// seldom, and a fifth more is seen nearly always.
+// Equal servers rarely differ by more than noise, and a real difference is
+// nearly always noticed.
 func TestBootstrapInterval(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(7, 7))
 	const trials = 100
 	for _, c := range []struct {
 		n          int
 		memory     float64
-		alarms     int // at most, of runs that are alike
+		alarms     int // limit of false alarms
 		difference float64
 	}{
 		{10, 0, 4, 1.2}, {10, 0.3, 10, 1.2}, {30, 0, 4, 1.1}, {30, 0.3, 6, 1.1}, {100, 0.5, 8, 1.1},
@@ -55,7 +55,7 @@ func TestBootstrapInterval(t *testing.T) {
 	}
 }
 
-// What says nothing about noise is not taken for silence.
+// Too few samples give no interval.
 func TestBootstrapIntervalOfTooLittle(t *testing.T) {
 	for name, c := range map[string][2][]float64{
 		"none":     {nil, nil},
@@ -85,12 +85,12 @@ func TestSmallSampleFactor(t *testing.T) {
 	}
 }
 
-func TestRounds(t *testing.T) {
+func TestRoundIntervals(t *testing.T) {
 	ratio, s := pairedInterval([]float64{100, 50, 80}, []float64{110, 60, 84})
 	if math.Abs(ratio-1.1) > 1e-9 || math.Abs(s.low-1.05) > 1e-9 || math.Abs(s.high-1.2) > 1e-9 || !s.excludesOne() {
 		t.Errorf("pairs: %g, %+v", ratio, s)
 	}
-	// The same without knowing which belong together: the drift hides it.
+	// The same without pairs: drift hides it.
 	if _, s := unpairedInterval([]float64{100, 50, 80}, []float64{110, 60, 84}); s.excludesOne() {
 		t.Errorf("rounds: %+v", s)
 	}
@@ -100,7 +100,7 @@ func TestRounds(t *testing.T) {
 	if c := unpairedChance(3, 3); math.Abs(c-0.1) > 1e-9 {
 		t.Errorf("the chance of 3 and 3 rounds: %g", c)
 	}
-	// Of runs that don't overlap, it is the p-value of a Mann-Whitney U test.
+	// For runs that don't overlap, it is the p-value of a Mann-Whitney U test.
 	low := benchmath.NewSample([]float64{1, 2, 3, 4}, &benchmath.DefaultThresholds)
 	high := benchmath.NewSample([]float64{5, 6, 7}, &benchmath.DefaultThresholds)
 	if c, p := unpairedChance(4, 3), benchmath.AssumeNothing.Compare(low, high).P; math.Abs(c-p) > 1e-9 {

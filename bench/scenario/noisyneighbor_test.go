@@ -60,15 +60,15 @@ func TestNoisySenderGoesOn(t *testing.T) {
 	<-done
 }
 
-// Turns keep apart what was measured alone and beside, and each turn has its
-// own p99; what comes between is nobody's.
+// Turns alone and beside are kept apart, and each has its own p99. The time
+// between them is dropped.
 func TestNoisyNeighborTurns(t *testing.T) {
 	g := &load.Generator{}
 	alone, beside, between := newTurns(g, "alone"), newTurns(g, "beside"), newTurns(&load.Generator{}, "")
 	meter := alone.pushes.NewRecorder()
 	between.begin(alone)
 	turn := func(tn *turns, us ...int64) {
-		meter.Add([]int64{900_000_000}) // between
+		meter.Add([]int64{900_000_000}) // between turns
 		tn.begin(between)
 		dropped := load.NewMetric("", "")
 		dropped.Recorders = append(dropped.Recorders, meter)
@@ -95,7 +95,7 @@ func TestNoisyNeighborTurns(t *testing.T) {
 		t.Errorf("%d alone, %d beside", a, z)
 	}
 	i := slices.IndexFunc(rep.Figures, func(f report.Figure) bool { return f.Name == NoisyRatio })
-	if i < 0 || rep.Figures[i].Value < 2.7 || rep.Figures[i].Value > 2.8 { // of 3 and 2.5
+	if i < 0 || rep.Figures[i].Value < 2.7 || rep.Figures[i].Value > 2.8 { // median of 3 and 2.5
 		t.Errorf("%+v", rep.Figures)
 	}
 	if err := n.checkMost(rep); err == nil || !strings.Contains(err.Error(), "--most is 2") {

@@ -11,8 +11,8 @@ import (
 	"chatd/bench/target"
 )
 
-// What the people of a soak get acknowledged when they say all that they can is
-// the measure of what a server is soaked with, and stays out of the report.
+// Calibration measures what users get acknowledged under overload, and leaves
+// no figures in the report.
 func TestSoakCalibrates(t *testing.T) {
 	srv, err := target.Start(t.Context(), &target.Flags{Spawn: target.SpawnSQLite, Chatd: benchtest.Chatd(t), Dir: t.TempDir()}, report.NewProgress(io.Discard), io.Discard)
 	if err != nil {

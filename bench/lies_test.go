@@ -12,11 +12,11 @@ import (
 	"chatd/proto"
 )
 
-const messages = 20 // of a run against the fake
+const messages = 20 // of a run against the fake server
 
-// A harness that can't see a broken promise makes every figure worthless: a
-// server that loses, repeats, reorders or alters so much as one message, or
-// acknowledges what it shouldn't, must never pass.
+// No figure counts if a broken promise goes unnoticed. A server that loses,
+// repeats, reorders or changes a single message, or acknowledges what it
+// shouldn't, never passes.
 func TestLiesAreSeen(t *testing.T) {
 	last := int64(messages)
 	altered := benchtest.Changed(func(r *proto.Response) {
@@ -69,7 +69,8 @@ func TestLiesAreSeen(t *testing.T) {
 		t.Run(strings.ReplaceAll(c.name, " ", "-"), func(t *testing.T) {
 			f := benchtest.NewFakeServer(t)
 			f.Push, f.Ack = c.push, c.ack
-			// What never comes is given up soon: all here is on its way at once.
+			// Everything is in flight at once, so missing messages are given up
+			// soon.
 			args := strings.Fields(c.scenario + " --window 4 --count 20 --patience 500ms --addr " + f.Addr())
 			switch {
 			case args[0] != "fanout":
@@ -85,8 +86,7 @@ func TestLiesAreSeen(t *testing.T) {
 	}
 }
 
-// The counterpart: what the protocol allows a server must pass, or the checks
-// above would prove nothing.
+// A server that does what the protocol allows passes.
 func TestTruthPasses(t *testing.T) {
 	for _, args := range []string{
 		"stream --pairs 3", "event --pairs 3", "stream --pairs 3 --rate 5000", "event --pairs 3 --rate 5000",
@@ -103,11 +103,11 @@ func TestTruthPasses(t *testing.T) {
 	}
 }
 
-// A server that is too busy may refuse and ask for a pause: the load waits,
-// goes on and counts it, and the message that was not stored is not missed.
-func TestPauses(t *testing.T) {
+// A server that is too busy may ask clients to wait. The load waits, continues
+// and counts it, and doesn't miss the message that wasn't stored.
+func TestRetryAfter(t *testing.T) {
 	f := benchtest.NewFakeServer(t)
-	var seq int64 // what was refused has none
+	var seq int64 // refused messages have none
 	tooFast := []int64{1, 7, messages}
 	f.Push = func(n int64, r proto.Response) []proto.Response {
 		if slices.Contains(tooFast, n) {

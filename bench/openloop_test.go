@@ -11,11 +11,10 @@ import (
 	"chatd/proto"
 )
 
-// A server that stalls once, for a tenth of a second, delays all that is due
-// in that time. Half of the messages have to show it, whether they were on the
-// way or had no room in the window; a load that waits for the server and counts
-// from the sending would have a single slow one. The bounds are lower ones: a
-// slow machine can only add to them.
+// A server that stalls for a tenth of a second delays everything due meanwhile.
+// Half of the messages must show it, whether they were in flight or had no room
+// in the window. A closed loop would show a single slow one. The bounds are
+// lower bounds: a slow machine only adds to them.
 func TestStalledServer(t *testing.T) {
 	for _, window := range []string{"64", "1"} {
 		f := benchtest.NewFakeServer(t)

@@ -8,45 +8,46 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+
+	"chatd/bench/report"
 )
 
-// maxRounds bounds what ab may take of a day, as maxDuration does of a run.
+// maxRounds bounds how long ab may take.
 const maxRounds = 100
 
-// ab is the tool that runs two command lines by turns.
-type ab struct {
-	Rounds int      `name:"rounds" default:"5" help:"How often each of both runs."`
+// abCommand runs two command lines alternately and compares them.
+type abCommand struct {
+	Rounds int      `name:"rounds" default:"5" help:"How often each of the two runs."`
 	Args   []string `arg:"" name:"args" help:"The command lines: -- A's -- B's."`
 
 	a, b []string
 }
 
-func (*ab) name() string { return "ab" }
+func (*abCommand) name() string { return "ab" }
 
-func (*ab) shared() []string { return nil }
+func (*abCommand) shared() []string { return nil }
 
-func (*ab) Help() string {
-	return `Two command lines of chatbench, each after a -- of its own, run by turns in this
-process: A B, B A, A B, … . What drifts on the machine meets both. Each round gives the
-ratio of B to A for every figure and percentile that both have; told are the median of
-them and the least and the most. A difference is one if all rounds say so.
+func (*abCommand) Help() string {
+	return `Two command lines of chatbench, each after its own --, run alternately in this process:
+A B, B A, A B, … So slow drift of the machine affects both. Each round gives the ratio of B
+to A for every figure and percentile that both have. The result is the median ratio, and
+the least and greatest. If all rounds agree, the difference is real.
 
   chatbench ab -- stream --chatd old/chatd -- stream --chatd new/chatd
   chatbench ab --rounds 9 -- stream --window 32 -- stream --window 64
 
-The scenarios may differ. --json has the reports of all rounds, for chatbench compare.
-Ctrl-C ends it with the rounds that are complete. It ends too where a run fails or a
-promise is broken, with exit code 1.`
+The scenarios may differ. --json contains the reports of all rounds, for chatbench compare.
+Ctrl-C ends it with the rounds completed so far. It also ends if a run fails or a promise is
+broken, with exit code 1.`
 }
 
-// validate also reads both command lines: their mistakes are told before the
-// first round.
-func (c *ab) validate() error {
+// validate also checks both command lines, before anything runs.
+func (c *abCommand) validate() error {
 	var bad []error
 	if c.Rounds < 1 || c.Rounds > maxRounds {
 		bad = append(bad, fmt.Errorf("--rounds: %d is not between 1 and %d", c.Rounds, maxRounds))
 	}
-	args := c.Args // without the first --, which ended ab's own flags
+	args := c.Args // kong has removed the first --
 	at := slices.Index(args, "--")
 	if at < 0 || slices.Contains(args[at+1:], "--") {
 		return errors.Join(append(bad, errors.New("two command lines are needed, each after a --, as in: ab -- stream --window 1 -- stream --window 2"))...)
@@ -63,8 +64,8 @@ func (c *ab) validate() error {
 	return errors.Join(bad...)
 }
 
-// parseRun reads the command line of one run, which is made anew for each:
-// nothing that a run leaves in it is the next one's.
+// parseRun parses the command line of one run. It is parsed anew for each run
+// because scenarios keep state in it.
 func parseRun(args []string) (*invocation, error) {
 	inv, err := parse(args, io.Discard)
 	switch {
@@ -80,51 +81,34 @@ func parseRun(args []string) (*invocation, error) {
 	return inv, nil
 }
 
-// trial is what ab does. Its JSON is read by compare.
-type trial struct {
-	ArgsA       []string    `json:"a_args"`
-	ArgsB       []string    `json:"b_args"`
-	Rounds      []round     `json:"rounds"`
-	Comparison  *comparison `json:"comparison,omitempty"` // nil: no round is complete
-	Failed      string      `json:"failed,omitempty"`     // which run wasn't good, and why
-	Interrupted bool        `json:"interrupted,omitempty"`
-}
-
-// round is a run of A and one of B; nil: it didn't come to that.
-type round struct {
-	First string  `json:"first"` // "A" or "B"
-	A     *report `json:"a,omitempty"`
-	B     *report `json:"b,omitempty"`
-}
-
-// run runs all rounds. It blocks for as long as they take.
-func (c *ab) run(ctx context.Context, out *output, stdout, stderr, live io.Writer) int {
-	t := &trial{ArgsA: c.a, ArgsB: c.b}
+// run runs all rounds. It blocks until they are done.
+func (c *abCommand) run(ctx context.Context, out *report.Output, stdout, stderr, live io.Writer) int {
+	t := &report.Trial{ArgsA: c.a, ArgsB: c.b}
 	for i := 0; i < c.Rounds && t.Failed == "" && ctx.Err() == nil; i++ {
-		t.round(ctx, i, c.Rounds, stderr, live)
+		c.round(ctx, t, i, stderr, live)
 	}
 	t.Interrupted = ctx.Err() != nil
-	if a, b := t.sides(); len(a.reports) > 0 {
-		t.Comparison = newComparison(a, b, true)
+	if a, b := t.Sides(); len(a.Reports) > 0 {
+		t.Comparison = report.NewComparison(a, b, true)
 	}
-	if err := writeJSON(stdout, out.JSON, t.table(), t); err != nil {
+	if err := report.WriteJSON(stdout, out.JSON, t.Table(), t); err != nil {
 		fmt.Fprintf(stderr, "chatbench: the trial: %v\n", err)
-		return exitBad
+		return exitFailure
 	}
 	switch {
 	case t.Failed != "":
 		fmt.Fprintf(stderr, "chatbench: %s\n", t.Failed)
-		return exitBad
+		return exitFailure
 	case t.Interrupted:
 		return exitInterrupted
 	}
-	return exitGood
+	return exitOK
 }
 
-// round runs A and B, or B and A every other time: whatever the first leaves
-// to the second isn't always the same one's.
-func (t *trial) round(ctx context.Context, i, rounds int, stderr, live io.Writer) {
-	t.Rounds = append(t.Rounds, round{First: "A"})
+// round runs A and B, or B and A every other time, so that neither always runs
+// second.
+func (c *abCommand) round(ctx context.Context, t *report.Trial, i int, stderr, live io.Writer) {
+	t.Rounds = append(t.Rounds, report.Round{First: "A"})
 	r := &t.Rounds[i]
 	order := []string{"A", "B"}
 	if i%2 == 1 {
@@ -136,14 +120,14 @@ func (t *trial) round(ctx context.Context, i, rounds int, stderr, live io.Writer
 			args, rep = t.ArgsB, &r.B
 		}
 		inv, err := parseRun(args)
-		if err != nil { // it was fine before: a file has gone
+		if err != nil { // a file has disappeared since validate
 			t.Failed = fmt.Sprintf("round %d, %s: %v", i+1, who, err)
 			return
 		}
-		debug.FreeOSMemory() // the run before is no burden
-		*rep = measure(ctx, inv, stderr, &prefixed{live, fmt.Sprintf("round %d of %d, %s: ", i+1, rounds, who)})
-		if !(*rep).good() {
-			t.Failed = fmt.Sprintf("round %d, %s: %s", i+1, who, (*rep).verdict())
+		debug.FreeOSMemory() // so that the next run starts with the same memory
+		*rep = inv.measure(ctx, stderr, &prefixWriter{live, fmt.Sprintf("round %d of %d, %s: ", i+1, c.Rounds, who)})
+		if !(*rep).Good() {
+			t.Failed = fmt.Sprintf("round %d, %s: %s", i+1, who, (*rep).Verdict())
 		}
 		if t.Failed != "" || ctx.Err() != nil {
 			return
@@ -151,52 +135,18 @@ func (t *trial) round(ctx context.Context, i, rounds int, stderr, live io.Writer
 	}
 }
 
-// sides are the reports of the rounds that are complete.
-func (t *trial) sides() (a, b *side) {
-	a, b = &side{name: strings.Join(t.ArgsA, " ")}, &side{name: strings.Join(t.ArgsB, " ")}
-	counts := func(r *report) bool { return r != nil && r.good() && !r.Interrupted }
-	for _, r := range t.Rounds {
-		if counts(r.A) && counts(r.B) {
-			a.reports, b.reports = append(a.reports, r.A), append(b.reports, r.B)
-		}
-	}
-	return a, b
-}
-
-// table is the trial for people.
-func (t *trial) table() string {
-	var b strings.Builder
-	complete := 0
-	if t.Comparison != nil {
-		complete = t.Comparison.RoundsA
-	}
-	fmt.Fprintf(&b, "chatbench ab, %d rounds complete\n", complete)
-	if t.Comparison != nil {
-		b.WriteString(t.Comparison.table())
-	}
-	switch {
-	case t.Failed != "":
-		fmt.Fprintf(&b, "result: %s\n", t.Failed)
-	case t.Interrupted:
-		b.WriteString("result: interrupted\n")
-	default:
-		b.WriteString("result: all runs are good\n")
-	}
-	return b.String()
-}
-
-// prefixed is a progress line that says first what it belongs to.
-type prefixed struct {
+// prefixWriter puts a prefix before each progress line.
+type prefixWriter struct {
 	w      io.Writer
 	prefix string
 }
 
-func (p *prefixed) Write(text []byte) (int, error) {
-	line, ok := strings.CutPrefix(string(text), clearLine)
+func (p *prefixWriter) Write(text []byte) (int, error) {
+	line, ok := strings.CutPrefix(string(text), report.ClearLine)
 	if ok && line != "" {
 		line = p.prefix + line
 	}
-	if _, err := io.WriteString(p.w, clearLine+line); err != nil {
+	if _, err := io.WriteString(p.w, report.ClearLine+line); err != nil {
 		return 0, err
 	}
 	return len(text), nil

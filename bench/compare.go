@@ -2,234 +2,54 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
-	"strings"
+
+	"chatd/bench/report"
 )
 
-// compare is the tool that compares reports which runs have left.
-type compare struct {
-	A           string `arg:"" help:"What --json has written; of a file of ab :a or :b behind its name takes one side."`
-	B           string `arg:"" optional:"" help:"The same; to be left out where A is a file of ab, which has both."`
-	FailOnWorse bool   `name:"fail-on-worse" help:"Exit code 1 if anything got worse, or B broke promises."`
+// compareCommand compares saved reports.
+type compareCommand struct {
+	A           string `arg:"" help:"File written by --json. Append :a or :b to take one side of a file of ab."`
+	B           string `arg:"" optional:"" help:"The same. Leave it out if A is a file of ab, which has both sides."`
+	FailOnWorse bool   `name:"fail-on-worse" help:"Exit with code 1 if anything got worse, or B broke promises."`
 }
 
-func (*compare) name() string { return "compare" }
+func (*compareCommand) name() string { return "compare" }
 
-func (*compare) shared() []string { return nil }
+func (*compareCommand) shared() []string { return nil }
 
-func (c *compare) Help() string {
-	return `Every figure and percentile that both have is compared: B by A, and whether that is
-more than the noise. The noise is that of the data: of the rounds, where both sides have
-three or more, else of the seconds within each run. Drift from one run to the next is
-not in the latter: chatbench ab measures that. Several reports in one file, one after
-the other, are rounds:
+func (c *compareCommand) Help() string {
+	return `Every figure and percentile that both have is compared: the ratio of B to A, and whether it
+is more than noise. Noise is estimated from the rounds, if both sides have three or more,
+otherwise from the seconds within each run. The latter doesn't include drift from one run
+to the next; chatbench ab measures that. Several reports in one file, one after the other,
+are rounds:
 
   cat 1.json 2.json 3.json > before.json
   chatbench compare before.json after.json
-  chatbench compare trial.json                          # what ab has written
+  chatbench compare trial.json                          # written by ab
   chatbench compare monday.json:b tuesday.json:b
 
-Exit code 0, or 1 with --fail-on-worse; 2 where a file can't be used.`
+Exit code 0, or 1 with --fail-on-worse; 2 if a file can't be used.`
 }
 
-func (c *compare) validate() error { return nil }
+func (c *compareCommand) validate() error { return nil }
 
-// run reads and compares. It blocks for the reading alone.
-func (c *compare) run(_ context.Context, out *output, stdout, stderr, _ io.Writer) int {
-	cmp, err := c.comparison()
+// run reads and compares the files.
+func (c *compareCommand) run(_ context.Context, out *report.Output, stdout, stderr, _ io.Writer) int {
+	cmp, err := report.CompareFiles(c.A, c.B)
 	if err != nil {
 		fmt.Fprintf(stderr, "chatbench: compare: %v\n", err)
 		return exitUsage
 	}
-	if err := writeJSON(stdout, out.JSON, cmp.table(), cmp); err != nil {
+	if err := report.WriteJSON(stdout, out.JSON, cmp.Table(), cmp); err != nil {
 		fmt.Fprintf(stderr, "chatbench: the comparison: %v\n", err)
-		return exitBad
+		return exitFailure
 	}
-	if c.FailOnWorse && cmp.worse() {
+	if c.FailOnWorse && cmp.Worse() {
 		fmt.Fprintln(stderr, "chatbench: something got worse")
-		return exitBad
+		return exitFailure
 	}
-	return exitGood
-}
-
-func (c *compare) comparison() (*comparison, error) {
-	if c.B == "" {
-		s, err := readSaved(c.A)
-		if err != nil {
-			return nil, err
-		}
-		if s.trial == nil {
-			return nil, fmt.Errorf("%s: it is of a single run: name another to compare it with", c.A)
-		}
-		a, b := s.trial.sides()
-		if err := errors.Join(a.check(), b.check()); err != nil {
-			return nil, err
-		}
-		cmp := newComparison(a, b, true)
-		if s.trial.Failed != "" {
-			cmp.Warnings = append(cmp.Warnings, "the trial ended with "+s.trial.Failed)
-		}
-		for _, r := range s.trial.Rounds {
-			cmp.notGood = cmp.notGood || r.B != nil && !r.B.good()
-		}
-		return cmp, nil
-	}
-	a, errA := readSide(c.A)
-	b, errB := readSide(c.B)
-	if err := errors.Join(errA, errB); err != nil {
-		return nil, err
-	}
-	if one, other := a.reports[0].Scenario, b.reports[0].Scenario; one != other {
-		return nil, fmt.Errorf("%s is of %s and %s of %s: different scenarios can't be compared", c.A, one, c.B, other)
-	}
-	cmp := newComparison(a, b, false)
-	cmp.Warnings = append(differences(a, b), cmp.Warnings...)
-	return cmp, nil
-}
-
-// comparison is A against B, line by line.
-type comparison struct {
-	A        string   `json:"a"` // what they are
-	B        string   `json:"b"`
-	RoundsA  int      `json:"a_rounds"`
-	RoundsB  int      `json:"b_rounds"`
-	Paired   bool     `json:"paired"` // whether the rounds of both alternated
-	Warnings []string `json:"warnings,omitempty"`
-	Changes  []change `json:"changes"`
-
-	notGood bool // of B
-}
-
-// newComparison compares two sides that have been checked.
-func newComparison(a, b *side, paired bool) *comparison {
-	c := &comparison{A: a.describe(), B: b.describe(), RoundsA: len(a.reports), RoundsB: len(b.reports), Paired: paired}
-	for _, s := range []struct {
-		*side
-		name string
-	}{{a, "A"}, {b, "B"}} {
-		for i, r := range s.reports {
-			bad := r.Interrupted || !r.good()
-			if bad {
-				c.Warnings = append(c.Warnings, fmt.Sprintf("%s, run %d: %s", s.name, i+1, r.outcome()))
-			}
-			c.notGood = c.notGood || bad && s.side == b
-			if n := r.refusals(); n > 0 {
-				c.Warnings = append(c.Warnings, fmt.Sprintf("%s, run %d: %d refusals, so its latencies are those of what was taken", s.name, i+1, n))
-			}
-		}
-	}
-	var missing []string
-	c.Changes, missing = changes(a, b, paired)
-	c.Warnings = append(c.Warnings, missing...)
-	return c
-}
-
-// describe says in a line what a side is.
-func (s *side) describe() string {
-	r := s.reports[0]
-	runs := "one run"
-	if n := len(s.reports); n > 1 {
-		runs = fmt.Sprintf("%d runs", n)
-	}
-	return fmt.Sprintf("%s: %s of %s, %s; %s", s.name, r.Began.Format("2006-01-02 15:04"), r.Scenario, runs, r.Server)
-}
-
-// differences are those of all runs to the first of A which make them less
-// comparable.
-func differences(a, b *side) []string {
-	var found []string
-	first := a.reports[0]
-	for _, s := range []struct {
-		*side
-		name string
-	}{{a, "A"}, {b, "B"}} {
-		for i, r := range s.reports {
-			differ := func(what, one, other string) {
-				if one == other {
-					return
-				}
-				who := s.name
-				if s.side == a {
-					who = fmt.Sprintf("run %d of A", i+1)
-				}
-				text := fmt.Sprintf("different %s: %s in A, %s in %s", what, orNone(one), orNone(other), who)
-				if !slices.Contains(found, text) {
-					found = append(found, text)
-				}
-			}
-			names := maps.Clone(first.Settings)
-			maps.Copy(names, r.Settings)
-			for _, name := range slices.Sorted(maps.Keys(names)) {
-				differ("--"+name, first.Settings[name], r.Settings[name])
-			}
-			one, other := first.Machine, r.Machine
-			differ("cores", fmt.Sprint(one.Cores), fmt.Sprint(other.Cores))
-			differ("CPU", one.CPU, other.CPU)
-			differ("system", one.System, other.System)
-			differ("Go of chatbench", one.Go, other.Go)
-			differ("store", first.Server.Store, r.Server.Store)
-			differ("nodes", fmt.Sprint(max(first.Server.Nodes, 1)), fmt.Sprint(max(r.Server.Nodes, 1)))
-			differ("services", strings.Join(first.Server.Services, ", "), strings.Join(r.Server.Services, ", "))
-		}
-	}
-	return found
-}
-
-func orNone(text string) string {
-	if text == "" {
-		return "none"
-	}
-	return text
-}
-
-// worse says whether B is: in anything, or in keeping its promises.
-func (c *comparison) worse() bool {
-	return c.notGood || slices.ContainsFunc(c.Changes, func(c change) bool { return c.Verdict == worse })
-}
-
-// table is the comparison for people.
-func (c *comparison) table() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "A: %s\nB: %s\n", c.A, c.B)
-	for _, w := range c.Warnings {
-		fmt.Fprintln(&b, "warning:", w)
-	}
-	b.WriteByte('\n')
-	w := newTable(&b)
-	fmt.Fprintln(w, "\tA\tB\tunit\tB/A\tnoise\tof\t\t")
-	used := make(map[string]bool)
-	for _, ch := range c.Changes {
-		used[ch.Noise] = true
-		ratio, noise, of := "–", "–", "–"
-		if ch.Ratio > 0 {
-			ratio = fmt.Sprintf("%.3f", ch.Ratio)
-		}
-		if ch.Noise != "" {
-			noise, of = fmt.Sprintf("%.3f..%.3f", ch.Low, ch.High), ch.Noise
-		}
-		before, after, unit := thousands(ch.A), thousands(ch.B), ch.Unit
-		if unit == microseconds {
-			before, after, unit = micros(int64(ch.A)), micros(int64(ch.B)), ""
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", ch.Name, before, after, unit, ratio, noise, of, ch.Verdict)
-	}
-	_ = w.Flush() // into memory
-	b.WriteByte('\n')
-	if used[fromRounds] {
-		what, chance := "run of B by every run of A", roundChance(c.RoundsA, c.RoundsB)
-		if c.Paired {
-			what, chance = "round's B by its A", pairChance(c.RoundsA)
-		}
-		fmt.Fprintf(&b, "noise of rounds: least..most of every %s. Where 1 is outside, all say the same; by chance alone\n"+
-			"that happens in %.2g %% of the lines.\n", what, chance*100)
-	}
-	if used[fromSeconds] {
-		b.WriteString("noise of seconds: where 99 of 100 such ratios lie, going by how the seconds within the runs differ.\n" +
-			"Drift from run to run is not in it: chatbench ab measures that.\n")
-	}
-	return b.String()
+	return exitOK
 }

@@ -8,23 +8,42 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"chatd/bench/report"
 )
 
-// synthetic is a report whose rate and latencies are around these, each second
-// off by about the noise.
-func synthetic(rnd *rand.Rand, rate, us, noise float64) *report {
-	r := &report{Scenario: "stream", Settings: map[string]string{"pairs": "50"}, Machine: machine{2, "a CPU", "a system", "go1"},
-		Server: description{Version: "chatd 1", Store: "sqlite"}, Seconds: 20, Series: []series{{"delivered", "end to end"}}}
-	rates, delays := seconds(rnd, 20, rate, noise, 0), seconds(rnd, 20, us, noise, 0)
+// synthetic returns a report with this rate and latency. The seconds differ by
+// about noise.
+func synthetic(rnd *rand.Rand, rate, us, noise float64) *report.Report {
+	r := &report.Report{Scenario: "stream", Settings: map[string]string{"pairs": "50"}, Machine: report.Machine{Cores: 2, CPU: "a CPU", System: "a system", Go: "go1"},
+		Server: report.ServerInfo{Version: "chatd 1", Store: "sqlite"}, Seconds: 20, Series: []report.Series{{Rate: "delivered", Latency: "end to end"}}}
+	rates, delays := samplesAround(rnd, 20, rate, noise), samplesAround(rnd, 20, us, noise)
 	for i := range rates {
 		d := []int64{int64(delays[i])}
-		r.Samples = append(r.Samples, sample{Seconds: 1, Rates: rates[i : i+1], P50us: d, P90us: d, P99us: d, P999us: d})
+		r.Samples = append(r.Samples, report.Sample{Seconds: 1, Rates: rates[i : i+1], P50us: d, P90us: d, P99us: d, P999us: d})
 	}
-	d := int64(mean(delays))
-	r.figure("delivered", mean(rates), "per second", higher)
-	r.figure("server memory", 100, "MiB", lower)
-	r.Latencies = []latency{{Name: "end to end", Count: 1000, P50: d, P90: d, P99: d, P999: d, Max: d}}
+	d := int64(meanOf(delays))
+	r.AddFigure("delivered", meanOf(rates), "per second", report.Higher)
+	r.AddFigure("server memory", 100, "MiB", report.Lower)
+	r.Latencies = []report.Latency{{Name: "end to end", Count: 1000, P50: d, P90: d, P99: d, P999: d, Max: d}}
 	return r
+}
+
+// samplesAround returns n samples around a mean, each off by about the noise.
+func samplesAround(rnd *rand.Rand, n int, mean, noise float64) []float64 {
+	values := make([]float64, n)
+	for i := range values {
+		values[i] = mean * (1 + noise*rnd.NormFloat64())
+	}
+	return values
+}
+
+func meanOf(values []float64) float64 {
+	sum := 0.0
+	for _, v := range values {
+		sum += v
+	}
+	return sum / float64(len(values))
 }
 
 // saveAs writes values as JSON into one file, one after the other.
@@ -45,11 +64,11 @@ func saveAs[T any](t *testing.T, name string, values ...T) string {
 	return path
 }
 
-// compared runs compare and returns what it says of each line.
-func compared(t *testing.T, args ...string) (c comparison, verdicts map[string]string) {
+// compared runs compare and returns the verdicts by name.
+func compared(t *testing.T, args ...string) (c report.Comparison, verdicts map[string]string) {
 	t.Helper()
 	code, stdout, stderr := chatbench(t, append([]string{"compare", "--json", "-"}, args...)...)
-	if err := json.Unmarshal([]byte(stdout), &c); err != nil || code != exitGood {
+	if err := json.Unmarshal([]byte(stdout), &c); err != nil || code != exitOK {
 		t.Fatalf("exit code %d, %v\n%s%s", code, err, stdout, stderr)
 	}
 	verdicts = make(map[string]string)
@@ -62,31 +81,31 @@ func compared(t *testing.T, args ...string) (c comparison, verdicts map[string]s
 	return c, verdicts
 }
 
-// The verdict is what compare is for: a difference larger than the noise is
-// called what it is, in either direction, and any other is not one.
+// A difference larger than the noise is called better or worse, any other
+// isn't.
 func TestCompare(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 1))
-	run := func(rate, us, noise float64) *report { return synthetic(rnd, rate, us, noise) }
+	run := func(rate, us, noise float64) *report.Report { return synthetic(rnd, rate, us, noise) }
 	a := run(1000, 20_000, 0.03)
 	for name, c := range map[string]struct {
-		a, b        []*report
+		a, b        []*report.Report
 		rate, delay string
 		memory      string
 		noise       string
 	}{
-		"equal":        {[]*report{a}, []*report{a}, withinNoise, withinNoise, unknown, fromSeconds},
-		"better":       {[]*report{a}, []*report{run(1200, 15_000, 0.03)}, better, better, unknown, fromSeconds},
-		"worse":        {[]*report{a}, []*report{run(800, 25_000, 0.03)}, worse, worse, unknown, fromSeconds},
-		"noisy":        {[]*report{run(1000, 20_000, 0.4)}, []*report{run(1200, 18_000, 0.4)}, withinNoise, withinNoise, unknown, fromSeconds},
-		"rounds":       {[]*report{a, a, a}, []*report{run(1200, 15_000, 0), run(1210, 15_100, 0), run(1190, 14_900, 0)}, better, better, withinNoise, fromRounds},
-		"noisy rounds": {[]*report{run(1000, 20_000, 0), run(1300, 15_000, 0), run(1100, 18_000, 0)}, []*report{run(1250, 15_500, 0), run(1350, 14_000, 0), run(1400, 13_000, 0)}, withinNoise, withinNoise, withinNoise, fromRounds},
-		// Two rounds don't say what three do; their seconds do.
-		"two rounds": {[]*report{a, a}, []*report{run(1200, 15_000, 0.03), run(1200, 15_000, 0.03)}, better, better, unknown, fromSeconds},
+		"equal":        {[]*report.Report{a}, []*report.Report{a}, report.WithinNoise, report.WithinNoise, report.NoiseUnknown, report.FromSeconds},
+		"better":       {[]*report.Report{a}, []*report.Report{run(1200, 15_000, 0.03)}, report.Better, report.Better, report.NoiseUnknown, report.FromSeconds},
+		"worse":        {[]*report.Report{a}, []*report.Report{run(800, 25_000, 0.03)}, report.Worse, report.Worse, report.NoiseUnknown, report.FromSeconds},
+		"noisy":        {[]*report.Report{run(1000, 20_000, 0.4)}, []*report.Report{run(1200, 18_000, 0.4)}, report.WithinNoise, report.WithinNoise, report.NoiseUnknown, report.FromSeconds},
+		"rounds":       {[]*report.Report{a, a, a}, []*report.Report{run(1200, 15_000, 0), run(1210, 15_100, 0), run(1190, 14_900, 0)}, report.Better, report.Better, report.WithinNoise, report.FromRounds},
+		"noisy rounds": {[]*report.Report{run(1000, 20_000, 0), run(1300, 15_000, 0), run(1100, 18_000, 0)}, []*report.Report{run(1250, 15_500, 0), run(1350, 14_000, 0), run(1400, 13_000, 0)}, report.WithinNoise, report.WithinNoise, report.WithinNoise, report.FromRounds},
+		// Two rounds aren't enough, but their seconds are.
+		"two rounds": {[]*report.Report{a, a}, []*report.Report{run(1200, 15_000, 0.03), run(1200, 15_000, 0.03)}, report.Better, report.Better, report.NoiseUnknown, report.FromSeconds},
 	} {
 		t.Run(strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
 			cmp, verdicts := compared(t, saveAs(t, "a.json", c.a...), saveAs(t, "b.json", c.b...))
-			want := map[string]string{"delivered": c.rate, "server memory": c.memory, "end to end max": unknown}
-			if c.noise == fromRounds {
+			want := map[string]string{"delivered": c.rate, "server memory": c.memory, "end to end max": report.NoiseUnknown}
+			if c.noise == report.FromRounds {
 				want["end to end max"] = c.delay
 			}
 			for _, p := range []string{"p50", "p90", "p99", "p99.9"} {
@@ -104,44 +123,45 @@ func TestCompare(t *testing.T) {
 	}
 }
 
-// A report of old has fewer numbers: it is compared by what it has.
+// An old report with fewer numbers is compared by what it has.
 func TestCompareOld(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(2, 2))
 	a, b := synthetic(rnd, 1000, 20_000, 0.03), synthetic(rnd, 1500, 10_000, 0.03)
-	for _, r := range []*report{a, b} {
+	for _, r := range []*report.Report{a, b} {
 		r.Series = nil
 		for i := range r.Samples {
 			r.Samples[i].P50us, r.Samples[i].P90us, r.Samples[i].P999us = nil, nil, nil
 		}
 	}
 	_, verdicts := compared(t, saveAs(t, "a.json", a), saveAs(t, "b.json", b))
-	if verdicts["delivered"] != better || verdicts["end to end p99"] != better || verdicts["end to end p50"] != unknown {
+	if verdicts["delivered"] != report.Better || verdicts["end to end p99"] != report.Better || verdicts["end to end p50"] != report.NoiseUnknown {
 		t.Errorf("%v", verdicts)
 	}
 }
 
-// A change smaller than one step of the histogram is none, however quiet the
-// machine was; a figure that is 0 has no ratio, and stays a number in JSON.
+// A change smaller than a histogram bucket is none. A figure that is 0 has no
+// ratio, and stays a number in JSON.
 func TestCompareEdges(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(3, 3))
 	a, b := synthetic(rnd, 1000, 20_000, 0), synthetic(rnd, 1000, 20_150, 0)
-	a.figure("errors", 0, "", lower)
-	b.figure("errors", 3, "", lower)
+	a.AddFigure("errors", 0, "", report.Lower)
+	b.AddFigure("errors", 3, "", report.Lower)
 	_, verdicts := compared(t, saveAs(t, "a.json", a), saveAs(t, "b.json", b))
-	if verdicts["end to end p50"] != withinNoise || verdicts["delivered"] != withinNoise || verdicts["errors"] != noRatio {
+	if verdicts["end to end p50"] != report.WithinNoise || verdicts["delivered"] != report.WithinNoise || verdicts["errors"] != report.NoRatio {
 		t.Errorf("%v", verdicts)
 	}
 }
 
-// What makes two reports less comparable is said, each of it once.
+// Each difference between two reports that makes them harder to compare is
+// reported once.
 func TestCompareWarns(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(4, 4))
 	a, b := synthetic(rnd, 1000, 20_000, 0.03), synthetic(rnd, 1000, 20_000, 0.03)
 	b.Settings = map[string]string{"pairs": "100", "window": "1"}
-	b.Machine = machine{4, "another CPU", "another system", "go2"}
+	b.Machine = report.Machine{Cores: 4, CPU: "another CPU", System: "another system", Go: "go2"}
 	b.Server.Store = "mysql"
-	b.figure("new", 1, "things", higher)
-	b.Latencies = append(b.Latencies, latency{Name: "more", Count: 1})
+	b.AddFigure("new", 1, "things", report.Higher)
+	b.Latencies = append(b.Latencies, report.Latency{Name: "more", Count: 1})
 	b.Faults = 2
 	b.Refusals = map[string]int64{"9": 5}
 	c, _ := compared(t, saveAs(t, "a.json", a), saveAs(t, "b.json", b, b))
@@ -158,39 +178,39 @@ func TestCompareWarns(t *testing.T) {
 	}
 }
 
-// For a build that has to fail: what got worse does, as do promises broken;
-// what is noise doesn't.
+// --fail-on-worse fails if anything got worse or a promise was broken, and not
+// for noise.
 func TestFailOnWorse(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(5, 5))
 	a := saveAs(t, "a.json", synthetic(rnd, 1000, 20_000, 0.03))
 	broken := synthetic(rnd, 1000, 20_000, 0.03)
 	broken.Faults = 1
 	for name, c := range map[string]struct {
-		b    *report
+		b    *report.Report
 		code int
 	}{
-		"noise": {synthetic(rnd, 1000, 20_000, 0.03), exitGood}, "better": {synthetic(rnd, 1300, 15_000, 0.03), exitGood},
-		"worse": {synthetic(rnd, 700, 30_000, 0.03), exitBad}, "broken": {broken, exitBad},
+		"noise": {synthetic(rnd, 1000, 20_000, 0.03), exitOK}, "better": {synthetic(rnd, 1300, 15_000, 0.03), exitOK},
+		"worse": {synthetic(rnd, 700, 30_000, 0.03), exitFailure}, "broken": {broken, exitFailure},
 	} {
 		b := saveAs(t, "b.json", c.b)
-		if code, stdout, stderr := chatbench(t, "compare", a, b, "--fail-on-worse"); code != c.code || (code == exitBad) != strings.Contains(stderr, "got worse") {
+		if code, stdout, stderr := chatbench(t, "compare", a, b, "--fail-on-worse"); code != c.code || (code == exitFailure) != strings.Contains(stderr, "got worse") {
 			t.Errorf("%s: exit code %d, want %d\n%s%s", name, code, c.code, stdout, stderr)
 		}
-		if code, stdout, stderr := chatbench(t, "compare", a, b); code != exitGood || !strings.Contains(stdout, "end to end p99.9") || stderr != "" {
+		if code, stdout, stderr := chatbench(t, "compare", a, b); code != exitOK || !strings.Contains(stdout, "end to end p99.9") || stderr != "" {
 			t.Errorf("%s without the flag: exit code %d\n%s%s", name, code, stdout, stderr)
 		}
 	}
 }
 
-// A file that can't be used is named, with what is wrong with it.
+// A file that can't be used is named, with the reason.
 func TestBadFiles(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(6, 6))
 	good := synthetic(rnd, 1000, 20_000, 0.03)
 	a := saveAs(t, "good.json", good)
 	other := *good
 	other.Scenario = "event"
-	failed := &report{Scenario: "stream", Failed: "no server"}
-	tr := &trial{ArgsA: []string{"stream"}, ArgsB: []string{"stream"}, Rounds: []round{{First: "A", A: good, B: good}}}
+	failed := &report.Report{Scenario: "stream", Failed: "no server"}
+	tr := &report.Trial{ArgsA: []string{"stream"}, ArgsB: []string{"stream"}, Rounds: []report.Round{{First: "A", A: good, B: good}}}
 	trialFile := saveAs(t, "trial.json", tr)
 	text := func(content string) string {
 		path := filepath.Join(t.TempDir(), "bad.json")
@@ -230,7 +250,7 @@ func TestBadFiles(t *testing.T) {
 		}
 	}
 	for _, args := range [][]string{{trialFile}, {trialFile + ":a", trialFile + ":b"}, {a, trialFile + ":b"}} {
-		if code, _, stderr := chatbench(t, append([]string{"compare"}, args...)...); code != exitGood {
+		if code, _, stderr := chatbench(t, append([]string{"compare"}, args...)...); code != exitOK {
 			t.Errorf("%q: exit code %d, %q", args, code, stderr)
 		}
 	}

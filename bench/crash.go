@@ -6,83 +6,87 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"strings"
 	"time"
 
 	"chatd/bench/crash"
+	"chatd/bench/report"
+	"chatd/bench/target"
 )
 
-// crashes is the command that breaks a cluster while people talk on it.
-type crashes struct {
-	Duration time.Duration `name:"duration" default:"60s" placeholder:"TIME" help:"How long the talk goes on while things break. The whole mostly takes less than twice as long."`
-	Seed     uint64        `name:"seed" placeholder:"N" help:"Decides what breaks when: the same seed is the same plan. 0: by the clock; the report says which."`
-	Users    int           `name:"users" default:"12" placeholder:"N" help:"Users, each with two devices that talk and one that only listens."`
-	Rate     int           `name:"rate" default:"1200" placeholder:"N" help:"Messages per second that all of them together want to say."`
-	Faults   []string      `name:"faults" sep:"," placeholder:"NAME,…" help:"Only these, as 'node killed,Redis frozen'; --list names all."`
-	List     bool          `name:"list" help:"List the faults, and do nothing else."`
-	Logs     string        `name:"logs" placeholder:"FOLDER" help:"Keep what nodes and services have logged, in this folder."`
+// crashCommand runs the crash tester.
+type crashCommand struct {
+	Duration time.Duration `name:"duration" default:"60s" placeholder:"TIME" help:"How long messages are sent while things break. The whole run usually takes less than twice as long."`
+	Seed     uint64        `name:"seed" placeholder:"N" help:"Decides what breaks when: the same seed gives the same plan. 0: from the clock; the report shows it."`
+	Users    int           `name:"users" default:"12" placeholder:"N" help:"Users, each with two devices that send and one that only listens."`
+	Rate     int           `name:"rate" default:"1200" placeholder:"N" help:"Messages per second that all of them together try to send."`
+	Faults   []string      `name:"faults" sep:"," placeholder:"NAME,…" help:"Use only these faults, e.g. 'node killed,Redis frozen'. --list shows all."`
+	List     bool          `name:"list" help:"List the faults and exit."`
+	Logs     string        `name:"logs" placeholder:"FOLDER" help:"Keep the logs of nodes and services in this folder."`
 
-	target *target // the shared flags, of which it takes some
+	target *target.Flags // of which it accepts some
 }
 
-// crashNodes is how many nodes there are where none are said.
+// crashNodes is the default of --nodes.
 const crashNodes = 3
 
-func (*crashes) name() string { return "crash" }
+func (*crashCommand) name() string { return "crash" }
 
-func (*crashes) shared() []string { return []string{"nodes", "chatd", "chatd-arg", "dir"} }
+func (*crashCommand) shared() []string { return []string{"nodes", "chatd", "chatd-arg", "dir"} }
 
-func (c *crashes) validate() error {
-	if err := c.target.findChatd(); err != nil {
+func (c *crashCommand) validate() error {
+	if err := c.target.FindChatd(); err != nil {
 		return err
 	}
 	cfg := c.config()
 	return cfg.Validate()
 }
 
-func (c *crashes) config() crash.Config {
+func (c *crashCommand) config() crash.Config {
 	t := c.target
 	return crash.Config{Chatd: t.Chatd, Dir: t.Dir, Nodes: cmp.Or(t.Nodes, crashNodes), Users: c.Users, Rate: c.Rate, Duration: c.Duration,
 		Seed: c.Seed, Faults: c.Faults, Args: t.Args, Logs: c.Logs}
 }
 
-func (c *crashes) run(ctx context.Context, out *output, stdout, stderr, live io.Writer) int {
+func (c *crashCommand) run(ctx context.Context, out *report.Output, stdout, stderr, live io.Writer) int {
 	if c.List {
 		for _, f := range crash.Faults() {
 			fmt.Fprintf(stdout, "%-26s %s\n", f.Name, f.About)
 		}
-		return exitGood
+		return exitOK
 	}
-	p := &progress{w: live}
+	p := report.NewProgress(live)
 	cfg := c.config()
 	cfg.Say = stderr
-	cfg.Progress = func(line string) { p.line("%s", line) }
+	cfg.Progress = func(line string) { p.Show("%s", line) }
 	for cfg.Seed == 0 {
-		cfg.Seed = nonce() >> 32 // short enough to be typed
+		cfg.Seed = rand.Uint64() >> 32 // short enough to type
 	}
 	rep, err := crash.Run(ctx, cfg)
-	p.clear()
+	p.Clear()
 	text := rep.String()
 	if err == nil {
 		text += verdictOf(rep)
 	}
-	if writeErr := writeJSON(stdout, out.JSON, text, rep); writeErr != nil {
+	if writeErr := report.WriteJSON(stdout, out.JSON, text, rep); writeErr != nil {
 		err = errors.Join(err, fmt.Errorf("the report: %w", writeErr))
 	}
 	switch {
 	case err != nil && ctx.Err() == nil:
 		fmt.Fprintf(stderr, "chatbench: the run could not be carried out, which says nothing about the server: %v\n", err)
-		return exitBad
+		return exitFailure
 	case rep.Interrupted:
 		return exitInterrupted
 	case !rep.Clean():
 		fmt.Fprintln(stderr, "chatbench: a promise was broken")
-		return exitBad
+		return exitFailure
 	}
-	return exitGood
+	return exitOK
 }
 
-// verdictOf is the report's last line, and how to get the run again.
+// verdictOf returns the last line of the report, with the command to repeat the
+// run.
 func verdictOf(r *crash.Report) string {
 	verdict := "every promise was kept"
 	if !r.Clean() {

@@ -4,30 +4,30 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"io"
 	"net"
 	"slices"
 	"strings"
 	"testing"
 
-	"chatd/proto"
+	"chatd/bench/benchtest"
+	"chatd/bench/report"
 )
 
-// chatbenchFor runs a command line that has to be good, and returns its report.
-func chatbenchFor(t *testing.T, args ...string) report {
+// chatbenchFor runs a command line that must succeed, and returns its report.
+func chatbenchFor(t *testing.T, args ...string) report.Report {
 	t.Helper()
 	code, stdout, stderr := chatbench(t, append(args, "--json", "-")...)
-	var rep report
-	if err := json.Unmarshal([]byte(stdout), &rep); err != nil || code != exitGood {
+	var rep report.Report
+	if err := json.Unmarshal([]byte(stdout), &rep); err != nil || code != exitOK {
 		t.Fatalf("exit code %d, %v\n%s%s", code, err, stdout, stderr)
 	}
 	return rep
 }
 
-// A figure of the floor has the name that the server's has, or they could not
-// be compared; and nothing remains of the relay.
+// Figures on the relay have the same names as the server's, so they can be
+// compared. Nothing is left of the relay.
 func TestFloor(t *testing.T) {
-	path := chatd(t)
+	path := benchtest.Chatd(t)
 	for _, args := range []string{
 		"event --pairs 5 --window 16 --count 5001",
 		"ping --pairs 3 --count 100",
@@ -68,8 +68,7 @@ func TestFloor(t *testing.T) {
 	}
 }
 
-// Connections that come and go cost the same on the floor, but for what the
-// server does.
+// Logins on the relay are measured like those of a server.
 func TestFloorLogin(t *testing.T) {
 	rep := chatbenchFor(t, "floor", "login", "--users", "3", "--at-a-time", "2", "--duration", "1ms")
 	if len(rep.Figures) == 0 || rep.Figures[0].Name != "logins" || rep.Figures[0].Value <= 0 || len(rep.Latencies) != 2 || rep.Latencies[0].Count == 0 {
@@ -77,13 +76,13 @@ func TestFloorLogin(t *testing.T) {
 	}
 	for _, args := range []string{"--by password", "--history 2000"} {
 		code, _, stderr := chatbench(t, strings.Fields("floor login "+args)...)
-		if flag, _, _ := strings.Cut(args, " "); code == exitGood || !strings.Contains(stderr, flag) {
+		if flag, _, _ := strings.Cut(args, " "); code == exitOK || !strings.Contains(stderr, flag) {
 			t.Errorf("%s: exit code %d\n%s", args, code, stderr)
 		}
 	}
 }
 
-// A load on the floor that is interrupted ends in order as any other.
+// An interrupted run on the relay ends in order.
 func TestFloorInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -91,77 +90,5 @@ func TestFloorInterrupted(t *testing.T) {
 	code := run(ctx, strings.Fields("floor event --loops 1 --pairs 4 --duration 10m --warmup 0s"), &stdout, &stderr, watcher{"measured:", cancel})
 	if code != exitInterrupted || !strings.Contains(stdout.String(), "interrupted; faults: 0") {
 		t.Errorf("exit code %d\n%s%s", code, &stdout, &stderr)
-	}
-}
-
-// What the floor relays is as long as what the server pushes for the same
-// message: else its figures would flatter it.
-func TestFloorFrames(t *testing.T) {
-	srv, err := newServer(t.Context(), &target{Spawn: spawnSQLite, Chatd: chatd(t), Dir: t.TempDir()}, &progress{w: io.Discard}, io.Discard)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := srv.stop(); err != nil {
-			t.Error(err)
-		}
-	}()
-	rs := newRecruits(srv)
-	from, me, _, err := rs.enter(t.Context(), 0, true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer from.close()
-	to, peer, _, err := rs.enter(t.Context(), 1, true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer to.close()
-	made, err := from.call(t.Context(), &proto.Request{Op: proto.CREATE_GROUP, GroupName: "frames"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := to.call(t.Context(), &proto.Request{Op: proto.ADD_GROUP, GroupID: made.GroupID}); err != nil {
-		t.Fatal(err)
-	}
-	group := made.GroupID
-	text := textOf(100)
-	toGroup := newChat(0, text)
-	toGroup.Op, toGroup.GroupID = proto.GROUP_CHAT, group
-	for _, req := range []*proto.Request{
-		toGroup,
-		{Op: proto.EVENT, GroupID: group, Event: []byte(eventName), Data: text},
-		newChat(peer.id, text),
-		{Op: proto.EVENT, ToID: peer.id, Event: []byte(eventName), Data: text},
-	} {
-		if _, err := from.nc.Write(newTemplate(req, text).append(nil, 1, 1)); err != nil {
-			t.Fatal(err)
-		}
-		push, err := to.await(req.Op)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if req.Op != proto.EVENT {
-			push.Seq = floorSeq // the first of a conversation is shorter
-		}
-		onFloor := &recruits{server: &server{target: &target{floor: &floored{}}}}
-		want := proto.AppendFrame(nil, proto.AppendResponse(nil, push))
-		if got := onFloor.template(req, me, text).append(nil, 1, 1); len(got) != len(want) {
-			t.Errorf("%d bytes, the server's have %d:\n%q\n%q", len(got), len(want), got, want)
-		}
-	}
-	users, err := rs.enroll(t.Context(), &progress{w: io.Discard}, 2, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, a, err := (&returner{rig: &rig{server: srv, faults: &faults{}}}).enter(t.Context(), srv.addrOf(2), users[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.close()
-	a.Node, a.Epoch = floorNode, floorEpoch // each server has others
-	want := len(proto.AppendResponse(nil, a))
-	if got := len(users[0].welcome()); got != want {
-		t.Errorf("LOGIN_ACK on the floor has %d bytes, with the server %d:\n%q\n%+v", got, want, users[0].welcome(), a)
 	}
 }

@@ -1,16 +1,16 @@
-// Chatbench is the load harness of chatd: it starts a server of its own, or
-// takes one that runs on this machine, puts load on it over real sockets,
-// checks that the server kept its promises meanwhile, and tells what it did
-// and what that cost.
+// Chatbench is the load generator of chatd. It starts a server, or uses one that
+// runs on this machine, puts load on it over real sockets, checks that the
+// server keeps its promises, and reports what it did and what that cost.
 //
 //	chatbench stream|ping|event|fanout|mix|connect|login|storm|offline|bully|soak [flags]
-//	chatbench floor stream|ping|event [flags]
+//	chatbench floor stream|ping|event|fanout|login [flags]
 //	chatbench ab [flags] -- stream|… [flags] -- stream|… [flags]
 //	chatbench compare A.json B.json
+//	chatbench crash [flags]
 //
-// Its exit code is 0 where the run is good, 1 where something failed or a
-// promise was broken, 2 for a command line or a file that can't be used, and
-// 130 where it was interrupted.
+// The exit code is 0 if the run was good, 1 if something failed or a promise was
+// broken, 2 for a command line or a file that can't be used, and 130 if the run
+// was interrupted.
 package main
 
 import (
@@ -22,19 +22,21 @@ import (
 	"syscall"
 
 	"golang.org/x/term"
+
+	"chatd/bench/target"
 )
 
 // Exit codes.
 const (
-	exitGood        = 0
-	exitBad         = 1
+	exitOK          = 0
+	exitFailure     = 1
 	exitUsage       = 2
 	exitInterrupted = 130 // as shells have it for SIGINT
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	// A second signal ends the process at once; the servers end with it.
+	// A second signal kills the process. The servers end with it.
 	context.AfterFunc(ctx, stop)
 	live := io.Discard
 	if term.IsTerminal(int(os.Stderr.Fd())) {
@@ -43,87 +45,38 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr, live))
 }
 
-// run is main with everything from outside as arguments: results go to
-// stdout, complaints to stderr, and the progress to live. It returns the exit
-// code, once the server that it started has ended.
+// run is main with its environment as arguments. Results go to stdout, errors
+// to stderr, the progress line to live. It returns the exit code when the
+// server that it started has ended.
 func run(ctx context.Context, args []string, stdout, stderr, live io.Writer) int {
-	if len(args) == 3 && args[0] == relayCommand {
-		return relay(ctx, args[1], args[2], stderr)
+	if len(args) == 3 && args[0] == target.RelayCommand {
+		if err := target.RunRelay(ctx, args[1], args[2], stderr); err != nil {
+			return exitFailure
+		}
+		return exitOK
 	}
 	inv, err := parse(args, stdout)
 	if err != nil {
-		fmt.Fprintf(stderr, "chatbench: %v\nchatbench --help tells more\n", err)
+		fmt.Fprintf(stderr, "chatbench: %v\nSee chatbench --help.\n", err)
 		return exitUsage
 	}
 	if inv == nil {
-		return exitGood // help was asked for
+		return exitOK // help was asked for
 	}
 	if inv.tool != nil {
-		return inv.tool.run(ctx, &inv.output, stdout, stderr, live)
+		return inv.tool.run(ctx, &inv.Output, stdout, stderr, live)
 	}
-	rep := measure(ctx, inv, stderr, live)
-	if err := rep.write(stdout, &inv.output); err != nil {
-		fmt.Fprintf(stderr, "chatbench: the report: %v\n", err)
-		return exitBad
+	rep := inv.measure(ctx, stderr, live)
+	if err := rep.Write(stdout, &inv.Output); err != nil {
+		fmt.Fprintf(stderr, "chatbench: write the report: %v\n", err)
+		return exitFailure
 	}
 	switch {
 	case rep.Interrupted:
 		return exitInterrupted
-	case !rep.good():
-		fmt.Fprintf(stderr, "chatbench: %s\n", rep.verdict())
-		return exitBad
+	case !rep.Good():
+		fmt.Fprintf(stderr, "chatbench: %s\n", rep.Verdict())
+		return exitFailure
 	}
-	return exitGood
-}
-
-// scenario is one kind of load. Its flags are its fields.
-type scenario interface {
-	name() string
-	// validate says which flags make no sense.
-	validate() error
-	// run puts the load on r's server and writes what it saw into r's report.
-	// It ends early when ctx does; then its error doesn't count.
-	run(ctx context.Context, r *rig) error
-}
-
-// rig is what a scenario works with.
-type rig struct {
-	server   *server
-	progress *progress
-	report   *report
-	faults   *faults
-	clock    clock
-}
-
-// measure carries one scenario out; its report says whether that went well.
-func measure(ctx context.Context, inv *invocation, stderr, live io.Writer) *report {
-	rep, err := bench(ctx, inv, stderr, live)
-	if err != nil {
-		rep.Failed = err.Error()
-	}
-	rep.Interrupted = ctx.Err() != nil
-	return rep
-}
-
-// bench carries one scenario out, from the server's start to its end. The
-// report is never nil: beside an error it says how far it came.
-func bench(ctx context.Context, inv *invocation, stderr, live io.Writer) (*report, error) {
-	rep := newReport(inv)
-	p := &progress{w: live}
-	srv, err := newServer(ctx, &inv.target, p, stderr)
-	if err != nil {
-		p.clear()
-		return rep, err
-	}
-	rep.Server = srv.describe(ctx)
-	r := &rig{server: srv, progress: p, report: rep, faults: &faults{}, clock: newClock()}
-	if err = inv.scenario.run(ctx, r); ctx.Err() != nil {
-		err = nil // whatever failed then failed because of it
-	}
-	r.progress.clear()
-	rep.Faults, rep.FirstFaults = r.faults.summary()
-	if stopErr := srv.stop(); err == nil {
-		err = stopErr
-	}
-	return rep, err
+	return exitOK
 }

@@ -2,270 +2,173 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"io"
-	"net"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
+	"syscall"
 	"testing"
+	"time"
 
-	"go.uber.org/goleak"
+	"chatd/bench/benchtest"
+	"chatd/bench/report"
+	"chatd/bench/target"
+	"chatd/internal/services"
 )
 
-// binaries is where the tests' chatd is built.
-var binaries string
-
-// beChatbench in the environment makes this program chatbench itself, for
-// tests that kill it.
-const beChatbench = "CHATBENCH_TEST_BE"
-
-func TestMain(m *testing.M) {
-	if os.Getenv(beChatbench) != "" {
-		main()
-	}
-	if len(os.Args) > 1 && os.Args[1] == relayCommand {
-		main() // the floor is another process of the same program
-	}
-	idle := goleak.IgnoreCurrent()
-	os.Exit(func() int {
-		var err error
-		if binaries, err = os.MkdirTemp("", "chatbench-test-"); err != nil {
-			panic(err)
-		}
-		defer func() { _ = os.RemoveAll(binaries) }()
-		code := m.Run()
-		// gnet's worker pool is started when its package is loaded.
-		if err := goleak.Find(idle); err != nil && code == 0 {
-			_, _ = os.Stderr.WriteString(err.Error() + "\n")
-			return 1
-		}
-		return code
-	}())
-}
-
-var build = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(binaries, "chatd")
-	out, err := exec.Command("go", "build", "-o", path, "chatd").CombinedOutput()
-	return path + string(out), err
-})
-
-// chatd is a chatd to be started: the real one.
-func chatd(t *testing.T) string {
+// needServices fails the test if MariaDB or Redis is missing, or skips it if
+// that is allowed.
+func needServices(t *testing.T) {
 	t.Helper()
-	path, err := build()
-	if err != nil {
-		t.Fatalf("build chatd: %v\n%s", err, path)
-	}
-	return path
-}
-
-// gone checks that nothing remains of a run: neither the server nor its store.
-func gone(t *testing.T, folder, addr string) {
-	t.Helper()
-	if left := remains(t, folder); len(left) > 0 {
-		t.Errorf("left behind: %q", left)
-	}
-	if c, err := net.Dial("tcp", addr); err == nil {
-		_ = c.Close()
-		t.Errorf("a server still listens on %s", addr)
-	}
-}
-
-// remains lists what is in a folder, and the processes that have to do with
-// it: by their command lines, or because their log is in there.
-func remains(t *testing.T, folder string) []string {
-	t.Helper()
-	all, err := filepath.Glob(filepath.Join(folder, "*"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	processes, err := filepath.Glob("/proc/[0-9]*")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, dir := range processes {
-		line, _ := os.ReadFile(dir + "/cmdline") // it has ended meanwhile
-		log, _ := os.Readlink(dir + "/fd/2")
-		if bytes.Contains(line, []byte(folder)) || strings.HasPrefix(log, folder) {
-			all = append(all, dir+": "+string(bytes.ReplaceAll(line, []byte{0}, []byte{' '})))
+	for _, program := range append(services.MariaDBPrograms, services.RedisPrograms...) {
+		if _, err := services.Find(program); err != nil && os.Getenv("CHATD_SKIP_SERVICES") != "" {
+			t.Skipf("%v, and CHATD_SKIP_SERVICES is set", err)
+		} else if err != nil {
+			t.Fatalf("%v: run make test, it installs it (or set CHATD_SKIP_SERVICES to do without)", err)
 		}
 	}
-	return all
 }
 
-// Each scenario runs against the real server: it ends with exit code 0 and
-// the figures that runs are compared by, and leaves nothing behind.
-func TestRealServer(t *testing.T) {
-	path := chatd(t)
+// Each kind of server runs the usual scenarios. The report says what was
+// started and what each process used, and nothing is left.
+func TestSpawn(t *testing.T) {
+	needServices(t)
+	path := benchtest.Chatd(t)
 	for _, c := range []struct {
-		args      string
-		figures   []string
-		latencies map[string]int64 // with their counts
+		args     string
+		nodes    int
+		services []string
+		parts    []string
 	}{
-		{"stream --pairs 5 --window 16 --count 2003", []string{"acknowledged", "delivered", "server memory", "generator CPU per million messages"},
-			map[string]int64{"ack": 2003, "end to end": 2003}},
-		{"stream --pairs 2 --window 1 --count 20 --size 32768 --chatd-arg=--sqlite-sync=normal", []string{"delivered"},
-			map[string]int64{"end to end": 20}},
-		{"event --pairs 5 --window 16 --count 5001", []string{"delivered", "server CPU"}, map[string]int64{"end to end": 5001}},
-		{"ping --pairs 3 --count 100", []string{"delivered", "server CPU"}, map[string]int64{"end to end": 100}},
-		{"ping --kind chat --pairs 3 --count 100", []string{"acknowledged", "delivered"}, map[string]int64{"ack": 100, "end to end": 100}},
-		{"stream --pairs 5 --count 503 --rate 2000", []string{"acknowledged", "delivered"},
-			map[string]int64{"ack": 503, "end to end": 503, "behind schedule": 503}},
-		{"event --pairs 5 --count 503 --rate 2000", []string{"delivered"}, map[string]int64{"end to end": 503, "behind schedule": 503}},
-		{"fanout --members 20 --window 16 --count 1001", []string{"acknowledged", "delivered", "server CPU per million messages"},
-			map[string]int64{"ack": 1001, "end to end": 19 * 1001}},
-		{"fanout --members 20 --senders 3 --count 1001", []string{"delivered"}, map[string]int64{"ack": 1001, "end to end": 19 * 1001}},
-		{"fanout --members 20 --senders 3 --count 1001 --kind event", []string{"delivered"}, map[string]int64{"end to end": 19 * 1001}},
-		{"mix --users 60 --typing 2000 --chats 2000 --groups 500 --leave 500 --away 50ms --duration 1s --warmup 0s",
-			[]string{"logins", "acknowledged", "typing", "group deliveries", "one-to-one deliveries"}, nil},
-		{"connect --conns 50 --duration 1ms", []string{"coming up", "server memory per connection", "server live heap per connection", "server CPU"},
-			map[string]int64{"connect and log in": 50}},
-		// One turn for each of those at a time.
-		{"login --users 20 --at-a-time 4 --duration 1ns", []string{"logins", "server CPU per login", "server CPU", "generator share"},
-			map[string]int64{"connect and log in": 4, "log in": 4}},
-		{"login --users 20 --at-a-time 4 --history 45 --duration 1ns", []string{"logins", "server CPU per login"},
-			map[string]int64{"connect and log in": 4, "log in": 4}},
-		{"login --by password --users 3 --at-a-time 3 --duration 1ns", []string{"logins"}, map[string]int64{"connect and log in": 3, "log in": 3}},
-		{"storm --conns 50 --at-a-time 8 --chatting 3 --rate 300 --duration 50ms", []string{"all back", "coming back", "server CPU"},
-			map[string]int64{"connect and log in": 50}},
-		// More than one LOGIN_ACK has, so that pushes follow.
-		{"offline --users 5 --messages 250 --senders 3 --at-a-time 4", []string{"stored", "server CPU per million stored", "logged in and complete", "read", "server CPU per million messages"},
-			map[string]int64{"connect and log in": 5, "log in to complete": 5}},
-		{"offline --users 3 --messages 2 --senders 5", []string{"read"}, map[string]int64{"log in to complete": 3}},
+		{"stream --spawn mysql --pairs 5 --window 16 --count 2003", 0, []string{"MariaDB "}, []string{"node 1", "MariaDB"}},
+		{"event --spawn mysql --pairs 5 --window 16 --count 5001 --mariadb-arg=--innodb-buffer-pool-size=64M", 0,
+			[]string{"MariaDB "}, []string{"node 1", "MariaDB"}},
+		{"stream --spawn cluster --pairs 5 --window 16 --count 2003", 2, []string{"MariaDB ", "Redis "}, []string{"node 1", "node 2", "Redis", "MariaDB"}},
+		{"event --spawn cluster --nodes 3 --pairs 5 --window 16 --count 5001", 3, []string{"MariaDB ", "Redis "},
+			[]string{"node 1", "node 2", "node 3", "Redis", "MariaDB"}},
+		{"connect --spawn cluster --conns 20 --duration 1ms", 2, []string{"MariaDB ", "Redis "}, []string{"node 1", "node 2", "Redis", "MariaDB"}},
 	} {
 		t.Run(c.args, func(t *testing.T) {
+			t.Parallel() // mostly waiting
 			folder := t.TempDir()
-			args := append(strings.Fields(c.args), "--chatd", path, "--dir", folder, "--json", "-")
-			code, stdout, stderr := chatbench(t, args...)
-			var rep report
-			if err := json.Unmarshal([]byte(stdout), &rep); err != nil || code != exitGood {
+			code, stdout, stderr := chatbench(t, append(strings.Fields(c.args), "--chatd", path, "--dir", folder, "--json", "-")...)
+			var rep report.Report
+			if err := json.Unmarshal([]byte(stdout), &rep); err != nil || code != exitOK || len(rep.Notes) > 0 {
 				t.Fatalf("exit code %d, %v\n%s%s", code, err, stdout, stderr)
 			}
-			for _, name := range c.figures {
-				found := false
-				for _, f := range rep.Figures {
-					grown := strings.HasSuffix(name, "per connection") // by so few that the server may well have given back more
-					found = found || f.Name == name && (f.Value >= 0 || grown) && f.Unit != ""
-				}
-				if !found {
-					t.Errorf("no figure %q in %s", name, stdout)
+			if rep.Server.Nodes != c.nodes || len(rep.Server.Services) != len(c.services) {
+				t.Errorf("what was started: %+v", rep.Server)
+			}
+			for i, name := range c.services {
+				if text := rep.Server.String(); !strings.HasPrefix(rep.Server.Services[i], name) || !strings.Contains(text, rep.Server.Services[i]) || strings.Contains(text, "unknown") {
+					t.Errorf("the description doesn't name a version of %s: %s", name, text)
 				}
 			}
-			for _, l := range rep.Latencies {
-				if want, ok := c.latencies[l.Name]; ok && (l.Count != want || l.P50 < 1 || l.P50 > l.P99 || l.P99 > l.Max) {
-					t.Errorf("%+v, want %d of them", l, want)
+			figures := make(map[string]float64)
+			for _, f := range rep.Figures {
+				figures[f.Name] = f.Value
+			}
+			kinds := []string{" CPU", " memory", " memory, peak"}
+			if rep.Scenario != "connect" {
+				kinds = append(kinds, " CPU per million messages")
+			}
+			for _, kind := range kinds {
+				sum := 0.0
+				for _, name := range c.parts {
+					v, ok := figures[name+kind]
+					if sum += v; !ok {
+						t.Errorf("no figure %q", name+kind)
+					}
 				}
-				delete(c.latencies, l.Name)
+				if server := figures["server"+kind]; sum < server*0.999 || sum > server*1.001 {
+					t.Errorf("server%s is %v, its processes' are %v", kind, server, sum)
+				}
 			}
-			if len(c.latencies) > 0 {
-				t.Errorf("missing: %v", c.latencies)
+			// A run may be shorter than the kernel's unit of CPU time.
+			if share, ok := figures["generator share"]; rep.Scenario != "connect" && (!ok || share <= 0 || share > 100) {
+				t.Errorf("generator share: %v, %v", share, ok)
 			}
-			gone(t, folder, rep.Server.Address)
+			benchtest.CheckGone(t, folder, rep.Server.Address)
 		})
 	}
 }
 
-// watcher is a terminal that cancels once it shows a word.
-type watcher struct {
-	word   string
-	cancel context.CancelFunc
-}
-
-func (w watcher) Write(p []byte) (int, error) {
-	if strings.Contains(string(p), w.word) {
-		w.cancel()
-	}
-	return len(p), nil
-}
-
-// Ctrl-C at any stage ends everything in order: what was on the way arrives,
-// the server drains, and nothing remains.
-func TestInterrupted(t *testing.T) {
-	path := chatd(t)
-	for _, c := range []struct{ args, word string }{
-		{"stream --pairs 4 --duration 10m", "users:"},
-		{"stream --pairs 4 --duration 10m --warmup 0s", "measured:"},
-		{"event --pairs 4 --duration 10m --warmup 10m", "warm-up:"},
-		{"stream --pairs 4 --duration 10m --warmup 0s --rate 1", "measured:"},
-		{"fanout --members 10 --duration 10m", "users:"},
-		{"mix --users 40 --leave 500 --duration 10m", "connections:"},
-		{"mix --users 40 --leave 500 --chats 500 --duration 10m --warmup 0s", "measured:"},
-		{"fanout --members 10 --duration 10m --warmup 0s", "measured:"},
-		{"connect --conns 20 --duration 10m", "connections:"},
-		{"connect --conns 20 --duration 10m", "settle"},
-		{"login --users 20 --at-a-time 4 --duration 10m", "measured:"},
-		{"login --users 20 --at-a-time 4 --history 10000000", "messages:"},
-		{"storm --conns 20 --duration 10m", "before:"},
-		{"offline --users 5 --messages 1000000", "messages:"},
-		{"event --spawn cluster", "starting MariaDB"},
-		{"event --spawn cluster", "starting node 2"},
-		{"stream --spawn cluster --pairs 4 --duration 10m --warmup 0s", "measured:"},
+// If chatbench is killed at any moment, no process and no folder is left.
+func TestKilledLeavesNothing(t *testing.T) {
+	needServices(t)
+	path := benchtest.Chatd(t)
+	for _, c := range []struct{ kind, file string }{ // wait for the file, then kill
+		{target.SpawnSQLite, "."}, {target.SpawnSQLite, "node-1/log"},
+		{target.SpawnMySQL, "MariaDB/install.log"}, {target.SpawnMySQL, "MariaDB/log"}, {target.SpawnMySQL, "MariaDB/data/chatd/messages.ibd"},
+		{target.SpawnCluster, "Redis"}, {target.SpawnCluster, "Redis/log"}, {target.SpawnCluster, "node-2/log"},
 	} {
-		t.Run(c.args+" "+c.word, func(t *testing.T) {
-			if strings.Contains(c.args, "--spawn") {
-				needServices(t)
-			}
+		t.Run(c.kind+" "+c.file, func(t *testing.T) {
 			folder := t.TempDir()
-			ctx, cancel := context.WithCancel(context.Background())
-			defer cancel()
-			var stdout, stderr bytes.Buffer
-			code := run(ctx, append(strings.Fields(c.args), "--chatd", path, "--dir", folder), &stdout, &stderr, watcher{c.word, cancel})
-			if code != exitInterrupted || !strings.Contains(stdout.String(), "interrupted; faults: 0") {
-				t.Errorf("exit code %d\n%s%s", code, &stdout, &stderr)
+			cmd := exec.Command(os.Args[0], "event", "--spawn", c.kind, "--pairs", "2", "--duration", "10m", "--chatd", path, "--dir", folder)
+			var out bytes.Buffer
+			cmd.Env, cmd.Stdout, cmd.Stderr = append(os.Environ(), beChatbench+"=1"), &out, &out
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
 			}
-			gone(t, folder, "127.0.0.1:1")
+			within(t, "it is so far", func() error {
+				found, err := filepath.Glob(filepath.Join(folder, "*", c.file))
+				if err == nil && len(found) == 0 {
+					err = os.ErrNotExist
+				}
+				return err
+			})
+			if err := cmd.Process.Kill(); err != nil {
+				t.Error(err)
+			}
+			if err := cmd.Wait(); err == nil || cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+				t.Errorf("it ended otherwise: %v\n%s", err, &out)
+			}
+			within(t, "nothing is left", func() error {
+				if left := benchtest.Remains(t, folder); len(left) > 0 {
+					return fmt.Errorf("left behind: %q", left)
+				}
+				return nil
+			})
 		})
 	}
 }
 
-// Who has no server to start, or one that doesn't want to, is told so.
-func TestServerThatDoesNotStart(t *testing.T) {
-	path := chatd(t)
-	for _, c := range []struct {
-		args []string
-		says string
-	}{
-		{[]string{"--chatd", filepath.Join(binaries, "nothing")}, "--chatd names another"},
-		{[]string{"--chatd", path, "--chatd-arg=--nonsense"}, "nonsense"},
-	} {
-		folder := t.TempDir()
-		code, _, stderr := chatbench(t, append([]string{"stream", "--dir", folder}, c.args...)...)
-		if code != exitBad || !strings.Contains(stderr, c.says) {
-			t.Errorf("exit code %d, %q; want %d and %q", code, stderr, exitBad, c.says)
+// within waits until f succeeds, for a minute at most.
+func within(t *testing.T, what string, f func() error) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		err := f()
+		if err == nil {
+			return
 		}
-		gone(t, folder, "127.0.0.1:1")
+		if time.Now().After(end) {
+			t.Fatalf("%s: not within a minute: %v", what, err)
+		}
 	}
 }
 
-// A server that was running is taken as it is, and still runs afterwards.
-func TestRunningServer(t *testing.T) {
-	path := chatd(t)
-	srv, err := newServer(context.Background(), &target{Spawn: spawnSQLite, Chatd: path, Dir: t.TempDir()}, &progress{w: io.Discard}, io.Discard)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := srv.stop(); err != nil {
-			t.Error(err)
+// A missing program is named with its package, before anything is started.
+func TestMissingProgram(t *testing.T) {
+	path, folder := benchtest.Chatd(t), t.TempDir()
+	t.Setenv("PATH", "")
+	for _, kind := range []string{target.SpawnMySQL, target.SpawnCluster} {
+		code, _, stderr := chatbench(t, "stream", "--spawn", kind, "--chatd", path, "--dir", folder)
+		if code != exitFailure || !strings.Contains(stderr, "isn't installed") || !strings.Contains(stderr, "apt-get install mariadb-") {
+			t.Errorf("%s: exit code %d, %q", kind, code, stderr)
 		}
-	}()
-	for range 2 { // its users are new each time
-		code, stdout, stderr := chatbench(t, "stream", "--addr", srv.addrs[0], "--pairs", "2", "--count", "100")
-		if code != exitGood || !strings.Contains(stdout, "--pid") {
-			t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
-		}
+		benchtest.CheckGone(t, folder, "127.0.0.1:1")
 	}
-	code, stdout, stderr := chatbench(t, "connect", "--addr", srv.addrs[0], "--conns", "10", "--duration", "1ms")
-	if code != exitGood || strings.Contains(stdout, "memory per") {
-		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
+}
+
+// If MariaDB can't start, the error says why.
+func TestServiceThatDoesNotStart(t *testing.T) {
+	needServices(t)
+	folder := t.TempDir()
+	code, _, stderr := chatbench(t, "stream", "--spawn", target.SpawnMySQL, "--mariadb-arg=--nonsense", "--chatd", benchtest.Chatd(t), "--dir", folder)
+	if code != exitFailure || !strings.Contains(stderr, "MariaDB") || !strings.Contains(stderr, "nonsense") {
+		t.Errorf("exit code %d, %q", code, stderr)
 	}
-	c, err := net.Dial("tcp", srv.addrs[0])
-	if err != nil {
-		t.Fatalf("the server that was only lent has ended: %v", err)
-	}
-	_ = c.Close()
+	benchtest.CheckGone(t, folder, "127.0.0.1:1")
 }

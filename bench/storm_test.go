@@ -8,11 +8,12 @@ import (
 	"testing"
 	"time"
 
+	"chatd/bench/benchtest"
+	"chatd/bench/report"
 	"chatd/proto"
 )
 
-// Who talks through a storm must not lose by it, and who was cut must be back
-// in truth.
+// Neither the pairs nor the users who reconnect may lose anything in a storm.
 func TestStormLies(t *testing.T) {
 	for _, c := range []struct {
 		name          string
@@ -20,23 +21,23 @@ func TestStormLies(t *testing.T) {
 		says          string
 	}{
 		{"the truth", nil, nil, "faults: 0"},
-		{"push lost", at(7, drop), nil, "8 came after 6: 1 missing"},
-		{"push twice", at(7, twice), nil, "7 came twice"},
-		{"pushes swapped", swap(7, true), nil, "7 came after 8"},
-		{"text altered", at(7, changed(func(r *proto.Response) { r.Msg = bytes.ToUpper(r.Msg) })), nil, "altered"},
-		// 3 users register, come up, and after the pair's 2 come back.
-		{"another user is back", nil, at(9, changed(func(r *proto.Response) { r.ID++ })), "logged user"},
-		{"not back", nil, at(9, changed(func(r *proto.Response) { r.Errno = proto.Refused })), "errno 1"},
+		{"push lost", benchtest.At(7, benchtest.Drop), nil, "8 came after 6: 1 missing"},
+		{"push twice", benchtest.At(7, benchtest.Twice), nil, "7 came twice"},
+		{"pushes swapped", benchtest.Swap(7, true), nil, "7 came after 8"},
+		{"text altered", benchtest.At(7, benchtest.Changed(func(r *proto.Response) { r.Msg = bytes.ToUpper(r.Msg) })), nil, "altered"},
+		// 3 users register and come up; after the 2 of the pair they return.
+		{"another user is back", nil, benchtest.At(9, benchtest.Changed(func(r *proto.Response) { r.ID++ })), "logged user"},
+		{"not back", nil, benchtest.At(9, benchtest.Changed(func(r *proto.Response) { r.Errno = proto.Refused })), "errno 1"},
 	} {
 		t.Run(strings.ReplaceAll(c.name, " ", "-"), func(t *testing.T) {
-			f := newFake(t)
-			f.push, f.welcome = c.push, c.welcome
+			f := benchtest.NewFakeServer(t)
+			f.Push, f.Welcome = c.push, c.welcome
 			// At least 20 messages are due before the cut.
-			code, stdout, stderr := chatbench(t, "storm", "--addr", f.addr(), "--conns", "3", "--at-a-time", "1",
+			code, stdout, stderr := chatbench(t, "storm", "--addr", f.Addr(), "--conns", "3", "--at-a-time", "1",
 				"--chatting", "1", "--rate", "1000", "--duration", "200ms")
-			want := exitBad
+			want := exitFailure
 			if c.says == "faults: 0" {
-				want = exitGood
+				want = exitOK
 			}
 			if code != want || !strings.Contains(stdout, c.says) {
 				t.Errorf("exit code %d, want %d and %q\n%s%s", code, want, c.says, stdout, stderr)
@@ -45,25 +46,24 @@ func TestStormLies(t *testing.T) {
 	}
 }
 
-// What is due while the server is silent is late by as much as that, however
-// late it was sent: this is what an open loop is for. A closed one would have
-// one late message.
+// Messages due while the server is silent are late by as much, however late
+// they were sent. A closed loop would have one late message.
 func TestStallIsSeen(t *testing.T) {
 	const stall = 50 * time.Millisecond
-	f := newFake(t)
-	f.push = at(3, func(r proto.Response) []proto.Response {
-		time.Sleep(stall) // nobody is answered meanwhile
+	f := benchtest.NewFakeServer(t)
+	f.Push = benchtest.At(3, func(r proto.Response) []proto.Response {
+		time.Sleep(stall) // nothing is answered meanwhile
 		return []proto.Response{r}
 	})
-	code, stdout, stderr := chatbench(t, "storm", "--addr", f.addr(), "--conns", "3", "--at-a-time", "1",
+	code, stdout, stderr := chatbench(t, "storm", "--addr", f.Addr(), "--conns", "3", "--at-a-time", "1",
 		"--chatting", "1", "--rate", "1000", "--duration", "200ms", "--json", "-")
-	var rep report
-	if err := json.Unmarshal([]byte(stdout), &rep); err != nil || code != exitGood {
+	var rep report.Report
+	if err := json.Unmarshal([]byte(stdout), &rep); err != nil || code != exitOK {
 		t.Fatalf("exit code %d, %v\n%s%s", code, err, stdout, stderr)
 	}
 	late := 0.0
 	for _, l := range rep.Latencies {
-		i := slices.IndexFunc(l.Curve, func(p point) bool { return p.Us >= stall.Microseconds()/2 })
+		i := slices.IndexFunc(l.Curve, func(p report.CurvePoint) bool { return p.Us >= stall.Microseconds()/2 })
 		if i >= 0 && strings.HasPrefix(l.Name, "end to end") {
 			late += float64(l.Count) * (100 - l.Curve[i].Percentile) / 100
 		}

@@ -37,26 +37,32 @@ var mayImport = map[string][]string{
 	"service/trace": {"proto", "model", "service/bus", "service/session", "service/presence", "service/delivery"},
 	"service/people": {"proto", "internal/setting", "reactor", "model", "service/bus", "service/session", "service/presence",
 		"service/delivery"},
-	"service/groups":      {"proto", "internal/setting", "reactor", "model", "service/session", "service/presence", "service/delivery"},
-	"service/messages":    {"proto", "reactor", "model", "service/bus", "service/limits", "service/session", "service/delivery"},
-	"service/delivery":    {"proto", "internal/setting", "reactor", "model", "service/bus", "service/limits", "service/session", "service/presence"},
-	"service/presence":    {"proto", "reactor", "model", "service/bus", "service/session"},
-	"service/session":     {"proto", "internal/setting", "reactor", "model", "service/bus", "service/limits"},
-	"service/limits":      {"proto", "internal/limit", "internal/setting"},
-	"service/bus":         {"proto", "internal/setting"},
-	"service/ops":         {"client/web", "internal/setting"}, // the files that it serves, once they are there
-	"client":              {"proto"},
-	"client/chat":         {"client", "client/chat/text", "client/chat/tui", "proto"},
-	"client/chat/text":    {},
-	"client/chat/tui":     {"client", "client/chat/text", "client/chat/widget", "proto"},
-	"client/chat/widget":  {"client/chat/text"},
-	"client/demo":         {"client", "proto", "internal/services"}, // it starts a server of its own
-	"client/web":          {},
-	"client/web/sdk":      {"internal/services"}, // tests alone: the rest of it is JavaScript
-	"bench":               {"client", "proto", "model", "bench/floor", "bench/plot", "bench/crash", "internal/services"},
+	"service/groups":     {"proto", "internal/setting", "reactor", "model", "service/session", "service/presence", "service/delivery"},
+	"service/messages":   {"proto", "reactor", "model", "service/bus", "service/limits", "service/session", "service/delivery"},
+	"service/delivery":   {"proto", "internal/setting", "reactor", "model", "service/bus", "service/limits", "service/session", "service/presence"},
+	"service/presence":   {"proto", "reactor", "model", "service/bus", "service/session"},
+	"service/session":    {"proto", "internal/setting", "reactor", "model", "service/bus", "service/limits"},
+	"service/limits":     {"proto", "internal/limit", "internal/setting"},
+	"service/bus":        {"proto", "internal/setting"},
+	"service/ops":        {"client/web", "internal/setting"}, // the files that it serves, once they are there
+	"client":             {"proto"},
+	"client/chat":        {"client", "client/chat/text", "client/chat/tui", "proto"},
+	"client/chat/text":   {},
+	"client/chat/tui":    {"client", "client/chat/text", "client/chat/widget", "proto"},
+	"client/chat/widget": {"client/chat/text"},
+	"client/demo":        {"client", "proto", "internal/services"}, // it starts a server of its own
+	"client/web":         {},
+	"client/web/sdk":     {"internal/services"}, // tests alone: the rest of it is JavaScript
+	// The command line. Its tests run the whole program.
+	"bench":               {"proto", "bench/scenario", "bench/target", "bench/report", "bench/crash", "internal/services"},
+	"bench/scenario":      {"proto", "bench/load", "bench/target", "bench/report", "bench/floor"},
+	"bench/load":          {"proto", "bench/target", "bench/report", "bench/floor"}, // of floor the frames its clients send
+	"bench/target":        {"bench/report", "bench/floor", "internal/services"},
+	"bench/report":        {"proto", "bench/report/plot"}, // neither load nor scenario
+	"bench/report/plot":   {},
+	"bench/benchtest":     {"proto"},
 	"bench/crash":         {"client", "proto", "model", "internal/services"}, // the checker reads the log
 	"bench/floor":         {},
-	"bench/plot":          {},
 	"docs/examples":       {},        // clients on the protocol alone
 	"docs/examples/first": {},        // the same, short
 	"proto/prototest":     {"proto"}, // the cases that drive the tests of codec and server
@@ -70,7 +76,7 @@ var mayImport = map[string][]string{
 
 // forAnyTest is what tests of every package may import besides, and nothing
 // else may.
-var forAnyTest = []string{"proto/prototest", "internal/realservice"}
+var forAnyTest = []string{"proto/prototest", "internal/realservice", "bench/benchtest"}
 
 // onlyIn lists who may import what is not ours: a path, and all beneath it.
 // In tests so may testsOnly.
@@ -84,11 +90,13 @@ var onlyIn = map[string][]string{
 	"database/sql":               {"model", "model/walwriter"},
 	"github.com/gomodule/redigo": {"service/bus"},
 	"github.com/mna/redisc":      {"service/bus"},
-	"github.com/gobwas/ws":       {"reactor", "client", "bench"},
+	"github.com/gobwas/ws":       {"reactor", "client"},
 	"golang.org/x/tools":         {"internal/turncheck"},
+	"golang.org/x/perf":          {"bench/report"},
+	"github.com/aclements":       {"bench/report"}, // what x/perf computes with
 	"charm.land":                 {"client/chat/tui", "client/chat/widget"},
 	"github.com/charmbracelet":   {"client/chat/text", "client/chat/tui", "client/chat/widget"},
-	"net/http":                   {"service/ops", "client", "bench", "bench/crash", "internal/services"},
+	"net/http":                   {"service/ops", "client", "bench/target", "bench/crash", "internal/services"},
 }
 
 // nowhere lists what no file of ours imports, tests and examples aside.

@@ -13,180 +13,181 @@ import (
 type conv struct {
 	name    string
 	group   int64 // 0: a pair
-	members []int // users, by their places in the run
+	members []int // users, by index
 }
 
-// row is a message as the log has it.
+// row is a stored message.
 type row struct {
 	seq    int64
-	sender int // the user's place in the run; -1: nobody's
+	sender int // index of the user; -1: unknown
 	cid    string
 	text   string
-	at     time.Time // the server's
+	at     time.Time // by the server's clock
 }
 
-// evidence is all that there is to judge a run by.
+// evidence is everything that a run is checked by.
 type evidence struct {
 	convs    []conv
 	journals []*journal
-	log      [][]row // by conversation, by rising seq
+	log      [][]row // by conversation, in order of seq
 	faults   []note
 }
 
-// place is where a message is stored.
-type place struct {
+// location is where a message is stored.
+type location struct {
 	conv int
 	row  *row
 }
 
-// judge compares what every sender was told with what every device has seen
-// and with what is stored. The devices must have ended.
-func (e *evidence) judge() (all []Violation, behind []string) {
-	j := &judgement{evidence: e, stored: make(map[message]place)}
+// check compares what every sender was told with what every device was shown
+// and with what is stored. The devices must have stopped. behind describes the
+// devices that lack messages.
+func (e *evidence) check() (all []Violation, behind []string) {
+	ck := &checker{evidence: e, stored: make(map[message]location)}
 	for c := range e.convs {
-		j.store(c)
+		ck.checkLog(c)
 	}
 	for _, d := range e.journals {
-		j.all = append(j.all, d.wrong...)
-		j.sender(d)
-		j.order(d)
-		missing := j.missing
+		ck.all = append(ck.all, d.violations...)
+		ck.checkAcks(d)
+		ck.checkOrder(d)
+		missing := ck.missing
 		for c := range e.convs {
 			if slices.Contains(e.convs[c].members, d.user) {
-				j.view(d, c)
+				ck.checkView(d, c)
 			} else if len(d.seen[c].list) > 0 {
-				j.find(Invented, d.seen[c].list[0].msg, "%s was shown messages of %s, where it is no member", d.name, e.convs[c].name)
+				ck.add(Invented, d.seen[c].list[0].msg, "%s was shown messages of %s, where it is no member", d.name, e.convs[c].name)
 			}
 		}
-		if n := j.missing - missing; n > 0 {
-			j.behind = append(j.behind, d.behind(n))
+		if n := ck.missing - missing; n > 0 {
+			ck.lagging = append(ck.lagging, d.lastNotes(n))
 		}
 	}
-	for i := range min(len(j.all), maxHistories) {
-		if v := &j.all[i]; v.msg.number > 0 {
-			v.History = j.history(v.msg)
+	for i := range min(len(ck.all), maxHistories) {
+		if v := &ck.all[i]; v.msg.number > 0 {
+			v.History = ck.historyOf(v.msg)
 		}
-		if v := &j.all[i]; v.past.number > 0 {
-			v.History += "what has overtaken it:\n" + j.history(v.past)
+		if v := &ck.all[i]; v.past.number > 0 {
+			v.History += "what has overtaken it:\n" + ck.historyOf(v.past)
 		}
 	}
-	slices.SortStableFunc(j.all, func(a, b Violation) int {
+	slices.SortStableFunc(ck.all, func(a, b Violation) int {
 		return cmp.Compare(slices.Index(Kinds, a.Kind), slices.Index(Kinds, b.Kind))
 	})
-	return j.all, j.behind
+	return ck.all, ck.lagging
 }
 
-// maxHistories is of how many violations the whole history is told.
+// maxHistories is how many violations get a full history.
 const maxHistories = 50
 
-type judgement struct {
+type checker struct {
 	*evidence
-	stored  map[message]place
+	stored  map[message]location
 	all     []Violation
 	missing int      // messages that devices never saw
-	behind  []string // the devices, and what they did last
+	lagging []string // devices that lack messages, and what they did last
 }
 
-func (j *judgement) find(kind Kind, m message, format string, args ...any) {
-	j.all = append(j.all, Violation{Kind: kind, Text: fmt.Sprintf(format, args...), msg: m})
+func (ck *checker) add(kind Kind, m message, format string, args ...any) {
+	ck.all = append(ck.all, Violation{Kind: kind, Text: fmt.Sprintf(format, args...), msg: m})
 }
 
-// store looks at the log of a conversation alone.
-func (j *judgement) store(c int) {
+// checkLog checks the log of a conversation.
+func (ck *checker) checkLog(c int) {
 	type key struct {
 		sender int
 		cid    string
 	}
-	name, cids := j.convs[c].name, make(map[key]int64)
-	for i := range j.log[c] {
-		r := &j.log[c][i]
+	name, cids := ck.convs[c].name, make(map[key]int64)
+	for i := range ck.log[c] {
+		r := &ck.log[c][i]
 		m, ok := parse(r.text)
 		if want := int64(i + 1); r.seq != want {
-			j.find(Gap, m, "the log of %s has seq %d where %d should be", name, r.seq, want)
+			ck.add(Gap, m, "the log of %s has seq %d where %d should be", name, r.seq, want)
 		}
 		k := key{r.sender, r.cid}
 		if first, twice := cids[k]; twice {
-			j.find(DuplicateStore, m, "the log of %s has cid %s twice, as seq %d and %d", name, r.cid, first, r.seq)
+			ck.add(DuplicateStore, m, "the log of %s has cid %s twice, as seq %d and %d", name, r.cid, first, r.seq)
 		}
 		cids[k] = r.seq
-		d := j.device(m)
+		d := ck.device(m)
 		if !ok || d == nil || int(m.number) > len(d.sent) || d.user != r.sender || d.sent[m.number-1].conv != c {
-			j.find(Invented, m, "the log of %s has as seq %d what its sender never said there: %.80q", name, r.seq, r.text)
+			ck.add(Invented, m, "the log of %s has as seq %d what its sender never said there: %.80q", name, r.seq, r.text)
 			continue
 		}
-		if p, twice := j.stored[m]; twice {
-			j.find(DuplicateStore, m, "%q is stored twice: in %s as seq %d, in %s as seq %d", r.text, j.convs[p.conv].name, p.row.seq, name, r.seq)
+		if p, twice := ck.stored[m]; twice {
+			ck.add(DuplicateStore, m, "%q is stored twice: in %s as seq %d, in %s as seq %d", r.text, ck.convs[p.conv].name, p.row.seq, name, r.seq)
 			continue
 		}
-		j.stored[m] = place{c, r}
+		ck.stored[m] = location{c, r}
 	}
 }
 
-func (j *judgement) device(m message) *journal {
-	if m.number < 1 || m.device < 0 || int(m.device) >= len(j.journals) {
+func (ck *checker) device(m message) *journal {
+	if m.number < 1 || m.device < 0 || int(m.device) >= len(ck.journals) {
 		return nil
 	}
-	return j.journals[m.device]
+	return ck.journals[m.device]
 }
 
-// sender looks at what a device was told of its own messages.
-func (j *judgement) sender(d *journal) {
+// checkAcks checks the answers that a device got.
+func (ck *checker) checkAcks(d *journal) {
 	for i := range d.sent {
 		s, m := &d.sent[i], message{int32(d.index), int32(i + 1)}
-		p, stored := j.stored[m]
+		p, stored := ck.stored[m]
 		switch {
 		case s.outcome == pending:
-			j.find(Stuck, m, "%s had no answer to %q", d.name, m.text())
+			ck.add(Stuck, m, "%s had no answer to %q", d.name, m.text())
 		case s.outcome == refused && stored:
-			j.find(Invented, m, "%s was refused %q, which is stored as seq %d: %s", d.name, m.text(), p.row.seq, s.err)
+			ck.add(Invented, m, "%s was refused %q, which is stored as seq %d: %s", d.name, m.text(), p.row.seq, s.err)
 		case s.outcome != acked:
 		case !stored:
-			j.find(Lost, m, "%s has an ACK with seq %d of %s for %q, which isn't stored", d.name, s.seq, j.convs[s.conv].name, m.text())
+			ck.add(Lost, m, "%s has an ACK with seq %d of %s for %q, which isn't stored", d.name, s.seq, ck.convs[s.conv].name, m.text())
 		case p.row.seq != s.seq:
-			j.find(Reordered, m, "%s has an ACK with seq %d of %s for %q, which is stored as seq %d", d.name, s.seq, j.convs[s.conv].name, m.text(), p.row.seq)
+			ck.add(Reordered, m, "%s has an ACK with seq %d of %s for %q, which is stored as seq %d", d.name, s.seq, ck.convs[s.conv].name, m.text(), p.row.seq)
 		}
 	}
 }
 
-// order looks at whether what a device has sent to a conversation is stored
-// in the order in which it was sent. Nobody can promise that of what had no
-// answer when the device's program ended, and of what the next one sent.
-func (j *judgement) order(d *journal) {
+// checkOrder checks that messages of a device to a conversation are stored in
+// the order of sending. It doesn't apply to a message without an answer when
+// the device's program was killed, and those sent after the restart.
+func (ck *checker) checkOrder(d *journal) {
 	type least struct {
 		seq int64
 		msg message
 	}
-	type after struct { // of what was sent after the message at hand, the one stored first
-		life        int32
-		here, later least // in the same life, and in those behind it
+	type after struct { // of the messages sent later, the one stored first
+		session     int32
+		here, later least // in the same session, and in later ones
 	}
 	none := least{seq: math.MaxInt64}
 	afters := make(map[int]*after)
 	for i := len(d.sent) - 1; i >= 0; i-- {
 		s, m := &d.sent[i], message{int32(d.index), int32(i + 1)}
-		p, stored := j.stored[m]
+		p, stored := ck.stored[m]
 		if !stored {
 			continue
 		}
 		a := afters[s.conv]
 		if a == nil {
-			a = &after{life: s.life, here: none, later: none}
+			a = &after{session: s.session, here: none, later: none}
 			afters[s.conv] = a
 		}
-		if a.life != s.life {
+		if a.session != s.session {
 			if a.here.seq < a.later.seq {
 				a.later = a.here
 			}
-			a.life, a.here = s.life, none
+			a.session, a.here = s.session, none
 		}
 		first := a.here
 		if s.outcome == acked && a.later.seq < first.seq {
 			first = a.later
 		}
 		if first.seq < p.row.seq {
-			j.find(Overtaken, m, "%s sent n%d to %s before n%d, and it is stored as seq %d, behind that, which is seq %d",
-				d.name, m.number, j.convs[s.conv].name, first.msg.number, p.row.seq, first.seq)
-			j.all[len(j.all)-1].past = first.msg
+			ck.add(Overtaken, m, "%s sent n%d to %s before n%d, and it is stored as seq %d, behind that, which is seq %d",
+				d.name, m.number, ck.convs[s.conv].name, first.msg.number, p.row.seq, first.seq)
+			ck.all[len(ck.all)-1].past = first.msg
 		}
 		if p.row.seq < a.here.seq {
 			a.here = least{p.row.seq, m}
@@ -194,54 +195,54 @@ func (j *judgement) order(d *journal) {
 	}
 }
 
-// view looks at what a device has seen of a conversation.
-func (j *judgement) view(d *journal, c int) {
-	name, log, v := j.convs[c].name, j.log[c], &d.seen[c]
-	has := make([]bool, len(log)+1)  // by seq: seen, or acknowledged to it
-	told := make([]bool, len(log)+1) // missing, and told of
+// checkView checks what a device was shown of a conversation.
+func (ck *checker) checkView(d *journal, c int) {
+	name, log, v := ck.convs[c].name, ck.log[c], &d.seen[c]
+	has := make([]bool, len(log)+1)      // by seq: shown, or acknowledged
+	reported := make([]bool, len(log)+1) // by seq: missing, and reported
 	for i := range d.sent {
 		if s := &d.sent[i]; s.conv == c && s.outcome == acked && s.seq < int64(len(has)) {
 			has[s.seq] = true
 		}
 	}
 	var (
-		life int32 = -1
-		last int64
-		once map[int64]struct{} // shown in this life
+		session int32 = -1
+		last    int64
+		once    map[int64]struct{} // shown in this session
 	)
 	for _, s := range v.list {
 		if s.seq < 1 || s.seq > int64(len(log)) {
-			j.find(Invented, s.msg, "%s was shown %s as seq %d of %s, whose log ends at %d", d.name, says(s, v), s.seq, name, len(log))
+			ck.add(Invented, s.msg, "%s was shown %s as seq %d of %s, whose log ends at %d", d.name, quoted(s, v), s.seq, name, len(log))
 			continue
 		}
 		if m, _ := parse(log[s.seq-1].text); m != s.msg || v.altered[s.seq] != "" {
-			j.find(Invented, s.msg, "%s was shown %s as seq %d of %s, where the log has %q", d.name, says(s, v), s.seq, name, log[s.seq-1].text)
+			ck.add(Invented, s.msg, "%s was shown %s as seq %d of %s, where the log has %q", d.name, quoted(s, v), s.seq, name, log[s.seq-1].text)
 			continue
 		}
-		if d.own(s) {
-			j.find(Doubled, s.msg, "%s was shown %q, seq %d of %s, which it had sent itself", d.name, s.msg.text(), s.seq, name)
+		if d.sentItself(s) {
+			ck.add(Doubled, s.msg, "%s was shown %q, seq %d of %s, which it had sent itself", d.name, s.msg.text(), s.seq, name)
 		}
-		if s.life != life {
-			life, last, once = s.life, d.bases[s.life][c], make(map[int64]struct{})
-			if !d.talks && s.seq > last+1 {
-				j.find(Gap, s.msg, "%s was pushed seq %d of %s first on a connection, and had receipted %d", d.name, s.seq, name, last)
+		if s.session != session {
+			session, last, once = s.session, d.startSeqs[s.session][c], make(map[int64]struct{})
+			if !d.hasSDK && s.seq > last+1 {
+				ck.add(Gap, s.msg, "%s was pushed seq %d of %s first on a connection, and had receipted %d", d.name, s.seq, name, last)
 			}
-			if !d.talks {
-				last = s.seq - 1 // what comes again is harmless
+			if !d.hasSDK {
+				last = s.seq - 1 // repeats are allowed
 			}
 		}
 		_, twice := once[s.seq]
 		switch {
-		case twice || d.talks && s.seq <= last && len(once) == 0:
-			j.find(Doubled, s.msg, "%s was shown seq %d of %s twice", d.name, s.seq, name)
+		case twice || d.hasSDK && s.seq <= last && len(once) == 0:
+			ck.add(Doubled, s.msg, "%s was shown seq %d of %s twice", d.name, s.seq, name)
 		case s.seq < last:
-			j.find(Reordered, s.msg, "%s was shown seq %d of %s after %d", d.name, s.seq, name, last)
-		case !d.talks && len(once) > 0 && s.seq > last+1:
+			ck.add(Reordered, s.msg, "%s was shown seq %d of %s after %d", d.name, s.seq, name, last)
+		case !d.hasSDK && len(once) > 0 && s.seq > last+1:
 			first := last + 1
 			m, _ := parse(log[first-1].text)
-			j.find(Gap, m, "%s was pushed seq %d of %s right after %d, on one connection", d.name, s.seq, name, last)
+			ck.add(Gap, m, "%s was pushed seq %d of %s right after %d, on one connection", d.name, s.seq, name, last)
 			for missing := first; missing < s.seq; missing++ {
-				told[missing] = true
+				reported[missing] = true
 			}
 		}
 		once[s.seq] = struct{}{}
@@ -249,40 +250,41 @@ func (j *judgement) view(d *journal, c int) {
 		last = max(last, s.seq)
 	}
 	for seq := 1; seq <= len(log); seq++ {
-		if has[seq] || told[seq] {
+		if has[seq] || reported[seq] {
 			continue
 		}
-		j.missing++
+		ck.missing++
 		m, _ := parse(log[seq-1].text)
-		if sender := j.device(m); sender != nil && int(m.number) <= len(sender.sent) && sender.sent[m.number-1].outcome == acked {
-			j.find(Lost, m, "%s never saw seq %d of %s, which was acknowledged to %s", d.name, seq, name, sender.name)
+		if sender := ck.device(m); sender != nil && int(m.number) <= len(sender.sent) && sender.sent[m.number-1].outcome == acked {
+			ck.add(Lost, m, "%s never saw seq %d of %s, which was acknowledged to %s", d.name, seq, name, sender.name)
 		} else {
-			j.find(Gap, m, "%s never saw seq %d of %s (not acknowledged)", d.name, seq, name)
+			ck.add(Gap, m, "%s never saw seq %d of %s (not acknowledged)", d.name, seq, name)
 		}
 	}
 }
 
-// own reports whether a message is one that this life of the device has sent
-// itself: its ACK shows it, and nothing else may. The next life of a device
-// that hadn't saved its state knows no better than that another one sent it.
-func (j *journal) own(s shown) bool {
-	return int(s.msg.device) == j.index && s.msg.number > 0 && int(s.msg.number) <= len(j.sent) && j.sent[s.msg.number-1].life == s.life
+// sentItself reports whether the device sent a message in the session that was
+// shown it. Then the ACK shows the message, and nothing else may. In a later
+// session, a device that hadn't saved its state can't know that it was the
+// sender.
+func (j *journal) sentItself(s shown) bool {
+	return int(s.msg.device) == j.index && s.msg.number > 0 && int(s.msg.number) <= len(j.sent) && j.sent[s.msg.number-1].session == s.session
 }
 
-func says(s shown, v *seen) string {
+func quoted(s shown, v *seen) string {
 	if text := v.altered[s.seq]; text != "" {
 		return fmt.Sprintf("%.80q", text)
 	}
 	return fmt.Sprintf("%q", s.msg.text())
 }
 
-// around is how long before and after a message's steps notes belong to its
-// history.
+// around is how close a note must be to an event of a message, in ns, to appear
+// in its history.
 const around = int64(3 * time.Second)
 
-// history tells everything that is known of a message.
-func (j *judgement) history(m message) string {
-	d := j.device(m)
+// historyOf returns everything known about a message.
+func (ck *checker) historyOf(m message) string {
+	d := ck.device(m)
 	if d == nil || int(m.number) > len(d.sent) {
 		return ""
 	}
@@ -292,7 +294,7 @@ func (j *judgement) history(m message) string {
 	}
 	s := &d.sent[m.number-1]
 	from, to := s.at, max(s.at, s.done)
-	add(s.at, "%s sends it to %s", d.name, j.convs[s.conv].name)
+	add(s.at, "%s sends it to %s", d.name, ck.convs[s.conv].name)
 	switch s.outcome {
 	case acked:
 		add(s.done, "%s has the ACK: seq %d", d.name, s.seq)
@@ -312,15 +314,15 @@ func (j *judgement) history(m message) string {
 			add(w.at, "its connection %d sends it", w.conn)
 		}
 	}
-	p, stored := j.stored[m]
+	p, stored := ck.stored[m]
 	if stored {
 		at := int64(p.row.at.Sub(d.began))
-		add(at, "stored as seq %d of %s (the server's clock, in ms)", p.row.seq, j.convs[p.conv].name)
+		add(at, "stored as seq %d of %s (the server's clock, in ms)", p.row.seq, ck.convs[p.conv].name)
 		from, to = min(from, at), max(to, at)
 	}
 	var never []string
-	for _, other := range j.journals {
-		if !slices.Contains(j.convs[s.conv].members, other.user) {
+	for _, other := range ck.journals {
+		if !slices.Contains(ck.convs[s.conv].members, other.user) {
 			continue
 		}
 		got := other == d && s.outcome == acked
@@ -334,7 +336,7 @@ func (j *judgement) history(m message) string {
 			never = append(never, other.name)
 		}
 	}
-	for _, other := range j.journals {
+	for _, other := range ck.journals {
 		if other != d && !slices.Contains(never, other.name) {
 			continue
 		}
@@ -344,11 +346,16 @@ func (j *judgement) history(m message) string {
 			}
 		}
 	}
-	for _, f := range j.faults {
+	for _, f := range ck.faults {
 		if f.at >= from-around && f.at <= to+around {
 			add(f.at, "fault: %s", f.text)
 		}
 	}
+	return formatHistory(lines, never, stored)
+}
+
+// formatHistory formats notes in order of time, and who never was shown the message.
+func formatHistory(lines []note, never []string, stored bool) string {
 	slices.SortStableFunc(lines, func(a, b note) int { return cmp.Compare(a.at, b.at) })
 	var b strings.Builder
 	for _, l := range lines {

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// scene is a small run that went well: two users with two phones, of which
-// that of the first talks to the second, and a watch of the second.
+// scene is a small run without violations: two users with two phones, of which
+// the first user's sends to the second, and a watch of the second.
 type scene struct {
 	evidence
 	phone, tablet, watch *journal
@@ -28,15 +28,15 @@ func newScene() *scene {
 	s.journals = []*journal{s.phone, s.tablet, s.watch}
 	s.log = make([][]row, 1)
 	for _, j := range s.journals[:2] {
-		j.bases = [][]int64{{0}}
+		j.startSeqs = [][]int64{{0}}
 	}
-	s.watch.bases = [][]int64{{0}, {4}, {6}}
+	s.watch.startSeqs = [][]int64{{0}, {4}, {6}}
 	for n := int64(1); n <= 6; n++ {
-		m := s.phone.say(0)
+		m := s.phone.recordSent(0)
 		s.store(n, m, began)
-		s.phone.settle(m, acked, n, nil)
-		s.tablet.show(0, n, m.text(), 0)
-		s.watch.show(0, n, m.text(), int32(n/4)) // two connections
+		s.phone.recordOutcome(m, acked, n, nil)
+		s.tablet.recordShown(0, n, m.text(), 0)
+		s.watch.recordShown(0, n, m.text(), int32(n/4)) // two connections
 	}
 	return s
 }
@@ -45,8 +45,8 @@ func (s *scene) store(seq int64, m message, at time.Time) {
 	s.log[0] = append(s.log[0], row{seq, 0, fmt.Sprint("cid ", m.number), m.text(), at})
 }
 
-// restore has the log as if messages had been stored in another order, and all
-// were told so.
+// restore changes the order in the log as if messages had been stored that way,
+// with matching answers.
 func (s *scene) restore(order ...int32) {
 	s.log[0] = nil
 	s.phone.seen[0] = seen{}
@@ -57,16 +57,15 @@ func (s *scene) restore(order ...int32) {
 		seq, m := int64(i+1), message{0, n}
 		s.store(seq, m, s.phone.began)
 		s.phone.sent[n-1].seq = seq
-		s.tablet.show(0, seq, m.text(), 0)
-		s.watch.show(0, seq, m.text(), int32(seq/4))
+		s.tablet.recordShown(0, seq, m.text(), 0)
+		s.watch.recordShown(0, seq, m.text(), int32(seq/4))
 	}
 }
 
 func (s *scene) shown(j *journal) *[]shown { return &j.seen[0].list }
 
-// Each way to fail a user is told by its name, once for each message and
-// device, and a run without any is clean. A checker that misses one makes
-// every figure of the crash tester worthless.
+// Each broken promise is reported by its kind, once for each message and
+// device. A run without any is clean.
 func TestVerdicts(t *testing.T) {
 	first := message{0, 1}
 	for _, c := range []struct {
@@ -76,41 +75,44 @@ func TestVerdicts(t *testing.T) {
 		says  string
 	}{
 		{"nothing", func(*scene) {}, nil, ""},
-		{"acknowledged and not stored", func(s *scene) { m := s.phone.say(0); s.phone.settle(m, acked, 7, nil) },
+		{"acknowledged and not stored", func(s *scene) { m := s.phone.recordSent(0); s.phone.recordOutcome(m, acked, 7, nil) },
 			map[Kind]int{Lost: 1}, `a's phone has an ACK with seq 7 of a and b for "d0 n7 `},
 		{"never seen", func(s *scene) { *s.shown(s.tablet) = (*s.shown(s.tablet))[:5] },
 			map[Kind]int{Lost: 1}, "b's tablet never saw seq 6 of a and b, which was acknowledged to a's phone"},
-		{"begun beyond its receipts", func(s *scene) { s.watch.bases[1][0] = 1; *s.shown(s.watch) = slices.Delete(*s.shown(s.watch), 3, 4) },
+		{"begun beyond its receipts", func(s *scene) {
+			s.watch.startSeqs[1][0] = 1
+			*s.shown(s.watch) = slices.Delete(*s.shown(s.watch), 3, 4)
+		},
 			map[Kind]int{Gap: 1, Lost: 1}, "b's watch was pushed seq 5 of a and b first on a connection, and had receipted 1"},
-		{"begun beyond its receipts, with what it had seen", func(s *scene) { s.watch.bases[1][0] = 2 },
+		{"begun beyond its receipts, with what it had seen", func(s *scene) { s.watch.startSeqs[1][0] = 2 },
 			map[Kind]int{Gap: 1}, "b's watch was pushed seq 4 of a and b first on a connection, and had receipted 2"},
 		{"never seen, between two connections", func(s *scene) { *s.shown(s.watch) = slices.Delete(*s.shown(s.watch), 3, 4) },
 			map[Kind]int{Lost: 1}, "b's watch never saw seq 4"},
 		{"never seen and never acknowledged", func(s *scene) {
-			m := s.phone.say(0)
-			s.phone.settle(m, unsure, 0, errors.New("ended"))
+			m := s.phone.recordSent(0)
+			s.phone.recordOutcome(m, unsure, 0, errors.New("ended"))
 			s.store(7, m, s.phone.began)
-			s.tablet.show(0, 7, m.text(), 0)
-			s.phone.bases = append(s.phone.bases, []int64{6})
-			s.phone.show(0, 7, m.text(), 1)
+			s.tablet.recordShown(0, 7, m.text(), 0)
+			s.phone.startSeqs = append(s.phone.startSeqs, []int64{6})
+			s.phone.recordShown(0, 7, m.text(), 1)
 		}, map[Kind]int{Gap: 1}, "b's watch never saw seq 7 of a and b (not acknowledged)"},
 		{"a hole on one connection", func(s *scene) { *s.shown(s.watch) = slices.Delete(*s.shown(s.watch), 1, 2) },
 			map[Kind]int{Gap: 1}, "b's watch was pushed seq 3 of a and b right after 1, on one connection"},
-		{"shown twice", func(s *scene) { s.tablet.show(0, 3, message{0, 3}.text(), 0) },
+		{"shown twice", func(s *scene) { s.tablet.recordShown(0, 3, message{0, 3}.text(), 0) },
 			map[Kind]int{Doubled: 1}, "b's tablet was shown seq 3 of a and b twice"},
-		{"pushed twice on a connection", func(s *scene) { s.watch.show(0, 6, message{0, 6}.text(), 1) },
+		{"pushed twice on a connection", func(s *scene) { s.watch.recordShown(0, 6, message{0, 6}.text(), 1) },
 			map[Kind]int{Doubled: 1}, "b's watch was shown seq 6 of a and b twice"},
 		{"shown again after a restart that knew it", func(s *scene) {
-			s.tablet.bases = append(s.tablet.bases, []int64{6})
-			s.tablet.show(0, 6, message{0, 6}.text(), 1)
+			s.tablet.startSeqs = append(s.tablet.startSeqs, []int64{6})
+			s.tablet.recordShown(0, 6, message{0, 6}.text(), 1)
 		}, map[Kind]int{Doubled: 1}, "b's tablet was shown seq 6 of a and b twice"},
 		{"shown again after a restart that had not saved it", func(s *scene) {
-			s.tablet.bases = append(s.tablet.bases, []int64{4})
+			s.tablet.startSeqs = append(s.tablet.startSeqs, []int64{4})
 			for n := int32(5); n <= 6; n++ {
-				s.tablet.show(0, int64(n), message{0, n}.text(), 1)
+				s.tablet.recordShown(0, int64(n), message{0, n}.text(), 1)
 			}
 		}, nil, ""},
-		{"pushed again on the next connection", func(s *scene) { s.watch.show(0, 6, message{0, 6}.text(), 2) }, nil, ""},
+		{"pushed again on the next connection", func(s *scene) { s.watch.recordShown(0, 6, message{0, 6}.text(), 2) }, nil, ""},
 		{"out of order", func(s *scene) { l := *s.shown(s.tablet); l[2], l[3] = l[3], l[2] },
 			map[Kind]int{Reordered: 1}, "b's tablet was shown seq 3 of a and b after 4"},
 		{"stored behind two that were sent later", func(s *scene) { s.restore(1, 3, 4, 2, 5, 6) },
@@ -120,40 +122,40 @@ func TestVerdicts(t *testing.T) {
 		{"never answered, and stored behind what its program sent later", func(s *scene) {
 			s.restore(1, 2, 4, 3, 5, 6)
 			s.phone.sent[2].outcome = unsure
-			s.phone.show(0, 4, message{0, 3}.text(), 1) // another life: it can't know
-			s.phone.bases = append(s.phone.bases, []int64{0})
+			s.phone.recordShown(0, 4, message{0, 3}.text(), 1) // another session: it can't know
+			s.phone.startSeqs = append(s.phone.startSeqs, []int64{0})
 		}, map[Kind]int{Overtaken: 1}, "a's phone sent n3 "},
 		{"never answered, and stored behind what the device's next program sent", func(s *scene) {
 			s.restore(1, 2, 4, 3, 5, 6)
 			s.phone.sent[2].outcome = unsure
-			s.phone.show(0, 4, message{0, 3}.text(), 1)
-			s.phone.bases = append(s.phone.bases, []int64{0})
+			s.phone.recordShown(0, 4, message{0, 3}.text(), 1)
+			s.phone.startSeqs = append(s.phone.startSeqs, []int64{0})
 			for i := 3; i < 6; i++ {
-				s.phone.sent[i].life = 1
+				s.phone.sent[i].session = 1
 			}
 		}, nil, ""},
 		{"acknowledged, and stored behind what the device's next program sent", func(s *scene) {
 			s.restore(1, 2, 4, 3, 5, 6)
 			for i := 3; i < 6; i++ {
-				s.phone.sent[i].life = 1
+				s.phone.sent[i].session = 1
 			}
 		}, map[Kind]int{Overtaken: 1}, "a's phone sent n3 "},
-		{"shown to the device that has said it", func(s *scene) { s.phone.show(0, 6, message{0, 6}.text(), 0) },
+		{"shown to the device that has said it", func(s *scene) { s.phone.recordShown(0, 6, message{0, 6}.text(), 0) },
 			map[Kind]int{Doubled: 1}, "a's phone was shown \"d0 n6 "},
 		{"shown to the device that has said it, after a restart that had not saved it", func(s *scene) {
-			s.phone.bases = append(s.phone.bases, []int64{5})
-			s.phone.show(0, 6, message{0, 6}.text(), 1)
+			s.phone.startSeqs = append(s.phone.startSeqs, []int64{5})
+			s.phone.recordShown(0, 6, message{0, 6}.text(), 1)
 		}, nil, ""},
 		{"stored elsewhere", func(s *scene) { s.phone.sent[4].seq = 4 },
 			map[Kind]int{Reordered: 1, Lost: 1}, "which is stored as seq 5"},
 		{"a hole in the log", func(s *scene) { s.log[0][5].seq = 7; s.log[0] = s.log[0][:6] },
 			map[Kind]int{Gap: 1, Reordered: 1}, "the log of a and b has seq 7 where 6 should be"},
-		{"of nobody", func(s *scene) { s.tablet.show(0, 7, "hello", 0) },
+		{"of nobody", func(s *scene) { s.tablet.recordShown(0, 7, "hello", 0) },
 			map[Kind]int{Invented: 1}, `b's tablet was shown "hello" as seq 7 of a and b, whose log ends at 6`},
 		{"pushed and not stored", func(s *scene) {
-			m := s.phone.say(0)
-			s.phone.settle(m, unsure, 0, nil)
-			s.tablet.show(0, 7, m.text(), 0)
+			m := s.phone.recordSent(0)
+			s.phone.recordOutcome(m, unsure, 0, nil)
+			s.tablet.recordShown(0, 7, m.text(), 0)
 		},
 			map[Kind]int{Invented: 1}, "whose log ends at 6"},
 		{"pushed under a number of another", func(s *scene) { (*s.shown(s.tablet))[5].msg = first },
@@ -169,17 +171,17 @@ func TestVerdicts(t *testing.T) {
 			s.store(7, first, s.phone.began)
 			s.log[0][6].cid = "another"
 			for _, j := range s.journals {
-				j.show(0, 7, first.text(), 1)
+				j.recordShown(0, 7, first.text(), 1)
 			}
-			s.tablet.bases, s.phone.bases = [][]int64{{0}, {6}}, [][]int64{{0}, {6}}
+			s.tablet.startSeqs, s.phone.startSeqs = [][]int64{{0}, {6}}, [][]int64{{0}, {6}}
 		}, map[Kind]int{DuplicateStore: 1}, "is stored twice"},
-		{"never answered", func(s *scene) { s.phone.say(0) }, map[Kind]int{Stuck: 1}, "a's phone had no answer"},
+		{"never answered", func(s *scene) { s.phone.recordSent(0) }, map[Kind]int{Stuck: 1}, "a's phone had no answer"},
 		{"turned away", func(s *scene) { s.watch.violate(LockedOut, "LOGIN: errno 1") }, map[Kind]int{LockedOut: 1}, "b's watch: LOGIN"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newScene()
 			c.spoil(s)
-			all, _ := s.judge()
+			all, _ := s.check()
 			got := make(map[Kind]int)
 			var texts []string
 			for _, v := range all {
@@ -196,14 +198,14 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-// Of a broken promise everything is told that there is to know: who did what
-// with the message when, and what was broken at that time.
+// The history of a violation has everything: what each device did with the
+// message, when, and what was broken then.
 func TestHistory(t *testing.T) {
 	s := newScene()
 	*s.shown(s.watch) = (*s.shown(s.watch))[:5]
 	s.watch.notef("disconnected")
 	s.faults = []note{{s.phone.now(), "node killed 1"}}
-	all, behind := s.judge()
+	all, behind := s.check()
 	if len(all) != 1 || len(behind) != 1 || !strings.Contains(behind[0], "b's watch never saw 1 messages; last:") || !strings.HasSuffix(behind[0], "disconnected]") {
 		t.Fatalf("%d violations, behind: %q", len(all), behind)
 	}
@@ -215,12 +217,11 @@ func TestHistory(t *testing.T) {
 	}
 }
 
-// Where a message was overtaken, the history of what has overtaken it belongs
-// to the evidence.
+// The history of an overtaken message includes the one that overtook it.
 func TestHistoryOfOvertaken(t *testing.T) {
 	s := newScene()
 	s.restore(1, 3, 2, 4, 5, 6)
-	all, _ := s.judge()
+	all, _ := s.check()
 	if len(all) != 1 {
 		t.Fatalf("%d violations", len(all))
 	}
@@ -230,7 +231,7 @@ func TestHistoryOfOvertaken(t *testing.T) {
 	}
 }
 
-// A text is that of one message alone, and any change to it shows.
+// Every message has its own text, and every change to a text is noticed.
 func TestTexts(t *testing.T) {
 	for n := range int32(50) {
 		m := message{n % 7, n + 1}

@@ -1,10 +1,10 @@
 // Package crash finds out whether a cluster keeps its promises while things
-// break. Users with several devices each talk, one to one and in groups,
-// through a cluster that it starts: nodes over a MariaDB and a Redis, behind an
-// nginx, with links between all of them. A plan of faults, which a seed decides,
-// kills, freezes, fills, slows and cuts off all of these meanwhile. Afterwards
-// it compares what every sender was told with what every device was shown and
-// with what is stored.
+// break. It starts a cluster: nodes with a MariaDB and a Redis, behind an
+// nginx, with links between all of them. Users with several devices each send
+// messages to each other and to groups. Meanwhile a plan of faults, determined
+// by a seed, kills, freezes, fills up, slows down and cuts off parts of the
+// cluster. Afterwards the package compares what every sender was told, what
+// every device was shown, and what is stored.
 package crash
 
 import (
@@ -19,21 +19,21 @@ import (
 	"chatd/model"
 )
 
-// Config says what a run is.
+// Config configures a run.
 type Config struct {
-	Chatd    string        // the server's program
-	Dir      string        // where the cluster's folder is made; "": the system's for temporary files
+	Chatd    string        // program of the server
+	Dir      string        // where the cluster's folder is made; "": the system's temporary folder
 	Nodes    int           // 1 to 16
 	Users    int           // 2 to 200
-	Rate     int           // messages per second that all devices together want to say
-	Duration time.Duration // of the talk
-	Seed     uint64        // decides the plan
-	Faults   []string      // their names; none: all
+	Rate     int           // messages per second that all devices together try to send
+	Duration time.Duration // how long messages are sent
+	Seed     uint64        // determines the plan
+	Faults   []string      // names of faults; none: all
 	Args     []string      // more flags for each node
-	Logs     string        // a folder for the services' logs; "": they are removed
+	Logs     string        // folder for the services' logs; "": they are removed
 
-	Say      io.Writer         // is told of what had to be installed
-	Progress func(line string) // is told once a second how it is going
+	Say      io.Writer         // gets announcements of what has to be installed; may be nil
+	Progress func(line string) // called with the progress once a second; may be nil
 }
 
 // Bounds of Config.
@@ -45,7 +45,7 @@ const (
 	MaxDuration = time.Hour
 )
 
-// Validate says what makes no sense.
+// Validate checks the configuration.
 func (c *Config) Validate() error {
 	var bad []error
 	check := func(ok bool, format string, args ...any) {
@@ -64,33 +64,33 @@ func (c *Config) Validate() error {
 }
 
 const (
-	phones       = 2 // devices of a user that talk, besides one that watches
-	groupSize    = 6
-	startTimeout = 60 * time.Second
-	pollEvery    = 20 * time.Millisecond
-	// standstill is how long nothing may come of what is missing: longer than
-	// it takes a node to look at the log by itself.
-	standstill = 20 * time.Second
+	sendersPerUser = 2 // devices of a user that send; another one only receives
+	groupSize      = 6
+	startTimeout   = 60 * time.Second
+	pollEvery      = 20 * time.Millisecond
+	// maxIdle is how long to wait for missing messages without any progress. It
+	// is longer than a node takes to look at the log by itself.
+	maxIdle = 20 * time.Second
 )
 
-// patience is how long a run waits, once all is well again, for answers, and
-// then for what hasn't come yet, if only something comes: mostly some seconds.
+// patience is how long to wait for answers, and then for missing messages, once
+// everything is repaired and as long as there is progress. Usually it takes
+// seconds.
 func (c *Config) patience() time.Duration { return max(c.Duration*8/10, 2*time.Minute) }
 
-// run is one run.
+// run is the state of one run.
 type run struct {
-	cfg      *Config
-	stage    *stage
-	cast     *cast
-	devices  []device
-	director *director
-	began    time.Time
+	cfg       *Config
+	cluster   *cluster
+	directory *directory
+	devices   []device
+	runner    *planRunner
+	began     time.Time
 }
 
-// Run carries one run out. It blocks until everything has ended. The report is
-// never nil; an error says that the run could not be carried out, which says
-// nothing about the server. Where ctx ends, the run ends early and is judged
-// by what there is.
+// Run performs one run. It blocks until everything has ended. The report is
+// never nil. An error means that the run failed, which says nothing about the
+// server. When ctx ends, the run ends early and what there is is checked.
 func Run(ctx context.Context, cfg Config) (*Report, error) {
 	rep := &Report{Duration: cfg.Duration, Seed: cfg.Seed, Nodes: cfg.Nodes, Users: cfg.Users, Rate: cfg.Rate, Began: time.Now(), Violations: make(map[Kind]int)}
 	if err := cfg.Validate(); err != nil {
@@ -110,66 +110,66 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		return rep, err
 	}
 	cfg.Progress("starting the cluster")
-	st, err := newStage(ctx, &cfg)
+	c, err := newCluster(ctx, &cfg)
 	if err != nil {
 		return rep, err
 	}
-	r := &run{cfg: &cfg, stage: st, began: time.Now()}
-	err = r.play(ctx, kinds, rep)
+	r := &run{cfg: &cfg, cluster: c, began: time.Now()}
+	err = r.execute(ctx, kinds, rep)
 	if cfg.Logs != "" {
-		err = errors.Join(err, st.keepLogs(cfg.Logs))
+		err = errors.Join(err, c.keepLogs(cfg.Logs))
 	}
-	err = errors.Join(err, st.close())
+	err = errors.Join(err, c.close())
 	rep.Interrupted = ctx.Err() != nil
 	rep.Took = time.Since(rep.Began)
 	return rep, err
 }
 
-func (r *run) play(ctx context.Context, kinds []*Fault, rep *Report) error {
-	rep.Versions = r.stage.versions(ctx)
-	if err := r.enroll(ctx); err != nil {
+func (r *run) execute(ctx context.Context, kinds []*Fault, rep *Report) error {
+	rep.Versions = r.cluster.versions(ctx)
+	if err := r.setUp(ctx); err != nil {
 		return fmt.Errorf("the run's users: %w", err)
 	}
-	w := &world{r.stage, r.devices}
-	r.director = &director{world: w, began: r.began, done: make(map[string]int)}
+	env := &environment{r.cluster, r.devices}
+	r.runner = &planRunner{env: env, began: r.began, done: make(map[string]int)}
 
-	// What runs must outlive an interruption, to be judged.
+	// Devices must outlive an interruption, so that the run can be checked.
 	alive, end := context.WithCancel(context.Background())
 	defer end()
 	var devices sync.WaitGroup
 	for _, d := range r.devices {
 		devices.Go(func() { d.run(alive) })
 	}
-	if err := r.open(ctx); err != nil {
+	if err := r.startConversations(ctx); err != nil {
 		end()
 		devices.Wait()
 		return err
 	}
 	watched, unwatch := context.WithCancel(alive)
 	var others sync.WaitGroup
-	others.Go(func() { r.stage.supervise(watched) })
-	others.Go(func() { r.tell(watched, "faults") })
+	others.Go(func() { r.cluster.supervise(watched) })
+	others.Go(func() { r.reportProgress(watched, "faults") })
 
-	talked := time.Now()
+	started := time.Now()
 	for _, d := range r.devices {
-		if t, ok := d.(*talker); ok {
+		if t, ok := d.(*sender); ok {
 			t.silent.Store(false)
 		}
 	}
-	p := plan(w, kinds, r.cfg.Seed, r.cfg.Duration)
-	r.director.direct(ctx, p)
-	sleep(ctx, time.Until(talked.Add(r.cfg.Duration)))
+	p := plan(env, kinds, r.cfg.Seed, r.cfg.Duration)
+	r.runner.run(ctx, p)
+	sleep(ctx, time.Until(started.Add(r.cfg.Duration)))
 	for _, d := range r.devices {
-		d.quiet()
+		d.stopSending()
 	}
-	rep.Talked = time.Since(talked)
+	rep.Talked = time.Since(started)
 	unwatch()
 	others.Wait()
 
-	r.stage.heal(alive)
+	r.cluster.repair(alive)
 	telling, untell := context.WithCancel(alive)
-	others.Go(func() { r.tell(telling, "settling") })
-	log, err := r.settle(alive)
+	others.Go(func() { r.reportProgress(telling, "settling") })
+	log, err := r.waitComplete(alive)
 	untell()
 	others.Wait()
 	end()
@@ -177,23 +177,23 @@ func (r *run) play(ctx context.Context, kinds []*Fault, rep *Report) error {
 	if err != nil {
 		return fmt.Errorf("read the log: %w", err)
 	}
-	r.stage.drain()
-	e := &evidence{convs: r.cast.convs, log: log, faults: r.director.notes}
+	r.cluster.stopNodes()
+	e := &evidence{convs: r.directory.convs, log: log, faults: r.runner.notes}
 	for _, d := range r.devices {
 		e.journals = append(e.journals, d.log())
 	}
-	all, behind := e.judge()
+	all, behind := e.check()
 	rep.Behind = behind
-	rep.fill(r, e, append(all, r.stage.died...))
+	rep.fill(r, e, append(all, r.cluster.violations...))
 	return nil
 }
 
-// open has every device logged in, and then every conversation begun: where
-// history begins for a device is not what a run is about.
-func (r *run) open(ctx context.Context) error {
-	err := r.await(ctx, func() string {
+// startConversations waits until all devices are logged in, and starts every
+// conversation. Then every device has the same beginning of its history.
+func (r *run) startConversations(ctx context.Context) error {
+	err := r.waitFor(ctx, func() string {
 		for _, d := range r.devices {
-			if !d.present() {
+			if !d.loggedIn() {
 				return d.log().name + " isn't logged in"
 			}
 		}
@@ -202,19 +202,19 @@ func (r *run) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for c := range r.cast.convs {
-		user := r.cast.convs[c].members[0]
+	for c := range r.directory.convs {
+		user := r.directory.convs[c].members[0]
 		select {
-		case r.devices[user*(phones+1)].(*talker).opening <- c:
+		case r.devices[user*(sendersPerUser+1)].(*sender).openings <- c:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
-	return r.await(ctx, func() string {
+	return r.waitFor(ctx, func() string {
 		for _, d := range r.devices {
-			for c := range r.cast.convs {
-				if j := d.log(); member(&r.cast.convs[c], j.user) && j.top(c) == 0 {
-					return j.name + " has nothing of " + r.cast.convs[c].name
+			for c := range r.directory.convs {
+				if j := d.log(); member(&r.directory.convs[c], j.user) && j.top(c) == 0 {
+					return j.name + " has nothing of " + r.directory.convs[c].name
 				}
 			}
 		}
@@ -222,15 +222,15 @@ func (r *run) open(ctx context.Context) error {
 	})
 }
 
-// await waits until nothing is missing any more.
-func (r *run) await(ctx context.Context, missing func() string) error {
+// waitFor waits until missing returns "".
+func (r *run) waitFor(ctx context.Context, missing func() string) error {
 	for end := time.Now().Add(startTimeout); ; {
 		what := missing()
 		switch {
 		case what == "":
 			return nil
 		case time.Now().After(end):
-			return fmt.Errorf("the talk could not begin within %s: %s", startTimeout, what)
+			return fmt.Errorf("the devices were not ready within %s: %s", startTimeout, what)
 		case !sleep(ctx, pollEvery):
 			return ctx.Err()
 		}
@@ -246,32 +246,32 @@ func member(c *conv, user int) bool {
 	return false
 }
 
-// settle waits, now that all is well, until all that was said is answered and
-// all that is stored was seen, for as long as there is hope. It returns the log.
-func (r *run) settle(ctx context.Context) ([][]row, error) {
-	r.watch(ctx, r.answered)
+// waitComplete waits until all messages are answered and shown, as long as
+// there is progress. It returns the log.
+func (r *run) waitComplete(ctx context.Context) ([][]row, error) {
+	r.waitProgress(ctx, r.answered)
 	log, err := r.readLog(ctx)
 	if err != nil {
 		return nil, err
 	}
-	r.watch(ctx, func() bool { return r.complete(log) })
+	r.waitProgress(ctx, func() bool { return r.complete(log) })
 	return log, nil
 }
 
-// watch waits until done, but not for longer than standstill without anything
-// happening anywhere, nor beyond patience.
-func (r *run) watch(ctx context.Context, done func() bool) {
+// waitProgress waits until done returns true, at most patience, and at most
+// maxIdle without any progress.
+func (r *run) waitProgress(ctx context.Context, done func() bool) {
 	var last tally
 	end := time.Now().Add(r.cfg.patience())
-	for moved := time.Now(); !done() && time.Now().Before(end) && time.Since(moved) < standstill; sleep(ctx, pollEvery) {
-		if now := r.tally(); now != last {
+	for moved := time.Now(); !done() && time.Now().Before(end) && time.Since(moved) < maxIdle; sleep(ctx, pollEvery) {
+		if now := r.counts(); now != last {
 			last, moved = now, time.Now()
 		}
 	}
 }
 
-// tally is that of all devices.
-func (r *run) tally() (all tally) {
+// counts returns the sum over all devices.
+func (r *run) counts() (all tally) {
 	for _, d := range r.devices {
 		all.add(d.log().tally())
 	}
@@ -280,7 +280,7 @@ func (r *run) tally() (all tally) {
 
 func (r *run) answered() bool {
 	for _, d := range r.devices {
-		if !d.settled() {
+		if !d.allAnswered() {
 			return false
 		}
 	}
@@ -290,7 +290,7 @@ func (r *run) answered() bool {
 func (r *run) complete(log [][]row) bool {
 	for _, d := range r.devices {
 		for c := range log {
-			if j := d.log(); member(&r.cast.convs[c], j.user) && j.top(c) < int64(len(log[c])) {
+			if j := d.log(); member(&r.directory.convs[c], j.user) && j.top(c) < int64(len(log[c])) {
 				return false
 			}
 		}
@@ -298,23 +298,23 @@ func (r *run) complete(log [][]row) bool {
 	return true
 }
 
-// readLog reads all conversations from the database, past the nodes.
+// readLog reads all conversations from the database.
 func (r *run) readLog(ctx context.Context) ([][]row, error) {
-	db, err := model.Open(ctx, model.Options{DB: r.stage.mariadb.URL(database), Shared: true, Wait: startTimeout, Cores: 1})
+	db, err := model.Open(ctx, model.Options{DB: r.cluster.mariadb.URL(database), Shared: true, Wait: startTimeout, Cores: 1})
 	if err != nil {
 		return nil, err
 	}
 	defer db.Close()
 	place := make(map[int64]int)
-	for i, p := range r.cast.people {
+	for i, p := range r.directory.users {
 		place[p.id] = i
 	}
-	log := make([][]row, len(r.cast.convs))
-	for c := range r.cast.convs {
-		cv := &r.cast.convs[c]
-		me, peer := r.cast.people[cv.members[0]].id, int64(0)
+	log := make([][]row, len(r.directory.convs))
+	for c := range r.directory.convs {
+		cv := &r.directory.convs[c]
+		me, peer := r.directory.users[cv.members[0]].id, int64(0)
 		if cv.group == 0 {
-			peer = r.cast.people[cv.members[len(cv.members)-1]].id
+			peer = r.directory.users[cv.members[len(cv.members)-1]].id
 		}
 		v, err := db.View(ctx, me, cv.group, peer)
 		if err != nil {
@@ -342,13 +342,13 @@ func (r *run) readLog(ctx context.Context) ([][]row, error) {
 	return log, nil
 }
 
-// tell says once a second how it is going.
-func (r *run) tell(ctx context.Context, phase string) {
+// reportProgress reports the progress once a second.
+func (r *run) reportProgress(ctx context.Context, phase string) {
 	var last int64
 	for sleep(ctx, time.Second) {
-		now := r.tally()
+		now := r.counts()
 		r.cfg.Progress(fmt.Sprintf("%s  %s: %d acknowledged (%d/s), %d waiting, %d shown, %d faults",
-			time.Since(r.began).Round(time.Second), phase, now.acked, now.acked-last, now.open, now.shown, r.director.count()))
+			time.Since(r.began).Round(time.Second), phase, now.acked, now.acked-last, now.open, now.shown, r.runner.count()))
 		last = now.acked
 	}
 }

@@ -16,7 +16,7 @@ import (
 // mutation is a change to the server's source that breaks one promise.
 type mutation struct{ file, old, new string }
 
-// build builds the server, with changes if there are any.
+// build builds the server with mutations.
 func build(t *testing.T, mutations ...mutation) (chatd string) {
 	t.Helper()
 	top, err := filepath.Abs("../..")
@@ -61,8 +61,8 @@ func build(t *testing.T, mutations ...mutation) (chatd string) {
 	return chatd
 }
 
-// needServices has the test fail where what it needs is missing, or skip it
-// where that is asked for.
+// needServices fails the test if services are missing, or skips it if that is
+// allowed.
 func needServices(t *testing.T) {
 	t.Helper()
 	for _, program := range append(append([]string{"nginx"}, services.MariaDBPrograms...), services.RedisPrograms...) {
@@ -88,8 +88,7 @@ func carryOut(t *testing.T, cfg Config) *Report {
 	return rep
 }
 
-// The proof in short: a cluster on which everything breaks that can keeps its
-// promises.
+// A cluster on which everything breaks keeps its promises.
 func TestNothingIsLost(t *testing.T) {
 	needServices(t)
 	rep := carryOut(t, Config{Chatd: build(t), Nodes: 3, Users: 6, Rate: 300, Duration: 20 * time.Second, Seed: 1})
@@ -99,12 +98,12 @@ func TestNothingIsLost(t *testing.T) {
 	t.Logf("%s", rep)
 }
 
-// A checker that a broken server gets past proves nothing. These are broken
-// in one way each, and each has to be caught, by the name of what it does.
+// The checker must catch servers that are broken in one way each, and name what
+// they do.
 func TestBrokenServersAreCaught(t *testing.T) {
 	needServices(t)
-	// What is told before it is stored is rolled back now and then: the pushes
-	// where what is true, else the ACKs.
+	// What is announced before it is stored is sometimes rolled back: pushes if
+	// what is true, ACKs otherwise.
 	early := func(what string) []mutation {
 		return []mutation{
 			{"model/transaction.go", `	if err := t.commit(tx); err != nil {`, `	t.learn(batch)
@@ -167,7 +166,7 @@ func TestBrokenServersAreCaught(t *testing.T) {
 			{"service/topic.go", `			sb.session.client.conn.Write(t, d.body)`, `			if d.seq%50 != 49 {
 				sb.session.client.conn.Write(t, d.body)
 			}`}}, "nginx reloaded", []Kind{Gap}},
-		// One server for three promises: none of these hides another.
+		// One server breaks three promises. None of them hides another.
 		{"some messages held up, the sending device pushed its own, and a panic that nobody recovers", 1, []mutation{
 			{"service/chat.go", `	"slices"
 `, `	"os"
@@ -201,7 +200,7 @@ func dieOnce() {
 			{"service/topic.go", `		own := d.from != nil && d.from.session == sb.session && d.body != nil`, `		own := false`}}, "nginx reloaded", []Kind{Overtaken, Doubled, Died}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			t.Parallel() // it waits, most of the time
+			t.Parallel() // mostly waiting
 			rep := carryOut(t, Config{Chatd: build(t, c.mutations...), Nodes: c.nodes, Users: 4, Rate: 300, Duration: 10 * time.Second, Seed: 3,
 				Faults: strings.Split(c.faults, ",")})
 			for _, want := range c.want {
@@ -214,8 +213,8 @@ func dieOnce() {
 	}
 }
 
-// A run that is interrupted mends what it broke, ends what it started, and
-// leaves nothing behind.
+// An interrupted run repairs what it broke, stops what it started, and leaves
+// nothing.
 func TestInterrupted(t *testing.T) {
 	needServices(t)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Times of devices: short, so that what happens to a connection is noticed
-// within a run of a minute.
+// Times of devices are short, so that they notice a broken connection within a
+// run of a minute.
 const (
 	pingEvery    = 2 * time.Second
 	loginTimeout = 8 * time.Second
@@ -17,64 +17,64 @@ const (
 	receiptEvery = 200 * time.Millisecond
 )
 
-// person is a user of the run.
-type person struct {
+// user is a user of the run.
+type user struct {
 	id             int64
 	name, password string
 }
 
-// way names a conversation as the wire does: a group, or two users, the lower
-// id first.
-type way struct{ group, lo, hi int64 }
+// convKey identifies a conversation: by its group, or by two users with the
+// lower id first.
+type convKey struct{ group, lo, hi int64 }
 
-func wayOf(group, a, b int64) way {
+func newConvKey(group, a, b int64) convKey {
 	if group != 0 {
-		return way{group: group}
+		return convKey{group: group}
 	}
-	return way{lo: min(a, b), hi: max(a, b)}
+	return convKey{lo: min(a, b), hi: max(a, b)}
 }
 
-// cast is what all devices of a run know.
-type cast struct {
-	people []*person
-	convs  []conv
-	ways   map[way]int // the conversation, by how the wire names it
+// directory is what all devices know of a run.
+type directory struct {
+	users []*user
+	convs []conv
+	byKey map[convKey]int // index of a conversation
 }
 
-// device is one device of a user, as faults treat it.
+// device is a device of a user, as faults treat it.
 type device interface {
 	log() *journal
-	// run keeps the device logged in, and talking where it talks, until ctx
+	// run keeps the device logged in, and sending if it is a sender, until ctx
 	// ends. It blocks.
 	run(ctx context.Context)
-	// quiet has the device say nothing more.
-	quiet()
-	// deaf has the device read nothing until the function returned is called.
-	deaf() (hear func())
-	// restart ends the device's program at once and starts it again, with its
-	// clock off by skew.
+	// stopSending ends sending for good.
+	stopSending()
+	// stopReading makes the device read nothing until resume is called.
+	stopReading() (resume func())
+	// restart kills the device's program and starts it again with its clock off
+	// by skew.
 	restart(skew time.Duration)
-	// present says whether the device has been logged in.
-	present() bool
-	// settled says whether each message has had its answer.
-	settled() bool
+	// loggedIn reports whether the device has ever logged in.
+	loggedIn() bool
+	// allAnswered reports whether every message has its answer.
+	allAnswered() bool
 }
 
-// ears can be held shut.
-type ears struct{ shut sync.Mutex }
+// readLock keeps a device from reading while it is held.
+type readLock struct{ readMu sync.Mutex }
 
-func (e *ears) deaf() (hear func()) {
-	e.shut.Lock()
-	return sync.OnceFunc(e.shut.Unlock)
+func (l *readLock) stopReading() (resume func()) {
+	l.readMu.Lock()
+	return sync.OnceFunc(l.readMu.Unlock)
 }
 
-// listen blocks while the ears are held shut.
-func (e *ears) listen() {
-	e.shut.Lock()
-	defer e.shut.Unlock()
+// waitReadable blocks while reading is stopped.
+func (l *readLock) waitReadable() {
+	l.readMu.Lock()
+	defer l.readMu.Unlock()
 }
 
-// sleep waits for d, and reports false where ctx ended first.
+// sleep waits for d. It returns false if ctx ends first.
 func sleep(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -86,5 +86,5 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// random is a source that depends on the run's seed and on what it is for.
+// random returns a source that depends on the run's seed and a purpose.
 func random(seed uint64, what uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, what)) }

@@ -14,8 +14,8 @@ import (
 	"chatd/internal/services"
 )
 
-// fakeNode has this program be a node, of the kind that is named: it is ready,
-// and ends in its own way.
+// fakeNode makes this program a node of the named kind, which becomes ready and
+// ends in its own way.
 const fakeNode = "CHATD_CRASH_TEST_NODE"
 
 func TestMain(m *testing.M) {
@@ -29,7 +29,7 @@ func beNode(kind, addr string) int {
 	told := make(chan os.Signal, 1)
 	signal.Notify(told, syscall.SIGTERM, syscall.SIGUSR1)
 	go func() {
-		_ = http.ListenAndServe(addr, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})) // then it is never ready
+		_ = http.ListenAndServe(addr, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})) // on an error it is never ready
 	}()
 	switch sig := <-told; {
 	case kind == "panics" && sig == syscall.SIGUSR1:
@@ -40,16 +40,16 @@ func beNode(kind, addr string) int {
 	return 0
 }
 
-// nodesAlone is a stage of such nodes and nothing else; all of them run.
-func nodesAlone(t *testing.T, kinds ...string) *stage {
+// nodesAlone returns a cluster with nothing but such nodes, all running.
+func nodesAlone(t *testing.T, kinds ...string) *cluster {
 	t.Helper()
 	f, err := services.NewFolder(t.TempDir(), "crash-")
 	if err != nil {
 		t.Fatal(err)
 	}
-	st := &stage{folder: f, turns: make(map[*services.Service]*sync.Mutex)}
+	c := &cluster{folder: f, locks: make(map[*services.Service]*sync.Mutex)}
 	t.Cleanup(func() {
-		if err := st.close(); err != nil {
+		if err := c.close(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -58,58 +58,58 @@ func nodesAlone(t *testing.T, kinds ...string) *stage {
 		if err != nil {
 			t.Fatal(err)
 		}
-		st.nodes, st.turns[n.Service] = append(st.nodes, n), &sync.Mutex{}
+		c.nodes, c.locks[n.Service] = append(c.nodes, n), &sync.Mutex{}
 		t.Setenv(fakeNode, kind)
 		if err := n.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return st
+	return c
 }
 
-func (s *stage) deaths() (all []string) {
+func (s *cluster) deaths() (all []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, v := range s.died {
+	for _, v := range s.violations {
 		all = append(all, string(v.Kind)+": "+v.Text)
 	}
 	return all
 }
 
-// A node that ends by itself while all goes on is told of, with what it has
-// said last, and started again; one that a fault has killed isn't.
+// A node that ends by itself is reported with the end of its log, and
+// restarted. One that a fault has killed isn't reported.
 func TestDied(t *testing.T) {
-	st := nodesAlone(t, "panics", "good")
-	first, second := st.nodes[0], st.nodes[1]
+	c := nodesAlone(t, "panics", "good")
+	first, second := c.nodes[0], c.nodes[1]
 	before := first.PID()
 	if err := syscall.Kill(before, syscall.SIGUSR1); err != nil {
 		t.Fatal(err)
 	}
-	if err := second.Kill(); err != nil { // as a fault that didn't get it going again
+	if err := second.Kill(); err != nil { // like a fault that didn't restart it
 		t.Fatal(err)
 	}
 	t.Setenv(fakeNode, "good")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var all sync.WaitGroup
-	all.Go(func() { st.supervise(ctx) })
+	all.Go(func() { c.supervise(ctx) })
 	for end := time.Now().Add(startTimeout); first.PID() == before || first.PID() == 0 || second.PID() == 0; time.Sleep(pollEvery) {
 		if time.Now().After(end) {
-			t.Fatalf("they aren't started again; deaths: %q", st.deaths())
+			t.Fatalf("they aren't started again; deaths: %q", c.deaths())
 		}
 	}
 	cancel()
 	all.Wait()
-	got := st.deaths()
+	got := c.deaths()
 	if len(got) != 1 || !strings.HasPrefix(got[0], "died: node panics: it has ended with exit code 2") || !strings.Contains(got[0], "nobody recovers this") {
 		t.Errorf("%q", got)
 	}
 }
 
-// At the end each node has to be there, and to take its leave as it should.
+// At the end every node must be running, and shut down in order.
 func TestDiedAtTheEnd(t *testing.T) {
-	st := nodesAlone(t, "good", "bad", "panics", "gone", "left")
-	panics, gone, left := st.nodes[2], st.nodes[3], st.nodes[4]
+	c := nodesAlone(t, "good", "bad", "panics", "gone", "left")
+	panics, gone, left := c.nodes[2], c.nodes[3], c.nodes[4]
 	if err := gone.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -123,8 +123,8 @@ func TestDiedAtTheEnd(t *testing.T) {
 			}
 		}
 	}
-	st.drain()
-	got := st.deaths()
+	c.stopNodes()
+	got := c.deaths()
 	for i, want := range []string{"died: node bad: it ended badly, with exit code 3", "died: node panics: it has ended with exit code 2",
 		"died: node gone doesn't run at the end", "died: node left: it has ended with exit code 0"} {
 		if len(got) != 4 || !strings.HasPrefix(got[i], want) {

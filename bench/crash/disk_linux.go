@@ -9,11 +9,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// disk is a small disk in memory, for a database that is to find it full.
+// disk is a small disk in memory that can be filled up.
 type disk struct{ path string }
 
-// newDisk mounts an empty disk of so many bytes. It needs the right to mount;
-// without it the error says so.
+// newDisk mounts an empty disk of size bytes. That needs the right to mount.
 func newDisk(path string, size int64) (*disk, error) {
 	if err := os.Mkdir(path, 0o700); err != nil {
 		return nil, err
@@ -26,13 +25,13 @@ func newDisk(path string, size int64) (*disk, error) {
 
 func (d *disk) filler() string { return filepath.Join(d.path, "filler") }
 
-// fill takes all space that is left.
+// fill takes up all free space.
 func (d *disk) fill() error {
 	f, err := os.OpenFile(d.filler(), os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = f.Close() }() // what counts is the space that it takes
+	defer func() { _ = f.Close() }() // only its size counts
 	for at, piece := int64(0), int64(64<<20); piece >= 4096; {
 		err := unix.Fallocate(int(f.Fd()), 0, at, piece)
 		switch {
@@ -56,7 +55,7 @@ func (d *disk) free() error {
 	return err
 }
 
-// close ends the disk, with all that is on it.
+// close unmounts the disk and deletes its data.
 func (d *disk) close() error {
 	err := unix.Unmount(d.path, unix.MNT_DETACH)
 	return errors.Join(err, os.Remove(d.path))

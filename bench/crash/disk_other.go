@@ -4,7 +4,7 @@ package crash
 
 import "errors"
 
-// disk can't be had here.
+// disk is implemented for Linux only.
 type disk struct{ path string }
 
 func newDisk(string, int64) (*disk, error) {

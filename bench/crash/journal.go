@@ -12,12 +12,13 @@ import (
 	"chatd/proto"
 )
 
-// message names a message of a run by its sender: the device's place in the
-// run, and the device's own count, from 1.
+// message identifies a message by its sender: the index of the device, and the
+// device's own count from 1.
 type message struct{ device, number int32 }
 
-// text is what a message says: its name, and as much behind it as its name
-// decides, with what has been trouble to others.
+// text returns the text of a message. It starts with the message's name and
+// goes on with characters that break careless programs. The same message always
+// has the same text.
 func (m message) text() string {
 	h := fnv.New32a()
 	name := fmt.Sprintf("d%d n%d ", m.device, m.number)
@@ -27,7 +28,8 @@ func (m message) text() string {
 	return name + strings.Repeat(filler, int(n%4)) + strconv.FormatUint(uint64(n), 36)
 }
 
-// parse is the message that a text is, whole and unaltered.
+// parse returns the message with this text. ok is false if the text was
+// altered.
 func parse(text string) (m message, ok bool) {
 	d, rest, _ := strings.Cut(text, " ")
 	n, _, _ := strings.Cut(rest, " ")
@@ -46,45 +48,44 @@ func parse(text string) (m message, ok bool) {
 	return m, m.text() == text
 }
 
-// outcome is what became of a message at its sender.
+// outcome is what a sender knows of its message.
 type outcome uint8
 
 const (
 	pending outcome = iota // no answer yet
 	acked
 	refused // for good
-	unsure  // the device was ended before it had an answer
+	unsure  // the device was killed before the answer came
 )
 
 // sent is a message at its sender.
 type sent struct {
 	conv     int
-	life     int32 // which of the device's lives it was
-	at, done int64 // ns since the run began
-	seq      int64 // acked
+	session  int32 // number of the device's session
+	at, done int64 // ns since the start of the run
+	seq      int64 // if acked
 	outcome  outcome
-	err      string // refused, unsure
+	err      string // if refused or unsure
 }
 
-// shown is a message at a device that got it.
+// shown is a message at a device that received it.
 type shown struct {
 	seq int64
 	msg message
 	at  int64
-	// life is which of the device's lives it was: those of an SDK's client, or
-	// the connections of a watcher.
-	life int32
+	// session is a session of an SDK client, or a connection of a receiver.
+	session int32
 }
 
 // seen is what a device has of one conversation.
 type seen struct {
 	list    []shown
-	altered map[int64]string   // texts that no device can have sent, by seq
-	top     int64              // it has all up to here, its own included
+	altered map[int64]string   // texts that no device sent, by seq
+	top     int64              // it has all seqs up to here, its own included
 	beyond  map[int64]struct{} // and these
 }
 
-// add notes that the device has a seq.
+// add records that the device has a seq.
 func (s *seen) add(seq int64) {
 	if seq <= s.top {
 		return
@@ -106,43 +107,44 @@ func (s *seen) add(seq int64) {
 	}
 }
 
-// note is a line of what happened to a device, or of a fault.
+// note is a line about a device, or about a fault.
 type note struct {
 	at   int64
 	text string
 }
 
-// journal is all that one device has said and seen. Any goroutine may use it.
+// journal records everything that one device has sent and seen. It is safe for
+// concurrent use.
 type journal struct {
-	index int
-	user  int // the user's place in the run
-	name  string
-	talks bool // it has the SDK: it says things, and fills holes itself
-	began time.Time
+	index  int
+	user   int // index of the user
+	name   string
+	hasSDK bool // it has the SDK: it sends, and repairs gaps itself
+	began  time.Time
 
 	mu    sync.Mutex
 	sent  []sent // message number n is at n-1
 	seen  []seen // by conversation
 	notes []note
-	wire  []passed // messages of its own, and their answers, as its connections had them
-	conns int      // of them
-	// bases has, of each life and by conversation, from where on the device
-	// must get messages: what an SDK's client knew it had, what a watcher has
-	// receipted.
-	bases [][]int64
-	told  []int64 // a watcher's last receipts, by conversation
-	wrong []Violation
+	wire  []wireEvent // its messages and their answers, as seen on its connections
+	conns int         // number of connections
+	// startSeqs says from which seq on the device must get messages, by session
+	// and conversation: after what an SDK client has saved, or what a receiver
+	// has receipted.
+	startSeqs  [][]int64
+	receipts   []int64 // seqs of a receiver's last receipts, by conversation
+	violations []Violation
 
 	counts tally
 }
 
-func newJournal(index, user int, name string, talks bool, convs int, began time.Time) *journal {
-	return &journal{index: index, user: user, name: name, talks: talks, began: began, seen: make([]seen, convs), told: make([]int64, convs)}
+func newJournal(index, user int, name string, hasSDK bool, convs int, began time.Time) *journal {
+	return &journal{index: index, user: user, name: name, hasSDK: hasSDK, began: began, seen: make([]seen, convs), receipts: make([]int64, convs)}
 }
 
 func (j *journal) now() int64 { return int64(time.Since(j.began)) }
 
-// notef notes what happens to the device.
+// notef adds a note.
 func (j *journal) notef(format string, args ...any) {
 	n := note{j.now(), fmt.Sprintf(format, args...)}
 	j.mu.Lock()
@@ -150,56 +152,56 @@ func (j *journal) notef(format string, args ...any) {
 	j.notes = append(j.notes, n)
 }
 
-// violate notes what only the device itself can see.
+// violate records a violation that only the device itself can see.
 func (j *journal) violate(kind Kind, format string, args ...any) {
 	j.violateOf(kind, message{}, format, args...)
 }
 
-// violateOf is violate where it is about a message.
+// violateOf is violate for a violation about a message.
 func (j *journal) violateOf(kind Kind, m message, format string, args ...any) {
 	v := Violation{Kind: kind, Text: j.name + ": " + fmt.Sprintf(format, args...), msg: m}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.wrong = append(j.wrong, v)
+	j.violations = append(j.violations, v)
 }
 
-// passed is a message on one of its sender's connections, or its answer.
-type passed struct {
+// wireEvent is a message on a connection of its sender, or the answer.
+type wireEvent struct {
 	at     int64
 	number int32
 	conn   int32
 	answer bool
-	retry  bool        // not of answers
+	retry  bool        // not for answers
 	errno  proto.Errno // of answers
 }
 
-// connects begins another connection, and says which it is.
-func (j *journal) connects() int32 {
+// newConnection returns the number of a new connection.
+func (j *journal) newConnection() int32 {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.conns++
 	return int32(j.conns)
 }
 
-// passes notes what a connection of the device has sent or got.
-func (j *journal) passes(p passed) {
+// recordWire records what a connection has sent or received.
+func (j *journal) recordWire(p wireEvent) {
 	p.at = j.now()
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.wire = append(j.wire, p)
 }
 
-// say notes that the device says something, and returns what.
-func (j *journal) say(conv int) message {
+// recordSent records that the device sends a message, and returns it.
+func (j *journal) recordSent(conv int) message {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.sent = append(j.sent, sent{conv: conv, life: int32(len(j.bases) - 1), at: j.now()})
+	j.sent = append(j.sent, sent{conv: conv, session: int32(len(j.startSeqs) - 1), at: j.now()})
 	j.counts.add(tally{said: 1, open: 1})
 	return message{int32(j.index), int32(len(j.sent))}
 }
 
-// unsay takes back the last message, which was never handed over.
-func (j *journal) unsay(m message) {
+// dropLast removes the last message, which wasn't sent after all.
+func (j *journal) dropLast(m message) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if int(m.number) == len(j.sent) {
@@ -208,8 +210,8 @@ func (j *journal) unsay(m message) {
 	}
 }
 
-// settle notes what became of a message.
-func (j *journal) settle(m message, o outcome, seq int64, err error) {
+// recordOutcome records what became of a message.
+func (j *journal) recordOutcome(m message, o outcome, seq int64, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	s := &j.sent[m.number-1]
@@ -224,8 +226,8 @@ func (j *journal) settle(m message, o outcome, seq int64, err error) {
 	}
 }
 
-// show notes that the device has got a message.
-func (j *journal) show(conv int, seq int64, text string, life int32) {
+// recordShown records that the device was shown a message.
+func (j *journal) recordShown(conv int, seq int64, text string, session int32) {
 	m, ok := parse(text)
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -236,28 +238,28 @@ func (j *journal) show(conv int, seq int64, text string, life int32) {
 		}
 		s.altered[seq] = text
 	}
-	s.list = append(s.list, shown{seq, m, j.now(), life})
+	s.list = append(s.list, shown{seq, m, j.now(), session})
 	j.counts.shown++
 	s.add(seq)
 }
 
-// receipted notes that a watcher has sent a receipt. The server may not have it.
-func (j *journal) receipted(conv int, seq int64) {
+// recordReceipt records that a receiver has sent a receipt. The server may not
+// have got it.
+func (j *journal) recordReceipt(conv int, seq int64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.told[conv] = max(j.told[conv], seq)
+	j.receipts[conv] = max(j.receipts[conv], seq)
 }
 
-// begins begins a watcher's next life, and says which it is.
-func (j *journal) begins() (life int32) {
+// newSession starts a receiver's next session and returns its number.
+func (j *journal) newSession() (session int32) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.bases = append(j.bases, slices.Clone(j.told))
-	return int32(len(j.bases) - 1)
+	j.startSeqs = append(j.startSeqs, slices.Clone(j.receipts))
+	return int32(len(j.startSeqs) - 1)
 }
 
-// tally is how many messages were sent, acknowledged, not yet answered, and
-// shown.
+// tally counts messages: sent, acknowledged, not yet answered, and shown.
 type tally struct{ said, acked, open, shown int64 }
 
 func (a *tally) add(b tally) {
@@ -270,15 +272,15 @@ func (j *journal) tally() tally {
 	return j.counts
 }
 
-// top is how far the device has all of a conversation.
+// top returns up to which seq the device has all of a conversation.
 func (j *journal) top(conv int) int64 {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.seen[conv].top
 }
 
-// behind says of a device that lacks n messages what it did last.
-func (j *journal) behind(n int) string {
+// lastNotes describes a device that lacks n messages, with its last notes.
+func (j *journal) lastNotes(n int) string {
 	text := fmt.Sprintf("%s never saw %d messages; last:", j.name, n)
 	for _, n := range j.notes[max(0, len(j.notes)-4):] {
 		text += fmt.Sprintf(" [%.3fs %s]", float64(n.at)/1e9, n.text)

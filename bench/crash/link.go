@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// link is a relay on the loopback address that all connections from one party
-// to another go through, and where they can be treated as bad networks do. Any
-// goroutine may call its methods; none blocks.
+// link relays all connections between two parties over the loopback network and
+// can treat them as a bad network does. Its methods don't block and are safe
+// for concurrent use.
 type link struct {
 	l    net.Listener
 	to   string
@@ -17,8 +17,8 @@ type link struct {
 
 	mu      sync.Mutex
 	pipes   map[*pipe]struct{}
-	delay   time.Duration // of each piece of data
-	held    chan struct{} // closed when data flows again; nil: it does
+	delay   time.Duration // of each chunk of data
+	held    chan struct{} // closed when data flows again; nil: it flows
 	refused bool
 	closed  bool
 }
@@ -28,17 +28,17 @@ type pipe struct {
 	near, far net.Conn
 
 	mu   sync.Mutex
-	dead bool // what comes is swallowed, and nobody is told
+	dead bool // data is dropped silently
 }
 
-// pieceSize is what a link forwards at a time, dialTimeout how long it tries to
-// reach the other side.
+// pieceSize is the size of a chunk. dialTimeout bounds connecting to the other
+// side.
 const (
 	pieceSize   = 32 << 10
 	dialTimeout = 2 * time.Second
 )
 
-// newLink starts a link to an address, on a port that the system chooses.
+// newLink starts a link to an address, on a free port.
 func newLink(to string) (*link, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -49,7 +49,7 @@ func newLink(to string) (*link, error) {
 	return k, nil
 }
 
-// addr is where the link takes connections.
+// addr returns the address to connect to.
 func (k *link) addr() string { return k.l.Addr().String() }
 
 func (k *link) accept() {
@@ -58,7 +58,7 @@ func (k *link) accept() {
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
-		if err != nil { // no descriptors, say
+		if err != nil { // e.g. no file descriptors
 			time.Sleep(10 * time.Millisecond)
 			continue
 		}
@@ -115,7 +115,7 @@ func (k *link) forward(p *pipe, from, to net.Conn) {
 		if err != nil {
 			if p.isDead() {
 				reset(from)
-				return // the other side is not told
+				return // the other side must not notice
 			}
 			if half, ok := to.(*net.TCPConn); ok && half.CloseWrite() == nil && !errors.Is(err, net.ErrClosed) {
 				return
@@ -126,7 +126,7 @@ func (k *link) forward(p *pipe, from, to net.Conn) {
 	}
 }
 
-// wait keeps data back for as long as the link says.
+// wait holds data back as the link demands.
 func (k *link) wait() {
 	k.mu.Lock()
 	delay, held := k.delay, k.held
@@ -145,7 +145,7 @@ func (p *pipe) isDead() bool {
 	return p.dead
 }
 
-// cut ends both connections with a reset.
+// cut resets both connections.
 func (p *pipe) cut() {
 	reset(p.near)
 	reset(p.far)
@@ -153,7 +153,7 @@ func (p *pipe) cut() {
 
 func reset(c net.Conn) {
 	if tcp, ok := c.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0) // then it is a close like any other
+		_ = tcp.SetLinger(0) // on failure it is an ordinary close
 	}
 	_ = c.Close()
 }
@@ -168,15 +168,15 @@ func (k *link) all() []*pipe {
 	return all
 }
 
-// cut resets all connections; new ones are taken.
+// cut resets all connections. New ones are accepted.
 func (k *link) cut() {
 	for _, p := range k.all() {
 		p.cut()
 	}
 }
 
-// halfOpen has all connections lose whatever is sent on them, in both
-// directions and for good, without either side being told; new ones are good.
+// halfOpen makes all connections silently drop everything in both directions,
+// for good. New connections work.
 func (k *link) halfOpen() {
 	for _, p := range k.all() {
 		p.mu.Lock()
@@ -185,7 +185,7 @@ func (k *link) halfOpen() {
 	}
 }
 
-// stall keeps all data back, of new connections as well, until resume.
+// stall holds all data back until resume, also on new connections.
 func (k *link) stall() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -194,14 +194,14 @@ func (k *link) stall() {
 	}
 }
 
-// slow has each piece of data take so much longer; 0: as fast as it goes.
+// slow delays each chunk of data; 0: no delay.
 func (k *link) slow(delay time.Duration) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.delay = delay
 }
 
-// refuse has the link reset whoever connects.
+// refuse resets new connections.
 func (k *link) refuse() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -219,7 +219,7 @@ func (k *link) resume() {
 	}
 }
 
-// close ends the link and its connections, and waits for its goroutines.
+// close closes the link and its connections and waits for its goroutines.
 func (k *link) close() {
 	k.mu.Lock()
 	k.closed = true

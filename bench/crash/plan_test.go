@@ -15,42 +15,42 @@ import (
 	"chatd/internal/services"
 )
 
-func emptyWorld(nodes, devices int) *world {
-	w := &world{stage: &stage{disk: &disk{}}, devices: make([]device, devices)}
+func emptyWorld(nodes, devices int) *environment {
+	env := &environment{cluster: &cluster{disk: &disk{}}, devices: make([]device, devices)}
 	for range nodes {
-		w.nodes = append(w.nodes, &services.Node{})
+		env.nodes = append(env.nodes, &services.Node{})
 	}
-	w.front = make([]*link, clientLinks)
-	return w
+	env.frontLinks = make([]*link, clientLinks)
+	return env
 }
 
-// A seed decides everything, so that a run that found something can be had
-// again; every kind has its turn; and nothing is broken twice at a time.
+// The same seed gives the same plan, every kind has its turn, and nothing is
+// broken twice at a time.
 func TestPlan(t *testing.T) {
-	w, long := emptyWorld(3, 36), 10*time.Minute
-	a, b := plan(w, Faults(), 5, long), plan(w, Faults(), 5, long)
-	if !slices.EqualFunc(a, b, func(x, y *planned) bool {
-		return x.Name == y.Name && x.at == y.at && x.hold == y.hold && x.target == y.target && x.salt == y.salt
+	env, long := emptyWorld(3, 36), 10*time.Minute
+	a, b := plan(env, Faults(), 5, long), plan(env, Faults(), 5, long)
+	if !slices.EqualFunc(a, b, func(x, y *plannedFault) bool {
+		return x.Name == y.Name && x.at == y.at && x.duration == y.duration && x.target == y.target && x.random == y.random
 	}) {
 		t.Error("the same seed gives another plan")
 	}
-	if c := plan(w, Faults(), 6, long); slices.EqualFunc(a, c, func(x, y *planned) bool { return x.Name == y.Name && x.at == y.at }) {
+	if c := plan(env, Faults(), 6, long); slices.EqualFunc(a, c, func(x, y *plannedFault) bool { return x.Name == y.Name && x.at == y.at }) {
 		t.Error("another seed gives the same plan")
 	}
 	kinds := make(map[string]int)
 	together := 0
 	for i, f := range a {
 		kinds[f.Name]++
-		if f.at < 0 || f.at+f.hold > long {
+		if f.at < 0 || f.at+f.duration > long {
 			t.Errorf("%s at %s ends after the run", f, f.at)
 		}
 		for _, g := range a[:i] {
-			if g.at+g.hold <= f.at {
+			if g.at+g.duration <= f.at {
 				continue
 			}
 			together++
-			for _, r := range f.takes(w, f.target) {
-				if slices.Contains(g.takes(w, g.target), r) {
+			for _, r := range f.resources(env, f.target) {
+				if slices.Contains(g.resources(env, g.target), r) {
 					t.Errorf("%s at %s and %s at %s both take %s", g, g.at, f, f.at, r)
 				}
 			}
@@ -59,8 +59,8 @@ func TestPlan(t *testing.T) {
 	if len(kinds) != len(Faults()) || len(a) < 200 || together < 50 {
 		t.Errorf("%d faults of %d kinds, %d of them beside others", len(a), len(kinds), together)
 	}
-	w.disk = nil
-	for _, f := range plan(w, Faults(), 5, long) {
+	env.disk = nil
+	for _, f := range plan(env, Faults(), 5, long) {
 		if f.disk {
 			t.Errorf("%s without a disk", f)
 		}
@@ -70,7 +70,7 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-// The page that tells people what was broken names everything that is.
+// docs/guarantees.md lists all faults.
 func TestFaultsAreDocumented(t *testing.T) {
 	page, err := os.ReadFile("../../docs/guarantees.md")
 	if err != nil {
@@ -83,8 +83,7 @@ func TestFaultsAreDocumented(t *testing.T) {
 	}
 }
 
-// What a link does to connections is what its name says: else the faults
-// would not be those that the report tells of.
+// A link does to connections what its methods say.
 func TestLink(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -148,7 +147,7 @@ func TestLink(t *testing.T) {
 		t.Fatal(err)
 	}
 	k.resume()
-	passes(near, far, "") // the link goes on
+	passes(near, far, "") // the link still works
 	got := make([]byte, 4)
 	if _, err := io.ReadFull(far, got); err != nil || string(got) != "late" {
 		t.Fatalf("%q, %v", got, err)
@@ -169,7 +168,7 @@ func TestLink(t *testing.T) {
 
 	k.refuse()
 	near, err = net.Dial("tcp", k.addr())
-	if err == nil { // it is reset at once
+	if err == nil { // reset at once
 		ends(near)
 		near.Close()
 	}
@@ -186,7 +185,7 @@ func asTimeout(err error, to *net.Error) bool {
 	return ok && n.Timeout()
 }
 
-// A run that makes no sense is refused in words.
+// A run that makes no sense is refused.
 func TestConfig(t *testing.T) {
 	good := Config{Nodes: 3, Users: 12, Rate: 100, Duration: time.Minute}
 	if err := good.Validate(); err != nil {
@@ -207,14 +206,14 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// A remark on a program that went wrong is one line, and says why it did.
-func TestBrief(t *testing.T) {
+// A remark about a failed program is one line and says why.
+func TestFirstAndLastLine(t *testing.T) {
 	for said, want := range map[string]string{
 		"no disk": "no disk",
 		"node 1: ended; its log ends with:\nstop":                       "node 1: ended; its log ends with: stop",
 		"node 1: ended; its log ends with:\nready\ndraining\n15 lost\n": "node 1: ended; its log ends with: 15 lost",
 	} {
-		if got := brief(errors.New(said)); got != want {
+		if got := firstAndLastLine(errors.New(said)); got != want {
 			t.Errorf("brief of %q is %q, want %q", said, got, want)
 		}
 	}

@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// Report is what a run has found.
+// Report is the result of a run.
 type Report struct {
 	Seed        uint64        `json:"seed"`
 	Nodes       int           `json:"nodes"`
 	Users       int           `json:"users"`
 	Devices     int           `json:"devices"`
-	Rate        int           `json:"rate"`        // messages per second that were wanted
-	Duration    time.Duration `json:"duration_ns"` // that was wanted
+	Rate        int           `json:"rate"`        // wanted messages per second
+	Duration    time.Duration `json:"duration_ns"` // wanted
 	Began       time.Time     `json:"began"`
 	Talked      time.Duration `json:"talked_ns"`
 	Took        time.Duration `json:"took_ns"`
@@ -25,7 +25,7 @@ type Report struct {
 	Conversations int            `json:"conversations"`
 	Said          int64          `json:"said"`
 	Acknowledged  int64          `json:"acknowledged"`
-	Unsure        int64          `json:"unsure"` // their device was ended before it had an answer
+	Unsure        int64          `json:"unsure"` // the device was killed before it had an answer
 	Refused       int64          `json:"refused"`
 	Stored        int64          `json:"stored"`
 	Shown         int64          `json:"shown"` // on all devices
@@ -34,11 +34,11 @@ type Report struct {
 
 	Violations map[Kind]int `json:"violations"`
 	First      []Violation  `json:"first,omitempty"`  // the gravest, with their histories
-	Behind     []string     `json:"behind,omitempty"` // devices that never saw something
+	Behind     []string     `json:"behind,omitempty"` // devices that never saw some message
 	Remarks    []string     `json:"remarks,omitempty"`
 }
 
-// Clean says whether no promise was broken.
+// Clean reports whether every promise was kept.
 func (r *Report) Clean() bool { return len(r.Violations) == 0 && r.Acknowledged > 0 }
 
 func (r *Report) fill(x *run, e *evidence, all []Violation) {
@@ -62,17 +62,17 @@ func (r *Report) fill(x *run, e *evidence, all []Violation) {
 	for _, rows := range e.log {
 		r.Stored += int64(len(rows))
 	}
-	r.Faults, r.FaultCount, r.Remarks = x.director.done, x.director.count(), x.stage.remarks
+	r.Faults, r.FaultCount, r.Remarks = x.runner.done, x.runner.count(), x.cluster.remarks
 	for _, v := range all {
 		r.Violations[v.Kind]++
 	}
 	r.First = all[:min(len(all), maxHistories)]
 }
 
-// told is of how many violations String tells the history.
-const told = 5
+// maxToldHistories is how many violations String prints with their history.
+const maxToldHistories = 5
 
-// String is the report for people.
+// String returns the report as text.
 func (r *Report) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "seed %d, %d nodes, %d users with %d devices, %d conversations; %s\n", r.Seed, r.Nodes, r.Users, r.Devices, r.Conversations, strings.Join(r.Versions, ", "))
@@ -91,7 +91,7 @@ func (r *Report) String() string {
 	}
 	for i, v := range r.First {
 		fmt.Fprintf(&b, "%s: %s\n", v.Kind, v.Text)
-		if i < told {
+		if i < maxToldHistories {
 			b.WriteString(v.History)
 		}
 	}

@@ -8,16 +8,16 @@ import (
 	"github.com/panjf2000/gnet/v2"
 )
 
-// conn is one connection. All of it belongs to its loop.
+// conn is one connection. Only its loop uses it.
 type conn struct {
 	gc     gnet.Conn
 	loop   *loop
 	group  *group
 	role   Role
-	rest   []byte // the beginning of a frame whose end hasn't come
+	rest   []byte // start of an incomplete frame
 	closed bool   // nothing may be written: gnet would write to whoever has the descriptor now
 
-	pending []byte // what the mailbox has for it, while that is emptied
+	pending []byte // what the mailbox has for it, while the mailbox is being emptied
 	copied  bool   // pending is a buffer of the loop, not part of the mailbox
 }
 
@@ -26,7 +26,7 @@ var (
 	errFull     = errors.New("the other loop is too far behind")
 )
 
-// feed takes what was read. All whole frames in it go on in one piece.
+// feed handles what was read. Complete frames are relayed together.
 func (c *conn) feed(data []byte) error {
 	l := c.loop
 	if len(c.rest) > 0 {
@@ -74,7 +74,7 @@ func (c *conn) pass(frames []byte) error {
 				o.write(frames)
 			}
 		default:
-			if !to[0].loop.leave(to, frames) {
+			if !to[0].loop.post(to, frames) {
 				return errFull
 			}
 		}
@@ -82,17 +82,17 @@ func (c *conn) pass(frames []byte) error {
 	return nil
 }
 
-// write writes frames, on c's loop. A connection that doesn't read what it is
-// sent is closed.
+// write writes frames. It must be called on c's loop. A connection that doesn't
+// read is closed.
 func (c *conn) write(frames []byte) {
 	if c.closed {
 		return
 	}
-	_, _ = c.gc.Write(frames) // an error has closed it
+	_, _ = c.gc.Write(frames) // on an error it is closed already
 	if c.closed || c.gc.OutboundBuffered() <= c.loop.relay.cfg.MaxWaiting {
 		return
 	}
 	c.closed = true
 	c.loop.relay.cfg.Logger.Warn("connection closed", "addr", c.gc.RemoteAddr(), "err", "it doesn't read")
-	_ = c.gc.Close() // once this callback is over
+	_ = c.gc.Close() // takes effect after this callback
 }

@@ -1,17 +1,17 @@
 // Package floor is a bare relay on gnet, the least that a server on the same
-// event loops can do: it passes frames from senders to receivers and knows
-// nothing of them but their length. It is what chatd's figures are compared
-// with, so it does all that makes a relay fast and nothing else: no decoding,
-// no store, no users, no limits but those that keep it alive.
+// event loops can do. It passes frames from senders to receivers and knows only
+// their length. chatd's figures are compared with it, so it does everything
+// that makes a relay fast and nothing else: no decoding, no store, no users,
+// and no limits except those that keep it alive.
 //
-// A frame is its length, four bytes big-endian, and a body. A connection says
-// with its first frame which group it is in, and whether it sends or receives
-// (Hello). From then on every frame of a sender goes, byte for byte, to all
-// receivers of its group, in order. A pair is a group with one of each.
+// A frame is its length, four bytes big-endian, and a body. The first frame of
+// a connection says which group it joins, and whether it sends or receives
+// (Hello). After that every frame of a sender goes unchanged and in order to
+// all receivers of its group. A pair is a group with one of each.
 //
-// All frames of one read go on together: straight to receivers of the same
-// loop, and through one mailbox to those of another, which writes once to
-// each of its connections for all that it finds there.
+// All frames of one read are relayed together: directly to receivers on the
+// same loop, and through one mailbox to those on another loop, which writes
+// once to each connection for everything in the mailbox.
 package floor
 
 import (
@@ -27,13 +27,13 @@ import (
 	"github.com/panjf2000/gnet/v2"
 )
 
-// Config is what a relay can be told. Zero means the default.
+// Config configures a relay. Zero values mean the defaults.
 type Config struct {
-	Addr       string // where to listen; default 127.0.0.1:0
+	Addr       string // address to listen on; default 127.0.0.1:0
 	Loops      int    // event loops; default: one per core
-	MaxFrame   int    // of a body; default 128 KiB
-	MaxWaiting int    // bytes that may wait for a receiver; default 1 MiB
-	MaxMailbox int    // bytes that may wait for a loop; default 32 MiB
+	MaxFrame   int    // bytes of a body; default 128 KiB
+	MaxWaiting int    // bytes that may wait for one receiver; default 1 MiB
+	MaxMailbox int    // bytes that may wait for one loop; default 32 MiB
 	Logger     *slog.Logger
 }
 
@@ -59,9 +59,9 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Run relays until ctx ends. It calls ready with its address once it listens.
-// An error says that it couldn't start, or that the engine has ended by
-// itself, as gnet's does when there are no file descriptors left.
+// Run relays until ctx ends. It blocks, and calls ready with its address once
+// it listens. An error means that it couldn't start, or that the engine ended
+// by itself, as gnet's does without free file descriptors.
 func Run(ctx context.Context, cfg Config, ready func(net.Addr)) error {
 	r := &relay{cfg: cfg.withDefaults(), booted: make(chan struct{}), groups: make(map[uint64]*group), byEngine: make(map[gnet.EventLoop]*loop)}
 	ended := make(chan error, 1)
@@ -82,7 +82,7 @@ func Run(ctx context.Context, cfg Config, ready func(net.Addr)) error {
 		case <-ctx.Done():
 		}
 	}
-	// With a context that is over it only tells the engine to end.
+	// Stop with an ended context doesn't wait for the engine.
 	over, cancel := context.WithCancel(ctx)
 	cancel()
 	_ = r.engine.Stop(over)
@@ -101,12 +101,12 @@ type relay struct {
 	failed error
 	booted chan struct{}
 
-	mu       sync.Mutex // connections come and go under it; frames never see it
+	mu       sync.Mutex // guards joining and leaving; relaying a frame doesn't take it
 	groups   map[uint64]*group
 	byEngine map[gnet.EventLoop]*loop
 }
 
-// OnBoot is gnet's: the relay listens.
+// OnBoot implements gnet.EventHandler: the relay listens.
 func (r *relay) OnBoot(e gnet.Engine) gnet.Action {
 	defer close(r.booted)
 	r.engine = e
@@ -114,7 +114,7 @@ func (r *relay) OnBoot(e gnet.Engine) gnet.Action {
 	return gnet.None
 }
 
-// address is where an engine listens.
+// address returns where an engine listens.
 func address(e gnet.Engine) (net.Addr, error) {
 	fd, err := e.Dup()
 	if err != nil {
@@ -128,7 +128,7 @@ func address(e gnet.Engine) (net.Addr, error) {
 	return l.Addr(), l.Close()
 }
 
-// OnOpen is gnet's: a connection has joined a loop.
+// OnOpen implements gnet.EventHandler: a connection was added to a loop.
 func (r *relay) OnOpen(gc gnet.Conn) ([]byte, gnet.Action) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -142,7 +142,7 @@ func (r *relay) OnOpen(gc gnet.Conn) ([]byte, gnet.Action) {
 	return nil, gnet.None
 }
 
-// OnTraffic is gnet's: a socket was read.
+// OnTraffic implements gnet.EventHandler: a socket was read.
 func (r *relay) OnTraffic(gc gnet.Conn) gnet.Action {
 	c := gc.Context().(*conn)
 	data, err := gc.Next(-1)
@@ -156,8 +156,9 @@ func (r *relay) OnTraffic(gc gnet.Conn) gnet.Action {
 	return gnet.None
 }
 
-// OnClose is gnet's: a connection has ended, by itself, by ours, or within a
-// Write that failed. Its file descriptor may be someone else's from here on.
+// OnClose implements gnet.EventHandler: a connection has ended, by itself, by
+// us, or in a Write that failed. Its file descriptor may belong to another
+// connection from now on.
 func (r *relay) OnClose(gc gnet.Conn, _ error) gnet.Action {
 	c := gc.Context().(*conn)
 	c.closed = true
@@ -165,8 +166,8 @@ func (r *relay) OnClose(gc gnet.Conn, _ error) gnet.Action {
 	return gnet.None
 }
 
-// gnetLog makes gnet's errors part of the log; it warns of what is as it
-// should be where many connections close at once.
+// gnetLog logs gnet's errors. It drops warnings, which are normal when many
+// connections close at once.
 type gnetLog struct{ log *slog.Logger }
 
 func (gnetLog) Debugf(string, ...any)               {}

@@ -344,7 +344,7 @@ func TestNothingIsWrittenToTheClosed(t *testing.T) {
 	gc := &unwritable{t: t}
 	gc.c = &conn{gc: gc, loop: l}
 	l.box.armed = true // it won't be woken
-	if !l.leave([]*conn{gc.c}, frame("a")) || !l.leave([]*conn{gc.c}, frame("b")) {
+	if !l.post([]*conn{gc.c}, frame("a")) || !l.post([]*conn{gc.c}, frame("b")) {
 		t.Fatal("the mailbox is full")
 	}
 	r.OnClose(gc, nil)
@@ -358,7 +358,7 @@ func TestFullMailbox(t *testing.T) {
 	l := &loop{relay: &relay{cfg: Config{MaxMailbox: 100}}}
 	l.box.armed = true // it won't be woken
 	to := []*conn{{loop: l}}
-	if !l.leave(to, make([]byte, 60)) || l.leave(to, make([]byte, 60)) || !l.leave(to, make([]byte, 40)) {
+	if !l.post(to, make([]byte, 60)) || l.post(to, make([]byte, 60)) || !l.post(to, make([]byte, 40)) {
 		t.Error("its bound isn't kept")
 	}
 }

@@ -6,18 +6,18 @@ import (
 	"sync/atomic"
 )
 
-// group is senders and those who get what they send.
+// group is a set of senders and receivers.
 type group struct {
 	number  uint64
-	members int // under relay.mu
-	// receivers are those of each loop. What is in it never changes: who comes
-	// or goes makes another one.
+	members int // guarded by relay.mu
+	// receivers by loop. The slices are immutable: joining and leaving replace
+	// them.
 	receivers atomic.Pointer[[][]*conn]
 }
 
 var errSecondHello = errors.New("a second hello")
 
-// join makes c a member of a group, on c's loop.
+// join adds c to a group. It must be called on c's loop.
 func (r *relay) join(c *conn, role Role, number uint64) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -39,7 +39,7 @@ func (r *relay) join(c *conn, role Role, number uint64) error {
 	return nil
 }
 
-// leave ends c's membership, on c's loop.
+// leave removes c from its group. It must be called on c's loop.
 func (r *relay) leave(c *conn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

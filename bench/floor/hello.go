@@ -5,29 +5,29 @@ import (
 	"errors"
 )
 
-// Role is what a connection is in its group.
+// Role is what a connection does in its group.
 type Role byte
 
-// A connection either sends or receives.
+// Roles of a connection.
 const (
-	none Role = iota // asks for an answer, and nothing else
+	none Role = iota // it only asks for an answer
 	Sender
 	Receiver
 )
 
 const (
 	headerSize = 4
-	// A body that begins with zero is for the relay itself: zero, the role, the
-	// group's number, and an answer.
+	// A body that begins with 0 is for the relay: 0, role, group number,
+	// answer.
 	control     = 0
 	controlSize = 1 + 1 + 8
 )
 
 var errControl = errors.New("a frame for the relay makes no sense")
 
-// Hello is the first frame of a connection. The relay answers with a frame
-// whose body is answer: from then on all that senders of the group write
-// reaches the connection, if it receives.
+// Hello returns the first frame of a connection. The relay answers with a frame
+// whose body is answer. If the connection receives, everything the group's
+// senders send after that reaches it.
 func Hello(role Role, group uint64, answer []byte) []byte {
 	frame := binary.BigEndian.AppendUint32(nil, uint32(controlSize+len(answer)))
 	frame = append(frame, control, byte(role))
@@ -35,11 +35,11 @@ func Hello(role Role, group uint64, answer []byte) []byte {
 	return append(frame, answer...)
 }
 
-// Ask is a frame that the relay answers with one whose body is answer, behind
-// all that its connection's loop has relayed to it.
+// Ask returns a frame that the relay answers with answer, after everything that
+// the connection's loop has relayed to it.
 func Ask(answer []byte) []byte { return Hello(none, 0, answer) }
 
-// command carries out a frame for the relay itself.
+// command handles a frame for the relay itself.
 func (c *conn) command(body []byte) error {
 	if len(body) <= controlSize {
 		return errControl

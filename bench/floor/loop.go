@@ -7,10 +7,11 @@ import (
 	"github.com/panjf2000/gnet/v2"
 )
 
-// maxKept is what a buffer may have grown to and still be kept.
+// maxKept is the largest buffer that is kept for reuse.
 const maxKept = 1 << 20
 
-// loop is one of gnet's event loops. What is below the line belongs to it.
+// loop is one of gnet's event loops. Only the loop itself uses the fields below
+// the line.
 type loop struct {
 	relay  *relay
 	index  int
@@ -19,50 +20,50 @@ type loop struct {
 
 	// ----
 	scratch []byte
-	spare   letters  // for the mailbox
-	dirty   []*conn  // have something pending
-	buffers [][]byte // not in use
+	spare   batch    // for the mailbox
+	dirty   []*conn  // connections with something pending
+	buffers [][]byte // free buffers
 }
 
-// mailbox is what other loops have for this one. It is armed from the first
-// letter until the loop takes them all: whoever arms it wakes the loop.
+// mailbox holds what other loops have for this one. It is armed from the first
+// post until the loop takes everything. Whoever arms it wakes the loop.
 type mailbox struct {
 	mu    sync.Mutex
-	in    letters
+	in    batch
 	armed bool
 }
 
-// letters are frames in order, the bytes of all of them one after another.
-type letters struct {
-	list  []letter
+// batch is a list of posts. arena holds their frames one after another.
+type batch struct {
+	list  []post
 	arena []byte
 }
 
-// letter is the next n bytes for each of to.
-type letter struct {
+// post is the next n bytes for each of to.
+type post struct {
 	to []*conn
 	n  int
 }
 
-// leave has l write frames to its connections; for any loop. It is false
-// where l has more to do than it may.
-func (l *loop) leave(to []*conn, frames []byte) bool {
+// post has l write frames to its connections. Any loop may call it. It returns
+// false if the mailbox is full.
+func (l *loop) post(to []*conn, frames []byte) bool {
 	l.box.mu.Lock()
 	full := len(l.box.in.arena)+len(frames) > l.relay.cfg.MaxMailbox
 	wake := !full && !l.box.armed
 	if !full {
 		l.box.in.arena = append(l.box.in.arena, frames...)
-		l.box.in.list = append(l.box.in.list, letter{to, len(frames)})
+		l.box.in.list = append(l.box.in.list, post{to, len(frames)})
 		l.box.armed = true
 	}
 	l.box.mu.Unlock()
 	if wake {
-		_ = l.engine.Execute(context.Background(), l) // shut down: nobody is left to write to
+		_ = l.engine.Execute(context.Background(), l) // fails after a shutdown, when nobody is left to write to
 	}
 	return !full
 }
 
-// Run is gnet's: the loop empties its mailbox.
+// Run implements gnet.Runnable: the loop empties its mailbox.
 func (l *loop) Run(context.Context) error {
 	l.box.mu.Lock()
 	in := l.box.in
@@ -84,15 +85,15 @@ func (l *loop) Run(context.Context) error {
 		c.pending, c.copied, l.dirty[i] = nil, false, nil
 	}
 	l.dirty = l.dirty[:0]
-	clear(in.list) // they hold connections
-	l.spare = letters{list: in.list[:0]}
+	clear(in.list) // they refer to connections
+	l.spare = batch{list: in.list[:0]}
 	if cap(in.arena) <= maxKept {
 		l.spare.arena = in.arena[:0]
 	}
 	return nil
 }
 
-// gather adds frames to what is pending for c. What comes alone isn't copied.
+// gather adds frames to what is pending for c. A single post isn't copied.
 func (l *loop) gather(c *conn, frames []byte) {
 	switch {
 	case len(c.pending) == 0:

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/alecthomas/kong"
+
+	"chatd/bench/report"
+	"chatd/bench/scenario"
+	"chatd/bench/target"
+)
+
+const about = `The load generator of chatd.
+
+It starts a chatd with an empty store in a temporary folder (or uses a running one, with
+--addr), puts load on it, and checks that everything delivered is complete, in order and
+without repeats. Then it reports rates, latencies, and the CPU time of the server and its
+own. If a promise was broken, the exit code is 1.
+
+Generator and server share this machine: only loopback addresses are accepted.
+
+Examples:
+  chatbench stream
+  chatbench ping --kind chat --pairs 200
+  chatbench event --duration 30s --json event.json
+  chatbench connect --conns 10000
+  chatbench stream --spawn cluster --nodes 3
+  chatbench stream --addr 127.0.0.1:6000 --pid $(pidof chatd)
+  chatbench stream --html run.html --json run.json
+  chatbench ab --rounds 5 -- stream --chatd old/chatd -- stream --chatd new/chatd
+  chatbench compare monday.json tuesday.json`
+
+// options are the flags of all scenarios.
+type options struct {
+	target.Flags  `embed:""`
+	report.Output `embed:""`
+}
+
+// commandLine is what kong parses.
+type commandLine struct {
+	options `embed:""`
+
+	Stream  scenario.Stream  `cmd:"" help:"Stored messages: pairs of users; each sender keeps a window of messages unacknowledged."`
+	Ping    scenario.Ping    `cmd:"" help:"One message in flight per pair: the cost of a message that can share nothing."`
+	Event   scenario.Event   `cmd:"" help:"Events, which are relayed and not stored: pairs of users with a window of events in flight."`
+	Floor   scenario.Floor   `cmd:"" help:"The same load on a bare relay that neither decodes nor stores: what is left of a figure without the chat."`
+	Fanout  scenario.Fanout  `cmd:"" help:"One group whose members are all online: messages of some reach all others."`
+	Mix     scenario.Mix     `cmd:"" help:"Everyday use: most users are idle, some send, some disconnect and return."`
+	Connect scenario.Connect `cmd:"" help:"Idle connections: how fast they come up, and what each costs."`
+	Login   scenario.Login   `cmd:"" help:"Logins: users connect, log in by token or password, and disconnect."`
+	Storm   scenario.Storm   `cmd:"" help:"Reconnect storm: all idle connections are cut at once and return, while others send messages."`
+	Offline scenario.Offline `cmd:"" help:"Messages for offline users: storing them, and delivering them at login."`
+
+	Bully scenario.NoisyNeighbor `cmd:"" help:"Noisy neighbor: what users who send as fast as they can do to the latencies of others."`
+	Soak  scenario.Soak          `cmd:"" help:"Long run at a rate that keeps the server busy: memory, goroutines and file descriptors must not grow."`
+	Crash crashCommand           `cmd:"" help:"Kill, freeze, fill up and cut off a cluster under load: is any message lost, duplicated or out of order?"`
+
+	AB      abCommand      `cmd:"" name:"ab" help:"Run two of these alternately, A B B A …: the ratio of B to A, and whether it is more than noise."`
+	Compare compareCommand `cmd:"" help:"Compare reports written by --json: what changed from A to B, and whether it is more than noise."`
+}
+
+// invocation is a parsed command line.
+type invocation struct {
+	options
+	scenario scenario.Scenario // nil for a tool
+	settings map[string]string // flags of the scenario, for the report
+	tool     tool
+}
+
+// measure runs the scenario. It blocks until the run is over.
+func (inv *invocation) measure(ctx context.Context, stderr, live io.Writer) *report.Report {
+	return scenario.Measure(ctx, inv.scenario, inv.settings, &inv.Flags, stderr, live)
+}
+
+// tool is a command that isn't a scenario.
+type tool interface {
+	name() string
+	// shared lists the flags of a target that it accepts.
+	shared() []string
+	// validate checks the flags.
+	validate() error
+	// run does the work and returns the exit code.
+	run(ctx context.Context, out *report.Output, stdout, stderr, live io.Writer) int
+}
+
+// toolFlags are the shared flags that every tool accepts.
+var toolFlags = []string{"help", "json"}
+
+// parse parses and checks a command line. It returns nil without an error if
+// help was asked for, which is on stdout then.
+func parse(args []string, stdout io.Writer) (*invocation, error) {
+	var cl commandLine
+	helped := false
+	k, err := kong.New(&cl, kong.Name("chatbench"), kong.Description(about),
+		kong.Writers(stdout, stdout), kong.Exit(func(int) { helped = true }),
+		kong.ConfigureHelp(kong.HelpOptions{NoExpandSubcommands: true}))
+	if err != nil {
+		return nil, fmt.Errorf("the options' tags: %w", err)
+	}
+	tools := []tool{&cl.AB, &cl.Compare, &cl.Crash}
+	cl.Crash.target = &cl.Flags
+	for _, t := range tools {
+		if len(args) > 0 && t.name() == args[0] { // its help lists only what it accepts
+			for _, f := range k.Model.Flags {
+				f.Hidden = f.Hidden || !takes(t, f.Name)
+			}
+		}
+	}
+	ctx, err := k.Parse(args)
+	if helped {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	inv := &invocation{settings: make(map[string]string)}
+	name := ctx.Selected().Name
+	for _, t := range tools {
+		if t.name() == name {
+			inv.options, inv.tool = cl.options, t
+			return inv, errors.Join(onlyToolFlags(t, ctx), cl.Output.Check(), t.validate())
+		}
+	}
+	for _, s := range append(cl.Floor.Scenarios(), &cl.Stream, &cl.Ping, &cl.Event, &cl.Fanout, &cl.Mix, &cl.Connect, &cl.Login, &cl.Storm, &cl.Offline, &cl.Bully, &cl.Soak) {
+		if s.Name() == ctx.Command() {
+			inv.scenario = s
+		}
+	}
+	if inv.scenario == nil {
+		return nil, fmt.Errorf("no scenario named %q", name)
+	}
+	if f, ok := inv.scenario.(*scenario.Floored); ok {
+		cl.Flags.Floor = f.Relay()
+	}
+	if err := errors.Join(cl.Flags.Check(), cl.Output.Check(), inv.scenario.Check()); err != nil {
+		return nil, err
+	}
+	inv.options = cl.options
+	for _, f := range ctx.Selected().Flags {
+		inv.settings[f.Name] = fmt.Sprint(ctx.FlagValue(f))
+	}
+	return inv, nil
+}
+
+// takes reports whether a tool accepts a shared flag.
+func takes(t tool, flag string) bool {
+	return slices.Contains(toolFlags, flag) || slices.Contains(t.shared(), flag)
+}
+
+// onlyToolFlags refuses flags that the tool would ignore.
+func onlyToolFlags(t tool, ctx *kong.Context) error {
+	var bad []error
+	for _, p := range ctx.Path {
+		if p.Flag != nil && slices.Contains(ctx.Model.Flags, p.Flag) && !takes(t, p.Flag.Name) {
+			bad = append(bad, fmt.Errorf("--%s: %s doesn't take it", p.Flag.Name, t.name()))
+		}
+	}
+	return errors.Join(bad...)
+}

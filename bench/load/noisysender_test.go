@@ -1,0 +1,14 @@
+package load
+
+import "testing"
+
+// Nothing is counted outside the measured time.
+func TestNoisyCounters(t *testing.T) {
+	c := &NoisyCounters{}
+	c.add(&c.Sent, 1)
+	c.Counting.Store(true)
+	c.add(&c.Sent, 2)
+	if n := c.Sent.Load(); n != 2 {
+		t.Errorf("%d messages counted, want the 2 sent while counting", n)
+	}
+}

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"chatd/bench/benchtest"
+	"chatd/bench/report"
+)
+
+// Every scenario writes the files that flags name. Files that can't be written
+// are reported before the run.
+func TestOutputs(t *testing.T) {
+	folder := t.TempDir()
+	file := func(name string) string { return filepath.Join(folder, name) }
+	f := benchtest.NewFakeServer(t)
+	for _, scenario := range []string{"stream", "event"} {
+		code, stdout, stderr := chatbench(t, scenario, "--addr", f.Addr(), "--pairs", "2", "--count", "20",
+			"--json", file("run.json"), "--html", file("run.html"), "--svg", file("run.svg"))
+		if code != exitOK || !strings.Contains(stdout, "the run is good") {
+			t.Fatalf("exit code %d\n%s%s", code, stdout, stderr)
+		}
+		for _, name := range []string{"run.html", "run.svg"} {
+			text, err := os.ReadFile(file(name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if said, _ := benchtest.Markup(t, text); !strings.Contains(said, scenario) || !strings.Contains(said, "Latency by percentile") {
+				t.Errorf("%s: %s", name, said)
+			}
+		}
+		text, err := os.ReadFile(file("run.json"))
+		var r report.Report
+		if err == nil {
+			err = json.Unmarshal(text, &r)
+		}
+		if err != nil || len(r.Latencies) == 0 || len(r.Latencies[0].Curve) < 5 || len(r.Series) == 0 {
+			t.Errorf("%v in %s", err, text)
+		}
+	}
+	for _, flag := range []string{"--json", "--html", "--svg"} {
+		for name, says := range map[string]string{file("nowhere/run"): "there is no folder", folder: "it is a folder"} {
+			code, _, stderr := chatbench(t, "stream", "--addr", f.Addr(), flag, name)
+			if code != exitUsage || !strings.Contains(stderr, flag+" "+name+": "+says) {
+				t.Errorf("exit code %d, %q", code, stderr)
+			}
+		}
+	}
+}

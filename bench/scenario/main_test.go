@@ -1,0 +1,10 @@
+package scenario
+
+import (
+	"os"
+	"testing"
+
+	"chatd/bench/benchtest"
+)
+
+func TestMain(m *testing.M) { os.Exit(benchtest.RunTests(m)) }

@@ -1,0 +1,52 @@
+package target
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Names used for the sum of all processes, and for this process.
+const (
+	serverName    = "server"
+	generatorName = "generator"
+)
+
+// NamedPID is a process of a server that is already running.
+type NamedPID struct {
+	name string
+	pid  int
+}
+
+// UnmarshalText reads PID or NAME=PID.
+func (n *NamedPID) UnmarshalText(text []byte) error {
+	name, pid, named := strings.Cut(string(text), "=")
+	if !named {
+		name, pid = serverName, name
+	}
+	var err error
+	if n.name = strings.TrimSpace(name); n.name == "" {
+		return fmt.Errorf("%q: there is no name before the =", text)
+	}
+	if n.pid, err = strconv.Atoi(pid); err != nil || n.pid < 1 {
+		return fmt.Errorf("%q is no process: it must be PID or NAME=PID", text)
+	}
+	return nil
+}
+
+// checkDistinct returns an error if two processes have the same name or pid, or
+// if a name means the sum of all.
+func checkDistinct(all []NamedPID) error {
+	seen := make(map[NamedPID]bool)
+	for _, n := range all {
+		name, pid := NamedPID{name: n.name}, NamedPID{pid: n.pid}
+		if seen[name] || seen[pid] {
+			return fmt.Errorf("--pid: %s=%d: that name or process was there before", n.name, n.pid)
+		}
+		if len(all) > 1 && (n.name == serverName || n.name == generatorName) {
+			return fmt.Errorf("--pid: each of several processes needs a name, and not %q or %q", serverName, generatorName)
+		}
+		seen[name], seen[pid] = true, true
+	}
+	return nil
+}

@@ -24,7 +24,8 @@ var mayImport = map[string][]string{
 	"proto":               {},
 	"limit":               {},
 	"reactor":             {"proto", "limit"},
-	"model":               {"model/walwriter"},
+	"model":               {"model/sqldb"},
+	"model/sqldb":         {"model/walwriter"},
 	"model/walwriter":     {},
 	"service":             {"proto", "limit", "reactor", "model", "service/bus"}, // of bus the types of what nodes tell each other
 	"service/bus":         {"proto"},
@@ -58,12 +59,12 @@ var forAnyTest = []string{"proto/prototest", "internal/realservice"}
 // In tests so may testsOnly.
 var onlyIn = map[string][]string{
 	"github.com/panjf2000/gnet":  {"reactor", "bench/floor"},
-	"github.com/jmoiron/sqlx":    {"model"},
-	"github.com/pressly/goose":   {"model"},
-	"modernc.org/sqlite":         {"model", "model/walwriter"},
+	"github.com/jmoiron/sqlx":    {"model", "model/sqldb"},
+	"github.com/pressly/goose":   {"model/sqldb"},
+	"modernc.org/sqlite":         {"model/sqldb", "model/walwriter"},
 	"modernc.org/libc":           {"model/walwriter"}, // what the driver's C calls
-	"github.com/go-sql-driver":   {"model"},
-	"database/sql":               {"model", "model/walwriter"},
+	"github.com/go-sql-driver":   {"model/sqldb"},
+	"database/sql":               {"model", "model/sqldb", "model/walwriter"},
 	"github.com/gomodule/redigo": {"service/bus"},
 	"github.com/mna/redisc":      {"service/bus"},
 	"github.com/gobwas/ws":       {"reactor", "client", "bench"},

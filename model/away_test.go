@@ -35,7 +35,7 @@ func TestDatabaseAway(t *testing.T) {
 				for _, a := range batch {
 					if a.Err == nil {
 						sent[string(a.CID)] = true
-					} else if failed++; !h.d.transient(a.Err) {
+					} else if failed++; !h.d.isTransient(a.Err) {
 						t.Error(a.Err)
 					}
 				}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"chatd/model/sqldb"
+
 	"github.com/jmoiron/sqlx"
 )
 
@@ -24,7 +26,7 @@ func (c *cursors) run() {
 			if err := c.writeAll(context.Background()); err != nil {
 				c.db.o.Logger.Error("cursors not written, will be tried again", "err", err)
 			}
-			if err := c.db.s.tidy(context.Background()); err != nil {
+			if err := c.db.sql.Tidy(context.Background()); err != nil {
 				c.db.m.tidyFailed.Inc()
 				c.db.o.Logger.Warn("store not tidied", "err", err)
 			}
@@ -122,7 +124,7 @@ func (c *cursors) write(ctx context.Context, rows []row) (failed error) {
 		if err != nil {
 			failed = errors.Join(failed, fmt.Errorf("write %d cursors: %w", len(part), err))
 			c.db.m.cursorFailed.Add(len(part))
-			if c.db.d.lost(err) {
+			if c.db.d.IsDisconnected(err) {
 				away = err // the rest would only wait as long
 			}
 		} else {
@@ -193,7 +195,7 @@ func (db *DB) writeCursors(ctx context.Context, tx *sqlx.Tx, rows []row) error {
 		cellRead:      {db.d.raiseRead, 3},
 		cellUsed:      {db.d.raiseUsed, 3},
 	} {
-		err := inChunks(args[kind], how.width, db.d.maxRows, func(rows int, args []any) error {
+		err := sqldb.InBatches(args[kind], how.width, db.d.MaxRows, func(rows int, args []any) error {
 			_, err := tx.ExecContext(ctx, how.sql(rows), args...)
 			return err
 		})
@@ -215,12 +217,12 @@ func (db *DB) lastRead(ctx context.Context, tx *sqlx.Tx, rows []row) (map[int64]
 			args = append(args, r.conv)
 		}
 	}
-	err := inChunks(args, 1, db.d.maxRows, func(n int, args []any) error {
+	err := sqldb.InBatches(args, 1, db.d.MaxRows, func(n int, args []any) error {
 		var heads []struct {
 			ID   int64 `db:"id"`
 			Last int64 `db:"last_seq"`
 		}
-		err := tx.SelectContext(ctx, &heads, `SELECT id, last_seq FROM conversations WHERE id IN (`+repeated("?", n)+`)`, args...)
+		err := tx.SelectContext(ctx, &heads, `SELECT id, last_seq FROM conversations WHERE id IN (`+sqldb.Repeated("?", n)+`)`, args...)
 		for _, h := range heads {
 			last[h.ID] = h.Last
 		}

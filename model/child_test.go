@@ -11,9 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 )
 
 // childEnv makes the test program a process that only writes, to be killed.
@@ -155,63 +153,5 @@ func TestLocked(t *testing.T) {
 	out, err := child.CombinedOutput()
 	if err == nil || !strings.Contains(string(out), fmt.Sprintf("chat.db: in use by another process (pid %d)", os.Getpid())) {
 		t.Fatalf("%v: %s", err, out)
-	}
-}
-
-// A program that is being started has a copy of every descriptor until it runs,
-// that of a store's lock too: who opens the store then waits for it, and isn't
-// told that another process has it.
-func TestLockWaitsForWhoIsStarting(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "chat.db")
-	first, err := lockFile(path, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	copied, err := syscall.Dup(int(first.Fd())) // as fork does
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := first.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if f, err := lockFile(path, 0); err == nil {
-		f.Close()
-		t.Fatal("the copy doesn't hold the lock")
-	}
-	type outcome struct {
-		f   *os.File
-		err error
-	}
-	done := make(chan outcome, 1)
-	go func() {
-		f, err := lockFile(path, time.Minute)
-		done <- outcome{f, err}
-	}()
-	for opened := 1; opened < 2; { // it is about to try, or has
-		opened = 0
-		fds, err := filepath.Glob("/proc/self/fd/*")
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, fd := range fds {
-			if to, err := os.Readlink(fd); err == nil && to == path+".lock" {
-				opened++
-			}
-		}
-		select {
-		case o := <-done:
-			t.Fatalf("it didn't wait: %v", o.err)
-		default:
-		}
-	}
-	if err := syscall.Close(copied); err != nil { // the program runs
-		t.Fatal(err)
-	}
-	o := <-done
-	if o.err != nil {
-		t.Fatal(o.err)
-	}
-	if err := o.f.Close(); err != nil {
-		t.Fatal(err)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"chatd/model/sqldb"
+
 	"github.com/jmoiron/sqlx"
 )
 
@@ -69,7 +71,7 @@ func (db *DB) Conversations(ctx context.Context, user, before int64, limit int) 
 }
 
 func (db *DB) conversationRows(ctx context.Context, user, before int64, limit int) (rows []conversationRow, more bool, err error) {
-	err = db.list(ctx, &rows, conversationList+seenTime+` < ? ORDER BY seen DESC, c.id DESC`+db.d.limit, user, before, limit+1)
+	err = db.sql.Select(ctx, &rows, conversationList+seenTime+` < ? ORDER BY seen DESC, c.id DESC`+db.d.Limit, user, before, limit+1)
 	if err != nil || len(rows) <= limit || limit <= 0 {
 		return rows[:min(len(rows), max(limit, 0))], false, err
 	}
@@ -82,7 +84,7 @@ func (db *DB) conversationRows(ctx context.Context, user, before int64, limit in
 		rows = rows[:len(rows)-1]
 	}
 	var tie []conversationRow
-	if err := db.list(ctx, &tie, conversationList+seenTime+` = ? ORDER BY c.id DESC`, user, edge); err != nil {
+	if err := db.sql.Select(ctx, &tie, conversationList+seenTime+` = ? ORDER BY c.id DESC`, user, edge); err != nil {
 		return nil, false, err
 	}
 	var older int
@@ -102,8 +104,8 @@ func (db *DB) lastMessages(ctx context.Context, list []Conversation) error {
 			args = append(args, c.Conv, c.Last)
 		}
 	}
-	return inChunks(args, 2, db.d.maxRows, func(n int, args []any) error {
-		return db.scan(ctx, `SELECT `+messageColumns+` WHERE `+either("m.conversation_id = ? AND m.seq = ?", n), args, func(r *sqlx.Rows) error {
+	return sqldb.InBatches(args, 2, db.d.MaxRows, func(n int, args []any) error {
+		return db.sql.Scan(ctx, `SELECT `+messageColumns+` WHERE `+sqldb.AnyOf("m.conversation_id = ? AND m.seq = ?", n), args, func(r *sqlx.Rows) error {
 			m := new(Message)
 			err := m.scan(r.Rows)
 			at[m.Conv].Message = m
@@ -121,8 +123,8 @@ func (db *DB) peerNames(ctx context.Context, list []Conversation) error {
 		}
 	}
 	names := make(map[int64]string)
-	err := inChunks(args, 1, db.d.maxRows, func(n int, args []any) error {
-		return db.scan(ctx, `SELECT id, name FROM users WHERE id IN (`+repeated("?", n)+`)`, args, func(r *sqlx.Rows) error {
+	err := sqldb.InBatches(args, 1, db.d.MaxRows, func(n int, args []any) error {
+		return db.sql.Scan(ctx, `SELECT id, name FROM users WHERE id IN (`+sqldb.Repeated("?", n)+`)`, args, func(r *sqlx.Rows) error {
 			var id int64
 			var name string
 			err := r.Scan(&id, &name)
@@ -136,23 +138,4 @@ func (db *DB) peerNames(ctx context.Context, list []Conversation) error {
 		}
 	}
 	return err
-}
-
-// scan gives each row of a query to do.
-func (db *DB) scan(ctx context.Context, q string, args []any, do func(*sqlx.Rows) error) error {
-	s, err := db.query(ctx, q)
-	if err != nil {
-		return err
-	}
-	rows, err := s.QueryxContext(ctx, args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := do(rows); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strings"
 
+	"chatd/model/sqldb"
+
 	"github.com/jmoiron/sqlx"
 )
 
@@ -63,11 +65,11 @@ func Copy(ctx context.Context, from, to *DB, progress func(table string, rows in
 	}
 	for _, t := range tables() {
 		var n int64
-		if err := to.s.reading.GetContext(ctx, &n, `SELECT COUNT(*) FROM (SELECT 1 FROM `+t.name+` LIMIT 1) AS some`); err != nil {
-			return fmt.Errorf("copy to %s: %w", to.s.where, err)
+		if err := to.sql.Reader.GetContext(ctx, &n, `SELECT COUNT(*) FROM (SELECT 1 FROM `+t.name+` LIMIT 1) AS some`); err != nil {
+			return fmt.Errorf("copy to %s: %w", to.sql.Where, err)
 		}
 		if n > 0 {
-			return fmt.Errorf("copy to %s: it isn't empty: there are %s", to.s.where, t.name)
+			return fmt.Errorf("copy to %s: it isn't empty: there are %s", to.sql.Where, t.name)
 		}
 	}
 	for _, t := range tables() {
@@ -76,17 +78,17 @@ func Copy(ctx context.Context, from, to *DB, progress func(table string, rows in
 			err = checkTable(ctx, to, t, rows)
 		}
 		if err != nil {
-			return fmt.Errorf("copy %s from %s to %s: %w", t.name, from.s.where, to.s.where, err)
+			return fmt.Errorf("copy %s from %s to %s: %w", t.name, from.sql.Where, to.sql.Where, err)
 		}
 	}
 	if err := checkLogs(ctx, to); err != nil {
-		return fmt.Errorf("copy from %s to %s: %w", from.s.where, to.s.where, err)
+		return fmt.Errorf("copy from %s to %s: %w", from.sql.Where, to.sql.Where, err)
 	}
 	err := to.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		return one(tx.ExecContext(ctx, `UPDATE meta SET value = ? WHERE name = 'epoch'`, from.Epoch()))
 	})
 	if err != nil {
-		return fmt.Errorf("copy the epoch to %s: %w", to.s.where, err)
+		return fmt.Errorf("copy the epoch to %s: %w", to.sql.Where, err)
 	}
 	to.epoch.Store(from.Epoch())
 	return nil
@@ -98,20 +100,20 @@ func copyTable(ctx context.Context, from, to *DB, t table, progress func(string,
 		names[i] = c.name
 	}
 	columns := strings.Join(names, ", ")
-	rows, err := from.s.reading.QueryxContext(ctx, `SELECT `+columns+` FROM `+t.name+` ORDER BY `+t.order)
+	rows, err := from.sql.Reader.QueryxContext(ctx, `SELECT `+columns+` FROM `+t.name+` ORDER BY `+t.order)
 	if err != nil {
 		return 0, err
 	}
 	defer rows.Close()
 	insert := func(n int) string {
-		return `INSERT INTO ` + t.name + ` (` + columns + `) VALUES ` + repeated("("+repeated("?", len(names))+")", n)
+		return `INSERT INTO ` + t.name + ` (` + columns + `) VALUES ` + sqldb.Repeated("("+sqldb.Repeated("?", len(names))+")", n)
 	}
 	var batch []any
 	bytes := 0
 	flush := func() error {
 		err := to.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 			for rest := batch; len(rest) > 0; {
-				n := min(len(rest)/len(names), to.d.maxRows)
+				n := min(len(rest)/len(names), to.d.MaxRows)
 				if _, err := tx.ExecContext(ctx, insert(n), rest[:n*len(names)]...); err != nil {
 					return err
 				}
@@ -159,7 +161,7 @@ func copyTable(ctx context.Context, from, to *DB, t table, progress func(string,
 // checkTable counts what has arrived.
 func checkTable(ctx context.Context, to *DB, t table, sent int64) error {
 	var n int64
-	if err := to.s.migrating.GetContext(ctx, &n, `SELECT COUNT(*) FROM `+t.name); err != nil {
+	if err := to.sql.Maintenance.GetContext(ctx, &n, `SELECT COUNT(*) FROM `+t.name); err != nil {
 		return err
 	}
 	if n != sent {
@@ -175,7 +177,7 @@ var errTorn = errors.New("these conversations' logs don't end where they say, or
 // its messages aren't 1, 2, 3 …
 func checkLogs(ctx context.Context, db *DB) error {
 	var torn []int64
-	err := db.s.migrating.SelectContext(ctx, &torn, `SELECT c.id FROM conversations c
+	err := db.sql.Maintenance.SelectContext(ctx, &torn, `SELECT c.id FROM conversations c
 		LEFT JOIN (SELECT conversation_id, MIN(seq) AS low, MAX(seq) AS high, COUNT(*) AS size FROM messages GROUP BY conversation_id) AS m
 		ON m.conversation_id = c.id
 		WHERE COALESCE(m.high, 0) <> c.last_seq OR COALESCE(m.size, 0) <> c.last_seq OR COALESCE(m.low, 1) <> 1 ORDER BY c.id LIMIT 10`)

@@ -4,21 +4,28 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"embed"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/jmoiron/sqlx"
+
+	"chatd/model/sqldb"
 )
+
+// migrations are the schemas: one folder per dialect.
+//
+//go:embed migrations
+var migrations embed.FS
 
 // DB is an open store.
 type DB struct {
 	o       Options
+	sql     *sqldb.DB
 	d       *dialect
-	s       *store
 	m       *counters
 	epoch   atomic.Int64
 	queue   *queue
@@ -26,75 +33,55 @@ type DB struct {
 	cursors *cursors
 	closing sync.Once
 	closed  error
-	queries sync.Map // of string to *sqlx.Stmt: the constant queries, prepared
 }
 
-// Open opens the store and brings its schema up to date. What is wrong it says
-// in one line that names the store (never a password): a folder missing or not
-// to be written, a file that is no database, another process at it, a schema
-// newer than the program, a scheme that it doesn't know.
+// Open opens the store and brings its schema up to date. It blocks until that
+// is done, for up to Options.WaitFor if the database server can't be reached.
+// Its errors are one line, name the store and hold no password.
 func Open(ctx context.Context, o Options) (*DB, error) {
 	if err := o.defaults(); err != nil {
 		return nil, err
 	}
-	d, rest, err := dialectOf(o.URL)
+	db := &DB{o: o, m: newCounters(o.Set)}
+	sql, err := sqldb.Open(ctx, sqldb.Config{
+		URL: o.URL, Sync: o.Sync, Shared: o.Shared, ReadOnly: o.ReadOnly,
+		WaitFor: o.WaitFor, Readers: o.Readers, Writers: o.Writers,
+		Migrations: migrations, Setup: db.setup, Retries: db.m.retried, Logger: o.Logger,
+	})
 	if err != nil {
 		return nil, err
 	}
-	if o.Writers <= 0 || d.skip == "" {
-		o.Writers = d.writers
+	db.sql = sql
+	if !o.ReadOnly {
+		db.cursors = newCursors(db)
 	}
-	o.Writers = min(o.Writers, maxWriters)
-	m := newCounters(o.Set)
-	end := time.Now().Add(o.WaitFor)
-	for told := false; ; told = true {
-		db, err := open(ctx, d, rest, o, m)
-		if err == nil || !d.lost(err) || time.Until(end) <= 0 {
-			return db, err
-		}
-		if !told {
-			o.Logger.Warn("the store can't be reached, trying again", "for", o.WaitFor, "err", err)
-		}
-		select {
-		case <-ctx.Done():
-			return nil, err
-		case <-time.After(min(longPause, time.Until(end))):
-		}
-	}
-}
-
-// open is one attempt. A server that goes away in the midst of it is one that
-// can't be reached.
-func open(ctx context.Context, d *dialect, rest string, o Options, m *counters) (*DB, error) {
-	s, err := d.open(ctx, rest, &o)
-	if err != nil {
-		return nil, err
-	}
-	db := &DB{o: o, d: d, s: s, m: m}
-	if o.ReadOnly {
-		db.queue = newQueue(o.Writers, o.QueueMessages, o.QueueBytes)
-		db.queue.close()
-		if err := current(ctx, d, s); err != nil {
-			return nil, errors.Join(err, s.close())
-		}
-		return db, nil
-	}
-	if err := db.prepare(ctx); err != nil {
-		return nil, errors.Join(err, s.close())
-	}
-	db.queue = newQueue(o.Writers, o.QueueMessages, o.QueueBytes)
-	if db.writers, err = newWriters(ctx, db); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", s.where, err), s.close())
-	}
-	db.cursors = newCursors(db)
 	return db, nil
 }
 
-func (db *DB) prepare(ctx context.Context) error {
-	if err := migrate(ctx, db.d, db.s); err != nil {
+// setup prepares what needs the current schema. It is called again with
+// another database if that is lost meanwhile.
+func (db *DB) setup(ctx context.Context, sql *sqldb.DB) (err error) {
+	db.sql = sql
+	if db.d, err = dialectOf(sql); err != nil {
 		return err
 	}
-	// Also finds out here, not at the first message, that nothing can be written.
+	db.queue = newQueue(len(sql.Dedicated), db.o.QueueMessages, db.o.QueueBytes)
+	if db.o.ReadOnly {
+		db.queue.close()
+		return nil
+	}
+	if err := db.readEpoch(ctx); err != nil {
+		return err
+	}
+	if db.writers, err = newWriters(ctx, db); err != nil {
+		return fmt.Errorf("%s: %w", sql.Where, err)
+	}
+	return nil
+}
+
+// readEpoch reads the epoch, or makes it in a new store. A store that can't be
+// written is found out here, not by the first message.
+func (db *DB) readEpoch(ctx context.Context) error {
 	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		var epoch int64
 		err := tx.GetContext(ctx, &epoch, `SELECT value FROM meta WHERE name = 'epoch'`)
@@ -102,14 +89,14 @@ func (db *DB) prepare(ctx context.Context) error {
 			epoch = newEpoch()
 			_, err = tx.ExecContext(ctx, `INSERT INTO meta (name, value) VALUES ('epoch', ?)`, epoch)
 		}
-		if db.d.unique(err) { // another node was quicker
+		if db.d.IsDuplicate(err) { // another node was quicker
 			err = tx.GetContext(ctx, &epoch, `SELECT value FROM meta WHERE name = 'epoch'`)
 		}
 		db.epoch.Store(epoch)
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("%s: %w", db.s.where, err)
+		return fmt.Errorf("%s: %w", db.sql.Where, err)
 	}
 	return nil
 }
@@ -123,11 +110,7 @@ func (db *DB) Close() error {
 			closeWriters(db, db.writers)
 			err = db.cursors.close()
 		}
-		db.queries.Range(func(_, q any) bool {
-			_ = q.(*sqlx.Stmt).Close() // of a server that has gone, say: all is stored
-			return true
-		})
-		db.closed = errors.Join(err, db.s.close())
+		db.closed = errors.Join(err, db.sql.Close())
 	})
 	return db.closed
 }
@@ -157,92 +140,25 @@ func newEpoch() int64 {
 	return int64(binary.BigEndian.Uint64(b[:])>>12) + 1
 }
 
-// write runs do in a transaction of its own: committed if do gives nil, else
-// rolled back before the connection is used again. It waits for its turn as
-// long as ctx lasts. From then on it goes through with it: a statement that is
-// interrupted costs the one connection there is for writing, and leaves open
-// whether a COMMIT was done. Where others got in its way do runs again, and
-// must begin anew.
+// write runs do in a transaction, several times if need be; see sqldb.DB.Write.
+// Errors: ErrClosed if the store was opened to read only.
 func (db *DB) write(ctx context.Context, do func(ctx context.Context, tx *sqlx.Tx) error) error {
 	if db.o.ReadOnly {
 		return ErrClosed
 	}
-	release, err := db.s.gate.other(ctx)
-	if err != nil {
-		return err
-	}
-	defer release()
-	ctx, cancel := db.bounded(context.WithoutCancel(ctx))
-	defer cancel()
-	for try, pause := 1, firstPause; ; try, pause = try+1, 2*pause {
-		err := db.writeOnce(ctx, do)
-		var unsure *commitError
-		if err == nil || try == maxTries || !db.d.again(err) || errors.As(err, &unsure) && db.d.lost(err) {
-			return err
-		}
-		db.m.retried.Inc()
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(pause):
-		}
-	}
+	return db.sql.Write(ctx, do)
 }
 
-func (db *DB) writeOnce(ctx context.Context, do func(ctx context.Context, tx *sqlx.Tx) error) error {
-	tx, err := db.s.writing.BeginTxx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback() // after Commit it does nothing
-	if err := do(ctx, tx); err != nil {
-		return err
-	}
-	if err := tx.Commit(); err != nil {
-		return &commitError{err}
-	}
-	return nil
-}
-
-// query is a constant query, prepared once.
-func (db *DB) query(ctx context.Context, q string) (*sqlx.Stmt, error) {
-	if s, ok := db.queries.Load(q); ok {
-		return s.(*sqlx.Stmt), nil
-	}
-	s, err := db.s.reading.PreparexContext(ctx, q)
-	if err != nil {
-		return nil, err
-	}
-	if first, lost := db.queries.LoadOrStore(q, s); lost {
-		s.Close()
-		return first.(*sqlx.Stmt), nil
-	}
-	return s, nil
-}
-
-// get reads the one row that a constant query gives. ErrNotFound: none.
+// get reads a single row. Errors: ErrNotFound.
 func (db *DB) get(ctx context.Context, to any, q string, args ...any) error {
-	s, err := db.query(ctx, q)
-	if err != nil {
-		return err
-	}
-	err = s.GetContext(ctx, to, args...)
+	err := db.sql.Get(ctx, to, q, args...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return ErrNotFound
 	}
 	return err
 }
 
-// list reads all rows that a constant query gives.
-func (db *DB) list(ctx context.Context, to any, q string, args ...any) error {
-	s, err := db.query(ctx, q)
-	if err != nil {
-		return err
-	}
-	return s.SelectContext(ctx, to, args...)
-}
-
-// one is nil if a statement has changed a row, and ErrNotFound if none.
+// one returns ErrNotFound if a statement changed no row.
 func one(r sql.Result, err error) error {
 	if err != nil {
 		return err
@@ -254,5 +170,5 @@ func one(r sql.Result, err error) error {
 	return err
 }
 
-// nowMS is the time that is stored, in Unix milliseconds.
+// nowMS is the current time as it is stored: Unix milliseconds.
 func (db *DB) nowMS() int64 { return db.o.Now().UnixMilli() }

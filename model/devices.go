@@ -90,7 +90,7 @@ const (
 // or its user banned or deleted.
 func (db *DB) TokenDevice(ctx context.Context, tokenHash []byte) (u User, device string, err error) {
 	var t tokenRow
-	err = db.scan(ctx, `SELECT `+tokenColumns+` `+tokenRows, []any{tokenHash}, func(r *sqlx.Rows) error {
+	err = db.sql.Scan(ctx, `SELECT `+tokenColumns+` `+tokenRows, []any{tokenHash}, func(r *sqlx.Rows) error {
 		return r.Scan(&t.ID, &t.Name, &t.Hash, &t.Banned, &t.Device, &t.Used)
 	})
 	if err == nil {

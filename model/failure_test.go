@@ -42,19 +42,19 @@ func TestFullDisk(t *testing.T) {
 		u := h.users(2)
 		h.store(toPeer(u[0], u[1], "first"))
 		var pages int
-		if err := h.s.writing.Get(&pages, `PRAGMA page_count`); err != nil {
+		if err := h.sql.Writer.Get(&pages, `PRAGMA page_count`); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := h.s.writing.Exec(fmt.Sprintf(`PRAGMA max_page_count = %d`, pages)); err != nil {
+		if _, err := h.sql.Writer.Exec(fmt.Sprintf(`PRAGMA max_page_count = %d`, pages)); err != nil {
 			t.Fatal(err)
 		}
 		big := toPeer(u[0], u[1], "big")
 		big.Body = make([]byte, 32<<10)
 		h.store(big)
-		if big.Err == nil || !h.d.transient(big.Err) || big.Stored {
+		if big.Err == nil || !h.d.isTransient(big.Err) || big.Stored {
 			t.Fatalf("%+v", big)
 		}
-		if _, err := h.s.writing.Exec(`PRAGMA max_page_count = 1000000`); err != nil {
+		if _, err := h.sql.Writer.Exec(`PRAGMA max_page_count = 1000000`); err != nil {
 			t.Fatal(err)
 		}
 		again := toPeer(u[0], u[1], "big")
@@ -123,17 +123,17 @@ func TestCommitFails(t *testing.T) {
 func TestLockedOut(t *testing.T) {
 	onSQLite(t, func(t *testing.T, h *harness) {
 		u := h.users(2)
-		if _, err := h.s.writing.Exec(`PRAGMA busy_timeout(0)`); err != nil {
+		if _, err := h.sql.Writer.Exec(`PRAGMA busy_timeout(0)`); err != nil {
 			t.Fatal(err)
 		}
 		other, err := Open(ctx, Options{URL: h.o.URL, Shared: true})
 		want(t, err, nil)
 		defer other.Close()
-		tx, err := other.s.writing.Beginx()
+		tx, err := other.sql.Writer.Beginx()
 		want(t, err, nil)
 		a := toPeer(u[0], u[1], "a")
 		h.store(a)
-		if a.Err == nil || !h.d.transient(a.Err) {
+		if a.Err == nil || !h.d.isTransient(a.Err) {
 			t.Errorf("%+v", a)
 		}
 		if _, err := h.CreateUser(ctx, "x", "x", ""); err == nil || errors.Is(err, ErrTaken) {
@@ -154,7 +154,7 @@ func TestLockedOut(t *testing.T) {
 func TestCanceledWrite(t *testing.T) {
 	onSQLite(t, func(t *testing.T, h *harness) {
 		gone, cancel := context.WithCancel(ctx)
-		release, err := h.s.gate.append(ctx)
+		release, err := h.sql.AcquirePriority(ctx)
 		want(t, err, nil)
 		done := make(chan error)
 		go func() {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 
+	"chatd/model/sqldb"
+
 	"github.com/jmoiron/sqlx"
 )
 
@@ -105,7 +107,7 @@ func (db *DB) DelFriend(ctx context.Context, user, friend int64) error {
 // Friends lists a user's friends by id.
 func (db *DB) Friends(ctx context.Context, user int64) ([]Friend, error) {
 	var l []Friend
-	err := db.list(ctx, &l, `SELECT u.id, u.name, `+blocksMe+` AS hidden FROM friends f JOIN users u ON u.id = f.friend_id `+
+	err := db.sql.Select(ctx, &l, `SELECT u.id, u.name, `+blocksMe+` AS hidden FROM friends f JOIN users u ON u.id = f.friend_id `+
 		friendPair+` WHERE f.user_id = ? ORDER BY f.friend_id`, user)
 	if err != nil {
 		return nil, fmt.Errorf("friends of %d: %w", user, err)
@@ -136,8 +138,8 @@ func (db *DB) Audience(ctx context.Context, users []int64) ([]Watcher, error) {
 		args[i] = u
 	}
 	var l []Watcher
-	err := inChunks(args, 1, db.d.maxRows, func(n int, args []any) error {
-		return db.scan(ctx, `SELECT f.user_id, f.friend_id FROM friends f `+friendPair+` WHERE f.user_id IN (`+repeated("?", n)+`)
+	err := sqldb.InBatches(args, 1, db.d.MaxRows, func(n int, args []any) error {
+		return db.sql.Scan(ctx, `SELECT f.user_id, f.friend_id FROM friends f `+friendPair+` WHERE f.user_id IN (`+sqldb.Repeated("?", n)+`)
 			AND NOT (`+blockedByMe+`)`, args, func(r *sqlx.Rows) error {
 			var w Watcher
 			err := r.Scan(&w.User, &w.Friend)
@@ -168,7 +170,7 @@ func (db *DB) Block(ctx context.Context, user, other int64, on bool) error {
 			Blocks int64 `db:"blocks"`
 		}
 		read := func() error {
-			return tx.GetContext(ctx, &c, `SELECT id, blocks FROM conversations WHERE user_lo = ? AND user_hi = ?`+db.d.locking, p.lo, p.hi)
+			return tx.GetContext(ctx, &c, `SELECT id, blocks FROM conversations WHERE user_lo = ? AND user_hi = ?`+db.d.ForUpdate, p.lo, p.hi)
 		}
 		err := read()
 		if errors.Is(err, sql.ErrNoRows) {
@@ -212,7 +214,7 @@ func (db *DB) Blocked(ctx context.Context, by, whom int64) (bool, error) {
 // Blockers lists the users who have blocked user, friends or not.
 func (db *DB) Blockers(ctx context.Context, user int64) ([]int64, error) {
 	var l []int64
-	err := db.list(ctx, &l, `SELECT CASE WHEN c.user_lo = ? THEN c.user_hi ELSE c.user_lo END
+	err := db.sql.Select(ctx, &l, `SELECT CASE WHEN c.user_lo = ? THEN c.user_hi ELSE c.user_lo END
 		FROM members m JOIN conversations c ON c.id = m.conversation_id
 		WHERE m.user_id = ? AND c.blocks & CASE WHEN c.user_lo = ? THEN 2 ELSE 1 END <> 0`, user, user, user)
 	if err != nil {

@@ -52,7 +52,7 @@ type group struct {
 // Errors: ErrNotFound, also for a dismissed one.
 func (db *DB) lockGroup(ctx context.Context, tx *sqlx.Tx, id int64) (g group, err error) {
 	err = tx.GetContext(ctx, &g, `SELECT name, description, creator, last_seq, version, size FROM conversations
-		WHERE id = ? AND kind = 2 AND gone = 0`+db.d.locking, id)
+		WHERE id = ? AND kind = 2 AND gone = 0`+db.d.ForUpdate, id)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = ErrNotFound
 	}
@@ -91,7 +91,7 @@ func (db *DB) CreateGroup(ctx context.Context, creator int64, name, desc string,
 			return err
 		}
 		r, err := tx.ExecContext(ctx, `INSERT INTO conversations (kind, name, description, creator, size, version, touched)
-			VALUES (2, ?, ?, ?, 1, ?, `+db.d.now+`)`, name, desc, creator, FirstVersion)
+			VALUES (2, ?, ?, ?, 1, ?, `+db.d.Now+`)`, name, desc, creator, FirstVersion)
 		if err != nil {
 			return err
 		}
@@ -146,7 +146,7 @@ func (db *DB) JoinGroup(ctx context.Context, group, user int64, maxMembers, maxG
 
 // raiseVersion tells all nodes that the members have changed, by so many.
 func (db *DB) raiseVersion(ctx context.Context, tx *sqlx.Tx, group int64, by int) error {
-	_, err := tx.ExecContext(ctx, `UPDATE conversations SET version = version + 1, size = size + ?, touched = `+db.d.now+` WHERE id = ?`, by, group)
+	_, err := tx.ExecContext(ctx, `UPDATE conversations SET version = version + 1, size = size + ?, touched = `+db.d.Now+` WHERE id = ?`, by, group)
 	return err
 }
 
@@ -230,14 +230,14 @@ func (db *DB) dismiss(ctx context.Context, tx *sqlx.Tx, group int64) error {
 	if _, err := tx.ExecContext(ctx, `DELETE FROM members WHERE conversation_id = ?`, group); err != nil {
 		return err
 	}
-	_, err := tx.ExecContext(ctx, `UPDATE conversations SET gone = 1, size = 0, version = version + 1, touched = `+db.d.now+` WHERE id = ?`, group)
+	_, err := tx.ExecContext(ctx, `UPDATE conversations SET gone = 1, size = 0, version = version + 1, touched = `+db.d.Now+` WHERE id = ?`, group)
 	return err
 }
 
 // Groups lists a user's groups by id.
 func (db *DB) Groups(ctx context.Context, user int64) ([]Group, error) {
 	var l []Group
-	err := db.list(ctx, &l, `SELECT c.id, c.name, c.description, c.last_seq, c.size FROM members m
+	err := db.sql.Select(ctx, &l, `SELECT c.id, c.name, c.description, c.last_seq, c.size FROM members m
 		JOIN conversations c ON c.id = m.conversation_id WHERE m.user_id = ? AND c.kind = 2 ORDER BY m.conversation_id`, user)
 	if err != nil {
 		return nil, fmt.Errorf("groups of %d: %w", user, err)
@@ -252,9 +252,9 @@ func (db *DB) Members(ctx context.Context, group, after int64, limit int) ([]Mem
 		limit = 1 << 30
 	}
 	var l []Member
-	err := db.list(ctx, &l, `SELECT m.user_id, u.name, CASE m.role WHEN 1 THEN 'creator' ELSE 'normal' END AS role, m.joined_seq
+	err := db.sql.Select(ctx, &l, `SELECT m.user_id, u.name, CASE m.role WHEN 1 THEN 'creator' ELSE 'normal' END AS role, m.joined_seq
 		FROM members m JOIN conversations c ON c.id = m.conversation_id JOIN users u ON u.id = m.user_id
-		WHERE m.conversation_id = ? AND c.kind = 2 AND m.user_id > ? ORDER BY m.user_id`+db.d.limit, group, after, limit)
+		WHERE m.conversation_id = ? AND c.kind = 2 AND m.user_id > ? ORDER BY m.user_id`+db.d.Limit, group, after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("members of group %d: %w", group, err)
 	}
@@ -270,7 +270,7 @@ func (db *DB) MemberIDs(ctx context.Context, group int64) (version int64, member
 		User    sql.NullInt64 `db:"user_id"`
 		Joined  sql.NullInt64 `db:"joined_seq"`
 	}
-	err = db.list(ctx, &rows, `SELECT c.version, m.user_id, m.joined_seq FROM conversations c
+	err = db.sql.Select(ctx, &rows, `SELECT c.version, m.user_id, m.joined_seq FROM conversations c
 		LEFT JOIN members m ON m.conversation_id = c.id WHERE c.id = ? AND c.kind = 2 AND c.gone = 0 ORDER BY m.user_id`, group)
 	if err == nil && len(rows) == 0 {
 		err = ErrNotFound

@@ -136,7 +136,7 @@ func (h *harness) sink(_ context.Context, batch []*Append) {
 // poison has the database refuse rows of a table where a condition holds.
 func (h *harness) poison(table, when string) {
 	h.t.Helper()
-	if _, err := h.s.writing.Exec(fmt.Sprintf(h.poisoned, table, when)); err != nil {
+	if _, err := h.sql.Writer.Exec(fmt.Sprintf(h.poisoned, table, when)); err != nil {
 		h.t.Fatal(err)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"chatd/model/sqldb"
+
 	"github.com/jmoiron/sqlx"
 )
 
@@ -36,9 +38,9 @@ func (db *DB) Delivered(ctx context.Context, conv int64, of []Holder) ([]int64, 
 
 func (db *DB) holders(ctx context.Context, conv int64, devices, users []any) (delivered map[Holder]int64, joined map[int64]int64, last int64, err error) {
 	delivered, joined = make(map[Holder]int64), make(map[int64]int64)
-	err = inChunks(devices, 3, db.d.maxRows, func(n int, args []any) error {
-		return db.scan(ctx, `SELECT user_id, device, delivered_seq FROM cursors WHERE `+
-			either("user_id = ? AND device = ? AND conversation_id = ?", n), args, func(r *sqlx.Rows) error {
+	err = sqldb.InBatches(devices, 3, db.d.MaxRows, func(n int, args []any) error {
+		return db.sql.Scan(ctx, `SELECT user_id, device, delivered_seq FROM cursors WHERE `+
+			sqldb.AnyOf("user_id = ? AND device = ? AND conversation_id = ?", n), args, func(r *sqlx.Rows) error {
 			var h Holder
 			var seq int64
 			err := r.Scan(&h.User, &h.Device, &seq)
@@ -49,9 +51,9 @@ func (db *DB) holders(ctx context.Context, conv int64, devices, users []any) (de
 	if err != nil {
 		return nil, nil, 0, err
 	}
-	err = inChunks(users, 2, db.d.maxRows, func(n int, args []any) error {
-		return db.scan(ctx, `SELECT user_id, joined_seq FROM members WHERE `+
-			either("conversation_id = ? AND user_id = ?", n), args, func(r *sqlx.Rows) error {
+	err = sqldb.InBatches(users, 2, db.d.MaxRows, func(n int, args []any) error {
+		return db.sql.Scan(ctx, `SELECT user_id, joined_seq FROM members WHERE `+
+			sqldb.AnyOf("conversation_id = ? AND user_id = ?", n), args, func(r *sqlx.Rows) error {
 			var user, seq int64
 			err := r.Scan(&user, &seq)
 			joined[user] = seq

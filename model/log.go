@@ -44,7 +44,7 @@ func (db *DB) PageBefore(ctx context.Context, conv, before, floor int64, limit, 
 		before = 1 << 62
 	}
 	l, _, err := db.messages(ctx, maxBytes, `SELECT `+messageColumns+` WHERE m.conversation_id = ? AND m.seq < ? AND m.seq >= ?
-		ORDER BY m.seq DESC`+db.d.limit, conv, before, floor, limit)
+		ORDER BY m.seq DESC`+db.d.Limit, conv, before, floor, limit)
 	if err != nil {
 		return nil, fmt.Errorf("page of %d before %d: %w", conv, before, err)
 	}
@@ -55,18 +55,14 @@ func (db *DB) PageBefore(ctx context.Context, conv, before, floor int64, limit, 
 // messages reads as many messages as maxBytes hold, but at least one if there
 // is one; full: there are more.
 func (db *DB) messages(ctx context.Context, maxBytes int, q string, args ...any) (l []Message, full bool, err error) {
-	s, err := db.query(ctx, q)
-	if err != nil {
-		return nil, false, err
-	}
-	rows, err := s.QueryContext(ctx, args...)
+	rows, err := db.sql.Rows(ctx, q, args...)
 	if err != nil {
 		return nil, false, err
 	}
 	defer rows.Close()
 	for bytes := 0; rows.Next(); {
 		var m Message
-		if err := m.scan(rows); err != nil {
+		if err := m.scan(rows.Rows); err != nil {
 			return nil, false, err
 		}
 		if bytes += m.size(); bytes > maxBytes && len(l) > 0 {

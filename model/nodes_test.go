@@ -138,7 +138,7 @@ func TestNodeHolds(t *testing.T) {
 	h := nodes(t, 1)[0]
 	u := h.users(3)
 	held, free := h.group(u...), h.group(u...)
-	tx, err := h.s.writing.Beginx() // as another node would
+	tx, err := h.sql.Writer.Beginx() // as another node would
 	want(t, err, nil)
 	if _, err := h.lockGroup(ctx, tx, held); err != nil {
 		t.Fatal(err)
@@ -198,7 +198,7 @@ func TestFirstMessagesWaitTheirTurn(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, Options{URL: realservice.MariaDB(t), Writers: 1})
 	u := h.users(12)
-	tx, err := h.s.writing.Beginx() // as an operator's tool would that deletes a user, slowly
+	tx, err := h.sql.Writer.Beginx() // as an operator's tool would that deletes a user, slowly
 	want(t, err, nil)
 	want(t, h.lockUsers(ctx, tx, u[0]), nil)
 	stop := make(chan struct{})
@@ -325,7 +325,7 @@ func checkPairs(t *testing.T, h *harness, convs map[pair]int64) {
 
 func (h *harness) count(query string, args ...any) (n int64) {
 	h.t.Helper()
-	if err := h.s.reading.Get(&n, query, args...); err != nil {
+	if err := h.sql.Reader.Get(&n, query, args...); err != nil {
 		h.t.Fatal(err)
 	}
 	return n
@@ -338,7 +338,7 @@ func TestNodeHoldsBriefly(t *testing.T) {
 	u := h.users(2)
 	g, other := h.group(u...), h.group(u...)
 	for round := range 5 {
-		tx, err := h.s.writing.Beginx()
+		tx, err := h.sql.Writer.Beginx()
 		want(t, err, nil)
 		_, err = h.lockGroup(ctx, tx, g)
 		want(t, err, nil)
@@ -386,7 +386,7 @@ func TestNodeFreezes(t *testing.T) {
 		<-sunk
 		want(t, child.Process.Signal(syscall.SIGSTOP), nil)
 		var held int
-		want(t, h.s.reading.Get(&held, `SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_rows_locked > 0`), nil)
+		want(t, h.sql.Reader.Get(&held, `SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_rows_locked > 0`), nil)
 		if held > 0 {
 			break
 		}

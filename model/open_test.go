@@ -2,7 +2,6 @@ package model
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -57,7 +56,7 @@ func TestOpenErrors(t *testing.T) {
 func TestNewerSchema(t *testing.T) {
 	url := "sqlite:" + filepath.Join(t.TempDir(), "chat.db")
 	h := newHarness(t, Options{URL: url})
-	if _, err := h.s.writing.Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (99, 1)`); err != nil {
+	if _, err := h.sql.Writer.Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (99, 1)`); err != nil {
 		t.Fatal(err)
 	}
 	if err := h.Close(); err != nil {
@@ -74,7 +73,7 @@ func TestForeignDatabase(t *testing.T) {
 	url := "sqlite:" + filepath.Join(t.TempDir(), "chat.db")
 	h := newHarness(t, Options{URL: url})
 	for _, q := range []string{`DROP TABLE goose_db_version`} {
-		if _, err := h.s.writing.Exec(q); err != nil {
+		if _, err := h.sql.Writer.Exec(q); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -152,47 +151,12 @@ func TestPragmas(t *testing.T) {
 		h := newHarness(t, o)
 		for q, want := range map[string]string{"synchronous": want, "journal_mode": "wal", "temp_store": "2"} {
 			var got string
-			if err := h.s.writing.Get(&got, "PRAGMA "+q); err != nil || got != want {
+			if err := h.sql.Writer.Get(&got, "PRAGMA "+q); err != nil || got != want {
 				t.Errorf("%s %s, want %s (%v)", q, got, want, err)
 			}
 		}
-		if _, err := h.s.reading.Exec(`DELETE FROM users`); err == nil {
+		if _, err := h.sql.Reader.Exec(`DELETE FROM users`); err == nil {
 			t.Error("a reader can write")
 		}
 	}
-}
-
-// A log of writes that outgrows its bound because readers never pause is
-// folded in.
-func TestCheckpoint(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "chat.db")
-	h := newHarness(t, Options{URL: "sqlite:" + path})
-	u := h.users(2)
-	if _, err := h.s.writing.Exec(`PRAGMA wal_autocheckpoint(0)`); err != nil {
-		t.Fatal(err)
-	}
-	size := func() int64 {
-		st, err := os.Stat(path + "-wal")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return st.Size()
-	}
-	const bound = 4 << 20
-	for i := 0; size() <= bound; i++ {
-		var batch []*Append
-		for j := range 100 {
-			a := toPeer(u[0], u[1], fmt.Sprint(i, " ", j))
-			a.Body = make([]byte, 32<<10)
-			batch = append(batch, a)
-		}
-		h.store(batch...)
-	}
-	if err := checkpoint(context.Background(), h.s, path+"-wal", bound); err != nil {
-		t.Fatal(err)
-	}
-	if n := size(); n > bound/2 {
-		t.Errorf("still %d bytes", n)
-	}
-	h.store(toPeer(u[0], u[1], "after"))
 }

@@ -105,11 +105,11 @@ type joined struct {
 func (db *DB) lockConversations(ctx context.Context, tx *sqlx.Tx, user int64) (all []joined, err error) {
 	const list = `SELECT c.id, c.kind, m.role FROM members m JOIN conversations c ON c.id = m.conversation_id
 		WHERE m.user_id = ? ORDER BY c.id`
-	if err := tx.SelectContext(ctx, &all, list, user); err != nil || db.d.locking == "" {
+	if err := tx.SelectContext(ctx, &all, list, user); err != nil || db.d.ForUpdate == "" {
 		return all, err
 	}
 	for _, c := range all {
-		if _, err := tx.ExecContext(ctx, `SELECT id FROM conversations WHERE id = ?`+db.d.locking, c.ID); err != nil {
+		if _, err := tx.ExecContext(ctx, `SELECT id FROM conversations WHERE id = ?`+db.d.ForUpdate, c.ID); err != nil {
 			return nil, err
 		}
 	}
@@ -127,7 +127,7 @@ func (db *DB) revoke(ctx context.Context, tx *sqlx.Tx, user int64) error {
 	// One at a time: were a lower number to be seen after a higher one, daemons
 	// would have passed it.
 	var epoch int64
-	if err := tx.GetContext(ctx, &epoch, `SELECT value FROM meta WHERE name = 'epoch'`+db.d.locking); err != nil {
+	if err := tx.GetContext(ctx, &epoch, `SELECT value FROM meta WHERE name = 'epoch'`+db.d.ForUpdate); err != nil {
 		return err
 	}
 	_, err := tx.ExecContext(ctx, `INSERT INTO revocations (user_id, at) VALUES (?, ?)`, user, db.nowMS())
@@ -148,7 +148,7 @@ func (db *DB) Revocations(ctx context.Context, after int64) (last int64, users [
 		ID   int64 `db:"id"`
 		User int64 `db:"user_id"`
 	}
-	if err := db.list(ctx, &rows, `SELECT id, user_id FROM revocations WHERE id > ? ORDER BY id LIMIT ?`, after, revokedRows); err != nil {
+	if err := db.sql.Select(ctx, &rows, `SELECT id, user_id FROM revocations WHERE id > ? ORDER BY id LIMIT ?`, after, revokedRows); err != nil {
 		return 0, nil, fmt.Errorf("revocations: %w", err)
 	}
 	last = after

@@ -56,7 +56,7 @@ type execer interface {
 // that another node has made at the same moment. The caller knows that both
 // users exist.
 func (db *DB) makePair(ctx context.Context, tx execer, p pair, now int64) (int64, error) {
-	r, err := tx.ExecContext(ctx, `INSERT INTO conversations (kind, user_lo, user_hi) VALUES (1, ?, ?)`+db.d.sameRow, p.lo, p.hi)
+	r, err := tx.ExecContext(ctx, `INSERT INTO conversations (kind, user_lo, user_hi) VALUES (1, ?, ?)`+db.d.returnPairID, p.lo, p.hi)
 	if err != nil {
 		return 0, err
 	}
@@ -65,9 +65,9 @@ func (db *DB) makePair(ctx context.Context, tx execer, p pair, now int64) (int64
 		return 0, err
 	}
 	if p.lo == p.hi {
-		_, err = tx.ExecContext(ctx, `INSERT INTO members (conversation_id, user_id, joined_at) VALUES (?, ?, ?)`+db.d.keepRow, id, p.lo, now)
+		_, err = tx.ExecContext(ctx, `INSERT INTO members (conversation_id, user_id, joined_at) VALUES (?, ?, ?)`+db.d.keepMember, id, p.lo, now)
 	} else {
-		_, err = tx.ExecContext(ctx, `INSERT INTO members (conversation_id, user_id, joined_at) VALUES (?, ?, ?), (?, ?, ?)`+db.d.keepRow,
+		_, err = tx.ExecContext(ctx, `INSERT INTO members (conversation_id, user_id, joined_at) VALUES (?, ?, ?), (?, ?, ?)`+db.d.keepMember,
 			id, p.lo, now, id, p.hi, now)
 	}
 	return id, err
@@ -79,7 +79,7 @@ func (db *DB) lockUsers(ctx context.Context, tx *sqlx.Tx, users ...int64) error 
 	slices.Sort(users) // all in the same order
 	for _, user := range users {
 		var id int64
-		err := tx.GetContext(ctx, &id, `SELECT id FROM users WHERE id = ? AND deleted = 0`+db.d.locking, user)
+		err := tx.GetContext(ctx, &id, `SELECT id FROM users WHERE id = ? AND deleted = 0`+db.d.ForUpdate, user)
 		if errors.Is(err, sql.ErrNoRows) {
 			return ErrNotFound
 		}

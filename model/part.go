@@ -57,9 +57,9 @@ func (db *DB) parts(ctx context.Context, parts []Part, maxBytes int) (l []Messag
 // partsQuery is a question for n parts. Both databases give what UNION ALL joins
 // one after the other.
 func (db *DB) partsQuery(n int) string {
-	one := `SELECT ` + messageColumns + ` WHERE m.conversation_id = ? AND m.seq > ? ORDER BY m.seq` + db.d.limit
+	one := `SELECT ` + messageColumns + ` WHERE m.conversation_id = ? AND m.seq > ? ORDER BY m.seq` + db.d.Limit
 	if n == 1 {
 		return one
 	}
-	return strings.TrimSuffix(strings.Repeat(db.d.bracket(one)+" UNION ALL ", n), " UNION ALL ")
+	return strings.TrimSuffix(strings.Repeat(db.d.Operand(one)+" UNION ALL ", n), " UNION ALL ")
 }

@@ -40,7 +40,7 @@ type placeRow struct {
 func (db *DB) Places(ctx context.Context, user int64, device string) ([]Place, error) {
 	pending := db.cursors.pending(user) // before the read
 	var rows []placeRow
-	err := db.list(ctx, &rows, `SELECT`+placeRows+`d.user_id = ? AND d.device = ? ORDER BY m.conversation_id`, user, device)
+	err := db.sql.Select(ctx, &rows, `SELECT`+placeRows+`d.user_id = ? AND d.device = ? ORDER BY m.conversation_id`, user, device)
 	if err != nil {
 		return nil, fmt.Errorf("places of %d: %w", user, err)
 	}
@@ -58,7 +58,7 @@ func (db *DB) Places(ctx context.Context, user int64, device string) ([]Place, e
 func (db *DB) TokenPlaces(ctx context.Context, tokenHash []byte, user int64) (u User, device string, places []Place, err error) {
 	pending := db.cursors.pending(user) // before the read
 	var t tokenRow
-	err = db.scan(ctx, `SELECT `+tokenColumns+`, 0 AS id, 0 AS kind, 0 AS lo, 0 AS hi, 0 AS last_seq, 0 AS version,
+	err = db.sql.Scan(ctx, `SELECT `+tokenColumns+`, 0 AS id, 0 AS kind, 0 AS lo, 0 AS hi, 0 AS last_seq, 0 AS version,
 			0 AS joined_seq, 0 AS read_seq, 0 AS delivered `+tokenRows+`
 		UNION ALL SELECT 0, '', '', 0, d.device, 0,`+placeRows+`d.token_hash = ?`, []any{tokenHash, tokenHash}, func(r *sqlx.Rows) error {
 		var row tokenRow

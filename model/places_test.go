@@ -121,7 +121,7 @@ func TestCursorBounds(t *testing.T) {
 		h.Deliver(stranger, "phone", g, 1)
 		want(t, h.Flush(ctx, stranger), nil)
 		var n int
-		want(t, h.s.reading.Get(&n, `SELECT COUNT(*) FROM cursors WHERE user_id = ?`, stranger), nil)
+		want(t, h.sql.Reader.Get(&n, `SELECT COUNT(*) FROM cursors WHERE user_id = ?`, stranger), nil)
 		if n != 0 {
 			t.Error("a cursor of one who is no member")
 		}
@@ -217,7 +217,7 @@ func TestCursorBehind(t *testing.T) {
 				time.Sleep(time.Millisecond) // nothing but the row tells
 			}
 			var seq int64
-			want(t, h.s.reading.Get(&seq, `SELECT delivered_seq FROM cursors`), nil)
+			want(t, h.sql.Reader.Get(&seq, `SELECT delivered_seq FROM cursors`), nil)
 			if seq != 11 {
 				t.Errorf("%d written", seq)
 			}
@@ -279,7 +279,7 @@ func TestFlushShares(t *testing.T) {
 			h.Deliver(x, "phone", g, 1)
 		}
 		// While the connection is taken, all of them gather.
-		tx, err := h.s.writing.Beginx()
+		tx, err := h.sql.Writer.Beginx()
 		want(t, err, nil)
 		done := make(chan error, n)
 		for _, x := range u {
@@ -360,7 +360,7 @@ func TestCursorsNotWritten(t *testing.T) {
 			t.Errorf("%d, want what is pending", d)
 		}
 		h.Deliver(u[0], "phone", g, 2)
-		_, err := h.s.writing.Exec(`DROP TRIGGER poison`)
+		_, err := h.sql.Writer.Exec(`DROP TRIGGER poison`)
 		want(t, err, nil)
 		want(t, h.Flush(ctx, u[0]), nil)
 		if n := h.cursors.count.Load(); n != 0 {
@@ -475,12 +475,12 @@ func TestConversations(t *testing.T) {
 func TestTouched(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(3)
-		_, err := h.s.writing.Exec(`SELECT 1`)
+		_, err := h.sql.Writer.Exec(`SELECT 1`)
 		want(t, err, nil)
 		g, quiet := h.group(u[0]), h.group(u[1])
 		a := toPeer(u[2], u[0], "a")
 		h.store(a)
-		_, err = h.s.writing.Exec(`UPDATE conversations SET touched = 1`)
+		_, err = h.sql.Writer.Exec(`UPDATE conversations SET touched = 1`)
 		want(t, err, nil)
 		now, heads, err := h.Touched(ctx, 2)
 		want(t, err, nil)

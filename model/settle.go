@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"chatd/model/sqldb"
 )
 
 // settle stores a batch and sets the outcome of each of its messages, those
@@ -14,18 +16,21 @@ import (
 // nodes hold. An error is for what else the caller may do: that a lock was
 // waited for in vain, which is no outcome yet, or that the database is away.
 func (t *transaction) settle(batch []*Append, patient bool) error {
-	ctx, cancel := t.db.bounded(context.Background())
+	ctx, cancel := context.Background(), func() {}
+	if t.db.sql.WriteTimeout > 0 {
+		ctx, cancel = context.WithTimeout(ctx, t.db.sql.WriteTimeout)
+	}
 	defer cancel()
 	err := t.try(ctx, batch, patient)
 	if err == nil {
 		t.count(batch)
 		return nil
 	}
-	if patient && t.db.d.waited(err) {
+	if patient && t.db.d.Classify(err) == sqldb.LockTimeout {
 		return err
 	}
 	parts := byConversation(batch)
-	if len(parts) == 1 || t.db.d.transient(err) {
+	if len(parts) == 1 || t.db.d.isTransient(err) {
 		t.fail(batch, err)
 		return err
 	}
@@ -39,20 +44,12 @@ func (t *transaction) settle(batch []*Append, patient bool) error {
 	return nil
 }
 
-// bounded is ctx with the time that a write may take.
-func (db *DB) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	if db.s.bound == 0 {
-		return ctx, func() {}
-	}
-	return context.WithTimeout(ctx, db.s.bound)
-}
-
 // try runs the transaction until it has done something, or it is clear that
 // it won't.
 func (t *transaction) try(ctx context.Context, batch []*Append, patient bool) error {
 	for pause := firstPause; ; pause = min(2*pause, longPause) {
 		err := t.once(ctx, batch, patient)
-		if err == nil || !t.db.d.again(err) || patient && t.db.d.waited(err) {
+		if err == nil || !t.db.d.Classify(err).Retryable() || patient && t.db.d.Classify(err) == sqldb.LockTimeout {
 			return err
 		}
 		t.db.m.retried.Inc()
@@ -74,9 +71,9 @@ func (t *transaction) once(ctx context.Context, batch []*Append, patient bool) e
 		return nil
 	}
 	t.db.m.rollbacks.Inc()
-	var unsure *commitError
+	var unsure *sqldb.CommitError
 	switch {
-	case t.db.d.unique(err):
+	case t.db.d.IsDuplicate(err):
 		t.db.m.duplicates.Inc()
 	case errors.As(err, &unsure):
 		t.db.m.unsure.Inc()

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"chatd/model/sqldb"
+
 	"github.com/jmoiron/sqlx"
 )
 
@@ -25,10 +27,10 @@ const headColumns = `id, CASE kind WHEN 2 THEN id ELSE 0 END AS grp, COALESCE(us
 // are the database's clock, in seconds.
 func (db *DB) Touched(ctx context.Context, since int64) (now int64, heads []Head, err error) {
 	// The clock first: what is touched meanwhile comes again.
-	if err := db.get(ctx, &now, `SELECT `+db.d.now); err != nil {
+	if err := db.get(ctx, &now, `SELECT `+db.d.Now); err != nil {
 		return 0, nil, fmt.Errorf("touched: %w", err)
 	}
-	if err := db.list(ctx, &heads, `SELECT `+headColumns+` WHERE touched >= ?`, since); err != nil {
+	if err := db.sql.Select(ctx, &heads, `SELECT `+headColumns+` WHERE touched >= ?`, since); err != nil {
 		return 0, nil, fmt.Errorf("touched: %w", err)
 	}
 	return now, heads, nil
@@ -41,8 +43,8 @@ func (db *DB) Heads(ctx context.Context, convs []int64) ([]Head, error) {
 		args[i] = c
 	}
 	heads := make([]Head, 0, len(convs))
-	err := inChunks(args, 1, db.d.maxRows, func(n int, args []any) error {
-		return db.scan(ctx, `SELECT `+headColumns+` WHERE id IN (`+repeated("?", n)+`)`, args, func(r *sqlx.Rows) error {
+	err := sqldb.InBatches(args, 1, db.d.MaxRows, func(n int, args []any) error {
+		return db.sql.Scan(ctx, `SELECT `+headColumns+` WHERE id IN (`+sqldb.Repeated("?", n)+`)`, args, func(r *sqlx.Rows) error {
 			var h Head
 			err := r.StructScan(&h)
 			heads = append(heads, h)

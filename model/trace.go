@@ -117,7 +117,7 @@ const tracedDevices = `SELECT d.user_id, d.device, d.last_used, d.token_hash IS 
 // at most limit, with their devices.
 func (db *DB) TraceMembers(ctx context.Context, conv, after int64, limit int) ([]TracedMember, error) {
 	var l []TracedMember
-	err := db.list(ctx, &l, `SELECT m.user_id, u.name, m.role, m.joined_seq, m.read_seq, u.banned, u.deleted
+	err := db.sql.Select(ctx, &l, `SELECT m.user_id, u.name, m.role, m.joined_seq, m.read_seq, u.banned, u.deleted
 		FROM members m JOIN users u ON u.id = m.user_id
 		WHERE m.conversation_id = ? AND m.user_id > ? ORDER BY m.user_id LIMIT ?`, conv, after, limit)
 	if err != nil || len(l) == 0 {
@@ -130,7 +130,7 @@ func (db *DB) TraceMembers(ctx context.Context, conv, after int64, limit int) ([
 	}
 	pending := db.pendingOf(l) // before the read
 	var devices []TracedDevice
-	err = db.list(ctx, &devices, tracedDevices+`IN (SELECT m.user_id FROM members m
+	err = db.sql.Select(ctx, &devices, tracedDevices+`IN (SELECT m.user_id FROM members m
 		WHERE m.conversation_id = ? AND m.user_id > ? AND m.user_id <= ?) ORDER BY d.user_id, d.device`,
 		conv, conv, after, l[len(l)-1].User)
 	if err != nil {
@@ -148,11 +148,11 @@ func (db *DB) TraceMembers(ctx context.Context, conv, after int64, limit int) ([
 // deleted. Errors: ErrNotFound.
 func (db *DB) TraceUser(ctx context.Context, conv, user int64) (TracedMember, error) {
 	var l []TracedMember
-	err := db.list(ctx, &l, `SELECT m.user_id, u.name, m.role, m.joined_seq, m.read_seq, u.banned, u.deleted
+	err := db.sql.Select(ctx, &l, `SELECT m.user_id, u.name, m.role, m.joined_seq, m.read_seq, u.banned, u.deleted
 		FROM members m JOIN users u ON u.id = m.user_id WHERE m.conversation_id = ? AND m.user_id = ?`, conv, user)
 	member := len(l) > 0
 	if err == nil && !member {
-		err = db.list(ctx, &l, `SELECT id AS user_id, name, 0 AS role, 0 AS joined_seq, 0 AS read_seq, banned, deleted FROM users WHERE id = ?`, user)
+		err = db.sql.Select(ctx, &l, `SELECT id AS user_id, name, 0 AS role, 0 AS joined_seq, 0 AS read_seq, banned, deleted FROM users WHERE id = ?`, user)
 	}
 	if err == nil && len(l) == 0 {
 		err = ErrNotFound
@@ -164,7 +164,7 @@ func (db *DB) TraceUser(ctx context.Context, conv, user int64) (TracedMember, er
 	m.Member = member
 	pending := db.pendingOf(l) // before the read
 	var devices []TracedDevice
-	if err := db.list(ctx, &devices, tracedDevices+`= ? ORDER BY d.device`, conv, user); err != nil {
+	if err := db.sql.Select(ctx, &devices, tracedDevices+`= ? ORDER BY d.device`, conv, user); err != nil {
 		return TracedMember{}, errOr(err, "devices of %d", user)
 	}
 	for _, d := range devices {

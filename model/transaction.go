@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"chatd/model/sqldb"
+
 	"github.com/jmoiron/sqlx"
 )
 
@@ -50,13 +52,6 @@ type head struct {
 	gone, raised                    bool
 }
 
-// commitError is a COMMIT that failed: whether it has stored anything, only
-// the log can tell.
-type commitError struct{ err error }
-
-func (e *commitError) Error() string { return "commit: " + e.err.Error() }
-func (e *commitError) Unwrap() error { return e.err }
-
 func newTransaction(ctx context.Context, db *DB, on *sqlx.DB) (*transaction, error) {
 	f, err := prepareForms(ctx, db, on)
 	if err != nil {
@@ -81,10 +76,10 @@ func newTransaction(ctx context.Context, db *DB, on *sqlx.DB) (*transaction, err
 // that may not be stored gets its own Err. Unless it is patient it waits for no
 // other node: messages of conversations that are locked, and of pairs that have
 // none, are skipped. An error means that nothing was stored, or of a
-// commitError, that it isn't known.
+// sqldb.CommitError, that it isn't known.
 func (t *transaction) run(ctx context.Context, batch []*Append, patient bool) error {
 	t.reset(batch)
-	release, err := t.db.s.gate.append(ctx)
+	release, err := t.db.sql.AcquirePriority(ctx)
 	if err != nil {
 		return err
 	}
@@ -117,7 +112,7 @@ func (t *transaction) run(ctx context.Context, batch []*Append, patient bool) er
 		return err
 	}
 	if err := t.commit(tx); err != nil {
-		return &commitError{err}
+		return &sqldb.CommitError{Err: err}
 	}
 	t.db.m.commit.UpdateDuration(start)
 	t.learn(batch)
@@ -166,7 +161,7 @@ func (t *transaction) resolve(ctx context.Context, tx *sql.Tx, batch []*Append, 
 	if len(t.resolved) == 0 {
 		return nil
 	}
-	if err := t.forms.pairs.rows(ctx, tx, args, t.foundPair); err != nil {
+	if err := t.forms.pairs.Query(ctx, tx, args, t.foundPair); err != nil {
 		return err
 	}
 	if patient {
@@ -213,7 +208,7 @@ func (t *transaction) makePairs(ctx context.Context, tx *sql.Tx) error {
 	}
 	args := t.inOrder(users)
 	exists := make(map[int64]bool)
-	err := t.forms.users.rows(ctx, tx, args, func(r *sql.Rows) error {
+	err := t.forms.users.Query(ctx, tx, args, func(r *sql.Rows) error {
 		var id int64
 		err := r.Scan(&id)
 		exists[id] = true
@@ -231,10 +226,10 @@ func (t *transaction) makePairs(ctx context.Context, tx *sql.Tx) error {
 		args = append(args, p.lo, p.hi)
 	}
 	t.args = args
-	if err := t.forms.newPairs.exec(ctx, tx, args); err != nil {
+	if err := t.forms.newPairs.Exec(ctx, tx, args); err != nil {
 		return err
 	}
-	if err := t.forms.pairIDs.rows(ctx, tx, args, t.foundPair); err != nil {
+	if err := t.forms.pairIDs.Query(ctx, tx, args, t.foundPair); err != nil {
 		return err
 	}
 	now := t.db.nowMS()
@@ -245,7 +240,7 @@ func (t *transaction) makePairs(ctx context.Context, tx *sql.Tx) error {
 		}
 	}
 	t.args = args
-	return t.forms.newMembers.exec(ctx, tx, args)
+	return t.forms.newMembers.Exec(ctx, tx, args)
 }
 
 // inOrder makes arguments of ids, each once and rising.
@@ -277,7 +272,7 @@ func (t *transaction) readHeads(ctx context.Context, tx *sql.Tx, batch []*Append
 		form = t.forms.heads
 	}
 	found := 0
-	err := form.rows(ctx, tx, t.inOrder(ids), func(r *sql.Rows) error {
+	err := form.Query(ctx, tx, t.inOrder(ids), func(r *sql.Rows) error {
 		found++
 		h := new(head)
 		err := r.Scan(&h.id, &h.kind, &h.last, &h.version, &h.blocks, &h.gone)
@@ -301,7 +296,7 @@ func (t *transaction) skip(ctx context.Context, tx *sql.Tx, batch []*Append) err
 	}
 	t.ids = ids
 	locked := make(map[int64]bool)
-	err := t.forms.exist.rows(ctx, tx, t.inOrder(ids), func(r *sql.Rows) error {
+	err := t.forms.exist.Query(ctx, tx, t.inOrder(ids), func(r *sql.Rows) error {
 		var id int64
 		err := r.Scan(&id)
 		locked[id] = true
@@ -323,7 +318,7 @@ func (t *transaction) lookUp(ctx context.Context, tx *sql.Tx, batch []*Append) e
 		}
 	}
 	t.args = args
-	return t.forms.repeats.rows(ctx, tx, args, func(r *sql.Rows) error {
+	return t.forms.repeats.Query(ctx, tx, args, func(r *sql.Rows) error {
 		var k messageKey
 		var s stored
 		var cid sql.RawBytes
@@ -353,7 +348,7 @@ func (t *transaction) readMembers(ctx context.Context, tx *sql.Tx, batch []*Appe
 		}
 	}
 	t.args = args
-	return t.forms.members.rows(ctx, tx, args, func(r *sql.Rows) error {
+	return t.forms.members.Query(ctx, tx, args, func(r *sql.Rows) error {
 		var m membership
 		err := r.Scan(&m.group, &m.user)
 		t.isMember[m] = true
@@ -417,7 +412,7 @@ func (t *transaction) insert(ctx context.Context, tx *sql.Tx) error {
 		args = append(args, a.Conv, a.Seq, a.Sender, a.CID, a.Body, a.Time)
 	}
 	t.args = args
-	return t.forms.insert.exec(ctx, tx, args)
+	return t.forms.insert.Exec(ctx, tx, args)
 }
 
 func (t *transaction) raise(ctx context.Context, tx *sql.Tx, now int64) error {
@@ -428,7 +423,7 @@ func (t *transaction) raise(ctx context.Context, tx *sql.Tx, now int64) error {
 		}
 	}
 	t.args = args
-	return t.forms.raise.exec(ctx, tx, args)
+	return t.forms.raise.Exec(ctx, tx, args)
 }
 
 // learn finishes the outcomes and remembers, now that it is committed.

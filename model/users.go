@@ -22,7 +22,7 @@ func (db *DB) CreateUser(ctx context.Context, name, nameKey, hash string) (int64
 	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		r, err := tx.ExecContext(ctx, `INSERT INTO users (name, name_key, password_hash, created_at) VALUES (?, ?, ?, ?)`,
 			name, nameKey, hash, db.nowMS())
-		if db.d.unique(err) {
+		if db.d.IsDuplicate(err) {
 			return ErrTaken
 		}
 		if err != nil {

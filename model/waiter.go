@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"chatd/model/sqldb"
+
 	"github.com/jmoiron/sqlx"
 )
 
@@ -90,7 +92,7 @@ func (w *writer) wait() {
 // do settles a job. What is skipped afterwards nobody could get hold of.
 func (w *waiter) do(j *job) {
 	err := w.t.settle(j.batch, true)
-	if err == nil || !w.t.db.d.waited(err) {
+	if err == nil || w.t.db.d.Classify(err) != sqldb.LockTimeout {
 		return
 	}
 	w.t.db.m.waits.Inc()
@@ -103,7 +105,7 @@ func (w *waiter) do(j *job) {
 	for _, part := range byConversation(j.batch) {
 		err := errLocked
 		if time.Since(started) < missedFor {
-			if err = w.t.settle(part, true); err == nil || !w.t.db.d.waited(err) {
+			if err = w.t.settle(part, true); err == nil || w.t.db.d.Classify(err) != sqldb.LockTimeout {
 				continue
 			}
 		}

@@ -23,7 +23,7 @@ type writer struct {
 // newWriters makes the writers that the options ask for.
 func newWriters(ctx context.Context, db *DB) ([]*writer, error) {
 	var all []*writer
-	for i := range db.o.Writers {
+	for i := range db.sql.Dedicated {
 		w, err := newWriter(ctx, db, i)
 		if err != nil {
 			closeWriters(db, all)
@@ -51,10 +51,10 @@ func newWriters(ctx context.Context, db *DB) ([]*writer, error) {
 func newWriter(ctx context.Context, db *DB, i int) (*writer, error) {
 	w := &writer{db: db, lane: i, out: make(chan []*Append, handover), free: make(chan []*Append, handover)}
 	var err error
-	if db.d.skip == "" {
-		w.t, err = newTransaction(ctx, db, db.s.appending[i])
-	} else if w.t, err = newTransaction(ctx, db, db.s.appending[2*i]); err == nil {
-		if w.waiter, err = newWaiter(ctx, db, db.s.appending[2*i+1]); err != nil {
+	conns := db.sql.Dedicated[i]
+	w.t, err = newTransaction(ctx, db, conns.Conn)
+	if err == nil && conns.LockConn != nil {
+		if w.waiter, err = newWaiter(ctx, db, conns.LockConn); err != nil {
 			w.t.forms.close()
 		}
 	}
@@ -92,7 +92,7 @@ func (w *writer) store() {
 		} else {
 			w.spare(batch)
 		}
-		if err != nil && w.db.d.lost(err) {
+		if err != nil && w.db.d.IsDisconnected(err) {
 			w.failQueued(err)
 		}
 	}

@@ -24,7 +24,8 @@ var mayImport = map[string][]string{
 	"proto":               {},
 	"limit":               {},
 	"reactor":             {"proto", "limit"},
-	"model":               {"model/sqldb"},
+	"model":               {"model/groupcommit", "model/sqldb"},
+	"model/groupcommit":   {}, // no SQL: a step that it declares runs the transactions
 	"model/sqldb":         {"model/walwriter"},
 	"model/walwriter":     {},
 	"service":             {"proto", "limit", "reactor", "model", "service/bus"}, // of bus the types of what nodes tell each other

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"chatd/model/groupcommit"
 )
 
 // Law 2: seq has no gap and no repeat, and each sender's messages keep their
@@ -143,7 +145,7 @@ func TestRepeatsInBatch(t *testing.T) {
 		if !a.Stored || b.Stored || c.Stored || a.Seq != 1 || b.Seq != 1 || c.Seq != 1 || c.Err != nil || b.Err != nil {
 			t.Fatalf("%+v %+v %+v", a, b, c)
 		}
-		if n := h.m.rollbacks.Get(); n != 0 {
+		if n := h.metric("chatd_model_rollbacks_total"); n != 0 {
 			t.Fatalf("%d rollbacks for what one look at the batch tells", n)
 		}
 	})
@@ -266,7 +268,7 @@ func TestRefusals(t *testing.T) {
 			{"deleted peer", toPeer(u[0], u[5], "1"), ErrNotFound},
 			{"deleted peer, never spoken to", toPeer(u[3], u[5], "1"), ErrNotFound},
 			{"deleted sender", toPeer(u[5], u[0], "1"), ErrNotFound},
-			{"neither", none, errMalformed},
+			{"neither", none, groupcommit.ErrMalformed},
 			{"repeat to a deleted peer", &Append{Sender: u[0], Peer: u[5], CID: []byte("before"), Body: []byte("x"), Retry: true}, nil},
 		} {
 			good1, good2 := toPeer(u[0], u[4], c.what), toGroup(u[0], g, c.what)
@@ -422,8 +424,8 @@ func TestQueueBound(t *testing.T) {
 					t.Fatal("the queue has no bound")
 				}
 			}
-			if h.m.refused.Get() != 2 {
-				t.Errorf("%d counted", h.m.refused.Get())
+			if h.metric("chatd_model_queue_refused_total") != 2 {
+				t.Errorf("%d counted", h.metric("chatd_model_queue_refused_total"))
 			}
 			h.mu.Lock()
 			close(h.hold)

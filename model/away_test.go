@@ -35,7 +35,7 @@ func TestDatabaseAway(t *testing.T) {
 				for _, a := range batch {
 					if a.Err == nil {
 						sent[string(a.CID)] = true
-					} else if failed++; !h.d.isTransient(a.Err) {
+					} else if failed++; !h.transient(a.Err) {
 						t.Error(a.Err)
 					}
 				}
@@ -118,7 +118,7 @@ func TestDatabaseRestarts(t *testing.T) {
 		}
 	}()
 	for range 3 {
-		for before := h.m.stored.Get(); h.m.stored.Get() < before+1000; {
+		for before := h.metric("chatd_model_messages_stored_total"); h.metric("chatd_model_messages_stored_total") < before+1000; {
 			time.Sleep(time.Millisecond) // until it is in the midst of it
 		}
 		m.Kill(t)
@@ -142,7 +142,7 @@ func TestDatabaseRestarts(t *testing.T) {
 	if n != len(stored) {
 		t.Errorf("%d messages in the log, %d answered as stored", n, len(stored))
 	}
-	t.Logf("%d messages, %d retries, %d commits of unknown outcome", n, h.m.retried.Get(), h.m.unsure.Get())
+	t.Logf("%d messages, %d retries, %d commits of unknown outcome", n, h.metric("chatd_model_retries_total"), h.metric("chatd_model_unsure_commits_total"))
 }
 
 // What is wrong with a server or its URL is told in one line, without the

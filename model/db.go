@@ -13,6 +13,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"chatd/model/groupcommit"
 	"chatd/model/sqldb"
 )
 
@@ -28,9 +29,9 @@ type DB struct {
 	d       *dialect
 	m       *counters
 	epoch   atomic.Int64
-	queue   *queue
-	writers []*writer
-	cursors *cursors
+	log     *groupcommit.Committer // nil if the store was opened to read only
+	cursors *cursors               // nil likewise
+	steps   []groupcommit.Steps    // of log
 	closing sync.Once
 	closed  error
 }
@@ -53,6 +54,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	}
 	db.sql = sql
 	if !o.ReadOnly {
+		db.startLog()
 		db.cursors = newCursors(db)
 	}
 	return db, nil
@@ -65,18 +67,58 @@ func (db *DB) setup(ctx context.Context, sql *sqldb.DB) (err error) {
 	if db.d, err = dialectOf(sql); err != nil {
 		return err
 	}
-	db.queue = newQueue(len(sql.Dedicated), db.o.QueueMessages, db.o.QueueBytes)
 	if db.o.ReadOnly {
-		db.queue.close()
 		return nil
 	}
 	if err := db.readEpoch(ctx); err != nil {
 		return err
 	}
-	if db.writers, err = newWriters(ctx, db); err != nil {
-		return fmt.Errorf("%s: %w", sql.Where, err)
+	db.steps = nil
+	for _, conns := range sql.Dedicated {
+		s, err := db.newSteps(ctx, conns)
+		if err != nil {
+			return fmt.Errorf("%s: %w", sql.Where, err)
+		}
+		db.steps = append(db.steps, s)
 	}
 	return nil
+}
+
+func (db *DB) newSteps(ctx context.Context, conns sqldb.WriterConns) (groupcommit.Steps, error) {
+	main, err := newAppendStep(ctx, db, conns.Conn)
+	if err != nil || conns.LockConn == nil {
+		return groupcommit.Steps{Main: main}, err
+	}
+	wait, err := newAppendStep(ctx, db, conns.LockConn)
+	return groupcommit.Steps{Main: main, Wait: wait}, err
+}
+
+func (db *DB) startLog() {
+	db.log = groupcommit.New(groupcommit.Config{
+		MaxBatch: db.o.MaxBatch, MaxBatchBytes: db.o.MaxBatchBytes,
+		QueueMessages: db.o.QueueMessages, QueueBytes: db.o.QueueBytes,
+		Timeout: db.sql.WriteTimeout, Sink: db.o.Sink, Logger: db.o.Logger, Set: db.o.Set,
+	}, db.steps)
+	sum := func(name string, size func(s *appendStep) int64) {
+		db.m.gauge(name, func() (n float64) {
+			for _, s := range db.steps {
+				n += float64(size(s.Main.(*appendStep)))
+			}
+			return n
+		})
+	}
+	sum("chatd_model_pairs_known", func(s *appendStep) int64 { return s.pairs.size.Load() })
+	sum("chatd_model_members_known", func(s *appendStep) int64 { return s.members.size.Load() })
+}
+
+// Append queues messages for the log; the sink gets their outcomes. It never
+// blocks. Errors: ErrBusy: too many messages wait, and none of these was taken;
+// ErrClosed.
+func (db *DB) Append(batch ...*Append) error {
+	if db.log == nil {
+		return ErrClosed
+	}
+	return db.log.Append(batch...)
 }
 
 // readEpoch reads the epoch, or makes it in a new store. A store that can't be
@@ -107,7 +149,7 @@ func (db *DB) Close() error {
 	db.closing.Do(func() {
 		var err error
 		if !db.o.ReadOnly {
-			closeWriters(db, db.writers)
+			db.log.Close()
 			err = db.cursors.close()
 		}
 		db.closed = errors.Join(err, db.sql.Close())

@@ -35,9 +35,3 @@ func dialectOf(db *sqldb.DB) (*dialect, error) {
 	}
 	return nil, fmt.Errorf("%s: there is no SQL of the chat's for %s", db.Where, db.Name)
 }
-
-// isTransient reports whether the same may work later.
-func (d *dialect) isTransient(err error) bool {
-	c := d.Classify(err)
-	return c == sqldb.Transient || c.Retryable()
-}

@@ -51,7 +51,7 @@ func TestFullDisk(t *testing.T) {
 		big := toPeer(u[0], u[1], "big")
 		big.Body = make([]byte, 32<<10)
 		h.store(big)
-		if big.Err == nil || !h.d.isTransient(big.Err) || big.Stored {
+		if big.Err == nil || !h.transient(big.Err) || big.Stored {
 			t.Fatalf("%+v", big)
 		}
 		if _, err := h.sql.Writer.Exec(`PRAGMA max_page_count = 1000000`); err != nil {
@@ -133,7 +133,7 @@ func TestLockedOut(t *testing.T) {
 		want(t, err, nil)
 		a := toPeer(u[0], u[1], "a")
 		h.store(a)
-		if a.Err == nil || !h.d.isTransient(a.Err) {
+		if a.Err == nil || !h.transient(a.Err) {
 			t.Errorf("%+v", a)
 		}
 		if _, err := h.CreateUser(ctx, "x", "x", ""); err == nil || errors.Is(err, ErrTaken) {

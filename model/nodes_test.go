@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"chatd/internal/realservice"
+	"chatd/model/groupcommit"
 )
 
 // nodes are several stores on one database, as of several daemons.
@@ -97,7 +98,7 @@ func TestNodesGapless(t *testing.T) {
 		t.Errorf("%d conversations, %d messages", len(found), stored)
 	}
 	for n, h := range all {
-		t.Logf("node %d: %d times missed, %d times waited, %d retries", n, h.m.missed.Get(), h.m.waiterJobs.Get(), h.m.retried.Get())
+		t.Logf("node %d: %d times missed, %d times waited, %d retries", n, h.metric("chatd_model_conversations_missed_total"), h.metric("chatd_model_waiter_jobs_total"), h.metric("chatd_model_retries_total"))
 	}
 }
 
@@ -164,7 +165,7 @@ func TestNodeHolds(t *testing.T) {
 	}
 	want(t, h.Append(stuck...), nil)
 	beside := 0
-	for i := 0; h.m.failed.Get() == 0; i++ {
+	for i := 0; h.metric("chatd_model_messages_failed_total") == 0; i++ {
 		a := toGroup(u[1], free, fmt.Sprint(i))
 		h.store(a)
 		if a.Err != nil || a.Seq != int64(i+1) {
@@ -174,7 +175,7 @@ func TestNodeHolds(t *testing.T) {
 	}
 	h.await(stuck...)
 	for _, a := range stuck {
-		if !errors.Is(a.Err, errLocked) || a.Stored || a.Seq != 0 {
+		if !errors.Is(a.Err, groupcommit.ErrLocked) || a.Stored || a.Seq != 0 {
 			t.Errorf("%+v", a)
 		}
 	}
@@ -220,7 +221,7 @@ func TestFirstMessagesWaitTheirTurn(t *testing.T) {
 		stuck = append(stuck, toPeer(u[0], peer, "stuck"))
 	}
 	want(t, h.Append(stuck...), nil)
-	for h.m.waiterJobs.Get() == 0 {
+	for h.metric("chatd_model_waiter_jobs_total") == 0 {
 		time.Sleep(time.Millisecond)
 	}
 	first := toPeer(u[10], u[11], "first")
@@ -357,7 +358,7 @@ func TestNodeHoldsBriefly(t *testing.T) {
 			}
 		}
 	}
-	if h.m.waiterJobs.Get() == 0 {
+	if h.metric("chatd_model_waiter_jobs_total") == 0 {
 		t.Error("nothing was ever waited for: what does this test?")
 	}
 }

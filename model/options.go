@@ -21,22 +21,10 @@ const (
 	DefaultTokenLife      = 30 * 24 * time.Hour
 
 	minReaders  = 4
-	usedEvery   = time.Minute            // how often a token's use is noted, at most
-	maxShare    = 64                     // messages of one sender in one transaction, while more wait
-	maxSkipped  = 4 << 10                // messages that a batch passes over because of that
-	handover    = 4                      // committed batches that may wait for the sink
-	maxPairs    = 128 << 10              // pairs a writer knows the conversation of
-	maxMembers  = 128 << 10              // memberships a writer need not ask for
-	maxWriters  = 64                     // their number is a set of bits somewhere
-	maxPending  = 1 << 20                // cursors waiting to be written
-	cursorRows  = 4096                   // cursors in one transaction
-	revokedRows = 1000                   // revocations in one answer
-	maxTries    = 5                      // of a write that others got in the way of
-	firstPause  = 2 * time.Millisecond   // before the second attempt; then twice as long each time
-	longPause   = 200 * time.Millisecond // between attempts, at most
-	maxMisses   = 3                      // a conversation that others hold is tried so often before it is waited for
-	retryMissed = 20 * time.Millisecond  // how long after a miss it is tried again, when it is waited for already
-	missedFor   = 4 * time.Second        // then its messages fail
+	usedEvery   = time.Minute // how often a token's use is noted, at most
+	maxPending  = 1 << 20     // cursors waiting to be written
+	cursorRows  = 4096        // cursors in one transaction
+	revokedRows = 1000        // revocations in one answer
 )
 
 // Options say how to open a store. A zero field but URL means its default.

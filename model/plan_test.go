@@ -46,7 +46,7 @@ func often(db *harness) []string {
 	for _, n := range []int{1, 8, 128} {
 		queries = append(queries,
 			`SELECT id, user_lo, user_hi FROM conversations WHERE `+sqldb.AnyOf("user_lo = ? AND user_hi = ?", n),
-			pairIDs(db.DB, n),
+			lockedPairs(db.DB, n),
 			`SELECT conversation_id, sender_id, cid, seq, created_at FROM messages WHERE `+sqldb.AnyOf("conversation_id = ? AND sender_id = ? AND cid = ?", n),
 			`SELECT conversation_id, user_id FROM members WHERE `+sqldb.AnyOf("conversation_id = ? AND user_id = ?", n),
 			db.d.raiseHeads(n), db.d.raiseDelivered(n), db.d.raiseRead(n), db.d.raiseUsed(n),

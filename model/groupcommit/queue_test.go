@@ -1,4 +1,4 @@
-package model
+package groupcommit
 
 import (
 	"math/rand/v2"
@@ -62,7 +62,7 @@ func TestTakeKeepsOrder(t *testing.T) {
 				taken[a.Sender]++
 			}
 			out += len(batch)
-			if n, bytes := q.waiting(); n != in-out || q.length(0) != n || bytes != n*(5+appendOverhead) {
+			if n, bytes := q.waiting(); n != in-out || q.length(0) != n || bytes != n*(5+overhead) {
 				t.Fatalf("%d messages, %d bytes wait, %d in the lane; want %d", n, bytes, q.length(0), in-out)
 			}
 		}
@@ -96,7 +96,7 @@ func TestTakeSkipsSoMany(t *testing.T) {
 	}
 	for rounds := 0; q.length(0) > 0; rounds++ {
 		batch, _ := q.take(0, nil, 1024, 1<<20)
-		if len(batch) > maxShare+1 || len(batch) == 0 || rounds > 3*maxSkipped/maxShare {
+		if len(batch) > maxPerSender+1 || len(batch) == 0 || rounds > 3*maxSkipped/maxPerSender {
 			t.Fatalf("round %d takes %d", rounds, len(batch))
 		}
 	}

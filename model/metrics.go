@@ -2,7 +2,7 @@ package model
 
 import "github.com/VictoriaMetrics/metrics"
 
-// counters are what the store counts.
+// counters are the metrics of a DB, apart from those of package groupcommit.
 type counters struct {
 	set           *metrics.Set
 	commit        *metrics.PrometheusHistogram
@@ -28,5 +28,5 @@ func newCounters(s *metrics.Set) *counters {
 	}
 }
 
-// gauge shows f under a name. f must not block.
+// gauge registers a gauge. f must not block.
 func (c *counters) gauge(name string, f func() float64) { c.set.GetOrCreateGauge(name, f) }

@@ -10,7 +10,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 )
 
-// The defaults of Options, and bounds that are not for setting.
+// The defaults of Options, and bounds that are not configurable.
 const (
 	DefaultMaxBatch       = 1024     // messages
 	DefaultMaxBatchBytes  = 4 << 20  // bytes
@@ -20,48 +20,47 @@ const (
 	DefaultCursorBehind   = 500 // messages
 	DefaultTokenLife      = 30 * 24 * time.Hour
 
-	minReaders  = 4
-	usedEvery   = time.Minute // how often a token's use is noted, at most
-	maxPending  = 1 << 20     // cursors waiting to be written
-	cursorRows  = 4096        // cursors in one transaction
-	revokedRows = 1000        // revocations in one answer
+	minReaders    = 4
+	usedEvery     = time.Minute // a token's use is recorded no more often
+	maxPending    = 1 << 20     // cursors waiting to be written
+	maxCursorRows = 4096        // cursors in one transaction
+	revokedRows   = 1000        // revocations in one answer
 )
 
-// Options say how to open a store. A zero field but URL means its default.
+// Options say how to open a store. Zero fields mean the defaults, but URL must
+// be set.
 type Options struct {
 	URL  string // "sqlite:PATH" or "mysql://user:password@host:3306/database"
-	Sync string // "full": what is acknowledged outlives a power cut. "normal": a crash of the process only. Default full. Of SQLite alone
+	Sync string // SQLite only. "full", the default: commits survive a power cut. "normal": they survive a crash of the process
 
-	// Shared is for operators' commands: they work beside a running daemon,
-	// whose lock they don't take.
+	// Shared doesn't take the lock of SQLite's file, so that operators' commands
+	// work while a daemon runs.
 	Shared bool
 
-	// ReadOnly is for commands that only look: nothing is written, not even a
-	// new store's tables, so that an account which may only SELECT is enough.
-	// The schema must be this program's. Of the store's methods only those that
-	// read may be called then; the others fail with ErrClosed, save Deliver,
-	// Read and FlushSoon, which must not be called. It implies Shared.
+	// ReadOnly writes nothing, not even the schema, which must be this
+	// program's: a database account with SELECT is enough. Methods that write
+	// fail with ErrClosed; Deliver, Read and FlushSoon must not be called. It
+	// implies Shared.
 	ReadOnly bool
 
-	// WaitFor is how long Open keeps trying to reach a database server.
+	// WaitFor is how long Open tries to reach a database server.
 	WaitFor time.Duration
 
-	Cores          int           // what the default of Readers goes by; default GOMAXPROCS
-	Readers        int           // connections for reading; default by cores
-	Writers        int           // append transactions at a time, of conversations each; default 2. SQLite has 1
+	Cores          int           // for the default of Readers; default GOMAXPROCS
+	Readers        int           // connections for reading; default 2 per core, at least 4
+	Writers        int           // append transactions at a time; a conversation always has the same writer. Default 2, at most 64. SQLite always has 1
 	MaxBatch       int           // messages in one transaction
 	MaxBatchBytes  int           // bytes in one transaction
 	QueueMessages  int           // messages that may wait for one
 	QueueBytes     int           // bytes that may wait for one
-	CursorInterval time.Duration // how long a cursor waits to be written, at most
-	CursorBehind   int64         // messages it may fall behind before it is written at once
-	TokenLife      time.Duration // how long a token lives unused
+	CursorInterval time.Duration // cursors are written this often
+	CursorBehind   int64         // a cursor that has moved on by so many messages is written at once
+	TokenLife      time.Duration // how long a token is valid without being used
 
-	// Sink gets each batch of appends exactly once, after COMMIT, from one
-	// goroutine for each writer that is not the writer; while it runs, so does
-	// the next transaction. The slice is the sink's until it returns. It may
-	// block for about 500 ms: batches wait for it, and then appends do. It must
-	// not call Close.
+	// Sink gets each batch of appends once, after its commit, from one goroutine
+	// per writer. While it runs, the next transaction does too. The slice is the
+	// sink's until it returns. If it blocks for more than about 500 ms, stored
+	// batches wait for it, and then appends do. It must not call Close.
 	Sink func(ctx context.Context, batch []*Append)
 
 	Logger *slog.Logger

@@ -79,11 +79,11 @@ func TestSQLTakesParameters(t *testing.T) {
 
 // exceptions are, by file, names that hold no value from outside, and why.
 var exceptions = map[string]map[string]string{
-	"copy.go":        {"t": "tables() lists tables and their columns as constants", "columns": "of these"},
+	"copystore.go":   {"t": "tables() lists tables and their columns as constants", "columns": "of these"},
 	"appendstmts.go": {"lock": "heads is called with a dialect's pieces"},
 	"mysql.go":       {"first": "the caller's literal, seen where union is called"},
 
-	"part.go":          {"one": "put together just before, and seen there"},
+	"pages.go":         {"page": "the literal in the line above it"},
 	"sqldb/mysql.go":   {"query": "Operand's parameter: checked where Operand is called"},
 	"sqldb/sqlite.go":  {"query": "Operand's parameter: checked where Operand is called"},
 	"sqldb/migrate.go": {"db": "the dialect's query of tables"},

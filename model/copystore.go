@@ -12,21 +12,21 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// Bounds of what Copy takes over in one transaction.
+// Bounds of a transaction of Copy.
 const (
 	copyRows  = 4096    // rows
 	copyBytes = 4 << 20 // bytes of text and blobs
 )
 
-// table is one that Copy takes over.
+// table is a table that Copy copies.
 type table struct {
 	name    string
 	columns []column
-	order   string // rows come in this order: that of the primary key, so that both sides go through it once
+	order   string // the primary key: both databases then read and write it sequentially
 }
 
-// column has the type that it has in Go: the databases have their own ideas of
-// what comes back from a column.
+// column has an explicit Go type, as the drivers return different types for the
+// same column.
 type column struct {
 	name string
 	kind func() any // a pointer to scan into
@@ -36,7 +36,7 @@ func integer() any { return new(sql.NullInt64) }
 func text() any    { return new(sql.NullString) }
 func blob() any    { return new([]byte) }
 
-// tables are all that hold data; of meta there is only the epoch.
+// tables lists the tables that hold data. Of meta, Copy copies the epoch.
 func tables() []table {
 	return []table{
 		{"users", []column{{"id", integer}, {"name", text}, {"name_key", text}, {"password_hash", text}, {"created_at", integer}, {"banned", integer}, {"deleted", integer}}, "id"},
@@ -53,12 +53,13 @@ func tables() []table {
 	}
 }
 
-// Copy takes everything over from one store to another, which must be empty:
-// ids, seqs, tokens and the epoch stay what they are, so that clients notice
-// nothing. Neither store may be in use; Open sees to it for SQLite. progress,
-// if it is set, is called now and then with a table and its rows so far. Copy
-// blocks until all is checked: the rows of each table, and that each log is
-// whole. What an error leaves in the target has to be thrown away.
+// Copy copies all data from one store to another, which must be empty. Ids,
+// seqs, tokens and the epoch stay the same, so clients notice nothing. No
+// process may use either store meanwhile; for SQLite, Open ensures that. If
+// progress is set, Copy calls it after each transaction with the table's name
+// and the number of its rows so far. Copy blocks until it has counted the rows
+// of each table and checked that no log has a gap. After an error, discard the
+// target.
 func Copy(ctx context.Context, from, to *DB, progress func(table string, rows int64)) error {
 	if progress == nil {
 		progress = func(string, int64) {}
@@ -158,7 +159,7 @@ func copyTable(ctx context.Context, from, to *DB, t table, progress func(string,
 	return total, flush()
 }
 
-// checkTable counts what has arrived.
+// checkTable compares the number of rows in the target with those read.
 func checkTable(ctx context.Context, to *DB, t table, sent int64) error {
 	var n int64
 	if err := to.sql.Maintenance.GetContext(ctx, &n, `SELECT COUNT(*) FROM `+t.name); err != nil {
@@ -170,11 +171,11 @@ func checkTable(ctx context.Context, to *DB, t table, sent int64) error {
 	return nil
 }
 
-// errTorn is a log that isn't whole.
+// errTorn means that a log has a gap or a wrong end.
 var errTorn = errors.New("these conversations' logs don't end where they say, or have a gap")
 
-// checkLogs is errTorn if some conversation's head isn't its last message, or
-// its messages aren't 1, 2, 3 …
+// checkLogs returns errTorn unless the messages of each conversation have the
+// seqs 1, 2, 3 … up to the one in the conversation's row.
 func checkLogs(ctx context.Context, db *DB) error {
 	var torn []int64
 	err := db.sql.Maintenance.SelectContext(ctx, &torn, `SELECT c.id FROM conversations c

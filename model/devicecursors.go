@@ -9,24 +9,25 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// Holder is a device of a user, which has a cursor in each conversation.
+// Holder names a device. It has a cursor in each conversation.
 type Holder struct {
 	User   int64
 	Device string
 }
 
-// Delivered tells how far each of some devices has got a conversation, in
-// their order: what is pending on this node included, never less than where
-// its user joined, never beyond the last message.
+// Delivered returns the cursors of devices in a conversation, in their order:
+// up to which seq each has the messages. The results include cursors that this
+// process hasn't written yet. They are at least the seq at which the user joined,
+// and at most the last message's.
 func (db *DB) Delivered(ctx context.Context, conv int64, of []Holder) ([]int64, error) {
 	seqs := make([]int64, len(of))
 	var devices, users []any
 	for i, h := range of {
-		seqs[i] = db.cursors.pendingOf(h.User, cell{cellDelivered, h.Device, conv}) // before the read
+		seqs[i] = db.cursors.value(h.User, cursorKey{deliveredSeq, h.Device, conv}) // before the read
 		devices = append(devices, h.User, h.Device, conv)
 		users = append(users, conv, h.User)
 	}
-	delivered, joined, last, err := db.holders(ctx, conv, devices, users)
+	delivered, joined, last, err := db.readDelivered(ctx, conv, devices, users)
 	if err != nil {
 		return nil, fmt.Errorf("cursors in conversation %d: %w", conv, err)
 	}
@@ -36,7 +37,9 @@ func (db *DB) Delivered(ctx context.Context, conv int64, of []Holder) ([]int64, 
 	return seqs, nil
 }
 
-func (db *DB) holders(ctx context.Context, conv int64, devices, users []any) (delivered map[Holder]int64, joined map[int64]int64, last int64, err error) {
+// readDelivered reads cursors, the seqs at which users joined, and the
+// conversation's last seq. devices and users are the arguments of the queries.
+func (db *DB) readDelivered(ctx context.Context, conv int64, devices, users []any) (delivered map[Holder]int64, joined map[int64]int64, last int64, err error) {
 	delivered, joined = make(map[Holder]int64), make(map[int64]int64)
 	err = sqldb.InBatches(devices, 3, db.d.MaxRows, func(n int, args []any) error {
 		return db.sql.Scan(ctx, `SELECT user_id, device, delivered_seq FROM cursors WHERE `+

@@ -143,8 +143,9 @@ func (db *DB) readEpoch(ctx context.Context) error {
 	return nil
 }
 
-// Close stores and sinks all that Append took, writes the cursors, and ends
-// the store's goroutines. It blocks until then; later calls do nothing.
+// Close stores all messages that Append took, waits for the sink, writes the
+// cursors, and ends the store's goroutines. It blocks until that is done. Later
+// calls return the same error.
 func (db *DB) Close() error {
 	db.closing.Do(func() {
 		var err error
@@ -157,12 +158,12 @@ func (db *DB) Close() error {
 	return db.closed
 }
 
-// Epoch is a random number made with the store: clients forget which seq they
-// have when it changes. It doesn't block.
+// Epoch is a random number that was made with the store. If it changes, clients
+// forget their cursors. It doesn't block.
 func (db *DB) Epoch() int64 { return db.epoch.Load() }
 
 // NewEpoch gives the store another epoch, for an operator who has restored it
-// from a backup. Daemons that run see it when they are started again.
+// from a backup. A daemon uses it after its next start.
 func (db *DB) NewEpoch(ctx context.Context) (int64, error) {
 	epoch := newEpoch()
 	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
@@ -175,7 +176,7 @@ func (db *DB) NewEpoch(ctx context.Context) (int64, error) {
 	return epoch, nil
 }
 
-// newEpoch is below 2^53: clients may hold it in a double.
+// newEpoch returns a number of at most 2^52, which fits into a double.
 func newEpoch() int64 {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never fails

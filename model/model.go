@@ -18,7 +18,7 @@ import (
 var (
 	ErrNotFound   = errors.New("no such user, group or conversation")
 	ErrNotAllowed = errors.New("not allowed")
-	ErrAlready    = errors.New("already so")
+	ErrAlready    = errors.New("nothing to change")
 	ErrFull       = errors.New("a limit is reached")
 	ErrGroupFull  = fmt.Errorf("the group has no room: %w", ErrFull) // is an ErrFull
 	ErrTaken      = errors.New("the name is taken")

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// from makes n messages of a sender, numbered in the order in which they are put.
+// from returns n messages of a sender, numbered by Seq.
 func from(sender int64, n int) []*Append {
 	all := make([]*Append, n)
 	for i := range all {
@@ -14,9 +14,8 @@ func from(sender int64, n int) []*Append {
 	return all
 }
 
-// One who has sent a whole window gets no more than a share of a transaction,
-// so that who comes after it is in the next one; alone in it or not, nothing
-// waits longer than until the next.
+// A sender of a whole window gets at most maxPerSender messages of a batch while
+// others wait, so that the others are in the next batch.
 func TestTakeIsShared(t *testing.T) {
 	q := newQueue(1, 10_000, 1<<20)
 	for _, put := range [][]*Append{from(1, 256), from(2, 3), from(3, 100)} {
@@ -37,12 +36,12 @@ func TestTakeIsShared(t *testing.T) {
 		}
 	}
 	if n, bytes := q.waiting(); n != 0 || bytes != 0 {
-		t.Errorf("%d messages, %d bytes wait in an empty queue", n, bytes)
+		t.Errorf("%d messages with %d bytes are counted in an empty queue", n, bytes)
 	}
 }
 
-// Whatever is put and taken, in whatever portions: every message comes out
-// once, each sender's in order, and what waits is counted right.
+// Whatever is put and taken, in random amounts: each message comes out once, a
+// sender's in their order, and the counts are right.
 func TestTakeKeepsOrder(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range 200 {
@@ -53,17 +52,17 @@ func TestTakeKeepsOrder(t *testing.T) {
 			had, _ := q.waiting()
 			batch, _ := q.take(0, nil, 1+rng.IntN(1500), 1+rng.IntN(200_000))
 			if len(batch) == 0 && had > 0 {
-				t.Fatalf("%d wait, and none is taken", had)
+				t.Fatalf("take returned nothing while %d messages wait", had)
 			}
 			for _, a := range batch {
 				if a.Seq != taken[a.Sender] {
-					t.Fatalf("sender %d: message %d after %d", a.Sender, a.Seq, taken[a.Sender])
+					t.Fatalf("sender %d: took message %d, want %d", a.Sender, a.Seq, taken[a.Sender])
 				}
 				taken[a.Sender]++
 			}
 			out += len(batch)
 			if n, bytes := q.waiting(); n != in-out || q.length(0) != n || bytes != n*(5+overhead) {
-				t.Fatalf("%d messages, %d bytes wait, %d in the lane; want %d", n, bytes, q.length(0), in-out)
+				t.Fatalf("%d messages with %d bytes wait, %d in the shard; want %d messages", n, bytes, q.length(0), in-out)
 			}
 		}
 		for range 1 + rng.IntN(40) {
@@ -87,8 +86,8 @@ func TestTakeKeepsOrder(t *testing.T) {
 	}
 }
 
-// A single sender far ahead costs each batch a bounded look, and still comes
-// to its end.
+// With very many messages of a single sender, a take looks at a bounded number
+// of them, and all are taken in the end.
 func TestTakeSkipsSoMany(t *testing.T) {
 	q := newQueue(1, 100_000, 64<<20)
 	if err := q.put(append(from(1, 3*maxSkipped), from(2, 1)...)); err != nil {
@@ -97,7 +96,7 @@ func TestTakeSkipsSoMany(t *testing.T) {
 	for rounds := 0; q.length(0) > 0; rounds++ {
 		batch, _ := q.take(0, nil, 1024, 1<<20)
 		if len(batch) > maxPerSender+1 || len(batch) == 0 || rounds > 3*maxSkipped/maxPerSender {
-			t.Fatalf("round %d takes %d", rounds, len(batch))
+			t.Fatalf("take %d returned %d messages, want 1 to %d, and all within %d takes", rounds, len(batch), maxPerSender+1, 3*maxSkipped/maxPerSender)
 		}
 	}
 }

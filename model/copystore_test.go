@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// A copy in another kind of database is the same store: ids, epoch, tokens,
-// names, cursors, logs; and it goes on where the first one ended.
+// A copy in another kind of database has the same ids, epoch, tokens, names,
+// cursors and logs, and goes on where the first one ended.
 func TestCopy(t *testing.T) {
 	for _, d := range dialects {
 		for _, e := range dialects {
@@ -60,30 +60,7 @@ func TestCopy(t *testing.T) {
 				if to.Epoch() != from.Epoch() {
 					t.Error("the epoch wasn't stored")
 				}
-				for _, h := range []*harness{from, to} {
-					user, device, err := h.TokenDevice(ctx, fmt.Append(nil, u[0], "Phone ☎"))
-					want(t, err, nil)
-					if user.ID != u[0] || device != "Phone ☎" {
-						t.Error(user, device)
-					}
-					if x, err := h.UserByNameKey(ctx, "ämil 你好"); err != nil || x != (User{ID: odd, Name: "Ämil 你好", Hash: "$argon2id$…"}) {
-						t.Error(x, err)
-					}
-					if b, err := h.Blocked(ctx, u[2], u[3]); err != nil || !b {
-						t.Error(b, err)
-					}
-					if p := h.places(u[0], "Phone ☎"); len(p) != 2 || p[0].Delivered != 17 || p[0].Read != 16 {
-						t.Errorf("%+v", p)
-					}
-				}
-				for _, conv := range []int64{batch[0].Conv, g} {
-					a, b := from.log(conv), gapless(t, to, conv)
-					if !slices.EqualFunc(a, b, func(a, b Message) bool {
-						return a.Seq == b.Seq && a.Sender == b.Sender && a.Time == b.Time && a.Name == b.Name && bytes.Equal(a.CID, b.CID) && bytes.Equal(a.Body, b.Body)
-					}) {
-						t.Errorf("the logs of %d differ", conv)
-					}
-				}
+				checkCopied(t, from, to, u, odd, batch[0].Conv, g)
 				repeat, next := toGroup(u[1], g, "cid\x00 1"), toGroup(u[1], g, "next")
 				to.store(repeat, next)
 				if repeat.Stored || repeat.Seq != batch[1].Seq || next.Seq != said+1 {
@@ -101,7 +78,36 @@ func TestCopy(t *testing.T) {
 	}
 }
 
-// A source whose log isn't whole is found out.
+// checkCopied compares what TestCopy has put into two stores.
+func checkCopied(t *testing.T, from, to *harness, u []int64, odd int64, convs ...int64) {
+	t.Helper()
+	for _, h := range []*harness{from, to} {
+		user, device, err := h.TokenDevice(ctx, fmt.Append(nil, u[0], "Phone ☎"))
+		want(t, err, nil)
+		if user.ID != u[0] || device != "Phone ☎" {
+			t.Errorf("the token is of user %d, device %q, want %d, Phone ☎", user.ID, device, u[0])
+		}
+		if x, err := h.UserByNameKey(ctx, "ämil 你好"); err != nil || x != (User{ID: odd, Name: "Ämil 你好", Hash: "$argon2id$…"}) {
+			t.Errorf("by name: %+v (%v), want user %d", x, err, odd)
+		}
+		if b, err := h.Blocked(ctx, u[2], u[3]); err != nil || !b {
+			t.Errorf("blocked: %t (%v), want true", b, err)
+		}
+		if p := h.places(u[0], "Phone ☎"); len(p) != 2 || p[0].Delivered != 17 || p[0].Read != 16 {
+			t.Errorf("memberships %+v, want two, the first delivered to 17 and read to 16", p)
+		}
+	}
+	for _, conv := range convs {
+		a, b := from.log(conv), gapless(t, to, conv)
+		if !slices.EqualFunc(a, b, func(a, b Message) bool {
+			return a.Seq == b.Seq && a.Sender == b.Sender && a.Time == b.Time && a.Name == b.Name && bytes.Equal(a.CID, b.CID) && bytes.Equal(a.Body, b.Body)
+		}) {
+			t.Errorf("the logs of %d differ", conv)
+		}
+	}
+}
+
+// Copy finds out that a log has a gap.
 func TestCopyTorn(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(2)

@@ -8,10 +8,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"chatd/model/groupcommit"
 )
 
-// Law 2: seq has no gap and no repeat, and each sender's messages keep their
-// order, with many at it in many conversations at once.
+// Law 2: seq has no gap and no repeat, and a sender's messages keep their order,
+// with many senders in many conversations at once.
 func TestAppendGapless(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		const senders, each, groups = 8, 120, 5
@@ -43,11 +45,11 @@ func TestAppendGapless(t *testing.T) {
 			h.await(all[i]...)
 			for _, a := range all[i] {
 				if a.Err != nil || !a.Stored || a.Time == 0 {
-					t.Fatalf("%+v", a)
+					t.Fatalf("%+v, want it stored with a time", a)
 				}
 				k := [2]int64{a.Conv, a.Sender}
 				if a.Seq <= latest[k] {
-					t.Fatalf("seq %d after %d", a.Seq, latest[k])
+					t.Fatalf("a sender's message has seq %d, its next one %d; want a higher one", latest[k], a.Seq)
 				}
 				latest[k] = a.Seq
 				convs[a.Conv] = true
@@ -57,19 +59,19 @@ func TestAppendGapless(t *testing.T) {
 		for c := range convs {
 			for i, m := range h.log(c) {
 				if m.Seq != int64(i+1) {
-					t.Fatalf("conversation %d: seq %d at place %d", c, m.Seq, i+1)
+					t.Fatalf("conversation %d: seq %d, want %d", c, m.Seq, i+1)
 				}
 				stored++
 			}
 		}
 		if stored != senders*each {
-			t.Fatalf("%d stored of %d", stored, senders*each)
+			t.Fatalf("%d messages in the logs, want %d", stored, senders*each)
 		}
 	})
 }
 
-// The sink must get each conversation in the order of its seq: service pushes
-// in that order.
+// The sink gets each conversation's messages in the order of their seq: package
+// service pushes them in that order.
 func TestSinkOrder(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(2)
@@ -85,13 +87,14 @@ func TestSinkOrder(t *testing.T) {
 		h.await(batch...)
 		for i, a := range h.sunk {
 			if a != batch[i] || a.Seq != int64(i+1) || a.Last < a.Seq {
-				t.Fatalf("at %d: %+v", i, a)
+				t.Fatalf("the sink got as number %d: %+v, want %+v with seq %d", i, a, batch[i], i+1)
 			}
 		}
 	})
 }
 
-// Law 4: whoever repeats a cid gets the first answer, however it is repeated.
+// Law 4: a repeated cid gets the first answer, with or without Retry, alone or
+// among others, and after a restart.
 func TestRepeats(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(2)
@@ -115,7 +118,7 @@ func TestRepeats(t *testing.T) {
 		}
 		h.reopen()
 		h.pass(1e9)
-		// Among others, which must not suffer.
+		// Among other messages, which must be stored.
 		for _, retry := range []bool{true, false} {
 			before, after := toPeer(u[0], u[1], fmt.Sprint("before", retry)), toPeer(u[1], u[0], fmt.Sprint("after", retry))
 			a, b := repeat(retry), repeat(!retry)
@@ -123,7 +126,7 @@ func TestRepeats(t *testing.T) {
 			same("among others", a)
 			same("twice among others", b)
 			if !before.Stored || !after.Stored || after.Seq != before.Seq+1 || a.Last != after.Seq {
-				t.Fatalf("%+v %+v", before, after)
+				t.Fatalf("before and after a repeat:\n%+v\n%+v\nwant both stored, with consecutive seqs", before, after)
 			}
 		}
 		if n := len(h.log(first.Conv)); n != 5 {
@@ -132,8 +135,7 @@ func TestRepeats(t *testing.T) {
 	})
 }
 
-// Repeats in the very batch of the first must be found without the database,
-// marked or not.
+// Repeats within a batch are found without the database, with or without Retry.
 func TestRepeatsInBatch(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(2)
@@ -141,15 +143,15 @@ func TestRepeatsInBatch(t *testing.T) {
 		b.Retry = true
 		h.store(a, b, c)
 		if !a.Stored || b.Stored || c.Stored || a.Seq != 1 || b.Seq != 1 || c.Seq != 1 || c.Err != nil || b.Err != nil {
-			t.Fatalf("%+v %+v %+v", a, b, c)
+			t.Fatalf("three of the same cid:\n%+v\n%+v\n%+v\nwant the first stored, and its answer for all", a, b, c)
 		}
-		if n := h.m.rollbacks.Get(); n != 0 {
-			t.Fatalf("%d rollbacks for what one look at the batch tells", n)
+		if n := h.metric("chatd_model_rollbacks_total"); n != 0 {
+			t.Fatalf("%d rollbacks, want 0", n)
 		}
 	})
 }
 
-// Many senders at once with the same few cids: each is stored once.
+// Many goroutines append the same few cids at once: each is stored once.
 func TestRepeatsConcurrent(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(2)
@@ -175,15 +177,15 @@ func TestRepeatsConcurrent(t *testing.T) {
 					stored++
 				}
 				if a.Err != nil || a.Seq != all[0][i].Seq {
-					t.Fatalf("cid %d: %+v and %+v", i, a, all[0][i])
+					t.Fatalf("cid %d:\n%+v\n%+v\nwant the same seq", i, a, all[0][i])
 				}
 			}
 			if stored != 1 {
-				t.Fatalf("cid %d stored %d times", i, stored)
+				t.Fatalf("cid %d was stored %d times, want once", i, stored)
 			}
 		}
 		if n := len(h.log(all[0][0].Conv)); n != cids {
-			t.Fatalf("%d messages", n)
+			t.Fatalf("%d messages in the log, want %d", n, cids)
 		}
 	})
 }
@@ -202,16 +204,16 @@ func TestCIDs(t *testing.T) {
 		h.store(batch...)
 		for i, a := range batch {
 			if !a.Stored || a.Err != nil {
-				t.Errorf("%d: %+v", i, a)
+				t.Errorf("number %d: %+v, want it stored", i, a)
 			}
 		}
 		if last := batch[4].Last; last != 5 {
-			t.Errorf("last %d", last)
+			t.Errorf("last seq of the pair is %d, want 5", last)
 		}
 	})
 }
 
-// What people write must come back byte for byte.
+// Bodies and cids come back byte for byte.
 func TestBodies(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(2)
@@ -231,7 +233,8 @@ func TestBodies(t *testing.T) {
 	})
 }
 
-// Who may not is told so, and takes nobody else along.
+// A message that may not be stored gets its error, and no other message fails
+// with it.
 func TestRefusals(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx := context.Background()
@@ -266,7 +269,7 @@ func TestRefusals(t *testing.T) {
 			{"deleted peer", toPeer(u[0], u[5], "1"), ErrNotFound},
 			{"deleted peer, never spoken to", toPeer(u[3], u[5], "1"), ErrNotFound},
 			{"deleted sender", toPeer(u[5], u[0], "1"), ErrNotFound},
-			{"neither", none, errMalformed},
+			{"neither", none, groupcommit.ErrMalformed},
 			{"repeat to a deleted peer", &Append{Sender: u[0], Peer: u[5], CID: []byte("before"), Body: []byte("x"), Retry: true}, nil},
 		} {
 			good1, good2 := toPeer(u[0], u[4], c.what), toGroup(u[0], g, c.what)
@@ -275,17 +278,17 @@ func TestRefusals(t *testing.T) {
 				t.Errorf("%s: %v, want %v", c.what, c.a.Err, c.want)
 			}
 			if c.a.Err != nil && (c.a.Stored || c.a.Seq != 0 || c.a.Conv != 0) {
-				t.Errorf("%s: %+v", c.what, c.a)
+				t.Errorf("%s: %+v, want no seq and no conversation", c.what, c.a)
 			}
 			if !good1.Stored || !good2.Stored {
-				t.Errorf("%s: took others along: %v %v", c.what, good1.Err, good2.Err)
+				t.Errorf("%s: other messages failed: %v, %v", c.what, good1.Err, good2.Err)
 			}
 		}
 	})
 }
 
-// Membership and blocks are cached; a change between two appends must count
-// at once, also when another process made it.
+// Memberships are cached. A change must take effect with the next append, even
+// if another process made it. The same goes for blocks.
 func TestRulesChange(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx := context.Background()
@@ -307,7 +310,7 @@ func TestRulesChange(t *testing.T) {
 		refused := func(err error) {
 			t.Helper()
 			if !errors.Is(err, ErrNotAllowed) {
-				t.Fatal(err)
+				t.Fatalf("%v, want ErrNotAllowed", err)
 			}
 		}
 		must(send(toGroup(u[1], g, "")))
@@ -319,7 +322,7 @@ func TestRulesChange(t *testing.T) {
 		must(err)
 		must(send(toGroup(u[1], g, "")))
 		if j.Seq != 2 {
-			t.Errorf("joined after %d", j.Seq)
+			t.Errorf("joined after seq %d, want 2", j.Seq)
 		}
 		other, err := Open(ctx, Options{DB: h.o.DB, Shared: true})
 		must(err)
@@ -336,7 +339,7 @@ func TestRulesChange(t *testing.T) {
 	})
 }
 
-// A repeat gets its first answer even when the sender may no longer write.
+// A repeat gets its first answer even if the sender has left the group.
 func TestRepeatAfterLeaving(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(2)
@@ -350,13 +353,13 @@ func TestRepeatAfterLeaving(t *testing.T) {
 		b.Retry = true
 		h.store(b)
 		if b.Err != nil || b.Seq != a.Seq || b.Stored {
-			t.Fatalf("%+v", b)
+			t.Fatalf("%+v, want the answer %+v", b, a)
 		}
 	})
 }
 
-// A member sees what comes after joining, to the message, also while others
-// write: joined_seq and the appends come under one lock.
+// Joining and appending use the same lock: a message has a seq above joined_seq
+// if and only if its membership version includes the join.
 func TestJoinDuringAppends(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(12)
@@ -400,8 +403,8 @@ func TestJoinDuringAppends(t *testing.T) {
 	})
 }
 
-// The queue's bounds hold, nothing of a refused batch is taken, and there is
-// room again afterwards.
+// A full queue refuses a batch as a whole, and accepts messages again once there
+// is room.
 func TestQueueBound(t *testing.T) {
 	for _, d := range dialects {
 		t.Run(d.name, func(t *testing.T) {
@@ -419,11 +422,11 @@ func TestQueueBound(t *testing.T) {
 				}
 				taken = append(taken, two...)
 				if i > 1000 {
-					t.Fatal("the queue has no bound")
+					t.Fatal("the queue took more than 1000 messages, want about 10")
 				}
 			}
-			if h.m.refused.Get() != 2 {
-				t.Errorf("%d counted", h.m.refused.Get())
+			if h.metric("chatd_model_queue_refused_total") != 2 {
+				t.Errorf("%d messages counted as refused, want 2", h.metric("chatd_model_queue_refused_total"))
 			}
 			h.mu.Lock()
 			close(h.hold)
@@ -433,14 +436,14 @@ func TestQueueBound(t *testing.T) {
 			more := toPeer(u[0], u[1], "more")
 			h.store(more)
 			if len(h.sunk) != len(taken)+1 || more.Seq != int64(len(taken)+1) {
-				t.Errorf("%d sunk, want %d; seq %d", len(h.sunk), len(taken)+1, more.Seq)
+				t.Errorf("%d messages sunk, the last with seq %d; want %d", len(h.sunk), more.Seq, len(taken)+1)
 			}
 		})
 	}
 }
 
-// Close during traffic: what was taken is stored and sunk, what was not is
-// told so.
+// Close during traffic: messages that Append took are stored and sunk, later
+// ones get ErrClosed.
 func TestCloseDuringTraffic(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(4)
@@ -476,19 +479,19 @@ func TestCloseDuringTraffic(t *testing.T) {
 		for i := range taken {
 			for _, a := range taken[i] {
 				if a.Err != nil || !a.Stored {
-					t.Fatalf("%+v", a)
+					t.Fatalf("%+v, want it stored", a)
 				}
 				n++
 			}
 		}
 		if n != len(h.sunk) {
-			t.Errorf("%d taken, %d sunk", n, len(h.sunk))
+			t.Errorf("%d messages sunk, want the %d that Append took", len(h.sunk), n)
 		}
 		h.open()
 		for i := range taken {
 			last := taken[i][len(taken[i])-1]
 			if log := h.log(last.Conv); log[last.Seq-1].Sender != last.Sender || !bytes.Equal(log[last.Seq-1].CID, last.CID) {
-				t.Error("the last one taken is not in the log")
+				t.Errorf("seq %d of conversation %d is %q, want %q", last.Seq, last.Conv, log[last.Seq-1].CID, last.CID)
 			}
 		}
 	})

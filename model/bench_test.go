@@ -60,20 +60,7 @@ func benchmarkAppend(b *testing.B, o Options, nodes int, cid func(i int) []byte,
 			}
 		}
 	}
-	dbs := make([]*DB, nodes)
-	for i := range dbs {
-		var err error
-		if dbs[i], err = Open(context.Background(), o); err != nil {
-			b.Fatal(err)
-		}
-	}
-	users := make([]int64, convs+1)
-	for i := range users {
-		var err error
-		if users[i], err = dbs[0].CreateUser(context.Background(), fmt.Sprint("u", i), fmt.Sprint("u", i), ""); err != nil {
-			b.Fatal(err)
-		}
-	}
+	dbs, users := openNodes(b, o, nodes, convs+1)
 	body := make([]byte, 150)
 	for i := range convs * window {
 		a := &Append{Sender: users[i%convs], Peer: users[i%convs+1], Body: body}
@@ -127,6 +114,25 @@ func benchmarkAppend(b *testing.B, o Options, nodes int, cid func(i int) []byte,
 			b.Fatal(err)
 		}
 	}
+}
+
+// openNodes opens stores on one database, and creates users.
+func openNodes(b *testing.B, o Options, nodes, users int) ([]*DB, []int64) {
+	dbs := make([]*DB, nodes)
+	for i := range dbs {
+		var err error
+		if dbs[i], err = Open(context.Background(), o); err != nil {
+			b.Fatal(err)
+		}
+	}
+	ids := make([]int64, users)
+	for i := range ids {
+		var err error
+		if ids[i], err = dbs[0].CreateUser(context.Background(), fmt.Sprint("u", i), fmt.Sprint("u", i), ""); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return dbs, ids
 }
 
 // cpu is what this process has used, in ns.

@@ -2,8 +2,8 @@ package model
 
 import "sync/atomic"
 
-// cache is a bounded map for one goroutine; only its size may be read by
-// others. When it is full some entry makes room for the new one.
+// cache is a bounded map for one goroutine; any goroutine may load its size. In
+// a full cache, a new entry replaces an arbitrary one.
 type cache[K comparable, V any] struct {
 	entries map[K]V
 	max     int

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"chatd/model/sqldb"
+
 	"github.com/jmoiron/sqlx"
 )
 
@@ -12,11 +14,11 @@ type Conversation struct {
 	Conv, Group, Peer int64 // Group or Peer is 0
 	Name              string
 	First, Last, Read int64
-	Time              int64    // of the last message, or where there is none to be seen, of the join; Unix ms
-	Message           *Message // the last; nil if there is none to be seen
+	Time              int64    // of the last message, or of joining if the user sees no message; Unix ms
+	Message           *Message // the last one; nil if the user sees none
 }
 
-// seenTime is the Time of a Conversation, from members m and conversations c.
+// seenTime computes Conversation.Time from members m and conversations c.
 const seenTime = ` CASE WHEN c.last_seq > m.joined_seq THEN c.last_time ELSE m.joined_at END `
 
 const conversationList = `SELECT c.id, c.kind, COALESCE(c.user_lo, 0) AS lo, COALESCE(c.user_hi, 0) AS hi, c.name, c.last_seq,
@@ -36,22 +38,22 @@ type conversationRow struct {
 	Time   int64  `db:"seen"`
 }
 
-// Conversations lists a user's conversations, latest first: those with Time
-// below before (0: from the top), about limit. Those with the same Time as the
-// page's last come with it, so that Time is enough to page by. more: there are
-// older ones. Pairs without a message are left out.
+// Conversations lists a user's conversations, latest first: about limit of those
+// with a Time below before (0: the latest). All conversations with the Time of
+// the last one are included, so that the caller can page by Time alone. more:
+// there are older ones. Pairs without a message are not listed.
 func (db *DB) Conversations(ctx context.Context, user, before int64, limit int) (list []Conversation, more bool, err error) {
 	if before <= 0 {
 		before = 1 << 62
 	}
-	pending := db.cursors.pending(user) // before the read
+	pending := db.cursors.values(user) // before the read
 	rows, more, err := db.conversationRows(ctx, user, before, limit)
 	if err != nil {
 		return nil, false, fmt.Errorf("conversations of %d: %w", user, err)
 	}
 	for _, r := range rows {
 		c := Conversation{Conv: r.Conv, Name: r.Name, First: r.Joined + 1, Last: r.Last, Time: r.Time}
-		c.Read = max(r.Read, min(r.Last, pending[cell{kind: cellRead, conv: r.Conv}]))
+		c.Read = max(r.Read, min(r.Last, pending[cursorKey{kind: readSeq, conv: r.Conv}]))
 		if r.Kind == kindGroup {
 			c.Group = r.Conv
 		} else {
@@ -69,7 +71,7 @@ func (db *DB) Conversations(ctx context.Context, user, before int64, limit int) 
 }
 
 func (db *DB) conversationRows(ctx context.Context, user, before int64, limit int) (rows []conversationRow, more bool, err error) {
-	err = db.list(ctx, &rows, conversationList+seenTime+` < ? ORDER BY seen DESC, c.id DESC`+db.d.limit, user, before, limit+1)
+	err = db.sql.Select(ctx, &rows, conversationList+seenTime+` < ? ORDER BY seen DESC, c.id DESC`+db.d.Limit, user, before, limit+1)
 	if err != nil || len(rows) <= limit || limit <= 0 {
 		return rows[:min(len(rows), max(limit, 0))], false, err
 	}
@@ -77,12 +79,12 @@ func (db *DB) conversationRows(ctx context.Context, user, before int64, limit in
 	if rows[limit].Time < edge {
 		return rows[:limit], true, nil
 	}
-	// The page's edge cuts through a tie: take all of it.
+	// The limit falls between conversations of the same time: take them all.
 	for len(rows) > 0 && rows[len(rows)-1].Time == edge {
 		rows = rows[:len(rows)-1]
 	}
 	var tie []conversationRow
-	if err := db.list(ctx, &tie, conversationList+seenTime+` = ? ORDER BY c.id DESC`, user, edge); err != nil {
+	if err := db.sql.Select(ctx, &tie, conversationList+seenTime+` = ? ORDER BY c.id DESC`, user, edge); err != nil {
 		return nil, false, err
 	}
 	var older int
@@ -92,7 +94,7 @@ func (db *DB) conversationRows(ctx context.Context, user, before int64, limit in
 	return append(rows, tie...), older > 0, nil
 }
 
-// lastMessages fills in what was said last, where the user may see it.
+// lastMessages fills in Message, if the user may see the last message.
 func (db *DB) lastMessages(ctx context.Context, list []Conversation) error {
 	at := make(map[int64]*Conversation)
 	var args []any
@@ -102,8 +104,8 @@ func (db *DB) lastMessages(ctx context.Context, list []Conversation) error {
 			args = append(args, c.Conv, c.Last)
 		}
 	}
-	return inChunks(args, 2, db.d.maxRows, func(n int, args []any) error {
-		return db.scan(ctx, `SELECT `+messageColumns+` WHERE `+either("m.conversation_id = ? AND m.seq = ?", n), args, func(r *sqlx.Rows) error {
+	return sqldb.InBatches(args, 2, db.d.MaxRows, func(n int, args []any) error {
+		return db.sql.Scan(ctx, `SELECT `+messageColumns+` WHERE `+sqldb.AnyOf("m.conversation_id = ? AND m.seq = ?", n), args, func(r *sqlx.Rows) error {
 			m := new(Message)
 			err := m.scan(r.Rows)
 			at[m.Conv].Message = m
@@ -112,7 +114,7 @@ func (db *DB) lastMessages(ctx context.Context, list []Conversation) error {
 	})
 }
 
-// peerNames fills in the names of pairs.
+// peerNames fills in Name for pairs.
 func (db *DB) peerNames(ctx context.Context, list []Conversation) error {
 	var args []any
 	for _, c := range list {
@@ -121,8 +123,8 @@ func (db *DB) peerNames(ctx context.Context, list []Conversation) error {
 		}
 	}
 	names := make(map[int64]string)
-	err := inChunks(args, 1, db.d.maxRows, func(n int, args []any) error {
-		return db.scan(ctx, `SELECT id, name FROM users WHERE id IN (`+repeated("?", n)+`)`, args, func(r *sqlx.Rows) error {
+	err := sqldb.InBatches(args, 1, db.d.MaxRows, func(n int, args []any) error {
+		return db.sql.Scan(ctx, `SELECT id, name FROM users WHERE id IN (`+sqldb.Repeated("?", n)+`)`, args, func(r *sqlx.Rows) error {
 			var id int64
 			var name string
 			err := r.Scan(&id, &name)
@@ -136,23 +138,4 @@ func (db *DB) peerNames(ctx context.Context, list []Conversation) error {
 		}
 	}
 	return err
-}
-
-// scan gives each row of a query to do.
-func (db *DB) scan(ctx context.Context, q string, args []any, do func(*sqlx.Rows) error) error {
-	s, err := db.query(ctx, q)
-	if err != nil {
-		return err
-	}
-	rows, err := s.QueryxContext(ctx, args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := do(rows); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
 }

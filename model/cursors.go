@@ -6,61 +6,61 @@ import (
 	"sync/atomic"
 )
 
-// What is written behind: never backwards, so that the last value is all
-// that has to be kept.
+// Kinds of values that are written later. Such a value only rises, so only the
+// latest one has to be kept.
 const (
-	cellDelivered = iota // a device's cursor
-	cellRead             // how far a user has read
-	cellUsed             // when a token was used: ms in place of a seq
-	cellKinds
+	deliveredSeq = iota // up to where a device has a conversation
+	readSeq             // up to where a user has read a conversation
+	usedTime            // when a device's token was used last: Unix ms
+	cursorKinds
 )
 
-// cell names one value of a user.
-type cell struct {
+// cursorKey names a value of a user.
+type cursorKey struct {
 	kind   uint8
-	device string
-	conv   int64
+	device string // "" for readSeq
+	conv   int64  // 0 for usedTime
 }
 
-// span is what is pending of a cell: its value, and the first since the last
-// write.
-type span struct{ first, last int64 }
+// cursorValue is a value to be written, and the first one since the last write.
+type cursorValue struct{ first, last int64 }
 
 const cursorShards = 64
 
-// cursors holds what is to be written, and the one goroutine that does it.
+// cursors keeps values until its goroutine writes them, in one transaction for
+// many users.
 type cursors struct {
 	db     *DB
 	shards [cursorShards]cursorShard
-	count  atomic.Int64 // cells pending
+	count  atomic.Int64 // values to be written
 
 	mu      sync.Mutex
 	due     []int64      // users to be written now
-	waiting []chan error // Flush calls to be answered after that
-	ended   bool
+	waiting []chan error // calls of Flush, answered after that
+	closed  bool
 
-	wake chan struct{}
+	wake chan struct{} // holds a value if due has changed
 	stop chan struct{}
 	done chan error
 }
 
 type cursorShard struct {
 	mu    sync.Mutex
-	users map[int64]*pendingUser
+	users map[int64]*userCursors
 }
 
-// pendingUser is what one user has pending. While a transaction writes cells
-// they stand in writing, still to be seen.
-type pendingUser struct {
-	cells, writing map[cell]span
-	urgent         bool
+// userCursors are a user's values to be written. While a transaction writes
+// values, they are in writing, where reads still find them.
+type userCursors struct {
+	pending, writing map[cursorKey]cursorValue
+	due              bool // in cursors.due because a device is far ahead of what is written
 }
 
-// row is a cell on its way to the database.
-type row struct {
+// cursorRow is a value that is being written.
+type cursorRow struct {
 	user int64
-	cell
-	span
+	cursorKey
+	cursorValue
 }
 
 func newCursors(db *DB) *cursors {
@@ -71,41 +71,36 @@ func newCursors(db *DB) *cursors {
 		done: make(chan error, 1),
 	}
 	for i := range c.shards {
-		c.shards[i].users = make(map[int64]*pendingUser)
+		c.shards[i].users = make(map[int64]*userCursors)
 	}
 	db.m.gauge("chatd_model_cursors_pending", func() float64 { return float64(c.count.Load()) })
 	go c.run()
 	return c
 }
 
-// Deliver notes that a device has got all of a conversation up to seq. It
-// never blocks, and it never goes back. Cursors beyond the last message count
-// as the last; those of a device that is gone are dropped.
+// Deliver records that a device has a conversation up to seq. It never blocks.
+// A lower seq than before changes nothing, one beyond the last message counts
+// as the last message's. If the device is gone, it is ignored.
 func (db *DB) Deliver(user int64, device string, conv, seq int64) {
-	db.cursors.note(user, cell{cellDelivered, device, conv}, seq)
+	db.cursors.set(user, cursorKey{deliveredSeq, device, conv}, seq)
 }
 
-// Read notes that a user has read all of a conversation up to seq. It is
-// otherwise as Deliver.
+// Read records that a user has read a conversation up to seq. It behaves as
+// Deliver does.
 func (db *DB) Read(user, conv, seq int64) {
-	db.cursors.note(user, cell{kind: cellRead, conv: conv}, seq)
+	db.cursors.set(user, cursorKey{kind: readSeq, conv: conv}, seq)
 }
 
-// FlushSoon has what is pending of a user written with the next transaction of
-// cursors. It never blocks.
+// FlushSoon has a user's cursors written with the next transaction. It never
+// blocks.
 func (db *DB) FlushSoon(user int64) {
-	c := db.cursors
-	if !c.has(user) {
-		return
+	if c := db.cursors; c.has(user) {
+		c.makeDue(user)
 	}
-	c.mu.Lock()
-	c.due = append(c.due, user)
-	c.mu.Unlock()
-	c.poke()
 }
 
-// Flush writes what is pending of a user, and blocks until that is done. Calls
-// at the same time share a transaction. Errors: ErrClosed.
+// Flush writes a user's cursors and blocks until that is done. Simultaneous
+// calls share a transaction. Errors: ErrClosed.
 func (db *DB) Flush(ctx context.Context, user int64) error {
 	c := db.cursors
 	if !c.has(user) {
@@ -113,14 +108,14 @@ func (db *DB) Flush(ctx context.Context, user int64) error {
 	}
 	answer := make(chan error, 1)
 	c.mu.Lock()
-	if c.ended {
+	if c.closed {
 		c.mu.Unlock()
 		return ErrClosed
 	}
 	c.due = append(c.due, user)
 	c.waiting = append(c.waiting, answer)
 	c.mu.Unlock()
-	c.poke()
+	c.wakeUp()
 	select {
 	case err := <-answer:
 		return err
@@ -131,23 +126,31 @@ func (db *DB) Flush(ctx context.Context, user int64) error {
 
 func (c *cursors) shard(user int64) *cursorShard { return &c.shards[uint64(user)%cursorShards] }
 
-func (c *cursors) poke() {
+// makeDue has a user's values written by the next transaction.
+func (c *cursors) makeDue(user int64) {
+	c.mu.Lock()
+	c.due = append(c.due, user)
+	c.mu.Unlock()
+	c.wakeUp()
+}
+
+func (c *cursors) wakeUp() {
 	select {
 	case c.wake <- struct{}{}:
 	default:
 	}
 }
 
-// note takes a value. It never blocks for longer than a map takes.
-func (c *cursors) note(user int64, k cell, v int64) {
+// set keeps a value. It only blocks for as long as a map operation takes.
+func (c *cursors) set(user int64, k cursorKey, v int64) {
 	s := c.shard(user)
 	s.mu.Lock()
 	u := s.users[user]
 	if u == nil {
-		u = &pendingUser{}
+		u = &userCursors{}
 		s.users[user] = u
 	}
-	p, known := u.cells[k]
+	p, known := u.pending[k]
 	switch {
 	case known && v <= p.last:
 		s.mu.Unlock()
@@ -155,31 +158,29 @@ func (c *cursors) note(user int64, k cell, v int64) {
 	case known:
 		p.last = v
 	case c.count.Load() >= maxPending:
-		// The next receipt covers what is dropped here.
+		// The client's next receipt replaces this one.
 		s.mu.Unlock()
 		c.db.m.cursorDropped.Inc()
 		return
 	default:
-		p = span{v, v}
+		p = cursorValue{v, v}
 		c.count.Add(1)
-		if u.cells == nil {
-			u.cells = make(map[cell]span)
+		if u.pending == nil {
+			u.pending = make(map[cursorKey]cursorValue)
 		}
 	}
-	u.cells[k] = p
-	urgent := k.kind == cellDelivered && p.last-p.first >= c.db.o.CursorBehind && !u.urgent
-	if urgent {
-		u.urgent = true
+	u.pending[k] = p
+	due := k.kind == deliveredSeq && p.last-p.first >= c.db.o.CursorBehind && !u.due
+	if due {
+		u.due = true
 	}
 	s.mu.Unlock()
-	if urgent {
-		c.mu.Lock()
-		c.due = append(c.due, user)
-		c.mu.Unlock()
-		c.poke()
+	if due {
+		c.makeDue(user)
 	}
 }
 
+// has reports whether something of a user is to be written.
 func (c *cursors) has(user int64) bool {
 	s := c.shard(user)
 	s.mu.Lock()
@@ -187,9 +188,9 @@ func (c *cursors) has(user int64) bool {
 	return s.users[user] != nil
 }
 
-// pendingOf is what a user has waiting of one cell, or 0. As with pending, ask
-// before reading the database.
-func (c *cursors) pendingOf(user int64, k cell) int64 {
+// value returns a value that is still to be written, or 0. As with values, call
+// it before reading the database.
+func (c *cursors) value(user int64, k cursorKey) int64 {
 	s := c.shard(user)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -197,13 +198,13 @@ func (c *cursors) pendingOf(user int64, k cell) int64 {
 	if u == nil {
 		return 0
 	}
-	return max(u.writing[k].last, u.cells[k].last)
+	return max(u.writing[k].last, u.pending[k].last)
 }
 
-// pending is all that a user has waiting, for reads that must see it. Ask
-// before reading the database: what is written in between is then seen twice,
-// not never.
-func (c *cursors) pending(user int64) map[cell]int64 {
+// values returns a user's values that are still to be written. Call it before
+// reading the database: a value that is written in between is then seen in both
+// places, and not in neither.
+func (c *cursors) values(user int64) map[cursorKey]int64 {
 	s := c.shard(user)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -211,8 +212,8 @@ func (c *cursors) pending(user int64) map[cell]int64 {
 	if u == nil {
 		return nil
 	}
-	all := make(map[cell]int64, len(u.cells)+len(u.writing))
-	for _, m := range []map[cell]span{u.writing, u.cells} {
+	all := make(map[cursorKey]int64, len(u.pending)+len(u.writing))
+	for _, m := range []map[cursorKey]cursorValue{u.writing, u.pending} {
 		for k, p := range m {
 			all[k] = max(all[k], p.last)
 		}

@@ -9,12 +9,12 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// OpenDevice gives a device a new token, after a login by password; u is the
-// user as the password was checked, with the hash it has now. A device's
-// first login starts where the user's furthest device is, cursors that this
-// node has still to write included. A user has max devices: beyond that those
-// unused longest go, with their tokens and cursors, and are named in evicted.
-// Errors: ErrNotFound: no such user, banned, or of another password by now.
+// OpenDevice gives a device a new token after a login by password. u is the user
+// whose password was checked. A new device's cursors start where the user's most
+// advanced device is, including what this process hasn't written yet. A user has
+// at most max devices: the least recently used ones are removed with their
+// tokens and cursors, and returned in evicted. Errors: ErrNotFound: no such
+// user, or banned, or the password has changed since.
 func (db *DB) OpenDevice(ctx context.Context, u User, device string, tokenHash []byte, max int) (evicted []string, err error) {
 	user := u.ID
 	if err := db.Flush(ctx, user); err != nil {
@@ -39,7 +39,7 @@ func (db *DB) OpenDevice(ctx context.Context, u User, device string, tokenHash [
 			user, device, tokenHash, now); err != nil {
 			return err
 		}
-		// One that was evicted while another node still had cursors of it to write.
+		// Left by a node that wrote cursors of the device after it was evicted.
 		if _, err := tx.ExecContext(ctx, `DELETE FROM cursors WHERE user_id = ? AND device = ?`, user, device); err != nil {
 			return err
 		}
@@ -48,7 +48,7 @@ func (db *DB) OpenDevice(ctx context.Context, u User, device string, tokenHash [
 			GROUP BY k.user_id, k.conversation_id`, device, user); err != nil {
 			return err
 		}
-		// Only a device that is new can be one too many.
+		// Only a new device can exceed the limit.
 		var others []string
 		if err := tx.SelectContext(ctx, &others, `SELECT device FROM devices WHERE user_id = ? AND device <> ?
 			ORDER BY last_used DESC, device`, user, device); err != nil {
@@ -73,7 +73,7 @@ func (db *DB) OpenDevice(ctx context.Context, u User, device string, tokenHash [
 	return evicted, nil
 }
 
-// tokenRow is a device and its user, as a token finds them.
+// tokenRow is a token's device and user.
 type tokenRow struct {
 	User
 	Device string `db:"device"`
@@ -85,12 +85,12 @@ const (
 	tokenRows    = `FROM devices d JOIN users u ON u.id = d.user_id WHERE d.token_hash = ? AND u.banned = 0 AND u.deleted = 0`
 )
 
-// TokenDevice finds whose token this is. It only reads; that the token was
-// used is written later. Errors: ErrNotFound: unknown, unused for too long,
-// or its user banned or deleted.
+// TokenDevice finds a token's user and device. It only reads; the time of use is
+// written later. Errors: ErrNotFound: the token is unknown or was unused for too
+// long, or its user is banned or deleted.
 func (db *DB) TokenDevice(ctx context.Context, tokenHash []byte) (u User, device string, err error) {
 	var t tokenRow
-	err = db.scan(ctx, `SELECT `+tokenColumns+` `+tokenRows, []any{tokenHash}, func(r *sqlx.Rows) error {
+	err = db.sql.Scan(ctx, `SELECT `+tokenColumns+` `+tokenRows, []any{tokenHash}, func(r *sqlx.Rows) error {
 		return r.Scan(&t.ID, &t.Name, &t.Hash, &t.Banned, &t.Device, &t.Used)
 	})
 	if err == nil {
@@ -102,7 +102,7 @@ func (db *DB) TokenDevice(ctx context.Context, tokenHash []byte) (u User, device
 	return t.User, t.Device, nil
 }
 
-// used says whether a token may be used, and notes that it was.
+// used returns an error if a token isn't valid, and else records its use.
 func (db *DB) used(t *tokenRow) error {
 	if t.ID == 0 {
 		return ErrNotFound
@@ -113,12 +113,12 @@ func (db *DB) used(t *tokenRow) error {
 		return fmt.Errorf("unused for too long: %w", ErrNotFound)
 	}
 	if unused >= usedEvery.Milliseconds() {
-		db.cursors.note(t.ID, cell{kind: cellUsed, device: t.Device}, now)
+		db.cursors.set(t.ID, cursorKey{kind: usedTime, device: t.Device}, now)
 	}
 	return nil
 }
 
-// CloseDevice ends a device's token. Its cursors stay. Errors: ErrNotFound.
+// CloseDevice revokes a device's token. The device's cursors stay.
 func (db *DB) CloseDevice(ctx context.Context, tokenHash []byte) error {
 	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		_, err := tx.ExecContext(ctx, `UPDATE devices SET token_hash = NULL WHERE token_hash = ?`, tokenHash)
@@ -130,8 +130,8 @@ func (db *DB) CloseDevice(ctx context.Context, tokenHash []byte) error {
 	return nil
 }
 
-// ChangePassword sets a password's hash and gives the device that asked for it
-// a new token. All the user's other tokens end; others names their devices.
+// ChangePassword sets the hash of a password, gives the user's device a new
+// token, and revokes the tokens of the user's other devices, which it returns.
 // Errors: ErrNotFound: no such user or device.
 func (db *DB) ChangePassword(ctx context.Context, user int64, hash, device string, tokenHash []byte) (others []string, err error) {
 	err = db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// A message that the database refuses for good takes only its own
-// conversation's messages of that moment along.
+// A message that the database refuses for good fails only messages of its own
+// conversation and batch.
 func TestRefusedByDatabase(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(3)
@@ -19,55 +19,55 @@ func TestRefusedByDatabase(t *testing.T) {
 		good := []*Append{toPeer(u[0], u[2], "1"), toPeer(u[1], u[2], "2"), toPeer(u[2], u[0], "3")}
 		h.store(good[0], poison, good[1], good[2])
 		if poison.Err == nil || poison.Stored || poison.Seq != 0 || errors.Is(poison.Err, ErrNotFound) {
-			t.Errorf("%+v", poison)
+			t.Errorf("the refused message: %+v, want the database's error", poison)
 		}
 		for _, a := range good {
 			if !a.Stored || a.Err != nil {
-				t.Errorf("%+v", a)
+				t.Errorf("of another conversation: %+v, want it stored", a)
 			}
 		}
-		// The failed one has taken no seq.
+		// The refused message has used no seq.
 		next := toPeer(u[1], u[0], "next")
 		h.store(next)
 		if next.Seq != 1 {
-			t.Errorf("seq %d", next.Seq)
+			t.Errorf("the next message has seq %d, want 1", next.Seq)
 		}
 	})
 }
 
-// A full disk fails the messages of that moment; the writer goes on when
-// there is room, and the log has no gap.
+// Messages fail while the disk is full. Once there is room they are stored, and
+// the log has no gap.
 func TestFullDisk(t *testing.T) {
 	onSQLite(t, func(t *testing.T, h *harness) {
 		u := h.users(2)
 		h.store(toPeer(u[0], u[1], "first"))
 		var pages int
-		if err := h.s.writing.Get(&pages, `PRAGMA page_count`); err != nil {
+		if err := h.sql.Writer.Get(&pages, `PRAGMA page_count`); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := h.s.writing.Exec(fmt.Sprintf(`PRAGMA max_page_count = %d`, pages)); err != nil {
+		if _, err := h.sql.Writer.Exec(fmt.Sprintf(`PRAGMA max_page_count = %d`, pages)); err != nil {
 			t.Fatal(err)
 		}
 		big := toPeer(u[0], u[1], "big")
 		big.Body = make([]byte, 32<<10)
 		h.store(big)
-		if big.Err == nil || !h.d.transient(big.Err) || big.Stored {
-			t.Fatalf("%+v", big)
+		if big.Err == nil || !h.transient(big.Err) || big.Stored {
+			t.Fatalf("on a full disk: %+v, want a transient error", big)
 		}
-		if _, err := h.s.writing.Exec(`PRAGMA max_page_count = 1000000`); err != nil {
+		if _, err := h.sql.Writer.Exec(`PRAGMA max_page_count = 1000000`); err != nil {
 			t.Fatal(err)
 		}
 		again := toPeer(u[0], u[1], "big")
 		again.Retry = true
 		h.store(again)
 		if again.Err != nil || again.Seq != 2 || !again.Stored {
-			t.Fatalf("%+v", again)
+			t.Fatalf("once there is room: %+v, want it stored with seq 2", again)
 		}
 	})
 }
 
-// A COMMIT whose outcome is unknown: the log tells. Whether it had stored the
-// batch or not, each message is stored once and answered as stored.
+// After a COMMIT of unknown outcome, each message is in the log once and is
+// answered as stored, whether that COMMIT had stored it or not.
 func TestCommitUnknown(t *testing.T) {
 	for _, stored := range []bool{true, false} {
 		t.Run(fmt.Sprint("stored=", stored), func(t *testing.T) {
@@ -89,17 +89,17 @@ func TestCommitUnknown(t *testing.T) {
 				a, b, repeat := toPeer(u[0], u[1], "a"), toPeer(u[1], u[0], "b"), toPeer(u[0], u[1], "a")
 				h.store(a, b, repeat)
 				if a.Seq != 1 || !a.Stored || b.Seq != 2 || !b.Stored || repeat.Seq != 1 || repeat.Stored || repeat.Err != nil || a.Last != 2 {
-					t.Errorf("%+v\n%+v\n%+v", a, b, repeat)
+					t.Errorf("%+v\n%+v\n%+v\nwant seq 1 and 2 stored, and a repeat of seq 1", a, b, repeat)
 				}
 				if n := len(h.log(a.Conv)); n != 2 {
-					t.Errorf("%d messages", n)
+					t.Errorf("%d messages in the log, want 2", n)
 				}
 			})
 		})
 	}
 }
 
-// A COMMIT that keeps failing fails its messages, and later ones do well.
+// A COMMIT that fails twice fails its messages. Later messages are stored.
 func TestCommitFails(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(2)
@@ -107,54 +107,54 @@ func TestCommitFails(t *testing.T) {
 		a := toPeer(u[0], u[1], "a")
 		h.store(a)
 		if a.Err == nil || a.Stored || a.Seq != 0 {
-			t.Fatalf("%+v", a)
+			t.Fatalf("%+v, want an error", a)
 		}
 		h.commits((*sql.Tx).Commit)
 		b := toPeer(u[0], u[1], "a")
 		h.store(b)
 		if b.Seq != 1 || !b.Stored {
-			t.Fatalf("%+v", b)
+			t.Fatalf("after that: %+v, want it stored with seq 1", b)
 		}
 	})
 }
 
-// While another process holds the database for longer than we wait, messages
-// fail, to be tried again; afterwards all is well.
+// While another process locks the database for longer than busy_timeout,
+// messages fail with a transient error. Afterwards they are stored.
 func TestLockedOut(t *testing.T) {
 	onSQLite(t, func(t *testing.T, h *harness) {
 		u := h.users(2)
-		if _, err := h.s.writing.Exec(`PRAGMA busy_timeout(0)`); err != nil {
+		if _, err := h.sql.Writer.Exec(`PRAGMA busy_timeout(0)`); err != nil {
 			t.Fatal(err)
 		}
 		other, err := Open(ctx, Options{DB: h.o.DB, Shared: true})
 		want(t, err, nil)
 		defer other.Close()
-		tx, err := other.s.writing.Beginx()
+		tx, err := other.sql.Writer.Beginx()
 		want(t, err, nil)
 		a := toPeer(u[0], u[1], "a")
 		h.store(a)
-		if a.Err == nil || !h.d.transient(a.Err) {
-			t.Errorf("%+v", a)
+		if a.Err == nil || !h.transient(a.Err) {
+			t.Errorf("while the database is locked: %+v, want a transient error", a)
 		}
 		if _, err := h.CreateUser(ctx, "x", "x", ""); err == nil || errors.Is(err, ErrTaken) {
-			t.Error(err)
+			t.Errorf("CreateUser while the database is locked: %v, want its error", err)
 		}
 		want(t, tx.Rollback(), nil)
 		b := toPeer(u[0], u[1], "a")
 		b.Retry = true
 		h.store(b)
 		if b.Err != nil || b.Seq != 1 || !b.Stored {
-			t.Errorf("%+v", b)
+			t.Errorf("after that: %+v, want it stored with seq 1", b)
 		}
 	})
 }
 
-// One who gives up waiting for a turn has changed nothing, and costs nobody
-// else theirs.
+// A write whose context is canceled while it waits for the connection changes
+// nothing, and doesn't keep others waiting.
 func TestCanceledWrite(t *testing.T) {
 	onSQLite(t, func(t *testing.T, h *harness) {
 		gone, cancel := context.WithCancel(ctx)
-		release, err := h.s.gate.append(ctx)
+		release, err := h.sql.AcquirePriority(ctx)
 		want(t, err, nil)
 		done := make(chan error)
 		go func() {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 
+	"chatd/model/sqldb"
+
 	"github.com/jmoiron/sqlx"
 )
 
@@ -13,31 +15,30 @@ import (
 type Friend struct {
 	ID     int64  `db:"id"`
 	Name   string `db:"name"`
-	Hidden bool   `db:"hidden"` // has blocked the asker, who sees no presence
+	Hidden bool   `db:"hidden"` // has blocked the user, who therefore sees no presence
 }
 
-// friendPair joins the conversation of a friendship f, should there be one:
-// it holds the blocks.
+// friendPair joins the conversation of the friendship f, if there is one. Its
+// row holds the blocks.
 const friendPair = ` LEFT JOIN conversations c
 	ON c.user_lo = CASE WHEN f.user_id < f.friend_id THEN f.user_id ELSE f.friend_id END
 	AND c.user_hi = CASE WHEN f.user_id < f.friend_id THEN f.friend_id ELSE f.user_id END `
 
-// blocksMe and blockedByMe tell who of the friendship f has blocked whom.
+// blocksMe: f.friend_id has blocked f.user_id. blockedByMe: the reverse.
 const (
 	blocksMe    = ` COALESCE(c.blocks & CASE WHEN f.friend_id < f.user_id THEN 1 ELSE 2 END, 0) <> 0 `
 	blockedByMe = ` COALESCE(c.blocks & CASE WHEN f.user_id < f.friend_id THEN 1 ELSE 2 END, 0) <> 0 `
 )
 
-// AddFriend puts each of the two into the other's list and gives the friend's
-// name. A list holds max friends. Errors: ErrNotFound; ErrAlready;
-// ErrNotAllowed: the friend has blocked the user, or is the user;
-// ErrFull: either list.
+// AddFriend makes two users friends and returns the friend's name. A user has at
+// most max friends. Errors: ErrNotFound; ErrAlready; ErrNotAllowed: the friend
+// has blocked the user, or is the user; ErrFull: one of the two has max friends.
 func (db *DB) AddFriend(ctx context.Context, user, friend int64, max int) (name string, err error) {
 	err = db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		if user == friend {
 			return ErrNotAllowed
 		}
-		// Locked, as the lists' lengths are to stay what they are.
+		// Locked, so that the number of friends stays the same until the commit.
 		if err := db.lockUsers(ctx, tx, user, friend); err != nil {
 			return err
 		}
@@ -82,8 +83,8 @@ func (db *DB) AddFriend(ctx context.Context, user, friend int64, max int) (name 
 	return name, nil
 }
 
-// DelFriend takes each of the two out of the other's list. Errors:
-// ErrNotFound: no such user; ErrAlready: they are no friends.
+// DelFriend ends a friendship. Errors: ErrNotFound: no such user; ErrAlready:
+// the two are not friends.
 func (db *DB) DelFriend(ctx context.Context, user, friend int64) error {
 	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		if err := db.lockUsers(ctx, tx, friend); err != nil {
@@ -105,7 +106,7 @@ func (db *DB) DelFriend(ctx context.Context, user, friend int64) error {
 // Friends lists a user's friends by id.
 func (db *DB) Friends(ctx context.Context, user int64) ([]Friend, error) {
 	var l []Friend
-	err := db.list(ctx, &l, `SELECT u.id, u.name, `+blocksMe+` AS hidden FROM friends f JOIN users u ON u.id = f.friend_id `+
+	err := db.sql.Select(ctx, &l, `SELECT u.id, u.name, `+blocksMe+` AS hidden FROM friends f JOIN users u ON u.id = f.friend_id `+
 		friendPair+` WHERE f.user_id = ? ORDER BY f.friend_id`, user)
 	if err != nil {
 		return nil, fmt.Errorf("friends of %d: %w", user, err)
@@ -113,7 +114,7 @@ func (db *DB) Friends(ctx context.Context, user int64) ([]Friend, error) {
 	return l, nil
 }
 
-// AreFriends says whether b is in a's list, and whether b has blocked a.
+// AreFriends reports whether a and b are friends, and whether b has blocked a.
 func (db *DB) AreFriends(ctx context.Context, a, b int64) (friends, hidden bool, err error) {
 	err = db.get(ctx, &hidden, `SELECT `+blocksMe+` FROM friends f `+friendPair+` WHERE f.user_id = ? AND f.friend_id = ?`, a, b)
 	if errors.Is(err, ErrNotFound) {
@@ -125,19 +126,19 @@ func (db *DB) AreFriends(ctx context.Context, a, b int64) (friends, hidden bool,
 	return true, hidden, nil
 }
 
-// Watcher is a friend who may see a user's presence.
+// Watcher is a Friend who may see the presence of User.
 type Watcher struct{ User, Friend int64 }
 
-// Audience lists the friends who may see the presence of any of the users:
-// those whom the user has not blocked.
+// Audience lists who may see the presence of users: their friends, but for those
+// whom they have blocked.
 func (db *DB) Audience(ctx context.Context, users []int64) ([]Watcher, error) {
 	args := make([]any, len(users))
 	for i, u := range users {
 		args[i] = u
 	}
 	var l []Watcher
-	err := inChunks(args, 1, db.d.maxRows, func(n int, args []any) error {
-		return db.scan(ctx, `SELECT f.user_id, f.friend_id FROM friends f `+friendPair+` WHERE f.user_id IN (`+repeated("?", n)+`)
+	err := sqldb.InBatches(args, 1, db.d.MaxRows, func(n int, args []any) error {
+		return db.sql.Scan(ctx, `SELECT f.user_id, f.friend_id FROM friends f `+friendPair+` WHERE f.user_id IN (`+sqldb.Repeated("?", n)+`)
 			AND NOT (`+blockedByMe+`)`, args, func(r *sqlx.Rows) error {
 			var w Watcher
 			err := r.Scan(&w.User, &w.Friend)
@@ -151,9 +152,9 @@ func (db *DB) Audience(ctx context.Context, users []int64) ([]Watcher, error) {
 	return l, nil
 }
 
-// Block keeps other from writing to user and from being told of the user's
-// presence, or lets them again. Friends stay friends. Blocking oneself is
-// ErrNotAllowed. Errors: ErrNotFound.
+// Block sets or removes a block: other can't write to user or see the user's
+// presence. Friends stay friends. Errors: ErrNotFound; ErrNotAllowed: user and
+// other are the same.
 func (db *DB) Block(ctx context.Context, user, other int64, on bool) error {
 	p := pairOf(user, other)
 	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
@@ -168,7 +169,7 @@ func (db *DB) Block(ctx context.Context, user, other int64, on bool) error {
 			Blocks int64 `db:"blocks"`
 		}
 		read := func() error {
-			return tx.GetContext(ctx, &c, `SELECT id, blocks FROM conversations WHERE user_lo = ? AND user_hi = ?`+db.d.locking, p.lo, p.hi)
+			return tx.GetContext(ctx, &c, `SELECT id, blocks FROM conversations WHERE user_lo = ? AND user_hi = ?`+db.d.ForUpdate, p.lo, p.hi)
 		}
 		err := read()
 		if errors.Is(err, sql.ErrNoRows) {
@@ -195,7 +196,7 @@ func (db *DB) Block(ctx context.Context, user, other int64, on bool) error {
 	return nil
 }
 
-// Blocked says whether by has blocked whom: one indexed read.
+// Blocked reports whether by has blocked whom. It is a single indexed read.
 func (db *DB) Blocked(ctx context.Context, by, whom int64) (bool, error) {
 	p := pairOf(by, whom)
 	var blocks int64
@@ -209,10 +210,10 @@ func (db *DB) Blocked(ctx context.Context, by, whom int64) (bool, error) {
 	return by != whom && blocks&p.blockBit(by) != 0, nil
 }
 
-// Blockers lists the users who have blocked user, friends or not.
+// Blockers lists all users who have blocked user.
 func (db *DB) Blockers(ctx context.Context, user int64) ([]int64, error) {
 	var l []int64
-	err := db.list(ctx, &l, `SELECT CASE WHEN c.user_lo = ? THEN c.user_hi ELSE c.user_lo END
+	err := db.sql.Select(ctx, &l, `SELECT CASE WHEN c.user_lo = ? THEN c.user_hi ELSE c.user_lo END
 		FROM members m JOIN conversations c ON c.id = m.conversation_id
 		WHERE m.user_id = ? AND c.blocks & CASE WHEN c.user_lo = ? THEN 2 ELSE 1 END <> 0`, user, user, user)
 	if err != nil {

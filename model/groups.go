@@ -15,10 +15,10 @@ const (
 	roleCreator = 1
 )
 
-// Joined is what a new member learns of the group.
+// Joined is what a new member learns about the group.
 type Joined struct {
 	Name, Desc          string
-	Seq, Version, Count int64 // Seq: the last before the join. Count: of members, the new one included
+	Seq, Version, Count int64 // Seq: of the last message before. Count: of members, with the new one
 }
 
 // Group is an entry in a user's list.
@@ -35,10 +35,10 @@ type Member struct {
 	User   int64  `db:"user_id"`
 	Name   string `db:"name"`
 	Role   string `db:"role"`       // "creator" or "normal"
-	Joined int64  `db:"joined_seq"` // sees what comes after this seq
+	Joined int64  `db:"joined_seq"` // sees messages after this seq
 }
 
-// group is a group's row, as writes need it.
+// group is what transactions need of a group's row.
 type group struct {
 	Name    string `db:"name"`
 	Desc    string `db:"description"`
@@ -48,11 +48,11 @@ type group struct {
 	Size    int64  `db:"size"`
 }
 
-// lockGroup reads a group's row under the lock that appends take as well.
-// Errors: ErrNotFound, also for a dismissed one.
+// lockGroup reads a group's row and locks it, as appends do. Errors:
+// ErrNotFound, also for a dismissed group.
 func (db *DB) lockGroup(ctx context.Context, tx *sqlx.Tx, id int64) (g group, err error) {
 	err = tx.GetContext(ctx, &g, `SELECT name, description, creator, last_seq, version, size FROM conversations
-		WHERE id = ? AND kind = 2 AND gone = 0`+db.d.locking, id)
+		WHERE id = ? AND kind = 2 AND gone = 0`+db.d.ForUpdate, id)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = ErrNotFound
 	}
@@ -65,7 +65,7 @@ func isMember(ctx context.Context, tx *sqlx.Tx, group, user int64) (bool, error)
 	return n > 0, err
 }
 
-// groupsFull is ErrFull if user is in max groups already.
+// groupsFull returns ErrFull if user is in max groups already.
 func groupsFull(ctx context.Context, tx *sqlx.Tx, user int64, max int) error {
 	var n int
 	err := tx.GetContext(ctx, &n, `SELECT COUNT(*) FROM members m JOIN conversations c ON c.id = m.conversation_id
@@ -76,11 +76,11 @@ func groupsFull(ctx context.Context, tx *sqlx.Tx, user int64, max int) error {
 	return err
 }
 
-// FirstVersion is that of a new group's membership: its creator alone.
+// FirstVersion is the membership version of a new group.
 const FirstVersion = 1
 
-// CreateGroup makes a group with its creator as the only member. Errors:
-// ErrNotFound: no such creator; ErrFull: in maxGroups already.
+// CreateGroup creates a group with its creator as the only member. Errors:
+// ErrNotFound: no such user; ErrFull: the user is in maxGroups already.
 func (db *DB) CreateGroup(ctx context.Context, creator int64, name, desc string, maxGroups int) (int64, error) {
 	var id int64
 	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
@@ -91,7 +91,7 @@ func (db *DB) CreateGroup(ctx context.Context, creator int64, name, desc string,
 			return err
 		}
 		r, err := tx.ExecContext(ctx, `INSERT INTO conversations (kind, name, description, creator, size, version, touched)
-			VALUES (2, ?, ?, ?, 1, ?, `+db.d.now+`)`, name, desc, creator, FirstVersion)
+			VALUES (2, ?, ?, ?, 1, ?, `+db.d.Now+`)`, name, desc, creator, FirstVersion)
 		if err != nil {
 			return err
 		}
@@ -144,14 +144,15 @@ func (db *DB) JoinGroup(ctx context.Context, group, user int64, maxMembers, maxG
 	return j, nil
 }
 
-// raiseVersion tells all nodes that the members have changed, by so many.
+// raiseVersion raises a group's membership version and adds to its size. Other
+// nodes see it by the version.
 func (db *DB) raiseVersion(ctx context.Context, tx *sqlx.Tx, group int64, by int) error {
-	_, err := tx.ExecContext(ctx, `UPDATE conversations SET version = version + 1, size = size + ?, touched = `+db.d.now+` WHERE id = ?`, by, group)
+	_, err := tx.ExecContext(ctx, `UPDATE conversations SET version = version + 1, size = size + ?, touched = `+db.d.Now+` WHERE id = ?`, by, group)
 	return err
 }
 
-// LeaveGroup ends a membership and gives the group's new version. Errors:
-// ErrNotFound: no such group; ErrNotAllowed: no member, or its creator.
+// LeaveGroup removes a member and returns the group's new version. Errors:
+// ErrNotFound: no such group; ErrNotAllowed: not a member, or the creator.
 func (db *DB) LeaveGroup(ctx context.Context, group, user int64) (version int64, err error) {
 	err = db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		g, err := db.lockGroup(ctx, tx, group)
@@ -170,9 +171,9 @@ func (db *DB) LeaveGroup(ctx context.Context, group, user int64) (version int64,
 	return version, nil
 }
 
-// KickMember ends the membership of user, as the group's creator may, and
-// gives the group's new version. Errors: ErrNotFound: no such group;
-// ErrNotAllowed: by is not its creator, or user is, or is no member.
+// KickMember removes user for the group's creator, by, and returns the group's
+// new version. Errors: ErrNotFound: no such group; ErrNotAllowed: by is not the
+// creator, or user is, or user is not a member.
 func (db *DB) KickMember(ctx context.Context, group, by, user int64) (version int64, err error) {
 	err = db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		g, err := db.lockGroup(ctx, tx, group)
@@ -202,8 +203,9 @@ func (db *DB) removeMember(ctx context.Context, tx *sqlx.Tx, group, user int64) 
 	return db.raiseVersion(ctx, tx, group, -1)
 }
 
-// DismissGroup ends a group, as its creator may. It gives the version that
-// says so and those who were members. Errors: ErrNotFound; ErrNotAllowed.
+// DismissGroup ends a group for its creator, by. It returns the group's new
+// version and its former members. Errors: ErrNotFound; ErrNotAllowed: by is not
+// the creator.
 func (db *DB) DismissGroup(ctx context.Context, group, by int64) (version int64, members []int64, err error) {
 	err = db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		g, err := db.lockGroup(ctx, tx, group)
@@ -225,19 +227,19 @@ func (db *DB) DismissGroup(ctx context.Context, group, by int64) (version int64,
 	return version, members, nil
 }
 
-// dismiss ends a group. What was said stays stored; nobody may see it.
+// dismiss ends a group. Its messages stay stored, but nobody may see them.
 func (db *DB) dismiss(ctx context.Context, tx *sqlx.Tx, group int64) error {
 	if _, err := tx.ExecContext(ctx, `DELETE FROM members WHERE conversation_id = ?`, group); err != nil {
 		return err
 	}
-	_, err := tx.ExecContext(ctx, `UPDATE conversations SET gone = 1, size = 0, version = version + 1, touched = `+db.d.now+` WHERE id = ?`, group)
+	_, err := tx.ExecContext(ctx, `UPDATE conversations SET gone = 1, size = 0, version = version + 1, touched = `+db.d.Now+` WHERE id = ?`, group)
 	return err
 }
 
 // Groups lists a user's groups by id.
 func (db *DB) Groups(ctx context.Context, user int64) ([]Group, error) {
 	var l []Group
-	err := db.list(ctx, &l, `SELECT c.id, c.name, c.description, c.last_seq, c.size FROM members m
+	err := db.sql.Select(ctx, &l, `SELECT c.id, c.name, c.description, c.last_seq, c.size FROM members m
 		JOIN conversations c ON c.id = m.conversation_id WHERE m.user_id = ? AND c.kind = 2 ORDER BY m.conversation_id`, user)
 	if err != nil {
 		return nil, fmt.Errorf("groups of %d: %w", user, err)
@@ -245,32 +247,33 @@ func (db *DB) Groups(ctx context.Context, user int64) ([]Group, error) {
 	return l, nil
 }
 
-// Members lists a group's members by user id, those above after, at most limit
-// (0: all). It is empty for a group that is gone.
+// Members lists a group's members with ids above after, sorted by id, at most
+// limit (0: all). A dismissed group has none.
 func (db *DB) Members(ctx context.Context, group, after int64, limit int) ([]Member, error) {
 	if limit <= 0 {
 		limit = 1 << 30
 	}
 	var l []Member
-	err := db.list(ctx, &l, `SELECT m.user_id, u.name, CASE m.role WHEN 1 THEN 'creator' ELSE 'normal' END AS role, m.joined_seq
+	err := db.sql.Select(ctx, &l, `SELECT m.user_id, u.name, CASE m.role WHEN 1 THEN 'creator' ELSE 'normal' END AS role, m.joined_seq
 		FROM members m JOIN conversations c ON c.id = m.conversation_id JOIN users u ON u.id = m.user_id
-		WHERE m.conversation_id = ? AND c.kind = 2 AND m.user_id > ? ORDER BY m.user_id`+db.d.limit, group, after, limit)
+		WHERE m.conversation_id = ? AND c.kind = 2 AND m.user_id > ? ORDER BY m.user_id`+db.d.Limit, group, after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("members of group %d: %w", group, err)
 	}
 	return l, nil
 }
 
-// MemberIDs gives User and Joined of all members, by user id, as they were at
-// that version. Errors: ErrNotFound, also for a dismissed group.
+// MemberIDs lists all members, sorted by id, with the version at which they are
+// the members. Of each it sets User and Joined. Errors: ErrNotFound, also for a
+// dismissed group.
 func (db *DB) MemberIDs(ctx context.Context, group int64) (version int64, members []Member, err error) {
-	// One statement is one snapshot.
+	// A single statement sees a single snapshot.
 	var rows []struct {
 		Version int64         `db:"version"`
 		User    sql.NullInt64 `db:"user_id"`
 		Joined  sql.NullInt64 `db:"joined_seq"`
 	}
-	err = db.list(ctx, &rows, `SELECT c.version, m.user_id, m.joined_seq FROM conversations c
+	err = db.sql.Select(ctx, &rows, `SELECT c.version, m.user_id, m.joined_seq FROM conversations c
 		LEFT JOIN members m ON m.conversation_id = c.id WHERE c.id = ? AND c.kind = 2 AND c.gone = 0 ORDER BY m.user_id`, group)
 	if err == nil && len(rows) == 0 {
 		err = ErrNotFound

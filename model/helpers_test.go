@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"chatd/internal/realservice"
+	"chatd/model/sqldb"
 )
 
 func TestMain(m *testing.M) {
@@ -136,19 +137,28 @@ func (h *harness) sink(_ context.Context, batch []*Append) {
 // poison has the database refuse rows of a table where a condition holds.
 func (h *harness) poison(table, when string) {
 	h.t.Helper()
-	if _, err := h.s.writing.Exec(fmt.Sprintf(h.poisoned, table, when)); err != nil {
+	if _, err := h.sql.Writer.Exec(fmt.Sprintf(h.poisoned, table, when)); err != nil {
 		h.t.Fatal(err)
 	}
 }
 
-// commits puts something in the place of COMMIT, while nothing is appended.
+// commits replaces COMMIT. Nothing may be appended meanwhile.
 func (h *harness) commits(how func(*sql.Tx) error) {
-	for _, w := range h.writers {
-		w.t.commit = how
-		if w.waiter != nil {
-			w.waiter.t.commit = how
+	for _, s := range h.steps {
+		s.Main.(*appendStep).commit = how
+		if s.Wait != nil {
+			s.Wait.(*appendStep).commit = how
 		}
 	}
+}
+
+// metric is the value of a counter.
+func (h *harness) metric(name string) uint64 { return h.DB.o.Set.GetOrCreateCounter(name).Get() }
+
+// transient reports whether an error is one after which the same may work.
+func (h *harness) transient(err error) bool {
+	class := h.d.Classify(err)
+	return class == sqldb.Transient || class.Retryable()
 }
 
 // store appends and waits until all is sunk.

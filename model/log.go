@@ -11,15 +11,15 @@ import (
 // Message is a stored message.
 type Message struct {
 	Conv, Seq, Sender int64
-	Time              int64  // Unix ms; it may fall where Seq rises
+	Time              int64  // Unix ms; a higher Seq may have a lower Time
 	Name              string // the sender's
 	CID, Body         []byte
 }
 
 func (m *Message) size() int { return len(m.Body) + len(m.CID) + len(m.Name) }
 
-// The name is asked for row by row: given a join, MariaDB begins with the users
-// where they are few, and sorts the whole conversation for each page of it.
+// The name is a subquery: with a join and few users, MariaDB would start with
+// the users, and sort the whole conversation for each page.
 const messageColumns = `m.conversation_id, m.seq, m.sender_id, m.created_at,
 	(SELECT u.name FROM users u WHERE u.id = m.sender_id) AS name, m.cid, m.body FROM messages m`
 
@@ -27,24 +27,25 @@ func (m *Message) scan(r *sql.Rows) error {
 	return r.Scan(&m.Conv, &m.Seq, &m.Sender, &m.Time, &m.Name, &m.CID, &m.Body)
 }
 
-// Page gives the messages after a seq, rising: at most limit, and as many as
-// maxBytes of body, cid and name hold, but at least one if there is one.
+// Page returns the messages after a seq in rising order: at most limit, and as
+// many as maxBytes of body, cid and name hold, but at least one if there is one.
 func (db *DB) Page(ctx context.Context, conv, after int64, limit, maxBytes int) ([]Message, error) {
-	l, _, err := db.messages(ctx, maxBytes, db.partsQuery(1), conv, after, limit)
+	l, _, err := db.messages(ctx, maxBytes, db.pagesQuery(1), conv, after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("page of %d after %d: %w", conv, after, err)
 	}
 	return l, nil
 }
 
-// PageBefore gives the last messages before a seq (0: of all) and from floor
-// on, rising. It is bounded as Page is; what doesn't fit is the older ones.
+// PageBefore returns the last messages before a seq (0: of the conversation) and
+// not below floor, in rising order. It has the limits of Page; what doesn't fit
+// are the oldest messages.
 func (db *DB) PageBefore(ctx context.Context, conv, before, floor int64, limit, maxBytes int) ([]Message, error) {
 	if before <= 0 {
 		before = 1 << 62
 	}
 	l, _, err := db.messages(ctx, maxBytes, `SELECT `+messageColumns+` WHERE m.conversation_id = ? AND m.seq < ? AND m.seq >= ?
-		ORDER BY m.seq DESC`+db.d.limit, conv, before, floor, limit)
+		ORDER BY m.seq DESC`+db.d.Limit, conv, before, floor, limit)
 	if err != nil {
 		return nil, fmt.Errorf("page of %d before %d: %w", conv, before, err)
 	}
@@ -53,20 +54,16 @@ func (db *DB) PageBefore(ctx context.Context, conv, before, floor int64, limit, 
 }
 
 // messages reads as many messages as maxBytes hold, but at least one if there
-// is one; full: there are more.
+// is one. full: there are more.
 func (db *DB) messages(ctx context.Context, maxBytes int, q string, args ...any) (l []Message, full bool, err error) {
-	s, err := db.query(ctx, q)
-	if err != nil {
-		return nil, false, err
-	}
-	rows, err := s.QueryContext(ctx, args...)
+	rows, err := db.sql.Rows(ctx, q, args...)
 	if err != nil {
 		return nil, false, err
 	}
 	defer rows.Close()
 	for bytes := 0; rows.Next(); {
 		var m Message
-		if err := m.scan(rows); err != nil {
+		if err := m.scan(rows.Rows); err != nil {
 			return nil, false, err
 		}
 		if bytes += m.size(); bytes > maxBytes && len(l) > 0 {
@@ -77,18 +74,17 @@ func (db *DB) messages(ctx context.Context, maxBytes int, q string, args ...any)
 	return l, false, rows.Err()
 }
 
-// View is what a user may see of a conversation.
+// View is the part of a conversation that a user may see.
 type View struct {
-	Conv        int64 // 0: a pair that never spoke
+	Conv        int64 // 0: two users who have no conversation yet
 	First, Last int64 // First: the lowest seq the user may see
 	Version     int64 // of a group's membership
 	Lo, Hi      int64 // of a pair
 }
 
-// View tells what user may see of a group or of the conversation with peer;
-// exactly one of the two is set. Of a peer who was deleted, what was said is
-// still to be seen. Errors: ErrNotFound: no such group or peer;
-// ErrNotAllowed: no member.
+// View returns what a user may see of a group or of the conversation with a
+// peer: one of the two is 0. A conversation with a deleted peer can still be
+// seen. Errors: ErrNotFound: no such group or peer; ErrNotAllowed: not a member.
 func (db *DB) View(ctx context.Context, user, group, peer int64) (View, error) {
 	var v View
 	var err error

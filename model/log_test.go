@@ -77,7 +77,7 @@ func TestPages(t *testing.T) {
 // bound them all together.
 func TestParts(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
-		u := h.users(maxParts + 4)
+		u := h.users(maxPages + 4)
 		var parts []Part
 		for i, peer := range u[1:] {
 			var batch []*Append
@@ -91,7 +91,7 @@ func TestParts(t *testing.T) {
 		}
 		slices.Reverse(parts)
 		parts = append(parts, Part{Conv: 999, Limit: 5}) // there is none
-		for _, n := range []int{0, 1, 2, 5, maxParts, maxParts + 1, len(parts)} {
+		for _, n := range []int{0, 1, 2, 5, maxPages, maxPages + 1, len(parts)} {
 			var all []string
 			for _, p := range parts[:min(n, len(parts)-1)] {
 				for seq := p.After + 1; seq <= min(4, p.After+int64(p.Limit)); seq++ {

@@ -1,27 +1,38 @@
-// Package model is the data of chatd: users, devices, friends, groups, and
-// the log of every conversation, in SQL. It knows no wire and no connection.
+// Package model stores the chat's data in SQL: users, devices, friends, groups,
+// and the log of each conversation. It knows no wire format and no connection.
 //
-// Whatever takes a context blocks on the database; callers on an event loop
-// use Append, Deliver and Read alone, which never block. All methods may be
-// called from any goroutine. Errors that callers tell apart are the Err…
-// values, to be found with errors.Is; any other means that the database could
-// not do it, and nothing was done.
+// Any goroutine may call any method. Methods that take a context block on the
+// database. Append, Deliver and Read never block: they are the ones to call on
+// an event loop. Callers tell the Err… values apart with errors.Is; any other
+// error means that the database failed and nothing was done.
 package model
 
 import (
 	"errors"
 	"fmt"
+
+	"chatd/model/groupcommit"
 )
 
-// What callers tell apart with errors.Is.
+// Errors that callers distinguish.
 var (
 	ErrNotFound   = errors.New("no such user, group or conversation")
 	ErrNotAllowed = errors.New("not allowed")
-	ErrAlready    = errors.New("already so")
+	ErrAlready    = errors.New("nothing to change")
 	ErrFull       = errors.New("a limit is reached")
 	ErrGroupFull  = fmt.Errorf("the group has no room: %w", ErrFull) // is an ErrFull
 	ErrTaken      = errors.New("the name is taken")
-	ErrBusy       = errors.New("too many messages are waiting to be stored")
-	ErrRunFailed  = errors.New("an earlier message of the sender to the conversation could not be stored")
-	ErrClosed     = errors.New("the store is closed")
+)
+
+// Errors of package groupcommit.
+var (
+	ErrBusy      = groupcommit.ErrBusy
+	ErrClosed    = groupcommit.ErrClosed
+	ErrRunFailed = groupcommit.ErrRunFailed
+)
+
+// Types of package groupcommit that callers of DB.Append need.
+type (
+	Append = groupcommit.Append
+	Run    = groupcommit.Run
 )

@@ -13,9 +13,10 @@ import (
 	"time"
 
 	"chatd/internal/realservice"
+	"chatd/model/groupcommit"
 )
 
-// nodes are several stores on one database, as of several daemons.
+// nodes opens several stores on one database, as several daemons do.
 func nodes(t *testing.T, n int) []*harness {
 	url := realservice.MariaDB(t)
 	all := make([]*harness, n)
@@ -23,14 +24,15 @@ func nodes(t *testing.T, n int) []*harness {
 	for i := range all {
 		all[i] = &harness{t: t, o: Options{DB: url}}
 		wg.Go(func() {
-			all[i] = newHarness(t, Options{DB: url}) // all at the same moment: only one may migrate
+			all[i] = newHarness(t, Options{DB: url}) // all at once: only one of them may migrate
 		})
 	}
 	wg.Wait()
 	return all
 }
 
-// gapless checks a log: each seq once and in order, each cid of a sender once.
+// gapless returns a log and checks it: each seq once and in order, each cid of a
+// sender once.
 func gapless(t *testing.T, h *harness, conv int64) []Message {
 	t.Helper()
 	log := h.log(conv)
@@ -38,21 +40,21 @@ func gapless(t *testing.T, h *harness, conv int64) []Message {
 	for i, m := range log {
 		k := fmt.Sprint(m.Sender, " ", string(m.CID))
 		if m.Seq != int64(i+1) || seen[k] {
-			t.Fatalf("conversation %d: seq %d at place %d, cid %q", conv, m.Seq, i+1, m.CID)
+			t.Fatalf("conversation %d: seq %d with cid %q (seen before: %t), want seq %d", conv, m.Seq, m.CID, seen[k], i+1)
 		}
 		seen[k] = true
 	}
 	heads, err := h.Heads(ctx, []int64{conv})
 	want(t, err, nil)
 	if len(heads) != 1 || heads[0].Last != int64(len(log)) {
-		t.Fatalf("conversation %d: %d messages, heads %v", conv, len(log), heads)
+		t.Fatalf("conversation %d: %d messages, but its head is %v", conv, len(log), heads)
 	}
 	return log
 }
 
-// Law 2 over nodes: several that append to the same conversations at the same
-// time, pairs made on the way, leave no gap and no repeat, lose nothing, and
-// keep the order of what each of them was given.
+// Law 2 over nodes: two nodes append to the same conversations, some of which
+// must be created. There is no gap and no repeat, no message is lost, and each
+// node's messages keep their order.
 func TestNodesGapless(t *testing.T) {
 	const messages, convs, window = 10_000, 40, 50
 	all := nodes(t, 2)
@@ -84,7 +86,7 @@ func TestNodesGapless(t *testing.T) {
 		last := make(map[int64]int64)
 		for i, a := range sent[n] {
 			if a.Err != nil || !a.Stored || a.Seq <= last[a.Conv] {
-				t.Fatalf("node %d, message %d: %+v, after seq %d", n, i, a, last[a.Conv])
+				t.Fatalf("node %d, message %d: %+v, want it stored after seq %d", n, i, a, last[a.Conv])
 			}
 			last[a.Conv], found[a.Conv] = a.Seq, true
 		}
@@ -94,15 +96,15 @@ func TestNodesGapless(t *testing.T) {
 		stored += len(gapless(t, all[0], conv))
 	}
 	if len(found) != convs || stored != len(all)*messages {
-		t.Errorf("%d conversations, %d messages", len(found), stored)
+		t.Errorf("%d conversations with %d messages, want %d with %d", len(found), stored, convs, len(all)*messages)
 	}
 	for n, h := range all {
-		t.Logf("node %d: %d times missed, %d times waited, %d retries", n, h.m.missed.Get(), h.m.waiterJobs.Get(), h.m.retried.Get())
+		t.Logf("node %d: %d deferrals, %d jobs of lock waiters, %d retries", n, h.metric("chatd_model_conversations_missed_total"), h.metric("chatd_model_waiter_jobs_total"), h.metric("chatd_model_retries_total"))
 	}
 }
 
-// Law 4 over nodes: a cid that is sent to two nodes at once is stored once,
-// and both say the same.
+// Law 4 over nodes: a cid that is sent to two nodes at once is stored once, and
+// both nodes give the same answer.
 func TestNodesRepeats(t *testing.T) {
 	const cids = 300
 	all := nodes(t, 2)
@@ -123,27 +125,27 @@ func TestNodesRepeats(t *testing.T) {
 	for i := range cids {
 		a, b := sent[0][i], sent[1][i]
 		if a.Err != nil || b.Err != nil || a.Seq != b.Seq || a.Stored == b.Stored || a.Conv != b.Conv {
-			t.Fatalf("cid %d: %+v and %+v", i, a, b)
+			t.Fatalf("cid %d:\n%+v\n%+v\nwant the same seq, stored by one node", i, a, b)
 		}
 	}
 	if n := len(gapless(t, all[0], sent[0][0].Conv)); n != cids {
-		t.Errorf("%d messages", n)
+		t.Errorf("%d messages in the log, want %d", n, cids)
 	}
 }
 
-// While a transaction holds conversations, everything else goes on; what it
-// holds is refused in the end, and stored again once it is let go of.
+// While another node has locked a conversation, messages of others are stored.
+// Those of the locked one fail in the end, and can be stored once it is unlocked.
 func TestNodeHolds(t *testing.T) {
 	t.Parallel()
 	h := nodes(t, 1)[0]
 	u := h.users(3)
 	held, free := h.group(u...), h.group(u...)
-	tx, err := h.s.writing.Beginx() // as another node would
+	tx, err := h.sql.Writer.Beginx() // as another node would
 	want(t, err, nil)
 	if _, err := h.lockGroup(ctx, tx, held); err != nil {
 		t.Fatal(err)
 	}
-	// The server would end an idle one: this is one that is slow.
+	// Keep the transaction busy: the server would roll back an idle one.
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -164,22 +166,22 @@ func TestNodeHolds(t *testing.T) {
 	}
 	want(t, h.Append(stuck...), nil)
 	beside := 0
-	for i := 0; h.m.failed.Get() == 0; i++ {
+	for i := 0; h.metric("chatd_model_messages_failed_total") == 0; i++ {
 		a := toGroup(u[1], free, fmt.Sprint(i))
 		h.store(a)
 		if a.Err != nil || a.Seq != int64(i+1) {
-			t.Fatalf("%+v", a)
+			t.Fatalf("of another conversation: %+v, want seq %d", a, i+1)
 		}
 		beside = i
 	}
 	h.await(stuck...)
 	for _, a := range stuck {
-		if !errors.Is(a.Err, errLocked) || a.Stored || a.Seq != 0 {
-			t.Errorf("%+v", a)
+		if !errors.Is(a.Err, groupcommit.ErrLocked) || a.Stored || a.Seq != 0 {
+			t.Errorf("of the locked conversation: %+v, want ErrLocked", a)
 		}
 	}
 	if beside < 10 {
-		t.Errorf("only %d others were stored meanwhile", beside)
+		t.Errorf("%d messages of another conversation were stored meanwhile, want 10 at least", beside)
 	}
 	close(stop)
 	wg.Wait()
@@ -188,17 +190,17 @@ func TestNodeHolds(t *testing.T) {
 	again.Retry = true
 	h.store(again)
 	if !again.Stored || again.Seq != 1 {
-		t.Errorf("%+v", again)
+		t.Errorf("once unlocked: %+v, want it stored with seq 1", again)
 	}
 }
 
-// Who writes to somebody for the first time waits for the waiter, and while
-// that is held up by others is only later, not refused: nobody holds the pair.
+// A conversation that must be created waits for the lock waiter. If that is busy
+// with locked ones, it is created later, and its messages don't fail.
 func TestFirstMessagesWaitTheirTurn(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, Options{DB: realservice.MariaDB(t), Writers: 1})
 	u := h.users(12)
-	tx, err := h.s.writing.Beginx() // as an operator's tool would that deletes a user, slowly
+	tx, err := h.sql.Writer.Beginx() // as an operator's tool would that deletes a user, slowly
 	want(t, err, nil)
 	want(t, h.lockUsers(ctx, tx, u[0]), nil)
 	stop := make(chan struct{})
@@ -220,7 +222,7 @@ func TestFirstMessagesWaitTheirTurn(t *testing.T) {
 		stuck = append(stuck, toPeer(u[0], peer, "stuck"))
 	}
 	want(t, h.Append(stuck...), nil)
-	for h.m.waiterJobs.Get() == 0 {
+	for h.metric("chatd_model_waiter_jobs_total") == 0 {
 		time.Sleep(time.Millisecond)
 	}
 	first := toPeer(u[10], u[11], "first")
@@ -228,20 +230,20 @@ func TestFirstMessagesWaitTheirTurn(t *testing.T) {
 	h.await(stuck...)
 	for _, a := range stuck {
 		if a.Err == nil || a.Stored {
-			t.Errorf("a pair with a user that is held: %+v", a)
+			t.Errorf("to a user who is locked: %+v, want an error", a)
 		}
 	}
 	h.await(first)
 	if first.Err != nil || first.Seq != 1 {
-		t.Errorf("%+v", first)
+		t.Errorf("the other pair's first message: %+v, want it stored with seq 1", first)
 	}
 	close(stop)
 	wg.Wait()
 	want(t, tx.Rollback(), nil)
 }
 
-// Two nodes that make thousands of conversations at the same moment, the same
-// ones, make each of them once, with both members, and refuse nobody for it.
+// Two nodes that create the same thousands of conversations at once create each
+// of them once, with both members, and no message fails.
 func TestNodesMakePairs(t *testing.T) {
 	h := nodes(t, 2)
 	u := h[0].users(64)
@@ -268,7 +270,7 @@ func TestNodesMakePairs(t *testing.T) {
 		for _, a := range all {
 			p := pairOf(a.Sender, a.Peer)
 			if a.Err != nil || !a.Stored || convs[p] != 0 && convs[p] != a.Conv {
-				t.Fatalf("%v: %+v, its conversation was %d", p, a, convs[p])
+				t.Fatalf("pair %v: %+v, want it stored in conversation %d (0: any)", p, a, convs[p])
 			}
 			convs[p] = a.Conv
 		}
@@ -276,7 +278,7 @@ func TestNodesMakePairs(t *testing.T) {
 	checkPairs(t, h[0], convs)
 }
 
-// One who writes to many for the first time makes a conversation with each.
+// A user's first messages to many users create a conversation with each.
 func TestMakePairs(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(700)
@@ -289,12 +291,12 @@ func TestMakePairs(t *testing.T) {
 		convs := make(map[pair]int64)
 		for _, a := range sent[:len(u)] {
 			if a.Err != nil || a.Seq != 1 {
-				t.Fatalf("%+v", a)
+				t.Fatalf("%+v, want it stored with seq 1", a)
 			}
 			convs[pairOf(a.Sender, a.Peer)] = a.Conv
 		}
 		if a := sent[len(u)]; !errors.Is(a.Err, ErrNotFound) {
-			t.Errorf("to nobody: %+v", a)
+			t.Errorf("to a user who doesn't exist: %+v, want ErrNotFound", a)
 		}
 		checkPairs(t, h, convs)
 	})
@@ -305,7 +307,7 @@ func TestMakePairs(t *testing.T) {
 func checkPairs(t *testing.T, h *harness, convs map[pair]int64) {
 	t.Helper()
 	if n := h.count(`SELECT COUNT(*) FROM conversations`); n != int64(len(convs)) {
-		t.Errorf("%d conversations of %d pairs", n, len(convs))
+		t.Errorf("%d conversations, want %d", n, len(convs))
 	}
 	members := int64(0)
 	for p, id := range convs {
@@ -315,7 +317,7 @@ func checkPairs(t *testing.T, h *harness, convs map[pair]int64) {
 		}
 		if n := h.count(`SELECT COUNT(*) FROM members m JOIN conversations c ON c.id = m.conversation_id
 			WHERE c.id = ? AND c.kind = 1 AND c.user_lo = ? AND c.user_hi = ? AND m.user_id IN (?, ?) AND m.joined_at > 0`, id, p.lo, p.hi, p.lo, p.hi); n != 1 && n != 2 || n == 1 && p.lo != p.hi {
-			t.Fatalf("%v: %d members", p, n)
+			t.Fatalf("pair %v has %d members, want its users", p, n)
 		}
 	}
 	if n := h.count(`SELECT COUNT(*) FROM members`); n != members {
@@ -325,20 +327,20 @@ func checkPairs(t *testing.T, h *harness, convs map[pair]int64) {
 
 func (h *harness) count(query string, args ...any) (n int64) {
 	h.t.Helper()
-	if err := h.s.reading.Get(&n, query, args...); err != nil {
+	if err := h.sql.Reader.Get(&n, query, args...); err != nil {
 		h.t.Fatal(err)
 	}
 	return n
 }
 
-// A conversation that is held for a moment is waited for, and what comes for
-// it meanwhile keeps its order.
+// Messages of a conversation that is locked for a moment are stored afterwards,
+// in their order.
 func TestNodeHoldsBriefly(t *testing.T) {
 	h := nodes(t, 1)[0]
 	u := h.users(2)
 	g, other := h.group(u...), h.group(u...)
 	for round := range 5 {
-		tx, err := h.s.writing.Beginx()
+		tx, err := h.sql.Writer.Beginx()
 		want(t, err, nil)
 		_, err = h.lockGroup(ctx, tx, g)
 		want(t, err, nil)
@@ -353,17 +355,18 @@ func TestNodeHoldsBriefly(t *testing.T) {
 		h.await(batch...)
 		for i, a := range batch {
 			if a.Err != nil || a.Seq != int64(round*20+i+1) {
-				t.Fatalf("%d: %+v", i, a)
+				t.Fatalf("round %d, number %d: %+v, want seq %d", round, i, a, round*20+i+1)
 			}
 		}
 	}
-	if h.m.waiterJobs.Get() == 0 {
-		t.Error("nothing was ever waited for: what does this test?")
+	if h.metric("chatd_model_waiter_jobs_total") == 0 {
+		t.Error("the lock waiter got no job: the test shows nothing")
 	}
 }
 
-// A node that freezes in the midst of appending delays only what it touched,
-// and for a few seconds; when it goes on it has lost nothing it was sure of.
+// A node that freezes during an append delays only messages of the conversations
+// it has locked, and only for seconds. When it goes on, every message that it
+// has acknowledged is in the log.
 func TestNodeFreezes(t *testing.T) {
 	t.Parallel()
 	h := nodes(t, 1)[0]
@@ -386,7 +389,7 @@ func TestNodeFreezes(t *testing.T) {
 		<-sunk
 		want(t, child.Process.Signal(syscall.SIGSTOP), nil)
 		var held int
-		want(t, h.s.reading.Get(&held, `SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_rows_locked > 0`), nil)
+		want(t, h.sql.Reader.Get(&held, `SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_rows_locked > 0`), nil)
 		if held > 0 {
 			break
 		}
@@ -431,12 +434,12 @@ func TestNodeFreezes(t *testing.T) {
 		for _, m := range gapless(t, h, head.Conv) {
 			k := [2]int64{m.Conv, m.Seq}
 			if cid, ok := sure[k]; ok && cid != string(m.CID) {
-				t.Errorf("seq %d of %d is %s, was sunk as %s", m.Seq, m.Conv, m.CID, cid)
+				t.Errorf("conversation %d has cid %s at seq %d, where the frozen node acknowledged %s", m.Conv, m.CID, m.Seq, cid)
 			}
 			delete(sure, k)
 		}
 	}
 	if len(sure) > 0 {
-		t.Errorf("%d that were sunk are not in the log", len(sure))
+		t.Errorf("%d acknowledged messages are not in the log", len(sure))
 	}
 }

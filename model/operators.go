@@ -7,8 +7,8 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// Ban keeps a user from logging in, or lets them again. A ban ends all tokens
-// and is told to the daemons. Errors: ErrNotFound.
+// Ban bans a user from logging in, or lifts the ban. A ban revokes all tokens of
+// the user and notifies the daemons. Errors: ErrNotFound.
 func (db *DB) Ban(ctx context.Context, id int64, on bool) error {
 	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		if err := one(tx.ExecContext(ctx, `UPDATE users SET banned = ? WHERE id = ? AND deleted = 0`, on, id)); err != nil || !on {
@@ -22,8 +22,8 @@ func (db *DB) Ban(ctx context.Context, id int64, on bool) error {
 	return nil
 }
 
-// OperatorPassword sets a password's hash, ends all tokens of the user and
-// tells the daemons. Errors: ErrNotFound.
+// OperatorPassword sets the hash of a user's password, revokes all tokens of the
+// user and notifies the daemons. Errors: ErrNotFound.
 func (db *DB) OperatorPassword(ctx context.Context, id int64, hash string) error {
 	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		if err := one(tx.ExecContext(ctx, `UPDATE users SET password_hash = ? WHERE id = ? AND deleted = 0`, hash, id)); err != nil {
@@ -37,10 +37,10 @@ func (db *DB) OperatorPassword(ctx context.Context, id int64, hash string) error
 	return nil
 }
 
-// DeleteUser ends an account. The name is free again. The row stays, so that
-// history keeps its authors. Friendships and memberships end, groups that the
-// user made are dismissed, and nobody can write to the user any more.
-// Errors: ErrNotFound.
+// DeleteUser deletes an account. Its name can be used again; its row stays, as
+// messages refer to it. Friendships and memberships are removed, groups that the
+// user created are dismissed, and nobody can write to the user any more. Errors:
+// ErrNotFound.
 func (db *DB) DeleteUser(ctx context.Context, id int64) error {
 	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		err := one(tx.ExecContext(ctx, `UPDATE users SET deleted = 1, name_key = NULL, password_hash = '' WHERE id = ? AND deleted = 0`, id))
@@ -94,49 +94,49 @@ func (db *DB) DeleteUser(ctx context.Context, id int64) error {
 	return nil
 }
 
-// joined is a conversation that a user is in.
+// joined is a conversation of a user.
 type joined struct {
 	ID   int64 `db:"id"`
 	Kind int64 `db:"kind"`
 	Role int64 `db:"role"`
 }
 
-// lockConversations lists those of a user, by id, and keeps them as they are.
+// lockConversations lists a user's conversations by id and locks their rows.
 func (db *DB) lockConversations(ctx context.Context, tx *sqlx.Tx, user int64) (all []joined, err error) {
 	const list = `SELECT c.id, c.kind, m.role FROM members m JOIN conversations c ON c.id = m.conversation_id
 		WHERE m.user_id = ? ORDER BY c.id`
-	if err := tx.SelectContext(ctx, &all, list, user); err != nil || db.d.locking == "" {
+	if err := tx.SelectContext(ctx, &all, list, user); err != nil || db.d.ForUpdate == "" {
 		return all, err
 	}
 	for _, c := range all {
-		if _, err := tx.ExecContext(ctx, `SELECT id FROM conversations WHERE id = ?`+db.d.locking, c.ID); err != nil {
+		if _, err := tx.ExecContext(ctx, `SELECT id FROM conversations WHERE id = ?`+db.d.ForUpdate, c.ID); err != nil {
 			return nil, err
 		}
 	}
-	// Some of them may have been left before they were locked.
+	// Read again: the user may have left some of them before the lock.
 	all = nil
 	err = tx.SelectContext(ctx, &all, list, user)
 	return all, err
 }
 
-// revoke ends all tokens of a user and tells the daemons.
+// revoke revokes all tokens of a user and adds a row for Revocations.
 func (db *DB) revoke(ctx context.Context, tx *sqlx.Tx, user int64) error {
 	if _, err := tx.ExecContext(ctx, `UPDATE devices SET token_hash = NULL WHERE user_id = ?`, user); err != nil {
 		return err
 	}
-	// One at a time: were a lower number to be seen after a higher one, daemons
-	// would have passed it.
+	// The lock serializes these transactions: a daemon would miss a revocation
+	// whose id became visible after a higher one.
 	var epoch int64
-	if err := tx.GetContext(ctx, &epoch, `SELECT value FROM meta WHERE name = 'epoch'`+db.d.locking); err != nil {
+	if err := tx.GetContext(ctx, &epoch, `SELECT value FROM meta WHERE name = 'epoch'`+db.d.ForUpdate); err != nil {
 		return err
 	}
 	_, err := tx.ExecContext(ctx, `INSERT INTO revocations (user_id, at) VALUES (?, ?)`, user, db.nowMS())
 	return err
 }
 
-// Revocations lists users whose sessions operators have ended since the
-// revocation numbered after, and the number to go on from. After -1 it lists
-// none. A daemon asks each second.
+// Revocations lists users whose tokens operators have revoked since the
+// revocation with the id after, and the id to pass to the next call. With -1 it
+// lists none. A daemon calls it once a second.
 func (db *DB) Revocations(ctx context.Context, after int64) (last int64, users []int64, err error) {
 	if after < 0 {
 		if err := db.get(ctx, &last, `SELECT COALESCE(MAX(id), 0) FROM revocations`); err != nil {
@@ -148,7 +148,7 @@ func (db *DB) Revocations(ctx context.Context, after int64) (last int64, users [
 		ID   int64 `db:"id"`
 		User int64 `db:"user_id"`
 	}
-	if err := db.list(ctx, &rows, `SELECT id, user_id FROM revocations WHERE id > ? ORDER BY id LIMIT ?`, after, revokedRows); err != nil {
+	if err := db.sql.Select(ctx, &rows, `SELECT id, user_id FROM revocations WHERE id > ? ORDER BY id LIMIT ?`, after, revokedRows); err != nil {
 		return 0, nil, fmt.Errorf("revocations: %w", err)
 	}
 	last = after

@@ -13,7 +13,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 )
 
-// The defaults of Options, and bounds that are not for setting.
+// The defaults of Options, and bounds that are not configurable.
 const (
 	DefaultMaxBatch       = 1024     // messages
 	DefaultMaxBatchBytes  = 4 << 20  // bytes
@@ -23,23 +23,11 @@ const (
 	DefaultCursorBehind   = 500 // messages
 	DefaultTokenLife      = 30 * 24 * time.Hour
 
-	minReaders  = 4
-	usedEvery   = time.Minute            // how often a token's use is noted, at most
-	maxShare    = 64                     // messages of one sender in one transaction, while more wait
-	maxSkipped  = 4 << 10                // messages that a batch passes over because of that
-	handover    = 4                      // committed batches that may wait for the sink
-	maxPairs    = 128 << 10              // pairs a writer knows the conversation of
-	maxMembers  = 128 << 10              // memberships a writer need not ask for
-	maxWriters  = 64                     // their number is a set of bits somewhere
-	maxPending  = 1 << 20                // cursors waiting to be written
-	cursorRows  = 4096                   // cursors in one transaction
-	revokedRows = 1000                   // revocations in one answer
-	maxTries    = 5                      // of a write that others got in the way of
-	firstPause  = 2 * time.Millisecond   // before the second attempt; then twice as long each time
-	longPause   = 200 * time.Millisecond // between attempts, at most
-	maxMisses   = 3                      // a conversation that others hold is tried so often before it is waited for
-	retryMissed = 20 * time.Millisecond  // how long after a miss it is tried again, when it is waited for already
-	missedFor   = 4 * time.Second        // then its messages fail
+	minReaders    = 4
+	usedEvery     = time.Minute // a token's use is recorded no more often
+	maxPending    = 1 << 20     // cursors waiting to be written
+	maxCursorRows = 4096        // cursors in one transaction
+	revokedRows   = 1000        // revocations in one answer
 )
 
 // Options say how to open a store. A zero field but DB means its default.
@@ -48,33 +36,31 @@ type Options struct {
 	SQLiteSync string        `group:"store" name:"sqlite-sync" default:"full" placeholder:"MODE" enum:"full,normal" common:"" help:"When SQLite syncs to disk. full: acknowledged messages survive a power cut. normal: faster, but a power cut may lose the last moments."`
 	Wait       time.Duration `group:"nodes" name:"wait" default:"30s" placeholder:"TIME" help:"How long to wait at startup for the database and Redis. 0: don't wait."`
 
-	// Shared is for operators' commands: they work beside a running daemon,
-	// whose lock they don't take.
+	// Shared doesn't take the lock of SQLite's file, so that operators' commands
+	// work while a daemon runs.
 	Shared bool `kong:"-"`
 
-	// ReadOnly is for commands that only look: nothing is written, not even a
-	// new store's tables, so that an account which may only SELECT is enough.
-	// The schema must be this program's. Of the store's methods only those that
-	// read may be called then; the others fail with ErrClosed, save Deliver,
-	// Read and FlushSoon, which must not be called. It implies Shared.
+	// ReadOnly writes nothing, not even the schema, which must be this
+	// program's: a database account with SELECT is enough. Methods that write
+	// fail with ErrClosed; Deliver, Read and FlushSoon must not be called. It
+	// implies Shared.
 	ReadOnly bool `kong:"-"`
 
-	Cores          int           `kong:"-"` // what the default of Readers goes by; default GOMAXPROCS
-	Readers        int           `kong:"-"` // connections for reading; default by cores
-	Writers        int           `kong:"-"` // append transactions at a time, of conversations each; default 2. SQLite has 1
+	Cores          int           `kong:"-"` // for the default of Readers; default GOMAXPROCS
+	Readers        int           `kong:"-"` // connections for reading; default 2 per core, at least 4
+	Writers        int           `kong:"-"` // append transactions at a time; a conversation always has the same writer. Default 2, at most 64. SQLite always has 1
 	MaxBatch       int           `kong:"-"` // messages in one transaction
 	MaxBatchBytes  int           `kong:"-"` // bytes in one transaction
 	QueueMessages  int           `kong:"-"` // messages that may wait for one
 	QueueBytes     int           `kong:"-"` // bytes that may wait for one
-	CursorInterval time.Duration `kong:"-"` // how long a cursor waits to be written, at most
-	CursorBehind   int64         `kong:"-"` // messages it may fall behind before it is written at once
-	TokenLife      time.Duration `kong:"-"` // how long a token lives unused
+	CursorInterval time.Duration `kong:"-"` // cursors are written this often
+	CursorBehind   int64         `kong:"-"` // a cursor that has moved on by so many messages is written at once
+	TokenLife      time.Duration `kong:"-"` // how long a token is valid without being used
 
-	// Sink gets each batch of appends exactly once, after COMMIT, from one
-	// goroutine for each writer that is not the writer; while it runs, so does
-	// the next transaction. The slice is the sink's until it returns. It may
-	// block for about 500 ms: batches wait for it, and then appends do. It must
-	// not call Close.
+	// Sink gets each batch of appends once, after its commit, from one goroutine
+	// per writer. While it runs, the next transaction does too. The slice is the
+	// sink's until it returns. If it blocks for more than about 500 ms, stored
+	// batches wait for it, and then appends do. It must not call Close.
 	Sink func(ctx context.Context, batch []*Append) `kong:"-"`
 
 	Logger *slog.Logger     `kong:"-"`

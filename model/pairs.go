@@ -22,12 +22,12 @@ const (
 	pairClosed = 4 // one of the two was deleted
 )
 
-// pair is two users, or one and the same: lo <= hi.
+// pair is two users, or a user and themself: lo <= hi.
 type pair struct{ lo, hi int64 }
 
 func pairOf(a, b int64) pair { return pair{min(a, b), max(a, b)} }
 
-// blockBit is the bit that says that by has blocked the other of the pair.
+// blockBit is the bit that is set if by has blocked the other user.
 func (p pair) blockBit(by int64) int64 {
 	if by == p.lo {
 		return loBlocksHi
@@ -35,7 +35,7 @@ func (p pair) blockBit(by int64) int64 {
 	return hiBlocksLo
 }
 
-// refusal is why a message of sender is refused with these blocks, or nil.
+// refusal returns the error for a message of sender, given the pair's blocks.
 func (p pair) refusal(blocks, sender int64) error {
 	other := p.lo + p.hi - sender
 	switch {
@@ -52,11 +52,10 @@ type execer interface {
 	ExecContext(ctx context.Context, q string, args ...any) (sql.Result, error)
 }
 
-// makePair makes the conversation of a pair that has none, or finds the one
-// that another node has made at the same moment. The caller knows that both
-// users exist.
+// makePair creates the conversation of a pair, or finds the one that another
+// node has just created. The caller has checked that both users exist.
 func (db *DB) makePair(ctx context.Context, tx execer, p pair, now int64) (int64, error) {
-	r, err := tx.ExecContext(ctx, `INSERT INTO conversations (kind, user_lo, user_hi) VALUES (1, ?, ?)`+db.d.sameRow, p.lo, p.hi)
+	r, err := tx.ExecContext(ctx, `INSERT INTO conversations (kind, user_lo, user_hi) VALUES (1, ?, ?)`+db.d.returnPairID, p.lo, p.hi)
 	if err != nil {
 		return 0, err
 	}
@@ -65,21 +64,21 @@ func (db *DB) makePair(ctx context.Context, tx execer, p pair, now int64) (int64
 		return 0, err
 	}
 	if p.lo == p.hi {
-		_, err = tx.ExecContext(ctx, `INSERT INTO members (conversation_id, user_id, joined_at) VALUES (?, ?, ?)`+db.d.keepRow, id, p.lo, now)
+		_, err = tx.ExecContext(ctx, `INSERT INTO members (conversation_id, user_id, joined_at) VALUES (?, ?, ?)`+db.d.keepMember, id, p.lo, now)
 	} else {
-		_, err = tx.ExecContext(ctx, `INSERT INTO members (conversation_id, user_id, joined_at) VALUES (?, ?, ?), (?, ?, ?)`+db.d.keepRow,
+		_, err = tx.ExecContext(ctx, `INSERT INTO members (conversation_id, user_id, joined_at) VALUES (?, ?, ?), (?, ?, ?)`+db.d.keepMember,
 			id, p.lo, now, id, p.hi, now)
 	}
 	return id, err
 }
 
-// lockUsers keeps users as they are until the transaction ends. ErrNotFound:
-// one of them doesn't exist.
+// lockUsers locks the rows of users. Errors: ErrNotFound if one of them doesn't
+// exist.
 func (db *DB) lockUsers(ctx context.Context, tx *sqlx.Tx, users ...int64) error {
-	slices.Sort(users) // all in the same order
+	slices.Sort(users) // all transactions lock in the same order: no deadlocks
 	for _, user := range users {
 		var id int64
-		err := tx.GetContext(ctx, &id, `SELECT id FROM users WHERE id = ? AND deleted = 0`+db.d.locking, user)
+		err := tx.GetContext(ctx, &id, `SELECT id FROM users WHERE id = ? AND deleted = 0`+db.d.ForUpdate, user)
 		if errors.Is(err, sql.ErrNoRows) {
 			return ErrNotFound
 		}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"chatd/model/sqldb"
 )
 
 // often are the queries that run often.
@@ -40,16 +42,15 @@ func often(db *harness) []string {
 	_, _ = db.TraceCID(ctx, 1, 1, []byte("x"))
 	_, _ = db.TraceMembers(ctx, 1, 0, 1)
 	_, _ = db.TraceUser(ctx, 1, 9)
-	var queries []string
-	db.queries.Range(func(q, _ any) bool { queries = append(queries, q.(string)); return true })
+	queries := db.sql.Queries()
 	for _, n := range []int{1, 8, 128} {
 		queries = append(queries,
-			`SELECT id, user_lo, user_hi FROM conversations WHERE `+either("user_lo = ? AND user_hi = ?", n),
-			pairIDs(db.DB, n),
-			`SELECT conversation_id, sender_id, cid, seq, created_at FROM messages WHERE `+either("conversation_id = ? AND sender_id = ? AND cid = ?", n),
-			`SELECT conversation_id, user_id FROM members WHERE `+either("conversation_id = ? AND user_id = ?", n),
+			`SELECT id, user_lo, user_hi FROM conversations WHERE `+sqldb.AnyOf("user_lo = ? AND user_hi = ?", n),
+			lockedPairs(db.DB, n),
+			`SELECT conversation_id, sender_id, cid, seq, created_at FROM messages WHERE `+sqldb.AnyOf("conversation_id = ? AND sender_id = ? AND cid = ?", n),
+			`SELECT conversation_id, user_id FROM members WHERE `+sqldb.AnyOf("conversation_id = ? AND user_id = ?", n),
 			db.d.raiseHeads(n), db.d.raiseDelivered(n), db.d.raiseRead(n), db.d.raiseUsed(n),
-			`SELECT id, last_seq FROM conversations`+db.d.by+` WHERE id IN (`+repeated("?", n)+`) ORDER BY id`+db.d.locking+db.d.skip)
+			`SELECT id, last_seq FROM conversations`+db.d.ByPrimaryKey+` WHERE id IN (`+sqldb.Repeated("?", n)+`) ORDER BY id`+db.d.ForUpdate+db.d.SkipLocked)
 	}
 	return queries
 }
@@ -59,7 +60,7 @@ func often(db *harness) []string {
 func TestPlans(t *testing.T) {
 	db := newHarness(t, Options{DB: dialects[0].url(t)})
 	for _, q := range often(db) {
-		rows, err := db.s.reading.QueryxContext(context.Background(), "EXPLAIN QUERY PLAN "+q, make([]any, strings.Count(q, "?"))...)
+		rows, err := db.sql.Reader.QueryxContext(context.Background(), "EXPLAIN QUERY PLAN "+q, make([]any, strings.Count(q, "?"))...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -95,11 +96,11 @@ func TestPlansMySQL(t *testing.T) {
 		`INSERT INTO cursors (user_id, device, conversation_id, delivered_seq) SELECT seq DIV 10, 'phone', seq, 1 FROM seq_1_to_20000`,
 		`INSERT INTO revocations (user_id, at) SELECT seq, 1 FROM seq_1_to_5000`,
 	} {
-		if _, err := db.s.migrating.Exec(q); err != nil {
+		if _, err := db.sql.Maintenance.Exec(q); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := db.s.migrating.Exec(`ANALYZE TABLE users, conversations, members, messages, devices, friends, cursors, revocations`); err != nil {
+	if _, err := db.sql.Maintenance.Exec(`ANALYZE TABLE users, conversations, members, messages, devices, friends, cursors, revocations`); err != nil {
 		t.Fatal(err)
 	}
 	for _, q := range queries {
@@ -109,7 +110,7 @@ func TestPlansMySQL(t *testing.T) {
 			n++ // different values, or what is the same falls together
 			literal = strings.Replace(literal, "?", fmt.Sprint(19900+n), 1)
 		}
-		rows, err := db.s.writing.Queryx("EXPLAIN " + literal)
+		rows, err := db.sql.Writer.Queryx("EXPLAIN " + literal)
 		if err != nil {
 			t.Fatalf("%v\nin %.300s", err, literal)
 		}
@@ -138,7 +139,7 @@ func TestPagesAreRead(t *testing.T) {
 		fmt.Sprintf(`INSERT INTO messages (conversation_id, seq, sender_id, cid, body, created_at) SELECT %d, seq, IF(seq %% 2, %d, %d), seq, 'x', 0 FROM seq_1_to_20000`, g, u[0], u[1]),
 		`ANALYZE TABLE users, messages`,
 	} {
-		if _, err := db.s.migrating.Exec(q); err != nil {
+		if _, err := db.sql.Maintenance.Exec(q); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -149,20 +150,18 @@ func TestPagesAreRead(t *testing.T) {
 	_, err = db.Parts(ctx, []Part{{g, 1, 1}, {g, 5, 1}}, 1)
 	want(t, err, nil)
 	asked := 0
-	db.queries.Range(func(q, _ any) bool {
-		if !strings.Contains(q.(string), "m.body") {
-			return true
+	for _, literal := range db.sql.Queries() {
+		if !strings.Contains(literal, "m.body") {
+			continue
 		}
 		asked++
-		literal := q.(string)
 		for _, v := range []int64{g, 9000, 200, g, 9000, 200} {
 			literal = strings.Replace(literal, "?", fmt.Sprint(v), 1)
 		}
-		rows, err := db.s.writing.Queryx("EXPLAIN " + literal)
+		rows, err := db.sql.Writer.Queryx("EXPLAIN " + literal)
 		if err != nil {
 			t.Fatalf("%v\nin %.300s", err, literal)
 		}
-		defer rows.Close()
 		for rows.Next() {
 			plan := make(map[string]any)
 			if err := rows.MapScan(plan); err != nil {
@@ -173,8 +172,8 @@ func TestPagesAreRead(t *testing.T) {
 				t.Errorf("%s: key %s, %s\nin %.300s", table, key, extra, literal)
 			}
 		}
-		return true
-	})
+		rows.Close()
+	}
 	if asked != 3 {
 		t.Errorf("%d queries were looked at", asked)
 	}

@@ -3,66 +3,52 @@ package model
 import (
 	"database/sql"
 	"errors"
+	"sync/atomic"
 	"testing"
 )
 
-// Once a message could not be stored, later messages of its run fail as well,
-// though the database is back by then. Other runs go on, in the same
-// conversation too, and a new run of the same sender does.
-func TestRunFails(t *testing.T) {
+// Once a commit has failed for good, what follows in the run isn't stored,
+// though the database is back by then. A new run starts where the log ends.
+// (Package groupcommit tests the rest against a step in memory.)
+func TestFailedCommitFailsTheRun(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
-		u := h.users(3)
-		h.store(toPeer(u[0], u[1], "0"), toPeer(u[0], u[2], "0"))
-		run, elsewhere, other := new(Run), new(Run), new(Run)
-		on := func(r *Run, a *Append) *Append {
+		u := h.users(2)
+		h.store(toPeer(u[0], u[1], "0"))
+		run := new(Run)
+		in := func(r *Run, cid string) *Append {
+			a := toPeer(u[0], u[1], cid)
 			a.Run = r
 			return a
 		}
-		a := on(run, toPeer(u[0], u[1], "a"))
-		inside, release, commits := make(chan struct{}), make(chan struct{}), 0
-		h.writers[h.queue.laneOf(a)].t.commit = func(tx *sql.Tx) error {
-			if commits++; commits > 2 { // it was tried again after the first
-				return tx.Commit()
-			}
-			if commits == 1 {
+		inside, release := make(chan struct{}), make(chan struct{})
+		var commits atomic.Int32
+		h.commits(func(tx *sql.Tx) error {
+			switch commits.Add(1) {
+			case 1:
 				close(inside)
 				<-release
+				return errors.New("away")
+			case 2: // after the first failure the batch is tried again
+				return errors.New("away")
 			}
-			return errors.New("away")
-		}
-		if err := h.Append(a); err != nil {
-			t.Fatal(err)
-		}
+			return tx.Commit()
+		})
+		a, b := in(run, "a"), in(run, "b")
+		want(t, h.Append(a), nil)
 		<-inside
-		b, c := on(run, toPeer(u[0], u[1], "b")), on(elsewhere, toPeer(u[0], u[2], "c"))
-		d, e := on(other, toPeer(u[0], u[1], "d")), toPeer(u[1], u[0], "e")
-		batch := []*Append{b, c, d, e}
-		if err := h.Append(batch...); err != nil {
-			t.Fatal(err)
-		}
+		want(t, h.Append(b), nil)
 		close(release)
-		h.await(append(batch, a)...)
-		if a.Err == nil || b.Err != ErrRunFailed || b.Stored || b.Seq != 0 || b.Conv != 0 {
-			t.Errorf("want both messages of the run refused, got\n%+v\n%+v", a, b)
+		h.await(a, b)
+		if a.Err == nil || errors.Is(a.Err, ErrRunFailed) || !run.Failed() {
+			t.Errorf("the commit failed, but the message's error is %v and its run failed: %t", a.Err, run.Failed())
 		}
-		for i, m := range batch[1:] {
-			if m.Err != nil || !m.Stored {
-				t.Errorf("message %d of other runs: want it stored, got %+v", i, m)
-			}
+		if b.Err != ErrRunFailed || b.Stored || b.Seq != 0 || b.Conv != 0 {
+			t.Errorf("queued behind a failed message: %+v, want ErrRunFailed", b)
 		}
-		later := on(run, toPeer(u[0], u[1], "f"))
-		h.store(later)
-		if later.Err != ErrRunFailed {
-			t.Errorf("a later message of the failed run: want ErrRunFailed, got %+v", later)
-		}
-		fresh := new(Run)
-		again, next := on(fresh, toPeer(u[0], u[1], "a")), on(fresh, toPeer(u[0], u[1], "b"))
+		again, next := in(new(Run), "a"), in(run, "c")
 		h.store(again, next)
-		if !again.Stored || next.Seq != again.Seq+1 {
-			t.Errorf("a new run: want its messages stored one after the other, got\n%+v\n%+v", again, next)
-		}
-		if n := h.m.behind.Get(); n != 2 {
-			t.Errorf("messages counted as failed with their run: want 2, got %d", n)
+		if again.Seq != 2 || !again.Stored || next.Err != ErrRunFailed {
+			t.Errorf("a new run:\n%+v, want seq 2\nthe failed run:\n%+v, want ErrRunFailed", again, next)
 		}
 	})
 }

@@ -5,18 +5,17 @@ import (
 	"fmt"
 )
 
-// What an operator may ask about one message. These only read, and are asked
-// seldom: each is a handful of rows, or a page of members, found by an index.
-// None of them gives what was said.
+// This file has the queries of the operators' trace command. They read a few
+// rows by an index, and never the text of a message.
 
 // TracedConversation is a conversation's row.
 type TracedConversation struct {
-	ID     int64  `db:"id"` // 0: a pair that never spoke
+	ID     int64  `db:"id"` // 0: two users who have no conversation yet
 	Kind   int64  `db:"kind"`
 	Lo     int64  `db:"lo"` // of a pair: the lower id
 	Hi     int64  `db:"hi"`
 	Name   string `db:"name"` // of a group
-	Gone   bool   `db:"gone"` // a group that was dismissed
+	Gone   bool   `db:"gone"` // the group was dismissed
 	Last   int64  `db:"last_seq"`
 	Blocks int64  `db:"blocks"`
 	Size   int64  `db:"size"` // members of a group
@@ -30,7 +29,7 @@ func (c *TracedConversation) Blocked(by int64) bool {
 	return c.Lo != c.Hi && c.Blocks&pair{c.Lo, c.Hi}.blockBit(by) != 0
 }
 
-// Closed reports whether one of a pair was deleted: nobody can write to it.
+// Closed reports whether a user of the pair was deleted: nobody can write to it.
 func (c *TracedConversation) Closed() bool { return c.Blocks&pairClosed != 0 }
 
 // TracedMessage is a stored message without its text.
@@ -49,29 +48,29 @@ type TracedMember struct {
 	Name    string `db:"name"`
 	Member  bool   `db:"-"`
 	Role    int64  `db:"role"`
-	Joined  int64  `db:"joined_seq"` // sees what comes after this seq
+	Joined  int64  `db:"joined_seq"` // sees messages after this seq
 	Read    int64  `db:"read_seq"`
 	Banned  bool   `db:"banned"`
 	Deleted bool   `db:"deleted"`
 	Devices []TracedDevice
 }
 
-// Creator reports whether the member has made the group.
+// Creator reports whether the member is the group's creator.
 func (m *TracedMember) Creator() bool { return m.Role == roleCreator }
 
-// TracedDevice is a device, and how far it is in the conversation.
+// TracedDevice is a device with its cursor in the conversation.
 type TracedDevice struct {
 	User      int64  `db:"user_id"`
 	Device    string `db:"device"`
-	Used      int64  `db:"last_used"` // its last login, to the minute; Unix ms
-	Token     bool   `db:"token"`     // it has one: it isn't logged out
-	Delivered int64  `db:"delivered"` // what is still to be written here counts
+	Used      int64  `db:"last_used"` // when its token was used last, to the minute; Unix ms
+	Token     bool   `db:"token"`     // it has a token: it is logged in
+	Delivered int64  `db:"delivered"` // includes what this process has not written yet
 }
 
 const tracedConversation = `SELECT id, kind, COALESCE(user_lo, 0) AS lo, COALESCE(user_hi, 0) AS hi, name, gone, last_seq, blocks, size
 	FROM conversations WHERE `
 
-// TraceGroup finds a group, a dismissed one too. Errors: ErrNotFound.
+// TraceGroup finds a group, even a dismissed one. Errors: ErrNotFound.
 func (db *DB) TraceGroup(ctx context.Context, id int64) (c TracedConversation, err error) {
 	if err := db.get(ctx, &c, tracedConversation+`id = ? AND kind = 2`, id); err != nil {
 		return c, fmt.Errorf("group %d: %w", id, err)
@@ -79,8 +78,8 @@ func (db *DB) TraceGroup(ctx context.Context, id int64) (c TracedConversation, e
 	return c, nil
 }
 
-// TracePair finds what two users, or one and the same, have said to each
-// other. Errors: ErrNotFound: they never spoke.
+// TracePair finds the conversation of two users, or of a user's notes. Errors:
+// ErrNotFound.
 func (db *DB) TracePair(ctx context.Context, a, b int64) (c TracedConversation, err error) {
 	p := pairOf(a, b)
 	if err := db.get(ctx, &c, tracedConversation+`user_lo = ? AND user_hi = ?`, p.lo, p.hi); err != nil {
@@ -100,7 +99,7 @@ func (db *DB) TraceSeq(ctx context.Context, conv, seq int64) (m TracedMessage, e
 	return m, nil
 }
 
-// TraceCID finds a message by its sender's own id for it. Errors: ErrNotFound.
+// TraceCID finds a message by its sender's cid. Errors: ErrNotFound.
 func (db *DB) TraceCID(ctx context.Context, conv, sender int64, cid []byte) (m TracedMessage, err error) {
 	if err := db.get(ctx, &m, tracedMessage+`m.sender_id = ? AND m.cid = ?`, conv, sender, cid); err != nil {
 		return m, fmt.Errorf("message of %d in %d: %w", sender, conv, err)
@@ -113,11 +112,11 @@ const tracedDevices = `SELECT d.user_id, d.device, d.last_used, d.token_hash IS 
 	FROM devices d LEFT JOIN cursors k ON k.user_id = d.user_id AND k.device = d.device AND k.conversation_id = ?
 	WHERE d.user_id `
 
-// TraceMembers lists members of a conversation by user id, those above after,
-// at most limit, with their devices.
+// TraceMembers lists members of a conversation with ids above after, sorted by
+// id, at most limit, with their devices.
 func (db *DB) TraceMembers(ctx context.Context, conv, after int64, limit int) ([]TracedMember, error) {
 	var l []TracedMember
-	err := db.list(ctx, &l, `SELECT m.user_id, u.name, m.role, m.joined_seq, m.read_seq, u.banned, u.deleted
+	err := db.sql.Select(ctx, &l, `SELECT m.user_id, u.name, m.role, m.joined_seq, m.read_seq, u.banned, u.deleted
 		FROM members m JOIN users u ON u.id = m.user_id
 		WHERE m.conversation_id = ? AND m.user_id > ? ORDER BY m.user_id LIMIT ?`, conv, after, limit)
 	if err != nil || len(l) == 0 {
@@ -130,29 +129,29 @@ func (db *DB) TraceMembers(ctx context.Context, conv, after int64, limit int) ([
 	}
 	pending := db.pendingOf(l) // before the read
 	var devices []TracedDevice
-	err = db.list(ctx, &devices, tracedDevices+`IN (SELECT m.user_id FROM members m
+	err = db.sql.Select(ctx, &devices, tracedDevices+`IN (SELECT m.user_id FROM members m
 		WHERE m.conversation_id = ? AND m.user_id > ? AND m.user_id <= ?) ORDER BY d.user_id, d.device`,
 		conv, conv, after, l[len(l)-1].User)
 	if err != nil {
 		return nil, errOr(err, "devices of members of %d", conv)
 	}
 	for _, d := range devices {
-		if m := at[d.User]; m != nil { // not one who joined in between
+		if m := at[d.User]; m != nil { // nil: joined between the two queries
 			m.add(d, conv, pending[d.User])
 		}
 	}
 	return l, nil
 }
 
-// TraceUser tells the same of one user, member or not, also of one who was
-// deleted. Errors: ErrNotFound.
+// TraceUser is TraceMembers for one user, who may be no member, or deleted.
+// Errors: ErrNotFound.
 func (db *DB) TraceUser(ctx context.Context, conv, user int64) (TracedMember, error) {
 	var l []TracedMember
-	err := db.list(ctx, &l, `SELECT m.user_id, u.name, m.role, m.joined_seq, m.read_seq, u.banned, u.deleted
+	err := db.sql.Select(ctx, &l, `SELECT m.user_id, u.name, m.role, m.joined_seq, m.read_seq, u.banned, u.deleted
 		FROM members m JOIN users u ON u.id = m.user_id WHERE m.conversation_id = ? AND m.user_id = ?`, conv, user)
 	member := len(l) > 0
 	if err == nil && !member {
-		err = db.list(ctx, &l, `SELECT id AS user_id, name, 0 AS role, 0 AS joined_seq, 0 AS read_seq, banned, deleted FROM users WHERE id = ?`, user)
+		err = db.sql.Select(ctx, &l, `SELECT id AS user_id, name, 0 AS role, 0 AS joined_seq, 0 AS read_seq, banned, deleted FROM users WHERE id = ?`, user)
 	}
 	if err == nil && len(l) == 0 {
 		err = ErrNotFound
@@ -164,7 +163,7 @@ func (db *DB) TraceUser(ctx context.Context, conv, user int64) (TracedMember, er
 	m.Member = member
 	pending := db.pendingOf(l) // before the read
 	var devices []TracedDevice
-	if err := db.list(ctx, &devices, tracedDevices+`= ? ORDER BY d.device`, conv, user); err != nil {
+	if err := db.sql.Select(ctx, &devices, tracedDevices+`= ? ORDER BY d.device`, conv, user); err != nil {
 		return TracedMember{}, errOr(err, "devices of %d", user)
 	}
 	for _, d := range devices {
@@ -173,21 +172,21 @@ func (db *DB) TraceUser(ctx context.Context, conv, user int64) (TracedMember, er
 	return m, nil
 }
 
-func (m *TracedMember) add(d TracedDevice, conv int64, pending map[cell]int64) {
-	d.Delivered = max(d.Delivered, pending[cell{cellDelivered, d.Device, conv}])
-	d.Used = max(d.Used, pending[cell{kind: cellUsed, device: d.Device}])
-	m.Read = max(m.Read, pending[cell{kind: cellRead, conv: conv}])
+func (m *TracedMember) add(d TracedDevice, conv int64, pending map[cursorKey]int64) {
+	d.Delivered = max(d.Delivered, pending[cursorKey{deliveredSeq, d.Device, conv}])
+	d.Used = max(d.Used, pending[cursorKey{kind: usedTime, device: d.Device}])
+	m.Read = max(m.Read, pending[cursorKey{kind: readSeq, conv: conv}])
 	m.Devices = append(m.Devices, d)
 }
 
-// pendingOf is what this process has still to write of members.
-func (db *DB) pendingOf(l []TracedMember) map[int64]map[cell]int64 {
-	if db.cursors == nil { // opened to read: it has nothing to write
+// pendingOf returns the members' cursors that this process has not written yet.
+func (db *DB) pendingOf(l []TracedMember) map[int64]map[cursorKey]int64 {
+	if db.cursors == nil { // opened to read only
 		return nil
 	}
-	all := make(map[int64]map[cell]int64)
+	all := make(map[int64]map[cursorKey]int64)
 	for _, m := range l {
-		if p := db.cursors.pending(m.User); p != nil {
+		if p := db.cursors.values(m.User); p != nil {
 			all[m.User] = p
 		}
 	}

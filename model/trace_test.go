@@ -177,7 +177,7 @@ func TestReadOnlyErrors(t *testing.T) {
 	fails("sqlite:"+empty, "holds no chat")
 	newer := "sqlite:" + filepath.Join(dir, "newer.db")
 	h := newHarness(t, Options{DB: newer})
-	if _, err := h.s.writing.Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (99, 1)`); err != nil {
+	if _, err := h.sql.Writer.Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (99, 1)`); err != nil {
 		t.Fatal(err)
 	}
 	fails(newer, "version 99")

@@ -15,14 +15,14 @@ type User struct {
 	Banned bool   `db:"banned"`
 }
 
-// CreateUser makes an account. nameKey is the form of the name in which it is
+// CreateUser creates an account. nameKey is the normalized name, which must be
 // unique. Errors: ErrTaken.
 func (db *DB) CreateUser(ctx context.Context, name, nameKey, hash string) (int64, error) {
 	var id int64
 	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		r, err := tx.ExecContext(ctx, `INSERT INTO users (name, name_key, password_hash, created_at) VALUES (?, ?, ?, ?)`,
 			name, nameKey, hash, db.nowMS())
-		if db.d.unique(err) {
+		if db.d.IsDuplicate(err) {
 			return ErrTaken
 		}
 		if err != nil {
@@ -37,7 +37,7 @@ func (db *DB) CreateUser(ctx context.Context, name, nameKey, hash string) (int64
 	return id, nil
 }
 
-// UserByID finds a user. Errors: ErrNotFound, also for one who was deleted.
+// UserByID finds a user. Errors: ErrNotFound, also for a deleted user.
 func (db *DB) UserByID(ctx context.Context, id int64) (User, error) {
 	var u User
 	err := db.get(ctx, &u, `SELECT id, name, password_hash, banned FROM users WHERE id = ? AND deleted = 0`, id)
@@ -57,8 +57,8 @@ func (db *DB) UserByNameKey(ctx context.Context, key string) (User, error) {
 	return u, nil
 }
 
-// SetHash stores the same password hashed at another cost, unless the password
-// has changed meanwhile: then it does nothing.
+// SetHash replaces the hash of a password by one of the same password. It does
+// nothing if the hash is no longer old.
 func (db *DB) SetHash(ctx context.Context, id int64, old, new string) error {
 	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		_, err := tx.ExecContext(ctx, `UPDATE users SET password_hash = ? WHERE id = ? AND password_hash = ?`, new, id, old)

@@ -188,7 +188,7 @@ func TestEviction(t *testing.T) {
 		h.Deliver(u[0], "d1", a.Conv, 1) // a late receipt of it
 		want(t, h.Flush(ctx, u[0]), nil)
 		var n int
-		want(t, h.s.reading.Get(&n, `SELECT COUNT(*) FROM cursors WHERE device = 'd1'`), nil)
+		want(t, h.sql.Reader.Get(&n, `SELECT COUNT(*) FROM cursors WHERE device = 'd1'`), nil)
 		if n != 0 {
 			t.Error("cursors of a device that is gone")
 		}

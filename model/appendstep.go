@@ -1,0 +1,325 @@
+package model
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"chatd/model/groupcommit"
+	"chatd/model/sqldb"
+)
+
+// Bounds of what an appendStep remembers.
+const (
+	maxKnownPairs   = 128 << 10
+	maxKnownMembers = 128 << 10
+)
+
+// appendStep is the SQL of the transaction that appends messages to the log: a
+// groupcommit.Step. Each has a connection, prepared statements, and caches.
+type appendStep struct {
+	db      *DB
+	pool    *sqlx.DB
+	stmts   *appendStmts
+	pairs   *cache[pair, int64]      // conversation of a pair: it never changes
+	members *cache[memberKey, int64] // version of the group at which the user was a member
+	commit  func(*sql.Tx) error      // tests replace it
+
+	// The open transaction.
+	tx      *sql.Tx
+	release func() // unlocks the connection
+	started time.Time
+	batch   []*Append
+
+	// Scratch space for a transaction.
+	heads       map[int64]*headRow
+	pairIDs     map[pair]int64          // pairs that are not in the cache; 0: no conversation
+	newPairs    []pair                  // keys of pairIDs in the order of the batch
+	byCID       map[messageKey]*Append  // messages of the batch that have a seq
+	stored      map[messageKey]position // messages of the batch that the log has
+	memberships map[memberKey]bool      // memberships that are not in the cache
+	inserts     []*Append
+	args        []any
+	ids         []int64
+}
+
+type memberKey struct{ group, user int64 }
+
+type messageKey struct {
+	conv, sender int64
+	cid          string
+}
+
+func keyOf(a *Append) messageKey { return messageKey{a.Conv, a.Sender, string(a.CID)} }
+
+// position is where the log has a message.
+type position struct{ seq, time int64 }
+
+// headRow is a row of conversations.
+type headRow struct {
+	id, kind, last, version, blocks int64
+	gone, raised                    bool
+}
+
+func newAppendStep(ctx context.Context, db *DB, pool *sqlx.DB) (*appendStep, error) {
+	stmts, err := prepareAppendStmts(ctx, db, pool)
+	if err != nil {
+		return nil, err
+	}
+	return &appendStep{
+		db:          db,
+		pool:        pool,
+		stmts:       stmts,
+		pairs:       newCache[pair, int64](maxKnownPairs),
+		members:     newCache[memberKey, int64](maxKnownMembers),
+		commit:      (*sql.Tx).Commit,
+		heads:       make(map[int64]*headRow),
+		pairIDs:     make(map[pair]int64),
+		byCID:       make(map[messageKey]*Append),
+		stored:      make(map[messageKey]position),
+		memberships: make(map[memberKey]bool),
+	}, nil
+}
+
+// Begin implements groupcommit.Step.
+func (s *appendStep) Begin(ctx context.Context) error {
+	release, err := s.db.sql.AcquirePriority(ctx)
+	if err != nil {
+		return err
+	}
+	s.started = time.Now()
+	if s.tx, err = s.pool.BeginTx(ctx, nil); err != nil {
+		release()
+		return err
+	}
+	s.release = release
+	return nil
+}
+
+// Apply implements groupcommit.Step.
+func (s *appendStep) Apply(ctx context.Context, batch []*Append, wait bool) error {
+	s.reset(batch)
+	if err := s.findPairs(ctx, wait); err != nil {
+		return err
+	}
+	if err := s.lockHeads(ctx, wait); err != nil {
+		return err
+	}
+	// After the lock: an earlier snapshot may miss messages.
+	if err := s.findRepeats(ctx); err != nil {
+		return err
+	}
+	if err := s.findMembers(ctx); err != nil {
+		return err
+	}
+	now := s.db.nowMS()
+	s.assignSeqs(now)
+	if err := s.insert(ctx); err != nil {
+		return err
+	}
+	return s.raiseHeads(ctx, now)
+}
+
+// Commit implements groupcommit.Step.
+func (s *appendStep) Commit() error {
+	err := s.commit(s.tx)
+	if err != nil {
+		s.Rollback()
+		return err
+	}
+	s.end()
+	s.db.m.commit.UpdateDuration(s.started)
+	s.remember()
+	return nil
+}
+
+// Rollback implements groupcommit.Step.
+func (s *appendStep) Rollback() {
+	_ = s.tx.Rollback() // an error means that the connection is gone, and the transaction with it
+	s.end()
+}
+
+func (s *appendStep) end() {
+	s.release()
+	s.tx, s.release = nil, nil
+}
+
+// Close implements groupcommit.Step.
+func (s *appendStep) Close() { s.stmts.close() }
+
+// Classify implements groupcommit.Step.
+func (s *appendStep) Classify(err error) groupcommit.Class {
+	switch s.db.d.Classify(err) {
+	case sqldb.Duplicate:
+		return groupcommit.Duplicate
+	case sqldb.Transient:
+		return groupcommit.Transient
+	case sqldb.Retryable:
+		return groupcommit.Retryable
+	case sqldb.LockTimeout:
+		return groupcommit.LockTimeout
+	case sqldb.Disconnected:
+		return groupcommit.Disconnected
+	}
+	return groupcommit.Permanent
+}
+
+// reset clears the scratch space.
+func (s *appendStep) reset(batch []*Append) {
+	s.batch = batch
+	clear(s.heads)
+	clear(s.pairIDs)
+	s.newPairs = s.newPairs[:0]
+	clear(s.byCID)
+	clear(s.stored)
+	clear(s.memberships)
+	clear(s.inserts)
+	s.inserts = s.inserts[:0]
+	for _, a := range batch {
+		a.Conv = a.Group
+	}
+}
+
+// findRepeats looks up the cids that the log may have.
+func (s *appendStep) findRepeats(ctx context.Context) error {
+	args := s.args[:0]
+	for _, a := range s.batch {
+		if a.Pending() && a.MayRepeat() && s.heads[a.Conv] != nil {
+			args = append(args, a.Conv, a.Sender, a.CID)
+		}
+	}
+	s.args = args
+	return s.stmts.repeats.Query(ctx, s.tx, args, func(r *sql.Rows) error {
+		var k messageKey
+		var p position
+		var cid sql.RawBytes
+		err := r.Scan(&k.conv, &k.sender, &cid, &p.seq, &p.time)
+		k.cid = string(cid)
+		s.stored[k] = p
+		return err
+	})
+}
+
+// findMembers reads the memberships that the cache doesn't have at the group's
+// current version.
+func (s *appendStep) findMembers(ctx context.Context) error {
+	args := s.args[:0]
+	for _, a := range s.batch {
+		h := s.heads[a.Conv]
+		if !a.Pending() || h == nil || h.kind != kindGroup {
+			continue
+		}
+		m := memberKey{a.Conv, a.Sender}
+		if v, ok := s.members.get(m); ok && v == h.version {
+			continue
+		}
+		if _, ok := s.memberships[m]; !ok {
+			s.memberships[m] = false
+			args = append(args, m.group, m.user)
+		}
+	}
+	s.args = args
+	return s.stmts.members.Query(ctx, s.tx, args, func(r *sql.Rows) error {
+		var m memberKey
+		err := r.Scan(&m.group, &m.user)
+		s.memberships[m] = true
+		return err
+	})
+}
+
+// assignSeqs answers repeats, rejects what may not be stored, and gives each of
+// the other messages its seq.
+func (s *appendStep) assignSeqs(now int64) {
+	for _, a := range s.batch {
+		if !a.Pending() {
+			continue
+		}
+		h := s.heads[a.Conv]
+		if h == nil {
+			a.Err = ErrNotFound
+			continue
+		}
+		k := keyOf(a)
+		if first, ok := s.byCID[k]; ok {
+			a.Seq, a.Time = first.Seq, first.Time
+			continue
+		}
+		// Before checkSender: a repeat gets the first answer even if the sender
+		// has left the group since.
+		if p, ok := s.stored[k]; ok {
+			a.AnswerRepeat(p.seq, p.time)
+			s.byCID[k] = a
+			continue
+		}
+		if a.Err = s.checkSender(h, a); a.Err != nil {
+			continue
+		}
+		h.last++
+		h.raised = true
+		a.Seq, a.Time, a.Stored = h.last, now, true
+		s.byCID[k] = a
+		s.inserts = append(s.inserts, a)
+	}
+}
+
+// checkSender returns the error for a sender who may not write to the
+// conversation.
+func (s *appendStep) checkSender(h *headRow, a *Append) error {
+	if a.Peer != 0 {
+		return pairOf(a.Sender, a.Peer).refusal(h.blocks, a.Sender)
+	}
+	if h.kind != kindGroup || h.gone {
+		return ErrNotFound
+	}
+	if member, checked := s.memberships[memberKey{h.id, a.Sender}]; checked && !member {
+		return ErrNotAllowed
+	}
+	return nil
+}
+
+func (s *appendStep) insert(ctx context.Context) error {
+	args := s.args[:0]
+	for _, a := range s.inserts {
+		args = append(args, a.Conv, a.Seq, a.Sender, a.CID, a.Body, a.Time)
+	}
+	s.args = args
+	return s.stmts.insert.Exec(ctx, s.tx, args)
+}
+
+// raiseHeads writes the new last seq of each conversation.
+func (s *appendStep) raiseHeads(ctx context.Context, now int64) error {
+	args := s.args[:0]
+	for _, h := range s.heads {
+		if h != nil && h.raised {
+			args = append(args, h.id, h.last, now)
+		}
+	}
+	s.args = args
+	return s.stmts.raise.Exec(ctx, s.tx, args)
+}
+
+// remember fills the caches and completes the outcomes after a commit.
+func (s *appendStep) remember() {
+	for p, id := range s.pairIDs {
+		if id != 0 {
+			s.pairs.put(p, id)
+		}
+	}
+	for m, member := range s.memberships {
+		if member {
+			s.members.put(m, s.heads[m.group].version)
+		}
+	}
+	for _, a := range s.batch {
+		if !a.Pending() {
+			a.Conv = 0
+			continue
+		}
+		h := s.heads[a.Conv]
+		a.Version, a.Last = h.version, h.last
+	}
+	s.batch = nil
+	clear(s.args[:cap(s.args)]) // don't keep bodies alive
+}

@@ -1,0 +1,233 @@
+package model
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"chatd/model/sqldb"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// run is the goroutine that writes cursors. It also tidies the database.
+func (c *cursors) run() {
+	ctx := context.Background()
+	tick := time.NewTicker(c.db.o.CursorInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-c.wake:
+			c.writeDue(ctx)
+		case <-tick.C:
+			c.writeDue(ctx)
+			if err := c.writeAll(ctx); err != nil {
+				c.db.o.Logger.Error("cursors not written, will be tried again", "err", err)
+			}
+			if err := c.db.sql.Tidy(ctx); err != nil {
+				c.db.m.tidyFailed.Inc()
+				c.db.o.Logger.Warn("store not tidied", "err", err)
+			}
+		case <-c.stop:
+			c.writeDue(ctx)
+			c.done <- c.writeAll(ctx)
+			return
+		}
+	}
+}
+
+// close writes everything and ends the goroutine.
+func (c *cursors) close() error {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	close(c.stop)
+	return <-c.done
+}
+
+// writeDue writes the users that are due and answers the calls of Flush.
+func (c *cursors) writeDue(ctx context.Context) {
+	c.mu.Lock()
+	users, waiting := c.due, c.waiting
+	c.due, c.waiting = nil, nil
+	c.mu.Unlock()
+	if len(users) == 0 {
+		return
+	}
+	var rows []cursorRow
+	for _, u := range users {
+		rows = c.take(rows, u)
+	}
+	err := c.write(ctx, rows)
+	if err != nil {
+		c.db.o.Logger.Error("cursors not written, will be tried again", "err", err)
+	}
+	for _, w := range waiting {
+		w <- err
+	}
+}
+
+func (c *cursors) writeAll(ctx context.Context) error {
+	var rows []cursorRow
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		users := make([]int64, 0, len(s.users))
+		for u := range s.users {
+			users = append(users, u)
+		}
+		s.mu.Unlock()
+		for _, u := range users {
+			rows = c.take(rows, u)
+		}
+	}
+	return c.write(ctx, rows)
+}
+
+// take moves a user's pending values to writing, and appends them to rows.
+func (c *cursors) take(rows []cursorRow, user int64) []cursorRow {
+	s := c.shard(user)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u := s.users[user]
+	if u == nil || u.writing != nil { // the caller has taken it already
+		return rows
+	}
+	u.writing, u.pending, u.due = u.pending, nil, false
+	for k, p := range u.writing {
+		rows = append(rows, cursorRow{user, k, p})
+	}
+	if u.writing == nil {
+		delete(s.users, user)
+	}
+	return rows
+}
+
+// write writes rows that were taken, maxCursorRows to a transaction, so that
+// appends don't wait long. Rows that can't be written become pending again.
+func (c *cursors) write(ctx context.Context, rows []cursorRow) (failed error) {
+	disconnected := false
+	for len(rows) > 0 {
+		batch := rows[:min(len(rows), maxCursorRows)]
+		rows = rows[len(batch):]
+		if disconnected { // don't wait for as long again
+			c.db.m.cursorFailed.Add(len(batch))
+			c.finish(batch, false)
+			continue
+		}
+		c.db.m.cursorWrites.Inc()
+		err := c.db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error { return c.db.writeCursors(ctx, tx, batch) })
+		if err != nil {
+			failed = errors.Join(failed, fmt.Errorf("write %d cursors: %w", len(batch), err))
+			c.db.m.cursorFailed.Add(len(batch))
+			disconnected = c.db.d.IsDisconnected(err)
+		} else {
+			c.db.m.cursorRows.Add(len(batch))
+		}
+		c.finish(batch, err == nil)
+	}
+	return failed
+}
+
+// finish ends the writing of rows.
+func (c *cursors) finish(rows []cursorRow, written bool) {
+	for i := range rows {
+		c.finishRow(&rows[i], written)
+	}
+}
+
+func (c *cursors) finishRow(r *cursorRow, written bool) {
+	s := c.shard(r.user)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u := s.users[r.user]
+	delete(u.writing, r.cursorKey)
+	newer, again := u.pending[r.cursorKey]
+	switch {
+	case written:
+		c.count.Add(-1)
+	case again:
+		c.count.Add(-1) // it was counted in writing and in pending
+		u.pending[r.cursorKey] = cursorValue{r.first, max(r.last, newer.last)}
+	default:
+		if u.pending == nil {
+			u.pending = make(map[cursorKey]cursorValue)
+		}
+		u.pending[r.cursorKey] = r.cursorValue
+	}
+	if len(u.writing) == 0 {
+		u.writing = nil
+		if len(u.pending) == 0 {
+			delete(s.users, r.user)
+		}
+	}
+}
+
+// writeCursors writes rows in as few statements as possible.
+func (db *DB) writeCursors(ctx context.Context, tx *sqlx.Tx, rows []cursorRow) error {
+	// Sorted, so that all nodes lock rows in the same order: no deadlocks.
+	slices.SortFunc(rows, func(a, b cursorRow) int {
+		return cmp.Or(cmp.Compare(a.user, b.user), cmp.Compare(a.device, b.device), cmp.Compare(a.conv, b.conv))
+	})
+	last, err := db.lastSeqs(ctx, tx, rows)
+	if err != nil {
+		return err
+	}
+	var args [cursorKinds][]any
+	for i := range rows {
+		r := &rows[i]
+		switch r.kind {
+		case deliveredSeq:
+			args[r.kind] = append(args[r.kind], r.user, r.device, r.conv, r.last)
+		case readSeq:
+			args[r.kind] = append(args[r.kind], r.user, r.conv, min(r.last, last[r.conv]))
+		case usedTime:
+			args[r.kind] = append(args[r.kind], r.user, r.device, r.last)
+		}
+	}
+	for kind, stmt := range [cursorKinds]struct {
+		sql   func(rows int) string
+		width int
+	}{
+		deliveredSeq: {db.d.raiseDelivered, 4},
+		readSeq:      {db.d.raiseRead, 3},
+		usedTime:     {db.d.raiseUsed, 3},
+	} {
+		err := sqldb.InBatches(args[kind], stmt.width, db.d.MaxRows, func(rows int, args []any) error {
+			_, err := tx.ExecContext(ctx, stmt.sql(rows), args...)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lastSeqs returns the last seq of each conversation that has a row of readSeq.
+func (db *DB) lastSeqs(ctx context.Context, tx *sqlx.Tx, rows []cursorRow) (map[int64]int64, error) {
+	last := make(map[int64]int64)
+	var args []any
+	for i := range rows {
+		r := &rows[i]
+		if _, ok := last[r.conv]; r.kind == readSeq && !ok {
+			last[r.conv] = 0
+			args = append(args, r.conv)
+		}
+	}
+	err := sqldb.InBatches(args, 1, db.d.MaxRows, func(n int, args []any) error {
+		var heads []struct {
+			ID   int64 `db:"id"`
+			Last int64 `db:"last_seq"`
+		}
+		err := tx.SelectContext(ctx, &heads, `SELECT id, last_seq FROM conversations WHERE id IN (`+sqldb.Repeated("?", n)+`)`, args...)
+		for _, h := range heads {
+			last[h.ID] = h.Last
+		}
+		return err
+	})
+	return last, err
+}

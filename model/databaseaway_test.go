@@ -1,0 +1,188 @@
+package model
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"chatd/internal/realservice"
+)
+
+// A database that goes away fails what comes meanwhile, and that within
+// seconds; when it is back all goes on without a restart, and nothing that was
+// answered as stored is lost or doubled.
+func TestDatabaseAway(t *testing.T) {
+	t.Parallel()
+	for _, way := range []string{"killed", "frozen"} {
+		t.Run(way, func(t *testing.T) {
+			t.Parallel() // it waits, most of the time
+			m := realservice.NewMariaDB(t)
+			h := newHarness(t, Options{DB: m.URL})
+			u := h.users(2)
+			g := h.group(u...)
+			h.device(u[0], "phone")
+			sent := make(map[string]bool) // cids that were answered as stored
+			send := func(n int) (failed int) {
+				var batch []*Append
+				for i := range n {
+					a := toGroup(u[0], g, fmt.Sprint(i))
+					a.Retry = true
+					batch = append(batch, a)
+				}
+				h.store(batch...)
+				for _, a := range batch {
+					if a.Err == nil {
+						sent[string(a.CID)] = true
+					} else if failed++; !h.transient(a.Err) {
+						t.Error(a.Err)
+					}
+				}
+				return failed
+			}
+			if n := send(10); n > 0 {
+				t.Fatal(n, "failed")
+			}
+			if way == "killed" {
+				m.Kill(t)
+			} else {
+				m.Stop(t)
+			}
+			if n := send(3000); n == 0 {
+				t.Error("stored without a database?")
+			}
+			h.Deliver(u[0], "phone", g, 5)
+			if err := h.Flush(ctx, u[0]); err == nil {
+				t.Error("cursors written without a database?")
+			}
+			if _, err := h.Friends(ctx, u[0]); err == nil || errors.Is(err, ErrNotFound) {
+				t.Error(err)
+			}
+			if _, err := h.CreateUser(ctx, "x", "x", ""); err == nil || errors.Is(err, ErrTaken) {
+				t.Error(err)
+			}
+			if way == "killed" {
+				m.Start(t)
+			} else {
+				m.Cont(t)
+			}
+			for send(3000) > 0 {
+				t.Log("not yet")
+			}
+			if n := len(gapless(t, h, g)); n != len(sent) {
+				t.Errorf("%d messages, %d sent", n, len(sent))
+			}
+			want(t, h.Flush(ctx, u[0]), nil)
+			if d := h.delivered(u[0], "phone", g); d != 5 {
+				t.Errorf("cursor at %d", d)
+			}
+		})
+	}
+}
+
+// A restart of the database in the midst of everything loses and doubles
+// nothing, however the commits of that moment ended.
+func TestDatabaseRestarts(t *testing.T) {
+	m := realservice.NewMariaDB(t)
+	h := newHarness(t, Options{DB: m.URL})
+	u := h.users(4)
+	stop, done := make(chan struct{}), make(chan struct{})
+	var stored [][2]int64 // conversation and seq
+	go func() {
+		defer close(done)
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			var batch []*Append
+			for j := range 100 {
+				batch = append(batch, toPeer(u[j%4], u[(j+1)%4], fmt.Sprint(i, " ", j)))
+			}
+			for len(batch) > 0 {
+				h.store(batch...)
+				var again []*Append
+				for _, a := range batch {
+					if a.Err == nil {
+						stored = append(stored, [2]int64{a.Conv, a.Seq})
+						continue
+					}
+					b := toPeer(a.Sender, a.Peer, string(a.CID))
+					b.Retry = true
+					again = append(again, b)
+				}
+				batch = again
+			}
+		}
+	}()
+	for range 3 {
+		for before := h.metric("chatd_model_messages_stored_total"); h.metric("chatd_model_messages_stored_total") < before+1000; {
+			time.Sleep(time.Millisecond) // until it is in the midst of it
+		}
+		m.Kill(t)
+		m.Start(t)
+	}
+	close(stop)
+	<-done
+	seen := make(map[[2]int64]bool)
+	for _, k := range stored {
+		if seen[k] {
+			t.Fatalf("seq %d of %d was given twice", k[1], k[0])
+		}
+		seen[k] = true
+	}
+	_, heads, err := h.Touched(ctx, 0)
+	want(t, err, nil)
+	n := 0
+	for _, head := range heads {
+		n += len(gapless(t, h, head.Conv))
+	}
+	if n != len(stored) {
+		t.Errorf("%d messages in the log, %d answered as stored", n, len(stored))
+	}
+	t.Logf("%d messages, %d retries, %d commits of unknown outcome", n, h.metric("chatd_model_retries_total"), h.metric("chatd_model_unsure_commits_total"))
+}
+
+// What is wrong with a server or its URL is told in one line, without the
+// password; and a server that comes late is waited for, if that was asked for.
+func TestOpenServer(t *testing.T) {
+	m := realservice.NewMariaDB(t)
+	m.SQL(t, `CREATE USER chat@'%' IDENTIFIED BY 'tiger'; GRANT ALL ON chatd.* TO chat@'%'`)
+	at := fmt.Sprintf("127.0.0.1:%d", m.Port)
+	refused := func(url, want string) {
+		t.Helper()
+		db, err := Open(ctx, Options{DB: url})
+		if err == nil {
+			db.Close()
+			t.Fatalf("%s: opened", url)
+		}
+		if msg := err.Error(); !strings.Contains(msg, want) || strings.Contains(msg, "\n") || strings.Contains(msg, "tiger") {
+			t.Errorf("%q, want %q", msg, want)
+		}
+	}
+	refused("mysql://chat:tiger@"+at+"/nowhere", "may not")
+	refused("mysql://root@"+at+"/nowhere", "CREATE DATABASE nowhere")
+	refused("mysql://chat:tiger2@"+at+"/chatd", "the password is wrong")
+	refused("mysql://chat:tiger@"+at, "no database is named")
+	refused("mysql://chat:tiger@"+at+"/chatd?charset=latin1", `unknown option "charset"`)
+	refused("mysql://chat:ti/ger#tiger@"+at+"/chatd", "can't be understood")
+	refused("mysql:chat:tiger@"+at+"/chatd", "can't be understood")
+	refused("mysql://chat:%zztiger@"+at+"/chatd", "can't be understood")
+	newHarness(t, Options{DB: "mysql://chat:tiger@" + at + "/chatd"}).user("x")
+
+	m.Kill(t)
+	refused("mysql://chat:tiger@"+at+"/chatd", "mysql://"+at+"/chatd: dial tcp "+at)
+	opened := make(chan error)
+	go func() {
+		db, err := Open(ctx, Options{DB: m.URL, Wait: time.Minute})
+		if err == nil {
+			err = db.Close()
+		}
+		opened <- err
+	}()
+	time.Sleep(50 * time.Millisecond) // the first attempts come too early, most likely
+	m.Start(t)
+	want(t, <-opened, nil)
+}

@@ -1,0 +1,74 @@
+package model
+
+import (
+	"context"
+	"fmt"
+
+	"chatd/model/sqldb"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// Holder names a device. It has a cursor in each conversation.
+type Holder struct {
+	User   int64
+	Device string
+}
+
+// Delivered returns the cursors of devices in a conversation, in their order:
+// up to which seq each has the messages. The results include cursors that this
+// process hasn't written yet. They are at least the seq at which the user joined,
+// and at most the last message's.
+func (db *DB) Delivered(ctx context.Context, conv int64, of []Holder) ([]int64, error) {
+	seqs := make([]int64, len(of))
+	var devices, users []any
+	for i, h := range of {
+		seqs[i] = db.cursors.value(h.User, cursorKey{deliveredSeq, h.Device, conv}) // before the read
+		devices = append(devices, h.User, h.Device, conv)
+		users = append(users, conv, h.User)
+	}
+	delivered, joined, last, err := db.readDelivered(ctx, conv, devices, users)
+	if err != nil {
+		return nil, fmt.Errorf("cursors in conversation %d: %w", conv, err)
+	}
+	for i, h := range of {
+		seqs[i] = max(min(seqs[i], last), delivered[h], joined[h.User])
+	}
+	return seqs, nil
+}
+
+// readDelivered reads cursors, the seqs at which users joined, and the
+// conversation's last seq. devices and users are the arguments of the queries.
+func (db *DB) readDelivered(ctx context.Context, conv int64, devices, users []any) (delivered map[Holder]int64, joined map[int64]int64, last int64, err error) {
+	delivered, joined = make(map[Holder]int64), make(map[int64]int64)
+	err = sqldb.InBatches(devices, 3, db.d.MaxRows, func(n int, args []any) error {
+		return db.sql.Scan(ctx, `SELECT user_id, device, delivered_seq FROM cursors WHERE `+
+			sqldb.AnyOf("user_id = ? AND device = ? AND conversation_id = ?", n), args, func(r *sqlx.Rows) error {
+			var h Holder
+			var seq int64
+			err := r.Scan(&h.User, &h.Device, &seq)
+			delivered[h] = seq
+			return err
+		})
+	})
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	err = sqldb.InBatches(users, 2, db.d.MaxRows, func(n int, args []any) error {
+		return db.sql.Scan(ctx, `SELECT user_id, joined_seq FROM members WHERE `+
+			sqldb.AnyOf("conversation_id = ? AND user_id = ?", n), args, func(r *sqlx.Rows) error {
+			var user, seq int64
+			err := r.Scan(&user, &seq)
+			joined[user] = seq
+			return err
+		})
+	})
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	heads, err := db.Heads(ctx, []int64{conv})
+	if err == nil && len(heads) == 1 {
+		last = heads[0].Last
+	}
+	return delivered, joined, last, err
+}

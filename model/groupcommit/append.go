@@ -1,0 +1,102 @@
+package groupcommit
+
+// Append is a message to be stored. The caller must not change the fields it
+// sets until the sink has the Append.
+type Append struct {
+	Sender      int64
+	Group, Peer int64  // exactly one is set; Peer may be Sender, for notes
+	CID, Body   []byte // owned by the Append; neither is empty
+	Retry       bool   // the sender doesn't know whether it was stored before
+	Owner       any    // the caller's
+	Run         *Run   // nil: doesn't depend on other messages
+
+	// The outcome, valid once the sink has the Append.
+	Conv, Seq int64
+	Time      int64 // Unix ms
+	Version   int64 // of the group's membership
+	Last      int64 // the conversation's last seq after this batch
+	Stored    bool  // false with Err nil: the log had the cid already, and Seq and Time are its
+	Err       error // why it was not stored: what Step.Apply has set, or ErrRunFailed, or a database error
+
+	attemptedSeq  int64 // the seq it had in a commit of unknown outcome
+	lookUp        bool  // it may be in the log, even without Retry
+	deferred      bool  // not tried: its conversation is locked, or must be created
+	needsCreation bool  // of a deferred one: its conversation must be created
+}
+
+// overhead is what a message costs the queue in addition to its bytes.
+const overhead = 128
+
+func (a *Append) size() int { return len(a.CID) + len(a.Body) + overhead }
+
+// Pending reports whether the message is still to be stored by this
+// transaction: it has no error and is not deferred.
+func (a *Append) Pending() bool { return a.Err == nil && !a.deferred }
+
+// MayRepeat reports whether the log may have the message already.
+func (a *Append) MayRepeat() bool { return a.Retry || a.lookUp }
+
+// AnswerRepeat sets the outcome of a message that the log has at seq. If it was
+// a commit of unknown outcome that stored it there, it counts as stored now.
+func (a *Append) AnswerRepeat(seq, time int64) {
+	a.Seq, a.Time = seq, time
+	a.Stored = a.attemptedSeq != 0 && a.attemptedSeq == seq
+}
+
+// Defer says that another process has locked the message's conversation.
+func (a *Append) Defer() { a.deferred = true }
+
+// DeferUntilCreated says that the message's conversation doesn't exist yet.
+func (a *Append) DeferUntilCreated() { a.deferred, a.needsCreation = true, true }
+
+// reset clears the outcome of an earlier attempt.
+func (a *Append) reset() {
+	a.Conv, a.Seq, a.Time, a.Version, a.Last, a.Stored, a.Err = 0, 0, 0, 0, 0, false, nil
+	a.deferred, a.needsCreation = false, false
+}
+
+func (a *Append) malformed() bool {
+	return len(a.CID) == 0 || len(a.Body) == 0 || (a.Group == 0) == (a.Peer == 0)
+}
+
+// convKey names a conversation before its id is known: a group, or two users
+// with lo <= hi.
+type convKey struct{ group, lo, hi int64 }
+
+func convOf(a *Append) convKey {
+	if a.Group != 0 {
+		return convKey{group: a.Group}
+	}
+	return convKey{lo: min(a.Sender, a.Peer), hi: max(a.Sender, a.Peer)}
+}
+
+// byConversation splits a batch by conversation, and keeps the order in each.
+func byConversation(batch []*Append) [][]*Append {
+	index := make(map[convKey]int)
+	var all [][]*Append
+	for _, a := range batch {
+		k := convOf(a)
+		i, ok := index[k]
+		if !ok {
+			i = len(all)
+			index[k] = i
+			all = append(all, nil)
+		}
+		all[i] = append(all[i], a)
+	}
+	return all
+}
+
+// splitDeferred moves the deferred messages out of a batch.
+func splitDeferred(batch []*Append) (done, deferred []*Append) {
+	done = batch[:0]
+	for _, a := range batch {
+		if a.deferred {
+			deferred = append(deferred, a)
+		} else {
+			done = append(done, a)
+		}
+	}
+	clear(batch[len(done):])
+	return done, deferred
+}

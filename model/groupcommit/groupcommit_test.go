@@ -1,0 +1,393 @@
+package groupcommit
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// Messages that come while a transaction runs share the next one.
+func TestMessagesGather(t *testing.T) {
+	run(t, 1, false, Config{}, func(t *testing.T, h *harness) {
+		release := make(chan struct{})
+		var sizes []int
+		h.db.beforeCommit = func(batch []*Append) error {
+			if sizes = append(sizes, len(batch)); len(sizes) == 1 {
+				<-release
+			}
+			return nil
+		}
+		h.send(toGroup(1, 7, "0"))
+		for i := range 10 {
+			h.send(toGroup(1, 7, fmt.Sprint(i+1)))
+		}
+		close(release)
+		synctest.Wait()
+		if !slices.Equal(sizes, []int{1, 10}) {
+			t.Errorf("transactions of %v messages, want 1 and then 10", sizes)
+		}
+	})
+}
+
+// MaxBatch and MaxBatchBytes bound a transaction; a larger message is alone.
+func TestBatchBounds(t *testing.T) {
+	big := toGroup(9, 9, "big")
+	big.Body = make([]byte, 10_000)
+	run(t, 1, false, Config{MaxBatch: 5, MaxBatchBytes: 1000}, func(t *testing.T, h *harness) {
+		h.db.beforeCommit = func(batch []*Append) error {
+			bytes := 0
+			for _, a := range batch {
+				bytes += a.size()
+			}
+			if len(batch) > 5 || bytes > 1000 && len(batch) > 1 {
+				t.Errorf("a transaction of %d messages with %d bytes, want at most 5 with 1000", len(batch), bytes)
+			}
+			return nil
+		}
+		var batch []*Append
+		for i := range 50 {
+			batch = append(batch, toGroup(1, 7, fmt.Sprint(i)))
+		}
+		h.send(append(batch, big)...)
+		if n := h.done(append(batch, big)...); n != 51 {
+			t.Errorf("%d of 51 messages were stored", n)
+		}
+	})
+}
+
+// A commit of unknown outcome: the log tells. Whether it had stored the batch
+// or not, each message is stored once and answered as stored.
+func TestAmbiguousCommit(t *testing.T) {
+	for _, stored := range []bool{true, false} {
+		t.Run(fmt.Sprint("stored=", stored), func(t *testing.T) {
+			run(t, 1, false, Config{}, func(t *testing.T, h *harness) {
+				failed := false
+				once := func([]*Append) error {
+					if failed {
+						return nil
+					}
+					failed = true
+					return &fakeError{Disconnected}
+				}
+				if stored {
+					h.db.afterCommit = once
+				} else {
+					h.db.beforeCommit = once
+				}
+				a, b := toGroup(1, 7, "a"), toGroup(2, 7, "b")
+				h.send(a, b)
+				if a.Seq != 1 || !a.Stored || a.Err != nil || b.Seq != 2 || !b.Stored || b.Last != 2 {
+					t.Errorf("%+v\n%+v, want both stored with seq 1 and 2", a, b)
+				}
+				if got := h.db.cids(a); !slices.Equal(got, []string{"a", "b"}) {
+					t.Errorf("the log has %v, want a and b", got)
+				}
+				if n := h.m.ambiguous.Get(); n != 1 {
+					t.Errorf("%d ambiguous commits counted, want 1", n)
+				}
+				later := toGroup(1, 7, "a") // sent again by its sender, which got no answer
+				h.send(later)
+				if later.Stored || later.Seq != 1 || later.Err != nil {
+					t.Errorf("the same again: %+v, want the first answer", later)
+				}
+			})
+		})
+	}
+}
+
+// A batch that the database refuses for good is split by conversation: one bad
+// message fails only its own conversation's.
+func TestPermanentErrorSplitsTheBatch(t *testing.T) {
+	run(t, 1, false, Config{}, func(t *testing.T, h *harness) {
+		h.db.beforeApply = func(batch []*Append) error {
+			for _, a := range batch {
+				if string(a.CID) == "poison" {
+					return &fakeError{Permanent}
+				}
+			}
+			return nil
+		}
+		poison, same := toGroup(1, 7, "poison"), toGroup(2, 7, "same")
+		good := []*Append{toGroup(1, 8, "x"), toPeer(1, 2, "x")}
+		h.send(good[0], poison, same, good[1])
+		for _, a := range good {
+			if a.Err != nil || !a.Stored {
+				t.Errorf("of another conversation: %+v, want it stored", a)
+			}
+		}
+		if poison.Err == nil || same.Err == nil || poison.Seq != 0 || poison.Stored {
+			t.Errorf("the bad message: %+v\nof its conversation: %+v\nwant errors", poison, same)
+		}
+		h.send(toGroup(3, 7, "next"))
+		if got := h.db.cids(poison); !slices.Equal(got, []string{"next"}) {
+			t.Errorf("the log has %v, want only what came next", got)
+		}
+	})
+}
+
+// Errors that others caused are retried until Timeout, and only then fail the
+// messages.
+func TestRetryUntilTimeout(t *testing.T) {
+	for _, c := range []struct {
+		what   string
+		class  Class
+		failed int // attempts that fail
+		stored bool
+		took   time.Duration // at least
+	}{
+		{"deadlocks", Retryable, 5, true, 0},
+		{"deadlocks forever", Retryable, 1 << 30, false, 4 * time.Second},
+		{"away", Disconnected, 5, true, 0},
+		{"away for long", Disconnected, 1 << 30, false, 4 * time.Second},
+		{"disk full", Transient, 1, false, 0},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			run(t, 1, false, Config{Timeout: 4 * time.Second}, func(t *testing.T, h *harness) {
+				attempts, started := 0, time.Now()
+				h.db.beforeApply = func([]*Append) error {
+					if attempts++; attempts <= c.failed {
+						return &fakeError{c.class}
+					}
+					return nil
+				}
+				a := toGroup(1, 7, "a")
+				h.send(a)
+				time.Sleep(10 * time.Second)
+				synctest.Wait()
+				if a.Stored != c.stored || (a.Err == nil) != c.stored {
+					t.Errorf("%+v after %d attempts, want stored: %t", a, attempts, c.stored)
+				}
+				if took := time.Since(started); took < c.took {
+					t.Errorf("failed after %s, want %s of retries", took, c.took)
+				}
+				// The timeout may end the wait before the last retry.
+				if n := int(h.m.retries.Get()); n != attempts-1 && (c.stored || n != attempts) {
+					t.Errorf("%d retries counted of %d attempts", n, attempts)
+				}
+			})
+		})
+	}
+}
+
+// A database that is away fails the batch, and with it what has queued up:
+// each batch would wait as long. What comes later is tried again.
+func TestDisconnectFailsTheQueue(t *testing.T) {
+	run(t, 1, false, Config{Timeout: 4 * time.Second, MaxBatch: 10}, func(t *testing.T, h *harness) {
+		away := true
+		h.db.beforeApply = func([]*Append) error {
+			if away {
+				return &fakeError{Disconnected}
+			}
+			return nil
+		}
+		started := time.Now()
+		var batch []*Append
+		for i := range 100 {
+			batch = append(batch, toGroup(1, 7, fmt.Sprint(i)))
+		}
+		h.send(batch...)
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if n := h.done(batch...); n != 100 {
+			t.Errorf("%d of 100 messages failed within %s", n, time.Since(started))
+		}
+		for _, a := range batch {
+			if a.Err == nil {
+				t.Fatalf("%+v, want an error", a)
+			}
+		}
+		away = false
+		later := toGroup(1, 7, "later")
+		h.send(later)
+		if !later.Stored {
+			t.Errorf("once the database was back: %+v", later)
+		}
+	})
+}
+
+// Append refuses what exceeds the queue's bounds, all of a call or nothing.
+// Deferred messages count.
+func TestQueueIsFull(t *testing.T) {
+	run(t, 1, true, Config{QueueMessages: 10}, func(t *testing.T, h *harness) {
+		a := toGroup(1, 7, "0")
+		h.db.lock(a, true)
+		h.send(a)
+		for i := range 9 {
+			h.send(toGroup(1, 7, fmt.Sprint(i+1)))
+		}
+		// At most a few are with the lock waiter, and no longer in the queue.
+		two := []*Append{toGroup(1, 8, "x"), toGroup(1, 8, "y")}
+		for h.Append(toGroup(1, 7, "more")) == nil {
+			synctest.Wait()
+		}
+		if err := h.Append(two...); !errors.Is(err, ErrBusy) {
+			t.Errorf("a full queue: %v, want ErrBusy", err)
+		}
+		if n := h.m.refused.Get(); n != 3 {
+			t.Errorf("%d messages counted as refused, want 3", n)
+		}
+		h.db.lock(a, false)
+		time.Sleep(time.Second)
+		h.send(two...)
+		time.Sleep(time.Second)
+		if n := h.done(two...); n != 2 {
+			t.Errorf("%d of 2 messages were stored once there was room", n)
+		}
+	})
+}
+
+// Close stores everything that Append took, deferred messages included, and
+// refuses more.
+func TestClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := start(t, 3, true, Config{})
+		var batch []*Append
+		for i := range 300 {
+			batch = append(batch, toGroup(int64(i), int64(i%20+1), fmt.Sprint(i)))
+		}
+		h.db.lock(batch[3], true)
+		h.send(batch...)
+		time.AfterFunc(2*time.Second, func() { h.db.lock(batch[3], false) })
+		h.Close()
+		if n := h.done(batch...); n != len(batch) {
+			t.Errorf("%d of %d messages were sunk when Close returned", n, len(batch))
+		}
+		for _, a := range batch {
+			if !a.Stored {
+				t.Fatalf("%+v, want it stored", a)
+			}
+		}
+		if err := h.Append(toGroup(1, 1, "x")); !errors.Is(err, ErrClosed) {
+			t.Errorf("Append after Close: %v, want ErrClosed", err)
+		}
+	})
+}
+
+// A message without a conversation, a cid or a body is refused alone.
+func TestMalformed(t *testing.T) {
+	run(t, 2, true, Config{}, func(t *testing.T, h *harness) {
+		bad := []*Append{
+			{Sender: 1, CID: []byte("x"), Body: []byte("x")},
+			{Sender: 1, Group: 1, Peer: 2, CID: []byte("x"), Body: []byte("x")},
+			{Sender: 1, Group: 1, Body: []byte("x")},
+			{Sender: 1, Group: 1, CID: []byte("x")},
+		}
+		good := toGroup(1, 1, "good")
+		h.send(append(bad, good)...)
+		for i, a := range bad {
+			if !errors.Is(a.Err, ErrMalformed) {
+				t.Errorf("number %d: %v, want ErrMalformed", i, a.Err)
+			}
+		}
+		if !good.Stored {
+			t.Errorf("the good one: %+v", good)
+		}
+	})
+}
+
+// Whatever fails and whichever commits are ambiguous, senders who start a new
+// run after an error and send again from there have their messages in the log
+// once and in the order of sending.
+func TestRunsKeepOrder(t *testing.T) {
+	for seed := range uint64(30) {
+		synctest.Test(t, func(t *testing.T) { testRunsKeepOrder(t, seed) })
+	}
+}
+
+func testRunsKeepOrder(t *testing.T, seed uint64) {
+	const senders, groups, messages = 6, 4, 60
+	h := start(t, 2, true, Config{Timeout: time.Second, MaxBatch: 20})
+	var mu sync.Mutex // of rng
+	rng := rand.New(rand.NewPCG(seed, 1))
+	intn := func(n int) int {
+		mu.Lock()
+		defer mu.Unlock()
+		return rng.IntN(n)
+	}
+	classes := []Class{Permanent, Transient, Retryable, Disconnected}
+	fail := func(oneIn int) func([]*Append) error {
+		return func([]*Append) error {
+			if intn(oneIn) > 0 {
+				return nil
+			}
+			return &fakeError{classes[intn(len(classes))]}
+		}
+	}
+	h.db.beforeApply, h.db.beforeCommit, h.db.afterCommit = fail(10), fail(10), fail(10)
+	stop := make(chan struct{})
+	var lockers, all sync.WaitGroup
+	lockers.Go(func() { // another process
+		for {
+			a := toGroup(0, int64(intn(groups)+1), "")
+			h.db.lock(a, true)
+			time.Sleep(time.Duration(intn(3000)) * time.Millisecond)
+			h.db.lock(a, false)
+			select {
+			case <-stop:
+				return
+			case <-time.After(time.Duration(intn(100)) * time.Millisecond):
+			}
+		}
+	})
+	for s := range senders {
+		for g := range groups {
+			all.Go(func() { h.sendUntilStored(int64(s+1), int64(g+1), messages, intn) })
+		}
+	}
+	all.Wait()
+	close(stop)
+	lockers.Wait()
+	h.Close()
+	for g := range groups {
+		next := make(map[int64]int)
+		for _, m := range h.db.log[convKey{group: int64(g + 1)}] {
+			if string(m.CID) != fmt.Sprint(next[m.Sender]) {
+				t.Fatalf("seed %d, group %d: message %s of sender %d is stored when %d is next", seed, g+1, m.CID, m.Sender, next[m.Sender])
+			}
+			next[m.Sender]++
+		}
+		for s := range senders {
+			if n := next[int64(s+1)]; n != messages {
+				t.Errorf("seed %d, group %d: %d messages of sender %d in the log, want %d", seed, g+1, n, s+1, messages)
+			}
+		}
+	}
+	if h.m.runFailed.Get() == 0 || h.m.ambiguous.Get() == 0 || h.m.deferred.Get() == 0 {
+		t.Errorf("seed %d: %d messages failed with their run, %d ambiguous commits, %d deferrals: the test shows nothing",
+			seed, h.m.runFailed.Get(), h.m.ambiguous.Get(), h.m.deferred.Get())
+	}
+}
+
+// sendUntilStored sends numbered messages in windows. After an error it starts
+// a new run and sends again, from the first message that failed.
+func (h *harness) sendUntilStored(sender, group int64, messages int, intn func(int) int) {
+	current := new(Run)
+	for next, retry := 0, false; next < messages; {
+		var window []*Append
+		for i := next; i < min(messages, next+1+intn(8)); i++ {
+			a := in(current, toGroup(sender, group, fmt.Sprint(i)))
+			a.Retry = retry
+			window = append(window, a)
+			if err := h.Append(a); err != nil {
+				h.t.Error(err)
+				return
+			}
+			time.Sleep(time.Duration(intn(2)) * time.Millisecond)
+		}
+		for h.done(window...) < len(window) {
+			time.Sleep(time.Millisecond)
+		}
+		for _, a := range window {
+			if a.Err != nil {
+				current, retry = new(Run), true
+				break
+			}
+			next++
+		}
+	}
+}

@@ -1,0 +1,102 @@
+package groupcommit
+
+import (
+	"math/rand/v2"
+	"testing"
+)
+
+// from returns n messages of a sender, numbered by Seq.
+func from(sender int64, n int) []*Append {
+	all := make([]*Append, n)
+	for i := range all {
+		all[i] = &Append{Sender: sender, Peer: 1000, Seq: int64(i), CID: []byte("c"), Body: []byte("body")}
+	}
+	return all
+}
+
+// A sender of a whole window gets at most maxPerSender messages of a batch while
+// others wait, so that the others are in the next batch.
+func TestTakeIsShared(t *testing.T) {
+	q := newQueue(1, 10_000, 1<<20)
+	for _, put := range [][]*Append{from(1, 256), from(2, 3), from(3, 100)} {
+		if err := q.put(put); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, want := range []map[int64]int{{1: 64, 2: 3, 3: 64}, {1: 64, 3: 36}, {1: 64}, {1: 64}, {}} {
+		batch, _ := q.take(0, nil, 1024, 1<<20)
+		got := make(map[int64]int)
+		for _, a := range batch {
+			got[a.Sender]++
+		}
+		for s := int64(1); s <= 3; s++ {
+			if got[s] != want[s] {
+				t.Errorf("batch %d has %d of sender %d, want %d", i, got[s], s, want[s])
+			}
+		}
+	}
+	if n, bytes := q.waiting(); n != 0 || bytes != 0 {
+		t.Errorf("%d messages with %d bytes are counted in an empty queue", n, bytes)
+	}
+}
+
+// Whatever is put and taken, in random amounts: each message comes out once, a
+// sender's in their order, and the counts are right.
+func TestTakeKeepsOrder(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 200 {
+		q := newQueue(1, 100_000, 64<<20)
+		next, taken := make(map[int64]int64), make(map[int64]int64)
+		in, out := 0, 0
+		take := func() {
+			had, _ := q.waiting()
+			batch, _ := q.take(0, nil, 1+rng.IntN(1500), 1+rng.IntN(200_000))
+			if len(batch) == 0 && had > 0 {
+				t.Fatalf("take returned nothing while %d messages wait", had)
+			}
+			for _, a := range batch {
+				if a.Seq != taken[a.Sender] {
+					t.Fatalf("sender %d: took message %d, want %d", a.Sender, a.Seq, taken[a.Sender])
+				}
+				taken[a.Sender]++
+			}
+			out += len(batch)
+			if n, bytes := q.waiting(); n != in-out || q.length(0) != n || bytes != n*(5+overhead) {
+				t.Fatalf("%d messages with %d bytes wait, %d in the shard; want %d messages", n, bytes, q.length(0), in-out)
+			}
+		}
+		for range 1 + rng.IntN(40) {
+			sender := int64(1 + rng.IntN(1+rng.IntN(8)))
+			batch := from(sender, 1+rng.IntN(1+rng.IntN(700)))
+			for _, a := range batch {
+				a.Seq = next[sender]
+				next[sender]++
+			}
+			if err := q.put(batch); err != nil {
+				t.Fatal(err)
+			}
+			in += len(batch)
+			if rng.IntN(3) == 0 {
+				take()
+			}
+		}
+		for out < in {
+			take()
+		}
+	}
+}
+
+// With very many messages of a single sender, a take looks at a bounded number
+// of them, and all are taken in the end.
+func TestTakeSkipsSoMany(t *testing.T) {
+	q := newQueue(1, 100_000, 64<<20)
+	if err := q.put(append(from(1, 3*maxSkipped), from(2, 1)...)); err != nil {
+		t.Fatal(err)
+	}
+	for rounds := 0; q.length(0) > 0; rounds++ {
+		batch, _ := q.take(0, nil, 1024, 1<<20)
+		if len(batch) > maxPerSender+1 || len(batch) == 0 || rounds > 3*maxSkipped/maxPerSender {
+			t.Fatalf("take %d returned %d messages, want 1 to %d, and all within %d takes", rounds, len(batch), maxPerSender+1, 3*maxSkipped/maxPerSender)
+		}
+	}
+}

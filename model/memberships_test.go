@@ -1,0 +1,504 @@
+package model
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+func (h *harness) device(user int64, device string) {
+	h.t.Helper()
+	_, err := h.logIn(user, device, fmt.Append(nil, user, device), 8)
+	want(h.t.(*testing.T), err, nil)
+}
+
+func (h *harness) places(user int64, device string) []Place {
+	h.t.Helper()
+	l, err := h.Places(ctx, user, device)
+	want(h.t.(*testing.T), err, nil)
+	return l
+}
+
+// delivered is how far a device is in a conversation, by Places.
+func (h *harness) delivered(user int64, device string, conv int64) int64 {
+	h.t.Helper()
+	for _, p := range h.places(user, device) {
+		if p.Conv == conv {
+			return p.Delivered
+		}
+	}
+	return -1
+}
+
+// Law 3: a device finds all groups and the pairs in which it lacks something.
+func TestPlaces(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		u := h.users(3)
+		g := h.group(u[1])
+		h.device(u[0], "phone")
+		if l := h.places(u[0], "phone"); len(l) != 0 {
+			t.Error(l)
+		}
+		h.store(toGroup(u[1], g, "0"))
+		_, err := h.JoinGroup(ctx, g, u[0], 10, 10)
+		want(t, err, nil)
+		pair := toPeer(u[1], u[0], "1")
+		notes := toPeer(u[0], u[0], "2")
+		h.store(pair)
+		h.store(notes, toGroup(u[1], g, "3"))
+		want(t, h.Block(ctx, u[0], u[2], true), nil) // a pair without a message
+		wanted := []Place{
+			{Conv: g, Group: g, Last: 2, Version: 2, Joined: 1, Delivered: 1, Read: 1},
+			{Conv: pair.Conv, Peer: u[1], Last: 1},
+			{Conv: notes.Conv, Peer: u[0], Last: 1},
+		}
+		if l := h.places(u[0], "phone"); !slices.Equal(l, wanted) {
+			t.Errorf("%+v", l)
+		}
+		h.Deliver(u[0], "phone", g, 2)
+		h.Deliver(u[0], "phone", pair.Conv, 1)
+		h.Deliver(u[0], "phone", notes.Conv, 1)
+		h.Read(u[0], g, 2)
+		wanted = wanted[:1]
+		wanted[0].Delivered, wanted[0].Read = 2, 2
+		for _, when := range []string{"pending", "written", "reopened"} {
+			if l := h.places(u[0], "phone"); !slices.Equal(l, wanted) {
+				t.Errorf("%s: %+v", when, l)
+			}
+			switch when {
+			case "pending":
+				want(t, h.Flush(ctx, u[0]), nil)
+			case "written":
+				h.reopen()
+			}
+		}
+		_, err = h.LeaveGroup(ctx, g, u[0])
+		want(t, err, nil)
+		if l := h.places(u[0], "phone"); len(l) != 0 {
+			t.Error(l)
+		}
+	})
+}
+
+// A cursor never goes back, and never beyond the last message, neither while
+// it is pending nor when it is written.
+func TestCursorBounds(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		u := h.users(2)
+		g := h.group(u...)
+		h.device(u[0], "phone")
+		send := func(n int) {
+			for i := range n {
+				h.store(toGroup(u[1], g, fmt.Sprint(h.now(), n, i)))
+			}
+		}
+		send(5)
+		check := func(seq int64) {
+			t.Helper()
+			if d := h.delivered(u[0], "phone", g); d != seq {
+				t.Fatalf("pending: %d, want %d", d, seq)
+			}
+			want(t, h.Flush(ctx, u[0]), nil)
+			if d := h.delivered(u[0], "phone", g); d != seq {
+				t.Fatalf("written: %d, want %d", d, seq)
+			}
+		}
+		h.Deliver(u[0], "phone", g, 3)
+		h.Deliver(u[0], "phone", g, 2)
+		check(3)
+		h.Deliver(u[0], "phone", g, 1)
+		check(3)
+		h.Deliver(u[0], "phone", g, 1000)
+		check(5)
+		h.pass(time.Second)
+		send(3)
+		check(5) // the 995 beyond the end are forgotten, not owed
+		stranger := h.user("stranger")
+		h.device(stranger, "phone")
+		h.Deliver(stranger, "phone", g, 1)
+		want(t, h.Flush(ctx, stranger), nil)
+		var n int
+		want(t, h.sql.Reader.Get(&n, `SELECT COUNT(*) FROM cursors WHERE user_id = ?`, stranger), nil)
+		if n != 0 {
+			t.Error("a cursor of one who is no member")
+		}
+		h.Read(u[0], g, 1000)
+		h.Read(u[0], g, 2)
+		want(t, h.Flush(ctx, u[0]), nil)
+		if p := h.places(u[0], "phone"); p[0].Read != 8 || p[0].Delivered != 5 {
+			t.Errorf("%+v", p)
+		}
+	})
+}
+
+// A device's first login starts where the user's furthest device is in each
+// conversation, what is pending included; the very first at the beginning; a
+// later login goes on where it was.
+func TestFirstLogin(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		u := h.users(2)
+		a, b := h.group(u...), h.group(u...)
+		for i := range 5 {
+			h.store(toGroup(u[1], a, fmt.Sprint(i)), toGroup(u[1], b, fmt.Sprint(i)))
+		}
+		check := func(device string, inA, inB int64) {
+			t.Helper()
+			if x, y := h.delivered(u[0], device, a), h.delivered(u[0], device, b); x != inA || y != inB {
+				t.Fatalf("%s: %d and %d, want %d and %d", device, x, y, inA, inB)
+			}
+		}
+		h.device(u[0], "first")
+		check("first", 0, 0)
+		h.Deliver(u[0], "first", a, 2)
+		h.Deliver(u[0], "first", b, 4)
+		h.device(u[0], "second")
+		check("second", 2, 4)
+		h.Deliver(u[0], "second", a, 5)
+		h.device(u[0], "third")
+		check("third", 5, 4)
+		h.device(u[0], "first")
+		check("first", 2, 4)
+		want(t, h.CloseDevice(ctx, fmt.Append(nil, u[0], "second")), nil)
+		h.device(u[0], "second")
+		check("second", 5, 4)
+	})
+}
+
+// How far several devices are, of which each has another reason: pending,
+// written, joined late, nothing at all.
+func TestDelivered(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		u := h.users(4)
+		g := h.group(u[0], u[1])
+		for i := range 5 {
+			h.store(toGroup(u[0], g, fmt.Sprint(i)))
+		}
+		_, err := h.JoinGroup(ctx, g, u[2], 10, 10)
+		want(t, err, nil)
+		h.store(toGroup(u[0], g, "last"))
+		for _, x := range u {
+			h.device(x, "a")
+			h.device(x, "b")
+		}
+		h.Deliver(u[0], "a", g, 3)
+		want(t, h.Flush(ctx, u[0]), nil)
+		h.Deliver(u[0], "b", g, 4)
+		h.Deliver(u[1], "a", g, 1000)
+		of := []Holder{{u[0], "a"}, {u[0], "b"}, {u[1], "a"}, {u[1], "b"}, {u[2], "a"}, {u[3], "a"}}
+		got, err := h.Delivered(ctx, g, of)
+		want(t, err, nil)
+		if !slices.Equal(got, []int64{3, 4, 6, 0, 5, 0}) {
+			t.Error(got)
+		}
+		if got, err := h.Delivered(ctx, g, nil); len(got) != 0 || err != nil {
+			t.Error(got, err)
+		}
+	})
+}
+
+// Cursors far behind are written at once, without the timer or a Flush.
+func TestCursorBehind(t *testing.T) {
+	for _, d := range dialects {
+		t.Run(d.name, func(t *testing.T) {
+			h := newHarness(t, Options{DB: d.url(t), CursorBehind: 10})
+			u := h.users(2)
+			g := h.group(u...)
+			h.device(u[0], "phone")
+			for i := range 20 {
+				h.store(toGroup(u[1], g, fmt.Sprint(i)))
+			}
+			for seq := int64(1); seq <= 11; seq++ {
+				h.Deliver(u[0], "phone", g, seq)
+			}
+			for h.m.cursorRows.Get() == 0 {
+				time.Sleep(time.Millisecond) // nothing but the row tells
+			}
+			var seq int64
+			want(t, h.sql.Reader.Get(&seq, `SELECT delivered_seq FROM cursors`), nil)
+			if seq != 11 {
+				t.Errorf("%d written", seq)
+			}
+		})
+	}
+}
+
+// flushing is for how many users Flush waits.
+func (c *cursors) flushing() int {
+	c.mu.Lock()
+	n := len(c.waiting)
+	c.mu.Unlock()
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		for _, u := range s.users {
+			if u.writing != nil {
+				n++
+			}
+		}
+		s.mu.Unlock()
+	}
+	return n
+}
+
+// What nobody flushes the timer writes.
+func TestCursorInterval(t *testing.T) {
+	for _, d := range dialects {
+		t.Run(d.name, func(t *testing.T) {
+			h := newHarness(t, Options{DB: d.url(t), CursorInterval: time.Millisecond})
+			u := h.users(2)
+			g := h.group(u...)
+			h.device(u[0], "phone")
+			h.store(toGroup(u[1], g, "x"))
+			h.Deliver(u[0], "phone", g, 1)
+			h.Read(u[0], g, 1)
+			for h.cursors.has(u[0]) {
+				time.Sleep(time.Millisecond) // nothing else tells
+			}
+			if n := h.m.cursorRows.Get(); n != 2 {
+				t.Errorf("%d rows", n)
+			}
+			if p := h.places(u[0], "phone"); p[0].Delivered != 1 || p[0].Read != 1 {
+				t.Errorf("%+v", p)
+			}
+		})
+	}
+}
+
+// Many sessions that end at once share transactions.
+func TestFlushShares(t *testing.T) {
+	onSQLite(t, func(t *testing.T, h *harness) {
+		const n = 300
+		u := h.users(n)
+		g := h.group(u...)
+		h.store(toGroup(u[0], g, "x"))
+		for _, x := range u {
+			h.device(x, "phone")
+			h.Deliver(x, "phone", g, 1)
+		}
+		// While the connection is taken, all of them gather.
+		tx, err := h.sql.Writer.Beginx()
+		want(t, err, nil)
+		done := make(chan error, n)
+		for _, x := range u {
+			go func() { done <- h.Flush(ctx, x) }()
+		}
+		for h.cursors.flushing() < n {
+			time.Sleep(time.Millisecond)
+		}
+		before := h.m.cursorWrites.Get()
+		want(t, tx.Rollback(), nil)
+		for range u {
+			want(t, <-done, nil)
+		}
+		if k := h.m.cursorWrites.Get() - before; k > 1 {
+			t.Errorf("%d more transactions for what had gathered", k)
+		}
+		for _, x := range u {
+			if d := h.delivered(x, "phone", g); d != 1 {
+				t.Fatal(d)
+			}
+		}
+	})
+}
+
+// A cursor on its way from memory to the database is always to be seen: no
+// login may find the device further back than before.
+func TestCursorsSeen(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		const n = 300
+		u := h.users(2)
+		g := h.group(u...)
+		h.device(u[0], "phone")
+		var batch []*Append
+		for i := range n {
+			batch = append(batch, toGroup(u[1], g, fmt.Sprint(i)))
+		}
+		h.store(batch...)
+		var at atomic.Int64
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for seq := int64(1); seq <= n; seq++ {
+				h.Deliver(u[0], "phone", g, seq)
+				at.Store(seq)
+				if seq%3 == 0 {
+					if err := h.Flush(ctx, u[0]); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		})
+		for seen := int64(0); seen < n; {
+			said := at.Load()
+			p, err := h.Places(ctx, u[0], "phone")
+			want(t, err, nil)
+			if p[0].Delivered < max(said, seen) {
+				t.Errorf("%d, after %d was said and %d seen", p[0].Delivered, said, seen)
+				break
+			}
+			seen = p[0].Delivered
+		}
+		wg.Wait()
+	})
+}
+
+// What could not be written stays pending, is seen, and is written later.
+func TestCursorsNotWritten(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		u := h.users(2)
+		g := h.group(u...)
+		h.device(u[0], "phone")
+		h.store(toGroup(u[1], g, "1"), toGroup(u[1], g, "2"))
+		h.poison("cursors", "true")
+		h.Deliver(u[0], "phone", g, 1)
+		if h.Flush(ctx, u[0]) == nil {
+			t.Fatal("flushed")
+		}
+		if d := h.delivered(u[0], "phone", g); d != 1 {
+			t.Errorf("%d, want what is pending", d)
+		}
+		h.Deliver(u[0], "phone", g, 2)
+		_, err := h.sql.Writer.Exec(`DROP TRIGGER poison`)
+		want(t, err, nil)
+		want(t, h.Flush(ctx, u[0]), nil)
+		if n := h.cursors.count.Load(); n != 0 {
+			t.Errorf("%d pending", n)
+		}
+		h.reopen()
+		if d := h.delivered(u[0], "phone", g); d != 2 {
+			t.Errorf("%d, want 2", d)
+		}
+	})
+}
+
+// Close writes what is pending; after it a Flush is refused, not lost.
+func TestCloseWritesCursors(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		u := h.users(2)
+		g := h.group(u...)
+		h.device(u[0], "phone")
+		h.store(toGroup(u[1], g, "1"))
+		h.Deliver(u[0], "phone", g, 1)
+		want(t, h.Close(), nil)
+		h.Deliver(u[0], "phone", g, 1)
+		want(t, h.Flush(ctx, u[0]), ErrClosed)
+		h.open()
+		if d := h.delivered(u[0], "phone", g); d != 1 {
+			t.Errorf("%d", d)
+		}
+	})
+}
+
+// The list of conversations, latest first, in pages that neither skip nor
+// repeat, ties whole.
+func TestConversations(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		u := h.users(8)
+		me := u[0]
+		want(t, h.Block(ctx, me, u[7], true), nil) // no message: left out
+		var order []int64                          // conversations, oldest first
+		for i, x := range u[1:6] {
+			if i != 2 && i != 3 { // those of 1, 2 and 3 fall into the same ms
+				h.pass(time.Second)
+			}
+			a := toPeer(x, me, "hello")
+			h.store(a)
+			order = append(order, a.Conv)
+		}
+		h.pass(time.Second)
+		quiet := h.group(u[6], me)
+		h.pass(time.Second)
+		old := h.group(u[6])
+		h.store(toGroup(u[6], old, "before the join"))
+		h.pass(time.Second)
+		_, err := h.JoinGroup(ctx, old, me, 10, 10)
+		want(t, err, nil)
+		h.pass(time.Second)
+		h.store(toPeer(me, u[1], "again")) // the oldest comes to the top
+		order = append(order[1:], quiet, old, order[0])
+		slices.Reverse(order)
+
+		all, more, err := h.Conversations(ctx, me, 0, 100)
+		want(t, err, nil)
+		ids := func(l []Conversation) (s []int64) {
+			for _, c := range l {
+				s = append(s, c.Conv)
+			}
+			return s
+		}
+		tie := func(l []int64) []int64 { l = slices.Clone(l); slices.Sort(l); return l }
+		if more || !slices.Equal(tie(ids(all)), tie(order)) || !slices.Equal(ids(all)[:4], order[:4]) {
+			t.Fatalf("%v, want %v", ids(all), order)
+		}
+		top, joined := all[0], all[1]
+		if top.Peer != u[1] || top.Group != 0 || top.Name != "user1" || top.First != 1 || top.Last != 2 || top.Time != h.nowMS() ||
+			top.Message == nil || string(top.Message.Body) != "body of again" || top.Message.Name != "user0" {
+			t.Errorf("%+v %+v", top, top.Message)
+		}
+		if joined.Group != old || joined.Peer != 0 || joined.Name != "group" || joined.First != 2 || joined.Last != 1 || joined.Message != nil {
+			t.Errorf("%+v", joined)
+		}
+		for limit := 1; limit <= 8; limit++ {
+			var paged []Conversation
+			for before := int64(0); ; {
+				page, more, err := h.Conversations(ctx, me, before, limit)
+				want(t, err, nil)
+				paged = append(paged, page...)
+				if more != (len(paged) < len(all)) {
+					t.Fatalf("limit %d, %d of %d: more %v", limit, len(paged), len(all), more)
+				}
+				if !more {
+					break
+				}
+				before = page[len(page)-1].Time
+			}
+			if !slices.Equal(ids(paged), ids(all)) {
+				t.Errorf("limit %d: %v, want %v", limit, ids(paged), ids(all))
+			}
+		}
+		h.Read(me, top.Conv, 2)
+		for range 2 {
+			l, _, err := h.Conversations(ctx, me, 0, 1)
+			want(t, err, nil)
+			if l[0].Read != 2 {
+				t.Errorf("read %d", l[0].Read)
+			}
+			want(t, h.Flush(ctx, me), nil)
+		}
+	})
+}
+
+// The repair sweep must find every conversation that grew or changed its
+// members since the time that the last one gave.
+func TestTouched(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		u := h.users(3)
+		_, err := h.sql.Writer.Exec(`SELECT 1`)
+		want(t, err, nil)
+		g, quiet := h.group(u[0]), h.group(u[1])
+		a := toPeer(u[2], u[0], "a")
+		h.store(a)
+		_, err = h.sql.Writer.Exec(`UPDATE conversations SET touched = 1`)
+		want(t, err, nil)
+		now, heads, err := h.Touched(ctx, 2)
+		want(t, err, nil)
+		if len(heads) != 0 || now < 1_700_000_000 {
+			t.Fatal(now, heads)
+		}
+		h.store(toPeer(u[0], u[2], "b"))
+		_, err = h.JoinGroup(ctx, g, u[1], 10, 10)
+		want(t, err, nil)
+		_, _, err = h.DismissGroup(ctx, quiet, u[1])
+		want(t, err, nil)
+		next, heads, err := h.Touched(ctx, now)
+		want(t, err, nil)
+		slices.SortFunc(heads, func(a, b Head) int { return int(a.Conv - b.Conv) })
+		if next < now || !slices.Equal(heads, []Head{
+			{Conv: g, Group: g, Version: 2}, {Conv: quiet, Group: quiet, Version: 2}, {Conv: a.Conv, Lo: u[0], Hi: u[2], Last: 2},
+		}) {
+			t.Errorf("%+v", heads)
+		}
+	})
+}

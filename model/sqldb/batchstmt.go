@@ -1,0 +1,123 @@
+package sqldb
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"math/bits"
+	"strings"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// BatchStmt is a statement that takes many rows of arguments. It is prepared
+// for 1, 2, 4 … rows. Only one goroutine may use it at a time.
+type BatchStmt struct {
+	stmts []*sql.Stmt // for 1, 2, 4 … rows
+	width int         // arguments of a row
+	max   int         // rows
+	exact bool        // no row may be passed twice
+}
+
+// BatchSpec describes a BatchStmt.
+type BatchSpec struct {
+	Width int                   // arguments of a row
+	Exact bool                  // the statement must not see a row twice, as an INSERT must not
+	SQL   func(rows int) string // the statement for so many rows
+}
+
+// PrepareBatch prepares a statement on a pool for every power of two of rows up
+// to MaxRows. It blocks on the database.
+func (db *DB) PrepareBatch(ctx context.Context, pool *sqlx.DB, spec BatchSpec) (*BatchStmt, error) {
+	b := &BatchStmt{width: spec.Width, exact: spec.Exact, max: db.MaxRows}
+	for n := 1; n <= b.max; n *= 2 {
+		s, err := pool.PrepareContext(ctx, spec.SQL(n))
+		if err != nil {
+			b.Close()
+			return nil, fmt.Errorf("prepare %.40q: %w", strings.TrimSpace(spec.SQL(1)), err)
+		}
+		b.stmts = append(b.stmts, s)
+	}
+	return b, nil
+}
+
+// Close releases the statement. A nil BatchStmt may be closed.
+func (b *BatchStmt) Close() {
+	if b == nil {
+		return
+	}
+	for _, s := range b.stmts {
+		_ = s.Close() // fails if the server is gone; nothing is lost by that
+	}
+}
+
+// Exec runs the statement with all rows in args, in as few calls as possible.
+func (b *BatchStmt) Exec(ctx context.Context, tx *sql.Tx, args []any) error {
+	return b.split(args, func(s *sql.Stmt, args []any) error {
+		_, err := tx.StmtContext(ctx, s).ExecContext(ctx, args...)
+		return err
+	})
+}
+
+// Query runs the query with all rows in args, in as few calls as possible, and
+// calls scan for each row of the result.
+func (b *BatchStmt) Query(ctx context.Context, tx *sql.Tx, args []any, scan func(*sql.Rows) error) error {
+	return b.split(args, func(s *sql.Stmt, args []any) error {
+		r, err := tx.StmtContext(ctx, s).QueryContext(ctx, args...)
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		for r.Next() {
+			if err := scan(r); err != nil {
+				return err
+			}
+		}
+		return r.Err()
+	})
+}
+
+// split calls do with parts of args for which there is a prepared statement.
+func (b *BatchStmt) split(args []any, do func(s *sql.Stmt, args []any) error) error {
+	if !b.exact {
+		return InBatches(args, b.width, b.max, func(rows int, args []any) error {
+			return do(b.stmts[bits.Len(uint(rows))-1], args)
+		})
+	}
+	for len(args) > 0 {
+		size := bits.Len(uint(min(len(args)/b.width, b.max))) - 1
+		n := b.width << size
+		if err := do(b.stmts[size], args[:n]); err != nil {
+			return err
+		}
+		args = args[n:]
+	}
+	return nil
+}
+
+// InBatches splits rows of width arguments each into batches of a power of two
+// of rows, at most max, and calls do for each. If a batch isn't full, its last
+// row is repeated: the statement must allow that. Few batch sizes mean few
+// distinct statements to prepare.
+func InBatches(all []any, width, max int, do func(rows int, args []any) error) error {
+	for len(all) > 0 {
+		n := min(len(all)/width, max)
+		args := all[:n*width]
+		all = all[n*width:]
+		rows := 1
+		for rows < n {
+			rows *= 2
+		}
+		if rows > n {
+			last := args[len(args)-width:]
+			args = append(make([]any, 0, rows*width), args...)
+			for ; n < rows; n++ {
+				args = append(args, last...)
+			}
+		}
+		if err := do(rows, args); err != nil {
+			return err
+		}
+	}
+	return nil
+}

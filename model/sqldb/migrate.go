@@ -1,0 +1,107 @@
+package sqldb
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"path"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/pressly/goose/v3"
+)
+
+// provider reads the migrations of the dialect. Don't close it: that would
+// close the pool.
+func (db *DB) provider(pool *sqlx.DB, all fs.FS) (*goose.Provider, error) {
+	files, err := fs.Sub(all, path.Join(migrationDir, db.Name))
+	if err != nil {
+		return nil, err
+	}
+	p, err := goose.NewProvider(db.goose, pool.DB, files,
+		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", db.Where, err)
+	}
+	return p, nil
+}
+
+// migrate brings the schema up to date. Migrations only ever add, so two
+// releases can share a database. A schema newer than the program is refused all
+// the same: the program can't know what its changes mean.
+func (db *DB) migrate(ctx context.Context, files fs.FS) error {
+	unlock, err := db.lockSchema(ctx)
+	if err != nil {
+		return fmt.Errorf("%s: %w", db.Where, err)
+	}
+	defer unlock()
+	p, err := db.provider(db.Maintenance, files)
+	if err != nil {
+		return err
+	}
+	if err := db.checkOwner(ctx); err != nil {
+		return err
+	}
+	have, want, err := p.GetVersions(ctx)
+	if err != nil {
+		return fmt.Errorf("%s: reading its version: %w", db.Where, err)
+	}
+	if have > want {
+		return fmt.Errorf("%s: its schema is version %d, newer than the %d this program knows: use a newer program", db.Where, have, want)
+	}
+	if have == want {
+		return nil
+	}
+	release, err := db.lockOut()
+	if err != nil {
+		return fmt.Errorf("%s: its schema is version %d, this program's %d: %w", db.Where, have, want, err)
+	}
+	defer release()
+	if _, err := p.Up(ctx); err != nil {
+		return fmt.Errorf("%s: bringing its schema from version %d to %d: %w", db.Where, have, want, err)
+	}
+	return nil
+}
+
+// checkSchema returns an error unless the schema is this program's. It only
+// reads.
+func (db *DB) checkSchema(ctx context.Context, files fs.FS) error {
+	p, err := db.provider(db.Reader, files)
+	if err != nil {
+		return err
+	}
+	var want, have, tables int64
+	for _, source := range p.ListSources() {
+		want = max(want, source.Version)
+	}
+	err = db.Reader.GetContext(ctx, &tables, db.tables+` AND name = ?`, goose.DefaultTablename)
+	if err == nil && tables == 0 {
+		return fmt.Errorf("%s: holds no chat", db.Where)
+	}
+	if err == nil {
+		err = db.Reader.GetContext(ctx, &have, `SELECT COALESCE(MAX(version_id), 0) FROM goose_db_version`)
+	}
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s: reading its version: %w", db.Where, err)
+	case have != want:
+		return fmt.Errorf("%s: its schema is version %d, this program's %d: use the program that serves from it", db.Where, have, want)
+	}
+	return nil
+}
+
+// checkOwner returns an error if the database has tables, but not goose's: they
+// belong to another program.
+func (db *DB) checkOwner(ctx context.Context) error {
+	var tables, versions int
+	err := db.Writer.GetContext(ctx, &tables, db.tables)
+	if err == nil {
+		err = db.Writer.GetContext(ctx, &versions, db.tables+` AND name = ?`, goose.DefaultTablename)
+	}
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s: %w", db.Where, err)
+	case tables > 0 && versions == 0:
+		return fmt.Errorf("%s: holds the tables of another program", db.Where)
+	}
+	return nil
+}

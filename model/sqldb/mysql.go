@@ -1,0 +1,253 @@
+package sqldb
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+
+	client "github.com/go-sql-driver/mysql"
+	"github.com/jmoiron/sqlx"
+	"github.com/pressly/goose/v3"
+)
+
+// How long a MySQL server is waited for, and how long it waits for this program.
+const (
+	mysqlDial      = 2 * time.Second
+	mysqlIO        = 6 * time.Second // one read or write; longer than any lock wait
+	mysqlWrite     = 4 * time.Second // a write with all its retries
+	mysqlLockWait  = 2               // s, for a row's lock
+	mysqlDedicated = 1               // s, for a row's lock on a dedicated writer's connections
+	mysqlIdle      = 3               // s without a statement until the server rolls a transaction back: its node froze
+	mysqlMigrating = 60              // s, for another node that is migrating
+	mysqlWriters   = 4               // connections of DB.Writer
+	mysqlUnused    = 5 * time.Minute // how long an unused connection is kept
+)
+
+func mysql() *Dialect {
+	return &Dialect{
+		Name:         "mysql",
+		Now:          "UNIX_TIMESTAMP()",
+		ForUpdate:    " FOR UPDATE",
+		ForShare:     " LOCK IN SHARE MODE",
+		SkipLocked:   " SKIP LOCKED",
+		ByPrimaryKey: " FORCE INDEX (PRIMARY)",
+		Limit:        " LIMIT ?",
+		Insert:       "INSERT",
+		MaxRows:      256,
+		Operand:      func(query string) string { return "(" + query + ")" },
+		Classify:     classifyMySQL,
+		goose:        goose.DialectMySQL,
+		tables: `SELECT COUNT(*) FROM (SELECT table_name AS name FROM information_schema.tables
+			WHERE table_schema = DATABASE()) AS t WHERE true`,
+		writers: 2,
+		connect: connectMySQL,
+	}
+}
+
+func classifyMySQL(err error) Class {
+	switch mysqlCode(err) {
+	case 1062: // ER_DUP_ENTRY
+		return Duplicate
+	case 1205: // ER_LOCK_WAIT_TIMEOUT
+		return LockTimeout
+	case 1020, 1040, 1053, 1213, 1927, 4031: // changed since read, too many connections, shutdown, deadlock, killed, idle
+		return Retryable
+	case 1021, 1037, 1038, 1041, 1114, 1206, 1290, 1836, 3024: // disk or memory full, table full, read-only, timeout
+		return Transient
+	}
+	if mysqlDisconnected(err) {
+		return Disconnected
+	}
+	return Permanent
+}
+
+// mysqlCode returns the server's error number in err, or 0.
+func mysqlCode(err error) uint16 {
+	var e *client.MySQLError
+	if errors.As(err, &e) {
+		return e.Number
+	}
+	return 0
+}
+
+func mysqlDisconnected(err error) bool {
+	var n net.Error
+	return errors.Is(err, client.ErrInvalidConn) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) ||
+		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &n)
+}
+
+func connectMySQL(ctx context.Context, address string, o *Config) (*DB, error) {
+	config, where, err := mysqlConfig(address)
+	if err != nil {
+		return nil, err
+	}
+	fail := func(err error) error { return fmt.Errorf("%s: %w", where, mysqlReason(config.DBName, err)) }
+	pool := func(n int, c mysqlConnector) (*sqlx.DB, error) {
+		c.config = config.Clone()
+		c.config.ReadTimeout, c.config.WriteTimeout, c.config.InterpolateParams = c.io, c.io, c.interpolate
+		inner, err := client.NewConnector(c.config)
+		if err != nil {
+			return nil, fail(err)
+		}
+		c.Connector = inner
+		db := sqlx.NewDb(sql.OpenDB(&c), "mysql")
+		db.SetMaxOpenConns(n)
+		db.SetMaxIdleConns(n)
+		db.SetConnMaxIdleTime(mysqlUnused)
+		return db, nil
+	}
+	s := &DB{Where: where, WriteTimeout: mysqlWrite}
+	s.close = func() error {
+		pools := []*sqlx.DB{s.Reader, s.Writer, s.Maintenance}
+		for _, w := range s.Dedicated {
+			pools = append(pools, w.Conn, w.LockConn)
+		}
+		for _, db := range pools {
+			if db != nil {
+				_ = db.Close() // fails if the server is gone
+			}
+		}
+		return nil
+	}
+	s.tidy = func(context.Context) error { return nil }
+	s.lockOut = func() (func() error, error) { return func() error { return nil }, nil }
+	s.lockSchema = func(ctx context.Context) (func() error, error) {
+		return lockMySQLSchema(ctx, s.Maintenance, config.DBName)
+	}
+	for _, p := range []struct {
+		to *(*sqlx.DB)
+		n  int
+		c  mysqlConnector
+	}{
+		{&s.Reader, o.Readers, mysqlConnector{io: mysqlIO, wait: mysqlLockWait}},
+		// Preparing a statement to run it once costs two more round trips.
+		{&s.Writer, mysqlWriters, mysqlConnector{io: mysqlIO, wait: mysqlLockWait, interpolate: true}},
+		{&s.Maintenance, 2, mysqlConnector{wait: mysqlMigrating}},
+	} {
+		if *p.to, err = pool(p.n, p.c); err != nil {
+			return nil, errors.Join(err, s.close())
+		}
+	}
+	for range o.Writers {
+		w := WriterConns{}
+		if w.Conn, err = pool(1, mysqlConnector{io: mysqlIO, wait: mysqlDedicated}); err == nil {
+			w.LockConn, err = pool(1, mysqlConnector{io: mysqlIO, wait: mysqlDedicated})
+		}
+		s.Dedicated = append(s.Dedicated, w)
+		if err != nil {
+			return nil, errors.Join(err, s.close())
+		}
+	}
+	s.Maintenance.SetMaxIdleConns(0)
+	if err := s.Writer.PingContext(ctx); err != nil {
+		return nil, errors.Join(fail(err), s.close())
+	}
+	return s, nil
+}
+
+// mysqlConfig parses the URL after "mysql:". Its errors don't quote it, as it
+// holds a password.
+func mysqlConfig(address string) (config *client.Config, where string, err error) {
+	const want = "want mysql://user:password@host:3306/database, with %XX for what is special in a URL"
+	u, err := url.Parse("mysql:" + address)
+	if err != nil || u.Host == "" || u.Hostname() == "" || u.Fragment != "" {
+		return nil, "", errors.New("the mysql store's URL can't be understood: " + want)
+	}
+	name := strings.TrimPrefix(u.Path, "/")
+	if name == "" || strings.Contains(name, "/") {
+		return nil, "", fmt.Errorf("mysql://%s: no database is named: %s", u.Host, want)
+	}
+	config = client.NewConfig()
+	config.Net, config.Addr, config.DBName = "tcp", u.Host, name
+	if u.Port() == "" {
+		config.Addr = net.JoinHostPort(u.Hostname(), "3306")
+	}
+	where = "mysql://" + config.Addr + "/" + name
+	for key, values := range u.Query() {
+		if key != "tls" {
+			return nil, "", fmt.Errorf("%s: unknown option %q: there is only tls=true, tls=preferred and tls=skip-verify", where, key)
+		}
+		config.TLSConfig = values[len(values)-1]
+	}
+	config.User = u.User.Username()
+	config.Passwd, _ = u.User.Password()
+	config.Timeout = mysqlDial
+	config.ClientFoundRows = true           // an UPDATE counts unchanged rows too, as in SQLite
+	config.ParseTime = true                 // goose needs it
+	config.Collation = "utf8mb4_general_ci" // known to MariaDB and MySQL; columns set their own
+	config.Logger = &client.NopLogger{}     // it logs only errors that it returns as well
+	return config, where, nil
+}
+
+// mysqlReason adds what to do about errors that are common on a first start.
+func mysqlReason(database string, err error) error {
+	switch mysqlCode(err) {
+	case 1049:
+		return fmt.Errorf("there is no such database; make it: CREATE DATABASE %s: %w", database, err)
+	case 1044, 1045, 1698:
+		return fmt.Errorf("this user may not, or the password is wrong: %w", err)
+	}
+	return err
+}
+
+// mysqlConnector opens connections and sets up their sessions.
+type mysqlConnector struct {
+	driver.Connector
+	config      *client.Config
+	io          time.Duration // timeout of a read or a write; 0: none
+	wait        int           // s, for a lock
+	interpolate bool          // send arguments as text
+}
+
+// Connect opens a connection and sets its session variables, so that the
+// server's defaults don't matter. With READ COMMITTED, a read under a lock
+// sees the latest commit, and no gaps are locked. Only MariaDB runs what is in
+// comments that start with /*M!.
+func (c *mysqlConnector) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := c.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, q := range []string{
+		"SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+		fmt.Sprintf("SET sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', innodb_lock_wait_timeout = %d, lock_wait_timeout = %d"+
+			" /*M! , idle_transaction_timeout = %d */", c.wait, c.wait, c.idle()),
+	} {
+		if _, err := conn.(driver.ExecerContext).ExecContext(ctx, q, nil); err != nil {
+			return nil, errors.Join(err, conn.Close())
+		}
+	}
+	return conn, nil
+}
+
+func (c *mysqlConnector) idle() int {
+	if c.io == 0 {
+		return 0
+	}
+	return mysqlIdle
+}
+
+// lockMySQLSchema takes a named lock of the server. Closing the connection it
+// was taken on releases it.
+func lockMySQLSchema(ctx context.Context, db *sqlx.DB, database string) (release func() error, err error) {
+	c, err := db.Connx(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var got sql.NullInt64
+	err = c.GetContext(ctx, &got, `SELECT GET_LOCK(CONCAT('chatd:', MD5(?)), ?)`, database, mysqlMigrating)
+	if err == nil && got.Int64 != 1 {
+		err = fmt.Errorf("another node has been migrating for %d s", mysqlMigrating)
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c.Close, nil
+}

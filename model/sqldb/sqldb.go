@@ -1,0 +1,147 @@
+// Package sqldb opens SQLite and MySQL databases and hides their differences:
+// connections, migrations, prepared statements, retries of transactions, and
+// what an error means. It knows no table of the chat's.
+//
+// Functions that take a context block on the database. Any goroutine may call
+// them.
+package sqldb
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/jmoiron/sqlx"
+)
+
+const (
+	maxWriters   = 64
+	reopenDelay  = 200 * time.Millisecond // between attempts to reach a database server
+	migrationDir = "migrations"           // within Config.Migrations: one folder per dialect
+)
+
+// Config says how to open a database. All fields but WaitFor, Writers and Setup
+// must be set.
+type Config struct {
+	URL  string // "sqlite:PATH" or "mysql://user:password@host:3306/database"
+	Sync string // SQLite only. "full": commits survive a power cut. "normal": they survive a crash of the process
+
+	Shared   bool // don't take the lock file of SQLite: a daemon may have it
+	ReadOnly bool // write nothing, not even the schema; implies Shared
+
+	WaitFor time.Duration // how long Open tries to reach a database server
+	Readers int           // connections for reading
+	Writers int           // dedicated writers; 0: the dialect's default. SQLite has 1
+
+	Migrations fs.FS // "migrations/sqlite/*.sql" and "migrations/mysql/*.sql"
+
+	// Setup is called by Open once the schema is current. If the connection is
+	// lost meanwhile, Open starts over and calls it again with another DB.
+	Setup func(ctx context.Context, db *DB) error
+
+	Retries *metrics.Counter // counts retried transactions
+	Logger  *slog.Logger
+}
+
+// DB is an open database.
+type DB struct {
+	*Dialect
+
+	Where       string        // names the database in errors and logs; holds no password
+	Reader      *sqlx.DB      // reads only
+	Writer      *sqlx.DB      // for Write
+	Maintenance *sqlx.DB      // without timeouts: migrations, and copying whole tables
+	Dedicated   []WriterConns // one for each of Config.Writers
+
+	// WriteTimeout is how long a write may take with all its retries. 0: no
+	// limit.
+	WriteTimeout time.Duration
+
+	lock    *writeLock // nil: writes run in parallel
+	retries *metrics.Counter
+	queries sync.Map // of string to *sqlx.Stmt
+
+	// lockSchema waits until no other process reads or changes the schema.
+	lockSchema func(ctx context.Context) (release func() error, err error)
+
+	// lockOut keeps every other process from opening the database.
+	lockOut func() (release func() error, err error)
+
+	tidy  func(ctx context.Context) error
+	close func() error
+}
+
+// WriterConns are the connections of one dedicated writer: at most one of each
+// kind is open.
+type WriterConns struct {
+	Conn *sqlx.DB
+
+	// LockConn is a second connection, to wait for locks of other processes
+	// on. Nil: no other process writes.
+	LockConn *sqlx.DB
+}
+
+// Open opens a database and brings its schema up to date. Its errors are one
+// line, name the database and hold no password: a missing folder, a file that
+// isn't a database, another process that uses it, a newer schema, an unknown
+// scheme.
+func Open(ctx context.Context, c Config) (*DB, error) {
+	d, address, err := dialectOf(c.URL)
+	if err != nil {
+		return nil, err
+	}
+	if c.Writers <= 0 || d.SkipLocked == "" {
+		c.Writers = d.writers
+	}
+	c.Writers = min(c.Writers, maxWriters)
+	end := time.Now().Add(c.WaitFor)
+	for warned := false; ; warned = true {
+		db, err := open(ctx, d, address, &c)
+		if err == nil || !d.IsDisconnected(err) || time.Until(end) <= 0 {
+			return db, err
+		}
+		if !warned {
+			c.Logger.Warn("the store can't be reached, trying again", "for", c.WaitFor, "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(min(reopenDelay, time.Until(end))):
+		}
+	}
+}
+
+// open is one attempt of Open.
+func open(ctx context.Context, d *Dialect, address string, c *Config) (*DB, error) {
+	db, err := d.connect(ctx, address, c)
+	if err != nil {
+		return nil, err
+	}
+	db.Dialect, db.retries = d, c.Retries
+	if c.ReadOnly {
+		err = db.checkSchema(ctx, c.Migrations)
+	} else {
+		err = db.migrate(ctx, c.Migrations)
+	}
+	if err == nil && c.Setup != nil {
+		err = c.Setup(ctx, db)
+	}
+	if err != nil {
+		db.closeQueries()
+		return nil, errors.Join(err, db.close())
+	}
+	return db, nil
+}
+
+// Tidy keeps SQLite's write-ahead log small. Call it every few seconds.
+func (db *DB) Tidy(ctx context.Context) error { return db.tidy(ctx) }
+
+// Close closes all connections. No other call may be running.
+func (db *DB) Close() error {
+	db.closeQueries()
+	return db.close()
+}

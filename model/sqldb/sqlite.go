@@ -1,0 +1,201 @@
+package sqldb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/pressly/goose/v3"
+	driver "modernc.org/sqlite"
+	codes "modernc.org/sqlite/lib"
+
+	"chatd/model/walwriter"
+)
+
+const (
+	busyTimeout  = 5000     // ms to wait for another process; only operators' commands compete with a daemon
+	walBound     = 64 << 20 // bytes of the write-ahead log from which a checkpoint waits for readers
+	checkpointMS = 250      // how long that wait may delay appends
+)
+
+func sqlite() *Dialect {
+	return &Dialect{
+		Name: "sqlite",
+		Now:  "unixepoch()",
+		// For a bare "LIMIT ?" SQLite prepares the statement again whenever
+		// the number changes.
+		Limit: " LIMIT ? + 0",
+		// For a plain INSERT of several rows SQLite keeps a statement journal,
+		// which takes a quarter of the transaction's time.
+		Insert:   "INSERT OR ROLLBACK",
+		MaxRows:  128,
+		Operand:  func(query string) string { return "SELECT * FROM (" + query + ") v" },
+		Classify: classifySQLite,
+		goose:    goose.DialectSQLite3,
+		tables:   `SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'`,
+		writers:  1, // SQLite runs one write transaction at a time
+		connect:  connectSQLite,
+	}
+}
+
+func classifySQLite(err error) Class {
+	code := sqliteCode(err)
+	switch code {
+	case codes.SQLITE_CONSTRAINT_UNIQUE, codes.SQLITE_CONSTRAINT_PRIMARYKEY:
+		return Duplicate
+	}
+	switch code & 0xff {
+	case codes.SQLITE_BUSY, codes.SQLITE_LOCKED, codes.SQLITE_FULL, codes.SQLITE_IOERR, codes.SQLITE_NOMEM, codes.SQLITE_CANTOPEN:
+		return Transient
+	}
+	return Permanent
+}
+
+// sqliteCode returns the extended result code in err, or 0.
+func sqliteCode(err error) int {
+	var e *driver.Error
+	if errors.As(err, &e) {
+		return e.Code()
+	}
+	return 0
+}
+
+func connectSQLite(ctx context.Context, path string, o *Config) (_ *DB, err error) {
+	where := "sqlite:" + path
+	fail := func(err error) error { return fmt.Errorf("%s: %w", where, sqliteReason(err)) }
+	if path == "" || strings.HasPrefix(path, ":") {
+		return nil, fail(errors.New("want the path of a file"))
+	}
+	if path, err = filepath.Abs(path); err != nil {
+		return nil, fail(err)
+	}
+	if !o.ReadOnly {
+		if err := makeFile(path); err != nil {
+			return nil, fail(err)
+		}
+	}
+	if st, err := os.Stat(path); err == nil && st.Mode().Perm()&0o077 != 0 && !o.ReadOnly {
+		o.Logger.Warn("others can read this store, and there are password hashes in it: chmod 600", "file", path, "mode", st.Mode().Perm().String())
+	}
+	var lock *os.File
+	if !o.Shared {
+		if lock, err = lockFile(path, lockPatience); err != nil {
+			return nil, fail(err)
+		}
+	}
+	// This setting is for the whole process. fdatasync writes all that is needed
+	// to read a file back, but not its times. An error means that this system
+	// has only fsync.
+	_, _ = driver.Fdatasync(true)
+	if err := walwriter.Register(); err != nil {
+		return nil, fail(err)
+	}
+	// database/sql opens lazily: the ping finds out what is wrong with the file.
+	name := (&url.URL{Scheme: "file", Path: path}).String()
+	s := &DB{
+		Where:  where,
+		lock:   newWriteLock(),
+		Writer: sqlx.MustOpen("sqlite", name+"?"+sqlitePragmas(o, o.ReadOnly)),
+		Reader: sqlx.MustOpen("sqlite", name+"?"+sqlitePragmas(o, true)),
+	}
+	s.Writer.SetMaxOpenConns(1)
+	s.Writer.SetMaxIdleConns(1)
+	s.Reader.SetMaxOpenConns(o.Readers)
+	s.Reader.SetMaxIdleConns(o.Readers)
+	s.Dedicated, s.Maintenance = []WriterConns{{Conn: s.Writer}}, s.Writer
+	s.lockSchema = func(context.Context) (func() error, error) { return func() error { return nil }, nil }
+	s.lockOut = func() (func() error, error) {
+		if lock != nil {
+			return func() error { return nil }, nil
+		}
+		f, err := lockFile(path, lockPatience)
+		if err != nil {
+			return nil, err
+		}
+		return f.Close, nil
+	}
+	s.tidy = func(ctx context.Context) error { return checkpoint(ctx, s, path+"-wal", walBound) }
+	s.close = func() error {
+		// The writer last: the last connection to close does the checkpoint.
+		err := errors.Join(s.Reader.Close(), s.Writer.Close())
+		if lock != nil {
+			err = errors.Join(err, lock.Close())
+		}
+		return err
+	}
+	if err := s.Writer.PingContext(ctx); err != nil {
+		return nil, errors.Join(fail(err), s.close())
+	}
+	return s, nil
+}
+
+func sqlitePragmas(o *Config, reading bool) string {
+	p := []string{
+		"temp_store(MEMORY)",
+		fmt.Sprintf("busy_timeout(%d)", busyTimeout),
+		"journal_mode(WAL)",
+		"synchronous(" + strings.ToUpper(o.Sync) + ")",
+	}
+	if reading {
+		// mmap reads pages without a copy: ten times as fast for conversations
+		// whose messages are scattered over the file.
+		p = append(p, "cache_size(-8192)", fmt.Sprintf("mmap_size(%d)", 1<<30), "query_only(1)")
+	} else {
+		// Without spilling, only a commit writes pages: walwriter never holds
+		// pages of a transaction that was rolled back.
+		p = append(p, "cache_spill(0)", "cache_size(-65536)", "wal_autocheckpoint(4000)", fmt.Sprintf("journal_size_limit(%d)", walBound))
+	}
+	v := url.Values{"_pragma": p}
+	if o.ReadOnly {
+		v.Set("mode", "rw") // don't create the file
+	}
+	if !reading {
+		v.Set("_txlock", "immediate")
+		if o.Sync == "full" {
+			v.Set("vfs", walwriter.Name)
+		}
+	}
+	return v.Encode()
+}
+
+// sqliteReason says in plain words what is wrong with a file.
+func sqliteReason(err error) error {
+	switch sqliteCode(err) & 0xff {
+	case codes.SQLITE_NOTADB, codes.SQLITE_CORRUPT:
+		return fmt.Errorf("is not an SQLite database, or damaged: %w", err)
+	case codes.SQLITE_READONLY, codes.SQLITE_CANTOPEN:
+		return fmt.Errorf("cannot be written: %w", err)
+	case codes.SQLITE_BUSY, codes.SQLITE_LOCKED:
+		return fmt.Errorf("locked by another process: %w", err)
+	}
+	return err
+}
+
+// checkpoint copies a write-ahead log larger than bound into the database file.
+// SQLite does so by itself, unless there is always some reader at work.
+func checkpoint(ctx context.Context, s *DB, wal string, bound int64) error {
+	if st, err := os.Stat(wal); err != nil || st.Size() <= bound {
+		return nil
+	}
+	release, err := s.lock.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	c, err := s.Writer.Connx(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if _, err := c.ExecContext(ctx, fmt.Sprintf("PRAGMA busy_timeout(%d)", checkpointMS)); err != nil {
+		return err
+	}
+	_, err = c.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
+	_, back := c.ExecContext(context.WithoutCancel(ctx), fmt.Sprintf("PRAGMA busy_timeout(%d)", busyTimeout))
+	return errors.Join(err, back)
+}

@@ -1,0 +1,88 @@
+package sqldb
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// makeFile creates the file unless it exists, readable by its owner only (it
+// holds password hashes). Its errors say what is wrong with the folder.
+func makeFile(path string) error {
+	dir := filepath.Dir(path)
+	switch st, err := os.Stat(dir); {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("folder %s does not exist", dir)
+	case err != nil:
+		return reason(err)
+	case !st.IsDir():
+		return fmt.Errorf("%s is not a folder", dir)
+	}
+	if st, err := os.Stat(path); err == nil && st.IsDir() {
+		return errors.New("is a folder, not a file")
+	}
+	// Don't open an existing file: closing it would release the POSIX locks that
+	// SQLite holds on it for another DB of this process.
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("cannot write: %w", reason(err))
+	}
+	return f.Close()
+}
+
+const (
+	lockPatience = time.Second
+	lockPause    = 10 * time.Millisecond
+)
+
+// lockFile takes the lock that keeps a second daemon from the file. The lock
+// ends with the process, even if that crashes.
+func lockFile(path string, patience time.Duration) (*os.File, error) {
+	f, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("cannot write its lock: %w", reason(err))
+	}
+	// The lock of a DB that this process just closed may last a moment longer:
+	// a child process has a copy of every descriptor between fork and exec.
+	for end := time.Now().Add(patience); ; time.Sleep(lockPause) {
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EWOULDBLOCK) || time.Now().After(end) {
+			break
+		}
+	}
+	if err != nil {
+		pid, _ := io.ReadAll(io.LimitReader(f, 32))
+		f.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, fmt.Errorf("in use by another process (pid %s)", strings.TrimSpace(string(pid)))
+		}
+		return nil, fmt.Errorf("cannot lock: %w", err)
+	}
+	// For people only: what counts is the lock.
+	if err = f.Truncate(0); err == nil {
+		_, err = fmt.Fprintf(f, "%d\n", os.Getpid())
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("cannot write its lock: %w", reason(err))
+	}
+	return f, nil
+}
+
+// reason removes the path from an error, as the message already names it.
+func reason(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}

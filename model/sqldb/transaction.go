@@ -1,0 +1,85 @@
+package sqldb
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// How Write retries.
+const (
+	maxAttempts = 5
+	firstDelay  = 2 * time.Millisecond // before the second attempt; it doubles each time
+)
+
+// CommitError is a failed COMMIT. The transaction may have been committed or
+// not.
+type CommitError struct{ Err error }
+
+func (e *CommitError) Error() string { return "commit: " + e.Err.Error() }
+func (e *CommitError) Unwrap() error { return e.Err }
+
+// Write runs do in a transaction. It commits if do returns nil, else it rolls
+// back. It runs do again after errors such as deadlocks, so do must start from
+// scratch each time.
+//
+// Canceling ctx ends the wait for the connection. Once the transaction has
+// started, it ignores the cancellation: interrupting a statement would cost
+// SQLite's only writing connection, and leave open whether COMMIT was done.
+func (db *DB) Write(ctx context.Context, do func(ctx context.Context, tx *sqlx.Tx) error) error {
+	release, err := db.lock.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	ctx, cancel := db.withTimeout(context.WithoutCancel(ctx))
+	defer cancel()
+	for attempt, delay := 1, firstDelay; ; attempt, delay = attempt+1, 2*delay {
+		err := db.writeOnce(ctx, do)
+		if err == nil || attempt == maxAttempts {
+			return err
+		}
+		class := db.Classify(err)
+		var commit *CommitError
+		if !class.Retryable() || class == Disconnected && errors.As(err, &commit) {
+			return err
+		}
+		db.retries.Inc()
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(delay):
+		}
+	}
+}
+
+func (db *DB) writeOnce(ctx context.Context, do func(ctx context.Context, tx *sqlx.Tx) error) error {
+	tx, err := db.Writer.BeginTxx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() // no effect after Commit
+	if err := do(ctx, tx); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return &CommitError{err}
+	}
+	return nil
+}
+
+// AcquirePriority locks the writing connection ahead of most calls of Write, if
+// there is only one such connection. The caller must call release after its
+// transaction.
+func (db *DB) AcquirePriority(ctx context.Context) (release func(), err error) {
+	return db.lock.acquirePriority(ctx)
+}
+
+func (db *DB) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
+	if db.WriteTimeout == 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, db.WriteTimeout)
+}

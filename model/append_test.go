@@ -379,7 +379,7 @@ func TestJoinDuringAppends(t *testing.T) {
 				h.store(a)
 			}
 		})
-		joined := make(map[int64]Joined)
+		joined := make(map[int64]JoinResult)
 		for _, x := range u[2:] {
 			j, err := h.JoinGroup(context.Background(), g, x, 100, 100)
 			if err != nil {

@@ -195,7 +195,7 @@ func BenchmarkTokenPlaces(b *testing.B) {
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, _, places, err := h.TokenPlaces(context.Background(), token, u[1]); err != nil || len(places) > 0 {
+				if _, _, places, err := h.TokenMemberships(context.Background(), token, u[1]); err != nil || len(places) > 0 {
 					b.Fatal(places, err)
 				}
 			}

@@ -53,14 +53,14 @@ func tables() []table {
 	}
 }
 
-// Copy copies all data from one store to another, which must be empty. Ids,
+// CopyStore copies all data from one store to another, which must be empty. Ids,
 // seqs, tokens and the epoch stay the same, so clients notice nothing. No
 // process may use either store meanwhile; for SQLite, Open ensures that. If
-// progress is set, Copy calls it after each transaction with the table's name
-// and the number of its rows so far. Copy blocks until it has counted the rows
+// progress is set, CopyStore calls it after each transaction with the table's name
+// and the number of its rows so far. CopyStore blocks until it has counted the rows
 // of each table and checked that no log has a gap. After an error, discard the
 // target.
-func Copy(ctx context.Context, from, to *DB, progress func(table string, rows int64)) error {
+func CopyStore(ctx context.Context, from, to *DB, progress func(table string, rows int64)) error {
 	if progress == nil {
 		progress = func(string, int64) {}
 	}

@@ -48,7 +48,7 @@ func TestCopy(t *testing.T) {
 				want(t, from.Flush(ctx, u[0]), nil)
 
 				told := int64(0)
-				want(t, Copy(ctx, from.DB, to.DB, func(table string, rows int64) {
+				want(t, CopyStore(ctx, from.DB, to.DB, func(table string, rows int64) {
 					if table == "messages" {
 						told = rows
 					}
@@ -69,7 +69,7 @@ func TestCopy(t *testing.T) {
 				if id := to.user("later"); id <= gone {
 					t.Errorf("id %d was given before", id)
 				}
-				err = Copy(ctx, from.DB, to.DB, nil)
+				err = CopyStore(ctx, from.DB, to.DB, nil)
 				if err == nil || !strings.Contains(err.Error(), "isn't empty") {
 					t.Error(err)
 				}

@@ -115,7 +115,7 @@ func TestKilled(t *testing.T) {
 			t.Fatalf("only %d sunk", n)
 		}
 		h.open()
-		heads, err := h.Heads(context.Background(), []int64{1, 2, 3})
+		heads, err := h.LogHeads(context.Background(), []int64{1, 2, 3})
 		if err != nil || len(heads) != 3 {
 			t.Fatal(heads, err)
 		}

@@ -133,7 +133,7 @@ func TestDatabaseRestarts(t *testing.T) {
 		}
 		seen[k] = true
 	}
-	_, heads, err := h.Touched(ctx, 0)
+	_, heads, err := h.ChangedSince(ctx, 0)
 	want(t, err, nil)
 	n := 0
 	for _, head := range heads {

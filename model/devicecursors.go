@@ -9,17 +9,17 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// Holder names a device. It has a cursor in each conversation.
-type Holder struct {
+// DeviceKey names a device. It has a cursor in each conversation.
+type DeviceKey struct {
 	User   int64
 	Device string
 }
 
-// Delivered returns the cursors of devices in a conversation, in their order:
+// DeliveredSeqs returns the cursors of devices in a conversation, in their order:
 // up to which seq each has the messages. The results include cursors that this
 // process hasn't written yet. They are at least the seq at which the user joined,
 // and at most the last message's.
-func (db *DB) Delivered(ctx context.Context, conv int64, of []Holder) ([]int64, error) {
+func (db *DB) DeliveredSeqs(ctx context.Context, conv int64, of []DeviceKey) ([]int64, error) {
 	seqs := make([]int64, len(of))
 	var devices, users []any
 	for i, h := range of {
@@ -39,12 +39,12 @@ func (db *DB) Delivered(ctx context.Context, conv int64, of []Holder) ([]int64, 
 
 // readDelivered reads cursors, the seqs at which users joined, and the
 // conversation's last seq. devices and users are the arguments of the queries.
-func (db *DB) readDelivered(ctx context.Context, conv int64, devices, users []any) (delivered map[Holder]int64, joined map[int64]int64, last int64, err error) {
-	delivered, joined = make(map[Holder]int64), make(map[int64]int64)
+func (db *DB) readDelivered(ctx context.Context, conv int64, devices, users []any) (delivered map[DeviceKey]int64, joined map[int64]int64, last int64, err error) {
+	delivered, joined = make(map[DeviceKey]int64), make(map[int64]int64)
 	err = sqldb.InBatches(devices, 3, db.d.MaxRows, func(n int, args []any) error {
 		return db.sql.Scan(ctx, `SELECT user_id, device, delivered_seq FROM cursors WHERE `+
 			sqldb.AnyOf("user_id = ? AND device = ? AND conversation_id = ?", n), args, func(r *sqlx.Rows) error {
-			var h Holder
+			var h DeviceKey
 			var seq int64
 			err := r.Scan(&h.User, &h.Device, &seq)
 			delivered[h] = seq
@@ -66,7 +66,7 @@ func (db *DB) readDelivered(ctx context.Context, conv int64, devices, users []an
 	if err != nil {
 		return nil, nil, 0, err
 	}
-	heads, err := db.Heads(ctx, []int64{conv})
+	heads, err := db.LogHeads(ctx, []int64{conv})
 	if err == nil && len(heads) == 1 {
 		last = heads[0].Last
 	}

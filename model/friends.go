@@ -126,21 +126,21 @@ func (db *DB) AreFriends(ctx context.Context, a, b int64) (friends, hidden bool,
 	return true, hidden, nil
 }
 
-// Watcher is a Friend who may see the presence of User.
-type Watcher struct{ User, Friend int64 }
+// PresenceViewer is a Friend who may see the presence of User.
+type PresenceViewer struct{ User, Friend int64 }
 
-// Audience lists who may see the presence of users: their friends, but for those
+// PresenceViewers lists who may see the presence of users: their friends, but for those
 // whom they have blocked.
-func (db *DB) Audience(ctx context.Context, users []int64) ([]Watcher, error) {
+func (db *DB) PresenceViewers(ctx context.Context, users []int64) ([]PresenceViewer, error) {
 	args := make([]any, len(users))
 	for i, u := range users {
 		args[i] = u
 	}
-	var l []Watcher
+	var l []PresenceViewer
 	err := sqldb.InBatches(args, 1, db.d.MaxRows, func(n int, args []any) error {
 		return db.sql.Scan(ctx, `SELECT f.user_id, f.friend_id FROM friends f `+friendPair+` WHERE f.user_id IN (`+sqldb.Repeated("?", n)+`)
 			AND NOT (`+blockedByMe+`)`, args, func(r *sqlx.Rows) error {
-			var w Watcher
+			var w PresenceViewer
 			err := r.Scan(&w.User, &w.Friend)
 			l = append(l, w)
 			return err

@@ -68,14 +68,14 @@ func TestBlocks(t *testing.T) {
 					want(t, err, nil)
 					_, hidden, err := h.AreFriends(ctx, q.whom, q.by)
 					want(t, err, nil)
-					audience, err := h.Audience(ctx, []int64{q.by, u[1]})
+					audience, err := h.PresenceViewers(ctx, []int64{q.by, u[1]})
 					want(t, err, nil)
 					blockers, err := h.Blockers(ctx, q.whom)
 					want(t, err, nil)
 					if slices.Contains(blockers, q.by) != q.want {
 						t.Errorf("%+v: blockers %v", q, blockers)
 					}
-					if got != q.want || hidden != q.want || slices.Contains(audience, Watcher{q.by, q.whom}) == q.want {
+					if got != q.want || hidden != q.want || slices.Contains(audience, PresenceViewer{q.by, q.whom}) == q.want {
 						t.Errorf("%+v: blocked %v, hidden %v, audience %v", q, got, hidden, audience)
 					}
 				}

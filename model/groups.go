@@ -15,8 +15,8 @@ const (
 	roleCreator = 1
 )
 
-// Joined is what a new member learns about the group.
-type Joined struct {
+// JoinResult is what a new member learns about the group.
+type JoinResult struct {
 	Name, Desc          string
 	Seq, Version, Count int64 // Seq: of the last message before. Count: of members, with the new one
 }
@@ -110,8 +110,8 @@ func (db *DB) CreateGroup(ctx context.Context, creator int64, name, desc string,
 
 // JoinGroup makes user a member. Errors: ErrNotFound; ErrAlready;
 // ErrGroupFull: the group has maxMembers; ErrFull: the user is in maxGroups.
-func (db *DB) JoinGroup(ctx context.Context, group, user int64, maxMembers, maxGroups int) (Joined, error) {
-	var j Joined
+func (db *DB) JoinGroup(ctx context.Context, group, user int64, maxMembers, maxGroups int) (JoinResult, error) {
+	var j JoinResult
 	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		g, err := db.lockGroup(ctx, tx, group)
 		if err != nil {
@@ -135,11 +135,11 @@ func (db *DB) JoinGroup(ctx context.Context, group, user int64, maxMembers, maxG
 			VALUES (?, ?, ?, ?, ?)`, group, user, g.Last, db.nowMS(), g.Last); err != nil {
 			return err
 		}
-		j = Joined{Name: g.Name, Desc: g.Desc, Seq: g.Last, Version: g.Version + 1, Count: g.Size + 1}
+		j = JoinResult{Name: g.Name, Desc: g.Desc, Seq: g.Last, Version: g.Version + 1, Count: g.Size + 1}
 		return db.raiseVersion(ctx, tx, group, +1)
 	})
 	if err != nil {
-		return Joined{}, fmt.Errorf("join group %d: %w", group, err)
+		return JoinResult{}, fmt.Errorf("join group %d: %w", group, err)
 	}
 	return j, nil
 }

@@ -25,7 +25,7 @@ func testJoin(t *testing.T, h *harness, u []int64) (g int64) {
 	h.store(toGroup(u[0], g, "1"), toGroup(u[0], g, "2"))
 	j, err := h.JoinGroup(ctx, g, u[1], 3, 1)
 	want(t, err, nil)
-	if j != (Joined{Name: "name", Desc: "desc", Seq: 2, Version: 2, Count: 2}) {
+	if j != (JoinResult{Name: "name", Desc: "desc", Seq: 2, Version: 2, Count: 2}) {
 		t.Errorf("joined: %+v, want seq 2, version 2, 2 members", j)
 	}
 	_, err = h.JoinGroup(ctx, g, u[1], 3, 9)
@@ -113,9 +113,9 @@ func testDismiss(t *testing.T, h *harness, u []int64, g int64) {
 	want(t, err, ErrNotFound)
 	_, err = h.JoinGroup(ctx, g, u[1], 3, 1)
 	want(t, err, ErrNotFound)
-	_, err = h.View(ctx, u[0], g, 0)
+	_, err = h.VisibleRange(ctx, u[0], g, 0)
 	want(t, err, ErrNotFound)
-	heads, err := h.Heads(ctx, []int64{g})
+	heads, err := h.LogHeads(ctx, []int64{g})
 	want(t, err, nil)
 	if len(heads) != 1 || heads[0].Version != 7 {
 		t.Errorf("heads %+v, want version 7, by which other nodes find out", heads)
@@ -130,7 +130,7 @@ func TestPairIsNoGroup(t *testing.T) {
 		h.store(a)
 		_, err := h.JoinGroup(ctx, a.Conv, u[2], 10, 10)
 		want(t, err, ErrNotFound)
-		_, err = h.View(ctx, u[2], a.Conv, 0)
+		_, err = h.VisibleRange(ctx, u[2], a.Conv, 0)
 		want(t, err, ErrNotFound)
 		_, err = h.LeaveGroup(ctx, a.Conv, u[0])
 		want(t, err, ErrNotFound)

@@ -9,8 +9,8 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// Head is where a conversation's log ends.
-type Head struct {
+// LogHead is where a conversation's log ends.
+type LogHead struct {
 	Conv    int64 `db:"id"`
 	Group   int64 `db:"grp"` // 0: a pair
 	Lo      int64 `db:"lo"`  // of a pair
@@ -22,11 +22,11 @@ type Head struct {
 const headColumns = `id, CASE kind WHEN 2 THEN id ELSE 0 END AS grp, COALESCE(user_lo, 0) AS lo, COALESCE(user_hi, 0) AS hi, last_seq, version
 	FROM conversations`
 
-// Touched lists the conversations that have new messages or other members since
+// ChangedSince lists the conversations that have new messages or other members since
 // a time, that moment included. It also returns the time to pass to the next
 // call, less some overlap for transactions that are running. Both times are
 // seconds of the database's clock.
-func (db *DB) Touched(ctx context.Context, since int64) (now int64, heads []Head, err error) {
+func (db *DB) ChangedSince(ctx context.Context, since int64) (now int64, heads []LogHead, err error) {
 	// The clock first: what changes meanwhile is listed again by the next call.
 	if err := db.get(ctx, &now, `SELECT `+db.d.Now); err != nil {
 		return 0, nil, fmt.Errorf("touched: %w", err)
@@ -37,16 +37,16 @@ func (db *DB) Touched(ctx context.Context, since int64) (now int64, heads []Head
 	return now, heads, nil
 }
 
-// Heads returns the heads of those conversations that exist, in no order.
-func (db *DB) Heads(ctx context.Context, convs []int64) ([]Head, error) {
+// LogHeads returns the heads of those conversations that exist, in no order.
+func (db *DB) LogHeads(ctx context.Context, convs []int64) ([]LogHead, error) {
 	args := make([]any, len(convs))
 	for i, c := range convs {
 		args[i] = c
 	}
-	heads := make([]Head, 0, len(convs))
+	heads := make([]LogHead, 0, len(convs))
 	err := sqldb.InBatches(args, 1, db.d.MaxRows, func(n int, args []any) error {
 		return db.sql.Scan(ctx, `SELECT `+headColumns+` WHERE id IN (`+sqldb.Repeated("?", n)+`)`, args, func(r *sqlx.Rows) error {
-			var h Head
+			var h LogHead
 			err := r.StructScan(&h)
 			heads = append(heads, h)
 			return err

@@ -74,19 +74,19 @@ func (db *DB) messages(ctx context.Context, maxBytes int, q string, args ...any)
 	return l, false, rows.Err()
 }
 
-// View is the part of a conversation that a user may see.
-type View struct {
+// VisibleRange is the part of a conversation that a user may see.
+type VisibleRange struct {
 	Conv        int64 // 0: two users who have no conversation yet
 	First, Last int64 // First: the lowest seq the user may see
 	Version     int64 // of a group's membership
 	Lo, Hi      int64 // of a pair
 }
 
-// View returns what a user may see of a group or of the conversation with a
+// VisibleRange returns what a user may see of a group or of the conversation with a
 // peer: one of the two is 0. A conversation with a deleted peer can still be
 // seen. Errors: ErrNotFound: no such group or peer; ErrNotAllowed: not a member.
-func (db *DB) View(ctx context.Context, user, group, peer int64) (View, error) {
-	var v View
+func (db *DB) VisibleRange(ctx context.Context, user, group, peer int64) (VisibleRange, error) {
+	var v VisibleRange
 	var err error
 	if group != 0 {
 		v, err = db.groupView(ctx, user, group)
@@ -94,12 +94,12 @@ func (db *DB) View(ctx context.Context, user, group, peer int64) (View, error) {
 		v, err = db.pairView(ctx, user, peer)
 	}
 	if err != nil {
-		return View{}, fmt.Errorf("view: %w", err)
+		return VisibleRange{}, fmt.Errorf("view: %w", err)
 	}
 	return v, nil
 }
 
-func (db *DB) groupView(ctx context.Context, user, group int64) (View, error) {
+func (db *DB) groupView(ctx context.Context, user, group int64) (VisibleRange, error) {
 	var row struct {
 		Last    int64         `db:"last_seq"`
 		Version int64         `db:"version"`
@@ -111,12 +111,12 @@ func (db *DB) groupView(ctx context.Context, user, group int64) (View, error) {
 	if err == nil && !row.Joined.Valid {
 		err = ErrNotAllowed
 	}
-	return View{Conv: group, First: row.Joined.Int64 + 1, Last: row.Last, Version: row.Version}, err
+	return VisibleRange{Conv: group, First: row.Joined.Int64 + 1, Last: row.Last, Version: row.Version}, err
 }
 
-func (db *DB) pairView(ctx context.Context, user, peer int64) (View, error) {
+func (db *DB) pairView(ctx context.Context, user, peer int64) (VisibleRange, error) {
 	p := pairOf(user, peer)
-	v := View{First: 1, Lo: p.lo, Hi: p.hi}
+	v := VisibleRange{First: 1, Lo: p.lo, Hi: p.hi}
 	var row struct {
 		ID   int64 `db:"id"`
 		Last int64 `db:"last_seq"`

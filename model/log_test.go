@@ -72,13 +72,13 @@ func TestPages(t *testing.T) {
 	})
 }
 
-// Parts of several conversations come in the order asked for, however many
+// Pages of several conversations come in the order asked for, however many
 // they are, each from its place and no more of it than was asked for; the bytes
 // bound them all together.
 func TestParts(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(maxPages + 4)
-		var parts []Part
+		var parts []PageRequest
 		for i, peer := range u[1:] {
 			var batch []*Append
 			for j := range 4 {
@@ -87,10 +87,10 @@ func TestParts(t *testing.T) {
 				batch = append(batch, a)
 			}
 			h.store(batch...)
-			parts = append(parts, Part{Conv: batch[0].Conv, After: int64(i % 3), Limit: 1 + i%4})
+			parts = append(parts, PageRequest{Conv: batch[0].Conv, After: int64(i % 3), Limit: 1 + i%4})
 		}
 		slices.Reverse(parts)
-		parts = append(parts, Part{Conv: 999, Limit: 5}) // there is none
+		parts = append(parts, PageRequest{Conv: 999, Limit: 5}) // there is none
 		for _, n := range []int{0, 1, 2, 5, maxPages, maxPages + 1, len(parts)} {
 			var all []string
 			for _, p := range parts[:min(n, len(parts)-1)] {
@@ -99,7 +99,7 @@ func TestParts(t *testing.T) {
 				}
 			}
 			for _, room := range []int{0, 1, 2, 7, len(all) - 1, len(all), len(all) + 1} {
-				l, err := h.Parts(ctx, parts[:n], room*100)
+				l, err := h.Pages(ctx, parts[:n], room*100)
 				want(t, err, nil)
 				var got []string
 				for _, m := range l {
@@ -117,34 +117,34 @@ func TestParts(t *testing.T) {
 func TestView(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(3)
-		v, err := h.View(ctx, u[0], 0, u[1])
+		v, err := h.VisibleRange(ctx, u[0], 0, u[1])
 		want(t, err, nil)
-		if v != (View{First: 1, Lo: u[0], Hi: u[1]}) {
+		if v != (VisibleRange{First: 1, Lo: u[0], Hi: u[1]}) {
 			t.Errorf("%+v", v)
 		}
-		_, err = h.View(ctx, u[0], 0, 999)
+		_, err = h.VisibleRange(ctx, u[0], 0, 999)
 		want(t, err, ErrNotFound)
 		g := h.group(u[0])
 		a, b := toPeer(u[1], u[0], "a"), toGroup(u[0], g, "b")
 		h.store(a, b)
 		for _, x := range [][2]int64{{u[0], u[1]}, {u[1], u[0]}} {
-			v, err = h.View(ctx, x[0], 0, x[1])
+			v, err = h.VisibleRange(ctx, x[0], 0, x[1])
 			want(t, err, nil)
-			if v != (View{Conv: a.Conv, First: 1, Last: 1, Lo: u[0], Hi: u[1]}) {
+			if v != (VisibleRange{Conv: a.Conv, First: 1, Last: 1, Lo: u[0], Hi: u[1]}) {
 				t.Errorf("%+v", v)
 			}
 		}
 		_, err = h.JoinGroup(ctx, g, u[2], 10, 10)
 		want(t, err, nil)
 		h.store(toGroup(u[2], g, "c"))
-		v, err = h.View(ctx, u[2], g, 0)
+		v, err = h.VisibleRange(ctx, u[2], g, 0)
 		want(t, err, nil)
-		if v != (View{Conv: g, First: 2, Last: 2, Version: 2}) {
+		if v != (VisibleRange{Conv: g, First: 2, Last: 2, Version: 2}) {
 			t.Errorf("%+v", v)
 		}
-		_, err = h.View(ctx, u[1], g, 0)
+		_, err = h.VisibleRange(ctx, u[1], g, 0)
 		want(t, err, ErrNotAllowed)
-		_, err = h.View(ctx, u[1], 999, 0)
+		_, err = h.VisibleRange(ctx, u[1], 999, 0)
 		want(t, err, ErrNotFound)
 	})
 }

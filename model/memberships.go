@@ -7,9 +7,9 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// Place is a user's membership in a conversation, with the cursor of one
+// Membership is a user's membership in a conversation, with the cursor of one
 // device.
-type Place struct {
+type Membership struct {
 	Conv, Group, Peer int64 // Group or Peer is 0
 	Last, Version     int64 // of the conversation
 	Joined            int64 // the user sees messages after this seq
@@ -36,27 +36,27 @@ type membershipRow struct {
 	Delivered int64 `db:"delivered"`
 }
 
-// Places returns all groups of a user, and the pairs in which the device has
+// Memberships returns all groups of a user, and the pairs in which the device has
 // undelivered messages. It includes cursors that this process hasn't written yet.
-func (db *DB) Places(ctx context.Context, user int64, device string) ([]Place, error) {
+func (db *DB) Memberships(ctx context.Context, user int64, device string) ([]Membership, error) {
 	pending := db.cursors.values(user) // before the read
 	var rows []membershipRow
 	err := db.sql.Select(ctx, &rows, `SELECT`+membershipColumns+`d.user_id = ? AND d.device = ? ORDER BY m.conversation_id`, user, device)
 	if err != nil {
 		return nil, fmt.Errorf("memberships of %d: %w", user, err)
 	}
-	l := make([]Place, 0, len(rows))
+	l := make([]Membership, 0, len(rows))
 	for i := range rows {
 		l = rows[i].appendTo(l, user, device, pending)
 	}
 	return l, nil
 }
 
-// TokenPlaces is TokenDevice, and Places for the token's user and device, in one
+// TokenMemberships is TokenDevice, and Places for the token's user and device, in one
 // query and one snapshot. If user is the token's, the result includes cursors
 // that aren't written yet. If it is 0, because the caller doesn't know the user,
 // only Group of the result is meaningful. Errors: as TokenDevice.
-func (db *DB) TokenPlaces(ctx context.Context, tokenHash []byte, user int64) (u User, device string, places []Place, err error) {
+func (db *DB) TokenMemberships(ctx context.Context, tokenHash []byte, user int64) (u User, device string, places []Membership, err error) {
 	pending := db.cursors.values(user) // before the read
 	var t tokenRow
 	err = db.sql.Scan(ctx, `SELECT `+tokenColumns+`, 0 AS id, 0 AS kind, 0 AS lo, 0 AS hi, 0 AS last_seq, 0 AS version,
@@ -86,8 +86,8 @@ func (db *DB) TokenPlaces(ctx context.Context, tokenHash []byte, user int64) (u 
 
 // appendTo appends the row to a list, unless it is a pair's and the device has
 // all messages.
-func (r *membershipRow) appendTo(l []Place, user int64, device string, pending map[cursorKey]int64) []Place {
-	p := Place{Conv: r.Conv, Last: r.Last, Version: r.Version, Joined: r.Joined}
+func (r *membershipRow) appendTo(l []Membership, user int64, device string, pending map[cursorKey]int64) []Membership {
+	p := Membership{Conv: r.Conv, Last: r.Last, Version: r.Version, Joined: r.Joined}
 	p.Delivered = max(r.Delivered, r.Joined, min(r.Last, pending[cursorKey{deliveredSeq, device, r.Conv}]))
 	p.Read = max(r.Read, min(r.Last, pending[cursorKey{kind: readSeq, conv: r.Conv}]))
 	if r.Kind == kindGroup {

@@ -15,9 +15,9 @@ func (h *harness) device(user int64, device string) {
 	want(h.t.(*testing.T), err, nil)
 }
 
-func (h *harness) places(user int64, device string) []Place {
+func (h *harness) places(user int64, device string) []Membership {
 	h.t.Helper()
-	l, err := h.Places(ctx, user, device)
+	l, err := h.Memberships(ctx, user, device)
 	want(h.t.(*testing.T), err, nil)
 	return l
 }
@@ -50,7 +50,7 @@ func TestPlaces(t *testing.T) {
 		h.store(pair)
 		h.store(notes, toGroup(u[1], g, "3"))
 		want(t, h.Block(ctx, u[0], u[2], true), nil) // a pair without a message
-		wanted := []Place{
+		wanted := []Membership{
 			{Conv: g, Group: g, Last: 2, Version: 2, Joined: 1, Delivered: 1, Read: 1},
 			{Conv: pair.Conv, Peer: u[1], Last: 1},
 			{Conv: notes.Conv, Peer: u[0], Last: 1},
@@ -187,13 +187,13 @@ func TestDelivered(t *testing.T) {
 		want(t, h.Flush(ctx, u[0]), nil)
 		h.Deliver(u[0], "b", g, 4)
 		h.Deliver(u[1], "a", g, 1000)
-		of := []Holder{{u[0], "a"}, {u[0], "b"}, {u[1], "a"}, {u[1], "b"}, {u[2], "a"}, {u[3], "a"}}
-		got, err := h.Delivered(ctx, g, of)
+		of := []DeviceKey{{u[0], "a"}, {u[0], "b"}, {u[1], "a"}, {u[1], "b"}, {u[2], "a"}, {u[3], "a"}}
+		got, err := h.DeliveredSeqs(ctx, g, of)
 		want(t, err, nil)
 		if !slices.Equal(got, []int64{3, 4, 6, 0, 5, 0}) {
 			t.Error(got)
 		}
-		if got, err := h.Delivered(ctx, g, nil); len(got) != 0 || err != nil {
+		if got, err := h.DeliveredSeqs(ctx, g, nil); len(got) != 0 || err != nil {
 			t.Error(got, err)
 		}
 	})
@@ -332,7 +332,7 @@ func TestCursorsSeen(t *testing.T) {
 		})
 		for seen := int64(0); seen < n; {
 			said := at.Load()
-			p, err := h.Places(ctx, u[0], "phone")
+			p, err := h.Memberships(ctx, u[0], "phone")
 			want(t, err, nil)
 			if p[0].Delivered < max(said, seen) {
 				t.Errorf("%d, after %d was said and %d seen", p[0].Delivered, said, seen)
@@ -482,7 +482,7 @@ func TestTouched(t *testing.T) {
 		h.store(a)
 		_, err = h.sql.Writer.Exec(`UPDATE conversations SET touched = 1`)
 		want(t, err, nil)
-		now, heads, err := h.Touched(ctx, 2)
+		now, heads, err := h.ChangedSince(ctx, 2)
 		want(t, err, nil)
 		if len(heads) != 0 || now < 1_700_000_000 {
 			t.Fatal(now, heads)
@@ -492,10 +492,10 @@ func TestTouched(t *testing.T) {
 		want(t, err, nil)
 		_, _, err = h.DismissGroup(ctx, quiet, u[1])
 		want(t, err, nil)
-		next, heads, err := h.Touched(ctx, now)
+		next, heads, err := h.ChangedSince(ctx, now)
 		want(t, err, nil)
-		slices.SortFunc(heads, func(a, b Head) int { return int(a.Conv - b.Conv) })
-		if next < now || !slices.Equal(heads, []Head{
+		slices.SortFunc(heads, func(a, b LogHead) int { return int(a.Conv - b.Conv) })
+		if next < now || !slices.Equal(heads, []LogHead{
 			{Conv: g, Group: g, Version: 2}, {Conv: quiet, Group: quiet, Version: 2}, {Conv: a.Conv, Lo: u[0], Hi: u[2], Last: 2},
 		}) {
 			t.Errorf("%+v", heads)

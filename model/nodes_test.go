@@ -44,7 +44,7 @@ func gapless(t *testing.T, h *harness, conv int64) []Message {
 		}
 		seen[k] = true
 	}
-	heads, err := h.Heads(ctx, []int64{conv})
+	heads, err := h.LogHeads(ctx, []int64{conv})
 	want(t, err, nil)
 	if len(heads) != 1 || heads[0].Last != int64(len(log)) {
 		t.Fatalf("conversation %d: %d messages, but its head is %v", conv, len(log), heads)
@@ -428,7 +428,7 @@ func TestNodeFreezes(t *testing.T) {
 			sure[[2]int64{m.Conv, m.Seq}] = m.CID
 		}
 	}
-	_, heads, err := h.Touched(ctx, 0)
+	_, heads, err := h.ChangedSince(ctx, 0)
 	want(t, err, nil)
 	for _, head := range heads {
 		for _, m := range gapless(t, h, head.Conv) {

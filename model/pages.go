@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// Part asks for a page of a conversation: the messages after a seq, at most
+// PageRequest asks for a page of a conversation: the messages after a seq, at most
 // Limit.
-type Part struct {
+type PageRequest struct {
 	Conv, After int64
 	Limit       int
 }
@@ -17,11 +17,11 @@ type Part struct {
 // maxPages is how many pages one query reads.
 const maxPages = 16
 
-// Parts reads several pages: the messages of each in rising order, one page
+// Pages reads several pages: the messages of each in rising order, one page
 // after the other. It returns as many messages as maxBytes of body, cid and
 // name hold, but at least one if there is one. It needs one query for up to
 // maxPages pages.
-func (db *DB) Parts(ctx context.Context, parts []Part, maxBytes int) ([]Message, error) {
+func (db *DB) Pages(ctx context.Context, parts []PageRequest, maxBytes int) ([]Message, error) {
 	var all []Message
 	for len(parts) > 0 && (maxBytes > 0 || len(all) == 0) {
 		n := min(len(parts), maxPages)
@@ -42,11 +42,11 @@ func (db *DB) Parts(ctx context.Context, parts []Part, maxBytes int) ([]Message,
 
 // readPages reads up to maxPages pages with one query. full: not all messages
 // had room.
-func (db *DB) readPages(ctx context.Context, pages []Part, maxBytes int) (l []Message, full bool, err error) {
+func (db *DB) readPages(ctx context.Context, pages []PageRequest, maxBytes int) (l []Message, full bool, err error) {
 	n := 1 << bits.Len(uint(len(pages)-1)) // few distinct queries, as each is prepared
 	args := make([]any, 0, 3*n)
 	for i := range n {
-		var p Part // padding: an empty page
+		var p PageRequest // padding: an empty page
 		if i < len(pages) {
 			p = pages[i]
 		}

@@ -255,7 +255,7 @@ func TestDeleteUser(t *testing.T) {
 		if l := h.log(a.Conv); len(l) != 1 || l[0].Name != "user0" {
 			t.Error(l)
 		}
-		v, err := h.View(ctx, u[1], 0, u[0])
+		v, err := h.VisibleRange(ctx, u[1], 0, u[0])
 		want(t, err, nil)
 		if v.Conv != a.Conv || v.Last != 1 {
 			t.Error(v)
@@ -267,7 +267,7 @@ func TestDeleteUser(t *testing.T) {
 		}
 		_, err = h.AddFriend(ctx, u[1], u[0], 10)
 		want(t, err, ErrNotFound)
-		_, err = h.View(ctx, u[2], 0, u[0])
+		_, err = h.VisibleRange(ctx, u[2], 0, u[0])
 		want(t, err, ErrNotFound)
 	})
 }

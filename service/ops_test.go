@@ -365,11 +365,11 @@ func (s *brokenStore) Append(batch ...*model.Append) error {
 	return s.Store.Append(batch...)
 }
 
-func (s *brokenStore) View(ctx context.Context, user, group, peer int64) (model.View, error) {
+func (s *brokenStore) VisibleRange(ctx context.Context, user, group, peer int64) (model.VisibleRange, error) {
 	if s.broken.Load() {
-		return model.View{}, errDisk
+		return model.VisibleRange{}, errDisk
 	}
-	return s.Store.View(ctx, user, group, peer)
+	return s.Store.VisibleRange(ctx, user, group, peer)
 }
 
 func (s *brokenStore) UserByID(ctx context.Context, id int64) (model.User, error) {

@@ -45,8 +45,8 @@ type lateToken struct {
 	*gate
 }
 
-func (s lateToken) TokenPlaces(ctx context.Context, hash []byte, user int64) (model.User, string, []model.Place, error) {
-	u, device, places, err := s.Store.TokenPlaces(ctx, hash, user)
+func (s lateToken) TokenMemberships(ctx context.Context, hash []byte, user int64) (model.User, string, []model.Membership, error) {
+	u, device, places, err := s.Store.TokenMemberships(ctx, hash, user)
 	s.pass()
 	return u, device, places, err
 }

@@ -316,7 +316,7 @@ func (r *run) readLog(ctx context.Context) ([][]row, error) {
 		if cv.group == 0 {
 			peer = r.directory.users[cv.members[len(cv.members)-1]].id
 		}
-		v, err := db.View(ctx, me, cv.group, peer)
+		v, err := db.VisibleRange(ctx, me, cv.group, peer)
 		if err != nil {
 			return nil, err
 		}

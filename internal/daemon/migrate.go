@@ -48,7 +48,7 @@ func migrate(inv *invocation, stdout, stderr io.Writer) (err error) {
 
 	rows := make(map[string]int64)
 	said := time.Now()
-	err = model.Copy(ctx, from, to, func(table string, n int64) {
+	err = model.CopyStore(ctx, from, to, func(table string, n int64) {
 		rows[table] = n
 		if time.Since(said) >= progressEvery {
 			said = time.Now()

@@ -7,15 +7,15 @@ import (
 )
 
 // Arrive makes a session live: it gets LOGIN_ACK, the notices that waited for
-// that, and from then on what is new, after its backlog if it has one. places
+// that, and from then on what is new, after its backlog if it has one. memberships
 // are the conversations of its user, as they were read after Begin; sent is how
 // far LOGIN_ACK brings the device in each.
-func (l *TopicsOnLoop) Arrive(t Turn, ss *session.Session, places []model.Place, sent []int64, ack *proto.Response) {
-	check := l.setCursors(t, ss, places, sent)
+func (l *TopicsOnLoop) Arrive(t Turn, ss *session.Session, memberships []model.Membership, sent []int64, ack *proto.Response) {
+	check := l.setCursors(t, ss, memberships, sent)
 	ss.GoLive(t, ack)
-	for i := range places {
-		if tp := l.topics[places[i].Conv]; tp != nil {
-			if cu := tp.cursor(t, ss); cu != nil && sent[i] > places[i].Delivered {
+	for i := range memberships {
+		if tp := l.topics[memberships[i].Conv]; tp != nil {
+			if cu := tp.cursor(t, ss); cu != nil && sent[i] > memberships[i].Delivered {
 				l.sent(t, tp, cu, max(cu.sent, sent[i]))
 			}
 		}
@@ -33,15 +33,15 @@ func (l *TopicsOnLoop) Arrive(t Turn, ss *session.Session, places []model.Place,
 // setCursors sets a new session's cursors to what was read for it. It returns
 // the groups whose members have to be read again, with the version that was
 // read: what was read and what was heard since don't agree.
-func (l *TopicsOnLoop) setCursors(t Turn, ss *session.Session, places []model.Place, sent []int64) (check map[*topicOnLoop]int64) {
+func (l *TopicsOnLoop) setCursors(t Turn, ss *session.Session, memberships []model.Membership, sent []int64) (check map[*topicOnLoop]int64) {
 	check = make(map[*topicOnLoop]int64)
 	for tp := range l.users[ss.User].topics {
 		if tp.group != 0 {
 			check[tp] = 0 // unless confirmed below
 		}
 	}
-	for i := range places {
-		p := &places[i]
+	for i := range memberships {
+		p := &memberships[i]
 		tp := l.topics[p.Conv]
 		unheard := tp == nil // messages since p was read went by
 		switch {
@@ -58,7 +58,7 @@ func (l *TopicsOnLoop) setCursors(t Turn, ss *session.Session, places []model.Pl
 		}
 		tp.last = max(tp.last, p.Last)
 		cu := tp.cursor(t, ss)
-		if _, unsure := check[tp]; cu == nil && !unsure { // the user joined on another device after Begin's places were read
+		if _, unsure := check[tp]; cu == nil && !unsure { // the user joined on another device after Begin's memberships were read
 			l.add(t, tp, ss.User, unknown)
 			cu = tp.cursor(t, ss)
 		}

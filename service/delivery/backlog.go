@@ -30,9 +30,9 @@ func (l *TopicsOnLoop) catchUp(t Turn, tp *topicOnLoop) {
 		return
 	}
 	after := first.sent
-	devices := make([]model.Holder, len(ask))
+	devices := make([]model.DeviceKey, len(ask))
 	for i, ss := range ask {
-		devices[i] = model.Holder{User: ss.User, Device: ss.Device}
+		devices[i] = model.DeviceKey{User: ss.User, Device: ss.Device}
 	}
 	tp.reading = true
 	l.d.m.catchUps.Inc()
@@ -73,10 +73,10 @@ func (l *TopicsOnLoop) catchUp(t Turn, tp *topicOnLoop) {
 
 // readPage reads the page after a seq, or after the first of the devices'
 // cursors where after is unknown.
-func (d *Delivery) readPage(t Off, conv, group, user, after int64, devices []model.Holder) (p page, err error) {
+func (d *Delivery) readPage(t Off, conv, group, user, after int64, devices []model.DeviceKey) (p page, err error) {
 	d.courier.Await(t)
 	if len(devices) > 0 {
-		if p.cursors, err = d.store.Delivered(t, conv, devices); err != nil {
+		if p.cursors, err = d.store.DeliveredSeqs(t, conv, devices); err != nil {
 			return p, err
 		}
 	}
@@ -92,7 +92,7 @@ func (d *Delivery) readPage(t Off, conv, group, user, after int64, devices []mod
 	}
 	// A user who has left isn't shown what was said since, even if the notice of
 	// it hasn't come here.
-	v, err := d.store.View(t, user, group, 0)
+	v, err := d.store.VisibleRange(t, user, group, 0)
 	if errors.Is(err, model.ErrNotAllowed) || errors.Is(err, model.ErrNotFound) {
 		p.gone, err = true, nil
 	}

@@ -51,10 +51,10 @@ const SaveEvery = 10 * time.Second
 // the others may.
 type Store interface {
 	Page(ctx context.Context, conv, after int64, limit, maxBytes int) ([]model.Message, error)
-	View(ctx context.Context, user, group, peer int64) (model.View, error)
-	Delivered(ctx context.Context, conv int64, of []model.Holder) ([]int64, error)
+	VisibleRange(ctx context.Context, user, group, peer int64) (model.VisibleRange, error)
+	DeliveredSeqs(ctx context.Context, conv int64, of []model.DeviceKey) ([]int64, error)
 	MemberIDs(ctx context.Context, group int64) (version int64, members []model.Member, err error)
-	Touched(ctx context.Context, since int64) (now int64, heads []model.Head, err error)
+	ChangedSince(ctx context.Context, since int64) (now int64, heads []model.LogHead, err error)
 	Blocked(ctx context.Context, by, whom int64) (bool, error)
 	Deliver(user int64, device string, conv, seq int64)
 	FlushSoon(user int64)

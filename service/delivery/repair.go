@@ -28,7 +28,7 @@ func (r *Repair) Look(t Off) error {
 	if r.since < 0 {
 		since = farFuture // only to learn the time
 	}
-	now, heads, err := r.d.store.Touched(t, since)
+	now, heads, err := r.d.store.ChangedSince(t, since)
 	if err != nil {
 		return err
 	}
@@ -49,7 +49,7 @@ func (r *Repair) Look(t Off) error {
 }
 
 // raise brings the heads of conversations to the loops with sessions in them.
-func (d *Delivery) raise(heads []model.Head) {
+func (d *Delivery) raise(heads []model.LogHead) {
 	perLoop := make([][]delivery, len(d.topics))
 	for i := range heads {
 		h := &heads[i]
@@ -68,7 +68,7 @@ func (d *Delivery) raise(heads []model.Head) {
 
 // enlist brings a group to loops with a member who joined on another node, if
 // the notice of that was lost.
-func (d *Delivery) enlist(t Off, h *model.Head) error {
+func (d *Delivery) enlist(t Off, h *model.LogHead) error {
 	_, members, err := d.store.MemberIDs(t, h.Group)
 	if err != nil && !errors.Is(err, model.ErrNotFound) { // dismissed: everyone who had it was told
 		return err
@@ -82,7 +82,7 @@ func (d *Delivery) enlist(t Off, h *model.Head) error {
 	return nil
 }
 
-func (l *TopicsOnLoop) enlist(t Turn, h *model.Head, user int64) {
+func (l *TopicsOnLoop) enlist(t Turn, h *model.LogHead, user int64) {
 	if u := l.users[user]; l.topics[h.Group] == nil && u != nil {
 		tp := l.newGroup(t, h.Group, h.Version, h.Last)
 		l.add(t, tp, user, unknown)

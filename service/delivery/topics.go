@@ -202,9 +202,9 @@ func (l *TopicsOnLoop) topicOf(t Turn, user, group, peer int64) *topicOnLoop {
 }
 
 // Begin puts a new session into the loop's lists. From here on what is new for
-// its user is noted for it, and pushed once it is live. places need only name
+// its user is noted for it, and pushed once it is live. memberships need only name
 // the user's groups.
-func (l *TopicsOnLoop) Begin(t Turn, ss *session.Session, places []model.Place) {
+func (l *TopicsOnLoop) Begin(t Turn, ss *session.Session, memberships []model.Membership) {
 	u := l.users[ss.User]
 	if u == nil {
 		u = &userOnLoop{}
@@ -218,8 +218,8 @@ func (l *TopicsOnLoop) Begin(t Turn, ss *session.Session, places []model.Place) 
 	for tp := range l.pairsOf[ss.User] {
 		l.add(t, tp, ss.User, unknown)
 	}
-	for i := range places {
-		if p := &places[i]; p.Group != 0 {
+	for i := range memberships {
+		if p := &memberships[i]; p.Group != 0 {
 			tp := l.topics[p.Conv]
 			if tp == nil {
 				tp = l.newGroup(t, p.Group, p.Version, p.Last)

@@ -25,13 +25,13 @@ type (
 // Store is what groups ask of the data. Everything may block.
 type Store interface {
 	CreateGroup(ctx context.Context, creator int64, name, desc string, maxGroups int) (int64, error)
-	JoinGroup(ctx context.Context, group, user int64, maxMembers, maxGroups int) (model.Joined, error)
+	JoinGroup(ctx context.Context, group, user int64, maxMembers, maxGroups int) (model.JoinResult, error)
 	LeaveGroup(ctx context.Context, group, user int64) (version int64, err error)
 	KickMember(ctx context.Context, group, by, user int64) (version int64, err error)
 	DismissGroup(ctx context.Context, group, by int64) (version int64, members []int64, err error)
 	Groups(ctx context.Context, user int64) ([]model.Group, error)
 	Members(ctx context.Context, group, after int64, limit int) ([]model.Member, error)
-	View(ctx context.Context, user, group, peer int64) (model.View, error)
+	VisibleRange(ctx context.Context, user, group, peer int64) (model.VisibleRange, error)
 }
 
 // Groups are the handlers of one node.
@@ -67,7 +67,7 @@ func (g *Groups) Create(t Turn, c *conn, r *proto.Request) {
 // Join makes the asker a member of a group.
 func (g *Groups) Join(t Turn, c *conn, r *proto.Request) {
 	a, ss := session.Answer(r), c.Session(t)
-	session.OffLoop(t, c, reactor.Quick, a, func(t Off) (model.Joined, error) {
+	session.OffLoop(t, c, reactor.Quick, a, func(t Off) (model.JoinResult, error) {
 		j, err := g.store.JoinGroup(t, a.GroupID, ss.User, g.cfg.MaxMembers, g.cfg.MaxGroups)
 		if err != nil {
 			return j, err
@@ -82,7 +82,7 @@ func (g *Groups) Join(t Turn, c *conn, r *proto.Request) {
 			a.Users, a.Count = us, 0
 		}
 		return j, nil
-	}, func(t Turn, j model.Joined) {
+	}, func(t Turn, j model.JoinResult) {
 		g.delivery.MembersChanged(t, delivery.Joined(a.GroupID, ss.User, ss.Name, j.Version, j.Seq), ss)
 		c.Reply(t, &a)
 	})
@@ -126,7 +126,7 @@ func (g *Groups) Dismiss(t Turn, c *conn, r *proto.Request) {
 func (g *Groups) Users(t Turn, c *conn, r *proto.Request) {
 	a, ss, after := session.Answer(r), c.Session(t), r.After
 	session.OffLoop(t, c, reactor.Quick, a, func(t Off) ([]proto.Member, error) {
-		if _, err := g.store.View(t, ss.User, a.GroupID, 0); err != nil {
+		if _, err := g.store.VisibleRange(t, ss.User, a.GroupID, 0); err != nil {
 			return nil, err
 		}
 		return g.page(t, ss.User, a.GroupID, after)

@@ -45,8 +45,8 @@ type Store interface {
 	SetHash(ctx context.Context, id int64, old, hash string) error
 	OpenDevice(ctx context.Context, u model.User, device string, tokenHash []byte, max int) (evicted []string, err error)
 	TokenDevice(ctx context.Context, tokenHash []byte) (model.User, string, error)
-	TokenPlaces(ctx context.Context, tokenHash []byte, user int64) (model.User, string, []model.Place, error)
-	Places(ctx context.Context, user int64, device string) ([]model.Place, error)
+	TokenMemberships(ctx context.Context, tokenHash []byte, user int64) (model.User, string, []model.Membership, error)
+	Memberships(ctx context.Context, user int64, device string) ([]model.Membership, error)
 	CloseDevice(ctx context.Context, tokenHash []byte) error
 	ChangePassword(ctx context.Context, user int64, hash, device string, tokenHash []byte) (others []string, err error)
 }
@@ -97,7 +97,7 @@ type identity struct {
 	at      int64         // time by the nodes' shared clock, Unix microseconds
 	nth     int64         // order among this node's logins, taken before the token was seen to be good
 	evicted []string      // devices that had to make room
-	places  []model.Place // conversations, before the session began
+	memberships  []model.Membership // conversations, before the session began
 	late    error         // why there is no session after all, though devices had to make room
 }
 
@@ -159,7 +159,7 @@ func (l *Logins) proveByToken(t Off, token string) (id identity, err error) {
 	at, nth := l.Bus.Now(t), l.logins.Add(1)
 	id.token = token
 	// Whose cursors may be pending isn't known yet: only the groups matter.
-	id.user, id.device, id.places, err = l.Store.TokenPlaces(t, tokenHash(token), 0)
+	id.user, id.device, id.memberships, err = l.Store.TokenMemberships(t, tokenHash(token), 0)
 	switch {
 	case errors.Is(err, model.ErrNotFound):
 		err = errRefused
@@ -222,7 +222,7 @@ func (l *Logins) byPassword(t Off, q *proto.Request) (id identity, err error) {
 		err = errRefused
 	}
 	if err == nil {
-		id.places, err = l.Store.Places(t, id.user.ID, id.device)
+		id.memberships, err = l.Store.Memberships(t, id.user.ID, id.device)
 	}
 	return id, err
 }
@@ -243,7 +243,7 @@ func (l *Logins) enter(t Turn, c *conn, a proto.Response, id identity, q *proto.
 		c.FinishReplaced(t)
 		return
 	}
-	topics.Begin(t, ss, id.places)
+	topics.Begin(t, ss, id.memberships)
 	if first {
 		l.Limits.Restore(ss.User, ss.Rate)
 		l.Presence.Up(ss.User)

@@ -15,7 +15,7 @@ const (
 
 // welcome is what a session is told as it begins.
 type welcome struct {
-	places  []model.Place
+	memberships  []model.Membership
 	sent    []int64 // how far offline brings each place
 	friends []proto.Friend
 	groups  []proto.Group
@@ -28,7 +28,7 @@ type welcome struct {
 func (l *Logins) welcome(t Off, ss *session.Session, brief bool) (w welcome, err error) {
 	l.Courier.Await(t)
 	l.Sessions.Announce(ss) // other nodes have to know from here on
-	_, _, w.places, err = l.Store.TokenPlaces(t, ss.TokenHash(), ss.User)
+	_, _, w.memberships, err = l.Store.TokenMemberships(t, ss.TokenHash(), ss.User)
 	if errors.Is(err, model.ErrNotFound) {
 		err = errRefused
 	}
@@ -50,7 +50,7 @@ func (l *Logins) welcome(t Off, ss *session.Session, brief bool) (w welcome, err
 		}
 		room -= w.size()
 	}
-	w.offline, w.sent, err = l.Messages.Missed(t, ss.User, w.places, min(room, proto.MaxOfflineBytes))
+	w.offline, w.sent, err = l.Messages.Missed(t, ss.User, w.memberships, min(room, proto.MaxOfflineBytes))
 	return w, err
 }
 
@@ -63,8 +63,8 @@ func (w *welcome) size() int {
 func (l *Logins) arrive(t Turn, ss *session.Session, w *welcome, a proto.Response) {
 	a.Node, a.Window, a.Epoch = l.Node, int64(l.Sessions.Window), l.Epoch
 	a.Friends, a.Groups, a.Offline = w.friends, w.groups, w.offline
-	for i := range w.places {
-		a.More = a.More || w.sent[i] < w.places[i].Last
+	for i := range w.memberships {
+		a.More = a.More || w.sent[i] < w.memberships[i].Last
 	}
-	l.Delivery.On(t).Arrive(t, ss, w.places, w.sent, &a)
+	l.Delivery.On(t).Arrive(t, ss, w.memberships, w.sent, &a)
 }

@@ -61,7 +61,7 @@ func (m *Messages) groupEvent(t Turn, c *conn, r *proto.Request) {
 	// The store tells whether there is no such group, or the user is no member.
 	a := session.Answer(r)
 	session.OffLoop(t, c, reactor.Quick, a, func(t Off) (struct{}, error) {
-		_, err := m.store.View(t, ss.User, a.GroupID, 0)
+		_, err := m.store.VisibleRange(t, ss.User, a.GroupID, 0)
 		return struct{}{}, err
 	}, func(Turn, struct{}) {}) // the user has just joined: the event came too early and is dropped
 }

@@ -37,7 +37,7 @@ func (m *Messages) Sync(t Turn, c *conn, r *proto.Request) {
 	}
 	n = min(n, m.delivery.MaxPage())
 	session.OffLoop(t, c, reactor.Quick, a, func(t Off) (struct{}, error) {
-		v, err := m.store.View(t, ss.User, q.GroupID, q.Peer)
+		v, err := m.store.VisibleRange(t, ss.User, q.GroupID, q.Peer)
 		a.First, a.Last = v.First, v.Last
 		if err != nil || v.Last < v.First {
 			return struct{}{}, err

@@ -28,9 +28,9 @@ type (
 type Store interface {
 	Append(batch ...*model.Append) error
 	Page(ctx context.Context, conv, after int64, limit, maxBytes int) ([]model.Message, error)
-	Parts(ctx context.Context, parts []model.Part, maxBytes int) ([]model.Message, error)
+	Pages(ctx context.Context, parts []model.PageRequest, maxBytes int) ([]model.Message, error)
 	PageBefore(ctx context.Context, conv, before, floor int64, limit, maxBytes int) ([]model.Message, error)
-	View(ctx context.Context, user, group, peer int64) (model.View, error)
+	VisibleRange(ctx context.Context, user, group, peer int64) (model.VisibleRange, error)
 	Conversations(ctx context.Context, user, before int64, limit int) ([]model.Conversation, bool, error)
 	Deliver(user int64, device string, conv, seq int64)
 	Read(user, conv, seq int64)

@@ -10,15 +10,15 @@ import (
 // Missed reads the first messages that a device lacks in a user's
 // conversations, as many as fit into room bytes, with one query. sent is how
 // far they bring the device in each. It blocks on the store.
-func (m *Messages) Missed(t Off, user int64, places []model.Place, room int) (missed []proto.Chat, sent []int64, err error) {
-	sent = make([]int64, len(places))
-	var parts []model.Part
+func (m *Messages) Missed(t Off, user int64, memberships []model.Membership, room int) (missed []proto.Chat, sent []int64, err error) {
+	sent = make([]int64, len(memberships))
+	var parts []model.PageRequest
 	left := int64(min(m.delivery.MaxPage(), proto.MaxOffline))
-	for i := range places {
-		p := &places[i]
+	for i := range memberships {
+		p := &memberships[i]
 		sent[i] = p.Delivered
 		if n := min(p.Last-p.Delivered, left); n > 0 {
-			parts = append(parts, model.Part{Conv: p.Conv, After: p.Delivered, Limit: int(n)})
+			parts = append(parts, model.PageRequest{Conv: p.Conv, After: p.Delivered, Limit: int(n)})
 			left -= n
 		}
 	}
@@ -28,16 +28,16 @@ func (m *Messages) Missed(t Off, user int64, places []model.Place, room int) (mi
 	if left == 0 {
 		m.sessions.Limited.Reached(limits.FullPage, 1)
 	}
-	ms, err := m.store.Parts(t, parts, room)
+	ms, err := m.store.Pages(t, parts, room)
 	if err != nil {
 		return nil, sent, err
 	}
 	at := 0
 	for j := range ms {
-		for places[at].Conv != ms[j].Conv {
+		for memberships[at].Conv != ms[j].Conv {
 			at++
 		}
-		p := &places[at]
+		p := &memberships[at]
 		c := delivery.Chat(&ms[j], p.Group, user, p.Peer)
 		if room -= chatSize(&c); room < 0 {
 			break

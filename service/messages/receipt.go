@@ -17,9 +17,9 @@ func (m *Messages) Receipt(t Turn, c *conn, r *proto.Request) {
 		return
 	}
 	a, read, seq := session.Answer(r), r.Read, r.Seq
-	session.OffLoop(t, c, reactor.Quick, a, func(t Off) (model.View, error) {
-		return m.store.View(t, ss.User, a.GroupID, a.Peer)
-	}, func(t Turn, v model.View) {
+	session.OffLoop(t, c, reactor.Quick, a, func(t Off) (model.VisibleRange, error) {
+		return m.store.VisibleRange(t, ss.User, a.GroupID, a.Peer)
+	}, func(t Turn, v model.VisibleRange) {
 		if seq = min(seq, v.Last); seq == 0 {
 			return
 		}

@@ -32,7 +32,7 @@ const (
 
 // Store is what presence asks of the data.
 type Store interface {
-	Audience(ctx context.Context, users []int64) ([]model.Watcher, error)
+	PresenceViewers(ctx context.Context, users []int64) ([]model.PresenceViewer, error)
 	Blockers(ctx context.Context, user int64) ([]int64, error)
 }
 
@@ -198,7 +198,7 @@ func (p *Presence) tellFriends(t Off, changed map[int64]bool) error {
 		}
 		failed = err
 	}
-	watchers, err := p.store.Audience(t, slices.Collect(maps.Keys(changed)))
+	watchers, err := p.store.PresenceViewers(t, slices.Collect(maps.Keys(changed)))
 	if err != nil || len(watchers) == 0 {
 		return errors.Join(failed, err)
 	}

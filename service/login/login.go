@@ -91,14 +91,14 @@ var errOvertaken = &proto.Error{Errno: proto.TooFast, Message: "another login of
 
 // identity is who a login has proven to be.
 type identity struct {
-	user    model.User
-	device  string
-	token   string
-	at      int64         // time by the nodes' shared clock, Unix microseconds
-	nth     int64         // order among this node's logins, taken before the token was seen to be good
-	evicted []string      // devices that had to make room
-	memberships  []model.Membership // conversations, before the session began
-	late    error         // why there is no session after all, though devices had to make room
+	user        model.User
+	device      string
+	token       string
+	at          int64              // time by the nodes' shared clock, Unix microseconds
+	nth         int64              // order among this node's logins, taken before the token was seen to be good
+	evicted     []string           // devices that had to make room
+	memberships []model.Membership // conversations, before the session began
+	late        error              // why there is no session after all, though devices had to make room
 }
 
 // Login proves who it is, puts the session into the lists, and then reads what

@@ -15,11 +15,11 @@ const (
 
 // welcome is what a session is told as it begins.
 type welcome struct {
-	memberships  []model.Membership
-	sent    []int64 // how far offline brings each place
-	friends []proto.Friend
-	groups  []proto.Group
-	offline []proto.Chat
+	memberships []model.Membership
+	sent        []int64 // how far offline brings each place
+	friends     []proto.Friend
+	groups      []proto.Group
+	offline     []proto.Chat
 }
 
 // welcome reads what a session has to be told. It runs after the session has

@@ -52,8 +52,8 @@ func (p *People) DelFriend(t Turn, c *conn, r *proto.Request) {
 	session.OffLoop(t, c, reactor.Quick, a, func(t Off) (struct{}, error) {
 		return struct{}{}, p.store.DelFriend(t, ss.User, a.FriendID)
 	}, func(t Turn, _ struct{}) {
-		p.presence.Told(ss.User, a.FriendID, false)
-		p.presence.Told(a.FriendID, ss.User, false)
+		p.presence.Record(ss.User, a.FriendID, false)
+		p.presence.Record(a.FriendID, ss.User, false)
 		c.Reply(t, &a)
 		p.sessions.Tell(a.FriendID, proto.AppendResponse(nil, &proto.Response{Op: proto.DEL_FRIEND, ID: ss.User}), nil)
 		p.sessions.Tell(ss.User, proto.AppendResponse(nil, &proto.Response{Op: proto.DEL_FRIEND, ID: a.FriendID}), ss)

@@ -67,7 +67,7 @@ func (p *People) List(t Off, user int64) ([]proto.Friend, error) {
 	for i, f := range fs {
 		online := on[i] && !f.Hidden
 		list[i] = proto.Friend{ID: f.ID, Name: f.Name, State: presence.State(online)}
-		p.presence.Told(user, f.ID, online)
+		p.presence.Record(user, f.ID, online)
 	}
 	return list, nil
 }

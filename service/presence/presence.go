@@ -221,19 +221,19 @@ func (p *Presence) tellFriends(t Off, changed map[int64]bool) error {
 // Inform tells all sessions of a user but one, on every node, that a friend has
 // come or gone. It never blocks.
 func (p *Presence) Inform(user int64, news *bus.Presence, except *session.Session) {
-	p.Told(user, news.User, news.Online)
+	p.Record(user, news.User, news.Online)
 	p.sessions.TellHere(user, body(news.User, news.Online), except)
 	p.courier.Publish(bus.User(user), bus.Payload{Presence: news})
 }
 
 // InformHere tells a user's sessions on this node that a friend has come or gone.
 func (p *Presence) InformHere(user int64, news *bus.Presence) {
-	p.Told(user, news.User, news.Online)
+	p.Record(user, news.User, news.Online)
 	p.sessions.TellHere(user, body(news.User, news.Online), nil)
 }
 
-// Told notes what a user here was told of a friend.
-func (p *Presence) Told(user, friend int64, online bool) {
+// Record notes what a user here was told of a friend.
+func (p *Presence) Record(user, friend int64, online bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	st := p.here[user]

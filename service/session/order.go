@@ -200,7 +200,7 @@ func (c *Conn) Send(t Turn, r *proto.Request, a model.Append) *Message {
 	text = append(append(text, r.CID...), r.Msg...)
 	a.Sender, a.Retry = c.on.session.User, r.Retry
 	a.CID, a.Body = text[:len(r.CID):len(r.CID)], text[len(r.CID):]
-	if !c.s.pending.take(t, c, &a) {
+	if !c.s.pending.acquire(t, c, &a) {
 		c.RefuseRequest(t, r, c.throttle(t, model.ErrBusy)) // later messages would overtake it
 		return nil
 	}
@@ -290,7 +290,7 @@ func (c *Conn) AnswerRefused(t Turn) {
 func (m *Message) answer(t Turn) {
 	c := m.Conn
 	if m.conv != nil {
-		c.s.pending.give(t, c, &m.Append)
+		c.s.pending.release(t, c, &m.Append)
 		m.conv.inFlight--
 	}
 	a := proto.Response{Op: m.Op.Ack(), Fields: m.fields, RID: m.rid, CID: m.CID, ToID: m.Peer, GroupID: m.Group,

@@ -27,12 +27,12 @@ func newPending(limit int64, set *metrics.Set) *pending {
 	return p
 }
 
-// take counts a message of c, and reports false if there is no room for it.
+// acquire counts a message of c, and reports false if there is no room for it.
 // One connection may have as much as is left for all others, so that a few who
 // send much can't shut out those who send little: one alone gets half of the
 // room, two get a third each. The bound may be exceeded by a message per loop,
 // since loops don't wait for each other.
-func (p *pending) take(t Turn, c *Conn, a *model.Append) bool {
+func (p *pending) acquire(t Turn, c *Conn, a *model.Append) bool {
 	n := memory(a)
 	if left := p.max - p.bytes.Load(); n > left || c.on.pending > 0 && c.on.pending+n > left {
 		p.refused.Inc()
@@ -43,8 +43,8 @@ func (p *pending) take(t Turn, c *Conn, a *model.Append) bool {
 	return true
 }
 
-// give returns the room of a message that take counted.
-func (p *pending) give(t Turn, c *Conn, a *model.Append) {
+// release returns the room of a message that take counted.
+func (p *pending) release(t Turn, c *Conn, a *model.Append) {
 	n := memory(a)
 	c.on.pending -= n
 	p.bytes.Add(-n)

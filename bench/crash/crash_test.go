@@ -106,39 +106,40 @@ func TestBrokenServersAreCaught(t *testing.T) {
 	// what is true, ACKs otherwise.
 	early := func(what string) []mutation {
 		return []mutation{
-			{"model/transaction.go", `	if err := t.commit(tx); err != nil {`, `	t.learn(batch)
-	var stored []*Append
+			{"model/groupcommit/executor.go", `	if err := e.step.Commit(); err != nil {`, `	var stored []*Append
 	for _, a := range batch {
 		if a.Stored {
 			stored = append(stored, a)
 		}
 	}
-	t.db.o.Sink(context.WithValue(ctx, "early", true), stored)
+	e.c.config.Sink(context.WithValue(ctx, "early", true), stored)
 	time.Sleep(500 * time.Millisecond)
-	if err := t.commit(tx); err != nil {`},
-			{"service/route.go", `	todo := make([][]*delivery, len(s.loops))`, `	early := ctx.Value("early") != nil
-	todo := make([][]*delivery, len(s.loops))`},
-			{"service/route.go", `	if len(out.messages) > 0 {`, `	deliver := early == (` + what + `)
+	if err := e.step.Commit(); err != nil {`},
+			{"service/delivery/route.go", `	perLoop := make([][]*delivery, len(d.topics))`, `	early := ctx.Value("early") != nil
+	perLoop := make([][]*delivery, len(d.topics))`},
+			{"service/delivery/route.go", `	if len(out.messages) > 0 {`, `	deliver := early == (` + what + `)
 	ack := !early || !` + what + `
 	if !deliver {
 		out.messages = nil
 	}
 	if len(out.messages) > 0 {`},
-			{"service/route.go", `s.loops[i].committed(t, list) })`, `s.loops[i].committed(t, list, deliver, ack) })`},
-			{"service/route.go", `) committed(t Turn, list []*delivery) {`, `) committed(t Turn, list []*delivery, deliver, ack bool) {`},
-			{"service/route.go", `			l.committed(t, list)`, `			l.committed(t, list, deliver, ack)`},
-			{"service/route.go", `		l.conclude(t, d)`, `		l.conclude(t, d, deliver, ack)`},
-			{"service/route.go", `) conclude(t Turn, d *delivery) {`, `) conclude(t Turn, d *delivery, deliver, ack bool) {`},
-			{"service/route.go", `	if d.from.session.loop == l.index {`, `	if d.from.session.loop == l.index && ack {`},
-			{"service/route.go", `	if d.from.Err == nil {
+			{"service/delivery/route.go", `d.topics[i].committed(t, list) })`, `d.topics[i].committed(t, list, deliver, ack) })`},
+			{"service/delivery/route.go", `) committed(t Turn, list []*delivery) {`, `) committed(t Turn, list []*delivery, deliver, ack bool) {`},
+			{"service/delivery/route.go", `			l.committed(t, list)`, `			l.committed(t, list, deliver, ack)`},
+			{"service/delivery/route.go", `		l.conclude(t, d)`, `		l.conclude(t, d, deliver, ack)`},
+			{"service/delivery/route.go", `) conclude(t Turn, d *delivery) {`, `) conclude(t Turn, d *delivery, deliver, ack bool) {`},
+			{"service/delivery/route.go", `	if d.from.Session.Loop == l.index {`, `	if d.from.Session.Loop == l.index && ack {`},
+			{"service/delivery/route.go", `	if d.from.Err == nil {
 		l.deliver(t, d)`, `	if d.from.Err == nil && deliver {
 		l.deliver(t, d)`},
-			// What was acknowledged early is so once.
-			{"service/chat.go", `) ack(t Turn, sn *sending) {
-	x := sn.client
-`, `) ack(t Turn, sn *sending) {
-	x := sn.client
-	if slices.Index(x.sending, sn) < 0 {
+			// What was acknowledged early isn't acknowledged again.
+			{"service/session/order.go", `) Ack(t Turn) {
+	c := m.Conn
+	o := &c.on.order
+`, `) Ack(t Turn) {
+	c := m.Conn
+	o := &c.on.order
+	if slices.Index(o.inFlight, m) < 0 {
 		return
 	}
 `},
@@ -154,27 +155,28 @@ func TestBrokenServersAreCaught(t *testing.T) {
 		{"ACK before commit", 2, early("false"), "all nodes killed", []Kind{Lost}},
 		{"publish before commit", 2, early("true"), "all nodes killed", []Kind{Invented}},
 		{"cursor moved before delivery", 1, []mutation{
-			{"service/topic.go", `	if ss.ack {
-		sb.sent = seq
+			{"service/delivery/progress.go", `	if ss.Receipts {
+		cu.sent = seq
 		return
-	}`, `	if ss.ack {
-		sb.sent = seq
-		l.s.store.Deliver(ss.user, ss.device, tp.conv, seq)
+	}`, `	if ss.Receipts {
+		cu.sent = seq
+		l.d.store.Deliver(ss.User, ss.Device, tp.conv, seq)
 		return
 	}`}}, "connections half open", []Kind{Lost}},
 		{"one push in fifty dropped", 1, []mutation{
-			{"service/topic.go", `			sb.session.client.conn.Write(t, d.body)`, `			if d.seq%50 != 49 {
-				sb.session.client.conn.Write(t, d.body)
+			{"service/delivery/deliver.go", `			cu.session.Conn(t).Write(t, d.body)`, `			if d.seq%50 != 49 {
+				cu.session.Conn(t).Write(t, d.body)
 			}`}}, "nginx reloaded", []Kind{Gap}},
 		// One server breaks three promises. None of them hides another.
 		{"some messages held up, the sending device pushed its own, and a panic that nobody recovers", 1, []mutation{
-			{"service/chat.go", `	"slices"
-`, `	"os"
+			{"service/messages/messages.go", `	"context"
+`, `	"context"
+	"os"
 	"slices"
 	"sync/atomic"
 	"time"
 `},
-			{"service/chat.go", `// sending is a chat message`, `var heldUp atomic.Int64
+			{"service/messages/messages.go", `// HandOver hands a turn's messages`, `var heldUp atomic.Int64
 
 // dieOnce ends the first process of this program.
 func dieOnce() {
@@ -184,20 +186,20 @@ func dieOnce() {
 	}
 }
 
-// sending is a chat message`},
-			{"service/chat.go", `		if err := l.s.store.Append(batch...); err != nil {`, `		for i := len(batch) - 1; i >= 0; i-- {
-			if a := batch[i]; a.CID[12]%4 == 0 {
-				batch = slices.Delete(batch, i, i+1)
-				time.AfterFunc(500*time.Millisecond, func() {
-					if heldUp.Add(1) == 20 { // the talk has begun
-						dieOnce()
-					}
-					_ = l.s.store.Append(a)
-				})
-			}
+// HandOver hands a turn's messages`},
+			{"service/messages/messages.go", `	if err := m.store.Append(batch...); err != nil {`, `	for i := len(batch) - 1; i >= 0; i-- {
+		if a := batch[i]; a.CID[12]%4 == 0 {
+			batch = slices.Delete(batch, i, i+1)
+			time.AfterFunc(500*time.Millisecond, func() {
+				if heldUp.Add(1) == 20 { // the talk has begun
+					dieOnce()
+				}
+				_ = m.store.Append(a)
+			})
 		}
-		if err := l.s.store.Append(batch...); err != nil {`},
-			{"service/topic.go", `		own := d.from != nil && d.from.session == sb.session && d.body != nil`, `		own := false`}}, "nginx reloaded", []Kind{Overtaken, Doubled, Died}},
+	}
+	if err := m.store.Append(batch...); err != nil {`},
+			{"service/delivery/deliver.go", `		own := d.from != nil && d.from.Session == cu.session && d.body != nil`, `		own := false`}}, "nginx reloaded", []Kind{Overtaken, Doubled, Died}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel() // mostly waiting

@@ -111,18 +111,18 @@ func (p *Population) runActions() error {
 		for ; i < len(rates)-1 && x >= rates[i].Rate; i++ {
 			x -= rates[i].Rate
 		}
-		who := rng.IntN(len(p.users))
+		index := rng.IntN(len(p.users))
 		if rates[i].Action == ActionPing { // each user in turn
-			who, next = next, (next+1)%len(p.users)
-			_, err := p.users[who].do(ActionPing, at)
+			index, next = next, (next+1)%len(p.users)
+			_, err := p.users[index].do(ActionPing, at)
 			return err
 		}
 		for range p.users { // the next one that can
-			did, err := p.users[who].do(rates[i].Action, at)
+			did, err := p.users[index].do(rates[i].Action, at)
 			if did || err != nil {
 				return err
 			}
-			who = (who + 1) % len(p.users)
+			index = (index + 1) % len(p.users)
 		}
 		return nil
 	})

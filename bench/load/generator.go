@@ -17,6 +17,7 @@ import (
 )
 
 const (
+	// SampleInterval is the default of Sampler.Interval.
 	SampleInterval = time.Second
 	// SetupConcurrency is how many users are set up at the same time. It keeps
 	// a server's password hashing busy.
@@ -73,8 +74,8 @@ func (g *Generator) Quota(i int) int64 {
 }
 
 // AddMetric adds a metric to what is sampled.
-func (g *Generator) AddMetric(name, delay string) *Metric {
-	m := NewMetric(name, delay)
+func (g *Generator) AddMetric(rateName, latencyName string) *Metric {
+	m := NewMetric(rateName, latencyName)
 	g.metrics = append(g.metrics, m)
 	return m
 }

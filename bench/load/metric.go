@@ -63,8 +63,10 @@ type Metric struct {
 	Total *hdrhistogram.Histogram
 }
 
-func NewMetric(name, delay string) *Metric {
-	return &Metric{RateName: name, LatencyName: delay, tick: report.NewHistogram(), Total: report.NewHistogram()}
+// NewMetric returns a metric without recorders. A rate or a latency without a name
+// isn't reported.
+func NewMetric(rateName, latencyName string) *Metric {
+	return &Metric{RateName: rateName, LatencyName: latencyName, tick: report.NewHistogram(), Total: report.NewHistogram()}
 }
 
 // NewRecorder adds a recorder for one more connection.

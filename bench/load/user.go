@@ -283,9 +283,9 @@ func (u *user) handleMessage(op proto.Op, from, to, group, seq int64, text []byt
 	if op == proto.GROUP_CHAT {
 		box, m = u.inboxes[1], p.groups
 	}
-	who := box.indexOf(from)
+	sender := box.indexOf(from)
 	n, sent, ok := p.text.read(text)
-	if ok = ok && who >= 0 && group == box.id; ok && op == proto.ONE_CHAT {
+	if ok = ok && sender >= 0 && group == box.id; ok && op == proto.ONE_CHAT {
 		ok = to == u.friend(box.conversation).account.ID && from == u.account.ID || to == u.account.ID && from != to
 	}
 	if !ok {
@@ -302,7 +302,7 @@ func (u *user) handleMessage(op proto.Op, from, to, group, seq int64, text []byt
 		p.repeated.Add(1)
 		return
 	}
-	if wrong := box.senders[who].check(n); wrong != "" {
+	if wrong := box.senders[sender].check(n); wrong != "" {
 		p.addFault(u, box.conversation, "the sender's order is not kept, number %s", wrong)
 	}
 	if sent < u.loginAt {

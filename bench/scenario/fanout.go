@@ -46,7 +46,7 @@ func (f *Fanout) flags() trafficFlags {
 func (f *Fanout) Check() error {
 	var bad flagErrors
 	bad.checkConns("--members", f.Members, maxMembers)
-	bad.check(f.Members >= 2, "--members: %d; a group of less than 2 has nobody to hear", f.Members)
+	bad.check(f.Members >= 2, "--members: %d; a group needs at least 2", f.Members)
 	bad.check(f.Senders >= 1 && f.Senders <= min(f.Members, maxPairs), "--senders: %d is not between 1 and --members, nor above %d", f.Senders, maxPairs)
 	if err := bad.join(); err != nil {
 		return err
@@ -62,7 +62,7 @@ func (f *Fanout) Check() error {
 // there.
 func (f *Fanout) validateFloor() error {
 	if f.Senders != 1 {
-		return fmt.Errorf("--senders: %d; on the floor, who sends hears nobody, so that there is only 1", f.Senders)
+		return fmt.Errorf("--senders: %d; on the floor only 1 member can send, since senders receive nothing", f.Senders)
 	}
 	return (&Event{trafficFlags: f.flags()}).validateFor(proto.MaxMsg)
 }

@@ -68,7 +68,7 @@ func (n *NoisyNeighbor) Check() error {
 	if err := t.validate(proto.MaxMsg, quietWindow); err != nil {
 		bad = append(bad, err)
 	}
-	bad.check(n.Rate > 0, "--rate: %g is not above 0: the quiet ones are an open loop", n.Rate)
+	bad.check(n.Rate > 0, "--rate: %g is not above 0, as the open loop of the quiet pairs needs", n.Rate)
 	bad.check(n.Kind != "event" || n.Size <= proto.MaxData, "--size: %d; an event has at most %d", n.Size, proto.MaxData)
 	bad.inRange("--bullies", n.NoisyUsers, 1, maxNoisyUsers)
 	bad.inRange("--conns", n.Conns, 1, maxNoisyConns)
@@ -261,7 +261,7 @@ const NoisyRatio = "end to end p99, beside to alone, median of rounds"
 func (n *NoisyNeighbor) checkMost(rep *report.Report) error {
 	for _, f := range rep.Figures {
 		if f.Name == NoisyRatio && n.Most > 0 && f.Value > n.Most {
-			return fmt.Errorf("beside a bully the quiet ones' p99 is %.2f times what it is alone, and --most is %g", f.Value, n.Most)
+			return fmt.Errorf("beside noisy users the quiet pairs' p99 is %.2f times what it is alone, and --most is %g", f.Value, n.Most)
 		}
 	}
 	return nil

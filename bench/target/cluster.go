@@ -40,8 +40,8 @@ type cluster struct {
 }
 
 // newCluster starts what t describes. Missing programs are installed if
-// possible, which is announced on say. After an error nothing runs.
-func newCluster(ctx context.Context, t *Flags, p *report.Progress, say io.Writer) (*cluster, error) {
+// possible, which is announced on installLog. After an error nothing runs.
+func newCluster(ctx context.Context, t *Flags, p *report.Progress, installLog io.Writer) (*cluster, error) {
 	if _, err := exec.LookPath(t.Chatd); err != nil {
 		return nil, fmt.Errorf("start a server: %w; make build makes it, --chatd names another", err)
 	}
@@ -52,7 +52,7 @@ func newCluster(ctx context.Context, t *Flags, p *report.Progress, say io.Writer
 	if t.Spawn == SpawnCluster {
 		needed = append(needed, services.RedisPrograms...)
 	}
-	if err := services.Ensure(ctx, say, needed...); err != nil {
+	if err := services.Ensure(ctx, installLog, needed...); err != nil {
 		return nil, err
 	}
 	c := &cluster{}

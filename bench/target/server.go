@@ -21,8 +21,8 @@ type Server struct {
 
 // Start starts the server that t describes, or uses the running one it names.
 // It blocks until clients can connect. p shows the progress; installed programs
-// are announced on say.
-func Start(ctx context.Context, t *Flags, p *report.Progress, say io.Writer) (*Server, error) {
+// are announced on installLog.
+func Start(ctx context.Context, t *Flags, p *report.Progress, installLog io.Writer) (*Server, error) {
 	s := &Server{target: t}
 	if t.Floor != nil {
 		return s, s.startRelay(ctx)
@@ -38,7 +38,7 @@ func Start(ctx context.Context, t *Flags, p *report.Progress, say io.Writer) (*S
 		return s, nil
 	}
 	var err error
-	if s.cluster, err = newCluster(ctx, t, p, say); err != nil {
+	if s.cluster, err = newCluster(ctx, t, p, installLog); err != nil {
 		return nil, err
 	}
 	for _, n := range s.cluster.nodes {

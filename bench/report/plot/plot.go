@@ -1,9 +1,9 @@
-// Package plot draws line charts as SVG: by the standard library alone, with
-// nothing that a page would have to load, legible in light and dark.
+// Package plot draws line charts as SVG. It uses only the standard library, its
+// output loads nothing, and it is legible in light and dark mode.
 //
-// Everything here may be called by anyone and neither blocks nor fails: texts
-// are escaped, and a value that can't be drawn (not a number, infinite, 0 or
-// less on a logarithmic axis) is left out.
+// All functions are safe for concurrent use, and neither block nor fail. Texts
+// are escaped. Values that can't be drawn (NaN, infinite, 0 or less on a
+// logarithmic axis) are left out.
 package plot
 
 import (
@@ -28,7 +28,7 @@ const colors = 6
 // Point is one value of a series.
 type Point struct {
 	X, Y float64
-	Note string // shown where the pointer rests on it; "": nothing is
+	Note string // tooltip; "": none
 }
 
 // Series is one line of a chart.
@@ -37,7 +37,7 @@ type Series struct {
 	Points []Point
 }
 
-// Chart is some series over the same axes.
+// Chart is a set of series over the same axes.
 type Chart struct {
 	Title  string
 	X, Y   Axis
@@ -45,18 +45,17 @@ type Chart struct {
 	Series []Series
 }
 
-// Room around the lines, in pixels.
+// Margins in pixels.
 const (
 	titleHeight  = 22
 	legendHeight = 20
 	bottom       = 38
 	right        = 18
-	letter       = 6.6 // width of one in a label, about
-	tickHeight   = 40  // between two ticks of y, about
+	letter       = 6.6 // approximate width of a letter in a label
+	tickHeight   = 40  // approximate distance between two ticks of y
 )
 
-// SVG draws the chart with this width and height, as an element for a page
-// that has Style.
+// SVG draws the chart as an element for a page that contains Style.
 func (c *Chart) SVG(width, height int) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" class="plot" viewBox="0 0 %d %d" width="%d" height="%d" role="img" aria-label="%s">`,
@@ -66,9 +65,9 @@ func (c *Chart) SVG(width, height int) []byte {
 	return b.Bytes()
 }
 
-// File draws charts side by side as a file of its own, under a title and a
-// line of small print. Each chart has this width and height. It is a picture
-// for documents, where nobody points: without notes.
+// File returns an SVG file with charts side by side, below a title and a
+// subtitle. Each chart has the given width and height. It is a picture for
+// documents, so it has no tooltips.
 func File(title, subtitle string, charts []*Chart, width, height int) []byte {
 	const margin, head = 16, 64
 	var b bytes.Buffer
@@ -93,7 +92,7 @@ func File(title, subtitle string, charts []*Chart, width, height int) []byte {
 	return b.Bytes()
 }
 
-// draw draws the chart from 0,0 on, with the points' notes or without.
+// draw draws the chart at the origin.
 func (c *Chart) draw(b *bytes.Buffer, width, height int, notes bool) {
 	fmt.Fprintf(b, `<text class="title" x="0" y="14">%s</text>`, escape(c.Title))
 	xLo, xHi, yLo, yHi := c.bounds()
@@ -124,7 +123,7 @@ func (c *Chart) draw(b *bytes.Buffer, width, height int, notes bool) {
 	}
 	b.WriteByte('\n')
 	fmt.Fprintf(b, `<path class="axis" d="M%s %sH%s"/>`, num(x.from), num(y.from), num(x.to))
-	end := math.Inf(-1) // of the label before
+	end := math.Inf(-1) // of the previous label
 	for _, t := range xTicks {
 		at, half := x.at(t.Value), letter*float64(utf8.RuneCountInString(t.Label))/2
 		if t.Value > x.hi || at-half < end+4 {
@@ -142,7 +141,7 @@ func (c *Chart) draw(b *bytes.Buffer, width, height int, notes bool) {
 	}
 }
 
-// legend names the series; it returns how many lines that took.
+// legend draws the names of the series and returns how many lines it took.
 func (c *Chart) legend(b *bytes.Buffer, width float64) (lines int) {
 	x, lines := 0.0, 1
 	for i, s := range c.Series {
@@ -183,7 +182,7 @@ func (s *Series) draw(b *bytes.Buffer, color int, x, y scale, notes bool) {
 	switch n {
 	case 0:
 		return
-	case 1: // a line of one point would not be seen
+	case 1: // a line of one point would be invisible
 		path.WriteString("h.01")
 		fmt.Fprintf(b, `<path class="line one s%d" d="%s"/>`, color, path.String())
 	default:
@@ -194,7 +193,7 @@ func (s *Series) draw(b *bytes.Buffer, color int, x, y scale, notes bool) {
 	b.WriteByte('\n')
 }
 
-// bounds is what the data reaches; where there is none, low is above high.
+// bounds returns the range of the data. Without data, low is above high.
 func (c *Chart) bounds() (xLo, xHi, yLo, yHi float64) {
 	xLo, yLo = math.Inf(1), math.Inf(1)
 	xHi, yHi = math.Inf(-1), math.Inf(-1)
@@ -209,7 +208,7 @@ func (c *Chart) bounds() (xLo, xHi, yLo, yHi float64) {
 	return xLo, xHi, yLo, yHi
 }
 
-// drawn says whether p has a place on these axes.
+// drawn reports whether p can be drawn on these axes.
 func drawn(p Point, logX, logY bool) bool {
 	fine := func(v float64, log bool) bool {
 		return !math.IsNaN(v) && math.Abs(v) < 1e300 && (!log || v > 1e-300)
@@ -217,10 +216,10 @@ func drawn(p Point, logX, logY bool) bool {
 	return fine(p.X, logX) && fine(p.Y, logY)
 }
 
-// num is a place with as much precision as is seen.
+// num formats a coordinate.
 func num(v float64) string { return strconv.FormatFloat(math.Round(v*10)/10, 'f', -1, 64) }
 
-// shorten cuts text to what width has room for.
+// shorten cuts text so that it fits into width.
 func shorten(text string, width float64) string {
 	room := max(1, int(width/letter))
 	if utf8.RuneCountInString(text) <= room {
@@ -231,6 +230,6 @@ func shorten(text string, width float64) string {
 
 func escape(text string) string {
 	var b bytes.Buffer
-	_ = xml.EscapeText(&b, []byte(text)) // into memory
+	_ = xml.EscapeText(&b, []byte(text)) // writes to memory
 	return b.String()
 }

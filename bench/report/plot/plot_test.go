@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// texts parses an SVG strictly and returns what it says, and its elements.
+// texts parses an SVG and returns its texts and the number of each element.
 func texts(t *testing.T, svg []byte) (said []string, elements map[string]int) {
 	t.Helper()
 	elements = make(map[string]int)
@@ -45,8 +45,8 @@ func line(values ...float64) Series {
 	return s
 }
 
-// Whatever the data is, what comes out is well-formed and has no place that
-// isn't a number: a browser shows nothing of a path that has one.
+// Any data gives well-formed SVG without NaN. A browser draws nothing of a path
+// that has one.
 func TestEveryData(t *testing.T) {
 	for name, series := range map[string][]Series{
 		"nothing":         nil,
@@ -75,7 +75,7 @@ func TestEveryData(t *testing.T) {
 	}
 }
 
-// Names come out of files and command lines: they are text, never markup.
+// Names come from files and command lines. They are text, never markup.
 func TestHostileTexts(t *testing.T) {
 	const hostile = `</svg><script>alert("1")</script>&'` + "\x00\xff"
 	s := line(1, 2)
@@ -94,7 +94,7 @@ func TestHostileTexts(t *testing.T) {
 }
 
 // A point is where its value says, on both kinds of axis.
-func TestPlaces(t *testing.T) {
+func TestCoordinates(t *testing.T) {
 	c := &Chart{X: Axis{Zero: true}, Y: Axis{Log: true}, Series: []Series{{Points: []Point{{0, 1, ""}, {5, 10, ""}, {10, 100, ""}}}}}
 	svg := string(c.SVG(500, 300))
 	var x, y [3]float64

@@ -5,28 +5,28 @@ import (
 	"strconv"
 )
 
-// Tick is a value that an axis names.
+// Tick is a labeled value on an axis.
 type Tick struct {
 	Value float64
 	Label string
 }
 
-// Axis says how one direction of a chart is laid out.
+// Axis configures one axis of a chart.
 type Axis struct {
 	Log    bool
-	Zero   bool                 // a linear axis that begins at 0
-	Format func(float64) string // what a tick says; nil: its digits
-	Ticks  []Tick               // nil: chosen by the data; those outside of it aren't drawn
+	Zero   bool                 // a linear axis starts at 0
+	Format func(float64) string // formats a tick; nil: plain digits
+	Ticks  []Tick               // nil: chosen from the data; ticks outside of it aren't drawn
 }
 
-// scale takes values to places.
+// scale maps values to coordinates.
 type scale struct {
 	log      bool
 	lo, hi   float64 // values
-	from, to float64 // places
+	from, to float64 // coordinates
 }
 
-// at is the place of v; what lies outside is at the edge.
+// at returns the coordinate of v. Values outside are drawn at the edge.
 func (s scale) at(v float64) float64 {
 	v = min(max(v, s.lo), s.hi)
 	share := (v - s.lo) / (s.hi - s.lo)
@@ -36,8 +36,8 @@ func (s scale) at(v float64) float64 {
 	return s.from + share*(s.to-s.from)
 }
 
-// layout makes the scale for values between lo and hi, with about n ticks. An
-// axis whose ticks are chosen begins and ends at one.
+// layout returns the scale for values between lo and hi, with about n ticks. If
+// ticks are chosen from the data, the axis starts and ends at one.
 func (a *Axis) layout(lo, hi float64, n int) (scale, []Tick) {
 	if a.Zero {
 		lo = min(lo, 0)
@@ -45,7 +45,7 @@ func (a *Axis) layout(lo, hi float64, n int) (scale, []Tick) {
 	if a.Log && lo <= 0 {
 		lo = min(1, hi)
 	}
-	if !(hi > lo) { // one value: some room around it
+	if !(hi > lo) { // a single value gets some room around it
 		switch {
 		case a.Log && lo > 0:
 			lo, hi = lo/2, lo*2
@@ -79,9 +79,9 @@ func (a *Axis) layout(lo, hi float64, n int) (scale, []Tick) {
 	return s, ticks
 }
 
-// linearTicks are about n round values that enclose lo and hi.
+// linearTicks returns about n round values that enclose lo and hi.
 func linearTicks(lo, hi float64, n int) []float64 {
-	step := roundUp((hi - lo) / float64(n) * .8) // rather one more than half as many
+	step := roundUp((hi - lo) / float64(n) * .8) // rather one too many than too few
 	var ticks []float64
 	for i := math.Floor(lo / step); ; i++ {
 		ticks = append(ticks, i*step)
@@ -91,7 +91,7 @@ func linearTicks(lo, hi float64, n int) []float64 {
 	}
 }
 
-// roundUp is the next of 1, 2, 5, 10, 20 … from v on.
+// roundUp returns the next of 1, 2, 5, 10, 20 … that isn't below v.
 func roundUp(v float64) float64 {
 	power := math.Pow(10, math.Floor(math.Log10(v)))
 	for _, m := range []float64{1, 2, 5} {
@@ -102,8 +102,8 @@ func roundUp(v float64) float64 {
 	return 10 * power
 }
 
-// logTicks are at most about n of 1, 2, 5, 10, 20 … that enclose lo and hi;
-// powers of ten, or of a thousand, where those are too many.
+// logTicks returns at most about n of 1, 2, 5, 10, 20 … that enclose lo and hi,
+// or powers of ten or of a thousand if those are too many.
 func logTicks(lo, hi float64, n int) []float64 {
 	var ticks []float64
 	for _, grain := range []struct {
@@ -117,7 +117,7 @@ func logTicks(lo, hi float64, n int) []float64 {
 			for _, m := range grain.mantissas {
 				v := m * math.Pow10(power)
 				if v <= lo {
-					ticks = ticks[:0] // the last one below is where the axis begins
+					ticks = ticks[:0] // the axis starts at the last one below lo
 				}
 				ticks = append(ticks, v)
 				if v >= hi {

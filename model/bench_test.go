@@ -188,7 +188,7 @@ func BenchmarkTokenPlaces(b *testing.B) {
 					batch[j] = toPeer(u[0], u[1], fmt.Sprintf("cid %08d", i+j))
 				}
 				h.store(batch...)
-				h.Deliver(u[1], "phone", batch[0].Conv, batch[len(batch)-1].Last)
+				h.SetDelivered(u[1], "phone", batch[0].Conv, batch[len(batch)-1].Last)
 			}
 			if err := h.Flush(context.Background(), u[1]); err != nil {
 				b.Fatal(err)

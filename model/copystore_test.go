@@ -43,8 +43,8 @@ func TestCopy(t *testing.T) {
 					batch = append(batch, a)
 				}
 				from.store(batch...)
-				from.Deliver(u[0], "Phone ☎", g, 17)
-				from.Read(u[0], g, 16)
+				from.SetDelivered(u[0], "Phone ☎", g, 17)
+				from.SetRead(u[0], g, 16)
 				want(t, from.Flush(ctx, u[0]), nil)
 
 				told := int64(0)

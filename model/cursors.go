@@ -78,16 +78,16 @@ func newCursors(db *DB) *cursors {
 	return c
 }
 
-// Deliver records that a device has a conversation up to seq. It never blocks.
+// SetDelivered records that a device has a conversation up to seq. It never blocks.
 // A lower seq than before changes nothing, one beyond the last message counts
 // as the last message's. If the device is gone, it is ignored.
-func (db *DB) Deliver(user int64, device string, conv, seq int64) {
+func (db *DB) SetDelivered(user int64, device string, conv, seq int64) {
 	db.cursors.set(user, cursorKey{deliveredSeq, device, conv}, seq)
 }
 
-// Read records that a user has read a conversation up to seq. It behaves as
-// Deliver does.
-func (db *DB) Read(user, conv, seq int64) {
+// SetRead records that a user has read a conversation up to seq. It behaves as
+// SetDelivered does.
+func (db *DB) SetRead(user, conv, seq int64) {
 	db.cursors.set(user, cursorKey{kind: readSeq, conv: conv}, seq)
 }
 

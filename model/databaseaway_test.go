@@ -52,7 +52,7 @@ func TestDatabaseAway(t *testing.T) {
 			if n := send(3000); n == 0 {
 				t.Error("stored without a database?")
 			}
-			h.Deliver(u[0], "phone", g, 5)
+			h.SetDelivered(u[0], "phone", g, 5)
 			if err := h.Flush(ctx, u[0]); err == nil {
 				t.Error("cursors written without a database?")
 			}

@@ -29,10 +29,10 @@ const headColumns = `id, CASE kind WHEN 2 THEN id ELSE 0 END AS grp, COALESCE(us
 func (db *DB) ChangedSince(ctx context.Context, since int64) (now int64, heads []LogHead, err error) {
 	// The clock first: what changes meanwhile is listed again by the next call.
 	if err := db.get(ctx, &now, `SELECT `+db.d.Now); err != nil {
-		return 0, nil, fmt.Errorf("touched: %w", err)
+		return 0, nil, fmt.Errorf("read changed conversations: %w", err)
 	}
 	if err := db.sql.Select(ctx, &heads, `SELECT `+headColumns+` WHERE touched >= ?`, since); err != nil {
-		return 0, nil, fmt.Errorf("touched: %w", err)
+		return 0, nil, fmt.Errorf("read changed conversations: %w", err)
 	}
 	return now, heads, nil
 }

@@ -94,7 +94,7 @@ func (db *DB) VisibleRange(ctx context.Context, user, group, peer int64) (Visibl
 		v, err = db.pairView(ctx, user, peer)
 	}
 	if err != nil {
-		return VisibleRange{}, fmt.Errorf("view: %w", err)
+		return VisibleRange{}, fmt.Errorf("read the visible range: %w", err)
 	}
 	return v, nil
 }

@@ -58,10 +58,10 @@ func TestPlaces(t *testing.T) {
 		if l := h.places(u[0], "phone"); !slices.Equal(l, wanted) {
 			t.Errorf("%+v", l)
 		}
-		h.Deliver(u[0], "phone", g, 2)
-		h.Deliver(u[0], "phone", pair.Conv, 1)
-		h.Deliver(u[0], "phone", notes.Conv, 1)
-		h.Read(u[0], g, 2)
+		h.SetDelivered(u[0], "phone", g, 2)
+		h.SetDelivered(u[0], "phone", pair.Conv, 1)
+		h.SetDelivered(u[0], "phone", notes.Conv, 1)
+		h.SetRead(u[0], g, 2)
 		wanted = wanted[:1]
 		wanted[0].Delivered, wanted[0].Read = 2, 2
 		for _, when := range []string{"pending", "written", "reopened"} {
@@ -106,27 +106,27 @@ func TestCursorBounds(t *testing.T) {
 				t.Fatalf("written: %d, want %d", d, seq)
 			}
 		}
-		h.Deliver(u[0], "phone", g, 3)
-		h.Deliver(u[0], "phone", g, 2)
+		h.SetDelivered(u[0], "phone", g, 3)
+		h.SetDelivered(u[0], "phone", g, 2)
 		check(3)
-		h.Deliver(u[0], "phone", g, 1)
+		h.SetDelivered(u[0], "phone", g, 1)
 		check(3)
-		h.Deliver(u[0], "phone", g, 1000)
+		h.SetDelivered(u[0], "phone", g, 1000)
 		check(5)
 		h.pass(time.Second)
 		send(3)
 		check(5) // the 995 beyond the end are forgotten, not owed
 		stranger := h.user("stranger")
 		h.device(stranger, "phone")
-		h.Deliver(stranger, "phone", g, 1)
+		h.SetDelivered(stranger, "phone", g, 1)
 		want(t, h.Flush(ctx, stranger), nil)
 		var n int
 		want(t, h.sql.Reader.Get(&n, `SELECT COUNT(*) FROM cursors WHERE user_id = ?`, stranger), nil)
 		if n != 0 {
 			t.Error("a cursor of one who is no member")
 		}
-		h.Read(u[0], g, 1000)
-		h.Read(u[0], g, 2)
+		h.SetRead(u[0], g, 1000)
+		h.SetRead(u[0], g, 2)
 		want(t, h.Flush(ctx, u[0]), nil)
 		if p := h.places(u[0], "phone"); p[0].Read != 8 || p[0].Delivered != 5 {
 			t.Errorf("%+v", p)
@@ -152,11 +152,11 @@ func TestFirstLogin(t *testing.T) {
 		}
 		h.device(u[0], "first")
 		check("first", 0, 0)
-		h.Deliver(u[0], "first", a, 2)
-		h.Deliver(u[0], "first", b, 4)
+		h.SetDelivered(u[0], "first", a, 2)
+		h.SetDelivered(u[0], "first", b, 4)
 		h.device(u[0], "second")
 		check("second", 2, 4)
-		h.Deliver(u[0], "second", a, 5)
+		h.SetDelivered(u[0], "second", a, 5)
 		h.device(u[0], "third")
 		check("third", 5, 4)
 		h.device(u[0], "first")
@@ -183,10 +183,10 @@ func TestDelivered(t *testing.T) {
 			h.device(x, "a")
 			h.device(x, "b")
 		}
-		h.Deliver(u[0], "a", g, 3)
+		h.SetDelivered(u[0], "a", g, 3)
 		want(t, h.Flush(ctx, u[0]), nil)
-		h.Deliver(u[0], "b", g, 4)
-		h.Deliver(u[1], "a", g, 1000)
+		h.SetDelivered(u[0], "b", g, 4)
+		h.SetDelivered(u[1], "a", g, 1000)
 		of := []DeviceKey{{u[0], "a"}, {u[0], "b"}, {u[1], "a"}, {u[1], "b"}, {u[2], "a"}, {u[3], "a"}}
 		got, err := h.DeliveredSeqs(ctx, g, of)
 		want(t, err, nil)
@@ -211,7 +211,7 @@ func TestCursorBehind(t *testing.T) {
 				h.store(toGroup(u[1], g, fmt.Sprint(i)))
 			}
 			for seq := int64(1); seq <= 11; seq++ {
-				h.Deliver(u[0], "phone", g, seq)
+				h.SetDelivered(u[0], "phone", g, seq)
 			}
 			for h.m.cursorRows.Get() == 0 {
 				time.Sleep(time.Millisecond) // nothing but the row tells
@@ -252,8 +252,8 @@ func TestCursorInterval(t *testing.T) {
 			g := h.group(u...)
 			h.device(u[0], "phone")
 			h.store(toGroup(u[1], g, "x"))
-			h.Deliver(u[0], "phone", g, 1)
-			h.Read(u[0], g, 1)
+			h.SetDelivered(u[0], "phone", g, 1)
+			h.SetRead(u[0], g, 1)
 			for h.cursors.has(u[0]) {
 				time.Sleep(time.Millisecond) // nothing else tells
 			}
@@ -276,7 +276,7 @@ func TestFlushShares(t *testing.T) {
 		h.store(toGroup(u[0], g, "x"))
 		for _, x := range u {
 			h.device(x, "phone")
-			h.Deliver(x, "phone", g, 1)
+			h.SetDelivered(x, "phone", g, 1)
 		}
 		// While the connection is taken, all of them gather.
 		tx, err := h.sql.Writer.Beginx()
@@ -321,7 +321,7 @@ func TestCursorsSeen(t *testing.T) {
 		var wg sync.WaitGroup
 		wg.Go(func() {
 			for seq := int64(1); seq <= n; seq++ {
-				h.Deliver(u[0], "phone", g, seq)
+				h.SetDelivered(u[0], "phone", g, seq)
 				at.Store(seq)
 				if seq%3 == 0 {
 					if err := h.Flush(ctx, u[0]); err != nil {
@@ -352,14 +352,14 @@ func TestCursorsNotWritten(t *testing.T) {
 		h.device(u[0], "phone")
 		h.store(toGroup(u[1], g, "1"), toGroup(u[1], g, "2"))
 		h.poison("cursors", "true")
-		h.Deliver(u[0], "phone", g, 1)
+		h.SetDelivered(u[0], "phone", g, 1)
 		if h.Flush(ctx, u[0]) == nil {
 			t.Fatal("flushed")
 		}
 		if d := h.delivered(u[0], "phone", g); d != 1 {
 			t.Errorf("%d, want what is pending", d)
 		}
-		h.Deliver(u[0], "phone", g, 2)
+		h.SetDelivered(u[0], "phone", g, 2)
 		_, err := h.sql.Writer.Exec(`DROP TRIGGER poison`)
 		want(t, err, nil)
 		want(t, h.Flush(ctx, u[0]), nil)
@@ -380,9 +380,9 @@ func TestCloseWritesCursors(t *testing.T) {
 		g := h.group(u...)
 		h.device(u[0], "phone")
 		h.store(toGroup(u[1], g, "1"))
-		h.Deliver(u[0], "phone", g, 1)
+		h.SetDelivered(u[0], "phone", g, 1)
 		want(t, h.Close(), nil)
-		h.Deliver(u[0], "phone", g, 1)
+		h.SetDelivered(u[0], "phone", g, 1)
 		want(t, h.Flush(ctx, u[0]), ErrClosed)
 		h.open()
 		if d := h.delivered(u[0], "phone", g); d != 1 {
@@ -458,7 +458,7 @@ func TestConversations(t *testing.T) {
 				t.Errorf("limit %d: %v, want %v", limit, ids(paged), ids(all))
 			}
 		}
-		h.Read(me, top.Conv, 2)
+		h.SetRead(me, top.Conv, 2)
 		for range 2 {
 			l, _, err := h.Conversations(ctx, me, 0, 1)
 			want(t, err, nil)

@@ -1,8 +1,9 @@
 // Package model stores the chat's data in SQL: users, devices, friends, groups,
 // and the log of each conversation. It knows no wire format and no connection.
 //
-// Any goroutine may call any method. Methods that take a context block on the
-// database. Append, Deliver and Read never block: they are the ones to call on
+// A group's id is also the id of its conversation. Any goroutine may call any
+// method. Methods that take a context block on the database. Append,
+// SetDelivered, SetRead and FlushSoon never block: they are the ones to call on
 // an event loop. Callers tell the Err… values apart with errors.Is; any other
 // error means that the database failed and nothing was done.
 package model

@@ -42,7 +42,7 @@ type Options struct {
 
 	// ReadOnly writes nothing, not even the schema, which must be this
 	// program's: a database account with SELECT is enough. Methods that write
-	// fail with ErrClosed; Deliver, Read and FlushSoon must not be called. It
+	// fail with ErrClosed; SetDelivered, SetRead and FlushSoon must not be called. It
 	// implies Shared.
 	ReadOnly bool `kong:"-"`
 
@@ -57,8 +57,9 @@ type Options struct {
 	CursorBehind   int64         `kong:"-"` // a cursor that has moved on by so many messages is written at once
 	TokenLife      time.Duration `kong:"-"` // how long a token is valid without being used
 
-	// Sink gets each batch of appends once, after its commit, from one goroutine
-	// per writer. While it runs, the next transaction does too. The slice is the
+	// Sink gets each batch of appends once, when every message has its outcome:
+	// after the commit, or with Err when a message can't be stored. One goroutine
+	// per writer calls it. While it runs, the next transaction does too. The slice is the
 	// sink's until it returns. If it blocks for more than about 500 ms, stored
 	// batches wait for it, and then appends do. It must not call Close.
 	Sink func(ctx context.Context, batch []*Append) `kong:"-"`

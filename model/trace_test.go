@@ -28,9 +28,9 @@ func TestTrace(t *testing.T) {
 		second := toGroup(u[0], g, "two")
 		second.Body = []byte("wörter")
 		h.store(second)
-		h.Deliver(u[1], "pad", g, 1)
+		h.SetDelivered(u[1], "pad", g, 1)
 		want(t, h.Flush(ctx, u[1]), nil)
-		h.Deliver(u[1], "pad", g, 2) // pending
+		h.SetDelivered(u[1], "pad", g, 2) // pending
 		token := []byte(fmt.Sprint(u[1], "phone"))
 		want(t, h.CloseDevice(ctx, token), nil)
 		_, err := h.JoinGroup(ctx, g, u[3], 10, 10)

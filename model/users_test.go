@@ -168,7 +168,7 @@ func TestEviction(t *testing.T) {
 			if len(out) != 0 {
 				t.Fatal(out)
 			}
-			h.Deliver(u[0], fmt.Sprint("d", i), a.Conv, 1)
+			h.SetDelivered(u[0], fmt.Sprint("d", i), a.Conv, 1)
 		}
 		h.pass(time.Minute)
 		_, _, err := h.TokenDevice(ctx, []byte("t0")) // d1 is unused longest now
@@ -185,7 +185,7 @@ func TestEviction(t *testing.T) {
 		}
 		_, _, err = h.TokenDevice(ctx, []byte("t1"))
 		want(t, err, ErrNotFound)
-		h.Deliver(u[0], "d1", a.Conv, 1) // a late receipt of it
+		h.SetDelivered(u[0], "d1", a.Conv, 1) // a late receipt of it
 		want(t, h.Flush(ctx, u[0]), nil)
 		var n int
 		want(t, h.sql.Reader.Get(&n, `SELECT COUNT(*) FROM cursors WHERE device = 'd1'`), nil)

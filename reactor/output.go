@@ -64,7 +64,7 @@ func (c *Conn) writable(t Turn) bool {
 }
 
 // dropFrame counts a frame that will never be written as one byte that is queued
-// and never taken: then Taken can't reach the Queued of that frame.
+// and never sent: then BytesSent can't reach the BytesQueued of that frame.
 func (c *Conn) dropFrame(t Turn) {
 	c.queued++
 	c.dropped++
@@ -136,7 +136,7 @@ func (c *Conn) BytesSent(t Turn) uint64 {
 	return c.queued - uint64(c.BytesUnsent(t))
 }
 
-// BytesUnsent returns Queued minus Taken.
+// BytesUnsent returns BytesQueued minus BytesSent.
 func (c *Conn) BytesUnsent(t Turn) int {
 	n := c.dropped
 	if c.open {

@@ -32,9 +32,9 @@ func socketPair() (a, b net.Conn, err error) {
 	return conns[0], conns[1], nil
 }
 
-// wake makes the loop read its mailbox. Any goroutine may call it. It ignores
-// errors: either the loop has stopped, or the socket is full and the loop wakes
-// anyway.
+// wake makes the loop read its mailbox. Any goroutine may call it. The socket
+// can't be full: a byte is written only if none for the same reason is on its way.
+// So an error means that the loop has stopped.
 func (l *loop) wake() { _, _ = l.wakeConn.Write([]byte{0}) }
 
 // wakeSelf makes the loop go on after a round of I/O with the work it has left.

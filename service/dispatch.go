@@ -14,7 +14,7 @@ type row struct {
 	handle handler
 	open   bool // served before login
 	chat   bool // counts against the window
-	direct bool // never waits for the store: served beside chat messages in flight
+	direct bool // served even while chat messages of the connection are in flight
 }
 
 // newTable makes the dispatch table: one handler for each op that a client
@@ -23,8 +23,8 @@ func (s *Service) newTable() [proto.OpCount]row {
 	return [proto.OpCount]row{
 		proto.LOGIN:         {handle: s.logins.Login, open: true},
 		proto.LOGOUT:        {handle: s.logins.Logout},
-		proto.REG:           {handle: s.logins.Register, open: true},
-		proto.PASSWORD:      {handle: s.logins.ChangePassword},
+		proto.REG:           {handle: s.logins.Reg, open: true},
+		proto.PASSWORD:      {handle: s.logins.Password},
 		proto.ONE_CHAT:      {handle: s.messages.OneChat, chat: true},
 		proto.GROUP_CHAT:    {handle: s.messages.GroupChat, chat: true},
 		proto.EVENT:         {handle: s.messages.Event, direct: true},
@@ -35,12 +35,12 @@ func (s *Service) newTable() [proto.OpCount]row {
 		proto.DEL_FRIEND:    {handle: s.people.DelFriend},
 		proto.BLOCK:         {handle: s.people.Block},
 		proto.FIND_USER:     {handle: s.people.FindUser},
-		proto.CREATE_GROUP:  {handle: s.groups.Create},
-		proto.ADD_GROUP:     {handle: s.groups.Join},
-		proto.LEAVE_GROUP:   {handle: s.groups.Leave},
-		proto.KICK_MEMBER:   {handle: s.groups.Kick},
-		proto.DISMISS_GROUP: {handle: s.groups.Dismiss},
-		proto.GROUP_USERS:   {handle: s.groups.Users},
+		proto.CREATE_GROUP:  {handle: s.groups.CreateGroup},
+		proto.ADD_GROUP:     {handle: s.groups.AddGroup},
+		proto.LEAVE_GROUP:   {handle: s.groups.LeaveGroup},
+		proto.KICK_MEMBER:   {handle: s.groups.KickMember},
+		proto.DISMISS_GROUP: {handle: s.groups.DismissGroup},
+		proto.GROUP_USERS:   {handle: s.groups.GroupUsers},
 	}
 }
 
@@ -60,7 +60,7 @@ func (s *Service) Request(t Turn, rc *reactor.Conn, r *proto.Request) bool {
 		return false
 	}
 	if wait := c.ChargeRequest(t); wait > 0 {
-		c.RefuseRequest(t, r, proto.SlowDown(wait))
+		c.RefuseInOrder(t, r, proto.SlowDown(wait))
 		return true
 	}
 	switch {

@@ -3,7 +3,8 @@
 //
 //	login, messages, people, groups   handlers, one for each op
 //	delivery                          what was committed, to those who are online
-//	presence                          who is online
+//	presence                          who is online, and who was told
+//	trace                             diagnostics
 //	session                           sessions, and the order of a sender's messages
 //	limits, bus                       rate limits; what nodes tell each other
 //
@@ -155,7 +156,8 @@ func (s *Service) Draining(n int) []byte {
 		ErrMsg: "the server is going down for a restart", RetryAfter: 100 + retry})
 }
 
-// Committed takes what the log has stored; see delivery.Delivery.Committed.
+// Committed takes messages that the log has stored or failed; see
+// delivery.Delivery.Committed.
 func (s *Service) Committed(ctx context.Context, batch []*model.Append) {
 	s.delivery.Committed(ctx, batch)
 }
@@ -168,7 +170,7 @@ func (s *Service) Receive(ms []bus.Message) {
 		switch {
 		case p.Grown != nil:
 			s.delivery.Grown(p.Grown)
-		case p.Notice != nil && c.Group:
+		case p.Notice != nil && c.Group: // on a group's channel a notice is an event
 			s.delivery.GroupEventElsewhere(c.ID, p.Notice.Body)
 		case p.Notice != nil:
 			s.sessions.TellHere(c.ID, p.Notice.Body, nil)

@@ -12,7 +12,7 @@ import (
 )
 
 // Store is what the service asks of the data: the sum of what its packages ask.
-// model.DB implements it. Append, Deliver, Read and FlushSoon never block; all
+// model.DB implements it. Append, SetDelivered, SetRead and FlushSoon never block; all
 // other methods may. Errors that clients are told are the Err values of model.
 type Store interface {
 	session.Store

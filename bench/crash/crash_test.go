@@ -115,23 +115,23 @@ func TestBrokenServersAreCaught(t *testing.T) {
 	e.c.config.Sink(context.WithValue(ctx, "early", true), stored)
 	time.Sleep(500 * time.Millisecond)
 	if err := e.step.Commit(); err != nil {`},
-			{"service/delivery/route.go", `	perLoop := make([][]*delivery, len(d.topics))`, `	early := ctx.Value("early") != nil
-	perLoop := make([][]*delivery, len(d.topics))`},
+			{"service/delivery/route.go", `	perLoop := make([][]*update, len(d.topics))`, `	early := ctx.Value("early") != nil
+	perLoop := make([][]*update, len(d.topics))`},
 			{"service/delivery/route.go", `	if len(out.messages) > 0 {`, `	deliver := early == (` + what + `)
 	ack := !early || !` + what + `
 	if !deliver {
 		out.messages = nil
 	}
 	if len(out.messages) > 0 {`},
-			{"service/delivery/route.go", `d.topics[i].committed(t, list) })`, `d.topics[i].committed(t, list, deliver, ack) })`},
-			{"service/delivery/route.go", `) committed(t Turn, list []*delivery) {`, `) committed(t Turn, list []*delivery, deliver, ack bool) {`},
-			{"service/delivery/route.go", `			l.committed(t, list)`, `			l.committed(t, list, deliver, ack)`},
-			{"service/delivery/route.go", `		l.conclude(t, d)`, `		l.conclude(t, d, deliver, ack)`},
-			{"service/delivery/route.go", `) conclude(t Turn, d *delivery) {`, `) conclude(t Turn, d *delivery, deliver, ack bool) {`},
-			{"service/delivery/route.go", `	if d.from.Session.Loop == l.index {`, `	if d.from.Session.Loop == l.index && ack {`},
-			{"service/delivery/route.go", `	if d.from.Err == nil {
-		l.deliver(t, d)`, `	if d.from.Err == nil && deliver {
-		l.deliver(t, d)`},
+			{"service/delivery/route.go", `d.topics[i].pushBatch(t, list) })`, `d.topics[i].pushBatch(t, list, deliver, ack) })`},
+			{"service/delivery/route.go", `) pushBatch(t Turn, list []*update) {`, `) pushBatch(t Turn, list []*update, deliver, ack bool) {`},
+			{"service/delivery/route.go", `			l.pushBatch(t, list)`, `			l.pushBatch(t, list, deliver, ack)`},
+			{"service/delivery/route.go", `		l.conclude(t, up)`, `		l.conclude(t, up, deliver, ack)`},
+			{"service/delivery/route.go", `) conclude(t Turn, up *update) {`, `) conclude(t Turn, up *update, deliver, ack bool) {`},
+			{"service/delivery/route.go", `	if up.from.Session.Loop == l.index {`, `	if up.from.Session.Loop == l.index && ack {`},
+			{"service/delivery/route.go", `	if up.from.Err == nil {
+		l.deliver(t, up)`, `	if up.from.Err == nil && deliver {
+		l.deliver(t, up)`},
 			// What was acknowledged early isn't acknowledged again.
 			{"service/session/order.go", `) Ack(t Turn) {
 	c := m.Conn
@@ -160,12 +160,12 @@ func TestBrokenServersAreCaught(t *testing.T) {
 		return
 	}`, `	if ss.Receipts {
 		cu.sent = seq
-		l.d.store.Deliver(ss.User, ss.Device, tp.conv, seq)
+		l.d.store.SetDelivered(ss.User, ss.Device, tp.conv, seq)
 		return
 	}`}}, "connections half open", []Kind{Lost}},
 		{"one push in fifty dropped", 1, []mutation{
-			{"service/delivery/deliver.go", `			cu.session.Conn(t).Write(t, d.body)`, `			if d.seq%50 != 49 {
-				cu.session.Conn(t).Write(t, d.body)
+			{"service/delivery/deliver.go", `			cu.session.Conn(t).Write(t, up.body)`, `			if up.seq%50 != 49 {
+				cu.session.Conn(t).Write(t, up.body)
 			}`}}, "nginx reloaded", []Kind{Gap}},
 		// One server breaks three promises. None of them hides another.
 		{"some messages held up, the sending device pushed its own, and a panic that nobody recovers", 1, []mutation{
@@ -199,7 +199,7 @@ func dieOnce() {
 		}
 	}
 	if err := m.store.Append(batch...); err != nil {`},
-			{"service/delivery/deliver.go", `		own := d.from != nil && d.from.Session == cu.session && d.body != nil`, `		own := false`}}, "nginx reloaded", []Kind{Overtaken, Doubled, Died}},
+			{"service/delivery/deliver.go", `		own := up.from != nil && up.from.Session == cu.session && up.body != nil`, `		own := false`}}, "nginx reloaded", []Kind{Overtaken, Doubled, Died}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel() // mostly waiting

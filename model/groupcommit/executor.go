@@ -43,17 +43,17 @@ func (e *executor) store(batch []*Append, wait bool) error {
 	if wait && class == LockTimeout {
 		return err
 	}
-	groups := byConversation(batch)
-	if len(groups) == 1 || class.transient() {
+	conversations := byConversation(batch)
+	if len(conversations) == 1 || class.transient() {
 		e.fail(batch, err)
 		return err
 	}
-	for _, group := range groups {
-		if err := e.retry(ctx, group, wait); err != nil {
-			e.fail(group, err)
+	for _, messages := range conversations {
+		if err := e.retry(ctx, messages, wait); err != nil {
+			e.fail(messages, err)
 			continue
 		}
-		e.count(group)
+		e.count(messages)
 	}
 	return nil
 }

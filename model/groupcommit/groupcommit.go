@@ -103,8 +103,9 @@ type Config struct {
 	QueueBytes    int           // bytes that may wait for a transaction
 	Timeout       time.Duration // of a transaction with all its retries; 0: none
 
-	// Sink gets each batch once, after its commit, from one goroutine per
-	// writer. While it runs, the next transaction does too. The slice is the
+	// Sink gets each batch once, when every message has its outcome: after the
+	// commit, or when it is certain that a message can't be stored (Err). One
+	// goroutine per writer calls it. While it runs, the next transaction does too. The slice is the
 	// sink's until it returns. It must not call Close.
 	Sink func(ctx context.Context, batch []*Append)
 

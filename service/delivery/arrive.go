@@ -16,7 +16,7 @@ func (l *TopicsOnLoop) Arrive(t Turn, ss *session.Session, memberships []model.M
 	for i := range memberships {
 		if tp := l.topics[memberships[i].Conv]; tp != nil {
 			if cu := tp.cursor(t, ss); cu != nil && sent[i] > memberships[i].Delivered {
-				l.sent(t, tp, cu, max(cu.sent, sent[i]))
+				l.advance(t, tp, cu, max(cu.sent, sent[i]))
 			}
 		}
 	}

@@ -101,7 +101,8 @@ func (d *Delivery) readPage(t Off, conv, group, user, after int64, devices []mod
 }
 
 // reader is the connection in whose name a page is read for first. Jobs of a
-// connection run one after the other, so one without any is better.
+// connection run one after the other, so one that has no request with the store
+// is better.
 func (tp *topicOnLoop) reader(t Turn, first *cursorOnLoop) *reactor.Conn {
 	c := first.session.Conn(t)
 	if c.Busy(t) {
@@ -165,7 +166,7 @@ func (l *TopicsOnLoop) pushPage(t Turn, tp *topicOnLoop, ask []*session.Session,
 				conn.Write(t, l.buf)
 				l.d.m.pushes.Inc()
 			}
-			l.sent(t, tp, cu, m.Seq)
+			l.advance(t, tp, cu, m.Seq)
 			if conn.BytesUnsent(t) > backlogBytes {
 				l.pauseBacklog(t, ss)
 			}

@@ -8,9 +8,10 @@ import (
 	"chatd/service/session"
 )
 
-// delivery is a committed message on its way to the sessions of a loop. Without
-// a body it says that a conversation has grown up to seq.
-type delivery struct {
+// update is a committed message on its way to the sessions of a loop. Without a
+// body it only says that the conversation has grown up to seq: from repair, from
+// another node, or because a message was a repeat (then from is set).
+type update struct {
 	conv, group  int64
 	pair         pair
 	version, seq int64
@@ -20,25 +21,25 @@ type delivery struct {
 
 // deliver brings a message to the cursors that it is next for, and reads the
 // log for the others.
-func (l *TopicsOnLoop) deliver(t Turn, d *delivery) {
-	tp := l.topics[d.conv]
+func (l *TopicsOnLoop) deliver(t Turn, up *update) {
+	tp := l.topics[up.conv]
 	if tp == nil {
-		if d.group != 0 {
+		if up.group != 0 {
 			return
 		}
-		if tp = l.newPair(t, d.conv, d.pair, d.seq); tp == nil {
+		if tp = l.newPair(t, up.conv, up.pair, up.seq); tp == nil {
 			return
 		}
 	}
-	if d.body != nil && d.seq > tp.last+1 && l.keepEarly(t, tp, d) {
+	if up.body != nil && up.seq > tp.last+1 && l.keepEarly(t, tp, up) {
 		return
 	}
-	if d.from != nil && d.body == nil { // a repeat: its ACK, which comes next, tells the sender that it has the message
-		if cu := tp.cursor(t, d.from.Session); cu != nil && cu.sent < d.from.Seq {
-			cu.noteAcked(t, d.from.Seq)
+	if up.from != nil && up.body == nil { // a repeat: its ACK, which comes next, tells the sender that it has the message
+		if cu := tp.cursor(t, up.from.Session); cu != nil && cu.sent < up.from.Seq {
+			cu.noteAcked(t, up.from.Seq)
 		}
 	}
-	l.push(t, tp, d)
+	l.push(t, tp, up)
 	for len(tp.early) > 0 && tp.early[0].seq <= tp.last+1 {
 		l.push(t, tp, tp.takeEarly(t))
 	}
@@ -47,18 +48,18 @@ func (l *TopicsOnLoop) deliver(t Turn, d *delivery) {
 // keepEarly keeps a message that came before one with a lower seq, and reports
 // whether it did. That happens all the time where several nodes store messages
 // of one conversation. After earlyWait the log is read instead.
-func (l *TopicsOnLoop) keepEarly(t Turn, tp *topicOnLoop, d *delivery) bool {
+func (l *TopicsOnLoop) keepEarly(t Turn, tp *topicOnLoop, up *update) bool {
 	if len(tp.early) >= maxEarly {
 		return false
 	}
-	i, found := slices.BinarySearchFunc(tp.early, d.seq, func(e *delivery, seq int64) int { return cmp.Compare(e.seq, seq) })
+	i, found := slices.BinarySearchFunc(tp.early, up.seq, func(e *update, seq int64) int { return cmp.Compare(e.seq, seq) })
 	if found {
 		return true
 	}
-	tp.early = slices.Insert(tp.early, i, d)
-	if d.from != nil { // its ACK doesn't wait, nor does a page of the log that has it
-		if cu := tp.cursor(t, d.from.Session); cu != nil {
-			cu.noteAcked(t, d.seq)
+	tp.early = slices.Insert(tp.early, i, up)
+	if up.from != nil { // its ACK doesn't wait, nor does a page of the log that has it
+		if cu := tp.cursor(t, up.from.Session); cu != nil {
+			cu.noteAcked(t, up.seq)
 		}
 	}
 	if len(tp.early) == 1 {
@@ -82,7 +83,7 @@ func (l *TopicsOnLoop) flushEarly(t Turn, tp *topicOnLoop) {
 	}
 }
 
-func (tp *topicOnLoop) takeEarly(t Turn) *delivery {
+func (tp *topicOnLoop) takeEarly(t Turn) *update {
 	d := tp.early[0]
 	if tp.early = tp.early[1:]; len(tp.early) == 0 {
 		tp.early = nil
@@ -92,36 +93,36 @@ func (tp *topicOnLoop) takeEarly(t Turn) *delivery {
 
 // push writes a message to the sessions that it is next for. The others get it
 // from the log.
-func (l *TopicsOnLoop) push(t Turn, tp *topicOnLoop, d *delivery) {
+func (l *TopicsOnLoop) push(t Turn, tp *topicOnLoop, up *update) {
 	if tp.dropped {
 		return
 	}
-	if tp.group != 0 && d.version > tp.version {
-		l.reload(t, tp, d.version)
+	if tp.group != 0 && up.version > tp.version {
+		l.reload(t, tp, up.version)
 	}
-	tp.last, tp.used = max(tp.last, d.seq), t.Now()
+	tp.last, tp.used = max(tp.last, up.seq), t.Now()
 	backlog := false
 	for i := range tp.cursors {
 		cu := &tp.cursors[i]
-		if cu.sent == unknown && d.seq == 1 && d.body != nil { // the first message ever: nobody has it
+		if cu.sent == unknown && up.seq == 1 && up.body != nil { // the first message ever: nobody has it
 			cu.sent = 0
 		}
-		if cu.sent >= d.seq {
+		if cu.sent >= up.seq {
 			continue
 		}
 		// A repeat has no body: its seq is that of the last message, anyone's.
-		own := d.from != nil && d.from.Session == cu.session && d.body != nil
-		next := cu.sent == d.seq-1 && d.body != nil && !cu.backlog && !tp.reloading && cu.session.Live()
+		own := up.from != nil && up.from.Session == cu.session && up.body != nil
+		next := cu.sent == up.seq-1 && up.body != nil && !cu.backlog && !tp.reloading && cu.session.Live()
 		switch {
 		case next && own:
-			l.sent(t, tp, cu, d.seq)
+			l.advance(t, tp, cu, up.seq)
 		case next:
-			cu.session.Conn(t).Write(t, d.body)
+			cu.session.Conn(t).Write(t, up.body)
 			l.d.m.pushes.Inc()
-			l.sent(t, tp, cu, d.seq)
+			l.advance(t, tp, cu, up.seq)
 		default:
 			if own {
-				cu.noteAcked(t, d.seq)
+				cu.noteAcked(t, up.seq)
 			}
 			cu.backlog, backlog = true, true
 		}

@@ -47,7 +47,7 @@ const (
 // SaveEvery is how often SaveProgress has to be called.
 const SaveEvery = 10 * time.Second
 
-// Store is what delivery asks of the data. Deliver and FlushSoon don't block;
+// Store is what delivery asks of the data. SetDelivered and FlushSoon don't block;
 // the others may.
 type Store interface {
 	Page(ctx context.Context, conv, after int64, limit, maxBytes int) ([]model.Message, error)
@@ -56,7 +56,7 @@ type Store interface {
 	MemberIDs(ctx context.Context, group int64) (version int64, members []model.Member, err error)
 	ChangedSince(ctx context.Context, since int64) (now int64, heads []model.LogHead, err error)
 	Blocked(ctx context.Context, by, whom int64) (bool, error)
-	Deliver(user int64, device string, conv, seq int64)
+	SetDelivered(user int64, device string, conv, seq int64)
 	FlushSoon(user int64)
 }
 
@@ -80,18 +80,17 @@ type Delivery struct {
 }
 
 type counters struct {
-	pushes, catchUps, reloads, eventsDropped, hintsDropped, noticesDropped *metrics.Counter
+	pushes, catchUps, reloads, eventsDropped, hintsDropped *metrics.Counter
 }
 
 // New makes the delivery of a node. Call Start before any session begins.
 func New(cfg *Config, log *slog.Logger, set *metrics.Set) *Delivery {
 	return &Delivery{cfg: cfg, log: log, m: counters{
-		pushes:         set.NewCounter("chatd_service_pushes_total"),
-		catchUps:       set.NewCounter("chatd_service_catchup_reads_total"),
-		reloads:        set.NewCounter("chatd_service_member_reloads_total"),
-		eventsDropped:  set.NewCounter("chatd_service_events_dropped_total"),
-		hintsDropped:   set.NewCounter("chatd_service_hints_dropped_total"),
-		noticesDropped: set.GetOrCreateCounter("chatd_service_notices_dropped_total"),
+		pushes:        set.NewCounter("chatd_service_pushes_total"),
+		catchUps:      set.NewCounter("chatd_service_catchup_reads_total"),
+		reloads:       set.NewCounter("chatd_service_member_reloads_total"),
+		eventsDropped: set.NewCounter("chatd_service_events_dropped_total"),
+		hintsDropped:  set.NewCounter("chatd_service_hints_dropped_total"),
 	}}
 }
 

@@ -17,9 +17,9 @@ import (
 func (d *Delivery) MembersChanged(t Turn, m *bus.Members, actor *session.Session) {
 	for i, l := range d.topics {
 		if i == t.Loop() {
-			l.membersChanged(t, m, actor)
+			l.applyMembers(t, m, actor)
 		} else {
-			_ = d.r.Post(i, func(t Turn) { l.membersChanged(t, m, actor) }) // stopped: nobody to tell
+			_ = d.r.Post(i, func(t Turn) { l.applyMembers(t, m, actor) }) // stopped: nobody to tell
 		}
 	}
 	p := bus.Payload{Members: m}
@@ -37,14 +37,14 @@ func (d *Delivery) MembersChangedElsewhere(c bus.Channel, m *bus.Members) {
 	// a loop that doesn't know the group, while this node's subscription to it
 	// isn't in force yet.
 	if c.Group || m.Joined || d.sessions.Watchers(m.Group) == 0 {
-		d.each(func(t Turn, l *TopicsOnLoop) { l.membersChanged(t, m, nil) })
+		d.each(func(t Turn, l *TopicsOnLoop) { l.applyMembers(t, m, nil) })
 	}
 }
 
-// membersChanged applies a change to the loop's topic of the group and tells the
+// applyMembers applies a change to the loop's topic of the group and tells the
 // sessions here. It reads the members again where the topic missed an earlier
 // change, or may have.
-func (l *TopicsOnLoop) membersChanged(t Turn, m *bus.Members, actor *session.Session) {
+func (l *TopicsOnLoop) applyMembers(t Turn, m *bus.Members, actor *session.Session) {
 	tp := l.topics[m.Group]
 	u := l.users[m.User]
 	switch {
@@ -223,6 +223,10 @@ func (l *TopicsOnLoop) setMembers(t Turn, tp *topicOnLoop, m *membership) {
 	}
 	l.catchUp(t, tp)
 }
+
+// A bus.Members says what has changed by its fields: with User 0 the group was
+// dismissed, else the user joined (Joined) or is no longer in it. The functions
+// below are the only ones that make one.
 
 // Joined announces that a user has joined a group.
 func Joined(group, user int64, name string, version, seq int64) *bus.Members {

@@ -11,8 +11,8 @@ type progress struct {
 	session *session.Session
 }
 
-// sent notes that everything up to seq is written to a session's connection.
-func (l *TopicsOnLoop) sent(t Turn, tp *topicOnLoop, cu *cursorOnLoop, seq int64) {
+// advance notes that everything up to seq is written to a session's connection.
+func (l *TopicsOnLoop) advance(t Turn, tp *topicOnLoop, cu *cursorOnLoop, seq int64) {
 	ss := cu.session
 	if ss.Receipts {
 		cu.sent = seq
@@ -40,7 +40,7 @@ func (l *TopicsOnLoop) save(t Turn, cu *cursorOnLoop, conv int64) {
 	}
 	if cu.arrived > cu.saved {
 		cu.saved = cu.arrived
-		l.d.store.Deliver(ss.User, ss.Device, conv, cu.saved)
+		l.d.store.SetDelivered(ss.User, ss.Device, conv, cu.saved)
 	}
 }
 
@@ -92,7 +92,7 @@ func (l *TopicsOnLoop) Receipt(t Turn, ss *session.Session, group, peer, seq int
 	}
 	seq = min(seq, tp.last)
 	cu := tp.cursor(t, ss)
-	l.d.store.Deliver(ss.User, ss.Device, tp.conv, seq)
+	l.d.store.SetDelivered(ss.User, ss.Device, tp.conv, seq)
 	cu.saved = max(cu.saved, seq)
 	if read && seq > cu.read {
 		cu.read = seq

@@ -50,13 +50,13 @@ func (r *Repair) Look(t Off) error {
 
 // raise brings the heads of conversations to the loops with sessions in them.
 func (d *Delivery) raise(heads []model.LogHead) {
-	perLoop := make([][]delivery, len(d.topics))
+	perLoop := make([][]update, len(d.topics))
 	for i := range heads {
 		h := &heads[i]
 		p := pair{h.Lo, h.Hi}
 		for loops := d.loopsOf(h.Group, p); loops != 0; loops &= loops - 1 {
 			i := bits.TrailingZeros64(loops)
-			perLoop[i] = append(perLoop[i], delivery{conv: h.Conv, group: h.Group, pair: p, version: h.Version, seq: h.Last})
+			perLoop[i] = append(perLoop[i], update{conv: h.Conv, group: h.Group, pair: p, version: h.Version, seq: h.Last})
 		}
 	}
 	for i, list := range perLoop {

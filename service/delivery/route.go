@@ -15,13 +15,17 @@ import (
 // chatOverhead is about what a pushed message has around its text, in bytes.
 const chatOverhead = 192
 
-// Committed takes what the log has stored, in the order in which it did. It
-// publishes it to other nodes, then hands it to the loops, which push it and
-// answer the senders. The log calls it, one batch at a time for each of its
-// writers. It blocks for at most bus.PublishTimeout.
+// This file has code of three goroutines: Committed and what it calls run on the
+// log's, pushBatch and conclude on an event loop, Grown on the bus's.
+
+// Committed takes messages that the log has decided about: stored, in the order
+// in which it stored them, or failed (Err). It publishes the stored ones to other
+// nodes, then hands all to the loops, which push them and answer the senders. The
+// log calls it, one batch at a time for each of its writers. It blocks for at
+// most bus.PublishTimeout.
 func (d *Delivery) Committed(ctx context.Context, batch []*model.Append) {
-	perLoop := make([][]*delivery, len(d.topics))
-	ds := make([]delivery, len(batch))
+	perLoop := make([][]*update, len(d.topics))
+	ds := make([]update, len(batch))
 	size := 0
 	for _, a := range batch {
 		size += len(a.Body) + chatOverhead
@@ -30,21 +34,21 @@ func (d *Delivery) Committed(ctx context.Context, batch []*model.Append) {
 	var out outbox
 	for i, a := range batch {
 		m := a.Owner.(*session.Message)
-		dl := &ds[i]
-		dl.from = m
+		up := &ds[i]
+		up.from = m
 		loops := uint64(1) << m.Session.Loop
 		if a.Err == nil {
-			dl.describe(a)
+			up.describe(a)
 			if a.Stored {
 				n := len(bodies)
 				bodies = appendPushed(bodies, m)
-				dl.body = bodies[n:len(bodies):len(bodies)]
+				up.body = bodies[n:len(bodies):len(bodies)]
 			}
-			loops |= d.route(dl, &out)
+			loops |= d.route(up, &out)
 		}
 		for ; loops != 0; loops &= loops - 1 {
 			l := bits.TrailingZeros64(loops)
-			perLoop[l] = append(perLoop[l], dl)
+			perLoop[l] = append(perLoop[l], up)
 		}
 	}
 	if len(out.messages) > 0 {
@@ -52,18 +56,18 @@ func (d *Delivery) Committed(ctx context.Context, batch []*model.Append) {
 	}
 	for i, list := range perLoop {
 		if len(list) > 0 {
-			_ = d.r.Post(i, func(t Turn) { d.topics[i].committed(t, list) }) // stopped: nobody is left to tell
+			_ = d.r.Post(i, func(t Turn) { d.topics[i].pushBatch(t, list) }) // stopped: nobody is left to tell
 		}
 	}
 }
 
-func (dl *delivery) describe(a *model.Append) {
-	dl.conv, dl.group, dl.version, dl.seq = a.Conv, a.Group, a.Version, a.Seq
+func (up *update) describe(a *model.Append) {
+	up.conv, up.group, up.version, up.seq = a.Conv, a.Group, a.Version, a.Seq
 	if a.Group == 0 {
-		dl.pair = pairOf(a.Sender, a.Peer)
+		up.pair = pairOf(a.Sender, a.Peer)
 	}
 	if !a.Stored { // a repeat: the others are told again how far the conversation is
-		dl.seq = a.Last
+		up.seq = a.Last
 	}
 }
 
@@ -76,19 +80,19 @@ func appendPushed(dst []byte, m *session.Message) []byte {
 
 // route returns the loops with sessions in the message's conversation, and adds
 // the message to the outbox if other nodes may have some.
-func (d *Delivery) route(dl *delivery, out *outbox) (loops uint64) {
-	if dl.group != 0 {
-		if c := bus.Group(dl.group); d.bus.Reaches(c) {
-			out.add(c, dl)
+func (d *Delivery) route(up *update, out *outbox) (loops uint64) {
+	if up.group != 0 {
+		if c := bus.Group(up.group); d.bus.Reaches(c) {
+			out.add(c, up)
 		}
-		return d.sessions.Watchers(dl.group)
+		return d.sessions.Watchers(up.group)
 	}
-	users := [2]int64{dl.pair.lo, dl.pair.hi}
-	for _, u := range users[:1+min(1, dl.pair.hi-dl.pair.lo)] {
+	users := [2]int64{up.pair.lo, up.pair.hi}
+	for _, u := range users[:1+min(1, up.pair.hi-up.pair.lo)] {
 		loops |= d.sessions.LoopsOf(u)
 		// The sender's other sessions are mostly here; if not, that is known.
-		if c := bus.User(u); (u != dl.from.Sender || d.sessions.Elsewhere(u)) && d.bus.Reaches(c) {
-			out.add(c, dl)
+		if c := bus.User(u); (u != up.from.Sender || d.sessions.Elsewhere(u)) && d.bus.Reaches(c) {
+			out.add(c, up)
 		}
 	}
 	return loops
@@ -106,16 +110,16 @@ type outKey struct {
 	conv    int64
 }
 
-func (o *outbox) add(c bus.Channel, dl *delivery) {
-	k := outKey{c, dl.conv}
+func (o *outbox) add(c bus.Channel, up *update) {
+	k := outKey{c, up.conv}
 	g := o.open[k]
-	if g != nil && g.Version == dl.version && dl.body != nil && len(g.Bodies) > 0 && g.First+int64(len(g.Bodies)) == dl.seq {
-		g.Bodies = append(g.Bodies, dl.body)
+	if g != nil && g.Version == up.version && up.body != nil && len(g.Bodies) > 0 && g.First+int64(len(g.Bodies)) == up.seq {
+		g.Bodies = append(g.Bodies, up.body)
 		return
 	}
-	g = &bus.Grown{Conv: dl.conv, Group: dl.group, Lo: dl.pair.lo, Hi: dl.pair.hi, Version: dl.version, First: dl.seq}
-	if dl.body != nil {
-		g.Bodies = [][]byte{dl.body}
+	g = &bus.Grown{Conv: up.conv, Group: up.group, Lo: up.pair.lo, Hi: up.pair.hi, Version: up.version, First: up.seq}
+	if up.body != nil {
+		g.Bodies = [][]byte{up.body}
 	} else {
 		g.First++ // it only says that everything before is there
 	}
@@ -126,47 +130,47 @@ func (o *outbox) add(c bus.Channel, dl *delivery) {
 	o.messages = append(o.messages, bus.Message{Channel: c, Payload: bus.Payload{Grown: g}})
 }
 
-// committed delivers a batch on its loop and answers its senders on this loop.
+// pushBatch delivers a batch on its loop and answers its senders there.
 // A message is delivered and answered even if doing so for one before it
 // panics, which the reactor recovers.
-func (l *TopicsOnLoop) committed(t Turn, list []*delivery) {
+func (l *TopicsOnLoop) pushBatch(t Turn, list []*update) {
 	defer func() {
 		if len(list) > 0 {
-			l.committed(t, list)
+			l.pushBatch(t, list)
 		}
 	}()
 	for len(list) > 0 {
-		d := list[0]
+		up := list[0]
 		list = list[1:]
-		l.conclude(t, d)
+		l.conclude(t, up)
 	}
 }
 
 // conclude delivers a message and answers its sender if it is on this loop, even
 // if delivering it panics.
-func (l *TopicsOnLoop) conclude(t Turn, d *delivery) {
-	if d.from.Session.Loop == l.index {
-		defer d.from.Ack(t)
+func (l *TopicsOnLoop) conclude(t Turn, up *update) {
+	if up.from.Session.Loop == l.index {
+		defer up.from.Ack(t)
 	}
-	if d.from.Err == nil {
-		l.deliver(t, d)
+	if up.from.Err == nil {
+		l.deliver(t, up)
 	}
 }
 
 // Grown hands another node's messages to the loops that have sessions for them.
 func (d *Delivery) Grown(g *bus.Grown) {
 	p := pair{g.Lo, g.Hi}
-	list := make([]delivery, 0, max(1, len(g.Bodies)))
-	dl := delivery{conv: g.Conv, group: g.Group, pair: p, version: g.Version}
+	list := make([]update, 0, max(1, len(g.Bodies)))
+	up := update{conv: g.Conv, group: g.Group, pair: p, version: g.Version}
 	size := 0
 	for i, b := range g.Bodies {
-		dl.seq, dl.body = g.First+int64(i), b
-		list = append(list, dl)
+		up.seq, up.body = g.First+int64(i), b
+		list = append(list, up)
 		size += len(b)
 	}
 	if len(list) == 0 {
-		dl.seq = g.First - 1
-		list = append(list, dl)
+		up.seq = g.First - 1
+		list = append(list, up)
 	}
 	for loops := d.loopsOf(g.Group, p); loops != 0; loops &= loops - 1 {
 		i := bits.TrailingZeros64(loops)
@@ -185,7 +189,7 @@ func (d *Delivery) loopsOf(group int64, p pair) uint64 {
 	return d.sessions.LoopsOf(p.lo) | d.sessions.LoopsOf(p.hi)
 }
 
-func (l *TopicsOnLoop) deliverAll(t Turn, list []delivery) {
+func (l *TopicsOnLoop) deliverAll(t Turn, list []update) {
 	for i := range list {
 		l.deliver(t, &list[i])
 	}

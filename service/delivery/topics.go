@@ -65,8 +65,8 @@ type topicOnLoop struct {
 	cursors []cursorOnLoop
 	next    int // whose page is read next
 
-	early      []*delivery // came before their turn, by rising seq
-	earlyRound int         // how often early began to fill: an old timer knows by it
+	early      []*update // came before their turn, by rising seq
+	earlyRound int       // how often early began to fill: an old timer knows by it
 
 	reading   bool // a page of the log is being read
 	reloading bool // the members are being read

@@ -48,14 +48,14 @@ func New(cfg *Config, log *slog.Logger, store Store, p *presence.Presence, d *de
 	return &Groups{cfg: cfg, log: log, store: store, presence: p, delivery: d}
 }
 
-// Create makes a group with the asker as its creator and only member.
-func (g *Groups) Create(t Turn, c *conn, r *proto.Request) {
+// CreateGroup makes a group with the asker as its creator and only member.
+func (g *Groups) CreateGroup(t Turn, c *conn, r *proto.Request) {
 	a, ss, name, desc := session.Answer(r), c.Session(t), r.GroupName, r.GroupDesc
 	if err := proto.CheckName(name); err != nil {
 		c.Refuse(t, a, err)
 		return
 	}
-	session.OffLoop(t, c, reactor.Quick, a, func(t Off) (int64, error) {
+	session.RunJob(t, c, reactor.Quick, a, func(t Off) (int64, error) {
 		return g.store.CreateGroup(t, ss.User, name, desc, g.cfg.MaxGroups)
 	}, func(t Turn, id int64) {
 		a.GroupID = id
@@ -64,10 +64,10 @@ func (g *Groups) Create(t Turn, c *conn, r *proto.Request) {
 	})
 }
 
-// Join makes the asker a member of a group.
-func (g *Groups) Join(t Turn, c *conn, r *proto.Request) {
+// AddGroup makes the asker a member of a group.
+func (g *Groups) AddGroup(t Turn, c *conn, r *proto.Request) {
 	a, ss := session.Answer(r), c.Session(t)
-	session.OffLoop(t, c, reactor.Quick, a, func(t Off) (model.JoinResult, error) {
+	session.RunJob(t, c, reactor.Quick, a, func(t Off) (model.JoinResult, error) {
 		j, err := g.store.JoinGroup(t, a.GroupID, ss.User, g.cfg.MaxMembers, g.cfg.MaxGroups)
 		if err != nil {
 			return j, err
@@ -88,10 +88,10 @@ func (g *Groups) Join(t Turn, c *conn, r *proto.Request) {
 	})
 }
 
-// Leave ends the asker's own membership.
-func (g *Groups) Leave(t Turn, c *conn, r *proto.Request) {
+// LeaveGroup ends the asker's own membership.
+func (g *Groups) LeaveGroup(t Turn, c *conn, r *proto.Request) {
 	a, ss := session.Answer(r), c.Session(t)
-	session.OffLoop(t, c, reactor.Quick, a, func(t Off) (int64, error) {
+	session.RunJob(t, c, reactor.Quick, a, func(t Off) (int64, error) {
 		return g.store.LeaveGroup(t, a.GroupID, ss.User)
 	}, func(t Turn, version int64) {
 		g.delivery.MembersChanged(t, delivery.Left(a.GroupID, version, ss.User), ss)
@@ -99,10 +99,10 @@ func (g *Groups) Leave(t Turn, c *conn, r *proto.Request) {
 	})
 }
 
-// Kick ends another member's membership; for the creator.
-func (g *Groups) Kick(t Turn, c *conn, r *proto.Request) {
+// KickMember ends another member's membership; for the creator.
+func (g *Groups) KickMember(t Turn, c *conn, r *proto.Request) {
 	a, ss := session.Answer(r), c.Session(t)
-	session.OffLoop(t, c, reactor.Quick, a, func(t Off) (int64, error) {
+	session.RunJob(t, c, reactor.Quick, a, func(t Off) (int64, error) {
 		return g.store.KickMember(t, a.GroupID, ss.User, a.UserID)
 	}, func(t Turn, version int64) {
 		g.delivery.MembersChanged(t, delivery.Left(a.GroupID, version, a.UserID), ss)
@@ -110,10 +110,10 @@ func (g *Groups) Kick(t Turn, c *conn, r *proto.Request) {
 	})
 }
 
-// Dismiss ends a group; for the creator.
-func (g *Groups) Dismiss(t Turn, c *conn, r *proto.Request) {
+// DismissGroup ends a group; for the creator.
+func (g *Groups) DismissGroup(t Turn, c *conn, r *proto.Request) {
 	a, ss := session.Answer(r), c.Session(t)
-	session.OffLoop(t, c, reactor.Quick, a, func(t Off) (int64, error) {
+	session.RunJob(t, c, reactor.Quick, a, func(t Off) (int64, error) {
 		version, _, err := g.store.DismissGroup(t, a.GroupID, ss.User)
 		return version, err
 	}, func(t Turn, version int64) {
@@ -122,10 +122,10 @@ func (g *Groups) Dismiss(t Turn, c *conn, r *proto.Request) {
 	})
 }
 
-// Users lists the members of a group, a page at a time; for members.
-func (g *Groups) Users(t Turn, c *conn, r *proto.Request) {
+// GroupUsers lists the members of a group, a page at a time; for members.
+func (g *Groups) GroupUsers(t Turn, c *conn, r *proto.Request) {
 	a, ss, after := session.Answer(r), c.Session(t), r.After
-	session.OffLoop(t, c, reactor.Quick, a, func(t Off) ([]proto.Member, error) {
+	session.RunJob(t, c, reactor.Quick, a, func(t Off) ([]proto.Member, error) {
 		if _, err := g.store.VisibleRange(t, ss.User, a.GroupID, 0); err != nil {
 			return nil, err
 		}

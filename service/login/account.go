@@ -11,8 +11,8 @@ import (
 	"chatd/service/session"
 )
 
-// Register makes a user.
-func (l *Logins) Register(t Turn, c *conn, r *proto.Request) {
+// Reg makes a user.
+func (l *Logins) Reg(t Turn, c *conn, r *proto.Request) {
 	a := session.Answer(r)
 	err := proto.CheckName(r.Name)
 	if err == nil {
@@ -27,7 +27,7 @@ func (l *Logins) Register(t Turn, c *conn, r *proto.Request) {
 		return
 	}
 	name, password := r.Name, r.Password
-	session.OffLoop(t, c, reactor.Slow, a, func(t Off) (int64, error) {
+	session.RunJob(t, c, reactor.Slow, a, func(t Off) (int64, error) {
 		key := proto.NameKey(name)
 		if _, err := l.Store.UserByNameKey(t, key); err == nil { // saves the hash; the index decides
 			return 0, model.ErrTaken
@@ -43,8 +43,8 @@ func (l *Logins) Register(t Turn, c *conn, r *proto.Request) {
 	})
 }
 
-// ChangePassword changes the password, and logs every other device out.
-func (l *Logins) ChangePassword(t Turn, c *conn, r *proto.Request) {
+// Password changes the password, and logs every other device out.
+func (l *Logins) Password(t Turn, c *conn, r *proto.Request) {
 	a, ss, old, password := session.Answer(r), c.Session(t), r.Password, r.NewPassword
 	if err := proto.CheckPassword(password); err != nil {
 		c.Refuse(t, a, err)
@@ -58,7 +58,7 @@ func (l *Logins) ChangePassword(t Turn, c *conn, r *proto.Request) {
 	}
 	var at int64
 	var th []byte
-	session.Attempt(t, c, reactor.Slow, func(t Off) (string, error) {
+	session.TryJob(t, c, reactor.Slow, func(t Off) (string, error) {
 		u, err := l.Store.UserByID(t, ss.User)
 		if err != nil {
 			return "", err

@@ -116,7 +116,7 @@ func (l *Logins) Login(t Turn, c *conn, r *proto.Request) {
 		c.Refuse(t, a, refusal)
 		return
 	}
-	session.Attempt(t, c, lane, func(t Off) (identity, error) {
+	session.TryJob(t, c, lane, func(t Off) (identity, error) {
 		if q.Has(proto.FToken) {
 			return l.proveByToken(t, q.Token)
 		}
@@ -251,7 +251,7 @@ func (l *Logins) enter(t Turn, c *conn, a proto.Response, id identity, q *proto.
 	if older != nil {
 		l.Sessions.Replace(older)
 	}
-	session.Attempt(t, c, reactor.Quick, func(t Off) (welcome, error) {
+	session.TryJob(t, c, reactor.Quick, func(t Off) (welcome, error) {
 		return l.welcome(t, ss, brief)
 	}, func(t Turn, w welcome, err error) {
 		if errors.Is(err, errRefused) && byPassword {
@@ -273,7 +273,7 @@ func (l *Logins) enter(t Turn, c *conn, a proto.Response, id identity, q *proto.
 func (l *Logins) Logout(t Turn, c *conn, r *proto.Request) {
 	a, ss := session.Answer(r), c.Session(t)
 	token := ss.TokenHash()
-	session.OffLoop(t, c, reactor.Quick, a, func(t Off) (struct{}, error) {
+	session.RunJob(t, c, reactor.Quick, a, func(t Off) (struct{}, error) {
 		return struct{}{}, l.Store.CloseDevice(t, token)
 	}, func(t Turn, _ struct{}) {
 		l.Delivery.On(t).End(t, ss)

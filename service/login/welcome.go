@@ -16,7 +16,7 @@ const (
 // welcome is what a session is told as it begins.
 type welcome struct {
 	memberships []model.Membership
-	sent        []int64 // how far offline brings each place
+	sent        []int64 // how far offline brings the device in each
 	friends     []proto.Friend
 	groups      []proto.Group
 	offline     []proto.Chat

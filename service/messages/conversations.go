@@ -16,7 +16,7 @@ func (m *Messages) Conversations(t Turn, c *conn, r *proto.Request) {
 		c.Refuse(t, a, err)
 		return
 	}
-	session.OffLoop(t, c, reactor.Quick, a, func(t Off) (struct{}, error) {
+	session.RunJob(t, c, reactor.Quick, a, func(t Off) (struct{}, error) {
 		list, more, err := m.store.Conversations(t, ss.User, before, n)
 		if err != nil {
 			return struct{}{}, err

@@ -27,7 +27,7 @@ func (m *Messages) Event(t Turn, c *conn, r *proto.Request) {
 // with the event.
 func (m *Messages) askBlocked(t Turn, c *conn, r *proto.Request) {
 	ask, keep := m.delivery.On(t).AskBlocked(t, r.ToID, c.Session(t).User)
-	session.OffLoop(t, c, reactor.Quick, session.Answer(r), ask, func(t Turn, blocked bool) {
+	session.RunJob(t, c, reactor.Quick, session.Answer(r), ask, func(t Turn, blocked bool) {
 		keep(t, blocked)
 		if c.Session(t) != nil && !blocked {
 			m.userEvent(t, c, r)
@@ -60,7 +60,7 @@ func (m *Messages) groupEvent(t Turn, c *conn, r *proto.Request) {
 	}
 	// The store tells whether there is no such group, or the user is no member.
 	a := session.Answer(r)
-	session.OffLoop(t, c, reactor.Quick, a, func(t Off) (struct{}, error) {
+	session.RunJob(t, c, reactor.Quick, a, func(t Off) (struct{}, error) {
 		_, err := m.store.VisibleRange(t, ss.User, a.GroupID, 0)
 		return struct{}{}, err
 	}, func(Turn, struct{}) {}) // the user has just joined: the event came too early and is dropped

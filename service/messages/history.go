@@ -36,7 +36,7 @@ func (m *Messages) Sync(t Turn, c *conn, r *proto.Request) {
 		return
 	}
 	n = min(n, m.delivery.MaxPage())
-	session.OffLoop(t, c, reactor.Quick, a, func(t Off) (struct{}, error) {
+	session.RunJob(t, c, reactor.Quick, a, func(t Off) (struct{}, error) {
 		v, err := m.store.VisibleRange(t, ss.User, q.GroupID, q.Peer)
 		a.First, a.Last = v.First, v.Last
 		if err != nil || v.Last < v.First {
@@ -53,7 +53,7 @@ func (m *Messages) Sync(t Turn, c *conn, r *proto.Request) {
 			}
 			ms, err = m.store.PageBefore(t, v.Conv, before, v.First, n, proto.MaxSyncBytes)
 		}
-		// Messages after the view may also be after the asker was removed.
+		// Messages after v was read may also be after the asker was removed.
 		for len(ms) > 0 && ms[len(ms)-1].Seq > v.Last {
 			ms = ms[:len(ms)-1]
 		}

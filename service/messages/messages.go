@@ -23,7 +23,7 @@ type (
 	conn = session.Conn
 )
 
-// Store is what messages ask of the data. Append, Deliver and Read don't block;
+// Store is what messages ask of the data. Append, SetDelivered and SetRead don't block;
 // the others may.
 type Store interface {
 	Append(batch ...*model.Append) error
@@ -32,8 +32,8 @@ type Store interface {
 	PageBefore(ctx context.Context, conv, before, floor int64, limit, maxBytes int) ([]model.Message, error)
 	VisibleRange(ctx context.Context, user, group, peer int64) (model.VisibleRange, error)
 	Conversations(ctx context.Context, user, before int64, limit int) ([]model.Conversation, bool, error)
-	Deliver(user int64, device string, conv, seq int64)
-	Read(user, conv, seq int64)
+	SetDelivered(user int64, device string, conv, seq int64)
+	SetRead(user, conv, seq int64)
 }
 
 // Messages are the handlers of one node.
@@ -72,7 +72,7 @@ func (m *Messages) GroupChat(t Turn, c *conn, r *proto.Request) {
 // earlier may no longer be true then.
 func (m *Messages) send(t Turn, c *conn, r *proto.Request, a model.Append) {
 	if r.Has(proto.FID) && r.ID != c.Session(t).User {
-		c.RefuseRequest(t, r, proto.Errorf(proto.NotAllowed, "id is not the session's own"))
+		c.RefuseInOrder(t, r, proto.Errorf(proto.NotAllowed, "id is not the session's own"))
 		return
 	}
 	if msg := c.Send(t, r, a); msg != nil {
@@ -95,7 +95,7 @@ func (m *Messages) HandOver(t Turn) {
 	}
 	if err := m.store.Append(batch...); err != nil {
 		for _, msg := range messages {
-			msg.Refuse(t, err)
+			msg.MarkRefused(t, err)
 		}
 		for _, msg := range messages {
 			msg.Conn.AnswerRefused(t)

@@ -17,13 +17,13 @@ func (m *Messages) Receipt(t Turn, c *conn, r *proto.Request) {
 		return
 	}
 	a, read, seq := session.Answer(r), r.Read, r.Seq
-	session.OffLoop(t, c, reactor.Quick, a, func(t Off) (model.VisibleRange, error) {
+	session.RunJob(t, c, reactor.Quick, a, func(t Off) (model.VisibleRange, error) {
 		return m.store.VisibleRange(t, ss.User, a.GroupID, a.Peer)
 	}, func(t Turn, v model.VisibleRange) {
 		if seq = min(seq, v.Last); seq == 0 {
 			return
 		}
-		m.store.Deliver(ss.User, ss.Device, v.Conv, seq)
+		m.store.SetDelivered(ss.User, ss.Device, v.Conv, seq)
 		if read {
 			m.readUpTo(ss, v.Conv, a.GroupID, a.Peer, seq)
 		}
@@ -33,7 +33,7 @@ func (m *Messages) Receipt(t Turn, c *conn, r *proto.Request) {
 // readUpTo stores a read mark, and tells the reader's other devices and, between
 // two users, the other user.
 func (m *Messages) readUpTo(ss *session.Session, conv, group, peer, seq int64) {
-	m.store.Read(ss.User, conv, seq)
+	m.store.SetRead(ss.User, conv, seq)
 	rr := proto.Response{Op: proto.RECEIPT, GroupID: group, Peer: peer, ID: ss.User, Seq: seq, Read: true}
 	m.sessions.Tell(ss.User, proto.AppendResponse(nil, &rr), ss)
 	if group == 0 && peer != ss.User {

@@ -21,7 +21,7 @@ func (p *People) AddFriend(t Turn, c *conn, r *proto.Request) {
 		c.Refuse(t, a, proto.Errorf(proto.BadRequest, "friendid is your own id"))
 		return
 	}
-	session.OffLoop(t, c, reactor.Quick, a, func(t Off) (b befriended, err error) {
+	session.RunJob(t, c, reactor.Quick, a, func(t Off) (b befriended, err error) {
 		if a.Name, err = p.store.AddFriend(t, ss.User, a.FriendID, p.cfg.MaxFriends); err != nil {
 			return b, err
 		}
@@ -49,7 +49,7 @@ func (p *People) AddFriend(t Turn, c *conn, r *proto.Request) {
 // DelFriend takes two users out of each other's lists.
 func (p *People) DelFriend(t Turn, c *conn, r *proto.Request) {
 	a, ss := session.Answer(r), c.Session(t)
-	session.OffLoop(t, c, reactor.Quick, a, func(t Off) (struct{}, error) {
+	session.RunJob(t, c, reactor.Quick, a, func(t Off) (struct{}, error) {
 		return struct{}{}, p.store.DelFriend(t, ss.User, a.FriendID)
 	}, func(t Turn, _ struct{}) {
 		p.presence.Record(ss.User, a.FriendID, false)
@@ -67,7 +67,7 @@ func (p *People) Block(t Turn, c *conn, r *proto.Request) {
 		c.Refuse(t, a, proto.Errorf(proto.BadRequest, "userid is your own id"))
 		return
 	}
-	session.OffLoop(t, c, reactor.Quick, a, func(t Off) (friends bool, err error) {
+	session.RunJob(t, c, reactor.Quick, a, func(t Off) (friends bool, err error) {
 		if err := p.store.Block(t, ss.User, a.UserID, a.On); err != nil {
 			return false, err
 		}
@@ -91,7 +91,7 @@ func (p *People) Block(t Turn, c *conn, r *proto.Request) {
 // FindUser looks a user up by name or id.
 func (p *People) FindUser(t Turn, c *conn, r *proto.Request) {
 	a, ss, name := session.Answer(r), c.Session(t), r.Name
-	session.OffLoop(t, c, reactor.Quick, a, func(t Off) (u model.User, err error) {
+	session.RunJob(t, c, reactor.Quick, a, func(t Off) (u model.User, err error) {
 		if name != "" {
 			u, err = p.store.UserByNameKey(t, proto.NameKey(name))
 		} else {

@@ -198,18 +198,18 @@ func (p *Presence) tellFriends(t Off, changed map[int64]bool) error {
 		}
 		failed = err
 	}
-	watchers, err := p.store.PresenceViewers(t, slices.Collect(maps.Keys(changed)))
-	if err != nil || len(watchers) == 0 {
+	viewers, err := p.store.PresenceViewers(t, slices.Collect(maps.Keys(changed)))
+	if err != nil || len(viewers) == 0 {
 		return errors.Join(failed, err)
 	}
-	friends := make([]int64, len(watchers))
-	for i, w := range watchers {
+	friends := make([]int64, len(viewers))
+	for i, w := range viewers {
 		friends[i] = w.Friend
 	}
 	slices.Sort(friends)
 	friends = slices.Compact(friends)
 	on := p.Online(t, friends)
-	for _, w := range watchers {
+	for _, w := range viewers {
 		if i, _ := slices.BinarySearch(friends, w.Friend); on[i] {
 			p.courier.WaitForRoom(t)
 			p.Inform(w.Friend, &bus.Presence{User: w.User, Online: changed[w.User]}, nil)

@@ -73,12 +73,12 @@ func (c *Conn) Refuse(t Turn, a proto.Response, err error) proto.Errno {
 	return e.Errno
 }
 
-// OffLoop runs job where it may block, and then done on the loop. Until then
+// RunJob runs job where it may block, and then done on the loop. Until then
 // the client's further requests are held. An error of job is the answer, and
 // done doesn't run. done runs even if the connection has closed meanwhile:
 // others have to be told what job did to the store.
-func OffLoop[T any](t Turn, c *Conn, l reactor.Lane, a proto.Response, job func(t Off) (T, error), done func(t Turn, v T)) {
-	Attempt(t, c, l, job, func(t Turn, v T, err error) {
+func RunJob[T any](t Turn, c *Conn, l reactor.Lane, a proto.Response, job func(t Off) (T, error), done func(t Turn, v T)) {
+	TryJob(t, c, l, job, func(t Turn, v T, err error) {
 		if err != nil {
 			c.Refuse(t, a, err)
 		} else {
@@ -87,9 +87,9 @@ func OffLoop[T any](t Turn, c *Conn, l reactor.Lane, a proto.Response, job func(
 	})
 }
 
-// Attempt is OffLoop for a done that also handles errors, including that job
+// TryJob is OffLoop for a done that also handles errors, including that job
 // could not be run.
-func Attempt[T any](t Turn, c *Conn, l reactor.Lane, job func(t Off) (T, error), done func(t Turn, v T, err error)) {
+func TryJob[T any](t Turn, c *Conn, l reactor.Lane, job func(t Off) (T, error), done func(t Turn, v T, err error)) {
 	c.on.busy = true
 	err := reactor.Go(t, c.Conn, l, job, func(t Turn, v T, err error) {
 		c.on.busy = false

@@ -15,8 +15,9 @@ import (
 // connection sends to one conversation, the second is never stored before the
 // first, even where the first has to be sent again.
 //
-// ACKs go out in the order of sending. A message that is refused without the
-// log (refused, throttled) waits in its place for the answers before it.
+// Within a conversation ACKs go out in the order of sending. A message that is
+// refused without the log (refused, throttled) waits in its place for the answers
+// before it.
 //
 // Errno 9 (too fast, or the server is busy) concerns the whole connection. From
 // the refusal on, the reactor refuses every frame until retry_after has passed.
@@ -72,7 +73,7 @@ var errStopped = proto.Errorf(proto.Unavailable, "a message before this one coul
 type Message struct {
 	model.Append
 	Session *Session
-	Conn    *Conn // the loop's
+	Conn    *Conn // only its loop may use it
 	Op      proto.Op
 
 	fields proto.Fields
@@ -187,13 +188,13 @@ func (o *orderOnLoop) failed(t Turn, m *Message) (tooMany bool) {
 func (c *Conn) Send(t Turn, r *proto.Request, a model.Append) *Message {
 	if c.on.order.throttled > 0 {
 		c.s.Limited.Reached(limits.BehindRefused, 1)
-		c.RefuseRequest(t, r, proto.SlowDown(limits.LeastWait))
+		c.RefuseInOrder(t, r, proto.SlowDown(limits.LeastWait))
 		return nil
 	}
 	k := target{a.Group, a.Peer}
 	if c.on.order.find(t, k).refuses(t, r.CID) {
 		c.s.m.stopped.Inc()
-		c.RefuseRequest(t, r, errStopped)
+		c.RefuseInOrder(t, r, errStopped)
 		return nil
 	}
 	text := make([]byte, 0, len(r.CID)+len(r.Msg))
@@ -201,7 +202,7 @@ func (c *Conn) Send(t Turn, r *proto.Request, a model.Append) *Message {
 	a.Sender, a.Retry = c.on.session.User, r.Retry
 	a.CID, a.Body = text[:len(r.CID):len(r.CID)], text[len(r.CID):]
 	if !c.s.pending.acquire(t, c, &a) {
-		c.RefuseRequest(t, r, c.throttle(t, model.ErrBusy)) // later messages would overtake it
+		c.RefuseInOrder(t, r, c.throttle(t, model.ErrBusy)) // later messages would overtake it
 		return nil
 	}
 	cv := c.on.order.use(t, k)
@@ -213,9 +214,9 @@ func (c *Conn) Send(t Turn, r *proto.Request, a model.Append) *Message {
 	return m
 }
 
-// RefuseRequest refuses a request: a chat message once everything before it is
+// RefuseInOrder refuses a request: a chat message once everything before it is
 // answered, any other at once.
-func (c *Conn) RefuseRequest(t Turn, r *proto.Request, err error) {
+func (c *Conn) RefuseInOrder(t Turn, r *proto.Request, err error) {
 	if r.Op != proto.ONE_CHAT && r.Op != proto.GROUP_CHAT || len(c.on.order.inFlight) == 0 {
 		if c.Refuse(t, Answer(r), err); err == errStopped {
 			c.on.order.failed(t, &Message{Append: model.Append{Peer: r.ToID, Group: r.GroupID, CID: r.CID}})
@@ -225,12 +226,12 @@ func (c *Conn) RefuseRequest(t Turn, r *proto.Request, err error) {
 	m := &Message{Append: model.Append{Peer: r.ToID, Group: r.GroupID, CID: bytes.Clone(r.CID)},
 		Conn: c, Op: r.Op, fields: r.Fields & (1 << proto.FRID), rid: r.RID}
 	c.on.order.inFlight = append(c.on.order.inFlight, m)
-	m.Refuse(t, err)
+	m.MarkRefused(t, err)
 }
 
-// Refuse refuses a message that the log doesn't have. Conn.AnswerRefused sends
+// MarkRefused refuses a message that the log doesn't have. Conn.AnswerRefused sends
 // the refusal once everything before it is answered.
-func (m *Message) Refuse(t Turn, err error) {
+func (m *Message) MarkRefused(t Turn, err error) {
 	m.Err, m.state = err, refused
 	if sentAgain(err) {
 		m.state = throttled

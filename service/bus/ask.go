@@ -11,7 +11,7 @@ import (
 
 // Publish offers the messages to all other nodes in one pipeline. The order of
 // a channel's messages is kept; they are one payload. It blocks for 500 ms at
-// most. The error is ErrAway, or why it isn't known whether others have got
+// most. The error is ErrUnavailable, or why it isn't known whether others have got
 // them; Redis is away then until a new connection to it stands.
 func (r *Redis) Publish(ctx context.Context, ms []Message) error {
 	if len(ms) == 0 {
@@ -29,7 +29,7 @@ func (r *Redis) Publish(ctx context.Context, ms []Message) error {
 			return receiveAll(c, len(names), func(any) error { return nil })
 		})
 	} else {
-		err = ErrAway
+		err = ErrUnavailable
 	}
 	if err != nil {
 		r.m.errors.Inc()

@@ -75,10 +75,10 @@ func TestRedisKilled(t *testing.T) {
 // waits for it, and that nobody is taken for online but one's own users.
 func away(t *testing.T, a *peer) {
 	t.Helper()
-	if err := a.Publish(t.Context(), []Message{note(User(2), "lost")}); !errors.Is(err, ErrAway) {
+	if err := a.Publish(t.Context(), []Message{note(User(2), "lost")}); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("Publish: %v", err)
 	}
-	if a.Reaches(User(2)) {
+	if a.MayHaveSubscribers(User(2)) {
 		t.Error("reaches somebody while Redis is away")
 	}
 	a.on(t, User(9)) // Await doesn't wait
@@ -111,7 +111,7 @@ func TestRedisFrozen(t *testing.T) {
 	a.told(t, false)
 	away(t, a)
 	b.told(t, false)
-	away2 := b.Reaches(User(1))
+	away2 := b.MayHaveSubscribers(User(1))
 	server.Cont(t)
 	a.told(t, true)
 	b.told(t, true)

@@ -42,7 +42,7 @@ func BenchmarkRedis(b *testing.B) {
 			body := bytes.Repeat([]byte("x"), 150)
 			for i := range ms {
 				ch := User(int64(i % c.channels))
-				ms[i] = Message{ch, Payload{Grown: &Grown{Conv: int64(i), Lo: 1, Hi: 2, First: 1, Bodies: [][]byte{body}}}}
+				ms[i] = Message{ch, Payload{NewMessages: &NewMessages{Conv: int64(i), Lo: 1, Hi: 2, First: 1, Bodies: [][]byte{body}}}}
 				receiver.Subscribe(ch)
 			}
 			if err := receiver.Await(ctx); err != nil {

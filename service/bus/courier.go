@@ -17,8 +17,8 @@ type Bus interface {
 	Unsubscribe(Channel)
 	// Await returns once all subscriptions made before the call are in force.
 	Await(context.Context) error
-	// Reaches reports whether another node may listen on the channel.
-	Reaches(Channel) bool
+	// MayHaveSubscribers reports whether another node may listen on the channel.
+	MayHaveSubscribers(Channel) bool
 	// Publish sends messages to all other nodes, in order.
 	Publish(context.Context, []Message) error
 	// Online reports which users have a session on any node. With an error it
@@ -57,7 +57,7 @@ func NewCourier(b Bus, dropped *metrics.Counter) *Courier {
 
 // Publish queues a message.
 func (c *Courier) Publish(ch Channel, p Payload) {
-	if !c.bus.Reaches(ch) {
+	if !c.bus.MayHaveSubscribers(ch) {
 		return
 	}
 	select {
@@ -70,7 +70,7 @@ func (c *Courier) Publish(ch Channel, p Payload) {
 // PublishEvent queues a copy of an event. It drops the event when the queue is
 // more than three quarters full: the rest is for notices, which matter more.
 func (c *Courier) PublishEvent(ch Channel, body []byte) {
-	if !c.bus.Reaches(ch) {
+	if !c.bus.MayHaveSubscribers(ch) {
 		return
 	}
 	if len(c.queue) > courierLen*3/4 {

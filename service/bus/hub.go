@@ -66,8 +66,8 @@ func (n *Node) Unsubscribe(c Channel) {
 // here, at once.
 func (n *Node) Await(context.Context) error { return nil }
 
-// Reaches reports whether a message on c would reach another node.
-func (n *Node) Reaches(c Channel) bool {
+// MayHaveSubscribers reports whether a message on c would reach another node.
+func (n *Node) MayHaveSubscribers(c Channel) bool {
 	n.hub.mu.RLock()
 	defer n.hub.mu.RUnlock()
 	if len(n.hub.nodes) < 2 {

@@ -7,18 +7,18 @@ import (
 
 // Payload is what is sent on a channel: exactly one of its fields is set.
 type Payload struct {
-	Grown   *Grown
-	Notice  *Notice
-	Login   *Login
-	Members *Members
-	Blocked *Blocked
+	NewMessages *NewMessages
+	Notice      *Notice
+	Login       *Login
+	Members     *Members
+	Blocked     *Blocked
 	// Presence goes to the channels of the user's friends.
 	Presence *Presence
 }
 
-// Grown says that a conversation has new messages, and brings them: the
+// NewMessages says that a conversation has new messages, and brings them: the
 // first has seq First, the others follow without a gap.
-type Grown struct {
+type NewMessages struct {
 	Conv    int64
 	Group   int64 // 0: a pair
 	Lo, Hi  int64 // of a pair
@@ -61,7 +61,7 @@ type Presence struct {
 type Blocked struct{ By, Whom int64 }
 
 const (
-	kindGrown byte = 1 + iota
+	kindNewMessages byte = 1 + iota
 	kindNotice
 	kindLogin
 	kindMembers
@@ -72,9 +72,9 @@ const (
 // Append encodes p behind dst.
 func (p *Payload) Append(dst []byte) []byte {
 	switch {
-	case p.Grown != nil:
-		g := p.Grown
-		dst = ints(append(dst, kindGrown), g.Conv, g.Group, g.Lo, g.Hi, g.Version, g.First, int64(len(g.Bodies)))
+	case p.NewMessages != nil:
+		g := p.NewMessages
+		dst = ints(append(dst, kindNewMessages), g.Conv, g.Group, g.Lo, g.Hi, g.Version, g.First, int64(len(g.Bodies)))
 		for _, b := range g.Bodies {
 			dst = bytesOf(dst, b)
 		}
@@ -105,8 +105,8 @@ func Decode(b []byte) (Payload, error) {
 	d := decoder{b: b[1:]}
 	var p Payload
 	switch b[0] {
-	case kindGrown:
-		g := &Grown{Conv: d.int(), Group: d.int(), Lo: d.int(), Hi: d.int(), Version: d.int(), First: d.int()}
+	case kindNewMessages:
+		g := &NewMessages{Conv: d.int(), Group: d.int(), Lo: d.int(), Hi: d.int(), Version: d.int(), First: d.int()}
 		n := d.int()
 		if n < 0 || n > int64(len(d.b)) { // each body takes a byte at least
 			return Payload{}, errShort
@@ -115,7 +115,7 @@ func Decode(b []byte) (Payload, error) {
 		for i := range g.Bodies {
 			g.Bodies[i] = d.bytes()
 		}
-		p.Grown = g
+		p.NewMessages = g
 	case kindNotice:
 		p.Notice = &Notice{Body: d.bytes()}
 	case kindLogin:

@@ -15,8 +15,8 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 )
 
-// ErrAway is returned while Redis is known not to be there.
-var ErrAway = errors.New("bus: Redis is away")
+// ErrUnavailable is returned while Redis is known not to be there.
+var ErrUnavailable = errors.New("bus: Redis is away")
 
 // Redis is the bus of nodes on several machines: one node's side of it. Its
 // methods may be called from any goroutine.
@@ -221,9 +221,9 @@ func (r *Redis) Unsubscribe(c Channel) { r.subs.remove(c) }
 // While Redis is away it returns nil at once; else the error is that of ctx.
 func (r *Redis) Await(ctx context.Context) error { return r.subs.await(ctx) }
 
-// Reaches reports whether a message on c may reach another node: nobody can
+// MayHaveSubscribers reports whether a message on c may reach another node: nobody can
 // be reached while Redis is away.
-func (r *Redis) Reaches(Channel) bool { return r.up.Load() }
+func (r *Redis) MayHaveSubscribers(Channel) bool { return r.up.Load() }
 
 // Up reports whether Redis is there.
 func (r *Redis) Up() bool { return r.up.Load() }

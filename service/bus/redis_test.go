@@ -231,10 +231,10 @@ func TestClose(t *testing.T) {
 	if err := a.Await(t.Context()); err != nil {
 		t.Errorf("Await: %v", err)
 	}
-	if err := a.Publish(t.Context(), []Message{note(User(1), "")}); !errors.Is(err, ErrAway) {
+	if err := a.Publish(t.Context(), []Message{note(User(1), "")}); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("Publish: %v", err)
 	}
-	if a.Reaches(User(1)) {
+	if a.MayHaveSubscribers(User(1)) {
 		t.Error("reaches somebody")
 	}
 	select {

@@ -78,7 +78,7 @@ func appendPushed(dst []byte, m *session.Message) []byte {
 // the message to the outbox if other nodes may have some.
 func (d *Delivery) route(dl *delivery, out *outbox) (loops uint64) {
 	if dl.group != 0 {
-		if c := bus.Group(dl.group); d.bus.Reaches(c) {
+		if c := bus.Group(dl.group); d.bus.MayHaveSubscribers(c) {
 			out.add(c, dl)
 		}
 		return d.sessions.Watchers(dl.group)
@@ -87,7 +87,7 @@ func (d *Delivery) route(dl *delivery, out *outbox) (loops uint64) {
 	for _, u := range users[:1+min(1, dl.pair.hi-dl.pair.lo)] {
 		loops |= d.sessions.LoopsOf(u)
 		// The sender's other sessions are mostly here; if not, that is known.
-		if c := bus.User(u); (u != dl.from.Sender || d.sessions.Elsewhere(u)) && d.bus.Reaches(c) {
+		if c := bus.User(u); (u != dl.from.Sender || d.sessions.Elsewhere(u)) && d.bus.MayHaveSubscribers(c) {
 			out.add(c, dl)
 		}
 	}
@@ -98,7 +98,7 @@ func (d *Delivery) route(dl *delivery, out *outbox) (loops uint64) {
 // are one payload.
 type outbox struct {
 	messages []bus.Message
-	open     map[outKey]*bus.Grown
+	open     map[outKey]*bus.NewMessages
 }
 
 type outKey struct {
@@ -113,17 +113,17 @@ func (o *outbox) add(c bus.Channel, dl *delivery) {
 		g.Bodies = append(g.Bodies, dl.body)
 		return
 	}
-	g = &bus.Grown{Conv: dl.conv, Group: dl.group, Lo: dl.pair.lo, Hi: dl.pair.hi, Version: dl.version, First: dl.seq}
+	g = &bus.NewMessages{Conv: dl.conv, Group: dl.group, Lo: dl.pair.lo, Hi: dl.pair.hi, Version: dl.version, First: dl.seq}
 	if dl.body != nil {
 		g.Bodies = [][]byte{dl.body}
 	} else {
 		g.First++ // it only says that everything before is there
 	}
 	if o.open == nil {
-		o.open = make(map[outKey]*bus.Grown)
+		o.open = make(map[outKey]*bus.NewMessages)
 	}
 	o.open[k] = g
-	o.messages = append(o.messages, bus.Message{Channel: c, Payload: bus.Payload{Grown: g}})
+	o.messages = append(o.messages, bus.Message{Channel: c, Payload: bus.Payload{NewMessages: g}})
 }
 
 // committed delivers a batch on its loop and answers its senders on this loop.
@@ -154,7 +154,7 @@ func (l *TopicsOnLoop) conclude(t Turn, d *delivery) {
 }
 
 // Grown hands another node's messages to the loops that have sessions for them.
-func (d *Delivery) Grown(g *bus.Grown) {
+func (d *Delivery) Grown(g *bus.NewMessages) {
 	p := pair{g.Lo, g.Hi}
 	list := make([]delivery, 0, max(1, len(g.Bodies)))
 	dl := delivery{conv: g.Conv, group: g.Group, pair: p, version: g.Version}

@@ -12,15 +12,15 @@ import (
 // Payloads of any length stay apart in an envelope: a length of its own, one
 // byte or five, precedes each.
 func TestEnvelope(t *testing.T) {
-	from := sender{1, 2, 3, 4, 5, 6, 7, 8}
+	from := senderID{1, 2, 3, 4, 5, 6, 7, 8}
 	var want []Payload
-	b := openEnvelope(nil, from)
+	b := appendHeader(nil, from)
 	for _, n := range []int{0, 1, 100, 120, 130, 16370, 16390, 1 << 21, 3} {
 		p := Payload{Notice: &Notice{Body: bytes.Repeat([]byte{byte(n)}, n)}}
 		want = append(want, p)
-		b = addPayload(b, &p)
+		b = appendPayload(b, &p)
 	}
-	who, rest, err := readEnvelope(b)
+	who, rest, err := readHeader(b)
 	if err != nil || who != from {
 		t.Fatalf("%v, %v", who, err)
 	}
@@ -40,7 +40,7 @@ func TestEnvelope(t *testing.T) {
 		t.Errorf("%d payloads came out of %d, or other ones", len(got), len(want))
 	}
 	b[0]++
-	if _, _, err := readEnvelope(b); !errors.Is(err, ErrVersion) {
+	if _, _, err := readHeader(b); !errors.Is(err, ErrVersion) {
 		t.Errorf("another version: %v", err)
 	}
 }
@@ -59,19 +59,19 @@ func TestChannelNames(t *testing.T) {
 	}
 }
 
-// FuzzOpen: nothing that is published on a channel may end a node.
-func FuzzOpen(f *testing.F) {
-	b := openEnvelope(nil, sender{9})
+// FuzzDecodeEnvelope: nothing that is published on a channel may end a node.
+func FuzzDecodeEnvelope(f *testing.F) {
+	b := appendHeader(nil, senderID{9})
 	for _, p := range payloads {
-		b = addPayload(b, &p)
+		b = appendPayload(b, &p)
 	}
 	f.Add([]byte("u:1"), b)
 	f.Add([]byte("g:-1"), b[:len(b)-1])
 	f.Add([]byte("x"), []byte{version})
-	r := &Redis{self: sender{1}}
-	r.meter(metrics.NewSet())
+	r := &Redis{self: senderID{1}}
+	r.registerMetrics(metrics.NewSet())
 	f.Fuzz(func(t *testing.T, channel, envelope []byte) {
-		for _, m := range r.open(nil, channel, envelope) {
+		for _, m := range r.decodeEnvelope(nil, channel, envelope) {
 			if m.Channel.String() == "" {
 				t.Error("a message on no channel")
 			}

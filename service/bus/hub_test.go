@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// place is a node's side of a bus, as the service uses it.
-type place interface {
+// testBus is a node's side of a bus, as the service uses it.
+type testBus interface {
 	Subscribe(Channel)
 	Unsubscribe(Channel)
 	Await(context.Context) error
@@ -43,15 +43,15 @@ func (in *inbox) take() []string {
 
 // suite is what every bus has to do. barrier returns once all that was
 // published before has been received.
-func suite(t *testing.T, join func(receive func([]Message)) place, barrier func()) {
+func suite(t *testing.T, join func(receive func([]Message)) testBus, barrier func()) {
 	ctx := t.Context()
 	var ins [3]inbox
-	var nodes [3]place
+	var nodes [3]testBus
 	for i := range nodes {
 		nodes[i] = join(ins[i].receive)
 	}
 	a, b := nodes[0], nodes[1]
-	say := func(from place, c Channel, text string) {
+	say := func(from testBus, c Channel, text string) {
 		t.Helper()
 		if err := from.Publish(ctx, []Message{{c, Payload{Notice: &Notice{Body: []byte(text)}}}}); err != nil {
 			t.Fatal(err)
@@ -64,7 +64,7 @@ func suite(t *testing.T, join func(receive func([]Message)) place, barrier func(
 			t.Errorf("%s: received %q, want %q", what, got, want)
 		}
 	}
-	subscribe := func(n place, c Channel) {
+	subscribe := func(n testBus, c Channel) {
 		t.Helper()
 		n.Subscribe(c)
 		if err := n.Await(ctx); err != nil {
@@ -129,7 +129,7 @@ func suite(t *testing.T, join func(receive func([]Message)) place, barrier func(
 // The bus within one process has to behave as the one between nodes.
 func TestHub(t *testing.T) {
 	var h Hub
-	suite(t, func(receive func([]Message)) place { return h.Join(receive) }, func() {})
+	suite(t, func(receive func([]Message)) testBus { return h.Join(receive) }, func() {})
 }
 
 // A node alone has nobody to tell, and must know it: encoding for nobody is

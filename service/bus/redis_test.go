@@ -23,7 +23,7 @@ func TestRedis(t *testing.T) {
 	var mu sync.Mutex
 	passed := make(map[string]chan struct{}) // barriers
 	publisher := dial(t, RedisConfig{Redis: server.URL})
-	join := func(receive func([]Message)) place {
+	join := func(receive func([]Message)) testBus {
 		mark := User(int64(1_000_000 + len(nodes)))
 		c := make(chan struct{}, 1)
 		mu.Lock()
@@ -55,7 +55,7 @@ func TestRedis(t *testing.T) {
 	barrier := func() {
 		for i := range nodes {
 			mark := User(int64(1_000_000 + i))
-			publisher.say(t, mark, "")
+			publisher.publish(t, mark, "")
 			<-passed[mark.String()]
 		}
 	}
@@ -67,12 +67,12 @@ func TestRedis(t *testing.T) {
 func TestOnePayloadForAChannel(t *testing.T) {
 	server := realservice.Redis(t)
 	a, b := dial(t, RedisConfig{Redis: server.URL}), dial(t, RedisConfig{Redis: server.URL})
-	b.on(t, User(1), Group(1))
-	err := a.Publish(t.Context(), []Message{note(User(1), "1"), note(Group(1), "2"), note(User(1), "3"), note(User(2), "4"), note(Group(1), "5")})
+	b.subscribe(t, User(1), Group(1))
+	err := a.Publish(t.Context(), []Message{notice(User(1), "1"), notice(Group(1), "2"), notice(User(1), "3"), notice(User(2), "4"), notice(Group(1), "5")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := b.received(t, 4), []string{"u:1 1", "u:1 3", "g:1 2", "g:1 5"}; !slices.Equal(got, want) {
+	if got, want := b.waitReceived(t, 4), []string{"u:1 1", "u:1 3", "g:1 2", "g:1 5"}; !slices.Equal(got, want) {
 		t.Errorf("received %q, want %q", got, want)
 	}
 	b.mu.Lock()
@@ -88,14 +88,14 @@ func TestEchoes(t *testing.T) {
 	server := realservice.Redis(t)
 	a := dial(t, RedisConfig{Redis: server.URL, Node: "same"})
 	b := dial(t, RedisConfig{Redis: server.URL, Node: "same"})
-	a.on(t, User(1))
-	b.on(t, User(1))
-	a.say(t, User(1), "from a")
-	b.say(t, User(1), "from b")
-	if got := b.received(t, 1); !slices.Equal(got, []string{"u:1 from a"}) {
+	a.subscribe(t, User(1))
+	b.subscribe(t, User(1))
+	a.publish(t, User(1), "from a")
+	b.publish(t, User(1), "from b")
+	if got := b.waitReceived(t, 1); !slices.Equal(got, []string{"u:1 from a"}) {
 		t.Errorf("b received %q", got)
 	}
-	if got := a.received(t, 1); !slices.Equal(got, []string{"u:1 from b"}) { // and before it, its own
+	if got := a.waitReceived(t, 1); !slices.Equal(got, []string{"u:1 from b"}) { // and before it, its own
 		t.Errorf("a received %q", got)
 	}
 	if n := a.count(t, "chatd_bus_echoes_total"); n != 1 {
@@ -108,12 +108,12 @@ func TestConcurrentPublishers(t *testing.T) {
 	server := realservice.Redis(t)
 	a, b := dial(t, RedisConfig{Redis: server.URL}), dial(t, RedisConfig{Redis: server.URL})
 	const writers, each = 4, 200
-	b.on(t, Group(1))
+	b.subscribe(t, Group(1))
 	var wg sync.WaitGroup
 	for w := range writers {
 		wg.Go(func() {
 			for i := range each {
-				if err := a.Publish(t.Context(), []Message{note(Group(1), fmt.Sprintf("%d %d", w, i))}); err != nil {
+				if err := a.Publish(t.Context(), []Message{notice(Group(1), fmt.Sprintf("%d %d", w, i))}); err != nil {
 					t.Error(err)
 				}
 			}
@@ -121,7 +121,7 @@ func TestConcurrentPublishers(t *testing.T) {
 	}
 	wg.Wait()
 	var next [writers]int
-	for _, m := range b.received(t, writers*each) {
+	for _, m := range b.waitReceived(t, writers*each) {
 		var w, i int
 		if _, err := fmt.Sscanf(m, "g:1 %d %d", &w, &i); err != nil {
 			t.Fatal(err)
@@ -140,7 +140,7 @@ func TestOnlineAfterUnsubscribe(t *testing.T) {
 	a, b := dial(t, RedisConfig{Redis: server.URL}), dial(t, RedisConfig{Redis: server.URL})
 	for i := range 200 {
 		u := int64(i)
-		a.on(t, User(u))
+		a.subscribe(t, User(u))
 		a.Unsubscribe(User(u))
 		if on, err := a.Online(t.Context(), []int64{u}); err != nil || on[0] {
 			t.Fatalf("user %d is online on no node: %v, %v", u, on, err)
@@ -157,7 +157,7 @@ func TestOnlineAfterUnsubscribe(t *testing.T) {
 			b.Subscribe(User(users[i]))
 		}
 	}
-	b.on(t)
+	b.subscribe(t)
 	if on, err := a.Online(t.Context(), users); err != nil || !slices.Equal(on, want) {
 		t.Errorf("Online is wrong: %v", err)
 	}
@@ -168,26 +168,26 @@ func TestOnlineAfterUnsubscribe(t *testing.T) {
 func TestStrangePayloads(t *testing.T) {
 	server := realservice.Redis(t)
 	a, b := dial(t, RedisConfig{Redis: server.URL}), dial(t, RedisConfig{Redis: server.URL})
-	b.on(t, User(1))
+	b.subscribe(t, User(1))
 	c, err := redis.DialURL(server.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	other := openEnvelope(nil, sender{1})
+	other := appendHeader(nil, senderID{1})
 	newer := slices.Clone(other)
 	newer[0] = version + 1
-	before, behind := note(User(1), "before").Payload, note(User(1), "behind").Payload
-	mixed := addPayload(slices.Clone(other), &before)
+	before, behind := notice(User(1), "before").Payload, notice(User(1), "behind").Payload
+	mixed := appendPayload(slices.Clone(other), &before)
 	mixed = append(mixed, 2, 200, 1) // two bytes of a kind from the future
-	mixed = addPayload(mixed, &behind)
+	mixed = appendPayload(mixed, &behind)
 	for _, p := range [][]byte{newer, mixed, {}, {version}, append(slices.Clone(other), 200, 200, 1), []byte("hello")} {
 		if _, err := c.Do("PUBLISH", "u:1", p); err != nil {
 			t.Fatal(err)
 		}
 	}
-	a.say(t, User(1), "end")
-	if got, want := b.received(t, 3), []string{"u:1 before", "u:1 behind", "u:1 end"}; !slices.Equal(got, want) {
+	a.publish(t, User(1), "end")
+	if got, want := b.waitReceived(t, 3), []string{"u:1 before", "u:1 behind", "u:1 end"}; !slices.Equal(got, want) {
 		t.Errorf("received %q, want %q", got, want)
 	}
 	if unknown, broken := b.count(t, "chatd_bus_unknown_versions_total"), b.count(t, "chatd_bus_broken_total"); unknown != 3 || broken != 3 {
@@ -213,7 +213,7 @@ func TestNow(t *testing.T) {
 		t.Errorf("%d isn't between %d and %d", now, before, after)
 	}
 	server.Kill(t)
-	a.told(t, false)
+	a.waitUp(t, false)
 	if now := a.Now(t.Context()); now < before {
 		t.Errorf("while Redis is away it is %d, before it was %d", now, before)
 	}
@@ -223,7 +223,7 @@ func TestNow(t *testing.T) {
 func TestClose(t *testing.T) {
 	server := realservice.Redis(t)
 	a := dial(t, RedisConfig{Redis: server.URL})
-	a.on(t, User(1))
+	a.subscribe(t, User(1))
 	if err := a.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -231,14 +231,14 @@ func TestClose(t *testing.T) {
 	if err := a.Await(t.Context()); err != nil {
 		t.Errorf("Await: %v", err)
 	}
-	if err := a.Publish(t.Context(), []Message{note(User(1), "")}); !errors.Is(err, ErrUnavailable) {
+	if err := a.Publish(t.Context(), []Message{notice(User(1), "")}); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("Publish: %v", err)
 	}
 	if a.MayHaveSubscribers(User(1)) {
 		t.Error("reaches somebody")
 	}
 	select {
-	case up := <-a.news:
+	case up := <-a.upChanges:
 		t.Errorf("told that Redis is up: %v", up)
 	default:
 	}

@@ -30,18 +30,18 @@ func TestRedisURL(t *testing.T) {
 		"redis://[::1]:6379":                     "",
 		"rediss://user:" + secret + "@host":      "",
 		"redis://:" + secret + "@host":           "",
-		"redis://:" + secret + "@host:x":         "can't be read",
-		"redis://user:" + secret + "\x7f@host":   "can't be read",
-		"http://:" + secret + "@host":            `begins with "http"`,
-		"host:6379":                              `begins with "host"`,
-		"redis://:" + secret + "@host/3":         "a database's number",
+		"redis://:" + secret + "@host:x":         "URL is invalid",
+		"redis://user:" + secret + "\x7f@host":   "URL is invalid",
+		"http://:" + secret + "@host":            `scheme "http"`,
+		"host:6379":                              `scheme "host"`,
+		"redis://:" + secret + "@host/3":         "has the path",
 		"redis://:" + secret + "@host?db=" + "4": "parameters",
-		"redis://:" + secret + "@":               "names no host",
-		"redis:" + secret:                        "names no host",
-		"redis://user@host":                      "a user and no password",
-		"":                                       `begins with ""`,
+		"redis://:" + secret + "@":               "has no host",
+		"redis:" + secret:                        "has no host",
+		"redis://user@host":                      "a user but no password",
+		"":                                       `scheme ""`,
 	} {
-		_, err := parseRedis(RedisConfig{Redis: given})
+		_, err := parseRedisURL(RedisConfig{Redis: given})
 		switch {
 		case want == "" && err != nil:
 			t.Errorf("%q: %v", given, err)
@@ -51,11 +51,11 @@ func TestRedisURL(t *testing.T) {
 			t.Errorf("the password is in %q", err)
 		}
 	}
-	if _, err := parseRedis(RedisConfig{Redis: "redis://:x@host", RedisPasswordFile: "y"}); err == nil {
+	if _, err := parseRedisURL(RedisConfig{Redis: "redis://:x@host", RedisPasswordFile: "y"}); err == nil {
 		t.Error("two passwords are accepted")
 	}
-	w, err := parseRedis(RedisConfig{Redis: "redis://host", Node: "my node\nä:1"})
-	if err != nil || w.address != "host:6379" || w.name != "chatd-my-node--:1" {
+	w, err := parseRedisURL(RedisConfig{Redis: "redis://host", Node: "my node\nä:1"})
+	if err != nil || w.address != "host:6379" || w.clientName != "chatd-my-node--:1" {
 		t.Errorf("%+v, %v", w, err)
 	}
 }
@@ -81,12 +81,12 @@ func TestPasswords(t *testing.T) {
 	}
 	a := dial(t, RedisConfig{Redis: "redis://:" + url.QueryEscape(secret) + "@" + host})
 	b := dial(t, RedisConfig{Redis: "redis://node@" + host, RedisPasswordFile: file}) // with just the commands that it needs
-	b.on(t, User(1))
-	a.on(t, Group(1))
-	a.say(t, User(1), "hello")
-	b.received(t, 1)
-	b.say(t, Group(1), "hello")
-	a.received(t, 1)
+	b.subscribe(t, User(1))
+	a.subscribe(t, Group(1))
+	a.publish(t, User(1), "hello")
+	b.waitReceived(t, 1)
+	b.publish(t, Group(1), "hello")
+	a.waitReceived(t, 1)
 	if on, err := b.Online(t.Context(), []int64{1, 2}); err != nil || !on[0] || on[1] || !b.MayHaveSubscribers(User(1)) {
 		t.Errorf("Online: %v, %v", on, err)
 	}
@@ -99,14 +99,14 @@ func TestPasswords(t *testing.T) {
 	server.Client(t, "-a", secret, "--no-auth-warning", "ACL", "SETUSER", "node", "resetpass", ">new"+secret)
 	write(t, file, "new"+secret)
 	server.Client(t, "-a", secret, "--no-auth-warning", "CLIENT", "KILL", "USER", "node")
-	b.told(t, false)
-	b.told(t, true)
+	b.waitUp(t, false)
+	b.waitUp(t, true)
 
 	server.Kill(t)
-	a.told(t, false)
-	b.told(t, false)
-	for _, p := range []*peer{a, b} {
-		if log := p.log.String(); strings.Contains(log, secret) || !strings.Contains(log, "Redis is away") {
+	a.waitUp(t, false)
+	b.waitUp(t, false)
+	for _, p := range []*testNode{a, b} {
+		if log := p.log.String(); strings.Contains(log, secret) || !strings.Contains(log, "Redis is unavailable") {
 			t.Errorf("the log:\n%s", log)
 		}
 	}
@@ -127,9 +127,9 @@ func TestTLS(t *testing.T) {
 		t.Error("a certificate for another name is accepted")
 	}
 	a, b := dial(t, RedisConfig{Redis: at, TLS: &tls.Config{RootCAs: pool}}), dial(t, RedisConfig{Redis: at, TLS: &tls.Config{RootCAs: pool}})
-	b.on(t, User(1))
-	a.say(t, User(1), strings.Repeat("long ", 20_000))
-	b.received(t, 1)
+	b.subscribe(t, User(1))
+	a.publish(t, User(1), strings.Repeat("long ", 20_000))
+	b.waitReceived(t, 1)
 }
 
 // certificate writes a certificate for 127.0.0.1 and its key, and returns

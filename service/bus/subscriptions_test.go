@@ -24,7 +24,7 @@ func TestSubscriptionsAnyOrder(t *testing.T) {
 			return Channel{rapid.Bool().Draw(t, "group"), int64(rapid.IntRange(1, 3).Draw(t, "id"))}
 		})
 		pass := func() {
-			on, off := s.next()
+			on, off := s.takeChanges()
 			for _, c := range on {
 				if told[c] {
 					t.Fatalf("%v is subscribed to twice", c)
@@ -48,7 +48,7 @@ func TestSubscriptionsAnyOrder(t *testing.T) {
 		confirm := func() {
 			redis[owed[0]] = !redis[owed[0]]
 			owed = owed[1:]
-			s.confirmed()
+			s.onConfirm()
 		}
 		t.Repeat(map[string]func(*rapid.T){
 			"add": func(t *rapid.T) {
@@ -73,18 +73,18 @@ func TestSubscriptionsAnyOrder(t *testing.T) {
 			},
 			"connect": func(t *rapid.T) {
 				if !connected {
-					begin, connected = s.begin(), true
+					begin, connected = s.onConnect(), true
 					redis, told, owed = map[Channel]bool{}, map[Channel]bool{}, nil
 				}
 			},
 			"lose": func(t *rapid.T) {
 				if connected {
-					s.end()
+					s.onDisconnect()
 					connected, owed = false, nil
 				}
 			},
 			"arrive": func(t *rapid.T) {
-				if connected && s.arrived(begin) && len(owed) == 0 && !waits() {
+				if connected && s.updateSynced(begin) && len(owed) == 0 && !waits() {
 					for c, n := range want {
 						if redis[c] != (n > 0) {
 							t.Fatalf("nobody waits, and %v is wanted %d times and subscribed: %v", c, n, redis[c])
@@ -103,14 +103,14 @@ func TestSubscriptionsAnyOrder(t *testing.T) {
 		})
 		// Left alone, all comes to what is wanted.
 		if !connected {
-			begin = s.begin()
+			begin = s.onConnect()
 			redis, told, owed = map[Channel]bool{}, map[Channel]bool{}, nil
 		}
 		pass()
 		for len(owed) > 0 {
 			confirm()
 		}
-		if !s.arrived(begin) || waits() {
+		if !s.updateSynced(begin) || waits() {
 			t.Fatal("all is confirmed, and it isn't noticed")
 		}
 		for c, n := range want {
@@ -138,24 +138,24 @@ func wanted(want map[Channel]int) (n int) {
 // Await returns with the confirmation, and not with an earlier one.
 func TestAwaitIsForWhatCameBefore(t *testing.T) {
 	s := newSubscriptions()
-	begin := s.begin()
-	s.next()
-	if !s.arrived(begin) {
+	begin := s.onConnect()
+	s.takeChanges()
+	if !s.updateSynced(begin) {
 		t.Fatal("nothing is wanted, and it isn't in force")
 	}
 	s.add(User(1))
-	s.next()
+	s.takeChanges()
 	s.add(User(2))
 	first, second := make(chan error, 1), make(chan error, 1)
-	s.confirmed() // u:1
+	s.onConfirm() // u:1
 	go func() { second <- s.await(context.Background()) }()
 	select {
 	case err := <-second:
 		t.Errorf("Await returns before u:2 is confirmed: %v", err)
 	default:
 	}
-	s.next()
-	s.confirmed()
+	s.takeChanges()
+	s.onConfirm()
 	go func() { first <- s.await(context.Background()) }()
 	for _, c := range []chan error{first, second} {
 		if err := <-c; err != nil {
@@ -168,18 +168,18 @@ func TestAwaitIsForWhatCameBefore(t *testing.T) {
 // costs one command, and what is left again none.
 func TestWhatCancelsOutIsNotSent(t *testing.T) {
 	s := newSubscriptions()
-	s.begin()
+	s.onConnect()
 	s.add(User(1))
 	s.remove(User(1))
 	s.add(User(1))
 	s.add(User(2))
 	s.remove(User(2))
 	s.remove(User(2)) // one too many
-	if on, off := s.next(); len(on) != 1 || on[0] != User(1) || len(off) != 0 {
+	if on, off := s.takeChanges(); len(on) != 1 || on[0] != User(1) || len(off) != 0 {
 		t.Errorf("on %v, off %v", on, off)
 	}
 	s.add(User(2))
-	if on, _ := s.next(); len(on) != 1 {
+	if on, _ := s.takeChanges(); len(on) != 1 {
 		t.Errorf("a subscription after one Unsubscribe too many is not sent: %v", on)
 	}
 }

@@ -14,34 +14,34 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 )
 
-// patience is how long a test waits for what has to come.
-const patience = 60 * time.Second
+// testTimeout is how long a test waits for what has to come.
+const testTimeout = 60 * time.Second
 
 // peer is a node on a Redis, and what it has heard.
-type peer struct {
+type testNode struct {
 	*Redis
-	set  *metrics.Set
-	log  words
-	news chan bool // what changed was told
+	set       *metrics.Set
+	log       logBuffer
+	upChanges chan bool // what changed was told
 
 	mu    sync.Mutex
 	calls [][]Message // receive's
 	heard chan struct{}
 }
 
-// words is a log that may be written from several goroutines.
-type words struct {
+// logBuffer is a log that may be written from several goroutines.
+type logBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
 }
 
-func (w *words) Write(b []byte) (int, error) {
+func (w *logBuffer) Write(b []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.b.Write(b)
 }
 
-func (w *words) String() string {
+func (w *logBuffer) String() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.b.String()
@@ -49,7 +49,7 @@ func (w *words) String() string {
 
 // dial puts a node on Redis, which leaves it when the test ends. It waits for
 // answers for as long as a test does, where cfg doesn't say otherwise.
-func dial(t *testing.T, cfg RedisConfig) *peer {
+func dial(t *testing.T, cfg RedisConfig) *testNode {
 	t.Helper()
 	p, err := tryDial(t, cfg)
 	if err != nil {
@@ -58,15 +58,15 @@ func dial(t *testing.T, cfg RedisConfig) *peer {
 	return p
 }
 
-func tryDial(t *testing.T, cfg RedisConfig) (*peer, error) {
-	p := &peer{set: metrics.NewSet(), news: make(chan bool, 1000), heard: make(chan struct{}, 1)}
-	cfg.answer, cfg.dialing = cmp.Or(cfg.answer, patience), patience
+func tryDial(t *testing.T, cfg RedisConfig) (*testNode, error) {
+	p := &testNode{set: metrics.NewSet(), upChanges: make(chan bool, 1000), heard: make(chan struct{}, 1)}
+	cfg.commandTimeout, cfg.dialTimeout = cmp.Or(cfg.commandTimeout, testTimeout), testTimeout
 	cfg.Set, cfg.Logger = p.set, slog.New(slog.NewTextHandler(&p.log, nil))
 	var err error
-	p.Redis, err = DialRedis(t.Context(), cfg, p.take, func(up bool) { p.news <- up })
+	p.Redis, err = DialRedis(t.Context(), cfg, p.take, func(up bool) { p.upChanges <- up })
 	if err == nil {
 		t.Cleanup(func() {
-			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 			defer cancel()
 			if err := p.Close(ctx); err != nil {
 				t.Errorf("Close: %v", err)
@@ -76,7 +76,7 @@ func tryDial(t *testing.T, cfg RedisConfig) (*peer, error) {
 	return p, err
 }
 
-func (p *peer) take(ms []Message) {
+func (p *testNode) take(ms []Message) {
 	p.mu.Lock()
 	p.calls = append(p.calls, append([]Message(nil), ms...))
 	p.mu.Unlock()
@@ -88,9 +88,9 @@ func (p *peer) take(ms []Message) {
 
 // received waits until n messages have been heard, and returns them all, as
 // "channel text".
-func (p *peer) received(t *testing.T, n int) []string {
+func (p *testNode) waitReceived(t *testing.T, n int) []string {
 	t.Helper()
-	timer := time.NewTimer(patience)
+	timer := time.NewTimer(testTimeout)
 	defer timer.Stop()
 	for {
 		var all []string
@@ -113,20 +113,20 @@ func (p *peer) received(t *testing.T, n int) []string {
 }
 
 // told waits for the next word of Redis's going or coming.
-func (p *peer) told(t *testing.T, up bool) {
+func (p *testNode) waitUp(t *testing.T, up bool) {
 	t.Helper()
 	select {
-	case got := <-p.news:
+	case got := <-p.upChanges:
 		if got != up {
 			t.Fatalf("told that Redis is up: %v, want %v; the log:\n%s", got, up, p.log.String())
 		}
-	case <-time.After(patience):
+	case <-time.After(testTimeout):
 		t.Fatalf("never told that Redis is up: %v; the log:\n%s", up, p.log.String())
 	}
 }
 
 // on subscribes and waits for it.
-func (p *peer) on(t *testing.T, cs ...Channel) {
+func (p *testNode) subscribe(t *testing.T, cs ...Channel) {
 	t.Helper()
 	for _, c := range cs {
 		p.Subscribe(c)
@@ -137,15 +137,15 @@ func (p *peer) on(t *testing.T, cs ...Channel) {
 }
 
 // say publishes one text.
-func (p *peer) say(t *testing.T, c Channel, text string) {
+func (p *testNode) publish(t *testing.T, c Channel, text string) {
 	t.Helper()
-	if err := p.Publish(t.Context(), []Message{note(c, text)}); err != nil {
+	if err := p.Publish(t.Context(), []Message{notice(c, text)}); err != nil {
 		t.Fatal(err)
 	}
 }
 
 // count reads one of the node's metrics.
-func (p *peer) count(t *testing.T, name string) int {
+func (p *testNode) count(t *testing.T, name string) int {
 	t.Helper()
 	var b bytes.Buffer
 	p.set.WritePrometheus(&b)
@@ -159,7 +159,7 @@ func (p *peer) count(t *testing.T, name string) int {
 	return 0
 }
 
-func note(c Channel, text string) Message {
+func notice(c Channel, text string) Message {
 	return Message{c, Payload{Notice: &Notice{Body: []byte(text)}}}
 }
 

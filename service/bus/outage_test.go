@@ -19,19 +19,19 @@ import (
 func TestSubscriberKilled(t *testing.T) {
 	server := realservice.Redis(t)
 	a, b := dial(t, RedisConfig{Redis: server.URL}), dial(t, RedisConfig{Redis: server.URL})
-	b.on(t, User(1), Group(2))
+	b.subscribe(t, User(1), Group(2))
 	for i := range 3 {
 		if n := server.Client(t, "CLIENT", "KILL", "TYPE", "pubsub"); n != "1" { // a has no subscription
 			t.Fatalf("CLIENT KILL: %s", n)
 		}
-		b.told(t, false)
+		b.waitUp(t, false)
 		if i == 1 { // what changes while there is no connection is in force on the next
 			b.Unsubscribe(Group(2))
 			b.Subscribe(Group(3))
 		}
-		b.told(t, true)
-		a.say(t, User(1), fmt.Sprint(i))
-		b.received(t, i+1)
+		b.waitUp(t, true)
+		a.publish(t, User(1), fmt.Sprint(i))
+		b.waitReceived(t, i+1)
 	}
 	if got := server.Client(t, "PUBSUB", "CHANNELS"); got != "u:1\ng:3" && got != "g:3\nu:1" {
 		t.Errorf("channels: %q", got)
@@ -39,7 +39,7 @@ func TestSubscriberKilled(t *testing.T) {
 	if n := b.count(t, "chatd_bus_reconnects_total"); n != 3 {
 		t.Errorf("%d reconnects were counted", n)
 	}
-	if len(a.news) > 0 {
+	if len(a.upChanges) > 0 {
 		t.Error("a had no part in it")
 	}
 }
@@ -49,22 +49,22 @@ func TestSubscriberKilled(t *testing.T) {
 func TestRedisKilled(t *testing.T) {
 	server := realservice.Redis(t)
 	a, b := dial(t, RedisConfig{Redis: server.URL}), dial(t, RedisConfig{Redis: server.URL})
-	a.on(t, User(1))
-	b.on(t, User(2))
-	a.say(t, User(2), "before")
-	b.received(t, 1) // Redis may be killed with it otherwise
+	a.subscribe(t, User(1))
+	b.subscribe(t, User(2))
+	a.publish(t, User(2), "before")
+	b.waitReceived(t, 1) // Redis may be killed with it otherwise
 	for i := range 2 {
 		server.Kill(t)
-		a.told(t, false)
-		b.told(t, false)
+		a.waitUp(t, false)
+		b.waitUp(t, false)
 		away(t, a)
 		server.Start(t)
-		a.told(t, true)
-		b.told(t, true)
-		b.say(t, User(1), "again")
-		a.say(t, User(2), "again")
-		a.received(t, i+1)
-		b.received(t, i+2)
+		a.waitUp(t, true)
+		b.waitUp(t, true)
+		b.publish(t, User(1), "again")
+		a.publish(t, User(2), "again")
+		a.waitReceived(t, i+1)
+		b.waitReceived(t, i+2)
 	}
 	if on, err := a.Online(t.Context(), []int64{1, 2, 3}); err != nil || !slices.Equal(on, []bool{true, true, false}) {
 		t.Errorf("Online: %v, %v", on, err)
@@ -73,15 +73,15 @@ func TestRedisKilled(t *testing.T) {
 
 // away checks what a node is promised while Redis isn't there: that nothing
 // waits for it, and that nobody is taken for online but one's own users.
-func away(t *testing.T, a *peer) {
+func away(t *testing.T, a *testNode) {
 	t.Helper()
-	if err := a.Publish(t.Context(), []Message{note(User(2), "lost")}); !errors.Is(err, ErrUnavailable) {
+	if err := a.Publish(t.Context(), []Message{notice(User(2), "lost")}); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("Publish: %v", err)
 	}
 	if a.MayHaveSubscribers(User(2)) {
 		t.Error("reaches somebody while Redis is away")
 	}
-	a.on(t, User(9)) // Await doesn't wait
+	a.subscribe(t, User(9)) // Await doesn't wait
 	a.Unsubscribe(User(9))
 	if on, err := a.Online(t.Context(), []int64{1, 2}); err != nil || !slices.Equal(on, []bool{true, false}) {
 		t.Errorf("Online: %v, %v", on, err)
@@ -95,36 +95,36 @@ func away(t *testing.T, a *peer) {
 // call, and by who only listens, because nothing comes.
 func TestRedisFrozen(t *testing.T) {
 	server := realservice.Redis(t)
-	a, b := dial(t, RedisConfig{Redis: server.URL, answer: askTimeout}), dial(t, RedisConfig{Redis: server.URL})
-	a.on(t, User(1))
-	b.on(t, User(2))
+	a, b := dial(t, RedisConfig{Redis: server.URL, commandTimeout: commandTimeout}), dial(t, RedisConfig{Redis: server.URL})
+	a.subscribe(t, User(1))
+	b.subscribe(t, User(2))
 	server.Stop(t)
 	var wg sync.WaitGroup
 	for range 4 { // none of them waits for another one
 		wg.Go(func() {
-			if err := a.Publish(t.Context(), []Message{note(User(2), "lost")}); err == nil {
+			if err := a.Publish(t.Context(), []Message{notice(User(2), "lost")}); err == nil {
 				t.Error("a frozen Redis has taken a message")
 			}
 		})
 	}
 	wg.Wait()
-	a.told(t, false)
+	a.waitUp(t, false)
 	away(t, a)
-	b.told(t, false)
+	b.waitUp(t, false)
 	away2 := b.MayHaveSubscribers(User(1))
 	server.Cont(t)
-	a.told(t, true)
-	b.told(t, true)
+	a.waitUp(t, true)
+	b.waitUp(t, true)
 	if away2 {
 		t.Error("reaches somebody through a frozen Redis")
 	}
-	a.say(t, User(2), "again")
-	got := b.received(t, 1)
+	a.publish(t, User(2), "again")
+	got := b.waitReceived(t, 1)
 	if last := got[len(got)-1]; last != "u:2 again" { // the lost ones may come after all
-		b.received(t, len(got)+1)
+		b.waitReceived(t, len(got)+1)
 	}
-	b.say(t, User(1), "again")
-	a.received(t, 1)
+	b.publish(t, User(1), "again")
+	a.waitReceived(t, 1)
 }
 
 // A node may be there before Redis is.
@@ -132,15 +132,15 @@ func TestRedisNotThereAtStart(t *testing.T) {
 	server := realservice.Redis(t)
 	server.Kill(t)
 	a, b := dial(t, RedisConfig{Redis: server.URL}), dial(t, RedisConfig{Redis: server.URL})
-	a.on(t, User(1))
-	a.told(t, false)
-	b.told(t, false)
+	a.subscribe(t, User(1))
+	a.waitUp(t, false)
+	b.waitUp(t, false)
 	away(t, a)
 	server.Start(t)
-	a.told(t, true)
-	b.told(t, true)
-	b.say(t, User(1), "hello")
-	a.received(t, 1)
+	a.waitUp(t, true)
+	b.waitUp(t, true)
+	b.publish(t, User(1), "hello")
+	a.waitReceived(t, 1)
 }
 
 // Ten thousand channels are subscribed to again by themselves, and Redis is
@@ -153,16 +153,16 @@ func TestResubscribe(t *testing.T) {
 	var ms []Message
 	for i := range n {
 		channels = append(channels, Group(int64(i)))
-		ms = append(ms, note(Group(int64(i)), "x"))
+		ms = append(ms, notice(Group(int64(i)), "x"))
 	}
-	b.on(t, channels...)
+	b.subscribe(t, channels...)
 	for i := range 3 {
 		if i > 0 {
 			if killed := server.Client(t, "CLIENT", "KILL", "TYPE", "pubsub"); killed != "1" {
 				t.Fatalf("CLIENT KILL: %s", killed)
 			}
-			b.told(t, false)
-			b.told(t, true)
+			b.waitUp(t, false)
+			b.waitUp(t, true)
 		}
 		if got := strings.Count(server.Client(t, "PUBSUB", "CHANNELS"), "\n") + 1; got != n {
 			t.Fatalf("%d channels are subscribed to", got)
@@ -170,7 +170,7 @@ func TestResubscribe(t *testing.T) {
 		if err := a.Publish(t.Context(), ms); err != nil {
 			t.Fatal(err)
 		}
-		b.received(t, (i+1)*n)
+		b.waitReceived(t, (i+1)*n)
 	}
 }
 
@@ -179,18 +179,18 @@ func TestResubscribe(t *testing.T) {
 func TestSubscriberTooSlow(t *testing.T) {
 	server := realservice.Redis(t, "--client-output-buffer-limit", "pubsub", "1mb", "0", "0")
 	a, b := dial(t, RedisConfig{Redis: server.URL}), dial(t, RedisConfig{Redis: server.URL})
-	b.on(t, User(1))
+	b.subscribe(t, User(1))
 	b.mu.Lock() // receive blocks
 	long := strings.Repeat("x", 1<<20)
 	for server.Client(t, "PUBSUB", "CHANNELS") != "" {
-		a.say(t, User(1), long)
+		a.publish(t, User(1), long)
 	}
 	b.mu.Unlock()
-	b.told(t, false)
-	b.told(t, true)
-	a.say(t, User(1), "again")
+	b.waitUp(t, false)
+	b.waitUp(t, true)
+	a.publish(t, User(1), "again")
 	for n := 1; ; n++ {
-		if got := b.received(t, n); got[len(got)-1] == "u:1 again" {
+		if got := b.waitReceived(t, n); got[len(got)-1] == "u:1 again" {
 			break
 		}
 	}
@@ -198,7 +198,7 @@ func TestSubscriberTooSlow(t *testing.T) {
 
 // stuck is a way to Redis that can stop carrying what comes back on the
 // connections that it has.
-type stuck struct {
+type haltingProxy struct {
 	l      net.Listener
 	mu     sync.Mutex
 	pairs  [][2]net.Conn
@@ -206,13 +206,13 @@ type stuck struct {
 	wg     sync.WaitGroup
 }
 
-func newStuck(t *testing.T, to string) *stuck {
+func newHaltingProxy(t *testing.T, to string) *haltingProxy {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &stuck{l: l, halted: make(map[net.Conn]bool)}
+	s := &haltingProxy{l: l, halted: make(map[net.Conn]bool)}
 	s.wg.Go(func() {
 		for {
 			in, err := l.Accept()
@@ -245,7 +245,7 @@ func newStuck(t *testing.T, to string) *stuck {
 	return s
 }
 
-func (s *stuck) carry(to, from net.Conn) {
+func (s *haltingProxy) carry(to, from net.Conn) {
 	b := make([]byte, 4096)
 	for {
 		n, err := from.Read(b)
@@ -267,7 +267,7 @@ func (s *stuck) carry(to, from net.Conn) {
 }
 
 // halt stops all connections that there are.
-func (s *stuck) halt() {
+func (s *haltingProxy) halt() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, p := range s.pairs {
@@ -279,31 +279,31 @@ func (s *stuck) halt() {
 // might take the other one's answer for its own.
 func TestPublishBesideAStuckOne(t *testing.T) {
 	server := realservice.Redis(t)
-	way := newStuck(t, strings.TrimPrefix(server.URL, "redis://"))
+	way := newHaltingProxy(t, strings.TrimPrefix(server.URL, "redis://"))
 	b := dial(t, RedisConfig{Redis: server.URL})
-	b.on(t, User(1))
-	a := dial(t, RedisConfig{Redis: "redis://" + way.l.Addr().String(), answer: 3 * time.Second}) // of the stuck call
-	a.say(t, User(1), "one")                                                                      // its connection is idle then
+	b.subscribe(t, User(1))
+	a := dial(t, RedisConfig{Redis: "redis://" + way.l.Addr().String(), commandTimeout: 3 * time.Second}) // of the stuck call
+	a.publish(t, User(1), "one")                                                                          // its connection is idle then
 	way.halt()
 	stuckOne := make(chan error, 1)
-	go func() { stuckOne <- a.Publish(t.Context(), []Message{note(User(1), "lost")}) }()
-	for len(a.pool.places) == 0 && len(stuckOne) == 0 { // until it has the idle connection
+	go func() { stuckOne <- a.Publish(t.Context(), []Message{notice(User(1), "lost")}) }()
+	for len(a.pool.slots) == 0 && len(stuckOne) == 0 { // until it has the idle connection
 		runtime.Gosched()
 	}
-	if err := a.Publish(t.Context(), []Message{note(User(1), "two")}); err != nil {
+	if err := a.Publish(t.Context(), []Message{notice(User(1), "two")}); err != nil {
 		t.Errorf("the second call: %v", err)
 	}
 	if err := <-stuckOne; err == nil {
 		t.Error("the stuck call says that it has published")
 	}
-	a.told(t, false)
+	a.waitUp(t, false)
 	for up := true; ; { // its ears are on a halted connection as well
-		if up = <-a.news; up {
+		if up = <-a.upChanges; up {
 			break
 		}
 	}
-	a.say(t, User(1), "three")
-	if got := b.received(t, 3); !slices.Equal(got, []string{"u:1 one", "u:1 two", "u:1 three"}) {
+	a.publish(t, User(1), "three")
+	if got := b.waitReceived(t, 3); !slices.Equal(got, []string{"u:1 one", "u:1 two", "u:1 three"}) {
 		t.Errorf("received %q", got)
 	}
 }

@@ -14,18 +14,18 @@ import (
 	"chatd/internal/realservice"
 )
 
-// A subscriber whose connection Redis ends, because it was too slow or an
-// operator wished so, says that something was lost, and hears again.
+// If Redis closes the subscriber connection, the node reports that messages may
+// be lost, reconnects and subscribes again.
 func TestSubscriberKilled(t *testing.T) {
 	server := realservice.Redis(t)
 	a, b := dial(t, RedisConfig{Redis: server.URL}), dial(t, RedisConfig{Redis: server.URL})
 	b.subscribe(t, User(1), Group(2))
 	for i := range 3 {
 		if n := server.Client(t, "CLIENT", "KILL", "TYPE", "pubsub"); n != "1" { // a has no subscription
-			t.Fatalf("CLIENT KILL: %s", n)
+			t.Fatalf("CLIENT KILL closed %s connections, want 1", n)
 		}
 		b.waitUp(t, false)
-		if i == 1 { // what changes while there is no connection is in force on the next
+		if i == 1 { // changes made without a connection are active on the next one
 			b.Unsubscribe(Group(2))
 			b.Subscribe(Group(3))
 		}
@@ -34,30 +34,30 @@ func TestSubscriberKilled(t *testing.T) {
 		b.waitReceived(t, i+1)
 	}
 	if got := server.Client(t, "PUBSUB", "CHANNELS"); got != "u:1\ng:3" && got != "g:3\nu:1" {
-		t.Errorf("channels: %q", got)
+		t.Errorf("subscribed channels: %q, want u:1 and g:3", got)
 	}
 	if n := b.count(t, "chatd_bus_reconnects_total"); n != 3 {
-		t.Errorf("%d reconnects were counted", n)
+		t.Errorf("chatd_bus_reconnects_total is %d, want 3", n)
 	}
 	if len(a.upChanges) > 0 {
-		t.Error("a had no part in it")
+		t.Error("node a reported a change, want none: its connection was not closed")
 	}
 }
 
-// A Redis that dies and returns empty has everything it needs again without
-// a restart of any node: the original's nodes never spoke again.
+// After Redis is killed and started again, without data, all nodes reconnect
+// and subscribe again by themselves.
 func TestRedisKilled(t *testing.T) {
 	server := realservice.Redis(t)
 	a, b := dial(t, RedisConfig{Redis: server.URL}), dial(t, RedisConfig{Redis: server.URL})
 	a.subscribe(t, User(1))
 	b.subscribe(t, User(2))
 	a.publish(t, User(2), "before")
-	b.waitReceived(t, 1) // Redis may be killed with it otherwise
+	b.waitReceived(t, 1) // so that Redis isn't killed before it delivers it
 	for i := range 2 {
 		server.Kill(t)
 		a.waitUp(t, false)
 		b.waitUp(t, false)
-		away(t, a)
+		checkUnavailable(t, a)
 		server.Start(t)
 		a.waitUp(t, true)
 		b.waitUp(t, true)
@@ -67,32 +67,32 @@ func TestRedisKilled(t *testing.T) {
 		b.waitReceived(t, i+2)
 	}
 	if on, err := a.Online(t.Context(), []int64{1, 2, 3}); err != nil || !slices.Equal(on, []bool{true, true, false}) {
-		t.Errorf("Online: %v, %v", on, err)
+		t.Errorf("Online: %v, %v; want users 1 and 2", on, err)
 	}
 }
 
-// away checks what a node is promised while Redis isn't there: that nothing
-// waits for it, and that nobody is taken for online but one's own users.
-func away(t *testing.T, a *testNode) {
+// checkUnavailable checks the methods of a node while Redis is unavailable: none
+// blocks, and only the node's own users are reported as online.
+func checkUnavailable(t *testing.T, a *testNode) {
 	t.Helper()
 	if err := a.Publish(t.Context(), []Message{notice(User(2), "lost")}); !errors.Is(err, ErrUnavailable) {
-		t.Errorf("Publish: %v", err)
+		t.Errorf("Publish: %v, want ErrUnavailable", err)
 	}
 	if a.MayHaveSubscribers(User(2)) {
-		t.Error("reaches somebody while Redis is away")
+		t.Error("MayHaveSubscribers: true while Redis is unavailable, want false")
 	}
-	a.subscribe(t, User(9)) // Await doesn't wait
+	a.subscribe(t, User(9)) // Await returns at once
 	a.Unsubscribe(User(9))
 	if on, err := a.Online(t.Context(), []int64{1, 2}); err != nil || !slices.Equal(on, []bool{true, false}) {
-		t.Errorf("Online: %v, %v", on, err)
+		t.Errorf("Online: %v, %v; want user 1", on, err)
 	}
 	if a.Now(t.Context()) == 0 {
-		t.Error("there is no time while Redis is away")
+		t.Error("Now: 0 while Redis is unavailable, want this machine's time")
 	}
 }
 
-// A frozen Redis is noticed: by who publishes, within the time of the one
-// call, and by who only listens, because nothing comes.
+// A Redis that accepts connections but doesn't answer is detected: by a Publish,
+// which times out, and by a subscriber, whose PING gets no reply.
 func TestRedisFrozen(t *testing.T) {
 	server := realservice.Redis(t)
 	a, b := dial(t, RedisConfig{Redis: server.URL, commandTimeout: commandTimeout}), dial(t, RedisConfig{Redis: server.URL})
@@ -100,42 +100,42 @@ func TestRedisFrozen(t *testing.T) {
 	b.subscribe(t, User(2))
 	server.Stop(t)
 	var wg sync.WaitGroup
-	for range 4 { // none of them waits for another one
+	for range 4 { // no call waits for another
 		wg.Go(func() {
 			if err := a.Publish(t.Context(), []Message{notice(User(2), "lost")}); err == nil {
-				t.Error("a frozen Redis has taken a message")
+				t.Error("Publish to a frozen Redis returned nil, want an error")
 			}
 		})
 	}
 	wg.Wait()
 	a.waitUp(t, false)
-	away(t, a)
+	checkUnavailable(t, a)
 	b.waitUp(t, false)
-	away2 := b.MayHaveSubscribers(User(1))
+	mayHave := b.MayHaveSubscribers(User(1))
 	server.Cont(t)
 	a.waitUp(t, true)
 	b.waitUp(t, true)
-	if away2 {
-		t.Error("reaches somebody through a frozen Redis")
+	if mayHave {
+		t.Error("MayHaveSubscribers: true while Redis is frozen, want false")
 	}
 	a.publish(t, User(2), "again")
 	got := b.waitReceived(t, 1)
-	if last := got[len(got)-1]; last != "u:2 again" { // the lost ones may come after all
+	if last := got[len(got)-1]; last != "u:2 again" { // Redis may deliver the lost ones now, before or after
 		b.waitReceived(t, len(got)+1)
 	}
 	b.publish(t, User(1), "again")
 	a.waitReceived(t, 1)
 }
 
-// A node may be there before Redis is.
-func TestRedisNotThereAtStart(t *testing.T) {
+// A node can start before Redis does.
+func TestRedisStartsLater(t *testing.T) {
 	server := realservice.Redis(t)
 	server.Kill(t)
 	a, b := dial(t, RedisConfig{Redis: server.URL}), dial(t, RedisConfig{Redis: server.URL})
 	a.subscribe(t, User(1))
 	a.waitUp(t, false)
 	b.waitUp(t, false)
-	away(t, a)
+	checkUnavailable(t, a)
 	server.Start(t)
 	a.waitUp(t, true)
 	b.waitUp(t, true)
@@ -143,8 +143,8 @@ func TestRedisNotThereAtStart(t *testing.T) {
 	a.waitReceived(t, 1)
 }
 
-// Ten thousand channels are subscribed to again by themselves, and Redis is
-// said to be back only then.
+// After a reconnect all of 10,000 channels are subscribed to again before the
+// node reports that Redis is available.
 func TestResubscribe(t *testing.T) {
 	server := realservice.Redis(t)
 	a, b := dial(t, RedisConfig{Redis: server.URL}), dial(t, RedisConfig{Redis: server.URL})
@@ -159,13 +159,13 @@ func TestResubscribe(t *testing.T) {
 	for i := range 3 {
 		if i > 0 {
 			if killed := server.Client(t, "CLIENT", "KILL", "TYPE", "pubsub"); killed != "1" {
-				t.Fatalf("CLIENT KILL: %s", killed)
+				t.Fatalf("CLIENT KILL closed %s connections, want 1", killed)
 			}
 			b.waitUp(t, false)
 			b.waitUp(t, true)
 		}
 		if got := strings.Count(server.Client(t, "PUBSUB", "CHANNELS"), "\n") + 1; got != n {
-			t.Fatalf("%d channels are subscribed to", got)
+			t.Fatalf("%d channels are subscribed to, want %d", got, n)
 		}
 		if err := a.Publish(t.Context(), ms); err != nil {
 			t.Fatal(err)
@@ -174,13 +174,13 @@ func TestResubscribe(t *testing.T) {
 	}
 }
 
-// A node that can't keep up is cut off by Redis before that runs out of memory.
-// The node must notice, say that it has lost something, and hear again.
+// Redis disconnects a node that reads too slowly. The node must report that
+// messages may be lost, and subscribe again.
 func TestSubscriberTooSlow(t *testing.T) {
 	server := realservice.Redis(t, "--client-output-buffer-limit", "pubsub", "1mb", "0", "0")
 	a, b := dial(t, RedisConfig{Redis: server.URL}), dial(t, RedisConfig{Redis: server.URL})
 	b.subscribe(t, User(1))
-	b.mu.Lock() // receive blocks
+	b.mu.Lock() // blocks receive
 	long := strings.Repeat("x", 1<<20)
 	for server.Client(t, "PUBSUB", "CHANNELS") != "" {
 		a.publish(t, User(1), long)
@@ -196,8 +196,8 @@ func TestSubscriberTooSlow(t *testing.T) {
 	}
 }
 
-// stuck is a way to Redis that can stop carrying what comes back on the
-// connections that it has.
+// haltingProxy is a TCP proxy to Redis. halt makes it discard all data on its
+// current connections, without closing them.
 type haltingProxy struct {
 	l      net.Listener
 	mu     sync.Mutex
@@ -228,8 +228,8 @@ func newHaltingProxy(t *testing.T, to string) *haltingProxy {
 			s.mu.Lock()
 			s.pairs = append(s.pairs, [2]net.Conn{in, out})
 			s.mu.Unlock()
-			s.wg.Go(func() { s.carry(out, in) })
-			s.wg.Go(func() { s.carry(in, out) })
+			s.wg.Go(func() { s.copy(out, in) })
+			s.wg.Go(func() { s.copy(in, out) })
 		}
 	})
 	t.Cleanup(func() {
@@ -245,7 +245,7 @@ func newHaltingProxy(t *testing.T, to string) *haltingProxy {
 	return s
 }
 
-func (s *haltingProxy) carry(to, from net.Conn) {
+func (s *haltingProxy) copy(to, from net.Conn) {
 	b := make([]byte, 4096)
 	for {
 		n, err := from.Read(b)
@@ -257,7 +257,7 @@ func (s *haltingProxy) carry(to, from net.Conn) {
 			return
 		}
 		if halted {
-			continue // swallowed: the other side waits
+			continue
 		}
 		if _, err := to.Write(b[:n]); err != nil {
 			from.Close()
@@ -266,7 +266,7 @@ func (s *haltingProxy) carry(to, from net.Conn) {
 	}
 }
 
-// halt stops all connections that there are.
+// halt stops the current connections. Later ones work.
 func (s *haltingProxy) halt() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -275,29 +275,29 @@ func (s *haltingProxy) halt() {
 	}
 }
 
-// A call must not wait behind one that is stuck, nor use its connection: it
-// might take the other one's answer for its own.
-func TestPublishBesideAStuckOne(t *testing.T) {
+// A call must not wait for another one that is blocked, nor use its connection:
+// it could take the reply to the other command for its own.
+func TestPublishWhileAnotherBlocks(t *testing.T) {
 	server := realservice.Redis(t)
-	way := newHaltingProxy(t, strings.TrimPrefix(server.URL, "redis://"))
+	proxy := newHaltingProxy(t, strings.TrimPrefix(server.URL, "redis://"))
 	b := dial(t, RedisConfig{Redis: server.URL})
 	b.subscribe(t, User(1))
-	a := dial(t, RedisConfig{Redis: "redis://" + way.l.Addr().String(), commandTimeout: 3 * time.Second}) // of the stuck call
-	a.publish(t, User(1), "one")                                                                          // its connection is idle then
-	way.halt()
-	stuckOne := make(chan error, 1)
-	go func() { stuckOne <- a.Publish(t.Context(), []Message{notice(User(1), "lost")}) }()
-	for len(a.pool.slots) == 0 && len(stuckOne) == 0 { // until it has the idle connection
+	a := dial(t, RedisConfig{Redis: "redis://" + proxy.l.Addr().String(), commandTimeout: 3 * time.Second}) // for the blocked call
+	a.publish(t, User(1), "one")                                                                            // leaves an idle connection
+	proxy.halt()
+	blocked := make(chan error, 1)
+	go func() { blocked <- a.Publish(t.Context(), []Message{notice(User(1), "lost")}) }()
+	for len(a.pool.slots) == 0 && len(blocked) == 0 { // until it has taken the idle connection
 		runtime.Gosched()
 	}
 	if err := a.Publish(t.Context(), []Message{notice(User(1), "two")}); err != nil {
-		t.Errorf("the second call: %v", err)
+		t.Errorf("the second Publish: %v, want no error", err)
 	}
-	if err := <-stuckOne; err == nil {
-		t.Error("the stuck call says that it has published")
+	if err := <-blocked; err == nil {
+		t.Error("the blocked Publish returned nil, want an error")
 	}
 	a.waitUp(t, false)
-	for up := true; ; { // its ears are on a halted connection as well
+	for up := true; ; { // its subscriber connection is halted as well
 		if up = <-a.upChanges; up {
 			break
 		}

@@ -14,22 +14,22 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 )
 
-// testTimeout is how long a test waits for what has to come.
+// testTimeout is how long a test waits for an expected event.
 const testTimeout = 60 * time.Second
 
-// peer is a node on a Redis, and what it has heard.
+// testNode is a node on a Redis server. It records what it receives.
 type testNode struct {
 	*Redis
 	set       *metrics.Set
 	log       logBuffer
-	upChanges chan bool // what changed was told
+	upChanges chan bool // the arguments of onChange
 
 	mu    sync.Mutex
-	calls [][]Message // receive's
-	heard chan struct{}
+	calls [][]Message   // the arguments of receive
+	wake  chan struct{} // calls has grown
 }
 
-// logBuffer is a log that may be written from several goroutines.
+// logBuffer is a bytes.Buffer that several goroutines may use.
 type logBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -47,8 +47,8 @@ func (w *logBuffer) String() string {
 	return w.b.String()
 }
 
-// dial puts a node on Redis, which leaves it when the test ends. It waits for
-// answers for as long as a test does, where cfg doesn't say otherwise.
+// dial connects a node to Redis and closes it when the test ends. Commands time
+// out after testTimeout, unless cfg sets another timeout.
 func dial(t *testing.T, cfg RedisConfig) *testNode {
 	t.Helper()
 	p, err := tryDial(t, cfg)
@@ -59,11 +59,11 @@ func dial(t *testing.T, cfg RedisConfig) *testNode {
 }
 
 func tryDial(t *testing.T, cfg RedisConfig) (*testNode, error) {
-	p := &testNode{set: metrics.NewSet(), upChanges: make(chan bool, 1000), heard: make(chan struct{}, 1)}
+	p := &testNode{set: metrics.NewSet(), upChanges: make(chan bool, 1000), wake: make(chan struct{}, 1)}
 	cfg.commandTimeout, cfg.dialTimeout = cmp.Or(cfg.commandTimeout, testTimeout), testTimeout
 	cfg.Set, cfg.Logger = p.set, slog.New(slog.NewTextHandler(&p.log, nil))
 	var err error
-	p.Redis, err = DialRedis(t.Context(), cfg, p.take, func(up bool) { p.upChanges <- up })
+	p.Redis, err = DialRedis(t.Context(), cfg, p.record, func(up bool) { p.upChanges <- up })
 	if err == nil {
 		t.Cleanup(func() {
 			ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
@@ -76,18 +76,18 @@ func tryDial(t *testing.T, cfg RedisConfig) (*testNode, error) {
 	return p, err
 }
 
-func (p *testNode) take(ms []Message) {
+func (p *testNode) record(ms []Message) {
 	p.mu.Lock()
 	p.calls = append(p.calls, append([]Message(nil), ms...))
 	p.mu.Unlock()
 	select {
-	case p.heard <- struct{}{}:
+	case p.wake <- struct{}{}:
 	default:
 	}
 }
 
-// received waits until n messages have been heard, and returns them all, as
-// "channel text".
+// waitReceived waits until the node has received n messages. It returns all of
+// them as "channel text".
 func (p *testNode) waitReceived(t *testing.T, n int) []string {
 	t.Helper()
 	timer := time.NewTimer(testTimeout)
@@ -105,27 +105,27 @@ func (p *testNode) waitReceived(t *testing.T, n int) []string {
 			return all
 		}
 		select {
-		case <-p.heard:
+		case <-p.wake:
 		case <-timer.C:
 			t.Fatalf("%d messages were received, %d expected; the log:\n%s", len(all), n, p.log.String())
 		}
 	}
 }
 
-// told waits for the next word of Redis's going or coming.
+// waitUp waits for the next call of onChange and checks its argument.
 func (p *testNode) waitUp(t *testing.T, up bool) {
 	t.Helper()
 	select {
 	case got := <-p.upChanges:
 		if got != up {
-			t.Fatalf("told that Redis is up: %v, want %v; the log:\n%s", got, up, p.log.String())
+			t.Fatalf("onChange(%v), want onChange(%v); the log:\n%s", got, up, p.log.String())
 		}
 	case <-time.After(testTimeout):
-		t.Fatalf("never told that Redis is up: %v; the log:\n%s", up, p.log.String())
+		t.Fatalf("onChange wasn't called, want onChange(%v); the log:\n%s", up, p.log.String())
 	}
 }
 
-// on subscribes and waits for it.
+// subscribe subscribes to the channels and waits until that is active.
 func (p *testNode) subscribe(t *testing.T, cs ...Channel) {
 	t.Helper()
 	for _, c := range cs {
@@ -136,7 +136,7 @@ func (p *testNode) subscribe(t *testing.T, cs ...Channel) {
 	}
 }
 
-// say publishes one text.
+// publish publishes a notice with a text.
 func (p *testNode) publish(t *testing.T, c Channel, text string) {
 	t.Helper()
 	if err := p.Publish(t.Context(), []Message{notice(c, text)}); err != nil {
@@ -144,7 +144,7 @@ func (p *testNode) publish(t *testing.T, c Channel, text string) {
 	}
 }
 
-// count reads one of the node's metrics.
+// count returns the value of one of the node's metrics.
 func (p *testNode) count(t *testing.T, name string) int {
 	t.Helper()
 	var b bytes.Buffer

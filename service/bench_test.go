@@ -199,7 +199,7 @@ func BenchmarkFanOut(b *testing.B) {
 					r <- struct{}{}
 				}
 				n.svc.Receive([]bus.Message{{Channel: bus.Group(group), Payload: bus.Payload{
-					Grown: &bus.Grown{Conv: group, Group: group, Version: 1, First: first, Bodies: bodies}}}})
+					NewMessages: &bus.NewMessages{Conv: group, Group: group, Version: 1, First: first, Bodies: bodies}}}})
 				first += batch
 				for range rounds {
 					if err := <-read; err != nil {

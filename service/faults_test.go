@@ -30,7 +30,7 @@ func (b shuffled) Publish(ctx context.Context, ms []bus.Message) error {
 	b.mu.Lock()
 	for _, m := range ms {
 		switch {
-		case m.Payload.Grown == nil:
+		case m.Payload.NewMessages == nil:
 			now = append(now, m)
 		case len(*b.kept) == 0:
 			*b.kept = append(*b.kept, m)

@@ -214,7 +214,7 @@ func TestPresenceAcrossNodes(t *testing.T) {
 }
 
 // reaches reports whether another node than n listens for a user.
-func reaches(n *node, user int64) bool { return n.bus.Reaches(bus.User(user)) }
+func reaches(n *node, user int64) bool { return n.bus.MayHaveSubscribers(bus.User(user)) }
 
 // A device is one session on all nodes together: a later login ends the
 // earlier one, wherever it is; a new password ends all the others.

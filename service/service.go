@@ -168,8 +168,8 @@ func (s *Service) Receive(ms []bus.Message) {
 	for i := range ms {
 		c, p := ms[i].Channel, ms[i].Payload
 		switch {
-		case p.Grown != nil:
-			s.delivery.Grown(p.Grown)
+		case p.NewMessages != nil:
+			s.delivery.NewMessages(p.NewMessages)
 		case p.Notice != nil && c.Group: // on a group's channel a notice is an event
 			s.delivery.GroupEventElsewhere(c.ID, p.Notice.Body)
 		case p.Notice != nil:

@@ -46,8 +46,8 @@ func askTrace(ctx context.Context, inv *invocation, stderr io.Writer) (*trace.Re
 	if inv.Ops.Admin == "" {
 		return nil, nil
 	}
-	answer, err := ops.Ask(ctx, inv.Ops.Admin, traceValues(&inv.Trace))
-	var refusal *ops.Refusal
+	answer, err := ops.FetchTrace(ctx, inv.Ops.Admin, traceValues(&inv.Trace))
+	var refusal *ops.RequestError
 	switch {
 	case errors.As(err, &refusal):
 		return nil, errors.New(plain(refusal.Text))
@@ -103,12 +103,12 @@ func findTrace(ctx context.Context, inv *invocation) (t *trace.Result, err error
 func (n *node) trace(ctx context.Context, v url.Values) (any, error) {
 	q, err := parseTrace(v)
 	if err != nil {
-		return nil, &ops.Refusal{Text: err.Error()}
+		return nil, &ops.RequestError{Text: err.Error()}
 	}
 	t, err := n.service.Trace(ctx, q)
 	var e *proto.Error
 	if errors.As(err, &e) {
-		return nil, &ops.Refusal{NotFound: e.Errno == proto.NotFound, Text: e.Message}
+		return nil, &ops.RequestError{NotFound: e.Errno == proto.NotFound, Text: e.Message}
 	}
 	return t, err
 }

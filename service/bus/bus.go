@@ -1,28 +1,53 @@
-// Package bus is what nodes tell each other: hints that a conversation has
-// grown, and notices for users. It holds nothing that matters: what is lost
-// here is found again in the log, later.
+// Package bus carries messages between the nodes of a cluster: new chat
+// messages, and notices for users. Delivery is best effort. A lost message
+// costs time, not data: the node that missed it reads the log later.
 //
-// Redis connects nodes on several machines; Hub those that live in one process,
-// and one node on a Hub is a cluster of one. The interface that the service
-// expects of a bus is declared there.
+// Redis connects nodes on several machines. Hub connects nodes in one process;
+// a single node uses a Hub of its own.
 package bus
 
-import "strconv"
+import (
+	"context"
+	"strconv"
+)
 
-// Channel is what a node subscribes to: a user with a session on it, or a
-// group with a member online on it.
+// Bus sends messages to other nodes. Node and Redis implement it. Await,
+// Publish, Online and Now may block for up to 500 ms, or until their context
+// ends; the other methods don't block. All may be called from any goroutine.
+type Bus interface {
+	// Subscribe and Unsubscribe count: as many calls of Unsubscribe as there
+	// were of Subscribe end the subscription.
+	Subscribe(Channel)
+	Unsubscribe(Channel)
+	// Await returns once all subscriptions made before the call are active.
+	Await(context.Context) error
+	// MayHaveSubscribers reports whether another node may have subscribed to
+	// the channel. If not, the caller need not encode a message for it.
+	MayHaveSubscribers(Channel) bool
+	// Publish sends messages to all other nodes, in order.
+	Publish(context.Context, []Message) error
+	// Online reports which users have a session on any node. If it returns an
+	// error, the result still holds the users who are known to be online.
+	Online(context.Context, []int64) ([]bool, error)
+	// Now returns the time of the clock that all nodes share, in Unix
+	// microseconds.
+	Now(context.Context) int64
+}
+
+// Channel is what a node subscribes to: a user with a session on the node, or
+// a group with a member who is online there.
 type Channel struct {
 	Group bool
 	ID    int64
 }
 
-// User is the channel of a user.
+// User returns the channel of a user.
 func User(id int64) Channel { return Channel{ID: id} }
 
-// Group is the channel of a group.
+// Group returns the channel of a group.
 func Group(id int64) Channel { return Channel{Group: true, ID: id} }
 
-// String is the channel's name between nodes: u:7 or g:7.
+// String returns the name that nodes use for the channel: u:7 or g:7.
 func (c Channel) String() string {
 	if c.Group {
 		return "g:" + strconv.FormatInt(c.ID, 10)

@@ -8,56 +8,37 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 )
 
-// Bus is how nodes tell each other what is new. Node and Redis implement it.
-// Only Await, Publish, Online and Now may block: for half a second, or until
-// their context ends.
-type Bus interface {
-	// Subscribe and Unsubscribe count: the last Unsubscribe ends the subscription.
-	Subscribe(Channel)
-	Unsubscribe(Channel)
-	// Await returns once all subscriptions made before the call are in force.
-	Await(context.Context) error
-	// Reaches reports whether another node may listen on the channel.
-	Reaches(Channel) bool
-	// Publish sends messages to all other nodes, in order.
-	Publish(context.Context, []Message) error
-	// Online reports which users have a session on any node. With an error it
-	// still reports those who are certain to be online.
-	Online(context.Context, []int64) ([]bool, error)
-	// Now is the time by the clock that all nodes share, in Unix microseconds.
-	Now(context.Context) int64
-}
-
-// PublishTimeout bounds one call of Await or Publish.
+// PublishTimeout is how long the Courier waits for one Await or Publish.
 const PublishTimeout = 500 * time.Millisecond
 
 const (
-	courierLen   = 8192 // messages that wait to be published
-	courierBatch = 256  // messages in one Publish
-	courierPause = 5 * time.Millisecond
+	courierLen   = 8192                 // capacity of the queue, in messages
+	courierBatch = 256                  // most messages in one Publish
+	courierPoll  = 5 * time.Millisecond // how often WaitForRoom looks at the queue
 )
 
 // Courier publishes notices for other nodes from a queue, so that event loops
-// don't block. Chat messages don't use it: they are published as part of their
-// commit. All methods but Run and WaitForRoom never block; any goroutine may
-// call them.
+// don't block. Chat messages don't go through the queue: they are published
+// with PublishNow, right after their commit. Publish and PublishEvent don't
+// block; the other methods do. All may be called from any goroutine.
 //
-// A full queue drops messages and counts them. Notices are hints: the store
-// has what they say.
+// If the queue is full, messages are dropped and counted. Nothing is lost for
+// good, because the store has the data that notices are about.
 type Courier struct {
 	bus     Bus
 	queue   chan Message
 	dropped *metrics.Counter
 }
 
-// NewCourier makes a courier. dropped counts the messages that it drops.
+// NewCourier returns a Courier that publishes on b. Call Run to start it.
+// dropped counts the messages that couldn't be queued or published.
 func NewCourier(b Bus, dropped *metrics.Counter) *Courier {
 	return &Courier{bus: b, queue: make(chan Message, courierLen), dropped: dropped}
 }
 
-// Publish queues a message.
+// Publish queues a message, unless no other node subscribes to its channel.
 func (c *Courier) Publish(ch Channel, p Payload) {
-	if !c.bus.Reaches(ch) {
+	if !c.bus.MayHaveSubscribers(ch) {
 		return
 	}
 	select {
@@ -67,10 +48,11 @@ func (c *Courier) Publish(ch Channel, p Payload) {
 	}
 }
 
-// PublishEvent queues a copy of an event. It drops the event when the queue is
-// more than three quarters full: the rest is for notices, which matter more.
+// PublishEvent queues a copy of an event, such as a typing indicator. It drops
+// the event if the queue is over three quarters full. The rest of the queue is
+// reserved for notices, which are more important.
 func (c *Courier) PublishEvent(ch Channel, body []byte) {
-	if !c.bus.Reaches(ch) {
+	if !c.bus.MayHaveSubscribers(ch) {
 		return
 	}
 	if len(c.queue) > courierLen*3/4 {
@@ -80,18 +62,19 @@ func (c *Courier) PublishEvent(ch Channel, body []byte) {
 	c.Publish(ch, Payload{Notice: &Notice{Body: bytes.Clone(body)}})
 }
 
-// WaitForRoom blocks while the queue is more than half full, or until ctx ends.
-// Callers that produce many messages use it to leave room for others.
+// WaitForRoom blocks until the queue is at most half full or ctx ends. Callers
+// that send many messages call it before each, to leave room for others.
 func (c *Courier) WaitForRoom(ctx context.Context) {
 	for len(c.queue) > courierLen/2 && ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
-		case <-time.After(courierPause):
+		case <-time.After(courierPoll):
 		}
 	}
 }
 
-// Run publishes what is queued until ctx ends.
+// Run publishes the queued messages in batches. It returns when ctx ends;
+// messages that are still queued are then lost.
 func (c *Courier) Run(ctx context.Context) {
 	batch := make([]Message, 0, courierBatch)
 	for {
@@ -108,8 +91,8 @@ func (c *Courier) Run(ctx context.Context) {
 	}
 }
 
-// PublishNow publishes a batch at once, and counts its messages as dropped
-// where that fails. It blocks for PublishTimeout at most.
+// PublishNow publishes a batch without queueing it. It blocks for up to
+// PublishTimeout. If it fails, the messages are counted as dropped.
 func (c *Courier) PublishNow(ctx context.Context, batch []Message) {
 	ctx, cancel := context.WithTimeout(ctx, PublishTimeout)
 	defer cancel()
@@ -118,9 +101,9 @@ func (c *Courier) PublishNow(ctx context.Context, batch []Message) {
 	}
 }
 
-// Await waits until earlier subscriptions are in force, or PublishTimeout has
-// passed. It doesn't wait longer for a bus that is slow or away: repair finds
-// what was missed.
+// Await blocks until earlier subscriptions are active, or for PublishTimeout.
+// It returns no error if the bus is slow or unavailable: the repair sweep finds
+// messages that were missed.
 func (c *Courier) Await(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, PublishTimeout)
 	defer cancel()

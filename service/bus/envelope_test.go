@@ -9,20 +9,20 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 )
 
-// Payloads of any length stay apart in an envelope: a length of its own, one
-// byte or five, precedes each.
+// An envelope keeps payloads of any length apart, whatever the size of the
+// length field.
 func TestEnvelope(t *testing.T) {
-	from := sender{1, 2, 3, 4, 5, 6, 7, 8}
+	from := senderID{1, 2, 3, 4, 5, 6, 7, 8}
 	var want []Payload
-	b := openEnvelope(nil, from)
+	b := appendHeader(nil, from)
 	for _, n := range []int{0, 1, 100, 120, 130, 16370, 16390, 1 << 21, 3} {
 		p := Payload{Notice: &Notice{Body: bytes.Repeat([]byte{byte(n)}, n)}}
 		want = append(want, p)
-		b = addPayload(b, &p)
+		b = appendPayload(b, &p)
 	}
-	who, rest, err := readEnvelope(b)
-	if err != nil || who != from {
-		t.Fatalf("%v, %v", who, err)
+	sender, rest, err := readHeader(b)
+	if err != nil || sender != from {
+		t.Fatalf("readHeader: %v, %v; want sender %v", sender, err, from)
 	}
 	var got []Payload
 	for len(rest) > 0 {
@@ -37,43 +37,43 @@ func TestEnvelope(t *testing.T) {
 		got = append(got, p)
 	}
 	if !reflect.DeepEqual(got, want) {
-		t.Errorf("%d payloads came out of %d, or other ones", len(got), len(want))
+		t.Errorf("decoded %d payloads, want the %d that were encoded, unchanged", len(got), len(want))
 	}
 	b[0]++
-	if _, _, err := readEnvelope(b); !errors.Is(err, ErrVersion) {
-		t.Errorf("another version: %v", err)
+	if _, _, err := readHeader(b); !errors.Is(err, ErrVersion) {
+		t.Errorf("readHeader of another version: %v, want ErrVersion", err)
 	}
 }
 
-// A channel's name is what it was made of; anything else is no channel.
+// parseChannel is the inverse of Channel.String, and refuses anything else.
 func TestChannelNames(t *testing.T) {
 	for _, c := range []Channel{User(1), Group(1), User(1<<53 - 1), User(-1)} {
 		if got, err := parseChannel([]byte(c.String())); err != nil || got != c {
-			t.Errorf("%v: %v, %v", c, got, err)
+			t.Errorf("parseChannel(%q): %v, %v; want %v", c, got, err, c)
 		}
 	}
 	for _, name := range []string{"", "u", "u:", "x:1", "u:1x", "u:99999999999999999999", "1:u"} {
 		if c, err := parseChannel([]byte(name)); err == nil {
-			t.Errorf("%q is %v", name, c)
+			t.Errorf("parseChannel(%q): %v, want an error", name, c)
 		}
 	}
 }
 
-// FuzzOpen: nothing that is published on a channel may end a node.
-func FuzzOpen(f *testing.F) {
-	b := openEnvelope(nil, sender{9})
+// FuzzDecodeEnvelope checks that no data on a channel makes a node panic.
+func FuzzDecodeEnvelope(f *testing.F) {
+	b := appendHeader(nil, senderID{9})
 	for _, p := range payloads {
-		b = addPayload(b, &p)
+		b = appendPayload(b, &p)
 	}
 	f.Add([]byte("u:1"), b)
 	f.Add([]byte("g:-1"), b[:len(b)-1])
 	f.Add([]byte("x"), []byte{version})
-	r := &Redis{self: sender{1}}
-	r.meter(metrics.NewSet())
+	r := &Redis{self: senderID{1}}
+	r.registerMetrics(metrics.NewSet())
 	f.Fuzz(func(t *testing.T, channel, envelope []byte) {
-		for _, m := range r.open(nil, channel, envelope) {
+		for _, m := range r.decodeEnvelope(nil, channel, envelope) {
 			if m.Channel.String() == "" {
-				t.Error("a message on no channel")
+				t.Error("decoded a message without a channel")
 			}
 		}
 	})

@@ -6,26 +6,26 @@ import (
 	"time"
 )
 
-// Hub is the bus of the nodes in one process. Its zero value is ready.
+// Hub connects nodes in one process. The zero value is ready to use.
 type Hub struct {
 	mu    sync.RWMutex
 	nodes map[*Node]struct{}
 }
 
-// Node is one node's place on a Hub. Its methods may be called from any
-// goroutine and never block.
+// Node connects one node to a Hub. Its methods may be called from any
+// goroutine and don't block.
 type Node struct {
 	hub     *Hub
 	receive func([]Message)
 
 	mu   sync.RWMutex
-	subs map[Channel]int // how often subscribed
+	subs map[Channel]int // number of Subscribe calls without an Unsubscribe
 }
 
-// Join adds a node. What other nodes publish on channels that it has
-// subscribed to is handed to receive, on the publisher's goroutine, in the
-// publisher's order; receive must not block, and must not keep the slice.
-// A node never receives what it has published itself.
+// Join adds a node. receive is called with the messages that other nodes
+// publish on the channels that the node has subscribed to. It runs on the
+// publisher's goroutine, in the publisher's order. It must not block or keep
+// the slice. A node doesn't receive its own messages.
 func (h *Hub) Join(receive func([]Message)) *Node {
 	n := &Node{hub: h, receive: receive, subs: make(map[Channel]int)}
 	h.mu.Lock()
@@ -37,8 +37,8 @@ func (h *Hub) Join(receive func([]Message)) *Node {
 	return n
 }
 
-// Close takes the node off the hub: its subscriptions end with it. The error
-// is always nil.
+// Close removes the node from the hub and ends its subscriptions. The error is
+// always nil.
 func (n *Node) Close(context.Context) error {
 	n.hub.mu.Lock()
 	delete(n.hub.nodes, n)
@@ -46,14 +46,15 @@ func (n *Node) Close(context.Context) error {
 	return nil
 }
 
-// Subscribe counts one subscription more to c.
+// Subscribe adds a subscription to c.
 func (n *Node) Subscribe(c Channel) {
 	n.mu.Lock()
 	n.subs[c]++
 	n.mu.Unlock()
 }
 
-// Unsubscribe counts one subscription less to c; the last one ends it.
+// Unsubscribe removes a subscription to c. When none is left, the node gets no
+// more messages on c.
 func (n *Node) Unsubscribe(c Channel) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -62,12 +63,11 @@ func (n *Node) Unsubscribe(c Channel) {
 	}
 }
 
-// Await returns when all that was subscribed before the call is in force:
-// here, at once.
+// Await returns at once: a Hub's subscriptions are active immediately.
 func (n *Node) Await(context.Context) error { return nil }
 
-// Reaches reports whether a message on c would reach another node.
-func (n *Node) Reaches(c Channel) bool {
+// MayHaveSubscribers reports whether another node has subscribed to c.
+func (n *Node) MayHaveSubscribers(c Channel) bool {
 	n.hub.mu.RLock()
 	defer n.hub.mu.RUnlock()
 	if len(n.hub.nodes) < 2 {
@@ -81,7 +81,8 @@ func (n *Node) Reaches(c Channel) bool {
 	return false
 }
 
-// Publish offers the messages to all other nodes. The error is always nil.
+// Publish sends the messages to all other nodes that have subscribed to their
+// channels. The error is always nil.
 func (n *Node) Publish(_ context.Context, ms []Message) error {
 	n.hub.mu.RLock()
 	others := make([]*Node, 0, len(n.hub.nodes))
@@ -92,31 +93,32 @@ func (n *Node) Publish(_ context.Context, ms []Message) error {
 	}
 	n.hub.mu.RUnlock()
 	for _, o := range others {
-		var got []Message
+		var matching []Message
 		for _, m := range ms {
 			if o.has(m.Channel) {
-				got = append(got, m)
+				matching = append(matching, m)
 			}
 		}
-		if len(got) > 0 {
-			o.receive(got)
+		if len(matching) > 0 {
+			o.receive(matching)
 		}
 	}
 	return nil
 }
 
 // Online reports, for each user, whether any node has subscribed to their
-// channel: the subscription is the presence. The error is always nil.
+// channel. A node does so while the user has a session there. The error is
+// always nil.
 func (n *Node) Online(_ context.Context, users []int64) ([]bool, error) {
 	n.hub.mu.RLock()
 	defer n.hub.mu.RUnlock()
-	on := make([]bool, len(users))
+	online := make([]bool, len(users))
 	for o := range n.hub.nodes {
 		for i, u := range users {
-			on[i] = on[i] || o.has(User(u))
+			online[i] = online[i] || o.has(User(u))
 		}
 	}
-	return on, nil
+	return online, nil
 }
 
 func (n *Node) has(c Channel) bool {
@@ -125,5 +127,6 @@ func (n *Node) has(c Channel) bool {
 	return n.subs[c] > 0
 }
 
-// Now returns the time in Unix microseconds: all nodes of a hub have one clock.
+// Now returns the time in Unix microseconds. All nodes of a Hub share the
+// clock of their machine.
 func (n *Node) Now(context.Context) int64 { return time.Now().UnixMicro() }

@@ -8,18 +8,7 @@ import (
 	"testing"
 )
 
-// place is a node's side of a bus, as the service uses it.
-type place interface {
-	Subscribe(Channel)
-	Unsubscribe(Channel)
-	Await(context.Context) error
-	Reaches(Channel) bool
-	Publish(context.Context, []Message) error
-	Online(context.Context, []int64) ([]bool, error)
-	Now(context.Context) int64
-}
-
-// inbox is what a node has received.
+// inbox records what a node has received.
 type inbox struct {
 	mu  sync.Mutex
 	got []string
@@ -41,17 +30,17 @@ func (in *inbox) take() []string {
 	return got
 }
 
-// suite is what every bus has to do. barrier returns once all that was
-// published before has been received.
-func suite(t *testing.T, join func(receive func([]Message)) place, barrier func()) {
+// testBus tests a Bus. barrier returns once all messages published before have
+// been received.
+func testBus(t *testing.T, join func(receive func([]Message)) Bus, barrier func()) {
 	ctx := t.Context()
 	var ins [3]inbox
-	var nodes [3]place
+	var nodes [3]Bus
 	for i := range nodes {
 		nodes[i] = join(ins[i].receive)
 	}
 	a, b := nodes[0], nodes[1]
-	say := func(from place, c Channel, text string) {
+	publish := func(from Bus, c Channel, text string) {
 		t.Helper()
 		if err := from.Publish(ctx, []Message{{c, Payload{Notice: &Notice{Body: []byte(text)}}}}); err != nil {
 			t.Fatal(err)
@@ -64,7 +53,7 @@ func suite(t *testing.T, join func(receive func([]Message)) place, barrier func(
 			t.Errorf("%s: received %q, want %q", what, got, want)
 		}
 	}
-	subscribe := func(n place, c Channel) {
+	subscribe := func(n Bus, c Channel) {
 		t.Helper()
 		n.Subscribe(c)
 		if err := n.Await(ctx); err != nil {
@@ -72,82 +61,82 @@ func suite(t *testing.T, join func(receive func([]Message)) place, barrier func(
 		}
 	}
 
-	// Only subscribers of just that channel hear of it; users and groups of one number differ.
+	// Only subscribers of the channel receive a message. A user and a group with the same id have different channels.
 	subscribe(a, User(7))
 	subscribe(b, Group(7))
-	say(nodes[2], User(7), "one")
+	publish(nodes[2], User(7), "one")
 	expect("subscriber", &ins[0], "u:7 one")
 	expect("subscriber of another channel", &ins[1])
 
-	// A node never hears itself.
+	// A node doesn't receive its own messages.
 	subscribe(b, User(7))
-	say(b, User(7), "two")
+	publish(b, User(7), "two")
 	expect("other", &ins[0], "u:7 two")
 	expect("publisher", &ins[1])
 
-	// Subscriptions count: the last Unsubscribe ends it.
+	// Subscriptions are counted: it takes as many Unsubscribes to end them.
 	subscribe(a, User(7))
 	a.Unsubscribe(User(7))
 	if err := a.Await(ctx); err != nil {
 		t.Fatal(err)
 	}
-	say(b, User(7), "three")
+	publish(b, User(7), "three")
 	expect("counted", &ins[0], "u:7 three")
 	a.Unsubscribe(User(7))
 	if err := a.Await(ctx); err != nil {
 		t.Fatal(err)
 	}
-	say(b, User(7), "four")
+	publish(b, User(7), "four")
 	expect("ended", &ins[0])
 
-	// Where somebody listens, Reaches must not deny it.
-	if !a.Reaches(User(7)) {
-		t.Error("Reaches denies a subscriber on another node")
+	// MayHaveSubscribers must be true if another node has subscribed.
+	if !a.MayHaveSubscribers(User(7)) {
+		t.Error("MayHaveSubscribers: false with a subscriber on another node, want true")
 	}
 
-	// The subscription is the presence, one's own included.
+	// A user is online if any node has subscribed, including the one that is asked.
 	on, err := b.Online(ctx, []int64{7, 8})
 	if err != nil || !slices.Equal(on, []bool{true, false}) {
-		t.Errorf("Online: %v, %v", on, err)
+		t.Errorf("Online: %v, %v; want only user 7", on, err)
 	}
 
-	// All nodes have one clock, and it doesn't go back.
+	// All nodes have the same clock, and it doesn't go back.
 	if one, two := a.Now(ctx), b.Now(ctx); one > two || one < 1e15 {
-		t.Errorf("it is %d, and then %d", one, two)
+		t.Errorf("Now: %d and then %d, want rising microseconds", one, two)
 	}
 
-	// One publisher's order is kept.
+	// The order of one publisher is kept.
 	subscribe(a, Group(1))
 	var want []string
 	for i := range 100 {
-		say(b, Group(1), fmt.Sprint(i))
+		publish(b, Group(1), fmt.Sprint(i))
 		want = append(want, fmt.Sprintf("g:1 %d", i))
 	}
 	expect("order", &ins[0], want...)
 }
 
-// The bus within one process has to behave as the one between nodes.
+// Hub passes the same test as Redis.
 func TestHub(t *testing.T) {
 	var h Hub
-	suite(t, func(receive func([]Message)) place { return h.Join(receive) }, func() {})
+	testBus(t, func(receive func([]Message)) Bus { return h.Join(receive) }, func() {})
 }
 
-// A node alone has nobody to tell, and must know it: encoding for nobody is
-// what a single node would pay for being a cluster of one.
+// On a Hub with a single node MayHaveSubscribers is false, so that a node without
+// a cluster doesn't encode messages for nobody.
 func TestHubAlone(t *testing.T) {
 	var h Hub
-	n := h.Join(func([]Message) { t.Error("heard itself") })
+	n := h.Join(func([]Message) { t.Error("the node received its own message") })
 	n.Subscribe(User(1))
-	if n.Reaches(User(1)) {
-		t.Error("reaches somebody")
+	if n.MayHaveSubscribers(User(1)) {
+		t.Error("MayHaveSubscribers on a Hub with one node: true, want false")
 	}
 	o := h.Join(func([]Message) {})
 	o.Subscribe(User(1))
-	if !n.Reaches(User(1)) || n.Reaches(User(2)) {
-		t.Error("Reaches doesn't go by the other's subscriptions")
+	if !n.MayHaveSubscribers(User(1)) || n.MayHaveSubscribers(User(2)) {
+		t.Error("MayHaveSubscribers must be true for u:1 and false for u:2: the other node has subscribed to u:1")
 	}
 	o.Close(context.Background())
-	if n.Reaches(User(1)) {
-		t.Error("reaches a node that has left")
+	if n.MayHaveSubscribers(User(1)) {
+		t.Error("MayHaveSubscribers after the other node was closed: true, want false")
 	}
 }

@@ -6,5 +6,5 @@ import (
 	"go.uber.org/goleak"
 )
 
-// Every goroutine of the bus has ended when it is closed.
+// TestMain checks that no goroutine is left after the tests.
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

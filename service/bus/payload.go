@@ -5,63 +5,66 @@ import (
 	"fmt"
 )
 
-// Payload is what is sent on a channel: exactly one of its fields is set.
+// Payload is the content of a Message. Exactly one of its fields is set.
 type Payload struct {
-	Grown   *Grown
-	Notice  *Notice
-	Login   *Login
-	Members *Members
-	Blocked *Blocked
-	// Presence goes to the channels of the user's friends.
+	NewMessages *NewMessages
+	Notice      *Notice
+	Login       *Login
+	Members     *Members
+	Blocked     *Blocked
+	// Presence is sent to the channels of the user's friends.
 	Presence *Presence
 }
 
-// Grown says that a conversation has new messages, and brings them: the
-// first has seq First, the others follow without a gap.
-type Grown struct {
+// NewMessages carries new messages of one conversation. The first one has seq
+// First; the others follow without a gap. Without Bodies it only says that the
+// messages before First are committed.
+type NewMessages struct {
 	Conv    int64
-	Group   int64 // 0: a pair
-	Lo, Hi  int64 // of a pair
-	Version int64 // of the membership
+	Group   int64 // 0 for two users
+	Lo, Hi  int64 // the two users, the smaller id first; 0 for a group
+	Version int64 // the group's membership version
 	First   int64
 	Bodies  [][]byte // as pushed to clients
 }
 
-// Notice is a body for all sessions of a user, or of a group's members: what
-// is told them besides stored messages.
+// Notice is a frame body that isn't a stored message. On a user's channel it is for
+// all sessions of the user, and waits for their LOGIN_ACK. On a group's channel it
+// is an event for the members who are online: it may be dropped.
 type Notice struct{ Body []byte }
 
-// Login says that sessions of a user end: those of Device, or with All those
-// of every other device, that are older than At by the clock of the cluster.
+// Login ends sessions of a user that started before At: those of Device or, if
+// All is set, those of every other device.
 type Login struct {
 	User   int64
 	Device string
 	All    bool   // every device but Device
-	Reason string // of the KICK
-	At     int64  // Unix microseconds
+	Reason string // for the KICK
+	At     int64  // Unix microseconds, by Bus.Now
 }
 
-// Members says that the membership of a group has changed.
+// Members announces a change in the membership of a group: User has joined it or,
+// if Joined isn't set, is no longer in it. With User 0 the group was dismissed.
 type Members struct {
 	Group   int64
 	Version int64 // after the change
-	User    int64 // who came or went; 0 where the group is gone
+	User    int64 // who joined or left; 0 if the group was deleted
 	Joined  bool
-	Seq     int64 // with Joined: the head when they joined
+	Seq     int64 // if Joined: the conversation's head when they joined
 	Notice  []byte
 }
 
-// Presence says that a user has come or gone.
+// Presence says that a user is now online or offline.
 type Presence struct {
 	User   int64
 	Online bool
 }
 
-// Blocked says that what one user has blocked of another has changed.
+// Blocked says that user By has blocked or unblocked user Whom.
 type Blocked struct{ By, Whom int64 }
 
 const (
-	kindGrown byte = 1 + iota
+	kindNewMessages byte = 1 + iota
 	kindNotice
 	kindLogin
 	kindMembers
@@ -69,53 +72,53 @@ const (
 	kindPresence
 )
 
-// Append encodes p behind dst.
+// Append appends the encoding of p to dst.
 func (p *Payload) Append(dst []byte) []byte {
 	switch {
-	case p.Grown != nil:
-		g := p.Grown
-		dst = ints(append(dst, kindGrown), g.Conv, g.Group, g.Lo, g.Hi, g.Version, g.First, int64(len(g.Bodies)))
+	case p.NewMessages != nil:
+		g := p.NewMessages
+		dst = appendInts(append(dst, kindNewMessages), g.Conv, g.Group, g.Lo, g.Hi, g.Version, g.First, int64(len(g.Bodies)))
 		for _, b := range g.Bodies {
-			dst = bytesOf(dst, b)
+			dst = appendBytes(dst, b)
 		}
 	case p.Notice != nil:
-		dst = bytesOf(append(dst, kindNotice), p.Notice.Body)
+		dst = appendBytes(append(dst, kindNotice), p.Notice.Body)
 	case p.Login != nil:
 		l := p.Login
-		dst = ints(append(dst, kindLogin), l.User, l.At, flag(l.All))
-		dst = bytesOf(bytesOf(dst, []byte(l.Device)), []byte(l.Reason))
+		dst = appendInts(append(dst, kindLogin), l.User, l.At, boolInt(l.All))
+		dst = appendBytes(appendBytes(dst, []byte(l.Device)), []byte(l.Reason))
 	case p.Members != nil:
 		m := p.Members
-		dst = ints(append(dst, kindMembers), m.Group, m.Version, m.User, m.Seq, flag(m.Joined))
-		dst = bytesOf(dst, m.Notice)
+		dst = appendInts(append(dst, kindMembers), m.Group, m.Version, m.User, m.Seq, boolInt(m.Joined))
+		dst = appendBytes(dst, m.Notice)
 	case p.Presence != nil:
-		dst = ints(append(dst, kindPresence), p.Presence.User, flag(p.Presence.Online))
+		dst = appendInts(append(dst, kindPresence), p.Presence.User, boolInt(p.Presence.Online))
 	case p.Blocked != nil:
-		dst = ints(append(dst, kindBlocked), p.Blocked.By, p.Blocked.Whom)
+		dst = appendInts(append(dst, kindBlocked), p.Blocked.By, p.Blocked.Whom)
 	}
 	return dst
 }
 
-// Decode reads what Append wrote. The payload's bytes alias b. The error is
-// ErrVersion where b is of a kind that only other releases know.
+// Decode decodes the output of Append. Byte slices in the payload alias b. The
+// error wraps ErrVersion if b has a kind that only another release knows.
 func Decode(b []byte) (Payload, error) {
 	if len(b) == 0 {
-		return Payload{}, errShort
+		return Payload{}, errTruncated
 	}
 	d := decoder{b: b[1:]}
 	var p Payload
 	switch b[0] {
-	case kindGrown:
-		g := &Grown{Conv: d.int(), Group: d.int(), Lo: d.int(), Hi: d.int(), Version: d.int(), First: d.int()}
+	case kindNewMessages:
+		g := &NewMessages{Conv: d.int(), Group: d.int(), Lo: d.int(), Hi: d.int(), Version: d.int(), First: d.int()}
 		n := d.int()
-		if n < 0 || n > int64(len(d.b)) { // each body takes a byte at least
-			return Payload{}, errShort
+		if n < 0 || n > int64(len(d.b)) { // each body takes at least one byte
+			return Payload{}, errTruncated
 		}
 		g.Bodies = make([][]byte, n)
 		for i := range g.Bodies {
 			g.Bodies[i] = d.bytes()
 		}
-		p.Grown = g
+		p.NewMessages = g
 	case kindNotice:
 		p.Notice = &Notice{Body: d.bytes()}
 	case kindLogin:
@@ -132,25 +135,25 @@ func Decode(b []byte) (Payload, error) {
 	return p, d.err
 }
 
-func flag(b bool) int64 {
+func boolInt(b bool) int64 {
 	if b {
 		return 1
 	}
 	return 0
 }
 
-func ints(dst []byte, vs ...int64) []byte {
+func appendInts(dst []byte, vs ...int64) []byte {
 	for _, v := range vs {
 		dst = binary.AppendVarint(dst, v)
 	}
 	return dst
 }
 
-func bytesOf(dst, b []byte) []byte {
+func appendBytes(dst, b []byte) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(b))), b...)
 }
 
-// decoder reads fields in order; its first error stays.
+// decoder reads fields in order. After an error all reads return zero values.
 type decoder struct {
 	b   []byte
 	err error
@@ -159,7 +162,7 @@ type decoder struct {
 func (d *decoder) int() int64 {
 	v, n := binary.Varint(d.b)
 	if n <= 0 {
-		d.b, d.err = nil, errShort
+		d.b, d.err = nil, errTruncated
 		return 0
 	}
 	d.b = d.b[n:]
@@ -169,7 +172,7 @@ func (d *decoder) int() int64 {
 func (d *decoder) bytes() []byte {
 	n, k := binary.Uvarint(d.b)
 	if k <= 0 || n > uint64(len(d.b)-k) {
-		d.b, d.err = nil, errShort
+		d.b, d.err = nil, errTruncated
 		return nil
 	}
 	b := d.b[k : k+int(n) : k+int(n)]

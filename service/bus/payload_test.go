@@ -8,9 +8,9 @@ import (
 )
 
 var payloads = map[string]Payload{
-	"grown pair":  {Grown: &Grown{Conv: 7, Lo: 1, Hi: 2, First: 41, Bodies: [][]byte{[]byte(`{"msgid":6}`), []byte("{}")}}},
-	"grown group": {Grown: &Grown{Conv: 9, Group: 9, Version: 1 << 40, First: 1, Bodies: [][]byte{{}}}},
-	"head alone":  {Grown: &Grown{Conv: 9, Group: 9, Version: 3, First: 100, Bodies: [][]byte{}}},
+	"grown pair":  {NewMessages: &NewMessages{Conv: 7, Lo: 1, Hi: 2, First: 41, Bodies: [][]byte{[]byte(`{"msgid":6}`), []byte("{}")}}},
+	"grown group": {NewMessages: &NewMessages{Conv: 9, Group: 9, Version: 1 << 40, First: 1, Bodies: [][]byte{{}}}},
+	"head alone":  {NewMessages: &NewMessages{Conv: 9, Group: 9, Version: 3, First: 100, Bodies: [][]byte{}}},
 	"notice":      {Notice: &Notice{Body: []byte(`{"msgid":24}`)}},
 	"login":       {Login: &Login{User: 3, Device: "phone 你", All: true, Reason: "logout", At: 1795448854092123}},
 	"members":     {Members: &Members{Group: 9, Version: 4, User: 3, Joined: true, Seq: 17, Notice: []byte("{}")}},
@@ -18,31 +18,30 @@ var payloads = map[string]Payload{
 	"blocked":     {Blocked: &Blocked{By: 1, Whom: 2}},
 }
 
-// What one node tells, another must hear exactly: each kind survives the wire.
+// Each kind of payload is the same after encoding and decoding.
 func TestPayloadRoundTrip(t *testing.T) {
 	for name, p := range payloads {
 		b := p.Append([]byte("before"))
 		got, err := Decode(b[len("before"):])
 		if err != nil || !reflect.DeepEqual(got, p) {
-			t.Errorf("%s: got %+v, %v", name, got, err)
+			t.Errorf("%s: got %+v, %v; want %+v", name, got, err, p)
 		}
 	}
 }
 
-// A payload that was cut short must be an error, never a shorter truth.
-func TestPayloadCutShort(t *testing.T) {
+// A truncated payload is an error.
+func TestTruncatedPayload(t *testing.T) {
 	for name, p := range payloads {
 		b := p.Append(nil)
 		for n := range len(b) {
 			if got, err := Decode(b[:n]); err == nil {
-				t.Errorf("%s: %d of %d bytes decode to %+v", name, n, len(b), got)
+				t.Errorf("%s: %d of %d bytes decode to %+v, want an error", name, n, len(b), got)
 			}
 		}
 	}
 }
 
-// Nodes of two releases run side by side: what the other one says in a newer
-// way is told apart from what is broken.
+// A payload of an unknown kind, from a newer release, is ErrVersion.
 func TestPayloadOfAnotherRelease(t *testing.T) {
 	p := payloads["notice"]
 	b := p.Append(nil)
@@ -52,8 +51,8 @@ func TestPayloadOfAnotherRelease(t *testing.T) {
 	}
 }
 
-// FuzzDecode: no bytes from another node may end this one, and what is
-// understood means the same when it is told again.
+// FuzzDecode checks that no bytes make Decode panic, and that a decoded payload
+// is the same after encoding and decoding again.
 func FuzzDecode(f *testing.F) {
 	for _, p := range payloads {
 		f.Add(p.Append(nil))
@@ -66,7 +65,7 @@ func FuzzDecode(f *testing.F) {
 		again := p.Append(nil)
 		q, err := Decode(again)
 		if err != nil || !bytes.Equal(q.Append(nil), again) {
-			t.Fatalf("%x: %+v and then %+v, %v", b, p, q, err)
+			t.Fatalf("%x decodes to %+v; encoded and decoded again it is %+v, %v", b, p, q, err)
 		}
 	})
 }

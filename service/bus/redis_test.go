@@ -16,18 +16,18 @@ import (
 	"chatd/internal/realservice"
 )
 
-// The bus between nodes has to behave as the one within a process.
+// Redis passes the same test as Hub.
 func TestRedis(t *testing.T) {
 	server := realservice.Redis(t)
 	var nodes []*Redis
 	var mu sync.Mutex
-	passed := make(map[string]chan struct{}) // barriers
+	reached := make(map[string]chan struct{}) // by the name of the node's barrier channel
 	publisher := dial(t, RedisConfig{Redis: server.URL})
-	join := func(receive func([]Message)) place {
+	join := func(receive func([]Message)) Bus {
 		mark := User(int64(1_000_000 + len(nodes)))
 		c := make(chan struct{}, 1)
 		mu.Lock()
-		passed[mark.String()] = c
+		reached[mark.String()] = c
 		mu.Unlock()
 		r, err := DialRedis(t.Context(), RedisConfig{Redis: server.URL}, func(ms []Message) {
 			if ms[0].Channel == mark {
@@ -35,7 +35,7 @@ func TestRedis(t *testing.T) {
 				return
 			}
 			receive(ms)
-		}, func(up bool) { t.Errorf("told that Redis is up: %v", up) })
+		}, func(up bool) { t.Errorf("onChange(%v), want no call", up) })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -51,69 +51,70 @@ func TestRedis(t *testing.T) {
 		nodes = append(nodes, r)
 		return r
 	}
-	// What Redis has sent a node before the mark is there before the mark.
+	// Redis delivers to each node in order, so a node that has received the mark
+	// has received everything before it.
 	barrier := func() {
 		for i := range nodes {
 			mark := User(int64(1_000_000 + i))
-			publisher.say(t, mark, "")
-			<-passed[mark.String()]
+			publisher.publish(t, mark, "")
+			<-reached[mark.String()]
 		}
 	}
-	suite(t, join, barrier)
+	testBus(t, join, barrier)
 }
 
-// All that one Publish has for a channel is one payload, so that a group's
-// messages cost Redis and the other nodes once per batch.
-func TestOnePayloadForAChannel(t *testing.T) {
+// All messages of one Publish for a channel are one Redis message, so that the
+// cost per group is one message per batch.
+func TestOneEnvelopePerChannel(t *testing.T) {
 	server := realservice.Redis(t)
 	a, b := dial(t, RedisConfig{Redis: server.URL}), dial(t, RedisConfig{Redis: server.URL})
-	b.on(t, User(1), Group(1))
-	err := a.Publish(t.Context(), []Message{note(User(1), "1"), note(Group(1), "2"), note(User(1), "3"), note(User(2), "4"), note(Group(1), "5")})
+	b.subscribe(t, User(1), Group(1))
+	err := a.Publish(t.Context(), []Message{notice(User(1), "1"), notice(Group(1), "2"), notice(User(1), "3"), notice(User(2), "4"), notice(Group(1), "5")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := b.received(t, 4), []string{"u:1 1", "u:1 3", "g:1 2", "g:1 5"}; !slices.Equal(got, want) {
+	if got, want := b.waitReceived(t, 4), []string{"u:1 1", "u:1 3", "g:1 2", "g:1 5"}; !slices.Equal(got, want) {
 		t.Errorf("received %q, want %q", got, want)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if len(b.calls) != 2 {
-		t.Errorf("%d payloads for two channels", len(b.calls))
+		t.Errorf("%d envelopes for two channels, want 2", len(b.calls))
 	}
 }
 
-// A node knows its echoes by a random id: two nodes of one name hear each
-// other, and none hears itself.
+// A node recognizes its own messages by a random id. So two nodes with the same
+// name receive each other's messages, and neither receives its own.
 func TestEchoes(t *testing.T) {
 	server := realservice.Redis(t)
 	a := dial(t, RedisConfig{Redis: server.URL, Node: "same"})
 	b := dial(t, RedisConfig{Redis: server.URL, Node: "same"})
-	a.on(t, User(1))
-	b.on(t, User(1))
-	a.say(t, User(1), "from a")
-	b.say(t, User(1), "from b")
-	if got := b.received(t, 1); !slices.Equal(got, []string{"u:1 from a"}) {
-		t.Errorf("b received %q", got)
+	a.subscribe(t, User(1))
+	b.subscribe(t, User(1))
+	a.publish(t, User(1), "from a")
+	b.publish(t, User(1), "from b")
+	if got := b.waitReceived(t, 1); !slices.Equal(got, []string{"u:1 from a"}) {
+		t.Errorf("b received %q, want only a's message", got)
 	}
-	if got := a.received(t, 1); !slices.Equal(got, []string{"u:1 from b"}) { // and before it, its own
-		t.Errorf("a received %q", got)
+	if got := a.waitReceived(t, 1); !slices.Equal(got, []string{"u:1 from b"}) { // its own message came first and was skipped
+		t.Errorf("a received %q, want only b's message", got)
 	}
 	if n := a.count(t, "chatd_bus_echoes_total"); n != 1 {
-		t.Errorf("%d echoes were counted at a", n)
+		t.Errorf("chatd_bus_echoes_total of a is %d, want 1", n)
 	}
 }
 
-// Several writers of a node publish at once: the order of each is kept.
+// Several goroutines of a node publish at once. The order of each is kept.
 func TestConcurrentPublishers(t *testing.T) {
 	server := realservice.Redis(t)
 	a, b := dial(t, RedisConfig{Redis: server.URL}), dial(t, RedisConfig{Redis: server.URL})
 	const writers, each = 4, 200
-	b.on(t, Group(1))
+	b.subscribe(t, Group(1))
 	var wg sync.WaitGroup
 	for w := range writers {
 		wg.Go(func() {
 			for i := range each {
-				if err := a.Publish(t.Context(), []Message{note(Group(1), fmt.Sprintf("%d %d", w, i))}); err != nil {
+				if err := a.Publish(t.Context(), []Message{notice(Group(1), fmt.Sprintf("%d %d", w, i))}); err != nil {
 					t.Error(err)
 				}
 			}
@@ -121,32 +122,32 @@ func TestConcurrentPublishers(t *testing.T) {
 	}
 	wg.Wait()
 	var next [writers]int
-	for _, m := range b.received(t, writers*each) {
+	for _, m := range b.waitReceived(t, writers*each) {
 		var w, i int
 		if _, err := fmt.Sscanf(m, "g:1 %d %d", &w, &i); err != nil {
 			t.Fatal(err)
 		}
 		if i != next[w] {
-			t.Fatalf("writer %d: %d comes where %d should", w, i, next[w])
+			t.Fatalf("writer %d: got message %d, want %d", w, i, next[w])
 		}
 		next[w]++
 	}
 }
 
-// A node that has just left a user's channel must not take its own last
-// subscription for another node's: nobody would hear that the user is offline.
+// A node that has just left a user's channel must not count its own old
+// subscription as another node's. It would never report the user as offline.
 func TestOnlineAfterUnsubscribe(t *testing.T) {
 	server := realservice.Redis(t)
 	a, b := dial(t, RedisConfig{Redis: server.URL}), dial(t, RedisConfig{Redis: server.URL})
 	for i := range 200 {
 		u := int64(i)
-		a.on(t, User(u))
+		a.subscribe(t, User(u))
 		a.Unsubscribe(User(u))
 		if on, err := a.Online(t.Context(), []int64{u}); err != nil || on[0] {
-			t.Fatalf("user %d is online on no node: %v, %v", u, on, err)
+			t.Fatalf("Online for user %d, who has left: %v, %v; want false", u, on, err)
 		}
 	}
-	// More than one command's worth of users, some of them online.
+	// More users than fit into one command, some of them online.
 	users, want := make([]int64, 3*channelBatch+7), make([]bool, 3*channelBatch+7)
 	for i := range users {
 		users[i], want[i] = int64(1000+i), i%3 != 0
@@ -157,49 +158,50 @@ func TestOnlineAfterUnsubscribe(t *testing.T) {
 			b.Subscribe(User(users[i]))
 		}
 	}
-	b.on(t)
+	b.subscribe(t)
 	if on, err := a.Online(t.Context(), users); err != nil || !slices.Equal(on, want) {
-		t.Errorf("Online is wrong: %v", err)
+		t.Errorf("Online for %d users: %v, %v; want %v", len(users), on, err, want)
 	}
 }
 
-// Nodes of another release, and what isn't a node at all, may speak on the
-// same channels: it is counted, and what this node understands is heard.
-func TestStrangePayloads(t *testing.T) {
+// Data that a node can't decode, from another release or another program, is
+// counted. The payloads around it that it can decode are received.
+func TestUndecodablePayloads(t *testing.T) {
 	server := realservice.Redis(t)
 	a, b := dial(t, RedisConfig{Redis: server.URL}), dial(t, RedisConfig{Redis: server.URL})
-	b.on(t, User(1))
+	b.subscribe(t, User(1))
 	c, err := redis.DialURL(server.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	other := openEnvelope(nil, sender{1})
+	other := appendHeader(nil, senderID{1})
 	newer := slices.Clone(other)
 	newer[0] = version + 1
-	before, behind := note(User(1), "before").Payload, note(User(1), "behind").Payload
-	mixed := addPayload(slices.Clone(other), &before)
-	mixed = append(mixed, 2, 200, 1) // two bytes of a kind from the future
-	mixed = addPayload(mixed, &behind)
+	before, after := notice(User(1), "before").Payload, notice(User(1), "after").Payload
+	mixed := appendPayload(slices.Clone(other), &before)
+	mixed = append(mixed, 2, 200, 1) // two bytes of an unknown kind
+	mixed = appendPayload(mixed, &after)
 	for _, p := range [][]byte{newer, mixed, {}, {version}, append(slices.Clone(other), 200, 200, 1), []byte("hello")} {
 		if _, err := c.Do("PUBLISH", "u:1", p); err != nil {
 			t.Fatal(err)
 		}
 	}
-	a.say(t, User(1), "end")
-	if got, want := b.received(t, 3), []string{"u:1 before", "u:1 behind", "u:1 end"}; !slices.Equal(got, want) {
+	a.publish(t, User(1), "end")
+	if got, want := b.waitReceived(t, 3), []string{"u:1 before", "u:1 after", "u:1 end"}; !slices.Equal(got, want) {
 		t.Errorf("received %q, want %q", got, want)
 	}
 	if unknown, broken := b.count(t, "chatd_bus_unknown_versions_total"), b.count(t, "chatd_bus_broken_total"); unknown != 3 || broken != 3 {
-		t.Errorf("%d of an unknown version, %d broken", unknown, broken) // newer, "hello", the future; empty, cut short twice
+		// Unknown: newer, "hello", the unknown kind. Broken: empty, truncated twice.
+		t.Errorf("%d of an unknown version and %d broken, want 3 and 3", unknown, broken)
 	}
 }
 
-// The clock that decides which of two logins is the older one is Redis's.
+// Now returns the time of Redis, and this machine's while Redis is unavailable.
 func TestNow(t *testing.T) {
 	server := realservice.Redis(t)
 	a := dial(t, RedisConfig{Redis: server.URL})
-	ask := func() int64 {
+	redisTime := func() int64 {
 		f := strings.Fields(server.Client(t, "TIME"))
 		s, err1 := strconv.ParseInt(f[0], 10, 64)
 		us, err2 := strconv.ParseInt(f[1], 10, 64)
@@ -208,38 +210,38 @@ func TestNow(t *testing.T) {
 		}
 		return s*1e6 + us
 	}
-	before, now, after := ask(), a.Now(t.Context()), ask()
+	before, now, after := redisTime(), a.Now(t.Context()), redisTime()
 	if now < before || now > after {
-		t.Errorf("%d isn't between %d and %d", now, before, after)
+		t.Errorf("Now: %d, want between %d and %d", now, before, after)
 	}
 	server.Kill(t)
-	a.told(t, false)
+	a.waitUp(t, false)
 	if now := a.Now(t.Context()); now < before {
-		t.Errorf("while Redis is away it is %d, before it was %d", now, before)
+		t.Errorf("Now while Redis is unavailable: %d, want at least %d", now, before)
 	}
 }
 
-// Close lets nobody wait, and may come at any time.
+// Close makes blocked calls return, and works while Redis doesn't answer.
 func TestClose(t *testing.T) {
 	server := realservice.Redis(t)
 	a := dial(t, RedisConfig{Redis: server.URL})
-	a.on(t, User(1))
+	a.subscribe(t, User(1))
 	if err := a.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	a.Subscribe(User(2))
 	if err := a.Await(t.Context()); err != nil {
-		t.Errorf("Await: %v", err)
+		t.Errorf("Await after Close: %v, want no error", err)
 	}
-	if err := a.Publish(t.Context(), []Message{note(User(1), "")}); !errors.Is(err, ErrAway) {
-		t.Errorf("Publish: %v", err)
+	if err := a.Publish(t.Context(), []Message{notice(User(1), "")}); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("Publish after Close: %v, want ErrUnavailable", err)
 	}
-	if a.Reaches(User(1)) {
-		t.Error("reaches somebody")
+	if a.MayHaveSubscribers(User(1)) {
+		t.Error("MayHaveSubscribers after Close: true, want false")
 	}
 	select {
-	case up := <-a.news:
-		t.Errorf("told that Redis is up: %v", up)
+	case up := <-a.upChanges:
+		t.Errorf("onChange(%v) after Close, want no call", up)
 	default:
 	}
 
@@ -252,13 +254,13 @@ func TestClose(t *testing.T) {
 		t.Errorf("Close: %v", err)
 	}
 	if err := <-done; err != nil {
-		t.Errorf("Await: %v", err)
+		t.Errorf("Await during Close: %v, want no error", err)
 	}
 	server.Cont(t)
 }
 
-// An Await that the caller gives up is the caller's error alone.
-func TestAwaitGivenUp(t *testing.T) {
+// Await returns the error of its context.
+func TestAwaitTimeout(t *testing.T) {
 	server := realservice.Redis(t)
 	a := dial(t, RedisConfig{Redis: server.URL})
 	server.Stop(t)
@@ -267,6 +269,6 @@ func TestAwaitGivenUp(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
 	if err := a.Await(ctx); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("Await: %v", err)
+		t.Errorf("Await: %v, want DeadlineExceeded", err)
 	}
 }

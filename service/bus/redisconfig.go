@@ -19,102 +19,103 @@ import (
 	"github.com/gomodule/redigo/redis"
 )
 
-// RedisConfig says which Redis connects the nodes, and as whom. Its user needs
-// the commands PUBLISH, SUBSCRIBE, UNSUBSCRIBE, PUBSUB NUMSUB, TIME, PING and
-// CLIENT SETNAME, and the channels u:* and g:*.
+// RedisConfig holds the settings of the connection to Redis. The Redis user
+// needs the commands PUBLISH, SUBSCRIBE, UNSUBSCRIBE, PUBSUB NUMSUB, TIME, PING
+// and CLIENT SETNAME, and the channels u:* and g:*.
 type RedisConfig struct {
 	Redis             string `group:"nodes" name:"redis" placeholder:"URL" common:"" help:"Redis that connects several nodes over one MySQL: redis://host:6379, or rediss:// for TLS. Empty: a single node."`
 	RedisPasswordFile string `group:"nodes" name:"redis-password-file" placeholder:"FILE" common:"" help:"File with the Redis password, instead of a password in --redis."` // read at each connect
 
-	TLS    *tls.Config  `kong:"-"` // of rediss; nil: what the system trusts
+	TLS    *tls.Config  `kong:"-"` // for rediss:// URLs; nil: the system's CA certificates
 	Node   string       `kong:"-"` // this node's name, for CLIENT LIST
 	Logger *slog.Logger `kong:"-"` // nil: slog.Default()
-	Set    *metrics.Set `kong:"-"` // nil: one of its own
+	Set    *metrics.Set `kong:"-"` // nil: a private one
 
-	answer, dialing time.Duration // 0: askTimeout, dialTimeout; more where a test isn't about that
+	commandTimeout, dialTimeout time.Duration // for tests; 0: the constants of the same names
 }
 
-// CheckSettings notes each setting that has an invalid value. Without --redis
-// there is nothing to connect to, which is valid.
+// CheckSettings adds each invalid setting to p. An empty --redis is valid.
 func (c *RedisConfig) CheckSettings(p *setting.Problems) {
 	if c.Redis != "" {
 		u, err := url.Parse(c.Redis)
 		// The parser's error repeats the URL, with the password.
 		p.Check(err == nil && (u.Scheme == "redis" || u.Scheme == "rediss") && u.Host != "", "redis", "%q is not redis://host:6379", setting.Redacted(c.Redis))
 	}
-	p.Check(c.RedisPasswordFile == "" || c.Redis != "", "redis-password-file", "it is set, but --redis isn't")
+	p.Check(c.RedisPasswordFile == "" || c.Redis != "", "redis-password-file", "set without --redis; set --redis as well")
 }
 
-// Bounds that are not settings.
+// Limits that are not settings.
 const (
-	askTimeout   = 500 * time.Millisecond // of one Publish, Online or Now
-	dialTimeout  = 2 * time.Second        // of connecting, all greetings included
-	pingEvery    = time.Second            // on the subscriber's connection
-	silence      = 3 * time.Second        // without a word, after which it is given up; also of a write
-	firstBackoff = 50 * time.Millisecond
-	lastBackoff  = 2 * time.Second
-	channelBatch = 500 // channels in one command
-	maxConns     = 64  // connections that ask at the same time; more callers wait
-	maxIdleConns = 8   // of them kept for the next
-	idleTimeout  = 30 * time.Second
-	warnEvery    = time.Minute // that connecting still fails
+	commandTimeout    = 500 * time.Millisecond // for one Publish, Online or Now
+	dialTimeout       = 2 * time.Second        // for connecting, TLS and login together
+	pingEvery         = time.Second            // on the subscriber connection
+	subscriberTimeout = 3 * time.Second        // for a read or write on the subscriber connection
+	minBackoff        = 50 * time.Millisecond
+	maxBackoff        = 2 * time.Second
+	channelBatch      = 500 // most channels in one command
+	maxConns          = 64  // most connections in use by commands; other callers wait
+	maxIdleConns      = 8   // most connections kept for later commands
+	idleTimeout       = 30 * time.Second
+	warnEvery         = time.Minute // between log lines about failed attempts to connect
 )
 
-// where is a Redis and how to be let in, as a URL says it.
-type where struct {
+// endpoint is a Redis server and the credentials for it.
+type endpoint struct {
 	address        string // host and port
 	user, password string
 	passwordFile   string
-	name           string // of the node, as CLIENT SETNAME takes it
+	clientName     string // for CLIENT SETNAME
 	tls            *tls.Config
-	dialing        time.Duration
+	dialTimeout    time.Duration
 }
 
-// parseRedis never repeats the URL in an error: there may be a password in it.
-func parseRedis(cfg RedisConfig) (where, error) {
+// parseRedisURL returns the endpoint of cfg. Its errors don't contain the URL,
+// which may have a password in it.
+func parseRedisURL(cfg RedisConfig) (endpoint, error) {
 	u, err := url.Parse(cfg.Redis)
 	if err != nil {
-		return where{}, errors.New("redis: the URL can't be read; it should be like redis://host:6379")
+		return endpoint{}, errors.New("redis: the URL is invalid; use redis://host:6379")
 	}
-	w := where{passwordFile: cfg.RedisPasswordFile, name: clientName(cfg.Node), dialing: cmp.Or(cfg.dialing, dialTimeout)}
+	e := endpoint{passwordFile: cfg.RedisPasswordFile, clientName: clientName(cfg.Node), dialTimeout: cmp.Or(cfg.dialTimeout, dialTimeout)}
 	switch u.Scheme {
 	case "redis":
 	case "rediss":
-		w.tls = &tls.Config{MinVersion: tls.VersionTLS12}
+		e.tls = &tls.Config{MinVersion: tls.VersionTLS12}
 		if cfg.TLS != nil {
-			w.tls = cfg.TLS.Clone()
+			e.tls = cfg.TLS.Clone()
 		}
-		if w.tls.ServerName == "" {
-			w.tls.ServerName = u.Hostname()
+		if e.tls.ServerName == "" {
+			e.tls.ServerName = u.Hostname()
 		}
 	default:
-		return where{}, fmt.Errorf("redis: the URL begins with %q; only redis:// and rediss:// are known", u.Scheme)
+		return endpoint{}, fmt.Errorf("redis: the URL has the scheme %q; use redis:// or rediss://", u.Scheme)
 	}
 	switch {
 	case u.Hostname() == "" || u.Opaque != "":
-		return where{}, errors.New("redis: the URL names no host; it should be like redis://host:6379")
+		return endpoint{}, errors.New("redis: the URL has no host; use redis://host:6379")
 	case u.Path != "" && u.Path != "/":
-		return where{}, fmt.Errorf("redis: the URL ends with %q: leave a database's number away, what is published is heard in all of them", u.Path)
+		return endpoint{}, fmt.Errorf("redis: the URL has the path %q; remove it: pub/sub channels don't belong to a database", u.Path)
 	case u.RawQuery != "" || u.Fragment != "":
-		return where{}, errors.New("redis: the URL has parameters; none are known")
+		return endpoint{}, errors.New("redis: the URL has parameters; remove them: none are supported")
 	}
 	port := u.Port()
 	if port == "" {
 		port = "6379"
 	}
-	w.address = net.JoinHostPort(u.Hostname(), port)
-	w.user = u.User.Username()
-	w.password, _ = u.User.Password()
+	e.address = net.JoinHostPort(u.Hostname(), port)
+	e.user = u.User.Username()
+	e.password, _ = u.User.Password()
 	switch {
-	case w.password != "" && w.passwordFile != "":
-		return where{}, errors.New("redis: a password in the URL and in a file: give one of them")
-	case w.user != "" && w.password == "" && w.passwordFile == "":
-		return where{}, errors.New("redis: the URL names a user and no password; for a password alone, put a colon before it")
+	case e.password != "" && e.passwordFile != "":
+		return endpoint{}, errors.New("redis: there is a password in the URL and a password file; set only one of them")
+	case e.user != "" && e.password == "" && e.passwordFile == "":
+		return endpoint{}, errors.New("redis: the URL has a user but no password; for a password without a user, use redis://:password@host")
 	}
-	return w, nil
+	return e, nil
 }
 
-// clientName leaves of a name what CLIENT SETNAME accepts.
+// clientName returns the client name of a node. CLIENT SETNAME accepts only
+// printable ASCII without spaces.
 func clientName(node string) string {
 	return "chatd-" + strings.Map(func(r rune) rune {
 		if r <= ' ' || r > '~' {
@@ -124,45 +125,47 @@ func clientName(node string) string {
 	}, node)
 }
 
-// conn is a connection to Redis. It is closed through raw, which any goroutine
-// may do at any time: that ends whatever is done with it.
+// conn is a connection to Redis. To close it, close raw: that is safe from any
+// goroutine, and makes calls that are in progress fail.
 type conn struct {
 	redis.Conn
-	raw   net.Conn
-	since time.Time // idle
-	era   int       // of the pool
+	raw        net.Conn
+	idleSince  time.Time
+	generation int // of the pool
 }
 
-// dial connects and logs in, within dialTimeout.
-func (w *where) dial(ctx context.Context) (*conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, w.dialing)
+// dial connects and logs in. It blocks for up to dialTimeout.
+func (e *endpoint) dial(ctx context.Context) (*conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, e.dialTimeout)
 	defer cancel()
-	raw, err := (&net.Dialer{}).DialContext(ctx, "tcp", w.address)
+	raw, err := (&net.Dialer{}).DialContext(ctx, "tcp", e.address)
 	if err != nil {
 		return nil, err
 	}
 	c := &conn{raw: raw}
-	err = c.within(ctx, func() error { return w.greet(ctx, c) })
+	err = c.withContext(ctx, func() error { return e.handshake(ctx, c) })
 	if err != nil {
-		_ = raw.Close() // it is of no use, whatever this says
-		return nil, fmt.Errorf("greet %s: %w", w.address, err)
+		_ = raw.Close() // no data on it is needed
+		return nil, fmt.Errorf("handshake with %s: %w", e.address, err)
 	}
 	return c, nil
 }
 
-func (w *where) greet(ctx context.Context, c *conn) error {
+// handshake starts TLS if it is configured, authenticates, and sets the client
+// name. It sets c.Conn.
+func (e *endpoint) handshake(ctx context.Context, c *conn) error {
 	stream := c.raw
-	if w.tls != nil {
-		t := tls.Client(c.raw, w.tls)
+	if e.tls != nil {
+		t := tls.Client(c.raw, e.tls)
 		if err := t.HandshakeContext(ctx); err != nil {
 			return err
 		}
 		stream = t
 	}
 	c.Conn = redis.NewConn(stream, 0, 0)
-	password := w.password
-	if w.passwordFile != "" {
-		b, err := os.ReadFile(w.passwordFile)
+	password := e.password
+	if e.passwordFile != "" {
+		b, err := os.ReadFile(e.passwordFile)
 		if err != nil {
 			return fmt.Errorf("password file: %w", err)
 		}
@@ -170,42 +173,42 @@ func (w *where) greet(ctx context.Context, c *conn) error {
 	}
 	if password != "" {
 		args := []any{password}
-		if w.user != "" {
-			args = []any{w.user, password}
+		if e.user != "" {
+			args = []any{e.user, password}
 		}
 		if _, err := c.Do("AUTH", args...); err != nil {
 			return fmt.Errorf("AUTH: %w", err)
 		}
 	}
-	_, err := c.Do("CLIENT", "SETNAME", w.name)
+	_, err := c.Do("CLIENT", "SETNAME", e.clientName)
 	return err
 }
 
-// within runs f, which talks on c, and closes c when ctx ends before f does.
-func (c *conn) within(ctx context.Context, f func() error) error {
-	stop := context.AfterFunc(ctx, func() { _ = c.raw.Close() }) // to end f is all that is asked of it
+// withContext calls f, and closes c if ctx ends before f returns.
+func (c *conn) withContext(ctx context.Context, f func() error) error {
+	stop := context.AfterFunc(ctx, func() { _ = c.raw.Close() }) // makes f return
 	err := f()
-	if !stop() { // closed, or about to be
+	if !stop() { // ctx has ended: c is or will be closed
 		return context.Cause(ctx)
 	}
 	return err
 }
 
-// hopeless reports whether trying again can't help: what is wrong is what the
-// operator has set.
-func hopeless(err error) bool {
-	var refused redis.Error
-	if errors.As(err, &refused) {
-		if strings.Contains(string(refused), "max number of clients") {
-			return false // passes
+// isPermanent reports whether err is caused by wrong settings, so that a retry
+// wouldn't help.
+func isPermanent(err error) bool {
+	var reply redis.Error
+	if errors.As(err, &reply) {
+		if strings.Contains(string(reply), "max number of clients") {
+			return false // there may be room later
 		}
-		for _, word := range []string{"NOAUTH", "WRONGPASS", "NOPERM", "ERR"} {
-			if strings.HasPrefix(string(refused), word) {
+		for _, code := range []string{"NOAUTH", "WRONGPASS", "NOPERM", "ERR"} {
+			if strings.HasPrefix(string(reply), code) {
 				return true
 			}
 		}
 	}
-	var bad *tls.CertificateVerificationError
-	var file *os.PathError
-	return errors.As(err, &bad) || errors.As(err, &file)
+	var certErr *tls.CertificateVerificationError
+	var fileErr *os.PathError
+	return errors.As(err, &certErr) || errors.As(err, &fileErr)
 }

@@ -22,7 +22,7 @@ import (
 
 const secret = "s3cret!hush"
 
-// What is wrong with a URL is said in words, and never with the password.
+// Errors say what is wrong with the URL, and don't contain the password.
 func TestRedisURL(t *testing.T) {
 	for given, want := range map[string]string{
 		"redis://host":                           "",
@@ -30,38 +30,38 @@ func TestRedisURL(t *testing.T) {
 		"redis://[::1]:6379":                     "",
 		"rediss://user:" + secret + "@host":      "",
 		"redis://:" + secret + "@host":           "",
-		"redis://:" + secret + "@host:x":         "can't be read",
-		"redis://user:" + secret + "\x7f@host":   "can't be read",
-		"http://:" + secret + "@host":            `begins with "http"`,
-		"host:6379":                              `begins with "host"`,
-		"redis://:" + secret + "@host/3":         "a database's number",
+		"redis://:" + secret + "@host:x":         "URL is invalid",
+		"redis://user:" + secret + "\x7f@host":   "URL is invalid",
+		"http://:" + secret + "@host":            `scheme "http"`,
+		"host:6379":                              `scheme "host"`,
+		"redis://:" + secret + "@host/3":         "has the path",
 		"redis://:" + secret + "@host?db=" + "4": "parameters",
-		"redis://:" + secret + "@":               "names no host",
-		"redis:" + secret:                        "names no host",
-		"redis://user@host":                      "a user and no password",
-		"":                                       `begins with ""`,
+		"redis://:" + secret + "@":               "has no host",
+		"redis:" + secret:                        "has no host",
+		"redis://user@host":                      "a user but no password",
+		"":                                       `scheme ""`,
 	} {
-		_, err := parseRedis(RedisConfig{Redis: given})
+		_, err := parseRedisURL(RedisConfig{Redis: given})
 		switch {
 		case want == "" && err != nil:
-			t.Errorf("%q: %v", given, err)
+			t.Errorf("%q: %v, want no error", given, err)
 		case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
-			t.Errorf("%q: %v, want %s", given, err, want)
+			t.Errorf("%q: error %v, want one with %q", given, err, want)
 		case err != nil && strings.Contains(err.Error(), secret):
-			t.Errorf("the password is in %q", err)
+			t.Errorf("the error %q contains the password", err)
 		}
 	}
-	if _, err := parseRedis(RedisConfig{Redis: "redis://:x@host", RedisPasswordFile: "y"}); err == nil {
-		t.Error("two passwords are accepted")
+	if _, err := parseRedisURL(RedisConfig{Redis: "redis://:x@host", RedisPasswordFile: "y"}); err == nil {
+		t.Error("a password in the URL and a file: no error, want one")
 	}
-	w, err := parseRedis(RedisConfig{Redis: "redis://host", Node: "my node\nä:1"})
-	if err != nil || w.address != "host:6379" || w.name != "chatd-my-node--:1" {
-		t.Errorf("%+v, %v", w, err)
+	e, err := parseRedisURL(RedisConfig{Redis: "redis://host", Node: "my node\nä:1"})
+	if err != nil || e.address != "host:6379" || e.clientName != "chatd-my-node--:1" {
+		t.Errorf("parseRedisURL: %+v, %v; want address host:6379 and client name chatd-my-node--:1", e, err)
 	}
 }
 
-// Who may not in is told so at the start, and the password is nowhere to be
-// read, whatever goes wrong later.
+// DialRedis fails if Redis refuses the password. Neither errors nor the log
+// contain the password.
 func TestPasswords(t *testing.T) {
 	server := realservice.Redis(t, "--requirepass", secret)
 	server.Client(t, strings.Fields("-a "+secret+" --no-auth-warning ACL SETUSER node on >"+secret+
@@ -76,64 +76,64 @@ func TestPasswords(t *testing.T) {
 		{Redis: "redis://" + host, RedisPasswordFile: filepath.Join(dir, "missing")},
 	} {
 		if _, err := tryDial(t, cfg); err == nil || strings.Contains(err.Error(), "wrong@") {
-			t.Errorf("%+v: %v", cfg, err)
+			t.Errorf("%+v: error %v, want one without the password", cfg, err)
 		}
 	}
 	a := dial(t, RedisConfig{Redis: "redis://:" + url.QueryEscape(secret) + "@" + host})
-	b := dial(t, RedisConfig{Redis: "redis://node@" + host, RedisPasswordFile: file}) // with just the commands that it needs
-	b.on(t, User(1))
-	a.on(t, Group(1))
-	a.say(t, User(1), "hello")
-	b.received(t, 1)
-	b.say(t, Group(1), "hello")
-	a.received(t, 1)
-	if on, err := b.Online(t.Context(), []int64{1, 2}); err != nil || !on[0] || on[1] || !b.Reaches(User(1)) {
-		t.Errorf("Online: %v, %v", on, err)
+	b := dial(t, RedisConfig{Redis: "redis://node@" + host, RedisPasswordFile: file}) // with only the permissions that RedisConfig lists
+	b.subscribe(t, User(1))
+	a.subscribe(t, Group(1))
+	a.publish(t, User(1), "hello")
+	b.waitReceived(t, 1)
+	b.publish(t, Group(1), "hello")
+	a.waitReceived(t, 1)
+	if on, err := b.Online(t.Context(), []int64{1, 2}); err != nil || !on[0] || on[1] || !b.MayHaveSubscribers(User(1)) {
+		t.Errorf("Online: %v, %v; want only user 1, and Redis available", on, err)
 	}
 	b.Now(t.Context())
-	if !b.Reaches(User(1)) {
-		t.Error("the node may not ask for the time")
+	if !b.MayHaveSubscribers(User(1)) {
+		t.Error("Redis is unavailable after Now: the user lacks the permission for TIME")
 	}
 
-	// A password that is changed under a node is read anew.
+	// The password file is read again for each connection.
 	server.Client(t, "-a", secret, "--no-auth-warning", "ACL", "SETUSER", "node", "resetpass", ">new"+secret)
 	write(t, file, "new"+secret)
 	server.Client(t, "-a", secret, "--no-auth-warning", "CLIENT", "KILL", "USER", "node")
-	b.told(t, false)
-	b.told(t, true)
+	b.waitUp(t, false)
+	b.waitUp(t, true)
 
 	server.Kill(t)
-	a.told(t, false)
-	b.told(t, false)
-	for _, p := range []*peer{a, b} {
-		if log := p.log.String(); strings.Contains(log, secret) || !strings.Contains(log, "Redis is away") {
-			t.Errorf("the log:\n%s", log)
+	a.waitUp(t, false)
+	b.waitUp(t, false)
+	for _, p := range []*testNode{a, b} {
+		if log := p.log.String(); strings.Contains(log, secret) || !strings.Contains(log, "Redis is unavailable") {
+			t.Errorf("the log must say that Redis is unavailable, without the password:\n%s", log)
 		}
 	}
 }
 
-// rediss:// is spoken through TLS, to nobody but whom the certificate names.
+// rediss:// uses TLS and verifies the certificate and its name.
 func TestTLS(t *testing.T) {
 	dir := t.TempDir()
 	pool := certificate(t, dir)
 	port := realservice.Port(t)
 	realservice.Redis(t, "--tls-port", strconv.Itoa(port), "--tls-auth-clients", "no",
 		"--tls-cert-file", filepath.Join(dir, "cert"), "--tls-key-file", filepath.Join(dir, "key"))
-	at := "rediss://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-	if _, err := tryDial(t, RedisConfig{Redis: at}); err == nil {
-		t.Error("a certificate of an unknown authority is accepted")
+	address := "rediss://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	if _, err := tryDial(t, RedisConfig{Redis: address}); err == nil {
+		t.Error("a certificate of an unknown authority: no error, want one")
 	}
-	if _, err := tryDial(t, RedisConfig{Redis: at, TLS: &tls.Config{RootCAs: pool, ServerName: "example.org"}}); err == nil {
-		t.Error("a certificate for another name is accepted")
+	if _, err := tryDial(t, RedisConfig{Redis: address, TLS: &tls.Config{RootCAs: pool, ServerName: "example.org"}}); err == nil {
+		t.Error("a certificate for another name: no error, want one")
 	}
-	a, b := dial(t, RedisConfig{Redis: at, TLS: &tls.Config{RootCAs: pool}}), dial(t, RedisConfig{Redis: at, TLS: &tls.Config{RootCAs: pool}})
-	b.on(t, User(1))
-	a.say(t, User(1), strings.Repeat("long ", 20_000))
-	b.received(t, 1)
+	a, b := dial(t, RedisConfig{Redis: address, TLS: &tls.Config{RootCAs: pool}}), dial(t, RedisConfig{Redis: address, TLS: &tls.Config{RootCAs: pool}})
+	b.subscribe(t, User(1))
+	a.publish(t, User(1), strings.Repeat("long ", 20_000))
+	b.waitReceived(t, 1)
 }
 
-// certificate writes a certificate for 127.0.0.1 and its key, and returns
-// what trusts it.
+// certificate writes a certificate for 127.0.0.1 and its key to dir. It returns
+// a pool that contains the certificate.
 func certificate(t *testing.T, dir string) *x509.CertPool {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

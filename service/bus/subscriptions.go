@@ -7,76 +7,77 @@ import (
 	"sync"
 )
 
-// subscriptions is what a node wants to hear, what it has told Redis of that,
-// and what Redis has confirmed. Its methods may be called from any goroutine;
-// only await blocks.
+// subscriptions tracks which channels a node wants, which of them it has
+// requested on its connection, and which requests Redis has confirmed. Its
+// methods may be called from any goroutine; only await blocks.
 //
-// Commands are made from the difference between what is wanted and what was
-// told, at the moment of writing: however Subscribe and Unsubscribe of a
-// channel interleave, the last word is the right one, and what cancels itself
-// out before it is written costs nothing.
+// Commands are computed when they are written, from the difference between
+// wanted and requested. So the result is correct in whatever order Subscribe
+// and Unsubscribe are called, and changes that cancel each other out are never
+// sent.
 type subscriptions struct {
-	mu   sync.Mutex
-	want map[Channel]int // how often subscribed
+	mu     sync.Mutex
+	wanted map[Channel]int // number of Subscribe calls without an Unsubscribe
 
 	connected bool
-	live      bool // all that was wanted when the connection began is confirmed
-	told      map[Channel]struct{}
-	dirty     []Channel // may differ between want and told, in the order in which they changed
-	marked    map[Channel]struct{}
-	wake      chan struct{} // the writer has something to do
+	synced    bool                 // everything that was wanted at onConnect is confirmed
+	requested map[Channel]struct{} // on this connection
+	dirty     []Channel            // wanted and requested may differ, in the order of the changes
+	dirtySet  map[Channel]struct{} // the same channels as in dirty
+	wake      chan struct{}        // tells the writer to call takeChanges
 
-	changes uint64 // how often something became dirty
-	done    uint64 // so many of the changes are in force
-	flights []flight
-	sent    uint64 // confirmations that the connection owes
-	got     uint64 // and has sent
+	changes          uint64         // number of changes so far
+	confirmedChanges uint64         // the first of them, which are active
+	inFlight         []requestBatch // written and not yet confirmed
+	commands         uint64         // channels in commands written on this connection; each is confirmed
+	confirmations    uint64         // received on this connection
 
-	progress chan struct{} // closed when done rises, and when the connection ends
+	progress chan struct{} // closed and replaced when confirmedChanges grows and when the connection ends
 }
 
-// flight is what was written in one go.
-type flight struct {
-	changes uint64 // are in force,
-	sent    uint64 // when so many confirmations are there
+// requestBatch is the result of one takeChanges. The first changes are active
+// once the connection has received as many confirmations as commands.
+type requestBatch struct {
+	changes  uint64
+	commands uint64
 }
 
 func newSubscriptions() *subscriptions {
-	return &subscriptions{want: make(map[Channel]int), wake: make(chan struct{}, 1), progress: make(chan struct{})}
+	return &subscriptions{wanted: make(map[Channel]int), wake: make(chan struct{}, 1), progress: make(chan struct{})}
 }
 
-// add counts one subscription more to c.
+// add adds a subscription to c.
 func (s *subscriptions) add(c Channel) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.want[c]++
-	if s.want[c] == 1 {
-		s.mark(c)
+	s.wanted[c]++
+	if s.wanted[c] == 1 {
+		s.markDirty(c)
 	}
 }
 
-// remove counts one subscription less to c. One too many changes nothing.
+// remove removes a subscription to c. It does nothing if there is none.
 func (s *subscriptions) remove(c Channel) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch n := s.want[c]; n {
+	switch n := s.wanted[c]; n {
 	case 0:
 	case 1:
-		delete(s.want, c)
-		s.mark(c)
+		delete(s.wanted, c)
+		s.markDirty(c)
 	default:
-		s.want[c] = n - 1
+		s.wanted[c] = n - 1
 	}
 }
 
-// mark notes that c has changed; s.mu is held.
-func (s *subscriptions) mark(c Channel) {
+// markDirty records a change of c. The caller holds s.mu.
+func (s *subscriptions) markDirty(c Channel) {
 	if !s.connected {
-		return // a connection begins with all that is wanted
+		return // onConnect requests all wanted channels
 	}
 	s.changes++
-	if _, ok := s.marked[c]; !ok {
-		s.marked[c] = struct{}{}
+	if _, ok := s.dirtySet[c]; !ok {
+		s.dirtySet[c] = struct{}{}
 		s.dirty = append(s.dirty, c)
 	}
 	select {
@@ -85,118 +86,122 @@ func (s *subscriptions) mark(c Channel) {
 	}
 }
 
-// has reports whether c is wanted here.
+// has reports whether this node has a subscription to c.
 func (s *subscriptions) has(c Channel) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.want[c] > 0
+	return s.wanted[c] > 0
 }
 
-// size returns how many channels are wanted, and for how many changes Redis's
-// word is outstanding.
+// size returns the number of wanted channels, and of changes that Redis hasn't
+// confirmed.
 func (s *subscriptions) size() (wanted, unconfirmed int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.want), int(s.changes - s.done)
+	return len(s.wanted), int(s.changes - s.confirmedChanges)
 }
 
-// begin notes a new connection, which has been told nothing yet; end has to
-// follow. The number is for arrived.
-func (s *subscriptions) begin() uint64 {
+// onConnect records a new connection, on which nothing has been requested.
+// onDisconnect must follow before the next onConnect. The caller passes the
+// result to updateSynced.
+func (s *subscriptions) onConnect() (startChange uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.connected, s.live = true, len(s.want) == 0
-	s.told = make(map[Channel]struct{}, len(s.want))
-	s.dirty = slices.Collect(maps.Keys(s.want))
-	s.marked = make(map[Channel]struct{}, len(s.want))
+	s.connected, s.synced = true, len(s.wanted) == 0
+	s.requested = make(map[Channel]struct{}, len(s.wanted))
+	s.dirty = slices.Collect(maps.Keys(s.wanted))
+	s.dirtySet = make(map[Channel]struct{}, len(s.wanted))
 	for _, c := range s.dirty {
-		s.marked[c] = struct{}{}
+		s.dirtySet[c] = struct{}{}
 	}
-	s.flights, s.sent, s.got = nil, 0, 0
+	s.inFlight, s.commands, s.confirmations = nil, 0, 0
 	s.changes++
 	return s.changes
 }
 
-// arrived reports whether all that was wanted at begin is in force; from then
-// on await waits for what is new.
-func (s *subscriptions) arrived(begin uint64) bool {
+// updateSynced reports whether everything that was wanted at onConnect is
+// active. Once it has returned true, await blocks for later changes.
+func (s *subscriptions) updateSynced(startChange uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.live = s.live || s.connected && s.done >= begin
-	return s.live
+	s.synced = s.synced || s.connected && s.confirmedChanges >= startChange
+	return s.synced
 }
 
-// end notes that the connection has ended; nobody waits for it any more.
-func (s *subscriptions) end() {
+// onDisconnect records that the connection has ended, and makes all calls of
+// await return.
+func (s *subscriptions) onDisconnect() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.connected, s.live = false, false
-	s.told, s.dirty, s.marked, s.flights = nil, nil, nil, nil
-	s.done = s.changes
-	s.broadcast()
+	s.connected, s.synced = false, false
+	s.requested, s.dirty, s.dirtySet, s.inFlight = nil, nil, nil, nil
+	s.confirmedChanges = s.changes
+	s.wakeWaiters()
 }
 
-// next returns the channels to subscribe to and those to leave, and notes
-// that the connection has been told. Only its writer may call it.
-func (s *subscriptions) next() (on, off []Channel) {
+// takeChanges returns the channels to subscribe to and those to unsubscribe
+// from, and records them as requested. Only the connection's writer may call
+// it; it must write the commands in the order of the calls.
+func (s *subscriptions) takeChanges() (subscribe, unsubscribe []Channel) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.dirty) == 0 && s.changes == s.done {
+	if len(s.dirty) == 0 && s.changes == s.confirmedChanges {
 		return nil, nil
 	}
 	for _, c := range s.dirty {
-		_, told := s.told[c]
-		switch wanted := s.want[c] > 0; {
-		case wanted && !told:
-			s.told[c] = struct{}{}
-			on = append(on, c)
-		case !wanted && told:
-			delete(s.told, c)
-			off = append(off, c)
+		_, requested := s.requested[c]
+		switch wanted := s.wanted[c] > 0; {
+		case wanted && !requested:
+			s.requested[c] = struct{}{}
+			subscribe = append(subscribe, c)
+		case !wanted && requested:
+			delete(s.requested, c)
+			unsubscribe = append(unsubscribe, c)
 		}
 	}
 	s.dirty = nil
-	clear(s.marked)
-	s.sent += uint64(len(on) + len(off))
-	s.flights = append(s.flights, flight{changes: s.changes, sent: s.sent})
-	s.settle()
-	return on, off
+	clear(s.dirtySet)
+	s.commands += uint64(len(subscribe) + len(unsubscribe))
+	s.inFlight = append(s.inFlight, requestBatch{changes: s.changes, commands: s.commands})
+	s.updateConfirmed()
+	return subscribe, unsubscribe
 }
 
-// confirmed notes that the connection has confirmed one channel more.
-// Confirmations come in the order of the commands.
-func (s *subscriptions) confirmed() {
+// onConfirm records that Redis has confirmed the next channel. Redis confirms
+// channels in the order of the commands.
+func (s *subscriptions) onConfirm() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.got++
-	s.settle()
+	s.confirmations++
+	s.updateConfirmed()
 }
 
-// settle notes which changes are in force; s.mu is held.
-func (s *subscriptions) settle() {
+// updateConfirmed removes confirmed batches from inFlight. The caller holds
+// s.mu.
+func (s *subscriptions) updateConfirmed() {
 	n := 0
-	for ; n < len(s.flights) && s.flights[n].sent <= s.got; n++ {
-		s.done = s.flights[n].changes
+	for ; n < len(s.inFlight) && s.inFlight[n].commands <= s.confirmations; n++ {
+		s.confirmedChanges = s.inFlight[n].changes
 	}
 	if n > 0 {
-		s.flights = slices.Delete(s.flights, 0, n)
-		s.broadcast()
+		s.inFlight = slices.Delete(s.inFlight, 0, n)
+		s.wakeWaiters()
 	}
 }
 
-// broadcast wakes all who wait; s.mu is held.
-func (s *subscriptions) broadcast() {
+// wakeWaiters makes all calls of await check again. The caller holds s.mu.
+func (s *subscriptions) wakeWaiters() {
 	close(s.progress)
 	s.progress = make(chan struct{})
 }
 
-// await returns when all changes made before are in force, or at once where
-// there is no connection on which they could be.
+// await blocks until all changes made before the call are active. It returns
+// at once if there is no connection, or if the connection isn't synced yet.
 func (s *subscriptions) await(ctx context.Context) error {
 	s.mu.Lock()
 	target := s.changes
 	for {
-		if !s.live || s.done >= target {
+		if !s.synced || s.confirmedChanges >= target {
 			s.mu.Unlock()
 			return nil
 		}

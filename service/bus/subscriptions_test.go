@@ -8,47 +8,47 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Whatever the order of Subscribe, Unsubscribe, of what is written and what
-// is confirmed, and of connections that end: what Redis has been told is in
-// the end what is wanted, no command is given twice, and Await returns when
-// and only when what it was asked about is in force, or nobody is there.
+// In any order of Subscribe, Unsubscribe, writes, confirmations and lost
+// connections: the channels requested from Redis end up as the wanted ones, no
+// command is sent twice, and await blocks exactly while there is a connection
+// and an earlier change isn't confirmed.
 func TestSubscriptionsAnyOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := newSubscriptions()
 		want := map[Channel]int{}
-		redis := map[Channel]bool{} // what the connection has confirmed
-		owed := []Channel{}         // confirmations on their way, in the order of the commands
-		told := map[Channel]bool{}  // what the commands come to
-		begin, connected := uint64(0), false
+		redis := map[Channel]bool{}     // what Redis has confirmed on this connection
+		pending := []Channel{}          // unconfirmed, in the order of the commands
+		requested := map[Channel]bool{} // the result of the commands on this connection
+		startChange, connected := uint64(0), false
 		channel := rapid.Custom(func(t *rapid.T) Channel {
 			return Channel{rapid.Bool().Draw(t, "group"), int64(rapid.IntRange(1, 3).Draw(t, "id"))}
 		})
-		pass := func() {
-			on, off := s.next()
-			for _, c := range on {
-				if told[c] {
-					t.Fatalf("%v is subscribed to twice", c)
+		write := func() {
+			subscribe, unsubscribe := s.takeChanges()
+			for _, c := range subscribe {
+				if requested[c] {
+					t.Fatalf("SUBSCRIBE %v was sent twice", c)
 				}
-				told[c] = true
-				owed = append(owed, c)
+				requested[c] = true
+				pending = append(pending, c)
 			}
-			for _, c := range off {
-				if !told[c] {
-					t.Fatalf("%v is left twice", c)
+			for _, c := range unsubscribe {
+				if !requested[c] {
+					t.Fatalf("UNSUBSCRIBE %v was sent without a subscription", c)
 				}
-				told[c] = false
-				owed = append(owed, c)
+				requested[c] = false
+				pending = append(pending, c)
 			}
 		}
-		waits := func() bool {
+		awaitBlocks := func() bool {
 			ctx, cancel := context.WithCancel(context.Background())
 			cancel()
 			return errors.Is(s.await(ctx), context.Canceled)
 		}
 		confirm := func() {
-			redis[owed[0]] = !redis[owed[0]]
-			owed = owed[1:]
-			s.confirmed()
+			redis[pending[0]] = !redis[pending[0]]
+			pending = pending[1:]
+			s.onConfirm()
 		}
 		t.Repeat(map[string]func(*rapid.T){
 			"add": func(t *rapid.T) {
@@ -63,64 +63,64 @@ func TestSubscriptionsAnyOrder(t *testing.T) {
 			},
 			"write": func(t *rapid.T) {
 				if connected {
-					pass()
+					write()
 				}
 			},
 			"confirm": func(t *rapid.T) {
-				if len(owed) > 0 {
+				if len(pending) > 0 {
 					confirm()
 				}
 			},
 			"connect": func(t *rapid.T) {
 				if !connected {
-					begin, connected = s.begin(), true
-					redis, told, owed = map[Channel]bool{}, map[Channel]bool{}, nil
+					startChange, connected = s.onConnect(), true
+					redis, requested, pending = map[Channel]bool{}, map[Channel]bool{}, nil
 				}
 			},
-			"lose": func(t *rapid.T) {
+			"disconnect": func(t *rapid.T) {
 				if connected {
-					s.end()
-					connected, owed = false, nil
+					s.onDisconnect()
+					connected, pending = false, nil
 				}
 			},
-			"arrive": func(t *rapid.T) {
-				if connected && s.arrived(begin) && len(owed) == 0 && !waits() {
+			"sync": func(t *rapid.T) {
+				if connected && s.updateSynced(startChange) && len(pending) == 0 && !awaitBlocks() {
 					for c, n := range want {
 						if redis[c] != (n > 0) {
-							t.Fatalf("nobody waits, and %v is wanted %d times and subscribed: %v", c, n, redis[c])
+							t.Fatalf("await returns, but %v is wanted %d times and subscribed: %v", c, n, redis[c])
 						}
 					}
 				}
 			},
 			"": func(t *rapid.T) {
-				if !connected && waits() {
-					t.Fatal("Await waits without a connection")
+				if !connected && awaitBlocks() {
+					t.Fatal("await blocks without a connection, want it to return")
 				}
 				if n, _ := s.size(); n != wanted(want) {
-					t.Fatalf("%d channels are wanted, not %d", n, wanted(want))
+					t.Fatalf("size: %d wanted channels, want %d", n, wanted(want))
 				}
 			},
 		})
-		// Left alone, all comes to what is wanted.
+		// Once everything is written and confirmed, Redis has what is wanted.
 		if !connected {
-			begin = s.begin()
-			redis, told, owed = map[Channel]bool{}, map[Channel]bool{}, nil
+			startChange = s.onConnect()
+			redis, requested, pending = map[Channel]bool{}, map[Channel]bool{}, nil
 		}
-		pass()
-		for len(owed) > 0 {
+		write()
+		for len(pending) > 0 {
 			confirm()
 		}
-		if !s.arrived(begin) || waits() {
-			t.Fatal("all is confirmed, and it isn't noticed")
+		if !s.updateSynced(startChange) || awaitBlocks() {
+			t.Fatal("everything is confirmed, but updateSynced is false or await blocks")
 		}
 		for c, n := range want {
 			if redis[c] != (n > 0) {
-				t.Fatalf("%v is wanted %d times, and subscribed: %v", c, n, redis[c])
+				t.Fatalf("%v is wanted %d times, but subscribed: %v", c, n, redis[c])
 			}
 		}
 		for c, on := range redis {
 			if on && want[c] == 0 {
-				t.Fatalf("%v is subscribed and not wanted", c)
+				t.Fatalf("%v is subscribed but not wanted", c)
 			}
 		}
 	})
@@ -135,27 +135,27 @@ func wanted(want map[Channel]int) (n int) {
 	return n
 }
 
-// Await returns with the confirmation, and not with an earlier one.
-func TestAwaitIsForWhatCameBefore(t *testing.T) {
+// await returns once the changes before the call are confirmed, not earlier.
+func TestAwaitWaitsForEarlierChanges(t *testing.T) {
 	s := newSubscriptions()
-	begin := s.begin()
-	s.next()
-	if !s.arrived(begin) {
-		t.Fatal("nothing is wanted, and it isn't in force")
+	startChange := s.onConnect()
+	s.takeChanges()
+	if !s.updateSynced(startChange) {
+		t.Fatal("updateSynced: false with no channels, want true")
 	}
 	s.add(User(1))
-	s.next()
+	s.takeChanges()
 	s.add(User(2))
 	first, second := make(chan error, 1), make(chan error, 1)
-	s.confirmed() // u:1
+	s.onConfirm() // u:1
 	go func() { second <- s.await(context.Background()) }()
 	select {
 	case err := <-second:
-		t.Errorf("Await returns before u:2 is confirmed: %v", err)
+		t.Errorf("await returned %v before u:2 was confirmed", err)
 	default:
 	}
-	s.next()
-	s.confirmed()
+	s.takeChanges()
+	s.onConfirm()
 	go func() { first <- s.await(context.Background()) }()
 	for _, c := range []chan error{first, second} {
 		if err := <-c; err != nil {
@@ -164,22 +164,21 @@ func TestAwaitIsForWhatCameBefore(t *testing.T) {
 	}
 }
 
-// What is subscribed to, left and subscribed to again before it was written
-// costs one command, and what is left again none.
-func TestWhatCancelsOutIsNotSent(t *testing.T) {
+// Changes that cancel each other out before they are written are not sent.
+func TestCancelledChangesAreNotSent(t *testing.T) {
 	s := newSubscriptions()
-	s.begin()
+	s.onConnect()
 	s.add(User(1))
 	s.remove(User(1))
 	s.add(User(1))
 	s.add(User(2))
 	s.remove(User(2))
-	s.remove(User(2)) // one too many
-	if on, off := s.next(); len(on) != 1 || on[0] != User(1) || len(off) != 0 {
-		t.Errorf("on %v, off %v", on, off)
+	s.remove(User(2)) // without a subscription
+	if subscribe, unsubscribe := s.takeChanges(); len(subscribe) != 1 || subscribe[0] != User(1) || len(unsubscribe) != 0 {
+		t.Errorf("subscribe %v, unsubscribe %v; want only u:1 to subscribe", subscribe, unsubscribe)
 	}
 	s.add(User(2))
-	if on, _ := s.next(); len(on) != 1 {
-		t.Errorf("a subscription after one Unsubscribe too many is not sent: %v", on)
+	if subscribe, _ := s.takeChanges(); len(subscribe) != 1 {
+		t.Errorf("subscribe after a surplus Unsubscribe: %v, want u:2", subscribe)
 	}
 }

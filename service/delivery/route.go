@@ -16,7 +16,7 @@ import (
 const chatOverhead = 192
 
 // This file has code of three goroutines: Committed and what it calls run on the
-// log's, pushBatch and conclude on an event loop, Grown on the bus's.
+// log's, pushBatch and conclude on an event loop, NewMessages on the bus's.
 
 // Committed takes messages that the log has decided about: stored, in the order
 // in which it stored them, or failed (Err). It publishes the stored ones to other
@@ -82,7 +82,7 @@ func appendPushed(dst []byte, m *session.Message) []byte {
 // the message to the outbox if other nodes may have some.
 func (d *Delivery) route(up *update, out *outbox) (loops uint64) {
 	if up.group != 0 {
-		if c := bus.Group(up.group); d.bus.Reaches(c) {
+		if c := bus.Group(up.group); d.bus.MayHaveSubscribers(c) {
 			out.add(c, up)
 		}
 		return d.sessions.Watchers(up.group)
@@ -91,7 +91,7 @@ func (d *Delivery) route(up *update, out *outbox) (loops uint64) {
 	for _, u := range users[:1+min(1, up.pair.hi-up.pair.lo)] {
 		loops |= d.sessions.LoopsOf(u)
 		// The sender's other sessions are mostly here; if not, that is known.
-		if c := bus.User(u); (u != up.from.Sender || d.sessions.Elsewhere(u)) && d.bus.Reaches(c) {
+		if c := bus.User(u); (u != up.from.Sender || d.sessions.Elsewhere(u)) && d.bus.MayHaveSubscribers(c) {
 			out.add(c, up)
 		}
 	}
@@ -102,7 +102,7 @@ func (d *Delivery) route(up *update, out *outbox) (loops uint64) {
 // are one payload.
 type outbox struct {
 	messages []bus.Message
-	open     map[outKey]*bus.Grown
+	open     map[outKey]*bus.NewMessages
 }
 
 type outKey struct {
@@ -112,22 +112,22 @@ type outKey struct {
 
 func (o *outbox) add(c bus.Channel, up *update) {
 	k := outKey{c, up.conv}
-	g := o.open[k]
-	if g != nil && g.Version == up.version && up.body != nil && len(g.Bodies) > 0 && g.First+int64(len(g.Bodies)) == up.seq {
-		g.Bodies = append(g.Bodies, up.body)
+	n := o.open[k]
+	if n != nil && n.Version == up.version && up.body != nil && len(n.Bodies) > 0 && n.First+int64(len(n.Bodies)) == up.seq {
+		n.Bodies = append(n.Bodies, up.body)
 		return
 	}
-	g = &bus.Grown{Conv: up.conv, Group: up.group, Lo: up.pair.lo, Hi: up.pair.hi, Version: up.version, First: up.seq}
+	n = &bus.NewMessages{Conv: up.conv, Group: up.group, Lo: up.pair.lo, Hi: up.pair.hi, Version: up.version, First: up.seq}
 	if up.body != nil {
-		g.Bodies = [][]byte{up.body}
+		n.Bodies = [][]byte{up.body}
 	} else {
-		g.First++ // it only says that everything before is there
+		n.First++ // it only says that everything before is there
 	}
 	if o.open == nil {
-		o.open = make(map[outKey]*bus.Grown)
+		o.open = make(map[outKey]*bus.NewMessages)
 	}
-	o.open[k] = g
-	o.messages = append(o.messages, bus.Message{Channel: c, Payload: bus.Payload{Grown: g}})
+	o.open[k] = n
+	o.messages = append(o.messages, bus.Message{Channel: c, Payload: bus.Payload{NewMessages: n}})
 }
 
 // pushBatch delivers a batch on its loop and answers its senders there.
@@ -157,22 +157,22 @@ func (l *TopicsOnLoop) conclude(t Turn, up *update) {
 	}
 }
 
-// Grown hands another node's messages to the loops that have sessions for them.
-func (d *Delivery) Grown(g *bus.Grown) {
-	p := pair{g.Lo, g.Hi}
-	list := make([]update, 0, max(1, len(g.Bodies)))
-	up := update{conv: g.Conv, group: g.Group, pair: p, version: g.Version}
+// NewMessages hands another node's messages to the loops that have sessions for them.
+func (d *Delivery) NewMessages(n *bus.NewMessages) {
+	p := pair{n.Lo, n.Hi}
+	list := make([]update, 0, max(1, len(n.Bodies)))
+	up := update{conv: n.Conv, group: n.Group, pair: p, version: n.Version}
 	size := 0
-	for i, b := range g.Bodies {
-		up.seq, up.body = g.First+int64(i), b
+	for i, b := range n.Bodies {
+		up.seq, up.body = n.First+int64(i), b
 		list = append(list, up)
 		size += len(b)
 	}
 	if len(list) == 0 {
-		up.seq = g.First - 1
+		up.seq = n.First - 1
 		list = append(list, up)
 	}
-	for loops := d.loopsOf(g.Group, p); loops != 0; loops &= loops - 1 {
+	for loops := d.loopsOf(n.Group, p); loops != 0; loops &= loops - 1 {
 		i := bits.TrailingZeros64(loops)
 		err := d.r.PostDroppable(i, size, func(t Turn) { d.topics[i].deliverAll(t, list) })
 		if errors.Is(err, reactor.ErrBusy) {

@@ -11,10 +11,10 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 )
 
-// startAdmin serves questions that answer does.
-func startAdmin(t *testing.T, answer func(context.Context, url.Values) (any, error)) (addr string) {
+// startAdmin starts an admin Server with the given Config.Trace.
+func startAdmin(t *testing.T, trace func(context.Context, url.Values) (any, error)) (addr string) {
 	t.Helper()
-	s := NewAdmin(Config{Admin: "127.0.0.1:0", Trace: answer, Set: metrics.NewSet()})
+	s := NewAdmin(Config{Admin: "127.0.0.1:0", Trace: trace, Set: metrics.NewSet()})
 	if err := s.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -27,51 +27,51 @@ func startAdmin(t *testing.T, answer func(context.Context, url.Values) (any, err
 	return s.Addr().String()
 }
 
-// A question and its answer reach the other side whole, a refusal says why,
-// and what went wrong inside stays there.
-func TestAsk(t *testing.T) {
+// FetchTrace returns the result or the RequestError of Config.Trace. Other errors
+// of Config.Trace aren't sent to the client.
+func TestFetchTrace(t *testing.T) {
 	addr := startAdmin(t, func(_ context.Context, v url.Values) (any, error) {
 		switch v.Get("cid") {
 		case "none":
-			return nil, &Refusal{NotFound: true, Text: "no such thing"}
+			return nil, &RequestError{NotFound: true, Text: "no such thing"}
 		case "bad":
-			return nil, &Refusal{Text: "makes no sense"}
+			return nil, &RequestError{Text: "makes no sense"}
 		case "broken":
 			return nil, errors.New("mysql://chatd:secret@db is away")
 		}
 		return map[string]string{"got": v.Get("cid")}, nil
 	})
-	ask := func(cid string) (string, error) {
-		b, err := Ask(context.Background(), addr, url.Values{"cid": {cid}})
+	fetch := func(cid string) (string, error) {
+		b, err := FetchTrace(context.Background(), addr, url.Values{"cid": {cid}})
 		return string(b), err
 	}
-	if got, err := ask("ü & <x>"); err != nil || !strings.Contains(got, `"got":"ü \u0026`) {
-		t.Errorf("%q, %v", got, err)
+	if got, err := fetch("ü & <x>"); err != nil || !strings.Contains(got, `"got":"ü \u0026`) {
+		t.Errorf("got %q, %v; want the cid that was sent", got, err)
 	}
-	var refusal *Refusal
-	if _, err := ask("none"); !errors.As(err, &refusal) || !refusal.NotFound || refusal.Text != "no such thing" {
-		t.Error(err)
+	var reqErr *RequestError
+	if _, err := fetch("none"); !errors.As(err, &reqErr) || !reqErr.NotFound || reqErr.Text != "no such thing" {
+		t.Errorf("cid none: %v, want a RequestError with NotFound", err)
 	}
-	if _, err := ask("bad"); !errors.As(err, &refusal) || refusal.NotFound || refusal.Text != "makes no sense" {
-		t.Error(err)
+	if _, err := fetch("bad"); !errors.As(err, &reqErr) || reqErr.NotFound || reqErr.Text != "makes no sense" {
+		t.Errorf("cid bad: %v, want a RequestError without NotFound", err)
 	}
-	if _, err := ask("broken"); err == nil || errors.As(err, new(*Refusal)) || strings.Contains(err.Error(), "secret") {
-		t.Error(err)
+	if _, err := fetch("broken"); err == nil || errors.As(err, new(*RequestError)) || strings.Contains(err.Error(), "secret") {
+		t.Errorf("cid broken: %v, want an error without the cause and no RequestError", err)
 	}
-	if _, err := Ask(context.Background(), "127.0.0.1:1", nil); err == nil || errors.As(err, new(*Refusal)) {
-		t.Error(err)
+	if _, err := FetchTrace(context.Background(), "127.0.0.1:1", nil); err == nil || errors.As(err, new(*RequestError)) {
+		t.Errorf("nothing listens: %v, want an error that is no RequestError", err)
 	}
-	// Something else that serves there is no chatd.
+	// Another HTTP server has no RequestError.
 	other := start(t)
-	if _, err := Ask(context.Background(), other.Addr().String(), url.Values{}); err == nil || errors.As(err, new(*Refusal)) {
-		t.Error(err)
+	if _, err := FetchTrace(context.Background(), other.Addr().String(), url.Values{}); err == nil || errors.As(err, new(*RequestError)) {
+		t.Errorf("another HTTP server: %v, want an error that is no RequestError", err)
 	}
 }
 
-// What is on this machine's loopback is not for pages of the web: a host name
-// that was made to lead here is refused, as is anything but reading.
-func TestAdminStrict(t *testing.T) {
-	addr := startAdmin(t, func(context.Context, url.Values) (any, error) { return "told", nil })
+// The admin address refuses requests by a foreign host name (DNS rebinding) and
+// methods other than GET and HEAD.
+func TestAdminSecurity(t *testing.T) {
+	addr := startAdmin(t, func(context.Context, url.Values) (any, error) { return "result", nil })
 	for _, c := range []struct {
 		method, path, host string
 		status             int
@@ -92,23 +92,23 @@ func TestAdminStrict(t *testing.T) {
 		if resp.StatusCode != c.status {
 			t.Errorf("%s %s of %q: %d, want %d", c.method, c.path, c.host, resp.StatusCode, c.status)
 		}
-		if c.status != 200 && strings.Contains(body, "told") {
-			t.Errorf("%s %s of %q is told", c.method, c.path, c.host)
+		if c.status != 200 && strings.Contains(body, "result") {
+			t.Errorf("%s %s of %q: the body has the trace, want none", c.method, c.path, c.host)
 		}
 		if resp.Header.Get("X-Content-Type-Options") != "nosniff" || !strings.Contains(resp.Header.Get("Content-Security-Policy"), "frame-ancestors 'none'") {
-			t.Errorf("%s %s: headers %v", c.method, c.path, resp.Header)
+			t.Errorf("%s %s: headers %v, want nosniff and frame-ancestors 'none'", c.method, c.path, resp.Header)
 		}
 	}
 }
 
-// Only what certainly stays on this machine is loopback.
+// Only addresses that other machines certainly can't reach are loopback.
 func TestIsLoopback(t *testing.T) {
 	for addr, want := range map[string]bool{
 		"127.0.0.1:1": true, "127.9.9.9:1": true, "[::1]:1": true, "localhost:1": true, "[::ffff:127.0.0.1]:1": true,
 		":1": false, "0.0.0.0:1": false, "[::]:1": false, "10.0.0.1:1": false, "chat.example:1": false, "localhost.example:1": false, "127.0.0.1": false, "": false,
 	} {
 		if got := IsLoopback(addr); got != want {
-			t.Errorf("%q: %v", addr, got)
+			t.Errorf("IsLoopback(%q): %v, want %v", addr, got, want)
 		}
 	}
 }

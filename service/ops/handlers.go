@@ -18,21 +18,21 @@ import (
 //go:embed ops.html ops.css
 var pages embed.FS
 
-// handler routes by exact path; nothing is ever served from http.DefaultServeMux,
-// where other packages leave handlers behind.
-func (s *Server) handler() http.Handler {
+// mainHandler routes the requests to a Server of New. It doesn't use
+// http.DefaultServeMux, where other packages may register handlers.
+func (s *Server) mainHandler() http.Handler {
 	page := template.Must(template.ParseFS(pages, "ops.html"))
 
 	mux := http.NewServeMux()
 	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) {
-		plain(w, http.StatusOK, "ok\n")
+		writeText(w, http.StatusOK, "ok\n")
 	})
 	mux.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if !s.cfg.Ready() {
-			plain(w, http.StatusServiceUnavailable, "not ready: starting or draining\n")
+			writeText(w, http.StatusServiceUnavailable, "not ready: starting or draining\n")
 			return
 		}
-		plain(w, http.StatusOK, "ok\n")
+		writeText(w, http.StatusOK, "ok\n")
 	})
 	mux.HandleFunc("/metrics", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
@@ -40,10 +40,10 @@ func (s *Server) handler() http.Handler {
 		metrics.WriteProcessMetrics(w)
 		metrics.WriteFDMetrics(w)
 	})
-	mux.HandleFunc("/config.json", s.config)
+	mux.HandleFunc("/config.json", s.serveConfig)
 	mux.HandleFunc("/ws", s.tunnel)
 	if s.cfg.ServesProfiles() {
-		mux.Handle("/debug/pprof/", direct(profiles()))
+		mux.Handle("/debug/pprof/", requireLocalHost(pprofHandler()))
 	}
 	mux.Handle("/ops.css", http.FileServerFS(pages))
 	mux.HandleFunc("/ops", func(w http.ResponseWriter, r *http.Request) {
@@ -53,29 +53,29 @@ func (s *Server) handler() http.Handler {
 		}
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		if err := page.Execute(w, chat); err != nil {
-			s.cfg.Logger.Debug("the page was not taken", "err", err)
+			s.cfg.Logger.Debug("writing the page failed", "err", err)
 		}
 	})
-	client := sync.OnceValue(clientFiles) // a node that no browser asks does without
+	assets := sync.OnceValue(loadAssets) // at the first request, to save memory
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		if f := client()[r.URL.Path]; f != nil {
-			f.ServeHTTP(w, r)
+		if a := assets()[r.URL.Path]; a != nil {
+			a.ServeHTTP(w, r)
 			return
 		}
 		http.NotFound(w, r)
 	})
-	return s.strict(mux)
+	return s.secure(mux)
 }
 
-// policy is what a page of ours may do, with the chat's address besides: run
-// and style itself with files of ours, show what is drawn in them, and talk to
-// us. No text can become a script or a part of the page (trusted types).
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; manifest-src 'self'; connect-src 'self'%s; " +
+// contentSecurityPolicy allows pages to load files only from this server, and to
+// connect only to it and to the chat address, which replaces %s. Trusted Types
+// keep the page from parsing text as script or HTML.
+const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; manifest-src 'self'; connect-src 'self'%s; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 
-// strict counts, lets only reading requests through, and tells browsers to
-// allow a page of ours nothing but ourselves and the chat.
-func (s *Server) strict(next http.Handler) http.Handler {
+// secure counts requests, sets security headers on all responses, and refuses
+// methods other than GET and HEAD.
+func (s *Server) secure(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.requests.Inc()
 		var chat string
@@ -83,7 +83,7 @@ func (s *Server) strict(next http.Handler) http.Handler {
 			chat = " " + strings.TrimSuffix(ws, "/ws")
 		}
 		h := w.Header()
-		h.Set("Content-Security-Policy", fmt.Sprintf(policy, chat))
+		h.Set("Content-Security-Policy", fmt.Sprintf(contentSecurityPolicy, chat))
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
@@ -91,29 +91,30 @@ func (s *Server) strict(next http.Handler) http.Handler {
 		h.Set("Cache-Control", "no-cache")
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			h.Set("Allow", "GET, HEAD")
-			plain(w, http.StatusMethodNotAllowed, "only GET and HEAD\n")
+			writeText(w, http.StatusMethodNotAllowed, "only GET and HEAD\n")
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// config tells a page where to connect.
-func (s *Server) config(w http.ResponseWriter, r *http.Request) {
+// serveConfig serves the URL that the web client connects to.
+func (s *Server) serveConfig(w http.ResponseWriter, r *http.Request) {
 	ws := s.webSocket(r)
 	if ws == "" {
-		plain(w, http.StatusServiceUnavailable, "not listening yet\n")
+		writeText(w, http.StatusServiceUnavailable, "not listening yet\n")
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	// A string in a map can't fail to encode; what can fail is the connection.
+	// Encoding a string can't fail, so an error is one of the connection.
 	if err := json.NewEncoder(w).Encode(map[string]string{"ws": ws}); err != nil {
-		s.cfg.Logger.Debug("the configuration was not taken", "err", err)
+		s.cfg.Logger.Debug("writing the configuration failed", "err", err)
 	}
 }
 
-// chatAddr is the chat's address as the asker can reach it: where it listens
-// on all addresses, the one that this request came to.
+// chatAddr returns the chat address for the client of r. If the chat listens on
+// all addresses, that is the address that the client used for r, with the chat
+// port.
 func (s *Server) chatAddr(r *http.Request) netip.AddrPort {
 	chat := s.cfg.Chat()
 	if local := localAddr(r); chat.IsValid() && chat.Addr().IsUnspecified() && local.IsValid() {
@@ -122,11 +123,10 @@ func (s *Server) chatAddr(r *http.Request) netip.AddrPort {
 	return chat
 }
 
-// webSocket is the chat's WebSocket URL for a page from here, empty as long
-// as the chat doesn't listen. Where browsers refuse the chat's port, it is ours:
-// see tunnel. Where the chat can be reached by the host name
-// that the page was asked by, it keeps that name: the chat admits browsers
-// whose page comes from the same host name.
+// webSocket returns the WebSocket URL for a page that this server serves, or ""
+// if the chat doesn't listen yet. If browsers refuse the chat port, it is the
+// URL of tunnel. Otherwise it has the host name of r if that also leads to the
+// chat, because the chat accepts browsers whose page has the same host name.
 func (s *Server) webSocket(r *http.Request) string {
 	chat := s.cfg.Chat()
 	if !chat.IsValid() {
@@ -135,15 +135,16 @@ func (s *Server) webSocket(r *http.Request) string {
 	if s.tunnelled() {
 		return tunnelURL(r)
 	}
-	reach := s.chatAddr(r)
-	host := reach.Addr().String()
+	chatAddr := s.chatAddr(r)
+	host := chatAddr.Addr().String()
 	local := localAddr(r)
-	if name := hostName(r.Host); name != "" && (local == reach.Addr() || local.IsLoopback() && reach.Addr().IsLoopback()) {
+	if name := hostName(r.Host); name != "" && (local == chatAddr.Addr() || local.IsLoopback() && chatAddr.Addr().IsLoopback()) {
 		host = name
 	}
 	return "ws://" + net.JoinHostPort(host, strconv.Itoa(int(chat.Port()))) + "/ws"
 }
 
+// localAddr returns the address that the client connected to, or the zero Addr.
 func localAddr(r *http.Request) netip.Addr {
 	local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
 	if !ok {
@@ -152,8 +153,9 @@ func localAddr(r *http.Request) netip.Addr {
 	return local.AddrPort().Addr().Unmap().WithZone("")
 }
 
-// hostName is the host of a Host header, empty where it is anything that
-// doesn't belong into a URL or a policy: the header is the asker's to write.
+// hostName returns the host of a Host header without the port. It returns "" if
+// that isn't a valid name: the client controls the header, and it becomes part
+// of URLs and of the Content-Security-Policy.
 func hostName(header string) string {
 	host, _, err := net.SplitHostPort(header)
 	if err != nil {
@@ -162,17 +164,18 @@ func hostName(header string) string {
 	if ip, err := netip.ParseAddr(host); err == nil {
 		return ip.WithZone("").String()
 	}
-	strange := func(r rune) bool {
+	invalid := func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '.' && r != '-'
 	}
-	if len(host) > 253 || strings.ContainsFunc(host, strange) {
+	if len(host) > 253 || strings.ContainsFunc(host, invalid) {
 		return ""
 	}
 	return host
 }
 
-func plain(w http.ResponseWriter, status int, text string) {
+// writeText responds with a status and a text.
+func writeText(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = w.Write([]byte(text)) // the asker is gone: nobody to tell
+	_, _ = w.Write([]byte(text)) // the client has disconnected
 }

@@ -7,19 +7,19 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 )
 
-// boundedListener closes what it accepts beyond its bound, so that the
-// operator's port can't use up the file descriptors that the chat lives on.
+// boundedListener closes the connections that it accepts beyond its limit, so
+// that this port can't use up the file descriptors that chat clients need.
 type boundedListener struct {
 	net.Listener
-	free    chan struct{} // a place taken per open connection
+	slots   chan struct{} // holds one value per open connection
 	refused *metrics.Counter
 }
 
-func newBoundedListener(l net.Listener, bound int, refused *metrics.Counter) *boundedListener {
-	return &boundedListener{Listener: l, free: make(chan struct{}, bound), refused: refused}
+func newBoundedListener(l net.Listener, limit int, refused *metrics.Counter) *boundedListener {
+	return &boundedListener{Listener: l, slots: make(chan struct{}, limit), refused: refused}
 }
 
-// Accept waits for a connection that there is a place for.
+// Accept returns the next connection within the limit.
 func (l *boundedListener) Accept() (net.Conn, error) {
 	for {
 		c, err := l.Listener.Accept()
@@ -27,18 +27,18 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		select {
-		case l.free <- struct{}{}:
-			return &boundedConn{Conn: c, release: sync.OnceFunc(func() { <-l.free })}, nil
+		case l.slots <- struct{}{}:
+			return &boundedConn{Conn: c, release: sync.OnceFunc(func() { <-l.slots })}, nil
 		default:
 			l.refused.Inc()
-			_ = c.Close() // it was never served: nothing to lose
+			_ = c.Close() // no request was read from it
 		}
 	}
 }
 
 type boundedConn struct {
 	net.Conn
-	release func() // once, however often Close is called
+	release func() // frees the slot; only the first call has an effect
 }
 
 func (c *boundedConn) Close() error {

@@ -1,6 +1,6 @@
-// Package ops is HTTP beside the loops: the web client, whether the node is
-// well, what it counts, and where its time goes. It knows nothing of the chat
-// and shares no goroutine with it.
+// Package ops is the HTTP server of a node: the web client, health checks,
+// metrics, profiles and traces. It is separate from the chat: it uses neither
+// its packages nor its event loops.
 package ops
 
 import (
@@ -20,45 +20,47 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 )
 
-// Bounds of the server. A browser holds up to six connections while it loads
-// the client, and needs none afterwards.
+// Limits of the server. A browser opens up to six connections while it loads the
+// web client, and needs none afterwards.
 const (
-	MaxConns      = 512 // open at once; the next one is closed and counted
-	maxHeader     = 16 << 10
-	headerTimeout = 15 * time.Second // browsers open connections ahead, and trip over one that has just been closed
+	MaxConns      = 512              // open connections; more are closed and counted
+	maxHeader     = 16 << 10         // bytes
+	headerTimeout = 15 * time.Second // long: browsers open connections in advance, and fail on one that was just closed
 	readTimeout   = 10 * time.Second
-	writeTimeout  = 30 * time.Second // a profile gets its own seconds on top
+	writeTimeout  = 30 * time.Second // net/http/pprof adds the duration of a profile
 	idleTimeout   = 15 * time.Second
 )
 
-// Config is what the Servers of New and NewAdmin need of the node around them.
+// Config holds the settings of New and NewAdmin, and what they need of the node.
 type Config struct {
 	HTTP        string `group:"network" name:"http" default:"127.0.0.1:8080" placeholder:"ADDR" common:"" help:"Address of the web client, /healthz, /readyz, /metrics and, on loopback, /debug/pprof. Empty: off. Don't expose it to the public."`
 	HTTPPprof   bool   `group:"network" name:"http-pprof" env:"CHATD_HTTP_PPROF" help:"Serve /debug/pprof on --http even if other machines reach it. They can then slow the node down and read its memory."`
 	Admin       string `group:"network" name:"admin" placeholder:"ADDR" common:"" help:"Address, host:port, where chatd trace asks this node. It has no password. Empty: off."`
 	AdminRemote bool   `group:"network" name:"admin-remote" help:"Allow an --admin address that other machines reach."`
 
-	// Ready reports whether the node takes connections: not while it starts
-	// or drains, and whatever the state of its database. Called from any
-	// goroutine; it must not block.
+	// Ready reports whether the node accepts connections: false while it starts
+	// or drains. The state of the database doesn't matter. It is called from
+	// any goroutine and must not block.
 	Ready func() bool `kong:"-"`
-	// Chat is where the node's clients connect; the zero AddrPort as long as
-	// it doesn't listen. Called from any goroutine; it must not block.
+	// Chat returns the address that the chat listens on, or the zero AddrPort
+	// before it listens. It is called from any goroutine and must not block.
 	Chat func() netip.AddrPort `kong:"-"`
-	// Trace answers GET /trace of an admin address: what to encode as JSON, or
-	// a *Refusal. Called from any goroutine; it may block until ctx ends.
+	// Trace returns the result of GET /trace on the admin address, which is
+	// encoded as JSON, or a *RequestError. It is called from any goroutine and
+	// may block until ctx ends.
 	Trace func(ctx context.Context, query url.Values) (any, error) `kong:"-"`
-	// Set is what /metrics shows, and where the server's own counters go. Nil: a private one.
+	// Set holds the metrics that /metrics serves, including the server's own.
+	// Nil: a private set.
 	Set    *metrics.Set `kong:"-"`
-	Logger *slog.Logger `kong:"-"`
+	Logger *slog.Logger `kong:"-"` // nil: logs nothing
 }
 
-// CheckSettings notes each setting that has an invalid value.
+// CheckSettings adds each invalid setting to p.
 func (c *Config) CheckSettings(p *setting.Problems) {
 	checkAddr(p, "http", c.HTTP)
 	checkAddr(p, "admin", c.Admin)
 	p.Check(c.Admin == "" || c.AdminRemote || IsLoopback(c.Admin), "admin",
-		"%q is reached by other machines, and asks for no password: use 127.0.0.1:PORT, or set --admin-remote as well", c.Admin)
+		"%q is reached by other machines, and there is no password: use 127.0.0.1:PORT, or set --admin-remote as well", c.Admin)
 }
 
 func checkAddr(p *setting.Problems, flag, addr string) {
@@ -72,25 +74,26 @@ func checkAddr(p *setting.Problems, flag, addr string) {
 	p.Check(err == nil, flag, "%q is not host:port", addr)
 }
 
-// ServesProfiles reports whether /debug/pprof is served on the address HTTP:
-// whoever reaches it can slow the node down and read its memory.
+// ServesProfiles reports whether /debug/pprof is served on the HTTP address.
+// Anyone who can reach it can slow the node down and read its memory.
 func (c *Config) ServesProfiles() bool { return c.HTTPPprof || IsLoopback(c.HTTP) }
 
-// Server serves the web client and the operator's pages. Make one with New.
+// Server is an HTTP server. Create it with New or NewAdmin.
 type Server struct {
 	cfg      Config
 	addr     string // host:port to listen on; port 0 for a free one
 	http     http.Server
 	listener *boundedListener
-	served   chan struct{} // closed when the serving goroutine has ended
+	done     chan struct{} // closed when the serving goroutine has ended; nil before Start
 	requests *metrics.Counter
 	refused  *metrics.Counter
-	tunnels  *tunnels // nil in a NewAdmin Server
+	tunnels  *tunnels // nil in a Server of NewAdmin
 }
 
-// New makes a Server of the web client and the pages, which doesn't listen yet.
+// New returns a Server for the web client, health checks and metrics. It listens
+// once Start is called.
 func New(cfg Config) *Server {
-	s := newServer(cfg, cfg.HTTP, "chatd_ops", (*Server).handler)
+	s := newServer(cfg, cfg.HTTP, "chatd_ops", (*Server).mainHandler)
 	s.tunnels = newTunnels(s, "chatd_ops")
 	return s
 }
@@ -106,7 +109,7 @@ func newServer(cfg Config, addr, name string, handler func(*Server) http.Handler
 		cfg.Chat = func() netip.AddrPort { return netip.AddrPort{} }
 	}
 	s := &Server{cfg: cfg, addr: addr}
-	s.requests, s.refused = counters(cfg.Set, name)
+	s.requests, s.refused = newCounters(cfg.Set, name)
 	s.http = http.Server{
 		Handler:           handler(s),
 		ReadHeaderTimeout: headerTimeout,
@@ -119,32 +122,33 @@ func newServer(cfg Config, addr, name string, handler func(*Server) http.Handler
 	return s
 }
 
-// Start listens and serves in a goroutine of the Server's. The error says
-// which address could not be had, and why. Call it once.
+// Start listens on the address and serves requests in a goroutine. Call it at
+// most once. It returns an error if it can't listen.
 func (s *Server) Start() error {
 	l, err := net.Listen("tcp", s.addr)
 	if err != nil {
-		return fmt.Errorf("the HTTP address: %w", err)
+		return fmt.Errorf("HTTP server: %w", err)
 	}
 	s.listener = newBoundedListener(l, MaxConns, s.refused)
-	s.served = make(chan struct{})
+	s.done = make(chan struct{})
 	go func() {
-		defer close(s.served)
+		defer close(s.done)
 		if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
-			s.cfg.Logger.Error("the HTTP server ended", "err", err)
+			s.cfg.Logger.Error("HTTP server failed", "err", err)
 		}
 	}()
 	return nil
 }
 
-// Addr is what the Server listens on; call it after Start.
+// Addr returns the address that the Server listens on. Call it only after Start.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
-// Close ends all tunnels to the chat, stops listening, waits until ctx ends for
-// requests under way, cuts off those that remain (a profile of minutes, say),
-// and waits for the Server's goroutine. It returns nil where Start was never called or failed.
+// Close closes all tunnels to the chat, stops listening, and blocks until all
+// requests are done. When ctx ends, it closes the connections of those that
+// remain, such as a long profile. If Start wasn't called or failed, Close does
+// nothing and returns nil.
 func (s *Server) Close(ctx context.Context) error {
-	if s.served == nil {
+	if s.done == nil {
 		return nil
 	}
 	if s.tunnels != nil {
@@ -154,6 +158,6 @@ func (s *Server) Close(ctx context.Context) error {
 	if err != nil {
 		err = s.http.Close()
 	}
-	<-s.served
+	<-s.done
 	return err
 }

@@ -20,7 +20,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// node is a Server on a free port, with what it asks of its node in the test's hands.
+// node is a Server on a free port. The test sets what Config.Ready and
+// Config.Chat return.
 type node struct {
 	*Server
 	ready atomic.Bool
@@ -80,14 +81,14 @@ func get(t *testing.T, url string) (*http.Response, string) {
 	return do(t, http.MethodGet, url, "")
 }
 
-// A balancer takes a node out by /readyz, and a supervisor restarts one by
-// /healthz: they must not be mixed up.
+// /readyz is for load balancers and follows Config.Ready. /healthz is for
+// supervisors, which restart the process, and is always 200.
 func TestHealthAndReadiness(t *testing.T) {
 	n := start(t)
 	for _, ready := range []bool{true, false, true} {
 		n.ready.Store(ready)
 		if resp, body := get(t, n.url+"/healthz"); resp.StatusCode != 200 || body != "ok\n" {
-			t.Errorf("ready %v: /healthz says %d %q", ready, resp.StatusCode, body)
+			t.Errorf("ready %v: /healthz says %d %q, want 200 ok", ready, resp.StatusCode, body)
 		}
 		want := map[bool]int{true: 200, false: 503}[ready]
 		if resp, _ := get(t, n.url+"/readyz"); resp.StatusCode != want {
@@ -96,13 +97,13 @@ func TestHealthAndReadiness(t *testing.T) {
 	}
 }
 
-// What the packages of the node count must reach a scraper, and so must the process's own.
+// /metrics serves the metrics of Config.Set and those of the process.
 func TestMetrics(t *testing.T) {
 	n := start(t)
 	n.set.NewCounter("chatd_test_things_total").Add(7)
 	resp, body := get(t, n.url+"/metrics")
 	if got := resp.Header.Get("Content-Type"); !strings.HasPrefix(got, "text/plain; version=0.0.4") {
-		t.Errorf("Content-Type %q", got)
+		t.Errorf("Content-Type %q, want text/plain; version=0.0.4", got)
 	}
 	for _, want := range []string{"chatd_test_things_total 7\n", "chatd_ops_requests_total 1\n", "go_goroutines ", "process_open_fds "} {
 		if !strings.Contains(body, want) {
@@ -111,9 +112,9 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// A page must be told an address that it can reach and that admits it: by the
-// host name it was asked by where that leads to the chat, else by the chat's own.
-func TestWhereToConnect(t *testing.T) {
+// /config.json has a WebSocket URL that the page can reach: with the host name of
+// the request if that leads to the chat, otherwise with the chat's address.
+func TestWebSocketURL(t *testing.T) {
 	n := start(t)
 	for _, c := range []struct{ chat, host, want string }{
 		{"127.0.0.1:7000", "", "ws://127.0.0.1:7000/ws"},
@@ -126,26 +127,26 @@ func TestWhereToConnect(t *testing.T) {
 	} {
 		chat := netip.MustParseAddrPort(c.chat)
 		n.chat.Store(&chat)
-		resp, body, err := raw(n, c.host)
+		resp, body, err := getConfig(n, c.host)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if resp.StatusCode == http.StatusBadRequest {
-			continue // net/http itself has refused the Host header: as good
+			continue // net/http has refused the Host header
 		}
 		var got struct{ WS string }
 		if err := json.Unmarshal([]byte(body), &got); err != nil {
 			t.Fatalf("%+v: %q: %v", c, body, err)
 		}
 		if got.WS != c.want {
-			t.Errorf("chat %s asked as %q: %s, want %s", c.chat, c.host, got.WS, c.want)
+			t.Errorf("chat %s, Host %q: %s, want %s", c.chat, c.host, got.WS, c.want)
 		}
 		policy := resp.Header.Get("Content-Security-Policy")
 		if want := "connect-src 'self' " + strings.TrimSuffix(c.want, "/ws") + ";"; !strings.Contains(policy, want) {
 			t.Errorf("policy %q lacks %q", policy, want)
 		}
 		if strings.Count(policy, "script-src") != 1 || strings.Contains(policy, "*") {
-			t.Errorf("the Host header got into the policy: %q", policy)
+			t.Errorf("the policy contains the Host header: %q", policy)
 		}
 	}
 
@@ -156,8 +157,9 @@ func TestWhereToConnect(t *testing.T) {
 	}
 }
 
-// raw asks for /config.json with a Host header that a client library would refuse to send.
-func raw(n *node, host string) (*http.Response, string, error) {
+// getConfig requests /config.json with a Host header that net/http may refuse to
+// send.
+func getConfig(n *node, host string) (*http.Response, string, error) {
 	if host == "" {
 		host = n.Addr().String()
 	}
@@ -176,26 +178,25 @@ func raw(n *node, host string) (*http.Response, string, error) {
 	return resp, string(body), err
 }
 
-// The operator's page says how to connect, and that of a draining node doesn't.
+// The operator's page says how to connect, unless the node is draining.
 func TestPage(t *testing.T) {
 	n := start(t)
 	resp, body := get(t, n.url+"/ops")
 	if resp.StatusCode != 200 || !strings.Contains(body, "bin/chat 127.0.0.1 7000") {
-		t.Errorf("%d: %s", resp.StatusCode, body)
+		t.Errorf("/ops: %d, want 200 and the command to connect: %s", resp.StatusCode, body)
 	}
 	if _, css := get(t, n.url+"/ops.css"); !strings.Contains(css, "main {") {
-		t.Errorf("the page's style is missing: %q", css)
+		t.Errorf("/ops.css: %q, want the style sheet", css)
 	}
 	n.ready.Store(false)
 	if _, body := get(t, n.url+"/ops"); strings.Contains(body, "bin/chat") || !strings.Contains(body, "starting or draining") {
-		t.Errorf("not ready: %s", body)
+		t.Errorf("/ops while not ready: %s; want starting or draining", body)
 	}
 }
 
-// Every answer, also a refusal, carries the headers; only reading is served;
-// what is not there is 404; and the command line, which may hold a password,
-// is not shown.
-func TestStrict(t *testing.T) {
+// All responses have the security headers, including errors. Only GET and HEAD are
+// allowed. The command line, which may contain a password, isn't served.
+func TestSecurity(t *testing.T) {
 	n := start(t)
 	for _, c := range []struct {
 		method, path string
@@ -211,7 +212,7 @@ func TestStrict(t *testing.T) {
 		{"GET", "/ops.html", 404},
 		{"GET", "/index.html", 404},
 		{"GET", "/app/", 404},
-		{"GET", "/app/../app/main.js", 200}, // by a redirect of the server's
+		{"GET", "/app/../app/main.js", 200}, // after a redirect
 		{"GET", "/web.go", 404},
 		{"POST", "/app/main.js", 405},
 		{"GET", "/debug/vars", 404},
@@ -229,21 +230,21 @@ func TestStrict(t *testing.T) {
 			"Referrer-Policy":         "no-referrer",
 		} {
 			if got := resp.Header.Get(name); !strings.HasPrefix(got, want) {
-				t.Errorf("%s %s: %s is %q", c.method, c.path, name, got)
+				t.Errorf("%s %s: %s is %q, want %q", c.method, c.path, name, got, want)
 			}
 		}
 	}
 }
 
-// The profiles are served on loopback, elsewhere only if that was asked for,
-// and not to a page whose host name was made to lead here.
+// Profiles are served on loopback, and on other addresses only if HTTPPprof is
+// set. They aren't served to requests by a foreign host name (DNS rebinding).
 func TestProfiles(t *testing.T) {
 	n := start(t)
 	if resp, _ := do(t, "GET", n.url+"/debug/pprof/heap", "rebound.example"); resp.StatusCode != 421 {
-		t.Errorf("by another name: %d", resp.StatusCode)
+		t.Errorf("profile by a foreign host name: %d, want 421", resp.StatusCode)
 	}
 	if resp, _ := do(t, "GET", n.url+"/metrics", "node1.example"); resp.StatusCode != 200 {
-		t.Errorf("metrics, by the node's name: %d", resp.StatusCode)
+		t.Errorf("metrics by the node's host name: %d, want 200", resp.StatusCode)
 	}
 	without := New(Config{HTTP: "0.0.0.0:0", Ready: n.ready.Load})
 	if err := without.Start(); err != nil {
@@ -256,18 +257,18 @@ func TestProfiles(t *testing.T) {
 	}
 	for _, path := range []string{"/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/profile", "/debug/pprof/trace", "/debug/pprof/symbol", "/trace"} {
 		if resp, _ := get(t, "http://127.0.0.1:"+port+path); resp.StatusCode != 404 {
-			t.Errorf("%s: %d", path, resp.StatusCode)
+			t.Errorf("%s on 0.0.0.0: %d, want 404", path, resp.StatusCode)
 		}
 	}
 }
 
-// The operator's port must not use up the chat's file descriptors, and must
-// serve again once connections have gone.
-func TestConnectionBound(t *testing.T) {
+// The Server closes connections beyond MaxConns, so that they can't use up the
+// chat's file descriptors, and accepts new ones once others are closed.
+func TestConnectionLimit(t *testing.T) {
 	n := start(t)
-	held := make([]net.Conn, 0, MaxConns)
+	conns := make([]net.Conn, 0, MaxConns)
 	defer func() {
-		for _, c := range held {
+		for _, c := range conns {
 			c.Close()
 		}
 	}()
@@ -276,50 +277,50 @@ func TestConnectionBound(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		held = append(held, c)
+		conns = append(conns, c)
 	}
-	// The one beyond is closed without a word.
+	// The next one is closed without a response.
 	c, err := net.Dial("tcp", n.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
 	if got, err := c.Read(make([]byte, 1)); err == nil {
-		t.Fatalf("read %d bytes from a connection beyond the bound", got)
+		t.Fatalf("read %d bytes from a connection beyond the limit, want its end", got)
 	}
 	if got := n.listener.refused.Get(); got != 1 {
 		t.Errorf("%d counted as refused, want 1", got)
 	}
 
-	// One that goes makes place: its end is seen once the server has answered
-	// and closed it.
-	fmt.Fprintf(held[0], "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-	if _, err := io.ReadAll(held[0]); err != nil {
+	// A connection that is closed frees its slot.
+	fmt.Fprintf(conns[0], "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	if _, err := io.ReadAll(conns[0]); err != nil {
 		t.Fatal(err)
 	}
-	for len(n.listener.free) == MaxConns {
-		runtime.Gosched() // the place is given back right after the close that was just seen
+	for len(n.listener.slots) == MaxConns {
+		runtime.Gosched() // the slot is freed right after the connection is closed
 	}
 	if resp, _ := get(t, n.url+"/healthz"); resp.StatusCode != 200 {
-		t.Errorf("after one has gone: %d", resp.StatusCode)
+		t.Errorf("/healthz after a connection was closed: %d, want 200", resp.StatusCode)
 	}
 }
 
-// An address in use is an error that names it, and Close of what never started is fine.
+// Start returns an error that names the address if that is in use. Close then
+// does nothing.
 func TestAddressInUse(t *testing.T) {
 	n := start(t)
 	second := New(Config{HTTP: n.Addr().String()})
 	err := second.Start()
 	if err == nil || !strings.Contains(err.Error(), n.Addr().String()) {
-		t.Errorf("Start on a taken address: %v", err)
+		t.Errorf("Start on an address in use: %v, want an error that names it", err)
 	}
 	if err := second.Close(context.Background()); err != nil {
-		t.Errorf("Close: %v", err)
+		t.Errorf("Close: %v, want no error", err)
 	}
 }
 
-// Close must end although a request hangs, here a profile of minutes.
-func TestCloseCutsOff(t *testing.T) {
+// Close closes the connections of requests that are in progress when ctx ends.
+func TestCloseAfterTimeout(t *testing.T) {
 	n := start(t)
 	c, err := net.Dial("tcp", n.Addr().String())
 	if err != nil {
@@ -327,7 +328,7 @@ func TestCloseCutsOff(t *testing.T) {
 	}
 	defer c.Close()
 	fmt.Fprintf(c, "GET /debug/pprof/trace?seconds=0.2 HTTP/1.1\r\nHost: x\r\n\r\n")
-	// The first bytes of the trace show that the request is under way.
+	// The first byte shows that the request is in progress.
 	if _, err := c.Read(make([]byte, 1)); err != nil {
 		t.Fatal(err)
 	}

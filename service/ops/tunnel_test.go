@@ -103,7 +103,7 @@ func answer(t *testing.T, conns <-chan net.Conn, response string) (*http.Request
 	}
 }
 
-// handshake sends a WebSocket handshake, and early right behind it.
+// handshake sends a WebSocket handshake, and early right after it.
 func handshake(t *testing.T, browser net.Conn, early string) {
 	t.Helper()
 	if _, err := io.WriteString(browser, askForWebSocket+early); err != nil {
@@ -149,10 +149,10 @@ func TestTunnel(t *testing.T) {
 	}
 	want := make([]byte, 5)
 	if _, err := io.ReadFull(r, want); err != nil || string(want) != "early" {
-		t.Errorf("the chat read %q, %v behind the handshake; want early", want, err)
+		t.Errorf("the chat read %q, %v after the handshake; want early", want, err)
 	}
 	if _, err := io.ReadFull(down, want[:4]); err != nil || string(want[:4]) != "down" {
-		t.Errorf("the browser read %q, %v behind the handshake; want down", want[:4], err)
+		t.Errorf("the browser read %q, %v after the handshake; want down", want[:4], err)
 	}
 	// The browser half-closes; the chat still answers.
 	if err := browser.(*net.TCPConn).CloseWrite(); err != nil {

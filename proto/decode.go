@@ -14,20 +14,20 @@ import (
 // allocate for the messages of the hot path (ONE_CHAT, GROUP_CHAT, EVENT,
 // RECEIPT, PING and what answers them), as long as they are well-formed.
 type Decoder struct {
-	scan     scanner
+	scanner  scanner
 	request  Request
 	response Response
 	strings  stringCache
 }
 
 // scratchKeep is what a decoder keeps of its scratch between frames.
-const scratchKeep = 64 << 10
+const maxKeptScratch = 64 << 10
 
-func (d *Decoder) read(body []byte) fault {
-	if cap(d.scan.scratch) > scratchKeep {
-		d.scan.scratch = nil
+func (d *Decoder) scanBody(body []byte) syntaxError {
+	if cap(d.scanner.scratch) > maxKeptScratch {
+		d.scanner.scratch = nil
 	}
-	return d.scan.scan(body)
+	return d.scanner.scan(body)
 }
 
 // Decode reads the body of a client's frame, strictly. It returns the
@@ -37,11 +37,11 @@ func (d *Decoder) read(body []byte) fault {
 func (d *Decoder) Decode(body []byte) (*Request, *Error) {
 	r := &d.request
 	*r = Request{}
-	fault := d.read(body)
+	fault := d.scanBody(body)
 	// After a fault too: the answer should find its way to the asker.
-	err := d.heading(&r.Op, &r.RID, &r.Fields)
-	if fault != faultNone {
-		return r, Errorf(BadRequest, "no valid JSON at byte %d: %s", d.scan.pos, faultTexts[fault])
+	err := d.bindHeader(&r.Op, &r.RID, &r.Fields)
+	if fault != syntaxOK {
+		return r, Errorf(BadRequest, "no valid JSON at byte %d: %s", d.scanner.pos, syntaxErrorTexts[fault])
 	}
 	if err != nil {
 		return r, err
@@ -53,30 +53,30 @@ func (d *Decoder) Decode(body []byte) (*Request, *Error) {
 }
 
 // heading reads what every message may have: msgid and rid.
-func (d *Decoder) heading(op *Op, rid *int64, fields *Fields) *Error {
+func (d *Decoder) bindHeader(op *Op, rid *int64, fields *Fields) *Error {
 	var wrong *Error
-	if d.scan.seen.Has(FRID) {
+	if d.scanner.seen.Has(FRID) {
 		if *rid, wrong = d.integer(FRID); wrong == nil {
 			*fields |= 1 << FRID
 		}
 	}
-	if !d.scan.seen.Has(FMsgID) {
+	if !d.scanner.seen.Has(FMsgID) {
 		return Errorf(BadRequest, "msgid is missing")
 	}
-	v := d.scan.slots[FMsgID]
+	v := d.scanner.values[FMsgID]
 	if v.kind != kindInteger {
 		return Errorf(BadRequest, "msgid must be an integer")
 	}
 	// What doesn't fit is an integer all the same, and no msgid that anyone
 	// knows: it stays 0, which is unknown as well.
-	if n, ok := parseInteger(d.scan.buf[v.start:v.end]); ok && n == int64(Op(n)) {
+	if n, ok := parseInteger(d.scanner.buf[v.start:v.end]); ok && n == int64(Op(n)) {
 		*op = Op(n)
 	}
 	return wrong
 }
 
 func (d *Decoder) bindRequest(spec *requestSpec) *Error {
-	r, seen := &d.request, d.scan.seen
+	r, seen := &d.request, d.scanner.seen
 	may := spec.Need | spec.May | spec.OneOf
 	if r.Op == LOGIN {
 		if err := checkLogin(seen); err != nil {
@@ -106,17 +106,17 @@ func (d *Decoder) bindRequest(spec *requestSpec) *Error {
 
 func (d *Decoder) bindRequestField(f Field) *Error {
 	var err *Error
-	switch r := &d.request; rules[f].shape {
-	case shapeInteger:
-		*r.integer(f), err = d.integer(f)
-	case shapeBoolean:
-		*r.boolean(f), err = d.boolean(f)
-	case shapeOctets:
-		*r.octets(f), err = d.limited(f)
-	case shapeText:
+	switch r := &d.request; fieldRules[f].typ {
+	case typeInteger:
+		*r.integerField(f), err = d.integer(f)
+	case typeBoolean:
+		*r.booleanField(f), err = d.boolean(f)
+	case typeBytes:
+		*r.bytesField(f), err = d.boundedString(f)
+	case typeString:
 		var text []byte
-		text, err = d.limited(f)
-		*r.text(f) = string(text)
+		text, err = d.boundedString(f)
+		*r.stringField(f) = string(text)
 	}
 	return err
 }
@@ -129,7 +129,7 @@ func checkLogin(seen Fields) *Error {
 			return Errorf(BadRequest, "token stands alone: without id, name and password")
 		}
 	case id && name:
-		return oneOfError(set(FID, FName), 2)
+		return oneOfError(fieldSet(FID, FName), 2)
 	case !id && !name:
 		return Errorf(BadRequest, "token is missing, or id or name with password")
 	case !password:
@@ -149,9 +149,9 @@ func oneOfError(of Fields, there int) *Error {
 
 // integer is the value of f, an integer within its rule.
 func (d *Decoder) integer(f Field) (int64, *Error) {
-	v, ru := &d.scan.slots[f], &rules[f]
+	v, ru := &d.scanner.values[f], &fieldRules[f]
 	if v.kind == kindInteger {
-		if n, ok := parseInteger(d.scan.buf[v.start:v.end]); ok && n >= ru.min && n <= ru.max {
+		if n, ok := parseInteger(d.scanner.buf[v.start:v.end]); ok && n >= ru.min && n <= ru.max {
 			return n, nil
 		}
 	}
@@ -159,7 +159,7 @@ func (d *Decoder) integer(f Field) (int64, *Error) {
 }
 
 func (d *Decoder) boolean(f Field) (bool, *Error) {
-	switch d.scan.slots[f].kind {
+	switch d.scanner.values[f].kind {
 	case kindTrue:
 		return true, nil
 	case kindFalse:
@@ -168,19 +168,19 @@ func (d *Decoder) boolean(f Field) (bool, *Error) {
 	return false, Errorf(BadRequest, "%s must be true or false", f)
 }
 
-func (d *Decoder) octets(f Field) ([]byte, *Error) {
-	v := d.scan.slots[f]
+func (d *Decoder) stringBytes(f Field) ([]byte, *Error) {
+	v := d.scanner.values[f]
 	if v.kind != kindString {
 		return nil, Errorf(BadRequest, "%s must be a string", f)
 	}
-	return d.scan.bytes(v), nil
+	return d.scanner.unescaped(v), nil
 }
 
 // limited is octets of a length within f's rule.
-func (d *Decoder) limited(f Field) ([]byte, *Error) {
-	text, err := d.octets(f)
+func (d *Decoder) boundedString(f Field) ([]byte, *Error) {
+	text, err := d.stringBytes(f)
 	if err == nil {
-		err = rules[f].length(f, text)
+		err = fieldRules[f].checkLength(f, text)
 	}
 	if err != nil {
 		return nil, err
@@ -218,10 +218,10 @@ func parseInteger(b []byte) (int64, bool) {
 func (d *Decoder) DecodeResponse(body []byte) (*Response, error) {
 	r := &d.response
 	*r = Response{}
-	if fault := d.read(body); fault != faultNone {
-		return nil, fmt.Errorf("proto: no valid JSON at byte %d: %s", d.scan.pos, faultTexts[fault])
+	if fault := d.scanBody(body); fault != syntaxOK {
+		return nil, fmt.Errorf("proto: no valid JSON at byte %d: %s", d.scanner.pos, syntaxErrorTexts[fault])
 	}
-	if err := d.heading(&r.Op, &r.RID, &r.Fields); err != nil {
+	if err := d.bindHeader(&r.Op, &r.RID, &r.Fields); err != nil {
 		return nil, fmt.Errorf("proto: a server's message: %s", err.Message)
 	}
 	if r.Op <= 0 || r.Op >= OpCount || responseSpecs[r.Op] == nil {
@@ -234,10 +234,10 @@ func (d *Decoder) DecodeResponse(body []byte) (*Response, error) {
 }
 
 func (d *Decoder) bindResponse(spec *responseSpec) error {
-	seen := d.scan.seen
+	seen := d.scanner.seen
 	may := spec.Always | spec.Success | spec.May
 	if spec.Always.Has(FErrno) {
-		may |= set(FErrMsg, FRetryAfter)
+		may |= fieldSet(FErrMsg, FRetryAfter)
 	}
 	if missing := spec.Always &^ seen &^ (1 << FErrMsg); missing != 0 {
 		return fmt.Errorf("%s is missing", Field(bits.TrailingZeros64(uint64(missing))))
@@ -254,25 +254,25 @@ func (d *Decoder) bindResponse(spec *responseSpec) error {
 
 func (d *Decoder) bindResponseField(f Field) error {
 	var err *Error
-	switch r := &d.response; rules[f].shape {
-	case shapeInteger:
+	switch r := &d.response; fieldRules[f].typ {
+	case typeInteger:
 		var n int64
 		if n, err = d.anyInteger(f); err == nil {
 			if f != FErrno {
-				*r.integer(f) = n
+				*r.integerField(f) = n
 			} else if r.Errno = Errno(n); int64(r.Errno) != n {
 				err = Errorf(BadRequest, "errno %d is out of range", n)
 			}
 		}
-	case shapeBoolean:
-		*r.boolean(f), err = d.boolean(f)
-	case shapeOctets:
-		*r.octets(f), err = d.octets(f)
-	case shapeText:
+	case typeBoolean:
+		*r.booleanField(f), err = d.boolean(f)
+	case typeBytes:
+		*r.bytesField(f), err = d.stringBytes(f)
+	case typeString:
 		var text []byte
-		text, err = d.octets(f)
-		*r.text(f) = d.strings.get(text)
-	case shapeList:
+		text, err = d.stringBytes(f)
+		*r.stringField(f) = d.strings.get(text)
+	case typeList:
 		return d.bindList(f)
 	}
 	if err != nil {
@@ -282,8 +282,8 @@ func (d *Decoder) bindResponseField(f Field) error {
 }
 
 func (d *Decoder) anyInteger(f Field) (int64, *Error) {
-	if v := d.scan.slots[f]; v.kind == kindInteger {
-		if n, ok := parseInteger(d.scan.buf[v.start:v.end]); ok {
+	if v := d.scanner.values[f]; v.kind == kindInteger {
+		if n, ok := parseInteger(d.scanner.buf[v.start:v.end]); ok {
 			return n, nil
 		}
 	}
@@ -296,7 +296,7 @@ func (d *Decoder) anyInteger(f Field) (int64, *Error) {
 // encoding/json; those that are faster still bring assembly or a compiler at
 // run time with them, or read what is no JSON.
 func (d *Decoder) bindList(f Field) error {
-	v := d.scan.slots[f]
+	v := d.scanner.values[f]
 	if v.kind != kindArray {
 		return fmt.Errorf("%s must be a list", f)
 	}
@@ -315,7 +315,7 @@ func (d *Decoder) bindList(f Field) error {
 	case FConversations:
 		list = &r.Conversations
 	}
-	if err := json.Unmarshal(d.scan.buf[v.start:v.end], list); err != nil {
+	if err := json.Unmarshal(d.scanner.buf[v.start:v.end], list); err != nil {
 		return fmt.Errorf("%s: %w", f, err)
 	}
 	return nil

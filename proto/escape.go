@@ -4,33 +4,33 @@ import "unicode/utf8"
 
 // escape checks the escape that b begins with and gives its length: of a
 // surrogate pair, that of both.
-func escape(b []byte) (int, fault) {
+func checkEscape(b []byte) (int, syntaxError) {
 	if len(b) < 2 {
-		return 0, faultEnd
+		return 0, errTruncated
 	}
 	switch b[1] {
 	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
-		return 2, faultNone
+		return 2, syntaxOK
 	case 'u':
-		r, ok := hex4(b)
+		r, ok := parseHexEscape(b)
 		switch {
 		case !ok:
-			return 0, faultEscape
+			return 0, errEscape
 		case r < 0xd800 || r > 0xdfff:
-			return 6, faultNone
+			return 6, syntaxOK
 		case r >= 0xdc00:
-			return 0, faultSurrogate
+			return 0, errSurrogate
 		}
-		if low, ok := hex4(b[6:]); !ok || low < 0xdc00 || low > 0xdfff {
-			return 0, faultSurrogate
+		if low, ok := parseHexEscape(b[6:]); !ok || low < 0xdc00 || low > 0xdfff {
+			return 0, errSurrogate
 		}
-		return 12, faultNone
+		return 12, syntaxOK
 	}
-	return 0, faultEscape
+	return 0, errEscape
 }
 
 // hex4 is the code unit of an escape with four hexadecimal digits.
-func hex4(b []byte) (rune, bool) {
+func parseHexEscape(b []byte) (rune, bool) {
 	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
 		return 0, false
 	}
@@ -72,10 +72,10 @@ func unescape(dst, raw []byte) []byte {
 		case 't':
 			c = '\t'
 		case 'u':
-			r, _ := hex4(raw[i-2:])
+			r, _ := parseHexEscape(raw[i-2:])
 			i += 4
 			if r >= 0xd800 && r <= 0xdfff {
-				low, _ := hex4(raw[i:])
+				low, _ := parseHexEscape(raw[i:])
 				r = (r-0xd800)<<10 + (low - 0xdc00) + 0x10000
 				i += 6
 			}

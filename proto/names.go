@@ -19,7 +19,7 @@ func CheckName(name string) *Error {
 	}
 	digits := true
 	for _, r := range name {
-		if invisible(r) {
+		if isForbiddenRune(r) {
 			return Errorf(BadRequest, "a name must not have control characters")
 		}
 		digits = digits && unicode.IsDigit(r)
@@ -41,7 +41,7 @@ func CheckName(name string) *Error {
 // the marks of direction and the zero-width blanks among the format characters
 // one name could look like another; the joiners U+200C and U+200D stay
 // allowed, as Persian, Indic scripts and emoji are not written without them.
-func invisible(r rune) bool {
+func isForbiddenRune(r rune) bool {
 	if r == '\u200c' || r == '\u200d' {
 		return false
 	}
@@ -62,12 +62,12 @@ func CheckPassword(password string) *Error {
 // which must not both be given out. It is idempotent.
 func NameKey(name string) string {
 	folded := cases.Fold().String(norm.NFC.String(name))
-	return norm.NFC.String(strings.Map(cherokee, folded))
+	return norm.NFC.String(strings.Map(foldCherokee, folded))
 }
 
 // cherokee sets right what cases.Fold does to the one script whose folding goes
 // to upper case: it exchanges the two cases instead of making them one.
-func cherokee(r rune) rune {
+func foldCherokee(r rune) rune {
 	switch {
 	case r >= 0xab70 && r <= 0xabbf:
 		return r - 0xab70 + 0x13a0

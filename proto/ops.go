@@ -87,7 +87,7 @@ func (o Op) String() string {
 
 // acks says what answers a client's request. Those without an answer of
 // their own (EVENT, RECEIPT) are answered with ERROR when they are refused.
-var acks = [OpCount]Op{
+var ackOps = [OpCount]Op{
 	LOGIN: LOGIN_ACK, LOGOUT: LOGOUT_ACK, REG: REG_ACK, ONE_CHAT: ONE_CHAT_ACK,
 	ADD_FRIEND: ADD_FRIEND_ACK, CREATE_GROUP: CREATE_GROUP_ACK, ADD_GROUP: ADD_GROUP_ACK,
 	GROUP_CHAT: GROUP_CHAT_ACK, PING: PONG, SYNC: SYNC_ACK, DEL_FRIEND: DEL_FRIEND_ACK,
@@ -100,7 +100,7 @@ var acks = [OpCount]Op{
 // the only answer there is, and 0 where a client may not send o at all.
 func (o Op) Ack() Op {
 	if o > 0 && o < OpCount {
-		return acks[o]
+		return ackOps[o]
 	}
 	return 0
 }

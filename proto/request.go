@@ -36,7 +36,7 @@ func (r *Request) Clone() *Request {
 }
 
 // integer is where r has the integer f; nil where it has none such.
-func (r *Request) integer(f Field) *int64 {
+func (r *Request) integerField(f Field) *int64 {
 	switch f {
 	case FRID:
 		return &r.RID
@@ -64,7 +64,7 @@ func (r *Request) integer(f Field) *int64 {
 	return nil
 }
 
-func (r *Request) boolean(f Field) *bool {
+func (r *Request) booleanField(f Field) *bool {
 	switch f {
 	case FAck:
 		return &r.Ack
@@ -80,7 +80,7 @@ func (r *Request) boolean(f Field) *bool {
 	return nil
 }
 
-func (r *Request) octets(f Field) *[]byte {
+func (r *Request) bytesField(f Field) *[]byte {
 	switch f {
 	case FMsg:
 		return &r.Msg
@@ -94,7 +94,7 @@ func (r *Request) octets(f Field) *[]byte {
 	return nil
 }
 
-func (r *Request) text(f Field) *string {
+func (r *Request) stringField(f Field) *string {
 	switch f {
 	case FName:
 		return &r.Name

@@ -35,7 +35,7 @@ func (r *Response) Has(f Field) bool { return r.Fields.Has(f) }
 
 // integer is where r has the integer f; nil where it has none such. Errno is
 // of another type: it is handled where it is met.
-func (r *Response) integer(f Field) *int64 {
+func (r *Response) integerField(f Field) *int64 {
 	switch f {
 	case FRID:
 		return &r.RID
@@ -71,7 +71,7 @@ func (r *Response) integer(f Field) *int64 {
 	return nil
 }
 
-func (r *Response) boolean(f Field) *bool {
+func (r *Response) booleanField(f Field) *bool {
 	switch f {
 	case FRead:
 		return &r.Read
@@ -83,7 +83,7 @@ func (r *Response) boolean(f Field) *bool {
 	return nil
 }
 
-func (r *Response) octets(f Field) *[]byte {
+func (r *Response) bytesField(f Field) *[]byte {
 	switch f {
 	case FMsg:
 		return &r.Msg
@@ -97,7 +97,7 @@ func (r *Response) octets(f Field) *[]byte {
 	return nil
 }
 
-func (r *Response) text(f Field) *string {
+func (r *Response) stringField(f Field) *string {
 	switch f {
 	case FErrMsg:
 		return &r.ErrMsg
@@ -122,7 +122,7 @@ func (r *Response) text(f Field) *string {
 }
 
 // list says whether r has the list f, that is, whether it is not nil.
-func (r *Response) list(f Field) bool {
+func (r *Response) hasList(f Field) bool {
 	switch f {
 	case FFriends:
 		return r.Friends != nil

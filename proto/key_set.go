@@ -3,8 +3,8 @@ package proto
 import "hash/maphash"
 
 const (
-	keyTableMin  = 64       // places of a fresh table
-	keyTableKeep = 32 << 10 // enough for any client's frame; a larger one is dropped after its frame
+	minKeyTable     = 64       // places of a fresh table
+	maxKeptKeyTable = 32 << 10 // enough for any client's frame; a larger one is dropped after its frame
 )
 
 // keySet finds duplicates among the keys of a frame's objects: those of
@@ -20,18 +20,18 @@ type keySet struct {
 type keyEntry struct {
 	object uint32
 	hash   uint32
-	at     uint32 // in the table
+	slot   uint32 // in the table
 	key    []byte
 }
 
 // reset costs what the frame before has added, however large the table is.
 func (k *keySet) reset() {
-	if len(k.table) > keyTableKeep {
+	if len(k.table) > maxKeptKeyTable {
 		k.table, k.list = nil, nil
 		return
 	}
 	for i := range k.list {
-		k.table[k.list[i].at] = 0
+		k.table[k.list[i].slot] = 0
 	}
 	clear(k.list) // or it would keep frames alive
 	k.list = k.list[:0]
@@ -42,7 +42,7 @@ func (k *keySet) reset() {
 func (k *keySet) add(object uint32, key []byte) bool {
 	if k.table == nil {
 		k.seed = maphash.MakeSeed()
-		k.table = make([]uint32, keyTableMin)
+		k.table = make([]uint32, minKeyTable)
 	}
 	// The object is mixed in by a large odd factor, or the same few keys in
 	// thousands of objects would all fall on the same places.
@@ -72,6 +72,6 @@ func (k *keySet) grow() {
 			at = (at + 1) & mask
 		}
 		k.table[at] = uint32(i + 1)
-		k.list[i].at = at
+		k.list[i].slot = at
 	}
 }

@@ -4,13 +4,13 @@ package proto
 // so that a stream of pushes from the same few users costs no allocation.
 type stringCache [64]string
 
-const stringCacheMax = 64 // bytes of a string that is kept
+const maxCachedString = 64 // bytes of a string that is kept
 
 func (c *stringCache) get(b []byte) string {
 	if len(b) == 0 {
 		return ""
 	}
-	if len(b) > stringCacheMax {
+	if len(b) > maxCachedString {
 		return string(b)
 	}
 	at := &c[(len(b)*31^int(b[0])*7^int(b[len(b)-1])*13^int(b[len(b)/2]))%len(c)]

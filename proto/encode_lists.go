@@ -8,22 +8,22 @@ import "strconv"
 func appendList(dst []byte, r *Response, f Field) []byte {
 	switch f {
 	case FFriends:
-		return appendEach(dst, r.Friends, appendFriend)
+		return appendArray(dst, r.Friends, appendFriend)
 	case FGroups:
-		return appendEach(dst, r.Groups, appendGroup)
+		return appendArray(dst, r.Groups, appendGroup)
 	case FUsers:
-		return appendEach(dst, r.Users, appendMember)
+		return appendArray(dst, r.Users, appendMember)
 	case FOffline:
-		return appendEach(dst, r.Offline, AppendChat)
+		return appendArray(dst, r.Offline, AppendChat)
 	case FMessages:
-		return appendEach(dst, r.Messages, AppendChat)
+		return appendArray(dst, r.Messages, AppendChat)
 	case FConversations:
-		return appendEach(dst, r.Conversations, appendConversation)
+		return appendArray(dst, r.Conversations, appendConversation)
 	}
 	return append(dst, "[]"...)
 }
 
-func appendEach[T any](dst []byte, list []T, one func([]byte, *T) []byte) []byte {
+func appendArray[T any](dst []byte, list []T, one func([]byte, *T) []byte) []byte {
 	dst = append(dst, '[')
 	for i := range list {
 		if i > 0 {
@@ -39,46 +39,46 @@ func appendEach[T any](dst []byte, list []T, one func([]byte, *T) []byte) []byte
 func AppendChat(dst []byte, c *Chat) []byte {
 	dst = append(dst, fieldKeys[FMsgID]...)
 	dst = strconv.AppendInt(dst, int64(c.Op), 10)
-	dst = appendInt(dst, FID, c.ID)
-	dst = appendText(dst, FName, c.Name)
+	dst = appendIntField(dst, FID, c.ID)
+	dst = appendStringField(dst, FName, c.Name)
 	if c.Op == GROUP_CHAT {
-		dst = appendInt(dst, FGroupID, c.GroupID)
+		dst = appendIntField(dst, FGroupID, c.GroupID)
 	} else {
-		dst = appendInt(dst, FToID, c.ToID)
+		dst = appendIntField(dst, FToID, c.ToID)
 	}
-	dst = appendText(dst, FMsg, c.Msg)
-	dst = appendInt(dst, FTime, c.Time)
-	dst = appendInt(dst, FSeq, c.Seq)
-	dst = appendText(dst, FCID, c.CID)
+	dst = appendStringField(dst, FMsg, c.Msg)
+	dst = appendIntField(dst, FTime, c.Time)
+	dst = appendIntField(dst, FSeq, c.Seq)
+	dst = appendStringField(dst, FCID, c.CID)
 	return append(dst, '}')
 }
 
 func appendFriend(dst []byte, f *Friend) []byte {
 	dst = appendID(dst, f.ID)
-	dst = appendText(dst, FName, f.Name)
-	dst = appendText(dst, FState, f.State)
+	dst = appendStringField(dst, FName, f.Name)
+	dst = appendStringField(dst, FState, f.State)
 	return append(dst, '}')
 }
 
 func appendGroup(dst []byte, g *Group) []byte {
 	dst = appendID(dst, g.ID)
-	dst = appendText(dst, FGroupName, g.GroupName)
-	dst = appendText(dst, FGroupDesc, g.GroupDesc)
-	dst = appendInt(dst, FSeq, g.Seq)
+	dst = appendStringField(dst, FGroupName, g.GroupName)
+	dst = appendStringField(dst, FGroupDesc, g.GroupDesc)
+	dst = appendIntField(dst, FSeq, g.Seq)
 	if g.Users != nil {
 		dst = append(dst, fieldKeys[FUsers]...)
-		dst = appendEach(dst, g.Users, appendMember)
+		dst = appendArray(dst, g.Users, appendMember)
 	}
 	if g.Count != 0 {
-		dst = appendInt(dst, FCount, g.Count)
+		dst = appendIntField(dst, FCount, g.Count)
 	}
 	return append(dst, '}')
 }
 
 func appendMember(dst []byte, m *Member) []byte {
 	dst = appendID(dst, m.ID)
-	dst = appendText(dst, FName, m.Name)
-	dst = appendText(dst, FState, m.State)
+	dst = appendStringField(dst, FName, m.Name)
+	dst = appendStringField(dst, FState, m.State)
 	dst = append(dst, `,"role":`...)
 	dst = AppendString(dst, m.Role)
 	return append(dst, '}')
@@ -92,11 +92,11 @@ func appendConversation(dst []byte, c *Conversation) []byte {
 		dst = append(dst, `{"peer":`...)
 		dst = strconv.AppendInt(dst, c.Peer, 10)
 	}
-	dst = appendText(dst, FName, c.Name)
-	dst = appendInt(dst, FFirst, c.First)
-	dst = appendInt(dst, FLast, c.Last)
-	dst = appendInt(dst, FRead, c.Read)
-	dst = appendInt(dst, FTime, c.Time)
+	dst = appendStringField(dst, FName, c.Name)
+	dst = appendIntField(dst, FFirst, c.First)
+	dst = appendIntField(dst, FLast, c.Last)
+	dst = appendIntField(dst, FRead, c.Read)
+	dst = appendIntField(dst, FTime, c.Time)
 	if c.Message != nil {
 		dst = append(dst, `,"message":`...)
 		dst = AppendChat(dst, c.Message)
@@ -109,12 +109,12 @@ func appendID(dst []byte, id int64) []byte {
 	return strconv.AppendInt(dst, id, 10)
 }
 
-func appendInt(dst []byte, f Field, v int64) []byte {
+func appendIntField(dst []byte, f Field, v int64) []byte {
 	dst = append(dst, fieldKeys[f]...)
 	return strconv.AppendInt(dst, v, 10)
 }
 
-func appendText(dst []byte, f Field, v string) []byte {
+func appendStringField(dst []byte, f Field, v string) []byte {
 	dst = append(dst, fieldKeys[f]...)
 	return AppendString(dst, v)
 }

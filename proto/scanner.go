@@ -7,10 +7,10 @@ import (
 
 // kind is what a JSON value is. Integers are told from other numbers, since
 // no field of ours takes a fraction or an exponent.
-type kind uint8
+type jsonKind uint8
 
 const (
-	kindNone kind = iota
+	kindNone jsonKind = iota
 	kindString
 	kindInteger
 	kindNumber
@@ -23,48 +23,48 @@ const (
 
 // slot is where the value of a known field stands in the frame: a string
 // without its quotes, anything else whole.
-type slot struct {
+type valueSpan struct {
 	start, end uint32
-	kind       kind
+	kind       jsonKind
 	escaped    bool
 }
 
 // fault is why a frame is no JSON object of ours.
-type fault uint8
+type syntaxError uint8
 
 const (
-	faultNone fault = iota
-	faultEnd
-	faultObject
-	faultKey
-	faultColon
-	faultComma
-	faultValue
-	faultNumber
-	faultEscape
-	faultSurrogate
-	faultControl
-	faultUTF8
-	faultDuplicate
-	faultDepth
-	faultTrailing
+	syntaxOK syntaxError = iota
+	errTruncated
+	errNotObject
+	errNoKey
+	errNoColon
+	errNoComma
+	errNoValue
+	errNumber
+	errEscape
+	errSurrogate
+	errControl
+	errUTF8
+	errDuplicate
+	errDepth
+	errTrailing
 )
 
-var faultTexts = [...]string{
-	faultEnd:       "the frame ends within the object",
-	faultObject:    "a frame must be one JSON object",
-	faultKey:       "a key in double quotes is missing",
-	faultColon:     "a colon is missing",
-	faultComma:     "a comma or a closing bracket is missing",
-	faultValue:     "a JSON value is missing",
-	faultNumber:    "this is no JSON number",
-	faultEscape:    "this is no JSON escape",
-	faultSurrogate: "a lone surrogate",
-	faultControl:   "a raw control character in a string",
-	faultUTF8:      "invalid UTF-8",
-	faultDuplicate: "a duplicate key",
-	faultDepth:     "nested too deeply",
-	faultTrailing:  "something follows the object",
+var syntaxErrorTexts = [...]string{
+	errTruncated: "the frame ends within the object",
+	errNotObject: "a frame must be one JSON object",
+	errNoKey:     "a key in double quotes is missing",
+	errNoColon:   "a colon is missing",
+	errNoComma:   "a comma or a closing bracket is missing",
+	errNoValue:   "a JSON value is missing",
+	errNumber:    "this is no JSON number",
+	errEscape:    "this is no JSON escape",
+	errSurrogate: "a lone surrogate",
+	errControl:   "a raw control character in a string",
+	errUTF8:      "invalid UTF-8",
+	errDuplicate: "a duplicate key",
+	errDepth:     "nested too deeply",
+	errTrailing:  "something follows the object",
 }
 
 // scanner goes over a whole frame once, checks everything about it that is
@@ -75,36 +75,36 @@ type scanner struct {
 	buf     []byte
 	pos     int // after a fault: where it is
 	seen    Fields
-	slots   [fieldCount]slot // valid for what is in seen
-	keys    keySet           // the keys that seen doesn't cover
-	objects uint32           // given out to nested objects, the frame's own is 0
-	scratch []byte           // unescaped text; only grows within a frame
+	values  [fieldCount]valueSpan // valid for what is in seen
+	keys    keySet                // the keys that seen doesn't cover
+	objects uint32                // given out to nested objects, the frame's own is 0
+	scratch []byte                // unescaped text; only grows within a frame
 }
 
 // scan reads all of buf. After a fault, seen has the fields that stood
 // complete before it.
-func (s *scanner) scan(buf []byte) fault {
+func (s *scanner) scan(buf []byte) syntaxError {
 	s.buf, s.pos, s.seen, s.objects = buf, 0, 0, 0
 	s.scratch = s.scratch[:0]
 	s.keys.reset()
 
-	if s.next() != '{' {
-		return faultObject
+	if s.skipSpace() != '{' {
+		return errNotObject
 	}
 	s.pos++
-	if f := s.members(0, 1); f != faultNone {
+	if f := s.scanObject(0, 1); f != syntaxOK {
 		return f
 	}
-	s.next()
+	s.skipSpace()
 	if s.pos != len(s.buf) {
-		return faultTrailing
+		return errTrailing
 	}
-	return faultNone
+	return syntaxOK
 }
 
 // next skips blanks and gives the byte after them, without taking it; 0 at
 // the end, which is right wherever it is asked for, as no token begins so.
-func (s *scanner) next() byte {
+func (s *scanner) skipSpace() byte {
 	for s.pos < len(s.buf) {
 		c := s.buf[s.pos]
 		if c > ' ' || c != ' ' && c != '\n' && c != '\t' && c != '\r' {
@@ -116,152 +116,152 @@ func (s *scanner) next() byte {
 }
 
 // or gives f, or faultEnd where nothing is left to be wrong.
-func (s *scanner) or(f fault) fault {
+func (s *scanner) orTruncated(f syntaxError) syntaxError {
 	if s.pos >= len(s.buf) {
-		return faultEnd
+		return errTruncated
 	}
 	return f
 }
 
 // members reads an object from behind its opening brace. Only object 0, the
 // frame's own, has fields.
-func (s *scanner) members(object uint32, depth int) fault {
-	if s.next() == '}' {
+func (s *scanner) scanObject(object uint32, depth int) syntaxError {
+	if s.skipSpace() == '}' {
 		s.pos++
-		return faultNone
+		return syntaxOK
 	}
 	for {
-		if s.next() != '"' {
-			return s.or(faultKey)
+		if s.skipSpace() != '"' {
+			return s.orTruncated(errNoKey)
 		}
 		at := s.pos
-		k, f := s.text()
-		if f != faultNone {
+		k, f := s.scanString()
+		if f != syntaxOK {
 			return f
 		}
 		field, known := Field(0), false
-		key := s.bytes(k)
+		key := s.unescaped(k)
 		if object == 0 {
-			field, known = fieldOf(key)
+			field, known = lookupField(key)
 		}
 		if known {
 			if s.seen.Has(field) {
 				s.pos = at
-				return faultDuplicate
+				return errDuplicate
 			}
 		} else if !s.keys.add(object, key) {
 			s.pos = at
-			return faultDuplicate
+			return errDuplicate
 		}
-		if s.next() != ':' {
-			return s.or(faultColon)
+		if s.skipSpace() != ':' {
+			return s.orTruncated(errNoColon)
 		}
 		s.pos++
-		v, f := s.value(depth)
-		if f != faultNone {
+		v, f := s.scanValue(depth)
+		if f != syntaxOK {
 			return f
 		}
 		if known {
-			s.slots[field] = v
+			s.values[field] = v
 			s.seen |= 1 << field
 		}
-		switch s.next() {
+		switch s.skipSpace() {
 		case ',':
 			s.pos++
 		case '}':
 			s.pos++
-			return faultNone
+			return syntaxOK
 		default:
-			return s.or(faultComma)
+			return s.orTruncated(errNoComma)
 		}
 	}
 }
 
 // elements reads an array from behind its opening bracket.
-func (s *scanner) elements(depth int) fault {
-	if s.next() == ']' {
+func (s *scanner) scanArray(depth int) syntaxError {
+	if s.skipSpace() == ']' {
 		s.pos++
-		return faultNone
+		return syntaxOK
 	}
 	for {
-		if _, f := s.value(depth); f != faultNone {
+		if _, f := s.scanValue(depth); f != syntaxOK {
 			return f
 		}
-		switch s.next() {
+		switch s.skipSpace() {
 		case ',':
 			s.pos++
 		case ']':
 			s.pos++
-			return faultNone
+			return syntaxOK
 		default:
-			return s.or(faultComma)
+			return s.orTruncated(errNoComma)
 		}
 	}
 }
 
 // value reads one value within something that is depth deep.
-func (s *scanner) value(depth int) (slot, fault) {
-	c := s.next()
+func (s *scanner) scanValue(depth int) (valueSpan, syntaxError) {
+	c := s.skipSpace()
 	start := s.pos
-	v := slot{start: uint32(start)}
-	f := faultNone
+	v := valueSpan{start: uint32(start)}
+	f := syntaxOK
 	switch {
 	case c == '"':
-		return s.text()
+		return s.scanString()
 	case c == '-' || c-'0' <= 9:
-		v.kind, f = s.number()
+		v.kind, f = s.scanNumber()
 	case c == '{' || c == '[':
-		v.kind, f = s.nested(c, depth)
+		v.kind, f = s.scanNested(c, depth)
 	case c == 't':
-		v.kind, f = kindTrue, s.literal("true")
+		v.kind, f = kindTrue, s.scanLiteral("true")
 	case c == 'f':
-		v.kind, f = kindFalse, s.literal("false")
+		v.kind, f = kindFalse, s.scanLiteral("false")
 	case c == 'n':
-		v.kind, f = kindNull, s.literal("null")
+		v.kind, f = kindNull, s.scanLiteral("null")
 	default:
-		return v, s.or(faultValue)
+		return v, s.orTruncated(errNoValue)
 	}
 	v.end = uint32(s.pos)
 	return v, f
 }
 
 // nested reads an object or an array within something that is depth deep.
-func (s *scanner) nested(open byte, depth int) (kind, fault) {
+func (s *scanner) scanNested(open byte, depth int) (jsonKind, syntaxError) {
 	if depth >= MaxDepth {
-		return kindNone, faultDepth
+		return kindNone, errDepth
 	}
 	s.pos++
 	if open == '[' {
-		return kindArray, s.elements(depth + 1)
+		return kindArray, s.scanArray(depth + 1)
 	}
 	s.objects++
-	return kindObject, s.members(s.objects, depth+1)
+	return kindObject, s.scanObject(s.objects, depth+1)
 }
 
-func (s *scanner) literal(word string) fault {
+func (s *scanner) scanLiteral(word string) syntaxError {
 	if len(s.buf)-s.pos < len(word) || string(s.buf[s.pos:s.pos+len(word)]) != word {
-		return faultValue
+		return errNoValue
 	}
 	s.pos += len(word)
-	return faultNone
+	return syntaxOK
 }
 
 // number reads a number by JSON's grammar: no leading zeros, no bare point.
-func (s *scanner) number() (kind, fault) {
+func (s *scanner) scanNumber() (jsonKind, syntaxError) {
 	if s.buf[s.pos] == '-' {
 		s.pos++
 	}
 	if s.pos < len(s.buf) && s.buf[s.pos] == '0' {
 		s.pos++
-	} else if s.digits() == 0 {
-		return kindNumber, s.or(faultNumber)
+	} else if s.skipDigits() == 0 {
+		return kindNumber, s.orTruncated(errNumber)
 	}
 	k := kindInteger
 	if s.pos < len(s.buf) && s.buf[s.pos] == '.' {
 		k = kindNumber
 		s.pos++
-		if s.digits() == 0 {
-			return k, s.or(faultNumber)
+		if s.skipDigits() == 0 {
+			return k, s.orTruncated(errNumber)
 		}
 	}
 	if s.pos < len(s.buf) && s.buf[s.pos]|0x20 == 'e' {
@@ -270,14 +270,14 @@ func (s *scanner) number() (kind, fault) {
 		if s.pos < len(s.buf) && (s.buf[s.pos] == '+' || s.buf[s.pos] == '-') {
 			s.pos++
 		}
-		if s.digits() == 0 {
-			return k, s.or(faultNumber)
+		if s.skipDigits() == 0 {
+			return k, s.orTruncated(errNumber)
 		}
 	}
-	return k, faultNone
+	return k, syntaxOK
 }
 
-func (s *scanner) digits() int {
+func (s *scanner) skipDigits() int {
 	start := s.pos
 	for s.pos < len(s.buf) && s.buf[s.pos]-'0' <= 9 {
 		s.pos++
@@ -286,13 +286,13 @@ func (s *scanner) digits() int {
 }
 
 // text reads a string from its opening quote on.
-func (s *scanner) text() (slot, fault) {
+func (s *scanner) scanString() (valueSpan, syntaxError) {
 	s.pos++
-	v := slot{start: uint32(s.pos), kind: kindString}
+	v := valueSpan{start: uint32(s.pos), kind: kindString}
 	buf, pos := s.buf, s.pos
 	for {
 		for pos+8 <= len(buf) {
-			special := specials(word(buf[pos : pos+8]))
+			special := maskSpecial(load64(buf[pos : pos+8]))
 			if special != 0 {
 				pos += bits.TrailingZeros64(special) >> 3
 				break
@@ -301,36 +301,36 @@ func (s *scanner) text() (slot, fault) {
 		}
 		if pos >= len(buf) {
 			s.pos = pos
-			return v, faultEnd
+			return v, errTruncated
 		}
 		switch c := buf[pos]; {
 		case c == '"':
 			v.end = uint32(pos)
 			s.pos = pos + 1
-			return v, faultNone
+			return v, syntaxOK
 		case c == '\\':
 			v.escaped = true
-			n, f := escape(buf[pos:])
-			if f != faultNone {
+			n, f := checkEscape(buf[pos:])
+			if f != syntaxOK {
 				s.pos = pos
 				return v, f
 			}
 			pos += n
 		case c < ' ':
 			s.pos = pos
-			return v, faultControl
+			return v, errControl
 		case c < utf8.RuneSelf:
 			pos++ // near the end of the frame, where words don't fit
 		default:
 			for pos < len(buf) && buf[pos] >= utf8.RuneSelf {
-				if pos+2 < len(buf) && isWide(buf[pos], buf[pos+1], buf[pos+2]) {
+				if pos+2 < len(buf) && isCommonThreeByte(buf[pos], buf[pos+1], buf[pos+2]) {
 					pos += 3
 					continue
 				}
 				n := runeLen(buf[pos:])
 				if n == 0 {
 					s.pos = pos
-					return v, faultUTF8
+					return v, errUTF8
 				}
 				pos += n
 			}
@@ -340,7 +340,7 @@ func (s *scanner) text() (slot, fault) {
 
 // bytes is the text of a string, without escapes. It lies in the frame or in
 // the scratch.
-func (s *scanner) bytes(v slot) []byte {
+func (s *scanner) unescaped(v valueSpan) []byte {
 	raw := s.buf[v.start:v.end:v.end]
 	if !v.escaped {
 		return raw

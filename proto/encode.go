@@ -6,8 +6,9 @@ import (
 	"unicode/utf8"
 )
 
-// fieldKeys has what stands before each field's value. msgid is always the
-// first field, so only its key has no comma.
+// fieldKeys holds the encoded key of each field, with the comma before it and
+// the colon after it. msgid is always the first field, so its key has a brace
+// instead of the comma.
 var fieldKeys = buildFieldKeys(fieldNames)
 
 func buildFieldKeys(names [fieldCount]string) (keys [fieldCount]string) {
@@ -18,9 +19,10 @@ func buildFieldKeys(names [fieldCount]string) (keys [fieldCount]string) {
 	return keys
 }
 
-// AppendRequest appends r to dst as a client sends it: what its op needs, and
-// of what its op allows, what Fields names or is not zero. An op that no client
-// sends is written with msgid and rid alone.
+// AppendRequest appends the JSON of a client's message to dst. It writes the
+// fields that the op needs, and those of the optional fields that are in
+// r.Fields or aren't zero. For an op that no client sends, it writes only msgid
+// and rid.
 func AppendRequest(dst []byte, r *Request) []byte {
 	dst = append(dst, fieldKeys[FMsgID]...)
 	dst = strconv.AppendInt(dst, int64(r.Op), 10)
@@ -61,10 +63,10 @@ func AppendRequest(dst []byte, r *Request) []byte {
 	return append(dst, '}')
 }
 
-// AppendResponse appends r to dst as the server sends it, by the table in
-// fields.go: without blanks, in the order of the Field constants. An op that no
-// server sends is written with msgid and rid alone. It does not allocate where
-// dst has room.
+// AppendResponse appends the JSON of a server's message to dst, according to the
+// table in fields.go: without spaces, in the order of the Field constants. For
+// an op that no server sends, it writes only msgid and rid. It doesn't allocate
+// if dst has enough capacity.
 func AppendResponse(dst []byte, r *Response) []byte {
 	dst = append(dst, fieldKeys[FMsgID]...)
 	dst = strconv.AppendInt(dst, int64(r.Op), 10)
@@ -91,7 +93,7 @@ func AppendResponse(dst []byte, r *Response) []byte {
 	return append(dst, '}')
 }
 
-// stands says which fields stand in r, besides msgid.
+// fieldsToWrite returns the fields that AppendResponse writes, without msgid.
 func (r *Response) fieldsToWrite() Fields {
 	s := r.Fields & (1 << FRID)
 	if r.Op <= 0 || r.Op >= OpCount || responseSpecs[r.Op] == nil {
@@ -115,7 +117,7 @@ func (r *Response) fieldsToWrite() Fields {
 	return s
 }
 
-// has says whether f is set in r: not zero, or a list that is not nil.
+// isSet reports whether f isn't zero, or, for a list, not nil.
 func (r *Response) isSet(f Field) bool {
 	switch fieldRules[f].typ {
 	case typeInteger:
@@ -130,12 +132,12 @@ func (r *Response) isSet(f Field) bool {
 	return r.hasList(f)
 }
 
-// AppendString appends s to dst as a JSON string. It escapes what must be:
-// quotes, backslashes and control characters; what is not UTF-8 becomes
-// U+FFFD, so that the result is valid whatever s is.
+// AppendString appends s to dst as a JSON string. It escapes quotes, backslashes
+// and control characters only. Invalid UTF-8 becomes U+FFFD, so the result is
+// always valid.
 func AppendString[T stringOrBytes](dst []byte, s T) []byte {
 	dst = append(dst, '"')
-	done := 0 // s before it is in dst
+	done := 0 // s[:done] is in dst
 	for i := 0; i < len(s); {
 		for len(s)-i >= 8 {
 			if special := maskSpecial(load64(s[i : i+8])); special != 0 {

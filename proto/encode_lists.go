@@ -2,9 +2,10 @@ package proto
 
 import "strconv"
 
-// appendList appends the list f of r, [] where it is nil. By hand, though it is
-// not the hot path: that is faster than any library (bench/results.md), writes
-// a message in a list as it is pushed, and can't fail.
+// appendList appends the list f of r, or [] if it is nil. It is written by hand,
+// although it isn't the hot path: it is faster than the libraries
+// (bench/results.md), encodes a message in a list exactly as it is pushed, and
+// can't fail.
 func appendList(dst []byte, r *Response, f Field) []byte {
 	switch f {
 	case FFriends:
@@ -23,19 +24,20 @@ func appendList(dst []byte, r *Response, f Field) []byte {
 	return append(dst, "[]"...)
 }
 
-func appendArray[T any](dst []byte, list []T, one func([]byte, *T) []byte) []byte {
+// appendArray appends list as a JSON array, with appendOne for each element.
+func appendArray[T any](dst []byte, list []T, appendOne func([]byte, *T) []byte) []byte {
 	dst = append(dst, '[')
 	for i := range list {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = one(dst, &list[i])
+		dst = appendOne(dst, &list[i])
 	}
 	return append(dst, ']')
 }
 
-// AppendChat appends c to dst as it is pushed. The same bytes are its element
-// in offlinemsg and messages. It does not allocate where dst has room.
+// AppendChat appends c to dst as it is pushed. A message in offlinemsg and
+// messages has the same bytes. It doesn't allocate if dst has enough capacity.
 func AppendChat(dst []byte, c *Chat) []byte {
 	dst = append(dst, fieldKeys[FMsgID]...)
 	dst = strconv.AppendInt(dst, int64(c.Op), 10)

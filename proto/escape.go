@@ -2,8 +2,8 @@ package proto
 
 import "unicode/utf8"
 
-// escape checks the escape that b begins with and gives its length: of a
-// surrogate pair, that of both.
+// checkEscape checks the escape sequence at the start of b and returns its
+// length. A surrogate pair counts as one sequence.
 func checkEscape(b []byte) (int, syntaxError) {
 	if len(b) < 2 {
 		return 0, errTruncated
@@ -29,7 +29,7 @@ func checkEscape(b []byte) (int, syntaxError) {
 	return 0, errEscape
 }
 
-// hex4 is the code unit of an escape with four hexadecimal digits.
+// parseHexEscape returns the code unit of the \uXXXX escape at the start of b.
 func parseHexEscape(b []byte) (rune, bool) {
 	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
 		return 0, false
@@ -49,8 +49,8 @@ func parseHexEscape(b []byte) (rune, bool) {
 	return r, true
 }
 
-// unescape appends what raw, a string that was scanned, stands for. That is
-// never longer than raw, so a frame bounds it.
+// unescape appends raw, the content of a scanned string, with its escapes
+// replaced. The result is never longer than raw, so the frame's size bounds it.
 func unescape(dst, raw []byte) []byte {
 	for i := 0; i < len(raw); {
 		if raw[i] != '\\' {
@@ -87,8 +87,8 @@ func unescape(dst, raw []byte) []byte {
 	return dst
 }
 
-// appendEscape appends what stands in a JSON string for c, an ASCII character
-// that can't stand there itself.
+// appendEscape appends the escape sequence for c, an ASCII character that a JSON
+// string can't contain.
 func appendEscape(dst []byte, c byte) []byte {
 	switch c {
 	case '"', '\\':

@@ -2,21 +2,22 @@ package proto
 
 import "unicode/utf8"
 
-// shape is how a field's value is written, and where in Request and Response
-// it lies: their methods integer, boolean, octets and text know.
+// valueType is the JSON type of a field, and its Go type in Request and
+// Response.
 type valueType uint8
 
 const (
 	typeInteger valueType = iota + 1
 	typeBoolean
-	typeBytes  // a string that both structs have as bytes
-	typeString // a string that both structs have as a string
+	typeBytes  // a string, []byte in both structs
+	typeString // a string, string in both structs
 	typeList
 )
 
-// rule is what a client's value of a field must be: within min and max lies an
-// integer's value, or a string's length, in characters where chars is set, else
-// in bytes. What servers send is only held to its shape.
+// fieldRule is the type of a field, and the range that a client's value must be
+// in: of an integer, its value; of a string, its length, in characters if
+// countChars is set, otherwise in bytes. Only the type of a server's value is
+// checked.
 type fieldRule struct {
 	typ        valueType
 	min, max   int64
@@ -28,14 +29,14 @@ var (
 	nonNegative  = fieldRule{typ: typeInteger, min: 0, max: MaxID}
 	positive     = fieldRule{typ: typeInteger, min: 1, max: MaxID}
 	anyBoolean   = fieldRule{typ: typeBoolean}
-	serverString = fieldRule{typ: typeString} // by servers only
+	serverString = fieldRule{typ: typeString} // only servers send it
 	serverList   = fieldRule{typ: typeList}
 )
 
 var fieldRules = [fieldCount]fieldRule{
 	FMsgID: anyInteger, FRID: anyInteger, FErrno: anyInteger, FRetryAfter: anyInteger, FWindow: anyInteger, FEpoch: anyInteger,
 	FTime: anyInteger, FFirst: anyInteger, FLast: anyInteger, FCount: anyInteger,
-	FLimit: anyInteger, // the service knows what makes sense
+	FLimit: anyInteger, // the service checks the range
 	FAfter: nonNegative, FBefore: nonNegative,
 	FID: positive, FToID: positive, FPeer: positive, FGroupID: positive, FFriendID: positive, FUserID: positive, FSeq: positive,
 
@@ -47,8 +48,8 @@ var fieldRules = [fieldCount]fieldRule{
 	FData:  {typ: typeBytes, min: 0, max: MaxData},
 
 	FName: {typ: typeString, min: 1, max: MaxNameChars, countChars: true},
-	// That a password is too short is judged where it is set (CheckPassword):
-	// one that is offered at LOGIN is wrong then, and no more than that is told.
+	// CheckPassword checks the minimum length where a password is set. A password
+	// that is too short at LOGIN is just a wrong one.
 	FPassword:    {typ: typeString, min: 1, max: MaxPasswordChars, countChars: true},
 	FNewPassword: {typ: typeString, min: 1, max: MaxPasswordChars, countChars: true},
 	FToken:       {typ: typeString, min: 1, max: MaxToken},
@@ -60,13 +61,13 @@ var fieldRules = [fieldCount]fieldRule{
 	FFriends: serverList, FGroups: serverList, FUsers: serverList, FOffline: serverList, FMessages: serverList, FConversations: serverList,
 }
 
-// length checks the length of f's text, which is valid UTF-8.
+// checkLength checks the length of f's text, which must be valid UTF-8.
 func (ru *fieldRule) checkLength(f Field, text []byte) *Error {
 	n := int64(len(text))
 	unit := "bytes"
 	if ru.countChars {
 		unit = "characters"
-		if n > ru.max { // else there can't be too many
+		if n > ru.max { // otherwise it can't have too many characters
 			n = int64(utf8.RuneCount(text))
 		}
 	}

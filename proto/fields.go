@@ -1,6 +1,6 @@
 package proto
 
-// Field names one key of a message. A set of them is a Fields.
+// Field identifies one key of a message. Fields is a set of them.
 type Field uint8
 
 // The fields, in the order in which the encoder writes them.
@@ -58,6 +58,7 @@ const (
 // Fields is a set of fields.
 type Fields uint64
 
+// fieldSet returns the set of these fields.
 func fieldSet(fs ...Field) (s Fields) {
 	for _, f := range fs {
 		s |= 1 << f
@@ -80,14 +81,14 @@ var fieldNames = [fieldCount]string{
 	FMessages: "messages", FConversations: "conversations", FMore: "more",
 }
 
-// String is the key on the wire.
+// String returns the key on the wire.
 func (f Field) String() string { return fieldNames[f] }
 
-// fieldIndex finds a field by its key: open addressing, built from fieldNames
-// so that there is one list of names only.
+// fieldIndex maps keys to fields: a hash table with open addressing, built from
+// fieldNames.
 var fieldIndex = buildFieldIndex()
 
-type fieldTable [256]uint8 // a Field plus one; 0: none
+type fieldTable [256]uint8 // the Field plus one; 0 means empty
 
 func buildFieldIndex() (t fieldTable) {
 	for f, name := range fieldNames {
@@ -100,12 +101,14 @@ func buildFieldIndex() (t fieldTable) {
 	return t
 }
 
-// fieldHash is any cheap function that keeps the names mostly apart.
+// hashField is a cheap hash with few collisions among the field names. key must
+// not be empty.
 func hashField(key []byte) uint8 {
 	n := len(key)
 	return uint8(n*31) ^ key[0]*7 ^ key[n-1]*13 ^ key[n/2]*3
 }
 
+// lookupField returns the field with this key.
 func lookupField(key []byte) (Field, bool) {
 	if len(key) == 0 {
 		return 0, false
@@ -119,13 +122,13 @@ func lookupField(key []byte) (Field, bool) {
 	return 0, false
 }
 
-// requestSpec says what a client's message of one op holds, besides msgid
-// and rid: Need must be there, May can be, and of OneOf (where it is not
-// empty) exactly one. Other keys are ignored, whatever their values.
+// requestSpec lists the fields of a client's message of one op, besides msgid
+// and rid. Need fields are required and May fields are optional. If OneOf isn't
+// empty, exactly one of its fields is required. Other keys are ignored.
 type requestSpec struct{ Need, May, OneOf Fields }
 
 var requestSpecs = [OpCount]*requestSpec{
-	// LOGIN is (id or name) with password, or token: Decode checks that by hand.
+	// LOGIN takes id or name with password, or token; see checkLogin.
 	LOGIN:         {May: fieldSet(FID, FName, FPassword, FToken, FDevice, FAck, FBrief)},
 	LOGOUT:        {},
 	REG:           {Need: fieldSet(FName, FPassword)},
@@ -150,10 +153,10 @@ var requestSpecs = [OpCount]*requestSpec{
 	CONVERSATIONS: {May: fieldSet(FBefore, FLimit)},
 }
 
-// responseSpec says what a server's message of one op holds, besides msgid
-// and rid: Always stands in each, Success only where errno is 0, and May
-// where it is not zero (a list: where it is not nil). Errmsg of an op that
-// does not list it, and retry_after_ms, stand in refusals only.
+// responseSpec lists the fields of a server's message of one op, besides msgid
+// and rid. Always fields are in every message, Success fields only if errno is
+// 0, and May fields only if they aren't zero (lists: not nil). Refusals of all
+// ops also have errmsg, and retry_after_ms if it isn't 0.
 type responseSpec struct{ Always, Success, May Fields }
 
 var responseSpecs = [OpCount]*responseSpec{
@@ -161,7 +164,8 @@ var responseSpecs = [OpCount]*responseSpec{
 		FEpoch, FOffline, FMore), May: fieldSet(FFriends, FGroups)},
 	REG_ACK:  {Always: fieldSet(FErrno, FErrMsg), Success: fieldSet(FID)},
 	ONE_CHAT: {Always: fieldSet(FID, FName, FToID, FMsg, FTime, FSeq, FCID)},
-	// To its friend and, as "friends now", to the user's other devices.
+	// Sent to the new friend, and to the user's other devices, which learn of the
+	// friendship by it.
 	ADD_FRIEND:       {Always: fieldSet(FID, FName)},
 	ADD_GROUP:        {Always: fieldSet(FGroupID, FID, FName)},
 	GROUP_CHAT:       {Always: fieldSet(FID, FName, FGroupID, FMsg, FTime, FSeq, FCID)},
@@ -187,7 +191,7 @@ var responseSpecs = [OpCount]*responseSpec{
 	KICK_MEMBER_ACK:   {Always: fieldSet(FErrno, FGroupID, FUserID)},
 	DISMISS_GROUP:     {Always: fieldSet(FGroupID)},
 	DISMISS_GROUP_ACK: {Always: fieldSet(FErrno, FGroupID)},
-	// To the blocker's other devices.
+	// Sent to the blocker's other devices.
 	BLOCK:             {Always: fieldSet(FUserID, FOn)},
 	BLOCK_ACK:         {Always: fieldSet(FErrno, FUserID, FOn)},
 	FIND_USER_ACK:     {Always: fieldSet(FErrno), Success: fieldSet(FID, FName), May: fieldSet(FState)},

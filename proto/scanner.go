@@ -5,8 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// kind is what a JSON value is. Integers are told from other numbers, since
-// no field of ours takes a fraction or an exponent.
+// jsonKind is the kind of a JSON value. Integers are distinct from other
+// numbers, because no field accepts a fraction or an exponent.
 type jsonKind uint8
 
 const (
@@ -21,15 +21,16 @@ const (
 	kindArray
 )
 
-// slot is where the value of a known field stands in the frame: a string
-// without its quotes, anything else whole.
+// valueSpan is the position of a known field's value in the frame, without the
+// quotes if it is a string.
 type valueSpan struct {
 	start, end uint32
 	kind       jsonKind
 	escaped    bool
 }
 
-// fault is why a frame is no JSON object of ours.
+// syntaxError says why a frame isn't a valid JSON object. It is a number, so
+// that returning it doesn't allocate.
 type syntaxError uint8
 
 const (
@@ -67,22 +68,22 @@ var syntaxErrorTexts = [...]string{
 	errTrailing:  "something follows the object",
 }
 
-// scanner goes over a whole frame once, checks everything about it that is
-// JSON, and remembers where the values of the known fields stand. Nothing is
-// decoded by other eyes than its own, so that no two parsers can disagree
-// about a frame. It recurses at most MaxDepth deep.
+// scanner scans a whole frame once. It validates the JSON completely and records
+// the positions of the known fields' values. No second parser reads a client's
+// frame, so no two parsers can disagree about it. It recurses at most MaxDepth
+// deep.
 type scanner struct {
 	buf     []byte
-	pos     int // after a fault: where it is
+	pos     int // after an error, the position of the error
 	seen    Fields
-	values  [fieldCount]valueSpan // valid for what is in seen
-	keys    keySet                // the keys that seen doesn't cover
-	objects uint32                // given out to nested objects, the frame's own is 0
-	scratch []byte                // unescaped text; only grows within a frame
+	values  [fieldCount]valueSpan // valid for the fields in seen
+	keys    keySet                // the keys that aren't in seen
+	objects uint32                // number of nested objects so far; the top-level object is number 0
+	scratch []byte                // unescaped strings; only grows within a frame
 }
 
-// scan reads all of buf. After a fault, seen has the fields that stood
-// complete before it.
+// scan scans buf. After an error, seen has the fields that were complete before
+// it.
 func (s *scanner) scan(buf []byte) syntaxError {
 	s.buf, s.pos, s.seen, s.objects = buf, 0, 0, 0
 	s.scratch = s.scratch[:0]
@@ -102,8 +103,9 @@ func (s *scanner) scan(buf []byte) syntaxError {
 	return syntaxOK
 }
 
-// next skips blanks and gives the byte after them, without taking it; 0 at
-// the end, which is right wherever it is asked for, as no token begins so.
+// skipSpace skips white space and returns the next byte without consuming it, or
+// 0 at the end. No token starts with a 0 byte, so callers needn't tell the two
+// apart.
 func (s *scanner) skipSpace() byte {
 	for s.pos < len(s.buf) {
 		c := s.buf[s.pos]
@@ -115,7 +117,7 @@ func (s *scanner) skipSpace() byte {
 	return 0
 }
 
-// or gives f, or faultEnd where nothing is left to be wrong.
+// orTruncated returns f, or errTruncated at the end of the frame.
 func (s *scanner) orTruncated(f syntaxError) syntaxError {
 	if s.pos >= len(s.buf) {
 		return errTruncated
@@ -123,8 +125,8 @@ func (s *scanner) orTruncated(f syntaxError) syntaxError {
 	return f
 }
 
-// members reads an object from behind its opening brace. Only object 0, the
-// frame's own, has fields.
+// scanObject scans an object after its opening brace. Only the top-level object,
+// number 0, has fields.
 func (s *scanner) scanObject(object uint32, depth int) syntaxError {
 	if s.skipSpace() == '}' {
 		s.pos++
@@ -177,7 +179,7 @@ func (s *scanner) scanObject(object uint32, depth int) syntaxError {
 	}
 }
 
-// elements reads an array from behind its opening bracket.
+// scanArray scans an array after its opening bracket.
 func (s *scanner) scanArray(depth int) syntaxError {
 	if s.skipSpace() == ']' {
 		s.pos++
@@ -199,7 +201,8 @@ func (s *scanner) scanArray(depth int) syntaxError {
 	}
 }
 
-// value reads one value within something that is depth deep.
+// scanValue scans one value; depth is the depth of the object or array that
+// contains it.
 func (s *scanner) scanValue(depth int) (valueSpan, syntaxError) {
 	c := s.skipSpace()
 	start := s.pos
@@ -225,7 +228,8 @@ func (s *scanner) scanValue(depth int) (valueSpan, syntaxError) {
 	return v, f
 }
 
-// nested reads an object or an array within something that is depth deep.
+// scanNested scans an object or array; depth is that of the one that contains
+// it.
 func (s *scanner) scanNested(open byte, depth int) (jsonKind, syntaxError) {
 	if depth >= MaxDepth {
 		return kindNone, errDepth
@@ -246,7 +250,8 @@ func (s *scanner) scanLiteral(word string) syntaxError {
 	return syntaxOK
 }
 
-// number reads a number by JSON's grammar: no leading zeros, no bare point.
+// scanNumber scans a number by JSON's grammar: no leading zeros, and digits on
+// both sides of a decimal point.
 func (s *scanner) scanNumber() (jsonKind, syntaxError) {
 	if s.buf[s.pos] == '-' {
 		s.pos++
@@ -277,6 +282,7 @@ func (s *scanner) scanNumber() (jsonKind, syntaxError) {
 	return k, syntaxOK
 }
 
+// skipDigits skips decimal digits and returns how many there were.
 func (s *scanner) skipDigits() int {
 	start := s.pos
 	for s.pos < len(s.buf) && s.buf[s.pos]-'0' <= 9 {
@@ -285,7 +291,7 @@ func (s *scanner) skipDigits() int {
 	return s.pos - start
 }
 
-// text reads a string from its opening quote on.
+// scanString scans a string, starting at its opening quote.
 func (s *scanner) scanString() (valueSpan, syntaxError) {
 	s.pos++
 	v := valueSpan{start: uint32(s.pos), kind: kindString}
@@ -320,7 +326,7 @@ func (s *scanner) scanString() (valueSpan, syntaxError) {
 			s.pos = pos
 			return v, errControl
 		case c < utf8.RuneSelf:
-			pos++ // near the end of the frame, where words don't fit
+			pos++ // near the end of the frame, where no 8-byte word fits
 		default:
 			for pos < len(buf) && buf[pos] >= utf8.RuneSelf {
 				if pos+2 < len(buf) && isCommonThreeByte(buf[pos], buf[pos+1], buf[pos+2]) {
@@ -338,8 +344,8 @@ func (s *scanner) scanString() (valueSpan, syntaxError) {
 	}
 }
 
-// bytes is the text of a string, without escapes. It lies in the frame or in
-// the scratch.
+// unescaped returns the text of a string, without escapes. It points into the
+// frame or the scratch buffer.
 func (s *scanner) unescaped(v valueSpan) []byte {
 	raw := s.buf[v.start:v.end:v.end]
 	if !v.escaped {

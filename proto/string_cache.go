@@ -1,10 +1,10 @@
 package proto
 
-// stringCache keeps short strings that come again and again (names, states),
-// so that a stream of pushes from the same few users costs no allocation.
+// stringCache interns short strings such as names and states, so that a stream
+// of pushes from the same few users doesn't allocate.
 type stringCache [64]string
 
-const maxCachedString = 64 // bytes of a string that is kept
+const maxCachedString = 64 // in bytes; longer strings aren't cached
 
 func (c *stringCache) get(b []byte) string {
 	if len(b) == 0 {

@@ -9,12 +9,12 @@ import (
 
 // chores does what is due on a session and returns when to look again. Only
 // its writer calls it, holding Client.mu.
-func (c *Client) chores(s *session, now time.Time) (next time.Time) {
+func (c *Client) runTimers(s *session, now time.Time) (next time.Time) {
 	if !now.Before(s.pingAt) {
 		// A PING may wait for a server that wants silence, but not so long that
 		// the connection seems dead.
-		if wait := c.quiet.Sub(now); wait > 0 && wait < c.cfg.PingEvery/4 {
-			s.pingAt = c.quiet
+		if wait := c.throttledUntil.Sub(now); wait > 0 && wait < c.cfg.PingEvery/4 {
+			s.pingAt = c.throttledUntil
 		} else {
 			s.request(&proto.Request{Op: proto.PING})
 			s.pingAt = now.Add(c.cfg.PingEvery)
@@ -24,36 +24,36 @@ func (c *Client) chores(s *session, now time.Time) (next time.Time) {
 	if !s.loggedIn {
 		return next
 	}
-	if !c.quiet.IsZero() {
-		if now.Before(c.quiet) {
-			return earlier(next, c.quiet)
+	if !c.throttledUntil.IsZero() {
+		if now.Before(c.throttledUntil) {
+			return earlier(next, c.throttledUntil)
 		}
-		c.quiet = time.Time{}
-		c.pump(now)
+		c.throttledUntil = time.Time{}
+		c.sendWaiting(now)
 	}
-	if len(c.dirty) > 0 {
-		if at := c.dirtyAt.Add(receiptWait); c.dirtyN < receiptMax && now.Before(at) {
+	if len(c.receiptsDue) > 0 {
+		if at := c.receiptsDueSince.Add(receiptDelay); c.receiptsDueMessages < receiptBatch && now.Before(at) {
 			next = earlier(next, at)
 		} else {
 			c.appendReceipts(s)
 		}
 	}
-	for t := range c.holes {
+	for t := range c.gaps {
 		if t.syncing {
 			continue
 		}
-		if !now.Before(t.due) {
-			c.fill(s, t)
+		if !now.Before(t.syncAt) {
+			c.requestSync(s, t)
 		}
-		if t.hole() && !t.syncing {
-			next = earlier(next, t.due)
+		if t.hasGap() && !t.syncing {
+			next = earlier(next, t.syncAt)
 		}
 	}
-	if len(c.outbox.holds) > 0 {
-		c.pump(now)
-		for conv, until := range c.outbox.holds {
+	if len(c.outbox.retryAt) > 0 {
+		c.sendWaiting(now)
+		for conv, until := range c.outbox.retryAt {
 			if !now.Before(until) {
-				delete(c.outbox.holds, conv) // nothing waits there any more, or the window is full
+				delete(c.outbox.retryAt, conv) // nothing waits there any more, or the window is full
 				continue
 			}
 			next = earlier(next, until)
@@ -63,20 +63,20 @@ func (c *Client) chores(s *session, now time.Time) (next time.Time) {
 }
 
 // fill asks the server for what is missing in t.
-func (c *Client) fill(s *session, t *track) {
+func (c *Client) requestSync(s *session, t *conversation) {
 	switch {
 	case !t.started:
 		// An ACK of our own in a conversation we knew nothing of, and no push
 		// from before it: the server holds that we have all that.
-		t.assume(t.lowest()-1, nil)
-		c.touch(t)
-		c.watch(t, false)
+		t.startAssumed(t.lowestBuffered()-1, nil)
+		c.queueReceipt(t)
+		c.updateGap(t, false)
 	case len(s.calls) >= maxCalls || !c.queue.hasRoom(queueLen/2):
-		t.due = time.Now().Add(queueWait)
+		t.syncAt = time.Now().Add(queueRoomTimeout)
 	default:
 		t.syncing = true
 		c.rid++
-		s.calls[c.rid] = &call{t: t}
+		s.calls[c.rid] = &call{conversation: t}
 		c.stats.syncs.Add(1)
 		s.request(&proto.Request{Op: proto.SYNC, RID: c.rid, Peer: t.conv.Peer, GroupID: t.conv.Group,
 			Fields: 1 << proto.FAfter, After: t.last, Limit: proto.MaxSyncMessages})
@@ -84,20 +84,20 @@ func (c *Client) fill(s *session, t *track) {
 }
 
 // touch notes that t may have a receipt to send. The caller holds Client.mu.
-func (c *Client) touch(t *track) {
-	if t.handled <= t.receipted && t.readable() <= t.readSent {
+func (c *Client) queueReceipt(t *conversation) {
+	if t.handled <= t.receiptSent && t.readTo() <= t.readSent {
 		return
 	}
 	c.unsaved = true
-	if !t.dirty {
-		t.dirty = true
-		c.dirty = append(c.dirty, t)
+	if !t.receiptDue {
+		t.receiptDue = true
+		c.receiptsDue = append(c.receiptsDue, t)
 	}
-	if c.dirtyN++; c.dirtyN == 1 {
-		c.dirtyAt = time.Now()
-		c.wakeAt(c.dirtyAt.Add(receiptWait))
-	} else if c.dirtyN == receiptMax {
-		c.wakeAt(c.dirtyAt)
+	if c.receiptsDueMessages++; c.receiptsDueMessages == 1 {
+		c.receiptsDueSince = time.Now()
+		c.wakeAt(c.receiptsDueSince.Add(receiptDelay))
+	} else if c.receiptsDueMessages == receiptBatch {
+		c.wakeAt(c.receiptsDueSince)
 	}
 }
 
@@ -105,28 +105,28 @@ func (c *Client) touch(t *track) {
 // be sent in one go; the others' turn comes receiptWait later. The caller holds
 // Client.mu.
 func (c *Client) appendReceipts(s *session) {
-	n := min(len(c.dirty), receiptsOut)
-	for _, t := range c.dirty[:n] {
-		t.dirty = false
-		if c.tracks[t.conv] != t {
+	n := min(len(c.receiptsDue), receiptsPerWrite)
+	for _, t := range c.receiptsDue[:n] {
+		t.receiptDue = false
+		if c.conversations[t.conv] != t {
 			continue
 		}
-		if t.handled > t.receipted {
-			c.receipt(s, t, t.handled, false)
-			t.receipted = t.handled
+		if t.handled > t.receiptSent {
+			c.sendReceipt(s, t, t.handled, false)
+			t.receiptSent = t.handled
 		}
-		if read := t.readable(); read > t.readSent {
-			c.receipt(s, t, read, true)
+		if read := t.readTo(); read > t.readSent {
+			c.sendReceipt(s, t, read, true)
 			t.readSent = read
 		}
 	}
-	c.dirty = slices.Delete(c.dirty, 0, n)
-	if c.dirtyN = min(len(c.dirty), receiptMax-1); c.dirtyN > 0 {
-		c.dirtyAt = time.Now()
+	c.receiptsDue = slices.Delete(c.receiptsDue, 0, n)
+	if c.receiptsDueMessages = min(len(c.receiptsDue), receiptBatch-1); c.receiptsDueMessages > 0 {
+		c.receiptsDueSince = time.Now()
 	}
 }
 
-func (c *Client) receipt(s *session, t *track, seq int64, read bool) {
+func (c *Client) sendReceipt(s *session, t *conversation, seq int64, read bool) {
 	c.stats.receipts.Add(1)
 	c.rid++
 	if read {
@@ -139,17 +139,17 @@ func (c *Client) receipt(s *session, t *track, seq int64, read bool) {
 
 // receiptRefused has a receipt sent again, if it is the last one of its
 // conversation: a later one says the same and more.
-func (c *Client) receiptRefused(rid int64) {
-	for _, t := range c.tracks {
+func (c *Client) retryReceipt(rid int64) {
+	for _, t := range c.conversations {
 		switch rid {
 		case t.receiptRID:
-			t.receipted = 0
+			t.receiptSent = 0
 		case t.readRID:
 			t.readSent = 0
 		default:
 			continue
 		}
-		c.touch(t)
+		c.queueReceipt(t)
 		return
 	}
 }
@@ -163,8 +163,8 @@ func (c *Client) receiptRefused(rid int64) {
 func (c *Client) MarkRead(conv Conv, seq int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	t := c.tracks[conv]
-	most := c.paged[conv]
+	t := c.conversations[conv]
+	most := c.historyEnd[conv]
 	if t != nil && t.started {
 		most = max(most, t.last)
 	}
@@ -172,16 +172,16 @@ func (c *Client) MarkRead(conv Conv, seq int64) {
 		return
 	}
 	if t == nil {
-		t = c.track(conv)
+		t = c.conversation(conv)
 	}
 	t.read = max(t.read, seq)
-	c.touch(t)
+	c.queueReceipt(t)
 }
 
 // wakeAt makes the writer look at what is due at t, or before.
 func (c *Client) wakeAt(t time.Time) {
-	if c.session != nil && t.Before(c.due) {
-		c.due = t
+	if c.session != nil && t.Before(c.wakeTime) {
+		c.wakeTime = t
 		signal(c.session.wake)
 	}
 }

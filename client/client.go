@@ -17,41 +17,41 @@ type Client struct {
 	queue *queue
 	stats counters
 
-	ctx      context.Context // ends when Close begins
-	cancel   context.CancelFunc
-	stopping atomic.Bool    // Close was called
-	wg       sync.WaitGroup // all goroutines but the dispatcher
-	done     chan struct{}  // the dispatcher has ended
-	closed   chan struct{}  // Close has ended
-	auth     chan struct{}  // 1: taken by who connects, logs in or out
-	saving   sync.Mutex     // held around Store.Save
-	dials    atomic.Uint64  // picks the next address
+	ctx          context.Context // ends when Close begins
+	cancel       context.CancelFunc
+	stopping     atomic.Bool    // Close was called
+	wg           sync.WaitGroup // all goroutines but the dispatcher
+	dispatchDone chan struct{}  // the dispatcher has ended
+	closeDone    chan struct{}  // Close has ended
+	loginLock    chan struct{}  // 1: taken by who connects, logs in or out
+	saveMu       sync.Mutex     // held around Store.Save
+	nextAddr     atomic.Uint64  // picks the next address
 
-	mu      sync.Mutex // guards what follows, and tracks, outbox and lists; innermost but for queue.mu
-	session *session   // nil: not connected
-	rid     int64
-	logins  int64     // counts Login and Logout: a reconnect for an older one gives up
-	attempt int       // reconnects since a connection held
-	retryAt time.Time // when the next one is
+	mu               sync.Mutex // guards what follows, and tracks, outbox and lists; innermost but for queue.mu
+	session          *session   // nil: not connected
+	rid              int64
+	loginGeneration  int64     // counts Login and Logout: a reconnect for an older one gives up
+	reconnectAttempt int       // reconnects since a connection held
+	retryAt          time.Time // when the next one is
 
-	me     int64 // 0: never logged in
-	name   string
-	device string
-	token  string
-	epoch  int64
-	keep   bool // stay logged in
+	userID       int64 // 0: never logged in
+	name         string
+	device       string
+	token        string
+	epoch        int64
+	stayLoggedIn bool // stay logged in
 
-	lists   lists
-	outbox  outbox
-	tracks  map[Conv]*track
-	paged   map[Conv]int64 // the last one that History has returned
-	holes   map[*track]struct{}
-	dirty   []*track // have receipts to send
-	dirtyAt time.Time
-	dirtyN  int       // messages that came since
-	due     time.Time // when the writer wakes up at the latest
-	quiet   time.Time // the server has said "too fast": nothing is sent before, PING where it must; zero: it hasn't
-	unsaved bool
+	lists               lists
+	outbox              outbox
+	conversations       map[Conv]*conversation
+	historyEnd          map[Conv]int64 // the last one that History has returned
+	gaps                map[*conversation]struct{}
+	receiptsDue         []*conversation // have receipts to send
+	receiptsDueSince    time.Time
+	receiptsDueMessages int       // messages that came since
+	wakeTime            time.Time // when the writer wakes up at the latest
+	throttledUntil      time.Time // the server has said "too fast": nothing is sent before, PING where it must; zero: it hasn't
+	unsaved             bool
 }
 
 // New makes a client. It neither connects nor blocks, but for reading
@@ -63,9 +63,9 @@ func New(cfg Config) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{
-		cfg: cfg, queue: newQueue(), done: make(chan struct{}), closed: make(chan struct{}),
-		auth: make(chan struct{}, 1), lists: newLists(), outbox: newOutbox(cfg),
-		tracks: make(map[Conv]*track), paged: make(map[Conv]int64), holes: make(map[*track]struct{}),
+		cfg: cfg, queue: newQueue(), dispatchDone: make(chan struct{}), closeDone: make(chan struct{}),
+		loginLock: make(chan struct{}, 1), lists: newLists(), outbox: newOutbox(cfg),
+		conversations: make(map[Conv]*conversation), historyEnd: make(map[Conv]int64), gaps: make(map[*conversation]struct{}),
 	}
 	if cfg.State != nil {
 		saved, err := cfg.State.Load()
@@ -89,13 +89,13 @@ func New(cfg Config) (*Client, error) {
 // Close waits for the first and returns nil.
 func (c *Client) Close() error {
 	if c.stopping.Swap(true) {
-		<-c.closed
+		<-c.closeDone
 		return nil
 	}
-	defer close(c.closed)
+	defer close(c.closeDone)
 	c.cancel()
 	c.mu.Lock()
-	failed := c.outbox.fail()
+	failed := c.outbox.takeAll()
 	var calls map[int64]*call
 	if s := c.session; s != nil {
 		calls, s.calls = s.calls, make(map[int64]*call)
@@ -103,17 +103,17 @@ func (c *Client) Close() error {
 	c.mu.Unlock()
 	// A handler may be waiting for one of these.
 	for _, cl := range calls {
-		cl.answer(nil, ErrClosed)
+		cl.complete(nil, ErrClosed)
 	}
-	settle(failed, ErrClosed)
-	<-c.done
+	failAll(failed, ErrClosed)
+	<-c.dispatchDone
 
 	c.mu.Lock()
 	if s := c.session; s != nil {
 		c.appendReceipts(s)
-		s.hangUp()
+		s.closeAfterWrite()
 	}
-	c.keep = false
+	c.stayLoggedIn = false
 	c.mu.Unlock()
 	c.wg.Wait()
 	return c.save()
@@ -123,7 +123,7 @@ func (c *Client) Close() error {
 func (c *Client) Me() (id int64, name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.me, c.name
+	return c.userID, c.name
 }
 
 // Token is what LoginToken takes, "" before the first login and after Logout.
@@ -182,13 +182,13 @@ func (c *Client) Stats() Stats {
 
 // restore takes over what an earlier run saved.
 func (c *Client) restore(s *Saved) {
-	c.me, c.name, c.device, c.token, c.epoch = s.User, s.Name, s.Device, s.Token, s.Epoch
+	c.userID, c.name, c.device, c.token, c.epoch = s.User, s.Name, s.Device, s.Token, s.Epoch
 	for conv, last := range s.Last {
 		if conv.check() == nil && last > 0 && last <= proto.MaxID {
-			t := newTrack(conv)
+			t := newConversation(conv)
 			t.startAt(last, nil)
-			t.receipted = t.handled
-			c.tracks[conv] = t
+			t.receiptSent = t.handled
+			c.conversations[conv] = t
 		}
 	}
 }
@@ -198,17 +198,17 @@ func (c *Client) save() error {
 	if c.cfg.State == nil {
 		return nil
 	}
-	c.saving.Lock()
-	defer c.saving.Unlock()
+	c.saveMu.Lock()
+	defer c.saveMu.Unlock()
 	c.mu.Lock()
 	if !c.unsaved {
 		c.mu.Unlock()
 		return nil
 	}
 	c.unsaved = false
-	s := &Saved{User: c.me, Name: c.name, Device: c.device, Token: c.token, Epoch: c.epoch,
-		Last: make(map[Conv]int64, len(c.tracks))}
-	for conv, t := range c.tracks {
+	s := &Saved{User: c.userID, Name: c.name, Device: c.device, Token: c.token, Epoch: c.epoch,
+		Last: make(map[Conv]int64, len(c.conversations))}
+	for conv, t := range c.conversations {
 		if t.handled > 0 {
 			s.Last[conv] = t.handled
 		}
@@ -234,4 +234,4 @@ func (c *Client) saveOrLog() bool {
 
 // say queues a state change for the handlers. Such are few: they are never
 // dropped.
-func (c *Client) say(s StateChange) { c.queue.put(item{what: s}) }
+func (c *Client) queueStateChange(s StateChange) { c.queue.put(queueItem{what: s}) }

@@ -46,28 +46,28 @@ const (
 	defaultOutbox = 4096
 	maxCalls      = 1024 // requests without an answer, per connection
 
-	queueLen  = 4096                   // events that wait for the handlers; a page of SYNC may come on top
-	queueWait = 100 * time.Millisecond // how long reading waits for slow handlers before it leaves messages to SYNC
+	queueLen         = 4096                   // events that wait for the handlers; a page of SYNC may come on top
+	queueRoomTimeout = 100 * time.Millisecond // how long reading waits for slow handlers before it leaves messages to SYNC
 
-	maxHeld      = 512                   // messages kept beyond a hole, per conversation
-	maxOwn       = 64 << 10              // numbers of one's own messages kept beyond a hole, per conversation
-	holeGrace    = 75 * time.Millisecond // a push on its way fills most holes
-	startGrace   = 2 * time.Second       // for what the server believes we lack, after an ACK in an unknown conversation
-	syncRetry    = time.Second           // after a SYNC without progress, doubled up to syncRetryMax
-	syncRetryMax = 30 * time.Second
+	maxBuffered       = 512                   // messages kept beyond a hole, per conversation
+	maxOwnSeqs        = 64 << 10              // numbers of one's own messages kept beyond a hole, per conversation
+	gapDelay          = 75 * time.Millisecond // a push on its way fills most holes
+	unknownStartDelay = 2 * time.Second       // for what the server believes we lack, after an ACK in an unknown conversation
+	syncBackoffMin    = time.Second           // after a SYNC without progress, doubled up to syncRetryMax
+	syncBackoffMax    = 30 * time.Second
 
-	receiptWait = 100 * time.Millisecond // receipts of this long are sent together
-	receiptMax  = 64                     // messages after which they are sent at once
-	receiptsOut = 16                     // conversations whose receipts are sent in one go: servers limit frames per second
+	receiptDelay     = 100 * time.Millisecond // receipts of this long are sent together
+	receiptBatch     = 64                     // messages after which they are sent at once
+	receiptsPerWrite = 16                     // conversations whose receipts are sent in one go: servers limit frames per second
 
-	saveEvery    = 2 * time.Second  // progress is saved at most this often
-	writeTimeout = 30 * time.Second // for one write
-	closeTimeout = 2 * time.Second  // for the last write, in Close
-	maxSpare     = 256 << 10        // a write buffer larger than this is not kept
+	saveEvery     = 2 * time.Second  // progress is saved at most this often
+	writeTimeout  = 30 * time.Second // for one write
+	closeTimeout  = 2 * time.Second  // for the last write, in Close
+	maxKeptBuffer = 256 << 10        // a write buffer larger than this is not kept
 
-	maxRetryAfter = time.Minute // a server's retry_after_ms is cut to this
-	unsureWait    = 250 * time.Millisecond
-	unsureWaitMax = 15 * time.Second // an errno 10 is tried again after unsureWait, doubled up to this
+	maxRetryAfter         = time.Minute // a server's retry_after_ms is cut to this
+	unavailableBackoffMin = 250 * time.Millisecond
+	unavailableBackoffMax = 15 * time.Second // an errno 10 is tried again after unsureWait, doubled up to this
 )
 
 // withDefaults checks c and fills in what is not set.
@@ -75,17 +75,17 @@ func (c Config) withDefaults() (Config, error) {
 	if len(c.Addrs) == 0 {
 		return c, errors.New("client: Config.Addrs is empty")
 	}
-	def(&c.Device, proto.DefaultDevice)
+	setDefault(&c.Device, proto.DefaultDevice)
 	if n := utf8.RuneCountInString(c.Device); n > proto.MaxDeviceChars {
 		return c, fmt.Errorf("client: Config.Device has %d characters, more than %d", n, proto.MaxDeviceChars)
 	}
-	def(&c.Window, proto.DefaultWindow)
-	def(&c.Outbox, defaultOutbox)
-	def(&c.DialTimeout, 10*time.Second)
-	def(&c.LoginTimeout, 30*time.Second)
-	def(&c.BackoffMin, 200*time.Millisecond)
-	def(&c.BackoffMax, 30*time.Second)
-	def(&c.PingEvery, 30*time.Second)
+	setDefault(&c.Window, proto.DefaultWindow)
+	setDefault(&c.Outbox, defaultOutbox)
+	setDefault(&c.DialTimeout, 10*time.Second)
+	setDefault(&c.LoginTimeout, 30*time.Second)
+	setDefault(&c.BackoffMin, 200*time.Millisecond)
+	setDefault(&c.BackoffMax, 30*time.Second)
+	setDefault(&c.PingEvery, 30*time.Second)
 	for name, v := range map[string]int64{
 		"Window": int64(c.Window), "Outbox": int64(c.Outbox), "DialTimeout": int64(c.DialTimeout),
 		"LoginTimeout": int64(c.LoginTimeout), "BackoffMin": int64(c.BackoffMin),
@@ -109,7 +109,7 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-func def[T comparable](p *T, v T) {
+func setDefault[T comparable](p *T, v T) {
 	var zero T
 	if *p == zero {
 		*p = v

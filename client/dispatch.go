@@ -7,30 +7,30 @@ import (
 
 // shownEvery is after how many messages receipts may tell of them, while
 // more wait.
-const shownEvery = 16
+const handledBatch = 16
 
 // mark stands in the queue for what came before it.
-type mark chan struct{}
+type queueBarrier chan struct{}
 
 // Handled waits until the handlers have been called for all that has come
 // up to now. It must not be called by a handler.
 func (c *Client) Handled(ctx context.Context) error {
-	m := make(mark)
-	c.queue.put(item{what: m})
+	m := make(queueBarrier)
+	c.queue.put(queueItem{what: m})
 	select {
 	case <-m:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-c.done:
+	case <-c.dispatchDone:
 		return ErrClosed
 	}
 }
 
 // dispatch calls the handlers until Close, and saves progress in between.
 func (c *Client) dispatch() {
-	defer close(c.done)
-	var items []item
+	defer close(c.dispatchDone)
+	var items []queueItem
 	saved := time.Now()
 	save := time.NewTimer(time.Hour)
 	defer save.Stop()
@@ -42,16 +42,16 @@ func (c *Client) dispatch() {
 		case <-save.C:
 		}
 		items = c.queue.take(items)
-		for from := 0; from < len(items); from += shownEvery {
-			some := items[from:min(from+shownEvery, len(items))]
+		for from := 0; from < len(items); from += handledBatch {
+			some := items[from:min(from+handledBatch, len(items))]
 			for i := range some {
 				if c.stopping.Load() {
-					c.shown(some[:i])
+					c.markHandled(some[:i])
 					return
 				}
-				c.perform(&some[i])
+				c.callHandler(&some[i])
 			}
-			c.shown(some)
+			c.markHandled(some)
 		}
 		if c.cfg.State == nil {
 			continue
@@ -67,9 +67,9 @@ func (c *Client) dispatch() {
 	}
 }
 
-func (c *Client) perform(it *item) {
+func (c *Client) callHandler(it *queueItem) {
 	h := &c.cfg.Handlers
-	if it.track != nil {
+	if it.conversation != nil {
 		c.stats.received.Add(1)
 		if h.Message != nil {
 			h.Message(it.msg)
@@ -77,7 +77,7 @@ func (c *Client) perform(it *item) {
 		return
 	}
 	switch v := it.what.(type) {
-	case mark:
+	case queueBarrier:
 		close(v)
 	case StateChange:
 		if h.State != nil {
@@ -103,14 +103,14 @@ func (c *Client) perform(it *item) {
 }
 
 // shown lets receipts tell of what handlers have returned from.
-func (c *Client) shown(items []item) {
+func (c *Client) markHandled(items []queueItem) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i := range items {
-		if t := items[i].track; t != nil {
-			t.shown(items[i].msg.Seq)
-			if c.tracks[t.conv] == t {
-				c.touch(t)
+		if t := items[i].conversation; t != nil {
+			t.messageHandled(items[i].msg.Seq)
+			if c.conversations[t.conv] == t {
+				c.queueReceipt(t)
 			}
 		}
 	}

@@ -41,7 +41,7 @@ func (e *KickError) Is(target error) bool {
 }
 
 // final reports whether a client must not reconnect after it.
-func (e *KickError) final() bool {
+func (e *KickError) isFinal() bool {
 	switch e.Reason {
 	case proto.Replaced, proto.LoggedOut, proto.Abuse:
 		return true
@@ -50,7 +50,7 @@ func (e *KickError) final() bool {
 }
 
 // refusal is the error of an answer, nil where it says that it was done.
-func refusal(r *proto.Response) error {
+func responseError(r *proto.Response) error {
 	if r.Errno == proto.Done {
 		return nil
 	}

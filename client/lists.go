@@ -19,7 +19,7 @@ func newLists() lists {
 	return lists{friends: make(map[int64]proto.Friend), groups: make(map[int64]proto.Group)}
 }
 
-func (l *lists) set(friends []proto.Friend, groups []proto.Group) {
+func (l *lists) replace(friends []proto.Friend, groups []proto.Group) {
 	clear(l.friends)
 	for _, f := range friends {
 		l.friends[f.ID] = f
@@ -38,19 +38,19 @@ func (l *lists) addFriend(f proto.Friend) {
 	l.friends[f.ID] = f
 }
 
-func (l *lists) presence(user int64, state string) {
+func (l *lists) setPresence(user int64, state string) {
 	if f, ok := l.friends[user]; ok {
 		f.State = state
 		l.friends[user] = f
 	}
 	for _, g := range l.groups {
-		if i := member(g, user); i >= 0 {
+		if i := memberIndex(g, user); i >= 0 {
 			g.Users[i].State = state
 		}
 	}
 }
 
-func (l *lists) joined(group int64, m proto.Member) {
+func (l *lists) addMember(group int64, m proto.Member) {
 	g, ok := l.groups[group]
 	switch {
 	case !ok:
@@ -59,18 +59,18 @@ func (l *lists) joined(group int64, m proto.Member) {
 		g = proto.Group{ID: group, Users: []proto.Member{m}}
 	case g.Users == nil:
 		g.Count++
-	case member(g, m.ID) < 0:
+	case memberIndex(g, m.ID) < 0:
 		g.Users = append(g.Users, m)
 	}
 	l.groups[group] = g
 }
 
-func (l *lists) left(group, user int64) {
+func (l *lists) removeMember(group, user int64) {
 	g, ok := l.groups[group]
 	if !ok {
 		return
 	}
-	if i := member(g, user); i >= 0 {
+	if i := memberIndex(g, user); i >= 0 {
 		g.Users = slices.Delete(g.Users, i, i+1)
 	} else if g.Users == nil && g.Count > 0 {
 		g.Count--
@@ -78,7 +78,7 @@ func (l *lists) left(group, user int64) {
 	l.groups[group] = g
 }
 
-func member(g proto.Group, user int64) int {
+func memberIndex(g proto.Group, user int64) int {
 	return slices.IndexFunc(g.Users, func(m proto.Member) bool { return m.ID == user })
 }
 

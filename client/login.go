@@ -15,11 +15,11 @@ import (
 // password isn't one; 9: too many users were made from this address. Other errors
 // are those of connecting, ErrNotConnected and ErrClosed.
 func (c *Client) Register(ctx context.Context, name, password string) (int64, error) {
-	if err := c.lock(ctx); err != nil {
+	if err := c.lockLogin(ctx); err != nil {
 		return 0, err
 	}
-	defer c.unlock()
-	s, err := c.connected(ctx)
+	defer c.unlockLogin()
+	s, err := c.connectedSession(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -66,10 +66,10 @@ func (c *Client) Resume(ctx context.Context) error {
 // the server could not be told: its token goes on for 30 days unless the
 // device logs in with its password.
 func (c *Client) Logout(ctx context.Context) error {
-	if err := c.lock(ctx); err != nil {
+	if err := c.lockLogin(ctx); err != nil {
 		return err
 	}
-	defer c.unlock()
+	defer c.unlockLogin()
 	c.mu.Lock()
 	s := c.session
 	if s == nil || !s.loggedIn {
@@ -84,15 +84,15 @@ func (c *Client) Logout(ctx context.Context) error {
 		_, err = c.call(ctx, &proto.Request{Op: proto.LOGOUT}) // which waits where the server says so
 	}
 	c.mu.Lock()
-	c.logins++
+	c.loginGeneration++
 	c.token, c.unsaved = "", true
 	c.lists = newLists()
-	failed := c.giveUp(ErrLoggedOut)
+	failed := c.stopReconnecting(ErrLoggedOut)
 	if s != nil {
-		s.hangUp()
+		s.closeAfterWrite()
 	}
 	c.mu.Unlock()
-	settle(failed, ErrLoggedOut)
+	failAll(failed, ErrLoggedOut)
 	return errors.Join(err, c.save())
 }
 
@@ -107,9 +107,9 @@ func (c *Client) ChangePassword(ctx context.Context, old, new string) error {
 	return nil
 }
 
-func (c *Client) lock(ctx context.Context) error {
+func (c *Client) lockLogin(ctx context.Context) error {
 	select {
-	case c.auth <- struct{}{}:
+	case c.loginLock <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -118,10 +118,10 @@ func (c *Client) lock(ctx context.Context) error {
 	}
 }
 
-func (c *Client) unlock() { <-c.auth }
+func (c *Client) unlockLogin() { <-c.loginLock }
 
 // connected is the session there is, or a new one. The caller holds auth.
-func (c *Client) connected(ctx context.Context) (*session, error) {
+func (c *Client) connectedSession(ctx context.Context) (*session, error) {
 	c.mu.Lock()
 	s := c.session
 	c.mu.Unlock()
@@ -132,25 +132,25 @@ func (c *Client) connected(ctx context.Context) (*session, error) {
 }
 
 func (c *Client) login(ctx context.Context, r *proto.Request) error {
-	if err := c.lock(ctx); err != nil {
+	if err := c.lockLogin(ctx); err != nil {
 		return err
 	}
-	defer c.unlock()
+	defer c.unlockLogin()
 	began := time.Now()
 	c.mu.Lock()
 	in := c.session != nil && c.session.loggedIn
 	if !in {
-		c.logins++ // what reconnects for an earlier login gives up
+		c.loginGeneration++ // what reconnects for an earlier login gives up
 	}
 	c.mu.Unlock()
 	if in {
 		return proto.Errorf(proto.LoggedIn, "already logged in")
 	}
-	s, err := c.connected(ctx)
+	s, err := c.connectedSession(ctx)
 	if err == nil {
-		fresh := s.since.After(began)
+		fresh := s.startedAt.After(began)
 		err = c.loginOn(ctx, s, r)
-		if err != nil && !fresh && !refused(err) && ctx.Err() == nil {
+		if err != nil && !fresh && !isRefusal(err) && ctx.Err() == nil {
 			// The server closes connections that wait 10 s before they log in.
 			if s, err = c.dial(ctx, false); err == nil {
 				err = c.loginOn(ctx, s, r)
@@ -159,9 +159,9 @@ func (c *Client) login(ctx context.Context, r *proto.Request) error {
 	}
 	if err != nil {
 		c.mu.Lock()
-		failed := c.giveUp(err)
+		failed := c.stopReconnecting(err)
 		c.mu.Unlock()
-		settle(failed, err)
+		failAll(failed, err)
 		return err
 	}
 	c.saveOrLog()
@@ -172,56 +172,56 @@ func (c *Client) login(ctx context.Context, r *proto.Request) error {
 func (c *Client) loginOn(ctx context.Context, s *session, r *proto.Request) error {
 	r.Ack, r.Brief = true, c.cfg.Brief
 	_, err := c.callOn(ctx, s, r)
-	if err != nil && !refused(err) {
+	if err != nil && !isRefusal(err) {
 		// It may yet succeed, which nobody would expect any more.
 		s.conn.Close()
-		<-s.gone
+		<-s.ended
 	}
 	return err
 }
 
 // sayRetry tells when the next attempt is, and returns how long that is. The
 // caller holds Client.mu.
-func (c *Client) sayRetry(cause error) time.Duration {
+func (c *Client) scheduleReconnect(cause error) time.Duration {
 	asked := retryAfter(cause)
-	wait := backoff(c.attempt, c.cfg.BackoffMin, c.cfg.BackoffMax) + asked + rand.N(asked/4+1)
-	c.attempt++
+	wait := backoff(c.reconnectAttempt, c.cfg.BackoffMin, c.cfg.BackoffMax) + asked + rand.N(asked/4+1)
+	c.reconnectAttempt++
 	c.retryAt = time.Now().Add(wait)
-	c.say(StateChange{State: Disconnected, Err: cause, Retry: wait})
+	c.queueStateChange(StateChange{State: Disconnected, Err: cause, Retry: wait})
 	return wait
 }
 
 // reconnect waits, and tries to log in with the token until it has, or must
 // not, or there was another login since.
 func (c *Client) reconnect(logins int64, wait time.Duration) {
-	for c.sleep(wait) && c.lock(c.ctx) == nil {
+	for c.sleep(wait) && c.lockLogin(c.ctx) == nil {
 		c.mu.Lock()
-		token, outdated := c.token, c.logins != logins || !c.keep
+		token, outdated := c.token, c.loginGeneration != logins || !c.stayLoggedIn
 		c.mu.Unlock()
 		if outdated {
-			c.unlock()
+			c.unlockLogin()
 			return
 		}
-		err := c.loginAgain(token)
+		err := c.loginWithToken(token)
 		var failed []*outgoing
 		c.mu.Lock()
-		attempt, over := c.attempt, true
+		attempt, over := c.reconnectAttempt, true
 		switch {
 		case err == nil:
 			c.stats.reconnects.Add(1)
-		case final(err):
-			failed = c.giveUp(err)
-			if refused(err) {
+		case isFinal(err):
+			failed = c.stopReconnecting(err)
+			if isRefusal(err) {
 				c.token, c.unsaved = "", true
 			}
 		default:
-			wait, over = c.sayRetry(err), false
+			wait, over = c.scheduleReconnect(err), false
 		}
 		c.mu.Unlock()
-		c.unlock()
+		c.unlockLogin()
 		if err != nil {
 			c.cfg.Logger.Info("reconnecting failed", "attempt", attempt, "error", err)
-			settle(failed, err)
+			failAll(failed, err)
 		}
 		if over {
 			return
@@ -229,11 +229,11 @@ func (c *Client) reconnect(logins int64, wait time.Duration) {
 	}
 }
 
-func (c *Client) loginAgain(token string) error {
+func (c *Client) loginWithToken(token string) error {
 	c.mu.Lock()
 	s := c.session
 	if s != nil { // Register has connected meanwhile
-		s.byItself = true
+		s.automatic = true
 	}
 	c.mu.Unlock()
 	if s == nil {
@@ -247,22 +247,22 @@ func (c *Client) loginAgain(token string) error {
 	err := c.loginOn(ctx, s, &proto.Request{Op: proto.LOGIN, Token: token})
 	if err != nil {
 		s.conn.Close()
-		<-s.gone
+		<-s.ended
 	}
 	return err
 }
 
 // refused reports whether err is the server's answer.
-func refused(err error) bool {
+func isRefusal(err error) bool {
 	var e *proto.Error
 	return errors.As(err, &e)
 }
 
 // final reports whether trying again is useless, or not allowed.
-func final(err error) bool {
+func isFinal(err error) bool {
 	var kick *KickError
 	var refused *proto.Error
-	return errors.As(err, &kick) && kick.final() || errors.As(err, &refused) && refused.Errno == proto.Refused
+	return errors.As(err, &kick) && kick.isFinal() || errors.As(err, &refused) && refused.Errno == proto.Refused
 }
 
 // retryAfter is how long err asks to wait, within reason.

@@ -21,35 +21,35 @@ type Receipt struct {
 
 // outgoing is a chat message that is not acknowledged yet.
 type outgoing struct {
-	rid   int64 // rises in the order of sending
-	conv  Conv
-	text  []byte
-	cid   [22]byte
-	retry bool // it may be stored already
-	sent  bool // it was on the wire
-	tries int  // refusals to be tried again
-	done  func(Receipt, error)
+	rid     int64 // rises in the order of sending
+	conv    Conv
+	text    []byte
+	cid     [22]byte
+	retry   bool // it may be stored already
+	wasSent bool // it was on the wire
+	tries   int  // refusals to be tried again
+	done    func(Receipt, error)
 }
 
 // outbox holds the messages that wait and those on the wire. It belongs to
 // Client.mu.
 type outbox struct {
-	limit, most int // messages in all; on the wire, as configured
-	window      int // on the wire, as the server allows
-	waiting     []*outgoing
-	flight      map[int64]*outgoing
-	holds       map[Conv]time.Time // nothing is sent there before
-	behind      map[Conv]int64     // the last that was on the wire behind one that was refused: nothing is sent there before its answer
-	empty       []chan struct{}    // closed when nothing is left
-	req         proto.Request      // scratch
+	capacity, configuredWindow int // messages in all; on the wire, as configured
+	window                     int // on the wire, as the server allows
+	waiting                    []*outgoing
+	inFlight                   map[int64]*outgoing
+	retryAt                    map[Conv]time.Time // nothing is sent there before
+	blockedBy                  map[Conv]int64     // the last that was on the wire behind one that was refused: nothing is sent there before its answer
+	flushWaiters               []chan struct{}    // closed when nothing is left
+	scratch                    proto.Request      // scratch
 }
 
 func newOutbox(cfg Config) outbox {
-	return outbox{limit: cfg.Outbox, most: cfg.Window, window: cfg.Window,
-		flight: make(map[int64]*outgoing), holds: make(map[Conv]time.Time), behind: make(map[Conv]int64)}
+	return outbox{capacity: cfg.Outbox, configuredWindow: cfg.Window, window: cfg.Window,
+		inFlight: make(map[int64]*outgoing), retryAt: make(map[Conv]time.Time), blockedBy: make(map[Conv]int64)}
 }
 
-func (o *outbox) size() int { return len(o.waiting) + len(o.flight) }
+func (o *outbox) size() int { return len(o.waiting) + len(o.inFlight) }
 
 // Send sends a message of 1 byte to 32 KiB and waits until it is stored. It survives a lost
 // connection: the message is sent again, and stored once. Where it refuses
@@ -72,7 +72,7 @@ func (c *Client) Send(ctx context.Context, conv Conv, text string) (Receipt, err
 		return a.r, a.err
 	case <-ctx.Done():
 		c.mu.Lock()
-		c.outbox.takeBack(m)
+		c.outbox.cancel(m)
 		c.mu.Unlock()
 		return Receipt{}, ctx.Err()
 	}
@@ -97,7 +97,7 @@ func (c *Client) Flush(ctx context.Context) error {
 		return nil
 	}
 	ch := make(chan struct{})
-	c.outbox.empty = append(c.outbox.empty, ch)
+	c.outbox.flushWaiters = append(c.outbox.flushWaiters, ch)
 	c.mu.Unlock()
 	select {
 	case <-ch:
@@ -134,16 +134,16 @@ func (c *Client) send(conv Conv, text string, done func(Receipt, error)) (*outgo
 	switch {
 	case c.stopping.Load():
 		return nil, ErrClosed
-	case !c.keep:
+	case !c.stayLoggedIn:
 		return nil, ErrNotLoggedIn
-	case c.outbox.size() >= c.outbox.limit:
+	case c.outbox.size() >= c.outbox.capacity:
 		c.stats.outboxFull.Add(1)
 		return nil, ErrOutboxFull
 	}
 	c.rid++
 	m.rid = c.rid
 	c.outbox.waiting = append(c.outbox.waiting, m)
-	c.pump(time.Time{})
+	c.sendWaiting(time.Time{})
 	return m, nil
 }
 
@@ -176,25 +176,25 @@ func (m *outgoing) request(r *proto.Request) *proto.Request {
 // pump puts waiting messages on the wire, as many as the window takes. now
 // may be zero: then conversations that are held stay so. The caller holds
 // Client.mu.
-func (c *Client) pump(now time.Time) {
+func (c *Client) sendWaiting(now time.Time) {
 	s, o := c.session, &c.outbox
-	if s == nil || !s.loggedIn || len(o.waiting) == 0 || !c.quiet.IsZero() {
+	if s == nil || !s.loggedIn || len(o.waiting) == 0 || !c.throttledUntil.IsZero() {
 		return
 	}
 	kept, i := 0, 0
-	for ; i < len(o.waiting) && len(o.flight) < o.window; i++ {
+	for ; i < len(o.waiting) && len(o.inFlight) < o.window; i++ {
 		m := o.waiting[i]
-		if o.held(m.conv, now) {
+		if o.blocked(m.conv, now) {
 			o.waiting[kept] = m
 			kept++
 			continue
 		}
-		o.flight[m.rid] = m
-		if c.stats.sent.Add(1); m.sent {
+		o.inFlight[m.rid] = m
+		if c.stats.sent.Add(1); m.wasSent {
 			c.stats.repeated.Add(1)
 		}
-		m.sent = true
-		s.request(m.request(&o.req))
+		m.wasSent = true
+		s.request(m.request(&o.scratch))
 	}
 	if kept == 0 { // what there is behind need not move
 		clear(o.waiting[:i])
@@ -205,71 +205,71 @@ func (c *Client) pump(now time.Time) {
 }
 
 // held reports whether a conversation has to wait.
-func (o *outbox) held(conv Conv, now time.Time) bool {
-	if len(o.behind) > 0 {
-		if o.flight[o.behind[conv]] != nil {
+func (o *outbox) blocked(conv Conv, now time.Time) bool {
+	if len(o.blockedBy) > 0 {
+		if o.inFlight[o.blockedBy[conv]] != nil {
 			return true
 		}
-		delete(o.behind, conv)
+		delete(o.blockedBy, conv)
 	}
-	if len(o.holds) > 0 {
-		if until, held := o.holds[conv]; held && now.Before(until) {
+	if len(o.retryAt) > 0 {
+		if until, held := o.retryAt[conv]; held && now.Before(until) {
 			return true
 		}
-		delete(o.holds, conv)
+		delete(o.retryAt, conv)
 	}
 	return false
 }
 
 // lost takes back what was on the wire: it may be stored or not.
-func (o *outbox) lost() {
-	for rid, m := range o.flight {
+func (o *outbox) requeueInFlight() {
+	for rid, m := range o.inFlight {
 		m.retry = true
 		o.waiting = append(o.waiting, m)
-		delete(o.flight, rid)
+		delete(o.inFlight, rid)
 	}
-	slices.SortFunc(o.waiting, inOrder)
-	clear(o.holds)
-	clear(o.behind)
+	slices.SortFunc(o.waiting, compareRID)
+	clear(o.retryAt)
+	clear(o.blockedBy)
 }
 
-func inOrder(a, b *outgoing) int { return cmp.Compare(a.rid, b.rid) }
+func compareRID(a, b *outgoing) int { return cmp.Compare(a.rid, b.rid) }
 
 // again takes m back, to be tried again, not before until. What comes after it
 // in its conversation waits with it, and it waits for the answers to what is on
 // the wire behind it: the server refuses that too, or it would be overtaken
 // once more by what is new.
-func (o *outbox) again(m *outgoing, until time.Time) {
+func (o *outbox) requeue(m *outgoing, until time.Time) {
 	m.tries++
 	last := m.rid
-	for rid, other := range o.flight {
+	for rid, other := range o.inFlight {
 		if other.conv == m.conv {
 			last = max(last, rid)
 		}
 	}
 	if last > m.rid {
-		o.behind[m.conv] = last
+		o.blockedBy[m.conv] = last
 	}
-	i, _ := slices.BinarySearchFunc(o.waiting, m, inOrder)
+	i, _ := slices.BinarySearchFunc(o.waiting, m, compareRID)
 	o.waiting = slices.Insert(o.waiting, i, m)
-	if o.holds[m.conv].Before(until) {
-		o.holds[m.conv] = until
+	if o.retryAt[m.conv].Before(until) {
+		o.retryAt[m.conv] = until
 	}
 }
 
 // takeBack forgets m if it was never on the wire.
-func (o *outbox) takeBack(m *outgoing) {
-	if i := slices.Index(o.waiting, m); i >= 0 && !m.sent {
+func (o *outbox) cancel(m *outgoing) {
+	if i := slices.Index(o.waiting, m); i >= 0 && !m.wasSent {
 		o.waiting = slices.Delete(o.waiting, i, i+1)
-		closeAll(o.flushed())
+		closeAll(o.takeFlushWaiters())
 	}
 }
 
 // byCID is the message with that cid to conv, taken out, nil if there is none.
-func (o *outbox) byCID(conv Conv, cid string) *outgoing {
-	for rid, m := range o.flight {
+func (o *outbox) takeByCID(conv Conv, cid string) *outgoing {
+	for rid, m := range o.inFlight {
 		if m.conv == conv && string(m.cid[:]) == cid {
-			delete(o.flight, rid)
+			delete(o.inFlight, rid)
 			return m
 		}
 	}
@@ -283,21 +283,21 @@ func (o *outbox) byCID(conv Conv, cid string) *outgoing {
 }
 
 // fail takes all out; the caller settles them.
-func (o *outbox) fail() []*outgoing {
-	o.lost()
+func (o *outbox) takeAll() []*outgoing {
+	o.requeueInFlight()
 	all := o.waiting
 	o.waiting = nil
-	closeAll(o.flushed())
+	closeAll(o.takeFlushWaiters())
 	return all
 }
 
 // flushed returns whom Flush keeps waiting, where nothing is left.
-func (o *outbox) flushed() []chan struct{} {
-	if len(o.empty) == 0 || o.size() > 0 {
+func (o *outbox) takeFlushWaiters() []chan struct{} {
+	if len(o.flushWaiters) == 0 || o.size() > 0 {
 		return nil
 	}
-	waiting := o.empty
-	o.empty = nil
+	waiting := o.flushWaiters
+	o.flushWaiters = nil
 	return waiting
 }
 
@@ -308,7 +308,7 @@ func closeAll(chs []chan struct{}) {
 }
 
 // settle tells messages that they won't be sent. No lock is held.
-func settle(failed []*outgoing, err error) {
+func failAll(failed []*outgoing, err error) {
 	for _, m := range failed {
 		if m.done != nil {
 			m.done(Receipt{}, err)

@@ -7,17 +7,17 @@ import (
 
 // item is one call of a handler that is due. For a message track is its
 // conversation; for all others what is one of the types of Handlers.
-type item struct {
-	track *track
-	msg   Message
-	what  any
+type queueItem struct {
+	conversation *conversation
+	msg          Message
+	what         any
 }
 
 // queue holds what waits for the handlers. Readers put, the dispatcher takes
 // all there is at once.
 type queue struct {
 	mu    sync.Mutex
-	items []item
+	items []queueItem
 	wake  chan struct{} // 1: there are items
 	room  chan struct{} // 1: items were taken
 }
@@ -28,7 +28,7 @@ func newQueue() *queue {
 
 // put appends items. It does not look at the bound: the reader has, before
 // it took the frame in.
-func (q *queue) put(items ...item) {
+func (q *queue) put(items ...queueItem) {
 	if len(items) == 0 {
 		return
 	}
@@ -39,7 +39,7 @@ func (q *queue) put(items ...item) {
 }
 
 // take returns all items and keeps spare, emptied, for those to come.
-func (q *queue) take(spare []item) []item {
+func (q *queue) take(spare []queueItem) []queueItem {
 	clear(spare)
 	q.mu.Lock()
 	items := q.items
@@ -57,7 +57,7 @@ func (q *queue) hasRoom(share int) bool {
 }
 
 // await waits up to d for room, and reports whether there is.
-func (q *queue) await(d time.Duration, stop <-chan struct{}) bool {
+func (q *queue) awaitRoom(d time.Duration, stop <-chan struct{}) bool {
 	if q.hasRoom(queueLen) {
 		return true
 	}

@@ -9,21 +9,21 @@ import (
 
 // inbox collects what one frame sets off, to be done after the lock is let
 // go. Its slices are used again and again.
-type inbox struct {
-	shown   []Message // scratch of arrived
-	items   []item
-	acks    []ack
-	flushed []chan struct{}
-	answers []answered
+type effects struct {
+	scratch      []Message // scratch of arrived
+	items        []queueItem
+	acks         []ackResult
+	flushWaiters []chan struct{}
+	answers      []answeredCall
 }
 
-type ack struct {
+type ackResult struct {
 	m   *outgoing
 	r   Receipt
 	err error
 }
 
-type answered struct {
+type answeredCall struct {
 	call *call
 	r    *proto.Response
 	err  error
@@ -37,150 +37,150 @@ func (c *Client) receive(s *session, r *proto.Response) {
 	case proto.ONE_CHAT, proto.GROUP_CHAT, proto.SYNC_ACK:
 		room = c.awaitRoom(s)
 	}
-	in := &s.in
+	fx := &s.effects
 	c.mu.Lock()
-	c.handle(s, in, r, room)
-	if s.loggedIn && len(in.acks) > 0 {
-		c.pump(time.Time{})
-		in.flushed = c.outbox.flushed()
+	c.handle(s, fx, r, room)
+	if s.loggedIn && len(fx.acks) > 0 {
+		c.sendWaiting(time.Time{})
+		fx.flushWaiters = c.outbox.takeFlushWaiters()
 	}
 	c.mu.Unlock()
 
 	// First, so that whoever gets an answer finds queued what came before it.
-	c.queue.put(in.items...)
-	for _, a := range in.acks {
+	c.queue.put(fx.items...)
+	for _, a := range fx.acks {
 		if a.m.done != nil {
 			a.m.done(a.r, a.err)
 		}
 	}
-	closeAll(in.flushed)
-	for _, a := range in.answers {
-		a.call.answer(a.r, a.err)
+	closeAll(fx.flushWaiters)
+	for _, a := range fx.answers {
+		a.call.complete(a.r, a.err)
 	}
-	clear(in.acks)
-	clear(in.answers)
-	clear(in.items)
-	in.acks, in.answers, in.items, in.flushed = in.acks[:0], in.answers[:0], in.items[:0], nil
+	clear(fx.acks)
+	clear(fx.answers)
+	clear(fx.items)
+	fx.acks, fx.answers, fx.items, fx.flushWaiters = fx.acks[:0], fx.answers[:0], fx.items[:0], nil
 }
 
 // awaitRoom reports whether the queue takes messages. Handlers that are a
 // little slow slow down reading, and by that the server; those that stand
 // still (perhaps waiting for an answer that has yet to be read) don't.
 func (c *Client) awaitRoom(s *session) bool {
-	if s.overflow && !c.queue.hasRoom(queueLen/2) {
+	if s.queueFull && !c.queue.hasRoom(queueLen/2) {
 		return false
 	}
-	s.overflow = !c.queue.await(queueWait, c.ctx.Done())
-	return !s.overflow
+	s.queueFull = !c.queue.awaitRoom(queueRoomTimeout, c.ctx.Done())
+	return !s.queueFull
 }
 
 // handle is receive under Client.mu.
-func (c *Client) handle(s *session, in *inbox, r *proto.Response, room bool) {
+func (c *Client) handle(s *session, fx *effects, r *proto.Response, room bool) {
 	switch r.Op {
 	case proto.ONE_CHAT, proto.GROUP_CHAT:
-		m := c.pushed(r)
-		c.arrived(in, &m, room)
+		m := c.messageOfPush(r)
+		c.receiveMessage(fx, &m, room)
 		return
 	case proto.ONE_CHAT_ACK, proto.GROUP_CHAT_ACK:
-		if m := c.outbox.flight[r.RID]; m != nil {
-			c.acked(in, m, r)
+		if m := c.outbox.inFlight[r.RID]; m != nil {
+			c.handleAck(fx, m, r)
 		}
 		return
 	case proto.KICK:
-		s.kick = &KickError{Reason: r.Reason, Message: r.ErrMsg, RetryAfter: ms(r.RetryAfter)}
+		s.kick = &KickError{Reason: r.Reason, Message: r.ErrMsg, RetryAfter: retryDuration(r.RetryAfter)}
 		return
 	case proto.PING:
 		s.request(&proto.Request{Op: proto.PONG})
 		return
 	}
 	if r.Fields.Has(proto.FRID) {
-		c.answer(s, in, r)
+		c.handleAnswer(s, fx, r)
 		return
 	}
 	if r.Op == proto.ERROR {
-		c.complaint(s, r)
+		c.handleError(s, r)
 		return
 	}
-	if push := c.told(r); push != nil {
-		c.tell(in, push)
+	if push := c.applyPush(r); push != nil {
+		c.queueDroppable(fx, push)
 	}
 }
 
 // answer takes in what answers a request of this client.
-func (c *Client) answer(s *session, in *inbox, r *proto.Response) {
-	if m := c.outbox.flight[r.RID]; m != nil && r.Op == proto.ERROR {
-		c.acked(in, m, r)
+func (c *Client) handleAnswer(s *session, fx *effects, r *proto.Response) {
+	if m := c.outbox.inFlight[r.RID]; m != nil && r.Op == proto.ERROR {
+		c.handleAck(fx, m, r)
 		return
 	}
 	cl := s.calls[r.RID]
 	if cl == nil { // whoever asked has gone, or didn't wait
 		if r.Op == proto.ERROR && r.Errno == proto.TooFast {
-			c.slowDown(r)
-			c.receiptRefused(r.RID)
+			c.throttle(r)
+			c.retryReceipt(r.RID)
 		}
 		return
 	}
 	delete(s.calls, r.RID)
-	err := refusal(r)
-	if r.Errno == proto.TooFast && s.loggedIn && waits(cl.req) {
-		c.slowDown(r)
+	err := responseError(r)
+	if r.Errno == proto.TooFast && s.loggedIn && retriesWhenThrottled(cl.req) {
+		c.throttle(r)
 	}
 	switch {
-	case cl.t != nil:
-		c.synced(in, cl.t, r, err)
+	case cl.conversation != nil:
+		c.handleSync(fx, cl.conversation, r, err)
 		return
 	case err != nil:
 	case r.Op == proto.LOGIN_ACK:
-		c.loggedIn(s, in, r)
+		c.applyLogin(s, fx, r)
 	case r.Op == proto.LOGOUT_ACK:
 		s.loggedIn = false
 	default:
-		c.learn(in, cl.req, r)
+		c.applyAnswer(fx, cl.req, r)
 	}
 	own := *r
 	own.Msg, own.CID, own.Event, own.Data = nil, nil, nil, nil
-	in.answers = append(in.answers, answered{cl, &own, err})
+	fx.answers = append(fx.answers, answeredCall{cl, &own, err})
 }
 
 // complaint takes in an ERROR that names no request: of an event or a PING, or
 // of the connection as such.
-func (c *Client) complaint(s *session, r *proto.Response) {
+func (c *Client) handleError(s *session, r *proto.Response) {
 	switch {
 	case r.Errno != proto.TooFast:
 	case s.loggedIn:
-		c.slowDown(r)
+		c.throttle(r)
 	default:
-		s.turnedAway = refusal(r)
+		s.rejection = responseError(r)
 	}
 }
 
 // slowDown keeps all from being sent for as long as the server has asked, and
 // a little longer: not everyone comes back at the same moment, and what the
 // server refuses next because it was under way says no more than this.
-func (c *Client) slowDown(r *proto.Response) {
-	wait := ms(r.RetryAfter)
-	if until := time.Now().Add(wait); until.After(c.quiet) {
-		c.quiet = until.Add(rand.N(wait/4 + unsureWait/4))
-		c.wakeAt(c.quiet)
+func (c *Client) throttle(r *proto.Response) {
+	wait := retryDuration(r.RetryAfter)
+	if until := time.Now().Add(wait); until.After(c.throttledUntil) {
+		c.throttledUntil = until.Add(rand.N(wait/4 + unavailableBackoffMin/4))
+		c.wakeAt(c.throttledUntil)
 	}
 }
 
 // waits says whether a request may wait until the server takes it: not so
 // passwords, which somebody has just typed.
-func waits(q *proto.Request) bool { return q == nil || q.Op != proto.PASSWORD }
+func retriesWhenThrottled(q *proto.Request) bool { return q == nil || q.Op != proto.PASSWORD }
 
 // tell queues for the handlers what may be lost: the lists are up to date
 // without it, and no server repeats the rest.
-func (c *Client) tell(in *inbox, what any) {
+func (c *Client) queueDroppable(fx *effects, what any) {
 	if c.queue.hasRoom(queueLen) {
-		in.items = append(in.items, item{what: what})
+		fx.items = append(fx.items, queueItem{what: what})
 	} else {
 		c.stats.dropped.Add(1)
 	}
 }
 
 // pushed makes a Message of a push, with one allocation.
-func (c *Client) pushed(r *proto.Response) Message {
+func (c *Client) messageOfPush(r *proto.Response) Message {
 	text := make([]byte, 0, 128)
 	both := string(append(append(text, r.Msg...), r.CID...))
 	return Message{
@@ -189,7 +189,7 @@ func (c *Client) pushed(r *proto.Response) Message {
 	}
 }
 
-func (c *Client) listed(m *proto.Chat) Message {
+func (c *Client) messageOfChat(m *proto.Chat) Message {
 	return Message{
 		Conv: c.convOf(m.ID, m.ToID, m.GroupID), Seq: m.Seq, From: m.ID, Name: m.Name,
 		Text: m.Msg, CID: m.CID, Time: time.UnixMilli(m.Time),
@@ -200,187 +200,187 @@ func (c *Client) convOf(from, to, group int64) Conv {
 	switch {
 	case group != 0:
 		return Group(group)
-	case from == c.me:
+	case from == c.userID:
 		return User(to)
 	}
 	return User(from)
 }
 
-func (c *Client) track(conv Conv) *track {
-	t := c.tracks[conv]
+func (c *Client) conversation(conv Conv) *conversation {
+	t := c.conversations[conv]
 	if t == nil {
-		t = newTrack(conv)
-		c.tracks[conv] = t
+		t = newConversation(conv)
+		c.conversations[conv] = t
 	}
 	return t
 }
 
 // arrived takes in a message, however it came.
-func (c *Client) arrived(in *inbox, m *Message, room bool) {
-	t := c.track(m.Conv)
-	if m.From == c.me && c.outbox.size() > 0 {
-		if own := c.outbox.byCID(m.Conv, m.CID); own != nil {
+func (c *Client) receiveMessage(fx *effects, m *Message, room bool) {
+	t := c.conversation(m.Conv)
+	if m.From == c.userID && c.outbox.size() > 0 {
+		if own := c.outbox.takeByCID(m.Conv, m.CID); own != nil {
 			// Our own, whose ACK was lost: that it is here says as much.
-			c.confirmed(in, own, Receipt{Seq: m.Seq, Time: m.Time})
+			c.messageStored(fx, own, Receipt{Seq: m.Seq, Time: m.Time})
 			return
 		}
 	}
 	if !room && (!t.started || m.Seq > t.last) {
 		c.stats.queueFull.Add(1)
 		if !t.started {
-			c.show(in, t, t.startAt(m.Seq-1, in.shown[:0]))
+			c.queueMessages(fx, t, t.startAt(m.Seq-1, fx.scratch[:0]))
 		}
-		t.exists(m.Seq)
-		c.watch(t, false)
+		t.noteExists(m.Seq)
+		c.updateGap(t, false)
 		return
 	}
-	c.add(in, t, m.Seq, m)
+	c.addSeq(fx, t, m.Seq, m)
 }
 
 // add puts a seq into its track and queues what can be shown.
-func (c *Client) add(in *inbox, t *track, seq int64, m *Message) {
+func (c *Client) addSeq(fx *effects, t *conversation, seq int64, m *Message) {
 	before := t.last
-	shown, fresh := t.add(seq, m, in.shown[:0])
-	c.show(in, t, shown)
+	shown, fresh := t.add(seq, m, fx.scratch[:0])
+	c.queueMessages(fx, t, shown)
 	if !fresh && m != nil {
 		// The server doesn't know that we have it.
 		c.stats.duplicates.Add(1)
-		t.receipted = min(t.receipted, seq-1)
+		t.receiptSent = min(t.receiptSent, seq-1)
 	}
-	c.touch(t)
-	c.watch(t, t.last > before)
+	c.queueReceipt(t)
+	c.updateGap(t, t.last > before)
 }
 
-func (c *Client) show(in *inbox, t *track, shown []Message) {
+func (c *Client) queueMessages(fx *effects, t *conversation, shown []Message) {
 	for i := range shown {
-		in.items = append(in.items, item{track: t, msg: shown[i]})
+		fx.items = append(fx.items, queueItem{conversation: t, msg: shown[i]})
 	}
 	clear(shown)
-	in.shown = shown[:0]
+	fx.scratch = shown[:0]
 }
 
 // acked takes in the answer to a chat message on the wire.
-func (c *Client) acked(in *inbox, m *outgoing, r *proto.Response) {
-	delete(c.outbox.flight, m.rid)
+func (c *Client) handleAck(fx *effects, m *outgoing, r *proto.Response) {
+	delete(c.outbox.inFlight, m.rid)
 	switch r.Errno {
 	case proto.Done:
-		c.confirmed(in, m, Receipt{Seq: r.Seq, Time: time.UnixMilli(r.Time)})
+		c.messageStored(fx, m, Receipt{Seq: r.Seq, Time: time.UnixMilli(r.Time)})
 		return
 	case proto.TooFast:
-		c.outbox.again(m, time.Time{})
-		c.slowDown(r)
+		c.outbox.requeue(m, time.Time{})
+		c.throttle(r)
 		return
 	case proto.Unavailable, proto.NotLoggedIn:
 		m.retry = true
-		wait := unsureWaitMax
+		wait := unavailableBackoffMax
 		if m.tries < 10 {
-			wait = min(wait, unsureWait<<m.tries)
+			wait = min(wait, unavailableBackoffMin<<m.tries)
 		}
-		c.again(m, max(wait/2+rand.N(wait/2), min(ms(r.RetryAfter), maxRetryAfter)))
+		c.retryLater(m, max(wait/2+rand.N(wait/2), min(retryDuration(r.RetryAfter), maxRetryAfter)))
 		return
 	}
 	c.stats.refused.Add(1)
-	in.acks = append(in.acks, ack{m: m, err: refusal(r)})
+	fx.acks = append(fx.acks, ackResult{m: m, err: responseError(r)})
 }
 
-func (c *Client) again(m *outgoing, wait time.Duration) {
+func (c *Client) retryLater(m *outgoing, wait time.Duration) {
 	until := time.Now().Add(wait)
-	c.outbox.again(m, until)
+	c.outbox.requeue(m, until)
 	c.wakeAt(until)
 }
 
 // confirmed settles a message that is stored. The sending device is not
 // pushed its own message: the ACK puts it into the set.
-func (c *Client) confirmed(in *inbox, m *outgoing, r Receipt) {
+func (c *Client) messageStored(fx *effects, m *outgoing, r Receipt) {
 	c.stats.acked.Add(1)
-	in.acks = append(in.acks, ack{m: m, r: r})
-	c.add(in, c.track(m.conv), r.Seq, nil)
+	fx.acks = append(fx.acks, ackResult{m: m, r: r})
+	c.addSeq(fx, c.conversation(m.conv), r.Seq, nil)
 }
 
 // synced takes in the answer to a SYNC for a hole.
-func (c *Client) synced(in *inbox, t *track, r *proto.Response, err error) {
+func (c *Client) handleSync(fx *effects, t *conversation, r *proto.Response, err error) {
 	t.syncing = false
-	if c.tracks[t.conv] != t {
+	if c.conversations[t.conv] != t {
 		return // left meanwhile
 	}
 	switch r.Errno {
 	case proto.Done:
 	case proto.NotFound, proto.NotAllowed:
 		// Nothing more is to be had here: show what came, and forget.
-		for t.lowest() > 0 {
-			c.show(in, t, t.startAt(t.lowest()-1, in.shown[:0]))
+		for t.lowestBuffered() > 0 {
+			c.queueMessages(fx, t, t.startAt(t.lowestBuffered()-1, fx.scratch[:0]))
 		}
-		c.forget(t.conv)
+		c.forgetConversation(t.conv)
 		return
 	default:
 		c.cfg.Logger.Info("a hole could not be filled", "conversation", t.conv, "error", err)
-		c.later(t, max(syncRetry, retryAfter(err)))
+		c.scheduleSync(t, max(syncBackoffMin, retryAfter(err)))
 		return
 	}
 	if !c.queue.hasRoom(queueLen) {
-		c.later(t, queueWait)
+		c.scheduleSync(t, queueRoomTimeout)
 		return
 	}
 	before := t.last
 	if r.First > t.last+1 {
-		c.show(in, t, t.startAt(r.First-1, in.shown[:0]))
+		c.queueMessages(fx, t, t.startAt(r.First-1, fx.scratch[:0]))
 	}
 	for i := range r.Messages {
-		m := c.listed(&r.Messages[i])
+		m := c.messageOfChat(&r.Messages[i])
 		if m.Conv == t.conv {
-			c.arrived(in, &m, true)
+			c.receiveMessage(fx, &m, true)
 		}
 	}
-	c.touch(t)
-	c.watch(t, false)
+	c.queueReceipt(t)
+	c.updateGap(t, false)
 	switch {
-	case !t.hole():
-		t.syncWait = 0
+	case !t.hasGap():
+		t.syncBackoff = 0
 	case t.last == before:
-		t.syncWait = min(max(syncRetry, 2*t.syncWait), syncRetryMax)
-		c.later(t, t.syncWait)
+		t.syncBackoff = min(max(syncBackoffMin, 2*t.syncBackoff), syncBackoffMax)
+		c.scheduleSync(t, t.syncBackoff)
 	case r.More:
-		c.later(t, 0)
+		c.scheduleSync(t, 0)
 	}
 }
 
 // watch keeps the list of holes in step with t. A hole that shrinks is
 // being filled: it gets its time anew.
-func (c *Client) watch(t *track, progress bool) {
+func (c *Client) updateGap(t *conversation, progress bool) {
 	switch {
-	case !t.hole():
-		if !t.due.IsZero() {
-			t.due = time.Time{}
-			delete(c.holes, t)
+	case !t.hasGap():
+		if !t.syncAt.IsZero() {
+			t.syncAt = time.Time{}
+			delete(c.gaps, t)
 		}
-	case t.due.IsZero() || progress && !t.syncing:
-		grace := holeGrace
+	case t.syncAt.IsZero() || progress && !t.syncing:
+		grace := gapDelay
 		if !t.started {
-			grace = startGrace
+			grace = unknownStartDelay
 		}
-		c.later(t, grace)
+		c.scheduleSync(t, grace)
 	}
 }
 
-func (c *Client) later(t *track, wait time.Duration) {
-	if !t.hole() {
+func (c *Client) scheduleSync(t *conversation, wait time.Duration) {
+	if !t.hasGap() {
 		return
 	}
-	t.due = time.Now().Add(wait)
-	c.holes[t] = struct{}{}
-	c.wakeAt(t.due)
+	t.syncAt = time.Now().Add(wait)
+	c.gaps[t] = struct{}{}
+	c.wakeAt(t.syncAt)
 }
 
 // forget drops what is known of a conversation that is no longer ours.
-func (c *Client) forget(conv Conv) {
-	if t := c.tracks[conv]; t != nil {
-		delete(c.tracks, conv)
-		delete(c.holes, t)
+func (c *Client) forgetConversation(conv Conv) {
+	if t := c.conversations[conv]; t != nil {
+		delete(c.conversations, conv)
+		delete(c.gaps, t)
 		c.unsaved = true
 	}
-	delete(c.paged, conv)
+	delete(c.historyEnd, conv)
 }
 
-func ms(n int64) time.Duration {
+func retryDuration(n int64) time.Duration {
 	return time.Duration(min(max(n, 0), int64(maxRetryAfter/time.Millisecond))) * time.Millisecond
 }

@@ -151,8 +151,8 @@ func (c *Client) History(ctx context.Context, conv Conv, before int64, limit int
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i := range r.Messages {
-		p.Messages[i] = c.listed(&r.Messages[i])
-		c.paged[conv] = max(c.paged[conv], p.Messages[i].Seq)
+		p.Messages[i] = c.messageOfChat(&r.Messages[i])
+		c.historyEnd[conv] = max(c.historyEnd[conv], p.Messages[i].Seq)
 	}
 	return p, nil
 }
@@ -174,7 +174,7 @@ func (c *Client) Tell(conv Conv, kind, data string) error {
 	if s == nil || !s.loggedIn {
 		return ErrNotLoggedIn
 	}
-	if len(s.out) > maxSpare || !c.quiet.IsZero() {
+	if len(s.outBuf) > maxKeptBuffer || !c.throttledUntil.IsZero() {
 		return ErrBusy // an event that can't be sent now is worth nothing later
 	}
 	s.request(&proto.Request{Op: proto.EVENT, ToID: conv.Peer, GroupID: conv.Group, Event: []byte(kind), Data: []byte(data)})
@@ -192,13 +192,13 @@ func (c *Client) do(ctx context.Context, q *proto.Request) error {
 // call sends a request of a user who is logged in and waits for the answer.
 func (c *Client) call(ctx context.Context, q *proto.Request) (*proto.Response, error) {
 	for {
-		s, err := c.ready(ctx)
+		s, err := c.awaitReady(ctx)
 		if err != nil {
 			return nil, err
 		}
 		r, err := c.callOn(ctx, s, q)
 		var e *proto.Error
-		if errors.As(err, &e) && e.Errno == proto.TooFast && waits(q) {
+		if errors.As(err, &e) && e.Errno == proto.TooFast && retriesWhenThrottled(q) {
 			continue // it has nothing done, and said when to come again
 		}
 		return r, err
@@ -207,13 +207,13 @@ func (c *Client) call(ctx context.Context, q *proto.Request) (*proto.Response, e
 
 // ready is the session of a user who is logged in, once something may be sent
 // there.
-func (c *Client) ready(ctx context.Context) (*session, error) {
+func (c *Client) awaitReady(ctx context.Context) (*session, error) {
 	for {
 		c.mu.Lock()
-		s, keep, wait := c.session, c.keep, time.Duration(0)
+		s, keep, wait := c.session, c.stayLoggedIn, time.Duration(0)
 		in := s != nil && s.loggedIn
-		if !c.quiet.IsZero() {
-			wait = time.Until(c.quiet)
+		if !c.throttledUntil.IsZero() {
+			wait = time.Until(c.throttledUntil)
 		}
 		c.mu.Unlock()
 		switch {
@@ -227,7 +227,7 @@ func (c *Client) ready(ctx context.Context) (*session, error) {
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
-		case <-s.gone:
+		case <-s.ended:
 		case <-ctx.Done():
 		case <-c.ctx.Done():
 		}
@@ -243,7 +243,7 @@ func (c *Client) ready(ctx context.Context) (*session, error) {
 
 // callOn sends a request on a session and waits for the answer.
 func (c *Client) callOn(ctx context.Context, s *session, q *proto.Request) (*proto.Response, error) {
-	cl := &call{req: q, ch: make(chan result, 1)}
+	cl := &call{req: q, ch: make(chan callResult, 1)}
 	c.mu.Lock()
 	switch {
 	case c.stopping.Load():

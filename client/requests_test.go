@@ -316,26 +316,26 @@ func TestNotConnected(t *testing.T) {
 // Receipts for many conversations at once go out in portions: a server that
 // limits frames per second would take them for abuse.
 func TestReceiptsInPortions(t *testing.T) {
-	c, s := &Client{tracks: make(map[Conv]*track)}, &session{wake: make(chan struct{}, 1)}
-	for i := range int64(2*receiptsOut + 3) {
-		tr := newTrack(User(i + 1))
-		tr.handled, tr.dirty = 1, true
-		c.tracks[tr.conv] = tr
-		c.dirty = append(c.dirty, tr)
+	c, s := &Client{conversations: make(map[Conv]*conversation)}, &session{wake: make(chan struct{}, 1)}
+	for i := range int64(2*receiptsPerWrite + 3) {
+		tr := newConversation(User(i + 1))
+		tr.handled, tr.receiptDue = 1, true
+		c.conversations[tr.conv] = tr
+		c.receiptsDue = append(c.receiptsDue, tr)
 	}
-	for _, want := range []int{receiptsOut, receiptsOut, 3, 0} {
-		s.out = nil
+	for _, want := range []int{receiptsPerWrite, receiptsPerWrite, 3, 0} {
+		s.outBuf = nil
 		c.appendReceipts(s)
 		n := 0
-		for b := s.out; len(b) > 0; n++ {
+		for b := s.outBuf; len(b) > 0; n++ {
 			b = b[proto.HeaderSize+binary.BigEndian.Uint32(b):]
 		}
 		if n != want {
 			t.Fatalf("%d receipts in one go, want %d", n, want)
 		}
 	}
-	if len(c.dirty) > 0 || c.dirtyN > 0 {
-		t.Errorf("%d are left, %d counted", len(c.dirty), c.dirtyN)
+	if len(c.receiptsDue) > 0 || c.receiptsDueMessages > 0 {
+		t.Errorf("%d are left, %d counted", len(c.receiptsDue), c.receiptsDueMessages)
 	}
 }
 

@@ -20,40 +20,40 @@ type session struct {
 	conn      net.Conn
 	addr      string
 	wake      chan struct{} // 1: the writer has something to do
-	gone      chan struct{} // closed by the reader as its last deed
-	since     time.Time
-	byItself  bool        // reconnect logs in on it, and reports its end
-	finishing atomic.Bool // hangUp was called
+	ended     chan struct{} // closed by the reader as its last deed
+	startedAt time.Time
+	automatic bool        // reconnect logs in on it, and reports its end
+	closing   atomic.Bool // hangUp was called
 
-	out      []byte // frames that wait for the writer
+	outBuf   []byte // frames that wait for the writer
 	calls    map[int64]*call
 	loggedIn bool
 	kick     *KickError
 	// turnedAway is why the server didn't want the connection at all.
-	turnedAway error
-	err        error // why it has ended
-	pingAt     time.Time
+	rejection error
+	err       error // why it has ended
+	pingAt    time.Time
 
-	in       inbox // the reader's own
-	overflow bool  // the reader's own: messages are left to SYNC until the queue is half empty
+	effects   effects // the reader's own
+	queueFull bool    // the reader's own: messages are left to SYNC until the queue is half empty
 }
 
 // call is a request that waits for its answer. Where ch is nil it is a SYNC
 // of the client itself, for t.
 type call struct {
-	req *proto.Request
-	ch  chan result // 1
-	t   *track
+	req          *proto.Request
+	ch           chan callResult // 1
+	conversation *conversation
 }
 
-type result struct {
+type callResult struct {
 	r   *proto.Response
 	err error
 }
 
-func (cl *call) answer(r *proto.Response, err error) {
+func (cl *call) complete(r *proto.Response, err error) {
 	if cl.ch != nil {
-		cl.ch <- result{r, err}
+		cl.ch <- callResult{r, err}
 	}
 }
 
@@ -62,13 +62,13 @@ func (cl *call) answer(r *proto.Response, err error) {
 func (c *Client) dial(ctx context.Context, byItself bool) (*session, error) {
 	var errs []error
 	for range c.cfg.Addrs {
-		addr := c.cfg.Addrs[int(c.dials.Add(1)-1)%len(c.cfg.Addrs)]
+		addr := c.cfg.Addrs[int(c.nextAddr.Add(1)-1)%len(c.cfg.Addrs)]
 		conn, err := c.dialOne(ctx, addr)
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		return c.start(conn, addr, byItself)
+		return c.startSession(conn, addr, byItself)
 	}
 	return nil, fmt.Errorf("%w: %w", ErrNotConnected, errors.Join(errs...))
 }
@@ -95,10 +95,10 @@ func (c *Client) dialOne(ctx context.Context, addr string) (net.Conn, error) {
 	return secure, nil
 }
 
-func (c *Client) start(conn net.Conn, addr string, byItself bool) (*session, error) {
+func (c *Client) startSession(conn net.Conn, addr string, byItself bool) (*session, error) {
 	s := &session{
-		conn: conn, addr: addr, byItself: byItself, since: time.Now(),
-		wake: make(chan struct{}, 1), gone: make(chan struct{}),
+		conn: conn, addr: addr, automatic: byItself, startedAt: time.Now(),
+		wake: make(chan struct{}, 1), ended: make(chan struct{}),
 		calls: make(map[int64]*call), pingAt: time.Now().Add(c.cfg.PingEvery),
 	}
 	c.mu.Lock()
@@ -109,16 +109,16 @@ func (c *Client) start(conn net.Conn, addr string, byItself bool) (*session, err
 	}
 	c.session = s
 	c.wg.Add(2)
-	c.say(StateChange{State: Connected, Addr: addr})
+	c.queueStateChange(StateChange{State: Connected, Addr: addr})
 	c.mu.Unlock()
-	go c.read(s)
-	go c.write(s)
+	go c.readLoop(s)
+	go c.writeLoop(s)
 	return s, nil
 }
 
 // request queues a frame. The caller holds Client.mu.
 func (s *session) request(r *proto.Request) {
-	s.out = appendFrame(s.out, r)
+	s.outBuf = appendFrame(s.outBuf, r)
 	signal(s.wake)
 }
 
@@ -131,17 +131,17 @@ func appendFrame(dst []byte, r *proto.Request) []byte {
 
 // hangUp ends the session once what is queued has been written. The caller
 // holds Client.mu.
-func (s *session) hangUp() {
-	s.finishing.Store(true)
+func (s *session) closeAfterWrite() {
+	s.closing.Store(true)
 	deadline := time.Now().Add(closeTimeout)
 	s.conn.SetDeadline(deadline)
 	signal(s.wake)
 }
 
 // read reads until the connection ends, and settles what was left.
-func (c *Client) read(s *session) {
+func (c *Client) readLoop(s *session) {
 	defer c.wg.Done()
-	defer close(s.gone)
+	defer close(s.ended)
 	r := bufio.NewReaderSize(&idleReader{s: s, limit: c.cfg.PingEvery * 3 / 2}, 16<<10)
 	var (
 		dec proto.Decoder
@@ -153,7 +153,7 @@ func (c *Client) read(s *session) {
 		if body, err = proto.ReadFrame(r, buf); err != nil {
 			break
 		}
-		if cap(body) <= maxSpare {
+		if cap(body) <= maxKeptBuffer {
 			buf = body
 		}
 		resp, derr := dec.DecodeResponse(body)
@@ -166,7 +166,7 @@ func (c *Client) read(s *session) {
 		c.receive(s, resp)
 	}
 	s.conn.Close()
-	c.ended(s, err)
+	c.sessionEnded(s, err)
 }
 
 // idleReader gives up where the server is silent, PONGs included.
@@ -179,10 +179,10 @@ type idleReader struct {
 func (r *idleReader) Read(b []byte) (int, error) {
 	// Setting a deadline costs as much as a small read; one of a tenth too
 	// early does no harm.
-	if now := time.Now(); now.Sub(r.set) > r.limit/10 && !r.s.finishing.Load() {
+	if now := time.Now(); now.Sub(r.set) > r.limit/10 && !r.s.closing.Load() {
 		r.set = now
 		r.s.conn.SetReadDeadline(now.Add(r.limit + r.limit/10))
-		if r.s.finishing.Load() {
+		if r.s.closing.Load() {
 			r.s.conn.SetReadDeadline(now.Add(closeTimeout))
 		}
 	}
@@ -191,7 +191,7 @@ func (r *idleReader) Read(b []byte) (int, error) {
 
 // write sends what is queued, all that is there in one write, and does what
 // is due: pings, receipts, SYNCs, repeats.
-func (c *Client) write(s *session) {
+func (c *Client) writeLoop(s *session) {
 	defer c.wg.Done()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -199,29 +199,29 @@ func (c *Client) write(s *session) {
 	for {
 		now := time.Now()
 		c.mu.Lock()
-		next := c.chores(s, now)
-		buf := s.out
-		s.out = spare[:0]
+		next := c.runTimers(s, now)
+		buf := s.outBuf
+		s.outBuf = spare[:0]
 		if c.session == s {
-			c.due = next
+			c.wakeTime = next
 		}
 		c.mu.Unlock()
 
 		if len(buf) > 0 {
-			if !s.finishing.Load() {
+			if !s.closing.Load() {
 				s.conn.SetWriteDeadline(now.Add(writeTimeout))
 			}
 			if _, err := s.conn.Write(buf); err != nil {
 				s.conn.Close() // the reader tells
 				return
 			}
-			if spare = buf; cap(spare) > maxSpare {
+			if spare = buf; cap(spare) > maxKeptBuffer {
 				spare = nil
 			}
 			continue
 		}
 		spare = buf
-		if s.finishing.Load() {
+		if s.closing.Load() {
 			// Half closed, or what the server has sent meanwhile would turn
 			// the end into a reset, which can overtake our last frames.
 			if half, ok := s.conn.(interface{ CloseWrite() error }); !ok || half.CloseWrite() != nil {
@@ -233,20 +233,20 @@ func (c *Client) write(s *session) {
 		select {
 		case <-s.wake:
 		case <-timer.C:
-		case <-s.gone:
+		case <-s.ended:
 			return
 		}
 	}
 }
 
 // ended settles what a session leaves behind and decides what comes next.
-func (c *Client) ended(s *session, err error) {
+func (c *Client) sessionEnded(s *session, err error) {
 	c.mu.Lock()
 	switch {
 	case s.kick != nil:
 		err = s.kick
-	case s.turnedAway != nil:
-		err = fmt.Errorf("%w: %w", ErrNotConnected, s.turnedAway)
+	case s.rejection != nil:
+		err = fmt.Errorf("%w: %w", ErrNotConnected, s.rejection)
 	default:
 		err = fmt.Errorf("%w: %w", ErrNotConnected, err)
 	}
@@ -255,19 +255,19 @@ func (c *Client) ended(s *session, err error) {
 	if c.session == s {
 		c.session = nil
 	}
-	c.outbox.lost()
-	c.quiet = time.Time{}
+	c.outbox.requeueInFlight()
+	c.throttledUntil = time.Time{}
 	for _, cl := range calls { // a hole that has been filled meanwhile isn't among c.holes
-		if cl.t != nil {
-			cl.t.syncing = false
+		if cl.conversation != nil {
+			cl.conversation.syncing = false
 		}
 	}
 	wasIn := s.loggedIn
 	s.loggedIn = false
-	again := wasIn && c.keep && !c.stopping.Load() && (s.kick == nil || !s.kick.final())
-	logins := c.logins
-	if time.Since(s.since) > c.cfg.BackoffMax {
-		c.attempt = 0 // it was no flapping
+	again := wasIn && c.stayLoggedIn && !c.stopping.Load() && (s.kick == nil || !s.kick.isFinal())
+	logins := c.loginGeneration
+	if time.Since(s.startedAt) > c.cfg.BackoffMax {
+		c.reconnectAttempt = 0 // it was no flapping
 	}
 	// Said before the lock is let go, or the session that follows could be told
 	// of before the end of this one.
@@ -275,25 +275,25 @@ func (c *Client) ended(s *session, err error) {
 	var wait time.Duration
 	switch {
 	case again:
-		wait = c.sayRetry(err)
+		wait = c.scheduleReconnect(err)
 	case c.stopping.Load(): // no handler is called any more
-	case !wasIn && c.keep:
-		if !s.byItself { // made by Register while reconnect waits
-			c.say(StateChange{State: Disconnected, Addr: s.addr, Err: err, Retry: max(0, time.Until(c.retryAt))})
+	case !wasIn && c.stayLoggedIn:
+		if !s.automatic { // made by Register while reconnect waits
+			c.queueStateChange(StateChange{State: Disconnected, Addr: s.addr, Err: err, Retry: max(0, time.Until(c.retryAt))})
 		}
 	default:
-		c.say(StateChange{State: Disconnected, Addr: s.addr, Err: err, Final: true})
+		c.queueStateChange(StateChange{State: Disconnected, Addr: s.addr, Err: err, Final: true})
 		if wasIn {
-			c.keep = false
-			failed = c.outbox.fail()
+			c.stayLoggedIn = false
+			failed = c.outbox.takeAll()
 		}
 	}
 	c.mu.Unlock()
 
 	for _, cl := range calls {
-		cl.answer(nil, err)
+		cl.complete(nil, err)
 	}
-	settle(failed, err)
+	failAll(failed, err)
 	c.cfg.Logger.Debug("connection ended", "addr", s.addr, "error", err)
 	if again {
 		c.wg.Go(func() { c.reconnect(logins, wait) })
@@ -302,10 +302,10 @@ func (c *Client) ended(s *session, err error) {
 
 // giveUp makes the client stay away. It returns the messages that will not
 // be sent, to be settled. The caller holds Client.mu.
-func (c *Client) giveUp(cause error) []*outgoing {
-	if c.keep && c.session == nil { // it was said that there would be another attempt
-		c.say(StateChange{State: Disconnected, Err: cause, Final: true})
+func (c *Client) stopReconnecting(cause error) []*outgoing {
+	if c.stayLoggedIn && c.session == nil { // it was said that there would be another attempt
+		c.queueStateChange(StateChange{State: Disconnected, Err: cause, Final: true})
 	}
-	c.keep = false
-	return c.outbox.fail()
+	c.stayLoggedIn = false
+	return c.outbox.takeAll()
 }

@@ -125,7 +125,7 @@ func TestRegisterWhileReconnecting(t *testing.T) {
 	f, rec := newFake(t), newRecord(t)
 	c, p := f.loggedIn(rec, proto.Response{}, nil)
 	rec.state(LoggedIn)
-	c.auth <- struct{}{} // the attempt waits until there is the other connection
+	c.loginLock <- struct{}{} // the attempt waits until there is the other connection
 	p.conn.Close()
 	if s := rec.state(Disconnected); s.Final {
 		t.Fatalf("state %+v", s)
@@ -136,7 +136,7 @@ func TestRegisterWhileReconnecting(t *testing.T) {
 	}
 	p = f.accept()
 	go func() { _, err := c.Register(within(t), "carol", "secret"); registered <- err }()
-	<-c.auth
+	<-c.loginLock
 	for range 2 { // in either order
 		switch q := take(t, p.requests, "a request"); q.Op {
 		case proto.REG:

@@ -289,15 +289,15 @@ func TestDecodeResponse(t *testing.T) {
 		}
 	}
 	for wire, want := range map[string]string{
-		`{"msgid":99`:                        "proto: no valid JSON at byte 11: the frame ends within the object",
-		`{"rid":1}`:                          "proto: a server's message: msgid is missing",
-		`{"msgid":11}`:                       "proto: LOGOUT_ACK of a server: errno is missing",
-		`{"msgid":12,"errno":0,"toid":1}`:    "proto: ONE_CHAT_ACK of a server: cid is missing",
-		`{"msgid":11,"errno":null}`:          "proto: LOGOUT_ACK of a server: errno must be an integer",
-		`{"msgid":11,"errno":4294967296}`:    "proto: LOGOUT_ACK of a server: errno 4294967296 is out of range",
-		`{"msgid":24,"id":1,"state":true}`:   "proto: PRESENCE of a server: state must be a string",
-		`{"msgid":34,"userid":1,"on":1}`:     "proto: BLOCK of a server: on must be true or false",
-		`{"msgid":2,"errno":0,"friends":{}}`: "proto: LOGIN_ACK of a server: friends must be a list",
+		`{"msgid":99`:                        "proto: invalid JSON at byte 11: the frame ends within the object",
+		`{"rid":1}`:                          "proto: message of a server: msgid is missing",
+		`{"msgid":11}`:                       "proto: LOGOUT_ACK: errno is missing",
+		`{"msgid":12,"errno":0,"toid":1}`:    "proto: ONE_CHAT_ACK: cid is missing",
+		`{"msgid":11,"errno":null}`:          "proto: LOGOUT_ACK: errno must be an integer",
+		`{"msgid":11,"errno":4294967296}`:    "proto: LOGOUT_ACK: errno 4294967296 is out of range",
+		`{"msgid":24,"id":1,"state":true}`:   "proto: PRESENCE: state must be a string",
+		`{"msgid":34,"userid":1,"on":1}`:     "proto: BLOCK: on must be true or false",
+		`{"msgid":2,"errno":0,"friends":{}}`: "proto: LOGIN_ACK: friends must be a list",
 	} {
 		if r, err := d.DecodeResponse([]byte(wire)); err == nil || err.Error() != want || r != nil {
 			t.Errorf("%s\n got %v\nwant %s", wire, err, want)

@@ -8,40 +8,42 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// Decoder reads messages. It is reused, and what it returns holds until its
-// next call; the zero value is ready. It is for one goroutine at a time: an
-// event loop has one for all its connections. It never blocks, and does not
-// allocate for the messages of the hot path (ONE_CHAT, GROUP_CHAT, EVENT,
-// RECEIPT, PING and what answers them), as long as they are well-formed.
+// Decoder decodes messages. The zero value is ready to use. A Decoder is reused:
+// what it returns is valid until its next call. It is not safe for concurrent
+// use; each event loop has one for all its connections. It never blocks, and
+// doesn't allocate for well-formed messages of the hot path (ONE_CHAT,
+// GROUP_CHAT, EVENT, RECEIPT, PING and their answers).
 type Decoder struct {
-	scan     scanner
+	scanner  scanner
 	request  Request
 	response Response
 	strings  stringCache
 }
 
-// scratchKeep is what a decoder keeps of its scratch between frames.
-const scratchKeep = 64 << 10
+// maxKeptScratch is the largest scratch buffer, in bytes, that a decoder keeps
+// between frames.
+const maxKeptScratch = 64 << 10
 
-func (d *Decoder) read(body []byte) fault {
-	if cap(d.scan.scratch) > scratchKeep {
-		d.scan.scratch = nil
+// scanBody scans body into d.scanner.
+func (d *Decoder) scanBody(body []byte) syntaxError {
+	if cap(d.scanner.scratch) > maxKeptScratch {
+		d.scanner.scratch = nil
 	}
-	return d.scan.scan(body)
+	return d.scanner.scan(body)
 }
 
-// Decode reads the body of a client's frame, strictly. It returns the
-// request, never nil: beside an error it has Op, and RID with FRID in Fields,
-// as far as they could be read. The errors are BadRequest, for what is no
-// valid message, and UnknownOp, for what is valid but no op of a client.
+// Decode decodes the body of a client's frame. The request is never nil: with an
+// error, it has the Op and RID that could be read, and FRID in Fields if there
+// was a RID. The error is BadRequest for an invalid message, and UnknownOp for a
+// valid message whose op no client may send.
 func (d *Decoder) Decode(body []byte) (*Request, *Error) {
 	r := &d.request
 	*r = Request{}
-	fault := d.read(body)
-	// After a fault too: the answer should find its way to the asker.
-	err := d.heading(&r.Op, &r.RID, &r.Fields)
-	if fault != faultNone {
-		return r, Errorf(BadRequest, "no valid JSON at byte %d: %s", d.scan.pos, faultTexts[fault])
+	syntax := d.scanBody(body)
+	// Read the header of an invalid message too: its refusal is sent with the RID.
+	err := d.bindHeader(&r.Op, &r.RID, &r.Fields)
+	if syntax != syntaxOK {
+		return r, Errorf(BadRequest, "no valid JSON at byte %d: %s", d.scanner.pos, syntaxErrorTexts[syntax])
 	}
 	if err != nil {
 		return r, err
@@ -52,38 +54,39 @@ func (d *Decoder) Decode(body []byte) (*Request, *Error) {
 	return r, d.bindRequest(requestSpecs[r.Op])
 }
 
-// heading reads what every message may have: msgid and rid.
-func (d *Decoder) heading(op *Op, rid *int64, fields *Fields) *Error {
-	var wrong *Error
-	if d.scan.seen.Has(FRID) {
-		if *rid, wrong = d.integer(FRID); wrong == nil {
+// bindHeader reads the fields that every message may have: msgid and rid.
+func (d *Decoder) bindHeader(op *Op, rid *int64, fields *Fields) *Error {
+	var ridErr *Error
+	if d.scanner.seen.Has(FRID) {
+		if *rid, ridErr = d.integer(FRID); ridErr == nil {
 			*fields |= 1 << FRID
 		}
 	}
-	if !d.scan.seen.Has(FMsgID) {
+	if !d.scanner.seen.Has(FMsgID) {
 		return Errorf(BadRequest, "msgid is missing")
 	}
-	v := d.scan.slots[FMsgID]
+	v := d.scanner.values[FMsgID]
 	if v.kind != kindInteger {
 		return Errorf(BadRequest, "msgid must be an integer")
 	}
-	// What doesn't fit is an integer all the same, and no msgid that anyone
-	// knows: it stays 0, which is unknown as well.
-	if n, ok := parseInteger(d.scan.buf[v.start:v.end]); ok && n == int64(Op(n)) {
+	// A msgid that doesn't fit in an Op is still an integer. Leave Op at 0, which is
+	// unknown as well.
+	if n, ok := parseInteger(d.scanner.buf[v.start:v.end]); ok && n == int64(Op(n)) {
 		*op = Op(n)
 	}
-	return wrong
+	return ridErr
 }
 
+// bindRequest checks the fields against spec and stores them in d.request.
 func (d *Decoder) bindRequest(spec *requestSpec) *Error {
-	r, seen := &d.request, d.scan.seen
+	r, seen := &d.request, d.scanner.seen
 	may := spec.Need | spec.May | spec.OneOf
 	if r.Op == LOGIN {
 		if err := checkLogin(seen); err != nil {
 			return err
 		}
 		if seen.Has(FToken) {
-			may &^= 1 << FDevice // the token names the device; what stands there is ignored
+			may &^= 1 << FDevice // the token determines the device; ignore this field
 		}
 	}
 	if missing := spec.Need &^ seen; missing != 0 {
@@ -104,24 +107,26 @@ func (d *Decoder) bindRequest(spec *requestSpec) *Error {
 	return nil
 }
 
+// bindRequestField stores the value of f in d.request.
 func (d *Decoder) bindRequestField(f Field) *Error {
 	var err *Error
-	switch r := &d.request; rules[f].shape {
-	case shapeInteger:
-		*r.integer(f), err = d.integer(f)
-	case shapeBoolean:
-		*r.boolean(f), err = d.boolean(f)
-	case shapeOctets:
-		*r.octets(f), err = d.limited(f)
-	case shapeText:
+	switch r := &d.request; fieldRules[f].typ {
+	case typeInteger:
+		*r.integerField(f), err = d.integer(f)
+	case typeBoolean:
+		*r.booleanField(f), err = d.boolean(f)
+	case typeBytes:
+		*r.bytesField(f), err = d.boundedString(f)
+	case typeString:
 		var text []byte
-		text, err = d.limited(f)
-		*r.text(f) = string(text)
+		text, err = d.boundedString(f)
+		*r.stringField(f) = string(text)
 	}
 	return err
 }
 
-// checkLogin checks that there is one way to say who it is, and no more.
+// checkLogin checks that a LOGIN has exactly one form of credentials: a token,
+// or a password with a name or an id.
 func checkLogin(seen Fields) *Error {
 	switch id, name, password := seen.Has(FID), seen.Has(FName), seen.Has(FPassword); {
 	case seen.Has(FToken):
@@ -129,7 +134,7 @@ func checkLogin(seen Fields) *Error {
 			return Errorf(BadRequest, "token stands alone: without id, name and password")
 		}
 	case id && name:
-		return oneOfError(set(FID, FName), 2)
+		return oneOfError(fieldSet(FID, FName), 2)
 	case !id && !name:
 		return Errorf(BadRequest, "token is missing, or id or name with password")
 	case !password:
@@ -138,6 +143,8 @@ func checkLogin(seen Fields) *Error {
 	return nil
 }
 
+// oneOfError returns the error for a message that has none or both of the two
+// fields in of.
 func oneOfError(of Fields, there int) *Error {
 	first := Field(bits.TrailingZeros64(uint64(of)))
 	second := Field(bits.TrailingZeros64(uint64(of & (of - 1))))
@@ -147,19 +154,20 @@ func oneOfError(of Fields, there int) *Error {
 	return Errorf(BadRequest, "%s and %s exclude each other", first, second)
 }
 
-// integer is the value of f, an integer within its rule.
+// integer returns the value of f, which must be an integer within its rule.
 func (d *Decoder) integer(f Field) (int64, *Error) {
-	v, ru := &d.scan.slots[f], &rules[f]
+	v, ru := &d.scanner.values[f], &fieldRules[f]
 	if v.kind == kindInteger {
-		if n, ok := parseInteger(d.scan.buf[v.start:v.end]); ok && n >= ru.min && n <= ru.max {
+		if n, ok := parseInteger(d.scanner.buf[v.start:v.end]); ok && n >= ru.min && n <= ru.max {
 			return n, nil
 		}
 	}
 	return 0, Errorf(BadRequest, "%s must be an integer from %d to %d", f, ru.min, ru.max)
 }
 
+// boolean returns the value of f, which must be true or false.
 func (d *Decoder) boolean(f Field) (bool, *Error) {
-	switch d.scan.slots[f].kind {
+	switch d.scanner.values[f].kind {
 	case kindTrue:
 		return true, nil
 	case kindFalse:
@@ -168,19 +176,21 @@ func (d *Decoder) boolean(f Field) (bool, *Error) {
 	return false, Errorf(BadRequest, "%s must be true or false", f)
 }
 
-func (d *Decoder) octets(f Field) ([]byte, *Error) {
-	v := d.scan.slots[f]
+// stringBytes returns the value of f, which must be a string.
+func (d *Decoder) stringBytes(f Field) ([]byte, *Error) {
+	v := d.scanner.values[f]
 	if v.kind != kindString {
 		return nil, Errorf(BadRequest, "%s must be a string", f)
 	}
-	return d.scan.bytes(v), nil
+	return d.scanner.unescaped(v), nil
 }
 
-// limited is octets of a length within f's rule.
-func (d *Decoder) limited(f Field) ([]byte, *Error) {
-	text, err := d.octets(f)
+// boundedString returns the value of f, which must be a string of a length
+// within its rule.
+func (d *Decoder) boundedString(f Field) ([]byte, *Error) {
+	text, err := d.stringBytes(f)
 	if err == nil {
-		err = rules[f].length(f, text)
+		err = fieldRules[f].checkLength(f, text)
 	}
 	if err != nil {
 		return nil, err
@@ -188,8 +198,8 @@ func (d *Decoder) limited(f Field) ([]byte, *Error) {
 	return text, nil
 }
 
-// parseInteger reads an integer that was scanned. It is not ok beyond 18 digits,
-// where int64 ends soon, and all that the wire has (MaxID) has ended long ago.
+// parseInteger parses an integer that the scanner has checked. ok is false if it
+// has more than 18 digits: it might not fit in an int64, and is far above MaxID.
 func parseInteger(b []byte) (int64, bool) {
 	negative := b[0] == '-'
 	if negative {
@@ -208,36 +218,36 @@ func parseInteger(b []byte) (int64, bool) {
 	return n, true
 }
 
-// DecodeResponse reads the body of a server's frame, for clients. It is as
-// strict as Decode about JSON and the types of the fields that it knows, and
-// takes any size and value within the type. What a message of its op always
-// has must be there (errmsg need not). An op that it doesn't know is returned
-// with Op set, RID where there was one, and no more: clients ignore such.
-// Beside an error the response is nil; the error is none that errors.As finds an
-// *Error in, as the server has refused nothing.
+// DecodeResponse decodes the body of a server's frame, for clients. It checks
+// JSON and the types of known fields as strictly as Decode, but doesn't check
+// lengths and ranges. The fields that a message of its op always has must be
+// present, except errmsg. For an unknown op it returns only Op and RID; clients
+// ignore such messages. With an error, the response is nil. The error never
+// wraps an *Error, because those stand for refusals by the server.
 func (d *Decoder) DecodeResponse(body []byte) (*Response, error) {
 	r := &d.response
 	*r = Response{}
-	if fault := d.read(body); fault != faultNone {
-		return nil, fmt.Errorf("proto: no valid JSON at byte %d: %s", d.scan.pos, faultTexts[fault])
+	if syntax := d.scanBody(body); syntax != syntaxOK {
+		return nil, fmt.Errorf("proto: invalid JSON at byte %d: %s", d.scanner.pos, syntaxErrorTexts[syntax])
 	}
-	if err := d.heading(&r.Op, &r.RID, &r.Fields); err != nil {
-		return nil, fmt.Errorf("proto: a server's message: %s", err.Message)
+	if err := d.bindHeader(&r.Op, &r.RID, &r.Fields); err != nil {
+		return nil, fmt.Errorf("proto: message of a server: %s", err.Message)
 	}
 	if r.Op <= 0 || r.Op >= OpCount || responseSpecs[r.Op] == nil {
 		return r, nil
 	}
 	if err := d.bindResponse(responseSpecs[r.Op]); err != nil {
-		return nil, fmt.Errorf("proto: %s of a server: %w", r.Op, err)
+		return nil, fmt.Errorf("proto: %s: %w", r.Op, err)
 	}
 	return r, nil
 }
 
+// bindResponse checks the fields against spec and stores them in d.response.
 func (d *Decoder) bindResponse(spec *responseSpec) error {
-	seen := d.scan.seen
+	seen := d.scanner.seen
 	may := spec.Always | spec.Success | spec.May
 	if spec.Always.Has(FErrno) {
-		may |= set(FErrMsg, FRetryAfter)
+		may |= fieldSet(FErrMsg, FRetryAfter)
 	}
 	if missing := spec.Always &^ seen &^ (1 << FErrMsg); missing != 0 {
 		return fmt.Errorf("%s is missing", Field(bits.TrailingZeros64(uint64(missing))))
@@ -252,27 +262,28 @@ func (d *Decoder) bindResponse(spec *responseSpec) error {
 	return nil
 }
 
+// bindResponseField stores the value of f in d.response.
 func (d *Decoder) bindResponseField(f Field) error {
 	var err *Error
-	switch r := &d.response; rules[f].shape {
-	case shapeInteger:
+	switch r := &d.response; fieldRules[f].typ {
+	case typeInteger:
 		var n int64
 		if n, err = d.anyInteger(f); err == nil {
 			if f != FErrno {
-				*r.integer(f) = n
+				*r.integerField(f) = n
 			} else if r.Errno = Errno(n); int64(r.Errno) != n {
 				err = Errorf(BadRequest, "errno %d is out of range", n)
 			}
 		}
-	case shapeBoolean:
-		*r.boolean(f), err = d.boolean(f)
-	case shapeOctets:
-		*r.octets(f), err = d.octets(f)
-	case shapeText:
+	case typeBoolean:
+		*r.booleanField(f), err = d.boolean(f)
+	case typeBytes:
+		*r.bytesField(f), err = d.stringBytes(f)
+	case typeString:
 		var text []byte
-		text, err = d.octets(f)
-		*r.text(f) = d.strings.get(text)
-	case shapeList:
+		text, err = d.stringBytes(f)
+		*r.stringField(f) = d.strings.get(text)
+	case typeList:
 		return d.bindList(f)
 	}
 	if err != nil {
@@ -281,22 +292,23 @@ func (d *Decoder) bindResponseField(f Field) error {
 	return nil
 }
 
+// anyInteger returns the value of f, an integer of up to 18 digits.
 func (d *Decoder) anyInteger(f Field) (int64, *Error) {
-	if v := d.scan.slots[f]; v.kind == kindInteger {
-		if n, ok := parseInteger(d.scan.buf[v.start:v.end]); ok {
+	if v := d.scanner.values[f]; v.kind == kindInteger {
+		if n, ok := parseInteger(d.scanner.buf[v.start:v.end]); ok {
 			return n, nil
 		}
 	}
 	return 0, Errorf(BadRequest, "%s must be an integer", f)
 }
 
-// bindList reads the list f by the library, from the bytes that the scanner has
-// found it in. Only clients read lists, and not often. bench/results.md ("JSON")
-// has how the libraries compare: this one is two to three times as fast as
-// encoding/json; those that are faster still bring assembly or a compiler at
-// run time with them, or read what is no JSON.
+// bindList decodes the list f with a JSON library, from the bytes that the
+// scanner found. Only clients decode lists, and rarely. bench/results.md
+// ("JSON") compares the libraries: this one is two to three times as fast as
+// encoding/json. Faster ones depend on assembly or a compiler at run time, or
+// accept invalid JSON.
 func (d *Decoder) bindList(f Field) error {
-	v := d.scan.slots[f]
+	v := d.scanner.values[f]
 	if v.kind != kindArray {
 		return fmt.Errorf("%s must be a list", f)
 	}
@@ -315,7 +327,7 @@ func (d *Decoder) bindList(f Field) error {
 	case FConversations:
 		list = &r.Conversations
 	}
-	if err := json.Unmarshal(d.scan.buf[v.start:v.end], list); err != nil {
+	if err := json.Unmarshal(d.scanner.buf[v.start:v.end], list); err != nil {
 		return fmt.Errorf("%s: %w", f, err)
 	}
 	return nil

@@ -49,7 +49,7 @@ func messageRows(t *testing.T) []messageRow {
 		text := parenthesised.ReplaceAllString(cells[3], "")
 		success := strings.Index(text, "on success")
 		for _, m := range fieldName.FindAllStringSubmatchIndex(text, -1) {
-			f, known := fieldOf([]byte(text[m[2]:m[3]]))
+			f, known := lookupField([]byte(text[m[2]:m[3]]))
 			if !known {
 				continue
 			}
@@ -132,7 +132,7 @@ func TestTables(t *testing.T) {
 		if spec := requestSpecs[op]; spec != nil {
 			var r Request
 			for f := range fieldCount {
-				if (spec.Need | spec.May | spec.OneOf).Has(f) && r.integer(f) == nil && r.boolean(f) == nil && r.octets(f) == nil && r.text(f) == nil {
+				if (spec.Need | spec.May | spec.OneOf).Has(f) && r.integerField(f) == nil && r.booleanField(f) == nil && r.bytesField(f) == nil && r.stringField(f) == nil {
 					t.Errorf("%s c→s has %s, Request has not", op, f)
 				}
 			}
@@ -140,8 +140,8 @@ func TestTables(t *testing.T) {
 		if spec := responseSpecs[op]; spec != nil {
 			var r Response
 			for f := range fieldCount {
-				if (spec.Always | spec.Success | spec.May).Has(f) && r.integer(f) == nil && r.boolean(f) == nil && r.octets(f) == nil && r.text(f) == nil &&
-					f != FErrno && rules[f].shape != shapeList {
+				if (spec.Always | spec.Success | spec.May).Has(f) && r.integerField(f) == nil && r.booleanField(f) == nil && r.bytesField(f) == nil && r.stringField(f) == nil &&
+					f != FErrno && fieldRules[f].typ != typeList {
 					t.Errorf("%s s→c has %s, Response has not", op, f)
 				}
 			}
@@ -150,24 +150,24 @@ func TestTables(t *testing.T) {
 	var q Request
 	var r Response
 	for f := range fieldCount {
-		if got, ok := fieldOf([]byte(f.String())); !ok || got != f || f.String() == "" {
+		if got, ok := lookupField([]byte(f.String())); !ok || got != f || f.String() == "" {
 			t.Errorf("%q is found as %v", f, got)
 		}
-		ru := rules[f]
-		if ru.shape == 0 {
+		ru := fieldRules[f]
+		if ru.typ == 0 {
 			t.Errorf("%s has no rule", f)
 		}
-		for shape, has := range map[shape]bool{
-			shapeInteger: q.integer(f) != nil || r.integer(f) != nil, shapeBoolean: q.boolean(f) != nil || r.boolean(f) != nil,
-			shapeOctets: q.octets(f) != nil || r.octets(f) != nil, shapeText: q.text(f) != nil || r.text(f) != nil,
+		for shape, has := range map[valueType]bool{
+			typeInteger: q.integerField(f) != nil || r.integerField(f) != nil, typeBoolean: q.booleanField(f) != nil || r.booleanField(f) != nil,
+			typeBytes: q.bytesField(f) != nil || r.bytesField(f) != nil, typeString: q.stringField(f) != nil || r.stringField(f) != nil,
 		} {
-			if has && ru.shape != shape {
-				t.Errorf("%s lies in the structs as shape %d, its rule says %d", f, shape, ru.shape)
+			if has && ru.typ != shape {
+				t.Errorf("%s lies in the structs as shape %d, its rule says %d", f, shape, ru.typ)
 			}
 		}
 	}
 	for _, key := range []string{"", "x", "msgI", "msgidd", "Msgid", "offlinems"} {
-		if f, ok := fieldOf([]byte(key)); ok {
+		if f, ok := lookupField([]byte(key)); ok {
 			t.Errorf("%q is found as %s", key, f)
 		}
 	}

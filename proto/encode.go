@@ -6,11 +6,12 @@ import (
 	"unicode/utf8"
 )
 
-// fieldKeys has what stands before each field's value. msgid is always the
-// first field, so only its key has no comma.
-var fieldKeys = keysOf(fieldNames)
+// fieldKeys holds the encoded key of each field, with the comma before it and
+// the colon after it. msgid is always the first field, so its key has a brace
+// instead of the comma.
+var fieldKeys = buildFieldKeys(fieldNames)
 
-func keysOf(names [fieldCount]string) (keys [fieldCount]string) {
+func buildFieldKeys(names [fieldCount]string) (keys [fieldCount]string) {
 	for f, name := range names {
 		keys[f] = `,"` + name + `":`
 	}
@@ -18,9 +19,10 @@ func keysOf(names [fieldCount]string) (keys [fieldCount]string) {
 	return keys
 }
 
-// AppendRequest appends r to dst as a client sends it: what its op needs, and
-// of what its op allows, what Fields names or is not zero. An op that no client
-// sends is written with msgid and rid alone.
+// AppendRequest appends the JSON of a client's message to dst. It writes the
+// fields that the op needs, and those of the optional fields that are in
+// r.Fields or aren't zero. For an op that no client sends, it writes only msgid
+// and rid.
 func AppendRequest(dst []byte, r *Request) []byte {
 	dst = append(dst, fieldKeys[FMsgID]...)
 	dst = strconv.AppendInt(dst, int64(r.Op), 10)
@@ -35,24 +37,24 @@ func AppendRequest(dst []byte, r *Request) []byte {
 	for left := spec.Need | spec.May | spec.OneOf; left != 0; left &= left - 1 {
 		f := Field(bits.TrailingZeros64(uint64(left)))
 		force := spec.Need.Has(f) || r.Fields.Has(f)
-		switch rules[f].shape {
-		case shapeInteger:
-			if v := *r.integer(f); v != 0 || force {
+		switch fieldRules[f].typ {
+		case typeInteger:
+			if v := *r.integerField(f); v != 0 || force {
 				dst = append(dst, fieldKeys[f]...)
 				dst = strconv.AppendInt(dst, v, 10)
 			}
-		case shapeBoolean:
-			if v := *r.boolean(f); v || force {
+		case typeBoolean:
+			if v := *r.booleanField(f); v || force {
 				dst = append(dst, fieldKeys[f]...)
 				dst = strconv.AppendBool(dst, v)
 			}
-		case shapeOctets:
-			if v := *r.octets(f); len(v) != 0 || force {
+		case typeBytes:
+			if v := *r.bytesField(f); len(v) != 0 || force {
 				dst = append(dst, fieldKeys[f]...)
 				dst = AppendString(dst, v)
 			}
-		case shapeText:
-			if v := *r.text(f); v != "" || force {
+		case typeString:
+			if v := *r.stringField(f); v != "" || force {
 				dst = append(dst, fieldKeys[f]...)
 				dst = AppendString(dst, v)
 			}
@@ -61,38 +63,38 @@ func AppendRequest(dst []byte, r *Request) []byte {
 	return append(dst, '}')
 }
 
-// AppendResponse appends r to dst as the server sends it, by the table in
-// fields.go: without blanks, in the order of the Field constants. An op that no
-// server sends is written with msgid and rid alone. It does not allocate where
-// dst has room.
+// AppendResponse appends the JSON of a server's message to dst, according to the
+// table in fields.go: without spaces, in the order of the Field constants. For
+// an op that no server sends, it writes only msgid and rid. It doesn't allocate
+// if dst has enough capacity.
 func AppendResponse(dst []byte, r *Response) []byte {
 	dst = append(dst, fieldKeys[FMsgID]...)
 	dst = strconv.AppendInt(dst, int64(r.Op), 10)
-	for left := r.stands(); left != 0; left &= left - 1 {
+	for left := r.fieldsToWrite(); left != 0; left &= left - 1 {
 		f := Field(bits.TrailingZeros64(uint64(left)))
 		dst = append(dst, fieldKeys[f]...)
-		switch rules[f].shape {
-		case shapeInteger:
+		switch fieldRules[f].typ {
+		case typeInteger:
 			if f == FErrno {
 				dst = strconv.AppendInt(dst, int64(r.Errno), 10)
 			} else {
-				dst = strconv.AppendInt(dst, *r.integer(f), 10)
+				dst = strconv.AppendInt(dst, *r.integerField(f), 10)
 			}
-		case shapeBoolean:
-			dst = strconv.AppendBool(dst, *r.boolean(f))
-		case shapeOctets:
-			dst = AppendString(dst, *r.octets(f))
-		case shapeText:
-			dst = AppendString(dst, *r.text(f))
-		case shapeList:
+		case typeBoolean:
+			dst = strconv.AppendBool(dst, *r.booleanField(f))
+		case typeBytes:
+			dst = AppendString(dst, *r.bytesField(f))
+		case typeString:
+			dst = AppendString(dst, *r.stringField(f))
+		case typeList:
 			dst = appendList(dst, r, f)
 		}
 	}
 	return append(dst, '}')
 }
 
-// stands says which fields stand in r, besides msgid.
-func (r *Response) stands() Fields {
+// fieldsToWrite returns the fields that AppendResponse writes, without msgid.
+func (r *Response) fieldsToWrite() Fields {
 	s := r.Fields & (1 << FRID)
 	if r.Op <= 0 || r.Op >= OpCount || responseSpecs[r.Op] == nil {
 		return s
@@ -108,37 +110,37 @@ func (r *Response) stands() Fields {
 		}
 	}
 	for left := spec.May; left != 0; left &= left - 1 {
-		if f := Field(bits.TrailingZeros64(uint64(left))); r.has(f) {
+		if f := Field(bits.TrailingZeros64(uint64(left))); r.isSet(f) {
 			s |= 1 << f
 		}
 	}
 	return s
 }
 
-// has says whether f is set in r: not zero, or a list that is not nil.
-func (r *Response) has(f Field) bool {
-	switch rules[f].shape {
-	case shapeInteger:
-		return *r.integer(f) != 0
-	case shapeBoolean:
-		return *r.boolean(f)
-	case shapeOctets:
-		return len(*r.octets(f)) != 0
-	case shapeText:
-		return *r.text(f) != ""
+// isSet reports whether f isn't zero, or, for a list, not nil.
+func (r *Response) isSet(f Field) bool {
+	switch fieldRules[f].typ {
+	case typeInteger:
+		return *r.integerField(f) != 0
+	case typeBoolean:
+		return *r.booleanField(f)
+	case typeBytes:
+		return len(*r.bytesField(f)) != 0
+	case typeString:
+		return *r.stringField(f) != ""
 	}
-	return r.list(f)
+	return r.hasList(f)
 }
 
-// AppendString appends s to dst as a JSON string. It escapes what must be:
-// quotes, backslashes and control characters; what is not UTF-8 becomes
-// U+FFFD, so that the result is valid whatever s is.
-func AppendString[T text](dst []byte, s T) []byte {
+// AppendString appends s to dst as a JSON string. It escapes quotes, backslashes
+// and control characters only. Invalid UTF-8 becomes U+FFFD, so the result is
+// always valid.
+func AppendString[T stringOrBytes](dst []byte, s T) []byte {
 	dst = append(dst, '"')
-	done := 0 // s before it is in dst
+	done := 0 // s[:done] is in dst
 	for i := 0; i < len(s); {
 		for len(s)-i >= 8 {
-			if special := specials(word(s[i : i+8])); special != 0 {
+			if special := maskSpecial(load64(s[i : i+8])); special != 0 {
 				i += bits.TrailingZeros64(special) >> 3
 				break
 			}
@@ -149,7 +151,7 @@ func AppendString[T text](dst []byte, s T) []byte {
 		}
 		c := s[i]
 		if c >= utf8.RuneSelf {
-			for i+2 < len(s) && isWide(s[i], s[i+1], s[i+2]) {
+			for i+2 < len(s) && isCommonThreeByte(s[i], s[i+1], s[i+2]) {
 				i += 3
 			}
 			if i == len(s) || s[i] < utf8.RuneSelf {

@@ -2,35 +2,35 @@ package proto
 
 import "unicode/utf8"
 
-// escape checks the escape that b begins with and gives its length: of a
-// surrogate pair, that of both.
-func escape(b []byte) (int, fault) {
+// checkEscape checks the escape sequence at the start of b and returns its
+// length. A surrogate pair counts as one sequence.
+func checkEscape(b []byte) (int, syntaxError) {
 	if len(b) < 2 {
-		return 0, faultEnd
+		return 0, errTruncated
 	}
 	switch b[1] {
 	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
-		return 2, faultNone
+		return 2, syntaxOK
 	case 'u':
-		r, ok := hex4(b)
+		r, ok := parseHexEscape(b)
 		switch {
 		case !ok:
-			return 0, faultEscape
+			return 0, errEscape
 		case r < 0xd800 || r > 0xdfff:
-			return 6, faultNone
+			return 6, syntaxOK
 		case r >= 0xdc00:
-			return 0, faultSurrogate
+			return 0, errSurrogate
 		}
-		if low, ok := hex4(b[6:]); !ok || low < 0xdc00 || low > 0xdfff {
-			return 0, faultSurrogate
+		if low, ok := parseHexEscape(b[6:]); !ok || low < 0xdc00 || low > 0xdfff {
+			return 0, errSurrogate
 		}
-		return 12, faultNone
+		return 12, syntaxOK
 	}
-	return 0, faultEscape
+	return 0, errEscape
 }
 
-// hex4 is the code unit of an escape with four hexadecimal digits.
-func hex4(b []byte) (rune, bool) {
+// parseHexEscape returns the code unit of the \uXXXX escape at the start of b.
+func parseHexEscape(b []byte) (rune, bool) {
 	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
 		return 0, false
 	}
@@ -49,8 +49,8 @@ func hex4(b []byte) (rune, bool) {
 	return r, true
 }
 
-// unescape appends what raw, a string that was scanned, stands for. That is
-// never longer than raw, so a frame bounds it.
+// unescape appends raw, the content of a scanned string, with its escapes
+// replaced. The result is never longer than raw, so the frame's size bounds it.
 func unescape(dst, raw []byte) []byte {
 	for i := 0; i < len(raw); {
 		if raw[i] != '\\' {
@@ -72,10 +72,10 @@ func unescape(dst, raw []byte) []byte {
 		case 't':
 			c = '\t'
 		case 'u':
-			r, _ := hex4(raw[i-2:])
+			r, _ := parseHexEscape(raw[i-2:])
 			i += 4
 			if r >= 0xd800 && r <= 0xdfff {
-				low, _ := hex4(raw[i:])
+				low, _ := parseHexEscape(raw[i:])
 				r = (r-0xd800)<<10 + (low - 0xdc00) + 0x10000
 				i += 6
 			}
@@ -87,8 +87,8 @@ func unescape(dst, raw []byte) []byte {
 	return dst
 }
 
-// appendEscape appends what stands in a JSON string for c, an ASCII character
-// that can't stand there itself.
+// appendEscape appends the escape sequence for c, an ASCII character that a JSON
+// string can't contain.
 func appendEscape(dst []byte, c byte) []byte {
 	switch c {
 	case '"', '\\':

@@ -29,11 +29,11 @@ func ResponseFields(op Op) (always, success, may Fields, ok bool) {
 // client's value of it lies: of an integer itself, of a string the length, in
 // characters where chars is set, else in bytes.
 func FieldRule(key string) (kind string, least, most int64, chars, ok bool) {
-	f, ok := fieldOf([]byte(key))
+	f, ok := lookupField([]byte(key))
 	if !ok {
 		return "", 0, 0, false, false
 	}
-	r := rules[f]
-	kind = map[shape]string{shapeInteger: "integer", shapeBoolean: "boolean", shapeOctets: "string", shapeText: "string", shapeList: "array"}[r.shape]
-	return kind, r.min, r.max, r.chars, true
+	r := fieldRules[f]
+	kind = map[valueType]string{typeInteger: "integer", typeBoolean: "boolean", typeBytes: "string", typeString: "string", typeList: "array"}[r.typ]
+	return kind, r.min, r.max, r.countChars, true
 }

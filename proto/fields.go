@@ -1,6 +1,6 @@
 package proto
 
-// Field names one key of a message. A set of them is a Fields.
+// Field identifies one key of a message. Fields is a set of them.
 type Field uint8
 
 // The fields, in the order in which the encoder writes them.
@@ -58,7 +58,8 @@ const (
 // Fields is a set of fields.
 type Fields uint64
 
-func set(fs ...Field) (s Fields) {
+// fieldSet returns the set of these fields.
+func fieldSet(fs ...Field) (s Fields) {
 	for _, f := range fs {
 		s |= 1 << f
 	}
@@ -80,18 +81,18 @@ var fieldNames = [fieldCount]string{
 	FMessages: "messages", FConversations: "conversations", FMore: "more",
 }
 
-// String is the key on the wire.
+// String returns the key on the wire.
 func (f Field) String() string { return fieldNames[f] }
 
-// fieldIndex finds a field by its key: open addressing, built from fieldNames
-// so that there is one list of names only.
-var fieldIndex = indexFields()
+// fieldIndex maps keys to fields: a hash table with open addressing, built from
+// fieldNames.
+var fieldIndex = buildFieldIndex()
 
-type fieldTable [256]uint8 // a Field plus one; 0: none
+type fieldTable [256]uint8 // the Field plus one; 0 means empty
 
-func indexFields() (t fieldTable) {
+func buildFieldIndex() (t fieldTable) {
 	for f, name := range fieldNames {
-		at := fieldHash([]byte(name))
+		at := hashField([]byte(name))
 		for t[at] != 0 {
 			at++
 		}
@@ -100,17 +101,19 @@ func indexFields() (t fieldTable) {
 	return t
 }
 
-// fieldHash is any cheap function that keeps the names mostly apart.
-func fieldHash(key []byte) uint8 {
+// hashField is a cheap hash with few collisions among the field names. key must
+// not be empty.
+func hashField(key []byte) uint8 {
 	n := len(key)
 	return uint8(n*31) ^ key[0]*7 ^ key[n-1]*13 ^ key[n/2]*3
 }
 
-func fieldOf(key []byte) (Field, bool) {
+// lookupField returns the field with this key.
+func lookupField(key []byte) (Field, bool) {
 	if len(key) == 0 {
 		return 0, false
 	}
-	for at := fieldHash(key); fieldIndex[at] != 0; at++ {
+	for at := hashField(key); fieldIndex[at] != 0; at++ {
 		f := Field(fieldIndex[at] - 1)
 		if fieldNames[f] == string(key) {
 			return f, true
@@ -119,79 +122,80 @@ func fieldOf(key []byte) (Field, bool) {
 	return 0, false
 }
 
-// requestSpec says what a client's message of one op holds, besides msgid
-// and rid: Need must be there, May can be, and of OneOf (where it is not
-// empty) exactly one. Other keys are ignored, whatever their values.
+// requestSpec lists the fields of a client's message of one op, besides msgid
+// and rid. Need fields are required and May fields are optional. If OneOf isn't
+// empty, exactly one of its fields is required. Other keys are ignored.
 type requestSpec struct{ Need, May, OneOf Fields }
 
 var requestSpecs = [OpCount]*requestSpec{
-	// LOGIN is (id or name) with password, or token: Decode checks that by hand.
-	LOGIN:         {May: set(FID, FName, FPassword, FToken, FDevice, FAck, FBrief)},
+	// LOGIN takes id or name with password, or token; see checkLogin.
+	LOGIN:         {May: fieldSet(FID, FName, FPassword, FToken, FDevice, FAck, FBrief)},
 	LOGOUT:        {},
-	REG:           {Need: set(FName, FPassword)},
-	ONE_CHAT:      {Need: set(FToID, FMsg, FCID), May: set(FID, FRetry)},
-	ADD_FRIEND:    {Need: set(FFriendID)},
-	CREATE_GROUP:  {Need: set(FGroupName, FGroupDesc)},
-	ADD_GROUP:     {Need: set(FGroupID)},
-	GROUP_CHAT:    {Need: set(FGroupID, FMsg, FCID), May: set(FID, FRetry)},
+	REG:           {Need: fieldSet(FName, FPassword)},
+	ONE_CHAT:      {Need: fieldSet(FToID, FMsg, FCID), May: fieldSet(FID, FRetry)},
+	ADD_FRIEND:    {Need: fieldSet(FFriendID)},
+	CREATE_GROUP:  {Need: fieldSet(FGroupName, FGroupDesc)},
+	ADD_GROUP:     {Need: fieldSet(FGroupID)},
+	GROUP_CHAT:    {Need: fieldSet(FGroupID, FMsg, FCID), May: fieldSet(FID, FRetry)},
 	PING:          {},
 	PONG:          {},
-	RECEIPT:       {Need: set(FSeq), May: set(FRead), OneOf: set(FPeer, FGroupID)},
-	SYNC:          {May: set(FAfter, FBefore, FLimit), OneOf: set(FPeer, FGroupID)},
-	EVENT:         {Need: set(FEvent), May: set(FData), OneOf: set(FToID, FGroupID)},
-	DEL_FRIEND:    {Need: set(FFriendID)},
-	LEAVE_GROUP:   {Need: set(FGroupID)},
-	KICK_MEMBER:   {Need: set(FGroupID, FUserID)},
-	DISMISS_GROUP: {Need: set(FGroupID)},
-	BLOCK:         {Need: set(FUserID, FOn)},
-	FIND_USER:     {OneOf: set(FName, FUserID)},
-	PASSWORD:      {Need: set(FPassword, FNewPassword)},
-	GROUP_USERS:   {Need: set(FGroupID), May: set(FAfter)},
-	CONVERSATIONS: {May: set(FBefore, FLimit)},
+	RECEIPT:       {Need: fieldSet(FSeq), May: fieldSet(FRead), OneOf: fieldSet(FPeer, FGroupID)},
+	SYNC:          {May: fieldSet(FAfter, FBefore, FLimit), OneOf: fieldSet(FPeer, FGroupID)},
+	EVENT:         {Need: fieldSet(FEvent), May: fieldSet(FData), OneOf: fieldSet(FToID, FGroupID)},
+	DEL_FRIEND:    {Need: fieldSet(FFriendID)},
+	LEAVE_GROUP:   {Need: fieldSet(FGroupID)},
+	KICK_MEMBER:   {Need: fieldSet(FGroupID, FUserID)},
+	DISMISS_GROUP: {Need: fieldSet(FGroupID)},
+	BLOCK:         {Need: fieldSet(FUserID, FOn)},
+	FIND_USER:     {OneOf: fieldSet(FName, FUserID)},
+	PASSWORD:      {Need: fieldSet(FPassword, FNewPassword)},
+	GROUP_USERS:   {Need: fieldSet(FGroupID), May: fieldSet(FAfter)},
+	CONVERSATIONS: {May: fieldSet(FBefore, FLimit)},
 }
 
-// responseSpec says what a server's message of one op holds, besides msgid
-// and rid: Always stands in each, Success only where errno is 0, and May
-// where it is not zero (a list: where it is not nil). Errmsg of an op that
-// does not list it, and retry_after_ms, stand in refusals only.
+// responseSpec lists the fields of a server's message of one op, besides msgid
+// and rid. Always fields are in every message, Success fields only if errno is
+// 0, and May fields only if they aren't zero (lists: not nil). Refusals of all
+// ops also have errmsg, and retry_after_ms if it isn't 0.
 type responseSpec struct{ Always, Success, May Fields }
 
 var responseSpecs = [OpCount]*responseSpec{
-	LOGIN_ACK: {Always: set(FErrno, FErrMsg), Success: set(FID, FName, FDevice, FToken, FNode, FWindow,
-		FEpoch, FOffline, FMore), May: set(FFriends, FGroups)},
-	REG_ACK:  {Always: set(FErrno, FErrMsg), Success: set(FID)},
-	ONE_CHAT: {Always: set(FID, FName, FToID, FMsg, FTime, FSeq, FCID)},
-	// To its friend and, as "friends now", to the user's other devices.
-	ADD_FRIEND:       {Always: set(FID, FName)},
-	ADD_GROUP:        {Always: set(FGroupID, FID, FName)},
-	GROUP_CHAT:       {Always: set(FID, FName, FGroupID, FMsg, FTime, FSeq, FCID)},
-	LOGOUT_ACK:       {Always: set(FErrno)},
-	ONE_CHAT_ACK:     {Always: set(FErrno, FErrMsg, FCID, FToID), Success: set(FSeq, FTime)},
-	ADD_FRIEND_ACK:   {Always: set(FErrno, FErrMsg, FFriendID), Success: set(FName, FState)},
-	CREATE_GROUP_ACK: {Always: set(FErrno, FErrMsg), Success: set(FGroupID)},
-	ADD_GROUP_ACK: {Always: set(FErrno, FErrMsg, FGroupID), Success: set(FGroupName, FGroupDesc, FSeq),
-		May: set(FUsers, FCount)},
-	GROUP_CHAT_ACK:    {Always: set(FErrno, FErrMsg, FCID, FGroupID), Success: set(FSeq, FTime)},
-	ERROR:             {Always: set(FErrno, FErrMsg)},
+	LOGIN_ACK: {Always: fieldSet(FErrno, FErrMsg), Success: fieldSet(FID, FName, FDevice, FToken, FNode, FWindow,
+		FEpoch, FOffline, FMore), May: fieldSet(FFriends, FGroups)},
+	REG_ACK:  {Always: fieldSet(FErrno, FErrMsg), Success: fieldSet(FID)},
+	ONE_CHAT: {Always: fieldSet(FID, FName, FToID, FMsg, FTime, FSeq, FCID)},
+	// Sent to the new friend, and to the user's other devices, which learn of the
+	// friendship by it.
+	ADD_FRIEND:       {Always: fieldSet(FID, FName)},
+	ADD_GROUP:        {Always: fieldSet(FGroupID, FID, FName)},
+	GROUP_CHAT:       {Always: fieldSet(FID, FName, FGroupID, FMsg, FTime, FSeq, FCID)},
+	LOGOUT_ACK:       {Always: fieldSet(FErrno)},
+	ONE_CHAT_ACK:     {Always: fieldSet(FErrno, FErrMsg, FCID, FToID), Success: fieldSet(FSeq, FTime)},
+	ADD_FRIEND_ACK:   {Always: fieldSet(FErrno, FErrMsg, FFriendID), Success: fieldSet(FName, FState)},
+	CREATE_GROUP_ACK: {Always: fieldSet(FErrno, FErrMsg), Success: fieldSet(FGroupID)},
+	ADD_GROUP_ACK: {Always: fieldSet(FErrno, FErrMsg, FGroupID), Success: fieldSet(FGroupName, FGroupDesc, FSeq),
+		May: fieldSet(FUsers, FCount)},
+	GROUP_CHAT_ACK:    {Always: fieldSet(FErrno, FErrMsg, FCID, FGroupID), Success: fieldSet(FSeq, FTime)},
+	ERROR:             {Always: fieldSet(FErrno, FErrMsg)},
 	PING:              {},
 	PONG:              {},
-	RECEIPT:           {Always: set(FID, FSeq, FRead), May: set(FPeer, FGroupID)},
-	SYNC_ACK:          {Always: set(FErrno, FErrMsg), Success: set(FMessages, FFirst, FLast, FMore), May: set(FPeer, FGroupID)},
-	KICK:              {Always: set(FReason, FErrMsg), May: set(FRetryAfter)},
-	PRESENCE:          {Always: set(FID, FState)},
-	EVENT:             {Always: set(FID, FName, FEvent), May: set(FToID, FGroupID, FData)},
-	DEL_FRIEND:        {Always: set(FID)},
-	DEL_FRIEND_ACK:    {Always: set(FErrno, FFriendID)},
-	LEAVE_GROUP:       {Always: set(FGroupID, FID)},
-	LEAVE_GROUP_ACK:   {Always: set(FErrno, FGroupID)},
-	KICK_MEMBER_ACK:   {Always: set(FErrno, FGroupID, FUserID)},
-	DISMISS_GROUP:     {Always: set(FGroupID)},
-	DISMISS_GROUP_ACK: {Always: set(FErrno, FGroupID)},
-	// To the blocker's other devices.
-	BLOCK:             {Always: set(FUserID, FOn)},
-	BLOCK_ACK:         {Always: set(FErrno, FUserID, FOn)},
-	FIND_USER_ACK:     {Always: set(FErrno), Success: set(FID, FName), May: set(FState)},
-	PASSWORD_ACK:      {Always: set(FErrno), Success: set(FToken)},
-	GROUP_USERS_ACK:   {Always: set(FErrno, FGroupID), Success: set(FUsers, FMore)},
-	CONVERSATIONS_ACK: {Always: set(FErrno), Success: set(FConversations, FMore)},
+	RECEIPT:           {Always: fieldSet(FID, FSeq, FRead), May: fieldSet(FPeer, FGroupID)},
+	SYNC_ACK:          {Always: fieldSet(FErrno, FErrMsg), Success: fieldSet(FMessages, FFirst, FLast, FMore), May: fieldSet(FPeer, FGroupID)},
+	KICK:              {Always: fieldSet(FReason, FErrMsg), May: fieldSet(FRetryAfter)},
+	PRESENCE:          {Always: fieldSet(FID, FState)},
+	EVENT:             {Always: fieldSet(FID, FName, FEvent), May: fieldSet(FToID, FGroupID, FData)},
+	DEL_FRIEND:        {Always: fieldSet(FID)},
+	DEL_FRIEND_ACK:    {Always: fieldSet(FErrno, FFriendID)},
+	LEAVE_GROUP:       {Always: fieldSet(FGroupID, FID)},
+	LEAVE_GROUP_ACK:   {Always: fieldSet(FErrno, FGroupID)},
+	KICK_MEMBER_ACK:   {Always: fieldSet(FErrno, FGroupID, FUserID)},
+	DISMISS_GROUP:     {Always: fieldSet(FGroupID)},
+	DISMISS_GROUP_ACK: {Always: fieldSet(FErrno, FGroupID)},
+	// Sent to the blocker's other devices.
+	BLOCK:             {Always: fieldSet(FUserID, FOn)},
+	BLOCK_ACK:         {Always: fieldSet(FErrno, FUserID, FOn)},
+	FIND_USER_ACK:     {Always: fieldSet(FErrno), Success: fieldSet(FID, FName), May: fieldSet(FState)},
+	PASSWORD_ACK:      {Always: fieldSet(FErrno), Success: fieldSet(FToken)},
+	GROUP_USERS_ACK:   {Always: fieldSet(FErrno, FGroupID), Success: fieldSet(FUsers, FMore)},
+	CONVERSATIONS_ACK: {Always: fieldSet(FErrno), Success: fieldSet(FConversations, FMore)},
 }

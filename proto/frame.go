@@ -7,16 +7,17 @@ import (
 	"io"
 )
 
-// AppendFrame appends body to dst as one TCP frame: four bytes of length,
-// big-endian, and the body itself.
+// AppendFrame appends body to dst as one TCP frame: a length of four bytes,
+// big-endian, then the body.
 func AppendFrame(dst, body []byte) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, uint32(len(body)))
 	return append(dst, body...)
 }
 
-// FrameLen is the length of the body that head, the first HeaderSize bytes of
-// a client's frame, announces. A length of 0 or above MaxRequest is refused
-// with BadLength: nothing that follows it on the stream can be trusted.
+// FrameLen returns the body length that head, the first HeaderSize bytes of a
+// client's frame, announces. A length of 0 or above MaxRequest is a BadLength
+// error: the caller must close the connection, because it can't find the next
+// frame.
 func FrameLen(head []byte) (n int, err *Error) {
 	size := binary.BigEndian.Uint32(head)
 	if size == 0 || size > MaxRequest {
@@ -25,11 +26,11 @@ func FrameLen(head []byte) (n int, err *Error) {
 	return int(size), nil
 }
 
-// ReadFrame reads one frame of a server and returns its body, in buf where it
-// fits and in a new slice where it doesn't: pass what it returned to the next
-// call. It is for clients, and blocks as r does. The error is io.EOF where the
-// stream ended between two frames, io.ErrUnexpectedEOF where it ended within
-// one, that of r, or one about a length of 0 or above MaxResponse.
+// ReadFrame reads one frame of a server and returns its body. It uses buf if the
+// body fits, otherwise it allocates; pass the result to the next call. It is for
+// clients, and blocks as r does. The error is io.EOF if the stream ended between
+// frames, io.ErrUnexpectedEOF if it ended within one, an error of r, or an error
+// about a length of 0 or above MaxResponse.
 func ReadFrame(r *bufio.Reader, buf []byte) ([]byte, error) {
 	head, err := r.Peek(HeaderSize)
 	if err != nil {
@@ -40,7 +41,7 @@ func ReadFrame(r *bufio.Reader, buf []byte) ([]byte, error) {
 	}
 	size := binary.BigEndian.Uint32(head)
 	if size == 0 || size > MaxResponse {
-		return nil, fmt.Errorf("proto: a server's frame must have 1 to %d bytes, this one announces %d", MaxResponse, size)
+		return nil, fmt.Errorf("proto: server frame of %d bytes; must be 1 to %d", size, MaxResponse)
 	}
 	if _, err := r.Discard(HeaderSize); err != nil {
 		return nil, err

@@ -1,14 +1,14 @@
 package proto
 
-// Sizes on the wire, from docs/protocol.md. Lengths are in characters where
-// the name ends in Chars, else in bytes.
+// Limits of the protocol, from docs/protocol.md. Names that end in Chars count
+// characters, others bytes or items.
 const (
-	HeaderSize  = 4         // of a TCP frame: big-endian unsigned length
+	HeaderSize  = 4         // of a TCP frame: length, unsigned, big-endian
 	MaxRequest  = 64 << 10  // a client's frame body
 	MaxResponse = 512 << 10 // a server's frame body
 	MinRequest  = 2         // "{}"
-	MaxDepth    = 16        // nesting of objects and arrays, the frame's own object included
-	MaxID       = 1<<53 - 1 // ids, seqs, times and rids: what a double holds exactly
+	MaxDepth    = 16        // nesting of objects and arrays, counting the frame's own object
+	MaxID       = 1<<53 - 1 // largest id, seq, time and rid: a double holds it exactly
 
 	MaxNameChars     = 50 // name and groupname
 	MaxDescChars     = 200
@@ -19,14 +19,14 @@ const (
 	MaxCID           = 64
 	MaxMsg           = 32 << 10
 	MaxData          = 1 << 10
-	MaxToken         = 256 // what the decoder takes; ours are 43
+	MaxToken         = 256 // the decoder's limit; chatd's tokens have 43
 
-	DefaultWindow    = 256       // un-acknowledged chat messages a client keeps at most
-	MaxSyncMessages  = 200       // SYNC's limit
-	MaxSyncBytes     = 256 << 10 // the messages of one SYNC_ACK
-	MaxOffline       = 200       // offlinemsg of one LOGIN_ACK
+	DefaultWindow    = 256       // unacknowledged chat messages per client
+	MaxSyncMessages  = 200       // highest limit of a SYNC
+	MaxSyncBytes     = 256 << 10 // messages of one SYNC_ACK
+	MaxOffline       = 200       // messages in offlinemsg of one LOGIN_ACK
 	MaxOfflineBytes  = 128 << 10
-	MaxPageUsers     = 200 // users of a group in one list
+	MaxPageUsers     = 200 // members of a group in one list
 	MaxConversations = 100
 
 	DefaultDevice = "default"

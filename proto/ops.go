@@ -1,18 +1,18 @@
-// Package proto is the wire of chatd: frames, ops, messages, the codec and
-// the errno table. It knows no socket and no store.
+// Package proto is chatd's wire protocol: frames, ops, messages, the codec and
+// the error numbers. It knows neither sockets nor the store.
 //
-// docs/protocol.md is the contract; the tables in fields.go are that page in
-// Go, and the codec is driven by them in both directions.
+// docs/protocol.md is the specification. The tables in fields.go contain its
+// messages, and drive both encoding and decoding.
 package proto
 
 import "strconv"
 
-// Op is the msgid of a message: what it asks for, or what it answers.
+// Op is the msgid of a message: the kind of request, answer or push.
 type Op int32
 
-// The ops. 1 to 10 are those of the C++ chat server this protocol descends
-// from. Some go both ways: a client asks with them, and the server tells
-// others of it with the same number.
+// The ops. 1 to 10 come from the C++ chat server whose protocol this extends.
+// Some are used in both directions: a client sends the request, and the server
+// pushes a notification with the same number to others.
 const (
 	LOGIN             Op = 1
 	LOGIN_ACK         Op = 2
@@ -77,7 +77,7 @@ var opNames = [OpCount]string{
 	CONVERSATIONS: "CONVERSATIONS", CONVERSATIONS_ACK: "CONVERSATIONS_ACK",
 }
 
-// String is the name of the op as docs/protocol.md has it, or its number.
+// String returns the op's name in docs/protocol.md, or its number.
 func (o Op) String() string {
 	if o > 0 && o < OpCount {
 		return opNames[o]
@@ -85,9 +85,9 @@ func (o Op) String() string {
 	return strconv.Itoa(int(o))
 }
 
-// acks says what answers a client's request. Those without an answer of
-// their own (EVENT, RECEIPT) are answered with ERROR when they are refused.
-var acks = [OpCount]Op{
+// ackOps maps each op that a client sends to the op of its answer. EVENT and
+// RECEIPT have no answer, except ERROR if they are refused.
+var ackOps = [OpCount]Op{
 	LOGIN: LOGIN_ACK, LOGOUT: LOGOUT_ACK, REG: REG_ACK, ONE_CHAT: ONE_CHAT_ACK,
 	ADD_FRIEND: ADD_FRIEND_ACK, CREATE_GROUP: CREATE_GROUP_ACK, ADD_GROUP: ADD_GROUP_ACK,
 	GROUP_CHAT: GROUP_CHAT_ACK, PING: PONG, SYNC: SYNC_ACK, DEL_FRIEND: DEL_FRIEND_ACK,
@@ -96,11 +96,11 @@ var acks = [OpCount]Op{
 	CONVERSATIONS: CONVERSATIONS_ACK, EVENT: ERROR, RECEIPT: ERROR,
 }
 
-// Ack is the op that answers a request with op o, ERROR where a refusal is
-// the only answer there is, and 0 where a client may not send o at all.
+// Ack returns the op of the answer to a request with op o: ERROR if only a
+// refusal is answered, 0 if clients can't send o.
 func (o Op) Ack() Op {
 	if o > 0 && o < OpCount {
-		return acks[o]
+		return ackOps[o]
 	}
 	return 0
 }

@@ -1,14 +1,14 @@
 package proto
 
-// Request is one message from a client: the union of the fields of all ops
-// that a client sends. Which of them stand in a message, Fields says; the
-// table in fields.go says which may.
+// Request is a message of a client: the union of the fields of all ops that
+// clients send. Fields says which are present; the table in fields.go says which
+// are allowed.
 //
-// Byte slices alias the frame they were decoded from, or the decoder's
-// scratch: they hold until the decoder's next call. Clone what must live.
+// Byte slices point into the decoded frame or the decoder's scratch buffer. They
+// are valid until the decoder's next call; use Clone to keep them.
 type Request struct {
 	Op     Op
-	Fields Fields // what was there
+	Fields Fields // the fields that are present
 	RID    int64
 
 	ID, ToID, Peer, GroupID, FriendID, UserID int64
@@ -20,10 +20,10 @@ type Request struct {
 	Name, Password, NewPassword, Token, Device, GroupName, GroupDesc string
 }
 
-// Has reports whether f stood in the message.
+// Has reports whether f is present.
 func (r *Request) Has(f Field) bool { return r.Fields.Has(f) }
 
-// Clone is a copy of r that owns its bytes.
+// Clone returns a copy of r with its own byte slices.
 func (r *Request) Clone() *Request {
 	c := *r
 	all := make([]byte, 0, len(r.Msg)+len(r.CID)+len(r.Event)+len(r.Data))
@@ -35,8 +35,9 @@ func (r *Request) Clone() *Request {
 	return &c
 }
 
-// integer is where r has the integer f; nil where it has none such.
-func (r *Request) integer(f Field) *int64 {
+// integerField returns a pointer to the field f, nil if f isn't an integer of a
+// Request. The next three methods do the same for the other types.
+func (r *Request) integerField(f Field) *int64 {
 	switch f {
 	case FRID:
 		return &r.RID
@@ -64,7 +65,7 @@ func (r *Request) integer(f Field) *int64 {
 	return nil
 }
 
-func (r *Request) boolean(f Field) *bool {
+func (r *Request) booleanField(f Field) *bool {
 	switch f {
 	case FAck:
 		return &r.Ack
@@ -80,7 +81,7 @@ func (r *Request) boolean(f Field) *bool {
 	return nil
 }
 
-func (r *Request) octets(f Field) *[]byte {
+func (r *Request) bytesField(f Field) *[]byte {
 	switch f {
 	case FMsg:
 		return &r.Msg
@@ -94,7 +95,7 @@ func (r *Request) octets(f Field) *[]byte {
 	return nil
 }
 
-func (r *Request) text(f Field) *string {
+func (r *Request) stringField(f Field) *string {
 	switch f {
 	case FName:
 		return &r.Name

@@ -1,12 +1,11 @@
 package proto
 
-// Response is one message from the server: the union of the fields of all
-// ops that a server sends. The table in fields.go says which of them stand
-// in a message of each op.
+// Response is a message of a server: the union of the fields of all ops that
+// servers send. The table in fields.go says which belong to each op.
 type Response struct {
 	Op     Op
-	Fields Fields // what stood there, after decoding; encoding reads only FRID of it
-	RID    int64  // written where Fields has FRID
+	Fields Fields // set by decoding: the fields that are present. Encoding uses only FRID
+	RID    int64  // written if Fields has FRID
 
 	Errno      Errno
 	ErrMsg     string
@@ -18,7 +17,7 @@ type Response struct {
 	Epoch                                     int64
 	Read, On, More                            bool
 
-	Msg, CID, Event, Data []byte // after decoding: as those of Request
+	Msg, CID, Event, Data []byte // after decoding: valid as long as those of Request
 
 	Name, Device, Token, Node, GroupName, GroupDesc, State, Reason string
 
@@ -30,12 +29,13 @@ type Response struct {
 	Conversations []Conversation
 }
 
-// Has reports whether f stood in the message; of what was decoded only.
+// Has reports whether f is present in a decoded message.
 func (r *Response) Has(f Field) bool { return r.Fields.Has(f) }
 
-// integer is where r has the integer f; nil where it has none such. Errno is
-// of another type: it is handled where it is met.
-func (r *Response) integer(f Field) *int64 {
+// integerField returns a pointer to the field f, nil if f isn't an integer of a
+// Response. Errno has another type; callers handle it. The next three methods do
+// the same for the other types.
+func (r *Response) integerField(f Field) *int64 {
 	switch f {
 	case FRID:
 		return &r.RID
@@ -71,7 +71,7 @@ func (r *Response) integer(f Field) *int64 {
 	return nil
 }
 
-func (r *Response) boolean(f Field) *bool {
+func (r *Response) booleanField(f Field) *bool {
 	switch f {
 	case FRead:
 		return &r.Read
@@ -83,7 +83,7 @@ func (r *Response) boolean(f Field) *bool {
 	return nil
 }
 
-func (r *Response) octets(f Field) *[]byte {
+func (r *Response) bytesField(f Field) *[]byte {
 	switch f {
 	case FMsg:
 		return &r.Msg
@@ -97,7 +97,7 @@ func (r *Response) octets(f Field) *[]byte {
 	return nil
 }
 
-func (r *Response) text(f Field) *string {
+func (r *Response) stringField(f Field) *string {
 	switch f {
 	case FErrMsg:
 		return &r.ErrMsg
@@ -121,8 +121,8 @@ func (r *Response) text(f Field) *string {
 	return nil
 }
 
-// list says whether r has the list f, that is, whether it is not nil.
-func (r *Response) list(f Field) bool {
+// hasList reports whether the list f isn't nil.
+func (r *Response) hasList(f Field) bool {
 	switch f {
 	case FFriends:
 		return r.Friends != nil
@@ -147,8 +147,8 @@ type Friend struct {
 	State string `json:"state"`
 }
 
-// Group is an entry of LOGIN_ACK's groups. Users is nil, and Count says how
-// many there are, where the list would be too long.
+// Group is an entry of LOGIN_ACK's groups. If the group has too many members to
+// list, Users is nil and Count is their number.
 type Group struct {
 	ID        int64    `json:"id"`
 	GroupName string   `json:"groupname"`
@@ -166,8 +166,8 @@ type Member struct {
 	Role  string `json:"role"`
 }
 
-// Chat is a stored message, exactly as it is pushed: Op is ONE_CHAT and
-// ToID is set, or GROUP_CHAT and GroupID is.
+// Chat is a stored message, with the fields of a push. Op is ONE_CHAT with ToID
+// set, or GROUP_CHAT with GroupID set.
 type Chat struct {
 	Op      Op     `json:"msgid"`
 	ID      int64  `json:"id"`

@@ -1,32 +1,32 @@
 package proto
 
-// text is what strings are made from: the scanner has bytes, the encoder both.
-type text interface{ []byte | string }
+// stringOrBytes is what the scanner ([]byte) and the encoder (both) process.
+type stringOrBytes interface{ []byte | string }
 
-// word has the first eight bytes of s, the first lowest. The compiler makes
-// one load of it.
-func word[T text](s T) uint64 {
+// load64 returns the first eight bytes of s, little-endian. The compiler turns
+// it into one load.
+func load64[T stringOrBytes](s T) uint64 {
 	_ = s[7]
 	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
 		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
 }
 
-// specials marks, by its high bit, the first byte of w that can't simply stand
-// in a JSON string: a quote, a backslash, a control character, or one that is
-// not ASCII. It may mark some after the first that are none.
-func specials(w uint64) uint64 {
+// maskSpecial finds bytes of w that a JSON string can't simply contain: quotes,
+// backslashes, control characters and bytes that aren't ASCII. The lowest high
+// bit in the result marks the first one. Bits above it may be false positives.
+func maskSpecial(w uint64) uint64 {
 	const ones, highs = 0x0101010101010101, 0x8080808080808080
 	quote, slash := w^ones*'"', w^ones*'\\'
 	return (w | (w-ones*' ')&^w | (quote-ones)&^quote | (slash-ones)&^slash) & highs
 }
 
-// runeLen is the length of the UTF-8 sequence, of two bytes or more, that s
-// begins with, and 0 where it begins with none. (utf8 has no such function for
-// what may be bytes or a string.)
-func runeLen[T text](s T) int {
+// runeLen returns the length of the multi-byte UTF-8 sequence at the start of s,
+// 0 if there is no valid one. Package utf8 has no such function for both bytes
+// and strings.
+func runeLen[T stringOrBytes](s T) int {
 	n, low, high := 0, byte(0x80), byte(0xbf)
 	switch c := s[0]; {
-	case c < 0xc2: // a continuation, or overlong
+	case c < 0xc2: // continuation byte, or overlong
 		return 0
 	case c < 0xe0:
 		n = 2
@@ -56,9 +56,10 @@ func runeLen[T text](s T) int {
 	return n
 }
 
-// isWide says whether these bytes are a character of U+1000 to U+CFFF, as all
-// of Chinese, Japanese and most of Korean is. It is small enough to be inlined:
-// calls for each character would cost more than all the rest of a message.
-func isWide(a, b, c byte) bool {
+// isCommonThreeByte reports whether a, b and c encode a character from U+1000 to
+// U+CFFF, which includes all of Chinese, Japanese and most of Korean. It is
+// small enough to be inlined: a call per character would cost more than the rest
+// of the message.
+func isCommonThreeByte(a, b, c byte) bool {
 	return a-0xe1 <= 0xec-0xe1 && b&0xc0 == 0x80 && c&0xc0 == 0x80
 }

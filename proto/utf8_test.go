@@ -26,7 +26,7 @@ func TestRuneLen(t *testing.T) {
 			check([]byte{byte(a), byte(b)})
 			for _, c := range []byte{0, 0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc2, 0xff} {
 				check([]byte{byte(a), byte(b), c})
-				if isWide(byte(a), byte(b), c) && runeLen([]byte{byte(a), byte(b), c}) != 3 {
+				if isCommonThreeByte(byte(a), byte(b), c) && runeLen([]byte{byte(a), byte(b), c}) != 3 {
 					t.Fatalf("% x %02x is no character", []byte{byte(a), byte(b)}, c)
 				}
 				for _, d := range []byte{0, 0x41, 0x7f, 0x80, 0xbf, 0xc0, 0xff} {
@@ -50,7 +50,7 @@ func TestSpecials(t *testing.T) {
 						s[i] = after
 					}
 					s[at] = byte(c)
-					marks := specials(word(s))
+					marks := maskSpecial(load64(s))
 					first := 8
 					for i := 7; i >= 0; i-- {
 						if marks>>(8*i)&0x80 != 0 {

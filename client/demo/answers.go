@@ -8,7 +8,7 @@ import (
 
 // answer is what somebody of the demo says to a newcomer's message, the n-th
 // that they answer. It makes no secret of what it is.
-func answer(me, newcomer, text string, n int) string {
+func answerText(me, newcomer, text string, n int) string {
 	lower := strings.ToLower(text)
 	has := func(words ...string) bool {
 		for _, w := range strings.FieldsFunc(lower, func(r rune) bool { return !unicode.IsLetter(r) && r != '\'' }) {
@@ -43,10 +43,10 @@ func answer(me, newcomer, text string, n int) string {
 	case len(text) > 400:
 		return "That is a long one! All of it has arrived, I counted."
 	}
-	return others[n%len(others)]
+	return fallbackAnswers[n%len(fallbackAnswers)]
 }
 
-var others = [...]string{
+var fallbackAnswers = [...]string{
 	"Got it ✅ Open a second window, log in as somebody else, and talk to yourself across both.",
 	"Read. You should see that at your message by now.",
 	"Nice! Did you see the typing note before this came?",
@@ -57,7 +57,7 @@ var others = [...]string{
 
 // welcome is what somebody says to a newcomer who has made them a friend, or
 // has come into a group of theirs.
-func welcome(me, newcomer, group string) string {
+func welcomeText(me, newcomer, group string) string {
 	if group != "" {
 		return fmt.Sprintf("Welcome to %s, %s! Say something, one of us answers.", group, newcomer)
 	}

@@ -26,7 +26,7 @@ const (
 	guestPassword = "guest-guest"
 
 	// Where the demo listens if nobody else does.
-	usualPort, usualHTTP = 6000, 8080
+	defaultPort, defaultHTTP = 6000, 8080
 
 	pollEvery  = 5 * time.Millisecond   // what the guest has seen
 	aliveEvery = 500 * time.Millisecond // whether the server still runs
@@ -45,18 +45,18 @@ type demo struct {
 	people map[string]*person // and the guest, as long as it plays along
 
 	unanswered atomic.Uint64 // newcomers' messages beyond maxAsks
-	settled    atomic.Bool   // whoever isn't cast is a newcomer
+	populated  atomic.Bool   // whoever isn't cast is a newcomer
 	greeted    atomic.Bool   // the guest has been greeted
 
-	mu    sync.Mutex // guards what follows, and the groups' ids
-	cast  map[int64]bool
-	guest int64
-	told  map[client.Conv]told // as the guest sees them
-	since time.Time            // when the script's last line was stored: what the guest says later is a newcomer's
+	mu        sync.Mutex // guards what follows, and the groups' ids
+	scripted  map[int64]bool
+	guest     int64
+	progress  map[client.Conv]progress // as the guest sees them
+	scriptEnd time.Time                // when the script's last line was stored: what the guest says later is a newcomer's
 }
 
 // told is how far a conversation has come.
-type told struct{ last, others int64 } // seq, and that of the last which the guest hasn't said
+type progress struct{ last, lastByOthers int64 } // seq, and that of the last which the guest hasn't said
 
 // newDemo starts the server and has the people come, make friends and groups,
 // and say what was said so far. It blocks for a second or two. A demo that it
@@ -66,12 +66,12 @@ func newDemo(ctx context.Context, o options, out io.Writer) (*demo, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &demo{options: o, script: s, out: out, people: make(map[string]*person), cast: make(map[int64]bool), told: make(map[client.Conv]told)}
+	d := &demo{options: o, script: s, out: out, people: make(map[string]*person), scripted: make(map[int64]bool), progress: make(map[client.Conv]progress)}
 	if d.folder, err = services.NewFolder(o.Dir, "chatd-demo-"); err != nil {
 		return nil, err
 	}
 	if err = d.start(ctx); err == nil {
-		err = d.settle(ctx)
+		err = d.populate(ctx)
 	}
 	return d, err
 }
@@ -80,11 +80,11 @@ func newDemo(ctx context.Context, o options, out io.Writer) (*demo, error) {
 // has asked for others.
 func (d *demo) start(ctx context.Context) (err error) {
 	port, http := d.Port, d.HTTP
-	if port == 0 && !services.Taken(usualPort) {
-		port = usualPort
+	if port == 0 && !services.Taken(defaultPort) {
+		port = defaultPort
 	}
-	if http == 0 && !services.Taken(usualHTTP) {
-		http = usualHTTP
+	if http == 0 && !services.Taken(defaultHTTP) {
+		http = defaultHTTP
 	}
 	// Accounts that end with the demo need no costly hashing.
 	d.node, err = services.NewNodeAt(d.folder, "demo", d.Chatd, port, http,
@@ -96,7 +96,7 @@ func (d *demo) start(ctx context.Context) (err error) {
 }
 
 // settle fills the server.
-func (d *demo) settle(ctx context.Context) error {
+func (d *demo) populate(ctx context.Context) error {
 	names := append([]string{guestName}, d.script.people...)
 	g, each := errgroup.WithContext(ctx)
 	for _, name := range names {
@@ -115,7 +115,7 @@ func (d *demo) settle(ctx context.Context) error {
 			if name == guestName {
 				d.guest = p.id
 			} else {
-				d.cast[p.id] = true
+				d.scripted[p.id] = true
 			}
 			return nil
 		})
@@ -131,25 +131,25 @@ func (d *demo) settle(ctx context.Context) error {
 		}
 	}
 	for _, gr := range d.script.groups {
-		if err := d.found(ctx, gr); err != nil {
+		if err := d.createGroup(ctx, gr); err != nil {
 			return fmt.Errorf("%s: %w", gr.name, err)
 		}
 	}
-	if err := d.tell(ctx, past); err != nil {
+	if err := d.replay(ctx, phasePast); err != nil {
 		return err
 	}
-	if err := d.dismissGuest(ctx); err != nil {
+	if err := d.closeGuest(ctx); err != nil {
 		return err
 	}
-	if err := d.tell(ctx, unread); err != nil {
+	if err := d.replay(ctx, phaseUnread); err != nil {
 		return err
 	}
-	d.settled.Store(true)
+	d.populated.Store(true)
 	return nil
 }
 
 // found makes a group and has its members come.
-func (d *demo) found(ctx context.Context, g *group) error {
+func (d *demo) createGroup(ctx context.Context, g *group) error {
 	id, err := d.people[g.members[0]].c.CreateGroup(ctx, g.name, g.description)
 	if err != nil {
 		return err
@@ -167,9 +167,9 @@ func (d *demo) found(ctx context.Context, g *group) error {
 
 // tell has a part of the script said, as fast as it goes: each place in its
 // order, all places at once.
-func (d *demo) tell(ctx context.Context, part string) error {
+func (d *demo) replay(ctx context.Context, part string) error {
 	g, ctx := errgroup.WithContext(ctx)
-	for _, scenes := range d.script.places(part) {
+	for _, scenes := range d.script.scenesByPlace(part) {
 		g.Go(func() error {
 			for _, sc := range scenes {
 				for _, l := range sc.lines {
@@ -178,7 +178,7 @@ func (d *demo) tell(ctx context.Context, part string) error {
 					if err != nil {
 						return fmt.Errorf("%s: %w", l.who, err)
 					}
-					d.note(sc, l, r)
+					d.recordProgress(sc, l, r)
 				}
 			}
 			return nil
@@ -188,11 +188,11 @@ func (d *demo) tell(ctx context.Context, part string) error {
 }
 
 // note keeps how far the script has been told.
-func (d *demo) note(sc *scene, l line, r client.Receipt) {
+func (d *demo) recordProgress(sc *scene, l line, r client.Receipt) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if r.Time.After(d.since) {
-		d.since = r.Time
+	if r.Time.After(d.scriptEnd) {
+		d.scriptEnd = r.Time
 	}
 	var conv client.Conv
 	switch {
@@ -205,21 +205,21 @@ func (d *demo) note(sc *scene, l line, r client.Receipt) {
 	default:
 		return
 	}
-	t := d.told[conv]
+	t := d.progress[conv]
 	t.last = r.Seq
 	if l.who != guestName {
-		t.others = r.Seq
+		t.lastByOthers = r.Seq
 	}
-	d.told[conv] = t
+	d.progress[conv] = t
 }
 
 // dismissGuest ends the guest's part in the script: it has read what was said
 // so far, and leaves its account to whoever comes.
-func (d *demo) dismissGuest(ctx context.Context) error {
+func (d *demo) closeGuest(ctx context.Context) error {
 	guest := d.people[guestName]
-	for conv, t := range d.told {
-		for guest.hasSeen(conv) < t.others {
-			if wait(ctx, pollEvery); ctx.Err() != nil {
+	for conv, t := range d.progress {
+		for guest.lastSeen(conv) < t.lastByOthers {
+			if sleep(ctx, pollEvery); ctx.Err() != nil {
 				return ctx.Err()
 			}
 		}
@@ -247,13 +247,13 @@ func (d *demo) speaker(sc *scene, l line) (*person, client.Conv) {
 
 // live has people talk, answer, come and go until ctx ends. The error says who
 // couldn't, or that the server has ended.
-func (d *demo) live(ctx context.Context) error {
+func (d *demo) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	for i, scenes := range d.script.places(live) {
+	for i, scenes := range d.script.scenesByPlace(phaseLive) {
 		g.Go(func() error {
 			// The first ones begin at once, the others one after another.
-			for d.pause(ctx, time.Duration(i)*1500*time.Millisecond); ctx.Err() == nil; d.pause(ctx, between(15, 40)) {
-				if err := d.play(ctx, scenes[0]); err != nil {
+			for d.sleepScaled(ctx, time.Duration(i)*1500*time.Millisecond); ctx.Err() == nil; d.sleepScaled(ctx, randomSeconds(15, 40)) {
+				if err := d.playScene(ctx, scenes[0]); err != nil {
 					return err
 				}
 				scenes = append(scenes[1:], scenes[0])
@@ -262,11 +262,11 @@ func (d *demo) live(ctx context.Context) error {
 		})
 	}
 	for _, p := range d.people {
-		g.Go(func() error { return p.answer(ctx) })
+		g.Go(func() error { return p.replyLoop(ctx) })
 	}
-	g.Go(func() error { d.comeAndGo(ctx); return nil })
+	g.Go(func() error { d.cyclePresence(ctx); return nil })
 	g.Go(func() error {
-		for ; ctx.Err() == nil; wait(ctx, aliveEvery) {
+		for ; ctx.Err() == nil; sleep(ctx, aliveEvery) {
 			if err := d.node.Ended(); err != nil {
 				return err
 			}
@@ -277,7 +277,7 @@ func (d *demo) live(ctx context.Context) error {
 }
 
 // play plays one scene.
-func (d *demo) play(ctx context.Context, sc *scene) error {
+func (d *demo) playScene(ctx context.Context, sc *scene) error {
 	for _, l := range sc.lines {
 		if ctx.Err() != nil {
 			return nil
@@ -287,16 +287,16 @@ func (d *demo) play(ctx context.Context, sc *scene) error {
 			return err
 		}
 		if ctx.Err() == nil {
-			d.show(sc, l)
+			d.printLine(sc, l)
 		}
-		d.pause(ctx, between(1, 5))
+		d.sleepScaled(ctx, randomSeconds(1, 5))
 	}
 	return nil
 }
 
 // show shows a line to who looks on.
-func (d *demo) show(sc *scene, l line) {
-	where := sc.where
+func (d *demo) printLine(sc *scene, l line) {
+	where := sc.place
 	if sc.group != nil {
 		where = sc.group.name
 	}
@@ -306,19 +306,19 @@ func (d *demo) show(sc *scene, l line) {
 }
 
 // comeAndGo has one person at a time leave and come back.
-func (d *demo) comeAndGo(ctx context.Context) {
+func (d *demo) cyclePresence(ctx context.Context) {
 	for {
 		for _, i := range rand.Perm(len(d.script.people)) {
-			if d.pause(ctx, between(10, 25)); ctx.Err() != nil {
+			if d.sleepScaled(ctx, randomSeconds(10, 25)); ctx.Err() != nil {
 				return
 			}
-			d.people[d.script.people[i]].away(ctx, between(6, 15))
+			d.people[d.script.people[i]].logOutFor(ctx, randomSeconds(6, 15))
 		}
 	}
 }
 
 // end has everybody leave, ends the server and removes its folder.
-func (d *demo) end() error {
+func (d *demo) close() error {
 	var errs []error
 	var leaving sync.WaitGroup
 	failed := make(chan error, len(d.people))
@@ -342,12 +342,12 @@ func (d *demo) end() error {
 // isNewcomer says whether somebody isn't of the demo, at a time. The guest is
 // as far as the script goes.
 func (d *demo) isNewcomer(id int64, at time.Time) bool {
-	if !d.settled.Load() {
+	if !d.populated.Load() {
 		return false
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return !d.cast[id] && (id != d.guest || at.After(d.since))
+	return !d.scripted[id] && (id != d.guest || at.After(d.scriptEnd))
 }
 
 // isTurnOf says whether it is for p to answer message seq of a group.
@@ -370,19 +370,21 @@ func (d *demo) groupOf(id int64) *group {
 
 // greets says whether p is to greet a user who has come: the first of the
 // people greets the guest, once.
-func (d *demo) greets(p *person, user int64) bool {
-	return d.settled.Load() && user == d.guest && p.name == d.script.people[0] && !d.greeted.Swap(true)
+func (d *demo) shouldGreet(p *person, user int64) bool {
+	return d.populated.Load() && user == d.guest && p.name == d.script.people[0] && !d.greeted.Swap(true)
 }
 
 // between is some time from low to high, in seconds.
-func between(low, high float64) time.Duration {
+func randomSeconds(low, high float64) time.Duration {
 	return time.Duration((low + rand.Float64()*(high-low)) * float64(time.Second))
 }
 
 // pause waits as long as people would, or until ctx ends.
-func (d *demo) pause(ctx context.Context, t time.Duration) { wait(ctx, t/time.Duration(d.Speed)) }
+func (d *demo) sleepScaled(ctx context.Context, t time.Duration) {
+	sleep(ctx, t/time.Duration(d.Speed))
+}
 
-func wait(ctx context.Context, t time.Duration) {
+func sleep(ctx context.Context, t time.Duration) {
 	timer := time.NewTimer(t)
 	defer timer.Stop()
 	select {

@@ -68,7 +68,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "chatdemo: %v\nchatdemo --help tells more\n", err)
 		return exitUsage
 	}
-	if err := opt.show(ctx, stdout); err != nil {
+	if err := opt.runDemo(ctx, stdout); err != nil {
 		fmt.Fprintln(stderr, "chatdemo:", err)
 		return exitFailed
 	}
@@ -100,7 +100,7 @@ func (o *options) complete() error {
 }
 
 // show runs the demo until ctx ends.
-func (o *options) show(ctx context.Context, stdout io.Writer) error {
+func (o *options) runDemo(ctx context.Context, stdout io.Writer) error {
 	talk := stdout
 	if o.Quiet {
 		talk = io.Discard
@@ -110,13 +110,13 @@ func (o *options) show(ctx context.Context, stdout io.Writer) error {
 		return err
 	}
 	if err == nil {
-		d.greet(stdout)
-		err = d.live(ctx)
+		d.printInstructions(stdout)
+		err = d.run(ctx)
 	}
 	if ctx.Err() != nil {
 		err = nil // whatever failed then failed because of it
 	}
-	err = errors.Join(err, d.end())
+	err = errors.Join(err, d.close())
 	if n := d.unanswered.Load(); n > 0 {
 		fmt.Fprintf(stdout, "%d messages of newcomers got no answer: too many waited for one.\n", n)
 	}
@@ -127,7 +127,7 @@ func (o *options) show(ctx context.Context, stdout io.Writer) error {
 }
 
 // greet says what there is and how to get in.
-func (d *demo) greet(w io.Writer) {
+func (d *demo) printInstructions(w io.Writer) {
 	var groups []string
 	for _, g := range d.script.groups {
 		groups = append(groups, fmt.Sprintf("%d %s", g.id, g.name))

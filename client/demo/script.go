@@ -21,22 +21,22 @@ type script struct {
 
 // group is a group of the script.
 type group struct {
-	word, name, description string
-	members                 []string // by their first word there; without the guest
-	id                      int64    // once it is made
+	key, name, description string
+	members                []string // by their first word there; without the guest
+	id                     int64    // once it is made
 }
 
 // The parts of a script.
 const (
-	past   = "past"   // said while the guest is there
-	unread = "unread" // said when the guest has left
-	live   = "live"   // said again and again as long as the demo runs
+	phasePast   = "past"   // said while the guest is there
+	phaseUnread = "unread" // said when the guest has left
+	phaseLive   = "live"   // said again and again as long as the demo runs
 )
 
 // scene is one talk in one place.
 type scene struct {
-	part  string
-	where string    // as the script has it: scenes of one place are said in turn
+	phase string
+	place string    // as the script has it: scenes of one place are said in turn
 	group *group    // nil: a pair talks
 	pair  [2]string // who
 	lines []line
@@ -51,7 +51,7 @@ func readScript(r io.Reader) (*script, error) {
 	words := make(map[string]*group)
 	in := bufio.NewScanner(r)
 	for n := 1; in.Scan(); n++ {
-		if err := s.read(strings.TrimSpace(in.Text()), words); err != nil {
+		if err := s.parseLine(strings.TrimSpace(in.Text()), words); err != nil {
 			return nil, fmt.Errorf("script, line %d: %w", n, err)
 		}
 	}
@@ -60,13 +60,13 @@ func readScript(r io.Reader) (*script, error) {
 	}
 	for _, sc := range s.scenes {
 		if len(sc.lines) == 0 {
-			return nil, fmt.Errorf("script: nobody says anything in a scene %s %s", sc.part, sc.where)
+			return nil, fmt.Errorf("script: nobody says anything in a scene %s %s", sc.phase, sc.place)
 		}
 	}
 	return s, nil
 }
 
-func (s *script) read(text string, words map[string]*group) error {
+func (s *script) parseLine(text string, words map[string]*group) error {
 	switch {
 	case text == "" || strings.HasPrefix(text, "#"):
 		return nil
@@ -75,30 +75,30 @@ func (s *script) read(text string, words map[string]*group) error {
 		if len(parts) != 3 {
 			return fmt.Errorf("%q is not \"group WORD: NAME: DESCRIPTION\"", text)
 		}
-		g := &group{word: parts[0], name: parts[1], description: parts[2]}
-		if words[g.word] != nil {
-			return fmt.Errorf("there is a group %q already", g.word)
+		g := &group{key: parts[0], name: parts[1], description: parts[2]}
+		if words[g.key] != nil {
+			return fmt.Errorf("there is a group %q already", g.key)
 		}
-		words[g.word] = g
+		words[g.key] = g
 		s.groups = append(s.groups, g)
 		return nil
 	case strings.HasPrefix(text, "== "):
-		return s.begin(strings.TrimPrefix(text, "== "), words)
+		return s.parseScene(strings.TrimPrefix(text, "== "), words)
 	}
 	who, said, ok := strings.Cut(text, ": ")
 	if !ok || len(s.scenes) == 0 {
 		return fmt.Errorf("%q is not \"NAME: TEXT\" in a scene", text)
 	}
-	return s.say(s.scenes[len(s.scenes)-1], who, strings.ReplaceAll(said, `\n`, "\n"))
+	return s.addLine(s.scenes[len(s.scenes)-1], who, strings.ReplaceAll(said, `\n`, "\n"))
 }
 
 // begin begins a scene: "PART WHERE".
-func (s *script) begin(head string, words map[string]*group) error {
+func (s *script) parseScene(head string, words map[string]*group) error {
 	part, where, _ := strings.Cut(head, " ")
-	if part != past && part != unread && part != live {
+	if part != phasePast && part != phaseUnread && part != phaseLive {
 		return fmt.Errorf("%q is none of past, unread and live", part)
 	}
-	sc := &scene{part: part, where: where, group: words[where]}
+	sc := &scene{phase: part, place: where, group: words[where]}
 	if sc.group == nil {
 		a, b, ok := strings.Cut(where, " + ")
 		if !ok || a == b {
@@ -111,12 +111,12 @@ func (s *script) begin(head string, words map[string]*group) error {
 }
 
 // say adds a line to a scene.
-func (s *script) say(sc *scene, who, text string) error {
+func (s *script) addLine(sc *scene, who, text string) error {
 	switch {
-	case who == guestName && sc.part != past:
-		return fmt.Errorf("the guest can't speak in what is %s", sc.part)
+	case who == guestName && sc.phase != phasePast:
+		return fmt.Errorf("the guest can't speak in what is %s", sc.phase)
 	case sc.group == nil && who != sc.pair[0] && who != sc.pair[1]:
-		return fmt.Errorf("%s speaks where %s does", who, sc.where)
+		return fmt.Errorf("%s speaks where %s does", who, sc.place)
 	}
 	if who != guestName {
 		if !slices.Contains(s.people, who) {
@@ -131,17 +131,17 @@ func (s *script) say(sc *scene, who, text string) error {
 }
 
 // places returns the scenes of a part by where they are, in the script's order.
-func (s *script) places(part string) [][]*scene {
+func (s *script) scenesByPlace(part string) [][]*scene {
 	var all [][]*scene
 	at := make(map[string]int)
 	for _, sc := range s.scenes {
-		if sc.part != part {
+		if sc.phase != part {
 			continue
 		}
-		i, known := at[sc.where]
+		i, known := at[sc.place]
 		if !known {
 			i = len(all)
-			at[sc.where] = i
+			at[sc.place] = i
 			all = append(all, nil)
 		}
 		all[i] = append(all[i], sc)

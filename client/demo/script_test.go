@@ -14,9 +14,9 @@ func TestScript(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, part := range []string{past, unread, live} {
-		if len(s.places(part)) < 3 {
-			t.Errorf("%s: people talk in %d places", part, len(s.places(part)))
+	for _, part := range []string{phasePast, phaseUnread, phaseLive} {
+		if len(s.scenesByPlace(part)) < 3 {
+			t.Errorf("%s: people talk in %d places", part, len(s.scenesByPlace(part)))
 		}
 	}
 	for _, name := range s.people {
@@ -32,11 +32,11 @@ func TestScript(t *testing.T) {
 	for _, sc := range s.scenes {
 		for _, l := range sc.lines {
 			if l.text == "" || len(l.text) > proto.MaxMsg {
-				t.Errorf("%s says %d bytes in %s", l.who, len(l.text), sc.where)
+				t.Errorf("%s says %d bytes in %s", l.who, len(l.text), sc.place)
 			}
 		}
-		if sc.part == live && sc.pair != [2]string{} && !(known(s, sc.pair[0]) && known(s, sc.pair[1])) {
-			t.Errorf("nobody of the name that is in %s", sc.where)
+		if sc.phase == phaseLive && sc.pair != [2]string{} && !(known(s, sc.pair[0]) && known(s, sc.pair[1])) {
+			t.Errorf("nobody of the name that is in %s", sc.place)
 		}
 	}
 }
@@ -85,11 +85,11 @@ func TestAnswer(t *testing.T) {
 		"why is the sky blue?":            "written down",
 		strings.Repeat("a long one ", 50): "long one",
 	} {
-		if got := answer("Mei", "bob", text, 0); !strings.Contains(got, want) {
+		if got := answerText("Mei", "bob", text, 0); !strings.Contains(got, want) {
 			t.Errorf("%q is answered %q", text, got)
 		}
 	}
-	if answer("Mei", "bob", "this chimes", 0) == answer("Mei", "bob", "this chimes", 1) {
+	if answerText("Mei", "bob", "this chimes", 0) == answerText("Mei", "bob", "this chimes", 1) {
 		t.Error("two messages get the same answer") // and "this" is no "hi"
 	}
 }

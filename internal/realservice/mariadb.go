@@ -11,7 +11,7 @@ import (
 
 // shared is the MariaDB of all tests of a process. It is started once and
 // ends with the process: its folder's guard sees to that.
-var shared struct {
+var sharedMariaDB struct {
 	sync.Mutex
 	server    *MariaDBServer
 	databases int
@@ -28,14 +28,14 @@ type MariaDBServer struct {
 // when the test ends.
 func MariaDB(t testing.TB) string {
 	t.Helper()
-	shared.Lock()
-	defer shared.Unlock()
-	if shared.server == nil {
+	sharedMariaDB.Lock()
+	defer sharedMariaDB.Unlock()
+	if sharedMariaDB.server == nil {
 		// Nothing here has to outlive a power cut, and to sync costs most of the time.
-		shared.server = launchMariaDB(t, "--innodb-flush-log-at-trx-commit=0")
+		sharedMariaDB.server = launchMariaDB(t, "--innodb-flush-log-at-trx-commit=0")
 	}
-	shared.databases++
-	m, name := shared.server, fmt.Sprintf("chatd_%d", shared.databases)
+	sharedMariaDB.databases++
+	m, name := sharedMariaDB.server, fmt.Sprintf("chatd_%d", sharedMariaDB.databases)
 	m.SQL(t, "CREATE DATABASE "+name)
 	t.Cleanup(func() { m.SQL(t, "DROP DATABASE "+name) })
 	return m.mariadb.URL(name)
@@ -47,7 +47,7 @@ func MariaDB(t testing.TB) string {
 func NewMariaDB(t testing.TB, args ...string) *MariaDBServer {
 	t.Helper()
 	m := launchMariaDB(t, args...)
-	t.Cleanup(func() { m.end(t) })
+	t.Cleanup(func() { m.close(t) })
 	m.SQL(t, "CREATE DATABASE chatd")
 	m.URL = m.mariadb.URL("chatd")
 	return m
@@ -72,6 +72,6 @@ func launchMariaDB(t testing.TB, args ...string) *MariaDBServer {
 func (m *MariaDBServer) SQL(t testing.TB, statements string) string {
 	t.Helper()
 	out, err := m.mariadb.SQL(context.Background(), statements)
-	must(t, err)
+	requireNoError(t, err)
 	return out
 }

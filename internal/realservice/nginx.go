@@ -29,7 +29,7 @@ func Nginx(t testing.TB, conf string) *NginxServer {
 		}
 		return n.nginx.Service, nil
 	})
-	t.Cleanup(func() { n.server.end(t) })
+	t.Cleanup(func() { n.server.close(t) })
 	n.Folder = n.nginx.Folder
 	return n
 }
@@ -38,7 +38,7 @@ func Nginx(t testing.TB, conf string) *NginxServer {
 // connection, and returns when a worker works by it.
 func (n *NginxServer) Reload(t testing.TB, conf string) {
 	t.Helper()
-	must(t, n.nginx.Reload(context.Background(), conf))
+	requireNoError(t, n.nginx.Reload(context.Background(), conf))
 }
 
 // Log returns the end of what nginx has written to its error log.

@@ -35,7 +35,7 @@ func Port(t testing.TB) int {
 
 // must ends the test where err says so: skipped where a program isn't
 // installed and that was asked for, else failed.
-func must(t testing.TB, err error) {
+func requireNoError(t testing.TB, err error) {
 	t.Helper()
 	var missing *services.MissingError
 	switch {

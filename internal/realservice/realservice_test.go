@@ -19,7 +19,7 @@ func TestMariaDB(t *testing.T) {
 		t.Fatalf("%q and %q", one, two)
 	}
 	_, name, _ := strings.Cut(strings.TrimPrefix(one, "mysql://"), "/")
-	if got := shared.server.SQL(t, "CREATE TABLE "+name+".x (i INT); INSERT INTO "+name+".x VALUES (7); SELECT i FROM "+name+".x"); got != "7\n" {
+	if got := sharedMariaDB.server.SQL(t, "CREATE TABLE "+name+".x (i INT); INSERT INTO "+name+".x VALUES (7); SELECT i FROM "+name+".x"); got != "7\n" {
 		t.Errorf("a row reads %q", got)
 	}
 }

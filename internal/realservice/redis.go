@@ -25,7 +25,7 @@ func Redis(t testing.TB, args ...string) *RedisServer {
 		}
 		return r.redis.Service, nil
 	})
-	t.Cleanup(func() { r.end(t) })
+	t.Cleanup(func() { r.close(t) })
 	r.Port, r.URL = r.redis.Port(0), r.redis.URL()
 	return r
 }
@@ -35,6 +35,6 @@ func Redis(t testing.TB, args ...string) *RedisServer {
 func (r *RedisServer) Client(t testing.TB, args ...string) string {
 	t.Helper()
 	out, err := r.redis.Client(context.Background(), args...)
-	must(t, err)
+	requireNoError(t, err)
 	return out
 }

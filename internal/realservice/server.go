@@ -21,20 +21,20 @@ type Server struct {
 func launch(t testing.TB, lay func(*services.Folder) (*services.Service, error)) Server {
 	t.Helper()
 	folder, err := services.NewFolder("", "chatd-test-")
-	must(t, err)
+	requireNoError(t, err)
 	s := Server{folder: folder}
 	if s.service, err = lay(folder); err == nil {
 		err = s.service.Start(context.Background())
 	}
 	if err != nil {
-		s.end(t)
-		must(t, err)
+		s.close(t)
+		requireNoError(t, err)
 	}
 	return s
 }
 
 // end ends the server and removes its folder.
-func (s *Server) end(t testing.TB) {
+func (s *Server) close(t testing.TB) {
 	t.Helper()
 	if s.service != nil {
 		if err := s.service.Close(); err != nil {
@@ -49,23 +49,23 @@ func (s *Server) end(t testing.TB) {
 // Start starts the server again, after Kill: on its port, with its data.
 func (s *Server) Start(t testing.TB) {
 	t.Helper()
-	must(t, s.service.Start(context.Background()))
+	requireNoError(t, s.service.Start(context.Background()))
 }
 
 // Kill ends the server at once, as kill -9 does.
 func (s *Server) Kill(t testing.TB) {
 	t.Helper()
-	must(t, s.service.Kill())
+	requireNoError(t, s.service.Kill())
 }
 
 // Stop freezes the server: its connections stay, and nothing answers.
 func (s *Server) Stop(t testing.TB) {
 	t.Helper()
-	must(t, s.service.Freeze())
+	requireNoError(t, s.service.Freeze())
 }
 
 // Cont lets the server go on after Stop.
 func (s *Server) Cont(t testing.TB) {
 	t.Helper()
-	must(t, s.service.Thaw())
+	requireNoError(t, s.service.Thaw())
 }

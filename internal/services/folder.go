@@ -27,14 +27,14 @@ type Folder struct {
 type guard struct {
 	mu    sync.Mutex
 	cmd   *exec.Cmd
-	words io.WriteCloser
+	stdin io.WriteCloser
 }
 
 // The guard notices the end of this process because a pipe from here ends. (A
 // death signal would be tied to the thread that started a program, and would
 // leave the folder.) It knows the processes by what it is told, and finds by
 // itself what is mounted in the folder.
-const guardScript = `
+const cleanerScript = `
 folder=$1 all=
 while read -r word pid; do
 	case $word in
@@ -55,7 +55,7 @@ while [ -e "$folder" ]; do rm -rf "$folder"; sleep 0.1; done
 `
 
 // guardPath is where the guard finds rm and sleep, whatever PATH is here.
-const guardPath = "PATH=/usr/bin:/bin"
+const cleanerPath = "PATH=/usr/bin:/bin"
 
 // NewFolder makes a guarded folder in dir ("": the system's for temporary
 // files), whose name begins with prefix. Its path is absolute.
@@ -67,10 +67,10 @@ func NewFolder(dir, prefix string) (*Folder, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Folder{Path: path, guard: &guard{cmd: exec.Command("/bin/sh", "-c", guardScript, "guard", path)}}
-	f.cmd.Env = []string{guardPath}
+	f := &Folder{Path: path, guard: &guard{cmd: exec.Command("/bin/sh", "-c", cleanerScript, "guard", path)}}
+	f.cmd.Env = []string{cleanerPath}
 	f.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a Ctrl-C isn't for it
-	if f.words, err = f.cmd.StdinPipe(); err == nil {
+	if f.stdin, err = f.cmd.StdinPipe(); err == nil {
 		err = f.cmd.Start()
 	}
 	if err != nil {
@@ -78,7 +78,7 @@ func NewFolder(dir, prefix string) (*Folder, error) {
 	}
 	// Only now, or who is killed in between leaves it behind.
 	if err := os.Mkdir(path, 0o700); err != nil {
-		return nil, errors.Join(err, f.dismiss())
+		return nil, errors.Join(err, f.stop())
 	}
 	return f, nil
 }
@@ -90,10 +90,10 @@ func (f *Folder) Beneath(name string) *Folder {
 }
 
 // tell has the guard know what has become of a process.
-func (g *guard) tell(word string, pid int) error {
+func (g *guard) notify(word string, pid int) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	_, err := fmt.Fprintln(g.words, word, pid)
+	_, err := fmt.Fprintln(g.stdin, word, pid)
 	return err
 }
 
@@ -103,10 +103,10 @@ func (f *Folder) Remove() error {
 	if err := os.RemoveAll(f.Path); err != nil {
 		return err // the guard tries again at the end
 	}
-	return f.dismiss()
+	return f.stop()
 }
 
-func (g *guard) dismiss() error {
-	err := g.tell("done", 0)
-	return errors.Join(err, g.words.Close(), g.cmd.Wait())
+func (g *guard) stop() error {
+	err := g.notify("done", 0)
+	return errors.Join(err, g.stdin.Close(), g.cmd.Wait())
 }

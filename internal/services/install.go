@@ -20,7 +20,7 @@ const policyFile = "/usr/sbin/policy-rc.d"
 // machine may, and tells say about it. What is missing after all is a
 // *MissingError. It blocks, for a minute or so where it installs.
 func Ensure(ctx context.Context, say io.Writer, programs ...string) error {
-	packages, missing := lacking(programs)
+	packages, missing := missingPackages(programs)
 	if missing == nil {
 		return nil
 	}
@@ -30,8 +30,8 @@ func Ensure(ctx context.Context, say io.Writer, programs ...string) error {
 	}
 	fmt.Fprintf(say, "installing what is missing here: %s\n", strings.Join(packages, " "))
 	// A failure shows in what is missing still.
-	err = install(ctx, apt, packages)
-	if _, missing := lacking(programs); missing != nil {
+	err = aptInstall(ctx, apt, packages)
+	if _, missing := missingPackages(programs); missing != nil {
 		return errors.Join(missing, err)
 	}
 	return nil
@@ -39,7 +39,7 @@ func Ensure(ctx context.Context, say io.Writer, programs ...string) error {
 
 // lacking lists the packages of the programs that aren't installed. The error
 // is that of the first.
-func lacking(programs []string) (packages []string, first error) {
+func missingPackages(programs []string) (packages []string, first error) {
 	for _, program := range programs {
 		_, err := Find(program)
 		if first == nil {
@@ -53,7 +53,7 @@ func lacking(programs []string) (packages []string, first error) {
 	return slices.Compact(packages), first
 }
 
-func install(ctx context.Context, apt string, packages []string) (err error) {
+func aptInstall(ctx context.Context, apt string, packages []string) (err error) {
 	policy, err := os.OpenFile(policyFile, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755)
 	switch {
 	case err == nil:

@@ -43,7 +43,7 @@ func NewMariaDB(ctx context.Context, f *Folder, port int, args ...string) (*Mari
 		},
 		// A greeting is the first thing it sends, once it takes connections.
 		Ready: func(s *Service) error {
-			return answers(s.Port(0), func(c net.Conn) error {
+			return probe(s.Port(0), func(c net.Conn) error {
 				_, err := c.Read(make([]byte, 1))
 				return err
 			})
@@ -55,7 +55,7 @@ func NewMariaDB(ctx context.Context, f *Folder, port int, args ...string) (*Mari
 	// A server that starts removes what others have in a shared folder of temporary files.
 	temporary := filepath.Join(m.Folder, "tmp")
 	if err := os.Mkdir(temporary, 0o700); err != nil {
-		return nil, m.wrong(err)
+		return nil, m.wrapError(err)
 	}
 	common = []string{"--no-defaults", "--datadir=" + filepath.Join(m.Folder, "data"), "--tmpdir=" + temporary, "--skip-name-resolve"}
 	if os.Getuid() == 0 {
@@ -63,7 +63,7 @@ func NewMariaDB(ctx context.Context, f *Folder, port int, args ...string) (*Mari
 	}
 	install := slices.Concat(common, []string{"--auth-root-authentication-method=normal", "--skip-test-db"})
 	if err := f.run(ctx, filepath.Join(m.Folder, "install.log"), paths[1], install...); err != nil {
-		return nil, m.wrong(fmt.Errorf("mariadb-install-db: %w", err))
+		return nil, m.wrapError(fmt.Errorf("mariadb-install-db: %w", err))
 	}
 	return m, nil
 }
@@ -79,7 +79,7 @@ func (m *MariaDB) SQL(ctx context.Context, statements string) (string, error) {
 	out, err := exec.CommandContext(ctx, m.client, "--no-defaults", "--protocol=tcp", "--host=127.0.0.1", "--port="+strconv.Itoa(m.Port(0)),
 		"--user=root", "--batch", "--skip-column-names", "--execute="+statements).CombinedOutput()
 	if err != nil {
-		return "", m.wrong(fmt.Errorf("%s: %w\n%s", statements, err, out))
+		return "", m.wrapError(fmt.Errorf("%s: %w\n%s", statements, err, out))
 	}
 	return string(out), nil
 }

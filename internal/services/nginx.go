@@ -55,7 +55,7 @@ func NewNginx(ctx context.Context, f *Folder, conf string) (*Nginx, error) {
 	}
 	n.globals += "pid " + n.pidFile() + "; "
 	if err := n.configure(ctx, conf); err != nil {
-		return nil, n.wrong(err)
+		return nil, n.wrapError(err)
 	}
 	return n, nil
 }
@@ -82,7 +82,7 @@ func (n *Nginx) configure(ctx context.Context, conf string) error {
 		return err
 	}
 	log := filepath.Join(n.Folder, "check.log")
-	err := n.top.run(ctx, log, n.program.Path, n.args("-t")...)
+	err := n.parent.run(ctx, log, n.program.Path, n.args("-t")...)
 	if err != nil {
 		err = fmt.Errorf("it doesn't accept the configuration: %w", err)
 	}
@@ -92,17 +92,17 @@ func (n *Nginx) configure(ctx context.Context, conf string) error {
 // Reload has nginx go over to another configuration without dropping a
 // connection, and returns when a worker works by it.
 func (n *Nginx) Reload(ctx context.Context, conf string) error {
-	if n.p == nil {
-		return n.wrong(errors.New("it doesn't run"))
+	if n.process == nil {
+		return n.wrapError(errors.New("it doesn't run"))
 	}
 	if err := n.configure(ctx, conf); err != nil {
-		return n.wrong(err)
+		return n.wrapError(err)
 	}
 	before := n.workers()
-	if err := syscall.Kill(n.p.pid, syscall.SIGHUP); err != nil {
-		return n.wrong(err)
+	if err := syscall.Kill(n.process.pid, syscall.SIGHUP); err != nil {
+		return n.wrapError(err)
 	}
-	err := n.p.await(ctx, func() error {
+	err := n.process.waitReady(ctx, func() error {
 		for pid := range n.workers() {
 			if !before[pid] {
 				return nil
@@ -111,7 +111,7 @@ func (n *Nginx) Reload(ctx context.Context, conf string) error {
 		return errors.New("it has no new worker yet")
 	})
 	if err != nil {
-		return n.wrong(fmt.Errorf("reload: %w%s", err, n.p.lastWords()))
+		return n.wrapError(fmt.Errorf("reload: %w%s", err, n.process.logSuffix()))
 	}
 	return nil
 }
@@ -121,7 +121,7 @@ func (n *Nginx) Reload(ctx context.Context, conf string) error {
 func (n *Nginx) workers() map[string]bool {
 	all := make(map[string]bool)
 	for _, s := range processes() {
-		if s.parent == n.p.pid {
+		if s.parent == n.process.pid {
 			all[s.path] = true
 		}
 	}

@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	readyTimeout = 2 * time.Second // of one question whether a node is ready
-	nodeStop     = 20 * time.Second
+	readyzTimeout   = 2 * time.Second // of one question whether a node is ready
+	nodeStopTimeout = 20 * time.Second
 )
 
 // Node is a chatd. It keeps its addresses when it is started again.
@@ -27,7 +27,7 @@ func NewNode(f *Folder, name, chatd string, flags ...string) (*Node, error) {
 func NewNodeAt(f *Folder, name, chatd string, port, http int, flags ...string) (*Node, error) {
 	n := &Node{}
 	var err error
-	n.Service, err = New(f, Program{Name: name, Path: chatd, Ports: []int{port, http}, StopTimeout: nodeStop,
+	n.Service, err = New(f, Program{Name: name, Path: chatd, Ports: []int{port, http}, StopTimeout: nodeStopTimeout,
 		Args: func(ports []int) []string {
 			return append([]string{"127.0.0.1", strconv.Itoa(ports[0]), "--http", Address(ports[1])}, flags...)
 		},
@@ -46,7 +46,7 @@ func (n *Node) HTTP() string { return "http://" + Address(n.Port(1)) }
 
 // ready is nil once the node takes clients.
 func (n *Node) ready() error {
-	ctx, cancel := context.WithTimeout(context.Background(), readyTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), readyzTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, n.HTTP()+"/readyz", nil)
 	if err != nil {

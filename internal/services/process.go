@@ -15,16 +15,16 @@ import (
 // process is a program that was started here, in a process group of its own:
 // a Ctrl-C is for this process, which then ends it.
 type process struct {
-	pid    int
-	folder *Folder
-	log    string // the file with what it has written
-	dead   bool
-	status syscall.WaitStatus // once it is dead
+	pid      int
+	folder   *Folder
+	log      string // the file with what it has written
+	hasEnded bool
+	status   syscall.WaitStatus // once it is dead
 }
 
 // gate holds a program back until the guard knows of it: killed in between,
 // this process would leave it behind.
-const gate = `read -r go && exec "$0" "$@" </dev/null`
+const startBarrier = `read -r go && exec "$0" "$@" </dev/null`
 
 // start starts a program in dir ("": where this process is), with its output
 // in the file log.
@@ -38,7 +38,7 @@ func (f *Folder) start(dir, log, path string, args ...string) (*process, error) 
 		return nil, err
 	}
 	defer func() { _ = out.Close() }() // the program has its own
-	cmd := exec.Command("/bin/sh", append([]string{"-c", gate, path}, args...)...)
+	cmd := exec.Command("/bin/sh", append([]string{"-c", startBarrier, path}, args...)...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	opener, err := cmd.StdinPipe()
@@ -49,7 +49,7 @@ func (f *Folder) start(dir, log, path string, args ...string) (*process, error) 
 		return nil, err
 	}
 	p.pid = cmd.Process.Pid
-	if err = f.tell("began", p.pid); err == nil {
+	if err = f.notify("began", p.pid); err == nil {
 		_, err = fmt.Fprintln(opener, "go")
 	}
 	if err = errors.Join(err, opener.Close()); err != nil {
@@ -66,15 +66,15 @@ func (f *Folder) run(ctx context.Context, log, path string, args ...string) erro
 		return err
 	}
 	for !p.ended() {
-		if err := pause(ctx); err != nil {
+		if err := waitPoll(ctx); err != nil {
 			return errors.Join(err, p.kill())
 		}
 	}
-	if err := f.tell("ended", p.pid); err != nil {
+	if err := f.notify("ended", p.pid); err != nil {
 		return err
 	}
 	if p.status != 0 {
-		return fmt.Errorf("%s%s", p.fate(), p.lastWords())
+		return fmt.Errorf("%s%s", p.exitReason(), p.logSuffix())
 	}
 	return nil
 }
@@ -82,24 +82,24 @@ func (f *Folder) run(ctx context.Context, log, path string, args ...string) erro
 // signal sends a signal to all of the program's group.
 func (p *process) signal(s syscall.Signal) error {
 	if p.ended() {
-		return fmt.Errorf("it has ended already, with %s%s", p.fate(), p.lastWords())
+		return fmt.Errorf("it has ended already, with %s%s", p.exitReason(), p.logSuffix())
 	}
 	return syscall.Kill(-p.pid, s)
 }
 
 // ended reports whether the program has ended; it doesn't block.
 func (p *process) ended() bool {
-	if !p.dead {
+	if !p.hasEnded {
 		n, err := syscall.Wait4(p.pid, &p.status, syscall.WNOHANG, nil)
-		p.settle(n == p.pid || errors.Is(err, syscall.ECHILD))
+		p.markEnded(n == p.pid || errors.Is(err, syscall.ECHILD))
 	}
-	return p.dead
+	return p.hasEnded
 }
 
 // settle notes whether the program has ended. What it has started itself, as
 // nginx does, ends with it.
-func (p *process) settle(dead bool) {
-	if p.dead = dead; dead {
+func (p *process) markEnded(dead bool) {
+	if p.hasEnded = dead; dead {
 		_ = syscall.Kill(-p.pid, syscall.SIGKILL) // mostly there is nobody left
 	}
 }
@@ -111,7 +111,7 @@ func (p *process) kill() error {
 	if !p.ended() {
 		err = syscall.Kill(-p.pid, syscall.SIGKILL)
 	}
-	return errors.Join(err, p.wait(), p.waitForGroup(), p.folder.tell("ended", p.pid))
+	return errors.Join(err, p.wait(), p.waitForGroup(), p.folder.notify("ended", p.pid))
 }
 
 // waitForGroup blocks until nobody of a dead program's group, which is killed
@@ -138,14 +138,14 @@ func groupLives(group int) bool {
 }
 
 // stat is what /proc says of a process.
-type stat struct {
+type procStat struct {
 	path          string
 	state         string
 	parent, group int
 }
 
 // processes returns all that run; none where there is no /proc.
-func processes() (all []stat) {
+func processes() (all []procStat) {
 	paths, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, path := range paths {
 		b, err := os.ReadFile(path)
@@ -153,7 +153,7 @@ func processes() (all []stat) {
 			continue // has ended meanwhile
 		}
 		// pid (name) state parent group …; the name may have any characters.
-		s := stat{path: path}
+		s := procStat{path: path}
 		if _, err := fmt.Sscan(string(b[bytes.LastIndexByte(b, ')')+1:]), &s.state, &s.parent, &s.group); err == nil {
 			all = append(all, s)
 		}
@@ -163,18 +163,18 @@ func processes() (all []stat) {
 
 // wait blocks until the program has ended.
 func (p *process) wait() error {
-	for !p.dead {
+	for !p.hasEnded {
 		_, err := syscall.Wait4(p.pid, &p.status, 0, nil)
 		if err != nil && !errors.Is(err, syscall.ECHILD) && !errors.Is(err, syscall.EINTR) {
 			return fmt.Errorf("wait for %d: %w", p.pid, err)
 		}
-		p.settle(!errors.Is(err, syscall.EINTR))
+		p.markEnded(!errors.Is(err, syscall.EINTR))
 	}
 	return nil
 }
 
 // fate says how the program has ended.
-func (p *process) fate() string {
+func (p *process) exitReason() string {
 	if p.status.Signaled() {
 		return "signal " + p.status.Signal().String()
 	}
@@ -183,25 +183,25 @@ func (p *process) fate() string {
 
 // await calls f until it succeeds; the error says that the process has ended,
 // or startTimeout has passed, before.
-func (p *process) await(ctx context.Context, f func() error) error {
+func (p *process) waitReady(ctx context.Context, f func() error) error {
 	for end := time.Now().Add(startTimeout); ; {
 		err := f()
 		switch {
 		case err == nil:
 			return nil
 		case p.ended():
-			return fmt.Errorf("it has ended with %s: %w", p.fate(), err)
+			return fmt.Errorf("it has ended with %s: %w", p.exitReason(), err)
 		case time.Now().After(end):
 			return fmt.Errorf("not ready after %s: %w", startTimeout, err)
 		}
-		if err := pause(ctx); err != nil {
+		if err := waitPoll(ctx); err != nil {
 			return err
 		}
 	}
 }
 
 // pause waits a moment, or until ctx ends.
-func pause(ctx context.Context) error {
+func waitPoll(ctx context.Context) error {
 	timer := time.NewTimer(pollEvery)
 	defer timer.Stop()
 	select {
@@ -213,7 +213,7 @@ func pause(ctx context.Context) error {
 }
 
 // lastWords is what errors say of the program's log.
-func (p *process) lastWords() string {
+func (p *process) logSuffix() string {
 	if end := tail(p.log); end != "" {
 		return "; its log ends with:\n" + end
 	}

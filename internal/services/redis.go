@@ -37,7 +37,7 @@ func NewRedis(f *Folder, port int, args ...string) (*Redis, error) {
 			return slices.Concat([]string{"--port", strconv.Itoa(ports[0]), "--bind", "127.0.0.1",
 				"--dir", r.Folder, "--save", "", "--appendonly", "no", "--daemonize", "no"}, args)
 		},
-		Ready: func(s *Service) error { return answers(s.Port(0), pong) }})
+		Ready: func(s *Service) error { return probe(s.Port(0), pingRedis) }})
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +46,7 @@ func NewRedis(f *Folder, port int, args ...string) (*Redis, error) {
 }
 
 // pong has a Redis answer, if only that it wants a password first.
-func pong(c net.Conn) error {
+func pingRedis(c net.Conn) error {
 	if _, err := c.Write([]byte("PING\r\n")); err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func (r *Redis) URL() string { return "redis://" + Address(r.Port(0)) }
 func (r *Redis) Client(ctx context.Context, args ...string) (string, error) {
 	out, err := exec.CommandContext(ctx, r.cli, append([]string{"-h", "127.0.0.1", "-p", strconv.Itoa(r.Port(0))}, args...)...).CombinedOutput()
 	if err != nil {
-		return "", r.wrong(fmt.Errorf("%s: %w\n%s", strings.Join(args, " "), err, out))
+		return "", r.wrapError(fmt.Errorf("%s: %w\n%s", strings.Join(args, " "), err, out))
 	}
 	return strings.TrimSpace(string(out)), nil
 }

@@ -34,15 +34,15 @@ type Service struct {
 	Folder string // of its own; its log is in there
 
 	program Program
-	top     *Folder
+	parent  *Folder
 	ports   []*Port
-	p       *process // nil: not started, or ended by us
+	process *process // nil: not started, or ended by us
 	pid     atomic.Int64
 }
 
 // New makes a service's folder beneath f. The service isn't started.
 func New(f *Folder, p Program) (*Service, error) {
-	s := &Service{program: p, top: f, Folder: filepath.Join(f.Path, strings.ReplaceAll(p.Name, " ", "-"))}
+	s := &Service{program: p, parent: f, Folder: filepath.Join(f.Path, strings.ReplaceAll(p.Name, " ", "-"))}
 	if s.program.StopTimeout == 0 {
 		s.program.StopTimeout = stopTimeout
 	}
@@ -68,22 +68,22 @@ func (s *Service) Port(i int) int { return s.ports[i].Number }
 // that was chosen here has been taken by somebody else at the first start,
 // another is chosen. Beside an error it doesn't run.
 func (s *Service) Start(ctx context.Context) error {
-	if s.p != nil {
-		return s.wrong(errors.New("it runs already"))
+	if s.process != nil {
+		return s.wrapError(errors.New("it runs already"))
 	}
 	for attempt := 1; ; attempt++ {
-		chosen, err := s.choose()
+		chosen, err := s.choosePorts()
 		if err == nil {
-			err = s.try(ctx)
+			err = s.startOnce(ctx)
 		}
-		if err == nil || len(chosen) == 0 || attempt == 3 || ctx.Err() != nil || !s.free(chosen) {
-			return s.wrong(err)
+		if err == nil || len(chosen) == 0 || attempt == 3 || ctx.Err() != nil || !s.releaseIfTaken(chosen) {
+			return s.wrapError(err)
 		}
 	}
 }
 
 // choose chooses the ports that are not known yet.
-func (s *Service) choose() (chosen []int, err error) {
+func (s *Service) choosePorts() (chosen []int, err error) {
 	for i, p := range s.ports {
 		if p.Number != 0 {
 			continue
@@ -98,7 +98,7 @@ func (s *Service) choose() (chosen []int, err error) {
 }
 
 // free gives chosen ports up where somebody else listens on one of them.
-func (s *Service) free(chosen []int) (gaveUp bool) {
+func (s *Service) releaseIfTaken(chosen []int) (gaveUp bool) {
 	for _, i := range chosen {
 		gaveUp = gaveUp || Taken(s.Port(i))
 	}
@@ -112,19 +112,19 @@ func (s *Service) free(chosen []int) (gaveUp bool) {
 }
 
 // try starts the service and waits until it is ready.
-func (s *Service) try(ctx context.Context) error {
+func (s *Service) startOnce(ctx context.Context) error {
 	numbers := make([]int, len(s.ports))
 	for i, p := range s.ports {
 		numbers[i] = p.Number
 	}
-	p, err := s.top.start(s.program.Dir, s.log(), s.program.Path, s.program.Args(numbers)...)
+	p, err := s.parent.start(s.program.Dir, s.logPath(), s.program.Path, s.program.Args(numbers)...)
 	if err != nil {
 		return err
 	}
-	s.p = p
+	s.process = p
 	s.pid.Store(int64(p.pid))
-	if err := p.await(ctx, func() error { return s.program.Ready(s) }); err != nil {
-		return errors.Join(fmt.Errorf("%w%s", err, p.lastWords()), s.Kill())
+	if err := p.waitReady(ctx, func() error { return s.program.Ready(s) }); err != nil {
+		return errors.Join(fmt.Errorf("%w%s", err, p.logSuffix()), s.Kill())
 	}
 	return nil
 }
@@ -133,34 +133,34 @@ func (s *Service) try(ctx context.Context) error {
 // One that has not ended in time is killed, which is an error, and so is any
 // end but a good one.
 func (s *Service) Stop() error {
-	if s.p == nil {
-		return s.wrong(errors.New("it doesn't run"))
+	if s.process == nil {
+		return s.wrapError(errors.New("it doesn't run"))
 	}
-	p := s.p
+	p := s.process
 	if !p.ended() {
 		_ = syscall.Kill(p.pid, syscall.SIGTERM) // nobody has waited for it: the process is there
 		_ = syscall.Kill(-p.pid, syscall.SIGCONT)
 	}
 	for end := time.Now().Add(s.program.StopTimeout); !p.ended(); time.Sleep(pollEvery) {
 		if time.Now().After(end) {
-			return errors.Join(s.wrong(fmt.Errorf("it had not ended %s after SIGTERM and was killed%s", s.program.StopTimeout, p.lastWords())), s.Kill())
+			return errors.Join(s.wrapError(fmt.Errorf("it had not ended %s after SIGTERM and was killed%s", s.program.StopTimeout, p.logSuffix())), s.Kill())
 		}
 	}
 	if p.status != 0 {
-		return errors.Join(s.wrong(fmt.Errorf("it ended badly, with %s%s", p.fate(), p.lastWords())), s.Kill())
+		return errors.Join(s.wrapError(fmt.Errorf("it ended badly, with %s%s", p.exitReason(), p.logSuffix())), s.Kill())
 	}
 	return s.Kill()
 }
 
 // Kill ends the service at once, as kill -9 does.
 func (s *Service) Kill() error {
-	if s.p == nil {
-		return s.wrong(errors.New("it doesn't run"))
+	if s.process == nil {
+		return s.wrapError(errors.New("it doesn't run"))
 	}
-	p := s.p
-	s.p = nil
+	p := s.process
+	s.process = nil
 	s.pid.Store(0)
-	return s.wrong(p.kill())
+	return s.wrapError(p.kill())
 }
 
 // Freeze stops the service by SIGSTOP: its connections stay, and nothing
@@ -171,31 +171,31 @@ func (s *Service) Freeze() error { return s.signal(syscall.SIGSTOP) }
 func (s *Service) Thaw() error { return s.signal(syscall.SIGCONT) }
 
 func (s *Service) signal(sig syscall.Signal) error {
-	if s.p == nil {
-		return s.wrong(errors.New("it doesn't run"))
+	if s.process == nil {
+		return s.wrapError(errors.New("it doesn't run"))
 	}
-	return s.wrong(s.p.signal(sig))
+	return s.wrapError(s.process.signal(sig))
 }
 
 // Ended says why the service has ended by itself; nil where it runs, or was
 // ended here.
 func (s *Service) Ended() error {
-	if s.p == nil || !s.p.ended() {
+	if s.process == nil || !s.process.ended() {
 		return nil
 	}
-	return s.wrong(fmt.Errorf("it has ended with %s%s", s.p.fate(), s.p.lastWords()))
+	return s.wrapError(fmt.Errorf("it has ended with %s%s", s.process.exitReason(), s.process.logSuffix()))
 }
 
 // Log is the end of what the service has written.
-func (s *Service) Log() string { return tail(s.log()) }
+func (s *Service) Log() string { return tail(s.logPath()) }
 
-func (s *Service) log() string { return filepath.Join(s.Folder, "log") }
+func (s *Service) logPath() string { return filepath.Join(s.Folder, "log") }
 
 // Close kills the service where it runs, and gives up its ports. Its folder
 // stays. It may be called again.
 func (s *Service) Close() error {
 	var err error
-	if s.p != nil {
+	if s.process != nil {
 		err = s.Kill()
 	}
 	for _, p := range s.ports {
@@ -205,7 +205,7 @@ func (s *Service) Close() error {
 }
 
 // wrong says whose error it is.
-func (s *Service) wrong(err error) error {
+func (s *Service) wrapError(err error) error {
 	if err == nil {
 		return nil
 	}

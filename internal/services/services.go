@@ -27,7 +27,7 @@ const (
 )
 
 // debian names the packages that programs come in.
-var debian = map[string]string{
+var debianPackages = map[string]string{
 	"mariadbd":           "mariadb-server",
 	"mariadb-install-db": "mariadb-server",
 	"mariadb":            "mariadb-client",
@@ -60,7 +60,7 @@ func Find(program string) (string, error) {
 			return path, nil
 		}
 	}
-	return "", &MissingError{Program: program, Package: debian[program]}
+	return "", &MissingError{Program: program, Package: debianPackages[program]}
 }
 
 // Address is a port of the loopback address.
@@ -68,7 +68,7 @@ func Address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Ito
 
 // answers dials a port and hands the connection to talk, which has to be done
 // within dialTimeout.
-func answers(port int, talk func(net.Conn) error) error {
+func probe(port int, talk func(net.Conn) error) error {
 	c, err := net.DialTimeout("tcp", Address(port), dialTimeout)
 	if err != nil {
 		return err

@@ -347,7 +347,7 @@ func TestNginxReturns(t *testing.T) {
 		if err := n.Start(context.Background()); err != nil {
 			t.Fatal(err)
 		}
-		err := answers(port.Number, func(c net.Conn) error {
+		err := probe(port.Number, func(c net.Conn) error {
 			text, err := io.ReadAll(c)
 			if err == nil && string(text) != "hello" {
 				err = fmt.Errorf("it says %q", text)

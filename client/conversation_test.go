@@ -18,7 +18,7 @@ func TestTrack(t *testing.T) {
 		for _, s := range rapid.SliceOf(rapid.Int64Range(start+1, end)).Draw(t, "own") {
 			own[s] = true
 		}
-		tr := newTrack(User(2))
+		tr := newConversation(User(2))
 		tr.startAt(start, nil)
 		var shown []int64
 		var pending []int64
@@ -47,11 +47,11 @@ func TestTrack(t *testing.T) {
 				feed(rapid.Int64Range(max(1, start), end).Draw(t, "seq"))
 			case "handle":
 				if len(pending) > 0 {
-					tr.shown(pending[0])
+					tr.messageHandled(pending[0])
 					pending = pending[1:]
 				}
 			case "sync":
-				for seq, n := tr.last+1, 0; tr.hole() && seq <= tr.high && n < 3; seq, n = seq+1, n+1 {
+				for seq, n := tr.last+1, 0; tr.hasGap() && seq <= tr.highest && n < 3; seq, n = seq+1, n+1 {
 					feed(seq)
 				}
 			}
@@ -61,7 +61,7 @@ func TestTrack(t *testing.T) {
 			feed(seq)
 		}
 		for _, seq := range pending {
-			tr.shown(seq)
+			tr.messageHandled(seq)
 		}
 		var want []int64
 		for seq := start + 1; seq <= end; seq++ {
@@ -69,7 +69,7 @@ func TestTrack(t *testing.T) {
 				want = append(want, seq)
 			}
 		}
-		if !slices.Equal(shown, want) || tr.last != end || tr.handled != end || len(tr.held)+len(tr.own) != 0 || tr.queued != 0 {
+		if !slices.Equal(shown, want) || tr.last != end || tr.handled != end || len(tr.buffered)+len(tr.ownSeqs) != 0 || tr.queued != 0 {
 			t.Fatalf("shown %v, want %v; %+v", shown, want, tr)
 		}
 	})
@@ -77,17 +77,17 @@ func TestTrack(t *testing.T) {
 
 // What lies beyond a hole is bounded; SYNC brings the rest.
 func TestTrackBound(t *testing.T) {
-	tr := newTrack(User(2))
+	tr := newConversation(User(2))
 	tr.startAt(0, nil)
-	for seq := int64(2); seq < 10*maxHeld; seq++ {
+	for seq := int64(2); seq < 10*maxBuffered; seq++ {
 		tr.add(seq, &Message{Seq: seq}, nil)
 	}
-	if len(tr.held) != maxHeld || tr.high != 10*maxHeld-1 {
-		t.Errorf("%d held, high %d", len(tr.held), tr.high)
+	if len(tr.buffered) != maxBuffered || tr.highest != 10*maxBuffered-1 {
+		t.Errorf("%d held, high %d", len(tr.buffered), tr.highest)
 	}
 	// One's own, of which no more than the number is kept, are not shown
 	// for lack of room for others'.
-	own := int64(20 * maxHeld)
+	own := int64(20 * maxBuffered)
 	tr.add(own, nil, nil)
 	for seq := int64(1); seq <= own; seq++ {
 		out, fresh := tr.add(seq, &Message{Seq: seq}, nil)
@@ -105,10 +105,10 @@ func TestTrackBound(t *testing.T) {
 // A start that was only assumed from one's own ACK may be wrong: a push
 // from before it is shown all the same, once.
 func TestTrackAssumed(t *testing.T) {
-	tr := newTrack(User(2))
+	tr := newConversation(User(2))
 	tr.add(5, nil, nil)
-	tr.assume(4, nil)
-	if tr.last != 5 || tr.hole() {
+	tr.startAssumed(4, nil)
+	if tr.last != 5 || tr.hasGap() {
 		t.Fatalf("%+v", tr)
 	}
 	var got []int64
@@ -127,11 +127,11 @@ func TestTrackAssumed(t *testing.T) {
 // before it.
 func TestTrackStart(t *testing.T) {
 	for first, want := range map[int64]int64{2: 2, 3: 5, 5: 5, 6: 6} {
-		tr := newTrack(User(2))
+		tr := newConversation(User(2))
 		tr.add(4, nil, nil)
 		tr.add(5, nil, nil)
 		tr.add(first, &Message{Seq: first}, nil)
-		if tr.last != want || first > 4 && len(tr.own) != 0 {
+		if tr.last != want || first > 4 && len(tr.ownSeqs) != 0 {
 			t.Errorf("first push %d: %+v", first, tr)
 		}
 	}

@@ -8,63 +8,63 @@ import (
 )
 
 // loggedIn takes in a LOGIN_ACK. The caller holds Client.mu.
-func (c *Client) loggedIn(s *session, in *inbox, r *proto.Response) {
-	if c.me != r.ID || c.device != r.Device {
+func (c *Client) applyLogin(s *session, fx *effects, r *proto.Response) {
+	if c.userID != r.ID || c.device != r.Device {
 		// Another user, or device: nothing that we know is theirs.
-		for _, m := range c.outbox.fail() {
-			in.acks = append(in.acks, ack{m: m, err: ErrLoggedOut})
+		for _, m := range c.outbox.takeAll() {
+			fx.acks = append(fx.acks, ackResult{m: m, err: ErrLoggedOut})
 		}
 		c.lists = newLists()
-		c.forgetAll()
+		c.forgetConversations()
 	}
 	if c.epoch != r.Epoch {
-		c.forgetAll()
+		c.forgetConversations()
 	}
-	c.me, c.name, c.device, c.token, c.epoch = r.ID, r.Name, r.Device, r.Token, r.Epoch
-	c.keep, c.unsaved = true, true
+	c.userID, c.name, c.device, c.token, c.epoch = r.ID, r.Name, r.Device, r.Token, r.Epoch
+	c.stayLoggedIn, c.unsaved = true, true
 	s.loggedIn = true
 	if r.Window > 0 {
-		c.outbox.window = int(min(int64(c.outbox.most), r.Window))
+		c.outbox.window = int(min(int64(c.outbox.configuredWindow), r.Window))
 	}
-	in.items = append(in.items, item{what: StateChange{State: LoggedIn, Addr: s.addr}})
+	fx.items = append(fx.items, queueItem{what: StateChange{State: LoggedIn, Addr: s.addr}})
 	if !c.cfg.Brief {
-		c.lists.set(r.Friends, r.Groups)
-		for conv := range c.tracks {
+		c.lists.replace(r.Friends, r.Groups)
+		for conv := range c.conversations {
 			if _, ok := c.lists.groups[conv.Group]; conv.Group != 0 && !ok {
-				c.forget(conv) // left, removed or dismissed while we were away
+				c.forgetConversation(conv) // left, removed or dismissed while we were away
 			}
 		}
 	}
 	for i := range r.Offline {
-		m := c.listed(&r.Offline[i])
+		m := c.messageOfChat(&r.Offline[i])
 		m.Backlog = true
-		c.arrived(in, &m, true)
+		c.receiveMessage(fx, &m, true)
 	}
 	if !r.More {
 		// What is not in offlinemsg we are taken to have.
 		for _, g := range r.Groups {
-			if t := c.track(Group(g.ID)); !t.started {
-				c.show(in, t, t.assume(g.Seq, in.shown[:0]))
-				t.receipted = t.handled
+			if t := c.conversation(Group(g.ID)); !t.started {
+				c.queueMessages(fx, t, t.startAssumed(g.Seq, fx.scratch[:0]))
+				t.receiptSent = t.handled
 			}
 		}
 	}
-	for t := range c.holes {
-		c.later(t, holeGrace)
+	for t := range c.gaps {
+		c.scheduleSync(t, gapDelay)
 	}
-	c.pump(s.since) // holds were cleared when the last connection ended
+	c.sendWaiting(s.startedAt) // holds were cleared when the last connection ended
 }
 
-func (c *Client) forgetAll() {
-	clear(c.tracks)
-	clear(c.paged)
-	clear(c.holes)
-	c.dirty, c.dirtyN = nil, 0
+func (c *Client) forgetConversations() {
+	clear(c.conversations)
+	clear(c.historyEnd)
+	clear(c.gaps)
+	c.receiptsDue, c.receiptsDueMessages = nil, 0
 }
 
 // learn takes over what the answer to a request of our own says about the
 // lists. The caller holds Client.mu.
-func (c *Client) learn(in *inbox, q *proto.Request, r *proto.Response) {
+func (c *Client) applyAnswer(fx *effects, q *proto.Request, r *proto.Response) {
 	l := &c.lists
 	switch r.Op {
 	case proto.ADD_FRIEND_ACK:
@@ -73,34 +73,34 @@ func (c *Client) learn(in *inbox, q *proto.Request, r *proto.Response) {
 		delete(l.friends, q.FriendID)
 	case proto.CREATE_GROUP_ACK:
 		l.groups[r.GroupID] = proto.Group{ID: r.GroupID, GroupName: q.GroupName, GroupDesc: q.GroupDesc,
-			Users: []proto.Member{{ID: c.me, Name: c.name, State: proto.Online, Role: proto.Creator}}}
-		c.begin(in, r.GroupID, 0)
+			Users: []proto.Member{{ID: c.userID, Name: c.name, State: proto.Online, Role: proto.Creator}}}
+		c.startGroup(fx, r.GroupID, 0)
 	case proto.ADD_GROUP_ACK:
 		l.groups[q.GroupID] = proto.Group{ID: q.GroupID, GroupName: r.GroupName, GroupDesc: r.GroupDesc,
 			Seq: r.Seq, Users: slices.Clone(r.Users), Count: r.Count}
-		c.begin(in, q.GroupID, r.Seq)
+		c.startGroup(fx, q.GroupID, r.Seq)
 	case proto.LEAVE_GROUP_ACK, proto.DISMISS_GROUP_ACK:
 		delete(l.groups, q.GroupID)
-		c.forget(Group(q.GroupID))
+		c.forgetConversation(Group(q.GroupID))
 	case proto.KICK_MEMBER_ACK:
-		l.left(q.GroupID, q.UserID)
+		l.removeMember(q.GroupID, q.UserID)
 	case proto.PASSWORD_ACK:
 		c.token, c.unsaved = r.Token, true
 	}
 }
 
 // begin starts a group of which only what follows seq is ours.
-func (c *Client) begin(in *inbox, group, seq int64) {
-	t := c.track(Group(group))
-	c.show(in, t, t.startAt(seq, in.shown[:0]))
-	t.receipted = max(t.receipted, seq)
-	c.touch(t)
-	c.watch(t, true)
+func (c *Client) startGroup(fx *effects, group, seq int64) {
+	t := c.conversation(Group(group))
+	c.queueMessages(fx, t, t.startAt(seq, fx.scratch[:0]))
+	t.receiptSent = max(t.receiptSent, seq)
+	c.queueReceipt(t)
+	c.updateGap(t, true)
 }
 
 // told takes over a push that is not a message and returns what handlers
 // are told of it, nil for nothing. The caller holds Client.mu.
-func (c *Client) told(r *proto.Response) any {
+func (c *Client) applyPush(r *proto.Response) any {
 	l := &c.lists
 	switch r.Op {
 	case proto.ADD_FRIEND:
@@ -110,18 +110,18 @@ func (c *Client) told(r *proto.Response) any {
 		delete(l.friends, r.ID)
 		return Change{Kind: FriendRemoved, User: r.ID}
 	case proto.ADD_GROUP:
-		l.joined(r.GroupID, proto.Member{ID: r.ID, Name: r.Name, State: proto.Online, Role: proto.Normal})
+		l.addMember(r.GroupID, proto.Member{ID: r.ID, Name: r.Name, State: proto.Online, Role: proto.Normal})
 		return Change{Kind: MemberJoined, Group: r.GroupID, User: r.ID, Name: r.Name}
 	case proto.LEAVE_GROUP:
-		l.left(r.GroupID, r.ID)
-		if r.ID == c.me {
+		l.removeMember(r.GroupID, r.ID)
+		if r.ID == c.userID {
 			delete(l.groups, r.GroupID)
-			c.forget(Group(r.GroupID))
+			c.forgetConversation(Group(r.GroupID))
 		}
 		return Change{Kind: MemberLeft, Group: r.GroupID, User: r.ID, Name: r.Name}
 	case proto.DISMISS_GROUP:
 		delete(l.groups, r.GroupID)
-		c.forget(Group(r.GroupID))
+		c.forgetConversation(Group(r.GroupID))
 		return Change{Kind: GroupDismissed, Group: r.GroupID}
 	case proto.BLOCK:
 		kind := UserUnblocked
@@ -130,7 +130,7 @@ func (c *Client) told(r *proto.Response) any {
 		}
 		return Change{Kind: kind, User: r.UserID}
 	case proto.PRESENCE:
-		l.presence(r.ID, r.State)
+		l.setPresence(r.ID, r.State)
 		return Presence{User: r.ID, Online: r.State == proto.Online}
 	case proto.EVENT:
 		return Event{Conv: c.convOf(r.ID, r.ToID, r.GroupID), From: r.ID, Name: r.Name,

@@ -3,49 +3,50 @@ package proto
 import "hash/maphash"
 
 const (
-	keyTableMin  = 64       // places of a fresh table
-	keyTableKeep = 32 << 10 // enough for any client's frame; a larger one is dropped after its frame
+	minKeyTable     = 64       // initial size of the table
+	maxKeptKeyTable = 32 << 10 // enough for any client's frame; a larger table is dropped after its frame
 )
 
-// keySet finds duplicates among the keys of a frame's objects: those of
-// nested ones, and those of the frame's own that are no field of ours. One
-// hash table serves all objects of a frame, so that 64 KiB of keys cost what
-// 64 KiB of anything cost; the hash is seeded, so that nobody can aim at it.
+// keySet detects duplicate keys in a frame: those of nested objects, and unknown
+// keys of the top-level object. One hash table serves all objects of a frame, so
+// the cost is linear in the frame's size. The hash is seeded, so that an
+// attacker can't cause collisions.
 type keySet struct {
 	seed  maphash.Seed
-	table []uint32 // index into list plus one, 0: free; a power of two long, at most half full
+	table []uint32 // index into list plus one; 0 means empty. Its length is a power of two, at least twice len(list)
 	list  []keyEntry
 }
 
 type keyEntry struct {
 	object uint32
 	hash   uint32
-	at     uint32 // in the table
+	slot   uint32 // index in the table
 	key    []byte
 }
 
-// reset costs what the frame before has added, however large the table is.
+// reset empties the set. Its cost depends on the number of keys, not on the size
+// of the table.
 func (k *keySet) reset() {
-	if len(k.table) > keyTableKeep {
+	if len(k.table) > maxKeptKeyTable {
 		k.table, k.list = nil, nil
 		return
 	}
 	for i := range k.list {
-		k.table[k.list[i].at] = 0
+		k.table[k.list[i].slot] = 0
 	}
-	clear(k.list) // or it would keep frames alive
+	clear(k.list) // release the references to frames
 	k.list = k.list[:0]
 }
 
-// add reports whether object did not have key yet. The key must stay as it is
-// until reset.
+// add adds key to the keys of object and reports whether it was new. The caller
+// must not change key before reset.
 func (k *keySet) add(object uint32, key []byte) bool {
 	if k.table == nil {
 		k.seed = maphash.MakeSeed()
-		k.table = make([]uint32, keyTableMin)
+		k.table = make([]uint32, minKeyTable)
 	}
-	// The object is mixed in by a large odd factor, or the same few keys in
-	// thousands of objects would all fall on the same places.
+	// Mix in the object with a large odd factor. Otherwise the same few keys in
+	// thousands of objects would all collide.
 	hash := uint32(maphash.Bytes(k.seed, key)) ^ object*0x9e3779b1
 	mask := uint32(len(k.table) - 1)
 	at := hash & mask
@@ -72,6 +73,6 @@ func (k *keySet) grow() {
 			at = (at + 1) & mask
 		}
 		k.table[at] = uint32(i + 1)
-		k.list[i].at = at
+		k.list[i].slot = at
 	}
 }

@@ -1,6 +1,6 @@
 // Package bus carries messages between the nodes of a cluster: new chat
-// messages, and notices for users. Delivery is best effort. A lost message
-// costs time, not data: the node that missed it reads the log later.
+// messages, and notices for users. Delivery is best effort. The database has all
+// data that matters, and a node that missed a message reads it there later.
 //
 // Redis connects nodes on several machines. Hub connects nodes in one process;
 // a single node uses a Hub of its own.

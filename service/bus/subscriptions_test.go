@@ -8,125 +8,143 @@ import (
 	"pgregory.net/rapid"
 )
 
+// subscriptionsModel is the state that subscriptions should be in, and the
+// Redis at the other end of its connection.
+type subscriptionsModel struct {
+	*subscriptions
+	want        map[Channel]int  // number of add without a remove
+	redis       map[Channel]bool // what Redis has confirmed on this connection
+	pending     []Channel        // unconfirmed, in the order of the commands
+	requests    map[Channel]bool // the result of the commands on this connection
+	startChange uint64
+	online      bool // there is a connection
+}
+
+func (m *subscriptionsModel) connect() {
+	m.startChange, m.online = m.onConnect(), true
+	m.redis, m.requests, m.pending = map[Channel]bool{}, map[Channel]bool{}, nil
+}
+
+// write sends the changes to the Redis of the model.
+func (m *subscriptionsModel) write(t *rapid.T) {
+	subscribe, unsubscribe := m.takeChanges()
+	for _, c := range subscribe {
+		if m.requests[c] {
+			t.Fatalf("SUBSCRIBE %v was sent twice", c)
+		}
+		m.requests[c] = true
+		m.pending = append(m.pending, c)
+	}
+	for _, c := range unsubscribe {
+		if !m.requests[c] {
+			t.Fatalf("UNSUBSCRIBE %v was sent without a subscription", c)
+		}
+		m.requests[c] = false
+		m.pending = append(m.pending, c)
+	}
+}
+
+// confirm makes Redis confirm the first pending channel.
+func (m *subscriptionsModel) confirm() {
+	c := m.pending[0]
+	m.redis[c] = !m.redis[c]
+	m.pending = m.pending[1:]
+	m.onConfirm()
+}
+
+func (m *subscriptionsModel) awaitBlocks() bool {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return errors.Is(m.await(ctx), context.Canceled)
+}
+
+// check fails if Redis doesn't have exactly the wanted channels.
+func (m *subscriptionsModel) check(t *rapid.T, when string) {
+	for c, n := range m.want {
+		if m.redis[c] != (n > 0) {
+			t.Fatalf("%s: %v is wanted %d times, but subscribed: %v", when, c, n, m.redis[c])
+		}
+	}
+	for c, subscribed := range m.redis {
+		if subscribed && m.want[c] == 0 {
+			t.Fatalf("%s: %v is subscribed but not wanted", when, c)
+		}
+	}
+}
+
 // In any order of Subscribe, Unsubscribe, writes, confirmations and lost
 // connections: the channels requested from Redis end up as the wanted ones, no
 // command is sent twice, and await blocks exactly while there is a connection
 // and an earlier change isn't confirmed.
 func TestSubscriptionsAnyOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		s := newSubscriptions()
-		want := map[Channel]int{}
-		redis := map[Channel]bool{}     // what Redis has confirmed on this connection
-		pending := []Channel{}          // unconfirmed, in the order of the commands
-		requested := map[Channel]bool{} // the result of the commands on this connection
-		startChange, connected := uint64(0), false
+		m := &subscriptionsModel{subscriptions: newSubscriptions(), want: map[Channel]int{}}
 		channel := rapid.Custom(func(t *rapid.T) Channel {
 			return Channel{rapid.Bool().Draw(t, "group"), int64(rapid.IntRange(1, 3).Draw(t, "id"))}
 		})
-		write := func() {
-			subscribe, unsubscribe := s.takeChanges()
-			for _, c := range subscribe {
-				if requested[c] {
-					t.Fatalf("SUBSCRIBE %v was sent twice", c)
-				}
-				requested[c] = true
-				pending = append(pending, c)
-			}
-			for _, c := range unsubscribe {
-				if !requested[c] {
-					t.Fatalf("UNSUBSCRIBE %v was sent without a subscription", c)
-				}
-				requested[c] = false
-				pending = append(pending, c)
-			}
-		}
-		awaitBlocks := func() bool {
-			ctx, cancel := context.WithCancel(context.Background())
-			cancel()
-			return errors.Is(s.await(ctx), context.Canceled)
-		}
-		confirm := func() {
-			redis[pending[0]] = !redis[pending[0]]
-			pending = pending[1:]
-			s.onConfirm()
-		}
 		t.Repeat(map[string]func(*rapid.T){
 			"add": func(t *rapid.T) {
 				c := channel.Draw(t, "c")
-				want[c]++
-				s.add(c)
+				m.want[c]++
+				m.add(c)
 			},
 			"remove": func(t *rapid.T) {
 				c := channel.Draw(t, "c")
-				want[c] = max(0, want[c]-1)
-				s.remove(c)
+				m.want[c] = max(0, m.want[c]-1)
+				m.remove(c)
 			},
 			"write": func(t *rapid.T) {
-				if connected {
-					write()
+				if m.online {
+					m.write(t)
 				}
 			},
 			"confirm": func(t *rapid.T) {
-				if len(pending) > 0 {
-					confirm()
+				if len(m.pending) > 0 {
+					m.confirm()
 				}
 			},
 			"connect": func(t *rapid.T) {
-				if !connected {
-					startChange, connected = s.onConnect(), true
-					redis, requested, pending = map[Channel]bool{}, map[Channel]bool{}, nil
+				if !m.online {
+					m.connect()
 				}
 			},
 			"disconnect": func(t *rapid.T) {
-				if connected {
-					s.onDisconnect()
-					connected, pending = false, nil
+				if m.online {
+					m.onDisconnect()
+					m.online, m.pending = false, nil
 				}
 			},
 			"sync": func(t *rapid.T) {
-				if connected && s.updateSynced(startChange) && len(pending) == 0 && !awaitBlocks() {
-					for c, n := range want {
-						if redis[c] != (n > 0) {
-							t.Fatalf("await returns, but %v is wanted %d times and subscribed: %v", c, n, redis[c])
-						}
-					}
+				if m.online && m.updateSynced(m.startChange) && len(m.pending) == 0 && !m.awaitBlocks() {
+					m.check(t, "await returns")
 				}
 			},
 			"": func(t *rapid.T) {
-				if !connected && awaitBlocks() {
+				if !m.online && m.awaitBlocks() {
 					t.Fatal("await blocks without a connection, want it to return")
 				}
-				if n, _ := s.size(); n != wanted(want) {
-					t.Fatalf("size: %d wanted channels, want %d", n, wanted(want))
+				if n, _ := m.size(); n != wantedChannels(m.want) {
+					t.Fatalf("size: %d wanted channels, want %d", n, wantedChannels(m.want))
 				}
 			},
 		})
 		// Once everything is written and confirmed, Redis has what is wanted.
-		if !connected {
-			startChange = s.onConnect()
-			redis, requested, pending = map[Channel]bool{}, map[Channel]bool{}, nil
+		if !m.online {
+			m.connect()
 		}
-		write()
-		for len(pending) > 0 {
-			confirm()
+		m.write(t)
+		for len(m.pending) > 0 {
+			m.confirm()
 		}
-		if !s.updateSynced(startChange) || awaitBlocks() {
+		if !m.updateSynced(m.startChange) || m.awaitBlocks() {
 			t.Fatal("everything is confirmed, but updateSynced is false or await blocks")
 		}
-		for c, n := range want {
-			if redis[c] != (n > 0) {
-				t.Fatalf("%v is wanted %d times, but subscribed: %v", c, n, redis[c])
-			}
-		}
-		for c, on := range redis {
-			if on && want[c] == 0 {
-				t.Fatalf("%v is subscribed but not wanted", c)
-			}
-		}
+		m.check(t, "everything is confirmed")
 	})
 }
 
-func wanted(want map[Channel]int) (n int) {
+// wantedChannels counts the channels that are wanted at least once.
+func wantedChannels(want map[Channel]int) (n int) {
 	for _, k := range want {
 		if k > 0 {
 			n++

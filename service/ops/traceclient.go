@@ -24,7 +24,7 @@ func FetchTrace(ctx context.Context, addr string, query url.Values) ([]byte, err
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, (&url.URL{Scheme: "http", Host: addr, Path: "/trace", RawQuery: query.Encode()}).String(), nil)
 	if err != nil {
-		return nil, fmt.Errorf("trace from %s: %w", addr, err)
+		return nil, fmt.Errorf("ask %s: %w", addr, err)
 	}
 	// The request must not go to a proxy from the environment or follow redirects.
 	transport := &http.Transport{DisableKeepAlives: true}
@@ -36,19 +36,19 @@ func FetchTrace(ctx context.Context, addr string, query url.Values) ([]byte, err
 		if errors.As(err, &u) {
 			err = u.Err // without the URL and its query
 		}
-		return nil, fmt.Errorf("trace from %s: %w", addr, err)
+		return nil, fmt.Errorf("ask %s: %w", addr, err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxTrace+1))
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("trace from %s: %w", addr, err)
+		return nil, fmt.Errorf("ask %s: %w", addr, err)
 	case len(body) > maxTrace:
-		return nil, fmt.Errorf("trace from %s: the response is larger than %d bytes", addr, maxTrace)
+		return nil, fmt.Errorf("ask %s: the response is larger than %d bytes", addr, maxTrace)
 	case resp.Header.Get(requestErrorHeader) != "":
 		return nil, &RequestError{resp.StatusCode == http.StatusNotFound, strings.TrimSpace(string(body))}
 	case resp.StatusCode != http.StatusOK || !strings.HasPrefix(resp.Header.Get("Content-Type"), "application/json"):
-		return nil, fmt.Errorf("trace from %s: the response is %s: it is no admin address of chatd, or the request failed there", addr, resp.Status)
+		return nil, fmt.Errorf("ask %s: the response is %s: it is no admin address of chatd, or the request failed there", addr, resp.Status)
 	}
 	return body, nil
 }

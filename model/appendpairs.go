@@ -134,7 +134,7 @@ func (s *appendStep) lockHeads(ctx context.Context, wait bool) error {
 		}
 	}
 	s.ids = ids
-	stmt := s.stmts.unlockedHeads
+	stmt := s.stmts.headsSkipLocked
 	if wait {
 		stmt = s.stmts.heads
 	}

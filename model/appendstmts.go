@@ -13,7 +13,7 @@ import (
 type appendStmts struct {
 	pairs, newPairs, lockedPairs, newMembers, users *sqldb.BatchStmt
 	heads, repeats, members, insert, raise          *sqldb.BatchStmt
-	unlockedHeads, existing                         *sqldb.BatchStmt // nil if no other process writes
+	headsSkipLocked, existing                         *sqldb.BatchStmt // nil if no other process writes
 }
 
 func prepareAppendStmts(ctx context.Context, db *DB, pool *sqlx.DB) (*appendStmts, error) {
@@ -42,7 +42,7 @@ func prepareAppendStmts(ctx context.Context, db *DB, pool *sqlx.DB) (*appendStmt
 			return `SELECT id FROM users WHERE id IN (` + sqldb.Repeated("?", n) + `) AND deleted = 0 ORDER BY id` + db.d.ForShare
 		}}},
 		{&s.heads, sqldb.BatchSpec{Width: 1, SQL: heads(db.d.ForUpdate)}},
-		{&s.unlockedHeads, sqldb.BatchSpec{Width: 1, SQL: heads(db.d.ForUpdate + db.d.SkipLocked)}},
+		{&s.headsSkipLocked, sqldb.BatchSpec{Width: 1, SQL: heads(db.d.ForUpdate + db.d.SkipLocked)}},
 		{&s.existing, sqldb.BatchSpec{Width: 1, SQL: func(n int) string {
 			return `SELECT id FROM conversations WHERE id IN (` + sqldb.Repeated("?", n) + `)`
 		}}},
@@ -59,7 +59,7 @@ func prepareAppendStmts(ctx context.Context, db *DB, pool *sqlx.DB) (*appendStmt
 		}}},
 		{&s.raise, sqldb.BatchSpec{Width: 3, SQL: db.d.raiseHeads}},
 	} {
-		if db.d.SkipLocked == "" && (want.to == &s.unlockedHeads || want.to == &s.existing) {
+		if db.d.SkipLocked == "" && (want.to == &s.headsSkipLocked || want.to == &s.existing) {
 			continue // no other process can hold a conversation's lock
 		}
 		var err error
@@ -81,7 +81,7 @@ func lockedPairs(db *DB, rows int) string {
 func (s *appendStmts) close() {
 	for _, stmt := range []*sqldb.BatchStmt{
 		s.pairs, s.newPairs, s.lockedPairs, s.newMembers, s.users,
-		s.heads, s.repeats, s.members, s.insert, s.raise, s.unlockedHeads, s.existing,
+		s.heads, s.repeats, s.members, s.insert, s.raise, s.headsSkipLocked, s.existing,
 	} {
 		stmt.Close()
 	}

@@ -108,11 +108,11 @@ func (s *fakeStep) Apply(_ context.Context, batch []*Append, wait bool) error {
 			return err
 		}
 	}
-	for _, a := range batch {
-		if a.Pending() {
-			if err := s.waitOrDefer(a, wait); err != nil {
-				return err
-			}
+	// A conversation is locked for all of its messages or for none, as a database
+	// locks its row once.
+	for _, messages := range byConversation(batch) {
+		if err := s.waitOrDefer(messages, wait); err != nil {
+			return err
 		}
 	}
 	s.db.mu.Lock()
@@ -141,13 +141,18 @@ func (s *fakeStep) Apply(_ context.Context, batch []*Append, wait bool) error {
 	return nil
 }
 
-func (s *fakeStep) waitOrDefer(a *Append, wait bool) error {
-	k := convOf(a)
+// waitOrDefer waits for the lock of a conversation, or defers its messages.
+func (s *fakeStep) waitOrDefer(messages []*Append, wait bool) error {
+	k := convOf(messages[0])
 	s.db.mu.Lock()
 	missing := s.db.missing[k]
 	s.db.mu.Unlock()
 	if missing && !wait {
-		a.DeferUntilCreated()
+		for _, a := range messages {
+			if a.Pending() {
+				a.DeferUntilCreated()
+			}
+		}
 		return nil
 	}
 	timeout := time.After(fakeLockTimeout)
@@ -157,7 +162,11 @@ func (s *fakeStep) waitOrDefer(a *Append, wait bool) error {
 			break
 		}
 		if !wait {
-			a.Defer()
+			for _, a := range messages {
+				if a.Pending() {
+					a.Defer()
+				}
+			}
 			return nil
 		}
 		select {

@@ -105,8 +105,8 @@ type Config struct {
 
 	// Sink gets each batch once, when every message has its outcome: after the
 	// commit, or when it is certain that a message can't be stored (Err). One
-	// goroutine per writer calls it. While it runs, the next transaction does too. The slice is the
-	// sink's until it returns. It must not call Close.
+	// goroutine per writer calls it. While it runs, the next transaction does too.
+	// The slice is the sink's until it returns. It must not call Close.
 	Sink func(ctx context.Context, batch []*Append)
 
 	Logger *slog.Logger

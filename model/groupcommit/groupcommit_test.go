@@ -34,6 +34,19 @@ func TestMessagesGather(t *testing.T) {
 	})
 }
 
+// A lock timeout without a lock waiter fails the batch: a message without an
+// outcome would count as stored.
+func TestLockTimeoutWithoutWaiter(t *testing.T) {
+	run(t, 1, false, Config{}, func(t *testing.T, h *harness) {
+		h.db.beforeApply = func([]*Append) error { return &fakeError{LockTimeout} }
+		a := toGroup(1, 7, "a")
+		h.send(a)
+		if n := h.done(a); n != 1 || a.Err == nil || a.Stored {
+			t.Errorf("%d outcomes, stored %t, error %v: want one outcome, an error", n, a.Stored, a.Err)
+		}
+	})
+}
+
 // MaxBatch and MaxBatchBytes bound a transaction; a larger message is alone.
 func TestBatchBounds(t *testing.T) {
 	big := toGroup(9, 9, "big")

@@ -56,6 +56,9 @@ func (w *writer) store() {
 	for batch := w.next(); batch != nil; batch = w.next() {
 		w.c.m.batch.Update(float64(len(batch)))
 		err := w.exec.store(batch, w.waiter == nil)
+		if w.waiter == nil && err != nil && w.exec.step.Classify(err) == LockTimeout {
+			w.exec.fail(batch, err) // nobody else can wait for the lock
+		}
 		if batch = w.deferLocked(batch); len(batch) > 0 {
 			w.out <- batch
 		} else {

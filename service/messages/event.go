@@ -39,7 +39,7 @@ func (m *Messages) askBlocked(t Turn, c *conn, r *proto.Request) {
 // loop. Sessions without LOGIN_ACK don't get it: an event is for the moment.
 func (m *Messages) userEvent(t Turn, c *conn, r *proto.Request) {
 	m.events.Inc()
-	l, ss := &m.loops[t.Loop()], c.Session(t)
+	l, ss := m.loops[t.Loop()], c.Session(t)
 	l.buf = appendEvent(l.buf[:0], ss, r)
 	for _, o := range m.sessions.Sessions(r.ToID) {
 		if o != ss && o.Live() {

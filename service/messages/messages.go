@@ -43,7 +43,7 @@ type Messages struct {
 	sessions *session.Sessions
 	delivery *delivery.Delivery
 	events   *metrics.Counter
-	loops    []sendsOnLoop
+	loops    []*sendsOnLoop // apart in memory: each loop writes its own for every message
 }
 
 // sendsOnLoop are a turn's chat messages for the log.
@@ -54,7 +54,11 @@ type sendsOnLoop struct {
 
 // New makes the handlers. loops is the number of event loops.
 func New(store Store, c *bus.Courier, s *session.Sessions, d *delivery.Delivery, loops int, events *metrics.Counter) *Messages {
-	return &Messages{store: store, courier: c, sessions: s, delivery: d, events: events, loops: make([]sendsOnLoop, loops)}
+	m := &Messages{store: store, courier: c, sessions: s, delivery: d, events: events}
+	for range loops {
+		m.loops = append(m.loops, new(sendsOnLoop))
+	}
+	return m
 }
 
 // OneChat takes a message for another user, or for oneself.
@@ -76,14 +80,14 @@ func (m *Messages) send(t Turn, c *conn, r *proto.Request, a model.Append) {
 		return
 	}
 	if msg := c.Send(t, r, a); msg != nil {
-		l := &m.loops[t.Loop()]
+		l := m.loops[t.Loop()]
 		l.messages = append(l.messages, msg)
 	}
 }
 
 // HandOver hands a turn's messages to the log.
 func (m *Messages) HandOver(t Turn) {
-	l := &m.loops[t.Loop()]
+	l := m.loops[t.Loop()]
 	if len(l.messages) == 0 {
 		return
 	}

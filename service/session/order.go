@@ -86,7 +86,7 @@ type Message struct {
 type target struct{ group, peer int64 }
 
 // conversationOnLoop is a conversation that a connection sends to. It exists while
-// it has messages in flight or is stopped.
+// it has messages in flight or is stopped, and until another one is used.
 type conversationOnLoop struct {
 	target
 	state    convState
@@ -101,9 +101,11 @@ type conversationOnLoop struct {
 type orderOnLoop struct {
 	inFlight  []*Message // without an answer, in the order of sending
 	throttled int        // of these, how many are throttled
-	convs     map[target]*conversationOnLoop
-	last      *conversationOnLoop // the last one used; stays while it is idle
-	stopped   int                 // conversations
+	stopped   int        // conversations
+	// last is the conversation used last, which most messages are for. convs has
+	// the others that have messages in flight or are stopped.
+	last  *conversationOnLoop
+	convs map[target]*conversationOnLoop
 }
 
 // reset forgets the conversations: another session begins.
@@ -111,7 +113,8 @@ func (o *orderOnLoop) reset(t Turn) {
 	o.convs, o.last, o.stopped = nil, nil, 0
 }
 
-// find is a conversation that has messages in flight or is stopped, else nil.
+// find is a conversation that has messages in flight or is stopped. It may also
+// be the last one used. Else it is nil.
 func (o *orderOnLoop) find(t Turn, k target) *conversationOnLoop {
 	if o.last != nil && o.last.target == k {
 		return o.last
@@ -123,29 +126,44 @@ func (o *orderOnLoop) find(t Turn, k target) *conversationOnLoop {
 func (o *orderOnLoop) use(t Turn, k target) *conversationOnLoop {
 	cv := o.find(t, k)
 	switch {
+	case cv == nil && o.last.idle(t): // nothing refers to it any more
+		cv = o.last
+		cv.target = k
 	case cv == nil:
 		cv = &conversationOnLoop{target: k}
 		cv.run = &cv.first
-		if o.convs == nil {
-			o.convs = make(map[target]*conversationOnLoop)
-		}
-		o.convs[k] = cv
-	case cv.state == stopped:
+		o.keepLast(t)
+	case cv != o.last:
+		delete(o.convs, k)
+		o.keepLast(t)
+	}
+	o.last = cv
+	if cv.state == stopped {
 		cv.state, cv.run, cv.refused = open, new(model.Run), nil
 		o.stopped--
-	}
-	if last := o.last; last != cv {
-		o.last = cv
-		if last != nil {
-			o.forget(t, last)
-		}
 	}
 	return cv
 }
 
-// forget drops a conversation that is open and idle, unless it was used last.
+// idle reports whether a conversation is open and has no message in flight.
+func (cv *conversationOnLoop) idle(t Turn) bool {
+	return cv != nil && cv.state == open && cv.inFlight == 0
+}
+
+// keepLast puts the last conversation among the others, unless it is idle.
+func (o *orderOnLoop) keepLast(t Turn) {
+	if o.last == nil || o.last.idle(t) {
+		return
+	}
+	if o.convs == nil {
+		o.convs = make(map[target]*conversationOnLoop)
+	}
+	o.convs[o.last.target] = o.last
+}
+
+// forget drops a conversation that has become idle, unless it was used last.
 func (o *orderOnLoop) forget(t Turn, cv *conversationOnLoop) {
-	if cv.inFlight == 0 && cv.state == open && cv != o.last && o.convs[cv.target] == cv {
+	if cv != o.last && cv.idle(t) && o.convs[cv.target] == cv {
 		delete(o.convs, cv.target)
 	}
 }

@@ -13,7 +13,7 @@ import (
 type appendStmts struct {
 	pairs, newPairs, lockedPairs, newMembers, users *sqldb.BatchStmt
 	heads, repeats, members, insert, raise          *sqldb.BatchStmt
-	headsSkipLocked, existing                         *sqldb.BatchStmt // nil if no other process writes
+	headsSkipLocked, existing                       *sqldb.BatchStmt // nil if no other process writes
 }
 
 func prepareAppendStmts(ctx context.Context, db *DB, pool *sqlx.DB) (*appendStmts, error) {

@@ -593,7 +593,7 @@ func ExampleConv() {
 	// Output:
 	// {"g3":1,"u7":2}
 	// g3 is group 3 with 1
-	// client: "x9" names no conversation
+	// client: invalid conversation "x9"
 }
 
 // memory is a Store that forgets when the process ends.

@@ -57,7 +57,7 @@ func beKilled(t *testing.T, dir string) {
 			}
 		}
 	}
-	if n := len(processesIn(t, dir)); n < 5 { // two services of two, and the guard
+	if n := len(processesIn(t, dir)); n < 5 { // two services of two, and the cleaner
 		t.Fatalf("%d processes run", n)
 	}
 	_, _ = os.Stdout.WriteString("all run\n")

@@ -331,7 +331,7 @@ func TestDemoWithoutServer(t *testing.T) {
 	for d.out.Scan() {
 	}
 	_ = d.cmd.Wait() // the code says it
-	if code := d.cmd.ProcessState.ExitCode(); code != exitFailed || !strings.Contains(d.said.String(), "it has ended with signal killed") {
+	if code := d.cmd.ProcessState.ExitCode(); code != exitFailed || !strings.Contains(d.said.String(), "ended with signal killed") {
 		t.Errorf("exit code %d: %s", code, d.said.String())
 	}
 	if left := d.remains(); len(left) > 0 {

@@ -7,8 +7,8 @@ import (
 	"chatd/proto"
 )
 
-// The script can be played: it has all three parts, those who write to the
-// guest are there, and everything in it is something that the server takes.
+// The script is complete: it has all phases, everyone who writes to the guest
+// exists, and the server accepts all names and texts.
 func TestScript(t *testing.T) {
 	s, err := readScript(strings.NewReader(scriptText))
 	if err != nil {
@@ -50,7 +50,7 @@ func known(s *script, name string) bool {
 	return false
 }
 
-// A slip in the script is told with its line, not played.
+// A mistake in the script is reported with its line.
 func TestScriptErrors(t *testing.T) {
 	for text, want := range map[string]string{
 		"== live tea\nMei: x":                        "line 1: unknown place \"tea\"",
@@ -70,8 +70,8 @@ func TestScriptErrors(t *testing.T) {
 	}
 }
 
-// A newcomer is answered in their language and to the point, and never told
-// that a person sits there.
+// A newcomer gets an answer in their language that fits, and is never told that
+// a person wrote it.
 func TestAnswer(t *testing.T) {
 	for text, want := range map[string]string{
 		"hello":                           "script",

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A cid names one message for good, and later ones sort later, which is what
-// the server's index of them lives on.
+// Cids are unique, and later ones sort later, which keeps the server's index of
+// them fast.
 func TestCIDsDifferAndSortByTime(t *testing.T) {
 	now := time.UnixMilli(1795448854092)
 	seen := make(map[[22]byte]bool)

@@ -9,54 +9,54 @@ import (
 	"chatd/proto"
 )
 
-// Client is one device of one user. New makes one; Close ends it. While it
-// is logged in it owns three goroutines: one reads, one writes, one calls the
-// handlers; a fourth reconnects where that is needed.
+// Client is one device of one user. New makes one; Close ends it. While logged
+// in, it has three goroutines: a reader, a writer and a dispatcher that calls
+// the handlers. A fourth one reconnects when needed.
 type Client struct {
 	cfg   Config
 	queue *queue
 	stats counters
 
-	ctx          context.Context // ends when Close begins
+	ctx          context.Context // canceled when Close begins
 	cancel       context.CancelFunc
 	stopping     atomic.Bool    // Close was called
-	wg           sync.WaitGroup // all goroutines but the dispatcher
-	dispatchDone chan struct{}  // the dispatcher has ended
-	closeDone    chan struct{}  // Close has ended
-	loginLock    chan struct{}  // 1: taken by who connects, logs in or out
-	saveMu       sync.Mutex     // held around Store.Save
-	nextAddr     atomic.Uint64  // picks the next address
+	wg           sync.WaitGroup // all goroutines except the dispatcher
+	dispatchDone chan struct{}  // closed when the dispatcher has ended
+	closeDone    chan struct{}  // closed when Close is done
+	loginLock    chan struct{}  // a mutex that respects contexts; held while connecting, logging in or out
+	saveMu       sync.Mutex     // held during Store.Save
+	nextAddr     atomic.Uint64  // counts dials; selects the next address
 
-	mu               sync.Mutex // guards what follows, and tracks, outbox and lists; innermost but for queue.mu
-	session          *session   // nil: not connected
+	mu               sync.Mutex // guards the fields below, and conversations, outbox and lists. Only queue.mu may be locked while holding it
+	session          *session   // nil if not connected
 	rid              int64
-	loginGeneration  int64     // counts Login and Logout: a reconnect for an older one gives up
-	reconnectAttempt int       // reconnects since a connection held
-	retryAt          time.Time // when the next one is
+	loginGeneration  int64     // incremented by Login and Logout; makes an older reconnect stop
+	reconnectAttempt int       // reconnects since the last stable connection
+	retryAt          time.Time // when the next reconnect is
 
-	userID       int64 // 0: never logged in
+	userID       int64 // 0 before the first login
 	name         string
 	device       string
 	token        string
 	epoch        int64
-	stayLoggedIn bool // stay logged in
+	stayLoggedIn bool // the user wants to be logged in: reconnect, accept messages
 
 	lists               lists
 	outbox              outbox
 	conversations       map[Conv]*conversation
-	historyEnd          map[Conv]int64 // the last one that History has returned
+	historyEnd          map[Conv]int64 // highest seq that History has returned
 	gaps                map[*conversation]struct{}
-	receiptsDue         []*conversation // have receipts to send
+	receiptsDue         []*conversation // conversations that have a receipt to send
 	receiptsDueSince    time.Time
-	receiptsDueMessages int       // messages that came since
-	wakeTime            time.Time // when the writer wakes up at the latest
-	throttledUntil      time.Time // the server has said "too fast": nothing is sent before, PING where it must; zero: it hasn't
+	receiptsDueMessages int       // messages since receiptsDueSince
+	wakeTime            time.Time // when the writer's timer fires
+	throttledUntil      time.Time // send nothing before this, except PING; zero if not throttled
 	unsaved             bool
 }
 
-// New makes a client. It neither connects nor blocks, but for reading
-// Config.State. The error names a setting that is none, or is that of Store.Load,
-// such as ErrBadState. A client has a goroutine: Close it.
+// New returns a client. It doesn't connect, and blocks only to read
+// Config.State. The error is about an invalid setting, or is that of Store.Load,
+// such as ErrBadState. A client has a goroutine: call Close when done.
 func New(cfg Config) (*Client, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -81,12 +81,12 @@ func New(cfg Config) (*Client, error) {
 	return c, nil
 }
 
-// Close ends the client: no handler is called any more, what was handled is
-// receipted, the connection closed, progress saved, and all goroutines are
-// waited for. Messages that are not acknowledged get ErrClosed; Flush first
-// to know of them. It must not be called by a handler. It blocks for 2 s at
-// most beyond the handler that runs. The error is that of saving; a second
-// Close waits for the first and returns nil.
+// Close ends the client. It calls no handler any more, sends receipts for the
+// handled messages, closes the connection, saves the progress and waits for all
+// goroutines. Unacknowledged messages fail with ErrClosed; call Flush first to
+// wait for them. A handler must not call Close. Close blocks until the running
+// handler returns, and 2 s at most after that. It returns the error of saving. A
+// second Close waits for the first one and returns nil.
 func (c *Client) Close() error {
 	if c.stopping.Swap(true) {
 		<-c.closeDone
@@ -101,7 +101,7 @@ func (c *Client) Close() error {
 		calls, s.calls = s.calls, make(map[int64]*call)
 	}
 	c.mu.Unlock()
-	// A handler may be waiting for one of these.
+	// Before waiting for the dispatcher: a handler may be waiting for one of these.
 	for _, cl := range calls {
 		cl.complete(nil, ErrClosed)
 	}
@@ -119,22 +119,22 @@ func (c *Client) Close() error {
 	return c.save()
 }
 
-// Me is the id and name of the user, 0 and "" before the first login.
+// Me returns the user's id and name, 0 and "" before the first login.
 func (c *Client) Me() (id int64, name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.userID, c.name
 }
 
-// Token is what LoginToken takes, "" before the first login and after Logout.
-// It is a secret.
+// Token returns the token for LoginToken, "" before the first login and after
+// Logout. It is a secret.
 func (c *Client) Token() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.token
 }
 
-// State is how far the client is connected at the moment.
+// State returns the current state of the connection.
 func (c *Client) State() State {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -149,18 +149,18 @@ func (c *Client) State() State {
 
 // Stats are counters since New.
 type Stats struct {
-	Sent        uint64 // chat messages put on the wire, repeats included
+	Sent        uint64 // chat messages sent, including retries
 	Acked       uint64 // chat messages acknowledged
-	Repeated    uint64 // chat messages put on the wire again
-	Refused     uint64 // chat messages refused for good
-	OutboxFull  uint64 // chat messages not taken
-	Received    uint64 // chat messages given to the handler
-	Duplicates  uint64 // chat messages dropped because they were known
-	Syncs       uint64 // holes asked for with SYNC
-	QueueFull   uint64 // chat messages left to SYNC because handlers were slow
-	Dropped     uint64 // presence, reads, events dropped because handlers were slow
-	Receipts    uint64 // sent
-	Undecodable uint64 // frames of the server that were skipped
+	Repeated    uint64 // chat messages sent again
+	Refused     uint64 // chat messages refused and not retried
+	OutboxFull  uint64 // chat messages rejected because the outbox was full
+	Received    uint64 // chat messages passed to the handler
+	Duplicates  uint64 // chat messages received again and dropped
+	Syncs       uint64 // SYNC requests for missing messages
+	QueueFull   uint64 // chat messages to be read again with SYNC, because handlers were slow
+	Dropped     uint64 // presence, reads and events dropped because handlers were slow
+	Receipts    uint64 // receipts sent
+	Undecodable uint64 // frames of the server that couldn't be decoded
 	Reconnects  uint64 // logins after a lost connection
 }
 
@@ -180,7 +180,7 @@ func (c *Client) Stats() Stats {
 	}
 }
 
-// restore takes over what an earlier run saved.
+// restore loads the state that an earlier run saved.
 func (c *Client) restore(s *Saved) {
 	c.userID, c.name, c.device, c.token, c.epoch = s.User, s.Name, s.Device, s.Token, s.Epoch
 	for conv, last := range s.Last {
@@ -193,7 +193,8 @@ func (c *Client) restore(s *Saved) {
 	}
 }
 
-// save writes what has changed to the Store. It blocks as that does.
+// save writes the state to the Store if it has changed. It blocks while the
+// Store does.
 func (c *Client) save() error {
 	if c.cfg.State == nil {
 		return nil
@@ -223,15 +224,15 @@ func (c *Client) save() error {
 	return err
 }
 
-// saveOrLog saves where a failure must not fail what is saved.
+// saveOrLog saves the state and logs an error. It reports success.
 func (c *Client) saveOrLog() bool {
 	err := c.save()
 	if err != nil {
-		c.cfg.Logger.Error("saving the state failed", "error", err)
+		c.cfg.Logger.Error("failed to save state", "error", err)
 	}
 	return err == nil
 }
 
-// say queues a state change for the handlers. Such are few: they are never
-// dropped.
+// queueStateChange queues a state change for the handlers. State changes are
+// rare and never dropped.
 func (c *Client) queueStateChange(s StateChange) { c.queue.put(queueItem{what: s}) }

@@ -13,8 +13,8 @@ import (
 	"chatd/proto"
 )
 
-// A login tells handlers of itself first, then of what was missed, in
-// order; the lists are there when it returns.
+// After a login, handlers first get the state change, then the missed messages
+// in order. The lists are filled when Login returns.
 func TestLogin(t *testing.T) {
 	f, rec := newFake(t), newRecord(t)
 	c, _ := f.loggedIn(rec, proto.Response{
@@ -50,8 +50,8 @@ func TestLogin(t *testing.T) {
 	}
 }
 
-// A refused login is the server's error, leaves no session that is kept up,
-// and can be tried again on the same client.
+// A refused login returns the server's error, doesn't reconnect, and can be
+// retried on the same client.
 func TestLoginRefused(t *testing.T) {
 	f := newFake(t)
 	c := f.newClient(nil, nil)
@@ -77,7 +77,7 @@ func TestLoginRefused(t *testing.T) {
 	}
 }
 
-// The addresses are tried in turn, so that one dead server is no outage.
+// The client tries the addresses in turn, so one dead server doesn't matter.
 func TestAddresses(t *testing.T) {
 	dead, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -94,7 +94,7 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
-// An ACK gives seq and time, a final refusal the server's error.
+// An ACK returns seq and time, a final refusal the server's error.
 func TestSend(t *testing.T) {
 	f := newFake(t)
 	c, p := f.loggedIn(nil, proto.Response{}, nil)
@@ -118,7 +118,7 @@ func TestSend(t *testing.T) {
 	if got := take(t, ch, "the refusal"); !errors.As(got.err, &e) || e.Errno != proto.NotAllowed {
 		t.Errorf("got %+v", got)
 	}
-	// What the decoder refused has no cid, only the rid.
+	// The refusal of an invalid message has only the rid, no cid.
 	ch = sendTo(t, c, User(2), "x")
 	q = p.expect(proto.ONE_CHAT)
 	p.send(&proto.Response{Op: proto.ERROR, Errno: proto.BadRequest, ErrMsg: "bad", RID: q.RID, Fields: 1 << proto.FRID})
@@ -136,8 +136,8 @@ func TestSend(t *testing.T) {
 	}
 }
 
-// Never more than a window of messages is on the wire, and never more than
-// the outbox takes waits.
+// At most one window of messages is in flight, and at most Config.Outbox
+// messages wait.
 func TestWindow(t *testing.T) {
 	f := newFake(t)
 	c, p := f.loggedIn(nil, proto.Response{Window: 3}, func(cfg *Config) { cfg.Outbox = 5 })
@@ -173,9 +173,9 @@ func TestWindow(t *testing.T) {
 	}
 }
 
-// What was on the wire when a connection is lost is sent again, in order,
-// with its cid and retry:true; what was not is sent as new. Nothing is
-// lost, nothing told twice.
+// After a lost connection, messages in flight are sent again in order, with the
+// same cid and retry:true. Waiting messages are sent as new. Nothing is lost,
+// and each callback is called once.
 func TestResend(t *testing.T) {
 	f, rec := newFake(t), newRecord(t)
 	c, p := f.loggedIn(rec, proto.Response{Window: 2}, nil)
@@ -211,9 +211,9 @@ func TestResend(t *testing.T) {
 	}
 }
 
-// Errno 9 and 10 are no answers for the caller: the message is sent again,
-// after 10 with retry:true, as it may be stored. What follows it in its
-// conversation and was not yet sent waits.
+// Errno 9 and 10 aren't returned to the caller. The message is sent again; after
+// errno 10 with retry:true, because it may be stored. Later messages of the
+// conversation wait.
 func TestTryAgain(t *testing.T) {
 	f := newFake(t)
 	c, p := f.loggedIn(nil, proto.Response{Window: 1}, nil)
@@ -237,8 +237,8 @@ func TestTryAgain(t *testing.T) {
 	}
 }
 
-// A message whose ACK was lost and that comes back in the backlog is one's
-// own: it counts as acknowledged and is not shown.
+// A message whose ACK was lost comes back in offlinemsg: it counts as
+// acknowledged and the handler doesn't get it.
 func TestOwnInBacklog(t *testing.T) {
 	f, rec := newFake(t), newRecord(t)
 	c, p := f.loggedIn(rec, proto.Response{}, nil)
@@ -257,9 +257,9 @@ func TestOwnInBacklog(t *testing.T) {
 	p.none() // nothing is sent again
 }
 
-// A hole is asked for with SYNC after the last one, page by page; all is
-// shown once and in order, however it came.
-func TestHole(t *testing.T) {
+// The client reads missing messages with SYNC, page by page. The handler gets
+// all messages once and in order.
+func TestGap(t *testing.T) {
 	f, rec := newFake(t), newRecord(t)
 	_, p := f.loggedIn(rec, proto.Response{}, nil)
 	p.send(push(chat(1)), push(chat(6)), push(chat(5)), push(chat(1)), push(chat(6)))
@@ -279,9 +279,8 @@ func TestHole(t *testing.T) {
 	}
 }
 
-// A SYNC whose answer was lost with its connection is forgotten, even where
-// pushes have filled its hole before: the next hole of that conversation is
-// asked for.
+// If a connection ends before the answer to a SYNC, the client may send the next
+// SYNC for the conversation, even if pushes have filled the gap before.
 func TestSyncLostWithItsConnection(t *testing.T) {
 	f, rec := newFake(t), newRecord(t)
 	_, p := f.loggedIn(rec, proto.Response{}, nil)
@@ -301,7 +300,7 @@ func TestSyncLostWithItsConnection(t *testing.T) {
 	}
 }
 
-// History that is not the asker's to see (first > last+1) is no hole.
+// Messages that the user may not see (first > last+1) are not a gap.
 func TestHistoryBeginsLater(t *testing.T) {
 	f, rec := newFake(t), newRecord(t)
 	_, p := f.loggedIn(rec, proto.Response{}, nil)
@@ -312,9 +311,9 @@ func TestHistoryBeginsLater(t *testing.T) {
 	}
 }
 
-// An ACK of one's own that overtakes a push makes a hole, which the push
-// fills; without one, SYNC does.
-func TestOwnAckHole(t *testing.T) {
+// An ACK that overtakes a push makes a gap. The push fills it; without a push,
+// SYNC does.
+func TestOwnAckGap(t *testing.T) {
 	f, rec := newFake(t), newRecord(t)
 	c, p := f.loggedIn(rec, proto.Response{Offline: []proto.Chat{chat(1)}}, nil)
 	sendTo(t, c, User(2), "x")
@@ -327,8 +326,8 @@ func TestOwnAckHole(t *testing.T) {
 	}
 }
 
-// An ACK in a conversation never heard of may overtake the push of what
-// comes before it: nothing may be taken for received by it.
+// An ACK in an unknown conversation may overtake the pushes before it. The
+// client must not report these as received.
 func TestOwnAckFirst(t *testing.T) {
 	f, rec := newFake(t), newRecord(t)
 	c, p := f.loggedIn(rec, proto.Response{}, nil)
@@ -341,8 +340,8 @@ func TestOwnAckFirst(t *testing.T) {
 	}
 }
 
-// Receipts tell of what a handler has returned from, and of nothing else;
-// Close sends those that are due.
+// Receipts report only messages from which a handler has returned. Close sends
+// those that are due.
 func TestReceipts(t *testing.T) {
 	f := newFake(t)
 	entered, leave := make(chan int64, 10), make(chan struct{}, 10)
@@ -380,8 +379,8 @@ func TestReceipts(t *testing.T) {
 	}
 }
 
-// Some endings are final: replaced, logged out, abuse. Messages that wait
-// are told, and nothing connects again.
+// KICKs with the reasons replaced, logout and abuse are final: waiting messages
+// fail and the client doesn't reconnect.
 func TestFinalKick(t *testing.T) {
 	f, rec := newFake(t), newRecord(t)
 	c, p := f.loggedIn(rec, proto.Response{}, nil)
@@ -402,7 +401,7 @@ func TestFinalKick(t *testing.T) {
 	}
 }
 
-// Draining is not final, and a refused token is.
+// Draining isn't final; a refused token is.
 func TestRefusedToken(t *testing.T) {
 	f, rec := newFake(t), newRecord(t)
 	c, p := f.loggedIn(rec, proto.Response{}, nil)
@@ -426,7 +425,7 @@ func TestRefusedToken(t *testing.T) {
 	}
 }
 
-// A connection on which nothing comes, PONGs neither, is given up.
+// A connection on which nothing arrives, not even PONGs, is closed.
 func TestSilence(t *testing.T) {
 	f := newFake(t)
 	c := f.newClient(nil, func(cfg *Config) { cfg.PingEvery = 500 * time.Millisecond })
@@ -441,8 +440,8 @@ func TestSilence(t *testing.T) {
 	f.accept()
 }
 
-// A client that comes back goes on where it stopped: what it had is not
-// shown again, what it missed is.
+// A restarted client continues where it stopped: the handler gets missed
+// messages, but not old ones again.
 func TestState(t *testing.T) {
 	f, rec := newFake(t), newRecord(t)
 	store := FileStore{t.TempDir() + "/state"}
@@ -463,7 +462,8 @@ func TestState(t *testing.T) {
 	if got := rec.seqs(2); !slices.Equal(got, []int64{3, 4}) {
 		t.Errorf("shown %v", got)
 	}
-	// A new epoch says that the store has gone back: seqs mean nothing now.
+	// A new epoch means that the store was reset to an older state: seqs are
+	// meaningless now.
 	p.conn.Close()
 	f.login(proto.Response{Epoch: 8, Offline: []proto.Chat{chat(2), chat(3)}})
 	if got := rec.seqs(2); !slices.Equal(got, []int64{2, 3}) {
@@ -471,8 +471,8 @@ func TestState(t *testing.T) {
 	}
 }
 
-// Logout ends the token, on the server and in the store, and nothing
-// connects again.
+// Logout deletes the token on the server and in the store, and the client
+// doesn't reconnect.
 func TestLogout(t *testing.T) {
 	f, rec := newFake(t), newRecord(t)
 	store := FileStore{t.TempDir() + "/state"}
@@ -494,8 +494,8 @@ func TestLogout(t *testing.T) {
 	}
 }
 
-// A handler may wait for answers though more comes than the queue holds:
-// nothing locks up, nothing is lost, and nothing shown twice.
+// A handler may wait for answers while more messages come than the queue holds:
+// no deadlock, no loss, no duplicates.
 func TestHandlerWaits(t *testing.T) {
 	f := newFake(t)
 	const n = 2*queueLen + 500 // one queue full is with the handlers, one waits
@@ -549,7 +549,7 @@ func TestHandlerWaits(t *testing.T) {
 	}
 }
 
-// Pushes keep friends and groups up to date, and tell handlers.
+// Pushes update friends and groups and call handlers.
 func TestLists(t *testing.T) {
 	f, rec := newFake(t), newRecord(t)
 	c, p := f.loggedIn(rec, proto.Response{Groups: []proto.Group{{ID: 5, GroupName: "g", Users: []proto.Member{{ID: 1}}}}}, nil)
@@ -590,7 +590,7 @@ func TestLists(t *testing.T) {
 	}
 }
 
-// GroupUsers goes on where a page ends.
+// GroupUsers requests the next page after the last user of a page.
 func TestGroupUsers(t *testing.T) {
 	f := newFake(t)
 	c, p := f.loggedIn(nil, proto.Response{}, nil)

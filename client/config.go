@@ -13,64 +13,66 @@ import (
 	"chatd/proto"
 )
 
-// Config is what a Client is made from. Addrs is the only field that must be
-// set; New replaces zero values by the defaults named here.
+// Config holds the settings of a Client. Only Addrs is required; New replaces
+// zero values by the defaults given here.
 type Config struct {
 	Addrs  []string    // host:port of the servers, tried in turn
-	TLS    *tls.Config // nil: plain TCP
+	TLS    *tls.Config // nil means plain TCP
 	Device string      // this device's name; default proto.DefaultDevice
-	Brief  bool        // leave friends and groups out of logins: Friends and Groups stay empty
+	Brief  bool        // log in without the lists of friends and groups: Friends and Groups stay empty
 
-	Handlers Handlers     // what is called for what happens
-	State    Store        // keeps token and progress between runs; nil: nothing is kept
-	Logger   *slog.Logger // nil: nothing is logged
+	Handlers Handlers     // callbacks for messages and other events
+	State    Store        // stores token and progress between runs; nil means not stored
+	Logger   *slog.Logger // nil disables logging
 
-	Window int // un-acknowledged chat messages on the wire; default and most proto.DefaultWindow, or less where the server says so
-	Outbox int // chat messages that wait or are on the wire; default 4,096
+	Window int // unacknowledged chat messages in flight; default and maximum proto.DefaultWindow, or less if the server says so
+	Outbox int // chat messages waiting or in flight; default 4,096
 
-	// Dial makes connections, before TLS where there is any; nil: a net.Dialer's
-	// DialContext. Several goroutines may call it; it must end with its context.
+	// Dial opens a connection, without TLS. The default is the DialContext of a
+	// net.Dialer. It is called from several goroutines, and must return when its
+	// context ends.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
-	DialTimeout  time.Duration // for one address; default 10 s
-	LoginTimeout time.Duration // for the login of a reconnect; default 30 s
-	BackoffMin   time.Duration // bound of the first random wait before reconnecting; default 200 ms
-	BackoffMax   time.Duration // bound of every wait that the server doesn't ask for; default 30 s
-	PingEvery    time.Duration // default 30 s; a connection silent for one and a half of it is dead
+	DialTimeout  time.Duration // of one address; default 10 s
+	LoginTimeout time.Duration // of the login after a reconnect; default 30 s
+	BackoffMin   time.Duration // upper bound of the first random delay before reconnecting; default 200 ms
+	BackoffMax   time.Duration // upper bound of all delays before reconnecting, unless the server asks for more; default 30 s
+	PingEvery    time.Duration // interval of PINGs, default 30 s; a connection without data for 1.5 times as long is closed
 
-	Now func() time.Time // the device's clock, for the ids of messages alone; nil: time.Now
+	Now func() time.Time // the device's clock, used only for message ids; default time.Now
 }
 
-// Bounds and waits that are not for the application to choose.
+// Limits and delays that applications can't change.
 const (
 	defaultOutbox = 4096
-	maxCalls      = 1024 // requests without an answer, per connection
+	maxCalls      = 1024 // pending requests per connection
 
-	queueLen         = 4096                   // events that wait for the handlers; a page of SYNC may come on top
-	queueRoomTimeout = 100 * time.Millisecond // how long reading waits for slow handlers before it leaves messages to SYNC
+	queueLen         = 4096                   // capacity of the handlers' queue; one page of a SYNC may exceed it
+	queueRoomTimeout = 100 * time.Millisecond // how long the reader waits for slow handlers before it drops messages and leaves them to SYNC
 
-	maxBuffered       = 512                   // messages kept beyond a hole, per conversation
-	maxOwnSeqs        = 64 << 10              // numbers of one's own messages kept beyond a hole, per conversation
-	gapDelay          = 75 * time.Millisecond // a push on its way fills most holes
-	unknownStartDelay = 2 * time.Second       // for what the server believes we lack, after an ACK in an unknown conversation
-	syncBackoffMin    = time.Second           // after a SYNC without progress, doubled up to syncRetryMax
+	maxBuffered       = 512                   // out-of-order messages buffered per conversation
+	maxOwnSeqs        = 64 << 10              // out-of-order seqs of own messages, per conversation
+	gapDelay          = 75 * time.Millisecond // delay before a SYNC: most gaps are filled by a push on its way
+	unknownStartDelay = 2 * time.Second       // the same, after an ACK in a conversation whose start isn't known
+	syncBackoffMin    = time.Second           // delay after a SYNC without progress, doubled up to syncBackoffMax
 	syncBackoffMax    = 30 * time.Second
 
-	receiptDelay     = 100 * time.Millisecond // receipts of this long are sent together
-	receiptBatch     = 64                     // messages after which they are sent at once
-	receiptsPerWrite = 16                     // conversations whose receipts are sent in one go: servers limit frames per second
+	receiptDelay     = 100 * time.Millisecond // receipts are collected for this long
+	receiptBatch     = 64                     // number of messages after which receipts are sent without delay
+	receiptsPerWrite = 16                     // receipts written at once: servers limit frames per second
 
-	saveEvery     = 2 * time.Second  // progress is saved at most this often
-	writeTimeout  = 30 * time.Second // for one write
-	closeTimeout  = 2 * time.Second  // for the last write, in Close
-	maxKeptBuffer = 256 << 10        // a write buffer larger than this is not kept
+	saveEvery     = 2 * time.Second  // minimum interval between saves
+	writeTimeout  = 30 * time.Second // of one write
+	closeTimeout  = 2 * time.Second  // of the last write, in Close
+	maxKeptBuffer = 256 << 10        // larger buffers aren't kept, in bytes
 
-	maxRetryAfter         = time.Minute // a server's retry_after_ms is cut to this
+	maxRetryAfter         = time.Minute // upper bound of a server's retry_after_ms
 	unavailableBackoffMin = 250 * time.Millisecond
-	unavailableBackoffMax = 15 * time.Second // an errno 10 is tried again after unsureWait, doubled up to this
+	unavailableBackoffMax = 15 * time.Second // a message with errno 10 is retried after unavailableBackoffMin, doubled up to this
 )
 
-// withDefaults checks c and fills in what is not set.
+// withDefaults returns c with defaults filled in, or an error about an invalid
+// setting.
 func (c Config) withDefaults() (Config, error) {
 	if len(c.Addrs) == 0 {
 		return c, errors.New("client: Config.Addrs is empty")
@@ -109,6 +111,7 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
+// setDefault sets *p to v if it is zero.
 func setDefault[T comparable](p *T, v T) {
 	var zero T
 	if *p == zero {

@@ -5,41 +5,45 @@ import "time"
 // track is what this client has of one conversation. It belongs to
 // Client.mu. It holds the set of seqs that PROTOCOL speaks of: the gapless
 
+// conversation is the state of one conversation: which seqs this device has, and
+// what it has told the server about them. docs/protocol.md describes the
+// algorithm ("the set"): seqs up to last are complete; buffered and ownSeqs hold
+// those after a gap. Client.mu guards it.
 type conversation struct {
 	conv Conv
 
-	// started: it is known where the set begins. Until then an ACK of one's own
-	// waits in own: what comes before it may still be on its way.
+	// started is set once the start of the set is known. Until then, seqs of own
+	// messages wait in ownSeqs: pushes from before them may be on their way.
 	started  bool
-	last     int64              // the end of the gapless part
+	last     int64              // the last seq without a gap before it
 	highest  int64              // the highest seq known to exist
-	buffered map[int64]Message  // messages beyond a hole, at most maxHeld
-	ownSeqs  map[int64]struct{} // one's own, acknowledged, beyond a hole, at most maxOwn
+	buffered map[int64]Message  // messages after a gap, at most maxBuffered
+	ownSeqs  map[int64]struct{} // seqs of own acknowledged messages after a gap, at most maxOwnSeqs
 
-	// floor is where a start that was only assumed begins, 0 after one that
-	// is certain. A push from before it is new after all; late is the last
-	// such push.
+	// assumedStart is the first seq of a start that was only assumed, 0 if the start
+	// is certain. A push with a lower seq is new after all; lateSeq is the last such
+	// push.
 	assumedStart, lateSeq int64
 
-	syncAt      time.Time     // when to do something about the hole; zero: there is none
-	syncing     bool          // a SYNC is on its way
-	syncBackoff time.Duration // how long to wait after the next SYNC without progress
+	syncAt      time.Time     // when to send a SYNC for the gap; zero if there is no gap
+	syncing     bool          // a SYNC is in flight
+	syncBackoff time.Duration // delay after the last SYNC without progress
 
-	queued      int   // messages that wait for the handler, or are about to
-	handled     int64 // receipts may say so much
-	receiptSent int64 // and have said this
-	receiptDue  bool  // it is in Client.dirty
+	queued      int   // messages queued for the handler, or about to be
+	handled     int64 // receipts may report up to here
+	receiptSent int64 // receipts have reported up to here
+	receiptDue  bool  // it is in Client.receiptsDue
 
-	read, readSent int64 // what the application has read, and what was told of it
+	read, readSent int64 // what MarkRead was called with, and what the server has been told
 
-	receiptRID, readRID int64 // of the last receipts
+	receiptRID, readRID int64 // rids of the last receipts
 }
 
 func newConversation(conv Conv) *conversation { return &conversation{conv: conv} }
 
-// startAt begins the set after seq, or drops all before it: what is
-// there, the server says, is not for us. It appends to out what is no longer
-// held back by a hole.
+// startAt starts the set after seq, or drops what is before it if the set has
+// started: the server says that earlier messages aren't for this device. It
+// appends the messages that became deliverable to out.
 func (t *conversation) startAt(seq int64, out []Message) []Message {
 	if t.started && t.last >= seq {
 		return out
@@ -60,20 +64,21 @@ func (t *conversation) startAt(seq int64, out []Message) []Message {
 	return out
 }
 
-// assume begins the set after seq, on no better ground than that nothing
-// else has come.
+// startAssumed starts the set after seq as a guess, because nothing from before
+// it has come.
 func (t *conversation) startAssumed(seq int64, out []Message) []Message {
 	out = t.startAt(seq, out)
 	t.assumedStart = seq + 1
 	return out
 }
 
-// add puts seq into the set. m is nil for an ACK of one's own. It appends to
-// out what is to be shown now, in order, and reports whether seq was new.
+// add adds seq to the set. m is nil for the ACK of an own message. It appends
+// the messages that became deliverable to out, in order, and reports whether seq
+// was new.
 func (t *conversation) add(seq int64, m *Message, out []Message) ([]Message, bool) {
 	if !t.started && (m != nil || seq == 1) {
-		// The server sends what follows this device's receipts in order, so
-		// the first to come is the next one.
+		// The server sends messages in order, starting after this device's receipts. So
+		// this is the first one.
 		out = t.startAt(seq-1, out)
 	}
 	switch {
@@ -98,7 +103,7 @@ func (t *conversation) add(seq int64, m *Message, out []Message) ([]Message, boo
 		if t.ownSeqs == nil {
 			t.ownSeqs = make(map[int64]struct{})
 		}
-		if len(t.ownSeqs) < maxOwnSeqs { // else it is shown as if another device had sent it
+		if len(t.ownSeqs) < maxOwnSeqs { // otherwise it is delivered like a message of another device
 			t.ownSeqs[seq] = struct{}{}
 		}
 	default:
@@ -106,7 +111,7 @@ func (t *conversation) add(seq int64, m *Message, out []Message) ([]Message, boo
 		if t.buffered == nil {
 			t.buffered = make(map[int64]Message)
 		}
-		if len(t.buffered) < maxBuffered { // else SYNC will bring it
+		if len(t.buffered) < maxBuffered { // otherwise a SYNC reads it later
 			t.buffered[seq] = *m
 		}
 	}
@@ -114,14 +119,15 @@ func (t *conversation) add(seq int64, m *Message, out []Message) ([]Message, boo
 	return out, true
 }
 
-// has reports whether seq is in the set, beyond a hole.
+// isBuffered reports whether seq is in the set, after a gap.
 func (t *conversation) isBuffered(seq int64) bool {
 	_, held := t.buffered[seq]
 	_, own := t.ownSeqs[seq]
 	return held || own
 }
 
-// release moves what follows last from held to out.
+// releaseBuffered appends the buffered messages that directly follow last to
+// out.
 func (t *conversation) releaseBuffered(out []Message) []Message {
 	for len(t.buffered)+len(t.ownSeqs) > 0 {
 		if m, ok := t.buffered[t.last+1]; ok {
@@ -138,15 +144,15 @@ func (t *conversation) releaseBuffered(out []Message) []Message {
 	return out
 }
 
-// caughtUp lets receipts tell of one's own messages, which no handler sees.
+// advanceHandled advances handled over own messages, which no handler gets.
 func (t *conversation) advanceHandled() {
 	if t.started && t.queued == 0 {
 		t.handled = max(t.handled, t.last)
 	}
 }
 
-// readable is how far the server may be told that the conversation is read: a
-// receipt for what has a push on its way would say that it has arrived.
+// readTo returns the seq that may be reported as read. A message that is still
+// to be pushed must not be reported: the server would take it as received.
 func (t *conversation) readTo() int64 {
 	if t.started {
 		return min(t.read, t.last)
@@ -154,13 +160,13 @@ func (t *conversation) readTo() int64 {
 	return t.read
 }
 
-// exists notes that seq exists, without having it.
+// noteExists records that seq exists, without adding it to the set.
 func (t *conversation) noteExists(seq int64) { t.highest = max(t.highest, seq) }
 
-// hole reports whether something is missing.
+// hasGap reports whether messages are missing.
 func (t *conversation) hasGap() bool { return t.highest > t.last }
 
-// lowest is the lowest seq beyond a hole, 0 if there is none.
+// lowestBuffered returns the lowest seq after a gap, 0 if there is none.
 func (t *conversation) lowestBuffered() (low int64) {
 	for s := range t.buffered {
 		if low == 0 || s < low {
@@ -175,7 +181,7 @@ func (t *conversation) lowestBuffered() (low int64) {
 	return low
 }
 
-// shown notes that the handler has returned from the message with seq.
+// messageHandled records that the handler has returned from message seq.
 func (t *conversation) messageHandled(seq int64) {
 	t.queued--
 	t.handled = max(t.handled, seq)

@@ -7,10 +7,10 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Whatever order, repeats and own ACKs a conversation comes in, and however
-// often a page of SYNC is needed, each message of others is shown once, in
-// order, and receipts never tell of one that no handler has returned from.
-func TestTrack(t *testing.T) {
+// With any order, duplicates, own ACKs and number of SYNC pages, each message of
+// others is delivered once, in order, and receipts never report a message that
+// no handler has returned from.
+func TestConversation(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const end = 30
 		start := rapid.Int64Range(0, 5).Draw(t, "start")
@@ -75,8 +75,8 @@ func TestTrack(t *testing.T) {
 	})
 }
 
-// What lies beyond a hole is bounded; SYNC brings the rest.
-func TestTrackBound(t *testing.T) {
+// The number of buffered messages is bounded; SYNC reads the rest.
+func TestConversationBound(t *testing.T) {
 	tr := newConversation(User(2))
 	tr.startAt(0, nil)
 	for seq := int64(2); seq < 10*maxBuffered; seq++ {
@@ -85,8 +85,7 @@ func TestTrackBound(t *testing.T) {
 	if len(tr.buffered) != maxBuffered || tr.highest != 10*maxBuffered-1 {
 		t.Errorf("%d held, high %d", len(tr.buffered), tr.highest)
 	}
-	// One's own, of which no more than the number is kept, are not shown
-	// for lack of room for others'.
+	// Own messages, of which only seqs are kept, have a bound of their own.
 	own := int64(20 * maxBuffered)
 	tr.add(own, nil, nil)
 	for seq := int64(1); seq <= own; seq++ {
@@ -102,9 +101,9 @@ func TestTrackBound(t *testing.T) {
 	}
 }
 
-// A start that was only assumed from one's own ACK may be wrong: a push
-// from before it is shown all the same, once.
-func TestTrackAssumed(t *testing.T) {
+// A start that was assumed from an own ACK may be wrong: a push from before it
+// is still delivered once.
+func TestConversationAssumedStart(t *testing.T) {
 	tr := newConversation(User(2))
 	tr.add(5, nil, nil)
 	tr.startAssumed(4, nil)
@@ -123,9 +122,8 @@ func TestTrackAssumed(t *testing.T) {
 	}
 }
 
-// The first push says where the set begins, whatever ACKs of one's own came
-// before it.
-func TestTrackStart(t *testing.T) {
+// The first push determines the start of the set, whatever own ACKs came before.
+func TestConversationStart(t *testing.T) {
 	for first, want := range map[int64]int64{2: 2, 3: 5, 5: 5, 6: 6} {
 		tr := newConversation(User(2))
 		tr.add(4, nil, nil)

@@ -5,15 +5,16 @@ import (
 	"time"
 )
 
-// shownEvery is after how many messages receipts may tell of them, while
-// more wait.
+// handledBatch is the number of messages after which the dispatcher reports
+// progress, while more are queued.
 const handledBatch = 16
 
-// mark stands in the queue for what came before it.
+// queueBarrier is an item of the queue that the dispatcher closes when it has
+// handled all items before it.
 type queueBarrier chan struct{}
 
-// Handled waits until the handlers have been called for all that has come
-// up to now. It must not be called by a handler.
+// Handled waits until the handlers have been called for everything received so
+// far. A handler must not call it. The error is the context's, or ErrClosed.
 func (c *Client) Handled(ctx context.Context) error {
 	m := make(queueBarrier)
 	c.queue.put(queueItem{what: m})
@@ -27,7 +28,8 @@ func (c *Client) Handled(ctx context.Context) error {
 	}
 }
 
-// dispatch calls the handlers until Close, and saves progress in between.
+// dispatch calls the handlers until Close, and saves the progress from time to
+// time.
 func (c *Client) dispatch() {
 	defer close(c.dispatchDone)
 	var items []queueItem
@@ -67,6 +69,7 @@ func (c *Client) dispatch() {
 	}
 }
 
+// callHandler calls the handler for one item.
 func (c *Client) callHandler(it *queueItem) {
 	h := &c.cfg.Handlers
 	if it.conversation != nil {
@@ -102,7 +105,8 @@ func (c *Client) callHandler(it *queueItem) {
 	}
 }
 
-// shown lets receipts tell of what handlers have returned from.
+// markHandled records that the handlers have returned from these items, so that
+// receipts can report them.
 func (c *Client) markHandled(items []queueItem) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -1,33 +1,32 @@
-// Package client is the Go SDK of chatd: it speaks the protocol of
-// docs/protocol.md over TCP and keeps its promises on the client's side.
+// Package client is the Go SDK of chatd. It implements the client's side of
+// docs/protocol.md over TCP.
 //
-// A Client logs in once and from then on stays logged in: it reconnects by
-// itself, sends again what was not acknowledged (with the same cid, so that
-// nothing is stored twice), fills the holes in what it received, drops what
-// it has seen, and tells the server with receipts how far it has come. What it
-// sends to a conversation is stored in the order of the calls, whatever is
-// refused or lost on the way; a message that is refused for good has no place
-// in that order, and what had no answer when a program ended may be stored
-// later than what the next one sends. What is left to the application are the handlers, called from one goroutine:
-// each message once, and those of a conversation in order.
+// A Client stays logged in after one login. It reconnects, sends unacknowledged
+// messages again (with the same cid, so that they aren't stored twice), reads
+// missing messages, drops duplicates, and sends receipts. Messages to one
+// conversation are stored in the order of the calls, even if some are refused or
+// lost on the way. There are two exceptions: a message that is refused and not
+// retried isn't stored, and a message without an answer when the program ended
+// may be stored after messages of the next run. The application provides
+// handlers, which one goroutine calls: once for each message, in order within a
+// conversation.
 //
-// All methods of Client may be called from any goroutine, handlers included
-// but for Close and Handled. Those that take a context wait for the server's
-// answer, and end with the context's error where that ends first: whether it
-// was done isn't known then. The others don't block, but for Close.
+// All methods of Client may be called from any goroutine. Handlers must not call
+// Close and Handled. Methods with a context wait for the server's answer. If the
+// context ends first, they return its error, and the request may have been
+// executed or not. The other methods don't block, except Close.
 //
-// A refusal of the server is a *proto.Error, found with errors.As; its Errno is
-// the errno of docs/protocol.md. Requests of a user who is logged in, which are
-// all methods with a context but Register, the logins, Send, Flush and Handled,
-// have these errors besides:
+// A refusal by the server is a *proto.Error; use errors.As. Its Errno is the
+// errno of docs/protocol.md. Requests that need a login are all methods with a
+// context except Register, the logins, Send, Flush and Handled. They also return
+// these errors:
 //
-//   - ErrNotLoggedIn: there is no login, or it is over.
-//   - ErrNotConnected: the connection is lost at the moment, or was before the
-//     answer came. It isn't known then whether it was done.
-//   - ErrBusy: 1,024 requests wait for an answer.
+//   - ErrNotLoggedIn: not logged in, or not any more.
+//   - ErrNotConnected: there is no connection, or it was lost before the answer. The request may have been executed or not.
+//   - ErrBusy: 1,024 requests are waiting for an answer.
 //   - ErrClosed: Close was called.
 //
-// Where the server says that it was too fast (errno 9) a request waits and is
-// sent again for as long as its context lasts, but for ChangePassword. Ids and
-// seqs lie between 1 and 2^53-1.
+// If the server answers "too fast" (errno 9), a request waits and is sent again,
+// until its context ends. ChangePassword isn't retried. Ids and seqs are between
+// 1 and 2^53-1.
 package client

@@ -12,15 +12,15 @@ import (
 	"testing"
 )
 
-// exported is what an application may name: "Send" is a method where Of says
-// of which type, else it is used as client.Send.
+// exported is an exported name. Of is the type of a method or field; it is empty
+// for names used as client.Name.
 type exported struct {
 	Of, Name   string
 	documented bool
 	inner      bool // a field, or a method of an interface: it needs no example
 }
 
-// exportedNames are those of a file.
+// exportedNames returns the exported names of a file.
 func exportedNames(f *ast.File) (all []exported) {
 	says := func(groups ...*ast.CommentGroup) bool {
 		return slices.ContainsFunc(groups, func(g *ast.CommentGroup) bool { return g != nil && g.Text() != "" })
@@ -75,7 +75,7 @@ func exportedNames(f *ast.File) (all []exported) {
 	return all
 }
 
-// parsed are the files that a pattern names and another doesn't.
+// parsed parses the files that match pattern and don't match but.
 func parsed(t *testing.T, pattern, but string) (files []*ast.File) {
 	t.Helper()
 	names, err := filepath.Glob(pattern)
@@ -95,9 +95,8 @@ func parsed(t *testing.T, pattern, but string) (files []*ast.File) {
 	return files
 }
 
-// Whoever builds on the SDK reads its documentation, not its code: each
-// exported name says what it is, and what can be called or named is used by an
-// example that compiles, and runs where it can.
+// Every exported name has a doc comment. Functions, methods and types are used
+// in an example that compiles, and runs if it can.
 func TestEverythingIsDocumented(t *testing.T) {
 	examples := doc.Examples(parsed(t, "*_test.go", "")...)
 	used := map[string]bool{} // "client.New" and, of whatever value, ".Send"
@@ -116,7 +115,7 @@ func TestEverythingIsDocumented(t *testing.T) {
 			silent[e.Name] = true
 		}
 	}
-	// These talk with servers that only others have.
+	// These connect to servers that don't exist here.
 	if want := map[string]bool{"": true, "New": true, "_short": true}; !maps.Equal(silent, want) {
 		t.Errorf("examples that show no output: %v, want %v", slices.Collect(maps.Keys(silent)), slices.Collect(maps.Keys(want)))
 	}

@@ -8,39 +8,39 @@ import (
 	"chatd/proto"
 )
 
-// What methods and StateChange.Err report, to be tested with errors.Is.
-// Refusals of the server are *proto.Error, a KICK is a *KickError.
+// Errors of methods and of StateChange.Err, to be tested with errors.Is.
+// Refusals by the server are *proto.Error, a KICK is a *KickError.
 var (
-	ErrClosed       = errors.New("client: closed")                                  // Close was called
-	ErrNotConnected = errors.New("client: not connected")                           // there is no connection, or it was lost before the answer
-	ErrNotLoggedIn  = errors.New("client: not logged in")                           // there is no login, or it is over
-	ErrLoggedOut    = errors.New("client: logged out")                              // what was to be sent isn't any more
-	ErrReplaced     = errors.New("client: the same device has logged in elsewhere") // of a StateChange that is Final
-	ErrNoToken      = errors.New("client: no saved token")                          // Resume: log in with the password
-	ErrOutboxFull   = errors.New("client: too many messages wait to be sent")       // Config.Outbox
-	ErrBusy         = errors.New("client: too many requests wait for an answer")    // or, of an event, it can't be sent now
-	ErrBadState     = errors.New("client: the saved state is not readable")         // New, of a FileStore
+	ErrClosed       = errors.New("client: closed")                                 // Close was called
+	ErrNotConnected = errors.New("client: not connected")                          // no connection, or lost before the answer
+	ErrNotLoggedIn  = errors.New("client: not logged in")                          // not logged in, or not any more
+	ErrLoggedOut    = errors.New("client: logged out")                             // a message wasn't sent because of a logout
+	ErrReplaced     = errors.New("client: logged in elsewhere as the same device") // in a StateChange that is Final
+	ErrNoToken      = errors.New("client: no saved token")                         // of Resume: log in with the password
+	ErrOutboxFull   = errors.New("client: outbox full")                            // Config.Outbox
+	ErrBusy         = errors.New("client: too many pending requests")              // or an event can't be sent now
+	ErrBadState     = errors.New("client: saved state is invalid")                 // of New, with a FileStore
 )
 
-// KickError is why the server ended a connection: the KICK it sent. It is
-// ErrReplaced, for errors.Is, where the reason is "replaced".
+// KickError is the KICK with which the server closed the connection. If the
+// reason is "replaced", errors.Is(err, ErrReplaced) is true.
 type KickError struct {
 	Reason     string        // proto.Replaced, proto.Draining, proto.LoggedOut, proto.Slow, proto.Idle or proto.Abuse
 	Message    string        // for people
-	RetryAfter time.Duration // how long to wait before connecting again; 0: none said
+	RetryAfter time.Duration // how long to wait before reconnecting; 0 if the server didn't say
 }
 
-// Error gives the reason and the server's message.
+// Error returns the reason and the server's message.
 func (e *KickError) Error() string {
 	return fmt.Sprintf("client: the server closed the connection: %s (%s)", e.Message, e.Reason)
 }
 
-// Is reports whether target is ErrReplaced and the reason "replaced".
+// Is reports whether target is ErrReplaced and the reason is "replaced".
 func (e *KickError) Is(target error) bool {
 	return target == ErrReplaced && e.Reason == proto.Replaced
 }
 
-// final reports whether a client must not reconnect after it.
+// isFinal reports whether the client must not reconnect.
 func (e *KickError) isFinal() bool {
 	switch e.Reason {
 	case proto.Replaced, proto.LoggedOut, proto.Abuse:
@@ -49,7 +49,7 @@ func (e *KickError) isFinal() bool {
 	return false
 }
 
-// refusal is the error of an answer, nil where it says that it was done.
+// responseError returns the error of an answer, nil if it reports success.
 func responseError(r *proto.Response) error {
 	if r.Errno == proto.Done {
 		return nil

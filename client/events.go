@@ -9,20 +9,21 @@ import (
 	"chatd/proto"
 )
 
-// Conv names a conversation: one with a user, or a group. Exactly one of the
-// two is set; Conv{} names none. It may be the key of a map.
+// Conv identifies a conversation: with a user, or of a group. Exactly one field
+// is set in a valid Conv. It can be a map key.
 type Conv struct {
-	Peer  int64 // the other user's id; one's own: notes
+	Peer  int64 // the other user's id; the own id is the user's notes to self
 	Group int64 // the group's id
 }
 
-// User is the conversation with a user; with oneself: notes.
+// User returns the conversation with a user. The own id is the user's notes to
+// self.
 func User(id int64) Conv { return Conv{Peer: id} }
 
-// Group is the conversation of a group.
+// Group returns the conversation of a group.
 func Group(id int64) Conv { return Conv{Group: id} }
 
-// String is "user 7" or "group 7".
+// String returns "user 7" or "group 7".
 func (c Conv) String() string {
 	if c.Group != 0 {
 		return "group " + strconv.FormatInt(c.Group, 10)
@@ -30,8 +31,8 @@ func (c Conv) String() string {
 	return "user " + strconv.FormatInt(c.Peer, 10)
 }
 
-// MarshalText is the form in which a Conv is saved: "u7" or "g7". The error is
-// always nil.
+// MarshalText returns the form in which a Conv is saved: "u7" or "g7". The error
+// is always nil.
 func (c Conv) MarshalText() ([]byte, error) {
 	if c.Group != 0 {
 		return strconv.AppendInt([]byte("g"), c.Group, 10), nil
@@ -39,7 +40,7 @@ func (c Conv) MarshalText() ([]byte, error) {
 	return strconv.AppendInt([]byte("u"), c.Peer, 10), nil
 }
 
-// UnmarshalText reads what MarshalText wrote. The error names what is no such.
+// UnmarshalText parses the result of MarshalText.
 func (c *Conv) UnmarshalText(b []byte) error {
 	kind, digits := strings.TrimRight(string(b), "0123456789"), strings.TrimLeft(string(b), "ug")
 	id, err := strconv.ParseInt(digits, 10, 64)
@@ -52,113 +53,112 @@ func (c *Conv) UnmarshalText(b []byte) error {
 		*c = Group(id)
 		return nil
 	}
-	return fmt.Errorf("client: %q names no conversation", b)
+	return fmt.Errorf("client: invalid conversation %q", b)
 }
 
-// check refuses what no server takes.
+// check returns an error if the server would refuse c.
 func (c Conv) check() error {
 	if id := c.Peer + c.Group; c.Peer < 0 || c.Group < 0 || c.Peer != 0 && c.Group != 0 || id < 1 || id > proto.MaxID {
-		return proto.Errorf(proto.BadRequest, "%+v is no conversation", c)
+		return proto.Errorf(proto.BadRequest, "invalid conversation %+v", c)
 	}
 	return nil
 }
 
 // Message is one message of a conversation.
 type Message struct {
-	Conv    Conv      // where it was said
+	Conv    Conv      // the conversation
 	Seq     int64     // its number in the conversation, from 1
-	From    int64     // the sender; one's own id: another of one's devices
+	From    int64     // the sender's id; the own id if another device of the user sent it
 	Name    string    // the sender's
-	Text    string    // as it was sent: what is shown needs quoting
-	CID     string    // the sender's own id for it
-	Time    time.Time // the server's, to the millisecond
-	Backlog bool      // it came with the answer to a login: unread until then
+	Text    string    // as it was sent; escape it before display
+	CID     string    // the id that the sender gave it
+	Time    time.Time // when the server stored it, to the millisecond
+	Backlog bool      // it came with the answer to a login: it was sent while this device was away
 }
 
-// Event is what another user's client tells at the moment, never stored.
+// Event is an ephemeral notification from another user's client. It isn't
+// stored.
 type Event struct {
-	Conv Conv   // where it is told
-	From int64  // who tells it
-	Name string // theirs
+	Conv Conv   // the conversation
+	From int64  // the sender's id
+	Name string // the sender's name
 	Kind string // such as "typing"
-	Data string // more about it, often ""
+	Data string // additional data, often ""
 }
 
-// Read tells that a user has read a conversation up to Seq: the peer, or
-// oneself on another device.
+// Read reports that a user has read a conversation up to Seq: the peer, or the
+// own user on another device.
 type Read struct {
-	Conv Conv  // what was read
-	User int64 // who has read
+	Conv Conv  // the conversation
+	User int64 // the reader's id
 	Seq  int64 // the last message read
 }
 
-// Presence tells that a friend came or went.
+// Presence reports that a friend came online or went offline.
 type Presence struct {
 	User   int64 // the friend's id
-	Online bool  // on any device
+	Online bool  // true if any device is online
 }
 
-// ChangeKind says what a Change is about.
+// ChangeKind is the kind of a Change.
 type ChangeKind int
 
-// The changes of the friends and groups.
+// Kinds of changes to friends and groups, with the fields that they set.
 const (
 	FriendAdded    ChangeKind = iota + 1 // User, Name
 	FriendRemoved                        // User
-	MemberJoined                         // Group, User (perhaps oneself, by another device), Name
-	MemberLeft                           // Group, User: left or was removed, perhaps oneself
+	MemberJoined                         // Group, User (the own user if another device joined), Name
+	MemberLeft                           // Group, User: left or was removed; perhaps the own user
 	GroupDismissed                       // Group
-	UserBlocked                          // User, by another device of one's own
-	UserUnblocked                        // User, by another device of one's own
+	UserBlocked                          // User, by another device of the own user
+	UserUnblocked                        // User, by another device of the own user
 )
 
-// Change tells that something other than this client's own requests has
-// changed the friends or groups; Friends and Groups show it already. Which
-// fields are set depends on Kind.
+// Change reports a change to friends or groups that this client didn't request.
+// Friends and Groups already include it. Kind determines which fields are set.
 type Change struct {
-	Kind  ChangeKind // what has happened
-	User  int64      // who was added, has joined, left or was blocked
+	Kind  ChangeKind // what has changed
+	User  int64      // who was added, joined, left or was blocked
 	Name  string     // the user's
-	Group int64      // which group
+	Group int64      // the group's id
 }
 
-// State is how far a client is connected.
+// State is the state of the connection.
 type State int
 
 // The states.
 const (
-	Disconnected State = iota // perhaps to connect again by itself
-	Connected                 // not logged in (yet)
-	LoggedIn                  // in touch: what is sent goes out
+	Disconnected State = iota // the client may reconnect
+	Connected                 // connected, but not logged in yet
+	LoggedIn                  // logged in: messages are sent
 )
 
-// String is "disconnected", "connected" or "logged in". It panics for what is
-// none of the three.
+// String returns "disconnected", "connected" or "logged in". It panics for other
+// values.
 func (s State) String() string { return [...]string{"disconnected", "connected", "logged in"}[s] }
 
-// StateChange tells that the connection has changed.
+// StateChange reports a new state of the connection.
 type StateChange struct {
-	State State         // what it is now
-	Addr  string        // of the server, where there is one
-	Err   error         // Disconnected: why
-	Retry time.Duration // Disconnected: how long until the next attempt
-	Final bool          // Disconnected: the client does nothing more by itself
+	State State         // the new state
+	Addr  string        // the server's address, if connected to one
+	Err   error         // if Disconnected, why
+	Retry time.Duration // if Disconnected, the time until the next attempt
+	Final bool          // if Disconnected, the client won't reconnect
 }
 
-// Handlers are the functions a Client calls; each may be nil. They are
-// called from one goroutine, one at a time, and a conversation's messages in
-// the order of their Seq, each once. A message counts as received when its
-// handler has returned.
+// Handlers are callbacks of a Client; each may be nil. One goroutine calls them,
+// one at a time. A conversation's messages come in the order of their Seq, each
+// once. A message counts as received when its handler has returned.
 //
-// A handler may call every method but Close and Handled. While a handler runs, nothing
-// else is handled; one that takes long delays all that follow, but loses
-// nothing: what does not fit into the queue is read from the server later
-// (presence, reads and events, which no server stores, are dropped then).
+// A handler may call every method except Close and Handled. A slow handler
+// delays all following calls, but no message is lost: messages that don't fit
+// into the queue are read from the server later. Presence, Read and Event calls
+// are dropped then, because the server doesn't store them.
 type Handlers struct {
-	State    func(StateChange) // the connection has changed
-	Message  func(Message)     // somebody else has said something, or oneself on another device
-	Event    func(Event)       // somebody tells something at the moment
-	Read     func(Read)        // somebody has read a conversation
-	Presence func(Presence)    // a friend came or went
+	State    func(StateChange) // the state of the connection has changed
+	Message  func(Message)     // a message of another user, or from another device of the own user
+	Event    func(Event)       // an ephemeral event
+	Read     func(Read)        // a user has read a conversation
+	Presence func(Presence)    // a friend came online or went offline
 	Change   func(Change)      // friends or groups have changed
 }

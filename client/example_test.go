@@ -16,7 +16,8 @@ import (
 	"chatd/proto"
 )
 
-// An echo: it answers each message, and comes back where it stopped.
+// An echo bot: it answers each message, and continues where it stopped after a
+// restart.
 func Example() {
 	var c *client.Client
 	c, err := client.New(client.Config{
@@ -43,7 +44,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	// No handler is called before the first login.
+	// Handlers aren't called before the first login.
 	defer c.Close()
 
 	ctx := context.Background()
@@ -61,7 +62,7 @@ func Example() {
 	fmt.Println("stored as", receipt.Seq)
 }
 
-// The shortest program there is: docs/clients.md shows it.
+// The shortest program; docs/clients.md shows it.
 func Example_short() {
 	if err := hello(context.Background()); err != nil {
 		log.Fatal(err)
@@ -91,8 +92,7 @@ func hello(ctx context.Context) error {
 	return nil
 }
 
-// The pieces of a program around a client: where the servers are, who talks,
-// what is told to whom.
+// A configuration with several servers, TLS, saved state, logging and handlers.
 func ExampleNew() {
 	c, err := client.New(client.Config{
 		Addrs:    []string{"chat-1.example.com:6000", "chat-2.example.com:6000"}, // tried in turn
@@ -111,7 +111,7 @@ func ExampleNew() {
 	defer c.Close()
 }
 
-// A user comes into being, logs in, and goes.
+// A user registers, logs in and logs out.
 func ExampleClient_Register() {
 	s := newServer()
 	defer s.Close()
@@ -148,8 +148,7 @@ func ExampleClient_Register() {
 	// client: not logged in true
 }
 
-// A program that is started again goes on where it stopped, without a
-// password.
+// After a restart, a program logs in without a password.
 func ExampleClient_Resume() {
 	s := newServer()
 	defer s.Close()
@@ -192,7 +191,7 @@ func ExampleClient_Resume() {
 	// saved ann default
 }
 
-// A token that another part of the application keeps.
+// Log in with a token that the application stores itself.
 func ExampleClient_LoginToken() {
 	s := newServer()
 	defer s.Close()
@@ -215,7 +214,7 @@ func ExampleClient_LoginToken() {
 	// Output: ann
 }
 
-// When Send returns, the message is stored, whatever happens next.
+// When Send returns, the message is stored.
 func ExampleClient_Send() {
 	s := newServer()
 	defer s.Close()
@@ -241,7 +240,7 @@ func ExampleClient_Send() {
 	// Output: stored as 1 at 2023-11-14
 }
 
-// Many messages without waiting for each: they keep their order.
+// Send many messages without waiting for each one; they keep their order.
 func ExampleClient_SendAsync() {
 	s := newServer()
 	defer s.Close()
@@ -272,7 +271,7 @@ func ExampleClient_SendAsync() {
 	// 3 sent, 3 acknowledged, 0 repeated
 }
 
-// What others do comes to the handlers, one call at a time.
+// Handlers get what others do, one call at a time.
 func ExampleHandlers() {
 	s := newServer()
 	defer s.Close()
@@ -323,8 +322,8 @@ func ExampleHandlers() {
 	// ann sees "hello yourself" of ben as 2 of user 2
 }
 
-// What came while a device was away comes with its login; Handled waits until
-// the handlers have seen it.
+// Missed messages come with the login; Handled waits until the handlers have got
+// them.
 func ExampleClient_Handled() {
 	s := newServer()
 	defer s.Close()
@@ -346,7 +345,7 @@ func ExampleClient_Handled() {
 	// that was all
 }
 
-// Friends see each other come and go.
+// Friends see each other's presence.
 func ExampleClient_AddFriend() {
 	s := newServer()
 	defer s.Close()
@@ -390,7 +389,7 @@ func ExampleClient_AddFriend() {
 	// true
 }
 
-// A group from its beginning to its end.
+// Create, use and dismiss a group.
 func ExampleClient_CreateGroup() {
 	s := newServer()
 	defer s.Close()
@@ -445,7 +444,7 @@ func ExampleClient_CreateGroup() {
 	// 0 groups
 }
 
-// The past, from the latest conversation backwards.
+// Read the history, starting with the latest conversation.
 func ExampleClient_History() {
 	s := newServer()
 	defer s.Close()
@@ -506,7 +505,8 @@ func ExampleClient_ChangePassword() {
 	// the same token: false
 }
 
-// Why the connection has gone, and whether it comes back by itself.
+// A StateChange says why the connection ended, and whether the client
+// reconnects.
 func ExampleStateChange() {
 	s := newServer()
 	defer s.Close()
@@ -538,7 +538,7 @@ func ExampleStateChange() {
 	// true client: the server closed the connection: logged in elsewhere (replaced)
 }
 
-// What changes friends and groups from outside: the lists show it already.
+// Changes to friends that others make; the lists already include them.
 func ExampleChange() {
 	means := map[client.ChangeKind]string{
 		client.FriendAdded:    "is a friend now",
@@ -571,7 +571,7 @@ func ExampleChange() {
 	// user 2 is no friend any more
 }
 
-// Conversations as keys of a map that is kept as JSON.
+// A Conv can be the key of a map, and of a JSON object.
 func ExampleConv() {
 	unread := map[client.Conv]int{client.User(7): 2, client.Group(3): 1}
 	text, err := json.Marshal(unread)
@@ -593,16 +593,16 @@ func ExampleConv() {
 	// Output:
 	// {"g3":1,"u7":2}
 	// g3 is group 3 with 1
-	// client: "x9" names no conversation
+	// client: invalid conversation "x9"
 }
 
-// memory is a Store that forgets when the process ends.
+// memory is a Store that isn't persistent.
 type memory struct{ saved *client.Saved }
 
 func (m *memory) Load() (*client.Saved, error) { return m.saved, nil }
 func (m *memory) Save(s *client.Saved) error   { m.saved = s; return nil }
 
-// What a client needs to go on may be kept anywhere.
+// A client's state can be stored anywhere.
 func ExampleStore() {
 	s := newServer()
 	defer s.Close()
@@ -629,7 +629,7 @@ func ExampleStore() {
 	// <nil>
 }
 
-// The file is written whole or not at all, and nobody else may read it.
+// The file is replaced atomically, and only its owner can read it.
 func ExampleFileStore() {
 	dir, err := os.MkdirTemp("", "")
 	if err != nil {
@@ -652,7 +652,7 @@ func ExampleFileStore() {
 	// -rw-------
 }
 
-// Where something can't be done now, the error says whether to try again.
+// If something can't be done now, the error says whether to retry.
 func Example_errors() {
 	again := func(err error) string {
 		var refused *proto.Error

@@ -16,8 +16,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience is how long a test waits for what must come. It is no assertion
-// about time: only a failing test waits for so long.
+// patience is how long a test waits for an event. Only a failing test waits so
+// long.
 const patience = 60 * time.Second
 
 func within(t *testing.T) context.Context {
@@ -26,15 +26,15 @@ func within(t *testing.T) context.Context {
 	return ctx
 }
 
-// fake is a server that does what a test says, over real sockets.
+// fake is a server on real sockets, controlled by the test.
 type fake struct {
 	t    *testing.T
 	ln   net.Listener
 	peer chan *peer
 }
 
-// peer is a connection to the fake. PINGs are answered and RECEIPTs put
-// aside by its reader; all else waits for the test to take it.
+// peer is a connection to the fake. Its reader answers PINGs and collects
+// RECEIPTs; the test takes all other requests.
 type peer struct {
 	t        *testing.T
 	conn     net.Conn
@@ -125,10 +125,10 @@ func (p *peer) send(rs ...*proto.Response) {
 	}
 	p.write.Lock()
 	defer p.write.Unlock()
-	p.conn.Write(b) // a test that cares sees that no answer comes
+	p.conn.Write(b) // a test notices a missing answer
 }
 
-// expect takes the next request, which must have that op.
+// expect takes the next request, which must have this op.
 func (p *peer) expect(op proto.Op) *proto.Request {
 	p.t.Helper()
 	q := take(p.t, p.requests, op.String())
@@ -138,9 +138,7 @@ func (p *peer) expect(op proto.Op) *proto.Request {
 	return q
 }
 
-// none fails where the client has sent more than the test has taken. rid
-// orders: what the client sends after the call with which the test drew
-// the line can't have been sent before it.
+// none fails if the client has sent a request that the test hasn't taken.
 func (p *peer) none() {
 	p.t.Helper()
 	select {
@@ -274,7 +272,7 @@ func (f *fake) loggedIn(rec *record, with proto.Response, change func(*Config)) 
 	return c, p
 }
 
-// sent collects what becomes of messages.
+// sent is the outcome of a message.
 type sent struct {
 	seq int64
 	err error
@@ -289,7 +287,7 @@ func sendTo(t *testing.T, c *Client, conv Conv, text string) <-chan sent {
 	return ch
 }
 
-// barrier waits until the client has read all that p sent before.
+// barrier waits until the client has read everything that p sent before.
 func barrier(t *testing.T, c *Client, p *peer) {
 	t.Helper()
 	done := make(chan error, 1)

@@ -8,17 +8,18 @@ import (
 	"chatd/proto"
 )
 
-// lists are the friends and groups, as the last login told them and what
-// came since has changed them. It belongs to Client.mu.
+// lists holds the friends and groups: those of the last login, with the changes
+// since. Client.mu guards it.
 type lists struct {
 	friends map[int64]proto.Friend
-	groups  map[int64]proto.Group // Users nil: too many to be listed, Count says how many
+	groups  map[int64]proto.Group // if a group has too many members to list, Users is nil and Count is set
 }
 
 func newLists() lists {
 	return lists{friends: make(map[int64]proto.Friend), groups: make(map[int64]proto.Group)}
 }
 
+// replace sets both lists.
 func (l *lists) replace(friends []proto.Friend, groups []proto.Group) {
 	clear(l.friends)
 	for _, f := range friends {
@@ -30,7 +31,7 @@ func (l *lists) replace(friends []proto.Friend, groups []proto.Group) {
 	}
 }
 
-// addFriend adds or renames; an empty state keeps the one that is known.
+// addFriend adds or updates a friend. An empty state keeps the known one.
 func (l *lists) addFriend(f proto.Friend) {
 	if f.State == "" {
 		f.State = cmp.Or(l.friends[f.ID].State, proto.Offline)
@@ -38,6 +39,7 @@ func (l *lists) addFriend(f proto.Friend) {
 	l.friends[f.ID] = f
 }
 
+// setPresence sets a user's state, as a friend and as a member of groups.
 func (l *lists) setPresence(user int64, state string) {
 	if f, ok := l.friends[user]; ok {
 		f.State = state
@@ -50,12 +52,13 @@ func (l *lists) setPresence(user int64, state string) {
 	}
 }
 
+// addMember adds a member to a group.
 func (l *lists) addMember(group int64, m proto.Member) {
 	g, ok := l.groups[group]
 	switch {
 	case !ok:
-		// Another device of ours joined it: the push names the group by its
-		// id alone; the next login tells the rest.
+		// Another device of the user joined. The push has only the group's id; the next
+		// login returns the rest.
 		g = proto.Group{ID: group, Users: []proto.Member{m}}
 	case g.Users == nil:
 		g.Count++
@@ -65,6 +68,7 @@ func (l *lists) addMember(group int64, m proto.Member) {
 	l.groups[group] = g
 }
 
+// removeMember removes a user from a group.
 func (l *lists) removeMember(group, user int64) {
 	g, ok := l.groups[group]
 	if !ok {
@@ -78,21 +82,22 @@ func (l *lists) removeMember(group, user int64) {
 	l.groups[group] = g
 }
 
+// memberIndex returns the index of user in g.Users, -1 if it isn't there.
 func memberIndex(g proto.Group, user int64) int {
 	return slices.IndexFunc(g.Users, func(m proto.Member) bool { return m.ID == user })
 }
 
-// Friends returns the friends, by rising id, as the last login and what came
-// since have told; none where Config.Brief is set. It does not ask the server, and
-// what it returns is the caller's.
+// Friends returns the friends, sorted by id: those of the last login with the
+// changes since. It is empty if Config.Brief is set. It doesn't ask the server.
+// The caller may modify the result.
 func (c *Client) Friends() []proto.Friend {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.SortedFunc(maps.Values(c.lists.friends), func(a, b proto.Friend) int { return cmp.Compare(a.ID, b.ID) })
 }
 
-// Groups returns the groups, by rising id, as Friends does the friends. A
-// group whose Users are nil has too many to be listed: see GroupUsers.
+// Groups returns the groups, sorted by id, like Friends. If a group has too many
+// members to list, its Users is nil; use GroupUsers.
 func (c *Client) Groups() []proto.Group {
 	c.mu.Lock()
 	defer c.mu.Unlock()

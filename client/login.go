@@ -10,10 +10,10 @@ import (
 	"chatd/proto"
 )
 
-// Register makes a new user and returns its id. It connects where that is
-// needed and does not log in. Errno 1: the name is taken; 4: the name or the
-// password isn't one; 9: too many users were made from this address. Other errors
-// are those of connecting, ErrNotConnected and ErrClosed.
+// Register creates a user and returns its id. It connects if needed, and doesn't
+// log in. Errno 1: the name is taken; 4: invalid name or password; 9: too many
+// users were created from this address. Other errors are those of connecting,
+// ErrNotConnected and ErrClosed.
 func (c *Client) Register(ctx context.Context, name, password string) (int64, error) {
 	if err := c.lockLogin(ctx); err != nil {
 		return 0, err
@@ -30,13 +30,13 @@ func (c *Client) Register(ctx context.Context, name, password string) (int64, er
 	return r.ID, nil
 }
 
-// Login logs in with a name, or an id (digits alone, which no name is), and
-// keeps the client logged in until Logout, Close, or a Disconnected that is
-// Final. It connects where that is needed, and waits for the answer: a
-// password takes the server some 30 ms. An error leaves the client logged
-// out; nothing is tried again. Errno 1: wrong name or password; 9: too many
-// logins, RetryAfter says when to try again; 12: logged in already. Other errors are those of
-// connecting, ErrNotConnected, a *KickError and ErrClosed.
+// Login logs in with a name or an id (only digits, which no name is). It keeps
+// the client logged in until Logout, Close, or a Disconnected that is Final. It
+// connects if needed and waits for the answer; the server needs about 30 ms to
+// check a password. After an error the client is logged out and doesn't retry.
+// Errno 1: wrong name or password; 9: too many logins, retry after RetryAfter;
+// 12: already logged in. Other errors are those of connecting, ErrNotConnected,
+// a *KickError and ErrClosed.
 func (c *Client) Login(ctx context.Context, user, password string) error {
 	r := &proto.Request{Op: proto.LOGIN, Name: user, Password: password, Device: c.cfg.Device}
 	if id, err := strconv.ParseInt(user, 10, 64); err == nil {
@@ -45,14 +45,14 @@ func (c *Client) Login(ctx context.Context, user, password string) error {
 	return c.login(ctx, r)
 }
 
-// LoginToken logs in with a token, which names user and device; otherwise it
-// is like Login. Errno 1: the token has ended.
+// LoginToken logs in with a token, which identifies user and device. Otherwise
+// it is like Login. Errno 1: the token is invalid or has expired.
 func (c *Client) LoginToken(ctx context.Context, token string) error {
 	return c.login(ctx, &proto.Request{Op: proto.LOGIN, Token: token})
 }
 
-// Resume logs in with the token of Config.State, as LoginToken does.
-// ErrNoToken: there is none.
+// Resume logs in with the token of Config.State, like LoginToken. ErrNoToken:
+// there is none.
 func (c *Client) Resume(ctx context.Context) error {
 	token := c.Token()
 	if token == "" {
@@ -61,10 +61,9 @@ func (c *Client) Resume(ctx context.Context) error {
 	return c.LoginToken(ctx, token)
 }
 
-// Logout ends the device's token, here and on the server, and hangs up.
-// Messages that are not acknowledged get ErrLoggedOut. An error says that
-// the server could not be told: its token goes on for 30 days unless the
-// device logs in with its password.
+// Logout revokes the device's token and disconnects. Unacknowledged messages
+// fail with ErrLoggedOut. An error means that the server couldn't be told: the
+// token stays valid for 30 days, unless the device logs in with its password.
 func (c *Client) Logout(ctx context.Context) error {
 	if err := c.lockLogin(ctx); err != nil {
 		return err
@@ -81,7 +80,7 @@ func (c *Client) Logout(ctx context.Context) error {
 
 	err := ErrNotConnected
 	if s != nil {
-		_, err = c.call(ctx, &proto.Request{Op: proto.LOGOUT}) // which waits where the server says so
+		_, err = c.call(ctx, &proto.Request{Op: proto.LOGOUT}) // waits while the server throttles
 	}
 	c.mu.Lock()
 	c.loginGeneration++
@@ -96,9 +95,9 @@ func (c *Client) Logout(ctx context.Context) error {
 	return errors.Join(err, c.save())
 }
 
-// ChangePassword sets a new password of 6 to 128 characters. Every other device
-// is logged out, and this one gets a new token. Errno 1: old is wrong; 4: the new one is too short
-// or too long; 9: too many were tried.
+// ChangePassword sets a new password of 6 to 128 characters. The server logs out
+// all other devices, and this one gets a new token. Errno 1: old is wrong; 4:
+// the new one is too short or too long; 9: too many attempts.
 func (c *Client) ChangePassword(ctx context.Context, old, new string) error {
 	if _, err := c.call(ctx, &proto.Request{Op: proto.PASSWORD, Password: old, NewPassword: new}); err != nil {
 		return err
@@ -107,6 +106,7 @@ func (c *Client) ChangePassword(ctx context.Context, old, new string) error {
 	return nil
 }
 
+// lockLogin takes loginLock. The error is the context's, or ErrClosed.
 func (c *Client) lockLogin(ctx context.Context) error {
 	select {
 	case c.loginLock <- struct{}{}:
@@ -120,7 +120,8 @@ func (c *Client) lockLogin(ctx context.Context) error {
 
 func (c *Client) unlockLogin() { <-c.loginLock }
 
-// connected is the session there is, or a new one. The caller holds auth.
+// connectedSession returns the current session, or dials a new one. The caller
+// holds loginLock.
 func (c *Client) connectedSession(ctx context.Context) (*session, error) {
 	c.mu.Lock()
 	s := c.session
@@ -131,6 +132,7 @@ func (c *Client) connectedSession(ctx context.Context) (*session, error) {
 	return c.dial(ctx, false)
 }
 
+// login sends the LOGIN r, and dials first if needed.
 func (c *Client) login(ctx context.Context, r *proto.Request) error {
 	if err := c.lockLogin(ctx); err != nil {
 		return err
@@ -140,7 +142,7 @@ func (c *Client) login(ctx context.Context, r *proto.Request) error {
 	c.mu.Lock()
 	in := c.session != nil && c.session.loggedIn
 	if !in {
-		c.loginGeneration++ // what reconnects for an earlier login gives up
+		c.loginGeneration++ // stops the reconnect of an earlier login
 	}
 	c.mu.Unlock()
 	if in {
@@ -151,7 +153,8 @@ func (c *Client) login(ctx context.Context, r *proto.Request) error {
 		fresh := s.startedAt.After(began)
 		err = c.loginOn(ctx, s, r)
 		if err != nil && !fresh && !isRefusal(err) && ctx.Err() == nil {
-			// The server closes connections that wait 10 s before they log in.
+			// The session was old: the server closes connections without a login after 10 s.
+			// Try again on a new one.
 			if s, err = c.dial(ctx, false); err == nil {
 				err = c.loginOn(ctx, s, r)
 			}
@@ -168,20 +171,20 @@ func (c *Client) login(ctx context.Context, r *proto.Request) error {
 	return nil
 }
 
-// loginOn sends LOGIN; the reader takes over what the answer says.
+// loginOn sends a LOGIN on s. The reader applies the answer.
 func (c *Client) loginOn(ctx context.Context, s *session, r *proto.Request) error {
 	r.Ack, r.Brief = true, c.cfg.Brief
 	_, err := c.callOn(ctx, s, r)
 	if err != nil && !isRefusal(err) {
-		// It may yet succeed, which nobody would expect any more.
+		// The login may still succeed on the server, but the caller gives up on it.
 		s.conn.Close()
 		<-s.ended
 	}
 	return err
 }
 
-// sayRetry tells when the next attempt is, and returns how long that is. The
-// caller holds Client.mu.
+// scheduleReconnect queues a StateChange with the time until the next attempt,
+// and returns that time. The caller holds Client.mu.
 func (c *Client) scheduleReconnect(cause error) time.Duration {
 	asked := retryAfter(cause)
 	wait := backoff(c.reconnectAttempt, c.cfg.BackoffMin, c.cfg.BackoffMax) + asked + rand.N(asked/4+1)
@@ -191,8 +194,8 @@ func (c *Client) scheduleReconnect(cause error) time.Duration {
 	return wait
 }
 
-// reconnect waits, and tries to log in with the token until it has, or must
-// not, or there was another login since.
+// reconnect waits, then logs in with the token, until it succeeds, must not
+// retry, or another Login or Logout has happened.
 func (c *Client) reconnect(logins int64, wait time.Duration) {
 	for c.sleep(wait) && c.lockLogin(c.ctx) == nil {
 		c.mu.Lock()
@@ -220,7 +223,7 @@ func (c *Client) reconnect(logins int64, wait time.Duration) {
 		c.mu.Unlock()
 		c.unlockLogin()
 		if err != nil {
-			c.cfg.Logger.Info("reconnecting failed", "attempt", attempt, "error", err)
+			c.cfg.Logger.Info("reconnect failed", "attempt", attempt, "error", err)
 			failAll(failed, err)
 		}
 		if over {
@@ -229,10 +232,11 @@ func (c *Client) reconnect(logins int64, wait time.Duration) {
 	}
 }
 
+// loginWithToken makes one attempt to connect and log in.
 func (c *Client) loginWithToken(token string) error {
 	c.mu.Lock()
 	s := c.session
-	if s != nil { // Register has connected meanwhile
+	if s != nil { // Register has connected in the meantime
 		s.automatic = true
 	}
 	c.mu.Unlock()
@@ -252,20 +256,20 @@ func (c *Client) loginWithToken(token string) error {
 	return err
 }
 
-// refused reports whether err is the server's answer.
+// isRefusal reports whether err is a refusal by the server.
 func isRefusal(err error) bool {
 	var e *proto.Error
 	return errors.As(err, &e)
 }
 
-// final reports whether trying again is useless, or not allowed.
+// isFinal reports whether the client must not retry after err.
 func isFinal(err error) bool {
 	var kick *KickError
 	var refused *proto.Error
 	return errors.As(err, &kick) && kick.isFinal() || errors.As(err, &refused) && refused.Errno == proto.Refused
 }
 
-// retryAfter is how long err asks to wait, within reason.
+// retryAfter returns how long err asks to wait, at most maxRetryAfter.
 func retryAfter(err error) time.Duration {
 	var kick *KickError
 	var refused *proto.Error
@@ -278,8 +282,8 @@ func retryAfter(err error) time.Duration {
 	return 0
 }
 
-// backoff is a random wait below a bound that doubles with each attempt:
-// clients that lost their server together don't come back together.
+// backoff returns a random delay below a bound that doubles with each attempt,
+// so that clients that lost their server together don't all return at once.
 func backoff(attempt int, least, most time.Duration) time.Duration {
 	bound := most
 	if attempt < 30 && least<<attempt>>attempt == least {
@@ -288,7 +292,7 @@ func backoff(attempt int, least, most time.Duration) time.Duration {
 	return rand.N(bound) + 1
 }
 
-// sleep waits, and reports false where Close came first.
+// sleep waits for d. It returns false if Close came first.
 func (c *Client) sleep(d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -13,35 +13,35 @@ import (
 	"chatd/proto"
 )
 
-// Receipt is what an acknowledged message got: it is stored.
+// Receipt is the server's confirmation that a message is stored.
 type Receipt struct {
-	Seq  int64     // its number in the conversation
-	Time time.Time // the server's, to the millisecond
+	Seq  int64     // the message's number in the conversation
+	Time time.Time // when it was stored, to the millisecond
 }
 
-// outgoing is a chat message that is not acknowledged yet.
+// outgoing is a chat message without an acknowledgement.
 type outgoing struct {
-	rid     int64 // rises in the order of sending
+	rid     int64 // increases in the order of Send calls
 	conv    Conv
 	text    []byte
 	cid     [22]byte
-	retry   bool // it may be stored already
-	wasSent bool // it was on the wire
-	tries   int  // refusals to be tried again
+	retry   bool // it may already be stored
+	wasSent bool // it was sent at least once
+	tries   int  // number of refusals that are retried
 	done    func(Receipt, error)
 }
 
-// outbox holds the messages that wait and those on the wire. It belongs to
-// Client.mu.
+// outbox holds the messages that wait to be sent and those in flight. Client.mu
+// guards it.
 type outbox struct {
-	capacity, configuredWindow int // messages in all; on the wire, as configured
-	window                     int // on the wire, as the server allows
+	capacity, configuredWindow int // most messages in total; Config.Window
+	window                     int // most messages in flight, as the server allows
 	waiting                    []*outgoing
 	inFlight                   map[int64]*outgoing
-	retryAt                    map[Conv]time.Time // nothing is sent there before
-	blockedBy                  map[Conv]int64     // the last that was on the wire behind one that was refused: nothing is sent there before its answer
-	flushWaiters               []chan struct{}    // closed when nothing is left
-	scratch                    proto.Request      // scratch
+	retryAt                    map[Conv]time.Time // earliest time of the next send to a conversation
+	blockedBy                  map[Conv]int64     // rid of the last message in flight after a refused one: nothing is sent to the conversation before its answer
+	flushWaiters               []chan struct{}    // channels of Flush calls, closed when the outbox is empty
+	scratch                    proto.Request      // reused by sendWaiting
 }
 
 func newOutbox(cfg Config) outbox {
@@ -51,12 +51,12 @@ func newOutbox(cfg Config) outbox {
 
 func (o *outbox) size() int { return len(o.waiting) + len(o.inFlight) }
 
-// Send sends a message of 1 byte to 32 KiB and waits until it is stored. It survives a lost
-// connection: the message is sent again, and stored once. Where it refuses
-// for good, the error is the server's *proto.Error; ErrOutboxFull,
-// ErrNotLoggedIn and ErrClosed say that nothing was sent. When ctx ends
-// first, the message is taken back if it was never on the wire; else it is
-// still sent, and may be stored.
+// Send sends a message of 1 byte to 32 KiB and waits until it is stored. If the
+// connection is lost, the message is sent again after the reconnect, and stored
+// once. A *proto.Error is a refusal by the server that isn't retried.
+// ErrOutboxFull, ErrNotLoggedIn and ErrClosed mean that nothing was sent. If ctx
+// ends first, a message that was never sent is canceled; otherwise it is still
+// retried, and may be stored.
 func (c *Client) Send(ctx context.Context, conv Conv, text string) (Receipt, error) {
 	type answer struct {
 		r   Receipt
@@ -78,18 +78,18 @@ func (c *Client) Send(ctx context.Context, conv Conv, text string) (Receipt, err
 	}
 }
 
-// SendAsync hands a message over and returns; done is called once, with
-// what Send would return. It is called from a goroutine of the client that
-// must not wait: done may call SendAsync, and nothing that takes a context.
-// An error says that nothing was handed over and done will not be called:
-// ErrOutboxFull, ErrNotLoggedIn, ErrClosed, or a *proto.Error about the text.
+// SendAsync queues a message and returns. done is called once, with the results
+// of Send, from a goroutine of the client. It must not block: it may call
+// SendAsync, but no method with a context. If SendAsync returns an error,
+// nothing was queued and done isn't called: ErrOutboxFull, ErrNotLoggedIn,
+// ErrClosed, or a *proto.Error about the text.
 func (c *Client) SendAsync(conv Conv, text string, done func(Receipt, error)) error {
 	_, err := c.send(conv, text, done)
 	return err
 }
 
-// Flush waits until no message waits for its acknowledgement. The error is the
-// context's.
+// Flush waits until every message is acknowledged or has failed. The error is
+// the context's.
 func (c *Client) Flush(ctx context.Context) error {
 	c.mu.Lock()
 	if c.outbox.size() == 0 {
@@ -107,13 +107,13 @@ func (c *Client) Flush(ctx context.Context) error {
 	}
 }
 
-// cidEncoding is base64 whose texts sort as the bytes do.
+// cidEncoding is a base64 encoding that keeps the order of the bytes.
 var cidEncoding = base64.NewEncoding("-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz").WithPadding(base64.NoPadding)
 
-// newCID makes a message's cid: 48 bits of time in ms, then 80 random ones. The
-// time is for the server's sake, whose index of cids grows at its end then,
-// not everywhere: that halves what it costs to store a message. The top-level
-// generator is seeded by the system and can't be guessed from outside.
+// newCID returns a new cid: 48 bits of time in ms, then 80 random bits. With the
+// time first, the server's index of cids grows at its end, which halves the cost
+// of storing a message. math/rand/v2's global generator is seeded by the system
+// and can't be predicted from its output.
 func newCID(now time.Time) (cid [22]byte) {
 	var id [16]byte
 	binary.BigEndian.PutUint64(id[:], uint64(now.UnixMilli())<<16|rand.Uint64()>>48)
@@ -122,6 +122,7 @@ func newCID(now time.Time) (cid [22]byte) {
 	return cid
 }
 
+// send queues a message and sends it if the window has room.
 func (c *Client) send(conv Conv, text string, done func(Receipt, error)) (*outgoing, error) {
 	m := &outgoing{conv: conv, text: []byte(text), done: done}
 	if err := m.check(); err != nil {
@@ -147,7 +148,7 @@ func (c *Client) send(conv Conv, text string, done func(Receipt, error)) (*outgo
 	return m, nil
 }
 
-// check refuses what the server's decoder would.
+// check returns an error if the server's decoder would refuse the message.
 func (m *outgoing) check() error {
 	if err := m.conv.check(); err != nil {
 		return err
@@ -158,12 +159,13 @@ func (m *outgoing) check() error {
 	case !utf8.Valid(m.text):
 		return proto.Errorf(proto.BadRequest, "a message must be UTF-8")
 	case n > proto.MaxRequest/8 && len(appendFrame(nil, m.request(new(proto.Request)))) > proto.MaxRequest:
-		// A control character takes six bytes on the wire.
+		// A control character takes six bytes in JSON.
 		return proto.Errorf(proto.BadRequest, "the message takes more than %d bytes on the wire", proto.MaxRequest)
 	}
 	return nil
 }
 
+// request fills r with the message and returns it.
 func (m *outgoing) request(r *proto.Request) *proto.Request {
 	*r = proto.Request{Op: proto.ONE_CHAT, RID: m.rid, ToID: m.conv.Peer, GroupID: m.conv.Group,
 		Msg: m.text, CID: m.cid[:], Retry: m.retry}
@@ -173,9 +175,8 @@ func (m *outgoing) request(r *proto.Request) *proto.Request {
 	return r
 }
 
-// pump puts waiting messages on the wire, as many as the window takes. now
-// may be zero: then conversations that are held stay so. The caller holds
-// Client.mu.
+// sendWaiting sends waiting messages until the window is full. If now is zero,
+// retry times count as not yet reached. The caller holds Client.mu.
 func (c *Client) sendWaiting(now time.Time) {
 	s, o := c.session, &c.outbox
 	if s == nil || !s.loggedIn || len(o.waiting) == 0 || !c.throttledUntil.IsZero() {
@@ -196,7 +197,7 @@ func (c *Client) sendWaiting(now time.Time) {
 		m.wasSent = true
 		s.request(m.request(&o.scratch))
 	}
-	if kept == 0 { // what there is behind need not move
+	if kept == 0 { // nothing was skipped: no need to move the rest
 		clear(o.waiting[:i])
 		o.waiting = o.waiting[i:]
 	} else {
@@ -204,7 +205,7 @@ func (c *Client) sendWaiting(now time.Time) {
 	}
 }
 
-// held reports whether a conversation has to wait.
+// blocked reports whether messages to conv must wait.
 func (o *outbox) blocked(conv Conv, now time.Time) bool {
 	if len(o.blockedBy) > 0 {
 		if o.inFlight[o.blockedBy[conv]] != nil {
@@ -221,7 +222,8 @@ func (o *outbox) blocked(conv Conv, now time.Time) bool {
 	return false
 }
 
-// lost takes back what was on the wire: it may be stored or not.
+// requeueInFlight moves the messages in flight back to waiting, after the
+// connection was lost. They may be stored.
 func (o *outbox) requeueInFlight() {
 	for rid, m := range o.inFlight {
 		m.retry = true
@@ -233,12 +235,13 @@ func (o *outbox) requeueInFlight() {
 	clear(o.blockedBy)
 }
 
+// compareRID orders messages by the order in which they were sent.
 func compareRID(a, b *outgoing) int { return cmp.Compare(a.rid, b.rid) }
 
-// again takes m back, to be tried again, not before until. What comes after it
-// in its conversation waits with it, and it waits for the answers to what is on
-// the wire behind it: the server refuses that too, or it would be overtaken
-// once more by what is new.
+// requeue puts a refused message back, to be sent after the given time. Later
+// messages of the conversation wait for it, to keep the order. It also waits for
+// the answers to those in flight after it: the server refuses them too, and
+// until then it would refuse a retry.
 func (o *outbox) requeue(m *outgoing, until time.Time) {
 	m.tries++
 	last := m.rid
@@ -257,7 +260,7 @@ func (o *outbox) requeue(m *outgoing, until time.Time) {
 	}
 }
 
-// takeBack forgets m if it was never on the wire.
+// cancel removes m if it was never sent.
 func (o *outbox) cancel(m *outgoing) {
 	if i := slices.Index(o.waiting, m); i >= 0 && !m.wasSent {
 		o.waiting = slices.Delete(o.waiting, i, i+1)
@@ -265,7 +268,8 @@ func (o *outbox) cancel(m *outgoing) {
 	}
 }
 
-// byCID is the message with that cid to conv, taken out, nil if there is none.
+// takeByCID removes and returns the message to conv with this cid, nil if there
+// is none.
 func (o *outbox) takeByCID(conv Conv, cid string) *outgoing {
 	for rid, m := range o.inFlight {
 		if m.conv == conv && string(m.cid[:]) == cid {
@@ -282,7 +286,7 @@ func (o *outbox) takeByCID(conv Conv, cid string) *outgoing {
 	return nil
 }
 
-// fail takes all out; the caller settles them.
+// takeAll removes and returns all messages. The caller passes them to failAll.
 func (o *outbox) takeAll() []*outgoing {
 	o.requeueInFlight()
 	all := o.waiting
@@ -291,7 +295,7 @@ func (o *outbox) takeAll() []*outgoing {
 	return all
 }
 
-// flushed returns whom Flush keeps waiting, where nothing is left.
+// takeFlushWaiters returns the channels of Flush calls if the outbox is empty.
 func (o *outbox) takeFlushWaiters() []chan struct{} {
 	if len(o.flushWaiters) == 0 || o.size() > 0 {
 		return nil
@@ -307,7 +311,7 @@ func closeAll(chs []chan struct{}) {
 	}
 }
 
-// settle tells messages that they won't be sent. No lock is held.
+// failAll calls the messages' callbacks with err. The caller holds no lock.
 func failAll(failed []*outgoing, err error) {
 	for _, m := range failed {
 		if m.done != nil {

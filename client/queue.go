@@ -5,29 +5,30 @@ import (
 	"time"
 )
 
-// item is one call of a handler that is due. For a message track is its
-// conversation; for all others what is one of the types of Handlers.
+// queueItem is one pending call of a handler. For a message, conversation and
+// msg are set; otherwise what is a value that a handler takes, or a
+// queueBarrier.
 type queueItem struct {
 	conversation *conversation
 	msg          Message
 	what         any
 }
 
-// queue holds what waits for the handlers. Readers put, the dispatcher takes
-// all there is at once.
+// queue holds the pending calls of handlers. The reader adds items; the
+// dispatcher takes all at once.
 type queue struct {
 	mu    sync.Mutex
 	items []queueItem
-	wake  chan struct{} // 1: there are items
-	room  chan struct{} // 1: items were taken
+	wake  chan struct{} // capacity 1: items were added
+	room  chan struct{} // capacity 1: items were taken
 }
 
 func newQueue() *queue {
 	return &queue{wake: make(chan struct{}, 1), room: make(chan struct{}, 1)}
 }
 
-// put appends items. It does not look at the bound: the reader has, before
-// it took the frame in.
+// put appends items. It doesn't check the capacity: the reader does, before it
+// processes a frame.
 func (q *queue) put(items ...queueItem) {
 	if len(items) == 0 {
 		return
@@ -38,7 +39,7 @@ func (q *queue) put(items ...queueItem) {
 	signal(q.wake)
 }
 
-// take returns all items and keeps spare, emptied, for those to come.
+// take returns all items. It clears spare and uses it for new items.
 func (q *queue) take(spare []queueItem) []queueItem {
 	clear(spare)
 	q.mu.Lock()
@@ -49,14 +50,15 @@ func (q *queue) take(spare []queueItem) []queueItem {
 	return items
 }
 
-// hasRoom reports whether less than a share of the bound is used.
+// hasRoom reports whether the queue has fewer than limit items.
 func (q *queue) hasRoom(share int) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return len(q.items) < share
 }
 
-// await waits up to d for room, and reports whether there is.
+// awaitRoom waits up to d for room, and reports whether there is. It returns
+// early if stop is closed.
 func (q *queue) awaitRoom(d time.Duration, stop <-chan struct{}) bool {
 	if q.hasRoom(queueLen) {
 		return true
@@ -77,7 +79,7 @@ func (q *queue) awaitRoom(d time.Duration, stop <-chan struct{}) bool {
 	}
 }
 
-// signal makes ch ready, if it is not.
+// signal sends to ch, which has capacity 1, unless it is full.
 func signal(ch chan struct{}) {
 	select {
 	case ch <- struct{}{}:

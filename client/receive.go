@@ -7,30 +7,32 @@ import (
 	"chatd/proto"
 )
 
-// inbox collects what one frame sets off, to be done after the lock is let
-// go. Its slices are used again and again.
+// effects collects what processing a frame causes, to be done after Client.mu is
+// unlocked. Its slices are reused.
 type effects struct {
-	scratch      []Message // scratch of arrived
+	scratch      []Message // reused for messages that became deliverable
 	items        []queueItem
 	acks         []ackResult
 	flushWaiters []chan struct{}
 	answers      []answeredCall
 }
 
+// ackResult is the outcome of an outgoing message.
 type ackResult struct {
 	m   *outgoing
 	r   Receipt
 	err error
 }
 
+// answeredCall is a call with its answer.
 type answeredCall struct {
 	call *call
 	r    *proto.Response
 	err  error
 }
 
-// receive takes in one message of the server. Only the session's reader
-// calls it. r and its bytes are the decoder's.
+// receive processes one message of the server. Only the session's reader calls
+// it. r is valid until the decoder's next call.
 func (c *Client) receive(s *session, r *proto.Response) {
 	room := true
 	switch r.Op {
@@ -46,7 +48,8 @@ func (c *Client) receive(s *session, r *proto.Response) {
 	}
 	c.mu.Unlock()
 
-	// First, so that whoever gets an answer finds queued what came before it.
+	// Queue events before completing calls: a caller that gets an answer can rely on
+	// the events before it being queued.
 	c.queue.put(fx.items...)
 	for _, a := range fx.acks {
 		if a.m.done != nil {
@@ -63,9 +66,10 @@ func (c *Client) receive(s *session, r *proto.Response) {
 	fx.acks, fx.answers, fx.items, fx.flushWaiters = fx.acks[:0], fx.answers[:0], fx.items[:0], nil
 }
 
-// awaitRoom reports whether the queue takes messages. Handlers that are a
-// little slow slow down reading, and by that the server; those that stand
-// still (perhaps waiting for an answer that has yet to be read) don't.
+// awaitRoom reports whether the queue has room for messages. It waits for slow
+// handlers for a moment, which slows down the server. It doesn't wait for
+// blocked handlers, because they may wait for an answer that the reader has yet
+// to read.
 func (c *Client) awaitRoom(s *session) bool {
 	if s.queueFull && !c.queue.hasRoom(queueLen/2) {
 		return false
@@ -74,7 +78,7 @@ func (c *Client) awaitRoom(s *session) bool {
 	return !s.queueFull
 }
 
-// handle is receive under Client.mu.
+// handle is the part of receive that holds Client.mu.
 func (c *Client) handle(s *session, fx *effects, r *proto.Response, room bool) {
 	switch r.Op {
 	case proto.ONE_CHAT, proto.GROUP_CHAT:
@@ -106,14 +110,14 @@ func (c *Client) handle(s *session, fx *effects, r *proto.Response, room bool) {
 	}
 }
 
-// answer takes in what answers a request of this client.
+// handleAnswer processes the answer to a request of this client.
 func (c *Client) handleAnswer(s *session, fx *effects, r *proto.Response) {
 	if m := c.outbox.inFlight[r.RID]; m != nil && r.Op == proto.ERROR {
 		c.handleAck(fx, m, r)
 		return
 	}
 	cl := s.calls[r.RID]
-	if cl == nil { // whoever asked has gone, or didn't wait
+	if cl == nil { // the caller has given up, or never waited
 		if r.Op == proto.ERROR && r.Errno == proto.TooFast {
 			c.throttle(r)
 			c.retryReceipt(r.RID)
@@ -142,8 +146,8 @@ func (c *Client) handleAnswer(s *session, fx *effects, r *proto.Response) {
 	fx.answers = append(fx.answers, answeredCall{cl, &own, err})
 }
 
-// complaint takes in an ERROR that names no request: of an event or a PING, or
-// of the connection as such.
+// handleError processes an ERROR without a rid: about an event, a PING, or the
+// connection itself.
 func (c *Client) handleError(s *session, r *proto.Response) {
 	switch {
 	case r.Errno != proto.TooFast:
@@ -154,9 +158,9 @@ func (c *Client) handleError(s *session, r *proto.Response) {
 	}
 }
 
-// slowDown keeps all from being sent for as long as the server has asked, and
-// a little longer: not everyone comes back at the same moment, and what the
-// server refuses next because it was under way says no more than this.
+// throttle stops sending for as long as the server asks. It adds a random delay,
+// so that clients don't all return at once. Further refusals of frames already
+// in flight don't extend it.
 func (c *Client) throttle(r *proto.Response) {
 	wait := retryDuration(r.RetryAfter)
 	if until := time.Now().Add(wait); until.After(c.throttledUntil) {
@@ -165,12 +169,12 @@ func (c *Client) throttle(r *proto.Response) {
 	}
 }
 
-// waits says whether a request may wait until the server takes it: not so
-// passwords, which somebody has just typed.
+// retriesWhenThrottled reports whether a throttled request is retried. A
+// password change isn't: the user is waiting for its result.
 func retriesWhenThrottled(q *proto.Request) bool { return q == nil || q.Op != proto.PASSWORD }
 
-// tell queues for the handlers what may be lost: the lists are up to date
-// without it, and no server repeats the rest.
+// queueDroppable queues a value for the handlers, or drops it if the queue is
+// full. Only for values that may be lost.
 func (c *Client) queueDroppable(fx *effects, what any) {
 	if c.queue.hasRoom(queueLen) {
 		fx.items = append(fx.items, queueItem{what: what})
@@ -179,7 +183,7 @@ func (c *Client) queueDroppable(fx *effects, what any) {
 	}
 }
 
-// pushed makes a Message of a push, with one allocation.
+// messageOfPush returns the Message of a push, with one allocation.
 func (c *Client) messageOfPush(r *proto.Response) Message {
 	text := make([]byte, 0, 128)
 	both := string(append(append(text, r.Msg...), r.CID...))
@@ -189,6 +193,7 @@ func (c *Client) messageOfPush(r *proto.Response) Message {
 	}
 }
 
+// messageOfChat returns the Message of an element of a list.
 func (c *Client) messageOfChat(m *proto.Chat) Message {
 	return Message{
 		Conv: c.convOf(m.ID, m.ToID, m.GroupID), Seq: m.Seq, From: m.ID, Name: m.Name,
@@ -196,6 +201,7 @@ func (c *Client) messageOfChat(m *proto.Chat) Message {
 	}
 }
 
+// convOf returns the conversation of a message, by its sender and receiver.
 func (c *Client) convOf(from, to, group int64) Conv {
 	switch {
 	case group != 0:
@@ -206,6 +212,7 @@ func (c *Client) convOf(from, to, group int64) Conv {
 	return User(from)
 }
 
+// conversation returns the state of conv; it creates it if needed.
 func (c *Client) conversation(conv Conv) *conversation {
 	t := c.conversations[conv]
 	if t == nil {
@@ -215,12 +222,13 @@ func (c *Client) conversation(conv Conv) *conversation {
 	return t
 }
 
-// arrived takes in a message, however it came.
+// receiveMessage processes a message, whether pushed, from a SYNC or from
+// offlinemsg. If there is no room for it, it is read again later.
 func (c *Client) receiveMessage(fx *effects, m *Message, room bool) {
 	t := c.conversation(m.Conv)
 	if m.From == c.userID && c.outbox.size() > 0 {
 		if own := c.outbox.takeByCID(m.Conv, m.CID); own != nil {
-			// Our own, whose ACK was lost: that it is here says as much.
+			// An own message whose ACK was lost. Its arrival confirms it.
 			c.messageStored(fx, own, Receipt{Seq: m.Seq, Time: m.Time})
 			return
 		}
@@ -237,13 +245,15 @@ func (c *Client) receiveMessage(fx *effects, m *Message, room bool) {
 	c.addSeq(fx, t, m.Seq, m)
 }
 
-// add puts a seq into its track and queues what can be shown.
+// addSeq adds a seq to its conversation and queues the messages that became
+// deliverable. m is nil for the ACK of an own message.
 func (c *Client) addSeq(fx *effects, t *conversation, seq int64, m *Message) {
 	before := t.last
 	shown, fresh := t.add(seq, m, fx.scratch[:0])
 	c.queueMessages(fx, t, shown)
 	if !fresh && m != nil {
-		// The server doesn't know that we have it.
+		// Sent again: the server doesn't know that we have it, so send the receipt
+		// again.
 		c.stats.duplicates.Add(1)
 		t.receiptSent = min(t.receiptSent, seq-1)
 	}
@@ -251,6 +261,7 @@ func (c *Client) addSeq(fx *effects, t *conversation, seq int64, m *Message) {
 	c.updateGap(t, t.last > before)
 }
 
+// queueMessages queues messages of t for the handler.
 func (c *Client) queueMessages(fx *effects, t *conversation, shown []Message) {
 	for i := range shown {
 		fx.items = append(fx.items, queueItem{conversation: t, msg: shown[i]})
@@ -259,7 +270,7 @@ func (c *Client) queueMessages(fx *effects, t *conversation, shown []Message) {
 	fx.scratch = shown[:0]
 }
 
-// acked takes in the answer to a chat message on the wire.
+// handleAck processes the answer to a chat message in flight.
 func (c *Client) handleAck(fx *effects, m *outgoing, r *proto.Response) {
 	delete(c.outbox.inFlight, m.rid)
 	switch r.Errno {
@@ -283,95 +294,22 @@ func (c *Client) handleAck(fx *effects, m *outgoing, r *proto.Response) {
 	fx.acks = append(fx.acks, ackResult{m: m, err: responseError(r)})
 }
 
+// retryLater requeues m, to be sent after wait.
 func (c *Client) retryLater(m *outgoing, wait time.Duration) {
 	until := time.Now().Add(wait)
 	c.outbox.requeue(m, until)
 	c.wakeAt(until)
 }
 
-// confirmed settles a message that is stored. The sending device is not
-// pushed its own message: the ACK puts it into the set.
+// messageStored completes a stored message. The server doesn't push it to this
+// device, so its seq is added to the set here.
 func (c *Client) messageStored(fx *effects, m *outgoing, r Receipt) {
 	c.stats.acked.Add(1)
 	fx.acks = append(fx.acks, ackResult{m: m, r: r})
 	c.addSeq(fx, c.conversation(m.conv), r.Seq, nil)
 }
 
-// synced takes in the answer to a SYNC for a hole.
-func (c *Client) handleSync(fx *effects, t *conversation, r *proto.Response, err error) {
-	t.syncing = false
-	if c.conversations[t.conv] != t {
-		return // left meanwhile
-	}
-	switch r.Errno {
-	case proto.Done:
-	case proto.NotFound, proto.NotAllowed:
-		// Nothing more is to be had here: show what came, and forget.
-		for t.lowestBuffered() > 0 {
-			c.queueMessages(fx, t, t.startAt(t.lowestBuffered()-1, fx.scratch[:0]))
-		}
-		c.forgetConversation(t.conv)
-		return
-	default:
-		c.cfg.Logger.Info("a hole could not be filled", "conversation", t.conv, "error", err)
-		c.scheduleSync(t, max(syncBackoffMin, retryAfter(err)))
-		return
-	}
-	if !c.queue.hasRoom(queueLen) {
-		c.scheduleSync(t, queueRoomTimeout)
-		return
-	}
-	before := t.last
-	if r.First > t.last+1 {
-		c.queueMessages(fx, t, t.startAt(r.First-1, fx.scratch[:0]))
-	}
-	for i := range r.Messages {
-		m := c.messageOfChat(&r.Messages[i])
-		if m.Conv == t.conv {
-			c.receiveMessage(fx, &m, true)
-		}
-	}
-	c.queueReceipt(t)
-	c.updateGap(t, false)
-	switch {
-	case !t.hasGap():
-		t.syncBackoff = 0
-	case t.last == before:
-		t.syncBackoff = min(max(syncBackoffMin, 2*t.syncBackoff), syncBackoffMax)
-		c.scheduleSync(t, t.syncBackoff)
-	case r.More:
-		c.scheduleSync(t, 0)
-	}
-}
-
-// watch keeps the list of holes in step with t. A hole that shrinks is
-// being filled: it gets its time anew.
-func (c *Client) updateGap(t *conversation, progress bool) {
-	switch {
-	case !t.hasGap():
-		if !t.syncAt.IsZero() {
-			t.syncAt = time.Time{}
-			delete(c.gaps, t)
-		}
-	case t.syncAt.IsZero() || progress && !t.syncing:
-		grace := gapDelay
-		if !t.started {
-			grace = unknownStartDelay
-		}
-		c.scheduleSync(t, grace)
-	}
-}
-
-func (c *Client) scheduleSync(t *conversation, wait time.Duration) {
-	if !t.hasGap() {
-		return
-	}
-	t.syncAt = time.Now().Add(wait)
-	c.gaps[t] = struct{}{}
-	c.wakeAt(t.syncAt)
-}
-
-// forget drops what is known of a conversation that is no longer ours.
+// forgetConversation drops the state of a conversation.
 func (c *Client) forgetConversation(conv Conv) {
 	if t := c.conversations[conv]; t != nil {
 		delete(c.conversations, conv)
@@ -381,6 +319,8 @@ func (c *Client) forgetConversation(conv Conv) {
 	delete(c.historyEnd, conv)
 }
 
+// retryDuration converts milliseconds of the server, limited to 0 to
+// maxRetryAfter.
 func retryDuration(n int64) time.Duration {
 	return time.Duration(min(max(n, 0), int64(maxRetryAfter/time.Millisecond))) * time.Millisecond
 }

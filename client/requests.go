@@ -10,12 +10,12 @@ import (
 	"chatd/proto"
 )
 
-// The errors that all requests have in common are in the package's own
-// documentation; what stands at each are refusals of the server.
+// The package documentation lists the errors that all requests have in common.
+// Each method documents only refusals by the server.
 
-// AddFriend makes the user a friend, and oneself theirs, and returns the friend.
-// Errno 4: it is oneself; 5: there is no such user; 6: the user has blocked one;
-// 7: they are friends already; 13: one of the two lists is full.
+// AddFriend makes the user a friend, in both directions, and returns the friend.
+// Errno 4: it is the own user; 5: no such user; 6: blocked by the user; 7:
+// already friends; 13: one of the friend lists is full.
 func (c *Client) AddFriend(ctx context.Context, user int64) (proto.Friend, error) {
 	r, err := c.call(ctx, &proto.Request{Op: proto.ADD_FRIEND, FriendID: user})
 	if err != nil {
@@ -24,15 +24,14 @@ func (c *Client) AddFriend(ctx context.Context, user int64) (proto.Friend, error
 	return proto.Friend{ID: user, Name: r.Name, State: r.State}, nil
 }
 
-// DelFriend ends the friendship on both sides. Errno 5: there is no such user;
-// 7: they are no friends.
+// DelFriend ends the friendship for both. Errno 5: no such user; 7: not friends.
 func (c *Client) DelFriend(ctx context.Context, user int64) error {
 	return c.do(ctx, &proto.Request{Op: proto.DEL_FRIEND, FriendID: user})
 }
 
-// CreateGroup makes a group with oneself as its creator and returns its id. The
-// name has 1 to 50 characters, the description up to 200. Errno 4: the name or the
-// description isn't one; 13: one is in too many groups.
+// CreateGroup creates a group and returns its id. The user becomes its creator.
+// The name has 1 to 50 characters, the description up to 200. Errno 4: invalid
+// name or description; 13: the user is in too many groups.
 func (c *Client) CreateGroup(ctx context.Context, name, description string) (int64, error) {
 	r, err := c.call(ctx, &proto.Request{Op: proto.CREATE_GROUP, GroupName: name, GroupDesc: description})
 	if err != nil {
@@ -41,9 +40,9 @@ func (c *Client) CreateGroup(ctx context.Context, name, description string) (int
 	return r.GroupID, nil
 }
 
-// JoinGroup joins a group and returns it. What is said from now on is received.
-// Errno 5: there is no such group; 7: one is a member already; 13: the group is
-// full, or one is in too many.
+// JoinGroup joins a group and returns it. The client receives its messages from
+// now on. Errno 5: no such group; 7: already a member; 13: the group is full, or
+// the user is in too many groups.
 func (c *Client) JoinGroup(ctx context.Context, group int64) (proto.Group, error) {
 	r, err := c.call(ctx, &proto.Request{Op: proto.ADD_GROUP, GroupID: group})
 	if err != nil {
@@ -53,33 +52,34 @@ func (c *Client) JoinGroup(ctx context.Context, group int64) (proto.Group, error
 		Users: r.Users, Count: r.Count}, nil
 }
 
-// LeaveGroup leaves a group. Errno 5: there is no such group; 6: one is no
-// member, or its creator, who can only dismiss it.
+// LeaveGroup leaves a group. Errno 5: no such group; 6: not a member, or the
+// creator, who can only dismiss it.
 func (c *Client) LeaveGroup(ctx context.Context, group int64) error {
 	return c.do(ctx, &proto.Request{Op: proto.LEAVE_GROUP, GroupID: group})
 }
 
-// KickMember removes a member from a group of one's own. Errno 5: there is no such
-// group; 6: one isn't its creator, or the user is, or is no member.
+// KickMember removes a member from a group that the user created. Errno 5: no
+// such group; 6: not its creator, or the member is the creator or not a member.
 func (c *Client) KickMember(ctx context.Context, group, user int64) error {
 	return c.do(ctx, &proto.Request{Op: proto.KICK_MEMBER, GroupID: group, UserID: user})
 }
 
-// DismissGroup ends a group of one's own, for all its members. Errno 5: there is
-// no such group; 6: one isn't its creator.
+// DismissGroup deletes a group that the user created, for all members. Errno 5:
+// no such group; 6: not its creator.
 func (c *Client) DismissGroup(ctx context.Context, group int64) error {
 	return c.do(ctx, &proto.Request{Op: proto.DISMISS_GROUP, GroupID: group})
 }
 
-// Block keeps a user's messages and requests for friendship away, hides one's
-// presence from them and drops their events, or with on false no longer does. To
-// block twice is no error. Errno 4: it is oneself; 5: there is no such user.
+// Block blocks a user, or unblocks them if on is false. Messages, events and
+// friend requests of a blocked user are refused or dropped, and they don't see
+// the user's presence. Blocking twice is no error. Errno 4: it is the own user;
+// 5: no such user.
 func (c *Client) Block(ctx context.Context, user int64, on bool) error {
 	return c.do(ctx, &proto.Request{Op: proto.BLOCK, UserID: user, On: on})
 }
 
-// FindUser finds a user by name or id (digits alone). A name is found without
-// regard to case. State is set for friends only. Errno 5: there is none.
+// FindUser finds a user by name or id (only digits). Names are case-insensitive.
+// State is set only for friends. Errno 5: no such user.
 func (c *Client) FindUser(ctx context.Context, nameOrID string) (proto.Friend, error) {
 	q := &proto.Request{Op: proto.FIND_USER, Name: nameOrID}
 	if id, err := strconv.ParseInt(nameOrID, 10, 64); err == nil {
@@ -93,9 +93,9 @@ func (c *Client) FindUser(ctx context.Context, nameOrID string) (proto.Friend, e
 	return proto.Friend{ID: r.ID, Name: r.Name, State: r.State}, nil
 }
 
-// GroupUsers goes through all members of a group, by rising id, asking for
-// a page at a time, each of which may block. It ends after an error. Errno 5:
-// there is no such group; 6: one is no member.
+// GroupUsers iterates over all members of a group, sorted by id. It requests a
+// page at a time, which may block, and stops after an error. Errno 5: no such
+// group; 6: not a member.
 func (c *Client) GroupUsers(ctx context.Context, group int64) iter.Seq2[proto.Member, error] {
 	return func(yield func(proto.Member, error) bool) {
 		for after, more := int64(0), true; more; {
@@ -115,10 +115,10 @@ func (c *Client) GroupUsers(ctx context.Context, group int64) iter.Seq2[proto.Me
 	}
 }
 
-// Conversations lists up to limit (1 to 100) conversations, the latest
-// first, from the one before the time (Unix milliseconds; 0: now) on. More
-// tells that there are others: pass the last one's Time. Errno 4: limit is out
-// of its range.
+// Conversations returns up to limit (1 to 100) conversations, the latest first,
+// with a last message before the given time (in Unix milliseconds; 0 means now).
+// If more is true there are others: pass the Time of the last one. Errno 4:
+// limit is out of range.
 func (c *Client) Conversations(ctx context.Context, before int64, limit int) (list []proto.Conversation, more bool, err error) {
 	r, err := c.call(ctx, &proto.Request{Op: proto.CONVERSATIONS, Before: before, Limit: int64(limit)})
 	if err != nil {
@@ -127,17 +127,17 @@ func (c *Client) Conversations(ctx context.Context, before int64, limit int) (li
 	return r.Conversations, r.More, nil
 }
 
-// Page is a piece of a conversation, by rising Seq.
+// Page is a part of a conversation, sorted by Seq.
 type Page struct {
 	Messages []Message // Backlog isn't set
-	First    int64     // the lowest seq one may see
-	Last     int64     // the conversation's last; 0: nobody ever spoke
-	More     bool      // there is more before it
+	First    int64     // the lowest seq that the user may read
+	Last     int64     // the conversation's last seq; 0 if it is empty
+	More     bool      // there are messages before this page
 }
 
-// History reads up to limit (1 to 200) messages before a seq; before 0: the
-// last ones. It changes nothing about what is received or was read. Errno 4:
-// conv or limit is none; 5: there is no such user or group; 6: one is no member.
+// History reads up to limit (1 to 200) messages before a seq; before 0 means the
+// last ones. It doesn't affect what is received or marked as read. Errno 4: conv
+// or limit is invalid; 5: no such user or group; 6: not a member.
 func (c *Client) History(ctx context.Context, conv Conv, before int64, limit int) (Page, error) {
 	if err := conv.check(); err != nil {
 		return Page{}, err
@@ -157,16 +157,16 @@ func (c *Client) History(ctx context.Context, conv Conv, before int64, limit int
 	return p, nil
 }
 
-// Tell sends an event to a conversation: whoever is online there sees it
-// now, and nobody later. It does not wait. kind has 1 to 32 characters, data up
-// to 1 KiB. The errors are ErrNotLoggedIn, ErrBusy (it can't be sent now) and a
-// *proto.Error about the arguments; what the server refuses is only logged.
+// Tell sends an event to a conversation. Devices that are online get it; it
+// isn't stored. It doesn't block. kind has 1 to 32 characters, data up to 1 KiB.
+// The errors are ErrNotLoggedIn, ErrBusy (it can't be sent now) and a
+// *proto.Error about the arguments. A refusal by the server is only logged.
 func (c *Client) Tell(conv Conv, kind, data string) error {
 	if err := conv.check(); err != nil {
 		return err
 	}
 	if kind == "" || len(data) > proto.MaxData {
-		return proto.Errorf(proto.BadRequest, "an event has a kind, and at most %d bytes of data", proto.MaxData)
+		return proto.Errorf(proto.BadRequest, "an event must have a kind, and at most %d bytes of data", proto.MaxData)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -181,15 +181,17 @@ func (c *Client) Tell(conv Conv, kind, data string) error {
 	return nil
 }
 
-// Typing tells a conversation that one is typing: Tell of the kind "typing".
+// Typing sends the event "typing" to a conversation.
 func (c *Client) Typing(conv Conv) error { return c.Tell(conv, "typing", "") }
 
+// do sends a request whose answer has no data.
 func (c *Client) do(ctx context.Context, q *proto.Request) error {
 	_, err := c.call(ctx, q)
 	return err
 }
 
-// call sends a request of a user who is logged in and waits for the answer.
+// call sends a request that needs a login and waits for the answer. It retries
+// while the server throttles.
 func (c *Client) call(ctx context.Context, q *proto.Request) (*proto.Response, error) {
 	for {
 		s, err := c.awaitReady(ctx)
@@ -199,14 +201,14 @@ func (c *Client) call(ctx context.Context, q *proto.Request) (*proto.Response, e
 		r, err := c.callOn(ctx, s, q)
 		var e *proto.Error
 		if errors.As(err, &e) && e.Errno == proto.TooFast && retriesWhenThrottled(q) {
-			continue // it has nothing done, and said when to come again
+			continue // the server did nothing; awaitReady waits as long as it asked
 		}
 		return r, err
 	}
 }
 
-// ready is the session of a user who is logged in, once something may be sent
-// there.
+// awaitReady returns the session of the logged-in user. It waits while the
+// server throttles.
 func (c *Client) awaitReady(ctx context.Context) (*session, error) {
 	for {
 		c.mu.Lock()
@@ -241,7 +243,7 @@ func (c *Client) awaitReady(ctx context.Context) (*session, error) {
 	}
 }
 
-// callOn sends a request on a session and waits for the answer.
+// callOn sends a request on s and waits for the answer.
 func (c *Client) callOn(ctx context.Context, s *session, q *proto.Request) (*proto.Response, error) {
 	cl := &call{req: q, ch: make(chan callResult, 1)}
 	c.mu.Lock()
@@ -274,7 +276,7 @@ func (c *Client) callOn(ctx context.Context, s *session, q *proto.Request) (*pro
 		if waits {
 			return nil, ctx.Err()
 		}
-		a := <-cl.ch // it was taken in, and what it says has been done
+		a := <-cl.ch // the reader has already applied the answer: return it
 		return a.r, a.err
 	}
 }

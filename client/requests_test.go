@@ -11,8 +11,8 @@ import (
 	"chatd/proto"
 )
 
-// Each request is sent as the protocol has it and returns what the answer
-// says; the lists and the conversations follow.
+// Each request has the fields of the protocol and returns the content of the
+// answer. Lists and conversations are updated.
 func TestRequests(t *testing.T) {
 	f := newFake(t)
 	c, p := f.loggedIn(nil, proto.Response{Friends: []proto.Friend{{ID: 8, Name: "old"}}}, nil)
@@ -64,7 +64,7 @@ func TestRequests(t *testing.T) {
 		if r := take(t, ch, test.name); r.err != nil || r.v != test.result {
 			t.Errorf("%s: %v, %v", test.name, r.v, r.err)
 		}
-		// Refused, each gives the server's error.
+		// A refusal returns the server's error.
 		go func() { v, err := test.call(); ch <- result{v, err} }()
 		p.answer(p.expect(test.want.Op), proto.Response{Errno: proto.LimitFull, ErrMsg: "no"})
 		var e *proto.Error
@@ -83,9 +83,8 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-// What is said after joining is received from the very first message on,
-// also when the group was left before and its numbers have gone on since;
-// nothing of the time between is asked for.
+// After joining, the client gets every message from the first on, even if it was
+// a member before. It doesn't ask for those in between.
 func TestJoinGroup(t *testing.T) {
 	f, rec := newFake(t), newRecord(t)
 	c, p := f.loggedIn(rec, proto.Response{}, nil)
@@ -120,7 +119,7 @@ func TestJoinGroup(t *testing.T) {
 	p.none()
 }
 
-// History is what it was asked for and does not disturb what is received.
+// History returns what was requested and doesn't affect what is received.
 func TestHistory(t *testing.T) {
 	f, rec := newFake(t), newRecord(t)
 	c, p := f.loggedIn(rec, proto.Response{}, nil)
@@ -149,8 +148,8 @@ func TestHistory(t *testing.T) {
 	}
 }
 
-// A device to which nothing is pushed, because the user's others had it all,
-// marks as read what it has seen as history; and nothing it hasn't seen.
+// If nothing was pushed to this device because the user's other devices had
+// everything, messages from History can be marked as read, but no others.
 func TestHistoryIsRead(t *testing.T) {
 	f, rec := newFake(t), newRecord(t)
 	c, p := f.loggedIn(rec, proto.Response{}, nil)
@@ -168,15 +167,16 @@ func TestHistoryIsRead(t *testing.T) {
 	if q := take(t, p.receipts, "a receipt"); !q.Read || q.Seq != 8 || q.Peer != 2 {
 		t.Errorf("receipt %+v, want that 8 was read", q)
 	}
-	// It is no claim to have what is pushed later.
+	// It doesn't count messages that are pushed later as received.
 	p.send(push(chat(8)), push(chat(9)))
 	if got := rec.seqs(2); !slices.Equal(got, []int64{8, 9}) {
 		t.Errorf("shown %v", got)
 	}
 }
 
-// What History shows before its pushes have come, as after a reconnect, may be
-// marked as read at once: the peer is told of it when the pushes are there.
+// Messages from History whose pushes are still on their way, as after a
+// reconnect, can be marked as read. The server is told when the pushes have
+// arrived.
 func TestHistoryAheadIsRead(t *testing.T) {
 	f, rec := newFake(t), newRecord(t)
 	c, p := f.loggedIn(rec, proto.Response{}, nil)
@@ -206,7 +206,8 @@ func TestHistoryAheadIsRead(t *testing.T) {
 	}
 }
 
-// Events go out at once and are refused, not kept, without a connection.
+// Events are sent immediately. Without a connection they fail, and aren't sent
+// later.
 func TestTell(t *testing.T) {
 	f, rec := newFake(t), newRecord(t)
 	c, p := f.loggedIn(rec, proto.Response{}, nil)
@@ -228,8 +229,8 @@ func TestTell(t *testing.T) {
 	}
 }
 
-// A Send whose context ends takes the message back if it was never on the
-// wire, and leaves one that was to be settled.
+// If the context of Send ends, a message that was never sent is canceled. One
+// that was sent is completed.
 func TestSendCancelled(t *testing.T) {
 	f := newFake(t)
 	c, p := f.loggedIn(nil, proto.Response{Window: 1}, nil)
@@ -270,9 +271,9 @@ func TestSendCancelled(t *testing.T) {
 	}
 }
 
-// A hole in a group that one may no longer read is not asked for again and
-// again: what came is shown, and the group forgotten.
-func TestHoleRefused(t *testing.T) {
+// If the client may no longer read a group with a gap, it delivers the messages
+// it has, forgets the group and doesn't retry.
+func TestGapRefused(t *testing.T) {
 	f, rec := newFake(t), newRecord(t)
 	c, p := f.loggedIn(rec, proto.Response{}, nil)
 	p.send(push(chat(1)), push(chat(3)), push(chat(5)))
@@ -284,7 +285,7 @@ func TestHoleRefused(t *testing.T) {
 	p.none()
 }
 
-// Requests without a connection fail at once, those under way with it.
+// Requests fail immediately without a connection, and when it is lost.
 func TestNotConnected(t *testing.T) {
 	f, rec := newFake(t), newRecord(t)
 	c, p := f.loggedIn(rec, proto.Response{}, nil)
@@ -300,7 +301,7 @@ func TestNotConnected(t *testing.T) {
 	if err := c.DelFriend(within(t), 2); !errors.Is(err, ErrNotConnected) {
 		t.Errorf("afterwards: %v", err)
 	}
-	// Chat messages wait for better times; Close gives them back.
+	// Chat messages wait; Close fails them.
 	ch := sendTo(t, c, User(2), "x")
 	if err := c.Close(); err != nil {
 		t.Error(err)
@@ -313,9 +314,9 @@ func TestNotConnected(t *testing.T) {
 	}
 }
 
-// Receipts for many conversations at once go out in portions: a server that
-// limits frames per second would take them for abuse.
-func TestReceiptsInPortions(t *testing.T) {
+// Receipts for many conversations are sent in batches, so that they don't exceed
+// the server's limit of frames per second.
+func TestReceiptBatches(t *testing.T) {
 	c, s := &Client{conversations: make(map[Conv]*conversation)}, &session{wake: make(chan struct{}, 1)}
 	for i := range int64(2*receiptsPerWrite + 3) {
 		tr := newConversation(User(i + 1))
@@ -339,8 +340,8 @@ func TestReceiptsInPortions(t *testing.T) {
 	}
 }
 
-// A logout that is told to come again does: the token must not outlive it.
-func TestLogoutWaits(t *testing.T) {
+// Logout retries when the server throttles: the token must not stay valid.
+func TestLogoutRetries(t *testing.T) {
 	f, rec := newFake(t), newRecord(t)
 	c, p := f.loggedIn(rec, proto.Response{}, nil)
 	done := make(chan error, 1)

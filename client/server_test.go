@@ -15,8 +15,8 @@ import (
 	"chatd/proto"
 )
 
-// server is what the examples talk with: a chat in memory that answers as a
-// real one does, for users with one device each who ask for nothing wrong.
+// server is an in-memory chat server for the examples. It supports users with
+// one device each, and expects valid requests.
 type server struct {
 	addr string
 	ln   net.Listener

@@ -7,10 +7,10 @@ import (
 	"chatd/proto"
 )
 
-// loggedIn takes in a LOGIN_ACK. The caller holds Client.mu.
+// applyLogin applies a LOGIN_ACK. The caller holds Client.mu.
 func (c *Client) applyLogin(s *session, fx *effects, r *proto.Response) {
 	if c.userID != r.ID || c.device != r.Device {
-		// Another user, or device: nothing that we know is theirs.
+		// Another user or device: nothing we know belongs to it.
 		for _, m := range c.outbox.takeAll() {
 			fx.acks = append(fx.acks, ackResult{m: m, err: ErrLoggedOut})
 		}
@@ -31,7 +31,7 @@ func (c *Client) applyLogin(s *session, fx *effects, r *proto.Response) {
 		c.lists.replace(r.Friends, r.Groups)
 		for conv := range c.conversations {
 			if _, ok := c.lists.groups[conv.Group]; conv.Group != 0 && !ok {
-				c.forgetConversation(conv) // left, removed or dismissed while we were away
+				c.forgetConversation(conv) // left, removed or dismissed while offline
 			}
 		}
 	}
@@ -41,7 +41,7 @@ func (c *Client) applyLogin(s *session, fx *effects, r *proto.Response) {
 		c.receiveMessage(fx, &m, true)
 	}
 	if !r.More {
-		// What is not in offlinemsg we are taken to have.
+		// The server takes all messages that aren't in offlinemsg as received.
 		for _, g := range r.Groups {
 			if t := c.conversation(Group(g.ID)); !t.started {
 				c.queueMessages(fx, t, t.startAssumed(g.Seq, fx.scratch[:0]))
@@ -52,9 +52,10 @@ func (c *Client) applyLogin(s *session, fx *effects, r *proto.Response) {
 	for t := range c.gaps {
 		c.scheduleSync(t, gapDelay)
 	}
-	c.sendWaiting(s.startedAt) // holds were cleared when the last connection ended
+	c.sendWaiting(s.startedAt) // retry times were cleared when the last connection ended
 }
 
+// forgetConversations drops the state of all conversations.
 func (c *Client) forgetConversations() {
 	clear(c.conversations)
 	clear(c.historyEnd)
@@ -62,8 +63,8 @@ func (c *Client) forgetConversations() {
 	c.receiptsDue, c.receiptsDueMessages = nil, 0
 }
 
-// learn takes over what the answer to a request of our own says about the
-// lists. The caller holds Client.mu.
+// applyAnswer updates lists and conversations after a successful request q with
+// the answer r. The caller holds Client.mu.
 func (c *Client) applyAnswer(fx *effects, q *proto.Request, r *proto.Response) {
 	l := &c.lists
 	switch r.Op {
@@ -89,7 +90,8 @@ func (c *Client) applyAnswer(fx *effects, q *proto.Request, r *proto.Response) {
 	}
 }
 
-// begin starts a group of which only what follows seq is ours.
+// startGroup starts the conversation of a joined group: this device gets the
+// messages after seq.
 func (c *Client) startGroup(fx *effects, group, seq int64) {
 	t := c.conversation(Group(group))
 	c.queueMessages(fx, t, t.startAt(seq, fx.scratch[:0]))
@@ -98,8 +100,8 @@ func (c *Client) startGroup(fx *effects, group, seq int64) {
 	c.updateGap(t, true)
 }
 
-// told takes over a push that is not a message and returns what handlers
-// are told of it, nil for nothing. The caller holds Client.mu.
+// applyPush applies a push that isn't a chat message. It returns the value to
+// pass to a handler, nil for none. The caller holds Client.mu.
 func (c *Client) applyPush(r *proto.Response) any {
 	l := &c.lists
 	switch r.Op {
@@ -140,7 +142,7 @@ func (c *Client) applyPush(r *proto.Response) any {
 			return Read{Conv: Conv{Peer: r.Peer, Group: r.GroupID}, User: r.ID, Seq: r.Seq}
 		}
 	case proto.ERROR:
-		c.cfg.Logger.Warn("the server refused", "errno", r.Errno, "message", cmp.Or(r.ErrMsg, "no message"))
+		c.cfg.Logger.Warn("server refused a request", "errno", r.Errno, "message", cmp.Or(r.ErrMsg, "no message"))
 	}
 	return nil
 }

@@ -14,32 +14,32 @@ import (
 	"chatd/proto"
 )
 
-// session is one connection. Its fields belong to Client.mu where not said
+// session is one connection. Client.mu guards its fields, unless noted
 // otherwise.
 type session struct {
 	conn      net.Conn
 	addr      string
-	wake      chan struct{} // 1: the writer has something to do
-	ended     chan struct{} // closed by the reader as its last deed
+	wake      chan struct{} // capacity 1: the writer has something to do
+	ended     chan struct{} // closed when the reader has ended
 	startedAt time.Time
-	automatic bool        // reconnect logs in on it, and reports its end
-	closing   atomic.Bool // hangUp was called
+	automatic bool        // reconnect logs in on it and reports its end
+	closing   atomic.Bool // closeAfterWrite was called
 
-	outBuf   []byte // frames that wait for the writer
+	outBuf   []byte // frames to be written
 	calls    map[int64]*call
 	loggedIn bool
 	kick     *KickError
-	// turnedAway is why the server didn't want the connection at all.
+	// rejection is the reason why the server rejected the connection before a login.
 	rejection error
-	err       error // why it has ended
+	err       error // why the session has ended
 	pingAt    time.Time
 
-	effects   effects // the reader's own
-	queueFull bool    // the reader's own: messages are left to SYNC until the queue is half empty
+	effects   effects // used only by the reader
+	queueFull bool    // used only by the reader: messages are dropped and left to SYNC until the queue is half empty
 }
 
-// call is a request that waits for its answer. Where ch is nil it is a SYNC
-// of the client itself, for t.
+// call is a pending request. If ch is nil, it is a SYNC that the client sent by
+// itself for the conversation.
 type call struct {
 	req          *proto.Request
 	ch           chan callResult // 1
@@ -51,14 +51,15 @@ type callResult struct {
 	err error
 }
 
+// complete passes the result to the caller, if one waits.
 func (cl *call) complete(r *proto.Response, err error) {
 	if cl.ch != nil {
 		cl.ch <- callResult{r, err}
 	}
 }
 
-// dial tries the addresses in turn, from the one after the last that was
-// tried, and starts a session on the first that answers.
+// dial tries the addresses in turn, starting after the last one tried, and
+// starts a session on the first that accepts a connection.
 func (c *Client) dial(ctx context.Context, byItself bool) (*session, error) {
 	var errs []error
 	for range c.cfg.Addrs {
@@ -73,10 +74,11 @@ func (c *Client) dial(ctx context.Context, byItself bool) (*session, error) {
 	return nil, fmt.Errorf("%w: %w", ErrNotConnected, errors.Join(errs...))
 }
 
+// dialOne connects to one address, with TLS if configured.
 func (c *Client) dialOne(ctx context.Context, addr string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.DialTimeout)
 	defer cancel()
-	// Close ends a dial that is under way.
+	// Close cancels a dial in progress.
 	defer context.AfterFunc(c.ctx, cancel)()
 	conn, err := c.cfg.Dial(ctx, "tcp", addr)
 	if err != nil || c.cfg.TLS == nil {
@@ -85,7 +87,7 @@ func (c *Client) dialOne(ctx context.Context, addr string) (net.Conn, error) {
 	cfg := c.cfg.TLS
 	if cfg.ServerName == "" {
 		cfg = cfg.Clone()
-		cfg.ServerName, _, _ = net.SplitHostPort(addr) // what was dialed has a port
+		cfg.ServerName, _, _ = net.SplitHostPort(addr) // addr was dialed, so it has a port
 	}
 	secure := tls.Client(conn, cfg)
 	if err := secure.HandshakeContext(ctx); err != nil {
@@ -95,6 +97,7 @@ func (c *Client) dialOne(ctx context.Context, addr string) (net.Conn, error) {
 	return secure, nil
 }
 
+// startSession makes conn the client's session and starts its goroutines.
 func (c *Client) startSession(conn net.Conn, addr string, byItself bool) (*session, error) {
 	s := &session{
 		conn: conn, addr: addr, automatic: byItself, startedAt: time.Now(),
@@ -116,12 +119,13 @@ func (c *Client) startSession(conn net.Conn, addr string, byItself bool) (*sessi
 	return s, nil
 }
 
-// request queues a frame. The caller holds Client.mu.
+// request queues a frame for the writer. The caller holds Client.mu.
 func (s *session) request(r *proto.Request) {
 	s.outBuf = appendFrame(s.outBuf, r)
 	signal(s.wake)
 }
 
+// appendFrame appends r as a frame.
 func appendFrame(dst []byte, r *proto.Request) []byte {
 	n := len(dst)
 	dst = proto.AppendRequest(append(dst, 0, 0, 0, 0), r)
@@ -129,8 +133,8 @@ func appendFrame(dst []byte, r *proto.Request) []byte {
 	return dst
 }
 
-// hangUp ends the session once what is queued has been written. The caller
-// holds Client.mu.
+// closeAfterWrite ends the session after the queued frames are written. The
+// caller holds Client.mu.
 func (s *session) closeAfterWrite() {
 	s.closing.Store(true)
 	deadline := time.Now().Add(closeTimeout)
@@ -138,7 +142,7 @@ func (s *session) closeAfterWrite() {
 	signal(s.wake)
 }
 
-// read reads until the connection ends, and settles what was left.
+// readLoop processes frames until the connection ends, then cleans up.
 func (c *Client) readLoop(s *session) {
 	defer c.wg.Done()
 	defer close(s.ended)
@@ -158,9 +162,9 @@ func (c *Client) readLoop(s *session) {
 		}
 		resp, derr := dec.DecodeResponse(body)
 		if derr != nil {
-			// One message lost is a hole, which SYNC fills.
+			// Skip the frame. If it was a message, SYNC fills the gap.
 			c.stats.undecodable.Add(1)
-			c.cfg.Logger.Warn("a frame of the server is not readable", "addr", s.addr, "error", derr)
+			c.cfg.Logger.Warn("failed to decode frame from server", "addr", s.addr, "error", derr)
 			continue
 		}
 		c.receive(s, resp)
@@ -169,7 +173,7 @@ func (c *Client) readLoop(s *session) {
 	c.sessionEnded(s, err)
 }
 
-// idleReader gives up where the server is silent, PONGs included.
+// idleReader fails when the server sends nothing, not even PONGs, for limit.
 type idleReader struct {
 	s     *session
 	limit time.Duration
@@ -177,8 +181,8 @@ type idleReader struct {
 }
 
 func (r *idleReader) Read(b []byte) (int, error) {
-	// Setting a deadline costs as much as a small read; one of a tenth too
-	// early does no harm.
+	// Setting a deadline costs as much as a small read, so set it only when a tenth
+	// of the limit has passed.
 	if now := time.Now(); now.Sub(r.set) > r.limit/10 && !r.s.closing.Load() {
 		r.set = now
 		r.s.conn.SetReadDeadline(now.Add(r.limit + r.limit/10))
@@ -189,8 +193,8 @@ func (r *idleReader) Read(b []byte) (int, error) {
 	return r.s.conn.Read(b)
 }
 
-// write sends what is queued, all that is there in one write, and does what
-// is due: pings, receipts, SYNCs, repeats.
+// writeLoop writes the queued frames, as many as there are in one write, and
+// runs the timers.
 func (c *Client) writeLoop(s *session) {
 	defer c.wg.Done()
 	timer := time.NewTimer(time.Hour)
@@ -212,7 +216,7 @@ func (c *Client) writeLoop(s *session) {
 				s.conn.SetWriteDeadline(now.Add(writeTimeout))
 			}
 			if _, err := s.conn.Write(buf); err != nil {
-				s.conn.Close() // the reader tells
+				s.conn.Close() // the reader notices and reports the error
 				return
 			}
 			if spare = buf; cap(spare) > maxKeptBuffer {
@@ -222,8 +226,8 @@ func (c *Client) writeLoop(s *session) {
 		}
 		spare = buf
 		if s.closing.Load() {
-			// Half closed, or what the server has sent meanwhile would turn
-			// the end into a reset, which can overtake our last frames.
+			// Close only the sending side. If we closed both while the server's data is
+			// unread, TCP would send a reset, which could discard our last frames.
 			if half, ok := s.conn.(interface{ CloseWrite() error }); !ok || half.CloseWrite() != nil {
 				s.conn.Close()
 			}
@@ -239,7 +243,8 @@ func (c *Client) writeLoop(s *session) {
 	}
 }
 
-// ended settles what a session leaves behind and decides what comes next.
+// sessionEnded cleans up after a session: it fails its calls, requeues its
+// messages, and starts a reconnect if needed.
 func (c *Client) sessionEnded(s *session, err error) {
 	c.mu.Lock()
 	switch {
@@ -257,7 +262,7 @@ func (c *Client) sessionEnded(s *session, err error) {
 	}
 	c.outbox.requeueInFlight()
 	c.throttledUntil = time.Time{}
-	for _, cl := range calls { // a hole that has been filled meanwhile isn't among c.holes
+	for _, cl := range calls { // conversations whose gap was filled in the meantime aren't in c.gaps
 		if cl.conversation != nil {
 			cl.conversation.syncing = false
 		}
@@ -267,18 +272,18 @@ func (c *Client) sessionEnded(s *session, err error) {
 	again := wasIn && c.stayLoggedIn && !c.stopping.Load() && (s.kick == nil || !s.kick.isFinal())
 	logins := c.loginGeneration
 	if time.Since(s.startedAt) > c.cfg.BackoffMax {
-		c.reconnectAttempt = 0 // it was no flapping
+		c.reconnectAttempt = 0 // the connection was stable
 	}
-	// Said before the lock is let go, or the session that follows could be told
-	// of before the end of this one.
+	// Queue the state change before unlocking. Otherwise that of the next session
+	// could be queued first.
 	var failed []*outgoing
 	var wait time.Duration
 	switch {
 	case again:
 		wait = c.scheduleReconnect(err)
-	case c.stopping.Load(): // no handler is called any more
+	case c.stopping.Load(): // no handler will be called
 	case !wasIn && c.stayLoggedIn:
-		if !s.automatic { // made by Register while reconnect waits
+		if !s.automatic { // made by Register while a reconnect waits
 			c.queueStateChange(StateChange{State: Disconnected, Addr: s.addr, Err: err, Retry: max(0, time.Until(c.retryAt))})
 		}
 	default:
@@ -300,10 +305,11 @@ func (c *Client) sessionEnded(s *session, err error) {
 	}
 }
 
-// giveUp makes the client stay away. It returns the messages that will not
-// be sent, to be settled. The caller holds Client.mu.
+// stopReconnecting makes the client stay disconnected. It returns the messages
+// that won't be sent; the caller passes them to failAll. The caller holds
+// Client.mu.
 func (c *Client) stopReconnecting(cause error) []*outgoing {
-	if c.stayLoggedIn && c.session == nil { // it was said that there would be another attempt
+	if c.stayLoggedIn && c.session == nil { // the application expects another attempt
 		c.queueStateChange(StateChange{State: Disconnected, Err: cause, Final: true})
 	}
 	c.stayLoggedIn = false

@@ -9,31 +9,32 @@ import (
 	"path/filepath"
 )
 
-// Saved is what a client needs to go on where it stopped.
+// Saved is the state that a client needs to continue after a restart.
 type Saved struct {
 	User   int64          `json:"user"`   // the user's id
-	Name   string         `json:"name"`   // the user's
-	Device string         `json:"device"` // the one that Token logs in
-	Token  string         `json:"token"`  // logs in without the password: a secret
-	Epoch  int64          `json:"epoch"`  // the server's; another one: Last is worth nothing
-	Last   map[Conv]int64 `json:"last"`   // per conversation the seq of the last message handled
+	Name   string         `json:"name"`   // the user's name
+	Device string         `json:"device"` // the device of Token
+	Token  string         `json:"token"`  // logs in without a password; a secret
+	Epoch  int64          `json:"epoch"`  // the server's epoch; if it differs, Last is invalid
+	Last   map[Conv]int64 `json:"last"`   // the seq of the last handled message of each conversation
 }
 
-// Store keeps a Saved. A client calls it from one goroutine at a time, Load in New
-// and Save every 2 s at most, at each login and logout, and in Close, which wait for
-// it. Errors of Save are logged and tried again, and returned by Logout and Close.
+// Store stores a Saved. A client calls it from one goroutine at a time: Load in
+// New, and Save at most every 2 s, at each login and logout, and in Close.
+// Login, Logout and Close wait for Save. Errors of Save are logged and retried;
+// Logout and Close return them.
 type Store interface {
-	Load() (*Saved, error) // nil, nil: nothing was saved
-	Save(*Saved) error     // replaces what was saved, whole or not at all
+	Load() (*Saved, error) // nil, nil if nothing was saved
+	Save(*Saved) error     // must replace the saved state atomically
 }
 
-// FileStore keeps it in a file that only its owner may read (0600).
+// FileStore is a Store that uses a file with mode 0600.
 type FileStore struct {
-	Path string // of the file; Save writes another beside it first
+	Path string // path of the file; Save also creates temporary files in its directory
 }
 
-// Load reads the file. One that is not there is not an error; one that
-// isn't readable as a Saved is ErrBadState.
+// Load reads the file. A missing file is not an error. Invalid content is
+// ErrBadState.
 func (f FileStore) Load() (*Saved, error) {
 	b, err := os.ReadFile(f.Path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -49,8 +50,8 @@ func (f FileStore) Load() (*Saved, error) {
 	return s, nil
 }
 
-// Save writes a new file beside the old one and renames it, so that a crash
-// leaves one or the other. It blocks until the disk has the new one.
+// Save writes a new file and renames it, so that a crash leaves the old or the
+// new one. It blocks until the new file is on disk.
 func (f FileStore) Save(s *Saved) (err error) {
 	b, err := json.Marshal(s)
 	if err != nil {

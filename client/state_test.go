@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// What is saved comes back, in a file that is nobody else's, with nothing
-// left beside it; a file that can't be read is no silent fresh start.
+// FileStore restores what it saved, in a file that only the owner can read,
+// without leftovers. An unreadable file is an error, not an empty state.
 func TestFileStore(t *testing.T) {
 	dir := t.TempDir()
 	f := FileStore{filepath.Join(dir, "state")}

@@ -16,9 +16,9 @@ import (
 	"chatd/proto"
 )
 
-// Over TLS all is as without: the certificate is checked, and the last
-// receipts arrive though the client hangs up. It is on top of what Config.Dial
-// makes.
+// TLS works like plain TCP: the certificate is verified, and the last receipts
+// arrive although the client closes the connection. It is layered on
+// Config.Dial.
 func TestTLS(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

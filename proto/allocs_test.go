@@ -13,8 +13,8 @@ var hot = map[proto.Op]bool{
 	proto.RECEIPT: true, proto.PING: true, proto.PONG: true, proto.ERROR: true, proto.PRESENCE: true,
 }
 
-// One allocation per message is a garbage collector that eats a core: the hot
-// path has none, in either direction, escapes and unknown keys or not.
+// The hot path doesn't allocate when encoding or decoding, even with escapes and
+// unknown keys. Otherwise garbage collection would take a whole core.
 func TestHotPathDoesNotAllocate(t *testing.T) {
 	var d proto.Decoder
 	dst := make([]byte, 0, proto.MaxRequest)
@@ -56,7 +56,7 @@ func TestHotPathDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// Bodies of 150 bytes and a little, as chat has them.
+// Typical chat messages of about 150 bytes.
 const (
 	benchChat        = `{"msgid":6,"toid":1000042,"msg":"a chat message of about eighty bytes, as people write them to one another ...","cid":"5f1c8b2e9a7d4c30b6e1f2a3"}`
 	benchChinese     = `{"msgid":6,"toid":1000042,"msg":"你好，这是一条普通长度的聊天消息，人们互相写的就是这样的。","cid":"5f1c8b2e9a7d4c30b6e1f2a3"}`
@@ -118,7 +118,7 @@ func BenchmarkAppendResponse(b *testing.B) {
 	}
 }
 
-// A hostile frame must cost about what its bytes cost, not their square.
+// The cost of a hostile frame must be linear in its size.
 func BenchmarkDecodeHostile(b *testing.B) {
 	var keys strings.Builder
 	for i := 0; keys.Len() < 60_000; i++ {

@@ -47,7 +47,7 @@ func readAsyncAPI(t *testing.T) *asyncAPI {
 	return a
 }
 
-// likeJSON makes of what YAML has read what JSON would have.
+// likeJSON converts YAML values to those that a JSON decoder would return.
 func likeJSON(t *testing.T, v any) any {
 	t.Helper()
 	text, err := json.Marshal(v)
@@ -61,7 +61,7 @@ func likeJSON(t *testing.T, v any) any {
 	return v
 }
 
-// at is what lies at a path, with the references on the way followed.
+// at returns the value at a path; it follows references on the way.
 func (a *asyncAPI) at(path ...string) any {
 	a.t.Helper()
 	var v any = a.doc
@@ -80,7 +80,7 @@ func (a *asyncAPI) object(path ...string) object {
 	return o
 }
 
-// follow is what v refers to, or v where it refers to nothing.
+// follow returns what v refers to, or v if it isn't a reference.
 func (a *asyncAPI) follow(v any) any {
 	a.t.Helper()
 	o, _ := v.(object)
@@ -102,7 +102,7 @@ func (a *asyncAPI) follow(v any) any {
 	return a.follow(at)
 }
 
-// schema is the one that lies at a path.
+// schema returns the schema at a path.
 func (a *asyncAPI) schema(path ...string) *jsonschema.Schema {
 	a.t.Helper()
 	s, err := a.set.Compile("doc#/" + strings.Join(path, "/"))
@@ -112,7 +112,7 @@ func (a *asyncAPI) schema(path ...string) *jsonschema.Schema {
 	return s
 }
 
-// words are the strings of a list.
+// words returns the strings of a list.
 func words(v any) (all []string) {
 	list, _ := v.([]any)
 	for _, e := range list {
@@ -122,7 +122,7 @@ func words(v any) (all []string) {
 	return all
 }
 
-// sortedKeys are those of a mapping.
+// sortedKeys returns the keys of a mapping.
 func sortedKeys(v any) []string {
 	o, _ := v.(object)
 	return slices.Sorted(maps.Keys(o))
@@ -133,7 +133,8 @@ func sorted(list ...string) []string {
 	return list
 }
 
-// required are what each of several alternatives of a schema requires alone.
+// required returns the field that each of several alternatives of a schema
+// requires.
 func required(v any) (all []string) {
 	list, _ := v.([]any)
 	for _, e := range list {
@@ -143,8 +144,8 @@ func required(v any) (all []string) {
 	return all
 }
 
-// constants are those of a file whose type has that name, with their values;
-// all of them where it is "".
+// constants returns the constants in a file that have the named type, with their
+// values; all constants if typeName is "".
 func constants(t *testing.T, file, typeName string) map[string]string {
 	t.Helper()
 	fset := token.NewFileSet()

@@ -18,8 +18,7 @@ import (
 	"chatd/proto/prototest"
 )
 
-// It is an AsyncAPI document: every tool that reads such can read it. Whoever
-// changes it sees here what such a tool would complain about.
+// docs/asyncapi.yaml is a valid AsyncAPI document.
 func TestAsyncAPIIsValid(t *testing.T) {
 	a := readAsyncAPI(t)
 	packed, err := os.ReadFile("testdata/asyncapi/3.0.0.json.gz")
@@ -60,7 +59,7 @@ func TestAsyncAPIIsValid(t *testing.T) {
 		}
 	}
 	walk(a.doc)
-	// Nothing is left over that nobody refers to.
+	// Everything defined is referred to.
 	text := fmt.Sprint(a.doc)
 	for _, name := range sortedKeys(a.object("components", "schemas")) {
 		if !strings.Contains(text, "$ref:#/components/schemas/"+name+"]") {
@@ -69,8 +68,8 @@ func TestAsyncAPIIsValid(t *testing.T) {
 	}
 }
 
-// Every op is there, in each of its directions, and no other; what a client
-// asks is answered with what the code answers.
+// The document has every op, in each of its directions, and no others. Requests
+// have the same answers as in the code.
 func TestAsyncAPIHasEveryOp(t *testing.T) {
 	a := readAsyncAPI(t)
 	var messages, operations, pushes []string
@@ -114,7 +113,7 @@ func TestAsyncAPIHasEveryOp(t *testing.T) {
 	}
 }
 
-// operation checks what is said of a request and of what answers it.
+// operation checks a request and its answer.
 func (a *asyncAPI) operation(op proto.Op) {
 	a.t.Helper()
 	o := a.object("operations", op.String())
@@ -130,7 +129,8 @@ func (a *asyncAPI) operation(op proto.Op) {
 	}
 }
 
-// messages are the names of those that an operation or its reply lists.
+// messages returns the names of the messages in a list of an operation or its
+// reply.
 func (a *asyncAPI) messages(path ...string) (names []string) {
 	a.t.Helper()
 	o, _ := a.at(path...).(object)
@@ -142,8 +142,8 @@ func (a *asyncAPI) messages(path ...string) (names []string) {
 	return names
 }
 
-// Each message has the fields that the codec's tables give it, required or
-// not, and each field has the type and the bounds that the decoder holds it to.
+// Each message has the same required and optional fields as in the codec's
+// tables. Each field has the decoder's type and bounds.
 func TestAsyncAPIFields(t *testing.T) {
 	a := readAsyncAPI(t)
 	for op := proto.Op(1); op < proto.OpCount; op++ {
@@ -183,7 +183,7 @@ func TestAsyncAPIFields(t *testing.T) {
 	}
 }
 
-// payload checks which fields a message has, and requires besides msgid.
+// payload checks which fields a message has and requires, besides msgid.
 func (a *asyncAPI) payload(name string, op proto.Op, has, need proto.Fields) object {
 	a.t.Helper()
 	m := a.object("components", "messages", name)
@@ -203,7 +203,7 @@ func (a *asyncAPI) payload(name string, op proto.Op, has, need proto.Fields) obj
 	return payload
 }
 
-// field checks the type of a message's field, and of a client's its bounds.
+// field checks the type of a message's field, and the bounds of a client's.
 func (a *asyncAPI) field(name, key string, client bool) {
 	a.t.Helper()
 	s := a.object("components", "messages", name, "payload", "properties", key)
@@ -234,7 +234,7 @@ func (a *asyncAPI) field(name, key string, client bool) {
 	}
 }
 
-// The entries of lists are the Go structs that they are read into.
+// The elements of lists have the fields of the Go structs.
 func TestAsyncAPILists(t *testing.T) {
 	a := readAsyncAPI(t)
 	kinds := map[reflect.Kind]string{reflect.Int32: "integer", reflect.Int64: "integer", reflect.String: "string", reflect.Bool: "boolean", reflect.Slice: "array", reflect.Pointer: "object"}
@@ -273,7 +273,8 @@ func TestAsyncAPILists(t *testing.T) {
 	}
 }
 
-// Numbers and words with a meaning are those of the code, by the same names.
+// Numbers and strings with a meaning have the same names and values as in the
+// code.
 func TestAsyncAPIConstants(t *testing.T) {
 	a := readAsyncAPI(t)
 	errnos := map[string]string{}
@@ -307,8 +308,8 @@ func TestAsyncAPIConstants(t *testing.T) {
 	}
 }
 
-// The examples are what the codec reads, have no field that it would ignore,
-// and are what their schema says.
+// The codec accepts the examples and ignores no field of them, and they match
+// their schema.
 func TestAsyncAPIExamples(t *testing.T) {
 	a := readAsyncAPI(t)
 	var d proto.Decoder
@@ -354,8 +355,8 @@ func TestAsyncAPIExamples(t *testing.T) {
 	}
 }
 
-// What the codec writes is what the schemas say, for every message in all its
-// forms; and what it refuses for what stands in a field, they refuse too.
+// What the codec writes matches the schemas, for every message in all its forms.
+// Messages that the codec refuses because of a field's value don't match.
 func TestAsyncAPISchemas(t *testing.T) {
 	a := readAsyncAPI(t)
 	schemas := map[string]*jsonschema.Schema{}

@@ -12,9 +12,9 @@ import (
 	"chatd/proto/prototest"
 )
 
-// The bytes on the wire are the contract with clients that others wrote: every
-// op that a client sends, in every form, is encoded to exactly these, read back
-// to the same values, and read alike however its fields are ordered and spaced.
+// Clients by others depend on the exact bytes. Every op that a client sends, in
+// every form, is encoded to exactly these bytes, and decoded to the same values
+// whatever the order and spacing of its fields.
 func TestRequests(t *testing.T) {
 	var d proto.Decoder
 	sent := map[proto.Op]bool{}
@@ -45,7 +45,7 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-// The same for all that the server sends, done and refused.
+// The same for everything that the server sends, success and refusals.
 func TestResponses(t *testing.T) {
 	var d proto.Decoder
 	sent := map[proto.Op]bool{}
@@ -80,8 +80,8 @@ func TestResponses(t *testing.T) {
 	}
 }
 
-// A decoded response is compared value by value where AppendResponse could
-// hide what got lost: in what a chat message, an ACK and a list element hold.
+// Decoded values of chat messages, ACKs and list elements are compared directly,
+// because encoding them again could hide a loss.
 func TestResponseValues(t *testing.T) {
 	var d proto.Decoder
 	for _, c := range prototest.Responses() {
@@ -94,7 +94,7 @@ func TestResponseValues(t *testing.T) {
 		}
 		want := c.Response
 		want.Fields = got.Fields
-		// What must be a list on the wire comes back as one, empty.
+		// A required list that is empty is decoded as an empty list, not nil.
 		for _, p := range []*[]proto.Chat{&want.Offline, &want.Messages} {
 			if *p == nil && (got.Has(proto.FOffline) && p == &want.Offline || got.Has(proto.FMessages) && p == &want.Messages) {
 				*p = []proto.Chat{}
@@ -106,8 +106,8 @@ func TestResponseValues(t *testing.T) {
 	}
 }
 
-// Whoever sends nonsense is told what was wrong with it, with the rid of the
-// request, so that a client's author need not guess.
+// An invalid message is refused with a text that says what is wrong, and with
+// the rid of the request.
 func TestRefusals(t *testing.T) {
 	var d proto.Decoder
 	for _, c := range prototest.Refusals() {
@@ -127,8 +127,8 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// What lies just within a limit is taken, and what a message holds beside its
-// own fields does no harm, whatever it is.
+// Values at their limits are accepted, and unknown fields are ignored whatever
+// they contain.
 func TestTaken(t *testing.T) {
 	var d proto.Decoder
 	for _, wire := range []string{
@@ -154,8 +154,8 @@ func TestTaken(t *testing.T) {
 	}
 }
 
-// A decoder serves all connections of a loop: nothing of one frame may show in
-// what the next decodes to, and a request that must live is cloned.
+// A decoder serves all connections of a loop: a frame must not affect how the
+// next one is decoded. A clone stays valid.
 func TestDecoderReuse(t *testing.T) {
 	var d proto.Decoder
 	frame := []byte(`{"msgid":6,"rid":1,"id":1,"toid":2,"msg":"a\u0062c","cid":"c","retry":true}`)
@@ -180,7 +180,7 @@ func TestDecoderReuse(t *testing.T) {
 	}
 }
 
-// Every escape that JSON has means what JSON says.
+// Every escape of JSON is decoded correctly.
 func TestEscapes(t *testing.T) {
 	var d proto.Decoder
 	for in, want := range map[string]string{
@@ -197,7 +197,7 @@ func TestEscapes(t *testing.T) {
 	}
 }
 
-// What neither side has is not made up: such a message has no fields.
+// A message with an op that neither side sends is encoded without fields.
 func TestUnknownOps(t *testing.T) {
 	for _, op := range []proto.Op{-1, 0, proto.OpCount, proto.OpCount + 1} {
 		want := fmt.Sprintf(`{"msgid":%d,"rid":5}`, op)
@@ -213,8 +213,8 @@ func TestUnknownOps(t *testing.T) {
 	}
 }
 
-// A client's decoder keeps the names it has seen: whoever speaks must still be
-// shown under their own, however many there are and however alike.
+// The decoder caches strings. Names must be decoded correctly however many and
+// however similar they are.
 func TestNamesAreNotConfused(t *testing.T) {
 	var d proto.Decoder
 	kept := map[string]string{}
@@ -236,8 +236,8 @@ func TestNamesAreNotConfused(t *testing.T) {
 	}
 }
 
-// Thousands of keys in one frame must be told apart as surely as two, whether
-// they are short, long, escaped or in nested objects.
+// Duplicates among thousands of keys in a frame are found as reliably as among
+// two: short, long, escaped or in nested objects.
 func TestManyKeys(t *testing.T) {
 	var d proto.Decoder
 	const n = 4000
@@ -271,8 +271,8 @@ func TestManyKeys(t *testing.T) {
 	}
 }
 
-// A client must survive newer servers: ops and fields that it doesn't know are
-// no error. It must not take for done what doesn't say so.
+// A client must accept unknown ops and fields of newer servers, and must not
+// take an incomplete answer as success.
 func TestDecodeResponse(t *testing.T) {
 	var d proto.Decoder
 	for _, wire := range []string{
@@ -310,8 +310,7 @@ func TestDecodeResponse(t *testing.T) {
 	}
 }
 
-// What is pushed, what offlinemsg has and what SYNC has of one message are the
-// same bytes.
+// A message has the same bytes when pushed, in offlinemsg and in a SYNC_ACK.
 func TestAppendChat(t *testing.T) {
 	for _, op := range []proto.Op{proto.ONE_CHAT, proto.GROUP_CHAT} {
 		chat := proto.Chat{Op: op, ID: 1, Name: "li", Msg: "hi\n", Time: 5, Seq: 6, CID: "c"}
@@ -328,8 +327,7 @@ func TestAppendChat(t *testing.T) {
 	}
 }
 
-// Whatever a string holds, it must come out as valid JSON, and what is valid
-// UTF-8 unchanged: a message is data, never syntax.
+// Every string is encoded as valid JSON, and valid UTF-8 is unchanged.
 func TestAppendString(t *testing.T) {
 	long := strings.Repeat("abcdefgh", 4)
 	for c := rune(0); c < 0x300; c++ {
@@ -365,7 +363,7 @@ func checkString(t *testing.T, in, want string) {
 	}
 }
 
-// members gives a message's members as they stand.
+// members returns a message's members unparsed.
 func members(t *testing.T, wire string) map[string]json.RawMessage {
 	t.Helper()
 	var m map[string]json.RawMessage
@@ -375,8 +373,8 @@ func members(t *testing.T, wire string) map[string]json.RawMessage {
 	return m
 }
 
-// disturbed is the same message in the form of a client that sorts otherwise,
-// likes blanks, escapes all it can and says more than it must; msgid is last.
+// disturbed returns the same message as another client could encode it: other
+// order, spaces, all characters escaped, additional fields, msgid last.
 func disturbed(t *testing.T, wire string) string {
 	t.Helper()
 	var b strings.Builder
@@ -400,7 +398,7 @@ func disturbed(t *testing.T, wire string) string {
 	return b.String()
 }
 
-// escaped is a JSON string of escapes alone.
+// escaped returns a JSON string that consists of escapes only.
 func escaped(s string) string {
 	var b strings.Builder
 	b.WriteByte('"')

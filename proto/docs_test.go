@@ -13,7 +13,7 @@ import (
 type messageRow struct {
 	op         Op
 	name, way  string
-	all, after Fields // the fields named; those of them behind "on success"
+	all, after Fields // all fields; the fields after "on success"
 }
 
 var (
@@ -21,8 +21,8 @@ var (
 	fieldName     = regexp.MustCompile("`([a-z_]+)`")
 )
 
-// messageRows reads the table as people do: a field is a word in backticks
-// that is the name of one, and what stands in parentheses explains.
+// messageRows parses the table: a field is a field name in backticks, outside
+// parentheses.
 func messageRows(t *testing.T) []messageRow {
 	t.Helper()
 	file, err := os.Open("../docs/protocol.md")
@@ -72,9 +72,8 @@ func (s Fields) names() (names []string) {
 	return names
 }
 
-// docs/protocol.md is what other people write clients by: every message that
-// it names is one of ours, with its number, its way and its fields, and every
-// one of ours is there.
+// The table of messages in docs/protocol.md is complete and correct: ops,
+// numbers, directions and fields.
 func TestPublishedTable(t *testing.T) {
 	sent, answered := map[Op]bool{}, map[Op]bool{}
 	for _, row := range messageRows(t) {
@@ -118,9 +117,8 @@ func TestPublishedTable(t *testing.T) {
 	}
 }
 
-// The tables agree with each other: what a client may send has an answer that
-// a server sends, or is PONG; every field has a name that is found again, and a
-// rule; and what the specs name, Request and Response have.
+// The tables are consistent: requests have answers that a server sends, fields
+// have names and rules, and Request and Response have all fields of the specs.
 func TestTables(t *testing.T) {
 	for op := Op(1); op < OpCount; op++ {
 		if sent := requestSpecs[op] != nil; sent != (op.Ack() != 0 || op == PONG) {

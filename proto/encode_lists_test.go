@@ -10,8 +10,8 @@ import (
 	"chatd/proto"
 )
 
-// loginLists are the lists of a LOGIN_ACK of someone with 100 friends and 100
-// groups, 28 KB.
+// loginLists are the lists of a LOGIN_ACK with 100 friends and 100 groups, 28
+// KB.
 type loginLists struct {
 	Friends []proto.Friend `json:"friends"`
 	Groups  []proto.Group  `json:"groups"`
@@ -30,7 +30,7 @@ func newLoginLists() (l loginLists) {
 	return l
 }
 
-// What the choice of the library for lists rests on: bench/results.md, "JSON".
+// The choice of the JSON library is based on this: bench/results.md, "JSON".
 func BenchmarkLists(b *testing.B) {
 	lists := newLoginLists()
 	ack := proto.Response{Op: proto.LOGIN_ACK, Friends: lists.Friends, Groups: lists.Groups}

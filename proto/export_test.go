@@ -1,12 +1,12 @@
 package proto
 
-// What the tests of package proto_test look up in the tables.
+// Access to the tables for the tests in package proto_test.
 
-// Names lists the fields by their keys.
+// Names returns the keys of the fields.
 func (s Fields) Names() []string { return s.names() }
 
-// RequestFields says what a client's message of op must have, may have, and
-// has one of; ok is false where no client sends it.
+// RequestFields returns the required, optional and alternative fields of a
+// client's message. ok is false if no client sends op.
 func RequestFields(op Op) (need, may, oneOf Fields, ok bool) {
 	if op > 0 && op < OpCount && requestSpecs[op] != nil {
 		spec := requestSpecs[op]
@@ -15,8 +15,8 @@ func RequestFields(op Op) (need, may, oneOf Fields, ok bool) {
 	return 0, 0, 0, false
 }
 
-// ResponseFields says what a server's message of op always has, has beside
-// errno 0, and may have; ok is false where no server sends it.
+// ResponseFields returns the fields of a server's message: always, only with
+// errno 0, and optional. ok is false if no server sends op.
 func ResponseFields(op Op) (always, success, may Fields, ok bool) {
 	if op > 0 && op < OpCount && responseSpecs[op] != nil {
 		spec := responseSpecs[op]
@@ -25,9 +25,9 @@ func ResponseFields(op Op) (always, success, may Fields, ok bool) {
 	return 0, 0, 0, false
 }
 
-// FieldRule says of what JSON type a field is, and within which bounds a
-// client's value of it lies: of an integer itself, of a string the length, in
-// characters where chars is set, else in bytes.
+// FieldRule returns the JSON type of a field and the bounds of a client's value:
+// of an integer, its value; of a string, its length, in characters if chars is
+// set, otherwise in bytes.
 func FieldRule(key string) (kind string, least, most int64, chars, ok bool) {
 	f, ok := lookupField([]byte(key))
 	if !ok {

@@ -12,8 +12,8 @@ import (
 	"chatd/proto"
 )
 
-// The four bytes alone decide whether a client's stream can go on: both ends
-// of the range, and what the first byte of "GET " would announce.
+// Only the length decides whether a client's stream can continue: both ends of
+// the range, and the length in the first bytes of "GET ".
 func TestFrameLen(t *testing.T) {
 	for size, ok := range map[uint32]bool{0: false, 1: true, 2: true, proto.MaxRequest: true, proto.MaxRequest + 1: false,
 		proto.MaxResponse: false, 1 << 31: false, 1<<32 - 1: false, binary.BigEndian.Uint32([]byte("GET ")): false} {
@@ -27,8 +27,8 @@ func TestFrameLen(t *testing.T) {
 	}
 }
 
-// A client reads what was sent, frame by frame, reuses its buffer, and tells
-// an end between two frames from one within.
+// ReadFrame reads frame by frame, reuses its buffer, and distinguishes an end
+// between two frames from one within a frame.
 func TestReadFrame(t *testing.T) {
 	large := bytes.Repeat([]byte("x"), proto.MaxResponse)
 	stream := proto.AppendFrame(proto.AppendFrame(proto.AppendFrame(nil, []byte("{}")), large), []byte(`{"msgid":18}`))

@@ -18,9 +18,9 @@ import (
 	"chatd/proto/prototest"
 )
 
-// FuzzRequest compares our scanner with a strict library: what one refuses as
-// JSON the other refuses, save what only we limit (an object, its depth); and
-// what was taken has the values that the library sees.
+// FuzzRequest compares the decoder with a strict library: both refuse the same
+// JSON, except for our own limits (an object, its depth), and decode the same
+// values.
 func FuzzRequest(f *testing.F) {
 	for _, c := range prototest.Requests() {
 		f.Add([]byte(c.Wire))
@@ -77,8 +77,7 @@ func FuzzRequest(f *testing.F) {
 	})
 }
 
-// compareValues compares each field that was taken with what the library reads
-// under its key.
+// compareValues compares each decoded field with the library's value.
 func compareValues(t *testing.T, r *proto.Request, seen map[string]jsontext.Value) {
 	t.Helper()
 	want := map[proto.Field]any{
@@ -107,8 +106,8 @@ func compareValues(t *testing.T, r *proto.Request, seen map[string]jsontext.Valu
 	}
 }
 
-// FuzzResponse: a client must survive whatever a server sends; and what it
-// took, encoded by us, must be valid and read back to the same.
+// FuzzResponse checks that a client survives whatever a server sends. What it
+// accepts can be encoded and decoded again to the same.
 func FuzzResponse(f *testing.F) {
 	for _, c := range prototest.Responses() {
 		f.Add([]byte(c.Wire))
@@ -140,8 +139,9 @@ func FuzzResponse(f *testing.F) {
 	})
 }
 
-// FuzzFrame: however a stream is cut and whatever it announces, reading it
-// gives its frames in order or an error, and never takes more than it may.
+// FuzzFrame checks that reading a stream, however it is split and whatever
+// lengths it has, returns its frames in order or an error, and never reads too
+// much.
 func FuzzFrame(f *testing.F) {
 	f.Add(proto.AppendFrame(proto.AppendFrame(nil, []byte(`{"msgid":18}`)), []byte(`{}`)))
 	f.Add([]byte{0, 0, 0, 0})

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// A name that passes is shown to others and may be typed at LOGIN: what steers
-// a display, vanishes at an end or reads as an id must not get through.
+// Names are shown to others and typed at LOGIN. Control characters, spaces at
+// the ends and names that look like ids are refused.
 func TestCheckName(t *testing.T) {
 	for _, name := range []string{"a", "zhang san", "张三", "Ünal", "1a", "O'Brien", "x;DROP TABLE users", "👩\u200d💻", "می\u200cخواهم", strings.Repeat("字", 50), "½"} {
 		if err := CheckName(name); err != nil {
@@ -44,7 +44,7 @@ func TestCheckName(t *testing.T) {
 	}
 }
 
-// A password is refused by its characters, not its bytes.
+// The minimum length of a password counts characters, not bytes.
 func TestCheckPassword(t *testing.T) {
 	for password, ok := range map[string]bool{"12345": false, "123456": true, "你好你好你": false, "你好你好你好": true} {
 		if err := CheckPassword(password); (err == nil) != ok {
@@ -53,8 +53,8 @@ func TestCheckPassword(t *testing.T) {
 	}
 }
 
-// Two users must not have names that people take for one, whatever script
-// they write; and a key that is stored must stay its own key.
+// Names that people would take for the same have the same key, in every script.
+// The key of a key is itself.
 func TestNameKey(t *testing.T) {
 	same := [][]string{
 		{"Anna", "anna", "ANNA"},
@@ -93,8 +93,8 @@ func TestNameKey(t *testing.T) {
 	}
 }
 
-// FuzzNameKey looks for names whose key is not its own key, or changes with
-// the Unicode form.
+// FuzzNameKey looks for names whose key has another key, or depends on the
+// Unicode normalization.
 func FuzzNameKey(f *testing.F) {
 	for _, s := range []string{"Anna", "\u0390\u0345", "ﬃ", "ǰ\u0323", "\u1e9e\u0301"} {
 		f.Add(s)

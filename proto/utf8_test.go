@@ -5,8 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// Our UTF-8 is the library's: every sequence of up to three bytes, and those of
-// four around each edge, is taken by both or refused by both.
+// runeLen agrees with package utf8 on every sequence of up to three bytes, and
+// on those of four around each limit.
 func TestRuneLen(t *testing.T) {
 	check := func(s []byte) {
 		want := 0
@@ -37,9 +37,9 @@ func TestRuneLen(t *testing.T) {
 	}
 }
 
-// The first byte that is marked is the first that must be looked at, for every
-// byte at every place among any others.
-func TestSpecials(t *testing.T) {
+// The lowest mark is at the first special byte, for every byte at every
+// position.
+func TestMaskSpecial(t *testing.T) {
 	for c := range 0x100 {
 		special := c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf
 		for at := range 8 {

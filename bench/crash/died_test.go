@@ -101,7 +101,7 @@ func TestDied(t *testing.T) {
 	cancel()
 	all.Wait()
 	got := c.deaths()
-	if len(got) != 1 || !strings.HasPrefix(got[0], "died: node panics: it has ended with exit code 2") || !strings.Contains(got[0], "nobody recovers this") {
+	if len(got) != 1 || !strings.HasPrefix(got[0], "died: node panics: ended with exit code 2") || !strings.Contains(got[0], "nobody recovers this") {
 		t.Errorf("%q", got)
 	}
 }
@@ -125,8 +125,8 @@ func TestDiedAtTheEnd(t *testing.T) {
 	}
 	c.stopNodes()
 	got := c.deaths()
-	for i, want := range []string{"died: node bad: it ended badly, with exit code 3", "died: node panics: it has ended with exit code 2",
-		"died: node gone doesn't run at the end", "died: node left: it has ended with exit code 0"} {
+	for i, want := range []string{"died: node bad: failed with exit code 3", "died: node panics: ended with exit code 2",
+		"died: node gone doesn't run at the end", "died: node left: ended with exit code 0"} {
 		if len(got) != 4 || !strings.HasPrefix(got[i], want) {
 			t.Errorf("number %d of %q isn't %q", i, got, want)
 		}

@@ -6,8 +6,9 @@ import (
 	"unicode"
 )
 
-// answer is what somebody of the demo says to a newcomer's message, the n-th
-// that they answer. It makes no secret of what it is.
+// answerText returns the answer of a scripted person to a newcomer's message; n
+// counts the answers of that person. The answers say openly that they come from
+// a script.
 func answerText(me, newcomer, text string, n int) string {
 	lower := strings.ToLower(text)
 	has := func(words ...string) bool {
@@ -55,8 +56,8 @@ var fallbackAnswers = [...]string{
 	"I have told the cat. The cat was not impressed.",
 }
 
-// welcome is what somebody says to a newcomer who has made them a friend, or
-// has come into a group of theirs.
+// welcomeText returns the greeting for a newcomer who has added the person as a
+// friend, or joined a group of theirs.
 func welcomeText(me, newcomer, group string) string {
 	if group != "" {
 		return fmt.Sprintf("Welcome to %s, %s! Say something, one of us answers.", group, newcomer)

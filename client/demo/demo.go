@@ -25,42 +25,42 @@ var scriptText string
 const (
 	guestPassword = "guest-guest"
 
-	// Where the demo listens if nobody else does.
+	// Default ports, if they are free.
 	defaultPort, defaultHTTP = 6000, 8080
 
-	pollEvery  = 5 * time.Millisecond   // what the guest has seen
-	aliveEvery = 500 * time.Millisecond // whether the server still runs
+	pollEvery  = 5 * time.Millisecond   // of the guest's messages
+	aliveEvery = 500 * time.Millisecond // of the server's process
 )
 
-// demo is a server in a folder of its own, and the people who talk there. All
-// of it is on the loopback address.
+// demo is a server in a temporary directory, and its people. Everything is on
+// the loopback address.
 type demo struct {
 	options
 	script *script
-	out    io.Writer // what is said, for who looks on
+	out    io.Writer // prints the talk
 	outMu  sync.Mutex
 
 	folder *services.Folder
 	node   *services.Node
-	people map[string]*person // and the guest, as long as it plays along
+	people map[string]*person // by name; includes the guest until closeGuest
 
-	unanswered atomic.Uint64 // newcomers' messages beyond maxAsks
-	populated  atomic.Bool   // whoever isn't cast is a newcomer
-	greeted    atomic.Bool   // the guest has been greeted
+	unanswered atomic.Uint64 // messages of newcomers without a reply; see maxReplies
+	populated  atomic.Bool   // set when everything is there: other users are newcomers from then on
+	greeted    atomic.Bool   // set when the guest has been greeted
 
-	mu        sync.Mutex // guards what follows, and the groups' ids
+	mu        sync.Mutex // guards the fields below and the groups' ids
 	scripted  map[int64]bool
 	guest     int64
-	progress  map[client.Conv]progress // as the guest sees them
-	scriptEnd time.Time                // when the script's last line was stored: what the guest says later is a newcomer's
+	progress  map[client.Conv]progress // of the guest's conversations
+	scriptEnd time.Time                // time of the script's last line: later messages of the guest are a newcomer's
 }
 
-// told is how far a conversation has come.
-type progress struct{ last, lastByOthers int64 } // seq, and that of the last which the guest hasn't said
+// progress is how far the script has got in a conversation.
+type progress struct{ last, lastByOthers int64 } // last seq; last seq that the guest didn't send
 
-// newDemo starts the server and has the people come, make friends and groups,
-// and say what was said so far. It blocks for a second or two. A demo that it
-// returns has to be ended, beside an error as well.
+// newDemo starts the server, creates users, friendships and groups, and sends
+// the messages of the past. It takes a second or two. If the demo isn't nil, the
+// caller must close it, even after an error.
 func newDemo(ctx context.Context, o options, out io.Writer) (*demo, error) {
 	s, err := readScript(strings.NewReader(scriptText))
 	if err != nil {
@@ -76,8 +76,8 @@ func newDemo(ctx context.Context, o options, out io.Writer) (*demo, error) {
 	return d, err
 }
 
-// start starts the server: on the usual ports where they are free and nobody
-// has asked for others.
+// start starts the server, on the default ports if they are free and no others
+// were requested.
 func (d *demo) start(ctx context.Context) (err error) {
 	port, http := d.Port, d.HTTP
 	if port == 0 && !services.Taken(defaultPort) {
@@ -86,7 +86,7 @@ func (d *demo) start(ctx context.Context) (err error) {
 	if http == 0 && !services.Taken(defaultHTTP) {
 		http = defaultHTTP
 	}
-	// Accounts that end with the demo need no costly hashing.
+	// The accounts are temporary: cheap password hashing is enough.
 	d.node, err = services.NewNodeAt(d.folder, "demo", d.Chatd, port, http,
 		"--node", "demo", "--db", "sqlite:"+filepath.Join(d.folder.Path, "demo.db"), "--argon2", "8,1,1")
 	if err != nil {
@@ -95,7 +95,7 @@ func (d *demo) start(ctx context.Context) (err error) {
 	return d.node.Start(ctx)
 }
 
-// settle fills the server.
+// populate creates users, friendships, groups and messages.
 func (d *demo) populate(ctx context.Context) error {
 	names := append([]string{guestName}, d.script.people...)
 	g, each := errgroup.WithContext(ctx)
@@ -148,7 +148,7 @@ func (d *demo) populate(ctx context.Context) error {
 	return nil
 }
 
-// found makes a group and has its members come.
+// createGroup creates a group, and its members join.
 func (d *demo) createGroup(ctx context.Context, g *group) error {
 	id, err := d.people[g.members[0]].c.CreateGroup(ctx, g.name, g.description)
 	if err != nil {
@@ -165,11 +165,11 @@ func (d *demo) createGroup(ctx context.Context, g *group) error {
 	return nil
 }
 
-// tell has a part of the script said, as fast as it goes: each place in its
-// order, all places at once.
-func (d *demo) replay(ctx context.Context, part string) error {
+// replay sends the messages of a phase without pauses: in order within each
+// place, all places concurrently.
+func (d *demo) replay(ctx context.Context, phase string) error {
 	g, ctx := errgroup.WithContext(ctx)
-	for _, scenes := range d.script.scenesByPlace(part) {
+	for _, scenes := range d.script.scenesByPlace(phase) {
 		g.Go(func() error {
 			for _, sc := range scenes {
 				for _, l := range sc.lines {
@@ -187,7 +187,7 @@ func (d *demo) replay(ctx context.Context, part string) error {
 	return g.Wait()
 }
 
-// note keeps how far the script has been told.
+// recordProgress records that a line was sent.
 func (d *demo) recordProgress(sc *scene, l line, r client.Receipt) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -213,8 +213,8 @@ func (d *demo) recordProgress(sc *scene, l line, r client.Receipt) {
 	d.progress[conv] = t
 }
 
-// dismissGuest ends the guest's part in the script: it has read what was said
-// so far, and leaves its account to whoever comes.
+// closeGuest marks the past messages as read by the guest, and closes its
+// client. From then on, the account is for newcomers.
 func (d *demo) closeGuest(ctx context.Context) error {
 	guest := d.people[guestName]
 	for conv, t := range d.progress {
@@ -226,10 +226,10 @@ func (d *demo) closeGuest(ctx context.Context) error {
 		guest.c.MarkRead(conv, t.last)
 	}
 	delete(d.people, guestName)
-	return guest.c.Close() // which sends what has been read
+	return guest.c.Close() // Close sends the receipts
 }
 
-// speaker is who says a line, and where that is for them.
+// speaker returns who says a line, and in which conversation from their view.
 func (d *demo) speaker(sc *scene, l line) (*person, client.Conv) {
 	p := d.people[l.who]
 	if sc.group != nil {
@@ -245,13 +245,13 @@ func (d *demo) speaker(sc *scene, l line) (*person, client.Conv) {
 	return p, client.User(d.people[other].id)
 }
 
-// live has people talk, answer, come and go until ctx ends. The error says who
-// couldn't, or that the server has ended.
+// run lets people talk, reply, come and go until ctx ends. It returns an error
+// if sending fails or the server has ended.
 func (d *demo) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for i, scenes := range d.script.scenesByPlace(phaseLive) {
 		g.Go(func() error {
-			// The first ones begin at once, the others one after another.
+			// The first place starts at once, the others one after another.
 			for d.sleepScaled(ctx, time.Duration(i)*1500*time.Millisecond); ctx.Err() == nil; d.sleepScaled(ctx, randomSeconds(15, 40)) {
 				if err := d.playScene(ctx, scenes[0]); err != nil {
 					return err
@@ -276,7 +276,7 @@ func (d *demo) run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// play plays one scene.
+// playScene sends a scene's messages, with pauses.
 func (d *demo) playScene(ctx context.Context, sc *scene) error {
 	for _, l := range sc.lines {
 		if ctx.Err() != nil {
@@ -294,18 +294,18 @@ func (d *demo) playScene(ctx context.Context, sc *scene) error {
 	return nil
 }
 
-// show shows a line to who looks on.
+// printLine prints a message to d.out.
 func (d *demo) printLine(sc *scene, l line) {
-	where := sc.place
+	place := sc.place
 	if sc.group != nil {
-		where = sc.group.name
+		place = sc.group.name
 	}
 	d.outMu.Lock()
 	defer d.outMu.Unlock()
-	fmt.Fprintf(d.out, "  %s · %s: %s\n", where, l.who, strings.ReplaceAll(l.text, "\n", " / "))
+	fmt.Fprintf(d.out, "  %s · %s: %s\n", place, l.who, strings.ReplaceAll(l.text, "\n", " / "))
 }
 
-// comeAndGo has one person at a time leave and come back.
+// cyclePresence logs one person at a time out and in again.
 func (d *demo) cyclePresence(ctx context.Context) {
 	for {
 		for _, i := range rand.Perm(len(d.script.people)) {
@@ -317,7 +317,7 @@ func (d *demo) cyclePresence(ctx context.Context) {
 	}
 }
 
-// end has everybody leave, ends the server and removes its folder.
+// close closes all clients, stops the server and removes its directory.
 func (d *demo) close() error {
 	var errs []error
 	var leaving sync.WaitGroup
@@ -339,8 +339,8 @@ func (d *demo) close() error {
 	return errors.Join(append(errs, d.folder.Remove())...)
 }
 
-// isNewcomer says whether somebody isn't of the demo, at a time. The guest is
-// as far as the script goes.
+// isNewcomer reports whether a user isn't scripted at this time. The guest is
+// scripted until the script's past has ended.
 func (d *demo) isNewcomer(id int64, at time.Time) bool {
 	if !d.populated.Load() {
 		return false
@@ -350,13 +350,13 @@ func (d *demo) isNewcomer(id int64, at time.Time) bool {
 	return !d.scripted[id] && (id != d.guest || at.After(d.scriptEnd))
 }
 
-// isTurnOf says whether it is for p to answer message seq of a group.
+// isTurnOf reports whether p replies to message seq of a group.
 func (d *demo) isTurnOf(p *person, group, seq int64) bool {
 	g := d.groupOf(group)
 	return g != nil && g.members[seq%int64(len(g.members))] == p.name
 }
 
-// groupOf is the group with an id, nil where it is none of the demo's.
+// groupOf returns the group with an id, nil if it isn't in the script.
 func (d *demo) groupOf(id int64) *group {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -368,22 +368,23 @@ func (d *demo) groupOf(id int64) *group {
 	return nil
 }
 
-// greets says whether p is to greet a user who has come: the first of the
-// people greets the guest, once.
+// shouldGreet reports whether p should greet a user who has come online. Only
+// the first person greets the guest, and only once.
 func (d *demo) shouldGreet(p *person, user int64) bool {
 	return d.populated.Load() && user == d.guest && p.name == d.script.people[0] && !d.greeted.Swap(true)
 }
 
-// between is some time from low to high, in seconds.
+// randomSeconds returns a random duration between low and high seconds.
 func randomSeconds(low, high float64) time.Duration {
 	return time.Duration((low + rand.Float64()*(high-low)) * float64(time.Second))
 }
 
-// pause waits as long as people would, or until ctx ends.
+// sleepScaled sleeps for t divided by --speed, or until ctx ends.
 func (d *demo) sleepScaled(ctx context.Context, t time.Duration) {
 	sleep(ctx, t/time.Duration(d.Speed))
 }
 
+// sleep sleeps for t, or until ctx ends.
 func sleep(ctx context.Context, t time.Duration) {
 	timer := time.NewTimer(t)
 	defer timer.Stop()

@@ -22,10 +22,10 @@ import (
 	"chatd/internal/services"
 )
 
-// longest bounds every wait, on a machine with much else to do.
+// longest bounds every wait; the machine may be busy.
 const longest = 60 * time.Second
 
-// beDemo in the environment makes this program the demo itself.
+// beDemo is an environment variable that makes the test binary run the demo.
 const beDemo = "CHATDEMO_TEST_BE"
 
 func TestMain(m *testing.M) {
@@ -51,7 +51,7 @@ var build = sync.OnceValues(func() (string, error) {
 	return path + string(out), err
 })
 
-// running is a demo that a test has started.
+// running is a demo started by a test.
 type running struct {
 	cmd  *exec.Cmd
 	dir  string
@@ -61,8 +61,8 @@ type running struct {
 	said bytes.Buffer // its errors
 }
 
-// startDemo starts the demo as a process, in a folder that has to be empty
-// afterwards, and waits until it has said where it is.
+// startDemo starts the demo as a process and waits until it is ready. Its
+// directory must be empty when the test ends.
 func startDemo(t *testing.T) *running {
 	t.Helper()
 	chatd, err := build()
@@ -97,7 +97,7 @@ func startDemo(t *testing.T) *running {
 	return d
 }
 
-// until reads what the demo shows, up to a line with these words.
+// until reads the demo's output up to a line that contains words.
 func (d *running) until(t *testing.T, words string) string {
 	t.Helper()
 	var seen []string
@@ -124,8 +124,7 @@ func (d *running) end(t *testing.T, s os.Signal) int {
 	return d.cmd.ProcessState.ExitCode()
 }
 
-// remains lists what is left in the demo's folder, and the processes that have
-// to do with it.
+// remains lists the files left in the demo's directory, and its processes.
 func (d *running) remains() []string {
 	all, _ := filepath.Glob(filepath.Join(d.dir, "*"))
 	processes, _ := filepath.Glob("/proc/[0-9]*")
@@ -139,7 +138,7 @@ func (d *running) remains() []string {
 	return all
 }
 
-// visitor is somebody who looks at the demo.
+// visitor is a newcomer to the demo.
 type visitor struct {
 	*client.Client
 	messages chan client.Message
@@ -190,9 +189,9 @@ func (v *visitor) await(ctx context.Context, t *testing.T, what string, suits fu
 	}
 }
 
-// A newcomer finds what the demo promises: an account with friends, groups and
-// unread messages, people who talk and type, and somebody who answers, in
-// private and in a group; and after Ctrl-C nothing of it is there.
+// A newcomer finds an account with friends, groups and unread messages, people
+// who talk and type, and gets replies, in private and in a group. After Ctrl-C
+// nothing is left.
 func TestDemo(t *testing.T) {
 	d := startDemo(t)
 	ctx, cancel := context.WithTimeout(context.Background(), longest)
@@ -272,8 +271,8 @@ func TestDemo(t *testing.T) {
 	}
 }
 
-// However the demo ends, all that it started ends with it: killed, or told to
-// end while people still come.
+// However the demo ends, everything it started ends as well: when it is killed,
+// and when it is stopped during startup.
 func TestDemoEnds(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -307,8 +306,8 @@ func TestDemoEnds(t *testing.T) {
 	}
 }
 
-// awaitChild waits until the demo has made its folder: signals are caught
-// since long.
+// awaitChild waits until the demo has created its directory: it handles signals
+// by then.
 func awaitChild(t *testing.T, d *running) {
 	t.Helper()
 	for end := time.Now().Add(longest); ; time.Sleep(time.Millisecond) {
@@ -321,7 +320,7 @@ func awaitChild(t *testing.T, d *running) {
 	}
 }
 
-// A server that ends by itself ends the demo, which says so.
+// If the server ends, the demo ends with an error.
 func TestDemoWithoutServer(t *testing.T) {
 	d := startDemo(t)
 	d.until(t, "Ctrl-C ends it.")
@@ -331,7 +330,7 @@ func TestDemoWithoutServer(t *testing.T) {
 	for d.out.Scan() {
 	}
 	_ = d.cmd.Wait() // the code says it
-	if code := d.cmd.ProcessState.ExitCode(); code != exitFailed || !strings.Contains(d.said.String(), "it has ended with signal killed") {
+	if code := d.cmd.ProcessState.ExitCode(); code != exitFailed || !strings.Contains(d.said.String(), "ended with signal killed") {
 		t.Errorf("exit code %d: %s", code, d.said.String())
 	}
 	if left := d.remains(); len(left) > 0 {
@@ -339,7 +338,7 @@ func TestDemoWithoutServer(t *testing.T) {
 	}
 }
 
-// chatd is the process of the demo's server.
+// chatd returns the process id of the demo's server.
 func (d *running) chatd(t *testing.T) int {
 	t.Helper()
 	for _, line := range d.remains() {
@@ -356,7 +355,7 @@ func (d *running) chatd(t *testing.T) int {
 	return 0
 }
 
-// A wrong command line says what is wrong with it, and starts nothing.
+// An invalid command line is reported, and starts nothing.
 func TestUsage(t *testing.T) {
 	for _, c := range []struct {
 		args []string

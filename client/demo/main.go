@@ -1,12 +1,12 @@
-// Chatdemo is a chat to look at: it starts a chatd of its own in a temporary
-// folder, on this machine alone, with a few people in it who talk, come and go
-// and answer newcomers. They are scripts; each is a client of the SDK over a
-// socket of its own. When it is ended, all of it is gone.
+// Chatdemo starts a demo chat: a chatd in a temporary directory, reachable from
+// this machine only, with a few scripted people who talk, come and go, and
+// answer newcomers. Each is a client of the SDK with its own connection. When
+// the demo ends, it removes everything.
 //
 //	chatdemo [flags]
 //
-// Its exit code is 0 where it was ended by SIGINT or SIGTERM, 1 where
-// something failed, 2 for a command line that can't be used.
+// The exit code is 0 after SIGINT or SIGTERM, 1 after an error, 2 for an invalid
+// command line.
 package main
 
 import (
@@ -23,14 +23,14 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// options are the command line.
+// options are the command-line flags.
 type options struct {
-	Chatd string `help:"The chatd to start. Default: the one beside this program." type:"path" placeholder:"FILE"`
-	Port  int    `help:"Port for clients. 0: 6000 where it is free, else one that is." placeholder:"PORT"`
-	HTTP  int    `name:"http" help:"Port for browsers. 0: 8080 where it is free, else one that is." placeholder:"PORT"`
-	Dir   string `help:"Where the demo makes its folder. Default: the system's for temporary files." type:"path" placeholder:"DIR"`
-	Speed int    `help:"How many times as fast as usual people type and pause." default:"1" placeholder:"N"`
-	Quiet bool   `help:"Don't show here what people say."`
+	Chatd string `help:"Path of the chatd binary to start. Default: the one in the directory of this program." type:"path" placeholder:"FILE"`
+	Port  int    `help:"TCP port for clients. 0: 6000 if it is free, otherwise any free port." placeholder:"PORT"`
+	HTTP  int    `name:"http" help:"HTTP port for browsers. 0: 8080 if it is free, otherwise any free port." placeholder:"PORT"`
+	Dir   string `help:"Directory for the demo's temporary directory. Default: the system's temporary directory." type:"path" placeholder:"DIR"`
+	Speed int    `help:"How many times faster than normal people type and pause, 1 to 1000." default:"1" placeholder:"N"`
+	Quiet bool   `help:"Do not print what people say."`
 }
 
 // Exit codes.
@@ -42,17 +42,17 @@ const (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	// A second signal ends the process at once; the guard of its folder ends the rest.
+	// A second signal kills this process; the folder's cleaner does the rest.
 	context.AfterFunc(ctx, stop)
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// run is main with everything from outside as arguments.
+// run is main with its inputs as arguments, for tests.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var opt options
 	helped := false
 	parser, err := kong.New(&opt, kong.Name("chatdemo"),
-		kong.Description("A chat to look at: a server in a temporary folder, and a few scripted people who talk there and answer."),
+		kong.Description("Start a demo chat: a server in a temporary directory, with a few scripted people who talk and answer."),
 		kong.Writers(stdout, stderr), kong.Exit(func(int) { helped = true }))
 	if err != nil {
 		panic(err) // options itself is wrong
@@ -65,7 +65,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		err = opt.complete()
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "chatdemo: %v\nchatdemo --help tells more\n", err)
+		fmt.Fprintf(stderr, "chatdemo: %v\nRun chatdemo --help for usage.\n", err)
 		return exitUsage
 	}
 	if err := opt.runDemo(ctx, stdout); err != nil {
@@ -75,7 +75,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return exitDone
 }
 
-// complete fills in what was not given, and says which flags make no sense.
+// complete validates the flags and fills in defaults.
 func (o *options) complete() error {
 	const most = 1000
 	switch {
@@ -94,12 +94,12 @@ func (o *options) complete() error {
 		o.Chatd = filepath.Join(filepath.Dir(self), "chatd")
 	}
 	if _, err := os.Stat(o.Chatd); err != nil {
-		return fmt.Errorf("--chatd: %w (make build makes it)", err)
+		return fmt.Errorf("--chatd: %w (build it with make build)", err)
 	}
 	return nil
 }
 
-// show runs the demo until ctx ends.
+// runDemo runs the demo until ctx ends.
 func (o *options) runDemo(ctx context.Context, stdout io.Writer) error {
 	talk := stdout
 	if o.Quiet {
@@ -114,19 +114,19 @@ func (o *options) runDemo(ctx context.Context, stdout io.Writer) error {
 		err = d.run(ctx)
 	}
 	if ctx.Err() != nil {
-		err = nil // whatever failed then failed because of it
+		err = nil // errors after cancellation are expected
 	}
 	err = errors.Join(err, d.close())
 	if n := d.unanswered.Load(); n > 0 {
-		fmt.Fprintf(stdout, "%d messages of newcomers got no answer: too many waited for one.\n", n)
+		fmt.Fprintf(stdout, "%d messages got no answer: too many were pending.\n", n)
 	}
 	if err == nil {
-		fmt.Fprintln(stdout, "\nThe demo has ended, and its store is gone.")
+		fmt.Fprintln(stdout, "\nThe demo has ended. Its data has been deleted.")
 	}
 	return err
 }
 
-// greet says what there is and how to get in.
+// printInstructions prints how to log in and what there is.
 func (d *demo) printInstructions(w io.Writer) {
 	var groups []string
 	for _, g := range d.script.groups {

@@ -12,37 +12,38 @@ import (
 	"chatd/proto"
 )
 
-// maxAsks bounds the newcomers' messages that wait for one person's answer;
-// those beyond get none, and are counted.
+// maxReplies is the most replies that one person has pending. Messages beyond it
+// get no reply, and are counted.
 const maxReplies = 64
 
-// person is somebody of the demo, on a device of their own. Its talk may come
-// from several goroutines.
+// person is a scripted person with a client. Several goroutines may make it send
+// messages.
 type person struct {
 	demo     *demo
 	name     string
 	password string
 	id       int64
 	c        *client.Client
-	loginMu  sync.RWMutex // read: speaks, and so has to be logged in; written: goes away and comes back
+	loginMu  sync.RWMutex // read-locked while sending, which needs a login; locked while logged out
 	replies  chan reply
 
 	mu   sync.Mutex
-	seen map[client.Conv]int64 // the last message of others that has come
+	seen map[client.Conv]int64 // seq of the last message received from others
 }
 
-// ask is something that a newcomer did and that wants an answer.
+// reply is a pending reply to something a newcomer did.
 type reply struct {
 	conv    client.Conv
-	text    string // what to say, or "" where it is found by
+	text    string // the text, or "" to choose it by message
 	message client.Message
 }
 
-// newPerson registers somebody and logs them in.
+// newPerson registers a person and logs them in. An empty password means a
+// random one.
 func (d *demo) newPerson(ctx context.Context, name, password string) (*person, error) {
 	p := &person{demo: d, name: name, password: password, replies: make(chan reply, maxReplies), seen: make(map[client.Conv]int64)}
 	if password == "" {
-		p.password = rand.Text() // nobody else is to be them
+		p.password = rand.Text() // nobody else should be able to log in
 	}
 	var err error
 	p.c, err = client.New(client.Config{Addrs: []string{d.node.Addr()}, Device: "demo", Handlers: client.Handlers{
@@ -60,8 +61,8 @@ func (d *demo) newPerson(ctx context.Context, name, password string) (*person, e
 	return p, nil
 }
 
-// message reads what others say, and has a newcomer answered: by the one they
-// write to, and in a group by one of its members, each message by another.
+// onMessage marks a message as read. If a newcomer sent it, it queues a reply:
+// in a group, the members take turns.
 func (p *person) onMessage(m client.Message) {
 	p.c.MarkRead(m.Conv, m.Seq)
 	p.mu.Lock()
@@ -76,7 +77,7 @@ func (p *person) onMessage(m client.Message) {
 	p.queueReply(reply{conv: m.Conv, message: m})
 }
 
-// change welcomes who has become a friend, or has come into a group.
+// onChange welcomes a newcomer who has become a friend or joined a group.
 func (p *person) onChange(ch client.Change) {
 	if !p.demo.isNewcomer(ch.User, time.Now()) {
 		return
@@ -91,20 +92,21 @@ func (p *person) onChange(ch client.Change) {
 	}
 }
 
-// presence greets the guest, once.
+// onPresence greets the guest once.
 func (p *person) onPresence(pr client.Presence) {
 	if pr.Online && p.demo.shouldGreet(p, pr.User) {
 		p.queueReply(reply{conv: client.User(pr.User), text: "There you are! Everybody in here is a script, me included, but the server is real. Write something 🙂"})
 	}
 }
 
-// hasSeen is how far others' messages of a conversation have come here.
+// lastSeen returns the seq of the last message received from others in conv.
 func (p *person) lastSeen(conv client.Conv) int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.seen[conv]
 }
 
+// queueReply queues a reply, or counts it as unanswered if too many are pending.
 func (p *person) queueReply(a reply) {
 	select {
 	case p.replies <- a:
@@ -113,7 +115,7 @@ func (p *person) queueReply(a reply) {
 	}
 }
 
-// answer answers newcomers until ctx ends.
+// replyLoop sends the queued replies until ctx ends.
 func (p *person) replyLoop(ctx context.Context) error {
 	for n := 0; ; n++ {
 		select {
@@ -130,45 +132,48 @@ func (p *person) replyLoop(ctx context.Context) error {
 	}
 }
 
-// say types for as long as somebody would, and sends. It waits while the
-// person is away, and while the server can't be reached. A refusal by the
-// receiver is none of the demo's faults.
+// say shows a typing notification for as long as a person would type, then sends
+// text. It waits while the person is logged out, and while the server can't be
+// reached. It ignores a refusal because the receiver has blocked the person or
+// is gone.
 func (p *person) say(ctx context.Context, conv client.Conv, text string) error {
 	p.loginMu.RLock()
 	defer p.loginMu.RUnlock()
 	for left := typingDuration(text); left > 0 && ctx.Err() == nil; left -= typingEvery {
-		_ = p.c.Typing(conv) // a note that doesn't arrive is no loss
+		_ = p.c.Typing(conv) // a lost notification does no harm
 		p.demo.sleepScaled(ctx, min(left, typingEvery))
 	}
 	_, err := p.c.Send(ctx, conv, text)
 	var refused *proto.Error
 	if errors.As(err, &refused) && (refused.Errno == proto.NotAllowed || refused.Errno == proto.NotFound) {
-		return nil // blocked, or gone
+		return nil // blocked, or deleted
 	}
 	return p.wrapError(ctx, err)
 }
 
 const (
-	typingEvery = 2 * time.Second // a note that one types is repeated
+	typingEvery = 2 * time.Second // interval of typing notifications
 	maxTyping   = 4 * time.Second
 
-	loginEvery = time.Second // while the server can't be reached
+	loginEvery = time.Second // interval of login attempts
 )
 
+// typingDuration returns how long a person would type text.
 func typingDuration(text string) time.Duration {
 	return min(600*time.Millisecond+time.Duration(len(text))*25*time.Millisecond, maxTyping)
 }
 
-// away logs the person out for a while.
+// logOutFor logs the person out, and in again after the given time.
 func (p *person) logOutFor(ctx context.Context, long time.Duration) {
 	p.loginMu.Lock()
 	defer p.loginMu.Unlock()
-	_ = p.c.Logout(ctx) // where the server can't be told, the login below replaces the old one
+	_ = p.c.Logout(ctx) // if it fails, the next login replaces the session
 	for p.demo.sleepScaled(ctx, long); ctx.Err() == nil && p.c.Login(ctx, p.name, p.password) != nil; sleep(ctx, loginEvery) {
 	}
 }
 
-// wrong says whose error it is; what fails because the demo ends is none.
+// wrapError adds the person's name to err. It returns nil if ctx has ended:
+// errors are expected then.
 func (p *person) wrapError(ctx context.Context, err error) error {
 	if err == nil || ctx.Err() != nil {
 		return nil

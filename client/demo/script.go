@@ -8,13 +8,13 @@ import (
 	"strings"
 )
 
-// guestName is the account that newcomers are given. In the script's past it
-// talks like everybody else.
+// guestName is the account for newcomers. In the past phase of the script, it is
+// a scripted person like the others.
 const guestName = "guest"
 
-// script is what the people of the demo say: see script.txt.
+// script is what the people of the demo say; script.txt describes the format.
 type script struct {
-	people []string // by their first word, without the guest
+	people []string // in the order of their first line, without the guest
 	groups []*group
 	scenes []*scene
 }
@@ -22,30 +22,30 @@ type script struct {
 // group is a group of the script.
 type group struct {
 	key, name, description string
-	members                []string // by their first word there; without the guest
-	id                     int64    // once it is made
+	members                []string // in the order of their first line there, without the guest
+	id                     int64    // set when the group has been created
 }
 
-// The parts of a script.
+// Phases of a script.
 const (
-	phasePast   = "past"   // said while the guest is there
-	phaseUnread = "unread" // said when the guest has left
-	phaseLive   = "live"   // said again and again as long as the demo runs
+	phasePast   = "past"   // sent before the demo starts, while the guest is logged in
+	phaseUnread = "unread" // sent after the guest has logged out
+	phaseLive   = "live"   // repeated as long as the demo runs
 )
 
 // scene is one talk in one place.
 type scene struct {
 	phase string
-	place string    // as the script has it: scenes of one place are said in turn
-	group *group    // nil: a pair talks
-	pair  [2]string // who
+	place string    // as written in the script; scenes of one place are played in order
+	group *group    // nil if a pair talks
+	pair  [2]string // the pair's names
 	lines []line
 }
 
 // line is one message.
 type line struct{ who, text string }
 
-// readScript reads a script; the error names the line that can't be understood.
+// readScript parses a script. An error names the line.
 func readScript(r io.Reader) (*script, error) {
 	s := &script{}
 	words := make(map[string]*group)
@@ -60,12 +60,13 @@ func readScript(r io.Reader) (*script, error) {
 	}
 	for _, sc := range s.scenes {
 		if len(sc.lines) == 0 {
-			return nil, fmt.Errorf("script: nobody says anything in a scene %s %s", sc.phase, sc.place)
+			return nil, fmt.Errorf("script: scene \"%s %s\" is empty", sc.phase, sc.place)
 		}
 	}
 	return s, nil
 }
 
+// parseLine parses one line of the script; words are the groups by key.
 func (s *script) parseLine(text string, words map[string]*group) error {
 	switch {
 	case text == "" || strings.HasPrefix(text, "#"):
@@ -77,7 +78,7 @@ func (s *script) parseLine(text string, words map[string]*group) error {
 		}
 		g := &group{key: parts[0], name: parts[1], description: parts[2]}
 		if words[g.key] != nil {
-			return fmt.Errorf("there is a group %q already", g.key)
+			return fmt.Errorf("duplicate group %q", g.key)
 		}
 		words[g.key] = g
 		s.groups = append(s.groups, g)
@@ -92,17 +93,17 @@ func (s *script) parseLine(text string, words map[string]*group) error {
 	return s.addLine(s.scenes[len(s.scenes)-1], who, strings.ReplaceAll(said, `\n`, "\n"))
 }
 
-// begin begins a scene: "PART WHERE".
+// parseScene parses the head of a scene: "PHASE PLACE".
 func (s *script) parseScene(head string, words map[string]*group) error {
-	part, where, _ := strings.Cut(head, " ")
-	if part != phasePast && part != phaseUnread && part != phaseLive {
-		return fmt.Errorf("%q is none of past, unread and live", part)
+	phase, place, _ := strings.Cut(head, " ")
+	if phase != phasePast && phase != phaseUnread && phase != phaseLive {
+		return fmt.Errorf("unknown phase %q: must be past, unread or live", phase)
 	}
-	sc := &scene{phase: part, place: where, group: words[where]}
+	sc := &scene{phase: phase, place: place, group: words[place]}
 	if sc.group == nil {
-		a, b, ok := strings.Cut(where, " + ")
+		a, b, ok := strings.Cut(place, " + ")
 		if !ok || a == b {
-			return fmt.Errorf("%q is neither a group nor \"A + B\"", where)
+			return fmt.Errorf("unknown place %q: must be a group or \"A + B\"", place)
 		}
 		sc.pair = [2]string{a, b}
 	}
@@ -110,13 +111,13 @@ func (s *script) parseScene(head string, words map[string]*group) error {
 	return nil
 }
 
-// say adds a line to a scene.
+// addLine adds a message to a scene.
 func (s *script) addLine(sc *scene, who, text string) error {
 	switch {
 	case who == guestName && sc.phase != phasePast:
-		return fmt.Errorf("the guest can't speak in what is %s", sc.phase)
+		return fmt.Errorf("the guest can't speak in the phase %s", sc.phase)
 	case sc.group == nil && who != sc.pair[0] && who != sc.pair[1]:
-		return fmt.Errorf("%s speaks where %s does", who, sc.place)
+		return fmt.Errorf("%s is not one of %s", who, sc.place)
 	}
 	if who != guestName {
 		if !slices.Contains(s.people, who) {
@@ -130,12 +131,13 @@ func (s *script) addLine(sc *scene, who, text string) error {
 	return nil
 }
 
-// places returns the scenes of a part by where they are, in the script's order.
-func (s *script) scenesByPlace(part string) [][]*scene {
+// scenesByPlace returns the scenes of a phase, grouped by place, in the order of
+// the script.
+func (s *script) scenesByPlace(phase string) [][]*scene {
 	var all [][]*scene
 	at := make(map[string]int)
 	for _, sc := range s.scenes {
-		if sc.phase != part {
+		if sc.phase != phase {
 			continue
 		}
 		i, known := at[sc.place]

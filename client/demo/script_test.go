@@ -7,16 +7,16 @@ import (
 	"chatd/proto"
 )
 
-// The script can be played: it has all three parts, those who write to the
-// guest are there, and everything in it is something that the server takes.
+// The script is complete: it has all phases, everyone who writes to the guest
+// exists, and the server accepts all names and texts.
 func TestScript(t *testing.T) {
 	s, err := readScript(strings.NewReader(scriptText))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, part := range []string{phasePast, phaseUnread, phaseLive} {
-		if len(s.scenesByPlace(part)) < 3 {
-			t.Errorf("%s: people talk in %d places", part, len(s.scenesByPlace(part)))
+	for _, phase := range []string{phasePast, phaseUnread, phaseLive} {
+		if len(s.scenesByPlace(phase)) < 3 {
+			t.Errorf("%s: people talk in %d places", phase, len(s.scenesByPlace(phase)))
 		}
 	}
 	for _, name := range s.people {
@@ -50,18 +50,18 @@ func known(s *script, name string) bool {
 	return false
 }
 
-// A slip in the script is told with its line, not played.
+// A mistake in the script is reported with its line.
 func TestScriptErrors(t *testing.T) {
 	for text, want := range map[string]string{
-		"== live tea\nMei: x":                        "line 1: \"tea\" is neither",
-		"== later Mei + Olu":                         "line 1: \"later\" is none of",
+		"== live tea\nMei: x":                        "line 1: unknown place \"tea\"",
+		"== later Mei + Olu":                         "line 1: unknown phase \"later\"",
 		"Mei: hello":                                 "line 1: \"Mei: hello\" is not",
 		"== live Mei + Mei":                          "line 1",
-		"\n# x\n== live Mei + Olu\nTomas: hi":        "line 4: Tomas speaks where Mei + Olu does",
+		"\n# x\n== live Mei + Olu\nTomas: hi":        "line 4: Tomas is not one of Mei + Olu",
 		"== unread Mei + guest\nguest: hi":           "line 2: the guest can't speak",
-		"== live Mei + Olu":                          "nobody says anything",
+		"== live Mei + Olu":                          "scene \"live Mei + Olu\" is empty",
 		"group tea: Tea":                             "line 1: ",
-		"group t: A: b\ngroup t: A: b":               "line 2: there is a group",
+		"group t: A: b\ngroup t: A: b":               "line 2: duplicate group",
 		"group t: A: b\n== live t\nMei without text": "line 3: ",
 	} {
 		if _, err := readScript(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) {
@@ -70,8 +70,8 @@ func TestScriptErrors(t *testing.T) {
 	}
 }
 
-// A newcomer is answered in their language and to the point, and never told
-// that a person sits there.
+// A newcomer gets an answer in their language that fits, and is never told that
+// a person wrote it.
 func TestAnswer(t *testing.T) {
 	for text, want := range map[string]string{
 		"hello":                           "script",

@@ -1,11 +1,11 @@
-// Package web is the web client: the files that a browser gets, as they are.
-// There is no build step. What they are made of is in README.md beside this file.
+// Package web embeds the web client's files. There is no build step: browsers
+// get the files as they are. README.md describes how they are organized.
 package web
 
 import "embed"
 
-// Files holds index.html and all that it refers to, by the paths that it
-// refers to them by. Tests and types aren't in it.
+// Files has index.html and the files that it refers to, under the paths that
+// it uses. It has no tests and no type declarations.
 //
 //go:embed index.html icon.svg app.webmanifest style/*.css app/*.js sdk/*.js
 var Files embed.FS

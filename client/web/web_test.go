@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// sources are the files of the web client that a browser runs or shows.
+// sources returns the content of the embedded files by name.
 func sources(t *testing.T) map[string]string {
 	t.Helper()
 	all := make(map[string]string)
@@ -30,9 +30,9 @@ func sources(t *testing.T) map[string]string {
 	return all
 }
 
-// What makes markup or code of text has no place in a page that shows what
-// strangers write; and what the policy of the page forbids would not work.
-func TestNothingMakesCodeOfText(t *testing.T) {
+// The page shows texts by strangers: it must not use anything that turns text
+// into markup or code. What its content security policy forbids wouldn't work.
+func TestNoCodeFromText(t *testing.T) {
 	banned := regexp.MustCompile(`innerHTML|outerHTML|insertAdjacentHTML|document\.write|createContextualFragment|DOMParser|srcdoc|setHTML|\beval\b|new Function|\bon[a-z]+="|javascript:|\sstyle="|setAttribute\('style|<style|set(?:Timeout|Interval)\(['"\x60]`)
 	for name, text := range sources(t) {
 		if found := banned.FindString(text); found != "" {
@@ -41,10 +41,10 @@ func TestNothingMakesCodeOfText(t *testing.T) {
 	}
 }
 
-// The page asks nobody else for anything, now or later.
-func TestNothingFromElsewhere(t *testing.T) {
+// The page loads nothing from other sites.
+func TestNoExternalResources(t *testing.T) {
 	address := regexp.MustCompile(`(?:https?:|wss?:)?//[a-zA-Z0-9][\w.-]*`)
-	names := regexp.MustCompile(`^http://www\.w3\.org$`) // of the language of drawings: a name, which is never asked for
+	names := regexp.MustCompile(`^http://www\.w3\.org$`) // the SVG namespace, which isn't loaded
 	for name, text := range sources(t) {
 		for line := range strings.Lines(text) {
 			if line, _, _ = strings.Cut(line, "// "); strings.HasPrefix(strings.TrimSpace(line), "*") {
@@ -59,8 +59,8 @@ func TestNothingFromElsewhere(t *testing.T) {
 	}
 }
 
-// The server leaves comments out by lines. So a script must not have a string
-// that goes over several, nor code behind the end of a comment.
+// The server removes comments line by line. So scripts must not have strings
+// over several lines, nor code after a comment on the same line.
 func TestCommentsHaveTheirLines(t *testing.T) {
 	for name, text := range sources(t) {
 		if path.Ext(name) != ".js" && path.Ext(name) != ".css" {
@@ -89,8 +89,8 @@ func TestCommentsHaveTheirLines(t *testing.T) {
 	}
 }
 
-// A text that is missing would show as "undefined", and one that nothing asks
-// for is dead. (That both languages have the same is a test in JavaScript.)
+// A missing text would be shown as "undefined", and an unused one is dead. (A
+// test in JavaScript checks that both languages have the same texts.)
 func TestTexts(t *testing.T) {
 	all := sources(t)
 	uses := make(map[string]bool)
@@ -101,7 +101,7 @@ func TestTexts(t *testing.T) {
 			}
 		}
 	}
-	// What is asked for by a state's or a mark's name.
+	// Texts whose names are computed from states.
 	for _, name := range []string{"online", "offline", "queued", "sent", "stored", "read", "failed"} {
 		uses[name] = true
 	}
@@ -121,7 +121,7 @@ func TestTexts(t *testing.T) {
 	}
 }
 
-// The parts that know no browser do what they say, by Node's own tests.
+// The modules that don't need a browser pass their tests in Node.
 func TestModules(t *testing.T) {
 	node, err := exec.LookPath("node")
 	if err != nil {

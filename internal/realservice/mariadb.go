@@ -9,29 +9,29 @@ import (
 	"chatd/internal/services"
 )
 
-// shared is the MariaDB of all tests of a process. It is started once and
-// ends with the process: its folder's guard sees to that.
+// sharedMariaDB is used by all tests of a process. It is started once, and
+// killed by its folder's cleaner when the process ends.
 var sharedMariaDB struct {
 	sync.Mutex
 	server    *MariaDBServer
 	databases int
 }
 
-// MariaDBServer is a MariaDB of a test's own.
+// MariaDBServer is a MariaDB for one test.
 type MariaDBServer struct {
 	Server
 	mariadb *services.MariaDB
 }
 
-// MariaDB returns the URL of a fresh, empty database on a MariaDB that all
-// tests of the process share: mysql://root@127.0.0.1:PORT/NAME. It is dropped
+// MariaDB returns the URL of a new, empty database on a server that all tests of
+// the process share: mysql://root@127.0.0.1:PORT/NAME. The database is dropped
 // when the test ends.
 func MariaDB(t testing.TB) string {
 	t.Helper()
 	sharedMariaDB.Lock()
 	defer sharedMariaDB.Unlock()
 	if sharedMariaDB.server == nil {
-		// Nothing here has to outlive a power cut, and to sync costs most of the time.
+		// The data needn't survive a power failure, and syncing takes most of the time.
 		sharedMariaDB.server = launchMariaDB(t, "--innodb-flush-log-at-trx-commit=0")
 	}
 	sharedMariaDB.databases++
@@ -41,9 +41,9 @@ func MariaDB(t testing.TB) string {
 	return m.mariadb.URL(name)
 }
 
-// NewMariaDB starts a MariaDB for this test alone, which may kill or freeze
-// it. Its URL ends with a database's name: "chatd", which is there and empty.
-// More arguments for mariadbd may be given, as on its command line.
+// NewMariaDB starts a MariaDB for this test, which may kill or freeze it. The
+// URL is that of an empty database "chatd". args are additional arguments for
+// mariadbd.
 func NewMariaDB(t testing.TB, args ...string) *MariaDBServer {
 	t.Helper()
 	m := launchMariaDB(t, args...)
@@ -67,8 +67,8 @@ func launchMariaDB(t testing.TB, args ...string) *MariaDBServer {
 	return m
 }
 
-// SQL runs statements through the MariaDB client and returns what it prints:
-// rows as lines, columns separated by tabs, without a heading.
+// SQL runs statements with the MariaDB client and returns its output: one line
+// per row, columns separated by tabs, no header.
 func (m *MariaDBServer) SQL(t testing.TB, statements string) string {
 	t.Helper()
 	out, err := m.mariadb.SQL(context.Background(), statements)

@@ -7,18 +7,17 @@ import (
 	"chatd/internal/services"
 )
 
-// NginxServer is an nginx of a test's own.
+// NginxServer is an nginx for one test.
 type NginxServer struct {
-	Folder string // its prefix: relative paths of the configuration begin here
+	Folder string // relative paths in the configuration start here
 
 	server Server
 	nginx  *services.Nginx
 }
 
-// Nginx starts nginx with the text of a configuration, in the foreground and
-// with its files in a folder of its own. The module for `stream` is loaded
-// where the text uses it and doesn't load it. The text must not say where the
-// process id is kept.
+// Nginx starts an nginx with this configuration, in the foreground, with its
+// files in a temporary directory. If the configuration uses `stream` and doesn't
+// load its module, the module is loaded. The configuration must not set `pid`.
 func Nginx(t testing.TB, conf string) *NginxServer {
 	t.Helper()
 	n := &NginxServer{}
@@ -34,17 +33,17 @@ func Nginx(t testing.TB, conf string) *NginxServer {
 	return n
 }
 
-// Reload has nginx go over to another configuration without dropping a
-// connection, and returns when a worker works by it.
+// Reload switches nginx to another configuration without dropping connections.
+// It returns when a worker uses the new one.
 func (n *NginxServer) Reload(t testing.TB, conf string) {
 	t.Helper()
 	requireNoError(t, n.nginx.Reload(context.Background(), conf))
 }
 
-// Log returns the end of what nginx has written to its error log.
+// Log returns the end of nginx's error log.
 func (n *NginxServer) Log() string { return n.nginx.Log() }
 
-// Stop ends nginx and its connections at once.
+// Stop kills nginx, which closes its connections.
 func (n *NginxServer) Stop(t testing.TB) {
 	t.Helper()
 	if err := n.nginx.Close(); err != nil {

@@ -1,12 +1,11 @@
-// Package realservice starts the real services that tests need: MariaDB,
-// Redis and nginx, on free ports of the loopback address, with their data in
-// folders of their own. It is services for tests: what goes wrong ends the
-// test, and the test's end ends the services. Nothing of them outlives the
-// test process, however that ends.
+// Package realservice starts the services that tests need: MariaDB, Redis and
+// nginx. It wraps package services for tests: errors fail the test, and the
+// services end with the test. They use free ports of the loopback address, keep
+// their data in temporary directories, and never outlive the test process.
 //
-// Where a program isn't installed the test fails, and says how to get it; with
-// CHATD_SKIP_SERVICES set it is skipped. Functions here may be called from the
-// test's own goroutine only, and block until the service answers or has ended.
+// If a program isn't installed, the test fails with a hint; with
+// CHATD_SKIP_SERVICES set it is skipped. Functions must be called from the
+// test's goroutine. They block until the service is ready or has ended.
 package realservice
 
 import (
@@ -17,8 +16,8 @@ import (
 	"chatd/internal/services"
 )
 
-// Port returns a port of 127.0.0.1 that nobody listens on, and that no other
-// test is given until this one ends, in whatever process.
+// Port returns a port of 127.0.0.1 that nobody listens on. No other test, in any
+// process, gets it before this test ends.
 func Port(t testing.TB) int {
 	t.Helper()
 	p, err := services.NewPort()
@@ -33,8 +32,8 @@ func Port(t testing.TB) int {
 	return p.Number
 }
 
-// must ends the test where err says so: skipped where a program isn't
-// installed and that was asked for, else failed.
+// requireNoError ends the test if err isn't nil. If a program isn't installed
+// and CHATD_SKIP_SERVICES is set, it skips the test.
 func requireNoError(t testing.TB, err error) {
 	t.Helper()
 	var missing *services.MissingError

@@ -12,7 +12,7 @@ import (
 	"chatd/internal/services"
 )
 
-// Every test against MariaDB begins on an empty database of its own.
+// Every test gets an empty database of its own.
 func TestMariaDB(t *testing.T) {
 	one, two := MariaDB(t), MariaDB(t)
 	if one == two || !strings.HasPrefix(one, "mysql://root@127.0.0.1:") {
@@ -24,7 +24,7 @@ func TestMariaDB(t *testing.T) {
 	}
 }
 
-// A database that was killed or frozen is there again as it was.
+// A database that was killed or frozen comes back with its data.
 func TestMariaDBReturns(t *testing.T) {
 	m := NewMariaDB(t)
 	m.SQL(t, "CREATE TABLE chatd.x (i INT); INSERT INTO chatd.x VALUES (7)")
@@ -40,7 +40,7 @@ func TestMariaDBReturns(t *testing.T) {
 	}
 }
 
-// Redis is killed, frozen and brought back by tests of what holds it.
+// A Redis can be killed, frozen and restarted.
 func TestRedis(t *testing.T) {
 	r := Redis(t)
 	if got := r.Client(t, "PING"); got != "PONG" {
@@ -70,8 +70,8 @@ func TestRedis(t *testing.T) {
 	}
 }
 
-// A reload is done when it is said to be: connections that come after it get
-// what the new configuration says, and the stream module is there.
+// After Reload returns, new connections use the new configuration. The stream
+// module is loaded.
 func TestNginx(t *testing.T) {
 	port := strconv.Itoa(Port(t))
 	conf := func(word string) string {

@@ -7,14 +7,14 @@ import (
 	"chatd/internal/services"
 )
 
-// RedisServer is a Redis of a test's own. Its URL has no password.
+// RedisServer is a Redis for one test. Its URL has no password.
 type RedisServer struct {
 	Server
 	redis *services.Redis
 }
 
-// Redis starts a Redis that keeps nothing on disk; more arguments for it may
-// be given, as on its command line.
+// Redis starts a Redis without persistence. args are additional arguments for
+// redis-server.
 func Redis(t testing.TB, args ...string) *RedisServer {
 	t.Helper()
 	r := &RedisServer{}
@@ -30,8 +30,8 @@ func Redis(t testing.TB, args ...string) *RedisServer {
 	return r
 }
 
-// Client runs redis-cli with these arguments and returns what it prints, with
-// the white space around it removed.
+// Client runs redis-cli with these arguments and returns its output, without
+// surrounding white space.
 func (r *RedisServer) Client(t testing.TB, args ...string) string {
 	t.Helper()
 	out, err := r.redis.Client(context.Background(), args...)

@@ -7,7 +7,7 @@ import (
 	"chatd/internal/services"
 )
 
-// Server is a service that a test may treat badly. It ends with the test.
+// Server is a service that a test may kill or freeze. It ends with the test.
 type Server struct {
 	URL  string
 	Port int // of 127.0.0.1
@@ -16,14 +16,14 @@ type Server struct {
 	folder  *services.Folder
 }
 
-// launch starts a service for the first time: what lay lays out in a folder of
-// its own.
-func launch(t testing.TB, lay func(*services.Folder) (*services.Service, error)) Server {
+// launch creates a temporary directory and starts the service that create
+// creates in it.
+func launch(t testing.TB, create func(*services.Folder) (*services.Service, error)) Server {
 	t.Helper()
 	folder, err := services.NewFolder("", "chatd-test-")
 	requireNoError(t, err)
 	s := Server{folder: folder}
-	if s.service, err = lay(folder); err == nil {
+	if s.service, err = create(folder); err == nil {
 		err = s.service.Start(context.Background())
 	}
 	if err != nil {
@@ -33,7 +33,7 @@ func launch(t testing.TB, lay func(*services.Folder) (*services.Service, error))
 	return s
 }
 
-// end ends the server and removes its folder.
+// close ends the service and removes its directory.
 func (s *Server) close(t testing.TB) {
 	t.Helper()
 	if s.service != nil {
@@ -46,25 +46,26 @@ func (s *Server) close(t testing.TB) {
 	}
 }
 
-// Start starts the server again, after Kill: on its port, with its data.
+// Start restarts the server after Kill, with the same port and data.
 func (s *Server) Start(t testing.TB) {
 	t.Helper()
 	requireNoError(t, s.service.Start(context.Background()))
 }
 
-// Kill ends the server at once, as kill -9 does.
+// Kill kills the server with SIGKILL.
 func (s *Server) Kill(t testing.TB) {
 	t.Helper()
 	requireNoError(t, s.service.Kill())
 }
 
-// Stop freezes the server: its connections stay, and nothing answers.
+// Stop freezes the server with SIGSTOP: its connections stay open, but it
+// doesn't answer.
 func (s *Server) Stop(t testing.TB) {
 	t.Helper()
 	requireNoError(t, s.service.Freeze())
 }
 
-// Cont lets the server go on after Stop.
+// Cont continues the server after Stop.
 func (s *Server) Cont(t testing.TB) {
 	t.Helper()
 	requireNoError(t, s.service.Thaw())

@@ -13,32 +13,32 @@ import (
 	"syscall"
 )
 
-// Folder is where services lie that belong together, each in a folder of its
-// own beneath it. When this process is gone without having removed it, what
-// was started there is killed, and the folder removed: a guard sees to that.
-// It may be used by several goroutines.
+// Folder is a directory that contains the directories of services. If this
+// process ends without calling Remove, however it ends, a cleaner process kills
+// the services and removes the directory. A Folder is safe for concurrent use.
 type Folder struct {
 	Path string
 
-	*guard
+	*cleaner
 }
 
-// guard is the process that tidies up after this one.
-type guard struct {
+// cleaner is the process that cleans up if this one dies.
+type cleaner struct {
 	mu    sync.Mutex
 	cmd   *exec.Cmd
 	stdin io.WriteCloser
 }
 
-// The guard notices the end of this process because a pipe from here ends. (A
-// death signal would be tied to the thread that started a program, and would
-// leave the folder.) It knows the processes by what it is told, and finds by
-// itself what is mounted in the folder.
+// The cleaner notices the end of this process by the end of its standard input,
+// a pipe. (A parent-death signal would depend on the thread that started a
+// program, and would leave the directory behind.) It learns the process groups
+// to kill from "started PID" and "ended PID" lines, and finds mounts in the
+// directory by itself.
 const cleanerScript = `
 folder=$1 all=
 while read -r word pid; do
 	case $word in
-	began) all="$all $pid" ;;
+	started) all="$all $pid" ;;
 	ended)
 		left=
 		for p in $all; do [ "$p" = "$pid" ] || left="$left $p"; done
@@ -54,11 +54,13 @@ done </proc/mounts
 while [ -e "$folder" ]; do rm -rf "$folder"; sleep 0.1; done
 `
 
-// guardPath is where the guard finds rm and sleep, whatever PATH is here.
+// cleanerPath is the cleaner's environment: it must find rm and sleep whatever
+// PATH is here.
 const cleanerPath = "PATH=/usr/bin:/bin"
 
-// NewFolder makes a guarded folder in dir ("": the system's for temporary
-// files), whose name begins with prefix. Its path is absolute.
+// NewFolder creates a directory in dir, with a cleaner. "" means the system's
+// directory for temporary files. The directory's name starts with prefix.
+// Folder.Path is absolute.
 func NewFolder(dir, prefix string) (*Folder, error) {
 	if dir == "" {
 		dir = os.TempDir()
@@ -67,46 +69,48 @@ func NewFolder(dir, prefix string) (*Folder, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Folder{Path: path, guard: &guard{cmd: exec.Command("/bin/sh", "-c", cleanerScript, "guard", path)}}
+	f := &Folder{Path: path, cleaner: &cleaner{cmd: exec.Command("/bin/sh", "-c", cleanerScript, "cleaner", path)}}
 	f.cmd.Env = []string{cleanerPath}
-	f.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a Ctrl-C isn't for it
+	f.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // don't let Ctrl-C reach it
 	if f.stdin, err = f.cmd.StdinPipe(); err == nil {
 		err = f.cmd.Start()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("start a guard: %w", err)
+		return nil, fmt.Errorf("start a cleaner: %w", err)
 	}
-	// Only now, or who is killed in between leaves it behind.
+	// Create the directory after the cleaner runs. Otherwise, a kill in between
+	// would leave it behind.
 	if err := os.Mkdir(path, 0o700); err != nil {
 		return nil, errors.Join(err, f.stop())
 	}
 	return f, nil
 }
 
-// Beneath is a folder in this one, by its name, with the same guard; it must
-// be there before something is made in it. Only the one on top is removed.
+// Beneath returns the subdirectory with this name, with the same cleaner. It
+// must exist before services are created in it. Don't call Remove on it.
 func (f *Folder) Beneath(name string) *Folder {
-	return &Folder{Path: filepath.Join(f.Path, name), guard: f.guard}
+	return &Folder{Path: filepath.Join(f.Path, name), cleaner: f.cleaner}
 }
 
-// tell has the guard know what has become of a process.
-func (g *guard) notify(word string, pid int) error {
+// notify tells the cleaner that a process has started or ended.
+func (g *cleaner) notify(word string, pid int) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	_, err := fmt.Fprintln(g.stdin, word, pid)
 	return err
 }
 
-// Remove removes the folder, whose services must have ended, and dismisses
-// the guard. It may be called once.
+// Remove removes the directory and stops the cleaner. The services must have
+// ended. It may be called once.
 func (f *Folder) Remove() error {
 	if err := os.RemoveAll(f.Path); err != nil {
-		return err // the guard tries again at the end
+		return err // the cleaner tries again when this process ends
 	}
 	return f.stop()
 }
 
-func (g *guard) stop() error {
+// stop stops the cleaner without cleaning up.
+func (g *cleaner) stop() error {
 	err := g.notify("done", 0)
 	return errors.Join(err, g.stdin.Close(), g.cmd.Wait())
 }

@@ -12,14 +12,14 @@ import (
 	"strings"
 )
 
-// policyFile, where it exits with 101, keeps Debian's packages from starting
-// what they install: whoever needs a service starts it.
+// policyFile is a script that Debian's packages run when they are installed. If
+// it exits with 101, they don't start their service.
 const policyFile = "/usr/sbin/policy-rc.d"
 
-// Ensure installs what is missing of some programs, if this user of this
-// machine may, and tells say about it. What is missing after all is a
-// *MissingError. It blocks, for a minute or so where it installs.
-func Ensure(ctx context.Context, say io.Writer, programs ...string) error {
+// Ensure installs the missing ones of these programs with apt-get, if this user
+// may, and writes what it does to log. If a program is still missing, it returns
+// a *MissingError. It blocks, for about a minute if it installs something.
+func Ensure(ctx context.Context, log io.Writer, programs ...string) error {
 	packages, missing := missingPackages(programs)
 	if missing == nil {
 		return nil
@@ -28,8 +28,8 @@ func Ensure(ctx context.Context, say io.Writer, programs ...string) error {
 	if err != nil || os.Getuid() != 0 {
 		return missing
 	}
-	fmt.Fprintf(say, "installing what is missing here: %s\n", strings.Join(packages, " "))
-	// A failure shows in what is missing still.
+	fmt.Fprintf(log, "installing missing packages: %s\n", strings.Join(packages, " "))
+	// Ignore the error if everything is there afterwards.
 	err = aptInstall(ctx, apt, packages)
 	if _, missing := missingPackages(programs); missing != nil {
 		return errors.Join(missing, err)
@@ -37,8 +37,8 @@ func Ensure(ctx context.Context, say io.Writer, programs ...string) error {
 	return nil
 }
 
-// lacking lists the packages of the programs that aren't installed. The error
-// is that of the first.
+// missingPackages returns the packages of the programs that aren't installed,
+// and the error of the first missing program.
 func missingPackages(programs []string) (packages []string, first error) {
 	for _, program := range programs {
 		_, err := Find(program)
@@ -53,6 +53,7 @@ func missingPackages(programs []string) (packages []string, first error) {
 	return slices.Compact(packages), first
 }
 
+// aptInstall installs packages without starting their services.
 func aptInstall(ctx context.Context, apt string, packages []string) (err error) {
 	policy, err := os.OpenFile(policyFile, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755)
 	switch {
@@ -62,7 +63,7 @@ func aptInstall(ctx context.Context, apt string, packages []string) (err error) 
 		if err = errors.Join(err, policy.Close()); err != nil {
 			return err
 		}
-	case !errors.Is(err, fs.ErrExist): // there is one: the machine's owner has decided
+	case !errors.Is(err, fs.ErrExist): // the file exists: its owner has decided already
 		return err
 	}
 	for _, args := range [][]string{
@@ -71,8 +72,8 @@ func aptInstall(ctx context.Context, apt string, packages []string) (err error) 
 	} {
 		cmd := exec.CommandContext(ctx, apt, args...)
 		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
-		cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // killed, it would leave a package half installed
-		// An update that fails may leave lists that are good enough.
+		cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // if killed, it would leave a package half installed
+		// If the update fails, the old package lists may be good enough.
 		if out, err := cmd.CombinedOutput(); err != nil && args[0] != "update" {
 			return fmt.Errorf("apt-get %s: %w\n%s", strings.Join(args, " "), err, out)
 		}

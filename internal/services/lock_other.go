@@ -4,6 +4,6 @@ package services
 
 import "os"
 
-// lockByte does nothing: other locks belong to a process, and would not keep
-// two of its own services apart.
+// lockByte does nothing. Other systems have only locks per process, which
+// wouldn't keep two services of one process apart.
 func lockByte(*os.File, int) error { return nil }

@@ -11,21 +11,20 @@ import (
 	"syscall"
 )
 
-// streamModule is where Debian has what `stream` needs; elsewhere it tends to
-// be compiled in.
+// streamModule is Debian's file of the module for `stream`. Elsewhere it is
+// usually compiled in.
 const streamModule = "/usr/lib/nginx/modules/ngx_stream_module.so"
 
-// Nginx is an nginx in the foreground. Its Folder is its prefix: relative
-// paths of the configuration begin there.
+// Nginx is an nginx that runs in the foreground. Relative paths in its
+// configuration start at Folder.
 type Nginx struct {
 	*Service
-	globals string // directives that the configuration doesn't have itself
+	globals string // directives that the configuration lacks
 }
 
-// NewNginx makes an nginx beneath f by the text of a configuration, which it
-// checks; it isn't started. The module for `stream` is loaded where the text
-// uses it and doesn't load it. The text must not say where the process id is
-// kept.
+// NewNginx creates an nginx with this configuration in f, lets nginx check it,
+// and doesn't start it. If the configuration uses `stream` and doesn't load its
+// module, the module is loaded. The configuration must not set `pid`.
 func NewNginx(ctx context.Context, f *Folder, conf string) (*Nginx, error) {
 	path, err := Find("nginx")
 	if err != nil {
@@ -66,17 +65,18 @@ func (n *Nginx) args(more ...string) []string {
 	return append([]string{"-p", n.Folder, "-c", filepath.Join(n.Folder, "nginx.conf"), "-e", "stderr", "-g", n.globals}, more...)
 }
 
-// listens is nil once nginx has written its id, which it does when it listens
-// everywhere. The check leaves an empty file, a kill that of a dead process.
+// listens returns nil once nginx has written its process id, which it does after
+// it listens on all ports. The file may exist before: checking the configuration
+// leaves it empty, and a kill leaves an old id.
 func (n *Nginx) listens() error {
 	b, err := os.ReadFile(n.pidFile())
 	if err == nil && strings.TrimSpace(string(b)) != strconv.Itoa(n.PID()) {
-		err = errors.New("it has not written its process id")
+		err = errors.New("process id not written yet")
 	}
 	return err
 }
 
-// configure writes the configuration, and has nginx check it.
+// configure writes the configuration and lets nginx check it.
 func (n *Nginx) configure(ctx context.Context, conf string) error {
 	if err := os.WriteFile(filepath.Join(n.Folder, "nginx.conf"), []byte(conf), 0o600); err != nil {
 		return err
@@ -84,16 +84,16 @@ func (n *Nginx) configure(ctx context.Context, conf string) error {
 	log := filepath.Join(n.Folder, "check.log")
 	err := n.parent.run(ctx, log, n.program.Path, n.args("-t")...)
 	if err != nil {
-		err = fmt.Errorf("it doesn't accept the configuration: %w", err)
+		err = fmt.Errorf("configuration rejected: %w", err)
 	}
 	return errors.Join(err, os.Remove(log))
 }
 
-// Reload has nginx go over to another configuration without dropping a
-// connection, and returns when a worker works by it.
+// Reload switches nginx to another configuration without dropping connections.
+// It returns when a worker uses the new one.
 func (n *Nginx) Reload(ctx context.Context, conf string) error {
 	if n.process == nil {
-		return n.wrapError(errors.New("it doesn't run"))
+		return n.wrapError(errors.New("not running"))
 	}
 	if err := n.configure(ctx, conf); err != nil {
 		return n.wrapError(err)
@@ -108,7 +108,7 @@ func (n *Nginx) Reload(ctx context.Context, conf string) error {
 				return nil
 			}
 		}
-		return errors.New("it has no new worker yet")
+		return errors.New("no new worker yet")
 	})
 	if err != nil {
 		return n.wrapError(fmt.Errorf("reload: %w%s", err, n.process.logSuffix()))
@@ -116,8 +116,8 @@ func (n *Nginx) Reload(ctx context.Context, conf string) error {
 	return nil
 }
 
-// workers returns the master's children by their place in /proc; where there
-// is none, none is found, and Reload says so.
+// workers returns the /proc paths of the master's children. Without /proc there
+// are none, and Reload fails.
 func (n *Nginx) workers() map[string]bool {
 	all := make(map[string]bool)
 	for _, s := range processes() {
@@ -128,7 +128,7 @@ func (n *Nginx) workers() map[string]bool {
 	return all
 }
 
-// Version is what is run, as "nginx 1.22.1".
+// Version returns name and version, such as "nginx 1.22.1".
 func (n *Nginx) Version(ctx context.Context) string {
 	return version(ctx, n.Name(), `nginx/([0-9.]+)`, n.program.Path, "-v")
 }

@@ -9,21 +9,21 @@ import (
 )
 
 const (
-	readyzTimeout   = 2 * time.Second // of one question whether a node is ready
+	readyzTimeout   = 2 * time.Second // of one /readyz request
 	nodeStopTimeout = 20 * time.Second
 )
 
-// Node is a chatd. It keeps its addresses when it is started again.
+// Node is a chatd process. It keeps its addresses when it is restarted.
 type Node struct{ *Service }
 
-// NewNode lays out a chatd by its program and its flags, which isn't started.
-// Its addresses are added to the flags.
+// NewNode creates a chatd from its program and flags, and doesn't start it. The
+// addresses are added to the flags.
 func NewNode(f *Folder, name, chatd string, flags ...string) (*Node, error) {
 	return NewNodeAt(f, name, chatd, 0, 0, flags...)
 }
 
-// NewNodeAt is NewNode with the ports of its addresses, for clients and for
-// HTTP; one of 0 is chosen.
+// NewNodeAt is NewNode with given ports, for clients and for HTTP. If a port is
+// 0, it chooses one.
 func NewNodeAt(f *Folder, name, chatd string, port, http int, flags ...string) (*Node, error) {
 	n := &Node{}
 	var err error
@@ -38,13 +38,13 @@ func NewNodeAt(f *Folder, name, chatd string, port, http int, flags ...string) (
 	return n, nil
 }
 
-// Addr is where clients connect.
+// Addr returns the address for clients.
 func (n *Node) Addr() string { return Address(n.Port(0)) }
 
-// HTTP is its HTTP address as a URL.
+// HTTP returns the URL of its HTTP address.
 func (n *Node) HTTP() string { return "http://" + Address(n.Port(1)) }
 
-// ready is nil once the node takes clients.
+// ready returns nil once the node accepts clients.
 func (n *Node) ready() error {
 	ctx, cancel := context.WithTimeout(context.Background(), readyzTimeout)
 	defer cancel()

@@ -9,18 +9,19 @@ import (
 	"path/filepath"
 )
 
-// Ports are taken from below those that systems give to clients: a service
-// that is down for a while must find its port free when it returns.
+// Ports are chosen from below the system's range for outgoing connections: a
+// service that is down for a while needs its port back when it restarts.
 const firstPort, lastPort = 15000, 30000
 
-// Port is a port of 127.0.0.1 that nobody listened on when it was chosen, and
-// that nobody else is given who asks this package, in whatever process.
+// Port is a port of 127.0.0.1 that nobody listened on when it was chosen. No
+// other user of this package, in any process, gets it until it is released.
 type Port struct {
 	Number int
-	lock   *os.File // nil: chosen by somebody else
+	lock   *os.File // nil if the caller chose the number
 }
 
-// NewPort chooses a port. It is kept until Release, or until the process ends.
+// NewPort chooses a port. It is reserved until Release, or until the process
+// ends.
 func NewPort() (*Port, error) {
 	for range 100 {
 		p := &Port{Number: firstPort + rand.IntN(lastPort-firstPort)}
@@ -40,31 +41,32 @@ func NewPort() (*Port, error) {
 	return nil, errors.New("no free port found")
 }
 
-// reserve locks one byte of a file that all processes of the user share: the
-// one at the port's number.
+// reserve locks one byte in a file that all processes of the user share; its
+// offset is the port's number. It reports false if another process has locked
+// it.
 func (p *Port) reserve() (bool, error) {
 	f, err := os.OpenFile(filepath.Join(os.TempDir(), fmt.Sprintf("chatd-ports-%d", os.Getuid())), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return false, err
 	}
 	if err := lockByte(f, p.Number); err != nil {
-		return false, f.Close() // the next port then
+		return false, f.Close() // another process has it
 	}
 	p.lock = f
 	return true, nil
 }
 
-// Release lets others have the port. It may be called again.
+// Release gives the port back. It may be called again.
 func (p *Port) Release() error {
 	if p.lock == nil {
 		return nil
 	}
-	err := p.lock.Close() // which unlocks it
+	err := p.lock.Close() // this unlocks it
 	p.lock = nil
 	return err
 }
 
-// Taken says whether somebody listens on a port of 127.0.0.1.
+// Taken reports whether something listens on a port of 127.0.0.1.
 func Taken(port int) bool {
 	l, err := net.Listen("tcp", Address(port))
 	return err != nil || l.Close() != nil

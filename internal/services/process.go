@@ -12,22 +12,23 @@ import (
 	"time"
 )
 
-// process is a program that was started here, in a process group of its own:
-// a Ctrl-C is for this process, which then ends it.
+// process is a running program. It is in a process group of its own, so that
+// Ctrl-C reaches only this process, which then stops it.
 type process struct {
 	pid      int
 	folder   *Folder
-	log      string // the file with what it has written
+	log      string // path of its output
 	hasEnded bool
-	status   syscall.WaitStatus // once it is dead
+	status   syscall.WaitStatus // valid if hasEnded
 }
 
-// gate holds a program back until the guard knows of it: killed in between,
-// this process would leave it behind.
+// startBarrier is a shell script that waits before it runs the program, until
+// the cleaner knows the process id. Otherwise, if this process died in between,
+// the program would keep running.
 const startBarrier = `read -r go && exec "$0" "$@" </dev/null`
 
-// start starts a program in dir ("": where this process is), with its output
-// in the file log.
+// start starts a program in dir, with its output in the file log. "" means the
+// current directory.
 func (f *Folder) start(dir, log, path string, args ...string) (*process, error) {
 	if _, err := exec.LookPath(path); err != nil {
 		return nil, err
@@ -37,7 +38,7 @@ func (f *Folder) start(dir, log, path string, args ...string) (*process, error) 
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = out.Close() }() // the program has its own
+	defer func() { _ = out.Close() }() // the program has its own copy
 	cmd := exec.Command("/bin/sh", append([]string{"-c", startBarrier, path}, args...)...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -49,7 +50,7 @@ func (f *Folder) start(dir, log, path string, args ...string) (*process, error) 
 		return nil, err
 	}
 	p.pid = cmd.Process.Pid
-	if err = f.notify("began", p.pid); err == nil {
+	if err = f.notify("started", p.pid); err == nil {
 		_, err = fmt.Fprintln(opener, "go")
 	}
 	if err = errors.Join(err, opener.Close()); err != nil {
@@ -58,8 +59,8 @@ func (f *Folder) start(dir, log, path string, args ...string) (*process, error) 
 	return p, nil
 }
 
-// run runs a program to its end, guarded. What it has written is in the
-// error, and in the file log.
+// run runs a program to its end. Its output is in the file log, and at the end
+// of the error.
 func (f *Folder) run(ctx context.Context, log, path string, args ...string) error {
 	p, err := f.start(filepath.Dir(log), log, path, args...)
 	if err != nil {
@@ -79,15 +80,15 @@ func (f *Folder) run(ctx context.Context, log, path string, args ...string) erro
 	return nil
 }
 
-// signal sends a signal to all of the program's group.
+// signal sends a signal to the program's process group.
 func (p *process) signal(s syscall.Signal) error {
 	if p.ended() {
-		return fmt.Errorf("it has ended already, with %s%s", p.exitReason(), p.logSuffix())
+		return fmt.Errorf("already ended with %s%s", p.exitReason(), p.logSuffix())
 	}
 	return syscall.Kill(-p.pid, s)
 }
 
-// ended reports whether the program has ended; it doesn't block.
+// ended reports whether the program has ended. It doesn't block.
 func (p *process) ended() bool {
 	if !p.hasEnded {
 		n, err := syscall.Wait4(p.pid, &p.status, syscall.WNOHANG, nil)
@@ -96,16 +97,16 @@ func (p *process) ended() bool {
 	return p.hasEnded
 }
 
-// settle notes whether the program has ended. What it has started itself, as
-// nginx does, ends with it.
+// markEnded records whether the program has ended, and if so kills the processes
+// that it started, such as nginx's workers.
 func (p *process) markEnded(dead bool) {
 	if p.hasEnded = dead; dead {
-		_ = syscall.Kill(-p.pid, syscall.SIGKILL) // mostly there is nobody left
+		_ = syscall.Kill(-p.pid, syscall.SIGKILL) // usually none are left
 	}
 }
 
-// kill kills the program where it still runs, and waits for its end and for
-// that of what it has started.
+// kill kills the program if it runs, and waits until it and the processes that
+// it started have ended.
 func (p *process) kill() error {
 	var err error
 	if !p.ended() {
@@ -114,20 +115,20 @@ func (p *process) kill() error {
 	return errors.Join(err, p.wait(), p.waitForGroup(), p.folder.notify("ended", p.pid))
 }
 
-// waitForGroup blocks until nobody of a dead program's group, which is killed
-// by now, holds a port or a file any more: nginx's workers outlive their
-// master by some milliseconds.
+// waitForGroup waits until the killed processes of the group have ended and
+// released their ports and files. nginx's workers outlive their master by some
+// milliseconds.
 func (p *process) waitForGroup() error {
 	for end := time.Now().Add(stopTimeout); syscall.Kill(-p.pid, 0) == nil && groupLives(p.pid); time.Sleep(pollEvery) {
 		if time.Now().After(end) {
-			return fmt.Errorf("what %d had started still runs %s after it was killed", p.pid, stopTimeout)
+			return fmt.Errorf("child processes of %d still run %s after they were killed", p.pid, stopTimeout)
 		}
 	}
 	return nil
 }
 
-// groupLives says whether a process of the group runs. One that only waits to
-// be reaped, by a first process that may never do so, doesn't.
+// groupLives reports whether a process of the group runs. Zombies don't count:
+// the init process may never reap them.
 func groupLives(group int) bool {
 	for _, s := range processes() {
 		if s.group == group && s.state != "Z" && s.state != "X" {
@@ -137,20 +138,20 @@ func groupLives(group int) bool {
 	return false
 }
 
-// stat is what /proc says of a process.
+// procStat is the content of a /proc/PID/stat file.
 type procStat struct {
 	path          string
 	state         string
 	parent, group int
 }
 
-// processes returns all that run; none where there is no /proc.
+// processes returns all running processes, none if there is no /proc.
 func processes() (all []procStat) {
 	paths, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, path := range paths {
 		b, err := os.ReadFile(path)
 		if err != nil {
-			continue // has ended meanwhile
+			continue // it has ended in the meantime
 		}
 		// pid (name) state parent group …; the name may have any characters.
 		s := procStat{path: path}
@@ -173,7 +174,7 @@ func (p *process) wait() error {
 	return nil
 }
 
-// fate says how the program has ended.
+// exitReason returns how the program ended, for errors.
 func (p *process) exitReason() string {
 	if p.status.Signaled() {
 		return "signal " + p.status.Signal().String()
@@ -181,8 +182,8 @@ func (p *process) exitReason() string {
 	return fmt.Sprintf("exit code %d", p.status.ExitStatus())
 }
 
-// await calls f until it succeeds; the error says that the process has ended,
-// or startTimeout has passed, before.
+// waitReady calls f until it returns nil. It returns an error if the program has
+// ended, or startTimeout has passed.
 func (p *process) waitReady(ctx context.Context, f func() error) error {
 	for end := time.Now().Add(startTimeout); ; {
 		err := f()
@@ -190,7 +191,7 @@ func (p *process) waitReady(ctx context.Context, f func() error) error {
 		case err == nil:
 			return nil
 		case p.ended():
-			return fmt.Errorf("it has ended with %s: %w", p.exitReason(), err)
+			return fmt.Errorf("ended with %s: %w", p.exitReason(), err)
 		case time.Now().After(end):
 			return fmt.Errorf("not ready after %s: %w", startTimeout, err)
 		}
@@ -200,7 +201,7 @@ func (p *process) waitReady(ctx context.Context, f func() error) error {
 	}
 }
 
-// pause waits a moment, or until ctx ends.
+// waitPoll waits for pollEvery, or until ctx ends.
 func waitPoll(ctx context.Context) error {
 	timer := time.NewTimer(pollEvery)
 	defer timer.Stop()
@@ -212,7 +213,7 @@ func waitPoll(ctx context.Context) error {
 	}
 }
 
-// lastWords is what errors say of the program's log.
+// logSuffix returns the end of the program's log, to be appended to errors.
 func (p *process) logSuffix() string {
 	if end := tail(p.log); end != "" {
 		return "; its log ends with:\n" + end
@@ -220,7 +221,7 @@ func (p *process) logSuffix() string {
 	return ""
 }
 
-// tail returns the end of a file.
+// tail returns the last 4 KiB of a file, or the error of reading it.
 func tail(path string) string {
 	const most = 4096
 	b, err := os.ReadFile(path)

@@ -11,17 +11,17 @@ import (
 	"strings"
 )
 
-// Redis is a Redis that keeps nothing on disk, and has no password.
+// Redis is a Redis server without persistence and without a password.
 type Redis struct {
 	*Service
 	path, cli string
 }
 
-// RedisPrograms are what NewRedis needs.
+// RedisPrograms are the programs that NewRedis needs.
 var RedisPrograms = []string{"redis-server", "redis-cli"}
 
-// NewRedis makes a Redis beneath f, which isn't started. More arguments for it
-// may be given, as on its command line; a port of 0 is chosen.
+// NewRedis creates a Redis in f, and doesn't start it. args are additional
+// arguments for redis-server. If port is 0, it chooses one.
 func NewRedis(f *Folder, port int, args ...string) (*Redis, error) {
 	var paths [2]string
 	for i, program := range RedisPrograms {
@@ -45,7 +45,8 @@ func NewRedis(f *Folder, port int, args ...string) (*Redis, error) {
 	return r, nil
 }
 
-// pong has a Redis answer, if only that it wants a password first.
+// pingRedis sends a PING. It accepts an error that asks for a password as an
+// answer.
 func pingRedis(c net.Conn) error {
 	if _, err := c.Write([]byte("PING\r\n")); err != nil {
 		return err
@@ -54,14 +55,14 @@ func pingRedis(c net.Conn) error {
 	if err != nil || line == "+PONG\r\n" || strings.HasPrefix(line, "-NOAUTH") {
 		return err
 	}
-	return fmt.Errorf("it says %q", line)
+	return fmt.Errorf("unexpected answer %q", line)
 }
 
-// URL is where it is, as chatd takes it.
+// URL returns the URL, as chatd takes it.
 func (r *Redis) URL() string { return "redis://" + Address(r.Port(0)) }
 
-// Client runs redis-cli with these arguments and returns what it prints, with
-// the white space around it removed.
+// Client runs redis-cli with these arguments and returns its output, without
+// surrounding white space.
 func (r *Redis) Client(ctx context.Context, args ...string) (string, error) {
 	out, err := exec.CommandContext(ctx, r.cli, append([]string{"-h", "127.0.0.1", "-p", strconv.Itoa(r.Port(0))}, args...)...).CombinedOutput()
 	if err != nil {
@@ -70,7 +71,7 @@ func (r *Redis) Client(ctx context.Context, args ...string) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// Version is what is run, as "Redis 7.0.15".
+// Version returns name and version, such as "Redis 7.0.15".
 func (r *Redis) Version(ctx context.Context) string {
 	return version(ctx, r.Name(), `v=([0-9.]+)`, r.path, "--version")
 }

@@ -12,35 +12,36 @@ import (
 	"time"
 )
 
-// Program says how a service is run.
+// Program describes how to run a service.
 type Program struct {
-	Name string // as people call it: "node 1"
+	Name string // for people, such as "node 1"; also names its folder and errors
 	Path string
-	Dir  string // where it runs; "": where this process does
-	// Ports are what it listens on: 0 for one that is chosen at its first start.
+	Dir  string // working directory; "" means the current one
+	// Ports are the ports that it listens on. Ports that are 0 are chosen at the
+	// first start.
 	Ports []int
-	// Args are its arguments, ports being the numbers of Ports.
+	// Args returns the arguments; ports are the numbers of Ports.
 	Args func(ports []int) []string
-	// Ready is nil once s answers as it should. It is called until then, and
-	// must not block for longer than some seconds.
+	// Ready returns nil once s works. It is called until then. Each call must not
+	// block for longer than a few seconds.
 	Ready func(s *Service) error
-	// StopTimeout is how long it may take to end in order; 0: a minute.
+	// StopTimeout is how long Stop waits; 0 means one minute.
 	StopTimeout time.Duration
 }
 
-// Service is a program that is started and ended here, again and again: on
-// its ports, with its data.
+// Service is a program that can be started and stopped repeatedly, with the same
+// ports and data.
 type Service struct {
-	Folder string // of its own; its log is in there
+	Folder string // its own directory, which also has its log
 
 	program Program
 	parent  *Folder
 	ports   []*Port
-	process *process // nil: not started, or ended by us
+	process *process // nil if not started, or ended by this package
 	pid     atomic.Int64
 }
 
-// New makes a service's folder beneath f. The service isn't started.
+// New creates a service's directory in f. It doesn't start the service.
 func New(f *Folder, p Program) (*Service, error) {
 	s := &Service{program: p, parent: f, Folder: filepath.Join(f.Path, strings.ReplaceAll(p.Name, " ", "-"))}
 	if s.program.StopTimeout == 0 {
@@ -55,21 +56,23 @@ func New(f *Folder, p Program) (*Service, error) {
 	return s, nil
 }
 
-// Name is what people call it.
+// Name returns the program's name.
 func (s *Service) Name() string { return s.program.Name }
 
-// PID is its process, 0 where it doesn't run. Any goroutine may ask.
+// PID returns the process id, 0 if the service doesn't run. It is safe for
+// concurrent use.
 func (s *Service) PID() int { return int(s.pid.Load()) }
 
-// Port is the i-th of its ports; 0 where it hasn't been chosen yet.
+// Port returns the i-th port, 0 if it hasn't been chosen yet.
 func (s *Service) Port(i int) int { return s.ports[i].Number }
 
-// Start starts the service, on the ports that it had before. Where a port
-// that was chosen here has been taken by somebody else at the first start,
-// another is chosen. Beside an error it doesn't run.
+// Start starts the service and waits until it is ready. A restarted service gets
+// its old ports. If another program took a port in the moment after it was
+// chosen, Start chooses another one and retries. After an error, the service
+// doesn't run.
 func (s *Service) Start(ctx context.Context) error {
 	if s.process != nil {
-		return s.wrapError(errors.New("it runs already"))
+		return s.wrapError(errors.New("already running"))
 	}
 	for attempt := 1; ; attempt++ {
 		chosen, err := s.choosePorts()
@@ -82,7 +85,7 @@ func (s *Service) Start(ctx context.Context) error {
 	}
 }
 
-// choose chooses the ports that are not known yet.
+// choosePorts chooses the ports that are still 0, and returns their indexes.
 func (s *Service) choosePorts() (chosen []int, err error) {
 	for i, p := range s.ports {
 		if p.Number != 0 {
@@ -97,21 +100,22 @@ func (s *Service) choosePorts() (chosen []int, err error) {
 	return chosen, nil
 }
 
-// free gives chosen ports up where somebody else listens on one of them.
+// releaseIfTaken releases the chosen ports if another program listens on one of
+// them, and reports whether it did.
 func (s *Service) releaseIfTaken(chosen []int) (gaveUp bool) {
 	for _, i := range chosen {
 		gaveUp = gaveUp || Taken(s.Port(i))
 	}
 	for _, i := range chosen {
 		if gaveUp {
-			_ = s.ports[i].Release() // it is somebody else's anyway
+			_ = s.ports[i].Release() // another program has it anyway
 			s.ports[i] = &Port{}
 		}
 	}
 	return gaveUp
 }
 
-// try starts the service and waits until it is ready.
+// startOnce starts the service and waits until it is ready.
 func (s *Service) startOnce(ctx context.Context) error {
 	numbers := make([]int, len(s.ports))
 	for i, p := range s.ports {
@@ -129,33 +133,33 @@ func (s *Service) startOnce(ctx context.Context) error {
 	return nil
 }
 
-// Stop ends the service in order, by SIGTERM; a frozen one goes on for that.
-// One that has not ended in time is killed, which is an error, and so is any
-// end but a good one.
+// Stop ends the service with SIGTERM and waits for its end. A frozen service
+// continues first. It returns an error if the service had to be killed after
+// StopTimeout, or if it didn't exit with 0.
 func (s *Service) Stop() error {
 	if s.process == nil {
-		return s.wrapError(errors.New("it doesn't run"))
+		return s.wrapError(errors.New("not running"))
 	}
 	p := s.process
 	if !p.ended() {
-		_ = syscall.Kill(p.pid, syscall.SIGTERM) // nobody has waited for it: the process is there
+		_ = syscall.Kill(p.pid, syscall.SIGTERM) // safe: the process wasn't reaped yet, so its id is valid
 		_ = syscall.Kill(-p.pid, syscall.SIGCONT)
 	}
 	for end := time.Now().Add(s.program.StopTimeout); !p.ended(); time.Sleep(pollEvery) {
 		if time.Now().After(end) {
-			return errors.Join(s.wrapError(fmt.Errorf("it had not ended %s after SIGTERM and was killed%s", s.program.StopTimeout, p.logSuffix())), s.Kill())
+			return errors.Join(s.wrapError(fmt.Errorf("still running %s after SIGTERM and was killed%s", s.program.StopTimeout, p.logSuffix())), s.Kill())
 		}
 	}
 	if p.status != 0 {
-		return errors.Join(s.wrapError(fmt.Errorf("it ended badly, with %s%s", p.exitReason(), p.logSuffix())), s.Kill())
+		return errors.Join(s.wrapError(fmt.Errorf("failed with %s%s", p.exitReason(), p.logSuffix())), s.Kill())
 	}
 	return s.Kill()
 }
 
-// Kill ends the service at once, as kill -9 does.
+// Kill kills the service with SIGKILL.
 func (s *Service) Kill() error {
 	if s.process == nil {
-		return s.wrapError(errors.New("it doesn't run"))
+		return s.wrapError(errors.New("not running"))
 	}
 	p := s.process
 	s.process = nil
@@ -163,36 +167,36 @@ func (s *Service) Kill() error {
 	return s.wrapError(p.kill())
 }
 
-// Freeze stops the service by SIGSTOP: its connections stay, and nothing
-// answers.
+// Freeze suspends the service with SIGSTOP: its connections stay open, but it
+// doesn't answer.
 func (s *Service) Freeze() error { return s.signal(syscall.SIGSTOP) }
 
-// Thaw lets the service go on after Freeze.
+// Thaw continues a frozen service.
 func (s *Service) Thaw() error { return s.signal(syscall.SIGCONT) }
 
 func (s *Service) signal(sig syscall.Signal) error {
 	if s.process == nil {
-		return s.wrapError(errors.New("it doesn't run"))
+		return s.wrapError(errors.New("not running"))
 	}
 	return s.wrapError(s.process.signal(sig))
 }
 
-// Ended says why the service has ended by itself; nil where it runs, or was
-// ended here.
+// Ended returns an error with the reason if the service has ended by itself. It
+// returns nil if it runs, or was stopped by this package.
 func (s *Service) Ended() error {
 	if s.process == nil || !s.process.ended() {
 		return nil
 	}
-	return s.wrapError(fmt.Errorf("it has ended with %s%s", s.process.exitReason(), s.process.logSuffix()))
+	return s.wrapError(fmt.Errorf("ended with %s%s", s.process.exitReason(), s.process.logSuffix()))
 }
 
-// Log is the end of what the service has written.
+// Log returns the end of the service's output.
 func (s *Service) Log() string { return tail(s.logPath()) }
 
 func (s *Service) logPath() string { return filepath.Join(s.Folder, "log") }
 
-// Close kills the service where it runs, and gives up its ports. Its folder
-// stays. It may be called again.
+// Close kills the service if it runs, and releases its ports. The folder stays.
+// It may be called again.
 func (s *Service) Close() error {
 	var err error
 	if s.process != nil {
@@ -204,7 +208,7 @@ func (s *Service) Close() error {
 	return err
 }
 
-// wrong says whose error it is.
+// wrapError adds the service's name to err.
 func (s *Service) wrapError(err error) error {
 	if err == nil {
 		return nil

@@ -1,13 +1,12 @@
-// Package services runs programs that a chat needs around it, for tests and
-// for measuring: MariaDB, Redis and nginx, and whatever else is said how to
-// run. They listen on the loopback address, have their data in folders of
-// their own, and may be treated badly: killed, frozen, and brought back on
-// the same ports and data.
+// Package services runs the programs that chatd needs, for tests and benchmarks:
+// MariaDB, Redis, nginx, chatd itself and others. They listen on the loopback
+// address and keep their data in their own directories. Callers may kill and
+// freeze them, and restart them with the same ports and data.
 //
-// Nothing of them outlives this process, however that ends: see Folder.
+// No service outlives this process, however it ends: see Folder.
 //
-// A service is for one goroutine at a time, if nothing else is said. What
-// starts or ends one blocks until it answers, or has ended.
+// Methods are not safe for concurrent use, unless noted otherwise. Those that
+// start or end a service block until it is ready or has ended.
 package services
 
 import (
@@ -20,13 +19,13 @@ import (
 )
 
 const (
-	startTimeout = 60 * time.Second // of a service on a machine with much else to do
-	stopTimeout  = 60 * time.Second // of one that has much to put away
+	startTimeout = 60 * time.Second // generous: the machine may be busy
+	stopTimeout  = 60 * time.Second // generous: a service may have much to write
 	pollEvery    = 5 * time.Millisecond
 	dialTimeout  = 2 * time.Second
 )
 
-// debian names the packages that programs come in.
+// debianPackages maps programs to the Debian packages that contain them.
 var debianPackages = map[string]string{
 	"mariadbd":           "mariadb-server",
 	"mariadb-install-db": "mariadb-server",
@@ -40,10 +39,10 @@ var debianPackages = map[string]string{
 	"npm":                "npm",
 }
 
-// MissingError says that a program isn't installed.
+// MissingError reports that a program isn't installed.
 type MissingError struct {
 	Program string
-	Package string // of Debian, that it comes in; several have blanks between them
+	Package string // Debian package that contains it; several are separated by spaces
 }
 
 func (e *MissingError) Error() string {
@@ -63,17 +62,17 @@ func Find(program string) (string, error) {
 	return "", &MissingError{Program: program, Package: debianPackages[program]}
 }
 
-// Address is a port of the loopback address.
+// Address returns the address of a port on the loopback interface.
 func Address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
-// answers dials a port and hands the connection to talk, which has to be done
-// within dialTimeout.
+// probe connects to a port and calls talk with the connection, which has
+// dialTimeout to finish.
 func probe(port int, talk func(net.Conn) error) error {
 	c, err := net.DialTimeout("tcp", Address(port), dialTimeout)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = c.Close() }() // nothing of it is needed any more
+	defer func() { _ = c.Close() }() // nothing to lose
 	if err := c.SetDeadline(time.Now().Add(dialTimeout)); err != nil {
 		return err
 	}

@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// A process that is killed takes its services along, and their folders: one
-// that runs, one that was ended and started again, and one just being made.
+// If a process is killed, its services end and their directories are removed: a
+// running one, a restarted one, and one being created.
 func TestKilledParentLeavesNothing(t *testing.T) {
 	if dir := os.Getenv("SERVICES_CHILD"); dir != "" {
 		beKilled(t, dir)
@@ -43,7 +43,7 @@ func TestKilledParentLeavesNothing(t *testing.T) {
 	}
 }
 
-// beKilled is the child's part.
+// beKilled runs in the child process.
 func beKilled(t *testing.T, dir string) {
 	f, err := NewFolder(dir, "folder-")
 	if err != nil {
@@ -57,7 +57,7 @@ func beKilled(t *testing.T, dir string) {
 			}
 		}
 	}
-	if n := len(processesIn(t, dir)); n < 5 { // two services of two, and the guard
+	if n := len(processesIn(t, dir)); n < 5 { // two services of two, and the cleaner
 		t.Fatalf("%d processes run", n)
 	}
 	_, _ = os.Stdout.WriteString("all run\n")
@@ -67,22 +67,21 @@ func beKilled(t *testing.T, dir string) {
 	select {}
 }
 
-// sleeper is a service that runs a script before it does nothing until
-// SIGTERM, and neither does a child of its. Their folder is in their command
-// lines.
+// sleeper starts a service that runs a script, then sleeps until SIGTERM,
+// together with a child process. Their command lines contain their folder.
 func sleeper(t *testing.T, f *Folder, name string, script ...string) *Service {
 	t.Helper()
-	s := layOut(t, f, name, strings.Join(append(script, `sh -c 'while :; do sleep 0.1; done' "$0" & echo up $$`, "while :; do wait; done"), "; "))
+	s := newScriptService(t, f, name, strings.Join(append(script, `sh -c 'while :; do sleep 0.1; done' "$0" & echo up $$`, "while :; do wait; done"), "; "))
 	if err := s.Start(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
 
-// deaf has a script not hear of SIGTERM.
+// deaf makes a script ignore SIGTERM.
 const deaf = "trap '' TERM"
 
-func layOut(t *testing.T, f *Folder, name, script string) *Service {
+func newScriptService(t *testing.T, f *Folder, name, script string) *Service {
 	t.Helper()
 	patience := time.Minute
 	if strings.Contains(script, deaf) {
@@ -103,7 +102,7 @@ func layOut(t *testing.T, f *Folder, name, script string) *Service {
 	return s
 }
 
-// processesIn lists the command lines that name a folder.
+// processesIn returns the command lines that contain a directory's path.
 func processesIn(t *testing.T, dir string) (all []string) {
 	t.Helper()
 	commands, err := filepath.Glob("/proc/[0-9]*/cmdline")
@@ -119,7 +118,7 @@ func processesIn(t *testing.T, dir string) (all []string) {
 	return all
 }
 
-// newFolder makes a folder that is removed with all that is in it.
+// newFolder creates a Folder that is removed when the test ends.
 func newFolder(t *testing.T) *Folder {
 	t.Helper()
 	f, err := NewFolder(t.TempDir(), "folder-")
@@ -134,8 +133,8 @@ func newFolder(t *testing.T) *Folder {
 	return f
 }
 
-// Whoever names a folder from where he is gets one that services find from
-// where they are; and one that can't be is an error.
+// A folder with a relative path gets an absolute one, and a failure to create it
+// is an error.
 func TestFolder(t *testing.T) {
 	t.Chdir(t.TempDir())
 	f, err := NewFolder(".", "folder-")
@@ -153,8 +152,8 @@ func TestFolder(t *testing.T) {
 	}
 }
 
-// Stop is for services that end as they should, frozen ones included; any
-// other end is told, with what the service said last.
+// Stop succeeds if the service exits with 0, even if it was frozen. Otherwise it
+// returns an error with the end of the log.
 func TestStop(t *testing.T) {
 	f := newFolder(t)
 	for _, c := range []struct {
@@ -176,7 +175,7 @@ func TestStop(t *testing.T) {
 		if c.says == "" && err != nil || c.says != "" && (err == nil || !strings.HasPrefix(err.Error(), c.name+": ") || !strings.Contains(err.Error(), c.says)) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.says)
 		}
-		// What it had started ends with it.
+		// Its child processes end with it.
 		for end := time.Now().Add(startTimeout); len(processesIn(t, s.Folder)) > 0; time.Sleep(pollEvery) {
 			if time.Now().After(end) {
 				t.Fatalf("%s: left behind: %q", c.name, processesIn(t, s.Folder))
@@ -194,7 +193,7 @@ func TestStop(t *testing.T) {
 	}
 }
 
-// die has a service end by itself.
+// die makes a service end by itself.
 func die(s *Service) error {
 	if err := syscall.Kill(s.PID(), syscall.SIGKILL); err != nil {
 		return err
@@ -205,7 +204,7 @@ func die(s *Service) error {
 	return nil
 }
 
-// Who can't be started says why, and doesn't run.
+// If a service fails to start, the error says why, and it doesn't run.
 func TestStartFails(t *testing.T) {
 	f := newFolder(t)
 	cut, cancel := context.WithCancel(context.Background())
@@ -219,7 +218,7 @@ func TestStartFails(t *testing.T) {
 		{"talker", "echo no luck; exit 7", context.Background(), "no luck"},
 		{"slow", "sleep 600", cut, context.Canceled.Error()},
 	} {
-		s := layOut(t, f, c.name, c.script)
+		s := newScriptService(t, f, c.name, c.script)
 		if err := s.Start(c.ctx); err == nil || !strings.Contains(err.Error(), c.says) || s.PID() != 0 {
 			t.Errorf("%s: %v, want %q; pid %d", c.name, err, c.says, s.PID())
 		}
@@ -236,8 +235,7 @@ func TestStartFails(t *testing.T) {
 	}
 }
 
-// A port that was chosen is one that is free; one that was asked for is taken
-// as it is.
+// A chosen port is free; a given port is used as it is.
 func TestPorts(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -256,7 +254,7 @@ func TestPorts(t *testing.T) {
 	if r.Port(0) != busy {
 		t.Errorf("asked for port %d, it is on %d", busy, r.Port(0))
 	}
-	// As if somebody had been quicker, once the port was chosen.
+	// Another program takes the port right after it was chosen.
 	args, times := r.program.Args, 0
 	r.ports[0] = &Port{}
 	r.program.Args = func(ports []int) []string {
@@ -281,8 +279,7 @@ func TestPorts(t *testing.T) {
 	}
 }
 
-// What is missing is named, with what it comes in, where it can't be
-// installed.
+// If a missing program can't be installed, the error names it and its package.
 func TestMissing(t *testing.T) {
 	t.Setenv("PATH", "")
 	var said bytes.Buffer
@@ -296,8 +293,7 @@ func TestMissing(t *testing.T) {
 	}
 }
 
-// An apt-get of the tests installs, or fails to: Ensure says what it does, and
-// looks again.
+// Ensure runs apt-get, logs what it does, and checks the programs again.
 func TestEnsure(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root installs")
@@ -331,7 +327,7 @@ func TestEnsure(t *testing.T) {
 	}
 }
 
-// Nginx that was killed is not taken for ready by what it left behind.
+// An nginx that was killed isn't taken as ready because of the files it left.
 func TestNginxReturns(t *testing.T) {
 	f := newFolder(t)
 	port, err := NewPort()

@@ -1,12 +1,13 @@
-// Package browsertest tries the web client in a real browser, Chromium, on a
-// real chatd: the scenarios are in the folder of that name, person.mjs is what
-// people do on the page, run.mjs what drives them. With CHATD_BROWSER=firefox it
-// is Firefox: make firefox. webkit_test.go takes a walk in WebKit: make webkit.
+// Package browsertest tests the web client in a real browser, Chromium, with a
+// real chatd. The scenarios are in the folder scenarios; person.mjs has what
+// people do on the page, and run.mjs runs them. With CHATD_BROWSER=firefox (make
+// firefox) it uses Firefox. webkit_test.go is a shorter test in WebKit: make
+// webkit.
 //
-// It needs chromium, node and npm, which make test installs where it may, and
-// playwright-core and axe-core from npm's registry, pinned by package-lock.json
-// and kept in the user's cache folder. Where one of them can't be had the tests are
-// skipped, and say so.
+// It needs chromium, node and npm, which make test installs if it may. It also
+// needs playwright-core and axe-core from npm, pinned by package-lock.json and
+// installed into the user's cache directory. If one of them is missing, the
+// tests are skipped with a message.
 package browsertest
 
 import (
@@ -34,12 +35,12 @@ import (
 )
 
 const (
-	longest     = 2 * time.Minute  // a wait
-	longestPlay = 10 * time.Minute // a scenario, on a machine with much else to do
+	longest     = 2 * time.Minute  // timeout of a wait
+	longestPlay = 10 * time.Minute // timeout of a scenario; the machine may be busy
 	password    = "secret-secret"
 )
 
-// binaries is where the tests' chatd is built.
+// binaries is the directory with the built programs.
 var binaries string
 
 func TestMain(m *testing.M) {
@@ -54,15 +55,16 @@ func TestMain(m *testing.M) {
 
 var build = sync.OnceValues(func() (string, error) { return buildOne("chatd", "chatd") })
 
-// buildOne builds a program; beside an error the text is what go says.
+// buildOne builds a program and returns its path. After an error, the output of
+// go build follows the path.
 func buildOne(name, pkg string) (string, error) {
 	path := filepath.Join(binaries, name)
 	out, err := exec.Command("go", "build", "-o", path, pkg).CombinedOutput()
 	return path + string(out), err
 }
 
-// scenarios are those that there are, each with what the server is filled with
-// before; nil: nothing. What that returns is the scenario's data.
+// scenarios maps each scenario to a function that prepares the server, or nil.
+// Its result is passed to the scenario.
 var scenarios = map[string]func(ctx context.Context, addr string) (any, error){
 	"talk":       nil,
 	"group":      nil,
@@ -84,20 +86,19 @@ var scenarios = map[string]func(ctx context.Context, addr string) (any, error){
 	pictures: nil,
 }
 
-// beyondFirefox are the scenarios that Firefox isn't tried with, and what of
-// them playwright-core can't have it do.
-var beyondFirefox = map[string]string{
+// unsupportedByFirefox has the scenarios that are skipped in Firefox, with what
+// playwright-core can't do there.
+var unsupportedByFirefox = map[string]string{
 	"figures": "tell what it has loaded",
 	"notify":  "allow and refuse notifications",
 	"offline": "lose its network",
 	"phone":   "be touched",
 }
 
-// pictures is what isn't played with the others: see TestScreenshots.
+// pictures is not a test: TestScreenshots runs it.
 const pictures = "screenshots"
 
-// The web client does what it promises, in a browser and with a server as
-// people have them: each scenario says what.
+// Each scenario passes, in a browser and with a server of its own.
 func TestBrowser(t *testing.T) {
 	b := startBrowser(t)
 	if have := b.scenarios; len(have) != len(scenarios) {
@@ -105,13 +106,13 @@ func TestBrowser(t *testing.T) {
 	}
 	for _, name := range b.scenarios {
 		if name != pictures {
-			t.Run(name, func(t *testing.T) { b.perform(t, name) })
+			t.Run(name, func(t *testing.T) { b.runScenario(t, name) })
 		}
 	}
 }
 
-// perform carries one scenario out, on a server of its own.
-func (b *browser) perform(t *testing.T, name string) {
+// runScenario runs one scenario with a server of its own.
+func (b *browser) runScenario(t *testing.T, name string) {
 	if b.broken {
 		t.Skip("the browser is gone since an earlier scenario")
 	}
@@ -123,11 +124,11 @@ func (b *browser) perform(t *testing.T, name string) {
 	defer cancel()
 	port := 0
 	if name == "port" {
-		if port = refused(); port == 0 {
+		if port = blockedPort(); port == 0 {
 			t.Skip("something listens on every port that browsers refuse")
 		}
 	}
-	if what := beyondFirefox[name]; what != "" && b.name == "firefox" {
+	if what := unsupportedByFirefox[name]; what != "" && b.name == "firefox" {
 		t.Skipf("Firefox can't be made to %s", what)
 	}
 	node := startNode(t, port)
@@ -141,10 +142,10 @@ func (b *browser) perform(t *testing.T, name string) {
 	b.play(ctx, t, name, node.HTTP(), data, node)
 }
 
-// play has the browser play a scenario, and does for it what it asks for.
+// play runs a scenario and executes its requests to kill and start the server.
 func (b *browser) play(ctx context.Context, t *testing.T, name, url string, data any, node *services.Node) {
 	t.Helper()
-	// Whatever hangs then ends.
+	// Killing the driver ends whatever hangs.
 	defer context.AfterFunc(ctx, func() {
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			b.kill()
@@ -164,13 +165,13 @@ func (b *browser) play(ctx context.Context, t *testing.T, name, url string, data
 			var err error
 			switch {
 			case node == nil:
-				err = errors.New("there is no server of this test's")
+				err = errors.New("this scenario has no server")
 			case m.Ask == "kill":
 				err = node.Kill()
 			case m.Ask == "start":
 				err = node.Start(ctx)
 			default:
-				err = errors.New("what is that?")
+				err = errors.New("unknown request " + m.Ask)
 			}
 			answer := map[string]string{}
 			if err != nil {
@@ -181,8 +182,9 @@ func (b *browser) play(ctx context.Context, t *testing.T, name, url string, data
 	}
 }
 
-// refused is a port that browsers refuse and nobody listens on; 0: there is none.
-func refused() int {
+// blockedPort returns a free port that browsers refuse to connect to, 0 if there
+// is none.
+func blockedPort() int {
 	for _, port := range []int{6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080} {
 		if !services.Taken(port) {
 			return port
@@ -191,8 +193,8 @@ func refused() int {
 	return 0
 }
 
-// startNode starts a chatd that ends with the test, on a port that is chosen
-// where it is 0.
+// startNode starts a chatd that ends with the test. If port is 0, it chooses
+// one.
 func startNode(t *testing.T, port int) *services.Node {
 	t.Helper()
 	chatd, err := build()
@@ -223,7 +225,7 @@ func startNode(t *testing.T, port int) *services.Node {
 	return node
 }
 
-// browser is a browser and the program that drives it.
+// browser is a browser and its driver, run.mjs.
 type browser struct {
 	name      string // chromium, firefox
 	cmd       *exec.Cmd
@@ -234,7 +236,7 @@ type browser struct {
 	broken    bool
 }
 
-// message is what run.mjs tells.
+// message is a line that run.mjs writes.
 type message struct {
 	Ready     bool
 	Browser   string
@@ -305,7 +307,7 @@ func startBrowser(t *testing.T) *browser {
 	return b
 }
 
-// kill ends the driver at once; the browser notices, and ends as well.
+// kill kills the driver; the browser notices and ends as well.
 func (b *browser) kill() { _ = b.cmd.Process.Kill() }
 
 func (b *browser) tell(t *testing.T, what any) {
@@ -333,8 +335,8 @@ func (b *browser) hear(t *testing.T) (m message) {
 	return m
 }
 
-// installPackages has npm install what package-lock.json says into the user's
-// cache, once for each such file, and returns the folder.
+// installPackages installs the packages of package-lock.json into the user's
+// cache with npm, once per version of the file, and returns the directory.
 func installPackages(npm string) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -355,8 +357,8 @@ func installPackages(npm string) (string, error) {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
 		return "", err
 	}
-	// Made elsewhere and renamed: the folder is there whole or not at all,
-	// whoever else installs at the same time.
+	// Install into a temporary directory and rename it, so that the final directory
+	// is always complete, even if several processes install at once.
 	making, err := os.MkdirTemp(filepath.Dir(dir), "making-")
 	if err != nil {
 		return "", err
@@ -382,15 +384,15 @@ func installPackages(npm string) (string, error) {
 	return dir, nil
 }
 
-// With CHATD_SCREENSHOTS, a folder, the pictures of the documentation are taken
-// into it: of the demo, as it is on the screen.
+// Writes the documentation's screenshots, of the demo, to the directory in
+// CHATD_SCREENSHOTS.
 func TestScreenshots(t *testing.T) {
 	dir := os.Getenv("CHATD_SCREENSHOTS")
 	if dir == "" {
 		t.Skip("make screenshots takes them: CHATD_SCREENSHOTS isn't set")
 	}
 	b := startBrowser(t)
-	if _, err := build(); err != nil { // the demo starts the one beside it
+	if _, err := build(); err != nil { // the demo starts the chatd in its own directory
 		t.Fatal(err)
 	}
 	path, err := buildOne("chatdemo", "chatd/client/demo")
@@ -424,7 +426,7 @@ func TestScreenshots(t *testing.T) {
 	t.Fatal("the demo ends without having said where it is")
 }
 
-// user registers somebody and logs them in.
+// user registers a user and logs them in.
 func user(ctx context.Context, addr, name string, h client.Handlers) (*client.Client, error) {
 	c, err := client.New(client.Config{Addrs: []string{addr}, Handlers: h})
 	if err != nil {
@@ -439,8 +441,8 @@ func user(ctx context.Context, addr, name string, h client.Handlers) (*client.Cl
 	return c, nil
 }
 
-// mallory is somebody who answers the first message with what no page of ours
-// would send.
+// mallory registers a user who answers the first message with texts that are
+// hostile to web pages.
 func mallory(ctx context.Context, addr string) (any, error) {
 	bodies := []string{
 		"<img src=x onerror=\"alert(1)\">",
@@ -479,7 +481,7 @@ func mallory(ctx context.Context, addr string) (any, error) {
 	return map[string]any{"sender": "mallory", "bodies": bodies}, nil
 }
 
-// history is a conversation of two thousand messages.
+// history creates a conversation of 2,000 messages.
 func history(ctx context.Context, addr string) (any, error) {
 	const count = 2000
 	alice, err := user(ctx, addr, "alice", client.Handlers{})
@@ -507,7 +509,7 @@ func history(ctx context.Context, addr string) (any, error) {
 	return map[string]any{"name": "alice", "password": password, "sender": "bob", "count": count}, nil
 }
 
-// The scenarios are listed by the driver as they are in their folder.
+// The table has exactly the scenarios in the folder.
 func TestScenariosAreKnown(t *testing.T) {
 	files, err := filepath.Glob("scenarios/*.mjs")
 	if err != nil {

@@ -17,9 +17,9 @@ import (
 	"chatd/internal/services"
 )
 
-// The web client works in WebKit, the engine of Safari, as Debian has it: a walk
-// through what people do most, by the W3C's WebDriver, since playwright-core
-// can't drive that one. It is tried by make webkit, with CHATD_BROWSER=webkit.
+// The most common actions work in WebKit, the engine of Safari, in Debian's
+// version. It uses the W3C's WebDriver protocol, because playwright-core can't
+// drive that version. make webkit runs it, with CHATD_BROWSER=webkit.
 func TestWebKit(t *testing.T) {
 	if os.Getenv("CHATD_BROWSER") != "webkit" {
 		t.Skip("make webkit tries it: CHATD_BROWSER isn't webkit")
@@ -56,8 +56,8 @@ func TestWebKit(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// More than the window shows: it is opened where it wasn't read, and is
-	// read when its end was seen.
+	// More messages than fit into the window: the page opens at the first unread
+	// one, and marks them as read when the end was shown.
 	const many = 60
 	var last client.Receipt
 	for i := range many {
@@ -84,7 +84,7 @@ func TestWebKit(t *testing.T) {
 	said("hello from WebKit, 你好")
 	w.until("it is at its end", `document.querySelector("[data-testid=history]").scrollTop === 0`)
 
-	// Who reloads the page is where they were, and what was typed is there.
+	// A reload keeps the conversation and the draft.
 	w.write("form.composer textarea", "half a sent")
 	w.until("it is kept", `JSON.stringify(localStorage).includes("half a sent")`)
 	w.call("POST", "/refresh", struct{}{})
@@ -93,7 +93,7 @@ func TestWebKit(t *testing.T) {
 	w.until("the draft is there", `document.querySelector("form.composer textarea").value === "half a sent"`)
 	w.until("what was said is there", `document.querySelector("[data-testid=history]").textContent.includes("hello from WebKit, 你好")`)
 
-	// The server is killed, and comes back: what was written meanwhile is sent once.
+	// While the server is down, messages wait, and are then sent once.
 	if err := node.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -108,14 +108,14 @@ func TestWebKit(t *testing.T) {
 	}
 	w.online()
 
-	// A group, which can be written to at once.
+	// A new group is ready for the first message.
 	w.click("New")
 	w.click("New group")
 	w.write("dialog input", "tea")
 	w.click("Create")
 	w.until("one can write at once", `!document.querySelector("dialog") && document.activeElement.matches("form.composer textarea")`)
 
-	// Another tab, behind, rests, and goes on where the first is closed.
+	// A second tab is inactive until the first one is closed.
 	var first string
 	w.into(&first, w.call("GET", "/window", nil))
 	var tab struct{ Handle string }
@@ -131,7 +131,7 @@ func TestWebKit(t *testing.T) {
 	w.online()
 	w.until("it doesn't rest", `!document.querySelector("[data-testid=resting]")`)
 
-	// As narrow as it gets: nothing sticks out.
+	// In a narrow window nothing overflows.
 	w.call("POST", "/window/rect", map[string]int{"width": 400, "height": 700})
 	w.until("nothing sticks out", `innerWidth <= 500 && document.documentElement.scrollWidth <= innerWidth`)
 	if wrong := w.do(`return window.wrong.join("\n")`); wrong != "" {
@@ -144,7 +144,7 @@ func TestWebKit(t *testing.T) {
 	}
 }
 
-// next is what a handler was told, which is waited for.
+// next returns the next value of a channel.
 func next[T any](ctx context.Context, t *testing.T, what string, told <-chan T) (it T) {
 	t.Helper()
 	select {
@@ -155,11 +155,11 @@ func next[T any](ctx context.Context, t *testing.T, what string, told <-chan T) 
 	return it
 }
 
-// webkit is a window of WebKitGTK's MiniBrowser on a screen of its own. What
-// fails ends the test.
+// webkit is a window of WebKitGTK's MiniBrowser on a virtual screen. Its methods
+// fail the test after an error.
 type webkit struct {
 	t    *testing.T
-	base string // of the session's commands
+	base string // URL of the session
 }
 
 func startWebKit(t *testing.T) *webkit {
@@ -169,7 +169,7 @@ func startWebKit(t *testing.T) *webkit {
 			t.Skipf("no WebKit: %v", err)
 		}
 	}
-	// A screen that nobody sees, with the first number that is free.
+	// A virtual screen with the first free number.
 	numbers, number, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -216,7 +216,7 @@ func startWebKit(t *testing.T) *webkit {
 	return w
 }
 
-// start starts a program that ends with the test, and all that it has started.
+// start starts a program in a process group that is killed when the test ends.
 func start(t *testing.T, cmd *exec.Cmd) {
 	t.Helper()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -229,7 +229,7 @@ func start(t *testing.T, cmd *exec.Cmd) {
 	})
 }
 
-// call carries out a command of WebDriver and returns its value.
+// call executes a WebDriver command and returns its value.
 func (w *webkit) call(method, path string, body any) json.RawMessage {
 	w.t.Helper()
 	value, err := w.try(method, path, body)
@@ -276,7 +276,7 @@ func (w *webkit) into(to any, value json.RawMessage) {
 	}
 }
 
-// do has the page carry out a script, and returns what that does.
+// do executes a script in the page and returns its result.
 func (w *webkit) do(script string) (value any) {
 	w.t.Helper()
 	w.into(&value, w.call("POST", "/execute/sync", map[string]any{"script": script, "args": []any{}}))
@@ -287,22 +287,22 @@ func (w *webkit) wait(what string, is func() bool) {
 	w.t.Helper()
 	for end := time.Now().Add(longest); !is(); time.Sleep(25 * time.Millisecond) {
 		if time.Now().After(end) {
-			w.t.Fatalf("two minutes have passed, and it isn't so that %s", what)
+			w.t.Fatalf("not true after two minutes: %s", what)
 		}
 	}
 }
 
-// until waits for an expression to be true in the page.
+// until waits until a JavaScript expression is true in the page.
 func (w *webkit) until(what, expression string) {
 	w.t.Helper()
 	for end := time.Now().Add(longest); w.do(`return Boolean(`+expression+`)`) != true; time.Sleep(25 * time.Millisecond) {
 		if time.Now().After(end) {
-			w.t.Fatalf("two minutes have passed, and it isn't so that %s; the page says:\n%v", what, w.do(`return document.body.innerText`))
+			w.t.Fatalf("not true after two minutes: %s; the page says:\n%v", what, w.do(`return document.body.innerText`))
 		}
 	}
 }
 
-// open opens a page and waits until all of it is there.
+// open opens a page and waits until it is loaded.
 func (w *webkit) open(url string) {
 	w.t.Helper()
 	w.call("POST", "/url", map[string]string{"url": url})
@@ -320,7 +320,7 @@ func (w *webkit) online() {
 	w.until("the page is connected", `document.querySelector("[data-testid=connection][data-tone=good]")`)
 }
 
-// on does something with an element, once it is there.
+// on executes a command on an element, once it exists.
 func (w *webkit) on(using, which, command string, body any) {
 	w.t.Helper()
 	w.wait(which+" takes it", func() bool {
@@ -337,13 +337,13 @@ func (w *webkit) on(using, which, command string, body any) {
 	})
 }
 
-// click clicks on the button, or entry of a menu, of that name.
+// click clicks the button or menu entry with this name.
 func (w *webkit) click(name string) {
 	w.t.Helper()
 	w.on("xpath", fmt.Sprintf(`//button[normalize-space()=%[1]q or @aria-label=%[1]q]`, name), "click", struct{}{})
 }
 
-// press clicks on what a selector finds.
+// press clicks the element of a CSS selector.
 func (w *webkit) press(css string) {
 	w.t.Helper()
 	w.on("css selector", css, "click", struct{}{})

@@ -1,5 +1,5 @@
-// Package sdk has the tests of the JavaScript SDK: they are JavaScript too, and
-// run by Node, some of them against real servers that are started here.
+// Package sdk runs the tests of the JavaScript SDK with Node, some of them
+// against real servers that it starts.
 package sdk
 
 import (
@@ -18,15 +18,15 @@ import (
 	"chatd/internal/services"
 )
 
-// patience is for a file of tests on a machine with much else to do.
+// patience is how long one file of tests may take on a busy machine.
 const patience = 5 * time.Minute
 
-// Node's version that has a WebSocket, if only when asked for: no package has
-// to be installed for the tests.
+// The oldest Node version with a built-in WebSocket, if only behind a flag.
+// Older ones would need a package for the tests.
 const leastMajor, leastMinor = 20, 10
 
-// node is how to run Node, with a WebSocket. Without Node, or with one that is
-// too old, the test is skipped.
+// node returns the command to run Node with a WebSocket. It skips the test if
+// Node is missing or too old.
 func node(t *testing.T) []string {
 	t.Helper()
 	path, err := exec.LookPath("node")
@@ -51,7 +51,7 @@ func node(t *testing.T) []string {
 	return []string{path, "--test-reporter=tap"}
 }
 
-// run has Node run a file of tests, and fails as that does.
+// run runs a file of tests with Node. The test fails if they fail.
 func run(t *testing.T, node []string, file string, env ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -59,14 +59,13 @@ func run(t *testing.T, node []string, file string, env ...string) {
 	cmd := exec.CommandContext(ctx, node[0], append(node[1:], file)...)
 	cmd.Env = append(os.Environ(), env...)
 	out, err := cmd.CombinedOutput()
-	// Node's exit code alone would also be 0 where it has found no tests.
+	// Node also exits with 0 if it has found no tests.
 	if err != nil || !strings.Contains(string(out), "# fail 0") || strings.Contains(string(out), "# pass 0") {
 		t.Errorf("%s: %v\n%s", file, err, out)
 	}
 }
 
-// What depends on time and on what a server says, on a server, a clock and
-// dice that do what they are told.
+// Tests with a fake server, a fake clock and fixed random numbers.
 func TestUnits(t *testing.T) {
 	node := node(t)
 	for _, file := range []string{"test/link.test.js", "test/talk.test.js", "test/types.test.js"} {
@@ -74,8 +73,8 @@ func TestUnits(t *testing.T) {
 	}
 }
 
-// The promises, on a real server that is killed and stopped, through relays
-// that cut and lose, and on one with narrow limits.
+// Tests of the guarantees: on a real server that is killed and stopped, through
+// proxies that cut connections and lose data, and on a server with low limits.
 func TestLive(t *testing.T) {
 	node := node(t)
 	folder, err := services.NewFolder("", "chatd-sdk-")
@@ -92,12 +91,12 @@ func TestLive(t *testing.T) {
 		t.Fatalf("build chatd: %v\n%s", err, out)
 	}
 	plain := start(t, folder, "plain", chatd, "--no-limits")
-	// What alice says in the test is more than these let through at once.
+	// Alice sends more than these limits allow at once.
 	limited := start(t, folder, "limited", chatd, "--frames-per-sec-per-user", "50", "--burst", "1s")
-	words, over := control(t, plain)
+	addr, stop := serveControl(t, plain)
 	run(t, node, "test/live.test.js", "CHATD_URL=ws://"+plain.Addr()+"/ws", "CHATD_LIMITED_URL=ws://"+limited.Addr()+"/ws",
-		"CHATD_CONTROL="+words)
-	over()
+		"CHATD_CONTROL="+addr)
+	stop()
 	for _, n := range []*services.Node{plain, limited} {
 		if err := n.Stop(); err != nil {
 			t.Error(err)
@@ -126,17 +125,17 @@ func start(t *testing.T, folder *services.Folder, name, chatd string, flags ...s
 	return n
 }
 
-// control is an address where the tests have a node killed, stopped and
-// started: one word per connection, answered with ok when it is done. The node
-// is nobody else's until over returns.
-func control(t *testing.T, n *services.Node) (addr string, over func()) {
+// serveControl listens on an address where the tests can kill, stop and start a
+// node: one command per connection, answered with "ok" or an error. Nothing else
+// may use the node before stop returns.
+func serveControl(t *testing.T, n *services.Node) (addr string, stop func()) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan struct{})
-	do := map[string]func() error{"kill": n.Kill, "stop": n.Stop, "start": func() error { return n.Start(t.Context()) }}
+	commands := map[string]func() error{"kill": n.Kill, "stop": n.Stop, "start": func() error { return n.Start(t.Context()) }}
 	go func() {
 		defer close(ended)
 		for {
@@ -144,18 +143,18 @@ func control(t *testing.T, n *services.Node) (addr string, over func()) {
 			if err != nil {
 				return
 			}
-			word, err := bufio.NewReader(conn).ReadString('\n')
-			if f := do[strings.TrimSpace(word)]; err == nil && f != nil {
+			command, err := bufio.NewReader(conn).ReadString('\n')
+			if f := commands[strings.TrimSpace(command)]; err == nil && f != nil {
 				err = f()
 			} else {
-				err = errors.Join(err, fmt.Errorf("%q is no word", word))
+				err = errors.Join(err, fmt.Errorf("unknown command %q", command))
 			}
 			answer := "ok"
 			if err != nil {
 				answer = err.Error()
 			}
 			if _, err := fmt.Fprintln(conn, answer); err != nil {
-				t.Errorf("the answer to %q: %v", word, err)
+				t.Errorf("the answer to %q: %v", command, err)
 			}
 			if err := conn.Close(); err != nil {
 				t.Error(err)

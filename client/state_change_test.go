@@ -13,23 +13,23 @@ import (
 	"chatd/proto"
 )
 
-// gate stops whoever logs that a connection has ended, until the test lets it
-// through: so long nothing comes of what the client says after that.
-type gate struct {
+// logBlocker blocks the logging of "connection ended" until the test releases
+// it, and with it what the client does afterwards.
+type logBlocker struct {
 	slog.Handler
 	reached chan struct{}
 	open    chan struct{}
 }
 
-func newGate(t *testing.T) *gate {
-	g := &gate{Handler: slog.DiscardHandler, reached: make(chan struct{}, 100), open: make(chan struct{})}
+func newLogBlocker(t *testing.T) *logBlocker {
+	g := &logBlocker{Handler: slog.DiscardHandler, reached: make(chan struct{}, 100), open: make(chan struct{})}
 	t.Cleanup(g.release)
 	return g
 }
 
-func (g *gate) Enabled(context.Context, slog.Level) bool { return true }
+func (g *logBlocker) Enabled(context.Context, slog.Level) bool { return true }
 
-func (g *gate) Handle(_ context.Context, r slog.Record) error {
+func (g *logBlocker) Handle(_ context.Context, r slog.Record) error {
 	if r.Message == "connection ended" {
 		g.reached <- struct{}{}
 		<-g.open
@@ -37,7 +37,7 @@ func (g *gate) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-func (g *gate) release() {
+func (g *logBlocker) release() {
 	select {
 	case <-g.open:
 	default:
@@ -45,8 +45,8 @@ func (g *gate) release() {
 	}
 }
 
-// heard are the state changes told so far, the last one being s.
-func (r *record) heard(s State) string {
+// statesUntil returns the state changes up to the first s.
+func (r *record) statesUntil(s State) string {
 	r.t.Helper()
 	var out []string
 	for {
@@ -62,10 +62,9 @@ func (r *record) heard(s State) string {
 	}
 }
 
-// What handlers are told of the connection comes in the order in which it
-// happened, also where the application logs in again while the end of the last
-// connection is still being dealt with: whoever hears "disconnected" last
-// believes it.
+// Handlers get state changes in the order in which they happened, even if the
+// application logs in again while the client still processes the end of the last
+// connection.
 func TestStatesInOrder(t *testing.T) {
 	for name, first := range map[string]func(*fake, *Client) error{
 		"a login that was refused with the connection": func(f *fake, c *Client) error {
@@ -86,7 +85,7 @@ func TestStatesInOrder(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f, rec, g := newFake(t), newRecord(t), newGate(t)
+			f, rec, g := newFake(t), newRecord(t), newLogBlocker(t)
 			c := f.newClient(rec, func(cfg *Config) {
 				cfg.Logger, cfg.BackoffMin, cfg.BackoffMax = slog.New(g), time.Hour, time.Hour
 			})
@@ -118,9 +117,8 @@ func TestStatesInOrder(t *testing.T) {
 	}
 }
 
-// A client that is to come back later and registers a user meanwhile logs in
-// on the connection that this made, instead of on a second one, of which the
-// end would be taken for its own.
+// If Register connects while a reconnect waits, the reconnect uses that
+// connection.
 func TestRegisterWhileReconnecting(t *testing.T) {
 	f, rec := newFake(t), newRecord(t)
 	c, p := f.loggedIn(rec, proto.Response{}, nil)
@@ -150,13 +148,13 @@ func TestRegisterWhileReconnecting(t *testing.T) {
 	if err := take(t, registered, "the new user"); err != nil {
 		t.Error(err)
 	}
-	if s := rec.heard(LoggedIn); s != "connected, logged in" {
+	if s := rec.statesUntil(LoggedIn); s != "connected, logged in" {
 		t.Errorf("told %s", s)
 	}
 }
 
-// Where it was said that there would be another attempt, and then there is none, that is
-// said, too: the login that took its place failed, or the user has logged out.
+// If another attempt was announced and won't happen, handlers get a final state
+// change: after a failed login, and after a logout.
 func TestNoMoreAttempts(t *testing.T) {
 	for name, end := range map[string]func(*Client) error{
 		"a login that fails": func(c *Client) error { return c.Login(within(t), "alice", "secret") },
@@ -180,8 +178,8 @@ func TestNoMoreAttempts(t *testing.T) {
 	}
 }
 
-// The connection of a user who registers while the client waits to come back
-// is no end of the client's own when it ends.
+// If Register connects while a reconnect waits, the end of that connection isn't
+// final.
 func TestRegisteredAndLost(t *testing.T) {
 	f, rec := newFake(t), newRecord(t)
 	c, p := f.loggedIn(rec, proto.Response{}, func(cfg *Config) { cfg.BackoffMin, cfg.BackoffMax = time.Hour, time.Hour })
@@ -200,16 +198,15 @@ func TestRegisteredAndLost(t *testing.T) {
 	}
 }
 
-// A login that was acknowledged has succeeded, also where ctx ends before Login
-// has returned: what it says and what the client does are the same.
+// An acknowledged login has succeeded, even if ctx ends before Login returns.
 func TestLoginEndsOneWay(t *testing.T) {
 	f, rec := newFake(t), newRecord(t)
 	c, p := f.loggedIn(rec, proto.Response{}, func(cfg *Config) { cfg.BackoffMin, cfg.BackoffMax = time.Hour, time.Hour })
 	for i := range 20 {
 		rec.state(LoggedIn)
 		ctx, cancel := context.WithCancel(within(t))
-		// The answer, which names another device, ends the message, and that
-		// is told before Login hears of it.
+		// The answer has another device, so the message fails, and its callback runs
+		// before Login returns.
 		if err := c.SendAsync(User(2), "x", func(Receipt, error) { cancel() }); err != nil {
 			t.Fatal(err)
 		}

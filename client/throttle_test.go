@@ -11,9 +11,8 @@ import (
 	"chatd/proto"
 )
 
-// Errno 9 holds up all that waits, whatever conversation it is for, and is
-// then sent again with the same cid, in the order in which it was handed
-// over, and before what came later.
+// Errno 9 stops all waiting messages, of all conversations. They are then sent
+// with the same cids, in the order of the calls, before later ones.
 func TestTooFastKeepsOrder(t *testing.T) {
 	f, rec := newFake(t), newRecord(t)
 	c, p := f.loggedIn(rec, proto.Response{}, nil)
@@ -47,10 +46,10 @@ func TestTooFastKeepsOrder(t *testing.T) {
 	}
 }
 
-// What was refused isn't sent again before all is answered that was on the
-// wire behind it in its conversation: the server refuses that as well, and what
-// is new would overtake it. Other conversations don't wait.
-func TestAgainKeepsOrder(t *testing.T) {
+// A refused message is sent again only after the answers to all messages of its
+// conversation that were in flight after it: the server refuses these as well,
+// and new messages would overtake them. Other conversations don't wait.
+func TestRetryKeepsOrder(t *testing.T) {
 	for _, errno := range []proto.Errno{proto.TooFast, proto.Unavailable} {
 		t.Run(fmt.Sprint("errno ", errno), func(t *testing.T) {
 			f, rec := newFake(t), newRecord(t)
@@ -95,9 +94,9 @@ func TestAgainKeepsOrder(t *testing.T) {
 	}
 }
 
-// While the server has asked for silence there is silence: a message and a
-// request wait, and an event, which would come too late, is refused.
-func TestSilenceWhenTold(t *testing.T) {
+// While the server throttles, the client sends nothing: messages and requests
+// wait, and events fail because they would be late.
+func TestNothingSentWhileThrottled(t *testing.T) {
 	f, rec := newFake(t), newRecord(t)
 	c, p := f.loggedIn(rec, proto.Response{}, nil)
 	sendTo(t, c, User(2), "a")
@@ -129,7 +128,7 @@ func TestSilenceWhenTold(t *testing.T) {
 	}
 }
 
-// A request that was too fast is made again; only a password isn't.
+// A throttled request is retried, except a password change.
 func TestTooFastRequests(t *testing.T) {
 	f := newFake(t)
 	c, p := f.loggedIn(nil, proto.Response{}, nil)
@@ -151,8 +150,8 @@ func TestTooFastRequests(t *testing.T) {
 	barrier(t, c, p) // and nothing waits because of that
 }
 
-// A receipt that was refused is sent again, or what it tells would be known to
-// nobody until the next message.
+// A refused receipt is sent again. Otherwise the server wouldn't know until the
+// next message.
 func TestTooFastReceipt(t *testing.T) {
 	f, rec := newFake(t), newRecord(t)
 	c, p := f.loggedIn(rec, proto.Response{}, nil)
@@ -177,11 +176,11 @@ func TestTooFastReceipt(t *testing.T) {
 	}
 }
 
-// A server that has no room says so before it closes: Login gives that as
-// its error, and a client that reconnects waits for as long.
-func TestTurnedAway(t *testing.T) {
+// If the server rejects a connection because it is full, Login returns its
+// error, and a reconnect waits for as long as it asks.
+func TestRejectedConnection(t *testing.T) {
 	f, rec := newFake(t), newRecord(t)
-	away := func(p *peer) {
+	reject := func(p *peer) {
 		p.send(&proto.Response{Op: proto.ERROR, Errno: proto.TooFast, ErrMsg: "too many connections", RetryAfter: 20})
 		if err := p.conn.(*net.TCPConn).CloseWrite(); err != nil {
 			t.Error(err)
@@ -190,7 +189,7 @@ func TestTurnedAway(t *testing.T) {
 	c := f.newClient(rec, nil)
 	done := make(chan error, 1)
 	go func() { done <- c.Login(within(t), "alice", "secret") }()
-	away(f.accept())
+	reject(f.accept())
 	var e *proto.Error
 	if err := take(t, done, "the login"); !errors.As(err, &e) || e.Errno != proto.TooFast || !errors.Is(err, ErrNotConnected) {
 		t.Fatalf("the login: %v", err)
@@ -202,7 +201,7 @@ func TestTurnedAway(t *testing.T) {
 	}
 	rec.state(LoggedIn)
 	p.conn.Close()
-	away(f.accept())
+	reject(f.accept())
 	for {
 		s := rec.state(Disconnected)
 		if s.Final {
@@ -219,7 +218,7 @@ func TestTurnedAway(t *testing.T) {
 	rec.state(LoggedIn)
 }
 
-// After KICK "abuse" a client stays away, and whoever uses it is told.
+// After KICK "abuse" the client doesn't reconnect, and the handler is told.
 func TestAbuseIsFinal(t *testing.T) {
 	f, rec := newFake(t), newRecord(t)
 	c, p := f.loggedIn(rec, proto.Response{}, nil)

@@ -1,0 +1,105 @@
+package client
+
+import (
+	"slices"
+	"time"
+
+	"chatd/proto"
+)
+
+// MarkRead tells the server that the user has read the conversation up to seq.
+// The server tells the user's other devices and the peer. A seq above the last
+// message received, or returned by History, is reduced to that. If pushes of
+// these messages are still on their way, the receipt is sent after they have
+// arrived. It does nothing for a conversation of which no message has come. It
+// doesn't block: the receipt is sent within a moment, or after a reconnect.
+func (c *Client) MarkRead(conv Conv, seq int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := c.conversations[conv]
+	most := c.historyEnd[conv]
+	if t != nil && t.started {
+		most = max(most, t.last)
+	}
+	if seq = min(seq, most); seq <= 0 {
+		return
+	}
+	if t == nil {
+		t = c.conversation(conv)
+	}
+	t.read = max(t.read, seq)
+	c.queueReceipt(t)
+}
+
+// queueReceipt schedules a receipt for t if there is something to report. The
+// caller holds Client.mu.
+func (c *Client) queueReceipt(t *conversation) {
+	if t.handled <= t.receiptSent && t.readTo() <= t.readSent {
+		return
+	}
+	c.unsaved = true
+	if !t.receiptDue {
+		t.receiptDue = true
+		c.receiptsDue = append(c.receiptsDue, t)
+	}
+	if c.receiptsDueMessages++; c.receiptsDueMessages == 1 {
+		c.receiptsDueSince = time.Now()
+		c.wakeAt(c.receiptsDueSince.Add(receiptDelay))
+	} else if c.receiptsDueMessages == receiptBatch {
+		c.wakeAt(c.receiptsDueSince)
+	}
+}
+
+// appendReceipts writes the receipts that are due to s, for at most
+// receiptsPerWrite conversations. The others follow receiptDelay later. The
+// caller holds Client.mu.
+func (c *Client) appendReceipts(s *session) {
+	n := min(len(c.receiptsDue), receiptsPerWrite)
+	for _, t := range c.receiptsDue[:n] {
+		t.receiptDue = false
+		if c.conversations[t.conv] != t {
+			continue
+		}
+		if t.handled > t.receiptSent {
+			c.sendReceipt(s, t, t.handled, false)
+			t.receiptSent = t.handled
+		}
+		if read := t.readTo(); read > t.readSent {
+			c.sendReceipt(s, t, read, true)
+			t.readSent = read
+		}
+	}
+	c.receiptsDue = slices.Delete(c.receiptsDue, 0, n)
+	if c.receiptsDueMessages = min(len(c.receiptsDue), receiptBatch-1); c.receiptsDueMessages > 0 {
+		c.receiptsDueSince = time.Now()
+	}
+}
+
+// sendReceipt writes one receipt to s. The caller holds Client.mu.
+func (c *Client) sendReceipt(s *session, t *conversation, seq int64, read bool) {
+	c.stats.receipts.Add(1)
+	c.rid++
+	if read {
+		t.readRID = c.rid
+	} else {
+		t.receiptRID = c.rid
+	}
+	s.request(&proto.Request{Op: proto.RECEIPT, RID: c.rid, Peer: t.conv.Peer, GroupID: t.conv.Group, Seq: seq, Read: read})
+}
+
+// retryReceipt schedules a refused receipt again, if it is the latest of its
+// conversation. An older one is obsolete: the later one covers it.
+func (c *Client) retryReceipt(rid int64) {
+	for _, t := range c.conversations {
+		switch rid {
+		case t.receiptRID:
+			t.receiptSent = 0
+		case t.readRID:
+			t.readSent = 0
+		default:
+			continue
+		}
+		c.queueReceipt(t)
+		return
+	}
+}

@@ -90,7 +90,7 @@ func TestAddresses(t *testing.T) {
 	})
 	c := f.newClient(nil, func(cfg *Config) { cfg.Addrs = []string{dead.Addr().String()} })
 	if err := c.Login(within(t), "a", "b"); !errors.Is(err, ErrNotConnected) {
-		t.Errorf("nobody there: %v", err)
+		t.Errorf("Login to a dead server: got %v, want ErrNotConnected", err)
 	}
 }
 
@@ -506,7 +506,7 @@ func TestHandlerWaits(t *testing.T) {
 			if m.Seq == 1 {
 				<-ready
 				if _, err := c.FindUser(context.Background(), "x"); err == nil {
-					t.Error("FindUser found somebody")
+					t.Error("FindUser: found a user, want NotFound")
 				}
 			}
 			got <- m.Seq

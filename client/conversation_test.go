@@ -35,10 +35,10 @@ func TestConversation(t *testing.T) {
 		}
 		check := func() {
 			if len(pending) > 0 && tr.handled >= pending[0] {
-				t.Fatalf("receipts tell of %d, and %v is not handled", tr.handled, pending)
+				t.Fatalf("receipts report %d, but %v is not handled", tr.handled, pending)
 			}
 			if tr.handled > tr.last {
-				t.Fatalf("receipts tell of %d, beyond %d", tr.handled, tr.last)
+				t.Fatalf("receipts report %d, above the last seq %d", tr.handled, tr.last)
 			}
 		}
 		for range rapid.IntRange(0, 80).Draw(t, "steps") {

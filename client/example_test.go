@@ -92,7 +92,7 @@ func hello(ctx context.Context) error {
 	return nil
 }
 
-// A configuration with several servers, TLS, saved state, logging and handlers.
+// A configuration with several servers, TLS, saved state and logging.
 func ExampleNew() {
 	c, err := client.New(client.Config{
 		Addrs:    []string{"chat-1.example.com:6000", "chat-2.example.com:6000"}, // tried in turn

@@ -16,11 +16,11 @@ func (c *Client) updateGap(t *conversation, progress bool) {
 			delete(c.gaps, t)
 		}
 	case t.syncAt.IsZero() || progress && !t.syncing:
-		grace := gapDelay
+		delay := gapDelay
 		if !t.started {
-			grace = unknownStartDelay
+			delay = unknownStartDelay
 		}
-		c.scheduleSync(t, grace)
+		c.scheduleSync(t, delay)
 	}
 }
 
@@ -64,8 +64,8 @@ func (c *Client) handleSync(fx *effects, t *conversation, r *proto.Response, err
 	switch r.Errno {
 	case proto.Done:
 	case proto.NotFound, proto.NotAllowed:
-		// No longer a member, or blocked: deliver what has come, then drop the
-		// conversation.
+		// The group is gone or the user isn't a member any more: deliver what has come,
+		// then drop the conversation.
 		for t.lowestBuffered() > 0 {
 			c.queueMessages(fx, t, t.startAt(t.lowestBuffered()-1, fx.scratch[:0]))
 		}

@@ -112,8 +112,8 @@ var cidEncoding = base64.NewEncoding("-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcd
 
 // newCID returns a new cid: 48 bits of time in ms, then 80 random bits. With the
 // time first, the server's index of cids grows at its end, which halves the cost
-// of storing a message. math/rand/v2's global generator is seeded by the system
-// and can't be predicted from its output.
+// of storing a message. The global generator of math/rand/v2 is seeded randomly,
+// so others can't guess cids.
 func newCID(now time.Time) (cid [22]byte) {
 	var id [16]byte
 	binary.BigEndian.PutUint64(id[:], uint64(now.UnixMilli())<<16|rand.Uint64()>>48)
@@ -240,8 +240,8 @@ func compareRID(a, b *outgoing) int { return cmp.Compare(a.rid, b.rid) }
 
 // requeue puts a refused message back, to be sent after the given time. Later
 // messages of the conversation wait for it, to keep the order. It also waits for
-// the answers to those in flight after it: the server refuses them too, and
-// until then it would refuse a retry.
+// the answers to the messages in flight after it: the server refuses these as
+// well, and they would otherwise be stored after newer messages.
 func (o *outbox) requeue(m *outgoing, until time.Time) {
 	m.tries++
 	last := m.rid

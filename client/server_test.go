@@ -92,7 +92,7 @@ func (s *server) Close() {
 	s.all.Wait()
 }
 
-// login is a client of a user, logged in. What it is called with is told to handlers.
+// login returns a client with these handlers that is logged in as a user.
 func (s *server) login(name string, h client.Handlers) *client.Client {
 	c, err := client.New(client.Config{Addrs: []string{s.addr}, Handlers: h, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {

@@ -108,7 +108,7 @@ func TestStatesInOrder(t *testing.T) {
 			}
 			want := []State{Disconnected, Connected, LoggedIn}
 			if len(states) < 3 || !slices.Equal(states[len(states)-3:], want) {
-				t.Errorf("told %v, want %v in the end", states, want)
+				t.Errorf("got the states %v, want %v at the end", states, want)
 			}
 			if s := c.State(); s != LoggedIn {
 				t.Errorf("it is %v", s)
@@ -149,7 +149,7 @@ func TestRegisterWhileReconnecting(t *testing.T) {
 		t.Error(err)
 	}
 	if s := rec.statesUntil(LoggedIn); s != "connected, logged in" {
-		t.Errorf("told %s", s)
+		t.Errorf("got the states %s, want connected, logged in", s)
 	}
 }
 

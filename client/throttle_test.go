@@ -160,7 +160,7 @@ func TestTooFastReceipt(t *testing.T) {
 	refuse := func(q *proto.Request) {
 		t.Helper()
 		if q.RID == 0 {
-			t.Fatal("a receipt without rid can't be told from others")
+			t.Fatal("got a receipt without rid, want one with")
 		}
 		p.send(&proto.Response{Op: proto.ERROR, Errno: proto.TooFast, RetryAfter: 1, ErrMsg: "too fast", RID: q.RID, Fields: 1 << proto.FRID})
 	}

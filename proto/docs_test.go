@@ -84,7 +84,7 @@ func TestPublishedTable(t *testing.T) {
 		if row.way == "c→s" || row.way == "both" {
 			sent[row.op] = true
 			if spec := requestSpecs[row.op]; spec == nil {
-				t.Errorf("%s c→s is no message of ours", row.name)
+				t.Errorf("%s c→s: on the page, but not in requestSpecs", row.name)
 			} else if has := spec.Need | spec.May | spec.OneOf; has != row.all {
 				t.Errorf("%s c→s: the page has not %v, we have not %v", row.name, (has &^ row.all).names(), (row.all &^ has).names())
 			}
@@ -93,7 +93,7 @@ func TestPublishedTable(t *testing.T) {
 			answered[row.op] = true
 			spec := responseSpecs[row.op]
 			if spec == nil {
-				t.Errorf("%s s→c is no message of ours", row.name)
+				t.Errorf("%s s→c: on the page, but not in responseSpecs", row.name)
 				continue
 			}
 			if has := spec.Always | spec.Success | spec.May; has != row.all {

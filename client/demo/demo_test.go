@@ -129,7 +129,7 @@ func (d *running) remains() []string {
 	all, _ := filepath.Glob(filepath.Join(d.dir, "*"))
 	processes, _ := filepath.Glob("/proc/[0-9]*")
 	for _, p := range processes {
-		line, _ := os.ReadFile(p + "/cmdline") // it has ended meanwhile
+		line, _ := os.ReadFile(p + "/cmdline") // it has ended in the meantime
 		log, _ := os.Readlink(p + "/fd/2")
 		if bytes.Contains(line, []byte(d.dir)) || strings.HasPrefix(log, d.dir) {
 			all = append(all, p+": "+string(bytes.ReplaceAll(line, []byte{0}, []byte{' '})))
@@ -142,7 +142,7 @@ func (d *running) remains() []string {
 type visitor struct {
 	*client.Client
 	messages chan client.Message
-	typing   chan struct{} // 1: somebody has typed
+	typing   chan struct{} // capacity 1: someone is typing
 }
 
 func visit(t *testing.T, addr string) *visitor {
@@ -153,7 +153,7 @@ func visit(t *testing.T, addr string) *visitor {
 		Message: func(m client.Message) {
 			select {
 			case v.messages <- m:
-			default: // nobody waits for so many
+			default: // the test needs only one
 			}
 		},
 		Event: func(client.Event) {
@@ -200,7 +200,7 @@ func TestDemo(t *testing.T) {
 	if line := d.until(t, d.http); !strings.Contains(line, guestName) || !strings.Contains(line, guestPassword) {
 		t.Errorf("it says %q", line)
 	}
-	d.until(t, "Ctrl-C ends it.")
+	d.until(t, "Ctrl-C to stop.")
 
 	guest := visit(t, d.addr)
 	if err := guest.Login(ctx, guestName, guestPassword); err != nil {
@@ -225,7 +225,7 @@ func TestDemo(t *testing.T) {
 	select {
 	case <-guest.typing:
 	case <-ctx.Done():
-		t.Error("nobody types")
+		t.Error("got no typing notification")
 	}
 
 	bob := visit(t, d.addr)
@@ -263,7 +263,7 @@ func TestDemo(t *testing.T) {
 		t.Errorf("exit code %d after SIGINT\n%s", code, d.said.String())
 	}
 	if left := d.remains(); len(left) > 0 {
-		t.Errorf("left behind: %q", left)
+		t.Errorf("left over: %q", left)
 	}
 	if c, err := net.Dial("tcp", d.addr); err == nil {
 		_ = c.Close()
@@ -279,7 +279,7 @@ func TestDemoEnds(t *testing.T) {
 		signal syscall.Signal
 		until  string // what it has said then; "": nothing
 	}{
-		{"killed", syscall.SIGKILL, "Ctrl-C ends it."},
+		{"killed", syscall.SIGKILL, "Ctrl-C to stop."},
 		{"terminated early", syscall.SIGTERM, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -299,7 +299,7 @@ func TestDemoEnds(t *testing.T) {
 					return
 				}
 				if time.Now().After(end) {
-					t.Fatalf("left behind: %q", left)
+					t.Fatalf("left over: %q", left)
 				}
 			}
 		})
@@ -323,7 +323,7 @@ func awaitChild(t *testing.T, d *running) {
 // If the server ends, the demo ends with an error.
 func TestDemoWithoutServer(t *testing.T) {
 	d := startDemo(t)
-	d.until(t, "Ctrl-C ends it.")
+	d.until(t, "Ctrl-C to stop.")
 	if err := syscall.Kill(d.chatd(t), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
@@ -334,7 +334,7 @@ func TestDemoWithoutServer(t *testing.T) {
 		t.Errorf("exit code %d: %s", code, d.said.String())
 	}
 	if left := d.remains(); len(left) > 0 {
-		t.Errorf("left behind: %q", left)
+		t.Errorf("left over: %q", left)
 	}
 }
 

@@ -134,17 +134,17 @@ func (d *demo) printInstructions(w io.Writer) {
 	}
 	people := d.script.people
 	fmt.Fprintf(w, `
-This is a DEMO: a chatd of its own in a temporary folder, reached from this machine alone.
-Its people are scripts, and everything in it is gone when it ends.
+This is a DEMO: a chatd in a temporary directory, reachable from this machine only.
+Its people are scripts. Everything in it is deleted when it ends.
 
   In a browser     %[1]s/    name: %[2]s   password: %[3]s
   In a terminal    CHAT_PASSWORD=%[3]s bin/chat 127.0.0.1 %[4]d --name %[2]s
 
-%[2]s has friends, groups and unread messages. Or register somebody new:
-  friends          %[5]s: whoever you add says hello and answers
-  groups to join   %[6]s
+%[2]s has friends, groups and unread messages. Or register a new user:
+  add friends      %[5]s: they say hello and answer
+  join groups      %[6]s
 
-Ctrl-C ends it.
+Press Ctrl-C to stop.
 
 `, d.node.HTTP(), guestName, guestPassword, d.node.Port(0), strings.Join(people, ", "), strings.Join(groups, " | "))
 }

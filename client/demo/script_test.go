@@ -21,7 +21,7 @@ func TestScript(t *testing.T) {
 	}
 	for _, name := range s.people {
 		if proto.CheckName(name) != nil {
-			t.Errorf("%q is no name", name)
+			t.Errorf("invalid name %q", name)
 		}
 	}
 	for _, g := range s.groups {
@@ -36,7 +36,7 @@ func TestScript(t *testing.T) {
 			}
 		}
 		if sc.phase == phaseLive && sc.pair != [2]string{} && !(known(s, sc.pair[0]) && known(s, sc.pair[1])) {
-			t.Errorf("nobody of the name that is in %s", sc.place)
+			t.Errorf("unknown name in %s", sc.place)
 		}
 	}
 }

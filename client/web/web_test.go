@@ -70,9 +70,9 @@ func TestCommentsHaveTheirLines(t *testing.T) {
 		for line := range strings.Lines(text) {
 			line = strings.TrimSpace(line)
 			if comment || strings.HasPrefix(line, "/*") {
-				_, behind, ended := strings.Cut(line, "*/")
-				if comment = !ended; behind != "" {
-					t.Errorf("%s: code behind a comment: %s", name, line)
+				_, rest, ended := strings.Cut(line, "*/")
+				if comment = !ended; rest != "" {
+					t.Errorf("%s: code after a comment: %s", name, line)
 				}
 				continue
 			}
@@ -83,7 +83,7 @@ func TestCommentsHaveTheirLines(t *testing.T) {
 				t.Errorf("%s: a string over several lines: %s", name, line)
 			}
 			if path.Ext(name) == ".css" && strings.Contains(line, "/*") {
-				t.Errorf("%s: a comment behind code: %s", name, line)
+				t.Errorf("%s: a comment after code: %s", name, line)
 			}
 		}
 	}
@@ -111,12 +111,12 @@ func TestTexts(t *testing.T) {
 	}
 	for name := range uses {
 		if !has[name] {
-			t.Errorf("text.%s is used and not there", name)
+			t.Errorf("text.%s is used but not defined", name)
 		}
 	}
 	for name := range has {
 		if !uses[name] {
-			t.Errorf("text.%s is there and not used", name)
+			t.Errorf("text.%s is defined but not used", name)
 		}
 	}
 }

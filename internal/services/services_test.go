@@ -38,7 +38,7 @@ func TestKilledParentLeavesNothing(t *testing.T) {
 			return
 		}
 		if time.Now().After(end) {
-			t.Fatalf("left behind: %q", left)
+			t.Fatalf("left over: %q", left)
 		}
 	}
 }
@@ -178,7 +178,7 @@ func TestStop(t *testing.T) {
 		// Its child processes end with it.
 		for end := time.Now().Add(startTimeout); len(processesIn(t, s.Folder)) > 0; time.Sleep(pollEvery) {
 			if time.Now().After(end) {
-				t.Fatalf("%s: left behind: %q", c.name, processesIn(t, s.Folder))
+				t.Fatalf("%s: left over: %q", c.name, processesIn(t, s.Folder))
 			}
 		}
 		if s.PID() != 0 {
@@ -249,7 +249,7 @@ func TestPorts(t *testing.T) {
 		t.Skip(err)
 	}
 	if err := r.Start(context.Background()); err == nil {
-		t.Errorf("it has started on the port of somebody else")
+		t.Errorf("Start succeeded on a port that is in use")
 	}
 	if r.Port(0) != busy {
 		t.Errorf("asked for port %d, it is on %d", busy, r.Port(0))

@@ -1,6 +1,6 @@
-// Package prototest has one case per op and direction of the wire, and every
-// refusal of the decoder: they drive the tests of the codec, and those of the
-// layers above that want to send or expect each. Only tests import it.
+// Package prototest has a test case for each op and direction, and one for each
+// reason why the decoder refuses a frame. The codec's tests use them, and tests
+// of other packages that send or expect these messages. Only tests import it.
 package prototest
 
 import "chatd/proto"
@@ -26,7 +26,7 @@ func fields(fs ...proto.Field) (s proto.Fields) {
 	return s
 }
 
-// Requests has every op that a client sends, in every form that it has.
+// Requests returns every message that a client sends, in every form.
 func Requests() []Request {
 	return []Request{
 		{"login by name", `{"msgid":1,"rid":1,"name":"zhang san","password":"secret"}`,
@@ -84,7 +84,7 @@ func Requests() []Request {
 	}
 }
 
-// Responses has every op that a server sends, done and refused.
+// Responses returns every message that a server sends, for success and refusal.
 func Responses() []Response {
 	rid := fields(proto.FRID)
 	chat := proto.Chat{Op: proto.ONE_CHAT, ID: 1, Name: "li", ToID: 2, Msg: "hi", Time: 1700000000000, Seq: 7, CID: "c-1"}

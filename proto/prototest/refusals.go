@@ -7,8 +7,8 @@ import (
 	"chatd/proto"
 )
 
-// Refusal is a frame that the decoder refuses: the server answers it with
-// ERROR, and with rid where HasRID.
+// Refusal is a frame that the decoder refuses. The server answers it with ERROR,
+// with the rid if HasRID.
 type Refusal struct {
 	Wire    string
 	Errno   proto.Errno
@@ -26,7 +26,7 @@ const (
 	wantString  = " must be a string"
 )
 
-// Refusals has a frame for every reason that the decoder knows.
+// Refusals returns a frame for each reason for a refusal.
 func Refusals() []Refusal {
 	var all []Refusal
 	add := func(op proto.Op, message string, wires ...string) {

@@ -89,10 +89,10 @@ var scenarios = map[string]func(ctx context.Context, addr string) (any, error){
 // unsupportedByFirefox has the scenarios that are skipped in Firefox, with what
 // playwright-core can't do there.
 var unsupportedByFirefox = map[string]string{
-	"figures": "tell what it has loaded",
-	"notify":  "allow and refuse notifications",
-	"offline": "lose its network",
-	"phone":   "be touched",
+	"figures": "report what it has loaded",
+	"notify":  "grant and deny notifications",
+	"offline": "go offline",
+	"phone":   "simulate touch",
 }
 
 // pictures is not a test: TestScreenshots runs it.
@@ -118,7 +118,7 @@ func (b *browser) runScenario(t *testing.T, name string) {
 	}
 	prepare, known := scenarios[name]
 	if !known {
-		t.Fatal("nobody has said what this scenario needs")
+		t.Fatal("this scenario is not in the table scenarios")
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), longestPlay)
 	defer cancel()
@@ -151,9 +151,9 @@ func (b *browser) play(ctx context.Context, t *testing.T, name, url string, data
 			b.kill()
 		}
 	})()
-	b.tell(t, map[string]any{"run": name, "url": url + "/", "data": data})
+	b.send(t, map[string]any{"run": name, "url": url + "/", "data": data})
 	for {
-		m := b.hear(t)
+		m := b.receive(t)
 		switch {
 		case m.Done && m.Error != "":
 			t.Fatal(m.Error)
@@ -177,7 +177,7 @@ func (b *browser) play(ctx context.Context, t *testing.T, name, url string, data
 			if err != nil {
 				answer["error"] = err.Error()
 			}
-			b.tell(t, answer)
+			b.send(t, answer)
 		}
 	}
 }
@@ -298,7 +298,7 @@ func startBrowser(t *testing.T) *browser {
 	})
 	timer := time.AfterFunc(3*longest, b.kill)
 	defer timer.Stop()
-	m := b.hear(t)
+	m := b.receive(t)
 	if !m.Ready {
 		t.Fatalf("the driver begins with %+v", m)
 	}
@@ -310,7 +310,7 @@ func startBrowser(t *testing.T) *browser {
 // kill kills the driver; the browser notices and ends as well.
 func (b *browser) kill() { _ = b.cmd.Process.Kill() }
 
-func (b *browser) tell(t *testing.T, what any) {
+func (b *browser) send(t *testing.T, what any) {
 	t.Helper()
 	line, err := json.Marshal(what)
 	if err == nil {
@@ -322,7 +322,7 @@ func (b *browser) tell(t *testing.T, what any) {
 	}
 }
 
-func (b *browser) hear(t *testing.T) (m message) {
+func (b *browser) receive(t *testing.T) (m message) {
 	t.Helper()
 	line, err := b.out.ReadBytes('\n')
 	if err == nil {
@@ -521,12 +521,12 @@ func TestScenariosAreKnown(t *testing.T) {
 	}
 	for name := range scenarios {
 		if !slices.Contains(names, name) {
-			t.Errorf("there is no scenario %s", name)
+			t.Errorf("the table has a scenario %s that does not exist", name)
 		}
 	}
 	for _, name := range names {
 		if _, known := scenarios[name]; !known {
-			t.Errorf("nobody has said what the scenario %s needs", name)
+			t.Errorf("the scenario %s is not in the table scenarios", name)
 		}
 	}
 }

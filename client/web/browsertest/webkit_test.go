@@ -145,12 +145,12 @@ func TestWebKit(t *testing.T) {
 }
 
 // next returns the next value of a channel.
-func next[T any](ctx context.Context, t *testing.T, what string, told <-chan T) (it T) {
+func next[T any](ctx context.Context, t *testing.T, what string, ch <-chan T) (it T) {
 	t.Helper()
 	select {
-	case it = <-told:
+	case it = <-ch:
 	case <-ctx.Done():
-		t.Fatalf("%s doesn't come", what)
+		t.Fatalf("no value: %s", what)
 	}
 	return it
 }

@@ -46,7 +46,7 @@ type Config struct {
 	MaxHeldAll    int `group:"buffers" name:"max-held-all" type:"size" default:"256MiB" placeholder:"SIZE" help:"Bytes held back for all connections. Above it, a connection with more than an equal share is closed as slow."` // and with more than one frame
 	MaxWaiting    int `group:"buffers" name:"max-waiting" type:"size" default:"1MiB" placeholder:"SIZE" help:"Bytes waiting to be sent per connection. A connection above it is closed as slow."`
 	MaxWaitingAll int `group:"buffers" name:"max-waiting-all" type:"size" default:"512MiB" placeholder:"SIZE" help:"Bytes waiting to be sent on all connections, divided among the loops. Above it, the connections with the most are closed as slow."`
-	MaxMailbox    int `kong:"-"` // bytes on their way to one loop; what comes beyond costs its receiver the connection (KICK "slow"), and what is PostDroppable doesn't run
+	MaxMailbox    int `kong:"-"` // bytes queued for one loop; a frame beyond it costs its receiver the connection (KICK "slow"); PostDroppable fails at half of it
 	MaxBadFrames  int `kong:"-"` // frames in a row the decoder refuses, then KICK "abuse"
 
 	// The limits for one client address (IPv6: for its /64) are checked at

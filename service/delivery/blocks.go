@@ -5,8 +5,8 @@ import "chatd/service/bus"
 // block is a question: has a user blocked another?
 type block struct{ by, whom int64 }
 
-// blocksOnLoop is a loop's cache of who has blocked whom, for events. (The log
-// asks the store in its transaction.)
+// blocksOnLoop caches on a loop which users have blocked which, for events. (For
+// chat messages the log looks in its transaction.)
 type blocksOnLoop struct {
 	known      map[block]bool
 	generation int // rises when something is forgotten

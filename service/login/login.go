@@ -202,7 +202,7 @@ func (l *Logins) byPassword(t Off, q *proto.Request) (id identity, err error) {
 	if !ok || id.user.Banned {
 		return id, errRefused
 	}
-	if err := l.Limits.ShutOut(id.user.ID, l.Reactor.Now()); err != nil { // before a device of theirs makes room
+	if err := l.Limits.ShutOut(id.user.ID, l.Reactor.Now()); err != nil { // before one of their devices is evicted
 		return id, err
 	}
 	if rehashed != "" {

@@ -50,7 +50,7 @@ func (q *queue) take(spare []queueItem) []queueItem {
 	return items
 }
 
-// hasRoom reports whether the queue has fewer than limit items.
+// hasRoom reports whether the queue has fewer than share items.
 func (q *queue) hasRoom(share int) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -52,8 +52,8 @@ func (db *DB) Memberships(ctx context.Context, user int64, device string) ([]Mem
 	return l, nil
 }
 
-// TokenMemberships is TokenDevice, and Places for the token's user and device, in one
-// query and one snapshot. If user is the token's, the result includes cursors
+// TokenMemberships is TokenDevice, and Memberships for the token's user and device,
+// in one query and one snapshot. If user is the token's, the result includes cursors
 // that aren't written yet. If it is 0, because the caller doesn't know the user,
 // only Group of the result is meaningful. Errors: as TokenDevice.
 func (db *DB) TokenMemberships(ctx context.Context, tokenHash []byte, user int64) (u User, device string, places []Membership, err error) {

@@ -128,8 +128,8 @@ func (c *Conn) flush(t Turn) {
 func (c *Conn) BytesQueued(t Turn) uint64 { return c.queued }
 
 // BytesSent returns how many of the queued bytes the kernel has accepted. It has
-// accepted a frame once BytesSent is at least what Queued was after the frame's
-// Write. For a frame that was written to a closed or finishing connection, that
+// accepted a frame once BytesSent is at least what BytesQueued was after the
+// frame's Write. For a frame that was written to a closed or finishing connection, that
 // never happens. After the connection has closed, BytesSent stays, and may be too
 // low, but never too high.
 func (c *Conn) BytesSent(t Turn) uint64 {

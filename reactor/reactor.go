@@ -115,8 +115,8 @@ func (r *Reactor) Loops() int { return len(r.loops) }
 
 // Post runs fn on loop i, in the order of this goroutine's other calls of Post
 // and ConnRef.Send for that loop. It never blocks. It returns ErrStopped if the
-// reactor isn't running; fn then never runs. On a loop, use Turn.Post: that keeps
-// the order with Turn.Send.
+// reactor isn't running; fn then never runs. On a loop, Turn.Post also
+// keeps the order with Turn.Send, and is handed over when the turn ends.
 func (r *Reactor) Post(i int, fn func(t Turn)) error { return r.loops[i].post(fn) }
 
 // PostDroppable posts droppable work that holds n bytes. It returns ErrBusy if the

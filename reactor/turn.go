@@ -12,8 +12,8 @@ import (
 type Turn struct{ l *loop }
 
 // Off is the right to block, and nothing else. Functions that block ask for a
-// context. A Turn is not a context, so they can't be called on a loop by
-// mistake.
+// context. A Turn is not a context, so what a callback is given isn't enough to
+// call them.
 type Off struct{ context.Context }
 
 // OffLoop returns an Off for a goroutine that never runs on a loop, such as

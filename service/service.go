@@ -1,10 +1,10 @@
 // Package service is the chat of one node. It wires its packages together and
 // dispatches requests to them:
 //
-//	login, messages, people, groups   handlers, one for each op
+//	login                             handlers of logins
+//	messages, people, groups, trace   other handlers; diagnostics
 //	delivery                          what was committed, to those who are online
 //	presence                          who is online, and who was told
-//	trace                             diagnostics
 //	session                           sessions, and the order of a sender's messages
 //	limits, bus                       rate limits; what nodes tell each other
 //

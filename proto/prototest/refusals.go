@@ -1,6 +1,7 @@
 package prototest
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -90,7 +91,7 @@ func Refusals() []Refusal {
 	add(0, "msgid is missing", `{}`, `{"rid":7,"toid":1}`, `{"rid":7,"x":1,"Msgid":18,"MSGID":18}`)
 	add(0, "msgid must be an integer", `{"rid":7,"msgid":"18"}`, `{"rid":7,"msgid":18.0}`, `{"rid":7,"msgid":1e1}`, `{"rid":7,"msgid":null}`, `{"rid":7,"msgid":true}`, `{"rid":7,"msgid":[18]}`, `{"rid":7,"msgid":{"msgid":18}}`)
 	add(0, "unknown msgid 0", `{"rid":7,"msgid":0}`, `{"rid":7,"msgid":-0}`, `{"rid":7,"msgid":4294967302}`, `{"rid":7,"msgid":18446744073709551622}`)
-	add(44, "unknown msgid 44", `{"rid":7,"msgid":44}`)
+	add(proto.OpCount, fmt.Sprintf("unknown msgid %d", proto.OpCount), fmt.Sprintf(`{"rid":7,"msgid":%d}`, proto.OpCount))
 	add(-6, "unknown msgid -6", `{"rid":7,"msgid":-6,"toid":"x"}`)
 	add(proto.LOGIN_ACK, "unknown msgid 2", `{"rid":7,"msgid":2}`)
 	add(proto.ERROR, "unknown msgid 17", `{"rid":7,"msgid":17,"errno":1,"errmsg":""}`)

@@ -76,9 +76,9 @@ const (
 func (p *Payload) Append(dst []byte) []byte {
 	switch {
 	case p.NewMessages != nil:
-		g := p.NewMessages
-		dst = appendInts(append(dst, kindNewMessages), g.Conv, g.Group, g.Lo, g.Hi, g.Version, g.First, int64(len(g.Bodies)))
-		for _, b := range g.Bodies {
+		n := p.NewMessages
+		dst = appendInts(append(dst, kindNewMessages), n.Conv, n.Group, n.Lo, n.Hi, n.Version, n.First, int64(len(n.Bodies)))
+		for _, b := range n.Bodies {
 			dst = appendBytes(dst, b)
 		}
 	case p.Notice != nil:

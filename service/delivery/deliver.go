@@ -8,9 +8,11 @@ import (
 	"chatd/service/session"
 )
 
-// update is a committed message on its way to the sessions of a loop. Without a
-// body it only says that the conversation has grown up to seq: from repair, from
-// another node, or because a message was a repeat (then from is set).
+// update is the outcome of a message on its way to a loop: a stored message for
+// the sessions in its conversation. Without a body it only says that the
+// conversation has grown up to seq: from repair, from another node, or because a
+// message was a repeat (then from is set, and seq is that of the last message).
+// Of a message that could not be stored only from is set.
 type update struct {
 	conv, group  int64
 	pair         pair
@@ -84,11 +86,11 @@ func (l *TopicsOnLoop) flushEarly(t Turn, tp *topicOnLoop) {
 }
 
 func (tp *topicOnLoop) takeEarly(t Turn) *update {
-	d := tp.early[0]
+	up := tp.early[0]
 	if tp.early = tp.early[1:]; len(tp.early) == 0 {
 		tp.early = nil
 	}
-	return d
+	return up
 }
 
 // push writes a message to the sessions that it is next for. The others get it
@@ -110,7 +112,7 @@ func (l *TopicsOnLoop) push(t Turn, tp *topicOnLoop, up *update) {
 		if cu.sent >= up.seq {
 			continue
 		}
-		// A repeat has no body: its seq is that of the last message, anyone's.
+		// Of a repeat seq is the last message's, which may be anyone's: no body, not own.
 		own := up.from != nil && up.from.Session == cu.session && up.body != nil
 		next := cu.sent == up.seq-1 && up.body != nil && !cu.backlog && !tp.reloading && cu.session.Live()
 		switch {

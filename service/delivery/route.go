@@ -25,7 +25,7 @@ const chatOverhead = 192
 // most bus.PublishTimeout.
 func (d *Delivery) Committed(ctx context.Context, batch []*model.Append) {
 	perLoop := make([][]*update, len(d.topics))
-	ds := make([]update, len(batch))
+	updates := make([]update, len(batch))
 	size := 0
 	for _, a := range batch {
 		size += len(a.Body) + chatOverhead
@@ -34,7 +34,7 @@ func (d *Delivery) Committed(ctx context.Context, batch []*model.Append) {
 	var out outbox
 	for i, a := range batch {
 		m := a.Owner.(*session.Message)
-		up := &ds[i]
+		up := &updates[i]
 		up.from = m
 		loops := uint64(1) << m.Session.Loop
 		if a.Err == nil {

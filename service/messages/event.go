@@ -36,7 +36,8 @@ func (m *Messages) askBlocked(t Turn, c *conn, r *proto.Request) {
 }
 
 // userEvent passes an event on to the sessions of a user, straight from loop to
-// loop. Sessions without LOGIN_ACK don't get it: an event is for the moment.
+// loop. Sessions here without LOGIN_ACK don't get it: an event is for the moment. On
+// other nodes it waits for LOGIN_ACK, as every notice does.
 func (m *Messages) userEvent(t Turn, c *conn, r *proto.Request) {
 	m.events.Inc()
 	l, ss := m.loops[t.Loop()], c.Session(t)

@@ -87,7 +87,7 @@ func RunJob[T any](t Turn, c *Conn, l reactor.Lane, a proto.Response, job func(t
 	})
 }
 
-// TryJob is OffLoop for a done that also handles errors, including that job
+// TryJob is RunJob for a done that also handles errors, including that job
 // could not be run.
 func TryJob[T any](t Turn, c *Conn, l reactor.Lane, job func(t Off) (T, error), done func(t Turn, v T, err error)) {
 	c.on.busy = true

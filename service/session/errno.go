@@ -37,8 +37,8 @@ func (s *Sessions) Errno(op proto.Op, err error) *proto.Error {
 		return proto.Errorf(proto.Refused, "this name is taken")
 	case errors.Is(err, model.ErrBusy), errors.Is(err, reactor.ErrBusy):
 		return &proto.Error{Errno: proto.TooFast, Message: "the server is busy", RetryAfter: RetryAfter}
-	case errors.Is(err, model.ErrRunFailed): // the log has logged the failure
-		return errStopped
+	case errors.Is(err, model.ErrRunFailed): // the failure that came first is logged
+		return errConvStopped
 	}
 	if !errors.Is(err, context.Canceled) && !errors.Is(err, model.ErrClosed) { // both: the node is stopping
 		s.m.internal.Inc()

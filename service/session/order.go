@@ -66,14 +66,14 @@ const (
 	maxStopped = 1024
 )
 
-// errStopped refuses a message to a stopped conversation.
-var errStopped = proto.Errorf(proto.Unavailable, "a message before this one could not be stored; try again with that one")
+// errConvStopped refuses a message to a stopped conversation.
+var errConvStopped = proto.Errorf(proto.Unavailable, "a message before this one could not be stored; try again with that one")
 
 // Message is a chat message between its frame and its answer.
 type Message struct {
 	model.Append
 	Session *Session
-	Conn    *Conn // only its loop may use it
+	Conn    *Conn // only its loop may use it, and the fields below
 	Op      proto.Op
 
 	fields proto.Fields
@@ -212,7 +212,7 @@ func (c *Conn) Send(t Turn, r *proto.Request, a model.Append) *Message {
 	k := target{a.Group, a.Peer}
 	if c.on.order.find(t, k).refuses(t, r.CID) {
 		c.s.m.stopped.Inc()
-		c.RefuseInOrder(t, r, errStopped)
+		c.RefuseInOrder(t, r, errConvStopped)
 		return nil
 	}
 	text := make([]byte, 0, len(r.CID)+len(r.Msg))
@@ -236,7 +236,7 @@ func (c *Conn) Send(t Turn, r *proto.Request, a model.Append) *Message {
 // answered, any other at once.
 func (c *Conn) RefuseInOrder(t Turn, r *proto.Request, err error) {
 	if r.Op != proto.ONE_CHAT && r.Op != proto.GROUP_CHAT || len(c.on.order.inFlight) == 0 {
-		if c.Refuse(t, Answer(r), err); err == errStopped {
+		if c.Refuse(t, Answer(r), err); err == errConvStopped {
 			c.on.order.failed(t, &Message{Append: model.Append{Peer: r.ToID, Group: r.GroupID, CID: r.CID}})
 		}
 		return

@@ -43,7 +43,7 @@ func (p *pending) acquire(t Turn, c *Conn, a *model.Append) bool {
 	return true
 }
 
-// release returns the room of a message that take counted.
+// release returns the room of a message that acquire counted.
 func (p *pending) release(t Turn, c *Conn, a *model.Append) {
 	n := memory(a)
 	c.on.pending -= n

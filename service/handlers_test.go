@@ -218,7 +218,7 @@ func TestRefusals(t *testing.T) {
 		{open, proto.BadRequest, obj{"msgid": proto.REG, "name": "frieda", "password": long(129)}},
 
 		{a, proto.LoggedIn, obj{"msgid": proto.LOGIN, "id": anna, "password": secret}},
-		{a, proto.UnknownOp, obj{"msgid": proto.Op(44)}},
+		{a, proto.UnknownOp, obj{"msgid": proto.Op(proto.OpCount)}},
 		{a, proto.UnknownOp, obj{"msgid": proto.Op(0)}},
 		{a, proto.UnknownOp, obj{"msgid": proto.LOGIN_ACK}}, // what only a server sends
 

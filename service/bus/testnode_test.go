@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -86,6 +87,20 @@ func (p *testNode) record(ms []Message) {
 	}
 }
 
+// received lists the messages that the node has received, as "channel text".
+func (p *testNode) received() (all []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, ms := range p.calls {
+		for _, m := range ms {
+			all = append(all, m.Channel.String()+" "+string(m.Payload.Notice.Body))
+		}
+	}
+	return all
+}
+
+func (p *testNode) hasReceived(message string) bool { return slices.Contains(p.received(), message) }
+
 // waitReceived waits until the node has received n messages. It returns all of
 // them as "channel text".
 func (p *testNode) waitReceived(t *testing.T, n int) []string {
@@ -93,14 +108,7 @@ func (p *testNode) waitReceived(t *testing.T, n int) []string {
 	timer := time.NewTimer(testTimeout)
 	defer timer.Stop()
 	for {
-		var all []string
-		p.mu.Lock()
-		for _, ms := range p.calls {
-			for _, m := range ms {
-				all = append(all, m.Channel.String()+" "+string(m.Payload.Notice.Body))
-			}
-		}
-		p.mu.Unlock()
+		all := p.received()
 		if len(all) >= n {
 			return all
 		}

@@ -1,9 +1,9 @@
-// Command client talks with one user on nothing but docs/protocol.md:
+// Command client chats with one user. It needs no SDK and follows docs/protocol.md:
 //
 //	go run client.go HOST:PORT NAME PASSWORD PEER
 //
-// Each line of its input goes to the user whose id is PEER. What is said in
-// their conversation is printed: in its order, each message once.
+// It sends each line of its input to the user with the id PEER, and prints the
+// messages of their conversation, in order and each one once.
 package main
 
 import (
@@ -20,9 +20,9 @@ import (
 	"time"
 )
 
-type object map[string]any // a message of ours
+type object map[string]any // a message to the server
 
-type message struct { // one of the server's; encoding/json doesn't mind the case of a key
+type message struct { // a message from the server; encoding/json ignores the case of keys
 	MsgID, RID, Errno, ID, ToID, Seq, Last, Epoch int64
 	Name, Msg, Token, ErrMsg, Reason              string
 	Wait                                          time.Duration `json:"retry_after_ms"`
@@ -30,73 +30,73 @@ type message struct { // one of the server's; encoding/json doesn't mind the cas
 }
 
 type chat struct {
-	conn         net.Conn
-	name         string
-	login        object
-	me, peer     int64
-	epoch        int64  // of the server's store
-	last, top    int64  // the end of what we have without a gap; the highest seq we know of
-	told         int64  // the last RECEIPT on this connection
-	ready, asked bool   // logged in; a SYNC is on its way
-	unsure       object // our message that isn't acknowledged yet
+	conn           net.Conn
+	name           string
+	login          object
+	me, peer       int64
+	epoch          int64  // epoch of the server's store
+	last, newest   int64  // all messages up to last are here; newest seq known
+	receipted      int64  // seq of the last RECEIPT on this connection
+	ready, syncing bool   // logged in; a SYNC is in flight
+	pending        object // our unacknowledged message, if any
 }
 
 func (c *chat) send(m object) {
 	body, _ := json.Marshal(m)
-	c.conn.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(body))), body...)) // a failure shows in receive
+	c.conn.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(body))), body...)) // receive fails too
 }
 
 func receive(conn net.Conn) (m message, err error) {
-	conn.SetReadDeadline(time.Now().Add(45 * time.Second)) // it answers each PING, or it is dead
+	conn.SetReadDeadline(time.Now().Add(45 * time.Second)) // the server answers every PING within this time, or it is dead
 	head := make([]byte, 4)
 	if _, err = io.ReadFull(conn, head); err != nil {
 		return m, err
 	}
-	body := make([]byte, min(binary.BigEndian.Uint32(head), 512<<10)) // there are no longer ones
+	body := make([]byte, min(binary.BigEndian.Uint32(head), 512<<10)) // the protocol's limit
 	if _, err = io.ReadFull(conn, body); err == nil {
 		err = json.Unmarshal(body, &m)
 	}
 	return m, err
 }
 
-// sync asks for what follows the last one.
+// sync requests the messages after last, unless a SYNC is in flight.
 func (c *chat) sync() {
-	if !c.asked {
-		c.asked = true
+	if !c.syncing {
+		c.syncing = true
 		c.send(object{"msgid": 21, "peer": c.peer, "after": c.last, "limit": 200})
 	}
 }
 
-// take shows a message, unless one before it is missing.
+// take shows m if no message before it is missing; otherwise it starts a SYNC.
 func (c *chat) take(m message, gapless bool) {
-	c.top = max(c.top, m.Seq)
+	c.newest = max(c.newest, m.Seq)
 	if m.Seq > c.last && gapless {
 		c.last = m.Seq
 		fmt.Printf("%d %s %q\n", m.Seq, m.Name, m.Msg)
 	} else if m.Seq > c.last {
-		c.sync() // which brings this one too
+		c.sync() // its answer includes this message
 	}
 }
 
-// handle returns false where it is time to hang up and connect again, after m.Wait.
+// handle returns false if the caller must reconnect after m.Wait.
 func (c *chat) handle(m message) bool {
 	switch {
 	case m.MsgID == 2 && m.Errno == 1, m.Reason == "replaced", m.Reason == "logout", m.Reason == "abuse":
 		fmt.Println("over:", m.ErrMsg) // LOGIN_ACK, KICK
 		os.Exit(1)
-	case m.MsgID == 23, m.Errno == 9, m.Errno == 10: // KICK, too fast, unavailable: all of it again, in order, later
+	case m.MsgID == 23, m.Errno == 9, m.Errno == 10: // KICK, too fast, unavailable: reconnect and start over
 		return false
 	case m.MsgID == 18: // PING
 		c.send(object{"msgid": 19})
 	case m.MsgID == 2: // LOGIN_ACK
-		if m.Epoch != c.epoch { // from a backup: its messages have other numbers
-			c.epoch, c.last, c.top = m.Epoch, 0, 0
+		if m.Epoch != c.epoch { // the store was restored: our seqs are invalid
+			c.epoch, c.last, c.newest = m.Epoch, 0, 0
 		}
 		c.me, c.login, c.ready = m.ID, object{"msgid": 1, "token": m.Token, "ack": true, "brief": true}, true
 		fmt.Println("logged in as", m.ID)
 		c.sync()
-		if c.unsure != nil {
-			c.send(c.unsure)
+		if c.pending != nil {
+			c.send(c.pending)
 		}
 	case m.MsgID == 6 && (m.ID == c.peer && m.ToID == c.me || m.ID == c.me && m.ToID == c.peer): // ONE_CHAT
 		c.take(m, m.Seq == c.last+1)
@@ -104,27 +104,27 @@ func (c *chat) handle(m message) bool {
 		for _, missed := range m.Messages {
 			c.take(missed, true)
 		}
-		c.asked, c.top = false, max(c.top, m.Last)
-		if m.Errno == 0 && c.last < c.top {
+		c.syncing, c.newest = false, max(c.newest, m.Last)
+		if m.Errno == 0 && c.last < c.newest {
 			c.sync()
 		}
-	case m.RID == 1 && m.Errno == 0: // ONE_CHAT_ACK, which stands for the push of our message
-		c.take(message{Seq: m.Seq, Name: c.name, Msg: c.unsure["msg"].(string)}, m.Seq == c.last+1)
-		c.unsure = nil
-	case m.RID == 1: // the same, or ERROR where the decoder refused it
+	case m.RID == 1 && m.Errno == 0: // ONE_CHAT_ACK takes the place of a push
+		c.take(message{Seq: m.Seq, Name: c.name, Msg: c.pending["msg"].(string)}, m.Seq == c.last+1)
+		c.pending = nil
+	case m.RID == 1: // ONE_CHAT_ACK or ERROR: the message is refused
 		fmt.Println("refused:", m.ErrMsg)
-		c.unsure = nil
+		c.pending = nil
 	}
-	if c.ready && c.last > c.told {
-		c.told = c.last
+	if c.ready && c.last > c.receipted {
+		c.receipted = c.last
 		c.send(object{"msgid": 20, "peer": c.peer, "seq": c.last}) // RECEIPT
 	}
 	return true
 }
 
-// talk lasts as long as a connection, and says how long to wait before the next.
+// talk serves one connection, and returns how long to wait before the next.
 func (c *chat) talk(conn net.Conn, lines <-chan string) time.Duration {
-	c.conn, c.ready, c.asked, c.told = conn, false, false, 0
+	c.conn, c.ready, c.syncing, c.receipted = conn, false, false, 0
 	arrived, ping := make(chan message), time.NewTicker(30*time.Second)
 	defer ping.Stop()
 	go func() {
@@ -135,16 +135,16 @@ func (c *chat) talk(conn net.Conn, lines <-chan string) time.Duration {
 	}()
 	defer func() {
 		conn.Close()
-		for range arrived { // until the goroutine has ended
+		for range arrived { // wait until the goroutine has ended
 		}
 	}()
-	if c.login["name"] != nil { // REG; errno 1 where the name is taken
+	if c.login["name"] != nil { // REG; errno 1: the name is taken
 		c.send(object{"msgid": 4, "name": c.login["name"], "password": c.login["password"]})
 	}
 	c.send(c.login)
 	for {
 		typed := lines
-		if !c.ready || c.unsure != nil {
+		if !c.ready || c.pending != nil {
 			typed = nil // one message at a time
 		}
 		select {
@@ -153,9 +153,9 @@ func (c *chat) talk(conn net.Conn, lines <-chan string) time.Duration {
 				return m.Wait * time.Millisecond
 			}
 		case text := <-typed:
-			c.unsure = object{"msgid": 6, "rid": 1, "toid": c.peer, "msg": text, "cid": rand.Text()}
-			c.send(c.unsure)
-			c.unsure["retry"] = true // from here on it may be stored
+			c.pending = object{"msgid": 6, "rid": 1, "toid": c.peer, "msg": text, "cid": rand.Text()}
+			c.send(c.pending)
+			c.pending["retry"] = true // from now on it may be stored
 		case <-ping.C:
 			c.send(object{"msgid": 18})
 		}
@@ -168,9 +168,9 @@ func main() {
 	c.peer, _ = strconv.ParseInt(os.Args[4], 10, 64)
 	go func() {
 		input := bufio.NewScanner(os.Stdin)
-		input.Buffer(nil, 1<<30) // a line may be long
+		input.Buffer(nil, 1<<30) // allow long lines
 		for input.Scan() {
-			if len(input.Text()) > 8000 { // up to here it fits into a frame, whatever is in it
+			if len(input.Text()) > 8000 { // this much fits in a frame, whatever the characters
 				fmt.Println("too long")
 				continue
 			}

@@ -1,63 +1,63 @@
-"""Talks with one user on nothing but docs/protocol.md:
+"""Chats with one user. Needs no SDK and follows docs/protocol.md:
 
     python3 client.py HOST:PORT NAME PASSWORD PEER
 
-Each line of its input goes to the user whose id is PEER. What is said in
-their conversation is printed: in its order, each message once.
+It sends each line of its input to the user with the id PEER, and prints the
+messages of their conversation, in order and each one once.
 """
 import asyncio, json, os, random, secrets, struct, sys, threading
 
 addr, name, password, peer = *sys.argv[1:4], int(sys.argv[4])
 login = {"msgid": 1, "name": name, "password": password, "ack": True, "brief": True}
-me = epoch = last = top = 0  # our id; of the store; the end of what we have without a gap; the highest seq we know of
-told = 0  # the last RECEIPT on this connection
-ready = asked = busy = False  # logged in; a SYNC is on its way; so is unsure[0]
-unsure = []  # our messages that aren't acknowledged yet
+me = epoch = last = newest = 0  # our id; epoch of the store; all messages up to last are here; newest seq known
+receipted = 0  # seq of the last RECEIPT on this connection
+ready = syncing = inflight = False  # logged in; a SYNC is in flight; pending[0] is in flight
+pending = []  # our unacknowledged messages
 
 
 def send(m):
     body = json.dumps(m, ensure_ascii=False).encode()
-    out.write(struct.pack(">I", len(body)) + body)  # a failure shows in reading
+    out.write(struct.pack(">I", len(body)) + body)  # the read fails too
 
 
-def sync():  # asks for what follows the last one
-    global asked
-    if not asked:
-        asked = True
+def sync():  # requests the messages after last, unless a SYNC is in flight
+    global syncing
+    if not syncing:
+        syncing = True
         send({"msgid": 21, "peer": peer, "after": last, "limit": 200})
 
 
-def take(m, gapless):  # shows a message, unless one before it is missing
-    global last, top
-    top = max(top, m["seq"])
+def take(m, gapless):  # shows m if no message before it is missing; otherwise starts a SYNC
+    global last, newest
+    newest = max(newest, m["seq"])
     if m["seq"] > last and gapless:
         last = m["seq"]
         print(last, m["name"], json.dumps(m["msg"], ensure_ascii=False), flush=True)
     elif m["seq"] > last:
-        sync()  # which brings this one too
+        sync()  # its answer includes this message
 
 
-def say():  # sends the next message once the one before it is acknowledged
-    global busy
-    if ready and unsure and not busy:
-        busy = True
-        send(unsure[0])
-        unsure[0]["retry"] = True  # from here on it may be stored
+def say():  # sends the next message if none is in flight
+    global inflight
+    if ready and pending and not inflight:
+        inflight = True
+        send(pending[0])
+        pending[0]["retry"] = True  # from now on it may be stored
 
 
-def handle(m):  # returns None, or after how many milliseconds to connect again
-    global me, login, epoch, last, top, told, ready, asked, busy
+def handle(m):  # returns None, or how many milliseconds to wait before reconnecting
+    global me, login, epoch, last, newest, receipted, ready, syncing, inflight
     op, errno = m["msgid"], m.get("errno", 0)
     if op == 2 and errno == 1 or op == 23 and m["reason"] in ("replaced", "logout", "abuse"):
         print("over:", m["errmsg"], flush=True)  # LOGIN_ACK, KICK
-        os._exit(1)  # whatever the thread waits for
-    if errno in (9, 10) or op == 23:  # too fast, unavailable, KICK: all of it again, in order, later
+        os._exit(1)  # ends the input thread too
+    if errno in (9, 10) or op == 23:  # too fast, unavailable, KICK: reconnect and start over
         return m.get("retry_after_ms", 0)
     if op == 18:  # PING
         send({"msgid": 19})
     elif op == 2:  # LOGIN_ACK
-        if m["epoch"] != epoch:  # from a backup: its messages have other numbers
-            epoch, last, top = m["epoch"], 0, 0
+        if m["epoch"] != epoch:  # the store was restored: our seqs are invalid
+            epoch, last, newest = m["epoch"], 0, 0
         login, ready = {"msgid": 1, "token": m["token"], "ack": True, "brief": True}, True
         print("logged in as", me := m["id"], flush=True)
         sync()
@@ -67,32 +67,32 @@ def handle(m):  # returns None, or after how many milliseconds to connect again
     elif op == 22:  # SYNC_ACK
         for missed in m.get("messages", []):
             take(missed, True)
-        asked, top = False, max(top, m.get("last", 0))
-        if errno == 0 and last < top:
+        syncing, newest = False, max(newest, m.get("last", 0))
+        if errno == 0 and last < newest:
             sync()
-    elif m.get("rid") == 1:  # of our message: ONE_CHAT_ACK, or ERROR where the decoder refused it
-        own, busy = unsure.pop(0), False
-        if errno == 0:  # it stands for the push of our message
+    elif m.get("rid") == 1:  # ONE_CHAT_ACK, or ERROR if the decoder refused the message
+        own, inflight = pending.pop(0), False
+        if errno == 0:  # the ACK takes the place of a push
             take({**own, "name": name, "seq": m["seq"]}, m["seq"] == last + 1)
         else:
             print("refused:", m["errmsg"], flush=True)
         say()
-    if ready and last > told:
-        told = last
+    if ready and last > receipted:
+        receipted = last
         send({"msgid": 20, "peer": peer, "seq": last})  # RECEIPT
 
 
-async def talk():  # for as long as a connection lasts
-    global out, told, asked, busy, ready
+async def talk():  # serves one connection; returns like handle
+    global out, receipted, syncing, inflight, ready
     reader, out = await asyncio.open_connection(*addr.rsplit(":", 1))
     try:
-        told, asked, busy = 0, False, False
+        receipted, syncing, inflight = 0, False, False
         if "name" in login:
-            send({"msgid": 4, "name": name, "password": password})  # REG; errno 1 where the name is taken
+            send({"msgid": 4, "name": name, "password": password})  # REG; errno 1: the name is taken
         send(login)
         wait = None
         while wait is None:
-            head = await asyncio.wait_for(reader.readexactly(4), 45)  # it answers each PING, or it is dead
+            head = await asyncio.wait_for(reader.readexactly(4), 45)  # the server answers every PING within this time, or it is dead
             wait = handle(json.loads(await reader.readexactly(struct.unpack(">I", head)[0])))
         return wait
     finally:
@@ -101,13 +101,13 @@ async def talk():  # for as long as a connection lasts
 
 
 def typed(text):
-    if len(text) > 8000:  # up to here it fits into a frame, whatever is in it
+    if len(text) > 8000:  # this much fits in a frame, whatever the characters
         return print("too long", flush=True)
-    unsure.append({"msgid": 6, "rid": 1, "toid": peer, "msg": text, "cid": secrets.token_hex(16)})
+    pending.append({"msgid": 6, "rid": 1, "toid": peer, "msg": text, "cid": secrets.token_hex(16)})
     say()
 
 
-def listen(loop):  # a thread of its own, as a terminal, a pipe and a file can all be read by one
+def listen(loop):  # runs in a thread, which can read terminals, pipes and files alike
     sys.stdin.reconfigure(encoding="utf-8", errors="replace")
     for line in sys.stdin:
         loop.call_soon_threadsafe(typed, line.rstrip("\n"))

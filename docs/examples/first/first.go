@@ -1,4 +1,4 @@
-// Command first talks with one user: go run first.go HOST:PORT NAME PASSWORD PEER
+// Command first chats with one user: go run first.go HOST:PORT NAME PASSWORD PEER
 package main
 
 import (
@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-type object map[string]any // what we say
-type message struct {      // what the server says
+type object map[string]any // a message to the server
+type message struct {      // a message from the server
 	MsgID, Errno, ID, ToID, Seq, Last int64
 	Name, Msg, ErrMsg                 string
 	Messages                          []message
@@ -27,13 +27,13 @@ func main() {
 	}
 	send := func(m object) {
 		body, _ := json.Marshal(m)
-		conn.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(body))), body...)) // a failure shows in reading
+		conn.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(body))), body...)) // the read fails too
 	}
-	var peer, me, shown, known, own int64 // shown, known, own: the last seq on the screen, the last there is, that of our line
+	var peer, me, shown, newest, own int64 // shown: last seq printed; newest: newest seq known; own: seq of our last message
 	fmt.Sscan(os.Args[4], &peer)
-	name, password, input, asking := os.Args[2], os.Args[3], bufio.NewScanner(os.Stdin), true
-	input.Buffer(nil, 1<<30) // a line may be long
-	say := func() {          // the next line
+	name, password, input, syncing := os.Args[2], os.Args[3], bufio.NewScanner(os.Stdin), true
+	input.Buffer(nil, 1<<30) // allow long lines
+	say := func() {          // sends the next line of the input
 		for input.Scan() {
 			if input.Text() != "" {
 				send(object{"msgid": 6, "toid": peer, "msg": input.Text(), "cid": rand.Text()}) // ONE_CHAT
@@ -49,20 +49,20 @@ func main() {
 		binary.Read(conn, binary.BigEndian, body)
 		json.Unmarshal(body, &m)
 		switch op, errno := m.MsgID, m.Errno; {
-		case op == 22 && (errno == 0 || errno == 5): // SYNC_ACK; 5: nobody has that id yet
-			asking, known, news = false, max(known, m.Last), m.Messages
-		case op == 23, errno != 0 && (op != 5 || errno != 1): // KICK, or refused; REG may be: the name is taken
+		case op == 22 && (errno == 0 || errno == 5): // SYNC_ACK; errno 5: no user has that id yet
+			syncing, newest, news = false, max(newest, m.Last), m.Messages
+		case op == 23, errno != 0 && (op != 5 || errno != 1): // KICK, or an error other than REG errno 1 (name taken)
 			fail(m.ErrMsg)
 		case op == 2: // LOGIN_ACK
 			me = m.ID
 			fmt.Println("logged in as", me)
-			send(object{"msgid": 21, "peer": peer, "after": 0}) // SYNC: what has been said so far
-		case op == 6 && m.ID+m.ToID == me+peer: // ONE_CHAT, of this conversation
-			if known = max(known, m.Seq); m.Seq == shown+1 {
+			send(object{"msgid": 21, "peer": peer, "after": 0}) // SYNC: read the conversation from its start
+		case op == 6 && m.ID+m.ToID == me+peer: // ONE_CHAT in this conversation
+			if newest = max(newest, m.Seq); m.Seq == shown+1 {
 				news = []message{m}
 			}
-		case op == 12: // ONE_CHAT_ACK: our line is stored
-			own, known = m.Seq, max(known, m.Seq)
+		case op == 12: // ONE_CHAT_ACK: our message is stored
+			own, newest = m.Seq, max(newest, m.Seq)
 		case op == 18: // PING
 			send(object{"msgid": 19})
 		case op == 19: // PONG
@@ -74,14 +74,14 @@ func main() {
 				fmt.Printf("%d %s %q\n", n.Seq, n.Name, n.Msg)
 			}
 		}
-		if known > shown && !asking {
-			asking = true
-			send(object{"msgid": 21, "peer": peer, "after": shown}) // SYNC: what is missing
+		if newest > shown && !syncing {
+			syncing = true
+			send(object{"msgid": 21, "peer": peer, "after": shown}) // SYNC: fetch missing messages
 		} else if len(news) > 0 {
 			send(object{"msgid": 20, "peer": peer, "seq": shown}) // RECEIPT
 		}
-		if own <= shown && !asking {
-			own = 1 << 62 // until it is stored
+		if own <= shown && !syncing {
+			own = 1 << 62 // until the ACK brings its seq
 			go say()
 		}
 	}

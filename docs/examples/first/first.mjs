@@ -1,11 +1,11 @@
-// Talks with one user: node --experimental-websocket first.mjs ws://HOST:PORT/ws NAME PASSWORD PEER
+// Chats with one user: node --experimental-websocket first.mjs ws://HOST:PORT/ws NAME PASSWORD PEER
 import { createInterface } from "node:readline";
 
 const [url, name, password, id] = process.argv.slice(2);
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const peer = Number(id), ws = new WebSocket(url);
-let me, shown = 0, known = 0, own = 0; // our id; the last seq on the screen, the last there is, that of our line
-let asking = true, over = false; // what SYNC brings isn't here yet; the input has ended
+let me, shown = 0, newest = 0, own = 0; // our id; last seq printed; newest seq known; seq of our last message
+let syncing = true, over = false; // a SYNC is in flight; the input has ended
 const send = (m) => ws.send(JSON.stringify(m));
 
 function fail(why) {
@@ -13,7 +13,7 @@ function fail(why) {
   process.exit(1);
 }
 
-async function say() { // the next line
+async function say() { // sends the next line of the input
   const { value: msg, done } = await lines.next();
   if (msg) return send({ msgid: 6, toid: peer, msg, cid: crypto.randomUUID() }); // ONE_CHAT
   if (!done) return say();
@@ -24,32 +24,32 @@ async function say() { // the next line
 ws.onmessage = ({ data }) => {
   const m = JSON.parse(data);
   let news = [];
-  if (m.msgid === 22 && (m.errno === 0 || m.errno === 5)) { // SYNC_ACK; 5: nobody has that id yet
-    [asking, known, news] = [false, Math.max(known, m.last ?? 0), m.messages ?? []];
+  if (m.msgid === 22 && (m.errno === 0 || m.errno === 5)) { // SYNC_ACK; errno 5: no user has that id yet
+    [syncing, newest, news] = [false, Math.max(newest, m.last ?? 0), m.messages ?? []];
   } else if (m.msgid === 23 || (m.errno && !(m.msgid === 5 && m.errno === 1))) {
-    fail(m.errmsg); // KICK, or refused; REG may be: the name is taken
+    fail(m.errmsg); // KICK, or an error other than REG errno 1 (name taken)
   } else if (m.msgid === 2) { // LOGIN_ACK
     console.log(`logged in as ${me = m.id}`);
-    send({ msgid: 21, peer, after: 0 }); // SYNC: what has been said so far
-  } else if (m.msgid === 6 && m.id + m.toid === me + peer) { // ONE_CHAT, of this conversation
-    known = Math.max(known, m.seq);
+    send({ msgid: 21, peer, after: 0 }); // SYNC: read the conversation from its start
+  } else if (m.msgid === 6 && m.id + m.toid === me + peer) { // ONE_CHAT in this conversation
+    newest = Math.max(newest, m.seq);
     if (m.seq === shown + 1) news = [m];
-  } else if (m.msgid === 12) { // ONE_CHAT_ACK: our line is stored
-    known = Math.max(known, own = m.seq);
+  } else if (m.msgid === 12) { // ONE_CHAT_ACK: our message is stored
+    newest = Math.max(newest, own = m.seq);
   } else if (m.msgid === 18) { // PING
     send({ msgid: 19 });
   }
   for (const n of news) {
     if (n.seq > shown) console.log(`${shown = n.seq} ${n.name} ${JSON.stringify(n.msg)}`);
   }
-  if (known > shown && !asking) {
-    asking = true;
-    send({ msgid: 21, peer, after: shown }); // SYNC: what is missing
+  if (newest > shown && !syncing) {
+    syncing = true;
+    send({ msgid: 21, peer, after: shown }); // SYNC: fetch missing messages
   } else if (news.length > 0) {
     send({ msgid: 20, peer, seq: shown }); // RECEIPT
   }
-  if (asking || own > shown) return;
-  own = Infinity; // until it is stored
+  if (syncing || own > shown) return;
+  own = Infinity; // until the ACK brings its seq
   say();
 };
 ws.onopen = () => {

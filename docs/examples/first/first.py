@@ -1,21 +1,21 @@
-"""Talks with one user: python3 first.py HOST:PORT NAME PASSWORD PEER"""
+"""Chats with one user: python3 first.py HOST:PORT NAME PASSWORD PEER"""
 import contextlib, json, math, os, secrets, socket, struct, sys, threading
 
 sys.excepthook = lambda kind, why, trace: (print(why, file=sys.stderr, flush=True), os._exit(1))
 sys.stdin.reconfigure(encoding="utf-8", errors="replace")
 addr, name, password, peer = *sys.argv[1:4], int(sys.argv[4])
 conn, writing = socket.create_connection(addr.rsplit(":", 1)), threading.Lock()
-me = shown = known = own = 0  # our id; the last seq on the screen, the last there is, that of our line
-asking = True  # what SYNC brings isn't here yet
+me = shown = newest = own = 0  # our id; last seq printed; newest seq known; seq of our last message
+syncing = True  # a SYNC is in flight
 
 
 def send(**m):
     body = json.dumps(m, ensure_ascii=False).encode()
-    with writing, contextlib.suppress(OSError):  # a failure shows in reading
+    with writing, contextlib.suppress(OSError):  # the read fails too
         conn.sendall(struct.pack(">I", len(body)) + body)
 
 
-def say():  # the next line
+def say():  # sends the next line of the input
     for line in sys.stdin:
         if msg := line.rstrip("\n"):
             return send(msgid=6, toid=peer, msg=msg, cid=secrets.token_hex(16))  # ONE_CHAT
@@ -28,17 +28,17 @@ send(msgid=18)  # PING
 while head := conn.recv(4, socket.MSG_WAITALL):
     m = json.loads(conn.recv(*struct.unpack(">I", head), socket.MSG_WAITALL))
     op, errno, news = m["msgid"], m.get("errno", 0), []
-    if op == 22 and errno in (0, 5):  # SYNC_ACK; 5: nobody has that id yet
-        asking, known, news = False, max(known, m.get("last", 0)), m.get("messages", [])
-    elif op == 23 or errno and (op, errno) != (5, 1):  # KICK, or refused; REG may be: the name is taken
+    if op == 22 and errno in (0, 5):  # SYNC_ACK; errno 5: no user has that id yet
+        syncing, newest, news = False, max(newest, m.get("last", 0)), m.get("messages", [])
+    elif op == 23 or errno and (op, errno) != (5, 1):  # KICK, or an error other than REG errno 1 (name taken)
         raise Exception(m["errmsg"])
     elif op == 2:  # LOGIN_ACK
         print("logged in as", me := m["id"], flush=True)
-        send(msgid=21, peer=peer, after=0)  # SYNC: what has been said so far
-    elif op == 6 and m["id"] + m["toid"] == me + peer:  # ONE_CHAT, of this conversation
-        known, news = max(known, m["seq"]), [m] if m["seq"] == shown + 1 else []
-    elif op == 12:  # ONE_CHAT_ACK: our line is stored
-        known = max(known, own := m["seq"])
+        send(msgid=21, peer=peer, after=0)  # SYNC: read the conversation from its start
+    elif op == 6 and m["id"] + m["toid"] == me + peer:  # ONE_CHAT in this conversation
+        newest, news = max(newest, m["seq"]), [m] if m["seq"] == shown + 1 else []
+    elif op == 12:  # ONE_CHAT_ACK: our message is stored
+        newest = max(newest, own := m["seq"])
     elif op == 18:  # PING
         send(msgid=19)
     elif op == 19:  # PONG
@@ -46,12 +46,12 @@ while head := conn.recv(4, socket.MSG_WAITALL):
     for n in news:
         if n["seq"] > shown:
             print(shown := n["seq"], n["name"], json.dumps(n["msg"], ensure_ascii=False), flush=True)
-    if known > shown and not asking:
-        asking = True
-        send(msgid=21, peer=peer, after=shown)  # SYNC: what is missing
+    if newest > shown and not syncing:
+        syncing = True
+        send(msgid=21, peer=peer, after=shown)  # SYNC: fetch missing messages
     elif news:
         send(msgid=20, peer=peer, seq=shown)  # RECEIPT
-    if own <= shown and not asking:
-        own = math.inf  # until it is stored
+    if own <= shown and not syncing:
+        own = math.inf  # until the ACK brings its seq
         threading.Thread(target=say).start()
 raise Exception("the connection is gone")

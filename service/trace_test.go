@@ -207,7 +207,7 @@ func TestTraceMissing(t *testing.T) {
 		}
 	}
 	missing(trace.Query{Group: g, Seq: 2}, "seq 2 isn't given out yet: the last is 1")
-	missing(trace.Query{Group: g, CID: "x", Sender: "carla"}, "its sender is no member")
+	missing(trace.Query{Group: g, CID: "x", Sender: "carla"}, "the sender is not a member")
 	if err := n.db.Ban(t.Context(), ids[1], true); err != nil {
 		t.Fatal(err)
 	}

@@ -60,7 +60,7 @@ func findRoot() (string, error) {
 }
 
 // chatdEnv is the environment of a chatd that a test starts with this test
-// binary: without settings of whoever runs the tests.
+// binary: without the CHATD_ variables of the caller.
 func chatdEnv() []string {
 	env := slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "CHATD_") })
 	return append(env, beChatd+"=1")

@@ -56,7 +56,7 @@ func (e *evidence) check() (all []Violation, behind []string) {
 			if slices.Contains(e.convs[c].members, d.user) {
 				ck.checkView(d, c)
 			} else if len(d.seen[c].list) > 0 {
-				ck.add(Invented, d.seen[c].list[0].msg, "%s was shown messages of %s, where it is no member", d.name, e.convs[c].name)
+				ck.add(Invented, d.seen[c].list[0].msg, "%s was shown messages of %s, but its user is not a member", d.name, e.convs[c].name)
 			}
 		}
 		if n := ck.missing - missing; n > 0 {

@@ -164,7 +164,7 @@ func TestVerdicts(t *testing.T) {
 			map[Kind]int{Invented: 3, Lost: 1, Gap: 2}, "what its sender never said there"},
 		{"refused and stored", func(s *scene) { s.phone.sent[5].outcome = refused }, map[Kind]int{Invented: 1, Gap: 1}, "was refused"},
 		{"to whom it wasn't said", func(s *scene) { s.convs[0].members = []int{0} },
-			map[Kind]int{Invented: 2}, "where it is no member"},
+			map[Kind]int{Invented: 2}, "its user is not a member"},
 		{"the same cid twice", func(s *scene) { s.log[0][3].cid = s.log[0][2].cid },
 			map[Kind]int{DuplicateStore: 1}, "has cid cid 3 twice, as seq 3 and 4"},
 		{"stored twice", func(s *scene) {

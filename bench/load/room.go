@@ -12,7 +12,7 @@ import (
 // eventName is the name of all events on the wire.
 const eventName = "bench"
 
-// Room is a conversation under load: two users, one of whom sends, or a group
+// Room is a conversation under load: a sender and a receiver, or a group
 // in which some members send.
 type Room struct {
 	generator *Generator
@@ -139,7 +139,7 @@ func (r *Room) NewRequest(text []byte) *proto.Request {
 	return req
 }
 
-// newPairRoom returns a room of two new users, the first of whom sends.
+// newPairRoom returns a room of two new users. The first one sends.
 func newPairRoom(ctx context.Context, g *Generator, accounts *Accounts, i int, op proto.Op, stored bool) (*Room, error) {
 	from, me, window, err := accounts.Register(ctx, 2*i, true)
 	if err != nil {

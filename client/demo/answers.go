@@ -57,7 +57,7 @@ var fallbackAnswers = [...]string{
 }
 
 // welcomeText returns the greeting for a newcomer who has added the person as a
-// friend, or joined a group of theirs.
+// friend, or joined one of the person's groups.
 func welcomeText(me, newcomer, group string) string {
 	if group != "" {
 		return fmt.Sprintf("Welcome to %s, %s! Say something, one of us answers.", group, newcomer)

@@ -130,7 +130,7 @@ type invocation struct {
 	To      string
 	Trace   trace.Query // of trace
 	JSON    bool
-	Unknown []string // CHATD_… variables that are no settings: only a warning, because other programs set such names, too
+	Unknown []string // CHATD_… variables that chatd doesn't know. They only cause a warning, because other programs may set such names
 }
 
 // usageError is an invalid command line or setting. The exit code is 2.

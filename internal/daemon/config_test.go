@@ -16,7 +16,7 @@ import (
 	"github.com/alexedwards/argon2id"
 )
 
-// clean keeps settings of whoever runs the tests out of them.
+// clean removes the caller's CHATD_ variables for the duration of a test.
 func clean(t *testing.T) {
 	t.Helper()
 	for _, kv := range os.Environ() {

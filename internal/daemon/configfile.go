@@ -90,7 +90,7 @@ func fileValue(v any) (string, error) {
 		}
 		return strings.Join(parts, ","), nil
 	}
-	return "", fmt.Errorf("a %T is no setting's value: write a string, a whole number, true or false, or a list of strings", v)
+	return "", fmt.Errorf("a setting can't be a %T: write a string, a whole number, true or false, or a list of strings", v)
 }
 
 // tryValue returns an error if text is no value of f. It sets nothing.

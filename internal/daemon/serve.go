@@ -15,7 +15,7 @@ import (
 // one serve returns at once, and the process ends without draining.
 func serve(inv *invocation, log *slog.Logger, run func(context.Context, <-chan struct{}, *Config, *slog.Logger) error) int {
 	for _, name := range inv.Unknown {
-		log.Warn("an environment variable is no setting, it is ignored", "name", name)
+		log.Warn("unknown environment variable ignored", "name", name)
 	}
 	if inv.NoLimits {
 		log.Warn("no-limits: every limit per address, user and connection is lifted")

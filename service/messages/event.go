@@ -59,7 +59,7 @@ func (m *Messages) groupEvent(t Turn, c *conn, r *proto.Request) {
 		m.courier.PublishEvent(bus.Group(r.GroupID), body)
 		return
 	}
-	// The store tells whether there is no such group, or the user is no member.
+	// The store says why: the group doesn't exist, or the user isn't a member.
 	a := session.Answer(r)
 	session.RunJob(t, c, reactor.Quick, a, func(t Off) (struct{}, error) {
 		_, err := m.store.VisibleRange(t, ss.User, a.GroupID, 0)

@@ -154,7 +154,7 @@ func (f *finder) missing(ctx context.Context, t *Result, c model.TracedConversat
 	case c.Gone:
 		say("the group is dismissed: what is said there is refused with errno 5")
 	case c.Group() && !m.Member:
-		say("its sender is no member: what they say there is refused with errno 6")
+		say("the sender is not a member: their messages there are refused with errno 6")
 	case !c.Group() && f.sender != c.Lo && f.sender != c.Hi:
 		say("its sender is none of the two")
 	case !c.Group() && c.Closed():

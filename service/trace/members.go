@@ -56,7 +56,7 @@ func (f *finder) members(ctx context.Context, t *Result, c model.TracedConversat
 		f.add(t, c, m, &one)
 	}
 	if c.Group() && !c.Gone && f.q.After == 0 {
-		t.Notes = append(t.Notes, "who has left or was removed is in no list; --user tells about one of them")
+		t.Notes = append(t.Notes, "former members are not listed; ask for one of them with --user")
 	}
 	return nil
 }
@@ -97,7 +97,7 @@ func (f *finder) add(t *Result, c model.TracedConversation, m *model.TracedMessa
 	}
 	for _, d := range u.Devices {
 		td := &Device{Device: d.Device, Delivered: d.Delivered, Login: time.UnixMilli(d.Used).UTC(), token: d.Token}
-		if tm.Sees || d.Delivered >= m.Seq { // one who has left may have it
+		if tm.Sees || d.Delivered >= m.Seq { // a former member may have it
 			tm.Devices = append(tm.Devices, td)
 		}
 	}

@@ -26,7 +26,7 @@ type Editor struct {
 // Value returns the text.
 func (e *Editor) Value() string { return strings.Join(e.chars, "") }
 
-// Empty reports whether there is no text.
+// Empty reports whether the editor has no text.
 func (e *Editor) Empty() bool { return len(e.chars) == 0 }
 
 // AtEnd reports whether the cursor is at the end.

@@ -174,13 +174,14 @@ export class History {
   #beginning() {
     const c = this.#conversation;
     const empty = !c.messages.length && !c.waiting.length;
-    const { me } = this.#shell.chat;
+    const { me, blocked } = this.#shell.chat;
     let words;
     if (c.failed && this.#shell.online && !c.gone) words = text.loadFailed;
     else if (c.more || (empty && !c.shown)) words = text.loading;
     else if (!empty) words = text.beginning;
     else if (c.peer === me.id) words = text.notesHint;
-    else words = c.gone ? text.nothingYet : text.sayHello(this.#shell.nameOf(c));
+    else if (c.gone || blocked.has(c.peer)) words = text.nothingYet;
+    else words = c.group ? text.beFirst : text.sayHello(this.#shell.nameOf(c));
     const state = words === text.loading ? 'loading' : empty ? 'nothing' : 'beginning';
     if (this.#begin.textContent === words && this.#begin.dataset.state === state) return;
     this.#begin.dataset.state = state;

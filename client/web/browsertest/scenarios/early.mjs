@@ -29,7 +29,7 @@ export default async function early({ person }) {
   release();
   await alice.online();
 
-  alice.forgiveNetwork();
+  alice.allowNetworkErrors();
   const lost = (route) => route.abort('connectionreset');
   const none = (route) => route.fulfill({ status: 503, body: 'not listening yet' });
   for (const [file, fails] of [['**/app/room.js', lost], ['**/config.json', none], ['**/config.json', lost]]) {

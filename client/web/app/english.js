@@ -128,7 +128,7 @@ export const text = {
   tryAgain: 'Retry',
   toEnd: 'Jump to latest',
   toNew: (n) => many(n, 'new message', 'new messages'),
-  queued: 'Waiting for connection',
+  queued: 'Waiting to send',
   sent: 'Sending…',
   stored: 'Sent',
   read: 'Read',

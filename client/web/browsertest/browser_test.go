@@ -55,8 +55,8 @@ func TestMain(m *testing.M) {
 
 var build = sync.OnceValues(func() (string, error) { return buildOne("chatd", "chatd") })
 
-// buildOne builds a program and returns its path. After an error, the output of
-// go build follows the path.
+// buildOne builds a program and returns its path. If that fails, the returned
+// string also has the output of go build.
 func buildOne(name, pkg string) (string, error) {
 	path := filepath.Join(binaries, name)
 	out, err := exec.Command("go", "build", "-o", path, pkg).CombinedOutput()

@@ -16,10 +16,10 @@ export async function until(what, see) {
   }
 }
 
-/** Throws an error if is isn't true. what says what was expected. got is the actual
- * value, if that helps. */
-export function check(is, what, got) {
-  if (!is) throw new Error(`want: ${what}${got === undefined ? '' : `; got ${JSON.stringify(got)}`}`);
+/** Throws an error if ok isn't true. what says what was expected. got is the actual
+ * value; leave it out if it says no more than ok. */
+export function check(ok, what, got) {
+  if (!ok) throw new Error(`want: ${what}${got === undefined ? '' : `; got ${JSON.stringify(got)}`}`);
 }
 
 /** Throws an error if got isn't want. what says what was checked. */

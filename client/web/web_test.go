@@ -59,9 +59,10 @@ func TestNoExternalResources(t *testing.T) {
 	}
 }
 
-// The server removes comments line by line. So scripts must not have strings
-// over several lines, nor code after a comment on the same line.
-func TestNoMultilineStrings(t *testing.T) {
+// The server removes comments line by line (service/ops/webclient.go). So scripts
+// must not have strings that span lines, nor code after a comment in the same
+// line, and style sheets must not have comments after code.
+func TestCommentsCanBeStripped(t *testing.T) {
 	for name, text := range sources(t) {
 		if path.Ext(name) != ".js" && path.Ext(name) != ".css" {
 			continue

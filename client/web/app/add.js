@@ -56,11 +56,11 @@ function group(shell) {
     content: [field(text.groupName, name), field(text.groupAbout, about)],
     action: text.create,
     submit: async () => {
-      const its = name.value.trim();
-      if (!its || /^\d+$/.test(its)) throw text.nameRule;
-      const id = await shell.client.createGroup(its, about.value.trim());
+      const groupName = name.value.trim();
+      if (!groupName || /^\d+$/.test(groupName)) throw text.nameRule;
+      const id = await shell.client.createGroup(groupName, about.value.trim());
       toast(text.groupMade(id));
-      return () => shell.go(`g${id}`, its);
+      return () => shell.go(`g${id}`, groupName);
     },
   });
 }

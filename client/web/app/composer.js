@@ -13,7 +13,7 @@ export class Composer {
   #send;
   #typed;
   #area;
-  #told = 0; // when the last typing event was sent
+  #typingSent = 0; // when the last typing event was sent
 
   /** draft is the initial text. typed(text) is called after each change, send(text) with a
    * message to send, and typing() at intervals while the user types. */
@@ -22,8 +22,8 @@ export class Composer {
     this.#send = send;
     this.#area = h('textarea', { rows: 1, 'aria-label': label, placeholder: label, enterkeyhint: 'send', dir: 'auto', value: draft, oninput: () => {
       this.#changed();
-      if (this.#area.value && Date.now() - this.#told > typingEvery) {
-        this.#told = Date.now();
+      if (this.#area.value && Date.now() - this.#typingSent > typingEvery) {
+        this.#typingSent = Date.now();
         typing();
       }
     }, onkeydown: (event) => this.#keys(event) });
@@ -57,7 +57,7 @@ export class Composer {
     if (new TextEncoder().encode(words).length > longest) return toast(text.tooLong);
     this.#send(words);
     this.#area.value = '';
-    this.#told = 0;
+    this.#typingSent = 0;
     this.#changed();
     this.focus();
   }

@@ -56,12 +56,12 @@ export class Details {
     return [
       this.#head(avatar(c.peer, name, { state: friend?.state, large: true }), name, friend ? text[friend.state] : own ? text.notes : ''),
       this.#id(c.peer),
-      !own && h('div.deeds', {},
-        !friend && !blocked && this.#deed('person', text.befriend, () => client().addFriend(c.peer).then(() => toast(text.friendAdded))),
-        friend && this.#deed('bin', text.unfriend, () => ask(text.unfriendAsk(name), { hint: text.unfriendHint, action: text.unfriend, run: () => client().delFriend(c.peer) })),
+      !own && h('div.panel-actions', {},
+        !friend && !blocked && this.#action('person', text.befriend, () => client().addFriend(c.peer).then(() => toast(text.friendAdded))),
+        friend && this.#action('bin', text.unfriend, () => ask(text.unfriendAsk(name), { hint: text.unfriendHint, action: text.unfriend, run: () => client().delFriend(c.peer) })),
         blocked
-          ? this.#deed('block', text.unblock, () => client().block(c.peer, false))
-          : this.#deed('block', text.block, () => ask(text.blockAsk(name), { hint: text.blockHint, action: text.block, run: () => client().block(c.peer, true) }), true)),
+          ? this.#action('block', text.unblock, () => client().block(c.peer, false))
+          : this.#action('block', text.block, () => ask(text.blockAsk(name), { hint: text.blockHint, action: text.block, run: () => client().block(c.peer, true) }), true)),
     ];
   }
 
@@ -81,9 +81,9 @@ export class Details {
       h('h3', {}, `${text.memberList} · ${group.users ? users.length : group.count}`),
       h('ul.members', {}, sorted.map((user) => this.#member(c, user, creator))),
       more && h('button', { onclick: () => this.#readMembers() }, text.showMore),
-      h('div.deeds', {}, creator
-        ? this.#deed('bin', text.dismiss, () => ask(text.dismissAsk(name), { hint: text.dismissHint, action: text.dismiss, run: () => this.#shell.client.dismissGroup(c.group).then(() => this.#shell.go('')) }), true)
-        : this.#deed('leave', text.leave, () => ask(text.leaveAsk(name), { hint: text.leaveHint, action: text.leave, run: () => this.#shell.client.leaveGroup(c.group).then(() => this.#shell.go('')) }), true)),
+      h('div.panel-actions', {}, creator
+        ? this.#action('bin', text.dismiss, () => ask(text.dismissAsk(name), { hint: text.dismissHint, action: text.dismiss, run: () => this.#shell.client.dismissGroup(c.group).then(() => this.#shell.go('')) }), true)
+        : this.#action('leave', text.leave, () => ask(text.leaveAsk(name), { hint: text.leaveHint, action: text.leave, run: () => this.#shell.client.leaveGroup(c.group).then(() => this.#shell.go('')) }), true)),
     ];
   }
 
@@ -118,7 +118,7 @@ export class Details {
         } })));
   }
 
-  #deed(picture, label, run, danger = false) {
+  #action(picture, label, run, danger = false) {
     return h('button', { class: danger && 'danger', onclick: async () => {
       try {
         await run();

@@ -37,7 +37,7 @@ export class History {
     this.#shell = shell;
     this.#conversation = conversation;
     this.#atEnd = atEnd;
-    if (shell.chat.listRead) this.#draw();
+    if (shell.chat.listRead) this.#placeSeparator();
     this.element = h('div.history-holder', {}, this.#scroller, this.#toEnd);
     this.#scroller.addEventListener('scroll', () => this.#scrolled(), { passive: true });
   }
@@ -79,21 +79,21 @@ export class History {
   #button() {
     const c = this.#conversation;
     if (this.atEnd) this.#seenTo = c.last;
-    const news = c.messages.filter((message) => message.seq > this.#seenTo && message.from !== this.#shell.chat.me.id).length;
+    const unseen = c.messages.filter((message) => message.seq > this.#seenTo && message.from !== this.#shell.chat.me.id).length;
     const away = -this.#scroller.scrollTop > 400;
-    this.#toEnd.hidden = !away && !(news && !this.atEnd);
-    const words = news ? text.toNew(news) : text.toEnd;
+    this.#toEnd.hidden = !away && !(unseen && !this.atEnd);
+    const words = unseen ? text.toNew(unseen) : text.toEnd;
     if (this.#toEnd.title === words) return;
     this.#toEnd.title = words;
     this.#toEnd.setAttribute('aria-label', words);
-    this.#toEnd.replaceChildren(icon('down'), ...(news ? [h('span.badge', {}, String(news))] : []));
+    this.#toEnd.replaceChildren(icon('down'), ...(unseen ? [h('span.badge', {}, String(unseen))] : []));
   }
 
   #render() {
     const c = this.#conversation;
     const { chat } = this.#shell;
     if (this.atEnd) c.trim();
-    if (this.#unreadAfter === undefined && chat.listRead) this.#draw();
+    if (this.#unreadAfter === undefined && chat.listRead) this.#placeSeparator();
     const now = Date.now();
     const context = {
       me: chat.me.id,
@@ -147,7 +147,7 @@ export class History {
   }
 
   /** Sets where the separator for new messages is, once per visit. */
-  #draw() {
+  #placeSeparator() {
     const c = this.#conversation;
     this.#unreadAfter = c.unread ? Math.max(c.read, c.first - 1) : Infinity;
     this.#seenTo = c.last;

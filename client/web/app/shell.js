@@ -20,7 +20,7 @@ export class Shell {
   #details = null;
   #resting = null;
   #midnight = 0;
-  #said = '';
+  #announced = ''; // the last announced state of the connection
 
   constructor(account) {
     this.#account = account;
@@ -148,8 +148,8 @@ export class Shell {
     }
     // Announce changes between online and offline, not each attempt to connect.
     const word = state.name === 'online' ? text.online : state.name === 'offline' ? text.errors.notConnected : '';
-    if (word && word !== this.#said && (this.#said || state.name !== 'online')) announce(word);
-    this.#said = word || this.#said;
+    if (word && word !== this.#announced && (this.#announced || state.name !== 'online')) announce(word);
+    this.#announced = word || this.#announced;
   }
 
   #arrived(c, message) {

@@ -53,7 +53,7 @@ export default async function hostile({ person, data }) {
   await bob.marked('stored');
   await bob.paste(`${'ü'.repeat(16 * 1024)}x`);
   await area.press('Enter');
-  await bob.page.getByText('This message is too long').waitFor();
+  await bob.page.getByText('This message is too long (limit: 32 KiB). Send it in parts.').waitFor();
   equal((await area.inputValue()).length, 16 * 1024 + 1, 'length of the input: a message that is too long must stay in the field');
   await bob.reload();
   await bob.online();

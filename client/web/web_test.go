@@ -30,13 +30,13 @@ func sources(t *testing.T) map[string]string {
 	return all
 }
 
-// The page shows texts by strangers: it must not use anything that turns text
-// into markup or code. What its content security policy forbids wouldn't work.
+// The page shows texts of other users, so it must not use anything that turns
+// text into markup or code, or that its Content Security Policy forbids.
 func TestNoCodeFromText(t *testing.T) {
 	banned := regexp.MustCompile(`innerHTML|outerHTML|insertAdjacentHTML|document\.write|createContextualFragment|DOMParser|srcdoc|setHTML|\beval\b|new Function|\bon[a-z]+="|javascript:|\sstyle="|setAttribute\('style|<style|set(?:Timeout|Interval)\(['"\x60]`)
 	for name, text := range sources(t) {
 		if found := banned.FindString(text); found != "" {
-			t.Errorf("%s has %q", name, found)
+			t.Errorf("%s contains %q, which turns text into code or violates the Content Security Policy", name, found)
 		}
 	}
 }
@@ -52,16 +52,17 @@ func TestNoExternalResources(t *testing.T) {
 			}
 			for _, found := range address.FindAllString(line, -1) {
 				if !names.MatchString(found) && !strings.HasPrefix(found, "//") {
-					t.Errorf("%s names %s", name, found)
+					t.Errorf("%s refers to %s, want only this server", name, found)
 				}
 			}
 		}
 	}
 }
 
-// The server removes comments line by line. So scripts must not have strings
-// over several lines, nor code after a comment on the same line.
-func TestCommentsHaveTheirLines(t *testing.T) {
+// The server removes comments line by line (service/ops/webclient.go). So scripts
+// must not have strings that span lines, nor code after a comment in the same
+// line, and style sheets must not have comments after code.
+func TestCommentsCanBeStripped(t *testing.T) {
 	for name, text := range sources(t) {
 		if path.Ext(name) != ".js" && path.Ext(name) != ".css" {
 			continue
@@ -72,7 +73,7 @@ func TestCommentsHaveTheirLines(t *testing.T) {
 			if comment || strings.HasPrefix(line, "/*") {
 				_, rest, ended := strings.Cut(line, "*/")
 				if comment = !ended; rest != "" {
-					t.Errorf("%s: code after a comment: %s", name, line)
+					t.Errorf("%s has code after a comment, which the server would remove: %s", name, line)
 				}
 				continue
 			}
@@ -80,10 +81,10 @@ func TestCommentsHaveTheirLines(t *testing.T) {
 				continue
 			}
 			if strings.Count(line, "`")%2 != 0 && !strings.Contains(line, "[^\\s<>\"'`") && !strings.Contains(line, "'`'") {
-				t.Errorf("%s: a string over several lines: %s", name, line)
+				t.Errorf("%s has a string that spans lines: %s", name, line)
 			}
 			if path.Ext(name) == ".css" && strings.Contains(line, "/*") {
-				t.Errorf("%s: a comment after code: %s", name, line)
+				t.Errorf("%s has a comment after code, which the server would not remove: %s", name, line)
 			}
 		}
 	}
@@ -125,16 +126,16 @@ func TestTexts(t *testing.T) {
 func TestModules(t *testing.T) {
 	node, err := exec.LookPath("node")
 	if err != nil {
-		t.Skip("SKIPPED: the web client's modules are not tested, as node isn't installed; in Debian: apt-get install nodejs")
+		t.Skip("SKIPPED: the tests of the web client's modules need Node; install it with: apt-get install nodejs")
 	}
 	files, err := filepath.Glob("test/*.test.js")
 	if err != nil || len(files) == 0 {
-		t.Fatalf("no tests: %v", err)
+		t.Fatalf("found no files test/*.test.js (error: %v)", err)
 	}
 	cmd := exec.CommandContext(t.Context(), node, append([]string{"--no-warnings", "--test"}, files...)...)
 	cmd.Env = append(os.Environ(), "TZ=Europe/Berlin", "LC_ALL=en_US.UTF-8")
 	out, err := cmd.CombinedOutput()
 	if err != nil || !bytes.Contains(out, []byte("# fail 0")) || bytes.Contains(out, []byte("# pass 0")) {
-		t.Errorf("%v\n%s", err, out)
+		t.Errorf("node --test %v: error %v, want at least one test and no failures:\n%s", files, err, out)
 	}
 }

@@ -1,6 +1,6 @@
-// Who is logged in here, and the life of the connection: one Client at a time,
-// made anew when this tab takes over from another. What a later life needs
-// (token, unsent messages) is kept in the browser's storage all along.
+// The logged-in user and the connection. There is one Client at a time. It is
+// replaced when this tab takes over from another tab. The token and the unsent
+// messages are always in the browser's storage, for the next Client.
 
 import { Client } from '../sdk/chatd.js';
 import { Chat } from './chat.js';
@@ -8,7 +8,7 @@ import { Signal } from './signal.js';
 import { forget, lazily, load, save } from './storage.js';
 import { Tabs } from './tabs.js';
 
-/** This browser's name as a device: the same for all its tabs, another one in every other browser. */
+/** Returns this browser's device name, which all its tabs share. */
 function device() {
   let name = load('device');
   if (typeof name !== 'string') {
@@ -19,8 +19,9 @@ function device() {
 }
 
 export class Account {
-  chat = null; // of who is logged in
-  /** The SDK's state, or { name: "resting" } while another tab is live, or { name: "signedOut", why }. */
+  chat = null; // the logged-in user's Chat, or null
+  /** The SDK client's state, { name: "resting" } while another tab is live, or
+   * { name: "signedOut", why }, where why is the SDK's EndReason, or "" after a logout here. */
   state = { name: 'signedOut', why: '' };
   changed = new Signal();
 
@@ -33,7 +34,7 @@ export class Account {
   constructor(url) {
     this.#url = url;
     addEventListener('storage', ({ key }) => {
-      // Somebody has logged in or out in another tab.
+      // Another tab has logged in or out.
       if (key === 'chatd.saved' && load('saved')?.user !== this.chat?.me.id) location.reload();
     });
     const front = () => this.state.name === 'resting' && document.visibilityState === 'visible' && this.take();
@@ -45,7 +46,7 @@ export class Account {
     return this.#client;
   }
 
-  /** Goes on with what an earlier life has kept. */
+  /** Resumes the stored login, if there is one. */
   async start() {
     const saved = load('saved');
     if (!saved?.token) return;
@@ -63,10 +64,10 @@ export class Account {
     const saved = load('saved');
     if (!saved?.token) return this.#signOut('');
     this.#tabs.take();
-    this.#begin().resume(saved).catch(() => {}); // the states tell
+    this.#begin().resume(saved).catch(() => {}); // state events report errors
   }
 
-  /** Logs in; where registers is so, makes the user first. */
+  /** Logs in. If registers is true, registers the user first. */
   async enter(registers, name, password) {
     const client = this.#begin();
     try {
@@ -82,7 +83,7 @@ export class Account {
     try {
       await this.#client?.logout();
     } catch {
-      // The server could not be told; here it is done.
+      // Offline: log out locally anyway.
     }
     this.#signOut('');
   }
@@ -126,13 +127,13 @@ export class Account {
       this.chat.attach(this.#client);
     }
     if (state.name !== 'ended') return this.#tell(state);
-    if (!this.chat) return; // enter() says why
+    if (!this.chat) return; // enter() throws the reason
     if (state.reason === 'replaced') this.#rest();
     else if (state.reason === 'token' || state.reason === 'logout' || state.reason === 'password') this.#signOut(state.reason);
     else this.#tell(state);
   }
 
-  /** Another tab is live. It has what is kept; from here on nothing of this one's is. */
+  /** Another tab is live. Only that one may write to the storage from now on. */
   #rest() {
     this.#tabs.leave();
     this.#end();

@@ -1,4 +1,4 @@
-// Finding people, making groups, joining them.
+// Dialogs: find people, create a group, join a group.
 
 import { avatar } from './avatar.js';
 import { field, form } from './dialogs.js';
@@ -8,7 +8,7 @@ import { toast } from './toasts.js';
 
 const box = (properties) => h('input', { type: 'text', autocomplete: 'off', autocapitalize: 'none', spellcheck: 'false', ...properties });
 
-/** Finds somebody by name or number, to be written to or befriended. */
+/** Finds a user by username or ID, to message them or add them as a friend. */
 function person(shell, words = '') {
   const { chat } = shell;
   const input = box({ value: words, maxlength: 60 });
@@ -31,7 +31,7 @@ function person(shell, words = '') {
     const befriend = h('button.primary', { onclick: async () => {
       try {
         await shell.client.addFriend(user.id);
-        befriend.replaceWith(h('span.quiet', {}, text.areFriends));
+        befriend.replaceWith(h('span.quiet', {}, text.friendAdded));
         write.focus();
       } catch (error) {
         toast(error.name === 'already' ? text.areFriends : text.errors[error.name] ?? text.errors.other);
@@ -39,48 +39,48 @@ function person(shell, words = '') {
     } }, text.befriend);
     result.replaceChildren(h('div.found', {},
       avatar(user.id, user.name, { state: friend?.state }),
-      h('span.row-body', {}, h('span.row-name', { dir: 'auto' }, user.name), h('span.preview', {}, `${text.number} ${user.id}`)),
+      h('span.row-body', {}, h('span.row-name', { dir: 'auto' }, user.name), h('span.preview', {}, `${text.id} ${user.id}`)),
       write, user.id === chat.me.id || friend ? null : befriend));
     (friend || user.id === chat.me.id ? write : befriend).focus();
     return false;
   };
-  const dialog = form(text.addFriend, { content: [field(text.nameOrNumber, input, text.addFriendHint), result], action: text.find, submit: find });
+  const dialog = form(text.addFriend, { content: [field(text.nameOrId, input, text.addFriendHint), result], action: text.find, submit: find });
   if (words) dialog.querySelector('form').requestSubmit();
 }
 
-/** Makes a group. */
+/** Creates a group. */
 function group(shell) {
   const name = box({ maxlength: 100 });
-  const about = box({ maxlength: 400, placeholder: text.optional });
+  const about = box({ maxlength: 400, placeholder: text.groupAboutHint });
   form(text.newGroup, {
     content: [field(text.groupName, name), field(text.groupAbout, about)],
     action: text.create,
     submit: async () => {
-      const its = name.value.trim();
-      if (!its || /^\d+$/.test(its)) throw text.nameRule;
-      const id = await shell.client.createGroup(its, about.value.trim());
-      toast(`${text.groupMade} ${id}`);
-      return () => shell.go(`g${id}`, its);
+      const groupName = name.value.trim();
+      if (!groupName || /^\d+$/.test(groupName)) throw text.nameRule;
+      const id = await shell.client.createGroup(groupName, about.value.trim());
+      toast(text.groupMade(id));
+      return () => shell.go(`g${id}`, groupName);
     },
   });
 }
 
-/** Joins a group by its number. */
+/** Joins a group by its ID. Opens it if the user is already a member. */
 function join(shell) {
   const input = box({ inputmode: 'numeric', maxlength: 16 });
   form(text.joinGroup, {
-    content: [field(text.groupNumber, input, text.joinHint)],
+    content: [field(text.groupId, input, text.joinHint)],
     action: text.join,
     submit: async () => {
-      const number = input.value.trim();
-      if (!/^[1-9]\d*$/.test(number)) throw text.notANumber;
+      const id = input.value.trim();
+      if (!/^[1-9]\d*$/.test(id)) throw text.notAnId;
       try {
-        const { name } = await shell.client.joinGroup(Number(number));
-        return () => shell.go(`g${number}`, name);
+        const { name } = await shell.client.joinGroup(Number(id));
+        return () => shell.go(`g${id}`, name);
       } catch (error) {
         if (error.name === 'notFound') throw text.noGroup;
         if (error.name !== 'already') throw error;
-        return () => shell.go(`g${number}`);
+        return () => shell.go(`g${id}`);
       }
     },
   });

@@ -1,11 +1,12 @@
-// A round picture of a user, a square one of a group: the first letters of the
-// name on a colour that the id decides, so that everybody sees the same.
+// Avatars: round for users, square for groups. They show the name's initials. The
+// color depends on the ID, so that it is the same for everyone.
 
 import { h } from './element.js';
 
-const hues = 8; // as many as style/base.css has
+const hues = 8; // the number of hues in style/base.css
 
-/** The letters for a name: of two words, or one of a word in Chinese, Japanese or Korean. */
+/** Returns the initials of the first two words, or only the first character of names in
+ * Chinese, Japanese or Korean. */
 export function initials(name) {
   const words = name.trim().split(/[\s._-]+/u).filter(Boolean);
   if (!words.length) return '?';
@@ -14,7 +15,7 @@ export function initials(name) {
   return (first + [...words[1]][0]).toUpperCase();
 }
 
-/** state: "online", "offline", or undefined where it isn't known. */
+/** state is "online", "offline", or undefined if it isn't known. */
 export function avatar(id, name, { group = false, state, large = false } = {}) {
   const classes = `avatar hue${id % hues}${group ? ' group' : ''}${large ? ' large' : ''}`;
   return h('span', { class: classes, 'aria-hidden': 'true' }, initials(name), state && h('span', { class: `presence ${state}` }));

@@ -1,4 +1,4 @@
-// One message, as it stands in a conversation.
+// One message of a conversation.
 
 import { avatar } from './avatar.js';
 import { clock, full } from './dates.js';
@@ -10,15 +10,15 @@ import { markOf } from './row.js';
 
 const emoji = /^(?:\p{Extended_Pictographic}[\p{Emoji_Modifier}\ufe0f\u200d\p{Extended_Pictographic}]*){1,3}$/u;
 
-/** What people wrote: as text, with links to http and https. */
+/** Creates a message's text, with its links. */
 function body(words) {
   const classes = words.length < 40 && emoji.test(words) ? 'text emoji' : 'text';
   return h('p', { class: classes, dir: 'auto' }, pieces(words).map((piece) =>
     piece.href ? h('a', { href: piece.href, target: '_blank', rel: 'noopener noreferrer' }, piece.text) : piece.text));
 }
 
-/** Makes item, an li, show a line of runs.js. It is asked again for whatever may
- * have changed, and does nothing where nothing has. */
+/** Renders a message line of runs.js into item, an li. Does nothing if nothing has
+ * changed since the last call. */
 export function showMessage(item, { message, first, last }, { me, conversation, again, discard }) {
   const mine = message.from === me;
   const mark = mine ? (conversation.peer === me ? (message.seq ? '' : message.mark) : markOf(conversation, message)) : '';
@@ -39,7 +39,7 @@ export function showMessage(item, { message, first, last }, { me, conversation, 
         h('time', { datetime: sent.toISOString(), title: full(message.time) }, clock(message.time)),
         mark && h('span', { class: `mark ${mark}`, role: 'img', 'aria-label': text[mark], title: text[mark] }, icon(mark)))),
     ...(mark === 'failed' || mark === 'queued' ? [h('div.actions', {},
-      mark === 'failed' && h('span.why', {}, `${text.failed}: ${text.errors[message.error?.name] ?? text.errors.other}`),
+      mark === 'failed' && h('span.why', {}, text.failedBecause(text.errors[message.error?.name] ?? text.errors.other)),
       mark === 'failed' && h('button.link', { onclick: () => again(message) }, text.tryAgain),
       h('button.link', { onclick: () => discard(message) }, text.discard))] : []));
   if (had) item.closest('.history')?.focus();

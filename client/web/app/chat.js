@@ -1,33 +1,32 @@
-// The chat of the one who is logged in: the conversations and the people, kept
-// up to date by what the SDK tells. Views read it and listen to its signals.
+// The logged-in user's conversations and people, kept up to date by the SDK's
+// events. Views read them and listen to the signals.
 
 import { Conversation, page } from './conversation.js';
 import { Signal } from './signal.js';
 import { lazily, load, save } from './storage.js';
 
-const typingFor = 6000; // ms that a note of typing is believed
-const listed = 300; // conversations that are read into the list
-const kept = 20; // conversations whose messages are kept
+const typingFor = 6000; // ms for which a typing event counts
+const listed = 300; // at most this many conversations are loaded into the list
+const kept = 20; // conversations whose messages stay in memory
 
 export class Chat {
   conversations = new Map(); // by key
-  blocked; // Set of user ids
-  listRead = false; // the list of conversations has come
-  open = ''; // the key of the one that is looked at
+  blocked; // Set of user IDs
+  listRead = false; // the list of conversations is loaded
+  open = ''; // key of the open conversation
 
-  changed = new Signal(); // (key) a conversation, its line and its messages
-  peopleChanged = new Signal();
-  arrived = new Signal(); // (conversation, message) somebody has said something, now
-  came = new Signal(); // (key) one is in a new group, made or joined elsewhere too
+  changed = new Signal(); // (key) a conversation or its messages; empty key: the list was loaded
+  peopleChanged = new Signal(); // friends, groups, members, blocks or who is online
+  arrived = new Signal(); // (conversation, message) an unread message of another user
 
   #client;
-  #failed; // own messages that were refused, as kept: { conversation, text, cid, time, error, maybeStored }
-  #since = new Map(); // cid to when it was written
-  #recent = []; // keys of conversations with messages, the latest last
-  #reading = new Map(); // key to the promise of a page that is on its way
+  #failed; // own messages that were refused: { conversation, text, cid, time, error, maybeStored }
+  #since = new Map(); // cid to the time when it was written
+  #recent = []; // keys of conversations with messages in memory, the most recent last
+  #reading = new Map(); // key to the promise of the page that is being loaded
   #stop = [];
 
-  /** me: { id, name }. client changes with each life of the connection: see attach. */
+  /** me is { id, name }. Call attach before anything that needs the server. */
   constructor(me) {
     this.me = me;
     this.blocked = new Set(load(`blocked.${me.id}`, []));
@@ -38,7 +37,7 @@ export class Chat {
       [...this.conversations].filter(([, c]) => c.readByPeer).map(([key, c]) => [key, c.readByPeer]))));
   }
 
-  /** Takes what a client tells, until detach. */
+  /** Handles the client's events, until detach. */
   attach(client) {
     this.#client = client;
     const on = (name, listener) => this.#stop.push(client.on(name, listener));
@@ -88,7 +87,7 @@ export class Chat {
     return c;
   }
 
-  // --- what there is to see
+  // --- state
 
   get friends() {
     return this.#client?.friends ?? [];
@@ -106,21 +105,21 @@ export class Chat {
     return this.groups.find((group) => group.id === id);
   }
 
-  /** The name of a conversation; "" where it isn't known yet. */
+  /** Returns the name of a conversation, "" if it isn't known yet. */
   nameOf(c) {
     if (c.group) return this.group(c.group)?.name || c.name;
     if (c.peer === this.me.id) return this.me.name;
     return this.friend(c.peer)?.name || c.name;
   }
 
-  /** Whether a member of a group is there: friends come and go as one is told, others are
-   * as they were when last asked for. */
+  /** Returns whether a group's member is online. Friends' states are current, those of
+   * others are as of the last request for the group's members. */
   stateOf(c, { id, state }) {
     if (id === this.me.id) return 'online';
     return this.friend(id)?.state ?? c.states.get(id) ?? state;
   }
 
-  /** Those for the list, the latest first: what was said or begun, and all groups. */
+  /** The conversations to list, most recent first: those with messages, all groups, and the open one. */
   get list() {
     for (const group of this.groups) this.get(`g${group.id}`).gone = false;
     return [...this.conversations.values()]
@@ -134,9 +133,9 @@ export class Chat {
     return n;
   }
 
-  // --- doing
+  // --- actions
 
-  /** Reads the end of a conversation where it isn't here, for it is looked at now. */
+  /** Makes a conversation the open one (key "": none), and loads its latest messages if they are missing. */
   async show(key) {
     const before = this.open;
     this.open = key;
@@ -152,7 +151,7 @@ export class Chat {
     this.#meet(c);
   }
 
-  /** Asks who is on the other side: a user's name, who of a group is there. */
+  /** Requests a user's name, or which members of a group are online. */
   async #meet(c) {
     try {
       if (c.group) {
@@ -163,11 +162,11 @@ export class Chat {
       }
       this.changed.tell(c.key);
     } catch {
-      // It is no more than what would be nice to know.
+      // Not essential: the page works without it.
     }
   }
 
-  /** Reads the page before what is here. Resolves to whether there was one. */
+  /** Loads the page before the oldest message in memory. Resolves to false if there was none. */
   async readBefore(c) {
     if (!c.messages.length || !c.more) return false;
     return this.#once(c, async () => {
@@ -179,12 +178,12 @@ export class Chat {
     });
   }
 
-  /** Sends a message, now or when there is a connection. */
+  /** Sends a message, or queues it until there is a connection. */
   send(key, text) {
-    this.#client.send(key, text).catch(() => {}); // the events tell
+    this.#client.send(key, text).catch(() => {}); // the failed event reports it
   }
 
-  /** Sends one that was refused once more. */
+  /** Sends a failed message again. */
   again(c, message) {
     this.#forget(message.cid);
     c.waiting = c.waiting.filter((other) => other !== message);
@@ -192,7 +191,7 @@ export class Chat {
     this.changed.tell(c.key);
   }
 
-  /** Throws away one that was refused, or takes back one that was never on the wire. */
+  /** Deletes a failed message, or cancels one that was never sent. */
   discard(c, message) {
     if (message.mark !== 'failed' && !this.#client.cancel(c.key, message.cid)) return;
     this.#forget(message.cid);
@@ -200,7 +199,7 @@ export class Chat {
     this.changed.tell(c.key);
   }
 
-  /** All that is here of a conversation has been seen. */
+  /** Marks a conversation as read up to its last message. */
   markRead(c) {
     if (!c.unread || !c.current) return;
     this.#client.markRead(c.key, c.last);
@@ -213,9 +212,9 @@ export class Chat {
     this.#client.typing(key);
   }
 
-  // --- what the SDK tells
+  // --- SDK events
 
-  /** After each login: what has changed in the meantime, for this device or by another tab of it. */
+  /** After each login: loads what has changed in the meantime. */
   async #catchUp() {
     const client = this.#client;
     try {
@@ -237,7 +236,7 @@ export class Chat {
         this.#meet(this.get(this.open));
       }
     } catch (error) {
-      if (client === this.#client && client.state.name === 'online') console.warn('the list of conversations', error.text ?? error);
+      if (client === this.#client && client.state.name === 'online') console.warn('could not load the list of conversations:', error.text ?? error);
     }
   }
 
@@ -256,7 +255,7 @@ export class Chat {
     if (!c.current && c.key !== this.open) c.messages = [];
   }
 
-  /** Makes what is here reach the end: by the messages after it, or anew where that would be many. */
+  /** Loads the messages after those in memory. If there are more than 200, loads only the last page instead. */
   async #readEnd(c) {
     return this.#once(c, async () => {
       const from = c.messages.at(-1)?.seq;
@@ -274,7 +273,7 @@ export class Chat {
     });
   }
 
-  /** One page at a time for each conversation. A failure is kept with it: the next state "online" tries again. */
+  /** Runs read, one at a time for each conversation. Stores an error in c.failed; the next login retries. */
   async #once(c, read) {
     if (this.#reading.has(c.key)) return this.#reading.get(c.key);
     const reading = (async () => {
@@ -299,7 +298,7 @@ export class Chat {
     if (message.seq <= c.last && !c.messages.length) return;
     if (!c.known && c.last === 0) c.read = message.seq - 1;
     if (c.peer && message.from === c.peer) c.name = message.name;
-    // What was never opened keeps its last message alone.
+    // A conversation that was never opened keeps only its last message.
     if (c.messages.length || c.last === 0 || c.key === this.open) c.add([message]);
     else if (message.seq > c.last) c.end(message);
     this.#said(c);
@@ -385,17 +384,17 @@ export class Chat {
     if (kind === 'groupAdded') {
       const c = this.get(`g${group}`);
       c.gone = false;
-      c.time ||= Date.now(); // it was begun now, as far as this list goes
+      c.time ||= Date.now(); // list it as new until it has a message
       this.#readEnd(c);
     }
     for (const { id, name } of this.groups) {
-      if (name) this.get(`g${id}`).name = name; // for when one is no member any more
+      if (name) this.get(`g${id}`).name = name; // to still show it after leaving
     }
     this.peopleChanged.tell();
     if (group) this.changed.tell(`g${group}`);
   }
 
-  /** Keeps messages of a few conversations only. */
+  /** Marks a conversation as recently used. Drops the messages of the least recently used one if there are too many. */
   #remember(key) {
     this.#recent = this.#recent.filter((other) => other !== key);
     this.#recent.push(key);

@@ -1,29 +1,29 @@
-// Where one writes.
+// The input field for messages.
 
 import { h } from './element.js';
 import { icon } from './icons.js';
 import { text } from './language.js';
 import { toast } from './toasts.js';
 
-const longest = 32 << 10; // bytes of a message
-const typingEvery = 3000; // ms between two notes of typing
+const longest = 32 << 10; // bytes of a message, at most
+const typingEvery = 3000; // ms between typing events, at least
 
 export class Composer {
   element;
   #send;
   #typed;
   #area;
-  #told = 0;
+  #typingSent = 0; // when the last typing event was sent
 
-  /** draft is what was typed before; typed is told each change of it, send what is to be
-   * sent, typing that somebody types. */
+  /** draft is the initial text. typed(text) is called after each change, send(text) with a
+   * message to send, and typing() at intervals while the user types. */
   constructor({ label, draft, typed, send, typing }) {
     this.#typed = typed;
     this.#send = send;
     this.#area = h('textarea', { rows: 1, 'aria-label': label, placeholder: label, enterkeyhint: 'send', dir: 'auto', value: draft, oninput: () => {
       this.#changed();
-      if (this.#area.value && Date.now() - this.#told > typingEvery) {
-        this.#told = Date.now();
+      if (this.#area.value && Date.now() - this.#typingSent > typingEvery) {
+        this.#typingSent = Date.now();
         typing();
       }
     }, onkeydown: (event) => this.#keys(event) });
@@ -38,14 +38,14 @@ export class Composer {
     this.#area.focus({ preventScroll: true });
   }
 
-  /** To be called once it is in the page. */
+  /** Must be called when the element has been added to the page. */
   placed() {
     this.#grow();
   }
 
   #keys(event) {
-    // While a word is put together (Chinese, Japanese), Enter belongs to that. On a
-    // phone's keyboard it begins a line.
+    // Enter may confirm a word in an input method (Chinese, Japanese). On touch
+    // keyboards it starts a new line.
     if (event.key !== 'Enter' || event.shiftKey || event.isComposing || event.keyCode === 229 || matchMedia('(pointer: coarse)').matches) return;
     event.preventDefault();
     this.#go();
@@ -57,7 +57,7 @@ export class Composer {
     if (new TextEncoder().encode(words).length > longest) return toast(text.tooLong);
     this.#send(words);
     this.#area.value = '';
-    this.#told = 0;
+    this.#typingSent = 0;
     this.#changed();
     this.focus();
   }
@@ -67,7 +67,7 @@ export class Composer {
     this.#grow();
   }
 
-  /** As high as what is in it, for browsers that don't see to it (style/room.css: field-sizing). */
+  /** Fits the height to the text, in browsers without field-sizing (style/room.css). */
   #grow() {
     this.element.dataset.empty = String(!this.#area.value.trim());
     if (CSS.supports('field-sizing', 'content')) return;

@@ -1,27 +1,27 @@
-// One conversation, as far as it is known here: the line in the list, and a piece
-// of its log without a hole that ends with the last message.
+// The known state of one conversation, with the latest messages, without gaps.
 
 import { parse } from '../sdk/chatd.js';
 
-export const page = 50; // messages that are read at once, and kept of what isn't open
-const most = 3000; // kept of what is open, while its end is looked at
+export const page = 50; // messages to load at once, and to keep of conversations that aren't open
+const most = 3000; // messages to keep of the open conversation while its end is visible
 
 export class Conversation {
   name = '';
-  first = 1; // the lowest seq one may see
-  last = 0;
-  read = 0; // by oneself
-  known = false; // read is the server's word; a guess before
-  readByPeer = 0;
-  time = 0; // of the last message, or of when it was begun
+  first = 1; // lowest seq that the user may see
+  last = 0; // seq of the last message
+  read = 0; // seq up to which the user has read
+  known = false; // the server has reported read; until then it is a guess
+  readByPeer = 0; // seq up to which the peer has read
+  time = 0; // of the last message, or when the user joined the group; Unix ms
   latest = null; // the last message
-  messages = []; // by rising seq
-  waiting = []; // own ones that aren't stored: { cid, from, text, time, mark, error }
-  typing = new Map(); // user id to { name, until }
-  states = new Map(); // of a group: member id to "online" or "offline", as last asked for
-  gone = false; // one isn't in the group any more
-  shown = false; // its end was read, be it empty
-  failed = null; // why it could not be read
+  messages = []; // in order of seq
+  waiting = []; // own messages that aren't stored: { cid, from, text, time, mark, error }
+  typing = new Map(); // user ID to { name, until }
+  // Groups only: member ID to "online" or "offline", as of the last request.
+  states = new Map();
+  gone = false; // the user isn't in the group anymore
+  shown = false; // the latest messages were loaded, if any
+  failed = null; // error of the last attempt to load messages
 
   constructor(key) {
     this.key = key;
@@ -32,17 +32,17 @@ export class Conversation {
     return Math.max(0, this.last - Math.max(this.read, this.first - 1));
   }
 
-  /** There is more to be read before what is here. */
+  /** Whether there are older messages to load. */
   get more() {
     return this.messages.length ? this.messages[0].seq > this.first : this.last >= this.first;
   }
 
-  /** Whatever can be read of the end is here. */
+  /** Whether the last message is in memory. */
   get current() {
     return this.last === 0 || this.last < this.first || this.messages.at(-1)?.seq >= this.last;
   }
 
-  /** Puts messages in, each once, by seq. */
+  /** Inserts messages in order of seq. Skips those that are there already. */
   add(messages) {
     for (const message of messages) {
       let at = this.messages.length;
@@ -54,35 +54,35 @@ export class Conversation {
     if (end && end.seq >= this.last) this.end(end);
   }
 
-  /** Puts a page before what is here. */
+  /** Inserts a page of older messages. */
   prepend(messages) {
     const begin = this.messages[0]?.seq ?? Infinity;
     this.messages.unshift(...messages.filter((message) => message.seq < begin));
   }
 
-  /** Takes note of the last message. */
+  /** Sets the last message. */
   end(message) {
     this.last = message.seq;
     this.time = message.time;
     this.latest = message;
   }
 
-  /** Forgets old messages: all but n, or but as many as an open conversation may have. */
+  /** Drops old messages if there are more than n. Keeps at most 1,000. */
   trim(n = most) {
     if (this.messages.length > n) this.messages.splice(0, this.messages.length - Math.min(n, 1000));
   }
 
-  /** Who is typing at a moment: names. */
+  /** Returns the names of users who are typing. */
   typists(now) {
     return [...this.typing.values()].filter(({ until }) => until > now).map(({ name }) => name);
   }
 
-  /** What stands in the list: the last own message that waits, or the last one. */
+  /** The message to show in the list: the last unsent one, or the last one. */
   get preview() {
     return this.waiting.at(-1) ?? this.latest;
   }
 
-  /** What the list is ordered by. */
+  /** Sort key of the list, Unix ms. */
   get order() {
     return Math.max(this.time, this.waiting.at(-1)?.time ?? 0);
   }

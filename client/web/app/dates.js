@@ -1,4 +1,4 @@
-// Days and times as people say them, in the language and the time zone of the browser.
+// Dates and times, in the browser's language and time zone.
 
 import { locale, text } from './language.js';
 
@@ -15,19 +15,19 @@ const formats = {
 const made = {};
 const say = (name, time) => (made[name] ??= new Intl.DateTimeFormat(locale, formats[name])).format(time);
 
-/** When a day began, Unix milliseconds. */
+/** Returns when the day of a time began. All times here are Unix milliseconds. */
 export const dayOf = (time) => new Date(time).setHours(0, 0, 0, 0);
 
-/** How many days lie between, by the calendar: a day may have 23 or 25 hours. */
+/** Returns the number of calendar days between two times. Days can have 23 or 25 hours. */
 const daysAgo = (time, now) => Math.round((dayOf(now) - dayOf(time)) / 86_400_000);
 
-/** When the day of now ends. */
+/** Returns when the day of now ends. */
 export const tomorrow = (now) => new Date(now).setHours(24, 0, 0, 0);
 
 export const clock = (time) => say('clock', time);
 export const full = (time) => say('full', time);
 
-/** What stands above the messages of a day. */
+/** Returns the heading above a day's messages. */
 export function dayName(time, now) {
   const ago = daysAgo(time, now);
   if (ago === 0) return text.today;
@@ -36,7 +36,7 @@ export function dayName(time, now) {
   return say(new Date(time).getFullYear() === new Date(now).getFullYear() ? 'dayOfYear' : 'day', time);
 }
 
-/** What stands beside a conversation in the list. */
+/** Returns the time to show in the list of conversations. */
 export function shortTime(time, now) {
   const ago = daysAgo(time, now);
   if (ago === 0) return say('clock', time);

@@ -1,4 +1,4 @@
-// What there is to know, and to do, about the other side: a user, or a group.
+// The panel with details of a user or group, and actions on them.
 
 import { avatar } from './avatar.js';
 import { ask } from './dialogs.js';
@@ -12,7 +12,7 @@ export class Details {
   #conversation;
   #stop;
   #content = h('div.content');
-  #members = null; // of a group that the login's lists don't hold: { users, more }
+  #members = null; // loaded members of a group too large for the SDK's lists: { users, more }
   #close = iconButton(text.close, 'close', () => this.#shell.toggleDetails(false));
   #print = '';
 
@@ -55,13 +55,13 @@ export class Details {
     const client = () => this.#shell.client;
     return [
       this.#head(avatar(c.peer, name, { state: friend?.state, large: true }), name, friend ? text[friend.state] : own ? text.notes : ''),
-      this.#number(c.peer),
-      !own && h('div.deeds', {},
-        !friend && !blocked && this.#deed('person', text.befriend, () => client().addFriend(c.peer).then(() => toast(text.nowFriends(name)))),
-        friend && this.#deed('bin', text.unfriend, () => ask(text.unfriendAsk(name), { hint: text.unfriendHint, action: text.unfriend, run: () => client().delFriend(c.peer) })),
+      this.#id(c.peer),
+      !own && h('div.panel-actions', {},
+        !friend && !blocked && this.#action('person', text.befriend, () => client().addFriend(c.peer).then(() => toast(text.friendAdded))),
+        friend && this.#action('bin', text.unfriend, () => ask(text.unfriendAsk(name), { hint: text.unfriendHint, action: text.unfriend, run: () => client().delFriend(c.peer) })),
         blocked
-          ? this.#deed('block', text.unblock, () => client().block(c.peer, false))
-          : this.#deed('block', text.block, () => ask(text.blockAsk(name), { hint: text.blockHint, action: text.block, run: () => client().block(c.peer, true) }), true)),
+          ? this.#action('block', text.unblock, () => client().block(c.peer, false))
+          : this.#action('block', text.block, () => ask(text.blockAsk(name), { hint: text.blockHint, action: text.block, run: () => client().block(c.peer, true) }), true)),
     ];
   }
 
@@ -70,20 +70,20 @@ export class Details {
     const name = this.#shell.nameOf(c);
     const group = chat.group(c.group);
     const head = this.#head(avatar(c.group, name, { group: true, large: true }), name, group?.description ?? '');
-    if (!group || c.gone) return [head, this.#number(c.group), h('p.quiet', {}, text.notMember)];
+    if (!group || c.gone) return [head, this.#id(c.group), h('p.quiet', {}, text.notMember)];
     const { users, more } = group.users ? { users: group.users } : this.#members ?? { users: [], more: true };
     const collator = new Intl.Collator(locale);
     const sorted = users.map((user) => ({ ...user, state: chat.stateOf(c, user) })).sort((a, b) => (b.role === 'creator') - (a.role === 'creator') || (b.state === 'online') - (a.state === 'online') || collator.compare(a.name, b.name));
     const creator = users.some((user) => user.id === chat.me.id && user.role === 'creator');
     return [
       head,
-      this.#number(c.group),
+      this.#id(c.group),
       h('h3', {}, `${text.memberList} · ${group.users ? users.length : group.count}`),
       h('ul.members', {}, sorted.map((user) => this.#member(c, user, creator))),
       more && h('button', { onclick: () => this.#readMembers() }, text.showMore),
-      h('div.deeds', {}, creator
-        ? this.#deed('bin', text.dismiss, () => ask(text.dismissAsk(name), { hint: text.dismissHint, action: text.dismiss, run: () => this.#shell.client.dismissGroup(c.group).then(() => this.#shell.go('')) }), true)
-        : this.#deed('leave', text.leave, () => ask(text.leaveAsk(name), { hint: text.leaveHint, action: text.leave, run: () => this.#shell.client.leaveGroup(c.group).then(() => this.#shell.go('')) }), true)),
+      h('div.panel-actions', {}, creator
+        ? this.#action('bin', text.dismiss, () => ask(text.dismissAsk(name), { hint: text.dismissHint, action: text.dismiss, run: () => this.#shell.client.dismissGroup(c.group).then(() => this.#shell.go('')) }), true)
+        : this.#action('leave', text.leave, () => ask(text.leaveAsk(name), { hint: text.leaveHint, action: text.leave, run: () => this.#shell.client.leaveGroup(c.group).then(() => this.#shell.go('')) }), true)),
     ];
   }
 
@@ -91,14 +91,14 @@ export class Details {
     return h('div.head', {}, picture, h('p.name', { dir: 'auto' }, name), about && h('p.quiet', { dir: 'auto' }, about));
   }
 
-  #number(id) {
-    return h('p.number', {}, h('span.quiet', {}, text.number), ' ', h('span.digits', {}, String(id)),
+  #id(id) {
+    return h('p.id', {}, h('span.quiet', {}, text.id), ' ', h('span.digits', {}, String(id)),
       iconButton(text.copy, 'copy', async () => {
         try {
           await navigator.clipboard.writeText(String(id));
           toast(text.copied);
         } catch {
-          getSelection().selectAllChildren(this.#content.querySelector('.digits')); // not allowed here: one copies it oneself
+          getSelection().selectAllChildren(this.#content.querySelector('.digits')); // no clipboard access: let the user copy it
         }
       }));
   }
@@ -118,7 +118,7 @@ export class Details {
         } })));
   }
 
-  #deed(picture, label, run, danger = false) {
+  #action(picture, label, run, danger = false) {
     return h('button', { class: danger && 'danger', onclick: async () => {
       try {
         await run();
@@ -128,7 +128,7 @@ export class Details {
     } }, icon(picture), label);
   }
 
-  /** Reads members where there are too many for the lists of a login, page by page. */
+  /** Loads the next page of members, if the SDK's lists don't have them. */
   async #readMembers() {
     if (this.#shell.chat.group(this.#conversation.group)?.users !== null) return;
     const known = this.#members?.users ?? [];

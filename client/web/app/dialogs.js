@@ -1,13 +1,14 @@
-// Windows over the page: a form to fill in, a question to answer.
+// Modal dialogs: forms and confirmations.
 
 import { h, set } from './element.js';
 import { iconButton } from './icons.js';
 import { text } from './language.js';
 import { explain } from './toasts.js';
 
-/** Opens a window with a form. content are its elements; submit(show) is called
- * when it is sent: what it throws is shown, true closes the window, and so does a
- * function, which is then called, when what had the focus before has it again. */
+/** Opens a dialog with a form and returns it. content has the form's elements.
+ * submit() is called when the user submits the form. If it throws a string or an error,
+ * the dialog shows it. If it returns true or a function, the dialog closes; the function
+ * is called afterwards, when the focus is back where it was before. */
 export function form(title, { content, action, danger = false, submit }) {
   const error = h('p.error', { role: 'alert' });
   const ok = h(danger ? 'button.primary.danger' : 'button.primary', { type: 'submit' }, action);
@@ -40,7 +41,7 @@ export function form(title, { content, action, danger = false, submit }) {
   return dialog;
 }
 
-/** A field of such a form. */
+/** Returns an input with its label, and a hint below it. */
 export function field(label, input, hint) {
   const id = input.id || `field-${++fields}`;
   input.id = id;
@@ -49,7 +50,7 @@ export function field(label, input, hint) {
 }
 let fields = 0;
 
-/** Asks whether to do something, and does it. */
+/** Asks for confirmation, and calls run if the user confirms. */
 export function ask(question, { hint, action, run }) {
   form(question, { content: [h('p', {}, hint)], action, danger: true, submit: async () => {
     await run();

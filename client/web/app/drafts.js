@@ -1,5 +1,5 @@
-// What was typed and not sent, for each conversation. It survives a reload, and
-// is the same in every tab.
+// Unsent input of each conversation. It is stored in the browser, so it survives
+// a reload and is the same in all tabs.
 
 import { load, save } from './storage.js';
 

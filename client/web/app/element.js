@@ -1,22 +1,22 @@
-// Elements. Whatever people write gets into the page as text, by these
-// functions alone: nothing here reads HTML.
+// Creating and changing elements. Everything that users write is inserted into
+// the page by these functions, always as text: they don't parse HTML.
 
 const asProperty = new Set(['value', 'disabled', 'hidden', 'checked', 'textContent']);
 
-/** Makes an element. name may bring classes: h('p.note.quiet'). Properties that
- * begin with "on" are listeners, undefined, null and false are left out.
- * Children are elements or text; empty ones are left out. */
+/** Creates an element. name may include classes: h('p.note.quiet'). Properties that
+ * start with "on" are event listeners. Properties that are undefined, null or false are
+ * omitted. Children are elements or text; empty ones are omitted. */
 export function h(name, properties, ...children) {
   const [tag, ...classes] = name.split('.');
   const element = document.createElement(tag);
-  if (tag === 'button') element.type = 'button'; // or it would send the form around it
+  if (tag === 'button') element.type = 'button'; // the default would submit a form
   if (classes.length) element.className = classes.join(' ');
   set(element, properties);
   element.append(...children.flat().filter((child) => child !== undefined && child !== null && child !== false && child !== ''));
   return element;
 }
 
-/** Sets properties and attributes as h does; null and false take one away. */
+/** Sets properties and attributes like h. Null and false remove an attribute. */
 export function set(element, properties) {
   for (const [name, value] of Object.entries(properties ?? {})) {
     if (name.startsWith('on')) element.addEventListener(name.slice(2), value);
@@ -27,7 +27,7 @@ export function set(element, properties) {
   return element;
 }
 
-/** Makes items the children of parent, in their order, and touches only what differs. */
+/** Makes items the children of parent, in this order. Moves only those that differ. */
 export function arrange(parent, items) {
   let at = parent.firstChild;
   for (const item of items) {
@@ -41,8 +41,8 @@ export function arrange(parent, items) {
   }
 }
 
-/** Makes of run a function that asks for it: however often it is asked, run is
- * called once, before the next frame. In a hidden tab that waits, as nobody looks. */
+/** Returns a function that schedules run for the next animation frame, once however
+ * often it is called. In a hidden tab, run waits until the tab is visible. */
 export function perFrame(run) {
   let asked = false;
   return () => {

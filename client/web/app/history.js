@@ -1,6 +1,6 @@
-// The messages of a conversation, scrolled. The scroller counts from its end
-// (style/room.css: column-reverse), so that it stays there by itself when
-// messages come, and stays where it is when older ones are put before.
+// The scrolling list of a conversation's messages. The scroll position counts from
+// the end (style/room.css: column-reverse). So the list stays at the end when new
+// messages arrive, and keeps its position when older ones are inserted.
 
 import { showMessage } from './bubble.js';
 import { dayName } from './dates.js';
@@ -9,9 +9,9 @@ import { icon } from './icons.js';
 import { text } from './language.js';
 import { lines } from './runs.js';
 
-const ahead = 1500; // pixels before the beginning at which more is read
-const block = 40; // messages in a piece of the list that the browser lays out, or not, as a whole
-const nearEnd = 80; // pixels within which one looks at the end
+const ahead = 1500; // load older messages within this many pixels of the top
+const block = 40; // messages in a block: the browser lays out only visible blocks
+const nearEnd = 80; // the user is at the end within this many pixels of it
 
 export class History {
   element;
@@ -20,23 +20,24 @@ export class History {
   #atEnd;
   #begin = h('div.begin');
   #list = h('div.messages');
-  #blocks = new Map(); // number of a block to its ol
+  #blocks = new Map(); // number of a block to its ol element
   #column = h('div.column', {}, this.#begin, this.#list);
   #scroller = h('div.history', { tabindex: 0, role: 'region', 'aria-label': text.messages, 'data-testid': 'history' }, this.#column);
   #toEnd = h('button.to-end', { hidden: true, onclick: () => this.toEnd() });
-  #items = new Map(); // key of a line to its li
-  #unreadAfter; // where the line "new messages" stands, once it is known
-  #seenTo = 0; // the last seq that was there while one looked at the end
-  #begun = false; // it was shown once
+  #items = new Map(); // key of a line to its li element
+  // The separator for new messages comes after this seq. Undefined until known.
+  #unreadAfter;
+  #seenTo = 0; // last seq when the user was at the end
+  #begun = false; // messages were rendered at least once
   #reading = false;
   render = perFrame(() => this.#render());
 
-  /** atEnd is called whenever the end has come into view. */
+  /** atEnd() is called whenever the end is visible. */
   constructor(shell, conversation, atEnd) {
     this.#shell = shell;
     this.#conversation = conversation;
     this.#atEnd = atEnd;
-    if (shell.chat.listRead) this.#draw();
+    if (shell.chat.listRead) this.#placeSeparator();
     this.element = h('div.history-holder', {}, this.#scroller, this.#toEnd);
     this.#scroller.addEventListener('scroll', () => this.#scrolled(), { passive: true });
   }
@@ -50,7 +51,7 @@ export class History {
     this.#scroller.focus({ preventScroll: true });
   }
 
-  /** What one has written oneself is looked at. */
+  /** Scrolls to the end after the user has sent a message, and leaves the focus where it is. */
   jump() {
     this.#scroller.scrollTop = 0;
   }
@@ -68,7 +69,7 @@ export class History {
     if (!c.messages.length || !c.more || c.failed) return;
     this.#reading = true;
     const found = await this.#shell.chat.readBefore(c);
-    // Whether there is still too little is seen once it is laid out.
+    // Check again after layout whether that was enough.
     requestAnimationFrame(() => {
       this.#reading = false;
       if (found) this.#readMore();
@@ -78,21 +79,21 @@ export class History {
   #button() {
     const c = this.#conversation;
     if (this.atEnd) this.#seenTo = c.last;
-    const news = c.messages.filter((message) => message.seq > this.#seenTo && message.from !== this.#shell.chat.me.id).length;
+    const unseen = c.messages.filter((message) => message.seq > this.#seenTo && message.from !== this.#shell.chat.me.id).length;
     const away = -this.#scroller.scrollTop > 400;
-    this.#toEnd.hidden = !away && !(news && !this.atEnd);
-    const words = news ? text.toNew(news) : text.toEnd;
+    this.#toEnd.hidden = !away && !(unseen && !this.atEnd);
+    const words = unseen ? text.toNew(unseen) : text.toEnd;
     if (this.#toEnd.title === words) return;
     this.#toEnd.title = words;
     this.#toEnd.setAttribute('aria-label', words);
-    this.#toEnd.replaceChildren(icon('down'), ...(news ? [h('span.badge', {}, String(news))] : []));
+    this.#toEnd.replaceChildren(icon('down'), ...(unseen ? [h('span.badge', {}, String(unseen))] : []));
   }
 
   #render() {
     const c = this.#conversation;
     const { chat } = this.#shell;
     if (this.atEnd) c.trim();
-    if (this.#unreadAfter === undefined && chat.listRead) this.#draw();
+    if (this.#unreadAfter === undefined && chat.listRead) this.#placeSeparator();
     const now = Date.now();
     const context = {
       me: chat.me.id,
@@ -102,7 +103,7 @@ export class History {
     };
     const kept = new Map();
     const blocks = new Map();
-    let heads = []; // of the message that follows
+    let heads = []; // separators above the next message
     let number = 0;
     for (const line of lines([...c.messages, ...c.waiting], { me: chat.me.id, unreadAfter: this.#unreadAfter })) {
       const item = this.#items.get(line.key) ?? h('li');
@@ -136,7 +137,7 @@ export class History {
     this.#readMore();
   }
 
-  /** Begins at what is new, where that is more than there is room for. */
+  /** On the first render, scrolls to the first unread message if it is above the view. */
   #toUnread() {
     if (this.#begun || !this.#conversation.messages.length) return;
     this.#begun = true;
@@ -145,8 +146,8 @@ export class History {
     if (above > 0) this.#scroller.scrollTop -= above + 40;
   }
 
-  /** Draws the line "new messages", once: where one had read to when one came here. */
-  #draw() {
+  /** Sets where the separator for new messages is, once per visit. */
+  #placeSeparator() {
     const c = this.#conversation;
     this.#unreadAfter = c.unread ? Math.max(c.read, c.first - 1) : Infinity;
     this.#seenTo = c.last;
@@ -159,7 +160,7 @@ export class History {
     item.replaceChildren(h('span', {}, words));
   }
 
-  /** For browsers that let the view slip when something is added below it. */
+  /** Returns the topmost visible line and its position, for browsers without scroll anchoring. */
   #anchor() {
     if (this.atEnd) return null;
     const { top } = this.#scroller.getBoundingClientRect();
@@ -173,12 +174,14 @@ export class History {
   #beginning() {
     const c = this.#conversation;
     const empty = !c.messages.length && !c.waiting.length;
-    const { me } = this.#shell.chat;
+    const { me, blocked } = this.#shell.chat;
     let words;
     if (c.failed && this.#shell.online && !c.gone) words = text.loadFailed;
     else if (c.more || (empty && !c.shown)) words = text.loading;
     else if (!empty) words = text.beginning;
-    else words = c.peer === me.id ? text.notes : `${text.nothingYet} ${c.gone ? '' : text.sayHello(this.#shell.nameOf(c))}`;
+    else if (c.peer === me.id) words = text.notesHint;
+    else if (c.gone || blocked.has(c.peer)) words = text.nothingYet;
+    else words = c.group ? text.beFirst : text.sayHello(this.#shell.nameOf(c));
     const state = words === text.loading ? 'loading' : empty ? 'nothing' : 'beginning';
     if (this.#begin.textContent === words && this.#begin.dataset.state === state) return;
     this.#begin.dataset.state = state;

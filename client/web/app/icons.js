@@ -1,4 +1,4 @@
-// Icons, drawn as lines in a square of 24.
+// Line icons on a 24 by 24 grid.
 
 import { h } from './element.js';
 
@@ -30,7 +30,7 @@ paths.read = paths.stored;
 
 const svg = 'http://www.w3.org/2000/svg';
 
-/** Draws an icon. It says nothing to a screen reader: what it is on has a label. */
+/** Creates an icon. It is hidden from screen readers: the element around it needs a label. */
 export function icon(name) {
   const element = document.createElementNS(svg, 'svg');
   const path = document.createElementNS(svg, 'path');
@@ -42,7 +42,7 @@ export function icon(name) {
   return element;
 }
 
-/** Makes a round button of an icon. label says what it does. */
+/** Creates a round button with an icon. label is its accessible name and tooltip. */
 export function iconButton(label, name, onclick, properties) {
   return h('button.icon-button', { 'aria-label': label, title: label, onclick, ...properties }, icon(name));
 }

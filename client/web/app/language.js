@@ -1,8 +1,9 @@
-// The language of the page: the first of the browser's that there is a table for.
+// Selects the page's language: the first of the browser's languages that is available.
 
 const tables = { en: './english.js', zh: './chinese.js' };
 
-/** Chooses among tags such as "zh-CN": the table's name, and the tag for dates and numbers. */
+/** Selects from language tags such as "zh-CN". Returns the table's name, and the tag to
+ * format dates and numbers with. */
 export function choose(tags) {
   for (const tag of tags) {
     const name = tag.toLowerCase().split('-')[0];
@@ -16,5 +17,5 @@ const chosen = choose(globalThis.navigator?.languages ?? []);
 export const language = chosen.name;
 export const locale = chosen.tag;
 
-/** Everything that the page says. What depends on something is a function. */
+/** All texts of the page. Texts with parameters are functions. */
 export const { text } = await import(tables[chosen.name]);

@@ -1,10 +1,11 @@
-// Links in what people write. Only http and https, and only what says where it leads.
+// Finds links in messages: only http and https, and only if the text shows where
+// the link goes.
 
-// Blanks, quotes and brackets end a link, and so does writing that does without
-// blanks between words: in "看https://a.example/b这个" the link ends before 这.
+// White space, quotes and brackets end a link. So do characters of languages that
+// write without spaces: in "看https://a.example/b这个" the link ends before 这.
 const pattern = /\bhttps?:\/\/[^\s<>"'`{}|\\^\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\u2018-\u201f\u2026\u3000-\u303f\uff00-\uffef]+/giu;
 
-/** Takes words apart: pieces of { text } and { text, href }, which together are the words. */
+/** Splits words into pieces: { text }, and { text, href } for links. */
 export function pieces(words) {
   const all = [];
   let done = 0;
@@ -20,7 +21,7 @@ export function pieces(words) {
   return all;
 }
 
-/** Leaves out what ends the sentence rather than the link. */
+/** Removes punctuation at the end that belongs to the sentence. */
 function trim(link) {
   for (;;) {
     const last = link.at(-1);
@@ -31,7 +32,8 @@ function trim(link) {
   }
 }
 
-/** The address of a link; none where it isn't one, or hides its host behind a user name. */
+/** Returns a link's URL. Returns "" if it is invalid, or has a username, which could
+ * disguise the host. */
 function address(link) {
   const url = parse(link);
   if (!url || url.username || url.password || !url.hostname) return '';

@@ -1,5 +1,4 @@
-// The start: where the chat is, who is logged in, and which of the two views
-// there is to show, the way in or the chat.
+// Startup: finds the chat server's address, then shows the sign-in view or the chat.
 
 import { language, text } from './language.js';
 import { SignIn } from './sign-in.js';
@@ -9,20 +8,21 @@ const loadAgainAfter = 2000; // ms
 
 document.documentElement.lang = language;
 
-/** Says that the server is away, for so long. */
+/** Shows that the server can't be reached, and waits. */
 async function away(wait) {
   document.body.dataset.waiting = text.noServer;
   await new Promise((resolve) => setTimeout(resolve, wait));
 }
 
-/** Loads the page anew. Nothing goes on before that. */
+/** Reloads the page. The promise never resolves. */
 function again() {
   location.reload();
   return new Promise(() => {});
 }
 
-/** The chat's WebSocket address. A server that starts or drains has none yet: asked again until it has.
- * What it served before that may not connect to it (its policy names no chat): so it is got anew. */
+/** Returns the chat's WebSocket URL. Retries while the server is starting or draining, and
+ * then reloads the page: the Content Security Policy that came with it doesn't allow the
+ * WebSocket. */
 async function chatAddress() {
   for (let wait = 0; ; wait = Math.min(2 * wait || 250, 8000)) {
     if (wait) await away(wait);
@@ -30,30 +30,30 @@ async function chatAddress() {
       const answer = await fetch('/config.json');
       if (answer.ok) return wait ? again() : (await answer.json()).ws;
     } catch {
-      // Away: the same as not there yet.
+      // The server can't be reached. Retry.
     }
   }
 }
 
-/** All but the way in. Its modules are asked for together, and not one by the other. */
+/** Loads everything except the sign-in view. */
 async function chat() {
   document.head.append(document.getElementById('rest').content);
   const modules = Promise.all([import('./account.js'), import('./shell.js')]);
-  modules.catch(() => {}); // looked at below, once there is a server
+  modules.catch(() => {}); // the error is handled below, once the server is reachable
   const url = await chatAddress();
   const [{ Account }, { Shell }] = await modules.catch(() => away(loadAgainAfter).then(again));
   return { account: new Account(url), Shell };
 }
 
-/** Once what there is has been painted. */
+/** Resolves after the next paint. */
 const painted = () => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
 
-// Who has to log in can begin to type before the chat is here. (In a tab that nobody sees, nothing is painted.)
+// Users who have to log in can start to type before the rest is loaded. (Hidden tabs don't paint.)
 const known = Boolean(load('saved')?.token);
 const ready = known || document.hidden ? chat() : painted().then(chat);
 const enter = async (...who) => {
   const { account } = await ready;
-  if (!account.chat) await account.enter(...who); // else another tab was faster
+  if (!account.chat) await account.enter(...who); // otherwise another tab has logged in meanwhile
 };
 let view = known ? null : new SignIn('', enter);
 
@@ -71,4 +71,4 @@ function show() {
 account.changed.on(show);
 await account.start();
 show();
-performance.mark('ready'); // all of the page is here
+performance.mark('ready'); // the page is complete; tests wait for this

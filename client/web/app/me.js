@@ -1,4 +1,4 @@
-// What one does about one's own account.
+// Dialogs for the user's own account: change the password, log out.
 
 import { ask, field, form } from './dialogs.js';
 import { h } from './element.js';
@@ -10,7 +10,7 @@ export function changePassword(account) {
   const old = box('current-password');
   const next = box('new-password');
   form(text.changePassword, {
-    content: [field(text.oldPassword, old), field(text.newPassword, next, `${text.passwordRule} ${text.passwordHint}`)],
+    content: [field(text.oldPassword, old), field(text.newPassword, next, text.passwordHint)],
     action: text.save,
     submit: async () => {
       const length = [...next.value].length;

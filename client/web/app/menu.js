@@ -1,10 +1,10 @@
-// A menu under a button.
+// A button with a drop-down menu.
 
 import { h, set } from './element.js';
 import { icon, iconButton } from './icons.js';
 
-/** Makes a button that opens a menu. items returns, at that moment, an array of
- * { label, icon, run, danger } and of texts, which are notes. */
+/** Creates a button that opens a menu. items() is called when the menu opens. It returns an
+ * array of entries { label, icon, run, danger }, and strings, which are shown as notes. */
 export function menuButton(label, iconName, items) {
   let list = null;
   const button = iconButton(label, iconName, () => (list ? close() : open()), { 'aria-haspopup': 'menu', 'aria-expanded': 'false' });

@@ -1,17 +1,17 @@
-// Notifications of the desktop, for who has asked for them.
+// Desktop notifications, if the user has turned them on.
 
 import { text } from './language.js';
 import { load, save } from './storage.js';
 import { toast } from './toasts.js';
 
-const longest = 200; // characters that are shown
+const longest = 200; // characters to show
 
 export class Notifier {
   #name;
   #open;
   #shown = new Map(); // conversation to its notification
 
-  /** open is called with the conversation whose notification was clicked. */
+  /** open(key) is called when the user clicks a conversation's notification. */
   constructor(user, open) {
     this.#name = `notify.${user}`;
     this.#open = open;
@@ -21,7 +21,7 @@ export class Notifier {
     return Boolean(load(this.#name)) && globalThis.Notification?.permission === 'granted';
   }
 
-  /** Turns them on, which may ask the user, or off. */
+  /** Turns notifications on or off. The browser may ask the user for permission. */
   async toggle() {
     if (this.on) return save(this.#name, null);
     if (!globalThis.Notification || !isSecureContext) return toast(text.notifyMissing);
@@ -42,11 +42,11 @@ export class Notifier {
       this.#shown.set(key, note);
       note.onclose = () => this.#shown.delete(key);
     } catch {
-      // Some systems let a service worker alone notify.
+      // On some systems only service workers may show notifications.
     }
   }
 
-  /** What it said has been seen. */
+  /** Closes a conversation's notification, because the user has seen the message. */
   clear(key) {
     this.#shown.get(key)?.close();
   }

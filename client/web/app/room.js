@@ -1,4 +1,4 @@
-// The conversation that is open: its head, its messages, and where one writes.
+// The open conversation: header, messages and input field.
 
 import { avatar } from './avatar.js';
 import { Composer } from './composer.js';
@@ -45,7 +45,7 @@ export class Room {
     this.#render();
   }
 
-  /** It is in the page. */
+  /** Must be called when the element has been added to the page. */
   start() {
     this.#composer?.placed();
   }
@@ -59,7 +59,7 @@ export class Room {
     if (this.#composer && !matchMedia('(pointer: coarse)').matches) this.#composer.focus();
   }
 
-  /** Tells that it is read, where somebody looks at its end. */
+  /** Marks the conversation as read if the page has the focus and the end is visible. */
   seen() {
     if (!this.element.isConnected || !this.#shell.looking || !this.#history.atEnd) return;
     this.#shell.chat.markRead(this.conversation);
@@ -69,9 +69,10 @@ export class Room {
   #render() {
     const c = this.conversation;
     const { chat } = this.#shell;
-    const name = c.peer === chat.me.id ? text.notes : this.#shell.nameOf(c);
-    const state = c.peer && c.peer !== chat.me.id ? chat.friend(c.peer)?.state : undefined;
-    this.element.setAttribute('aria-label', text.conversationWith(name));
+    const own = c.peer === chat.me.id;
+    const name = own ? text.notes : this.#shell.nameOf(c);
+    const state = c.peer && !own ? chat.friend(c.peer)?.state : undefined;
+    this.element.setAttribute('aria-label', own ? name : text.chatWith(name));
     if (this.#name.textContent !== name || this.#picture.dataset.state !== String(state)) {
       this.#name.textContent = name;
       this.#picture.dataset.state = String(state);
@@ -84,6 +85,7 @@ export class Room {
     this.#history.render();
   }
 
+  /** Returns the line below the name: who is typing, or who is online. */
   #aboutIt(state) {
     const c = this.conversation;
     const typing = c.typists(Date.now());
@@ -95,7 +97,7 @@ export class Room {
     return text.membersOnline(group.users.length, group.users.filter((user) => this.#shell.chat.stateOf(c, user) === 'online').length);
   }
 
-  /** Where one writes, or why one can't. */
+  /** Shows the input field, or why the user can't write here. */
   #footer(name) {
     const c = this.conversation;
     const { chat } = this.#shell;
@@ -110,7 +112,7 @@ export class Room {
         this.#shell.client.block(c.peer, false).catch((error) => toast(explain(error))) }, text.unblock)));
     } else {
       this.#composer = new Composer({
-        label: text.write(name),
+        label: c.peer === chat.me.id ? text.writeNote : text.write(name),
         draft: this.#shell.drafts.get(c.key),
         typed: (words) => this.#shell.drafts.set(c.key, words),
         typing: () => c.peer !== chat.me.id && chat.typing(c.key),

@@ -1,4 +1,4 @@
-// A line in the list: a conversation, or a friend.
+// A row of the list: a conversation or a friend.
 
 import { avatar } from './avatar.js';
 import { full, shortTime } from './dates.js';
@@ -6,9 +6,9 @@ import { h } from './element.js';
 import { icon } from './icons.js';
 import { text } from './language.js';
 
-const shown = 160; // characters of a message
+const shown = 160; // characters of a message to show
 
-/** A conversation's: who, what was said last, when, and how much of it is new. */
+/** Creates a conversation's row: name, last message, its time, and the number of unread messages. */
 export function conversationRow(shell, c, { open, now }) {
   const { chat, drafts } = shell;
   const name = shell.nameOf(c);
@@ -24,7 +24,7 @@ export function conversationRow(shell, c, { open, now }) {
   if (typing.length) line = h('span.preview.live', {}, text.typing);
   else if (draft) line = h('span.preview', {}, h('span.draft', {}, text.draft), ' ', draft.slice(0, shown));
   else {
-    line = h('span.preview', { dir: 'auto' }, mine && !c.group && c.peer !== chat.me.id && said.mark !== 'failed' && h('span.hidden', {}, text.you + ': '),
+    line = h('span.preview', { dir: 'auto' }, mine && !c.group && c.peer !== chat.me.id && said.mark !== 'failed' && h('span.hidden', {}, text.youSaid('')),
       c.group && said ? (mine ? text.youSaid(words) : text.said(said.name, words)) : words);
   }
   const mark = mine && c.peer !== chat.me.id && !typing.length && !draft && markOf(c, said);
@@ -40,13 +40,14 @@ export function conversationRow(shell, c, { open, now }) {
         c.unread > 0 && c.key !== open && h('span.badge', { 'aria-label': text.unread(c.unread) }, c.unread > 999 ? '999+' : String(c.unread)))));
 }
 
-/** How far an own message has come: queued, sent, stored, read or failed. */
+/** Returns the state of an own message: queued, sent, stored, read or failed. sent: it was
+ * sent but isn't acknowledged. stored: the server has acknowledged it. */
 export function markOf(c, message) {
   if (!message.seq) return message.mark;
   return c.peer && message.seq <= c.readByPeer ? 'read' : 'stored';
 }
 
-/** A friend's: who, and whether they are there. */
+/** Creates a friend's row: name, and whether they are online. */
 export function friendRow(friend, { open }) {
   const key = `u${friend.id}`;
   return h('a.row', { href: `#${key}`, draggable: 'false', 'aria-current': key === open && 'page', 'data-key': key },

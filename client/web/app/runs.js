@@ -1,12 +1,13 @@
-// How messages stand in a conversation: by day, and those of one sender together.
+// Groups messages by day, and consecutive messages of one sender into runs.
 
 import { dayOf } from './dates.js';
 
-const together = 5 * 60_000; // ms between two of a run, at most
+const together = 5 * 60_000; // ms between two messages of a run, at most
 
-/** The lines for messages in their order: { kind: "day", time }, { kind: "unread" } and
- * { kind: "message", message, first, last }, first and last of a run; each with a key.
- * Above the first message of others beyond the seq unreadAfter stands the line "unread". */
+/** Returns the lines to show for messages: { kind: "day", time }, { kind: "unread" } and
+ * { kind: "message", message, first, last }, each with a unique key. first and last say
+ * whether the message starts and ends a run. The "unread" line is above the first message
+ * of another user with a seq above unreadAfter. */
 export function lines(messages, { me, unreadAfter = Infinity }) {
   const all = [];
   let day, previous;
@@ -15,7 +16,7 @@ export function lines(messages, { me, unreadAfter = Infinity }) {
     let first = !previous || previous.message.from !== message.from || Math.abs(message.time - previous.message.time) > together;
     const itsDay = dayOf(message.time);
     if (itsDay !== day) {
-      // A clock that was set back may bring the same day again.
+      // The key has the message's seq because a day can appear twice, if a clock was set back.
       all.push({ kind: 'day', key: `day ${itsDay} ${message.seq ?? message.cid}`, time: itsDay });
       day = itsDay;
       first = true;

@@ -1,4 +1,4 @@
-// The chat as one sees it: the list at the side, the conversation, its details.
+// The page of a logged-in user: list, conversation and details.
 
 import { tomorrow } from './dates.js';
 import { Drafts } from './drafts.js';
@@ -20,7 +20,7 @@ export class Shell {
   #details = null;
   #resting = null;
   #midnight = 0;
-  #said = '';
+  #announced = ''; // the last announced state of the connection
 
   constructor(account) {
     this.#account = account;
@@ -66,7 +66,7 @@ export class Shell {
     if (location.hash) history.replaceState(null, '', location.pathname);
   }
 
-  /** The SDK's client, another one in each life of the connection. */
+  /** The SDK client. Don't keep it: it changes when this tab takes over from another one. */
   get client() {
     return this.#account.client;
   }
@@ -75,12 +75,12 @@ export class Shell {
     return this.#account.state.name === 'online';
   }
 
-  /** The name of a conversation, for people. */
+  /** Returns the name of a conversation to show. */
   nameOf(c) {
     return this.chat.nameOf(c) || (c.group ? text.unknownGroup(c.group) : text.unknown(c.peer));
   }
 
-  /** Opens a conversation; "" closes the one there is. */
+  /** Opens a conversation. Key "" closes the open one. name is used if it isn't known yet. */
   go(key, name) {
     if (key && name) this.chat.get(key).name ||= name;
     if (location.hash.slice(1) === key) this.#room?.focus();
@@ -115,7 +115,7 @@ export class Shell {
     } else {
       this.#main.replaceChildren(h('div.empty', {},
         h('img', { src: '/icon.svg', alt: '', width: 64, height: 64 }),
-        h('h1', {}, text.pick), h('p', {}, text.pickHint), h('p.quiet', {}, text.yourNumber(this.chat.me.id))));
+        h('h1', {}, text.pick), h('p', {}, text.pickHint), h('p.quiet', {}, text.yourId(this.chat.me.id))));
     }
     this.#element.dataset.view = key ? 'room' : 'list';
     this.chat.show(key);
@@ -146,10 +146,10 @@ export class Shell {
       this.#element.inert = false;
       this.#room?.refresh();
     }
-    // Told when it is another one, not with each try.
+    // Announce changes between online and offline, not each attempt to connect.
     const word = state.name === 'online' ? text.online : state.name === 'offline' ? text.errors.notConnected : '';
-    if (word && word !== this.#said && (this.#said || state.name !== 'online')) announce(word);
-    this.#said = word || this.#said;
+    if (word && word !== this.#announced && (this.#announced || state.name !== 'online')) announce(word);
+    this.#announced = word || this.#announced;
   }
 
   #arrived(c, message) {
@@ -159,12 +159,12 @@ export class Shell {
     else if (!message.backlog || this.chat.listRead) this.notifier.show(c.key, name, words);
   }
 
-  /** Somebody has this page before their eyes. */
+  /** Whether the page is visible and has the focus. */
   get looking() {
     return document.visibilityState === 'visible' && document.hasFocus();
   }
 
-  /** What says "today" is another one after midnight, also in a page that stays open. */
+  /** Redraws dates such as "Today" after midnight. Checks once an hour, because the clock can change. */
   #newDay() {
     this.#midnight = setTimeout(() => {
       this.#sidebar.refresh();

@@ -1,4 +1,4 @@
-// The side of the page: oneself, the connection, and the list of conversations or friends.
+// The sidebar: the user, the connection, and the list of conversations or friends.
 
 import { add } from './add.js';
 import { avatar } from './avatar.js';
@@ -19,8 +19,8 @@ export class Sidebar {
   #list = h('ul.rows', { onkeydown: (event) => this.#keys(event) });
   #input = h('input', { type: 'search', placeholder: text.search, 'aria-label': text.search, autocomplete: 'off', spellcheck: 'false', title: 'Ctrl+K',
     oninput: () => this.refresh(), onkeydown: (event) => this.#searchKeys(event) });
-  #rows = new Map(); // key to { item, print }: what is shown is made anew only where it differs
-  #order = []; // keys, as shown
+  #rows = new Map(); // key to { item, print }: a row is redrawn only if its print has changed
+  #order = []; // keys in the order shown
   refresh = perFrame(() => this.#render());
 
   constructor(shell, account) {
@@ -31,23 +31,23 @@ export class Sidebar {
       this.#tabs[name] = h('button', { 'aria-pressed': 'false', onclick: () => this.#choose(name) }, label);
       return this.#tabs[name];
     };
-    this.element = h('nav.sidebar', { 'aria-label': text.conversations },
+    this.element = h('nav.sidebar', { 'aria-label': text.chatsAndFriends },
       h('header', {},
         avatar(me.id, me.name),
-        h('div.me', {}, h('span.row-name', { title: text.yourNumber(me.id) }, me.name), this.#status.element),
+        h('div.me', {}, h('span.row-name', { title: text.yourId(me.id) }, me.name), this.#status.element),
         menuButton(text.add, 'add', () => [
           { label: text.addFriend, icon: 'person', run: () => add.person(shell) },
           { label: text.newGroup, icon: 'people', run: () => add.group(shell) },
           { label: text.joinGroup, icon: 'enter', run: () => add.join(shell) },
         ]),
         menuButton(text.menu, 'more', () => [
-          text.yourNumber(me.id),
+          text.yourId(me.id),
           { label: shell.notifier.on ? text.notifyOff : text.notifyOn, icon: 'bell', run: () => shell.notifier.toggle() },
           { label: text.changePassword, icon: 'key', run: () => changePassword(account) },
           { label: text.logOut, icon: 'leave', run: () => logOut(account) },
         ])),
       h('div.search', {}, icon('search'), this.#input),
-      h('div.tabs', { role: 'group', 'aria-label': text.conversations }, tab('chats', text.chats), tab('friends', text.friends)),
+      h('div.tabs', { role: 'group', 'aria-label': text.chatsAndFriends }, tab('chats', text.chats), tab('friends', text.friends)),
       this.#list);
     this.#stop = [shell.chat.changed.on(this.refresh), shell.chat.peopleChanged.on(this.refresh)];
     this.#choose('chats');
@@ -64,7 +64,7 @@ export class Sidebar {
     this.#input.select();
   }
 
-  /** Opens the conversation below or above the one that is open. */
+  /** Opens the next (by = 1) or previous (by = -1) conversation of the list. */
   step(by) {
     const at = this.#order.indexOf(this.#shell.chat.open);
     const key = this.#order[at < 0 ? 0 : Math.min(Math.max(at + by, 0), this.#order.length - 1)];

@@ -1,4 +1,4 @@
-// The way in: log in or register.
+// The sign-in view: log in or register.
 
 import { h, set } from './element.js';
 import { iconButton } from './icons.js';
@@ -20,7 +20,7 @@ export class SignIn {
   #registers = false;
   #busy = false;
 
-  /** why one has been logged out; enter(registers, name, password) logs in. */
+  /** why is the reason of a logout, "" if there was none. enter(registers, name, password) logs in. */
   constructor(why, enter) {
     this.#enter = enter;
     const form = h('form', { novalidate: true, 'aria-label': text.logIn, onsubmit: (event) => this.#go(event) },
@@ -47,7 +47,7 @@ export class SignIn {
   #mode(registers) {
     this.#registers = registers;
     set(this.form, { 'aria-label': registers ? text.register : text.logIn });
-    this.#nameLabel.textContent = registers ? text.yourName : text.nameOrNumber;
+    this.#nameLabel.textContent = registers ? text.yourName : text.nameOrId;
     this.#nameRule.hidden = this.#passwordRule.hidden = !registers;
     set(this.#name, { 'aria-describedby': registers && 'name-rule' });
     set(this.#password, { 'aria-describedby': registers && 'password-rule', autocomplete: registers ? 'new-password' : 'current-password' });
@@ -64,12 +64,17 @@ export class SignIn {
     set(this.#reveal, { 'aria-pressed': String(shown) });
   }
 
-  /** What is wrong with what was typed, by the rules of the protocol; and where. */
+  /** Checks the input by the rules of the protocol. Returns the invalid field and what is
+   * wrong with it, or null. */
   #fault(name, password) {
-    if (!name || (this.#registers && (/^\d+$/.test(name) || [...name].length > 50))) return [this.#name, text.nameRule];
     const length = [...password].length;
-    if (length < 6 || length > 128) return [this.#password, text.passwordRule];
-    return null;
+    const badLength = length < 6 || length > 128;
+    if (this.#registers) {
+      if (!name || /^\d+$/.test(name) || [...name].length > 50) return [this.#name, text.nameRule];
+      return badLength ? [this.#password, text.passwordRule] : null;
+    }
+    if (!name) return [this.#name, text.enterName];
+    return badLength ? [this.#password, length ? text.wrongLogin : text.enterPassword] : null;
   }
 
   async #go(event) {

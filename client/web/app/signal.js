@@ -1,9 +1,9 @@
-// A signal tells who listens that something has changed.
+// A signal calls its listeners when something has changed.
 
 export class Signal {
   #listeners = new Set();
 
-  /** Adds a listener; the function returned takes it away again. */
+  /** Adds a listener. Returns a function that removes it. */
   on(listener) {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);

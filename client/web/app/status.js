@@ -1,9 +1,10 @@
-// The state of the connection, in words: always there, never in the way.
+// The state of the connection, in words.
 
 import { h } from './element.js';
 import { text } from './language.js';
 
-/** What there is to say of a state of the account at a moment: { tone, words, retry }. */
+/** Describes the account's state: { tone, words, retry, again }. onLine is navigator.onLine.
+ * retry: offer to retry now. again: offer to connect again. */
 export function describe(state, now, onLine = true) {
   switch (state.name) {
     case 'online':
@@ -21,7 +22,7 @@ export function describe(state, now, onLine = true) {
   }
 }
 
-/** A line that shows the state, for as long as it is in the page. */
+/** A line that shows the state, until close. */
 export class Status {
   element = h('div.status', { 'data-testid': 'connection' });
   #account;
@@ -44,7 +45,7 @@ export class Status {
     this.#shown = words;
     const button = (retry || again) && h('button.link', { onclick: () => (retry ? this.#account.retryNow() : this.#account.take()) }, text.tryNow);
     const kept = this.element.querySelector('button');
-    if (kept && button) this.element.querySelector('.words').textContent = words; // a button under the pointer stays
+    if (kept && button) this.element.querySelector('.words').textContent = words; // keep the button: it may have the focus
     else this.element.replaceChildren(h('span.dot'), h('span.words', {}, words), ...(button ? [button] : []));
   }
 

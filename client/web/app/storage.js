@@ -1,5 +1,5 @@
-// What the browser keeps for us. It may be full, or forbidden: then nothing is
-// kept, and everything else goes on.
+// The browser's localStorage. If it is full or not allowed, nothing is stored, and
+// the page works without it.
 
 const prefix = 'chatd.';
 
@@ -11,30 +11,31 @@ export function load(name, otherwise = null) {
   }
 }
 
-/** Keeps a value that JSON keeps; null, undefined and what is empty are taken away. */
+/** Stores a value as JSON. Null, undefined, and empty strings, arrays and objects are removed. */
 export function save(name, value) {
   try {
     const empty = value === null || value === undefined || value === '' || (typeof value === 'object' && !Object.keys(value).length);
     if (empty) localStorage.removeItem(prefix + name);
     else localStorage.setItem(prefix + name, JSON.stringify(value));
   } catch {
-    // Nobody to tell who could help.
+    // Work without it.
   }
 }
 
-/** Takes away all that is kept of a user but who is blocked: whoever logs in next need not read it. */
+/** Removes a user's data, except for the list of blocked users, so that whoever uses this
+ * browser next can't read it. */
 export function forget(user) {
   try {
     for (const name of Object.keys(localStorage)) {
       if (name.startsWith(prefix) && name.split('.')[2] === String(user) && !name.startsWith(`${prefix}blocked.`)) localStorage.removeItem(name);
     }
   } catch {
-    // There was nothing, then.
+    // No storage, so nothing to remove.
   }
 }
 
-/** Makes of write a function that asks for it: it is done within a second, and
- * before the page goes away. cancel takes it back. */
+/** Returns a function that schedules write: it runs within a second, or before the page is
+ * unloaded. Its properties now() and cancel() run and cancel a scheduled write. */
 export function lazily(write) {
   let timer = 0;
   const now = () => {

@@ -1,27 +1,26 @@
-// The tabs of one browser are one device: one of them is live, the others rest.
-// It is the one that was looked at last, so nobody has to think of it: a tab
-// that comes to the front takes over. Where the live one is closed, one of
-// those that rest goes on, or nobody would be told of what comes. Nothing else
-// makes tabs change, so they can't take the chat from each other in turns.
+// All tabs of a browser are one device. One tab is live, which means connected;
+// the others rest. A tab that comes to the front becomes the live one. When the
+// live tab is closed, a resting one takes over, so that notifications continue.
+// Nothing else makes tabs change roles, so they can't keep replacing each other.
 
-const patience = 300; // ms in which a live tab says that it is there
-const reloading = 1000; // ms in which a live tab that was reloaded is back
+const patience = 300; // ms to wait for an answer of a live tab
+const reloading = 1000; // ms to wait for a live tab that is being reloaded
 
-// The live tab holds this lock and those that rest wait for it, so that the
-// browser says when a tab is gone, by whatever way. A page that was got
-// without TLS has no locks; there a tab goes on when it is looked at.
+// The live tab holds this lock, and the resting tabs wait for it. So they notice
+// when the live tab is closed or crashes. Pages without TLS don't have locks
+// (except on loopback). There a tab takes over only when it comes to the front.
 const name = 'chatd.live';
 const locks = globalThis.navigator?.locks;
 
 export class Tabs {
   #channel = globalThis.BroadcastChannel ? new BroadcastChannel('chatd') : null;
   #live = false;
-  #waiting = null; // what ends waiting for the lock
+  #waiting = null; // AbortController that ends waiting for the lock
   #inherit;
   #answered = () => {};
   #release = () => {};
 
-  /** rest is called when another tab has taken over, inherit when the live one is gone. */
+  /** rest() is called when another tab has become the live one, inherit() when the live tab is gone. */
   constructor(rest, inherit) {
     this.#inherit = inherit;
     this.#channel?.addEventListener('message', ({ data }) => {
@@ -47,13 +46,13 @@ export class Tabs {
     locks.request(name, { steal: true }, () => {
       tell();
       return new Promise((release) => (this.#release = release));
-    }).catch(() => {}); // another one has taken it
+    }).catch(() => {}); // another tab has stolen the lock
   }
 
-  /** Another tab is live. */
+  /** Makes this tab rest, because another one is live. */
   rest() {
     this.#live = false;
-    this.#release(); // where two have taken it at once both may be told to rest: then one goes on
+    this.#release(); // if two tabs take over at once, both may have to rest; then one of them inherits
     if (!locks || this.#waiting) return;
     const waiting = this.#waiting = new AbortController();
     locks.request(name, { signal: waiting.signal }, () => new Promise((release) => {
@@ -63,12 +62,12 @@ export class Tabs {
     })).catch(() => waiting.abort());
   }
 
-  /** This tab isn't live any more, and none need take over. */
+  /** Stops being the live tab, without letting another one take over. */
   leave() {
     this.#live = false;
   }
 
-  /** Tells whether another tab is live. */
+  /** Resolves to whether another tab is live. */
   async elsewhere() {
     if (!this.#channel) return false;
     return new Promise((resolve) => {

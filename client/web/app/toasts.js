@@ -1,14 +1,14 @@
-// Short notes at the edge of the page, and what only a screen reader says.
+// Toasts: short notices that disappear by themselves. Announcements for screen readers.
 
 import { h } from './element.js';
 import { text } from './language.js';
 
-const shownFor = 5000; // ms
+const shownFor = 5000; // ms for which a toast is visible
 
 const toasts = h('div.toasts', { role: 'status', 'aria-live': 'polite' });
 const announcer = h('div.hidden', { role: 'log', 'aria-live': 'polite', 'data-testid': 'announcer' });
 
-/** Puts the places for both into the page. */
+/** Adds the elements for both to the page. */
 export function place() {
   document.body.append(toasts, announcer);
 }
@@ -20,13 +20,13 @@ export function toast(words) {
   setTimeout(() => note.remove(), shownFor);
 }
 
-/** Has a screen reader say words. */
+/** Makes screen readers say words. */
 export function announce(words) {
   announcer.append(h('p', {}, words));
   while (announcer.childElementCount > 3) announcer.firstChild.remove();
 }
 
-/** What an error means to who sees it. */
+/** Returns the text to show for a ChatError. */
 export function explain(error) {
   return text.errors[error?.name] ?? text.errors.other;
 }

@@ -55,8 +55,8 @@ func TestMain(m *testing.M) {
 
 var build = sync.OnceValues(func() (string, error) { return buildOne("chatd", "chatd") })
 
-// buildOne builds a program and returns its path. After an error, the output of
-// go build follows the path.
+// buildOne builds a program and returns its path. If that fails, the returned
+// string also has the output of go build.
 func buildOne(name, pkg string) (string, error) {
 	path := filepath.Join(binaries, name)
 	out, err := exec.Command("go", "build", "-o", path, pkg).CombinedOutput()
@@ -86,8 +86,8 @@ var scenarios = map[string]func(ctx context.Context, addr string) (any, error){
 	pictures: nil,
 }
 
-// unsupportedByFirefox has the scenarios that are skipped in Firefox, with what
-// playwright-core can't do there.
+// unsupportedByFirefox maps the scenarios that are skipped in Firefox to what
+// playwright-core can't make it do.
 var unsupportedByFirefox = map[string]string{
 	"figures": "report what it has loaded",
 	"notify":  "grant and deny notifications",
@@ -95,14 +95,14 @@ var unsupportedByFirefox = map[string]string{
 	"phone":   "simulate touch",
 }
 
-// pictures is not a test: TestScreenshots runs it.
+// pictures is the scenario of TestScreenshots. It isn't a test.
 const pictures = "screenshots"
 
-// Each scenario passes, in a browser and with a server of its own.
+// Runs each scenario in the browser, with its own server.
 func TestBrowser(t *testing.T) {
 	b := startBrowser(t)
 	if have := b.scenarios; len(have) != len(scenarios) {
-		t.Fatalf("there are the scenarios %q, known are %d", have, len(scenarios))
+		t.Fatalf("run.mjs has %d scenarios, the table has %d; run.mjs has %q", len(have), len(scenarios), have)
 	}
 	for _, name := range b.scenarios {
 		if name != pictures {
@@ -114,22 +114,22 @@ func TestBrowser(t *testing.T) {
 // runScenario runs one scenario with a server of its own.
 func (b *browser) runScenario(t *testing.T, name string) {
 	if b.broken {
-		t.Skip("the browser is gone since an earlier scenario")
+		t.Skip("the browser ended in an earlier scenario")
 	}
 	prepare, known := scenarios[name]
 	if !known {
-		t.Fatal("this scenario is not in the table scenarios")
+		t.Fatalf("scenario %s is not in the table scenarios", name)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), longestPlay)
 	defer cancel()
 	port := 0
 	if name == "port" {
 		if port = blockedPort(); port == 0 {
-			t.Skip("something listens on every port that browsers refuse")
+			t.Skip("all ports that browsers refuse are in use")
 		}
 	}
 	if what := unsupportedByFirefox[name]; what != "" && b.name == "firefox" {
-		t.Skipf("Firefox can't be made to %s", what)
+		t.Skipf("not supported in Firefox: %s", what)
 	}
 	node := startNode(t, port)
 	var data any
@@ -145,7 +145,7 @@ func (b *browser) runScenario(t *testing.T, name string) {
 // play runs a scenario and executes its requests to kill and start the server.
 func (b *browser) play(ctx context.Context, t *testing.T, name, url string, data any, node *services.Node) {
 	t.Helper()
-	// Killing the driver ends whatever hangs.
+	// After the timeout, kill the driver, which ends all waits.
 	defer context.AfterFunc(ctx, func() {
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			b.kill()
@@ -165,13 +165,13 @@ func (b *browser) play(ctx context.Context, t *testing.T, name, url string, data
 			var err error
 			switch {
 			case node == nil:
-				err = errors.New("this scenario has no server")
+				err = errors.New("this scenario has no server to kill or start")
 			case m.Ask == "kill":
 				err = node.Kill()
 			case m.Ask == "start":
 				err = node.Start(ctx)
 			default:
-				err = errors.New("unknown request " + m.Ask)
+				err = fmt.Errorf("unknown request %q, want kill or start", m.Ask)
 			}
 			answer := map[string]string{}
 			if err != nil {
@@ -231,9 +231,9 @@ type browser struct {
 	cmd       *exec.Cmd
 	in        io.WriteCloser
 	out       *bufio.Reader
-	said      bytes.Buffer
+	stderr    bytes.Buffer
 	scenarios []string
-	broken    bool
+	broken    bool // the connection to run.mjs failed
 }
 
 // message is a line that run.mjs writes.
@@ -257,7 +257,7 @@ func startBrowser(t *testing.T) *browser {
 	case "firefox":
 		name, program = other, "firefox-esr"
 	default:
-		t.Fatalf("CHATD_BROWSER is %q: chromium, firefox", other)
+		t.Fatalf("CHATD_BROWSER is %q, want chromium or firefox", other)
 	}
 	var paths [3]string
 	for i, program := range []string{"node", "npm", program} {
@@ -267,16 +267,16 @@ func startBrowser(t *testing.T) *browser {
 		}
 	}
 	if exec.Command(paths[0], "-e", "process.exit(parseInt(process.versions.node) >= 18 ? 0 : 1)").Run() != nil {
-		t.Skip("no browser tests: this Node is older than 18")
+		t.Skip("no browser tests: they need Node 18 or later")
 	}
 	packages, err := installPackages(paths[1])
 	if err != nil {
-		t.Skipf("no browser tests: npm's packages can't be had: %v", err)
+		t.Skipf("no browser tests: can't install the npm packages: %v", err)
 	}
 	b := &browser{name: name, cmd: exec.Command(paths[0], "run.mjs", name, paths[2])}
 	b.cmd.Env = append(os.Environ(), "CHATD_PACKAGES="+packages, "TMPDIR="+binaries)
 	b.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	b.cmd.Stderr = &b.said
+	b.cmd.Stderr = &b.stderr
 	if b.in, err = b.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
@@ -293,14 +293,14 @@ func startBrowser(t *testing.T) *browser {
 		timer := time.AfterFunc(longest, b.kill)
 		defer timer.Stop()
 		if err := b.cmd.Wait(); err != nil && !b.broken {
-			t.Errorf("the browser's driver: %v\n%s", err, b.said.String())
+			t.Errorf("run.mjs exited with %v; stderr:\n%s", err, b.stderr.String())
 		}
 	})
 	timer := time.AfterFunc(3*longest, b.kill)
 	defer timer.Stop()
 	m := b.receive(t)
 	if !m.Ready {
-		t.Fatalf("the driver begins with %+v", m)
+		t.Fatalf("first line of run.mjs: got %+v, want Ready", m)
 	}
 	b.scenarios = m.Scenarios
 	t.Logf("%s %s", name, m.Browser)
@@ -318,7 +318,7 @@ func (b *browser) send(t *testing.T, what any) {
 	}
 	if err != nil {
 		b.broken = true
-		t.Fatalf("the browser's driver: %v\n%s", err, b.said.String())
+		t.Fatalf("write to run.mjs: %v; its stderr:\n%s", err, b.stderr.String())
 	}
 }
 
@@ -330,7 +330,7 @@ func (b *browser) receive(t *testing.T) (m message) {
 	}
 	if err != nil {
 		b.broken = true
-		t.Fatalf("the browser's driver: %v: %q\n%s", err, line, b.said.String())
+		t.Fatalf("read from run.mjs: %v, line %q; its stderr:\n%s", err, line, b.stderr.String())
 	}
 	return m
 }
@@ -389,7 +389,7 @@ func installPackages(npm string) (string, error) {
 func TestScreenshots(t *testing.T) {
 	dir := os.Getenv("CHATD_SCREENSHOTS")
 	if dir == "" {
-		t.Skip("make screenshots takes them: CHATD_SCREENSHOTS isn't set")
+		t.Skip("CHATD_SCREENSHOTS isn't set; run make screenshots")
 	}
 	b := startBrowser(t)
 	if _, err := build(); err != nil { // the demo starts the chatd in its own directory
@@ -423,7 +423,7 @@ func TestScreenshots(t *testing.T) {
 			return
 		}
 	}
-	t.Fatal("the demo ends without having said where it is")
+	t.Fatalf("the demo ended without a line that matches %q", entrance)
 }
 
 // user registers a user and logs them in.
@@ -509,7 +509,7 @@ func history(ctx context.Context, addr string) (any, error) {
 	return map[string]any{"name": "alice", "password": password, "sender": "bob", "count": count}, nil
 }
 
-// The table has exactly the scenarios in the folder.
+// The table has exactly the scenarios of the directory.
 func TestScenariosAreKnown(t *testing.T) {
 	files, err := filepath.Glob("scenarios/*.mjs")
 	if err != nil {
@@ -521,12 +521,12 @@ func TestScenariosAreKnown(t *testing.T) {
 	}
 	for name := range scenarios {
 		if !slices.Contains(names, name) {
-			t.Errorf("the table has a scenario %s that does not exist", name)
+			t.Errorf("scenario %s is in the table scenarios, but scenarios/%s.mjs does not exist", name, name)
 		}
 	}
 	for _, name := range names {
 		if _, known := scenarios[name]; !known {
-			t.Errorf("the scenario %s is not in the table scenarios", name)
+			t.Errorf("scenarios/%s.mjs is not in the table scenarios", name)
 		}
 	}
 }

@@ -1,43 +1,50 @@
-// Somebody at a browser: what they do on the page, and what they see there.
-// Everything waits for the page to be so far, for two minutes at most; nothing
-// waits for a time.
+// A user with a browser: what they do on the page, and what they see. All methods
+// wait until the page is ready for them, for at most two minutes. None waits for a
+// fixed time.
 
-export const longest = 120_000; // ms
+export const longest = 120_000; // ms, timeout of a wait
 
-/** Waits until see returns something true, and returns that. */
+/** Waits until see() returns a true value, and returns that value. what names the
+ * condition in the error. */
 export async function until(what, see) {
   const end = Date.now() + longest;
   for (let seen; ;) {
     seen = await see();
     if (seen) return seen;
-    if (Date.now() > end) throw new Error(`two minutes have passed, and it isn't so that ${what}`);
+    if (Date.now() > end) throw new Error(`timeout after ${longest / 1000} s; want: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 25));
   }
 }
 
-/** Throws where something isn't so. */
-export function check(is, what) {
-  if (!is) throw new Error(`it isn't so that ${what}`);
+/** Throws an error if ok isn't true. what says what was expected. got is the actual
+ * value; leave it out if it says no more than ok. */
+export function check(ok, what, got) {
+  if (!ok) throw new Error(`want: ${what}${got === undefined ? '' : `; got ${JSON.stringify(got)}`}`);
+}
+
+/** Throws an error if got isn't want. what says what was checked. */
+export function equal(got, want, what) {
+  if (got !== want) throw new Error(`${what}: got ${JSON.stringify(got)}, want ${JSON.stringify(want)}`);
 }
 
 export class Person {
-  errors = []; // what no page should bring up: errors in its console, dialogs
-  // That a connection was closed before it was used is between browser and server: see load.
-  #forgiven = [/net::ERR_(SOCKET_NOT_CONNECTED|CONNECTION_RESET|CONNECTION_CLOSED|EMPTY_RESPONSE) http/];
+  errors = []; // errors in the console, uncaught exceptions, and dialogs of the browser
+  // Errors to ignore. The server may close a connection before the browser has used it: see load.
+  #ignored = [/net::ERR_(SOCKET_NOT_CONNECTED|CONNECTION_RESET|CONNECTION_CLOSED|EMPTY_RESPONSE) http/];
 
-  /** options are the browser's: colorScheme, locale, viewport, … */
-  static async come(browser, url, name, options = {}) {
-    const somebody = new Person();
-    somebody.name = name;
-    somebody.url = url;
-    somebody.touch = Boolean(options.hasTouch);
-    somebody.context = await browser.newContext({ viewport: { width: 1100, height: 720 }, locale: 'en-GB', ...options });
-    somebody.context.setDefaultTimeout(longest);
-    await somebody.open();
-    return somebody;
+  /** Opens the page in a new browser context. options are Playwright's: colorScheme, locale, viewport, … */
+  static async create(browser, url, name, options = {}) {
+    const person = new Person();
+    person.name = name;
+    person.url = url;
+    person.touch = Boolean(options.hasTouch);
+    person.context = await browser.newContext({ viewport: { width: 1100, height: 720 }, locale: 'en-GB', ...options });
+    person.context.setDefaultTimeout(longest);
+    await person.open();
+    return person;
   }
 
-  /** Opens the page, in a tab of its own. */
+  /** Opens the page in a new tab. */
   async open() {
     this.page = await this.context.newPage();
     this.#watch(this.page);
@@ -48,9 +55,9 @@ export class Person {
     await this.load(() => this.page.reload());
   }
 
-  /** Loads the page and waits until all of it is there. A server closes connections that
-   * a browser has opened ahead and is too busy to use: where that takes a file from the page,
-   * the browser is asked again, as anybody would. */
+  /** Calls go, which loads the page, and waits until it is complete. On a busy machine the
+   * server may close connections that the browser has opened in advance, before it uses
+   * them. If a file is missing because of that, load tries again, up to three times. */
   async load(go) {
     let lost = false;
     const failed = () => {
@@ -64,38 +71,39 @@ export class Person {
         if (tries === 3) throw error;
         lost = true;
       });
-      if (await until('the page is there', async () => (await this.#ready()) || (lost && tries < 3 && 'lost')) !== 'lost') break;
-      this.errors.length = errors; // of a try that is over
+      if (await until('the page is loaded', async () => (await this.#ready()) || (lost && tries < 3 && 'lost')) !== 'lost') break;
+      this.errors.length = errors; // drop the errors of this attempt
     }
     this.page.off('requestfailed', failed);
   }
 
-  /** The page has said so; not while it is on its way. */
+  /** Whether the page has reported that it is complete. False during navigation. */
   #ready() {
     return this.page.evaluate(() => performance.getEntriesByName('ready').length > 0).catch(() => false);
   }
 
   #watch(page) {
-    const wrong = (words) => this.#forgiven.some((pattern) => pattern.test(words)) || this.errors.push(words);
+    const wrong = (words) => this.#ignored.some((pattern) => pattern.test(words)) || this.errors.push(words);
     page.on('console', (message) => message.type() === 'error' && wrong(`console: ${message.text()} ${message.location().url}`));
     page.on('pageerror', (error) => wrong(`error: ${error.stack}`));
-    page.on('crash', () => wrong('the page has crashed'));
+    page.on('crash', () => wrong('the page crashed'));
     page.on('dialog', (dialog) => {
       wrong(`dialog: ${dialog.message()}`);
       dialog.dismiss().catch(() => {});
     });
   }
 
-  /** The network is away, or will be: what a browser itself says of that is no error of the page's. */
-  forgiveNetwork() {
-    this.#forgiven.push(/^console: WebSocket connection to /, /^error: Firefox can’t establish a connection to the server at ws/, /^error: The connection to ws\S* was interrupted/, /net::ERR_/, /^console: Failed to load resource: the server responded with a status of 503/);
+  /** From now on, ignores the browser's own messages about network errors. */
+  allowNetworkErrors() {
+    this.#ignored.push(/^console: WebSocket connection to /, /^error: Firefox can’t establish a connection to the server at ws/, /^error: The connection to ws\S* was interrupted/, /net::ERR_/, /^console: Failed to load resource: the server responded with a status of 503/);
   }
 
-  complain() {
-    if (this.errors.length) throw new Error(`${this.name}'s page: ${this.errors.join('\n')}`);
+  /** Throws an error if the page has had errors. */
+  checkErrors() {
+    if (this.errors.length) throw new Error(`${this.name}'s page has ${this.errors.length} errors, want none:\n${this.errors.join('\n')}`);
   }
 
-  /** What there is to see, for who reads of a failure. */
+  /** Returns the text of the page, to print after a failure. */
   async describe() {
     try {
       const body = await this.page.evaluate(() => document.body.innerText);
@@ -109,10 +117,10 @@ export class Person {
     return this.page.getByRole('button', { name, exact: true });
   }
 
-  /** Registers by the form, and waits until the chat is there. */
+  /** Registers with the form, and waits until the page is connected. */
   async register(password = 'secret-secret') {
     await this.button('Register').click();
-    await this.page.getByLabel('Name', { exact: true }).fill(this.name);
+    await this.page.getByLabel('Username', { exact: true }).fill(this.name);
     await this.page.getByLabel('Password', { exact: true }).fill(password);
     await this.page.locator('form button[type=submit]').click();
     await this.online();
@@ -120,20 +128,21 @@ export class Person {
   }
 
   async logIn(password = 'secret-secret') {
-    await this.page.getByLabel('Name or number').fill(this.name);
+    await this.page.getByLabel('Username or ID').fill(this.name);
     await this.page.getByLabel('Password', { exact: true }).fill(password);
     await this.page.locator('form button[type=submit]').click();
     await this.online();
     return this;
   }
 
-  /** Waits until the page says that it is connected. */
+  /** Waits until the page shows that it is connected. */
   async online() {
     await until(`${this.name} is online`, () => this.tone('good'));
   }
 
-  async away() {
-    await until(`${this.name} is told that there is no connection`, () => this.tone('bad'));
+  /** Waits until the page shows that it isn't connected. */
+  async offline() {
+    await until(`${this.name} is offline`, () => this.tone('bad'));
   }
 
   async tone(tone) {
@@ -145,13 +154,13 @@ export class Person {
     await this.page.getByRole('menuitem', { name: item, exact: true }).click();
   }
 
-  /** Finds somebody, makes them a friend, and opens the conversation. */
+  /** Finds a user, adds them as a friend, and opens the conversation. */
   async befriend(name) {
-    await this.menu('New', 'Find somebody');
-    await this.page.getByLabel('Name or number').fill(name);
-    await this.page.getByLabel('Name or number').press('Enter');
+    await this.menu('New chat', 'Find people');
+    await this.page.getByLabel('Username or ID').fill(name);
+    await this.page.getByLabel('Username or ID').press('Enter');
     await this.page.getByRole('dialog').getByRole('button', { name: 'Add friend', exact: true }).click();
-    await this.page.getByRole('dialog').getByText('You are friends.').waitFor();
+    await this.page.getByRole('dialog').getByText('Friend added').waitFor();
     await this.page.getByRole('dialog').getByRole('button', { name: 'Message', exact: true }).click();
     await this.composer(name).waitFor();
   }
@@ -161,12 +170,12 @@ export class Person {
     return this.page.locator('nav a.row').filter({ has: this.page.locator('.row-name', { hasText: name }) });
   }
 
-  /** Looks at the page: only what somebody looks at is read. */
+  /** Brings the page to the front. Messages are marked as read only there. */
   async look() {
     await this.page.bringToFront();
   }
 
-  /** Looks, and opens a conversation that is in the list. */
+  /** Brings the page to the front, and opens a conversation of the list. */
   async enter(name) {
     await this.look();
     await this.row(name).click();
@@ -177,7 +186,7 @@ export class Person {
     return this.page.getByRole('textbox', { name: `Message ${name}`, exact: true });
   }
 
-  /** Writes to the conversation that is open. */
+  /** Sends a message to the open conversation. */
   async write(text) {
     const area = this.page.locator('form.composer textarea');
     const [first, ...rest] = this.touch ? [text] : text.split('\n');
@@ -186,11 +195,11 @@ export class Person {
       await area.press('Shift+Enter');
       await this.page.keyboard.insertText(line);
     }
-    if (this.touch) await this.page.locator('button.send').tap(); // there Enter begins a line
+    if (this.touch) await this.page.locator('button.send').tap(); // on touch screens, Enter starts a new line
     else await area.press('Enter');
   }
 
-  /** Puts a long text where it would take long to type. */
+  /** Inserts a text into the input field at once. Faster than fill for long texts. */
   async paste(text) {
     await this.page.locator('form.composer textarea').evaluate((area, all) => {
       area.focus();
@@ -213,17 +222,17 @@ export class Person {
   async reads(...texts) {
     let last;
     try {
-      return await until('', async () => {
+      return await until(`${this.name} reads the messages`, async () => {
         last = (await this.messages()).slice(-texts.length);
         return last.length === texts.length && last.every((message, i) => message.text === texts[i]) && last;
       });
     } catch {
-      throw new Error(`${this.name} reads ${JSON.stringify(last)}, and not ${JSON.stringify(texts)}`);
+      throw new Error(`${this.name}'s last messages: got ${JSON.stringify(last)}, want ${JSON.stringify(texts)}`);
     }
   }
 
-  /** Waits until the last own message has come so far: queued, sent, stored or read. */
+  /** Waits until the last own message has a mark: queued, sent, stored or read. */
   async marked(mark) {
-    await until(`${this.name}'s last message is marked ${mark}`, async () => (await this.messages()).filter(({ mine }) => mine).at(-1)?.mark === mark);
+    await until(`${this.name}'s last own message has the mark ${mark}`, async () => (await this.messages()).filter(({ mine }) => mine).at(-1)?.mark === mark);
   }
 }

@@ -1,13 +1,13 @@
-// Drives a browser, node run.mjs chromium|firefox PROGRAM, through scenarios, told which
-// by browser_test.go on its standard input, a JSON object to a line:
+// Runs scenarios in a browser: node run.mjs chromium|firefox PROGRAM. browser_test.go
+// controls it over standard input (→) and output (←), with one JSON object per line:
 //
 //   → {"run": "talk", "url": "http://127.0.0.1:1/", "data": …}
-//   ← {"ask": "kill"}      the server is to be killed, or "start"ed again
-//   → {}                   it is done; {"error": "…"}: it can't be
-//   ← {"fact": "…", "value": 1, "unit": "ms"}
+//   ← {"ask": "kill"}      asks to kill the server, or to "start" it again
+//   → {}                   done, or {"error": "…"}
+//   ← {"fact": "…", "value": 1, "unit": "ms"}   a measurement, to be logged
 //   ← {"done": true}       or {"done": true, "error": "…"}
 //
-// It ends, and the browser with it, where its input does.
+// At the end of the input it closes the browser and exits.
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -28,12 +28,11 @@ async function hear() {
 
 async function ask(what) {
   tell({ ask: what });
-  const { error } = (await hear()) ?? { error: 'nobody answers' };
-  if (error) throw new Error(`${what} the server: ${error}`);
+  const { error } = (await hear()) ?? { error: 'the input ended before the answer' };
+  if (error) throw new Error(`could not ${what} the server: ${error}`);
 }
 
-// The browser asks its maker for nothing while it is tested: what it wants of the
-// network by itself is neither ours nor there.
+// Chromium may connect only to this machine, not to its vendor's services.
 const [,, kind, executablePath] = process.argv;
 const launch = {
   chromium: () => chromium.launch({
@@ -42,9 +41,9 @@ const launch = {
     args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu', '--force-color-profile=srgb',
       '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost'],
   }),
-  firefox: () => firefox.launch({ timeout: longest, executablePath, channel: 'moz-firefox' }), // by WebDriver BiDi
+  firefox: () => firefox.launch({ timeout: longest, executablePath, channel: 'moz-firefox' }), // uses WebDriver BiDi
 }[kind];
-const browser = await launch().catch(launch); // once more, where a machine was too busy
+const browser = await launch().catch(launch); // retry once: the machine may be busy
 
 const scenarios = {};
 for (const name of readdirSync(new URL('scenarios', import.meta.url))) {
@@ -63,22 +62,22 @@ async function play({ run, url, data }) {
     axe,
     fact: (fact, value, unit = '') => tell({ fact, value, unit }),
     server: { kill: () => ask('kill'), start: () => ask('start') },
-    /** Somebody at a browser of their own, who has opened the page. */
+    /** Returns a Person with a browser context of their own, who has opened the page. */
     async person(name, options) {
-      const somebody = await Person.come(browser, url, name, options);
-      people.push(somebody);
-      return somebody;
+      const person = await Person.create(browser, url, name, options);
+      people.push(person);
+      return person;
     },
   };
   try {
     await scenarios[run](stage);
-    for (const somebody of people) somebody.complain();
+    for (const person of people) person.checkErrors();
     return null;
   } catch (error) {
-    const seen = await Promise.all(people.map((somebody) => somebody.describe()));
+    const seen = await Promise.all(people.map((person) => person.describe()));
     return `${error.stack}\n${seen.join('\n')}`;
   } finally {
-    await Promise.all(people.map((somebody) => somebody.context.close()));
+    await Promise.all(people.map((person) => person.context.close()));
   }
 }
 

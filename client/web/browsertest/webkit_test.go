@@ -22,7 +22,7 @@ import (
 // drive that version. make webkit runs it, with CHATD_BROWSER=webkit.
 func TestWebKit(t *testing.T) {
 	if os.Getenv("CHATD_BROWSER") != "webkit" {
-		t.Skip("make webkit tries it: CHATD_BROWSER isn't webkit")
+		t.Skip("CHATD_BROWSER isn't webkit; run make webkit")
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), longestPlay)
 	defer cancel()
@@ -65,55 +65,55 @@ func TestWebKit(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	w.until("60 are unread", `document.querySelector("nav a.row .badge")?.textContent === "60"`)
+	w.until("the badge shows 60 unread messages", `document.querySelector("nav a.row .badge")?.textContent === "60"`)
 	w.press("nav a.row")
-	w.until("all are there, as text and links", `document.querySelectorAll("[data-testid=history] li.message .text a").length === 60 && !document.querySelector("[data-testid=history] b")`)
-	w.until("it begins where nothing was read", `document.querySelector("[data-testid=history]").scrollTop < -500`)
+	w.until("all 60 messages are shown, as text with links", `document.querySelectorAll("[data-testid=history] li.message .text a").length === 60 && !document.querySelector("[data-testid=history] b")`)
+	w.until("the view is at the first unread message", `document.querySelector("[data-testid=history]").scrollTop < -500`)
 	w.press("button.to-end")
 	for r := (client.Read{}); r.User != anna.ID || r.Seq != last.Seq; {
-		r = next(ctx, t, "what anna has read", reads)
+		r = next(ctx, t, "anna's read receipt", reads)
 	}
 
-	said := func(text string) {
+	send := func(text string) {
 		w.write("form.composer textarea", text)
 		w.press("button.send")
 		if m := next(ctx, t, text, messages); m.Text != text {
-			t.Fatalf("bob reads %q, not %q", m.Text, text)
+			t.Fatalf("bob received %q, want %q", m.Text, text)
 		}
 	}
-	said("hello from WebKit, 你好")
-	w.until("it is at its end", `document.querySelector("[data-testid=history]").scrollTop === 0`)
+	send("hello from WebKit, 你好")
+	w.until("the view is at the end", `document.querySelector("[data-testid=history]").scrollTop === 0`)
 
 	// A reload keeps the conversation and the draft.
 	w.write("form.composer textarea", "half a sent")
-	w.until("it is kept", `JSON.stringify(localStorage).includes("half a sent")`)
+	w.until("the draft is stored", `JSON.stringify(localStorage).includes("half a sent")`)
 	w.call("POST", "/refresh", struct{}{})
 	w.ready()
 	w.online()
-	w.until("the draft is there", `document.querySelector("form.composer textarea").value === "half a sent"`)
-	w.until("what was said is there", `document.querySelector("[data-testid=history]").textContent.includes("hello from WebKit, 你好")`)
+	w.until("the draft is back", `document.querySelector("form.composer textarea").value === "half a sent"`)
+	w.until("the message is shown after the reload", `document.querySelector("[data-testid=history]").textContent.includes("hello from WebKit, 你好")`)
 
 	// While the server is down, messages wait, and are then sent once.
 	if err := node.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	w.until("the page says that the server is away", `document.querySelector("[data-testid=connection][data-tone=bad]")`)
+	w.until("the page shows that it is offline", `document.querySelector("[data-testid=connection][data-tone=bad]")`)
 	w.press("button.send")
-	w.until("it waits", `document.querySelector("li.message.mine[data-mark=queued]")`)
+	w.until("the message is queued", `document.querySelector("li.message.mine[data-mark=queued]")`)
 	if err := node.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if m := next(ctx, t, "what waited", messages); m.Text != "half a sent" {
-		t.Errorf("bob reads %q", m.Text)
+	if m := next(ctx, t, "the queued message", messages); m.Text != "half a sent" {
+		t.Errorf("bob received %q, want %q", m.Text, "half a sent")
 	}
 	w.online()
 
 	// A new group is ready for the first message.
-	w.click("New")
+	w.click("New chat")
 	w.click("New group")
 	w.write("dialog input", "tea")
 	w.click("Create")
-	w.until("one can write at once", `!document.querySelector("dialog") && document.activeElement.matches("form.composer textarea")`)
+	w.until("the input field of the new group has the focus", `!document.querySelector("dialog") && document.activeElement.matches("form.composer textarea")`)
 
 	// A second tab is inactive until the first one is closed.
 	var first string
@@ -123,34 +123,34 @@ func TestWebKit(t *testing.T) {
 	look := func(handle string) { w.call("POST", "/window", map[string]string{"handle": handle}) }
 	look(tab.Handle)
 	w.open(node.HTTP() + "/")
-	w.until("it rests", `document.querySelector("[data-testid=resting]")`)
+	w.until("the second tab rests", `document.querySelector("[data-testid=resting]")`)
 	look(first)
 	w.online()
 	w.call("DELETE", "/window", nil)
 	look(tab.Handle)
 	w.online()
-	w.until("it doesn't rest", `!document.querySelector("[data-testid=resting]")`)
+	w.until("the remaining tab doesn't rest", `!document.querySelector("[data-testid=resting]")`)
 
 	// In a narrow window nothing overflows.
 	w.call("POST", "/window/rect", map[string]int{"width": 400, "height": 700})
-	w.until("nothing sticks out", `innerWidth <= 500 && document.documentElement.scrollWidth <= innerWidth`)
+	w.until("nothing is wider than the window", `innerWidth <= 500 && document.documentElement.scrollWidth <= innerWidth`)
 	if wrong := w.do(`return window.wrong.join("\n")`); wrong != "" {
-		t.Errorf("the page's errors: %v", wrong)
+		t.Errorf("the page had errors, want none:\n%v", wrong)
 	}
 	select {
 	case m := <-messages:
-		t.Errorf("bob reads %q as well", m.Text)
+		t.Errorf("bob received %q too, want no more messages", m.Text)
 	default:
 	}
 }
 
-// next returns the next value of a channel.
+// next returns the next value of a channel. It fails the test if ctx ends first.
 func next[T any](ctx context.Context, t *testing.T, what string, ch <-chan T) (it T) {
 	t.Helper()
 	select {
 	case it = <-ch:
 	case <-ctx.Done():
-		t.Fatalf("no value: %s", what)
+		t.Fatalf("timeout while waiting for %s", what)
 	}
 	return it
 }
@@ -198,7 +198,7 @@ func startWebKit(t *testing.T) *webkit {
 	start(t, driver)
 
 	w := &webkit{t: t, base: fmt.Sprintf("http://127.0.0.1:%d", port.Number)}
-	w.wait("the driver is there", func() bool {
+	w.wait("WebKitWebDriver answers", func() bool {
 		resp, err := http.Get(w.base + "/status")
 		if err == nil {
 			_ = resp.Body.Close()
@@ -272,7 +272,7 @@ func (w *webkit) try(method, path string, body any) (json.RawMessage, error) {
 func (w *webkit) into(to any, value json.RawMessage) {
 	w.t.Helper()
 	if err := json.Unmarshal(value, to); err != nil {
-		w.t.Fatalf("%v: %s", err, value)
+		w.t.Fatalf("decode the WebDriver value %s: %v", value, err)
 	}
 }
 
@@ -287,7 +287,7 @@ func (w *webkit) wait(what string, is func() bool) {
 	w.t.Helper()
 	for end := time.Now().Add(longest); !is(); time.Sleep(25 * time.Millisecond) {
 		if time.Now().After(end) {
-			w.t.Fatalf("not true after two minutes: %s", what)
+			w.t.Fatalf("timeout after %v; want: %s", longest, what)
 		}
 	}
 }
@@ -297,7 +297,7 @@ func (w *webkit) until(what, expression string) {
 	w.t.Helper()
 	for end := time.Now().Add(longest); w.do(`return Boolean(`+expression+`)`) != true; time.Sleep(25 * time.Millisecond) {
 		if time.Now().After(end) {
-			w.t.Fatalf("not true after two minutes: %s; the page says:\n%v", what, w.do(`return document.body.innerText`))
+			w.t.Fatalf("timeout after %v; want: %s; the page shows:\n%v", longest, what, w.do(`return document.body.innerText`))
 		}
 	}
 }
@@ -311,7 +311,7 @@ func (w *webkit) open(url string) {
 
 func (w *webkit) ready() {
 	w.t.Helper()
-	w.until("the page is there", `performance.getEntriesByName("ready").length`)
+	w.until("the page is loaded", `performance.getEntriesByName("ready").length`)
 	w.do(`window.wrong ??= []; addEventListener("error", (e) => wrong.push(e.message)); addEventListener("unhandledrejection", (e) => wrong.push(String(e.reason)))`)
 }
 
@@ -323,7 +323,7 @@ func (w *webkit) online() {
 // on executes a command on an element, once it exists.
 func (w *webkit) on(using, which, command string, body any) {
 	w.t.Helper()
-	w.wait(which+" takes it", func() bool {
+	w.wait(which+" accepts "+command, func() bool {
 		value, err := w.try("POST", "/element", map[string]string{"using": using, "value": which})
 		if err != nil {
 			return false // not there yet

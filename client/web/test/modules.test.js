@@ -1,5 +1,5 @@
-// Tests of the modules that know no browser. Run by web_test.go in Berlin's
-// time, whose days have 23 and 25 hours twice a year.
+// Tests of the modules that need no browser. web_test.go runs them in the time zone
+// of Berlin, where one day a year has 23 hours and one has 25.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -13,7 +13,11 @@ import { pieces } from '../app/links.js';
 import { lines } from '../app/runs.js';
 import { describe } from '../app/status.js';
 
-test('a text becomes the same text in pieces, and links lead to http and https alone', () => {
+const quote = JSON.stringify;
+const equal = (got, want, what) => assert.equal(got, want, `${what}: got ${quote(got)}, want ${quote(want)}`);
+const same = (got, want, what) => assert.deepEqual(got, want, `${what}: got ${quote(got)}, want ${quote(want)}`);
+
+test('pieces keep the text unchanged, and only http and https become links', () => {
   const cases = [
     ['', []],
     ['no link', []],
@@ -29,103 +33,111 @@ test('a text becomes the same text in pieces, and links lead to http and https a
     ['javascript://x.example/%0aalert(1)', []],
     ['data:text/html,x ftp://a.example //a.example www.a.example', []],
     ['https://', []],
-    ['https://bank.example@evil.example/', []], // it would read as another host
+    ['https://bank.example@evil.example/', []], // looks like a link to bank.example
     ['xhttps://a.example', []],
     ['<https://a.example/><b>', ['https://a.example/']],
     ['https://a.example/"onclick="x', ['https://a.example/']],
   ];
   for (const [text, links] of cases) {
     const all = pieces(text);
-    assert.equal(all.map((piece) => piece.text).join(''), text);
-    assert.deepEqual(all.filter((piece) => piece.href).map((piece) => piece.text), links, text);
-    for (const { href } of all) if (href) assert.match(href, /^https?:\/\//);
+    equal(all.map((piece) => piece.text).join(''), text, `text of pieces(${quote(text)})`);
+    same(all.filter((piece) => piece.href).map((piece) => piece.text), links, `links of pieces(${quote(text)})`);
+    for (const { href } of all) if (href) assert.match(href, /^https?:\/\//, `pieces(${quote(text)}) links to ${href}, want http or https`);
   }
 });
 
-test('a long text is taken apart in time that grows with it, not faster', () => {
+test('a long text with many brackets is split in linear time', () => {
   const text = 'https://a.example/' + '(.'.repeat(16_000);
-  assert.equal(pieces(text).map((piece) => piece.text).join(''), text);
+  assert.ok(pieces(text).map((piece) => piece.text).join('') === text, 'the pieces, joined, differ from the text');
 });
 
-test('messages stand together by sender, by time and by day', () => {
+test('messages are grouped by sender, time and day', () => {
   const at = new Date(2026, 2, 28, 23, 55).getTime();
   const said = (seq, from, minutes) => ({ seq, from, cid: `c${seq}`, time: at + minutes * 60_000 });
   const messages = [said(1, 1, 0), said(2, 1, 1), said(3, 2, 2), said(4, 2, 4), said(5, 2, 10), said(6, 1, 16)];
   const shape = (all) => all.map((line) => (line.kind === 'message' ? `${line.message.seq}${line.first ? 'f' : ''}${line.last ? 'l' : ''}` : line.kind));
-  assert.deepEqual(shape(lines(messages, { me: 1 })), ['day', '1f', '2l', '3f', '4l', 'day', '5fl', '6fl']);
-  assert.deepEqual(shape(lines(messages, { me: 1, unreadAfter: 3 })), ['day', '1f', '2l', '3fl', 'unread', '4fl', 'day', '5fl', '6fl']);
-  assert.deepEqual(shape(lines(messages, { me: 2, unreadAfter: 2 })).indexOf('unread'), 7); // one's own are never new
-  assert.deepEqual(lines([], { me: 1 }), []);
+  same(shape(lines(messages, { me: 1 })), ['day', '1f', '2l', '3f', '4l', 'day', '5fl', '6fl'], 'lines without unread messages');
+  same(shape(lines(messages, { me: 1, unreadAfter: 3 })), ['day', '1f', '2l', '3fl', 'unread', '4fl', 'day', '5fl', '6fl'], 'lines with unreadAfter 3');
+  equal(shape(lines(messages, { me: 2, unreadAfter: 2 })).indexOf('unread'), 7, 'index of the unread line: own messages are never unread');
+  same(lines([], { me: 1 }), [], 'lines of no messages');
   const keys = lines([...messages, { from: 1, cid: 'waits', time: at }], { me: 1, unreadAfter: 1 }).map((line) => line.key);
-  assert.equal(new Set(keys).size, keys.length);
+  equal(new Set(keys).size, keys.length, `number of different keys in ${quote(keys)}`);
 });
 
-test('an own message keeps its place in the page when it is stored', () => {
+test('an own message keeps its key when it is stored', () => {
   const key = (message) => lines([message], { me: 1 }).at(-1).key;
-  assert.equal(key({ from: 1, cid: 'a', time: 5 }), key({ from: 1, cid: 'a', time: 9, seq: 7 }));
+  equal(key({ from: 1, cid: 'a', time: 9, seq: 7 }), key({ from: 1, cid: 'a', time: 5 }), 'key of the stored message');
 });
 
-test('days are those of the calendar, also where one has 23 or 25 hours', () => {
+test('days follow the calendar, also when a day has 23 or 25 hours', () => {
   for (const [month, day] of [[2, 29], [9, 25], [0, 1]]) {
     const noon = new Date(2026, month, day, 12).getTime();
     const before = new Date(2026, month, day - 1, 0, 30).getTime();
-    assert.equal(dayName(noon, noon), english.today);
-    assert.equal(dayName(before, noon), english.yesterday);
-    assert.equal(dayName(new Date(2026, month, day, 0, 0, 1).getTime(), noon), english.today);
-    assert.equal(new Date(tomorrow(noon)).getHours(), 0);
-    assert.equal(new Date(tomorrow(noon)).getDate(), new Date(2026, month, day + 1).getDate());
-    assert.equal(dayOf(noon), new Date(2026, month, day).getTime());
+    const at = new Date(noon).toDateString();
+    equal(dayName(noon, noon), english.today, `dayName of noon, ${at}`);
+    equal(dayName(before, noon), english.yesterday, `dayName of 0:30 on the day before ${at}`);
+    equal(dayName(new Date(2026, month, day, 0, 0, 1).getTime(), noon), english.today, `dayName of 0:00:01, ${at}`);
+    equal(new Date(tomorrow(noon)).getHours(), 0, `hour of tomorrow(${at})`);
+    equal(new Date(tomorrow(noon)).getDate(), new Date(2026, month, day + 1).getDate(), `day of tomorrow(${at})`);
+    equal(dayOf(noon), new Date(2026, month, day).getTime(), `dayOf(${at})`);
   }
 });
 
-test('a time is said as shortly as it is plain', () => {
+test('times are as short as possible without being ambiguous', () => {
   const now = new Date(2026, 10, 25, 12).getTime(); // a Wednesday
-  assert.equal(shortTime(now - 60_000, now), clock(now - 60_000));
-  assert.equal(shortTime(new Date(2026, 10, 24, 23).getTime(), now), english.yesterday);
-  assert.equal(shortTime(new Date(2026, 10, 20, 23).getTime(), now), 'Fri');
-  assert.equal(dayName(new Date(2026, 10, 20, 23).getTime(), now), 'Friday');
-  assert.match(dayName(new Date(2026, 10, 18).getTime(), now), /18/);
-  assert.match(dayName(new Date(2025, 10, 18).getTime(), now), /2025/);
-  assert.doesNotMatch(shortTime(new Date(2026, 10, 18).getTime(), now), /26/);
-  assert.match(shortTime(new Date(2025, 10, 18).getTime(), now), /25/);
-  assert.notEqual(dayName(now + 86_400_000, now), english.today); // a clock that is behind
+  const on = (year, month, day, hour = 0) => new Date(year, month - 1, day, hour).getTime();
+  const matches = (got, pattern, what) => assert.match(got, pattern, `${what}: got ${quote(got)}, want a match of ${pattern}`);
+  equal(shortTime(now - 60_000, now), clock(now - 60_000), 'shortTime of a minute ago');
+  equal(shortTime(on(2026, 11, 24, 23), now), english.yesterday, 'shortTime of yesterday');
+  equal(shortTime(on(2026, 11, 20, 23), now), 'Fri', 'shortTime of the last Friday');
+  equal(dayName(on(2026, 11, 20, 23), now), 'Friday', 'dayName of the last Friday');
+  matches(dayName(on(2026, 11, 18), now), /18/, 'dayName of a week ago');
+  matches(dayName(on(2025, 11, 18), now), /2025/, 'dayName of last year');
+  const weekAgo = shortTime(on(2026, 11, 18), now);
+  assert.doesNotMatch(weekAgo, /26/, `shortTime of a week ago: got ${quote(weekAgo)}, want no year`);
+  matches(shortTime(on(2025, 11, 18), now), /25/, 'shortTime of last year');
+  assert.notEqual(dayName(now + 86_400_000, now), english.today, 'a time one day ahead, as of a wrong clock, must not be today');
 });
 
-test('both languages say the same things, of the same', () => {
+test('both languages have the same texts with the same parameters', () => {
   const shape = (table) => Object.entries(table).map(([key, value]) =>
     typeof value === 'object' ? `${key}: ${Object.keys(value)}` : `${key}: ${typeof value} ${value.length >= 0 && typeof value === 'function' ? value.length : ''}`);
-  assert.deepEqual(shape(chinese), shape(english));
+  same(shape(chinese), shape(english), 'keys and parameters in Chinese');
   for (const table of [english, chinese]) {
-    for (const value of Object.values(table)) {
-      if (typeof value === 'function') assert.match(value('7', '7'), /7/);
-      else if (typeof value === 'string') assert.notEqual(value.trim(), '');
+    for (const [key, value] of Object.entries(table)) {
+      if (typeof value === 'function') assert.match(value('7', '7'), /7/, `text.${key}('7', '7') = ${quote(value('7', '7'))}, want its argument in it`);
+      else if (typeof value === 'string') assert.notEqual(value.trim(), '', `text.${key} is empty`);
     }
   }
-  assert.equal(english.unread(1), '1 unread message');
-  assert.equal(english.unread(2), '2 unread messages');
+  equal(english.unread(1), '1 unread message', 'english.unread(1)');
+  equal(english.unread(2), '2 unread messages', 'english.unread(2)');
 });
 
-test('the language is the first of the browser’s that there is', () => {
-  assert.deepEqual(choose(['zh-CN', 'en']), { name: 'zh', tag: 'zh-CN' });
-  assert.deepEqual(choose(['fr', 'zh-Hant-TW', 'en']), { name: 'zh', tag: 'zh-Hant-TW' });
-  assert.deepEqual(choose(['en-GB', 'zh']), { name: 'en', tag: 'en-GB' });
-  assert.equal(choose(['constructor', 'fr']).name, 'en');
-  assert.equal(choose([]).name, 'en');
-});
-
-test('initials', () => {
-  for (const [name, want] of [['anna', 'A'], ['Anna Lind', 'AL'], ['陈小明', '陈'], ['anna.lind', 'AL'], ['😀 x', '😀X'], ['  ', '?'], ['-', '?']]) {
-    assert.equal(initials(name), want, name);
+test('the language is the first available one of the browser’s languages', () => {
+  for (const [tags, name, tag] of [
+    [['zh-CN', 'en'], 'zh', 'zh-CN'],
+    [['fr', 'zh-Hant-TW', 'en'], 'zh', 'zh-Hant-TW'],
+    [['en-GB', 'zh'], 'en', 'en-GB'],
+    [['constructor', 'fr'], 'en', 'en'], // a property of every object
+    [[], 'en', 'en'],
+  ]) {
+    same(choose(tags), { name, tag }, `choose(${quote(tags)})`);
   }
 });
 
-test('every state of the connection has its words', () => {
-  assert.deepEqual(describe({ name: 'online' }, 0), { tone: 'good', words: english.online });
-  assert.equal(describe({ name: 'connecting', attempt: 0 }, 0).words, english.connecting);
-  assert.equal(describe({ name: 'connecting', attempt: 2 }, 0).words, english.reconnecting);
-  assert.equal(describe({ name: 'offline', retryAt: 4200 }, 1000).words, english.noConnection(4));
-  assert.equal(describe({ name: 'offline', retryAt: 4200 }, 9000).words, english.noConnection(1));
-  assert.equal(describe({ name: 'offline', retryAt: 4200 }, 1000, false).words, english.youAreOffline);
-  assert.equal(describe({ name: 'resting' }, 0).words, english.resting);
-  assert.equal(describe({ name: 'ended', reason: 'abuse' }, 0).again, true);
+test('initials are of the first two words, or one Chinese character', () => {
+  for (const [name, want] of [['anna', 'A'], ['Anna Lind', 'AL'], ['陈小明', '陈'], ['anna.lind', 'AL'], ['😀 x', '😀X'], ['  ', '?'], ['-', '?']]) {
+    equal(initials(name), want, `initials(${quote(name)})`);
+  }
+});
+
+test('every state of the connection is described', () => {
+  same(describe({ name: 'online' }, 0), { tone: 'good', words: english.online }, 'online');
+  equal(describe({ name: 'connecting', attempt: 0 }, 0).words, english.connecting, 'first attempt to connect');
+  equal(describe({ name: 'connecting', attempt: 2 }, 0).words, english.reconnecting, 'third attempt to connect');
+  equal(describe({ name: 'offline', retryAt: 4200 }, 1000).words, english.noConnection(4), 'offline, 3.2 s before the retry');
+  equal(describe({ name: 'offline', retryAt: 4200 }, 9000).words, english.noConnection(1), 'offline, after the time of the retry');
+  equal(describe({ name: 'offline', retryAt: 4200 }, 1000, false).words, english.youAreOffline, 'offline, while the browser has no network');
+  equal(describe({ name: 'resting' }, 0).words, english.resting, 'resting');
+  equal(describe({ name: 'ended', reason: 'abuse' }, 0).again, true, 'ended: offer to connect again');
 });

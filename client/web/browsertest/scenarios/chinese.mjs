@@ -1,7 +1,7 @@
-// A browser that prefers Chinese gets a Chinese page, with no English left on it,
-// and an Enter that ends a word in an input method doesn't send.
+// A browser that prefers Chinese shows the page in Chinese, without any English. Enter
+// that confirms a word in an input method doesn't send the message.
 
-import { check, until } from '../person.mjs';
+import { check, equal, until } from '../person.mjs';
 
 export default async function chinese({ kind, person }) {
   const mei = await person('小梅', { locale: 'zh-CN' });
@@ -11,10 +11,10 @@ export default async function chinese({ kind, person }) {
     const words = await page.evaluate(() => [document.body.innerText, ...[...document.querySelectorAll('[aria-label], [title], [placeholder]')].flatMap((element) =>
       ['aria-label', 'title', 'placeholder'].map((name) => element.getAttribute(name) ?? ''))].join('\n').match(/[A-Za-z]{3,}/g) ?? []);
     const left = words.filter((word) => !['chatd', 'Ctrl', 'bob', 'KiB', 'HTTPS'].includes(word));
-    check(!left.length, `${where} is Chinese, but for ${left}`);
+    check(!left.length, `no English words in ${where}`, left);
   };
-  check((await page.evaluate(() => document.documentElement.lang)) === 'zh', 'the page says that it is Chinese');
-  await allChinese('the way in');
+  equal(await page.evaluate(() => document.documentElement.lang), 'zh', 'lang of the page');
+  await allChinese('the sign-in view');
   await page.getByRole('button', { name: '注册', exact: true }).click();
   await page.getByLabel('用户名', { exact: true }).fill(mei.name);
   await page.getByLabel('密码', { exact: true }).fill('secret-secret');
@@ -39,8 +39,7 @@ export default async function chinese({ kind, person }) {
   await allChinese('the details');
 }
 
-/** Writes a word as an input method does: keys that belong to it, a word that comes to be,
- * and the Enter that takes it. Only Chromium can be made to. */
+/** Types a word with an input method, and confirms it with Enter. Works only in Chromium. */
 async function compose(mei, area) {
   await area.focus();
   const devtools = await mei.context.newCDPSession(mei.page);
@@ -48,6 +47,6 @@ async function compose(mei, area) {
   await devtools.send('Input.dispatchKeyEvent', { type: 'rawKeyDown', key: 'Enter', code: 'Enter', windowsVirtualKeyCode: 229 });
   await devtools.send('Input.dispatchKeyEvent', { type: 'keyUp', key: 'Enter', code: 'Enter', windowsVirtualKeyCode: 13 });
   await devtools.send('Input.insertText', { text: '你好' });
-  await until('the word is there', async () => (await area.inputValue()) === '你好');
-  check((await mei.messages()).length === 1, 'the word isn\'t sent by the key that took it');
+  await until('the word is in the input field', async () => (await area.inputValue()) === '你好');
+  equal((await mei.messages()).length, 1, 'messages after Enter has confirmed a word, which must not send it');
 }

@@ -1,17 +1,17 @@
-// How much a browser has to get before somebody can do something, and how long that
-// takes. What is asserted is that nothing comes from elsewhere, and that the whole
-// isn't larger than it is meant to be.
+// Measures how much a browser loads until the sign-in view is usable, and how long that
+// takes. Checks that everything comes from the server itself, and that it is less than
+// 150 KiB.
 
 import { check, longest } from '../person.mjs';
 
-const people = 5; // who come, each with a browser that has nothing of the page
-const visits = 3; // of each
+const people = 5; // users, each with an empty cache
+const visits = 3; // of each user
 
-/** In the page, before anything else runs: notes when the way in has been drawn, in ms. */
+/** Runs in the page before its scripts. Stores the time in ms when the sign-in view was painted. */
 function watch() {
   const look = () => {
     if (!document.querySelector('form input')) return requestAnimationFrame(look);
-    setTimeout(() => (window.usable_ = performance.now())); // behind the frame that shows it
+    setTimeout(() => (window.usable_ = performance.now())); // after the frame was painted
   };
   requestAnimationFrame(look);
 }
@@ -32,21 +32,22 @@ export default async function figures({ browser, url, fact }) {
       await page.goto(url);
       const { usable } = await page.waitForFunction(() => window.usable_ && { usable: window.usable_ }).then((handle) => handle.jsonValue());
       (visit ? later : first).push(usable);
-      await page.waitForFunction(() => performance.getEntriesByName('ready').length); // what is behind the way in comes while one types
-      check(responses.every((response) => response.url().startsWith(url)), `all of it comes from ${url}`);
+      await page.waitForFunction(() => performance.getEntriesByName('ready').length); // the rest of the page is loaded
+      const foreign = responses.map((response) => response.url()).filter((from) => !from.startsWith(url));
+      check(!foreign.length, `all files come from ${url}`, foreign);
       if (i || visit) continue;
-      check(responses.some((response) => response.url().endsWith('/sdk/wire.js')), 'all of it is there');
+      check(responses.some((response) => response.url().endsWith('/sdk/wire.js')), 'sdk/wire.js is loaded, so all modules are', responses.map((response) => response.url()));
       let plain = 0;
       for (const response of responses) plain += (await response.body()).length;
       const sizes = await Promise.all(responses.map((response) => response.request().sizes()));
       fact('responses', responses.length);
       fact('bytes, uncompressed', plain);
       fact('bytes on the wire', sizes.reduce((sum, { responseBodySize, responseHeadersSize }) => sum + responseBodySize + responseHeadersSize, 0));
-      fact('first contact to usable, the first of all', Math.round(usable), 'ms');
-      check(plain < 150 << 10, `a page has less than 150 KiB, not ${plain}`);
+      fact('time until usable, very first visit', Math.round(usable), 'ms');
+      check(plain < 150 << 10, `the page has less than ${150 << 10} bytes`, plain);
     }
     await context.close();
   }
-  fact(`first contact to usable, median of ${people}`, median(first), 'ms');
-  fact('later visits, median', median(later), 'ms');
+  fact(`time until usable, median of ${people} first visits`, median(first), 'ms');
+  fact('time until usable, median of later visits', median(later), 'ms');
 }

@@ -1,8 +1,8 @@
-// What people write is text, whatever it is: names, groups and messages that are
-// markup, scripts, links to scripts, turn text around, are invisible or as long as
-// can be are shown as they are, run nothing and break nothing.
+// Whatever users write is shown as text. Markup, scripts, script links, bidirectional
+// overrides, invisible characters and very long texts, as names or messages, run nothing
+// and don't break the layout.
 
-import { check, until } from '../person.mjs';
+import { check, equal, until } from '../person.mjs';
 
 const bodies = [
   '<img src=x onerror="alert(1)">',
@@ -24,39 +24,38 @@ export default async function hostile({ person, data }) {
   await bob.enter(eve.name);
   await bob.reads(...bodies);
 
-  // What no page of ours would send comes from the SDK: see browser_test.go.
+  // Texts that our page wouldn't send come from the Go SDK: see browser_test.go.
   const mallory = data.sender;
   await bob.befriend(mallory);
   await bob.write('ready');
-  const got = await until('all of it has come', async () => {
+  const got = await until(`bob has all ${data.bodies.length} messages of ${mallory}`, async () => {
     const all = (await bob.messages()).filter(({ mine }) => !mine);
     return all.length === data.bodies.length && all;
   });
-  got.forEach(({ text }, i) => check(text === data.bodies[i], `${JSON.stringify(data.bodies[i].slice(0, 80))} is shown as it is, not as ${JSON.stringify(text.slice(0, 80))}`));
+  got.forEach(({ text }, i) => check(text === data.bodies[i], `message ${i} is shown as ${JSON.stringify(data.bodies[i].slice(0, 80))}`, text.slice(0, 80)));
 
   const bad = await bob.page.evaluate(() => [...document.querySelectorAll('script:not([type=module]), iframe, object, embed, .history img, nav img, .message svg:not(.icon), [onerror], [onload]')]
     .filter((element) => !element.closest('.meta, .actions')).map((element) => element.outerHTML.slice(0, 100)));
-  check(bad.length === 0, `no element has come of it: ${bad}`);
+  check(bad.length === 0, 'no message has created elements', bad);
   const links = await bob.page.evaluate(() => [...document.querySelectorAll('.message a')].map((a) => a.href));
-  check(links.every((href) => /^https?:/.test(href)), `links lead to the web alone: ${links}`);
+  check(links.every((href) => /^https?:/.test(href)), 'all links are http or https', links);
   const wide = await bob.page.evaluate(() => document.scrollingElement.scrollWidth - innerWidth);
-  check(wide <= 0, `nothing makes the page wider, by ${wide} pixels`);
+  check(wide <= 0, 'the page isn\'t wider than the window; excess pixels at most 0', wide);
 
-  // A text that turns around leaves what stands beside it alone: the time is
-  // still to the right of what was said.
+  // A message with bidirectional overrides doesn't affect the time beside it.
   const turned = await bob.page.evaluate(() => [...document.querySelectorAll('.message time')].every((time) => getComputedStyle(time).direction === 'ltr' && !time.closest('.text')));
-  check(turned, 'the time isn\'t turned with the text');
+  check(turned, 'all times are left to right, outside of the text');
 
-  // As long as it can be, and one byte more.
+  // A message of the maximum length is sent. One byte more is refused.
   const area = bob.composer(mallory);
   await bob.paste('ü'.repeat(16 * 1024));
   await area.press('Enter');
   await bob.marked('stored');
   await bob.paste(`${'ü'.repeat(16 * 1024)}x`);
   await area.press('Enter');
-  await bob.page.getByText('Too long: a message has 32 KiB at most.').waitFor();
-  check((await area.inputValue()).length === 16 * 1024 + 1, 'what is too long stays where it was typed');
+  await bob.page.getByText('This message is too long (limit: 32 KiB). Send it in parts.').waitFor();
+  equal((await area.inputValue()).length, 16 * 1024 + 1, 'length of the input: a message that is too long must stay in the field');
   await bob.reload();
   await bob.online();
-  await until('the longest one has been stored whole', async () => (await bob.messages()).filter(({ mine }) => mine).at(-1)?.text.length === 16 * 1024);
+  await until('the longest message was stored completely', async () => (await bob.messages()).filter(({ mine }) => mine).at(-1)?.text.length === 16 * 1024);
 }

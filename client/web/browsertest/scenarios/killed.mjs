@@ -1,8 +1,8 @@
-// The server is killed while people talk, and comes back: both sides see it, what
-// was written meanwhile goes out by itself, once and in its order, also by a page
-// that was loaded anew in between, and nothing of what was said is lost.
+// The server is killed and restarted while users talk. Both see that they are offline.
+// Messages written meanwhile are sent afterwards, once and in order, even by a page that
+// was reloaded in between. No message is lost.
 
-import { check, until } from '../person.mjs';
+import { equal, until } from '../person.mjs';
 
 export default async function killed({ person, server }) {
   const [alice, bob] = [await person('alice'), await person('bob')];
@@ -15,25 +15,25 @@ export default async function killed({ person, server }) {
   await bob.write('2');
   await alice.reads('1', '2');
 
-  for (const somebody of [alice, bob]) somebody.forgiveNetwork();
+  for (const user of [alice, bob]) user.allowNetworkErrors();
   await server.kill();
-  await alice.away();
-  await bob.away();
+  await alice.offline();
+  await bob.offline();
   for (const text of ['3', '4', '5']) await alice.write(text);
-  await alice.reads('1', '2', '3', '4', '5'); // what is written stands there
+  await alice.reads('1', '2', '3', '4', '5'); // unsent messages are shown
   await alice.marked('queued');
 
   await server.start();
-  await alice.reload(); // what waits outlives the page
+  await alice.reload(); // unsent messages survive a reload
   await alice.online();
   await bob.online();
   await alice.reads('1', '2', '3', '4', '5');
   await bob.reads('1', '2', '3', '4', '5');
-  // What bob has read in the moment of the reload nobody tells the page any more; of the next one it is told.
+  // If bob read the messages during the reload, alice's page missed that. A new message gets its mark.
   await alice.write('6');
   await bob.reads('1', '2', '3', '4', '5', '6');
   await alice.marked('read');
   const numbers = (await bob.messages()).map(({ seq }) => seq);
-  check(numbers.join() === '1,2,3,4,5,6', `no number is missing or twice: ${numbers}`);
-  await until('nothing waits', async () => (await alice.messages()).every(({ mine, mark }) => !mine || mark === 'read'));
+  equal(numbers.join(), '1,2,3,4,5,6', 'seqs of bob\'s messages');
+  await until('alice has no unsent messages', async () => (await alice.messages()).every(({ mine, mark }) => !mine || mark === 'read'));
 }

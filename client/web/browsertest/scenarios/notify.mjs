@@ -1,10 +1,10 @@
-// Who asks for it, and is let by the browser, is told of messages by the desktop while they
-// look elsewhere; a click on what it tells leads to the conversation.
+// If the user has turned on notifications and the browser allows it, new messages are
+// shown on the desktop while the page isn't in front. A click opens the conversation.
 
-import { check, until } from '../person.mjs';
+import { equal, until } from '../person.mjs';
 
-/** In the page, before anything else runs: keeps the real notifications, and what becomes of them. */
-function keep() {
+/** Runs in the page before its scripts. Records all notifications and their events. */
+function record() {
   window.notes_ = [];
   window.Notification = class extends Notification {
     constructor(...given) {
@@ -22,37 +22,37 @@ export default async function notify({ person, url }) {
   await alice.register();
   await bob.register();
   await bob.befriend('alice');
-  await alice.context.addInitScript(keep);
+  await alice.context.addInitScript(record);
   const notes = () => alice.page.evaluate(() => window.notes_.map(({ title, body, shown, closed }) => ({ title, body, shown, closed })));
-  const told = (words) => alice.page.locator('.toast', { hasText: words }).waitFor();
+  const toast = (words) => alice.page.locator('.toast', { hasText: words }).waitFor();
 
-  // The browser doesn't let it: that is said, and nothing is turned on.
+  // The browser doesn't allow notifications: the page says so, and doesn't turn them on.
   await alice.reload();
   await alice.online();
   await alice.menu('Menu', 'Turn on notifications');
-  await told('doesn’t allow');
+  await toast('Your browser blocks notifications');
 
   await alice.context.grantPermissions(['notifications'], { origin: new URL(url).origin });
   await alice.menu('Menu', 'Turn on notifications');
-  await told('You’ll be told');
+  await toast('Notifications are on');
   await bob.write('psst');
-  await until('it is on the desktop', async () => (await notes()).some(({ title, body, shown }) => title === 'bob' && body === 'psst' && shown));
+  await until('the desktop shows the message psst', async () => (await notes()).some(({ title, body, shown }) => title === 'bob' && body === 'psst' && shown));
 
   await alice.page.evaluate(() => window.notes_.at(-1).of.dispatchEvent(new Event('click')));
   await alice.reads('psst');
-  await until('what was clicked is gone', async () => (await notes()).every(({ closed }) => closed));
+  await until('the clicked notification is closed', async () => (await notes()).every(({ closed }) => closed));
   await bob.write('you are looking');
   await alice.reads('psst', 'you are looking');
-  check((await notes()).length === 1, 'who looks at it isn\'t told');
+  equal((await notes()).length, 1, 'notifications after a message arrived in the open conversation');
 
-  // It stays on, and ends when it is turned off.
+  // Notifications stay on after a reload, and end when the user turns them off.
   await alice.page.keyboard.press('Escape');
   await alice.reload();
   await alice.online();
   await bob.write('and again');
-  await until('it is on the desktop after a reload', async () => (await notes()).some(({ body, shown }) => body === 'and again' && shown));
+  await until('the desktop shows a message after a reload', async () => (await notes()).some(({ body, shown }) => body === 'and again' && shown));
   await alice.menu('Menu', 'Turn off notifications');
   await bob.write('quietly now');
   await alice.row('bob').getByText('quietly now').waitFor();
-  check((await notes()).length === 1, 'it was turned off');
+  equal((await notes()).length, 1, 'notifications since the reload: none may come after they were turned off');
 }

@@ -1,7 +1,7 @@
-// The browser loses its network and gets it back: what was written in between is
-// sent then, once; what others wrote meanwhile is there, in its order.
+// The browser loses the network and gets it back. Messages written meanwhile are sent
+// afterwards, once, and messages of others appear in order.
 
-import { check } from '../person.mjs';
+import { equal } from '../person.mjs';
 
 export default async function offline({ person }) {
   const [alice, bob] = [await person('alice'), await person('bob')];
@@ -12,15 +12,15 @@ export default async function offline({ person }) {
   await bob.enter('alice');
   await bob.reads('one');
 
-  alice.forgiveNetwork();
+  alice.allowNetworkErrors();
   await alice.context.setOffline(true);
-  await alice.away();
+  await alice.offline();
   await bob.write('while you were away');
   await bob.marked('stored');
   await alice.write('two');
   await alice.write('three');
   await alice.marked('queued');
-  check((await bob.messages()).length === 2, 'nothing of it has gone out');
+  equal((await bob.messages()).length, 2, 'bob\'s messages while alice is offline');
 
   await alice.context.setOffline(false);
   await alice.online();

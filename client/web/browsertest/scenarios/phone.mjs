@@ -1,5 +1,5 @@
-// On a phone, 360 pixels wide, list and conversation take turns, everything can be
-// reached by touch, and nothing is wider than the screen.
+// On a phone, 360 pixels wide, the page shows either the list or the conversation.
+// Buttons are large enough for touch, and nothing is wider than the screen.
 
 import { check, until } from '../person.mjs';
 
@@ -10,8 +10,8 @@ export default async function narrow({ person }) {
   const bob = await person('a name of fifty letters, as long as a name may be)');
   const fits = async (where) => {
     let what;
-    await until('', async () => !(what = await tooWide()).length).catch(() => {
-      throw new Error(`${where} is wider than the screen: ${what}`);
+    await until(`${where} fits the screen`, async () => !(what = await tooWide()).length).catch(() => {
+      throw new Error(`${where} is wider than the screen, because of ${what}`);
     });
   };
   const tooWide = async () => {
@@ -22,27 +22,27 @@ export default async function narrow({ person }) {
     const scroll = await alice.page.evaluate(() => document.scrollingElement.scrollWidth);
     return scroll > 360 ? [`${scroll} pixels`, ...wide] : wide;
   };
-  await fits('the way in');
+  await fits('the sign-in view');
   await alice.register();
   await fits('the empty list');
   await bob.register();
   await alice.befriend(bob.name);
   await fits('an empty conversation');
-  check(!(await alice.page.locator('nav').isVisible()), 'the list makes room for the conversation');
+  check(!(await alice.page.locator('nav').isVisible()), 'the list is hidden while a conversation is open');
   await alice.composer(bob.name).tap();
   await alice.write(`https://example.com/${'long/'.repeat(60)}`);
   await alice.write('wwwwwwwwww'.repeat(30));
   await bob.enter('alice');
   await bob.write('一个没有空格的长句子'.repeat(30));
-  await until('three messages are there', async () => (await alice.messages()).length === 3);
+  await until('alice sees three messages', async () => (await alice.messages()).length === 3);
   await fits('a conversation');
-  check(await alice.page.locator('form.composer').isVisible(), 'there is where to write');
+  check(await alice.page.locator('form.composer').isVisible(), 'the input field is visible');
   const small = await alice.page.evaluate(() => [...document.querySelectorAll('button, a.row, a.icon-button')].filter((element) => {
     const { width, height } = element.getBoundingClientRect();
     return width && !element.matches('.link, .to-end') && (height < 32 || width < 32);
   }).map((element) => element.outerHTML.slice(0, 80)));
-  check(!small.length, `fingers can hit all that is to be hit: ${small}`);
-  await alice.page.getByLabel('Back to the list').tap();
+  check(!small.length, 'all buttons and rows are at least 32 by 32 pixels', small);
+  await alice.page.getByLabel('Back to chats').tap();
   await alice.row(bob.name).waitFor();
   await fits('the list');
   await alice.row(bob.name).tap();

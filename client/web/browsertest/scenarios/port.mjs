@@ -1,5 +1,5 @@
-// On a port that browsers connect to for nobody, as 6000 is, the chat is reached
-// all the same: through the page's own address. A restart of the server is no end.
+// If the chat's port is one that browsers refuse to connect to, such as 6000, the page
+// connects through its own address instead. It reconnects after a restart of the server.
 
 export default async function port({ person, server }) {
   const [alice, bob] = [await person('alice'), await person('bob')];
@@ -9,9 +9,9 @@ export default async function port({ person, server }) {
   await alice.write('through the page');
   await bob.enter('alice');
   await bob.reads('through the page');
-  for (const somebody of [alice, bob]) somebody.forgiveNetwork();
+  for (const user of [alice, bob]) user.allowNetworkErrors();
   await server.kill();
-  await alice.away();
+  await alice.offline();
   await alice.write('again');
   await server.start();
   await alice.online();

@@ -1,5 +1,4 @@
-// What was there before a reload is there after it: the login, the open
-// conversation, what was said, and what was typed and not sent.
+// A reload keeps the login, the open conversation, its messages, and unsent input.
 
 import { check, until } from '../person.mjs';
 
@@ -14,14 +13,14 @@ export default async function reload({ person }) {
   await alice.reload();
   await alice.online();
   await alice.reads('before');
-  await until('the draft is there', async () => (await alice.composer('bob').inputValue()) === 'half a sent');
+  await until('the draft is back', async () => (await alice.composer('bob').inputValue()) === 'half a sent');
 
-  // Another tab of the same browser takes over: it is one device.
+  // Another tab of the same browser takes over, because all tabs are one device.
   const first = alice.page;
   await alice.open();
   await alice.online();
   await first.getByTestId('resting').waitFor();
-  await first.close(); // it would take over again: here every tab is looked at
+  await first.close(); // in this browser every tab counts as visible, so it would take over again
   await alice.enter('bob');
   await alice.write('from the second tab');
   await alice.reads('before', 'from the second tab');
@@ -29,12 +28,12 @@ export default async function reload({ person }) {
   await bob.enter('alice');
   await bob.reads('before', 'from the second tab');
 
-  // Logging out takes all of it from this browser.
+  // Logging out removes the user's data from this browser.
   await alice.menu('Menu', 'Log out');
   await alice.page.getByRole('dialog').getByRole('button', { name: 'Log out', exact: true }).click();
-  await alice.page.getByLabel('Name or number').waitFor();
+  await alice.page.getByLabel('Username or ID').waitFor();
   const kept = await alice.page.evaluate(() => JSON.stringify(localStorage));
-  check(!/half a sent|token/.test(kept), `nothing of it is kept: ${kept}`);
+  check(!/half a sent|token/.test(kept), 'no draft or token in localStorage after logout', kept);
   await alice.logIn();
   await alice.enter('bob');
   await alice.reads('before', 'from the second tab');

@@ -1,5 +1,5 @@
-// Takes the pictures of the documentation, of the guest of a running demo: see
-// make screenshots. It is no test.
+// Takes the documentation's screenshots, as the guest user of a running demo: see
+// make screenshots. This is not a test.
 
 import { writeFile } from 'node:fs/promises';
 import { until } from '../person.mjs';
@@ -30,15 +30,15 @@ export default async function screenshots({ person, data, fact }) {
     if (say) {
       await guest.write(say);
       await guest.marked('stored');
-      await until('somebody answers', async () => !(await guest.messages()).at(-1).mine);
+      await until('someone answers', async () => !(await guest.messages()).at(-1).mine);
     }
-    await until('somebody types', async () => (await page.locator('.live').count()) > 0);
-    await until('there is enough to see', async () => (await page.locator(room ? 'li.message' : 'nav a.row').count()) > 5);
+    await until('someone is typing', async () => (await page.locator('.live').count()) > 0);
+    await until(`there are more than 5 ${room ? 'messages' : 'conversations'}`, async () => (await page.locator(room ? 'li.message' : 'nav a.row').count()) > 5);
     const devtools = await guest.context.newCDPSession(page);
     const { data: picture } = await devtools.send('Page.captureScreenshot', { format: 'webp', quality: 82 });
     const bytes = Buffer.from(picture, 'base64');
     await writeFile(`${data.dir}/${name}.webp`, bytes);
     fact(`${name}.webp`, Math.ceil(bytes.length / 1024), 'KiB');
-    await page.close(); // each is another device of the guest
+    await page.close(); // each picture uses another device of the guest
   }
 }

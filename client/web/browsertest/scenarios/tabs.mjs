@@ -1,5 +1,5 @@
-// The tabs of a browser: the one that was looked at last has the chat, and where that is
-// closed another one goes on, without being looked at.
+// Of a browser's tabs, the one that came to the front last is live. When it is closed,
+// another one takes over without coming to the front.
 
 import { until } from '../person.mjs';
 
@@ -24,16 +24,16 @@ export default async function tabs({ person }) {
     await pages.pop().close();
     const text = `there are ${left} left`;
     await bob.write(text);
-    alice.page = await until('one of those that rest goes on, and hears of it', async () => {
+    alice.page = await until('exactly one resting tab takes over, and gets the message', async () => {
       const [on, ...others] = await awake();
       return on && !others.length && (await on.locator('nav a.row', { hasText: text }).count()) > 0 && on;
     });
-    // The one that is closed next is the one that went on.
+    // Move the tab that took over to the end: it is the next one to be closed.
     pages.splice(pages.indexOf(alice.page), 1);
     pages.push(alice.page);
   }
 
-  // One that is reloaded is the same one again, and the button takes the chat over.
+  // A reloaded tab stays live. The button in a resting tab takes over.
   await alice.open();
   await alice.online();
   pages.push(alice.page);
@@ -41,7 +41,7 @@ export default async function tabs({ person }) {
   await alice.reload();
   await alice.online();
   await pages[0].getByTestId('resting').waitFor();
-  await pages[0].getByRole('button', { name: 'Use it here' }).click();
+  await pages[0].getByRole('button', { name: 'Use here' }).click();
   await pages[1].getByTestId('resting').waitFor();
   [alice.page] = pages;
   await alice.online();

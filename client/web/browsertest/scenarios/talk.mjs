@@ -1,7 +1,7 @@
-// Two people register and talk: each sees what the other says, that they type,
-// that they are there and that they have read.
+// Two users register and talk. Each sees the other's messages, and that the other is
+// typing, is online and has read.
 
-import { check, until } from '../person.mjs';
+import { check, equal, until } from '../person.mjs';
 
 export default async function talk({ person }) {
   const [alice, bob] = [await person('alice'), await person('bob')];
@@ -12,8 +12,8 @@ export default async function talk({ person }) {
   await alice.marked('stored');
 
   await bob.row('alice').locator('.badge').waitFor();
-  check((await bob.row('alice').locator('.badge').textContent()) === '1', 'one message is unread');
-  await until('the title counts it', async () => (await bob.page.title()).startsWith('(1) '));
+  equal(await bob.row('alice').locator('.badge').textContent(), '1', 'badge with bob\'s unread messages');
+  await until('bob\'s title shows one unread message', async () => (await bob.page.title()).startsWith('(1) '));
   await bob.enter('alice');
   await bob.reads('hello bob');
   await alice.marked('read');
@@ -22,8 +22,8 @@ export default async function talk({ person }) {
   await alice.page.getByText('typing…').first().waitFor();
   await bob.write('你好 alice!\nHow are you?');
   const [message] = await alice.reads('hello bob', '你好 alice!\nHow are you?').then((all) => all.slice(-1));
-  check(!message.mine && message.seq === 2, 'it is the second message, and bob\'s');
-  await until('the note of typing is gone', async () => (await alice.page.getByText('typing…').count()) === 0);
+  check(!message.mine && message.seq === 2, 'alice\'s last message has seq 2 and is bob\'s', message);
+  await until('bob is no longer shown as typing', async () => (await alice.page.getByText('typing…').count()) === 0);
 
   await alice.page.locator('.about', { hasText: 'Online' }).waitFor();
   await bob.page.close();

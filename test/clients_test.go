@@ -370,7 +370,7 @@ func TestExampleClients(t *testing.T) {
 						t.Errorf("the server doesn't know that %s has %d", names[i], seq)
 					}
 				}
-				k.until("the end", func(lines []string) bool { return strings.HasPrefix(lines[len(lines)-1], "over: ") })
+				k.until("the end", func(lines []string) bool { return strings.HasPrefix(lines[len(lines)-1], "disconnected: ") })
 			}
 			// A new run begins with all that was said, which is more than one page.
 			if again := exampleClients[pair[0]].start(t, addr, names[0], 2).shown(len(logs[0])); !slices.Equal(again, logs[0]) {

@@ -50,7 +50,7 @@ func clusterChat(t *testing.T, c *cluster) {
 	if err != nil || f.State != proto.Online {
 		t.Fatalf("anna adds berta: %+v, %v", f, err)
 	}
-	berta.until("anna is a friend", clusterPatience, func() bool {
+	berta.until("anna is a friend", clusterTimeout, func() bool {
 		return slices.ContainsFunc(berta.changes, func(ch client.Change) bool { return ch.Kind == client.FriendAdded && ch.User == anna.id })
 	})
 
@@ -60,7 +60,7 @@ func clusterChat(t *testing.T, c *cluster) {
 	berta.say(client.User(anna.id), "yourself")
 	anna.hears(client.User(berta.id), "yourself")
 	berta.MarkRead(client.User(anna.id), r.Seq)
-	anna.until("berta has read", clusterPatience, func() bool { return anna.reads[client.User(berta.id)] >= r.Seq })
+	anna.until("berta has read", clusterTimeout, func() bool { return anna.reads[client.User(berta.id)] >= r.Seq })
 
 	// A group on three nodes, what is typed in it, and leaving it.
 	id, err := anna.CreateGroup(t.Context(), "tea", "")
@@ -85,13 +85,13 @@ func clusterChat(t *testing.T, c *cluster) {
 	if err := carl.Typing(group); err != nil {
 		t.Fatal(err)
 	}
-	anna.until("carl is typing", clusterPatience, func() bool {
+	anna.until("carl is typing", clusterTimeout, func() bool {
 		return slices.ContainsFunc(anna.events, func(e client.Event) bool { return e.From == carl.id && e.Conv == group && e.Kind == "typing" })
 	})
 	if err := anna.KickMember(t.Context(), id, carl.id); err != nil {
 		t.Fatal(err)
 	}
-	carl.until("removed from the group", clusterPatience, func() bool {
+	carl.until("removed from the group", clusterTimeout, func() bool {
 		return slices.ContainsFunc(carl.changes, func(ch client.Change) bool {
 			return ch.Kind == client.MemberLeft && ch.Group == id && ch.User == carl.id
 		})
@@ -108,11 +108,11 @@ func clusterChat(t *testing.T, c *cluster) {
 	if err := berta.Close(); err != nil {
 		t.Fatal(err)
 	}
-	anna.until("berta is offline", clusterPatience, func() bool { on, told := anna.presence[berta.id]; return told && !on })
+	anna.until("berta is offline", clusterTimeout, func() bool { on, told := anna.presence[berta.id]; return told && !on })
 	anna.say(client.User(berta.id), "while you were away")
 	again := newDevice(t, c.nodes[2].chat, "berta", "phone", nil)
 	again.login()
-	anna.until("berta is online", clusterPatience, func() bool { return anna.presence[berta.id] })
+	anna.until("berta is online", clusterTimeout, func() bool { return anna.presence[berta.id] })
 	again.hears(client.User(anna.id), "while you were away")
 }
 
@@ -131,7 +131,7 @@ func clusterDevices(t *testing.T, c *cluster) {
 	emil.hears(conv, "from the phone")
 	tablet.hears(client.User(emil.id), "from the phone")
 	dora.MarkRead(client.User(emil.id), r.Seq)
-	tablet.until("read on the phone", clusterPatience, func() bool { return tablet.reads[client.User(emil.id)] >= r.Seq })
+	tablet.until("read on the phone", clusterTimeout, func() bool { return tablet.reads[client.User(emil.id)] >= r.Seq })
 
 	old := dialRaw(t, c.nodes[0].chat)
 	old.account("frieda")
@@ -156,7 +156,7 @@ func clusterFront(t *testing.T, c *cluster) {
 	w := dialRaw(t, c.chat)
 	w.account("ida")
 	w.call(&proto.Request{Op: proto.ONE_CHAT, ToID: gerd.id, Msg: []byte("by the wire"), CID: []byte("a cid")})
-	gerd.until("the wire's message", clusterPatience, func() bool {
+	gerd.until("the wire's message", clusterTimeout, func() bool {
 		for _, list := range gerd.seen {
 			if list[0].Text == "by the wire" {
 				return true
@@ -317,7 +317,7 @@ func clusterOrder(t *testing.T, c *cluster) {
 		return
 	}
 	for _, p := range listeners {
-		p.until("20,000 messages", 2*clusterPatience, func() bool { return len(p.seen[group]) >= total })
+		p.until("20,000 messages", 2*clusterTimeout, func() bool { return len(p.seen[group]) >= total })
 		p.mu.Lock()
 		for i, m := range p.seen[group] {
 			if m.Seq != int64(i+1) || m.Text != texts[i+1] {

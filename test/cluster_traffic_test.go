@@ -81,7 +81,7 @@ func (tr *traffic) send(i int, in talk, conv client.Conv) {
 			tr.said[i].Store(n)
 		}
 		// Its own context: what was begun when the traffic stops is finished.
-		ctx, cancel := context.WithTimeout(context.Background(), 2*clusterPatience)
+		ctx, cancel := context.WithTimeout(context.Background(), 2*clusterTimeout)
 		r, err := tr.people[i].Send(ctx, conv, text)
 		cancel()
 		if err != nil {
@@ -114,7 +114,7 @@ func (tr *traffic) heard(who ...int) {
 		want[i] = tr.said[i].Load() + 1
 	}
 	for _, i := range who {
-		tr.people[i].until("the others' messages in the group", clusterPatience, func() bool {
+		tr.people[i].until("the others' messages in the group", clusterTimeout, func() bool {
 			left := len(who) - 1
 			for _, j := range who {
 				if j != i && slices.ContainsFunc(tr.people[i].seen[tr.group], func(m client.Message) bool {
@@ -185,7 +185,7 @@ func (tr *traffic) check(p *person, i int, conv client.Conv, acks map[int64]stri
 		}
 	}
 	slices.Sort(want)
-	if !p.until(fmt.Sprintf("all %d messages of %s", len(want), conv), clusterPatience, func() bool { return len(p.seen[conv]) >= len(want) }) {
+	if !p.until(fmt.Sprintf("all %d messages of %s", len(want), conv), clusterTimeout, func() bool { return len(p.seen[conv]) >= len(want) }) {
 		p.mu.Lock()
 		tr.t.Logf("%s saw %d", p.name, len(p.seen[conv]))
 		p.mu.Unlock()

@@ -39,22 +39,22 @@ var mayImport = map[string][]string{
 	"service/trace": {"proto", "model", "service/bus", "service/session", "service/presence", "service/delivery"},
 	"service/people": {"proto", "internal/setting", "reactor", "model", "service/bus", "service/session", "service/presence",
 		"service/delivery"},
-	"service/groups":     {"proto", "internal/setting", "reactor", "model", "service/session", "service/presence", "service/delivery"},
-	"service/messages":   {"proto", "reactor", "model", "service/bus", "service/limits", "service/session", "service/delivery"},
-	"service/delivery":   {"proto", "internal/setting", "reactor", "model", "service/bus", "service/limits", "service/session", "service/presence"},
-	"service/presence":   {"proto", "reactor", "model", "service/bus", "service/session"},
-	"service/session":    {"proto", "internal/setting", "reactor", "model", "service/bus", "service/limits"},
-	"service/limits":     {"proto", "internal/limit", "internal/setting"},
-	"service/bus":        {"proto", "internal/setting"},
-	"service/ops":        {"client/web", "internal/setting"}, // serves the files of client/web
-	"client":             {"proto"},
-	"client/chat":        {"client", "client/chat/text", "client/chat/tui", "proto"},
-	"client/chat/text":   {},
-	"client/chat/tui":    {"client", "client/chat/text", "client/chat/widget", "proto"},
-	"client/chat/widget": {"client/chat/text"},
-	"client/demo":        {"client", "proto", "internal/services"}, // starts a server
-	"client/web":         {},
-	"client/web/sdk":     {"internal/services"}, // only its tests: the rest is JavaScript
+	"service/groups":      {"proto", "internal/setting", "reactor", "model", "service/session", "service/presence", "service/delivery"},
+	"service/messages":    {"proto", "reactor", "model", "service/bus", "service/limits", "service/session", "service/delivery"},
+	"service/delivery":    {"proto", "internal/setting", "reactor", "model", "service/bus", "service/limits", "service/session", "service/presence"},
+	"service/presence":    {"proto", "reactor", "model", "service/bus", "service/session"},
+	"service/session":     {"proto", "internal/setting", "reactor", "model", "service/bus", "service/limits"},
+	"service/limits":      {"proto", "internal/limit", "internal/setting"},
+	"service/bus":         {"proto", "internal/setting"},
+	"service/ops":         {"client/web", "internal/setting"}, // serves the files of client/web
+	"client":              {"proto"},
+	"client/chat":         {"client", "client/chat/text", "client/chat/tui", "proto"},
+	"client/chat/text":    {},
+	"client/chat/tui":     {"client", "client/chat/text", "client/chat/widget", "proto"},
+	"client/chat/widget":  {"client/chat/text"},
+	"client/demo":         {"client", "proto", "internal/services"}, // starts a server
+	"client/web":          {},
+	"client/web/sdk":      {"internal/services"}, // only its tests: the rest is JavaScript
 	"bench":               {"proto", "bench/scenario", "bench/target", "bench/report", "bench/crash", "internal/services"},
 	"bench/scenario":      {"proto", "bench/load", "bench/target", "bench/report", "bench/floor"},
 	"bench/load":          {"proto", "bench/target", "bench/report", "bench/floor"}, // uses the frames of floor's clients

@@ -46,9 +46,9 @@ func TestClusterFaults(t *testing.T) {
 				}
 			}
 			tr := newTraffic(t, strings.ToLower(f.name), addrs...)
-			tr.heard()
+			tr.awaitMessages()
 			f.do(t, c, tr)
-			tr.heard()
+			tr.awaitMessages()
 			tr.finish()
 		})
 	}
@@ -61,9 +61,9 @@ func TestClusterFaults(t *testing.T) {
 func nodesKilled(t *testing.T, c *cluster, tr *traffic) {
 	for _, n := range c.nodes {
 		n.kill(t)
-		tr.heard()
+		tr.awaitMessages()
 		n.start(t)
-		tr.heard()
+		tr.awaitMessages()
 	}
 }
 
@@ -72,9 +72,9 @@ func nodesKilled(t *testing.T, c *cluster, tr *traffic) {
 func redisKilled(t *testing.T, c *cluster, tr *traffic) {
 	c.redis.Kill(t)
 	killed := time.Now()
-	tr.heard()
+	tr.awaitMessages()
 	time.Sleep(time.Until(killed.Add(10 * time.Second)))
-	tr.heard()
+	tr.awaitMessages()
 	c.redis.Start(t)
 	c.reconnected(t)
 }
@@ -97,7 +97,7 @@ func (c *cluster) reconnected(t *testing.T) {
 func redisFrozen(t *testing.T, c *cluster, tr *traffic) {
 	c.redis.Stop(t)
 	stopped := time.Now()
-	tr.heard()
+	tr.awaitMessages()
 	time.Sleep(time.Until(stopped.Add(5 * time.Second)))
 	c.redis.Cont(t)
 	c.reconnected(t)
@@ -113,7 +113,7 @@ func subscriberCutOff(t *testing.T, c *cluster, tr *traffic) {
 			}
 			return nil
 		})
-		tr.heard()
+		tr.awaitMessages()
 	}
 	c.reconnected(t)
 }
@@ -147,9 +147,9 @@ func nodeFrozen(t *testing.T, c *cluster, tr *traffic) {
 	}
 	frozen := time.Now()
 	// People 1, 2, 4 and 5 are on the other nodes.
-	tr.heard(1, 2, 4, 5)
+	tr.awaitMessages(1, 2, 4, 5)
 	time.Sleep(time.Until(frozen.Add(15 * time.Second)))
-	tr.heard(1, 2, 4, 5)
+	tr.awaitMessages(1, 2, 4, 5)
 	n.signal(t, syscall.SIGCONT)
 }
 
@@ -159,7 +159,7 @@ func mariaDBRestarted(t *testing.T, c *cluster, tr *traffic) {
 	for range 2 {
 		c.db.Kill(t)
 		c.db.Start(t)
-		tr.heard()
+		tr.awaitMessages()
 	}
 }
 
@@ -167,7 +167,7 @@ func mariaDBRestarted(t *testing.T, c *cluster, tr *traffic) {
 func nginxReloaded(t *testing.T, c *cluster, tr *traffic) {
 	before := tr.reconnects()
 	c.nginx.Reload(t, c.conf)
-	tr.heard()
+	tr.awaitMessages()
 	if n := tr.reconnects() - before; n != 0 {
 		t.Errorf("after reloading nginx: %d reconnects, want none", n)
 	}
@@ -178,7 +178,7 @@ func rollingRestart(t *testing.T, c *cluster, tr *traffic) {
 	for _, n := range c.nodes {
 		n.drain(t)
 		n.start(t)
-		tr.heard()
+		tr.awaitMessages()
 	}
 }
 
@@ -256,11 +256,11 @@ func killedBeforePublish(t *testing.T, c *cluster) {
 	n.start(t)
 	speaker, listener := newPerson(t, n.chat, "speaker"), newPerson(t, c.nodes[1].chat, "listener")
 	speaker.say(client.User(listener.id), "first")
-	listener.hears(client.User(speaker.id), "first")
+	listener.receives(client.User(speaker.id), "first")
 	v.closed.Store(true)
 	speaker.say(client.User(listener.id), "last words")
 	n.kill(t)
-	listener.hears(client.User(speaker.id), "last words")
+	listener.receives(client.User(speaker.id), "last words")
 	if r := listener.Stats().Reconnects; r != 0 {
 		t.Errorf("the listener reconnected %d times, want 0", r)
 	}
@@ -283,7 +283,7 @@ func usersOfKilledNode(t *testing.T, c *cluster) {
 	n.kill(t)
 	killed := time.Now()
 	dialRaw(t, c.nodes[2].chat).login("back") // fails the test if it is refused
-	friend.until("the user gone is offline", clusterTimeout, func() bool { on, told := friend.presence[ids[0]]; return told && !on })
+	friend.until("the user gone is offline", clusterTimeout, func() bool { on, known := friend.presence[ids[0]]; return known && !on })
 	t.Logf("offline after %s", time.Since(killed).Round(time.Second/10))
 	f, err := friend.FindUser(t.Context(), fmt.Sprint(ids[1]))
 	if err != nil || f.State != proto.Online {

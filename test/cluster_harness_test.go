@@ -343,8 +343,8 @@ func (p *person) until(what string, within time.Duration, cond func() bool) bool
 	return true
 }
 
-// hears waits for a message with this text in a conversation.
-func (p *person) hears(conv client.Conv, text string) {
+// receives waits for a message with this text in a conversation.
+func (p *person) receives(conv client.Conv, text string) {
 	p.t.Helper()
 	p.until(fmt.Sprintf("message %q in %s", text, conv), clusterTimeout, func() bool {
 		for _, m := range p.seen[conv] {

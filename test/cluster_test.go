@@ -56,9 +56,9 @@ func clusterChat(t *testing.T, c *cluster) {
 
 	// Messages between two users, and a read receipt.
 	r := anna.say(client.User(berta.id), "hello")
-	berta.hears(client.User(anna.id), "hello")
+	berta.receives(client.User(anna.id), "hello")
 	berta.say(client.User(anna.id), "yourself")
-	anna.hears(client.User(berta.id), "yourself")
+	anna.receives(client.User(berta.id), "yourself")
 	berta.MarkRead(client.User(anna.id), r.Seq)
 	anna.until("berta's read receipt", clusterTimeout, func() bool { return anna.reads[client.User(berta.id)] >= r.Seq })
 
@@ -78,7 +78,7 @@ func clusterChat(t *testing.T, c *cluster) {
 		from.say(group, text)
 		for _, p := range []*person{anna, berta, carl} {
 			if p != from {
-				p.hears(group, text)
+				p.receives(group, text)
 			}
 		}
 	}
@@ -97,7 +97,7 @@ func clusterChat(t *testing.T, c *cluster) {
 		})
 	})
 	anna.say(group, "without carl")
-	berta.hears(group, "without carl")
+	berta.receives(group, "without carl")
 	carl.mu.Lock()
 	if n := len(carl.seen[group]); n != 2 {
 		t.Errorf("carl has seen %d messages of the group, want the 2 sent by others before he was removed", n)
@@ -108,12 +108,12 @@ func clusterChat(t *testing.T, c *cluster) {
 	if err := berta.Close(); err != nil {
 		t.Fatal(err)
 	}
-	anna.until("berta is offline", clusterTimeout, func() bool { on, told := anna.presence[berta.id]; return told && !on })
+	anna.until("berta is offline", clusterTimeout, func() bool { on, known := anna.presence[berta.id]; return known && !on })
 	anna.say(client.User(berta.id), "while you were away")
 	again := newDevice(t, c.nodes[2].chat, "berta", "phone", nil)
 	again.login()
 	anna.until("berta is online", clusterTimeout, func() bool { return anna.presence[berta.id] })
-	again.hears(client.User(anna.id), "while you were away")
+	again.receives(client.User(anna.id), "while you were away")
 }
 
 // clusterDevices checks that a user's devices on different nodes get the same
@@ -125,11 +125,11 @@ func clusterDevices(t *testing.T, c *cluster) {
 	tablet.login()
 	conv := client.User(dora.id)
 	emil.say(conv, "to both")
-	dora.hears(client.User(emil.id), "to both")
-	tablet.hears(client.User(emil.id), "to both")
+	dora.receives(client.User(emil.id), "to both")
+	tablet.receives(client.User(emil.id), "to both")
 	r := dora.say(client.User(emil.id), "from the phone")
-	emil.hears(conv, "from the phone")
-	tablet.hears(client.User(emil.id), "from the phone")
+	emil.receives(conv, "from the phone")
+	tablet.receives(client.User(emil.id), "from the phone")
 	dora.MarkRead(client.User(emil.id), r.Seq)
 	tablet.until("the phone's read receipt", clusterTimeout, func() bool { return tablet.reads[client.User(emil.id)] >= r.Seq })
 
@@ -152,7 +152,7 @@ func clusterFront(t *testing.T, c *cluster) {
 	}
 	hanna.login()
 	gerd.say(client.User(hanna.id), "over TLS")
-	hanna.hears(client.User(gerd.id), "over TLS")
+	hanna.receives(client.User(gerd.id), "over TLS")
 	w := dialRaw(t, c.chat)
 	w.account("ida")
 	w.call(&proto.Request{Op: proto.ONE_CHAT, ToID: gerd.id, Msg: []byte("by the wire"), CID: []byte("a cid")})

@@ -101,9 +101,9 @@ func (tr *traffic) send(i int, in talk, conv client.Conv) {
 	}
 }
 
-// heard waits until each person in who has received a group message that each other
+// awaitMessages waits until each person in who has received a group message that each other
 // one of them has sent after this call. Without arguments, who is everyone.
-func (tr *traffic) heard(who ...int) {
+func (tr *traffic) awaitMessages(who ...int) {
 	tr.t.Helper()
 	if len(who) == 0 {
 		for i := range tr.people {

@@ -56,7 +56,7 @@ func TestClusterScript(t *testing.T) {
 	}
 	anna, berta := newPerson(t, loopback(base), "anna"), newPerson(t, loopback(base), "berta")
 	r := anna.say(client.User(berta.id), "hello")
-	berta.hears(client.User(anna.id), "hello")
+	berta.receives(client.User(anna.id), "hello")
 
 	must("cluster.sh", "stop", "node2")
 	if out, err := run("cluster.sh", "status"); err == nil || !strings.Contains(out, "node2: stopped") {
@@ -76,7 +76,7 @@ func TestClusterScript(t *testing.T) {
 	if again := anna.say(client.User(berta.id), "hello again"); again.Seq != r.Seq+1 {
 		t.Errorf("first message after the rolling restart has seq %d, want %d", again.Seq, r.Seq+1)
 	}
-	berta.hears(client.User(anna.id), "hello again")
+	berta.receives(client.User(anna.id), "hello again")
 
 	must("cluster.sh", "down")
 	if out, err := run("cluster.sh", "status"); err == nil || strings.Contains(out, ": running") {

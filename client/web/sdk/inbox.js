@@ -138,7 +138,7 @@ export function makeInbox(core, link, isOurs) {
   // --- gaps
 
   /** Starts or stops the timer after which a gap is requested. progress: the
-   * gap is being filled, so the timer starts anew. */
+   * gap is being filled, so the timer is restarted. */
   function watch(t, progress) {
     if (!t.gap) t.timer = core.cancel(t.timer);
     else if (t.timer === null || progress) later(t, grace(t));

@@ -15,7 +15,7 @@ export function makeOutbox(core, link, stored) {
   const holds = new Map(); // timers by conversation: it is held back until its timer fires
   const behind = new Map(); // by conversation: the rid that must be answered before a refused message is resent
   let flushers = []; // promises of flush
-  let told = true; // whether the last change was reported by "pending"
+  let reported = true; // whether the last change was reported by "pending"
 
   const size = () => waiting.length + flight.size;
   const all = () => [...flight.values(), ...waiting].sort((a, b) => a.rid - b.rid);
@@ -216,10 +216,10 @@ export function makeOutbox(core, link, stored) {
 
   /** Reports all changes of one turn of the event loop by one "pending" event. */
   function changed() {
-    if (!told) return;
-    told = false;
+    if (!reported) return;
+    reported = false;
     queueMicrotask(() => core.enter(() => {
-      told = true;
+      reported = true;
       if (core.closed) return;
       core.put("pending", pending());
       if (size() > 0) return;

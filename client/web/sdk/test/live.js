@@ -100,7 +100,7 @@ export async function log(client, conversation, limit = 200) {
 }
 
 /** Checks that the texts are stored once, in the order in which sender sent
- * them, with the seq and time that it was told, and that each of the others has
+ * them, with the seq and time of its promises, and that each of the others has
  * received all of them, once and in order. */
 export async function check(sender, conversation, texts, receipts, others) {
   const all = await log(sender, conversation);

@@ -56,7 +56,8 @@ export function makeInbox(core, link, isOurs) {
     for (const m of frame.offlinemsg ?? []) pushed(m, true);
     if (frame.more) settle();
     else {
-      // The backlog is complete: earlier messages don't have to be received.
+      // The server believes that this device has all messages that aren't in the
+      // backlog.
       for (const g of groups ?? []) {
         const t = track("g" + g.id);
         if (t.started) continue;
@@ -157,8 +158,8 @@ export function makeInbox(core, link, isOurs) {
   function fill(t) {
     if (link.quiet) return; // resumed will call again
     if (!t.started) {
-      // We sent a message here, but nothing from before it was pushed: earlier
-      // messages don't have to be received.
+      // Only ACKs of our own messages have arrived, and no push from before them:
+      // the server believes that we have all earlier messages.
       show(t, t.assume(t.lowest - 1));
       touch(t);
       return watch(t);
@@ -194,7 +195,7 @@ export function makeInbox(core, link, isOurs) {
     else if (frame.more) later(t, 0);
   }
 
-  /** Starts a conversation after seq: earlier messages don't have to be received. */
+  /** Starts a conversation after seq: earlier messages won't be pushed. */
   function begin(conversation, seq) {
     const t = track(conversation);
     show(t, t.startAt(seq));

@@ -14,7 +14,7 @@ export function makeLink(core, owner) {
   const { urls, backoffMin, backoffMax, pongWait, brief } = core.config;
   let conn = null;
   /** {login: fields of LOGIN, once: don't retry, again: it has been logged in before, resolve, reject};
-   * null if the client shall not be logged in. */
+   * null if the client isn't meant to be logged in. */
   let intent = null;
   let attempt = 0; // connection attempts since the last stable connection
   let next = 0; // index of the next URL

@@ -23,7 +23,7 @@ export class Track {
   syncWait = 0; // the last retry delay of SYNC, ms
 
   queued = 0; // messages not yet delivered to the listeners
-  handled = 0; // all messages up to this seq have been delivered, so receipts may include it
+  handled = 0; // all messages up to this seq have been delivered, so receipts may include them
   receipted = 0; // the seq of the last receipt sent
   dirty = false; // whether it is in the inbox's list of tracks with receipts to send
 

@@ -29,7 +29,7 @@ type options struct {
 	Port  int    `help:"TCP port for clients. 0: 6000 if it is free, otherwise any free port." placeholder:"PORT"`
 	HTTP  int    `name:"http" help:"HTTP port for browsers. 0: 8080 if it is free, otherwise any free port." placeholder:"PORT"`
 	Dir   string `help:"Directory for the demo's temporary directory. Default: the system's temporary directory." type:"path" placeholder:"DIR"`
-	Speed int    `help:"Speed of typing and pauses, as a multiple of a human's, 1 to 1000." default:"1" placeholder:"N"`
+	Speed int    `help:"Speed factor of typing and pauses, 1 (like humans) to 1000." default:"1" placeholder:"N"`
 	Quiet bool   `help:"Do not print what people say."`
 }
 

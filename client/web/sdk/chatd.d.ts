@@ -276,7 +276,7 @@ export interface Change {
     | "friendAdded" // user, name
     | "friendRemoved" // user
     | "groupAdded" // group: you created or joined it
-    | "groupRemoved" // group: it was dismissed, or you left it
+    | "groupRemoved" // group: it was dismissed, or you left or were removed
     | "memberJoined" // group, user, name
     | "memberLeft" // group, user: left or was removed
     | "blocked" // user

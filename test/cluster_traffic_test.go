@@ -101,8 +101,8 @@ func (tr *traffic) send(i int, in talk, conv client.Conv) {
 	}
 }
 
-// awaitMessages waits until each person in who has received a group message that each other
-// one of them has sent after this call. Without arguments, who is everyone.
+// awaitMessages waits until each person in who has received a group message from
+// each other one of them, sent after this call. Without arguments, who is everyone.
 func (tr *traffic) awaitMessages(who ...int) {
 	tr.t.Helper()
 	if len(who) == 0 {

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Restarts the nodes of a cluster one after another: drains a node, waits until it has ended,
-# starts it, waits until it accepts clients, and continues with the next. The node's clients
-# reconnect to the others, and no message is lost. If a node doesn't come back, the script
-# stops there, and the other nodes keep serving.
+# Restarts the nodes of a cluster one after another: drains a node, waits until it has
+# stopped, starts it, waits until it accepts clients, and continues with the next. The
+# node's clients reconnect to other nodes, and no message is lost. If a node doesn't become
+# ready, the script stops there, and the other nodes keep serving.
 #
-#   deploy/rolling-restart.sh [NAME…]              nodes of make cluster (default: all three)
-#   deploy/rolling-restart.sh --systemd NAME…      the units chatd@NAME of this machine
-#
-# The script reads a unit's HTTP address from CHATD_HTTP in /etc/chatd/NAME.env.
+#   deploy/rolling-restart.sh [NAME…]           nodes of make cluster (default: all three)
+#   deploy/rolling-restart.sh --systemd NAME…   the units chatd@NAME of this machine; their
+#                                               HTTP address is CHATD_HTTP in
+#                                               /etc/chatd/NAME.env
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-patience=60 # seconds for a node to accept clients again
-pause=3     # seconds between two nodes: nginx retries a node two seconds after a failure
+timeout=60 # seconds to wait for a node to accept clients
+pause=3    # seconds between two nodes: nginx retries a failed node after two seconds
 
 systemd=
 [ "${1:-}" != --systemd ] || { systemd=1; shift; }
@@ -19,7 +19,7 @@ case ${1:-} in
 -*) sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0" >&2; exit 2 ;;
 esac
 if [ $# = 0 ]; then
-	[ -z "$systemd" ] || { echo "rolling-restart: which units?" >&2; exit 2; }
+	[ -z "$systemd" ] || { echo "rolling-restart: --systemd needs at least one node name" >&2; exit 2; }
 	set -- node1 node2 node3
 fi
 
@@ -31,10 +31,11 @@ ready() (
 	case $line in *" 200 "*) ;; *) exit 1 ;; esac
 ) 2>/dev/null
 
+# await NAME ADDRESS waits until the node accepts clients. If it doesn't, the script exits.
 await() {
-	local end=$((SECONDS + patience))
+	local end=$((SECONDS + timeout))
 	until ready "$2"; do
-		[ $SECONDS -lt $end ] || { echo "rolling-restart: $1 isn't ready after $patience s (http://$2/readyz); the nodes after it are left as they are" >&2; exit 1; }
+		[ $SECONDS -lt $end ] || { echo "rolling-restart: $1 isn't ready after $timeout s (http://$2/readyz); the remaining nodes were not restarted" >&2; exit 1; }
 		sleep 0.2
 	done
 }
@@ -49,19 +50,19 @@ http_of() {
 
 restart() {
 	if [ -n "$systemd" ]; then
-		systemctl restart "chatd@$1" # sends SIGTERM and waits for the end
+		systemctl restart "chatd@$1" # sends SIGTERM and waits until the node has stopped
 	else
 		"$here/cluster.sh" stop "$1"
 		"$here/cluster.sh" start "$1"
 	fi
 }
 
-# First check that every node is ready. Otherwise the first restart could stop the last
-# node that serves.
+# First check that all nodes are ready. Otherwise, the first restart could stop the only
+# node that accepts clients.
 for name; do
 	http=$(http_of "$name")
 	[ -n "$http" ] || { echo "rolling-restart: $name: no CHATD_HTTP in /etc/chatd/$name.env" >&2; exit 1; }
-	ready "$http" || { echo "rolling-restart: $name isn't ready as it is (http://$http/readyz): nothing was restarted" >&2; exit 1; }
+	ready "$http" || { echo "rolling-restart: $name isn't ready (http://$http/readyz); nothing was restarted" >&2; exit 1; }
 done
 first=1
 for name; do
@@ -69,5 +70,5 @@ for name; do
 	first=
 	restart "$name"
 	await "$name" "$(http_of "$name")"
-	echo "rolling-restart: $name is back"
+	echo "rolling-restart: $name restarted"
 done

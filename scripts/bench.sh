@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# bench.sh TIME PACKAGE… runs the packages' benchmarks, each for TIME. For ./...
-# it also runs each load of the load generator for a few seconds, on a server of
-# its own and then on the bare relay, if there is one. It takes five minutes.
+# bench.sh TIME PACKAGE… runs each benchmark of the packages for TIME. For ./... it
+# also runs each scenario of the load generator for a few seconds, against a server
+# that it starts and then against the bare relay. This takes five minutes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,7 +9,7 @@ time=$1
 shift
 packages=()
 while IFS=$'\t' read -r package dir; do
-	# Linking packages without benchmarks would take time, so look at the sources first.
+	# Skip packages without benchmarks: linking their tests takes time.
 	if grep -q '^func Benchmark' "$dir"/*_test.go 2>/dev/null; then
 		packages+=("$package")
 	fi
@@ -26,7 +26,7 @@ load() {
 	echo
 	bin/chatbench "$@" || failed=1
 }
-mkdir -p -m 700 data # the disk to measure: the system's temporary folder may be in memory
+mkdir -p -m 700 data # measure this disk: the system's temporary directory may be in memory
 for scenario in event ping "ping --kind chat" stream; do
 	load $scenario --duration 4s --dir data
 	load floor $scenario --duration 4s

@@ -7,7 +7,7 @@ time=$1
 shift
 found=0
 while IFS=$'\t' read -r package dir; do
-	# Building packages without targets would take time, so look at the sources first.
+	# Skip packages without fuzz targets: building their tests takes time.
 	targets=$(grep -hoE '^func Fuzz[A-Za-z0-9_]*' "$dir"/*_test.go 2>/dev/null | sed 's/^func //' || true)
 	for target in $targets; do
 		found=1
@@ -15,4 +15,4 @@ while IFS=$'\t' read -r package dir; do
 		go test -run '^$' -fuzz "^$target\$" -fuzztime "$time" "$package" </dev/null
 	done
 done < <(go list -f '{{.ImportPath}}{{"\t"}}{{.Dir}}' "$@")
-[ "$found" = 1 ] || echo "fuzz: no targets"
+[ "$found" = 1 ] || echo "fuzz: no fuzz targets in $*"

@@ -12,15 +12,16 @@ step() {
 formatted() {
 	local files
 	files=$(git ls-files -z --cached --others --exclude-standard -- '*.go' | xargs -0 gofmt -l) || return 1
-	[ -z "$files" ] || { echo "$files"; echo "these files are not as gofmt writes them"; return 1; }
+	[ -z "$files" ] || { echo "$files"; echo "lint: run gofmt -w on these files"; return 1; }
 }
 
-# vulnerable reports known vulnerabilities in what our code calls. It first checks
-# that the database can be reached: a scan would wait for it for minutes.
+# vulnerable reports known vulnerabilities in functions that our code calls. It
+# first checks that the database can be reached, because a scan would wait minutes
+# for it.
 vulnerable() {
 	local db=${VULNDB:-https://vuln.go.dev}
 	if ! timeout 30 go tool govulncheck -db "$db" -version 2>/dev/null | grep -q '^DB updated:'; then
-		echo "lint: govulncheck was SKIPPED: $db can't be reached"
+		echo "lint: SKIPPED govulncheck: can't reach $db"
 		return 0
 	fi
 	go tool govulncheck -db "$db" ./...
@@ -28,7 +29,7 @@ vulnerable() {
 
 step formatted
 step go vet ./...
-# ST1016 isn't on by default: all methods of a type name the receiver alike.
+# ST1016 isn't on by default: methods of a type must use the same receiver name.
 step go tool staticcheck -checks inherit,ST1016 ./...
 step go mod tidy -diff
 step vulnerable

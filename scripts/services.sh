@@ -1,4 +1,5 @@
-# Functions that find or install what tests and a local cluster need. Source it in bash.
+# Functions that find or install the programs that tests and a local cluster need.
+# Source this file in bash.
 
 # missing_services lists the Debian packages of MariaDB, Redis and nginx that
 # aren't installed.
@@ -13,14 +14,14 @@ missing_services() {
 	fi
 }
 
-# have_node reports whether there is a Node.js that is new enough for the tests of
-# the JavaScript SDK. A system's package may be too old.
+# have_node reports whether Node.js is installed and new enough for the tests of the
+# JavaScript SDK. The system's package may be too old.
 have_node() { command -v node >/dev/null && node -e '
 	const [major, minor] = process.versions.node.split(".").map(Number);
 	process.exit(major > 20 || (major === 20 && minor >= 10) ? 0 : 1)'; }
 
-# missing_browser lists the missing packages for tests in a browser: Chromium, or
-# CHATD_BROWSER.
+# missing_browser lists the missing packages for tests in a browser, which is
+# CHATD_BROWSER or Chromium.
 missing_browser() {
 	case ${CHATD_BROWSER:-chromium} in
 	firefox) command -v firefox-esr >/dev/null || echo firefox-esr ;;
@@ -34,8 +35,8 @@ missing_browser() {
 	command -v npm >/dev/null || echo npm
 }
 
-# install_packages installs packages without starting their services. It always
-# succeeds; the caller checks whether the packages are there.
+# install_packages installs Debian packages without starting their services. It
+# always succeeds; the caller must check whether the packages are installed.
 install_packages() {
 	local policy=/usr/sbin/policy-rc.d made=
 	if [ ! -e $policy ]; then
@@ -49,9 +50,9 @@ install_packages() {
 # can_install reports whether this user may install packages.
 can_install() { command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; }
 
-# missing_languages lists the missing Debian packages of the languages of the
-# JavaScript SDK and the example clients. Without them, or with old versions, their
-# tests are skipped.
+# missing_languages lists the missing Debian packages of Python and Node.js, which
+# the tests of the JavaScript SDK and the example clients need. Without them, or with
+# old versions, these tests are skipped.
 missing_languages() {
 	command -v python3 >/dev/null || echo python3
 	command -v node >/dev/null || command -v nodejs >/dev/null || echo nodejs

@@ -1,11 +1,15 @@
 #!/usr/bin/env bash
-# test.sh PACKAGE… runs all tests of the packages. It installs what is missing, if
-# it can: a C compiler for the race detector, MariaDB, Redis, nginx, Node.js and a
-# browser. Without a compiler the tests run without the race detector. Without
-# Node.js the JavaScript SDK isn't tested, and without a browser the web client
-# isn't tested in one; the script prints that. Without a service its tests fail,
-# unless CHATD_SKIP_SERVICES is set: then they are skipped, and no browser is
-# installed.
+# test.sh PACKAGE… runs all tests of the packages. If it can, it installs what is
+# missing: a C compiler for the race detector, MariaDB, Redis, nginx, Node.js,
+# Python and a browser. What it can't install, it does without:
+#
+#   C compiler              the tests run without the race detector
+#   Node.js, Python         tests that need them are skipped
+#   browser                 the tests of the web client in a browser are skipped
+#   MariaDB, Redis, nginx   tests that need them fail
+#
+# If CHATD_SKIP_SERVICES is set, tests that need a missing service are skipped, and
+# neither services nor a browser are installed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/services.sh
@@ -26,20 +30,19 @@ missing() {
 race=(-race)
 packages=$(missing)
 if [ -n "$packages" ] && can_install; then
-	echo "test: installing what is missing here:" $packages
+	echo "test: installing missing packages:" $packages
 	install_packages $packages
 fi
 if have_cc; then
 	export CGO_ENABLED=1
 else
-	echo "test: no C compiler: running WITHOUT the race detector"
+	echo "test: no C compiler found: running WITHOUT the race detector"
 	race=()
 	export CGO_ENABLED=0
 fi
-have_node || echo "test: no Node, or none of 20.10 or later: the JavaScript SDK is NOT tested"
-[ -z "$(missing_browser)" ] || echo "test: no" $(missing_browser)": the web client is NOT tested in a browser"
+have_node || echo "test: Node 20.10 or later not found: the JavaScript SDK is NOT tested"
+[ -z "$(missing_browser)" ] || echo "test:" $(missing_browser) "not found: the web client is NOT tested in a browser"
 
-# The tests of a package take a few minutes. On a busy machine they may exceed the
-# default time limit of go test, which is ten minutes.
-echo "test: go test ${race[*]:-} -count=1 $*   (the first build fetches modules and takes some minutes)"
+# On a busy machine, a package may exceed the default timeout of go test (ten minutes).
+echo "test: go test ${race[*]:-} -count=1 $*   (the first build downloads modules and takes a few minutes)"
 exec go test "${race[@]}" -count=1 -timeout 30m "$@"

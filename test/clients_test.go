@@ -23,20 +23,21 @@ import (
 	"chatd/proto"
 )
 
-// exampleClient is a client of docs/examples, and how it is started.
+// exampleClient is a client in docs/examples. command returns the command line that
+// starts it, without name, password and peer.
 type exampleClient struct {
 	file    string
 	command func(t *testing.T, file, addr string) []string
 }
 
-// exampleClients are the clients that docs/clients.md explains.
+// exampleClients are the complete clients in docs/clients.md.
 var exampleClients = map[string]exampleClient{
 	"go":         {"client.go", goExample},
 	"javascript": {"client.mjs", nodeExample},
 	"python":     {"client.py", pythonExample},
 }
 
-// firstClients are the short ones that it begins with.
+// firstClients are the short clients with which docs/clients.md begins.
 var firstClients = map[string]exampleClient{
 	"go":         {"first/first.go", goExample},
 	"javascript": {"first/first.mjs", nodeExample},
@@ -46,14 +47,14 @@ var firstClients = map[string]exampleClient{
 func goExample(t *testing.T, file, addr string) []string {
 	program := filepath.Join(t.TempDir(), "client")
 	if out, err := exec.Command("go", "build", "-o", program, "./"+filepath.Dir(file)).CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("go build %s: %v\n%s", file, err, out)
 	}
 	return []string{program, addr}
 }
 
 func pythonExample(t *testing.T, file, addr string) []string {
 	if err := exec.Command("python3", "-c", "import sys; sys.exit(sys.version_info < (3, 8))").Run(); err != nil {
-		t.Skipf("there is no Python 3.8 or later here: %v", err)
+		t.Skipf("needs Python 3.8 or later: %v", err)
 	}
 	return []string{"python3", file, addr}
 }
@@ -62,8 +63,8 @@ func nodeExample(t *testing.T, file, addr string) []string {
 	return append(nodeJS(t), file, "ws://"+addr+"/ws")
 }
 
-// nodeJS is how Node is started so that it has a WebSocket, for which some have
-// to be asked.
+// nodeJS returns the command that starts Node with a WebSocket, which some
+// versions have only with a flag. It skips the test if there is none.
 func nodeJS(t *testing.T) []string {
 	t.Helper()
 	const able = "process.exit(typeof WebSocket === 'function' && ''.toWellFormed ? 0 : 1)"
@@ -75,11 +76,12 @@ func nodeJS(t *testing.T) []string {
 		}
 	}
 	version, err := exec.Command("node", "--version").Output()
-	t.Skipf("there is no Node here that has a WebSocket (20.10 or later): %s %v", version, err)
+	t.Skipf("needs Node 20.10 or later, which has a WebSocket; found %q, %v", version, err)
 	return nil
 }
 
-// What docs/clients.md shows of the JavaScript SDK does what it says.
+// TestJavaScriptOfTheDocument checks that the example of the JavaScript SDK in
+// docs/clients.md runs and prints what it should.
 func TestJavaScriptOfTheDocument(t *testing.T) {
 	run := nodeJS(t)
 	text, err := os.ReadFile("docs/clients.md")
@@ -90,7 +92,7 @@ func TestJavaScriptOfTheDocument(t *testing.T) {
 	_, code, _ = strings.Cut(code, "\n```js\n")
 	code, _, found := strings.Cut(code, "```\n")
 	if !found {
-		t.Fatal("docs/clients.md shows nothing of the JavaScript SDK")
+		t.Fatal("docs/clients.md has no js block after **JavaScript**")
 	}
 	dir := t.TempDir()
 	d := startDaemon(t, dir, "127.0.0.1", "0", "--db", "sqlite:chat.db", "--http", "", "--argon2", "8,1,1")
@@ -103,7 +105,7 @@ func TestJavaScriptOfTheDocument(t *testing.T) {
 	}
 	for _, word := range []struct{ from, to string }{{`"./client/`, `"` + here + `/client/`}, {"127.0.0.1:6000", addr}} {
 		if !strings.Contains(code, word.from) {
-			t.Fatalf("it has no %s", word.from)
+			t.Fatalf("the example in docs/clients.md doesn't contain %s", word.from)
 		}
 		code = strings.ReplaceAll(code, word.from, word.to)
 	}
@@ -113,12 +115,12 @@ func TestJavaScriptOfTheDocument(t *testing.T) {
 	}
 	out, err := exec.Command(run[0], append(run[1:], file)...).CombinedOutput()
 	if err != nil || string(out) != "stored as 1\n" {
-		t.Errorf("%v\n%s", err, out)
+		t.Errorf("the example printed %q, error %v; want \"stored as 1\\n\"", out, err)
 	}
 }
 
-// missed logs in on the device of an example, which ends it, and returns the
-// numbers of what the server holds that the device hasn't got.
+// missed logs in as an example's device, which ends the example, and returns the
+// seqs of the messages that the server believes the device hasn't received.
 func missed(t *testing.T, addr, name string) (seqs []int64) {
 	t.Helper()
 	c, err := net.Dial("tcp", addr)
@@ -135,7 +137,7 @@ func missed(t *testing.T, addr, name string) (seqs []int64) {
 	}
 	r, err := new(proto.Decoder).DecodeResponse(body)
 	if err != nil || r.Op != proto.LOGIN_ACK || r.Errno != proto.Done || r.More {
-		t.Fatalf("%s: %v", body, err)
+		t.Fatalf("answer to LOGIN: %s, %v; want a LOGIN_ACK with errno 0 and the complete backlog", body, err)
 	}
 	for _, m := range r.Offline {
 		seqs = append(seqs, m.Seq)
@@ -151,9 +153,9 @@ type talker struct {
 	stderr strings.Builder
 
 	mu    sync.Mutex
-	lines []string      // what it has printed
-	grew  chan struct{} // closed at the next line, or when there is none any more
-	ended bool
+	lines []string      // printed so far
+	grew  chan struct{} // closed when a line is printed, or at the end of the output
+	ended bool          // the output has ended
 }
 
 func (e exampleClient) start(t *testing.T, addr, name string, peer int) *talker {
@@ -161,7 +163,8 @@ func (e exampleClient) start(t *testing.T, addr, name string, peer int) *talker 
 	return e.startWith(t, nil, addr, name, peer)
 }
 
-// startWith starts it with a file as its input; nil: what it is told to say.
+// startWith starts the example with a file as its input. If input is nil, the input
+// is what the test passes to say.
 func (e exampleClient) startWith(t *testing.T, input *os.File, addr, name string, peer int) *talker {
 	t.Helper()
 	args := append(e.command(t, "docs/examples/"+e.file, addr), name, "secret1", fmt.Sprint(peer))
@@ -201,13 +204,14 @@ func (e exampleClient) startWith(t *testing.T, input *os.File, addr, name string
 		<-read
 		_ = cmd.Wait() // killed: an error by design
 		if t.Failed() {
-			t.Logf("%s printed\n%s\n%s", name, strings.Join(k.lines, "\n"), k.stderr.String())
+			t.Logf("%s printed\n%s\nand to stderr\n%s", name, strings.Join(k.lines, "\n"), k.stderr.String())
 		}
 	})
 	return k
 }
 
-// until waits until enough says that what was printed is.
+// until waits until enough returns true for the lines printed so far, and returns
+// them.
 func (k *talker) until(what string, enough func(lines []string) bool) []string {
 	k.t.Helper()
 	ctx, cancel := context.WithTimeout(k.t.Context(), 3*time.Minute)
@@ -220,12 +224,12 @@ func (k *talker) until(what string, enough func(lines []string) bool) []string {
 			return lines
 		}
 		if ended {
-			k.t.Fatalf("it has ended without %s", what)
+			k.t.Fatalf("the client ended while the test waited for %s", what)
 		}
 		select {
 		case <-grew:
 		case <-ctx.Done():
-			k.t.Fatalf("%s did not come", what)
+			k.t.Fatalf("timed out waiting for %s", what)
 		}
 	}
 }
@@ -238,7 +242,7 @@ func (k *talker) loggedIn(id int) {
 
 var shownLine = regexp.MustCompile(`^(\d+) (\S+) (".*")$`)
 
-// shown waits until n messages have been shown and returns their lines.
+// shown waits until n messages have been printed and returns their lines.
 func (k *talker) shown(n int) (all []string) {
 	k.t.Helper()
 	k.until(fmt.Sprint(n, " messages"), func(lines []string) bool {
@@ -255,8 +259,8 @@ func (k *talker) say(texts ...string) {
 	}
 }
 
-// exit waits until it has ended, and returns its exit code and complaint.
-func (k *talker) exit() (code int, complaint string) {
+// exit waits until the client has ended, and returns its exit code and stderr.
+func (k *talker) exit() (code int, stderr string) {
 	k.t.Helper()
 	ctx, cancel := context.WithTimeout(k.t.Context(), 3*time.Minute)
 	defer cancel()
@@ -265,30 +269,30 @@ func (k *talker) exit() (code int, complaint string) {
 		grew, ended := k.grew, k.ended
 		k.mu.Unlock()
 		if ended {
-			_ = k.cmd.Wait() // the code says it
+			_ = k.cmd.Wait() // the exit code shows errors
 			return k.cmd.ProcessState.ExitCode(), k.stderr.String()
 		}
 		select {
 		case <-grew:
 		case <-ctx.Done():
-			k.t.Fatal("it does not end")
+			k.t.Fatal("timed out waiting for the client to end")
 		}
 	}
 }
 
-// The clients that docs/clients.md gives to whoever writes one keep what
-// docs/protocol.md promises: two of them talk while pushes get lost and come
-// twice, connections end without an acknowledgement, and the server is
-// killed, and drained. Both show the same, in order, each message once.
+// TestExampleClients checks that the complete clients in docs/clients.md keep the
+// guarantees of docs/protocol.md. Two of them chat while pushes are lost and
+// repeated, connections are cut before an acknowledgement, and the server is killed
+// and drained. Both must show the same messages, in order and each once.
 func TestExampleClients(t *testing.T) {
 	for _, pair := range [][2]string{{"go", "python"}, {"javascript", "go"}, {"python", "javascript"}} {
 		t.Run(strings.Join(pair[:], " with "), func(t *testing.T) {
-			t.Parallel() // most of its time it waits before it connects again
+			t.Parallel() // it spends most of its time waiting to reconnect
 			dir := t.TempDir()
 			args := []string{"127.0.0.1", strconv.Itoa(realservice.Port(t)), "--db", "sqlite:" + filepath.Join(dir, "chat.db"), "--http", "", "--argon2", "8,1,1"}
 			d := startDaemon(t, dir, args...)
 			addr := d.until(t, `address=(\S+)`)
-			again := func(sig os.Signal) {
+			restart := func(sig os.Signal) {
 				t.Helper()
 				if err := d.cmd.Process.Signal(sig); err != nil {
 					t.Fatal(err)
@@ -299,11 +303,11 @@ func TestExampleClients(t *testing.T) {
 			}
 
 			var ks [2]*talker
-			var ways [2]*lossy
+			var proxies [2]*lossy
 			names := [2]string{"ann", "ben"}
 			for i := range ks {
-				ways[i] = newLossy(t, addr)
-				ks[i] = exampleClients[pair[i]].start(t, ways[i].addr, names[i], 2-i)
+				proxies[i] = newLossy(t, addr)
+				ks[i] = exampleClients[pair[i]].start(t, proxies[i].addr, names[i], 2-i)
 				ks[i].loggedIn(i + 1)
 			}
 
@@ -317,7 +321,7 @@ func TestExampleClients(t *testing.T) {
 					k.say(said[j][from:]...)
 				}
 			}
-			// Both are there, so that these are pushed: one is dropped, one comes twice.
+			// Both clients are online, so these are pushed: one is dropped, one is repeated.
 			say(2)
 			for _, k := range ks {
 				k.shown(4)
@@ -326,70 +330,69 @@ func TestExampleClients(t *testing.T) {
 			ks[0].shown(20)
 			say(10)
 			ks[1].shown(26)
-			again(os.Kill)
+			restart(os.Kill)
 			ks[0].shown(36)
-			again(syscall.SIGTERM)
+			restart(syscall.SIGTERM)
 
-			// A last word, or nobody would know of a push before it that was dropped:
-			// a gap is seen by what follows it.
+			// If the last push was dropped, only a later message reveals the gap. So send
+			// another one, without losses.
 			var logs [2][]string
 			for j, k := range ks {
 				last := fmt.Sprintf("%q", said[j][len(said[j])-1])
 				k.until("its last message", func(lines []string) bool {
 					return slices.ContainsFunc(lines, func(l string) bool { return strings.HasSuffix(l, last) })
 				})
-				ways[j].mend()
+				proxies[j].mend()
 			}
 			say(1)
 			for i, k := range ks {
 				logs[i] = k.shown(len(said[0]) + len(said[1]))
 			}
-			got := int64(len(logs[0])) // what they say from here on they say behind receipts up to this
+			got := int64(len(logs[0])) // both send receipts up to this seq before they send more messages
 			say(80)
 			for i, k := range ks {
 				logs[i] = k.shown(len(said[0]) + len(said[1]))
 			}
 			if !slices.Equal(logs[0], logs[1]) {
-				t.Errorf("they saw different conversations:\n%s\n\n%s", strings.Join(logs[0], "\n"), strings.Join(logs[1], "\n"))
+				t.Errorf("the clients show different conversations:\n%s\n\n%s", strings.Join(logs[0], "\n"), strings.Join(logs[1], "\n"))
 			}
 			next := map[string]int{}
 			for i, line := range logs[0] {
 				m := shownLine.FindStringSubmatch(line)
 				if m[1] != fmt.Sprint(i+1) {
-					t.Fatalf("message %d is shown as %s", i+1, line)
+					t.Fatalf("line %d is %s, want seq %d", i+1, line, i+1)
 				}
 				j := slices.Index(names[:], m[2])
 				if n := next[m[2]]; j < 0 || n >= len(said[j]) || m[3] != fmt.Sprintf("%q", said[j][n]) {
-					t.Fatalf("%s isn't what %s said next, after %d messages", line, m[2], n)
+					t.Fatalf("line %d is %s, want message %d of %s", i+1, line, n, m[2])
 				}
 				next[m[2]]++
 			}
 			for i, k := range ks {
 				for _, seq := range missed(t, addr, names[i]) {
 					if seq <= got {
-						t.Errorf("the server doesn't know that %s has %d", names[i], seq)
+						t.Errorf("the server doesn't know that %s has received seq %d", names[i], seq)
 					}
 				}
-				k.until("the end", func(lines []string) bool { return strings.HasPrefix(lines[len(lines)-1], "over: ") })
+				k.until("its disconnection", func(lines []string) bool { return strings.HasPrefix(lines[len(lines)-1], "disconnected: ") })
 			}
-			// A new run begins with all that was said, which is more than one page.
+			// A new run must show the whole conversation, which is more than one page.
 			if again := exampleClients[pair[0]].start(t, addr, names[0], 2).shown(len(logs[0])); !slices.Equal(again, logs[0]) {
-				t.Errorf("another run shows\n%s", strings.Join(again, "\n"))
+				t.Errorf("a new run shows\n%s\nwant the same as before", strings.Join(again, "\n"))
 			}
-			for i, l := range ways {
+			for i, l := range proxies {
 				if dropped, repeated, hungUp := l.did(); dropped == 0 || repeated == 0 || hungUp == 0 {
-					t.Errorf("%s had nothing to put up with: %d pushes dropped, %d repeated, %d connections cut", names[i], dropped, repeated, hungUp)
+					t.Errorf("faults for %s: %d pushes dropped, %d repeated, %d connections cut; want each at least once", names[i], dropped, repeated, hungUp)
 				}
 			}
 		})
 	}
 }
 
-// The short clients that docs/clients.md begins with talk with each other
-// while pushes get lost and come twice: both show the same, in order, each
-// message once, of more than one page. They
-// end with 0 when their input has, after all of it is stored, and with 1 and a
-// reason when they are refused or thrown out.
+// TestFirstClients checks the short clients in docs/clients.md. Two of them chat
+// while pushes are lost and repeated. Both must show the same messages, in order and
+// each once. At the end of its input, a client must exit with 0 after everything is
+// stored; when it is refused or replaced, with 1 and a reason.
 func TestFirstClients(t *testing.T) {
 	for _, pair := range [][2]string{{"go", "python"}, {"javascript", "go"}, {"python", "javascript"}} {
 		t.Run(strings.Join(pair[:], " with "), func(t *testing.T) {
@@ -398,11 +401,11 @@ func TestFirstClients(t *testing.T) {
 			addr := d.until(t, `address=(\S+)`)
 			names := [2]string{"ann", "ben"}
 			var ks [2]*talker
-			var ways [2]*lossy
-			for i := range ks { // the first waits for one whom nobody knows yet
-				ways[i] = newLossy(t, addr)
-				ways[i].stay()
-				ks[i] = firstClients[pair[i]].start(t, ways[i].addr, names[i], 2-i)
+			var proxies [2]*lossy
+			for i := range ks { // when the first starts, its peer isn't registered yet
+				proxies[i] = newLossy(t, addr)
+				proxies[i].stay()
+				ks[i] = firstClients[pair[i]].start(t, proxies[i].addr, names[i], 2-i)
 				ks[i].loggedIn(i + 1)
 			}
 			var said [2][]string
@@ -413,23 +416,23 @@ func TestFirstClients(t *testing.T) {
 				}
 				ks[j].say(said[j][from:]...)
 			}
-			ks[0].say("") // an empty line is none
+			ks[0].say("") // an empty line must be skipped
 			for j := range ks {
 				say(j, 29)
 			}
-			for j, k := range ks { // whose last word is shown misses only what the other said behind it
+			for j, k := range ks { // from then on, a client can miss only later messages of the other
 				last := fmt.Sprintf("%q", said[j][28])
 				k.until("its last message", func(lines []string) bool {
 					return slices.ContainsFunc(lines, func(l string) bool { return strings.HasSuffix(l, last) })
 				})
 			}
-			for i, l := range ways {
+			for i, l := range proxies {
 				if dropped, repeated, _ := l.did(); dropped == 0 || repeated == 0 {
-					t.Errorf("%s had nothing to put up with: %d pushes dropped, %d repeated", names[i], dropped, repeated)
+					t.Errorf("faults for %s: %d pushes dropped, %d repeated; want each at least once", names[i], dropped, repeated)
 				}
 				l.mend()
 			}
-			for j, k := range ks { // a gap is seen by what follows it
+			for j, k := range ks { // a later message reveals a gap
 				say(j, 1)
 				k.shown(59 + j)
 			}
@@ -438,28 +441,28 @@ func TestFirstClients(t *testing.T) {
 			if err := ks[0].stdin.Close(); err != nil {
 				t.Fatal(err)
 			}
-			if code, complaint := ks[0].exit(); code != 0 || complaint != "" {
-				t.Errorf("at the end of its input it ends with %d: %s", code, complaint)
+			if code, stderr := ks[0].exit(); code != 0 || stderr != "" {
+				t.Errorf("at the end of its input: exit code %d, stderr %q; want 0 and nothing", code, stderr)
 			}
 			log := ks[1].shown(70)
 			if own := ks[0].shown(70); !slices.Equal(own, log) {
-				t.Errorf("they saw different conversations:\n%s\n\n%s", strings.Join(own, "\n"), strings.Join(log, "\n"))
+				t.Errorf("the clients show different conversations:\n%s\n\n%s", strings.Join(own, "\n"), strings.Join(log, "\n"))
 			}
 			next := map[string]int{}
 			for i, line := range log {
 				m := shownLine.FindStringSubmatch(line)
 				j := slices.Index(names[:], m[2])
 				if n := next[m[2]]; m[1] != fmt.Sprint(i+1) || j < 0 || n >= len(said[j]) || m[3] != fmt.Sprintf("%q", said[j][n]) {
-					t.Fatalf("message %d is shown as %s", i+1, line)
+					t.Fatalf("line %d is %s, want seq %d and message %d of %s", i+1, line, i+1, next[m[2]], m[2])
 				}
 				next[m[2]]++
 			}
-			// A new run begins with what was said.
+			// A new run must show the whole conversation.
 			ks[0] = firstClients[pair[0]].start(t, addr, names[0], 2)
 			if again := ks[0].shown(70); !slices.Equal(again, log) {
-				t.Errorf("another run shows\n%s", strings.Join(again, "\n"))
+				t.Errorf("a new run shows\n%s\nwant the same as before", strings.Join(again, "\n"))
 			}
-			for j := range ks { // each says this behind its receipts of all the rest
+			for j := range ks { // each sends this message after its receipts of the earlier ones
 				say(j, 1)
 				for _, k := range ks {
 					k.shown(71 + j)
@@ -468,25 +471,25 @@ func TestFirstClients(t *testing.T) {
 			for i, k := range ks {
 				for _, seq := range missed(t, addr, names[i]) {
 					if seq <= 70 {
-						t.Errorf("the server doesn't know that %s has %d", names[i], seq)
+						t.Errorf("the server doesn't know that %s has received seq %d", names[i], seq)
 					}
 				}
-				if code, complaint := k.exit(); code != 1 || complaint == "" {
-					t.Errorf("replaced by another login it ends with %d: %q", code, complaint)
+				if code, stderr := k.exit(); code != 1 || stderr == "" {
+					t.Errorf("replaced by another login: exit code %d, stderr %q; want 1 and a reason", code, stderr)
 				}
 			}
-			stranger := firstClients[pair[0]].start(t, addr, names[0]+" ", 2) // a name that may not be
-			if code, complaint := stranger.exit(); code != 1 || complaint == "" {
-				t.Errorf("refused it ends with %d: %q", code, complaint)
+			stranger := firstClients[pair[0]].start(t, addr, names[0]+" ", 2) // an invalid name
+			if code, stderr := stranger.exit(); code != 1 || stderr == "" {
+				t.Errorf("refused because of an invalid name: exit code %d, stderr %q; want 1 and a reason", code, stderr)
 			}
 		})
 	}
 }
 
-// Who talks to oneself, as some do to keep notes, sees the notes alone, and not
-// what others say to one.
+// TestExampleClientsKeepNotes checks that a client that chats with its own user (to
+// keep notes) doesn't show messages from other users.
 func TestExampleClientsKeepNotes(t *testing.T) {
-	for kind, clients := range map[string]map[string]exampleClient{"whole": exampleClients, "first": firstClients} {
+	for kind, clients := range map[string]map[string]exampleClient{"complete": exampleClients, "first": firstClients} {
 		for language, example := range clients {
 			t.Run(kind+" "+language, func(t *testing.T) {
 				t.Parallel()
@@ -501,17 +504,17 @@ func TestExampleClientsKeepNotes(t *testing.T) {
 				ann.say("milk", "bread")
 				want := []string{`1 ann "milk"`, `2 ann "bread"`}
 				if got := ann.shown(2); !slices.Equal(got, want) {
-					t.Errorf("shown is %q", got)
+					t.Errorf("ann shows %q, want %q", got, want)
 				}
 			})
 		}
 	}
 }
 
-// A line that is longer than a frame ends no input without a word: the whole
-// clients say so and go on, the short ones end with a reason.
+// TestExampleClientsReadLongLines checks input lines that are too long for a frame:
+// the complete clients report and skip them, the short ones exit with a reason.
 func TestExampleClientsReadLongLines(t *testing.T) {
-	for kind, clients := range map[string]map[string]exampleClient{"whole": exampleClients, "first": firstClients} {
+	for kind, clients := range map[string]map[string]exampleClient{"complete": exampleClients, "first": firstClients} {
 		for language, example := range clients {
 			t.Run(kind+" "+language, func(t *testing.T) {
 				t.Parallel()
@@ -522,22 +525,23 @@ func TestExampleClientsReadLongLines(t *testing.T) {
 				ben := example.start(t, addr, "ben", 1)
 				ben.say("one", strings.Repeat("x", 100_000), "two")
 				if kind == "first" {
-					if code, complaint := ben.exit(); code != 1 || complaint == "" {
-						t.Errorf("it ends with %d: %q", code, complaint)
+					if code, stderr := ben.exit(); code != 1 || stderr == "" {
+						t.Errorf("after a long line: exit code %d, stderr %q; want 1 and a reason", code, stderr)
 					}
 					return
 				}
 				if got, want := ben.shown(2), []string{`1 ben "one"`, `2 ben "two"`}; !slices.Equal(got, want) {
-					t.Errorf("shown is %q", got)
+					t.Errorf("ben shows %q, want %q", got, want)
 				}
 			})
 		}
 	}
 }
 
-// Their input may be a file as well: all of it is said.
+// TestExampleClientsReadFiles checks that the clients send all lines of a file that
+// is their input.
 func TestExampleClientsReadFiles(t *testing.T) {
-	for kind, clients := range map[string]map[string]exampleClient{"whole": exampleClients, "first": firstClients} {
+	for kind, clients := range map[string]map[string]exampleClient{"complete": exampleClients, "first": firstClients} {
 		for language, example := range clients {
 			t.Run(kind+" "+language, func(t *testing.T) {
 				t.Parallel()
@@ -556,7 +560,7 @@ func TestExampleClientsReadFiles(t *testing.T) {
 				defer input.Close()
 				want := []string{`1 ben "one"`, `2 ben "two"`}
 				if got := example.startWith(t, input, addr, "ben", 1).shown(2); !slices.Equal(got, want) {
-					t.Errorf("shown is %q", got)
+					t.Errorf("ben shows %q, want %q", got, want)
 				}
 			})
 		}

@@ -16,14 +16,15 @@ import (
 	"chatd/proto"
 )
 
-// Whatever of a cluster dies, freezes or is restarted, while people talk: no
-// acknowledged message is lost, shown twice or out of order, nobody is locked
-// out, and what still runs goes on.
+// TestClusterFaults checks that whatever part of a cluster dies, freezes or
+// restarts while people chat, no acknowledged message is lost, repeated or out of
+// order, everyone can log in, and the rest of the cluster keeps working.
 func TestClusterFaults(t *testing.T) {
 	c := newCluster(t)
 	for _, f := range []struct {
 		name string
-		// where the people are: nginx's choice, or each on a node of ours.
+		// Whether people connect directly to nodes in turn; otherwise they connect
+		// through nginx.
 		spread bool
 		do     func(t *testing.T, c *cluster, tr *traffic)
 	}{
@@ -45,90 +46,89 @@ func TestClusterFaults(t *testing.T) {
 				}
 			}
 			tr := newTraffic(t, strings.ToLower(f.name), addrs...)
-			tr.heard()
+			tr.awaitMessages()
 			f.do(t, c, tr)
-			tr.heard()
+			tr.awaitMessages()
 			tr.finish()
 		})
 	}
-	t.Run("killed before it published", func(t *testing.T) { killedBeforePublish(t, c) })
+	t.Run("node killed before publishing", func(t *testing.T) { killedBeforePublish(t, c) })
 	t.Run("users of a killed node", func(t *testing.T) { usersOfKilledNode(t, c) })
 }
 
-// Whoever was on a node that is killed goes on through nginx, on another one.
+// nodesKilled checks that the clients of a killed node continue on another one,
+// through nginx.
 func nodesKilled(t *testing.T, c *cluster, tr *traffic) {
 	for _, n := range c.nodes {
 		n.kill(t)
-		tr.heard()
+		tr.awaitMessages()
 		n.start(t)
-		tr.heard()
+		tr.awaitMessages()
 	}
 }
 
-// Without Redis, chat between nodes goes on, from the log; after its return as
-// before. The pause is what the fault is about: longer than every time-out
-// that has to do with Redis.
+// redisKilled checks that messages between nodes arrive without Redis, by way of
+// the database. Redis stays down longer than all timeouts that concern it.
 func redisKilled(t *testing.T, c *cluster, tr *traffic) {
 	c.redis.Kill(t)
-	gone := time.Now()
-	tr.heard()
-	time.Sleep(time.Until(gone.Add(10 * time.Second)))
-	tr.heard()
+	killed := time.Now()
+	tr.awaitMessages()
+	time.Sleep(time.Until(killed.Add(10 * time.Second)))
+	tr.awaitMessages()
 	c.redis.Start(t)
 	c.reconnected(t)
 }
 
-// reconnected waits until all nodes have found their way back to Redis: what
-// is heard then comes by it again.
+// reconnected waits until all nodes are connected to Redis again.
 func (c *cluster) reconnected(t *testing.T) {
 	t.Helper()
-	eventually(t, "every node is back at Redis", func() error {
+	eventually(t, "all nodes reconnect to Redis", func() error {
 		for _, n := range c.nodes {
 			if up := n.metric(t, "chatd_bus_up"); up != "1" {
-				return fmt.Errorf("%s: chatd_bus_up is %q", n.name, up)
+				return fmt.Errorf("%s: chatd_bus_up = %q, want 1", n.name, up)
 			}
 		}
 		return nil
 	})
 }
 
-// A Redis that takes everything and answers nothing is no better than none:
-// nobody waits for it for long.
+// redisFrozen checks that messages arrive while Redis accepts commands without
+// answering them.
 func redisFrozen(t *testing.T, c *cluster, tr *traffic) {
 	c.redis.Stop(t)
 	stopped := time.Now()
-	tr.heard()
+	tr.awaitMessages()
 	time.Sleep(time.Until(stopped.Add(5 * time.Second)))
 	c.redis.Cont(t)
 	c.reconnected(t)
 }
 
-// A node whose subscriptions Redis has dropped, as it does with one that is
-// slow, notices and catches up.
+// subscriberCutOff checks that a node notices and catches up after Redis closes its
+// subscriptions, as Redis does with slow subscribers.
 func subscriberCutOff(t *testing.T, c *cluster, tr *traffic) {
 	for range 3 {
-		eventually(t, "Redis has subscribers", func() error {
+		eventually(t, "Redis closes subscriptions", func() error {
 			if c.redis.Client(t, "CLIENT", "KILL", "TYPE", "pubsub") == "0" {
-				return errors.New("it has none")
+				return errors.New("it has no subscribers")
 			}
 			return nil
 		})
-		tr.heard()
+		tr.awaitMessages()
 	}
 	c.reconnected(t)
 }
 
-// A node that freezes in the middle of a transaction holds up what it has
-// touched for some seconds, until the database gives up on it; the others go
-// on with all else at once, and with that then. When it wakes up, its people
-// have lost nothing either.
+// nodeFrozen freezes a node in the middle of a transaction. The conversations that
+// it was writing to must continue on the other nodes after a few seconds, when the
+// database ends the transaction, and all others at once. When the node continues, its
+// users must not have lost a message.
 func nodeFrozen(t *testing.T, c *cluster, tr *traffic) {
 	n := c.nodes[0]
 	for try := 0; ; try++ {
 		n.signal(t, syscall.SIGSTOP)
-		// The server may still be at the last statement that the node had sent.
+		// The database may still be executing the node's last statement.
 		open := func() bool {
-			// InnoDB shows what it showed before to whoever asks again within 100 ms.
+			// InnoDB caches this view for 100 ms.
 			time.Sleep(110 * time.Millisecond)
 			return strings.TrimSpace(c.db.SQL(t, `SELECT COUNT(*) FROM information_schema.innodb_trx t
 				JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id
@@ -139,50 +139,51 @@ func nodeFrozen(t *testing.T, c *cluster, tr *traffic) {
 		}
 		n.signal(t, syscall.SIGCONT)
 		if try == 150 {
-			// Frozen between two transactions it must not hold up the others either.
+			// Go on with a node that is frozen between two transactions.
 			n.signal(t, syscall.SIGSTOP)
-			t.Log("the node was never in the middle of a transaction: this run shows less")
+			t.Log("the node was never frozen in a transaction: this run tests less")
 			break
 		}
 	}
 	frozen := time.Now()
-	// People of the other nodes: 1, 2, 4 and 5. What is theirs alone isn't touched.
-	tr.heard(1, 2, 4, 5)
+	// People 1, 2, 4 and 5 are on the other nodes.
+	tr.awaitMessages(1, 2, 4, 5)
 	time.Sleep(time.Until(frozen.Add(15 * time.Second)))
-	tr.heard(1, 2, 4, 5)
+	tr.awaitMessages(1, 2, 4, 5)
 	n.signal(t, syscall.SIGCONT)
 }
 
-// A database that dies and comes back needs no restart of anything.
+// mariaDBRestarted checks that everything recovers by itself when the database is
+// killed and restarted.
 func mariaDBRestarted(t *testing.T, c *cluster, tr *traffic) {
 	for range 2 {
 		c.db.Kill(t)
 		c.db.Start(t)
-		tr.heard()
+		tr.awaitMessages()
 	}
 }
 
-// A reload of nginx drops nobody.
+// nginxReloaded checks that a reload of nginx disconnects nobody.
 func nginxReloaded(t *testing.T, c *cluster, tr *traffic) {
 	before := tr.reconnects()
 	c.nginx.Reload(t, c.conf)
-	tr.heard()
+	tr.awaitMessages()
 	if n := tr.reconnects() - before; n != 0 {
-		t.Errorf("%d clients had to reconnect", n)
+		t.Errorf("after reloading nginx: %d reconnects, want none", n)
 	}
 }
 
-// Each node is drained and started again, as deploy/rolling-restart.sh does.
+// rollingRestart drains and restarts each node, as deploy/rolling-restart.sh does.
 func rollingRestart(t *testing.T, c *cluster, tr *traffic) {
 	for _, n := range c.nodes {
 		n.drain(t)
 		n.start(t)
-		tr.heard()
+		tr.awaitMessages()
 	}
 }
 
-// valve is a TCP proxy before Redis, of which a node can be cut off in a way
-// that it doesn't notice: what it sends vanishes.
+// valve is a TCP proxy between a node and Redis. While it is closed, it discards
+// what the node sends, without the node noticing.
 type valve struct {
 	l      net.Listener
 	to     string
@@ -241,33 +242,33 @@ func (v *valve) accept() {
 		})
 		v.wg.Go(func() {
 			defer in.Close()
-			_, _ = io.Copy(in, out) // the end of either is the end of both
+			_, _ = io.Copy(in, out) // an error means that one side has closed the connection
 		})
 	}
 }
 
-// The last message of a conversation is committed and acknowledged by a node
-// that can't publish it any more, and dies: a member who is logged in on
-// another node, and does nothing at all, gets it all the same.
+// killedBeforePublish has a node acknowledge a message that it can't publish to
+// Redis, and then kills it. An idle client on another node must still get the message,
+// although no later one reveals the gap.
 func killedBeforePublish(t *testing.T, c *cluster) {
 	v := newValve(t, strings.TrimPrefix(c.redis.URL, "redis://"))
 	n := c.addNode(t, "node4", "redis://"+v.l.Addr().String())
 	n.start(t)
 	speaker, listener := newPerson(t, n.chat, "speaker"), newPerson(t, c.nodes[1].chat, "listener")
 	speaker.say(client.User(listener.id), "first")
-	listener.hears(client.User(speaker.id), "first")
+	listener.receives(client.User(speaker.id), "first")
 	v.closed.Store(true)
 	speaker.say(client.User(listener.id), "last words")
 	n.kill(t)
-	listener.hears(client.User(speaker.id), "last words")
+	listener.receives(client.User(speaker.id), "last words")
 	if r := listener.Stats().Reconnects; r != 0 {
-		t.Errorf("the listener has logged in again, %d times", r)
+		t.Errorf("the listener reconnected %d times, want 0", r)
 	}
 }
 
-// Users of a node that is killed can log in elsewhere at once; those who don't
-// are seen as offline by their friends, after some 17 s at most where the
-// machine has nothing else to do.
+// usersOfKilledNode checks that users of a killed node can log in on another node at
+// once, and that friends see those who don't as offline: after at most about 17 s if
+// the machine is otherwise idle.
 func usersOfKilledNode(t *testing.T, c *cluster) {
 	n := c.addNode(t, "node5", c.redis.URL)
 	n.start(t)
@@ -276,16 +277,16 @@ func usersOfKilledNode(t *testing.T, c *cluster) {
 	ids := []int64{gone.account("gone"), back.account("back")}
 	for _, id := range ids {
 		if f, err := friend.AddFriend(t.Context(), id); err != nil || f.State != proto.Online {
-			t.Fatalf("user %d: %+v, %v", id, f, err)
+			t.Fatalf("AddFriend(%d) = %+v, %v; want state %q", id, f, err, proto.Online)
 		}
 	}
 	n.kill(t)
 	killed := time.Now()
-	dialRaw(t, c.nodes[2].chat).login("back") // fails the test when it is refused
-	friend.until("who is gone is offline", clusterPatience, func() bool { on, told := friend.presence[ids[0]]; return told && !on })
+	dialRaw(t, c.nodes[2].chat).login("back") // fails the test if it is refused
+	friend.until("the user gone is offline", clusterTimeout, func() bool { on, known := friend.presence[ids[0]]; return known && !on })
 	t.Logf("offline after %s", time.Since(killed).Round(time.Second/10))
 	f, err := friend.FindUser(t.Context(), fmt.Sprint(ids[1]))
 	if err != nil || f.State != proto.Online {
-		t.Errorf("who came back is %+v, %v", f, err)
+		t.Errorf("FindUser of the user back = %+v, %v; want state %q", f, err, proto.Online)
 	}
 }

@@ -30,25 +30,25 @@ import (
 	"chatd/internal/realservice"
 )
 
-// cluster is three nodes, each a process, over a MariaDB and a Redis, behind
-// an nginx that is configured as deploy/nginx.conf says.
+// cluster is three node processes with a MariaDB and a Redis, behind an nginx with
+// the configuration deploy/nginx.conf.
 type cluster struct {
 	t     *testing.T
 	db    *realservice.MariaDBServer
 	redis *realservice.RedisServer
 	nginx *realservice.NginxServer
-	conf  string // nginx's
+	conf  string // configuration of nginx
 	nodes []*clusterNode
 
-	chat, chatTLS, web string // addresses of nginx
-	roots              *x509.CertPool
+	chat, chatTLS, web string         // addresses of nginx
+	roots              *x509.CertPool // contains its certificate
 }
 
-// Bounds of waiting: for a machine with much else to do, and the race
-// detector on. Nothing is asserted by them but that it happens at all.
+// The timeout allows for a busy machine and the race detector. Tests assert with it
+// only that something happens, not how fast.
 const (
-	clusterPatience = 90 * time.Second
-	clusterPoll     = 10 * time.Millisecond
+	clusterTimeout = 90 * time.Second
+	clusterPoll    = 10 * time.Millisecond
 )
 
 func newCluster(t *testing.T) *cluster {
@@ -57,7 +57,7 @@ func newCluster(t *testing.T) *cluster {
 	for i := range 3 {
 		c.nodes = append(c.nodes, c.addNode(t, fmt.Sprint("node", i+1), c.redis.URL))
 	}
-	for _, n := range c.nodes { // one after another: each finds the schema, or makes it
+	for _, n := range c.nodes {
 		n.start(t)
 	}
 	c.chat, c.chatTLS, c.web = loopback(realservice.Port(t)), loopback(realservice.Port(t)), loopback(realservice.Port(t))
@@ -68,7 +68,7 @@ func newCluster(t *testing.T) *cluster {
 
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
-// nginxConf is deploy/nginx.conf with this cluster put in.
+// nginxConf returns deploy/nginx.conf with the addresses and files of this cluster.
 func (c *cluster) nginxConf(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile("deploy/nginx.conf")
@@ -84,12 +84,13 @@ func (c *cluster) nginxConf(t *testing.T) string {
 	}
 	conf := strings.NewReplacer(put...).Replace(string(text))
 	if left := regexp.MustCompile(`@[A-Z0-9_]+@`).FindString(conf); left != "" {
-		t.Fatalf("deploy/nginx.conf: nothing is put in for %s", left)
+		t.Fatalf("deploy/nginx.conf has the placeholder %s, which the test doesn't fill in", left)
 	}
 	return conf
 }
 
-// certificate makes one for 127.0.0.1, which is its own authority, and trusts it.
+// certificate creates a self-signed certificate for 127.0.0.1 and adds it to
+// c.roots.
 func (c *cluster) certificate(t *testing.T) (certFile, keyFile string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -117,23 +118,23 @@ func (c *cluster) certificate(t *testing.T) (certFile, keyFile string) {
 	certFile, keyFile = write("tls.crt", "CERTIFICATE", der), write("tls.key", "PRIVATE KEY", private)
 	c.roots = x509.NewCertPool()
 	if b, err := os.ReadFile(certFile); err != nil || !c.roots.AppendCertsFromPEM(b) {
-		t.Fatalf("the certificate can't be read back: %v", err)
+		t.Fatalf("cannot read the certificate back: %v", err)
 	}
 	return certFile, keyFile
 }
 
 // clusterNode is one chatd of a cluster. It keeps its addresses when it is
-// started again.
+// restarted.
 type clusterNode struct {
 	name, chat, http string
 
 	args []string
-	log  string // the file it logs to
-	cmd  *exec.Cmd
+	log  string    // path of its log file
+	cmd  *exec.Cmd // nil while it isn't running
 }
 
-// addNode lays out a node, which isn't started. Each has a database user of
-// its own, so that the database can tell whose transaction is whose.
+// addNode prepares a node without starting it. Each node has its own database user,
+// so that tests can tell whose transaction is open.
 func (c *cluster) addNode(t *testing.T, name, redis string) *clusterNode {
 	t.Helper()
 	c.db.SQL(t, fmt.Sprintf("CREATE USER %s@127.0.0.1; GRANT ALL ON chatd.* TO %s@127.0.0.1", name, name))
@@ -146,7 +147,7 @@ func (c *cluster) addNode(t *testing.T, name, redis string) *clusterNode {
 			n.kill(t)
 		}
 		if b, err := os.ReadFile(n.log); t.Failed() && err == nil {
-			t.Logf("the log of %s ends with:\n%s", name, b[max(0, len(b)-4096):])
+			t.Logf("end of the log of %s:\n%s", name, b[max(0, len(b)-4096):])
 		}
 	})
 	return n
@@ -154,14 +155,14 @@ func (c *cluster) addNode(t *testing.T, name, redis string) *clusterNode {
 
 func (n *clusterNode) runs() bool { return n.cmd != nil }
 
-// start starts the node and waits until it takes clients.
+// start starts the node and waits until it accepts clients.
 func (n *clusterNode) start(t *testing.T) {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A file, not a pipe: nobody has to read along.
+	// Log to a file: a pipe would have to be read.
 	log, err := os.OpenFile(n.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		t.Fatal(err)
@@ -173,7 +174,7 @@ func (n *clusterNode) start(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.cmd = cmd
-	eventually(t, n.name+" is ready", func() error {
+	eventually(t, n.name+" accepts clients", func() error {
 		resp, err := http.Get("http://" + n.http + "/readyz")
 		if err != nil {
 			return err
@@ -186,22 +187,22 @@ func (n *clusterNode) start(t *testing.T) {
 	})
 }
 
-// kill is kill -9.
+// kill sends SIGKILL and waits until the node has ended.
 func (n *clusterNode) kill(t *testing.T) {
 	t.Helper()
 	if err := n.cmd.Process.Kill(); err != nil {
-		t.Errorf("%s: %v", n.name, err)
+		t.Errorf("kill %s: %v", n.name, err)
 	}
-	_ = n.cmd.Wait() // killed: an error by design
+	_ = n.cmd.Wait() // it was killed: an error is expected
 	n.cmd = nil
 }
 
-// drain is SIGTERM; the node has to exit with 0.
+// drain sends SIGTERM and waits until the node has ended, which must exit with 0.
 func (n *clusterNode) drain(t *testing.T) {
 	t.Helper()
 	n.signal(t, syscall.SIGTERM)
 	if err := n.cmd.Wait(); err != nil {
-		t.Errorf("%s, asked to drain: %v", n.name, err)
+		t.Errorf("%s after SIGTERM: %v; want exit code 0", n.name, err)
 	}
 	n.cmd = nil
 }
@@ -209,11 +210,11 @@ func (n *clusterNode) drain(t *testing.T) {
 func (n *clusterNode) signal(t *testing.T, s syscall.Signal) {
 	t.Helper()
 	if err := n.cmd.Process.Signal(s); err != nil {
-		t.Fatalf("%s: %v", n.name, err)
+		t.Fatalf("send %v to %s: %v", s, n.name, err)
 	}
 }
 
-// metrics is what the node's /metrics shows.
+// metrics returns the node's /metrics page.
 func (n *clusterNode) metrics(t *testing.T) string {
 	t.Helper()
 	resp, err := http.Get("http://" + n.http + "/metrics")
@@ -228,7 +229,7 @@ func (n *clusterNode) metrics(t *testing.T) string {
 	return string(body)
 }
 
-// metric is the value of one without labels, "" where there is none.
+// metric returns the value of a metric without labels, "" if there is none.
 func (n *clusterNode) metric(t *testing.T, name string) string {
 	t.Helper()
 	for line := range strings.Lines(n.metrics(t)) {
@@ -239,21 +240,21 @@ func (n *clusterNode) metric(t *testing.T, name string) string {
 	return ""
 }
 
-// eventually calls f until it succeeds.
+// eventually calls f until it succeeds. what describes that in the failure message.
 func eventually(t *testing.T, what string, f func() error) {
 	t.Helper()
-	for end := time.Now().Add(clusterPatience); ; time.Sleep(clusterPoll) {
+	for end := time.Now().Add(clusterTimeout); ; time.Sleep(clusterPoll) {
 		err := f()
 		if err == nil {
 			return
 		}
 		if time.Now().After(end) {
-			t.Fatalf("%s: not within %s: %v", what, clusterPatience, err)
+			t.Fatalf("timed out after %s waiting until %s: %v", clusterTimeout, what, err)
 		}
 	}
 }
 
-// person is a user of the SDK who writes down all that the handlers are told.
+// person is an SDK client that records what its handlers receive.
 type person struct {
 	*client.Client
 	t    *testing.T
@@ -271,7 +272,7 @@ type person struct {
 
 const personPassword = "secret 1"
 
-// newPerson registers a user at an address and logs it in.
+// newPerson registers a user at an address and logs in.
 func newPerson(t *testing.T, addr, name string) *person {
 	t.Helper()
 	p := newDevice(t, addr, name, "phone", nil)
@@ -282,7 +283,8 @@ func newPerson(t *testing.T, addr, name string) *person {
 	return p
 }
 
-// newDevice is a device of a user who is registered, not yet logged in.
+// newDevice returns a device of a user, which isn't logged in yet. secure is nil for
+// connections without TLS.
 func newDevice(t *testing.T, addr, name, device string, secure *tls.Config) *person {
 	t.Helper()
 	p := &person{t: t, name: name, seen: make(map[client.Conv][]client.Message), presence: make(map[int64]bool), reads: make(map[client.Conv]int64)}
@@ -300,18 +302,19 @@ func newDevice(t *testing.T, addr, name, device string, secure *tls.Config) *per
 		t.Fatal(err)
 	}
 	p.Client = c
-	t.Cleanup(func() { _ = c.Close() }) // its state is kept nowhere: nothing to save
+	t.Cleanup(func() { _ = c.Close() }) // Close fails only if it can't save the state, which isn't stored here
 	return p
 }
 
 func (p *person) login() {
 	p.t.Helper()
 	if err := p.Login(p.t.Context(), p.name, personPassword); err != nil {
-		p.t.Fatalf("%s logs in: %v", p.name, err)
+		p.t.Fatalf("log in %s: %v", p.name, err)
 	}
 	p.id, _ = p.Me()
 }
 
+// note calls f with p.mu locked, and wakes until.
 func (p *person) note(f func()) {
 	p.mu.Lock()
 	f()
@@ -319,19 +322,20 @@ func (p *person) note(f func()) {
 	p.grew.Broadcast()
 }
 
-// until waits until cond, which is called under p.mu, holds.
+// until waits until cond, which is called with p.mu locked, returns true. It fails the
+// test and returns false if that takes too long.
 func (p *person) until(what string, within time.Duration, cond func() bool) bool {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.t.Context(), within)
 	defer cancel()
-	// Under the lock, or the last wake could fall between a look and the wait.
+	// Lock p.mu: otherwise this wake-up could be lost between cond and Wait.
 	stop := context.AfterFunc(ctx, func() { p.note(func() {}) })
 	defer stop()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for !cond() {
 		if ctx.Err() != nil {
-			p.t.Errorf("%s: not within %s: %s", p.name, within, what)
+			p.t.Errorf("%s: timed out after %s waiting for: %s", p.name, within, what)
 			return false
 		}
 		p.grew.Wait()
@@ -339,10 +343,10 @@ func (p *person) until(what string, within time.Duration, cond func() bool) bool
 	return true
 }
 
-// hears waits for a text in a conversation.
-func (p *person) hears(conv client.Conv, text string) {
+// receives waits for a message with this text in a conversation.
+func (p *person) receives(conv client.Conv, text string) {
 	p.t.Helper()
-	p.until(fmt.Sprintf("%q in %s", text, conv), clusterPatience, func() bool {
+	p.until(fmt.Sprintf("message %q in %s", text, conv), clusterTimeout, func() bool {
 		for _, m := range p.seen[conv] {
 			if m.Text == text {
 				return true
@@ -355,11 +359,11 @@ func (p *person) hears(conv client.Conv, text string) {
 // say sends a text and waits until it is stored.
 func (p *person) say(conv client.Conv, text string) client.Receipt {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.t.Context(), clusterPatience)
+	ctx, cancel := context.WithTimeout(p.t.Context(), clusterTimeout)
 	defer cancel()
 	r, err := p.Send(ctx, conv, text)
 	if err != nil {
-		p.t.Fatalf("%s says %q: %v", p.name, text, err)
+		p.t.Fatalf("%s sends %q: %v", p.name, text, err)
 	}
 	return r
 }

@@ -17,8 +17,8 @@ import (
 	"chatd/proto"
 )
 
-// Three nodes are one server: whoever talks to whom, on whatever node they
-// are, and through nginx, everything works as on one.
+// TestCluster checks that three nodes work like one server, for clients on any node
+// and through nginx.
 func TestCluster(t *testing.T) {
 	c := newCluster(t)
 	t.Run("chat", func(t *testing.T) { clusterChat(t, c) })
@@ -29,40 +29,40 @@ func TestCluster(t *testing.T) {
 	t.Run("metrics", func(t *testing.T) { clusterMetrics(t, c) })
 }
 
-// What the operator's page explains is there to be read.
+// clusterMetrics checks that a cluster node has all metrics in docs/operations.md.
 func clusterMetrics(t *testing.T, c *cluster) {
 	all := c.nodes[0].metrics(t)
 	for _, name := range documentedMetrics(t) {
 		if !strings.Contains(all, "\n"+name) {
-			t.Errorf("docs/operations.md explains %s, which /metrics lacks", name)
+			t.Errorf("/metrics has no %s, which docs/operations.md describes", name)
 		}
 	}
 }
 
-// Friends, one to one, groups, events, reads and presence between people on
-// three nodes. (Which node nginx would choose is its business: here each goes
-// to one.)
+// clusterChat checks friends, messages, groups, events, read receipts and presence
+// between users on three nodes. They connect to the nodes directly, because nginx
+// might put them on the same one.
 func clusterChat(t *testing.T, c *cluster) {
 	anna, berta, carl := newPerson(t, c.nodes[0].chat, "anna"), newPerson(t, c.nodes[1].chat, "berta"), newPerson(t, c.nodes[2].chat, "carl")
 
-	// Friends, and that they are online, though each is on another node.
+	// Friends on other nodes are shown as online.
 	f, err := anna.AddFriend(t.Context(), berta.id)
 	if err != nil || f.State != proto.Online {
-		t.Fatalf("anna adds berta: %+v, %v", f, err)
+		t.Fatalf("anna.AddFriend(berta) = %+v, %v; want state %q", f, err, proto.Online)
 	}
-	berta.until("anna is a friend", clusterPatience, func() bool {
+	berta.until("anna is a friend", clusterTimeout, func() bool {
 		return slices.ContainsFunc(berta.changes, func(ch client.Change) bool { return ch.Kind == client.FriendAdded && ch.User == anna.id })
 	})
 
-	// One to one, both ways, and the receipt of reading.
+	// Messages between two users, and a read receipt.
 	r := anna.say(client.User(berta.id), "hello")
-	berta.hears(client.User(anna.id), "hello")
+	berta.receives(client.User(anna.id), "hello")
 	berta.say(client.User(anna.id), "yourself")
-	anna.hears(client.User(berta.id), "yourself")
+	anna.receives(client.User(berta.id), "yourself")
 	berta.MarkRead(client.User(anna.id), r.Seq)
-	anna.until("berta has read", clusterPatience, func() bool { return anna.reads[client.User(berta.id)] >= r.Seq })
+	anna.until("berta's read receipt", clusterTimeout, func() bool { return anna.reads[client.User(berta.id)] >= r.Seq })
 
-	// A group on three nodes, what is typed in it, and leaving it.
+	// A group on three nodes: messages, a typing event, and removing a member.
 	id, err := anna.CreateGroup(t.Context(), "tea", "")
 	if err != nil {
 		t.Fatal(err)
@@ -78,72 +78,72 @@ func clusterChat(t *testing.T, c *cluster) {
 		from.say(group, text)
 		for _, p := range []*person{anna, berta, carl} {
 			if p != from {
-				p.hears(group, text)
+				p.receives(group, text)
 			}
 		}
 	}
 	if err := carl.Typing(group); err != nil {
 		t.Fatal(err)
 	}
-	anna.until("carl is typing", clusterPatience, func() bool {
+	anna.until("carl's typing event", clusterTimeout, func() bool {
 		return slices.ContainsFunc(anna.events, func(e client.Event) bool { return e.From == carl.id && e.Conv == group && e.Kind == "typing" })
 	})
 	if err := anna.KickMember(t.Context(), id, carl.id); err != nil {
 		t.Fatal(err)
 	}
-	carl.until("removed from the group", clusterPatience, func() bool {
+	carl.until("removal from the group", clusterTimeout, func() bool {
 		return slices.ContainsFunc(carl.changes, func(ch client.Change) bool {
 			return ch.Kind == client.MemberLeft && ch.Group == id && ch.User == carl.id
 		})
 	})
 	anna.say(group, "without carl")
-	berta.hears(group, "without carl")
+	berta.receives(group, "without carl")
 	carl.mu.Lock()
 	if n := len(carl.seen[group]); n != 2 {
-		t.Errorf("carl, removed, has seen %d messages of the group", n)
+		t.Errorf("carl has seen %d messages of the group, want the 2 sent by others before he was removed", n)
 	}
 	carl.mu.Unlock()
 
-	// Who goes is offline for friends elsewhere, and who comes back online.
+	// Friends on other nodes see a user go offline and come back online.
 	if err := berta.Close(); err != nil {
 		t.Fatal(err)
 	}
-	anna.until("berta is offline", clusterPatience, func() bool { on, told := anna.presence[berta.id]; return told && !on })
+	anna.until("berta is offline", clusterTimeout, func() bool { on, known := anna.presence[berta.id]; return known && !on })
 	anna.say(client.User(berta.id), "while you were away")
 	again := newDevice(t, c.nodes[2].chat, "berta", "phone", nil)
 	again.login()
-	anna.until("berta is online", clusterPatience, func() bool { return anna.presence[berta.id] })
-	again.hears(client.User(anna.id), "while you were away")
+	anna.until("berta is online", clusterTimeout, func() bool { return anna.presence[berta.id] })
+	again.receives(client.User(anna.id), "while you were away")
 }
 
-// A user's devices on different nodes have the same conversations: each sees
-// what comes, what another one sent, and where another one has read. The same
-// device elsewhere replaces the session on the other node.
+// clusterDevices checks that a user's devices on different nodes get the same
+// messages, including those that another device sent, and each other's read receipts.
+// A login of the same device on another node must replace the session.
 func clusterDevices(t *testing.T, c *cluster) {
 	dora, emil := newPerson(t, c.nodes[0].chat, "dora"), newPerson(t, c.nodes[1].chat, "emil")
 	tablet := newDevice(t, c.nodes[2].chat, "dora", "tablet", nil)
 	tablet.login()
 	conv := client.User(dora.id)
 	emil.say(conv, "to both")
-	dora.hears(client.User(emil.id), "to both")
-	tablet.hears(client.User(emil.id), "to both")
+	dora.receives(client.User(emil.id), "to both")
+	tablet.receives(client.User(emil.id), "to both")
 	r := dora.say(client.User(emil.id), "from the phone")
-	emil.hears(conv, "from the phone")
-	tablet.hears(client.User(emil.id), "from the phone")
+	emil.receives(conv, "from the phone")
+	tablet.receives(client.User(emil.id), "from the phone")
 	dora.MarkRead(client.User(emil.id), r.Seq)
-	tablet.until("read on the phone", clusterPatience, func() bool { return tablet.reads[client.User(emil.id)] >= r.Seq })
+	tablet.until("the phone's read receipt", clusterTimeout, func() bool { return tablet.reads[client.User(emil.id)] >= r.Seq })
 
 	old := dialRaw(t, c.nodes[0].chat)
 	old.account("frieda")
 	dialRaw(t, c.nodes[1].chat).login("frieda")
 	old.drainAll()
 	if old.kick == nil || old.kick.Reason != proto.Replaced {
-		t.Errorf("the session on the other node ended with %+v", old.kick)
+		t.Errorf("the session on the other node ended with KICK %+v, want reason %q", old.kick, proto.Replaced)
 	}
 }
 
-// Through nginx: the wire, TLS, a browser's WebSocket, and of a node's HTTP
-// address the page alone.
+// clusterFront checks nginx: chat over TCP, TLS and WebSocket, and that only the web
+// client is reachable of a node's HTTP address.
 func clusterFront(t *testing.T, c *cluster) {
 	gerd := newPerson(t, c.chat, "gerd")
 	hanna := newDevice(t, c.chatTLS, "hanna", "phone", &tls.Config{RootCAs: c.roots})
@@ -152,11 +152,11 @@ func clusterFront(t *testing.T, c *cluster) {
 	}
 	hanna.login()
 	gerd.say(client.User(hanna.id), "over TLS")
-	hanna.hears(client.User(gerd.id), "over TLS")
+	hanna.receives(client.User(gerd.id), "over TLS")
 	w := dialRaw(t, c.chat)
 	w.account("ida")
 	w.call(&proto.Request{Op: proto.ONE_CHAT, ToID: gerd.id, Msg: []byte("by the wire"), CID: []byte("a cid")})
-	gerd.until("the wire's message", clusterPatience, func() bool {
+	gerd.until("ida's message", clusterTimeout, func() bool {
 		for _, list := range gerd.seen {
 			if list[0].Text == "by the wire" {
 				return true
@@ -165,8 +165,7 @@ func clusterFront(t *testing.T, c *cluster) {
 		return false
 	})
 
-	// nginx is told of the nodes' real state by failures alone, so what comes
-	// through it says that all three are in use.
+	// nginx must use all three nodes.
 	nodes := make(map[string]bool)
 	for i := range 12 {
 		w := dialRaw(t, c.chat)
@@ -177,12 +176,12 @@ func clusterFront(t *testing.T, c *cluster) {
 		b, err := proto.ReadFrame(w.br, nil)
 		var ack struct{ Node string }
 		if err != nil || json.Unmarshal(b, &ack) != nil {
-			t.Fatalf("%v: %q", err, b)
+			t.Fatalf("answer to LOGIN: %q, %v", b, err)
 		}
 		nodes[ack.Node] = true
 	}
 	if len(nodes) != len(c.nodes) {
-		t.Errorf("nginx leads to %v", nodes)
+		t.Errorf("12 logins through nginx reached the nodes %v, want all %d", nodes, len(c.nodes))
 	}
 
 	browser := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: c.roots}}}
@@ -196,29 +195,29 @@ func clusterFront(t *testing.T, c *cluster) {
 		body, err := io.ReadAll(resp.Body)
 		resp.Body.Close()
 		if err != nil || resp.StatusCode != want {
-			t.Errorf("%s: %d, %v; want %d", path, resp.StatusCode, err, want)
+			t.Errorf("GET %s: status %d, %v; want %d", path, resp.StatusCode, err, want)
 		}
 		if policy := resp.Header.Values("Content-Security-Policy"); want == 200 && (len(policy) != 1 || !strings.HasPrefix(policy[0], "default-src 'none'; script-src 'self'; ") ||
 			!strings.Contains(policy[0], "connect-src 'self' wss://"+c.web+"; ") || !strings.Contains(policy[0], "require-trusted-types-for 'script'")) {
-			t.Errorf("%s: the policy is %q", path, policy)
+			t.Errorf("GET %s: Content-Security-Policy is %q, want one policy that allows wss://%s", path, policy, c.web)
 		}
 		if path == "/config.json" && string(body) != `{"ws":"wss://`+c.web+`/ws"}`+"\n" {
-			t.Errorf("the page is told to go to %s", body)
+			t.Errorf("GET /config.json: got %s, want the WebSocket address wss://%s/ws", body, c.web)
 		}
 		if strings.Contains(string(body), "chatd_") {
-			t.Errorf("%s shows metrics", path)
+			t.Errorf("GET %s returns metrics", path)
 		}
 	}
 	for origin, want := range map[string]string{"https://" + c.web: "101", "https://elsewhere.example": "403"} {
 		if got := clusterWebSocket(t, c, origin); got != want {
-			t.Errorf("a WebSocket of a page from %s: %s, want %s", origin, got, want)
+			t.Errorf("WebSocket handshake with origin %s: got status %s, want %s", origin, got, want)
 		}
 	}
 }
 
-// clusterWebSocket opens a WebSocket through nginx, as a page from origin
-// would, exchanges a PING for a PONG where it is let in, and returns the
-// handshake's status.
+// clusterWebSocket opens a WebSocket through nginx with an Origin header, and
+// returns the status of the handshake. If it succeeded, it also checks that a PING is
+// answered.
 func clusterWebSocket(t *testing.T, c *cluster, origin string) string {
 	t.Helper()
 	conn, err := tls.Dial("tcp", c.web, &tls.Config{RootCAs: c.roots, NextProtos: []string{"http/1.1"}})
@@ -252,14 +251,14 @@ func clusterWebSocket(t *testing.T, c *cluster, origin string) string {
 	}
 	var a answer
 	if err := json.Unmarshal(body, &a); err != nil || a.Op != proto.PONG {
-		t.Errorf("PING over the WebSocket: %q, %v", body, err)
+		t.Errorf("answer to PING over WebSocket: %q, %v; want PONG", body, err)
 	}
 	return "101"
 }
 
-// Law 2 through any number of nodes: 20,000 messages sent into one group on
-// three nodes at once are numbered 1 to 20,000, and every member, wherever,
-// sees that one order.
+// clusterOrder checks the order guarantee in a cluster: 20,000 messages sent to a
+// group through three nodes at once get the seqs 1 to 20,000, and members on all nodes
+// see them in that order.
 func clusterOrder(t *testing.T, c *cluster) {
 	const total, flight = 20_000, 128
 	var senders, listeners []*person
@@ -294,17 +293,17 @@ func clusterOrder(t *testing.T, c *cluster) {
 					defer mu.Unlock()
 					switch {
 					case err != nil:
-						t.Errorf("%s: %v", text, err)
+						t.Errorf("send %q: %v", text, err)
 					case r.Seq < 1 || r.Seq > total:
-						t.Errorf("%s got seq %d", text, r.Seq)
+						t.Errorf("%q got seq %d, want 1 to %d", text, r.Seq, total)
 					case texts[r.Seq] != "":
-						t.Errorf("seq %d was given to %q and %q", r.Seq, texts[r.Seq], text)
+						t.Errorf("both %q and %q got seq %d", texts[r.Seq], text, r.Seq)
 					default:
 						texts[r.Seq] = text
 					}
 				})
 				if err != nil {
-					t.Errorf("%s: %v", text, err)
+					t.Errorf("send %q: %v", text, err)
 					acked.Done()
 					return
 				}
@@ -317,11 +316,11 @@ func clusterOrder(t *testing.T, c *cluster) {
 		return
 	}
 	for _, p := range listeners {
-		p.until("20,000 messages", 2*clusterPatience, func() bool { return len(p.seen[group]) >= total })
+		p.until("20,000 messages", 2*clusterTimeout, func() bool { return len(p.seen[group]) >= total })
 		p.mu.Lock()
 		for i, m := range p.seen[group] {
 			if m.Seq != int64(i+1) || m.Text != texts[i+1] {
-				t.Errorf("%s saw seq %d, %q, where %d, %q belongs", p.name, m.Seq, m.Text, i+1, texts[i+1])
+				t.Errorf("%s: message %d is %q with seq %d, want %q with seq %d", p.name, i+1, m.Text, m.Seq, texts[i+1], i+1)
 				break
 			}
 		}
@@ -329,8 +328,8 @@ func clusterOrder(t *testing.T, c *cluster) {
 	}
 }
 
-// Law 4 on any node: what was stored through one is answered by another with
-// the same seq and time, and stored once.
+// clusterRetry checks that a message resent to another node is answered with the
+// same seq and time, and isn't stored again.
 func clusterRetry(t *testing.T, c *cluster) {
 	w := dialRaw(t, c.nodes[0].chat)
 	w.account("jana")
@@ -340,10 +339,10 @@ func clusterRetry(t *testing.T, c *cluster) {
 		other := dialRaw(t, n.chat)
 		other.login("jana")
 		if again := other.call(groupChat(group, "once", true)); again.Seq != first.Seq || again.Time != first.Time {
-			t.Errorf("%s answers %d, %d; first it was %d, %d", n.name, again.Seq, again.Time, first.Seq, first.Time)
+			t.Errorf("resend to %s: got seq %d, time %d; want %d, %d as in the first answer", n.name, again.Seq, again.Time, first.Seq, first.Time)
 		}
 		if got := other.log(group); len(got) != 1 {
-			t.Errorf("the log on %s is %v", n.name, got)
+			t.Errorf("%s has the messages %v, want one", n.name, got)
 		}
 	}
 }

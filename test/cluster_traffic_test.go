@@ -14,9 +14,9 @@ import (
 	"chatd/client"
 )
 
-// traffic is people who all talk to a group and each to the next one, without
-// a pause, while something goes wrong: what was acknowledged is written down
-// and compared with what everyone saw.
+// traffic is a number of people who all send messages to a group, and each also to
+// the next one, while a test causes faults. It records the acknowledged messages and
+// compares them with those that everyone received.
 type traffic struct {
 	t      *testing.T
 	people []*person
@@ -25,22 +25,23 @@ type traffic struct {
 	stop    context.CancelFunc
 	ctx     context.Context
 	senders sync.WaitGroup
-	said    []atomic.Int64 // by each, to the group: texts that were handed over
+	said    []atomic.Int64 // by person: number of the last message to the group passed to Send
 
 	mu   sync.Mutex
-	acks map[talk]map[int64]string // the text of each seq
+	acks map[talk]map[int64]string // texts of acknowledged messages, by conversation and seq
 }
 
-// talk is a conversation as the traffic sees it: the group, or what one says to the next.
-type talk struct{ from int } // -1: the group
+// talk is a conversation of the traffic: the group if from is -1, otherwise that of
+// person from with the next one.
+type talk struct{ from int }
 
 const (
 	talkers   = 6
-	talkPause = 10 * time.Millisecond // of each between two messages: enough to be always in the middle of some
+	talkPause = 10 * time.Millisecond // between a person's messages: short enough that some are always in flight
 )
 
-// newTraffic begins to talk; person i goes through the address at i, and the
-// last address is for all others.
+// newTraffic starts sending. Person i connects to addrs[i], or to the last address
+// if there are fewer.
 func newTraffic(t *testing.T, prefix string, addrs ...string) *traffic {
 	t.Helper()
 	tr := &traffic{t: t, acks: make(map[talk]map[int64]string), said: make([]atomic.Int64, talkers)}
@@ -66,7 +67,7 @@ func newTraffic(t *testing.T, prefix string, addrs ...string) *traffic {
 	return tr
 }
 
-// send talks to one conversation until the traffic is stopped.
+// send sends messages to a conversation until the traffic is stopped.
 func (tr *traffic) send(i int, in talk, conv client.Conv) {
 	tick := time.NewTicker(talkPause)
 	defer tick.Stop()
@@ -80,12 +81,12 @@ func (tr *traffic) send(i int, in talk, conv client.Conv) {
 		if in.from < 0 {
 			tr.said[i].Store(n)
 		}
-		// Its own context: what was begun when the traffic stops is finished.
-		ctx, cancel := context.WithTimeout(context.Background(), 2*clusterPatience)
+		// Not tr.ctx: let the last Send finish when the traffic is stopped.
+		ctx, cancel := context.WithTimeout(context.Background(), 2*clusterTimeout)
 		r, err := tr.people[i].Send(ctx, conv, text)
 		cancel()
 		if err != nil {
-			tr.t.Errorf("%q to %s: %v", text, conv, err)
+			tr.t.Errorf("send %q to %s: %v", text, conv, err)
 			return
 		}
 		tr.mu.Lock()
@@ -93,16 +94,16 @@ func (tr *traffic) send(i int, in talk, conv client.Conv) {
 			tr.acks[in] = make(map[int64]string)
 		}
 		if other, ok := tr.acks[in][r.Seq]; ok {
-			tr.t.Errorf("%s: seq %d was given to %q and %q", conv, r.Seq, other, text)
+			tr.t.Errorf("%s: both %q and %q got seq %d", conv, other, text, r.Seq)
 		}
 		tr.acks[in][r.Seq] = text
 		tr.mu.Unlock()
 	}
 }
 
-// heard waits until those named (none: all) have heard, in the group,
-// something of each other that is said only now.
-func (tr *traffic) heard(who ...int) {
+// awaitMessages waits until each person in who has received a group message from
+// each other one of them, sent after this call. Without arguments, who is everyone.
+func (tr *traffic) awaitMessages(who ...int) {
 	tr.t.Helper()
 	if len(who) == 0 {
 		for i := range tr.people {
@@ -114,7 +115,7 @@ func (tr *traffic) heard(who ...int) {
 		want[i] = tr.said[i].Load() + 1
 	}
 	for _, i := range who {
-		tr.people[i].until("the others' messages in the group", clusterPatience, func() bool {
+		tr.people[i].until("new group messages of the others", clusterTimeout, func() bool {
 			left := len(who) - 1
 			for _, j := range who {
 				if j != i && slices.ContainsFunc(tr.people[i].seen[tr.group], func(m client.Message) bool {
@@ -129,6 +130,7 @@ func (tr *traffic) heard(who ...int) {
 	}
 }
 
+// parseTalk parses a message text: the sender's index and the message number.
 func parseTalk(text string) (from int, n int64) {
 	a, b, _ := strings.Cut(text, " ")
 	from, _ = strconv.Atoi(a)
@@ -136,8 +138,8 @@ func parseTalk(text string) (from int, n int64) {
 	return from, n
 }
 
-// finish stops the talk and holds what was seen against what was
-// acknowledged: all of it, once, in one order, without a gap.
+// finish stops the traffic and checks that everyone has received all acknowledged
+// messages, once, in the same order and without gaps.
 func (tr *traffic) finish() {
 	tr.t.Helper()
 	tr.stop()
@@ -147,7 +149,7 @@ func (tr *traffic) finish() {
 		total += len(acks)
 		for seq := int64(1); seq <= int64(len(acks)); seq++ {
 			if acks[seq] == "" {
-				tr.t.Errorf("%v: %d messages are acknowledged, none of them as seq %d", in, len(acks), seq)
+				tr.t.Errorf("%v: %d messages were acknowledged, but none with seq %d", in, len(acks), seq)
 				break
 			}
 		}
@@ -163,7 +165,7 @@ func (tr *traffic) finish() {
 		}
 	}
 	if total == 0 {
-		tr.t.Error("nothing was said")
+		tr.t.Error("no message was acknowledged")
 	}
 	tr.t.Logf("%d messages acknowledged, %d reconnects", total, tr.reconnects())
 }
@@ -175,7 +177,8 @@ func (tr *traffic) reconnects() (n uint64) {
 	return n
 }
 
-// check compares what a person has seen of others with what was acknowledged.
+// check compares the messages that person i has received with the acknowledged
+// messages of others.
 func (tr *traffic) check(p *person, i int, conv client.Conv, acks map[int64]string) {
 	tr.t.Helper()
 	var want []int64
@@ -185,16 +188,16 @@ func (tr *traffic) check(p *person, i int, conv client.Conv, acks map[int64]stri
 		}
 	}
 	slices.Sort(want)
-	if !p.until(fmt.Sprintf("all %d messages of %s", len(want), conv), clusterPatience, func() bool { return len(p.seen[conv]) >= len(want) }) {
+	if !p.until(fmt.Sprintf("all %d messages of %s", len(want), conv), clusterTimeout, func() bool { return len(p.seen[conv]) >= len(want) }) {
 		p.mu.Lock()
-		tr.t.Logf("%s saw %d", p.name, len(p.seen[conv]))
+		tr.t.Logf("%s received %d messages", p.name, len(p.seen[conv]))
 		p.mu.Unlock()
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for k, m := range p.seen[conv] {
 		if k >= len(want) || m.Seq != want[k] || m.Text != acks[m.Seq] {
-			tr.t.Errorf("%s in %s: the message %d of others is %q with seq %d; acknowledged are %d, this seq as %q",
+			tr.t.Errorf("%s in %s: received message %d is %q with seq %d; %d messages of others were acknowledged, and %q got this seq",
 				p.name, conv, k+1, m.Text, m.Seq, len(want), acks[m.Seq])
 			return
 		}

@@ -10,11 +10,12 @@ import (
 	"chatd/proto"
 )
 
-// The laws over the bare wire, where no SDK hides what is repeated or lost,
-// while the sender's node and the receiver's are killed in turn and each goes
-// on at another: what was acknowledged is in the log at its seq, whichever
-// node is asked; a repeat on another node gets the first answer; a device is
-// sent all after its last receipt, in order; nothing is stored twice.
+// TestClusterWire checks the guarantees at the level of the protocol, where no SDK
+// hides lost or repeated messages. The nodes of the sender and of the receiver are
+// killed in turn, and their clients continue on other nodes. Every acknowledged
+// message must be stored with its seq, a resend to another node must get the first
+// answer, a device must be sent everything after its last receipt in order, and
+// nothing may be stored twice.
 func TestClusterWire(t *testing.T) {
 	c := newCluster(t)
 	setup := dialRaw(t, c.chat)
@@ -27,7 +28,7 @@ func TestClusterWire(t *testing.T) {
 	acked := make(map[string]answer)
 	seen := make(map[int64]string)
 	receipt, count := int64(0), 0
-	var open []string // sent and not acknowledged
+	var open []string // sent, but not acknowledged
 	for round := range 6 {
 		victim, other := c.nodes[round%3], c.nodes[(round+1)%3]
 		at, bt := victim, other
@@ -64,7 +65,7 @@ func TestClusterWire(t *testing.T) {
 		if err := b.send(&proto.Request{Op: proto.RECEIPT, GroupID: group, Seq: receipt}); err != nil {
 			t.Fatal(err)
 		}
-		b.call(&proto.Request{Op: proto.SYNC, GroupID: group, Limit: 1, Fields: 1 << proto.FLimit}) // answered after the receipt was taken
+		b.call(&proto.Request{Op: proto.SYNC, GroupID: group, Limit: 1, Fields: 1 << proto.FLimit}) // its answer means that the receipt has been processed
 		victim.kill(t)
 		if at == victim {
 			a.drainAll()
@@ -79,10 +80,10 @@ func TestClusterWire(t *testing.T) {
 		maps.Copy(seen, b.got)
 		for cid, ack := range a.acks {
 			if ack.Errno != 0 {
-				continue // refused: it goes again in the next round
+				continue // refused: the next round resends it
 			}
 			if before, ok := acked[cid]; ok && (before.Seq != ack.Seq || before.Time != ack.Time) {
-				t.Errorf("%s was acknowledged as %d and %d", cid, before.Seq, ack.Seq)
+				t.Errorf("%s was acknowledged twice, with seq %d and %d", cid, before.Seq, ack.Seq)
 			}
 			acked[cid] = ack
 		}
@@ -93,13 +94,13 @@ func TestClusterWire(t *testing.T) {
 		log := a.log(group)
 		for cid, ack := range acked {
 			if int64(len(log)) < ack.Seq || log[ack.Seq-1] != cid {
-				t.Fatalf("round %d: %s was acknowledged as %d and isn't there", round, cid, ack.Seq)
+				t.Fatalf("round %d: %s was acknowledged with seq %d, but isn't stored there", round, cid, ack.Seq)
 			}
-			if ack.Seq%7 != 0 { // a sample: each is a question and its answer
+			if ack.Seq%7 != 0 { // a sample, because each resend waits for its answer
 				continue
 			}
 			if again := a.call(groupChat(group, strings.TrimPrefix(cid, "cid "), true)); again.Seq != ack.Seq || again.Time != ack.Time {
-				t.Errorf("a repeat of %s got %d, first %d", cid, again.Seq, ack.Seq)
+				t.Errorf("resend of %s: got seq %d, want %d as in the first answer, with the same time", cid, again.Seq, ack.Seq)
 			}
 		}
 		b = dialRaw(t, other.chat)
@@ -111,25 +112,25 @@ func TestClusterWire(t *testing.T) {
 		}
 		for seq := receipt + 1; seq <= int64(len(log)); seq++ {
 			if b.got[seq] == "" {
-				t.Fatalf("round %d: berta, who had said %d, isn't sent %d", round, receipt, seq)
+				t.Fatalf("round %d: berta, whose last receipt was for seq %d, wasn't sent seq %d", round, receipt, seq)
 			}
 		}
 		for seq, text := range b.got {
 			if before, ok := seen[seq]; ok && before != text {
-				t.Errorf("seq %d was %q and is %q", seq, before, text)
+				t.Errorf("berta received seq %d with the texts %q and %q", seq, before, text)
 			}
 			seen[seq] = text
 		}
 		for i, cid := range log {
 			if "cid "+seen[int64(i+1)] != cid {
-				t.Errorf("berta has %q at %d, the log %s", seen[int64(i+1)], i+1, cid)
+				t.Errorf("berta received %q as seq %d, but %s is stored there", seen[int64(i+1)], i+1, cid)
 			}
 		}
 		victim.start(t)
 		if round == 5 {
 			slices.Sort(log)
 			if len(slices.Compact(log)) != len(a.log(group)) {
-				t.Error("something is stored twice")
+				t.Error("a message is stored twice")
 			}
 		}
 	}

@@ -16,9 +16,9 @@ import (
 	"chatd/internal/realservice"
 )
 
-// make cluster, as far as the script goes: it brings up what isn't running,
-// twice is harmless, what has died is started again, a rolling restart puts
-// every node into another process, and the end leaves nothing running.
+// TestClusterScript checks deploy/cluster.sh, which make cluster runs. up must start
+// only what isn't running, down must leave nothing running, and a rolling restart must
+// replace the process of every node without losing messages.
 func TestClusterScript(t *testing.T) {
 	skipWithoutServices(t)
 	self, err := os.Executable()
@@ -47,60 +47,60 @@ func TestClusterScript(t *testing.T) {
 	}
 
 	if out := must("cluster.sh", "up"); !strings.Contains(out, fmt.Sprint("bin/chat 127.0.0.1 ", base)) {
-		t.Errorf("it doesn't say where to connect:\n%s", out)
+		t.Errorf("cluster.sh up prints no command to connect to port %d:\n%s", base, out)
 	}
 	before := pids()
 	must("cluster.sh", "up")
 	if after := pids(); len(before) != 6 || !slices.Equal(before, after) {
-		t.Errorf("up twice: %v, then %v", before, after)
+		t.Errorf("after the first up: %v, after the second: %v; want the same 6 processes", before, after)
 	}
 	anna, berta := newPerson(t, loopback(base), "anna"), newPerson(t, loopback(base), "berta")
 	r := anna.say(client.User(berta.id), "hello")
-	berta.hears(client.User(anna.id), "hello")
+	berta.receives(client.User(anna.id), "hello")
 
 	must("cluster.sh", "stop", "node2")
-	if out, err := run("cluster.sh", "status"); err == nil || !strings.Contains(out, "node2 doesn't run") {
-		t.Errorf("without node2: %v\n%s", err, out)
+	if out, err := run("cluster.sh", "status"); err == nil || !strings.Contains(out, "node2: stopped") {
+		t.Errorf("cluster.sh status without node2: %v, want a failure that shows it as stopped; got\n%s", err, out)
 	}
 	if out, err := run("rolling-restart.sh"); err == nil || !strings.Contains(out, "nothing was restarted") {
-		t.Errorf("a rolling restart without node2: %v\n%s", err, out)
+		t.Errorf("rolling-restart.sh without node2: %v, want a failure that says \"nothing was restarted\"; got\n%s", err, out)
 	}
 	must("cluster.sh", "up")
 	before = pids()
 	must("rolling-restart.sh")
 	for i, pid := range pids() {
 		if node := i >= 2 && i <= 4; node == (pid == before[i]) {
-			t.Errorf("a rolling restart: %v before, %v after", before, pids())
+			t.Errorf("processes before the rolling restart: %v, after it: %v; want only the nodes (3 to 5) replaced", before, pids())
 		}
 	}
 	if again := anna.say(client.User(berta.id), "hello again"); again.Seq != r.Seq+1 {
-		t.Errorf("after a rolling restart seq %d comes after %d", again.Seq, r.Seq)
+		t.Errorf("first message after the rolling restart has seq %d, want %d", again.Seq, r.Seq+1)
 	}
-	berta.hears(client.User(anna.id), "hello again")
+	berta.receives(client.User(anna.id), "hello again")
 
 	must("cluster.sh", "down")
-	if out, err := run("cluster.sh", "status"); err == nil || strings.Contains(out, " runs") {
-		t.Errorf("after its end: %v\n%s", err, out)
+	if out, err := run("cluster.sh", "status"); err == nil || strings.Contains(out, ": running") {
+		t.Errorf("cluster.sh status after down: %v, want a failure and no running service; got\n%s", err, out)
 	}
 	lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil || len(lines) == 0 {
-		t.Fatalf("no processes: %v", err)
+		t.Fatalf("cannot list processes in /proc: %v", err)
 	}
 	for _, line := range lines {
 		if b, err := os.ReadFile(line); err == nil && bytes.Contains(b, []byte(data+"/")) {
-			t.Errorf("after its end there is still %q", b)
+			t.Errorf("process still running after down: %q", b)
 		}
 	}
-	// Passwords are in files that only their owner reads.
+	// Only the owner may read files with passwords.
 	for _, name := range []string{"node1.toml", "redis.conf", "db.password", "redis.password", "tls.key"} {
 		if fi, err := os.Stat(filepath.Join(data, name)); err != nil || fi.Mode().Perm() != 0o600 {
-			t.Errorf("%s: %v, %v", name, fi, err)
+			t.Errorf("%s: %v, %v; want a file with mode 0600", name, fi, err)
 		}
 	}
 }
 
-// skipWithoutServices skips the test where it was asked to do without what
-// isn't installed: the script would install it.
+// skipWithoutServices skips the test if a service isn't installed and
+// CHATD_SKIP_SERVICES is set. Without that variable, the script installs it.
 func skipWithoutServices(t *testing.T) {
 	t.Helper()
 	if os.Getenv("CHATD_SKIP_SERVICES") == "" {
@@ -114,7 +114,7 @@ func skipWithoutServices(t *testing.T) {
 	}
 }
 
-// freePorts returns the first of n ports in a row that nobody listens on.
+// freePorts returns the first of n consecutive free ports.
 func freePorts(t *testing.T, n int) int {
 	t.Helper()
 	for range 100 {
@@ -129,11 +129,11 @@ func freePorts(t *testing.T, n int) int {
 			return base
 		}
 	}
-	t.Fatal("no free ports in a row")
+	t.Fatalf("no %d consecutive free ports found", n)
 	return 0
 }
 
-// The unit is one that systemd understands, where there is a systemd to ask.
+// TestUnit checks the unit file with systemd-analyze, if it is installed.
 func TestUnit(t *testing.T) {
 	analyze, err := exec.LookPath("systemd-analyze")
 	if err != nil {
@@ -149,15 +149,15 @@ func TestUnit(t *testing.T) {
 	}
 	const program = "ExecStart=/usr/local/bin/chatd "
 	if !strings.Contains(string(text), program) {
-		t.Fatalf("no line begins with %q", program)
+		t.Fatalf("deploy/chatd@.service doesn't contain %q", program)
 	}
-	// systemd looks whether the program is there.
+	// systemd-analyze checks that the program exists.
 	unit := filepath.Join(t.TempDir(), "chatd@node1.service")
 	if err := os.WriteFile(unit, []byte(strings.Replace(string(text), program, "ExecStart="+self+" ", 1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	out, err := exec.Command(analyze, "verify", unit).CombinedOutput()
 	if err != nil || strings.Contains(string(out), filepath.Base(unit)) {
-		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
+		t.Errorf("systemd-analyze verify: %v, want no complaint about the unit; got\n%s", err, out)
 	}
 }

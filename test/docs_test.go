@@ -8,6 +8,7 @@ import (
 	"testing"
 )
 
+// operations returns the text of docs/operations.md.
 func operations(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile("docs/operations.md")
@@ -17,12 +18,12 @@ func operations(t *testing.T) string {
 	return string(text)
 }
 
-// documentedMetrics are those that the operator's page explains.
+// documentedMetrics returns the names of the metrics in docs/operations.md.
 func documentedMetrics(t *testing.T) []string {
 	t.Helper()
 	names := regexp.MustCompile("`(chatd_[a-z_]+)`").FindAllStringSubmatch(operations(t), -1)
 	if len(names) == 0 {
-		t.Fatal("docs/operations.md explains no metric")
+		t.Fatal("docs/operations.md describes no metrics")
 	}
 	var all []string
 	for _, n := range names {
@@ -31,8 +32,8 @@ func documentedMetrics(t *testing.T) []string {
 	return all
 }
 
-// Who writes a client by docs/clients.md writes what the tests run: the
-// examples stand there as they are.
+// TestClientsAreDocumented checks that docs/clients.md contains the examples exactly as
+// the tests run them, and that they are short.
 func TestClientsAreDocumented(t *testing.T) {
 	text, err := os.ReadFile("docs/clients.md")
 	if err != nil {
@@ -41,7 +42,7 @@ func TestClientsAreDocumented(t *testing.T) {
 	doc := string(text)
 	for _, block := range []struct {
 		language, file string
-		most           int // lines, or nobody reads it as an example
+		maxLines       int // longer examples aren't read
 	}{
 		{"python", "first/first.py", 60}, {"js", "first/first.mjs", 60}, {"go", "first/first.go", 90},
 		{"go", "client.go", 190}, {"python", "client.py", 190}, {"js", "client.mjs", 190},
@@ -51,13 +52,13 @@ func TestClientsAreDocumented(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !strings.Contains(doc, "\n```"+block.language+"\n"+string(code)+"```\n") {
-			t.Errorf("docs/clients.md has not docs/examples/%s as it is", block.file)
+			t.Errorf("docs/clients.md doesn't contain docs/examples/%s verbatim", block.file)
 		}
-		if n := strings.Count(string(code), "\n"); n > block.most {
-			t.Errorf("docs/examples/%s has %d lines, more than %d: nobody reads that as an example", block.file, n, block.most)
+		if n := strings.Count(string(code), "\n"); n > block.maxLines {
+			t.Errorf("docs/examples/%s has %d lines, want at most %d", block.file, n, block.maxLines)
 		}
 		if n := ownLines(string(code)); strings.HasPrefix(block.file, "first/") && n > 60 {
-			t.Errorf("docs/examples/%s is a client in %d lines, more than 60", block.file, n)
+			t.Errorf("docs/examples/%s has %d lines of its own, want at most 60", block.file, n)
 		}
 	}
 	_, sdk, _ := strings.Cut(doc, "**Go**")
@@ -68,7 +69,7 @@ func TestClientsAreDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !found || !strings.Contains(string(examples), "\n\t"+strings.ReplaceAll(sdk, "\n", "\n\t")+"\n") {
-		t.Error("what docs/clients.md shows of the Go SDK isn't in client/example_test.go as it is")
+		t.Error("client/example_test.go doesn't contain the Go SDK example of docs/clients.md verbatim")
 	}
 	files, err := filepath.Glob("docs/examples/*.*")
 	if err != nil {
@@ -79,11 +80,11 @@ func TestClientsAreDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(files) == 0 || len(short) == 0 {
-		t.Fatal("there are no examples")
+		t.Fatal("docs/examples has no examples")
 	}
 	for _, f := range append(files, short...) {
 		if !strings.Contains(doc, "("+strings.TrimPrefix(f, "docs/")+")") {
-			t.Errorf("docs/clients.md doesn't name %s", f)
+			t.Errorf("docs/clients.md doesn't link to %s", f)
 		}
 	}
 }
@@ -113,9 +114,9 @@ func TestReadmeShowsTestedExamples(t *testing.T) {
 	}
 }
 
-// ownLines counts the lines of a short client: not the blank ones and those with a
-// comment alone, nor what Go asks for more than other languages: its package
-// clause, a line for each import, and one for each closing brace.
+// ownLines counts the lines of a short client, without blank lines and comments. To
+// compare languages fairly, it doesn't count lines that only Go needs: the package
+// clause, imports, and closing braces.
 func ownLines(code string) (n int) {
 	for line := range strings.Lines(code) {
 		line = strings.TrimSpace(line)
@@ -134,7 +135,8 @@ var (
 	noSlug  = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 )
 
-// Links within the repository lead somewhere, those to a heading as well.
+// TestLinksLead checks that links between documents lead to existing files and
+// headings.
 func TestLinksLead(t *testing.T) {
 	docs := []string{"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "bench/results.md"}
 	for _, pattern := range []string{"docs/*.md", "*/DESIGN.md", "*/*/DESIGN.md", "client/web/README.md", "client/web/*/README.md"} {
@@ -163,7 +165,7 @@ func TestLinksLead(t *testing.T) {
 				continue
 			}
 			if err != nil {
-				t.Errorf("%s: %s leads nowhere: %v", doc, m[1], err)
+				t.Errorf("%s: broken link %s: %v", doc, m[1], err)
 				continue
 			}
 			found := part == ""
@@ -171,7 +173,7 @@ func TestLinksLead(t *testing.T) {
 				found = found || part == strings.ReplaceAll(noSlug.ReplaceAllString(strings.ToLower(h[1]), ""), " ", "-")
 			}
 			if !found {
-				t.Errorf("%s: %s has no such heading", doc, m[1])
+				t.Errorf("%s: broken link %s: no such heading", doc, m[1])
 			}
 		}
 	}

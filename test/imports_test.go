@@ -17,21 +17,21 @@ import (
 
 const module = "chatd"
 
-// mayImport lists what each package of ours may import of ours, in its tests
-// as well. A package that isn't listed is an error: it has to be given a place.
+// mayImport lists which packages of this module each package may import, in tests
+// too. Every package must be listed.
 var mayImport = map[string][]string{
 	".":                 {"internal/daemon"},
 	"internal/daemon":   {"proto", "internal/setting", "reactor", "model", "service", "service/bus", "service/login", "service/trace", "service/ops"},
-	"test":              {"internal/daemon", "client", "proto", "service/trace"}, // the whole project
+	"test":              {"internal/daemon", "client", "proto", "service/trace"},
 	"proto":             {},
 	"internal/limit":    {},
 	"internal/setting":  {},
 	"reactor":           {"proto", "internal/limit", "internal/setting"},
 	"model":             {"internal/setting", "model/groupcommit", "model/sqldb"},
-	"model/groupcommit": {}, // no SQL: a step that it declares runs the transactions
+	"model/groupcommit": {}, // no SQL: its caller runs the transactions
 	"model/sqldb":       {"model/walwriter"},
 	"model/walwriter":   {},
-	// Imports among the packages of the service point down this list only.
+	// A package of the service may import only those below it in this list.
 	"service": {"proto", "internal/setting", "reactor", "model", "service/bus", "service/limits", "service/session", "service/presence",
 		"service/delivery", "service/messages", "service/people", "service/groups", "service/login", "service/trace"},
 	"service/login": {"proto", "internal/setting", "reactor", "model", "service/bus", "service/limits", "service/session", "service/presence",
@@ -39,55 +39,54 @@ var mayImport = map[string][]string{
 	"service/trace": {"proto", "model", "service/bus", "service/session", "service/presence", "service/delivery"},
 	"service/people": {"proto", "internal/setting", "reactor", "model", "service/bus", "service/session", "service/presence",
 		"service/delivery"},
-	"service/groups":     {"proto", "internal/setting", "reactor", "model", "service/session", "service/presence", "service/delivery"},
-	"service/messages":   {"proto", "reactor", "model", "service/bus", "service/limits", "service/session", "service/delivery"},
-	"service/delivery":   {"proto", "internal/setting", "reactor", "model", "service/bus", "service/limits", "service/session", "service/presence"},
-	"service/presence":   {"proto", "reactor", "model", "service/bus", "service/session"},
-	"service/session":    {"proto", "internal/setting", "reactor", "model", "service/bus", "service/limits"},
-	"service/limits":     {"proto", "internal/limit", "internal/setting"},
-	"service/bus":        {"proto", "internal/setting"},
-	"service/ops":        {"client/web", "internal/setting"}, // the files that it serves, once they are there
-	"client":             {"proto"},
-	"client/chat":        {"client", "client/chat/text", "client/chat/tui", "proto"},
-	"client/chat/text":   {},
-	"client/chat/tui":    {"client", "client/chat/text", "client/chat/widget", "proto"},
-	"client/chat/widget": {"client/chat/text"},
-	"client/demo":        {"client", "proto", "internal/services"}, // it starts a server of its own
-	"client/web":         {},
-	"client/web/sdk":     {"internal/services"}, // tests alone: the rest of it is JavaScript
-	// The command line. Its tests run the whole program.
+	"service/groups":      {"proto", "internal/setting", "reactor", "model", "service/session", "service/presence", "service/delivery"},
+	"service/messages":    {"proto", "reactor", "model", "service/bus", "service/limits", "service/session", "service/delivery"},
+	"service/delivery":    {"proto", "internal/setting", "reactor", "model", "service/bus", "service/limits", "service/session", "service/presence"},
+	"service/presence":    {"proto", "reactor", "model", "service/bus", "service/session"},
+	"service/session":     {"proto", "internal/setting", "reactor", "model", "service/bus", "service/limits"},
+	"service/limits":      {"proto", "internal/limit", "internal/setting"},
+	"service/bus":         {"proto", "internal/setting"},
+	"service/ops":         {"client/web", "internal/setting"}, // serves the files of client/web
+	"client":              {"proto"},
+	"client/chat":         {"client", "client/chat/text", "client/chat/tui", "proto"},
+	"client/chat/text":    {},
+	"client/chat/tui":     {"client", "client/chat/text", "client/chat/widget", "proto"},
+	"client/chat/widget":  {"client/chat/text"},
+	"client/demo":         {"client", "proto", "internal/services"}, // starts a server
+	"client/web":          {},
+	"client/web/sdk":      {"internal/services"}, // only its tests: the rest is JavaScript
 	"bench":               {"proto", "bench/scenario", "bench/target", "bench/report", "bench/crash", "internal/services"},
 	"bench/scenario":      {"proto", "bench/load", "bench/target", "bench/report", "bench/floor"},
-	"bench/load":          {"proto", "bench/target", "bench/report", "bench/floor"}, // of floor the frames its clients send
+	"bench/load":          {"proto", "bench/target", "bench/report", "bench/floor"}, // uses the frames of floor's clients
 	"bench/target":        {"bench/report", "bench/floor", "internal/services"},
-	"bench/report":        {"proto", "bench/report/plot"}, // neither load nor scenario
+	"bench/report":        {"proto", "bench/report/plot"}, // not load or scenario
 	"bench/report/plot":   {},
 	"bench/benchtest":     {"proto"},
-	"bench/crash":         {"client", "proto", "model", "internal/services"}, // the checker reads the log
+	"bench/crash":         {"client", "proto", "model", "internal/services"}, // its checker reads the stored messages
 	"bench/floor":         {},
-	"docs/examples":       {},        // clients on the protocol alone
-	"docs/examples/first": {},        // the same, short
-	"proto/prototest":     {"proto"}, // the cases that drive the tests of codec and server
+	"docs/examples":       {},        // clients without an SDK
+	"docs/examples/first": {},        // short clients without an SDK
+	"proto/prototest":     {"proto"}, // test cases for both the codec and the server
 
-	"internal/turncheck":   {}, // a static check; it reads packages, it doesn't import them
-	"internal/services":    {}, // started for tests and for measuring alike
+	"internal/turncheck":   {}, // a static check that reads packages without importing them
+	"internal/services":    {}, // starts services for tests and benchmarks
 	"internal/realservice": {"internal/services"},
 
 	"client/web/browsertest": {"client", "internal/services"},
 }
 
-// forAnyTest is what tests of every package may import besides, and nothing
-// else may.
+// forAnyTest lists packages that all tests may import, and only tests.
 var forAnyTest = []string{"proto/prototest", "internal/realservice", "bench/benchtest"}
 
-// onlyIn lists who may import what is not ours: a path, and all beneath it.
-// In tests so may testsOnly.
+// onlyIn lists which packages may import a library (an import path and everything
+// below it). testsOnly lists further packages that may do so in tests. Libraries that
+// aren't listed may be imported anywhere.
 var onlyIn = map[string][]string{
 	"github.com/panjf2000/gnet":  {"reactor", "bench/floor"},
 	"github.com/jmoiron/sqlx":    {"model", "model/sqldb"},
 	"github.com/pressly/goose":   {"model/sqldb"},
 	"modernc.org/sqlite":         {"model/sqldb", "model/walwriter"},
-	"modernc.org/libc":           {"model/walwriter"}, // what the driver's C calls
+	"modernc.org/libc":           {"model/walwriter"}, // the driver's C library
 	"github.com/go-sql-driver":   {"model/sqldb"},
 	"database/sql":               {"model", "model/sqldb", "model/walwriter"},
 	"github.com/gomodule/redigo": {"service/bus"},
@@ -95,45 +94,45 @@ var onlyIn = map[string][]string{
 	"github.com/gobwas/ws":       {"reactor", "client"},
 	"golang.org/x/tools":         {"internal/turncheck"},
 	"golang.org/x/perf":          {"bench/report"},
-	"github.com/aclements":       {"bench/report"}, // what x/perf computes with
+	"github.com/aclements":       {"bench/report"}, // the statistics of x/perf
 	"charm.land":                 {"client/chat/tui", "client/chat/widget"},
 	"github.com/charmbracelet":   {"client/chat/text", "client/chat/tui", "client/chat/widget"},
 	"net/http":                   {"service/ops", "client", "bench/target", "bench/crash", "internal/services"},
 }
 
-// nowhere lists what no file of ours imports, tests and examples aside.
+// nowhere lists packages that only tests may import, with the reason.
 var nowhere = map[string]string{
-	"log":    "it writes through a global: take a *slog.Logger",
-	"expvar": "it puts a handler into http.DefaultServeMux",
+	"log":    "it uses a global logger; use a *slog.Logger",
+	"expvar": "it adds a handler to http.DefaultServeMux",
 
-	"testing": "what is for tests alone is in internal/realservice",
+	"testing": "helpers for tests belong in internal/realservice",
 }
 
-// testsOnly lists the exceptions for tests, each with its reason.
+// testsOnly lists the exceptions to onlyIn for tests, with the reason.
 var testsOnly = map[string][]string{
 	"github.com/charmbracelet": {
-		"client/chat", // gives the terminal client a terminal
+		"client/chat", // runs the terminal client in a virtual terminal
 	},
 	"net/http": {
-		"test",                   // asks a running node for /readyz and /metrics
-		"reactor",                // an ordinary HTTP client shows what a browser gets from the chat port
-		"client/web/browsertest", // WebDriver is HTTP
+		"test",                   // requests /readyz and /metrics of a running node
+		"reactor",                // tests what a browser gets from the chat port
+		"client/web/browsertest", // controls browsers with WebDriver, which uses HTTP
 	},
 	"github.com/santhosh-tekuri": {
-		"proto", // holds docs/asyncapi.yaml against the schema of such documents, and messages against it
+		"proto", // validates docs/asyncapi.yaml, and messages against it
 	},
 }
 
-// goFile is one file of ours and what it imports.
+// goFile is a Go file of this module.
 type goFile struct {
-	name    string // from the top of the repository
-	pkg     string // folder, "." for package main
+	name    string // path in the repository
+	pkg     string // folder; "." for package main
 	test    bool
 	imports []string
 }
 
-// files lists every Go file of the module that go list knows, whatever its
-// build constraints say.
+// files returns all Go files of the module, including those that build constraints
+// exclude here.
 func files(t *testing.T) []goFile {
 	t.Helper()
 	out, err := exec.Command("go", "list", "-e", "-json=ImportPath,Dir,GoFiles,IgnoredGoFiles,TestGoFiles,XTestGoFiles", "./...").Output()
@@ -158,7 +157,7 @@ func files(t *testing.T) []goFile {
 		for _, name := range slices.Concat(p.GoFiles, p.IgnoredGoFiles, p.TestGoFiles, p.XTestGoFiles) {
 			f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, name), nil, parser.ImportsOnly)
 			if err != nil {
-				t.Errorf("%v", err)
+				t.Errorf("cannot parse %s: %v", path.Join(pkg, name), err)
 				continue
 			}
 			file := goFile{name: path.Join(pkg, name), pkg: pkg, test: strings.HasSuffix(name, "_test.go")}
@@ -175,15 +174,16 @@ func files(t *testing.T) []goFile {
 	return all
 }
 
-// The layers stay layers: who may import whom of our packages. A chat that
-// knows its transport, or a store that knows the wire, starts with one import.
+// TestInnerImports checks that the packages import each other only as mayImport
+// allows, which keeps the layers apart: for example, model must not depend on the
+// protocol.
 func TestInnerImports(t *testing.T) {
 	seen := map[string]bool{}
 	for _, f := range files(t) {
 		allowed, listed := mayImport[f.pkg]
 		if !listed {
 			if !seen[f.pkg] {
-				t.Errorf("package %s has no line in mayImport: give it a place in the house", f.pkg)
+				t.Errorf("package %s isn't listed in mayImport: add it with the packages that it may import", f.pkg)
 			}
 			seen[f.pkg] = true
 			continue
@@ -197,14 +197,14 @@ func TestInnerImports(t *testing.T) {
 				continue
 			}
 			if ours && inner != f.pkg && !slices.Contains(allowed, inner) {
-				t.Errorf("%s imports %s, which %s may not", f.name, imported, f.pkg)
+				t.Errorf("%s imports %s, which mayImport doesn't allow for %s", f.name, imported, f.pkg)
 			}
 		}
 	}
 }
 
-// Each library has one home: replacing it, or fencing off its traps, stays
-// the work of one package.
+// TestOuterImports checks that a library is imported only by the packages in onlyIn,
+// so that replacing it affects few packages.
 func TestOuterImports(t *testing.T) {
 	for _, f := range files(t) {
 		for _, imported := range f.imports {
@@ -218,7 +218,7 @@ func TestOuterImports(t *testing.T) {
 				if slices.Contains(homes, f.pkg) || f.test && slices.Contains(testsOnly[library], f.pkg) {
 					continue
 				}
-				t.Errorf("%s imports %s, which only %v may", f.name, imported, homes)
+				t.Errorf("%s imports %s, which onlyIn allows only for %v", f.name, imported, homes)
 			}
 		}
 	}

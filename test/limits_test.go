@@ -16,7 +16,8 @@ import (
 	"chatd/client"
 )
 
-// metricsOf adds up the metrics of a daemon whose names begin so.
+// metricsOf returns the sum of all metrics whose names begin with prefix. page is the
+// URL of the server's HTTP address.
 func metricsOf(t *testing.T, page, prefix string) (sum int) {
 	t.Helper()
 	resp, err := http.Get(strings.TrimSuffix(page, "/") + "/metrics")
@@ -30,7 +31,7 @@ func metricsOf(t *testing.T, page, prefix string) (sum int) {
 	}
 	found := regexp.MustCompile(`(?m)^`+prefix+`[^ ]* (\d+)$`).FindAllSubmatch(text, -1)
 	if len(found) == 0 {
-		t.Fatalf("there is no metric %s", prefix)
+		t.Fatalf("/metrics has no metric whose name begins with %s", prefix)
 	}
 	for _, m := range found {
 		n, err := strconv.Atoi(string(m[1]))
@@ -42,9 +43,9 @@ func metricsOf(t *testing.T, page, prefix string) (sum int) {
 	return sum
 }
 
-// A client of the SDK that has more to say than the server takes from anyone
-// gets all of it stored, once and in order, and is never taken for abuse: it
-// listens to errno 9. So does the one who receives, with its receipts.
+// TestTooMuchToSay checks that an SDK client that sends faster than the rate limit
+// gets all messages stored, once and in order, and is never disconnected for abuse,
+// because it obeys errno 9. The same goes for the receipts of the recipient.
 func TestTooMuchToSay(t *testing.T) {
 	dir := t.TempDir()
 	d := startDaemon(t, dir, "127.0.0.1", "0", "--db", "sqlite:"+filepath.Join(dir, "chat.db"), "--http", "127.0.0.1:0", "--argon2", "8,1,1",
@@ -61,7 +62,7 @@ func TestTooMuchToSay(t *testing.T) {
 	for i := range messages {
 		if err := a.SendAsync(client.User(idb), fmt.Sprint("message ", i), func(_ client.Receipt, err error) {
 			if err != nil {
-				t.Errorf("message %d: %v", i, err)
+				t.Errorf("send message %d: %v", i, err)
 			}
 		}); err != nil {
 			t.Fatal(err)
@@ -70,7 +71,7 @@ func TestTooMuchToSay(t *testing.T) {
 	i := 0
 	b.check(ctx, client.User(ida), messages, func(m client.Message) {
 		if want := fmt.Sprint("message ", i); m.Text != want || m.Seq != int64(i+1) {
-			t.Fatalf("saw %q as %d, want %q", m.Text, m.Seq, want)
+			t.Fatalf("received %q with seq %d, want %q with seq %d", m.Text, m.Seq, want, i+1)
 		}
 		i++
 	})
@@ -78,18 +79,18 @@ func TestTooMuchToSay(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s := a.Stats(); s.Repeated == 0 || s.Reconnects != 0 {
-		t.Errorf("nothing was refused, or the connection was lost: %+v", s)
+		t.Errorf("sender: %d messages resent, %d reconnects; want some resent and no reconnect", s.Repeated, s.Reconnects)
 	}
 	if n := metricsOf(t, page, "chatd_reactor_limited_total"); n == 0 {
-		t.Error("the server has counted nothing")
+		t.Error("chatd_reactor_limited_total = 0, want refusals by the rate limit")
 	}
 	if n := metricsOf(t, page, "chatd_reactor_kicks_total"); n != 0 {
-		t.Errorf("%d connections were ended", n)
+		t.Errorf("chatd_reactor_kicks_total = %d, want 0", n)
 	}
 }
 
-// All of an office come back at once when the server was away. By default
-// none of them is refused for coming from one address.
+// TestOfficeComesBack checks that with default limits, 150 clients with the same IP
+// address can all reconnect at once after the server was down.
 func TestOfficeComesBack(t *testing.T) {
 	dir := t.TempDir()
 	args := []string{"127.0.0.1", "0", "--db", "sqlite:" + filepath.Join(dir, "chat.db"), "--http", "127.0.0.1:0", "--argon2", "8,1,1"}
@@ -113,7 +114,7 @@ func TestOfficeComesBack(t *testing.T) {
 	if err := d.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	_ = d.cmd.Wait() // killed: an error by design
+	_ = d.cmd.Wait() // it was killed: an error is expected
 	d = startDaemon(t, dir, args...)
 	d.until(t, `chatd serves.* address=(\S+)`)
 	page := d.until(t, `operators.* url=(\S+)`)
@@ -122,12 +123,12 @@ func TestOfficeComesBack(t *testing.T) {
 	for _, m := range ms {
 		id, _ := m.Me()
 		if _, err := m.Send(ctx, client.User(id), "I am back"); err != nil {
-			t.Errorf("user %d: %v", id, err)
+			t.Errorf("user %d: Send after the restart: %v", id, err)
 		}
 	}
 	for _, name := range []string{"chatd_reactor_connections_refused_total", "chatd_reactor_limited_total", "chatd_service_limited_total", "chatd_reactor_kicks_total"} {
 		if n := metricsOf(t, page, name); n != 0 {
-			t.Errorf("%s is %d", name, n)
+			t.Errorf("%s = %d, want 0", name, n)
 		}
 	}
 }

@@ -11,17 +11,17 @@ import (
 	"chatd/proto"
 )
 
-// lossy stands between a client and a node, and does to what the node sends
-// all that a client has to put up with: it drops pushes, repeats others, and
-// hangs up instead of passing on the acknowledgement of a message.
+// lossy is a proxy between a client and a node that causes the faults that clients
+// must tolerate: it drops pushes, repeats others, and cuts the connection instead of
+// forwarding some acknowledgements.
 type lossy struct {
-	addr string // where the client connects
-	node string
+	addr string // address of the proxy
+	node string // address of the node
 
 	mu                        sync.Mutex
-	mended, stays             bool
-	pushes, acks              int // seen
-	dropped, repeated, hungUp int
+	mended, stays             bool // see mend and stay
+	pushes, acks              int  // frames so far
+	dropped, repeated, hungUp int  // faults so far
 }
 
 func newLossy(t *testing.T, node string) *lossy {
@@ -63,13 +63,13 @@ func newLossy(t *testing.T, node string) *lossy {
 	return l
 }
 
-// serve connects a client with the node until either has gone, or until it
-// hangs up on both.
+// serve connects a client to the node until one of them disconnects or the proxy cuts
+// the connection.
 func (l *lossy) serve(client net.Conn) {
 	defer client.Close()
 	node, err := net.Dial("tcp", l.node)
 	if err != nil {
-		return // the node is being started again
+		return // the node is restarting
 	}
 	up := make(chan struct{})
 	go func() {
@@ -83,7 +83,7 @@ func (l *lossy) serve(client net.Conn) {
 	<-up
 }
 
-// pass passes on what the node sends, as far as it pleases.
+// pass forwards what the node sends, and causes the faults.
 func (l *lossy) pass(client net.Conn, node *bufio.Reader) {
 	read := tcpFrame
 	if head, err := node.Peek(4); err == nil && string(head) == "HTTP" {
@@ -103,7 +103,7 @@ func (l *lossy) pass(client net.Conn, node *bufio.Reader) {
 		if err != nil {
 			return
 		}
-		// What isn't a message of chatd, such as a WebSocket's close, is passed on.
+		// Frames that aren't messages, such as a WebSocket's close, are forwarded.
 		times := 1
 		if m, err := dec.DecodeResponse(body); err == nil {
 			times = l.times(m.Op)
@@ -119,21 +119,21 @@ func (l *lossy) pass(client net.Conn, node *bufio.Reader) {
 	}
 }
 
-// mend makes it pass on all that comes from now on.
+// mend makes the proxy cause no more faults.
 func (l *lossy) mend() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.mended = true
 }
 
-// stay makes it never hang up.
+// stay makes the proxy never cut a connection.
 func (l *lossy) stay() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.stays = true
 }
 
-// times says how often the client gets a message; less than 0: hang up.
+// times returns how many times to forward a message, or -1 to cut the connection.
 func (l *lossy) times(op proto.Op) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -157,20 +157,21 @@ func (l *lossy) times(op proto.Op) int {
 	return 1
 }
 
-// did says how often it did each.
+// did returns how many faults of each kind the proxy has caused.
 func (l *lossy) did() (dropped, repeated, hungUp int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.dropped, l.repeated, l.hungUp
 }
 
-// tcpFrame reads a frame of a node and its body.
+// tcpFrame reads a frame from a node and returns it with its body.
 func tcpFrame(r *bufio.Reader) (frame, body []byte, err error) {
 	body, err = proto.ReadFrame(r, nil)
 	return proto.AppendFrame(nil, body), body, err
 }
 
-// webSocketFrame reads a frame of a node, which isn't masked, and its payload.
+// webSocketFrame reads a WebSocket frame from a node, which isn't masked, and returns
+// it with its payload.
 func webSocketFrame(r *bufio.Reader) (frame, body []byte, err error) {
 	head, err := r.Peek(2)
 	if err != nil {

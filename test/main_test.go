@@ -1,6 +1,6 @@
-// Package test has the tests of the whole project: chatd as a process, alone
-// and in a cluster, with the clients, examples, scripts and documents of the
-// repository. The packages have their own tests.
+// Package test has end-to-end tests. They run chatd as a process, alone and in a
+// cluster, and check it together with the repository's clients, examples, scripts and
+// documents.
 package test
 
 import (
@@ -14,18 +14,18 @@ import (
 	"chatd/internal/daemon"
 )
 
-// beChatd is the environment variable that makes this test binary run as
-// chatd. A test that starts chatd this way has the race detector in it, too.
+// beChatd is the environment variable that makes this test binary run as chatd. This
+// way, chatd has the race detector if the tests have it.
 const beChatd = "BE_CHATD"
 
-// The exit codes of chatd, as docs/operations.md has them.
+// Exit codes of chatd, as documented in docs/operations.md.
 const (
 	exitDone  = 0
 	exitError = 1
 )
 
-// TestMain runs chatd, or the tests. They run in the root of the repository,
-// wherever they were started in it.
+// TestMain runs chatd or the tests. The working directory of the tests is the root of
+// the repository.
 func TestMain(m *testing.M) {
 	if os.Getenv(beChatd) != "" {
 		os.Exit(daemon.Main("", os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
@@ -59,8 +59,8 @@ func findRoot() (string, error) {
 	}
 }
 
-// chatdEnv is the environment of a chatd that a test starts with this test
-// binary: without the CHATD_ variables of the caller.
+// chatdEnv returns the environment with which a test starts this binary as chatd. It
+// doesn't have the CHATD_ variables of the caller.
 func chatdEnv() []string {
 	env := slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "CHATD_") })
 	return append(env, beChatd+"=1")

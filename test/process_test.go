@@ -14,13 +14,13 @@ import (
 	"testing"
 )
 
-// process is a chatd process of a test's own.
+// process is a chatd process that a test has started.
 type process struct {
 	cmd   *exec.Cmd
-	lines *bufio.Scanner // of stderr
+	lines *bufio.Scanner // lines of its stderr
 }
 
-// startDaemon runs this test binary as chatd, see TestMain.
+// startDaemon runs this test binary as chatd in dir; see TestMain.
 func startDaemon(t *testing.T, dir string, args ...string) *process {
 	t.Helper()
 	self, err := os.Executable()
@@ -47,8 +47,8 @@ func startDaemon(t *testing.T, dir string, args ...string) *process {
 	return d
 }
 
-// until reads the log up to the line that the pattern is in, and returns the
-// pattern's first group.
+// until reads the log up to a line that matches the pattern, and returns what its last
+// group matched.
 func (d *process) until(t *testing.T, pattern string) string {
 	t.Helper()
 	re := regexp.MustCompile(pattern)
@@ -59,24 +59,24 @@ func (d *process) until(t *testing.T, pattern string) string {
 		}
 		seen = append(seen, d.lines.Text())
 	}
-	t.Fatalf("the log ends without %q:\n%s", pattern, strings.Join(seen, "\n"))
+	t.Fatalf("chatd ended without a log line that matches %q; it logged\n%s", pattern, strings.Join(seen, "\n"))
 	return ""
 }
 
-// exit reads the rest of the log and returns it with the exit code.
+// exit waits until chatd has ended, and returns its exit code and the rest of its log.
 func (d *process) exit(t *testing.T) (code int, log string) {
 	t.Helper()
 	var rest []string
 	for d.lines.Scan() {
 		rest = append(rest, d.lines.Text())
 	}
-	_ = d.cmd.Wait() // the code says it
+	_ = d.cmd.Wait() // the exit code shows errors
 	return d.cmd.ProcessState.ExitCode(), strings.Join(rest, "\n")
 }
 
-// A whole life: a first start with nothing but an address makes its store and
-// says where to connect, it is ready, a signal drains it and it exits with 0,
-// and it starts again on what it left.
+// TestLife checks a first start with only an address: chatd creates a database, logs
+// its addresses, serves its HTTP pages, drains after a signal, exits with 0, and can be
+// started again with the same database.
 func TestLife(t *testing.T) {
 	dir := t.TempDir()
 	for _, sig := range []os.Signal{syscall.SIGTERM, syscall.SIGINT} {
@@ -96,32 +96,32 @@ func TestLife(t *testing.T) {
 			body, err := io.ReadAll(resp.Body)
 			resp.Body.Close()
 			if err != nil || resp.StatusCode != 200 || !strings.Contains(string(body), want) {
-				t.Errorf("/%s: %d, %v, %q lacks %q", path, resp.StatusCode, err, body, want)
+				t.Errorf("GET /%s: status %d, %v, body %q; want 200 and %q in the body", path, resp.StatusCode, err, body, want)
 			}
 			if path != "metrics" {
 				continue
 			}
 			for _, name := range documentedMetrics(t) {
-				// What is told of Redis is there with Redis: see TestCluster.
+				// Only a node with Redis has these; see TestCluster.
 				if !strings.HasPrefix(name, "chatd_bus_") && !strings.Contains(string(body), "\n"+name) {
-					t.Errorf("docs/operations.md explains %s, which /metrics lacks", name)
+					t.Errorf("/metrics has no %s, which docs/operations.md describes", name)
 				}
 			}
 		}
-		// Who opens the chat port in a browser gets to the web client.
+		// A browser that opens the chat port is redirected to the web client.
 		resp, err := http.Get("http://" + chat)
 		if err != nil {
 			t.Fatal(err)
 		}
 		resp.Body.Close()
 		if resp.StatusCode != 200 || resp.Request.URL.String() != page {
-			t.Errorf("a browser at the chat port: %d at %s, want %s", resp.StatusCode, resp.Request.URL, page)
+			t.Errorf("GET http://%s: status %d from %s, want 200 from %s", chat, resp.StatusCode, resp.Request.URL, page)
 		}
 		if err := d.cmd.Process.Signal(sig); err != nil {
 			t.Fatal(err)
 		}
 		if code, log := d.exit(t); code != exitDone || !strings.Contains(log, "drained") {
-			t.Errorf("%v: exit code %d\n%s", sig, code, log)
+			t.Errorf("after %v: exit code %d, want %d and \"drained\" in the log; log:\n%s", sig, code, exitDone, log)
 		}
 	}
 	if _, err := os.Stat(filepath.Join(dir, "data", "chatd.db")); err != nil {
@@ -129,12 +129,13 @@ func TestLife(t *testing.T) {
 	}
 }
 
-// Profiles are for this machine: an --http that others reach serves them only
-// where that was asked for, and the log says which it is.
+// TestProfilesOnLoopback checks that an HTTP address that other machines can reach
+// serves profiles only with --http-pprof, and that the log says whether it does. The
+// admin address always serves them.
 func TestProfilesOnLoopback(t *testing.T) {
 	for _, c := range []struct {
 		args   []string
-		says   string
+		log    string // part of a log line
 		status int
 	}{
 		{[]string{"--http", "127.0.0.1:0"}, "", 200},
@@ -146,8 +147,8 @@ func TestProfilesOnLoopback(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if c.says != "" {
-			d.until(t, regexp.QuoteMeta(c.says)+"()")
+		if c.log != "" {
+			d.until(t, regexp.QuoteMeta(c.log)+"()")
 		}
 		admin := d.until(t, `for chatd trace.* admin=(\S+)`)
 		for url, want := range map[string]int{"http://127.0.0.1:" + port: c.status, "http://" + admin: 200} {
@@ -157,14 +158,14 @@ func TestProfilesOnLoopback(t *testing.T) {
 			}
 			resp.Body.Close()
 			if resp.StatusCode != want {
-				t.Errorf("%q: %s: %d, want %d", c.args, url, resp.StatusCode, want)
+				t.Errorf("%q: GET %s/debug/pprof/: status %d, want %d", c.args, url, resp.StatusCode, want)
 			}
 		}
 	}
 }
 
-// An address or a store that is taken is an error that names it, told once,
-// with exit code 1; it doesn't harm who has it.
+// TestTaken checks that chatd exits with 1 and one error that names the address or
+// database if another process uses it, and that this process isn't affected.
 func TestTaken(t *testing.T) {
 	dir := t.TempDir()
 	first := startDaemon(t, dir, "127.0.0.1", "0", "--http", "127.0.0.1:0")
@@ -180,17 +181,17 @@ func TestTaken(t *testing.T) {
 	}{
 		{"address", chat, []string{ip, port, "--http=", "--db", "sqlite:other.db"}},
 		{"HTTP address", page, []string{ip, "0", "--http", page, "--db", "sqlite:other.db"}},
-		{"store", "chatd.db", []string{ip, "0", "--http="}},
+		{"database", "chatd.db", []string{ip, "0", "--http="}},
 	} {
 		code, log := startDaemon(t, dir, c.args...).exit(t)
 		if code != exitError || !strings.Contains(log, c.names) || strings.Count(log, "level=ERROR") != 1 {
-			t.Errorf("%s taken: exit code %d\n%s", c.why, code, log)
+			t.Errorf("%s in use: exit code %d, want %d and one error that names %s; log:\n%s", c.why, code, exitError, c.names, log)
 		}
 	}
 	if err := first.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	if code, log := first.exit(t); code != exitDone {
-		t.Errorf("the first: exit code %d\n%s", code, log)
+		t.Errorf("first process after SIGTERM: exit code %d, want %d; log:\n%s", code, exitDone, log)
 	}
 }

@@ -10,19 +10,18 @@ import (
 	"chatd/proto"
 )
 
-// raw is a client that knows only the wire: what the SDK would hide (repeats,
-// retries, what was lost) shows.
+// raw is a client without the SDK, which would hide duplicates, resends and losses.
 type raw struct {
 	t    *testing.T
 	conn net.Conn
 	br   *bufio.Reader
-	acks map[string]answer // of each cid
-	got  map[int64]string  // pushed: the text of each seq
-	high int64             // the last that was pushed on this connection
-	kick *answer
+	acks map[string]answer // GROUP_CHAT_ACKs by cid
+	got  map[int64]string  // texts of pushed messages by seq
+	high int64             // seq of the last push on this connection
+	kick *answer           // the KICK, if one has arrived
 }
 
-// answer is what a server sends, as far as these tests look at it.
+// answer is a frame from the server, with the fields that these tests use.
 type answer struct {
 	Op      proto.Op     `json:"msgid"`
 	Errno   int          `json:"errno"`
@@ -51,7 +50,8 @@ func dialRaw(t *testing.T, addr string) *raw {
 	return &raw{t: t, conn: c, br: bufio.NewReader(c), acks: make(map[string]answer), got: make(map[int64]string)}
 }
 
-// send writes requests in one segment; an error is the server's end.
+// send writes requests with one system call. An error means that the server has
+// closed the connection.
 func (w *raw) send(reqs ...*proto.Request) error {
 	var b []byte
 	for _, r := range reqs {
@@ -61,7 +61,8 @@ func (w *raw) send(reqs ...*proto.Request) error {
 	return err
 }
 
-// read takes one frame, and notes ACKs and pushes of the one conversation.
+// read reads a frame and records it if it is an ACK, a push or a KICK. All pushes must
+// be of the same conversation.
 func (w *raw) read() (answer, error) {
 	w.t.Helper()
 	if err := w.conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
@@ -73,7 +74,7 @@ func (w *raw) read() (answer, error) {
 	}
 	var a answer
 	if err := json.Unmarshal(b, &a); err != nil {
-		w.t.Fatalf("%s: %v", b, err)
+		w.t.Fatalf("cannot decode frame %s: %v", b, err)
 	}
 	switch a.Op {
 	case proto.GROUP_CHAT_ACK:
@@ -90,15 +91,17 @@ func (w *raw) read() (answer, error) {
 	return a, nil
 }
 
+// push records a pushed message. Its seq must follow that of the last one.
 func (w *raw) push(seq int64, text string) {
 	w.t.Helper()
 	if seq <= w.high || w.high != 0 && seq != w.high+1 {
-		w.t.Errorf("seq %d came after %d", seq, w.high)
+		w.t.Errorf("push with seq %d after seq %d, want %d", seq, w.high, w.high+1)
 	}
 	w.got[seq], w.high = text, seq
 }
 
-// call sends a request and reads up to its answer.
+// call sends a request, reads frames up to its answer, and returns it. An errno fails
+// the test.
 func (w *raw) call(r *proto.Request) answer {
 	w.t.Helper()
 	if err := w.send(r); err != nil {
@@ -111,34 +114,35 @@ func (w *raw) call(r *proto.Request) answer {
 		}
 		if a.Op == r.Op.Ack() {
 			if a.Errno != 0 {
-				w.t.Fatalf("%v: errno %d", r.Op, a.Errno)
+				w.t.Fatalf("%v: errno %d, want 0", r.Op, a.Errno)
 			}
 			return a
 		}
 	}
 }
 
-// drainAll reads to the end of the connection.
+// drainAll reads frames until the server closes the connection.
 func (w *raw) drainAll() {
 	w.t.Helper()
 	for {
 		if _, err := w.read(); err != nil {
 			if e, ok := err.(net.Error); ok && e.Timeout() {
-				w.t.Fatal("the connection doesn't end")
+				w.t.Fatal("the server hasn't closed the connection")
 			}
 			return
 		}
 	}
 }
 
-// log reads the group's log, whose seqs must be gapless.
+// log returns the cids of all messages of a group, in order of seq, which must have no
+// gap.
 func (w *raw) log(group int64) (cids []string) {
 	w.t.Helper()
 	for {
 		a := w.call(&proto.Request{Op: proto.SYNC, GroupID: group, After: int64(len(cids)), Fields: 1 << proto.FAfter, Limit: 200})
 		for _, m := range a.Message {
 			if m.Seq != int64(len(cids)+1) {
-				w.t.Fatalf("the log has %d where %d should be", m.Seq, len(cids)+1)
+				w.t.Fatalf("SYNC of group %d returned seq %d, want %d", group, m.Seq, len(cids)+1)
 			}
 			cids = append(cids, m.CID)
 		}
@@ -148,6 +152,7 @@ func (w *raw) log(group int64) (cids []string) {
 	}
 }
 
+// account registers a user, logs in, and returns its ID.
 func (w *raw) account(name string) (id int64) {
 	w.t.Helper()
 	w.call(&proto.Request{Op: proto.REG, Name: name, Password: "secret 1"})

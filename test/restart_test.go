@@ -13,17 +13,17 @@ import (
 	"chatd/proto"
 )
 
-// startNode starts a node on the store chat.db in dir, which may be there.
+// startNode starts a node with the database chat.db in dir, and returns its address.
 func startNode(t *testing.T, dir string) (d *process, addr string) {
 	t.Helper()
 	d = startDaemon(t, dir, "127.0.0.1", "0", "--http=", "--db", "sqlite:chat.db", "--argon2", "8,1,1", "--no-limits")
 	return d, d.until(t, `chatd serves.* address=(\S+)`)
 }
 
-// After kill -9 in the middle of traffic every acknowledged message is there,
-// at its seq; the log has no gap; a repeat of what was acknowledged gets the
-// same seq and time; a device with receipts is sent all after its last one,
-// in order, and so has everything exactly once.
+// TestKillNine kills a node in the middle of traffic. After the restart, every
+// acknowledged message must be stored with its seq, seqs must have no gaps, a resend
+// must get the same seq and time, and a device must be sent everything after its last
+// receipt in order, so that it has each message exactly once.
 func TestKillNine(t *testing.T) {
 	dir := t.TempDir()
 	d, addr := startNode(t, dir)
@@ -36,9 +36,9 @@ func TestKillNine(t *testing.T) {
 	acked := make(map[string]answer)
 	seen := make(map[int64]string)
 	receipt, count := int64(0), 0
-	var open []string // sent and not acknowledged
+	var open []string // sent, but not acknowledged
 	for round := range 4 {
-		// What is unsure goes first, then new ones, until some have come back.
+		// Resend unacknowledged messages, send new ones, and wait for some ACKs.
 		for range 2 {
 			var reqs []*proto.Request
 			for _, text := range open {
@@ -77,10 +77,10 @@ func TestKillNine(t *testing.T) {
 		d.exit(t)
 		for cid, ack := range a.acks {
 			if before, ok := acked[cid]; ok && (before.Seq != ack.Seq || before.Time != ack.Time) {
-				t.Errorf("%s was acknowledged as %d and %d", cid, before.Seq, ack.Seq)
+				t.Errorf("%s was acknowledged twice, with seq %d and %d", cid, before.Seq, ack.Seq)
 			}
 			if ack.Errno != 0 {
-				t.Errorf("%s got errno %d", cid, ack.Errno)
+				t.Errorf("%s got errno %d, want 0", cid, ack.Errno)
 			}
 			acked[cid] = ack
 		}
@@ -92,10 +92,10 @@ func TestKillNine(t *testing.T) {
 		log := a.log(group)
 		for cid, ack := range acked {
 			if int64(len(log)) < ack.Seq || log[ack.Seq-1] != cid {
-				t.Fatalf("round %d: %s was acknowledged as %d and isn't there", round, cid, ack.Seq)
+				t.Fatalf("round %d: %s was acknowledged with seq %d, but isn't stored there", round, cid, ack.Seq)
 			}
 			if again := a.call(groupChat(group, strings.TrimPrefix(cid, "cid "), true)); again.Seq != ack.Seq || again.Time != ack.Time {
-				t.Errorf("a repeat of %s got %d, first %d", cid, again.Seq, ack.Seq)
+				t.Errorf("resend of %s: got seq %d, want %d as in the first answer, with the same time", cid, again.Seq, ack.Seq)
 			}
 		}
 		a.acks = make(map[string]answer)
@@ -108,13 +108,13 @@ func TestKillNine(t *testing.T) {
 		}
 		for seq, text := range b.got {
 			if before, ok := seen[seq]; ok && before != text {
-				t.Errorf("seq %d was %q and is %q", seq, before, text)
+				t.Errorf("berta received seq %d with the texts %q and %q", seq, before, text)
 			}
 			seen[seq] = text
 		}
 		for i, cid := range log {
 			if "cid "+seen[int64(i+1)] != cid {
-				t.Errorf("berta has %q at %d, the log %s", seen[int64(i+1)], i+1, cid)
+				t.Errorf("berta received %q as seq %d, but %s is stored there", seen[int64(i+1)], i+1, cid)
 			}
 		}
 	}
@@ -127,9 +127,9 @@ func TestKillNine(t *testing.T) {
 	}
 }
 
-// SIGTERM in the middle of traffic: what was accepted is stored and answered,
-// nothing else is stored, every client is told to come back and when, and the
-// process exits with 0.
+// TestDrain sends SIGTERM in the middle of traffic. Accepted messages must be stored
+// and acknowledged, nothing else may be stored, every client must get a KICK with a
+// delay for reconnecting, and the process must exit with 0.
 func TestDrain(t *testing.T) {
 	dir := t.TempDir()
 	d, addr := startNode(t, dir)
@@ -157,11 +157,11 @@ func TestDrain(t *testing.T) {
 	for _, w := range []*raw{a, idle, stranger} {
 		w.drainAll()
 		if w.kick == nil || w.kick.Reason != proto.Draining || w.kick.Retry <= 0 {
-			t.Errorf("the last word is %+v", w.kick)
+			t.Errorf("connection ended with KICK %+v, want reason %q and a retry_after_ms", w.kick, proto.Draining)
 		}
 	}
 	if code, log := d.exit(t); code != exitDone {
-		t.Errorf("exit code %d\n%s", code, log)
+		t.Errorf("exit code %d, want %d; log:\n%s", code, exitDone, log)
 	}
 	_, addr = startNode(t, dir)
 	acks := a.acks
@@ -170,16 +170,16 @@ func TestDrain(t *testing.T) {
 	log := a.log(group)
 	for i, cid := range log {
 		if ack := acks[cid]; ack.Seq != int64(i+1) {
-			t.Errorf("%s is stored as %d, the answer was %+v", cid, i+1, ack)
+			t.Errorf("%s is stored with seq %d, but the answer was %+v", cid, i+1, ack)
 		}
 	}
 	if len(log) != len(acks) {
-		t.Errorf("%d are stored, %d were acknowledged", len(log), len(acks))
+		t.Errorf("%d messages are stored, but %d were acknowledged", len(log), len(acks))
 	}
 }
 
-// A store that can't be used is an error that names it and says why, told
-// once, with exit code 1; and it is left as it is.
+// TestBadStore checks that chatd exits with 1 and one error with name and reason if it
+// can't use the database, and doesn't change the file.
 func TestBadStore(t *testing.T) {
 	dir := t.TempDir()
 	garbage := []byte(strings.Repeat("this is no database. ", 1000))
@@ -194,15 +194,15 @@ func TestBadStore(t *testing.T) {
 		{"sqlite:folder.db", "is a folder"},
 		{"sqlite:garbage.db/chat.db", "not a "},
 		{"sqlite:missing/chat.db", "does not exist"},
-		{"sqlite:/proc/chat.db", "cannot"}, // nothing can be made there, not even by root
+		{"sqlite:/proc/chat.db", "cannot"}, // not even root can create a file there
 	} {
 		code, log := startDaemon(t, dir, "127.0.0.1", "0", "--http=", "--db", c.db).exit(t)
 		if code != exitError || !strings.Contains(log, c.why) || strings.Count(log, "level=ERROR") != 1 ||
 			!strings.Contains(log, strings.TrimPrefix(c.db, "sqlite:")) || strings.Contains(log, "goroutine") {
-			t.Errorf("%s: exit code %d\n%s", c.db, code, log)
+			t.Errorf("--db %s: exit code %d, want %d and one error with the name and %q; log:\n%s", c.db, code, exitError, c.why, log)
 		}
 	}
 	if now, err := os.ReadFile(filepath.Join(dir, "garbage.db")); err != nil || string(now) != string(garbage) {
-		t.Errorf("the file that is no database was changed: %v", err)
+		t.Errorf("chatd has changed garbage.db, which isn't a database (%v)", err)
 	}
 }

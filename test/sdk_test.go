@@ -12,7 +12,7 @@ import (
 	"chatd/client"
 )
 
-// member is a user of the SDK who writes down what it sees of a conversation.
+// member is an SDK client that records the messages it receives.
 type member struct {
 	*client.Client
 	t    *testing.T
@@ -48,9 +48,9 @@ func (m *member) see(msg client.Message) {
 	m.grew.Broadcast()
 }
 
-// A server that is killed in the middle of traffic, again and again, loses
-// nothing that it has acknowledged, shows nothing twice and nothing out of
-// order: the laws from end to end, with the SDK as an application uses it.
+// TestKilledServerKeepsItsPromises checks the guarantees end to end, with the SDK. It
+// kills the server several times in the middle of traffic. No acknowledged message may
+// be lost, and none received twice or out of order.
 func TestKilledServerKeepsItsPromises(t *testing.T) {
 	dir := t.TempDir()
 	args := []string{"127.0.0.1", "0", "--db", "sqlite:" + filepath.Join(dir, "chat.db"), "--http", "", "--argon2", "8,1,1", "--no-limits"}
@@ -74,7 +74,7 @@ func TestKilledServerKeepsItsPromises(t *testing.T) {
 	}
 	group := client.Group(gid)
 
-	// Everyone talks; every so many acknowledgements the server is killed.
+	// Everyone sends messages; after every 400 acknowledgements, the server is killed.
 	type ack struct {
 		from int64
 		text string
@@ -105,13 +105,13 @@ func TestKilledServerKeepsItsPromises(t *testing.T) {
 			select {
 			case <-sent:
 			case <-ctx.Done():
-				t.Fatal("the senders don't get on")
+				t.Fatal("timed out waiting for acknowledgements")
 			}
 		}
 		if err := d.cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
-		_ = d.cmd.Wait() // killed: an error by design
+		_ = d.cmd.Wait() // it was killed: an error is expected
 		t.Logf("kill %d", k+1)
 		d = startDaemon(t, dir, args...)
 		d.until(t, `address=(\S+)`)
@@ -122,25 +122,25 @@ func TestKilledServerKeepsItsPromises(t *testing.T) {
 	want := make(map[int64]ack)
 	for a := range acks {
 		if other, ok := want[a.seq]; ok {
-			t.Errorf("seq %d was given to %q and %q", a.seq, other.text, a.text)
+			t.Errorf("both %q and %q got seq %d", other.text, a.text, a.seq)
 		}
 		want[a.seq] = a
 	}
 	if len(want) != people*each {
-		t.Fatalf("%d acknowledged, want %d", len(want), people*each)
+		t.Fatalf("%d messages were acknowledged, want %d", len(want), people*each)
 	}
 	for _, m := range ms {
 		id, _ := m.Me()
 		m.check(ctx, group, people*each-each, func(msg client.Message) {
 			if a := want[msg.Seq]; a.text != msg.Text || a.from != msg.From || a.from == id {
-				t.Errorf("user %d saw %q of %d as %d, acknowledged is %q of %d", id, msg.Text, msg.From, msg.Seq, a.text, a.from)
+				t.Errorf("user %d received %q from user %d with seq %d, want %q from user %d", id, msg.Text, msg.From, msg.Seq, a.text, a.from)
 			}
 		})
 	}
 }
 
-// check waits until n messages of a conversation are there and looks at each:
-// seqs must rise, so that none is there twice.
+// check waits until n messages of a conversation have arrived and calls look for each.
+// Their seqs must ascend, so none may arrive twice.
 func (m *member) check(ctx context.Context, conv client.Conv, n int, look func(client.Message)) {
 	m.t.Helper()
 	stop := context.AfterFunc(ctx, m.grew.Broadcast)
@@ -152,12 +152,12 @@ func (m *member) check(ctx context.Context, conv client.Conv, n int, look func(c
 	got := m.seen[conv]
 	m.mu.Unlock()
 	if len(got) != n {
-		m.t.Errorf("saw %d messages, want %d", len(got), n)
+		m.t.Errorf("received %d messages, want %d", len(got), n)
 	}
 	last := int64(0)
 	for _, msg := range got {
 		if msg.Seq <= last {
-			m.t.Errorf("saw %d after %d", msg.Seq, last)
+			m.t.Errorf("received seq %d after seq %d, want ascending seqs", msg.Seq, last)
 		}
 		last = msg.Seq
 		look(msg)

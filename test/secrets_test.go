@@ -10,9 +10,9 @@ import (
 	"chatd/internal/realservice"
 )
 
-// A password, of the database or of Redis, is in nothing that chatd says,
-// whatever is wrong: the password itself, the address, the URL, the file, or
-// where on the line it stands.
+// TestSecretsAreNotTold checks that passwords of the database and Redis never appear in
+// errors and logs, whatever is wrong with the settings: the password, the address, the
+// URL, the configuration file, or the order of the arguments.
 func TestSecretsAreNotTold(t *testing.T) {
 	dir := t.TempDir()
 	m, redis := realservice.NewMariaDB(t), realservice.Redis(t, "--requirepass", "another")
@@ -27,17 +27,17 @@ func TestSecretsAreNotTold(t *testing.T) {
 	}
 	at := []string{"127.0.0.1", "0", "--http=", "--wait=0s", "--log-level=debug"}
 	for _, args := range [][]string{
-		append(at, "--db", fmt.Sprintf("mysql://chat:%s@127.0.0.1:%d/chatd", secret, m.Port)),            // refused
-		append(at, "--db", "mysql://chat:"+secret+"@127.0.0.1:1/chatd"),                                  // not there
-		append(at, "--db", "mysql://chat:"+secret+"@127.0.0.1:1/chatd?x=y"),                              // an option
-		append(at, "--db", "mysql://chat:"+secret+"%zz@127.0.0.1:1/chatd"),                               // no URL
-		append(at, "--db", "mysql:/chat:"+secret+"@127.0.0.1:1/chatd"),                                   // nearly one
-		append(at, "--db", "postgres://chat:"+secret+"@127.0.0.1:1/chatd"),                               // unknown
-		append(at, "--db", good, "--redis", fmt.Sprintf("redis://:%s@127.0.0.1:%d", secret, redis.Port)), // refused
+		append(at, "--db", fmt.Sprintf("mysql://chat:%s@127.0.0.1:%d/chatd", secret, m.Port)),            // wrong password
+		append(at, "--db", "mysql://chat:"+secret+"@127.0.0.1:1/chatd"),                                  // unreachable
+		append(at, "--db", "mysql://chat:"+secret+"@127.0.0.1:1/chatd?x=y"),                              // with an option
+		append(at, "--db", "mysql://chat:"+secret+"%zz@127.0.0.1:1/chatd"),                               // not a URL
+		append(at, "--db", "mysql:/chat:"+secret+"@127.0.0.1:1/chatd"),                                   // a slash missing
+		append(at, "--db", "postgres://chat:"+secret+"@127.0.0.1:1/chatd"),                               // unknown database
+		append(at, "--db", good, "--redis", fmt.Sprintf("redis://:%s@127.0.0.1:%d", secret, redis.Port)), // wrong password
 		append(at, "--db", good, "--redis", "redis://:"+secret+"@127.0.0.1:1"),
 		append(at, "--db", good, "--redis", "redis://:"+secret+"%zz@127.0.0.1:1"),
 		append(at, "--db", good, "--redis", "http://me:"+secret+"@127.0.0.1:1"),
-		append(at, "mysql://chat:"+secret+"@127.0.0.1:1/chatd"), // where no URL belongs
+		append(at, "mysql://chat:"+secret+"@127.0.0.1:1/chatd"), // a URL as a positional argument
 		append(at, "--config", conf(`db = "mysql://chat:`+secret+`@h/chatd`)),
 		append(at, "--config", conf(`db = mysql://chat:`+secret+`@h/chatd`)),
 		append(at, "--config", conf(`wait = "mysql://chat:`+secret+`@h/chatd"`)),
@@ -48,7 +48,7 @@ func TestSecretsAreNotTold(t *testing.T) {
 	} {
 		code, log := startDaemon(t, dir, args...).exit(t)
 		if code == exitDone || log == "" || strings.Contains(log, secret) {
-			t.Errorf("%q: exit code %d\n%s", args, code, log)
+			t.Errorf("%q: exit code %d, want an error that doesn't contain %q; got\n%s", args, code, secret, log)
 		}
 	}
 }

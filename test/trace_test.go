@@ -13,35 +13,35 @@ import (
 	"chatd/service/trace"
 )
 
-// runTrace runs chatd trace, and returns its exit code and what it writes.
+// runTrace runs chatd trace, and returns its exit code and output.
 func runTrace(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var out, complaints bytes.Buffer
+	var out, errs bytes.Buffer
 	cmd := exec.Command(self, append([]string{"trace"}, args...)...)
-	cmd.Env, cmd.Stdout, cmd.Stderr = chatdEnv(), &out, &complaints
+	cmd.Env, cmd.Stdout, cmd.Stderr = chatdEnv(), &out, &errs
 	if err := cmd.Run(); cmd.ProcessState == nil {
 		t.Fatal(err)
 	}
-	return cmd.ProcessState.ExitCode(), out.String(), complaints.String()
+	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
 }
 
-// mustTrace runs chatd trace, which must succeed, and returns what it says.
+// mustTrace runs chatd trace, which must succeed, and returns its output.
 func mustTrace(t *testing.T, args ...string) string {
 	t.Helper()
-	code, out, complaints := runTrace(t, args...)
-	if code != exitDone || complaints != "" {
-		t.Fatalf("%q: exit code %d\n%s%s", args, code, out, complaints)
+	code, out, errs := runTrace(t, args...)
+	if code != exitDone || errs != "" {
+		t.Fatalf("chatd trace %q: exit code %d, stderr %q, want %d and nothing; stdout:\n%s", args, code, errs, exitDone, out)
 	}
 	return out
 }
 
-// An operator asks where a message is, beside a running chatd: the store
-// alone says what it can, the daemon's admin address also who is connected
-// and how far each was sent; for people and for machines the same.
+// TestTraceRunning checks chatd trace while a node runs. With --db it shows only what
+// is stored; with --admin, also who is online and what was sent to them. --json has the
+// same information, and neither shows the text of messages.
 func TestTraceRunning(t *testing.T) {
 	dir := t.TempDir()
 	d := startDaemon(t, dir, "127.0.0.1", "0", "--http=", "--db", "sqlite:chat.db", "--argon2", "8,1,1", "--no-limits",
@@ -69,26 +69,26 @@ func TestTraceRunning(t *testing.T) {
 		`"default"    online on here, was sent it, but its receipt is behind: at seq 0`, `"tea \"time\""`,
 	} {
 		if !strings.Contains(live, want) {
-			t.Errorf("%q is missing in\n%s", want, live)
+			t.Errorf("trace --admin doesn't print %q; it prints\n%s", want, live)
 		}
 	}
 	alone := mustTrace(t, append(where, "--db", "sqlite:"+dir+"/chat.db")...)
 	if !strings.Contains(alone, "stored:    seq 1, ") || strings.Contains(alone, "online on") || !strings.Contains(alone, "by up to 10 s") {
-		t.Errorf("the store alone says\n%s", alone)
+		t.Errorf("trace --db prints\n%s\nwant the stored seq, a note about receipts that may be late, and nothing about who is online", alone)
 	}
 	var machines trace.Result
 	if err := json.Unmarshal([]byte(mustTrace(t, append(where, "--admin", admin, "--json")...)), &machines); err != nil {
 		t.Fatal(err)
 	}
 	if machines.Node != "here" || machines.Message.Seq != 1 || len(machines.Members) != 2 || machines.Members[1].Devices[0].Session.Sent != 1 {
-		t.Errorf("%+v", machines)
+		t.Errorf("trace --json = %+v; want node \"here\", seq 1, and two members, of whom the second was sent seq 1", machines)
 	}
-	if code, out, complaints := runTrace(t, "--group", "77", "--seq", "1", "--admin", admin); code != exitError || out != "" || complaints != "chatd: no such group: 77\n" {
-		t.Errorf("exit code %d: %s%s", code, out, complaints)
+	if code, out, errs := runTrace(t, "--group", "77", "--seq", "1", "--admin", admin); code != exitError || out != "" || errs != "chatd: no such group: 77\n" {
+		t.Errorf("trace of an unknown group: exit code %d, stdout %q, stderr %q; want %d, nothing, and \"no such group: 77\"", code, out, errs, exitError)
 	}
 	for _, text := range []string{live, alone} {
 		if strings.Contains(text, ", 11 bytes: hello") || strings.Contains(strings.ReplaceAll(text, "cid hello there", ""), "hello") {
-			t.Errorf("what was said is told:\n%s", text)
+			t.Errorf("trace prints the text of the message:\n%s", text)
 		}
 	}
 }

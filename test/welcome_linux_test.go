@@ -14,7 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// terminal is a pseudo-terminal: what is written to user is read from here.
+// terminal opens a pseudo-terminal. What a process writes to user can be read from
+// here.
 func terminal(t *testing.T) (here, user *os.File) {
 	t.Helper()
 	here, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
@@ -37,9 +38,9 @@ func terminal(t *testing.T) (here, user *os.File) {
 	return here, user
 }
 
-// Who starts chatd at a terminal, for the first time and with nothing but an
-// address, reads where to point a browser and a terminal client, both of which
-// are true, and nothing that looks like trouble.
+// TestFirstStartAtATerminal checks what chatd prints in a terminal at the first start
+// with only an address: how to connect with a browser and a terminal client, with
+// addresses that work, and no warnings or errors.
 func TestFirstStartAtATerminal(t *testing.T) {
 	here, user := terminal(t)
 	self, err := os.Executable()
@@ -66,13 +67,13 @@ func TestFirstStartAtATerminal(t *testing.T) {
 				return m[1]
 			}
 		}
-		t.Fatalf("%q isn't said in\n%s", pattern, strings.Join(said, "\n"))
+		t.Fatalf("no line matches %q; chatd printed\n%s", pattern, strings.Join(said, "\n"))
 		return ""
 	}
 	addr := until(`chatd serves on (\S+), its store is sqlite:data/chatd\.db\.`)
 	page := until(`In a browser +(http://\S+/)`)
 	if got := until(`In a terminal +\S+/chat (.*?)\r?$`); got != strings.Replace(addr, ":", " ", 1) {
-		t.Errorf("a terminal client is pointed to %q, the server is %s", got, addr)
+		t.Errorf("the printed command connects to %q, but the server listens on %s", got, addr)
 	}
 	resp, err := http.Get(page + "healthz")
 	if err != nil {
@@ -83,11 +84,11 @@ func TestFirstStartAtATerminal(t *testing.T) {
 	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
-	for lines.Scan() { // until the terminal has nobody left
+	for lines.Scan() { // until chatd has closed the terminal
 		said = append(said, lines.Text())
 	}
-	_ = cmd.Wait() // the code says it
+	_ = cmd.Wait() // the exit code shows errors
 	if code, all := cmd.ProcessState.ExitCode(), strings.Join(said, "\n"); code != exitDone || strings.Contains(all, "WARN") || strings.Contains(all, "ERROR") || strings.Contains(all, "msg=\"for browsers") {
-		t.Errorf("exit code %d, it said\n%s", code, all)
+		t.Errorf("exit code %d, want %d and no WARN, ERROR or log line about browsers; chatd printed\n%s", code, exitDone, all)
 	}
 }

@@ -28,16 +28,16 @@ const (
 	// Default ports, if they are free.
 	defaultPort, defaultHTTP = 6000, 8080
 
-	pollEvery  = 5 * time.Millisecond   // of the guest's messages
-	aliveEvery = 500 * time.Millisecond // of the server's process
+	pollEvery  = 5 * time.Millisecond   // how often to check for the guest's messages
+	aliveEvery = 500 * time.Millisecond // how often to check that the server is running
 )
 
-// demo is a server in a temporary directory, and its people. Everything is on
-// the loopback address.
+// demo is a server in a temporary directory, and its scripted people. It listens
+// only on the loopback address.
 type demo struct {
 	options
 	script *script
-	out    io.Writer // prints the talk
+	out    io.Writer // where live messages are printed
 	outMu  sync.Mutex
 
 	folder *services.Folder
@@ -45,21 +45,21 @@ type demo struct {
 	people map[string]*person // by name; includes the guest until closeGuest
 
 	unanswered atomic.Uint64 // messages of newcomers without a reply; see maxReplies
-	populated  atomic.Bool   // set when everything is there: other users are newcomers from then on
+	populated  atomic.Bool   // newDemo is done: users other than the scripted ones are newcomers
 	greeted    atomic.Bool   // set when the guest has been greeted
 
-	mu        sync.Mutex // guards the fields below and the groups' ids
+	mu        sync.Mutex // guards the fields below and the groups' IDs
 	scripted  map[int64]bool
 	guest     int64
-	progress  map[client.Conv]progress // of the guest's conversations
-	scriptEnd time.Time                // time of the script's last line: later messages of the guest are a newcomer's
+	progress  map[client.Conv]progress // by conversation of the guest
+	scriptEnd time.Time                // time of the last scripted message: later ones of the guest are a newcomer's
 }
 
 // progress is how far the script has got in a conversation.
 type progress struct{ last, lastByOthers int64 } // last seq; last seq that the guest didn't send
 
 // newDemo starts the server, creates users, friendships and groups, and sends
-// the messages of the past. It takes a second or two. If the demo isn't nil, the
+// the past and unread messages. It takes a second or two. If the demo isn't nil, the
 // caller must close it, even after an error.
 func newDemo(ctx context.Context, o options, out io.Writer) (*demo, error) {
 	s, err := readScript(strings.NewReader(scriptText))
@@ -95,7 +95,7 @@ func (d *demo) start(ctx context.Context) (err error) {
 	return d.node.Start(ctx)
 }
 
-// populate creates users, friendships, groups and messages.
+// populate creates users, friendships and groups, and sends past and unread messages.
 func (d *demo) populate(ctx context.Context) error {
 	names := append([]string{guestName}, d.script.people...)
 	g, each := errgroup.WithContext(ctx)
@@ -126,13 +126,13 @@ func (d *demo) populate(ctx context.Context) error {
 	for i, name := range names {
 		for _, other := range names[:i] {
 			if _, err := d.people[name].c.AddFriend(ctx, d.people[other].id); err != nil {
-				return fmt.Errorf("%s and %s: %w", name, other, err)
+				return fmt.Errorf("befriend %s and %s: %w", name, other, err)
 			}
 		}
 	}
 	for _, gr := range d.script.groups {
 		if err := d.createGroup(ctx, gr); err != nil {
-			return fmt.Errorf("%s: %w", gr.name, err)
+			return fmt.Errorf("create group %s: %w", gr.name, err)
 		}
 	}
 	if err := d.replay(ctx, phasePast); err != nil {
@@ -148,7 +148,7 @@ func (d *demo) populate(ctx context.Context) error {
 	return nil
 }
 
-// createGroup creates a group, and its members join.
+// createGroup creates a group and lets its members join.
 func (d *demo) createGroup(ctx context.Context, g *group) error {
 	id, err := d.people[g.members[0]].c.CreateGroup(ctx, g.name, g.description)
 	if err != nil {
@@ -245,13 +245,13 @@ func (d *demo) speaker(sc *scene, l line) (*person, client.Conv) {
 	return p, client.User(d.people[other].id)
 }
 
-// run lets people talk, reply, come and go until ctx ends. It returns an error
+// run lets people chat, reply, come and go until ctx ends. It returns an error
 // if sending fails or the server has ended.
 func (d *demo) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for i, scenes := range d.script.scenesByPlace(phaseLive) {
 		g.Go(func() error {
-			// The first place starts at once, the others one after another.
+			// Start the places one after another, the first at once.
 			for d.sleepScaled(ctx, time.Duration(i)*1500*time.Millisecond); ctx.Err() == nil; d.sleepScaled(ctx, randomSeconds(15, 40)) {
 				if err := d.playScene(ctx, scenes[0]); err != nil {
 					return err
@@ -305,7 +305,7 @@ func (d *demo) printLine(sc *scene, l line) {
 	fmt.Fprintf(d.out, "  %s · %s: %s\n", place, l.who, strings.ReplaceAll(l.text, "\n", " / "))
 }
 
-// cyclePresence logs one person at a time out and in again.
+// cyclePresence logs one person after another out and in again.
 func (d *demo) cyclePresence(ctx context.Context) {
 	for {
 		for _, i := range rand.Perm(len(d.script.people)) {
@@ -339,8 +339,8 @@ func (d *demo) close() error {
 	return errors.Join(append(errs, d.folder.Remove())...)
 }
 
-// isNewcomer reports whether a user isn't scripted at this time. The guest is
-// scripted until the script's past has ended.
+// isNewcomer reports whether a user wasn't scripted at a given time. The guest is
+// scripted until the past and unread messages have been sent.
 func (d *demo) isNewcomer(id int64, at time.Time) bool {
 	if !d.populated.Load() {
 		return false
@@ -356,7 +356,7 @@ func (d *demo) isTurnOf(p *person, group, seq int64) bool {
 	return g != nil && g.members[seq%int64(len(g.members))] == p.name
 }
 
-// groupOf returns the group with an id, nil if it isn't in the script.
+// groupOf returns the group with an ID, or nil if it isn't in the script.
 func (d *demo) groupOf(id int64) *group {
 	d.mu.Lock()
 	defer d.mu.Unlock()

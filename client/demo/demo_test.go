@@ -22,8 +22,8 @@ import (
 	"chatd/internal/services"
 )
 
-// longest bounds every wait; the machine may be busy.
-const longest = 60 * time.Second
+// waitTimeout is the timeout of every wait; the machine may be busy.
+const waitTimeout = 60 * time.Second
 
 // beDemo is an environment variable that makes the test binary run the demo.
 const beDemo = "CHATDEMO_TEST_BE"
@@ -53,12 +53,12 @@ var build = sync.OnceValues(func() (string, error) {
 
 // running is a demo started by a test.
 type running struct {
-	cmd  *exec.Cmd
-	dir  string
-	addr string
-	http string
-	out  *bufio.Scanner
-	said bytes.Buffer // its errors
+	cmd    *exec.Cmd
+	dir    string
+	addr   string
+	http   string
+	out    *bufio.Scanner
+	stderr bytes.Buffer
 }
 
 // startDemo starts the demo as a process and waits until it is ready. Its
@@ -67,7 +67,7 @@ func startDemo(t *testing.T) *running {
 	t.Helper()
 	chatd, err := build()
 	if err != nil {
-		t.Fatalf("build chatd: %v\n%s", err, chatd)
+		t.Fatalf("go build chatd: %v\n%s", err, chatd)
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -75,11 +75,11 @@ func startDemo(t *testing.T) *running {
 	}
 	port, http := realservice.Port(t), realservice.Port(t)
 	d := &running{dir: t.TempDir(), addr: services.Address(port), http: "http://" + services.Address(http) + "/"}
-	ctx, cancel := context.WithTimeout(context.Background(), 3*longest) // so that no read waits for ever
+	ctx, cancel := context.WithTimeout(context.Background(), 3*waitTimeout) // so that no read blocks forever
 	t.Cleanup(cancel)
 	d.cmd = exec.CommandContext(ctx, self, "--chatd", chatd, "--dir", d.dir, "--speed", "20", "--port", strconv.Itoa(port), "--http", strconv.Itoa(http))
 	d.cmd.Env = append(os.Environ(), beDemo+"=1")
-	d.cmd.Stderr = &d.said
+	d.cmd.Stderr = &d.stderr
 	out, err := d.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -97,7 +97,7 @@ func startDemo(t *testing.T) *running {
 	return d
 }
 
-// until reads the demo's output up to a line that contains words.
+// until reads the demo's output up to a line that contains words, and returns it.
 func (d *running) until(t *testing.T, words string) string {
 	t.Helper()
 	var seen []string
@@ -108,19 +108,20 @@ func (d *running) until(t *testing.T, words string) string {
 		seen = append(seen, d.out.Text())
 	}
 	_ = d.cmd.Wait()
-	t.Fatalf("the demo ends without %q:\n%s\n%s", words, strings.Join(seen, "\n"), d.said.String())
+	t.Fatalf("the demo ended without printing %q; it printed\n%s\nand the errors\n%s", words, strings.Join(seen, "\n"), d.stderr.String())
 	return ""
 }
 
-// end sends a signal and returns the exit code.
+// end sends a signal to the demo, waits until it has ended, and returns its exit
+// code.
 func (d *running) end(t *testing.T, s os.Signal) int {
 	t.Helper()
 	if err := d.cmd.Process.Signal(s); err != nil {
 		t.Fatal(err)
 	}
-	for d.out.Scan() { // it must not wait for who reads
+	for d.out.Scan() { // a full pipe would block the demo
 	}
-	_ = d.cmd.Wait() // the code says it
+	_ = d.cmd.Wait() // the exit code shows errors
 	return d.cmd.ProcessState.ExitCode()
 }
 
@@ -129,7 +130,7 @@ func (d *running) remains() []string {
 	all, _ := filepath.Glob(filepath.Join(d.dir, "*"))
 	processes, _ := filepath.Glob("/proc/[0-9]*")
 	for _, p := range processes {
-		line, _ := os.ReadFile(p + "/cmdline") // it has ended in the meantime
+		line, _ := os.ReadFile(p + "/cmdline") // an error means that the process has ended
 		log, _ := os.Readlink(p + "/fd/2")
 		if bytes.Contains(line, []byte(d.dir)) || strings.HasPrefix(log, d.dir) {
 			all = append(all, p+": "+string(bytes.ReplaceAll(line, []byte{0}, []byte{' '})))
@@ -142,7 +143,7 @@ func (d *running) remains() []string {
 type visitor struct {
 	*client.Client
 	messages chan client.Message
-	typing   chan struct{} // capacity 1: someone is typing
+	typing   chan struct{} // capacity 1: a typing event has arrived
 }
 
 func visit(t *testing.T, addr string) *visitor {
@@ -174,7 +175,7 @@ func visit(t *testing.T, addr string) *visitor {
 	return v
 }
 
-// await waits for a message that suits.
+// await waits for a message for which suits returns true.
 func (v *visitor) await(ctx context.Context, t *testing.T, what string, suits func(client.Message) bool) client.Message {
 	t.Helper()
 	for {
@@ -184,21 +185,21 @@ func (v *visitor) await(ctx context.Context, t *testing.T, what string, suits fu
 				return m
 			}
 		case <-ctx.Done():
-			t.Fatalf("%s: no such message", what)
+			t.Fatalf("waiting for %s: timed out", what)
 		}
 	}
 }
 
-// A newcomer finds an account with friends, groups and unread messages, people
-// who talk and type, and gets replies, in private and in a group. After Ctrl-C
-// nothing is left.
+// TestDemo checks what a newcomer finds: an account with friends, groups and
+// unread messages, people who chat and type, and replies in private and in a
+// group. After SIGINT, no files or processes may be left.
 func TestDemo(t *testing.T) {
 	d := startDemo(t)
-	ctx, cancel := context.WithTimeout(context.Background(), longest)
+	ctx, cancel := context.WithTimeout(context.Background(), waitTimeout)
 	defer cancel()
 	d.until(t, "This is a DEMO")
 	if line := d.until(t, d.http); !strings.Contains(line, guestName) || !strings.Contains(line, guestPassword) {
-		t.Errorf("it says %q", line)
+		t.Errorf("the login line is %q, want the user %q and the password %q in it", line, guestName, guestPassword)
 	}
 	d.until(t, "Ctrl-C to stop.")
 
@@ -207,7 +208,7 @@ func TestDemo(t *testing.T) {
 		t.Fatal(err)
 	}
 	if f, g := guest.Friends(), guest.Groups(); len(f) < 5 || len(g) < 3 {
-		t.Errorf("the guest has %d friends and %d groups", len(f), len(g))
+		t.Errorf("the guest has %d friends and %d groups, want at least 5 and 3", len(f), len(g))
 	}
 	list, _, err := guest.Conversations(ctx, 0, 100)
 	if err != nil {
@@ -219,13 +220,13 @@ func TestDemo(t *testing.T) {
 		unread += c.Last - c.Read
 	}
 	if read < 50 || unread < 5 {
-		t.Errorf("the guest has %d messages read and %d unread", read, unread)
+		t.Errorf("the guest has %d read and %d unread messages, want at least 50 and 5", read, unread)
 	}
-	guest.await(ctx, t, "live talk", func(m client.Message) bool { return !m.Backlog && m.Conv.Group != 0 })
+	guest.await(ctx, t, "a live message in a group", func(m client.Message) bool { return !m.Backlog && m.Conv.Group != 0 })
 	select {
 	case <-guest.typing:
 	case <-ctx.Done():
-		t.Error("got no typing notification")
+		t.Error("no typing event arrived")
 	}
 
 	bob := visit(t, d.addr)
@@ -243,12 +244,12 @@ func TestDemo(t *testing.T) {
 		t.Fatal(err)
 	}
 	from := func(m client.Message) bool { return m.Conv == client.User(mei.ID) }
-	hello := bob.await(ctx, t, "a greeting", from)
+	hello := bob.await(ctx, t, "mei's greeting", from)
 	if _, err := bob.Send(ctx, client.User(mei.ID), "are you a robot?"); err != nil {
 		t.Fatal(err)
 	}
-	if m := bob.await(ctx, t, "an answer", from); m.Seq <= hello.Seq || !strings.Contains(m.Text, "scripts") {
-		t.Errorf("the answer is %q", m.Text)
+	if m := bob.await(ctx, t, "mei's reply", from); m.Seq <= hello.Seq || !strings.Contains(m.Text, "scripts") {
+		t.Errorf("got the reply %q with seq %d, want one that contains \"scripts\" after seq %d", m.Text, m.Seq, hello.Seq)
 	}
 	tea := guest.Groups()[0]
 	if _, err := bob.JoinGroup(ctx, tea.ID); err != nil {
@@ -257,27 +258,27 @@ func TestDemo(t *testing.T) {
 	if _, err := bob.Send(ctx, client.Group(tea.ID), "谢谢"); err != nil {
 		t.Fatal(err)
 	}
-	bob.await(ctx, t, "an answer in a group", func(m client.Message) bool { return m.Conv.Group == tea.ID && strings.Contains(m.Text, "不客气") })
+	bob.await(ctx, t, "a reply in the group", func(m client.Message) bool { return m.Conv.Group == tea.ID && strings.Contains(m.Text, "不客气") })
 
 	if code := d.end(t, syscall.SIGINT); code != exitDone {
-		t.Errorf("exit code %d after SIGINT\n%s", code, d.said.String())
+		t.Errorf("exit code after SIGINT = %d, want %d; errors:\n%s", code, exitDone, d.stderr.String())
 	}
 	if left := d.remains(); len(left) > 0 {
-		t.Errorf("left over: %q", left)
+		t.Errorf("files or processes left after the demo has ended: %q, want none", left)
 	}
 	if c, err := net.Dial("tcp", d.addr); err == nil {
 		_ = c.Close()
-		t.Errorf("a server still listens on %s", d.addr)
+		t.Errorf("the server still listens on %s after the demo has ended", d.addr)
 	}
 }
 
-// However the demo ends, everything it started ends as well: when it is killed,
-// and when it is stopped during startup.
+// TestDemoEnds checks that no files or processes are left when the demo is killed,
+// or is terminated during startup.
 func TestDemoEnds(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		signal syscall.Signal
-		until  string // what it has said then; "": nothing
+		until  string // send the signal after this output; "": as soon as the directory exists
 	}{
 		{"killed", syscall.SIGKILL, "Ctrl-C to stop."},
 		{"terminated early", syscall.SIGTERM, ""},
@@ -291,15 +292,15 @@ func TestDemoEnds(t *testing.T) {
 			}
 			code := d.end(t, c.signal)
 			if c.signal == syscall.SIGTERM && code != exitDone {
-				t.Errorf("exit code %d\n%s", code, d.said.String())
+				t.Errorf("exit code after SIGTERM = %d, want %d; errors:\n%s", code, exitDone, d.stderr.String())
 			}
-			for end := time.Now().Add(longest); ; time.Sleep(10 * time.Millisecond) {
+			for end := time.Now().Add(waitTimeout); ; time.Sleep(10 * time.Millisecond) {
 				left := d.remains()
 				if len(left) == 0 {
 					return
 				}
 				if time.Now().After(end) {
-					t.Fatalf("left over: %q", left)
+					t.Fatalf("files or processes left after the demo has ended: %q, want none", left)
 				}
 			}
 		})
@@ -310,17 +311,18 @@ func TestDemoEnds(t *testing.T) {
 // by then.
 func awaitChild(t *testing.T, d *running) {
 	t.Helper()
-	for end := time.Now().Add(longest); ; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(waitTimeout); ; time.Sleep(time.Millisecond) {
 		if found, _ := filepath.Glob(filepath.Join(d.dir, "*")); len(found) > 0 {
 			return
 		}
 		if time.Now().After(end) {
-			t.Fatalf("no folder in %s\n%s", d.dir, d.said.String())
+			t.Fatalf("the demo has created no directory in %s; errors:\n%s", d.dir, d.stderr.String())
 		}
 	}
 }
 
-// If the server ends, the demo ends with an error.
+// TestDemoWithoutServer checks that the demo ends with an error if its server
+// ends.
 func TestDemoWithoutServer(t *testing.T) {
 	d := startDemo(t)
 	d.until(t, "Ctrl-C to stop.")
@@ -329,12 +331,12 @@ func TestDemoWithoutServer(t *testing.T) {
 	}
 	for d.out.Scan() {
 	}
-	_ = d.cmd.Wait() // the code says it
-	if code := d.cmd.ProcessState.ExitCode(); code != exitFailed || !strings.Contains(d.said.String(), "ended with signal killed") {
-		t.Errorf("exit code %d: %s", code, d.said.String())
+	_ = d.cmd.Wait() // the exit code shows errors
+	if code := d.cmd.ProcessState.ExitCode(); code != exitFailed || !strings.Contains(d.stderr.String(), "ended with signal killed") {
+		t.Errorf("exit code = %d, want %d; errors: %q, want \"ended with signal killed\" in them", code, exitFailed, d.stderr.String())
 	}
 	if left := d.remains(); len(left) > 0 {
-		t.Errorf("left over: %q", left)
+		t.Errorf("files or processes left after the demo has ended: %q, want none", left)
 	}
 }
 
@@ -351,15 +353,15 @@ func (d *running) chatd(t *testing.T) int {
 			return pid
 		}
 	}
-	t.Fatalf("no server among %q", d.remains())
+	t.Fatalf("no chatd process found in %q", d.remains())
 	return 0
 }
 
-// An invalid command line is reported, and starts nothing.
+// TestUsage checks that an invalid command line is reported and starts nothing.
 func TestUsage(t *testing.T) {
 	for _, c := range []struct {
 		args []string
-		says string
+		want string // part of the error
 	}{
 		{[]string{"--speed", "0"}, "--speed: 0"},
 		{[]string{"--port", "70000"}, "--port: 70000"},
@@ -368,8 +370,8 @@ func TestUsage(t *testing.T) {
 		{[]string{"--nonsense"}, "--nonsense"},
 	} {
 		var out, errs strings.Builder
-		if code := run(context.Background(), c.args, &out, &errs); code != exitUsage || !strings.Contains(errs.String(), c.says) {
-			t.Errorf("%q: exit code %d, %q", c.args, code, errs.String())
+		if code := run(context.Background(), c.args, &out, &errs); code != exitUsage || !strings.Contains(errs.String(), c.want) {
+			t.Errorf("run(%q): exit code %d, error %q; want %d, error with %q", c.args, code, errs.String(), exitUsage, c.want)
 		}
 	}
 }

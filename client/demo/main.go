@@ -1,7 +1,7 @@
-// Chatdemo starts a demo chat: a chatd in a temporary directory, reachable from
-// this machine only, with a few scripted people who talk, come and go, and
-// answer newcomers. Each is a client of the SDK with its own connection. When
-// the demo ends, it removes everything.
+// Chatdemo starts a demo: a chatd in a temporary directory, reachable only from
+// this machine, with scripted people who chat, come and go, and reply to
+// newcomers. Each of them is an SDK client with its own connection. When the demo
+// ends, it deletes all data.
 //
 //	chatdemo [flags]
 //
@@ -29,7 +29,7 @@ type options struct {
 	Port  int    `help:"TCP port for clients. 0: 6000 if it is free, otherwise any free port." placeholder:"PORT"`
 	HTTP  int    `name:"http" help:"HTTP port for browsers. 0: 8080 if it is free, otherwise any free port." placeholder:"PORT"`
 	Dir   string `help:"Directory for the demo's temporary directory. Default: the system's temporary directory." type:"path" placeholder:"DIR"`
-	Speed int    `help:"How many times faster than normal people type and pause, 1 to 1000." default:"1" placeholder:"N"`
+	Speed int    `help:"Speed factor of typing and pauses, 1 (like humans) to 1000." default:"1" placeholder:"N"`
 	Quiet bool   `help:"Do not print what people say."`
 }
 
@@ -42,7 +42,7 @@ const (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	// A second signal kills this process; the folder's cleaner does the rest.
+	// A second signal kills this process; the folder's cleaner then removes the data.
 	context.AfterFunc(ctx, stop)
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
@@ -52,7 +52,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var opt options
 	helped := false
 	parser, err := kong.New(&opt, kong.Name("chatdemo"),
-		kong.Description("Start a demo chat: a server in a temporary directory, with a few scripted people who talk and answer."),
+		kong.Description("Start a demo: a chat server in a temporary directory, with scripted people who chat and reply."),
 		kong.Writers(stdout, stderr), kong.Exit(func(int) { helped = true }))
 	if err != nil {
 		panic(err) // options itself is wrong
@@ -77,14 +77,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 // complete validates the flags and fills in defaults.
 func (o *options) complete() error {
-	const most = 1000
+	const maxSpeed = 1000
 	switch {
 	case o.Port < 0 || o.Port > 65535:
-		return fmt.Errorf("--port: %d is not a port", o.Port)
+		return fmt.Errorf("--port: %d is not between 0 and 65535", o.Port)
 	case o.HTTP < 0 || o.HTTP > 65535:
-		return fmt.Errorf("--http: %d is not a port", o.HTTP)
-	case o.Speed < 1 || o.Speed > most:
-		return fmt.Errorf("--speed: %d is not between 1 and %d", o.Speed, most)
+		return fmt.Errorf("--http: %d is not between 0 and 65535", o.HTTP)
+	case o.Speed < 1 || o.Speed > maxSpeed:
+		return fmt.Errorf("--speed: %d is not between 1 and %d", o.Speed, maxSpeed)
 	}
 	if o.Chatd == "" {
 		self, err := os.Executable()
@@ -118,7 +118,7 @@ func (o *options) runDemo(ctx context.Context, stdout io.Writer) error {
 	}
 	err = errors.Join(err, d.close())
 	if n := d.unanswered.Load(); n > 0 {
-		fmt.Fprintf(stdout, "%d messages got no answer: too many were pending.\n", n)
+		fmt.Fprintf(stdout, "%d messages got no reply, because too many replies were pending.\n", n)
 	}
 	if err == nil {
 		fmt.Fprintln(stdout, "\nThe demo has ended. Its data has been deleted.")
@@ -126,7 +126,7 @@ func (o *options) runDemo(ctx context.Context, stdout io.Writer) error {
 	return err
 }
 
-// printInstructions prints how to log in and what there is.
+// printInstructions prints how to log in, and the names of people and groups.
 func (d *demo) printInstructions(w io.Writer) {
 	var groups []string
 	for _, g := range d.script.groups {
@@ -134,15 +134,15 @@ func (d *demo) printInstructions(w io.Writer) {
 	}
 	people := d.script.people
 	fmt.Fprintf(w, `
-This is a DEMO: a chatd in a temporary directory, reachable from this machine only.
-Its people are scripts. Everything in it is deleted when it ends.
+This is a DEMO: a chatd in a temporary directory, reachable only from this machine.
+Its people are scripts. All data is deleted when it ends.
 
   In a browser     %[1]s/    name: %[2]s   password: %[3]s
   In a terminal    CHAT_PASSWORD=%[3]s bin/chat 127.0.0.1 %[4]d --name %[2]s
 
-%[2]s has friends, groups and unread messages. Or register a new user:
-  add friends      %[5]s: they say hello and answer
-  join groups      %[6]s
+The user %[2]s has friends, groups and unread messages. You can also register as a new user:
+  Add a friend     %[5]s. They say hello and reply.
+  Join a group     %[6]s
 
 Press Ctrl-C to stop.
 

@@ -12,12 +12,12 @@ import (
 	"chatd/proto"
 )
 
-// maxReplies is the most replies that one person has pending. Messages beyond it
-// get no reply, and are counted.
+// maxReplies is how many replies one person may have pending. Further messages
+// get no reply and are counted.
 const maxReplies = 64
 
-// person is a scripted person with a client. Several goroutines may make it send
-// messages.
+// person is a scripted person with a client. It may be used by several
+// goroutines.
 type person struct {
 	demo     *demo
 	name     string
@@ -95,7 +95,7 @@ func (p *person) onChange(ch client.Change) {
 // onPresence greets the guest once.
 func (p *person) onPresence(pr client.Presence) {
 	if pr.Online && p.demo.shouldGreet(p, pr.User) {
-		p.queueReply(reply{conv: client.User(pr.User), text: "There you are! Everybody in here is a script, me included, but the server is real. Write something 🙂"})
+		p.queueReply(reply{conv: client.User(pr.User), text: "There you are! We're all scripts here, but the server is real. Send me a message 🙂"})
 	}
 }
 
@@ -132,15 +132,15 @@ func (p *person) replyLoop(ctx context.Context) error {
 	}
 }
 
-// say shows a typing notification for as long as a person would type, then sends
-// text. It waits while the person is logged out, and while the server can't be
-// reached. It ignores a refusal because the receiver has blocked the person or
-// is gone.
+// say sends typing events for as long as a human would type, then sends text. It
+// waits while the person is logged out or the server can't be reached. It
+// ignores refusals that mean that the recipient has blocked the person or no
+// longer exists.
 func (p *person) say(ctx context.Context, conv client.Conv, text string) error {
 	p.loginMu.RLock()
 	defer p.loginMu.RUnlock()
 	for left := typingDuration(text); left > 0 && ctx.Err() == nil; left -= typingEvery {
-		_ = p.c.Typing(conv) // a lost notification does no harm
+		_ = p.c.Typing(conv) // a lost typing event does no harm
 		p.demo.sleepScaled(ctx, min(left, typingEvery))
 	}
 	_, err := p.c.Send(ctx, conv, text)
@@ -152,18 +152,18 @@ func (p *person) say(ctx context.Context, conv client.Conv, text string) error {
 }
 
 const (
-	typingEvery = 2 * time.Second // interval of typing notifications
+	typingEvery = 2 * time.Second // interval of typing events
 	maxTyping   = 4 * time.Second
 
-	loginEvery = time.Second // interval of login attempts
+	loginEvery = time.Second // time between login attempts
 )
 
-// typingDuration returns how long a person would type text.
+// typingDuration returns how long a human would take to type text.
 func typingDuration(text string) time.Duration {
 	return min(600*time.Millisecond+time.Duration(len(text))*25*time.Millisecond, maxTyping)
 }
 
-// logOutFor logs the person out, and in again after the given time.
+// logOutFor logs the person out and, after the given time, in again.
 func (p *person) logOutFor(ctx context.Context, long time.Duration) {
 	p.loginMu.Lock()
 	defer p.loginMu.Unlock()

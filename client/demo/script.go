@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// guestName is the account for newcomers. In the past phase of the script, it is
+// guestName is the account for newcomers. In the past phase of the script it is
 // a scripted person like the others.
 const guestName = "guest"
 
@@ -33,10 +33,10 @@ const (
 	phaseLive   = "live"   // repeated as long as the demo runs
 )
 
-// scene is one talk in one place.
+// scene is a dialog in a group or between two people.
 type scene struct {
 	phase string
-	place string    // as written in the script; scenes of one place are played in order
+	place string    // group key or "A + B"; scenes of one place are played in order
 	group *group    // nil if a pair talks
 	pair  [2]string // the pair's names
 	lines []line
@@ -45,13 +45,13 @@ type scene struct {
 // line is one message.
 type line struct{ who, text string }
 
-// readScript parses a script. An error names the line.
+// readScript parses a script. Errors contain the line number.
 func readScript(r io.Reader) (*script, error) {
 	s := &script{}
-	words := make(map[string]*group)
+	byKey := make(map[string]*group)
 	in := bufio.NewScanner(r)
 	for n := 1; in.Scan(); n++ {
-		if err := s.parseLine(strings.TrimSpace(in.Text()), words); err != nil {
+		if err := s.parseLine(strings.TrimSpace(in.Text()), byKey); err != nil {
 			return nil, fmt.Errorf("script, line %d: %w", n, err)
 		}
 	}
@@ -66,25 +66,25 @@ func readScript(r io.Reader) (*script, error) {
 	return s, nil
 }
 
-// parseLine parses one line of the script; words are the groups by key.
-func (s *script) parseLine(text string, words map[string]*group) error {
+// parseLine parses one line of the script; byKey are the groups by key.
+func (s *script) parseLine(text string, byKey map[string]*group) error {
 	switch {
 	case text == "" || strings.HasPrefix(text, "#"):
 		return nil
 	case strings.HasPrefix(text, "group "):
 		parts := strings.SplitN(strings.TrimPrefix(text, "group "), ": ", 3)
 		if len(parts) != 3 {
-			return fmt.Errorf("%q is not \"group WORD: NAME: DESCRIPTION\"", text)
+			return fmt.Errorf("%q is not \"group KEY: NAME: DESCRIPTION\"", text)
 		}
 		g := &group{key: parts[0], name: parts[1], description: parts[2]}
-		if words[g.key] != nil {
+		if byKey[g.key] != nil {
 			return fmt.Errorf("duplicate group %q", g.key)
 		}
-		words[g.key] = g
+		byKey[g.key] = g
 		s.groups = append(s.groups, g)
 		return nil
 	case strings.HasPrefix(text, "== "):
-		return s.parseScene(strings.TrimPrefix(text, "== "), words)
+		return s.parseScene(strings.TrimPrefix(text, "== "), byKey)
 	}
 	who, said, ok := strings.Cut(text, ": ")
 	if !ok || len(s.scenes) == 0 {
@@ -94,12 +94,12 @@ func (s *script) parseLine(text string, words map[string]*group) error {
 }
 
 // parseScene parses the head of a scene: "PHASE PLACE".
-func (s *script) parseScene(head string, words map[string]*group) error {
+func (s *script) parseScene(head string, byKey map[string]*group) error {
 	phase, place, _ := strings.Cut(head, " ")
 	if phase != phasePast && phase != phaseUnread && phase != phaseLive {
 		return fmt.Errorf("unknown phase %q: must be past, unread or live", phase)
 	}
-	sc := &scene{phase: phase, place: place, group: words[place]}
+	sc := &scene{phase: phase, place: place, group: byKey[place]}
 	if sc.group == nil {
 		a, b, ok := strings.Cut(place, " + ")
 		if !ok || a == b {

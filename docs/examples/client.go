@@ -2,7 +2,7 @@
 //
 //	go run client.go HOST:PORT NAME PASSWORD PEER
 //
-// It sends each line of its input to the user with the id PEER, and prints the
+// It sends each line of its input to the user with the ID PEER, and prints the
 // messages of their conversation, in order and each one once.
 package main
 
@@ -34,8 +34,8 @@ type chat struct {
 	name           string
 	login          object
 	me, peer       int64
-	epoch          int64  // epoch of the server's store
-	last, newest   int64  // all messages up to last are here; newest seq known
+	epoch          int64  // epoch of the server's database
+	last, newest   int64  // all messages up to last have arrived; newest known seq
 	receipted      int64  // seq of the last RECEIPT on this connection
 	ready, syncing bool   // logged in; a SYNC is in flight
 	pending        object // our unacknowledged message, if any
@@ -43,16 +43,16 @@ type chat struct {
 
 func (c *chat) send(m object) {
 	body, _ := json.Marshal(m)
-	c.conn.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(body))), body...)) // receive fails too
+	c.conn.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(body))), body...)) // if this fails, receive fails too
 }
 
 func receive(conn net.Conn) (m message, err error) {
-	conn.SetReadDeadline(time.Now().Add(45 * time.Second)) // the server answers every PING within this time, or it is dead
+	conn.SetReadDeadline(time.Now().Add(45 * time.Second)) // longer than the time between PINGs: without an answer, the connection is dead
 	head := make([]byte, 4)
 	if _, err = io.ReadFull(conn, head); err != nil {
 		return m, err
 	}
-	body := make([]byte, min(binary.BigEndian.Uint32(head), 512<<10)) // the protocol's limit
+	body := make([]byte, min(binary.BigEndian.Uint32(head), 512<<10)) // the protocol's maximum
 	if _, err = io.ReadFull(conn, body); err == nil {
 		err = json.Unmarshal(body, &m)
 	}
@@ -67,7 +67,7 @@ func (c *chat) sync() {
 	}
 }
 
-// take shows m if no message before it is missing; otherwise it starts a SYNC.
+// take prints m if no message before it is missing; otherwise it starts a SYNC.
 func (c *chat) take(m message, gapless bool) {
 	c.newest = max(c.newest, m.Seq)
 	if m.Seq > c.last && gapless {
@@ -78,18 +78,19 @@ func (c *chat) take(m message, gapless bool) {
 	}
 }
 
-// handle returns false if the caller must reconnect after m.Wait.
+// handle processes a message from the server. It returns false if the caller must
+// reconnect after m.Wait.
 func (c *chat) handle(m message) bool {
 	switch {
 	case m.MsgID == 2 && m.Errno == 1, m.Reason == "replaced", m.Reason == "logout", m.Reason == "abuse":
-		fmt.Println("over:", m.ErrMsg) // LOGIN_ACK, KICK
+		fmt.Println("disconnected:", m.ErrMsg) // LOGIN_ACK, KICK
 		os.Exit(1)
 	case m.MsgID == 23, m.Errno == 9, m.Errno == 10: // KICK, too fast, unavailable: reconnect and start over
 		return false
 	case m.MsgID == 18: // PING
 		c.send(object{"msgid": 19})
 	case m.MsgID == 2: // LOGIN_ACK
-		if m.Epoch != c.epoch { // the store was restored: our seqs are invalid
+		if m.Epoch != c.epoch { // the database was restored: our seqs are invalid
 			c.epoch, c.last, c.newest = m.Epoch, 0, 0
 		}
 		c.me, c.login, c.ready = m.ID, object{"msgid": 1, "token": m.Token, "ack": true, "brief": true}, true
@@ -108,10 +109,10 @@ func (c *chat) handle(m message) bool {
 		if m.Errno == 0 && c.last < c.newest {
 			c.sync()
 		}
-	case m.RID == 1 && m.Errno == 0: // ONE_CHAT_ACK takes the place of a push
+	case m.RID == 1 && m.Errno == 0: // ONE_CHAT_ACK: our own messages aren't pushed
 		c.take(message{Seq: m.Seq, Name: c.name, Msg: c.pending["msg"].(string)}, m.Seq == c.last+1)
 		c.pending = nil
-	case m.RID == 1: // ONE_CHAT_ACK or ERROR: the message is refused
+	case m.RID == 1: // ONE_CHAT_ACK or ERROR: the message was refused
 		fmt.Println("refused:", m.ErrMsg)
 		c.pending = nil
 	}
@@ -122,7 +123,7 @@ func (c *chat) handle(m message) bool {
 	return true
 }
 
-// talk serves one connection, and returns how long to wait before the next.
+// talk serves one connection and returns how long to wait before the next.
 func (c *chat) talk(conn net.Conn, lines <-chan string) time.Duration {
 	c.conn, c.ready, c.syncing, c.receipted = conn, false, false, 0
 	arrived, ping := make(chan message), time.NewTicker(30*time.Second)
@@ -155,7 +156,7 @@ func (c *chat) talk(conn net.Conn, lines <-chan string) time.Duration {
 		case text := <-typed:
 			c.pending = object{"msgid": 6, "rid": 1, "toid": c.peer, "msg": text, "cid": rand.Text()}
 			c.send(c.pending)
-			c.pending["retry"] = true // from now on it may be stored
+			c.pending["retry"] = true // it may be stored from now on
 		case <-ping.C:
 			c.send(object{"msgid": 18})
 		}

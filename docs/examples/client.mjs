@@ -3,13 +3,13 @@
 //
 //	node --experimental-websocket client.mjs ws://HOST:PORT/ws NAME PASSWORD PEER
 //
-// It sends each line of its input to the user with the id PEER, and prints the
+// It sends each line of its input to the user with the ID PEER, and prints the
 // messages of their conversation, in order and each one once.
 
 // chat returns a function that sends a text to the peer. It calls show with each line to display.
 export function chat(url, name, password, peer, show) {
   let login = { msgid: 1, name, password, ack: true, brief: true };
-  let me, epoch = 0, last = 0, newest = 0; // our id; epoch of the store; all messages up to last are here; newest seq known
+  let me, epoch = 0, last = 0, newest = 0; // our ID; epoch of the database; all messages up to last have arrived; newest known seq
   let receipted = 0; // seq of the last RECEIPT on this connection
   let ws, ready, syncing, inflight; // the connection; logged in; a SYNC is in flight; pending[0] is in flight
   const pending = []; // our unacknowledged messages
@@ -34,19 +34,19 @@ export function chat(url, name, password, peer, show) {
     if (!ready || inflight || pending.length === 0) return;
     inflight = true;
     send(pending[0]);
-    pending[0].retry = true; // from now on it may be stored
+    pending[0].retry = true; // it may be stored from now on
   }
 
   function handle(m, again) {
     const over = m.msgid === 2 && m.errno === 1 || ["replaced", "logout", "abuse"].includes(m.reason);
     if (over || m.errno === 9 || m.errno === 10 || m.msgid === 23) {
-      // Login refused, or a final KICK: give up. Too fast, unavailable, another KICK: reconnect and start over.
-      if (over) show(`over: ${m.errmsg}`);
+      // Login refused or a final KICK: give up. Too fast, unavailable, or another KICK: reconnect and start over.
+      if (over) show(`disconnected: ${m.errmsg}`);
       again(over ? Infinity : m.retry_after_ms ?? 0);
     } else if (m.msgid === 18) { // PING
       send({ msgid: 19 });
     } else if (m.msgid === 2) { // LOGIN_ACK
-      if (m.epoch !== epoch) [epoch, last, newest] = [m.epoch, 0, 0]; // the store was restored: our seqs are invalid
+      if (m.epoch !== epoch) [epoch, last, newest] = [m.epoch, 0, 0]; // the database was restored: our seqs are invalid
       [login, ready] = [{ msgid: 1, token: m.token, ack: true, brief: true }, true];
       show(`logged in as ${me = m.id}`);
       sync();
@@ -57,10 +57,10 @@ export function chat(url, name, password, peer, show) {
       for (const missed of m.messages ?? []) take(missed, true);
       [syncing, newest] = [false, Math.max(newest, m.last ?? 0)];
       if (m.errno === 0 && last < newest) sync();
-    } else if (m.rid === 1) { // ONE_CHAT_ACK, or ERROR if the decoder refused the message
+    } else if (m.rid === 1) { // ONE_CHAT_ACK, or ERROR if the message was invalid
       const own = pending.shift();
       inflight = false;
-      if (m.errno === 0) take({ ...own, name, seq: m.seq }, m.seq === last + 1); // the ACK takes the place of a push
+      if (m.errno === 0) take({ ...own, name, seq: m.seq }, m.seq === last + 1); // our own messages aren't pushed
       else show(`refused: ${m.errmsg}`);
       next();
     }
@@ -83,7 +83,7 @@ export function chat(url, name, password, peer, show) {
       if (wait < Infinity) setTimeout(connect, wait + 200 + 800 * Math.random());
     };
     const ping = setInterval(() => {
-      if (Date.now() - heard > 45_000) again(0); // the server answers every PING within this time, or it is dead
+      if (Date.now() - heard > 45_000) again(0); // longer than the time between PINGs: without an answer, the connection is dead
       else if (ready && ++ticks % 30 === 0) send({ msgid: 18 });
     }, 1000);
     mine.onopen = () => {

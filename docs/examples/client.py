@@ -2,14 +2,14 @@
 
     python3 client.py HOST:PORT NAME PASSWORD PEER
 
-It sends each line of its input to the user with the id PEER, and prints the
+It sends each line of its input to the user with the ID PEER, and prints the
 messages of their conversation, in order and each one once.
 """
 import asyncio, json, os, random, secrets, struct, sys, threading
 
 addr, name, password, peer = *sys.argv[1:4], int(sys.argv[4])
 login = {"msgid": 1, "name": name, "password": password, "ack": True, "brief": True}
-me = epoch = last = newest = 0  # our id; epoch of the store; all messages up to last are here; newest seq known
+me = epoch = last = newest = 0  # our ID; epoch of the database; all messages up to last have arrived; newest known seq
 receipted = 0  # seq of the last RECEIPT on this connection
 ready = syncing = inflight = False  # logged in; a SYNC is in flight; pending[0] is in flight
 pending = []  # our unacknowledged messages
@@ -17,7 +17,7 @@ pending = []  # our unacknowledged messages
 
 def send(m):
     body = json.dumps(m, ensure_ascii=False).encode()
-    out.write(struct.pack(">I", len(body)) + body)  # the read fails too
+    out.write(struct.pack(">I", len(body)) + body)  # if this fails, the read fails too
 
 
 def sync():  # requests the messages after last, unless a SYNC is in flight
@@ -42,21 +42,21 @@ def say():  # sends the next message if none is in flight
     if ready and pending and not inflight:
         inflight = True
         send(pending[0])
-        pending[0]["retry"] = True  # from now on it may be stored
+        pending[0]["retry"] = True  # it may be stored from now on
 
 
-def handle(m):  # returns None, or how many milliseconds to wait before reconnecting
+def handle(m):  # returns how many milliseconds to wait before reconnecting, or None to go on
     global me, login, epoch, last, newest, receipted, ready, syncing, inflight
     op, errno = m["msgid"], m.get("errno", 0)
     if op == 2 and errno == 1 or op == 23 and m["reason"] in ("replaced", "logout", "abuse"):
-        print("over:", m["errmsg"], flush=True)  # LOGIN_ACK, KICK
-        os._exit(1)  # ends the input thread too
+        print("disconnected:", m["errmsg"], flush=True)  # LOGIN_ACK, KICK
+        os._exit(1)  # also ends the input thread
     if errno in (9, 10) or op == 23:  # too fast, unavailable, KICK: reconnect and start over
         return m.get("retry_after_ms", 0)
     if op == 18:  # PING
         send({"msgid": 19})
     elif op == 2:  # LOGIN_ACK
-        if m["epoch"] != epoch:  # the store was restored: our seqs are invalid
+        if m["epoch"] != epoch:  # the database was restored: our seqs are invalid
             epoch, last, newest = m["epoch"], 0, 0
         login, ready = {"msgid": 1, "token": m["token"], "ack": True, "brief": True}, True
         print("logged in as", me := m["id"], flush=True)
@@ -70,9 +70,9 @@ def handle(m):  # returns None, or how many milliseconds to wait before reconnec
         syncing, newest = False, max(newest, m.get("last", 0))
         if errno == 0 and last < newest:
             sync()
-    elif m.get("rid") == 1:  # ONE_CHAT_ACK, or ERROR if the decoder refused the message
+    elif m.get("rid") == 1:  # ONE_CHAT_ACK, or ERROR if the message was invalid
         own, inflight = pending.pop(0), False
-        if errno == 0:  # the ACK takes the place of a push
+        if errno == 0:  # our own messages aren't pushed
             take({**own, "name": name, "seq": m["seq"]}, m["seq"] == last + 1)
         else:
             print("refused:", m["errmsg"], flush=True)
@@ -92,7 +92,7 @@ async def talk():  # serves one connection; returns like handle
         send(login)
         wait = None
         while wait is None:
-            head = await asyncio.wait_for(reader.readexactly(4), 45)  # the server answers every PING within this time, or it is dead
+            head = await asyncio.wait_for(reader.readexactly(4), 45)  # longer than the time between PINGs: without an answer, the connection is dead
             wait = handle(json.loads(await reader.readexactly(struct.unpack(">I", head)[0])))
         return wait
     finally:
@@ -107,7 +107,7 @@ def typed(text):
     say()
 
 
-def listen(loop):  # runs in a thread, which can read terminals, pipes and files alike
+def listen(loop):  # runs in a thread, because asyncio can't read from files
     sys.stdin.reconfigure(encoding="utf-8", errors="replace")
     for line in sys.stdin:
         loop.call_soon_threadsafe(typed, line.rstrip("\n"))

@@ -1,112 +1,112 @@
-// The JavaScript SDK of chatd, as an application sees it. It speaks the
-// protocol of docs/protocol.md over WebSocket and keeps its promises on the
-// client's side: a Client logs in once and stays logged in, sends again what
-// was not acknowledged (with the same cid: nothing is stored twice), fills the
-// holes in what it received, drops what it has seen, and tells the server how
-// far it has come.
+// The API of the JavaScript SDK for chatd.
 //
-// All numbers (ids, seq, epoch, times) are integers below 2^53, which the
-// protocol promises: a JavaScript number holds them exactly.
+// A Client logs in once and stays logged in: it reconnects by itself, resends
+// unacknowledged messages with the same cid (so each is stored once), requests
+// messages it missed, drops duplicates, and sends receipts. It implements the
+// client's side of docs/protocol.md over WebSocket.
 //
-// Times are Unix milliseconds, UTC; waits are milliseconds.
+// IDs, seq, epoch and times are integers below 2^53, so JavaScript numbers
+// hold them exactly. Times are Unix milliseconds (UTC); durations are
+// milliseconds.
 
-/** Names a conversation: "u7" is the one with user 7 (with oneself: notes),
- * "g7" is group 7. Equal texts name the same one: it may be a key. */
+/** Names a conversation: "u7" is the conversation with user 7 (your own ID:
+ * notes to yourself), "g7" is group 7. Each conversation has exactly one such
+ * string, so it can be used as a key. */
 export type Conversation = string;
 
-/** The conversation with a user. Throws ChatError "badRequest" for what is no id. */
+/** Returns the conversation with a user. Throws ChatError "badRequest" if id isn't a valid ID. */
 export function user(id: number): Conversation;
 
-/** The conversation of a group. Throws ChatError "badRequest" for what is no id. */
+/** Returns the conversation of a group. Throws ChatError "badRequest" if id isn't a valid ID. */
 export function group(id: number): Conversation;
 
-/** Takes a Conversation apart: one of the two is set, the other is 0. Throws
- * ChatError "badRequest" for a text that names none. */
+/** Returns the user ID (peer) or group ID of a conversation; the other one is 0.
+ * Throws ChatError "badRequest" if the string isn't a conversation. */
 export function parse(conversation: Conversation): { peer: number; group: number };
 
-/** Makes the cid of a message, for whoever wants to know it before send()
- * does: 22 characters that sort by time, with 80 random bits.
- * @param now Unix milliseconds; default: the clock. */
+/** Returns a new cid for send(): 22 characters that sort by time and contain 80
+ * random bits. You need it only to know the cid before calling send().
+ * @param now Unix milliseconds; default: the current time. */
 export function newCid(now?: number): string;
 
-/** What a promise is rejected with and what "failed" and states tell. Every
- * method that returns a promise reports errors by it alone: it does not throw. */
+/** The error of rejected promises, "failed" events and states. Methods that
+ * return a promise never throw; they reject. */
 export class ChatError extends Error {
   constructor(errno: number, name: ErrorName, text: string, retryAfter?: number);
-  /** The server's errno; 0 where it is not the server that refuses. */
+  /** The server's errno; 0 if the error isn't from the server. */
   readonly errno: number;
   readonly name: ErrorName;
-  /** For people; the same as message. */
+  /** A description in English; the same as message. */
   readonly text: string;
-  /** How long the server asks to wait, in ms; 0: it doesn't. */
+  /** How long the server asks to wait before retrying, in ms; 0 if it doesn't say. */
   readonly retryAfter: number;
 }
 
-/** The server's, in the order of errno (1, 3 … 13), then the SDK's own. */
+/** Errors of the server in the order of their errno (1, 3 … 13), then those of the SDK. */
 export type ErrorName =
-  | "refused" // 1: wrong name, id, password or token (login, changePassword); name taken (register)
-  | "notLoggedIn" // 3; also what is asked for before login
-  | "badRequest" // 4; also what the SDK sees by itself: too long, empty, no id, a lone surrogate
+  | "refused" // 1: wrong name, ID, password or token (login, changePassword); name taken (register)
+  | "notLoggedIn" // 3: also for requests made before login
+  | "badRequest" // 4: also for arguments that the SDK refuses: too long, empty, an invalid ID, an unpaired surrogate
   | "notFound" // 5: no such user, group or conversation
   | "notAllowed" // 6: not a member, not the creator, blocked
   | "already" // 7: already friends, already a member
   | "tooLarge" // 8
-  | "tooFast" // 9: see retryAfter. Messages and requests wait by themselves; passwords don't
-  | "unavailable" // 10: the server could not. Messages are tried again by themselves
+  | "tooFast" // 9: rate limit; see retryAfter. The SDK resends messages and requests, but not passwords
+  | "unavailable" // 10: the server couldn't do it now. The SDK resends messages
   | "unknownOp" // 11
-  | "loggedIn" // 12: login() of a client that is logged in
-  | "limit" // 13: the group, the friend list or the groups of a user are full
-  | "notConnected" // there is no connection, or it was lost before the answer: it is not known whether it was done
-  | "kicked" // the server has ended the connection; text says why
-  | "loggedOut" // by logout(), or somebody else has logged in on this client
-  | "outboxFull" // more messages wait than Config.outbox allows
-  | "busy" // too many requests wait for an answer; an event that can't be sent now
-  | "timeout" // Config.loginTimeout has passed
-  | "aborted" // another login has begun; or cancel() has taken the message back
-  | "closed"; // by close()
+  | "loggedIn" // 12: login() on a client that is logged in
+  | "limit" // 13: the group or friend list is full, or the user is in too many groups
+  | "notConnected" // no connection, or it was lost before the answer: the server may have done what was asked
+  | "kicked" // the server closed the connection; text says why
+  | "loggedOut" // logout() was called, or another user logged in on this client
+  | "outboxFull" // Config.outbox messages are already unacknowledged
+  | "busy" // too many requests are waiting for an answer
+  | "timeout" // no answer to login or register within Config.loginTimeout
+  | "aborted" // another login was started, or cancel() withdrew the message
+  | "closed"; // close() was called
 
-/** What a Client is made from. Only url must be set. */
+/** The settings of a Client. Only url is required. */
 export interface Config {
-  /** "wss://host/ws", or several, tried in turn. */
+  /** "wss://host/ws", or several URLs to try in turn. */
   url: string | string[];
-  /** The name of this device, 1 to 64 characters; default "default". One
-   * device is logged in once: a second tab with the same name replaces the
-   * first (state "ended", "replaced"). */
+  /** The name of this device, 1 to 64 characters; default "default". A device has one session: a second tab that logs in
+   * with the same name replaces the first (state "ended", reason "replaced"). */
   device?: string;
-  /** Leave friends and groups out of logins: the lists stay empty. Default false. */
+  /** Leave friends and groups out of login answers: the lists stay empty. Default false. */
   brief?: boolean;
 
-  /** Messages on the wire without acknowledgement; default and most 256, or less where the server says so. */
+  /** How many messages may be in flight (sent, but not acknowledged); default 256, which is also the maximum. The server
+   * may allow fewer. */
   window?: number;
-  /** Messages that wait or are on the wire; default 4096. */
+  /** How many messages may be unacknowledged, whether queued or in flight; default 4096. */
   outbox?: number;
 
-  /** For one try to connect, ms; default 10,000. */
+  /** Timeout of one connection attempt, ms; default 10,000. */
   dialTimeout?: number;
-  /** For the answer to a login, ms; default 30,000. */
+  /** How long to wait for the answer to a login or registration once connected, ms; default 30,000. */
   loginTimeout?: number;
-  /** Bound of the first random wait before reconnecting, ms; default 200. It doubles with each try. */
+  /** Upper bound of the first random reconnect delay, ms; default 200. It doubles with each attempt. */
   backoffMin?: number;
-  /** Bound of every wait that the server doesn't ask for, ms; default 30,000. */
+  /** Upper bound of all reconnect delays, ms; default 30,000. A server may ask for longer ones. */
   backoffMax?: number;
   /** Time between PINGs, ms; default 30,000. */
   pingEvery?: number;
-  /** How long a PING may stay without anything from the server before the connection counts as dead, ms; default 15,000. */
+  /** How long to wait after a PING for anything from the server before closing the connection, ms; default 15,000. */
   pongWait?: number;
 
-  /** The constructor of WebSockets; default globalThis.WebSocket, which Node has from 22 on
-   * (20: --experimental-websocket, or the one of the package ws). */
+  /** The WebSocket constructor; default globalThis.WebSocket, which Node has since version 22
+   * (version 20: with --experimental-websocket, or use the package ws). */
   WebSocket?: new (url: string) => WebSocketLike;
-  /** Whose "online", "offline", "pageshow" events (and, of its document, "visibilitychange") tell that it is time to
-   * look at the connection; default globalThis where that takes listeners; null: nobody's. */
+  /** The object whose "online", "offline" and "pageshow" events (and whose document's "visibilitychange" and "resume"
+   * events) make the client check its connection; default globalThis if it has events; null: none. */
   host?: { addEventListener: Function; removeEventListener: Function; document?: any } | null;
-  /** Told what the SDK can't tell anybody else, listeners that throw above all.
-   * Default: warnings and errors go to console. */
+  /** Receives what isn't reported otherwise, such as exceptions thrown by listeners.
+   * Default: warnings and errors are written to the console. */
   log?: (level: "debug" | "warn" | "error", text: string, detail?: unknown) => void;
 
-  /** For tests: the clock and the timers; default Date.now, setTimeout, clearTimeout. */
+  /** For tests: clock and timers; default Date.now, setTimeout, clearTimeout. */
   clock?: Clock;
-  /** For tests: 0 <= x < 1, for waits, never for cids; default Math.random. */
+  /** For tests: returns 0 <= x < 1. Used for delays, never for cids; default Math.random. */
   random?: () => number;
 }
 
@@ -116,7 +116,7 @@ export interface Clock {
   clearTimeout(timer: any): void;
 }
 
-/** What is used of a WebSocket. */
+/** The part of WebSocket that the SDK uses. */
 export interface WebSocketLike {
   readyState: number;
   bufferedAmount: number;
@@ -128,66 +128,66 @@ export interface WebSocketLike {
   close(code?: number, reason?: string): void;
 }
 
-/** Where a client is with its connection. */
+/** The state of a client's connection. */
 export type State =
-  /** Never logged in. */
+  /** No login yet. */
   | { name: "idle" }
-  /** A connection or a login is under way. attempt: 0 for the first, then counted since a connection held. */
+  /** Connecting or logging in. attempt is 0 for the first attempt, and 0 again after a stable connection. */
   | { name: "connecting"; attempt: number }
   /** Logged in. */
   | { name: "online" }
-  /** The connection is lost, or could not be made; the next try is at retryAt (the clock's ms), retryIn ms from the
-   * moment this was told. */
+  /** The connection was lost or couldn't be made. The next attempt is at retryAt (a time of the clock), which is
+   * retryIn ms after this event. */
   | { name: "offline"; error: ChatError; retryAt: number; retryIn: number; attempt: number }
-  /** The client does nothing more by itself; login(), loginToken() and resume() start anew. */
+  /** The client has stopped reconnecting. login(), loginToken() and resume() start again. */
   | { name: "ended"; reason: EndReason; error: ChatError | null };
 
 export type EndReason =
-  | "replaced" // the same device has logged in elsewhere
-  | "logout" // logged out by another device that changed the password, by logout() of a copy of this one, or by an operator
-  | "abuse" // the server has had enough
-  | "token" // the token doesn't work any more: log in with the password
+  | "replaced" // the same device logged in elsewhere
+  | "logout" // another device changed the password, a copy of this client logged out, or an operator logged the user out
+  | "abuse" // the server closed the connection because of too many violations
+  | "token" // the token is no longer valid: log in with the password
   | "password" // login(): wrong name or password
-  | "failed" // login() or loginToken(): no answer, or a refusal that says nothing about token or password
-  | "loggedOut" // by logout()
-  | "closed"; // by close()
+  | "failed" // login() or loginToken() failed, but not because of the password or token
+  | "loggedOut" // logout() was called
+  | "closed"; // close() was called
 
 /** One message of a conversation. */
 export interface Message {
   conversation: Conversation;
   /** Its number in the conversation, from 1. */
   seq: number;
-  /** The sender; one's own id: another device of one's own, or this one before a reload. */
+  /** The sender's ID. Your own: sent by another device of yours, or by this one before a reload. */
   from: number;
   /** The sender's name. */
   name: string;
   text: string;
   cid: string;
-  /** The server's. */
+  /** When the server stored it. */
   time: number;
-  /** It came with the answer to a login: unread until then. */
+  /** true if it was sent while this device was offline and came with the answer to the login. */
   backlog?: boolean;
 }
 
-/** A message that is not acknowledged yet, in a form that JSON keeps. */
+/** An unacknowledged message. It can be stored as JSON. */
 export interface Pending {
-  /** The id of the user whose it is. What is of another than the one who logs in fails ("loggedOut"). */
+  /** The ID of the user who wrote it. If another user logs in, it fails ("loggedOut"). */
   user: number;
   conversation: Conversation;
   text: string;
   cid: string;
-  /** It may be stored already. */
+  /** true if the server may have stored it already. */
   retry: boolean;
 }
 
-/** What resume() takes, in a form that JSON keeps. The token is a secret: whoever has it is logged in. */
+/** What resume() needs. It can be stored as JSON. The token is a secret: it logs in without a password. */
 export interface Saved {
   user: number;
   name: string;
   device: string;
   token: string;
   epoch: number;
-  /** For each conversation the last message that was handled: what comes again is dropped. */
+  /** The seq of the last handled message of each conversation. Messages up to it are dropped if they arrive again. */
   last: Record<Conversation, number>;
 }
 
@@ -203,79 +203,82 @@ export interface Member extends Friend {
 
 export interface Group {
   id: number;
-  /** "" where the group was joined by another device just now and the server hasn't told yet. */
+  /** "" for a short time after another device of yours joined the group. */
   name: string;
   description: string;
-  /** null: too many to be listed; see count, and groupUsers(). */
+  /** null if the group is too large to list; use count and groupUsers(). */
   users: Member[] | null;
   count: number;
 }
 
-/** A line in the list of conversations. */
+/** An entry in the list of conversations. */
 export interface ConversationInfo {
   conversation: Conversation;
-  /** Of the peer or the group. */
+  /** The name of the peer or the group. */
   name: string;
-  /** The lowest seq one may see. */
+  /** The lowest seq that you may read. */
   first: number;
-  /** The last message's. */
+  /** The seq of the last message. */
   last: number;
-  /** How far one has read: last - read messages are unread. */
+  /** You have read up to this seq: last - read messages are unread. */
   read: number;
-  /** Of the last message: what conversations({before}) takes. */
+  /** The time of the last message; pass it as before to get the next page. */
   time: number;
-  /** The last one; null: there is none that one may see. */
+  /** The last message; null if there is none that you may read. */
   message: Message | null;
 }
 
-/** A piece of a conversation, by rising seq. */
+/** A part of a conversation's history, in ascending order of seq. */
 export interface Page {
   messages: Message[];
-  /** The lowest seq one may see. */
+  /** The lowest seq that you may read. */
   first: number;
-  /** The conversation's last; 0: nobody ever spoke. */
+  /** The seq of the conversation's last message; 0 if it has none. */
   last: number;
-  /** There is more in the direction asked. */
+  /** true if there are more messages in the requested direction. */
   more: boolean;
 }
 
-/** What happens, by name. Listeners are called one at a time, in the order of what happened, never while another runs,
- * and never by the call of a method before it has done its work. One that throws is logged; the others run. */
+/** The events of a client. Listeners are called one at a time and in the order of the events. They are never called
+ * while another listener runs, or before a method has finished its work. If a listener throws, the exception is logged
+ * and the other listeners are still called. */
 export interface Events {
   state: State;
-  /** A message of somebody else, or of another device of one's own: each once, those of a conversation in order of seq.
-   * It counts as received once the listeners have returned. What this device sends comes as "sent" instead. */
+  /** A message of another user, or of another device of yours. Each arrives once, and those of a conversation in
+   * ascending order of seq. It counts as received when the listeners have returned. Messages sent by this client are
+   * reported as "sent" instead. */
   message: Message;
-  /** A message of this device is stored. It may come before "message" of an earlier seq: place it by seq. */
+  /** A message of this client was stored. This may come before "message" events with a lower seq: sort by seq. */
   sent: { conversation: Conversation; text: string; cid: string; seq: number; time: number };
-  /** A message of this device will not be sent again. maybeStored: it was on the wire, so to send it again give the
-   * same cid and retry: true. */
+  /** A message of this client won't be sent again. maybeStored: the server may have stored it; to send it again, call
+   * send() with the same cid and retry: true. */
   failed: { conversation: Conversation; text: string; cid: string; error: ChatError; maybeStored: boolean };
-  /** Client.pending has changed (told once for all the changes of one turn): the time to keep it. */
+  /** Client.pending has changed: save it now. Changes made in the same turn of the event loop are reported together. */
   pending: Pending[];
-  /** What another user's client tells at the moment ("typing"), never stored. */
+  /** An event that another client sent with tell(), such as "typing". Events are never stored. */
   event: { conversation: Conversation; from: number; name: string; kind: string; data: string };
-  /** A user (the peer, or oneself on another device) has read a conversation up to seq. */
+  /** A user (the peer, or you on another device) has read a conversation up to seq. */
   read: { conversation: Conversation; user: number; seq: number };
-  /** A friend came or went; friends and groups show it already. */
+  /** A friend went online or offline; friends and groups are already updated. */
   presence: { user: number; state: "online" | "offline" };
-  /** friends, groups or blocks have changed, by oneself or others; the lists show it already. */
+  /** friends, groups or blocked users have changed, here or elsewhere; friends and groups are already updated. */
   change: Change;
-  /** There is another token, to be kept where it is safe; "": the one there was doesn't work any more. */
+  /** The token has changed: save it in a safe place. "": the old token is no longer valid. */
   token: { token: string; user: number; name: string; device: string };
-  /** The store was restored from a backup: forget every message that is kept by seq, and read history anew. */
+  /** The server's database was restored from a backup: delete all messages that you stored by seq, and load the history
+   * again. */
   epoch: { epoch: number };
 }
 
 export interface Change {
   kind:
-    | "lists" // a login has told friends and groups anew
+    | "lists" // the friends and groups of a login answer
     | "friendAdded" // user, name
     | "friendRemoved" // user
-    | "groupAdded" // group: created or joined by oneself
-    | "groupRemoved" // group: dismissed, or one has left or was removed
+    | "groupAdded" // group: you created or joined it
+    | "groupRemoved" // group: it was dismissed, or you left or were removed
     | "memberJoined" // group, user, name
-    | "memberLeft" // group, user: has left or was removed
+    | "memberLeft" // group, user: left or was removed
     | "blocked" // user
     | "unblocked"; // user
   user?: number;
@@ -283,124 +286,128 @@ export interface Change {
   group?: number;
 }
 
-/** Counters since the client was made. */
+/** Counters since the client was created. */
 export interface Stats {
-  sent: number; // chat messages put on the wire, repeats included
-  repeated: number; // of these, again
-  acked: number;
-  refused: number; // for good
-  outboxFull: number; // not taken
-  received: number; // given to listeners
-  duplicates: number; // dropped because they were known
-  syncs: number; // holes asked for
-  receipts: number; // sent
-  unreadable: number; // frames of the server that were skipped
+  sent: number; // messages sent, including resends
+  repeated: number; // resends
+  acked: number; // messages acknowledged
+  refused: number; // messages that the server refused for good
+  outboxFull: number; // messages not accepted because the outbox was full
+  received: number; // messages delivered to listeners
+  duplicates: number; // messages dropped because they had arrived before
+  syncs: number; // SYNC requests for missing messages
+  receipts: number; // receipts sent
+  unreadable: number; // frames from the server that were skipped as invalid
   reconnects: number; // logins after a lost connection
 }
 
-/** One device of one user. It does nothing until register, login, loginToken or resume. Its methods need no this: they
- * may be handed on. */
+/** One device of one user. A new client is idle until you call register, login, loginToken or resume. Its methods don't
+ * use this, so they can be passed as callbacks. */
 export class Client {
-  /** Throws ChatError "badRequest" about a setting. It doesn't connect. */
+  /** Throws ChatError "badRequest" if a setting is invalid. It doesn't connect. */
   constructor(config: Config);
 
-  /** Adds a listener; the function returned takes it away again. */
+  /** Adds a listener and returns a function that removes it. */
   on<K extends keyof Events>(name: K, listener: (what: Events[K]) => void): () => void;
   off<K extends keyof Events>(name: K, listener: (what: Events[K]) => void): void;
 
-  // --- what is known without asking the server
+  // --- local state
 
   readonly state: State;
-  /** Who is, or was last, logged in; null before the first login. */
+  /** The user who is or was last logged in; null before the first login. */
   readonly me: { id: number; name: string; device: string } | null;
-  /** What loginToken() takes; "" before the first login and after logout. */
+  /** The token for loginToken(); "" before the first login and after logout. */
   readonly token: string;
-  /** By rising id. Copies: to change them changes nothing. */
+  /** In ascending order of ID. A copy: changing it has no effect. */
   readonly friends: Friend[];
-  /** By rising id. Copies: to change them changes nothing. */
+  /** In ascending order of ID. A copy: changing it has no effect. */
   readonly groups: Group[];
-  /** Messages without acknowledgement, in the order of sending; also after close(). */
+  /** Unacknowledged messages in the order of sending. Still available after close(). */
   readonly pending: Pending[];
-  /** What resume() takes, as of now; null before the first login and after logout. */
+  /** What resume() needs, as of now; null before the first login and after logout. Still available after close(). */
   readonly saved: Saved | null;
   readonly stats: Stats;
 
-  // --- coming and going
+  // --- account and connection
 
-  /** Makes a user and resolves to its id; it does not log in. A name that is taken is "refused". */
+  /** Creates a user and resolves to its ID. It doesn't log in. Rejects with "refused" if the name is taken. */
   register(name: string, password: string): Promise<number>;
-  /** Logs in with a name, or an id (a number, or digits alone), and stays logged in until the state is "ended".
-   * One try: an error leaves the client "ended". */
+  /** Logs in with a name or an ID (a number, or a string of digits) and stays logged in until the state is "ended".
+   * It tries once: an error ends the client ("ended"). */
   login(user: string | number, password: string): Promise<void>;
-  /** Like login, with a token, which names user and device. One try. */
+  /** Logs in with a token, which identifies user and device. Otherwise like login. */
   loginToken(token: string): Promise<void>;
-  /** Logs in with what an earlier life has saved (or a token alone), and tries until it is in or has ended: for a page
-   * that is opened without a network. Messages may be sent at once; they wait. Resolves at the first "online", rejects
-   * at "ended". */
+  /** Logs in with the saved state of an earlier client (or just a token). It retries until it succeeds or the state is
+   * "ended", so a page can be opened without a network. Messages can be sent right away; they are queued. Resolves at
+   * the first "online", rejects at "ended". */
   resume(saved: Saved | string): Promise<void>;
-  /** Ends the device's token, here and on the server, and the connection. Messages without acknowledgement fail
-   * ("loggedOut"). An error ("notConnected") says that the server could not be told; here it is done all the same. */
+  /** Logs out: invalidates the device's token and closes the connection. Unacknowledged messages fail ("loggedOut").
+   * If it rejects with "notConnected", this client is logged out, but the token may still be valid on the server. */
   logout(): Promise<void>;
-  /** Sets another password. All other devices are logged out; this one gets another token (event "token"). */
+  /** Changes the password. All other devices are logged out; this one gets a new token (event "token"). */
   changePassword(password: string, newPassword: string): Promise<void>;
-  /** Tries now what "offline" would try later, unless the server has asked to wait; where there is a connection it is
-   * seen to that it lives. The browser's "online" does the same by itself. */
+  /** Reconnects now instead of at retryAt, unless the server asked to wait. If the client is online, it checks the
+   * connection. The SDK calls it by itself when the browser goes online or the page becomes visible. */
   retryNow(): void;
-  /** Ends the client for good: receipts go out, promises are rejected ("closed"), no listener is called any more after
-   * the state "ended". pending and saved can still be read, and are what the next life takes. */
+  /** Closes the client for good: it sends outstanding receipts, rejects all promises ("closed"), and calls no listener
+   * after the state "ended". pending and saved can still be read and passed to the next client. */
   close(): void;
 
-  // --- talking
+  // --- messages
 
-  /** Sends a message and resolves once it is stored. It may be called while "offline" or "connecting" after a login:
-   * the message waits, is sent again with the same cid after a lost connection, and stored once. Messages keep
-   * their order. While the state is "ended" it is kept (not by logout()) and goes out when the same user logs in again.
-   * The events "sent" and "failed" tell the same; nobody need wait for the promise.
-   * Errors: the server's refusal, "notLoggedIn", "outboxFull", "badRequest" (1 byte to 32 KiB of UTF-8, no lone
-   * surrogate), "loggedOut", "closed".
-   * @param options cid: 1 to 64 bytes, default newCid(); a cid that waits already is the same message, and so is the
-   *   promise. retry: true for a message that may be stored already. */
+  /** Sends a message and resolves when it is stored. While the client is "connecting" or "offline", the message is
+   * queued. After a lost connection it is resent with the same cid, so it is stored once. Messages keep their order.
+   * In the state "ended" (but not after logout()) unacknowledged messages are kept, and sent when the same user logs in
+   * again. The events "sent" and "failed" report the same as the promise, which may be ignored.
+   * Errors: "badRequest" (the text must have 1 byte to 32 KiB of UTF-8 and no unpaired surrogate), "notLoggedIn",
+   * "outboxFull", "loggedOut", "closed", or the server's refusal.
+   * @param options cid: 1 to 64 bytes, default newCid(). Sending a cid that is still unacknowledged returns the promise
+   *   of the first call. retry: set it to true if the server may have stored the message already. */
   send(conversation: Conversation, text: string, options?: { cid?: string; retry?: boolean }): Promise<{ seq: number; time: number }>;
-  /** Takes over messages that an earlier life has left (its pending), to be sent as soon as their user is logged in, in
-   * their order, before what is sent later. How they end is told by "sent" and "failed" alone. What isn't a Pending is
-   * left out and logged. To be called before login or resume. */
+  /** Queues the unacknowledged messages (pending) of an earlier client. They are sent when their user logs in, in their
+   * order and before messages sent later. Their outcome is reported only by "sent" and "failed". Invalid entries are
+   * skipped and logged. Call it before login or resume. */
   restore(pending: Pending[]): void;
-  /** Takes a message back that was never on the wire; false: it was, or there is none. Its promise is rejected ("aborted"). */
+  /** Withdraws a message that hasn't been sent yet; its promise is rejected ("aborted"). Returns false if it was sent
+   * or doesn't exist. */
   cancel(conversation: Conversation, cid: string): boolean;
-  /** Resolves when no message waits for its acknowledgement. */
+  /** Resolves when no message is unacknowledged. */
   flush(): Promise<void>;
-  /** Tells the server, and by it one's other devices and the peer, that a conversation is read up to seq; never beyond
-   * what has come without a hole. Sent a moment later, or after a reconnect. */
+  /** Marks a conversation as read up to seq, for your other devices and the peer, but not beyond the first missing
+   * message. The receipt is sent a moment later, or after reconnecting. */
   markRead(conversation: Conversation, seq: number): void;
-  /** Tells whoever is online there, now, and nobody later. kind: 1 to 32 characters; data: up to 1 KiB. Does not wait.
-   * Throws ChatError "badRequest"; false: it can't be sent now, and is worth nothing later. */
+  /** Sends an event to those who are online in the conversation; it isn't stored or acknowledged. kind: 1 to 32
+   * characters; data: up to 1 KiB. Returns false if it can't be sent now; it isn't queued. Throws ChatError
+   * "badRequest". */
   tell(conversation: Conversation, kind: string, data?: string): boolean;
-  /** tell(conversation, "typing"). */
+  /** The same as tell(conversation, "typing"). */
   typing(conversation: Conversation): boolean;
 
-  // --- asking: "notLoggedIn", "notConnected", "busy", "aborted", "closed", or the server's refusal
+  // --- requests. Errors: "notLoggedIn", "notConnected", "busy", "aborted", "closed", or the server's refusal
 
-  /** A page of messages: the last ones, those before a seq, or those after one. limit 1 to 200, default 50. It changes
-   * nothing about what is received or read. */
+  /** Returns a page of messages: the latest ones, those before a seq, or those after a seq. limit: 1 to 200, default 50.
+   * It doesn't mark anything as received or read. */
   history(conversation: Conversation, options?: { before?: number; after?: number; limit?: number }): Promise<Page>;
-  /** The latest first; the next page is {before: the last one's time}. limit 1 to 100, default 50. */
+  /** Returns conversations, the latest first. For the next page, pass the time of the last one as before. limit: 1 to
+   * 100, default 50. */
   conversations(options?: { before?: number; limit?: number }): Promise<{ conversations: ConversationInfo[]; more: boolean }>;
-  /** By name, or by id (a number, or digits alone); state is there for friends. None: "notFound". */
+  /** Finds a user by exact name or by ID (a number, or a string of digits). state is set only for friends. Rejects with
+   * "notFound" if there is none. */
   findUser(nameOrId: string | number): Promise<{ id: number; name: string; state?: "online" | "offline" }>;
   addFriend(user: number): Promise<Friend>;
-  /** Ends the friendship on both sides. */
+  /** Removes the friendship for both users. */
   delFriend(user: number): Promise<void>;
-  /** Keeps a user's messages and requests away, or no longer. */
+  /** Blocks (on: true) or unblocks a user. A blocked user can't message you, add you as a friend, or see you online. */
   block(user: number, on: boolean): Promise<void>;
-  /** Resolves to the id of the group, whose creator one is. */
+  /** Creates a group, whose creator and first member you are, and resolves to its ID. */
   createGroup(name: string, description?: string): Promise<number>;
   joinGroup(group: number): Promise<Group>;
-  /** Its creator can only dismiss it ("notAllowed"). */
+  /** Leaves a group. Its creator can only dismiss it ("notAllowed"). */
   leaveGroup(group: number): Promise<void>;
-  /** Creator only. */
+  /** Removes a member. Only the creator may. */
   kickMember(group: number, user: number): Promise<void>;
-  /** Creator only. */
+  /** Deletes a group for all members. Only the creator may. */
   dismissGroup(group: number): Promise<void>;
-  /** A page of up to 200 members by rising id, those with an id above after. */
+  /** Returns up to 200 members in ascending order of ID; for the next page, pass the last ID as after. */
   groupUsers(group: number, options?: { after?: number }): Promise<{ users: Member[]; more: boolean }>;
 }

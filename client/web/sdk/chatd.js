@@ -1,5 +1,5 @@
-// The JavaScript SDK of chatd: README.md has an example, chatd.d.ts every
-// name with what it promises.
+// The JavaScript SDK for chatd. README.md has an example, chatd.d.ts documents
+// the API.
 
 export { Client } from "./client.js";
 export { ChatError } from "./errors.js";

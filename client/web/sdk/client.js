@@ -1,4 +1,4 @@
-// What an application calls. The rest of the files do the work.
+// The Client class: the public API, and how server frames are dispatched.
 
 import { settings } from "./config.js";
 import { connect } from "./connection.js";
@@ -11,7 +11,7 @@ import { Lists, groupOf, memberOf } from "./lists.js";
 import { makeOutbox } from "./outbox.js";
 import * as op from "./wire.js";
 
-const REFRESH = 20; // of the latest conversations one must be the group that was joined just now
+const REFRESH = 20; // how many of the latest conversations to request to find a group joined just now
 
 export class Client {
   constructor(config) {
@@ -31,7 +31,7 @@ export class Client {
     const outbox = makeOutbox(core, link, (conversation, seq) => inbox.stored(conversation, seq));
     const inbox = makeInbox(core, link, (message) => outbox.arrived(message));
     let epoch = 0;
-    const asking = new Set(); // connections of register
+    const registering = new Set(); // connections opened by register
     const unhook = listen(core.config.host, () => core.enter(link.retryNow));
 
     const methods = {
@@ -78,7 +78,7 @@ export class Client {
 
       send(conversation, text, { cid, retry } = {}) {
         const done = run(() => outbox.send(conversation, text, cid, Boolean(retry)));
-        done.catch(() => {}); // the event tells it as well: nobody need wait
+        done.catch(() => {}); // "failed" reports it too, so the promise may be ignored
         return done;
       },
       restore: (pending) => core.enter(() => outbox.restore(pending)),
@@ -121,7 +121,7 @@ export class Client {
     };
     Object.defineProperties(this, Object.getOwnPropertyDescriptors(methods));
 
-    /** Does what a method is for, and reports by its promise alone. */
+    /** Runs a method so that it rejects instead of throwing, then delivers events. */
     async function run(work) {
       try {
         return await work();
@@ -138,20 +138,20 @@ export class Client {
       return messageOf(frame, core.me.id);
     }
 
-    // --- coming and going
+    // --- account and connection
 
-    /** On a connection of its own: whoever is logged in goes on. */
+    /** Registers on a separate connection, so that an existing login isn't affected. */
     function register(request) {
       return new Promise((resolve, reject) => {
         let next = 0;
         const { urls } = core.config;
-        const dial = () => asking.add(connect(core, urls[next++], {
+        const dial = () => registering.add(connect(core, urls[next++], {
           opened: (conn) => conn.call(request).then((f) => resolve(f.id), reject).then(() => conn.end(own("aborted", "done"))),
           answered() {},
           received() {},
           silence: () => 0,
           ended(conn, error) {
-            asking.delete(conn);
+            registering.delete(conn);
             if (!conn.opened && next < urls.length && !core.closed) dial();
             else reject(error);
           },
@@ -177,12 +177,12 @@ export class Client {
     }
 
     async function logout() {
-      let failed = link.token ? own("notConnected", "the server could not be told") : null;
+      let failed = link.token ? own("notConnected", "logged out here, but the server couldn't be reached") : null;
       if (link.online) {
         inbox.sendReceipts();
-        const told = link.call({ msgid: op.LOGOUT });
-        link.retryNow(); // a dead connection is not waited for
-        failed = await told.then(() => null, (error) => error);
+        const answer = link.call({ msgid: op.LOGOUT });
+        link.retryNow(); // notice a dead connection soon
+        failed = await answer.then(() => null, (error) => error);
       }
       if (core.closed) throw closed();
       const done = own("loggedOut", "logged out");
@@ -198,7 +198,7 @@ export class Client {
       inbox.sendReceipts();
       core.closed = true;
       unhook();
-      for (const conn of asking) conn.end(closed());
+      for (const conn of registering) conn.end(closed());
       outbox.close();
       link.close();
       core.flush();
@@ -207,23 +207,24 @@ export class Client {
     function tell(conversation, kind, data = "") {
       const to = addressee(conversation);
       if (typeof kind !== "string" || kind === "" || [...kind].length > op.MAX_EVENT || typeof data !== "string" || op.bytes(data) > op.MAX_DATA || op.torn(kind + data)) {
-        throw badRequest(`an event has a kind of 1 to ${op.MAX_EVENT} characters, and at most ${op.MAX_DATA} bytes of data`);
+        throw badRequest(`an event must have a kind of 1 to ${op.MAX_EVENT} characters and at most ${op.MAX_DATA} bytes of data`);
       }
       if (!link.online || link.quiet) return false;
       link.send({ msgid: op.EVENT, ...to, event: kind, ...(data && { data }) });
       return true;
     }
 
-    // --- what the server says
+    // --- frames from the server
 
     function change(kind, more) {
       core.put("change", { kind, ...more });
     }
 
+    /** Handles a successful login. */
     function entered(frame) {
       const { id, name, device } = frame;
       if (core.me && (core.me.id !== id || core.me.device !== device)) {
-        // Another user, or device: nothing of what was received is theirs.
+        // Another user or device: nothing received so far belongs to it.
         lists.clear();
         inbox.forgetAll();
       } else if (epoch && epoch !== frame.epoch) {
@@ -242,13 +243,14 @@ export class Client {
       outbox.pump();
     }
 
-    /** Takes over what the answer to a request of our own says. */
+    /** Handles the answer to one of our requests. */
     function answered(request, frame, error) {
       if (request.msgid === op.SYNC) inbox.synced(request, frame);
       else if (!error) changed(request.msgid, { ...frame, ...request }, true);
     }
 
-    /** Takes in a frame that answers no request, or what was sent without waiting. */
+    /** Handles pushes, and the answers to messages and receipts, which aren't
+     * sent with call. */
     function received(frame) {
       if (frame.rid !== undefined) {
         if (outbox.answered(frame) || frame.errno !== op.TOO_FAST) return;
@@ -271,8 +273,9 @@ export class Client {
       changed(frame.msgid, frame, false);
     }
 
-    /** Something has changed in the lists: by us, f being request and answer, or
-     * by others, f being a push, which has the same number. */
+    /** Updates the lists after a change. If it was made by us on this device, f
+     * has the fields of request and answer; otherwise it is a push, which has
+     * the msgid of the request. */
     function changed(msgid, f, byUs) {
       const { groupid: group, name } = f;
       const user = f.friendid ?? f.userid ?? f.id;
@@ -288,7 +291,7 @@ export class Client {
         case op.CREATE_GROUP:
           f.users = [{ id: core.me.id, name: core.me.name, state: "online", role: "creator" }];
           f.seq = 0;
-        // falls through: one has joined it
+        // falls through: the creator is a member
         case op.ADD_GROUP:
           if (byUs) {
             lists.addGroup(group, f);
@@ -313,28 +316,28 @@ export class Client {
       }
     }
 
-    /** Another device of ours has joined a group, of which the push tells the id
-     * alone. */
+    /** Looks up a group that another device of ours has joined. The push has only
+     * its ID. */
     function joinedElsewhere(groupid) {
       lists.addGroup(groupid, { users: [] });
       Promise.all([link.call({ msgid: op.CONVERSATIONS, limit: REFRESH }), link.call({ msgid: op.GROUP_USERS, groupid })]).then(([c, { users, more }]) => {
         const known = lists.groups.find((g) => g.id === groupid);
-        if (!known) return; // gone again
+        if (!known) return; // left again meanwhile
         const groupname = c.conversations.find((x) => x.groupid === groupid)?.name;
-        const joined = known.users.filter((u) => !users.some((x) => x.id === u.id)); // meanwhile
+        const joined = known.users.filter((u) => !users.some((x) => x.id === u.id)); // those who joined meanwhile
         lists.addGroup(groupid, { groupname, ...(more ? { count: users.length } : { users: [...users, ...joined] }) });
-      }).catch((error) => core.log("debug", "a group could not be looked up", error)).then(() => core.enter(() => change("groupAdded", { group: groupid })));
+      }).catch((error) => core.log("debug", `couldn't look up group ${groupid}`, error)).then(() => core.enter(() => change("groupAdded", { group: groupid })));
     }
   }
 }
 
 function tokenOf(token) {
-  if (typeof token !== "string" || token === "") throw new ChatError(1, "refused", "there is no token");
+  if (typeof token !== "string" || token === "") throw new ChatError(1, "refused", "the token is missing");
   return token;
 }
 
-/** Calls look when the browser tells that it is time to see to the connection.
- * The function returned ends that. */
+/** Calls look on browser events after which the connection should be checked.
+ * Returns a function that removes the listeners. */
 function listen(host, look) {
   const seen = () => host.document.visibilityState !== "hidden" && look();
   const all = [[host, "online", look], [host, "offline", look], [host, "pageshow", look], [host?.document, "visibilitychange", seen], [host?.document, "resume", look]];

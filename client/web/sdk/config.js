@@ -1,4 +1,4 @@
-// The settings, checked and with their defaults.
+// Validates the settings and fills in defaults.
 
 import { badRequest } from "./errors.js";
 import { MAX_DEVICE, MAX_WINDOW, torn } from "./wire.js";
@@ -18,7 +18,7 @@ function log(level, text, detail) {
   if (level !== "debug") console[level](`chatd: ${text}`, ...(detail === undefined ? [] : [detail]));
 }
 
-/** Returns the settings to work with, or throws about one. */
+/** Returns the complete settings. Throws ChatError "badRequest" if one is invalid. */
 export function settings(config) {
   const c = {
     device: "default", brief: false, log, clock, random: Math.random, WebSocket: globalThis.WebSocket,
@@ -26,16 +26,16 @@ export function settings(config) {
   };
   c.urls = [].concat(c.url ?? []);
   if (c.urls.length === 0 || !c.urls.every((url) => /^wss?:\/\/./.test(url))) {
-    throw badRequest('config.url must be "ws://…" or "wss://…", or some of these');
+    throw badRequest('config.url must be a URL "ws://…" or "wss://…", or a list of such URLs');
   }
   if (typeof c.WebSocket !== "function") {
-    throw badRequest("there is no WebSocket here: config.WebSocket must be one (Node has its own from 22 on)");
+    throw badRequest("no WebSocket found: use Node 22 or later, or set config.WebSocket");
   }
   if (typeof c.device !== "string" || c.device === "" || [...c.device].length > MAX_DEVICE || torn(c.device)) {
     throw badRequest(`config.device must have 1 to ${MAX_DEVICE} characters`);
   }
   for (const name of Object.keys(numbers)) {
-    if (!(Number.isFinite(c[name]) && c[name] > 0)) throw badRequest(`config.${name} must be a number above 0`);
+    if (!(Number.isFinite(c[name]) && c[name] > 0)) throw badRequest(`config.${name} must be a number greater than 0`);
   }
   c.window = Math.min(c.window, MAX_WINDOW);
   c.backoffMax = Math.max(c.backoffMax, c.backoffMin);

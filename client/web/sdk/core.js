@@ -1,13 +1,13 @@
-// What the parts of a client share: settings, counters, timers, and who is told of what.
+// What the parts of a client share: settings, counters, timers, and event delivery.
 
 export class Core {
   closed = false;
-  me = null; // {id, name, device}: who is, or was last, logged in
+  me = null; // {id, name, device} of the current or last login
   stats = { sent: 0, repeated: 0, acked: 0, refused: 0, outboxFull: 0, received: 0, duplicates: 0, syncs: 0, receipts: 0, unreadable: 0, reconnects: 0 };
   #listeners = {};
-  #queue = [];
-  #telling = false;
-  #last = null; // once closed, the only item that is told
+  #queue = []; // events to deliver
+  #delivering = false;
+  #last = null; // the event of closing: the only one delivered from then on
   #rid = 0;
 
   constructor(config) {
@@ -18,7 +18,7 @@ export class Core {
     try {
       this.config.log(level, text, detail);
     } catch {
-      // There is nobody left to tell.
+      // There is nowhere left to report it.
     }
   }
 
@@ -30,13 +30,13 @@ export class Core {
     return this.config.clock.now();
   }
 
-  /** Whatever the browser calls goes through here: nothing is thrown into it,
-   * and what has happened is told. */
+  /** Runs a callback from the browser (socket, timer, event), then delivers
+   * events. Exceptions are logged, not thrown into the browser. */
   enter(run) {
     try {
       run();
     } catch (error) {
-      this.log("error", "the SDK has thrown: a fault of its own", error);
+      this.log("error", "internal error in the SDK", error);
     }
     this.flush();
   }
@@ -45,13 +45,13 @@ export class Core {
     return this.config.clock.setTimeout(() => this.enter(run), ms);
   }
 
-  /** Returns null, which is what a timer that doesn't run is. */
+  /** Stops a timer, which may be null. Returns null, to assign to its variable. */
   cancel(timer) {
     if (timer !== null) this.config.clock.clearTimeout(timer);
     return null;
   }
 
-  /** ms, and up to more: not all come back at the same moment. */
+  /** Returns ms plus a random part of more, so that clients don't all act at once. */
   spread(ms, more) {
     return ms + this.config.random() * more;
   }
@@ -65,36 +65,37 @@ export class Core {
     this.#listeners[name]?.delete(listener);
   }
 
-  /** Has an event told by flush, when whoever puts it has done its work: a
-   * listener may call whatever it likes. then is called after the listeners. */
+  /** Queues an event. flush delivers it later, when the caller has finished its
+   * work, so that listeners may call any method. then is called after the
+   * listeners. */
   put(name, what, then) {
     if (!this.#last) this.#queue.push({ name, what, then });
   }
 
-  /** Puts the last event; what waits is dropped. */
+  /** Queues the last event and drops all others. */
   putLast(name, what) {
     this.#queue = [(this.#last = { name, what })];
   }
 
   flush() {
-    if (this.#telling) return; // whoever is telling goes on with it
-    this.#telling = true;
+    if (this.#delivering) return; // a listener called us: the loop below continues after it returns
+    this.#delivering = true;
     while (this.#queue.length > 0) {
       const items = this.#queue;
       this.#queue = [];
-      for (const item of items) this.#tell(item);
+      for (const item of items) this.#deliver(item);
     }
-    this.#telling = false;
+    this.#delivering = false;
   }
 
-  #tell(item) {
+  #deliver(item) {
     const over = () => this.#last && this.#last !== item;
     for (const listener of [...(this.#listeners[item.name] ?? [])]) {
       if (over()) return;
       try {
         listener(item.what);
       } catch (error) {
-        this.log("error", `a listener of "${item.name}" has thrown`, error);
+        this.log("error", `a listener of "${item.name}" threw an exception`, error);
       }
     }
     if (!over()) item.then?.();

@@ -1,28 +1,30 @@
-// Messages that come: each once, in order, receipted, and asked for where one is missing.
+// Incoming messages: delivers each once and in order, requests missing ones, and sends receipts.
 
 import { isId, messageOf, parse, place } from "./conversation.js";
 import { waitOf } from "./errors.js";
 import { Track } from "./track.js";
 import * as op from "./wire.js";
 
-const HOLE_GRACE = 75; // a push on its way fills most holes
-const START_GRACE = 2_000; // for what the server believes we lack, where it is yet to come
-const SYNC_RETRY = 1_000, SYNC_RETRY_MAX = 30_000; // after a SYNC without progress, doubled up to the other
-const RECEIPT_WAIT = 100; // receipts of this long are sent together
-const RECEIPT_MAX = 256; // messages after which they are sent at once
-const RECEIPTS_OUT = 16; // conversations whose receipts are sent in one go: servers limit frames per second
-const READ_SURE = 60_000; // a read receipt so old has arrived, whatever becomes of the connection
+// Times in ms.
+const GAP_GRACE = 75; // wait before requesting missing messages: a late push fills most gaps
+const START_GRACE = 2_000; // the same in a conversation with no pushes yet: the backlog may still be arriving
+const SYNC_RETRY = 1_000, SYNC_RETRY_MAX = 30_000; // retry delay after a SYNC without progress; doubles up to the maximum
+const RECEIPT_WAIT = 100; // receipts are collected for this long and sent together
+const RECEIPT_MAX = 256; // receipts are sent at once after this many messages
+const RECEIPTS_OUT = 16; // conversations per batch of receipts: servers limit frames per second
+const READ_SURE = 60_000; // a read receipt this old has surely arrived, even if the connection is lost now
 
-const grace = (t) => (t.started ? HOLE_GRACE : START_GRACE);
+const grace = (t) => (t.started ? GAP_GRACE : START_GRACE);
 
-/** isOurs(message): it is one of ours that waits for its answer. */
+/** isOurs(message) reports whether the message is an unacknowledged one of this
+ * client, and handles it as sent if so. */
 export function makeInbox(core, link, isOurs) {
   const { stats } = core;
   const tracks = new Map(); // by conversation
   let dirty = []; // tracks that may have receipts to send
-  let fresh = 0; // messages that came since some were sent
-  let timer = null; // of the next receipts
-  let settling = null; // a timer: while it runs a backlog may be on its way
+  let fresh = 0; // messages received since receipts were sent last
+  let timer = null; // sends the next receipts
+  let settling = null; // a timer; while it runs, parts of the backlog may still arrive
   return { last, restore, entered, lost, resumed, pushed, stored, synced, begin, forget, forgetAll, markRead, paged, sendReceipts, receiptRefused };
 
   function track(conversation) {
@@ -30,11 +32,12 @@ export function makeInbox(core, link, isOurs) {
     return tracks.get(conversation);
   }
 
+  /** Returns the seq of the last handled message of each conversation. */
   function last() {
     return Object.fromEntries([...tracks.values()].filter((t) => t.handled > 0).map((t) => [t.conversation, t.handled]));
   }
 
-  /** Takes over what an earlier life has saved. */
+  /** Restores what last returned in an earlier client. */
   function restore(saved) {
     forgetAll();
     for (const [conversation, seq] of Object.entries(saved ?? {})) {
@@ -43,17 +46,18 @@ export function makeInbox(core, link, isOurs) {
     }
   }
 
-  /** A login is answered. groups: null where they weren't told. */
+  /** Handles the answer to a login. groups is null if the answer has none. */
   function entered(frame, groups) {
     if (groups) {
       for (const c of [...tracks.keys()]) {
-        if (c[0] === "g" && !groups.some((g) => c === "g" + g.id)) forget(c); // left or gone while we were away
+        if (c[0] === "g" && !groups.some((g) => c === "g" + g.id)) forget(c); // left or dismissed while we were offline
       }
     }
     for (const m of frame.offlinemsg ?? []) pushed(m, true);
     if (frame.more) settle();
     else {
-      // What is not in offlinemsg we are taken to have.
+      // The server believes that this device has all messages that aren't in the
+      // backlog.
       for (const g of groups ?? []) {
         const t = track("g" + g.id);
         if (t.started) continue;
@@ -65,8 +69,9 @@ export function makeInbox(core, link, isOurs) {
     schedule();
   }
 
-  /** While a backlog may be on its way, a conversation that nothing has come
-   * of must not be receipted by being read. */
+  /** Restarts the settling timer. While it runs, no read receipt is sent for a
+   * conversation without pushes: it would also acknowledge backlog messages that
+   * haven't arrived yet. */
   function settle() {
     core.cancel(settling);
     settling = core.after(START_GRACE, () => {
@@ -75,26 +80,25 @@ export function makeInbox(core, link, isOurs) {
     });
   }
 
-  /** The connection is lost. */
   function lost() {
     timer = core.cancel(timer);
     settling = core.cancel(settling);
     for (const t of tracks.values()) {
       t.syncing = null;
       t.timer = core.cancel(t.timer);
-      // Nobody has said that it arrived, and no server asks for it.
+      // Read receipts aren't acknowledged: resend a recent one.
       if (core.now() - t.readAt < READ_SURE) t.readSent = 0;
       touch(t);
     }
   }
 
-  /** The server takes frames again. */
+  /** The end of a rate-limit wait. */
   function resumed() {
     schedule();
     for (const t of tracks.values()) if (t.timer === null) later(t, 0);
   }
 
-  /** Takes in a message, however it came. */
+  /** Handles a message from a push, a backlog, or a SYNC answer. */
   function pushed(frame, backlog) {
     const m = messageOf(frame, core.me.id);
     if (backlog) m.backlog = true;
@@ -102,8 +106,8 @@ export function makeInbox(core, link, isOurs) {
     if (m.from !== core.me.id || !isOurs(m)) add(m.conversation, m.seq, m);
   }
 
-  /** A message of ours is stored. The sending device is not pushed it: the
-   * answer puts it into the set. */
+  /** Adds a message of this client that was stored. The server doesn't push it
+   * to the device that sent it. */
   function stored(conversation, seq) {
     add(conversation, seq, null);
   }
@@ -115,12 +119,13 @@ export function makeInbox(core, link, isOurs) {
     show(t, shown);
     if (known && m) {
       stats.duplicates++;
-      t.receipted = Math.min(t.receipted, seq - 1); // the server is not aware that we have it
+      t.receipted = Math.min(t.receipted, seq - 1); // the server hasn't seen our receipt: send another
     }
     touch(t, m ? 0 : 1);
     watch(t, t.last > before);
   }
 
+  /** Delivers messages to the listeners. */
   function show(t, messages) {
     for (const m of messages) {
       core.put("message", m, () => {
@@ -131,16 +136,17 @@ export function makeInbox(core, link, isOurs) {
     }
   }
 
-  // --- holes
+  // --- gaps
 
-  /** Sees to the timer of a hole. One that shrinks is being filled: it gets its time anew. */
+  /** Starts or stops the timer after which a gap is requested. progress: the
+   * gap is being filled, so the timer is restarted. */
   function watch(t, progress) {
-    if (!t.hole) t.timer = core.cancel(t.timer);
+    if (!t.gap) t.timer = core.cancel(t.timer);
     else if (t.timer === null || progress) later(t, grace(t));
   }
 
   function later(t, ms) {
-    if (!t.hole || t.syncing || !link.online) return;
+    if (!t.gap || t.syncing || !link.online) return;
     core.cancel(t.timer);
     t.timer = core.after(ms, () => {
       t.timer = null;
@@ -148,12 +154,12 @@ export function makeInbox(core, link, isOurs) {
     });
   }
 
-  /** Asks the server for what is missing. */
+  /** Requests the missing messages. */
   function fill(t) {
-    if (link.quiet) return; // resumed comes again
+    if (link.quiet) return; // resumed will call again
     if (!t.started) {
-      // An answer of our own in a conversation that we knew nothing of, and no
-      // push from before it: the server holds that we have all that.
+      // Only ACKs of our own messages have arrived, and no push from before them:
+      // the server believes that we have all earlier messages.
       show(t, t.assume(t.lowest - 1));
       touch(t);
       return watch(t);
@@ -161,19 +167,20 @@ export function makeInbox(core, link, isOurs) {
     const request = (t.syncing = { msgid: op.SYNC, ...place(t.conversation), after: t.last, limit: op.MAX_PAGE });
     stats.syncs++;
     link.ask(request).catch((error) => {
-      if (error.name !== "busy") return; // synced or lost have seen to it
+      if (error.name !== "busy") return; // synced or lost has handled it
       t.syncing = null;
       later(t, SYNC_RETRY);
     });
   }
 
-  /** Takes in the answer to a SYNC if it was for a hole. */
+  /** Handles the answer to a SYNC if it was sent by fill. */
   function synced(request, frame) {
     const t = tracks.get(request.groupid ? "g" + request.groupid : "u" + request.peer);
     if (t?.syncing !== request) return;
     t.syncing = null;
     if (frame.errno === op.NOT_FOUND || frame.errno === op.NOT_ALLOWED) {
-      // Nothing more is to be had here: show what came, and forget.
+      // The missing messages are out of reach: deliver the others, and forget
+      // the conversation.
       while (t.lowest > 0) show(t, t.startAt(t.lowest - 1));
       return forget(t.conversation);
     }
@@ -183,12 +190,12 @@ export function makeInbox(core, link, isOurs) {
     for (const m of frame.messages ?? []) pushed(m);
     touch(t);
     watch(t);
-    if (!t.hole) t.syncWait = 0;
+    if (!t.gap) t.syncWait = 0;
     else if (t.last === before) later(t, (t.syncWait = Math.min(Math.max(SYNC_RETRY, 2 * t.syncWait), SYNC_RETRY_MAX)));
     else if (frame.more) later(t, 0);
   }
 
-  /** A conversation begins of which only what follows seq is still to come. */
+  /** Starts a conversation after seq: earlier messages won't be pushed. */
   function begin(conversation, seq) {
     const t = track(conversation);
     show(t, t.startAt(seq));
@@ -211,7 +218,7 @@ export function makeInbox(core, link, isOurs) {
 
   // --- receipts
 
-  /** How far the server may be told that t is read. */
+  /** Returns up to which seq the server may be sent a read receipt. */
   function readable(t) {
     return t.started ? Math.min(t.read, t.last) : settling === null ? t.read : 0;
   }
@@ -222,13 +229,15 @@ export function makeInbox(core, link, isOurs) {
     touch(t);
   }
 
-  /** A page of history may be ahead of its pushes, as after a reconnect; it can be read all the same. */
+  /** Notes that history returned messages up to seq. They can be marked as read
+   * even if their pushes haven't arrived yet, as after a reconnect. */
   function paged(conversation, seq) {
     const t = track(conversation);
     t.paged = Math.max(t.paged, seq);
   }
 
-  /** Notes that t may have receipts to send, of so many messages more. */
+  /** Schedules the receipts of t if there are any to send. more: how many messages
+   * have been added. */
   function touch(t, more = 0) {
     if (tracks.get(t.conversation) !== t || (t.handled <= t.receipted && readable(t) <= t.readSent)) return;
     if (!t.dirty) {
@@ -248,10 +257,9 @@ export function makeInbox(core, link, isOurs) {
     });
   }
 
-  /** Sends receipts, of so many conversations as may be sent in one go; the
-   * others' turn comes later. */
+  /** Sends the receipts of up to RECEIPTS_OUT conversations and schedules the rest. */
   function sendReceipts() {
-    if (!link.online || link.quiet) return; // entered and resumed come again
+    if (!link.online || link.quiet) return; // entered or resumed will schedule them
     for (const t of dirty.splice(0, RECEIPTS_OUT)) {
       t.dirty = false;
       if (tracks.get(t.conversation) !== t) continue;
@@ -273,8 +281,8 @@ export function makeInbox(core, link, isOurs) {
     return rid;
   }
 
-  /** Has a receipt sent again, if it was the last one of its conversation: a
-   * later one says the same and more. */
+  /** Resends a refused receipt if it was the last one of its conversation. A later
+   * receipt includes it. */
   function receiptRefused(rid) {
     for (const t of tracks.values()) {
       if (t.receiptRID === rid) t.receipted = 0;

@@ -1,32 +1,34 @@
-// Staying connected: logging in, coming back, keeping still when told.
+// Logs in, reconnects, and waits out rate limits.
 
 import { connect } from "./connection.js";
 import { ChatError, closed, own, waitOf } from "./errors.js";
 import * as op from "./wire.js";
 
-const PROBE = 5_000; // for a sign of life when the network has changed
-const REDIAL = 1_000; // a younger attempt to connect is not worth giving up
-const FINAL = ["replaced", "logout", "abuse"]; // KICKs after which a client must not come back by itself
+const PROBE = 5_000; // how long to wait for an answer to PING when the network has changed, ms
+const REDIAL = 1_000; // retryNow doesn't restart a connection attempt younger than this, ms
+const FINAL = ["replaced", "logout", "abuse"]; // KICK reasons after which a client must not reconnect by itself
 
-/** owner: {entered(frame), lost(), resumed(), answered(request, frame, error), received(frame)}. */
+/** Makes the part of a client that keeps it logged in.
+ * @param owner callbacks: {entered(frame), lost(), resumed(), answered(request, frame, error), received(frame)}. */
 export function makeLink(core, owner) {
   const { urls, backoffMin, backoffMax, pongWait, brief } = core.config;
   let conn = null;
-  /** What is wanted: {login: fields of LOGIN, once: one try, again: it was in already, resolve, reject}; null: nothing. */
+  /** {login: fields of LOGIN, once: don't retry, again: it has been logged in before, resolve, reject};
+   * null if the client isn't meant to be logged in. */
   let intent = null;
-  let attempt = 0; // tries since a connection held
-  let next = 0; // of the URLs
-  let missed = 0; // URLs in a row that could not be reached
-  let retry = null; // the timer of the next try
-  let asked = 0; // no try before, says the server
-  let quiet = null; // {until, timer}: the server has said that we are too fast
-  let waiters = []; // for the end of that
+  let attempt = 0; // connection attempts since the last stable connection
+  let next = 0; // index of the next URL
+  let missed = 0; // consecutive URLs that couldn't be reached
+  let retry = null; // timer of the next attempt
+  let asked = 0; // the server asked not to reconnect before this time
+  let quiet = null; // {until, timer} while rate limited (errno 9)
+  let waiters = []; // callbacks for the end of quiet
 
   const link = {
     state: { name: "idle" },
     online: false, // logged in
     token: "",
-    /** Whether the client means to be logged in, if not now, then later. */
+    /** Whether the client is logged in or will retry until it is. */
     get stays() {
       return intent !== null && !intent.once;
     },
@@ -36,7 +38,7 @@ export function makeLink(core, owner) {
     send: (frame) => conn.send(frame),
     ask: (request) => conn.call(request),
     start, stop, setToken, call, slowDown, retryNow,
-    /** There is another token, for this login and those to come. */
+    /** Replaces the token for future logins. */
     renew(token) {
       intent.login = { token };
       setToken(token);
@@ -53,7 +55,7 @@ export function makeLink(core, owner) {
     core.put("state", (link.state = state));
   }
 
-  /** Logs in; resolves when that is done. */
+  /** Logs in. once: give up after the first failure. */
   function start(login, once) {
     return new Promise((resolve, reject) => {
       if (core.closed) return reject(closed());
@@ -71,7 +73,8 @@ export function makeLink(core, owner) {
     conn = connect(core, urls[next++ % urls.length], ofConn);
   }
 
-  /** Lets go of all that is under way; nobody hears of it but who waits. */
+  /** Closes the connection and forgets the login. Only the promises of start and
+   * call are rejected; no event is sent. */
   function drop(error) {
     const [was, wanted] = [conn, intent];
     conn = intent = null;
@@ -83,11 +86,11 @@ export function makeLink(core, owner) {
 
   function leave() {
     link.online = false;
-    hush();
+    endQuiet();
     owner.lost();
   }
 
-  /** The end, as far as this client goes by itself. */
+  /** Stops reconnecting: the state becomes "ended". */
   function stop(reason, error) {
     drop(error);
     if (["token", "logout", "loggedOut"].includes(reason)) setToken("");
@@ -101,11 +104,11 @@ export function makeLink(core, owner) {
     core.put("token", { token, user, name, device });
   }
 
-  // --- of the connection
+  // --- callbacks of the connection
 
   function opened(of) {
     missed = 0;
-    of.call({ msgid: op.LOGIN, ...intent.login, ack: true, ...(brief && { brief }) }).catch(() => {}); // answered and ended see to it
+    of.call({ msgid: op.LOGIN, ...intent.login, ack: true, ...(brief && { brief }) }).catch(() => {}); // answered or ended handles it
   }
 
   function ended(of, error) {
@@ -114,11 +117,11 @@ export function makeLink(core, owner) {
     leave();
     if (!intent) return;
     if (FINAL.includes(of.kick)) return stop(of.kick, error);
-    if (!of.opened && ++missed % urls.length) return dial(); // there are others
+    if (!of.opened && ++missed % urls.length) return dial(); // try the next URL
     if (intent.once) return stop("failed", error);
-    if (of.opened && core.now() - of.since > backoffMax) attempt = 0; // it was no flapping
-    // Random below a bound that doubles with each try: clients that lost their
-    // server together don't come back together.
+    if (of.opened && core.now() - of.since > backoffMax) attempt = 0; // the connection was stable
+    // A random delay below a bound that doubles with each attempt spreads the
+    // reconnects of clients that lost the same server.
     const retryIn = core.spread(error.retryAfter, error.retryAfter / 4) + core.spread(0, Math.min(backoffMax, backoffMin * 2 ** Math.min(attempt, 30)));
     asked = core.now() + error.retryAfter;
     retry = core.after(retryIn, dial);
@@ -127,7 +130,7 @@ export function makeLink(core, owner) {
 
   function answered(of, request, frame, error) {
     if (request.msgid !== op.LOGIN) {
-      // A password is what somebody has just typed: that waits for nobody.
+      // A password change is reported as refused, because a person is waiting.
       if (frame.errno === op.TOO_FAST && request.msgid !== op.PASSWORD) slowDown(frame);
       return owner.answered(request, frame, error);
     }
@@ -147,18 +150,18 @@ export function makeLink(core, owner) {
 
   function received(of, frame) {
     if (frame.msgid !== op.ERROR || frame.rid !== undefined) return owner.received(frame);
-    if (frame.errno === op.TOO_FAST) slowDown(frame); // of an event or a PING
-    else core.log("warn", "the server refused", frame.errmsg);
+    if (frame.errno === op.TOO_FAST) slowDown(frame); // the answer to an event or a PING
+    else core.log("warn", "the server refused a frame", frame.errmsg);
   }
 
-  // --- asking
+  // --- requests
 
-  /** Sends a request of who is logged in, again where the server says that it
-   * was too fast (patient). It is on its way when call returns, if it may be. */
+  /** Sends a request that needs a login. patient: resend it if the server answers
+   * errno 9 (too fast). Unless rate limited, it is sent before call returns. */
   async function call(request, patient = true) {
     for (;;) {
       if (core.closed) throw closed();
-      if (!link.online) throw link.stays ? own("notConnected", "there is no connection") : new ChatError(3, "notLoggedIn", "not logged in");
+      if (!link.online) throw link.stays ? own("notConnected", "not connected") : new ChatError(3, "notLoggedIn", "not logged in");
       if (quiet) {
         await new Promise((resolve) => waiters.push(resolve));
         continue;
@@ -171,37 +174,38 @@ export function makeLink(core, owner) {
     }
   }
 
-  /** Keeps all from being sent for as long as the server asks, and a little
-   * longer; what it refuses meanwhile, because it was under way, says no more. */
+  /** Stops sending for as long as the server asks, and a little longer. Further
+   * refusals, of frames already sent, extend the wait only if they ask for more. */
   function slowDown(frame) {
     const wait = waitOf(frame);
     const until = core.now() + wait;
     if (quiet?.until >= until) return;
     if (quiet) core.cancel(quiet.timer);
-    quiet = { until, timer: core.after(core.spread(wait, wait / 4 + 60), hush) };
+    quiet = { until, timer: core.after(core.spread(wait, wait / 4 + 60), endQuiet) };
   }
 
-  function hush() {
+  /** Ends the wait that slowDown began. */
+  function endQuiet() {
     if (!quiet) return;
     core.cancel(quiet.timer);
     quiet = null;
-    if (link.online) owner.resumed(); // what has waited for longest goes first
+    if (link.online) owner.resumed(); // messages and receipts before new requests
     for (const done of waiters.splice(0)) done();
   }
 
-  /** The network has changed, or somebody can't wait. */
+  /** Checks the connection, or reconnects now. */
   function retryNow() {
     if (link.online) {
       if (!quiet) conn.probe(Math.min(PROBE, pongWait));
     } else if (retry !== null) {
       if (core.now() < asked) return;
-      attempt = 0; // where the network is not quite there yet, it will be soon
+      attempt = 0; // if it fails, retry soon: the network may need another moment
       dial();
     } else if (conn && !conn.opened && core.now() - conn.since > REDIAL) {
-      // It may have begun without a network, and would wait for its end.
+      // The attempt may have begun without a network, and would only time out.
       const old = conn;
       conn = null;
-      old.end(own("aborted", "tried anew"));
+      old.end(own("aborted", "restarted the connection attempt"));
       dial();
     }
   }

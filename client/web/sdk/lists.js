@@ -1,10 +1,10 @@
-// Friends and groups, as the last login told them and what came since has changed them.
+// Friends and groups: the lists of the last login, with all changes since.
 
 const listed = (map) => [...map.values()].sort((a, b) => a.id - b.id).map((x) => ({ ...x }));
 
 export class Lists {
   #friends = new Map();
-  #groups = new Map(); // their users are Maps as well
+  #groups = new Map(); // the users of each group are a Map too
 
   get friends() {
     return listed(this.#friends);
@@ -29,7 +29,7 @@ export class Lists {
     return this.#groups.has(id);
   }
 
-  /** Adds or renames; without a state the one that is known stays. */
+  /** Adds or renames a friend. If state is undefined, the known one is kept. */
   addFriend(id, name, state) {
     this.#friends.set(id, { id, name, state: state ?? this.#friends.get(id)?.state ?? "offline" });
   }
@@ -38,7 +38,7 @@ export class Lists {
     this.#friends.delete(id);
   }
 
-  /** frame: a group in the words of the wire. */
+  /** frame has the fields of a group on the wire. */
   addGroup(id, frame) {
     const group = groupOf(id, frame);
     this.#groups.set(id, { ...group, users: group.users && new Map(group.users.map((u) => [u.id, u])) });

@@ -1,21 +1,21 @@
-// Messages that are not acknowledged: those that wait and those on the wire.
+// Unacknowledged messages: those queued and those in flight.
 
 import { addressee, isId, newCid, parse } from "./conversation.js";
 import { ChatError, badRequest, closed, own, refusal, waitOf } from "./errors.js";
 import * as op from "./wire.js";
 
-const UNSURE = 250, UNSURE_MAX = 15_000; // an errno 10 is tried again after UNSURE, doubled up to the other
+const UNSURE = 250, UNSURE_MAX = 15_000; // retry delay after errno 10, ms; doubles up to the maximum
 
-/** stored(conversation, seq): a message of ours is stored there. */
+/** stored(conversation, seq) is called when a message was stored. */
 export function makeOutbox(core, link, stored) {
   const { config, stats } = core;
   let { window } = config;
-  let waiting = []; // by rising rid, which is the order of sending
-  const flight = new Map(); // on the wire, by rid
-  const holds = new Map(); // timers by conversation: nothing is sent there before
-  const behind = new Map(); // by conversation, the last on the wire behind one that was refused: it is waited for
-  let flushers = []; // who waits until nothing is left
-  let told = true; // of the last change
+  let waiting = []; // queued, in ascending order of rid, which is the order of sending
+  const flight = new Map(); // in flight, by rid
+  const holds = new Map(); // timers by conversation: it is held back until its timer fires
+  const behind = new Map(); // by conversation: the rid that must be answered before a refused message is resent
+  let flushers = []; // promises of flush
+  let reported = true; // whether the last change was reported by "pending"
 
   const size = () => waiting.length + flight.size;
   const all = () => [...flight.values(), ...waiting].sort((a, b) => a.rid - b.rid);
@@ -23,7 +23,7 @@ export function makeOutbox(core, link, stored) {
   const pending = () => all().map(({ user, conversation, text, cid, retry, sent }) => ({ user, conversation, text, cid, retry: retry || sent }));
   return { pending, send, restore, pump, answered, arrived, lost, entered, fail, cancel, flush, close };
 
-  /** Takes a message; throws where it refuses it. */
+  /** Queues a message. Throws if it can't. */
   function send(conversation, text, cid = newCid(), retry = false) {
     check(conversation, text, cid);
     if (core.closed) throw closed();
@@ -32,7 +32,7 @@ export function makeOutbox(core, link, stored) {
     if (same) return same.promise;
     if (size() >= config.outbox) {
       stats.outboxFull++;
-      throw own("outboxFull", "too many messages wait to be sent");
+      throw own("outboxFull", `${config.outbox} messages are still unacknowledged`);
     }
     const m = take(core.me?.id ?? 0, conversation, text, cid, retry);
     pump();
@@ -44,10 +44,10 @@ export function makeOutbox(core, link, stored) {
       try {
         const { user, conversation, text, cid, retry } = p;
         check(conversation, text, cid);
-        if (user !== 0 && !isId(user)) throw badRequest(`${user} is no user`);
+        if (user !== 0 && !isId(user)) throw badRequest(`${user} isn't a valid user ID`);
         if (!find(conversation, cid)) take(user, conversation, text, cid, Boolean(retry));
       } catch (error) {
-        core.log("warn", "a message that was kept can't be sent", error);
+        core.log("warn", "skipped an invalid pending message", error);
       }
     }
     pump();
@@ -56,13 +56,13 @@ export function makeOutbox(core, link, stored) {
   function take(user, conversation, text, cid, retry) {
     const m = { rid: core.rid(), user, conversation, text, cid, retry, sent: false, tries: 0 };
     m.promise = new Promise((resolve, reject) => Object.assign(m, { resolve, reject }));
-    m.promise.catch(() => {}); // nobody waits for what was restored
+    m.promise.catch(() => {}); // the promise of a restored message isn't used
     waiting.push(m);
     changed();
     return m;
   }
 
-  /** Puts waiting messages on the wire, as many as the window takes. */
+  /** Sends queued messages, as many as the window allows. */
   function pump() {
     if (!link.online || link.quiet || waiting.length === 0) return;
     const kept = [];
@@ -79,12 +79,12 @@ export function makeOutbox(core, link, stored) {
       if (m.sent) stats.repeated++;
       m.sent = true;
       link.send(request(m));
-      changed(); // it may be stored from now on
+      changed(); // pending now has retry: true
     }
     waiting = kept.concat(waiting.slice(i));
   }
 
-  /** Takes in a frame if it answers a message; false: it doesn't. */
+  /** Handles the answer to a message. Returns false if the frame isn't one. */
   function answered(frame) {
     const m = flight.get(frame.rid);
     if (!m) return false;
@@ -113,8 +113,8 @@ export function makeOutbox(core, link, stored) {
     return true;
   }
 
-  /** Takes in a pushed message if it is our own, whose answer was lost: that
-   * it is here says as much. */
+  /** Handles a pushed message. If it is an unacknowledged message of this client,
+   * it counts as acknowledged: the answer was lost. Returns false if it isn't. */
   function arrived({ conversation, cid, seq, time }) {
     const m = size() > 0 && find(conversation, cid);
     if (!m) return false;
@@ -145,9 +145,9 @@ export function makeOutbox(core, link, stored) {
     waiting = waiting.filter((other) => other !== m);
   }
 
-  /** Takes m back, to be tried again, at its place. It waits for the answers to
-   * what is on the wire behind it: the server refuses that as well, and what is
-   * new would overtake it. */
+  /** Requeues a refused message at its place. It isn't resent until the later
+   * messages in flight to the same conversation are answered: the server
+   * refuses these too, and all must be resent in order. */
   function again(m) {
     m.tries++;
     for (const other of flight.values()) {
@@ -157,7 +157,8 @@ export function makeOutbox(core, link, stored) {
     waiting.splice(at < 0 ? waiting.length : at, 0, m);
   }
 
-  /** What follows in the conversation waits with what was refused. */
+  /** Sends nothing to a conversation for ms, so that a refused message keeps its
+   * place. */
   function hold(conversation, ms) {
     if (holds.has(conversation)) return;
     holds.set(conversation, core.after(ms, () => {
@@ -166,7 +167,7 @@ export function makeOutbox(core, link, stored) {
     }));
   }
 
-  /** The connection is lost: what was on the wire may be stored or not. */
+  /** The connection is lost: messages in flight may be stored or not. */
   function lost() {
     for (const m of flight.values()) m.retry = true;
     waiting = all();
@@ -176,7 +177,8 @@ export function makeOutbox(core, link, stored) {
     holds.clear();
   }
 
-  /** A user is logged in: what is another's fails. */
+  /** A user has logged in: the messages of other users fail. most is the window
+   * that the server allows. */
   function entered(user, most) {
     if (most > 0) window = Math.min(config.window, most);
     for (const m of waiting) m.user ||= user;
@@ -194,7 +196,7 @@ export function makeOutbox(core, link, stored) {
     const m = find(conversation, cid);
     if (!m || m.sent || m.retry) return false;
     remove(m);
-    failed(m, own("aborted", "taken back"), false);
+    failed(m, own("aborted", "withdrawn by cancel()"), false);
     return true;
   }
 
@@ -206,18 +208,18 @@ export function makeOutbox(core, link, stored) {
     });
   }
 
-  /** Rejects what waits; pending stays as it is, for the next life. */
+  /** Rejects all promises. pending stays as it is, for the next client. */
   function close() {
     lost();
     for (const { reject } of [...waiting, ...flushers]) reject(closed());
   }
 
-  /** Tells of the changes of one turn together. */
+  /** Reports all changes of one turn of the event loop by one "pending" event. */
   function changed() {
-    if (!told) return;
-    told = false;
+    if (!reported) return;
+    reported = false;
     queueMicrotask(() => core.enter(() => {
-      told = true;
+      reported = true;
       if (core.closed) return;
       core.put("pending", pending());
       if (size() > 0) return;
@@ -226,14 +228,14 @@ export function makeOutbox(core, link, stored) {
   }
 }
 
-/** Throws about what the server's decoder would refuse. */
+/** Throws ChatError "badRequest" if the server would refuse the message. */
 function check(conversation, text, cid) {
   parse(conversation);
-  if (typeof text !== "string" || text === "" || op.torn(text)) throw badRequest("a message must be a text, of 1 byte or more, without half of a surrogate pair");
+  if (typeof text !== "string" || text === "" || op.torn(text)) throw badRequest("a message must be a string that isn't empty and has no unpaired surrogate");
   if (typeof cid !== "string" || cid === "" || op.torn(cid) || op.bytes(cid) > op.MAX_CID) throw badRequest(`a cid must have 1 to ${op.MAX_CID} bytes`);
-  // A control character takes six bytes on the wire.
+  // In JSON, a control character takes six bytes.
   if (text.length > op.MAX_MSG || op.bytes(text) > op.MAX_MSG || op.bytes(JSON.stringify(text)) > op.MAX_FRAME - 512) {
-    throw badRequest(`a message must have at most ${op.MAX_MSG} bytes, and twice that on the wire`);
+    throw badRequest(`a message must have at most ${op.MAX_MSG} bytes, and about ${op.MAX_FRAME} bytes in JSON`);
   }
 }
 

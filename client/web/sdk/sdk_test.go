@@ -1,5 +1,5 @@
-// Package sdk runs the tests of the JavaScript SDK with Node, some of them
-// against real servers that it starts.
+// Package sdk runs the tests of the JavaScript SDK with Node. It starts the
+// servers that some of them need.
 package sdk
 
 import (
@@ -18,12 +18,11 @@ import (
 	"chatd/internal/services"
 )
 
-// patience is how long one file of tests may take on a busy machine.
-const patience = 5 * time.Minute
+// fileTimeout is how long one test file may run, on a busy machine.
+const fileTimeout = 5 * time.Minute
 
-// The oldest Node version with a built-in WebSocket, if only behind a flag.
-// Older ones would need a package for the tests.
-const leastMajor, leastMinor = 20, 10
+// The oldest Node version with a built-in WebSocket, though behind a flag.
+const minMajor, minMinor = 20, 10
 
 // node returns the command to run Node with a WebSocket. It skips the test if
 // Node is missing or too old.
@@ -31,7 +30,7 @@ func node(t *testing.T) []string {
 	t.Helper()
 	path, err := exec.LookPath("node")
 	if err != nil {
-		t.Skip("SKIPPED: the JavaScript SDK is not tested, as node isn't installed; in Debian: apt-get install nodejs")
+		t.Skip("SKIPPED: the tests of the JavaScript SDK need Node; on Debian: apt-get install nodejs")
 	}
 	out, err := exec.Command(path, "-p", "process.versions.node + ' ' + typeof WebSocket").CombinedOutput()
 	if err != nil {
@@ -40,10 +39,10 @@ func node(t *testing.T) []string {
 	version, socket, _ := strings.Cut(strings.TrimSpace(string(out)), " ")
 	var major, minor int
 	if _, err := fmt.Sscanf(version, "%d.%d", &major, &minor); err != nil {
-		t.Fatalf("node says that it is %q: %v", version, err)
+		t.Fatalf("cannot parse the version of Node %q: %v", version, err)
 	}
-	if major < leastMajor || major == leastMajor && minor < leastMinor {
-		t.Skipf("SKIPPED: the JavaScript SDK is not tested, as node is %s: it must be %d.%d or later", version, leastMajor, leastMinor)
+	if major < minMajor || major == minMajor && minor < minMinor {
+		t.Skipf("SKIPPED: the tests of the JavaScript SDK need Node %d.%d or later; this is %s", minMajor, minMinor, version)
 	}
 	if socket == "undefined" {
 		return []string{path, "--test-reporter=tap", "--no-warnings", "--experimental-websocket"}
@@ -51,21 +50,22 @@ func node(t *testing.T) []string {
 	return []string{path, "--test-reporter=tap"}
 }
 
-// run runs a file of tests with Node. The test fails if they fail.
+// run runs a test file with Node and fails the test if any test in it fails.
 func run(t *testing.T, node []string, file string, env ...string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), fileTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, node[0], append(node[1:], file)...)
 	cmd.Env = append(os.Environ(), env...)
 	out, err := cmd.CombinedOutput()
-	// Node also exits with 0 if it has found no tests.
+	// Node also exits with 0 if the file has no tests.
 	if err != nil || !strings.Contains(string(out), "# fail 0") || strings.Contains(string(out), "# pass 0") {
-		t.Errorf("%s: %v\n%s", file, err, out)
+		t.Errorf("node %s: %v; want all tests to pass, got\n%s", file, err, out)
 	}
 }
 
-// Tests with a fake server, a fake clock and fixed random numbers.
+// TestUnits runs the tests that use a fake server, a fake clock and fixed random
+// numbers.
 func TestUnits(t *testing.T) {
 	node := node(t)
 	for _, file := range []string{"test/link.test.js", "test/talk.test.js", "test/types.test.js"} {
@@ -73,8 +73,9 @@ func TestUnits(t *testing.T) {
 	}
 }
 
-// Tests of the guarantees: on a real server that is killed and stopped, through
-// proxies that cut connections and lose data, and on a server with low limits.
+// TestLive runs the tests of the guarantees. They use a real server that they
+// kill and stop, relays that cut connections and drop frames, and a server with
+// low rate limits.
 func TestLive(t *testing.T) {
 	node := node(t)
 	folder, err := services.NewFolder("", "chatd-sdk-")
@@ -88,10 +89,10 @@ func TestLive(t *testing.T) {
 	})
 	chatd := filepath.Join(folder.Path, "chatd")
 	if out, err := exec.Command("go", "build", "-o", chatd, "chatd").CombinedOutput(); err != nil {
-		t.Fatalf("build chatd: %v\n%s", err, out)
+		t.Fatalf("go build chatd: %v\n%s", err, out)
 	}
 	plain := start(t, folder, "plain", chatd, "--no-limits")
-	// Alice sends more than these limits allow at once.
+	// In the rate-limit test, alice sends more frames than this allows at once.
 	limited := start(t, folder, "limited", chatd, "--frames-per-sec-per-user", "50", "--burst", "1s")
 	addr, stop := serveControl(t, plain)
 	run(t, node, "test/live.test.js", "CHATD_URL=ws://"+plain.Addr()+"/ws", "CHATD_LIMITED_URL=ws://"+limited.Addr()+"/ws",
@@ -116,7 +117,7 @@ func start(t *testing.T, folder *services.Folder, name, chatd string, flags ...s
 			t.Error(err)
 		}
 		if t.Failed() {
-			t.Logf("the log of the node %q:\n%s", name, n.Log())
+			t.Logf("log of node %q:\n%s", name, n.Log())
 		}
 	})
 	if err := n.Start(t.Context()); err != nil {
@@ -125,9 +126,9 @@ func start(t *testing.T, folder *services.Folder, name, chatd string, flags ...s
 	return n
 }
 
-// serveControl listens on an address where the tests can kill, stop and start a
-// node: one command per connection, answered with "ok" or an error. Nothing else
-// may use the node before stop returns.
+// serveControl listens for commands of the tests: "kill", "stop" and "start"
+// control the node n. Each connection carries one command and its answer, "ok"
+// or an error. Nothing else may use the node before stop returns.
 func serveControl(t *testing.T, n *services.Node) (addr string, stop func()) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -154,7 +155,7 @@ func serveControl(t *testing.T, n *services.Node) (addr string, stop func()) {
 				answer = err.Error()
 			}
 			if _, err := fmt.Fprintln(conn, answer); err != nil {
-				t.Errorf("the answer to %q: %v", command, err)
+				t.Errorf("answer to %q: %v", command, err)
 			}
 			if err := conn.Close(); err != nil {
 				t.Error(err)

@@ -1,46 +1,46 @@
-// What this client has of one conversation.
+// The messages that this client has received in one conversation.
 
-const MAX_HELD = 512; // messages kept beyond a hole
-const MAX_OWN = 65_536; // numbers of our own messages kept beyond a hole
+const MAX_HELD = 512; // messages kept beyond a gap
+const MAX_OWN = 65_536; // seqs of this client's own messages kept beyond a gap
 
-/** The set of seqs that docs/protocol.md speaks of: the gapless part, and what
- * came beyond a hole. */
+/** The set of received seqs, as described in docs/protocol.md: all seqs up to
+ * last, and those that arrived beyond a gap. */
 export class Track {
-  /** It is known where the set begins. Until then an ACK of one's own waits:
-   * what comes before it may still be on its way. */
+  /** Whether it is known where the set begins. Until then, seqs of own messages
+   * are kept in beyond, because earlier messages may still arrive. */
   started = false;
-  last = 0; // the end of the gapless part
+  last = 0; // all messages up to this seq have been received
   high = 0; // the highest seq known to exist
-  beyond = new Map(); // beyond a hole: messages, null for our own that were acknowledged
+  beyond = new Map(); // messages beyond a gap by seq; null for own messages
 
-  // floor is where a start that was only assumed begins, 0 after one that is
-  // certain. A push from before it is new after all; late is the last such.
+  // If the start of the set was only assumed, floor is its first seq, otherwise
+  // 0. A push with a lower seq is a new message; late is the seq of the last one.
   floor = 0;
   late = 0;
 
-  timer = null; // when to do something about the hole
-  syncing = null; // the SYNC that is on its way
-  syncWait = 0; // how long to wait after the next SYNC without progress
+  timer = null; // fires when the gap is to be requested
+  syncing = null; // the unanswered SYNC
+  syncWait = 0; // the last retry delay of SYNC, ms
 
-  queued = 0; // messages that wait for the listeners
-  handled = 0; // receipts may say so much
-  receipted = 0; // and have said this
-  dirty = false; // it is among those that may have a receipt to send
+  queued = 0; // messages not yet delivered to the listeners
+  handled = 0; // all messages up to this seq have been delivered, so receipts may include them
+  receipted = 0; // the seq of the last receipt sent
+  dirty = false; // whether it is in the inbox's list of tracks with receipts to send
 
-  read = 0; // what the application has read
-  paged = 0; // what a page of history has shown it
-  readSent = 0; // what was told of it,
-  readAt = 0; // and when
+  read = 0; // the application has marked this seq as read
+  paged = 0; // the last seq that history has returned
+  readSent = 0; // the seq of the last read receipt sent
+  readAt = 0; // the time when it was sent
 
-  receiptRID = 0; // of the last receipts
-  readRID = 0;
+  receiptRID = 0; // the rid of the last receipt
+  readRID = 0; // the rid of the last read receipt
 
   constructor(conversation) {
     this.conversation = conversation;
   }
 
-  /** Begins the set after seq, or drops all before it: what is there, the
-   * server says, is not for us. Returns what is no longer held back. */
+  /** Makes the set begin after seq, or include all seqs up to it, because no
+   * earlier messages will come. Returns the messages to deliver now. */
   startAt(seq) {
     if (this.started && this.last >= seq) return [];
     this.started = true;
@@ -50,18 +50,19 @@ export class Track {
     return this.#release([]);
   }
 
-  /** Begins it on no better ground than that nothing else has come. */
+  /** Like startAt, but only assumes that no earlier messages will come. */
   assume(seq) {
     const out = this.startAt(seq);
     this.floor = seq + 1;
     return out;
   }
 
-  /** Puts seq into the set; m is null for an ACK of one's own. Returns what is
-   * to be shown now, in order, and whether seq was known. */
+  /** Adds a seq to the set. m is its message, or null for an own one that was
+   * acknowledged. Returns the messages to deliver now (shown), in order, and
+   * whether seq was in the set already (known). */
   add(seq, m) {
-    // The server sends what follows this device's receipts in order, so the
-    // first to come is the next one.
+    // The server sends the messages after this device's last receipt in order,
+    // so the first to arrive is the next one.
     const shown = !this.started && (m || seq === 1) ? this.startAt(seq - 1) : [];
     if (this.started && seq <= this.last) {
       if (!m || seq >= this.floor || seq <= this.late) return { shown, known: true };
@@ -71,12 +72,13 @@ export class Track {
     }
     if (this.beyond.has(seq)) return { shown, known: true };
     this.high = Math.max(this.high, seq);
-    // What finds no room SYNC will bring, one's own as if another device had sent it.
+    // Messages beyond the limit come later by SYNC, own ones as if another
+    // device had sent them.
     if (this.beyond.size < (m ? MAX_HELD : MAX_OWN) || seq === this.last + 1) this.beyond.set(seq, m);
     return { shown: this.started ? this.#release(shown) : shown, known: false };
   }
 
-  /** Adds to out what follows last. */
+  /** Advances last over consecutive seqs and appends their messages to out. */
   #release(out) {
     for (let m; (m = this.beyond.get(this.last + 1)) !== undefined; ) {
       this.beyond.delete(++this.last);
@@ -87,23 +89,23 @@ export class Track {
     return out;
   }
 
-  /** Lets receipts tell of one's own messages, which no listener sees. */
+  /** Includes own messages, which aren't delivered to listeners, in receipts. */
   #caughtUp() {
     if (this.queued === 0) this.handled = Math.max(this.handled, this.last);
   }
 
-  /** The listeners have returned from seq. */
+  /** Notes that seq was delivered to the listeners. */
   shown(seq) {
     this.queued--;
     this.handled = Math.max(this.handled, seq);
     this.#caughtUp();
   }
 
-  get hole() {
+  get gap() {
     return this.high > this.last;
   }
 
-  /** The lowest seq beyond a hole, 0 if there is none. */
+  /** The lowest seq beyond the gap; 0 if there is none. */
   get lowest() {
     return this.beyond.size && [...this.beyond.keys()].reduce((a, b) => Math.min(a, b));
   }

@@ -1,6 +1,6 @@
-// The protocol's numbers and sizes: docs/protocol.md.
+// The ops, errnos and limits of docs/protocol.md that the SDK uses.
 
-// What is answered has the number of its answer in docs/protocol.md alone: rid tells.
+// Ops of answers aren't needed: answers are matched by rid.
 export const LOGIN = 1, LOGOUT = 3, REG = 4, ONE_CHAT = 6, ADD_FRIEND = 7, CREATE_GROUP = 8, ADD_GROUP = 9, GROUP_CHAT = 10, ERROR = 17,
   PING = 18, PONG = 19, RECEIPT = 20, SYNC = 21, KICK = 23, PRESENCE = 24, EVENT = 25, DEL_FRIEND = 26, LEAVE_GROUP = 28, KICK_MEMBER = 30,
   DISMISS_GROUP = 32, BLOCK = 34, FIND_USER = 36, PASSWORD = 38, GROUP_USERS = 40, CONVERSATIONS = 42;
@@ -12,8 +12,8 @@ export const MAX_WINDOW = 256, MAX_MSG = 32 << 10, MAX_FRAME = 64 << 10, MAX_CID
 
 const encoder = new TextEncoder();
 
-/** How many bytes a text takes in UTF-8. */
+/** Returns the length of a text in bytes of UTF-8. */
 export const bytes = (text) => encoder.encode(text).length;
 
-/** Whether a text has half of a surrogate pair, which no UTF-8 can hold. */
+/** Reports whether a text has an unpaired surrogate, which UTF-8 can't encode. */
 export const torn = (text) => /\p{Surrogate}/u.test(text);

@@ -27,9 +27,9 @@ func main() {
 	}
 	send := func(m object) {
 		body, _ := json.Marshal(m)
-		conn.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(body))), body...)) // the read fails too
+		conn.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(body))), body...)) // if this fails, the read fails too
 	}
-	var peer, me, shown, newest, own int64 // shown: last seq printed; newest: newest seq known; own: seq of our last message
+	var peer, me, shown, newest, own int64 // shown: last seq printed; newest: newest known seq; own: seq of our last message
 	fmt.Sscan(os.Args[4], &peer)
 	name, password, input, syncing := os.Args[2], os.Args[3], bufio.NewScanner(os.Stdin), true
 	input.Buffer(nil, 1<<30) // allow long lines
@@ -49,14 +49,14 @@ func main() {
 		binary.Read(conn, binary.BigEndian, body)
 		json.Unmarshal(body, &m)
 		switch op, errno := m.MsgID, m.Errno; {
-		case op == 22 && (errno == 0 || errno == 5): // SYNC_ACK; errno 5: no user has that id yet
+		case op == 22 && (errno == 0 || errno == 5): // SYNC_ACK; errno 5: there is no such user yet
 			syncing, newest, news = false, max(newest, m.Last), m.Messages
-		case op == 23, errno != 0 && (op != 5 || errno != 1): // KICK, or an error other than REG errno 1 (name taken)
+		case op == 23, errno != 0 && (op != 5 || errno != 1): // KICK, or any error but REG errno 1 (name taken)
 			fail(m.ErrMsg)
 		case op == 2: // LOGIN_ACK
 			me = m.ID
 			fmt.Println("logged in as", me)
-			send(object{"msgid": 21, "peer": peer, "after": 0}) // SYNC: read the conversation from its start
+			send(object{"msgid": 21, "peer": peer, "after": 0}) // SYNC: request the whole conversation
 		case op == 6 && m.ID+m.ToID == me+peer: // ONE_CHAT in this conversation
 			if newest = max(newest, m.Seq); m.Seq == shown+1 {
 				news = []message{m}
@@ -76,7 +76,7 @@ func main() {
 		}
 		if newest > shown && !syncing {
 			syncing = true
-			send(object{"msgid": 21, "peer": peer, "after": shown}) // SYNC: fetch missing messages
+			send(object{"msgid": 21, "peer": peer, "after": shown}) // SYNC: request missing messages
 		} else if len(news) > 0 {
 			send(object{"msgid": 20, "peer": peer, "seq": shown}) // RECEIPT
 		}
@@ -85,5 +85,5 @@ func main() {
 			go say()
 		}
 	}
-	fail("the connection is gone")
+	fail("connection lost")
 }

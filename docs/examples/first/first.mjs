@@ -4,7 +4,7 @@ import { createInterface } from "node:readline";
 const [url, name, password, id] = process.argv.slice(2);
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const peer = Number(id), ws = new WebSocket(url);
-let me, shown = 0, newest = 0, own = 0; // our id; last seq printed; newest seq known; seq of our last message
+let me, shown = 0, newest = 0, own = 0; // our ID; last seq printed; newest known seq; seq of our last message
 let syncing = true, over = false; // a SYNC is in flight; the input has ended
 const send = (m) => ws.send(JSON.stringify(m));
 
@@ -24,13 +24,13 @@ async function say() { // sends the next line of the input
 ws.onmessage = ({ data }) => {
   const m = JSON.parse(data);
   let news = [];
-  if (m.msgid === 22 && (m.errno === 0 || m.errno === 5)) { // SYNC_ACK; errno 5: no user has that id yet
+  if (m.msgid === 22 && (m.errno === 0 || m.errno === 5)) { // SYNC_ACK; errno 5: there is no such user yet
     [syncing, newest, news] = [false, Math.max(newest, m.last ?? 0), m.messages ?? []];
   } else if (m.msgid === 23 || (m.errno && !(m.msgid === 5 && m.errno === 1))) {
-    fail(m.errmsg); // KICK, or an error other than REG errno 1 (name taken)
+    fail(m.errmsg); // KICK, or any error but REG errno 1 (name taken)
   } else if (m.msgid === 2) { // LOGIN_ACK
     console.log(`logged in as ${me = m.id}`);
-    send({ msgid: 21, peer, after: 0 }); // SYNC: read the conversation from its start
+    send({ msgid: 21, peer, after: 0 }); // SYNC: request the whole conversation
   } else if (m.msgid === 6 && m.id + m.toid === me + peer) { // ONE_CHAT in this conversation
     newest = Math.max(newest, m.seq);
     if (m.seq === shown + 1) news = [m];
@@ -44,7 +44,7 @@ ws.onmessage = ({ data }) => {
   }
   if (newest > shown && !syncing) {
     syncing = true;
-    send({ msgid: 21, peer, after: shown }); // SYNC: fetch missing messages
+    send({ msgid: 21, peer, after: shown }); // SYNC: request missing messages
   } else if (news.length > 0) {
     send({ msgid: 20, peer, seq: shown }); // RECEIPT
   }
@@ -57,4 +57,4 @@ ws.onopen = () => {
   send({ msgid: 1, name, password, ack: true, brief: true }); // LOGIN
   setInterval(() => send({ msgid: 18 }), 30_000).unref(); // PING
 };
-ws.onclose = ws.onerror = () => over || fail("the connection is gone");
+ws.onclose = ws.onerror = () => over || fail("connection lost");

@@ -5,13 +5,13 @@ sys.excepthook = lambda kind, why, trace: (print(why, file=sys.stderr, flush=Tru
 sys.stdin.reconfigure(encoding="utf-8", errors="replace")
 addr, name, password, peer = *sys.argv[1:4], int(sys.argv[4])
 conn, writing = socket.create_connection(addr.rsplit(":", 1)), threading.Lock()
-me = shown = newest = own = 0  # our id; last seq printed; newest seq known; seq of our last message
+me = shown = newest = own = 0  # our ID; last seq printed; newest known seq; seq of our last message
 syncing = True  # a SYNC is in flight
 
 
 def send(**m):
     body = json.dumps(m, ensure_ascii=False).encode()
-    with writing, contextlib.suppress(OSError):  # the read fails too
+    with writing, contextlib.suppress(OSError):  # if this fails, the read fails too
         conn.sendall(struct.pack(">I", len(body)) + body)
 
 
@@ -28,13 +28,13 @@ send(msgid=18)  # PING
 while head := conn.recv(4, socket.MSG_WAITALL):
     m = json.loads(conn.recv(*struct.unpack(">I", head), socket.MSG_WAITALL))
     op, errno, news = m["msgid"], m.get("errno", 0), []
-    if op == 22 and errno in (0, 5):  # SYNC_ACK; errno 5: no user has that id yet
+    if op == 22 and errno in (0, 5):  # SYNC_ACK; errno 5: there is no such user yet
         syncing, newest, news = False, max(newest, m.get("last", 0)), m.get("messages", [])
-    elif op == 23 or errno and (op, errno) != (5, 1):  # KICK, or an error other than REG errno 1 (name taken)
+    elif op == 23 or errno and (op, errno) != (5, 1):  # KICK, or any error but REG errno 1 (name taken)
         raise Exception(m["errmsg"])
     elif op == 2:  # LOGIN_ACK
         print("logged in as", me := m["id"], flush=True)
-        send(msgid=21, peer=peer, after=0)  # SYNC: read the conversation from its start
+        send(msgid=21, peer=peer, after=0)  # SYNC: request the whole conversation
     elif op == 6 and m["id"] + m["toid"] == me + peer:  # ONE_CHAT in this conversation
         newest, news = max(newest, m["seq"]), [m] if m["seq"] == shown + 1 else []
     elif op == 12:  # ONE_CHAT_ACK: our message is stored
@@ -48,10 +48,10 @@ while head := conn.recv(4, socket.MSG_WAITALL):
             print(shown := n["seq"], n["name"], json.dumps(n["msg"], ensure_ascii=False), flush=True)
     if newest > shown and not syncing:
         syncing = True
-        send(msgid=21, peer=peer, after=shown)  # SYNC: fetch missing messages
+        send(msgid=21, peer=peer, after=shown)  # SYNC: request missing messages
     elif news:
         send(msgid=20, peer=peer, seq=shown)  # RECEIPT
     if own <= shown and not syncing:
         own = math.inf  # until the ACK brings its seq
         threading.Thread(target=say).start()
-raise Exception("the connection is gone")
+raise Exception("connection lost")

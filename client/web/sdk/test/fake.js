@@ -1,4 +1,4 @@
-// A server, a clock and dice that do what a test says: nothing here takes time.
+// A fake server, clock and random numbers, controlled by the test: no test waits.
 
 import assert from "node:assert/strict";
 import { Client } from "../chatd.js";
@@ -6,7 +6,7 @@ import * as wire from "../wire.js";
 
 export * as wire from "../wire.js";
 
-/** Lets all promises that can be settled be settled. */
+/** Lets all pending promise callbacks run. */
 export const settle = () => new Promise((resolve) => setImmediate(resolve));
 
 export class Clock {
@@ -17,7 +17,7 @@ export class Clock {
   now = () => this.time;
 
   setTimeout = (run, ms) => {
-    assert.ok(Number.isFinite(ms) && ms >= 0, `a timer of ${ms} ms`);
+    assert.ok(Number.isFinite(ms) && ms >= 0, `setTimeout with ${ms} ms`);
     this.#timers.set(this.#next, { at: this.time + ms, run });
     return this.#next++;
   };
@@ -30,7 +30,7 @@ export class Clock {
     return this.#timers.size;
   }
 
-  /** Goes on by ms; what is due runs at its time. */
+  /** Advances the clock by ms; timers run when they are due. */
   async pass(ms) {
     await settle();
     const end = this.time + ms;
@@ -47,7 +47,7 @@ export class Clock {
     await settle();
   }
 
-  /** The machine sleeps for ms: what would have been due runs late. */
+  /** Simulates a computer that sleeps for ms: timers due meanwhile run late. */
   async sleep(ms) {
     await settle();
     this.time += ms;
@@ -55,13 +55,13 @@ export class Clock {
   }
 }
 
-/** A WebSocket of which the test is the other end. */
+/** A WebSocket whose other end is the test. */
 class Socket {
   readyState = 0;
   bufferedAmount = 0;
-  sent = []; // frames, PINGs aside
+  sent = []; // frames sent by the client and not yet taken, without PINGs
   pings = 0;
-  deaf = false; // PINGs get no answer
+  deaf = false; // don't answer PINGs
 
   constructor(url, net) {
     this.url = url;
@@ -69,7 +69,7 @@ class Socket {
   }
 
   send(text) {
-    assert.equal(this.readyState, 1, "it sends on a socket that isn't open");
+    assert.equal(this.readyState, 1, "sent a frame on a socket that isn't open");
     const frame = JSON.parse(text);
     if (frame.msgid !== wire.PING) return this.sent.push(frame);
     this.pings++;
@@ -95,38 +95,38 @@ class Socket {
     this.onmessage?.({ data });
   }
 
-  /** The other side ends it. */
+  /** The server closes the connection. */
   drop(code = 1006) {
     this.readyState = 3;
     this.onerror?.({});
     this.onclose?.({ code });
   }
 
-  /** Takes the next frame, which must be of that op. */
+  /** Returns and removes the next frame, which must have the op msgid. */
   take(msgid) {
     const frame = this.sent.shift();
-    assert.ok(frame, `nothing was sent, wanted ${msgid}`);
-    assert.equal(frame.msgid, msgid, JSON.stringify(frame));
+    assert.ok(frame, `no frame was sent, want op ${msgid}`);
+    assert.equal(frame.msgid, msgid, `sent ${JSON.stringify(frame)}, want op ${msgid}`);
     return frame;
   }
 
-  /** Takes all frames, which must be of that op. */
+  /** Returns and removes all frames, which must have the op msgid. */
   all(msgid) {
     const frames = this.sent.splice(0);
-    for (const f of frames) assert.equal(f.msgid, msgid, JSON.stringify(f));
+    for (const f of frames) assert.equal(f.msgid, msgid, `sent ${JSON.stringify(f)}, want op ${msgid}`);
     return frames;
   }
 
-  none() {
-    assert.deepEqual(this.sent, []);
+  nothingSent() {
+    assert.deepEqual(this.sent, [], "frames sent, want none");
   }
 
-  /** Answers a request: its ACK, or where it has none ERROR. */
+  /** Answers a request with its ACK, or with ERROR if it has none. */
   answer(request, fields = {}) {
     this.push({ msgid: acks[request.msgid] ?? wire.ERROR, rid: request.rid, errno: 0, ...fields });
   }
 
-  /** Says that a message is stored. */
+  /** Acknowledges a message as stored with seq. */
   stored(request, seq) {
     this.answer(request, { seq, time: seq * 1000, cid: request.cid });
   }
@@ -139,12 +139,12 @@ const acks = { [wire.LOGIN]: 2, [wire.LOGOUT]: 11, [wire.REG]: 5, [wire.ONE_CHAT
 /** The names of all events. */
 export const eventNames = ["state", "message", "sent", "failed", "pending", "event", "read", "presence", "change", "token", "epoch"];
 
-/** A client of alice (1) on device "d" with a fake all around it. */
+/** A client of alice (ID 1) on device "d" with a fake environment. */
 export class World {
   clock = new Clock();
   sockets = [];
-  dice = 0.5; // what random says
-  seen = []; // [name, what] of all events, "pending" aside
+  dice = 0.5; // what random() returns
+  seen = []; // [name, what] of all events except "pending"
   logged = [];
   host = new EventTarget();
 
@@ -160,23 +160,23 @@ export class World {
     for (const name of eventNames) if (name !== "pending") this.client.on(name, (what) => this.seen.push([name, what]));
   }
 
-  /** The one that was made last. */
+  /** The latest socket. */
   get socket() {
     return this.sockets.at(-1);
   }
 
-  /** What was told under a name since it was asked for last. */
-  told(name) {
+  /** Returns the events with a name since the last call for that name. */
+  events(name) {
     const mine = this.seen.filter(([n]) => n === name).map(([, what]) => what);
     this.seen = this.seen.filter(([n]) => n !== name);
     return mine;
   }
 
   seqs() {
-    return this.told("message").map((m) => m.seq);
+    return this.events("message").map((m) => m.seq);
   }
 
-  /** Lets the last connection open and the login succeed. */
+  /** Opens the latest connection and accepts its login. Returns the LOGIN frame. */
   async accept(fields = {}) {
     this.socket.open();
     const login = this.socket.take(wire.LOGIN);
@@ -194,10 +194,10 @@ export class World {
   }
 }
 
-/** A pushed message of bob (2) to alice. */
+/** A push of a message from bob (ID 2) to alice. */
 export const chat = (seq, more) => ({ msgid: wire.ONE_CHAT, id: 2, name: "bob", toid: 1, msg: `m${seq}`, time: seq * 1000, seq, cid: `c${seq}`, ...more });
 
-/** What a promise comes to, without waiting: undefined, ["ok", value] or ["error", error]. */
+/** Returns the current outcome of a promise: undefined (pending), ["ok", value] or ["error", error]. */
 export async function outcome(promise) {
   let how;
   promise.then((value) => (how = ["ok", value]), (error) => (how = ["error", error]));
@@ -205,16 +205,17 @@ export async function outcome(promise) {
   return how;
 }
 
-/** A promise that is looked at later. */
+/** Marks a promise as handled: the test checks it later. */
 export function later(promise) {
   promise.catch(() => {});
   return promise;
 }
 
+/** Checks that a promise is rejected with the error name, and returns the error. */
 export async function fails(promise, name) {
   const how = await outcome(promise);
-  assert.ok(how, `still waiting, wanted ${name}`);
-  assert.equal(how[0], "error", `it was done, wanted ${name}`);
-  assert.equal(how[1].name, name, how[1].text);
+  assert.ok(how, `the promise is pending, want error ${name}`);
+  assert.equal(how[0], "error", `the promise was resolved, want error ${name}`);
+  assert.equal(how[1].name, name, `got error ${how[1].name} (${how[1].text}), want ${name}`);
   return how[1];
 }

@@ -1,4 +1,4 @@
-// Staying connected: logins, reconnects, signs of life, ends.
+// Connections: logins, reconnects, PINGs, and how a client ends.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -7,20 +7,20 @@ import { World, chat, fails, later, outcome, settle, wire } from "./fake.js";
 
 const names = (states) => states.map((s) => s.name);
 
-test("a login by name says who, on which device, and that receipts follow", async () => {
+test("login sends name, password and device, and ack: true", async () => {
   const w = new World();
   const done = w.client.login("alice", "secret");
   assert.deepEqual(await w.accept(), { msgid: wire.LOGIN, rid: 1, name: "alice", password: "secret", device: "d", ack: true });
   await done;
-  assert.deepEqual(names(w.told("state")), ["connecting", "online"]);
-  assert.deepEqual(w.told("token"), [{ token: "T", user: 1, name: "alice", device: "d" }]);
+  assert.deepEqual(names(w.events("state")), ["connecting", "online"]);
+  assert.deepEqual(w.events("token"), [{ token: "T", user: 1, name: "alice", device: "d" }]);
   assert.deepEqual(w.client.me, { id: 1, name: "alice", device: "d" });
   assert.equal(w.client.token, "T");
   await fails(w.client.login("alice", "secret"), "loggedIn");
-  assert.equal(w.client.state.name, "online", "that a second login is refused leaves the first");
+  assert.equal(w.client.state.name, "online", "a refused second login must not affect the first");
 });
 
-test("digits are an id, a token names its device, brief is passed on", async () => {
+test("login takes digits as an ID, loginToken sends no device, and both send brief", async () => {
   const w = new World({ brief: true });
   w.client.login("42", "secret").catch(() => {});
   w.socket.open();
@@ -30,35 +30,35 @@ test("digits are an id, a token names its device, brief is passed on", async () 
   assert.deepEqual(w.socket.take(wire.LOGIN), { msgid: wire.LOGIN, rid: 2, token: "tok", ack: true, brief: true });
 });
 
-test("waits before reconnecting are random below a bound that doubles, up to the most", async () => {
+test("reconnect delays are random below a bound that doubles up to backoffMax", async () => {
   const w = new World({ backoffMin: 200, backoffMax: 5_000 });
   await w.login();
-  w.told("state");
+  w.events("state");
   w.socket.drop();
   const bounds = [200, 400, 800, 1600, 3200, 5000, 5000];
   for (const [i, bound] of bounds.entries()) {
-    const [offline] = w.told("state");
+    const [offline] = w.events("state");
     assert.equal(offline.name, "offline");
-    assert.equal(offline.retryIn, bound / 2, "the dice say one half");
+    assert.equal(offline.retryIn, bound / 2, "retryIn with random() = 0.5");
     assert.equal(offline.retryAt, w.clock.now() + bound / 2);
     assert.equal(offline.attempt, i);
     assert.equal(offline.error.name, "notConnected");
     const before = w.sockets.length;
     await w.clock.pass(bound / 2 - 1);
-    assert.equal(w.sockets.length, before, "too early");
+    assert.equal(w.sockets.length, before, "reconnected too early");
     w.dice = 0.5;
     await w.clock.pass(1);
     assert.equal(w.sockets.length, before + 1);
-    assert.deepEqual(w.told("state"), [{ name: "connecting", attempt: i + 1 }]);
+    assert.deepEqual(w.events("state"), [{ name: "connecting", attempt: i + 1 }]);
     w.socket.drop();
   }
-  w.dice = 0; // full jitter: it may be at once
+  w.dice = 0; // full jitter: the delay may be 0
   await w.clock.pass(2_500);
   w.socket.drop();
-  assert.equal(w.told("state").at(-1).retryIn, 0);
+  assert.equal(w.events("state").at(-1).retryIn, 0);
 });
 
-test("only a connection that held lets the waits begin anew", async () => {
+test("reconnect delays start over only after a stable connection", async () => {
   const w = new World({ backoffMin: 200, backoffMax: 5_000 });
   await w.login();
   w.socket.drop();
@@ -66,35 +66,35 @@ test("only a connection that held lets the waits begin anew", async () => {
   await w.accept();
   await w.clock.pass(4_000);
   w.socket.drop();
-  assert.equal(w.told("state").at(-1).attempt, 1, "it was flapping");
+  assert.equal(w.events("state").at(-1).attempt, 1, "a short connection must not reset the attempt counter");
   await w.clock.pass(200);
   await w.accept();
   await w.clock.pass(6_000);
   w.socket.drop();
-  assert.equal(w.told("state").at(-1).attempt, 0);
+  assert.equal(w.events("state").at(-1).attempt, 0);
   assert.equal(w.client.stats.reconnects, 2);
 });
 
-test("a wait that the server asks for is kept, with a little more, also by retryNow", async () => {
+test("a reconnect delay requested by the server is obeyed, also by retryNow", async () => {
   const w = new World();
   await w.login();
-  w.socket.push({ msgid: wire.KICK, reason: "draining", errmsg: "the server stops", retry_after_ms: 4_000 });
-  const [offline] = w.told("state").slice(-1);
+  w.socket.push({ msgid: wire.KICK, reason: "draining", errmsg: "the server is shutting down", retry_after_ms: 4_000 });
+  const [offline] = w.events("state").slice(-1);
   assert.equal(offline.retryIn, 4_000 + 500 + 100);
   assert.equal(offline.error.name, "kicked");
   assert.equal(w.sockets.length, 1);
   await w.clock.pass(3_999);
   w.client.retryNow();
-  assert.equal(w.sockets.length, 1, "too early, says the server");
+  assert.equal(w.sockets.length, 1, "retryNow reconnected earlier than the server asked");
   await w.clock.pass(1);
   w.client.retryNow();
   assert.equal(w.sockets.length, 2);
   await w.accept();
   await w.clock.pass(60_000);
-  assert.equal(w.sockets.length, 2, "the timer that retryNow has overtaken does nothing");
+  assert.equal(w.sockets.length, 2, "retryNow must cancel the timer of the planned reconnect");
 });
 
-test("the browser's online, a page that is shown again and retryNow try at once", async () => {
+test("retryNow, the browser going online, and a page becoming visible reconnect at once", async () => {
   for (const wake of [(w) => w.client.retryNow(), (w) => w.host.dispatchEvent(new Event("online")), (w) => w.host.dispatchEvent(new Event("pageshow")),
     (w) => w.host.document.dispatchEvent(new Event("visibilitychange"))]) {
     const w = new World();
@@ -107,7 +107,7 @@ test("the browser's online, a page that is shown again and retryNow try at once"
   }
 });
 
-test("after that the waits are short again: the network may not be quite there yet", async () => {
+test("after going online, delays are short again, in case the network needs a moment", async () => {
   const w = new World();
   await w.login();
   w.socket.drop();
@@ -115,13 +115,13 @@ test("after that the waits are short again: the network may not be quite there y
     await w.clock.pass(15_000);
     w.socket.drop();
   }
-  assert.equal(w.told("state").at(-1).retryIn, 15_000);
+  assert.equal(w.events("state").at(-1).retryIn, 15_000);
   w.host.dispatchEvent(new Event("online"));
   w.socket.drop();
-  assert.equal(w.told("state").at(-1).retryIn, 100);
+  assert.equal(w.events("state").at(-1).retryIn, 100);
 });
 
-test("a hidden page is no reason to look", async () => {
+test("a page becoming hidden doesn't reconnect", async () => {
   const w = new World();
   await w.login();
   w.socket.drop();
@@ -130,22 +130,22 @@ test("a hidden page is no reason to look", async () => {
   assert.equal(w.sockets.length, 1);
 });
 
-test("an attempt that began without a network is given up when there is one", async () => {
+test("retryNow restarts a connection attempt that is older than a second", async () => {
   const w = new World();
   const done = w.client.resume("T");
   w.client.retryNow();
-  assert.equal(w.sockets.length, 1, "it has only just begun");
+  assert.equal(w.sockets.length, 1, "a new attempt must not be restarted");
   await w.clock.pass(2_000);
   w.client.retryNow();
   assert.equal(w.sockets.length, 2);
-  assert.equal(w.sockets[0].readyState, 3, "the first is closed");
-  w.sockets[0].onopen?.(); // and is heard of no more
-  assert.deepEqual(names(w.told("state")), ["connecting", "connecting"]);
+  assert.equal(w.sockets[0].readyState, 3, "readyState of the first socket: want closed");
+  w.sockets[0].onopen?.(); // must have no effect
+  assert.deepEqual(names(w.events("state")), ["connecting", "connecting"]);
   await w.accept();
   await done;
 });
 
-test("resume goes on trying until it is in, and messages wait for that", async () => {
+test("resume retries until it is logged in, and messages are queued meanwhile", async () => {
   const w = new World();
   const done = w.client.resume("T");
   const sent = w.client.send("u2", "early");
@@ -160,19 +160,19 @@ test("resume goes on trying until it is in, and messages wait for that", async (
   assert.deepEqual(await sent, { seq: 1, time: 1000 });
 });
 
-test("a login by password is one try", async () => {
+test("a failed login by password isn't retried", async () => {
   const w = new World();
   const done = w.client.login("alice", "secret");
   w.socket.drop();
   await fails(done, "notConnected");
-  const [state] = w.told("state").slice(-1);
+  const [state] = w.events("state").slice(-1);
   assert.deepEqual([state.name, state.reason, state.error.name], ["ended", "failed", "notConnected"]);
   await w.clock.pass(600_000);
   assert.equal(w.sockets.length, 1);
-  assert.equal(w.clock.timers, 0, "nothing is left behind");
+  assert.equal(w.clock.timers, 0, "timers still running");
 });
 
-test("wrong passwords and tokens end it, each in its way", async () => {
+test("refused logins end the client with the reason password, token or failed", async () => {
   const w = new World();
   const refuse = (errno, more) => {
     w.socket.open();
@@ -181,49 +181,49 @@ test("wrong passwords and tokens end it, each in its way", async () => {
   let done = w.client.login("alice", "wrong");
   refuse(1);
   assert.equal((await fails(done, "refused")).errno, 1);
-  assert.equal(w.told("state").at(-1).reason, "password");
+  assert.equal(w.events("state").at(-1).reason, "password");
 
   done = w.client.loginToken("old");
   refuse(1);
   await fails(done, "refused");
-  assert.equal(w.told("state").at(-1).reason, "token");
+  assert.equal(w.events("state").at(-1).reason, "token");
 
   done = w.client.loginToken("T");
   refuse(9, { retry_after_ms: 3_000 });
   assert.equal((await fails(done, "tooFast")).retryAfter, 3_000);
-  assert.equal(w.told("state").at(-1).reason, "failed");
+  assert.equal(w.events("state").at(-1).reason, "failed");
 
-  // After a lost connection only a refused token is the end.
+  // After a lost connection, only a refused token ends the client.
   await w.login();
-  assert.equal(w.told("token").at(-1).token, "T");
+  assert.equal(w.events("token").at(-1).token, "T");
   w.socket.drop();
   await w.clock.pass(100);
   refuse(9, { retry_after_ms: 8_000 });
-  assert.equal(w.told("state").at(-1).retryIn, 8_000 + 1_000 + 200);
+  assert.equal(w.events("state").at(-1).retryIn, 8_000 + 1_000 + 200);
   await w.clock.pass(9_200);
   refuse(10);
   await w.clock.pass(400);
   refuse(1);
-  const [state] = w.told("state").slice(-1);
+  const [state] = w.events("state").slice(-1);
   assert.deepEqual([state.name, state.reason], ["ended", "token"]);
-  assert.equal(w.told("token").at(-1).token, "", "whoever keeps it has to forget it");
+  assert.equal(w.events("token").at(-1).token, "", "a \"token\" event must tell the application to delete the token");
   assert.equal(w.client.token, "");
 });
 
-test("KICK: a client comes back, but not after replaced, logout and abuse", async () => {
+test("a client reconnects after KICK, except after replaced, logout and abuse", async () => {
   for (const [reason, ends] of [["replaced", true], ["logout", true], ["abuse", true], ["draining", false], ["slow", false], ["idle", false]]) {
     const w = new World();
     await w.login();
     const waits = w.client.send("u2", "kept");
     w.socket.push({ msgid: wire.KICK, reason, errmsg: "for a reason" });
-    const [state] = w.told("state").slice(-1);
+    const [state] = w.events("state").slice(-1);
     assert.equal(state.name, ends ? "ended" : "offline", reason);
     assert.equal(state.error.text, "for a reason");
     if (ends) assert.equal(state.reason, reason);
     await w.clock.pass(60_000);
     assert.equal(w.sockets.length > 1, !ends, reason);
     assert.equal(w.client.token, reason === "logout" ? "" : "T");
-    assert.equal(await outcome(waits), undefined, "a message is kept for when its user is back");
+    assert.equal(await outcome(waits), undefined, "an unacknowledged message must be kept until its user logs in again");
     assert.equal(w.client.pending.length, 1);
     if (!ends) continue;
     await fails(w.client.send("u2", "x"), "notLoggedIn");
@@ -237,17 +237,17 @@ test("KICK: a client comes back, but not after replaced, logout and abuse", asyn
   }
 });
 
-test("a KICK as the answer to a login is heard as well", async () => {
+test("a KICK instead of the answer to a login ends the client", async () => {
   const w = new World();
   await w.login();
   w.socket.drop();
   await w.clock.pass(100);
   w.socket.open();
   w.socket.push({ msgid: wire.KICK, reason: "replaced", errmsg: "elsewhere" });
-  assert.equal(w.told("state").at(-1).reason, "replaced");
+  assert.equal(w.events("state").at(-1).reason, "replaced");
 });
 
-test("a server that has no room says so before it closes", async () => {
+test("an ERROR that refuses the connection is reported, and its delay obeyed", async () => {
   const w = new World();
   let done = w.client.login("alice", "secret");
   w.socket.open();
@@ -260,10 +260,10 @@ test("a server that has no room says so before it closes", async () => {
   w.socket.open();
   w.socket.push({ msgid: wire.ERROR, errno: 9, errmsg: "too many connections", retry_after_ms: 2_000 });
   w.socket.drop();
-  assert.equal(w.told("state").at(-1).retryIn, 2_000 + 250 + 200);
+  assert.equal(w.events("state").at(-1).retryIn, 2_000 + 250 + 200);
 });
 
-test("what doesn't answer is given up: a connection that is made, and a login", async () => {
+test("connecting and logging in have a timeout", async () => {
   const w = new World();
   await w.login();
   w.socket.drop();
@@ -281,7 +281,7 @@ test("what doesn't answer is given up: a connection that is made, and a login", 
   assert.equal(w.client.state.error.name, "timeout");
 });
 
-test("several URLs are tried in turn, without a wait until all have failed", async () => {
+test("several URLs are tried in turn, without a delay until all have failed", async () => {
   const w = new World({ url: ["ws://a/ws", "ws://b/ws"] });
   const done = w.client.login("alice", "secret");
   w.socket.drop();
@@ -297,7 +297,7 @@ test("several URLs are tried in turn, without a wait until all have failed", asy
   assert.equal(w.client.state.name, "offline");
 });
 
-test("PING every 30 s; a connection that stays silent after one is dead", async () => {
+test("a PING is sent every 30 s, and the connection closed if nothing arrives within 15 s", async () => {
   const w = new World();
   const s = await w.login();
   await w.clock.pass(29_999);
@@ -305,11 +305,11 @@ test("PING every 30 s; a connection that stays silent after one is dead", async 
   await w.clock.pass(1);
   assert.equal(s.pings, 1);
   await w.clock.pass(3_600_000);
-  assert.equal(s.pings, 121, "an hour, and nothing is wrong");
+  assert.equal(s.pings, 121, "PINGs sent within an hour");
   assert.equal(w.client.state.name, "online");
   s.deaf = true;
   await w.clock.pass(30_000);
-  s.push(chat(1)); // something came
+  s.push(chat(1)); // any frame counts as an answer
   await w.clock.pass(15_000);
   assert.equal(w.client.state.name, "online");
   await w.clock.pass(15_000 + 14_999);
@@ -319,37 +319,37 @@ test("PING every 30 s; a connection that stays silent after one is dead", async 
   assert.equal(s.readyState, 3);
 });
 
-test("a PING of the server is answered", async () => {
+test("a PING from the server is answered", async () => {
   const w = new World();
   const s = await w.login();
   s.push({ msgid: wire.PING });
   assert.deepEqual(s.take(wire.PONG), { msgid: wire.PONG });
 });
 
-test("after a night's sleep a connection that lives is kept, a dead one found", async () => {
+test("after the computer slept, a live connection is kept and a dead one closed", async () => {
   for (const alive of [true, false]) {
     const w = new World();
     const s = await w.login();
     s.deaf = true;
-    await w.clock.pass(30_000); // a PING is out, and the lid closes
+    await w.clock.pass(30_000); // a PING is sent, then the computer sleeps
     assert.equal(s.pings, 1);
     if (alive) s.deaf = false;
     await w.clock.sleep(8 * 3_600_000);
-    assert.ok(s.pings >= 2, "that the answer is late says nothing: it asks again");
+    assert.ok(s.pings >= 2, `got ${s.pings} PINGs: a timer that fired late must send another one`);
     await w.clock.pass(15_000);
     assert.equal(w.client.state.name, alive ? "online" : "offline");
   }
 });
 
-test("where the browser holds up every timer a dead connection is found all the same", async () => {
+test("a dead connection is closed even if the browser delays every timer", async () => {
   const w = new World();
   const s = await w.login();
   s.deaf = true;
   for (let minute = 0; minute < 4; minute++) await w.clock.sleep(60_000);
-  assert.ok(!w.sockets[0].onmessage && s.readyState === 3, "it is closed");
+  assert.ok(!w.sockets[0].onmessage && s.readyState === 3, `readyState = ${s.readyState}, want 3 (closed)`);
 });
 
-test("what takes long to be sent is no sign of death", async () => {
+test("a connection isn't closed while buffered data is still being sent", async () => {
   const w = new World();
   const s = await w.login();
   s.deaf = true;
@@ -361,10 +361,10 @@ test("what takes long to be sent is no sign of death", async () => {
     assert.equal(w.client.state.name, "online");
   }
   await w.clock.pass(15_000);
-  assert.equal(w.client.state.name, "offline", "now it stands still");
+  assert.equal(w.client.state.name, "offline", "the buffer no longer shrinks: the connection must be closed");
 });
 
-test("a changed network has the connection looked at", async () => {
+test("the connection is checked when the network changes", async () => {
   for (const name of ["online", "offline"]) {
     const w = new World();
     const s = await w.login();
@@ -372,19 +372,19 @@ test("a changed network has the connection looked at", async () => {
     assert.equal(s.pings, 1);
     w.host.dispatchEvent(new Event(name));
     await settle();
-    assert.equal(s.pings, 2, "that one was answered a second ago says nothing");
+    assert.equal(s.pings, 2, "a PING must be sent even if one was answered a second ago");
     await w.clock.pass(5_000);
     assert.equal(w.client.state.name, "online");
     s.deaf = true;
     w.host.dispatchEvent(new Event(name));
     w.host.dispatchEvent(new Event(name));
-    assert.equal(s.pings, 3, "one question at a time");
+    assert.equal(s.pings, 3, "no second PING while one is unanswered");
     await w.clock.pass(5_000);
     assert.equal(w.client.state.name, "offline");
   }
 });
 
-test("logout tells the server, forgets the token and fails what waits", async () => {
+test("logout sends LOGOUT, deletes the token and fails unacknowledged messages", async () => {
   const w = new World();
   const s = await w.login();
   const waits = w.client.send("u2", "x");
@@ -393,34 +393,34 @@ test("logout tells the server, forgets the token and fails what waits", async ()
   s.answer(s.take(wire.LOGOUT));
   await done;
   await fails(waits, "loggedOut");
-  assert.equal(w.told("failed")[0].maybeStored, true);
+  assert.equal(w.events("failed")[0].maybeStored, true);
   assert.equal(w.client.token, "");
   assert.equal(w.client.saved, null);
   assert.equal(s.readyState, 3);
-  const [state] = w.told("state").slice(-1);
+  const [state] = w.events("state").slice(-1);
   assert.deepEqual(state, { name: "ended", reason: "loggedOut", error: null });
   await w.clock.pass(600_000);
   assert.equal(w.sockets.length, 1);
-  await w.client.logout(); // once more is nothing
+  await w.client.logout(); // a second logout has no effect
 });
 
-test("logout without a connection says that the server doesn't know", async () => {
+test("logout without a connection rejects with notConnected, but logs out locally", async () => {
   const w = new World();
   await w.login();
   w.socket.drop();
   await fails(w.client.logout(), "notConnected");
   assert.equal(w.client.state.reason, "loggedOut");
-  // And one that is cut off in the middle.
+  // The connection is lost before the answer.
   await w.login();
   const done = w.client.logout();
   w.socket.drop();
   await fails(done, "notConnected");
   assert.equal(w.client.state.reason, "loggedOut");
   await w.clock.pass(60_000);
-  assert.equal(w.client.state.reason, "loggedOut", "it doesn't come back");
+  assert.equal(w.client.state.reason, "loggedOut", "it must not reconnect");
 });
 
-test("logout doesn't wait for a dead connection", async () => {
+test("logout gives up on a dead connection after 5 s", async () => {
   const w = new World();
   const s = await w.login();
   s.deaf = true;
@@ -429,12 +429,12 @@ test("logout doesn't wait for a dead connection", async () => {
   await fails(done, "notConnected");
 });
 
-test("what was received as somebody else is forgotten", async () => {
+test("received messages are forgotten when another user logs in", async () => {
   const w = new World();
   await w.login();
   w.socket.push(chat(1), chat(2));
   w.socket.push({ msgid: wire.KICK, reason: "replaced" });
-  w.told("message");
+  w.events("message");
   await w.login({ id: 9, name: "eve", offlinemsg: [{ ...chat(1), toid: 9 }] });
   assert.deepEqual(w.seqs(), [1]);
   w.socket.push({ msgid: wire.KICK, reason: "replaced" });
@@ -442,7 +442,7 @@ test("what was received as somebody else is forgotten", async () => {
   assert.deepEqual(w.seqs(), [1]);
 });
 
-test("register asks on a connection of its own, and leaves the login alone", async () => {
+test("register uses a separate connection and doesn't affect the login", async () => {
   const w = new World();
   const s = await w.login();
   const done = w.client.register("bob", "secret");
@@ -467,7 +467,7 @@ test("register asks on a connection of its own, and leaves the login alone", asy
   assert.equal(s.readyState, 1);
 });
 
-test("a login that begins takes the place of one under way", async () => {
+test("a new login aborts the one in progress", async () => {
   const w = new World();
   const first = later(w.client.resume("old"));
   const second = w.client.login("alice", "secret");
@@ -477,7 +477,7 @@ test("a login that begins takes the place of one under way", async () => {
   await second;
 });
 
-test("an error of a WebSocket is its end, with or without a close", async () => {
+test("a WebSocket error ends the connection even without a close event", async () => {
   const w = new World();
   const done = later(w.client.login("alice", "secret"));
   w.socket.onerror({});
@@ -487,7 +487,7 @@ test("an error of a WebSocket is its end, with or without a close", async () => 
   assert.equal(w.client.state.name, "offline");
 });
 
-test("close ends everything, tells it once, and leaves what the next life needs", async () => {
+test("close rejects all promises, stops all events, and keeps pending and saved", async () => {
   const w = new World();
   const s = await w.login();
   s.push(chat(1));
@@ -496,15 +496,15 @@ test("close ends everything, tells it once, and leaves what the next life needs"
   const asked = later(w.client.findUser("bob"));
   s.take(wire.FIND_USER);
   const flushed = later(w.client.flush());
-  w.told("message");
+  w.events("message");
   w.client.close();
-  assert.deepEqual(s.take(wire.RECEIPT).seq, 1, "what was received is receipted");
+  assert.deepEqual(s.take(wire.RECEIPT).seq, 1, "close must send the outstanding receipt");
   await fails(waits, "closed");
   await fails(asked, "closed");
   await fails(flushed, "closed");
   assert.equal(s.readyState, 3);
   assert.equal(w.clock.timers, 0);
-  assert.deepEqual(w.told("state").slice(-1), [{ name: "ended", reason: "closed", error: null }]);
+  assert.deepEqual(w.events("state").slice(-1), [{ name: "ended", reason: "closed", error: null }]);
   assert.deepEqual(w.client.pending, [{ user: 1, conversation: "u2", text: "unsaid", cid: "C", retry: true }]);
   assert.deepEqual(w.client.saved, { user: 1, name: "alice", device: "d", token: "T", epoch: 7, last: { u2: 1 } });
   w.host.dispatchEvent(new Event("online"));
@@ -515,7 +515,7 @@ test("close ends everything, tells it once, and leaves what the next life needs"
   assert.deepEqual(w.seen.filter(([name]) => name !== "token" && name !== "change"), []);
 });
 
-test("close from within a listener: none is called after that", async () => {
+test("no listener is called after one has called close", async () => {
   const w = new World();
   const s = await w.login();
   const seen = [];
@@ -523,10 +523,10 @@ test("close from within a listener: none is called after that", async () => {
   w.client.on("message", () => seen.push("another"));
   s.push({ ...chat(2) }, chat(3));
   assert.deepEqual(seen, [2]);
-  assert.equal(w.told("state").at(-1).reason, "closed");
+  assert.equal(w.events("state").at(-1).reason, "closed");
 });
 
-test("what life saved is gone on with", async () => {
+test("resume continues from saved", async () => {
   const w = new World();
   const saved = { user: 1, name: "alice", device: "d", token: "T", epoch: 7, last: { u2: 5 } };
   const done = w.client.resume(JSON.parse(JSON.stringify(saved)));
@@ -534,13 +534,13 @@ test("what life saved is gone on with", async () => {
   assert.deepEqual(w.client.saved, saved);
   await w.accept({ offlinemsg: [chat(5), chat(6)] });
   await done;
-  assert.deepEqual(w.seqs(), [6], "5 was handled");
-  assert.deepEqual(w.told("token"), [], "the token is the one there was");
+  assert.deepEqual(w.seqs(), [6], "message 5 was handled before");
+  assert.deepEqual(w.events("token"), [], "no event: the token hasn't changed");
   await fails(w.client.resume(null), "refused");
   await fails(w.client.loginToken(""), "refused");
 });
 
-test("another epoch: what is known by seq is forgotten", async () => {
+test("received seqs are forgotten when the epoch changes", async () => {
   const w = new World();
   const s = await w.login();
   s.push(chat(1), chat(2));
@@ -548,11 +548,11 @@ test("another epoch: what is known by seq is forgotten", async () => {
   s.drop();
   await w.clock.pass(100);
   await w.accept({ epoch: 8, offlinemsg: [chat(2)] });
-  assert.deepEqual(w.told("epoch"), [{ epoch: 8 }]);
+  assert.deepEqual(w.events("epoch"), [{ epoch: 8 }]);
   assert.deepEqual(w.seqs(), [2]);
 });
 
-test("a setting that makes no sense is an error that names it", () => {
+test("an invalid setting is refused with an error that names it", () => {
   class WebSocket {}
   for (const [config, word] of [[undefined, "url"], [{ url: "http://x" }, "url"], [{ url: [] }, "url"], [{ url: "ws://x", device: "" }, "device"],
     [{ url: "ws://x", device: "x".repeat(65) }, "device"], [{ url: "ws://x", window: 0 }, "window"], [{ url: "ws://x", pingEvery: NaN }, "pingEvery"],
@@ -562,7 +562,7 @@ test("a setting that makes no sense is an error that names it", () => {
   new Client({ url: "ws://x", WebSocket, window: 1000, device: undefined });
 });
 
-test("a WebSocket that throws is a connection that can't be made", async () => {
+test("an exception of the WebSocket constructor is reported as notConnected", async () => {
   const w = new World({ WebSocket: class { constructor() { throw new Error("not allowed here"); } } });
   const done = later(w.client.login("alice", "secret"));
   await w.clock.pass(0);

@@ -1,5 +1,5 @@
-// People on a real server, which the Go test that runs this has started and
-// kills when told.
+// Clients of a real server, which sdk_test.go starts, and which it kills, stops
+// and restarts on request.
 
 import assert from "node:assert/strict";
 import net from "node:net";
@@ -11,34 +11,34 @@ const { CHATD_URL, CHATD_LIMITED_URL, CHATD_CONTROL } = process.env;
 export const url = CHATD_URL;
 export const limited = CHATD_LIMITED_URL;
 
-/** Has the server killed, stopped or started: done when that is done. */
-export function control(word) {
+/** Has the server killed, stopped or started. command: "kill", "stop" or "start". Resolves when it is done. */
+export function control(command) {
   return new Promise((resolve, reject) => {
     const [host, port] = CHATD_CONTROL.split(":");
-    const socket = net.connect(port, host, () => socket.write(word + "\n"));
+    const socket = net.connect(port, host, () => socket.write(command + "\n"));
     let answer = "";
     socket.on("data", (bytes) => (answer += bytes));
     socket.on("error", reject);
-    socket.on("close", () => (answer === "ok\n" ? resolve() : reject(new Error(`${word}: ${answer}`))));
+    socket.on("close", () => (answer === "ok\n" ? resolve() : reject(new Error(`${command} the server: ${answer}`))));
   });
 }
 
-/** Waits until something is so. Only a test that fails waits for long. */
-export async function until(what, so) {
+/** Waits up to a minute until a condition is true. */
+export async function until(what, condition) {
   for (let i = 0; i < 6000; i++) {
-    if (so()) return;
+    if (condition()) return;
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
-  assert.fail(`waited in vain until ${what}`);
+  assert.fail(`timed out waiting until ${what}`);
 }
 
 let people = 0;
 const run = process.pid.toString(36) + Date.now().toString(36);
 
-/** A name that nobody has. */
+/** Returns an unused user name. */
 export const name = (who) => `${who}${run}${++people}`;
 
-/** Everyone that a test makes; ends with it. */
+/** The clients and relays of a test, which are closed at its end. */
 export class Cast {
   #all = [];
 
@@ -46,7 +46,7 @@ export class Cast {
     t.after(() => this.#all.forEach((one) => one.close()));
   }
 
-  /** A client that remembers what it was told. */
+  /** Returns a client that records its events and log lines. */
   client(config = {}) {
     const client = new Client({ url, backoffMin: 20, backoffMax: 300, log: (level, text, detail) => level !== "debug" && client.logged.push([text, detail]), ...config });
     client.logged = [];
@@ -59,7 +59,7 @@ export class Cast {
     return client;
   }
 
-  /** A new user, logged in. */
+  /** Returns the client of a new user, logged in. */
   async user(who, config) {
     const client = this.client(config);
     client.user = name(who);
@@ -75,7 +75,7 @@ export class Cast {
   }
 }
 
-/** A page of a conversation, also where the connection has just been lost. */
+/** Returns a page of a conversation, retrying if the connection is lost. */
 async function page(client, conversation, options) {
   for (;;) {
     await until(`${client.user} is online`, () => client.state.name === "online");
@@ -87,7 +87,7 @@ async function page(client, conversation, options) {
   }
 }
 
-/** All of a conversation, page by page, backwards. */
+/** Returns all messages of a conversation, requested page by page, the last page first. */
 export async function log(client, conversation, limit = 200) {
   let all = [];
   for (let more = true; more; ) {
@@ -99,19 +99,19 @@ export async function log(client, conversation, limit = 200) {
   return all;
 }
 
-/** Checks that what was sent is stored once, in the order in which it was
- * said and where the sender was told, and that each of the others has seen all
- * of it, once and in order. */
+/** Checks that the texts are stored once, in the order in which sender sent
+ * them, with the seq and time of its promises, and that each of the others has
+ * received all of them, once and in order. */
 export async function check(sender, conversation, texts, receipts, others) {
   const all = await log(sender, conversation);
   const mine = all.filter((m) => m.from === sender.id);
   assert.deepEqual(mine.map((m) => m.text), texts);
   assert.deepEqual(mine.map((m) => m.seq), receipts.map((r) => r.seq));
   assert.deepEqual(mine.map((m) => m.time), receipts.map((r) => r.time));
-  assert.deepEqual(all.map((m) => m.seq), all.map((_, i) => i + 1), "the log has no gap");
+  assert.deepEqual(all.map((m) => m.seq), all.map((_, i) => i + 1), "seqs in the history, want no gap");
   assert.equal(sender.pending.length, 0);
   for (const { client, from } of others) {
-    await until(`${client.user} has seen all`, () => client.seen.message.filter((m) => m.conversation === from).length >= texts.length);
+    await until(`${client.user} has received all messages`, () => client.seen.message.filter((m) => m.conversation === from).length >= texts.length);
     const seen = client.seen.message.filter((m) => m.conversation === from);
     assert.deepEqual(seen.map((m) => [m.seq, m.text]), mine.map((m) => [m.seq, m.text]));
   }

@@ -1,4 +1,4 @@
-// The promises, against a real server and through real failures.
+// The guarantees of the SDK, with a real server and real failures.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { Client, group, user } from "../chatd.js";
 import { Cast, check, control, limited, log, name, until, url } from "./live.js";
 
-test("what two people write to each other arrives as it was written", async (t) => {
+test("message texts arrive unchanged", async (t) => {
   const cast = new Cast(t);
   const alice = await cast.user("alice");
   const bob = await cast.user("bob");
@@ -14,7 +14,7 @@ test("what two people write to each other arrives as it was written", async (t) 
     "\ufeffmark", "e\u0301 is not \u00e9", "'; DROP TABLE messages; --", "\uffff \ufffe \u{10ffff}", "\r\n\t ", "{\"msgid\":6}", "\ud83d\ude00", "__proto__", "ß".repeat(16_384)];
   const receipts = await Promise.all(texts.map((text) => alice.send(user(bob.id), text)));
   await check(alice, user(bob.id), texts, receipts, [{ client: bob, from: user(alice.id) }]);
-  assert.deepEqual(await log(bob, user(alice.id), 3), bob.seen.message, "history says the same, page by page");
+  assert.deepEqual(await log(bob, user(alice.id), 3), bob.seen.message, "history, page by page, want the messages that were pushed");
   assert.deepEqual(bob.seen.message.map((m) => [m.from, m.name, m.time]), receipts.map((r) => [alice.id, alice.user, r.time]));
   await assert.rejects(alice.send(user(bob.id), "half of \ud83d"), { name: "badRequest" });
   assert.equal((await alice.send(user(alice.id), "a note")).seq, 1);
@@ -24,7 +24,7 @@ test("what two people write to each other arrives as it was written", async (t) 
   assert.deepEqual([alice.logged, bob.logged], [[], []]);
 });
 
-test("every device has everything, and one that was off gets what it missed, once", async (t) => {
+test("each device gets every message once, also those sent while it was offline", async (t) => {
   const cast = new Cast(t);
   const alice = await cast.user("alice", { device: "laptop" });
   const bob = await cast.user("bob");
@@ -51,7 +51,7 @@ test("every device has everything, and one that was off gets what it missed, onc
   assert.deepEqual(conversations.map((c) => [c.conversation, c.name, c.last, c.read, c.message.text]), [[user(bob.id), bob.user, 5, 5, "5"]]);
 });
 
-test("a server that is killed and comes back loses nothing, and stores nothing twice", async (t) => {
+test("no message is lost or stored twice when the server is killed and restarted", async (t) => {
   const cast = new Cast(t);
   const alice = await cast.user("alice");
   const bob = await cast.user("bob");
@@ -59,34 +59,34 @@ test("a server that is killed and comes back loses nothing, and stores nothing t
   await bob.joinGroup(alice.groups[0].id);
   const texts = Array.from({ length: 400 }, (_, i) => `number ${i}`);
   const sent = [];
-  const say = (n) => {
+  const sendNext = (n) => {
     for (const text of texts.slice(sent.length, sent.length + n)) sent.push(alice.send(room, text));
   };
   const back = () => until("both are back", () => alice.state.name === "online" && bob.state.name === "online");
-  say(100);
+  sendNext(100);
   await Promise.race(sent);
   await control("kill");
-  await until("both know", () => alice.state.name !== "online" && bob.state.name !== "online");
-  say(100); // while there is nobody
+  await until("both have lost the connection", () => alice.state.name !== "online" && bob.state.name !== "online");
+  sendNext(100); // while the server is down
   assert.ok(alice.pending.length >= 100);
   await control("start");
-  say(50);
+  sendNext(50);
   await back();
-  say(50);
+  sendNext(50);
   await sent.at(-1);
-  await control("stop"); // in order, this time
-  say(50);
+  await control("stop"); // a graceful shutdown this time
+  sendNext(50);
   await control("start");
   await back();
-  say(50);
+  sendNext(50);
   assert.equal(sent.length, texts.length);
   await check(alice, room, texts, await Promise.all(sent), [{ client: bob, from: room }]);
-  assert.equal(alice.seen.sent.length, texts.length, "each is acknowledged once");
+  assert.equal(alice.seen.sent.length, texts.length, "number of \"sent\" events");
   assert.equal(alice.seen.failed.length, 0);
   assert.ok(alice.stats.reconnects >= 2);
 });
 
-test("a connection that is cut in the middle of a window: every message once, in order", async (t) => {
+test("each message is stored once and in order when the connection is cut with messages in flight", async (t) => {
   const cast = new Cast(t);
   const relay = await cast.relay();
   const alice = await cast.user("alice", { url: relay.url });
@@ -96,18 +96,18 @@ test("a connection that is cut in the middle of a window: every message once, in
   relay.decide = ({ msgid }) => (msgid === 12 && cuts.includes(++acks) ? "cut" : "pass");
   const texts = Array.from({ length: 300 }, (_, i) => `number ${i}`);
   const receipts = await Promise.all(texts.map((text) => alice.send(user(bob.id), text)));
-  relay.decide = () => "pass"; // she may know of the last ones by having got them: their answers are yet to come
+  relay.decide = () => "pass"; // alice may know the last ones from the backlog, so more ACKs may follow
   await check(alice, user(bob.id), texts, receipts, [{ client: bob, from: user(alice.id) }]);
-  assert.ok(alice.stats.repeated >= cuts.length, "what had no answer was sent again");
+  assert.ok(alice.stats.repeated >= cuts.length, `repeated = ${alice.stats.repeated}, want at least ${cuts.length}`);
   assert.equal(alice.stats.acked, texts.length);
 });
 
-test("messages left by an earlier life are sent by the next one, with the same cid", async (t) => {
+test("a restored client sends the pending messages with the same cid", async (t) => {
   const cast = new Cast(t);
   const relay = await cast.relay();
   const alice = await cast.user("alice", { url: relay.url });
   const bob = await cast.user("bob");
-  relay.decide = ({ msgid }) => (msgid === 12 ? "drop" : "pass"); // stored, and she never learns
+  relay.decide = ({ msgid }) => (msgid === 12 ? "drop" : "pass"); // stored, but the ACK is lost
   const texts = ["one", "two", "three"];
   texts.forEach((text) => alice.send(user(bob.id), text));
   await until("bob has them", () => bob.seen.message.length === 3);
@@ -115,7 +115,7 @@ test("messages left by an earlier life are sent by the next one, with the same c
   alice.on("pending", (pending) => (kept = JSON.stringify(pending)));
   texts.push("four");
   alice.send(user(bob.id), "four");
-  await until("they are kept", () => kept);
+  await until("pending was reported", () => kept);
   alice.close();
   assert.equal(alice.pending.length, 4);
   const next = cast.client();
@@ -128,7 +128,7 @@ test("messages left by an earlier life are sent by the next one, with the same c
   assert.deepEqual(next.seen.sent.map((s) => [s.seq, s.cid]), all.map((m) => [m.seq, m.cid]));
 });
 
-test("what a connection loses or brings twice is seen once, in its order", async (t) => {
+test("messages arrive once and in order if the connection loses and repeats pushes", async (t) => {
   const cast = new Cast(t);
   const relay = await cast.relay();
   const alice = await cast.user("alice");
@@ -146,22 +146,22 @@ test("what a connection loses or brings twice is seen once, in its order", async
   assert.ok(bob.stats.duplicates > 0);
 });
 
-test("a server that says too fast is waited for, and the order stays", async (t) => {
+test("rate-limited messages and requests are retried, in order", async (t) => {
   const cast = new Cast(t);
   const alice = await cast.user("alice", { url: limited });
   const bob = await cast.user("bob", { url: limited });
   const texts = Array.from({ length: 150 }, (_, i) => `number ${i}`);
   const sent = texts.map((text) => alice.send(user(bob.id), text));
-  const found = alice.findUser(bob.user); // waits as well, and is not refused
+  const found = alice.findUser(bob.user); // must be retried too
   await check(alice, user(bob.id), texts, await Promise.all(sent), [{ client: bob, from: user(alice.id) }]);
   assert.equal((await found).id, bob.id);
-  assert.ok(alice.stats.repeated > 0, "the server never said too fast");
+  assert.ok(alice.stats.repeated > 0, "repeated = 0: the server never refused a message as too fast");
   assert.equal(alice.seen.failed.length, 0);
   assert.equal(alice.state.name, "online");
   assert.equal(alice.stats.reconnects, 0);
 });
 
-test("a device that is replaced, a password that changes, a token that ends", async (t) => {
+test("a replaced login, a changed password and a revoked token end a client", async (t) => {
   const cast = new Cast(t);
   const alice = await cast.user("alice");
   await assert.rejects(alice.register(alice.user.toUpperCase(), "secret1"), { errno: 1, name: "refused" });
@@ -169,13 +169,13 @@ test("a device that is replaced, a password that changes, a token that ends", as
   await assert.rejects(other.login(alice.user, "wrong password"), { errno: 1 });
   assert.equal(other.state.reason, "password");
   await other.loginToken(alice.token); // the same device
-  await until("the first is told", () => alice.state.name === "ended");
+  await until("the first client has ended", () => alice.state.name === "ended");
   assert.equal(alice.state.reason, "replaced");
   const phone = cast.client({ device: "phone" });
   await phone.login(alice.id, "secret1");
   const old = other.token;
   await phone.changePassword("secret1", "secret2");
-  await until("the other is told", () => other.state.name === "ended");
+  await until("the other client has ended", () => other.state.name === "ended");
   assert.deepEqual([other.state.reason, other.token, other.seen.token.at(-1).token], ["logout", "", ""]);
   await assert.rejects(other.loginToken(old), { errno: 1 });
   assert.equal(other.state.reason, "token");
@@ -184,7 +184,7 @@ test("a device that is replaced, a password that changes, a token that ends", as
   await phone.logout();
   await assert.rejects(other.loginToken(token), { errno: 1 });
   await other.login(alice.user, "secret2");
-  // One that doesn't hear why: its token is refused when it comes back.
+  // A client that misses the KICK: its token is refused when it reconnects.
   const relay = await cast.relay();
   const tablet = cast.client({ device: "tablet", url: relay.url });
   await tablet.login(alice.user, "secret2");
@@ -204,54 +204,54 @@ test("friends, presence, groups, blocks and events", async (t) => {
   assert.deepEqual(await alice.findUser(bob.user), { id: bob.id, name: bob.user });
   assert.deepEqual(await alice.addFriend(bob.id), { id: bob.id, name: bob.user, state: "online" });
   await assert.rejects(alice.addFriend(bob.id), { errno: 7, name: "already" });
-  await until("bob and the phone know", () => bob.friends.length === 1 && phone.friends.length === 1);
+  await until("bob and the phone have a new friend", () => bob.friends.length === 1 && phone.friends.length === 1);
   const relay = await cast.relay();
   const carol = await cast.user("carol", { url: relay.url });
   await carol.addFriend(alice.id);
-  await until("alice knows that carol is there", () => alice.friends.some((f) => f.id === carol.id && f.state === "online"));
+  await until("alice sees that carol is online", () => alice.friends.some((f) => f.id === carol.id && f.state === "online"));
   carol.close();
-  await until("and that she has gone", () => alice.seen.presence.some((p) => p.user === carol.id && p.state === "offline"));
+  await until("alice sees that carol is offline", () => alice.seen.presence.some((p) => p.user === carol.id && p.state === "offline"));
   assert.equal(alice.friends.find((f) => f.id === carol.id).state, "offline");
 
   const id = await alice.createGroup("a group", "about it");
-  await until("the phone knows the group by its name", () => phone.groups[0]?.name === "a group");
+  await until("the phone has the group and its name", () => phone.groups[0]?.name === "a group");
   const joined = await bob.joinGroup(id);
   assert.deepEqual([joined.name, joined.description, joined.count], ["a group", "about it", 2]);
-  await until("its members know", () => alice.groups[0].count === 2 && phone.groups[0].count === 2);
+  await until("alice and the phone see two members", () => alice.groups[0].count === 2 && phone.groups[0].count === 2);
   assert.deepEqual((await alice.groupUsers(id)).users.map((u) => [u.id, u.role]), [[alice.id, "creator"], [bob.id, "normal"]]);
   assert.deepEqual((await alice.groupUsers(id, { after: alice.id })).users.map((u) => u.id), [bob.id]);
   assert.equal((await bob.send(group(id), "to all")).seq, 1);
-  await until("all have it", () => alice.seen.message.length === 1 && phone.seen.message.length === 1);
+  await until("alice and the phone have the message", () => alice.seen.message.length === 1 && phone.seen.message.length === 1);
   assert.ok(bob.typing(group(id)));
   assert.ok(bob.tell(user(alice.id), "ring", "loud"));
-  await until("both events are there", () => alice.seen.event.length === 2 && phone.seen.event.length === 2);
+  await until("alice and the phone have both events", () => alice.seen.event.length === 2 && phone.seen.event.length === 2);
   alice.seen.event.sort((a, b) => (a.kind < b.kind ? -1 : 1));
   assert.deepEqual(alice.seen.event, [{ conversation: user(bob.id), from: bob.id, name: bob.user, kind: "ring", data: "loud" },
     { conversation: group(id), from: bob.id, name: bob.user, kind: "typing", data: "" }]);
 
   await assert.rejects(alice.leaveGroup(id), { errno: 6 });
   await alice.kickMember(id, bob.id);
-  await until("bob is out", () => bob.groups.length === 0);
+  await until("bob is no longer a member", () => bob.groups.length === 0);
   await assert.rejects(bob.send(group(id), "still here?"), { errno: 6, name: "notAllowed" });
   await bob.joinGroup(id);
   await bob.leaveGroup(id);
   await bob.joinGroup(id);
   await alice.dismissGroup(id);
-  await until("the group is gone for all", () => bob.groups.length === 0 && phone.groups.length === 0);
+  await until("bob and the phone no longer have the group", () => bob.groups.length === 0 && phone.groups.length === 0);
   await assert.rejects(bob.history(group(id)), { errno: 5 });
 
   await alice.block(bob.id, true);
   await assert.rejects(bob.send(user(alice.id), "hello?"), { errno: 6 });
-  await until("the phone knows of the block", () => phone.seen.change.some((c) => c.kind === "blocked" && c.user === bob.id));
+  await until("the phone sees the block", () => phone.seen.change.some((c) => c.kind === "blocked" && c.user === bob.id));
   await alice.block(bob.id, false);
   assert.equal((await bob.send(user(alice.id), "hello!")).seq, 1);
   await alice.delFriend(bob.id);
-  await until("bob is no friend any more", () => bob.friends.length === 0 && phone.friends.length === 1);
+  await until("the friendship is removed for both", () => bob.friends.length === 0 && phone.friends.length === 1);
   await assert.rejects(alice.findUser(name("nobody")), { errno: 5 });
   assert.deepEqual([alice.logged, bob.logged, phone.logged], [[], [], []]);
 });
 
-test("where no connection can be made no promise stays open", async (t) => {
+test("promises are rejected if no connection can be made", async (t) => {
   const cast = new Cast(t);
   const gone = await cast.relay();
   gone.refuse = true;
@@ -259,12 +259,12 @@ test("where no connection can be made no promise stays open", async (t) => {
   await assert.rejects(nobody.login("alice", "secret1"), { name: "notConnected" });
   await assert.rejects(nobody.register("alice", "secret1"), { name: "notConnected" });
   const waits = nobody.resume("token");
-  await until("it waits for the next try", () => nobody.state.name === "offline");
+  await until("the client waits to reconnect", () => nobody.state.name === "offline");
   nobody.close();
   await assert.rejects(waits, { name: "closed" });
 });
 
-test("the examples of README.md do what they say", async () => {
+test("the examples in README.md work", async () => {
   const [first, second] = [...readFileSync(new URL("../README.md", import.meta.url), "utf8").matchAll(/```js\n([^]*?)```/g)].map((m) => m[1]);
   const said = [];
   const [, imports, body] = /^(import .*\n)([^]*)$/.exec(first);
@@ -274,8 +274,8 @@ test("the examples of README.md do what they say", async () => {
   for (const word of Object.keys(words)) assert.ok(body.includes(word), word);
   const code = Object.entries(words).reduce((text, [from, to]) => text.replaceAll(from, to), body);
   const AsyncFunction = (async () => {}).constructor;
-  const heard = () => until("both have spoken", () => said.length === 2);
+  const heard = () => until("the example has printed two lines", () => said.length === 2);
   await new AsyncFunction("Client", "user", "console", "heard", code)(Client, user, { log: (line) => said.push(line) }, heard);
-  assert.deepEqual(said.map((line) => line.replace(/\w+:/, "bob:").replace(/, .*/, "")).sort(), ["bob: hello", "number 1"]);
-  new Function(second); // it is JavaScript
+  assert.deepEqual(said.map((line) => line.replace(/\w+:/, "bob:").replace(/, .*/, "")).sort(), ["bob: hello", "seq 1"]);
+  new Function(second); // throws if it isn't valid JavaScript
 });

@@ -1,11 +1,11 @@
-// A relay between a client and the server that can cut, swallow and double what the server says.
+// A relay between client and server that can drop and repeat the server's frames and cut connections.
 
 import net from "node:net";
 
 export class Relay {
-  /** What becomes of a frame of the server: "pass", "drop", "twice", or "cut": the connection ends before it. */
+  /** Returns what to do with a frame from the server: "pass", "drop", "twice", or "cut" (close the connection instead). */
   decide = () => "pass";
-  refuse = false; // connections end as soon as they are made
+  refuse = false; // close connections as soon as they are made
   #target;
   #server;
   #pairs = new Set();
@@ -56,7 +56,7 @@ export class Relay {
     });
   }
 
-  /** Ends all connections there are. */
+  /** Closes all connections. */
   cut() {
     for (const pair of [...this.#pairs]) pair.end();
   }
@@ -67,8 +67,8 @@ export class Relay {
   }
 }
 
-/** How long the WebSocket frame is that begins there, 0 where that isn't known
- * yet. A server doesn't mask. */
+/** Returns the length of the WebSocket frame at the start of b, or 0 if it isn't
+ * known yet. Frames from a server aren't masked. */
 function frameLength(b) {
   if (b.length < 2) return 0;
   const n = b[1] & 127;

@@ -1,4 +1,4 @@
-// Messages that go and come: order, once, holes, receipts, waiting when told.
+// Messages: order, no duplicates, gaps, receipts, rate limits, lists and events.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -7,7 +7,7 @@ import { World, chat, eventNames, fails, later, outcome, settle, wire } from "./
 
 const texts = (frames) => frames.map((f) => f.msg);
 
-test("what is written without a connection goes out later, in order, with its cid", async () => {
+test("messages queued while offline are sent in order after reconnecting", async () => {
   const w = new World();
   await w.login();
   w.socket.drop();
@@ -20,12 +20,12 @@ test("what is written without a connection goes out later, in order, with its ci
   assert.deepEqual(frames[0], { msgid: wire.ONE_CHAT, rid: frames[0].rid, toid: 2, msg: "a", cid: "cid-a" });
   for (const [i, f] of frames.entries()) w.socket.stored(f, i + 1);
   assert.deepEqual(await Promise.all([...sent, again]), [1, 2, 3, 4].map((seq) => ({ seq, time: seq * 1000 })));
-  assert.deepEqual(w.told("sent").map((s) => [s.text, s.seq]), [["a", 1], ["b", 2], ["c", 3], ["d", 4]]);
+  assert.deepEqual(w.events("sent").map((s) => [s.text, s.seq]), [["a", 1], ["b", 2], ["c", 3], ["d", 4]]);
   await w.client.flush();
-  assert.equal(w.clock.timers > 0, true, "the PING");
+  assert.equal(w.clock.timers > 0, true, "the timer of the PING must be running");
 });
 
-test("what had no answer when the connection was lost is sent again, marked so, before what came later", async () => {
+test("unacknowledged messages are resent with retry: true before newer ones", async () => {
   const w = new World();
   await w.login();
   const sent = ["a", "b", "c"].map((t) => w.client.send("g5", t));
@@ -40,13 +40,13 @@ test("what had no answer when the connection was lost is sent again, marked so, 
   assert.deepEqual(second.map((f) => f.retry), [true, true, undefined]);
   assert.deepEqual(second.slice(0, 2).map((f) => [f.cid, f.rid]), first.slice(1).map((f) => [f.cid, f.rid]));
   for (const [i, f] of second.entries()) w.socket.stored(f, i + 2);
-  w.socket.stored(second[0], 99); // a second answer says nothing
+  w.socket.stored(second[0], 99); // a second answer must be ignored
   assert.deepEqual((await Promise.all(sent)).map((r) => r.seq), [1, 2, 3, 4]);
-  assert.equal(w.told("sent").length, 4);
+  assert.equal(w.events("sent").length, 4);
   assert.deepEqual([w.client.stats.sent, w.client.stats.repeated, w.client.stats.acked], [6, 2, 4]);
 });
 
-test("no more is on the wire than the window, the server's or one's own", async () => {
+test("no more messages are in flight than the server's and the client's window allow", async () => {
   for (const [config, window, want] of [[{}, 3, 3], [{ window: 2 }, 256, 2]]) {
     const w = new World(config);
     await w.login({ window });
@@ -63,27 +63,27 @@ test("no more is on the wire than the window, the server's or one's own", async 
   }
 });
 
-test("a window is never larger than the protocol has it", async () => {
+test("the window is at most 256", async () => {
   const w = new World({ window: 1000 });
   await w.login({ window: 1000 });
   for (let i = 0; i < 300; i++) w.client.send("u2", String(i));
   assert.equal(w.socket.sent.length, 256);
 });
 
-test("errno 9: silence for as long as the server asks, then all again in its order", async () => {
+test("errno 9: nothing is sent for as long as the server asks, then all in order", async () => {
   const w = new World();
   await w.login();
   const sent = ["a", "b", "c", "d"].map((t, i) => w.client.send(`u${2 + (i % 2)}`, t, { cid: t }));
   const first = w.socket.all(wire.ONE_CHAT);
   w.socket.stored(first[0], 1);
-  // What is left of the wait becomes less.
+  // Later refusals ask for less, as part of the wait has passed.
   for (const [i, f] of first.slice(1).entries()) w.socket.answer(f, { errno: 9, retry_after_ms: 3_000 - 1_000 * i, cid: f.cid });
   w.socket.push(chat(2));
   sent.push(w.client.send("u4", "e"), w.client.send("u2", "f"));
   const asked = w.client.findUser("bob");
-  assert.equal(w.client.tell("u2", "typing"), false, "what is told later is worth nothing");
+  assert.equal(w.client.tell("u2", "typing"), false, "an event must not be queued while rate limited");
   await w.clock.pass(3_000);
-  w.socket.none(); // no message, no receipt, no request
+  w.socket.nothingSent(); // no message, receipt or request
   await w.clock.pass(3_000 / 8 + 30);
   const again = w.socket.sent.splice(0);
   assert.deepEqual(again.filter((f) => f.msgid === wire.ONE_CHAT).map((f) => f.msg), ["b", "c", "d", "e", "f"]);
@@ -97,7 +97,7 @@ test("errno 9: silence for as long as the server asks, then all again in its ord
   assert.equal(w.client.stats.refused, 0);
 });
 
-test("what was refused isn't sent again before all is answered that was on the wire behind it", async () => {
+test("a refused message isn't resent before all later ones in flight are answered", async () => {
   for (const errno of [9, 10]) {
     const w = new World();
     await w.login();
@@ -120,7 +120,7 @@ test("what was refused isn't sent again before all is answered that was on the w
   }
 });
 
-test("errno 9 to a request has it made again, but for a password", async () => {
+test("requests are retried after errno 9, except password changes", async () => {
   const w = new World();
   const s = await w.login();
   const done = w.client.findUser("bob");
@@ -134,16 +134,16 @@ test("errno 9 to a request has it made again, but for a password", async () => {
   const password = w.client.changePassword("old secret", "new secret");
   s.answer(s.take(wire.PASSWORD), { errno: 9, retry_after_ms: 30_000 });
   assert.equal((await fails(password, "tooFast")).retryAfter, 30_000);
-  later(w.client.findUser("and nothing else waits because of it"));
+  later(w.client.findUser("bob")); // must not wait because of the password
   s.take(wire.FIND_USER);
-  s.push({ msgid: wire.ERROR, errno: 9, errmsg: "too fast", retry_after_ms: 1_000 }); // of an event
+  s.push({ msgid: wire.ERROR, errno: 9, errmsg: "too fast", retry_after_ms: 1_000 }); // the answer to an event
   const lost = later(w.client.findUser("carol"));
   s.drop();
   await fails(lost, "notConnected");
   assert.equal(s.sent.length, 0);
 });
 
-test("a PING waits a little for a server that wants silence, but never so long that it seems dead", async () => {
+test("a PING is delayed by a short rate limit, but not by a long one", async () => {
   const w = new World();
   const s = await w.login();
   await w.clock.pass(29_000);
@@ -154,12 +154,12 @@ test("a PING waits a little for a server that wants silence, but never so long t
   assert.equal(s.pings, 1);
   s.push({ msgid: wire.ERROR, errno: 9, retry_after_ms: 60_000 });
   w.client.retryNow();
-  assert.equal(s.pings, 1, "nobody asks for a sign of life meanwhile");
+  assert.equal(s.pings, 1, "retryNow must not send a PING while rate limited");
   await w.clock.pass(45_000);
   assert.equal(s.pings, 2);
 });
 
-test("errno 10 and 3 hold up their conversation alone, longer each time", async () => {
+test("errno 10 holds back only its conversation, longer each time", async () => {
   const w = new World();
   const s = await w.login();
   const first = w.client.send("u2", "a");
@@ -182,7 +182,7 @@ test("errno 10 and 3 hold up their conversation alone, longer each time", async 
     assert.equal(frames[0].retry, true);
     for (const f of frames) s.answer(f, { errno: 10 });
   }
-  s.drop(); // a new connection holds nothing up
+  s.drop(); // a new connection ends the wait
   await w.clock.pass(100);
   await w.accept();
   const frames = w.socket.all(wire.ONE_CHAT);
@@ -190,7 +190,7 @@ test("errno 10 and 3 hold up their conversation alone, longer each time", async 
   assert.equal((await first).seq, 1);
 });
 
-test("a refusal for good ends a message, and the others go on", async () => {
+test("a refused message fails and the others are still sent", async () => {
   const w = new World();
   const s = await w.login();
   const no = later(w.client.send("u2", "no"));
@@ -200,15 +200,15 @@ test("a refusal for good ends a message, and the others go on", async () => {
   s.stored(b, 1);
   const error = await fails(no, "notAllowed");
   assert.deepEqual([error.errno, error.text, error.message], [6, "blocked", "blocked"]);
-  assert.deepEqual(w.told("failed").map(({ text, maybeStored }) => [text, maybeStored]), [["no", false]]);
+  assert.deepEqual(w.events("failed").map(({ text, maybeStored }) => [text, maybeStored]), [["no", false]]);
   assert.equal((await yes).seq, 1);
   s.push({ msgid: wire.ERROR, rid: a.rid, errno: 4 });
   w.client.send("u2", "bad");
   s.push({ msgid: wire.ERROR, rid: s.take(wire.ONE_CHAT).rid, errno: 4, errmsg: "msg: too long" });
-  assert.equal(w.told("failed")[0].error.name, "badRequest");
+  assert.equal(w.events("failed")[0].error.name, "badRequest");
 });
 
-test("what can't be a message is refused before it is sent, by the promise", async () => {
+test("send rejects invalid messages without sending them", async () => {
   const w = new World({ outbox: 2 });
   await fails(w.client.send("u2", "x"), "notLoggedIn");
   const s = await w.login();
@@ -217,14 +217,14 @@ test("what can't be a message is refused before it is sent, by the promise", asy
     const error = await fails(w.client.send(conversation, text, options), "badRequest");
     assert.equal(error.errno, 4);
   }
-  s.none();
-  assert.deepEqual(w.told("failed"), []);
+  s.nothingSent();
+  assert.deepEqual(w.events("failed"), []);
   for (const text of ["x".repeat(32768), "ß".repeat(16384)]) w.client.send("u2", text);
   await fails(w.client.send("u2", "one too many"), "outboxFull");
   assert.equal(s.all(wire.ONE_CHAT).length, 2);
 });
 
-test("the same cid is the same message", async () => {
+test("sending the same cid again in a conversation returns the first promise", async () => {
   const w = new World();
   const s = await w.login();
   const one = w.client.send("u2", "x", { cid: "C" });
@@ -234,17 +234,17 @@ test("the same cid is the same message", async () => {
   s.stored(a, 1);
   s.stored(b, 9);
   assert.deepEqual([(await one).seq, (await two).seq, (await other).seq], [1, 1, 9]);
-  s.none();
+  s.nothingSent();
 });
 
-test("a message sent again by hand is marked so", async () => {
+test("the retry option is passed on", async () => {
   const w = new World();
   const s = await w.login();
   w.client.send("u2", "x", { cid: "C", retry: true });
   assert.equal(s.take(wire.ONE_CHAT).retry, true);
 });
 
-test("pending is told of once a turn, and survives as JSON into the next life", async () => {
+test("pending is reported once per turn and can be restored from JSON", async () => {
   const w = new World();
   const kept = [];
   w.client.on("pending", (p) => kept.push(JSON.stringify(p)));
@@ -272,21 +272,21 @@ test("pending is told of once a turn, and survives as JSON into the next life", 
   await login;
   const again = next.socket.take(wire.GROUP_CHAT);
   assert.deepEqual([again.cid, again.retry], ["B", true]);
-  next.client.restore(JSON.parse(kept.at(-1))); // twice is once
-  next.socket.none();
+  next.client.restore(JSON.parse(kept.at(-1))); // restoring again must add nothing
+  next.socket.nothingSent();
   next.socket.stored(again, 7);
-  assert.deepEqual(next.told("sent"), [{ conversation: "g5", text: "b", cid: "B", seq: 7, time: 7000 }]);
+  assert.deepEqual(next.events("sent"), [{ conversation: "g5", text: "b", cid: "B", seq: 7, time: 7000 }]);
 });
 
-test("what waits for another user fails when somebody else logs in", async () => {
+test("pending messages of another user fail at login", async () => {
   const w = new World();
   w.client.restore([{ user: 8, conversation: "u2", text: "not alice's", cid: "A", retry: false }, { user: 1, conversation: "u2", text: "hers", cid: "B", retry: false }]);
   await w.login();
-  assert.deepEqual(w.told("failed").map((f) => [f.text, f.error.name, f.maybeStored]), [["not alice's", "loggedOut", false]]);
+  assert.deepEqual(w.events("failed").map((f) => [f.text, f.error.name, f.maybeStored]), [["not alice's", "loggedOut", false]]);
   assert.equal(w.socket.take(wire.ONE_CHAT).msg, "hers");
 });
 
-test("cancel takes back what was never on the wire", async () => {
+test("cancel withdraws only messages that haven't been sent", async () => {
   const w = new World({ window: 1 });
   const s = await w.login();
   w.client.send("u2", "a", { cid: "A" });
@@ -296,10 +296,10 @@ test("cancel takes back what was never on the wire", async () => {
   assert.equal(w.client.cancel("u2", "B"), true);
   await fails(b, "aborted");
   s.stored(s.take(wire.ONE_CHAT), 1);
-  s.none();
+  s.nothingSent();
 });
 
-test("flush waits until nothing waits, whatever becomes of it", async () => {
+test("flush resolves when all messages are acknowledged or refused", async () => {
   const w = new World();
   const s = await w.login();
   assert.deepEqual(await outcome(w.client.flush()), ["ok", undefined]);
@@ -313,7 +313,7 @@ test("flush waits until nothing waits, whatever becomes of it", async () => {
   assert.deepEqual(await outcome(done), ["ok", undefined]);
 });
 
-test("an answer that was lost is had from the message itself, where the server sends it", async () => {
+test("a message whose ACK was lost is acknowledged by its push", async () => {
   const w = new World();
   await w.login();
   const sent = w.client.send("u2", "x", { cid: "C" });
@@ -321,39 +321,39 @@ test("an answer that was lost is had from the message itself, where the server s
   await w.clock.pass(100);
   await w.accept({ offlinemsg: [chat(1), { ...chat(2), id: 1, name: "alice", toid: 2, msg: "x", cid: "C" }] });
   assert.deepEqual(await sent, { seq: 2, time: 2000 });
-  w.socket.none();
-  assert.deepEqual(w.seqs(), [1], "it is told of as sent, not as a message");
+  w.socket.nothingSent();
+  assert.deepEqual(w.seqs(), [1], "message 2 must be reported as sent, not as a message");
 });
 
-test("messages come once and in order, however they arrive", async () => {
+test("messages are delivered once and in order, however they arrive", async () => {
   const w = new World();
   const s = await w.login({ offlinemsg: [chat(3), chat(4)] });
-  assert.deepEqual(w.told("message").map((m) => [m.seq, m.backlog]), [[3, true], [4, true]]);
+  assert.deepEqual(w.events("message").map((m) => [m.seq, m.backlog]), [[3, true], [4, true]]);
   s.push(chat(4), chat(5), chat(3), chat(5));
-  assert.deepEqual(w.told("message"), [{ conversation: "u2", seq: 5, from: 2, name: "bob", text: "m5", cid: "c5", time: 5000 }]);
+  assert.deepEqual(w.events("message"), [{ conversation: "u2", seq: 5, from: 2, name: "bob", text: "m5", cid: "c5", time: 5000 }]);
   s.push(chat(8), chat(7));
   assert.deepEqual(w.seqs(), []);
   s.push(chat(6));
   assert.deepEqual(w.seqs(), [6, 7, 8]);
   await w.clock.pass(75);
-  assert.equal(s.sent.filter((f) => f.msgid === wire.SYNC).length, 0, "the hole was filled in time");
+  assert.equal(s.sent.filter((f) => f.msgid === wire.SYNC).length, 0, "no SYNC: pushes filled the gap in time");
   assert.equal(w.client.stats.duplicates, 3);
   assert.equal(w.client.stats.received, 6);
 });
 
-test("what is one's own from another device, and notes to oneself, are messages of the right conversation", async () => {
+test("own messages from other devices, notes and group messages get the right conversation", async () => {
   const w = new World();
   const s = await w.login();
   s.push({ ...chat(1), id: 1, name: "alice", toid: 2 }, { ...chat(1), id: 1, name: "alice", toid: 1 }, { ...chat(1), msgid: wire.GROUP_CHAT, toid: undefined, groupid: 5 });
-  assert.deepEqual(w.told("message").map((m) => m.conversation), ["u2", "u1", "g5"]);
+  assert.deepEqual(w.events("message").map((m) => m.conversation), ["u2", "u1", "g5"]);
 });
 
-test("a hole is asked for after a moment, page by page", async () => {
+test("a gap is requested after 75 ms, page by page", async () => {
   const w = new World();
   const s = await w.login();
   s.push(chat(1), chat(500), chat(501));
   await w.clock.pass(74);
-  s.none();
+  s.nothingSent();
   await w.clock.pass(1);
   const page = (from, to, more) => ({ peer: 2, messages: Array.from({ length: to - from + 1 }, (_, i) => chat(from + i)), first: 1, last: 501, more });
   let q = s.take(wire.SYNC);
@@ -371,7 +371,7 @@ test("a hole is asked for after a moment, page by page", async () => {
   assert.equal(w.client.stats.syncs, 3);
 });
 
-test("one's own acknowledged message beyond a hole is a gap like any other", async () => {
+test("the seq of an own message can reveal a gap", async () => {
   const w = new World();
   const s = await w.login();
   s.push(chat(1));
@@ -384,14 +384,14 @@ test("one's own acknowledged message beyond a hole is a gap like any other", asy
   assert.equal(s.all(wire.RECEIPT).at(-1).seq, 3);
 });
 
-test("an acknowledgement in a conversation that nothing is known of waits for what may come before it", async () => {
+test("an ACK in an unknown conversation waits for earlier messages before it is receipted", async () => {
   const w = new World();
   const s = await w.login({ more: true });
   w.client.send("u2", "mine");
   s.stored(s.take(wire.ONE_CHAT), 7);
   await w.clock.pass(1_999);
-  s.none();
-  s.push(chat(5), chat(6)); // the backlog has it
+  s.nothingSent();
+  s.push(chat(5), chat(6)); // from the backlog
   assert.deepEqual(w.seqs(), [5, 6]);
   await w.clock.pass(100);
   assert.equal(s.take(wire.RECEIPT).seq, 7);
@@ -399,14 +399,14 @@ test("an acknowledgement in a conversation that nothing is known of waits for wh
   w.client.send("u3", "mine");
   s.stored(s.take(wire.ONE_CHAT), 9);
   await w.clock.pass(2_100);
-  assert.equal(s.take(wire.RECEIPT).seq, 9, "the server holds that we have all that");
+  assert.equal(s.take(wire.RECEIPT).seq, 9, "seq of the receipt: no earlier messages will come");
   s.push({ ...chat(8), id: 3 });
-  assert.deepEqual(w.seqs(), [8], "and if not, it is new all the same");
+  assert.deepEqual(w.seqs(), [8], "an earlier message that comes after all must be delivered");
   s.push({ ...chat(8), id: 3 });
-  assert.deepEqual(w.seqs(), [], "once");
+  assert.deepEqual(w.seqs(), [], "the same message must not be delivered twice");
 });
 
-test("SYNC that is refused is tried again; where nothing is to be had what came is shown", async () => {
+test("a refused SYNC is retried; after errno 6 the messages beyond the gap are delivered", async () => {
   const w = new World();
   const s = await w.login();
   s.push(chat(1), chat(3));
@@ -423,7 +423,7 @@ test("SYNC that is refused is tried again; where nothing is to be had what came 
   assert.deepEqual(w.seqs(), [1, 3]);
 });
 
-test("SYNC says where history begins, and one without progress is not repeated at once", async () => {
+test("a SYNC without progress is retried with delays, and its first ends the gap", async () => {
   const w = new World();
   const s = await w.login();
   s.push(chat(1), chat(9));
@@ -440,7 +440,7 @@ test("SYNC says where history begins, and one without progress is not repeated a
   assert.deepEqual(w.seqs(), [1, 8, 9]);
 });
 
-test("a hole outlives its connection", async () => {
+test("a gap is requested again after reconnecting", async () => {
   const w = new World();
   await w.login();
   w.socket.push(chat(1), chat(3));
@@ -455,36 +455,36 @@ test("a hole outlives its connection", async () => {
   assert.deepEqual(w.seqs(), [1, 2, 3]);
 });
 
-test("history after a seq is no answer to a hole", async () => {
+test("the answer to history doesn't fill a gap", async () => {
   const w = new World();
   const s = await w.login();
   s.push(chat(1), chat(3));
   await w.clock.pass(75);
-  const hole = s.take(wire.SYNC);
+  const gap = s.take(wire.SYNC);
   const page = w.client.history("u2", { after: 1, limit: 200 });
   s.answer(s.take(wire.SYNC), { peer: 2, messages: [chat(2)], first: 1, last: 3, more: true });
   assert.equal((await page).messages[0].text, "m2");
   assert.deepEqual(w.seqs(), [1]);
-  s.answer(hole, { peer: 2, messages: [chat(2), chat(3)], first: 1, last: 3, more: false });
+  s.answer(gap, { peer: 2, messages: [chat(2), chat(3)], first: 1, last: 3, more: false });
   assert.deepEqual(w.seqs(), [2, 3]);
 });
 
-test("receipts are few: one for all that came within a moment, sixteen conversations at a time", async () => {
+test("receipts are sent once per 100 ms, for up to 16 conversations at a time", async () => {
   const w = new World();
   const s = await w.login();
   for (let seq = 1; seq <= 50; seq++) s.push(chat(seq));
-  s.none();
+  s.nothingSent();
   await w.clock.pass(100);
   const one = s.take(wire.RECEIPT);
   assert.deepEqual(one, { msgid: wire.RECEIPT, rid: one.rid, peer: 2, seq: 50 });
-  s.none();
+  s.nothingSent();
   for (let id = 10; id < 50; id++) s.push({ ...chat(1), id });
   for (const n of [16, 16, 8]) {
     await w.clock.pass(100);
     assert.equal(s.all(wire.RECEIPT).length, n);
   }
   await w.clock.pass(10_000);
-  s.none();
+  s.nothingSent();
 });
 
 test("a message counts as received once the listeners have returned", async () => {
@@ -497,19 +497,19 @@ test("a message counts as received once the listeners have returned", async () =
   assert.equal(w.client.saved.last.u2, 2);
 });
 
-test("many messages are receipted at once, that the server knows", async () => {
+test("a receipt is sent at once after 256 messages", async () => {
   const w = new World();
   const s = await w.login();
   for (let seq = 1; seq <= 300; seq++) s.push(chat(seq));
   const { seq } = s.take(wire.RECEIPT);
-  assert.ok(seq >= 256 && seq < 260, String(seq));
+  assert.ok(seq >= 256 && seq < 260, `receipt for seq ${seq}, want 256 to 259`);
 });
 
-test("of groups the login says how far we are", async () => {
+test("the login answer gives the starting seq of groups", async () => {
   const w = new World();
   const s = await w.login({ groups: [{ id: 5, groupname: "g", groupdesc: "", seq: 9, users: [] }] });
   await w.clock.pass(1_000);
-  s.none(); // which the server knows
+  s.nothingSent(); // no receipt: the server knows the starting seq
   w.client.send("g5", "mine");
   s.stored(s.take(wire.GROUP_CHAT), 11);
   await w.clock.pass(75);
@@ -519,10 +519,10 @@ test("of groups the login says how far we are", async () => {
   await w.clock.pass(100);
   await w.accept({ groups: [{ id: 5, groupname: "g", groupdesc: "", seq: 11, users: [] }] });
   await w.clock.pass(1_000);
-  assert.deepEqual(w.socket.all(wire.SYNC).map((f) => f.after), [9], "and no receipt for what nobody has sent");
+  assert.deepEqual(w.socket.all(wire.SYNC).map((f) => f.after), [9], "after of the SYNC: the same gap must be requested, and nothing receipted");
 });
 
-test("what is kept beyond a hole is bounded, and comes all the same", async () => {
+test("at most 512 messages are kept beyond a gap; SYNC brings the others", async () => {
   const w = new World();
   const s = await w.login();
   s.push(chat(1));
@@ -537,7 +537,7 @@ test("what is kept beyond a hole is bounded, and comes all the same", async () =
   assert.deepEqual(w.seqs(), Array.from({ length: 186 }, (_, i) => 515 + i));
 });
 
-test("what comes again is receipted again: the server doesn't know that it is here", async () => {
+test("a message that arrives again is receipted again", async () => {
   const w = new World();
   const s = await w.login();
   s.push(chat(1));
@@ -548,7 +548,7 @@ test("what comes again is receipted again: the server doesn't know that it is he
   assert.equal(s.take(wire.RECEIPT).seq, 1);
 });
 
-test("a receipt that is refused is sent again", async () => {
+test("a refused receipt is resent", async () => {
   const w = new World();
   const s = await w.login();
   s.push(chat(1));
@@ -558,12 +558,12 @@ test("a receipt that is refused is sent again", async () => {
   assert.deepEqual([got.seq, got.read, read.seq, read.read], [1, undefined, 1, true]);
   for (const q of [got, read]) s.push({ msgid: wire.ERROR, rid: q.rid, errno: 9, retry_after_ms: 1_000 });
   await w.clock.pass(1_000);
-  s.none();
+  s.nothingSent();
   await w.clock.pass(1_000);
   assert.equal(s.all(wire.RECEIPT).length, 2);
 });
 
-test("markRead tells no more than what has come without a hole, and outlives its connection", async () => {
+test("markRead stops at a gap and is resent after reconnecting", async () => {
   const w = new World();
   await w.login();
   w.socket.push(chat(1), chat(3));
@@ -582,11 +582,11 @@ test("markRead tells no more than what has come without a hole, and outlives its
   await w.clock.pass(100);
   await w.accept();
   await w.clock.pass(100);
-  assert.deepEqual(reads(), [3], "who knows whether it had arrived");
+  assert.deepEqual(reads(), [3], "the read receipt may have been lost: it must be resent");
   assert.throws(() => w.client.markRead("nonsense", 1), { name: "badRequest" });
 });
 
-test("what history shows before its pushes have come can be marked as read, and is told when they are there", async () => {
+test("messages from history can be marked as read; the receipt waits for their pushes", async () => {
   const w = new World();
   const s = await w.login();
   s.push(chat(1));
@@ -602,14 +602,14 @@ test("what history shows before its pushes have come can be marked as read, and 
   assert.equal(reads().at(-1), 3);
 });
 
-test("what was read from history alone is told too, but not while its backlog may be on its way", async () => {
+test("read receipts of conversations without pushes wait for the end of the backlog", async () => {
   for (const more of [false, true]) {
     const w = new World();
     const s = await w.login({ more });
     w.client.markRead("u2", 40);
     await w.clock.pass(more ? 1_999 : 100);
     if (more) {
-      s.none();
+      s.nothingSent();
       s.push({ ...chat(1), id: 3 });
       await w.clock.pass(1_999);
       assert.deepEqual(s.all(wire.RECEIPT).map((f) => f.peer), [3]);
@@ -619,7 +619,7 @@ test("what was read from history alone is told too, but not while its backlog ma
   }
 });
 
-test("no receipts for a group that was left while we were away", async () => {
+test("no receipts are sent for a group that was left while offline", async () => {
   const w = new World();
   await w.login({ groups: [{ id: 5, groupname: "g", groupdesc: "", seq: 4, users: [] }] });
   w.socket.push({ ...chat(5), msgid: wire.GROUP_CHAT, groupid: 5 });
@@ -628,17 +628,17 @@ test("no receipts for a group that was left while we were away", async () => {
   await w.clock.pass(100);
   await w.accept();
   await w.clock.pass(1_000);
-  w.socket.none();
+  w.socket.nothingSent();
   assert.deepEqual(w.client.saved.last, {});
 });
 
-test("listeners: one that throws harms nobody, each hears in order, off is off", async () => {
+test("listeners may throw, call methods, and be removed", async () => {
   const w = new World();
   const seen = [];
   w.client.on("message", () => { throw new Error("a listener's fault"); });
   const off = w.client.on("message", (m) => {
     seen.push(`message ${m.seq}`);
-    w.client.send("u2", "re"); // whatever it calls
+    w.client.send("u2", "re"); // a listener may call methods
   });
   w.client.on("sent", (m) => seen.push(`sent ${m.seq}`));
   const s = await w.login();
@@ -652,7 +652,7 @@ test("listeners: one that throws harms nobody, each hears in order, off is off",
   assert.equal(w.client.state.name, "online");
 });
 
-test("listeners are told in the order of what happened, whatever they do", async () => {
+test("listeners are called in the order of events, whatever they do", async () => {
   const w = new World({ window: 1 });
   const seen = [];
   w.client.on("message", (m) => {
@@ -667,7 +667,7 @@ test("listeners are told in the order of what happened, whatever they do", async
   assert.deepEqual(seen, ["first 1", "second 1", "first 2", "second 2", "new", "failed B"]);
 });
 
-test("nothing that a server sends is thrown out of the socket, or ends the client", async () => {
+test("invalid frames from the server neither throw nor end the client", async () => {
   const w = new World();
   const s = await w.login();
   const hostile = ["", "null", "[]", "7", "{", "{}", '{"msgid":"6"}', '{"msgid":6}', '{"msgid":6,"id":2,"toid":1,"seq":-1}', '{"msgid":6,"id":2,"toid":1,"seq":1e300}',
@@ -675,14 +675,14 @@ test("nothing that a server sends is thrown out of the socket, or ends the clien
     '{"msgid":17}', '{"msgid":17,"rid":null,"errno":9}', '{"msgid":999}', '{"msgid":26}', '{"msgid":28}', '{"msgid":32}', '{"msgid":34}', new ArrayBuffer(4), undefined,
     '{"__proto__":{"msgid":6},"constructor":1}', "[".repeat(100_000)];
   for (const data of hostile) s.raw(data);
-  for (const name of eventNames) w.told(name);
+  for (const name of eventNames) w.events(name);
   await w.clock.pass(1_000);
   s.sent.length = 0;
   assert.equal(w.client.state.name, "online");
   s.push(chat(1));
   assert.deepEqual(w.seqs(), [1]);
   assert.ok(w.client.stats.unreadable > 10);
-  // An answer that makes no sense is an error of whoever asked, or nothing.
+  // An invalid answer rejects the request or is ignored.
   const page = later(w.client.history("u2"));
   s.push({ msgid: 22, rid: s.take(wire.SYNC).rid, errno: 0 });
   assert.equal((await outcome(page))[0], "error");
@@ -694,7 +694,7 @@ test("nothing that a server sends is thrown out of the socket, or ends the clien
   await login.clock.pass(60_000);
 });
 
-test("the lists follow what is told: friends, groups, presence, blocks", async () => {
+test("pushes update friends and groups", async () => {
   const w = new World();
   const s = await w.login({
     friends: [{ id: 3, name: "carol", state: "offline" }, { id: 2, name: "bob", state: "online" }],
@@ -709,24 +709,24 @@ test("the lists follow what is told: friends, groups, presence, blocks", async (
   client.groups[0].users.pop();
   assert.equal(client.friends[0].name, "bob");
   assert.equal(client.groups[0].users.length, 1);
-  assert.deepEqual(w.told("change"), [{ kind: "lists" }]);
+  assert.deepEqual(w.events("change"), [{ kind: "lists" }]);
 
   s.push({ msgid: wire.PRESENCE, id: 3, state: "online" }, { msgid: wire.ADD_FRIEND, id: 4, name: "dave" }, { msgid: wire.DEL_FRIEND, id: 2 },
     { msgid: wire.ADD_GROUP, groupid: 5, id: 3, name: "carol" }, { msgid: wire.ADD_GROUP, groupid: 5, id: 3, name: "carol" }, { msgid: wire.ADD_GROUP, groupid: 6, id: 3, name: "carol" }, { msgid: wire.LEAVE_GROUP, groupid: 6, id: 3 },
     { msgid: wire.BLOCK, userid: 9, on: true }, { msgid: wire.BLOCK, userid: 9, on: false });
   assert.deepEqual(client.friends, [{ id: 3, name: "carol", state: "online" }, { id: 4, name: "dave", state: "offline" }]);
   assert.deepEqual(client.groups.map((g) => g.count), [2, 900]);
-  assert.deepEqual(w.told("presence"), [{ user: 3, state: "online" }]);
-  assert.deepEqual(w.told("change"), [{ kind: "friendAdded", user: 4, name: "dave" }, { kind: "friendRemoved", user: 2 },
+  assert.deepEqual(w.events("presence"), [{ user: 3, state: "online" }]);
+  assert.deepEqual(w.events("change"), [{ kind: "friendAdded", user: 4, name: "dave" }, { kind: "friendRemoved", user: 2 },
     { kind: "memberJoined", group: 5, user: 3, name: "carol" }, { kind: "memberJoined", group: 5, user: 3, name: "carol" }, { kind: "memberJoined", group: 6, user: 3, name: "carol" }, { kind: "memberLeft", group: 6, user: 3 },
     { kind: "blocked", user: 9 }, { kind: "unblocked", user: 9 }]);
 
   s.push({ msgid: wire.LEAVE_GROUP, groupid: 5, id: 1 }, { msgid: wire.DISMISS_GROUP, groupid: 6 });
   assert.deepEqual(client.groups, []);
-  assert.deepEqual(w.told("change"), [{ kind: "groupRemoved", group: 5 }, { kind: "groupRemoved", group: 6 }]);
+  assert.deepEqual(w.events("change"), [{ kind: "groupRemoved", group: 5 }, { kind: "groupRemoved", group: 6 }]);
 });
 
-test("the lists follow what one does oneself", async () => {
+test("own requests update friends and groups", async () => {
   const w = new World();
   const s = await w.login();
   const { client } = w;
@@ -762,42 +762,42 @@ test("the lists follow what one does oneself", async () => {
   await w.clock.pass(100);
   w.socket.open();
   assert.equal(w.socket.take(wire.LOGIN).token, "T2");
-  assert.deepEqual(w.told("change").map((c) => c.kind), ["lists", "friendAdded", "friendRemoved", "groupAdded", "groupAdded", "memberJoined", "memberLeft",
+  assert.deepEqual(w.events("change").map((c) => c.kind), ["lists", "friendAdded", "friendRemoved", "groupAdded", "groupAdded", "memberJoined", "memberLeft",
     "groupRemoved", "groupRemoved", "blocked"]);
 });
 
-test("a group that another device of one's own has joined is looked up", async () => {
+test("a group joined by another device of the user is looked up", async () => {
   const w = new World();
   const s = await w.login();
-  w.told("change");
+  w.events("change");
   s.push({ msgid: wire.ADD_GROUP, groupid: 5, id: 1, name: "alice" });
-  assert.deepEqual(w.told("change"), []);
+  assert.deepEqual(w.events("change"), []);
   s.push({ msgid: wire.ADD_GROUP, groupid: 5, id: 2, name: "bob" });
-  w.told("change");
+  w.events("change");
   s.answer(s.take(wire.CONVERSATIONS), { conversations: [{ groupid: 5, name: "five", first: 1, last: 0, read: 0, time: 1 }], more: false });
   s.answer(s.take(wire.GROUP_USERS), { groupid: 5, users: [{ id: 1, name: "alice", state: "online", role: "normal" }], more: false });
   await settle();
-  assert.deepEqual(w.told("change"), [{ kind: "groupAdded", group: 5 }]);
+  assert.deepEqual(w.events("change"), [{ kind: "groupAdded", group: 5 }]);
   assert.equal(w.client.groups[0].name, "five");
-  assert.deepEqual(w.client.groups[0].users.map((u) => u.id), [1, 2], "bob came meanwhile");
+  assert.deepEqual(w.client.groups[0].users.map((u) => u.id), [1, 2], "bob joined during the lookup and must be included");
   assert.equal(w.client.groups[0].count, 2);
-  // Where it can't be, it is told of all the same.
+  // If the lookup fails, the group is reported all the same.
   s.push({ msgid: wire.ADD_GROUP, groupid: 6, id: 1, name: "alice" });
   s.answer(s.take(wire.CONVERSATIONS), { errno: 10 });
   await settle();
-  assert.deepEqual(w.told("change"), [{ kind: "groupAdded", group: 6 }]);
+  assert.deepEqual(w.events("change"), [{ kind: "groupAdded", group: 6 }]);
   assert.deepEqual(w.client.groups[1].name, "");
 });
 
-test("events, reads and lists of others reach the right conversation", async () => {
+test("events and read receipts get the right conversation", async () => {
   const w = new World();
   const s = await w.login();
   s.push({ msgid: wire.EVENT, id: 2, name: "bob", toid: 1, event: "typing" }, { msgid: wire.EVENT, id: 2, name: "bob", groupid: 5, event: "ring", data: "x" },
     { msgid: wire.EVENT, id: 1, name: "alice", toid: 2, event: "typing" }, { msgid: wire.RECEIPT, peer: 2, id: 2, seq: 4, read: true },
     { msgid: wire.RECEIPT, groupid: 5, id: 1, seq: 6, read: true }, { msgid: wire.RECEIPT, peer: 2, id: 2, seq: 5, read: false });
-  assert.deepEqual(w.told("event"), [{ conversation: "u2", from: 2, name: "bob", kind: "typing", data: "" }, { conversation: "g5", from: 2, name: "bob", kind: "ring", data: "x" },
+  assert.deepEqual(w.events("event"), [{ conversation: "u2", from: 2, name: "bob", kind: "typing", data: "" }, { conversation: "g5", from: 2, name: "bob", kind: "ring", data: "x" },
     { conversation: "u2", from: 1, name: "alice", kind: "typing", data: "" }]);
-  assert.deepEqual(w.told("read"), [{ conversation: "u2", user: 2, seq: 4 }, { conversation: "g5", user: 1, seq: 6 }]);
+  assert.deepEqual(w.events("read"), [{ conversation: "u2", user: 2, seq: 4 }, { conversation: "g5", user: 1, seq: 6 }]);
   assert.equal(w.client.typing("u2"), true);
   assert.equal(w.client.tell("g5", "ring", "loud"), true);
   assert.deepEqual(s.all(wire.EVENT), [{ msgid: wire.EVENT, toid: 2, event: "typing" }, { msgid: wire.EVENT, groupid: 5, event: "ring", data: "loud" }]);
@@ -806,7 +806,7 @@ test("events, reads and lists of others reach the right conversation", async () 
   assert.equal(w.client.typing("u2"), false);
 });
 
-test("requests say what is asked, and without a connection why not", async () => {
+test("requests send their parameters, and reject without a connection", async () => {
   const w = new World();
   await fails(w.client.history("u2"), "notLoggedIn");
   const s = await w.login();
@@ -832,14 +832,14 @@ test("requests say what is asked, and without a connection why not", async () =>
   await fails(w.client.history("nonsense"), "badRequest");
 });
 
-test("requests have a bound", async () => {
+test("at most 1024 requests may be unanswered", async () => {
   const w = new World();
   await w.login();
   for (let i = 0; i < 1024; i++) later(w.client.findUser("x"));
   await fails(w.client.findUser("x"), "busy");
 });
 
-test("cids sort by time and don't repeat", () => {
+test("cids sort by time and are unique", () => {
   const cids = [0, 1, 255, 256, 1e12, 1e12 + 1, 2 ** 48 - 1].map((now) => newCid(now));
   assert.deepEqual([...cids].sort((a, b) => (Buffer.compare(Buffer.from(a), Buffer.from(b)))), cids);
   const many = new Set(Array.from({ length: 10_000 }, () => newCid(7)));
@@ -847,7 +847,7 @@ test("cids sort by time and don't repeat", () => {
   for (const cid of many) assert.match(cid, /^[-\w]{22}$/);
 });
 
-test("names of conversations", () => {
+test("parse accepts only valid conversations", () => {
   assert.deepEqual(parse("u7"), { peer: 7, group: 0 });
   assert.deepEqual(parse("g9007199254740991"), { peer: 0, group: 9007199254740991 });
   for (const bad of ["", "u", "7", "u07", "u-1", "u1.5", "x1", "u1 ", "g9007199254740992", null, {}, ["u1"]]) assert.throws(() => parse(bad), { name: "badRequest" });

@@ -1,4 +1,4 @@
-// chatd.d.ts says what there is, no more and no less.
+// chatd.d.ts declares exactly the API that the code has.
 
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
@@ -13,10 +13,10 @@ const sources = readdirSync(new URL("..", import.meta.url)).filter((name) => nam
 const sorted = (names) => [...new Set(names)].sort();
 const found = (text, pattern) => sorted([...text.matchAll(pattern)].map((m) => m[1]));
 
-/** What stands between the braces after a declaration. */
+/** Returns the text between the braces of a declaration. */
 function body(declaration) {
   const at = types.indexOf(declaration);
-  assert.ok(at >= 0, `chatd.d.ts has no ${declaration}`);
+  assert.ok(at >= 0, `chatd.d.ts doesn't declare ${declaration}`);
   const from = types.indexOf("{", at) + 1;
   let depth = 1;
   let to = from;
@@ -24,7 +24,7 @@ function body(declaration) {
   return types.slice(from, to - 1);
 }
 
-/** The names that are declared at the top of a body. */
+/** Returns the names of the members of a declaration, without nested ones. */
 function members(declaration) {
   let flat = body(declaration);
   for (let before; before !== flat; ) {
@@ -34,41 +34,41 @@ function members(declaration) {
   return sorted([...flat.matchAll(/^\s*(?:readonly )?(\w+)\??\s*[:;]/gm)].map((m) => m[1]).filter((name) => name !== "constructor"));
 }
 
-test("every export is declared, and the other way round", () => {
+test("chatd.d.ts declares exactly the exports", () => {
   assert.deepEqual(found(types, /^export (?:declare )?(?:function|class|const) (\w+)/gm), sorted(Object.keys(sdk)));
 });
 
-test("Client has the members that are declared, and no others", () => {
+test("Client has exactly the declared members", () => {
   const there = Object.getOwnPropertyDescriptors(new World().client);
   assert.deepEqual(members("export class Client"), sorted(Object.keys(there)));
   assert.deepEqual(Object.getOwnPropertyNames(sdk.Client.prototype), ["constructor"]);
   for (const [name, { get }] of Object.entries(there)) {
-    assert.equal(new RegExp(`readonly ${name}:`).test(types), Boolean(get), `${name} is read, not called`);
+    assert.equal(new RegExp(`readonly ${name}:`).test(types), Boolean(get), `${name}: want readonly if and only if it is a getter`);
   }
 });
 
-test("errors have what is declared", () => {
+test("ChatError has exactly the declared members", () => {
   const error = new sdk.ChatError(9, "tooFast", "too fast", 5);
   assert.ok(error instanceof Error);
   assert.deepEqual(members("export class ChatError"), sorted(Object.keys(error)));
   assert.deepEqual([error.errno, error.name, error.text, error.message, error.retryAfter], [9, "tooFast", "too fast", "too fast", 5]);
 });
 
-test("the names of errors, ends and events are those that the code uses", () => {
+test("the declared error names, end reasons, events and change kinds are those in the code", () => {
   const union = (name) => found(types.slice(types.indexOf(`type ${name}`)).split(";")[0], /"(\w+)"/g);
   const numbered = found(read("errors.js").split("};")[0], /\d+: "(\w+)"/g);
   assert.deepEqual(union("ErrorName"), sorted([...numbered, ...found(sources, /\bown\(\s*"(\w+)"/g), ...found(sources, /ChatError\(\d+, "(\w+)"/g)]));
   assert.deepEqual(members("export interface Events"), sorted(eventNames));
   assert.deepEqual(sorted(eventNames), found(sources, /core\.put(?:Last)?\("(\w+)"/g));
   const kinds = found(body("export interface Change").split(";")[0], /"(\w+)"/g);
-  for (const kind of kinds) assert.ok(sources.includes(`"${kind}"`), `no change is of kind ${kind}`);
-  for (const reason of union("EndReason")) assert.ok(sources.includes(`"${reason}"`), `nothing ends with ${reason}`);
+  for (const kind of kinds) assert.ok(sources.includes(`"${kind}"`), `the change kind ${kind} is declared, but never used`);
+  for (const reason of union("EndReason")) assert.ok(sources.includes(`"${reason}"`), `the end reason ${reason} is declared, but never used`);
 });
 
-test("every setting that is declared is looked at", () => {
-  for (const name of members("export interface Config")) assert.match(sources, new RegExp(`\\b(c|config|core\\.config|config\\(\\))\\.${name}\\b|[{,] ?${name}\\b[^}]*\\} = (this\\.#core\\.|core\\.)?config|\\b${name}:`), name);
+test("every declared setting is used", () => {
+  for (const name of members("export interface Config")) assert.match(sources, new RegExp(`\\b(c|config|core\\.config|config\\(\\))\\.${name}\\b|[{,] ?${name}\\b[^}]*\\} = (this\\.#core\\.|core\\.)?config|\\b${name}:`), `the setting ${name} is declared, but never used`);
 });
 
-test("the counters are those that are declared", () => {
+test("Stats has exactly the declared counters", () => {
   assert.deepEqual(members("export interface Stats"), sorted(Object.keys(new World().client.stats)));
 });

@@ -19,13 +19,13 @@ const (
 // kickTexts has for each reason the label of its counter, and the reason and
 // the text of the KICK.
 var kickTexts = [kickReasons]struct{ counter, reason, text string }{
-	kickIdle:      {"idle", proto.Idle, "nothing came for too long"},
-	kickSlow:      {"slow", proto.Slow, "too much waits to be read"},
-	kickSlowAll:   {"slow_all", proto.Slow, "too much waits to be read by all, most of it by this one"},
-	kickHeld:      {"held", proto.Abuse, "too much was sent ahead"},
-	kickHeldAll:   {"held_all", proto.Slow, "the server holds back too much for all; try again later"}, // not abuse, so that clients reconnect
-	kickBadFrames: {"bad_frames", proto.Abuse, "too many bad frames in a row"},
-	kickTooFast:   {"too_fast", proto.Abuse, "too fast, and told so again and again"},
+	kickIdle:      {"idle", proto.Idle, "idle timeout: log in soon after connecting, and send PING when idle"},
+	kickSlow:      {"slow", proto.Slow, "too many bytes are waiting for you to read them; reconnect"},
+	kickSlowAll:   {"slow_all", proto.Slow, "the server is out of buffer space, and this connection reads too slowly; reconnect"},
+	kickHeld:      {"held", proto.Abuse, "too many bytes sent without waiting for answers"},
+	kickHeldAll:   {"held_all", proto.Slow, "the server is out of buffer space for waiting requests; try again later"}, // not abuse, so that clients reconnect
+	kickBadFrames: {"bad_frames", proto.Abuse, "too many invalid frames in a row"},
+	kickTooFast:   {"too_fast", proto.Abuse, "rate limit ignored: frames sent before retry_after_ms had passed"},
 }
 
 // kick tells the client why, and closes the connection gracefully.

@@ -41,7 +41,7 @@ func (e *Error) Error() string { return fmt.Sprintf("%s (errno %d)", e.Message, 
 // milliseconds.
 func SlowDown(wait time.Duration) *Error {
 	wait = (wait + time.Millisecond - 1).Truncate(time.Millisecond)
-	return &Error{Errno: TooFast, Message: "too fast; try again later", RetryAfter: wait}
+	return &Error{Errno: TooFast, Message: "too many requests; try again later", RetryAfter: wait}
 }
 
 // Errorf returns an Error. The client gets the arguments: don't pass secrets.

@@ -20,7 +20,7 @@ func CheckName(name string) *Error {
 	digits := true
 	for _, r := range name {
 		if isForbiddenRune(r) {
-			return Errorf(BadRequest, "a name must not have control characters")
+			return Errorf(BadRequest, "a name must not contain control or format characters, got %U", r)
 		}
 		digits = digits && unicode.IsDigit(r)
 	}
@@ -30,9 +30,9 @@ func CheckName(name string) *Error {
 	case name == "":
 		return Errorf(BadRequest, "a name must not be empty")
 	case unicode.IsSpace(first) || unicode.IsSpace(last):
-		return Errorf(BadRequest, "a name must not begin or end with a blank")
+		return Errorf(BadRequest, "a name must not begin or end with a space")
 	case digits:
-		return Errorf(BadRequest, "a name must not be digits alone")
+		return Errorf(BadRequest, "a name must not consist of digits only")
 	}
 	return nil
 }

@@ -17,29 +17,29 @@ func TestCheckName(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"":               "a name must not be empty",
-		" a":             "a name must not begin or end with a blank",
-		"a ":             "a name must not begin or end with a blank",
-		"\u3000a":        "a name must not begin or end with a blank",
-		"a\u00a0":        "a name must not begin or end with a blank",
-		" ":              "a name must not begin or end with a blank",
-		"a\tb":           "a name must not have control characters",
-		"a\x00b":         "a name must not have control characters",
-		"a\u0085b":       "a name must not have control characters",
-		"a\u202eb":       "a name must not have control characters",
-		"a\u200bb":       "a name must not have control characters",
-		"a\u2028b":       "a name must not have control characters",
-		"a\u2029b":       "a name must not have control characters",
-		"\ufeffa":        "a name must not have control characters",
-		"123":            "a name must not be digits alone",
-		"\u0661\u0662":   "a name must not be digits alone",
-		"\uff11":         "a name must not be digits alone",
+		" a":             "a name must not begin or end with a space",
+		"a ":             "a name must not begin or end with a space",
+		"\u3000a":        "a name must not begin or end with a space",
+		"a\u00a0":        "a name must not begin or end with a space",
+		" ":              "a name must not begin or end with a space",
+		"a\tb":           "a name must not contain control or format characters, got U+0009",
+		"a\x00b":         "a name must not contain control or format characters, got U+0000",
+		"a\u0085b":       "a name must not contain control or format characters, got U+0085",
+		"a\u202eb":       "a name must not contain control or format characters, got U+202E",
+		"a\u200bb":       "a name must not contain control or format characters, got U+200B",
+		"a\u2028b":       "a name must not contain control or format characters, got U+2028",
+		"a\u2029b":       "a name must not contain control or format characters, got U+2029",
+		"\ufeffa":        "a name must not contain control or format characters, got U+FEFF",
+		"123":            "a name must not consist of digits only",
+		"\u0661\u0662":   "a name must not consist of digits only",
+		"\uff11":         "a name must not consist of digits only",
 		"bad \xff utf-8": "a name must be valid UTF-8",
 	} {
 		err := CheckName(name)
 		if err == nil {
 			t.Errorf("%q is not refused", name)
 		} else if err.Errno != BadRequest || err.Message != want {
-			t.Errorf("%q: %v, want %s", name, err, want)
+			t.Errorf("CheckName(%q) = %v, want %q (errno %d)", name, err, want, BadRequest)
 		}
 	}
 }

@@ -29,7 +29,7 @@ type session struct {
 	calls    map[int64]*call
 	loggedIn bool
 	kick     *KickError
-	// rejection is the reason why the server rejected the connection before a login.
+	// rejection is why the server refused the connection before a login.
 	rejection error
 	err       error // why the session has ended
 	pingAt    time.Time
@@ -42,7 +42,7 @@ type session struct {
 // itself for the conversation.
 type call struct {
 	req          *proto.Request
-	ch           chan callResult // 1
+	ch           chan callResult // capacity 1
 	conversation *conversation
 }
 

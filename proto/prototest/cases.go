@@ -16,7 +16,7 @@ type Request struct {
 type Response struct {
 	Name     string
 	Wire     string
-	Response proto.Response // without Fields but for FRID
+	Response proto.Response // Fields has at most FRID
 }
 
 func fields(fs ...proto.Field) (s proto.Fields) {
@@ -26,7 +26,7 @@ func fields(fs ...proto.Field) (s proto.Fields) {
 	return s
 }
 
-// Requests returns every message that a client sends, in every form.
+// Requests returns every message of a client, in every form.
 func Requests() []Request {
 	return []Request{
 		{"login by name", `{"msgid":1,"rid":1,"name":"zhang san","password":"secret"}`,
@@ -84,7 +84,7 @@ func Requests() []Request {
 	}
 }
 
-// Responses returns every message that a server sends, for success and refusal.
+// Responses returns every message of a server, with success and refusal.
 func Responses() []Response {
 	rid := fields(proto.FRID)
 	chat := proto.Chat{Op: proto.ONE_CHAT, ID: 1, Name: "li", ToID: 2, Msg: "hi", Time: 1700000000000, Seq: 7, CID: "c-1"}

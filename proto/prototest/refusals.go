@@ -8,13 +8,13 @@ import (
 	"chatd/proto"
 )
 
-// Refusal is a frame that the decoder refuses. The server answers it with ERROR,
-// with the rid if HasRID.
+// Refusal is a frame that the decoder refuses. The server answers it with ERROR, with
+// the rid if HasRID is set.
 type Refusal struct {
 	Wire    string
 	Errno   proto.Errno
 	Message string
-	Op      proto.Op // as far as it could be read
+	Op      proto.Op // 0 if it couldn't be read
 	HasRID  bool
 	RID     int64
 }
@@ -27,7 +27,7 @@ const (
 	wantString  = " must be a string"
 )
 
-// Refusals returns a frame for each reason for a refusal.
+// Refusals returns frames for every reason to refuse one.
 func Refusals() []Refusal {
 	var all []Refusal
 	add := func(op proto.Op, message string, wires ...string) {
@@ -43,13 +43,13 @@ func Refusals() []Refusal {
 			all = append(all, r)
 		}
 	}
-	// A message of op with these fields, and a rid that must come back.
+	// msg returns a message of op with these fields and the rid 7.
 	msg := func(op proto.Op, fields string) string {
 		return `{"rid":7,"msgid":` + strconv.Itoa(int(op)) + `,` + fields + `}`
 	}
 	long := strings.Repeat
 
-	// No JSON object.
+	// Not a JSON object.
 	add(0, "invalid JSON at byte 0: a frame must be a JSON object", "", "[]", "null", `"{}"`, "1", "\ufeff{}", "}")
 	add(0, "invalid JSON at byte 2: a frame must be a JSON object", "  ")
 	add(0, "invalid JSON at byte 1: unexpected end of frame", "{")
@@ -67,10 +67,10 @@ func Refusals() []Refusal {
 	add(0, "invalid JSON at byte 14: lone surrogate", `{"rid":7,"x":"\ud800"}`, `{"rid":7,"x":"\uDFFF"}`, `{"rid":7,"x":"\ud800\u0041"}`, `{"rid":7,"x":"\ud800\ud800"}`, `{"rid":7,"x":"\ud800x"}`)
 	add(0, "invalid JSON at byte 14: unescaped control character in a string", `{"rid":7,"x":"`+"\n"+`"}`, `{"rid":7,"x":"`+"\x00"+`"}`, `{"rid":7,"x":"`+"\x1f"+`2345678"}`)
 	add(0, "invalid JSON at byte 14: invalid UTF-8",
-		`{"rid":7,"x":"`+"\xff"+`"}`,             // never a lead byte
-		`{"rid":7,"x":"`+"\x80"+`"}`,             // a continuation alone
-		`{"rid":7,"x":"`+"\xc3"+`"}`,             // cut short
-		`{"rid":7,"x":"`+"\xe4\xbd"+`"}`,         // cut short
+		`{"rid":7,"x":"`+"\xff"+`"}`,             // never valid
+		`{"rid":7,"x":"`+"\x80"+`"}`,             // a continuation byte alone
+		`{"rid":7,"x":"`+"\xc3"+`"}`,             // truncated
+		`{"rid":7,"x":"`+"\xe4\xbd"+`"}`,         // truncated
 		`{"rid":7,"x":"`+"\xc0\xaf"+`"}`,         // overlong
 		`{"rid":7,"x":"`+"\xe0\x80\xaf"+`"}`,     // overlong
 		`{"rid":7,"x":"`+"\xed\xa0\x80"+`"}`,     // a surrogate
@@ -87,7 +87,7 @@ func Refusals() []Refusal {
 	add(0, "invalid JSON at byte 88: nested more than 16 levels deep", `{"rid":7,"x":`+long(`{"a":`, 16)+`1`+long("}", 16)+`}`, `{"rid":7,"x":`+long(`{"a":`, 10_000))
 	add(proto.PING, "invalid JSON at byte 20: unexpected data after the JSON object", `{"rid":7,"msgid":18}{}`, `{"rid":7,"msgid":18},`, `{"rid":7,"msgid":18}`+"\x00", `{"rid":7,"msgid":18}}`)
 
-	// No op.
+	// No op that a client sends.
 	add(0, "msgid is missing", `{}`, `{"rid":7,"toid":1}`, `{"rid":7,"x":1,"Msgid":18,"MSGID":18}`)
 	add(0, "msgid must be an integer", `{"rid":7,"msgid":"18"}`, `{"rid":7,"msgid":18.0}`, `{"rid":7,"msgid":1e1}`, `{"rid":7,"msgid":null}`, `{"rid":7,"msgid":true}`, `{"rid":7,"msgid":[18]}`, `{"rid":7,"msgid":{"msgid":18}}`)
 	add(0, "unknown msgid 0", `{"rid":7,"msgid":0}`)
@@ -102,7 +102,7 @@ func Refusals() []Refusal {
 	add(proto.PRESENCE, "msgid 24 (PRESENCE) is sent by servers only", `{"rid":7,"msgid":24}`)
 	add(proto.PING, "rid"+wantInteger, `{"rid":"7","msgid":18}`, `{"rid":7.0,"msgid":18}`, `{"rid":7e0,"msgid":18}`, `{"rid":null,"msgid":18}`, `{"rid":9007199254740992,"msgid":18}`, `{"rid":-9007199254740992,"msgid":18}`, `{"rid":1e400,"msgid":18}`)
 
-	// What is wrong with each kind of field, in the op that shows it best.
+	// Invalid values of each kind of field.
 	for _, f := range []struct {
 		op        proto.Op
 		key, rest string
@@ -161,7 +161,7 @@ func Refusals() []Refusal {
 		add(f.op, f.key+" must have at most "+f.most, msg(f.op, `"`+f.key+`":"`+f.long+`"`+f.rest))
 	}
 
-	// What must be there.
+	// Missing fields, and fields that exclude each other.
 	add(proto.LOGIN, "send either a token, or a password with an id or a name", `{"rid":7,"msgid":1}`, msg(proto.LOGIN, `"password":"secret"`))
 	add(proto.LOGIN, "password is missing", msg(proto.LOGIN, `"id":1`), msg(proto.LOGIN, `"name":"n","device":"d"`))
 	add(proto.LOGIN, "send either id or name, not both", msg(proto.LOGIN, `"id":1,"name":"n","password":"secret"`))

@@ -79,8 +79,8 @@ func (d *Decoder) bindHeader(op *Op, rid *int64, fields *Fields) *Error {
 	if v.kind != kindInteger {
 		return Errorf(BadRequest, "msgid must be an integer")
 	}
-	// A msgid that doesn't fit in an Op is still an integer. Leave Op at 0, which is
-	// unknown as well.
+	// A msgid that doesn't fit in an Op is still an integer. Op stays 0, which no
+	// client sends either.
 	if n, ok := parseInteger(d.scanner.buf[v.start:v.end]); ok && n == int64(Op(n)) {
 		*op = Op(n)
 	}

@@ -8,7 +8,7 @@ const (
 	MaxResponse = 512 << 10 // a server's frame body
 	MinRequest  = 2         // "{}"
 	MaxDepth    = 16        // nesting of objects and arrays, counting the frame's own object
-	MaxID       = 1<<53 - 1 // largest id, seq, time and rid: a double holds it exactly
+	MaxID       = 1<<53 - 1 // largest ID, seq, time and rid: a double holds it exactly
 
 	MaxNameChars     = 50 // name and groupname
 	MaxDescChars     = 200

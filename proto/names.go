@@ -11,8 +11,8 @@ import (
 
 // CheckName checks the name of a user or a group; the decoder has checked its
 // length. A name must be valid UTF-8, without control characters and without
-// spaces at its ends. It must not consist of digits only, because it would be
-// taken for an id. The error is BadRequest.
+// spaces at its ends. It must not consist of digits only, because clients would
+// take it for an ID. The error is BadRequest.
 func CheckName(name string) *Error {
 	if !utf8.ValidString(name) {
 		return Errorf(BadRequest, "a name must be valid UTF-8")

@@ -5,11 +5,11 @@ package proto
 type Response struct {
 	Op     Op
 	Fields Fields // set by decoding: the fields that are present. Encoding uses only FRID
-	RID    int64  // written if Fields has FRID
+	RID    int64  // encoded if Fields has FRID
 
 	Errno      Errno
 	ErrMsg     string
-	RetryAfter int64 // ms
+	RetryAfter int64 // in milliseconds
 
 	ID, ToID, Peer, GroupID, FriendID, UserID int64
 	Seq, Time, First, Last                    int64

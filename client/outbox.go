@@ -79,8 +79,9 @@ func (c *Client) Send(ctx context.Context, conv Conv, text string) (Receipt, err
 }
 
 // SendAsync queues a message and returns. done, which may be nil, is called once,
-// with the results of Send, from a goroutine of the client. It must not block: it
-// may call SendAsync, but no method with a context. If SendAsync returns an error
+// with the results of Send, on another goroutine or in Login, Logout or Close. It
+// must not block: it may call SendAsync, but no method with a context, and none of
+// these three. If SendAsync returns an error
 // (ErrOutboxFull, ErrNotLoggedIn, ErrClosed, or a *proto.Error about the
 // arguments), nothing was queued and done isn't called.
 func (c *Client) SendAsync(conv Conv, text string, done func(Receipt, error)) error {

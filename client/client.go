@@ -158,7 +158,7 @@ type Stats struct {
 	Duplicates  uint64 // chat messages received again and dropped
 	Syncs       uint64 // SYNC requests for missing messages
 	QueueFull   uint64 // chat messages left to SYNC because handlers were slow
-	Dropped     uint64 // presence, reads and events dropped because handlers were slow
+	Dropped     uint64 // other notifications dropped because handlers were slow
 	Receipts    uint64 // receipts sent
 	Undecodable uint64 // frames from the server that couldn't be decoded
 	Reconnects  uint64 // logins after a lost connection

@@ -13,7 +13,7 @@ import (
 var (
 	ErrClosed       = errors.New("client: closed")                                        // Close was called
 	ErrNotConnected = errors.New("client: not connected")                                 // no connection, or lost before the answer
-	ErrNotLoggedIn  = errors.New("client: not logged in")                                 // not logged in, or not any more
+	ErrNotLoggedIn  = errors.New("client: not logged in")                                 // not logged in, or no longer
 	ErrLoggedOut    = errors.New("client: logged out")                                    // a message failed because of a logout
 	ErrReplaced     = errors.New("client: logged in elsewhere with the same device name") // in a StateChange that is Final
 	ErrNoToken      = errors.New("client: no saved token; log in with the password")      // of Resume

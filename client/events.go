@@ -12,11 +12,12 @@ import (
 // Conv identifies a conversation: with a user, or of a group. Exactly one field
 // is set in a valid Conv. It can be a map key.
 type Conv struct {
-	Peer  int64 // the other user's ID; one's own ID is for notes to self
+	Peer  int64 // the other user's ID; the client's own user ID is for notes to self
 	Group int64 // the group's ID
 }
 
-// User returns the conversation with a user. One's own ID is for notes to self.
+// User returns the conversation with a user. The client's own user ID is for notes
+// to self.
 func User(id int64) Conv { return Conv{Peer: id} }
 
 // Group returns the conversation of a group.
@@ -67,7 +68,7 @@ func (c Conv) check() error {
 type Message struct {
 	Conv    Conv      // the conversation
 	Seq     int64     // its number in the conversation, from 1
-	From    int64     // the sender's ID; the own ID if another device of the user sent it
+	From    int64     // the sender's ID; the client's own user ID if another of the user's devices sent it
 	Name    string    // the sender's name
 	Text    string    // as sent; escape it before displaying it
 	CID     string    // the sender's own ID for the message
@@ -86,7 +87,7 @@ type Event struct {
 }
 
 // Read reports that a user has read a conversation up to Seq: the peer, or the
-// own user on another device.
+// client's own user on another device.
 type Read struct {
 	Conv Conv  // the conversation
 	User int64 // the reader's ID
@@ -106,11 +107,11 @@ type ChangeKind int
 const (
 	FriendAdded    ChangeKind = iota + 1 // User, Name
 	FriendRemoved                        // User
-	MemberJoined                         // Group, User (the own user if another device joined), Name
-	MemberLeft                           // Group, User: left or was removed; may be the own user
+	MemberJoined                         // Group, User (the client's own if another device joined), Name
+	MemberLeft                           // Group, User: left or was removed; may be the client's own
 	GroupDismissed                       // Group
-	UserBlocked                          // User, by another device of the own user
-	UserUnblocked                        // User, by another device of the own user
+	UserBlocked                          // User, by another of the user's devices
+	UserUnblocked                        // User, by another of the user's devices
 )
 
 // Change reports a change to friends or groups that this client didn't request.
@@ -155,7 +156,7 @@ type StateChange struct {
 // dropped, except state changes.
 type Handlers struct {
 	State    func(StateChange) // the state of the connection has changed
-	Message  func(Message)     // a message of another user, or from another device of the own user
+	Message  func(Message)     // a message of another user, or from another of the user's own devices
 	Event    func(Event)       // an ephemeral event
 	Read     func(Read)        // a user has read a conversation
 	Presence func(Presence)    // a friend came online or went offline

@@ -198,10 +198,10 @@ func (c *Client) scheduleReconnect(cause error) time.Duration {
 
 // reconnect waits, then logs in with the token, until it succeeds, must not
 // retry, or another Login or Logout has happened.
-func (c *Client) reconnect(logins int64, wait time.Duration) {
+func (c *Client) reconnect(generation int64, wait time.Duration) {
 	for c.sleep(wait) && c.lockLogin(c.ctx) == nil {
 		c.mu.Lock()
-		token, outdated := c.token, c.loginGeneration != logins || !c.stayLoggedIn
+		token, outdated := c.token, c.loginGeneration != generation || !c.stayLoggedIn
 		c.mu.Unlock()
 		if outdated {
 			c.unlockLogin()

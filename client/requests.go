@@ -13,9 +13,9 @@ import (
 // The package documentation lists the errors that all requests have in common.
 // The methods document only refusals by the server.
 
-// AddFriend makes two users friends of each other, and returns the friend. Errno 4:
-// user is the own user; 5: no such user; 6: the user has blocked you; 7: already
-// friends; 13: one of the two friend lists is full.
+// AddFriend adds a user as a friend, on both sides, and returns the friend. Errno 4:
+// user is the client's own user; 5: no such user; 6: the user has blocked the client's
+// user; 7: already friends; 13: one of the two friend lists is full.
 func (c *Client) AddFriend(ctx context.Context, user int64) (proto.Friend, error) {
 	r, err := c.call(ctx, &proto.Request{Op: proto.ADD_FRIEND, FriendID: user})
 	if err != nil {
@@ -72,8 +72,8 @@ func (c *Client) DismissGroup(ctx context.Context, group int64) error {
 
 // Block blocks a user, or unblocks them if on is false. Messages, events and
 // friend requests of a blocked user are refused or dropped, and they don't see
-// the own user's presence. Blocking twice is no error. Errno 4: user is the own
-// user; 5: no such user.
+// the client's user online. Blocking twice is no error. Errno 4: user is the client's
+// own user; 5: no such user.
 func (c *Client) Block(ctx context.Context, user int64, on bool) error {
 	return c.do(ctx, &proto.Request{Op: proto.BLOCK, UserID: user, On: on})
 }

@@ -169,7 +169,7 @@ func TestHistoryIsRead(t *testing.T) {
 }
 
 // Messages from History whose pushes are still on their way, as after a
-// reconnect, can be marked as read. The server is told when the pushes have
+// reconnect, can be marked as read. The receipt is sent when the pushes have
 // arrived.
 func TestHistoryAheadIsRead(t *testing.T) {
 	f, rec := newFake(t), newRecord(t)

@@ -20,7 +20,7 @@ const (
 // the text of the KICK.
 var kickTexts = [kickReasons]struct{ counter, reason, text string }{
 	kickIdle:      {"idle", proto.Idle, "idle timeout: log in soon after connecting, and send PING when idle"},
-	kickSlow:      {"slow", proto.Slow, "too many bytes are waiting for you to read them; reconnect"},
+	kickSlow:      {"slow", proto.Slow, "too many unread bytes are queued for this connection; reconnect"},
 	kickSlowAll:   {"slow_all", proto.Slow, "the server is out of buffer space, and this connection reads too slowly; reconnect"},
 	kickHeld:      {"held", proto.Abuse, "too many bytes sent without waiting for answers"},
 	kickHeldAll:   {"held_all", proto.Slow, "the server is out of buffer space for waiting requests; try again later"}, // not abuse, so that clients reconnect

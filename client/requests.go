@@ -115,10 +115,10 @@ func (c *Client) GroupUsers(ctx context.Context, group int64) iter.Seq2[proto.Me
 	}
 }
 
-// Conversations returns up to limit (1 to 100) conversations, latest first, whose
-// last message is older than before (in Unix milliseconds; 0 means now). If more
-// is true there are older ones: pass the Time of the last one as before. Errno 4:
-// limit is out of range.
+// Conversations returns about limit (1 to 100) conversations, latest first, with a
+// Time below before (in Unix milliseconds; 0 means now). If more is true there are
+// older ones: pass the Time of the last one as before. A page has more than limit
+// conversations if several have the same Time. Errno 4: limit is out of range.
 func (c *Client) Conversations(ctx context.Context, before int64, limit int) (list []proto.Conversation, more bool, err error) {
 	r, err := c.call(ctx, &proto.Request{Op: proto.CONVERSATIONS, Before: before, Limit: int64(limit)})
 	if err != nil {

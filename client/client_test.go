@@ -327,8 +327,8 @@ func TestOwnAckFirst(t *testing.T) {
 	rec.wantSeqs(1, 2, 4)
 }
 
-// Receipts report only messages from which a handler has returned. Close sends
-// those that are due.
+// Receipts report only messages whose handler has returned. Close sends the receipts
+// that are due.
 func TestReceipts(t *testing.T) {
 	f := newFake(t)
 	entered, leave := make(chan int64, 10), make(chan struct{}, 10)

@@ -39,7 +39,7 @@ type Config struct {
 	BackoffMax   time.Duration // upper bound of all delays before reconnecting, unless the server asks for more; default 30 s
 	PingEvery    time.Duration // interval of PINGs, default 30 s; a connection without data for 1.5 times as long is closed
 
-	Now func() time.Time // the device's clock, used only for message ids; default time.Now
+	Now func() time.Time // the device's clock, used only for cids; default time.Now
 }
 
 // Limits and delays that applications can't change.
@@ -64,7 +64,7 @@ const (
 	saveEvery     = 2 * time.Second  // minimum interval between saves
 	writeTimeout  = 30 * time.Second // of one write
 	closeTimeout  = 2 * time.Second  // of the last write, in Close
-	maxKeptBuffer = 256 << 10        // larger buffers aren't kept, in bytes
+	maxKeptBuffer = 256 << 10        // in bytes; larger buffers aren't kept
 
 	maxRetryAfter         = time.Minute // upper bound of a server's retry_after_ms
 	unavailableBackoffMin = 250 * time.Millisecond

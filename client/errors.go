@@ -15,9 +15,9 @@ var (
 	ErrNotConnected = errors.New("client: not connected")                                 // no connection, or lost before the answer
 	ErrNotLoggedIn  = errors.New("client: not logged in")                                 // not logged in, or no longer
 	ErrLoggedOut    = errors.New("client: logged out")                                    // a message failed because of a logout
-	ErrReplaced     = errors.New("client: logged in elsewhere with the same device name") // in a StateChange that is Final
+	ErrReplaced     = errors.New("client: logged in elsewhere with the same device name") // of a Final StateChange: the reason "replaced" of a KICK
 	ErrNoToken      = errors.New("client: no saved token; log in with the password")      // of Resume
-	ErrOutboxFull   = errors.New("client: outbox full")                                   // Config.Outbox
+	ErrOutboxFull   = errors.New("client: outbox full")                                   // Config.Outbox messages are waiting or in flight
 	ErrBusy         = errors.New("client: busy; try again later")                         // too many pending requests, or an event can't be sent now
 	ErrBadState     = errors.New("client: saved state is invalid")                        // of New, with a FileStore
 )

@@ -82,12 +82,12 @@ func New(cfg *Config, on Deps) *Logins {
 }
 
 // errRefused is the one answer to every login that fails for what it says.
-var errRefused = proto.Errorf(proto.Refused, "wrong id, name, password or token")
+var errRefused = proto.Errorf(proto.Refused, "wrong ID, name, password or token")
 
 // errOvertaken is the answer to a login whose password was right but whose
 // token was ended before its session began: by another login of the device,
 // say, whose client may be long gone.
-var errOvertaken = &proto.Error{Errno: proto.TooFast, Message: "another login of this device came between; try again", RetryAfter: session.RetryAfter}
+var errOvertaken = &proto.Error{Errno: proto.TooFast, Message: "another login with the same device name ended this one; try again", RetryAfter: session.RetryAfter}
 
 // identity is who a login has proven to be.
 type identity struct {

@@ -66,7 +66,7 @@ func (c *Conn) Reply(t Turn, a *proto.Response) { c.WriteResponse(t, a) }
 
 // Refuse answers with the errno that err stands for, and returns it.
 func (c *Conn) Refuse(t Turn, a proto.Response, err error) proto.Errno {
-	e := c.s.Errno(a.Op, err)
+	e := c.s.Errno(&a, err)
 	a.Errno, a.ErrMsg, a.RetryAfter = e.Errno, e.Message, e.RetryAfter.Milliseconds()
 	c.s.m.refused.Inc()
 	c.Reply(t, &a)

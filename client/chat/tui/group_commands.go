@@ -18,7 +18,7 @@ import (
 func (m *model) cmdGroupChat(args []string) tea.Cmd {
 	g, err := m.group(args[0])
 	if err != nil {
-		m.notifyError(err.Error())
+		m.notifyError(errorText(err))
 		return nil
 	}
 	return m.openOrSend(client.Group(g.ID), g.GroupName, args)
@@ -34,7 +34,7 @@ func (m *model) cmdCreateGroup(args []string) tea.Cmd {
 		if err != nil {
 			return requestDone{err: err}
 		}
-		return requestDone{notice: fmt.Sprintf("others join with /addgroup %d", id),
+		return requestDone{notice: fmt.Sprintf("Group created. Others can join with /addgroup %d", id),
 			then: func(m *model) tea.Cmd { return m.openNewGroup(id) }}
 	})
 }
@@ -42,7 +42,7 @@ func (m *model) cmdCreateGroup(args []string) tea.Cmd {
 func (m *model) cmdAddGroup(args []string) tea.Cmd {
 	id, err := strconv.ParseInt(strings.TrimPrefix(args[0], "g"), 10, 64)
 	if err != nil {
-		m.notifyError("a group is joined by its id, which its members know")
+		m.notifyError("Enter the group's ID. Its members see it in /groups")
 		return nil
 	}
 	return m.request(func(ctx context.Context) requestDone {
@@ -73,16 +73,16 @@ func (m *model) openNewGroup(id int64) tea.Cmd {
 func (m *model) cmdLeaveGroup(args []string) tea.Cmd {
 	g, err := m.groupArg(args, 0)
 	if err != nil {
-		m.notifyError(err.Error())
+		m.notifyError(errorText(err))
 		return nil
 	}
 	return m.confirm("Leave "+g.GroupName+"?", func() tea.Cmd {
 		return m.request(func(ctx context.Context) requestDone {
 			err := m.c.LeaveGroup(ctx, g.ID)
 			if refused := new(proto.Error); errors.As(err, &refused) && refused.Errno == proto.NotAllowed {
-				err = errors.New("who has made a group can't leave it, only /dismissgroup")
+				err = errors.New("you created this group and can't leave it. Delete it with /dismissgroup")
 			}
-			return requestDone{err: err, notice: "you have left " + g.GroupName, then: closeGroup(g.ID)}
+			return requestDone{err: err, notice: "You left " + g.GroupName, then: closeGroup(g.ID)}
 		})
 	})
 }
@@ -90,12 +90,12 @@ func (m *model) cmdLeaveGroup(args []string) tea.Cmd {
 func (m *model) cmdDismissGroup(args []string) tea.Cmd {
 	g, err := m.groupArg(args, 0)
 	if err != nil {
-		m.notifyError(err.Error())
+		m.notifyError(errorText(err))
 		return nil
 	}
-	return m.confirm("Dismiss "+g.GroupName+", for all of its members?", func() tea.Cmd {
+	return m.confirm("Delete "+g.GroupName+" and its messages for everyone?", func() tea.Cmd {
 		return m.request(func(ctx context.Context) requestDone {
-			return requestDone{err: m.c.DismissGroup(ctx, g.ID), notice: g.GroupName + " is dismissed", then: closeGroup(g.ID)}
+			return requestDone{err: m.c.DismissGroup(ctx, g.ID), notice: "Deleted " + g.GroupName, then: closeGroup(g.ID)}
 		})
 	})
 }
@@ -124,11 +124,11 @@ func (m *model) cmdKickMember(args []string) tea.Cmd {
 				return requestDone{err: err}
 			}
 		}
-		return requestDone{err: m.c.KickMember(ctx, g.ID, u.ID), notice: u.Name + " is no longer in " + g.GroupName}
+		return requestDone{err: m.c.KickMember(ctx, g.ID, u.ID), notice: "Removed " + u.Name + " from " + g.GroupName}
 	})
 }
 
-// maxMemberLines is the number of members that /members lists.
+// maxMemberLines is how many members /members lists.
 const maxMemberLines = 2000
 
 func (m *model) cmdMembers(args []string) tea.Cmd {
@@ -139,10 +139,10 @@ func (m *model) cmdMembers(args []string) tea.Cmd {
 				return requestDone{err: err}
 			}
 			if s.Len() == maxMemberLines {
-				s.Add("…", "and more")
+				s.Add("…", fmt.Sprintf("only the first %d members are listed", maxMemberLines))
 				break
 			}
-			rest := u.State + " · id " + strconv.FormatInt(u.ID, 10)
+			rest := u.State + " · ID " + strconv.FormatInt(u.ID, 10)
 			if u.Role == proto.Creator {
 				rest += " · creator"
 			}

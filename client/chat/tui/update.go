@@ -14,7 +14,7 @@ import (
 // time.
 type tickMsg struct{}
 
-// stopMsg ends the program after a signal.
+// stopMsg quits after a signal.
 type stopMsg struct{}
 
 // Update handles a message. It never blocks.
@@ -78,7 +78,7 @@ func (m *model) handle(msg tea.Msg) tea.Cmd {
 	return nil
 }
 
-// setWidthMode sets how the terminal measures text: by grapheme cluster or by
+// setWidthMode sets whether the terminal measures text by grapheme cluster or by
 // code point.
 func (m *model) setWidthMode(clusters bool) {
 	m.ruler.Clusters = clusters
@@ -196,31 +196,31 @@ func (m *model) onChange(e client.Change) {
 	}
 	switch e.Kind {
 	case client.FriendAdded:
-		m.notify(e.Name + " is your friend now")
+		m.notify(e.Name + " is now your friend")
 	case client.MemberJoined:
 		if c := m.conversations[client.Group(e.Group)]; c != nil && e.User != m.myID {
-			note(c, e.Name+" has joined")
+			note(c, e.Name+" joined")
 		}
 	case client.MemberLeft:
 		if c := m.conversations[client.Group(e.Group)]; c != nil {
 			if e.User == m.myID {
-				note(c, "you are no longer in this group")
+				note(c, "You are no longer a member of this group")
 			} else {
-				note(c, m.userName(e.User)+" has left")
+				note(c, m.userName(e.User)+" left")
 			}
 		}
 	case client.GroupDismissed:
 		if c := m.conversations[client.Group(e.Group)]; c != nil {
-			note(c, "the group was dismissed")
+			note(c, "This group was deleted")
 			if c != m.open {
-				m.notify(c.name + " was dismissed")
+				m.notify(c.name + " was deleted")
 			}
 		}
 	}
 	m.refreshContacts()
 }
 
-// userName returns a user's name, or the ID if it isn't known.
+// userName returns a user's name, or "user" and the ID if the name isn't known.
 func (m *model) userName(id int64) string {
 	if name := m.names[id]; name != "" {
 		return name
@@ -228,7 +228,7 @@ func (m *model) userName(id int64) string {
 	return client.User(id).String()
 }
 
-// onPage adds a page that was requested.
+// onPage handles the result of loadPage.
 func (m *model) onPage(p page) tea.Cmd {
 	c := m.conversations[p.conv]
 	if c == nil {
@@ -240,7 +240,7 @@ func (m *model) onPage(p page) tea.Cmd {
 			c.dropStored()
 		}
 		if c == m.open && m.ctx.Err() == nil {
-			m.notifyError("the messages could not be read: " + errorText(p.err))
+			m.notifyError("Couldn't load messages. " + errorText(p.err))
 		}
 		m.messagesChanged(c)
 		return nil

@@ -12,7 +12,7 @@ import (
 	"chatd/proto"
 )
 
-// openOrSend opens a conversation, or sends the second argument to it.
+// openOrSend opens a conversation, or sends it the message in the second argument.
 func (m *model) openOrSend(id client.Conv, name string, args []string) tea.Cmd {
 	c := m.conversation(id)
 	if c.name == "" {
@@ -25,13 +25,13 @@ func (m *model) openOrSend(id client.Conv, name string, args []string) tea.Cmd {
 	if err := m.send(c, args[1]); err != nil {
 		m.notifyError(errorText(err))
 	} else if c != m.open {
-		m.notify("said to " + m.title(c))
+		m.notify("Message sent to " + m.title(c))
 	}
 	return nil
 }
 
 func (m *model) cmdChat(args []string) tea.Cmd {
-	// Look in the list first. That works offline, too.
+	// Look in the list first: that works offline, too.
 	var found []*conversation
 	for _, c := range m.convList.items {
 		if c.name == args[0] || args[0] == "g"+strconv.FormatInt(c.id.Group, 10) {
@@ -54,7 +54,7 @@ func (m *model) cmdNotes([]string) tea.Cmd { return m.openOrSend(client.User(m.m
 func (m *model) cmdAddFriend(args []string) tea.Cmd {
 	return m.withUser(args, func(ctx context.Context, u proto.Friend) requestDone {
 		f, err := m.c.AddFriend(ctx, u.ID)
-		return requestDone{err: err, notice: f.Name + " is your friend now"}
+		return requestDone{err: err, notice: f.Name + " is now your friend"}
 	})
 }
 
@@ -64,7 +64,7 @@ func (m *model) cmdDelFriend(args []string) tea.Cmd {
 	})
 }
 
-func (m *model) cmdBlock(args []string) tea.Cmd { return m.setBlock(args, true, " is blocked now") }
+func (m *model) cmdBlock(args []string) tea.Cmd { return m.setBlock(args, true, " is now blocked") }
 func (m *model) cmdUnblock(args []string) tea.Cmd {
 	return m.setBlock(args, false, " is no longer blocked")
 }
@@ -77,6 +77,6 @@ func (m *model) setBlock(args []string, on bool, say string) tea.Cmd {
 
 func (m *model) cmdFind(args []string) tea.Cmd {
 	return m.withUser(args, func(_ context.Context, u proto.Friend) requestDone {
-		return requestDone{notice: fmt.Sprintf("%s has the id %d; /addfriend %s, /chat %s", u.Name, u.ID, quote(u.Name), quote(u.Name))}
+		return requestDone{notice: fmt.Sprintf("%s has ID %d. /chat %s or /addfriend %s", u.Name, u.ID, quote(u.Name), quote(u.Name))}
 	})
 }

@@ -210,7 +210,7 @@ func (a *app) findGroup(s string) (proto.Group, error) {
 	case len(found) == 1:
 		return found[0], nil
 	case len(found) > 1:
-		return proto.Group{}, fmt.Errorf("%w: %d groups are named %q; use the group ID", errAmbiguous, len(found), s)
+		return proto.Group{}, fmt.Errorf("%w %q (%d groups); use the group ID", errAmbiguous, s, len(found))
 	case err == nil:
 		return proto.Group{ID: id, GroupName: s}, nil
 	}

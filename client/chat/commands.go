@@ -24,7 +24,7 @@ func commands() []command {
 		{name: "chat", args: []string{"user", "message"}, help: "send a message to a user", run: (*app).chat},
 		{name: "addfriend", args: []string{"user"}, help: "add a friend", run: (*app).addFriend},
 		{name: "creategroup", args: []string{"name", "description"}, help: "create a group; the description may be empty", run: (*app).createGroup},
-		{name: "addgroup", args: []string{"group"}, help: "join a group by its ID", run: (*app).addGroup},
+		{name: "addgroup", args: []string{"groupid"}, help: "join a group", run: (*app).addGroup},
 		{name: "groupchat", args: []string{"group", "message"}, help: "send a message to a group", run: (*app).groupChat},
 		{name: "loginout", help: "log out; the next login needs your password", run: (*app).logOut},
 
@@ -33,8 +33,8 @@ func commands() []command {
 		{name: "conversations", help: "list your conversations, latest first", run: (*app).conversations},
 		{name: "history", args: []string{"who", "[n]"}, help: "show the last n messages (default 20)", run: (*app).history},
 		{name: "read", args: []string{"who"}, help: "mark a conversation as read", run: (*app).read},
-		{name: "typing", args: []string{"who"}, help: "show the other side that you are typing", run: (*app).typing},
-		{name: "find", args: []string{"name"}, help: "find a user by name or ID", run: (*app).find},
+		{name: "typing", args: []string{"who"}, help: "send a typing notification", run: (*app).typing},
+		{name: "find", args: []string{"user"}, help: "find a user by name or ID", run: (*app).find},
 		{name: "delfriend", args: []string{"user"}, help: "remove a friend", run: (*app).delFriend},
 		{name: "block", args: []string{"user"}, help: "block a user", run: (*app).block},
 		{name: "unblock", args: []string{"user"}, help: "unblock a user", run: (*app).unblock},
@@ -46,7 +46,7 @@ func commands() []command {
 
 		{name: "login", args: []string{"[name]", "[password]"}, help: "log in; prompts for missing arguments", noLogin: true, secret: true, run: (*app).logIn},
 		{name: "register", args: []string{"[name]", "[password]"}, help: "register and log in; prompts for missing arguments", noLogin: true, secret: true, run: (*app).register},
-		{name: "wait", args: []string{"seconds"}, help: "only receive for this long; for scripts", noLogin: true, run: (*app).wait},
+		{name: "wait", args: []string{"seconds"}, help: "keep receiving for this long; for scripts", noLogin: true, run: (*app).wait},
 		{name: "quit", help: "quit; with --token-file you stay logged in", noLogin: true, run: (*app).quit},
 	}
 }

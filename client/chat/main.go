@@ -34,7 +34,7 @@ import (
 // options are the arguments and flags.
 type options struct {
 	IP   string `arg:"" help:"Server address."`
-	Port uint16 `arg:"" help:"Server port."`
+	Port int    `arg:"" help:"Server port."`
 
 	Name      string        `help:"User to log in as: a name or an ID." placeholder:"NAME"`
 	Password  string        `help:"Password. Other users of this machine can see it in the process list; the environment variable and --token-file are safer." env:"CHAT_PASSWORD" placeholder:"PASSWORD"`
@@ -63,7 +63,12 @@ Example: chat 127.0.0.1 6000
 
 On a terminal, chat uses the full screen; F1 shows keys and commands. With --plain, or if input or output is piped, chat uses line mode: it reads one command per line. The command "help" lists the commands.
 
-Exit codes: 0: quit normally (/quit, Ctrl-C, end of input, or a signal). 1: a piped command failed, a message wasn't sent, the token file couldn't be read or written, or the terminal failed. 2: invalid command line.`
+Exit codes:
+
+  0  quit normally: /quit, Ctrl-C, end of input, or a signal
+  1  a piped command failed, a message wasn't sent, the token file was refused
+     or couldn't be read or written, or the terminal failed
+  2  invalid command line`
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
@@ -80,7 +85,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return code
 	}
 	cfg := client.Config{
-		Addrs:  []string{net.JoinHostPort(opt.IP, strconv.Itoa(int(opt.Port)))},
+		Addrs:  []string{net.JoinHostPort(opt.IP, strconv.Itoa(opt.Port))},
 		Device: opt.Device,
 	}
 	if opt.TLS {
@@ -151,14 +156,15 @@ func parseOptions(args []string, stdout, stderr io.Writer) (opt options, code in
 	if err != nil {
 		panic(err) // options has wrong tags
 	}
+	parser.Model.HelpFlag.Help = "Show this help."
 	_, err = parser.Parse(args)
 	if helped {
 		return opt, exitOK, true
 	}
 	if err == nil {
 		switch {
-		case opt.Port == 0:
-			err = errors.New("<port> is 0, must be 1 to 65535")
+		case opt.Port < 1 || opt.Port > 65535:
+			err = fmt.Errorf("<port> is %d, must be 1 to 65535", opt.Port)
 		case opt.Linger < 0:
 			err = fmt.Errorf("--linger is %s, must not be negative", opt.Linger)
 		}

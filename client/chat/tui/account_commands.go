@@ -3,9 +3,10 @@ package tui
 import (
 	"context"
 
-	"chatd/client/chat/widget"
-
 	tea "charm.land/bubbletea/v2"
+
+	"chatd/client/chat/widget"
+	"chatd/proto"
 )
 
 func (m *model) cmdLogOut([]string) tea.Cmd {
@@ -61,7 +62,7 @@ func (m *model) passwdAction(a widget.FormAction) tea.Cmd {
 		default:
 			f.Busy, f.Problem = true, ""
 			return m.request(func(ctx context.Context) requestDone {
-				err := m.c.ChangePassword(ctx, old, fresh)
+				err := explain(m.c.ChangePassword(ctx, old, fresh), proto.Refused, "wrong current password")
 				return requestDone{then: func(m *model) tea.Cmd {
 					if err != nil {
 						f.Busy, f.Problem = false, errorText(err)

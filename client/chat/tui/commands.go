@@ -38,42 +38,42 @@ type command struct {
 // commands returns all commands in the order of the menu and the help. Commands
 // that line mode has too have the same name there.
 func commands() []command {
-	who := arg{name: "user|group", kind: argWho}
-	whoOpen := arg{name: "user|group", kind: argWho, optional: true}
+	who := arg{name: "name", kind: argWho}
+	whoOpen := arg{name: "name", kind: argWho, optional: true}
 	user := arg{name: "user", kind: argUser}
 	userOpen := arg{name: "user", kind: argUser, optional: true}
 	groupOpen := arg{name: "group", kind: argGroup, optional: true}
 	return []command{
-		{"chat", []arg{who, {"message", argText, true}}, "open a conversation or send a message", (*model).cmdChat},
-		{"groupchat", []arg{{"group", argGroup, false}, {"message", argText, true}}, "open a group or send it a message", (*model).cmdGroupChat},
+		{"chat", []arg{who, {"message", argText, true}}, "open a conversation", (*model).cmdChat},
+		{"groupchat", []arg{{"group", argGroup, false}, {"message", argText, true}}, "open a group", (*model).cmdGroupChat},
 		{"addfriend", []arg{userOpen}, "add a friend", (*model).cmdAddFriend},
-		{"creategroup", []arg{{"name", argWord, false}, {"description", argText, true}}, "create a group", (*model).cmdCreateGroup},
+		{"creategroup", []arg{{"name", argWord, false}, {"about", argText, true}}, "create a group", (*model).cmdCreateGroup},
 		{"addgroup", []arg{{"group ID", argWord, false}}, "join a group", (*model).cmdAddGroup},
 		{"friends", nil, "list your friends", (*model).cmdFriends},
-		{"groups", nil, "list your groups and their IDs", (*model).cmdGroups},
+		{"groups", nil, "list your groups", (*model).cmdGroups},
 		{"conversations", nil, "list your conversations", (*model).cmdConversations},
 		{"members", []arg{groupOpen}, "list the members of a group", (*model).cmdMembers},
 		{"search", []arg{{"text", argText, true}}, "search the open conversation", (*model).cmdSearch},
-		{"find", []arg{{"name or ID", argWord, false}}, "find a user", (*model).cmdFind},
+		{"find", []arg{{"user", argWord, false}}, "find a user by name or ID", (*model).cmdFind},
 		{"notes", nil, "open your notes to yourself", (*model).cmdNotes},
 		{"read", []arg{whoOpen}, "mark a conversation as read", (*model).cmdRead},
 		{"delfriend", []arg{userOpen}, "remove a friend", (*model).cmdDelFriend},
 		{"block", []arg{userOpen}, "block a user", (*model).cmdBlock},
 		{"unblock", []arg{userOpen}, "unblock a user", (*model).cmdUnblock},
 		{"leavegroup", []arg{groupOpen}, "leave a group", (*model).cmdLeaveGroup},
-		{"kickmember", []arg{user, groupOpen}, "remove a member from a group you created", (*model).cmdKickMember},
+		{"kickmember", []arg{user, groupOpen}, "remove a member", (*model).cmdKickMember},
 		{"dismissgroup", []arg{groupOpen}, "delete a group you created", (*model).cmdDismissGroup},
-		{"retry", nil, "resend the failed messages here", (*model).cmdRetry},
-		{"discard", nil, "delete the failed messages here", (*model).cmdDiscard},
+		{"retry", nil, "resend failed messages", (*model).cmdRetry},
+		{"discard", nil, "delete failed messages", (*model).cmdDiscard},
 		{"passwd", nil, "change your password", (*model).cmdPasswd},
 		{"info", nil, "show connection details", (*model).cmdInfo},
 		{"help", nil, "show keys and commands", (*model).cmdHelp},
-		{"loginout", nil, "log out; the next login needs your password", (*model).cmdLogOut},
+		{"loginout", nil, "log out of this device", (*model).cmdLogOut},
 		{"quit", nil, "quit", (*model).cmdQuit},
 	}
 }
 
-// usage returns the syntax of the command, such as "/chat <user|group> [message]".
+// usage returns the syntax of the command, such as "/chat <name> [message]".
 func (c *command) usage() string {
 	syntax := "/" + c.name
 	for _, a := range c.args {

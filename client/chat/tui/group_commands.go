@@ -2,7 +2,6 @@ package tui
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -47,6 +46,8 @@ func (m *model) cmdAddGroup(args []string) tea.Cmd {
 	}
 	return m.request(func(ctx context.Context) requestDone {
 		_, err := m.c.JoinGroup(ctx, id)
+		err = explain(err, proto.NotFound, "no group with ID %d", id)
+		err = explain(err, proto.AlreadySo, "you're already in this group: /chat g%d", id)
 		return requestDone{err: err, then: func(m *model) tea.Cmd { return m.openNewGroup(id) }}
 	})
 }
@@ -79,9 +80,7 @@ func (m *model) cmdLeaveGroup(args []string) tea.Cmd {
 	return m.confirm("Leave "+g.GroupName+"?", func() tea.Cmd {
 		return m.request(func(ctx context.Context) requestDone {
 			err := m.c.LeaveGroup(ctx, g.ID)
-			if refused := new(proto.Error); errors.As(err, &refused) && refused.Errno == proto.NotAllowed {
-				err = errors.New("you created this group and can't leave it. Delete it with /dismissgroup")
-			}
+			err = explain(err, proto.NotAllowed, "you created this group. To delete it, use /dismissgroup")
 			return requestDone{err: err, notice: "You left " + g.GroupName, then: closeGroup(g.ID)}
 		})
 	})
@@ -95,7 +94,9 @@ func (m *model) cmdDismissGroup(args []string) tea.Cmd {
 	}
 	return m.confirm("Delete "+g.GroupName+" and its messages for everyone?", func() tea.Cmd {
 		return m.request(func(ctx context.Context) requestDone {
-			return requestDone{err: m.c.DismissGroup(ctx, g.ID), notice: "Deleted " + g.GroupName, then: closeGroup(g.ID)}
+			err := m.c.DismissGroup(ctx, g.ID)
+			err = explain(err, proto.NotAllowed, "only the creator can delete %s", g.GroupName)
+			return requestDone{err: err, notice: "Deleted " + g.GroupName, then: closeGroup(g.ID)}
 		})
 	})
 }
@@ -124,7 +125,9 @@ func (m *model) cmdKickMember(args []string) tea.Cmd {
 				return requestDone{err: err}
 			}
 		}
-		return requestDone{err: m.c.KickMember(ctx, g.ID, u.ID), notice: "Removed " + u.Name + " from " + g.GroupName}
+		err := m.c.KickMember(ctx, g.ID, u.ID)
+		err = explain(err, proto.NotAllowed, "can't remove %s: not a member, or you aren't the creator", u.Name)
+		return requestDone{err: err, notice: "Removed " + u.Name + " from " + g.GroupName}
 	})
 }
 

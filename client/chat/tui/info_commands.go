@@ -88,10 +88,10 @@ func (m *model) cmdHelp([]string) tea.Cmd {
 	}
 	s.AddHeading("Status of your messages")
 	s.Add(markSending, "sending")
-	s.Add(markQueued, "offline; will be sent after reconnecting")
+	s.Add(markQueued, "offline; sent after reconnecting")
 	s.Add(markStored, "stored on the server")
-	s.Add(markStored+markStored, "read by the other user; not shown in groups")
-	s.Add(markFailed, "couldn't be sent; /retry or /discard")
+	s.Add(markStored+markStored, "read (not in groups)")
+	s.Add(markFailed, "couldn't send; /retry or /discard")
 	m.overlay = s
 	return nil
 }

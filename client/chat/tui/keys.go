@@ -13,17 +13,17 @@ func keysHelp() [][2]string {
 	return [][2]string{
 		{"Enter", "send"},
 		{"Alt-Enter, Ctrl-J", "new line"},
-		{"Up, Down", "input history; in the list: select a conversation"},
-		{"Alt-Up, Alt-Down", "previous or next conversation (also Ctrl-P, Ctrl-N)"},
-		{"Tab", "complete a command, or go to the next unread conversation"},
-		{"PgUp, PgDn", "scroll (also Shift-Up, Shift-Down and the mouse wheel)"},
-		{"Ctrl-F", "search: Enter for older matches, Ctrl-N for newer ones"},
-		{"Esc", "close, go to the latest message, or return to the list"},
+		{"Up, Down", "input history; select in the list"},
+		{"Alt-Up/Down, Ctrl-P/N", "previous, next conversation"},
+		{"Tab", "complete a command, or open the next unread conversation"},
+		{"PgUp, PgDn, Shift-Up/Down", "scroll (or mouse wheel)"},
+		{"Ctrl-F", "search the conversation"},
+		{"Esc", "close; go to the latest message; go back to the list"},
 		{"F1", "show this help"},
 		{"Ctrl-L", "redraw the screen"},
-		{"Ctrl-Z", "suspend; fg in the shell resumes"},
+		{"Ctrl-Z", "suspend; fg resumes"},
 		{"Ctrl-C", "quit"},
-		{"//", "begin a message with a slash"},
+		{"//", "begin a message with a /"},
 	}
 }
 

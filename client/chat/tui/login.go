@@ -52,7 +52,7 @@ func (m *model) resume() tea.Cmd {
 	return func() tea.Msg {
 		ctx, cancel := context.WithTimeout(m.ctx, requestTimeout)
 		defer cancel()
-		return loginDone{m.c.Resume(ctx), "Your login has expired. Enter your password"}
+		return loginDone{m.c.Resume(ctx), "Your login is no longer valid. Enter your password"}
 	}
 }
 

@@ -18,7 +18,7 @@ func (m *model) cmdRead(args []string) tea.Cmd {
 		c = m.convList.items[i]
 	}
 	if c == nil {
-		m.notifyError("Open a conversation first, or name one")
+		m.notifyError("Which conversation? Open it first, or add a name")
 		return nil
 	}
 	id, last := c.id, c.last
@@ -58,7 +58,7 @@ func (m *model) takeFailed(resend bool) tea.Cmd {
 	})
 	m.messagesChanged(m.open)
 	if len(failed) == 0 {
-		m.notify("No failed messages here")
+		m.notify("No failed messages in this conversation")
 	}
 	for _, msg := range failed {
 		if !resend {

@@ -346,7 +346,7 @@ func errorText(err error) string {
 	var refused *proto.Error
 	switch {
 	case errors.Is(err, client.ErrReplaced):
-		return "Logged in elsewhere as the same device. To use both, give one another --device NAME"
+		return "Logged in elsewhere with the same device name. To use both, start one with another --device NAME"
 	case errors.As(err, &refused):
 		return capitalize(refused.Message)
 	case errors.Is(err, context.DeadlineExceeded):
@@ -357,8 +357,11 @@ func errorText(err error) string {
 		return "Too many requests at once. Try again"
 	}
 	s := strings.TrimPrefix(err.Error(), "client: ")
-	if i := strings.LastIndex(s, ": "); errors.Is(err, client.ErrNotConnected) && i >= 0 {
-		return notConnected + s[i+2:]
+	if errors.Is(err, client.ErrNotConnected) {
+		if i := strings.LastIndex(s, ": "); i >= 0 {
+			return notConnected + s[i+2:]
+		}
+		return "Not connected to the server. Try again later"
 	}
 	return capitalize(s)
 }

@@ -49,6 +49,16 @@ func (m *model) onDone(d requestDone) tea.Cmd {
 	return nil
 }
 
+// explain returns an error with this text if the server refused err with errno,
+// otherwise err. It's for refusals that can name users and groups, where the
+// server's message only has IDs.
+func explain(err error, errno proto.Errno, format string, args ...any) error {
+	if refused := new(proto.Error); errors.As(err, &refused) && refused.Errno == errno {
+		return fmt.Errorf(format, args...)
+	}
+	return err
+}
+
 // send sends a message. It doesn't block: without a connection, the client queues
 // the message.
 func (m *model) send(c *conversation, s string) error {
@@ -77,10 +87,10 @@ func findUser(ctx context.Context, c *client.Client, s string) (proto.Friend, er
 		}
 	}
 	f, err := c.FindUser(ctx, s)
-	if refused := new(proto.Error); errors.As(err, &refused) && refused.Errno == proto.NotFound {
-		err = fmt.Errorf("no user named %q", s)
+	if id != 0 {
+		return f, explain(err, proto.NotFound, "no user with ID %d", id)
 	}
-	return f, err
+	return f, explain(err, proto.NotFound, "no user named %q", s)
 }
 
 // group finds one of the user's groups by its name, its ID, or g and its ID, as in
@@ -110,7 +120,7 @@ func (m *model) groupArg(args []string, i int) (proto.Group, error) {
 	if m.open != nil && m.open.id.Group != 0 {
 		return m.group("g" + strconv.FormatInt(m.open.id.Group, 10))
 	}
-	return proto.Group{}, errors.New("open a group first, or name one")
+	return proto.Group{}, errors.New("which group? Open it first, or add its name")
 }
 
 // withUser calls f with the user in the first argument, or with the open
@@ -123,7 +133,7 @@ func (m *model) withUser(args []string, f func(ctx context.Context, u proto.Frie
 	case m.open != nil && m.open.id.Peer != 0:
 		who = strconv.FormatInt(m.open.id.Peer, 10)
 	default:
-		m.notifyError("Open a conversation with a user first, or name one")
+		m.notifyError("Which user? Open a conversation first, or add a name")
 		return nil
 	}
 	return m.request(func(ctx context.Context) requestDone {

@@ -39,7 +39,7 @@ func (m *model) transcriptRow(r *row, p layout) string {
 	case rowNotice:
 		l.PadTo(widget.Style{}, 1+indent).Add(th.Dim, "· "+m.pieceText(r))
 	case rowFailure:
-		l.PadTo(widget.Style{}, 1+indent).Add(th.Bad, m.ruler.Cut("Couldn't send: "+m.ruler.Show(r.msg.failure)+". /retry or /discard", p.textWidth))
+		l.PadTo(widget.Style{}, 1+indent).Add(th.Bad, m.ruler.Cut("Couldn't send (/retry or /discard): "+m.ruler.Show(r.msg.failure), p.width-1-indent))
 	case rowText:
 		l.PadTo(widget.Style{}, min(1+indent, p.width-1))
 		m.addText(l, r)

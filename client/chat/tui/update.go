@@ -8,6 +8,7 @@ import (
 
 	"chatd/client"
 	"chatd/client/chat/widget"
+	"chatd/proto"
 )
 
 // tickMsg is sent every second while something on the screen depends on the
@@ -163,8 +164,11 @@ func (m *model) trimOpen() {
 func (m *model) onSendResult(e sendResult) {
 	c := m.conversation(e.conv)
 	failed := ""
-	if e.err != nil {
-		failed = errorText(e.err)
+	if err := e.err; err != nil {
+		if c.id.Peer != 0 {
+			err = explain(err, proto.NotAllowed, "blocked by this user")
+		}
+		failed = errorText(err)
 	}
 	c.completeSend(e.local, e.receipt, failed)
 	m.messagesChanged(c)

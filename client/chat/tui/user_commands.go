@@ -2,6 +2,7 @@ package tui
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -52,15 +53,22 @@ func (m *model) cmdChat(args []string) tea.Cmd {
 func (m *model) cmdNotes([]string) tea.Cmd { return m.openOrSend(client.User(m.myID), m.myName, nil) }
 
 func (m *model) cmdAddFriend(args []string) tea.Cmd {
+	me := m.myID
 	return m.withUser(args, func(ctx context.Context, u proto.Friend) requestDone {
+		if u.ID == me {
+			return requestDone{err: errors.New("you can't add yourself as a friend")}
+		}
 		f, err := m.c.AddFriend(ctx, u.ID)
+		err = explain(err, proto.AlreadySo, "you're already friends with %s", u.Name)
+		err = explain(err, proto.NotAllowed, "you can't add %s, who has blocked you", u.Name)
 		return requestDone{err: err, notice: f.Name + " is now your friend"}
 	})
 }
 
 func (m *model) cmdDelFriend(args []string) tea.Cmd {
 	return m.withUser(args, func(ctx context.Context, u proto.Friend) requestDone {
-		return requestDone{err: m.c.DelFriend(ctx, u.ID), notice: u.Name + " is no longer your friend"}
+		err := explain(m.c.DelFriend(ctx, u.ID), proto.AlreadySo, "you're not friends with %s", u.Name)
+		return requestDone{err: err, notice: u.Name + " is no longer your friend"}
 	})
 }
 
@@ -70,13 +78,21 @@ func (m *model) cmdUnblock(args []string) tea.Cmd {
 }
 
 func (m *model) setBlock(args []string, on bool, say string) tea.Cmd {
+	me := m.myID
 	return m.withUser(args, func(ctx context.Context, u proto.Friend) requestDone {
+		if u.ID == me {
+			return requestDone{err: errors.New("you can't block yourself")}
+		}
 		return requestDone{err: m.c.Block(ctx, u.ID, on), notice: u.Name + say}
 	})
 }
 
 func (m *model) cmdFind(args []string) tea.Cmd {
 	return m.withUser(args, func(_ context.Context, u proto.Friend) requestDone {
-		return requestDone{notice: fmt.Sprintf("%s has ID %d. /chat %s or /addfriend %s", u.Name, u.ID, quote(u.Name), quote(u.Name))}
+		notice := fmt.Sprintf("%s has ID %d. /chat %s", u.Name, u.ID, quote(u.Name))
+		if u.State == "" { // not a friend
+			notice += " or /addfriend " + quote(u.Name)
+		}
+		return requestDone{notice: notice}
 	})
 }

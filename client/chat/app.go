@@ -21,7 +21,7 @@ const requestTimeout = 30 * time.Second
 
 const menu = "1. login  2. register  3. quit"
 
-// app is line mode. The handlers in event_handlers.go run on the client's
+// app runs line mode. The handlers in event_handlers.go run on the client's
 // goroutine, all other methods on the goroutine of run.
 type app struct {
 	c        *client.Client
@@ -145,7 +145,7 @@ func (a *app) finish(ctx context.Context) {
 	if !a.con.terminal && !a.quitting {
 		sleep(ctx, a.opt.Linger)
 	}
-	a.c.Handled(ctx) // after a timeout, messages not printed come again at the next login
+	a.c.Handled(ctx) // after a timeout, messages not printed are delivered again at the next login
 }
 
 func (a *app) prompt() string {

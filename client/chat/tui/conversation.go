@@ -25,8 +25,8 @@ type conversation struct {
 	name        string
 	first       int64 // lowest seq the user may read
 	last        int64 // highest seq
-	read        int64 // how far the user has read
-	peerRead    int64 // how far the other user has read; 0 in groups
+	read        int64 // the user's read cursor
+	peerRead    int64 // the other user's read cursor; 0 in groups
 	lastTime    time.Time
 	preview     string
 	notMember   bool // group that the user is no longer in
@@ -243,11 +243,11 @@ func (c *conversation) dropStored() {
 	c.loaded, c.hasFirst, c.newerDropped = false, false, false
 }
 
-// trim drops messages until at most most messages with at most bytes of text are
-// left: the oldest ones first if atEnd is set, otherwise the newest. Pending and
-// failed messages are never dropped.
-func (c *conversation) trim(most, bytes int, atEnd bool) {
-	for len(c.messages) > most || c.bytes > bytes && len(c.messages) > 1 {
+// trim drops messages until at most maxMessages with maxBytes of text are left: the
+// oldest first if atEnd is set, otherwise the newest. It never drops pending and
+// failed messages.
+func (c *conversation) trim(maxMessages, maxBytes int, atEnd bool) {
+	for len(c.messages) > maxMessages || c.bytes > maxBytes && len(c.messages) > 1 {
 		if atEnd {
 			if c.messages[0].seq == 0 {
 				return // pending

@@ -16,7 +16,7 @@ func keysHelp() [][2]string {
 		{"Up, Down", "input history; select in the list"},
 		{"Alt-Up/Down, Ctrl-P/N", "previous, next conversation"},
 		{"Tab", "complete a command, or open the next unread conversation"},
-		{"PgUp, PgDn, Shift-Up/Down", "scroll (or mouse wheel)"},
+		{"PgUp, PgDn", "scroll (also Shift-Up/Down, mouse wheel)"},
 		{"Ctrl-F", "search the conversation"},
 		{"Esc", "close; go to the latest message; go back to the list"},
 		{"F1", "show this help"},

@@ -135,8 +135,9 @@ func (m *model) conversation(id client.Conv) *conversation {
 	return c
 }
 
-// refreshContacts copies friends and groups from the client, and removes
-// conversations with neither a friend or group nor messages.
+// refreshContacts copies friends and groups from the client. It removes groups
+// that the user is no longer in, and conversations without messages whose peer is
+// no friend. The open conversation stays.
 func (m *model) refreshContacts() {
 	clear(m.friends)
 	clear(m.presence)
@@ -344,11 +345,14 @@ const notConnected = "No connection: "
 // errorText returns an error's text for the user. It begins with a capital letter.
 func errorText(err error) string {
 	var refused *proto.Error
+	var kick *client.KickError
 	switch {
 	case errors.Is(err, client.ErrReplaced):
 		return "Logged in elsewhere with the same device name. To use both, start one with another --device NAME"
 	case errors.As(err, &refused):
 		return capitalize(refused.Message)
+	case errors.As(err, &kick):
+		return capitalize(kick.Message)
 	case errors.Is(err, context.DeadlineExceeded):
 		return "The server isn't responding"
 	case errors.Is(err, client.ErrOutboxFull):

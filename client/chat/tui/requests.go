@@ -49,9 +49,9 @@ func (m *model) onDone(d requestDone) tea.Cmd {
 	return nil
 }
 
-// explain returns an error with this text if the server refused err with errno,
-// otherwise err. It's for refusals that can name users and groups, where the
-// server's message only has IDs.
+// explain returns an error with this text if err is a refusal with errno,
+// otherwise err. The text can name users and groups; the server's message has
+// only IDs.
 func explain(err error, errno proto.Errno, format string, args ...any) error {
 	if refused := new(proto.Error); errors.As(err, &refused) && refused.Errno == errno {
 		return fmt.Errorf(format, args...)

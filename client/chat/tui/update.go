@@ -18,7 +18,7 @@ type tickMsg struct{}
 // stopMsg quits after a signal.
 type stopMsg struct{}
 
-// Update handles a message. It never blocks.
+// Update handles a message of Bubble Tea. It never blocks.
 func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	cmd := m.handle(msg)
 	if !m.ticking && m.needsTick() {

@@ -43,9 +43,9 @@ func TestRegister(t *testing.T) {
 	x.restored()
 }
 
-// TestTwoTalk checks a conversation of two users: a message is marked as stored and
-// then as read, typing is shown, and unread messages are counted.
-func TestTwoTalk(t *testing.T) {
+// TestConversation checks that a message is marked as stored and then as read, that
+// typing is shown, and that unread messages are counted.
+func TestConversation(t *testing.T) {
 	n := newNode(t)
 	n.befriend(n.user("alice"), n.user("bob"))
 	a, b := n.as("alice", 80, 24), n.as("bob", 80, 24)
@@ -233,8 +233,8 @@ func TestHistoryAndSearch(t *testing.T) {
 	x.miss("Search ›")
 }
 
-// TestSearchReadsOn checks that search loads older messages from the server.
-func TestSearchReadsOn(t *testing.T) {
+// TestSearchLoadsOlder checks that search loads older messages from the server.
+func TestSearchLoadsOlder(t *testing.T) {
 	n := newNode(t)
 	alice, bob := n.user("alice"), n.user("bob")
 	n.befriend(alice, bob)
@@ -469,9 +469,9 @@ func TestMouse(t *testing.T) {
 	x.see("hi from bob")
 }
 
-// TestReadIsKept checks that messages stay unread until they are seen, even if an
+// TestUnreadUntilSeen checks that messages stay unread until they are seen, even if an
 // earlier run of chat received them.
-func TestReadIsKept(t *testing.T) {
+func TestUnreadUntilSeen(t *testing.T) {
 	n := newNode(t)
 	alice, bob := n.user("alice"), n.user("bob")
 	n.befriend(alice, bob)

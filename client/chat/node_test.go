@@ -15,7 +15,7 @@ import (
 	"chatd/client"
 )
 
-// node is a running chatd with an empty database.
+// node is a chatd process with a database of its own.
 type node struct {
 	t    *testing.T
 	dir  string

@@ -26,7 +26,7 @@ func (a *app) register(ctx context.Context, args []string) error {
 // ask returns the name and password from args and prompts for what is missing.
 func (a *app) ask(ctx context.Context, args []string) (name, password string, err error) {
 	if a.online.Load() {
-		return "", "", errors.New("already logged in: log out with loginout first")
+		return "", "", errors.New("already logged in; use loginout first")
 	}
 	if len(args) > 0 {
 		name = args[0]

@@ -126,7 +126,7 @@ func (a *app) runLine(ctx context.Context, line string) {
 		a.con.remember(line)
 	}
 	if !c.noLogin && !a.online.Load() {
-		a.fail("not logged in: log in with login or register first")
+		a.fail("not logged in; use login or register first")
 		return
 	}
 	if err := c.run(a, ctx, args); err != nil && ctx.Err() == nil {

@@ -41,7 +41,7 @@ func (m *model) cmdCreateGroup(args []string) tea.Cmd {
 func (m *model) cmdAddGroup(args []string) tea.Cmd {
 	id, err := strconv.ParseInt(strings.TrimPrefix(args[0], "g"), 10, 64)
 	if err != nil {
-		m.notifyError("Enter the group's ID. Its members see it in /groups")
+		m.notifyError("Enter the group ID. Its members can see it in /groups")
 		return nil
 	}
 	return m.request(func(ctx context.Context) requestDone {

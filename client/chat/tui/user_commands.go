@@ -25,8 +25,10 @@ func (m *model) openOrSend(id client.Conv, name string, args []string) tea.Cmd {
 	}
 	if err := m.send(c, args[1]); err != nil {
 		m.notifyError(errorText(err))
-	} else if c != m.open {
+	} else if c != m.open && m.online() {
 		m.notify("Message sent to " + m.title(c))
+	} else if c != m.open {
+		m.notify("Offline. Message to " + m.title(c) + " queued")
 	}
 	return nil
 }

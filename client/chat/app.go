@@ -15,8 +15,7 @@ import (
 	"chatd/proto"
 )
 
-// requestTimeout limits each request and, on quitting, the wait for pending
-// messages.
+// requestTimeout limits each request, and the wait for pending messages on quit.
 const requestTimeout = 30 * time.Second
 
 const menu = "1. login  2. register  3. quit"
@@ -68,7 +67,7 @@ func (a *app) run(ctx context.Context) {
 	a.finish(ctx)
 }
 
-// start logs in with the token file or the flags. Without either it does nothing.
+// start logs in with the token file or the flags, if there is a login in them.
 func (a *app) start(ctx context.Context) error {
 	switch {
 	case a.opt.Register:
@@ -174,8 +173,8 @@ func errorText(err error) string {
 	return strings.TrimPrefix(err.Error(), "client: ")
 }
 
-// findUser finds a user by name or ID, friends first. It doesn't check that an ID
-// exists: the request that follows does.
+// findUser finds a user by name or ID, friends first. It doesn't check that an
+// ID exists: the request that follows does.
 func (a *app) findUser(ctx context.Context, s string) (proto.Friend, error) {
 	id, err := strconv.ParseInt(s, 10, 64)
 	for _, f := range a.c.Friends() {
@@ -196,8 +195,8 @@ func (a *app) findUser(ctx context.Context, s string) (proto.Friend, error) {
 // errAmbiguous means that several of the user's groups have the same name.
 var errAmbiguous = errors.New("ambiguous group name")
 
-// findGroup finds a group by name or ID. A name must be that of one of the user's
-// groups.
+// findGroup finds a group by name or ID. A name must be that of one of the
+// user's groups.
 func (a *app) findGroup(s string) (proto.Group, error) {
 	id, err := strconv.ParseInt(s, 10, 64)
 	var found []proto.Group

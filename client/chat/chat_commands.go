@@ -50,8 +50,8 @@ func (a *app) groupChat(ctx context.Context, args []string) error {
 }
 
 // send sends a message. With piped input it blocks until the message is stored,
-// so that the lines of a script take effect in order. On a terminal it returns at
-// once, and the outcome is printed later.
+// so that the lines of a script take effect in order. On a terminal it returns
+// at once, and the outcome is printed later.
 func (a *app) send(ctx context.Context, conv client.Conv, name, text string) error {
 	if !a.con.terminal {
 		r, err := a.c.Send(ctx, conv, text)

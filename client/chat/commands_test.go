@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestParse checks that the last argument takes the rest of the line, and that an
-// error is one line that shows the correct syntax.
+// TestParse checks that the last argument takes the rest of the line, and that
+// an error is one line that shows the correct syntax.
 func TestParse(t *testing.T) {
 	for _, test := range []struct {
 		line string

@@ -26,8 +26,8 @@ const (
 // errInterrupt means that the user pressed Ctrl-C on an empty line.
 var errInterrupt = errors.New("interrupted")
 
-// console reads and prints lines, on a terminal or on pipes. It passes all output
-// through text.Clean. Any goroutine may print; only one may read.
+// console reads and prints lines, on a terminal or on pipes. It passes all
+// output through text.Clean. Any goroutine may print; only one may read.
 type console struct {
 	terminal bool
 	mu       sync.Mutex // guards the writers
@@ -67,8 +67,8 @@ func newConsole(stdin io.Reader, stdout, stderr io.Writer, terminal bool) (*cons
 	return s, nil
 }
 
-// openHistory loads the last maxHistory lines of the history file and removes the
-// others from it. If the file can't be opened, the history isn't saved.
+// openHistory loads the last maxHistory lines of the history file and removes
+// the others from it. If the file can't be opened, the history isn't saved.
 func (s *console) openHistory() {
 	dir := os.Getenv("XDG_STATE_HOME")
 	if dir == "" {
@@ -122,8 +122,8 @@ func (s *console) scan(stdin io.Reader) {
 	s.inErr = in.Err()
 }
 
-// readLine reads a line. Its errors are io.EOF, errInterrupt, ctx.Err(), and read
-// errors. The prompt is shown only on a terminal.
+// readLine reads a line. Its errors are io.EOF, errInterrupt, ctx.Err(), and
+// read errors. The prompt is shown only on a terminal.
 func (s *console) readLine(ctx context.Context, prompt string) (string, error) {
 	if s.rl == nil {
 		select {

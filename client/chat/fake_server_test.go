@@ -10,8 +10,8 @@ import (
 	"chatd/proto"
 )
 
-// fakeServer answers requests of alice (user 1), the only user who can log in. Her
-// friend is bob (2), her group is golang (5). It records the requests.
+// fakeServer answers requests of alice (user 1), the only user who can log in.
+// Her friend is bob (2), her group is golang (5). It records the requests.
 type fakeServer struct {
 	t       *testing.T
 	ln      net.Listener
@@ -76,8 +76,8 @@ func (s *fakeServer) serve(conn net.Conn) {
 	}
 }
 
-// answer returns the responses to a request. A message that begins with "echo " is
-// sent back by bob.
+// answer returns the responses to a request. A message that begins with "echo "
+// is sent back by bob.
 func (s *fakeServer) answer(q *proto.Request) []*proto.Response {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -15,8 +15,8 @@ import (
 	"chatd/client"
 )
 
-// TestRegister checks that the login form shows errors and registers a user, and
-// that Ctrl-C restores the terminal.
+// TestRegister checks that the login form shows errors and registers a user,
+// and that Ctrl-C restores the terminal.
 func TestRegister(t *testing.T) {
 	n := newNode(t)
 	x := n.terminal(80, 24)
@@ -43,8 +43,8 @@ func TestRegister(t *testing.T) {
 	x.restored()
 }
 
-// TestConversation checks that a message is marked as stored and then as read, that
-// typing is shown, and that unread messages are counted.
+// TestConversation checks that a message is marked as stored and then as read,
+// that typing is shown, and that unread messages are counted.
 func TestConversation(t *testing.T) {
 	n := newNode(t)
 	n.befriend(n.user("alice"), n.user("bob"))
@@ -74,8 +74,8 @@ func TestConversation(t *testing.T) {
 	a.picture("talk")
 }
 
-// TestGroup checks that a group can be created, joined, used, left and deleted, and
-// that its members are listed.
+// TestGroup checks that a group can be created, joined, used, left and deleted,
+// and that its members are listed.
 func TestGroup(t *testing.T) {
 	n := newNode(t)
 	bob := n.user("bob")
@@ -144,6 +144,8 @@ func TestCommands(t *testing.T) {
 	x.miss("/delfriend")
 	x.line("/addfriend bob")
 	x.see("bob is now your friend", "● bob")
+	x.line("/addfriend bob")
+	x.see("✗ You're already friends with bob")
 	x.line("/addfriend Carol Smith")
 	x.see("Carol Smith is now your friend")
 	x.keys("/cha", tab, "ca", tab)
@@ -175,9 +177,13 @@ func TestCommands(t *testing.T) {
 	x.miss("● bob")
 	x.line("/passwd")
 	x.see("Change password")
+	x.line("wrong1")
+	x.line("secret2")
+	x.line("secret2")
+	x.see("✗ Wrong current password")
+	x.keys(tab, tab, ctrlU) // from the last field to the first
 	x.line("secret1")
-	x.line("secret2")
-	x.line("secret2")
+	x.keys(tab, enter)
 	x.see("Password changed")
 	x.keys(f1)
 	x.see("Help", "Keys")
@@ -194,8 +200,8 @@ func TestCommands(t *testing.T) {
 	x.restored()
 }
 
-// TestHistoryAndSearch checks that scrolling up loads older messages, that search
-// finds text in them, and that Esc returns to the newest message.
+// TestHistoryAndSearch checks that scrolling up loads older messages, that
+// search finds text in them, and that Esc returns to the newest message.
 func TestHistoryAndSearch(t *testing.T) {
 	n := newNode(t)
 	alice, bob := n.user("alice"), n.user("bob")
@@ -250,8 +256,8 @@ func TestSearchLoadsOlder(t *testing.T) {
 	x.see("a needle", "1 of 1", "Start of the conversation")
 }
 
-// TestResize checks that a narrow window shows either the list or the conversation,
-// and that chat survives all window sizes.
+// TestResize checks that a narrow window shows either the list or the
+// conversation, and that chat survives all window sizes.
 func TestResize(t *testing.T) {
 	n := newNode(t)
 	alice, bob := n.user("alice"), n.user("bob")
@@ -279,8 +285,8 @@ func TestResize(t *testing.T) {
 	x.picture("wide")
 }
 
-// TestColors checks that colors suit the terminal's background, and that there are
-// none with NO_COLOR.
+// TestColors checks that colors suit the terminal's background, and that there
+// are none with NO_COLOR.
 func TestColors(t *testing.T) {
 	n := newNode(t)
 	n.user("alice")
@@ -307,8 +313,8 @@ func TestColors(t *testing.T) {
 	}
 }
 
-// TestHostileText checks that a message can't control the terminal, hide or reverse
-// text, or imitate another message.
+// TestHostileText checks that a message can't control the terminal, hide or
+// reverse text, or imitate another message.
 func TestHostileText(t *testing.T) {
 	n := newNode(t)
 	alice, bob := n.user("alice"), n.user("bob")
@@ -355,8 +361,8 @@ func TestServerGone(t *testing.T) {
 	x.restored()
 }
 
-// TestUnsent checks that quitting with unsent messages prints an error and exits
-// with code 1.
+// TestUnsent checks that quitting with unsent messages prints an error and
+// exits with code 1.
 func TestUnsent(t *testing.T) {
 	n := newNode(t)
 	alice, bob := n.user("alice"), n.user("bob")
@@ -414,8 +420,8 @@ func TestPanic(t *testing.T) {
 	}
 }
 
-// TestTokenFileOnScreen checks that a token file logs in without a password, and
-// that chat refuses one that others can read.
+// TestTokenFileOnScreen checks that a token file logs in without a password,
+// and that chat refuses one that others can read.
 func TestTokenFileOnScreen(t *testing.T) {
 	n := newNode(t)
 	n.user("alice")
@@ -446,7 +452,7 @@ func TestTokenFileOnScreen(t *testing.T) {
 	}
 }
 
-// TestMouse checks that a click opens a conversation and that the wheel scrolls.
+// TestMouse checks that a click opens a conversation and the wheel scrolls.
 func TestMouse(t *testing.T) {
 	n := newNode(t)
 	alice, bob, carol := n.user("alice"), n.user("bob"), n.user("carol")
@@ -469,8 +475,8 @@ func TestMouse(t *testing.T) {
 	x.see("hi from bob")
 }
 
-// TestUnreadUntilSeen checks that messages stay unread until they are seen, even if an
-// earlier run of chat received them.
+// TestUnreadUntilSeen checks that messages stay unread until they are seen,
+// even if an earlier run of chat received them.
 func TestUnreadUntilSeen(t *testing.T) {
 	n := newNode(t)
 	alice, bob := n.user("alice"), n.user("bob")

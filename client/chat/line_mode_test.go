@@ -25,8 +25,8 @@ func session(t *testing.T, s *fakeServer, input string, flags ...string) (code i
 
 var alice = []string{"--name", "alice", "--password", "secret:1"}
 
-// contains checks that text has all parts, in this order. what names the text in
-// the failure message.
+// contains checks that text has all parts, in this order. what names the text
+// in the failure message.
 func contains(t *testing.T, what, text string, parts ...string) {
 	t.Helper()
 	rest := text
@@ -39,8 +39,8 @@ func contains(t *testing.T, what, text string, parts ...string) {
 	}
 }
 
-// TestScript checks that a script gets the welcome, unread messages, and the result
-// of each command, in order.
+// TestScript checks that a script gets the welcome, unread messages, and the
+// result of each command, in order.
 func TestScript(t *testing.T) {
 	s := newFakeServer(t)
 	s.offline = []proto.Chat{{Op: proto.ONE_CHAT, ID: 2, Name: "bob", ToID: 1, Msg: "you \x1b[2Jthere?", Time: 1e12, Seq: 1, CID: "c"}}
@@ -61,8 +61,8 @@ func TestScript(t *testing.T) {
 	contains(t, "requests", asked, "REG", "LOGIN", "ONE_CHAT a:b", "ONE_CHAT echo again", "GROUP_CHAT all", "EVENT", "LOGOUT")
 }
 
-// TestScriptFailures checks that each failed command prints one line on stderr and
-// doesn't stop the script, and that the exit code is then 1.
+// TestScriptFailures checks that each failed command prints one line on stderr
+// and doesn't stop the script, and that the exit code is then 1.
 func TestScriptFailures(t *testing.T) {
 	code, out, errs := session(t, newFakeServer(t), "chat:bob\nchat:nobody:x\ndance\ngroupchat:nowhere:x\naddgroup:5\nhistory:bob:0\n"+
 		"leavegroup:golang\nlogin:x:y\nchat:bob:last\n", alice...)
@@ -104,8 +104,7 @@ func TestPipedLogin(t *testing.T) {
 	}
 }
 
-// TestLoginFails checks that a script doesn't run if the login with the flags
-// fails.
+// TestLoginFails checks that a script doesn't run if it can't log in.
 func TestLoginFails(t *testing.T) {
 	s := newFakeServer(t)
 	code, out, errs := session(t, s, "chat:bob:x\n", "--name", "alice", "--password", "wrong1")
@@ -119,8 +118,8 @@ func TestLoginFails(t *testing.T) {
 	}
 }
 
-// TestTokenFile checks that a token file has mode 0600, logs in without a password,
-// and no longer does after loginout.
+// TestTokenFile checks that a token file has mode 0600, logs in without a
+// password, and no longer does after loginout.
 func TestTokenFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "token")
 	s := newFakeServer(t)
@@ -140,8 +139,9 @@ func TestTokenFile(t *testing.T) {
 	}
 }
 
-// TestOptions checks that an invalid command line prints an example and exits with
-// code 2, that --help exits with code 0, and that flags may follow the address.
+// TestOptions checks that an invalid command line prints an example and exits
+// with code 2, that --help exits with code 0, and that flags may follow the
+// address.
 func TestOptions(t *testing.T) {
 	for _, args := range [][]string{{}, {"127.0.0.1"}, {"127.0.0.1", "x"}, {"127.0.0.1", "0"}, {"127.0.0.1", "6000", "more"},
 		{"127.0.0.1", "6000", "--dance"}, {"127.0.0.1", "6000", "--register"}, {"127.0.0.1", "99999"}} {

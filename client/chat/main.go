@@ -53,8 +53,8 @@ const (
 	exitUsage  = 2
 )
 
-// shutdownTimeout limits the shutdown after a signal. Without it, a terminal that
-// accepts no output would block the shutdown forever.
+// shutdownTimeout limits the shutdown after a signal. Without it, a terminal
+// that accepts no output would block the shutdown forever.
 const shutdownTimeout = 10 * time.Second
 
 const description = `The terminal client of chatd.
@@ -130,7 +130,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return exitOK
 }
 
-// fullScreen returns the terminal's files. ok is false if line mode must be used.
+// fullScreen returns the terminal's files, or false for line mode.
 func fullScreen(stdin io.Reader, stdout io.Writer, opt options) (in, out *os.File, ok bool) {
 	in, isIn := stdin.(*os.File)
 	out, isOut := stdout.(*os.File)

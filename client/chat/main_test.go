@@ -16,9 +16,9 @@ import (
 	"chatd/client/chat/tui"
 )
 
-// If the environment variable beChat is set, the test binary runs as chat. Tests
-// use that to run chat on a terminal. With the value beFaulty, chat panics when it
-// sends a message.
+// If the environment variable beChat is set, the test binary runs as chat.
+// Tests use that to run chat on a terminal. With the value beFaulty, chat
+// panics when it sends a message.
 const (
 	beChat   = "CHAT_TEST_BE"
 	beFaulty = "faulty"

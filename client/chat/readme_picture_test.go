@@ -20,8 +20,8 @@ var svgFile = flag.String("svg", "", "write the picture of TestPicture to this f
 // maxPicture is the maximum size of the picture in bytes.
 const maxPicture = 60 << 10
 
-// TestPicture checks that the picture in the README can be made: an SVG of a real
-// screen. With -svg FILE it writes the picture.
+// TestPicture checks that the picture in the README can be made: an SVG of a
+// real screen. With -svg FILE it writes the picture.
 func TestPicture(t *testing.T) {
 	n := newNode(t)
 	alice, bob, carol, ming := n.user("alice"), n.user("bob"), n.user("carol"), n.user("小明")
@@ -159,8 +159,8 @@ type stretch struct {
 	cols int
 }
 
-// run returns the cells from column at that look alike. A wide cell is a run of its
-// own, so that it is in the right place with any font. The caller holds mu.
+// run returns the cells from column at that look alike. A wide cell is a run of
+// its own, so that it is in the right place with any font. The caller holds mu.
 func (x *terminal) run(at, y int) (r stretch, l look) {
 	for ; at < x.em.Width(); at++ {
 		c := x.em.CellAt(at, y)

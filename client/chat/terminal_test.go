@@ -20,8 +20,8 @@ import (
 	"golang.org/x/term"
 )
 
-// waitFor limits how long a test waits for a screen. Only failing tests wait that
-// long.
+// waitFor limits how long a test waits for a screen. Only failing tests wait
+// that long.
 const waitFor = 60 * time.Second
 
 var update = flag.Bool("update", false, "rewrite the golden files in testdata")
@@ -41,8 +41,7 @@ type terminal struct {
 	changed chan struct{}      // buffer of 1
 }
 
-// terminal runs chat on a terminal of w columns and h rows. args follow the
-// address.
+// terminal runs chat on a terminal of w columns and h rows.
 func (n *node) terminal(w, h int, args ...string) *terminal {
 	n.t.Helper()
 	return newTerminal(n.t, vt.NewEmulator(w, h), nil, append([]string{n.host, n.port}, args...)...)
@@ -188,8 +187,8 @@ func (x *terminal) screen() string {
 	return b.String()
 }
 
-// until waits until ok returns true for the screen, and returns the screen. what
-// says in the failure message what was expected.
+// until waits until ok returns true for the screen, and returns the screen.
+// what says in the failure message what was expected.
 func (x *terminal) until(what string, ok func(screen string) bool) string {
 	x.t.Helper()
 	deadline := time.NewTimer(waitFor)
@@ -247,8 +246,8 @@ var (
 	anyPort  = regexp.MustCompile(`(127\.0\.0\.1:)\d{5}`)
 )
 
-// timeless replaces what differs between runs: times and the port. A time to the
-// right of a message is only shown if a minute has passed, so it is removed.
+// timeless replaces what differs between runs: times and the port. A time to
+// the right of a message is removed: it is shown only if a minute has passed.
 func timeless(s string) string {
 	s = anyPort.ReplaceAllString(s, "${1}00000")
 	s = sideTime.ReplaceAllString(s, "$1     ")
@@ -348,7 +347,7 @@ func (x *terminal) colors() map[string]bool {
 	return all
 }
 
-// click and wheelUp return what a terminal sends for a mouse event at column x and
-// row y, counted from 0.
+// click and wheelUp return what a terminal sends for a mouse event at column x
+// and row y, counted from 0.
 func click(x, y int) string   { return fmt.Sprintf("\x1b[<0;%d;%dM\x1b[<0;%d;%dm", x+1, y+1, x+1, y+1) }
 func wheelUp(x, y int) string { return fmt.Sprintf("\x1b[<64;%d;%dM", x+1, y+1) }

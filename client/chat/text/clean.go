@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// maxMarks is how many consecutive combining marks are shown. More of them would
-// overlap the lines above and below.
+// maxMarks is how many consecutive combining marks are shown. More of them
+// would overlap the lines above and below.
 const maxMarks = 6
 
 // Clean makes untrusted text safe to print on a terminal, as a single line.

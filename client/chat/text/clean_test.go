@@ -7,9 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// TestClean checks that untrusted text can't move the cursor, hide or reverse text,
-// start a new line, or control the terminal, and that ordinary text of any script
-// is unchanged.
+// TestClean checks that untrusted text can't move the cursor, hide or reverse
+// text, start a new line, or control the terminal, and that ordinary text of
+// any script is unchanged.
 func TestClean(t *testing.T) {
 	for in, want := range map[string]string{
 		"hello":                   "hello",

@@ -49,7 +49,7 @@ func (r Ruler) All(s string) iter.Seq2[string, int] {
 	}
 }
 
-// Cut shortens s to at most w columns, including the ellipsis that marks the cut.
+// Cut shortens s to at most w columns. An ellipsis marks the cut.
 func (r Ruler) Cut(s string, w int) string {
 	if r.Width(s) <= w {
 		return s
@@ -68,10 +68,10 @@ func (r Ruler) Cut(s string, w int) string {
 	return s[:end] + "…"
 }
 
-// Show passes s through Clean and makes its width predictable. Unless Clusters is
-// set, it drops what terminals draw differently: joiners between emoji, skin tones
-// and variation selectors. A combining mark at the beginning gets a dotted circle,
-// because it would combine with the text to the left.
+// Show passes s through Clean and makes its width predictable. Unless Clusters
+// is set, it drops what terminals draw differently: joiners between emoji, skin
+// tones and variation selectors. A combining mark at the beginning gets a
+// dotted circle, because it would combine with the text to the left.
 func (r Ruler) Show(s string) string {
 	s = Clean(s)
 	if plain(s) {

@@ -38,8 +38,8 @@ func TestWidth(t *testing.T) {
 	}
 }
 
-// TestCut checks that Cut never returns more columns than requested. One too many
-// would shift the rest of the screen.
+// TestCut checks that Cut never returns more columns than requested. One too
+// many would shift the rest of the screen.
 func TestCut(t *testing.T) {
 	r := Ruler{}
 	for _, test := range []struct {
@@ -87,8 +87,8 @@ func TestWrap(t *testing.T) {
 	}
 }
 
-// FuzzWrap checks that Wrap loses nothing, and that no piece is too wide except for
-// trailing spaces and single clusters.
+// FuzzWrap checks that Wrap loses nothing, and that no piece is too wide except
+// for trailing spaces and single clusters.
 func FuzzWrap(f *testing.F) {
 	f.Add("hello world 你好 e\u0301 👩‍👩‍👧", 7, false)
 	f.Add("a\u200d\u0301\n  b", 1, true)

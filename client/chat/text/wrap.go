@@ -3,9 +3,9 @@ package text
 import "strings"
 
 // Wrap breaks a line into pieces of at most w columns and returns their byte
-// ranges. It breaks after spaces where possible. Spaces at a break belong to the
-// piece before it and may exceed w. A grapheme cluster wider than w is a piece of
-// its own. There is at least one piece.
+// ranges. It breaks after spaces where possible. Spaces at a break belong to
+// the piece before it and may exceed w. A grapheme cluster wider than w is a
+// piece of its own. There is at least one piece.
 func (r Ruler) Wrap(s string, w int) (pieces [][2]int) {
 	w = max(w, 1)
 	if plain(s) && len(s) <= w {

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestParseCommand checks that spaces separate arguments, that a name with spaces
-// must be in quotation marks or come last, and that text is taken as it is.
+// TestParseCommand checks that spaces separate arguments, that a name with
+// spaces must be in quotation marks or come last, and that text is unchanged.
 func TestParseCommand(t *testing.T) {
 	for _, test := range []struct {
 		line, name string

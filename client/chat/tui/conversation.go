@@ -177,8 +177,7 @@ func (c *conversation) receive(m client.Message, me int64) {
 	}
 }
 
-// seqRange returns the lowest and highest seq in messages, or zeros if there is
-// none.
+// seqRange returns the lowest and highest seq in messages, or 0, 0.
 func (c *conversation) seqRange() (low, high int64) {
 	for _, msg := range c.messages {
 		if msg.seq != 0 && !msg.notice {
@@ -243,9 +242,9 @@ func (c *conversation) dropStored() {
 	c.loaded, c.hasFirst, c.newerDropped = false, false, false
 }
 
-// trim drops messages until at most maxMessages with maxBytes of text are left: the
-// oldest first if atEnd is set, otherwise the newest. It never drops pending and
-// failed messages.
+// trim drops messages until at most maxMessages with maxBytes of text are left:
+// the oldest first if atEnd is set, otherwise the newest. It never drops
+// pending and failed messages.
 func (c *conversation) trim(maxMessages, maxBytes int, atEnd bool) {
 	for len(c.messages) > maxMessages || c.bytes > maxBytes && len(c.messages) > 1 {
 		if atEnd {

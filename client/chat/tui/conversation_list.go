@@ -10,8 +10,8 @@ import (
 	"chatd/client/chat/widget"
 )
 
-// conversationList is the list on the left: conversations by their newest message,
-// then friends and groups without messages.
+// conversationList is the list on the left: conversations by their newest
+// message, then friends and groups without messages.
 type conversationList struct {
 	items  []*conversation
 	cursor client.Conv // selected conversation

@@ -19,8 +19,8 @@ func said(seq, from int64, s string) client.Message {
 		Time: noon.Add(time.Duration(seq) * time.Second)}
 }
 
-// pageOf returns a page with the messages from and to, of a conversation that has
-// those from first to last.
+// pageOf returns a page with the messages from and to, of a conversation that
+// has those from first to last.
 func pageOf(first, last int64, more bool, w pageKind, from, to int64) page {
 	p := page{conv: client.User(2), kind: w, data: client.Page{First: first, Last: last, More: more}}
 	for seq := from; seq <= to; seq++ {
@@ -33,8 +33,8 @@ func newConversation() *conversation {
 	return &conversation{id: client.User(2), name: "bob", first: 1, typing: make(map[int64]typist)}
 }
 
-// order returns a conversation's messages in order: the seq of a stored one, or w
-// (pending), f (failed) or n (notice).
+// order returns a conversation's messages in order: the seq of a stored one, or
+// w (pending), f (failed) or n (notice).
 func order(c *conversation) string {
 	var all []string
 	for _, e := range c.messages {
@@ -52,9 +52,9 @@ func order(c *conversation) string {
 	return strings.Join(all, " ")
 }
 
-// TestConversationOrder checks that messages are in the order of their seq, each
-// once, and pending ones last. They come as pages, pushes and acknowledgements, in
-// any order.
+// TestConversationOrder checks that messages are in the order of their seq,
+// each once, and pending ones last. They come as pages, pushes and
+// acknowledgements, in any order.
 func TestConversationOrder(t *testing.T) {
 	c := newConversation()
 	c.addNotice("before anything is loaded", noon)
@@ -85,9 +85,9 @@ func TestConversationOrder(t *testing.T) {
 	}
 }
 
-// TestConversationBounds checks that the number of messages in memory is limited.
-// Messages are dropped at the end that the user doesn't look at, and can be loaded
-// again. Pending messages are never dropped.
+// TestConversationBounds checks that the number of messages in memory is
+// limited. Messages are dropped at the end that the user doesn't look at, and
+// can be loaded again. Pending messages are never dropped.
 func TestConversationBounds(t *testing.T) {
 	c := newConversation()
 	c.addPage(pageOf(1, 100, true, pageLast, 51, 100))
@@ -115,8 +115,8 @@ func TestConversationBounds(t *testing.T) {
 	}
 }
 
-// TestUnread checks the number of unread messages, also after another device of the
-// user sent one, and after the user left the group.
+// TestUnread checks the number of unread messages, also after another device of
+// the user sent one, and after the user left the group.
 func TestUnread(t *testing.T) {
 	c := newConversation()
 	c.first = 5 // joined after four messages
@@ -153,8 +153,9 @@ func rowsOf(c *conversation, w int) (all []string, th *transcript) {
 	return all, th
 }
 
-// TestTranscriptRows checks that consecutive messages of a sender share a name row,
-// and that dates, the first unread message and failures have rows of their own.
+// TestTranscriptRows checks that consecutive messages of a sender share a name
+// row, and that dates, the first unread message and failures have rows of their
+// own.
 func TestTranscriptRows(t *testing.T) {
 	c := newConversation()
 	c.loaded, c.hasFirst = true, true
@@ -177,9 +178,9 @@ func TestTranscriptRows(t *testing.T) {
 	}
 }
 
-// TestScrollPositionKept checks that a view stays in place when a message arrives,
-// older messages are loaded, or the width changes, and that scrolling stops at the
-// ends.
+// TestScrollPositionKept checks that a view stays in place when a message
+// arrives, older messages are loaded, or the width changes, and that scrolling
+// stops at the ends.
 func TestScrollPositionKept(t *testing.T) {
 	c := newConversation()
 	c.addPage(pageOf(1, 60, true, pageLast, 30, 60))

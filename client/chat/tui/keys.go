@@ -65,8 +65,8 @@ func (m *model) askKey(k tea.KeyPressMsg) tea.Cmd {
 	return nil
 }
 
-// overlayKey handles a key in the overlay. It returns false if the overlay has no
-// use for the key.
+// overlayKey handles a key in the overlay. It returns false if the overlay has
+// no use for the key.
 func (m *model) overlayKey(k tea.KeyPressMsg) bool {
 	h := m.layout().messages
 	switch k.String() {
@@ -91,8 +91,8 @@ func (m *model) overlayKey(k tea.KeyPressMsg) bool {
 	return true
 }
 
-// menuKey handles a key in the completion menu. It returns false if the menu has
-// no use for the key.
+// menuKey handles a key in the completion menu. It returns false if the menu
+// has no use for the key.
 func (m *model) menuKey(k tea.KeyPressMsg) bool {
 	switch k.String() {
 	case "up":
@@ -168,8 +168,8 @@ func (m *model) chatKey(k tea.KeyPressMsg) tea.Cmd {
 	return nil
 }
 
-// upDown handles Up and Down. They move in the list, between rows of the input, or
-// through the input history.
+// upDown handles Up and Down. They move in the list, between rows of the input,
+// or through the input history.
 func (m *model) upDown(by, w int) {
 	if m.listFocused() && m.input.Empty() {
 		m.convList.move(by)
@@ -212,8 +212,8 @@ func (m *model) paste(s string) {
 	}
 }
 
-// escape clears the notice, goes to the end of the conversation, or returns to the
-// list.
+// escape clears the notice, goes to the end of the conversation, or returns to
+// the list.
 func (m *model) escape() tea.Cmd {
 	switch {
 	case m.notice != "":

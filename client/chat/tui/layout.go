@@ -78,8 +78,8 @@ func (m *model) layout() layout {
 	return p
 }
 
-// updateTranscript rebuilds the rows of the open conversation if they are out of
-// date.
+// updateTranscript rebuilds the rows of the open conversation if they are out
+// of date.
 func (m *model) updateTranscript() {
 	p := m.layout()
 	if m.open == nil {

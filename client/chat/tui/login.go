@@ -13,8 +13,8 @@ import (
 	"chatd/proto"
 )
 
-// askLogin shows the form for logging in or registering. problem is shown in it,
-// and may be empty.
+// askLogin shows the form for logging in or registering. problem is shown in
+// it, and may be empty.
 func (m *model) askLogin(register bool, problem string) {
 	name := m.cfg.Name
 	if m.loginForm != nil {
@@ -40,8 +40,8 @@ type loginDone struct {
 	refusal string // what to show instead of a refusal of the server
 }
 
-// hasSavedLogin reports whether there is a token for this user (a name or ID), or
-// for any user if name is empty.
+// hasSavedLogin reports whether there is a token for this user (a name or ID),
+// or for any user if name is empty.
 func (m *model) hasSavedLogin(name string) bool {
 	id, known := m.c.Me()
 	return m.c.Token() != "" && (name == "" || strings.EqualFold(name, known) || name == strconv.FormatInt(id, 10))

@@ -9,13 +9,13 @@ import (
 	"chatd/client"
 )
 
-// maxEvents is how many events may wait before put blocks. putNow ignores it: it
-// is for results of sends, which the client's outbox limits.
+// maxEvents is how many events may wait before put blocks. putNow ignores it:
+// it is for results of sends, which the client's outbox limits.
 const maxEvents = 1024
 
-// mailbox carries events from the client's handlers to the model. Waiting events
-// are delivered in one batch, so that the screen is drawn once for all of them.
-// Any goroutine may call its methods.
+// mailbox carries events from the client's handlers to the model. Waiting
+// events are delivered in one batch, so that the screen is drawn once for all
+// of them. Any goroutine may call its methods.
 type mailbox struct {
 	mu     sync.Mutex
 	items  []tea.Msg
@@ -42,8 +42,8 @@ func newMailbox() *mailbox {
 	return b
 }
 
-// put adds an event. It blocks while the mailbox is full. After close it drops the
-// event.
+// put adds an event. It blocks while the mailbox is full. After close it drops
+// the event.
 func (b *mailbox) put(e tea.Msg) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

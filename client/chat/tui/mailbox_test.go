@@ -8,8 +8,8 @@ import (
 	tea "charm.land/bubbletea/v2"
 )
 
-// TestMailbox checks that events arrive in order, that put blocks while the mailbox
-// is full, and that it doesn't after close.
+// TestMailbox checks that events arrive in order, that put blocks while the
+// mailbox is full, and that it doesn't after close.
 func TestMailbox(t *testing.T) {
 	b := newMailbox()
 	for i := range maxEvents {

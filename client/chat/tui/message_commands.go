@@ -27,7 +27,7 @@ func (m *model) cmdRead(args []string) tea.Cmd {
 		m.c.MarkRead(id, last)
 		return nil
 	}
-	// MarkRead only covers what the client has received, so fetch the last message.
+	// MarkRead covers only received messages, so fetch the last one.
 	return m.request(func(ctx context.Context) requestDone {
 		if _, err := m.c.History(ctx, id, 0, 1); err != nil {
 			return requestDone{err: err}
@@ -41,8 +41,8 @@ func (m *model) cmdRetry([]string) tea.Cmd { return m.takeFailed(true) }
 
 func (m *model) cmdDiscard([]string) tea.Cmd { return m.takeFailed(false) }
 
-// takeFailed removes the failed messages from the open conversation, and resends
-// them if resend is set.
+// takeFailed removes the failed messages from the open conversation, and
+// resends them if resend is set.
 func (m *model) takeFailed(resend bool) tea.Cmd {
 	if m.open == nil {
 		m.notifyError("Open a conversation first")

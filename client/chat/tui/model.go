@@ -136,8 +136,8 @@ func (m *model) conversation(id client.Conv) *conversation {
 }
 
 // refreshContacts copies friends and groups from the client. It removes groups
-// that the user is no longer in, and conversations without messages whose peer is
-// no friend. The open conversation stays.
+// that the user is no longer in, and conversations without messages whose peer
+// is no friend. The open conversation stays.
 func (m *model) refreshContacts() {
 	clear(m.friends)
 	clear(m.presence)
@@ -342,7 +342,7 @@ func (m *model) notifyError(s string) { m.notice, m.noticeIsError = s, true }
 // notConnected begins the errorText of a client.ErrNotConnected.
 const notConnected = "No connection: "
 
-// errorText returns an error's text for the user. It begins with a capital letter.
+// errorText returns an error's text for the user, with a capital letter.
 func errorText(err error) string {
 	var refused *proto.Error
 	var kick *client.KickError

@@ -30,8 +30,8 @@ func (m *model) click(e tea.Mouse) tea.Cmd {
 	return nil
 }
 
-// clickForm focuses the field or presses the button in row y of a form that has h
-// rows.
+// clickForm focuses the field or presses the button in row y of a form that has
+// h rows.
 func (m *model) clickForm(f *widget.Form, y, h int, do func(widget.FormAction) tea.Cmd) tea.Cmd {
 	rows, _, _, _ := f.View(&m.theme, m.ruler, m.w, h)
 	if y < 0 || y >= len(rows) || rows[y].Focus < 0 || f.Busy {

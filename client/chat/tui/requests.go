@@ -59,8 +59,8 @@ func explain(err error, errno proto.Errno, format string, args ...any) error {
 	return err
 }
 
-// send sends a message. It doesn't block: without a connection, the client queues
-// the message.
+// send sends a message. It doesn't block: without a connection, the client
+// queues the message.
 func (m *model) send(c *conversation, s string) error {
 	if c.notMember {
 		return errors.New("you are no longer a member of this group")
@@ -77,8 +77,8 @@ func (m *model) send(c *conversation, s string) error {
 	return nil
 }
 
-// findUser finds a user by name or ID, friends first. It may wait for the server.
-// Any goroutine may call it.
+// findUser finds a user by name or ID, friends first. It may wait for the
+// server. Any goroutine may call it.
 func findUser(ctx context.Context, c *client.Client, s string) (proto.Friend, error) {
 	id, err := strconv.ParseInt(s, 10, 64)
 	for _, f := range c.Friends() {
@@ -93,8 +93,8 @@ func findUser(ctx context.Context, c *client.Client, s string) (proto.Friend, er
 	return f, explain(err, proto.NotFound, "no user named %q", s)
 }
 
-// group finds one of the user's groups by its name, its ID, or g and its ID, as in
-// g5.
+// group finds one of the user's groups by its name, its ID, or g and its ID, as
+// in g5.
 func (m *model) group(s string) (proto.Group, error) {
 	id, err := strconv.ParseInt(strings.TrimPrefix(s, "g"), 10, 64)
 	var found []proto.Group
@@ -145,8 +145,8 @@ func (m *model) withUser(args []string, f func(ctx context.Context, u proto.Frie
 	})
 }
 
-// withGroup calls f with the group in argument i, or with the open group. f runs
-// as in request.
+// withGroup calls f with the group in argument i, or with the open group. f
+// runs as in request.
 func (m *model) withGroup(args []string, i int, f func(ctx context.Context, g proto.Group) requestDone) tea.Cmd {
 	g, err := m.groupArg(args, i)
 	if err != nil {

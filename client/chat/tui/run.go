@@ -34,10 +34,10 @@ var ErrUnsent = errors.New("some messages may not have been sent: the server has
 const restore = ansi.ResetModeMouseButtonEvent + ansi.ResetModeMouseExtSgr + ansi.ResetModeFocusEvent +
 	ansi.ResetModeBracketedPaste + ansi.SetModeTextCursorEnable + ansi.ResetStyle
 
-// Run runs the full-screen client until the user quits or ctx is canceled. Then it
-// restores the terminal. It returns ErrUnsent, or an error of the configuration,
-// of the terminal, or of saving the login. After a panic, the stack trace is on
-// the terminal and Run returns an error.
+// Run runs the full-screen client until the user quits or ctx is canceled. Then
+// it restores the terminal. It returns ErrUnsent, or an error of the
+// configuration, of the terminal, or of saving the login. After a panic, the
+// stack trace is on the terminal and Run returns an error.
 func Run(ctx context.Context, cfg Config) error {
 	box := newMailbox()
 	cfg.Client.Handlers = box.handlers()

@@ -25,9 +25,9 @@ type search struct {
 	moreFrom    hit   // the current hit when the page was requested
 }
 
-// find updates the hits. It must be called after the search text or the messages
-// have changed. The current hit stays current if it still exists, otherwise the
-// newest hit becomes current.
+// find updates the hits. It must be called after the search text or the
+// messages have changed. The current hit stays current if it still exists,
+// otherwise the newest hit becomes current.
 func (s *search) find(c *conversation, r text.Ruler) {
 	var old hit
 	if s.at >= 0 && s.at < len(s.hits) {
@@ -112,8 +112,8 @@ func folded(s string) []rune {
 	return runes
 }
 
-// occurrences returns the byte ranges of a line that match words, ignoring case.
-// words must be folded.
+// occurrences returns the byte ranges of a line that match words, ignoring
+// case. words must be folded.
 func occurrences(line string, words []rune) (ranges [][2]int) {
 	for from := 0; from < len(line); {
 		to, ok := from, true

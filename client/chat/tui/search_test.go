@@ -8,8 +8,8 @@ import (
 	"chatd/client/chat/widget"
 )
 
-// TestOccurrences checks that search ignores case and finds each occurrence in a
-// line, without overlaps.
+// TestOccurrences checks that search ignores case and finds each occurrence in
+// a line, without overlaps.
 func TestOccurrences(t *testing.T) {
 	for _, test := range []struct{ line, words, want string }{
 		{"one One ONE", "one", "[[0 3] [4 7] [8 11]]"},
@@ -25,8 +25,8 @@ func TestOccurrences(t *testing.T) {
 	}
 }
 
-// TestCurrentHitKept checks that the current hit stays current when older messages
-// are loaded, and that the search then continues in them.
+// TestCurrentHitKept checks that the current hit stays current when older
+// messages are loaded, and that the search then continues in them.
 func TestCurrentHitKept(t *testing.T) {
 	c := newConversation()
 	c.addPage(pageOf(1, 20, true, pageLast, 11, 20))

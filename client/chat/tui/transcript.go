@@ -32,8 +32,8 @@ type row struct {
 	showTime bool     // show the message's time
 }
 
-// scrollPos is a scroll position. The anchor is the message in the lowest visible
-// row. It keeps the view in place while rows are added above and below.
+// scrollPos is a scroll position. The anchor is the message in the lowest
+// visible row. It keeps the view in place while rows are added above and below.
 type scrollPos struct {
 	fromBottom int      // rows below the visible ones
 	anchor     *message // nil at the end
@@ -86,8 +86,8 @@ func (t *transcript) build(c *conversation, r text.Ruler, w int) {
 	}
 }
 
-// reanchor restores the scroll position after the rows have changed. A view at the
-// end stays at the end.
+// reanchor restores the scroll position after the rows have changed. A view at
+// the end stays at the end.
 func (t *transcript) reanchor(s *scrollPos, height int) {
 	if s.fromBottom > 0 && s.anchor != nil {
 		of := 0
@@ -105,8 +105,7 @@ func (t *transcript) reanchor(s *scrollPos, height int) {
 	t.scrollBy(s, 0, height)
 }
 
-// scrollBy scrolls up by this many rows, down if by is negative, and sets the
-// anchor.
+// scrollBy scrolls up, down if by is negative, and sets the anchor.
 func (t *transcript) scrollBy(s *scrollPos, by, height int) {
 	s.fromBottom = max(0, min(s.fromBottom+by, len(t.rows)-height))
 	s.anchor, s.anchorRow = nil, 0
@@ -131,8 +130,8 @@ func (t *transcript) visible(s scrollPos, height int) []row {
 // atTop reports whether the first row is visible.
 func (t *transcript) atTop(s scrollPos, height int) bool { return len(t.rows)-s.fromBottom <= height }
 
-// reveal scrolls so that byte from of a line of msg is in the middle, unless it is
-// visible already.
+// reveal scrolls so that byte from of a line of msg is in the middle, unless it
+// is visible already.
 func (t *transcript) reveal(s *scrollPos, msg *message, line, from, height int) {
 	for i := range t.rows {
 		r := &t.rows[i]

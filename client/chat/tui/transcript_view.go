@@ -75,8 +75,8 @@ func (m *model) addText(l *widget.RowBuilder, r *row) {
 	l.Add(plain, s[at:end])
 }
 
-// addStatus adds the time, if the row shows it, and the status of a message that
-// the user sent.
+// addStatus adds the time, if the row shows it, and the status of a message
+// that the user sent.
 func (m *model) addStatus(l *widget.RowBuilder, r *row, p layout) {
 	if p.statusWidth == 0 {
 		return

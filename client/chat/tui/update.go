@@ -11,8 +11,7 @@ import (
 	"chatd/proto"
 )
 
-// tickMsg is sent every second while something on the screen depends on the
-// time.
+// tickMsg is sent every second while the screen depends on the time.
 type tickMsg struct{}
 
 // stopMsg quits after a signal.
@@ -79,8 +78,8 @@ func (m *model) handle(msg tea.Msg) tea.Cmd {
 	return nil
 }
 
-// setWidthMode sets whether the terminal measures text by grapheme cluster or by
-// code point.
+// setWidthMode sets whether the terminal measures text by grapheme cluster or
+// by code point.
 func (m *model) setWidthMode(clusters bool) {
 	m.ruler.Clusters = clusters
 	m.input.Ruler = m.ruler

@@ -13,7 +13,7 @@ import (
 	"chatd/proto"
 )
 
-// openOrSend opens a conversation, or sends it the message in the second argument.
+// openOrSend opens a conversation, or sends it the second argument.
 func (m *model) openOrSend(id client.Conv, name string, args []string) tea.Cmd {
 	c := m.conversation(id)
 	if c.name == "" {

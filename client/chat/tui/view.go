@@ -155,7 +155,7 @@ func (m *model) header(p layout) (rows []string) {
 	return rows
 }
 
-// peerStatus returns the status of a conversation's peer or group, for the header.
+// peerStatus returns the text on the right of the header, and its style.
 func (m *model) peerStatus(c *conversation) (string, widget.Style) {
 	switch {
 	case c.notMember:

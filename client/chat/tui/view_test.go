@@ -14,7 +14,7 @@ import (
 	"chatd/client/chat/widget"
 )
 
-// still returns the model of a logged-in user with conversations, without a server.
+// still returns the model of a logged-in user, without a server.
 func still(t *testing.T) *model {
 	t.Helper()
 	box := newMailbox()
@@ -51,9 +51,10 @@ func still(t *testing.T) *model {
 	return m
 }
 
-// TestEverySize checks, for many screens and window sizes, that each row is exactly
-// as wide as the window, that there are not too many rows, and that the cursor is
-// inside the window. One column too many would shift the rest of the screen.
+// TestEverySize checks, for many screens and window sizes, that each row is
+// exactly as wide as the window, that there are not too many rows, and that the
+// cursor is inside the window. One column too many would shift the rest of the
+// screen.
 func TestEverySize(t *testing.T) {
 	scenes := map[string]func(m *model){
 		"login":    func(m *model) { m.askLogin(false, "a problem that takes more than one row in a small window") },

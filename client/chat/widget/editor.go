@@ -10,9 +10,9 @@ import (
 	"chatd/client/chat/text"
 )
 
-// Editor is a text input of one or more lines. The cursor moves, and keys delete,
-// by grapheme cluster, so an accent stays with its letter and an emoji sequence
-// stays whole.
+// Editor is a text input of one or more lines. The cursor moves, and keys
+// delete, by grapheme cluster, so an accent stays with its letter and an emoji
+// sequence stays whole.
 type Editor struct {
 	Ruler     text.Ruler
 	chars     []string // grapheme clusters; a line break is one, too
@@ -38,9 +38,9 @@ func (e *Editor) Set(s string) {
 	e.Insert(s)
 }
 
-// Insert inserts s before the cursor. What doesn't fit into MaxBytes is cut off.
-// Tabs, and line breaks in a single-line editor, become spaces. Other control
-// characters are dropped.
+// Insert inserts s before the cursor. What doesn't fit into MaxBytes is cut
+// off. Tabs, and line breaks in a single-line editor, become spaces. Other
+// control characters are dropped.
 func (e *Editor) Insert(s string) {
 	s = strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(strings.ToValidUTF8(s, ""))
 	s = strings.Map(func(c rune) rune {
@@ -188,9 +188,9 @@ func (e *Editor) display(c string) string {
 	return e.Ruler.Show(c)
 }
 
-// Rows wraps the text to w columns, one of which is reserved for the cursor. row
-// and col are the cursor's position. starts[i] is the index in chars at which row i
-// begins.
+// Rows wraps the text to w columns, one of which is reserved for the cursor.
+// row and col are the cursor's position. starts[i] is the index in chars at
+// which row i begins.
 func (e *Editor) Rows(w int) (rows []string, starts []int, row, col int) {
 	w = max(w, 2)
 	var b strings.Builder

@@ -25,8 +25,8 @@ func pressed(s string) tea.KeyPressMsg {
 	return tea.KeyPressMsg{Code: []rune(s)[0], Text: s}
 }
 
-// TestEditorKeys checks that keys edit by grapheme cluster and keep count of the
-// bytes. In the results, | is the cursor.
+// TestEditorKeys checks that keys edit by grapheme cluster and keep count of
+// the bytes. In the results, | is the cursor.
 func TestEditorKeys(t *testing.T) {
 	for _, test := range []struct{ text, keys, want string }{
 		{"", "a b c", "abc|"},
@@ -60,9 +60,9 @@ func TestEditorKeys(t *testing.T) {
 	}
 }
 
-// TestEditorPaste checks that pasted text loses its control characters and, in a
-// single-line editor, its line breaks, and that it is cut at MaxBytes, between
-// characters.
+// TestEditorPaste checks that pasted text loses its control characters and, in
+// a single-line editor, its line breaks, and that it is cut at MaxBytes,
+// between characters.
 func TestEditorPaste(t *testing.T) {
 	e := Editor{MaxBytes: 10}
 	if e.Insert("a\x1b[2Jb\r\nc\td"); e.Value() != "a[2Jb c d" {
@@ -77,8 +77,8 @@ func TestEditorPaste(t *testing.T) {
 	}
 }
 
-// TestEditorRows checks how the text wraps into rows, where the cursor is in them,
-// and how it moves between them.
+// TestEditorRows checks how the text wraps into rows, where the cursor is in
+// them, and how it moves between them.
 func TestEditorRows(t *testing.T) {
 	e := Editor{Multiline: true, MaxBytes: 1000}
 	e.Set("abcdef\n你好世\n")

@@ -9,8 +9,7 @@ import (
 	"chatd/client/chat/text"
 )
 
-// Form has input fields, one or two buttons, and a row for a problem or the
-// progress.
+// Form has input fields, one or two buttons, and a row for problem or progress.
 type Form struct {
 	title    string
 	Subtitle string // shown below the title
@@ -82,8 +81,8 @@ func (f *Form) HandleKey(k tea.KeyPressMsg) FormAction {
 	return FormNone
 }
 
-// Enter handles the Enter key. It moves from a field to the next one. On the last
-// field it presses the first button, on a button that one.
+// Enter handles the Enter key. It moves from a field to the next one. On the
+// last field it presses the first button, on a button that one.
 func (f *Form) Enter() FormAction {
 	switch {
 	case f.Busy:

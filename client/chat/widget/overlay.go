@@ -6,8 +6,8 @@ import (
 	"chatd/client/chat/text"
 )
 
-// Overlay is a scrollable list with two columns, such as the help. It covers the
-// messages.
+// Overlay is a scrollable list with two columns, such as the help. It covers
+// the messages.
 type Overlay struct {
 	Title string
 	lines []overlayLine

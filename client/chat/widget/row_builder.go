@@ -6,8 +6,8 @@ import (
 	"chatd/client/chat/text"
 )
 
-// RowBuilder builds one row of the screen. It cuts off what doesn't fit. Text that
-// isn't the program's own must have gone through Ruler.Show.
+// RowBuilder builds one row of the screen. It cuts off what doesn't fit. Text
+// that isn't the program's own must have gone through Ruler.Show.
 type RowBuilder struct {
 	ruler    text.Ruler
 	maxWidth int
@@ -39,8 +39,8 @@ func (l *RowBuilder) PadTo(st Style, col int) *RowBuilder {
 	return l
 }
 
-// AddRight appends right-aligned text. It does nothing if the text doesn't fit with
-// a space before it.
+// AddRight appends right-aligned text. It does nothing if the text doesn't fit
+// with a space before it.
 func (l *RowBuilder) AddRight(st Style, s string) *RowBuilder {
 	w := l.ruler.Width(s)
 	if s == "" || l.Width+w+1 > l.maxWidth {

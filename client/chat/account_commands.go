@@ -30,7 +30,7 @@ func (a *app) ask(ctx context.Context, args []string) (name, password string, er
 	}
 	if len(args) > 0 {
 		name = args[0]
-	} else if name, err = a.con.readLine(ctx, "name: "); err != nil {
+	} else if name, err = a.con.readLine(ctx, "username: "); err != nil {
 		return "", "", err
 	}
 	if len(args) > 1 {

@@ -24,7 +24,7 @@ func TestRegister(t *testing.T) {
 	x.picture("login")
 	x.line("nobody")
 	x.line("secret1")
-	x.see("✗ Wrong name or password")
+	x.see("✗ Wrong username or password")
 	x.keys(tab, tab, enter)
 	x.see("Confirm password", "nobody")
 	x.line("secret1")

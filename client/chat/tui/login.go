@@ -22,9 +22,9 @@ func (m *model) askLogin(register bool, problem string) {
 	}
 	m.registering = register
 	if register {
-		m.loginForm = widget.NewForm(m.ruler, "Register", "Register", "Log in with an existing account", "Name", "Password", "Confirm password")
+		m.loginForm = widget.NewForm(m.ruler, "Register", "Register", "Log in with an existing account", "Username", "Password", "Confirm password")
 	} else {
-		m.loginForm = widget.NewForm(m.ruler, "chatd", "Log in", "Register a new account", "Name or ID", "Password")
+		m.loginForm = widget.NewForm(m.ruler, "chatd", "Log in", "Register a new account", "Username or ID", "Password")
 	}
 	m.loginForm.Subtitle = m.cfg.Server
 	m.loginForm.Problem = problem
@@ -69,10 +69,10 @@ func (m *model) signIn(name, password string) tea.Cmd {
 		defer cancel()
 		if register {
 			if _, err := m.c.Register(ctx, name, password); err != nil {
-				return loginDone{err, "This name is taken"}
+				return loginDone{err, "This username is taken"}
 			}
 		}
-		return loginDone{m.c.Login(ctx, name, password), "Wrong name or password"}
+		return loginDone{m.c.Login(ctx, name, password), "Wrong username or password"}
 	}
 }
 
@@ -90,7 +90,7 @@ func (m *model) loginAction(a widget.FormAction) tea.Cmd {
 		name, password := f.Value(0), f.Value(1)
 		switch {
 		case name == "":
-			f.Problem, f.Focus = "Enter a name", 0
+			f.Problem, f.Focus = "Enter a username", 0
 		case password == "" && !m.registering && m.hasSavedLogin(name):
 			f.Busy, f.Problem, f.Progress = true, "", "Logging in…"
 			return m.resume()

@@ -23,14 +23,14 @@ func (a *app) register(ctx context.Context, args []string) error {
 	return a.registerAs(ctx, name, password)
 }
 
-// ask reads the name and password that args don't give.
+// ask returns the name and password from args and prompts for what is missing.
 func (a *app) ask(ctx context.Context, args []string) (name, password string, err error) {
 	if a.online.Load() {
-		return "", "", errors.New("already logged in: loginout first")
+		return "", "", errors.New("already logged in; use loginout first")
 	}
 	if len(args) > 0 {
 		name = args[0]
-	} else if name, err = a.con.readLine(ctx, "name: "); err != nil {
+	} else if name, err = a.con.readLine(ctx, "username: "); err != nil {
 		return "", "", err
 	}
 	if len(args) > 1 {
@@ -55,7 +55,7 @@ func (a *app) logInAs(ctx context.Context, name, password string) error {
 	return a.signIn(ctx, func(ctx context.Context) error { return a.c.Login(ctx, name, password) })
 }
 
-// signIn logs in and waits until the welcome and unread messages are shown.
+// signIn logs in and waits until the welcome and unread messages are printed.
 func (a *app) signIn(ctx context.Context, login func(context.Context) error) error {
 	ctx, cancel := withTimeout(ctx)
 	defer cancel()
@@ -70,7 +70,7 @@ func (a *app) signIn(ctx context.Context, login func(context.Context) error) err
 func (a *app) logOut(ctx context.Context, _ []string) error {
 	ctx, cancel := withTimeout(ctx)
 	defer cancel()
-	if a.c.State() == client.LoggedIn { // logging out would drop pending messages
+	if a.c.State() == client.LoggedIn { // Logout would drop pending messages
 		a.c.Flush(ctx)
 	}
 	a.online.Store(false)
@@ -90,12 +90,12 @@ func (a *app) passwd(ctx context.Context, args []string) error {
 		args = append(args, s)
 	}
 	if a.con.terminal {
-		again, err := a.con.readSecret(ctx, "new password again: ")
+		again, err := a.con.readSecret(ctx, "confirm new password: ")
 		if err != nil {
 			return err
 		}
 		if again != args[1] {
-			return errors.New("the two are not the same; nothing was changed")
+			return errors.New("passwords don't match; password not changed")
 		}
 	}
 	ctx, cancel := withTimeout(ctx)
@@ -103,6 +103,6 @@ func (a *app) passwd(ctx context.Context, args []string) error {
 	if err := a.c.ChangePassword(ctx, args[0], args[1]); err != nil {
 		return err
 	}
-	a.con.print("password changed; other devices are logged out")
+	a.con.print("password changed; your other devices were logged out")
 	return nil
 }

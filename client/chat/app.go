@@ -15,21 +15,20 @@ import (
 	"chatd/proto"
 )
 
-// requestTimeout limits requests to the server and, at the end, the wait for
-// pending messages.
+// requestTimeout limits each request, and the wait for pending messages on quit.
 const requestTimeout = 30 * time.Second
 
 const menu = "1. login  2. register  3. quit"
 
-// app is the line mode. Its methods are called by run's goroutine, those in
-// event_handlers.go by the client's.
+// app runs line mode. The handlers in event_handlers.go run on the client's
+// goroutine, all other methods on the goroutine of run.
 type app struct {
 	c        *client.Client
 	con      *console
 	opt      options
 	table    []command
 	failed   atomic.Bool // an error was printed
-	online   atomic.Bool // logged in, possibly without a connection at the moment
+	online   atomic.Bool // logged in, even if currently reconnecting
 	welcome  atomic.Bool // show the welcome after the next login
 	quitting bool        // quit was entered
 }
@@ -68,7 +67,7 @@ func (a *app) run(ctx context.Context) {
 	a.finish(ctx)
 }
 
-// start logs in with the flags. Without a name it does nothing.
+// start logs in with the token file or the flags, if there is a login in them.
 func (a *app) start(ctx context.Context) error {
 	switch {
 	case a.opt.Register:
@@ -85,7 +84,7 @@ func (a *app) start(ctx context.Context) error {
 	password := a.opt.Password
 	if password == "" {
 		if !a.con.terminal {
-			return errors.New("--name needs --password, $CHAT_PASSWORD, or a token file with a login")
+			return errors.New("--name needs a password: use --password, $CHAT_PASSWORD, or a --token-file with a saved login")
 		}
 		var err error
 		if password, err = a.con.readSecret(ctx, "password: "); err != nil {
@@ -95,7 +94,7 @@ func (a *app) start(ctx context.Context) error {
 	return a.logInAs(ctx, a.opt.Name, password)
 }
 
-// resumable reports whether the token file has a login of the requested user.
+// resumable reports whether the token file has a login for the user in --name.
 func (a *app) resumable() bool {
 	id, name := a.c.Me()
 	return a.c.Token() != "" && (a.opt.Name == "" || strings.EqualFold(a.opt.Name, name) || a.opt.Name == strconv.FormatInt(id, 10))
@@ -126,7 +125,7 @@ func (a *app) runLine(ctx context.Context, line string) {
 		a.con.remember(line)
 	}
 	if !c.noLogin && !a.online.Load() {
-		a.fail("not logged in: login or register first")
+		a.fail("not logged in; use login or register first")
 		return
 	}
 	if err := c.run(a, ctx, args); err != nil && ctx.Err() == nil {
@@ -134,17 +133,18 @@ func (a *app) runLine(ctx context.Context, line string) {
 	}
 }
 
-// finish waits for pending messages and handlers.
+// finish waits until pending messages are acknowledged and received ones are
+// printed.
 func (a *app) finish(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout+a.opt.Linger)
 	defer cancel()
 	if a.online.Load() && a.c.Flush(ctx) != nil {
-		a.fail("messages are left that the server has not acknowledged")
+		a.fail("some messages may not have been sent: the server hasn't acknowledged them")
 	}
 	if !a.con.terminal && !a.quitting {
 		sleep(ctx, a.opt.Linger)
 	}
-	a.c.Handled(ctx) // on timeout, what isn't shown comes again at the next login
+	a.c.Handled(ctx) // after a timeout, messages not printed are delivered again at the next login
 }
 
 func (a *app) prompt() string {
@@ -155,23 +155,26 @@ func (a *app) prompt() string {
 	return text.Clean(name) + "> "
 }
 
-// errorText returns the message of an error for the user.
+// errorText returns an error's text for the user.
 func errorText(err error) string {
 	var refused *proto.Error
 	switch {
 	case errors.As(err, &refused):
 		return refused.Message
 	case errors.Is(err, context.DeadlineExceeded):
-		return "the server does not answer"
+		return "the server isn't responding"
+	case errors.Is(err, client.ErrOutboxFull):
+		return "too many unsent messages; wait until some are sent"
 	case errors.Is(err, errInterrupt):
 		return "interrupted"
-	case err == io.EOF: // of the input; the client wraps its errors
-		return "the input has ended"
+	case err == io.EOF: // from readLine; the client wraps its errors
+		return "unexpected end of input"
 	}
 	return strings.TrimPrefix(err.Error(), "client: ")
 }
 
-// findUser finds a user by ID or name, friends first.
+// findUser finds a user by name or ID, friends first. It doesn't check that an
+// ID exists: the request that follows does.
 func (a *app) findUser(ctx context.Context, s string) (proto.Friend, error) {
 	id, err := strconv.ParseInt(s, 10, 64)
 	for _, f := range a.c.Friends() {
@@ -184,12 +187,16 @@ func (a *app) findUser(ctx context.Context, s string) (proto.Friend, error) {
 	}
 	f, err := a.c.FindUser(ctx, s)
 	if refused := new(proto.Error); errors.As(err, &refused) && refused.Errno == proto.NotFound {
-		err = fmt.Errorf("no user is called %q", s)
+		err = fmt.Errorf("no user named %q", s)
 	}
 	return f, err
 }
 
-// findGroup finds a group by ID or name.
+// errAmbiguous means that several of the user's groups have the same name.
+var errAmbiguous = errors.New("ambiguous group name")
+
+// findGroup finds a group by name or ID. A name must be that of one of the
+// user's groups.
 func (a *app) findGroup(s string) (proto.Group, error) {
 	id, err := strconv.ParseInt(s, 10, 64)
 	var found []proto.Group
@@ -202,15 +209,15 @@ func (a *app) findGroup(s string) (proto.Group, error) {
 	case len(found) == 1:
 		return found[0], nil
 	case len(found) > 1:
-		return proto.Group{}, fmt.Errorf("%d groups are called %q: say the id", len(found), s)
+		return proto.Group{}, fmt.Errorf("%w %q (%d groups); use the group ID", errAmbiguous, s, len(found))
 	case err == nil:
 		return proto.Group{ID: id, GroupName: s}, nil
 	}
-	return proto.Group{}, fmt.Errorf("you are in no group that is called %q", s)
+	return proto.Group{}, fmt.Errorf("you're not in a group named %q", s)
 }
 
-// findConversation finds a conversation by the ID or name of a user, the name of
-// a group, or g and the ID of a group. It also returns its name.
+// findConversation finds a conversation by a user's name or ID, a group's name,
+// or g and a group's ID, as in g5. It also returns the conversation's name.
 func (a *app) findConversation(ctx context.Context, s string) (client.Conv, string, error) {
 	if id, err := strconv.ParseInt(strings.TrimPrefix(s, "g"), 10, 64); err == nil && strings.HasPrefix(s, "g") {
 		return client.Group(id), a.convName(client.Group(id)), nil
@@ -223,14 +230,13 @@ func (a *app) findConversation(ctx context.Context, s string) (client.Conv, stri
 	if gerr == nil {
 		return client.Group(g.ID), g.GroupName, nil
 	}
-	if strings.Contains(gerr.Error(), "say the id") {
+	if errors.Is(gerr, errAmbiguous) {
 		err = gerr
 	}
 	return client.Conv{}, "", err
 }
 
-// convName returns the name of a conversation, or its ID if the name isn't
-// known.
+// convName returns a conversation's name, or its ID if the name isn't known.
 func (a *app) convName(conv client.Conv) string {
 	if conv.Group != 0 {
 		for _, g := range a.c.Groups() {

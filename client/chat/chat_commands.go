@@ -15,7 +15,7 @@ const (
 	maxWait        = 24 * 3600 // seconds
 )
 
-// withTimeout returns a context for a request to the server.
+// withTimeout returns a context for one request.
 func withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, requestTimeout)
 }
@@ -24,7 +24,8 @@ func (a *app) help(context.Context, []string) error {
 	for i := range a.table {
 		a.con.print("%-34s %s", a.table[i].usage(), a.table[i].help)
 	}
-	a.con.print("Where an id is asked for, a name does; who may also be g and a group's id.")
+	a.con.print("")
+	a.con.print("user and group take a name or an ID. who takes a user, a group name, or g and a group ID, such as g5.")
 	return nil
 }
 
@@ -48,8 +49,9 @@ func (a *app) groupChat(ctx context.Context, args []string) error {
 	return a.send(ctx, client.Group(g.ID), g.GroupName, args[1])
 }
 
-// send sends a message. A script waits for the outcome before its next line is
-// read. On a terminal it is printed when it comes.
+// send sends a message. With piped input it blocks until the message is stored,
+// so that the lines of a script take effect in order. On a terminal it returns
+// at once, and the outcome is printed later.
 func (a *app) send(ctx context.Context, conv client.Conv, name, text string) error {
 	if !a.con.terminal {
 		r, err := a.c.Send(ctx, conv, text)
@@ -59,11 +61,11 @@ func (a *app) send(ctx context.Context, conv client.Conv, name, text string) err
 		return err
 	}
 	if a.c.State() != client.LoggedIn {
-		a.con.print("no connection: it is sent as soon as there is one")
+		a.con.print("offline: the message will be sent after reconnecting")
 	}
 	return a.c.SendAsync(conv, text, func(r client.Receipt, err error) {
 		if err != nil {
-			a.fail("not sent to %s: %s", name, errorText(err))
+			a.fail("couldn't send to %s: %s", name, errorText(err))
 		} else {
 			a.con.print("sent: %s #%d", name, r.Seq)
 		}
@@ -84,7 +86,7 @@ func (a *app) delFriend(ctx context.Context, args []string) error {
 	return a.withUser(ctx, args[0], func(ctx context.Context, u proto.Friend) error {
 		err := a.c.DelFriend(ctx, u.ID)
 		if err == nil {
-			a.con.print("no longer a friend: %d %s", u.ID, u.Name)
+			a.con.print("friend removed: %d %s", u.ID, u.Name)
 		}
 		return err
 	})
@@ -104,7 +106,7 @@ func (a *app) unblock(ctx context.Context, args []string) error {
 	return a.withUser(ctx, args[0], func(ctx context.Context, u proto.Friend) error {
 		err := a.c.Block(ctx, u.ID, false)
 		if err == nil {
-			a.con.print("no longer blocked: %d %s", u.ID, u.Name)
+			a.con.print("unblocked: %d %s", u.ID, u.Name)
 		}
 		return err
 	})
@@ -164,7 +166,7 @@ func (a *app) dismissGroup(ctx context.Context, args []string) error {
 	return a.withGroup(ctx, args[0], func(ctx context.Context, g proto.Group) error {
 		err := a.c.DismissGroup(ctx, g.ID)
 		if err == nil {
-			a.con.print("dismissed: %d %s", g.ID, g.GroupName)
+			a.con.print("group deleted: %d %s", g.ID, g.GroupName)
 		}
 		return err
 	})
@@ -235,7 +237,7 @@ func (a *app) conversations(ctx context.Context, _ []string) error {
 			v.Last, max(0, v.Last-max(v.Read, v.First-1)), last)
 	}
 	if more {
-		a.con.print("… and older ones")
+		a.con.print("… older conversations are not listed")
 	}
 	return nil
 }
@@ -245,7 +247,7 @@ func (a *app) history(ctx context.Context, args []string) error {
 	if len(args) > 1 {
 		var err error
 		if n, err = strconv.Atoi(args[1]); err != nil || n < 1 || n > proto.MaxSyncMessages {
-			return fmt.Errorf("n must be 1 to %d", proto.MaxSyncMessages)
+			return fmt.Errorf("n is %q, must be 1 to %d", args[1], proto.MaxSyncMessages)
 		}
 	}
 	ctx, cancel := withTimeout(ctx)
@@ -262,7 +264,7 @@ func (a *app) history(ctx context.Context, args []string) error {
 		a.con.print("#%d %s", m.Seq, a.format(m))
 	}
 	if len(page.Messages) == 0 {
-		a.con.print("nothing was said with %s", name)
+		a.con.print("no messages: %s", name)
 	}
 	return nil
 }
@@ -274,7 +276,7 @@ func (a *app) read(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	a.c.MarkRead(conv, proto.MaxID) // the client limits it to what has arrived
+	a.c.MarkRead(conv, proto.MaxID) // the client limits it to what it has received
 	a.con.print("read: %s", name)
 	return nil
 }
@@ -292,7 +294,7 @@ func (a *app) typing(ctx context.Context, args []string) error {
 func (a *app) wait(ctx context.Context, args []string) error {
 	seconds, err := strconv.ParseFloat(args[0], 64)
 	if err != nil || !(seconds >= 0 && seconds <= maxWait) {
-		return fmt.Errorf("seconds must be 0 to %d", maxWait)
+		return fmt.Errorf("seconds is %q, must be 0 to %d", args[0], maxWait)
 	}
 	sleep(ctx, time.Duration(seconds*float64(time.Second)))
 	return nil

@@ -6,64 +6,63 @@ import (
 	"strings"
 )
 
-// command is a command of the line mode, entered as name:argument:argument. The
-// last argument takes the rest of the line, including colons.
+// command is a line-mode command, entered as name:argument:argument. The last
+// argument takes the rest of the line, including colons.
 type command struct {
 	name    string
-	args    []string // their names in the usage; optional ones in []
+	args    []string // names for the usage; "[name]" is optional
 	help    string
-	noLogin bool // works without a login
-	secret  bool // the line is not added to the history
+	noLogin bool // needs no login
+	secret  bool // may contain a password: not added to the history
 	run     func(a *app, ctx context.Context, args []string) error
 }
 
-// commands returns all commands in help order. The first seven are those of the
-// original project.
+// commands returns all commands in the order of the help.
 func commands() []command {
 	return []command{
-		{name: "help", help: "list the commands", noLogin: true, run: (*app).help},
-		{name: "chat", args: []string{"friendid", "message"}, help: "send a message to a user", run: (*app).chat},
-		{name: "addfriend", args: []string{"friendid"}, help: "become friends", run: (*app).addFriend},
-		{name: "creategroup", args: []string{"groupname", "groupdesc"}, help: "make a group", run: (*app).createGroup},
+		{name: "help", help: "show this list", noLogin: true, run: (*app).help},
+		{name: "chat", args: []string{"user", "message"}, help: "send a message to a user", run: (*app).chat},
+		{name: "addfriend", args: []string{"user"}, help: "add a friend", run: (*app).addFriend},
+		{name: "creategroup", args: []string{"name", "description"}, help: "create a group; the description may be empty", run: (*app).createGroup},
 		{name: "addgroup", args: []string{"groupid"}, help: "join a group", run: (*app).addGroup},
-		{name: "groupchat", args: []string{"groupid", "message"}, help: "send a message to a group", run: (*app).groupChat},
-		{name: "loginout", help: "log out; the next login needs the password", run: (*app).logOut},
+		{name: "groupchat", args: []string{"group", "message"}, help: "send a message to a group", run: (*app).groupChat},
+		{name: "loginout", help: "log out; the next login needs your password", run: (*app).logOut},
 
-		{name: "friends", help: "list friends", run: (*app).friends},
-		{name: "groups", help: "list groups and their members", run: (*app).groups},
-		{name: "conversations", help: "list conversations, the latest first", run: (*app).conversations},
-		{name: "history", args: []string{"who", "[n]"}, help: "show the last n (20) messages with a user or group", run: (*app).history},
-		{name: "read", args: []string{"who"}, help: "mark what has come as read", run: (*app).read},
-		{name: "typing", args: []string{"who"}, help: "tell that you are typing", run: (*app).typing},
-		{name: "find", args: []string{"name"}, help: "look for a user", run: (*app).find},
-		{name: "delfriend", args: []string{"friendid"}, help: "end a friendship", run: (*app).delFriend},
-		{name: "block", args: []string{"userid"}, help: "keep a user away", run: (*app).block},
-		{name: "unblock", args: []string{"userid"}, help: "no longer keep a user away", run: (*app).unblock},
-		{name: "members", args: []string{"groupid"}, help: "list all members of a group", run: (*app).members},
-		{name: "leavegroup", args: []string{"groupid"}, help: "leave a group", run: (*app).leaveGroup},
-		{name: "kickmember", args: []string{"groupid", "userid"}, help: "remove a member from your group", run: (*app).kickMember},
-		{name: "dismissgroup", args: []string{"groupid"}, help: "end your group", run: (*app).dismissGroup},
-		{name: "passwd", args: []string{"[old]", "[new]"}, help: "change the password; asks for what is missing", secret: true, run: (*app).passwd},
+		{name: "friends", help: "list your friends", run: (*app).friends},
+		{name: "groups", help: "list your groups and their members", run: (*app).groups},
+		{name: "conversations", help: "list your conversations, latest first", run: (*app).conversations},
+		{name: "history", args: []string{"who", "[n]"}, help: "show the last n messages (default 20)", run: (*app).history},
+		{name: "read", args: []string{"who"}, help: "mark a conversation as read", run: (*app).read},
+		{name: "typing", args: []string{"who"}, help: "send a typing notification", run: (*app).typing},
+		{name: "find", args: []string{"user"}, help: "find a user by name or ID", run: (*app).find},
+		{name: "delfriend", args: []string{"user"}, help: "remove a friend", run: (*app).delFriend},
+		{name: "block", args: []string{"user"}, help: "block a user", run: (*app).block},
+		{name: "unblock", args: []string{"user"}, help: "unblock a user", run: (*app).unblock},
+		{name: "members", args: []string{"group"}, help: "list the members of a group", run: (*app).members},
+		{name: "leavegroup", args: []string{"group"}, help: "leave a group", run: (*app).leaveGroup},
+		{name: "kickmember", args: []string{"group", "user"}, help: "remove a member from a group you created", run: (*app).kickMember},
+		{name: "dismissgroup", args: []string{"group"}, help: "delete a group you created", run: (*app).dismissGroup},
+		{name: "passwd", args: []string{"[old]", "[new]"}, help: "change your password; prompts for missing arguments", secret: true, run: (*app).passwd},
 
-		{name: "login", args: []string{"[name]", "[password]"}, help: "log in; asks for what is missing", noLogin: true, secret: true, run: (*app).logIn},
-		{name: "register", args: []string{"[name]", "[password]"}, help: "register and log in; asks for what is missing", noLogin: true, secret: true, run: (*app).register},
-		{name: "wait", args: []string{"seconds"}, help: "do nothing but receive, for scripts", noLogin: true, run: (*app).wait},
-		{name: "quit", help: "end, and stay logged in where a token file is kept", noLogin: true, run: (*app).quit},
+		{name: "login", args: []string{"[name]", "[password]"}, help: "log in; prompts for missing arguments", noLogin: true, secret: true, run: (*app).logIn},
+		{name: "register", args: []string{"[name]", "[password]"}, help: "register and log in; prompts for missing arguments", noLogin: true, secret: true, run: (*app).register},
+		{name: "wait", args: []string{"seconds"}, help: "keep receiving for this long; for scripts", noLogin: true, run: (*app).wait},
+		{name: "quit", help: "quit; with --token-file you stay logged in", noLogin: true, run: (*app).quit},
 	}
 }
 
-// usage returns the form of a command, such as "chat:friendid:message". Optional
+// usage returns the syntax of a command, such as "chat:user:message". Optional
 // arguments are in brackets: "history:who[:n]".
 func (c *command) usage() string {
-	form := c.name
+	syntax := c.name
 	for _, arg := range c.args {
 		if name, optional := strings.CutPrefix(arg, "["); optional {
-			form += "[:" + name
+			syntax += "[:" + name
 		} else {
-			form += ":" + arg
+			syntax += ":" + arg
 		}
 	}
-	return form
+	return syntax
 }
 
 // required returns the number of required arguments.
@@ -76,8 +75,8 @@ func (c *command) required() (n int) {
 	return n
 }
 
-// parse returns the command in a line and its arguments. Missing optional
-// arguments are left out at the end. The error is for the user.
+// parse returns the command in a line and its arguments. args is shorter if
+// optional arguments are missing. The error is shown to the user.
 func parse(table []command, line string) (*command, []string, error) {
 	name, rest, more := strings.Cut(strings.TrimLeft(line, " \t"), ":")
 	name = strings.TrimSpace(name)
@@ -88,7 +87,7 @@ func parse(table []command, line string) (*command, []string, error) {
 		}
 		if len(c.args) == 0 {
 			if more {
-				return nil, nil, fmt.Errorf("%s takes no argument", c.name)
+				return nil, nil, fmt.Errorf("%s takes no arguments", c.name)
 			}
 			return c, nil, nil
 		}
@@ -96,7 +95,8 @@ func parse(table []command, line string) (*command, []string, error) {
 		if more {
 			args = strings.SplitN(rest, ":", len(c.args))
 		}
-		// Messages are taken as they are. Names and IDs are trimmed.
+		// Spaces around names and IDs are dropped, but belong to a message or
+		// password.
 		for j := range args {
 			if c.args[j] != "message" && !c.secret {
 				args[j] = strings.TrimSpace(args[j])
@@ -106,11 +106,11 @@ func parse(table []command, line string) (*command, []string, error) {
 			return nil, nil, fmt.Errorf("usage: %s", c.usage())
 		}
 		for j := range c.required() {
-			if args[j] == "" && c.args[j] != "groupdesc" {
+			if args[j] == "" && c.args[j] != "description" {
 				return nil, nil, fmt.Errorf("%s is missing; usage: %s", c.args[j], c.usage())
 			}
 		}
 		return c, args, nil
 	}
-	return nil, nil, fmt.Errorf("no command is called %q; help lists them", name)
+	return nil, nil, fmt.Errorf("unknown command %q; help lists the commands", name)
 }

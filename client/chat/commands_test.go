@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// The last argument takes the rest of the line. Errors are one line and show the
-// right form.
+// TestParse checks that the last argument takes the rest of the line, and that
+// an error is one line that shows the correct syntax.
 func TestParse(t *testing.T) {
 	for _, test := range []struct {
 		line string
@@ -26,25 +26,27 @@ func TestParse(t *testing.T) {
 		{line: "history:bob:5", name: "history", args: []string{"bob", "5"}},
 		{line: "login", name: "login"},
 		{line: "login:alice:a: b", name: "login", args: []string{"alice", "a: b"}},
-		{line: "chat:bob", err: "usage: chat:friendid:message"},
-		{line: "chat", err: "usage: chat:friendid:message"},
+		{line: "chat:bob", err: "usage: chat:user:message"},
+		{line: "chat", err: "usage: chat:user:message"},
 		{line: "chat:bob:", err: "message is missing"},
-		{line: "chat::hello", err: "friendid is missing"},
-		{line: "addfriend:", err: "friendid is missing; usage: addfriend:friendid"},
-		{line: "loginout:now", err: "takes no argument"},
+		{line: "chat::hello", err: "user is missing"},
+		{line: "addfriend:", err: "user is missing; usage: addfriend:user"},
+		{line: "loginout:now", err: "takes no arguments"},
 		{line: "history", err: "usage: history:who[:n]"},
 		{line: "dance:bob", err: `"dance"`},
-		{line: ":", err: "no command"},
+		{line: ":", err: "unknown command"},
 	} {
 		c, args, err := parse(commands(), test.line)
 		if test.err != "" {
 			if err == nil || !strings.Contains(err.Error(), test.err) || strings.Contains(err.Error(), "\n") {
-				t.Errorf("%q: error %v, want one with %q", test.line, err, test.err)
+				t.Errorf("parse(%q): error %v, want one line with %q", test.line, err, test.err)
 			}
 			continue
 		}
-		if err != nil || c.name != test.name || !slices.Equal(args, test.args) {
-			t.Errorf("%q: %v %q, %v", test.line, c, args, err)
+		if err != nil {
+			t.Errorf("parse(%q): %v", test.line, err)
+		} else if c.name != test.name || !slices.Equal(args, test.args) {
+			t.Errorf("parse(%q) = %s %q, want %s %q", test.line, c.name, args, test.name, test.args)
 		}
 	}
 }

@@ -17,28 +17,28 @@ import (
 )
 
 const (
-	maxLine      = 256 << 10 // length of a line of piped input, in bytes
-	maxHistory   = 500       // lines of history
+	maxLine      = 256 << 10 // bytes in a line of piped input
+	maxHistory   = 500       // lines in the history
 	historyName  = "history"
 	stateDirName = "chatd"
 )
 
-// errInterrupt is returned for Ctrl-C on an empty line.
+// errInterrupt means that the user pressed Ctrl-C on an empty line.
 var errInterrupt = errors.New("interrupted")
 
-// console reads and writes lines, on a terminal or on pipes. Output goes through
-// text.Clean. Printing is safe from any goroutine.
+// console reads and prints lines, on a terminal or on pipes. It passes all
+// output through text.Clean. Any goroutine may print; only one may read.
 type console struct {
 	terminal bool
 	mu       sync.Mutex // guards the writers
 	out, err io.Writer
 
 	rl        *readline.Instance // nil on pipes
-	raw       io.Writer          // the terminal without readline
-	abandoned bool               // a read was still running at the end
+	raw       io.Writer          // the terminal, bypassing readline
+	abandoned bool               // await returned while a read was still running
 	history   *os.File           // nil if there is no history file
 	lines     chan string        // lines of piped input; closed at its end
-	inErr     error              // error of piped input, read after lines is closed
+	inErr     error              // why piped input ended; set before lines is closed
 
 	closing sync.Once
 	closed  chan struct{}
@@ -67,8 +67,8 @@ func newConsole(stdin io.Reader, stdout, stderr io.Writer, terminal bool) (*cons
 	return s, nil
 }
 
-// openHistory loads the last lines of the history file and shortens it to them.
-// If it can't be opened, the history ends with this run.
+// openHistory loads the last maxHistory lines of the history file and removes
+// the others from it. If the file can't be opened, the history isn't saved.
 func (s *console) openHistory() {
 	dir := os.Getenv("XDG_STATE_HOME")
 	if dir == "" {
@@ -91,7 +91,7 @@ func (s *console) openHistory() {
 		return
 	}
 	s.history = f
-	f.Chmod(0o600) // it may have existed with another mode
+	f.Chmod(0o600) // the file may be an old one with another mode
 	for _, line := range lines {
 		s.remember(line)
 	}
@@ -122,8 +122,8 @@ func (s *console) scan(stdin io.Reader) {
 	s.inErr = in.Err()
 }
 
-// readLine reads a line. It returns io.EOF, errInterrupt, the error of ctx, or a
-// read error. On pipes there is no prompt.
+// readLine reads a line. Its errors are io.EOF, errInterrupt, ctx.Err(), and
+// read errors. The prompt is shown only on a terminal.
 func (s *console) readLine(ctx context.Context, prompt string) (string, error) {
 	if s.rl == nil {
 		select {
@@ -149,7 +149,7 @@ func (s *console) readLine(ctx context.Context, prompt string) (string, error) {
 			if line == "" {
 				return "", errInterrupt
 			}
-			// Like a shell, drop the line.
+			// Ctrl-C drops what was typed, as in a shell.
 		}
 	})
 }
@@ -168,9 +168,9 @@ func (s *console) readSecret(ctx context.Context, prompt string) (string, error)
 	})
 }
 
-// await calls read and returns its result, or returns when ctx is canceled.
-// readline can't cancel a read of a terminal. await then restores the terminal
-// and leaves the read running.
+// await calls read and returns its result. If ctx is canceled first, it returns
+// ctx.Err(). readline can't cancel a read, so await restores the terminal and
+// leaves the read running.
 func (s *console) await(ctx context.Context, read func() (string, error)) (string, error) {
 	type result struct {
 		line string
@@ -197,17 +197,17 @@ func (s *console) await(ctx context.Context, read func() (string, error)) (strin
 // print prints a line.
 func (s *console) print(format string, args ...any) { s.write(&s.out, format, args) }
 
-// fail prints an error.
+// fail prints an error line.
 func (s *console) fail(format string, args ...any) { s.write(&s.err, "error: "+format, args) }
 
 func (s *console) write(w *io.Writer, format string, args []any) {
 	line := text.Clean(fmt.Sprintf(format, args...)) + "\n"
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	io.WriteString(*w, line) // a failure can't be reported anywhere
+	io.WriteString(*w, line) // if this fails, there is nowhere to report it
 }
 
-// close restores the terminal. It may be called twice.
+// close restores the terminal. Calling it again does nothing.
 func (s *console) close() {
 	s.closing.Do(func() {
 		close(s.closed)

@@ -28,14 +28,14 @@ func (a *app) onState(s client.StateChange) {
 		if a.welcome.Swap(false) {
 			a.showWelcome()
 		} else {
-			a.con.print("connected again")
+			a.con.print("reconnected")
 		}
 	case s.State == client.Disconnected && s.Final:
 		if a.online.Swap(false) && s.Err != nil {
 			a.fail("%s", errorText(s.Err))
 		}
 	case s.State == client.Disconnected:
-		a.con.fail("%s; trying again in %s", errorText(s.Err), s.Retry.Round(time.Millisecond))
+		a.con.fail("%s; reconnecting in %s", errorText(s.Err), s.Retry.Round(time.Millisecond))
 	}
 }
 
@@ -50,14 +50,18 @@ func (a *app) onMessage(m client.Message) {
 	}
 }
 
-// format formats a message like the original project.
+// format returns a message as a line, such as
+//
+//	2026-03-04 12:00:00 [2]bob said: hello
+//
+// with a group or the recipient in front if the message isn't from the peer.
 func (a *app) format(m client.Message) string {
 	line := fmt.Sprintf("%s [%d]%s said: %s", stamp(m.Time), m.From, m.Name, m.Text)
 	me, _ := a.c.Me()
 	switch {
 	case m.Conv.Group != 0:
 		return fmt.Sprintf("group [%d]%s: %s", m.Conv.Group, a.convName(m.Conv), line)
-	case m.From == me: // sent by another device of this user
+	case m.From == me: // sent from another device of this user
 		return fmt.Sprintf("to [%d]%s: %s", m.Conv.Peer, a.convName(m.Conv), line)
 	}
 	return line
@@ -88,7 +92,7 @@ func (a *app) onPresence(p client.Presence) {
 	if p.Online {
 		state = proto.Online
 	}
-	a.con.print("[%d]%s is %s now", p.User, a.convName(client.User(p.User)), state)
+	a.con.print("[%d]%s is now %s", p.User, a.convName(client.User(p.User)), state)
 }
 
 func (a *app) onChange(ch client.Change) {
@@ -96,36 +100,34 @@ func (a *app) onChange(ch client.Change) {
 	group := fmt.Sprintf("[%d]%s", ch.Group, a.convName(client.Group(ch.Group)))
 	switch ch.Kind {
 	case client.FriendAdded:
-		a.con.print("[%d]%s is your friend now", ch.User, ch.Name)
+		a.con.print("[%d]%s is now your friend", ch.User, ch.Name)
 	case client.FriendRemoved:
 		a.con.print("[%d] is no longer your friend", ch.User)
 	case client.MemberJoined:
-		a.con.print("[%d]%s has joined group %s", ch.User, ch.Name, group)
+		a.con.print("[%d]%s joined group %s", ch.User, ch.Name, group)
 	case client.MemberLeft:
 		if ch.User == me {
-			a.con.print("you are no longer in group %s", group)
+			a.con.print("you are no longer a member of group %s", group)
 		} else {
-			a.con.print("[%d] has left group %s", ch.User, group)
+			a.con.print("[%d] left group %s", ch.User, group)
 		}
 	case client.GroupDismissed:
-		a.con.print("group %s was dismissed", group)
+		a.con.print("group %s was deleted", group)
 	case client.UserBlocked:
-		a.con.print("[%d] is blocked now", ch.User)
+		a.con.print("[%d] is now blocked", ch.User)
 	case client.UserUnblocked:
 		a.con.print("[%d] is no longer blocked", ch.User)
 	}
 }
 
-// showWelcome prints what the original project prints at a login.
+// showWelcome prints the user, friends and groups after a login.
 func (a *app) showWelcome() {
 	id, name := a.c.Me()
-	a.con.print("======================login user======================")
-	a.con.print("current login user => id:%d name:%s", id, name)
-	a.con.print("----------------------friend list---------------------")
+	a.con.print("logged in: %d %s", id, name)
+	a.con.print("friends:")
 	a.showFriends()
-	a.con.print("----------------------group list----------------------")
+	a.con.print("groups:")
 	a.showGroups()
-	a.con.print("======================================================")
 }
 
 func (a *app) showFriends() {

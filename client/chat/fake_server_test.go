@@ -10,16 +10,16 @@ import (
 	"chatd/proto"
 )
 
-// fakeServer answers commands like a chat with the users alice (1), who logs in,
-// and bob (2), and a group (5). It records the requests.
+// fakeServer answers requests of alice (user 1), the only user who can log in.
+// Her friend is bob (2), her group is golang (5). It records the requests.
 type fakeServer struct {
 	t       *testing.T
 	ln      net.Listener
-	offline []proto.Chat
+	offline []proto.Chat // the offlinemsg of every login
 
 	mu    sync.Mutex
-	asked []string
-	seq   int64
+	asked []string // op of each request, and the text of messages
+	seq   int64    // of the last message
 }
 
 func newFakeServer(t *testing.T) *fakeServer {
@@ -65,7 +65,7 @@ func (s *fakeServer) serve(conn net.Conn) {
 		}
 		q, bad := dec.Decode(body)
 		if bad != nil {
-			s.t.Errorf("the client sent what the decoder refuses: %v: %s", bad, body)
+			s.t.Errorf("the client sent an invalid request: %v: %s", bad, body)
 			return
 		}
 		var out []byte
@@ -76,6 +76,8 @@ func (s *fakeServer) serve(conn net.Conn) {
 	}
 }
 
+// answer returns the responses to a request. A message that begins with "echo "
+// is sent back by bob.
 func (s *fakeServer) answer(q *proto.Request) []*proto.Response {
 	s.mu.Lock()
 	defer s.mu.Unlock()

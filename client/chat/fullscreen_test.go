@@ -15,26 +15,26 @@ import (
 	"chatd/client"
 )
 
-// The first visit: the form reports errors in place, registers, and opens the
-// chat. Ctrl-C ends it and restores the terminal.
+// TestRegister checks that the login form shows errors and registers a user,
+// and that Ctrl-C restores the terminal.
 func TestRegister(t *testing.T) {
 	n := newNode(t)
 	x := n.terminal(80, 24)
-	x.see("Log in", "Register a new user")
+	x.see("Log in", "Register a new account")
 	x.picture("login")
 	x.line("nobody")
 	x.line("secret1")
-	x.see("✗ wrong ID, name, password")
+	x.see("✗ Wrong username or password")
 	x.keys(tab, tab, enter)
-	x.see("Password again", "nobody")
+	x.see("Confirm password", "nobody")
 	x.line("secret1")
 	x.line("secret2")
-	x.see("✗ the two passwords are not the same")
+	x.see("✗ Passwords don't match")
 	x.line("secret1")
-	x.see("nobody, welcome")
+	x.see("Welcome, nobody!")
 	x.picture("welcome")
 	if strings.Contains(x.screen(), "secret") {
-		t.Error("a password was shown")
+		t.Errorf("the screen shows a password:\n%s", x.screen())
 	}
 	x.keys(ctrlC)
 	if code := x.exit(); code != exitOK {
@@ -43,25 +43,25 @@ func TestRegister(t *testing.T) {
 	x.restored()
 }
 
-// Two users chat. A message is marked as stored and then as read, typing is
-// shown, and unread messages are counted.
-func TestTwoTalk(t *testing.T) {
+// TestConversation checks that a message is marked as stored and then as read,
+// that typing is shown, and that unread messages are counted.
+func TestConversation(t *testing.T) {
 	n := newNode(t)
 	n.befriend(n.user("alice"), n.user("bob"))
 	a, b := n.as("alice", 80, 24), n.as("bob", 80, 24)
 	a.line("/chat bob")
-	a.see("Nothing was said yet")
+	a.see("No messages yet")
 	a.keys("hello")
 	a.line(", 你好 🎉")
 	a.see("hello, 你好 🎉", "✓")
 	a.miss("✓✓")
-	b.see("● alice          1", "Chats            1")
+	b.see("● alice          1", "Conversations    1")
 	b.picture("unread")
 	b.keys(down, enter)
 	b.see("hello, 你好 🎉")
 	b.miss("alice          1")
 	a.see("✓✓")
-	for !strings.Contains(a.screen(), "bob is typing …") { // a typing event is shown for seconds only
+	for !strings.Contains(a.screen(), "bob is typing…") { // a typing event is shown only for seconds
 		b.keys("x")
 		a.wait(100 * time.Millisecond)
 	}
@@ -70,27 +70,27 @@ func TestTwoTalk(t *testing.T) {
 	a.miss("is typing")
 	a.line("again")
 	b.see("  again")
-	a.until("two messages that were read", func(s string) bool { return strings.Count(s, "✓✓") == 2 })
+	a.until("two messages marked as read", func(s string) bool { return strings.Count(s, "✓✓") == 2 })
 	a.picture("talk")
 }
 
-// A group is created, joined, used, left and dismissed, and its members are
-// listed.
+// TestGroup checks that a group can be created, joined, used, left and deleted,
+// and that its members are listed.
 func TestGroup(t *testing.T) {
 	n := newNode(t)
 	bob := n.user("bob")
 	n.user("alice")
 	x := n.as("alice", 80, 24)
 	x.line("/creategroup tea what we drink")
-	x.see("others join with /addgroup", "# tea", "what we drink", "1 member")
+	x.see("Others can join with /addgroup", "# tea", "what we drink", "1 member")
 	var id int64
 	if _, err := fmt.Sscanf(strings.SplitN(x.screen(), "/addgroup ", 2)[1], "%d", &id); err != nil {
-		t.Fatal(err)
+		t.Fatalf("no group ID after /addgroup: %v", err)
 	}
 	if _, err := bob.JoinGroup(n.ctx(), id); err != nil {
 		t.Fatal(err)
 	}
-	x.see("bob has joined", "2 members")
+	x.see("bob joined", "2 members")
 	x.line("green or black?")
 	x.see("green or black?", "✓")
 	n.say(bob, client.Group(id), "black")
@@ -104,30 +104,30 @@ func TestGroup(t *testing.T) {
 	if err := bob.LeaveGroup(n.ctx(), id); err != nil {
 		t.Fatal(err)
 	}
-	x.see("bob has left", "1 member")
+	x.see("bob left", "1 member")
 	if _, err := bob.JoinGroup(n.ctx(), id); err != nil {
 		t.Fatal(err)
 	}
 	x.see("2 members")
 	y := n.as("bob", 80, 24)
 	y.line("/chat tea")
-	y.see("Nothing was said yet")
+	y.see("No messages yet")
 	x.line("/kickmember bob")
-	x.see("bob is no longer in tea", "1 member")
-	y.see("you are no longer in this group", "no longer a member")
+	x.see("Removed bob from tea", "1 member")
+	y.see("You are no longer a member of this group", "no longer a member")
 	y.line("still here?")
-	y.see("✗ you are no longer in this group")
+	y.see("✗ You are no longer a member of this group")
 	x.line("/leavegroup")
-	x.see("Leave tea? y/n")
+	x.see("Leave tea? (y/n)")
 	x.keys("y")
-	x.see("✗ who has made a group can't leave it")
+	x.see("✗ You created this group. To delete it, use /dismissgroup")
 	x.line("/dismissgroup")
-	x.see("Dismiss tea, for all of its members? y/n")
+	x.see("Delete tea and its messages for everyone? (y/n)")
 	x.keys("y")
-	x.see("tea is dismissed", "Nobody here yet")
+	x.see("Deleted tea", "None yet")
 }
 
-// Commands are completed, run, and report errors.
+// TestCommands checks that commands are completed, run, and report errors.
 func TestCommands(t *testing.T) {
 	n := newNode(t)
 	n.user("alice")
@@ -135,50 +135,56 @@ func TestCommands(t *testing.T) {
 	n.user("Carol Smith")
 	x := n.as("alice", 80, 24)
 	x.keys("/")
-	x.see("/chat who [message]", "open a conversation")
+	x.see("/chat <name> [message]", "open a conversation")
 	x.keys("del")
 	x.see("/delfriend [user]")
-	x.miss("/chat who")
+	x.miss("/chat <name>")
 	x.picture("menu")
 	x.keys(ctrlU)
 	x.miss("/delfriend")
 	x.line("/addfriend bob")
-	x.see("bob is your friend now", "● bob")
+	x.see("bob is now your friend", "● bob")
+	x.line("/addfriend bob")
+	x.see("✗ You're already friends with bob")
 	x.line("/addfriend Carol Smith")
-	x.see("Carol Smith is your friend now")
+	x.see("Carol Smith is now your friend")
 	x.keys("/cha", tab, "ca", tab)
 	x.see(`› /chat "Carol Smith"`)
 	x.keys(enter)
-	x.see("● Carol Smith   ", "Nothing was said yet")
+	x.see("● Carol Smith   ", "No messages yet")
 	x.line("/friends")
-	x.see("Friends", "online · id")
+	x.see("Friends", "online · ID")
 	x.keys(esc)
-	x.see("Nothing was said yet")
+	x.see("No messages yet")
 	x.line("/find bob")
-	x.see("bob has the id")
+	x.see("bob has ID")
 	x.line("/find nobody")
-	x.see(`✗ no user is called "nobody"`)
+	x.see(`✗ No user named "nobody"`)
 	x.keys(up)
 	x.see("› /find nobody")
 	x.keys(up, up)
 	x.see("› /friends")
 	x.keys(ctrlU)
 	x.line("/dance")
-	x.see("✗ no command is called /dance")
-	x.keys(ctrlU) // the input is kept for correction
+	x.see("✗ Unknown command /dance")
+	x.keys(ctrlU) // the wrong command is still in the input
 	x.line("/block bob")
-	x.see("bob is blocked now")
+	x.see("bob is now blocked")
 	x.line("/unblock bob")
 	x.see("bob is no longer blocked")
 	x.line("/delfriend bob")
 	x.see("bob is no longer your friend")
 	x.miss("● bob")
 	x.line("/passwd")
-	x.see("Change the password")
+	x.see("Change password")
+	x.line("wrong1")
+	x.line("secret2")
+	x.line("secret2")
+	x.see("✗ Wrong current password")
+	x.keys(tab, tab, ctrlU) // from the last field to the first
 	x.line("secret1")
-	x.line("secret2")
-	x.line("secret2")
-	x.see("the password is changed")
+	x.keys(tab, enter)
+	x.see("Password changed")
 	x.keys(f1)
 	x.see("Help", "Keys")
 	x.keys(esc)
@@ -194,8 +200,8 @@ func TestCommands(t *testing.T) {
 	x.restored()
 }
 
-// Scrolling loads old messages, search continues in them, and Esc returns to the
-// end.
+// TestHistoryAndSearch checks that scrolling up loads older messages, that
+// search finds text in them, and that Esc returns to the newest message.
 func TestHistoryAndSearch(t *testing.T) {
 	n := newNode(t)
 	alice, bob := n.user("alice"), n.user("bob")
@@ -211,7 +217,7 @@ func TestHistoryAndSearch(t *testing.T) {
 	x.see("bob          130")
 	x.keys(down, enter)
 	x.see("message 130")
-	for !strings.Contains(x.screen(), "the beginning") {
+	for !strings.Contains(x.screen(), "Start of the conversation") {
 		x.keys(pgUp)
 		x.wait(100 * time.Millisecond)
 	}
@@ -228,13 +234,13 @@ func TestHistoryAndSearch(t *testing.T) {
 	x.keys(enter)
 	x.see("1 of 2")
 	x.keys(enter)
-	x.see("nothing older")
+	x.see("No older matches")
 	x.keys(esc)
-	x.miss("search ›")
+	x.miss("Search ›")
 }
 
-// Search loads older messages from the server.
-func TestSearchReadsOn(t *testing.T) {
+// TestSearchLoadsOlder checks that search loads older messages from the server.
+func TestSearchLoadsOlder(t *testing.T) {
 	n := newNode(t)
 	alice, bob := n.user("alice"), n.user("bob")
 	n.befriend(alice, bob)
@@ -247,10 +253,11 @@ func TestSearchReadsOn(t *testing.T) {
 	x.line("/chat bob")
 	x.see("hay 179")
 	x.line("/search needle")
-	x.see("a needle", "1 of 1", "the beginning")
+	x.see("a needle", "1 of 1", "Start of the conversation")
 }
 
-// Small windows show one pane. No size breaks the screen.
+// TestResize checks that a narrow window shows either the list or the
+// conversation, and that chat survives all window sizes.
 func TestResize(t *testing.T) {
 	n := newNode(t)
 	alice, bob := n.user("alice"), n.user("bob")
@@ -263,7 +270,7 @@ func TestResize(t *testing.T) {
 	x.see("a message that is")
 	x.picture("narrow-talk")
 	x.keys(esc)
-	x.see("Chats")
+	x.see("Conversations")
 	x.keys(enter)
 	x.see("a message that is")
 	for _, size := range [][2]int{{20, 8}, {9, 4}, {3, 2}, {1, 1}, {120, 3}, {200, 60}} {
@@ -278,16 +285,16 @@ func TestResize(t *testing.T) {
 	x.picture("wide")
 }
 
-// Colors fit the terminal's background. With NO_COLOR there are none, and
-// nothing depends on them.
-func TestColours(t *testing.T) {
+// TestColors checks that colors suit the terminal's background, and that there
+// are none with NO_COLOR.
+func TestColors(t *testing.T) {
 	n := newNode(t)
 	n.user("alice")
 	for _, test := range []struct {
 		name  string
 		paper color.Color
 		env   []string
-		want  string // color of the connected sign
+		want  string // color of the sign for "connected"; "" for no colors at all
 	}{
 		{"dark", color.Black, nil, "#86c49a"},
 		{"light", color.White, nil, "#2f7d4f"},
@@ -297,8 +304,8 @@ func TestColours(t *testing.T) {
 		em.SetDefaultBackgroundColor(test.paper)
 		x := newTerminal(t, em, test.env, n.host, n.port, "--name", "alice", "--password", "secret1")
 		x.see("● connected  alice")
-		x.until("the colours for "+test.name, func(string) bool {
-			all := x.colours()
+		x.until("the colors of "+test.name, func(string) bool {
+			all := x.colors()
 			return test.want == "" && len(all) == 0 || all[test.want]
 		})
 		x.keys(ctrlC)
@@ -306,8 +313,8 @@ func TestColours(t *testing.T) {
 	}
 }
 
-// Messages and names can't control the terminal, hide or reverse text, or
-// imitate other messages.
+// TestHostileText checks that a message can't control the terminal, hide or
+// reverse text, or imitate another message.
 func TestHostileText(t *testing.T) {
 	n := newNode(t)
 	alice, bob := n.user("alice"), n.user("bob")
@@ -320,19 +327,19 @@ func TestHostileText(t *testing.T) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if !x.em.IsAltScreen() {
-		t.Error("a message has left the alternate screen")
+		t.Error("the terminal isn't on the alternate screen; want the escape sequence in the message shown, not obeyed")
 	}
 }
 
-// While the server is down, messages are shown as queued. They are sent when it
-// is back. Quitting before that asks first.
+// TestServerGone checks that while the server is down, messages are queued and
+// quitting asks first, and that they are sent when the server is back.
 func TestServerGone(t *testing.T) {
 	n := newNode(t)
 	alice, bob := n.user("alice"), n.user("bob")
 	n.befriend(alice, bob)
 	x := n.as("alice", 80, 24)
 	x.line("/chat bob")
-	x.see("Nothing was said yet")
+	x.see("No messages yet")
 	x.line("before")
 	x.see("before", "✓")
 	n.kill()
@@ -340,12 +347,12 @@ func TestServerGone(t *testing.T) {
 	x.line("while it is away")
 	x.see("while it is away", "queued", "○ offline, 1 queued")
 	x.keys(ctrlC)
-	x.see("a message is not sent yet. End all the same?")
+	x.see("1 unsent message will be lost. Quit anyway?")
 	x.keys("n")
-	x.miss("End all the same")
+	x.miss("Quit anyway")
 	n.start()
 	x.see("● connected", "while it is away")
-	x.until("both messages as stored", func(s string) bool { return strings.Count(s, "✓") == 2 })
+	x.until("both messages marked as stored", func(s string) bool { return strings.Count(s, "✓") == 2 })
 	x.miss("queued")
 	x.keys(ctrlC)
 	if code := x.exit(); code != exitOK {
@@ -354,31 +361,32 @@ func TestServerGone(t *testing.T) {
 	x.restored()
 }
 
-// Quitting with unsent messages prints an error and exits with code 1.
+// TestUnsent checks that quitting with unsent messages prints an error and
+// exits with code 1.
 func TestUnsent(t *testing.T) {
 	n := newNode(t)
 	alice, bob := n.user("alice"), n.user("bob")
 	n.befriend(alice, bob)
 	x := n.as("alice", 80, 24)
 	x.line("/chat bob")
-	x.see("Nothing was said yet")
+	x.see("No messages yet")
 	n.kill()
 	x.see("○ offline")
 	x.line("too late")
 	x.see("1 queued")
 	x.keys(ctrlC)
-	x.see("End all the same?")
+	x.see("Quit anyway?")
 	x.keys("y")
 	if code := x.exit(); code != exitFailed {
 		t.Errorf("exit code %d, want %d", code, exitFailed)
 	}
 	x.restored()
-	if s := x.screen(); !strings.Contains(s, "error: messages are left that the server has not acknowledged") {
-		t.Errorf("want an error about unacknowledged messages after the screen is closed:\n%s", s)
+	if s := x.screen(); !strings.Contains(s, "error: some messages may not have been sent") {
+		t.Errorf("after the screen was closed: want an error about unsent messages, got:\n%s", s)
 	}
 }
 
-// A signal ends the program cleanly.
+// TestSignals checks that chat exits cleanly after a signal.
 func TestSignals(t *testing.T) {
 	n := newNode(t)
 	n.user("alice")
@@ -394,26 +402,26 @@ func TestSignals(t *testing.T) {
 	}
 }
 
-// A panic restores the terminal before it is printed.
+// TestPanic checks that the terminal is restored before a panic is printed.
 func TestPanic(t *testing.T) {
 	n := newNode(t)
 	n.befriend(n.user("alice"), n.user("bob"))
 	x := newTerminal(t, vt.NewEmulator(80, 24), []string{beChat + "=" + beFaulty}, n.host+":"+n.port)
 	x.see("connected", "bob")
 	x.line("/chat bob")
-	x.see("Nothing was said yet")
+	x.see("No messages yet")
 	x.line("this panics")
 	if code := x.exit(); code != exitFailed {
 		t.Errorf("exit code %d, want %d", code, exitFailed)
 	}
 	x.restored()
-	if s := x.screen(); !strings.Contains(s, "this is a fault of the program") {
-		t.Errorf("want a message about a fault of the program after the screen is closed:\n%s", s)
+	if s := x.screen(); !strings.Contains(s, "chat crashed") {
+		t.Errorf("after the screen was closed: want \"chat crashed\", got:\n%s", s)
 	}
 }
 
-// A token file logs in without a password. If others can read it, the program
-// exits before it draws anything.
+// TestTokenFileOnScreen checks that a token file logs in without a password,
+// and that chat refuses one that others can read.
 func TestTokenFileOnScreen(t *testing.T) {
 	n := newNode(t)
 	n.user("alice")
@@ -421,8 +429,10 @@ func TestTokenFileOnScreen(t *testing.T) {
 	x := n.as("alice", 80, 24, "--token-file", file)
 	x.keys(ctrlC)
 	x.exit()
-	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
-		t.Fatalf("%v, %v", info, err)
+	if info, err := os.Stat(file); err != nil {
+		t.Fatal(err)
+	} else if info.Mode().Perm() != 0o600 {
+		t.Fatalf("the token file has mode %04o, want 0600", info.Mode().Perm())
 	}
 	x = n.terminal(80, 24, "--token-file", file)
 	x.see("connected  alice")
@@ -437,12 +447,12 @@ func TestTokenFileOnScreen(t *testing.T) {
 			t.Errorf("%s: exit code %d, want %d", plain, code, exitFailed)
 		}
 		if s := x.screen(); !strings.Contains(s, "mode 0640") {
-			t.Errorf("%s: want an error with mode 0640:\n%s", plain, s)
+			t.Errorf("%s: want an error with \"mode 0640\", got:\n%s", plain, s)
 		}
 	}
 }
 
-// The mouse selects conversations and scrolls.
+// TestMouse checks that a click opens a conversation and the wheel scrolls.
 func TestMouse(t *testing.T) {
 	n := newNode(t)
 	alice, bob, carol := n.user("alice"), n.user("bob"), n.user("carol")
@@ -465,25 +475,25 @@ func TestMouse(t *testing.T) {
 	x.see("hi from bob")
 }
 
-// Read positions are kept for the next run, for messages delivered to an earlier
-// run, too.
-func TestReadIsKept(t *testing.T) {
+// TestUnreadUntilSeen checks that messages stay unread until they are seen,
+// even if an earlier run of chat received them.
+func TestUnreadUntilSeen(t *testing.T) {
 	n := newNode(t)
 	alice, bob := n.user("alice"), n.user("bob")
 	n.befriend(alice, bob)
 	n.say(bob, me(alice), "have you seen this?")
 	x := n.as("alice", 80, 24)
-	x.see("Chats            1")
+	x.see("Conversations    1")
 	x.keys(ctrlC)
 	x.exit()
 	if list, _, err := alice.Conversations(n.ctx(), 0, 10); err != nil || len(list) != 1 || list[0].Read != 0 {
-		t.Fatalf("nobody has read it: %+v, %v", list, err)
+		t.Fatalf("Conversations() = %+v, %v; want one with read cursor 0", list, err)
 	}
 	x = n.as("alice", 80, 24)
-	x.see("Chats            1")
+	x.see("Conversations    1")
 	x.keys(down, enter)
 	x.see("have you seen this?")
-	x.miss("Chats            1")
+	x.miss("Conversations    1")
 	x.keys(ctrlC)
 	x.exit()
 	for ctx := n.ctx(); ; {
@@ -497,7 +507,7 @@ func TestReadIsKept(t *testing.T) {
 	}
 }
 
-// --plain on a terminal uses the line mode.
+// TestPlain checks that --plain uses line mode on a terminal.
 func TestPlain(t *testing.T) {
 	n := newNode(t)
 	x := n.terminal(80, 24, "--plain")

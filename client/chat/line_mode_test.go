@@ -12,7 +12,7 @@ import (
 	"chatd/proto"
 )
 
-// session runs the client with piped input and returns its output.
+// session runs chat in line mode with piped input.
 func session(t *testing.T, s *fakeServer, input string, flags ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	host, port, _ := net.SplitHostPort(s.ln.Addr().String())
@@ -25,20 +25,22 @@ func session(t *testing.T, s *fakeServer, input string, flags ...string) (code i
 
 var alice = []string{"--name", "alice", "--password", "secret:1"}
 
+// contains checks that text has all parts, in this order. what names the text
+// in the failure message.
 func contains(t *testing.T, what, text string, parts ...string) {
 	t.Helper()
 	rest := text
 	for _, part := range parts {
 		_, after, ok := strings.Cut(rest, part)
 		if !ok {
-			t.Fatalf("%s lacks %q (in this order):\n%s", what, part, text)
+			t.Fatalf("%s: want %q, in the order %q; got:\n%s", what, part, parts, text)
 		}
 		rest = after
 	}
 }
 
-// A script gets the welcome, unread messages, and the result of each command in
-// order.
+// TestScript checks that a script gets the welcome, unread messages, and the
+// result of each command, in order.
 func TestScript(t *testing.T) {
 	s := newFakeServer(t)
 	s.offline = []proto.Chat{{Op: proto.ONE_CHAT, ID: 2, Name: "bob", ToID: 1, Msg: "you \x1b[2Jthere?", Time: 1e12, Seq: 1, CID: "c"}}
@@ -46,42 +48,43 @@ func TestScript(t *testing.T) {
 	code, out, errs := session(t, s, "chat:bob:a:b\r\nchat:2:echo again\n\ngroupchat:golang:all\naddfriend:carol\n"+
 		"friends\nhistory:bob\nmembers:5\nconversations\ncreategroup:new:desc\nread:bob\ntyping:g5\npasswd:secret:1\nloginout\n",
 		append(alice, "--register")...)
-	// The old password in this command is "secret".
-	if code != exitFailed || errs != "error: wrong password\n" {
-		t.Errorf("exit code %d, stderr %q; want %d, a wrong password", code, errs, exitFailed)
+	// The command passwd:secret:1 has the wrong old password "secret".
+	if want := "error: wrong password\n"; code != exitFailed || errs != want {
+		t.Errorf("exit code %d, stderr %q; want %d, %q", code, errs, exitFailed, want)
 	}
-	contains(t, "stdout", out, "registered: 1 alice", "id:1 name:alice", "2 bob online", "5 golang about go", "1 alice online creator",
+	contains(t, "stdout", out, "registered: 1 alice", "logged in: 1 alice", "2 bob online", "5 golang about go", "1 alice online creator",
 		"unread: ", `[2]bob said: you \x1b[2Jthere?`, "sent: bob #2", "sent: bob #3", "sent: golang #5", "friend: 3 carol offline",
 		"3 carol offline", "#1 ", "[2]bob said: long ago", "  1 alice online creator", "bob: 7 messages, 3 unread", "group: 6 new",
 		"read: bob", "logged out")
 	contains(t, "stdout", out, "[2]bob said: again")
 	asked := strings.Join(s.asked, "\n")
-	contains(t, "the server", asked, "REG", "LOGIN", "ONE_CHAT a:b", "ONE_CHAT echo again", "GROUP_CHAT all", "EVENT", "LOGOUT")
+	contains(t, "requests", asked, "REG", "LOGIN", "ONE_CHAT a:b", "ONE_CHAT echo again", "GROUP_CHAT all", "EVENT", "LOGOUT")
 }
 
-// Each error is one line on stderr with the right form. It makes the exit code 1
-// and doesn't stop the script.
+// TestScriptFailures checks that each failed command prints one line on stderr
+// and doesn't stop the script, and that the exit code is then 1.
 func TestScriptFailures(t *testing.T) {
 	code, out, errs := session(t, newFakeServer(t), "chat:bob\nchat:nobody:x\ndance\ngroupchat:nowhere:x\naddgroup:5\nhistory:bob:0\n"+
 		"leavegroup:golang\nlogin:x:y\nchat:bob:last\n", alice...)
 	if code != exitFailed {
 		t.Errorf("exit code %d, want %d", code, exitFailed)
 	}
-	want := []string{"usage: chat:friendid:message", `no user is called "nobody"`, `no command is called "dance"`,
-		`no group that is called "nowhere"`, "already a member", "n must be 1 to 200", "the creator can't leave", "already logged in"}
+	want := []string{"usage: chat:user:message", `no user named "nobody"`, `unknown command "dance"`,
+		`not in a group named "nowhere"`, "already a member", `n is "0", must be 1 to 200`, "the creator can't leave", "already logged in"}
 	lines := strings.Split(strings.TrimRight(errs, "\n"), "\n")
 	if len(lines) != len(want) {
-		t.Fatalf("%d errors, want %d:\n%s", len(lines), len(want), errs)
+		t.Fatalf("stderr has %d lines, want %d:\n%s", len(lines), len(want), errs)
 	}
 	for i, line := range lines {
 		if !strings.HasPrefix(line, "error: ") || !strings.Contains(line, want[i]) {
-			t.Errorf("error %d is %q, want %q", i, line, want[i])
+			t.Errorf("line %d of stderr is %q, want \"error: \" and %q", i+1, line, want[i])
 		}
 	}
 	contains(t, "stdout", out, "sent: bob #1")
 }
 
-// Without --name the first lines log in, by the menu or by a command.
+// TestPipedLogin checks that without --name, the first lines can log in or
+// register, with the menu or with a command.
 func TestPipedLogin(t *testing.T) {
 	for input, want := range map[string]int{
 		"1\nalice\nsecret:1\nchat:bob:x\n":         exitOK,
@@ -96,63 +99,66 @@ func TestPipedLogin(t *testing.T) {
 		"1\nalice\n":                               exitFailed,
 	} {
 		if code, out, errs := session(t, newFakeServer(t), input); code != want {
-			t.Errorf("%q: exit code %d, want %d\n%s%s", input, code, want, out, errs)
+			t.Errorf("input %q: exit code %d, want %d\nstdout:\n%s\nstderr:\n%s", input, code, want, out, errs)
 		}
 	}
 }
 
-// A script ends at once if the login from the flags fails.
+// TestLoginFails checks that a script doesn't run if it can't log in.
 func TestLoginFails(t *testing.T) {
 	s := newFakeServer(t)
 	code, out, errs := session(t, s, "chat:bob:x\n", "--name", "alice", "--password", "wrong1")
 	if code != exitFailed || errs != "error: wrong name or password\n" || out != "" {
-		t.Errorf("exit code %d, stdout %q, stderr %q; want %d, nothing, wrong name or password", code, out, errs, exitFailed)
+		t.Errorf("wrong password: exit code %d, stdout %q, stderr %q; want %d, nothing, wrong name or password", code, out, errs, exitFailed)
 	}
 	s.ln.Close()
 	code, _, errs = session(t, s, "", alice...)
 	if code != exitFailed || !strings.Contains(errs, "refused") || strings.Count(errs, "\n") != 1 {
-		t.Errorf("no server: exit code %d, stderr %q; want %d, one line with refused", code, errs, exitFailed)
+		t.Errorf("no server: exit code %d, stderr %q; want %d, one line with \"refused\"", code, errs, exitFailed)
 	}
 }
 
-// A token file logs in without a password and has mode 0600.
+// TestTokenFile checks that a token file has mode 0600, logs in without a
+// password, and no longer does after loginout.
 func TestTokenFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "token")
 	s := newFakeServer(t)
 	if code, _, errs := session(t, s, "quit\n", append(alice, "--token-file", file)...); code != exitOK {
-		t.Fatal(errs)
+		t.Fatalf("login with the password: exit code %d, want %d: %s", code, exitOK, errs)
 	}
-	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("%v, %v", info.Mode(), err)
+	if info, err := os.Stat(file); err != nil {
+		t.Error(err)
+	} else if info.Mode().Perm() != 0o600 {
+		t.Errorf("the token file has mode %04o, want 0600", info.Mode().Perm())
 	}
-	if code, out, errs := session(t, s, "loginout\n", "--token-file", file); code != exitOK || !strings.Contains(out, "name:alice") {
-		t.Errorf("exit code %d, want %d and a welcome: %s%s", code, exitOK, out, errs)
+	if code, out, errs := session(t, s, "loginout\n", "--token-file", file); code != exitOK || !strings.Contains(out, "logged in: 1 alice") {
+		t.Errorf("login with the token: exit code %d, want %d and \"logged in: 1 alice\"\nstdout:\n%s\nstderr:\n%s", code, exitOK, out, errs)
 	}
-	// Logging out has deleted the token.
 	if code, _, errs := session(t, s, "friends\n", "--token-file", file); code != exitFailed || !strings.Contains(errs, "not logged in") {
-		t.Errorf("exit code %d, want %d and not logged in: %s", code, exitFailed, errs)
+		t.Errorf("after loginout: exit code %d, want %d and \"not logged in\": %s", code, exitFailed, errs)
 	}
 }
 
-// A wrong command line prints an example and exits with code 2. Flags may follow
-// the address. --help exits with code 0.
+// TestOptions checks that an invalid command line prints an example and exits
+// with code 2, that --help exits with code 0, and that flags may follow the
+// address.
 func TestOptions(t *testing.T) {
 	for _, args := range [][]string{{}, {"127.0.0.1"}, {"127.0.0.1", "x"}, {"127.0.0.1", "0"}, {"127.0.0.1", "6000", "more"},
 		{"127.0.0.1", "6000", "--dance"}, {"127.0.0.1", "6000", "--register"}, {"127.0.0.1", "99999"}} {
 		var out, errs strings.Builder
 		if code := run(context.Background(), args, strings.NewReader(""), &out, &errs, false); code != exitUsage {
-			t.Errorf("%q: exit code %d, want %d", args, code, exitUsage)
+			t.Errorf("chat %q: exit code %d, want %d", args, code, exitUsage)
 		}
 		if !strings.HasPrefix(errs.String(), "command invalid! example: chat 127.0.0.1 6000\n") {
-			t.Errorf("%q: want an example first: %s", args, errs.String())
+			t.Errorf("chat %q: stderr doesn't begin with an example: %s", args, errs.String())
 		}
 	}
 	var out, errs strings.Builder
 	if code := run(context.Background(), []string{"--help"}, nil, &out, &errs, false); code != exitOK || !strings.Contains(out.String(), "--token-file") {
-		t.Errorf("--help: exit code %d, want %d and --token-file in the help: %s%s", code, exitOK, out.String(), errs.String())
+		t.Errorf("chat --help: exit code %d, want %d and a help with --token-file\nstdout:\n%s\nstderr:\n%s", code, exitOK, out.String(), errs.String())
 	}
 	opt, _, done := parseOptions([]string{"::1", "6000", "--name", "x", "--linger", "2s"}, &out, &errs)
 	if done || opt.IP != "::1" || opt.Port != 6000 || opt.Name != "x" || opt.Linger != 2*time.Second || opt.Device != "terminal" {
-		t.Errorf("options %+v, want those of the command line and the default device", opt)
+		t.Errorf("parseOptions: done %v, options %+v; want the options of the command line and the default device", done, opt)
 	}
 }

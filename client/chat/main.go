@@ -3,9 +3,9 @@
 //	chat <ip> <port> [flags]
 //
 // On a terminal it uses the full screen (package tui). With --plain, or if
-// standard input or output is not a terminal, it uses line mode: it reads
-// commands as lines, prints results to standard output and errors to standard
-// error, and exits with code 1 if anything failed.
+// standard input or output is not a terminal, it uses line mode: it reads one
+// command per line and prints results to standard output and errors to standard
+// error. With piped input it exits with code 1 if any command failed.
 package main
 
 import (
@@ -33,36 +33,42 @@ import (
 
 // options are the arguments and flags.
 type options struct {
-	IP   string `arg:"" help:"Address of the server."`
-	Port uint16 `arg:"" help:"Port of the server."`
+	IP   string `arg:"" help:"Server address."`
+	Port int    `arg:"" help:"Server port."`
 
-	Name      string        `help:"Log in as this user: a name, or an id." placeholder:"NAME"`
-	Password  string        `help:"Its password. Others on this machine see arguments: the environment or a token file is better." env:"CHAT_PASSWORD" placeholder:"PASSWORD"`
-	Register  bool          `help:"Register the user first."`
-	TokenFile string        `help:"Keep the login and how far one has read in this file, and log in with it." type:"path" placeholder:"FILE"`
-	Device    string        `help:"This device's name: a user's devices are logged in side by side." default:"terminal"`
-	Linger    time.Duration `help:"At the end of piped input, go on receiving for so long, as in 2s." default:"0s"`
-	TLS       bool          `help:"Speak TLS."`
-	Plain     bool          `help:"Lines in, lines out, also on a terminal. Else that is so where standard input or output is none."`
+	Name      string        `help:"User to log in as: a name or an ID." placeholder:"NAME"`
+	Password  string        `help:"Password. Other users of this machine can see it in the process list; the environment variable and --token-file are safer." env:"CHAT_PASSWORD" placeholder:"PASSWORD"`
+	Register  bool          `help:"Register the user before logging in."`
+	TokenFile string        `help:"Store the login in this file, so that the next start needs no password." type:"path" placeholder:"FILE"`
+	Device    string        `help:"Device name. A user can be logged in on several devices, but only once on each." default:"terminal"`
+	Linger    time.Duration `help:"Keep receiving for this long after piped input ends, such as 2s. 0 quits at once." default:"0s"`
+	TLS       bool          `help:"Connect with TLS."`
+	Plain     bool          `help:"Use line mode, even on a terminal."`
 }
 
+// Exit codes, see description.
 const (
 	exitOK     = 0
-	exitFailed = 1 // a command failed
+	exitFailed = 1
 	exitUsage  = 2
 )
 
-// shutdownTimeout limits the shutdown after a signal. A terminal that accepts no
-// output would block it forever.
+// shutdownTimeout limits the shutdown after a signal. Without it, a terminal
+// that accepts no output would block the shutdown forever.
 const shutdownTimeout = 10 * time.Second
 
 const description = `The terminal client of chatd.
 
 Example: chat 127.0.0.1 6000
 
-On a terminal it takes the whole screen; F1 lists keys and commands. Piped, or with --plain, it reads commands as lines; help lists them.
+On a terminal, chat uses the full screen; F1 shows keys and commands. With --plain, or if input or output is piped, chat uses line mode: it reads one command per line. The command "help" lists the commands.
 
-Exit codes: 0 ended as asked: by /quit, Ctrl-C, the end of the input, or a signal. 1 something piped was refused or could not be done, a message was left unsent, the token file could not be read or written, or the terminal failed. 2 the command line makes no sense.`
+Exit codes:
+
+  0  quit normally: /quit, Ctrl-C, end of input, or a signal
+  1  a piped command failed, a message wasn't sent, the token file was refused
+     or couldn't be read or written, or the terminal failed
+  2  invalid command line`
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
@@ -79,7 +85,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return code
 	}
 	cfg := client.Config{
-		Addrs:  []string{net.JoinHostPort(opt.IP, strconv.Itoa(int(opt.Port)))},
+		Addrs:  []string{net.JoinHostPort(opt.IP, strconv.Itoa(opt.Port))},
 		Device: opt.Device,
 	}
 	if opt.TLS {
@@ -99,11 +105,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		})
 	}
 	if opt.Register && (opt.Name == "" || opt.Password == "") {
-		return invalid(stderr, errors.New("--register needs --name and --password"))
+		return invalid(stderr, errors.New("in line mode, --register needs --name and --password (or $CHAT_PASSWORD)"))
 	}
 	con, err := newConsole(stdin, stdout, stderr, terminal)
 	if err != nil {
-		fmt.Fprintf(stderr, "error: the terminal: %v\n", err)
+		fmt.Fprintf(stderr, "error: terminal: %v\n", err)
 		return exitFailed
 	}
 	defer con.close()
@@ -116,7 +122,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	a.run(ctx)
 	if err := a.c.Close(); err != nil {
-		a.fail("saving %s: %v", opt.TokenFile, err)
+		a.fail("couldn't save the login to %s: %v", opt.TokenFile, err)
 	}
 	if a.failed.Load() && !terminal {
 		return exitFailed
@@ -124,7 +130,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return exitOK
 }
 
-// fullScreen returns the terminal. ok is false in line mode.
+// fullScreen returns the terminal's files, or false for line mode.
 func fullScreen(stdin io.Reader, stdout io.Writer, opt options) (in, out *os.File, ok bool) {
 	in, isIn := stdin.(*os.File)
 	out, isOut := stdout.(*os.File)
@@ -140,8 +146,8 @@ func runScreen(ctx context.Context, cfg tui.Config) int {
 	return exitOK
 }
 
-// parseOptions parses the command line. If done is set, the caller must exit
-// with code.
+// parseOptions parses the command line. If done is true, it has printed help or
+// an error, and the caller must exit with code.
 func parseOptions(args []string, stdout, stderr io.Writer) (opt options, code int, done bool) {
 	helped := false
 	parser, err := kong.New(&opt, kong.Name("chat"),
@@ -150,16 +156,17 @@ func parseOptions(args []string, stdout, stderr io.Writer) (opt options, code in
 	if err != nil {
 		panic(err) // options has wrong tags
 	}
+	parser.Model.HelpFlag.Help = "Show this help."
 	_, err = parser.Parse(args)
 	if helped {
 		return opt, exitOK, true
 	}
 	if err == nil {
 		switch {
-		case opt.Port == 0:
-			err = fmt.Errorf("<port> must be 1 to 65535")
+		case opt.Port < 1 || opt.Port > 65535:
+			err = fmt.Errorf("<port> is %d, must be 1 to 65535", opt.Port)
 		case opt.Linger < 0:
-			err = fmt.Errorf("--linger must not be negative")
+			err = fmt.Errorf("--linger is %s, must not be negative", opt.Linger)
 		}
 	}
 	if err != nil {
@@ -168,8 +175,8 @@ func parseOptions(args []string, stdout, stderr io.Writer) (opt options, code in
 	return opt, exitOK, false
 }
 
-// invalid prints an error about the command line.
+// invalid prints an error about the command line and returns the exit code.
 func invalid(stderr io.Writer, err error) int {
-	fmt.Fprintf(stderr, "command invalid! example: chat 127.0.0.1 6000\n%v\nchat --help tells more\n", err)
+	fmt.Fprintf(stderr, "command invalid! example: chat 127.0.0.1 6000\n%v\nRun \"chat --help\" for usage.\n", err)
 	return exitUsage
 }

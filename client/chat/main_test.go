@@ -16,15 +16,15 @@ import (
 	"chatd/client/chat/tui"
 )
 
-// If the environment variable beChat is set, the test binary runs as chat, for
-// tests with a terminal. The value beFaulty makes it panic when a message is
-// sent.
+// If the environment variable beChat is set, the test binary runs as chat.
+// Tests use that to run chat on a terminal. With the value beFaulty, chat
+// panics when it sends a message.
 const (
 	beChat   = "CHAT_TEST_BE"
 	beFaulty = "faulty"
 )
 
-// binaries is the directory of the chatd that tests use.
+// binaries is the directory that build puts chatd into.
 var binaries string
 
 func TestMain(m *testing.M) {

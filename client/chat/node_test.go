@@ -15,7 +15,7 @@ import (
 	"chatd/client"
 )
 
-// node is a real chatd.
+// node is a chatd process with a database of its own.
 type node struct {
 	t    *testing.T
 	dir  string
@@ -33,7 +33,7 @@ func newNode(t *testing.T) *node {
 	return n
 }
 
-// start starts it, after the first time on the same port.
+// start starts chatd. Later calls use the same port as the first one.
 func (n *node) start() {
 	n.t.Helper()
 	path, err := build()
@@ -49,30 +49,30 @@ func (n *node) start() {
 	if err := n.cmd.Start(); err != nil {
 		n.t.Fatal(err)
 	}
-	address, said := regexp.MustCompile(`address=(\S+)`), make(chan string, 1)
+	address, found := regexp.MustCompile(`address=(\S+)`), make(chan string, 1)
 	n.logs.Go(func() {
-		defer close(said)
+		defer close(found)
 		for lines := bufio.NewScanner(stderr); lines.Scan(); {
 			if m := address.FindStringSubmatch(lines.Text()); m != nil {
 				select {
-				case said <- m[1]:
+				case found <- m[1]:
 				default:
 				}
 			}
 		}
 	})
-	addr := <-said
+	addr := <-found
 	if _, n.port, err = net.SplitHostPort(addr); err != nil {
-		n.t.Fatalf("chatd doesn't say where it is: %v", err)
+		n.t.Fatalf("chatd logged the address %q, want host:port: %v", addr, err)
 	}
 }
 
-// kill kills it without a shutdown.
+// kill kills chatd without a shutdown.
 func (n *node) kill() {
 	if n.cmd.ProcessState == nil {
 		_ = n.cmd.Process.Signal(os.Kill)
 		n.logs.Wait()
-		_ = n.cmd.Wait() // always an error after a kill
+		_ = n.cmd.Wait() // returns an error after a kill
 	}
 }
 
@@ -95,7 +95,7 @@ func (n *node) user(name string) *client.Client {
 	return c
 }
 
-// ctx returns a context for a call that must succeed.
+// ctx returns a context that limits a call to waitFor.
 func (n *node) ctx() context.Context {
 	ctx, cancel := context.WithTimeout(n.t.Context(), waitFor)
 	n.t.Cleanup(cancel)
@@ -124,6 +124,7 @@ func (n *node) befriend(a, b *client.Client) {
 	}
 }
 
+// me returns the conversation with c's user.
 func me(c *client.Client) client.Conv {
 	id, _ := c.Me()
 	return client.User(id)

@@ -17,11 +17,11 @@ import (
 
 var svgFile = flag.String("svg", "", "write the picture of TestPicture to this file")
 
-// maxPicture limits the size of the README's picture, in bytes.
+// maxPicture is the maximum size of the picture in bytes.
 const maxPicture = 60 << 10
 
-// The README's picture is an SVG of a real screen. With -svg FILE the test
-// writes it.
+// TestPicture checks that the picture in the README can be made: an SVG of a
+// real screen. With -svg FILE it writes the picture.
 func TestPicture(t *testing.T) {
 	n := newNode(t)
 	alice, bob, carol, ming := n.user("alice"), n.user("bob"), n.user("carol"), n.user("小明")
@@ -42,10 +42,10 @@ func TestPicture(t *testing.T) {
 	}
 	night := group(bob, "night shift", "", alice, carol)
 	tea := group(alice, "tea", "what we drink, and when", bob, carol, ming)
-	n.say(carol, night, "the backup is through", "good night!")
+	n.say(carol, night, "The backup is done.", "Good night!")
 	n.say(ming, me(alice), "明天见")
 	n.say(bob, tea, "Green or black today?")
-	n.say(carol, tea, "Black. Four minutes, not five.", "And somebody has to buy milk.")
+	n.say(carol, tea, "Black. Four minutes, not five.", "And someone has to buy milk.")
 	n.say(ming, tea, "我喝绿茶 🍵")
 	if err := carol.Close(); err != nil { // shown as offline
 		t.Fatal(err)
@@ -54,12 +54,12 @@ func TestPicture(t *testing.T) {
 	x.see("○ carol", "● bob", "# night shift", "小明")
 	x.line("/chat tea")
 	x.see("我喝绿茶 🍵")
-	x.line("I'll get the milk, and something to go with it: what does the kitchen say to ginger biscuits?")
+	x.line("I'll get the milk, and something to go with the tea. Does anyone want ginger biscuits?")
 	x.see("ginger biscuits", "✓")
-	n.say(bob, tea, "The kitchen says yes.")
-	x.see("  The kitchen says yes.")
-	x.keys("Then at four")
-	for !strings.Contains(x.screen(), "bob is typing …") {
+	n.say(bob, tea, "Yes, please!")
+	x.see("  Yes, please!")
+	x.keys("See you at four")
+	for !strings.Contains(x.screen(), "bob is typing…") {
 		if err := bob.Typing(tea); err != nil {
 			t.Fatal(err)
 		}
@@ -67,7 +67,7 @@ func TestPicture(t *testing.T) {
 	}
 	svg := strings.ReplaceAll(x.svg(), "127.0.0.1:"+n.port, "127.0.0.1:6000 ")
 	if len(svg) > maxPicture {
-		t.Errorf("the picture has %d bytes, more than %d", len(svg), maxPicture)
+		t.Errorf("the picture has %d bytes, want at most %d", len(svg), maxPicture)
 	}
 	text := ""
 	for d := xml.NewDecoder(strings.NewReader(svg)); ; {
@@ -82,9 +82,9 @@ func TestPicture(t *testing.T) {
 			text += string(s)
 		}
 	}
-	for _, want := range []string{"The kitchen says yes.", "我", "night shift", "connected"} {
+	for _, want := range []string{"Yes, please!", "我", "night shift", "connected"} {
 		if !strings.Contains(text, want) {
-			t.Errorf("the picture lacks %q", want)
+			t.Errorf("the picture has no text %q", want)
 		}
 	}
 	if *svgFile != "" {
@@ -94,7 +94,7 @@ func TestPicture(t *testing.T) {
 	}
 }
 
-// Size of a cell, and default colors.
+// Sizes in the picture, in pixels, and default colors.
 const (
 	cellW, cellH = 8.4, 18.0
 	margin       = 12.0
@@ -137,7 +137,7 @@ func (x *terminal) svg() string {
 	return b.String()
 }
 
-// look is the look of a run of cells.
+// look has the colors and weight of a run of cells.
 type look struct {
 	fg, bg string
 	bold   bool
@@ -153,13 +153,14 @@ func (l look) attrs() (s string) {
 	return s
 }
 
+// stretch is the text of a run of cells.
 type stretch struct {
 	text string
 	cols int
 }
 
-// run returns consecutive cells that look alike. A wide cell is a run of its
-// own, so that it is in place with any font. The caller holds mu.
+// run returns the cells from column at that look alike. A wide cell is a run of
+// its own, so that it is in the right place with any font. The caller holds mu.
 func (x *terminal) run(at, y int) (r stretch, l look) {
 	for ; at < x.em.Width(); at++ {
 		c := x.em.CellAt(at, y)
@@ -183,6 +184,7 @@ func (x *terminal) run(at, y int) (r stretch, l look) {
 	return r, l
 }
 
+// hex returns a color as #rrggbb, or "" for the default.
 func hex(c color.Color) string {
 	if c == nil {
 		return ""

@@ -24,30 +24,30 @@ import (
 // that long.
 const waitFor = 60 * time.Second
 
-var update = flag.Bool("update", false, "write the golden pictures anew")
+var update = flag.Bool("update", false, "rewrite the golden files in testdata")
 
 // terminal is a chat process on a pseudo-terminal with a terminal emulator.
 type terminal struct {
 	t        *testing.T
 	cmd      *exec.Cmd
 	pty, tty *os.File
-	before   *term.State
+	before   *term.State // the terminal's settings before chat started
 	began    time.Time
 	pumps    sync.WaitGroup
 
 	mu      sync.Mutex
 	em      *vt.Emulator
-	modes   map[ansi.Mode]bool
-	changed chan struct{} // buffer of 1
+	modes   map[ansi.Mode]bool // modes that chat turned on or off
+	changed chan struct{}      // buffer of 1
 }
 
-// terminal runs chat with these arguments after the address.
+// terminal runs chat on a terminal of w columns and h rows.
 func (n *node) terminal(w, h int, args ...string) *terminal {
 	n.t.Helper()
 	return newTerminal(n.t, vt.NewEmulator(w, h), nil, append([]string{n.host, n.port}, args...)...)
 }
 
-// as runs chat and logs in a registered user.
+// as runs chat and logs in as a registered user.
 func (n *node) as(name string, w, h int, args ...string) *terminal {
 	n.t.Helper()
 	x := n.terminal(w, h, append([]string{"--name", name, "--password", "secret1"}, args...)...)
@@ -55,7 +55,7 @@ func (n *node) as(name string, w, h int, args ...string) *terminal {
 	return x
 }
 
-// newTerminal runs chat with additions to the environment.
+// newTerminal runs chat with these arguments. env is added to the environment.
 func newTerminal(t *testing.T, em *vt.Emulator, env []string, args ...string) *terminal {
 	t.Helper()
 	self, err := os.Executable()
@@ -75,7 +75,7 @@ func newTerminal(t *testing.T, em *vt.Emulator, env []string, args ...string) *t
 		t.Fatal(err)
 	}
 	x.cmd = exec.Command(self, args...)
-	// The environment of the tests' own terminal is not inherited.
+	// Don't inherit the environment of the terminal that the tests run in.
 	x.cmd.Env = append([]string{beChat + "=1", "TERM=xterm-256color", "COLORTERM=truecolor", "PATH=" + os.Getenv("PATH"),
 		"HOME=" + t.TempDir(), "GORACE=" + os.Getenv("GORACE")}, env...)
 	x.cmd.Stdin, x.cmd.Stdout, x.cmd.Stderr = x.tty, x.tty, x.tty
@@ -100,7 +100,7 @@ func newTerminal(t *testing.T, em *vt.Emulator, env []string, args ...string) *t
 			}
 		}
 	})
-	x.pumps.Go(func() { _, _ = io.Copy(x.pty, x.em) }) // answers to terminal queries
+	x.pumps.Go(func() { _, _ = io.Copy(x.pty, x.em) }) // the emulator's answers to terminal queries
 	t.Cleanup(func() {
 		if x.cmd.ProcessState == nil {
 			_ = x.cmd.Process.Kill()
@@ -129,7 +129,7 @@ func (x *terminal) resize(w, h int) {
 
 // exit waits for the process and returns its exit code.
 func (x *terminal) exit() int {
-	_ = x.cmd.Wait() // the exit code tells
+	_ = x.cmd.Wait() // the caller checks the exit code
 	_ = x.tty.Close()
 	x.pumps.Wait()
 	return x.cmd.ProcessState.ExitCode()
@@ -187,7 +187,8 @@ func (x *terminal) screen() string {
 	return b.String()
 }
 
-// until waits until ok returns true for the screen and returns it.
+// until waits until ok returns true for the screen, and returns the screen.
+// what says in the failure message what was expected.
 func (x *terminal) until(what string, ok func(screen string) bool) string {
 	x.t.Helper()
 	deadline := time.NewTimer(waitFor)
@@ -200,12 +201,12 @@ func (x *terminal) until(what string, ok func(screen string) bool) string {
 		select {
 		case <-x.changed:
 		case <-deadline.C:
-			x.t.Fatalf("the screen never showed %s:\n%s", what, s)
+			x.t.Fatalf("waited %v for %s; the screen is\n%s", waitFor, what, s)
 		}
 	}
 }
 
-// wait waits for a change, at most d.
+// wait waits until the screen changes, but at most d.
 func (x *terminal) wait(d time.Duration) {
 	select {
 	case <-x.changed:
@@ -216,7 +217,7 @@ func (x *terminal) wait(d time.Duration) {
 // see waits until the screen contains all parts.
 func (x *terminal) see(parts ...string) string {
 	x.t.Helper()
-	return x.until(strings.Join(parts, " and "), func(s string) bool {
+	return x.until(fmt.Sprintf("a screen with %q", parts), func(s string) bool {
 		for _, p := range parts {
 			if !strings.Contains(s, p) {
 				return false
@@ -229,7 +230,7 @@ func (x *terminal) see(parts ...string) string {
 // miss waits until the screen contains none of the parts.
 func (x *terminal) miss(parts ...string) {
 	x.t.Helper()
-	x.until("no "+strings.Join(parts, ", no "), func(s string) bool {
+	x.until(fmt.Sprintf("a screen without %q", parts), func(s string) bool {
 		for _, p := range parts {
 			if strings.Contains(s, p) {
 				return false
@@ -245,8 +246,8 @@ var (
 	anyPort  = regexp.MustCompile(`(127\.0\.0\.1:)\d{5}`)
 )
 
-// timeless replaces times and the port, which differ between runs. A time on the
-// right is only shown after a minute has passed.
+// timeless replaces what differs between runs: times and the port. A time to
+// the right of a message is removed: it is shown only if a minute has passed.
 func timeless(s string) string {
 	s = anyPort.ReplaceAllString(s, "${1}00000")
 	s = sideTime.ReplaceAllString(s, "$1     ")
@@ -283,9 +284,9 @@ func (x *terminal) picture(name string) {
 		case <-x.changed:
 		case <-deadline.C:
 			if now := time.Now(); now.YearDay() != x.began.YearDay() {
-				x.t.Skip("a day has ended meanwhile: the pictures show one")
+				x.t.Skip("the date changed during the test, so the screen shows two dates")
 			}
-			x.t.Fatalf("the screen is not that of %s, which is\n%s\nit is\n%s", path, b, s)
+			x.t.Fatalf("the screen differs from %s\ngot:\n%s\nwant:\n%s", path, s, b)
 		}
 	}
 }
@@ -301,23 +302,23 @@ func (x *terminal) still() string {
 	}
 }
 
-// restored checks that the terminal is as it was before the start.
+// restored checks that the terminal is as it was before chat started.
 func (x *terminal) restored() {
 	x.t.Helper()
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.em.IsAltScreen() {
-		x.t.Error("the alternate screen was not left")
+		x.t.Error("the terminal still shows the alternate screen")
 	}
 	if x.em.CursorHidden() {
-		x.t.Error("the cursor is hidden")
+		x.t.Error("the cursor is still hidden")
 	}
 	for m, on := range x.modes {
 		switch m {
 		case ansi.ModeAutoWrap, ansi.ModeTextCursorEnable:
 		default:
 			if on {
-				x.t.Errorf("mode %v was left on", m)
+				x.t.Errorf("terminal mode %v is still on", m)
 			}
 		}
 	}
@@ -326,12 +327,12 @@ func (x *terminal) restored() {
 		x.t.Fatal(err)
 	}
 	if !reflect.DeepEqual(x.before, after) {
-		x.t.Error("the terminal's settings are others than before")
+		x.t.Errorf("terminal settings are %+v, want those before the start: %+v", after, x.before)
 	}
 }
 
-// colours returns the screen's colors as #rrggbb.
-func (x *terminal) colours() map[string]bool {
+// colors returns the colors on the screen, as #rrggbb.
+func (x *terminal) colors() map[string]bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	all := make(map[string]bool)
@@ -346,6 +347,7 @@ func (x *terminal) colours() map[string]bool {
 	return all
 }
 
-// click and wheelUp return mouse sequences. Positions count from 0.
+// click and wheelUp return what a terminal sends for a mouse event at column x
+// and row y, counted from 0.
 func click(x, y int) string   { return fmt.Sprintf("\x1b[<0;%d;%dM\x1b[<0;%d;%dm", x+1, y+1, x+1, y+1) }
 func wheelUp(x, y int) string { return fmt.Sprintf("\x1b[<64;%d;%dM", x+1, y+1) }

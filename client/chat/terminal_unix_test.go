@@ -5,8 +5,8 @@ import (
 	"syscall"
 )
 
-// ownTerminal makes stdin the controlling terminal of cmd, so that it is
-// notified of size changes.
+// ownTerminal makes stdin the controlling terminal of cmd, so that cmd gets
+// SIGWINCH when the size changes.
 func ownTerminal(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 0}
 }

@@ -7,13 +7,14 @@ import (
 	"unicode/utf8"
 )
 
-// maxMarks is the number of consecutive combining marks shown. Longer stacks
-// overlap the lines above and below.
+// maxMarks is how many consecutive combining marks are shown. More of them
+// would overlap the lines above and below.
 const maxMarks = 6
 
 // Clean makes untrusted text safe to print on a terminal, as a single line.
 // Control characters, line breaks, and invisible and bidirectional formatting
-// characters become visible escapes. Invalid UTF-8 becomes U+FFFD.
+// characters become visible escapes such as \x1b. Tabs become spaces. Invalid
+// UTF-8 becomes U+FFFD.
 func Clean(s string) string {
 	if plain(s) {
 		return s
@@ -48,13 +49,14 @@ func Clean(s string) string {
 	return b.String()
 }
 
-// hidden reports whether r is invisible and affects the text around it. Joiners
-// are kept because several scripts and many emoji need them.
+// hidden reports whether r is a control or formatting character that must be
+// escaped. Joiners aren't: several scripts and many emoji need them.
 func hidden(r rune) bool {
 	const zwnj, zwj = 0x200c, 0x200d
 	return r != zwnj && r != zwj && unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp)
 }
 
+// plain reports whether s is printable ASCII.
 func plain(s string) bool {
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] > '~' {

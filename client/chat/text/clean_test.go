@@ -7,8 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// Untrusted text can't move the cursor, hide or reverse text, start a new line
-// or send a command to the terminal. Ordinary text of any script is unchanged.
+// TestClean checks that untrusted text can't move the cursor, hide or reverse
+// text, start a new line, or control the terminal, and that ordinary text of
+// any script is unchanged.
 func TestClean(t *testing.T) {
 	for in, want := range map[string]string{
 		"hello":                   "hello",
@@ -29,17 +30,19 @@ func TestClean(t *testing.T) {
 	}
 }
 
+// FuzzClean checks that the result is valid UTF-8 without hidden or control
+// characters.
 func FuzzClean(f *testing.F) {
 	f.Add("\x1b[31m")
 	f.Add("你好\u202e")
 	f.Fuzz(func(t *testing.T, in string) {
 		out := Clean(in)
 		if !utf8.ValidString(out) {
-			t.Errorf("Clean(%q) is no UTF-8: %q", in, out)
+			t.Errorf("Clean(%q) = %q, want valid UTF-8", in, out)
 		}
 		for _, r := range out {
 			if unicode.IsControl(r) || hidden(r) {
-				t.Errorf("Clean(%q) lets %U through", in, r)
+				t.Errorf("Clean(%q) = %q, want %U escaped", in, out, r)
 			}
 		}
 	})

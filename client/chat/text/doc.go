@@ -1,3 +1,3 @@
 // Package text prepares untrusted text for a terminal: it escapes, measures,
-// cuts and wraps.
+// cuts and wraps it.
 package text

@@ -9,10 +9,9 @@ import (
 )
 
 // Ruler measures text in terminal columns. The zero Ruler adds up the widths of
-// code points, as most terminals do. Clusters measures grapheme clusters, as
-// terminals with mode 2027 do. Text must have gone through Show.
+// code points, as most terminals do. Text must have gone through Show.
 type Ruler struct {
-	Clusters bool
+	Clusters bool // measure grapheme clusters, as terminals with mode 2027 do
 }
 
 func (r Ruler) method() ansi.Method {
@@ -50,7 +49,7 @@ func (r Ruler) All(s string) iter.Seq2[string, int] {
 	}
 }
 
-// Cut shortens s to at most w columns and marks the cut with an ellipsis.
+// Cut shortens s to at most w columns. An ellipsis marks the cut.
 func (r Ruler) Cut(s string, w int) string {
 	if r.Width(s) <= w {
 		return s
@@ -69,17 +68,17 @@ func (r Ruler) Cut(s string, w int) string {
 	return s[:end] + "…"
 }
 
-// Show returns s cleaned for this terminal. Unless Clusters is set, it also
-// drops what terminals disagree about: joiners between emoji, skin tones and
-// variation selectors. A leading combining mark gets a dotted circle, because it
-// would otherwise combine with what is to the left.
+// Show passes s through Clean and makes its width predictable. Unless Clusters
+// is set, it drops what terminals draw differently: joiners between emoji, skin
+// tones and variation selectors. A combining mark at the beginning gets a
+// dotted circle, because it would combine with the text to the left.
 func (r Ruler) Show(s string) string {
 	s = Clean(s)
 	if plain(s) {
 		return s
 	}
 	if !r.Clusters {
-		s = apart(s)
+		s = splitEmoji(s)
 	}
 	for c, w := range r.All(s) {
 		if w == 0 && c != "" {
@@ -90,7 +89,8 @@ func (r Ruler) Show(s string) string {
 	return s
 }
 
-func apart(s string) string {
+// splitEmoji drops the characters that combine emoji or change their look.
+func splitEmoji(s string) string {
 	const (
 		zwj                 = 0x200d
 		textStyle, emojiSty = 0xfe0e, 0xfe0f

@@ -5,8 +5,9 @@ import (
 	"testing"
 )
 
-// CJK and emoji take two columns and combining marks none. An emoji sequence
-// counts as one emoji only if the terminal measures clusters.
+// TestWidth checks that CJK characters and emoji take two columns and combining
+// marks none, and that an emoji sequence takes two columns only if the terminal
+// measures clusters.
 func TestWidth(t *testing.T) {
 	for _, test := range []struct {
 		text            string
@@ -29,16 +30,16 @@ func TestWidth(t *testing.T) {
 			t.Errorf("Show(%q) = %q, want %q", test.text, got, test.shown)
 		}
 		if got := plain.Width(plain.Show(test.text)); got != test.chars {
-			t.Errorf("%q is %d wide by characters, want %d", test.text, got, test.chars)
+			t.Errorf("by code points: Width(Show(%q)) = %d, want %d", test.text, got, test.chars)
 		}
 		if got := clustered.Width(clustered.Show(test.text)); got != test.clusters {
-			t.Errorf("%q is %d wide by clusters, want %d", test.text, got, test.clusters)
+			t.Errorf("by clusters: Width(Show(%q)) = %d, want %d", test.text, got, test.clusters)
 		}
 	}
 }
 
-// Cut never returns more columns than requested. One too many would shift the
-// rest of the screen.
+// TestCut checks that Cut never returns more columns than requested. One too
+// many would shift the rest of the screen.
 func TestCut(t *testing.T) {
 	r := Ruler{}
 	for _, test := range []struct {
@@ -55,6 +56,7 @@ func TestCut(t *testing.T) {
 	}
 }
 
+// TestWrap checks that lines break after spaces where possible.
 func TestWrap(t *testing.T) {
 	r := Ruler{}
 	for _, test := range []struct {
@@ -85,8 +87,8 @@ func TestWrap(t *testing.T) {
 	}
 }
 
-// Wrapping loses nothing, and no piece is too wide except for trailing spaces
-// and single clusters.
+// FuzzWrap checks that Wrap loses nothing, and that no piece is too wide except
+// for trailing spaces and single clusters.
 func FuzzWrap(f *testing.F) {
 	f.Add("hello world 你好 e\u0301 👩‍👩‍👧", 7, false)
 	f.Add("a\u200d\u0301\n  b", 1, true)
@@ -103,14 +105,14 @@ func FuzzWrap(f *testing.F) {
 					n++
 				}
 				if r.Width(trimmed) > max(w, 1) && n > 1 {
-					t.Errorf("a piece of %q at %d is %q, %d wide", line, w, trimmed, r.Width(trimmed))
+					t.Errorf("Wrap(%q, %d) has a piece %q with %d columns", line, w, trimmed, r.Width(trimmed))
 				}
 			}
 			if all.String() != line {
-				t.Errorf("%q became %q", line, all.String())
+				t.Errorf("Wrap(%q, %d): the pieces add up to %q", line, w, all.String())
 			}
 			if got := r.Width(r.Cut(line, w)); got > max(w, 0) {
-				t.Errorf("Cut(%q, %d) is %d wide", line, w, got)
+				t.Errorf("Cut(%q, %d) has %d columns", line, w, got)
 			}
 		}
 	})

@@ -2,17 +2,17 @@ package text
 
 import "strings"
 
-// Wrap breaks one line into pieces of at most w columns, after a space if
-// possible, and returns their byte ranges. Spaces at a break stay with the piece
-// before it and may exceed w. A cluster wider than w is a piece of its own.
-// There is at least one piece.
+// Wrap breaks a line into pieces of at most w columns and returns their byte
+// ranges. It breaks after spaces where possible. Spaces at a break belong to
+// the piece before it and may exceed w. A grapheme cluster wider than w is a
+// piece of its own. There is at least one piece.
 func (r Ruler) Wrap(s string, w int) (pieces [][2]int) {
 	w = max(w, 1)
 	if plain(s) && len(s) <= w {
 		return [][2]int{{0, len(s)}}
 	}
 	begin, at, cols := 0, 0, 0 // start, end and width of the current piece
-	brk, brkCols := 0, 0       // end and width of the piece up to its last space; 0 if it has none
+	brk, brkCols := 0, 0       // end and width of the piece up to its last space, 0 without a space
 	for c, cw := range r.All(s) {
 		blank := c == " "
 		if !blank && cols+cw > w && at > begin {
@@ -35,8 +35,7 @@ func (r Ruler) Wrap(s string, w int) (pieces [][2]int) {
 	return append(pieces, [2]int{begin, len(s)})
 }
 
-// Lines splits a message into lines and makes each safe to show. There is at
-// least one.
+// Lines splits a message into lines, at least one, and makes each safe to show.
 func (r Ruler) Lines(s string) []string {
 	lines := strings.Split(strings.ReplaceAll(s, "\r\n", "\n"), "\n")
 	for i, line := range lines {

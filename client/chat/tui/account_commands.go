@@ -3,9 +3,10 @@ package tui
 import (
 	"context"
 
-	"chatd/client/chat/widget"
-
 	tea "charm.land/bubbletea/v2"
+
+	"chatd/client/chat/widget"
+	"chatd/proto"
 )
 
 func (m *model) cmdLogOut([]string) tea.Cmd {
@@ -18,15 +19,15 @@ func (m *model) cmdLogOut([]string) tea.Cmd {
 				m.myID = 0
 				bad := ""
 				if err != nil {
-					bad = "logged out here, but the server could not be told: " + errorText(err)
+					bad = "Logged out on this device only. " + errorText(err)
 				}
 				m.askLogin(false, bad)
 				return nil
 			}}
 		})
 	}
-	if m.pendingCount() > 0 {
-		return m.confirm("Messages are not sent yet, and would be dropped. Log out?", out)
+	if n := m.pendingCount(); n > 0 {
+		return m.confirm(plural(int64(n), "unsent message")+" will be lost. Log out anyway?", out)
 	}
 	return out()
 }
@@ -35,8 +36,8 @@ func (m *model) cmdQuit([]string) tea.Cmd { return m.quit() }
 
 func (m *model) cmdPasswd([]string) tea.Cmd {
 	m.overlay = nil
-	m.passwordForm = widget.NewForm(m.ruler, "Change the password", "Change it", "", "Old password", "New password", "New password again")
-	m.passwordForm.Subtitle = "Other devices are logged out. Esc: leave it."
+	m.passwordForm = widget.NewForm(m.ruler, "Change password", "Change password", "", "Current password", "New password", "Confirm password")
+	m.passwordForm.Subtitle = "Logs out your other devices. Esc: cancel"
 	return nil
 }
 
@@ -52,21 +53,23 @@ func (m *model) passwdAction(a widget.FormAction) tea.Cmd {
 	case widget.FormSubmit:
 		old, fresh := f.Value(0), f.Value(1)
 		switch {
-		case old == "" || fresh == "":
-			f.Problem = "the password is missing"
+		case old == "":
+			f.Problem, f.Focus = "Enter your current password", 0
+		case fresh == "":
+			f.Problem, f.Focus = "Enter a new password", 1
 		case f.Value(2) != fresh:
-			f.Problem, f.Focus = "the two new passwords are not the same", 2
+			f.Problem, f.Focus = "Passwords don't match", 2
 		default:
 			f.Busy, f.Problem = true, ""
 			return m.request(func(ctx context.Context) requestDone {
-				err := m.c.ChangePassword(ctx, old, fresh)
+				err := explain(m.c.ChangePassword(ctx, old, fresh), proto.Refused, "wrong current password")
 				return requestDone{then: func(m *model) tea.Cmd {
 					if err != nil {
 						f.Busy, f.Problem = false, errorText(err)
 						return nil
 					}
 					m.passwordForm = nil
-					m.notify("the password is changed; other devices are logged out")
+					m.notify("Password changed. Your other devices were logged out")
 					return nil
 				}}
 			})

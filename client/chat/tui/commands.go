@@ -8,22 +8,23 @@ import (
 	tea "charm.land/bubbletea/v2"
 )
 
-// argKind is the kind of an argument. It decides which completions are offered.
+// argKind is the kind of an argument. It decides how the argument is parsed and
+// which completions are offered.
 type argKind int
 
 const (
 	argWho   argKind = iota // user or group
 	argUser                 // user
-	argGroup                // group
-	argWord                 // new name
-	argText                 // rest of the line
+	argGroup                // group the user is in
+	argWord                 // any word; no completions
+	argText                 // the rest of the line; no completions
 )
 
 // arg is an argument of a command.
 type arg struct {
 	name     string
 	kind     argKind
-	optional bool // if missing, the open conversation is meant
+	optional bool // a missing user or group means the open conversation
 }
 
 // command is a slash command.
@@ -34,67 +35,67 @@ type command struct {
 	run  func(m *model, args []string) tea.Cmd
 }
 
-// commands returns all commands in menu order. Their names are the same as in
-// line mode.
+// commands returns all commands in the order of the menu and the help. Commands
+// that line mode has too have the same name there.
 func commands() []command {
-	who := arg{name: "who", kind: argWho}
-	whoOpen := arg{name: "who", kind: argWho, optional: true}
+	who := arg{name: "name", kind: argWho}
+	whoOpen := arg{name: "name", kind: argWho, optional: true}
 	user := arg{name: "user", kind: argUser}
 	userOpen := arg{name: "user", kind: argUser, optional: true}
 	groupOpen := arg{name: "group", kind: argGroup, optional: true}
 	return []command{
-		{"chat", []arg{who, {"message", argText, true}}, "open a conversation, or write there", (*model).cmdChat},
-		{"groupchat", []arg{{"group", argGroup, false}, {"message", argText, true}}, "the same with a group alone", (*model).cmdGroupChat},
-		{"addfriend", []arg{userOpen}, "become friends", (*model).cmdAddFriend},
-		{"creategroup", []arg{{"groupname", argWord, false}, {"groupdesc", argText, true}}, "make a group", (*model).cmdCreateGroup},
-		{"addgroup", []arg{{"group id", argWord, false}}, "join a group", (*model).cmdAddGroup},
-		{"friends", nil, "list friends", (*model).cmdFriends},
-		{"groups", nil, "list groups", (*model).cmdGroups},
-		{"conversations", nil, "list conversations", (*model).cmdConversations},
-		{"members", []arg{groupOpen}, "list all members of a group", (*model).cmdMembers},
-		{"search", []arg{{"words", argText, true}}, "search in the open conversation", (*model).cmdSearch},
-		{"find", []arg{{"name", argWord, false}}, "look for a user", (*model).cmdFind},
-		{"notes", nil, "write to oneself", (*model).cmdNotes},
-		{"read", []arg{whoOpen}, "mark as read without looking", (*model).cmdRead},
-		{"delfriend", []arg{userOpen}, "end a friendship", (*model).cmdDelFriend},
-		{"block", []arg{userOpen}, "keep a user away", (*model).cmdBlock},
-		{"unblock", []arg{userOpen}, "no longer keep a user away", (*model).cmdUnblock},
+		{"chat", []arg{who, {"message", argText, true}}, "open a conversation", (*model).cmdChat},
+		{"groupchat", []arg{{"group", argGroup, false}, {"message", argText, true}}, "open a group", (*model).cmdGroupChat},
+		{"addfriend", []arg{userOpen}, "add a friend", (*model).cmdAddFriend},
+		{"creategroup", []arg{{"name", argWord, false}, {"about", argText, true}}, "create a group", (*model).cmdCreateGroup},
+		{"addgroup", []arg{{"group ID", argWord, false}}, "join a group", (*model).cmdAddGroup},
+		{"friends", nil, "list your friends", (*model).cmdFriends},
+		{"groups", nil, "list your groups", (*model).cmdGroups},
+		{"conversations", nil, "list your conversations", (*model).cmdConversations},
+		{"members", []arg{groupOpen}, "list the members of a group", (*model).cmdMembers},
+		{"search", []arg{{"text", argText, true}}, "search the open conversation", (*model).cmdSearch},
+		{"find", []arg{{"user", argWord, false}}, "find a user by name or ID", (*model).cmdFind},
+		{"notes", nil, "open your notes to yourself", (*model).cmdNotes},
+		{"read", []arg{whoOpen}, "mark a conversation as read", (*model).cmdRead},
+		{"delfriend", []arg{userOpen}, "remove a friend", (*model).cmdDelFriend},
+		{"block", []arg{userOpen}, "block a user", (*model).cmdBlock},
+		{"unblock", []arg{userOpen}, "unblock a user", (*model).cmdUnblock},
 		{"leavegroup", []arg{groupOpen}, "leave a group", (*model).cmdLeaveGroup},
-		{"kickmember", []arg{user, groupOpen}, "remove a member from your group", (*model).cmdKickMember},
-		{"dismissgroup", []arg{groupOpen}, "end your group", (*model).cmdDismissGroup},
-		{"retry", nil, "send again what could not be sent", (*model).cmdRetry},
-		{"discard", nil, "drop what could not be sent", (*model).cmdDiscard},
-		{"passwd", nil, "change the password", (*model).cmdPasswd},
-		{"info", nil, "tell about the connection", (*model).cmdInfo},
-		{"help", nil, "list commands and keys", (*model).cmdHelp},
-		{"loginout", nil, "log out; the next login needs the password", (*model).cmdLogOut},
-		{"quit", nil, "end", (*model).cmdQuit},
+		{"kickmember", []arg{user, groupOpen}, "remove a member", (*model).cmdKickMember},
+		{"dismissgroup", []arg{groupOpen}, "delete a group you created", (*model).cmdDismissGroup},
+		{"retry", nil, "resend failed messages", (*model).cmdRetry},
+		{"discard", nil, "delete failed messages", (*model).cmdDiscard},
+		{"passwd", nil, "change your password", (*model).cmdPasswd},
+		{"info", nil, "show connection details", (*model).cmdInfo},
+		{"help", nil, "show keys and commands", (*model).cmdHelp},
+		{"loginout", nil, "log out of this device", (*model).cmdLogOut},
+		{"quit", nil, "quit", (*model).cmdQuit},
 	}
 }
 
-// usage returns the form of the command, such as "/chat who [message]".
+// usage returns the syntax of the command, such as "/chat <name> [message]".
 func (c *command) usage() string {
-	form := "/" + c.name
+	syntax := "/" + c.name
 	for _, a := range c.args {
 		if a.optional {
-			form += " [" + a.name + "]"
+			syntax += " [" + a.name + "]"
 		} else {
-			form += " " + a.name
+			syntax += " <" + a.name + ">"
 		}
 	}
-	return form
+	return syntax
 }
 
-// isCommand reports whether s is a command. A message may begin with a slash if
-// it is doubled.
+// isCommand reports whether s is a command. Two slashes begin a message whose
+// text begins with one.
 func isCommand(s string) bool { return strings.HasPrefix(s, "/") && !strings.HasPrefix(s, "//") }
 
-// parseCommand returns the command in s and its arguments. Missing optional
-// arguments are left out at the end. The error is for the user.
+// parseCommand returns the command in s and its arguments. args is shorter if
+// optional arguments are missing. The error is shown to the user.
 func parseCommand(table []command, s string) (*command, []string, error) {
 	words := splitWords(strings.TrimPrefix(s, "/"))
 	if len(words) == 0 {
-		return nil, nil, errors.New("a command is missing; /help lists them")
+		return nil, nil, errors.New("type a command after the slash; /help lists them")
 	}
 	name := words[0].text
 	for i := range table {
@@ -106,10 +107,10 @@ func parseCommand(table []command, s string) (*command, []string, error) {
 		rest := s[1:]
 		for j, w := range words[1:] {
 			if j >= len(c.args) {
-				return nil, nil, fmt.Errorf("/%s takes no argument", c.name)
+				return nil, nil, fmt.Errorf("/%s takes no arguments", c.name)
 			}
-			// The last argument takes the rest of the line, so a name with
-			// spaces needs no quotes there.
+			// The last argument takes the rest of the line, so that a name with
+			// spaces needs no quotation marks there.
 			if c.args[j].kind == argText || j == len(c.args)-1 && len(words)-1 > len(c.args) {
 				args = append(args, strings.TrimSpace(rest[w.from:]))
 				break
@@ -127,10 +128,10 @@ func parseCommand(table []command, s string) (*command, []string, error) {
 		}
 		return c, args, nil
 	}
-	return nil, nil, fmt.Errorf("no command is called /%s; // begins a message with a slash", name)
+	return nil, nil, fmt.Errorf("unknown command /%s. See /help, or type // to send a slash", name)
 }
 
-// word is a word of a line. A quoted word may contain spaces.
+// word is a word of a line. A word in quotation marks may contain spaces.
 type word struct {
 	text   string
 	from   int // byte offset in the line
@@ -160,7 +161,7 @@ func splitWords(s string) (words []word) {
 	return words
 }
 
-// quote quotes s if it contains spaces.
+// quote puts s in quotation marks if it contains spaces.
 func quote(s string) string {
 	if strings.ContainsAny(s, " ") {
 		return `"` + s + `"`

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// Words are separated by spaces. A name with spaces is quoted or comes last.
-// Message text is taken as it is.
+// TestParseCommand checks that spaces separate arguments, that a name with
+// spaces must be in quotation marks or come last, and that text is unchanged.
 func TestParseCommand(t *testing.T) {
 	for _, test := range []struct {
 		line, name string
@@ -25,23 +25,27 @@ func TestParseCommand(t *testing.T) {
 		{line: "/creategroup tea what we: drink", name: "creategroup", args: []string{"tea", "what we: drink"}},
 		{line: "/search two words", name: "search", args: []string{"two words"}},
 		{line: "/members", name: "members"},
-		{line: "/chat", err: "usage: /chat who [message]"},
-		{line: "/friends of mine", err: "takes no argument"},
+		{line: "/chat", err: "usage: /chat <name> [message]"},
+		{line: "/friends of mine", err: "takes no arguments"},
 		{line: "/dance", err: "/dance"},
 		{line: "/", err: "/help lists them"},
 	} {
 		c, args, err := parseCommand(commands(), test.line)
 		if test.err != "" {
 			if err == nil || !strings.Contains(err.Error(), test.err) || strings.Contains(err.Error(), "\n") {
-				t.Errorf("%q: error %v, want one with %q", test.line, err, test.err)
+				t.Errorf("parseCommand(%q): error %v, want one line with %q", test.line, err, test.err)
 			}
 			continue
 		}
-		if err != nil || c.name != test.name || !slices.Equal(args, test.args) {
-			t.Errorf("%q: %v %q, %v", test.line, c, args, err)
+		if err != nil {
+			t.Errorf("parseCommand(%q): %v", test.line, err)
+		} else if c.name != test.name || !slices.Equal(args, test.args) {
+			t.Errorf("parseCommand(%q) = %s %q, want %s %q", test.line, c.name, args, test.name, test.args)
 		}
 	}
-	if isCommand("//etc/passwd is a file") || !isCommand("/quit") || isCommand("a /quit") {
-		t.Error("want isCommand for one leading slash only: not for two, not for a slash inside")
+	for s, want := range map[string]bool{"/quit": true, "//etc/passwd is a file": false, "a /quit": false} {
+		if got := isCommand(s); got != want {
+			t.Errorf("isCommand(%q) = %v, want %v", s, got, want)
+		}
 	}
 }

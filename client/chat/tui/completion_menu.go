@@ -2,12 +2,13 @@ package tui
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"chatd/client/chat/widget"
 )
 
-// Limits of the completion menu: visible rows, and entries in total.
+// Limits of the completion menu: visible rows, and entries for an argument.
 const (
 	maxMenuRows    = 7
 	maxCompletions = 200
@@ -17,17 +18,18 @@ const (
 type completionMenu struct {
 	items  []completion
 	cursor int
-	closed bool // dismissed; typing opens it again
+	closed bool // closed with Esc; typing opens it again
 }
 
 // completion is one entry of the menu.
 type completion struct {
-	line  string // the input after it is accepted
+	line  string // the input after the entry is accepted
 	label string
 	help  string
 }
 
-// updateCompletions recomputes the menu from the input.
+// updateCompletions fills the menu for the current input. Call it after every
+// change of the input.
 func (m *model) updateCompletions() {
 	old := m.menu
 	m.menu = completionMenu{}
@@ -84,7 +86,7 @@ func (m *model) completeArgument(name, rest string) {
 	for _, c := range m.convList.items {
 		switch {
 		case c.id.Group != 0 && (kind == argWho || kind == argGroup) && !c.notMember:
-			add(c.name, "group "+count(c.id.Group))
+			add(c.name, "group "+strconv.FormatInt(c.id.Group, 10))
 		case c.id.Peer != 0 && c.id.Peer != m.myID && (kind == argWho || kind == argUser):
 			add(c.name, map[bool]string{true: "online", false: ""}[m.presence[c.id.Peer]])
 		}
@@ -94,7 +96,7 @@ func (m *model) completeArgument(name, rest string) {
 	}
 }
 
-// open reports whether the menu is visible.
+// open reports whether the menu is shown.
 func (m *completionMenu) open() bool { return len(m.items) > 0 && !m.closed }
 
 func (m *completionMenu) move(by int) {

@@ -11,12 +11,12 @@ import (
 // Limits on the messages held in memory. Dropped messages are loaded again when
 // the user scrolls to them.
 const (
-	pageSize          = 50      // messages per request to the server
-	openMaxMessages   = 2000    // in the open conversation
-	openMaxBytes      = 4 << 20 // of text in it
-	closedMaxMessages = 100     // in each other conversation
-	closedMaxBytes    = 64 << 10
-	closedMaxConvs    = 30 // number of other conversations that keep messages
+	pageSize          = 50       // messages per request to the server
+	openMaxMessages   = 2000     // messages of the open conversation
+	openMaxBytes      = 4 << 20  // bytes of text in them
+	closedMaxMessages = 100      // messages of each other conversation
+	closedMaxBytes    = 64 << 10 // bytes of text in them
+	closedMaxConvs    = 30       // number of other conversations that keep messages
 )
 
 // conversation is what this client knows about a conversation.
@@ -25,23 +25,23 @@ type conversation struct {
 	name        string
 	first       int64 // lowest seq the user may read
 	last        int64 // highest seq
-	read        int64 // how far the user has read
-	peerRead    int64 // how far the peer has read
+	read        int64 // the user's read cursor
+	peerRead    int64 // the other user's read cursor; 0 in groups
 	lastTime    time.Time
 	preview     string
-	notMember   bool // group the user has left or that was dismissed
+	notMember   bool // group that the user is no longer in
 	typing      map[int64]typist
 	draft       string
-	unreadAfter int64 // messages above this seq were unread on opening; 0 if none
+	unreadAfter int64 // on opening, messages above this seq were unread; 0 if none were
 	scroll      scrollPos
 	openSeq     int64 // model.openCount when it was last opened
 
-	messages     []*message // stored ones by seq, then pending ones
-	bytes        int
-	loaded       bool // holds a page; new messages are appended
-	loading      bool
-	hasFirst     bool // holds the first message of the conversation
-	newerDropped bool // the newest messages were dropped: new ones aren't appended
+	messages     []*message // stored ones by seq, then pending and failed ones
+	bytes        int        // of text in messages
+	loaded       bool       // the newest page was loaded, so new messages can be appended
+	loading      bool       // a page was requested
+	hasFirst     bool       // holds the first message of the conversation
+	newerDropped bool       // the newest messages were dropped; new ones aren't appended
 }
 
 // typist is a user who is typing.
@@ -58,7 +58,7 @@ func (c *conversation) unread() int64 {
 	return max(0, c.last-max(c.read, c.first-1))
 }
 
-// pendingCount returns the number of messages not yet acknowledged.
+// pendingCount returns the number of messages that aren't acknowledged yet.
 func (c *conversation) pendingCount() (n int) {
 	for _, msg := range slices.Backward(c.messages) {
 		if msg.seq != 0 && !msg.notice {
@@ -71,7 +71,7 @@ func (c *conversation) pendingCount() (n int) {
 	return n
 }
 
-// indexAfter returns the index after all messages with a seq up to seq.
+// indexAfter returns the index of the first message with a higher seq.
 func (c *conversation) indexAfter(seq int64) int {
 	i, _ := slices.BinarySearchFunc(c.messages, seq, func(msg *message, seq int64) int {
 		if msg.seq == 0 || msg.seq > seq {
@@ -82,7 +82,7 @@ func (c *conversation) indexAfter(seq int64) int {
 	return i
 }
 
-// contains reports whether the message with this seq is held.
+// contains reports whether messages has the message with this seq.
 func (c *conversation) contains(seq int64) bool {
 	for i := c.indexAfter(seq) - 1; i >= 0 && c.messages[i].seq == seq; i-- {
 		if !c.messages[i].notice {
@@ -92,7 +92,7 @@ func (c *conversation) contains(seq int64) bool {
 	return false
 }
 
-// insert adds a message that has a seq. It returns false if it is already held.
+// insert adds a message that has a seq. It returns false if c has it already.
 func (c *conversation) insert(msg *message) bool {
 	if !msg.notice && c.contains(msg.seq) {
 		return false
@@ -109,7 +109,7 @@ func (c *conversation) insert(msg *message) bool {
 	return true
 }
 
-// addNotice adds a notice after the last message.
+// addNotice adds a notice after the last stored message.
 func (c *conversation) addNotice(text string, now time.Time) {
 	if !c.loaded || c.newerDropped {
 		return
@@ -128,8 +128,8 @@ func (c *conversation) addPending(local, from int64, name, text string, now time
 	c.lastTime, c.preview = now, text
 }
 
-// completeSend records the outcome of a pending message. failed is the reason if
-// it was not stored.
+// completeSend records the outcome of a pending message. failed says why it
+// wasn't stored, and is empty if it was.
 func (c *conversation) completeSend(local int64, r client.Receipt, failed string) {
 	i := slices.IndexFunc(c.messages, func(msg *message) bool { return msg.localID == local })
 	if i < 0 {
@@ -151,7 +151,7 @@ func (c *conversation) completeSend(local int64, r client.Receipt, failed string
 	c.read = max(c.read, r.Seq)
 }
 
-// updateLast records that the conversation has a message with this seq.
+// updateLast records a message as the last one, unless a later one is known.
 func (c *conversation) updateLast(seq int64, at time.Time, text string) {
 	if seq < c.last {
 		return
@@ -172,12 +172,12 @@ func (c *conversation) receive(m client.Message, me int64) {
 	if m.From == me {
 		c.read = max(c.read, m.Seq)
 	}
-	if (c.loaded || c.loading) && !c.newerDropped { // a page being loaded may lack it
+	if (c.loaded || c.loading) && !c.newerDropped { // a page on its way may not have it yet
 		c.insert(&message{seq: m.Seq, from: m.From, name: m.Name, text: m.Text, at: m.Time})
 	}
 }
 
-// seqRange returns the lowest and highest seq held, or zeros if there is none.
+// seqRange returns the lowest and highest seq in messages, or 0, 0.
 func (c *conversation) seqRange() (low, high int64) {
 	for _, msg := range c.messages {
 		if msg.seq != 0 && !msg.notice {
@@ -190,7 +190,7 @@ func (c *conversation) seqRange() (low, high int64) {
 	return low, high
 }
 
-// page is a page of messages requested from the server.
+// page is the result of a request for messages.
 type page struct {
 	conv client.Conv
 	kind pageKind
@@ -198,16 +198,16 @@ type page struct {
 	err  error
 }
 
-// pageKind is where a page belongs.
+// pageKind says which messages were requested.
 type pageKind int
 
 const (
 	pageLast  pageKind = iota // the newest messages
-	pageOlder                 // messages before those held
-	pageNewer                 // messages after those held
+	pageOlder                 // messages before the oldest one in memory
+	pageNewer                 // messages after the newest one in memory
 )
 
-// addPage adds a page.
+// addPage adds the messages of a page.
 func (c *conversation) addPage(p page) {
 	c.loading = false
 	c.first = max(c.first, p.data.First)
@@ -232,7 +232,7 @@ func (c *conversation) addPage(p page) {
 	c.loaded = true
 }
 
-// dropStored drops all messages that the server has.
+// dropStored drops all messages that can be loaded again, and notices.
 func (c *conversation) dropStored() {
 	c.messages = slices.DeleteFunc(c.messages, func(msg *message) bool { return msg.seq != 0 })
 	c.bytes = 0
@@ -242,10 +242,11 @@ func (c *conversation) dropStored() {
 	c.loaded, c.hasFirst, c.newerDropped = false, false, false
 }
 
-// trim drops messages beyond the limits: old ones if the user is at the end,
-// otherwise new ones. Pending messages are never dropped.
-func (c *conversation) trim(most, bytes int, atEnd bool) {
-	for len(c.messages) > most || c.bytes > bytes && len(c.messages) > 1 {
+// trim drops messages until at most maxMessages with maxBytes of text are left:
+// the oldest first if atEnd is set, otherwise the newest. It never drops
+// pending and failed messages.
+func (c *conversation) trim(maxMessages, maxBytes int, atEnd bool) {
+	for len(c.messages) > maxMessages || c.bytes > maxBytes && len(c.messages) > 1 {
 		if atEnd {
 			if c.messages[0].seq == 0 {
 				return // pending
@@ -266,7 +267,7 @@ func (c *conversation) trim(most, bytes int, atEnd bool) {
 	}
 }
 
-// shrink frees most messages of a conversation that was closed.
+// shrink frees memory after the conversation was closed.
 func (c *conversation) shrink() {
 	if c.newerDropped {
 		c.dropStored()
@@ -278,7 +279,8 @@ func (c *conversation) shrink() {
 	}
 }
 
-// typingNames returns who is typing and removes expired entries.
+// typingNames returns the names of users who are typing, and removes expired
+// entries.
 func (c *conversation) typingNames(now time.Time) (names []string) {
 	for id, t := range c.typing {
 		if now.After(t.until) {

@@ -10,15 +10,15 @@ import (
 	"chatd/client/chat/widget"
 )
 
-// conversationList lists conversations, newest message first, then friends and
-// groups without messages.
+// conversationList is the list on the left: conversations by their newest
+// message, then friends and groups without messages.
 type conversationList struct {
 	items  []*conversation
 	cursor client.Conv // selected conversation
-	top    int         // index of the first visible one
+	top    int         // index of the first visible item
 }
 
-// update sorts the list again. The cursor stays on its conversation.
+// update replaces and sorts the items. The cursor stays on its conversation.
 func (l *conversationList) update(convs map[client.Conv]*conversation) {
 	l.items = slices.SortedFunc(maps.Values(convs), byLatest)
 	if l.index() < 0 && len(l.items) > 0 {
@@ -45,8 +45,8 @@ func (l *conversationList) selected() *conversation {
 	return nil
 }
 
-// nextUnread returns the next conversation after open with unread messages,
-// starting again at the top. It returns nil if there is none.
+// nextUnread returns the next conversation below open that has unread messages,
+// continuing at the top of the list. It returns nil if there is none.
 func (l *conversationList) nextUnread(open *conversation) *conversation {
 	from := slices.Index(l.items, open) + 1
 	for i := range l.items {
@@ -71,12 +71,20 @@ func (l *conversationList) unreadTotal() (n int64) {
 	return n
 }
 
-// count formats the number of a badge.
+// count formats a number for a badge.
 func count(n int64) string {
 	if n > 999 {
 		return "999+"
 	}
 	return strconv.FormatInt(n, 10)
+}
+
+// plural returns n and a noun, such as "2 members".
+func plural(n int64, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return strconv.FormatInt(n, 10) + " " + noun + "s"
 }
 
 // listRows draws the visible part of the list.
@@ -86,7 +94,7 @@ func (m *model) listRows(w, h int) (rows []string) {
 		rows = append(rows, m.listRow(m.convList.items[i], w))
 	}
 	if len(m.convList.items) == 0 {
-		for _, s := range []string{"Nobody here yet.", "", "/addfriend NAME", "/creategroup NAME"} {
+		for _, s := range []string{"None yet", "", "/addfriend NAME", "/creategroup NAME"} {
 			if len(rows) < h {
 				rows = append(rows, widget.NewRow(m.ruler, w).Add(m.theme.Dim, " "+s).Build())
 			}
@@ -130,7 +138,7 @@ func (m *model) listRow(c *conversation, w int) string {
 	return l.PadTo(below, w).Build()
 }
 
-// icon returns the sign before a conversation's name.
+// icon returns the sign in front of a conversation's name, and its style.
 func (m *model) icon(c *conversation) (string, widget.Style) {
 	switch {
 	case c.id.Group != 0:
@@ -147,7 +155,7 @@ func (m *model) icon(c *conversation) (string, widget.Style) {
 func (m *model) title(c *conversation) string {
 	switch {
 	case c.id.Peer != 0 && c.id.Peer == m.myID:
-		return "notes"
+		return "Note to self"
 	case c.name != "":
 		return m.ruler.Show(c.name)
 	}

@@ -11,7 +11,7 @@ import (
 	"chatd/client/chat/text"
 )
 
-// noon is the base time of test messages.
+// noon is the time that messages of tests are relative to.
 var noon = time.Date(2026, 3, 4, 12, 0, 0, 0, time.Local)
 
 func said(seq, from int64, s string) client.Message {
@@ -19,6 +19,8 @@ func said(seq, from int64, s string) client.Message {
 		Time: noon.Add(time.Duration(seq) * time.Second)}
 }
 
+// pageOf returns a page with the messages from and to, of a conversation that
+// has those from first to last.
 func pageOf(first, last int64, more bool, w pageKind, from, to int64) page {
 	p := page{conv: client.User(2), kind: w, data: client.Page{First: first, Last: last, More: more}}
 	for seq := from; seq <= to; seq++ {
@@ -31,8 +33,8 @@ func newConversation() *conversation {
 	return &conversation{id: client.User(2), name: "bob", first: 1, typing: make(map[int64]typist)}
 }
 
-// order lists a conversation's messages: seq, w for pending, f for failed, n for
-// notice.
+// order returns a conversation's messages in order: the seq of a stored one, or
+// w (pending), f (failed) or n (notice).
 func order(c *conversation) string {
 	var all []string
 	for _, e := range c.messages {
@@ -50,13 +52,14 @@ func order(c *conversation) string {
 	return strings.Join(all, " ")
 }
 
-// Messages are held in order of seq, each once, whether they come as pages,
-// pushes or acknowledgements that overtake pushes. Pending messages come last.
+// TestConversationOrder checks that messages are in the order of their seq,
+// each once, and pending ones last. They come as pages, pushes and
+// acknowledgements, in any order.
 func TestConversationOrder(t *testing.T) {
 	c := newConversation()
 	c.addNotice("before anything is loaded", noon)
 	c.loading = true
-	c.receive(said(7, 2, "while the page was on its way"), 1)
+	c.receive(said(7, 2, "while the page is loading"), 1)
 	c.addPage(pageOf(1, 6, true, pageLast, 4, 6))
 	c.receive(said(6, 2, "again"), 1)
 	c.addPending(1, 1, "alice", "first", noon)
@@ -68,7 +71,7 @@ func TestConversationOrder(t *testing.T) {
 	c.completeSend(2, client.Receipt{}, "blocked")
 	c.addPage(pageOf(1, 9, false, pageOlder, 1, 4))
 	if got, want := order(c), "1 2 3 4 5 6 7 n 8 9 f w"; got != want {
-		t.Errorf("%s, want %s", got, want)
+		t.Errorf("messages %s, want %s", got, want)
 	}
 	if c.last != 9 || c.read != 9 || c.unread() != 0 || c.pendingCount() != 1 || !c.hasFirst {
 		t.Errorf("last %d, read %d, unread %d, pending %d, hasFirst %v; want 9, 9, 0, 1, true", c.last, c.read, c.unread(), c.pendingCount(), c.hasFirst)
@@ -78,31 +81,32 @@ func TestConversationOrder(t *testing.T) {
 		bytes += len(e.text)
 	}
 	if bytes != c.bytes {
-		t.Errorf("bytes is %d, want %d", c.bytes, bytes)
+		t.Errorf("bytes = %d, want %d, the length of all texts", c.bytes, bytes)
 	}
 }
 
-// The number of messages held is limited. They are dropped at the end the user
-// doesn't look at and can be loaded again. Pending messages are never dropped.
+// TestConversationBounds checks that the number of messages in memory is
+// limited. Messages are dropped at the end that the user doesn't look at, and
+// can be loaded again. Pending messages are never dropped.
 func TestConversationBounds(t *testing.T) {
 	c := newConversation()
 	c.addPage(pageOf(1, 100, true, pageLast, 51, 100))
 	c.addPending(1, 1, "alice", "waits", noon)
 	if c.trim(10, 1<<20, true); order(c) != "92 93 94 95 96 97 98 99 100 w" || c.hasFirst {
-		t.Errorf("%s, hasFirst %v; want 92 to 100 and w, false", order(c), c.hasFirst)
+		t.Errorf("trimmed at the top: %s, hasFirst %v; want 92 to 100 and w, false", order(c), c.hasFirst)
 	}
 	c.addPage(pageOf(1, 100, true, pageOlder, 82, 91))
 	if c.trim(10, 1<<20, false); order(c) != "82 83 84 85 86 87 88 89 90 w" || !c.newerDropped {
-		t.Errorf("%s, newerDropped %v; want 82 to 90 and w, true", order(c), c.newerDropped)
+		t.Errorf("trimmed at the bottom: %s, newerDropped %v; want 82 to 90 and w, true", order(c), c.newerDropped)
 	}
 	if c.receive(said(101, 2, "new"), 1); c.last != 101 || c.contains(101) {
-		t.Error("message 101 was added after newer ones were dropped; want only last to be 101")
+		t.Errorf("message 101 arrived after newer ones were dropped: last %d, contains(101) %v; want 101, false", c.last, c.contains(101))
 	}
 	if c.addPage(pageOf(1, 101, false, pageNewer, 91, 101)); c.newerDropped || !c.contains(101) {
-		t.Errorf("%s, newerDropped %v; want 101 included, false", order(c), c.newerDropped)
+		t.Errorf("after the newest page: %s, newerDropped %v; want 101 included, false", order(c), c.newerDropped)
 	}
 	if c.trim(1000, 40, true); c.bytes > 40 {
-		t.Errorf("%d bytes are left, want at most 40", c.bytes)
+		t.Errorf("trimmed to 40 bytes: %d bytes left", c.bytes)
 	}
 	c.scroll.fromBottom = 5
 	c.newerDropped = true
@@ -111,25 +115,26 @@ func TestConversationBounds(t *testing.T) {
 	}
 }
 
-// Messages are unread until this or another device of the user has read them.
+// TestUnread checks the number of unread messages, also after another device of
+// the user sent one, and after the user left the group.
 func TestUnread(t *testing.T) {
 	c := newConversation()
 	c.first = 5 // joined after four messages
 	c.last = 7
 	if c.unread() != 3 {
-		t.Errorf("%d unread, want 3", c.unread())
+		t.Errorf("unread() = %d, want 3", c.unread())
 	}
-	c.receive(said(8, 1, "by another device of one's own"), 1)
+	c.receive(said(8, 1, "sent from another device"), 1)
 	if c.unread() != 0 {
-		t.Errorf("%d unread after an own message, want 0", c.unread())
+		t.Errorf("unread() = %d after a message from the user's other device, want 0", c.unread())
 	}
 	c.receive(said(9, 2, "more"), 1)
 	if c.notMember = true; c.unread() != 0 {
-		t.Error("a group the user has left has unread messages, want 0")
+		t.Errorf("unread() = %d in a group that the user left, want 0", c.unread())
 	}
 }
 
-// rowsOf returns a short form of a conversation's rows.
+// rowsOf returns the transcript of a conversation, and its rows in short form.
 func rowsOf(c *conversation, w int) (all []string, th *transcript) {
 	th = &transcript{}
 	th.build(c, text.Ruler{}, w)
@@ -148,8 +153,9 @@ func rowsOf(c *conversation, w int) (all []string, th *transcript) {
 	return all, th
 }
 
-// Consecutive messages of one sender share a name row. Dates, the first unread
-// message and failures have rows of their own.
+// TestTranscriptRows checks that consecutive messages of a sender share a name
+// row, and that dates, the first unread message and failures have rows of their
+// own.
 func TestTranscriptRows(t *testing.T) {
 	c := newConversation()
 	c.loaded, c.hasFirst = true, true
@@ -168,12 +174,13 @@ func TestTranscriptRows(t *testing.T) {
 	want := []string{"^", "=", "user2:", "one two ", "three", "two", "three @", "", "user1:", "mine", "again", "new", "user1:", "late", "=",
 		"user2:", "tomorrow", "!"}
 	if !slices.Equal(got, want) {
-		t.Errorf("%q\nwant\n%q", got, want)
+		t.Errorf("rows\n%q\nwant\n%q", got, want)
 	}
 }
 
-// A scrolled view stays where it is when messages arrive, older ones are loaded
-// or the width changes. A view at the end stays at the end.
+// TestScrollPositionKept checks that a view stays in place when a message
+// arrives, older messages are loaded, or the width changes, and that scrolling
+// stops at the ends.
 func TestScrollPositionKept(t *testing.T) {
 	c := newConversation()
 	c.addPage(pageOf(1, 60, true, pageLast, 30, 60))
@@ -188,22 +195,22 @@ func TestScrollPositionKept(t *testing.T) {
 	}
 	th.scrollBy(&c.scroll, 7, h)
 	for what, change := range map[string]func(){
-		"a message":      func() { c.receive(said(61, 2, "text 61"), 1) },
+		"a new message":  func() { c.receive(said(61, 2, "text 61"), 1) },
 		"older messages": func() { c.addPage(pageOf(1, 61, true, pageOlder, 10, 29)) },
-		"a width":        func() {},
+		"a new width":    func() {},
 	} {
 		change()
 		th.build(c, text.Ruler{}, 20)
 		if th.reanchor(&c.scroll, h); lowest() != "text 53" {
-			t.Errorf("after %s the lowest row is %q, want text 53", what, lowest())
+			t.Errorf("after %s, the lowest row is %q, want text 53", what, lowest())
 		}
 	}
 	th.scrollBy(&c.scroll, -1000, h)
 	if lowest() != "text 61" || c.scroll.fromBottom != 0 {
-		t.Errorf("at the end the lowest row is %q, %d rows from the end; want text 61, 0", lowest(), c.scroll.fromBottom)
+		t.Errorf("scrolled down by 1000 rows: the lowest row is %q, %d rows from the end; want text 61, 0", lowest(), c.scroll.fromBottom)
 	}
 	th.scrollBy(&c.scroll, 1000, h)
 	if !th.atTop(c.scroll, h) {
-		t.Error("scrolling up by 1000 rows doesn't reach the first row")
+		t.Error("scrolled up by 1000 rows: the first row isn't visible")
 	}
 }

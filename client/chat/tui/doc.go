@@ -1,10 +1,10 @@
 // Package tui is the full-screen terminal client: conversations on the left,
 // messages on the right, the input at the bottom.
 //
-// The model belongs to Bubble Tea's goroutine and only changes in Update, which
-// never blocks. Requests to the server run outside of it as commands. Events
-// from the server arrive through the mailbox.
+// Bubble Tea's goroutine owns the model, which changes only in Update. Update
+// never blocks: requests to the server run in other goroutines, as tea.Cmds.
+// Events from the server arrive through the mailbox.
 //
-// Two parts could be widgets of charm.land/bubbles/v2 but aren't, see package
-// widget: the list of conversations and the transcript.
+// Package widget says why the list of conversations and the transcript aren't
+// widgets of charm.land/bubbles/v2.
 package tui

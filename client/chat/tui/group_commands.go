@@ -2,7 +2,6 @@ package tui
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -18,7 +17,7 @@ import (
 func (m *model) cmdGroupChat(args []string) tea.Cmd {
 	g, err := m.group(args[0])
 	if err != nil {
-		m.notifyError(err.Error())
+		m.notifyError(errorText(err))
 		return nil
 	}
 	return m.openOrSend(client.Group(g.ID), g.GroupName, args)
@@ -34,7 +33,7 @@ func (m *model) cmdCreateGroup(args []string) tea.Cmd {
 		if err != nil {
 			return requestDone{err: err}
 		}
-		return requestDone{notice: fmt.Sprintf("others join with /addgroup %d", id),
+		return requestDone{notice: fmt.Sprintf("Group created. Others can join with /addgroup %d", id),
 			then: func(m *model) tea.Cmd { return m.openNewGroup(id) }}
 	})
 }
@@ -42,11 +41,13 @@ func (m *model) cmdCreateGroup(args []string) tea.Cmd {
 func (m *model) cmdAddGroup(args []string) tea.Cmd {
 	id, err := strconv.ParseInt(strings.TrimPrefix(args[0], "g"), 10, 64)
 	if err != nil {
-		m.notifyError("a group is joined by its id, which its members know")
+		m.notifyError("Enter the group ID. Its members can see it in /groups")
 		return nil
 	}
 	return m.request(func(ctx context.Context) requestDone {
 		_, err := m.c.JoinGroup(ctx, id)
+		err = explain(err, proto.NotFound, "no group with ID %d", id)
+		err = explain(err, proto.AlreadySo, "you're already in this group: /chat g%d", id)
 		return requestDone{err: err, then: func(m *model) tea.Cmd { return m.openNewGroup(id) }}
 	})
 }
@@ -73,16 +74,14 @@ func (m *model) openNewGroup(id int64) tea.Cmd {
 func (m *model) cmdLeaveGroup(args []string) tea.Cmd {
 	g, err := m.groupArg(args, 0)
 	if err != nil {
-		m.notifyError(err.Error())
+		m.notifyError(errorText(err))
 		return nil
 	}
 	return m.confirm("Leave "+g.GroupName+"?", func() tea.Cmd {
 		return m.request(func(ctx context.Context) requestDone {
 			err := m.c.LeaveGroup(ctx, g.ID)
-			if refused := new(proto.Error); errors.As(err, &refused) && refused.Errno == proto.NotAllowed {
-				err = errors.New("who has made a group can't leave it, only /dismissgroup")
-			}
-			return requestDone{err: err, notice: "you have left " + g.GroupName, then: closeGroup(g.ID)}
+			err = explain(err, proto.NotAllowed, "you created this group. To delete it, use /dismissgroup")
+			return requestDone{err: err, notice: "You left " + g.GroupName, then: closeGroup(g.ID)}
 		})
 	})
 }
@@ -90,12 +89,14 @@ func (m *model) cmdLeaveGroup(args []string) tea.Cmd {
 func (m *model) cmdDismissGroup(args []string) tea.Cmd {
 	g, err := m.groupArg(args, 0)
 	if err != nil {
-		m.notifyError(err.Error())
+		m.notifyError(errorText(err))
 		return nil
 	}
-	return m.confirm("Dismiss "+g.GroupName+", for all of its members?", func() tea.Cmd {
+	return m.confirm("Delete "+g.GroupName+" and its messages for everyone?", func() tea.Cmd {
 		return m.request(func(ctx context.Context) requestDone {
-			return requestDone{err: m.c.DismissGroup(ctx, g.ID), notice: g.GroupName + " is dismissed", then: closeGroup(g.ID)}
+			err := m.c.DismissGroup(ctx, g.ID)
+			err = explain(err, proto.NotAllowed, "only the creator can delete %s", g.GroupName)
+			return requestDone{err: err, notice: "Deleted " + g.GroupName, then: closeGroup(g.ID)}
 		})
 	})
 }
@@ -124,11 +125,13 @@ func (m *model) cmdKickMember(args []string) tea.Cmd {
 				return requestDone{err: err}
 			}
 		}
-		return requestDone{err: m.c.KickMember(ctx, g.ID, u.ID), notice: u.Name + " is no longer in " + g.GroupName}
+		err := m.c.KickMember(ctx, g.ID, u.ID)
+		err = explain(err, proto.NotAllowed, "can't remove %s: not a member, or you aren't the creator", u.Name)
+		return requestDone{err: err, notice: "Removed " + u.Name + " from " + g.GroupName}
 	})
 }
 
-// maxMemberLines is the number of members that /members lists.
+// maxMemberLines is how many members /members lists.
 const maxMemberLines = 2000
 
 func (m *model) cmdMembers(args []string) tea.Cmd {
@@ -139,10 +142,10 @@ func (m *model) cmdMembers(args []string) tea.Cmd {
 				return requestDone{err: err}
 			}
 			if s.Len() == maxMemberLines {
-				s.Add("…", "and more")
+				s.Add("…", fmt.Sprintf("only the first %d members are listed", maxMemberLines))
 				break
 			}
-			rest := u.State + " · id " + strconv.FormatInt(u.ID, 10)
+			rest := u.State + " · ID " + strconv.FormatInt(u.ID, 10)
 			if u.Role == proto.Creator {
 				rest += " · creator"
 			}

@@ -12,10 +12,10 @@ import (
 func (m *model) cmdFriends([]string) tea.Cmd {
 	s := &widget.Overlay{Title: "Friends"}
 	for _, f := range m.c.Friends() {
-		s.Add(f.Name, f.State+" · id "+strconv.FormatInt(f.ID, 10))
+		s.Add(f.Name, f.State+" · ID "+strconv.FormatInt(f.ID, 10))
 	}
 	if s.Len() == 0 {
-		s.Add("nobody yet", "/addfriend NAME")
+		s.Add("No friends yet", "add one with /addfriend NAME")
 	}
 	m.overlay = s
 	return nil
@@ -28,10 +28,14 @@ func (m *model) cmdGroups([]string) tea.Cmd {
 		if g.Users != nil {
 			n = int64(len(g.Users))
 		}
-		s.Add(g.GroupName, fmt.Sprintf("%d members · id %d · %s", n, g.ID, g.GroupDesc))
+		rest := fmt.Sprintf("%s · ID %d", plural(n, "member"), g.ID)
+		if g.GroupDesc != "" {
+			rest += " · " + g.GroupDesc
+		}
+		s.Add(g.GroupName, rest)
 	}
 	if s.Len() == 0 {
-		s.Add("none yet", "/creategroup NAME, /addgroup ID")
+		s.Add("No groups yet", "create one with /creategroup NAME, or join one with /addgroup ID")
 	}
 	m.overlay = s
 	return nil
@@ -43,28 +47,29 @@ func (m *model) cmdConversations([]string) tea.Cmd {
 		if c.last == 0 {
 			continue
 		}
-		s.Add(m.title(c), fmt.Sprintf("%d messages, %d unread · %s · %s", c.last-c.first+1, c.unread(),
+		s.Add(m.title(c), fmt.Sprintf("%s, %d unread · %s · %s", plural(c.last-c.first+1, "message"), c.unread(),
 			c.lastTime.Local().Format("2006-01-02 15:04"), c.preview))
 	}
 	if s.Len() == 0 {
-		s.Add("nothing was said yet", "")
+		s.Add("No messages yet", "start a conversation with /chat NAME")
 	}
 	m.overlay = s
 	return nil
 }
 
 func (m *model) cmdInfo([]string) tea.Cmd {
-	s := &widget.Overlay{Title: "Connection"}
+	s := &widget.Overlay{Title: "Connection details"}
 	st := m.c.Stats()
-	s.Add("server", m.cfg.Server)
-	s.Add("state", m.state.String())
-	s.Add("user", fmt.Sprintf("%s, id %d", m.myName, m.myID))
+	s.Add("Server", m.cfg.Server)
+	s.Add("Connection", m.state.String())
+	s.Add("User", fmt.Sprintf("%s · ID %d", m.myName, m.myID))
+	s.AddHeading("Messages")
 	for _, v := range []struct {
 		name string
 		n    uint64
-	}{{"sent", st.Sent}, {"acknowledged", st.Acked}, {"sent again", st.Repeated}, {"refused", st.Refused},
-		{"received", st.Received}, {"known already", st.Duplicates}, {"holes asked for", st.Syncs},
-		{"reconnects", st.Reconnects}, {"waits for the screen", m.mailbox.waits.Load()}} {
+	}{{"Sent", st.Sent}, {"Acknowledged", st.Acked}, {"Resent", st.Repeated}, {"Refused", st.Refused},
+		{"Received", st.Received}, {"Duplicates dropped", st.Duplicates}, {"Gap repairs", st.Syncs},
+		{"Reconnects", st.Reconnects}, {"Display stalls", m.mailbox.waits.Load()}} {
 		s.Add(v.name, strconv.FormatUint(v.n, 10))
 	}
 	m.overlay = s
@@ -81,12 +86,12 @@ func (m *model) cmdHelp([]string) tea.Cmd {
 	for i := range m.commands {
 		s.Add(m.commands[i].usage(), m.commands[i].help)
 	}
-	s.AddHeading("Marks of one's own messages")
-	s.Add(markSending, "on its way")
-	s.Add(markQueued, "there is no connection: it is sent as soon as there is one")
-	s.Add(markStored, "stored")
-	s.Add(markStored+markStored, "read by the other one")
-	s.Add(markFailed, "not sent; /retry, /discard")
+	s.AddHeading("Status of your messages")
+	s.Add(markSending, "sending")
+	s.Add(markQueued, "offline; sent after reconnecting")
+	s.Add(markStored, "stored on the server")
+	s.Add(markStored+markStored, "read (not in groups)")
+	s.Add(markFailed, "couldn't send; /retry or /discard")
 	m.overlay = s
 	return nil
 }

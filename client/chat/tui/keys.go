@@ -2,31 +2,32 @@ package tui
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
 )
 
-// keysHelp returns the help on keys.
+// keysHelp returns the keys and their descriptions for the help.
 func keysHelp() [][2]string {
 	return [][2]string{
-		{"Enter", "send · Alt-Enter, Ctrl-J: a new line"},
-		{"Up, Down", "what was typed before; in the list: choose"},
-		{"Alt-Up, Alt-Down", "the conversation above, below (also Ctrl-P, Ctrl-N)"},
-		{"Tab", "complete a command; else the next conversation with unread messages"},
-		{"PgUp, PgDn", "scroll (also Shift-Up, Shift-Down and the wheel)"},
-		{"Ctrl-F", "search in the conversation: Enter older, Ctrl-N newer, Esc ends"},
-		{"Esc", "close what is open; to the end; to the list where there is one pane"},
-		{"F1", "this help"},
-		{"Ctrl-L", "draw the screen again"},
-		{"Ctrl-Z", "to the shell; fg comes back"},
-		{"Ctrl-C", "end"},
+		{"Enter", "send"},
+		{"Alt-Enter, Ctrl-J", "new line"},
+		{"Up, Down", "input history; select in the list"},
+		{"Alt-Up/Down, Ctrl-P/N", "previous, next conversation"},
+		{"Tab", "complete a command, or open the next unread conversation"},
+		{"PgUp, PgDn", "scroll (also Shift-Up/Down, mouse wheel)"},
+		{"Ctrl-F", "search the conversation"},
+		{"Esc", "close; go to the latest message; go back to the list"},
+		{"F1", "show this help"},
+		{"Ctrl-L", "redraw the screen"},
+		{"Ctrl-Z", "suspend; fg resumes"},
+		{"Ctrl-C", "quit"},
+		{"//", "begin a message with a /"},
 	}
 }
 
-// key handles a key. The topmost element gets it first.
+// key handles a key: first a form, question, overlay or menu, then the chat.
 func (m *model) key(k tea.KeyPressMsg) tea.Cmd {
 	switch k.String() {
 	case "ctrl+c":
@@ -53,7 +54,7 @@ func (m *model) key(k tea.KeyPressMsg) tea.Cmd {
 	return m.chatKey(k)
 }
 
-// askKey answers a question. Only y means yes.
+// askKey answers a question. Any key but y means no.
 func (m *model) askKey(k tea.KeyPressMsg) tea.Cmd {
 	q := m.question
 	m.question, m.quitting = nil, false
@@ -64,8 +65,8 @@ func (m *model) askKey(k tea.KeyPressMsg) tea.Cmd {
 	return nil
 }
 
-// overlayKey scrolls or closes the overlay. It returns false if the key is not
-// for it.
+// overlayKey handles a key in the overlay. It returns false if the overlay has
+// no use for the key.
 func (m *model) overlayKey(k tea.KeyPressMsg) bool {
 	h := m.layout().messages
 	switch k.String() {
@@ -90,8 +91,8 @@ func (m *model) overlayKey(k tea.KeyPressMsg) bool {
 	return true
 }
 
-// menuKey handles keys of the completion menu. It returns false if the key is
-// not for it.
+// menuKey handles a key in the completion menu. It returns false if the menu
+// has no use for the key.
 func (m *model) menuKey(k tea.KeyPressMsg) bool {
 	switch k.String() {
 	case "up":
@@ -103,7 +104,7 @@ func (m *model) menuKey(k tea.KeyPressMsg) bool {
 	case "tab":
 		m.acceptCompletion()
 	case "enter":
-		// A complete command is run. Otherwise Enter accepts the completion.
+		// Enter runs a complete command. Otherwise it accepts the completion.
 		if _, _, err := parseCommand(m.commands, m.input.Value()); err == nil || strings.Contains(m.input.Value(), " ") {
 			return false
 		}
@@ -119,7 +120,7 @@ func (m *model) acceptCompletion() {
 	m.updateCompletions()
 }
 
-// listFocused reports whether keys move in the conversation list.
+// listFocused reports whether Up, Down and Enter act on the conversation list.
 func (m *model) listFocused() bool { return m.open == nil || m.narrow() && m.showList }
 
 func (m *model) chatKey(k tea.KeyPressMsg) tea.Cmd {
@@ -167,8 +168,8 @@ func (m *model) chatKey(k tea.KeyPressMsg) tea.Cmd {
 	return nil
 }
 
-// upDown handles Up and Down: in the list, between rows of the input, or through
-// the history.
+// upDown handles Up and Down. They move in the list, between rows of the input,
+// or through the input history.
 func (m *model) upDown(by, w int) {
 	if m.listFocused() && m.input.Empty() {
 		m.convList.move(by)
@@ -188,7 +189,7 @@ func (m *model) inputChanged() {
 	m.updateCompletions()
 	if now := m.now(); m.open != nil && !m.input.Empty() && !isCommand(m.input.Value()) && now.Sub(m.typingSentAt) >= typingInterval && m.open.id.Peer != m.myID {
 		m.typingSentAt = now
-		_ = m.c.Typing(m.open.id) // a typing event that can't be sent now is worthless later
+		_ = m.c.Typing(m.open.id) // not worth a retry: later it would be stale
 	}
 }
 
@@ -211,8 +212,8 @@ func (m *model) paste(s string) {
 	}
 }
 
-// escape closes what is open, goes to the end of the conversation or back to the
-// list.
+// escape clears the notice, goes to the end of the conversation, or returns to
+// the list.
 func (m *model) escape() tea.Cmd {
 	switch {
 	case m.notice != "":
@@ -241,7 +242,7 @@ func (m *model) submit() tea.Cmd {
 	if isCommand(s) {
 		c, args, err := parseCommand(m.commands, strings.TrimRight(s, " \n"))
 		if err != nil {
-			m.notifyError(err.Error())
+			m.notifyError(errorText(err))
 			return nil
 		}
 		m.history.Add(s)
@@ -250,7 +251,7 @@ func (m *model) submit() tea.Cmd {
 		return c.run(m, args)
 	}
 	if m.listFocused() || m.open == nil {
-		m.notifyError("open a conversation first: choose one, or /chat NAME")
+		m.notifyError("Open a conversation first: select one or type /chat NAME")
 		return nil
 	}
 	if err := m.send(m.open, strings.TrimPrefix(s, "/")); err != nil {
@@ -263,8 +264,8 @@ func (m *model) submit() tea.Cmd {
 	return m.scrollToEnd()
 }
 
-// scroll scrolls up by rows, down if by is negative, and loads more messages
-// near the ends.
+// scroll scrolls up by this many rows, down if by is negative. Near an end it
+// loads more messages.
 func (m *model) scroll(by int) tea.Cmd {
 	c := m.open
 	if c == nil || m.narrow() && m.showList {
@@ -299,14 +300,14 @@ func (m *model) scrollToEnd() tea.Cmd {
 	return nil
 }
 
-// flushTimeout is how long quitting waits for pending messages.
+// flushTimeout is how long quit waits for pending messages.
 const flushTimeout = 5 * time.Second
 
-// flushDone reports the outcome of waiting for them.
+// flushDone is the result of that wait.
 type flushDone struct{ err error }
 
-// quit ends the program. It waits for pending messages, and asks first if there
-// is no connection. A second call quits at once.
+// quit quits. If messages are pending, it first waits for them; if there is no
+// connection, it asks. A second call quits at once.
 func (m *model) quit() tea.Cmd {
 	if m.pendingCount() == 0 || m.loginForm != nil || m.quitting {
 		return tea.Quit
@@ -315,7 +316,7 @@ func (m *model) quit() tea.Cmd {
 	if !m.online() {
 		return m.confirmQuit()
 	}
-	m.notify("sending …")
+	m.notify("Sending…")
 	return func() tea.Msg {
 		ctx, cancel := context.WithTimeout(m.ctx, flushTimeout)
 		defer cancel()
@@ -324,10 +325,7 @@ func (m *model) quit() tea.Cmd {
 }
 
 func (m *model) confirmQuit() tea.Cmd {
-	what := "a message is"
-	if n := m.pendingCount(); n != 1 {
-		what = fmt.Sprintf("%d messages are", n)
-	}
-	m.question = &question{what + " not sent yet. End all the same? y, or Ctrl-C again", func() tea.Cmd { return tea.Quit }}
+	unsent := plural(int64(m.pendingCount()), "unsent message")
+	m.question = &question{unsent + " will be lost. Quit anyway? (y or Ctrl-C)", func() tea.Cmd { return tea.Quit }}
 	return nil
 }

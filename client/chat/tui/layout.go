@@ -1,31 +1,33 @@
 package tui
 
-// narrowBelow is the width in columns below which there is one pane instead of
-// two.
+// narrowBelow is the window width in columns below which only the list or the
+// conversation is shown.
 const narrowBelow = 60
 
-// layout has the position and size of everything on the screen. Elements that
-// don't fit have 0 rows.
+// layout has the position and size of everything on the screen, in rows and
+// columns. Elements that don't fit have 0 rows.
 type layout struct {
 	listWidth  int // 0 hides the list
 	listTop    int
 	listHeight int
-	mainLeft   int // first column of the messages
-	width      int // their columns
-	header     int // rows above them: title, rule
-	messages   int
-	notice     int
-	rule       int // rows between messages and input
-	input      int
-	status     int
+	mainLeft   int // first column of the right pane
+	width      int // its columns
+
+	// Rows of the right pane, from top to bottom.
+	header   int // title and a rule
+	messages int
+	notice   int
+	rule     int
+	input    int
+	status   int
 
 	inputWidth  int // columns of the input
-	textWidth   int // columns for message text
-	statusWidth int // columns after it, for time and status
+	textWidth   int // columns of message text
+	statusWidth int // columns to the right of it, for time and status
 }
 
-// indent is how far message text is indented from names, so that text can't
-// imitate a name row.
+// indent is how many columns message text is indented. Names aren't, so text
+// can't imitate a name row.
 const indent = 2
 
 func (m *model) narrow() bool { return m.w < narrowBelow }
@@ -76,8 +78,8 @@ func (m *model) layout() layout {
 	return p
 }
 
-// updateTranscript builds the rows of the open conversation if they are out of
-// date.
+// updateTranscript rebuilds the rows of the open conversation if they are out
+// of date.
 func (m *model) updateTranscript() {
 	p := m.layout()
 	if m.open == nil {

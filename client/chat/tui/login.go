@@ -10,33 +10,38 @@ import (
 
 	"chatd/client"
 	"chatd/client/chat/widget"
+	"chatd/proto"
 )
 
-// askLogin shows the form for logging in or registering.
-func (m *model) askLogin(register bool, bad string) {
+// askLogin shows the form for logging in or registering. problem is shown in
+// it, and may be empty.
+func (m *model) askLogin(register bool, problem string) {
 	name := m.cfg.Name
 	if m.loginForm != nil {
 		name = m.loginForm.Value(0)
 	}
 	m.registering = register
 	if register {
-		m.loginForm = widget.NewForm(m.ruler, "A new user", "Register", "I have a name already", "Name", "Password", "Password again")
+		m.loginForm = widget.NewForm(m.ruler, "Register", "Register", "Log in with an existing account", "Username", "Password", "Confirm password")
 	} else {
-		m.loginForm = widget.NewForm(m.ruler, "chatd", "Log in", "Register a new user", "Name", "Password")
+		m.loginForm = widget.NewForm(m.ruler, "chatd", "Log in", "Register a new account", "Username or ID", "Password")
 	}
 	m.loginForm.Subtitle = m.cfg.Server
-	m.loginForm.Problem = bad
+	m.loginForm.Problem = problem
 	m.loginForm.Fields[0].Set(name)
 	if name != "" {
 		m.loginForm.Focus = 1
 	}
 }
 
-// loginDone reports the outcome of a login.
-type loginDone struct{ err error }
+// loginDone is the result of a login or registration.
+type loginDone struct {
+	err     error
+	refusal string // what to show instead of a refusal of the server
+}
 
-// hasSavedLogin reports whether there is a token for this user, or for any user
-// if name is empty.
+// hasSavedLogin reports whether there is a token for this user (a name or ID),
+// or for any user if name is empty.
 func (m *model) hasSavedLogin(name string) bool {
 	id, known := m.c.Me()
 	return m.c.Token() != "" && (name == "" || strings.EqualFold(name, known) || name == strconv.FormatInt(id, 10))
@@ -47,27 +52,27 @@ func (m *model) resume() tea.Cmd {
 	return func() tea.Msg {
 		ctx, cancel := context.WithTimeout(m.ctx, requestTimeout)
 		defer cancel()
-		return loginDone{m.c.Resume(ctx)}
+		return loginDone{m.c.Resume(ctx), "Your login is no longer valid. Enter your password"}
 	}
 }
 
 // signIn logs in. In the registration form it registers first.
 func (m *model) signIn(name, password string) tea.Cmd {
 	m.loginForm.Busy, m.loginForm.Problem = true, ""
-	m.loginForm.Progress = "logging in …"
+	m.loginForm.Progress = "Logging in…"
 	register := m.registering
 	if register {
-		m.loginForm.Progress = "registering …"
+		m.loginForm.Progress = "Registering…"
 	}
 	return func() tea.Msg {
 		ctx, cancel := context.WithTimeout(m.ctx, requestTimeout)
 		defer cancel()
 		if register {
 			if _, err := m.c.Register(ctx, name, password); err != nil {
-				return loginDone{err}
+				return loginDone{err, "This username is taken"}
 			}
 		}
-		return loginDone{m.c.Login(ctx, name, password)}
+		return loginDone{m.c.Login(ctx, name, password), "Wrong username or password"}
 	}
 }
 
@@ -85,14 +90,14 @@ func (m *model) loginAction(a widget.FormAction) tea.Cmd {
 		name, password := f.Value(0), f.Value(1)
 		switch {
 		case name == "":
-			f.Problem, f.Focus = "the name is missing", 0
+			f.Problem, f.Focus = "Enter a username", 0
 		case password == "" && !m.registering && m.hasSavedLogin(name):
-			f.Busy, f.Problem, f.Progress = true, "", "logging in …"
+			f.Busy, f.Problem, f.Progress = true, "", "Logging in…"
 			return m.resume()
 		case password == "":
-			f.Problem, f.Focus = "the password is missing", 1
+			f.Problem, f.Focus = "Enter a password", 1
 		case m.registering && f.Value(2) != password:
-			f.Problem, f.Focus = "the two passwords are not the same", 2
+			f.Problem, f.Focus = "Passwords don't match", 2
 			f.Fields[2].Set("")
 		default:
 			return m.signIn(name, password)
@@ -110,7 +115,9 @@ func (m *model) onLoginDone(d loginDone) tea.Cmd {
 	if d.err == nil {
 		return m.onLoggedIn()
 	}
-	if !errors.Is(d.err, context.Canceled) {
+	if refused := new(proto.Error); errors.As(d.err, &refused) && refused.Errno == proto.Refused {
+		m.loginForm.Problem = d.refusal
+	} else if !errors.Is(d.err, context.Canceled) {
 		m.loginForm.Problem = errorText(d.err)
 	}
 	m.loginForm.Fields[1].Set("")
@@ -123,7 +130,7 @@ func (m *model) onLoginDone(d loginDone) tea.Cmd {
 	return nil
 }
 
-// onLoggedIn starts the chat of the user who has logged in.
+// onLoggedIn shows the chat after a login.
 func (m *model) onLoggedIn() tea.Cmd {
 	me, name := m.c.Me()
 	if me != m.myID {
@@ -138,7 +145,7 @@ func (m *model) onLoggedIn() tea.Cmd {
 	return m.loadConversations()
 }
 
-// resetUser drops everything that belongs to the current user.
+// resetUser clears everything that belongs to the current user.
 func (m *model) resetUser() {
 	m.open, m.overlay, m.passwordForm, m.question, m.search = nil, nil, nil, nil, nil
 	clear(m.conversations)
@@ -151,7 +158,7 @@ func (m *model) resetUser() {
 	m.showList, m.transcriptDirty = true, true
 }
 
-// onState follows the state of the connection.
+// onState handles a new state of the connection.
 func (m *model) onState(s client.StateChange) tea.Cmd {
 	m.state = s.State
 	switch {
@@ -173,7 +180,7 @@ func (m *model) onState(s client.StateChange) tea.Cmd {
 			m.askLogin(false, errorText(s.Err))
 		}
 	case s.State == client.Disconnected:
-		m.offlineReason, m.retryAt = strings.TrimPrefix(errorText(s.Err), "no connection: "), m.now().Add(s.Retry)
+		m.offlineReason, m.retryAt = strings.TrimPrefix(errorText(s.Err), notConnected), m.now().Add(s.Retry)
 		for _, c := range m.conversations {
 			clear(c.typing)
 		}

@@ -9,26 +9,26 @@ import (
 	"chatd/client"
 )
 
-// maxEvents is the number of events that may wait before the client's handlers
-// block. Results of sends are not counted; the client's outbox limits them.
+// maxEvents is how many events may wait before put blocks. putNow ignores it:
+// it is for results of sends, which the client's outbox limits.
 const maxEvents = 1024
 
-// mailbox carries events from the client's handlers to the model. Events that
-// arrive together are delivered together, so the screen is drawn once. Its
-// methods may be called from any goroutine.
+// mailbox carries events from the client's handlers to the model. Waiting
+// events are delivered in one batch, so that the screen is drawn once for all
+// of them. Any goroutine may call its methods.
 type mailbox struct {
 	mu     sync.Mutex
 	items  []tea.Msg
 	closed bool
 	wake   chan struct{} // buffer of 1
 	room   *sync.Cond
-	waits  atomic.Uint64 // how often a handler had to wait
+	waits  atomic.Uint64 // how often put had to block
 }
 
-// events are delivered together.
+// events is a batch of events.
 type events []tea.Msg
 
-// sendResult is the outcome of a message sent from here.
+// sendResult is the outcome of a message that this client sent.
 type sendResult struct {
 	conv    client.Conv
 	local   int64
@@ -42,8 +42,8 @@ func newMailbox() *mailbox {
 	return b
 }
 
-// put adds an event. It blocks while the mailbox is full. After close the event
-// is dropped.
+// put adds an event. It blocks while the mailbox is full. After close it drops
+// the event.
 func (b *mailbox) put(e tea.Msg) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -74,7 +74,7 @@ func (b *mailbox) add(e tea.Msg) {
 	}
 }
 
-// deliver passes events to send until close. It blocks.
+// deliver passes batches of events to send. It returns after close.
 func (b *mailbox) deliver(send func(tea.Msg)) {
 	for range b.wake {
 		b.mu.Lock()
@@ -88,7 +88,7 @@ func (b *mailbox) deliver(send func(tea.Msg)) {
 	}
 }
 
-// close ends deliver and unblocks put.
+// close makes deliver and blocked calls of put return.
 func (b *mailbox) close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -99,7 +99,7 @@ func (b *mailbox) close() {
 	}
 }
 
-// handlers returns client handlers that put everything into the mailbox.
+// handlers returns client handlers that put all events into the mailbox.
 func (b *mailbox) handlers() client.Handlers {
 	return client.Handlers{
 		State:    func(v client.StateChange) { b.put(v) },

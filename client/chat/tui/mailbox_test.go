@@ -8,8 +8,8 @@ import (
 	tea "charm.land/bubbletea/v2"
 )
 
-// Events arrive in order. put blocks while the mailbox is full, and close
-// unblocks it.
+// TestMailbox checks that events arrive in order, that put blocks while the
+// mailbox is full, and that it doesn't after close.
 func TestMailbox(t *testing.T) {
 	b := newMailbox()
 	for i := range maxEvents {
@@ -26,7 +26,7 @@ func TestMailbox(t *testing.T) {
 		b.deliver(func(m tea.Msg) {
 			for _, e := range m.(events) {
 				if e != next {
-					t.Errorf("event %v, want %d", e, next)
+					t.Errorf("got event %v, want %d", e, next)
 				}
 				next++
 			}

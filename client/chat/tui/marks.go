@@ -1,6 +1,6 @@
 package tui
 
-// Signs. Each is one column wide.
+// Signs on the screen. All but markQueued and prompt are one column wide.
 const (
 	dotOnline   = "●"
 	dotOffline  = "○"

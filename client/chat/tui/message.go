@@ -6,19 +6,19 @@ import (
 	"chatd/client/chat/text"
 )
 
-// message is a message of a conversation, or a notice about it that exists only
-// in this client, such as "bob has joined".
+// message is a message of a conversation. It can also be a notice, such as "bob
+// joined", which exists only in this client.
 type message struct {
-	seq     int64 // 0: pending. Of a notice: seq of the message before it, or -1
-	localID int64 // number of a message sent from here, otherwise 0
+	seq     int64 // 0: not stored. A notice has the seq of the message before it, or -1
+	localID int64 // ID of a message sent by this client, otherwise 0
 	from    int64
 	name    string
 	text    string
 	at      time.Time
 	notice  bool
-	failure string // why it wasn't sent
+	failure string // why it couldn't be sent; empty if it was sent or is pending
 
-	wrapWidth int // width that pieces are for
+	wrapWidth int // columns that pieces were made for
 	lines     []string
 	pieces    []piece
 }
@@ -26,10 +26,10 @@ type message struct {
 // piece is one row of a message: a byte range of one of its lines.
 type piece struct{ line, from, to int }
 
-// pending reports whether the message is not yet acknowledged.
+// pending reports whether the message isn't acknowledged yet.
 func (msg *message) pending() bool { return msg.localID != 0 && msg.seq == 0 && msg.failure == "" }
 
-// displayLines returns the text as lines that are safe to show.
+// displayLines returns the lines of the text, made safe to show.
 func (msg *message) displayLines(r text.Ruler) []string {
 	if msg.lines == nil {
 		msg.lines = r.Lines(msg.text)
@@ -37,7 +37,7 @@ func (msg *message) displayLines(r text.Ruler) []string {
 	return msg.lines
 }
 
-// wrap returns the rows of the text at a width.
+// wrap returns the text's rows at a width of w columns.
 func (msg *message) wrap(r text.Ruler, w int) []piece {
 	if msg.wrapWidth == w && msg.pieces != nil {
 		return msg.pieces
@@ -51,5 +51,5 @@ func (msg *message) wrap(r text.Ruler, w int) []piece {
 	return msg.pieces
 }
 
-// clearCache drops what depends on the ruler.
+// clearCache must be called after the ruler has changed.
 func (msg *message) clearCache() { msg.lines, msg.pieces, msg.wrapWidth = nil, nil, 0 }

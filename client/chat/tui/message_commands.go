@@ -12,13 +12,13 @@ func (m *model) cmdRead(args []string) tea.Cmd {
 	if len(args) > 0 {
 		i := slices.IndexFunc(m.convList.items, func(c *conversation) bool { return c.name == args[0] })
 		if i < 0 {
-			m.notifyError("there is no conversation with " + args[0])
+			m.notifyError("No conversation named " + args[0])
 			return nil
 		}
 		c = m.convList.items[i]
 	}
 	if c == nil {
-		m.notifyError("say which conversation")
+		m.notifyError("Which conversation? Open it first, or add a name")
 		return nil
 	}
 	id, last := c.id, c.last
@@ -27,7 +27,7 @@ func (m *model) cmdRead(args []string) tea.Cmd {
 		m.c.MarkRead(id, last)
 		return nil
 	}
-	// The client only marks what it has received.
+	// MarkRead covers only received messages, so fetch the last one.
 	return m.request(func(ctx context.Context) requestDone {
 		if _, err := m.c.History(ctx, id, 0, 1); err != nil {
 			return requestDone{err: err}
@@ -41,11 +41,11 @@ func (m *model) cmdRetry([]string) tea.Cmd { return m.takeFailed(true) }
 
 func (m *model) cmdDiscard([]string) tea.Cmd { return m.takeFailed(false) }
 
-// takeFailed removes the failed messages of the open conversation and, if again
-// is set, sends them again.
-func (m *model) takeFailed(again bool) tea.Cmd {
+// takeFailed removes the failed messages from the open conversation, and
+// resends them if resend is set.
+func (m *model) takeFailed(resend bool) tea.Cmd {
 	if m.open == nil {
-		m.notifyError("open a conversation first")
+		m.notifyError("Open a conversation first")
 		return nil
 	}
 	var failed []*message
@@ -58,10 +58,10 @@ func (m *model) takeFailed(again bool) tea.Cmd {
 	})
 	m.messagesChanged(m.open)
 	if len(failed) == 0 {
-		m.notify("nothing has failed here")
+		m.notify("No failed messages in this conversation")
 	}
 	for _, msg := range failed {
-		if !again {
+		if !resend {
 			continue
 		}
 		if err := m.send(m.open, msg.text); err != nil {

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	tea "charm.land/bubbletea/v2"
 
@@ -16,17 +18,14 @@ import (
 )
 
 const (
-	// requestTimeout limits requests to the server.
-	requestTimeout = 30 * time.Second
-	// typingInterval is the time between two typing events sent. typingExpiry is
-	// how long a received one is shown.
-	typingInterval = 3 * time.Second
-	typingExpiry   = 6 * time.Second
-	// maxListPages limits how many pages of conversations are loaded.
-	maxListPages = 5
+	requestTimeout = 30 * time.Second // of each request to the server
+	typingInterval = 3 * time.Second  // minimum time between two typing events sent
+	typingExpiry   = 6 * time.Second  // how long a received typing event is shown
+	maxListPages   = 5                // pages of conversations loaded
 )
 
-// model is the state of the program. Only Bubble Tea's goroutine may use it.
+// model is the state of the program. Only Bubble Tea's goroutine may use it,
+// except for ctx, c and mailbox.
 type model struct {
 	cfg      Config
 	ctx      context.Context // canceled when the program ends
@@ -38,29 +37,29 @@ type model struct {
 	w, h    int
 	ruler   text.Ruler
 	theme   widget.Theme
-	focused bool // the terminal window has the focus
-	ticking bool
+	focused bool // the terminal window has the focus, or doesn't report it
+	ticking bool // a tickMsg is due
 
 	loginForm    *widget.Form // nil when logged in
-	registering  bool         // the form is for registering
-	passwordForm *widget.Form // for changing the password
+	registering  bool         // loginForm is for registering
+	passwordForm *widget.Form // for changing the password; nil if not shown
 
 	state         client.State
 	retryAt       time.Time // time of the next attempt to connect
-	offlineReason string    // why there is no connection
+	offlineReason string    // why the connection was lost
 	myID          int64
 	myName        string
 
 	conversations   map[client.Conv]*conversation
-	presence        map[int64]bool // friends: whether they are online
-	friends         map[int64]bool
+	presence        map[int64]bool         // whether a friend is online, by user ID
+	friends         map[int64]bool         // by user ID
 	memberCounts    map[client.Conv]int64  // of groups
 	descriptions    map[client.Conv]string // of groups
-	names           map[int64]string       // of friends and of listed group members
+	names           map[int64]string       // of friends and group members, by user ID
 	convList        conversationList
 	open            *conversation
-	openCount       int64
-	showList        bool // with one pane: show the list, not the messages
+	openCount       int64 // how many conversations were opened
+	showList        bool  // in a narrow window: show the list, not the conversation
 	transcript      transcript
 	built           builtFor
 	transcriptDirty bool // transcript must be rebuilt
@@ -73,14 +72,14 @@ type model struct {
 	question      *question
 	notice        string
 	noticeIsError bool
-	lastLocalID   int64     // number of the last message sent from here
+	lastLocalID   int64     // message.localID of the last message sent
 	typingSentAt  time.Time // when the last typing event was sent
 
 	loggingOut bool
-	quitting   bool // the user has asked to quit
+	quitting   bool // quit was called
 }
 
-// builtFor is what the transcript was built for.
+// builtFor identifies what the transcript was built for.
 type builtFor struct {
 	conv *conversation
 	w    int
@@ -105,7 +104,7 @@ func newModel(ctx context.Context, cfg Config, c *client.Client, box *mailbox) *
 	return m
 }
 
-// Init logs in with what the command line gave.
+// Init logs in with the flags or the saved token.
 func (m *model) Init() tea.Cmd {
 	var login tea.Cmd
 	switch {
@@ -114,7 +113,7 @@ func (m *model) Init() tea.Cmd {
 		login = m.signIn(m.cfg.Name, m.cfg.Password)
 	case m.hasSavedLogin(m.cfg.Name):
 		_, name := m.c.Me()
-		m.loginForm.Progress, m.loginForm.Busy = "logging in as "+name+" …", true
+		m.loginForm.Progress, m.loginForm.Busy = "Logging in as "+name+"…", true
 		login = m.resume()
 	case m.cfg.Name != "" && m.cfg.Password != "":
 		login = m.signIn(m.cfg.Name, m.cfg.Password)
@@ -126,7 +125,7 @@ func (m *model) Init() tea.Cmd {
 
 func (m *model) online() bool { return m.state == client.LoggedIn }
 
-// conversation returns a conversation and creates it if necessary.
+// conversation returns a conversation, creating it if necessary.
 func (m *model) conversation(id client.Conv) *conversation {
 	c := m.conversations[id]
 	if c == nil {
@@ -136,7 +135,9 @@ func (m *model) conversation(id client.Conv) *conversation {
 	return c
 }
 
-// refreshContacts takes friends and groups from the client.
+// refreshContacts copies friends and groups from the client. It removes groups
+// that the user is no longer in, and conversations without messages whose peer
+// is no friend. The open conversation stays.
 func (m *model) refreshContacts() {
 	clear(m.friends)
 	clear(m.presence)
@@ -172,13 +173,13 @@ func (m *model) refreshContacts() {
 				delete(m.conversations, id)
 			}
 		case id.Peer != 0 && !m.friends[id.Peer] && c.last == 0 && len(c.messages) == 0 && c != m.open:
-			delete(m.conversations, id) // neither a friend nor any message
+			delete(m.conversations, id)
 		}
 	}
 	m.convList.update(m.conversations)
 }
 
-// openConversation opens c.
+// openConversation opens c, and loads its newest messages if necessary.
 func (m *model) openConversation(c *conversation) tea.Cmd {
 	m.overlay, m.passwordForm, m.question = nil, nil, nil
 	m.endSearch()
@@ -221,7 +222,8 @@ func (m *model) closeConversation() {
 	m.open, m.transcriptDirty = nil, true
 }
 
-// evictOldest frees the messages of all but the recently opened conversations.
+// evictOldest drops the messages of all but the most recently opened
+// conversations.
 func (m *model) evictOldest() {
 	var full []*conversation
 	for _, c := range m.conversations {
@@ -248,7 +250,8 @@ func (m *model) markSeen() {
 	m.c.MarkRead(c.id, c.last)
 }
 
-// loadPage requests a page of the open conversation.
+// loadPage requests a page of the open conversation. It returns nil if there is
+// nothing to load or a page is loading.
 func (m *model) loadPage(w pageKind) tea.Cmd {
 	c := m.open
 	if c == nil || c.loading || !m.online() || c.notMember {
@@ -278,7 +281,7 @@ func (m *model) loadPage(w pageKind) tea.Cmd {
 	}
 }
 
-// conversationsLoaded is the server's list of conversations.
+// conversationsLoaded is the result of loadConversations.
 type conversationsLoaded struct {
 	list []proto.Conversation
 	err  error
@@ -310,7 +313,7 @@ func (m *model) onConversations(l conversationsLoaded) {
 			id = client.Group(v.GroupID)
 		}
 		if v.GroupID != 0 && m.conversations[id] == nil {
-			continue // left in the meantime
+			continue // the user has left it in the meantime
 		}
 		c := m.conversation(id)
 		if v.Name != "" {
@@ -336,22 +339,41 @@ func (m *model) onConversations(l conversationsLoaded) {
 func (m *model) notify(s string)      { m.notice, m.noticeIsError = s, false }
 func (m *model) notifyError(s string) { m.notice, m.noticeIsError = s, true }
 
-// errorText returns the message of an error for the user.
+// notConnected begins the errorText of a client.ErrNotConnected.
+const notConnected = "No connection: "
+
+// errorText returns an error's text for the user, with a capital letter.
 func errorText(err error) string {
 	var refused *proto.Error
+	var kick *client.KickError
 	switch {
 	case errors.Is(err, client.ErrReplaced):
-		return "logged in elsewhere as the same device; --device NAME keeps two apart"
+		return "Logged in elsewhere with the same device name. To use both, start one with another --device NAME"
 	case errors.As(err, &refused):
-		return refused.Message
+		return capitalize(refused.Message)
+	case errors.As(err, &kick):
+		return capitalize(kick.Message)
 	case errors.Is(err, context.DeadlineExceeded):
-		return "the server does not answer"
+		return "The server isn't responding"
+	case errors.Is(err, client.ErrOutboxFull):
+		return "Too many unsent messages. Wait until some are sent"
+	case errors.Is(err, client.ErrBusy):
+		return "Too many requests at once. Try again"
 	}
 	s := strings.TrimPrefix(err.Error(), "client: ")
-	if i := strings.LastIndex(s, ": "); errors.Is(err, client.ErrNotConnected) && i >= 0 {
-		s = "no connection: " + s[i+2:]
+	if errors.Is(err, client.ErrNotConnected) {
+		if i := strings.LastIndex(s, ": "); i >= 0 {
+			return notConnected + s[i+2:]
+		}
+		return "Not connected to the server. Try again later"
 	}
-	return s
+	return capitalize(s)
+}
+
+// capitalize makes the first letter of s a capital.
+func capitalize(s string) string {
+	r, n := utf8.DecodeRuneInString(s)
+	return string(unicode.ToUpper(r)) + s[n:]
 }
 
 // pendingCount returns the number of unacknowledged messages in all

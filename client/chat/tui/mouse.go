@@ -6,7 +6,7 @@ import (
 	"chatd/client/chat/widget"
 )
 
-// wheelRows is the number of rows per notch of the wheel.
+// wheelRows is how many rows one notch of the mouse wheel scrolls.
 const wheelRows = 3
 
 // click handles a click.
@@ -30,7 +30,8 @@ func (m *model) click(e tea.Mouse) tea.Cmd {
 	return nil
 }
 
-// clickForm focuses the clicked field or presses the clicked button.
+// clickForm focuses the field or presses the button in row y of a form that has
+// h rows.
 func (m *model) clickForm(f *widget.Form, y, h int, do func(widget.FormAction) tea.Cmd) tea.Cmd {
 	rows, _, _, _ := f.View(&m.theme, m.ruler, m.w, h)
 	if y < 0 || y >= len(rows) || rows[y].Focus < 0 || f.Busy {

@@ -14,14 +14,14 @@ import (
 	"chatd/proto"
 )
 
-// requestDone reports the outcome of a request.
+// requestDone is the result of a request.
 type requestDone struct {
 	err    error
-	notice string
-	then   func(m *model) tea.Cmd
+	notice string                 // shown if err is nil; may be empty
+	then   func(m *model) tea.Cmd // called if err is nil; may be nil
 }
 
-// request runs f outside the model's goroutine.
+// request runs f in a goroutine of its own, so f must not use the model.
 func (m *model) request(f func(ctx context.Context) requestDone) tea.Cmd {
 	return func() tea.Msg {
 		ctx, cancel := context.WithTimeout(m.ctx, requestTimeout)
@@ -49,11 +49,21 @@ func (m *model) onDone(d requestDone) tea.Cmd {
 	return nil
 }
 
-// send passes a message to the client, which sends it once there is a
-// connection.
+// explain returns an error with this text if err is a refusal with errno,
+// otherwise err. The text can name users and groups; the server's message has
+// only IDs.
+func explain(err error, errno proto.Errno, format string, args ...any) error {
+	if refused := new(proto.Error); errors.As(err, &refused) && refused.Errno == errno {
+		return fmt.Errorf(format, args...)
+	}
+	return err
+}
+
+// send sends a message. It doesn't block: without a connection, the client
+// queues the message.
 func (m *model) send(c *conversation, s string) error {
 	if c.notMember {
-		return errors.New("you are no longer in this group")
+		return errors.New("you are no longer a member of this group")
 	}
 	m.lastLocalID++
 	id, local := c.id, m.lastLocalID
@@ -67,8 +77,8 @@ func (m *model) send(c *conversation, s string) error {
 	return nil
 }
 
-// findUser finds a user by ID or name. It blocks and may be called from any
-// goroutine.
+// findUser finds a user by name or ID, friends first. It may wait for the
+// server. Any goroutine may call it.
 func findUser(ctx context.Context, c *client.Client, s string) (proto.Friend, error) {
 	id, err := strconv.ParseInt(s, 10, 64)
 	for _, f := range c.Friends() {
@@ -77,13 +87,14 @@ func findUser(ctx context.Context, c *client.Client, s string) (proto.Friend, er
 		}
 	}
 	f, err := c.FindUser(ctx, s)
-	if refused := new(proto.Error); errors.As(err, &refused) && refused.Errno == proto.NotFound {
-		err = fmt.Errorf("no user is called %q", s)
+	if id != 0 {
+		return f, explain(err, proto.NotFound, "no user with ID %d", id)
 	}
-	return f, err
+	return f, explain(err, proto.NotFound, "no user named %q", s)
 }
 
-// group finds a group of the user by ID, g and ID, or name.
+// group finds one of the user's groups by its name, its ID, or g and its ID, as
+// in g5.
 func (m *model) group(s string) (proto.Group, error) {
 	id, err := strconv.ParseInt(strings.TrimPrefix(s, "g"), 10, 64)
 	var found []proto.Group
@@ -96,9 +107,9 @@ func (m *model) group(s string) (proto.Group, error) {
 	case len(found) == 1:
 		return found[0], nil
 	case len(found) > 1:
-		return proto.Group{}, fmt.Errorf("%d groups are called %q: say g and the id", len(found), s)
+		return proto.Group{}, fmt.Errorf("%d groups are named %q. Use the group ID, such as g%d", len(found), s, found[0].ID)
 	}
-	return proto.Group{}, fmt.Errorf("you are in no group that is called %q", s)
+	return proto.Group{}, fmt.Errorf("you're not in a group named %q", s)
 }
 
 // groupArg returns the group named by an argument, or the open one.
@@ -109,11 +120,11 @@ func (m *model) groupArg(args []string, i int) (proto.Group, error) {
 	if m.open != nil && m.open.id.Group != 0 {
 		return m.group("g" + strconv.FormatInt(m.open.id.Group, 10))
 	}
-	return proto.Group{}, errors.New("say which group")
+	return proto.Group{}, errors.New("which group? Open it first, or add its name")
 }
 
-// withUser calls f with the user named by the first argument, or with the open
-// conversation's peer.
+// withUser calls f with the user in the first argument, or with the open
+// conversation's peer. f runs as in request.
 func (m *model) withUser(args []string, f func(ctx context.Context, u proto.Friend) requestDone) tea.Cmd {
 	var who string
 	switch {
@@ -122,7 +133,7 @@ func (m *model) withUser(args []string, f func(ctx context.Context, u proto.Frie
 	case m.open != nil && m.open.id.Peer != 0:
 		who = strconv.FormatInt(m.open.id.Peer, 10)
 	default:
-		m.notifyError("say who")
+		m.notifyError("Which user? Open a conversation first, or add a name")
 		return nil
 	}
 	return m.request(func(ctx context.Context) requestDone {
@@ -134,19 +145,20 @@ func (m *model) withUser(args []string, f func(ctx context.Context, u proto.Frie
 	})
 }
 
-// withGroup calls f with a group.
+// withGroup calls f with the group in argument i, or with the open group. f
+// runs as in request.
 func (m *model) withGroup(args []string, i int, f func(ctx context.Context, g proto.Group) requestDone) tea.Cmd {
 	g, err := m.groupArg(args, i)
 	if err != nil {
-		m.notifyError(err.Error())
+		m.notifyError(errorText(err))
 		return nil
 	}
 	return m.request(func(ctx context.Context) requestDone { return f(ctx, g) })
 }
 
-// confirm asks before an action that can't be undone.
+// confirm asks a question and calls yes if the answer is y.
 func (m *model) confirm(words string, yes func() tea.Cmd) tea.Cmd {
-	m.question = &question{words + " y/n", yes}
+	m.question = &question{words + " (y/n)", yes}
 	return nil
 }
 

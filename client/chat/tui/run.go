@@ -17,26 +17,27 @@ import (
 // Config is the configuration of Run.
 type Config struct {
 	Client   client.Config // Run sets its Handlers
-	Server   string        // address shown to the user
-	Name     string        // user to log in, or the default in the form
-	Password string
-	Register bool // register first
+	Server   string        // server address shown to the user
+	Name     string        // name or ID to log in as; the login form asks if it is empty
+	Password string        // the login form asks if it is empty and there is no saved login
+	Register bool          // register before logging in
 
 	In, Out *os.File  // the terminal
-	Err     io.Writer // for messages after the screen is closed
+	Err     io.Writer // for errors after the screen is closed
 }
 
-// ErrUnsent means that messages were still unacknowledged at the end.
-var ErrUnsent = errors.New("messages are left that the server has not acknowledged")
+// ErrUnsent means that messages were still unacknowledged when Run returned.
+var ErrUnsent = errors.New("some messages may not have been sent: the server hasn't acknowledged them")
 
-// restore resets modes that some terminals keep when they leave the alternate
-// screen.
+// restore resets terminal modes. Some terminals don't when they leave the
+// alternate screen.
 const restore = ansi.ResetModeMouseButtonEvent + ansi.ResetModeMouseExtSgr + ansi.ResetModeFocusEvent +
 	ansi.ResetModeBracketedPaste + ansi.SetModeTextCursorEnable + ansi.ResetStyle
 
-// Run runs the program until the user quits or ctx is canceled, and restores the
-// terminal. It returns ErrUnsent, or an error of the configuration, the terminal
-// or saving the login. A panic is printed to Err.
+// Run runs the full-screen client until the user quits or ctx is canceled. Then
+// it restores the terminal. It returns ErrUnsent, or an error of the
+// configuration, of the terminal, or of saving the login. After a panic, the
+// stack trace is on the terminal and Run returns an error.
 func Run(ctx context.Context, cfg Config) error {
 	box := newMailbox()
 	cfg.Client.Handlers = box.handlers()
@@ -62,11 +63,11 @@ func Run(ctx context.Context, cfg Config) error {
 	wg.Wait()
 	switch {
 	case errors.Is(err, tea.ErrProgramPanic):
-		return errors.New("this is a fault of the program; what is above tells where")
+		return errors.New("chat crashed; the stack trace above shows where")
 	case err != nil && ctx.Err() == nil: // a closed terminal also sends a signal
-		return fmt.Errorf("the terminal: %w", err)
+		return fmt.Errorf("terminal: %w", err)
 	case cerr != nil:
-		return fmt.Errorf("saving the login: %w", cerr)
+		return fmt.Errorf("couldn't save the login: %w", cerr)
 	case unsent > 0:
 		return ErrUnsent
 	}

@@ -15,19 +15,19 @@ type hit struct {
 	from, to int // byte range in the line
 }
 
-// search is a search in the open conversation. It covers the loaded messages and
-// loads older ones on demand.
+// search is a search in the open conversation. It finds text in the loaded
+// messages, and loads older ones on demand.
 type search struct {
 	input       widget.Editor
-	hits        []hit
-	at          int  // index of the current hit, -1 for none
-	loadingMore bool // continue when the requested older page arrives
-	moreFrom    hit  // the current hit when older messages were requested
+	hits        []hit // oldest first
+	at          int   // index of the current hit, -1 for none
+	loadingMore bool  // an older page was requested; the search continues when it arrives
+	moreFrom    hit   // the current hit when the page was requested
 }
 
-// find searches again after the search text or the messages have changed. The
-// current hit stays current if it still exists. Otherwise the last hit becomes
-// current.
+// find updates the hits. It must be called after the search text or the
+// messages have changed. The current hit stays current if it still exists,
+// otherwise the newest hit becomes current.
 func (s *search) find(c *conversation, r text.Ruler) {
 	var old hit
 	if s.at >= 0 && s.at < len(s.hits) {
@@ -65,8 +65,8 @@ func (s *search) current() *hit {
 	return &s.hits[s.at]
 }
 
-// resume goes to the next older hit after older messages were loaded. If there
-// was no current hit, it is the last one.
+// resume goes to the next older hit after older messages were loaded, or to the
+// newest one if there was no current hit. It returns false if there is none.
 func (s *search) resume() bool {
 	if h := s.current(); h != nil && *h != s.moreFrom {
 		return true
@@ -74,7 +74,7 @@ func (s *search) resume() bool {
 	return s.older()
 }
 
-// older goes to the previous hit. It returns false if there is none.
+// older goes to the next older hit. It returns false if there is none.
 func (s *search) older() bool {
 	if s.at <= 0 {
 		return false
@@ -83,7 +83,7 @@ func (s *search) older() bool {
 	return true
 }
 
-// newer goes to the next hit. It returns false if there is none.
+// newer goes to the next newer hit. It returns false if there is none.
 func (s *search) newer() bool {
 	if s.at+1 >= len(s.hits) {
 		return false
@@ -92,8 +92,9 @@ func (s *search) newer() bool {
 	return true
 }
 
-// highlights calls mark for the parts of a piece that belong to hits.
-func (s *search) highlights(msg *message, p piece, mark func(from, to int, here bool)) {
+// highlights calls mark for each byte range of a piece that belongs to a hit.
+// current is true for the current hit.
+func (s *search) highlights(msg *message, p piece, mark func(from, to int, current bool)) {
 	for i, h := range s.hits {
 		if h.msg == msg && h.line == p.line && h.to > p.from && h.from < p.to {
 			mark(max(h.from, p.from), min(h.to, p.to), i == s.at)
@@ -111,7 +112,8 @@ func folded(s string) []rune {
 	return runes
 }
 
-// occurrences returns where words occur in a line, ignoring case.
+// occurrences returns the byte ranges of a line that match words, ignoring
+// case. words must be folded.
 func occurrences(line string, words []rune) (ranges [][2]int) {
 	for from := 0; from < len(line); {
 		to, ok := from, true

@@ -12,7 +12,7 @@ const maxSearch = 200
 // cmdSearch starts a search in the open conversation.
 func (m *model) cmdSearch(args []string) tea.Cmd {
 	if m.listFocused() {
-		m.notifyError("open a conversation first")
+		m.notifyError("Open a conversation first")
 		return nil
 	}
 	m.overlay = nil
@@ -57,7 +57,7 @@ func (m *model) searchKey(k tea.KeyPressMsg) tea.Cmd {
 	return nil
 }
 
-// searchChanged searches again from the end after the search text has changed.
+// searchChanged searches again after the search text has changed.
 func (m *model) searchChanged() {
 	m.search.at, m.search.loadingMore = -1, false
 	m.search.hits = nil
@@ -66,8 +66,8 @@ func (m *model) searchChanged() {
 	m.reveal()
 }
 
-// searchOlder goes to the previous hit. If there is none, it loads older
-// messages until there is.
+// searchOlder goes to the next older hit. If none is loaded, it loads older
+// messages until one is.
 func (m *model) searchOlder() tea.Cmd {
 	s := m.search
 	switch {
@@ -84,7 +84,7 @@ func (m *model) searchOlderPage() tea.Cmd {
 	low, _ := m.open.seqRange()
 	if m.open.hasFirst || !m.open.loaded || low <= m.open.first {
 		m.search.loadingMore = false
-		m.notify("nothing older")
+		m.notify("No older matches")
 		return nil
 	}
 	m.search.moreFrom = hit{}
@@ -93,9 +93,9 @@ func (m *model) searchOlderPage() tea.Cmd {
 	}
 	cmd := m.loadPage(pageOlder)
 	if m.search.loadingMore = cmd != nil || m.open.loading; !m.search.loadingMore {
-		m.notifyError("no connection to look further back")
+		m.notifyError("Can't search older messages while offline")
 	} else {
-		m.notify("looking further back …")
+		m.notify("Searching older messages…")
 	}
 	return cmd
 }

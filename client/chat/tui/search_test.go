@@ -8,8 +8,8 @@ import (
 	"chatd/client/chat/widget"
 )
 
-// Search ignores case, finds text across wrapped rows, and doesn't cross line
-// breaks.
+// TestOccurrences checks that search ignores case and finds each occurrence in
+// a line, without overlaps.
 func TestOccurrences(t *testing.T) {
 	for _, test := range []struct{ line, words, want string }{
 		{"one One ONE", "one", "[[0 3] [4 7] [8 11]]"},
@@ -20,12 +20,13 @@ func TestOccurrences(t *testing.T) {
 		{"", "x", "[]"},
 	} {
 		if got := fmt.Sprint(occurrences(test.line, folded(test.words))); got != test.want {
-			t.Errorf("%q in %q: %s, want %s", test.words, test.line, got, test.want)
+			t.Errorf("occurrences(%q, %q) = %s, want %s", test.line, test.words, got, test.want)
 		}
 	}
 }
 
-// The current hit stays the same while messages arrive at either end.
+// TestCurrentHitKept checks that the current hit stays current when older
+// messages are loaded, and that the search then continues in them.
 func TestCurrentHitKept(t *testing.T) {
 	c := newConversation()
 	c.addPage(pageOf(1, 20, true, pageLast, 11, 20))
@@ -40,13 +41,13 @@ func TestCurrentHitKept(t *testing.T) {
 	s.moreFrom = *s.current()
 	c.addPage(pageOf(1, 20, false, pageOlder, 1, 10))
 	if s.find(c, text.Ruler{}); s.current().msg.seq != 11 {
-		t.Errorf("the current hit is in message %d, want 11", s.current().msg.seq)
+		t.Errorf("after loading older messages: the current hit is in message %d, want 11", s.current().msg.seq)
 	}
 	if !s.resume() || s.current().msg.seq != 10 {
-		t.Errorf("the next older hit is in message %d, want 10", s.current().msg.seq)
+		t.Errorf("after resume: the current hit is in message %d, want 10", s.current().msg.seq)
 	}
 	var marks []string
-	s.highlights(s.current().msg, piece{0, 2, 6}, func(from, to int, here bool) { marks = append(marks, fmt.Sprint(from, to, here)) })
+	s.highlights(s.current().msg, piece{0, 2, 6}, func(from, to int, current bool) { marks = append(marks, fmt.Sprint(from, to, current)) })
 	if fmt.Sprint(marks) != "[2 6 true]" {
 		t.Errorf("highlights %v, want [2 6 true]", marks)
 	}

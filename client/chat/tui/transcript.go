@@ -6,8 +6,7 @@ import (
 	"chatd/client/chat/text"
 )
 
-// groupingGap is the longest time between two messages of a sender that share a
-// name row.
+// groupingGap is the longest time between two messages that share a name row.
 const groupingGap = 5 * time.Minute
 
 // rowKind is the kind of a row of the transcript.
@@ -16,38 +15,37 @@ type rowKind int
 const (
 	rowBlank  rowKind = iota
 	rowDate           // date
-	rowUnread         // first unread message follows
+	rowUnread         // divider above the first unread message
 	rowName           // sender and time
 	rowText
 	rowNotice
-	rowFailure // why a message wasn't sent
+	rowFailure // why a message couldn't be sent
 	rowStart   // start of the conversation
 )
 
 // row is one row of the transcript.
 type row struct {
 	kind     rowKind
-	msg      *message // the message it belongs to or that follows
+	msg      *message // the message that the row belongs to, or that follows it
 	piece    piece    // of rowText and rowNotice
-	last     bool     // last row of the message
-	showTime bool     // show the time
+	last     bool     // the message's last row of text
+	showTime bool     // show the message's time
 }
 
-// scrollPos is a scroll position, counted in rows from the end. The anchor is
-// the message in the lowest visible row. It keeps the view in place while rows
-// are added elsewhere.
+// scrollPos is a scroll position. The anchor is the message in the lowest
+// visible row. It keeps the view in place while rows are added above and below.
 type scrollPos struct {
-	fromBottom int
-	anchor     *message
-	anchorRow  int // index among the rows of the anchor
+	fromBottom int      // rows below the visible ones
+	anchor     *message // nil at the end
+	anchorRow  int      // index of the lowest visible row among the anchor's rows
 }
 
-// transcript is the rows of a conversation at one width.
+// transcript has the rows of a conversation at one width.
 type transcript struct {
 	rows []row
 }
 
-// build creates the rows.
+// build creates the rows of c at a width of w columns.
 func (t *transcript) build(c *conversation, r text.Ruler, w int) {
 	t.rows = t.rows[:0]
 	if c.hasFirst && len(c.messages) > 0 {
@@ -88,8 +86,8 @@ func (t *transcript) build(c *conversation, r text.Ruler, w int) {
 	}
 }
 
-// reanchor restores the position after the rows have changed. At the end it
-// stays at the end.
+// reanchor restores the scroll position after the rows have changed. A view at
+// the end stays at the end.
 func (t *transcript) reanchor(s *scrollPos, height int) {
 	if s.fromBottom > 0 && s.anchor != nil {
 		of := 0
@@ -107,7 +105,7 @@ func (t *transcript) reanchor(s *scrollPos, height int) {
 	t.scrollBy(s, 0, height)
 }
 
-// scrollBy scrolls up by rows, down if by is negative, and sets the anchor.
+// scrollBy scrolls up, down if by is negative, and sets the anchor.
 func (t *transcript) scrollBy(s *scrollPos, by, height int) {
 	s.fromBottom = max(0, min(s.fromBottom+by, len(t.rows)-height))
 	s.anchor, s.anchorRow = nil, 0
@@ -132,7 +130,8 @@ func (t *transcript) visible(s scrollPos, height int) []row {
 // atTop reports whether the first row is visible.
 func (t *transcript) atTop(s scrollPos, height int) bool { return len(t.rows)-s.fromBottom <= height }
 
-// reveal scrolls a part of a message to the middle unless it is visible.
+// reveal scrolls so that byte from of a line of msg is in the middle, unless it
+// is visible already.
 func (t *transcript) reveal(s *scrollPos, msg *message, line, from, height int) {
 	for i := range t.rows {
 		r := &t.rows[i]

@@ -11,7 +11,7 @@ func (m *model) transcriptRows(p layout) (rows []string) {
 	shown := m.transcript.visible(m.open.scroll, p.messages)
 	rows = widget.Fill(rows, m.ruler, p.width, p.messages-len(shown))
 	if len(shown) == 0 && p.messages > 0 && m.open.loaded {
-		rows[len(rows)-1] = widget.NewRow(m.ruler, p.width).Add(m.theme.Dim, " Nothing was said yet.").Build()
+		rows[len(rows)-1] = widget.NewRow(m.ruler, p.width).Add(m.theme.Dim, " No messages yet").Build()
 	}
 	for i := range shown {
 		rows = append(rows, m.transcriptRow(&shown[i], p))
@@ -26,9 +26,9 @@ func (m *model) transcriptRow(r *row, p layout) string {
 	case rowDate:
 		l.AddRule(th.Rule, th.Dim, dayLabel(r.msg.at, m.now()), p.width-2)
 	case rowUnread:
-		l.AddRule(th.Warn, th.Warn, "new", p.width-2)
+		l.AddRule(th.Warn, th.Warn, "New messages", p.width-2)
 	case rowStart:
-		words := m.ruler.Cut("the beginning", p.width-2)
+		words := m.ruler.Cut("Start of the conversation", p.width-2)
 		l.PadTo(widget.Style{}, max(1, (p.width-m.ruler.Width(words))/2)).Add(th.Dim, words)
 	case rowName:
 		name := m.ruler.Show(r.msg.name)
@@ -39,7 +39,7 @@ func (m *model) transcriptRow(r *row, p layout) string {
 	case rowNotice:
 		l.PadTo(widget.Style{}, 1+indent).Add(th.Dim, "· "+m.pieceText(r))
 	case rowFailure:
-		l.PadTo(widget.Style{}, 1+indent).Add(th.Bad, m.ruler.Cut("not sent: "+m.ruler.Show(r.msg.failure)+" (/retry, /discard)", p.textWidth))
+		l.PadTo(widget.Style{}, 1+indent).Add(th.Bad, m.ruler.Cut("Couldn't send (/retry or /discard): "+m.ruler.Show(r.msg.failure), p.width-1-indent))
 	case rowText:
 		l.PadTo(widget.Style{}, min(1+indent, p.width-1))
 		m.addText(l, r)
@@ -53,7 +53,7 @@ func (m *model) pieceText(r *row) string {
 	return strings.TrimRight(r.msg.displayLines(m.ruler)[r.piece.line][r.piece.from:r.piece.to], " ")
 }
 
-// addText adds the message text with search hits highlighted.
+// addText adds the text of a row, with search hits highlighted.
 func (m *model) addText(l *widget.RowBuilder, r *row) {
 	s := r.msg.displayLines(m.ruler)[r.piece.line]
 	at, end := r.piece.from, r.piece.from+len(m.pieceText(r))
@@ -62,10 +62,10 @@ func (m *model) addText(l *widget.RowBuilder, r *row) {
 		plain = m.theme.Dim
 	}
 	if m.search != nil {
-		m.search.highlights(r.msg, r.piece, func(from, to int, here bool) {
+		m.search.highlights(r.msg, r.piece, func(from, to int, current bool) {
 			from, to = max(at, min(from, end)), max(at, min(to, end))
 			st := m.theme.Hit
-			if here {
+			if current {
 				st = m.theme.CurrentHit
 			}
 			l.Add(plain, s[at:from]).Add(st, s[from:to])
@@ -75,8 +75,8 @@ func (m *model) addText(l *widget.RowBuilder, r *row) {
 	l.Add(plain, s[at:end])
 }
 
-// addStatus adds the time of a message without a name row, and the status of an
-// own message.
+// addStatus adds the time, if the row shows it, and the status of a message
+// that the user sent.
 func (m *model) addStatus(l *widget.RowBuilder, r *row, p layout) {
 	if p.statusWidth == 0 {
 		return
@@ -97,7 +97,7 @@ func (m *model) addStatus(l *widget.RowBuilder, r *row, p layout) {
 	}
 }
 
-// statusMark returns the status of an own message.
+// statusMark returns the status of a message that the user sent.
 func (m *model) statusMark(msg *message) (string, widget.Style) {
 	switch {
 	case msg.from != m.myID || msg.notice:

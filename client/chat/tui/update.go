@@ -8,16 +8,16 @@ import (
 
 	"chatd/client"
 	"chatd/client/chat/widget"
+	"chatd/proto"
 )
 
-// tickMsg is sent every second while something on the screen depends on the
-// time.
+// tickMsg is sent every second while the screen depends on the time.
 type tickMsg struct{}
 
-// stopMsg ends the program after a signal.
+// stopMsg quits after a signal.
 type stopMsg struct{}
 
-// Update handles a message. It never blocks.
+// Update handles a message of Bubble Tea. It never blocks.
 func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	cmd := m.handle(msg)
 	if !m.ticking && m.needsTick() {
@@ -78,8 +78,8 @@ func (m *model) handle(msg tea.Msg) tea.Cmd {
 	return nil
 }
 
-// setWidthMode sets how the terminal measures text: by grapheme cluster or by
-// code point.
+// setWidthMode sets whether the terminal measures text by grapheme cluster or
+// by code point.
 func (m *model) setWidthMode(clusters bool) {
 	m.ruler.Clusters = clusters
 	m.input.Ruler = m.ruler
@@ -163,8 +163,11 @@ func (m *model) trimOpen() {
 func (m *model) onSendResult(e sendResult) {
 	c := m.conversation(e.conv)
 	failed := ""
-	if e.err != nil {
-		failed = errorText(e.err)
+	if err := e.err; err != nil {
+		if c.id.Peer != 0 {
+			err = explain(err, proto.NotAllowed, "blocked by this user")
+		}
+		failed = errorText(err)
 	}
 	c.completeSend(e.local, e.receipt, failed)
 	m.messagesChanged(c)
@@ -196,31 +199,31 @@ func (m *model) onChange(e client.Change) {
 	}
 	switch e.Kind {
 	case client.FriendAdded:
-		m.notify(e.Name + " is your friend now")
+		m.notify(e.Name + " is now your friend")
 	case client.MemberJoined:
 		if c := m.conversations[client.Group(e.Group)]; c != nil && e.User != m.myID {
-			note(c, e.Name+" has joined")
+			note(c, e.Name+" joined")
 		}
 	case client.MemberLeft:
 		if c := m.conversations[client.Group(e.Group)]; c != nil {
 			if e.User == m.myID {
-				note(c, "you are no longer in this group")
+				note(c, "You are no longer a member of this group")
 			} else {
-				note(c, m.userName(e.User)+" has left")
+				note(c, m.userName(e.User)+" left")
 			}
 		}
 	case client.GroupDismissed:
 		if c := m.conversations[client.Group(e.Group)]; c != nil {
-			note(c, "the group was dismissed")
+			note(c, "This group was deleted")
 			if c != m.open {
-				m.notify(c.name + " was dismissed")
+				m.notify(c.name + " was deleted")
 			}
 		}
 	}
 	m.refreshContacts()
 }
 
-// userName returns a user's name, or the ID if it isn't known.
+// userName returns a user's name, or "user" and the ID if the name isn't known.
 func (m *model) userName(id int64) string {
 	if name := m.names[id]; name != "" {
 		return name
@@ -228,7 +231,7 @@ func (m *model) userName(id int64) string {
 	return client.User(id).String()
 }
 
-// onPage adds a page that was requested.
+// onPage handles the result of loadPage.
 func (m *model) onPage(p page) tea.Cmd {
 	c := m.conversations[p.conv]
 	if c == nil {
@@ -240,7 +243,7 @@ func (m *model) onPage(p page) tea.Cmd {
 			c.dropStored()
 		}
 		if c == m.open && m.ctx.Err() == nil {
-			m.notifyError("the messages could not be read: " + errorText(p.err))
+			m.notifyError("Couldn't load messages. " + errorText(p.err))
 		}
 		m.messagesChanged(c)
 		return nil

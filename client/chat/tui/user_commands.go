@@ -2,6 +2,7 @@ package tui
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -12,7 +13,7 @@ import (
 	"chatd/proto"
 )
 
-// openOrSend opens a conversation, or sends the second argument to it.
+// openOrSend opens a conversation, or sends it the second argument.
 func (m *model) openOrSend(id client.Conv, name string, args []string) tea.Cmd {
 	c := m.conversation(id)
 	if c.name == "" {
@@ -24,14 +25,16 @@ func (m *model) openOrSend(id client.Conv, name string, args []string) tea.Cmd {
 	}
 	if err := m.send(c, args[1]); err != nil {
 		m.notifyError(errorText(err))
+	} else if c != m.open && m.online() {
+		m.notify("Message sent to " + m.title(c))
 	} else if c != m.open {
-		m.notify("said to " + m.title(c))
+		m.notify("Offline. Message to " + m.title(c) + " queued")
 	}
 	return nil
 }
 
 func (m *model) cmdChat(args []string) tea.Cmd {
-	// Look in the list first. That works offline, too.
+	// Look in the list first: that works offline, too.
 	var found []*conversation
 	for _, c := range m.convList.items {
 		if c.name == args[0] || args[0] == "g"+strconv.FormatInt(c.id.Group, 10) {
@@ -52,31 +55,46 @@ func (m *model) cmdChat(args []string) tea.Cmd {
 func (m *model) cmdNotes([]string) tea.Cmd { return m.openOrSend(client.User(m.myID), m.myName, nil) }
 
 func (m *model) cmdAddFriend(args []string) tea.Cmd {
+	me := m.myID
 	return m.withUser(args, func(ctx context.Context, u proto.Friend) requestDone {
+		if u.ID == me {
+			return requestDone{err: errors.New("you can't add yourself as a friend")}
+		}
 		f, err := m.c.AddFriend(ctx, u.ID)
-		return requestDone{err: err, notice: f.Name + " is your friend now"}
+		err = explain(err, proto.AlreadySo, "you're already friends with %s", u.Name)
+		err = explain(err, proto.NotAllowed, "you can't add %s, who has blocked you", u.Name)
+		return requestDone{err: err, notice: f.Name + " is now your friend"}
 	})
 }
 
 func (m *model) cmdDelFriend(args []string) tea.Cmd {
 	return m.withUser(args, func(ctx context.Context, u proto.Friend) requestDone {
-		return requestDone{err: m.c.DelFriend(ctx, u.ID), notice: u.Name + " is no longer your friend"}
+		err := explain(m.c.DelFriend(ctx, u.ID), proto.AlreadySo, "you're not friends with %s", u.Name)
+		return requestDone{err: err, notice: u.Name + " is no longer your friend"}
 	})
 }
 
-func (m *model) cmdBlock(args []string) tea.Cmd { return m.setBlock(args, true, " is blocked now") }
+func (m *model) cmdBlock(args []string) tea.Cmd { return m.setBlock(args, true, " is now blocked") }
 func (m *model) cmdUnblock(args []string) tea.Cmd {
 	return m.setBlock(args, false, " is no longer blocked")
 }
 
 func (m *model) setBlock(args []string, on bool, say string) tea.Cmd {
+	me := m.myID
 	return m.withUser(args, func(ctx context.Context, u proto.Friend) requestDone {
+		if u.ID == me {
+			return requestDone{err: errors.New("you can't block yourself")}
+		}
 		return requestDone{err: m.c.Block(ctx, u.ID, on), notice: u.Name + say}
 	})
 }
 
 func (m *model) cmdFind(args []string) tea.Cmd {
 	return m.withUser(args, func(_ context.Context, u proto.Friend) requestDone {
-		return requestDone{notice: fmt.Sprintf("%s has the id %d; /addfriend %s, /chat %s", u.Name, u.ID, quote(u.Name), quote(u.Name))}
+		notice := fmt.Sprintf("%s has ID %d. /chat %s", u.Name, u.ID, quote(u.Name))
+		if u.State == "" { // not a friend
+			notice += " or /addfriend " + quote(u.Name)
+		}
+		return requestDone{notice: notice}
 	})
 }

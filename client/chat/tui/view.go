@@ -40,7 +40,7 @@ func (m *model) loginView() (rows []string, x, y int, at bool) {
 	for _, r := range all {
 		rows = append(rows, r.Text)
 	}
-	return append(rows, widget.NewRow(m.ruler, m.w).Add(m.theme.Dim, " Tab: next  Enter: go on  Ctrl-C: end").Build()), x, y, at
+	return append(rows, widget.NewRow(m.ruler, m.w).Add(m.theme.Dim, " Tab: next field  Enter: continue  Ctrl-C: quit").Build()), x, y, at
 }
 
 func (m *model) chatView() (rows []string, x, y int, at bool) {
@@ -72,7 +72,7 @@ func (m *model) chatView() (rows []string, x, y int, at bool) {
 // listHeader draws the rows above the list.
 func (m *model) listHeader(p layout) (rows []string) {
 	if p.header > 0 {
-		l := widget.NewRow(m.ruler, p.listWidth).Add(m.theme.Bold, " Chats")
+		l := widget.NewRow(m.ruler, p.listWidth).Add(m.theme.Bold, " Conversations")
 		if n := m.convList.unreadTotal(); n > 0 {
 			l.AddRight(m.theme.Badge, count(n)+" ")
 		}
@@ -84,8 +84,8 @@ func (m *model) listHeader(p layout) (rows []string) {
 	return rows
 }
 
-// rightPane draws everything but the list and the status row. With one pane it
-// may draw the list instead of messages.
+// rightPane draws everything but the list on the left and the status row. In a
+// narrow window it draws the list in place of the messages if showList is set.
 func (m *model) rightPane(p layout) (rows []string, x, y int, at bool) {
 	list := m.narrow() && m.showList && m.overlay == nil && m.passwordForm == nil
 	if list {
@@ -155,20 +155,18 @@ func (m *model) header(p layout) (rows []string) {
 	return rows
 }
 
-// peerStatus returns the status of a conversation's peer or group.
+// peerStatus returns the text on the right of the header, and its style.
 func (m *model) peerStatus(c *conversation) (string, widget.Style) {
 	switch {
 	case c.notMember:
 		return "no longer a member", m.theme.Warn
 	case c.id.Group != 0:
-		if n := m.memberCounts[c.id]; n == 1 {
-			return "1 member", m.theme.Dim
-		} else if n > 0 {
-			return fmt.Sprintf("%d members", n), m.theme.Dim
+		if n := m.memberCounts[c.id]; n > 0 {
+			return plural(n, "member"), m.theme.Dim
 		}
 		return "", m.theme.Dim
 	case c.id.Peer == m.myID:
-		return "only you", m.theme.Dim
+		return "only you can see this", m.theme.Dim
 	case !m.friends[c.id.Peer]:
 		return "not a friend", m.theme.Dim
 	case !m.online():
@@ -179,10 +177,12 @@ func (m *model) peerStatus(c *conversation) (string, widget.Style) {
 	return "offline", m.theme.Dim
 }
 
+// welcome draws what is shown until a conversation is opened.
 func (m *model) welcome(w, h int) (rows []string) {
-	say := []string{"", " " + m.ruler.Show(m.myName) + ", welcome.", "", " Choose a conversation: Up, Down, Enter, or the mouse.",
-		" /chat NAME      talk to somebody", " /addfriend NAME become friends", " /creategroup NAME", "", " F1 lists all keys and commands."}
-	for i, s := range say {
+	lines := []string{"", " Welcome, " + m.ruler.Show(m.myName) + "!", "", " Select a conversation: Up, Down and Enter, or click it.", "",
+		" /chat NAME         message someone", " /addfriend NAME    add a friend", " /creategroup NAME  create a group", "",
+		" F1 shows all keys and commands."}
+	for i, s := range lines {
 		if len(rows) == h {
 			break
 		}
@@ -195,8 +195,8 @@ func (m *model) welcome(w, h int) (rows []string) {
 	return widget.Fill(rows, m.ruler, w, h)
 }
 
-// noticeRow draws the row above the input: a question, a notice, or who is
-// typing.
+// noticeRow draws the row above the input: a question, a notice, a hint, or who
+// is typing.
 func (m *model) noticeRow(w int) string {
 	l := widget.NewRow(m.ruler, w).Add(widget.Style{}, " ")
 	switch c := m.open; {
@@ -207,7 +207,7 @@ func (m *model) noticeRow(w int) string {
 	case m.notice != "":
 		l.Add(m.theme.Good, m.ruler.Show(m.notice))
 	case m.search != nil:
-		l.Add(m.theme.Dim, "Enter: older  Ctrl-N: newer  Esc: end")
+		l.Add(m.theme.Dim, "Enter: older  Ctrl-N: newer  Esc: close")
 	case m.overlay != nil:
 		l.Add(m.theme.Dim, "Esc: close")
 		if m.overlay.HasMore(m.layout().messages) {
@@ -215,14 +215,14 @@ func (m *model) noticeRow(w int) string {
 		}
 	case c == nil || m.listFocused():
 	case c.loading && !c.loaded:
-		l.Add(m.theme.Dim, "reading …")
+		l.Add(m.theme.Dim, "Loading…")
 	default:
 		if names := c.typingNames(m.now()); len(names) > 0 {
 			l.Add(m.theme.Dim, m.typingText(names))
 		}
 	}
 	if c := m.open; c != nil && m.overlay == nil && !m.listFocused() && (c.scroll.fromBottom > 0 || c.newerDropped) {
-		l.AddRight(m.theme.Accent, "↓ Esc: to the end ")
+		l.AddRight(m.theme.Accent, "↓ Esc: latest messages ")
 	}
 	return l.Build()
 }
@@ -230,11 +230,11 @@ func (m *model) noticeRow(w int) string {
 func (m *model) typingText(names []string) string {
 	switch len(names) {
 	case 1:
-		return m.ruler.Show(names[0]) + " is typing …"
+		return m.ruler.Show(names[0]) + " is typing…"
 	case 2:
-		return m.ruler.Show(names[0]) + " and " + m.ruler.Show(names[1]) + " are typing …"
+		return m.ruler.Show(names[0]) + " and " + m.ruler.Show(names[1]) + " are typing…"
 	}
-	return fmt.Sprintf("%d are typing …", len(names))
+	return fmt.Sprintf("%d people are typing…", len(names))
 }
 
 // inputRows draws the part of the input around the cursor.
@@ -243,12 +243,12 @@ func (m *model) inputRows(p layout) (rows []string, x, y int) {
 		return nil, 0, 0
 	}
 	if m.search != nil {
-		const words = "search › "
+		const words = "Search › "
 		hits := ""
 		if n := len(m.search.hits); n > 0 {
 			hits = fmt.Sprintf("%d of %d ", m.search.at+1, n)
 		} else if !m.search.input.Empty() {
-			hits = "none here "
+			hits = "no matches "
 		}
 		room := max(2, p.width-1-m.ruler.Width(words)-m.ruler.Width(hits)-1)
 		all, _, row, col := m.search.input.Rows(room)
@@ -281,7 +281,7 @@ func (m *model) statusRow() string {
 	if !m.online() {
 		dot, st, words = dotOffline, th.Warn, "offline"
 		if m.state == client.Connected {
-			words = "connecting"
+			words = "connecting…"
 		}
 	}
 	l.Add(st.Over(th.Panel), dot+" "+words)
@@ -297,7 +297,7 @@ func (m *model) statusRow() string {
 	more := m.cfg.Server
 	if !m.online() {
 		if wait := time.Until(m.retryAt).Round(time.Second); wait > 0 {
-			more = fmt.Sprintf("again in %s: %s", wait, m.offlineReason)
+			more = fmt.Sprintf("retrying in %s: %s", wait, m.offlineReason)
 		} else {
 			more = m.offlineReason
 		}

@@ -14,7 +14,7 @@ import (
 	"chatd/client/chat/widget"
 )
 
-// still returns a model of a logged-in user without a server.
+// still returns the model of a logged-in user, without a server.
 func still(t *testing.T) *model {
 	t.Helper()
 	box := newMailbox()
@@ -51,12 +51,13 @@ func still(t *testing.T) *model {
 	return m
 }
 
-// In every scene and at every size, each row is as wide as the window, there are
-// not too many, and the cursor is inside. One column too many would shift the
-// rest of the screen.
-func TestEverySizeHolds(t *testing.T) {
+// TestEverySize checks, for many screens and window sizes, that each row is
+// exactly as wide as the window, that there are not too many rows, and that the
+// cursor is inside the window. One column too many would shift the rest of the
+// screen.
+func TestEverySize(t *testing.T) {
 	scenes := map[string]func(m *model){
-		"login":    func(m *model) { m.askLogin(false, "a reason that takes more than one row where there is little room") },
+		"login":    func(m *model) { m.askLogin(false, "a problem that takes more than one row in a small window") },
 		"register": func(m *model) { m.askLogin(true, ""); m.loginForm.Fields[0].Set(strings.Repeat("name", 20)) },
 		"list":     func(*model) {},
 		"open":     func(m *model) { m.openConversation(m.conversation(client.User(2))) },
@@ -94,7 +95,7 @@ func TestEverySizeHolds(t *testing.T) {
 	at := ""
 	defer func() {
 		if r := recover(); r != nil {
-			t.Fatalf("%s: %v", at, r)
+			t.Fatalf("%s: panic: %v", at, r)
 		}
 	}()
 	for name, scene := range scenes {
@@ -113,18 +114,18 @@ func TestEverySizeHolds(t *testing.T) {
 					v := m.View()
 					rows := strings.Split(v.Content, "\n")
 					if len(rows) > max(h, 1) {
-						t.Errorf("%s at %d×%d has %d rows, want at most %d", name, w, h, len(rows), max(h, 1))
+						t.Errorf("%s at %d×%d: %d rows, want at most %d", name, w, h, len(rows), max(h, 1))
 					}
 					for i, row := range rows {
 						if got := width(row); got != w && (row != "" || h > 0) {
-							t.Errorf("%s at %d×%d (clusters: %v): row %d is %d wide, want %d: %q", name, w, h, clusters, i, got, w, ansi.Strip(row))
+							t.Errorf("%s at %d×%d (clusters: %v): row %d has %d columns, want %d: %q", name, w, h, clusters, i, got, w, ansi.Strip(row))
 						}
 						if strings.ContainsAny(ansi.Strip(row), "\x1b\x07\t\u202e") {
 							t.Errorf("%s at %d×%d: row %d has control characters: %q", name, w, h, i, ansi.Strip(row))
 						}
 					}
 					if c := v.Cursor; c != nil && (c.X < 0 || c.Y < 0 || c.X >= w || c.Y >= h) {
-						t.Errorf("%s at %d×%d: the cursor is at %d,%d, want it inside", name, w, h, c.X, c.Y)
+						t.Errorf("%s at %d×%d: the cursor is at column %d, row %d, outside the window", name, w, h, c.X, c.Y)
 					}
 					if t.Failed() {
 						t.FailNow()

@@ -10,17 +10,17 @@ import (
 	"chatd/client/chat/text"
 )
 
-// Editor is a text input of one or more lines. The cursor and all deletions work
-// on grapheme clusters, so an accent stays with its letter and an emoji sequence
-// stays whole.
+// Editor is a text input of one or more lines. The cursor moves, and keys
+// delete, by grapheme cluster, so an accent stays with its letter and an emoji
+// sequence stays whole.
 type Editor struct {
 	Ruler     text.Ruler
-	chars     []string
-	cursor    int  // index in chars of the cluster after the cursor
-	Multiline bool // accepts line breaks
-	Masked    bool // shows dots, for passwords
-	MaxBytes  int  // limit for the text
-	size      int
+	chars     []string // grapheme clusters; a line break is one, too
+	cursor    int      // index in chars of the cluster after the cursor
+	Multiline bool     // accepts line breaks
+	Masked    bool     // shows dots, for passwords
+	MaxBytes  int      // maximum length of the text
+	size      int      // length of the text in bytes
 }
 
 // Value returns the text.
@@ -38,8 +38,9 @@ func (e *Editor) Set(s string) {
 	e.Insert(s)
 }
 
-// Insert inserts s before the cursor and cuts it at MaxBytes. A single-line
-// editor turns line breaks into spaces. Other control characters are dropped.
+// Insert inserts s before the cursor. What doesn't fit into MaxBytes is cut
+// off. Tabs, and line breaks in a single-line editor, become spaces. Other
+// control characters are dropped.
 func (e *Editor) Insert(s string) {
 	s = strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(strings.ToValidUTF8(s, ""))
 	s = strings.Map(func(c rune) rune {
@@ -83,7 +84,7 @@ func (e *Editor) clusters(s string) (all []string) {
 	return all
 }
 
-// remove deletes chars[from:to].
+// remove deletes chars[from:to] and keeps the cursor in place.
 func (e *Editor) remove(from, to int) {
 	for _, c := range e.chars[from:to] {
 		e.size -= len(c)
@@ -94,7 +95,7 @@ func (e *Editor) remove(from, to int) {
 	}
 }
 
-// HandleKey applies a key and reports whether it was an editing key.
+// HandleKey applies a key. It returns false if it isn't an editing key.
 func (e *Editor) HandleKey(k tea.KeyPressMsg) bool {
 	switch k.String() {
 	case "left", "ctrl+b":
@@ -179,7 +180,7 @@ func (e *Editor) wordEnd() int {
 	return i
 }
 
-// display returns a cluster as it is drawn.
+// display returns a cluster the way it is drawn.
 func (e *Editor) display(c string) string {
 	if e.Masked {
 		return "•"
@@ -187,8 +188,9 @@ func (e *Editor) display(c string) string {
 	return e.Ruler.Show(c)
 }
 
-// Rows wraps the text to w columns and returns the cursor's row and column.
-// starts[i] is the index in chars at which row i begins.
+// Rows wraps the text to w columns, one of which is reserved for the cursor.
+// row and col are the cursor's position. starts[i] is the index in chars at
+// which row i begins.
 func (e *Editor) Rows(w int) (rows []string, starts []int, row, col int) {
 	w = max(w, 2)
 	var b strings.Builder
@@ -206,7 +208,7 @@ func (e *Editor) Rows(w int) (rows []string, starts []int, row, col int) {
 			s = e.display(c)
 		}
 		cw := e.Ruler.Width(s)
-		if cols+cw > w-1 && c != "\n" { // the last column is reserved for the cursor
+		if cols+cw > w-1 && c != "\n" {
 			turn(i)
 		}
 		if i == e.cursor {
@@ -225,8 +227,8 @@ func (e *Editor) Rows(w int) (rows []string, starts []int, row, col int) {
 	return append(rows, b.String()), starts, row, col
 }
 
-// MoveVertical moves the cursor by rows of a text wrapped to w columns. It
-// returns false if there is no such row.
+// MoveVertical moves the cursor down by this many rows of the text wrapped to w
+// columns, up if by is negative. It returns false if there is no such row.
 func (e *Editor) MoveVertical(w, by int) bool {
 	_, starts, row, col := e.Rows(w)
 	target := row + by

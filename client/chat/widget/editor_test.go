@@ -25,7 +25,8 @@ func pressed(s string) tea.KeyPressMsg {
 	return tea.KeyPressMsg{Code: []rune(s)[0], Text: s}
 }
 
-// The cursor is shown as |.
+// TestEditorKeys checks that keys edit by grapheme cluster and keep count of
+// the bytes. In the results, | is the cursor.
 func TestEditorKeys(t *testing.T) {
 	for _, test := range []struct{ text, keys, want string }{
 		{"", "a b c", "abc|"},
@@ -54,42 +55,43 @@ func TestEditorKeys(t *testing.T) {
 		}
 		got := strings.Join(e.chars[:e.cursor], "") + "|" + strings.Join(e.chars[e.cursor:], "")
 		if got != test.want || e.size != len(e.Value()) {
-			t.Errorf("%q, %s: %q, want %q (%d bytes counted, %d there)", test.text, test.keys, got, test.want, e.size, len(e.Value()))
+			t.Errorf("keys %q on %q: got %q, size %d; want %q, size %d", test.keys, test.text, got, e.size, test.want, len(e.Value()))
 		}
 	}
 }
 
-// Pasted text loses its control characters and, in a single-line editor, its
-// line breaks. It is cut at the limit between characters.
+// TestEditorPaste checks that pasted text loses its control characters and, in
+// a single-line editor, its line breaks, and that it is cut at MaxBytes,
+// between characters.
 func TestEditorPaste(t *testing.T) {
 	e := Editor{MaxBytes: 10}
 	if e.Insert("a\x1b[2Jb\r\nc\td"); e.Value() != "a[2Jb c d" {
-		t.Errorf("%q, want a[2Jb c d", e.Value())
+		t.Errorf("single line: got %q, want %q", e.Value(), "a[2Jb c d")
 	}
 	if e.Insert("你"); e.Value() != "a[2Jb c d" {
-		t.Errorf("%q, want nothing added beyond 10 bytes", e.Value())
+		t.Errorf("pasted beyond MaxBytes: got %q, want %q", e.Value(), "a[2Jb c d")
 	}
 	e = Editor{MaxBytes: 100, Multiline: true}
 	if e.Insert("a\r\nb\rc\xff"); e.Value() != "a\nb\nc" {
-		t.Errorf("%q, want %q", e.Value(), "a\nb\nc")
+		t.Errorf("multiline: got %q, want %q", e.Value(), "a\nb\nc")
 	}
 }
 
-// Rows wrap at the width, the cursor has a position in them and moves between
-// them.
+// TestEditorRows checks how the text wraps into rows, where the cursor is in
+// them, and how it moves between them.
 func TestEditorRows(t *testing.T) {
 	e := Editor{Multiline: true, MaxBytes: 1000}
 	e.Set("abcdef\n你好世\n")
 	rows, starts, row, col := e.Rows(5)
 	if want := []string{"abcd", "ef", "你好", "世", ""}; !slices.Equal(rows, want) || row != 4 || col != 0 {
-		t.Errorf("%q, cursor in row %d, column %d; want %q, 4, 0", rows, row, col, want)
+		t.Errorf("rows %q, cursor in row %d, column %d; want %q, 4, 0", rows, row, col, want)
 	}
 	if want := []int{0, 4, 7, 9, 11}; !slices.Equal(starts, want) {
 		t.Errorf("starts %v, want %v", starts, want)
 	}
 	for i, want := range []int{9, 7, 4, 0} {
 		if !e.MoveVertical(5, -1) || e.cursor != want {
-			t.Errorf("up %d: at %d, want %d", i+1, e.cursor, want)
+			t.Errorf("%d rows up: cursor = %d, want %d", i+1, e.cursor, want)
 		}
 	}
 	if e.MoveVertical(5, -1) {
@@ -97,11 +99,11 @@ func TestEditorRows(t *testing.T) {
 	}
 	e.cursor = 3
 	if e.MoveVertical(5, 1); e.cursor != 6 {
-		t.Errorf("down from the third column: at %d, want 6", e.cursor)
+		t.Errorf("down from the third column to a shorter row: cursor = %d, want 6", e.cursor)
 	}
 	e.Set("你好e\u0301")
 	if _, _, row, col := e.Rows(20); row != 0 || col != 5 {
-		t.Errorf("after wide characters and a mark: cursor in row %d, column %d; want 0, 5", row, col)
+		t.Errorf("after wide characters and a combining mark: cursor in row %d, column %d; want 0, 5", row, col)
 	}
 	e.Set("a\u202eb")
 	if rows, _, _, _ := e.Rows(20); rows[0] != `a\u202eb` {
@@ -110,6 +112,6 @@ func TestEditorRows(t *testing.T) {
 	e.Set("abcdef")
 	e.Masked = true
 	if rows, _, _, _ := e.Rows(5); rows[0] != "••••" || strings.Contains(strings.Join(rows, ""), "a") {
-		t.Errorf("a masked editor shows %q, want dots", rows)
+		t.Errorf("a masked editor shows %q, want only dots", rows)
 	}
 }

@@ -9,8 +9,7 @@ import (
 	"chatd/client/chat/text"
 )
 
-// Form has input fields, one or two buttons, and a message about a problem or
-// the progress.
+// Form has input fields, one or two buttons, and a row for problem or progress.
 type Form struct {
 	title    string
 	Subtitle string // shown below the title
@@ -19,8 +18,8 @@ type Form struct {
 	other    string // label of the second button, "" for none
 	Focus    int    // index of a field, then the first button, then the second
 	Progress string // shown while Busy
-	Problem  string // shown in red
-	Busy     bool   // waits for the server: keys and clicks are ignored
+	Problem  string // an error, shown instead of Progress
+	Busy     bool   // waiting for the server: fields and buttons are disabled
 }
 
 // field is an input field with its label.
@@ -29,17 +28,18 @@ type field struct {
 	Editor
 }
 
-// FormAction is what the caller must do after a key or click.
+// FormAction tells the caller what the user wants after a key or click.
 type FormAction int
 
 const (
 	FormNone   FormAction = iota
-	FormSubmit            // first button
-	FormOther             // second button
-	FormCancel            // Esc
+	FormSubmit            // the first button was pressed
+	FormOther             // the second button was pressed
+	FormCancel            // Esc was pressed
 )
 
-// NewForm returns a form. Fields with "password" in their label are masked.
+// NewForm returns a form. other may be empty. Fields with "password" in their
+// label are masked.
 func NewForm(r text.Ruler, title, submit, other string, labels ...string) *Form {
 	f := &Form{title: title, submit: submit, other: other}
 	for _, label := range labels {
@@ -48,10 +48,10 @@ func NewForm(r text.Ruler, title, submit, other string, labels ...string) *Form 
 	return f
 }
 
-// maxField is the limit of a field in bytes.
+// maxField is the maximum length of a field in bytes.
 const maxField = 1024
 
-// focusStops returns the number of values that Focus can have.
+// focusStops returns the number of fields and buttons.
 func (f *Form) focusStops() int {
 	if f.other == "" {
 		return len(f.Fields) + 1
@@ -59,7 +59,7 @@ func (f *Form) focusStops() int {
 	return len(f.Fields) + 2
 }
 
-// HandleKey applies a key.
+// HandleKey applies a key and returns what the caller must do.
 func (f *Form) HandleKey(k tea.KeyPressMsg) FormAction {
 	switch k.String() {
 	case "esc":
@@ -81,8 +81,8 @@ func (f *Form) HandleKey(k tea.KeyPressMsg) FormAction {
 	return FormNone
 }
 
-// Enter moves from a field to the next one. On the last field and on a button it
-// returns the button's action.
+// Enter handles the Enter key. It moves from a field to the next one. On the
+// last field it presses the first button, on a button that one.
 func (f *Form) Enter() FormAction {
 	switch {
 	case f.Busy:
@@ -99,16 +99,15 @@ func (f *Form) Enter() FormAction {
 // Value returns the text of field i.
 func (f *Form) Value(i int) string { return f.Fields[i].Value() }
 
-// FormRow is one row of a drawn form. Focus is the value that Form.Focus gets
-// when the row is clicked, -1 if it can't be clicked.
+// FormRow is one row of a drawn form.
 type FormRow struct {
 	Text  string
-	Focus int
+	Focus int // what a click on the row sets Form.Focus to; -1 if it does nothing
 }
 
 // View draws the form in exactly h rows of w columns. x and y are the cursor's
-// position; cursor is false if there is none: a button has the focus, or the
-// form is busy. The row with the cursor is always visible.
+// position. cursor is false if there is none, because a button has the focus or
+// the form is busy. The row with the cursor is always visible.
 func (f *Form) View(th *Theme, r text.Ruler, w, h int) (rows []FormRow, x, y int, cursor bool) {
 	d := newFormDrawing(f, th, r, w, h)
 	d.add(d.row().Add(th.Accent, f.title), -1)
@@ -145,11 +144,11 @@ type formDrawing struct {
 	f      *Form
 	th     *Theme
 	ruler  text.Ruler
-	w      int // columns of the screen
-	left   int // first column of the form
-	width  int // columns of the form
-	label  int // columns for labels; 0 shows labels in empty fields instead
-	tight  bool
+	w      int  // columns of the screen
+	left   int  // first column of the form
+	width  int  // columns of the form
+	label  int  // columns for labels; 0 if labels are shown in empty fields instead
+	tight  bool // too few rows for gaps
 	rows   []FormRow
 	x, y   int // position of the cursor
 	cursor bool
@@ -218,7 +217,7 @@ func (d *formDrawing) button(focus int, label string) {
 	d.add(l, focus)
 }
 
-// message adds the problem or, without one, the progress.
+// message adds the problem, or the progress if there is no problem.
 func (d *formDrawing) message() {
 	s, st := d.f.Progress, d.th.Dim
 	if d.f.Problem != "" {

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// Moving through the history returns older lines, newer lines and finally the
-// draft.
+// TestInputHistory checks that moving through the history returns older lines,
+// newer lines and finally the draft, and that the number of lines is limited.
 func TestInputHistory(t *testing.T) {
 	var r InputHistory
 	for _, s := range []string{"one", "two", "two", ""} {
@@ -21,13 +21,13 @@ func TestInputHistory(t *testing.T) {
 		got = append(got, s)
 	}
 	if want := []string{"two", "one", "-", "two", "draft", "-"}; !slices.Equal(got, want) {
-		t.Errorf("%q, want %q", got, want)
+		t.Errorf("moves returned %q, want %q", got, want)
 	}
 	for range 2 * maxHistory {
 		r.Add("x")
 		r.Add("y")
 	}
 	if len(r.lines) != maxHistory {
-		t.Errorf("%d lines are kept, want %d", len(r.lines), maxHistory)
+		t.Errorf("%d lines kept, want %d", len(r.lines), maxHistory)
 	}
 }

@@ -6,14 +6,14 @@ import (
 	"chatd/client/chat/text"
 )
 
-// Overlay is a scrollable two-column list shown over the messages, such as the
-// help.
+// Overlay is a scrollable list with two columns, such as the help. It covers
+// the messages.
 type Overlay struct {
 	Title string
 	lines []overlayLine
 	top   int // index of the first visible row
 
-	rows  []overlayLine // lines wrapped to w columns
+	rows  []overlayLine // lines wrapped to width columns
 	width int
 }
 
@@ -31,7 +31,7 @@ func (o *Overlay) Add(head, rest string) {
 // Len returns the number of lines.
 func (o *Overlay) Len() int { return len(o.lines) }
 
-// Rewrap makes the next View wrap the lines again, after the ruler has changed.
+// Rewrap must be called after the ruler has changed.
 func (o *Overlay) Rewrap() { o.rows = nil }
 
 // AddHeading appends a heading.
@@ -39,13 +39,14 @@ func (o *Overlay) AddHeading(head string) {
 	o.lines = append(o.lines, overlayLine{head: head, heading: true})
 }
 
-// Scroll scrolls down by rows, up if by is negative.
+// Scroll scrolls down by this many rows, up if by is negative. height is the
+// number of visible rows.
 func (o *Overlay) Scroll(by, height int) { o.top = max(0, min(o.top+by, len(o.rows)-height)) }
 
 // HasMore reports whether there are rows below the visible ones.
 func (o *Overlay) HasMore(height int) bool { return o.top+height < len(o.rows) }
 
-// headWidth returns the width of the first column.
+// headWidth returns the width of the first column, at most half of w.
 func (o *Overlay) headWidth(r text.Ruler, w int) (head int) {
 	for _, l := range o.lines {
 		if !l.heading {

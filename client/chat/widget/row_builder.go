@@ -6,19 +6,19 @@ import (
 	"chatd/client/chat/text"
 )
 
-// RowBuilder builds one row of the screen. It tracks the row's width and cuts
-// what doesn't fit. Text must have gone through Ruler.Show.
+// RowBuilder builds one row of the screen. It cuts off what doesn't fit. Text
+// that isn't the program's own must have gone through Ruler.Show.
 type RowBuilder struct {
 	ruler    text.Ruler
 	maxWidth int
-	Width    int
+	Width    int // columns used so far
 	b        strings.Builder
 }
 
 // NewRow starts a row of w columns.
 func NewRow(r text.Ruler, w int) *RowBuilder { return &RowBuilder{ruler: r, maxWidth: max(w, 0)} }
 
-// Add appends text.
+// Add appends text. If it doesn't fit, an ellipsis marks the cut.
 func (l *RowBuilder) Add(st Style, s string) *RowBuilder {
 	room := l.maxWidth - l.Width
 	if room <= 0 || s == "" {
@@ -39,8 +39,8 @@ func (l *RowBuilder) PadTo(st Style, col int) *RowBuilder {
 	return l
 }
 
-// AddRight appends right-aligned text, unless it doesn't fit after what is there
-// and a space.
+// AddRight appends right-aligned text. It does nothing if the text doesn't fit
+// with a space before it.
 func (l *RowBuilder) AddRight(st Style, s string) *RowBuilder {
 	w := l.ruler.Width(s)
 	if s == "" || l.Width+w+1 > l.maxWidth {
@@ -49,7 +49,8 @@ func (l *RowBuilder) AddRight(st Style, s string) *RowBuilder {
 	return l.PadTo(Style{}, l.maxWidth-w).Add(st, s)
 }
 
-// AddRule appends a horizontal rule of w columns with s in the middle.
+// AddRule appends a horizontal rule of w columns with s in its middle. Without
+// room for s, or if s is empty, it's just a rule.
 func (l *RowBuilder) AddRule(rule, words Style, s string, w int) *RowBuilder {
 	n := l.ruler.Width(s)
 	if s == "" || n+4 > w {

@@ -6,9 +6,9 @@ import (
 	"github.com/charmbracelet/x/ansi"
 )
 
-// Style is the look of a piece of text. The renderer reduces colors to what the
-// terminal supports and drops them if NO_COLOR is set, so color must never be
-// the only sign of something.
+// Style has the colors and attributes of a piece of text. The renderer reduces
+// colors to what the terminal supports and drops them if NO_COLOR is set, so
+// nothing may be shown by color alone.
 type Style struct{ ansi.Style }
 
 // Render returns text in this style.
@@ -19,7 +19,8 @@ func (s Style) Render(text string) string {
 	return s.Styled(text)
 }
 
-// Over returns s on top of below: attributes that s doesn't set come from below.
+// Over returns s with the attributes of below that s doesn't set, such as the
+// background of a selected row.
 func (s Style) Over(below Style) Style {
 	return Style{append(append(ansi.Style{}, below.Style...), s.Style...)}
 }

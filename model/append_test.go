@@ -407,7 +407,7 @@ func TestJoinDuringAppends(t *testing.T) {
 
 // A full queue refuses a batch as a whole, and accepts messages again once there
 // is room.
-func TestQueueBound(t *testing.T) {
+func TestQueueFull(t *testing.T) {
 	for _, d := range dialects {
 		t.Run(d.name, func(t *testing.T) {
 			h := newHarness(t, Options{DB: d.url(t), QueueMessages: 10, MaxBatch: 1})

@@ -49,7 +49,7 @@ func (db *DB) Conversations(ctx context.Context, user, before int64, limit int) 
 	pending := db.cursors.values(user) // before the read
 	rows, more, err := db.conversationRows(ctx, user, before, limit)
 	if err != nil {
-		return nil, false, fmt.Errorf("conversations of %d: %w", user, err)
+		return nil, false, fmt.Errorf("list conversations of user %d: %w", user, err)
 	}
 	for _, r := range rows {
 		c := Conversation{Conv: r.Conv, Name: r.Name, First: r.Joined + 1, Last: r.Last, Time: r.Time}
@@ -62,10 +62,10 @@ func (db *DB) Conversations(ctx context.Context, user, before int64, limit int) 
 		list = append(list, c)
 	}
 	if err := db.lastMessages(ctx, list); err != nil {
-		return nil, false, fmt.Errorf("conversations of %d: %w", user, err)
+		return nil, false, fmt.Errorf("list conversations of user %d: %w", user, err)
 	}
 	if err := db.peerNames(ctx, list); err != nil {
-		return nil, false, fmt.Errorf("conversations of %d: %w", user, err)
+		return nil, false, fmt.Errorf("list conversations of user %d: %w", user, err)
 	}
 	return list, more, nil
 }

@@ -108,7 +108,7 @@ func checkCopied(t *testing.T, from, to *harness, u []int64, odd int64, convs ..
 }
 
 // checkLogs, which CopyStore runs at the end, finds a log that has a gap.
-func TestCopyTorn(t *testing.T) {
+func TestCheckLogs(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(2)
 		a, b, c := toPeer(u[0], u[1], "a"), toPeer(u[0], u[1], "b"), toPeer(u[0], u[1], "c")

@@ -204,8 +204,8 @@ func (c *cursors) value(user int64, k cursorKey) int64 {
 }
 
 // values returns a user's values that aren't written yet. Call it before reading
-// the database: a value that is written between the two is then seen twice.
-// Called after the read, values could miss it, and so would the read.
+// the database, so that a value that is written between the two is seen twice. In
+// the reverse order, it could be missed by both.
 func (c *cursors) values(user int64) map[cursorKey]int64 {
 	s := c.shard(user)
 	s.mu.Lock()

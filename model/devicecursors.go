@@ -29,7 +29,7 @@ func (db *DB) DeliveredSeqs(ctx context.Context, conv int64, keys []DeviceKey) (
 	}
 	delivered, joined, last, err := db.readDelivered(ctx, conv, devices, users)
 	if err != nil {
-		return nil, fmt.Errorf("cursors in conversation %d: %w", conv, err)
+		return nil, fmt.Errorf("read cursors in conversation %d: %w", conv, err)
 	}
 	for i, k := range keys {
 		seqs[i] = max(min(seqs[i], last), delivered[k], joined[k.User])

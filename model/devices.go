@@ -98,7 +98,7 @@ func (db *DB) TokenDevice(ctx context.Context, tokenHash []byte) (u User, device
 		err = db.used(&t)
 	}
 	if err != nil {
-		return User{}, "", fmt.Errorf("token: %w", err)
+		return User{}, "", fmt.Errorf("look up token: %w", err)
 	}
 	return t.User, t.Device, nil
 }

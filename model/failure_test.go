@@ -120,7 +120,7 @@ func TestCommitFails(t *testing.T) {
 
 // While another process locks the database for longer than busy_timeout,
 // messages fail with a transient error. Afterwards they are stored.
-func TestLockedOut(t *testing.T) {
+func TestDatabaseLocked(t *testing.T) {
 	onSQLite(t, func(t *testing.T, h *harness) {
 		u := h.users(2)
 		if _, err := h.sql.Writer.Exec(`PRAGMA busy_timeout(0)`); err != nil {

@@ -78,7 +78,7 @@ func (db *DB) AddFriend(ctx context.Context, user, friend int64, max int) (name 
 		return err
 	})
 	if err != nil {
-		return "", fmt.Errorf("add friend: %w", err)
+		return "", fmt.Errorf("add friend %d of user %d: %w", friend, user, err)
 	}
 	return name, nil
 }
@@ -98,7 +98,7 @@ func (db *DB) DelFriend(ctx context.Context, user, friend int64) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("delete friend: %w", err)
+		return fmt.Errorf("delete friend %d of user %d: %w", friend, user, err)
 	}
 	return nil
 }
@@ -109,7 +109,7 @@ func (db *DB) Friends(ctx context.Context, user int64) ([]Friend, error) {
 	err := db.sql.Select(ctx, &l, `SELECT u.id, u.name, `+blocksMe+` AS hidden FROM friends f JOIN users u ON u.id = f.friend_id `+
 		friendPair+` WHERE f.user_id = ? ORDER BY f.friend_id`, user)
 	if err != nil {
-		return nil, fmt.Errorf("friends of %d: %w", user, err)
+		return nil, fmt.Errorf("list friends of user %d: %w", user, err)
 	}
 	return l, nil
 }
@@ -121,7 +121,7 @@ func (db *DB) AreFriends(ctx context.Context, a, b int64) (friends, hidden bool,
 		return false, false, nil
 	}
 	if err != nil {
-		return false, false, fmt.Errorf("friends %d and %d: %w", a, b, err)
+		return false, false, fmt.Errorf("check whether users %d and %d are friends: %w", a, b, err)
 	}
 	return true, hidden, nil
 }
@@ -147,7 +147,7 @@ func (db *DB) PresenceViewers(ctx context.Context, users []int64) ([]PresenceVie
 		})
 	})
 	if err != nil {
-		return nil, fmt.Errorf("presence viewers of %d users: %w", len(users), err)
+		return nil, fmt.Errorf("list presence viewers of %d users: %w", len(users), err)
 	}
 	return l, nil
 }
@@ -191,7 +191,7 @@ func (db *DB) Block(ctx context.Context, user, other int64, on bool) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("block: %w", err)
+		return fmt.Errorf("set block of user %d by user %d to %t: %w", other, user, on, err)
 	}
 	return nil
 }
@@ -205,7 +205,7 @@ func (db *DB) Blocked(ctx context.Context, by, whom int64) (bool, error) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("blocked: %w", err)
+		return false, fmt.Errorf("check whether user %d has blocked user %d: %w", by, whom, err)
 	}
 	return by != whom && blocks&p.blockBit(by) != 0, nil
 }
@@ -217,7 +217,7 @@ func (db *DB) Blockers(ctx context.Context, user int64) ([]int64, error) {
 		FROM members m JOIN conversations c ON c.id = m.conversation_id
 		WHERE m.user_id = ? AND c.blocks & CASE WHEN c.user_lo = ? THEN 2 ELSE 1 END <> 0`, user, user, user)
 	if err != nil {
-		return nil, fmt.Errorf("blockers of %d: %w", user, err)
+		return nil, fmt.Errorf("list users who have blocked user %d: %w", user, err)
 	}
 	return l, nil
 }

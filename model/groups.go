@@ -193,7 +193,7 @@ func (db *DB) KickMember(ctx context.Context, group, by, user int64) (version in
 		return db.removeMember(ctx, tx, group, user)
 	})
 	if err != nil {
-		return 0, fmt.Errorf("kick from group %d: %w", group, err)
+		return 0, fmt.Errorf("kick user %d from group %d: %w", user, group, err)
 	}
 	return version, nil
 }
@@ -248,7 +248,7 @@ func (db *DB) Groups(ctx context.Context, user int64) ([]Group, error) {
 	err := db.sql.Select(ctx, &l, `SELECT c.id, c.name, c.description, c.last_seq, c.size FROM members m
 		JOIN conversations c ON c.id = m.conversation_id WHERE m.user_id = ? AND c.kind = 2 ORDER BY m.conversation_id`, user)
 	if err != nil {
-		return nil, fmt.Errorf("groups of %d: %w", user, err)
+		return nil, fmt.Errorf("list groups of user %d: %w", user, err)
 	}
 	return l, nil
 }
@@ -264,7 +264,7 @@ func (db *DB) Members(ctx context.Context, group, after int64, limit int) ([]Mem
 		FROM members m JOIN conversations c ON c.id = m.conversation_id JOIN users u ON u.id = m.user_id
 		WHERE m.conversation_id = ? AND c.kind = 2 AND m.user_id > ? ORDER BY m.user_id`+db.d.Limit, group, after, limit)
 	if err != nil {
-		return nil, fmt.Errorf("members of group %d: %w", group, err)
+		return nil, fmt.Errorf("list members of group %d: %w", group, err)
 	}
 	return l, nil
 }
@@ -285,7 +285,7 @@ func (db *DB) MemberIDs(ctx context.Context, group int64) (version int64, member
 		err = ErrNotFound
 	}
 	if err != nil {
-		return 0, nil, fmt.Errorf("members of group %d: %w", group, err)
+		return 0, nil, fmt.Errorf("list members of group %d: %w", group, err)
 	}
 	for _, r := range rows {
 		version = r.Version

@@ -53,7 +53,7 @@ func (db *DB) LogHeads(ctx context.Context, convs []int64) ([]LogHead, error) {
 		})
 	})
 	if err != nil {
-		return nil, fmt.Errorf("log heads of %d conversations: %w", len(convs), err)
+		return nil, fmt.Errorf("read log heads of %d conversations: %w", len(convs), err)
 	}
 	return heads, nil
 }

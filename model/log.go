@@ -32,7 +32,7 @@ func (m *Message) scan(r *sql.Rows) error {
 func (db *DB) Page(ctx context.Context, conv, after int64, limit, maxBytes int) ([]Message, error) {
 	l, _, err := db.messages(ctx, maxBytes, db.pagesQuery(1), conv, after, limit)
 	if err != nil {
-		return nil, fmt.Errorf("page of %d after %d: %w", conv, after, err)
+		return nil, fmt.Errorf("read conversation %d after seq %d: %w", conv, after, err)
 	}
 	return l, nil
 }
@@ -47,7 +47,7 @@ func (db *DB) PageBefore(ctx context.Context, conv, before, floor int64, limit, 
 	l, _, err := db.messages(ctx, maxBytes, `SELECT `+messageColumns+` WHERE m.conversation_id = ? AND m.seq < ? AND m.seq >= ?
 		ORDER BY m.seq DESC`+db.d.Limit, conv, before, floor, limit)
 	if err != nil {
-		return nil, fmt.Errorf("page of %d before %d: %w", conv, before, err)
+		return nil, fmt.Errorf("read conversation %d before seq %d: %w", conv, before, err)
 	}
 	slices.Reverse(l)
 	return l, nil

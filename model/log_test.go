@@ -152,7 +152,7 @@ func TestVisibleRange(t *testing.T) {
 // Compares the log with a simple model, a list per conversation. The batches are
 // random, with repeats within and across them, and the store is reopened in
 // between.
-func TestLogModel(t *testing.T) {
+func TestLogAgainstModel(t *testing.T) {
 	t.Parallel()
 	for _, d := range dialects {
 		t.Run(d.name, func(t *testing.T) {

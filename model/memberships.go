@@ -16,8 +16,8 @@ type Membership struct {
 	Delivered, Read   int64 // the device has, and the user has read, messages up to this seq
 }
 
-// membershipColumns, to be followed by a condition on the device d, selects a
-// device's memberships: all groups, and the pairs with undelivered messages.
+// membershipColumns selects the memberships of a device: all groups, and the pairs
+// with undelivered messages. A condition on the device d must follow it.
 const membershipColumns = ` c.id, c.kind, COALESCE(c.user_lo, 0) AS lo, COALESCE(c.user_hi, 0) AS hi, c.last_seq, c.version,
 		m.joined_seq, m.read_seq, COALESCE(k.delivered_seq, 0) AS delivered
 	FROM devices d JOIN members m ON m.user_id = d.user_id JOIN conversations c ON c.id = m.conversation_id
@@ -43,7 +43,7 @@ func (db *DB) Memberships(ctx context.Context, user int64, device string) ([]Mem
 	var rows []membershipRow
 	err := db.sql.Select(ctx, &rows, `SELECT`+membershipColumns+`d.user_id = ? AND d.device = ? ORDER BY m.conversation_id`, user, device)
 	if err != nil {
-		return nil, fmt.Errorf("memberships of %d: %w", user, err)
+		return nil, fmt.Errorf("read memberships of user %d: %w", user, err)
 	}
 	l := make([]Membership, 0, len(rows))
 	for i := range rows {
@@ -79,7 +79,7 @@ func (db *DB) TokenMemberships(ctx context.Context, tokenHash []byte, user int64
 		err = db.used(&t)
 	}
 	if err != nil {
-		return User{}, "", nil, fmt.Errorf("token: %w", err)
+		return User{}, "", nil, fmt.Errorf("look up token: %w", err)
 	}
 	return t.User, t.Device, memberships, nil
 }

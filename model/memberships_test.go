@@ -273,7 +273,7 @@ func TestCursorInterval(t *testing.T) {
 }
 
 // When many sessions end at once, their calls of Flush share transactions.
-func TestFlushShares(t *testing.T) {
+func TestFlushSharesTransactions(t *testing.T) {
 	onSQLite(t, func(t *testing.T, h *harness) {
 		const n = 300
 		u := h.users(n)
@@ -311,7 +311,7 @@ func TestFlushShares(t *testing.T) {
 
 // A cursor is visible at any moment on its way from memory to the database: a
 // login never finds a lower one than before.
-func TestCursorsSeen(t *testing.T) {
+func TestCursorsStayVisible(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		const n = 300
 		u := h.users(2)
@@ -350,7 +350,7 @@ func TestCursorsSeen(t *testing.T) {
 }
 
 // A cursor that can't be written stays pending and visible, and is written later.
-func TestCursorsNotWritten(t *testing.T) {
+func TestCursorsStayPending(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(2)
 		g := h.group(u...)

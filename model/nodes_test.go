@@ -136,7 +136,7 @@ func TestNodesRepeats(t *testing.T) {
 // While another node has a conversation locked, messages of other conversations
 // are stored. Those of the locked one fail after a while, and can be stored once it
 // is unlocked.
-func TestNodeHolds(t *testing.T) {
+func TestNodeHoldsLock(t *testing.T) {
 	t.Parallel()
 	h := nodes(t, 1)[0]
 	u := h.users(3)
@@ -335,7 +335,7 @@ func (h *harness) count(query string, args ...any) (n int64) {
 
 // Messages of a conversation that is locked for a moment are stored afterwards, in
 // order.
-func TestNodeHoldsBriefly(t *testing.T) {
+func TestNodeHoldsLockBriefly(t *testing.T) {
 	h := nodes(t, 1)[0]
 	u := h.users(2)
 	g, other := h.group(u...), h.group(u...)

@@ -8,7 +8,7 @@ import (
 )
 
 // Open's error about an invalid SQLiteSync quotes the value.
-func TestWrongSync(t *testing.T) {
+func TestInvalidSync(t *testing.T) {
 	_, err := Open(context.Background(), Options{DB: "sqlite:" + filepath.Join(t.TempDir(), "c.db"), SQLiteSync: "off"})
 	if err == nil || !strings.Contains(err.Error(), `"off"`) {
 		t.Errorf("Open with SQLiteSync off: error %v, want one that quotes it", err)

@@ -17,7 +17,7 @@ func (db *DB) Ban(ctx context.Context, id int64, on bool) error {
 		return db.revoke(ctx, tx, id)
 	})
 	if err != nil {
-		return fmt.Errorf("ban user %d: %w", id, err)
+		return fmt.Errorf("set ban of user %d to %t: %w", id, on, err)
 	}
 	return nil
 }
@@ -141,7 +141,7 @@ func (db *DB) revoke(ctx context.Context, tx *sqlx.Tx, user int64) error {
 func (db *DB) Revocations(ctx context.Context, after int64) (last int64, users []int64, err error) {
 	if after < 0 {
 		if err := db.get(ctx, &last, `SELECT COALESCE(MAX(id), 0) FROM revocations`); err != nil {
-			return 0, nil, fmt.Errorf("revocations: %w", err)
+			return 0, nil, fmt.Errorf("read revocations: %w", err)
 		}
 		return last, nil, nil
 	}
@@ -150,7 +150,7 @@ func (db *DB) Revocations(ctx context.Context, after int64) (last int64, users [
 		User int64 `db:"user_id"`
 	}
 	if err := db.sql.Select(ctx, &rows, `SELECT id, user_id FROM revocations WHERE id > ? ORDER BY id LIMIT ?`, after, revokedRows); err != nil {
-		return 0, nil, fmt.Errorf("revocations: %w", err)
+		return 0, nil, fmt.Errorf("read revocations: %w", err)
 	}
 	last = after
 	for _, r := range rows {

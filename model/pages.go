@@ -27,7 +27,7 @@ func (db *DB) Pages(ctx context.Context, pages []PageRequest, maxBytes int) ([]M
 		n := min(len(pages), maxPages)
 		l, full, err := db.readPages(ctx, pages[:n], maxBytes)
 		if err != nil {
-			return nil, fmt.Errorf("pages of %d conversations: %w", n, err)
+			return nil, fmt.Errorf("read pages of %d conversations: %w", n, err)
 		}
 		all, pages = append(all, l...), pages[n:]
 		if full {

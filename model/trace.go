@@ -73,7 +73,7 @@ const tracedConversation = `SELECT id, kind, COALESCE(user_lo, 0) AS lo, COALESC
 // TraceGroup finds a group, even a dismissed one. Errors: ErrNotFound.
 func (db *DB) TraceGroup(ctx context.Context, id int64) (c TracedConversation, err error) {
 	if err := db.get(ctx, &c, tracedConversation+`id = ? AND kind = 2`, id); err != nil {
-		return c, fmt.Errorf("group %d: %w", id, err)
+		return c, fmt.Errorf("find group %d: %w", id, err)
 	}
 	return c, nil
 }
@@ -83,7 +83,7 @@ func (db *DB) TraceGroup(ctx context.Context, id int64) (c TracedConversation, e
 func (db *DB) TracePair(ctx context.Context, a, b int64) (c TracedConversation, err error) {
 	p := pairOf(a, b)
 	if err := db.get(ctx, &c, tracedConversation+`user_lo = ? AND user_hi = ?`, p.lo, p.hi); err != nil {
-		return c, fmt.Errorf("conversation of users %d and %d: %w", a, b, err)
+		return c, fmt.Errorf("find conversation of users %d and %d: %w", a, b, err)
 	}
 	return c, nil
 }
@@ -94,7 +94,7 @@ const tracedMessage = `SELECT m.seq, m.sender_id, u.name, m.created_at, m.cid, L
 // TraceSeq finds a message by its seq. Errors: ErrNotFound.
 func (db *DB) TraceSeq(ctx context.Context, conv, seq int64) (m TracedMessage, err error) {
 	if err := db.get(ctx, &m, tracedMessage+`m.seq = ?`, conv, seq); err != nil {
-		return m, fmt.Errorf("seq %d of conversation %d: %w", seq, conv, err)
+		return m, fmt.Errorf("find seq %d in conversation %d: %w", seq, conv, err)
 	}
 	return m, nil
 }
@@ -102,7 +102,7 @@ func (db *DB) TraceSeq(ctx context.Context, conv, seq int64) (m TracedMessage, e
 // TraceCID finds a message by its sender's cid. Errors: ErrNotFound.
 func (db *DB) TraceCID(ctx context.Context, conv, sender int64, cid []byte) (m TracedMessage, err error) {
 	if err := db.get(ctx, &m, tracedMessage+`m.sender_id = ? AND m.cid = ?`, conv, sender, cid); err != nil {
-		return m, fmt.Errorf("cid %q of user %d in conversation %d: %w", cid, sender, conv, err)
+		return m, fmt.Errorf("find cid %q of user %d in conversation %d: %w", cid, sender, conv, err)
 	}
 	return m, nil
 }
@@ -121,7 +121,7 @@ func (db *DB) TraceMembers(ctx context.Context, conv, after int64, limit int) ([
 		FROM members m JOIN users u ON u.id = m.user_id
 		WHERE m.conversation_id = ? AND m.user_id > ? ORDER BY m.user_id LIMIT ?`, conv, after, limit)
 	if err != nil || len(l) == 0 {
-		return nil, errOr(err, "members of conversation %d", conv)
+		return nil, errOr(err, "list members of conversation %d", conv)
 	}
 	at := make(map[int64]*TracedMember, len(l))
 	for i := range l {
@@ -134,7 +134,7 @@ func (db *DB) TraceMembers(ctx context.Context, conv, after int64, limit int) ([
 		WHERE m.conversation_id = ? AND m.user_id > ? AND m.user_id <= ?) ORDER BY d.user_id, d.device`,
 		conv, conv, after, l[len(l)-1].User)
 	if err != nil {
-		return nil, errOr(err, "devices of members of conversation %d", conv)
+		return nil, errOr(err, "list devices of members of conversation %d", conv)
 	}
 	for _, d := range devices {
 		if m := at[d.User]; m != nil { // nil: joined between the two queries
@@ -158,14 +158,14 @@ func (db *DB) TraceUser(ctx context.Context, conv, user int64) (TracedMember, er
 		err = ErrNotFound
 	}
 	if err != nil {
-		return TracedMember{}, errOr(err, "user %d in conversation %d", user, conv)
+		return TracedMember{}, errOr(err, "find user %d in conversation %d", user, conv)
 	}
 	m := l[0]
 	m.Member = member
 	pending := db.pendingOf(l) // before the read
 	var devices []TracedDevice
 	if err := db.sql.Select(ctx, &devices, tracedDevices+`= ? ORDER BY d.device`, conv, user); err != nil {
-		return TracedMember{}, errOr(err, "devices of user %d", user)
+		return TracedMember{}, errOr(err, "list devices of user %d", user)
 	}
 	for _, d := range devices {
 		m.add(d, conv, pending[user])

@@ -42,7 +42,7 @@ func (db *DB) UserByID(ctx context.Context, id int64) (User, error) {
 	var u User
 	err := db.get(ctx, &u, `SELECT id, name, password_hash, banned FROM users WHERE id = ? AND deleted = 0`, id)
 	if err != nil {
-		return User{}, fmt.Errorf("user %d: %w", id, err)
+		return User{}, fmt.Errorf("find user %d: %w", id, err)
 	}
 	return u, nil
 }
@@ -52,7 +52,7 @@ func (db *DB) UserByNameKey(ctx context.Context, key string) (User, error) {
 	var u User
 	err := db.get(ctx, &u, `SELECT id, name, password_hash, banned FROM users WHERE name_key = ?`, key)
 	if err != nil {
-		return User{}, fmt.Errorf("user by name: %w", err)
+		return User{}, fmt.Errorf("find user by name: %w", err)
 	}
 	return u, nil
 }
@@ -65,7 +65,7 @@ func (db *DB) SetHash(ctx context.Context, id int64, old, new string) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("set hash of user %d: %w", id, err)
+		return fmt.Errorf("set password hash of user %d: %w", id, err)
 	}
 	return nil
 }

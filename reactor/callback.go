@@ -33,7 +33,7 @@ func (l *loop) recovered(t Turn, c *Conn, what string) {
 		return
 	}
 	l.r.count.panics.Inc()
-	l.r.log.Error("panic on a loop", "in", what, "panic", v, "stack", string(debug.Stack()))
+	l.r.log.Error("panic on an event loop", "in", what, "panic", v, "stack", string(debug.Stack()))
 	if c != nil {
 		c.finish(t)
 	}

@@ -161,7 +161,7 @@ func (c *Conn) release(t Turn) {
 func (c *Conn) close(t Turn) {
 	if c.open {
 		if err := c.l.el.Close(c.gc); err != nil {
-			c.l.r.log.Debug("close", "addr", c.addr, "err", err)
+			c.l.r.log.Debug("couldn't close a connection", "addr", c.addr, "err", err)
 		}
 	}
 }

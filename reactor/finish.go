@@ -59,7 +59,7 @@ func (c *Conn) shutdown(t Turn) {
 	}
 	c.shut = true
 	if err := unix.Shutdown(c.gc.Fd(), unix.SHUT_WR); err != nil {
-		c.l.r.log.Debug("shut down", "addr", c.addr, "err", err)
+		c.l.r.log.Debug("couldn't shut down a connection", "addr", c.addr, "err", err)
 	}
 }
 

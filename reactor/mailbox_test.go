@@ -215,7 +215,7 @@ func TestMailboxFull(t *testing.T) {
 	}
 }
 
-// nonce is the body of a frame in TestComingAndGoing: the connection that it is for,
+// nonce is the body of a frame in TestConnectionChurn: the connection that it is for,
 // its sender, and the sender's number of the frame.
 type nonce struct {
 	To   uint64 `json:"to"`
@@ -227,7 +227,7 @@ type nonce struct {
 // reaches a wrong connection, and each sender's frames arrive in order. (gnet alone
 // writes to the file descriptor of a closed connection, which may belong to another
 // user by then.)
-func TestComingAndGoing(t *testing.T) {
+func TestConnectionChurn(t *testing.T) {
 	const senders, clients, lives = 4, 8, 60
 	var (
 		mu    sync.Mutex
@@ -297,7 +297,7 @@ func TestComingAndGoing(t *testing.T) {
 	sending.Wait()
 }
 
-// stormClient is a short-lived client of TestComingAndGoing. It asks for its number,
+// stormClient is a short-lived client of TestConnectionChurn. It asks for its number,
 // and checks the next few frames.
 func stormClient(r *Reactor, life int) error {
 	nc, err := net.Dial("tcp", r.Addr().String())

@@ -122,8 +122,8 @@ func (c *Conn) RefusalPending(t Turn) {
 	}
 }
 
-// throttled returns the rest of the wait for another frame of the client, or 0 if
-// the wait is over.
+// throttled handles another frame of a throttled connection. It returns how long
+// the client still has to wait, or 0 if the wait is over.
 func (c *Conn) throttled(t Turn) time.Duration {
 	w, r, now := c.throttle, c.l.r, c.l.now
 	wait := w.until.Sub(now)

@@ -14,7 +14,7 @@ import (
 	"chatd/proto"
 )
 
-// clock is a clock that only sleep moves.
+// clock is a test clock. Only sleep moves it.
 type clock struct{ ns atomic.Int64 }
 
 func (k *clock) now() time.Time        { return time.Unix(1_700_000_000, k.ns.Load()) }

@@ -10,7 +10,7 @@ import (
 // With any sequence of adding, moving and removing timers, each timer runs once, never
 // early, and on the first tick after its time. That holds across rotations of the wheel
 // and after long delays.
-func TestWheel(t *testing.T) {
+func TestTimerWheel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var w timerWheelOnLoop
 		start := time.Unix(1_000_000, 0)

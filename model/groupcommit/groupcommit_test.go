@@ -12,7 +12,7 @@ import (
 )
 
 // Messages that arrive while a transaction runs share the next one.
-func TestMessagesGather(t *testing.T) {
+func TestMessagesShareTransaction(t *testing.T) {
 	run(t, 1, false, Config{}, func(t *testing.T, h *harness) {
 		release := make(chan struct{})
 		var sizes []int
@@ -49,7 +49,7 @@ func TestLockTimeoutWithoutWaiter(t *testing.T) {
 
 // MaxBatch and MaxBatchBytes limit a transaction. A message above MaxBatchBytes has
 // a transaction of its own.
-func TestBatchBounds(t *testing.T) {
+func TestBatchLimits(t *testing.T) {
 	big := toGroup(9, 9, "big")
 	big.Body = make([]byte, 10_000)
 	run(t, 1, false, Config{MaxBatch: 5, MaxBatchBytes: 1000}, func(t *testing.T, h *harness) {

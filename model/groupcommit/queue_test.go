@@ -16,7 +16,7 @@ func from(sender int64, n int) []*Append {
 
 // If many messages wait, a batch has at most maxPerSender messages of one sender,
 // so that it has room for other senders.
-func TestTakeIsShared(t *testing.T) {
+func TestTakeIsFair(t *testing.T) {
 	q := newQueue(1, 10_000, 1<<20)
 	for _, put := range [][]*Append{from(1, 256), from(2, 3), from(3, 100)} {
 		if err := q.put(put); err != nil {
@@ -88,7 +88,7 @@ func TestTakeKeepsOrder(t *testing.T) {
 
 // With very many messages of a single sender, one take looks at a limited number
 // of them, and all are taken in the end.
-func TestTakeSkipsSoMany(t *testing.T) {
+func TestTakeIsBounded(t *testing.T) {
 	q := newQueue(1, 100_000, 64<<20)
 	if err := q.put(append(from(1, 3*maxSkipped), from(2, 1)...)); err != nil {
 		t.Fatal(err)

@@ -25,9 +25,9 @@ func (db *DB) provider(pool *sqlx.DB, all fs.FS) (*goose.Provider, error) {
 	return p, nil
 }
 
-// migrate brings the schema up to date. Migrations only add to it, so that a
-// release still works while a newer one runs on the same database. A program
-// that starts refuses a newer schema all the same: it can't know what has changed.
+// migrate brings the schema up to date. Migrations only add to it, so an older
+// release keeps working while a newer one runs on the same database. But a program
+// that starts refuses a newer schema, as it can't know what has changed.
 func (db *DB) migrate(ctx context.Context, files fs.FS) error {
 	unlock, err := db.lockSchema(ctx)
 	if err != nil {

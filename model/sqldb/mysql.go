@@ -17,7 +17,7 @@ import (
 	"github.com/pressly/goose/v3"
 )
 
-// Timeouts and limits of MySQL connections. Plain numbers of time are seconds.
+// Timeouts and limits of MySQL connections.
 const (
 	mysqlDial      = 2 * time.Second
 	mysqlIO        = 6 * time.Second // one read or write on a connection; longer than any lock wait

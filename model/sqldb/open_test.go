@@ -11,8 +11,8 @@ import (
 	"testing/fstest"
 )
 
-// Open's errors are one line that names the database and the problem, and contains
-// no password.
+// Open's errors are one line, name the database and the problem, and contain no
+// password.
 func TestOpenErrors(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, content string) string {

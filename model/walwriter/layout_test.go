@@ -48,8 +48,8 @@ func goList(t *testing.T, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// The versions are those that walwriter was checked with. An upgrade needs the steps
-// of whatToDo, even if all other tests pass.
+// The libraries have the versions that walwriter was checked with. An upgrade needs
+// the steps of whatToDo, even if all other tests pass.
 func TestVersions(t *testing.T) {
 	for module, want := range map[string]string{"modernc.org/sqlite": checkedSQLite, "modernc.org/libc": checkedLibc} {
 		if got := goList(t, "-m", "-f", "{{.Version}}{{with .Replace}} replaced by {{.Path}}{{end}}", module); got != want {

@@ -67,7 +67,7 @@ func same(t *testing.T, rows int, dbs ...*sql.DB) {
 // Other connections see each commit at once, and the database is the same when it is
 // opened without this VFS. Some transactions have one page, some are larger than the
 // buffer, some are rolled back, and some read pages that they have spilled.
-func TestSameDatabase(t *testing.T) {
+func TestDatabaseIsTheSame(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.db")
 	ours := open(t, path, "&vfs="+Name)
 	exec(t, ours, `CREATE TABLE t (id INTEGER PRIMARY KEY, body BLOB NOT NULL)`)

@@ -13,7 +13,7 @@ import (
 // While the database is away, operations fail within seconds. Once it is back,
 // everything works without a restart, and no message that was answered as stored
 // is lost or duplicated.
-func TestDatabaseAway(t *testing.T) {
+func TestDatabaseUnavailable(t *testing.T) {
 	t.Parallel()
 	for _, way := range []string{"killed", "frozen"} {
 		t.Run(way, func(t *testing.T) {

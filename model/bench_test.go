@@ -64,7 +64,7 @@ func benchmarkAppend(b *testing.B, o Options, nodes int, cid func(i int) []byte,
 	body := make([]byte, 150)
 	for i := range convs * window {
 		a := &Append{Sender: users[i%convs], Peer: users[i%convs+1], Body: body}
-		if nodes > 1 && i/convs%2 == 0 { // both of a pair write, on two nodes
+		if nodes > 1 && i/convs%2 == 0 { // both users of a pair write, on two nodes
 			a.Sender, a.Peer = a.Peer, a.Sender
 		}
 		next <- a

@@ -31,11 +31,11 @@ func TestFriends(t *testing.T) {
 		want(t, h.Block(ctx, u[2], u[0], true), nil)
 		_, err = h.AddFriend(ctx, u[0], u[2], 2)
 		want(t, err, ErrNotAllowed)
-		_, err = h.AddFriend(ctx, u[2], u[0], 2) // the blocker may
+		_, err = h.AddFriend(ctx, u[2], u[0], 2) // the blocker may add the blocked user
 		want(t, err, nil)
 		_, err = h.AddFriend(ctx, u[0], u[3], 2)
 		want(t, err, ErrFull)
-		_, err = h.AddFriend(ctx, u[3], u[0], 2) // theirs is full
+		_, err = h.AddFriend(ctx, u[3], u[0], 2) // the friend has too many friends
 		want(t, err, ErrFull)
 		l, err := h.Friends(ctx, u[0])
 		want(t, err, nil)

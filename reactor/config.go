@@ -43,7 +43,7 @@ type Config struct {
 	Linger        time.Duration  `kong:"-"` // how long a graceful close may take
 
 	MaxHeld       int `group:"buffers" name:"max-held" type:"size" default:"1MiB" placeholder:"SIZE" help:"Bytes of requests held back per connection. A connection above it is closed as abuse."`
-	MaxHeldAll    int `group:"buffers" name:"max-held-all" type:"size" default:"256MiB" placeholder:"SIZE" help:"Bytes held back for all connections. Above it, a connection with more than an equal share is closed as slow."` // and with more than one frame
+	MaxHeldAll    int `group:"buffers" name:"max-held-all" type:"size" default:"256MiB" placeholder:"SIZE" help:"Bytes held back for all connections. Above it, a connection with more than an equal share is closed as slow."` // each may have one frame held in any case
 	MaxWaiting    int `group:"buffers" name:"max-waiting" type:"size" default:"1MiB" placeholder:"SIZE" help:"Bytes waiting to be sent per connection. A connection above it is closed as slow."`
 	MaxWaitingAll int `group:"buffers" name:"max-waiting-all" type:"size" default:"512MiB" placeholder:"SIZE" help:"Bytes waiting to be sent on all connections, divided among the loops. Above it, the connections with the most are closed as slow."`
 	MaxMailbox    int `kong:"-"` // bytes queued for one loop; beyond that, the receiver of a frame gets KICK "slow". PostDroppable fails at half of it

@@ -53,7 +53,7 @@ type connOnLoop struct {
 	frames       limit.Bucket
 	bytes        limit.Bucket
 	beforeLogin  limit.Bucket // frames before login
-	size         int          // of the frame at hand
+	size         int          // bytes of the current frame
 	badFramesRow int          // bad frames in a row
 
 	discarded int // bytes read and discarded after the end

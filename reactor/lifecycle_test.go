@@ -465,7 +465,7 @@ func TestStopUnderLoad(t *testing.T) {
 					return true
 				})
 				r.Each(func(t Turn, c *Conn) { say(t, c, "each") })
-				time.Sleep(time.Millisecond) // sends at this rate
+				time.Sleep(time.Millisecond) // the rate of sending
 			}
 		})
 	}

@@ -19,7 +19,7 @@ type shard struct {
 	wake    chan struct{} // holds a value after something has changed
 
 	perSender map[int64]int // messages that the current take has taken
-	skipped   []entry       // entries that the current take has passed over
+	skipped   []entry       // entries that the current take has skipped
 }
 
 type entry struct {

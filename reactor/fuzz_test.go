@@ -139,7 +139,8 @@ func FuzzWebSocket(f *testing.F) {
 }
 
 // Go's HTTP client can parse every answer to an HTTP request. If the answer is an
-// upgrade, the request asked for one, by Go's HTTP server, and from an allowed origin.
+// upgrade, Go's HTTP server also reads the request as a GET of the WebSocket path,
+// from an allowed origin.
 func FuzzHandshake(f *testing.F) {
 	rest := strings.TrimPrefix(handshakeText, handshakeStart)
 	for _, headers := range []string{"", "Origin: https://chat.example\r\n", "Origin: https://evil.example\r\n", "Origin: null\r\n",

@@ -215,9 +215,9 @@ func TestMailboxFull(t *testing.T) {
 	}
 }
 
-// nonce is the body of a frame in TestConnectionChurn: the connection that it is for,
-// its sender, and the sender's number of the frame.
-type nonce struct {
+// churnFrame is the body of a frame in TestConnectionChurn: the connection that it is
+// for, its sender, and its number among the sender's frames.
+type churnFrame struct {
 	To   uint64 `json:"to"`
 	From int    `json:"from"`
 	N    int    `json:"n"`
@@ -266,7 +266,7 @@ func TestConnectionChurn(t *testing.T) {
 				}
 				mu.Unlock()
 				for id, p := range batch {
-					body, err := json.Marshal(nonce{id, s, n})
+					body, err := json.Marshal(churnFrame{id, s, n})
 					if err != nil {
 						panic(err)
 					}
@@ -285,7 +285,7 @@ func TestConnectionChurn(t *testing.T) {
 	for range clients {
 		wg.Go(func() {
 			for life := range lives {
-				if err := stormClient(r, life); err != nil {
+				if err := churnClient(r, life); err != nil {
 					t.Error(err)
 					return
 				}
@@ -297,9 +297,9 @@ func TestConnectionChurn(t *testing.T) {
 	sending.Wait()
 }
 
-// stormClient is a short-lived client of TestConnectionChurn. It asks for its number,
+// churnClient is a short-lived client of TestConnectionChurn. It asks for its number,
 // and checks the next few frames.
-func stormClient(r *Reactor, life int) error {
+func churnClient(r *Reactor, life int) error {
 	nc, err := net.Dial("tcp", r.Addr().String())
 	if err != nil {
 		return err
@@ -326,7 +326,7 @@ func stormClient(r *Reactor, life int) error {
 		}
 		var m struct {
 			message
-			nonce
+			churnFrame
 		}
 		if err := json.Unmarshal(body, &m); err != nil {
 			return fmt.Errorf("decode %q: %w", body, err)

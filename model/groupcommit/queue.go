@@ -136,7 +136,7 @@ func (s *shard) finishTake(end int) {
 	}
 }
 
-// addDeferred counts messages as waiting that a writer defers.
+// addDeferred counts deferred messages as waiting.
 func (q *queue) addDeferred(batch []*Append) { q.count(batch, +1) }
 
 // removeDeferred undoes addDeferred.

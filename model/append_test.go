@@ -39,17 +39,17 @@ func TestAppendGapless(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		latest := make(map[[2]int64]int64) // of conversation and sender
+		latest := make(map[[2]int64]int64) // seq by conversation and sender
 		convs := make(map[int64]bool)
 		for i := range all {
 			h.await(all[i]...)
 			for _, a := range all[i] {
 				if a.Err != nil || !a.Stored || a.Time == 0 {
-					t.Fatalf("%+v, want it stored with a time", a)
+					t.Fatalf("%s; want it stored with a time", show(a))
 				}
 				k := [2]int64{a.Conv, a.Sender}
 				if a.Seq <= latest[k] {
-					t.Fatalf("a sender's message has seq %d, its next one %d; want a higher one", latest[k], a.Seq)
+					t.Fatalf("seq %d of a sender's message %q, want above that of the previous one, %d", a.Seq, a.CID, latest[k])
 				}
 				latest[k] = a.Seq
 				convs[a.Conv] = true
@@ -59,7 +59,7 @@ func TestAppendGapless(t *testing.T) {
 		for c := range convs {
 			for i, m := range h.log(c) {
 				if m.Seq != int64(i+1) {
-					t.Fatalf("conversation %d: seq %d, want %d", c, m.Seq, i+1)
+					t.Fatalf("conversation %d: message %d has seq %d, want %d", c, i, m.Seq, i+1)
 				}
 				stored++
 			}
@@ -70,7 +70,7 @@ func TestAppendGapless(t *testing.T) {
 	})
 }
 
-// The sink gets each conversation's messages in the order of their seq: package
+// The sink gets a conversation's messages in the order of their seqs, as package
 // service pushes them in that order.
 func TestSinkOrder(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
@@ -87,14 +87,14 @@ func TestSinkOrder(t *testing.T) {
 		h.await(batch...)
 		for i, a := range h.sunk {
 			if a != batch[i] || a.Seq != int64(i+1) || a.Last < a.Seq {
-				t.Fatalf("the sink got as number %d: %+v, want %+v with seq %d", i, a, batch[i], i+1)
+				t.Fatalf("message %d in the sink: %s\nwant %q with seq %d", i, show(a), batch[i].CID, i+1)
 			}
 		}
 	})
 }
 
 // Law 4: a repeated cid gets the first answer, with or without Retry, alone or
-// among others, and after a restart.
+// in a batch with others, and after a restart.
 func TestRepeats(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(2)
@@ -103,7 +103,7 @@ func TestRepeats(t *testing.T) {
 		same := func(what string, a *Append) {
 			t.Helper()
 			if a.Err != nil || a.Stored || a.Seq != first.Seq || a.Time != first.Time || a.Conv != first.Conv {
-				t.Fatalf("%s: %+v, want as %+v", what, a, first)
+				t.Fatalf("repeat, %s: %s\nwant the answer of %s", what, show(a), show(first))
 			}
 		}
 		repeat := func(retry bool) *Append {
@@ -114,23 +114,23 @@ func TestRepeats(t *testing.T) {
 		for _, retry := range []bool{true, false} {
 			a := repeat(retry)
 			h.store(a)
-			same(fmt.Sprint("alone, retry ", retry), a)
+			same(fmt.Sprintf("alone, Retry=%t", retry), a)
 		}
 		h.reopen()
 		h.pass(1e9)
-		// Among other messages, which must be stored.
+		// In a batch with other messages, which must be stored.
 		for _, retry := range []bool{true, false} {
 			before, after := toPeer(u[0], u[1], fmt.Sprint("before", retry)), toPeer(u[1], u[0], fmt.Sprint("after", retry))
 			a, b := repeat(retry), repeat(!retry)
 			h.store(before, a, b, after)
-			same("among others", a)
-			same("twice among others", b)
+			same("in a batch", a)
+			same("twice in a batch", b)
 			if !before.Stored || !after.Stored || after.Seq != before.Seq+1 || a.Last != after.Seq {
-				t.Fatalf("before and after a repeat:\n%+v\n%+v\nwant both stored, with consecutive seqs", before, after)
+				t.Fatalf("messages around a repeat:\n%s\n%s\nwant both stored, with consecutive seqs", show(before), show(after))
 			}
 		}
 		if n := len(h.log(first.Conv)); n != 5 {
-			t.Fatalf("%d messages stored, want 5", n)
+			t.Fatalf("%d messages in the log, want 5", n)
 		}
 	})
 }
@@ -143,7 +143,7 @@ func TestRepeatsInBatch(t *testing.T) {
 		b.Retry = true
 		h.store(a, b, c)
 		if !a.Stored || b.Stored || c.Stored || a.Seq != 1 || b.Seq != 1 || c.Seq != 1 || c.Err != nil || b.Err != nil {
-			t.Fatalf("three of the same cid:\n%+v\n%+v\n%+v\nwant the first stored, and its answer for all", a, b, c)
+			t.Fatalf("three messages with one cid:\n%s\n%s\n%s\nwant only the first stored, and seq 1 for all", show(a), show(b), show(c))
 		}
 		if n := h.metric("chatd_model_rollbacks_total"); n != 0 {
 			t.Fatalf("%d rollbacks, want 0", n)
@@ -177,7 +177,7 @@ func TestRepeatsConcurrent(t *testing.T) {
 					stored++
 				}
 				if a.Err != nil || a.Seq != all[0][i].Seq {
-					t.Fatalf("cid %d:\n%+v\n%+v\nwant the same seq", i, a, all[0][i])
+					t.Fatalf("one cid from two goroutines:\n%s\n%s\nwant the same seq", show(a), show(all[0][i]))
 				}
 			}
 			if stored != 1 {
@@ -190,7 +190,7 @@ func TestRepeatsConcurrent(t *testing.T) {
 	})
 }
 
-// A cid belongs to its sender and conversation, and is compared as bytes.
+// A cid is unique per sender and conversation, and is compared byte by byte.
 func TestCIDs(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(2)
@@ -204,16 +204,16 @@ func TestCIDs(t *testing.T) {
 		h.store(batch...)
 		for i, a := range batch {
 			if !a.Stored || a.Err != nil {
-				t.Errorf("number %d: %+v, want it stored", i, a)
+				t.Errorf("message %d: %s; want it stored", i, show(a))
 			}
 		}
 		if last := batch[4].Last; last != 5 {
-			t.Errorf("last seq of the pair is %d, want 5", last)
+			t.Errorf("last seq of the pair = %d, want 5", last)
 		}
 	})
 }
 
-// Bodies and cids come back byte for byte.
+// Bodies and cids are stored byte for byte.
 func TestBodies(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(2)
@@ -227,14 +227,15 @@ func TestBodies(t *testing.T) {
 		h.reopen()
 		for i, m := range h.log(batch[0].Conv) {
 			if !bytes.Equal(m.Body, batch[i].Body) || !bytes.Equal(m.CID, batch[i].CID) || m.Sender != u[0] || m.Time != batch[i].Time {
-				t.Errorf("%d: %.60q, want %.60q", i, m.Body, batch[i].Body)
+				t.Errorf("message %d: cid %q, body %.60q, sender %d, time %d; want %q, %.60q, %d, %d",
+					i, m.CID, m.Body, m.Sender, m.Time, batch[i].CID, batch[i].Body, u[0], batch[i].Time)
 			}
 		}
 	})
 }
 
-// A message that may not be stored gets its error, and no other message fails
-// with it.
+// A message that may not be stored gets an error, and doesn't fail the other
+// messages of its batch.
 func TestRefusals(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx := context.Background()
@@ -260,35 +261,35 @@ func TestRefusals(t *testing.T) {
 		}{
 			{"blocked", toPeer(u[2], u[1], "1"), ErrNotAllowed},
 			{"blocker", toPeer(u[1], u[2], "1"), nil},
-			{"no member", toGroup(u[3], g, "1"), ErrNotAllowed},
+			{"not a member", toGroup(u[3], g, "1"), ErrNotAllowed},
 			{"member", toGroup(u[1], g, "1"), nil},
-			{"dismissed", toGroup(u[0], dismissed, "1"), ErrNotFound},
+			{"dismissed group", toGroup(u[0], dismissed, "1"), ErrNotFound},
 			{"no such group", toGroup(u[0], 9999, "1"), ErrNotFound},
-			{"a pair as group", toGroup(u[0], pairConv, "1"), ErrNotFound},
+			{"pair's conversation ID as group", toGroup(u[0], pairConv, "1"), ErrNotFound},
 			{"no such peer", toPeer(u[0], 9999, "1"), ErrNotFound},
 			{"deleted peer", toPeer(u[0], u[5], "1"), ErrNotFound},
-			{"deleted peer, never spoken to", toPeer(u[3], u[5], "1"), ErrNotFound},
+			{"deleted peer without a conversation", toPeer(u[3], u[5], "1"), ErrNotFound},
 			{"deleted sender", toPeer(u[5], u[0], "1"), ErrNotFound},
-			{"neither", none, groupcommit.ErrMalformed},
+			{"neither group nor peer", none, groupcommit.ErrMalformed},
 			{"repeat to a deleted peer", &Append{Sender: u[0], Peer: u[5], CID: []byte("before"), Body: []byte("x"), Retry: true}, nil},
 		} {
 			good1, good2 := toPeer(u[0], u[4], c.what), toGroup(u[0], g, c.what)
 			h.store(good1, c.a, good2)
 			if !errors.Is(c.a.Err, c.want) {
-				t.Errorf("%s: %v, want %v", c.what, c.a.Err, c.want)
+				t.Errorf("%s: error %v, want %v", c.what, c.a.Err, c.want)
 			}
 			if c.a.Err != nil && (c.a.Stored || c.a.Seq != 0 || c.a.Conv != 0) {
-				t.Errorf("%s: %+v, want no seq and no conversation", c.what, c.a)
+				t.Errorf("%s: %s; want no seq and no conversation", c.what, show(c.a))
 			}
 			if !good1.Stored || !good2.Stored {
-				t.Errorf("%s: other messages failed: %v, %v", c.what, good1.Err, good2.Err)
+				t.Errorf("%s: other messages of the batch:\n%s\n%s\nwant both stored", c.what, show(good1), show(good2))
 			}
 		}
 	})
 }
 
-// Memberships are cached. A change must take effect with the next append, even
-// if another process made it. The same goes for blocks.
+// Memberships are cached, but a change takes effect with the next append, even if
+// another process made it. The same holds for blocks.
 func TestRulesChange(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx := context.Background()
@@ -310,7 +311,7 @@ func TestRulesChange(t *testing.T) {
 		refused := func(err error) {
 			t.Helper()
 			if !errors.Is(err, ErrNotAllowed) {
-				t.Fatalf("%v, want ErrNotAllowed", err)
+				t.Fatalf("append: error %v, want ErrNotAllowed", err)
 			}
 		}
 		must(send(toGroup(u[1], g, "")))
@@ -353,13 +354,13 @@ func TestRepeatAfterLeaving(t *testing.T) {
 		b.Retry = true
 		h.store(b)
 		if b.Err != nil || b.Seq != a.Seq || b.Stored {
-			t.Fatalf("%+v, want the answer %+v", b, a)
+			t.Fatalf("repeat after leaving: %s\nwant the answer of %s", show(b), show(a))
 		}
 	})
 }
 
-// Joining and appending use the same lock: a message has a seq above joined_seq
-// if and only if its membership version includes the join.
+// Joining and appending take the same lock: a message's seq is above a member's
+// joined_seq if and only if the message's membership version includes the join.
 func TestJoinDuringAppends(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(12)
@@ -389,14 +390,15 @@ func TestJoinDuringAppends(t *testing.T) {
 		}
 		close(stop)
 		wg.Wait()
-		// The version in an append's outcome tells which joins came before it.
+		// The version in an append's outcome shows which joins came before it.
 		for _, a := range sent {
 			if a.Err != nil {
 				t.Fatal(a.Err)
 			}
 			for _, j := range joined {
 				if before := j.Version <= a.Version; before != (a.Seq > j.Seq) {
-					t.Fatalf("message %d of version %d, joined after %d at version %d", a.Seq, a.Version, j.Seq, j.Version)
+					t.Fatalf("message with seq %d at version %d, join after seq %d at version %d: want the same order of seqs and versions",
+						a.Seq, a.Version, j.Seq, j.Version)
 				}
 			}
 		}
@@ -405,7 +407,7 @@ func TestJoinDuringAppends(t *testing.T) {
 
 // A full queue refuses a batch as a whole, and accepts messages again once there
 // is room.
-func TestQueueBound(t *testing.T) {
+func TestQueueFull(t *testing.T) {
 	for _, d := range dialects {
 		t.Run(d.name, func(t *testing.T) {
 			h := newHarness(t, Options{DB: d.url(t), QueueMessages: 10, MaxBatch: 1})
@@ -422,7 +424,7 @@ func TestQueueBound(t *testing.T) {
 				}
 				taken = append(taken, two...)
 				if i > 1000 {
-					t.Fatal("the queue took more than 1000 messages, want about 10")
+					t.Fatalf("the queue took %d messages, want about 10", len(taken))
 				}
 			}
 			if h.metric("chatd_model_queue_refused_total") != 2 {
@@ -436,14 +438,14 @@ func TestQueueBound(t *testing.T) {
 			more := toPeer(u[0], u[1], "more")
 			h.store(more)
 			if len(h.sunk) != len(taken)+1 || more.Seq != int64(len(taken)+1) {
-				t.Errorf("%d messages sunk, the last with seq %d; want %d", len(h.sunk), more.Seq, len(taken)+1)
+				t.Errorf("the sink got %d messages, the last one with seq %d; want %d for both", len(h.sunk), more.Seq, len(taken)+1)
 			}
 		})
 	}
 }
 
-// Close during traffic: messages that Append took are stored and sunk, later
-// ones get ErrClosed.
+// When Close is called under load, messages that Append has taken are stored and
+// reach the sink. Later ones get ErrClosed.
 func TestCloseDuringTraffic(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(4)
@@ -479,19 +481,19 @@ func TestCloseDuringTraffic(t *testing.T) {
 		for i := range taken {
 			for _, a := range taken[i] {
 				if a.Err != nil || !a.Stored {
-					t.Fatalf("%+v, want it stored", a)
+					t.Fatalf("taken before Close: %s; want it stored", show(a))
 				}
 				n++
 			}
 		}
 		if n != len(h.sunk) {
-			t.Errorf("%d messages sunk, want the %d that Append took", len(h.sunk), n)
+			t.Errorf("the sink got %d messages, want the %d that Append took", len(h.sunk), n)
 		}
 		h.open()
 		for i := range taken {
 			last := taken[i][len(taken[i])-1]
 			if log := h.log(last.Conv); log[last.Seq-1].Sender != last.Sender || !bytes.Equal(log[last.Seq-1].CID, last.CID) {
-				t.Errorf("seq %d of conversation %d is %q, want %q", last.Seq, last.Conv, log[last.Seq-1].CID, last.CID)
+				t.Errorf("seq %d of conversation %d has cid %q, want %q", last.Seq, last.Conv, log[last.Seq-1].CID, last.CID)
 			}
 		}
 	})

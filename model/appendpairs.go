@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// findPairs finds the conversations of the batch's pairs. With wait it creates
-// those that are missing.
+// findPairs looks up the conversation of each pair in the batch. With wait, it
+// creates missing ones.
 func (s *appendStep) findPairs(ctx context.Context, wait bool) error {
 	args := s.args[:0]
 	for _, a := range s.batch {
@@ -62,8 +62,8 @@ func (s *appendStep) scanPair(r *sql.Rows) error {
 
 // createPairs creates the conversations of those newPairs that have none and
 // whose users exist, or finds those that another node creates at the same
-// moment. It takes a few statements for all of them: new users write to
-// everyone they know at once.
+// moment. The number of statements doesn't depend on the number of pairs: a new
+// user may write to many others at once.
 func (s *appendStep) createPairs(ctx context.Context) error {
 	// Sorted, so that all nodes lock rows in the same order: no deadlocks.
 	slices.SortFunc(s.newPairs, func(a, b pair) int { return cmp.Or(cmp.Compare(a.lo, b.lo), cmp.Compare(a.hi, b.hi)) })
@@ -120,8 +120,8 @@ func (s *appendStep) sortedArgs(ids []int64) []any {
 	return args
 }
 
-// lockHeads reads and locks the rows of the batch's conversations. Without wait
-// it defers the messages of those that another process has locked.
+// lockHeads reads and locks the rows of the batch's conversations. Without
+// wait, it defers messages whose conversation another process has locked.
 func (s *appendStep) lockHeads(ctx context.Context, wait bool) error {
 	ids := s.ids[:0]
 	for _, a := range s.batch {
@@ -152,8 +152,8 @@ func (s *appendStep) lockHeads(ctx context.Context, wait bool) error {
 	return s.deferLocked(ctx)
 }
 
-// deferLocked defers the messages of conversations that exist but were not
-// among the rows that could be locked.
+// deferLocked defers the messages of conversations that exist, but whose rows
+// lockHeads could not lock.
 func (s *appendStep) deferLocked(ctx context.Context) error {
 	ids := s.ids[:0]
 	for id, h := range s.heads {

@@ -11,20 +11,21 @@ import (
 	"chatd/model/sqldb"
 )
 
-// Bounds of what an appendStep remembers.
+// Maximum number of entries in an appendStep's caches.
 const (
 	maxKnownPairs   = 128 << 10
 	maxKnownMembers = 128 << 10
 )
 
-// appendStep is the SQL of the transaction that appends messages to the log: a
-// groupcommit.Step. Each has a connection, prepared statements, and caches.
+// appendStep implements groupcommit.Step: it runs the SQL that appends messages
+// to the log. Each appendStep has its own connection, prepared statements and
+// caches.
 type appendStep struct {
 	db      *DB
 	pool    *sqlx.DB
 	stmts   *appendStmts
-	pairs   *cache[pair, int64]      // conversation of a pair: it never changes
-	members *cache[memberKey, int64] // version of the group at which the user was a member
+	pairs   *cache[pair, int64]      // a pair's conversation ID, which never changes
+	members *cache[memberKey, int64] // the latest known group version at which the user was a member
 	commit  func(*sql.Tx) error      // tests replace it
 
 	// The open transaction.
@@ -38,7 +39,7 @@ type appendStep struct {
 	pairIDs     map[pair]int64          // pairs that are not in the cache; 0: no conversation
 	newPairs    []pair                  // keys of pairIDs in the order of the batch
 	byCID       map[messageKey]*Append  // messages of the batch that have a seq
-	stored      map[messageKey]position // messages of the batch that the log has
+	stored      map[messageKey]logEntry // messages of the batch that are already in the log
 	memberships map[memberKey]bool      // memberships that are not in the cache
 	inserts     []*Append
 	args        []any
@@ -54,8 +55,8 @@ type messageKey struct {
 
 func keyOf(a *Append) messageKey { return messageKey{a.Conv, a.Sender, string(a.CID)} }
 
-// position is where the log has a message.
-type position struct{ seq, time int64 }
+// logEntry is the seq and the time of a stored message.
+type logEntry struct{ seq, time int64 }
 
 // headRow is a row of conversations.
 type headRow struct {
@@ -78,7 +79,7 @@ func newAppendStep(ctx context.Context, db *DB, pool *sqlx.DB) (*appendStep, err
 		heads:       make(map[int64]*headRow),
 		pairIDs:     make(map[pair]int64),
 		byCID:       make(map[messageKey]*Append),
-		stored:      make(map[messageKey]position),
+		stored:      make(map[messageKey]logEntry),
 		memberships: make(map[memberKey]bool),
 	}, nil
 }
@@ -107,7 +108,7 @@ func (s *appendStep) Apply(ctx context.Context, batch []*Append, wait bool) erro
 	if err := s.lockHeads(ctx, wait); err != nil {
 		return err
 	}
-	// After the lock: an earlier snapshot may miss messages.
+	// Only after locking: a snapshot from before the lock may miss messages.
 	if err := s.findRepeats(ctx); err != nil {
 		return err
 	}
@@ -182,7 +183,7 @@ func (s *appendStep) reset(batch []*Append) {
 	}
 }
 
-// findRepeats looks up the cids that the log may have.
+// findRepeats looks up the messages that may already be in the log.
 func (s *appendStep) findRepeats(ctx context.Context) error {
 	args := s.args[:0]
 	for _, a := range s.batch {
@@ -193,7 +194,7 @@ func (s *appendStep) findRepeats(ctx context.Context) error {
 	s.args = args
 	return s.stmts.repeats.Query(ctx, s.tx, args, func(r *sql.Rows) error {
 		var k messageKey
-		var p position
+		var p logEntry
 		var cid sql.RawBytes
 		err := r.Scan(&k.conv, &k.sender, &cid, &p.seq, &p.time)
 		k.cid = string(cid)
@@ -229,8 +230,8 @@ func (s *appendStep) findMembers(ctx context.Context) error {
 	})
 }
 
-// assignSeqs answers repeats, rejects what may not be stored, and gives each of
-// the other messages its seq.
+// assignSeqs answers repeats, refuses messages that may not be stored, and
+// gives each of the others its seq.
 func (s *appendStep) assignSeqs(now int64) {
 	for _, a := range s.batch {
 		if !a.Pending() {

@@ -9,7 +9,7 @@ import (
 )
 
 // appendStmts are the statements of an appendStep. They are prepared when the
-// store is opened: while a transaction runs, its connection is busy.
+// store is opened, because a transaction occupies the only connection.
 type appendStmts struct {
 	pairs, newPairs, lockedPairs, newMembers, users *sqldb.BatchStmt
 	heads, repeats, members, insert, raise          *sqldb.BatchStmt
@@ -71,8 +71,9 @@ func prepareAppendStmts(ctx context.Context, db *DB, pool *sqlx.DB) (*appendStmt
 	return s, nil
 }
 
-// lockedPairs is a query for pairs that exist. It locks them, as a plain read
-// would miss what another node has inserted since this transaction's snapshot.
+// lockedPairs returns a query that finds existing pairs and locks their rows. A
+// plain read would miss rows that another node has inserted since this
+// transaction's snapshot.
 func lockedPairs(db *DB, rows int) string {
 	return `SELECT id, user_lo, user_hi FROM conversations` + db.d.byPairIndex + ` WHERE ` +
 		sqldb.AnyOf("user_lo = ? AND user_hi = ?", rows) + db.d.ForUpdate

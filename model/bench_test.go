@@ -13,11 +13,11 @@ import (
 	"chatd/internal/realservice"
 )
 
-// BenchmarkAppend stores messages of 150 bytes in 50 conversations, 3,200 of
-// them outstanding at any time, as 50 connections with a window of 64 would.
+// BenchmarkAppend stores messages of 150 bytes in 50 conversations. At any time,
+// 3,200 of them are outstanding, as with 50 connections that have a window of 64.
 func BenchmarkAppend(b *testing.B) {
-	// Cids that begin with the time, as UUIDs of version 7 do, and random ones,
-	// which each dirty another page of the index.
+	// Ordered cids begin with the time, like UUIDs of version 7. Random ones each
+	// dirty a different page of the index.
 	cids := map[string]func(i int) []byte{
 		"ordered": func(i int) []byte { return fmt.Appendf(nil, "%012x%08x", i/100, uint32(i)*0x9e3779b9) },
 		"random":  func(i int) []byte { return fmt.Appendf(nil, "%016x%04x", uint64(i)*0x9e3779b97f4a7c15, i&0xffff) },
@@ -31,7 +31,7 @@ func BenchmarkAppend(b *testing.B) {
 				} else {
 					nodes = int(store[len(store)-1] - '0')
 					if testing.Short() && nodes > 1 {
-						b.Skip("a database of its own for each takes its time")
+						b.Skip("starting a database for each case takes too long")
 					}
 					o.DB = realservice.NewMariaDB(b, "--innodb-buffer-pool-size=1G", "--innodb-log-file-size=512M").URL
 				}
@@ -41,7 +41,7 @@ func BenchmarkAppend(b *testing.B) {
 	}
 }
 
-// benchmarkAppend has all nodes append to all conversations.
+// benchmarkAppend appends to all conversations from all nodes.
 func benchmarkAppend(b *testing.B, o Options, nodes int, cid func(i int) []byte, convs, window int) {
 	var left atomic.Int64
 	next := make(chan *Append, convs*window)
@@ -64,7 +64,7 @@ func benchmarkAppend(b *testing.B, o Options, nodes int, cid func(i int) []byte,
 	body := make([]byte, 150)
 	for i := range convs * window {
 		a := &Append{Sender: users[i%convs], Peer: users[i%convs+1], Body: body}
-		if nodes > 1 && i/convs%2 == 0 { // both of a pair write, on two nodes
+		if nodes > 1 && i/convs%2 == 0 { // both users of a pair write, on two nodes
 			a.Sender, a.Peer = a.Peer, a.Sender
 		}
 		next <- a
@@ -75,7 +75,7 @@ func benchmarkAppend(b *testing.B, o Options, nodes int, cid func(i int) []byte,
 	used := cpu(b)
 	all := make([]*Append, 0, window)
 	for i := 0; i < b.N; {
-		// As many at a time as one read of a socket may bring.
+		// At most as many messages at a time as one read of a socket returns.
 		batch := append(all[:0], <-next)
 	more:
 		for len(batch) < window && i+len(batch) < b.N {
@@ -90,7 +90,7 @@ func benchmarkAppend(b *testing.B, o Options, nodes int, cid func(i int) []byte,
 			a.CID = cid(i)
 			i++
 		}
-		// A sender is on one node.
+		// All messages of a sender go to the same node.
 		if nodes > 1 {
 			slices.SortStableFunc(batch, func(x, y *Append) int { return int(x.Sender%int64(nodes) - y.Sender%int64(nodes)) })
 		}
@@ -107,7 +107,7 @@ func benchmarkAppend(b *testing.B, o Options, nodes int, cid func(i int) []byte,
 	}
 	<-done
 	b.StopTimer()
-	b.ReportMetric(float64(cpu(b)-used)/float64(b.N), "cpu-ns/op") // steadier than the clock on a machine shared with others
+	b.ReportMetric(float64(cpu(b)-used)/float64(b.N), "cpu-ns/op") // varies less than elapsed time on a shared machine
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msgs/s")
 	for _, db := range dbs {
 		if err := db.Close(); err != nil {
@@ -116,7 +116,7 @@ func benchmarkAppend(b *testing.B, o Options, nodes int, cid func(i int) []byte,
 	}
 }
 
-// openNodes opens stores on one database, and creates users.
+// openNodes opens several stores on one database, and creates users.
 func openNodes(b *testing.B, o Options, nodes, users int) ([]*DB, []int64) {
 	dbs := make([]*DB, nodes)
 	for i := range dbs {
@@ -135,7 +135,7 @@ func openNodes(b *testing.B, o Options, nodes, users int) ([]*DB, []int64) {
 	return dbs, ids
 }
 
-// cpu is what this process has used, in ns.
+// cpu returns the CPU time that this process has used, in ns.
 func cpu(b *testing.B) int64 {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
@@ -144,7 +144,7 @@ func cpu(b *testing.B) int64 {
 	return u.Utime.Nano() + u.Stime.Nano()
 }
 
-// BenchmarkPage reads 50 messages from the midst of a conversation of 10,000.
+// BenchmarkPage reads 50 messages from the middle of a conversation of 10,000.
 func BenchmarkPage(b *testing.B) {
 	h := newHarness(b, Options{DB: "sqlite:" + filepath.Join(b.TempDir(), "bench.db")})
 	u := h.users(2)
@@ -158,18 +158,18 @@ func BenchmarkPage(b *testing.B) {
 	for i := 0; b.Loop(); i++ {
 		l, err := h.Page(context.Background(), conv, int64(i*37%9000), 50, 256<<10)
 		if err != nil || len(l) != 50 {
-			b.Fatal(len(l), err)
+			b.Fatalf("Page returned %d messages (error %v), want 50", len(l), err)
 		}
 	}
 }
 
-// BenchmarkTokenPlaces is what a login by token asks the store, of a user who
-// has all that was said: it must not matter how much that was.
-func BenchmarkTokenPlaces(b *testing.B) {
+// BenchmarkTokenMemberships runs the query of a login by token, for a user who
+// has all messages. Its time must not depend on how many messages there are.
+func BenchmarkTokenMemberships(b *testing.B) {
 	for _, history := range []int{0, 1_000_000} {
 		b.Run(fmt.Sprintf("history=%d", history), func(b *testing.B) {
 			if history > 0 && testing.Short() {
-				b.Skip("takes a million messages")
+				b.Skip("storing a million messages takes too long")
 			}
 			h := newHarness(b, Options{DB: "sqlite:" + filepath.Join(b.TempDir(), "bench.db")})
 			u := h.users(2)
@@ -195,8 +195,8 @@ func BenchmarkTokenPlaces(b *testing.B) {
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, _, places, err := h.TokenMemberships(context.Background(), token, u[1]); err != nil || len(places) > 0 {
-					b.Fatal(places, err)
+				if _, _, l, err := h.TokenMemberships(context.Background(), token, u[1]); err != nil || len(l) > 0 {
+					b.Fatalf("TokenMemberships returned %v (error %v), want none", l, err)
 				}
 			}
 		})

@@ -13,7 +13,7 @@ import (
 type Conversation struct {
 	Conv, Group, Peer int64 // Group or Peer is 0
 	Name              string
-	First, Last, Read int64
+	First, Last, Read int64    // seqs: the first that the user may see, the last, and the last that was read
 	Time              int64    // of the last message, or of joining if the user sees no message; Unix ms
 	Message           *Message // the last one; nil if the user sees none
 }
@@ -40,8 +40,8 @@ type conversationRow struct {
 
 // Conversations lists a user's conversations, latest first: about limit of those
 // with a Time below before (0: the latest). All conversations with the Time of
-// the last one are included, so that the caller can page by Time alone. more:
-// there are older ones. Pairs without a message are not listed.
+// the last one are included, so that the caller can page by Time alone. more
+// reports whether there are older ones. Pairs without a message are not listed.
 func (db *DB) Conversations(ctx context.Context, user, before int64, limit int) (list []Conversation, more bool, err error) {
 	if before <= 0 {
 		before = 1 << 62
@@ -49,7 +49,7 @@ func (db *DB) Conversations(ctx context.Context, user, before int64, limit int) 
 	pending := db.cursors.values(user) // before the read
 	rows, more, err := db.conversationRows(ctx, user, before, limit)
 	if err != nil {
-		return nil, false, fmt.Errorf("conversations of %d: %w", user, err)
+		return nil, false, fmt.Errorf("list conversations of user %d: %w", user, err)
 	}
 	for _, r := range rows {
 		c := Conversation{Conv: r.Conv, Name: r.Name, First: r.Joined + 1, Last: r.Last, Time: r.Time}
@@ -62,10 +62,10 @@ func (db *DB) Conversations(ctx context.Context, user, before int64, limit int) 
 		list = append(list, c)
 	}
 	if err := db.lastMessages(ctx, list); err != nil {
-		return nil, false, fmt.Errorf("conversations of %d: %w", user, err)
+		return nil, false, fmt.Errorf("list conversations of user %d: %w", user, err)
 	}
 	if err := db.peerNames(ctx, list); err != nil {
-		return nil, false, fmt.Errorf("conversations of %d: %w", user, err)
+		return nil, false, fmt.Errorf("list conversations of user %d: %w", user, err)
 	}
 	return list, more, nil
 }

@@ -12,13 +12,13 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// Bounds of a transaction of Copy.
+// Limits of one transaction of CopyStore.
 const (
 	copyRows  = 4096    // rows
 	copyBytes = 4 << 20 // bytes of text and blobs
 )
 
-// table is a table that Copy copies.
+// table describes a table that CopyStore copies.
 type table struct {
 	name    string
 	columns []column
@@ -36,7 +36,8 @@ func integer() any { return new(sql.NullInt64) }
 func text() any    { return new(sql.NullString) }
 func blob() any    { return new([]byte) }
 
-// tables lists the tables that hold data. Of meta, Copy copies the epoch.
+// tables lists the tables to copy. Of the table meta, CopyStore copies only the
+// epoch.
 func tables() []table {
 	return []table{
 		{"users", []column{{"id", integer}, {"name", text}, {"name_key", text}, {"password_hash", text}, {"created_at", integer}, {"banned", integer}, {"deleted", integer}}, "id"},
@@ -53,13 +54,15 @@ func tables() []table {
 	}
 }
 
-// CopyStore copies all data from one store to another, which must be empty. Ids,
-// seqs, tokens and the epoch stay the same, so clients notice nothing. No
-// process may use either store meanwhile; for SQLite, Open ensures that. If
-// progress is set, CopyStore calls it after each transaction with the table's name
-// and the number of its rows so far. CopyStore blocks until it has counted the rows
-// of each table and checked that no log has a gap. After an error, discard the
-// target.
+// CopyStore copies all data from one store to another, which must be empty. IDs,
+// seqs, tokens and the epoch stay the same, so clients notice nothing. No other
+// process may use either store meanwhile; for SQLite, Open ensures that. After
+// copying, CopyStore compares the row count of each table and checks that no log
+// has a gap.
+//
+// If progress is not nil, CopyStore calls it after each transaction with the
+// table's name and the number of rows copied so far. After an error, the target
+// may hold part of the data: discard it.
 func CopyStore(ctx context.Context, from, to *DB, progress func(table string, rows int64)) error {
 	if progress == nil {
 		progress = func(string, int64) {}
@@ -70,7 +73,7 @@ func CopyStore(ctx context.Context, from, to *DB, progress func(table string, ro
 			return fmt.Errorf("copy to %s: %w", to.sql.Where, err)
 		}
 		if n > 0 {
-			return fmt.Errorf("copy to %s: it isn't empty: there are %s", to.sql.Where, t.name)
+			return fmt.Errorf("copy to %s: the target isn't empty, its table %s has rows: use a new database", to.sql.Where, t.name)
 		}
 	}
 	for _, t := range tables() {
@@ -166,13 +169,13 @@ func checkTable(ctx context.Context, to *DB, t table, sent int64) error {
 		return err
 	}
 	if n != sent {
-		return fmt.Errorf("%d rows were read, %d have arrived", sent, n)
+		return fmt.Errorf("read %d rows, but the target has %d: stop every process that uses it, and copy again to a new database", sent, n)
 	}
 	return nil
 }
 
-// errTorn means that a log has a gap or a wrong end.
-var errTorn = errors.New("these conversations' logs don't end where they say, or have a gap")
+// errTorn means that a log has a gap, or doesn't end at its last_seq.
+var errTorn = errors.New("messages are missing: logs have a gap or don't end at last_seq")
 
 // checkLogs returns errTorn unless the messages of each conversation have the
 // seqs 1, 2, 3 … up to the one in the conversation's row.
@@ -183,7 +186,7 @@ func checkLogs(ctx context.Context, db *DB) error {
 		ON m.conversation_id = c.id
 		WHERE COALESCE(m.high, 0) <> c.last_seq OR COALESCE(m.size, 0) <> c.last_seq OR COALESCE(m.low, 1) <> 1 ORDER BY c.id LIMIT 10`)
 	if err == nil && len(torn) > 0 {
-		err = fmt.Errorf("%w: %v", errTorn, torn)
+		err = fmt.Errorf("%w, in conversations %v (the first 10 at most)", errTorn, torn)
 	}
 	return err
 }

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// A copy in another kind of database has the same ids, epoch, tokens, names,
-// cursors and logs, and goes on where the first one ended.
+// A copy to the same or another kind of database has the same IDs, epoch, tokens,
+// names, cursors and logs. New messages and users continue the numbers.
 func TestCopy(t *testing.T) {
 	for _, d := range dialects {
 		for _, e := range dialects {
@@ -28,7 +28,7 @@ func TestCopy(t *testing.T) {
 				want(t, from.Ban(ctx, u[4], true), nil)
 				from.device(u[0], "Phone ☎")
 				var batch []*Append
-				said := int64(0) // in the group
+				inGroup := int64(0) // messages in the group
 				for i := range 5000 {
 					a := toGroup(u[i%3], g, fmt.Sprintf("cid\x00 %d", i))
 					if i%5 == 0 {
@@ -38,7 +38,7 @@ func TestCopy(t *testing.T) {
 						a.Body = bytes.Repeat([]byte{0, 0xff, '\'', '\\'}, 8<<10)
 					}
 					if a.Group == g {
-						said++
+						inGroup++
 					}
 					batch = append(batch, a)
 				}
@@ -47,54 +47,54 @@ func TestCopy(t *testing.T) {
 				from.SetRead(u[0], g, 16)
 				want(t, from.Flush(ctx, u[0]), nil)
 
-				told := int64(0)
+				copied := int64(0) // messages, by the progress function
 				want(t, CopyStore(ctx, from.DB, to.DB, func(table string, rows int64) {
 					if table == "messages" {
-						told = rows
+						copied = rows
 					}
 				}), nil)
-				if told != int64(len(batch)) || to.Epoch() != from.Epoch() {
-					t.Errorf("%d messages, epoch %d, want %d", told, to.Epoch(), from.Epoch())
+				if copied != int64(len(batch)) || to.Epoch() != from.Epoch() {
+					t.Errorf("copied %d messages with epoch %d, want %d with epoch %d", copied, to.Epoch(), len(batch), from.Epoch())
 				}
 				to.reopen()
 				if to.Epoch() != from.Epoch() {
-					t.Error("the epoch wasn't stored")
+					t.Errorf("epoch %d after reopening, want %d", to.Epoch(), from.Epoch())
 				}
 				checkCopied(t, from, to, u, odd, batch[0].Conv, g)
 				repeat, next := toGroup(u[1], g, "cid\x00 1"), toGroup(u[1], g, "next")
 				to.store(repeat, next)
-				if repeat.Stored || repeat.Seq != batch[1].Seq || next.Seq != said+1 {
-					t.Errorf("%+v %+v", repeat, next)
+				if repeat.Stored || repeat.Seq != batch[1].Seq || next.Seq != inGroup+1 {
+					t.Errorf("after the copy:\n%s; want a repeat of seq %d\n%s; want seq %d", show(repeat), batch[1].Seq, show(next), inGroup+1)
 				}
 				if id := to.user("later"); id <= gone {
-					t.Errorf("id %d was given before", id)
+					t.Errorf("new user's ID = %d, want above %d, the ID of a deleted user", id, gone)
 				}
 				err = CopyStore(ctx, from.DB, to.DB, nil)
 				if err == nil || !strings.Contains(err.Error(), "isn't empty") {
-					t.Error(err)
+					t.Errorf("second copy: error %v, want that the target isn't empty", err)
 				}
 			})
 		}
 	}
 }
 
-// checkCopied compares what TestCopy has put into two stores.
+// checkCopied checks that both stores have the data of TestCopy.
 func checkCopied(t *testing.T, from, to *harness, u []int64, odd int64, convs ...int64) {
 	t.Helper()
 	for _, h := range []*harness{from, to} {
 		user, device, err := h.TokenDevice(ctx, fmt.Append(nil, u[0], "Phone ☎"))
 		want(t, err, nil)
 		if user.ID != u[0] || device != "Phone ☎" {
-			t.Errorf("the token is of user %d, device %q, want %d, Phone ☎", user.ID, device, u[0])
+			t.Errorf("TokenDevice = user %d, device %q; want %d, %q", user.ID, device, u[0], "Phone ☎")
 		}
 		if x, err := h.UserByNameKey(ctx, "ämil 你好"); err != nil || x != (User{ID: odd, Name: "Ämil 你好", Hash: "$argon2id$…"}) {
-			t.Errorf("by name: %+v (%v), want user %d", x, err, odd)
+			t.Errorf("UserByNameKey = %+v (error %v), want user %d", x, err, odd)
 		}
 		if b, err := h.Blocked(ctx, u[2], u[3]); err != nil || !b {
-			t.Errorf("blocked: %t (%v), want true", b, err)
+			t.Errorf("Blocked = %t (error %v), want true", b, err)
 		}
-		if p := h.places(u[0], "Phone ☎"); len(p) != 2 || p[0].Delivered != 17 || p[0].Read != 16 {
-			t.Errorf("memberships %+v, want two, the first delivered to 17 and read to 16", p)
+		if l := h.memberships(u[0], "Phone ☎"); len(l) != 2 || l[0].Delivered != 17 || l[0].Read != 16 {
+			t.Errorf("Memberships = %+v, want two, the first with Delivered 17 and Read 16", l)
 		}
 	}
 	for _, conv := range convs {
@@ -102,13 +102,13 @@ func checkCopied(t *testing.T, from, to *harness, u []int64, odd int64, convs ..
 		if !slices.EqualFunc(a, b, func(a, b Message) bool {
 			return a.Seq == b.Seq && a.Sender == b.Sender && a.Time == b.Time && a.Name == b.Name && bytes.Equal(a.CID, b.CID) && bytes.Equal(a.Body, b.Body)
 		}) {
-			t.Errorf("the logs of %d differ", conv)
+			t.Errorf("conversation %d: the copied log, of %d messages, differs from the original, of %d", conv, len(b), len(a))
 		}
 	}
 }
 
-// Copy finds out that a log has a gap.
-func TestCopyTorn(t *testing.T) {
+// checkLogs, which CopyStore runs at the end, finds a log that has a gap.
+func TestCheckLogs(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(2)
 		a, b, c := toPeer(u[0], u[1], "a"), toPeer(u[0], u[1], "b"), toPeer(u[0], u[1], "c")

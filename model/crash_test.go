@@ -14,18 +14,20 @@ import (
 	"testing"
 )
 
-// childEnv makes the test program a process that only writes, to be killed.
+// childEnv, if set, makes the test program run childMain instead of the tests. Its
+// value is the URL of the store.
 const childEnv = "CHATD_MODEL_TEST_CHILD"
 
-// childMain appends to the store that the environment names, with several
-// conversations, and prints each batch that was sunk, until it is killed.
+// childMain appends to several conversations of the store that the environment
+// names, and prints each message that its sink gets, until the process is killed.
+// It returns false if childEnv isn't set.
 func childMain() bool {
 	url := os.Getenv(childEnv)
 	if url == "" {
 		return false
 	}
 	out := json.NewEncoder(os.Stdout)
-	room := make(chan int, 1000) // as many may be outstanding
+	room := make(chan int, 1000) // limits how many messages are outstanding
 	db, err := Open(context.Background(), Options{DB: url, MaxBatch: 64, Sink: func(_ context.Context, batch []*Append) {
 		for _, a := range batch {
 			m := sunkMessage{Conv: a.Conv, Seq: a.Seq, CID: string(a.CID)}
@@ -57,7 +59,7 @@ type sunkMessage struct {
 	CID, Err  string
 }
 
-// readSunk gives what a child prints, until it has ended.
+// readSunk returns the messages that a child prints, until it ends.
 func readSunk(out io.Reader) <-chan sunkMessage {
 	sunk := make(chan sunkMessage)
 	go func() {
@@ -65,7 +67,7 @@ func readSunk(out io.Reader) <-chan sunkMessage {
 		for lines := bufio.NewScanner(out); lines.Scan(); {
 			var m sunkMessage
 			if err := json.Unmarshal(lines.Bytes(), &m); err != nil {
-				return // cut by the kill
+				return // a line cut off by the kill
 			}
 			sunk <- m
 		}
@@ -73,8 +75,8 @@ func readSunk(out io.Reader) <-chan sunkMessage {
 	return sunk
 }
 
-// Laws 1 and 2 over a crash: whatever the sink was given is there after kill
-// -9 in the midst of appends, at its seq, and the log has no gap.
+// Laws 1 and 2 after a crash: when a process is killed during appends, every
+// message that its sink got is stored at its seq, and the log has no gap.
 func TestKilled(t *testing.T) {
 	url := "sqlite:" + filepath.Join(t.TempDir(), "chat.db")
 	h := newHarness(t, Options{DB: url})
@@ -103,55 +105,56 @@ func TestKilled(t *testing.T) {
 			}
 			k := [2]int64{m.Conv, m.Seq}
 			if other, ok := sunk[k]; ok || m.Err != "" {
-				t.Fatalf("seq %d of %d given to %s and %s %s", m.Seq, m.Conv, other, m.CID, m.Err)
+				t.Fatalf("conversation %d: the sink got cid %q at seq %d (error %q), want no error and a new seq (cid there before: %q)",
+					m.Conv, m.CID, m.Seq, m.Err, other)
 			}
 			sunk[k] = m.CID
 		}
 		var exit *exec.ExitError
 		if err := child.Wait(); !errors.As(err, &exit) || exit.Exited() {
-			t.Fatalf("the child ended by itself: %v", err)
+			t.Fatalf("child process: %v, want it to be killed", err)
 		}
 		if n < 500 {
-			t.Fatalf("only %d sunk", n)
+			t.Fatalf("the sink got %d messages before the kill, want at least 500", n)
 		}
 		h.open()
 		heads, err := h.LogHeads(context.Background(), []int64{1, 2, 3})
 		if err != nil || len(heads) != 3 {
-			t.Fatal(heads, err)
+			t.Fatalf("LogHeads = %v (error %v), want three", heads, err)
 		}
 		found := 0
 		for _, head := range heads {
 			log := h.log(head.Conv)
 			if int64(len(log)) != head.Last {
-				t.Errorf("conversation %d: %d messages, last %d", head.Conv, len(log), head.Last)
+				t.Errorf("conversation %d: %d messages in the log, want its last seq, %d", head.Conv, len(log), head.Last)
 			}
 			for i, m := range log {
 				if m.Seq != int64(i+1) {
-					t.Fatalf("conversation %d: seq %d at place %d", head.Conv, m.Seq, i+1)
+					t.Fatalf("conversation %d: message %d has seq %d, want %d", head.Conv, i, m.Seq, i+1)
 				}
 				if cid, ok := sunk[[2]int64{m.Conv, m.Seq}]; ok {
 					found++
 					if cid != string(m.CID) {
-						t.Errorf("seq %d of %d is %s, was sunk as %s", m.Seq, m.Conv, m.CID, cid)
+						t.Errorf("conversation %d: seq %d has cid %q, want %q as in the sink", m.Conv, m.Seq, m.CID, cid)
 					}
 				}
 			}
 		}
 		if found != len(sunk) {
-			t.Fatalf("%d sunk, %d of them in the log", len(sunk), found)
+			t.Fatalf("%d of the messages that the sink got are in the log, want all %d", found, len(sunk))
 		}
 	}
 }
 
-// A second daemon on the same file would break everything: it is refused, by
-// the process that has it; and a killed one leaves no lock behind (TestKilled).
-func TestLocked(t *testing.T) {
+// A second daemon can't open the same SQLite file. The error names the process
+// that uses it. (TestKilled shows that a killed process leaves no lock behind.)
+func TestSecondProcess(t *testing.T) {
 	url := "sqlite:" + filepath.Join(t.TempDir(), "chat.db")
 	newHarness(t, Options{DB: url})
 	child := exec.Command(os.Args[0])
 	child.Env = append(os.Environ(), childEnv+"="+url)
 	out, err := child.CombinedOutput()
 	if err == nil || !strings.Contains(string(out), fmt.Sprintf("chat.db: in use by another process (pid %d)", os.Getpid())) {
-		t.Fatalf("%v: %s", err, out)
+		t.Fatalf("second process: error %v, output %q; want it to fail and name pid %d", err, out, os.Getpid())
 	}
 }

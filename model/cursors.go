@@ -6,37 +6,38 @@ import (
 	"sync/atomic"
 )
 
-// Kinds of values that are written later. Such a value only rises, so only the
-// latest one has to be kept.
+// Kinds of values that are written to the database with a delay. A value only
+// rises, so only the latest one is kept.
 const (
-	deliveredSeq = iota // up to where a device has a conversation
-	readSeq             // up to where a user has read a conversation
-	usedTime            // when a device's token was used last: Unix ms
+	deliveredSeq = iota // the last seq that a device has in a conversation
+	readSeq             // the last seq that a user has read in a conversation
+	usedTime            // when a device's token was last used, in Unix ms
 	cursorKinds
 )
 
-// cursorKey names a value of a user.
+// cursorKey identifies one of a user's values.
 type cursorKey struct {
 	kind   uint8
 	device string // "" for readSeq
 	conv   int64  // 0 for usedTime
 }
 
-// cursorValue is a value to be written, and the first one since the last write.
+// cursorValue is a pending value: the first and the latest one that was set
+// since the last write.
 type cursorValue struct{ first, last int64 }
 
 const cursorShards = 64
 
-// cursors keeps values until its goroutine writes them, in one transaction for
-// many users.
+// cursors keeps values in memory until its goroutine writes them. One
+// transaction writes the values of many users.
 type cursors struct {
 	db     *DB
 	shards [cursorShards]cursorShard
-	count  atomic.Int64 // values to be written
+	count  atomic.Int64 // pending values, of all users
 
 	mu      sync.Mutex
-	due     []int64      // users to be written now
-	waiting []chan error // calls of Flush, answered after that
+	due     []int64      // users whose values the next transaction writes
+	waiting []chan error // calls of Flush that wait for that transaction
 	closed  bool
 
 	wake chan struct{} // holds a value if due has changed
@@ -49,11 +50,11 @@ type cursorShard struct {
 	users map[int64]*userCursors
 }
 
-// userCursors are a user's values to be written. While a transaction writes
-// values, they are in writing, where reads still find them.
+// userCursors are a user's pending values. While a transaction writes them,
+// they are in writing, where reads still find them.
 type userCursors struct {
 	pending, writing map[cursorKey]cursorValue
-	due              bool // in cursors.due because a device is far ahead of what is written
+	due              bool // is in cursors.due, because a cursor has moved by CursorBehind
 }
 
 // cursorRow is a value that is being written.
@@ -78,29 +79,30 @@ func newCursors(db *DB) *cursors {
 	return c
 }
 
-// SetDelivered records that a device has a conversation up to seq. It never blocks.
-// A lower seq than before changes nothing, one beyond the last message counts
-// as the last message's. If the device is gone, it is ignored.
+// SetDelivered records that a device has a conversation's messages up to seq. It
+// never blocks: the cursor is written later. A lower seq than before is ignored;
+// one above the conversation's last is lowered to it. If the device no longer
+// exists, nothing is written.
 func (db *DB) SetDelivered(user int64, device string, conv, seq int64) {
 	db.cursors.set(user, cursorKey{deliveredSeq, device, conv}, seq)
 }
 
-// SetRead records that a user has read a conversation up to seq. It behaves as
-// SetDelivered does.
+// SetRead records that a user has read a conversation up to seq. It works like
+// SetDelivered.
 func (db *DB) SetRead(user, conv, seq int64) {
 	db.cursors.set(user, cursorKey{kind: readSeq, conv: conv}, seq)
 }
 
-// FlushSoon has a user's cursors written with the next transaction. It never
-// blocks.
+// FlushSoon makes the next transaction write a user's cursors. It never blocks.
 func (db *DB) FlushSoon(user int64) {
 	if c := db.cursors; c.has(user) {
 		c.makeDue(user)
 	}
 }
 
-// Flush writes a user's cursors and blocks until that is done. Simultaneous
-// calls share a transaction. Errors: ErrClosed.
+// Flush writes a user's cursors and blocks until they are written. Simultaneous
+// calls share a transaction. After an error, the cursors stay pending and are
+// written later. Errors: ErrClosed.
 func (db *DB) Flush(ctx context.Context, user int64) error {
 	c := db.cursors
 	if !c.has(user) {
@@ -126,7 +128,7 @@ func (db *DB) Flush(ctx context.Context, user int64) error {
 
 func (c *cursors) shard(user int64) *cursorShard { return &c.shards[uint64(user)%cursorShards] }
 
-// makeDue has a user's values written by the next transaction.
+// makeDue makes the next transaction write a user's values.
 func (c *cursors) makeDue(user int64) {
 	c.mu.Lock()
 	c.due = append(c.due, user)
@@ -141,7 +143,7 @@ func (c *cursors) wakeUp() {
 	}
 }
 
-// set keeps a value. It only blocks for as long as a map operation takes.
+// set makes a value pending. It holds a lock only for a map operation.
 func (c *cursors) set(user int64, k cursorKey, v int64) {
 	s := c.shard(user)
 	s.mu.Lock()
@@ -158,7 +160,7 @@ func (c *cursors) set(user int64, k cursorKey, v int64) {
 	case known:
 		p.last = v
 	case c.count.Load() >= maxPending:
-		// The client's next receipt replaces this one.
+		// No harm is done: the client's next receipt has a higher seq.
 		s.mu.Unlock()
 		c.db.m.cursorDropped.Inc()
 		return
@@ -180,7 +182,7 @@ func (c *cursors) set(user int64, k cursorKey, v int64) {
 	}
 }
 
-// has reports whether something of a user is to be written.
+// has reports whether a user has values that aren't written yet.
 func (c *cursors) has(user int64) bool {
 	s := c.shard(user)
 	s.mu.Lock()
@@ -188,8 +190,8 @@ func (c *cursors) has(user int64) bool {
 	return s.users[user] != nil
 }
 
-// value returns a value that is still to be written, or 0. As with values, call
-// it before reading the database.
+// value returns a value that isn't written yet, or 0. As with values, call it
+// before reading the database.
 func (c *cursors) value(user int64, k cursorKey) int64 {
 	s := c.shard(user)
 	s.mu.Lock()
@@ -201,9 +203,9 @@ func (c *cursors) value(user int64, k cursorKey) int64 {
 	return max(u.writing[k].last, u.pending[k].last)
 }
 
-// values returns a user's values that are still to be written. Call it before
-// reading the database: a value that is written in between is then seen in both
-// places, and not in neither.
+// values returns a user's values that aren't written yet. Call it before reading
+// the database, so that a value that is written between the two is seen twice. In
+// the reverse order, it could be missed by both.
 func (c *cursors) values(user int64) map[cursorKey]int64 {
 	s := c.shard(user)
 	s.mu.Lock()

@@ -13,7 +13,8 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// run is the goroutine that writes cursors. It also tidies the database.
+// run is the goroutine that writes cursors. It also keeps SQLite's write-ahead
+// log small.
 func (c *cursors) run() {
 	ctx := context.Background()
 	tick := time.NewTicker(c.db.o.CursorInterval)
@@ -25,11 +26,11 @@ func (c *cursors) run() {
 		case <-tick.C:
 			c.writeDue(ctx)
 			if err := c.writeAll(ctx); err != nil {
-				c.db.o.Logger.Error("cursors not written, will be tried again", "err", err)
+				c.db.o.Logger.Error("cursors not written; will retry", "err", err)
 			}
 			if err := c.db.sql.Tidy(ctx); err != nil {
 				c.db.m.tidyFailed.Inc()
-				c.db.o.Logger.Warn("store not tidied", "err", err)
+				c.db.o.Logger.Warn("checkpoint of the write-ahead log failed; will retry", "err", err)
 			}
 		case <-c.stop:
 			c.writeDue(ctx)
@@ -39,7 +40,7 @@ func (c *cursors) run() {
 	}
 }
 
-// close writes everything and ends the goroutine.
+// close writes all pending values and ends the goroutine.
 func (c *cursors) close() error {
 	c.mu.Lock()
 	c.closed = true
@@ -48,7 +49,8 @@ func (c *cursors) close() error {
 	return <-c.done
 }
 
-// writeDue writes the users that are due and answers the calls of Flush.
+// writeDue writes the values of users that are due, and completes the waiting
+// calls of Flush.
 func (c *cursors) writeDue(ctx context.Context) {
 	c.mu.Lock()
 	users, waiting := c.due, c.waiting
@@ -63,7 +65,7 @@ func (c *cursors) writeDue(ctx context.Context) {
 	}
 	err := c.write(ctx, rows)
 	if err != nil {
-		c.db.o.Logger.Error("cursors not written, will be tried again", "err", err)
+		c.db.o.Logger.Error("cursors not written; will retry", "err", err)
 	}
 	for _, w := range waiting {
 		w <- err
@@ -93,7 +95,7 @@ func (c *cursors) take(rows []cursorRow, user int64) []cursorRow {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	u := s.users[user]
-	if u == nil || u.writing != nil { // the caller has taken it already
+	if u == nil || u.writing != nil { // this user was due twice
 		return rows
 	}
 	u.writing, u.pending, u.due = u.pending, nil, false
@@ -106,14 +108,15 @@ func (c *cursors) take(rows []cursorRow, user int64) []cursorRow {
 	return rows
 }
 
-// write writes rows that were taken, maxCursorRows to a transaction, so that
-// appends don't wait long. Rows that can't be written become pending again.
+// write writes rows that were taken. A transaction has at most maxCursorRows of
+// them, so that appends don't wait long. Rows that can't be written become
+// pending again.
 func (c *cursors) write(ctx context.Context, rows []cursorRow) (failed error) {
 	disconnected := false
 	for len(rows) > 0 {
 		batch := rows[:min(len(rows), maxCursorRows)]
 		rows = rows[len(batch):]
-		if disconnected { // don't wait for as long again
+		if disconnected { // don't run into the same timeout again
 			c.db.m.cursorFailed.Add(len(batch))
 			c.finish(batch, false)
 			continue
@@ -150,7 +153,7 @@ func (c *cursors) finishRow(r *cursorRow, written bool) {
 	case written:
 		c.count.Add(-1)
 	case again:
-		c.count.Add(-1) // it was counted in writing and in pending
+		c.count.Add(-1) // it was counted twice: in writing and in pending
 		u.pending[r.cursorKey] = cursorValue{r.first, max(r.last, newer.last)}
 	default:
 		if u.pending == nil {

@@ -9,30 +9,30 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// DeviceKey names a device. It has a cursor in each conversation.
+// DeviceKey identifies a device. A device has a cursor in each conversation.
 type DeviceKey struct {
 	User   int64
 	Device string
 }
 
-// DeliveredSeqs returns the cursors of devices in a conversation, in their order:
-// up to which seq each has the messages. The results include cursors that this
-// process hasn't written yet. They are at least the seq at which the user joined,
-// and at most the last message's.
-func (db *DB) DeliveredSeqs(ctx context.Context, conv int64, of []DeviceKey) ([]int64, error) {
-	seqs := make([]int64, len(of))
+// DeliveredSeqs returns the cursor of each device in a conversation, in the order
+// of keys: the last seq that the device has. It includes cursors that this
+// process hasn't written yet. A cursor is at least the seq at which the user
+// joined, and at most the conversation's last seq.
+func (db *DB) DeliveredSeqs(ctx context.Context, conv int64, keys []DeviceKey) ([]int64, error) {
+	seqs := make([]int64, len(keys))
 	var devices, users []any
-	for i, h := range of {
-		seqs[i] = db.cursors.value(h.User, cursorKey{deliveredSeq, h.Device, conv}) // before the read
-		devices = append(devices, h.User, h.Device, conv)
-		users = append(users, conv, h.User)
+	for i, k := range keys {
+		seqs[i] = db.cursors.value(k.User, cursorKey{deliveredSeq, k.Device, conv}) // before the read
+		devices = append(devices, k.User, k.Device, conv)
+		users = append(users, conv, k.User)
 	}
 	delivered, joined, last, err := db.readDelivered(ctx, conv, devices, users)
 	if err != nil {
-		return nil, fmt.Errorf("cursors in conversation %d: %w", conv, err)
+		return nil, fmt.Errorf("read cursors in conversation %d: %w", conv, err)
 	}
-	for i, h := range of {
-		seqs[i] = max(min(seqs[i], last), delivered[h], joined[h.User])
+	for i, k := range keys {
+		seqs[i] = max(min(seqs[i], last), delivered[k], joined[k.User])
 	}
 	return seqs, nil
 }
@@ -44,10 +44,10 @@ func (db *DB) readDelivered(ctx context.Context, conv int64, devices, users []an
 	err = sqldb.InBatches(devices, 3, db.d.MaxRows, func(n int, args []any) error {
 		return db.sql.Scan(ctx, `SELECT user_id, device, delivered_seq FROM cursors WHERE `+
 			sqldb.AnyOf("user_id = ? AND device = ? AND conversation_id = ?", n), args, func(r *sqlx.Rows) error {
-			var h DeviceKey
+			var k DeviceKey
 			var seq int64
-			err := r.Scan(&h.User, &h.Device, &seq)
-			delivered[h] = seq
+			err := r.Scan(&k.User, &k.Device, &seq)
+			delivered[k] = seq
 			return err
 		})
 	})

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 )
@@ -13,12 +14,12 @@ import (
 // whose password was checked. A new device's cursors start where the user's most
 // advanced device is, including what this process hasn't written yet. A user has
 // at most max devices: the least recently used ones are removed with their
-// tokens and cursors, and returned in evicted. Errors: ErrNotFound: no such
-// user, or banned, or the password has changed since.
+// tokens and cursors, and returned in evicted. Errors: ErrNotFound if the user
+// doesn't exist, is banned, or has changed the password since.
 func (db *DB) OpenDevice(ctx context.Context, u User, device string, tokenHash []byte, max int) (evicted []string, err error) {
 	user := u.ID
 	if err := db.Flush(ctx, user); err != nil {
-		return nil, fmt.Errorf("open device of %d: %w", user, err)
+		return nil, fmt.Errorf("open device of user %d: %w", user, err)
 	}
 	err = db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		var id int64
@@ -39,7 +40,7 @@ func (db *DB) OpenDevice(ctx context.Context, u User, device string, tokenHash [
 			user, device, tokenHash, now); err != nil {
 			return err
 		}
-		// Left by a node that wrote cursors of the device after it was evicted.
+		// Another node may have written cursors of the device after its eviction.
 		if _, err := tx.ExecContext(ctx, `DELETE FROM cursors WHERE user_id = ? AND device = ?`, user, device); err != nil {
 			return err
 		}
@@ -68,7 +69,7 @@ func (db *DB) OpenDevice(ctx context.Context, u User, device string, tokenHash [
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("open device of %d: %w", user, err)
+		return nil, fmt.Errorf("open device of user %d: %w", user, err)
 	}
 	return evicted, nil
 }
@@ -86,8 +87,8 @@ const (
 )
 
 // TokenDevice finds a token's user and device. It only reads; the time of use is
-// written later. Errors: ErrNotFound: the token is unknown or was unused for too
-// long, or its user is banned or deleted.
+// written later. Errors: ErrNotFound if the token is unknown or was unused for
+// too long, or its user is banned or deleted.
 func (db *DB) TokenDevice(ctx context.Context, tokenHash []byte) (u User, device string, err error) {
 	var t tokenRow
 	err = db.sql.Scan(ctx, `SELECT `+tokenColumns+` `+tokenRows, []any{tokenHash}, func(r *sqlx.Rows) error {
@@ -97,12 +98,13 @@ func (db *DB) TokenDevice(ctx context.Context, tokenHash []byte) (u User, device
 		err = db.used(&t)
 	}
 	if err != nil {
-		return User{}, "", fmt.Errorf("token: %w", err)
+		return User{}, "", fmt.Errorf("look up token: %w", err)
 	}
 	return t.User, t.Device, nil
 }
 
-// used returns an error if a token isn't valid, and else records its use.
+// used checks that a token is still valid, and records its use. Errors:
+// ErrNotFound.
 func (db *DB) used(t *tokenRow) error {
 	if t.ID == 0 {
 		return ErrNotFound
@@ -110,7 +112,7 @@ func (db *DB) used(t *tokenRow) error {
 	now := db.nowMS()
 	unused := now - t.Used
 	if unused > db.o.TokenLife.Milliseconds() {
-		return fmt.Errorf("unused for too long: %w", ErrNotFound)
+		return fmt.Errorf("expired, unused for %s: %w", time.Duration(unused)*time.Millisecond, ErrNotFound)
 	}
 	if unused >= usedEvery.Milliseconds() {
 		db.cursors.set(t.ID, cursorKey{kind: usedTime, device: t.Device}, now)
@@ -130,9 +132,9 @@ func (db *DB) CloseDevice(ctx context.Context, tokenHash []byte) error {
 	return nil
 }
 
-// ChangePassword sets the hash of a password, gives the user's device a new
-// token, and revokes the tokens of the user's other devices, which it returns.
-// Errors: ErrNotFound: no such user or device.
+// ChangePassword sets a user's password hash, gives the device a new token, and
+// revokes the tokens of the user's other devices, which it returns. Errors:
+// ErrNotFound if there is no such user or device.
 func (db *DB) ChangePassword(ctx context.Context, user int64, hash, device string, tokenHash []byte) (others []string, err error) {
 	err = db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		if err := one(tx.ExecContext(ctx, `UPDATE users SET password_hash = ? WHERE id = ? AND deleted = 0`, hash, user)); err != nil {
@@ -149,7 +151,7 @@ func (db *DB) ChangePassword(ctx context.Context, user int64, hash, device strin
 			tokenHash, db.nowMS(), user, device))
 	})
 	if err != nil {
-		return nil, fmt.Errorf("change password of %d: %w", user, err)
+		return nil, fmt.Errorf("change password of user %d: %w", user, err)
 	}
 	return others, nil
 }

@@ -6,9 +6,9 @@ import (
 	"chatd/model/sqldb"
 )
 
-// dialect is the SQL that differs between databases, including what names the
-// chat's tables. A query is written once, with these pieces where it must
-// differ.
+// dialect is the SQL that differs between databases: sqldb's, which holds for
+// any table, and the pieces that name the chat's tables. Each query is written
+// once and uses these pieces.
 type dialect struct {
 	*sqldb.Dialect
 
@@ -17,8 +17,9 @@ type dialect struct {
 	keepMember   string // after an INSERT of members: existing rows are left alone
 	byPairIndex  string // after a table's name: forces the index of pairs, so that no other row is locked
 
-	// Each returns a statement that takes rows of the columns named. The same
-	// row may be passed twice. Values only rise: a lower one changes nothing.
+	// These return statements for a number of rows. Each row has the arguments
+	// listed, and may be passed twice. A value lower than the stored one changes
+	// nothing.
 	raiseHeads     func(rows int) string // conversation, seq, time
 	raiseDelivered func(rows int) string // user, device, conversation, seq
 	raiseRead      func(rows int) string // user, conversation, seq
@@ -33,5 +34,5 @@ func dialectOf(db *sqldb.DB) (*dialect, error) {
 	case "mysql":
 		return mysql(db.Dialect), nil
 	}
-	return nil, fmt.Errorf("%s: there is no SQL of the chat's for %s", db.Where, db.Name)
+	return nil, fmt.Errorf("%s: unsupported database %q: want sqlite or mysql", db.Where, db.Name)
 }

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// A message that the database refuses for good fails only messages of its own
-// conversation and batch.
+// A message that the database refuses with a permanent error fails only messages
+// of its own conversation and batch.
 func TestRefusedByDatabase(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(3)
@@ -19,18 +19,18 @@ func TestRefusedByDatabase(t *testing.T) {
 		good := []*Append{toPeer(u[0], u[2], "1"), toPeer(u[1], u[2], "2"), toPeer(u[2], u[0], "3")}
 		h.store(good[0], poison, good[1], good[2])
 		if poison.Err == nil || poison.Stored || poison.Seq != 0 || errors.Is(poison.Err, ErrNotFound) {
-			t.Errorf("the refused message: %+v, want the database's error", poison)
+			t.Errorf("the refused %s; want the database's error", show(poison))
 		}
 		for _, a := range good {
 			if !a.Stored || a.Err != nil {
-				t.Errorf("of another conversation: %+v, want it stored", a)
+				t.Errorf("in another conversation: %s; want it stored", show(a))
 			}
 		}
 		// The refused message has used no seq.
 		next := toPeer(u[1], u[0], "next")
 		h.store(next)
 		if next.Seq != 1 {
-			t.Errorf("the next message has seq %d, want 1", next.Seq)
+			t.Errorf("seq of the next message = %d, want 1", next.Seq)
 		}
 	})
 }
@@ -52,7 +52,7 @@ func TestFullDisk(t *testing.T) {
 		big.Body = make([]byte, 32<<10)
 		h.store(big)
 		if big.Err == nil || !h.transient(big.Err) || big.Stored {
-			t.Fatalf("on a full disk: %+v, want a transient error", big)
+			t.Fatalf("with a full disk: %s; want a transient error", show(big))
 		}
 		if _, err := h.sql.Writer.Exec(`PRAGMA max_page_count = 1000000`); err != nil {
 			t.Fatal(err)
@@ -61,13 +61,13 @@ func TestFullDisk(t *testing.T) {
 		again.Retry = true
 		h.store(again)
 		if again.Err != nil || again.Seq != 2 || !again.Stored {
-			t.Fatalf("once there is room: %+v, want it stored with seq 2", again)
+			t.Fatalf("once there is room: %s; want it stored with seq 2", show(again))
 		}
 	})
 }
 
 // After a COMMIT of unknown outcome, each message is in the log once and is
-// answered as stored, whether that COMMIT had stored it or not.
+// answered as stored, whether the COMMIT had succeeded or not.
 func TestCommitUnknown(t *testing.T) {
 	for _, stored := range []bool{true, false} {
 		t.Run(fmt.Sprint("stored=", stored), func(t *testing.T) {
@@ -89,7 +89,7 @@ func TestCommitUnknown(t *testing.T) {
 				a, b, repeat := toPeer(u[0], u[1], "a"), toPeer(u[1], u[0], "b"), toPeer(u[0], u[1], "a")
 				h.store(a, b, repeat)
 				if a.Seq != 1 || !a.Stored || b.Seq != 2 || !b.Stored || repeat.Seq != 1 || repeat.Stored || repeat.Err != nil || a.Last != 2 {
-					t.Errorf("%+v\n%+v\n%+v\nwant seq 1 and 2 stored, and a repeat of seq 1", a, b, repeat)
+					t.Errorf("%s\n%s\n%s\nwant seqs 1 and 2 stored, and a repeat of seq 1", show(a), show(b), show(repeat))
 				}
 				if n := len(h.log(a.Conv)); n != 2 {
 					t.Errorf("%d messages in the log, want 2", n)
@@ -107,20 +107,20 @@ func TestCommitFails(t *testing.T) {
 		a := toPeer(u[0], u[1], "a")
 		h.store(a)
 		if a.Err == nil || a.Stored || a.Seq != 0 {
-			t.Fatalf("%+v, want an error", a)
+			t.Fatalf("after two failed commits: %s; want an error", show(a))
 		}
 		h.commits((*sql.Tx).Commit)
 		b := toPeer(u[0], u[1], "a")
 		h.store(b)
 		if b.Seq != 1 || !b.Stored {
-			t.Fatalf("after that: %+v, want it stored with seq 1", b)
+			t.Fatalf("once commits work again: %s; want it stored with seq 1", show(b))
 		}
 	})
 }
 
 // While another process locks the database for longer than busy_timeout,
 // messages fail with a transient error. Afterwards they are stored.
-func TestLockedOut(t *testing.T) {
+func TestDatabaseLocked(t *testing.T) {
 	onSQLite(t, func(t *testing.T, h *harness) {
 		u := h.users(2)
 		if _, err := h.sql.Writer.Exec(`PRAGMA busy_timeout(0)`); err != nil {
@@ -134,23 +134,23 @@ func TestLockedOut(t *testing.T) {
 		a := toPeer(u[0], u[1], "a")
 		h.store(a)
 		if a.Err == nil || !h.transient(a.Err) {
-			t.Errorf("while the database is locked: %+v, want a transient error", a)
+			t.Errorf("while the database is locked: %s; want a transient error", show(a))
 		}
 		if _, err := h.CreateUser(ctx, "x", "x", ""); err == nil || errors.Is(err, ErrTaken) {
-			t.Errorf("CreateUser while the database is locked: %v, want its error", err)
+			t.Errorf("CreateUser while the database is locked: error %v, want the database's", err)
 		}
 		want(t, tx.Rollback(), nil)
 		b := toPeer(u[0], u[1], "a")
 		b.Retry = true
 		h.store(b)
 		if b.Err != nil || b.Seq != 1 || !b.Stored {
-			t.Errorf("after that: %+v, want it stored with seq 1", b)
+			t.Errorf("once it is unlocked: %s; want it stored with seq 1", show(b))
 		}
 	})
 }
 
 // A write whose context is canceled while it waits for the connection changes
-// nothing, and doesn't keep others waiting.
+// nothing, and doesn't block later writes.
 func TestCanceledWrite(t *testing.T) {
 	onSQLite(t, func(t *testing.T, h *harness) {
 		gone, cancel := context.WithCancel(ctx)

@@ -11,15 +11,15 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// Friend is an entry in a user's list.
+// Friend is an entry in a user's friend list.
 type Friend struct {
 	ID     int64  `db:"id"`
 	Name   string `db:"name"`
-	Hidden bool   `db:"hidden"` // has blocked the user, who therefore sees no presence
+	Hidden bool   `db:"hidden"` // the friend has blocked the user: don't show presence
 }
 
-// friendPair joins the conversation of the friendship f, if there is one. Its
-// row holds the blocks.
+// friendPair joins the conversation of the friends in row f, if there is one.
+// Its row holds the blocks.
 const friendPair = ` LEFT JOIN conversations c
 	ON c.user_lo = CASE WHEN f.user_id < f.friend_id THEN f.user_id ELSE f.friend_id END
 	AND c.user_hi = CASE WHEN f.user_id < f.friend_id THEN f.friend_id ELSE f.user_id END `
@@ -30,9 +30,9 @@ const (
 	blockedByMe = ` COALESCE(c.blocks & CASE WHEN f.user_id < f.friend_id THEN 1 ELSE 2 END, 0) <> 0 `
 )
 
-// AddFriend makes two users friends and returns the friend's name. A user has at
-// most max friends. Errors: ErrNotFound; ErrAlready; ErrNotAllowed: the friend
-// has blocked the user, or is the user; ErrFull: one of the two has max friends.
+// AddFriend makes two users friends and returns the friend's name. Errors:
+// ErrNotFound; ErrAlready; ErrNotAllowed if the friend has blocked the user, or
+// is the user; ErrFull if either has max friends.
 func (db *DB) AddFriend(ctx context.Context, user, friend int64, max int) (name string, err error) {
 	err = db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		if user == friend {
@@ -78,13 +78,13 @@ func (db *DB) AddFriend(ctx context.Context, user, friend int64, max int) (name 
 		return err
 	})
 	if err != nil {
-		return "", fmt.Errorf("add friend: %w", err)
+		return "", fmt.Errorf("add friend %d of user %d: %w", friend, user, err)
 	}
 	return name, nil
 }
 
-// DelFriend ends a friendship. Errors: ErrNotFound: no such user; ErrAlready:
-// the two are not friends.
+// DelFriend ends a friendship. Errors: ErrNotFound if there is no such user;
+// ErrAlready if the two are not friends.
 func (db *DB) DelFriend(ctx context.Context, user, friend int64) error {
 	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		if err := db.lockUsers(ctx, tx, friend); err != nil {
@@ -98,18 +98,18 @@ func (db *DB) DelFriend(ctx context.Context, user, friend int64) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("delete friend: %w", err)
+		return fmt.Errorf("delete friend %d of user %d: %w", friend, user, err)
 	}
 	return nil
 }
 
-// Friends lists a user's friends by id.
+// Friends lists a user's friends, sorted by ID.
 func (db *DB) Friends(ctx context.Context, user int64) ([]Friend, error) {
 	var l []Friend
 	err := db.sql.Select(ctx, &l, `SELECT u.id, u.name, `+blocksMe+` AS hidden FROM friends f JOIN users u ON u.id = f.friend_id `+
 		friendPair+` WHERE f.user_id = ? ORDER BY f.friend_id`, user)
 	if err != nil {
-		return nil, fmt.Errorf("friends of %d: %w", user, err)
+		return nil, fmt.Errorf("list friends of user %d: %w", user, err)
 	}
 	return l, nil
 }
@@ -121,16 +121,16 @@ func (db *DB) AreFriends(ctx context.Context, a, b int64) (friends, hidden bool,
 		return false, false, nil
 	}
 	if err != nil {
-		return false, false, fmt.Errorf("friends %d and %d: %w", a, b, err)
+		return false, false, fmt.Errorf("check whether users %d and %d are friends: %w", a, b, err)
 	}
 	return true, hidden, nil
 }
 
-// PresenceViewer is a Friend who may see the presence of User.
+// PresenceViewer says that Friend may see the presence of User.
 type PresenceViewer struct{ User, Friend int64 }
 
-// PresenceViewers lists who may see the presence of users: their friends, but for those
-// whom they have blocked.
+// PresenceViewers lists who may see the presence of users: their friends, except
+// those whom they have blocked.
 func (db *DB) PresenceViewers(ctx context.Context, users []int64) ([]PresenceViewer, error) {
 	args := make([]any, len(users))
 	for i, u := range users {
@@ -147,14 +147,14 @@ func (db *DB) PresenceViewers(ctx context.Context, users []int64) ([]PresenceVie
 		})
 	})
 	if err != nil {
-		return nil, fmt.Errorf("audience of %d users: %w", len(users), err)
+		return nil, fmt.Errorf("list presence viewers of %d users: %w", len(users), err)
 	}
 	return l, nil
 }
 
-// Block sets or removes a block: other can't write to user or see the user's
-// presence. Friends stay friends. Errors: ErrNotFound; ErrNotAllowed: user and
-// other are the same.
+// Block makes user block other, or unblocks. A blocked user can't write to the
+// other one or see their presence. Friends stay friends. Errors: ErrNotFound;
+// ErrNotAllowed if user and other are the same.
 func (db *DB) Block(ctx context.Context, user, other int64, on bool) error {
 	p := pairOf(user, other)
 	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
@@ -177,7 +177,7 @@ func (db *DB) Block(ctx context.Context, user, other int64, on bool) error {
 				return nil
 			}
 			if _, err = db.makePair(ctx, tx, p, db.nowMS()); err == nil {
-				err = read() // another node may have made it, and set its blocks
+				err = read() // another node may have created it, and set its blocks
 			}
 		}
 		if err != nil {
@@ -191,7 +191,7 @@ func (db *DB) Block(ctx context.Context, user, other int64, on bool) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("block: %w", err)
+		return fmt.Errorf("set block of user %d by user %d to %t: %w", other, user, on, err)
 	}
 	return nil
 }
@@ -205,7 +205,7 @@ func (db *DB) Blocked(ctx context.Context, by, whom int64) (bool, error) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("blocked: %w", err)
+		return false, fmt.Errorf("check whether user %d has blocked user %d: %w", by, whom, err)
 	}
 	return by != whom && blocks&p.blockBit(by) != 0, nil
 }
@@ -217,7 +217,7 @@ func (db *DB) Blockers(ctx context.Context, user int64) ([]int64, error) {
 		FROM members m JOIN conversations c ON c.id = m.conversation_id
 		WHERE m.user_id = ? AND c.blocks & CASE WHEN c.user_lo = ? THEN 2 ELSE 1 END <> 0`, user, user, user)
 	if err != nil {
-		return nil, fmt.Errorf("blockers of %d: %w", user, err)
+		return nil, fmt.Errorf("list users who have blocked user %d: %w", user, err)
 	}
 	return l, nil
 }

@@ -5,14 +5,15 @@ import (
 	"testing"
 )
 
-// Friendship is mutual and made in one step, with every refusal told apart.
+// AddFriend makes both users friends at once, and has a distinct error for each
+// refusal.
 func TestFriends(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(5)
 		name, err := h.AddFriend(ctx, u[0], u[1], 2)
 		want(t, err, nil)
 		if name != "user1" {
-			t.Error(name)
+			t.Errorf("AddFriend = %q, want user1", name)
 		}
 		for _, x := range [][2]int64{{u[0], u[1]}, {u[1], u[0]}} {
 			_, err = h.AddFriend(ctx, x[0], x[1], 2)
@@ -20,7 +21,7 @@ func TestFriends(t *testing.T) {
 			f, hidden, err := h.AreFriends(ctx, x[0], x[1])
 			want(t, err, nil)
 			if !f || hidden {
-				t.Error(f, hidden)
+				t.Errorf("AreFriends(%d, %d) = %t, hidden %t; want true, false", x[0], x[1], f, hidden)
 			}
 		}
 		_, err = h.AddFriend(ctx, u[0], 999, 2)
@@ -30,27 +31,27 @@ func TestFriends(t *testing.T) {
 		want(t, h.Block(ctx, u[2], u[0], true), nil)
 		_, err = h.AddFriend(ctx, u[0], u[2], 2)
 		want(t, err, ErrNotAllowed)
-		_, err = h.AddFriend(ctx, u[2], u[0], 2) // the blocker may
+		_, err = h.AddFriend(ctx, u[2], u[0], 2) // the blocker may add the blocked user
 		want(t, err, nil)
 		_, err = h.AddFriend(ctx, u[0], u[3], 2)
 		want(t, err, ErrFull)
-		_, err = h.AddFriend(ctx, u[3], u[0], 2) // theirs is full
+		_, err = h.AddFriend(ctx, u[3], u[0], 2) // the friend has too many friends
 		want(t, err, ErrFull)
 		l, err := h.Friends(ctx, u[0])
 		want(t, err, nil)
 		if !slices.Equal(l, []Friend{{ID: u[1], Name: "user1"}, {ID: u[2], Name: "user2", Hidden: true}}) {
-			t.Error(l)
+			t.Errorf("Friends = %+v, want user1, and user2 hidden", l)
 		}
 		want(t, h.DelFriend(ctx, u[1], u[0]), nil)
 		want(t, h.DelFriend(ctx, u[0], u[1]), ErrAlready)
 		want(t, h.DelFriend(ctx, u[0], 999), ErrNotFound)
 		if f, _, _ := h.AreFriends(ctx, u[0], u[1]); f {
-			t.Error("still friends")
+			t.Error("AreFriends = true after DelFriend, want false")
 		}
 	})
 }
 
-// Blocks hide in one direction only, whichever of the two ids is the lower.
+// A block works in one direction only, whichever of the two user IDs is lower.
 func TestBlocks(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(3)
@@ -68,15 +69,16 @@ func TestBlocks(t *testing.T) {
 					want(t, err, nil)
 					_, hidden, err := h.AreFriends(ctx, q.whom, q.by)
 					want(t, err, nil)
-					audience, err := h.PresenceViewers(ctx, []int64{q.by, u[1]})
+					viewers, err := h.PresenceViewers(ctx, []int64{q.by, u[1]})
 					want(t, err, nil)
 					blockers, err := h.Blockers(ctx, q.whom)
 					want(t, err, nil)
 					if slices.Contains(blockers, q.by) != q.want {
-						t.Errorf("%+v: blockers %v", q, blockers)
+						t.Errorf("Blockers(%d) = %v, want user %d in it: %t", q.whom, blockers, q.by, q.want)
 					}
-					if got != q.want || hidden != q.want || slices.Contains(audience, PresenceViewer{q.by, q.whom}) == q.want {
-						t.Errorf("%+v: blocked %v, hidden %v, audience %v", q, got, hidden, audience)
+					if got != q.want || hidden != q.want || slices.Contains(viewers, PresenceViewer{q.by, q.whom}) == q.want {
+						t.Errorf("user %d blocks user %d: want %t, got Blocked = %t, hidden = %t, PresenceViewers = %v",
+							q.by, q.whom, q.want, got, hidden, viewers)
 					}
 				}
 			}
@@ -92,7 +94,7 @@ func TestBlocks(t *testing.T) {
 		want(t, h.Block(ctx, u[0], 999, true), ErrNotFound)
 		want(t, h.Block(ctx, u[0], u[0], true), ErrNotAllowed)
 		if b, err := h.Blocked(ctx, u[1], u[2]); b || err != nil {
-			t.Error(b, err)
+			t.Errorf("Blocked(user1, user2) = %t (error %v), want false", b, err)
 		}
 	})
 }

@@ -15,13 +15,15 @@ const (
 	roleCreator = 1
 )
 
-// JoinResult is what a new member learns about the group.
+// JoinResult describes the group that a user has joined.
 type JoinResult struct {
-	Name, Desc          string
-	Seq, Version, Count int64 // Seq: of the last message before. Count: of members, with the new one
+	Name, Desc string
+	Seq        int64 // of the last message before the join
+	Version    int64 // of the membership, after the join
+	Count      int64 // members, including the new one
 }
 
-// Group is an entry in a user's list.
+// Group is an entry in a user's list of groups.
 type Group struct {
 	ID    int64  `db:"id"`
 	Name  string `db:"name"`
@@ -30,7 +32,7 @@ type Group struct {
 	Count int64  `db:"size"` // members
 }
 
-// Member is a user of a group.
+// Member is a member of a group.
 type Member struct {
 	User   int64  `db:"user_id"`
 	Name   string `db:"name"`
@@ -38,7 +40,7 @@ type Member struct {
 	Joined int64  `db:"joined_seq"` // sees messages after this seq
 }
 
-// group is what transactions need of a group's row.
+// group holds the columns of a group's row that transactions need.
 type group struct {
 	Name    string `db:"name"`
 	Desc    string `db:"description"`
@@ -48,8 +50,8 @@ type group struct {
 	Size    int64  `db:"size"`
 }
 
-// lockGroup reads a group's row and locks it, as appends do. Errors:
-// ErrNotFound, also for a dismissed group.
+// lockGroup reads a group's row and locks it against appends and other changes.
+// Errors: ErrNotFound, also for a dismissed group.
 func (db *DB) lockGroup(ctx context.Context, tx *sqlx.Tx, id int64) (g group, err error) {
 	err = tx.GetContext(ctx, &g, `SELECT name, description, creator, last_seq, version, size FROM conversations
 		WHERE id = ? AND kind = 2 AND gone = 0`+db.d.ForUpdate, id)
@@ -79,8 +81,9 @@ func groupsFull(ctx context.Context, tx *sqlx.Tx, user int64, max int) error {
 // FirstVersion is the membership version of a new group.
 const FirstVersion = 1
 
-// CreateGroup creates a group with its creator as the only member. Errors:
-// ErrNotFound: no such user; ErrFull: the user is in maxGroups already.
+// CreateGroup creates a group with its creator as the only member, and returns
+// its ID. Errors: ErrNotFound if there is no such user; ErrFull if the user is in
+// maxGroups groups already.
 func (db *DB) CreateGroup(ctx context.Context, creator int64, name, desc string, maxGroups int) (int64, error) {
 	var id int64
 	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
@@ -108,8 +111,9 @@ func (db *DB) CreateGroup(ctx context.Context, creator int64, name, desc string,
 	return id, nil
 }
 
-// JoinGroup makes user a member. Errors: ErrNotFound; ErrAlready;
-// ErrGroupFull: the group has maxMembers; ErrFull: the user is in maxGroups.
+// JoinGroup makes user a member of a group. Errors: ErrNotFound; ErrAlready;
+// ErrGroupFull if the group has maxMembers members already; ErrFull if the user
+// is in maxGroups groups already.
 func (db *DB) JoinGroup(ctx context.Context, group, user int64, maxMembers, maxGroups int) (JoinResult, error) {
 	var j JoinResult
 	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
@@ -144,15 +148,16 @@ func (db *DB) JoinGroup(ctx context.Context, group, user int64, maxMembers, maxG
 	return j, nil
 }
 
-// raiseVersion raises a group's membership version and adds to its size. Other
-// nodes see it by the version.
+// raiseVersion raises a group's membership version and adds to its size. The
+// version tells other nodes that the members have changed.
 func (db *DB) raiseVersion(ctx context.Context, tx *sqlx.Tx, group int64, by int) error {
 	_, err := tx.ExecContext(ctx, `UPDATE conversations SET version = version + 1, size = size + ?, touched = `+db.d.Now+` WHERE id = ?`, by, group)
 	return err
 }
 
 // LeaveGroup removes a member and returns the group's new version. Errors:
-// ErrNotFound: no such group; ErrNotAllowed: not a member, or the creator.
+// ErrNotFound if there is no such group; ErrNotAllowed if the user is not a
+// member, or is the creator.
 func (db *DB) LeaveGroup(ctx context.Context, group, user int64) (version int64, err error) {
 	err = db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		g, err := db.lockGroup(ctx, tx, group)
@@ -171,9 +176,10 @@ func (db *DB) LeaveGroup(ctx context.Context, group, user int64) (version int64,
 	return version, nil
 }
 
-// KickMember removes user for the group's creator, by, and returns the group's
-// new version. Errors: ErrNotFound: no such group; ErrNotAllowed: by is not the
-// creator, or user is, or user is not a member.
+// KickMember removes user from a group on behalf of by, who must be its creator,
+// and returns the group's new version. Errors: ErrNotFound if there is no such
+// group; ErrNotAllowed if by is not the creator, or user is, or user is not a
+// member.
 func (db *DB) KickMember(ctx context.Context, group, by, user int64) (version int64, err error) {
 	err = db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		g, err := db.lockGroup(ctx, tx, group)
@@ -187,7 +193,7 @@ func (db *DB) KickMember(ctx context.Context, group, by, user int64) (version in
 		return db.removeMember(ctx, tx, group, user)
 	})
 	if err != nil {
-		return 0, fmt.Errorf("kick from group %d: %w", group, err)
+		return 0, fmt.Errorf("kick user %d from group %d: %w", user, group, err)
 	}
 	return version, nil
 }
@@ -203,9 +209,9 @@ func (db *DB) removeMember(ctx context.Context, tx *sqlx.Tx, group, user int64) 
 	return db.raiseVersion(ctx, tx, group, -1)
 }
 
-// DismissGroup ends a group for its creator, by. It returns the group's new
-// version and its former members. Errors: ErrNotFound; ErrNotAllowed: by is not
-// the creator.
+// DismissGroup ends a group on behalf of by, who must be its creator. It returns
+// the group's new version and its former members. Errors: ErrNotFound;
+// ErrNotAllowed if by is not the creator.
 func (db *DB) DismissGroup(ctx context.Context, group, by int64) (version int64, members []int64, err error) {
 	err = db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		g, err := db.lockGroup(ctx, tx, group)
@@ -236,19 +242,19 @@ func (db *DB) dismiss(ctx context.Context, tx *sqlx.Tx, group int64) error {
 	return err
 }
 
-// Groups lists a user's groups by id.
+// Groups lists a user's groups, sorted by ID.
 func (db *DB) Groups(ctx context.Context, user int64) ([]Group, error) {
 	var l []Group
 	err := db.sql.Select(ctx, &l, `SELECT c.id, c.name, c.description, c.last_seq, c.size FROM members m
 		JOIN conversations c ON c.id = m.conversation_id WHERE m.user_id = ? AND c.kind = 2 ORDER BY m.conversation_id`, user)
 	if err != nil {
-		return nil, fmt.Errorf("groups of %d: %w", user, err)
+		return nil, fmt.Errorf("list groups of user %d: %w", user, err)
 	}
 	return l, nil
 }
 
-// Members lists a group's members with ids above after, sorted by id, at most
-// limit (0: all). A dismissed group has none.
+// Members lists a group's members whose IDs are above after, sorted by ID, at
+// most limit (0: all). A dismissed group has none.
 func (db *DB) Members(ctx context.Context, group, after int64, limit int) ([]Member, error) {
 	if limit <= 0 {
 		limit = 1 << 30
@@ -258,14 +264,14 @@ func (db *DB) Members(ctx context.Context, group, after int64, limit int) ([]Mem
 		FROM members m JOIN conversations c ON c.id = m.conversation_id JOIN users u ON u.id = m.user_id
 		WHERE m.conversation_id = ? AND c.kind = 2 AND m.user_id > ? ORDER BY m.user_id`+db.d.Limit, group, after, limit)
 	if err != nil {
-		return nil, fmt.Errorf("members of group %d: %w", group, err)
+		return nil, fmt.Errorf("list members of group %d: %w", group, err)
 	}
 	return l, nil
 }
 
-// MemberIDs lists all members, sorted by id, with the version at which they are
-// the members. Of each it sets User and Joined. Errors: ErrNotFound, also for a
-// dismissed group.
+// MemberIDs returns a group's membership version and its members at that version,
+// sorted by ID. It sets only User and Joined of each. Errors: ErrNotFound, also
+// for a dismissed group.
 func (db *DB) MemberIDs(ctx context.Context, group int64) (version int64, members []Member, err error) {
 	// A single statement sees a single snapshot.
 	var rows []struct {
@@ -279,7 +285,7 @@ func (db *DB) MemberIDs(ctx context.Context, group int64) (version int64, member
 		err = ErrNotFound
 	}
 	if err != nil {
-		return 0, nil, fmt.Errorf("members of group %d: %w", group, err)
+		return 0, nil, fmt.Errorf("list members of group %d: %w", group, err)
 	}
 	for _, r := range rows {
 		version = r.Version

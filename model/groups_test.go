@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// Who may create, join, leave and dismiss a group, and that each change raises
-// its version.
+// Tests who may create, join, leave and dismiss a group, and that each change of
+// its members raises its version.
 func TestGroups(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(5)
@@ -26,7 +26,7 @@ func testJoin(t *testing.T, h *harness, u []int64) (g int64) {
 	j, err := h.JoinGroup(ctx, g, u[1], 3, 1)
 	want(t, err, nil)
 	if j != (JoinResult{Name: "name", Desc: "desc", Seq: 2, Version: 2, Count: 2}) {
-		t.Errorf("joined: %+v, want seq 2, version 2, 2 members", j)
+		t.Errorf("JoinGroup = %+v, want seq 2, version 2, 2 members", j)
 	}
 	_, err = h.JoinGroup(ctx, g, u[1], 3, 9)
 	want(t, err, ErrAlready)
@@ -50,17 +50,17 @@ func testMembers(t *testing.T, h *harness, u []int64, g int64) {
 	if !slices.Equal(members, []Member{
 		{u[0], "user0", "creator", 0}, {u[1], "user1", "normal", 2}, {u[2], "user2", "normal", 2},
 	}) {
-		t.Errorf("Members: %+v, want users 0 to 2", members)
+		t.Errorf("Members = %+v, want user0 to user2", members)
 	}
 	page, err := h.Members(ctx, g, u[0], 1)
 	want(t, err, nil)
 	if len(page) != 1 || page[0].User != u[1] {
-		t.Errorf("a page of one: %+v, want user 1", page)
+		t.Errorf("Members, a page of one = %+v, want user1", page)
 	}
 	version, ids, err := h.MemberIDs(ctx, g)
 	want(t, err, nil)
 	if version != 3 || !slices.Equal(ids, []Member{{User: u[0]}, {User: u[1], Joined: 2}, {User: u[2], Joined: 2}}) {
-		t.Errorf("MemberIDs: version %d, %+v, want version 3 and users 0 to 2", version, ids)
+		t.Errorf("MemberIDs = version %d, %+v; want version 3, user0 to user2", version, ids)
 	}
 }
 
@@ -74,7 +74,7 @@ func testLeaveAndKick(t *testing.T, h *harness, u []int64, g int64) {
 	version, err := h.LeaveGroup(ctx, g, u[1])
 	want(t, err, nil)
 	if version != 4 {
-		t.Errorf("version %d after leaving, want 4", version)
+		t.Errorf("LeaveGroup = version %d, want 4", version)
 	}
 	_, err = h.KickMember(ctx, g, u[2], u[0])
 	want(t, err, ErrNotAllowed)
@@ -85,17 +85,17 @@ func testLeaveAndKick(t *testing.T, h *harness, u []int64, g int64) {
 	version, err = h.KickMember(ctx, g, u[0], u[2])
 	want(t, err, nil)
 	if version != 5 {
-		t.Errorf("version %d after the kick, want 5", version)
+		t.Errorf("KickMember = version %d, want 5", version)
 	}
 	j, err := h.JoinGroup(ctx, g, u[1], 3, 1)
 	want(t, err, nil)
 	if j.Count != 2 || j.Version != 6 {
-		t.Errorf("joined again: %+v, want 2 members at version 6", j)
+		t.Errorf("JoinGroup after leaving = %+v, want 2 members, version 6", j)
 	}
 	list, err := h.Groups(ctx, u[1])
 	want(t, err, nil)
 	if !slices.Equal(list, []Group{{ID: g, Name: "name", Desc: "desc", Last: 2, Count: 2}}) {
-		t.Errorf("Groups: %+v, want the group", list)
+		t.Errorf("Groups = %+v, want group %d with 2 members and last seq 2", list, g)
 	}
 }
 
@@ -105,7 +105,7 @@ func testDismiss(t *testing.T, h *harness, u []int64, g int64) {
 	version, gone, err := h.DismissGroup(ctx, g, u[0])
 	want(t, err, nil)
 	if version != 7 || !slices.Equal(gone, []int64{u[0], u[1]}) {
-		t.Errorf("dismissed at version %d with members %v, want 7 and users 0 and 1", version, gone)
+		t.Errorf("DismissGroup = version %d, members %v; want 7, %v", version, gone, u[:2])
 	}
 	_, _, err = h.DismissGroup(ctx, g, u[0])
 	want(t, err, ErrNotFound)
@@ -118,12 +118,12 @@ func testDismiss(t *testing.T, h *harness, u []int64, g int64) {
 	heads, err := h.LogHeads(ctx, []int64{g})
 	want(t, err, nil)
 	if len(heads) != 1 || heads[0].Version != 7 {
-		t.Errorf("heads %+v, want version 7, by which other nodes find out", heads)
+		t.Errorf("LogHeads = %+v, want version 7, so that other nodes notice the dismissal", heads)
 	}
 }
 
-// A pair's conversation is no group, whatever id someone tries.
-func TestPairIsNoGroup(t *testing.T) {
+// The ID of a pair's conversation doesn't work as a group's.
+func TestPairIsNotAGroup(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(3)
 		a := toPeer(u[0], u[1], "a")
@@ -137,10 +137,10 @@ func TestPairIsNoGroup(t *testing.T) {
 		_, _, err = h.MemberIDs(ctx, a.Conv)
 		want(t, err, ErrNotFound)
 		if m, err := h.Members(ctx, a.Conv, 0, 0); len(m) != 0 || err != nil {
-			t.Error(m, err)
+			t.Errorf("Members(pair) = %v (error %v), want none", m, err)
 		}
 		if g, err := h.Groups(ctx, u[0]); len(g) != 0 || err != nil {
-			t.Error(g, err)
+			t.Errorf("Groups = %v (error %v), want none", g, err)
 		}
 	})
 }

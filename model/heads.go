@@ -9,12 +9,12 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// LogHead is where a conversation's log ends.
+// LogHead describes the end of a conversation's log.
 type LogHead struct {
 	Conv    int64 `db:"id"`
 	Group   int64 `db:"grp"` // 0: a pair
-	Lo      int64 `db:"lo"`  // of a pair
-	Hi      int64 `db:"hi"`
+	Lo      int64 `db:"lo"`  // a pair's lower user ID
+	Hi      int64 `db:"hi"`  // a pair's higher user ID
 	Last    int64 `db:"last_seq"`
 	Version int64 `db:"version"` // of a group's membership; dismissing the group raises it too
 }
@@ -22,12 +22,12 @@ type LogHead struct {
 const headColumns = `id, CASE kind WHEN 2 THEN id ELSE 0 END AS grp, COALESCE(user_lo, 0) AS lo, COALESCE(user_hi, 0) AS hi, last_seq, version
 	FROM conversations`
 
-// ChangedSince lists the conversations that have new messages or other members since
-// a time, that moment included. It also returns the time to pass to the next
-// call, less some overlap for transactions that are running. Both times are
-// seconds of the database's clock.
+// ChangedSince lists the conversations whose messages or members have changed at
+// or after since. It also returns the current time, now. For the next call, pass
+// now minus a few seconds, as transactions that are running now may set an
+// earlier time. Both times are in Unix seconds, by the database's clock.
 func (db *DB) ChangedSince(ctx context.Context, since int64) (now int64, heads []LogHead, err error) {
-	// The clock first: what changes meanwhile is listed again by the next call.
+	// Read the clock first: the next call lists what changes in between again.
 	if err := db.get(ctx, &now, `SELECT `+db.d.Now); err != nil {
 		return 0, nil, fmt.Errorf("read changed conversations: %w", err)
 	}
@@ -37,7 +37,7 @@ func (db *DB) ChangedSince(ctx context.Context, since int64) (now int64, heads [
 	return now, heads, nil
 }
 
-// LogHeads returns the heads of those conversations that exist, in no order.
+// LogHeads returns the heads of those conversations that exist, in any order.
 func (db *DB) LogHeads(ctx context.Context, convs []int64) ([]LogHead, error) {
 	args := make([]any, len(convs))
 	for i, c := range convs {
@@ -53,7 +53,7 @@ func (db *DB) LogHeads(ctx context.Context, convs []int64) ([]LogHead, error) {
 		})
 	})
 	if err != nil {
-		return nil, fmt.Errorf("heads: %w", err)
+		return nil, fmt.Errorf("read log heads of %d conversations: %w", len(convs), err)
 	}
 	return heads, nil
 }

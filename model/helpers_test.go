@@ -22,11 +22,11 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// dialects are what the suite runs with.
+// dialects are the databases that the tests run with.
 var dialects = []struct {
 	name   string
 	url    func(t testing.TB) string
-	poison string // refuses to insert into a table, %s, where a condition, %s, holds
+	poison string // a trigger that refuses inserts into table %s if condition %s holds
 }{
 	{
 		"sqlite",
@@ -40,7 +40,7 @@ var dialects = []struct {
 	},
 }
 
-// each runs a test with every dialect.
+// each runs a test with each dialect.
 func each(t *testing.T, test func(t *testing.T, h *harness)) {
 	for _, d := range dialects {
 		t.Run(d.name, func(t *testing.T) {
@@ -51,23 +51,24 @@ func each(t *testing.T, test func(t *testing.T, h *harness)) {
 	}
 }
 
-// onSQLite runs a test of what there is one connection for, or one file.
+// onSQLite runs a test with SQLite only: it depends on the single writing
+// connection, or on the file.
 func onSQLite(t *testing.T, test func(t *testing.T, h *harness)) {
 	test(t, newHarness(t, Options{DB: dialects[0].url(t)}))
 }
 
-// harness is a store whose sink remembers what it got.
+// harness is a store whose sink records the messages it gets.
 type harness struct {
 	*DB
 	t testing.TB
 	o Options
 
-	poisoned string // the dialect's
+	poisoned string // poison of the dialect
 
 	mu   sync.Mutex
 	sunk []*Append
-	wait chan struct{} // closed and renewed with each batch
-	hold chan struct{} // the sink waits for it, if set
+	wait chan struct{} // closed and replaced with each batch
+	hold chan struct{} // if set, the sink blocks until it is closed
 	time time.Time
 }
 
@@ -78,7 +79,7 @@ func newHarness(t testing.TB, o Options) *harness {
 		o.Now = h.now
 	}
 	if o.CursorInterval == 0 {
-		o.CursorInterval = time.Hour // the timer must not write what a test holds pending
+		o.CursorInterval = time.Hour // the timer must not write cursors that a test wants pending
 	}
 	h.o = o
 	h.open()
@@ -107,7 +108,7 @@ func (h *harness) reopen() {
 	h.open()
 }
 
-// now is a clock that moves only when told.
+// now is the store's clock. Only pass moves it.
 func (h *harness) now() time.Time {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -134,7 +135,7 @@ func (h *harness) sink(_ context.Context, batch []*Append) {
 	h.mu.Unlock()
 }
 
-// poison has the database refuse rows of a table where a condition holds.
+// poison makes the database refuse rows of a table for which a condition holds.
 func (h *harness) poison(table, when string) {
 	h.t.Helper()
 	if _, err := h.sql.Writer.Exec(fmt.Sprintf(h.poisoned, table, when)); err != nil {
@@ -142,7 +143,7 @@ func (h *harness) poison(table, when string) {
 	}
 }
 
-// commits replaces COMMIT. Nothing may be appended meanwhile.
+// commits replaces the function that commits appends. No append may be running.
 func (h *harness) commits(how func(*sql.Tx) error) {
 	for _, s := range h.steps {
 		s.Main.(*appendStep).commit = how
@@ -152,16 +153,16 @@ func (h *harness) commits(how func(*sql.Tx) error) {
 	}
 }
 
-// metric is the value of a counter.
+// metric returns the value of a counter.
 func (h *harness) metric(name string) uint64 { return h.DB.o.Set.GetOrCreateCounter(name).Get() }
 
-// transient reports whether an error is one after which the same may work.
+// transient reports whether the same operation may work later.
 func (h *harness) transient(err error) bool {
 	class := h.d.Classify(err)
 	return class == sqldb.Transient || class.Retryable()
 }
 
-// store appends and waits until all is sunk.
+// store appends messages and waits until the sink has all of them.
 func (h *harness) store(batch ...*Append) {
 	h.t.Helper()
 	if err := h.Append(batch...); err != nil {
@@ -170,6 +171,7 @@ func (h *harness) store(batch ...*Append) {
 	h.await(batch...)
 }
 
+// await waits until the sink has all of the messages.
 func (h *harness) await(batch ...*Append) {
 	missing := make(map[*Append]bool)
 	for _, a := range batch {
@@ -190,7 +192,7 @@ func (h *harness) await(batch ...*Append) {
 	}
 }
 
-// user makes a user.
+// user creates a user and returns the ID.
 func (h *harness) user(name string) int64 {
 	h.t.Helper()
 	id, err := h.CreateUser(context.Background(), name, name, "hash of "+name)
@@ -200,6 +202,7 @@ func (h *harness) user(name string) int64 {
 	return id
 }
 
+// users creates n users named user0, user1 and so on.
 func (h *harness) users(n int) []int64 {
 	h.t.Helper()
 	ids := make([]int64, n)
@@ -209,7 +212,7 @@ func (h *harness) users(n int) []int64 {
 	return ids
 }
 
-// group makes a group of these users, the first its creator.
+// group creates a group of users. The first one is its creator.
 func (h *harness) group(users ...int64) int64 {
 	h.t.Helper()
 	g, err := h.CreateGroup(context.Background(), users[0], "group", "of friends", 1000)
@@ -232,7 +235,13 @@ func toGroup(from, group int64, cid string) *Append {
 	return &Append{Sender: from, Group: group, CID: []byte(cid), Body: []byte("body of " + cid)}
 }
 
-// log is a conversation's whole log.
+// show describes a message and its outcome.
+func show(a *Append) string {
+	return fmt.Sprintf("message %q of user %d: stored %t, conversation %d, seq %d, last %d, version %d, time %d, error %v",
+		a.CID, a.Sender, a.Stored, a.Conv, a.Seq, a.Last, a.Version, a.Time, a.Err)
+}
+
+// log returns all messages of a conversation.
 func (h *harness) log(conv int64) []Message {
 	h.t.Helper()
 	var all []Message
@@ -252,7 +261,7 @@ func (h *harness) log(conv int64) []Message {
 	}
 }
 
-// logIn logs a device in with the password that the user has now.
+// logIn logs a device in with the user's current password.
 func (h *harness) logIn(user int64, device string, token []byte, max int) ([]string, error) {
 	u, err := h.UserByID(ctx, user)
 	if err != nil {

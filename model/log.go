@@ -12,14 +12,14 @@ import (
 type Message struct {
 	Conv, Seq, Sender int64
 	Time              int64  // Unix ms; a higher Seq may have a lower Time
-	Name              string // the sender's
+	Name              string // the sender's name
 	CID, Body         []byte
 }
 
 func (m *Message) size() int { return len(m.Body) + len(m.CID) + len(m.Name) }
 
-// The name is a subquery: with a join and few users, MariaDB would start with
-// the users, and sort the whole conversation for each page.
+// The sender's name comes from a subquery. With a join and few users, MariaDB
+// would start from the users and sort the whole conversation for each page.
 const messageColumns = `m.conversation_id, m.seq, m.sender_id, m.created_at,
 	(SELECT u.name FROM users u WHERE u.id = m.sender_id) AS name, m.cid, m.body FROM messages m`
 
@@ -27,19 +27,19 @@ func (m *Message) scan(r *sql.Rows) error {
 	return r.Scan(&m.Conv, &m.Seq, &m.Sender, &m.Time, &m.Name, &m.CID, &m.Body)
 }
 
-// Page returns the messages after a seq in rising order: at most limit, and as
-// many as maxBytes of body, cid and name hold, but at least one if there is one.
+// Page returns the messages after a seq in rising order: at most limit of them,
+// and at most maxBytes of body, cid and name, but at least one if there is one.
 func (db *DB) Page(ctx context.Context, conv, after int64, limit, maxBytes int) ([]Message, error) {
 	l, _, err := db.messages(ctx, maxBytes, db.pagesQuery(1), conv, after, limit)
 	if err != nil {
-		return nil, fmt.Errorf("page of %d after %d: %w", conv, after, err)
+		return nil, fmt.Errorf("read conversation %d after seq %d: %w", conv, after, err)
 	}
 	return l, nil
 }
 
-// PageBefore returns the last messages before a seq (0: of the conversation) and
-// not below floor, in rising order. It has the limits of Page; what doesn't fit
-// are the oldest messages.
+// PageBefore returns the latest messages with a seq below before (0: no bound)
+// and at least floor, in rising order. It has the limits of Page, and leaves out
+// the oldest messages.
 func (db *DB) PageBefore(ctx context.Context, conv, before, floor int64, limit, maxBytes int) ([]Message, error) {
 	if before <= 0 {
 		before = 1 << 62
@@ -47,14 +47,14 @@ func (db *DB) PageBefore(ctx context.Context, conv, before, floor int64, limit, 
 	l, _, err := db.messages(ctx, maxBytes, `SELECT `+messageColumns+` WHERE m.conversation_id = ? AND m.seq < ? AND m.seq >= ?
 		ORDER BY m.seq DESC`+db.d.Limit, conv, before, floor, limit)
 	if err != nil {
-		return nil, fmt.Errorf("page of %d before %d: %w", conv, before, err)
+		return nil, fmt.Errorf("read conversation %d before seq %d: %w", conv, before, err)
 	}
 	slices.Reverse(l)
 	return l, nil
 }
 
-// messages reads as many messages as maxBytes hold, but at least one if there
-// is one. full: there are more.
+// messages reads messages up to maxBytes, but at least one if there is one. full
+// reports that it left some out.
 func (db *DB) messages(ctx context.Context, maxBytes int, q string, args ...any) (l []Message, full bool, err error) {
 	rows, err := db.sql.Rows(ctx, q, args...)
 	if err != nil {
@@ -76,15 +76,16 @@ func (db *DB) messages(ctx context.Context, maxBytes int, q string, args ...any)
 
 // VisibleRange is the part of a conversation that a user may see.
 type VisibleRange struct {
-	Conv        int64 // 0: two users who have no conversation yet
-	First, Last int64 // First: the lowest seq the user may see
+	Conv        int64 // 0: the two users have no conversation yet
+	First, Last int64 // the lowest and the highest seq that the user may see
 	Version     int64 // of a group's membership
-	Lo, Hi      int64 // of a pair
+	Lo, Hi      int64 // a pair's user IDs
 }
 
-// VisibleRange returns what a user may see of a group or of the conversation with a
-// peer: one of the two is 0. A conversation with a deleted peer can still be
-// seen. Errors: ErrNotFound: no such group or peer; ErrNotAllowed: not a member.
+// VisibleRange returns what a user may see of a group, or of the conversation
+// with a peer: one of the two is 0. A conversation with a deleted peer can still
+// be seen. Errors: ErrNotFound if there is no such group or peer; ErrNotAllowed if
+// the user is not a member.
 func (db *DB) VisibleRange(ctx context.Context, user, group, peer int64) (VisibleRange, error) {
 	var v VisibleRange
 	var err error

@@ -16,8 +16,8 @@ func seqs(l []Message) []int64 {
 	return s
 }
 
-// Pages both ways end where they were told to, by number and by bytes, and
-// hold at least one message, so that whoever pages gets on.
+// Page and PageBefore keep their limits of messages and bytes, and return at least
+// one message if there is one, so that callers make progress.
 func TestPages(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(2)
@@ -44,7 +44,7 @@ func TestPages(t *testing.T) {
 			l, err := h.Page(ctx, conv, c.after, c.limit, c.bytes)
 			want(t, err, nil)
 			if !slices.Equal(seqs(l), c.want) {
-				t.Errorf("%+v: %v", c, seqs(l))
+				t.Errorf("Page(after %d, limit %d, %d bytes): seqs %v, want %v", c.after, c.limit, c.bytes, seqs(l), c.want)
 			}
 		}
 		for _, c := range []struct {
@@ -63,22 +63,21 @@ func TestPages(t *testing.T) {
 			l, err := h.PageBefore(ctx, conv, c.before, c.floor, c.limit, c.bytes)
 			want(t, err, nil)
 			if !slices.Equal(seqs(l), c.want) {
-				t.Errorf("%+v: %v", c, seqs(l))
+				t.Errorf("PageBefore(before %d, floor %d, limit %d, %d bytes): seqs %v, want %v", c.before, c.floor, c.limit, c.bytes, seqs(l), c.want)
 			}
 		}
 		if l, err := h.Page(ctx, 999, 0, 10, 100); len(l) != 0 || err != nil {
-			t.Error(l, err)
+			t.Errorf("Page of no conversation = %v (error %v), want no messages", l, err)
 		}
 	})
 }
 
-// Pages of several conversations come in the order asked for, however many
-// they are, each from its place and no more of it than was asked for; the bytes
-// bound them all together.
-func TestParts(t *testing.T) {
+// Pages returns any number of pages in the order requested. Each starts after its
+// seq and keeps its limit; the limit of bytes holds for all of them together.
+func TestPagesOfSeveralConversations(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(maxPages + 4)
-		var parts []PageRequest
+		var pages []PageRequest
 		for i, peer := range u[1:] {
 			var batch []*Append
 			for j := range 4 {
@@ -87,41 +86,46 @@ func TestParts(t *testing.T) {
 				batch = append(batch, a)
 			}
 			h.store(batch...)
-			parts = append(parts, PageRequest{Conv: batch[0].Conv, After: int64(i % 3), Limit: 1 + i%4})
+			pages = append(pages, PageRequest{Conv: batch[0].Conv, After: int64(i % 3), Limit: 1 + i%4})
 		}
-		slices.Reverse(parts)
-		parts = append(parts, PageRequest{Conv: 999, Limit: 5}) // there is none
-		for _, n := range []int{0, 1, 2, 5, maxPages, maxPages + 1, len(parts)} {
+		slices.Reverse(pages)
+		pages = append(pages, PageRequest{Conv: 999, Limit: 5}) // no such conversation
+		for _, n := range []int{0, 1, 2, 5, maxPages, maxPages + 1, len(pages)} {
 			var all []string
-			for _, p := range parts[:min(n, len(parts)-1)] {
+			for _, p := range pages[:min(n, len(pages)-1)] {
 				for seq := p.After + 1; seq <= min(4, p.After+int64(p.Limit)); seq++ {
 					all = append(all, fmt.Sprint(p.Conv, " ", seq))
 				}
 			}
 			for _, room := range []int{0, 1, 2, 7, len(all) - 1, len(all), len(all) + 1} {
-				l, err := h.Pages(ctx, parts[:n], room*100)
+				l, err := h.Pages(ctx, pages[:n], room*100)
 				want(t, err, nil)
 				var got []string
 				for _, m := range l {
 					got = append(got, fmt.Sprint(m.Conv, " ", m.Seq))
 				}
 				if room = min(max(room, 1), len(all)); !slices.Equal(got, all[:room]) {
-					t.Errorf("%d parts, room for %d: %q, want %q", n, room, got, all[:room])
+					t.Errorf("%d pages, bytes for %d messages: got %q, want %q", n, room, got, all[:room])
 				}
 			}
 		}
 	})
 }
 
-// What a user may see of a conversation, and what not.
-func TestView(t *testing.T) {
+// VisibleRange returns the messages that a user may see of a pair and of a group,
+// or an error.
+func TestVisibleRange(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(3)
 		v, err := h.VisibleRange(ctx, u[0], 0, u[1])
 		want(t, err, nil)
-		if v != (VisibleRange{First: 1, Lo: u[0], Hi: u[1]}) {
-			t.Errorf("%+v", v)
+		check := func(got, want VisibleRange) {
+			t.Helper()
+			if got != want {
+				t.Errorf("VisibleRange = %+v, want %+v", got, want)
+			}
 		}
+		check(v, VisibleRange{First: 1, Lo: u[0], Hi: u[1]})
 		_, err = h.VisibleRange(ctx, u[0], 0, 999)
 		want(t, err, ErrNotFound)
 		g := h.group(u[0])
@@ -130,18 +134,14 @@ func TestView(t *testing.T) {
 		for _, x := range [][2]int64{{u[0], u[1]}, {u[1], u[0]}} {
 			v, err = h.VisibleRange(ctx, x[0], 0, x[1])
 			want(t, err, nil)
-			if v != (VisibleRange{Conv: a.Conv, First: 1, Last: 1, Lo: u[0], Hi: u[1]}) {
-				t.Errorf("%+v", v)
-			}
+			check(v, VisibleRange{Conv: a.Conv, First: 1, Last: 1, Lo: u[0], Hi: u[1]})
 		}
 		_, err = h.JoinGroup(ctx, g, u[2], 10, 10)
 		want(t, err, nil)
 		h.store(toGroup(u[2], g, "c"))
 		v, err = h.VisibleRange(ctx, u[2], g, 0)
 		want(t, err, nil)
-		if v != (VisibleRange{Conv: g, First: 2, Last: 2, Version: 2}) {
-			t.Errorf("%+v", v)
-		}
+		check(v, VisibleRange{Conv: g, First: 2, Last: 2, Version: 2})
 		_, err = h.VisibleRange(ctx, u[1], g, 0)
 		want(t, err, ErrNotAllowed)
 		_, err = h.VisibleRange(ctx, u[1], 999, 0)
@@ -149,10 +149,10 @@ func TestView(t *testing.T) {
 	})
 }
 
-// The log against the simplest thing that could stand for it: a list for each
-// conversation. Batches of any mixture, repeats within and across them,
-// reopening in between.
-func TestLogModel(t *testing.T) {
+// Compares the log with a simple model, a list per conversation. The batches are
+// random, with repeats within and across them, and the store is reopened in
+// between.
+func TestLogAgainstModel(t *testing.T) {
 	t.Parallel()
 	for _, d := range dialects {
 		t.Run(d.name, func(t *testing.T) {
@@ -167,7 +167,7 @@ func logModel(t *testing.T, h *harness) {
 	rapid.Check(t, func(rt *rapid.T) {
 		runs++
 		u := []int64{h.user(fmt.Sprint("a", runs)), h.user(fmt.Sprint("b", runs)), h.user(fmt.Sprint("c", runs))}
-		g := h.group(u[0], u[1]) // the third is no member
+		g := h.group(u[0], u[1]) // u[2] is not a member
 		type key struct{ group, lo, hi int64 }
 		type entry struct {
 			sender int64
@@ -199,7 +199,7 @@ func logModel(t *testing.T, h *harness) {
 				}
 				if a.Group != 0 && a.Sender == u[2] {
 					if a.Err == nil {
-						rt.Fatalf("%d: no member: %+v", i, a)
+						rt.Fatalf("message %d of the batch, from a user who isn't a member: %s; want an error", i, show(a))
 					}
 					continue
 				}
@@ -209,13 +209,13 @@ func logModel(t *testing.T, h *harness) {
 					logs[k] = append(logs[k], entry{a.Sender, string(a.CID), int64(at + 1)})
 					convs[k] = a.Conv
 					if !a.Stored {
-						rt.Fatalf("%d: not stored: %+v", i, a)
+						rt.Fatalf("message %d of the batch: %s; want it stored", i, show(a))
 					}
 				} else if a.Stored {
-					rt.Fatalf("%d: stored twice: %+v", i, a)
+					rt.Fatalf("message %d of the batch, a repeat: %s; want it not stored again", i, show(a))
 				}
 				if a.Err != nil || a.Seq != int64(at+1) || a.Conv != convs[k] {
-					rt.Fatalf("%d: %+v, want seq %d of %d", i, a, at+1, convs[k])
+					rt.Fatalf("message %d of the batch: %s; want seq %d of conversation %d", i, show(a), at+1, convs[k])
 				}
 			}
 			if rapid.IntRange(0, 9).Draw(rt, "reopen") == 0 {
@@ -228,7 +228,7 @@ func logModel(t *testing.T, h *harness) {
 				got = append(got, entry{m.Sender, string(m.CID), m.Seq})
 			}
 			if !slices.Equal(got, log) {
-				rt.Fatalf("%v: %v, want %v", k, got, log)
+				rt.Fatalf("log of %+v = %v, want %v", k, got, log)
 			}
 		}
 	})

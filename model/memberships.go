@@ -16,8 +16,8 @@ type Membership struct {
 	Delivered, Read   int64 // the device has, and the user has read, messages up to this seq
 }
 
-// membershipColumns, to be followed by a condition on the device d, selects a
-// device's memberships: all groups, and the pairs with undelivered messages.
+// membershipColumns selects the memberships of a device: all groups, and the pairs
+// with undelivered messages. A condition on the device d must follow it.
 const membershipColumns = ` c.id, c.kind, COALESCE(c.user_lo, 0) AS lo, COALESCE(c.user_hi, 0) AS hi, c.last_seq, c.version,
 		m.joined_seq, m.read_seq, COALESCE(k.delivered_seq, 0) AS delivered
 	FROM devices d JOIN members m ON m.user_id = d.user_id JOIN conversations c ON c.id = m.conversation_id
@@ -43,7 +43,7 @@ func (db *DB) Memberships(ctx context.Context, user int64, device string) ([]Mem
 	var rows []membershipRow
 	err := db.sql.Select(ctx, &rows, `SELECT`+membershipColumns+`d.user_id = ? AND d.device = ? ORDER BY m.conversation_id`, user, device)
 	if err != nil {
-		return nil, fmt.Errorf("memberships of %d: %w", user, err)
+		return nil, fmt.Errorf("read memberships of user %d: %w", user, err)
 	}
 	l := make([]Membership, 0, len(rows))
 	for i := range rows {
@@ -52,11 +52,11 @@ func (db *DB) Memberships(ctx context.Context, user int64, device string) ([]Mem
 	return l, nil
 }
 
-// TokenMemberships is TokenDevice, and Memberships for the token's user and device,
-// in one query and one snapshot. If user is the token's, the result includes cursors
-// that aren't written yet. If it is 0, because the caller doesn't know the user,
-// only Group of the result is meaningful. Errors: as TokenDevice.
-func (db *DB) TokenMemberships(ctx context.Context, tokenHash []byte, user int64) (u User, device string, places []Membership, err error) {
+// TokenMemberships combines TokenDevice and Memberships in one query and one
+// snapshot. Pass the token's user, so that the result includes cursors that
+// aren't written yet. If the caller doesn't know the user, pass 0: then only the
+// Group fields of the memberships are meaningful. Errors: those of TokenDevice.
+func (db *DB) TokenMemberships(ctx context.Context, tokenHash []byte, user int64) (u User, device string, memberships []Membership, err error) {
 	pending := db.cursors.values(user) // before the read
 	var t tokenRow
 	err = db.sql.Scan(ctx, `SELECT `+tokenColumns+`, 0 AS id, 0 AS kind, 0 AS lo, 0 AS hi, 0 AS last_seq, 0 AS version,
@@ -71,7 +71,7 @@ func (db *DB) TokenMemberships(ctx context.Context, tokenHash []byte, user int64
 		case p.Conv == 0:
 			t = row
 		default:
-			places = p.appendTo(places, user, row.Device, pending)
+			memberships = p.appendTo(memberships, user, row.Device, pending)
 		}
 		return err
 	})
@@ -79,13 +79,13 @@ func (db *DB) TokenMemberships(ctx context.Context, tokenHash []byte, user int64
 		err = db.used(&t)
 	}
 	if err != nil {
-		return User{}, "", nil, fmt.Errorf("token: %w", err)
+		return User{}, "", nil, fmt.Errorf("look up token: %w", err)
 	}
-	return t.User, t.Device, places, nil
+	return t.User, t.Device, memberships, nil
 }
 
-// appendTo appends the row to a list, unless it is a pair's and the device has
-// all messages.
+// appendTo appends the row to a list, unless it is a pair and the device has all
+// of its messages.
 func (r *membershipRow) appendTo(l []Membership, user int64, device string, pending map[cursorKey]int64) []Membership {
 	p := Membership{Conv: r.Conv, Last: r.Last, Version: r.Version, Joined: r.Joined}
 	p.Delivered = max(r.Delivered, r.Joined, min(r.Last, pending[cursorKey{deliveredSeq, device, r.Conv}]))

@@ -9,23 +9,25 @@ import (
 	"time"
 )
 
+// device logs a device in.
 func (h *harness) device(user int64, device string) {
 	h.t.Helper()
 	_, err := h.logIn(user, device, fmt.Append(nil, user, device), 8)
 	want(h.t.(*testing.T), err, nil)
 }
 
-func (h *harness) places(user int64, device string) []Membership {
+func (h *harness) memberships(user int64, device string) []Membership {
 	h.t.Helper()
 	l, err := h.Memberships(ctx, user, device)
 	want(h.t.(*testing.T), err, nil)
 	return l
 }
 
-// delivered is how far a device is in a conversation, by Places.
+// delivered returns a device's cursor in a conversation, by Memberships, or -1 if
+// that doesn't list the conversation.
 func (h *harness) delivered(user int64, device string, conv int64) int64 {
 	h.t.Helper()
-	for _, p := range h.places(user, device) {
+	for _, p := range h.memberships(user, device) {
 		if p.Conv == conv {
 			return p.Delivered
 		}
@@ -33,14 +35,15 @@ func (h *harness) delivered(user int64, device string, conv int64) int64 {
 	return -1
 }
 
-// Law 3: a device finds all groups and the pairs in which it lacks something.
-func TestPlaces(t *testing.T) {
+// Law 3: Memberships lists all groups, and the pairs in which the device lacks
+// messages. It takes cursors into account that aren't written yet.
+func TestMemberships(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(3)
 		g := h.group(u[1])
 		h.device(u[0], "phone")
-		if l := h.places(u[0], "phone"); len(l) != 0 {
-			t.Error(l)
+		if l := h.memberships(u[0], "phone"); len(l) != 0 {
+			t.Errorf("of a new user: Memberships = %+v, want none", l)
 		}
 		h.store(toGroup(u[1], g, "0"))
 		_, err := h.JoinGroup(ctx, g, u[0], 10, 10)
@@ -55,8 +58,8 @@ func TestPlaces(t *testing.T) {
 			{Conv: pair.Conv, Peer: u[1], Last: 1},
 			{Conv: notes.Conv, Peer: u[0], Last: 1},
 		}
-		if l := h.places(u[0], "phone"); !slices.Equal(l, wanted) {
-			t.Errorf("%+v", l)
+		if l := h.memberships(u[0], "phone"); !slices.Equal(l, wanted) {
+			t.Errorf("Memberships = %+v, want %+v", l, wanted)
 		}
 		h.SetDelivered(u[0], "phone", g, 2)
 		h.SetDelivered(u[0], "phone", pair.Conv, 1)
@@ -64,9 +67,9 @@ func TestPlaces(t *testing.T) {
 		h.SetRead(u[0], g, 2)
 		wanted = wanted[:1]
 		wanted[0].Delivered, wanted[0].Read = 2, 2
-		for _, when := range []string{"pending", "written", "reopened"} {
-			if l := h.places(u[0], "phone"); !slices.Equal(l, wanted) {
-				t.Errorf("%s: %+v", when, l)
+		for _, when := range []string{"pending", "written", "read after reopening"} {
+			if l := h.memberships(u[0], "phone"); !slices.Equal(l, wanted) {
+				t.Errorf("with cursors %s: Memberships = %+v, want %+v", when, l, wanted)
 			}
 			switch when {
 			case "pending":
@@ -77,14 +80,14 @@ func TestPlaces(t *testing.T) {
 		}
 		_, err = h.LeaveGroup(ctx, g, u[0])
 		want(t, err, nil)
-		if l := h.places(u[0], "phone"); len(l) != 0 {
-			t.Error(l)
+		if l := h.memberships(u[0], "phone"); len(l) != 0 {
+			t.Errorf("after leaving the group: Memberships = %+v, want none", l)
 		}
 	})
 }
 
-// A cursor never goes back, and never beyond the last message, neither while
-// it is pending nor when it is written.
+// A cursor never moves back, nor beyond the last message, whether it is pending or
+// written.
 func TestCursorBounds(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(2)
@@ -99,11 +102,11 @@ func TestCursorBounds(t *testing.T) {
 		check := func(seq int64) {
 			t.Helper()
 			if d := h.delivered(u[0], "phone", g); d != seq {
-				t.Fatalf("pending: %d, want %d", d, seq)
+				t.Fatalf("pending cursor = %d, want %d", d, seq)
 			}
 			want(t, h.Flush(ctx, u[0]), nil)
 			if d := h.delivered(u[0], "phone", g); d != seq {
-				t.Fatalf("written: %d, want %d", d, seq)
+				t.Fatalf("written cursor = %d, want %d", d, seq)
 			}
 		}
 		h.SetDelivered(u[0], "phone", g, 3)
@@ -115,7 +118,7 @@ func TestCursorBounds(t *testing.T) {
 		check(5)
 		h.pass(time.Second)
 		send(3)
-		check(5) // the 995 beyond the end are forgotten, not owed
+		check(5) // the receipt above the end doesn't count for later messages
 		stranger := h.user("stranger")
 		h.device(stranger, "phone")
 		h.SetDelivered(stranger, "phone", g, 1)
@@ -123,20 +126,20 @@ func TestCursorBounds(t *testing.T) {
 		var n int
 		want(t, h.sql.Reader.Get(&n, `SELECT COUNT(*) FROM cursors WHERE user_id = ?`, stranger), nil)
 		if n != 0 {
-			t.Error("a cursor of one who is no member")
+			t.Errorf("%d cursors of a user who isn't a member, want 0", n)
 		}
 		h.SetRead(u[0], g, 1000)
 		h.SetRead(u[0], g, 2)
 		want(t, h.Flush(ctx, u[0]), nil)
-		if p := h.places(u[0], "phone"); p[0].Read != 8 || p[0].Delivered != 5 {
-			t.Errorf("%+v", p)
+		if l := h.memberships(u[0], "phone"); l[0].Read != 8 || l[0].Delivered != 5 {
+			t.Errorf("Memberships = %+v, want Read 8 and Delivered 5", l)
 		}
 	})
 }
 
-// A device's first login starts where the user's furthest device is in each
-// conversation, what is pending included; the very first at the beginning; a
-// later login goes on where it was.
+// A new device starts at the user's most advanced cursor in each conversation,
+// including cursors that aren't written yet. The user's first device starts at 0.
+// A later login of a device keeps its cursors.
 func TestFirstLogin(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(2)
@@ -147,7 +150,7 @@ func TestFirstLogin(t *testing.T) {
 		check := func(device string, inA, inB int64) {
 			t.Helper()
 			if x, y := h.delivered(u[0], device, a), h.delivered(u[0], device, b); x != inA || y != inB {
-				t.Fatalf("%s: %d and %d, want %d and %d", device, x, y, inA, inB)
+				t.Fatalf("cursors of device %q = %d and %d, want %d and %d", device, x, y, inA, inB)
 			}
 		}
 		h.device(u[0], "first")
@@ -167,9 +170,9 @@ func TestFirstLogin(t *testing.T) {
 	})
 }
 
-// How far several devices are, of which each has another reason: pending,
-// written, joined late, nothing at all.
-func TestDelivered(t *testing.T) {
+// DeliveredSeqs returns cursors that are written, pending or missing, and those of
+// users who joined late or aren't members.
+func TestDeliveredSeqs(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(4)
 		g := h.group(u[0], u[1])
@@ -187,19 +190,20 @@ func TestDelivered(t *testing.T) {
 		want(t, h.Flush(ctx, u[0]), nil)
 		h.SetDelivered(u[0], "b", g, 4)
 		h.SetDelivered(u[1], "a", g, 1000)
-		of := []DeviceKey{{u[0], "a"}, {u[0], "b"}, {u[1], "a"}, {u[1], "b"}, {u[2], "a"}, {u[3], "a"}}
-		got, err := h.DeliveredSeqs(ctx, g, of)
+		keys := []DeviceKey{{u[0], "a"}, {u[0], "b"}, {u[1], "a"}, {u[1], "b"}, {u[2], "a"}, {u[3], "a"}}
+		got, err := h.DeliveredSeqs(ctx, g, keys)
 		want(t, err, nil)
-		if !slices.Equal(got, []int64{3, 4, 6, 0, 5, 0}) {
-			t.Error(got)
+		if wanted := []int64{3, 4, 6, 0, 5, 0}; !slices.Equal(got, wanted) {
+			t.Errorf("DeliveredSeqs(%v) = %v, want %v", keys, got, wanted)
 		}
 		if got, err := h.DeliveredSeqs(ctx, g, nil); len(got) != 0 || err != nil {
-			t.Error(got, err)
+			t.Errorf("DeliveredSeqs(nil) = %v (error %v), want none", got, err)
 		}
 	})
 }
 
-// Cursors far behind are written at once, without the timer or a Flush.
+// A cursor that has moved by CursorBehind is written at once, without the timer or
+// a Flush.
 func TestCursorBehind(t *testing.T) {
 	for _, d := range dialects {
 		t.Run(d.name, func(t *testing.T) {
@@ -214,18 +218,19 @@ func TestCursorBehind(t *testing.T) {
 				h.SetDelivered(u[0], "phone", g, seq)
 			}
 			for h.m.cursorRows.Get() == 0 {
-				time.Sleep(time.Millisecond) // nothing but the row tells
+				time.Sleep(time.Millisecond) // there is no other signal
 			}
 			var seq int64
 			want(t, h.sql.Reader.Get(&seq, `SELECT delivered_seq FROM cursors`), nil)
 			if seq != 11 {
-				t.Errorf("%d written", seq)
+				t.Errorf("written cursor = %d, want 11", seq)
 			}
 		})
 	}
 }
 
-// flushing is for how many users Flush waits.
+// flushing returns the number of waiting calls of Flush, and of users whose values
+// are being written.
 func (c *cursors) flushing() int {
 	c.mu.Lock()
 	n := len(c.waiting)
@@ -243,7 +248,7 @@ func (c *cursors) flushing() int {
 	return n
 }
 
-// What nobody flushes the timer writes.
+// The timer writes cursors without a Flush.
 func TestCursorInterval(t *testing.T) {
 	for _, d := range dialects {
 		t.Run(d.name, func(t *testing.T) {
@@ -255,20 +260,20 @@ func TestCursorInterval(t *testing.T) {
 			h.SetDelivered(u[0], "phone", g, 1)
 			h.SetRead(u[0], g, 1)
 			for h.cursors.has(u[0]) {
-				time.Sleep(time.Millisecond) // nothing else tells
+				time.Sleep(time.Millisecond) // there is no other signal
 			}
 			if n := h.m.cursorRows.Get(); n != 2 {
-				t.Errorf("%d rows", n)
+				t.Errorf("%d cursor rows written, want 2", n)
 			}
-			if p := h.places(u[0], "phone"); p[0].Delivered != 1 || p[0].Read != 1 {
-				t.Errorf("%+v", p)
+			if l := h.memberships(u[0], "phone"); l[0].Delivered != 1 || l[0].Read != 1 {
+				t.Errorf("Memberships = %+v, want Delivered 1 and Read 1", l)
 			}
 		})
 	}
 }
 
-// Many sessions that end at once share transactions.
-func TestFlushShares(t *testing.T) {
+// When many sessions end at once, their calls of Flush share transactions.
+func TestFlushSharesTransactions(t *testing.T) {
 	onSQLite(t, func(t *testing.T, h *harness) {
 		const n = 300
 		u := h.users(n)
@@ -278,7 +283,7 @@ func TestFlushShares(t *testing.T) {
 			h.device(x, "phone")
 			h.SetDelivered(x, "phone", g, 1)
 		}
-		// While the connection is taken, all of them gather.
+		// All of them wait while the connection is in use.
 		tx, err := h.sql.Writer.Beginx()
 		want(t, err, nil)
 		done := make(chan error, n)
@@ -294,19 +299,19 @@ func TestFlushShares(t *testing.T) {
 			want(t, <-done, nil)
 		}
 		if k := h.m.cursorWrites.Get() - before; k > 1 {
-			t.Errorf("%d more transactions for what had gathered", k)
+			t.Errorf("%d more transactions for the waiting calls, want at most 1", k)
 		}
 		for _, x := range u {
 			if d := h.delivered(x, "phone", g); d != 1 {
-				t.Fatal(d)
+				t.Fatalf("cursor of user %d = %d, want 1", x, d)
 			}
 		}
 	})
 }
 
-// A cursor on its way from memory to the database is always to be seen: no
-// login may find the device further back than before.
-func TestCursorsSeen(t *testing.T) {
+// A cursor is visible at any moment on its way from memory to the database: a
+// login never finds a lower one than before.
+func TestCursorsStayVisible(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		const n = 300
 		u := h.users(2)
@@ -331,21 +336,21 @@ func TestCursorsSeen(t *testing.T) {
 			}
 		})
 		for seen := int64(0); seen < n; {
-			said := at.Load()
-			p, err := h.Memberships(ctx, u[0], "phone")
+			set := at.Load()
+			l, err := h.Memberships(ctx, u[0], "phone")
 			want(t, err, nil)
-			if p[0].Delivered < max(said, seen) {
-				t.Errorf("%d, after %d was said and %d seen", p[0].Delivered, said, seen)
+			if l[0].Delivered < max(set, seen) {
+				t.Errorf("cursor = %d, want at least %d, which was set, and %d, which was read before", l[0].Delivered, set, seen)
 				break
 			}
-			seen = p[0].Delivered
+			seen = l[0].Delivered
 		}
 		wg.Wait()
 	})
 }
 
-// What could not be written stays pending, is seen, and is written later.
-func TestCursorsNotWritten(t *testing.T) {
+// A cursor that can't be written stays pending and visible, and is written later.
+func TestCursorsStayPending(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(2)
 		g := h.group(u...)
@@ -354,26 +359,26 @@ func TestCursorsNotWritten(t *testing.T) {
 		h.poison("cursors", "true")
 		h.SetDelivered(u[0], "phone", g, 1)
 		if h.Flush(ctx, u[0]) == nil {
-			t.Fatal("flushed")
+			t.Fatal("Flush succeeded, want the database's error")
 		}
 		if d := h.delivered(u[0], "phone", g); d != 1 {
-			t.Errorf("%d, want what is pending", d)
+			t.Errorf("after a failed Flush: cursor = %d, want 1", d)
 		}
 		h.SetDelivered(u[0], "phone", g, 2)
 		_, err := h.sql.Writer.Exec(`DROP TRIGGER poison`)
 		want(t, err, nil)
 		want(t, h.Flush(ctx, u[0]), nil)
 		if n := h.cursors.count.Load(); n != 0 {
-			t.Errorf("%d pending", n)
+			t.Errorf("%d cursors pending after Flush, want 0", n)
 		}
 		h.reopen()
 		if d := h.delivered(u[0], "phone", g); d != 2 {
-			t.Errorf("%d, want 2", d)
+			t.Errorf("after reopening: cursor = %d, want 2", d)
 		}
 	})
 }
 
-// Close writes what is pending; after it a Flush is refused, not lost.
+// Close writes pending cursors. Flush after Close returns ErrClosed.
 func TestCloseWritesCursors(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(2)
@@ -386,21 +391,21 @@ func TestCloseWritesCursors(t *testing.T) {
 		want(t, h.Flush(ctx, u[0]), ErrClosed)
 		h.open()
 		if d := h.delivered(u[0], "phone", g); d != 1 {
-			t.Errorf("%d", d)
+			t.Errorf("after reopening: cursor = %d, want 1", d)
 		}
 	})
 }
 
-// The list of conversations, latest first, in pages that neither skip nor
-// repeat, ties whole.
+// Conversations lists the latest first. Its pages neither skip nor repeat a
+// conversation, and don't split those of the same time.
 func TestConversations(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(8)
 		me := u[0]
-		want(t, h.Block(ctx, me, u[7], true), nil) // no message: left out
+		want(t, h.Block(ctx, me, u[7], true), nil) // creates a pair without a message, which isn't listed
 		var order []int64                          // conversations, oldest first
 		for i, x := range u[1:6] {
-			if i != 2 && i != 3 { // those of 1, 2 and 3 fall into the same ms
+			if i != 2 && i != 3 { // the messages 1, 2 and 3 have the same time
 				h.pass(time.Second)
 			}
 			a := toPeer(x, me, "hello")
@@ -416,7 +421,7 @@ func TestConversations(t *testing.T) {
 		_, err := h.JoinGroup(ctx, old, me, 10, 10)
 		want(t, err, nil)
 		h.pass(time.Second)
-		h.store(toPeer(me, u[1], "again")) // the oldest comes to the top
+		h.store(toPeer(me, u[1], "again")) // moves the oldest conversation to the top
 		order = append(order[1:], quiet, old, order[0])
 		slices.Reverse(order)
 
@@ -430,15 +435,15 @@ func TestConversations(t *testing.T) {
 		}
 		tie := func(l []int64) []int64 { l = slices.Clone(l); slices.Sort(l); return l }
 		if more || !slices.Equal(tie(ids(all)), tie(order)) || !slices.Equal(ids(all)[:4], order[:4]) {
-			t.Fatalf("%v, want %v", ids(all), order)
+			t.Fatalf("Conversations = %v, more %t; want %v, more false", ids(all), more, order)
 		}
 		top, joined := all[0], all[1]
 		if top.Peer != u[1] || top.Group != 0 || top.Name != "user1" || top.First != 1 || top.Last != 2 || top.Time != h.nowMS() ||
 			top.Message == nil || string(top.Message.Body) != "body of again" || top.Message.Name != "user0" {
-			t.Errorf("%+v %+v", top, top.Message)
+			t.Errorf("first conversation: %+v\nwith last message %+v\nwant the pair with user1, seqs 1 to 2, last message \"again\" of user0", top, top.Message)
 		}
 		if joined.Group != old || joined.Peer != 0 || joined.Name != "group" || joined.First != 2 || joined.Last != 1 || joined.Message != nil {
-			t.Errorf("%+v", joined)
+			t.Errorf("second conversation: %+v\nwant group %d from seq 2, without a message", joined, old)
 		}
 		for limit := 1; limit <= 8; limit++ {
 			var paged []Conversation
@@ -447,7 +452,7 @@ func TestConversations(t *testing.T) {
 				want(t, err, nil)
 				paged = append(paged, page...)
 				if more != (len(paged) < len(all)) {
-					t.Fatalf("limit %d, %d of %d: more %v", limit, len(paged), len(all), more)
+					t.Fatalf("limit %d: more = %t after %d of %d conversations", limit, more, len(paged), len(all))
 				}
 				if !more {
 					break
@@ -455,7 +460,7 @@ func TestConversations(t *testing.T) {
 				before = page[len(page)-1].Time
 			}
 			if !slices.Equal(ids(paged), ids(all)) {
-				t.Errorf("limit %d: %v, want %v", limit, ids(paged), ids(all))
+				t.Errorf("pages with limit %d: %v, want %v", limit, ids(paged), ids(all))
 			}
 		}
 		h.SetRead(me, top.Conv, 2)
@@ -463,16 +468,16 @@ func TestConversations(t *testing.T) {
 			l, _, err := h.Conversations(ctx, me, 0, 1)
 			want(t, err, nil)
 			if l[0].Read != 2 {
-				t.Errorf("read %d", l[0].Read)
+				t.Errorf("Read = %d, want 2", l[0].Read)
 			}
 			want(t, h.Flush(ctx, me), nil)
 		}
 	})
 }
 
-// The repair sweep must find every conversation that grew or changed its
-// members since the time that the last one gave.
-func TestTouched(t *testing.T) {
+// ChangedSince finds every conversation whose messages or members have changed
+// since the time that an earlier call returned. Repair depends on it.
+func TestChangedSince(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(3)
 		_, err := h.sql.Writer.Exec(`SELECT 1`)
@@ -485,7 +490,7 @@ func TestTouched(t *testing.T) {
 		now, heads, err := h.ChangedSince(ctx, 2)
 		want(t, err, nil)
 		if len(heads) != 0 || now < 1_700_000_000 {
-			t.Fatal(now, heads)
+			t.Fatalf("ChangedSince = %d, %+v; want a time after 1,700,000,000 and no conversations", now, heads)
 		}
 		h.store(toPeer(u[0], u[2], "b"))
 		_, err = h.JoinGroup(ctx, g, u[1], 10, 10)
@@ -498,7 +503,7 @@ func TestTouched(t *testing.T) {
 		if next < now || !slices.Equal(heads, []LogHead{
 			{Conv: g, Group: g, Version: 2}, {Conv: quiet, Group: quiet, Version: 2}, {Conv: a.Conv, Lo: u[0], Hi: u[2], Last: 2},
 		}) {
-			t.Errorf("%+v", heads)
+			t.Errorf("ChangedSince(%d) = %d, %+v; want the two groups with version 2, and the pair with last seq 2", now, next, heads)
 		}
 	})
 }

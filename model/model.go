@@ -1,11 +1,11 @@
 // Package model stores the chat's data in SQL: users, devices, friends, groups,
 // and the log of each conversation. It knows no wire format and no connection.
 //
-// A group's id is also the id of its conversation. Any goroutine may call any
+// A group's ID is also the ID of its conversation. Any goroutine may call any
 // method. Methods that take a context block on the database. Append,
-// SetDelivered, SetRead and FlushSoon never block: they are the ones to call on
-// an event loop. Callers tell the Err… values apart with errors.Is; any other
-// error means that the database failed and nothing was done.
+// SetDelivered, SetRead and FlushSoon never block: an event loop may call them.
+// Compare errors with errors.Is; any error other than the Err… values means that
+// the database failed and nothing was done.
 package model
 
 import (
@@ -20,8 +20,8 @@ var (
 	ErrNotFound   = errors.New("no such user, group or conversation")
 	ErrNotAllowed = errors.New("not allowed")
 	ErrAlready    = errors.New("nothing to change")
-	ErrFull       = errors.New("a limit is reached")
-	ErrGroupFull  = fmt.Errorf("the group has no room: %w", ErrFull) // is an ErrFull
+	ErrFull       = errors.New("limit reached")
+	ErrGroupFull  = fmt.Errorf("the group is full: %w", ErrFull) // is an ErrFull
 	ErrTaken      = errors.New("the name is taken")
 )
 

@@ -13,14 +13,14 @@ func mysql(d *sqldb.Dialect) *dialect {
 		keepPair:     " ON DUPLICATE KEY UPDATE kind = kind",
 		keepMember:   " ON DUPLICATE KEY UPDATE role = role",
 		byPairIndex:  " FORCE INDEX (conversations_pair)",
-		// An upsert updates any number of rows in one statement. All rows exist
-		// and are locked.
+		// An upsert, because it updates any number of rows in one statement. It
+		// never inserts: the rows exist and are locked.
 		raiseHeads: func(rows int) string {
 			return `INSERT INTO conversations (kind, id, last_seq, last_time) VALUES ` + sqldb.Repeated("(0, ?, ?, ?)", rows) + `
 				ON DUPLICATE KEY UPDATE last_seq = VALUES(last_seq), last_time = VALUES(last_time), touched = UNIX_TIMESTAMP()`
 		},
-		// INSERT ... SELECT locks nothing that it reads. The joins leave out
-		// devices that were removed meanwhile, and users who are no longer
+		// INSERT ... SELECT doesn't lock the rows that it reads. The joins leave
+		// out devices that were removed meanwhile, and users who are no longer
 		// members.
 		raiseDelivered: func(rows int) string {
 			return `INSERT INTO cursors (user_id, device, conversation_id, delivered_seq)
@@ -45,8 +45,8 @@ func mysql(d *sqldb.Dialect) *dialect {
 	}
 }
 
-// union is a derived table of so many rows, in a syntax that MariaDB and MySQL
-// share.
+// union returns a derived table of a number of rows, in a syntax that works with
+// both MariaDB and MySQL.
 func union(first, further string, rows int) string {
 	return "SELECT " + first + strings.Repeat(" UNION ALL SELECT "+further, rows-1)
 }

@@ -16,7 +16,7 @@ import (
 	"chatd/model/groupcommit"
 )
 
-// nodes opens several stores on one database, as several daemons do.
+// nodes opens several stores on one MySQL database, as several daemons do.
 func nodes(t *testing.T, n int) []*harness {
 	url := realservice.MariaDB(t)
 	all := make([]*harness, n)
@@ -24,15 +24,15 @@ func nodes(t *testing.T, n int) []*harness {
 	for i := range all {
 		all[i] = &harness{t: t, o: Options{DB: url}}
 		wg.Go(func() {
-			all[i] = newHarness(t, Options{DB: url}) // all at once: only one of them may migrate
+			all[i] = newHarness(t, Options{DB: url}) // at the same time: only one of them may migrate
 		})
 	}
 	wg.Wait()
 	return all
 }
 
-// gapless returns a log and checks it: each seq once and in order, each cid of a
-// sender once.
+// gapless returns a conversation's log. It checks that the seqs have no gap, and
+// that no sender's cid occurs twice.
 func gapless(t *testing.T, h *harness, conv int64) []Message {
 	t.Helper()
 	log := h.log(conv)
@@ -40,21 +40,21 @@ func gapless(t *testing.T, h *harness, conv int64) []Message {
 	for i, m := range log {
 		k := fmt.Sprint(m.Sender, " ", string(m.CID))
 		if m.Seq != int64(i+1) || seen[k] {
-			t.Fatalf("conversation %d: seq %d with cid %q (seen before: %t), want seq %d", conv, m.Seq, m.CID, seen[k], i+1)
+			t.Fatalf("conversation %d: message %d has seq %d, cid %q (seen before: %t); want seq %d and a new cid", conv, i, m.Seq, m.CID, seen[k], i+1)
 		}
 		seen[k] = true
 	}
 	heads, err := h.LogHeads(ctx, []int64{conv})
 	want(t, err, nil)
 	if len(heads) != 1 || heads[0].Last != int64(len(log)) {
-		t.Fatalf("conversation %d: %d messages, but its head is %v", conv, len(log), heads)
+		t.Fatalf("conversation %d: head %+v, want last seq %d, the number of messages", conv, heads, len(log))
 	}
 	return log
 }
 
-// Law 2 over nodes: two nodes append to the same conversations, some of which
-// must be created. There is no gap and no repeat, no message is lost, and each
-// node's messages keep their order.
+// Law 2 with two nodes, which append to the same conversations, some of which must
+// be created. No seq is skipped or used twice, no message is lost, and each node's
+// messages stay in order.
 func TestNodesGapless(t *testing.T) {
 	const messages, convs, window = 10_000, 40, 50
 	all := nodes(t, 2)
@@ -86,7 +86,7 @@ func TestNodesGapless(t *testing.T) {
 		last := make(map[int64]int64)
 		for i, a := range sent[n] {
 			if a.Err != nil || !a.Stored || a.Seq <= last[a.Conv] {
-				t.Fatalf("node %d, message %d: %+v, want it stored after seq %d", n, i, a, last[a.Conv])
+				t.Fatalf("node %d, message %d: %s; want it stored with a seq above %d", n, i, show(a), last[a.Conv])
 			}
 			last[a.Conv], found[a.Conv] = a.Seq, true
 		}
@@ -103,8 +103,8 @@ func TestNodesGapless(t *testing.T) {
 	}
 }
 
-// Law 4 over nodes: a cid that is sent to two nodes at once is stored once, and
-// both nodes give the same answer.
+// Law 4 with two nodes: a cid that is sent to both at once is stored once, and both
+// nodes return the same seq.
 func TestNodesRepeats(t *testing.T) {
 	const cids = 300
 	all := nodes(t, 2)
@@ -125,7 +125,7 @@ func TestNodesRepeats(t *testing.T) {
 	for i := range cids {
 		a, b := sent[0][i], sent[1][i]
 		if a.Err != nil || b.Err != nil || a.Seq != b.Seq || a.Stored == b.Stored || a.Conv != b.Conv {
-			t.Fatalf("cid %d:\n%+v\n%+v\nwant the same seq, stored by one node", i, a, b)
+			t.Fatalf("one cid on two nodes:\n%s\n%s\nwant the same seq, stored by one node", show(a), show(b))
 		}
 	}
 	if n := len(gapless(t, all[0], sent[0][0].Conv)); n != cids {
@@ -133,9 +133,10 @@ func TestNodesRepeats(t *testing.T) {
 	}
 }
 
-// While another node has locked a conversation, messages of others are stored.
-// Those of the locked one fail in the end, and can be stored once it is unlocked.
-func TestNodeHolds(t *testing.T) {
+// While another node has a conversation locked, messages of other conversations
+// are stored. Those of the locked one fail after a while, and can be stored once it
+// is unlocked.
+func TestNodeHoldsLock(t *testing.T) {
 	t.Parallel()
 	h := nodes(t, 1)[0]
 	u := h.users(3)
@@ -145,7 +146,7 @@ func TestNodeHolds(t *testing.T) {
 	if _, err := h.lockGroup(ctx, tx, held); err != nil {
 		t.Fatal(err)
 	}
-	// Keep the transaction busy: the server would roll back an idle one.
+	// Keep the transaction busy, as the server rolls back an idle one.
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -170,18 +171,18 @@ func TestNodeHolds(t *testing.T) {
 		a := toGroup(u[1], free, fmt.Sprint(i))
 		h.store(a)
 		if a.Err != nil || a.Seq != int64(i+1) {
-			t.Fatalf("of another conversation: %+v, want seq %d", a, i+1)
+			t.Fatalf("in another conversation: %s; want seq %d", show(a), i+1)
 		}
 		beside = i
 	}
 	h.await(stuck...)
 	for _, a := range stuck {
 		if !errors.Is(a.Err, groupcommit.ErrLocked) || a.Stored || a.Seq != 0 {
-			t.Errorf("of the locked conversation: %+v, want ErrLocked", a)
+			t.Errorf("in the locked conversation: %s; want ErrLocked", show(a))
 		}
 	}
 	if beside < 10 {
-		t.Errorf("%d messages of another conversation were stored meanwhile, want 10 at least", beside)
+		t.Errorf("%d messages of another conversation were stored meanwhile, want at least 10", beside)
 	}
 	close(stop)
 	wg.Wait()
@@ -190,17 +191,17 @@ func TestNodeHolds(t *testing.T) {
 	again.Retry = true
 	h.store(again)
 	if !again.Stored || again.Seq != 1 {
-		t.Errorf("once unlocked: %+v, want it stored with seq 1", again)
+		t.Errorf("once unlocked: %s; want it stored with seq 1", show(again))
 	}
 }
 
-// A conversation that must be created waits for the lock waiter. If that is busy
-// with locked ones, it is created later, and its messages don't fail.
-func TestFirstMessagesWaitTheirTurn(t *testing.T) {
+// A conversation that must be created waits for the lock waiter. While that is busy
+// with locked conversations, the messages wait, but don't fail.
+func TestCreationWaitsForLockWaiter(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, Options{DB: realservice.MariaDB(t), Writers: 1})
 	u := h.users(12)
-	tx, err := h.sql.Writer.Beginx() // as an operator's tool would that deletes a user, slowly
+	tx, err := h.sql.Writer.Beginx() // as a slow operator's command that deletes a user would
 	want(t, err, nil)
 	want(t, h.lockUsers(ctx, tx, u[0]), nil)
 	stop := make(chan struct{})
@@ -230,21 +231,21 @@ func TestFirstMessagesWaitTheirTurn(t *testing.T) {
 	h.await(stuck...)
 	for _, a := range stuck {
 		if a.Err == nil || a.Stored {
-			t.Errorf("to a user who is locked: %+v, want an error", a)
+			t.Errorf("to a locked user: %s; want an error", show(a))
 		}
 	}
 	h.await(first)
 	if first.Err != nil || first.Seq != 1 {
-		t.Errorf("the other pair's first message: %+v, want it stored with seq 1", first)
+		t.Errorf("the other pair's first message: %s; want it stored with seq 1", show(first))
 	}
 	close(stop)
 	wg.Wait()
 	want(t, tx.Rollback(), nil)
 }
 
-// Two nodes that create the same thousands of conversations at once create each
-// of them once, with both members, and no message fails.
-func TestNodesMakePairs(t *testing.T) {
+// Two nodes that create the same 2,080 conversations at once create each of them
+// once, with both members, and no message fails.
+func TestNodesCreatePairs(t *testing.T) {
 	h := nodes(t, 2)
 	u := h[0].users(64)
 	var wg sync.WaitGroup
@@ -270,7 +271,7 @@ func TestNodesMakePairs(t *testing.T) {
 		for _, a := range all {
 			p := pairOf(a.Sender, a.Peer)
 			if a.Err != nil || !a.Stored || convs[p] != 0 && convs[p] != a.Conv {
-				t.Fatalf("pair %v: %+v, want it stored in conversation %d (0: any)", p, a, convs[p])
+				t.Fatalf("pair %v: %s; want it stored in conversation %d (0: any)", p, show(a), convs[p])
 			}
 			convs[p] = a.Conv
 		}
@@ -278,12 +279,12 @@ func TestNodesMakePairs(t *testing.T) {
 	checkPairs(t, h[0], convs)
 }
 
-// A user's first messages to many users create a conversation with each.
-func TestMakePairs(t *testing.T) {
+// First messages to many users, sent in one batch, create a conversation with each.
+func TestCreatePairs(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(700)
 		var sent []*Append
-		for _, peer := range u { // and to oneself
+		for _, peer := range u { // including the sender: notes
 			sent = append(sent, toPeer(u[0], peer, "hello"))
 		}
 		sent = append(sent, toPeer(u[0], u[len(u)-1]+1000, "nobody"))
@@ -291,19 +292,18 @@ func TestMakePairs(t *testing.T) {
 		convs := make(map[pair]int64)
 		for _, a := range sent[:len(u)] {
 			if a.Err != nil || a.Seq != 1 {
-				t.Fatalf("%+v, want it stored with seq 1", a)
+				t.Fatalf("%s; want it stored with seq 1", show(a))
 			}
 			convs[pairOf(a.Sender, a.Peer)] = a.Conv
 		}
 		if a := sent[len(u)]; !errors.Is(a.Err, ErrNotFound) {
-			t.Errorf("to a user who doesn't exist: %+v, want ErrNotFound", a)
+			t.Errorf("to a user who doesn't exist: %s; want ErrNotFound", show(a))
 		}
 		checkPairs(t, h, convs)
 	})
 }
 
-// checkPairs checks that there are these conversations and no others, each
-// with its members.
+// checkPairs checks that exactly these conversations exist, each with its members.
 func checkPairs(t *testing.T, h *harness, convs map[pair]int64) {
 	t.Helper()
 	if n := h.count(`SELECT COUNT(*) FROM conversations`); n != int64(len(convs)) {
@@ -317,7 +317,7 @@ func checkPairs(t *testing.T, h *harness, convs map[pair]int64) {
 		}
 		if n := h.count(`SELECT COUNT(*) FROM members m JOIN conversations c ON c.id = m.conversation_id
 			WHERE c.id = ? AND c.kind = 1 AND c.user_lo = ? AND c.user_hi = ? AND m.user_id IN (?, ?) AND m.joined_at > 0`, id, p.lo, p.hi, p.lo, p.hi); n != 1 && n != 2 || n == 1 && p.lo != p.hi {
-			t.Fatalf("pair %v has %d members, want its users", p, n)
+			t.Fatalf("pair %v has %d members, want its %d users", p, n, members)
 		}
 	}
 	if n := h.count(`SELECT COUNT(*) FROM members`); n != members {
@@ -333,9 +333,9 @@ func (h *harness) count(query string, args ...any) (n int64) {
 	return n
 }
 
-// Messages of a conversation that is locked for a moment are stored afterwards,
-// in their order.
-func TestNodeHoldsBriefly(t *testing.T) {
+// Messages of a conversation that is locked for a moment are stored afterwards, in
+// order.
+func TestNodeHoldsLockBriefly(t *testing.T) {
 	h := nodes(t, 1)[0]
 	u := h.users(2)
 	g, other := h.group(u...), h.group(u...)
@@ -355,18 +355,18 @@ func TestNodeHoldsBriefly(t *testing.T) {
 		h.await(batch...)
 		for i, a := range batch {
 			if a.Err != nil || a.Seq != int64(round*20+i+1) {
-				t.Fatalf("round %d, number %d: %+v, want seq %d", round, i, a, round*20+i+1)
+				t.Fatalf("round %d, message %d: %s; want seq %d", round, i, show(a), round*20+i+1)
 			}
 		}
 	}
 	if h.metric("chatd_model_waiter_jobs_total") == 0 {
-		t.Error("the lock waiter got no job: the test shows nothing")
+		t.Error("the lock waiter got no job, want at least one, or the test proves nothing")
 	}
 }
 
 // A node that freezes during an append delays only messages of the conversations
-// it has locked, and only for seconds. When it goes on, every message that it
-// has acknowledged is in the log.
+// that it has locked, and only for seconds. After it resumes, every message that
+// its sink got is in the log.
 func TestNodeFreezes(t *testing.T) {
 	t.Parallel()
 	h := nodes(t, 1)[0]
@@ -385,7 +385,7 @@ func TestNodeFreezes(t *testing.T) {
 	free := h.group(u...)
 	n := 0
 	for range 10 {
-		// Until it holds something while it is frozen.
+		// Repeat until the frozen node holds a lock.
 		<-sunk
 		want(t, child.Process.Signal(syscall.SIGSTOP), nil)
 		var held int
@@ -396,7 +396,7 @@ func TestNodeFreezes(t *testing.T) {
 		want(t, child.Process.Signal(syscall.SIGCONT), nil)
 	}
 	started := time.Now()
-	one := toPeer(u[0], u[1], "one of what it touched")
+	one := toPeer(u[0], u[1], "in a conversation of the frozen node")
 	want(t, h.Append(one), nil)
 	for ; n < 200; n++ {
 		a := toGroup(u[2], free, fmt.Sprint(n))
@@ -405,27 +405,27 @@ func TestNodeFreezes(t *testing.T) {
 			t.Fatal(a.Err)
 		}
 	}
-	t.Logf("%d messages beside it in %s", n, time.Since(started))
+	t.Logf("%d messages of other conversations stored in %s", n, time.Since(started))
 	h.await(one)
-	t.Logf("what it touched was answered after %s: %v", time.Since(started), one.Err)
+	t.Logf("message in a conversation of the frozen node answered after %s: error %v", time.Since(started), one.Err)
 	for retry := one; retry.Err != nil; {
-		retry = toPeer(u[0], u[1], "one of what it touched")
+		retry = toPeer(u[0], u[1], "in a conversation of the frozen node")
 		retry.Retry = true
 		h.store(retry)
 	}
 	want(t, child.Process.Signal(syscall.SIGCONT), nil)
-	sure := make(map[[2]int64]string)
-	for len(sure) < 200 {
+	acknowledged := make(map[[2]int64]string) // cid by conversation and seq
+	for len(acknowledged) < 200 {
 		if m := <-sunk; m.Err == "" {
-			sure[[2]int64{m.Conv, m.Seq}] = m.CID
+			acknowledged[[2]int64{m.Conv, m.Seq}] = m.CID
 		} else {
-			t.Log("the frozen one:", m.Err)
+			t.Logf("message of the frozen node failed: %s", m.Err)
 		}
 	}
 	want(t, child.Process.Kill(), nil)
-	for m := range sunk { // what is in the pipe
+	for m := range sunk { // what is left in the pipe
 		if m.Err == "" {
-			sure[[2]int64{m.Conv, m.Seq}] = m.CID
+			acknowledged[[2]int64{m.Conv, m.Seq}] = m.CID
 		}
 	}
 	_, heads, err := h.ChangedSince(ctx, 0)
@@ -433,13 +433,13 @@ func TestNodeFreezes(t *testing.T) {
 	for _, head := range heads {
 		for _, m := range gapless(t, h, head.Conv) {
 			k := [2]int64{m.Conv, m.Seq}
-			if cid, ok := sure[k]; ok && cid != string(m.CID) {
-				t.Errorf("conversation %d has cid %s at seq %d, where the frozen node acknowledged %s", m.Conv, m.CID, m.Seq, cid)
+			if cid, ok := acknowledged[k]; ok && cid != string(m.CID) {
+				t.Errorf("conversation %d: seq %d has cid %q, want %q, which the frozen node acknowledged", m.Conv, m.Seq, m.CID, cid)
 			}
-			delete(sure, k)
+			delete(acknowledged, k)
 		}
 	}
-	if len(sure) > 0 {
-		t.Errorf("%d acknowledged messages are not in the log", len(sure))
+	if len(acknowledged) > 0 {
+		t.Errorf("%d messages that the frozen node acknowledged are missing in the log, want 0", len(acknowledged))
 	}
 }

@@ -29,16 +29,17 @@ type DB struct {
 	d       *dialect
 	m       *counters
 	epoch   atomic.Int64
-	log     *groupcommit.Committer // nil if the store was opened to read only
-	cursors *cursors               // nil likewise
+	log     *groupcommit.Committer // nil if opened read-only
+	cursors *cursors               // nil if opened read-only
 	steps   []groupcommit.Steps    // of log
 	closing sync.Once
 	closed  error
 }
 
-// Open opens the store and brings its schema up to date. It blocks until that
-// is done, for up to Options.WaitFor if the database server can't be reached.
-// Its errors are one line, name the store and hold no password.
+// Open opens the store and brings its schema up to date. It blocks until that is
+// done. If the database server can't be reached, it retries for up to
+// Options.Wait. Its errors are one line, name the database, and contain no
+// password.
 func Open(ctx context.Context, o Options) (*DB, error) {
 	if err := o.defaults(); err != nil {
 		return nil, err
@@ -60,8 +61,8 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	return db, nil
 }
 
-// setup prepares what needs the current schema. It is called again with
-// another database if that is lost meanwhile.
+// setup reads the epoch and prepares statements. If the connection is lost
+// meanwhile, sqldb calls it again with another sqldb.DB.
 func (db *DB) setup(ctx context.Context, sql *sqldb.DB) (err error) {
 	db.sql = sql
 	if db.d, err = dialectOf(sql); err != nil {
@@ -112,8 +113,8 @@ func (db *DB) startLog() {
 }
 
 // Append queues messages for the log; the sink gets their outcomes. It never
-// blocks. Errors: ErrBusy: too many messages wait, and none of these was taken;
-// ErrClosed.
+// blocks. It takes all of the messages, or none if it returns an error: ErrBusy
+// if too many messages wait, or ErrClosed.
 func (db *DB) Append(batch ...*Append) error {
 	if db.log == nil {
 		return ErrClosed
@@ -121,8 +122,8 @@ func (db *DB) Append(batch ...*Append) error {
 	return db.log.Append(batch...)
 }
 
-// readEpoch reads the epoch, or makes it in a new store. A store that can't be
-// written is found out here, not by the first message.
+// readEpoch reads the epoch, or creates one in a new store. It is a write
+// transaction, so that Open fails if the database can't be written to.
 func (db *DB) readEpoch(ctx context.Context) error {
 	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		var epoch int64
@@ -131,14 +132,14 @@ func (db *DB) readEpoch(ctx context.Context) error {
 			epoch = newEpoch()
 			_, err = tx.ExecContext(ctx, `INSERT INTO meta (name, value) VALUES ('epoch', ?)`, epoch)
 		}
-		if db.d.IsDuplicate(err) { // another node was quicker
+		if db.d.IsDuplicate(err) { // another node has just created it
 			err = tx.GetContext(ctx, &epoch, `SELECT value FROM meta WHERE name = 'epoch'`)
 		}
 		db.epoch.Store(epoch)
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("%s: %w", db.sql.Where, err)
+		return fmt.Errorf("%s: read the epoch: %w", db.sql.Where, err)
 	}
 	return nil
 }
@@ -158,33 +159,34 @@ func (db *DB) Close() error {
 	return db.closed
 }
 
-// Epoch is a random number that was made with the store. If it changes, clients
-// forget their cursors. It doesn't block.
+// Epoch returns the random number that identifies this copy of the data. When it
+// changes, clients discard their cursors. It doesn't block.
 func (db *DB) Epoch() int64 { return db.epoch.Load() }
 
-// NewEpoch gives the store another epoch, for an operator who has restored it
-// from a backup. A daemon uses it after its next start.
+// NewEpoch sets a new epoch and returns it. An operator does that after restoring
+// a backup. A daemon uses it from its next start.
 func (db *DB) NewEpoch(ctx context.Context) (int64, error) {
 	epoch := newEpoch()
 	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		return one(tx.ExecContext(ctx, `UPDATE meta SET value = ? WHERE name = 'epoch'`, epoch))
 	})
 	if err != nil {
-		return 0, fmt.Errorf("new epoch: %w", err)
+		return 0, fmt.Errorf("%s: set a new epoch: %w", db.sql.Where, err)
 	}
 	db.epoch.Store(epoch)
 	return epoch, nil
 }
 
-// newEpoch returns a number of at most 2^52, which fits into a double.
+// newEpoch returns a random number from 1 to 2^52, which JavaScript can represent
+// exactly.
 func newEpoch() int64 {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never fails
 	return int64(binary.BigEndian.Uint64(b[:])>>12) + 1
 }
 
-// write runs do in a transaction, several times if need be; see sqldb.DB.Write.
-// Errors: ErrClosed if the store was opened to read only.
+// write runs do in a transaction, and again after some errors: see
+// sqldb.DB.Write. Errors: ErrClosed if the store was opened read-only.
 func (db *DB) write(ctx context.Context, do func(ctx context.Context, tx *sqlx.Tx) error) error {
 	if db.o.ReadOnly {
 		return ErrClosed
@@ -201,7 +203,7 @@ func (db *DB) get(ctx context.Context, to any, q string, args ...any) error {
 	return err
 }
 
-// one returns ErrNotFound if a statement changed no row.
+// one turns the result of a statement that changed no row into ErrNotFound.
 func one(r sql.Result, err error) error {
 	if err != nil {
 		return err
@@ -213,5 +215,5 @@ func one(r sql.Result, err error) error {
 	return err
 }
 
-// nowMS is the current time as it is stored: Unix milliseconds.
+// nowMS returns the current time in Unix milliseconds, as it is stored.
 func (db *DB) nowMS() int64 { return db.o.Now().UnixMilli() }

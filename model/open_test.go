@@ -7,16 +7,16 @@ import (
 	"testing"
 )
 
-// Sync has two values; Open names a wrong one.
-func TestWrongSync(t *testing.T) {
+// Open's error about an invalid SQLiteSync quotes the value.
+func TestInvalidSync(t *testing.T) {
 	_, err := Open(context.Background(), Options{DB: "sqlite:" + filepath.Join(t.TempDir(), "c.db"), SQLiteSync: "off"})
 	if err == nil || !strings.Contains(err.Error(), `"off"`) {
-		t.Errorf("sync off: %v, want an error that names it", err)
+		t.Errorf("Open with SQLiteSync off: error %v, want one that quotes it", err)
 	}
 }
 
-// The epoch stays the same until an operator sets a new one, which the next
-// start uses.
+// The epoch stays the same until an operator sets a new one. A daemon uses that
+// from its next start.
 func TestEpoch(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		e := h.Epoch()
@@ -33,14 +33,14 @@ func TestEpoch(t *testing.T) {
 		}
 		n, err := other.NewEpoch(context.Background())
 		if err != nil || n == e || other.Epoch() != n {
-			t.Errorf("NewEpoch: %d (%v), want another one than %d, and Epoch() to return it", n, err, e)
+			t.Errorf("NewEpoch = %d (error %v), Epoch = %d; want the same, and not %d", n, err, other.Epoch(), e)
 		}
 		if err := other.Close(); err != nil {
 			t.Error(err)
 		}
 		h.reopen()
 		if h.Epoch() != n {
-			t.Errorf("epoch %d after the next start, want %d", h.Epoch(), n)
+			t.Errorf("epoch %d after the next start, want the new one, %d", h.Epoch(), n)
 		}
 	})
 }

@@ -17,7 +17,7 @@ func (db *DB) Ban(ctx context.Context, id int64, on bool) error {
 		return db.revoke(ctx, tx, id)
 	})
 	if err != nil {
-		return fmt.Errorf("ban user %d: %w", id, err)
+		return fmt.Errorf("set ban of user %d to %t: %w", id, on, err)
 	}
 	return nil
 }
@@ -32,15 +32,15 @@ func (db *DB) OperatorPassword(ctx context.Context, id int64, hash string) error
 		return db.revoke(ctx, tx, id)
 	})
 	if err != nil {
-		return fmt.Errorf("password of user %d: %w", id, err)
+		return fmt.Errorf("set password of user %d: %w", id, err)
 	}
 	return nil
 }
 
-// DeleteUser deletes an account. Its name can be used again; its row stays, as
-// messages refer to it. Friendships and memberships are removed, groups that the
-// user created are dismissed, and nobody can write to the user any more. Errors:
-// ErrNotFound.
+// DeleteUser deletes an account. The name can be registered again; the row stays,
+// because messages refer to it. DeleteUser removes friendships and memberships,
+// and dismisses the groups that the user created. Nobody can write to the user any
+// more. Errors: ErrNotFound.
 func (db *DB) DeleteUser(ctx context.Context, id int64) error {
 	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		err := one(tx.ExecContext(ctx, `UPDATE users SET deleted = 1, name_key = NULL, password_hash = '' WHERE id = ? AND deleted = 0`, id))
@@ -94,14 +94,15 @@ func (db *DB) DeleteUser(ctx context.Context, id int64) error {
 	return nil
 }
 
-// joined is a conversation of a user.
+// joined is a conversation that a user is in.
 type joined struct {
 	ID   int64 `db:"id"`
 	Kind int64 `db:"kind"`
 	Role int64 `db:"role"`
 }
 
-// lockConversations lists a user's conversations by id and locks their rows.
+// lockConversations lists a user's conversations, sorted by ID, and locks their
+// rows.
 func (db *DB) lockConversations(ctx context.Context, tx *sqlx.Tx, user int64) (all []joined, err error) {
 	const list = `SELECT c.id, c.kind, m.role FROM members m JOIN conversations c ON c.id = m.conversation_id
 		WHERE m.user_id = ? ORDER BY c.id`
@@ -124,8 +125,8 @@ func (db *DB) revoke(ctx context.Context, tx *sqlx.Tx, user int64) error {
 	if _, err := tx.ExecContext(ctx, `UPDATE devices SET token_hash = NULL WHERE user_id = ?`, user); err != nil {
 		return err
 	}
-	// The lock serializes these transactions: a daemon would miss a revocation
-	// whose id became visible after a higher one.
+	// The lock serializes these transactions. Otherwise a revocation could become
+	// visible after one with a higher ID, and daemons would miss it.
 	var epoch int64
 	if err := tx.GetContext(ctx, &epoch, `SELECT value FROM meta WHERE name = 'epoch'`+db.d.ForUpdate); err != nil {
 		return err
@@ -134,13 +135,13 @@ func (db *DB) revoke(ctx context.Context, tx *sqlx.Tx, user int64) error {
 	return err
 }
 
-// Revocations lists users whose tokens operators have revoked since the
-// revocation with the id after, and the id to pass to the next call. With -1 it
-// lists none. A daemon calls it once a second.
+// Revocations lists users whose tokens operators have revoked: those whose
+// revocation has an ID above after. It also returns the last ID, to pass to the
+// next call. If after is -1, it returns only the last ID. Daemons poll it.
 func (db *DB) Revocations(ctx context.Context, after int64) (last int64, users []int64, err error) {
 	if after < 0 {
 		if err := db.get(ctx, &last, `SELECT COALESCE(MAX(id), 0) FROM revocations`); err != nil {
-			return 0, nil, fmt.Errorf("revocations: %w", err)
+			return 0, nil, fmt.Errorf("read revocations: %w", err)
 		}
 		return last, nil, nil
 	}
@@ -149,7 +150,7 @@ func (db *DB) Revocations(ctx context.Context, after int64) (last int64, users [
 		User int64 `db:"user_id"`
 	}
 	if err := db.sql.Select(ctx, &rows, `SELECT id, user_id FROM revocations WHERE id > ? ORDER BY id LIMIT ?`, after, revokedRows); err != nil {
-		return 0, nil, fmt.Errorf("revocations: %w", err)
+		return 0, nil, fmt.Errorf("read revocations: %w", err)
 	}
 	last = after
 	for _, r := range rows {

@@ -13,7 +13,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 )
 
-// The defaults of Options, and bounds that are not configurable.
+// Defaults of Options, and limits that are not configurable.
 const (
 	DefaultMaxBatch       = 1024     // messages
 	DefaultMaxBatchBytes  = 4 << 20  // bytes
@@ -24,52 +24,53 @@ const (
 	DefaultTokenLife      = 30 * 24 * time.Hour
 
 	minReaders    = 4
-	usedEvery     = time.Minute // a token's use is recorded no more often
+	usedEvery     = time.Minute // how often the use of a token is recorded, at most
 	maxPending    = 1 << 20     // cursors waiting to be written
 	maxCursorRows = 4096        // cursors in one transaction
 	revokedRows   = 1000        // revocations in one answer
 )
 
-// Options say how to open a store. A zero field but DB means its default.
+// Options say how to open a store. DB is required; for other fields, zero means
+// the default.
 type Options struct {
 	DB         string        `group:"store" name:"db" default:"sqlite:data/chatd.db" placeholder:"URL" common:"" help:"Database: sqlite:PATH, or mysql://user:password@host:3306/name, which several nodes can share."`
-	SQLiteSync string        `group:"store" name:"sqlite-sync" default:"full" placeholder:"MODE" enum:"full,normal" common:"" help:"When SQLite syncs to disk. full: acknowledged messages survive a power cut. normal: faster, but a power cut may lose the last moments."`
+	SQLiteSync string        `group:"store" name:"sqlite-sync" default:"full" placeholder:"MODE" enum:"full,normal" common:"" help:"When SQLite syncs to disk. full: acknowledged messages survive a power cut. normal: faster, but a power cut may lose the latest messages."`
 	Wait       time.Duration `group:"nodes" name:"wait" default:"30s" placeholder:"TIME" help:"How long to wait at startup for the database and Redis. 0: don't wait."`
 
-	// Shared doesn't take the lock of SQLite's file, so that operators' commands
-	// work while a daemon runs.
+	// Shared opens a SQLite database without taking the lock file, so that
+	// operators' commands work while a daemon runs.
 	Shared bool `kong:"-"`
 
-	// ReadOnly writes nothing, not even the schema, which must be this
-	// program's: a database account with SELECT is enough. Methods that write
-	// fail with ErrClosed; SetDelivered, SetRead and FlushSoon must not be called. It
-	// implies Shared.
+	// ReadOnly opens the store without writing anything: a database account
+	// with SELECT is enough. The schema must have this program's version, as
+	// it isn't migrated. Methods that write return ErrClosed; SetDelivered,
+	// SetRead and FlushSoon must not be called. ReadOnly implies Shared.
 	ReadOnly bool `kong:"-"`
 
-	Cores          int           `kong:"-"` // for the default of Readers; default GOMAXPROCS
+	Cores          int           `kong:"-"` // determines the default of Readers; default GOMAXPROCS
 	Readers        int           `kong:"-"` // connections for reading; default 2 per core, at least 4
-	Writers        int           `kong:"-"` // append transactions at a time; a conversation always has the same writer. Default 2, at most 64. SQLite always has 1
+	Writers        int           `kong:"-"` // append transactions that run in parallel; default 2, at most 64. SQLite always has 1
 	MaxBatch       int           `kong:"-"` // messages in one transaction
 	MaxBatchBytes  int           `kong:"-"` // bytes in one transaction
-	QueueMessages  int           `kong:"-"` // messages that may wait for one
-	QueueBytes     int           `kong:"-"` // bytes that may wait for one
-	CursorInterval time.Duration `kong:"-"` // cursors are written this often
-	CursorBehind   int64         `kong:"-"` // a cursor that has moved on by so many messages is written at once
-	TokenLife      time.Duration `kong:"-"` // how long a token is valid without being used
+	QueueMessages  int           `kong:"-"` // messages that may wait for a transaction
+	QueueBytes     int           `kong:"-"` // bytes that may wait for a transaction
+	CursorInterval time.Duration `kong:"-"` // how often cursors are written
+	CursorBehind   int64         `kong:"-"` // a cursor that has moved by this many messages is written at once
+	TokenLife      time.Duration `kong:"-"` // how long an unused token stays valid
 
-	// Sink gets each batch of appends once, when every message has its outcome:
-	// after the commit, or with Err when a message can't be stored. One goroutine
-	// per writer calls it. While it runs, the next transaction does too. The slice is the
-	// sink's until it returns. If it blocks for more than about 500 ms, stored
-	// batches wait for it, and then appends do. It must not call Close.
+	// Sink gets each message once, with its outcome: after the commit, or with
+	// Err when the message has failed. One goroutine per writer calls it, while
+	// the next transaction runs. If it blocks for more than about 500 ms, stored
+	// batches wait for it, and then appends do. It must not keep the slice after
+	// it returns, and must not call Close.
 	Sink func(ctx context.Context, batch []*Append) `kong:"-"`
 
 	Logger *slog.Logger     `kong:"-"`
-	Set    *metrics.Set     `kong:"-"` // nil: a private one
-	Now    func() time.Time `kong:"-"` // the clock of messages and tokens; nil: time.Now
+	Set    *metrics.Set     `kong:"-"` // nil: a set of its own
+	Now    func() time.Time `kong:"-"` // the clock for messages and tokens; nil: time.Now
 }
 
-// CheckSettings notes each setting that has an invalid value.
+// CheckSettings adds each invalid setting to p.
 func (o *Options) CheckSettings(p *setting.Problems) {
 	if path, ok := strings.CutPrefix(o.DB, "sqlite:"); ok {
 		p.Check(path != "", "db", "sqlite: needs a path, as in sqlite:data/chatd.db")
@@ -85,7 +86,7 @@ func (o *Options) defaults() error {
 		o.SQLiteSync = "full"
 	case "full", "normal":
 	default:
-		return fmt.Errorf("sync %q: want full or normal", o.SQLiteSync)
+		return fmt.Errorf("invalid SQLite sync mode %q: want full or normal", o.SQLiteSync)
 	}
 	o.Shared = o.Shared || o.ReadOnly
 	def := func(v *int, d int) {

@@ -7,29 +7,29 @@ import (
 	"strings"
 )
 
-// PageRequest asks for a page of a conversation: the messages after a seq, at most
-// Limit.
+// PageRequest asks for a page of a conversation: at most Limit messages after a
+// seq.
 type PageRequest struct {
 	Conv, After int64
 	Limit       int
 }
 
-// maxPages is how many pages one query reads.
+// maxPages is the maximum number of pages that one query reads.
 const maxPages = 16
 
-// Pages reads several pages: the messages of each in rising order, one page
-// after the other. It returns as many messages as maxBytes of body, cid and
-// name hold, but at least one if there is one. It needs one query for up to
-// maxPages pages.
-func (db *DB) Pages(ctx context.Context, parts []PageRequest, maxBytes int) ([]Message, error) {
+// Pages reads several pages. It returns the pages in the order requested, and the
+// messages of each page in rising order: at most maxBytes of body, cid and name
+// in total, but at least one message if there is one. It needs one query for up
+// to maxPages pages.
+func (db *DB) Pages(ctx context.Context, pages []PageRequest, maxBytes int) ([]Message, error) {
 	var all []Message
-	for len(parts) > 0 && (maxBytes > 0 || len(all) == 0) {
-		n := min(len(parts), maxPages)
-		l, full, err := db.readPages(ctx, parts[:n], maxBytes)
+	for len(pages) > 0 && (maxBytes > 0 || len(all) == 0) {
+		n := min(len(pages), maxPages)
+		l, full, err := db.readPages(ctx, pages[:n], maxBytes)
 		if err != nil {
-			return nil, fmt.Errorf("pages of %d conversations: %w", n, err)
+			return nil, fmt.Errorf("read pages of %d conversations: %w", n, err)
 		}
-		all, parts = append(all, l...), parts[n:]
+		all, pages = append(all, l...), pages[n:]
 		if full {
 			break
 		}
@@ -40,10 +40,10 @@ func (db *DB) Pages(ctx context.Context, parts []PageRequest, maxBytes int) ([]M
 	return all, nil
 }
 
-// readPages reads up to maxPages pages with one query. full: not all messages
-// had room.
+// readPages reads up to maxPages pages with one query. full reports that it left
+// messages out because of maxBytes.
 func (db *DB) readPages(ctx context.Context, pages []PageRequest, maxBytes int) (l []Message, full bool, err error) {
-	n := 1 << bits.Len(uint(len(pages)-1)) // few distinct queries, as each is prepared
+	n := 1 << bits.Len(uint(len(pages)-1)) // a power of two: each distinct query is prepared and kept
 	args := make([]any, 0, 3*n)
 	for i := range n {
 		var p PageRequest // padding: an empty page
@@ -55,8 +55,8 @@ func (db *DB) readPages(ctx context.Context, pages []PageRequest, maxBytes int) 
 	return db.messages(ctx, maxBytes, db.pagesQuery(n), args...)
 }
 
-// pagesQuery is a query for n pages. Both databases return the operands of
-// UNION ALL one after the other.
+// pagesQuery returns a query for n pages. Both databases return the operands of
+// UNION ALL in order.
 func (db *DB) pagesQuery(n int) string {
 	page := `SELECT ` + messageColumns + ` WHERE m.conversation_id = ? AND m.seq > ? ORDER BY m.seq` + db.d.Limit
 	if n == 1 {

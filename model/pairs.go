@@ -22,12 +22,12 @@ const (
 	pairClosed = 4 // one of the two was deleted
 )
 
-// pair is two users, or a user and themself: lo <= hi.
+// pair is two users, or the same user twice (notes): lo <= hi.
 type pair struct{ lo, hi int64 }
 
 func pairOf(a, b int64) pair { return pair{min(a, b), max(a, b)} }
 
-// blockBit is the bit that is set if by has blocked the other user.
+// blockBit returns the bit that is set if by has blocked the other user.
 func (p pair) blockBit(by int64) int64 {
 	if by == p.lo {
 		return loBlocksHi
@@ -35,7 +35,8 @@ func (p pair) blockBit(by int64) int64 {
 	return hiBlocksLo
 }
 
-// refusal returns the error for a message of sender, given the pair's blocks.
+// refusal returns the error if sender may not write to the pair, given its
+// blocks.
 func (p pair) refusal(blocks, sender int64) error {
 	other := p.lo + p.hi - sender
 	switch {
@@ -47,7 +48,7 @@ func (p pair) refusal(blocks, sender int64) error {
 	return nil
 }
 
-// execer is a transaction, of sqlx or not.
+// execer is a *sql.Tx or a *sqlx.Tx.
 type execer interface {
 	ExecContext(ctx context.Context, q string, args ...any) (sql.Result, error)
 }

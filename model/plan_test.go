@@ -9,11 +9,11 @@ import (
 	"chatd/model/sqldb"
 )
 
-// often are the queries that run often.
-func often(db *harness) []string {
+// frequentQueries returns the queries that run often.
+func frequentQueries(db *harness) []string {
 	u := db.users(2)
 	db.store(toPeer(u[0], u[1], "x"))
-	// What the constant queries are is known once each was used.
+	// Use each prepared query once, so that Queries lists it.
 	_, _ = db.Friends(ctx, 1)
 	_, _ = db.PresenceViewers(ctx, []int64{1})
 	_, _, _, _ = db.TokenMemberships(ctx, []byte("no token"), 1)
@@ -56,10 +56,10 @@ func often(db *harness) []string {
 }
 
 // No query that runs often may scan a table: with a million messages it would
-// stop the server.
+// block the server.
 func TestPlans(t *testing.T) {
 	db := newHarness(t, Options{DB: dialects[0].url(t)})
-	for _, q := range often(db) {
+	for _, q := range frequentQueries(db) {
 		rows, err := db.sql.Reader.QueryxContext(context.Background(), "EXPLAIN QUERY PLAN "+q, make([]any, strings.Count(q, "?"))...)
 		if err != nil {
 			t.Fatal(err)
@@ -73,7 +73,7 @@ func TestPlans(t *testing.T) {
 			scan := strings.HasPrefix(detail, "SCAN") && !strings.Contains(detail, "CONSTANT ROW") &&
 				!strings.Contains(detail, "VALUES CLAUSE") && detail != "SCAN v"
 			if scan || strings.Contains(detail, "AUTOMATIC") {
-				t.Errorf("%s\nin %.300s", detail, q)
+				t.Errorf("plan step %q, want no scan and no automatic index\nin %.300s", detail, q)
 			}
 			t.Logf("%s in %.60s", detail, strings.Join(strings.Fields(q), " "))
 		}
@@ -81,10 +81,11 @@ func TestPlans(t *testing.T) {
 	}
 }
 
-// The same for MySQL, whose optimizer decides by what is in the tables.
+// The same for MySQL. Its optimizer depends on the contents of the tables, so they
+// are filled first.
 func TestPlansMySQL(t *testing.T) {
 	db := newHarness(t, Options{DB: dialects[1].url(t)})
-	queries := often(db)
+	queries := frequentQueries(db)
 	for _, q := range []string{
 		`INSERT INTO users (name, name_key, password_hash, created_at) SELECT seq, CONCAT('k', seq), '', 0 FROM seq_1_to_5000`,
 		`INSERT INTO conversations (kind, user_lo, user_hi, last_seq, touched) SELECT 1, seq + 10, seq + 11, 1, seq FROM seq_1_to_20000`,
@@ -107,7 +108,7 @@ func TestPlansMySQL(t *testing.T) {
 		n := 0
 		literal := strings.NewReplacer("token_hash = ?", "token_hash = 'x'", "name_key = ?", "name_key = 'x'").Replace(q)
 		for strings.Contains(literal, "?") {
-			n++ // different values, or what is the same falls together
+			n++ // distinct values, as the optimizer merges equal ones
 			literal = strings.Replace(literal, "?", fmt.Sprint(19900+n), 1)
 		}
 		rows, err := db.sql.Writer.Queryx("EXPLAIN " + literal)
@@ -122,16 +123,16 @@ func TestPlansMySQL(t *testing.T) {
 			table, kind := fmt.Sprintf("%s", plan["table"]), fmt.Sprintf("%s", plan["type"])
 			derived := table == "v" || strings.HasPrefix(table, "<")
 			if !derived && plan["rows"] != nil && (kind == "ALL" || kind == "index") {
-				t.Errorf("%s: %s, rows %s\nin %.300s", table, kind, plan["rows"], q)
+				t.Errorf("table %s: access type %s, %s rows; want no full scan\nin %.300s", table, kind, plan["rows"], q)
 			}
 		}
 		rows.Close()
 	}
 }
 
-// A page of a conversation costs what is on it, however long the conversation
-// is and however few users there are: nothing is sorted for it.
-func TestPagesAreRead(t *testing.T) {
+// A page is read by the primary key, without sorting. So its cost doesn't depend
+// on the length of the conversation, even if there are few users.
+func TestPagePlans(t *testing.T) {
 	db := newHarness(t, Options{DB: dialects[1].url(t)})
 	u := db.users(2)
 	g := db.group(u...)
@@ -149,12 +150,12 @@ func TestPagesAreRead(t *testing.T) {
 	want(t, err, nil)
 	_, err = db.Pages(ctx, []PageRequest{{g, 1, 1}, {g, 5, 1}}, 1)
 	want(t, err, nil)
-	asked := 0
+	checked := 0
 	for _, literal := range db.sql.Queries() {
 		if !strings.Contains(literal, "m.body") {
 			continue
 		}
-		asked++
+		checked++
 		for _, v := range []int64{g, 9000, 200, g, 9000, 200} {
 			literal = strings.Replace(literal, "?", fmt.Sprint(v), 1)
 		}
@@ -169,12 +170,12 @@ func TestPagesAreRead(t *testing.T) {
 			}
 			table, key, extra := fmt.Sprintf("%s", plan["table"]), fmt.Sprintf("%s", plan["key"]), fmt.Sprintf("%s", plan["Extra"])
 			if (table == "m" || table == "u") && (key != "PRIMARY" || strings.Contains(extra, "sort") || strings.Contains(extra, "temporary")) {
-				t.Errorf("%s: key %s, %s\nin %.300s", table, key, extra, literal)
+				t.Errorf("table %s: key %s, extra %q; want the primary key and no sort\nin %.300s", table, key, extra, literal)
 			}
 		}
 		rows.Close()
 	}
-	if asked != 3 {
-		t.Errorf("%d queries were looked at", asked)
+	if checked != 3 {
+		t.Errorf("%d queries were checked, want 3", checked)
 	}
 }

@@ -13,8 +13,8 @@ import (
 	"chatd/internal/realservice"
 )
 
-// A start in the moment in which the database server goes away waits for it
-// just like one before that: whatever it had reached, it begins again.
+// If the connection to the database server is lost while Open runs, Open starts
+// over and waits for the server, whatever it had done before.
 func TestOpenWhileServerGoesAway(t *testing.T) {
 	m := realservice.NewMariaDB(t)
 	for _, statement := range []string{"goose_db_version", "FROM meta", "INSERT INTO messages"} {
@@ -27,13 +27,13 @@ func TestOpenWhileServerGoesAway(t *testing.T) {
 			}
 			want(t, db.Close(), nil)
 			if n := r.resets.Load(); n <= maxResets {
-				t.Errorf("%q was seen %d times: this test shows nothing", statement, n)
+				t.Errorf("%q was sent %d times, want more than %d, or the test proves nothing", statement, n, maxResets)
 			}
 		})
 	}
 }
 
-// A server that went away after all was stored is no reason to end badly.
+// Close succeeds without the database server if there is nothing left to store.
 func TestCloseWithoutServer(t *testing.T) {
 	m := realservice.NewMariaDB(t)
 	for _, back := range []bool{false, true} {
@@ -52,7 +52,7 @@ func TestCloseWithoutServer(t *testing.T) {
 			if back {
 				m.Start(t)
 			}
-			h.store(toPeer(u[0], u[1], "after that")) // finds its connection dead
+			h.store(toPeer(u[0], u[1], "after that")) // its connection is broken
 			want(t, h.Close(), nil)
 			if !back {
 				m.Start(t)
@@ -61,15 +61,17 @@ func TestCloseWithoutServer(t *testing.T) {
 	}
 }
 
-// relay resets the first connections on which a text is sent.
+// relay forwards connections. It closes the first maxResets ones on which a text
+// is sent.
 type relay struct {
 	l      net.Listener
 	text   []byte
-	resets atomic.Int32
+	resets atomic.Int32 // how often the text was sent
 }
 
 const maxResets = 2
 
+// resetting starts a relay to a local port.
 func resetting(t *testing.T, port int, text string) *relay {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

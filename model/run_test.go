@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// Once a commit has failed for good, what follows in the run isn't stored,
-// though the database is back by then. A new run starts where the log ends.
-// (Package groupcommit tests the rest against a step in memory.)
+// After a commit has failed twice, later messages of the run aren't stored, even
+// though the database works again. A new run continues at the end of the log.
+// (Package groupcommit has more tests of runs, with a step in memory.)
 func TestFailedCommitFailsTheRun(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(2)
@@ -28,7 +28,7 @@ func TestFailedCommitFailsTheRun(t *testing.T) {
 				close(inside)
 				<-release
 				return errors.New("away")
-			case 2: // after the first failure the batch is tried again
+			case 2: // after the first failure the batch is retried
 				return errors.New("away")
 			}
 			return tx.Commit()
@@ -40,15 +40,15 @@ func TestFailedCommitFailsTheRun(t *testing.T) {
 		close(release)
 		h.await(a, b)
 		if a.Err == nil || errors.Is(a.Err, ErrRunFailed) || !run.Failed() {
-			t.Errorf("the commit failed, but the message's error is %v and its run failed: %t", a.Err, run.Failed())
+			t.Errorf("after failed commits: error %v, run failed %t; want the database's error and a failed run", a.Err, run.Failed())
 		}
 		if b.Err != ErrRunFailed || b.Stored || b.Seq != 0 || b.Conv != 0 {
-			t.Errorf("queued behind a failed message: %+v, want ErrRunFailed", b)
+			t.Errorf("queued behind a failed message: %s; want ErrRunFailed", show(b))
 		}
 		again, next := in(new(Run), "a"), in(run, "c")
 		h.store(again, next)
 		if again.Seq != 2 || !again.Stored || next.Err != ErrRunFailed {
-			t.Errorf("a new run:\n%+v, want seq 2\nthe failed run:\n%+v, want ErrRunFailed", again, next)
+			t.Errorf("in a new run: %s; want seq 2\nin the failed run: %s; want ErrRunFailed", show(again), show(next))
 		}
 	})
 }

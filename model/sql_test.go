@@ -12,11 +12,10 @@ import (
 	"testing"
 )
 
-// SQL is made of constants, and values go beside it: no text that came from
-// outside can get into it. A query is put together, if at all, from literals,
-// the constants of this package, the pieces of a dialect, and numbers of
-// placeholders.
-func TestSQLTakesParameters(t *testing.T) {
+// SQL injection is impossible: queries are concatenated only from literals,
+// constants of this package, the pieces of a dialect, and numbers of placeholders.
+// Values are passed as arguments.
+func TestSQLHasNoValues(t *testing.T) {
 	var names []string
 	for _, dir := range []string{"", "sqldb/"} {
 		found, err := filepath.Glob(dir + "*.go")
@@ -49,47 +48,48 @@ func TestSQLTakesParameters(t *testing.T) {
 				if n.Op == token.ADD && c.isSQL(n) {
 					queries++
 					if bad := c.outside(n); bad != nil {
-						t.Errorf("%s: SQL is put together with what is no constant", fset.Position(bad.Pos()))
+						t.Errorf("%s: SQL is concatenated with something that isn't a constant; pass values as arguments", fset.Position(bad.Pos()))
 					}
 					return false
 				}
 			case *ast.AssignStmt:
 				if n.Tok == token.ADD_ASSIGN && c.isSQL(n.Rhs[0]) {
-					t.Errorf("%s: SQL grows", fset.Position(n.Pos()))
+					t.Errorf("%s: SQL is appended with +=; use one expression of constants", fset.Position(n.Pos()))
 				}
 			case *ast.CallExpr:
 				if s, ok := n.Fun.(*ast.SelectorExpr); ok && strings.HasPrefix(s.Sel.Name, "Sprintf") || ok && strings.HasPrefix(s.Sel.Name, "Append") {
 					for _, a := range n.Args {
 						if c.isSQL(a) && !numbersOnly(a) {
-							t.Errorf("%s: SQL is formatted with more than numbers", fset.Position(n.Pos()))
+							t.Errorf("%s: SQL is formatted with a verb other than %%d; pass values as arguments", fset.Position(n.Pos()))
 						}
 					}
 				}
 				if s, ok := n.Fun.(*ast.SelectorExpr); ok && (s.Sel.Name == "WriteString" || s.Sel.Name == "Replace" || s.Sel.Name == "ReplaceAll") && slices.ContainsFunc(n.Args, c.isSQL) {
-					t.Errorf("%s: SQL is written piece by piece", fset.Position(n.Pos()))
+					t.Errorf("%s: SQL is built with %s; use one expression of constants", fset.Position(n.Pos()), s.Sel.Name)
 				}
 			}
 			return true
 		})
 	}
 	if queries < 10 {
-		t.Errorf("only %d queries were found that are put together: the test looks at nothing", queries)
+		t.Errorf("found %d concatenated queries, want at least 10, or the test proves nothing", queries)
 	}
 }
 
-// exceptions are, by file, names that hold no value from outside, and why.
+// exceptions lists, by file, names that are allowed in SQL although they aren't
+// constants, and why: none of them can hold a value from outside.
 var exceptions = map[string]map[string]string{
-	"copystore.go":   {"t": "tables() lists tables and their columns as constants", "columns": "of these"},
-	"appendstmts.go": {"lock": "heads is called with a dialect's pieces"},
-	"mysql.go":       {"first": "the caller's literal, seen where union is called"},
+	"copystore.go":   {"t": "tables() lists tables and columns as constants", "columns": "the columns of such a table"},
+	"appendstmts.go": {"lock": "the callers pass pieces of a dialect"},
+	"mysql.go":       {"first": "union's parameter, checked where union is called"},
 
-	"pages.go":         {"page": "the literal in the line above it"},
-	"sqldb/mysql.go":   {"query": "Operand's parameter: checked where Operand is called"},
-	"sqldb/sqlite.go":  {"query": "Operand's parameter: checked where Operand is called"},
+	"pages.go":         {"page": "built from constants in the line above"},
+	"sqldb/mysql.go":   {"query": "Operand's parameter, checked where Operand is called"},
+	"sqldb/sqlite.go":  {"query": "Operand's parameter, checked where Operand is called"},
 	"sqldb/migrate.go": {"db": "the dialect's query of tables"},
 }
 
-// The check finds what it is there for.
+// The check of TestSQLHasNoValues finds concatenated values, and accepts constants.
 func TestSQLCheckFinds(t *testing.T) {
 	for code, want := range map[string]bool{
 		`"SELECT id FROM users WHERE name = '" + name + "'"`:                  true,
@@ -105,17 +105,18 @@ func TestSQLCheckFinds(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := c.isSQL(e) && c.outside(e) != nil; got != want {
-			t.Errorf("%s: %v", code, got)
+			t.Errorf("%s: refused = %t, want %t", code, got, want)
 		}
 	}
 }
 
 type sqlCheck struct {
-	consts  map[string]bool // of the package, and of its functions
-	dialect map[string]bool // fields of a dialect, which are constants all
-	here    map[string]string
+	consts  map[string]bool   // constants of the package and of its functions
+	dialect map[string]bool   // fields of a dialect, which are all constant
+	here    map[string]string // exceptions for the current file
 }
 
+// declarations records the constants and the dialect fields that a file declares.
 func (c *sqlCheck) declarations(f *ast.File) {
 	ast.Inspect(f, func(n ast.Node) bool {
 		switch n := n.(type) {
@@ -155,7 +156,8 @@ func (c *sqlCheck) isSQL(e ast.Expr) bool {
 	return found
 }
 
-// outside is the part of the expression that could bring in a value, or nil.
+// outside returns the part of an expression that could be a value from outside, or
+// nil.
 func (c *sqlCheck) outside(e ast.Expr) ast.Expr {
 	switch e := e.(type) {
 	case *ast.BasicLit:
@@ -180,7 +182,7 @@ func (c *sqlCheck) outside(e ast.Expr) ast.Expr {
 		}
 	case *ast.CallExpr:
 		if f := name(e.Fun); f == "sqldb.Repeated" || f == "sqldb.AnyOf" || f == "union" {
-			for _, a := range e.Args[:len(e.Args)-1] { // the last is how many
+			for _, a := range e.Args[:len(e.Args)-1] { // the last one is a number
 				if bad := c.outside(a); bad != nil {
 					return bad
 				}
@@ -196,13 +198,14 @@ func (c *sqlCheck) outside(e ast.Expr) ast.Expr {
 			return nil
 		}
 		if s, ok := e.Fun.(*ast.SelectorExpr); ok && s.Sel.Name == "Repeat" && c.here["first"] != "" {
-			return nil // union's: of a literal of its caller's
+			return nil // in union, whose callers pass literals
 		}
 	}
 	return e
 }
 
-// name is a function's, with its package's.
+// name returns the name of a function, qualified with its package if it is from
+// another one.
 func name(f ast.Expr) string {
 	switch f := f.(type) {
 	case *ast.Ident:
@@ -215,7 +218,7 @@ func name(f ast.Expr) string {
 	return ""
 }
 
-// numbersOnly reports whether a format takes nothing but numbers.
+// numbersOnly reports whether a format has no verbs other than %d.
 func numbersOnly(e ast.Expr) bool {
 	ok := true
 	ast.Inspect(e, func(n ast.Node) bool {

@@ -9,8 +9,9 @@ func sqlite(d *sqldb.Dialect) *dialect {
 			return `UPDATE conversations SET last_seq = v.column2, last_time = v.column3, touched = unixepoch()
 				FROM (VALUES ` + sqldb.Repeated("(?, ?, ?)", rows) + `) AS v WHERE conversations.id = v.column1`
 		},
-		// CROSS JOIN keeps the order of the tables. The joins leave out devices
-		// that were removed meanwhile, and users who are no longer members.
+		// CROSS JOIN makes SQLite keep the order of the tables. The joins leave
+		// out devices that were removed meanwhile, and users who are no longer
+		// members.
 		raiseDelivered: func(rows int) string {
 			return `INSERT INTO cursors (user_id, device, conversation_id, delivered_seq)
 				SELECT v.column1, v.column2, v.column3, min(v.column4, c.last_seq)

@@ -6,14 +6,14 @@ import (
 )
 
 // This file has the queries of the operators' trace command. They read a few
-// rows by an index, and never the text of a message.
+// rows by an index, and never return the text of a message.
 
 // TracedConversation is a conversation's row.
 type TracedConversation struct {
-	ID     int64  `db:"id"` // 0: two users who have no conversation yet
+	ID     int64  `db:"id"` // 0: the two users have no conversation yet
 	Kind   int64  `db:"kind"`
-	Lo     int64  `db:"lo"` // of a pair: the lower id
-	Hi     int64  `db:"hi"`
+	Lo     int64  `db:"lo"`   // a pair's lower user ID
+	Hi     int64  `db:"hi"`   // a pair's higher user ID
 	Name   string `db:"name"` // of a group
 	Gone   bool   `db:"gone"` // the group was dismissed
 	Last   int64  `db:"last_seq"`
@@ -21,10 +21,10 @@ type TracedConversation struct {
 	Size   int64  `db:"size"` // members of a group
 }
 
-// Group reports whether it is a group's.
+// Group reports whether the conversation is a group's.
 func (c *TracedConversation) Group() bool { return c.Kind == kindGroup }
 
-// Blocked reports whether by has blocked the other of the pair.
+// Blocked reports whether by has blocked the pair's other user.
 func (c *TracedConversation) Blocked(by int64) bool {
 	return c.Lo != c.Hi && c.Blocks&pair{c.Lo, c.Hi}.blockBit(by) != 0
 }
@@ -36,13 +36,13 @@ func (c *TracedConversation) Closed() bool { return c.Blocks&pairClosed != 0 }
 type TracedMessage struct {
 	Seq    int64  `db:"seq"`
 	Sender int64  `db:"sender_id"`
-	Name   string `db:"name"`       // the sender's
+	Name   string `db:"name"`       // the sender's name
 	Time   int64  `db:"created_at"` // Unix ms
 	CID    []byte `db:"cid"`
 	Size   int64  `db:"size"` // bytes of text
 }
 
-// TracedMember is a member, with all their devices.
+// TracedMember is a member of a conversation, with all their devices.
 type TracedMember struct {
 	User    int64  `db:"user_id"`
 	Name    string `db:"name"`
@@ -63,7 +63,7 @@ type TracedDevice struct {
 	User      int64  `db:"user_id"`
 	Device    string `db:"device"`
 	Used      int64  `db:"last_used"` // when its token was used last, to the minute; Unix ms
-	Token     bool   `db:"token"`     // it has a token: it is logged in
+	Token     bool   `db:"token"`     // has a token, that is, it is logged in
 	Delivered int64  `db:"delivered"` // includes what this process has not written yet
 }
 
@@ -73,7 +73,7 @@ const tracedConversation = `SELECT id, kind, COALESCE(user_lo, 0) AS lo, COALESC
 // TraceGroup finds a group, even a dismissed one. Errors: ErrNotFound.
 func (db *DB) TraceGroup(ctx context.Context, id int64) (c TracedConversation, err error) {
 	if err := db.get(ctx, &c, tracedConversation+`id = ? AND kind = 2`, id); err != nil {
-		return c, fmt.Errorf("group %d: %w", id, err)
+		return c, fmt.Errorf("find group %d: %w", id, err)
 	}
 	return c, nil
 }
@@ -83,7 +83,7 @@ func (db *DB) TraceGroup(ctx context.Context, id int64) (c TracedConversation, e
 func (db *DB) TracePair(ctx context.Context, a, b int64) (c TracedConversation, err error) {
 	p := pairOf(a, b)
 	if err := db.get(ctx, &c, tracedConversation+`user_lo = ? AND user_hi = ?`, p.lo, p.hi); err != nil {
-		return c, fmt.Errorf("conversation of %d and %d: %w", a, b, err)
+		return c, fmt.Errorf("find conversation of users %d and %d: %w", a, b, err)
 	}
 	return c, nil
 }
@@ -94,7 +94,7 @@ const tracedMessage = `SELECT m.seq, m.sender_id, u.name, m.created_at, m.cid, L
 // TraceSeq finds a message by its seq. Errors: ErrNotFound.
 func (db *DB) TraceSeq(ctx context.Context, conv, seq int64) (m TracedMessage, err error) {
 	if err := db.get(ctx, &m, tracedMessage+`m.seq = ?`, conv, seq); err != nil {
-		return m, fmt.Errorf("message %d of %d: %w", seq, conv, err)
+		return m, fmt.Errorf("find seq %d in conversation %d: %w", seq, conv, err)
 	}
 	return m, nil
 }
@@ -102,25 +102,26 @@ func (db *DB) TraceSeq(ctx context.Context, conv, seq int64) (m TracedMessage, e
 // TraceCID finds a message by its sender's cid. Errors: ErrNotFound.
 func (db *DB) TraceCID(ctx context.Context, conv, sender int64, cid []byte) (m TracedMessage, err error) {
 	if err := db.get(ctx, &m, tracedMessage+`m.sender_id = ? AND m.cid = ?`, conv, sender, cid); err != nil {
-		return m, fmt.Errorf("message of %d in %d: %w", sender, conv, err)
+		return m, fmt.Errorf("find cid %q of user %d in conversation %d: %w", cid, sender, conv, err)
 	}
 	return m, nil
 }
 
-// tracedDevices are devices d, with their cursors in a conversation.
+// tracedDevices selects devices d with their cursors in a conversation. A
+// condition on the user must follow it.
 const tracedDevices = `SELECT d.user_id, d.device, d.last_used, d.token_hash IS NOT NULL AS token, COALESCE(k.delivered_seq, 0) AS delivered
 	FROM devices d LEFT JOIN cursors k ON k.user_id = d.user_id AND k.device = d.device AND k.conversation_id = ?
 	WHERE d.user_id `
 
-// TraceMembers lists members of a conversation with ids above after, sorted by
-// id, at most limit, with their devices.
+// TraceMembers lists at most limit members of a conversation whose IDs are above
+// after, sorted by ID, with their devices.
 func (db *DB) TraceMembers(ctx context.Context, conv, after int64, limit int) ([]TracedMember, error) {
 	var l []TracedMember
 	err := db.sql.Select(ctx, &l, `SELECT m.user_id, u.name, m.role, m.joined_seq, m.read_seq, u.banned, u.deleted
 		FROM members m JOIN users u ON u.id = m.user_id
 		WHERE m.conversation_id = ? AND m.user_id > ? ORDER BY m.user_id LIMIT ?`, conv, after, limit)
 	if err != nil || len(l) == 0 {
-		return nil, errOr(err, "members of %d", conv)
+		return nil, errOr(err, "list members of conversation %d", conv)
 	}
 	at := make(map[int64]*TracedMember, len(l))
 	for i := range l {
@@ -133,7 +134,7 @@ func (db *DB) TraceMembers(ctx context.Context, conv, after int64, limit int) ([
 		WHERE m.conversation_id = ? AND m.user_id > ? AND m.user_id <= ?) ORDER BY d.user_id, d.device`,
 		conv, conv, after, l[len(l)-1].User)
 	if err != nil {
-		return nil, errOr(err, "devices of members of %d", conv)
+		return nil, errOr(err, "list devices of members of conversation %d", conv)
 	}
 	for _, d := range devices {
 		if m := at[d.User]; m != nil { // nil: joined between the two queries
@@ -143,8 +144,8 @@ func (db *DB) TraceMembers(ctx context.Context, conv, after int64, limit int) ([
 	return l, nil
 }
 
-// TraceUser is TraceMembers for one user, who may be no member, or deleted.
-// Errors: ErrNotFound.
+// TraceUser is like TraceMembers for one user, who may be deleted, or not a
+// member. Errors: ErrNotFound.
 func (db *DB) TraceUser(ctx context.Context, conv, user int64) (TracedMember, error) {
 	var l []TracedMember
 	err := db.sql.Select(ctx, &l, `SELECT m.user_id, u.name, m.role, m.joined_seq, m.read_seq, u.banned, u.deleted
@@ -157,14 +158,14 @@ func (db *DB) TraceUser(ctx context.Context, conv, user int64) (TracedMember, er
 		err = ErrNotFound
 	}
 	if err != nil {
-		return TracedMember{}, errOr(err, "user %d in %d", user, conv)
+		return TracedMember{}, errOr(err, "find user %d in conversation %d", user, conv)
 	}
 	m := l[0]
 	m.Member = member
 	pending := db.pendingOf(l) // before the read
 	var devices []TracedDevice
 	if err := db.sql.Select(ctx, &devices, tracedDevices+`= ? ORDER BY d.device`, conv, user); err != nil {
-		return TracedMember{}, errOr(err, "devices of %d", user)
+		return TracedMember{}, errOr(err, "list devices of user %d", user)
 	}
 	for _, d := range devices {
 		m.add(d, conv, pending[user])
@@ -181,7 +182,7 @@ func (m *TracedMember) add(d TracedDevice, conv int64, pending map[cursorKey]int
 
 // pendingOf returns the members' cursors that this process has not written yet.
 func (db *DB) pendingOf(l []TracedMember) map[int64]map[cursorKey]int64 {
-	if db.cursors == nil { // opened to read only
+	if db.cursors == nil { // opened read-only
 		return nil
 	}
 	all := make(map[int64]map[cursorKey]int64)

@@ -11,12 +11,12 @@ import (
 type User struct {
 	ID     int64  `db:"id"`
 	Name   string `db:"name"`
-	Hash   string `db:"password_hash"` // of the password, in argon2id's text form
+	Hash   string `db:"password_hash"` // argon2id, in its text form
 	Banned bool   `db:"banned"`
 }
 
-// CreateUser creates an account. nameKey is the normalized name, which must be
-// unique. Errors: ErrTaken.
+// CreateUser creates an account and returns its ID. nameKey is the normalized
+// name, which must be unique. Errors: ErrTaken.
 func (db *DB) CreateUser(ctx context.Context, name, nameKey, hash string) (int64, error) {
 	var id int64
 	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
@@ -42,30 +42,30 @@ func (db *DB) UserByID(ctx context.Context, id int64) (User, error) {
 	var u User
 	err := db.get(ctx, &u, `SELECT id, name, password_hash, banned FROM users WHERE id = ? AND deleted = 0`, id)
 	if err != nil {
-		return User{}, fmt.Errorf("user %d: %w", id, err)
+		return User{}, fmt.Errorf("find user %d: %w", id, err)
 	}
 	return u, nil
 }
 
-// UserByNameKey finds a user. Errors: ErrNotFound.
+// UserByNameKey finds a user by the normalized name. Errors: ErrNotFound.
 func (db *DB) UserByNameKey(ctx context.Context, key string) (User, error) {
 	var u User
 	err := db.get(ctx, &u, `SELECT id, name, password_hash, banned FROM users WHERE name_key = ?`, key)
 	if err != nil {
-		return User{}, fmt.Errorf("user by name: %w", err)
+		return User{}, fmt.Errorf("find user by name: %w", err)
 	}
 	return u, nil
 }
 
-// SetHash replaces the hash of a password by one of the same password. It does
-// nothing if the hash is no longer old.
+// SetHash replaces a password hash with another hash of the same password. It
+// does nothing if the current hash isn't old.
 func (db *DB) SetHash(ctx context.Context, id int64, old, new string) error {
 	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		_, err := tx.ExecContext(ctx, `UPDATE users SET password_hash = ? WHERE id = ? AND password_hash = ?`, new, id, old)
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("set hash of user %d: %w", id, err)
+		return fmt.Errorf("set password hash of user %d: %w", id, err)
 	}
 	return nil
 }

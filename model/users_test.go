@@ -11,15 +11,16 @@ import (
 
 var ctx = context.Background()
 
+// want fails the test unless err is want, by errors.Is.
 func want(t *testing.T, err, want error) {
 	t.Helper()
 	if !errors.Is(err, want) {
-		t.Fatalf("%v, want %v", err, want)
+		t.Fatalf("got error %v, want %v", err, want)
 	}
 }
 
-// Names are unique by key, ids are never given twice, and a name is free
-// again once its user is deleted.
+// Names are unique by their key. IDs are never used again, but the name of a
+// deleted user can be registered again.
 func TestUsers(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		id, err := h.CreateUser(ctx, "Ann O'Neil", "ann o'neil", "h1")
@@ -33,7 +34,7 @@ func TestUsers(t *testing.T) {
 			u, err := find()
 			want(t, err, nil)
 			if u != (User{ID: id, Name: "Ann O'Neil", Hash: "h1"}) {
-				t.Errorf("%+v", u)
+				t.Errorf("found %+v, want user %d with name Ann O'Neil and hash h1", u, id)
 			}
 		}
 		_, err = h.UserByID(ctx, id+1)
@@ -44,19 +45,20 @@ func TestUsers(t *testing.T) {
 		want(t, h.SetHash(ctx, id, "stale", "h3"), nil)
 		want(t, h.SetHash(ctx, id, "h1", "h4"), nil)
 		if u, _ := h.UserByID(ctx, id); u.Hash != "h4" {
-			t.Errorf("hash %s", u.Hash)
+			t.Errorf("after SetHash: hash %q, want h4", u.Hash)
 		}
 		want(t, h.DeleteUser(ctx, id), nil)
 		want(t, h.DeleteUser(ctx, id), ErrNotFound)
 		again, err := h.CreateUser(ctx, "ann o'neil", "ann o'neil", "h5")
 		want(t, err, nil)
 		if again <= id {
-			t.Errorf("id %d after %d", again, id)
+			t.Errorf("ID of the new user = %d, want above %d, the deleted user's", again, id)
 		}
 	})
 }
 
-// A token finds its device until something ends it.
+// A token is valid until a new login, a logout, a password change, a ban or the
+// deletion of the user revokes it.
 func TestTokens(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.user("a")
@@ -66,7 +68,7 @@ func TestTokens(t *testing.T) {
 			got, d, err := h.TokenDevice(ctx, token)
 			want(t, err, nil)
 			if got.ID != u || got.Name != "a" || d != device {
-				t.Fatalf("%+v %s", got, d)
+				t.Fatalf("TokenDevice = user %d (%s), device %q; want user %d (a), device %q", got.ID, got.Name, d, u, device)
 			}
 		}
 		invalid := func(token []byte) {
@@ -94,16 +96,16 @@ func TestTokens(t *testing.T) {
 		others, err := h.ChangePassword(ctx, u, "new hash", "pad", []byte("q2"))
 		want(t, err, nil)
 		if !slices.Equal(others, []string{"phone"}) {
-			t.Error(others)
+			t.Errorf("ChangePassword = %q, want [phone]", others)
 		}
 		invalid([]byte("p"))
 		invalid([]byte("q"))
 		valid([]byte("q2"), "pad")
 		if got, _ := h.UserByID(ctx, u); got.Hash != "new hash" {
-			t.Error(got.Hash)
+			t.Errorf("after ChangePassword: hash %q, want new hash", got.Hash)
 		}
 
-		// Who has proven the old password comes too late.
+		// A login whose old password was checked before the change comes too late.
 		_, err = h.OpenDevice(ctx, User{ID: u, Hash: "hash of a"}, "thief", []byte("late"), 8)
 		want(t, err, ErrNotFound)
 
@@ -126,7 +128,8 @@ func TestTokens(t *testing.T) {
 	})
 }
 
-// A token ends after 30 days unused, and its use, written later, keeps it.
+// A token expires when it wasn't used for DefaultTokenLife. Each use, which is
+// written later, extends it.
 func TestTokenLife(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.user("a")
@@ -142,20 +145,20 @@ func TestTokenLife(t *testing.T) {
 			h.pass(DefaultTokenLife)
 			use(nil)
 		}
-		// Within a minute nothing is written.
+		// A second use within usedEvery isn't written.
 		rows := h.m.cursorRows.Get()
 		h.pass(usedEvery - time.Millisecond)
 		use(nil)
 		if n := h.m.cursorRows.Get() - rows; n != 0 {
-			t.Errorf("%d rows written", n)
+			t.Errorf("%d rows written for a use within %s, want 0", n, usedEvery)
 		}
 		h.pass(DefaultTokenLife + time.Millisecond)
 		use(ErrNotFound)
 	})
 }
 
-// A ninth device takes the place of the one unused longest, with its token and
-// its cursors; one that is known already takes nobody's.
+// With a limit of 8 devices, the ninth evicts the least recently used one with its
+// token and cursors. A known device that logs in again evicts none.
 func TestEviction(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(2)
@@ -166,36 +169,36 @@ func TestEviction(t *testing.T) {
 			out, err := h.logIn(u[0], fmt.Sprint("d", i), fmt.Append(nil, "t", i), 8)
 			want(t, err, nil)
 			if len(out) != 0 {
-				t.Fatal(out)
+				t.Fatalf("login of device %d evicted %q, want none", i+1, out)
 			}
 			h.SetDelivered(u[0], fmt.Sprint("d", i), a.Conv, 1)
 		}
 		h.pass(time.Minute)
-		_, _, err := h.TokenDevice(ctx, []byte("t0")) // d1 is unused longest now
+		_, _, err := h.TokenDevice(ctx, []byte("t0")) // now d1 is the least recently used
 		want(t, err, nil)
 		out, err := h.logIn(u[0], "d5", []byte("new"), 8)
 		want(t, err, nil)
 		if len(out) != 0 {
-			t.Fatal(out)
+			t.Fatalf("login of a known device evicted %q, want none", out)
 		}
 		out, err = h.logIn(u[0], "ninth", []byte("ninth"), 8)
 		want(t, err, nil)
 		if !slices.Equal(out, []string{"d1"}) {
-			t.Fatal(out)
+			t.Fatalf("login of the ninth device evicted %q, want [d1]", out)
 		}
 		_, _, err = h.TokenDevice(ctx, []byte("t1"))
 		want(t, err, ErrNotFound)
-		h.SetDelivered(u[0], "d1", a.Conv, 1) // a late receipt of it
+		h.SetDelivered(u[0], "d1", a.Conv, 1) // a late receipt of the evicted device
 		want(t, h.Flush(ctx, u[0]), nil)
 		var n int
 		want(t, h.sql.Reader.Get(&n, `SELECT COUNT(*) FROM cursors WHERE device = 'd1'`), nil)
 		if n != 0 {
-			t.Error("cursors of a device that is gone")
+			t.Errorf("%d cursors of the evicted device, want 0", n)
 		}
 	})
 }
 
-// What an operator revokes in another process, a daemon learns by asking.
+// Revocations returns the users whose tokens were revoked by another process.
 func TestRevocations(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(3)
@@ -206,27 +209,27 @@ func TestRevocations(t *testing.T) {
 		last, users, err := h.Revocations(ctx, -1)
 		want(t, err, nil)
 		if last == 0 || users != nil {
-			t.Fatal(last, users)
+			t.Fatalf("Revocations(-1) = %d, %v; want the last ID and no users", last, users)
 		}
 		want(t, other.OperatorPassword(ctx, u[1], "x"), nil)
 		want(t, other.DeleteUser(ctx, u[2]), nil)
-		want(t, other.Ban(ctx, u[0], false), nil) // ends nothing
+		want(t, other.Ban(ctx, u[0], false), nil) // revokes nothing
 		want(t, other.Ban(ctx, 999, true), ErrNotFound)
 		next, users, err := h.Revocations(ctx, last)
 		want(t, err, nil)
 		if !slices.Equal(users, []int64{u[1], u[2]}) {
-			t.Fatal(users)
+			t.Fatalf("Revocations(%d) = %v, want %v", last, users, u[1:])
 		}
 		again, users, err := h.Revocations(ctx, next)
 		want(t, err, nil)
 		if again != next || users != nil {
-			t.Fatal(again, users)
+			t.Fatalf("Revocations(%d) = %d, %v; want the same ID and no users", next, again, users)
 		}
 	})
 }
 
-// Deleting a user ends friendships, memberships and groups, and keeps what
-// was said.
+// Deleting a user removes friendships and memberships and dismisses the user's
+// groups. The messages stay.
 func TestDeleteUser(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(3)
@@ -240,30 +243,30 @@ func TestDeleteUser(t *testing.T) {
 		want(t, h.DeleteUser(ctx, u[0]), nil)
 
 		if f, _ := h.Friends(ctx, u[1]); len(f) != 0 {
-			t.Error(f)
+			t.Errorf("Friends = %v, want none", f)
 		}
 		_, _, err = h.MemberIDs(ctx, own)
 		want(t, err, ErrNotFound)
 		version, members, err := h.MemberIDs(ctx, others)
 		want(t, err, nil)
 		if version <= before || len(members) != 1 || members[0].User != u[1] {
-			t.Error(version, members)
+			t.Errorf("MemberIDs = version %d, %v; want a version above %d, and only user %d", version, members, before, u[1])
 		}
 		if g, _ := h.Groups(ctx, u[1]); len(g) != 1 || g[0].Count != 1 {
-			t.Error(g)
+			t.Errorf("Groups = %+v, want one with one member", g)
 		}
 		if l := h.log(a.Conv); len(l) != 1 || l[0].Name != "user0" {
-			t.Error(l)
+			t.Errorf("log = %+v, want one message of user0", l)
 		}
 		v, err := h.VisibleRange(ctx, u[1], 0, u[0])
 		want(t, err, nil)
 		if v.Conv != a.Conv || v.Last != 1 {
-			t.Error(v)
+			t.Errorf("VisibleRange = %+v, want conversation %d up to seq 1", v, a.Conv)
 		}
 		list, _, err := h.Conversations(ctx, u[1], 0, 10)
 		want(t, err, nil)
 		if len(list) != 2 {
-			t.Error(list)
+			t.Errorf("Conversations = %+v, want two", list)
 		}
 		_, err = h.AddFriend(ctx, u[1], u[0], 10)
 		want(t, err, ErrNotFound)

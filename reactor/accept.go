@@ -14,16 +14,17 @@ import (
 
 const (
 	// acceptors is the number of goroutines that accept. There are several
-	// because handing a connection to a loop waits for the loop.
+	// because handing a connection to a loop blocks until the loop is free.
 	acceptors = 4
-	// How long to wait before trying again when there are no file descriptors.
+	// The delay after a failed accept, which doubles with each failure.
 	acceptBackoffMin = 10 * time.Millisecond
 	acceptBackoffMax = time.Second
-	// How often that is logged, at most.
+	// How often failures are logged, at most.
 	acceptLogEvery = 10 * time.Second
 	// How long writing to a refused client may take.
 	refuseTimeout = 50 * time.Millisecond
-	retryAfterMS  = 5000
+	// When a refused client may try again.
+	retryAfterMS = 5000
 )
 
 var errFull = errors.New("reactor: too many connections")
@@ -32,10 +33,10 @@ var errFull = errors.New("reactor: too many connections")
 type acceptor struct {
 	r      *Reactor
 	ctx    context.Context // done when accepting ends
-	logged atomic.Int64    // when a failure was last logged, Unix nanoseconds
+	logged atomic.Int64    // when a failure was last logged, in Unix nanoseconds
 }
 
-// run accepts until the listener is closed.
+// run accepts connections until the listener is closed.
 func (a *acceptor) run() {
 	backoff := time.Duration(0)
 	for {
@@ -51,8 +52,8 @@ func (a *acceptor) run() {
 		case errors.Is(err, net.ErrClosed):
 			return
 		default:
-			// No file descriptors or no memory. Trying again at once doesn't
-			// help. Existing connections aren't affected.
+			// Out of file descriptors or memory. Retrying at once doesn't help.
+			// Existing connections aren't affected.
 			backoff = min(max(2*backoff, acceptBackoffMin), acceptBackoffMax)
 			a.backOff(err, backoff)
 		}
@@ -63,7 +64,7 @@ func (a *acceptor) backOff(err error, d time.Duration) {
 	a.r.count.acceptBackoff.Inc()
 	now, last := time.Now().UnixNano(), a.logged.Load()
 	if now-last > int64(acceptLogEvery) && a.logged.CompareAndSwap(last, now) {
-		a.r.log.Error("accept failed; trying again", "err", err, "in", d)
+		a.r.log.Error("accept failed; retrying", "err", err, "in", d)
 	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -73,8 +74,9 @@ func (a *acceptor) backOff(err error, d time.Duration) {
 	}
 }
 
-// admit assigns a connection to the loop with the fewest, or refuses it. It
-// returns an error if the machine can't serve it, not if a limit forbids it.
+// admit assigns a connection to the loop with the fewest connections. If a limit
+// forbids the connection, admit refuses it and returns nil. An error means that
+// the machine can't serve it.
 func (a *acceptor) admit(nc net.Conn) error {
 	r := a.r
 	addr := remoteAddr(nc)
@@ -108,9 +110,9 @@ func (a *acceptor) admit(nc net.Conn) error {
 	return nil
 }
 
-// remoteAddr returns the address at the other end. It removes the zones of both
-// addresses, because gnet would put the bytes of their strings into its buffer
-// pool.
+// remoteAddr returns the remote address of a connection. It removes the zones from
+// both of its addresses, because gnet would put the bytes of their strings into
+// its buffer pool.
 func remoteAddr(nc net.Conn) netip.Addr {
 	for _, a := range []net.Addr{nc.LocalAddr(), nc.RemoteAddr()} {
 		if tcp, ok := a.(*net.TCPAddr); ok {
@@ -149,15 +151,15 @@ func (r *Reactor) countIn(addr netip.Addr) error {
 	return nil
 }
 
-// countOut takes a connection of l off all counts. charged is the address that
-// limits count it for.
+// countOut removes a connection of l from all counts. charged is the address for
+// which the limits count it.
 func (r *Reactor) countOut(l *loop, charged netip.Addr) {
 	l.conns.Add(-1)
 	r.open.Add(-1)
 	r.limits.leave(charged)
 }
 
-// countRefused counts a refused connection by the limit that forbade it.
+// countRefused counts a refused connection. err is the limit that forbade it.
 func (r *Reactor) countRefused(err error) {
 	switch {
 	case errors.Is(err, errFull):

@@ -13,10 +13,10 @@ import (
 
 var (
 	errAddrFull = errors.New("reactor: too many connections from this address")
-	errAddrRate = errors.New("reactor: connections from this address come too fast")
+	errAddrRate = errors.New("reactor: too many new connections per second from this address")
 )
 
-// maxRates is for how many addresses the connection rate is remembered.
+// maxRates is the number of addresses whose connection rate is tracked.
 const maxRates = 1 << 16
 
 // addrLimits limits connections per address. It is safe for concurrent use.
@@ -25,7 +25,7 @@ type addrLimits struct {
 	rates   *limit.Table[netip.Addr]
 
 	mu    sync.Mutex
-	conns map[netip.Addr]int // no more entries than there are connections
+	conns map[netip.Addr]int // open connections by limitKey
 }
 
 func newAddrLimits(perAddr int, connects limit.Rate, forgotten *metrics.Counter) *addrLimits {
@@ -33,8 +33,8 @@ func newAddrLimits(perAddr int, connects limit.Rate, forgotten *metrics.Counter)
 		rates: limit.NewTable[netip.Addr](connects, maxRates, func(n int) { forgotten.Add(n) })}
 }
 
-// limitKey returns what limits count an address as. A client with one IPv6
-// address usually has its whole /64.
+// limitKey returns the key under which limits count an address: an IPv6 address
+// counts as its /64, because a client usually has all of that.
 func limitKey(addr netip.Addr) netip.Addr {
 	addr = addr.Unmap().WithZone("")
 	if addr.Is6() {
@@ -45,8 +45,8 @@ func limitKey(addr netip.Addr) netip.Addr {
 	return addr
 }
 
-// admit counts a new connection from addr, or returns why it isn't allowed. An
-// admitted connection must leave.
+// admit counts a new connection from addr, or returns errAddrFull or errAddrRate.
+// Call leave when an admitted connection ends.
 func (l *addrLimits) admit(addr netip.Addr, now time.Time) error {
 	key := limitKey(addr)
 	if !l.join(key) {
@@ -59,7 +59,7 @@ func (l *addrLimits) admit(addr netip.Addr, now time.Time) error {
 	return nil
 }
 
-// join counts a connection, unless its address has too many.
+// join counts a connection. It returns false if its address has too many.
 func (l *addrLimits) join(key netip.Addr) bool {
 	if l.perAddr == 0 {
 		return true
@@ -73,7 +73,7 @@ func (l *addrLimits) join(key netip.Addr) bool {
 	return true
 }
 
-// leave takes an admitted connection off the count. It does nothing for an
+// leave removes an admitted connection from the count. It does nothing for an
 // invalid address.
 func (l *addrLimits) leave(addr netip.Addr) {
 	if l.perAddr == 0 || !addr.IsValid() {

@@ -9,9 +9,9 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 )
 
-// Address limits forget clients that are gone, count an IPv6 /64 as one
-// client, and stay bounded however many addresses connect.
-func TestLimits(t *testing.T) {
+// Limits per address don't count closed connections, count an IPv6 /64 as one
+// address, and use bounded memory however many addresses connect.
+func TestAddrLimits(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
 	count := newCounters(metrics.NewSet())
 	l := newAddrLimits(2, limit.PerSecond(3, time.Second, now), count.addrForgotten)
@@ -23,26 +23,26 @@ func TestLimits(t *testing.T) {
 		want error
 	}{{a, nil}, {b, nil}, {a, errAddrFull}, {other, nil}, {mapped, nil}, {v4, nil}, {mapped, errAddrFull}} {
 		if err := l.admit(step.addr, now); err != step.want {
-			t.Errorf("%s: got %v, want %v", step.addr, err, step.want)
+			t.Errorf("admit(%s) = %v, want %v", step.addr, err, step.want)
 		}
 	}
 	l.leave(b)
 	if err := l.admit(a, now); err != nil {
-		t.Errorf("a connection after one left: %v, want it admitted", err)
+		t.Errorf("after one connection has left: admit = %v, want nil", err)
 	}
 	l.leave(a)
 	if err := l.admit(a, now); err != errAddrRate {
-		t.Errorf("the fourth connection in a second: %v, want %v", err, errAddrRate)
+		t.Errorf("fourth connection in a second: admit = %v, want %v", err, errAddrRate)
 	}
 	if err := l.admit(a, now.Add(time.Second)); err != nil {
-		t.Errorf("a connection a second later: %v, want it admitted", err)
+		t.Errorf("a second later: admit = %v, want nil", err)
 	}
 	for _, addr := range []netip.Addr{a, a, other, v4, mapped} {
 		l.leave(addr)
 	}
 	l.leave(netip.Addr{})
 	if len(l.conns) != 0 {
-		t.Errorf("all have left, and %d addresses are counted, want none: %v", len(l.conns), l.conns)
+		t.Errorf("after all have left: connections per address = %v, want none", l.conns)
 	}
 	for i := range 3 * maxRates {
 		if err := l.admit(netip.AddrFrom4([4]byte{byte(i >> 24), byte(i >> 16), byte(i >> 8), byte(i)}), now); err != nil {
@@ -50,9 +50,9 @@ func TestLimits(t *testing.T) {
 		}
 	}
 	if n := l.rates.Len(); n > maxRates {
-		t.Errorf("%d addresses are remembered, want at most %d", n, maxRates)
+		t.Errorf("the rates of %d addresses are tracked, want at most %d", n, maxRates)
 	}
 	if n := count.addrForgotten.Get(); n == 0 {
-		t.Error("0 forgotten addresses counted, want more")
+		t.Error("forgotten addresses counted = 0, want more")
 	}
 }

@@ -12,9 +12,9 @@ import (
 	"chatd/proto"
 )
 
-// BenchmarkRelay sends messages of 154 bytes from clients of one loop to
-// clients of the same or another loop, with window messages in flight per
-// pair. An op is one message through the reactor.
+// BenchmarkRelay sends messages of 154 bytes from clients of one loop to clients of
+// the same or another loop, with window messages in flight per pair. An op is one
+// message.
 func BenchmarkRelay(b *testing.B) {
 	for _, cross := range []bool{false, true} {
 		for _, window := range []int{1, 64} {
@@ -69,18 +69,18 @@ func benchRelay(b *testing.B, cross bool, window, pairs int) {
 	wg.Wait()
 }
 
-// feeder feeds a connection as if its socket had been read. Its handler sends
-// to another connection.
+// feeder feeds frames to a connection as if its socket had been read. The handler
+// sends a frame to another connection for each.
 type feeder struct {
 	from, to *Conn
-	data     []byte // frames, as one read may bring
+	data     []byte // the frames of one read
 }
 
-// feedFrames is how many frames one read of BenchmarkFeed has.
+// feedFrames is how many frames one read has.
 const feedFrames = 64
 
-// newFeeder makes a feeder whose two connections are on the same loop, or on
-// two.
+// newFeeder returns a feeder whose connections are on the same loop or, if cross is
+// true, on two loops.
 func newFeeder(tb testing.TB, cross bool) (*feeder, *Reactor) {
 	tb.Helper()
 	conns := make(chan *Conn, 1)
@@ -110,8 +110,8 @@ func newFeeder(tb testing.TB, cross bool) (*feeder, *Reactor) {
 	return &f, r
 }
 
-// feed does one read. It drops the output, so that only the way there is
-// measured.
+// feed simulates one read. It drops the output, so that a benchmark measures only the
+// work up to there.
 func (f *feeder) feed(t Turn) {
 	l := f.from.l
 	f.from.feed(t, f.data)
@@ -127,9 +127,9 @@ func (f *feeder) feed(t Turn) {
 	l.dirty = l.dirty[:0]
 }
 
-// BenchmarkFeed measures a request within a loop: from a read of 64 frames
-// through framing, decoder and handler to the buffer of a connection or
-// another loop's mailbox. An op is one request.
+// BenchmarkFeed measures a request within a loop: from the read of 64 frames, through
+// framing, decoder and handler, to the buffer of a connection or the mailbox of
+// another loop. An op is one request.
 func BenchmarkFeed(b *testing.B) {
 	for _, cross := range []bool{false, true} {
 		b.Run(map[bool]string{false: "same loop", true: "cross loop"}[cross], func(b *testing.B) {
@@ -152,18 +152,18 @@ func BenchmarkFeed(b *testing.B) {
 	}
 }
 
-// Nothing is allocated between a read and a mailbox. One allocation per frame
-// would keep the garbage collector busy.
+// The path from a read to a mailbox doesn't allocate. One allocation per frame would
+// keep the garbage collector busy.
 func TestFeedDoesNotAllocate(t *testing.T) {
 	for _, cross := range []bool{false, true} {
 		f, r := newFeeder(t, cross)
 		const reads = 100
 		var n float64
 		onLoop(t, r, f.from.l.idx, func(t Turn) { n = testing.AllocsPerRun(reads, func() { f.feed(t) }) })
-		// The pools lose some buffers, with the race detector on purpose, and
-		// those grow again: fewer than one for each frame by far.
+		// The pools drop some buffers, under the race detector on purpose. That
+		// is far less than one per frame.
 		if n >= feedFrames/2 {
-			t.Errorf("cross loop %v: %v allocations for a read of %d frames, want fewer than %d", cross, n, feedFrames, feedFrames/2)
+			t.Errorf("cross loop %t: %v allocations for a read of %d frames, want fewer than %d", cross, n, feedFrames, feedFrames/2)
 		}
 	}
 }

@@ -12,8 +12,8 @@ const (
 	maxBufferBits = 20
 )
 
-// buffer is a pooled slice. It has one owner at a time. nil is no buffer, which
-// is what an idle connection has.
+// buffer is a pooled slice. It has one owner at a time. Idle connections have nil
+// buffers.
 type buffer struct{ b []byte }
 
 // buffers is the pool of buffers for all loops.
@@ -39,7 +39,7 @@ func (p *buffers) put(b *buffer) {
 	if b == nil {
 		return
 	}
-	// Round down: append may have given it a capacity between two sizes.
+	// Round down: append may have chosen a capacity between two sizes.
 	class := bits.Len(uint(cap(b.b))) - 1
 	if class >= minBufferBits && class <= maxBufferBits {
 		p.classes[class-minBufferBits].Put(b)

@@ -6,19 +6,19 @@ import (
 	"chatd/proto"
 )
 
-// turnEnd names the only call of the handler that doesn't make another TurnEnd
-// due.
+// turnEnd is the name of Handler.TurnEnd for call. After any other function of the
+// handler, TurnEnd must be called again.
 const turnEnd = "TurnEnd"
 
-// call runs a function that isn't the reactor's own. If it panics, c is closed;
-// c may be nil. what names the function in the log.
+// call runs a function of the handler. If it panics, call logs that and closes c,
+// which may be nil. what is the function's name for the log.
 func (l *loop) call(t Turn, c *Conn, what string, fn func(t Turn)) {
 	defer l.recovered(t, c, what)
 	l.handlerRan = l.handlerRan || what != turnEnd
 	fn(t)
 }
 
-// callRequest calls Handler.Request. If that panics, the frame counts as taken.
+// callRequest calls Handler.Request like call. If it panics, taken is true.
 func (l *loop) callRequest(t Turn, c *Conn, r *proto.Request) (taken bool) {
 	taken = true
 	defer l.recovered(t, c, "Request")
@@ -26,14 +26,14 @@ func (l *loop) callRequest(t Turn, c *Conn, r *proto.Request) (taken bool) {
 	return l.r.h.Request(t, c, r)
 }
 
-// recovered must be deferred around every function that isn't the reactor's own.
+// recovered recovers from a panic of the handler. It must be deferred.
 func (l *loop) recovered(t Turn, c *Conn, what string) {
 	v := recover()
 	if v == nil {
 		return
 	}
 	l.r.count.panics.Inc()
-	l.r.log.Error("panic on a loop", "in", what, "panic", v, "stack", string(debug.Stack()))
+	l.r.log.Error("panic on an event loop", "in", what, "panic", v, "stack", string(debug.Stack()))
 	if c != nil {
 		c.finish(t)
 	}

@@ -6,8 +6,8 @@ import (
 )
 
 // setForwarded takes the client's address from X-Forwarded-For headers, if the
-// connection comes from a trusted proxy. It returns an error if that address may
-// not have another connection.
+// connection comes from a trusted proxy. It returns an error if that address has
+// reached a limit of connections.
 func (c *Conn) setForwarded(t Turn, header string) error {
 	if header == "" || !c.l.r.trusted(c.addr) {
 		return nil
@@ -19,9 +19,9 @@ func (c *Conn) setForwarded(t Turn, header string) error {
 	return c.setAddr(t, addr)
 }
 
-// setAddr sets the client's address, which a proxy has reported. Limits count
-// the connection for that address from then on. It returns an error if they
-// don't allow another connection.
+// setAddr sets the client's address to one that a proxy has reported. From then on,
+// limits count the connection for that address. It returns an error if they don't
+// allow another connection.
 func (c *Conn) setAddr(t Turn, addr netip.Addr) error {
 	r := c.l.r
 	if err := r.limits.admit(addr, c.l.now); err != nil {
@@ -33,8 +33,8 @@ func (c *Conn) setAddr(t Turn, addr netip.Addr) error {
 	return nil
 }
 
-// forwarded returns the rightmost address in X-Forwarded-For headers that isn't
-// a trusted proxy. Whatever is left of it may be forged.
+// forwarded returns the rightmost address in X-Forwarded-For headers that isn't a
+// trusted proxy. Addresses to the left of it may be forged.
 func (r *Reactor) forwarded(header string) (netip.Addr, bool) {
 	parts := strings.Split(header, ",")
 	for i := len(parts) - 1; i >= 0; i-- {

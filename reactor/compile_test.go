@@ -14,10 +14,9 @@ import (
 	"testing"
 )
 
-// Code that may block doesn't compile where it would run on a loop, and code
-// that touches a connection doesn't compile off the loop. Each snippet in
-// testdata/tokens is the body of a handler. Its first line is the compile
-// error that it must have, or "nothing".
+// Code that may block doesn't compile on a loop, and code that touches a connection
+// doesn't compile off the loop. Each snippet in testdata/tokens is the body of a
+// handler. Its first line names the compile error that it must cause, or "nothing".
 func TestTokens(t *testing.T) {
 	fset := token.NewFileSet()
 	from := importer.ForCompiler(fset, "gc", exportData(t))
@@ -34,7 +33,7 @@ func TestTokens(t *testing.T) {
 			first, body, _ := strings.Cut(string(b), "\n")
 			want, ok := strings.CutPrefix(first, "// want: ")
 			if !ok {
-				t.Fatalf("the first line is %q, want a comment with the expected error", first)
+				t.Fatalf("first line of %s = %q, want \"// want: \" and the expected error", name, first)
 			}
 			src := `package p
 				import ("context"; . "chatd/reactor"; "chatd/proto")
@@ -47,21 +46,21 @@ func TestTokens(t *testing.T) {
 			}
 			var faults []string
 			conf := types.Config{Importer: from, Error: func(err error) { faults = append(faults, err.Error()) }}
-			_, _ = conf.Check("p", fset, []*ast.File{f}, nil) // told to Error
+			_, _ = conf.Check("p", fset, []*ast.File{f}, nil) // errors go to conf.Error
 			got := strings.Join(faults, "\n")
 			if want == "nothing" {
 				if got != "" {
-					t.Errorf("got compile errors, want none: %s", got)
+					t.Errorf("compile errors = %q, want none", got)
 				}
 			} else if !strings.Contains(got, want) {
-				t.Errorf("want %q, got %q", want, got)
+				t.Errorf("compile errors = %q, want one with %q", got, want)
 			}
 		})
 	}
 }
 
-// exportData reads compiled packages from the build cache, which is much
-// faster than type-checking their sources.
+// exportData returns a lookup of compiled packages in the build cache. That is much
+// faster than type-checking the sources.
 func exportData(t *testing.T) importer.Lookup {
 	t.Helper()
 	out, err := exec.Command("go", "list", "-export", "-deps", "-f", "{{.ImportPath}} {{.Export}}", "chatd/reactor").Output()

@@ -24,47 +24,47 @@ const (
 	maxLanes   = 1024
 )
 
-// Config holds the reactor's settings. Start from DefaultConfig. A zero field has
-// the meaning given here.
+// Config holds the reactor's settings. Start from DefaultConfig; zero isn't the
+// default of most fields.
 type Config struct {
-	Addr  string `kong:"-"` // host:port to listen on; port 0 takes a free one
-	Cores int    `kong:"-"` // what the defaults of loops and lanes go by; 0: GOMAXPROCS
+	Addr  string `kong:"-"` // host:port to listen on; port 0: any free port
+	Cores int    `kong:"-"` // determines the default number of loops and lanes; 0: GOMAXPROCS
 
 	WebURL        string         `group:"network" name:"web-url" placeholder:"URL" common:"" help:"Where to redirect a browser that opens the chat port. Empty: to --http if the browser can reach it, else 404."`
-	WebPort       int            `kong:"-"` // without WebURL: redirect to this port of the host that was asked for; 0: 404
+	WebPort       int            `kong:"-"` // without WebURL: redirect to this port of the requested host; 0: 404
 	Origins       []string       `group:"network" name:"origins" placeholder:"ORIGIN,…" common:"" help:"Browser origins that may open a WebSocket, in addition to the server's own host name, such as https://chat.example.com. *: all."`
 	ProxyProtocol []netip.Prefix `group:"network" name:"proxy-protocol" placeholder:"CIDR,…" common:"" help:"Addresses of trusted proxies: the client's address is taken from their PROXY header or X-Forwarded-For."`
 	Loops         int            `group:"network" name:"loops" default:"0" placeholder:"N" help:"Event loops. 0: one per core."`
 	QuickLanes    int            `group:"network" name:"quick-lanes" default:"0" placeholder:"N" help:"Workers for requests that use the database. 0: four per core."`
-	SlowLanes     int            `group:"network" name:"slow-lanes" default:"0" placeholder:"N" help:"Workers for password hashing. 0: one for two cores."`
-	LaneQueue     int            `kong:"-"` // jobs waiting for one worker, then ErrBusy
+	SlowLanes     int            `group:"network" name:"slow-lanes" default:"0" placeholder:"N" help:"Workers for password hashing. 0: one per two cores."`
+	LaneQueue     int            `kong:"-"` // jobs that may wait for one worker; beyond that, Go returns ErrBusy
 	LoginTimeout  time.Duration  `group:"network" name:"login-timeout" default:"10s" placeholder:"TIME" help:"How long a connection may take to log in before it is closed."`
 	IdleTimeout   time.Duration  `group:"network" name:"idle-timeout" default:"90s" placeholder:"TIME" help:"How long a connection may send nothing before it is closed. Clients ping every 30s."`
 	Linger        time.Duration  `kong:"-"` // how long a graceful close may take
 
 	MaxHeld       int `group:"buffers" name:"max-held" type:"size" default:"1MiB" placeholder:"SIZE" help:"Bytes of requests held back per connection. A connection above it is closed as abuse."`
-	MaxHeldAll    int `group:"buffers" name:"max-held-all" type:"size" default:"256MiB" placeholder:"SIZE" help:"Bytes held back for all connections. Above it, a connection with more than an equal share is closed as slow."` // and with more than one frame
+	MaxHeldAll    int `group:"buffers" name:"max-held-all" type:"size" default:"256MiB" placeholder:"SIZE" help:"Bytes held back for all connections. Above it, a connection with more than an equal share is closed as slow."` // each may have one frame held in any case
 	MaxWaiting    int `group:"buffers" name:"max-waiting" type:"size" default:"1MiB" placeholder:"SIZE" help:"Bytes waiting to be sent per connection. A connection above it is closed as slow."`
 	MaxWaitingAll int `group:"buffers" name:"max-waiting-all" type:"size" default:"512MiB" placeholder:"SIZE" help:"Bytes waiting to be sent on all connections, divided among the loops. Above it, the connections with the most are closed as slow."`
-	MaxMailbox    int `kong:"-"` // bytes queued for one loop; a frame beyond it costs its receiver the connection (KICK "slow"); PostDroppable fails at half of it
-	MaxBadFrames  int `kong:"-"` // frames in a row the decoder refuses, then KICK "abuse"
+	MaxMailbox    int `kong:"-"` // bytes queued for one loop; beyond that, the receiver of a frame gets KICK "slow". PostDroppable fails at half of it
+	MaxBadFrames  int `kong:"-"` // bad frames in a row, then KICK "abuse"
 
-	// The limits for one client address (IPv6: for its /64) are checked at
-	// accept before any work. Addresses in ProxyProtocol are exempt: the
-	// address behind them counts, once it is known. For the limits of one
-	// connection see Conn.Charge; bad frames count, too.
+	// Limits per client address (IPv6: per /64) are checked when a connection
+	// is accepted. Addresses in ProxyProtocol are exempt: the client's address
+	// counts, once the proxy has sent it. Conn.Charge checks the limits per
+	// connection, also for bad frames.
 	MaxConns              int           `group:"limits" name:"max-conns" default:"0" placeholder:"N" common:"" help:"Connections in total. 0: as many as the limit of open files allows."`
 	ConnsPerAddr          int           `group:"limits" name:"conns-per-addr" default:"1000" placeholder:"N" common:"" help:"Connections per address. 0: no limit."`
 	ConnectsPerSecPerAddr int           `group:"limits" name:"connects-per-sec-per-addr" default:"100" placeholder:"N" help:"New connections per second per address. 0: no limit."`
 	FramesPerSecPerConn   int           `group:"limits" name:"frames-per-sec-per-conn" default:"200" placeholder:"N" help:"Frames per second per connection, PING included. 0: no limit."`
 	BytesPerSecPerConn    int           `group:"limits" name:"bytes-per-sec-per-conn" type:"size" default:"1MiB" placeholder:"SIZE" help:"Bytes of frames per second per connection. 0: no limit."`
 	FramesBeforeLogin     int           `group:"limits" name:"frames-before-login" default:"64" placeholder:"N" help:"Frames that a connection may send before it logs in, within --login-timeout. 0: no limit."`
-	Burst                 time.Duration `group:"limits" name:"burst" default:"10s" placeholder:"TIME" help:"How many seconds' worth of a limit per second may be used at once."`
-	AbuseAfter            int           `group:"limits" name:"abuse-after" default:"5" placeholder:"N" help:"Waits in a row that a connection may ignore before it is closed as abuse. 0: never."`
+	Burst                 time.Duration `group:"limits" name:"burst" default:"10s" placeholder:"TIME" help:"How many seconds' worth of a rate limit may be used at once."`
+	AbuseAfter            int           `group:"limits" name:"abuse-after" default:"5" placeholder:"N" help:"How many waits (retry_after) in a row a connection may ignore before it is closed as abuse. 0: no limit."`
 
 	Now    func() time.Time `kong:"-"` // the clock; nil: time.Now
 	Logger *slog.Logger     `kong:"-"` // nil: slog.Default()
-	Set    *metrics.Set     `kong:"-"` // nil: a private one
+	Set    *metrics.Set     `kong:"-"` // nil: a set of its own
 }
 
 // DefaultConfig returns the default settings. It listens on 127.0.0.1:6000.
@@ -80,15 +80,15 @@ func DefaultConfig() Config {
 	return c
 }
 
-// LiftLimits removes the limits per address and connection. What bounds the
-// memory stays.
+// LiftLimits removes the limits per address and connection, but not those that
+// bound memory.
 func (c *Config) LiftLimits() {
 	c.ConnsPerAddr, c.ConnectsPerSecPerAddr = 0, 0
 	c.FramesPerSecPerConn, c.BytesPerSecPerConn, c.FramesBeforeLogin = 0, 0, 0
 }
 
-// Bounds of the settings for operators. They reject typing errors, such as a
-// size without its unit. New takes more, for tests.
+// Bounds of the settings for operators. They catch mistakes such as a size without
+// its unit. New accepts a wider range, for tests.
 const (
 	minBuffer  = 512 << 10 // the largest frame a server sends must fit
 	maxBuffer  = 1 << 30
@@ -98,8 +98,8 @@ const (
 	minTimeout = 100 * time.Millisecond
 )
 
-// CheckSettings notes each setting that has an invalid value. It leaves Loops to
-// the handler, which may have a limit of its own.
+// CheckSettings adds each invalid setting to p. It doesn't check Loops: the
+// handler may have a limit of its own, and checks it.
 func (c *Config) CheckSettings(p *setting.Problems) {
 	isHTTP := func(u *url.URL) bool { return (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" }
 	if c.WebURL != "" {
@@ -129,8 +129,7 @@ func (c *Config) CheckSettings(p *setting.Problems) {
 	p.Int("abuse-after", c.AbuseAfter, 0, 1<<15)
 }
 
-// validate returns an error that names the first field with a value that the
-// reactor can't work with.
+// validate returns an error that names the first field with an invalid value.
 func (c *Config) validate() error {
 	bad := func(field string, v any, why string) error {
 		return fmt.Errorf("reactor: config %s = %v: %s", field, v, why)
@@ -143,7 +142,7 @@ func (c *Config) validate() error {
 		return bad("Addr", c.Addr, "the port must be 0 to 65535")
 	}
 	if host == "" {
-		return bad("Addr", c.Addr, "no host; 0.0.0.0 means every address")
+		return bad("Addr", c.Addr, "the host is missing; use 0.0.0.0 for all addresses")
 	}
 	for _, f := range []struct {
 		name     string
@@ -183,23 +182,23 @@ func (c *Config) validate() error {
 	}
 	if c.WebURL != "" {
 		if u, err := url.Parse(c.WebURL); err != nil || u.Scheme == "" || u.Host == "" {
-			return bad("WebURL", c.WebURL, "not an absolute URL")
+			return bad("WebURL", c.WebURL, "must be an absolute URL")
 		}
 	}
 	if c.WebPort < 0 || c.WebPort > 65535 {
-		return bad("WebPort", c.WebPort, "not a port")
+		return bad("WebPort", c.WebPort, "must be 0 to 65535")
 	}
 	for _, o := range c.Origins {
 		if o == "*" {
 			continue
 		}
 		if u, err := url.Parse(o); err != nil || u.Scheme == "" || u.Host == "" {
-			return bad("Origins", o, `not an origin such as "https://chat.example"`)
+			return bad("Origins", o, `must be an origin, such as "https://chat.example"`)
 		}
 	}
 	for _, p := range c.ProxyProtocol {
 		if !p.IsValid() {
-			return errors.New("reactor: config ProxyProtocol: an invalid prefix")
+			return errors.New("reactor: config ProxyProtocol: contains an invalid prefix")
 		}
 	}
 	return nil
@@ -223,12 +222,12 @@ func (c Config) withDefaults() (Config, error) {
 	if c.MaxConns == 0 {
 		var lim syscall.Rlimit
 		if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &lim); err != nil {
-			return c, fmt.Errorf("reactor: get the limit of open files: %w", err)
+			return c, fmt.Errorf("reactor: get the limit on open files: %w", err)
 		}
 		files := int(min(lim.Cur, 1<<24))
 		c.MaxConns = files - max(minReserve, files/20)
 		if c.MaxConns < 1 {
-			return c, fmt.Errorf("reactor: a limit of %d open files leaves none for connections; raise it (ulimit -n)", files)
+			return c, fmt.Errorf("reactor: the limit of %d open files leaves none for connections: raise it (ulimit -n)", files)
 		}
 	}
 	if c.Now == nil {

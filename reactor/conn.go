@@ -11,8 +11,8 @@ import (
 	"chatd/internal/limit"
 )
 
-// Conn is a connection. All methods but Ref need a Turn of its loop. While
-// nothing is in progress, it has no buffers.
+// Conn is a connection. All methods except Ref need a Turn of its loop. An idle
+// connection has no buffers.
 type Conn struct {
 	l      *loop
 	id     uint64 // counts up on each loop
@@ -26,26 +26,26 @@ type Conn struct {
 type connOnLoop struct {
 	gc   gnet.Conn // only valid while open
 	slot int       // index in loop.all
-	data any       // the handler's
+	data any       // set by SetData
 
-	addr    netip.Addr // the client's
-	charged netip.Addr // the address that limits count it for; invalid: none
+	addr    netip.Addr // the client's address
+	charged netip.Addr // the address for which limits count the connection; invalid: none
 
-	in       *buffer // the beginning of a frame
+	in       *buffer // the beginning of an incomplete frame
 	message  *buffer // the fragments of a WebSocket message so far
 	held     *buffer // held frames, each after its length
 	heldRead int     // bytes of held that have been handled
 	out      *buffer // frames to write at the end of the turn
 
 	queued        uint64 // bytes queued for writing since the connection opened
-	buffered      int    // of these, bytes that gnet had left after the last write
-	dropped       int    // frames that were written too late; each counts as a byte in queued
-	unsentCounted int    // bytes that loop.unsent counts for it
+	buffered      int    // of these, bytes in gnet's buffer after the last write
+	dropped       int    // frames that were dropped; each counts as a byte in queued
+	unsentCounted int    // bytes that loop.unsent counts for this connection
 
 	timer    timerOnLoop
 	since    time.Time // accepted, logged in or logged out
 	lastSeen time.Time // the last frame
-	end      time.Time // when a graceful close is cut short
+	end      time.Time // when a graceful close times out
 
 	waiter       *waiterOnLoop
 	jobs         *jobsOnLoop     // nil: none
@@ -53,29 +53,29 @@ type connOnLoop struct {
 	frames       limit.Bucket
 	bytes        limit.Bucket
 	beforeLogin  limit.Bucket // frames before login
-	size         int          // of the frame at hand
+	size         int          // bytes of the current frame
 	badFramesRow int          // bad frames in a row
 
-	discarded int // bytes read and thrown away after the end
+	discarded int // bytes read and discarded after the end
 	framing   framing
 
 	open       bool // OnOpen has run, OnClose hasn't
 	loggedIn   bool
 	holding    bool // frames are held until Resume
-	inRequest  bool // within Handler.Request
-	wantsMore  bool // Resume was called there
+	inRequest  bool // Handler.Request is running
+	wantsMore  bool // Resume was called within Handler.Request
 	inResumed  bool // is in loop.resumed
 	dirty      bool // is in loop.dirty
 	inWaiters  bool // is in loop.waiters
 	inUnsent   bool // is in loop.unsent
-	finishing  bool // is closing gracefully: neither reads nor writes any more
+	finishing  bool // is closing gracefully: frames are neither read nor written
 	shut       bool // the writing side is shut down
-	proxied    bool // a PROXY header came
+	proxied    bool // a PROXY header was received
 	wasAbusive bool // was kicked for abuse
 }
 
-// newConn makes a connection of a loop that it hasn't joined yet. charged is
-// the address that limits count it for.
+// newConn returns a connection for a loop that it hasn't joined yet. charged is
+// the address for which limits count it.
 func newConn(l *loop, addr, charged netip.Addr) *Conn {
 	c := &Conn{l: l, id: l.lastID.Add(1)}
 	c.addr, c.charged = addr, charged
@@ -84,24 +84,24 @@ func newConn(l *loop, addr, charged netip.Addr) *Conn {
 	return c
 }
 
-// Addr returns the client's address. Behind a trusted proxy it is the address
-// that the proxy has reported.
+// Addr returns the client's address, as reported by the proxy if the client is
+// behind a trusted one.
 func (c *Conn) Addr(t Turn) netip.Addr { return c.addr }
 
-// Source returns what limits per address count the connection for: Addr or, for
-// IPv6, its /64. It is invalid if the client isn't known: behind a trusted proxy
-// that hasn't reported it, and once the connection has closed.
+// Source returns the address for which limits count the connection: Addr or, for
+// IPv6, its /64. It is invalid if a trusted proxy hasn't reported the client's
+// address, and after the connection has closed.
 func (c *Conn) Source(t Turn) netip.Addr { return limitKey(c.charged) }
 
 // Ref returns the handle to this connection for other loops and goroutines.
 func (c *Conn) Ref() *ConnRef { return &c.peer }
 
-// Open reports whether the connection is open. It is false as soon as the
-// connection has ended, which may be before Handler.Closed is called, and true
-// while the connection is finishing.
+// Open reports whether the connection is open. It is true while the connection is
+// finishing, and false once it has closed, which may be before Handler.Closed is
+// called.
 func (c *Conn) Open(t Turn) bool { return c.open }
 
-// Data returns the value that SetData stored, nil at first. It is kept after
+// Data returns the value that SetData has stored, or nil. It works even after
 // Handler.Closed.
 func (c *Conn) Data(t Turn) any { return c.data }
 
@@ -123,8 +123,8 @@ func (c *Conn) begin(t Turn, gc gnet.Conn) {
 // it isn't open. Handler.Closed is called at the end of the turn.
 func (c *Conn) ended(t Turn, gc gnet.Conn, err error) {
 	if err != io.EOF {
-		// With io.EOF gnet has already dropped its buffer. Then only the number
-		// that was known before is certain.
+		// With io.EOF, gnet has already dropped its buffer, and the last known
+		// value stays.
 		c.buffered = gc.OutboundBuffered()
 	}
 	c.open, c.holding = false, false
@@ -138,7 +138,7 @@ func (c *Conn) ended(t Turn, gc gnet.Conn, err error) {
 	c.l.closed = append(c.l.closed, c)
 }
 
-// release frees what the connection has, after Handler.Closed.
+// release frees the connection's resources, after Handler.Closed.
 func (c *Conn) release(t Turn) {
 	l := c.l
 	l.remove(t, c)
@@ -161,7 +161,7 @@ func (c *Conn) release(t Turn) {
 func (c *Conn) close(t Turn) {
 	if c.open {
 		if err := c.l.el.Close(c.gc); err != nil {
-			c.l.r.log.Debug("close", "addr", c.addr, "err", err)
+			c.l.r.log.Debug("couldn't close a connection", "addr", c.addr, "err", err)
 		}
 	}
 }

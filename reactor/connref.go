@@ -12,12 +12,13 @@ type ConnRef struct {
 // Loop returns the index of the connection's loop.
 func (p *ConnRef) Loop() int { return p.c.l.idx }
 
-// Send sends body, as one frame, to the connection. It keeps the order with the
-// same goroutine's other calls of ConnRef.Send and Reactor.Post for that loop. It
-// never blocks and doesn't keep body. It returns ErrClosed if the connection is
-// known to be closed; nil doesn't mean that the client receives the frame.
+// Send sends body, as one frame, to the connection. Calls of ConnRef.Send and
+// Reactor.Post that one goroutine makes for the same loop take effect in order.
+// Send never blocks and doesn't keep body. It returns ErrClosed if the connection
+// is known to be closed; nil doesn't mean that the client receives the frame.
 //
-// On a loop, Turn.Send is cheaper. The order between the two isn't defined.
+// On a loop, Turn.Send is cheaper. Calls of Turn.Send and ConnRef.Send aren't
+// ordered.
 func (p *ConnRef) Send(body []byte) error {
 	if p.closed.Load() {
 		return ErrClosed

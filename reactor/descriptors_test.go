@@ -19,9 +19,8 @@ import (
 
 const serverEnv = "CHATD_REACTOR_TEST_SERVER"
 
-// serveForTest is the child process of TestOutOfDescriptors: a reactor whose
-// maximum number of connections is far above its file descriptors. It runs
-// until its standard input ends.
+// serveForTest is the child process of TestOutOfDescriptors: a reactor with fewer
+// file descriptors than Config.MaxConns. It runs until its standard input ends.
 func serveForTest() {
 	fail := func(err error) {
 		fmt.Println(err)
@@ -54,9 +53,9 @@ func serveForTest() {
 	fmt.Println("backoffs:", r.counter("accept_backoffs_total") > 0, "open:", r.open.Load())
 }
 
-// 400 clients connect to a server with 200 file descriptors. It keeps running,
-// serves those that got in, and accepts others when some leave. gnet's own
-// server would stop without an error.
+// 400 clients connect to a server with 200 file descriptors. It keeps running, serves
+// the connections that it could accept, and accepts others when some close. (gnet's
+// own server would stop without an error.)
 func TestOutOfDescriptors(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {
@@ -90,8 +89,8 @@ func TestOutOfDescriptors(t *testing.T) {
 		t.Cleanup(func() { nc.Close() })
 		return &client{tb: t, Conn: nc, r: bufio.NewReader(nc)}
 	}
-	// served asks for an answer and waits a little. Whoever isn't accepted
-	// yet is in the kernel's queue and has none.
+	// served reports whether a client gets an answer within wait. A client that
+	// isn't accepted yet is in the kernel's queue and gets none.
 	served := func(c *client, wait time.Duration) bool {
 		if err := c.SetDeadline(time.Now().Add(wait)); err != nil {
 			return false
@@ -102,36 +101,36 @@ func TestOutOfDescriptors(t *testing.T) {
 		body, err := proto.ReadFrame(c.r, nil)
 		return err == nil && strings.Contains(string(body), ":19")
 	}
-	var all, in1, out1 []*client
+	var all, accepted, queued []*client
 	for range 400 {
 		all = append(all, connect())
 	}
 	ok := make([]bool, len(all))
 	var wg sync.WaitGroup
 	for i, c := range all {
-		wait := time.Second // for those there is no room for
+		wait := time.Second // may not be accepted
 		if i < 100 {
-			wait = patience // these fit for sure
+			wait = patience // must be accepted
 		}
 		wg.Go(func() { ok[i] = served(c, wait) })
 	}
 	wg.Wait()
 	for i, c := range all {
 		if ok[i] {
-			in1 = append(in1, c)
+			accepted = append(accepted, c)
 		} else {
-			out1 = append(out1, c)
+			queued = append(queued, c)
 		}
 	}
-	if len(in1) < 100 || len(in1) > 200 {
-		t.Fatalf("%d of 400 clients were served, want 100 to 200", len(in1))
+	if len(accepted) < 100 || len(accepted) > 200 {
+		t.Fatalf("%d of 400 clients were served, want 100 to 200", len(accepted))
 	}
-	for _, c := range in1 {
+	for _, c := range accepted {
 		if !served(c, patience) {
-			t.Fatal("a client that was served before got no answer")
+			t.Fatal("a client that was served before got no answer, want one")
 		}
 	}
-	for _, c := range append(in1, out1...) {
+	for _, c := range append(accepted, queued...) {
 		c.Close()
 	}
 	for deadline := time.Now().Add(patience); ; {
@@ -139,14 +138,14 @@ func TestOutOfDescriptors(t *testing.T) {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatal("no new client was served after others had left")
+			t.Fatal("no new client was served after all others had closed, want one")
 		}
 	}
 	if err := in.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if !lines.Scan() || !strings.HasPrefix(lines.Text(), "backoffs: true open: 0") {
-		t.Errorf("at the end the server printed %q, want back-offs and no open connections", lines.Text())
+		t.Errorf("last line of the server = %q, want \"backoffs: true open: 0\"", lines.Text())
 	}
 	if err := cmd.Wait(); err != nil {
 		t.Error(err)

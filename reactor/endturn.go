@@ -2,8 +2,8 @@ package reactor
 
 import "slices"
 
-// maxRounds is how often the end of a turn may start over, because it led to
-// more work, before the loop goes back to I/O.
+// maxRounds is how often endTurn may start over because of new work, before the
+// loop returns to I/O.
 const maxRounds = 4
 
 func (l *loop) beginTurn(t Turn) {
@@ -11,8 +11,8 @@ func (l *loop) beginTurn(t Turn) {
 	l.inTurn = true
 }
 
-// endTurn finishes what the turn has started: first the handler is called, then
-// the outbox is handed over, then each connection is written to, once.
+// endTurn finishes a turn. It calls the handler, hands over the outbox, and writes
+// to each connection once. If that leads to new work, it starts over.
 func (l *loop) endTurn(t Turn) {
 	for round := 0; ; round++ {
 		l.resumeConns(t)
@@ -45,8 +45,8 @@ func (l *loop) endTurn(t Turn) {
 	l.inTurn = false
 }
 
-// resumeConns handles the held frames of resumed connections. Connections that
-// call Resume again meanwhile wait for the next round.
+// resumeConns handles the held frames of resumed connections. If Resume is called
+// for a connection meanwhile, it is handled in the next round.
 func (l *loop) resumeConns(t Turn) {
 	n := len(l.resumed)
 	for i := range n {

@@ -7,15 +7,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxDiscarded is how many bytes are read and thrown away from a client that was
-// kicked for abuse and keeps sending. It is usually more than the client has on
-// the way. Others may send until Config.Linger is over.
+// maxDiscarded is how many bytes the reactor reads and discards from a client that
+// was kicked for abuse and keeps sending; then it closes the connection. It is
+// usually more than was in flight. Other clients may send until Config.Linger is
+// over.
 const maxDiscarded = 256 << 10
 
-// Finish writes last, which may be nil, and closes the connection gracefully:
-// once all output is written, the writing side is shut down, and input is thrown
-// away until the client closes or Config.Linger is over. After Finish nothing
-// can be written, and Handler.Request isn't called.
+// Finish writes last, which may be nil, and closes the connection gracefully. Once
+// all output is written, it shuts down the writing side, and discards input until
+// the client closes or Config.Linger is over. After Finish, nothing can be written,
+// and Handler.Request isn't called.
 func (c *Conn) Finish(t Turn, last []byte) {
 	if last != nil {
 		c.Write(t, last)
@@ -36,18 +37,18 @@ func (c *Conn) finishWith(t Turn, code ws.StatusCode) {
 		c.writeControl(t, ws.OpClose, payload[:])
 	}
 	if !c.open || c.finishing {
-		return // writing it has closed the connection, or called this function
+		return // the write has closed the connection, or called this function
 	}
-	// The buffers stay until release: this may be called within Request, whose
-	// bytes are there.
+	// Keep the buffers until release: Request may be running, and reads from
+	// them.
 	c.finishing, c.holding, c.waiter = true, false, nil
 	c.end = c.l.now.Add(c.l.r.cfg.Linger)
 	c.l.timers.add(t, &c.timer, c.end)
 	c.markDirty(t)
 }
 
-// shutdown shuts down the writing side once all output is written: now, or when
-// checkDrained finds it so.
+// shutdown shuts down the writing side if all output is written. Otherwise
+// checkDrained does that later.
 func (c *Conn) shutdown(t Turn) {
 	if c.shut {
 		return
@@ -58,12 +59,12 @@ func (c *Conn) shutdown(t Turn) {
 	}
 	c.shut = true
 	if err := unix.Shutdown(c.gc.Fd(), unix.SHUT_WR); err != nil {
-		c.l.r.log.Debug("shut down", "addr", c.addr, "err", err)
+		c.l.r.log.Debug("couldn't shut down a connection", "addr", c.addr, "err", err)
 	}
 }
 
 // discard counts n bytes that arrived after the end. It reports whether the
-// connection has to be closed without waiting any longer.
+// connection must be closed at once.
 func (c *Conn) discard(t Turn, n int) (enough bool) {
 	if !c.wasAbusive || !c.shut {
 		return false

@@ -9,7 +9,7 @@ import (
 	"chatd/proto"
 )
 
-// A frame that arrives byte by byte is one frame.
+// A frame that arrives byte by byte is handled as one frame.
 func TestSplitFrames(t *testing.T) {
 	c := dial(t, serve(t, &funcs{}))
 	for i := range 3 {
@@ -21,7 +21,7 @@ func TestSplitFrames(t *testing.T) {
 	}
 }
 
-// A thousand frames in one write are a thousand frames, in order.
+// A thousand frames in one write are all handled, in order.
 func TestMergedFrames(t *testing.T) {
 	c := dial(t, serve(t, &funcs{}))
 	var all []byte
@@ -34,19 +34,20 @@ func TestMergedFrames(t *testing.T) {
 	}
 }
 
-// filled returns a body of exactly n bytes that the echo answers with text.
+// filled returns the body, of exactly n bytes, of a request that the echo answers
+// with text.
 func filled(text string, n int) string {
 	b := chat(text)
 	return b[:len(b)-1] + `,"x":"` + strings.Repeat("x", n-len(b)-len(`,"x":""`)) + `"}`
 }
 
-// A frame of the maximum size is accepted, in one piece and in two, and the
-// next frame is understood.
-func TestFrameOfTheLimit(t *testing.T) {
+// A frame of the maximum size is accepted, in one piece and in two, and so is the
+// frame after it.
+func TestLargestFrame(t *testing.T) {
 	c := dial(t, serve(t, &funcs{}))
 	f := frame(filled("large", proto.MaxRequest))
 	if len(f) != proto.HeaderSize+proto.MaxRequest {
-		t.Fatal("the test's frame has", len(f), "bytes")
+		t.Fatalf("the test's frame has %d bytes, want %d", len(f), proto.HeaderSize+proto.MaxRequest)
 	}
 	c.raw(f)
 	c.wantText("large")
@@ -56,8 +57,8 @@ func TestFrameOfTheLimit(t *testing.T) {
 	c.want(message{Op: proto.PONG})
 }
 
-// A bad length is answered after its four bytes. The connection is closed
-// gracefully: the answer arrives although the client has sent more.
+// A bad length is answered at once, without waiting for a body. The connection is
+// closed gracefully: the answer arrives even if the client has sent more.
 func TestBadLengths(t *testing.T) {
 	r := serve(t, &funcs{})
 	for _, n := range []uint32{0, proto.MaxRequest + 1, 1 << 31, 1<<32 - 1, 0x47455421 /* "GET!" */, 0x47000000} {
@@ -78,9 +79,8 @@ func TestBadLengths(t *testing.T) {
 	}
 }
 
-// A frame that doesn't decode is answered with its rid, and the connection
-// continues. Ten in a row end it; nine and a good one don't. An unknown msgid
-// isn't a bad frame.
+// A bad frame is answered with its rid, and the connection stays open. Ten in a row
+// end it; nine and a good one don't. A frame with an unknown msgid isn't bad.
 func TestBadFrames(t *testing.T) {
 	r := serve(t, &funcs{})
 	bad := message{Op: proto.ERROR, Errno: proto.BadRequest, Text: "*"}
@@ -107,7 +107,7 @@ func TestBadFrames(t *testing.T) {
 	c.wantEnd()
 }
 
-// Bad frames of one client don't affect others.
+// Bad frames of one client don't affect other clients.
 func TestBadFramesHitOneConnection(t *testing.T) {
 	r := serve(t, &funcs{})
 	var good []*client
@@ -126,7 +126,7 @@ func TestBadFramesHitOneConnection(t *testing.T) {
 	}
 }
 
-// The reactor answers PING with its rid, and doesn't answer PONG.
+// The reactor answers PING with its rid, and ignores PONG.
 func TestPing(t *testing.T) {
 	c := dial(t, serve(t, &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
 		say(t, c, "to the handler: "+r.Op.String())

@@ -2,7 +2,8 @@ package reactor
 
 import "chatd/proto"
 
-// framing is how a connection separates frames. Its first byte decides.
+// framing is how frames are separated on a connection. The first byte received
+// selects it.
 type framing uint8
 
 const (
@@ -13,11 +14,11 @@ const (
 	framingWebSocket
 )
 
-// reading reports whether the connection still handles what it receives.
+// reading reports whether the connection still handles received frames.
 func (c *Conn) reading(t Turn) bool { return c.open && !c.finishing }
 
-// feed handles received bytes, in pieces of any size. data is valid until it
-// returns.
+// feed handles received bytes, which may begin and end anywhere. It doesn't keep
+// data.
 func (c *Conn) feed(t Turn, data []byte) {
 	for len(data) > 0 && c.reading(t) {
 		switch c.framing {
@@ -40,9 +41,9 @@ func (c *Conn) feed(t Turn, data []byte) {
 	}
 }
 
-// nextFrame handles the first frame in data and returns the rest. If the frame
-// is incomplete, it keeps data and returns nothing. A frame is decoded in
-// place; only one that arrives in pieces is copied, once.
+// nextFrame handles the first frame in data and returns the rest. If the frame is
+// incomplete, nextFrame copies data and returns nil. A frame that arrives whole is
+// decoded in place, without a copy.
 func (c *Conn) nextFrame(t Turn, data []byte) (rest []byte) {
 	if c.in == nil {
 		n := c.frameLen(t, data)
@@ -70,8 +71,8 @@ func (c *Conn) nextFrame(t Turn, data []byte) (rest []byte) {
 }
 
 // frameLen returns the length of the frame at the start of p, including its
-// header. If that is more than len(p), it may be a lower bound. 0 means that the
-// frame is refused and the connection is closing.
+// header. If it is more than len(p), it may be only a lower bound. If it is 0, the
+// frame was refused and the connection is closing.
 func (c *Conn) frameLen(t Turn, p []byte) int {
 	if c.framing == framingWebSocket {
 		return c.webSocketFrameLen(t, p)
@@ -96,8 +97,8 @@ func (c *Conn) wholeFrame(t Turn, p []byte) {
 	}
 }
 
-// refuseLength ends a connection after a bad length: the start of the next frame
-// is unknown.
+// refuseLength answers a bad length and ends the connection, because the start of
+// the next frame is unknown.
 func (c *Conn) refuseLength(t Turn, err *proto.Error) {
 	c.l.r.count.badLength.Inc()
 	c.WriteResponse(t, &proto.Response{Op: proto.ERROR, Errno: err.Errno, ErrMsg: err.Message})

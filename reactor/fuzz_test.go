@@ -21,7 +21,7 @@ import (
 	"chatd/proto"
 )
 
-// dryConn is a gnet connection without a socket. It keeps what is written.
+// dryConn is a gnet connection without a socket. It records the output.
 type dryConn struct {
 	gnet.Conn
 	out bytes.Buffer
@@ -31,8 +31,8 @@ func (d *dryConn) Write(p []byte) (int, error) { return d.out.Write(p) }
 func (d *dryConn) OutboundBuffered() int       { return 0 }
 func (d *dryConn) Fd() int                     { return -1 }
 
-// dryRun feeds data to a connection of a loop that isn't running, in pieces of
-// the sizes in cuts. It returns the output and the requests.
+// dryRun feeds data to a connection of a loop that isn't running. The sizes of the
+// pieces are in cuts. It returns the output, and the requests that the handler got.
 func dryRun(tb testing.TB, data, cuts []byte) (out []byte, requests []string) {
 	h := &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
 		requests = append(requests, fmt.Sprintf("%+v", *r))
@@ -62,7 +62,7 @@ func dryRun(tb testing.TB, data, cuts []byte) (out []byte, requests []string) {
 		if len(cuts) > 0 {
 			n = min(n, 1+int(cuts[i%len(cuts)]))
 		}
-		// The bytes hold until feed returns, and no longer.
+		// Overwrite the bytes afterwards: feed must not keep them.
 		portion := bytes.Clone(data[:n])
 		turn(func() { c.feed(Turn{l}, portion) })
 		for j := range portion {
@@ -70,12 +70,13 @@ func dryRun(tb testing.TB, data, cuts []byte) (out []byte, requests []string) {
 		}
 		data = data[n:]
 		if have := inMemory(c); have > 3*proto.MaxRequest+handshakeMax {
-			tb.Fatal(have, "bytes are kept")
+			tb.Fatalf("the connection keeps %d bytes, want at most %d", have, 3*proto.MaxRequest+handshakeMax)
 		}
 	}
 	return gc.out.Bytes(), requests
 }
 
+// inMemory returns the size of a connection's buffers.
 func inMemory(c *Conn) (n int) {
 	for _, b := range []*buffer{c.in, c.message, c.held, c.out} {
 		if b != nil {
@@ -85,21 +86,22 @@ func inMemory(c *Conn) (n int) {
 	return n
 }
 
-// same feeds data whole and in pieces. That must make no difference.
+// same feeds data whole and in pieces, and checks that the output and the requests
+// are the same.
 func same(t *testing.T, data, cuts []byte) {
 	t.Helper()
 	out1, requests1 := dryRun(t, data, nil)
 	out2, requests2 := dryRun(t, data, cuts)
 	if !bytes.Equal(out1, out2) {
-		t.Errorf("in portions of %v it answered\n%q\nnot\n%q", cuts, out2, out1)
+		t.Errorf("fed in pieces of %v: output\n%q\nwant that of the whole data\n%q", cuts, out2, out1)
 	}
 	if a, b := strings.Join(requests1, "\n"), strings.Join(requests2, "\n"); a != b {
-		t.Errorf("in portions of %v it understood\n%s\nnot\n%s", cuts, b, a)
+		t.Errorf("fed in pieces of %v: requests\n%s\nwant those of the whole data\n%s", cuts, b, a)
 	}
 }
 
-// Arbitrary bytes in arbitrary pieces never panic, and the pieces make no
-// difference to the requests and answers.
+// Arbitrary bytes never cause a panic, and how they are split doesn't change the
+// requests and answers.
 func FuzzFrames(f *testing.F) {
 	f.Add(frame(chat("hello")), []byte{0})
 	f.Add(append(frame(chat("a")), frame(chat("b"))...), []byte{3, 200})
@@ -113,8 +115,8 @@ func FuzzFrames(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data, cuts []byte) { same(t, data, cuts) })
 }
 
-// The same for the bytes that follow a WebSocket handshake. The output is
-// well-formed, too.
+// The same holds for the bytes that follow a WebSocket handshake, and the output is
+// well-formed.
 func FuzzWebSocket(f *testing.F) {
 	hello := []byte(handshakeText + "\r\n")
 	f.Add(text(chat("hello")), []byte{0})
@@ -130,14 +132,15 @@ func FuzzWebSocket(f *testing.F) {
 		out, _ := dryRun(t, data, nil)
 		_, out, ok := bytes.Cut(out, []byte("\r\n\r\n"))
 		if !ok {
-			t.Fatal("no handshake")
+			t.Fatalf("output %q, want the answer to the handshake first", out)
 		}
 		wellFormed(t, out)
 	})
 }
 
-// Every answer to an HTTP request can be parsed by Go's HTTP client. If it is
-// an upgrade, Go's HTTP server sees a request for one, from an allowed origin.
+// Go's HTTP client can parse every answer to an HTTP request. If the answer is an
+// upgrade, Go's HTTP server also reads the request as a GET of the WebSocket path,
+// from an allowed origin.
 func FuzzHandshake(f *testing.F) {
 	rest := strings.TrimPrefix(handshakeText, handshakeStart)
 	for _, headers := range []string{"", "Origin: https://chat.example\r\n", "Origin: https://evil.example\r\n", "Origin: null\r\n",
@@ -156,22 +159,22 @@ func FuzzHandshake(f *testing.F) {
 		out, requests := dryRun(t, data, nil)
 		if len(out) == 0 {
 			if len(requests) > 0 {
-				t.Fatalf("%q: taken up without a handshake", requests)
+				t.Fatalf("requests %q were handled without a handshake, want none", requests)
 			}
 			return
 		}
 		in := bufio.NewReader(bytes.NewReader(out))
 		resp, err := http.ReadResponse(in, nil)
 		if err != nil {
-			t.Fatalf("answered with %q: %v", out, err)
+			t.Fatalf("parse answer %q: %v", out, err)
 		}
 		body, err := io.ReadAll(resp.Body)
 		if err != nil {
-			t.Fatalf("answered with %q: %v", out, err)
+			t.Fatalf("parse answer %q: %v", out, err)
 		}
 		if resp.StatusCode != http.StatusSwitchingProtocols {
 			if after, err := io.ReadAll(in); err != nil || len(after) > 0 || len(requests) > 0 {
-				t.Fatalf("after the refusal %d %q came %q, and %q was taken up", resp.StatusCode, body, after, requests)
+				t.Fatalf("after the refusal %d %q: output %q, requests %q; want none", resp.StatusCode, body, after, requests)
 			}
 			return
 		}
@@ -179,47 +182,47 @@ func FuzzHandshake(f *testing.F) {
 		wellFormed(t, frames)
 		r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(data)))
 		if err != nil {
-			return // the library is stricter about what is of no use to us
+			return // Go's parser is stricter about headers that don't matter here
 		}
 		if path, _, _ := strings.Cut(r.RequestURI, "?"); path != handshakePath || r.Method != http.MethodGet {
-			t.Fatalf("%s %s was upgraded", r.Method, r.RequestURI)
+			t.Fatalf("%s %s was upgraded, want only GET %s to be", r.Method, r.RequestURI, handshakePath)
 		}
 		for _, origin := range r.Header["Origin"] {
 			if !allowedOrigin(origin, r.Host, nil) {
-				t.Fatalf("%q was upgraded for %q", origin, r.Host)
+				t.Fatalf("a request from origin %q to host %q was upgraded, want a refusal", origin, r.Host)
 			}
 		}
 	})
 }
 
-// wellFormed checks a server's frames: complete, unmasked, nothing after a
-// close.
+// wellFormed checks that a server's frames are complete and unmasked, and that none
+// follows a close frame.
 func wellFormed(t *testing.T, out []byte) {
 	t.Helper()
 	in := bytes.NewReader(out)
 	for in.Len() > 0 {
 		h, err := ws.ReadHeader(in)
 		if err != nil || ws.CheckHeader(h, ws.StateClientSide) != nil || h.Length > int64(in.Len()) {
-			t.Fatalf("%q: %+v %v", out, h, err)
+			t.Fatalf("output %q: frame header %+v (error %v), want a valid one", out, h, err)
 		}
 		if _, err := in.Seek(h.Length, 1); err != nil {
 			t.Fatal(err)
 		}
 		if h.OpCode == ws.OpClose && in.Len() > 0 {
-			t.Fatalf("%q goes on after a close", out)
+			t.Fatalf("output %q: %d bytes after a close frame, want none", out, in.Len())
 		}
 	}
 }
 
-// A client's library reads the headers of the server's frames.
+// A client library can read the headers of the server's frames.
 func TestAppendHeader(t *testing.T) {
 	for _, n := range []int{0, 125, 126, 65535, 65536, proto.MaxResponse} {
 		h, err := ws.ReadHeader(bytes.NewReader(appendHeader(nil, ws.OpText, n)))
 		if err != nil || h.Length != int64(n) || !h.Fin || h.Masked || h.OpCode != ws.OpText {
-			t.Errorf("%d: %+v %v", n, h, err)
+			t.Errorf("header of a text of %d bytes = %+v (error %v), want that length, final and not masked", n, h, err)
 		}
 		if h := appendHeader(nil, ws.OpPong, n); binary.BigEndian.Uint16(h)>>8 != 0x8a {
-			t.Errorf("%d: %x", n, h)
+			t.Errorf("header of a pong of %d bytes = %x, want 8a first", n, h)
 		}
 	}
 }

@@ -6,8 +6,8 @@ import (
 )
 
 // gnetLog writes gnet's errors to the reactor's log. It drops warnings: gnet warns
-// of events for connections that were closed in the same round of polling, which
-// is normal when many close.
+// about events for connections that were closed in the same poll, which is normal
+// when many connections close.
 type gnetLog struct{ log *slog.Logger }
 
 func (g gnetLog) Debugf(format string, args ...any) {}

@@ -20,8 +20,8 @@ const (
 )
 
 // readHandshake collects an HTTP request and answers it once it is complete. It
-// returns the bytes that follow the request. An incomplete request ends with the
-// login timeout.
+// returns the bytes that follow the request. If a request stays incomplete, the
+// login timeout closes the connection.
 func (c *Conn) readHandshake(t Turn, data []byte) (rest []byte) {
 	before := 0
 	if c.in != nil {
@@ -32,8 +32,8 @@ func (c *Conn) readHandshake(t Turn, data []byte) (rest []byte) {
 	c.in.b = append(c.in.b, data[:n]...)
 	head := c.in.b
 	if p := min(len(head), len(handshakeStart)); string(head[:p]) != handshakeStart[:p] {
-		// Not HTTP: then "G" was the first byte of a length, which is far too
-		// large. frameLen refuses it.
+		// Not HTTP, so "G" is the first byte of a length. That is far too large,
+		// and frameLen refuses it.
 		c.framing = framingTCP
 		if len(head) >= proto.HeaderSize {
 			c.frameLen(t, head)
@@ -71,12 +71,12 @@ type exchange struct {
 	bytes.Reader // the request
 	answer       bytes.Buffer
 	forwarded    string // its X-Forwarded-For headers, joined by commas
-	other        bool   // it asks for something else than a WebSocket
+	other        bool   // it isn't for a WebSocket
 }
 
 func (e *exchange) Write(p []byte) (int, error) { return e.answer.Write(p) }
 
-// closing is the header of all answers but an upgrade.
+// closing is a header of all answers except an upgrade.
 const closing = "Connection: close\r\n"
 
 func rejectHTTP(status int, header, why string) error {
@@ -110,9 +110,9 @@ func (c *Conn) upgrade(t Turn, request []byte) {
 	c.finish(t)
 }
 
-// answerUpgrade answers an HTTP request with an upgrade to WebSocket, or
-// returns why not. refusal, if not nil, is the answer to a request that would
-// be upgraded.
+// answerUpgrade answers an HTTP request: with an upgrade to WebSocket, or with a
+// refusal, which it returns as an error. If refusal is not nil, it is the answer
+// to a request that would be upgraded.
 func answerUpgrade(cfg *Config, request []byte, refusal error) (*exchange, error) {
 	var host string
 	var origins []string
@@ -127,7 +127,7 @@ func answerUpgrade(cfg *Config, request []byte, refusal error) (*exchange, error
 			if to := webURL(cfg, request); to != "" {
 				return rejectHTTP(302, "Location: "+to+"\r\n", "")
 			}
-			return rejectHTTP(404, "", "nothing here")
+			return rejectHTTP(404, "", "not found")
 		},
 		OnHost: func(v []byte) error { host = string(v); return nil },
 		OnHeader: func(key, v []byte) error {
@@ -140,7 +140,7 @@ func answerUpgrade(cfg *Config, request []byte, refusal error) (*exchange, error
 			return nil
 		},
 		OnBeforeUpgrade: func() (ws.HandshakeHeader, error) {
-			for _, origin := range origins { // browsers send one
+			for _, origin := range origins { // browsers send only one
 				if !allowedOrigin(origin, host, cfg.Origins) {
 					return nil, rejectHTTP(403, "", "origin not allowed")
 				}
@@ -152,9 +152,9 @@ func answerUpgrade(cfg *Config, request []byte, refusal error) (*exchange, error
 	return x, err
 }
 
-// webURL is the URL of the web client for a browser that came here, or empty
-// if there is none. It may contain the request's Host header, so that is taken
-// only if it is safe in a header and a URL.
+// webURL returns the URL of the web client to which a browser is redirected, or ""
+// if there is none. The URL may contain the host of the request's Host header,
+// which is used only if it is safe in a header and a URL.
 func webURL(cfg *Config, request []byte) string {
 	if cfg.WebURL != "" || cfg.WebPort == 0 {
 		return cfg.WebURL
@@ -176,8 +176,8 @@ func webURL(cfg *Config, request []byte) string {
 	return ""
 }
 
-// allowedOrigin reports whether a page from origin may connect to this server,
-// which the browser calls host.
+// allowedOrigin reports whether a page from origin may connect to this server:
+// the origin is in allowed, or its host is that of the request's Host header.
 func allowedOrigin(origin, host string, allowed []string) bool {
 	for _, a := range allowed {
 		if a == "*" || strings.EqualFold(strings.TrimSuffix(a, "/"), origin) {

@@ -19,13 +19,13 @@ import (
 	"chatd/proto"
 )
 
-// patience is how long a test waits for an event. It decides when a test
-// fails, never whether it passes.
+// patience is how long a test waits for an event before it fails. It is much longer
+// than any event takes.
 const patience = 60 * time.Second
 
-// funcs is a Handler made of functions. Nil functions do nothing, except
-// request: without it every request is answered with an ERROR of errno 0 that
-// has its msg, which makes it an echo.
+// funcs is a Handler made of functions. A nil function does nothing, except that a
+// nil request answers each request with an ERROR frame that has its msg as errmsg.
+// Tests call that the echo.
 type funcs struct {
 	open    func(t Turn, c *Conn)
 	request func(t Turn, c *Conn, r *proto.Request) bool
@@ -74,7 +74,7 @@ func sayBody(text string) []byte {
 	return proto.AppendResponse(nil, &proto.Response{Op: proto.ERROR, ErrMsg: text})
 }
 
-// testLog shows the log if the test fails.
+// testLog returns a logger whose output is shown if the test fails.
 func testLog(tb testing.TB) *slog.Logger {
 	var mu sync.Mutex
 	var text strings.Builder
@@ -99,9 +99,9 @@ func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 // testConfig returns settings for a reactor with two loops on loopback.
 func testConfig(tb testing.TB) Config {
 	cfg := DefaultConfig()
-	cfg.LiftLimits() // no test but those of limits is about them
+	cfg.LiftLimits() // tests of limits set them
 	cfg.AbuseAfter = 0
-	cfg.LoginTimeout, cfg.IdleTimeout = time.Hour, time.Hour // no test but those of time-outs is about them
+	cfg.LoginTimeout, cfg.IdleTimeout = time.Hour, time.Hour // tests of timeouts set them
 	cfg.Addr = "127.0.0.1:0"
 	cfg.Loops = 2
 	cfg.Logger = testLog(tb)
@@ -109,7 +109,7 @@ func testConfig(tb testing.TB) Config {
 	return cfg
 }
 
-// serve runs a reactor until the test ends.
+// serve starts a reactor that runs until the test ends.
 func serve(tb testing.TB, h Handler, change ...func(cfg *Config)) *Reactor {
 	tb.Helper()
 	cfg := testConfig(tb)
@@ -132,11 +132,11 @@ func stop(tb testing.TB, r *Reactor) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := r.Stop(ctx); err != nil {
-		tb.Error("stop:", err)
+		tb.Errorf("stop the reactor: %v", err)
 	}
 }
 
-// client is a client: a TCP connection and the frames on it.
+// client is a client that sends and receives frames on a TCP connection.
 type client struct {
 	tb testing.TB
 	net.Conn
@@ -160,7 +160,7 @@ func dial(tb testing.TB, r *Reactor) *client {
 func (c *client) raw(p []byte) {
 	c.tb.Helper()
 	if _, err := c.Write(p); err != nil {
-		c.tb.Fatal("send:", err)
+		c.tb.Fatalf("send: %v", err)
 	}
 }
 
@@ -199,7 +199,7 @@ func (c *client) next() (m message, ok bool) {
 		return m, false
 	}
 	if err != nil {
-		c.tb.Fatal("receive:", err)
+		c.tb.Fatalf("receive: %v", err)
 	}
 	if err := json.Unmarshal(body, &m); err != nil {
 		c.tb.Fatalf("receive %q: %v", body, err)
@@ -207,18 +207,18 @@ func (c *client) next() (m message, ok bool) {
 	return m, true
 }
 
-// want reads the next frame, which must be m.
+// want reads the next frame, which must be m. If m.Text is "*", any text is right.
 func (c *client) want(m message) {
 	c.tb.Helper()
 	got, ok := c.next()
 	if !ok {
-		c.tb.Fatalf("the stream ended; want %+v", m)
+		c.tb.Fatalf("the stream ended, want the frame %+v", m)
 	}
 	if m.Text == "*" {
 		got.Text = "*"
 	}
 	if got != m {
-		c.tb.Fatalf("got %+v, want %+v", got, m)
+		c.tb.Fatalf("next frame: got %+v, want %+v", got, m)
 	}
 }
 
@@ -232,25 +232,26 @@ func (c *client) wantText(text string) {
 func (c *client) wantEnd() {
 	c.tb.Helper()
 	if m, ok := c.next(); ok {
-		c.tb.Fatalf("got %+v, want the end of the stream", m)
+		c.tb.Fatalf("got the frame %+v, want the end of the stream", m)
 	}
 }
 
-// ping is a barrier: everything sent before it has been read.
+// ping sends PING and waits for PONG. Then the server has read everything that was
+// sent before.
 func (c *client) ping() {
 	c.tb.Helper()
 	c.send(`{"msgid":18,"rid":99}`)
 	c.want(message{Op: proto.PONG, RID: 99})
 }
 
-// await waits for a value on ch.
+// await waits for a value on ch. what describes it if the test fails.
 func await[T any](tb testing.TB, ch <-chan T, what string) T {
 	tb.Helper()
 	select {
 	case v := <-ch:
 		return v
 	case <-time.After(patience):
-		tb.Fatal("never came: ", what)
+		tb.Fatalf("waited %s in vain for %s", patience, what)
 		panic("unreachable")
 	}
 }

@@ -6,17 +6,17 @@ import (
 	"chatd/proto"
 )
 
-// Held frames are frames that a connection has received but not handled yet,
-// because Handler.Request returned false. They are handled in order after
-// Conn.Resume. Their bytes are limited per connection (Config.MaxHeld) and for
-// all connections (Config.MaxHeldAll).
+// Held frames were received but not handled yet, because Handler.Request returned
+// false. They are handled in order after Conn.Resume. Their bytes are limited per
+// connection (Config.MaxHeld) and in total (Config.MaxHeldAll).
 
-// minHeldShare is how many bytes each connection may have held, however many
-// connections there are: one frame of the maximum size.
+// minHeldShare is how many bytes of frames any connection may have held, however
+// many connections there are: one frame of the maximum size.
 const minHeldShare = proto.HeaderSize + proto.MaxRequest
 
-// Resume makes the reactor handle the held frames: before this turn ends or,
-// within Request, after that returns. It stops when Request returns false again.
+// Resume makes the reactor handle the held frames before this turn ends. Within
+// Request, it takes effect after Request returns. The reactor stops when Request
+// returns false again.
 func (c *Conn) Resume(t Turn) {
 	if !c.open {
 		return
@@ -44,8 +44,7 @@ func (c *Conn) receiveWhileHolding(t Turn, body []byte) {
 	}
 }
 
-// hold appends a frame to the held ones, or ends the connection if that would
-// exceed a limit.
+// hold holds a frame, or ends the connection if that exceeds a limit.
 func (c *Conn) hold(t Turn, body []byte) {
 	have := 0
 	if c.held != nil {
@@ -65,9 +64,9 @@ func (c *Conn) hold(t Turn, body []byte) {
 	c.held.b = proto.AppendFrame(c.held.b, body)
 }
 
-// mayHold reports whether the connection, which has this many bytes held, may
-// have n more. Its own limit always applies. If all connections together exceed
-// theirs, it may use an equal share of it.
+// mayHold reports whether a connection that has have bytes held may have n more.
+// The limit per connection always applies. If the total limit is exceeded, each
+// connection may have an equal share of it.
 func (c *Conn) mayHold(t Turn, have, n int) (kickReason, bool) {
 	r := c.l.r
 	switch {

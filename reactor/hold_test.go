@@ -9,7 +9,8 @@ import (
 	"chatd/proto"
 )
 
-// holder refuses every frame while on is set, and echoes the others.
+// holder is a handler that returns false from Request while on is true, so that
+// frames are held. Otherwise it is an echo.
 type holder struct {
 	funcs
 	on   atomic.Bool
@@ -29,9 +30,8 @@ func newHolder() *holder {
 	return h
 }
 
-// While frames are held, only PING is answered. After Resume the held frames
-// are handled in the order in which they were sent, then new ones. A bad frame
-// among them keeps its place.
+// While frames are held, only PING is answered. After Resume, the held frames are
+// handled in the order of sending, bad frames included, and then new ones.
 func TestHoldAndResume(t *testing.T) {
 	h := newHolder()
 	r := serve(t, h)
@@ -59,8 +59,8 @@ func TestHoldAndResume(t *testing.T) {
 	}
 }
 
-// A handler that takes one frame at a time, and resumes when a job has
-// answered it, gets all frames in order.
+// A handler that takes one frame at a time, and calls Resume when a job has answered
+// it, gets all frames in order.
 func TestOneAtATime(t *testing.T) {
 	c := dial(t, serve(t, &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
 		if c.Data(t) != nil {
@@ -88,8 +88,8 @@ func TestOneAtATime(t *testing.T) {
 	}
 }
 
-// Resume within Request takes effect after it. A handler that refuses and
-// resumes forever doesn't block the loop.
+// Resume within Request takes effect after Request returns. A handler that always
+// calls Resume and returns false doesn't block the loop.
 func TestResumeWithinRequest(t *testing.T) {
 	var refusals atomic.Int64
 	r := serve(t, &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
@@ -113,14 +113,14 @@ func TestResumeWithinRequest(t *testing.T) {
 	other.ping()
 }
 
-// More held bytes than the limit end the connection with a reason.
+// Holding more than MaxHeld bytes ends the connection with KICK "abuse".
 func TestTooMuchHeld(t *testing.T) {
 	h := newHolder()
 	h.on.Store(true)
 	r := serve(t, h, func(cfg *Config) { cfg.MaxHeld = 10_000 })
 	c := dial(t, r)
 	c.raw([]byte(strings.Repeat(string(frame(chat("held"))), 100)))
-	c.ping() // within the bound it stays
+	c.ping() // still within the limit
 	c.raw([]byte(strings.Repeat(string(frame(chat("held"))), 200)))
 	c.want(message{Op: proto.KICK, Reason: proto.Abuse, Text: "*"})
 	c.wantEnd()
@@ -129,10 +129,10 @@ func TestTooMuchHeld(t *testing.T) {
 	}
 }
 
-// A handler that takes some frames and then refuses, while more arrive: held
-// frames keep their order and their limit.
+// Held frames keep their order if the handler takes only some of them at a time while
+// more arrive.
 func TestHoldPartly(t *testing.T) {
-	allowed := 0 // of the connection's loop
+	allowed := 0 // frames the handler takes; used only on the connection's loop
 	conns := make(chan *Conn, 1)
 	r := serve(t, &funcs{
 		open: func(t Turn, c *Conn) { conns <- c },
@@ -167,13 +167,13 @@ func TestHoldPartly(t *testing.T) {
 	held := make(chan bool, 1)
 	onLoop(t, r, conn.l.idx, func(t Turn) { held <- conn.held != nil })
 	if held := <-held; held != (sent > got) {
-		t.Errorf("sent %d, got %d frames: a buffer is kept: %v, want %v", sent, got, held, sent > got)
+		t.Errorf("after %d of %d frames: the connection has a buffer of held frames: %t, want %t", got, sent, held, sent > got)
 	}
 }
 
-// However many connections have held frames, memory stays bounded. Beyond the
-// limit for all, a connection with more than its share is closed and told to
-// come back. One with less stays.
+// MaxHeldAll limits the held bytes of all connections. Beyond it, a connection with
+// more than an equal share is closed with KICK "slow", so that the client reconnects.
+// A connection with less stays.
 func TestHeldByAll(t *testing.T) {
 	const all = 200_000
 	h := newHolder()
@@ -196,7 +196,7 @@ func TestHeldByAll(t *testing.T) {
 	}
 	few += send(modest, all-int(have+few))
 	modest.ping()
-	few += send(modest, 5_000) // above the bound for all, but not its share
+	few += send(modest, 5_000) // above the total limit, but within its share
 	modest.ping()
 	greedy.raw(one)
 	greedy.want(message{Op: proto.KICK, Reason: proto.Slow, Text: "*"})
@@ -207,13 +207,13 @@ func TestHeldByAll(t *testing.T) {
 	for r.open.Load() > 1 {
 		modest.ping()
 	}
-	// Which of the two was accepted first isn't certain. By now one is closed.
+	// Either of the two may have been accepted first. By now, one is closed.
 	conn := await(t, h.conn, "the first connection")
 	if other := await(t, h.conn, "the second connection"); conn.Ref().closed.Load() {
 		conn = other
 	}
 	if n := r.held.Load(); n != few {
-		t.Errorf("%d bytes are held when the other is gone, want %d", n, few)
+		t.Errorf("%d bytes are held after one connection has closed, want %d", n, few)
 	}
 	h.on.Store(false)
 	onLoop(t, r, 0, func(t Turn) { conn.Resume(t) })
@@ -222,6 +222,6 @@ func TestHeldByAll(t *testing.T) {
 	}
 	modest.ping()
 	if n := r.held.Load(); n != 0 {
-		t.Errorf("%d bytes are held when all frames are handled, want 0", n)
+		t.Errorf("%d bytes are held after all frames were handled, want 0", n)
 	}
 }

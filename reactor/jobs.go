@@ -7,29 +7,29 @@ import (
 	"sync"
 )
 
-// Lane selects the workers that run a job. Each lane has a fixed number of its
-// own, so that many logins at once don't delay everything else.
+// Lane selects the workers that run a job. Each lane has its own, fixed number of
+// workers, so that many simultaneous logins don't delay other jobs.
 type Lane int
 
 const (
-	Quick Lane = iota // I/O: requests to the store
+	Quick Lane = iota // I/O: requests that use the store
 	Slow              // CPU: password hashing
 	laneCount
 )
 
-// maxJobs is how many jobs of one connection may be queued.
+// maxJobs is how many jobs of one connection may wait for another one of it.
 const maxJobs = 16
 
-// task is a job and what follows it. Exactly one of finish, which run returns,
-// and refuse is called, on the connection's loop.
+// task is a job. Exactly one of finish, which run returns, and refuse is called,
+// on the connection's loop.
 type task struct {
 	c      *Conn
 	run    func(t Off) (finish func(t Turn))
 	refuse func(t Turn, err error)
 }
 
-// jobsOnLoop are the jobs of a connection: one is with a worker or in its queue,
-// the others wait here.
+// jobsOnLoop are the jobs of a connection. One is running or in a worker's queue;
+// the others wait in queue.
 type jobsOnLoop struct{ queue []queuedJob }
 
 type queuedJob struct {
@@ -99,7 +99,7 @@ func (w *workers) submit(lane Lane, tk task) error {
 		return ErrStopped
 	}
 	queues := w.queues[lane]
-	// Ids count up on each loop, so this spreads connections evenly.
+	// IDs count up on each loop, so this spreads connections evenly.
 	q := queues[(tk.c.id*uint64(len(w.r.loops))+uint64(tk.c.l.idx))%uint64(len(queues))]
 	select {
 	case q <- tk:
@@ -113,15 +113,15 @@ func (w *workers) submit(lane Lane, tk task) error {
 // Go runs job on a worker of the lane, and then done on c's loop. Jobs of one
 // connection run one at a time, in order. Go doesn't block.
 //
-// If Go returns an error, neither runs: ErrBusy if the worker's queue is full or
-// c has too many jobs queued, ErrStopped if the reactor is stopping. Otherwise
-// done always runs, also if c has closed meanwhile (see Conn.Open), so that it
-// can undo what job did. If job panics, the panic is logged and done gets an
-// error. job's context ends when the reactor stops.
+// If Go returns an error, neither function runs. The error is ErrBusy if the
+// worker's queue is full or c has too many jobs queued, and ErrStopped if the
+// reactor is stopping. Otherwise done always runs, even if c has closed meanwhile
+// (see Conn.Open), so that it can undo what job did. If job panics, the panic is
+// logged and done gets an error. The context of job is canceled when the reactor
+// stops.
 //
-// A job that is queued may never run. done then gets ErrStopped if the reactor
-// has stopped, and ErrBusy if the job waited for another of its connection and
-// the worker's queue was full after that.
+// A queued job may not run: done gets ErrStopped if the reactor has stopped, and
+// ErrBusy if the worker's queue was full when the connection's previous job ended.
 func Go[T any](t Turn, c *Conn, lane Lane, job func(t Off) (T, error), done func(t Turn, v T, err error)) error {
 	return c.submitJob(t, lane, task{
 		c: c,
@@ -136,7 +136,7 @@ func Go[T any](t Turn, c *Conn, lane Lane, job func(t Off) (T, error), done func
 	})
 }
 
-// runJob runs job. A panic becomes its error.
+// runJob runs job, and turns a panic into an error.
 func runJob[T any](r *Reactor, t Off, job func(t Off) (T, error)) (v T, err error) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -14,9 +14,9 @@ import (
 	"chatd/proto"
 )
 
-// Beyond MaxConns a client gets an error and is closed. Existing connections
-// are served, and a free place is used again.
-func TestConnectionCap(t *testing.T) {
+// Beyond MaxConns, a new connection gets an error and is closed. Existing connections
+// aren't affected. When one closes, a new one is accepted.
+func TestMaxConns(t *testing.T) {
 	r := serve(t, &funcs{}, func(cfg *Config) { cfg.MaxConns = 3 })
 	var in []*client
 	for range 3 {
@@ -43,7 +43,7 @@ func TestConnectionCap(t *testing.T) {
 	}
 }
 
-// An address can have ConnsPerAddr connections. Closed ones don't count.
+// An address can have ConnsPerAddr open connections.
 func TestConnsPerAddr(t *testing.T) {
 	closed := make(chan struct{}, 100)
 	r := serve(t, &funcs{closed: func(t Turn, c *Conn) { closed <- struct{}{} }}, func(cfg *Config) { cfg.ConnsPerAddr = 2 })
@@ -58,14 +58,13 @@ func TestConnsPerAddr(t *testing.T) {
 		b.Close()
 		await(t, closed, "Closed")
 		await(t, closed, "Closed")
-		for i := range r.loops { // Closed comes within the turn that counts it out
+		for i := range r.loops { // wait for the end of the turn, which updates the count
 			onLoop(t, r, i, func(Turn) {})
 		}
 	}
 }
 
-// ConnectsPerSecPerAddr limits the connections of one address. Other addresses
-// aren't affected, IPv6 neighbors are, and the memory for it is bounded.
+// ConnectsPerSecPerAddr limits the new connections of one address.
 func TestConnectRate(t *testing.T) {
 	r := serve(t, &funcs{}, func(cfg *Config) { cfg.ConnectsPerSecPerAddr, cfg.Burst = 5, time.Second })
 	refused := 0
@@ -76,15 +75,14 @@ func TestConnectRate(t *testing.T) {
 			refused++
 		}
 	}
-	// Up to ten seconds may pass on a busy machine; then this says nothing.
+	// This holds if the loop took less than ten seconds.
 	if refused == 0 || r.counter(`connections_refused_total{reason="rate"}`) != uint64(refused) {
-		t.Errorf("%d of 50 refused, %d counted; want both equal and above 0", refused, r.counter(`connections_refused_total{reason="rate"}`))
+		t.Errorf("%d of 50 refused, %d counted; want the same number, above 0", refused, r.counter(`connections_refused_total{reason="rate"}`))
 	}
 }
 
-// Closed is called exactly once for each connection that was opened. When Stop
-// returns, nothing runs any more. Calls before Start and after Stop return
-// errors.
+// Stop closes all connections, ends their jobs, and calls Closed exactly once for each
+// connection. Calls before Start and after Stop return errors.
 func TestStop(t *testing.T) {
 	var opened, closed, done atomic.Int64
 	var peer *ConnRef
@@ -118,7 +116,7 @@ func TestStop(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := r.Post(0, func(Turn) {}); !errors.Is(err, ErrStopped) {
-		t.Errorf("Post before Start: %v, want %v", err, ErrStopped)
+		t.Errorf("Post before Start = %v, want %v", err, ErrStopped)
 	}
 	if err := r.Start(); err != nil {
 		t.Fatal(err)
@@ -131,7 +129,7 @@ func TestStop(t *testing.T) {
 		await(t, started, "the job")
 	}
 	var wg sync.WaitGroup
-	for range 3 { // Stop may be called by several
+	for range 3 { // several goroutines may call Stop
 		wg.Go(func() { stop(t, r) })
 	}
 	wg.Wait()
@@ -139,24 +137,24 @@ func TestStop(t *testing.T) {
 		c.wantEnd()
 	}
 	if opened.Load() != 20 || closed.Load() != 20 || done.Load() != 20 {
-		t.Errorf("opened %d, closed %d, done %d; want 20 each", opened.Load(), closed.Load(), done.Load())
+		t.Errorf("opened %d connections, closed %d, canceled %d jobs; want 20 each", opened.Load(), closed.Load(), done.Load())
 	}
 	if err := r.Post(0, func(Turn) {}); !errors.Is(err, ErrStopped) {
-		t.Errorf("Post after Stop: %v, want %v", err, ErrStopped)
+		t.Errorf("Post after Stop = %v, want %v", err, ErrStopped)
 	}
 	if err := peer.Send([]byte("{}")); !errors.Is(err, ErrClosed) {
-		t.Errorf("Send after Stop: %v, want %v", err, ErrClosed)
+		t.Errorf("Send after Stop = %v, want %v", err, ErrClosed)
 	}
 	if _, err := net.Dial("tcp", r.Addr().String()); err == nil {
-		t.Error("connected after Stop, want an error")
+		t.Error("Dial after Stop succeeded, want an error")
 	}
 	if err := r.Start(); err == nil {
-		t.Error("Start after Stop returned nil, want an error")
+		t.Error("Start after Stop = nil, want an error")
 	}
 }
 
-// Stop doesn't wait for a long queue of jobs. The done function of each job
-// that hasn't begun gets ErrStopped, once.
+// Stop doesn't run queued jobs. The done function of each job that hasn't begun is
+// called once, with ErrStopped.
 func TestStopWithFullLanes(t *testing.T) {
 	const clients = 50
 	var ran, refused atomic.Int64
@@ -194,11 +192,11 @@ func TestStopWithFullLanes(t *testing.T) {
 	await(t, begun, "the first job")
 	stop(t, r)
 	if ran.Load() != 1 || refused.Load() != clients-1 {
-		t.Errorf("%d jobs ran, %d were refused; want 1 and %d", ran.Load(), refused.Load(), clients-1)
+		t.Errorf("%d jobs ran, %d got ErrStopped; want 1 and %d", ran.Load(), refused.Load(), clients-1)
 	}
 }
 
-// Stop returns when its context is done. Whatever was blocked ends later.
+// Stop returns when its context is done, even if a loop is blocked.
 func TestStopInTime(t *testing.T) {
 	r := serve(t, &funcs{})
 	release, stuck := make(chan struct{}), make(chan struct{})
@@ -209,13 +207,13 @@ func TestStopInTime(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if err := r.Stop(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("Stop returned %v, want %v", err, context.Canceled)
+		t.Errorf("Stop = %v, want %v", err, context.Canceled)
 	}
 	close(release)
 }
 
-// A reactor that was never started can be stopped. One that can't listen says
-// why.
+// New's error names the address on which it can't listen, or the invalid setting. A
+// reactor that was never started can be stopped.
 func TestNewFails(t *testing.T) {
 	r, err := New(testConfig(t), &funcs{})
 	if err != nil {
@@ -224,7 +222,7 @@ func TestNewFails(t *testing.T) {
 	cfg := testConfig(t)
 	cfg.Addr = r.Addr().String()
 	if _, err := New(cfg, &funcs{}); err == nil || !strings.Contains(err.Error(), cfg.Addr) {
-		t.Errorf("listening on %s twice: %v, want an error with the address", cfg.Addr, err)
+		t.Errorf("second New on %s: error %v, want one with the address", cfg.Addr, err)
 	}
 	stop(t, r)
 	for field, change := range map[string]func(cfg *Config){
@@ -240,14 +238,14 @@ func TestNewFails(t *testing.T) {
 		cfg := testConfig(t)
 		change(&cfg)
 		if _, err := New(cfg, &funcs{}); err == nil || !strings.Contains(err.Error(), field) {
-			t.Errorf("a bad %s: %v, want an error that names it", field, err)
+			t.Errorf("New with an invalid %s: error %v, want one that names it", field, err)
 		}
 	}
 }
 
-// Drain answers what was accepted and takes nothing new. Each client gets a
-// KICK with its own number, busy or not, over TCP or WebSocket or before its
-// first byte.
+// Drain finishes jobs that were accepted, and takes no new requests. Each client gets
+// a KICK with its own number: busy or idle, over TCP or WebSocket, or before its first
+// byte.
 func TestDrain(t *testing.T) {
 	release := make(chan struct{})
 	working := make(chan struct{}, 10)
@@ -296,7 +294,7 @@ func TestDrain(t *testing.T) {
 		t.Helper()
 		m, ok := c.next()
 		if !ok || m.Op != proto.KICK || m.Reason != proto.Draining {
-			t.Fatalf("got %+v %v, want a KICK", m, ok)
+			t.Fatalf("got %+v (end of stream: %t), want KICK %q", m, !ok, proto.Draining)
 		}
 		numbers[m.Retry] = true
 		c.wantEnd()
@@ -306,18 +304,18 @@ func TestDrain(t *testing.T) {
 	kicked(silent)
 	op, p, _ := web.frameWS()
 	if !strings.Contains(string(p), `"draining"`) {
-		t.Errorf("the WebSocket client got %v %q, want a KICK for draining", op, p)
+		t.Errorf("the WebSocket client got opcode %v, %q; want KICK %q", op, p, proto.Draining)
 	}
 	web.wantClose(1000)
 	web.Close()
 	if _, err := net.Dial("tcp", r.Addr().String()); err == nil {
-		t.Error("connected while draining, want an error")
+		t.Error("Dial while draining succeeded, want an error")
 	}
 	busy.send("%s", chat("too late"))
 	busy.ping()
 	select {
 	case err := <-drained:
-		t.Fatalf("Drain returned before the job was done: %v", err)
+		t.Fatalf("Drain returned (error %v) before the job was done, want it to wait", err)
 	default:
 	}
 	close(release)
@@ -327,12 +325,11 @@ func TestDrain(t *testing.T) {
 		t.Error(err)
 	}
 	if len(numbers) != 3 {
-		t.Errorf("KICK numbers %v, want 3", numbers)
+		t.Errorf("numbers in the KICKs = %v, want 3 different ones", numbers)
 	}
 }
 
-// When Drain's context is done, the remaining clients get their KICK all the
-// same.
+// When Drain's context is done, the remaining clients still get the last frame.
 func TestDrainInTime(t *testing.T) {
 	r := serve(t, &funcs{})
 	c := dial(t, r)
@@ -355,11 +352,11 @@ func TestDrainInTime(t *testing.T) {
 	c.wantEnd()
 	c.Close()
 	if err := await(t, drained, "the end of Drain"); !errors.Is(err, context.Canceled) {
-		t.Error(err)
+		t.Errorf("Drain = %v, want %v", err, context.Canceled)
 	}
 }
 
-// Each runs for every connection, on its own loop.
+// Each calls a function for every connection, on the connection's loop.
 func TestEach(t *testing.T) {
 	r := serve(t, &funcs{})
 	var all []*client
@@ -379,7 +376,7 @@ func TestEach(t *testing.T) {
 	}
 }
 
-// Connections are spread over the loops evenly.
+// Connections are spread evenly over the loops.
 func TestLeastConnections(t *testing.T) {
 	var per [4]atomic.Int64
 	r := serve(t, &funcs{open: func(t Turn, c *Conn) { per[t.Loop()].Add(1) }}, func(cfg *Config) { cfg.Loops = 4 })
@@ -393,7 +390,7 @@ func TestLeastConnections(t *testing.T) {
 	}
 }
 
-// Timers run on their loop, not early. Stopped timers don't run.
+// A timer runs on the loop that started it, and not early. A stopped timer doesn't run.
 func TestAfter(t *testing.T) {
 	r := serve(t, &funcs{})
 	ran := make(chan string, 10)
@@ -408,16 +405,16 @@ func TestAfter(t *testing.T) {
 		t.After(0, func(t Turn) { stop(t); stop(t) })
 	})
 	if got := await(t, ran, "the timer"); got != "loop 1" {
-		t.Errorf("timer %q ran, want that of loop 1", got)
+		t.Errorf("timer %q ran, want \"loop 1\"", got)
 	}
 	if d := <-early; d < 300*time.Millisecond {
-		t.Errorf("a timer of 300ms ran after %v", d)
+		t.Errorf("a timer of 300ms ran after %v, want at least 300ms", d)
 	}
 }
 
-// Stop works in the middle of traffic: connections that come and go, frames,
-// sends from other goroutines, jobs and timers. Nothing runs after it, and
-// Closed was called once for each connection.
+// Stop works under load: with connections that open and close, frames, sends from
+// other goroutines, jobs and timers. Afterwards nothing runs, and Closed was called
+// once for each connection.
 func TestStopUnderLoad(t *testing.T) {
 	var opened, closed atomic.Int64
 	var peers sync.Map
@@ -428,7 +425,7 @@ func TestStopUnderLoad(t *testing.T) {
 		},
 		request: func(t Turn, c *Conn, r *proto.Request) bool {
 			t.After(time.Millisecond, func(t Turn) { say(t, c, "timer") })
-			// An error is fine here: the lanes end as well.
+			// An error is fine: the lanes stop, too.
 			_ = Go(t, c, Quick, func(t Off) (int, error) { return 0, nil }, func(t Turn, _ int, err error) { say(t, c, "done") })
 			c.WhenDrained(t, 0, func(t Turn) { say(t, c, "below") })
 			return true
@@ -446,9 +443,9 @@ func TestStopUnderLoad(t *testing.T) {
 			for !quit.Load() {
 				nc, err := net.Dial("tcp", r.Addr().String())
 				if err != nil {
-					return // it has stopped
+					return // the reactor has stopped
 				}
-				// Whatever goes wrong from here on is the other end's doing.
+				// Ignore errors: the reactor may stop at any time.
 				_, _ = nc.Write(frame(chat("load")))
 				if _, err := nc.Read(make([]byte, 100)); err == nil {
 					select {
@@ -464,11 +461,11 @@ func TestStopUnderLoad(t *testing.T) {
 		wg.Go(func() {
 			for !quit.Load() {
 				peers.Range(func(p, _ any) bool {
-					_ = p.(*ConnRef).Send(sayBody("outside")) // may be closed
+					_ = p.(*ConnRef).Send(sayBody("outside")) // the connection may be closed
 					return true
 				})
 				r.Each(func(t Turn, c *Conn) { say(t, c, "each") })
-				time.Sleep(time.Millisecond) // sends at this rate
+				time.Sleep(time.Millisecond) // the rate of sending
 			}
 		})
 	}
@@ -479,11 +476,11 @@ func TestStopUnderLoad(t *testing.T) {
 	quit.Store(true)
 	wg.Wait()
 	if opened.Load() != closed.Load() || r.open.Load() != 0 {
-		t.Errorf("opened %d, closed %d, %d count as open; want as many closed, and none open", opened.Load(), closed.Load(), r.open.Load())
+		t.Errorf("opened %d connections, closed %d, %d counted as open; want all closed and 0 open", opened.Load(), closed.Load(), r.open.Load())
 	}
 }
 
-// It listens on IPv6, where addresses may have zones.
+// The reactor can listen on IPv6.
 func TestIPv6(t *testing.T) {
 	if ln, err := net.Listen("tcp", "[::1]:0"); err != nil {
 		t.Skip("no IPv6 here: ", err)

@@ -14,27 +14,27 @@ import (
 	"chatd/proto"
 )
 
-// loop is an event loop. Each has a gnet client of its own, so that the reactor
-// decides which loop a connection goes to. (gnet's server accepts by itself,
-// and stops when accept fails.)
+// loop is an event loop. Each has its own gnet client, so that the reactor decides
+// to which loop a connection goes. (gnet's server accepts connections itself, and
+// stops when accept fails.)
 type loop struct {
 	gnet.BuiltinEventEngine
 
 	r       *Reactor
 	idx     int
-	turnEnd func(t Turn) // Handler.TurnEnd; a method value, made once to save an allocation per turn
+	turnEnd func(t Turn) // Handler.TurnEnd, kept here to save an allocation per turn
 	client  *gnet.Client
 	el      gnet.EventLoop
 	// wakeConn is our end of a socket pair. The loop polls the other end like a
-	// connection: a byte wakes it, in its turn among the sockets. A task given
-	// to gnet instead would run before all I/O, again and again.
+	// connection, so a byte wakes it. gnet's own tasks aren't used because they
+	// all run before any I/O: a busy mailbox would starve the sockets.
 	wakeConn net.Conn
 
 	// Any goroutine may use these.
 	mailbox     mailbox
 	conns       atomic.Int32  // connections assigned to the loop
-	lastID      atomic.Uint64 // the last connection's id
-	tickDue     atomic.Bool   // the ticker asks for onTick
+	lastID      atomic.Uint64 // the last connection's ID
+	tickDue     atomic.Bool   // the ticker wants onTick to run
 	unsentBytes atomic.Int64  // unsent.bytes at the end of the last turn
 
 	stateOnLoop
@@ -44,8 +44,8 @@ type loop struct {
 type stateOnLoop struct {
 	now        time.Time // when the turn began
 	inTurn     bool
-	handlerRan bool // since its last TurnEnd
-	selfWoken  bool // the loop woke itself to go on after a round of I/O
+	handlerRan bool // the handler was called since its last TurnEnd
+	selfWoken  bool // the loop has woken itself to continue after a round of I/O
 	fastTicks  bool // the loop has asked the ticker for fast ticks
 	counts     countsOnLoop
 	unsent     unsentOnLoop
@@ -60,11 +60,11 @@ type stateOnLoop struct {
 	waiters    []*Conn // wait for output to drain; checked on every fast tick
 
 	inbox     []*batch // taken from the mailbox
-	inboxNext int      // index of the batch at hand
-	outbox    []*batch // by loop index: what this turn has for that loop
+	inboxNext int      // index of the current batch
+	outbox    []*batch // by loop index: the batch of this turn for that loop
 	outboxTo  []*loop  // loops that have a batch in outbox
 
-	// Scratch space that would be allocated for each frame otherwise.
+	// Scratch space, to save allocations per frame.
 	scratch  []byte
 	wsReader bytes.Reader
 	wsBuf    [ws.MaxHeaderSize]byte
@@ -83,11 +83,11 @@ func newLoop(r *Reactor, idx int) *loop {
 func (l *loop) start() error {
 	client, err := gnet.NewClient(l, gnet.WithLogger(gnetLog{l.r.log}), gnet.WithNumEventLoop(1))
 	if err != nil {
-		return fmt.Errorf("reactor: make loop %d: %w", l.idx, err)
+		return fmt.Errorf("reactor: create loop %d: %w", l.idx, err)
 	}
 	ours, theirs, err := socketPair()
 	if err != nil {
-		return fmt.Errorf("reactor: make the wake-up socket of loop %d: %w", l.idx, err)
+		return fmt.Errorf("reactor: create the wake-up socket of loop %d: %w", l.idx, err)
 	}
 	if err := client.Start(); err != nil {
 		return errors.Join(fmt.Errorf("reactor: start loop %d: %w", l.idx, err), ours.Close(), theirs.Close())
@@ -101,8 +101,8 @@ func (l *loop) start() error {
 	return nil
 }
 
-// stop ends the loop's goroutine and waits for it. Its connections must be
-// closed already. What is left in its mailbox never runs.
+// stop ends the loop's goroutine and waits for it. Its connections must be closed
+// already. Functions that are left in its mailbox never run.
 func (l *loop) stop() error {
 	if l.client == nil {
 		return nil
@@ -125,7 +125,7 @@ func (l *loop) OnOpen(gc gnet.Conn) ([]byte, gnet.Action) {
 }
 
 // OnTraffic is called by gnet when it has read a socket. It takes all bytes, so
-// that gnet keeps none: the size of a partial frame is for us to limit.
+// that the reactor, and not gnet, keeps incomplete frames and limits their size.
 func (l *loop) OnTraffic(gc gnet.Conn) gnet.Action {
 	data, err := gc.Next(-1)
 	if err != nil {
@@ -151,9 +151,9 @@ func (l *loop) OnTraffic(gc gnet.Conn) gnet.Action {
 	return action
 }
 
-// OnClose is called by gnet when a connection has ended: closed by the client
-// or by us, or within a Write that failed. After it the file descriptor may
-// belong to another connection.
+// OnClose is called by gnet when a connection has ended: closed by the client or
+// by the reactor, or within a Write that failed. Afterwards, the file descriptor
+// may belong to another connection.
 func (l *loop) OnClose(gc gnet.Conn, err error) gnet.Action {
 	t := Turn{l}
 	c, ok := gc.Context().(*Conn)

@@ -6,36 +6,36 @@ import (
 )
 
 const (
-	// How much of its mailbox a loop handles in one turn, so that it gets to
-	// its sockets however much arrives.
+	// How much of its mailbox a loop handles in one turn, so that a busy mailbox
+	// doesn't starve the sockets.
 	maxTurnItems = 1024
 	maxTurnBytes = 256 << 10
-	// A batch that several goroutines fill is full at these.
+	// The size of a batch that several goroutines share.
 	maxSharedItems = 1024
 	maxSharedBytes = 256 << 10
 	// Larger arenas aren't pooled.
 	maxPooledArena = 1 << 20
 )
 
-// item is one thing for a loop to do. Either it writes the next n bytes of the
-// batch's arena to c, or it runs fn, which holds n bytes. With n < 0 the bytes
-// were dropped and c has to be kicked.
+// item is an entry of a batch: write the next n bytes of the arena to c, or run fn,
+// which holds n bytes of memory. If n < 0, the bytes were dropped, and c must be
+// kicked.
 type item struct {
 	c  *Conn
 	fn func(t Turn)
 	n  int
 }
 
-// batch is what one sender has collected for one loop: items in order, and the
-// bytes of all of them in one arena.
+// batch is a list of items for a loop, in order, with the bytes of all of them in
+// one arena.
 type batch struct {
 	items  []item
 	arena  []byte
 	shared bool // any goroutine may append, under the mailbox's lock
 	posted int  // bytes that its functions hold
-	size   int  // bytes the mailbox counts for it: the arena and posted
+	size   int  // bytes that the mailbox counts for it: the arena and posted
 
-	next, off int // how far the receiving loop is in items and arena
+	next, off int // the receiving loop's position in items and arena
 }
 
 func (b *batch) send(c *Conn, body []byte) {
@@ -48,7 +48,7 @@ func (b *batch) post(fn func(t Turn), n int) {
 	b.items = append(b.items, item{fn: fn, n: n})
 }
 
-// dropBytes drops the frames of a batch. Its functions stay.
+// dropBytes drops the frames of a batch, but not its functions.
 func (b *batch) dropBytes() {
 	b.arena = b.arena[:0]
 	for i := range b.items {
@@ -72,24 +72,23 @@ func (p *batches) put(b *batch) {
 	if cap(b.arena) > maxPooledArena || cap(b.items) > 16*maxTurnItems {
 		return
 	}
-	clear(b.items) // they refer to connections
+	clear(b.items) // don't keep connections alive
 	*b = batch{items: b.items[:0], arena: b.arena[:0]}
 	p.pool.Put(b)
 }
 
-// mailbox is the queue of batches that other goroutines have for a loop. It is
-// safe for concurrent use. It is armed from its first batch until the loop
-// finds it empty. Whoever arms it wakes the loop, so the loop is woken once.
+// mailbox is the queue of batches from other goroutines to a loop. It is safe for
+// concurrent use.
 type mailbox struct {
-	bytes atomic.Int64 // in the queue, and in batches the loop hasn't finished
+	bytes atomic.Int64 // in the queue, and in batches that the loop hasn't finished
 
 	mu    sync.Mutex
 	queue []*batch
-	armed bool
+	armed bool // the loop has been woken and hasn't found the queue empty since
 	open  bool
 }
 
-// put appends b, which then belongs to the mailbox. If wake is true, the caller
+// put appends b, which the caller must no longer use. If wake is true, the caller
 // must wake the loop.
 func (m *mailbox) put(b *batch) (wake bool, err error) {
 	b.size = len(b.arena) + b.posted
@@ -105,8 +104,8 @@ func (m *mailbox) put(b *batch) (wake bool, err error) {
 	return wake, nil
 }
 
-// add appends one item to the last batch, if that is shared and not full, or to
-// a new one. If wake is true, the caller must wake the loop.
+// add appends an item to the last batch if that is shared and not full, or to a new
+// batch. If wake is true, the caller must wake the loop.
 func (m *mailbox) add(it item, body []byte, pool *batches) (wake bool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -136,8 +135,8 @@ func (m *mailbox) add(it item, body []byte, pool *batches) (wake bool, err error
 	return wake, nil
 }
 
-// take returns all batches; none means that the mailbox is no longer armed.
-// spare is an empty list that the mailbox goes on with.
+// take returns all batches, and leaves an empty queue that uses the memory of
+// spare. If it returns none, the mailbox is no longer armed.
 func (m *mailbox) take(spare []*batch) []*batch {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -155,7 +154,7 @@ func (m *mailbox) setOpen(open bool) {
 	m.open = open
 }
 
-// outboxFor returns the batch of this turn for another loop.
+// outboxFor returns this turn's batch for a loop.
 func (l *loop) outboxFor(t Turn, to *loop) *batch {
 	b := l.outbox[to.idx]
 	if b == nil {
@@ -184,12 +183,12 @@ func (l *loop) sendOutbox(t Turn) {
 	l.outboxTo = l.outboxTo[:0]
 }
 
-// mailboxFull reports whether n more bytes exceed Config.MaxMailbox, and counts
-// that.
+// mailboxFull reports whether n more bytes would exceed Config.MaxMailbox, and
+// counts that.
 func (l *loop) mailboxFull(n int) bool { return l.mailboxBeyond(n, l.r.cfg.MaxMailbox) }
 
-// mailboxHalfFull is mailboxFull for droppable work: half of the room is
-// reserved for frames, which would cost connections.
+// mailboxHalfFull is mailboxFull for droppable work. Half of the mailbox is
+// reserved for frames: dropping one ends a connection.
 func (l *loop) mailboxHalfFull(n int) bool { return l.mailboxBeyond(n, l.r.cfg.MaxMailbox/2) }
 
 func (l *loop) mailboxBeyond(n, limit int) bool {
@@ -230,7 +229,7 @@ func (l *loop) enqueue(it item, body []byte) error {
 	return err
 }
 
-// readMailbox handles what is in the mailbox, up to the limits for one turn.
+// readMailbox handles the items in the mailbox, up to the limits for one turn.
 func (l *loop) readMailbox(t Turn) {
 	items, bytes := maxTurnItems, maxTurnBytes
 	for {

@@ -16,8 +16,8 @@ import (
 	"chatd/proto"
 )
 
-// Posts and Sends of one goroutine for a loop keep their order, from off the
-// loops and from a turn of another loop.
+// Posts and Sends to a loop take effect in order: those of one goroutine, of turns of
+// another loop, and of a turn of the loop itself.
 func TestOrder(t *testing.T) {
 	const n = 5000
 	conns := make(chan *Conn, 16)
@@ -80,11 +80,10 @@ func TestOrder(t *testing.T) {
 	})
 }
 
-// TurnEnd is called once for a read with many requests, after all of them. Its
-// output is written together with theirs.
+// TurnEnd is called once for a read with many requests.
 func TestTurnEnd(t *testing.T) {
 	type state struct{ requests, ends int }
-	var s state // of the one loop
+	var s state // used only on the loop
 	r := serve(t, &funcs{
 		request: func(t Turn, c *Conn, r *proto.Request) bool {
 			s.requests++
@@ -98,18 +97,18 @@ func TestTurnEnd(t *testing.T) {
 		},
 	}, func(cfg *Config) { cfg.Loops = 1 })
 	c := dial(t, r)
-	c.raw([]byte(strings.Repeat(string(frame(chat("x"))), 100))) // one segment's worth on loopback
+	c.raw([]byte(strings.Repeat(string(frame(chat("x"))), 100))) // fits into one segment on loopback
 	c.ping()
 	got := make(chan state, 1)
 	if err := r.Post(0, func(t Turn) { got <- s }); err != nil {
 		t.Fatal(err)
 	}
 	if s := await(t, got, "the count"); s.requests != 100 || s.ends < 1 || s.ends > 5 {
-		t.Errorf("%d requests, %d TurnEnds; want 100, and 1 to 5", s.requests, s.ends)
+		t.Errorf("%d requests, %d calls of TurnEnd; want 100, and 1 to 5", s.requests, s.ends)
 	}
 }
 
-// A mailbox that never empties doesn't keep its loop from sockets.
+// A mailbox that is never empty doesn't starve the loop's sockets.
 func TestMailboxLeavesRoomForIO(t *testing.T) {
 	r := serve(t, &funcs{}, func(cfg *Config) { cfg.Loops = 1 })
 	var quit atomic.Bool
@@ -130,7 +129,7 @@ func TestMailboxLeavesRoomForIO(t *testing.T) {
 			if r.Post(0, func(t Turn) {}) != nil {
 				return
 			}
-			time.Sleep(10 * time.Microsecond) // keeps the flood below what fills the memory
+			time.Sleep(10 * time.Microsecond) // so that the flood doesn't fill the memory
 		}
 	})
 	c := dial(t, r)
@@ -139,9 +138,10 @@ func TestMailboxLeavesRoomForIO(t *testing.T) {
 	}
 }
 
-// However much is in a mailbox, sockets are read before it is empty.
-func TestMailboxInSlices(t *testing.T) {
-	read := false // the loop's
+// With many items in its mailbox, a loop reads its sockets before it has handled all
+// of them.
+func TestSocketsBeforeEndOfMailbox(t *testing.T) {
+	read := false // used only on the loop
 	r := serve(t, &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
 		read = true
 		return true
@@ -152,8 +152,8 @@ func TestMailboxInSlices(t *testing.T) {
 	if err := r.Post(0, func(t Turn) { close(blocked); <-block }); err != nil {
 		t.Fatal(err)
 	}
-	await(t, blocked, "the loop to stand still")
-	c.send("%s", chat("between")) // on loopback it is there when Write returns
+	await(t, blocked, "the loop to block")
+	c.send("%s", chat("between")) // on loopback, it arrives before Write returns
 	for range 4 * maxTurnItems {
 		if err := r.Post(0, func(Turn) {}); err != nil {
 			t.Fatal(err)
@@ -165,12 +165,12 @@ func TestMailboxInSlices(t *testing.T) {
 	}
 	close(block)
 	if !await(t, before, "the end of the mailbox") {
-		t.Error("the mailbox was emptied before the socket was read")
+		t.Error("the loop handled all of the mailbox before it read the socket, want the socket earlier")
 	}
 }
 
-// A full mailbox doesn't grow. A connection whose frame was dropped is closed,
-// rather than left with a gap.
+// A full mailbox doesn't grow. A connection whose frame was dropped is closed, so that
+// its client doesn't miss a frame unnoticed.
 func TestMailboxFull(t *testing.T) {
 	conns := make(chan *Conn, 16)
 	r := serve(t, &funcs{open: func(t Turn, c *Conn) { conns <- c }}, func(cfg *Config) {
@@ -183,7 +183,7 @@ func TestMailboxFull(t *testing.T) {
 	if err := r.Post(0, func(t Turn) { close(blocked); <-block }); err != nil {
 		t.Fatal(err)
 	}
-	await(t, blocked, "the loop to stand still")
+	await(t, blocked, "the loop to block")
 	body := sayBody(strings.Repeat("x", 300))
 	for range 100 {
 		if err := conn.Ref().Send(body); err != nil {
@@ -191,14 +191,14 @@ func TestMailboxFull(t *testing.T) {
 		}
 	}
 	if n := conn.l.mailbox.bytes.Load(); n > 1000 {
-		t.Errorf("%d bytes wait, want at most 1000", n)
+		t.Errorf("%d bytes in the mailbox, want at most 1000", n)
 	}
 	close(block)
 	got := 0
 	for {
 		m, ok := c.next()
 		if !ok {
-			t.Fatal("the stream ended without a KICK")
+			t.Fatalf("the stream ended after %d frames, want a KICK", got)
 		}
 		if m.Op == proto.KICK {
 			break
@@ -211,22 +211,23 @@ func TestMailboxFull(t *testing.T) {
 	}
 	bystander.ping()
 	if n := conn.l.mailbox.bytes.Load(); n != 0 {
-		t.Errorf("%d bytes are counted in an empty mailbox, want 0", n)
+		t.Errorf("empty mailbox: %d bytes are counted, want 0", n)
 	}
 }
 
-// nonce identifies a connection of the storm. Each frame for it carries it.
-type nonce struct {
+// churnFrame is the body of a frame in TestConnectionChurn: the connection that it is
+// for, its sender, and its number among the sender's frames.
+type churnFrame struct {
 	To   uint64 `json:"to"`
 	From int    `json:"from"`
 	N    int    `json:"n"`
 }
 
-// Connections come and go quickly while several goroutines send to them. No
-// frame reaches another connection, and each sender's frames arrive in order.
-// gnet itself writes to the file descriptor of a closed connection, which may
-// belong to another user by then.
-func TestComingAndGoing(t *testing.T) {
+// Connections open and close quickly while several goroutines send to them. No frame
+// reaches a wrong connection, and each sender's frames arrive in order. (gnet alone
+// writes to the file descriptor of a closed connection, which may belong to another
+// user by then.)
+func TestConnectionChurn(t *testing.T) {
 	const senders, clients, lives = 4, 8, 60
 	var (
 		mu    sync.Mutex
@@ -245,7 +246,7 @@ func TestComingAndGoing(t *testing.T) {
 			return true
 		},
 		closed: func(t Turn, c *Conn) {
-			// The peer stays in the table for a while: that is the point.
+			// Some closed connections stay in peers, so that others send to them.
 			if id, ok := c.Data(t).(uint64); ok && id%2 == 0 {
 				mu.Lock()
 				delete(peers, id-1)
@@ -265,7 +266,7 @@ func TestComingAndGoing(t *testing.T) {
 				}
 				mu.Unlock()
 				for id, p := range batch {
-					body, err := json.Marshal(nonce{id, s, n})
+					body, err := json.Marshal(churnFrame{id, s, n})
 					if err != nil {
 						panic(err)
 					}
@@ -277,14 +278,14 @@ func TestComingAndGoing(t *testing.T) {
 						return
 					}
 				}
-				time.Sleep(time.Millisecond) // sends at this rate, so that other goroutines run
+				time.Sleep(time.Millisecond) // lets other goroutines run
 			}
 		})
 	}
 	for range clients {
 		wg.Go(func() {
 			for life := range lives {
-				if err := stormClient(r, life); err != nil {
+				if err := churnClient(r, life); err != nil {
 					t.Error(err)
 					return
 				}
@@ -296,16 +297,16 @@ func TestComingAndGoing(t *testing.T) {
 	sending.Wait()
 }
 
-// stormClient is one short-lived client: it asks for its nonce and reads some
-// frames.
-func stormClient(r *Reactor, life int) error {
+// churnClient is a short-lived client of TestConnectionChurn. It asks for its number,
+// and checks the next few frames.
+func churnClient(r *Reactor, life int) error {
 	nc, err := net.Dial("tcp", r.Addr().String())
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
 	if life%3 == 0 {
-		if err := nc.(*net.TCPConn).SetLinger(0); err != nil { // ends with a RST
+		if err := nc.(*net.TCPConn).SetLinger(0); err != nil { // close with a RST
 			return err
 		}
 	}
@@ -325,75 +326,75 @@ func stormClient(r *Reactor, life int) error {
 		}
 		var m struct {
 			message
-			nonce
+			churnFrame
 		}
 		if err := json.Unmarshal(body, &m); err != nil {
-			return fmt.Errorf("%q: %w", body, err)
+			return fmt.Errorf("decode %q: %w", body, err)
 		}
 		if m.Op == proto.ERROR {
 			me = m.message.Text
 			continue
 		}
 		if fmt.Sprint(m.To) != me {
-			return fmt.Errorf("connection %s got a frame for %d", me, m.To)
+			return fmt.Errorf("connection %s got a frame for connection %d, want only its own", me, m.To)
 		}
 		if at, ok := seen[m.From]; ok && m.N <= at && m.From%2 == 0 {
-			return fmt.Errorf("sender %d: got frame %d after %d, want ascending order", m.From, m.N, at)
+			return fmt.Errorf("got frame %d of sender %d after frame %d, want ascending order", m.N, m.From, at)
 		}
 		seen[m.From] = m.N
 	}
 	return nil
 }
 
-// Posted work counts as bytes in the mailbox, and is refused beyond half of
-// the limit: from off the loops and from another loop. What was accepted runs,
-// and frees its bytes.
+// The bytes of droppable work count in the mailbox. Beyond half of the limit, it is
+// refused, from goroutines off the loops and from turns. Accepted work runs, and frees
+// its bytes.
 func TestPostDroppable(t *testing.T) {
-	const bound, room, size = 1000, 500, 100 // half is kept for connections
+	const bound, room, size = 1000, 500, 100 // half of the mailbox is reserved for frames
 	r := serve(t, &funcs{}, func(cfg *Config) { cfg.MaxMailbox, cfg.Loops = bound, 2 })
 	gate, standing, ran := make(chan struct{}), make(chan struct{}), make(chan struct{}, 100)
 	if err := r.Post(1, func(Turn) { close(standing); <-gate }); err != nil {
 		t.Fatal(err)
 	}
-	await(t, standing, "the loop to stand still")
+	await(t, standing, "the loop to block")
 	taken := 0
 	done := func(Turn) { ran <- struct{}{} }
 	for r.PostDroppable(1, size, done) == nil {
 		taken++
 	}
 	if taken != room/size {
-		t.Errorf("%d functions were accepted, want %d", taken, room/size)
+		t.Errorf("PostDroppable accepted %d functions, want %d", taken, room/size)
 	}
 	if err := r.PostDroppable(1, size, done); err != ErrBusy {
-		t.Errorf("PostDroppable with a full mailbox: %v, want %v", err, ErrBusy)
+		t.Errorf("PostDroppable with a full mailbox = %v, want %v", err, ErrBusy)
 	}
 	onLoop(t, r, 0, func(turn Turn) {
 		if err := turn.PostDroppable(1, size, done); err != ErrBusy {
-			t.Errorf("Turn.PostDroppable with a full mailbox: %v, want %v", err, ErrBusy)
+			t.Errorf("Turn.PostDroppable with a full mailbox = %v, want %v", err, ErrBusy)
 		}
 	})
 	if n := r.counter("mailbox_full_total"); n != 3 {
 		t.Errorf("counted a full mailbox %d times, want 3", n)
 	}
 	if n := r.loops[1].mailbox.bytes.Load(); n != room {
-		t.Errorf("%d bytes are in the mailbox, want %d", n, room)
+		t.Errorf("%d bytes in the mailbox, want %d", n, room)
 	}
 	close(gate)
 	for range taken {
-		await(t, ran, "what was taken")
+		await(t, ran, "an accepted function")
 	}
 	onLoop(t, r, 1, func(Turn) {})
 	onLoop(t, r, 0, func(turn Turn) {
-		for range room / size { // of one turn as well
+		for range room / size { // the functions of one turn count together
 			if err := turn.PostDroppable(1, size, done); err != nil {
-				t.Errorf("Turn.PostDroppable with room: %v, want no error", err)
+				t.Errorf("Turn.PostDroppable within the limit = %v, want nil", err)
 			}
 		}
 		if err := turn.PostDroppable(1, size, done); err != ErrBusy {
-			t.Errorf("Turn.PostDroppable beyond the limit: %v, want %v", err, ErrBusy)
+			t.Errorf("Turn.PostDroppable beyond the limit = %v, want %v", err, ErrBusy)
 		}
 	})
 	for range room / size {
-		await(t, ran, "what was taken")
+		await(t, ran, "an accepted function")
 	}
 }

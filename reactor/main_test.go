@@ -7,8 +7,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestMain checks that nothing the tests started is left running. gnet starts
-// its worker pool when its package is loaded.
+// TestMain checks that the tests leave no goroutines running. It ignores gnet's worker
+// pool, which starts when the package is loaded.
 func TestMain(m *testing.M) {
 	if os.Getenv(serverEnv) != "" {
 		serveForTest()

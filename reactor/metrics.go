@@ -2,7 +2,7 @@ package reactor
 
 import "github.com/VictoriaMetrics/metrics"
 
-// counters are the counters of the reactor. All names begin with chatd_reactor_.
+// counters are the reactor's counters. Their names begin with chatd_reactor_.
 type counters struct {
 	accepted, closed                                     *metrics.Counter
 	refusedFull, refusedAddr, refusedRate, refusedFailed *metrics.Counter
@@ -51,7 +51,7 @@ func newCounters(set *metrics.Set) *counters {
 	return c
 }
 
-// gauges registers the gauges, which are computed when they are read.
+// gauges registers the gauges. They are computed when they are read.
 func (r *Reactor) gauges(set *metrics.Set) {
 	set.GetOrCreateGauge("chatd_reactor_connections", func() float64 { return float64(r.open.Load()) })
 	set.GetOrCreateGauge("chatd_reactor_held_bytes", func() float64 { return float64(r.held.Load()) })
@@ -77,9 +77,9 @@ func (r *Reactor) gauges(set *metrics.Set) {
 	}
 }
 
-// countsOnLoop is what a loop counts within a turn. It is added to the shared
-// counters once, at the end of the turn, so that the loops don't contend for
-// their cache lines.
+// countsOnLoop holds a loop's counts within a turn. They are added to the shared
+// counters once, at the end of the turn, so that the loops don't contend for cache
+// lines.
 type countsOnLoop struct{ framesIn, framesOut, bytesIn, bytesOut int }
 
 func (n *countsOnLoop) flush(t Turn, c *counters) {

@@ -8,14 +8,14 @@ import (
 	"chatd/proto"
 )
 
-// flushAt is how many bytes a connection may collect in a turn before they are
-// written early. It limits memory and gives the kernel work.
+// flushAt is how many bytes a connection collects in a turn before they are
+// written early. It limits memory, and lets the kernel start sending.
 const flushAt = 256 << 10
 
-// Write sends body as one frame. It is written at the end of the turn, together
-// with the connection's other frames. If the connection has closed or is
-// finishing, Write does nothing. It doesn't keep body, and doesn't block: what
-// the kernel doesn't accept waits in memory, up to Config.MaxWaiting.
+// Write sends body as one frame. The frame is written at the end of the turn,
+// together with the connection's other frames. If the connection has closed or is
+// finishing, Write drops the frame. It doesn't keep body, and doesn't block: bytes
+// that the kernel doesn't accept wait in memory, up to Config.MaxWaiting.
 func (c *Conn) Write(t Turn, body []byte) {
 	if !c.writable(t) {
 		c.dropFrame(t)
@@ -40,7 +40,7 @@ func (c *Conn) WriteResponse(t Turn, r *proto.Response) {
 		return
 	}
 	if c.framing == framingWebSocket {
-		// The length of the header depends on that of the body.
+		// The length of the header depends on the length of the body.
 		c.l.scratch = proto.AppendResponse(c.l.scratch[:0], r)
 		c.Write(t, c.l.scratch)
 		if cap(c.l.scratch) > proto.MaxRequest {
@@ -57,20 +57,20 @@ func (c *Conn) WriteResponse(t Turn, r *proto.Response) {
 	c.wrote(t, n)
 }
 
-// writable reports whether frames can be written, which isn't so in the middle
-// of a handshake.
+// writable reports whether frames can be written. They can't while a handshake or
+// a PROXY header is incomplete.
 func (c *Conn) writable(t Turn) bool {
 	return c.open && !c.finishing && c.framing != framingHandshake && c.framing != framingProxy
 }
 
-// dropFrame counts a frame that will never be written as one byte that is queued
-// and never sent: then BytesSent can't reach the BytesQueued of that frame.
+// dropFrame counts a frame that is never written as one byte that is queued and
+// never sent. So BytesSent never reaches BytesQueued for that frame.
 func (c *Conn) dropFrame(t Turn) {
 	c.queued++
 	c.dropped++
 }
 
-// writeRaw writes bytes that are no frame, or have their header.
+// writeRaw writes bytes without adding a header.
 func (c *Conn) writeRaw(t Turn, p []byte) {
 	if !c.open || c.finishing {
 		return
@@ -95,8 +95,9 @@ func (c *Conn) markDirty(t Turn) {
 	}
 }
 
-// flush writes the connection's output. No other function writes to the socket:
-// if the connection has closed, its file descriptor may belong to another one.
+// flush writes the connection's output. Only flush may write to the socket: it
+// checks that the connection is open. The file descriptor of a closed connection
+// may belong to another one.
 func (c *Conn) flush(t Turn) {
 	if !c.open {
 		return
@@ -124,14 +125,14 @@ func (c *Conn) flush(t Turn) {
 }
 
 // BytesQueued returns how many bytes were queued for writing since the connection
-// opened, including this turn's and the framing.
+// opened, including framing and those of this turn.
 func (c *Conn) BytesQueued(t Turn) uint64 { return c.queued }
 
-// BytesSent returns how many of the queued bytes the kernel has accepted. It has
-// accepted a frame once BytesSent is at least what BytesQueued was after the
-// frame's Write. For a frame that was written to a closed or finishing connection, that
-// never happens. After the connection has closed, BytesSent stays, and may be too
-// low, but never too high.
+// BytesSent returns how many of the queued bytes the kernel has accepted. A frame
+// is accepted once BytesSent reaches the value that BytesQueued had right after
+// the frame's Write. A frame that was dropped, because the connection was closed or
+// finishing, is never accepted. After the connection has closed, BytesSent doesn't
+// change; it may be too low, but is never too high.
 func (c *Conn) BytesSent(t Turn) uint64 {
 	return c.queued - uint64(c.BytesUnsent(t))
 }

@@ -8,8 +8,8 @@ import (
 	"chatd/proto"
 )
 
-// A panic closes the connection it happened for, and is counted. The process,
-// the loop and other connections continue.
+// A panic in a callback closes its connection, if it has one, and is counted. The
+// process, the loop and other connections continue.
 func TestPanics(t *testing.T) {
 	outcome := make(chan error, 1)
 	closed := make(chan *Conn, 16)
@@ -46,7 +46,7 @@ func TestPanics(t *testing.T) {
 	panics := uint64(0)
 	for _, tc := range []struct {
 		where string
-		costs bool // the connection
+		costs bool // closes the connection
 	}{{"request", true}, {"done", true}, {"below", true}, {"job", false}, {"posted", false}, {"timer", false}} {
 		c := dial(t, r)
 		c.send("%s", chat(tc.where))
@@ -58,7 +58,7 @@ func TestPanics(t *testing.T) {
 		} else {
 			if tc.where == "job" {
 				if err := await(t, outcome, "the job's error"); err == nil {
-					t.Error("done got no error for a job that panicked")
+					t.Error("job panicked: done got no error, want one")
 				}
 			}
 			for r.counter("panics_total") < panics {
@@ -69,15 +69,15 @@ func TestPanics(t *testing.T) {
 			await(t, closed, "Closed")
 		}
 		if n := r.counter("panics_total"); n != panics {
-			t.Errorf("%s: %d panics counted, want %d", tc.where, n, panics)
+			t.Errorf("after a panic in %q: %d panics counted, want %d", tc.where, n, panics)
 		}
 		other.ping()
 	}
 }
 
-// A panic in Open or TurnEnd doesn't stop the loop, and the turn's output is
+// A panic in Open, TurnEnd or Closed doesn't stop the loop, and the turn's output is
 // written.
-func TestPanicsAround(t *testing.T) {
+func TestPanicInOpenTurnEndClosed(t *testing.T) {
 	first := true
 	r := serve(t, &funcs{
 		open: func(t Turn, c *Conn) {
@@ -99,8 +99,9 @@ func TestPanicsAround(t *testing.T) {
 	d.wantText("still there")
 }
 
-// Jobs of one connection run one at a time and in order, whatever their lane.
-// A full lane returns ErrBusy. done runs after the connection has closed, too.
+// Jobs of one connection run one at a time and in order, whatever their lane. Go
+// returns ErrBusy if the connection has too many. done runs even after the connection
+// has closed.
 func TestLanes(t *testing.T) {
 	type step struct {
 		n   int
@@ -120,7 +121,7 @@ func TestLanes(t *testing.T) {
 				}
 				err := Go(t, c, lane, func(t Off) (int, error) {
 					if running++; running != 1 {
-						return n, errors.New("two at once")
+						return n, errors.New("two jobs run at once")
 					}
 					if n == 0 {
 						<-release
@@ -147,25 +148,25 @@ func TestLanes(t *testing.T) {
 	c.Close()
 	for range 3 {
 		if err := await(t, refused, "a refusal"); !errors.Is(err, ErrBusy) {
-			t.Errorf("refused with %v, want %v", err, ErrBusy)
+			t.Errorf("Go with too many jobs = %v, want %v", err, ErrBusy)
 		}
 	}
-	// The loop knows of the end before the first job is through.
+	// Wait until the connection has closed, while the first job still runs.
 	for r.open.Load() > 0 {
 		time.Sleep(time.Millisecond)
 	}
 	close(release)
 	for n := range 1 + maxJobs {
 		if s := await(t, steps, "a job"); s.n != n || s.err != nil {
-			t.Errorf("got job %d with error %v, want job %d without", s.n, s.err, n)
+			t.Errorf("next done: job %d with error %v, want job %d without", s.n, s.err, n)
 		}
 	}
 	if await(t, ends, "the last done") {
-		t.Error("the closed connection counts as open")
+		t.Error("Conn.Open of the closed connection = true, want false")
 	}
 }
 
-// A full lane refuses more jobs; other lanes aren't affected.
+// Go returns ErrBusy if the lane's queue is full. Other lanes aren't affected.
 func TestLaneFull(t *testing.T) {
 	release := make(chan struct{})
 	r := serve(t, &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
@@ -198,9 +199,9 @@ func TestLaneFull(t *testing.T) {
 			slow = append(slow, c)
 		}
 	}
-	// One at work, if its worker has begun, and two waiting.
+	// Two are queued, and one is running if the worker has begun.
 	if len(slow) < 2 || len(slow) > 3 || busy != 6-len(slow) {
-		t.Errorf("%d of 6 jobs accepted, %d refused; want 2 or 3 accepted and the others refused", len(slow), busy)
+		t.Errorf("%d of 6 jobs accepted, %d refused; want 2 or 3 accepted, and the others refused", len(slow), busy)
 	}
 	q := dial(t, r)
 	q.send("%s", chat("quick"))

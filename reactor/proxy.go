@@ -10,19 +10,19 @@ import (
 	"chatd/proto"
 )
 
-// PROXY protocol headers carry the client's address through a trusted proxy. A
-// header is the first thing on a connection. The first byte of neither version
-// can start a valid frame.
+// A PROXY protocol header at the start of a connection carries the client's address
+// through a trusted proxy. No valid frame starts with the first byte of a header, of
+// either version.
 //
-// github.com/pires/go-proxyproto can't replace this: it needs the whole header, so
-// finding its end would stay here, and it rejects headers that are accepted here
-// (PROXY with an unspecified address, for example).
+// github.com/pires/go-proxyproto can't replace this code: it needs the whole header,
+// so finding the end would still be done here, and it refuses headers that are
+// accepted here, such as PROXY with an unspecified address.
 const (
 	proxyV1      = "PROXY "
 	proxyV1Max   = 107 // bytes, including the end of line
 	proxyV2      = "\r\n\r\n\x00\r\nQUIT\n"
-	proxyV2Fixed = 16
-	proxyV2Max   = 4 << 10 // bytes; the fields that proxies add are far smaller
+	proxyV2Fixed = 16      // bytes before the addresses
+	proxyV2Max   = 4 << 10 // bytes; real headers are far smaller
 )
 
 var errProxyHeader = errors.New("reactor: bad PROXY header")
@@ -33,9 +33,8 @@ func (c *Conn) startsProxy(t Turn, first byte) bool {
 	return !c.proxied && (first == proxyV1[0] || first == proxyV2[0]) && c.l.r.trusted(c.addr)
 }
 
-// unwrap reads the header, which may arrive in pieces: it keeps data in c.in until
-// the header is complete. It returns what follows the header. A malformed header
-// ends the connection.
+// unwrap reads the header. It collects data in c.in until the header is complete,
+// and returns the bytes that follow it. A malformed header ends the connection.
 func (c *Conn) unwrap(t Turn, data []byte) (rest []byte) {
 	before := 0
 	if c.in != nil {

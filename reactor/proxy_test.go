@@ -20,7 +20,7 @@ var (
 	v6Addrs = append(append([]byte{0x20, 1, 0xd, 0xb8, 15: 1}, make([]byte, 16)...), 1, 2, 3, 4)
 )
 
-// proxyHeaders are headers and the address in each: "-" if it has none, "" if
+// proxyHeaders are PROXY headers with the address in each: "-" if there is none, "" if
 // the header is malformed.
 var proxyHeaders = []struct{ header, addr string }{
 	{"PROXY TCP4 192.0.2.1 127.0.0.1 4711 6000\r\n", "192.0.2.1"},
@@ -44,8 +44,9 @@ var proxyHeaders = []struct{ header, addr string }{
 	{proxyV2Header(1, 0x11, make([]byte, 5000)...), ""},
 }
 
-// A PROXY header from a trusted proxy sets the client's address, in one piece or
-// byte by byte, before both framings. A malformed or second one ends the connection.
+// A PROXY header from a trusted proxy sets the client's address, whether it arrives
+// whole or byte by byte, and with both framings. A malformed header or a second one
+// ends the connection.
 func TestProxyHeaders(t *testing.T) {
 	addr := make(chan netip.Addr, 1)
 	h := &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
@@ -75,7 +76,7 @@ func TestProxyHeaders(t *testing.T) {
 				}
 				want := strings.Replace(tc.addr, "-", "127.0.0.1", 1)
 				if got := await(t, addr, "the address"); got.String() != want {
-					t.Errorf("%q: got %s, want %s", tc.header, got, want)
+					t.Errorf("header %q: client address %s, want %s", tc.header, got, want)
 				}
 			}
 		}
@@ -86,8 +87,8 @@ func TestProxyHeaders(t *testing.T) {
 	c.wantEnd()
 }
 
-// A PROXY header from any other address is read as a bad frame length. The limits
-// per address apply to the client's address, not to the proxy's.
+// A PROXY header from an untrusted address is read as a bad frame length. Behind a
+// trusted proxy, limits per address apply to the client's address, not the proxy's.
 func TestProxyTrust(t *testing.T) {
 	c := dial(t, serve(t, &funcs{}))
 	c.raw([]byte(proxyHeaders[0].header))
@@ -118,8 +119,8 @@ func TestProxyTrust(t *testing.T) {
 	}
 }
 
-// Parsing a header piece by piece gives the same result as parsing it whole, and
-// never reads past its end.
+// parseProxy returns 0 or the final result for each prefix of a header, and never a
+// size beyond the end of the data.
 func FuzzProxy(f *testing.F) {
 	for _, tc := range proxyHeaders {
 		f.Add([]byte(tc.header))
@@ -127,14 +128,14 @@ func FuzzProxy(f *testing.F) {
 	f.Fuzz(func(t *testing.T, p []byte) {
 		size, addr, err := parseProxy(p)
 		if size > len(p) || err != nil && size != 0 {
-			t.Fatal(size, addr, err)
+			t.Fatalf("parseProxy(%q) = %d, %v, %v; want a size of at most %d, and 0 with an error", p, size, addr, err, len(p))
 		}
 		for n := range p {
 			s, a, e := parseProxy(bytes.Clone(p[:n]))
 			switch {
-			case s == 0 && e == nil: // not enough yet
+			case s == 0 && e == nil: // incomplete
 			case s != size || a != addr || (e != nil) != (err != nil):
-				t.Fatalf("%q: with %d bytes %d %v %v, then %d %v %v", p, n, s, a, e, size, addr, err)
+				t.Fatalf("parseProxy of %d bytes of %q = %d, %v, %v; want the result for all bytes: %d, %v, %v", n, p, s, a, e, size, addr, err)
 			}
 		}
 	})

@@ -1,6 +1,6 @@
 // Package reactor is the network layer: event loops on gnet, connections with two
 // framings (length-prefixed TCP and WebSocket), mailboxes between the loops, and
-// jobs that run off the loops. It knows frames, and nothing of the chat. See
+// jobs that run off the loops. It knows frames, but nothing about the chat. See
 // DESIGN.md.
 package reactor
 
@@ -47,8 +47,8 @@ type Reactor struct {
 	stopErr error
 }
 
-// New listens on cfg.Addr. Nothing is accepted before Start. The error names the
-// bad setting, or says why listening failed.
+// New returns a reactor that listens on cfg.Addr. It accepts no connections before
+// Start. The error names the invalid setting, or says why listening failed.
 func New(cfg Config, h Handler) (*Reactor, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
@@ -57,9 +57,9 @@ func New(cfg Config, h Handler) (*Reactor, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Go's listener sets SO_REUSEADDR, so a restart needn't wait. TCP keep-alive
-	// is off: it costs system calls for each connection, and the idle timeout
-	// finds dead connections anyway.
+	// Go's listener sets SO_REUSEADDR, so a restart can listen at once. TCP
+	// keep-alive is off: it costs system calls per connection, and the idle
+	// timeout closes dead connections anyway.
 	lc := net.ListenConfig{KeepAlive: -1}
 	ln, err := lc.Listen(context.Background(), "tcp", cfg.Addr)
 	if err != nil {
@@ -83,7 +83,7 @@ func (r *Reactor) Start() error {
 	r.life.Lock()
 	defer r.life.Unlock()
 	if r.started || r.stopping.Load() {
-		return errors.New("reactor: started or stopped before")
+		return errors.New("reactor: already started or stopped")
 	}
 	for _, l := range r.loops {
 		if err := l.start(); err != nil {
@@ -104,7 +104,7 @@ func (r *Reactor) Start() error {
 	return nil
 }
 
-// Addr returns the address it listens on, with the actual port.
+// Addr returns the address that the reactor listens on, with the actual port.
 func (r *Reactor) Addr() net.Addr { return r.ln.Addr() }
 
 // Now returns the time by the loops' clock.
@@ -113,18 +113,18 @@ func (r *Reactor) Now() time.Time { return r.cfg.Now() }
 // Loops returns the number of event loops.
 func (r *Reactor) Loops() int { return len(r.loops) }
 
-// Post runs fn on loop i, in the order of this goroutine's other calls of Post
-// and ConnRef.Send for that loop. It never blocks. It returns ErrStopped if the
-// reactor isn't running; fn then never runs. On a loop, Turn.Post also
-// keeps the order with Turn.Send, and is handed over when the turn ends.
+// Post runs fn on loop i. Calls of Post and ConnRef.Send that one goroutine makes
+// for the same loop take effect in order. Post never blocks. It returns ErrStopped
+// if the reactor isn't running; fn then never runs. On a loop, use Turn.Post, which
+// also keeps the order with Turn.Send.
 func (r *Reactor) Post(i int, fn func(t Turn)) error { return r.loops[i].post(fn) }
 
 // PostDroppable posts droppable work that holds n bytes. It returns ErrBusy if the
-// loop's mailbox would be over half of Config.MaxMailbox; fn then never runs.
+// loop's mailbox would exceed half of Config.MaxMailbox; fn then never runs.
 func (r *Reactor) PostDroppable(i, n int, fn func(t Turn)) error { return r.loops[i].postSized(n, fn) }
 
-// Each runs fn for every connection on its loop. It doesn't wait for that.
-// Connections that are closing are left out.
+// Each runs fn for every connection, on the connection's loop. It doesn't wait for
+// that. It skips connections that are closing.
 func (r *Reactor) Each(fn func(t Turn, c *Conn)) {
 	for _, l := range r.loops {
 		// An error means that the loop has stopped and has no connections.

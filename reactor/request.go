@@ -14,7 +14,7 @@ func (c *Conn) receive(t Turn, body []byte) {
 }
 
 // handle decodes a frame and passes it to the handler. It returns false if the
-// frame has to be held.
+// frame must be held.
 func (c *Conn) handle(t Turn, body []byte) bool {
 	l := c.l
 	r, err := l.decoder.Decode(body)
@@ -34,7 +34,7 @@ func (c *Conn) handle(t Turn, body []byte) bool {
 	case r.Op == proto.PONG:
 		c.Charge(t)
 	case l.r.draining.Load():
-		// It is dropped without an answer: the client sends it to another node.
+		// Dropped without an answer: the client resends it to another node.
 	default:
 		c.inRequest = true
 		taken := l.callRequest(t, c, r)
@@ -52,8 +52,7 @@ func (c *Conn) handle(t Turn, body []byte) bool {
 	return true
 }
 
-// answerPing charges and answers a PING. That is done at once, also while other
-// frames are held.
+// answerPing charges and answers a PING, even while other frames are held.
 func (c *Conn) answerPing(t Turn, r *proto.Request) {
 	if _, wait := c.Charge(t); wait > 0 {
 		c.writeSlowDown(t, r, wait)
@@ -62,8 +61,8 @@ func (c *Conn) answerPing(t Turn, r *proto.Request) {
 	c.WriteResponse(t, &proto.Response{Op: proto.PONG, RID: r.RID, Fields: r.Fields & (1 << proto.FRID)})
 }
 
-// refuseBadFrame answers a frame that doesn't decode. Config.MaxBadFrames in a
-// row end the connection; unknown ops don't count, as newer clients send them.
+// refuseBadFrame answers a frame that can't be decoded. Config.MaxBadFrames in a row
+// end the connection. Unknown ops don't count, as newer clients may send them.
 func (c *Conn) refuseBadFrame(t Turn, r *proto.Request, err *proto.Error) {
 	c.l.r.count.badFrames.Inc()
 	c.WriteResponse(t, &proto.Response{Op: proto.ERROR, Errno: err.Errno, ErrMsg: err.Message,

@@ -13,13 +13,13 @@ import (
 const drainPoll = 10 * time.Millisecond
 
 // Drain closes all connections gracefully. It stops accepting connections and
-// handling frames, held ones included. Then, for each connection, it waits until
-// its jobs are done and idle returns true, writes last, and finishes it. n counts
-// up, so that last can spread reconnects over time. idle and last are called on
-// the loops, so last may run on several at once.
+// handling frames, including held ones. For each connection, it waits until its
+// jobs are done and idle returns true, then writes last(n) and finishes the
+// connection. n counts up from 0, so that last can spread reconnects over time. idle
+// and last are called on the loops; last may run on several loops at once.
 //
-// When ctx is done, the remaining connections get last all the same, and Drain
-// returns ctx's error. Call Stop after it.
+// If ctx is done first, the remaining connections get last at once, and Drain
+// returns ctx's error. Call Stop afterwards.
 func (r *Reactor) Drain(ctx context.Context, idle func(t Turn, c *Conn) bool, last func(n int) []byte) error {
 	r.stopAccepting()
 	r.draining.Store(true)
@@ -58,7 +58,7 @@ func (r *Reactor) Drain(ctx context.Context, idle func(t Turn, c *Conn) bool, la
 		}
 		break
 	}
-	// Time is up: finish all others, within the time that closing may take.
+	// Time is up: finish all others, and wait for as long as closing may take.
 	late, cancel := context.WithTimeout(context.Background(), r.cfg.Linger+10*timerTick)
 	defer cancel()
 	for late.Err() == nil {
@@ -79,15 +79,15 @@ func (r *Reactor) stopAccepting() {
 		end()
 	}
 	if err := r.ln.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-		r.log.Warn("close the listener", "err", err)
+		r.log.Warn("couldn't close the listener", "err", err)
 	}
 	r.acceptDone.Wait()
 }
 
-// Stop ends everything. It closes all connections at once, calls Handler.Closed
+// Stop stops the reactor. It closes all connections at once, calls Handler.Closed
 // for each, and cancels the context of jobs. It waits until every goroutine has
-// ended or ctx is done; in that case the rest ends as soon as what blocks it
-// does. Stop may be called again.
+// ended, or returns an error if ctx is done first; blocked goroutines then end
+// later. Stop may be called again.
 func (r *Reactor) Stop(ctx context.Context) error {
 	r.life.Lock()
 	if !r.stopping.Swap(true) {
@@ -121,7 +121,7 @@ func (r *Reactor) stop(started bool) error {
 		}
 	})
 	r.workers.stop()
-	// Wait for the loops to run what the last jobs have posted.
+	// Wait for the loops to run the functions that the last jobs have posted.
 	err = errors.Join(err, r.onAllLoops(ctx, func(Turn) {}))
 	r.ticker.stop()
 	for _, l := range r.loops {

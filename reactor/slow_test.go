@@ -10,16 +10,16 @@ import (
 	"chatd/proto"
 )
 
-// shrink gives a client a small receive buffer, so that the server can write
-// little unless the client reads.
+// shrink gives a client a small receive buffer, so that the server's output soon
+// waits unless the client reads.
 func shrink(t *testing.T, c *client) {
 	if err := c.Conn.(*net.TCPConn).SetReadBuffer(32 << 10); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// A client that doesn't read is closed, and the server's memory stays bounded.
-// Others are served meanwhile. gnet alone would buffer everything.
+// A client that doesn't read is closed, and the memory for its output is bounded.
+// Other clients are served meanwhile. (gnet alone would buffer everything.)
 func TestNeverReads(t *testing.T) {
 	const bound = 64 << 10
 	most := make(chan int, 1)
@@ -30,7 +30,7 @@ func TestNeverReads(t *testing.T) {
 				echo(t, c, r)
 				return true
 			}
-			// It goes on until the connection is closed.
+			// Write until the connection is closed.
 			body := sayBody(strings.Repeat("x", 1000))
 			worst := 0
 			var more func(t Turn)
@@ -38,7 +38,7 @@ func TestNeverReads(t *testing.T) {
 				for range 100 {
 					c.Write(t, body)
 				}
-				worst = max(worst, c.BytesUnsent(t)-c.dropped) // those take no memory
+				worst = max(worst, c.BytesUnsent(t)-c.dropped) // dropped frames use no memory
 				if c.Open(t) {
 					t.Post(t.Loop(), more)
 				} else {
@@ -63,16 +63,16 @@ func TestNeverReads(t *testing.T) {
 		other.wantText(fmt.Sprint(i))
 	}
 	await(t, gone, "the end of the slow connection")
-	if n := await(t, most, "the most that waited"); n > bound+flushAt+100_000 {
-		t.Errorf("%d bytes waited, want about %d at most", n, bound)
+	if n := await(t, most, "the maximum of unsent bytes"); n > bound+flushAt+100_000 {
+		t.Errorf("up to %d bytes were unsent, want at most about %d", n, bound+flushAt)
 	}
 	if n := r.counter(`kicks_total{reason="slow"}`); n != 1 {
 		t.Errorf("counted %d kicks, want 1", n)
 	}
 }
 
-// A client that reads late gets everything written before the limit was hit,
-// then KICK "slow" and a clean end.
+// A client that reads too late gets all frames from before the limit was exceeded,
+// then KICK "slow" and the end of the stream, not a reset.
 func TestSlowKickArrives(t *testing.T) {
 	r := serve(t, &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
 		body := sayBody(strings.Repeat("x", 100_000))
@@ -86,24 +86,23 @@ func TestSlowKickArrives(t *testing.T) {
 	for n := 0; ; n++ {
 		m, ok := c.next()
 		if !ok {
-			t.Fatalf("the stream ended without a KICK after %d frames", n)
+			t.Fatalf("the stream ended after %d frames, want a KICK", n)
 		}
 		if m.Op == proto.KICK {
 			if m.Reason != proto.Slow {
-				t.Errorf("KICK %q, want %q", m.Reason, proto.Slow)
+				t.Errorf("KICK reason = %q, want %q", m.Reason, proto.Slow)
 			}
 			break
 		}
 		if n > 100 {
-			t.Fatal("got more frames than were sent")
+			t.Fatalf("got %d frames, want at most 100 and a KICK", n+1)
 		}
 	}
 	c.wantEnd()
 }
 
-// WhenDrained follows what the kernel accepts. A backlog much larger than the
-// limit is sent to a reading client without hitting the limit, and Taken
-// reaches Queued.
+// With WhenDrained, a handler can send much more than MaxWaiting to a client that
+// reads, without exceeding the limit. At the end, BytesSent reaches BytesQueued.
 func TestWhenDrained(t *testing.T) {
 	const chunk, chunks = 100_000, 80
 	done := make(chan string, 1)
@@ -126,7 +125,7 @@ func TestWhenDrained(t *testing.T) {
 		return true
 	}}, func(cfg *Config) {
 		cfg.MaxWaiting = 2 * chunk
-		cfg.LoginTimeout = time.Hour // it never logs in, and may take its time
+		cfg.LoginTimeout = time.Hour // the client never logs in
 	})
 	c := dial(t, r)
 	shrink(t, c)
@@ -134,19 +133,19 @@ func TestWhenDrained(t *testing.T) {
 	for range chunks {
 		c.wantText(strings.Repeat("y", chunk))
 	}
-	if got := await(t, done, "all of it"); got != "0 0 true" {
-		t.Errorf("at the end %q, want \"0 0 true\"", got)
+	if got := await(t, done, "the output to drain"); got != "0 0 true" {
+		t.Errorf("BytesQueued-BytesSent, BytesUnsent, all were queued = %q, want \"0 0 true\"", got)
 	}
 	c.ping()
 }
 
-// What is written to a finishing or closed connection never counts as taken,
-// or a message that was never sent would count as delivered. What was written
-// before counts.
-func TestTakenIsNeverTooMuch(t *testing.T) {
-	type marks struct{ before, after, later, taken, takenLater uint64 }
+// Frames that are written to a finishing or closed connection never count in BytesSent:
+// otherwise a message that was never sent would count as delivered. Frames that were
+// written before do count.
+func TestBytesSentIsNeverTooHigh(t *testing.T) {
+	type marks struct{ before, after, later, sent, sentLater uint64 }
 	got := make(chan marks, 1)
-	var m marks // the loop's
+	var m marks // used only on the loop
 	r := serve(t, &funcs{
 		request: func(t Turn, c *Conn, r *proto.Request) bool {
 			say(t, c, "before")
@@ -154,12 +153,12 @@ func TestTakenIsNeverTooMuch(t *testing.T) {
 			c.Finish(t, nil)
 			say(t, c, "after")
 			m.after = c.BytesQueued(t)
-			t.Post(t.Loop(), func(t Turn) { m.taken = c.BytesSent(t) })
+			t.Post(t.Loop(), func(t Turn) { m.sent = c.BytesSent(t) })
 			return true
 		},
 		closed: func(t Turn, c *Conn) {
 			c.WriteResponse(t, &proto.Response{Op: proto.ERROR})
-			m.later, m.takenLater = c.BytesQueued(t), c.BytesSent(t)
+			m.later, m.sentLater = c.BytesQueued(t), c.BytesSent(t)
 			got <- m
 		},
 	}, func(cfg *Config) { cfg.Loops = 1 })
@@ -167,18 +166,19 @@ func TestTakenIsNeverTooMuch(t *testing.T) {
 	c.send("%s", chat("x"))
 	c.wantText("before")
 	c.wantEnd()
-	for range 10 { // the posted function comes before the close
+	for range 10 { // wait for the posted function before closing
 		onLoop(t, r, 0, func(Turn) {})
 	}
 	c.Close()
-	if m := await(t, got, "Closed"); m.taken != m.before || m.takenLater != m.before || m.after <= m.before || m.later <= m.after {
-		t.Errorf("%+v: want taken = takenLater = before < after < later", m)
+	if m := await(t, got, "Closed"); m.sent != m.before || m.sentLater != m.before || m.after <= m.before || m.later <= m.after {
+		t.Errorf("BytesQueued = %d before Finish, %d after it, %d after the close; want them rising. BytesSent = %d, and %d after the close; want %d for both",
+			m.before, m.after, m.later, m.sent, m.sentLater, m.before)
 	}
 }
 
-// A client that doesn't log in is closed after the login timeout, PINGs or
-// not. One that is logged in and silent is closed after the idle timeout. One
-// that sends PINGs stays. Half a handshake and half a frame end the same way.
+// A client that doesn't log in is closed after the login timeout, even if it sends
+// PINGs, half a frame or half a handshake. A client that is logged in is closed after
+// the idle timeout unless it sends PINGs.
 func TestTimeouts(t *testing.T) {
 	r := serve(t, &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
 		c.SetLoggedIn(t, string(r.Msg) == "in")
@@ -199,16 +199,16 @@ func TestTimeouts(t *testing.T) {
 		c := dial(t, r)
 		for {
 			if _, err := c.Write(frame(`{"msgid":18}`)); err != nil {
-				t.Fatal("closed without a KICK")
+				t.Fatalf("send PING: %v, want a KICK before the connection closes", err)
 			}
 			m, ok := c.next()
 			if !ok {
-				t.Fatal("closed without a KICK")
+				t.Fatal("the stream ended, want a KICK first")
 			}
 			if m.Op == proto.KICK {
 				break
 			}
-			time.Sleep(20 * time.Millisecond) // sends at this rate; the test waits for nothing else
+			time.Sleep(20 * time.Millisecond) // the rate of sending
 		}
 	})
 	t.Run("half a frame", func(t *testing.T) {
@@ -247,16 +247,16 @@ func TestTimeouts(t *testing.T) {
 		c := dial(t, r)
 		c.send("%s", chat("in"))
 		c.wantText("ok")
-		for from := time.Now(); time.Since(from) < 3*time.Second; { // beyond both time-outs
+		for from := time.Now(); time.Since(from) < 3*time.Second; { // longer than both timeouts
 			c.ping()
-			time.Sleep(25 * time.Millisecond) // sends at this rate
+			time.Sleep(25 * time.Millisecond) // the rate of sending
 		}
 	})
 }
 
-// The last frame arrives although the client has sent bytes that nobody read.
-// Without a graceful close, a RST would discard it.
-func TestLastWords(t *testing.T) {
+// The last frame arrives even if the client has sent bytes that weren't read. Without a
+// graceful close, a RST would discard it.
+func TestLastFrameArrives(t *testing.T) {
 	r := serve(t, &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
 		say(t, c, "before")
 		c.Finish(t, sayBody("last"))

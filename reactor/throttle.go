@@ -8,22 +8,22 @@ import (
 )
 
 const (
-	// minWait is the shortest wait that a client is told. It is longer than
-	// frames need to arrive that the client has sent already. All of those are
-	// refused, so that none overtakes a frame that was refused before it.
+	// minWait is the shortest wait (retry_after) that a client gets. Frames that
+	// the client has already sent arrive within it, and are all refused: none
+	// overtakes a frame that was refused before it.
 	minWait = time.Second
-	// graceTime is how long after the client was told frames may still arrive
-	// without counting as a violation.
+	// graceTime is how long after a refusal frames may arrive without counting
+	// as a violation.
 	graceTime = minWait / 2
 	// maxRefused is how many frames may be refused within one wait, then KICK
-	// "abuse". A client that obeys has far fewer on the way.
+	// "abuse". A client that obeys has far fewer in flight.
 	maxRefused = 4096
-	// maxRefusedBeforeLogin is the same before login, where a client sends few
-	// frames, and where only the address has limits, which may have many
-	// connections.
+	// maxRefusedBeforeLogin is maxRefused before login. It is lower because
+	// clients send few frames then, and because an address may have many
+	// connections that aren't logged in.
 	maxRefusedBeforeLogin = 256
 	// violationsExpire is how long after a violated wait the count of violations
-	// in a row starts over.
+	// is reset.
 	violationsExpire = time.Minute
 )
 
@@ -52,24 +52,24 @@ func newRates(cfg *Config) rates {
 	}
 }
 
-// throttleOnLoop is the rate-limit state of a connection. A connection gets one
-// with its first refusal, and loses it after a wait that the client obeyed, or a
-// minute after one that it didn't.
+// throttleOnLoop is the rate-limit state of a connection. It is created by the
+// first refusal, and removed after a wait that the client obeyed, or
+// violationsExpire after one that it violated.
 type throttleOnLoop struct {
-	since, until time.Time // the wait: when the client was told, and its end
+	since, until time.Time // begin and end of the wait
 	refused      int       // frames refused within the wait
-	unannounced  bool      // the client hasn't been told yet
+	unannounced  bool      // the refusal isn't sent yet
 	violated     bool      // frames arrived after the grace time
 	violations   int       // waits in a row that were violated
 }
 
-// Charge charges the frame at hand to the connection's rate limits and returns
-// the frame's size. The handler calls it within Request, once for each frame
-// that it takes.
+// Charge charges the current frame to the connection's rate limits and returns the
+// frame's size in bytes. The handler must call it within Request, once for each
+// frame that it takes.
 //
-// If wait is above 0, the connection is over a limit: refuse the frame with that
-// retry_after, and do nothing else for it. All frames are refused until the wait
-// is over. A client that keeps sending is ended with KICK "abuse" here.
+// If wait is above 0, the connection is over a limit: refuse the frame with wait as
+// retry_after, and do nothing else. Charge then refuses all frames until the wait is
+// over. If the client keeps sending, Charge ends the connection with KICK "abuse".
 func (c *Conn) Charge(t Turn) (size int, wait time.Duration) {
 	if c.throttle != nil {
 		if wait = c.throttled(t); wait > 0 {
@@ -96,34 +96,34 @@ func (c *Conn) exceeded(t Turn, why limitKind, wait time.Duration) time.Duration
 	return c.Throttle(t, wait)
 }
 
-// Throttle throttles the connection. The handler calls it for a charged frame that
-// exceeds a limit of its own: Charge then refuses all frames for wait, and for a
-// second at least. It returns the wait to tell the client.
+// Throttle makes Charge refuse all frames for wait, but at least for a second. The
+// handler calls it for a charged frame that exceeds a limit of the handler's own. It
+// returns the wait to send to the client.
 func (c *Conn) Throttle(t Turn, wait time.Duration) time.Duration {
 	if c.throttle == nil {
 		c.throttle = &throttleOnLoop{}
 	}
 	w, now := c.throttle, c.l.now
 	until := now.Add(max(wait, minWait))
-	if until.Before(w.until) { // the client was told of a longer wait
+	if until.Before(w.until) { // the client has been sent a longer wait
 		until = w.until
 	}
 	w.since, w.until, w.refused, w.unannounced, w.violated = now, until, 1, false, false
 	return until.Sub(now)
 }
 
-// RefusalPending says that the client will only be told of the last refusal, by Charge
-// or Throttle, after something else has happened. Until then frames are refused,
-// but not counted as violations. When the client is told, call Throttle: it starts
-// the grace time.
+// RefusalPending tells the reactor that the handler sends the last refusal, by
+// Charge or Throttle, only later. Until then, frames are refused, but don't count as
+// violations. When the handler sends the refusal, it must call Throttle, which
+// starts the grace time.
 func (c *Conn) RefusalPending(t Turn) {
 	if c.throttle != nil {
 		c.throttle.unannounced = true
 	}
 }
 
-// throttled returns how long the client still has to wait, for another of its
-// frames.
+// throttled handles another frame of a throttled connection. It returns how long
+// the client still has to wait, or 0 if the wait is over.
 func (c *Conn) throttled(t Turn) time.Duration {
 	w, r, now := c.throttle, c.l.r, c.l.now
 	wait := w.until.Sub(now)
@@ -149,7 +149,7 @@ func (c *Conn) throttled(t Turn) time.Duration {
 	return wait
 }
 
-// writeSlowDown refuses a frame that the handler doesn't get.
+// writeSlowDown refuses a frame because of a rate limit.
 func (c *Conn) writeSlowDown(t Turn, r *proto.Request, wait time.Duration) {
 	err := proto.SlowDown(wait)
 	c.WriteResponse(t, &proto.Response{Op: proto.ERROR, Errno: err.Errno, ErrMsg: err.Message,

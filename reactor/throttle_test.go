@@ -14,14 +14,13 @@ import (
 	"chatd/proto"
 )
 
-// clock is a clock that only moves when the test moves it.
+// clock is a test clock. Only sleep moves it.
 type clock struct{ ns atomic.Int64 }
 
 func (k *clock) now() time.Time        { return time.Unix(1_700_000_000, k.ns.Load()) }
 func (k *clock) sleep(d time.Duration) { k.ns.Add(int64(d)) }
 
-// charging is an echo that charges each frame that it takes, as every handler
-// must.
+// charging returns an echo that charges each frame, as every handler must.
 func charging() *funcs {
 	return &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
 		if _, wait := c.Charge(t); wait > 0 {
@@ -48,7 +47,7 @@ func serveWithClock(t *testing.T, change func(cfg *Config)) (*clock, *Reactor, *
 	return k, r, dial(t, r)
 }
 
-// wantEcho sends frames and expects their echoes.
+// wantEcho sends n frames and expects their echoes.
 func (c *client) wantEcho(n int) {
 	c.tb.Helper()
 	for i := range n {
@@ -59,7 +58,7 @@ func (c *client) wantEcho(n int) {
 	}
 }
 
-// wantThrottled sends a frame and expects it to be refused with that wait.
+// wantThrottled sends a frame and expects it to be refused with this retry_after.
 func (c *client) wantThrottled(wait time.Duration) {
 	c.tb.Helper()
 	c.send("%s", chat("too fast"))
@@ -70,11 +69,10 @@ func (r *Reactor) limited(name string) uint64 {
 	return r.counter(`limited_total{limit="` + name + `"}`)
 }
 
-// A connection may send FramesPerSec frames, and a burst at once. Beyond that
-// each frame is refused with the time to wait, PING included. Then it is
-// served again, and not a millisecond earlier, even if there is room for
-// single frames: frames on their way must not overtake those that were
-// refused.
+// A connection may send FramesPerSecPerConn frames per second, and a burst at once.
+// Beyond that, each frame is refused with the time to wait, including PING. No frame is
+// accepted before the wait is over, even if the limit would allow it: frames in flight
+// must not overtake those that were refused.
 func TestFrameRate(t *testing.T) {
 	k, r, c := serveWithClock(t, func(cfg *Config) { cfg.FramesPerSecPerConn = 10 })
 	c.wantEcho(20)
@@ -84,7 +82,7 @@ func TestFrameRate(t *testing.T) {
 	c.send(`{"msgid":18,"rid":5}`)
 	c.want(message{Op: proto.ERROR, RID: 5, Errno: proto.TooFast, Text: "*", Retry: 300})
 	k.sleep(299*time.Millisecond + time.Microsecond)
-	c.wantThrottled(time.Millisecond) // never told less than it is
+	c.wantThrottled(time.Millisecond) // rounded up
 	k.sleep(time.Millisecond)
 	c.wantEcho(9)
 	c.ping()
@@ -92,12 +90,12 @@ func TestFrameRate(t *testing.T) {
 	k.sleep(time.Hour)
 	c.wantEcho(20)
 	if a, b := r.limited("frames"), r.limited("waiting"); a != 2 || b != 3 {
-		t.Errorf("%d over the limit and %d while waiting are counted, want 2 and 3", a, b)
+		t.Errorf("counted %d frames over the limit, %d while throttled; want 2 and 3", a, b)
 	}
 }
 
-// Bytes are limited, too. The wait is until the frame is within the limit. A
-// frame larger than the limit is accepted after a while.
+// Bytes per second are limited, too. The wait is as long as the refused frame needs. A
+// frame larger than the burst is accepted if nothing was used before.
 func TestByteRate(t *testing.T) {
 	k, r, c := serveWithClock(t, func(cfg *Config) { cfg.BytesPerSecPerConn = 500 })
 	large := strings.Repeat("x", 5000-len(chat("")))
@@ -113,8 +111,7 @@ func TestByteRate(t *testing.T) {
 	}
 }
 
-// PING is charged when it is answered: at once, also while other frames are
-// held.
+// PING is charged even while other frames are held.
 func TestHeldPingIsCharged(t *testing.T) {
 	h, k := newHolder(), &clock{}
 	h.on.Store(true)
@@ -129,8 +126,8 @@ func TestHeldPingIsCharged(t *testing.T) {
 	c.ping()
 }
 
-// A frame that doesn't decode is charged, too. An unknown msgid, which never
-// closes a connection, is no way around the limit.
+// Bad frames are charged, and so are frames with an unknown msgid, which never close
+// the connection.
 func TestBadFramesAreCharged(t *testing.T) {
 	_, _, c := serveWithClock(t, func(cfg *Config) { cfg.FramesPerSecPerConn = 2 })
 	for range 4 {
@@ -143,7 +140,7 @@ func TestBadFramesAreCharged(t *testing.T) {
 	c.want(message{Op: proto.ERROR, RID: 3, Errno: proto.TooFast, Text: "*", Retry: 1000})
 }
 
-// Before login a client may send a few frames, after it any number.
+// FramesBeforeLogin limits the frames before login, but not after it.
 func TestFramesBeforeLogin(t *testing.T) {
 	k, r, c := serveWithClock(t, func(cfg *Config) { cfg.FramesBeforeLogin, cfg.LoginTimeout = 5, 10*time.Second })
 	c.wantEcho(4)
@@ -158,8 +155,9 @@ func TestFramesBeforeLogin(t *testing.T) {
 	}
 }
 
-// A client that ignores several waits in a row is closed. Frames within the
-// grace time don't count, and a wait that it obeys starts the count again.
+// A client that violates AbuseAfter waits in a row is closed. Frames within the grace
+// time aren't violations. A wait that the client obeys, or a long time, resets the
+// count.
 func TestAbuse(t *testing.T) {
 	k, r, c := serveWithClock(t, func(cfg *Config) { cfg.FramesPerSecPerConn, cfg.AbuseAfter = 5, 3 })
 	overrun := func() {
@@ -172,7 +170,7 @@ func TestAbuse(t *testing.T) {
 			c.send("%s", chat("login"))
 		}
 		k.sleep(graceTime)
-		for range 200 { // these were under way
+		for range 200 { // these were in flight
 			c.wantThrottled(minWait - graceTime)
 		}
 	}
@@ -206,8 +204,8 @@ func TestAbuse(t *testing.T) {
 	}
 }
 
-// A flood within one wait ends the connection at once, and sooner before
-// login. Without AbuseAfter it doesn't.
+// A flood within one wait ends the connection, and sooner before login. With AbuseAfter
+// 0 it doesn't.
 func TestFlood(t *testing.T) {
 	for _, v := range []struct{ after, most int }{{0, maxRefused}, {100, maxRefused}, {100, maxRefusedBeforeLogin}} {
 		after := v.after
@@ -219,7 +217,7 @@ func TestFlood(t *testing.T) {
 		} else {
 			c.wantEcho(10)
 		}
-		for sent := 0; sent < v.most; sent += 64 { // as much as is answered
+		for sent := 0; sent < v.most; sent += 64 { // all of these are answered
 			c.raw([]byte(strings.Repeat(string(frame(chat("flood"))), 64)))
 			for range 64 {
 				c.want(message{Op: proto.ERROR, Errno: proto.TooFast, Text: "*", Retry: 1000})
@@ -235,8 +233,8 @@ func TestFlood(t *testing.T) {
 	}
 }
 
-// A client that was kicked for abuse and keeps sending isn't read for the
-// whole Linger time. Others are.
+// If a client that was kicked for abuse keeps sending, the connection is closed before
+// Linger is over. Other connections that are finishing aren't.
 func TestAbuserIsNotReadForLong(t *testing.T) {
 	_, r, c := serveWithClock(t, func(cfg *Config) { cfg.MaxBadFrames, cfg.Linger = 3, time.Hour })
 	other := dial(t, r)
@@ -257,7 +255,7 @@ func TestAbuserIsNotReadForLong(t *testing.T) {
 	for ; ; sent += len(portion) {
 		if _, err := c.Write(portion); err != nil {
 			if errors.Is(err, os.ErrDeadlineExceeded) {
-				t.Fatal("the server reads on, want it to close the connection")
+				t.Fatalf("the server doesn't close the connection after %d bytes, want it to", sent)
 			}
 			break
 		}
@@ -267,13 +265,13 @@ func TestAbuserIsNotReadForLong(t *testing.T) {
 	}
 	for end := time.Now().Add(patience); r.open.Load() != 1; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("%d connections are open, want the other one", r.open.Load())
+			t.Fatalf("%d connections are open, want 1", r.open.Load())
 		}
 	}
 }
 
-// A limit of the handler's own throttles the connection, too.
-func TestPause(t *testing.T) {
+// Throttle throttles the connection because of a limit of the handler's own.
+func TestThrottle(t *testing.T) {
 	k := &clock{}
 	c := dial(t, serve(t, &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
 		_, wait := c.Charge(t)
@@ -295,8 +293,8 @@ func TestPause(t *testing.T) {
 	c.wantEcho(1)
 }
 
-// WebSocket pings and fragments are charged like frames: pings beyond the
-// limit aren't answered, and a message can't have any number of fragments.
+// WebSocket pings and fragments are charged like frames. Pings beyond the limit aren't
+// answered, and too many fragments end the connection.
 func TestWebSocketFramesAreCharged(t *testing.T) {
 	_, r, c := serveWithClock(t, func(cfg *Config) { cfg.FramesPerSecPerConn, cfg.AbuseAfter = 5, 1 })
 	c.upgrade("")
@@ -305,7 +303,7 @@ func TestWebSocketFramesAreCharged(t *testing.T) {
 	}
 	for range 10 {
 		if op, _, _ := c.frameWS(); op != ws.OpPong {
-			t.Fatalf("a ping within the limit got %v, want a pong", op)
+			t.Fatalf("answer to a ping within the limit: opcode %v, want a pong", op)
 		}
 	}
 	c.raw(text(chat("too fast")))
@@ -319,14 +317,14 @@ func TestWebSocketFramesAreCharged(t *testing.T) {
 	}
 }
 
-// KickedForAbuse is called once for every connection that is ended for abuse, before
+// KickedForAbuse is called once for each connection that is ended for abuse, before
 // Closed, and for no other.
-func TestAbused(t *testing.T) {
+func TestKickedForAbuse(t *testing.T) {
 	k := &clock{}
-	told := make(chan string, 10)
+	calls := make(chan string, 10)
 	h := charging()
-	h.abused = func(t Turn, c *Conn) { told <- "abused" }
-	h.closed = func(t Turn, c *Conn) { told <- "closed" }
+	h.abused = func(t Turn, c *Conn) { calls <- "KickedForAbuse" }
+	h.closed = func(t Turn, c *Conn) { calls <- "Closed" }
 	h.request = func(t Turn, c *Conn, r *proto.Request) bool {
 		_, wait := c.Charge(t)
 		if wait > 0 {
@@ -366,26 +364,26 @@ func TestAbused(t *testing.T) {
 		if v.reason != "" {
 			for {
 				if m, ok := c.next(); !ok {
-					t.Fatalf("%s: the stream ended without a KICK", v.name)
+					t.Fatalf("%s: the stream ended, want a KICK", v.name)
 				} else if m.Op == proto.KICK {
 					if m.Reason != v.reason {
-						t.Errorf("%s: KICK %q, want %q", v.name, m.Reason, v.reason)
+						t.Errorf("%s: KICK reason = %q, want %q", v.name, m.Reason, v.reason)
 					}
 					break
 				}
 			}
 		}
 		if v.reason == proto.Abuse {
-			if what := await(t, told, v.name); what != "abused" {
-				t.Errorf("%s: the handler got %q first, want \"abused\"", v.name, what)
+			if what := await(t, calls, v.name); what != "KickedForAbuse" {
+				t.Errorf("%s: %s was called first, want KickedForAbuse", v.name, what)
 			}
 		}
 		c.Close()
-		if what := await(t, told, v.name); what != "closed" {
-			t.Errorf("%s: the handler got %q, want \"closed\"", v.name, what)
+		if what := await(t, calls, v.name); what != "Closed" {
+			t.Errorf("%s: %s was called, want Closed", v.name, what)
 		}
 	}
-	if len(told) > 0 {
-		t.Errorf("the handler got %q, want no more calls", <-told)
+	if len(calls) > 0 {
+		t.Errorf("%s was called at the end, want no more calls", <-calls)
 	}
 }

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// fastTick is the tick while a loop has connections that wait for output to
-// drain. Otherwise it is timerTick.
+// fastTick is the interval of ticks while a loop has connections that wait for
+// output to drain. Otherwise the interval is timerTick.
 const fastTick = 10 * time.Millisecond
 
 // ticker makes the loops run onTick. It is one goroutine for all loops. (gnet's
@@ -14,7 +14,7 @@ const fastTick = 10 * time.Millisecond
 type ticker struct {
 	loops     []*loop
 	fastLoops atomic.Int32  // loops that want fast ticks
-	speedUp   chan struct{} // the first loop wants fast ticks
+	speedUp   chan struct{} // holds a value after fastLoops has become 1
 	quit      chan struct{}
 	done      chan struct{}
 }
@@ -23,7 +23,7 @@ func newTicker(loops []*loop) *ticker {
 	return &ticker{loops: loops, speedUp: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}
 }
 
-// setFast is called when a loop starts or stops to want fast ticks.
+// setFast starts or ends fast ticks for a loop.
 func (k *ticker) setFast(fast bool) {
 	if !fast {
 		k.fastLoops.Add(-1)

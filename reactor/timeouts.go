@@ -2,12 +2,12 @@ package reactor
 
 import "time"
 
-// busyRecheck is when a connection is checked again that is past its deadline
-// but has a job in progress.
+// busyRecheck is how often a connection is checked that is past its deadline but
+// has a job in progress.
 const busyRecheck = time.Second
 
-// SetLoggedIn selects the timeout: the idle timeout if yes, otherwise the login
-// timeout, which starts again.
+// SetLoggedIn selects the timeout: the idle timeout if yes is true, otherwise the
+// login timeout, which starts again.
 func (c *Conn) SetLoggedIn(t Turn, yes bool) {
 	if !c.open || c.loggedIn == yes {
 		return
@@ -29,13 +29,13 @@ func (c *Conn) deadline(t Turn) time.Time {
 	}
 }
 
-// onTimer runs at what was the deadline when the timer was set. Frames that
-// arrived since then have moved the deadline; they don't move the timer, as that
-// would be work for each frame.
+// onTimer runs at the deadline that held when the timer was set. If frames have
+// moved the deadline since, onTimer sets the timer again. (Moving the timer for each
+// frame would be expensive.)
 func (c *Conn) onTimer(t Turn) {
 	deadline := c.deadline(t)
 	if !c.finishing && c.busy(t) {
-		// The client waits for us.
+		// The client is waiting for the job.
 		deadline = c.l.now.Add(busyRecheck)
 	}
 	switch {

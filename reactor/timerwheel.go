@@ -3,8 +3,8 @@ package reactor
 import "time"
 
 const (
-	timerTick  = 100 * time.Millisecond // resolution: a timer may run this much late
-	timerSlots = 1024                   // a power of two; later timers go round again
+	timerTick  = 100 * time.Millisecond // resolution: a timer may run this late
+	timerSlots = 1024                   // a power of two; later timers take several rotations
 )
 
 // timerOnLoop is an entry of a timer wheel: a connection to check, or a
@@ -16,7 +16,7 @@ type timerOnLoop struct {
 	fn         func(t Turn)
 }
 
-// timerWheelOnLoop keeps the timers of a loop: a hashed timing wheel. Adding
+// timerWheelOnLoop holds the timers of a loop. It is a hashed timing wheel: adding
 // and removing a timer takes constant time and doesn't allocate.
 type timerWheelOnLoop struct {
 	start time.Time
@@ -24,7 +24,7 @@ type timerWheelOnLoop struct {
 	slots [timerSlots]timerOnLoop
 }
 
-// newTimerWheel makes w an empty wheel.
+// newTimerWheel initializes w as an empty wheel.
 func newTimerWheel(w *timerWheelOnLoop, now time.Time) {
 	w.start = now
 	for i := range w.slots {
@@ -47,7 +47,7 @@ func (w *timerWheelOnLoop) link(t Turn, tm *timerOnLoop) {
 	s.prev.next, s.prev = tm, tm
 }
 
-// remove takes tm out. It does nothing if tm isn't in the wheel.
+// remove removes tm. It does nothing if tm isn't in the wheel.
 func (w *timerWheelOnLoop) remove(t Turn, tm *timerOnLoop) {
 	if tm.next == nil {
 		return
@@ -56,8 +56,8 @@ func (w *timerWheelOnLoop) remove(t Turn, tm *timerOnLoop) {
 	tm.prev, tm.next = nil, nil
 }
 
-// advance takes out the timers that are due and calls run for each. run may add
-// and remove timers.
+// advance removes the timers that are due and calls run for each. run may add and
+// remove timers.
 func (w *timerWheelOnLoop) advance(t Turn, now time.Time, run func(tm *timerOnLoop)) {
 	to := int64(now.Sub(w.start) / timerTick)
 	// After a long delay one round looks at every slot.
@@ -68,8 +68,8 @@ func (w *timerWheelOnLoop) advance(t Turn, now time.Time, run func(tm *timerOnLo
 		if s.next == s {
 			continue
 		}
-		// The slot's list is detached first: timers that are linked again must
-		// not be visited again, and run may remove any of them.
+		// Detach the slot's list first: timers that are linked again must not be
+		// visited twice, and run may remove any of them.
 		var due timerOnLoop
 		due.next, due.prev = s.next, s.prev
 		due.next.prev, due.prev.next = &due, &due

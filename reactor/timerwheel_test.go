@@ -7,10 +7,10 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Whatever is added, moved and removed, each timer runs once, never early, and
-// on the first tick after its time, across rotations of the wheel and long
-// delays.
-func TestWheel(t *testing.T) {
+// With any sequence of adding, moving and removing timers, each timer runs once, never
+// early, and on the first tick after its time. That holds across rotations of the wheel
+// and after long delays.
+func TestTimerWheel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var w timerWheelOnLoop
 		start := time.Unix(1_000_000, 0)
@@ -36,13 +36,13 @@ func TestWheel(t *testing.T) {
 				w.advance(Turn{}, now, func(tm *timerOnLoop) {
 					at, ok := due[tm]
 					if !ok {
-						t.Fatal("a timer ran twice, or after it was removed")
+						t.Fatal("a timer ran twice or after its removal, want once")
 					}
 					if now.Before(at) {
-						t.Fatalf("a timer ran %v early", at.Sub(now))
+						t.Fatalf("a timer ran %v early, want never early", at.Sub(now))
 					}
 					delete(due, tm)
-					if d%2 == 0 { // timers may add and remove others as they run
+					if d%2 == 0 { // a timer may add and remove timers
 						w.add(Turn{}, tm, now.Add(d))
 						due[tm] = now.Add(d)
 						other := timers[int(d/time.Millisecond)%len(timers)]

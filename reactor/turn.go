@@ -5,32 +5,30 @@ import (
 	"time"
 )
 
-// Turn is the right to touch the state of one loop. The reactor passes it to
-// each callback, and it is valid until that callback returns. Never keep one,
-// and never pass one to another goroutine. Always name it t: inside a job, the
-// job's Off then hides it, and code that needs a Turn doesn't compile there.
+// Turn is the right to touch the state of one loop. The reactor passes one to each
+// callback. It is valid until the callback returns: never keep it, and never pass
+// it to another goroutine. Always name it t. Then the job's Off, also named t, hides
+// it inside a job, and code that needs a Turn doesn't compile there.
 type Turn struct{ l *loop }
 
-// Off is the right to block, and nothing else. Functions that block ask for a
-// context. A Turn is not a context, so what a callback is given isn't enough to
-// call them.
+// Off is the right to block. It is a context, which functions that block take. A
+// Turn is not a context, so a callback can't call such functions.
 type Off struct{ context.Context }
 
 // OffLoop returns an Off for a goroutine that never runs on a loop, such as
 // main, a writer or a test. Never call it in a callback.
 func OffLoop(ctx context.Context) Off { return Off{ctx} }
 
-// Loop returns the index of the loop, which is below Reactor.Loops. State that
-// a handler keeps per loop can be in a slice with this index, without a lock.
+// Loop returns the index of the loop, from 0 to Reactor.Loops()-1. A handler can
+// keep state per loop in a slice with this index, without a lock.
 func (t Turn) Loop() int { return t.l.idx }
 
 // Now returns the time at which the turn began.
 func (t Turn) Now() time.Time { return t.l.now }
 
-// Send sends body, as one frame, to the connection of p on any loop. If that is
-// this loop, it calls Conn.Write. Otherwise the frame is handed over when the
-// turn ends. If the connection has closed, Send does nothing. It copies body
-// and doesn't block.
+// Send sends body, as one frame, to a connection on any loop. On this loop, it calls
+// Conn.Write. For another loop, the frame is handed over when the turn ends. If the
+// connection has closed, Send drops the frame. It copies body and doesn't block.
 func (t Turn) Send(p *ConnRef, body []byte) {
 	to := p.c.l
 	if to == t.l {
@@ -40,15 +38,15 @@ func (t Turn) Send(p *ConnRef, body []byte) {
 	}
 }
 
-// Post runs fn on loop i, after everything that this turn sent and posted there
-// before. fn is handed over when the turn ends. On the turn's own loop, it runs
-// after the next round of I/O. Post doesn't block.
+// Post runs fn on loop i, after everything that this turn has sent and posted there
+// before. fn is handed over when the turn ends. On the turn's own loop, it runs after
+// the next round of I/O. Post doesn't block.
 func (t Turn) Post(i int, fn func(t Turn)) {
 	t.l.outboxFor(t, t.l.r.loops[i]).post(fn, 0)
 }
 
 // PostDroppable posts droppable work that holds n bytes. It returns ErrBusy if the
-// loop's mailbox would be over half of Config.MaxMailbox; fn then never runs.
+// loop's mailbox would exceed half of Config.MaxMailbox; fn then never runs.
 func (t Turn) PostDroppable(i, n int, fn func(t Turn)) error {
 	to := t.l.r.loops[i]
 	b := t.l.outboxFor(t, to)
@@ -59,8 +57,8 @@ func (t Turn) PostDroppable(i, n int, fn func(t Turn)) error {
 	return nil
 }
 
-// After runs fn on this loop after d, rounded up to a tenth of a second. stop
-// cancels it; call it with a Turn of the same loop. It does nothing once fn has
+// After runs fn on this loop after d, rounded up to a tenth of a second. Call stop,
+// with a Turn of the same loop, to cancel the timer; it does nothing once fn has
 // run. Timers that are pending when the reactor stops never run.
 func (t Turn) After(d time.Duration, fn func(t Turn)) (stop func(t Turn)) {
 	tm := &timerOnLoop{fn: fn}

@@ -11,16 +11,16 @@ type unsentOnLoop struct {
 	limit int
 }
 
-// relief is how far the limit is undercut once it was exceeded: by 1/relief of
-// it, so that not every turn has to look for connections to end.
+// relief is how far below the limit enforce goes once it is exceeded: by 1/relief of
+// it, so that it needn't kick connections again in the next turn.
 const relief = 8
 
 func newUnsent(cfg *Config) unsentOnLoop {
 	return unsentOnLoop{limit: max(cfg.MaxWaitingAll/cfg.Loops, cfg.MaxWaiting)}
 }
 
-// update counts the unsent bytes of a connection after a write. A connection
-// that is finishing counts as 0, as it will have none soon.
+// update counts the unsent bytes of a connection after a write. A connection that
+// is closed or finishing counts as 0.
 func (u *unsentOnLoop) update(t Turn, c *Conn) {
 	n := c.buffered
 	if !c.open || c.finishing {
@@ -34,7 +34,8 @@ func (u *unsentOnLoop) update(t Turn, c *Conn) {
 	}
 }
 
-// recount counts again: gnet doesn't report what the kernel accepts later.
+// recount updates all counts, because gnet doesn't report when the kernel accepts
+// bytes later.
 func (u *unsentOnLoop) recount(t Turn) {
 	kept := u.conns[:0]
 	for _, c := range u.conns {

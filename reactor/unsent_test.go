@@ -8,10 +8,10 @@ import (
 	"chatd/proto"
 )
 
-// However many clients are slow, memory stays bounded. Beyond the limit for
-// all, the connections with the most unsent bytes are closed with KICK "slow".
-// The others get everything. Bytes that the kernel has accepted don't count.
-func TestWaitingForAll(t *testing.T) {
+// MaxWaitingAll limits the unsent bytes of all connections. Beyond it, the connections
+// with the most unsent bytes are closed with KICK "slow". The others get all frames.
+// Bytes that the kernel has accepted don't count.
+func TestMaxWaitingAll(t *testing.T) {
 	const portion = 20_000
 	body := sayBody(strings.Repeat("z", portion))
 	filled := make(chan bool, 1)
@@ -45,8 +45,8 @@ func TestWaitingForAll(t *testing.T) {
 	fill := func(c *client, n int) {
 		t.Helper()
 		c.send("%s", chat(strconv.Itoa(n)))
-		if !await(t, filled, "bytes to wait") {
-			t.Fatalf("the connection ended before %d bytes waited", n)
+		if !await(t, filled, "unsent bytes") {
+			t.Fatalf("the connection ended before it had %d unsent bytes, want it open", n)
 		}
 	}
 	var cs [3]*client
@@ -59,27 +59,27 @@ func TestWaitingForAll(t *testing.T) {
 		t.Fatalf("%d connections were kicked within the limit, want 0", n)
 	}
 	if n := waiting(); n < 1_900_000 || n > 1_900_000+3*(portion+100) {
-		t.Fatalf("%d bytes wait, want about 1900000", n)
+		t.Fatalf("%d unsent bytes, want about 1,900,000", n)
 	}
-	fill(cs[2], 750_000) // too much for all
+	fill(cs[2], 750_000) // exceeds the total limit
 	if n := r.counter(`kicks_total{reason="slow_all"}`); n != 1 {
-		t.Fatalf("%d were ended, want one", n)
+		t.Fatalf("%d connections were kicked, want 1", n)
 	}
 	if n := waiting(); n < 1_250_000 || n > 1_250_000+2*(portion+100) {
-		t.Errorf("%d bytes wait when one connection is ended, want about 1250000", n)
+		t.Errorf("%d unsent bytes after one connection was kicked, want about 1,250,000", n)
 	}
 	other := dial(t, r)
 	other.ping() // is served meanwhile
 
-	// Nothing but whole frames, then the reason.
+	// The kicked client gets whole frames, then KICK.
 	for {
 		m, ok := cs[0].next()
 		if !ok {
-			t.Fatal("the stream ended without a KICK")
+			t.Fatal("the stream ended, want a KICK")
 		}
 		if m.Op == proto.KICK {
 			if m.Reason != proto.Slow {
-				t.Errorf("KICK %q, want %q", m.Reason, proto.Slow)
+				t.Errorf("KICK reason = %q, want %q", m.Reason, proto.Slow)
 			}
 			break
 		}
@@ -89,7 +89,7 @@ func TestWaitingForAll(t *testing.T) {
 		c.send("%s", chat("all"))
 		for {
 			if m, ok := c.next(); !ok || m.Op == proto.KICK {
-				t.Fatal("a connection with fewer waiting bytes was ended")
+				t.Fatal("a connection with fewer unsent bytes was kicked, want it open")
 			} else if m.Text == "all" {
 				break
 			}

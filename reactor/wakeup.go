@@ -32,12 +32,12 @@ func socketPair() (a, b net.Conn, err error) {
 	return conns[0], conns[1], nil
 }
 
-// wake makes the loop read its mailbox. Any goroutine may call it. The socket
-// can't be full: a byte is written only if none for the same reason is on its way.
-// So an error means that the loop has stopped.
+// wake makes the loop read its mailbox. Any goroutine may call it. The socket is
+// never full: the mailbox, the ticker and the loop itself each call wake only if the
+// loop has noticed their last call. So an error means that the loop has stopped.
 func (l *loop) wake() { _, _ = l.wakeConn.Write([]byte{0}) }
 
-// wakeSelf makes the loop go on after a round of I/O with the work it has left.
+// wakeSelf makes the loop continue with its remaining work after a round of I/O.
 func (l *loop) wakeSelf(t Turn) {
 	if !l.selfWoken {
 		l.selfWoken = true

@@ -52,8 +52,8 @@ func (l *loop) wsHeader(t Turn, p []byte) (ws.Header, error) {
 	return ws.ReadHeaderBuffer(&l.wsReader, l.wsBuf[:])
 }
 
-// webSocketFrameLen is frameLen for this framing. A bad header is refused before
-// its payload arrives.
+// webSocketFrameLen is frameLen for WebSocket. It refuses a bad header before the
+// payload arrives.
 func (c *Conn) webSocketFrameLen(t Turn, p []byte) int {
 	if len(p) < wsMinHeader {
 		return wsMinHeader
@@ -130,8 +130,8 @@ func (c *Conn) webSocketFrame(t Turn, p []byte) {
 	}
 }
 
-// fragment handles a fragment of a text message, usually all of it. It doesn't
-// check UTF-8. The decoder does, and the protocol keeps the connection then.
+// fragment handles a fragment of a text message, which is usually the whole message.
+// It doesn't check UTF-8: the decoder does that, and doesn't close the connection.
 func (c *Conn) fragment(t Turn, fin bool, payload []byte) {
 	if c.message == nil && fin {
 		c.receive(t, payload)

@@ -19,21 +19,21 @@ import (
 const handshakeText = "GET /ws HTTP/1.1\r\nHost: chat.example:6000\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
 	"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 
-// upgrade makes the connection a WebSocket.
+// upgrade upgrades the connection to a WebSocket.
 func (c *client) upgrade(headers string) {
 	c.tb.Helper()
 	c.raw([]byte(handshakeText + headers + "\r\n"))
 	if code, _ := c.http(); code != http.StatusSwitchingProtocols {
-		c.tb.Fatalf("the handshake was answered with %d, want 101", code)
+		c.tb.Fatalf("status of the handshake = %d, want 101", code)
 	}
 }
 
-// http reads an HTTP answer and ignores its body.
+// http reads an HTTP answer, ignores its body, and returns the status and headers.
 func (c *client) http() (int, http.Header) {
 	c.tb.Helper()
 	resp, err := http.ReadResponse(c.r, nil)
 	if err != nil {
-		c.tb.Fatal("answer to the handshake:", err)
+		c.tb.Fatalf("read the HTTP answer: %v", err)
 	}
 	if resp.StatusCode != http.StatusSwitchingProtocols {
 		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
@@ -63,24 +63,25 @@ func (c *client) frameWS() (ws.OpCode, []byte, bool) {
 		return 0, nil, false
 	}
 	if err != nil {
-		c.tb.Fatal("receive:", err)
+		c.tb.Fatalf("read a frame header: %v", err)
 	}
 	if h.Masked || !h.Fin {
-		c.tb.Fatalf("the server sent the header %+v, want one that is final and not masked", h)
+		c.tb.Fatalf("frame header %+v, want it final and not masked", h)
 	}
 	p := make([]byte, h.Length)
 	if _, err := io.ReadFull(c.r, p); err != nil {
-		c.tb.Fatal("receive:", err)
+		c.tb.Fatalf("read a frame: %v", err)
 	}
 	return h.OpCode, p, true
 }
 
-// wantWS reads the next WebSocket frame, which must be the message m.
+// wantWS reads the next WebSocket frame, which must be the message m. If m.Text is
+// "*", any text is right.
 func (c *client) wantWS(m message) {
 	c.tb.Helper()
 	op, p, ok := c.frameWS()
 	if !ok || op != ws.OpText {
-		c.tb.Fatalf("got %v %q, want a text", op, p)
+		c.tb.Fatalf("next frame: opcode %v, %q (end of stream: %t); want a text frame", op, p, !ok)
 	}
 	var got message
 	if err := json.Unmarshal(p, &got); err != nil {
@@ -90,7 +91,7 @@ func (c *client) wantWS(m message) {
 		got.Text = "*"
 	}
 	if got != m {
-		c.tb.Fatalf("got %+v, want %+v", got, m)
+		c.tb.Fatalf("next frame: got %+v, want %+v", got, m)
 	}
 }
 
@@ -99,13 +100,13 @@ func (c *client) wantClose(code ws.StatusCode) {
 	c.tb.Helper()
 	op, p, ok := c.frameWS()
 	if !ok || op != ws.OpClose {
-		c.tb.Fatalf("got %v %q, want a close", op, p)
+		c.tb.Fatalf("next frame: opcode %v, %q (end of stream: %t); want a close frame", op, p, !ok)
 	}
 	if got, _ := ws.ParseCloseFrameData(p); got != code {
-		c.tb.Fatalf("closed with %d, want %d", got, code)
+		c.tb.Fatalf("close code = %d, want %d", got, code)
 	}
 	if op, p, ok := c.frameWS(); ok {
-		c.tb.Fatalf("after the close frame came %v %q, want the end of the stream", op, p)
+		c.tb.Fatalf("after the close frame: opcode %v, %q; want the end of the stream", op, p)
 	}
 }
 
@@ -116,8 +117,8 @@ func dialWS(tb testing.TB, r *Reactor) *client {
 	return c
 }
 
-// The same frames work over WebSocket: with headers of every length, in one
-// read with the handshake, and byte by byte from the first byte.
+// Frames work over WebSocket: with headers of every length, in one read with the
+// handshake, and byte by byte.
 func TestWebSocket(t *testing.T) {
 	r := serve(t, &funcs{})
 	bodies := []string{"short", strings.Repeat("m", 300), strings.Repeat("l", 20_000)}
@@ -138,7 +139,7 @@ func TestWebSocket(t *testing.T) {
 		}
 		c.raw(all)
 		if code, _ := c.http(); code != 101 {
-			t.Fatalf("the handshake was answered with %d, want 101", code)
+			t.Fatalf("status of the handshake = %d, want 101", code)
 		}
 		for i := range 500 {
 			c.wantWS(message{Op: proto.ERROR, Text: fmt.Sprint(i)})
@@ -152,7 +153,7 @@ func TestWebSocket(t *testing.T) {
 			c.raw([]byte{b})
 		}
 		if code, _ := c.http(); code != 101 {
-			t.Fatalf("the handshake was answered with %d, want 101", code)
+			t.Fatalf("status of the handshake = %d, want 101", code)
 		}
 		c.wantWS(message{Op: proto.ERROR, Text: "bytes"})
 		c.wantWS(message{Op: proto.ERROR, Text: strings.Repeat("b", 200)})
@@ -167,8 +168,8 @@ func TestWebSocket(t *testing.T) {
 	})
 }
 
-// Fragments make one message, and pings between them are answered. Many empty
-// fragments do, too.
+// Fragments are joined to one message, and pings between them are answered. An
+// unsolicited pong is ignored.
 func TestWebSocketFragments(t *testing.T) {
 	c := dialWS(t, serve(t, &funcs{}))
 	body := []byte(chat("你好 in pieces"))
@@ -183,20 +184,21 @@ func TestWebSocketFragments(t *testing.T) {
 				ping := []byte(fmt.Sprint("ping ", round, i))
 				c.raw(masked(true, ws.OpPing, ping))
 				if op, p, _ := c.frameWS(); op != ws.OpPong || !bytes.Equal(p, ping) {
-					t.Fatalf("got %v %q, want a pong", op, p)
+					t.Fatalf("got opcode %v, %q; want a pong with %q", op, p, ping)
 				}
 			}
 		}
 		c.raw(masked(true, ws.OpContinuation, nil))
 		c.wantWS(message{Op: proto.ERROR, Text: "你好 in pieces"})
 	}
-	c.raw(masked(true, ws.OpPong, []byte("unasked")))
+	c.raw(masked(true, ws.OpPong, []byte("unsolicited")))
 	c.raw(text(`{"msgid":18,"rid":4}`))
 	c.wantWS(message{Op: proto.PONG, RID: 4})
 }
 
-// A violation of the RFC ends the connection with the RFC's code. A violation
-// of the chat protocol is answered as over TCP, before that.
+// A violation of the WebSocket protocol ends the connection with the close code that
+// RFC 6455 requires. Before that, a violation of the chat protocol is answered as over
+// TCP.
 func TestWebSocketErrors(t *testing.T) {
 	r := serve(t, &funcs{})
 	raw := func(b0 byte, n int) []byte { return append([]byte{b0, 0x80 | byte(n), 0, 0, 0, 0}, make([]byte, n)...) }
@@ -206,7 +208,7 @@ func TestWebSocketErrors(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
 		bytes []byte
-		chat  bool // ERROR errno 8 comes first
+		chat  bool // want ERROR with errno 8 first
 		code  ws.StatusCode
 	}{
 		{"rsv1", raw(0xc1, 5), false, 1002},
@@ -225,10 +227,10 @@ func TestWebSocketErrors(t *testing.T) {
 		{"empty in parts", append(masked(false, ws.OpText, nil), masked(true, ws.OpContinuation, nil)...), true, 1008},
 		{"close", masked(true, ws.OpClose, ws.NewCloseFrameBody(1000, "bye")), false, 1000},
 		{"close going away", masked(true, ws.OpClose, ws.NewCloseFrameBody(1001, "")), false, 1001},
-		{"close of one's own", masked(true, ws.OpClose, ws.NewCloseFrameBody(4711, "")), false, 4711},
+		{"close with a private code", masked(true, ws.OpClose, ws.NewCloseFrameBody(4711, "")), false, 4711},
 		{"close without code", masked(true, ws.OpClose, nil), false, 1000},
 		{"close with half a code", masked(true, ws.OpClose, []byte{3}), false, 1002},
-		{"close with no code", masked(true, ws.OpClose, ws.NewCloseFrameBody(1005, "")), false, 1002},
+		{"close with the reserved code 1005", masked(true, ws.OpClose, ws.NewCloseFrameBody(1005, "")), false, 1002},
 		{"close with bad utf-8", masked(true, ws.OpClose, ws.NewCloseFrameBody(1000, "\xff")), false, 1007},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -243,7 +245,7 @@ func TestWebSocketErrors(t *testing.T) {
 	}
 }
 
-// A KICK over WebSocket is a message, followed by a close frame.
+// Over WebSocket, KICK is a text message followed by a close frame.
 func TestWebSocketKick(t *testing.T) {
 	c := dialWS(t, serve(t, &funcs{}))
 	for range 10 {
@@ -254,8 +256,8 @@ func TestWebSocketKick(t *testing.T) {
 	c.wantClose(1000)
 }
 
-// A browser that opens the chat port is redirected to the web client on the
-// host that it asked for, whatever its Host header is.
+// With WebPort, a browser that opens the chat port is redirected to that port of the
+// host in its Host header. There is no redirect if the header is missing or unsafe.
 func TestHTTPToWebPort(t *testing.T) {
 	r := serve(t, &funcs{}, func(cfg *Config) { cfg.WebPort = 8080 })
 	for host, want := range map[string]string{
@@ -273,13 +275,13 @@ func TestHTTPToWebPort(t *testing.T) {
 		c.raw([]byte("GET /any HTTP/1.1\r\n" + host + "\r\n"))
 		code, header := c.http()
 		if got := header.Get("Location"); got != want || (code == 302) != (want != "") {
-			t.Errorf("%q: %d, %q", host, code, got)
+			t.Errorf("request with %q: status %d, Location %q; want Location %q", host, code, got, want)
 		}
 	}
 }
 
-// Other HTTP requests get an HTTP answer: a redirect to the web client, if
-// there is one, and never a page that another site could drive.
+// HTTP requests get an HTTP answer: an upgrade if the origin is allowed, a redirect to
+// the web client if there is one, or an error.
 func TestHTTP(t *testing.T) {
 	web := serve(t, &funcs{}, func(cfg *Config) {
 		cfg.WebURL = "https://chat.example/"
@@ -296,47 +298,46 @@ func TestHTTP(t *testing.T) {
 	}{
 		{"root", web, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 302},
 		{"other path", web, "GET /wsx?y HTTP/1.1\r\nHost: a\r\n\r\n", 302},
-		{"nowhere", plain, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 404},
+		{"no web client", plain, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 404},
 		{"no upgrade", plain, "GET /ws HTTP/1.1\r\nHost: a\r\n\r\n", 400},
-		{"no sense", plain, "GET \r\n\r\n", 400},
+		{"malformed", plain, "GET \r\n\r\n", 400},
 		{"HTTP/1.0", plain, "GET /ws HTTP/1.0\r\nHost: a\r\n\r\n", 505},
 		{"too long", plain, long, 431},
 		{"query", plain, strings.Replace(handshakeText, "/ws", "/ws?a=b", 1) + "\r\n", 101},
 		{"same host", plain, handshakeText + "Origin: http://chat.example\r\n\r\n", 101},
-		{"same host, other case and port", plain, handshakeText + "Origin: https://Chat.Example:8443\r\n\r\n", 101},
-		{"stranger", plain, handshakeText + "Origin: https://evil.example\r\n\r\n", 403},
+		{"same host in other case with another port", plain, handshakeText + "Origin: https://Chat.Example:8443\r\n\r\n", 101},
+		{"other host", plain, handshakeText + "Origin: https://evil.example\r\n\r\n", 403},
 		{"suffix", plain, handshakeText + "Origin: https://chat.example.evil.example\r\n\r\n", 403},
 		{"null", plain, handshakeText + "Origin: null\r\n\r\n", 403},
 		{"empty", plain, handshakeText + "Origin: \r\n\r\n", 403},
-		{"a stranger before", plain, handshakeText + "Origin: https://evil.example\r\nOrigin: https://chat.example\r\n\r\n", 403},
-		{"a stranger behind", plain, handshakeText + "Origin: https://chat.example\r\norigin: https://evil.example\r\n\r\n", 403},
+		{"other host first", plain, handshakeText + "Origin: https://evil.example\r\nOrigin: https://chat.example\r\n\r\n", 403},
+		{"other host second", plain, handshakeText + "Origin: https://chat.example\r\norigin: https://evil.example\r\n\r\n", 403},
 		{"prefix", plain, handshakeText + "Origin: https://evil-chat.example\r\n\r\n", 403},
-		{"in a name", plain, handshakeText + "Origin: https://chat.example@evil.example\r\n\r\n", 403},
-		{"friend", web, handshakeText + "Origin: https://friend.example\r\n\r\n", 101},
-		{"friend without tls", web, handshakeText + "Origin: http://friend.example\r\n\r\n", 403},
-		{"all", all, handshakeText + "Origin: https://evil.example\r\n\r\n", 101},
+		{"host as user name", plain, handshakeText + "Origin: https://chat.example@evil.example\r\n\r\n", 403},
+		{"allowed origin", web, handshakeText + "Origin: https://friend.example\r\n\r\n", 101},
+		{"allowed origin without TLS", web, handshakeText + "Origin: http://friend.example\r\n\r\n", 403},
+		{"all origins allowed", all, handshakeText + "Origin: https://evil.example\r\n\r\n", 101},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			c := dial(t, tc.r)
 			c.raw([]byte(tc.request))
 			code, header := c.http()
 			if code != tc.code {
-				t.Fatalf("got %d, want %d", code, tc.code)
+				t.Fatalf("status = %d, want %d", code, tc.code)
 			}
 			if code == 302 && header.Get("Location") != "https://chat.example/" {
-				t.Errorf("redirected to %q, want the web client", header.Get("Location"))
+				t.Errorf("Location = %q, want https://chat.example/", header.Get("Location"))
 			}
 			if code != 101 {
 				if _, err := c.r.ReadByte(); err != io.EOF {
-					t.Errorf("reading on: %v, want the end of the stream", err)
+					t.Errorf("read after the answer: error %v, want the end of the stream", err)
 				}
 			}
 		})
 	}
 }
 
-// "G" alone isn't a handshake yet. Bytes that only begin like one are a bad
-// length.
+// Bytes that start like an HTTP request but aren't one are read as a bad length.
 func TestAlmostHTTP(t *testing.T) {
 	r := serve(t, &funcs{})
 	for _, s := range []string{"GETX", "GOOD", "G\x00\x00\x00"} {
@@ -355,9 +356,9 @@ func TestAlmostHTTP(t *testing.T) {
 	}
 }
 
-// The address that a trusted proxy reports counts, and only the part of
-// X-Forwarded-For that it has added itself. Other clients' headers are
-// ignored.
+// The client's address is the last one in X-Forwarded-For that isn't a trusted proxy.
+// The header is ignored if the connection comes from an untrusted address. Limits per
+// address apply to the client's address.
 func TestForwarded(t *testing.T) {
 	addr := make(chan netip.Addr, 1)
 	h := &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {
@@ -385,13 +386,13 @@ func TestForwarded(t *testing.T) {
 		c.upgrade(tc.headers)
 		c.raw(text(chat("who")))
 		if got := await(t, addr, "the address"); got.String() != tc.want {
-			t.Errorf("%q: got %s, want %s", tc.headers, got, tc.want)
+			t.Errorf("with headers %q: client address %s, want %s", tc.headers, got, tc.want)
 		}
 	}
-	// 192.0.2.1 is still connected, and may be so once.
+	// 192.0.2.1 is still connected, and may have only one connection.
 	c := dial(t, trusting)
 	c.raw([]byte(handshakeText + "X-Forwarded-For: 192.0.2.1\r\n\r\n"))
 	if code, _ := c.http(); code != http.StatusTooManyRequests {
-		t.Errorf("a second connection got %d, want 429", code)
+		t.Errorf("status of a second connection = %d, want 429", code)
 	}
 }

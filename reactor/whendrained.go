@@ -6,9 +6,9 @@ type waiterOnLoop struct {
 	fn func(t Turn)
 }
 
-// WhenDrained runs fn once at most n bytes are waiting, but not before this turn's
-// writes. A connection has one waiter: a new one replaces it. It is dropped when
-// the connection closes or finishes.
+// WhenDrained runs fn as soon as at most n bytes of output are unsent, but not before
+// the end of this turn. A connection has one waiter: another call replaces fn. If the
+// connection closes or finishes first, fn doesn't run.
 func (c *Conn) WhenDrained(t Turn, n int, fn func(t Turn)) {
 	if !c.reading(t) {
 		return
@@ -19,8 +19,9 @@ func (c *Conn) WhenDrained(t Turn, n int, fn func(t Turn)) {
 	}
 }
 
-// checkDrained checks a connection that waits for its output to drain, and does
-// what is due then. It returns true if the connection needs no more checks.
+// checkDrained checks a connection that waits for its output to drain. If it has
+// drained, it calls the waiter or shuts down the writing side. It returns true if
+// the connection needs no more checks.
 func (c *Conn) checkDrained(t Turn) bool {
 	switch {
 	case !c.open || c.shut:
@@ -39,13 +40,13 @@ func (c *Conn) checkDrained(t Turn) bool {
 	fn := c.waiter.fn
 	c.waiter = nil
 	c.l.call(t, c, "WhenDrained", fn)
-	// If fn waits again, WhenDrained has put the connection into newWaiters. If it
-	// is in waiters, it must stay there instead.
+	// If fn has called WhenDrained again, the connection needs more checks. If it
+	// was in waiters, it stays there; otherwise it is in newWaiters now.
 	return c.waiter == nil || !c.inWaiters
 }
 
-// checkNewWaiters checks the connections that began to wait in this turn, now
-// that it is known what the kernel has accepted.
+// checkNewWaiters checks the connections that began to wait in this turn. It runs
+// after their output was written.
 func (l *loop) checkNewWaiters(t Turn) {
 	list := l.newWaiters
 	l.newWaiters = nil

@@ -48,7 +48,7 @@ func TestMigrate(t *testing.T) {
 	}
 	run("sqlite:"+dir+"/none.db", server, exitError, "there is no store to take over")
 	run(file, server, exitDone, "1 users, 0 conversations, 0 messages")
-	run(file, server, exitError, "it isn't empty: there are users")
+	run(file, server, exitError, "the target isn't empty, its table users has rows")
 	run(server, back, exitDone, "1 users")
 	store := open(back)
 	defer store.Close()

@@ -6,8 +6,8 @@ type Append struct {
 	Sender      int64
 	Group, Peer int64  // exactly one is set; Peer may be Sender, for notes
 	CID, Body   []byte // owned by the Append; neither is empty
-	Retry       bool   // the sender doesn't know whether it was stored before
-	Owner       any    // the caller's
+	Retry       bool   // the sender resends it, as it got no answer: it may be stored already
+	Owner       any    // for the caller's use
 	Run         *Run   // nil: doesn't depend on other messages
 
 	// The outcome, valid once the sink has the Append.
@@ -15,16 +15,16 @@ type Append struct {
 	Time      int64 // Unix ms
 	Version   int64 // of the group's membership
 	Last      int64 // the conversation's last seq after this batch
-	Stored    bool  // false with Err nil: the log had the cid already, and Seq and Time are its
-	Err       error // why it was not stored: what Step.Apply has set, or ErrRunFailed, or a database error
+	Stored    bool  // false with Err nil: a repeat; Seq and Time are those of the stored message
+	Err       error // why it was not stored: set by Step.Apply, or ErrRunFailed, or a database error
 
 	attemptedSeq  int64 // the seq it had in a commit of unknown outcome
-	lookUp        bool  // it may be in the log, even without Retry
+	lookUp        bool  // may be in the log, even without Retry
 	deferred      bool  // not tried: its conversation is locked, or must be created
-	needsCreation bool  // of a deferred one: its conversation must be created
+	needsCreation bool  // deferred because its conversation must be created
 }
 
-// overhead is what a message costs the queue in addition to its bytes.
+// overhead is added to the bytes of a queued message to estimate its memory.
 const overhead = 128
 
 func (a *Append) size() int { return len(a.CID) + len(a.Body) + overhead }
@@ -36,17 +36,20 @@ func (a *Append) Pending() bool { return a.Err == nil && !a.deferred }
 // MayRepeat reports whether the log may have the message already.
 func (a *Append) MayRepeat() bool { return a.Retry || a.lookUp }
 
-// AnswerRepeat sets the outcome of a message that the log has at seq. If it was
-// a commit of unknown outcome that stored it there, it counts as stored now.
+// AnswerRepeat sets the outcome of a message that is in the log already, with
+// this seq and time. If a commit of unknown outcome had given it the same seq,
+// that commit has succeeded, and the message counts as stored by this batch.
 func (a *Append) AnswerRepeat(seq, time int64) {
 	a.Seq, a.Time = seq, time
 	a.Stored = a.attemptedSeq != 0 && a.attemptedSeq == seq
 }
 
-// Defer says that another process has locked the message's conversation.
+// Defer marks the message as not tried, because another process has locked its
+// conversation.
 func (a *Append) Defer() { a.deferred = true }
 
-// DeferUntilCreated says that the message's conversation doesn't exist yet.
+// DeferUntilCreated marks the message as not tried, because its conversation
+// doesn't exist yet.
 func (a *Append) DeferUntilCreated() { a.deferred, a.needsCreation = true, true }
 
 // reset clears the outcome of an earlier attempt.
@@ -59,8 +62,8 @@ func (a *Append) malformed() bool {
 	return len(a.CID) == 0 || len(a.Body) == 0 || (a.Group == 0) == (a.Peer == 0)
 }
 
-// convKey names a conversation before its id is known: a group, or two users
-// with lo <= hi.
+// convKey identifies a conversation whose ID may not be known yet: by its group,
+// or by two users with lo <= hi.
 type convKey struct{ group, lo, hi int64 }
 
 func convOf(a *Append) convKey {

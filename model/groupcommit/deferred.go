@@ -9,12 +9,12 @@ import (
 // process has locked their conversation, or because the conversation must be
 // created, which may block.
 //
-// The writer first tries a locked conversation again with its next batches.
-// After maxAttempts tries, or at once if the conversation must be created, the
-// lock waiter gets it. If even that times out, because the other process hangs,
-// the writer tries again every deferDelay until maxDeferred has passed; then
-// the messages fail. New messages for a deferred conversation queue up behind
-// the deferred ones.
+// The writer first retries a locked conversation with its next batches. After
+// maxAttempts tries, or at once if the conversation must be created, it passes
+// the conversation to the lock waiter. If even that times out, because the other
+// process hangs, the writer retries every deferDelay until maxDeferred has
+// passed; then the messages fail. New messages for a deferred conversation queue
+// up behind the deferred ones.
 type deferredSet struct {
 	convs map[convKey]*deferredConv
 	order []*deferredConv // in the order they were first deferred
@@ -47,7 +47,7 @@ func (d *deferredSet) due() (at time.Time, ok bool) {
 	return at, ok
 }
 
-// get returns the entry of a conversation, which it adds if need be.
+// get returns the entry of a conversation, and adds one if there is none.
 func (d *deferredSet) get(k convKey, now time.Time) *deferredConv {
 	c := d.convs[k]
 	if c == nil {
@@ -94,8 +94,8 @@ func (w *writer) takeFrom(c *deferredConv, n int) []*Append {
 	return taken
 }
 
-// deferFollowers defers those of the new messages, batch[from:], that must not
-// overtake deferred messages of their conversation. It returns the rest.
+// deferFollowers defers new messages, batch[from:], that must not overtake
+// deferred messages of their conversation. It returns the rest of the batch.
 func (w *writer) deferFollowers(batch []*Append, from int) []*Append {
 	if len(w.deferred.order) == 0 {
 		return batch
@@ -127,7 +127,7 @@ func (w *writer) deferLocked(batch []*Append) []*Append {
 		done = append(done, w.deferAgain(c, group, now)...)
 	}
 	for i := len(w.deferred.order) - 1; i >= 0; i-- {
-		if c := w.deferred.order[i]; c.retrying { // and none was deferred again
+		if c := w.deferred.order[i]; c.retrying { // still set: nothing was deferred again
 			w.resume(c, now)
 		}
 	}
@@ -135,8 +135,9 @@ func (w *writer) deferLocked(batch []*Append) []*Append {
 	return done
 }
 
-// deferAgain puts messages back before those that came later. If the
-// conversation was locked for too long, it fails them all and returns them.
+// deferAgain puts messages back in front of those that came later. If the
+// conversation has been locked for too long, it fails all of them and returns
+// them.
 func (w *writer) deferAgain(c *deferredConv, group []*Append, now time.Time) (failed []*Append) {
 	w.c.queue.addDeferred(group)
 	c.batch = append(group, c.batch...)
@@ -157,8 +158,8 @@ func (w *writer) deferAgain(c *deferredConv, group []*Append, now time.Time) (fa
 	return nil
 }
 
-// resume is for a conversation that isn't locked any more. Messages that queued
-// up meanwhile are due at once.
+// resume ends the deferral of a conversation that is no longer locked. If
+// messages have queued up meanwhile, they are due at once.
 func (w *writer) resume(c *deferredConv, now time.Time) {
 	if len(c.batch) == 0 {
 		w.deferred.remove(c)

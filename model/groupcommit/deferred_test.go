@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// A conversation that another process has locked for a moment is stored
-// afterwards, in its order, before what came meanwhile. Others don't wait.
+// Messages of a conversation that another process locks for a moment are stored
+// afterwards, in order. Messages of other conversations don't wait.
 func TestLockedBriefly(t *testing.T) {
 	for _, held := range []time.Duration{0, 10 * time.Millisecond, 500 * time.Millisecond, 1500 * time.Millisecond, 3 * time.Second} {
 		t.Run(fmt.Sprint(held), func(t *testing.T) {
@@ -27,25 +27,25 @@ func TestLockedBriefly(t *testing.T) {
 					other := toGroup(1, 8, fmt.Sprint(i))
 					h.send(a, other)
 					if !other.Stored {
-						t.Fatalf("of another conversation: %+v, want it stored at once", other)
+						t.Fatalf("in another conversation: %s; want it stored at once", show(other))
 					}
 					time.Sleep(held / 19)
 				}
 				time.Sleep(2 * time.Second)
 				synctest.Wait()
 				if got := h.db.cids(first); !slices.Equal(got, wanted) {
-					t.Errorf("the log has %v, want %v", got, wanted)
+					t.Errorf("cids in the log = %v, want %v", got, wanted)
 				}
 				if n := h.done(batch...); n != len(batch) {
-					t.Errorf("%d of %d messages were sunk", n, len(batch))
+					t.Errorf("the sink got %d messages, want %d", n, len(batch))
 				}
 			})
 		})
 	}
 }
 
-// After maxDeferred the messages of a locked conversation fail; others don't.
-// Later ones get their own time.
+// After maxDeferred, the messages of a locked conversation fail, but not those of
+// others. Messages that come later may wait for maxDeferred again.
 func TestLockedForTooLong(t *testing.T) {
 	run(t, 1, true, Config{}, func(t *testing.T, h *harness) {
 		stuck := []*Append{toGroup(1, 7, "0"), toGroup(2, 7, "1")}
@@ -56,7 +56,7 @@ func TestLockedForTooLong(t *testing.T) {
 			other := toGroup(1, 8, fmt.Sprint(time.Since(started)))
 			h.send(other)
 			if !other.Stored {
-				t.Fatalf("of another conversation: %+v", other)
+				t.Fatalf("in another conversation: %s; want it stored", show(other))
 			}
 			time.Sleep(10 * time.Millisecond)
 		}
@@ -65,7 +65,7 @@ func TestLockedForTooLong(t *testing.T) {
 		}
 		for _, a := range stuck {
 			if !errors.Is(a.Err, ErrLocked) || a.Stored || a.Seq != 0 {
-				t.Errorf("%+v, want ErrLocked", a)
+				t.Errorf("in the locked conversation: %s; want ErrLocked", show(a))
 			}
 		}
 		later := toGroup(1, 7, "later")
@@ -74,13 +74,13 @@ func TestLockedForTooLong(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		if later.Err != nil || later.Seq != 1 {
-			t.Errorf("once unlocked: %+v, want seq 1", later)
+			t.Errorf("once unlocked: %s; want seq 1", show(later))
 		}
 	})
 }
 
-// One locked conversation among those that the lock waiter has doesn't fail the
-// others, whether they must be created or are only locked.
+// If one conversation of the lock waiter's batch stays locked, messages of the
+// others are stored, whether these must be created or were locked too.
 func TestLockWaiterStoresTheRest(t *testing.T) {
 	for _, missing := range []bool{true, false} {
 		t.Run(fmt.Sprint("missing=", missing), func(t *testing.T) {
@@ -99,11 +99,11 @@ func TestLockWaiterStoresTheRest(t *testing.T) {
 				time.Sleep(20 * time.Second)
 				synctest.Wait()
 				if !errors.Is(batch[0].Err, ErrLocked) && h.steps[0].Classify(batch[0].Err) != LockTimeout {
-					t.Errorf("the locked one: %+v, want an error for the lock", batch[0])
+					t.Errorf("in the locked conversation: %s; want ErrLocked or a lock timeout", show(batch[0]))
 				}
 				for _, a := range batch[1:] {
 					if a.Err != nil || a.Seq != 1 {
-						t.Errorf("not locked: %+v, want seq 1", a)
+						t.Errorf("in an unlocked conversation: %s; want seq 1", show(a))
 					}
 				}
 			})
@@ -111,8 +111,8 @@ func TestLockWaiterStoresTheRest(t *testing.T) {
 	}
 }
 
-// A conversation that must be created waits for the lock waiter, however long
-// that is busy; its messages don't fail for it.
+// A conversation that must be created waits for the lock waiter. Its messages
+// don't fail, however long the lock waiter is busy.
 func TestCreationWaitsForTheLockWaiter(t *testing.T) {
 	run(t, 1, true, Config{}, func(t *testing.T, h *harness) {
 		var stuck []*Append
@@ -129,31 +129,31 @@ func TestCreationWaitsForTheLockWaiter(t *testing.T) {
 		time.Sleep(2 * maxDeferred)
 		synctest.Wait()
 		if first.Err != nil || first.Seq != 1 {
-			t.Errorf("%+v, want it stored after the lock waiter's other job", first)
+			t.Errorf("%s; want it stored after the lock waiter's other job", show(first))
 		}
 		for _, a := range stuck {
 			if a.Err == nil {
-				t.Errorf("of a locked pair: %+v, want an error", a)
+				t.Errorf("in a locked pair: %s; want an error", show(a))
 			}
 		}
 	})
 }
 
-// Without other processes the main step itself creates conversations.
+// If there are no other processes, the main step creates conversations itself.
 func TestCreationWithoutLockWaiter(t *testing.T) {
 	run(t, 1, false, Config{}, func(t *testing.T, h *harness) {
 		a := toPeer(1, 2, "a")
 		h.db.missing[convOf(a)] = true
 		h.send(a)
 		if !a.Stored {
-			t.Errorf("%+v, want it stored", a)
+			t.Errorf("%s; want it stored", show(a))
 		}
 	})
 }
 
-// If the database goes away while a conversation is deferred, messages that
-// have queued up for it fail after the deferred ones, not before: a sender
-// gets its answers in the order of sending, and sends again in that order.
+// If the database goes away while a conversation is deferred, messages queued for
+// it fail after the deferred ones, not before. A sender gets answers in the order
+// of sending, and resends in that order.
 func TestFailQueuedKeepsOrder(t *testing.T) {
 	h := start(t, 1, false, Config{})
 	defer h.Close()
@@ -173,12 +173,12 @@ func TestFailQueuedKeepsOrder(t *testing.T) {
 		failed = append(failed, batch...)
 	}
 	if !slices.Equal(failed, []*Append{other}) || other.Err == nil {
-		t.Errorf("failed at once: %+v, want only the one of another conversation", failed)
+		t.Errorf("failed at once:%s\nwant only \"other\"", showAll(failed))
 	}
 	if !slices.Equal(d.batch, []*Append{first, second, third}) || second.Err != nil {
-		t.Errorf("deferred: %+v, want first, second, third", d.batch)
+		t.Errorf("deferred:%s\nwant \"first\", \"second\" and \"third\", without errors", showAll(d.batch))
 	}
 	if n, bytes := c.queue.waiting(); n != 2 || bytes != second.size()+third.size() {
-		t.Errorf("%d messages with %d bytes are counted as waiting, want second and third", n, bytes)
+		t.Errorf("%d messages with %d bytes are counted as waiting, want 2 with %d", n, bytes, second.size()+third.size())
 	}
 }

@@ -14,20 +14,19 @@ type executor struct {
 	step Step
 }
 
-// commitError is a failed commit: the log alone knows whether it stored the
-// batch.
+// commitError is a failed commit. Only reading the log can tell whether it stored
+// the batch.
 type commitError struct{ err error }
 
 func (e *commitError) Error() string { return "commit: " + e.err.Error() }
 func (e *commitError) Unwrap() error { return e.err }
 
 // store stores a batch and sets the outcome of each message that it doesn't
-// defer. If the database refuses the batch for good, each conversation gets a
-// transaction of its own, so that a message fails only those of its own
-// conversation.
+// defer. After a permanent error, it retries with one transaction per
+// conversation, so that a bad message fails only its own conversation's.
 //
-// It returns an error if the caller has more to do: LockTimeout with wait, when
-// the messages have no outcome yet, or an error that all of them failed with.
+// It returns an error in two cases: a LockTimeout with wait, after which the
+// messages have no outcome yet, or an error with which all of them failed.
 func (e *executor) store(batch []*Append, wait bool) error {
 	ctx, cancel := context.Background(), func() {}
 	if t := e.c.config.Timeout; t > 0 {
@@ -58,8 +57,8 @@ func (e *executor) store(batch []*Append, wait bool) error {
 	return nil
 }
 
-// retry tries a batch until it is stored, or the error is not one to try again
-// after, or ctx ends.
+// retry attempts a batch until it is stored, the error isn't retryable, or ctx
+// is done.
 func (e *executor) retry(ctx context.Context, batch []*Append, wait bool) error {
 	for delay := firstDelay; ; delay = min(2*delay, maxDelay) {
 		err := e.attempt(ctx, batch, wait)
@@ -79,9 +78,9 @@ func (e *executor) retry(ctx context.Context, batch []*Append, wait bool) error 
 	}
 }
 
-// attempt runs a transaction. If the log may have messages of the batch
-// afterwards, because of a duplicate or because the commit failed, it runs a
-// second one that looks up every cid.
+// attempt runs a transaction. After a duplicate or a failed commit, the log may
+// have messages of the batch: attempt then runs a second transaction that looks
+// up every cid.
 func (e *executor) attempt(ctx context.Context, batch []*Append, wait bool) error {
 	err := e.transact(ctx, batch, wait)
 	if err == nil {
@@ -107,8 +106,8 @@ func (e *executor) attempt(ctx context.Context, batch []*Append, wait bool) erro
 	return e.transact(ctx, batch, wait)
 }
 
-// transact runs one transaction. After an error nothing is stored; after a
-// commitError that is unknown.
+// transact runs one transaction. After an error nothing is stored, except that
+// after a commitError the batch may be.
 func (e *executor) transact(ctx context.Context, batch []*Append, wait bool) (err error) {
 	for _, a := range batch {
 		a.reset()

@@ -14,23 +14,23 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 )
 
-// fakeError is an error of a class.
+// fakeError is an error that Classify gives this class.
 type fakeError struct{ class Class }
 
 func (e *fakeError) Error() string { return fmt.Sprint("error of class ", e.class) }
 
-// fakeDB is a log in memory. Hooks let tests fail transactions, and lock lets
-// them hold conversations as another process would.
+// fakeDB is a log in memory. With hooks, tests make transactions fail. With lock,
+// they lock conversations as another process would.
 type fakeDB struct {
 	mu      sync.Mutex
 	log     map[convKey][]*Append
 	locked  map[convKey]bool
 	missing map[convKey]bool // conversations that must be created
-	changed chan struct{}    // closed and renewed when locked or missing change
+	changed chan struct{}    // closed and replaced when locked changes
 
 	beforeApply  func(batch []*Append) error
-	beforeCommit func(batch []*Append) error // an error: not stored
-	afterCommit  func(batch []*Append) error // an error: stored, but the step doesn't know
+	beforeCommit func(batch []*Append) error // if it returns an error, Commit fails and nothing is stored
+	afterCommit  func(batch []*Append) error // if it returns an error, Commit fails although all is stored
 }
 
 func newFakeDB() *fakeDB {
@@ -39,7 +39,7 @@ func newFakeDB() *fakeDB {
 
 const fakeLockTimeout = time.Second
 
-// lock locks or unlocks a conversation.
+// lock locks or unlocks the conversation of a.
 func (db *fakeDB) lock(a *Append, on bool) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
@@ -54,7 +54,7 @@ func (db *fakeDB) isLocked(k convKey) (bool, chan struct{}) {
 	return db.locked[k], db.changed
 }
 
-// cids lists what the log has of a conversation.
+// cids returns the cids in the log of a's conversation.
 func (db *fakeDB) cids(a *Append) (all []string) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
@@ -73,20 +73,21 @@ func (db *fakeDB) find(k convKey, a *Append) int {
 	return 0
 }
 
-// fakeStep is a Step on a fakeDB. It panics if it isn't used as Step says.
+// fakeStep is a Step on a fakeDB. It panics if its methods are called in a wrong
+// order or at the same time.
 type fakeStep struct {
 	db     *fakeDB
 	inUse  atomic.Bool
 	open   bool
 	closed bool
 	batch  []*Append
-	last   map[convKey]int // seq of the conversations in this transaction
+	last   map[convKey]int // last seqs in this transaction
 	insert []*Append
 }
 
 func (s *fakeStep) enter(method string, open bool) (leave func()) {
 	if s.inUse.Swap(true) || s.closed || s.open != open {
-		panic(fmt.Sprintf("%s: transaction open: %t, closed: %t", method, s.open, s.closed))
+		panic(fmt.Sprintf("%s called with transaction open: %t (want %t), closed: %t, or while another method runs", method, s.open, open, s.closed))
 	}
 	return func() { s.inUse.Store(false) }
 }
@@ -108,8 +109,8 @@ func (s *fakeStep) Apply(_ context.Context, batch []*Append, wait bool) error {
 			return err
 		}
 	}
-	// A conversation is locked for all of its messages or for none, as a database
-	// locks its row once.
+	// Lock a conversation once for all of its messages, as a database locks its
+	// row.
 	for _, messages := range byConversation(batch) {
 		if err := s.waitOrDefer(messages, wait); err != nil {
 			return err
@@ -194,7 +195,7 @@ func (s *fakeStep) Commit() error {
 		k := convOf(a)
 		s.db.log[k] = append(s.db.log[k], a)
 		if len(s.db.log[k]) != int(a.Seq) {
-			panic(fmt.Sprintf("seq %d stored as number %d", a.Seq, len(s.db.log[k])))
+			panic(fmt.Sprintf("message %d of the log has seq %d", len(s.db.log[k]), a.Seq))
 		}
 	}
 	for _, a := range s.batch {
@@ -227,7 +228,7 @@ func (s *fakeStep) Close() {
 	s.closed = true
 }
 
-// harness is a Committer on a fakeDB whose sink remembers what it got.
+// harness is a Committer on a fakeDB. Its sink records the messages it gets.
 type harness struct {
 	*Committer
 	t     *testing.T
@@ -237,8 +238,8 @@ type harness struct {
 	sunk  []*Append
 }
 
-// run runs a test in a synctest bubble, with so many writers. Without wait there
-// is no other process.
+// run runs a test in a synctest bubble with a number of writers. With wait, each
+// writer has a lock waiter; without it, no other process writes.
 func run(t *testing.T, writers int, wait bool, c Config, test func(t *testing.T, h *harness)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -251,7 +252,7 @@ func run(t *testing.T, writers int, wait bool, c Config, test func(t *testing.T,
 			}
 		}
 		if n, bytes := h.queue.waiting(); n != 0 || bytes != 0 {
-			t.Errorf("%d messages with %d bytes are counted as waiting after Close", n, bytes)
+			t.Errorf("%d messages with %d bytes are counted as waiting after Close, want 0", n, bytes)
 		}
 	})
 }
@@ -290,6 +291,20 @@ func start(t *testing.T, writers int, wait bool, c Config) *harness {
 	return h
 }
 
+// show describes a message and its outcome.
+func show(a *Append) string {
+	return fmt.Sprintf("message %q of user %d: stored %t, conversation %d, seq %d, last %d, error %v",
+		a.CID, a.Sender, a.Stored, a.Conv, a.Seq, a.Last, a.Err)
+}
+
+// showAll describes messages, one a line.
+func showAll(batch []*Append) (s string) {
+	for _, a := range batch {
+		s += "\n" + show(a)
+	}
+	return s
+}
+
 // send appends messages and lets all goroutines run until they block.
 func (h *harness) send(batch ...*Append) {
 	h.t.Helper()
@@ -299,7 +314,7 @@ func (h *harness) send(batch ...*Append) {
 	synctest.Wait()
 }
 
-// done reports how many of the messages the sink has got.
+// done returns how many of the messages the sink has got.
 func (h *harness) done(batch ...*Append) (n int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -321,7 +336,7 @@ func toPeer(sender, peer int64, cid string) *Append {
 	return &Append{Sender: sender, Peer: peer, CID: []byte(cid), Body: []byte("body of " + cid)}
 }
 
-// in makes a message part of a run.
+// in makes a message part of a run, and returns the message.
 func in(r *Run, a *Append) *Append {
 	a.Run = r
 	return a

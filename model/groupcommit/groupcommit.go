@@ -1,10 +1,10 @@
-// Package groupcommit stores messages in transactions that share one commit.
-// While a transaction runs, messages gather in a queue; the next transaction
-// takes them all. No timer delays a message.
+// Package groupcommit stores many messages per transaction. While a transaction
+// runs, messages gather in a queue, and the next transaction takes them all. No
+// timer delays a message.
 //
-// The package holds the order of messages, retries, the conversations that
-// other processes have locked, and commits whose outcome is unknown. It
-// contains no SQL: a Step, which the caller provides, runs one transaction.
+// The package keeps messages in order, retries, works around conversations that
+// other processes have locked, and resolves commits whose outcome is unknown. It
+// contains no SQL: a Step, which the caller provides, runs the transactions.
 package groupcommit
 
 import (
@@ -20,20 +20,20 @@ import (
 var (
 	ErrBusy      = errors.New("too many messages are waiting to be stored")
 	ErrClosed    = errors.New("the store is closed")
-	ErrMalformed = errors.New("append: want a cid, a body, and a group or a peer")
+	ErrMalformed = errors.New("malformed message: want a cid, a body, and either a group or a peer")
 	ErrRunFailed = errors.New("an earlier message of the same sender to the same conversation could not be stored")
-	ErrLocked    = errors.New("another node has held the conversation for too long")
+	ErrLocked    = errors.New("another node has kept the conversation locked for too long")
 )
 
 // Bounds that are not configurable.
 const (
-	maxPerSender = 64                     // messages of one sender in a transaction, while more messages wait than that
-	maxSkipped   = 4 << 10                // messages of such senders that one transaction passes over
+	maxPerSender = 64                     // messages of one sender in a transaction, if more than that many wait
+	maxSkipped   = 4 << 10                // messages that one transaction skips because of maxPerSender
 	maxHandover  = 4                      // stored batches that may wait for the sink
-	maxAttempts  = 3                      // tries for a locked conversation before the lock waiter gets it
+	maxAttempts  = 3                      // tries for a locked conversation, then the lock waiter gets it
 	firstDelay   = 2 * time.Millisecond   // before the second attempt of a transaction; it doubles each time
 	maxDelay     = 200 * time.Millisecond // between attempts of a transaction
-	deferDelay   = 20 * time.Millisecond  // between tries for a conversation that was locked maxAttempts times
+	deferDelay   = 20 * time.Millisecond  // between further tries, after maxAttempts
 	maxDeferred  = 4 * time.Second        // how long a conversation may stay locked; then its messages fail
 )
 
@@ -45,8 +45,8 @@ type Step interface {
 
 	// Apply writes the batch's messages that are Pending, in the order of the
 	// batch, and sets their outcomes: Conv, Seq, Time and Stored, or Err for a
-	// message that may not be stored. It calls AnswerRepeat for a message that
-	// the log has already; it must look in the log for those that are MayRepeat.
+	// message that may not be stored. It must look up those that are MayRepeat
+	// in the log, and calls AnswerRepeat for those that it finds.
 	//
 	// With wait, Apply waits for rows that other processes have locked, and
 	// creates conversations that don't exist yet. Without it, Apply calls Defer
@@ -56,7 +56,7 @@ type Step interface {
 	Apply(ctx context.Context, batch []*Append, wait bool) error
 
 	// Commit commits the transaction, and sets Version and Last of the batch.
-	// After an error nobody knows whether it is committed.
+	// After an error, the outcome is unknown: the transaction may be committed.
 	Commit() error
 
 	// Rollback rolls back the transaction.
@@ -78,9 +78,9 @@ const (
 	Permanent    Class = iota // it will fail again
 	Duplicate                 // a message of the batch is in the log already
 	Transient                 // it may work later
-	Retryable                 // others got in the way: try again at once
-	LockTimeout               // as Retryable: a lock was not released in time
-	Disconnected              // as Retryable: the connection or the database is gone
+	Retryable                 // a conflict with another transaction: retry at once
+	LockTimeout               // like Retryable: a lock was not released in time
+	Disconnected              // like Retryable: the connection or the database is gone
 )
 
 func (c Class) retryable() bool { return c == Retryable || c == LockTimeout || c == Disconnected }
@@ -90,8 +90,8 @@ func (c Class) transient() bool { return c == Transient || c.retryable() }
 type Steps struct {
 	Main Step
 
-	// Wait runs the transactions that wait for locks. Nil: no other process
-	// writes to the database, and Main may wait.
+	// Wait runs the transactions that wait for locks. If it is nil, no other
+	// process may write to the database, and Main waits for locks itself.
 	Wait Step
 }
 
@@ -103,10 +103,10 @@ type Config struct {
 	QueueBytes    int           // bytes that may wait for a transaction
 	Timeout       time.Duration // of a transaction with all its retries; 0: none
 
-	// Sink gets each batch once, when every message has its outcome: after the
-	// commit, or when it is certain that a message can't be stored (Err). One
-	// goroutine per writer calls it. While it runs, the next transaction does too.
-	// The slice is the sink's until it returns. It must not call Close.
+	// Sink gets each message once, with its outcome: after the commit, or when
+	// the message has failed (Err). One goroutine per writer calls it, while the
+	// next transaction runs. The sink must not keep the slice after it returns,
+	// and must not call Close.
 	Sink func(ctx context.Context, batch []*Append)
 
 	Logger *slog.Logger
@@ -139,9 +139,10 @@ func newCommitter(c Config, writers int) *Committer {
 	return &Committer{config: c, m: newCounters(c.Set), queue: newQueue(writers, c.QueueMessages, c.QueueBytes)}
 }
 
-// Append queues messages. Each conversation's are stored in the order of the
-// calls; the sink gets the outcomes. Append never blocks. Errors: ErrBusy if
-// too many messages wait, and ErrClosed; then none of these was taken.
+// Append queues messages. Messages of one conversation are stored in the order
+// of the calls; the sink gets the outcomes. Append never blocks. It takes all of
+// the messages, or none if it returns an error: ErrBusy if too many messages
+// wait, or ErrClosed.
 func (c *Committer) Append(batch ...*Append) error {
 	err := c.queue.put(batch)
 	if err == ErrBusy {
@@ -150,8 +151,8 @@ func (c *Committer) Append(batch ...*Append) error {
 	return err
 }
 
-// Close waits until all queued messages are stored and the sink has returned
-// for each, and ends the Committer's goroutines. Call it once.
+// Close refuses further messages, waits until the sink has handled all queued
+// ones, and ends the Committer's goroutines. Call it once.
 func (c *Committer) Close() {
 	c.queue.close()
 	for _, w := range c.writers {

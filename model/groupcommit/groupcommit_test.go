@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Messages that come while a transaction runs share the next one.
-func TestMessagesGather(t *testing.T) {
+// Messages that arrive while a transaction runs share the next one.
+func TestMessagesShareTransaction(t *testing.T) {
 	run(t, 1, false, Config{}, func(t *testing.T, h *harness) {
 		release := make(chan struct{})
 		var sizes []int
@@ -29,26 +29,27 @@ func TestMessagesGather(t *testing.T) {
 		close(release)
 		synctest.Wait()
 		if !slices.Equal(sizes, []int{1, 10}) {
-			t.Errorf("transactions of %v messages, want 1 and then 10", sizes)
+			t.Errorf("messages per transaction = %v, want [1 10]", sizes)
 		}
 	})
 }
 
-// A lock timeout without a lock waiter fails the batch: a message without an
-// outcome would count as stored.
+// If there is no lock waiter, a lock timeout fails the batch. A message without an
+// error would be acknowledged as stored.
 func TestLockTimeoutWithoutWaiter(t *testing.T) {
 	run(t, 1, false, Config{}, func(t *testing.T, h *harness) {
 		h.db.beforeApply = func([]*Append) error { return &fakeError{LockTimeout} }
 		a := toGroup(1, 7, "a")
 		h.send(a)
 		if n := h.done(a); n != 1 || a.Err == nil || a.Stored {
-			t.Errorf("%d outcomes, stored %t, error %v: want one outcome, an error", n, a.Stored, a.Err)
+			t.Errorf("the sink got %d messages; %s; want 1 message, with an error", n, show(a))
 		}
 	})
 }
 
-// MaxBatch and MaxBatchBytes bound a transaction; a larger message is alone.
-func TestBatchBounds(t *testing.T) {
+// MaxBatch and MaxBatchBytes limit a transaction. A message above MaxBatchBytes has
+// a transaction of its own.
+func TestBatchLimits(t *testing.T) {
 	big := toGroup(9, 9, "big")
 	big.Body = make([]byte, 10_000)
 	run(t, 1, false, Config{MaxBatch: 5, MaxBatchBytes: 1000}, func(t *testing.T, h *harness) {
@@ -68,13 +69,13 @@ func TestBatchBounds(t *testing.T) {
 		}
 		h.send(append(batch, big)...)
 		if n := h.done(append(batch, big)...); n != 51 {
-			t.Errorf("%d of 51 messages were stored", n)
+			t.Errorf("the sink got %d messages, want 51", n)
 		}
 	})
 }
 
-// A commit of unknown outcome: the log tells. Whether it had stored the batch
-// or not, each message is stored once and answered as stored.
+// After a commit of unknown outcome, each message is stored once and answered as
+// stored, whether the commit had succeeded or not.
 func TestAmbiguousCommit(t *testing.T) {
 	for _, stored := range []bool{true, false} {
 		t.Run(fmt.Sprint("stored=", stored), func(t *testing.T) {
@@ -95,26 +96,26 @@ func TestAmbiguousCommit(t *testing.T) {
 				a, b := toGroup(1, 7, "a"), toGroup(2, 7, "b")
 				h.send(a, b)
 				if a.Seq != 1 || !a.Stored || a.Err != nil || b.Seq != 2 || !b.Stored || b.Last != 2 {
-					t.Errorf("%+v\n%+v, want both stored with seq 1 and 2", a, b)
+					t.Errorf("%s\n%s\nwant both stored, with seqs 1 and 2", show(a), show(b))
 				}
 				if got := h.db.cids(a); !slices.Equal(got, []string{"a", "b"}) {
-					t.Errorf("the log has %v, want a and b", got)
+					t.Errorf("cids in the log = %v, want [a b]", got)
 				}
 				if n := h.m.ambiguous.Get(); n != 1 {
 					t.Errorf("%d ambiguous commits counted, want 1", n)
 				}
-				later := toGroup(1, 7, "a") // sent again by its sender, which got no answer
+				later := toGroup(1, 7, "a") // the sender resends it
 				h.send(later)
 				if later.Stored || later.Seq != 1 || later.Err != nil {
-					t.Errorf("the same again: %+v, want the first answer", later)
+					t.Errorf("resent %s; want a repeat of seq 1", show(later))
 				}
 			})
 		})
 	}
 }
 
-// A batch that the database refuses for good is split by conversation: one bad
-// message fails only its own conversation's.
+// After a permanent error, a batch is split by conversation. A bad message fails
+// only the messages of its own conversation.
 func TestPermanentErrorSplitsTheBatch(t *testing.T) {
 	run(t, 1, false, Config{}, func(t *testing.T, h *harness) {
 		h.db.beforeApply = func(batch []*Append) error {
@@ -130,21 +131,21 @@ func TestPermanentErrorSplitsTheBatch(t *testing.T) {
 		h.send(good[0], poison, same, good[1])
 		for _, a := range good {
 			if a.Err != nil || !a.Stored {
-				t.Errorf("of another conversation: %+v, want it stored", a)
+				t.Errorf("in another conversation: %s; want it stored", show(a))
 			}
 		}
 		if poison.Err == nil || same.Err == nil || poison.Seq != 0 || poison.Stored {
-			t.Errorf("the bad message: %+v\nof its conversation: %+v\nwant errors", poison, same)
+			t.Errorf("the bad %s\nin its conversation: %s\nwant errors", show(poison), show(same))
 		}
 		h.send(toGroup(3, 7, "next"))
 		if got := h.db.cids(poison); !slices.Equal(got, []string{"next"}) {
-			t.Errorf("the log has %v, want only what came next", got)
+			t.Errorf("cids in the log = %v, want [next]", got)
 		}
 	})
 }
 
-// Errors that others caused are retried until Timeout, and only then fail the
-// messages.
+// Retryable errors are retried until Timeout, and only then fail the messages.
+// Transient errors fail them at once.
 func TestRetryUntilTimeout(t *testing.T) {
 	for _, c := range []struct {
 		what   string
@@ -173,22 +174,23 @@ func TestRetryUntilTimeout(t *testing.T) {
 				time.Sleep(10 * time.Second)
 				synctest.Wait()
 				if a.Stored != c.stored || (a.Err == nil) != c.stored {
-					t.Errorf("%+v after %d attempts, want stored: %t", a, attempts, c.stored)
+					t.Errorf("after %d attempts: %s; want stored %t", attempts, show(a), c.stored)
 				}
 				if took := time.Since(started); took < c.took {
-					t.Errorf("failed after %s, want %s of retries", took, c.took)
+					t.Errorf("failed after %s, want retries for %s", took, c.took)
 				}
-				// The timeout may end the wait before the last retry.
+				// The timeout may end the delay before the last retry.
 				if n := int(h.m.retries.Get()); n != attempts-1 && (c.stored || n != attempts) {
-					t.Errorf("%d retries counted of %d attempts", n, attempts)
+					t.Errorf("%d retries counted, want %d", n, attempts-1)
 				}
 			})
 		})
 	}
 }
 
-// A database that is away fails the batch, and with it what has queued up:
-// each batch would wait as long. What comes later is tried again.
+// While the database is away, the batch fails, and with it all queued messages:
+// otherwise each of their batches would wait for Timeout. Later messages are tried
+// again.
 func TestDisconnectFailsTheQueue(t *testing.T) {
 	run(t, 1, false, Config{Timeout: 4 * time.Second, MaxBatch: 10}, func(t *testing.T, h *harness) {
 		away := true
@@ -207,24 +209,24 @@ func TestDisconnectFailsTheQueue(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
 		if n := h.done(batch...); n != 100 {
-			t.Errorf("%d of 100 messages failed within %s", n, time.Since(started))
+			t.Errorf("the sink got %d messages within %s, want 100", n, time.Since(started))
 		}
 		for _, a := range batch {
 			if a.Err == nil {
-				t.Fatalf("%+v, want an error", a)
+				t.Fatalf("while the database is away: %s; want an error", show(a))
 			}
 		}
 		away = false
 		later := toGroup(1, 7, "later")
 		h.send(later)
 		if !later.Stored {
-			t.Errorf("once the database was back: %+v", later)
+			t.Errorf("once the database is back: %s; want it stored", show(later))
 		}
 	})
 }
 
-// Append refuses what exceeds the queue's bounds, all of a call or nothing.
-// Deferred messages count.
+// Append returns ErrBusy if the queue is full, and takes all messages of a call or
+// none. Deferred messages count as queued.
 func TestQueueIsFull(t *testing.T) {
 	run(t, 1, true, Config{QueueMessages: 10}, func(t *testing.T, h *harness) {
 		a := toGroup(1, 7, "0")
@@ -233,13 +235,13 @@ func TestQueueIsFull(t *testing.T) {
 		for i := range 9 {
 			h.send(toGroup(1, 7, fmt.Sprint(i+1)))
 		}
-		// At most a few are with the lock waiter, and no longer in the queue.
+		// The lock waiter has taken a few messages out of the queue.
 		two := []*Append{toGroup(1, 8, "x"), toGroup(1, 8, "y")}
 		for h.Append(toGroup(1, 7, "more")) == nil {
 			synctest.Wait()
 		}
 		if err := h.Append(two...); !errors.Is(err, ErrBusy) {
-			t.Errorf("a full queue: %v, want ErrBusy", err)
+			t.Errorf("Append to a full queue: error %v, want ErrBusy", err)
 		}
 		if n := h.m.refused.Get(); n != 3 {
 			t.Errorf("%d messages counted as refused, want 3", n)
@@ -249,13 +251,13 @@ func TestQueueIsFull(t *testing.T) {
 		h.send(two...)
 		time.Sleep(time.Second)
 		if n := h.done(two...); n != 2 {
-			t.Errorf("%d of 2 messages were stored once there was room", n)
+			t.Errorf("once there is room: the sink got %d messages, want 2", n)
 		}
 	})
 }
 
-// Close stores everything that Append took, deferred messages included, and
-// refuses more.
+// Close stores all messages that Append has taken, including deferred ones. Later
+// calls of Append get ErrClosed.
 func TestClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := start(t, 3, true, Config{})
@@ -268,20 +270,21 @@ func TestClose(t *testing.T) {
 		time.AfterFunc(2*time.Second, func() { h.db.lock(batch[3], false) })
 		h.Close()
 		if n := h.done(batch...); n != len(batch) {
-			t.Errorf("%d of %d messages were sunk when Close returned", n, len(batch))
+			t.Errorf("the sink had got %d messages when Close returned, want %d", n, len(batch))
 		}
 		for _, a := range batch {
 			if !a.Stored {
-				t.Fatalf("%+v, want it stored", a)
+				t.Fatalf("after Close: %s; want it stored", show(a))
 			}
 		}
 		if err := h.Append(toGroup(1, 1, "x")); !errors.Is(err, ErrClosed) {
-			t.Errorf("Append after Close: %v, want ErrClosed", err)
+			t.Errorf("Append after Close: error %v, want ErrClosed", err)
 		}
 	})
 }
 
-// A message without a conversation, a cid or a body is refused alone.
+// A message without a conversation, a cid or a body gets ErrMalformed. Others of
+// its batch are stored.
 func TestMalformed(t *testing.T) {
 	run(t, 2, true, Config{}, func(t *testing.T, h *harness) {
 		bad := []*Append{
@@ -294,18 +297,18 @@ func TestMalformed(t *testing.T) {
 		h.send(append(bad, good)...)
 		for i, a := range bad {
 			if !errors.Is(a.Err, ErrMalformed) {
-				t.Errorf("number %d: %v, want ErrMalformed", i, a.Err)
+				t.Errorf("malformed message %d: error %v, want ErrMalformed", i, a.Err)
 			}
 		}
 		if !good.Stored {
-			t.Errorf("the good one: %+v", good)
+			t.Errorf("in the same batch: %s; want it stored", show(good))
 		}
 	})
 }
 
-// Whatever fails and whichever commits are ambiguous, senders who start a new
-// run after an error and send again from there have their messages in the log
-// once and in the order of sending.
+// Senders who start a new run after an error, and resend from the failed message
+// on, have each message in the log once and in the order of sending. That holds
+// with any mix of errors, locked conversations and ambiguous commits.
 func TestRunsKeepOrder(t *testing.T) {
 	for seed := range uint64(30) {
 		synctest.Test(t, func(t *testing.T) { testRunsKeepOrder(t, seed) })
@@ -360,7 +363,7 @@ func testRunsKeepOrder(t *testing.T, seed uint64) {
 		next := make(map[int64]int)
 		for _, m := range h.db.log[convKey{group: int64(g + 1)}] {
 			if string(m.CID) != fmt.Sprint(next[m.Sender]) {
-				t.Fatalf("seed %d, group %d: message %s of sender %d is stored when %d is next", seed, g+1, m.CID, m.Sender, next[m.Sender])
+				t.Fatalf("seed %d, group %d: next message of sender %d in the log is %s, want %d", seed, g+1, m.Sender, m.CID, next[m.Sender])
 			}
 			next[m.Sender]++
 		}
@@ -371,13 +374,13 @@ func testRunsKeepOrder(t *testing.T, seed uint64) {
 		}
 	}
 	if h.m.runFailed.Get() == 0 || h.m.ambiguous.Get() == 0 || h.m.deferred.Get() == 0 {
-		t.Errorf("seed %d: %d messages failed with their run, %d ambiguous commits, %d deferrals: the test shows nothing",
+		t.Errorf("seed %d: %d messages failed with their run, %d ambiguous commits, %d deferrals; want some of each, or the test proves nothing",
 			seed, h.m.runFailed.Get(), h.m.ambiguous.Get(), h.m.deferred.Get())
 	}
 }
 
-// sendUntilStored sends numbered messages in windows. After an error it starts
-// a new run and sends again, from the first message that failed.
+// sendUntilStored sends numbered messages, several at a time. After an error it
+// starts a new run and resends, from the first message that failed.
 func (h *harness) sendUntilStored(sender, group int64, messages int, intn func(int) int) {
 	current := new(Run)
 	for next, retry := 0, false; next < messages; {

@@ -2,9 +2,9 @@ package groupcommit
 
 import "time"
 
-// lockWaiter waits for locks of other processes, and creates conversations, in
-// place of its writer, which goes on meanwhile. It has a goroutine and a
-// database connection of its own, and does one job at a time.
+// lockWaiter waits for locks that other processes hold, and creates
+// conversations, so that its writer never blocks on them. It has a goroutine and
+// a database connection of its own, and does one job at a time.
 type lockWaiter struct {
 	exec     executor
 	jobs     chan *job
@@ -24,8 +24,8 @@ func newLockWaiter(exec executor) *lockWaiter {
 	return &lockWaiter{exec: exec, jobs: make(chan *job, 1), finished: make(chan *job, 1)}
 }
 
-// startWaiter gives the lock waiter, if it is idle, the conversations that the
-// writer can't store itself.
+// startWaiter passes the conversations that the writer can't store itself to the
+// lock waiter, if that is idle.
 func (w *writer) startWaiter() {
 	if w.waiter == nil || w.waiter.busy {
 		return
@@ -59,8 +59,8 @@ func (w *writer) waitForLocks() {
 		w.waiter.run(j)
 		var done []*Append
 		done, j.batch = splitDeferred(j.batch)
-		// The sink gets these first: the writer stores later messages of the
-		// conversations once it has the job back.
+		// The sink must get these first: once the writer has the job back, it
+		// stores later messages of the same conversations.
 		if len(done) > 0 {
 			w.out <- done
 		}
@@ -78,7 +78,7 @@ func (w *lockWaiter) run(j *job) {
 	}
 	w.exec.c.m.timeouts.Inc()
 	if !j.creation {
-		_ = w.exec.store(j.batch, false) // stores those that aren't locked; the outcomes say the rest
+		_ = w.exec.store(j.batch, false) // stores what isn't locked; each message has its outcome
 		return
 	}
 	// The error doesn't say which conversation could not be created.
@@ -114,7 +114,7 @@ func (w *writer) takeJobBack() {
 		failed = append(failed, w.deferAgain(c, group, now)...)
 	}
 	for _, c := range j.convs {
-		if c.withWaiter { // and none was deferred again
+		if c.withWaiter { // still set: nothing was deferred again
 			w.resume(c, now)
 		}
 	}

@@ -2,8 +2,8 @@ package groupcommit
 
 import "sync"
 
-// queue holds messages until a transaction takes them. It has a shard for each
-// writer; a conversation's messages are always in the same one.
+// queue holds messages until a transaction takes them. It has one shard per
+// writer; a conversation's messages are always in the same shard.
 type queue struct {
 	maxMessages, maxBytes int
 
@@ -19,7 +19,7 @@ type shard struct {
 	wake    chan struct{} // holds a value after something has changed
 
 	perSender map[int64]int // messages that the current take has taken
-	skipped   []entry       // entries that the current take has passed over
+	skipped   []entry       // entries that the current take has skipped
 }
 
 type entry struct {
@@ -47,7 +47,7 @@ func (q *queue) shardOf(a *Append) int {
 	return int(h * 0x9e3779b97f4a7c15 >> 33 % uint64(len(q.shards)))
 }
 
-// put adds messages, or none of them: then the error is ErrClosed or ErrBusy.
+// put adds all of the messages, or none if it returns ErrClosed or ErrBusy.
 func (q *queue) put(batch []*Append) error {
 	bytes := 0
 	for _, a := range batch {
@@ -88,14 +88,13 @@ func (s *shard) put(a *Append) {
 	s.entries = append(s.entries, entry{a, a.size()})
 }
 
-// take appends the messages of a shard to a batch, up to the bounds, but at
-// least one if the batch is empty. It doesn't wait. closed: the shard is empty
-// and stays so.
+// take appends the messages of a shard to a batch, up to the limits, but at
+// least one if the batch is empty. It doesn't wait. closed reports whether the
+// shard is empty and the queue closed.
 //
-// If more than maxPerSender messages wait, take leaves a sender's further
-// messages for the next batch. A sender of few messages waits for the current
-// transaction and then for its own; it would notice if each of them were full
-// of a flooder's.
+// If more than maxPerSender messages wait, take skips messages of a sender who
+// already has that many in this batch; they stay for the next one. Otherwise one
+// sender could fill every batch, and all others would wait longer.
 func (q *queue) take(i int, into []*Append, maxMessages, maxBytes int) (batch []*Append, closed bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -123,8 +122,8 @@ func (q *queue) take(i int, into []*Append, maxMessages, maxBytes int) (batch []
 	return into, q.closed && len(s.entries) == 0
 }
 
-// finishTake removes the entries before index end, but for those that were
-// skipped: they move to the end of the gap, before what follows.
+// finishTake removes the entries before index end. Skipped ones stay: it moves
+// them, in their order, to just before end.
 func (s *shard) finishTake(end int) {
 	clear(s.perSender)
 	from := end - len(s.skipped)
@@ -137,10 +136,10 @@ func (s *shard) finishTake(end int) {
 	}
 }
 
-// addDeferred counts messages that a writer defers as waiting.
+// addDeferred counts deferred messages as waiting.
 func (q *queue) addDeferred(batch []*Append) { q.count(batch, +1) }
 
-// removeDeferred ends that.
+// removeDeferred undoes addDeferred.
 func (q *queue) removeDeferred(batch []*Append) { q.count(batch, -1) }
 
 func (q *queue) count(batch []*Append, sign int) {
@@ -178,7 +177,7 @@ func (q *queue) length(i int) int {
 	return len(q.shards[i].entries) - q.shards[i].head
 }
 
-// waiting returns what waits in all shards, deferred messages included.
+// waiting returns the size of all shards and of the deferred messages.
 func (q *queue) waiting() (messages, bytes int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

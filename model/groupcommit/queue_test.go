@@ -14,9 +14,9 @@ func from(sender int64, n int) []*Append {
 	return all
 }
 
-// A sender of a whole window gets at most maxPerSender messages of a batch while
-// others wait, so that the others are in the next batch.
-func TestTakeIsShared(t *testing.T) {
+// If many messages wait, a batch has at most maxPerSender messages of one sender,
+// so that it has room for other senders.
+func TestTakeIsFair(t *testing.T) {
 	q := newQueue(1, 10_000, 1<<20)
 	for _, put := range [][]*Append{from(1, 256), from(2, 3), from(3, 100)} {
 		if err := q.put(put); err != nil {
@@ -31,17 +31,17 @@ func TestTakeIsShared(t *testing.T) {
 		}
 		for s := int64(1); s <= 3; s++ {
 			if got[s] != want[s] {
-				t.Errorf("batch %d has %d of sender %d, want %d", i, got[s], s, want[s])
+				t.Errorf("batch %d has %d messages of sender %d, want %d", i, got[s], s, want[s])
 			}
 		}
 	}
 	if n, bytes := q.waiting(); n != 0 || bytes != 0 {
-		t.Errorf("%d messages with %d bytes are counted in an empty queue", n, bytes)
+		t.Errorf("empty queue: %d messages with %d bytes are counted, want 0", n, bytes)
 	}
 }
 
-// Whatever is put and taken, in random amounts: each message comes out once, a
-// sender's in their order, and the counts are right.
+// With random sizes of put and take, each message comes out once, a sender's
+// messages stay in order, and the counts are right.
 func TestTakeKeepsOrder(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range 200 {
@@ -52,7 +52,7 @@ func TestTakeKeepsOrder(t *testing.T) {
 			had, _ := q.waiting()
 			batch, _ := q.take(0, nil, 1+rng.IntN(1500), 1+rng.IntN(200_000))
 			if len(batch) == 0 && had > 0 {
-				t.Fatalf("take returned nothing while %d messages wait", had)
+				t.Fatalf("take returned no messages, want some of the %d that wait", had)
 			}
 			for _, a := range batch {
 				if a.Seq != taken[a.Sender] {
@@ -86,9 +86,9 @@ func TestTakeKeepsOrder(t *testing.T) {
 	}
 }
 
-// With very many messages of a single sender, a take looks at a bounded number
+// With very many messages of a single sender, one take looks at a limited number
 // of them, and all are taken in the end.
-func TestTakeSkipsSoMany(t *testing.T) {
+func TestTakeIsBounded(t *testing.T) {
 	q := newQueue(1, 100_000, 64<<20)
 	if err := q.put(append(from(1, 3*maxSkipped), from(2, 1)...)); err != nil {
 		t.Fatal(err)

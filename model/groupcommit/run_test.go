@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// Messages that follow a failed one in its run fail, though the database is
-// back: those in the queue, and those that come later. Other runs, and messages
-// without a run, are stored.
+// After a message has failed, the later ones of its run fail even though the
+// database works again: those in the queue, and those that arrive later. Messages
+// of other runs, or without a run, are stored.
 func TestRunFails(t *testing.T) {
 	run(t, 1, false, Config{}, func(t *testing.T, h *harness) {
 		release, commits := make(chan struct{}), 0
 		h.db.beforeCommit = func([]*Append) error {
-			if commits++; commits > 2 { // the second is the attempt after the ambiguous commit
+			if commits++; commits > 2 { // the second one follows the ambiguous commit
 				return nil
 			}
 			if commits == 1 {
@@ -32,18 +32,18 @@ func TestRunFails(t *testing.T) {
 		close(release)
 		synctest.Wait()
 		if a.Err == nil || errors.Is(a.Err, ErrRunFailed) || !first.Failed() {
-			t.Errorf("the failed message: %v, its run failed: %t; want the database's error", a.Err, first.Failed())
+			t.Errorf("failed %s; run failed %t; want the database's error, and a failed run", show(a), first.Failed())
 		}
 		later := in(first, toGroup(1, 7, "d"))
 		h.send(later)
 		for _, m := range append(behind, later) {
 			if m.Err != ErrRunFailed || m.Stored || m.Seq != 0 || m.Conv != 0 {
-				t.Errorf("in the failed run: %+v, want ErrRunFailed", m)
+				t.Errorf("in the failed run: %s; want ErrRunFailed", show(m))
 			}
 		}
 		for _, m := range free {
 			if m.Err != nil || !m.Stored {
-				t.Errorf("in no failed run: %+v, want it stored", m)
+				t.Errorf("not in the failed run: %s; want it stored", show(m))
 			}
 		}
 		if n := h.m.runFailed.Get(); n != 3 {
@@ -52,13 +52,12 @@ func TestRunFails(t *testing.T) {
 		again := new(Run)
 		h.send(in(again, toGroup(1, 7, "a")), in(again, toGroup(1, 7, "b")))
 		if got := h.db.cids(a); !slices.Equal(got, []string{"x", "z", "a", "b"}) {
-			t.Errorf("the log has %v, want x z a b", got)
+			t.Errorf("cids in the log = %v, want [x z a b]", got)
 		}
 	})
 }
 
-// A message that may not be stored has not failed its run: the sender gets its
-// error and goes on.
+// A message that may not be stored gets its error, but doesn't fail its run.
 func TestRefusalDoesNotFailTheRun(t *testing.T) {
 	refused := errors.New("not allowed")
 	run(t, 1, false, Config{}, func(t *testing.T, h *harness) {
@@ -74,12 +73,12 @@ func TestRefusalDoesNotFailTheRun(t *testing.T) {
 		a, b := in(r, toGroup(1, 7, "refused")), in(r, toGroup(1, 7, "next"))
 		h.send(a, b)
 		if a.Err != refused || !b.Stored || r.Failed() {
-			t.Errorf("%v, then %+v, the run failed: %t; want the refusal, and the next one stored", a.Err, b, r.Failed())
+			t.Errorf("refused %s\nnext %s\nrun failed %t; want the refusal, then a stored message, in a run that has not failed", show(a), show(b), r.Failed())
 		}
 	})
 }
 
-// The sender's side may fail a run itself.
+// After Run.Fail, the messages of the run get ErrRunFailed.
 func TestFailByCaller(t *testing.T) {
 	run(t, 1, false, Config{}, func(t *testing.T, h *harness) {
 		r := new(Run)
@@ -87,12 +86,13 @@ func TestFailByCaller(t *testing.T) {
 		a := in(r, toGroup(1, 7, "a"))
 		h.send(a)
 		if a.Err != ErrRunFailed {
-			t.Errorf("%+v, want ErrRunFailed", a)
+			t.Errorf("%s; want ErrRunFailed", show(a))
 		}
 	})
 }
 
-// Deferred messages of a failed run fail as well, after the one that failed.
+// Deferred messages of a failed run fail as well, and reach the sink after the one
+// that failed first.
 func TestRunFailsWhileDeferred(t *testing.T) {
 	run(t, 1, true, Config{MaxBatch: 2}, func(t *testing.T, h *harness) {
 		r := new(Run)
@@ -118,15 +118,15 @@ func TestRunFailsWhileDeferred(t *testing.T) {
 		time.Sleep(time.Second)
 		synctest.Wait()
 		if n := h.done(batch...); n != len(batch) {
-			t.Fatalf("%d of %d messages have an outcome", n, len(batch))
+			t.Fatalf("the sink got %d messages, want %d", n, len(batch))
 		}
 		for i, a := range batch {
 			if a.Err == nil || (i > 1) != (a.Err == ErrRunFailed) {
-				t.Errorf("message %d: %v, want the database's error for 0 and 1, ErrRunFailed for the others", i, a.Err)
+				t.Errorf("message %d: error %v, want the database's error for 0 and 1, ErrRunFailed for the others", i, a.Err)
 			}
 		}
 		if !slices.Equal(h.sunk, batch) {
-			t.Error("the outcomes were not sunk in the order of sending")
+			t.Errorf("the sink got:%s\nwant the order of sending", showAll(h.sunk))
 		}
 	})
 }

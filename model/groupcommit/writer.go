@@ -7,8 +7,8 @@ import (
 )
 
 // writer stores the messages of one shard of the queue, one transaction after
-// the other, and passes each batch to the goroutine that calls the sink. It
-// never waits for a lock of another process: its lock waiter does.
+// another, and passes each batch to the goroutine that calls the sink. It never
+// waits for locks of other processes; it leaves that to its lock waiter.
 type writer struct {
 	c        *Committer
 	shard    int
@@ -74,8 +74,9 @@ func (w *writer) store() {
 	close(w.out)
 }
 
-// next returns the next batch: deferred messages that are due, then new ones.
-// It blocks until there are some. Nil: the queue is closed and all is stored.
+// next returns the next batch: deferred messages that are due, then new ones. It
+// blocks until there are some. It returns nil if the queue is closed and all
+// messages are stored.
 func (w *writer) next() []*Append {
 	for {
 		w.takeJobBack()
@@ -119,9 +120,9 @@ func (w *writer) sleep() {
 	}
 }
 
-// failQueued fails the messages that were queued while the database was away,
-// as each of their batches would wait for as long again. Messages that follow
-// deferred ones are deferred: their outcome must come after those'.
+// failQueued fails the messages that were queued while the database was away:
+// otherwise each of their batches would wait for the timeout. It defers messages
+// that follow deferred ones, as the sink must get those first.
 func (w *writer) failQueued(err error) {
 	for n := w.c.queue.length(w.shard); n > 0; {
 		batch, _ := w.c.queue.take(w.shard, nil, min(n, w.c.config.MaxBatch), w.c.config.MaxBatchBytes)
@@ -148,7 +149,7 @@ func (w *writer) callSink() {
 	}
 }
 
-// recycle keeps the memory of a batch for next.
+// recycle keeps the memory of a batch for a later call of next.
 func (w *writer) recycle(batch []*Append) {
 	if cap(batch) == 0 {
 		return

@@ -14,16 +14,16 @@ import (
 // for 1, 2, 4 … rows. Only one goroutine may use it at a time.
 type BatchStmt struct {
 	stmts []*sql.Stmt // for 1, 2, 4 … rows
-	width int         // arguments of a row
-	max   int         // rows
+	width int         // arguments per row
+	max   int         // rows per call
 	exact bool        // no row may be passed twice
 }
 
 // BatchSpec describes a BatchStmt.
 type BatchSpec struct {
-	Width int                   // arguments of a row
-	Exact bool                  // the statement must not see a row twice, as an INSERT must not
-	SQL   func(rows int) string // the statement for so many rows
+	Width int                   // arguments per row
+	Exact bool                  // the statement must not get a row twice, for instance an INSERT
+	SQL   func(rows int) string // returns the statement for a number of rows
 }
 
 // PrepareBatch prepares a statement on a pool for every power of two of rows up
@@ -47,7 +47,7 @@ func (b *BatchStmt) Close() {
 		return
 	}
 	for _, s := range b.stmts {
-		_ = s.Close() // fails if the server is gone; nothing is lost by that
+		_ = s.Close() // fails if the server is gone, which does no harm
 	}
 }
 
@@ -77,7 +77,8 @@ func (b *BatchStmt) Query(ctx context.Context, tx *sql.Tx, args []any, scan func
 	})
 }
 
-// split calls do with parts of args for which there is a prepared statement.
+// split splits args into parts that fit a prepared statement, and calls do for
+// each.
 func (b *BatchStmt) split(args []any, do func(s *sql.Stmt, args []any) error) error {
 	if !b.exact {
 		return InBatches(args, b.width, b.max, func(rows int, args []any) error {
@@ -95,10 +96,10 @@ func (b *BatchStmt) split(args []any, do func(s *sql.Stmt, args []any) error) er
 	return nil
 }
 
-// InBatches splits rows of width arguments each into batches of a power of two
-// of rows, at most max, and calls do for each. If a batch isn't full, its last
-// row is repeated: the statement must allow that. Few batch sizes mean few
-// distinct statements to prepare.
+// InBatches splits rows, of width arguments each, into batches of at most max
+// rows, and calls do for each. The size of a batch is a power of two, so that
+// there are few distinct statements to prepare. To fill a batch, InBatches repeats
+// its last row: the statement must allow that.
 func InBatches(all []any, width, max int, do func(rows int, args []any) error) error {
 	for len(all) > 0 {
 		n := min(len(all)/width, max)

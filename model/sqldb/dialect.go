@@ -8,51 +8,51 @@ import (
 	"github.com/pressly/goose/v3"
 )
 
-// Dialect is everything in which one database differs from another, apart from
-// what is specific to somebody's tables. Write queries once, with '?' as the
-// placeholder, and insert these pieces where the databases need different SQL.
+// Dialect holds what differs between databases and doesn't depend on particular
+// tables. Write each query once, with '?' as the placeholder, and insert these
+// pieces where the databases need different SQL.
 type Dialect struct {
 	Name string // "sqlite" or "mysql"; also the folder of its migrations
 
-	Now          string // expression: seconds since 1970, by the database's clock
-	ForUpdate    string // at the end of a SELECT: locks its rows for changing them
+	Now          string // expression: Unix seconds, by the database's clock
+	ForUpdate    string // at the end of a SELECT: locks its rows for writing
 	ForShare     string // at the end of a SELECT: keeps others from changing its rows
-	SkipLocked   string // after ForUpdate: leaves out rows that others have locked. Empty: one process alone writes
+	SkipLocked   string // after ForUpdate: leaves out rows that others have locked. Empty: only one process writes
 	ByPrimaryKey string // after a table's name: forces the primary key, so that no other row is locked
-	Limit        string // at the end of a SELECT: a limit that is a parameter
-	Insert       string // an INSERT that rolls back the whole transaction on a violated constraint
-	MaxRows      int    // rows in one statement, at most: a power of two
+	Limit        string // at the end of a SELECT: LIMIT with a parameter
+	Insert       string // INSERT; a violated constraint may roll back the whole transaction
+	MaxRows      int    // maximum number of rows in one statement, a power of two
 
-	// Operand makes a SELECT with ORDER BY and a limit usable as one operand
-	// of UNION ALL.
+	// Operand makes a SELECT with ORDER BY and LIMIT usable as an operand of
+	// UNION ALL.
 	Operand func(query string) string
 
-	// Classify says what kind of error a database call returned.
+	// Classify returns the class of an error of a database call.
 	Classify func(err error) Class
 
 	goose   goose.Dialect
-	tables  string // query: the number of tables; conditions on name may be appended with AND
+	tables  string // query for the number of tables; to filter, append AND and a condition on name
 	writers int    // default of Config.Writers
 
-	// connect opens the connections. The schema may still be old. address is
+	// connect opens the connections. It doesn't look at the schema. address is
 	// the URL without its scheme.
 	connect func(ctx context.Context, address string, c *Config) (*DB, error)
 }
 
-// Class is the kind of an error, as far as callers act differently on it.
+// Class is the kind of a database error. Callers handle each differently.
 type Class int
 
 // The classes of errors.
 const (
 	Permanent    Class = iota // it will fail again
 	Duplicate                 // a unique index refused a row
-	Transient                 // it may work later: the disk is full, say
-	Retryable                 // nothing was done, others got in the way: try again at once
-	LockTimeout               // as Retryable: a lock was not released in time
-	Disconnected              // as Retryable: the connection or the database is gone
+	Transient                 // it may work later: for instance, the disk is full
+	Retryable                 // nothing was done because of another transaction: retry at once
+	LockTimeout               // like Retryable: a lock was not released in time
+	Disconnected              // like Retryable: the connection or the database is gone
 )
 
-// Retryable reports whether the same transaction should be tried again at once.
+// Retryable reports whether the transaction should be retried at once.
 func (c Class) Retryable() bool { return c == Retryable || c == LockTimeout || c == Disconnected }
 
 // IsDuplicate reports whether a unique index refused a row.
@@ -62,12 +62,11 @@ func (d *Dialect) IsDuplicate(err error) bool { return d.Classify(err) == Duplic
 func (d *Dialect) IsDisconnected(err error) bool { return d.Classify(err) == Disconnected }
 
 // dialectOf returns the dialect for a URL's scheme, and the rest of the URL.
-// The list of schemes exists only here.
 func dialectOf(url string) (d *Dialect, address string, err error) {
 	const want = "want sqlite:PATH or mysql://user:password@host:3306/database"
 	scheme, address, ok := strings.Cut(url, ":")
 	if !ok {
-		return nil, "", fmt.Errorf("the store has no scheme: %s", want) // don't print it: it may be a password
+		return nil, "", fmt.Errorf("the database URL has no scheme: %s", want) // don't quote it: it may hold a password
 	}
 	switch scheme {
 	case "sqlite":
@@ -75,7 +74,7 @@ func dialectOf(url string) (d *Dialect, address string, err error) {
 	case "mysql":
 		return mysql(), address, nil
 	default:
-		return nil, "", fmt.Errorf("unknown kind of store %q: %s", scheme, want)
+		return nil, "", fmt.Errorf("unknown kind of database %q: %s", scheme, want)
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 	"github.com/pressly/goose/v3"
 )
 
-// provider reads the migrations of the dialect. Don't close it: that would
+// provider reads the dialect's migrations. Don't close the provider: it would
 // close the pool.
 func (db *DB) provider(pool *sqlx.DB, all fs.FS) (*goose.Provider, error) {
 	files, err := fs.Sub(all, path.Join(migrationDir, db.Name))
@@ -25,9 +25,9 @@ func (db *DB) provider(pool *sqlx.DB, all fs.FS) (*goose.Provider, error) {
 	return p, nil
 }
 
-// migrate brings the schema up to date. Migrations only ever add, so two
-// releases can share a database. A schema newer than the program is refused all
-// the same: the program can't know what its changes mean.
+// migrate brings the schema up to date. Migrations only add to it, so an older
+// release keeps working while a newer one runs on the same database. But a program
+// that starts refuses a newer schema, as it can't know what has changed.
 func (db *DB) migrate(ctx context.Context, files fs.FS) error {
 	unlock, err := db.lockSchema(ctx)
 	if err != nil {
@@ -43,27 +43,27 @@ func (db *DB) migrate(ctx context.Context, files fs.FS) error {
 	}
 	have, want, err := p.GetVersions(ctx)
 	if err != nil {
-		return fmt.Errorf("%s: reading its version: %w", db.Where, err)
+		return fmt.Errorf("%s: read the schema version: %w", db.Where, err)
 	}
 	if have > want {
-		return fmt.Errorf("%s: its schema is version %d, newer than the %d this program knows: use a newer program", db.Where, have, want)
+		return fmt.Errorf("%s: its schema is version %d, newer than version %d of this chatd: use the newer release, or restore an older backup", db.Where, have, want)
 	}
 	if have == want {
 		return nil
 	}
 	release, err := db.lockOut()
 	if err != nil {
-		return fmt.Errorf("%s: its schema is version %d, this program's %d: %w", db.Where, have, want, err)
+		return fmt.Errorf("%s: migrating the schema from version %d to %d needs exclusive access: %w", db.Where, have, want, err)
 	}
 	defer release()
 	if _, err := p.Up(ctx); err != nil {
-		return fmt.Errorf("%s: bringing its schema from version %d to %d: %w", db.Where, have, want, err)
+		return fmt.Errorf("%s: migrate the schema from version %d to %d: %w", db.Where, have, want, err)
 	}
 	return nil
 }
 
-// checkSchema returns an error unless the schema is this program's. It only
-// reads.
+// checkSchema returns an error unless the schema has this program's version. It
+// only reads.
 func (db *DB) checkSchema(ctx context.Context, files fs.FS) error {
 	p, err := db.provider(db.Reader, files)
 	if err != nil {
@@ -75,22 +75,22 @@ func (db *DB) checkSchema(ctx context.Context, files fs.FS) error {
 	}
 	err = db.Reader.GetContext(ctx, &tables, db.tables+` AND name = ?`, goose.DefaultTablename)
 	if err == nil && tables == 0 {
-		return fmt.Errorf("%s: holds no chat", db.Where)
+		return fmt.Errorf("%s: not a chatd database: it has no table %s", db.Where, goose.DefaultTablename)
 	}
 	if err == nil {
 		err = db.Reader.GetContext(ctx, &have, `SELECT COALESCE(MAX(version_id), 0) FROM goose_db_version`)
 	}
 	switch {
 	case err != nil:
-		return fmt.Errorf("%s: reading its version: %w", db.Where, err)
+		return fmt.Errorf("%s: read the schema version: %w", db.Where, err)
 	case have != want:
-		return fmt.Errorf("%s: its schema is version %d, this program's %d: use the program that serves from it", db.Where, have, want)
+		return fmt.Errorf("%s: its schema is version %d, but this chatd needs version %d: use the same release as the server", db.Where, have, want)
 	}
 	return nil
 }
 
-// checkOwner returns an error if the database has tables, but not goose's: they
-// belong to another program.
+// checkOwner returns an error if the database has tables, but not goose's. Then
+// they belong to another program.
 func (db *DB) checkOwner(ctx context.Context) error {
 	var tables, versions int
 	err := db.Writer.GetContext(ctx, &tables, db.tables)
@@ -101,7 +101,7 @@ func (db *DB) checkOwner(ctx context.Context) error {
 	case err != nil:
 		return fmt.Errorf("%s: %w", db.Where, err)
 	case tables > 0 && versions == 0:
-		return fmt.Errorf("%s: holds the tables of another program", db.Where)
+		return fmt.Errorf("%s: has tables of another program: use an empty database", db.Where)
 	}
 	return nil
 }

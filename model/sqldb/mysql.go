@@ -17,15 +17,15 @@ import (
 	"github.com/pressly/goose/v3"
 )
 
-// How long a MySQL server is waited for, and how long it waits for this program.
+// Timeouts and limits of MySQL connections.
 const (
 	mysqlDial      = 2 * time.Second
-	mysqlIO        = 6 * time.Second // one read or write; longer than any lock wait
+	mysqlIO        = 6 * time.Second // one read or write on a connection; longer than any lock wait
 	mysqlWrite     = 4 * time.Second // a write with all its retries
-	mysqlLockWait  = 2               // s, for a row's lock
-	mysqlDedicated = 1               // s, for a row's lock on a dedicated writer's connections
-	mysqlIdle      = 3               // s without a statement until the server rolls a transaction back: its node froze
-	mysqlMigrating = 60              // s, for another node that is migrating
+	mysqlLockWait  = 2               // s to wait for a row lock
+	mysqlDedicated = 1               // s to wait for a row lock on a dedicated writer's connections
+	mysqlIdle      = 3               // s after which the server rolls back an idle transaction, as its node may have frozen
+	mysqlMigrating = 60              // s to wait for another node that is migrating
 	mysqlWriters   = 4               // connections of DB.Writer
 	mysqlUnused    = 5 * time.Minute // how long an unused connection is kept
 )
@@ -152,17 +152,17 @@ func connectMySQL(ctx context.Context, address string, o *Config) (*DB, error) {
 	return s, nil
 }
 
-// mysqlConfig parses the URL after "mysql:". Its errors don't quote it, as it
-// holds a password.
+// mysqlConfig parses the URL after "mysql:". Its errors don't quote the URL,
+// which contains a password.
 func mysqlConfig(address string) (config *client.Config, where string, err error) {
-	const want = "want mysql://user:password@host:3306/database, with %XX for what is special in a URL"
+	const want = "want mysql://user:password@host:3306/database, with special characters escaped as %XX"
 	u, err := url.Parse("mysql:" + address)
 	if err != nil || u.Host == "" || u.Hostname() == "" || u.Fragment != "" {
-		return nil, "", errors.New("the mysql store's URL can't be understood: " + want)
+		return nil, "", errors.New("invalid mysql URL: " + want)
 	}
 	name := strings.TrimPrefix(u.Path, "/")
 	if name == "" || strings.Contains(name, "/") {
-		return nil, "", fmt.Errorf("mysql://%s: no database is named: %s", u.Host, want)
+		return nil, "", fmt.Errorf("mysql://%s: the URL names no database: %s", u.Host, want)
 	}
 	config = client.NewConfig()
 	config.Net, config.Addr, config.DBName = "tcp", u.Host, name
@@ -172,7 +172,7 @@ func mysqlConfig(address string) (config *client.Config, where string, err error
 	where = "mysql://" + config.Addr + "/" + name
 	for key, values := range u.Query() {
 		if key != "tls" {
-			return nil, "", fmt.Errorf("%s: unknown option %q: there is only tls=true, tls=preferred and tls=skip-verify", where, key)
+			return nil, "", fmt.Errorf("%s: unknown option %q: want tls=true, tls=preferred or tls=skip-verify", where, key)
 		}
 		config.TLSConfig = values[len(values)-1]
 	}
@@ -182,17 +182,17 @@ func mysqlConfig(address string) (config *client.Config, where string, err error
 	config.ClientFoundRows = true           // an UPDATE counts unchanged rows too, as in SQLite
 	config.ParseTime = true                 // goose needs it
 	config.Collation = "utf8mb4_general_ci" // known to MariaDB and MySQL; columns set their own
-	config.Logger = &client.NopLogger{}     // it logs only errors that it returns as well
+	config.Logger = &client.NopLogger{}     // the client returns all errors that it logs
 	return config, where, nil
 }
 
-// mysqlReason adds what to do about errors that are common on a first start.
+// mysqlReason adds a hint to errors that are common on a first start.
 func mysqlReason(database string, err error) error {
 	switch mysqlCode(err) {
 	case 1049:
-		return fmt.Errorf("there is no such database; make it: CREATE DATABASE %s: %w", database, err)
+		return fmt.Errorf("the database doesn't exist: create it with CREATE DATABASE %s: %w", database, err)
 	case 1044, 1045, 1698:
-		return fmt.Errorf("this user may not, or the password is wrong: %w", err)
+		return fmt.Errorf("wrong user or password, or the user has no access to the database: %w", err)
 	}
 	return err
 }
@@ -202,13 +202,13 @@ type mysqlConnector struct {
 	driver.Connector
 	config      *client.Config
 	io          time.Duration // timeout of a read or a write; 0: none
-	wait        int           // s, for a lock
+	wait        int           // s to wait for a lock
 	interpolate bool          // send arguments as text
 }
 
 // Connect opens a connection and sets its session variables, so that the
 // server's defaults don't matter. With READ COMMITTED, a read under a lock
-// sees the latest commit, and no gaps are locked. Only MariaDB runs what is in
+// sees the latest commit, and there are no gap locks. Only MariaDB executes
 // comments that start with /*M!.
 func (c *mysqlConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	conn, err := c.Connector.Connect(ctx)
@@ -234,8 +234,8 @@ func (c *mysqlConnector) idle() int {
 	return mysqlIdle
 }
 
-// lockMySQLSchema takes a named lock of the server. Closing the connection it
-// was taken on releases it.
+// lockMySQLSchema takes a named lock on the server. release closes the
+// connection that has the lock, and so releases it.
 func lockMySQLSchema(ctx context.Context, db *sqlx.DB, database string) (release func() error, err error) {
 	c, err := db.Connx(ctx)
 	if err != nil {
@@ -244,7 +244,7 @@ func lockMySQLSchema(ctx context.Context, db *sqlx.DB, database string) (release
 	var got sql.NullInt64
 	err = c.GetContext(ctx, &got, `SELECT GET_LOCK(CONCAT('chatd:', MD5(?)), ?)`, database, mysqlMigrating)
 	if err == nil && got.Int64 != 1 {
-		err = fmt.Errorf("another node has been migrating for %d s", mysqlMigrating)
+		err = fmt.Errorf("another node has been migrating the schema for more than %d s: wait until it is done, then start again", mysqlMigrating)
 	}
 	if err != nil {
 		return nil, errors.Join(err, c.Close())

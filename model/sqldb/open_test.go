@@ -11,8 +11,8 @@ import (
 	"testing/fstest"
 )
 
-// Open's errors are one line that names the database and what is wrong, and
-// never a password.
+// Open's errors are one line, name the database and the problem, and contain no
+// password.
 func TestOpenErrors(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, content string) string {
@@ -27,12 +27,12 @@ func TestOpenErrors(t *testing.T) {
 		what, url, want string
 	}{
 		{"no scheme", "chat.db", "want sqlite:PATH"},
-		{"unknown scheme", "oracle://scott:tiger@host/x", `unknown kind of store "oracle"`},
+		{"unknown scheme", "oracle://scott:tiger@host/x", `unknown kind of database "oracle"`},
 		{"no path", "sqlite:", "want the path of a file"},
 		{"memory", "sqlite::memory:", "want the path of a file"},
 		{"missing folder", "sqlite:" + filepath.Join(dir, "no", "chat.db"), "no does not exist"},
 		{"a file as folder", "sqlite:" + filepath.Join(file, "chat.db"), "is not a folder"},
-		{"read-only folder", "sqlite:/proc/self/chat.db", "cannot write"},
+		{"read-only folder", "sqlite:/proc/self/chat.db", "can't create the file"},
 		{"a folder", "sqlite:" + dir, "is a folder"},
 		{"not a database", "sqlite:" + write("text", strings.Repeat("no database at all ", 1000)), "is not an SQLite database"},
 	} {
@@ -42,13 +42,13 @@ func TestOpenErrors(t *testing.T) {
 			db, err := Open(t.Context(), config)
 			if err == nil {
 				db.Close()
-				t.Fatal("opened")
+				t.Fatalf("Open(%q) succeeded, want an error with %q", c.url, c.want)
 			}
 			if msg := err.Error(); !strings.Contains(msg, c.want) || strings.ContainsAny(msg, "\n") || strings.Contains(msg, "tiger") {
-				t.Errorf("%q, want %q", msg, c.want)
+				t.Errorf("Open(%q): error %q, want one line with %q and without the password", c.url, msg, c.want)
 			}
 			if p, ok := strings.CutPrefix(c.url, "sqlite:/"); ok && !strings.Contains(err.Error(), "sqlite:/"+p) {
-				t.Errorf("%q doesn't name the file", err)
+				t.Errorf("Open(%q): error %q, want one that names the file", c.url, err)
 			}
 		})
 	}
@@ -71,55 +71,54 @@ func prepare(t *testing.T, c Config, statements ...string) {
 	}
 }
 
-// A program must not use a schema newer than its own, nor, opened to read only,
-// an older one.
+// Open refuses a schema newer than the program's, also with ReadOnly.
 func TestOtherSchema(t *testing.T) {
 	c := config(t)
 	prepare(t, c, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (99, 1)`)
 	_, err := Open(t.Context(), c)
-	if err == nil || !strings.Contains(err.Error(), "version 99") || !strings.Contains(err.Error(), "the 1 this") {
-		t.Errorf("a newer schema: %v, want an error with both versions", err)
+	if err == nil || !strings.Contains(err.Error(), "version 99") || !strings.Contains(err.Error(), "version 1 of this") {
+		t.Errorf("newer schema: error %v, want one with both versions", err)
 	}
 	c.ReadOnly, c.Shared = true, true
 	_, err = Open(t.Context(), c)
 	if err == nil || !strings.Contains(err.Error(), "version 99") {
-		t.Errorf("a newer schema, to read only: %v, want an error with both versions", err)
+		t.Errorf("newer schema, read-only: error %v, want one with version 99", err)
 	}
 }
 
-// Another program's database must not get our tables.
+// Open doesn't create tables in the database of another program.
 func TestDatabaseOfAnotherProgram(t *testing.T) {
 	c := config(t)
 	prepare(t, c, `DROP TABLE goose_db_version`)
 	_, err := Open(t.Context(), c)
 	if err == nil || !strings.Contains(err.Error(), "another program") {
-		t.Errorf("%v, want an error that says whose tables there are", err)
+		t.Errorf("tables of another program: error %v, want one that says so", err)
 	}
 	c.ReadOnly, c.Shared = true, true
 	_, err = Open(t.Context(), c)
-	if err == nil || !strings.Contains(err.Error(), "holds no chat") {
-		t.Errorf("to read only: %v, want an error that says what is missing", err)
+	if err == nil || !strings.Contains(err.Error(), "not a chatd database") {
+		t.Errorf("tables of another program, read-only: error %v, want that it isn't a chatd database", err)
 	}
 }
 
-// Paths may hold characters that have a meaning in URLs.
-func TestOddPaths(t *testing.T) {
+// Paths may contain characters that have a meaning in URLs.
+func TestSpecialCharactersInPaths(t *testing.T) {
 	for _, name := range []string{"a b.db", "a?b=c.db", "a%20b.db", "a#b.db", "聊天.db"} {
 		path := filepath.Join(t.TempDir(), name)
 		c := config(t)
 		c.URL = "sqlite:" + path
 		db := openTest(t, c)
 		if st, err := os.Stat(path); err != nil || st.Size() == 0 || st.Mode().Perm() != 0o600 {
-			t.Errorf("%s: %v (%v), want a file that only its owner can read", name, st, err)
+			t.Errorf("file %q: %v (error %v), want it to have contents and mode 0600", name, st, err)
 		}
 		if _, err := db.Writer.Exec(`INSERT INTO items (body) VALUES ('x')`); err != nil {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("insert into %q: %v", name, err)
 		}
 	}
 }
 
-// An operator's command may come before the daemon's first start, and then
-// migrates; while a daemon runs it must not.
+// An operator's command may run before the daemon's first start, and then migrates
+// the schema. While a daemon runs, it must not migrate.
 func TestSharedMigrates(t *testing.T) {
 	c := config(t)
 	c.Shared = true
@@ -129,19 +128,19 @@ func TestSharedMigrates(t *testing.T) {
 	c.Shared = false
 	openTest(t, c)
 	c.Shared = true
-	prepare(t, c) // the schema is current: nothing to lock
+	prepare(t, c) // the schema is up to date, so no lock is needed
 	c.Migrations = fstest.MapFS{
 		"migrations/sqlite/00001_items.sql": {Data: []byte(schema)},
 		"migrations/sqlite/00002_more.sql":  {Data: []byte("-- +goose Up\nCREATE TABLE more (id INTEGER PRIMARY KEY);\n")},
 	}
 	_, err := Open(t.Context(), c)
 	if err == nil || !strings.Contains(err.Error(), "in use by another process") {
-		t.Errorf("an older schema that a daemon uses: %v, want an error that says so", err)
+		t.Errorf("older schema that a daemon uses: error %v, want that it is in use", err)
 	}
 }
 
-// The connections have the settings that durability depends on, and readers
-// can't write.
+// The writing connection has the settings that durability depends on, and reading
+// connections can't write.
 func TestPragmas(t *testing.T) {
 	for sync, want := range map[string]string{"full": "2", "normal": "1"} {
 		c := config(t)
@@ -150,17 +149,17 @@ func TestPragmas(t *testing.T) {
 		for q, want := range map[string]string{"synchronous": want, "journal_mode": "wal", "temp_store": "2"} {
 			var got string
 			if err := db.Writer.Get(&got, "PRAGMA "+q); err != nil || got != want {
-				t.Errorf("sync %s: %s is %s (%v), want %s", sync, q, got, err, want)
+				t.Errorf("with Sync %q: PRAGMA %s = %s (error %v), want %s", sync, q, got, err, want)
 			}
 		}
 		if _, err := db.Reader.Exec(`DELETE FROM items`); err == nil {
-			t.Error("a connection for reading has deleted rows")
+			t.Error("DELETE on a reading connection succeeded, want an error")
 		}
 	}
 }
 
-// Only the owner can read the files of a database, whatever the umask. Open
-// warns about a file that others can read, and uses it all the same.
+// Only the owner can read the files of a database, whatever the umask. If others
+// can read the file, Open logs a warning, but uses it.
 func TestFileModes(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "chat.db")
@@ -184,14 +183,14 @@ func TestFileModes(t *testing.T) {
 	for _, f := range files {
 		names = append(names, f.Name())
 		if info, err := f.Info(); err != nil || info.Mode() != 0o600 {
-			t.Errorf("%s: mode %v (%v), want 0600", f.Name(), info.Mode(), err)
+			t.Errorf("file %s: mode %v (error %v), want 0600", f.Name(), info.Mode(), err)
 		}
 	}
 	if got, want := strings.Join(names, " "), "chat.db chat.db-shm chat.db-wal chat.db.lock"; got != want {
-		t.Errorf("the files are %s, want %s", got, want)
+		t.Errorf("files = %s, want %s", got, want)
 	}
 	if log.Len() > 0 {
-		t.Errorf("warned without a reason: %s", &log)
+		t.Errorf("Open with mode 0600 logged %q, want nothing", &log)
 	}
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
@@ -201,6 +200,6 @@ func TestFileModes(t *testing.T) {
 	}
 	openTest(t, c)
 	if got := log.String(); !strings.Contains(got, "chmod 600") || !strings.Contains(got, "rw-r-----") {
-		t.Errorf("logged %q, want a warning with the mode and what to do", got)
+		t.Errorf("Open with mode 0640 logged %q, want a warning with the mode and chmod 600", got)
 	}
 }

@@ -6,9 +6,9 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// Get reads a single row into a struct or a value. It prepares the query on
-// its first use and keeps it, so the set of queries must be small and fixed:
-// values are parameters. Errors: sql.ErrNoRows.
+// Get reads a single row into a struct or a value. It prepares each distinct
+// query once and keeps it, so pass values as arguments, not in the query. Errors:
+// sql.ErrNoRows.
 func (db *DB) Get(ctx context.Context, to any, query string, args ...any) error {
 	s, err := db.prepared(ctx, query)
 	if err != nil {
@@ -51,8 +51,8 @@ func (db *DB) Scan(ctx context.Context, query string, args []any, do func(*sqlx.
 	return rows.Err()
 }
 
-// Queries lists the queries that were prepared so far. Tests ask the database
-// for their plans.
+// Queries lists the queries that were prepared so far. Tests use it to check
+// query plans.
 func (db *DB) Queries() (all []string) {
 	db.queries.Range(func(q, _ any) bool { all = append(all, q.(string)); return true })
 	return all
@@ -75,7 +75,7 @@ func (db *DB) prepared(ctx context.Context, query string) (*sqlx.Stmt, error) {
 
 func (db *DB) closeQueries() {
 	db.queries.Range(func(_, q any) bool {
-		_ = q.(*sqlx.Stmt).Close() // fails if the server is gone; nothing is lost by that
+		_ = q.(*sqlx.Stmt).Close() // fails if the server is gone, which does no harm
 		return true
 	})
 }

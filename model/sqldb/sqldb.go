@@ -1,6 +1,6 @@
 // Package sqldb opens SQLite and MySQL databases and hides their differences:
 // connections, migrations, prepared statements, retries of transactions, and
-// what an error means. It knows no table of the chat's.
+// error codes. It doesn't know the chat's tables.
 //
 // Functions that take a context block on the database. Any goroutine may call
 // them.
@@ -30,8 +30,8 @@ type Config struct {
 	URL  string // "sqlite:PATH" or "mysql://user:password@host:3306/database"
 	Sync string // SQLite only. "full": commits survive a power cut. "normal": they survive a crash of the process
 
-	Shared   bool // don't take the lock file of SQLite: a daemon may have it
-	ReadOnly bool // write nothing, not even the schema; implies Shared
+	Shared   bool // SQLite only: don't take the lock file, as a daemon may have it
+	ReadOnly bool // write nothing, and don't migrate the schema; implies Shared
 
 	WaitFor time.Duration // how long Open tries to reach a database server
 	Readers int           // connections for reading
@@ -39,8 +39,8 @@ type Config struct {
 
 	Migrations fs.FS // "migrations/sqlite/*.sql" and "migrations/mysql/*.sql"
 
-	// Setup is called by Open once the schema is current. If the connection is
-	// lost meanwhile, Open starts over and calls it again with another DB.
+	// Open calls Setup once the schema is up to date. If the connection is lost
+	// meanwhile, Open starts over and calls Setup again with another DB.
 	Setup func(ctx context.Context, db *DB) error
 
 	Retries *metrics.Counter // counts retried transactions
@@ -51,7 +51,7 @@ type Config struct {
 type DB struct {
 	*Dialect
 
-	Where       string        // names the database in errors and logs; holds no password
+	Where       string        // the URL without user and password, for errors and logs
 	Reader      *sqlx.DB      // reads only
 	Writer      *sqlx.DB      // for Write
 	Maintenance *sqlx.DB      // without timeouts: migrations, and copying whole tables
@@ -75,20 +75,19 @@ type DB struct {
 	close func() error
 }
 
-// WriterConns are the connections of one dedicated writer: at most one of each
-// kind is open.
+// WriterConns are the connections of one dedicated writer. Each is a pool of at
+// most one connection.
 type WriterConns struct {
 	Conn *sqlx.DB
 
-	// LockConn is a second connection, to wait for locks of other processes
-	// on. Nil: no other process writes.
+	// LockConn is a second connection, on which to wait for locks of other
+	// processes. Nil: no other process writes.
 	LockConn *sqlx.DB
 }
 
-// Open opens a database and brings its schema up to date. Its errors are one
-// line, name the database and hold no password: a missing folder, a file that
-// isn't a database, another process that uses it, a newer schema, an unknown
-// scheme.
+// Open opens a database and brings its schema up to date. It blocks until that is
+// done; while a database server can't be reached, it retries for up to WaitFor.
+// Its errors are one line, name the database, and contain no password.
 func Open(ctx context.Context, c Config) (*DB, error) {
 	d, address, err := dialectOf(c.URL)
 	if err != nil {
@@ -105,7 +104,7 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 			return db, err
 		}
 		if !warned {
-			c.Logger.Warn("the store can't be reached, trying again", "for", c.WaitFor, "err", err)
+			c.Logger.Warn("database unreachable; retrying", "for", c.WaitFor, "err", err)
 		}
 		select {
 		case <-ctx.Done():

@@ -21,7 +21,7 @@ import (
 
 const schema = "-- +goose Up\nCREATE TABLE items (id INTEGER PRIMARY KEY, body BLOB);\n"
 
-// config is for a fresh SQLite database with the table items.
+// config returns a Config for a new SQLite database with the table items.
 func config(t *testing.T) Config {
 	return Config{
 		URL: "sqlite:" + filepath.Join(t.TempDir(), "test.db"), Sync: "full", Readers: 2,
@@ -44,14 +44,14 @@ func openTest(t *testing.T, c Config) *DB {
 	return db
 }
 
-// Open runs Setup once the schema is there, and closes everything if Setup
-// fails: the same file can be opened again.
+// Open runs Setup after the migrations. If Setup fails, Open closes everything, so
+// that the same file can be opened again.
 func TestOpenRunsSetup(t *testing.T) {
 	c := config(t)
 	refused := errors.New("refused")
 	c.Setup = func(context.Context, *DB) error { return refused }
 	if _, err := Open(t.Context(), c); !errors.Is(err, refused) {
-		t.Fatalf("Open: %v, want Setup's error", err)
+		t.Fatalf("Open: error %v, want Setup's", err)
 	}
 	count := -1
 	c.Setup = func(ctx context.Context, db *DB) error {
@@ -63,7 +63,8 @@ func TestOpenRunsSetup(t *testing.T) {
 	}
 }
 
-// A database that was lost during Setup is opened from scratch.
+// If the connection is lost during Setup, the next attempt opens the database from
+// scratch.
 func TestOpenStartsOver(t *testing.T) {
 	d := sqlite()
 	d.Classify = func(err error) Class {
@@ -84,18 +85,19 @@ func TestOpenStartsOver(t *testing.T) {
 		_, address, _ := strings.Cut(c.URL, ":")
 		db, err := open(t.Context(), d, address, &c)
 		if lost := n < 3; lost != d.IsDisconnected(err) {
-			t.Fatalf("attempt %d: %v", n, err)
+			t.Fatalf("attempt %d: error %v, want disconnected: %t", n, err, lost)
 		}
 		if err == nil {
 			defer db.Close()
 		}
 	}
 	if len(seen) != 3 || seen[0] == seen[1] || seen[1] == seen[2] {
-		t.Errorf("Setup got the databases %v, want three different ones", seen)
+		t.Errorf("Setup was called with %v, want three different databases", seen)
 	}
 }
 
-// Write commits, or rolls back, or runs again after errors that say so.
+// Write commits on success, rolls back on an error, and retries after a retryable
+// one.
 func TestWrite(t *testing.T) {
 	again := errors.New("deadlock")
 	for _, c := range []struct {
@@ -129,11 +131,11 @@ func TestWrite(t *testing.T) {
 				return c.errs[attempts-1]
 			})
 			if !errors.Is(err, c.want) || attempts != c.attempts {
-				t.Errorf("Write: %v after %d attempts, want %v after %d", err, attempts, c.want, c.attempts)
+				t.Errorf("Write: error %v after %d attempts, want %v after %d", err, attempts, c.want, c.attempts)
 			}
 			var rows int
 			if err := db.Get(t.Context(), &rows, `SELECT COUNT(*) FROM items`); err != nil || rows != c.rows {
-				t.Errorf("%d rows (%v), want %d", rows, err, c.rows)
+				t.Errorf("%d rows stored (error %v), want %d", rows, err, c.rows)
 			}
 			if n := db.retries.Get(); n != uint64(c.attempts-1) {
 				t.Errorf("%d retries counted, want %d", n, c.attempts-1)
@@ -142,8 +144,8 @@ func TestWrite(t *testing.T) {
 	}
 }
 
-// A batch statement passes each row exactly once, or at least once where the
-// statement allows repeats, for any number of rows.
+// A BatchStmt passes each row exactly once, or at least once where the statement
+// allows repeats, for any number of rows.
 func TestBatchStmt(t *testing.T) {
 	db := openTest(t, config(t))
 	insert, err := db.PrepareBatch(t.Context(), db.Writer, BatchSpec{Width: 2, Exact: true, SQL: func(n int) string {
@@ -180,7 +182,7 @@ func TestBatchStmt(t *testing.T) {
 			return err
 		})
 		if err != nil || !slices.Equal(got, want) {
-			t.Errorf("%d rows: found %v (%v)", n, got, err)
+			t.Errorf("query for %d rows: found %v (error %v), want %v", n, got, err, want)
 		}
 		if err := tx.Rollback(); err != nil {
 			t.Fatal(err)
@@ -188,8 +190,8 @@ func TestBatchStmt(t *testing.T) {
 	}
 }
 
-// What an error means decides about retries: one that is taken for another
-// loses messages or repeats them.
+// The class of an error decides about retries. A wrong class would lose messages
+// or store them twice.
 func TestClassify(t *testing.T) {
 	my := func(n uint16) error { return fmt.Errorf("insert: %w", &client.MySQLError{Number: n}) }
 	for _, c := range []struct {
@@ -211,21 +213,21 @@ func TestClassify(t *testing.T) {
 		{"canceled", context.Canceled, Permanent},
 	} {
 		if got := mysql().Classify(c.err); got != c.want {
-			t.Errorf("mysql, %s: class %d, want %d", c.what, got, c.want)
+			t.Errorf("mysql, %s: Classify(%v) = %d, want %d", c.what, c.err, got, c.want)
 		}
 	}
 	db := openTest(t, config(t))
 	_, err := db.Writer.Exec(`INSERT INTO items (id) VALUES (1), (1)`)
 	if !db.IsDuplicate(err) {
-		t.Errorf("sqlite, duplicate key: %v is of class %d, want %d", err, db.Classify(err), Duplicate)
+		t.Errorf("sqlite, duplicate key: Classify(%v) = %d, want %d", err, db.Classify(err), Duplicate)
 	}
 	_, err = db.Writer.Exec(`INSERT INTO nothing VALUES (1)`)
 	if got := db.Classify(err); err == nil || got != Permanent {
-		t.Errorf("sqlite, no such table: %v is of class %d, want %d", err, got, Permanent)
+		t.Errorf("sqlite, no such table: Classify(%v) = %d, want %d", err, got, Permanent)
 	}
 }
 
-// checkpoint shrinks a write-ahead log that is larger than its bound.
+// checkpoint shrinks a write-ahead log that is larger than bound.
 func TestCheckpoint(t *testing.T) {
 	c := config(t)
 	db := openTest(t, c)
@@ -250,7 +252,7 @@ func TestCheckpoint(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := size(); n > bound/2 {
-		t.Errorf("the log has %d bytes after the checkpoint, want at most %d", n, bound/2)
+		t.Errorf("write-ahead log after the checkpoint: %d bytes, want at most %d", n, bound/2)
 	}
 	if _, err := db.Writer.Exec(`INSERT INTO items (body) VALUES ('after')`); err != nil {
 		t.Errorf("write after the checkpoint: %v", err)

@@ -19,18 +19,18 @@ import (
 
 const (
 	busyTimeout  = 5000     // ms to wait for another process; only operators' commands compete with a daemon
-	walBound     = 64 << 20 // bytes of the write-ahead log from which a checkpoint waits for readers
-	checkpointMS = 250      // how long that wait may delay appends
+	walBound     = 64 << 20 // bytes; if the write-ahead log is larger, checkpoint waits for readers
+	checkpointMS = 250      // ms that checkpoint waits for readers, and delays appends
 )
 
 func sqlite() *Dialect {
 	return &Dialect{
 		Name: "sqlite",
 		Now:  "unixepoch()",
-		// For a bare "LIMIT ?" SQLite prepares the statement again whenever
+		// For a plain "LIMIT ?", SQLite prepares the statement again whenever
 		// the number changes.
 		Limit: " LIMIT ? + 0",
-		// For a plain INSERT of several rows SQLite keeps a statement journal,
+		// For a plain INSERT of several rows, SQLite keeps a statement journal,
 		// which takes a quarter of the transaction's time.
 		Insert:   "INSERT OR ROLLBACK",
 		MaxRows:  128,
@@ -69,7 +69,7 @@ func connectSQLite(ctx context.Context, path string, o *Config) (_ *DB, err erro
 	where := "sqlite:" + path
 	fail := func(err error) error { return fmt.Errorf("%s: %w", where, sqliteReason(err)) }
 	if path == "" || strings.HasPrefix(path, ":") {
-		return nil, fail(errors.New("want the path of a file"))
+		return nil, fail(errors.New("want the path of a file, as in sqlite:data/chatd.db"))
 	}
 	if path, err = filepath.Abs(path); err != nil {
 		return nil, fail(err)
@@ -80,7 +80,7 @@ func connectSQLite(ctx context.Context, path string, o *Config) (_ *DB, err erro
 		}
 	}
 	if st, err := os.Stat(path); err == nil && st.Mode().Perm()&0o077 != 0 && !o.ReadOnly {
-		o.Logger.Warn("others can read this store, and there are password hashes in it: chmod 600", "file", path, "mode", st.Mode().Perm().String())
+		o.Logger.Warn("database file is readable by other users and contains password hashes; run chmod 600 on it", "file", path, "mode", st.Mode().Perm().String())
 	}
 	var lock *os.File
 	if !o.Shared {
@@ -88,14 +88,13 @@ func connectSQLite(ctx context.Context, path string, o *Config) (_ *DB, err erro
 			return nil, fail(err)
 		}
 	}
-	// This setting is for the whole process. fdatasync writes all that is needed
-	// to read a file back, but not its times. An error means that this system
-	// has only fsync.
+	// Use fdatasync, which doesn't write a file's timestamps. The setting holds
+	// for the whole process. An error means that this system has only fsync.
 	_, _ = driver.Fdatasync(true)
 	if err := walwriter.Register(); err != nil {
 		return nil, fail(err)
 	}
-	// database/sql opens lazily: the ping finds out what is wrong with the file.
+	// database/sql connects lazily: the ping below finds errors in the file.
 	name := (&url.URL{Scheme: "file", Path: path}).String()
 	s := &DB{
 		Where:  where,
@@ -121,7 +120,7 @@ func connectSQLite(ctx context.Context, path string, o *Config) (_ *DB, err erro
 	}
 	s.tidy = func(ctx context.Context) error { return checkpoint(ctx, s, path+"-wal", walBound) }
 	s.close = func() error {
-		// The writer last: the last connection to close does the checkpoint.
+		// Close the writer last: the last connection to close does a checkpoint.
 		err := errors.Join(s.Reader.Close(), s.Writer.Close())
 		if lock != nil {
 			err = errors.Join(err, lock.Close())
@@ -142,8 +141,8 @@ func sqlitePragmas(o *Config, reading bool) string {
 		"synchronous(" + strings.ToUpper(o.Sync) + ")",
 	}
 	if reading {
-		// mmap reads pages without a copy: ten times as fast for conversations
-		// whose messages are scattered over the file.
+		// With mmap, pages are read without a copy. That is ten times as fast
+		// for conversations whose messages are scattered over the file.
 		p = append(p, "cache_size(-8192)", fmt.Sprintf("mmap_size(%d)", 1<<30), "query_only(1)")
 	} else {
 		// Without spilling, only a commit writes pages: walwriter never holds
@@ -163,21 +162,22 @@ func sqlitePragmas(o *Config, reading bool) string {
 	return v.Encode()
 }
 
-// sqliteReason says in plain words what is wrong with a file.
+// sqliteReason adds an explanation to errors that are common when opening a
+// file.
 func sqliteReason(err error) error {
 	switch sqliteCode(err) & 0xff {
 	case codes.SQLITE_NOTADB, codes.SQLITE_CORRUPT:
-		return fmt.Errorf("is not an SQLite database, or damaged: %w", err)
+		return fmt.Errorf("is not an SQLite database, or is damaged: %w", err)
 	case codes.SQLITE_READONLY, codes.SQLITE_CANTOPEN:
-		return fmt.Errorf("cannot be written: %w", err)
+		return fmt.Errorf("the file is missing or can't be opened for writing: %w", err)
 	case codes.SQLITE_BUSY, codes.SQLITE_LOCKED:
 		return fmt.Errorf("locked by another process: %w", err)
 	}
 	return err
 }
 
-// checkpoint copies a write-ahead log larger than bound into the database file.
-// SQLite does so by itself, unless there is always some reader at work.
+// checkpoint copies the write-ahead log into the database file if it is larger
+// than bound. SQLite does that itself, but not while there are always readers.
 func checkpoint(ctx context.Context, s *DB, wal string, bound int64) error {
 	if st, err := os.Stat(wal); err != nil || st.Size() <= bound {
 		return nil

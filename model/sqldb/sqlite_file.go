@@ -12,13 +12,13 @@ import (
 	"time"
 )
 
-// makeFile creates the file unless it exists, readable by its owner only (it
-// holds password hashes). Its errors say what is wrong with the folder.
+// makeFile creates the file unless it exists. Only its owner may read it, as it
+// will contain password hashes.
 func makeFile(path string) error {
 	dir := filepath.Dir(path)
 	switch st, err := os.Stat(dir); {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("folder %s does not exist", dir)
+		return fmt.Errorf("folder %s does not exist: create it", dir)
 	case err != nil:
 		return reason(err)
 	case !st.IsDir():
@@ -34,25 +34,26 @@ func makeFile(path string) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("cannot write: %w", reason(err))
+		return fmt.Errorf("can't create the file: %w", reason(err))
 	}
 	return f.Close()
 }
 
 const (
-	lockPatience = time.Second
-	lockPause    = 10 * time.Millisecond
+	lockPatience = time.Second           // how long lockFile retries
+	lockPause    = 10 * time.Millisecond // between attempts
 )
 
-// lockFile takes the lock that keeps a second daemon from the file. The lock
-// ends with the process, even if that crashes.
+// lockFile takes the lock that keeps a second daemon from using the database.
+// Closing the file releases it; so does the end of the process, even a crash.
 func lockFile(path string, patience time.Duration) (*os.File, error) {
 	f, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("cannot write its lock: %w", reason(err))
+		return nil, fmt.Errorf("can't open the lock file %s.lock: %w", path, reason(err))
 	}
-	// The lock of a DB that this process just closed may last a moment longer:
-	// a child process has a copy of every descriptor between fork and exec.
+	// Retry: the lock of a DB that this process has just closed may last a moment
+	// longer. Between fork and exec, a child process has a copy of every
+	// descriptor.
 	for end := time.Now().Add(patience); ; time.Sleep(lockPause) {
 		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if !errors.Is(err, syscall.EWOULDBLOCK) || time.Now().After(end) {
@@ -65,15 +66,15 @@ func lockFile(path string, patience time.Duration) (*os.File, error) {
 		if errors.Is(err, syscall.EWOULDBLOCK) {
 			return nil, fmt.Errorf("in use by another process (pid %s)", strings.TrimSpace(string(pid)))
 		}
-		return nil, fmt.Errorf("cannot lock: %w", err)
+		return nil, fmt.Errorf("can't lock %s.lock: %w", path, err)
 	}
-	// For people only: what counts is the lock.
+	// The pid is only information for operators; the lock is what counts.
 	if err = f.Truncate(0); err == nil {
 		_, err = fmt.Fprintf(f, "%d\n", os.Getpid())
 	}
 	if err != nil {
 		f.Close()
-		return nil, fmt.Errorf("cannot write its lock: %w", reason(err))
+		return nil, fmt.Errorf("can't write the lock file %s.lock: %w", path, reason(err))
 	}
 	return f, nil
 }

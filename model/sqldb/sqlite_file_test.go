@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// A child process has a copy of every descriptor between fork and exec, that of
-// the lock file too. lockFile waits for the copy to be closed before it says
-// that another process has the lock.
+// Between fork and exec, a child process has a copy of every descriptor, including
+// that of the lock file. lockFile waits until the copy is closed, and doesn't
+// report that another process has the lock.
 func TestLockFileWaitsForExec(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "chat.db")
 	first, err := lockFile(path, 0)
@@ -26,7 +26,7 @@ func TestLockFileWaitsForExec(t *testing.T) {
 	}
 	if f, err := lockFile(path, 0); err == nil {
 		f.Close()
-		t.Fatal("the lock could be taken while a copy of its descriptor is open")
+		t.Fatal("lockFile succeeded while a copy of the descriptor was open, want an error")
 	}
 	type outcome struct {
 		f   *os.File
@@ -50,7 +50,7 @@ func TestLockFileWaitsForExec(t *testing.T) {
 		}
 		select {
 		case o := <-done:
-			t.Fatalf("lockFile didn't wait for the copy to be closed: %v", o.err)
+			t.Fatalf("lockFile returned (error %v) while a copy of the descriptor was open, want it to wait", o.err)
 		default:
 		}
 	}

@@ -8,26 +8,26 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// How Write retries.
+// Retries of Write.
 const (
 	maxAttempts = 5
 	firstDelay  = 2 * time.Millisecond // before the second attempt; it doubles each time
 )
 
-// CommitError is a failed COMMIT. The transaction may have been committed or
-// not.
+// CommitError is a failed COMMIT. The transaction may be committed all the same.
 type CommitError struct{ Err error }
 
 func (e *CommitError) Error() string { return "commit: " + e.Err.Error() }
 func (e *CommitError) Unwrap() error { return e.Err }
 
-// Write runs do in a transaction. It commits if do returns nil, else it rolls
-// back. It runs do again after errors such as deadlocks, so do must start from
-// scratch each time.
+// Write runs do in a transaction. It commits if do returns nil, and rolls back
+// otherwise. After errors such as deadlocks it runs do again, so do must reset its
+// results each time.
 //
 // Canceling ctx ends the wait for the connection. Once the transaction has
-// started, it ignores the cancellation: interrupting a statement would cost
-// SQLite's only writing connection, and leave open whether COMMIT was done.
+// started, Write ignores the cancellation: interrupting a statement would close
+// SQLite's only writing connection, and interrupting COMMIT would make its outcome
+// unknown.
 func (db *DB) Write(ctx context.Context, do func(ctx context.Context, tx *sqlx.Tx) error) error {
 	release, err := db.lock.acquire(ctx)
 	if err != nil {
@@ -70,9 +70,9 @@ func (db *DB) writeOnce(ctx context.Context, do func(ctx context.Context, tx *sq
 	return nil
 }
 
-// AcquirePriority locks the writing connection ahead of most calls of Write, if
-// there is only one such connection. The caller must call release after its
-// transaction.
+// AcquirePriority locks the writing connection, ahead of most calls of Write. If
+// there are several such connections, it does nothing. The caller must call
+// release after its transaction.
 func (db *DB) AcquirePriority(ctx context.Context) (release func(), err error) {
 	return db.lock.acquirePriority(ctx)
 }

@@ -6,14 +6,15 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// maxAhead is how many ordinary writes a priority write waits for, at most.
+// maxAhead is the maximum number of ordinary writes that a priority write waits
+// for.
 const maxAhead = 8
 
-// writeLock serializes transactions on a single connection. database/sql
-// serves the goroutines that wait for a connection in random order, so a
-// priority write could wait for a long time among many ordinary ones. This
-// lock is first in, first out, and lets only maxAhead ordinary writes queue for
-// it. A nil lock never blocks.
+// writeLock serializes transactions on a single connection. database/sql serves
+// goroutines that wait for a connection in random order, so a priority write
+// could wait for long behind many ordinary ones. This lock is first in, first
+// out, and lets only maxAhead ordinary writes queue for it; the others wait
+// outside. A nil lock never blocks.
 type writeLock struct{ ordinary, turn *semaphore.Weighted }
 
 func newWriteLock() *writeLock {

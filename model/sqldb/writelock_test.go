@@ -5,8 +5,8 @@ import (
 	"testing/synctest"
 )
 
-// A priority write waits for at most maxAhead ordinary writes, however many
-// queue up, and they wait for the one priority write.
+// A priority write waits for at most maxAhead ordinary writes, however many there
+// are.
 func TestWriteLockBoundsTheWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := t.Context()
@@ -35,7 +35,7 @@ func TestWriteLockBoundsTheWait(t *testing.T) {
 		first()
 		synctest.Wait()
 		if len(order) != 3*maxAhead+1 || order[maxAhead] != "priority" {
-			t.Errorf("order of writes: %v; want the priority write at index %d of %d", order, maxAhead, 3*maxAhead+1)
+			t.Errorf("order of writes = %v, want the priority write at index %d of %d", order, maxAhead, 3*maxAhead+1)
 		}
 	})
 }

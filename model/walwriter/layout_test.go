@@ -19,8 +19,8 @@ import (
 	sqlite "modernc.org/sqlite/lib"
 )
 
-// The versions that walwriter was last checked against. checkedLibc has to be the
-// one that go.mod of modernc.org/sqlite requires.
+// The versions that walwriter was last checked with. checkedLibc must be the one
+// that go.mod of modernc.org/sqlite requires.
 const (
 	checkedSQLite = "v1.62.0"
 	checkedLibc   = "v1.80.1"
@@ -31,14 +31,14 @@ const whatToDo = `
 walwriter relies on internals of modernc.org/sqlite. If you upgrade that library:
   1. Pin modernc.org/libc to the version in the new go.mod of modernc.org/sqlite.
   2. Read its CHANGELOG.md, and SQLite's, for changes of the VFS, of
-     sqlite3_io_methods and of how the write-ahead log is written and synced.
-  3. Where a test here says that a structure or a function has changed, change
+     sqlite3_io_methods, and of how the write-ahead log is written and synced.
+  3. If a test here reports that a structure or a function has changed, change
      walwriter.go and then the test. A new method in sqlite3_io_methods that reads
-     or writes the file has to flush first, as readLog does.
+     or writes the file must flush first, as readLog does.
   4. Set checkedSQLite and checkedLibc, and run: go test -race ./model/...
 To go back instead, restore both versions in go.mod.`
 
-// goList returns what go list prints, without the end of the line.
+// goList returns the output of go list, without the final newline.
 func goList(t *testing.T, args ...string) string {
 	t.Helper()
 	out, err := osexec.Command("go", append([]string{"list"}, args...)...).Output()
@@ -48,11 +48,12 @@ func goList(t *testing.T, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// An upgrade needs the steps of whatToDo, also if all other tests pass with it.
+// The libraries have the versions that walwriter was checked with. An upgrade needs
+// the steps of whatToDo, even if all other tests pass.
 func TestVersions(t *testing.T) {
 	for module, want := range map[string]string{"modernc.org/sqlite": checkedSQLite, "modernc.org/libc": checkedLibc} {
 		if got := goList(t, "-m", "-f", "{{.Version}}{{with .Replace}} replaced by {{.Path}}{{end}}", module); got != want {
-			t.Errorf("%s is %s, checked was %s.%s", module, got, want, whatToDo)
+			t.Errorf("version of %s = %s, want %s.%s", module, got, want, whatToDo)
 		}
 	}
 	mod, err := os.ReadFile(goList(t, "-m", "-f", "{{.GoMod}}", "modernc.org/sqlite"))
@@ -60,14 +61,14 @@ func TestVersions(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Contains(mod, []byte("modernc.org/libc "+checkedLibc+"\n")) {
-		t.Errorf("go.mod of modernc.org/sqlite doesn't require modernc.org/libc %s:\n%s%s", checkedLibc, mod, whatToDo)
+		t.Errorf("go.mod of modernc.org/sqlite, want it to require modernc.org/libc %s:\n%s%s", checkedLibc, mod, whatToDo)
 	}
 }
 
 // The structures have the fields of SQLite's C headers, at the same offsets.
 func TestLayout(t *testing.T) {
 	if unsafe.Sizeof(uintptr(0)) != 8 {
-		t.Skip("lists the offsets of 64-bit systems")
+		t.Skip("only checks 64-bit systems")
 	}
 	for _, tc := range []struct {
 		name string
@@ -93,14 +94,14 @@ func TestLayout(t *testing.T) {
 		}
 		fmt.Fprintf(&got, "size %d", s.Size())
 		if got.String() != tc.want {
-			t.Errorf("%s is\n%s\nchecked was\n%s.%s", tc.name, &got, tc.want, whatToDo)
+			t.Errorf("%s =\n%s\nwant\n%s.%s", tc.name, &got, tc.want, whatToDo)
 		}
 	}
 }
 
-// wantMethods is the method table of an open write-ahead log: walwriter's functions,
-// and SQLite's for what neither reads nor writes the log. (The log's shared memory
-// belongs to the database file; SQLite maps only that file.)
+// wantMethods is the method table of an open write-ahead log. Methods that read or
+// write the log are walwriter's, the others SQLite's. (Methods for shared memory and
+// mapping aren't called for the log, only for the database file.)
 var wantMethods = map[string]string{
 	"FxClose":                 "walwriter.closeLog",
 	"FxRead":                  "walwriter.readLog",
@@ -122,26 +123,26 @@ var wantMethods = map[string]string{
 	"FxUnfetch":               "lib._unixUnfetch",
 }
 
-// A function pointer is the address of a word that holds a Go function's address.
-// The functions that walwriter calls are the expected ones, and are declared with
-// the types that it calls them by.
+// A C function pointer is the address of a word that holds the address of a Go
+// function. The functions that walwriter calls are the expected ones, and have the
+// types with which it calls them.
 func TestFunctions(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("lists the functions of the VFS for Unix")
+		t.Skip("only checks the VFS for Unix")
 	}
 	db := open(t, filepath.Join(t.TempDir(), "x.db"), "&vfs="+Name)
 	exec(t, db, `CREATE TABLE t (id INTEGER PRIMARY KEY)`)
 	var l *log
 	logs.Range(func(_, v any) bool { l = v.(*log); return false })
 	if l == nil {
-		t.Fatalf("walwriter has not seen SQLite open a write-ahead log.%s", whatToDo)
+		t.Fatalf("SQLite has opened no write-ahead log through walwriter, want one.%s", whatToDo)
 	}
 	methods := reflect.ValueOf(*at[sqlite.Tsqlite3_io_methods](l.methods))
 	for i := range methods.NumField() {
 		field := methods.Type().Field(i).Name
 		if field == "FiVersion" {
 			if v := methods.Field(i).Int(); v != 3 {
-				t.Errorf("sqlite3_io_methods has version %d, checked was 3.%s", v, whatToDo)
+				t.Errorf("version of sqlite3_io_methods = %d, want 3.%s", v, whatToDo)
 			}
 			continue
 		}
@@ -150,9 +151,9 @@ func TestFunctions(t *testing.T) {
 			got = path.Base(runtime.FuncForPC(*at[uintptr](p)).Name())
 		}
 		if want, known := wantMethods[field]; !known {
-			t.Errorf("sqlite3_io_methods has %s, which walwriter doesn't know.%s", field, whatToDo)
+			t.Errorf("sqlite3_io_methods has the unknown method %s.%s", field, whatToDo)
 		} else if got != want {
-			t.Errorf("%s of a write-ahead log is %q, checked was %q.%s", field, got, want, whatToDo)
+			t.Errorf("%s of a write-ahead log = %q, want %q.%s", field, got, want, whatToDo)
 		}
 	}
 	lib := goList(t, "-f", "{{.Dir}}", "modernc.org/sqlite/lib")
@@ -163,7 +164,7 @@ func TestFunctions(t *testing.T) {
 		pc := reflect.ValueOf(f).Pointer()
 		fn := runtime.FuncForPC(pc)
 		if got := path.Base(fn.Name()); got != "lib."+want {
-			t.Errorf("walwriter calls %s, checked was lib.%s.%s", got, want, whatToDo)
+			t.Errorf("walwriter calls %s, want lib.%s.%s", got, want, whatToDo)
 			continue
 		}
 		file, _ := fn.FileLine(pc)
@@ -175,20 +176,21 @@ func TestFunctions(t *testing.T) {
 			fmt.Fprintf(&called, "%s ", in.In(i))
 		}
 		if fmt.Fprintf(&called, "-> %s", in.Out(0)); called.String() != declared {
-			t.Errorf("walwriter calls %s as %s, but it is %s.%s", want, &called, declared, whatToDo)
+			t.Errorf("walwriter calls %s with the type %s, want %s.%s", want, &called, declared, whatToDo)
 		}
 	}
 }
 
-// aliases are names of int64 in SQLite's sources; the assignments check that they are.
+// aliases are names of int64 in SQLite's sources. The blank variable makes the
+// compiler check that.
 var (
 	aliases = strings.NewReplacer("Tsqlite3_int64", "int64", "Ti64", "int64")
 
 	_ = []int64{sqlite.Tsqlite3_int64(0), sqlite.Ti64(0)}
 )
 
-// declaration returns the types of the parameters and the result of a function,
-// as its source file has them.
+// declaration returns the types of a function's parameters and result, as written
+// in its source file.
 func declaration(t *testing.T, file, name string) string {
 	t.Helper()
 	src, err := os.ReadFile(file)
@@ -199,7 +201,7 @@ func declaration(t *testing.T, file, name string) string {
 	line, _, _ := bytes.Cut(rest, []byte(" {\n"))
 	parsed, err := parser.ParseExpr("func(" + string(line))
 	if !found || err != nil {
-		t.Fatalf("%s: no declaration of %s that can be read: %v.%s", file, name, err, whatToDo)
+		t.Fatalf("%s: declaration of %s is missing or can't be parsed (error %v).%s", file, name, err, whatToDo)
 	}
 	f := parsed.(*ast.FuncType)
 	var types strings.Builder

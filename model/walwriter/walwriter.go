@@ -1,8 +1,8 @@
 // Package walwriter is an SQLite VFS that writes a commit in few system calls.
-// SQLite writes each page of its write-ahead log (WAL) in two calls, a header of
-// 24 bytes and the page, although the pages of a transaction are contiguous: a
-// commit of twenty chat messages takes over a hundred calls. This VFS buffers them
-// until SQLite syncs or reads the log, and writes up to 124 KiB per call.
+// SQLite writes each page of its write-ahead log (WAL) in two calls: a header of
+// 24 bytes, and the page. A commit of twenty chat messages takes over a hundred
+// calls, although its pages are contiguous. This VFS buffers them until SQLite
+// syncs or reads the log, and writes up to 124 KiB per call.
 //
 // Use it only with synchronous=FULL: SQLite then syncs the log at the end of each
 // commit, before other connections can see it. With NORMAL they would see pages
@@ -10,8 +10,8 @@
 // cache_spill=0: otherwise pages of a transaction that was rolled back could be
 // written late, over what another process has committed there.
 //
-// It casts to structures and functions of modernc.org/sqlite. layout_test.go checks
-// them, and says what to do after an upgrade of that library.
+// The package casts to internal structures and functions of modernc.org/sqlite.
+// layout_test.go checks them, and says what to do after an upgrade of that library.
 package walwriter
 
 import (
@@ -26,8 +26,8 @@ import (
 // Name is the name of the VFS in a DSN: vfs=walwriter.
 const Name = "walwriter"
 
-// maxBuffered limits the buffer, and with it the size of a write, in bytes: SQLite's
-// VFS for Unix takes the size of a write modulo 128 KiB.
+// maxBuffered limits the buffer, and so the size of a write, in bytes. SQLite's VFS
+// for Unix takes the size of a write modulo 128 KiB.
 const maxBuffered = 124 << 10
 
 // Register registers the VFS with SQLite, on top of the default VFS. Any goroutine
@@ -170,7 +170,8 @@ func sizeOfLog(tls *libc.TLS, file, size uintptr) int32 {
 	return l.size(tls, file, size)
 }
 
-// closeLog discards the buffer. It holds no part of a commit, which ends with a sync.
+// closeLog discards the buffer. Nothing is lost: a commit ends with a sync, which
+// writes the buffer.
 func closeLog(tls *libc.TLS, file uintptr) int32 {
 	l := logOf(file)
 	logs.Delete(file)
@@ -190,7 +191,7 @@ type (
 )
 
 // at returns a pointer to the C structure at address. A plain conversion would do
-// the same, but go vet takes it for a Go pointer that was kept as an integer.
+// the same, but go vet reports it as a misuse of unsafe.Pointer.
 func at[T any](address uintptr) *T { return *(**T)(unsafe.Pointer(&address)) }
 
 // function converts a C function pointer to a Go function, and pointer a Go function

@@ -1,7 +1,7 @@
--- What each column means is told beside the same table of SQLite. What is
--- compared byte for byte is VARBINARY; the rest compares so by its collation.
--- IF NOT EXISTS: a statement that makes a table can't be rolled back, so a
--- start that was killed in between is gone through again.
+-- For the meaning of the columns, see the same tables in sqlite/00001_start.sql.
+-- All text is compared byte by byte, as VARBINARY or with a binary collation.
+-- IF NOT EXISTS: MySQL can't roll back CREATE TABLE, so a migration that was
+-- interrupted runs again.
 
 -- +goose Up
 CREATE TABLE IF NOT EXISTS meta (

@@ -4,8 +4,8 @@ CREATE TABLE meta (
     value INTEGER NOT NULL
 ) WITHOUT ROWID;
 
--- name_key is NULL once the user is deleted: the name is free again, and the
--- row stays for the author that history names.
+-- When a user is deleted, name_key becomes NULL, so that the name can be registered
+-- again. The row stays, because messages refer to it.
 CREATE TABLE users (
     id            INTEGER PRIMARY KEY AUTOINCREMENT,
     name          TEXT NOT NULL,
@@ -16,7 +16,7 @@ CREATE TABLE users (
     deleted       INTEGER NOT NULL DEFAULT 0
 );
 
--- token_hash is NULL once the device has logged out. last_used is Unix ms.
+-- token_hash is NULL if the device is logged out. last_used is in Unix ms.
 CREATE TABLE devices (
     user_id    INTEGER NOT NULL,
     device     TEXT NOT NULL,
@@ -31,9 +31,10 @@ CREATE TABLE friends (
     PRIMARY KEY (user_id, friend_id)
 ) WITHOUT ROWID;
 
--- kind: 1 a pair, 2 a group. A pair has user_lo <= user_hi (equal: notes) and
--- blocks, whose bits pairs.go names; a group has the rest. touched is database
--- time in seconds, last_time the last message's in ms.
+-- kind: 1 is a pair, 2 a group. Only pairs have user_lo <= user_hi (equal for notes)
+-- and blocks (bits: see pairs.go). Only groups have name, description, creator, size,
+-- gone and version. last_time is the time of the last message in Unix ms. touched is
+-- the time of the last change in Unix seconds, by the database's clock.
 CREATE TABLE conversations (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,
     kind        INTEGER NOT NULL,
@@ -53,8 +54,8 @@ CREATE TABLE conversations (
 );
 CREATE INDEX conversations_touched ON conversations (touched);
 
--- Pairs have rows here too, so that all of a user's conversations are one
--- range of members_user. role: 1 creator, 0 any other.
+-- Pairs have members too, so that all of a user's conversations are one range of
+-- members_user. role: 1 is the creator of a group, 0 anyone else.
 CREATE TABLE members (
     conversation_id INTEGER NOT NULL,
     user_id         INTEGER NOT NULL,
@@ -74,7 +75,7 @@ CREATE TABLE cursors (
     PRIMARY KEY (user_id, device, conversation_id)
 ) WITHOUT ROWID;
 
--- With a rowid: without one it is slower to write.
+-- The table has a rowid, because writing is slower without one.
 CREATE TABLE messages (
     conversation_id INTEGER NOT NULL,
     seq             INTEGER NOT NULL,
@@ -86,7 +87,8 @@ CREATE TABLE messages (
     UNIQUE (conversation_id, sender_id, cid)
 );
 
--- What operators have revoked: daemons poll it and end those users' sessions.
+-- Users whose tokens an operator has revoked. Daemons poll this table and end the
+-- users' sessions. at is in Unix ms.
 CREATE TABLE revocations (
     id      INTEGER PRIMARY KEY AUTOINCREMENT,
     user_id INTEGER NOT NULL,

@@ -10,14 +10,14 @@ import (
 	"chatd/internal/realservice"
 )
 
-// A database that goes away fails what comes meanwhile, and that within
-// seconds; when it is back all goes on without a restart, and nothing that was
-// answered as stored is lost or doubled.
-func TestDatabaseAway(t *testing.T) {
+// While the database is away, operations fail within seconds. Once it is back,
+// everything works without a restart, and no message that was answered as stored
+// is lost or duplicated.
+func TestDatabaseUnavailable(t *testing.T) {
 	t.Parallel()
 	for _, way := range []string{"killed", "frozen"} {
 		t.Run(way, func(t *testing.T) {
-			t.Parallel() // it waits, most of the time
+			t.Parallel() // the test mostly waits
 			m := realservice.NewMariaDB(t)
 			h := newHarness(t, Options{DB: m.URL})
 			u := h.users(2)
@@ -36,13 +36,13 @@ func TestDatabaseAway(t *testing.T) {
 					if a.Err == nil {
 						sent[string(a.CID)] = true
 					} else if failed++; !h.transient(a.Err) {
-						t.Error(a.Err)
+						t.Errorf("%s; want a transient error", show(a))
 					}
 				}
 				return failed
 			}
 			if n := send(10); n > 0 {
-				t.Fatal(n, "failed")
+				t.Fatalf("%d messages failed before the database went away, want 0", n)
 			}
 			if way == "killed" {
 				m.Kill(t)
@@ -50,17 +50,17 @@ func TestDatabaseAway(t *testing.T) {
 				m.Stop(t)
 			}
 			if n := send(3000); n == 0 {
-				t.Error("stored without a database?")
+				t.Error("all messages were stored while the database was away, want some to fail")
 			}
 			h.SetDelivered(u[0], "phone", g, 5)
 			if err := h.Flush(ctx, u[0]); err == nil {
-				t.Error("cursors written without a database?")
+				t.Error("Flush succeeded while the database was away, want an error")
 			}
 			if _, err := h.Friends(ctx, u[0]); err == nil || errors.Is(err, ErrNotFound) {
-				t.Error(err)
+				t.Errorf("Friends: error %v, want the database's", err)
 			}
 			if _, err := h.CreateUser(ctx, "x", "x", ""); err == nil || errors.Is(err, ErrTaken) {
-				t.Error(err)
+				t.Errorf("CreateUser: error %v, want the database's", err)
 			}
 			if way == "killed" {
 				m.Start(t)
@@ -68,21 +68,21 @@ func TestDatabaseAway(t *testing.T) {
 				m.Cont(t)
 			}
 			for send(3000) > 0 {
-				t.Log("not yet")
+				t.Log("the database isn't back yet; sending again")
 			}
 			if n := len(gapless(t, h, g)); n != len(sent) {
-				t.Errorf("%d messages, %d sent", n, len(sent))
+				t.Errorf("%d messages in the log, want the %d that were answered as stored", n, len(sent))
 			}
 			want(t, h.Flush(ctx, u[0]), nil)
 			if d := h.delivered(u[0], "phone", g); d != 5 {
-				t.Errorf("cursor at %d", d)
+				t.Errorf("delivered cursor = %d, want 5", d)
 			}
 		})
 	}
 }
 
-// A restart of the database in the midst of everything loses and doubles
-// nothing, however the commits of that moment ended.
+// A restart of the database under load loses or duplicates no message, whatever
+// became of the commits that were running.
 func TestDatabaseRestarts(t *testing.T) {
 	m := realservice.NewMariaDB(t)
 	h := newHarness(t, Options{DB: m.URL})
@@ -119,7 +119,7 @@ func TestDatabaseRestarts(t *testing.T) {
 	}()
 	for range 3 {
 		for before := h.metric("chatd_model_messages_stored_total"); h.metric("chatd_model_messages_stored_total") < before+1000; {
-			time.Sleep(time.Millisecond) // until it is in the midst of it
+			time.Sleep(time.Millisecond) // until appends are running
 		}
 		m.Kill(t)
 		m.Start(t)
@@ -129,7 +129,7 @@ func TestDatabaseRestarts(t *testing.T) {
 	seen := make(map[[2]int64]bool)
 	for _, k := range stored {
 		if seen[k] {
-			t.Fatalf("seq %d of %d was given twice", k[1], k[0])
+			t.Fatalf("conversation %d: two messages were answered with seq %d, want one", k[0], k[1])
 		}
 		seen[k] = true
 	}
@@ -140,13 +140,13 @@ func TestDatabaseRestarts(t *testing.T) {
 		n += len(gapless(t, h, head.Conv))
 	}
 	if n != len(stored) {
-		t.Errorf("%d messages in the log, %d answered as stored", n, len(stored))
+		t.Errorf("%d messages in the log, want the %d that were answered as stored", n, len(stored))
 	}
 	t.Logf("%d messages, %d retries, %d commits of unknown outcome", n, h.metric("chatd_model_retries_total"), h.metric("chatd_model_unsure_commits_total"))
 }
 
-// What is wrong with a server or its URL is told in one line, without the
-// password; and a server that comes late is waited for, if that was asked for.
+// Open's errors about a server or its URL are one line without the password. With
+// Wait, Open waits for a server that starts later.
 func TestOpenServer(t *testing.T) {
 	m := realservice.NewMariaDB(t)
 	m.SQL(t, `CREATE USER chat@'%' IDENTIFIED BY 'tiger'; GRANT ALL ON chatd.* TO chat@'%'`)
@@ -156,20 +156,20 @@ func TestOpenServer(t *testing.T) {
 		db, err := Open(ctx, Options{DB: url})
 		if err == nil {
 			db.Close()
-			t.Fatalf("%s: opened", url)
+			t.Fatalf("Open(%q) succeeded, want an error with %q", url, want)
 		}
 		if msg := err.Error(); !strings.Contains(msg, want) || strings.Contains(msg, "\n") || strings.Contains(msg, "tiger") {
-			t.Errorf("%q, want %q", msg, want)
+			t.Errorf("Open(%q): error %q, want one line with %q and without the password", url, msg, want)
 		}
 	}
-	refused("mysql://chat:tiger@"+at+"/nowhere", "may not")
+	refused("mysql://chat:tiger@"+at+"/nowhere", "no access to the database")
 	refused("mysql://root@"+at+"/nowhere", "CREATE DATABASE nowhere")
-	refused("mysql://chat:tiger2@"+at+"/chatd", "the password is wrong")
-	refused("mysql://chat:tiger@"+at, "no database is named")
+	refused("mysql://chat:tiger2@"+at+"/chatd", "wrong user or password")
+	refused("mysql://chat:tiger@"+at, "names no database")
 	refused("mysql://chat:tiger@"+at+"/chatd?charset=latin1", `unknown option "charset"`)
-	refused("mysql://chat:ti/ger#tiger@"+at+"/chatd", "can't be understood")
-	refused("mysql:chat:tiger@"+at+"/chatd", "can't be understood")
-	refused("mysql://chat:%zztiger@"+at+"/chatd", "can't be understood")
+	refused("mysql://chat:ti/ger#tiger@"+at+"/chatd", "invalid mysql URL")
+	refused("mysql:chat:tiger@"+at+"/chatd", "invalid mysql URL")
+	refused("mysql://chat:%zztiger@"+at+"/chatd", "invalid mysql URL")
 	newHarness(t, Options{DB: "mysql://chat:tiger@" + at + "/chatd"}).user("x")
 
 	m.Kill(t)
@@ -182,7 +182,7 @@ func TestOpenServer(t *testing.T) {
 		}
 		opened <- err
 	}()
-	time.Sleep(50 * time.Millisecond) // the first attempts come too early, most likely
+	time.Sleep(50 * time.Millisecond) // the first attempts should fail
 	m.Start(t)
 	want(t, <-opened, nil)
 }

@@ -2,7 +2,7 @@ package session
 
 import "chatd/internal/setting"
 
-// Config are the settings of sessions.
+// Config holds the settings of sessions.
 type Config struct {
 	Window int `group:"buffers" name:"window" default:"256" placeholder:"N" help:"Chat messages per connection that may have no answer yet. More requests are held back."`
 	// MaxUnanswered bounds the chat messages that this node has taken and not
@@ -10,21 +10,21 @@ type Config struct {
 	MaxUnanswered int64 `group:"buffers" name:"max-unanswered" type:"size" default:"48MiB" placeholder:"SIZE" help:"Bytes of all chat messages that have no answer yet. More are refused as too fast."`
 }
 
-// DefaultConfig is what chatd runs with when nothing is set.
+// DefaultConfig returns the default settings.
 func DefaultConfig() (c Config) {
 	setting.Defaults(&c)
 	return c
 }
 
-// Bounds of the settings. They reject typing errors, such as a size without its
+// Bounds of the settings. They catch typing errors, such as a size without its
 // unit.
 const (
 	maxWindow  = 65536
-	minPending = 1 << 20 // some of the largest messages must fit
+	minPending = 1 << 20 // enough for several messages of maximum size
 	maxPending = 64 << 30
 )
 
-// CheckSettings notes each setting that has an invalid value.
+// CheckSettings adds each invalid setting to p.
 func (c *Config) CheckSettings(p *setting.Problems) {
 	p.Int("window", c.Window, 1, maxWindow)
 	p.Size("max-unanswered", int(c.MaxUnanswered), minPending, maxPending)

@@ -90,7 +90,7 @@ func TestUsersOfDeadNode(t *testing.T) {
 
 // While the bus is unavailable, messages still arrive. If a device logs in on two
 // nodes during that time, only the later session remains afterwards.
-func TestBusAway(t *testing.T) {
+func TestBusUnavailable(t *testing.T) {
 	t.Parallel()
 	one, two, lost := pairOfNodes(t, func(s *setup) { s.service.Presence.LookEvery = 50 * time.Millisecond })
 	ids := one.users("anna", "berta")
@@ -132,7 +132,7 @@ func (b silent) Online(ctx context.Context, users []int64) ([]bool, error) {
 
 // If the bus can't say who is online, nobody is reported offline because of that,
 // and logins still work.
-func TestBusWithoutAnswer(t *testing.T) {
+func TestOnlineFails(t *testing.T) {
 	t.Parallel()
 	var dumb atomic.Bool
 	var asked atomic.Int64
@@ -158,7 +158,7 @@ func TestBusWithoutAnswer(t *testing.T) {
 
 // If a device was logged out on another node while the bus was unavailable, its
 // session ends when the bus is available again.
-func TestLoggedOutWhileAway(t *testing.T) {
+func TestLoggedOutDuringOutage(t *testing.T) {
 	t.Parallel()
 	one, two, lost := pairOfNodes(t)
 	id := one.user("anna")

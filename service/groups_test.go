@@ -23,20 +23,20 @@ func gaplessAfter(t *testing.T, who string, pushed []int64, joined int64) {
 // Members join and leave while three others send. A member gets all messages from
 // the join until about the leave, and none after the leave was acknowledged. The
 // senders get everything.
-func TestMembersUnderTraffic(t *testing.T) {
+func TestMembersDuringTraffic(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
-	membersUnderTraffic(t, n, n)
+	membersDuringTraffic(t, n, n)
 }
 
 // The same with devices on two nodes.
-func TestMembersUnderTrafficOnTwoNodes(t *testing.T) {
+func TestMembersDuringTrafficOnTwoNodes(t *testing.T) {
 	t.Parallel()
 	one, two, _ := pairOfNodes(t)
-	membersUnderTraffic(t, one, two)
+	membersDuringTraffic(t, one, two)
 }
 
-func membersUnderTraffic(t *testing.T, n, two *node) {
+func membersDuringTraffic(t *testing.T, n, two *node) {
 	const each, rounds = 250, 6
 	ids := n.users("creator", "one", "two", "leaver", "kicked", "watcher")
 	g := n.group(ids[0], ids[1], ids[2])
@@ -146,7 +146,7 @@ func membersUnderTraffic(t *testing.T, n, two *node) {
 // A group is dismissed while members send. Messages acknowledged before that are
 // delivered, later ones are refused, everyone gets one notice, and the group is in
 // no list any more.
-func TestDismissUnderTraffic(t *testing.T) {
+func TestDismissDuringTraffic(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
 	ids := n.users("creator", "one", "two", "offline")
@@ -210,7 +210,7 @@ func TestDismissUnderTraffic(t *testing.T) {
 
 // A user who is removed while offline doesn't get messages of the group at the
 // next login. After joining again, the user gets only messages after that join.
-func TestMembershipWhileAway(t *testing.T) {
+func TestMembershipChangesWhileOffline(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
 	ids := n.users("creator", "member")

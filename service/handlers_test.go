@@ -315,7 +315,7 @@ func TestRefusals(t *testing.T) {
 // A failed login doesn't reveal anything about accounts: the answer is the same for
 // an unknown user, a wrong password, a banned or deleted user, and an unknown
 // token. (So is its duration: see TestRefusalsCostTheSame.)
-func TestLoginTellsNothing(t *testing.T) {
+func TestFailedLoginRevealsNothing(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
 	anna, banned := n.user("anna"), n.user("banned")

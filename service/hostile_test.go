@@ -202,7 +202,7 @@ func tryLogin(w *wire, id int64, more ...obj) {
 }
 
 // Connections that are closed in any state leave no sessions or connections behind.
-func TestComeAndGo(t *testing.T) {
+func TestConnectionsClosedInAnyState(t *testing.T) {
 	t.Parallel()
 	n := serve(t, func(s *setup) { s.service.Presence.Grace = time.Millisecond })
 	y := n.bystander()
@@ -239,7 +239,7 @@ func TestComeAndGo(t *testing.T) {
 
 // A node holds the frames of a connection that wait for a slow request. If they
 // exceed the limit, the client is disconnected for abuse.
-func TestHeld(t *testing.T) {
+func TestTooManyHeldFrames(t *testing.T) {
 	t.Parallel()
 	st := &slowStore{asked: make(chan struct{}), release: make(chan struct{})}
 	n := serve(t, slowed(st))

@@ -160,7 +160,7 @@ func TestRetry(t *testing.T) {
 
 // If a resent message and newer messages of others are in the same transaction, the
 // sender still gets those of the others.
-func TestRepeatAmongOthers(t *testing.T) {
+func TestRetryInBatchWithOthers(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
 	ids := n.users("anna", "berta", "carla")
@@ -233,7 +233,7 @@ func TestFirstLogin(t *testing.T) {
 
 // A backlog of many pages arrives completely and in order while others send: the
 // first messages in LOGIN_ACK, the rest as pushes.
-func TestBacklogUnderTraffic(t *testing.T) {
+func TestBacklogDuringTraffic(t *testing.T) {
 	t.Parallel()
 	const backlog, live = 3000, 300
 	n := serve(t)

@@ -165,7 +165,7 @@ func TestRefusedKeepOrder(t *testing.T) {
 // While a refusal waits for the answers before it, the client doesn't know of it.
 // Messages that it sends until then are refused, but don't count as abuse. Frames
 // sent after the refusal do.
-func TestUntoldIsNotIgnored(t *testing.T) {
+func TestFramesBeforeRefusalAreNoAbuse(t *testing.T) {
 	t.Parallel()
 	var now *atomicTime
 	gate := make(chan struct{})
@@ -294,7 +294,7 @@ func TestBeforeLogin(t *testing.T) {
 // for logins by token and by password, from all addresses and devices. The refusal
 // says how long. Other sessions of the user stay open, a wrong password gets the
 // usual answer, and other users at the same address can log in.
-func TestAbuserWaits(t *testing.T) {
+func TestAbuseLockout(t *testing.T) {
 	t.Parallel()
 	var now *atomicTime
 	n := serve(t, func(s *setup) {
@@ -498,7 +498,7 @@ func TestFailedLoginsOfAddress(t *testing.T) {
 
 // Concurrent guesses don't get around the limit: each counts as wrong until it has
 // been checked.
-func TestGuessesAtOnce(t *testing.T) {
+func TestConcurrentGuesses(t *testing.T) {
 	t.Parallel()
 	n := serve(t, func(s *setup) {
 		standing(s)
@@ -541,7 +541,7 @@ func (s *slowUsers) UserByID(ctx context.Context, id int64) (model.User, error) 
 
 // A login that is refused because the lane is full doesn't count as a wrong
 // password.
-func TestBusyIsNotWrong(t *testing.T) {
+func TestBusyIsNoWrongPassword(t *testing.T) {
 	t.Parallel()
 	st := &slowUsers{gate: make(chan struct{})}
 	open := sync.OnceFunc(func() { close(st.gate) })

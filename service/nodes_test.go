@@ -124,7 +124,7 @@ func TestLostHints(t *testing.T) {
 
 // If the result of a retry shows that the other user has sent messages that this
 // node has missed, the retrying session gets them.
-func TestRetryBeyondHole(t *testing.T) {
+func TestRetryAfterGap(t *testing.T) {
 	t.Parallel()
 	one, two, lost := pairOfNodes(t)
 	ids := one.users("anna", "berta")
@@ -301,7 +301,7 @@ func TestMembersAcrossNodes(t *testing.T) {
 
 // When a node stops, its users log in on another one and get all acknowledged
 // messages.
-func TestNodeGoes(t *testing.T) {
+func TestNodeStops(t *testing.T) {
 	t.Parallel()
 	one, two, _ := pairOfNodes(t)
 	ids := one.users("anna", "berta")
@@ -318,7 +318,7 @@ func TestNodeGoes(t *testing.T) {
 
 // If a user has another device on another node, a device that reconnects learns that
 // again: its messages are pushed to the other device at once.
-func TestBackOnItsNode(t *testing.T) {
+func TestReconnectLearnsOtherNodes(t *testing.T) {
 	t.Parallel()
 	one := serve(t, func(s *setup) { s.service.Delivery.SweepEvery = time.Hour }) // no repair sweep during the test
 	two := one.second()
@@ -381,7 +381,7 @@ func (h held) Page(ctx context.Context, conv, after int64, limit, maxBytes int) 
 
 // A page of the log may contain a message that was acknowledged, but is held back on
 // the loop because earlier ones are missing. It isn't pushed to the sending device.
-func TestPageBeforeTurn(t *testing.T) {
+func TestPageWithHeldBackMessage(t *testing.T) {
 	t.Parallel()
 	h := held{once: new(sync.Once), asked: make(chan struct{}), release: make(chan struct{})}
 	one := serve(t, func(s *setup) {
@@ -412,7 +412,7 @@ func TestPageBeforeTurn(t *testing.T) {
 
 // If a client resends a message from an earlier connection and gets its ACK, the
 // message isn't pushed to it afterwards, however long the backlog before it is.
-func TestRepeatBeforeBacklog(t *testing.T) {
+func TestRetryDuringBacklog(t *testing.T) {
 	t.Parallel()
 	h := held{once: new(sync.Once), asked: make(chan struct{}), release: make(chan struct{})}
 	n := serve(t, func(s *setup) {

@@ -103,7 +103,7 @@ func TestFailedKeepsOrder(t *testing.T) {
 // The first message that failed may have been stored through another connection, so
 // that the client doesn't resend it. Then the next refused message, when resent,
 // opens the conversation again.
-func TestFailedAndStored(t *testing.T) {
+func TestFailedMessageStoredElsewhere(t *testing.T) {
 	t.Parallel()
 	n, _, _ := serveFailing(t, 1)
 	ids := n.users("anna", "berta")
@@ -126,7 +126,7 @@ func TestFailedAndStored(t *testing.T) {
 
 // If the client doesn't resend a refused message, the conversation opens again after
 // 15 s. A new session on the connection starts with open conversations.
-func TestFailedGivenUp(t *testing.T) {
+func TestStoppedConversationOpensAgain(t *testing.T) {
 	t.Parallel()
 	n, f, now := serveFailing(t, 2)
 	ids := n.users("anna", "berta")
@@ -148,7 +148,7 @@ func TestFailedGivenUp(t *testing.T) {
 
 // A connection with too many stopped conversations is closed, to bound memory. The
 // user can log in again and send.
-func TestFailedInTooMany(t *testing.T) {
+func TestTooManyStoppedConversations(t *testing.T) {
 	t.Parallel()
 	const most = 1024
 	n, _, _ := serveFailing(t, most+1)

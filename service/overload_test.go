@@ -238,7 +238,7 @@ func TestOverloadKeepsOrder(t *testing.T) {
 
 // A message that is refused for good isn't resent. So messages after it are accepted
 // while its refusal waits to be sent.
-func TestRefusedForGoodHoldsNobodyBack(t *testing.T) {
+func TestPermanentRefusalDoesNotThrottle(t *testing.T) {
 	t.Parallel()
 	gate := make(chan struct{})
 	open := sync.OnceFunc(func() { close(gate) })
@@ -295,7 +295,7 @@ func TestOverloadIsShared(t *testing.T) {
 
 // The memory reserved for messages of a closed connection is released once they are
 // stored.
-func TestOverloadOfTheGone(t *testing.T) {
+func TestOverloadByClosedConnection(t *testing.T) {
 	t.Parallel()
 	n, goOn := standstill(t)
 	ids := n.users("anna", "berta")
@@ -333,7 +333,7 @@ func blocked(t *testing.T, n *node) (release func()) {
 
 // If a loop's mailbox is full, hints from other nodes are dropped, so that memory
 // stays bounded. The messages are delivered later from the log.
-func TestHintsBeyondTheMailbox(t *testing.T) {
+func TestFullMailboxDropsHints(t *testing.T) {
 	t.Parallel()
 	const bound, messages = 8 << 10, 100
 	one := serve(t, func(s *setup) {
@@ -361,7 +361,7 @@ func TestHintsBeyondTheMailbox(t *testing.T) {
 }
 
 // If a loop's mailbox is full, events are dropped. Later ones are delivered again.
-func TestEventsBeyondTheMailbox(t *testing.T) {
+func TestFullMailboxDropsEvents(t *testing.T) {
 	t.Parallel()
 	const bound, events = 4 << 10, 100
 	one := serve(t, func(s *setup) { s.reactor.MaxMailbox = bound })

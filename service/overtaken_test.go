@@ -55,7 +55,7 @@ func (s lateToken) TokenMemberships(ctx context.Context, hash []byte, user int64
 // login is in progress, the first one is refused. It must not end the session of the
 // later one on any node: a client that was replaced doesn't reconnect, so no session
 // would be left.
-func TestOvertakenLoginEndsNobody(t *testing.T) {
+func TestOvertakenLoginEndsNoSession(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name string

@@ -56,7 +56,7 @@ func TestPresence(t *testing.T) {
 }
 
 // A reconnect within Grace causes no notice: the next one is about another user.
-func TestReconnectIsNoNews(t *testing.T) {
+func TestReconnectWithinGrace(t *testing.T) {
 	t.Parallel()
 	n := serve(t, func(s *setup) { s.service.Presence.Grace = time.Minute })
 	ids := n.users("anna", "berta", "carla")

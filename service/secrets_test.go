@@ -16,7 +16,7 @@ import (
 
 // The database files contain no passwords or tokens, so that nobody who reads them
 // can log in.
-func TestNothingSecretAtRest(t *testing.T) {
+func TestNoSecretsInDatabase(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
 	w := n.dial()
@@ -53,7 +53,7 @@ func TestNothingSecretAtRest(t *testing.T) {
 
 // A hash with another cost than the configured one is replaced at the next
 // successful login by password. Tokens stay valid.
-func TestHashIsMadeAnewAtLogin(t *testing.T) {
+func TestHashIsReplacedAtLogin(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
 	old := argon2id.Params{Memory: 16, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32}

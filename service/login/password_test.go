@@ -52,7 +52,7 @@ func TestRefusalsCostTheSame(t *testing.T) {
 
 // If the cost of hashing has changed in memory, passes or threads, check returns a new
 // hash for the right password, once.
-func TestHashedAnew(t *testing.T) {
+func TestRehash(t *testing.T) {
 	off := reactor.OffLoop(context.Background())
 	old := argon2id.Params{Memory: 8, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32}
 	hash, err := HashPassword(old, "secret")

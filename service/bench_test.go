@@ -13,8 +13,8 @@ import (
 	"chatd/service/bus"
 )
 
-// tap passes the connection of a client to the benchmark when the client sends the
-// event tapEvent.
+// tap passes the connection of a client to the benchmark when the client sends
+// the event tapEvent.
 type tap struct {
 	reactor.Handler
 	conns chan *reactor.Conn
@@ -60,8 +60,8 @@ func (w *wire) raw() io.Reader {
 	return w.br
 }
 
-// dispatcher calls Service.Request with an event, as the reactor does: on the loop
-// of the sender.
+// dispatcher calls Service.Request with an event, as the reactor does: on the
+// loop of the sender.
 type dispatcher struct {
 	tb   testing.TB
 	n    *node
@@ -72,8 +72,8 @@ type dispatcher struct {
 	size int       // of each frame that the receiver gets, in bytes
 }
 
-// newDispatcher returns a dispatcher whose receiver is on the sender's loop or, if
-// cross is set, on another one.
+// newDispatcher returns a dispatcher whose receiver is on the sender's loop or,
+// if cross is set, on another one.
 func newDispatcher(tb testing.TB, cross bool) *dispatcher {
 	tb.Helper()
 	n, h := quietNode(tb, 2)
@@ -98,8 +98,8 @@ func newDispatcher(tb testing.TB, cross bool) *dispatcher {
 	return &dispatcher{tb: tb, n: n, conn: conns[0], body: event.json(), to: ws[to].raw(), size: proto.HeaderSize + len(got)}
 }
 
-// turn runs f in a turn of the sender's loop, and waits until the receiver has got
-// this many events.
+// turn runs f in a turn of the sender's loop, and waits until the receiver has
+// got this many events.
 func (d *dispatcher) turn(events int, f func(t service.Turn)) {
 	d.tb.Helper()
 	done := make(chan struct{})
@@ -123,8 +123,8 @@ func (d *dispatcher) dispatch(t service.Turn) {
 }
 
 // BenchmarkDispatch measures an event from its bytes through the decoder, the
-// dispatch table and the handler to the buffer of the receiver's connection or the
-// mailbox of the receiver's loop.
+// dispatch table and the handler to the buffer of the receiver's connection or
+// the mailbox of the receiver's loop.
 func BenchmarkDispatch(b *testing.B) {
 	for _, cross := range []bool{false, true} {
 		b.Run(map[bool]string{false: "same loop", true: "cross loop"}[cross], func(b *testing.B) {

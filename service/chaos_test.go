@@ -43,9 +43,9 @@ type chaos struct {
 }
 
 // Devices log in, disconnect, send, resend and send receipts at random. The
-// guarantees hold: pushes arrive in order and not again after a receipt, a seq is
-// the same message for everyone, an acknowledged message is in the log once, at
-// the seq of its ACK, and in the end every device has all messages.
+// guarantees hold: pushes arrive in order and not again after a receipt, a seq
+// is the same message for everyone, an acknowledged message is in the log once,
+// at the seq of its ACK, and in the end every device has all messages.
 func TestChaos(t *testing.T) {
 	t.Parallel()
 	runChaos(t, []*node{serve(t, small)}, nil)
@@ -178,7 +178,8 @@ func (x *chaos) look(d *device, w *wire) {
 	}
 	for c, ms := range w.bodies {
 		for seq, m := range ms {
-			// With two nodes, one may not know yet of a receipt sent to the other.
+			// With two nodes, one may not know yet of a receipt sent to the
+			// other.
 			if seq <= w.floor[c] && len(x.nodes) == 1 {
 				x.t.Errorf("user %d: seq %d of %v was pushed, want only seqs after the receipt for %d", d.user, seq, c, w.floor[c])
 			}

@@ -6,8 +6,8 @@ import (
 	"chatd/proto"
 )
 
-// Every op that clients may send has a handler. A request without one would cause
-// a panic.
+// Every op that clients may send has a handler. A request without one would
+// cause a panic.
 func TestEveryOpHasAHandler(t *testing.T) {
 	table := new(Service).newTable()
 	for op := proto.Op(1); op < proto.OpCount; op++ {

@@ -17,8 +17,8 @@ import (
 )
 
 // shuffled is a bus that reorders hints: it holds each hint back until the next
-// one, and publishes that one first. This is common if two nodes publish about one
-// conversation.
+// one, and publishes that one first. This is common if two nodes publish about
+// one conversation.
 type shuffled struct {
 	bus.Bus
 	mu   *sync.Mutex
@@ -88,8 +88,8 @@ func TestUsersOfDeadNode(t *testing.T) {
 	}
 }
 
-// While the bus is unavailable, messages still arrive. If a device logs in on two
-// nodes during that time, only the later session remains afterwards.
+// While the bus is unavailable, messages still arrive. If a device logs in on
+// two nodes during that time, only the later session remains afterwards.
 func TestBusUnavailable(t *testing.T) {
 	t.Parallel()
 	one, two, lost := pairOfNodes(t, func(s *setup) { s.service.Presence.LookEvery = 50 * time.Millisecond })
@@ -130,8 +130,8 @@ func (b silent) Online(ctx context.Context, users []int64) ([]bool, error) {
 	return b.Bus.Online(ctx, users)
 }
 
-// If the bus can't say who is online, nobody is reported offline because of that,
-// and logins still work.
+// If the bus can't say who is online, nobody is reported offline because of
+// that, and logins still work.
 func TestOnlineFails(t *testing.T) {
 	t.Parallel()
 	var dumb atomic.Bool
@@ -176,8 +176,8 @@ func TestLoggedOutDuringOutage(t *testing.T) {
 	stays.barrier()
 }
 
-// If answering one message causes a panic, the rest of its batch is still answered
-// and delivered.
+// If answering one message causes a panic, the rest of its batch is still
+// answered and delivered.
 func TestPanicInAcknowledging(t *testing.T) {
 	t.Parallel()
 	n := serve(t, func(s *setup) {
@@ -220,8 +220,8 @@ func (n *node) onConn(user int64, fn func(t service.Turn, c *session.Conn)) {
 	<-done
 }
 
-// If delivering one message causes a panic, it and the rest of its batch are still
-// acknowledged, and the rest is delivered.
+// If delivering one message causes a panic, it and the rest of its batch are
+// still acknowledged, and the rest is delivered.
 func TestPanicInDelivery(t *testing.T) {
 	t.Parallel()
 	n := serve(t, func(s *setup) {

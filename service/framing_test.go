@@ -130,8 +130,8 @@ func slowed(st *slowStore) func(*setup) {
 	}
 }
 
-// PING is answered at once, even behind a slow request, so that clients don't take
-// a busy server for a dead one. Other requests wait for the slow one.
+// PING is answered at once, even behind a slow request, so that clients don't
+// take a busy server for a dead one. Other requests wait for the slow one.
 func TestPingOvertakes(t *testing.T) {
 	t.Parallel()
 	st := &slowStore{asked: make(chan struct{}), release: make(chan struct{})}

@@ -20,9 +20,9 @@ func gaplessAfter(t *testing.T, who string, pushed []int64, joined int64) {
 	}
 }
 
-// Members join and leave while three others send. A member gets all messages from
-// the join until about the leave, and none after the leave was acknowledged. The
-// senders get everything.
+// Members join and leave while three others send. A member gets all messages
+// from the join until about the leave, and none after the leave was
+// acknowledged. The senders get everything.
 func TestMembersDuringTraffic(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
@@ -107,8 +107,8 @@ func membersDuringTraffic(t *testing.T, n, two *node) {
 	if last != seq+1 {
 		t.Errorf("the first message after the join has seq %d, want %d", last, seq+1)
 	}
-	// The leaver's other device got the same messages, and its last notice says that
-	// the user has joined.
+	// The leaver's other device got the same messages, and its last notice says
+	// that the user has joined.
 	leaver2.upTo(in(g), last)
 	joins = append(joins, seq)
 	for i, p := range joins {
@@ -143,9 +143,9 @@ func membersDuringTraffic(t *testing.T, n, two *node) {
 	}
 }
 
-// A group is dismissed while members send. Messages acknowledged before that are
-// delivered, later ones are refused, everyone gets one notice, and the group is in
-// no list any more.
+// A group is dismissed while members send. Messages acknowledged before that
+// are delivered, later ones are refused, everyone gets one notice, and the
+// group is in no list any more.
 func TestDismissDuringTraffic(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
@@ -189,7 +189,8 @@ func TestDismissDuringTraffic(t *testing.T) {
 		for seq := int64(1); seq <= last; seq++ {
 			_, own := w.own[in(g)][seq]
 			if _, pushed := w.bodies[in(g)][seq]; !own && !pushed {
-				// Delivery ends with the dismissal, so the last messages may be missing.
+				// Delivery ends with the dismissal, so the last messages may be
+				// missing.
 				if seq < last-10 {
 					t.Errorf("member %d didn't get seq %d, want all but the last of %d", i, seq, last)
 				}

@@ -14,8 +14,9 @@ import (
 	"chatd/service"
 )
 
-// Every op does what the protocol says: it has the right fields in its answer and
-// notifies the right sessions. (wire checks that there are no other fields.)
+// Every op does what the protocol says: it has the right fields in its answer
+// and notifies the right sessions. (wire checks that there are no other
+// fields.)
 func TestEveryOp(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
@@ -312,9 +313,9 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// A failed login doesn't reveal anything about accounts: the answer is the same for
-// an unknown user, a wrong password, a banned or deleted user, and an unknown
-// token. (So is its duration: see TestRefusalsCostTheSame.)
+// A failed login doesn't reveal anything about accounts: the answer is the same
+// for an unknown user, a wrong password, a banned or deleted user, and an
+// unknown token. (So is its duration: see TestRefusalsCostTheSame.)
 func TestFailedLoginRevealsNothing(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
@@ -477,8 +478,8 @@ func TestQueueFull(t *testing.T) {
 	}
 }
 
-// While a lane is full, requests are refused at once with errno 9. Afterwards they
-// are served again.
+// While a lane is full, requests are refused at once with errno 9. Afterwards
+// they are served again.
 func TestLanesFull(t *testing.T) {
 	t.Parallel()
 	st := &gatedStore{gate: make(chan struct{})}

@@ -33,8 +33,8 @@ const secret = "secret 1"
 // cheap is the lowest cost of password hashing, to keep tests fast.
 var cheap = argon2id.Params{Memory: 8, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32}
 
-// TestMain checks that no goroutine is left after the tests, except gnet's worker
-// pool, which starts when its package is loaded.
+// TestMain checks that no goroutine is left after the tests, except gnet's
+// worker pool, which starts when its package is loaded.
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreCurrent())
 }
@@ -153,8 +153,8 @@ func start(tb testing.TB, cfg setup) *node {
 	return n
 }
 
-// end stops a node. It fails the test if there were unexpected panics or internal
-// errors, and prints the node's log if the test has failed.
+// end stops a node. It fails the test if there were unexpected panics or
+// internal errors, and prints the node's log if the test has failed.
 func (n *node) end(log *memo) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -201,7 +201,8 @@ func (n *node) settled(sessions int) {
 	eventually(n.tb, fmt.Sprintf("node %s to have %d sessions", n.cfg.name, sessions), func() bool { return n.gauge("chatd_service_sessions") == float64(sessions) })
 }
 
-// eventually waits until ok returns true. what completes the message "waited for".
+// eventually waits until ok returns true. what completes the message "waited
+// for".
 func eventually(tb testing.TB, what string, ok func() bool) {
 	tb.Helper()
 	for end := time.Now().Add(patience); !ok(); runtime.Gosched() {

@@ -13,8 +13,8 @@ import (
 	"chatd/proto"
 )
 
-// bystander is two users with a conversation, which must not be disturbed by what
-// other clients do.
+// bystander is two users with a conversation, which must not be disturbed by
+// what other clients do.
 type bystander struct {
 	a, b *wire
 	n    int64
@@ -25,8 +25,8 @@ func (n *node) bystander() *bystander {
 	return &bystander{a: n.login(ids[0]), b: n.login(ids[1])}
 }
 
-// check sends a message and checks that it arrives, and that neither user has got
-// KICK or ERROR.
+// check sends a message and checks that it arrives, and that neither user has
+// got KICK or ERROR.
 func (y *bystander) check(after string) {
 	y.a.tb.Helper()
 	y.n++
@@ -46,8 +46,8 @@ func (y *bystander) check(after string) {
 // header returns the header of a TCP frame with n bytes.
 func header(n uint32) []byte { return binary.BigEndian.AppendUint32(nil, n) }
 
-// A client that sends invalid frame lengths or many bad frames gets an ERROR and is
-// disconnected. Other clients aren't affected.
+// A client that sends invalid frame lengths or many bad frames gets an ERROR
+// and is disconnected. Other clients aren't affected.
 func TestBadStreams(t *testing.T) {
 	t.Parallel()
 	n := serve(t, func(s *setup) { s.service.Limits.AbuseWait = 0 })
@@ -84,8 +84,8 @@ func TestBadStreams(t *testing.T) {
 	}
 }
 
-// A bad frame gets an ERROR, and the connection stays open. It only counts as abuse
-// if there are ten in a row.
+// A bad frame gets an ERROR, and the connection stays open. It only counts as
+// abuse if there are ten in a row.
 func TestBadFrames(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
@@ -185,8 +185,9 @@ func TestBadWebSocket(t *testing.T) {
 	}
 }
 
-// tryLogin logs in. It retries while the answer is errno 9, because another login of
-// the same device, whose connection is closed, may still be in progress.
+// tryLogin logs in. It retries while the answer is errno 9, because another
+// login of the same device, whose connection is closed, may still be in
+// progress.
 func tryLogin(w *wire, id int64, more ...obj) {
 	w.tb.Helper()
 	for {
@@ -201,7 +202,8 @@ func tryLogin(w *wire, id int64, more ...obj) {
 	}
 }
 
-// Connections that are closed in any state leave no sessions or connections behind.
+// Connections that are closed in any state leave no sessions or connections
+// behind.
 func TestConnectionsClosedInAnyState(t *testing.T) {
 	t.Parallel()
 	n := serve(t, func(s *setup) { s.service.Presence.Grace = time.Millisecond })

@@ -9,8 +9,9 @@ import (
 	"chatd/proto"
 )
 
-// pump sends count messages with at most window of them unacknowledged, and checks
-// that their seqs rise in the order of sending. The texts start with name.
+// pump sends count messages with at most window of them unacknowledged, and
+// checks that their seqs rise in the order of sending. The texts start with
+// name.
 func (w *wire) pump(c conv, name string, count, window int) {
 	w.tb.Helper()
 	last, op := int64(0), proto.ONE_CHAT_ACK
@@ -94,9 +95,9 @@ func TestOneOrderForAll(t *testing.T) {
 }
 
 // A resent message gets the same answer as the first time: on any connection or
-// device, with or without retry, several at the same time, and even if the sender
-// is no longer allowed to send. A message with the same cid from another sender or
-// in another conversation is another message.
+// device, with or without retry, several at the same time, and even if the
+// sender is no longer allowed to send. A message with the same cid from another
+// sender or in another conversation is another message.
 func TestRetry(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
@@ -158,8 +159,8 @@ func TestRetry(t *testing.T) {
 	b.refused(proto.NotAllowed, in(g).chat("x"))
 }
 
-// If a resent message and newer messages of others are in the same transaction, the
-// sender still gets those of the others.
+// If a resent message and newer messages of others are in the same transaction,
+// the sender still gets those of the others.
 func TestRetryInBatchWithOthers(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
@@ -182,8 +183,8 @@ func TestRetryInBatchWithOthers(t *testing.T) {
 	}
 }
 
-// All devices of a user get all messages, except that the sending device gets only
-// the ACK. That is also so for messages to oneself.
+// All devices of a user get all messages, except that the sending device gets
+// only the ACK. That is also so for messages to oneself.
 func TestDevices(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
@@ -362,8 +363,8 @@ func TestReceipts(t *testing.T) {
 	b.nothing(proto.ERROR)
 }
 
-// A device without receipts gets no message twice if it has read everything before
-// it closed the connection, and gets what was sent while it was offline.
+// A device without receipts gets no message twice if it has read everything
+// before it closed the connection, and gets what was sent while it was offline.
 func TestWithoutReceipts(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
@@ -384,8 +385,8 @@ func TestWithoutReceipts(t *testing.T) {
 	}
 }
 
-// Read receipts are sent to the peer and to the user's other devices, and to nobody
-// else. CONVERSATIONS has the read cursor.
+// Read receipts are sent to the peer and to the user's other devices, and to
+// nobody else. CONVERSATIONS has the read cursor.
 func TestReadReceipts(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
@@ -494,8 +495,8 @@ func TestSync(t *testing.T) {
 	n.login(ids[2], obj{"ack": true}).has(in(g), 121, 150)
 }
 
-// A user who logs in gets the messages of a conversation for which the loop already
-// has a topic.
+// A user who logs in gets the messages of a conversation for which the loop
+// already has a topic.
 func TestLoginIntoConversation(t *testing.T) {
 	t.Parallel()
 	n := serve(t, func(s *setup) { s.reactor.Loops = 1 })
@@ -543,8 +544,8 @@ func TestSlowReaderOfBacklog(t *testing.T) {
 	b.nothing(proto.KICK)
 }
 
-// A client that doesn't read is disconnected when too much waits for it. It doesn't
-// delay others, and gets everything at its next login.
+// A client that doesn't read is disconnected when too much waits for it. It
+// doesn't delay others, and gets everything at its next login.
 func TestNeverReads(t *testing.T) {
 	t.Parallel()
 	n := serve(t)

@@ -23,7 +23,8 @@ func standing(s *setup) *atomicTime {
 	return now
 }
 
-// tooFast sends a request that must be refused with errno 9 and this retry_after.
+// tooFast sends a request that must be refused with errno 9 and this
+// retry_after.
 func (w *wire) tooFast(wait time.Duration, r obj) frame {
 	w.tb.Helper()
 	f := w.refused(proto.TooFast, r)
@@ -39,9 +40,9 @@ func (n *node) limited(name string) int {
 	return int(n.count(`chatd_service_limited_total{limit="` + name + `"}`))
 }
 
-// The limit of frames per user applies to all connections of a user together, and a
-// reconnect doesn't reset it. Other users aren't affected. Chat messages are refused
-// with their ACK, events and receipts with ERROR.
+// The limit of frames per user applies to all connections of a user together,
+// and a reconnect doesn't reset it. Other users aren't affected. Chat messages
+// are refused with their ACK, events and receipts with ERROR.
 func TestUserFrames(t *testing.T) {
 	t.Parallel()
 	var now *atomicTime
@@ -102,9 +103,9 @@ func TestUserBytes(t *testing.T) {
 	}
 }
 
-// If a message is refused while those before it are being stored, the answers are
-// still sent in order. Refused messages aren't stored; resent after retry_after,
-// they are stored in order.
+// If a message is refused while those before it are being stored, the answers
+// are still sent in order. Refused messages aren't stored; resent after
+// retry_after, they are stored in order.
 func TestRefusedKeepOrder(t *testing.T) {
 	t.Parallel()
 	var now *atomicTime
@@ -128,8 +129,8 @@ func TestRefusedKeepOrder(t *testing.T) {
 	if len(w.stash) > 0 {
 		t.Fatalf("got answers %v, want none before the first message is stored", w.stash)
 	}
-	// The refusals aren't sent yet. Messages sent now must not overtake the refused
-	// ones, although retry_after would have passed.
+	// The refusals aren't sent yet. Messages sent now must not overtake the
+	// refused ones, although retry_after would have passed.
 	now.add(2 * time.Second)
 	for i := 6; i < 8; i++ {
 		chats = append(chats, with(anna).chat(fmt.Sprint("text ", i)))
@@ -146,7 +147,8 @@ func TestRefusedKeepOrder(t *testing.T) {
 			t.Fatalf("message %d got %v, want its answer with errno %d", i, f, want)
 		}
 	}
-	// Messages that were on their way when the refusals were sent are refused too.
+	// Messages that were on their way when the refusals were sent are refused
+	// too.
 	chats = append(chats, with(anna).chat("text 8"))
 	w.tooFast(time.Second, chats[8])
 	now.add(time.Second)
@@ -162,9 +164,9 @@ func TestRefusedKeepOrder(t *testing.T) {
 	}
 }
 
-// While a refusal waits for the answers before it, the client doesn't know of it.
-// Messages that it sends until then are refused, but don't count as abuse. Frames
-// sent after the refusal do.
+// While a refusal waits for the answers before it, the client doesn't know of
+// it. Messages that it sends until then are refused, but don't count as abuse.
+// Frames sent after the refusal do.
 func TestFramesBeforeRefusalAreNoAbuse(t *testing.T) {
 	t.Parallel()
 	var now *atomicTime
@@ -209,9 +211,9 @@ func TestFramesBeforeRefusalAreNoAbuse(t *testing.T) {
 	}
 }
 
-// Refused receipts count as abuse like other frames: only if they are sent within
-// retry_after. A client that resends them after that is not disconnected, however
-// often they are refused.
+// Refused receipts count as abuse like other frames: only if they are sent
+// within retry_after. A client that resends them after that is not
+// disconnected, however often they are refused.
 func TestRefusedReceipts(t *testing.T) {
 	t.Parallel()
 	const may, portion, rounds = 20, 100, 60 // more refusals in total than are allowed within one retry_after
@@ -263,8 +265,8 @@ func TestRefusedReceipts(t *testing.T) {
 	}
 }
 
-// Before login, a client may send only a few frames. One that ignores the refusal is
-// disconnected for abuse.
+// Before login, a client may send only a few frames. One that ignores the
+// refusal is disconnected for abuse.
 func TestBeforeLogin(t *testing.T) {
 	t.Parallel()
 	var now *atomicTime
@@ -290,10 +292,11 @@ func TestBeforeLogin(t *testing.T) {
 	}
 }
 
-// A user who was disconnected for abuse is locked out for a while, longer each time,
-// for logins by token and by password, from all addresses and devices. The refusal
-// says how long. Other sessions of the user stay open, a wrong password gets the
-// usual answer, and other users at the same address can log in.
+// A user who was disconnected for abuse is locked out for a while, longer each
+// time, for logins by token and by password, from all addresses and devices.
+// The refusal says how long. Other sessions of the user stay open, a wrong
+// password gets the usual answer, and other users at the same address can log
+// in.
 func TestAbuseLockout(t *testing.T) {
 	t.Parallel()
 	var now *atomicTime
@@ -413,10 +416,10 @@ func TestPasswordsPerAddr(t *testing.T) {
 	}
 }
 
-// After a few wrong passwords for an account, further ones are refused without a
-// check, even the right one. Logins by token still work. A name that doesn't exist
-// gets the same answers, so that they don't reveal which accounts exist. After
-// retry_after one more password is checked; a right one doesn't count.
+// After a few wrong passwords for an account, further ones are refused without
+// a check, even the right one. Logins by token still work. A name that doesn't
+// exist gets the same answers, so that they don't reveal which accounts exist.
+// After retry_after one more password is checked; a right one doesn't count.
 func TestFailedLoginsOfAccount(t *testing.T) {
 	t.Parallel()
 	var now *atomicTime
@@ -472,8 +475,8 @@ func TestFailedLoginsOfAccount(t *testing.T) {
 	in.tooFast(20*time.Second, change.with(obj{"password": secret}))
 }
 
-// After a few wrong passwords from an address, for any accounts, further ones from
-// it are refused without a check. Other addresses aren't affected.
+// After a few wrong passwords from an address, for any accounts, further ones
+// from it are refused without a check. Other addresses aren't affected.
 func TestFailedLoginsOfAddress(t *testing.T) {
 	t.Parallel()
 	var now *atomicTime
@@ -496,8 +499,8 @@ func TestFailedLoginsOfAddress(t *testing.T) {
 	}
 }
 
-// Concurrent guesses don't get around the limit: each counts as wrong until it has
-// been checked.
+// Concurrent guesses don't get around the limit: each counts as wrong until it
+// has been checked.
 func TestConcurrentGuesses(t *testing.T) {
 	t.Parallel()
 	n := serve(t, func(s *setup) {
@@ -526,7 +529,8 @@ func TestConcurrentGuesses(t *testing.T) {
 	}
 }
 
-// slowUsers is a store in which looking up users by ID blocks until gate is closed.
+// slowUsers is a store in which looking up users by ID blocks until gate is
+// closed.
 type slowUsers struct {
 	service.Store
 	waiting atomic.Int32 // number of lookups started
@@ -571,8 +575,8 @@ func TestBusyIsNoWrongPassword(t *testing.T) {
 	}
 }
 
-// Requests beyond the maximum of friends, groups or members are refused, and a new
-// device beyond the maximum replaces another. Each case has its counter.
+// Requests beyond the maximum of friends, groups or members are refused, and a
+// new device beyond the maximum replaces another. Each case has its counter.
 func TestFullLists(t *testing.T) {
 	t.Parallel()
 	n := serve(t, func(s *setup) {

@@ -27,8 +27,8 @@ func (d deaf) Publish(ctx context.Context, ms []bus.Message) error {
 	return d.Bus.Publish(ctx, ms)
 }
 
-// pairOfNodes starts two nodes with the same bus and store. While lost is true, they
-// lose each other's messages. Their repair sweep runs every 100 ms.
+// pairOfNodes starts two nodes with the same bus and store. While lost is true,
+// they lose each other's messages. Their repair sweep runs every 100 ms.
 func pairOfNodes(t *testing.T, change ...func(*setup)) (one, two *node, lost *atomic.Bool) {
 	lost = new(atomic.Bool)
 	one = serve(t, append(change, func(s *setup) {
@@ -39,8 +39,9 @@ func pairOfNodes(t *testing.T, change ...func(*setup)) (one, two *node, lost *at
 	return one, one.second(), lost
 }
 
-// Users on two nodes share conversations: everyone gets all messages, in the same
-// order and without gaps. Retries, events and read receipts work across nodes.
+// Users on two nodes share conversations: everyone gets all messages, in the
+// same order and without gaps. Retries, events and read receipts work across
+// nodes.
 func TestNodesShareLogs(t *testing.T) {
 	t.Parallel()
 	const each = 150
@@ -115,7 +116,8 @@ func TestLostHints(t *testing.T) {
 		a.has(with(ids[1]), 1, 3+2*round)
 		a.has(in(g), 1, 3+2*round)
 	}
-	// The first message of a conversation, of which the other node has never heard.
+	// The first message of a conversation, of which the other node has never
+	// heard.
 	lost.Store(true)
 	c := one.login(one.user("carla"))
 	c.say(with(ids[1]), "lost")
@@ -143,8 +145,9 @@ func TestRetryAfterGap(t *testing.T) {
 	}
 }
 
-// A page of the log may contain a message whose ACK hasn't been sent yet, because
-// the loop hasn't heard of the commit. It isn't pushed to the sending device.
+// A page of the log may contain a message whose ACK hasn't been sent yet,
+// because the loop hasn't heard of the commit. It isn't pushed to the sending
+// device.
 func TestPageBeforeACK(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
@@ -215,8 +218,9 @@ func TestPresenceAcrossNodes(t *testing.T) {
 // reaches reports whether a node other than n has subscribed to a user.
 func reaches(n *node, user int64) bool { return n.bus.MayHaveSubscribers(bus.User(user)) }
 
-// A device has at most one session on all nodes: a login ends the device's earlier
-// session on any node. A password change ends the sessions of all other devices.
+// A device has at most one session on all nodes: a login ends the device's
+// earlier session on any node. A password change ends the sessions of all other
+// devices.
 func TestReplacedAcrossNodes(t *testing.T) {
 	t.Parallel()
 	one, two, _ := pairOfNodes(t)
@@ -240,9 +244,9 @@ func TestReplacedAcrossNodes(t *testing.T) {
 	w.nothing(proto.KICK)
 }
 
-// All nodes have the same members. If the hint about a change is lost, the version
-// in the next message shows it: a removed member gets no more messages and can't
-// send any.
+// All nodes have the same members. If the hint about a change is lost, the
+// version in the next message shows it: a removed member gets no more messages
+// and can't send any.
 func TestMembersAcrossNodes(t *testing.T) {
 	t.Parallel()
 	one, two, lost := pairOfNodes(t)
@@ -316,8 +320,8 @@ func TestNodeStops(t *testing.T) {
 	b.has(with(ids[0]), 1, 150)
 }
 
-// If a user has another device on another node, a device that reconnects learns that
-// again: its messages are pushed to the other device at once.
+// If a user has another device on another node, a device that reconnects learns
+// that again: its messages are pushed to the other device at once.
 func TestReconnectLearnsOtherNodes(t *testing.T) {
 	t.Parallel()
 	one := serve(t, func(s *setup) { s.service.Delivery.SweepEvery = time.Hour }) // no repair sweep during the test
@@ -338,8 +342,8 @@ func TestReconnectLearnsOtherNodes(t *testing.T) {
 	}
 }
 
-// If two users become friends while online and the node of one crashes, the other
-// sees that user go offline.
+// If two users become friends while online and the node of one crashes, the
+// other sees that user go offline.
 func TestNewFriendsNodeDies(t *testing.T) {
 	t.Parallel()
 	one := serve(t, func(s *setup) {
@@ -379,8 +383,9 @@ func (h held) Page(ctx context.Context, conv, after int64, limit, maxBytes int) 
 	return h.Store.Page(ctx, conv, after, limit, maxBytes)
 }
 
-// A page of the log may contain a message that was acknowledged, but is held back on
-// the loop because earlier ones are missing. It isn't pushed to the sending device.
+// A page of the log may contain a message that was acknowledged, but is held
+// back on the loop because earlier ones are missing. It isn't pushed to the
+// sending device.
 func TestPageWithHeldBackMessage(t *testing.T) {
 	t.Parallel()
 	h := held{once: new(sync.Once), asked: make(chan struct{}), release: make(chan struct{})}
@@ -447,8 +452,9 @@ func TestRetryDuringBacklog(t *testing.T) {
 	}
 }
 
-// If the hint about a join is lost, the user's devices on the other node still get
-// the group's messages, on all loops, whether or not the node has other members.
+// If the hint about a join is lost, the user's devices on the other node still
+// get the group's messages, on all loops, whether or not the node has other
+// members.
 func TestLostJoin(t *testing.T) {
 	t.Parallel()
 	one, two, lost := pairOfNodes(t)

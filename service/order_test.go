@@ -12,8 +12,8 @@ import (
 	"chatd/service"
 )
 
-// failing is a store that fails to store the first messages with the text "fail". It
-// records the run of each text.
+// failing is a store that fails to store the first messages with the text
+// "fail". It records the run of each text.
 type failing struct {
 	service.Store
 	svc *service.Service
@@ -53,8 +53,8 @@ func (f *failing) run(text string) *model.Run {
 	return f.runs[text]
 }
 
-// serveFailing starts a node whose store fails this many times. It also returns the
-// node's clock.
+// serveFailing starts a node whose store fails this many times. It also returns
+// the node's clock.
 func serveFailing(t *testing.T, times int) (*node, *failing, *atomicTime) {
 	now := new(atomicTime)
 	now.set(time.Now())
@@ -100,9 +100,9 @@ func TestFailedKeepsOrder(t *testing.T) {
 	}
 }
 
-// The first message that failed may have been stored through another connection, so
-// that the client doesn't resend it. Then the next refused message, when resent,
-// opens the conversation again.
+// The first message that failed may have been stored through another
+// connection, so that the client doesn't resend it. Then the next refused
+// message, when resent, opens the conversation again.
 func TestFailedMessageStoredElsewhere(t *testing.T) {
 	t.Parallel()
 	n, _, _ := serveFailing(t, 1)
@@ -124,8 +124,8 @@ func TestFailedMessageStoredElsewhere(t *testing.T) {
 	}
 }
 
-// If the client doesn't resend a refused message, the conversation opens again after
-// 15 s. A new session on the connection starts with open conversations.
+// If the client doesn't resend a refused message, the conversation opens again
+// after 15 s. A new session on the connection starts with open conversations.
 func TestStoppedConversationOpensAgain(t *testing.T) {
 	t.Parallel()
 	n, f, now := serveFailing(t, 2)
@@ -146,8 +146,8 @@ func TestStoppedConversationOpensAgain(t *testing.T) {
 	a.say(to, "in another session")
 }
 
-// A connection with too many stopped conversations is closed, to bound memory. The
-// user can log in again and send.
+// A connection with too many stopped conversations is closed, to bound memory.
+// The user can log in again and send.
 func TestTooManyStoppedConversations(t *testing.T) {
 	t.Parallel()
 	const most = 1024

@@ -20,7 +20,7 @@ const (
 )
 
 // standstill starts a node on which no message is answered until goOn is called,
-// because Committed isn't.
+// because the log's writers block before they call Committed.
 func standstill(t *testing.T, change ...func(*setup)) (n *node, goOn func()) {
 	t.Helper()
 	gate := make(chan struct{})
@@ -50,8 +50,8 @@ func someMessages(who, n int, to conv) []*poured {
 	return all
 }
 
-// pour sends all messages that aren't acknowledged, in one write. It returns them by
-// cid.
+// pour sends all messages that aren't acknowledged, in one write. It returns
+// them by cid.
 func (w *wire) pour(all []*poured) (waiting map[string]*poured) {
 	waiting = make(map[string]*poured)
 	var reqs []obj
@@ -95,8 +95,8 @@ func (w *wire) answers(waiting map[string]*poured, all []*poured) (refused int) 
 	return refused
 }
 
-// decided waits until all messages are either accepted or refused, and returns the
-// number of accepted ones. It checks that these stay within MaxUnanswered.
+// decided waits until all messages are either accepted or refused, and returns
+// the number of accepted ones. It checks that these stay within MaxUnanswered.
 func decided(t *testing.T, n *node, all int) (taken int) {
 	t.Helper()
 	eventually(t, "all messages to be accepted or refused", func() bool {
@@ -111,10 +111,10 @@ func decided(t *testing.T, n *node, all int) (taken int) {
 	return taken
 }
 
-// If the log stalls, memory stays bounded: messages beyond MaxUnanswered are refused
-// at once with errno 9. When the log continues, the accepted messages are
-// acknowledged, and the refused ones can be resent. In the end all messages are
-// delivered, without gaps.
+// If the log stalls, memory stays bounded: messages beyond MaxUnanswered are
+// refused at once with errno 9. When the log continues, the accepted messages
+// are acknowledged, and the refused ones can be resent. In the end all messages
+// are delivered, without gaps.
 func TestOverload(t *testing.T) {
 	t.Parallel()
 	const senders, each = 6, 200
@@ -180,9 +180,9 @@ func TestOverload(t *testing.T) {
 	}
 }
 
-// If a message is refused because MaxUnanswered is reached, all messages that the
-// client sends before it gets the refusal are refused too, so that they don't
-// overtake the refused one.
+// If a message is refused because MaxUnanswered is reached, all messages that
+// the client sends before it gets the refusal are refused too, so that they
+// don't overtake the refused one.
 func TestOverloadKeepsOrder(t *testing.T) {
 	t.Parallel()
 	var now *atomicTime
@@ -236,8 +236,8 @@ func TestOverloadKeepsOrder(t *testing.T) {
 	}
 }
 
-// A message that is refused for good isn't resent. So messages after it are accepted
-// while its refusal waits to be sent.
+// A message that is refused for good isn't resent. So messages after it are
+// accepted while its refusal waits to be sent.
 func TestPermanentRefusalDoesNotThrottle(t *testing.T) {
 	t.Parallel()
 	gate := make(chan struct{})
@@ -256,8 +256,8 @@ func TestPermanentRefusalDoesNotThrottle(t *testing.T) {
 	}
 }
 
-// Clients that send as much as they can don't use up all of MaxUnanswered: messages
-// of clients that send little are still accepted.
+// Clients that send as much as they can don't use up all of MaxUnanswered:
+// messages of clients that send little are still accepted.
 func TestOverloadIsShared(t *testing.T) {
 	t.Parallel()
 	const greedy, each, quiet = 3, 150, 8
@@ -293,8 +293,8 @@ func TestOverloadIsShared(t *testing.T) {
 	}
 }
 
-// The memory reserved for messages of a closed connection is released once they are
-// stored.
+// The memory reserved for messages of a closed connection is released once they
+// are stored.
 func TestOverloadByClosedConnection(t *testing.T) {
 	t.Parallel()
 	n, goOn := standstill(t)
@@ -331,8 +331,8 @@ func blocked(t *testing.T, n *node) (release func()) {
 	return release
 }
 
-// If a loop's mailbox is full, hints from other nodes are dropped, so that memory
-// stays bounded. The messages are delivered later from the log.
+// If a loop's mailbox is full, hints from other nodes are dropped, so that
+// memory stays bounded. The messages are delivered later from the log.
 func TestFullMailboxDropsHints(t *testing.T) {
 	t.Parallel()
 	const bound, messages = 8 << 10, 100
@@ -360,7 +360,8 @@ func TestFullMailboxDropsHints(t *testing.T) {
 	b.has(in(g), 1, messages+1)
 }
 
-// If a loop's mailbox is full, events are dropped. Later ones are delivered again.
+// If a loop's mailbox is full, events are dropped. Later ones are delivered
+// again.
 func TestFullMailboxDropsEvents(t *testing.T) {
 	t.Parallel()
 	const bound, events = 4 << 10, 100

@@ -26,8 +26,8 @@ func (g *gate) pass() {
 	}
 }
 
-// lateClock is a bus on which the first call of Now blocks. It returns the time after
-// that.
+// lateClock is a bus on which the first call of Now blocks. It returns the time
+// after that.
 type lateClock struct {
 	bus.Bus
 	*gate
@@ -38,8 +38,8 @@ func (b lateClock) Now(ctx context.Context) int64 {
 	return b.Bus.Now(ctx)
 }
 
-// lateToken is a store in which the first TokenMemberships reads the data and then
-// blocks before it returns.
+// lateToken is a store in which the first TokenMemberships reads the data and
+// then blocks before it returns.
 type lateToken struct {
 	service.Store
 	*gate
@@ -51,10 +51,10 @@ func (s lateToken) TokenMemberships(ctx context.Context, hash []byte, user int64
 	return u, device, places, err
 }
 
-// If a login's token is revoked by a later login of the same device while the first
-// login is in progress, the first one is refused. It must not end the session of the
-// later one on any node: a client that was replaced doesn't reconnect, so no session
-// would be left.
+// If a login's token is revoked by a later login of the same device while the
+// first login is in progress, the first one is refused. It must not end the
+// session of the later one on any node: a client that was replaced doesn't
+// reconnect, so no session would be left.
 func TestOvertakenLoginEndsNoSession(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -76,7 +76,8 @@ func TestReconnectWithinGrace(t *testing.T) {
 	a.presence(ids[2], "online")
 }
 
-// Adding and removing a friend takes effect for both users at once, on all devices.
+// Adding and removing a friend takes effect for both users at once, on all
+// devices.
 func TestFriends(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
@@ -110,9 +111,9 @@ func TestFriends(t *testing.T) {
 	b.has(with(ids[0]), 1, 1)
 }
 
-// A blocked user can't send messages or events to the user who has blocked them, or
-// add them as a friend, and sees them as offline. The other direction and groups
-// aren't affected.
+// A blocked user can't send messages or events to the user who has blocked
+// them, or add them as a friend, and sees them as offline. The other direction
+// and groups aren't affected.
 func TestBlock(t *testing.T) {
 	t.Parallel()
 	n := serve(t, func(s *setup) { s.service.Presence.Grace = time.Millisecond })
@@ -155,7 +156,8 @@ func TestBlock(t *testing.T) {
 			t.Errorf("GROUP_USERS has %v for the blocked user, want state offline", u)
 		}
 	}
-	// The blocked user gets no notice of anna's login: the next one is about carla.
+	// The blocked user gets no notice of anna's login: the next one is about
+	// carla.
 	a.close()
 	n.settled(1)
 	a = n.login(ids[0])
@@ -203,8 +205,8 @@ func TestBlockStranger(t *testing.T) {
 }
 
 // CONVERSATIONS returns each conversation once, latest first, in pages. With
-// messages of maximum size, a page has fewer conversations than asked for, because
-// frames have a maximum size.
+// messages of maximum size, a page has fewer conversations than asked for,
+// because frames have a maximum size.
 func TestConversations(t *testing.T) {
 	t.Parallel()
 	const count = 100

@@ -14,8 +14,8 @@ import (
 	"chatd/service/login"
 )
 
-// The database files contain no passwords or tokens, so that nobody who reads them
-// can log in.
+// The database files contain no passwords or tokens, so that nobody who reads
+// them can log in.
 func TestNoSecretsInDatabase(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
@@ -89,8 +89,8 @@ func TestHashIsReplacedAtLogin(t *testing.T) {
 	n.login(id, obj{"device": "another"})
 }
 
-// Texts arrive unchanged, even if they look like SQL, HTML, JSON, shell commands or
-// terminal escapes.
+// Texts arrive unchanged, even if they look like SQL, HTML, JSON, shell
+// commands or terminal escapes.
 func TestBodiesAreNotInterpreted(t *testing.T) {
 	t.Parallel()
 	n := serve(t)

@@ -143,8 +143,8 @@ func every(t Off, d time.Duration, f func()) {
 	}
 }
 
-// Stop ends the service's goroutines and waits for them. It doesn't end sessions;
-// they end when the reactor stops.
+// Stop ends the service's goroutines and waits for them. It doesn't end
+// sessions; they end when the reactor stops.
 func (s *Service) Stop() {
 	s.cancel()
 	s.wg.Wait()
@@ -200,9 +200,9 @@ func (s *Service) BusChanged(up bool) {
 	}
 }
 
-// repair runs the repair sweep, which finds messages and membership changes that
-// sessions missed for any reason. It runs every SweepEvery, once per second while
-// the bus is unavailable, and at once when that changes.
+// repair runs the repair sweep, which finds messages and membership changes
+// that sessions missed for any reason. It runs every SweepEvery, once per
+// second while the bus is unavailable, and at once when that changes.
 func (s *Service) repair(t Off) {
 	r := s.delivery.NewRepair()
 	for nudged := false; ; {
@@ -232,8 +232,8 @@ func (s *Service) repair(t Off) {
 }
 
 // Trace finds a message in the store, and reports whether each session on this
-// node has it. It blocks: don't call it on an event loop. Call it after Start. Its
-// errors are those of trace.Tracer.Trace.
+// node has it. It blocks: don't call it on an event loop. Call it after Start.
+// Its errors are those of trace.Tracer.Trace.
 func (s *Service) Trace(ctx context.Context, q trace.Query) (*trace.Result, error) {
 	return s.tracer.Trace(ctx, q)
 }

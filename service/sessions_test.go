@@ -12,8 +12,8 @@ import (
 	"chatd/service"
 )
 
-// A login ends an earlier session of the same device with KICK. Other devices stay
-// connected.
+// A login ends an earlier session of the same device with KICK. Other devices
+// stay connected.
 func TestReplaced(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
@@ -33,8 +33,8 @@ func TestReplaced(t *testing.T) {
 	n.settled(2)
 }
 
-// A user may have eight devices. A ninth one logs out the one that was unused for
-// longest.
+// A user may have eight devices. A ninth one logs out the one that was unused
+// for longest.
 func TestNinthDevice(t *testing.T) {
 	t.Parallel()
 	var now atomicTime
@@ -58,8 +58,8 @@ func TestNinthDevice(t *testing.T) {
 	n.dial().ok(obj{"msgid": proto.LOGIN, "token": ws[1].welcome.str("token")})
 }
 
-// LOGOUT ends the session and revokes its token. The connection stays open. Another
-// user may log in on it, and gets nothing that is for the first one.
+// LOGOUT ends the session and revokes its token. The connection stays open.
+// Another user may log in on it, and gets nothing that is for the first one.
 func TestLogout(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
@@ -84,8 +84,8 @@ func TestLogout(t *testing.T) {
 	w.has(with(ids[2]), 2, 2)
 }
 
-// A token stays valid after logins by token. It is revoked by a login of its device
-// by password, by LOGOUT and by PASSWORD, and expires if it isn't used.
+// A token stays valid after logins by token. It is revoked by a login of its
+// device by password, by LOGOUT and by PASSWORD, and expires if it isn't used.
 func TestTokens(t *testing.T) {
 	t.Parallel()
 	var now atomicTime
@@ -160,9 +160,9 @@ func TestLoginTwice(t *testing.T) {
 	n.settled(1)
 }
 
-// A client that doesn't log in within LoginTimeout, or sends nothing for IdleTimeout,
-// gets KICK and is disconnected. PING keeps a session alive, but not a connection
-// without login.
+// A client that doesn't log in within LoginTimeout, or sends nothing for
+// IdleTimeout, gets KICK and is disconnected. PING keeps a session alive, but
+// not a connection without login.
 func TestTimeouts(t *testing.T) {
 	t.Parallel()
 	var now *atomicTime
@@ -194,8 +194,8 @@ func TestTimeouts(t *testing.T) {
 	n.settled(1)
 }
 
-// If logins of one device replace each other while they are in progress, one session
-// is left in the end, and it gets its messages.
+// If logins of one device replace each other while they are in progress, one
+// session is left in the end, and it gets its messages.
 func TestLoginStorm(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
@@ -221,8 +221,8 @@ func TestLoginStorm(t *testing.T) {
 	w.has(in(g), 1, 201)
 }
 
-// lateStore is a store that changes the password of a user just before OpenDevice for
-// the device "thief".
+// lateStore is a store that changes the password of a user just before
+// OpenDevice for the device "thief".
 type lateStore struct {
 	service.Store
 	changed int // number of changes
@@ -238,8 +238,8 @@ func (s *lateStore) OpenDevice(ctx context.Context, u model.User, device string,
 	return s.Store.OpenDevice(ctx, u, device, token, max)
 }
 
-// If the password is changed during a login, after the old password was checked, the
-// login is refused.
+// If the password is changed during a login, after the old password was
+// checked, the login is refused.
 func TestLoginDuringPasswordChange(t *testing.T) {
 	t.Parallel()
 	st := &lateStore{}

@@ -9,8 +9,8 @@ import (
 	"chatd/proto"
 )
 
-// shape has the keys of a frame that a server sends, besides msgid and rid. Of keys
-// joined by |, the frame has exactly one. Keys with ? may be missing.
+// shape has the keys of a frame that a server sends, besides msgid and rid. Of
+// keys joined by |, the frame has exactly one. Keys with ? may be missing.
 type shape struct {
 	always  string // in any case
 	success string // in addition, if errno is 0

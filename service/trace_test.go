@@ -119,8 +119,8 @@ func TestTraceGroup(t *testing.T) {
 		t.Errorf("after a read receipt: %s, %+v; want both of berta's devices to have it, and Read", s, got.Members[0])
 	}
 
-	// Find knows no sessions, and says so. A former member isn't listed, but can be
-	// asked for, and may have the message.
+	// Find knows no sessions, and says so. A former member isn't listed, but
+	// can be asked for, and may have the message.
 	if err := n.db.Flush(t.Context(), ids[1]); err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +134,8 @@ func TestTraceGroup(t *testing.T) {
 		t.Errorf("carla/default: %q, want it to start with \"hasn't logged in since\"", why)
 	}
 	got = n.found(trace.Query{Group: g, Seq: 2, User: "berta"})
-	// The cursor of the pad, which sends no receipts, may or may not be stored yet.
+	// The cursor of the pad, which sends no receipts, may or may not be stored
+	// yet.
 	if s := states(got); !strings.Contains(s, "berta/phone=has") || got.Members[0].Sees || !strings.HasPrefix(got.Members[0].Why, "not a member") {
 		t.Errorf("former member: %s, %+v; want berta/phone=has, Sees false and not a member", s, got.Members[0])
 	}
@@ -146,8 +147,8 @@ func TestTraceGroup(t *testing.T) {
 	}
 }
 
-// The users of a pair may be named in any order, by name or ID. The trace reports
-// blocks and deleted users.
+// The users of a pair may be named in any order, by name or ID. The trace
+// reports blocks and deleted users.
 func TestTracePair(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
@@ -183,7 +184,8 @@ func TestTracePair(t *testing.T) {
 	}
 }
 
-// If a message isn't stored, that isn't an error: Missing says why it may not be.
+// If a message isn't stored, that isn't an error: Missing says why it may not
+// be.
 func TestTraceMissing(t *testing.T) {
 	t.Parallel()
 	hold, held := make(chan struct{}), make(chan struct{}, 1)
@@ -213,8 +215,8 @@ func TestTraceMissing(t *testing.T) {
 	}
 	missing(trace.Query{Group: g, CID: "x", Sender: "berta"}, "the sender is banned")
 
-	// A message that is committed but not posted to the loops yet is stored, but the
-	// node hasn't heard of it, and nobody has it.
+	// A message that is committed but not posted to the loops yet is stored,
+	// but the node hasn't heard of it, and nobody has it.
 	a.send(in(g).chatID("waits", "slow"))
 	<-held
 	got := n.trace(trace.Query{Group: g, CID: "slow", Sender: "anna"})
@@ -293,8 +295,8 @@ func TestTraceSlowReader(t *testing.T) {
 	b.has(with(ids[0]), 1, count)
 }
 
-// An invalid query is refused with the reason, and so is one with an unknown user
-// or group.
+// An invalid query is refused with the reason, and so is one with an unknown
+// user or group.
 func TestTraceRefused(t *testing.T) {
 	t.Parallel()
 	n := serve(t)

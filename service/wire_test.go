@@ -122,9 +122,10 @@ func (c conv) event(event string) obj {
 	return obj{"msgid": proto.EVENT, "toid": c.peer, "event": event}
 }
 
-// wire is a client that speaks the protocol directly. It checks that all frames have
-// the fields of the protocol, and that the pushed seqs of each conversation rise. It
-// reads only when the test calls a method, and isn't safe for concurrent use.
+// wire is a client that speaks the protocol directly. It checks that all frames
+// have the fields of the protocol, and that the pushed seqs of each
+// conversation rise. It reads only when the test calls a method, and isn't safe
+// for concurrent use.
 type wire struct {
 	tb      testing.TB
 	conn    net.Conn
@@ -183,8 +184,8 @@ func (n *node) dialWeb() *wire {
 	}
 }
 
-// narrow sets a small receive buffer, so that the kernel doesn't accept much for a
-// client that doesn't read.
+// narrow sets a small receive buffer, so that the kernel doesn't accept much
+// for a client that doesn't read.
 func (w *wire) narrow() {
 	w.tb.Helper()
 	if err := w.conn.(*net.TCPConn).SetReadBuffer(16 << 10); err != nil {
@@ -356,7 +357,8 @@ func (w *wire) convOf(m frame) conv {
 	return c
 }
 
-// push records a pushed message, and checks that it comes after all earlier ones.
+// push records a pushed message, and checks that it comes after all earlier
+// ones.
 func (w *wire) push(m frame) {
 	w.tb.Helper()
 	c, seq := w.convOf(m), m.int("seq")
@@ -374,7 +376,8 @@ func (w *wire) push(m frame) {
 	w.bodies[c][seq] = m
 }
 
-// await returns the first frame for which ok returns true. Others stay in the stash.
+// await returns the first frame for which ok returns true. Others stay in the
+// stash.
 func (w *wire) await(what string, ok func(frame) bool) frame {
 	w.tb.Helper()
 	for i, f := range w.stash {
@@ -457,8 +460,8 @@ func (w *wire) say(c conv, text string) int64 {
 	return w.ok(c.chat(text)).int("seq")
 }
 
-// barrier makes a request and reads until its answer, including everything that the
-// server has sent before. PING wouldn't do: it overtakes other requests.
+// barrier makes a request and reads until its answer, including everything that
+// the server has sent before. PING wouldn't do: it overtakes other requests.
 func (w *wire) barrier() {
 	w.tb.Helper()
 	w.ok(obj{"msgid": proto.FIND_USER, "userid": w.id})
@@ -483,8 +486,8 @@ func (w *wire) upTo(c conv, seq int64) {
 	}
 }
 
-// has reads until all seqs from first to last were pushed or acknowledged. It fails
-// if any other seq was pushed.
+// has reads until all seqs from first to last were pushed or acknowledged. It
+// fails if any other seq was pushed.
 func (w *wire) has(c conv, first, last int64) {
 	w.tb.Helper()
 	for seq := first; seq <= last; seq++ {
@@ -527,8 +530,8 @@ func (w *wire) close() {
 	}
 }
 
-// kicked reads until the server closes the connection. It returns the last frame if
-// that is a KICK, and otherwise nil.
+// kicked reads until the server closes the connection. It returns the last
+// frame if that is a KICK, and otherwise nil.
 func (w *wire) kicked() frame {
 	w.tb.Helper()
 	all := w.stash

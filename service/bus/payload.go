@@ -28,10 +28,10 @@ type NewMessages struct {
 	Bodies  [][]byte // as pushed to clients
 }
 
-// Notice is the body of a frame that isn't a stored message. On a user's channel
-// it is for all sessions of the user; sessions that haven't got LOGIN_ACK get it
-// afterwards. On a group's channel it is an event for the members who are online,
-// and may be dropped.
+// Notice is the body of a frame that isn't a stored message. On a user's
+// channel it is for all sessions of the user; sessions that haven't got
+// LOGIN_ACK get it afterwards. On a group's channel it is an event for the
+// members who are online, and may be dropped.
 type Notice struct{ Body []byte }
 
 // Login ends sessions of a user that started before At: those of Device or, if
@@ -44,8 +44,9 @@ type Login struct {
 	At     int64  // Unix microseconds, by Bus.Now
 }
 
-// Members announces a change in the membership of a group: User has joined it or,
-// if Joined isn't set, is no longer in it. With User 0 the group was dismissed.
+// Members announces a change in the membership of a group: User has joined it
+// or, if Joined isn't set, is no longer in it. With User 0 the group was
+// dismissed.
 type Members struct {
 	Group   int64
 	Version int64 // after the change

@@ -35,8 +35,8 @@ type subscriptions struct {
 	progress chan struct{} // closed and replaced when confirmedChanges grows and when the connection ends
 }
 
-// requestBatch is the result of one takeChanges: once the connection has received
-// this many confirmations, this many changes are active.
+// requestBatch is the result of one takeChanges: once the connection has
+// received this many confirmations, this many changes are active.
 type requestBatch struct {
 	changes  uint64 // value of subscriptions.changes
 	commands uint64 // value of subscriptions.commands

@@ -18,8 +18,8 @@ type page struct {
 	gone     bool  // the user for whom it was read is no longer a member
 }
 
-// catchUp reads the log for the sessions of a topic that have a backlog, one page
-// at a time. A page is pushed to all sessions whose cursors are in it. The
+// catchUp reads the log for the sessions of a topic that have a backlog, one
+// page at a time. A page is pushed to all sessions whose cursors are in it. The
 // sessions take turns, so that one that lacks a single message doesn't wait for
 // one that lacks thousands.
 func (l *TopicsOnLoop) catchUp(t Turn, tp *topicOnLoop) {
@@ -62,8 +62,8 @@ func (l *TopicsOnLoop) catchUp(t Turn, tp *topicOnLoop) {
 			l.catchUp(t, tp)
 			return
 		}
-		// A session may still have a backlog: of messages that were committed after
-		// this read.
+		// A session may still have a backlog: of messages that were committed
+		// after this read.
 		t.After(retryBusy, again)
 	})
 	if err != nil { // the lane is full
@@ -91,8 +91,8 @@ func (d *Delivery) readPage(t Off, conv, group, user, after int64, devices []mod
 	if err != nil || group == 0 {
 		return p, err
 	}
-	// A user who has left the group must not get later messages, even if this node
-	// hasn't heard of the leave yet.
+	// A user who has left the group must not get later messages, even if this
+	// node hasn't heard of the leave yet.
 	v, err := d.store.VisibleRange(t, user, group, 0)
 	if errors.Is(err, model.ErrNotAllowed) || errors.Is(err, model.ErrNotFound) {
 		p.gone, err = true, nil
@@ -139,7 +139,8 @@ func (tp *topicOnLoop) nextReaders(t Turn) (first *cursorOnLoop, ask []*session.
 	return first, ask
 }
 
-// pushPage pushes the messages of a page to the sessions for which they are next.
+// pushPage pushes the messages of a page to the sessions for which they are
+// next.
 func (l *TopicsOnLoop) pushPage(t Turn, tp *topicOnLoop, ask []*session.Session, p *page) {
 	for i, ss := range ask {
 		if cu := tp.cursor(t, ss); cu != nil && cu.sent == unknown {
@@ -179,8 +180,8 @@ func (l *TopicsOnLoop) pushPage(t Turn, tp *topicOnLoop, ask []*session.Session,
 	}
 }
 
-// pauseBacklog stops reading a session's backlog until its connection has at most
-// half of backlogBytes left to send.
+// pauseBacklog stops reading a session's backlog until its connection has at
+// most half of backlogBytes left to send.
 func (l *TopicsOnLoop) pauseBacklog(t Turn, ss *session.Session) {
 	ss.PauseBacklog(t, true)
 	ss.Conn(t).WhenDrained(t, backlogBytes/2, func(t Turn) {
@@ -197,8 +198,8 @@ func (l *TopicsOnLoop) pauseBacklog(t Turn, ss *session.Session) {
 	})
 }
 
-// Chat returns a stored message as clients get it. If group is 0, a and b are the
-// two users of the conversation.
+// Chat returns a stored message as clients get it. If group is 0, a and b are
+// the two users of the conversation.
 func Chat(m *model.Message, group, a, b int64) proto.Chat {
 	c := proto.Chat{Op: proto.GROUP_CHAT, GroupID: group, ID: m.Sender, Name: m.Name, Msg: string(m.Body),
 		Time: m.Time, Seq: m.Seq, CID: string(m.CID)}

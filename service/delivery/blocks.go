@@ -17,8 +17,8 @@ func (b *blocksOnLoop) forgetAll(t Turn) {
 	b.generation++
 }
 
-// Blocked reports whether by has blocked whom. known is false if that isn't in the
-// cache; call AskBlocked then.
+// Blocked reports whether by has blocked whom. known is false if that isn't in
+// the cache; call AskBlocked then.
 func (l *TopicsOnLoop) Blocked(t Turn, by, whom int64) (blocked, known bool) {
 	blocked, known = l.blocks.known[block{by, whom}]
 	return blocked, known

@@ -50,10 +50,10 @@ func (l *TopicsOnLoop) deliver(t Turn, up *update) {
 	}
 }
 
-// keepEarly holds a message back because messages with lower seqs haven't arrived
-// yet. That is common if several nodes store messages in one conversation. After
-// earlyWait the missing messages are read from the log. It returns false if too
-// many messages are held already.
+// keepEarly holds a message back because messages with lower seqs haven't
+// arrived yet. That is common if several nodes store messages in one
+// conversation. After earlyWait the missing messages are read from the log. It
+// returns false if too many messages are held already.
 func (l *TopicsOnLoop) keepEarly(t Turn, tp *topicOnLoop, up *update) bool {
 	if len(tp.early) >= maxEarly {
 		return false
@@ -97,8 +97,8 @@ func (tp *topicOnLoop) takeEarly(t Turn) *update {
 	return up
 }
 
-// push writes a message to the sessions for which it is next. It marks the others
-// as having a backlog, and starts reading the log for them.
+// push writes a message to the sessions for which it is next. It marks the
+// others as having a backlog, and starts reading the log for them.
 func (l *TopicsOnLoop) push(t Turn, tp *topicOnLoop, up *update) {
 	if tp.dropped {
 		return
@@ -116,7 +116,8 @@ func (l *TopicsOnLoop) push(t Turn, tp *topicOnLoop, up *update) {
 		if cu.sent >= up.seq {
 			continue
 		}
-		// A retried message has no body, and seq may be that of anyone's message.
+		// A retried message has no body, and seq may be that of anyone's
+		// message.
 		own := up.from != nil && up.from.Session == cu.session && up.body != nil
 		next := cu.sent == up.seq-1 && up.body != nil && !cu.backlog && !tp.reloading && cu.session.Live()
 		switch {
@@ -146,8 +147,8 @@ func (cu *cursorOnLoop) noteAcked(t Turn, seq int64) {
 	}
 }
 
-// takeAcked reports whether noteAcked has recorded seq. It removes all records up
-// to seq.
+// takeAcked reports whether noteAcked has recorded seq. It removes all records
+// up to seq.
 func (cu *cursorOnLoop) takeAcked(t Turn, seq int64) (acked bool) {
 	for len(cu.acked) > 0 && cu.acked[0] <= seq {
 		acked = cu.acked[0] == seq

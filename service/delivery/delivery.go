@@ -1,8 +1,8 @@
-// Package delivery pushes committed messages to the sessions that are online. It
-// publishes them to other nodes (route.go) and writes them to the sessions on
-// each event loop (deliver.go). A session that has missed messages gets them from
-// the log (backlog.go). The repair sweep (repair.go) finds messages that this
-// node hasn't heard of.
+// Package delivery pushes committed messages to the sessions that are online.
+// It publishes them to other nodes (route.go) and writes them to the sessions
+// on each event loop (deliver.go). A session that has missed messages gets them
+// from the log (backlog.go). The repair sweep (repair.go) finds messages that
+// this node hasn't heard of.
 //
 // Each event loop has its own topics and cursors (topics.go), which only its
 // goroutine uses. Data that loops share is in session.Registry.

@@ -32,7 +32,8 @@ func (l *TopicsOnLoop) GroupEvent(t Turn, from *session.Session, group int64, bo
 }
 
 // HandOver posts the events that were collected during this turn to the other
-// loops. If the mailbox of a loop is too full, its events are dropped and counted.
+// loops. If the mailbox of a loop is too full, its events are dropped and
+// counted.
 func (l *TopicsOnLoop) HandOver(t Turn) {
 	for i, es := range l.events {
 		if len(es) > 0 {

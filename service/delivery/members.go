@@ -33,9 +33,10 @@ func (d *Delivery) MembersChanged(t Turn, m *bus.Members, actor *session.Session
 // channel c. A node may receive the same change on the channels of the group and
 // of the user; applyMembers recognizes the second one by its version.
 func (d *Delivery) MembersChangedElsewhere(c bus.Channel, m *bus.Members) {
-	// A message on the user's channel is ignored if it comes on the group's channel
-	// as well. A join never is: the user may be on a loop that doesn't know the
-	// group, and this node's subscription to the group may not be active yet.
+	// A message on the user's channel is ignored if it comes on the group's
+	// channel as well. A join never is: the user may be on a loop that doesn't
+	// know the group, and this node's subscription to the group may not be
+	// active yet.
 	if c.Group || m.Joined || d.sessions.Watchers(m.Group) == 0 {
 		d.each(func(t Turn, l *TopicsOnLoop) { l.applyMembers(t, m, nil) })
 	}
@@ -54,8 +55,8 @@ func (l *TopicsOnLoop) applyMembers(t Turn, m *bus.Members, actor *session.Sessi
 		tp = l.newGroup(t, m.Group, m.Version, m.Seq)
 		l.add(t, tp, m.User, m.Seq)
 		l.notify(t, tp, m.Notice, actor)
-		// Messages since the join have been missed, and so may have been the joins of
-		// other users on this loop.
+		// Messages since the join have been missed, and so may have been the
+		// joins of other users on this loop.
 		tp.catchUpAll(t)
 		l.reload(t, tp, m.Version)
 		return
@@ -67,8 +68,9 @@ func (l *TopicsOnLoop) applyMembers(t Turn, m *bus.Members, actor *session.Sessi
 		l.drop(t, tp)
 		return
 	case !tp.announced.isNew(m.Version), u != nil && m.Version <= tp.version && u.in(t, tp) != m.Joined:
-		// This change is known already, or outdated. But if the topic was created for
-		// another user after the join, this user may be missing: ask the store.
+		// This change is known already, or outdated. But if the topic was
+		// created for another user after the join, this user may be missing:
+		// ask the store.
 		if m.Joined && u != nil && !u.in(t, tp) {
 			l.reload(t, tp, m.Version)
 		}
@@ -98,14 +100,16 @@ func (l *TopicsOnLoop) applyMembers(t Turn, m *bus.Members, actor *session.Sessi
 	}
 }
 
-// announced is the set of membership versions that members have been notified of.
+// announced is the set of membership versions that members have been notified
+// of.
 type announced struct {
 	newest  int64
 	missing uint64 // bit i: newest-i is not in the set
 }
 
 // isNew adds a version to the set, and reports whether it was missing. Versions
-// may arrive out of order, because two loops may change a group at the same time.
+// may arrive out of order, because two loops may change a group at the same
+// time.
 func (a *announced) isNew(version int64) bool {
 	ahead := version - a.newest
 	switch {
@@ -145,9 +149,9 @@ type membership struct {
 	members []model.Member
 }
 
-// reload reads the members of a group, in the given version or a later one. Until
-// that is done, no messages are pushed in the group. Afterwards the members get
-// them from the log.
+// reload reads the members of a group, in the given version or a later one.
+// Until that is done, no messages are pushed in the group. Afterwards the
+// members get them from the log.
 func (l *TopicsOnLoop) reload(t Turn, tp *topicOnLoop, version int64) {
 	tp.wantVersion = max(tp.wantVersion, version)
 	if tp.reloading || tp.dropped || len(tp.cursors) == 0 {

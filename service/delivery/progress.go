@@ -69,8 +69,8 @@ func (l *TopicsOnLoop) saveProgress(t Turn) {
 	}
 }
 
-// quiet reports whether the topic can be dropped. While a cursor isn't stored, it
-// can't: the session would get the messages after the stored cursor again.
+// quiet reports whether the topic can be dropped. While a cursor isn't stored,
+// it can't: the session would get the messages after the stored cursor again.
 func (tp *topicOnLoop) quiet(t Turn) bool {
 	if tp.reading {
 		return false
@@ -84,9 +84,9 @@ func (tp *topicOnLoop) quiet(t Turn) bool {
 }
 
 // Receipt stores the session's delivered cursor in a conversation. If read is
-// set and the read cursor has moved, it returns the conversation and the new read
-// cursor, which the caller has to store; otherwise upTo is 0. ok is false if this
-// loop has no topic of the conversation: nothing was stored then.
+// set and the read cursor has moved, it returns the conversation and the new
+// read cursor, which the caller has to store; otherwise upTo is 0. ok is false
+// if this loop has no topic of the conversation: nothing was stored then.
 func (l *TopicsOnLoop) Receipt(t Turn, ss *session.Session, group, peer, seq int64, read bool) (conv, upTo int64, ok bool) {
 	tp := l.topicOf(t, ss.User, group, peer)
 	if tp == nil || !l.users[ss.User].in(t, tp) {

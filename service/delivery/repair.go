@@ -9,16 +9,17 @@ import (
 
 const farFuture = 1 << 40 // seconds
 
-// Repair finds messages and membership changes that this node has missed. It asks
-// the store which conversations have changed. It isn't safe for concurrent use.
+// Repair finds messages and membership changes that this node has missed. It
+// asks the store which conversations have changed. It isn't safe for concurrent
+// use.
 type Repair struct {
 	d     *Delivery
 	since int64           // time of the last sweep by the database's clock, in seconds; -1: none yet
 	known map[int64]int64 // by group, the membership version in the last sweep
 }
 
-// NewRepair returns a Repair that finds changes after its first Look. Earlier ones
-// don't matter: sessions read the log when they start.
+// NewRepair returns a Repair that finds changes after its first Look. Earlier
+// ones don't matter: sessions read the log when they start.
 func (d *Delivery) NewRepair() *Repair { return &Repair{d: d, since: -1, known: make(map[int64]int64)} }
 
 // Look does one sweep: it tells the loops about all conversations that have

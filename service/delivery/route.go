@@ -16,9 +16,9 @@ import (
 // bytes.
 const chatOverhead = 192
 
-// The code in this file runs on three kinds of goroutines: Committed on the log's
-// writers, pushBatch and conclude on an event loop, and NewMessages on the bus's
-// receiving goroutine.
+// The code in this file runs on three kinds of goroutines: Committed on the
+// log's writers, pushBatch and conclude on an event loop, and NewMessages on
+// the bus's receiving goroutine.
 
 // Committed handles the result of a batch: the messages were stored, in this
 // order, or have failed (Err). It publishes the stored messages to other nodes.
@@ -93,7 +93,8 @@ func (d *Delivery) route(up *update, out *outbox) (loops uint64) {
 	users := [2]int64{up.pair.lo, up.pair.hi}
 	for _, u := range users[:1+min(1, up.pair.hi-up.pair.lo)] {
 		loops |= d.sessions.LoopsOf(u)
-		// Most senders have no sessions on other nodes, and Elsewhere knows those who do.
+		// Most senders have no sessions on other nodes, and Elsewhere knows
+		// those who do.
 		if c := bus.User(u); (u != up.from.Sender || d.sessions.Elsewhere(u)) && d.bus.MayHaveSubscribers(c) {
 			out.add(c, up)
 		}
@@ -133,9 +134,9 @@ func (o *outbox) add(c bus.Channel, up *update) {
 	o.messages = append(o.messages, bus.Message{Channel: c, Payload: bus.Payload{NewMessages: n}})
 }
 
-// pushBatch delivers a batch to the sessions on this loop, and answers the senders
-// on it. If one message causes a panic, which the reactor recovers, the messages
-// after it are still delivered and answered.
+// pushBatch delivers a batch to the sessions on this loop, and answers the
+// senders on it. If one message causes a panic, which the reactor recovers, the
+// messages after it are still delivered and answered.
 func (l *TopicsOnLoop) pushBatch(t Turn, list []*update) {
 	defer func() {
 		if len(list) > 0 {
@@ -160,9 +161,9 @@ func (l *TopicsOnLoop) conclude(t Turn, up *update) {
 	}
 }
 
-// NewMessages posts messages from another node to the loops with sessions in their
-// conversation. If the mailbox of a loop is too full, they are dropped there and
-// counted; the sessions then get them from the log.
+// NewMessages posts messages from another node to the loops with sessions in
+// their conversation. If the mailbox of a loop is too full, they are dropped
+// there and counted; the sessions then get them from the log.
 func (d *Delivery) NewMessages(n *bus.NewMessages) {
 	p := pair{n.Lo, n.Hi}
 	list := make([]update, 0, max(1, len(n.Bodies)))

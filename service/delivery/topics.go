@@ -50,8 +50,8 @@ type pair struct{ lo, hi int64 }
 func pairOf(a, b int64) pair { return pair{min(a, b), max(a, b)} }
 
 // topicOnLoop is a conversation with sessions on this loop, and the cursors of
-// these sessions. A group has one as long as a member is on this loop. A pair has
-// one from its first message until it has been quiet for a while.
+// these sessions. A group has one as long as a member is on this loop. A pair
+// has one from its first message until it has been quiet for a while.
 type topicOnLoop struct {
 	conv  int64
 	group int64 // 0: a pair
@@ -84,8 +84,8 @@ type cursorOnLoop struct {
 	acked   []int64 // seqs after sent that the client has by their ACKs; see noteAcked
 	read    int64   // the highest read receipt
 
-	// Without receipts, a message counts as delivered once the kernel has accepted
-	// its bytes.
+	// Without receipts, a message counts as delivered once the kernel has
+	// accepted its bytes.
 	arrived   int64  // delivered for certain
 	arrivesAt uint64 // sent is delivered once the connection has sent this many bytes in total
 	saved     int64  // the delivered cursor in the store
@@ -193,8 +193,8 @@ func (l *TopicsOnLoop) drop(t Turn, tp *topicOnLoop) {
 	}
 }
 
-// topicOf returns the topic of a group or, if group is 0, of two users. It returns
-// nil if there is none.
+// topicOf returns the topic of a group or, if group is 0, of two users. It
+// returns nil if there is none.
 func (l *TopicsOnLoop) topicOf(t Turn, user, group, peer int64) *topicOnLoop {
 	if group != 0 {
 		if tp := l.topics[group]; tp != nil && tp.group != 0 {

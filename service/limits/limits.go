@@ -91,8 +91,8 @@ func (l *Limits) Restore(user int64, rate *UserRate) {
 	l.leftBytes.Restore(user, &rate.bytes)
 }
 
-// Keep saves the rate-limit state of a user whose last session has ended, so that
-// a reconnect doesn't reset it.
+// Keep saves the rate-limit state of a user whose last session has ended, so
+// that a reconnect doesn't reset it.
 func (l *Limits) Keep(user int64, rate *UserRate, now time.Time) {
 	l.leftFrames.Keep(user, now, &rate.frames)
 	l.leftBytes.Keep(user, now, &rate.bytes)
@@ -147,9 +147,9 @@ type Guess struct {
 	addr netip.Addr
 }
 
-// Guess charges a password check to an account, and the check and its hash to an
-// address. If it returns a refusal, don't check the password. Otherwise call Done
-// after the check.
+// Guess charges a password check to an account, and the check and its hash to
+// an address. If it returns a refusal, don't check the password. Otherwise call
+// Done after the check.
 func (l *Limits) Guess(who Account, addr netip.Addr, now time.Time) (*Guess, *proto.Error) {
 	if e := l.Password(addr, now); e != nil {
 		return nil, e
@@ -169,8 +169,8 @@ func (l *Limits) Guess(who Account, addr netip.Addr, now time.Time) (*Guess, *pr
 	return nil, e
 }
 
-// Done ends the check. wrong means that the password was wrong, not that the check
-// failed for another reason.
+// Done ends the check. wrong means that the password was wrong, not that the
+// check failed for another reason.
 func (g *Guess) Done(wrong bool) {
 	if wrong {
 		return

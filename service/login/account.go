@@ -50,8 +50,8 @@ func (l *Logins) Password(t Turn, c *conn, r *proto.Request) {
 		c.Refuse(t, a, err)
 		return
 	}
-	// The negative ID keeps this apart from logins: otherwise anyone who knows the
-	// user's ID could block password changes with wrong logins.
+	// The negative ID keeps this apart from logins: otherwise anyone who knows
+	// the user's ID could block password changes with wrong logins.
 	guess, refusal := l.Limits.Guess(limits.Account{ID: -ss.User}, c.Source(t), t.Now())
 	if refusal != nil {
 		c.Refuse(t, a, refusal)

@@ -34,7 +34,8 @@ func (c *Config) CheckSettings(p *setting.Problems) {
 type Argon2 struct{ argon2id.Params }
 
 // UnmarshalText parses KIB,T,P: memory in KiB, passes, threads. It checks the
-// minimum of argon2 (8 KiB per thread), and maximums that keep a login affordable.
+// minimum of argon2 (8 KiB per thread), and maximums that keep a login
+// affordable.
 func (a *Argon2) UnmarshalText(text []byte) error {
 	bad := fmt.Errorf("%q is not KIB,T,P, such as 19456,2,1 (at least 8 KiB per thread; at most 1 GiB, 64 passes and 64 threads)", text)
 	parts := strings.Split(string(text), ",")

@@ -1,5 +1,5 @@
-// Package login has the handlers that register a user, log in and out, and change
-// the password.
+// Package login has the handlers that register a user, log in and out, and
+// change the password.
 //
 // A login takes four steps, so that the session misses nothing:
 //
@@ -159,8 +159,8 @@ func accountOf(q *proto.Request) limits.Account {
 func (l *Logins) proveByToken(t Off, token string) (id identity, err error) {
 	at, nth := l.Bus.Now(t), l.logins.Add(1)
 	id.token = token
-	// User 0: the user isn't known yet, so unwritten cursors are not included. Only
-	// the groups are used.
+	// User 0: the user isn't known yet, so unwritten cursors are not included.
+	// Only the groups are used.
 	id.user, id.device, id.memberships, err = l.Store.TokenMemberships(t, tokenHash(token), 0)
 	switch {
 	case errors.Is(err, model.ErrNotFound):
@@ -172,9 +172,9 @@ func (l *Logins) proveByToken(t Off, token string) (id identity, err error) {
 	return id, err
 }
 
-// proveByPassword checks a password and creates a token. It takes the time of the
-// login after that: whatever revoked the device's earlier tokens then has an
-// earlier time.
+// proveByPassword checks a password and creates a token. It takes the time of
+// the login after that: whatever revoked the device's earlier tokens then has
+// an earlier time.
 func (l *Logins) proveByPassword(t Off, q *proto.Request) (identity, error) {
 	id, err := l.byPassword(t, q)
 	if err != nil {
@@ -182,8 +182,8 @@ func (l *Logins) proveByPassword(t Off, q *proto.Request) (identity, error) {
 	}
 	id.at = l.Bus.Now(t)
 	id.nth = l.logins.Add(1)
-	// The token must still be valid after nth was assigned. Whatever revokes it later
-	// then has a higher nth.
+	// The token must still be valid after nth was assigned. Whatever revokes it
+	// later then has a higher nth.
 	if _, _, id.late = l.Store.TokenDevice(t, tokenHash(id.token)); errors.Is(id.late, model.ErrNotFound) {
 		id.late = errOvertaken
 	}

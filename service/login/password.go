@@ -14,20 +14,20 @@ type Params = argon2id.Params
 // passwords checks passwords. Each check takes tens of milliseconds of CPU time,
 // so it belongs on the Slow lane.
 //
-// A failed check takes as long as one hash with the configured cost, whether the
-// user exists or not. Otherwise its duration would reveal which accounts exist.
-// If the stored hash has a lower cost, additional work makes up for that. If it
-// has a higher cost, the check takes longer, until the user's next login replaces
-// the hash.
+// A failed check takes as long as one hash with the configured cost, whether
+// the user exists or not. Otherwise its duration would reveal which accounts
+// exist. If the stored hash has a lower cost, additional work makes up for
+// that. If it has a higher cost, the check takes longer, until the user's next
+// login replaces the hash.
 type passwords struct {
 	params Params
 	decoy  string       // the hash to compare with if there is no such user
 	work   func(Params) // for tests: called for each hash that is computed; may be nil
 }
 
-// fillParams returns the cost of an additional hash, so that it and one with cost
-// had take as much work together as one with cost want. ok is false if there is
-// no need for one. The work is memory times passes.
+// fillParams returns the cost of an additional hash, so that it and one with
+// cost had take as much work together as one with cost want. ok is false if
+// there is no need for one. The work is memory times passes.
 func fillParams(had, want Params) (fill Params, ok bool) {
 	const perThread = 8 // KiB, the minimum of argon2
 	lacks := uint64(want.Memory)*uint64(want.Iterations) - uint64(had.Memory)*uint64(had.Iterations)
@@ -85,8 +85,8 @@ func (p *passwords) did(params Params) {
 	}
 }
 
-// newToken returns a new token, and the hash that the store keeps instead of it. A
-// fast hash is safe, because the token has 256 random bits.
+// newToken returns a new token, and the hash that the store keeps instead of
+// it. A fast hash is safe, because the token has 256 random bits.
 func newToken() (token string, hash []byte) {
 	var b [32]byte
 	rand.Read(b[:]) // never fails

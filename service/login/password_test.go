@@ -9,10 +9,10 @@ import (
 	"chatd/reactor"
 )
 
-// A failed password check takes the same work whether the user exists or not, even if
-// the stored hash has a lower cost than the configured one. So its duration doesn't
-// reveal which accounts exist. If the stored hash has a higher cost, the check takes
-// longer.
+// A failed password check takes the same work whether the user exists or not,
+// even if the stored hash has a lower cost than the configured one. So its
+// duration doesn't reveal which accounts exist. If the stored hash has a higher
+// cost, the check takes longer.
 func TestRefusalsCostTheSame(t *testing.T) {
 	cost := func(kib, passes uint32, threads uint8) argon2id.Params {
 		return argon2id.Params{Memory: kib, Iterations: passes, Parallelism: threads, SaltLength: 16, KeyLength: 32}
@@ -38,7 +38,8 @@ func TestRefusalsCostTheSame(t *testing.T) {
 			}
 			had, all := uint64(then.Memory)*uint64(then.Iterations), uint64(now.Memory)*uint64(now.Iterations)
 			got := refuse(hash)
-			// argon2 uses whole KiB, the same in each pass, and at least 8 per thread.
+			// argon2 uses whole KiB, the same in each pass, and at least 8 per
+			// thread.
 			slack := 8*uint64(now.Parallelism) + uint64(now.Iterations)
 			if had <= all && (got > nobody || got+slack < nobody) {
 				t.Errorf("cost %+v, stored hash with %+v: work is %d KiB×passes, want %d as for an unknown user, or up to %d less", now, then, got, nobody, slack)
@@ -50,8 +51,8 @@ func TestRefusalsCostTheSame(t *testing.T) {
 	}
 }
 
-// If the cost of hashing has changed in memory, passes or threads, check returns a new
-// hash for the right password, once.
+// If the cost of hashing has changed in memory, passes or threads, check
+// returns a new hash for the right password, once.
 func TestRehash(t *testing.T) {
 	off := reactor.OffLoop(context.Background())
 	old := argon2id.Params{Memory: 8, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32}

@@ -33,9 +33,10 @@ func (m *Messages) Conversations(t Turn, c *conn, r *proto.Request) {
 	})
 }
 
-// fitting returns how many of the conversations fit into one frame. The next page
-// starts before a time, so conversations with the same time must be on the same
-// page. If they don't fit into one frame, fitting removes the messages of some.
+// fitting returns how many of the conversations fit into one frame. The next
+// page starts before a time, so conversations with the same time must be on the
+// same page. If they don't fit into one frame, fitting removes the messages of
+// some.
 func fitting(list []proto.Conversation) int {
 	const room = proto.MaxResponse - 4<<10
 	size, n := 0, 0

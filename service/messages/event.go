@@ -7,8 +7,8 @@ import (
 	"chatd/service/session"
 )
 
-// Event sends an event to the online sessions of a user or group. Events, such as
-// typing indicators, are never stored, and may be lost.
+// Event sends an event to the online sessions of a user or group. Events, such
+// as typing indicators, are never stored, and may be lost.
 func (m *Messages) Event(t Turn, c *conn, r *proto.Request) {
 	if r.Has(proto.FGroupID) {
 		m.groupEvent(t, c, r)
@@ -24,8 +24,8 @@ func (m *Messages) Event(t Turn, c *conn, r *proto.Request) {
 	}
 }
 
-// askBlocked reads from the store whether the receiver has blocked the sender. If
-// not, it sends the event.
+// askBlocked reads from the store whether the receiver has blocked the sender.
+// If not, it sends the event.
 func (m *Messages) askBlocked(t Turn, c *conn, r *proto.Request) {
 	ask, keep := m.delivery.On(t).AskBlocked(t, r.ToID, c.Session(t).User)
 	session.RunJob(t, c, reactor.Quick, session.Answer(r), ask, func(t Turn, blocked bool) {

@@ -53,8 +53,8 @@ func (m *Messages) Sync(t Turn, c *conn, r *proto.Request) {
 			}
 			ms, err = m.store.PageBefore(t, v.Conv, before, v.First, n, proto.MaxSyncBytes)
 		}
-		// The user may have been removed after v was read, and must not get messages
-		// after that.
+		// The user may have been removed after v was read, and must not get
+		// messages after that.
 		for len(ms) > 0 && ms[len(ms)-1].Seq > v.Last {
 			ms = ms[:len(ms)-1]
 		}

@@ -26,7 +26,8 @@ func FetchTrace(ctx context.Context, addr string, query url.Values) ([]byte, err
 	if err != nil {
 		return nil, fmt.Errorf("ask %s: %w", addr, err)
 	}
-	// The request must not go to a proxy from the environment or follow redirects.
+	// The request must not go to a proxy from the environment or follow
+	// redirects.
 	transport := &http.Transport{DisableKeepAlives: true}
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}

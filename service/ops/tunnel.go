@@ -74,7 +74,8 @@ func (t *tunnels) close() {
 	}
 }
 
-// tunnelled reports whether browsers can reach the chat only through this server.
+// tunnelled reports whether browsers can reach the chat only through this
+// server.
 func (s *Server) tunnelled() bool {
 	return slices.Contains(refusedByBrowsers, s.cfg.Chat().Port())
 }

@@ -49,7 +49,8 @@ func New(cfg *Config, log *slog.Logger, store Store, c *bus.Courier, s *session.
 	return &People{cfg: cfg, log: log, store: store, courier: c, sessions: s, presence: p, delivery: d}
 }
 
-// List returns a user's friends, with the states that the user may see. It blocks.
+// List returns a user's friends, with the states that the user may see. It
+// blocks.
 func (p *People) List(t Off, user int64) ([]proto.Friend, error) {
 	fs, err := p.store.Friends(t, user)
 	if err != nil {

@@ -1,8 +1,8 @@
 // Package presence tells users when their friends go online and offline.
 //
 // A user is online if a node has subscribed to their channel on the bus. A node
-// keeps the subscription for Config.Grace after the user's last session has ended,
-// so that a user who reconnects stays online.
+// keeps the subscription for Config.Grace after the user's last session has
+// ended, so that a user who reconnects stays online.
 package presence
 
 import (
@@ -60,7 +60,8 @@ type Presence struct {
 type stay struct {
 	leaving *time.Timer // calls leave after Grace; nil while the user has a session
 	left    int         // number of timers started, to recognize one that was stopped too late
-	// friends has the friends who the user has been told are online. It may be nil.
+	// friends has the friends who the user has been told are online. It may be
+	// nil.
 	friends map[int64]struct{}
 }
 
@@ -104,8 +105,8 @@ func (p *Presence) Down(user int64) {
 	st.leaving = time.AfterFunc(p.cfg.Grace, func() { p.leave(user, st, left) })
 }
 
-// Leaving reports whether a user counts as online only because their last session
-// on this node ended less than Grace ago.
+// Leaving reports whether a user counts as online only because their last
+// session on this node ended less than Grace ago.
 func (p *Presence) Leaving(user int64) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -228,8 +229,8 @@ func (p *Presence) Inform(user int64, news *bus.Presence, except *session.Sessio
 	p.courier.Publish(bus.User(user), bus.Payload{Presence: news})
 }
 
-// InformHere notifies a user's sessions on this node that a friend went online or
-// offline. It doesn't block.
+// InformHere notifies a user's sessions on this node that a friend went online
+// or offline. It doesn't block.
 func (p *Presence) InformHere(user int64, news *bus.Presence) {
 	p.Record(user, news.User, news.Online)
 	p.sessions.TellHere(user, body(news.User, news.Online), nil)
@@ -304,9 +305,9 @@ func (p *Presence) Certain() bool {
 // BusAway reports whether the bus is unavailable.
 func (p *Presence) BusAway() bool { return p.away.Load() }
 
-// BusChanged handles a change of the bus. When it is available again, the friends
-// of all users on this node are notified that these are online, because other
-// nodes may have missed that. It doesn't block.
+// BusChanged handles a change of the bus. When it is available again, the
+// friends of all users on this node are notified that these are online, because
+// other nodes may have missed that. It doesn't block.
 func (p *Presence) BusChanged(up bool) {
 	p.away.Store(!up)
 	if !up {
@@ -320,9 +321,9 @@ func (p *Presence) BusChanged(up bool) {
 	}
 }
 
-// Online reports which users are online, as far as the bus knows. An error of the
-// bus is logged but not returned: a list with users who look offline is better
-// than none. It blocks.
+// Online reports which users are online, as far as the bus knows. An error of
+// the bus is logged but not returned: a list with users who look offline is
+// better than none. It blocks.
 func (p *Presence) Online(t Off, ids []int64) []bool {
 	on, err := p.bus.Online(t, ids)
 	if err != nil && t.Err() == nil {

@@ -12,8 +12,8 @@ import (
 )
 
 // This file keeps the messages of a sender in order: if a connection sends two
-// messages to one conversation, the second is never stored before the first, even
-// if the client has to resend the first.
+// messages to one conversation, the second is never stored before the first,
+// even if the client has to resend the first.
 //
 // ACKs within a conversation are sent in the order of the messages. If a message
 // is refused before it gets to the log, the refusal waits until all messages
@@ -31,10 +31,10 @@ import (
 //
 // All messages that are sent while a conversation is open have the same
 // model.Run. If one of them can't be stored, its transaction fails the run, so
-// that the messages of the run behind it in the log's queue aren't stored either.
-// A stopped conversation refuses new messages. When it opens again, it gets a new
-// run. Any refused message opens it when it is resent, not only the first one,
-// because that one may have been stored through another connection.
+// that the messages of the run behind it in the log's queue aren't stored
+// either. A stopped conversation refuses new messages. When it opens again, it
+// gets a new run. Any refused message opens it when it is resent, not only the
+// first one, because that one may have been stored through another connection.
 
 // messageState is the state of a message without an answer.
 type messageState uint8
@@ -54,9 +54,9 @@ const (
 )
 
 const (
-	// stopTime is how long a conversation stays stopped if the client resends none
-	// of the refused messages. By then all messages have arrived that the client
-	// sent before it got the refusal.
+	// stopTime is how long a conversation stays stopped if the client resends
+	// none of the refused messages. By then all messages have arrived that the
+	// client sent before it got the refusal.
 	stopTime = 15 * time.Second
 	// maxRefused is the most refused cids of a conversation that are remembered.
 	// More can't be in flight if the client respects the window.
@@ -104,8 +104,9 @@ type orderOnLoop struct {
 	inFlight  []*Message // in the order of sending
 	throttled int        // messages in inFlight that are throttled
 	stopped   int        // conversations that are stopped
-	// last is the conversation of the last message; it is usually also that of the
-	// next one. convs has all others that have messages in flight or are stopped.
+	// last is the conversation of the last message; it is usually also that of
+	// the next one. convs has all others that have messages in flight or are
+	// stopped.
 	last  *conversationOnLoop
 	convs map[target]*conversationOnLoop
 }
@@ -249,8 +250,9 @@ func (c *Conn) RefuseInOrder(t Turn, r *proto.Request, err error) {
 	m.MarkRefused(t, err)
 }
 
-// MarkRefused refuses a message that wasn't handed to the log. Conn.AnswerRefused
-// sends the refusal after all messages before it are answered.
+// MarkRefused refuses a message that wasn't handed to the log.
+// Conn.AnswerRefused sends the refusal after all messages before it are
+// answered.
 func (m *Message) MarkRefused(t Turn, err error) {
 	m.Err, m.state = err, refused
 	if isRetried(err) {
@@ -275,8 +277,8 @@ func (c *Conn) throttle(t Turn, err error) error {
 	return &e
 }
 
-// Ack answers a message that was handed to the log, and the refused messages that
-// follow it.
+// Ack answers a message that was handed to the log, and the refused messages
+// that follow it.
 func (m *Message) Ack(t Turn) {
 	c := m.Conn
 	o := &c.on.order
@@ -297,8 +299,9 @@ func (c *Conn) AnswerRefused(t Turn) {
 		m := o.inFlight[0]
 		o.inFlight = o.inFlight[1:]
 		if m.state == throttled {
-			// retry_after starts now. Otherwise it might pass before the client gets
-			// the refusal, and messages that it sends until then would overtake this one.
+			// retry_after starts now. Otherwise it might pass before the client
+			// gets the refusal, and messages that it sends until then would
+			// overtake this one.
 			o.throttled--
 			m.Err = c.throttle(t, m.Err)
 		}

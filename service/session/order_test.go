@@ -6,8 +6,8 @@ import (
 	"chatd/model"
 )
 
-// A connection that alternates between conversations doesn't allocate memory, and
-// keeps only the last conversation.
+// A connection that alternates between conversations doesn't allocate memory,
+// and keeps only the last conversation.
 func TestIdleConversationIsReused(t *testing.T) {
 	var o orderOnLoop
 	var turn Turn // the zero value will do: its time isn't used

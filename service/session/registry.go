@@ -16,11 +16,12 @@ type Registry struct {
 
 type shard struct {
 	mu sync.RWMutex
-	// users has the sessions of each user. The slices are replaced, never modified.
+	// users has the sessions of each user. The slices are replaced, never
+	// modified.
 	users map[int64][]*Session
-	// elsewhere has the users on this node who also have sessions on other nodes, or
-	// had some, with the time of their latest login there. The messages that they
-	// send are published to their own channel.
+	// elsewhere has the users on this node who also have sessions on other
+	// nodes, or had some, with the time of their latest login there. The
+	// messages that they send are published to their own channel.
 	elsewhere map[int64]int64
 	// groups has the set of loops with a topic of each group, as a bit mask.
 	groups map[int64]uint64
@@ -36,10 +37,11 @@ func (r *Registry) init() {
 
 func (r *Registry) shard(id int64) *shard { return &r.shards[uint64(id)%uint64(len(r.shards))] }
 
-// Add adds a session, and sets its Rate to the one that the user's sessions share.
-// older is the session of the same device that it replaces, or nil. first reports
-// whether the user had no session on this node. ok is false if the existing
-// session of the device has logged in later: ss was not added then.
+// Add adds a session, and sets its Rate to the one that the user's sessions
+// share. older is the session of the same device that it replaces, or nil.
+// first reports whether the user had no session on this node. ok is false if
+// the existing session of the device has logged in later: ss was not added
+// then.
 func (r *Registry) Add(ss *Session) (older *Session, first, ok bool) {
 	sh := r.shard(ss.User)
 	sh.mu.Lock()
@@ -100,8 +102,8 @@ func (r *Registry) LoopsOf(user int64) (set uint64) {
 }
 
 // SetElsewhere records that a user with a session on this node has logged in on
-// another node at the given time. It reports whether that login is the latest one
-// so far: if so, that node may not know of the sessions here.
+// another node at the given time. It reports whether that login is the latest
+// one so far: if so, that node may not know of the sessions here.
 func (r *Registry) SetElsewhere(user, at int64) (news bool) {
 	sh := r.shard(user)
 	sh.mu.Lock()
@@ -116,9 +118,9 @@ func (r *Registry) SetElsewhere(user, at int64) (news bool) {
 	return true
 }
 
-// Elsewhere reports whether the user may have sessions on other nodes. It returns
-// true for users without a session here: they may have reconnected to another
-// node while a message was in flight.
+// Elsewhere reports whether the user may have sessions on other nodes. It
+// returns true for users without a session here: they may have reconnected to
+// another node while a message was in flight.
 func (r *Registry) Elsewhere(user int64) bool {
 	sh := r.shard(user)
 	sh.mu.RLock()

@@ -1,7 +1,7 @@
 // Package session has the sessions of one node, the registry in which other
 // goroutines find them, and the order of the messages that a connection sends
-// (order.go). It ends sessions that were replaced by a login on another node. The
-// cursors of sessions are in package delivery.
+// (order.go). It ends sessions that were replaced by a login on another node.
+// The cursors of sessions are in package delivery.
 package session
 
 import (
@@ -28,8 +28,8 @@ type Store interface {
 	Revocations(ctx context.Context, after int64) (last int64, users []int64, err error)
 }
 
-// Sessions has the sessions of one node. Methods without a Turn may be called from
-// any goroutine.
+// Sessions has the sessions of one node. Methods without a Turn may be called
+// from any goroutine.
 type Sessions struct {
 	Registry
 	Limited *limits.Metrics
@@ -87,7 +87,8 @@ func (s *Sessions) TellHere(user int64, body []byte, except *Session) {
 	}
 }
 
-// Kick ends a session: it sends KICK and closes the connection. It doesn't block.
+// Kick ends a session: it sends KICK and closes the connection. It doesn't
+// block.
 func (s *Sessions) Kick(ss *Session, reason, why string) {
 	_ = s.r.Post(ss.Loop, func(t Turn) { // an error means that the reactor has stopped
 		if ss.Ended(t) {
@@ -101,8 +102,8 @@ func (s *Sessions) Kick(ss *Session, reason, why string) {
 // Replace ends a session because its device has logged in again.
 func (s *Sessions) Replace(ss *Session) { s.Kick(ss, proto.Replaced, kickText(proto.Replaced)) }
 
-// FinishReplaced sends KICK and closes a connection whose login was overtaken by a
-// later login of the same device.
+// FinishReplaced sends KICK and closes a connection whose login was overtaken
+// by a later login of the same device.
 func (c *Conn) FinishReplaced(t Turn) {
 	c.Finish(t, kickBody(proto.Replaced, kickText(proto.Replaced)))
 }
@@ -133,10 +134,11 @@ func (s *Sessions) endHere(d *bus.Login) {
 	}
 }
 
-// LoginElsewhere handles the announcement of a login on another node. It ends the
-// session of that device here. It announces sessions here that the other node may
-// not know of: a later one of the same device, and those of other devices, whose
-// announcements may have been sent before the other node subscribed.
+// LoginElsewhere handles the announcement of a login on another node. It ends
+// the session of that device here. It announces sessions here that the other
+// node may not know of: a later one of the same device, and those of other
+// devices, whose announcements may have been sent before the other node
+// subscribed.
 func (s *Sessions) LoginElsewhere(d *bus.Login) {
 	s.endHere(d)
 	if d.Reason != proto.Replaced {
@@ -155,8 +157,8 @@ func (s *Sessions) Announce(ss *Session) {
 	s.courier.Publish(bus.User(ss.User), bus.Payload{Login: ss.Announcement()})
 }
 
-// AnnounceAll tells other nodes of all sessions here, after announcements may have
-// been lost because the bus was unavailable. It blocks.
+// AnnounceAll tells other nodes of all sessions here, after announcements may
+// have been lost because the bus was unavailable. It blocks.
 func (s *Sessions) AnnounceAll(t Off) {
 	s.Each(func(sessions []*Session) {
 		batch := make([]bus.Message, len(sessions))
@@ -167,9 +169,9 @@ func (s *Sessions) AnnounceAll(t Off) {
 	})
 }
 
-// Recheck ends sessions whose tokens were revoked on other nodes while the bus was
-// unavailable. It checks invalid tokens twice: a session whose user has just
-// changed the password may not have its new token yet. It blocks.
+// Recheck ends sessions whose tokens were revoked on other nodes while the bus
+// was unavailable. It checks invalid tokens twice: a session whose user has
+// just changed the password may not have its new token yet. It blocks.
 func (s *Sessions) Recheck(t Off) {
 	var bad []*Session
 	s.Each(func(sessions []*Session) {
@@ -199,8 +201,8 @@ func (s *Sessions) withoutToken(t Off, sessions []*Session) (bad []*Session) {
 }
 
 // Revoker ends the sessions of users whom an operator has banned or deleted, or
-// whose password an operator has changed. Operators do that in other processes, so
-// it reads these revocations from the store.
+// whose password an operator has changed. Operators do that in other processes,
+// so it reads these revocations from the store.
 type Revoker struct {
 	s    *Sessions
 	last int64 // the last revocation that was handled; -1: none read yet

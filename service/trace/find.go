@@ -11,10 +11,10 @@ import (
 	"chatd/proto"
 )
 
-// Find finds a message in the store. If the message isn't there, the result says
-// so; that isn't an error. Find returns a *proto.Error with BadRequest if the query
-// is invalid, or with NotFound if a user or group doesn't exist. Other errors are
-// the store's. It blocks.
+// Find finds a message in the store. If the message isn't there, the result
+// says so; that isn't an error. Find returns a *proto.Error with BadRequest if
+// the query is invalid, or with NotFound if a user or group doesn't exist.
+// Other errors are the store's. It blocks.
 func Find(ctx context.Context, store Store, q Query) (*Result, error) {
 	f := finder{store: store, q: q, now: time.Now()}
 	t, err := f.find(ctx)

@@ -30,10 +30,10 @@ func NewTracer(node string, store Store, b bus.Bus, s *session.Sessions, p *pres
 	return &Tracer{node: node, store: store, bus: b, sessions: s, presence: p, delivery: d, grace: grace}
 }
 
-// Trace is like Find, but also reports which sessions on this node have been sent
-// the message, and which users are online on other nodes. It returns the errors of
-// Find, and an error if the event loops don't answer within two seconds. It
-// blocks.
+// Trace is like Find, but also reports which sessions on this node have been
+// sent the message, and which users are online on other nodes. It returns the
+// errors of Find, and an error if the event loops don't answer within two
+// seconds. It blocks.
 func (tr *Tracer) Trace(ctx context.Context, q Query) (*Result, error) {
 	f := finder{store: tr.store, q: q, now: time.Now()}
 	t, err := f.find(ctx)
@@ -65,8 +65,8 @@ func (tr *Tracer) Trace(ctx context.Context, q Query) (*Result, error) {
 	return t, nil
 }
 
-// inspect asks each loop about the conversation. It sets t.Topic, and the Session
-// of each device that is online on this node.
+// inspect asks each loop about the conversation. It sets t.Topic, and the
+// Session of each device that is online on this node.
 func (tr *Tracer) inspect(ctx context.Context, f *finder, t *Result) error {
 	t.Topic = &Topic{Bus: "up"}
 	if tr.presence.BusAway() {
@@ -106,8 +106,8 @@ func (tr *Tracer) inspect(ctx context.Context, f *finder, t *Result) error {
 	return nil
 }
 
-// setStates sets the state of each device, from its session on this node and from
-// who is online on other nodes.
+// setStates sets the state of each device, from its session on this node and
+// from who is online on other nodes.
 func (tr *Tracer) setStates(ctx context.Context, f *finder, t *Result) {
 	ids := make([]int64, 0, len(t.Members))
 	for _, m := range t.Members {

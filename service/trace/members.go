@@ -8,8 +8,8 @@ import (
 	"chatd/model"
 )
 
-// members adds the members of the conversation to t or, if the query names a user,
-// only that user.
+// members adds the members of the conversation to t or, if the query names a
+// user, only that user.
 func (f *finder) members(ctx context.Context, t *Result, c model.TracedConversation, m *model.TracedMessage) error {
 	if f.q.User != "" {
 		u, err := f.user(ctx, f.q.User)
@@ -36,7 +36,8 @@ func (f *finder) members(ctx context.Context, t *Result, c model.TracedConversat
 		f.add(t, c, m, &list[i])
 		listed = listed || list[i].User == m.Sender
 	}
-	// Former members who are known: the sender in a group, and both users of a pair.
+	// Former members who are known: the sender in a group, and both users of a
+	// pair.
 	gone := []int64{}
 	if !listed {
 		gone = append(gone, m.Sender)

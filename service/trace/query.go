@@ -1,6 +1,6 @@
-// Package trace finds out whether a message is stored and which devices have it.
-// It is for operators. Find uses only the store; Tracer also asks the event loops
-// of its node.
+// Package trace finds out whether a message is stored and which devices have
+// it. It is for operators. Find uses only the store; Tracer also asks the event
+// loops of its node.
 package trace
 
 import (

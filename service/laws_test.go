@@ -302,8 +302,8 @@ func TestShortPages(t *testing.T) {
 	}
 }
 
-// offlinemsg and SYNC stay within their size limits, which are about the size in
-// JSON: escapes make messages longer than they are in the store.
+// offlinemsg and SYNC stay within their size limits. These count the size in
+// JSON, where escapes make messages longer than they are in the store.
 func TestBacklogOfLargeMessages(t *testing.T) {
 	t.Parallel()
 	n := serve(t)

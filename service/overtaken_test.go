@@ -26,8 +26,8 @@ func (g *gate) pass() {
 	}
 }
 
-// lateClock is a bus on which the first call of Now blocks. It returns the time
-// after that.
+// lateClock is a bus on which the first call of Now blocks, and then returns the
+// time at which it continues.
 type lateClock struct {
 	bus.Bus
 	*gate

@@ -32,7 +32,7 @@ func (d *Delivery) Committed(ctx context.Context, batch []*model.Append) {
 	for _, a := range batch {
 		size += len(a.Body) + chatOverhead
 	}
-	bodies := make([]byte, 0, size) // slices of it stay valid if it grows
+	bodies := make([]byte, 0, size) // if append has to move it, earlier slices of it stay valid
 	var out outbox
 	for i, a := range batch {
 		m := a.Owner.(*session.Message)

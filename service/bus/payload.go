@@ -16,9 +16,9 @@ type Payload struct {
 	Presence *Presence
 }
 
-// NewMessages carries new messages of one conversation. The first one has seq
-// First; the others follow without a gap. Without Bodies it only says that the
-// messages before First are committed.
+// NewMessages is a hint about new messages of one conversation. The first one
+// has seq First; the others follow without a gap. Without Bodies it only says
+// that the messages before First are committed.
 type NewMessages struct {
 	Conv    int64
 	Group   int64 // 0 for two users

@@ -11,8 +11,8 @@ import (
 // update tells a loop about a conversation. There are four kinds:
 //
 //   - A stored message: body and seq are set; from too if it was sent here.
-//   - A hint from the repair sweep or another node: no body. The log has messages
-//     up to seq.
+//   - Neither body nor from is set: the log has messages up to seq. It comes from
+//     the repair sweep or another node.
 //   - A retried message that was stored before: from is set, but no body. seq is
 //     that of the last message in the conversation.
 //   - A message that couldn't be stored: only from is set.

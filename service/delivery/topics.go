@@ -17,8 +17,8 @@ type TopicsOnLoop struct {
 	users  map[int64]*userOnLoop
 	topics map[int64]*topicOnLoop // by conversation
 	pairs  map[pair]*topicOnLoop
-	// pairsOf has the pairs of each user, even of users without a session on this
-	// loop: when they log in, their session gets a cursor in these topics.
+	// pairsOf has the pairs of each user, even of users without a session on
+	// this loop: when they log in, their session gets a cursor in these topics.
 	pairsOf map[int64]map[*topicOnLoop]struct{}
 
 	blocks blocksOnLoop

@@ -9,9 +9,9 @@ import (
 	"chatd/proto"
 )
 
-// Client is one device of one user. New makes one; Close ends it. While logged
-// in, it has three goroutines: a reader, a writer and a dispatcher that calls
-// the handlers. A fourth one reconnects when needed.
+// Client is one device of one user. Create it with New, and call Close when done.
+// A dispatcher goroutine calls the handlers. Each connection has a reader and a
+// writer, and a further goroutine reconnects when needed.
 type Client struct {
 	cfg   Config
 	queue *queue
@@ -27,11 +27,11 @@ type Client struct {
 	saveMu       sync.Mutex     // held during Store.Save
 	nextAddr     atomic.Uint64  // counts dials; selects the next address
 
-	mu               sync.Mutex // guards the fields below, and conversations, outbox and lists. Only queue.mu may be locked while holding it
+	mu               sync.Mutex // guards the fields below and what they point to. Only queue.mu may be locked while holding it
 	session          *session   // nil if not connected
 	rid              int64
 	loginGeneration  int64     // incremented by Login and Logout; makes an older reconnect stop
-	reconnectAttempt int       // reconnects since the last stable connection
+	reconnectAttempt int       // attempts since the last stable connection
 	retryAt          time.Time // when the next reconnect is
 
 	userID       int64 // 0 before the first login
@@ -39,7 +39,7 @@ type Client struct {
 	device       string
 	token        string
 	epoch        int64
-	stayLoggedIn bool // the user wants to be logged in: reconnect, accept messages
+	stayLoggedIn bool // reconnect if needed, and accept messages
 
 	lists               lists
 	outbox              outbox
@@ -48,15 +48,15 @@ type Client struct {
 	gaps                map[*conversation]struct{}
 	receiptsDue         []*conversation // conversations that have a receipt to send
 	receiptsDueSince    time.Time
-	receiptsDueMessages int       // messages since receiptsDueSince
+	receiptsDueMessages int       // messages handled since receiptsDueSince
 	wakeTime            time.Time // when the writer's timer fires
-	throttledUntil      time.Time // send nothing before this, except PING; zero if not throttled
+	throttledUntil      time.Time // send nothing but PINGs before this; zero if not throttled
 	unsaved             bool
 }
 
-// New returns a client. It doesn't connect, and blocks only to read
-// Config.State. The error is about an invalid setting, or is that of Store.Load,
-// such as ErrBadState. A client has a goroutine: call Close when done.
+// New returns a client. It doesn't connect, and blocks only to load
+// Config.State. The error is about an invalid setting, or comes from Store.Load,
+// such as ErrBadState. The client has a goroutine until Close.
 func New(cfg Config) (*Client, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -81,12 +81,12 @@ func New(cfg Config) (*Client, error) {
 	return c, nil
 }
 
-// Close ends the client. It calls no handler any more, sends receipts for the
-// handled messages, closes the connection, saves the progress and waits for all
+// Close ends the client. It stops calling handlers, sends receipts for the handled
+// messages, closes the connection, saves the progress, and waits for all
 // goroutines. Unacknowledged messages fail with ErrClosed; call Flush first to
-// wait for them. A handler must not call Close. Close blocks until the running
-// handler returns, and 2 s at most after that. It returns the error of saving. A
-// second Close waits for the first one and returns nil.
+// wait for them. Close blocks until the running handler returns, and up to 2 s
+// more, so a handler must not call it. The error is that of saving. A second
+// Close waits for the first one and returns nil.
 func (c *Client) Close() error {
 	if c.stopping.Swap(true) {
 		<-c.closeDone
@@ -119,14 +119,14 @@ func (c *Client) Close() error {
 	return c.save()
 }
 
-// Me returns the user's id and name, 0 and "" before the first login.
+// Me returns the user's ID and name, or 0 and "" before the first login.
 func (c *Client) Me() (id int64, name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.userID, c.name
 }
 
-// Token returns the token for LoginToken, "" before the first login and after
+// Token returns the token for LoginToken, or "" before the first login and after
 // Logout. It is a secret.
 func (c *Client) Token() string {
 	c.mu.Lock()
@@ -151,16 +151,16 @@ func (c *Client) State() State {
 type Stats struct {
 	Sent        uint64 // chat messages sent, including retries
 	Acked       uint64 // chat messages acknowledged
-	Repeated    uint64 // chat messages sent again
-	Refused     uint64 // chat messages refused and not retried
-	OutboxFull  uint64 // chat messages rejected because the outbox was full
+	Repeated    uint64 // chat messages resent
+	Refused     uint64 // chat messages refused for good
+	OutboxFull  uint64 // chat messages refused by Send because the outbox was full
 	Received    uint64 // chat messages passed to the handler
 	Duplicates  uint64 // chat messages received again and dropped
 	Syncs       uint64 // SYNC requests for missing messages
-	QueueFull   uint64 // chat messages to be read again with SYNC, because handlers were slow
-	Dropped     uint64 // presence, reads and events dropped because handlers were slow
+	QueueFull   uint64 // chat messages left to SYNC because handlers were slow
+	Dropped     uint64 // other notifications dropped because handlers were slow
 	Receipts    uint64 // receipts sent
-	Undecodable uint64 // frames of the server that couldn't be decoded
+	Undecodable uint64 // frames from the server that couldn't be decoded
 	Reconnects  uint64 // logins after a lost connection
 }
 

@@ -23,16 +23,16 @@ func TestLogin(t *testing.T) {
 		Offline: []proto.Chat{chat(4), chat(5)},
 	}, nil)
 	if err := c.Handled(within(t)); err != nil || len(rec.order) != 4 {
-		t.Errorf("%d calls of handlers when Login has returned, want 4; %v", len(rec.order), err)
+		t.Errorf("after Login: %d calls of handlers and Handled = %v, want 4 and nil", len(rec.order), err)
 	}
 	if id, name := c.Me(); id != 1 || name != "alice" || c.Token() != "tok" || c.State() != LoggedIn {
-		t.Errorf("logged in as %d %q, token %q, %s", id, name, c.Token(), c.State())
+		t.Errorf("Me, Token, State = %d, %q, %q, %v; want 1, alice, tok, logged in", id, name, c.Token(), c.State())
 	}
 	if fs := c.Friends(); len(fs) != 1 || fs[0].Name != "bob" {
-		t.Errorf("friends %v", fs)
+		t.Errorf("Friends() = %v, want bob", fs)
 	}
 	if gs := c.Groups(); len(gs) != 1 || len(gs[0].Users) != 2 {
-		t.Errorf("groups %v", gs)
+		t.Errorf("Groups() = %v, want one group with two members", gs)
 	}
 	for i, want := range []string{"connected", "logged in", "4", "5"} {
 		var got string
@@ -41,11 +41,11 @@ func TestLogin(t *testing.T) {
 			got = v.State.String()
 		case Message:
 			if got = fmt.Sprint(v.Seq); !v.Backlog || v.Text != "hello" || v.CID != "c" || v.Conv != User(2) {
-				t.Errorf("message %+v", v)
+				t.Errorf("got the message %+v, want \"hello\" from user 2, with Backlog", v)
 			}
 		}
 		if got != want {
-			t.Fatalf("call %d is %s, want %s", i, got, want)
+			t.Fatalf("call %d of a handler is %q, want %q", i, got, want)
 		}
 	}
 }
@@ -61,15 +61,15 @@ func TestLoginRefused(t *testing.T) {
 	p.answer(p.expect(proto.LOGIN), proto.Response{Errno: proto.Refused, ErrMsg: "wrong"})
 	var e *proto.Error
 	if err := take(t, done, "the refusal"); !errors.As(err, &e) || e.Errno != proto.Refused {
-		t.Fatalf("got %v", err)
+		t.Fatalf("Login = %v, want errno %d", err, proto.Refused)
 	}
 	if _, err := c.Send(within(t), User(2), "x"); !errors.Is(err, ErrNotLoggedIn) {
-		t.Errorf("Send: %v", err)
+		t.Errorf("Send after a refused login = %v, want ErrNotLoggedIn", err)
 	}
 	go func() { done <- c.Login(within(t), "17", "right!") }()
 	q := p.expect(proto.LOGIN)
 	if q.ID != 17 || q.Has(proto.FName) {
-		t.Errorf("digits alone are an id; the client sent %+v", q)
+		t.Errorf("Login with \"17\" sent %+v, want id 17 and no name", q)
 	}
 	p.answer(q, proto.Response{ID: 17, Name: "alice", Token: "t", Device: "default", Epoch: 1})
 	if err := take(t, done, "the login"); err != nil {
@@ -90,11 +90,12 @@ func TestAddresses(t *testing.T) {
 	})
 	c := f.newClient(nil, func(cfg *Config) { cfg.Addrs = []string{dead.Addr().String()} })
 	if err := c.Login(within(t), "a", "b"); !errors.Is(err, ErrNotConnected) {
-		t.Errorf("Login to a dead server: got %v, want ErrNotConnected", err)
+		t.Errorf("Login to a dead server = %v, want ErrNotConnected", err)
 	}
 }
 
-// An ACK returns seq and time, a final refusal the server's error.
+// Send returns the seq of an acknowledged message, and the server's error for a
+// refused one. Invalid messages aren't sent.
 func TestSend(t *testing.T) {
 	f := newFake(t)
 	c, p := f.loggedIn(nil, proto.Response{}, nil)
@@ -105,34 +106,34 @@ func TestSend(t *testing.T) {
 	}()
 	q := p.expect(proto.ONE_CHAT)
 	if string(q.Msg) != "hi:there" || q.ToID != 2 || q.Retry || len(q.CID) < 16 {
-		t.Errorf("sent %+v", q)
+		t.Errorf("Send sent %+v, want \"hi:there\" to user 2, with a cid and without retry", q)
 	}
 	p.stored(q, 1)
 	if got := take(t, done, "the ACK"); got.err != nil || got.seq != 1 {
-		t.Errorf("got %+v", got)
+		t.Errorf("Send = %+v, want seq 1", got)
 	}
 	ch := sendTo(t, c, Group(5), "x")
 	q = p.expect(proto.GROUP_CHAT)
 	p.answer(q, proto.Response{Errno: proto.NotAllowed, ErrMsg: "no member", CID: q.CID, GroupID: 5})
 	var e *proto.Error
 	if got := take(t, ch, "the refusal"); !errors.As(got.err, &e) || e.Errno != proto.NotAllowed {
-		t.Errorf("got %+v", got)
+		t.Errorf("refused message: got %+v, want errno %d", got, proto.NotAllowed)
 	}
 	// The refusal of an invalid message has only the rid, no cid.
 	ch = sendTo(t, c, User(2), "x")
 	q = p.expect(proto.ONE_CHAT)
 	p.send(&proto.Response{Op: proto.ERROR, Errno: proto.BadRequest, ErrMsg: "bad", RID: q.RID, Fields: 1 << proto.FRID})
 	if got := take(t, ch, "the refusal"); !errors.As(got.err, &e) || e.Errno != proto.BadRequest {
-		t.Errorf("got %+v", got)
+		t.Errorf("invalid message: got %+v, want errno %d", got, proto.BadRequest)
 	}
 	for name, text := range map[string]string{"empty": "", "long": strings.Repeat("x", proto.MaxMsg+1),
-		"no UTF-8": "\xff", "long when escaped": strings.Repeat("\x01", 20000)} {
+		"invalid UTF-8": "\xff", "long when escaped": strings.Repeat("\x01", 20000)} {
 		if err := c.SendAsync(User(2), text, nil); !errors.As(err, &e) || e.Errno != proto.BadRequest {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("SendAsync of a text that is %s = %v, want errno %d", name, err, proto.BadRequest)
 		}
 	}
 	if err := c.SendAsync(Conv{}, "x", nil); !errors.As(err, &e) {
-		t.Errorf("no conversation: %v", err)
+		t.Errorf("SendAsync to Conv{} = %v, want a *proto.Error", err)
 	}
 }
 
@@ -146,7 +147,7 @@ func TestWindow(t *testing.T) {
 		all = append(all, sendTo(t, c, User(2), "x"))
 	}
 	if err := c.SendAsync(User(2), "x", nil); !errors.Is(err, ErrOutboxFull) {
-		t.Errorf("a sixth: %v", err)
+		t.Errorf("SendAsync of a sixth message = %v, want ErrOutboxFull", err)
 	}
 	var wire []*proto.Request
 	for range 3 {
@@ -159,17 +160,17 @@ func TestWindow(t *testing.T) {
 	for i := range all {
 		p.stored(wire[i], int64(i+1))
 		if got := take(t, all[i], "the ACK"); got.err != nil {
-			t.Errorf("message %d: %v", i, got.err)
+			t.Errorf("message %d: got %v, want no error", i, got.err)
 		}
 		if len(wire) < 5 {
-			wire = append(wire, p.expect(proto.ONE_CHAT)) // each ACK makes room for one
+			wire = append(wire, p.expect(proto.ONE_CHAT)) // each ACK makes room for another message
 		}
 	}
 	if err := take(t, flushed, "the end of Flush"); err != nil {
 		t.Error(err)
 	}
 	if s := c.Stats(); s.Sent != 5 || s.Acked != 5 || s.OutboxFull != 1 {
-		t.Errorf("counted %+v", s)
+		t.Errorf("Stats() = %+v, want Sent 5, Acked 5, OutboxFull 1", s)
 	}
 }
 
@@ -188,26 +189,26 @@ func TestResend(t *testing.T) {
 	p = f.accept()
 	q := p.expect(proto.LOGIN)
 	if q.Token != "tok" || q.Password != "" {
-		t.Errorf("reconnects with %+v", q)
+		t.Errorf("reconnect sent %+v, want a LOGIN with the token", q)
 	}
 	p.answer(q, proto.Response{ID: 1, Name: "alice", Token: "tok", Device: "default", Epoch: 7, Window: 2})
 	for i := range 4 {
 		q := p.expect(proto.ONE_CHAT)
 		if string(q.Msg) != fmt.Sprint(i) || q.Retry != (i < 2) {
-			t.Errorf("message %d came as %q retry=%v", i, q.Msg, q.Retry)
+			t.Errorf("message %d: got %q, retry %v; want %q, retry %v", i, q.Msg, q.Retry, fmt.Sprint(i), i < 2)
 		}
 		if i < 2 && string(q.CID) != string([]*proto.Request{first, second}[i].CID) {
-			t.Errorf("message %d has another cid", i)
+			t.Errorf("message %d was resent with another cid", i)
 		}
 		p.stored(q, int64(i+1))
 	}
 	for i, ch := range all {
 		if got := take(t, ch, "the ACK"); got.err != nil || got.seq != int64(i+1) {
-			t.Errorf("message %d: %+v", i, got)
+			t.Errorf("message %d: got %+v, want seq %d", i, got, i+1)
 		}
 	}
 	if err := c.Flush(within(t)); err != nil {
-		t.Error(err)
+		t.Errorf("Flush = %v, want nil", err)
 	}
 }
 
@@ -222,23 +223,23 @@ func TestTryAgain(t *testing.T) {
 	p.answer(q, proto.Response{Errno: proto.TooFast, RetryAfter: 1, CID: q.CID, ToID: 2})
 	again := p.expect(proto.ONE_CHAT)
 	if string(again.CID) != string(q.CID) || again.Retry {
-		t.Errorf("after errno 9 came %+v", again)
+		t.Errorf("after errno 9 the client sent %+v, want the same cid without retry", again)
 	}
 	p.answer(again, proto.Response{Errno: proto.Unavailable, CID: q.CID, ToID: 2})
 	again = p.expect(proto.ONE_CHAT)
 	if string(again.CID) != string(q.CID) || !again.Retry {
-		t.Errorf("after errno 10 came %+v", again)
+		t.Errorf("after errno 10 the client sent %+v, want the same cid with retry", again)
 	}
 	p.stored(again, 1)
 	q = p.expect(proto.ONE_CHAT)
 	p.stored(q, 2)
 	if x, y := take(t, a, "a"), take(t, b, "b"); x.seq != 1 || y.seq != 2 || x.err != nil || y.err != nil {
-		t.Errorf("got %+v %+v", x, y)
+		t.Errorf("got %+v and %+v, want the seqs 1 and 2", x, y)
 	}
 }
 
-// A message whose ACK was lost comes back in offlinemsg: it counts as
-// acknowledged and the handler doesn't get it.
+// If an own message comes back in offlinemsg, its ACK was lost: it counts as
+// acknowledged, and the handler doesn't get it.
 func TestOwnInBacklog(t *testing.T) {
 	f, rec := newFake(t), newRecord(t)
 	c, p := f.loggedIn(rec, proto.Response{}, nil)
@@ -248,13 +249,11 @@ func TestOwnInBacklog(t *testing.T) {
 	own := proto.Chat{Op: proto.ONE_CHAT, ID: 1, Name: "alice", ToID: 2, Msg: "x", Time: 5, Seq: 1, CID: string(q.CID)}
 	p = f.login(proto.Response{Offline: []proto.Chat{own, chat(2)}})
 	if got := take(t, ch, "the ACK"); got.err != nil || got.seq != 1 {
-		t.Errorf("got %+v", got)
+		t.Errorf("result of the message = %+v, want seq 1", got)
 	}
-	if got := rec.seqs(1); got[0] != 2 {
-		t.Errorf("shown %v", got)
-	}
+	rec.wantSeqs(2)
 	barrier(t, c, p)
-	p.none() // nothing is sent again
+	p.none() // nothing is resent
 }
 
 // The client reads missing messages with SYNC, page by page. The handler gets
@@ -265,18 +264,16 @@ func TestGap(t *testing.T) {
 	p.send(push(chat(1)), push(chat(6)), push(chat(5)), push(chat(1)), push(chat(6)))
 	q := p.expect(proto.SYNC)
 	if q.Peer != 2 || q.After != 1 || !q.Has(proto.FAfter) {
-		t.Errorf("asked %+v", q)
+		t.Errorf("first SYNC = %+v, want peer 2 after 1", q)
 	}
 	p.answer(q, proto.Response{Peer: 2, First: 1, Last: 6, More: true, Messages: []proto.Chat{chat(2), chat(3)}})
 	q = p.expect(proto.SYNC)
 	if q.After != 3 {
-		t.Errorf("asked %+v", q)
+		t.Errorf("second SYNC = %+v, want after 3", q)
 	}
 	p.answer(q, proto.Response{Peer: 2, First: 1, Last: 6, Messages: []proto.Chat{chat(4), chat(5), chat(6)}})
 	p.send(push(chat(7)))
-	if got := rec.seqs(7); !slices.Equal(got, []int64{1, 2, 3, 4, 5, 6, 7}) {
-		t.Errorf("shown %v", got)
-	}
+	rec.wantSeqs(1, 2, 3, 4, 5, 6, 7)
 }
 
 // If a connection ends before the answer to a SYNC, the client may send the next
@@ -287,17 +284,13 @@ func TestSyncLostWithItsConnection(t *testing.T) {
 	p.send(push(chat(1)), push(chat(3)))
 	p.expect(proto.SYNC)
 	p.send(push(chat(2)))
-	if got := rec.seqs(3); !slices.Equal(got, []int64{1, 2, 3}) {
-		t.Fatalf("shown %v", got)
-	}
+	rec.wantSeqs(1, 2, 3)
 	p.conn.Close()
 	p = f.accept()
 	p.answer(p.expect(proto.LOGIN), proto.Response{ID: 1, Name: "alice", Device: proto.DefaultDevice, Token: "token", Window: 256, Epoch: 7})
 	p.send(push(chat(5)))
 	p.answer(p.expect(proto.SYNC), proto.Response{Peer: 2, First: 1, Last: 5, Messages: []proto.Chat{chat(4), chat(5)}})
-	if got := rec.seqs(2); !slices.Equal(got, []int64{4, 5}) {
-		t.Errorf("shown %v", got)
-	}
+	rec.wantSeqs(4, 5)
 }
 
 // Messages that the user may not see (first > last+1) are not a gap.
@@ -306,13 +299,11 @@ func TestHistoryBeginsLater(t *testing.T) {
 	_, p := f.loggedIn(rec, proto.Response{}, nil)
 	p.send(push(chat(1)), push(chat(6)))
 	p.answer(p.expect(proto.SYNC), proto.Response{Peer: 2, First: 6, Last: 6, Messages: []proto.Chat{chat(6)}})
-	if got := rec.seqs(2); !slices.Equal(got, []int64{1, 6}) {
-		t.Errorf("shown %v", got)
-	}
+	rec.wantSeqs(1, 6)
 }
 
-// An ACK that overtakes a push makes a gap. The push fills it; without a push,
-// SYNC does.
+// An ACK that overtakes a push leaves a gap. If the push doesn't come, SYNC fills
+// it.
 func TestOwnAckGap(t *testing.T) {
 	f, rec := newFake(t), newRecord(t)
 	c, p := f.loggedIn(rec, proto.Response{Offline: []proto.Chat{chat(1)}}, nil)
@@ -321,13 +312,11 @@ func TestOwnAckGap(t *testing.T) {
 	p.answer(p.expect(proto.SYNC), proto.Response{Peer: 2, First: 1, Last: 3, Messages: []proto.Chat{chat(2), {
 		Op: proto.ONE_CHAT, ID: 1, Name: "alice", ToID: 2, Msg: "x", Seq: 3, CID: "whatever", Time: 1}}})
 	p.send(push(chat(4)))
-	if got := rec.seqs(3); !slices.Equal(got, []int64{1, 2, 4}) {
-		t.Errorf("shown %v", got)
-	}
+	rec.wantSeqs(1, 2, 4)
 }
 
-// An ACK in an unknown conversation may overtake the pushes before it. The
-// client must not report these as received.
+// In an unknown conversation, an ACK may overtake the pushes before it. The client
+// must not take these for duplicates.
 func TestOwnAckFirst(t *testing.T) {
 	f, rec := newFake(t), newRecord(t)
 	c, p := f.loggedIn(rec, proto.Response{}, nil)
@@ -335,13 +324,11 @@ func TestOwnAckFirst(t *testing.T) {
 	p.stored(p.expect(proto.ONE_CHAT), 3)
 	take(t, ch, "the ACK")
 	p.send(push(chat(1)), push(chat(2)), push(chat(4)))
-	if got := rec.seqs(3); !slices.Equal(got, []int64{1, 2, 4}) {
-		t.Errorf("shown %v", got)
-	}
+	rec.wantSeqs(1, 2, 4)
 }
 
-// Receipts report only messages from which a handler has returned. Close sends
-// those that are due.
+// Receipts report only messages whose handler has returned. Close sends the receipts
+// that are due.
 func TestReceipts(t *testing.T) {
 	f := newFake(t)
 	entered, leave := make(chan int64, 10), make(chan struct{}, 10)
@@ -353,7 +340,7 @@ func TestReceipts(t *testing.T) {
 	p.send(push(chat(2)))
 	leave <- struct{}{}
 	if q := take(t, p.receipts, "a receipt"); q.Seq != 1 || q.Peer != 2 || q.Read {
-		t.Errorf("receipt %+v", q)
+		t.Errorf("receipt = %+v, want seq 1 of peer 2, not read", q)
 	}
 	take(t, entered, "the second")
 	leave <- struct{}{}
@@ -372,10 +359,10 @@ func TestReceipts(t *testing.T) {
 		}
 	}
 	if arrived != 2 || read != 2 {
-		t.Errorf("receipts up to %d, read up to %d, want 2 and 2", arrived, read)
+		t.Errorf("receipts after Close: received up to %d, read up to %d; want 2 and 2", arrived, read)
 	}
 	if err := c.SendAsync(User(2), "x", nil); !errors.Is(err, ErrClosed) {
-		t.Errorf("after Close: %v", err)
+		t.Errorf("SendAsync after Close = %v, want ErrClosed", err)
 	}
 }
 
@@ -389,31 +376,32 @@ func TestFinalKick(t *testing.T) {
 	p.send(&proto.Response{Op: proto.KICK, Reason: proto.Replaced, ErrMsg: "elsewhere"})
 	p.conn.Close()
 	if got := take(t, ch, "the end"); !errors.Is(got.err, ErrReplaced) {
-		t.Errorf("got %v", got.err)
+		t.Errorf("message after KICK = %v, want ErrReplaced", got.err)
 	}
 	s := rec.state(Disconnected)
 	var kick *KickError
 	if !s.Final || !errors.As(s.Err, &kick) || kick.Reason != proto.Replaced {
-		t.Errorf("state %+v", s)
+		t.Errorf("state change = %+v, want Final and the reason %q", s, proto.Replaced)
 	}
 	if _, err := c.FindUser(within(t), "x"); !errors.Is(err, ErrNotLoggedIn) {
-		t.Errorf("afterwards: %v", err)
+		t.Errorf("FindUser after KICK = %v, want ErrNotLoggedIn", err)
 	}
 }
 
-// Draining isn't final; a refused token is.
+// A client reconnects after KICK "draining" and after errno 10, but not if its
+// token is refused.
 func TestRefusedToken(t *testing.T) {
 	f, rec := newFake(t), newRecord(t)
 	c, p := f.loggedIn(rec, proto.Response{}, nil)
 	p.send(&proto.Response{Op: proto.KICK, Reason: proto.Draining, ErrMsg: "bye", RetryAfter: 1})
 	p.conn.Close()
 	if s := rec.state(Disconnected); s.Final || s.Retry < time.Millisecond {
-		t.Errorf("state %+v", s)
+		t.Errorf("state change = %+v, want a retry after at least 1 ms", s)
 	}
 	p = f.accept()
 	q := p.expect(proto.LOGIN)
 	p.answer(q, proto.Response{Errno: proto.Unavailable, ErrMsg: "later"})
-	p = f.accept() // an errno 10 is tried again
+	p = f.accept() // errno 10 is retried
 	p.answer(p.expect(proto.LOGIN), proto.Response{Errno: proto.Refused, ErrMsg: "no"})
 	for {
 		if s := rec.state(Disconnected); s.Final {
@@ -421,7 +409,7 @@ func TestRefusedToken(t *testing.T) {
 		}
 	}
 	if c.Token() != "" {
-		t.Error("the refused token is kept")
+		t.Errorf("Token() after a refused login = %q, want none", c.Token())
 	}
 }
 
@@ -435,13 +423,13 @@ func TestSilence(t *testing.T) {
 	if err := take(t, done, "the login"); err != nil {
 		t.Fatal(err)
 	}
-	p.write.Lock() // PONGs, and all else, wait
+	p.write.Lock() // the server sends nothing, not even PONGs
 	defer p.write.Unlock()
 	f.accept()
 }
 
-// A restarted client continues where it stopped: the handler gets missed
-// messages, but not old ones again.
+// A restarted client continues where it stopped: the handler gets the missed
+// messages, but no old ones again.
 func TestState(t *testing.T) {
 	f, rec := newFake(t), newRecord(t)
 	store := FileStore{t.TempDir() + "/state"}
@@ -459,16 +447,11 @@ func TestState(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.answer(p.expect(proto.SYNC), proto.Response{Peer: 2, First: 1, Last: 4, Messages: []proto.Chat{chat(3), chat(4)}})
-	if got := rec.seqs(2); !slices.Equal(got, []int64{3, 4}) {
-		t.Errorf("shown %v", got)
-	}
-	// A new epoch means that the store was reset to an older state: seqs are
-	// meaningless now.
+	rec.wantSeqs(3, 4)
+	// A new epoch means that the database was restored: the known seqs are invalid.
 	p.conn.Close()
 	f.login(proto.Response{Epoch: 8, Offline: []proto.Chat{chat(2), chat(3)}})
-	if got := rec.seqs(2); !slices.Equal(got, []int64{2, 3}) {
-		t.Errorf("after the restore shown %v", got)
-	}
+	rec.wantSeqs(2, 3)
 }
 
 // Logout deletes the token on the server and in the store, and the client
@@ -484,21 +467,21 @@ func TestLogout(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s := rec.state(Disconnected); !s.Final {
-		t.Errorf("state %+v", s)
+		t.Errorf("state change after Logout = %+v, want Final", s)
 	}
 	if s, err := store.Load(); err != nil || s.Token != "" {
-		t.Errorf("saved %+v, %v", s, err)
+		t.Errorf("Load after Logout = %+v, %v; want no token", s, err)
 	}
 	if err := c.Resume(within(t)); !errors.Is(err, ErrNoToken) {
-		t.Errorf("Resume: %v", err)
+		t.Errorf("Resume after Logout = %v, want ErrNoToken", err)
 	}
 }
 
-// A handler may wait for answers while more messages come than the queue holds:
-// no deadlock, no loss, no duplicates.
+// A handler may wait for an answer while more messages come than the queue holds.
+// Nothing deadlocks, and no message is lost or comes twice.
 func TestHandlerWaits(t *testing.T) {
 	f := newFake(t)
-	const n = 2*queueLen + 500 // one queue full is with the handlers, one waits
+	const n = 2*queueLen + 500 // the dispatcher has taken a full queue, and another one waits
 	var c *Client
 	ready, got := make(chan struct{}), make(chan int64, 2*n)
 	c, p := f.loggedIn(nil, proto.Response{}, func(cfg *Config) {
@@ -506,7 +489,7 @@ func TestHandlerWaits(t *testing.T) {
 			if m.Seq == 1 {
 				<-ready
 				if _, err := c.FindUser(context.Background(), "x"); err == nil {
-					t.Error("FindUser: found a user, want NotFound")
+					t.Error("FindUser = nil, want errno 5")
 				}
 			}
 			got <- m.Seq
@@ -541,11 +524,11 @@ func TestHandlerWaits(t *testing.T) {
 	}()
 	for want := int64(1); want <= n; want++ {
 		if seq := take(t, got, "a message"); seq != want {
-			t.Fatalf("shown %d, want %d", seq, want)
+			t.Fatalf("the handler got seq %d, want %d", seq, want)
 		}
 	}
 	if c.Stats().QueueFull == 0 {
-		t.Error("the queue was never full: this test shows nothing")
+		t.Error("Stats().QueueFull = 0: the queue was never full, so this test checks nothing")
 	}
 }
 
@@ -562,15 +545,15 @@ func TestLists(t *testing.T) {
 	)
 	barrier(t, c, p)
 	if fs := c.Friends(); len(fs) != 1 || fs[0] != (proto.Friend{ID: 2, Name: "bob", State: proto.Online}) {
-		t.Errorf("friends %+v", fs)
+		t.Errorf("Friends() = %+v, want bob, online", fs)
 	}
 	if gs := c.Groups(); len(gs) != 1 || len(gs[0].Users) != 2 {
-		t.Errorf("groups %+v", gs)
+		t.Errorf("Groups() = %+v, want one group with two members", gs)
 	}
 	p.send(&proto.Response{Op: proto.DEL_FRIEND, ID: 2}, &proto.Response{Op: proto.LEAVE_GROUP, GroupID: 5, ID: 1})
 	barrier(t, c, p)
 	if len(c.Friends()) != 0 || len(c.Groups()) != 0 {
-		t.Errorf("left %v %v", c.Friends(), c.Groups())
+		t.Errorf("Friends(), Groups() = %v, %v; want none", c.Friends(), c.Groups())
 	}
 	want := []any{
 		Change{Kind: FriendAdded, User: 2, Name: "bob"}, Presence{User: 2, Online: true},
@@ -584,7 +567,7 @@ func TestLists(t *testing.T) {
 			continue
 		}
 		if got != want[i] {
-			t.Errorf("call %d: %+v, want %+v", i, got, want[i])
+			t.Errorf("call %d of a handler: got %+v, want %+v", i, got, want[i])
 		}
 		i++
 	}
@@ -597,7 +580,7 @@ func TestGroupUsers(t *testing.T) {
 	go func() {
 		p.answer(<-p.requests, proto.Response{GroupID: 5, Users: []proto.Member{{ID: 1}, {ID: 4}}, More: true})
 		if q := <-p.requests; q.After != 4 {
-			t.Errorf("asked %+v", q)
+			t.Errorf("second GROUP_USERS = %+v, want after 4", q)
 		} else {
 			p.answer(q, proto.Response{GroupID: 5, Users: []proto.Member{{ID: 6}}})
 		}
@@ -610,6 +593,6 @@ func TestGroupUsers(t *testing.T) {
 		ids = append(ids, m.ID)
 	}
 	if !slices.Equal(ids, []int64{1, 4, 6}) {
-		t.Errorf("got %v", ids)
+		t.Errorf("GroupUsers returned %v, want [1 4 6]", ids)
 	}
 }

@@ -18,28 +18,28 @@ import (
 type Config struct {
 	Addrs  []string    // host:port of the servers, tried in turn
 	TLS    *tls.Config // nil means plain TCP
-	Device string      // this device's name; default proto.DefaultDevice
+	Device string      // this device's name, 1 to 64 characters; default proto.DefaultDevice
 	Brief  bool        // log in without the lists of friends and groups: Friends and Groups stay empty
 
 	Handlers Handlers     // callbacks for messages and other events
 	State    Store        // stores token and progress between runs; nil means not stored
 	Logger   *slog.Logger // nil disables logging
 
-	Window int // unacknowledged chat messages in flight; default and maximum proto.DefaultWindow, or less if the server says so
-	Outbox int // chat messages waiting or in flight; default 4,096
+	Window int // most unacknowledged chat messages in flight; default and maximum proto.DefaultWindow, or less if the server says so
+	Outbox int // most chat messages waiting or in flight; default 4,096
 
-	// Dial opens a connection, without TLS. The default is the DialContext of a
-	// net.Dialer. It is called from several goroutines, and must return when its
-	// context ends.
+	// Dial opens a TCP connection, without TLS. The default is that of net.Dialer.
+	// It may be called from several goroutines, and must return when its context
+	// ends.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
-	DialTimeout  time.Duration // of one address; default 10 s
-	LoginTimeout time.Duration // of the login after a reconnect; default 30 s
+	DialTimeout  time.Duration // for connecting to one address, with TLS; default 10 s
+	LoginTimeout time.Duration // for logging in after a reconnect; default 30 s
 	BackoffMin   time.Duration // upper bound of the first random delay before reconnecting; default 200 ms
 	BackoffMax   time.Duration // upper bound of all delays before reconnecting, unless the server asks for more; default 30 s
 	PingEvery    time.Duration // interval of PINGs, default 30 s; a connection without data for 1.5 times as long is closed
 
-	Now func() time.Time // the device's clock, used only for message ids; default time.Now
+	Now func() time.Time // the device's clock, used only for cids; default time.Now
 }
 
 // Limits and delays that applications can't change.
@@ -64,7 +64,7 @@ const (
 	saveEvery     = 2 * time.Second  // minimum interval between saves
 	writeTimeout  = 30 * time.Second // of one write
 	closeTimeout  = 2 * time.Second  // of the last write, in Close
-	maxKeptBuffer = 256 << 10        // larger buffers aren't kept, in bytes
+	maxKeptBuffer = 256 << 10        // in bytes; larger buffers aren't kept
 
 	maxRetryAfter         = time.Minute // upper bound of a server's retry_after_ms
 	unavailableBackoffMin = 250 * time.Millisecond
@@ -75,11 +75,11 @@ const (
 // setting.
 func (c Config) withDefaults() (Config, error) {
 	if len(c.Addrs) == 0 {
-		return c, errors.New("client: Config.Addrs is empty")
+		return c, errors.New("client: Config.Addrs is empty; set it to the servers' host:port")
 	}
 	setDefault(&c.Device, proto.DefaultDevice)
 	if n := utf8.RuneCountInString(c.Device); n > proto.MaxDeviceChars {
-		return c, fmt.Errorf("client: Config.Device has %d characters, more than %d", n, proto.MaxDeviceChars)
+		return c, fmt.Errorf("client: Config.Device must have at most %d characters, got %d", proto.MaxDeviceChars, n)
 	}
 	setDefault(&c.Window, proto.DefaultWindow)
 	setDefault(&c.Outbox, defaultOutbox)
@@ -94,7 +94,7 @@ func (c Config) withDefaults() (Config, error) {
 		"BackoffMax": int64(c.BackoffMax), "PingEvery": int64(c.PingEvery),
 	} {
 		if v < 0 {
-			return c, fmt.Errorf("client: Config.%s is negative", name)
+			return c, fmt.Errorf("client: Config.%s must not be negative, got %d", name, v)
 		}
 	}
 	if c.Dial == nil {

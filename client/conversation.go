@@ -2,13 +2,10 @@ package client
 
 import "time"
 
-// track is what this client has of one conversation. It belongs to
-// Client.mu. It holds the set of seqs that PROTOCOL speaks of: the gapless
-
 // conversation is the state of one conversation: which seqs this device has, and
-// what it has told the server about them. docs/protocol.md describes the
-// algorithm ("the set"): seqs up to last are complete; buffered and ownSeqs hold
-// those after a gap. Client.mu guards it.
+// what it has reported to the server. It is the "set of seqs" of docs/protocol.md
+// ("Receiving"): seqs up to last are complete; buffered and ownSeqs hold those
+// after a gap. Client.mu guards it.
 type conversation struct {
 	conv Conv
 
@@ -34,7 +31,7 @@ type conversation struct {
 	receiptSent int64 // receipts have reported up to here
 	receiptDue  bool  // it is in Client.receiptsDue
 
-	read, readSent int64 // what MarkRead was called with, and what the server has been told
+	read, readSent int64 // highest seq passed to MarkRead, and highest one reported as read
 
 	receiptRID, readRID int64 // rids of the last receipts
 }
@@ -144,15 +141,15 @@ func (t *conversation) releaseBuffered(out []Message) []Message {
 	return out
 }
 
-// advanceHandled advances handled over own messages, which no handler gets.
+// advanceHandled moves handled past own messages, which no handler gets.
 func (t *conversation) advanceHandled() {
 	if t.started && t.queued == 0 {
 		t.handled = max(t.handled, t.last)
 	}
 }
 
-// readTo returns the seq that may be reported as read. A message that is still
-// to be pushed must not be reported: the server would take it as received.
+// readTo returns the seq that may be reported as read. Messages that are yet to be
+// pushed must not be reported: the server would count them as received.
 func (t *conversation) readTo() int64 {
 	if t.started {
 		return min(t.read, t.last)

@@ -7,9 +7,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// With any order, duplicates, own ACKs and number of SYNC pages, each message of
-// others is delivered once, in order, and receipts never report a message that
-// no handler has returned from.
+// Whatever the order of pushes, duplicates, own ACKs and SYNC pages, each message of
+// others is delivered once and in order, and receipts only report messages whose
+// handler has returned.
 func TestConversation(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const end = 30
@@ -35,10 +35,10 @@ func TestConversation(t *testing.T) {
 		}
 		check := func() {
 			if len(pending) > 0 && tr.handled >= pending[0] {
-				t.Fatalf("receipts report %d, but %v is not handled", tr.handled, pending)
+				t.Fatalf("handled = %d, want less than %d, which no handler has returned from", tr.handled, pending[0])
 			}
 			if tr.handled > tr.last {
-				t.Fatalf("receipts report %d, above the last seq %d", tr.handled, tr.last)
+				t.Fatalf("handled = %d, want at most last, which is %d", tr.handled, tr.last)
 			}
 		}
 		for range rapid.IntRange(0, 80).Draw(t, "steps") {
@@ -70,12 +70,12 @@ func TestConversation(t *testing.T) {
 			}
 		}
 		if !slices.Equal(shown, want) || tr.last != end || tr.handled != end || len(tr.buffered)+len(tr.ownSeqs) != 0 || tr.queued != 0 {
-			t.Fatalf("shown %v, want %v; %+v", shown, want, tr)
+			t.Fatalf("delivered %v, want %v and an empty, complete set up to %d; got %+v", shown, want, end, tr)
 		}
 	})
 }
 
-// The number of buffered messages is bounded; SYNC reads the rest.
+// The number of buffered messages is bounded; SYNC reads the others.
 func TestConversationBound(t *testing.T) {
 	tr := newConversation(User(2))
 	tr.startAt(0, nil)
@@ -83,32 +83,32 @@ func TestConversationBound(t *testing.T) {
 		tr.add(seq, &Message{Seq: seq}, nil)
 	}
 	if len(tr.buffered) != maxBuffered || tr.highest != 10*maxBuffered-1 {
-		t.Errorf("%d held, high %d", len(tr.buffered), tr.highest)
+		t.Errorf("%d messages buffered, highest %d; want %d and %d", len(tr.buffered), tr.highest, maxBuffered, 10*maxBuffered-1)
 	}
-	// Own messages, of which only seqs are kept, have a bound of their own.
+	// Own messages, of which only the seqs are kept, have a separate bound.
 	own := int64(20 * maxBuffered)
 	tr.add(own, nil, nil)
 	for seq := int64(1); seq <= own; seq++ {
 		out, fresh := tr.add(seq, &Message{Seq: seq}, nil)
 		for _, m := range out {
 			if m.Seq == own {
-				t.Error("one's own is shown")
+				t.Errorf("own message %d was delivered to the handler", own)
 			}
 		}
 		if seq == own && fresh {
-			t.Error("one's own is new")
+			t.Errorf("add(%d) of an own message reports it as new", own)
 		}
 	}
 }
 
-// A start that was assumed from an own ACK may be wrong: a push from before it
-// is still delivered once.
+// A start that was assumed after an own ACK may be wrong: a push from before it is
+// still delivered, once.
 func TestConversationAssumedStart(t *testing.T) {
 	tr := newConversation(User(2))
 	tr.add(5, nil, nil)
 	tr.startAssumed(4, nil)
 	if tr.last != 5 || tr.hasGap() {
-		t.Fatalf("%+v", tr)
+		t.Fatalf("after startAssumed(4): %+v, want last 5 and no gap", tr)
 	}
 	var got []int64
 	for _, seq := range []int64{3, 4, 4, 3, 5, 6} {
@@ -118,11 +118,11 @@ func TestConversationAssumedStart(t *testing.T) {
 		}
 	}
 	if !slices.Equal(got, []int64{3, 4, 6}) {
-		t.Errorf("shown %v", got)
+		t.Errorf("delivered %v, want [3 4 6]", got)
 	}
 }
 
-// The first push determines the start of the set, whatever own ACKs came before.
+// The first push determines the start of the set, even after own ACKs.
 func TestConversationStart(t *testing.T) {
 	for first, want := range map[int64]int64{2: 2, 3: 5, 5: 5, 6: 6} {
 		tr := newConversation(User(2))
@@ -130,7 +130,7 @@ func TestConversationStart(t *testing.T) {
 		tr.add(5, nil, nil)
 		tr.add(first, &Message{Seq: first}, nil)
 		if tr.last != want || first > 4 && len(tr.ownSeqs) != 0 {
-			t.Errorf("first push %d: %+v", first, tr)
+			t.Errorf("first push %d: got %+v, want last %d", first, tr, want)
 		}
 	}
 }

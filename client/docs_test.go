@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// exported is an exported name. Of is the type of a method or field; it is empty
-// for names used as client.Name.
+// exported is an exported name. Of is the type if it is a method or field, otherwise
+// empty.
 type exported struct {
 	Of, Name   string
 	documented bool
@@ -75,7 +75,7 @@ func exportedNames(f *ast.File) (all []exported) {
 	return all
 }
 
-// parsed parses the files that match pattern and don't match but.
+// parsed parses the files that match pattern, except those that match but.
 func parsed(t *testing.T, pattern, but string) (files []*ast.File) {
 	t.Helper()
 	names, err := filepath.Glob(pattern)
@@ -95,11 +95,11 @@ func parsed(t *testing.T, pattern, but string) (files []*ast.File) {
 	return files
 }
 
-// Every exported name has a doc comment. Functions, methods and types are used
-// in an example that compiles, and runs if it can.
+// Every exported name has a doc comment. Every function, method and type is used in
+// an example, and every example is run, except those that need a real server.
 func TestEverythingIsDocumented(t *testing.T) {
 	examples := doc.Examples(parsed(t, "*_test.go", "")...)
-	used := map[string]bool{} // "client.New" and, of whatever value, ".Send"
+	used := map[string]bool{} // "client.New", or ".Send" for a method of any value
 	silent := map[string]bool{}
 	for _, e := range examples {
 		ast.Inspect(e.Code, func(n ast.Node) bool {
@@ -115,9 +115,9 @@ func TestEverythingIsDocumented(t *testing.T) {
 			silent[e.Name] = true
 		}
 	}
-	// These connect to servers that don't exist here.
+	// These need a real server, so they are only compiled.
 	if want := map[string]bool{"": true, "New": true, "_short": true}; !maps.Equal(silent, want) {
-		t.Errorf("examples that show no output: %v, want %v", slices.Collect(maps.Keys(silent)), slices.Collect(maps.Keys(want)))
+		t.Errorf("examples without output: %v, want %v", slices.Sorted(maps.Keys(silent)), slices.Sorted(maps.Keys(want)))
 	}
 
 	names := 0
@@ -126,18 +126,18 @@ func TestEverythingIsDocumented(t *testing.T) {
 			names++
 			whole := strings.TrimPrefix(e.Of+"."+e.Name, ".")
 			if !e.documented {
-				t.Errorf("%s has no documentation", whole)
+				t.Errorf("%s has no doc comment, want one", whole)
 			}
 			use := "client." + e.Name
 			if e.Of != "" {
 				use = "." + e.Name
 			}
 			if !e.inner && !used[use] {
-				t.Errorf("%s is in no example", whole)
+				t.Errorf("%s is used in no example, want one", whole)
 			}
 		}
 	}
 	if names == 0 {
-		t.Error("nothing is exported")
+		t.Error("found no exported names, want some")
 	}
 }

@@ -8,26 +8,26 @@ import (
 	"chatd/proto"
 )
 
-// Errors of methods and of StateChange.Err, to be tested with errors.Is.
-// Refusals by the server are *proto.Error, a KICK is a *KickError.
+// Errors of methods and of StateChange.Err. Use errors.Is. A refusal by the server
+// is a *proto.Error, a KICK is a *KickError.
 var (
-	ErrClosed       = errors.New("client: closed")                                 // Close was called
-	ErrNotConnected = errors.New("client: not connected")                          // no connection, or lost before the answer
-	ErrNotLoggedIn  = errors.New("client: not logged in")                          // not logged in, or not any more
-	ErrLoggedOut    = errors.New("client: logged out")                             // a message wasn't sent because of a logout
-	ErrReplaced     = errors.New("client: logged in elsewhere as the same device") // in a StateChange that is Final
-	ErrNoToken      = errors.New("client: no saved token")                         // of Resume: log in with the password
-	ErrOutboxFull   = errors.New("client: outbox full")                            // Config.Outbox
-	ErrBusy         = errors.New("client: too many pending requests")              // or an event can't be sent now
-	ErrBadState     = errors.New("client: saved state is invalid")                 // of New, with a FileStore
+	ErrClosed       = errors.New("client: closed")                                        // Close was called
+	ErrNotConnected = errors.New("client: not connected")                                 // no connection, or lost before the answer
+	ErrNotLoggedIn  = errors.New("client: not logged in")                                 // not logged in, or no longer
+	ErrLoggedOut    = errors.New("client: logged out")                                    // a message failed because of a logout
+	ErrReplaced     = errors.New("client: logged in elsewhere with the same device name") // of a Final StateChange: the reason "replaced" of a KICK
+	ErrNoToken      = errors.New("client: no saved token; log in with the password")      // of Resume
+	ErrOutboxFull   = errors.New("client: outbox full")                                   // Config.Outbox messages are waiting or in flight
+	ErrBusy         = errors.New("client: busy; try again later")                         // too many pending requests, or an event can't be sent now
+	ErrBadState     = errors.New("client: saved state is invalid")                        // of New, with a FileStore
 )
 
 // KickError is the KICK with which the server closed the connection. If the
 // reason is "replaced", errors.Is(err, ErrReplaced) is true.
 type KickError struct {
 	Reason     string        // proto.Replaced, proto.Draining, proto.LoggedOut, proto.Slow, proto.Idle or proto.Abuse
-	Message    string        // for people
-	RetryAfter time.Duration // how long to wait before reconnecting; 0 if the server didn't say
+	Message    string        // for people: what happened
+	RetryAfter time.Duration // how long to wait before reconnecting; 0 if unspecified
 }
 
 // Error returns the reason and the server's message.

@@ -12,12 +12,12 @@ import (
 // Conv identifies a conversation: with a user, or of a group. Exactly one field
 // is set in a valid Conv. It can be a map key.
 type Conv struct {
-	Peer  int64 // the other user's id; the own id is the user's notes to self
-	Group int64 // the group's id
+	Peer  int64 // the other user's ID; the client's own user ID is for notes to self
+	Group int64 // the group's ID
 }
 
-// User returns the conversation with a user. The own id is the user's notes to
-// self.
+// User returns the conversation with a user. The client's own user ID is for notes
+// to self.
 func User(id int64) Conv { return Conv{Peer: id} }
 
 // Group returns the conversation of a group.
@@ -59,7 +59,7 @@ func (c *Conv) UnmarshalText(b []byte) error {
 // check returns an error if the server would refuse c.
 func (c Conv) check() error {
 	if id := c.Peer + c.Group; c.Peer < 0 || c.Group < 0 || c.Peer != 0 && c.Group != 0 || id < 1 || id > proto.MaxID {
-		return proto.Errorf(proto.BadRequest, "invalid conversation %+v", c)
+		return proto.Errorf(proto.BadRequest, "invalid conversation: Peer is %d and Group is %d; set one of them to an ID", c.Peer, c.Group)
 	}
 	return nil
 }
@@ -68,35 +68,35 @@ func (c Conv) check() error {
 type Message struct {
 	Conv    Conv      // the conversation
 	Seq     int64     // its number in the conversation, from 1
-	From    int64     // the sender's id; the own id if another device of the user sent it
-	Name    string    // the sender's
-	Text    string    // as it was sent; escape it before display
-	CID     string    // the id that the sender gave it
+	From    int64     // the sender's ID; the client's own user ID if another of the user's devices sent it
+	Name    string    // the sender's name
+	Text    string    // as sent; escape it before displaying it
+	CID     string    // the sender's own ID for the message
 	Time    time.Time // when the server stored it, to the millisecond
-	Backlog bool      // it came with the answer to a login: it was sent while this device was away
+	Backlog bool      // missed while this device was offline; came with the answer to a login
 }
 
 // Event is an ephemeral notification from another user's client. It isn't
 // stored.
 type Event struct {
 	Conv Conv   // the conversation
-	From int64  // the sender's id
+	From int64  // the sender's ID
 	Name string // the sender's name
 	Kind string // such as "typing"
 	Data string // additional data, often ""
 }
 
 // Read reports that a user has read a conversation up to Seq: the peer, or the
-// own user on another device.
+// client's own user on another device.
 type Read struct {
 	Conv Conv  // the conversation
-	User int64 // the reader's id
+	User int64 // the reader's ID
 	Seq  int64 // the last message read
 }
 
 // Presence reports that a friend came online or went offline.
 type Presence struct {
-	User   int64 // the friend's id
+	User   int64 // the friend's ID
 	Online bool  // true if any device is online
 }
 
@@ -107,20 +107,20 @@ type ChangeKind int
 const (
 	FriendAdded    ChangeKind = iota + 1 // User, Name
 	FriendRemoved                        // User
-	MemberJoined                         // Group, User (the own user if another device joined), Name
-	MemberLeft                           // Group, User: left or was removed; perhaps the own user
+	MemberJoined                         // Group, User (the client's own if another device joined), Name
+	MemberLeft                           // Group, User: left or was removed; may be the client's own
 	GroupDismissed                       // Group
-	UserBlocked                          // User, by another device of the own user
-	UserUnblocked                        // User, by another device of the own user
+	UserBlocked                          // User, by another of the user's devices
+	UserUnblocked                        // User, by another of the user's devices
 )
 
 // Change reports a change to friends or groups that this client didn't request.
 // Friends and Groups already include it. Kind determines which fields are set.
 type Change struct {
 	Kind  ChangeKind // what has changed
-	User  int64      // who was added, joined, left or was blocked
-	Name  string     // the user's
-	Group int64      // the group's id
+	User  int64      // the ID of the user who was added, joined, left or was blocked
+	Name  string     // the user's name
+	Group int64      // the group's ID
 }
 
 // State is the state of the connection.
@@ -141,22 +141,22 @@ func (s State) String() string { return [...]string{"disconnected", "connected",
 type StateChange struct {
 	State State         // the new state
 	Addr  string        // the server's address, if connected to one
-	Err   error         // if Disconnected, why
+	Err   error         // if Disconnected, the reason
 	Retry time.Duration // if Disconnected, the time until the next attempt
-	Final bool          // if Disconnected, the client won't reconnect
+	Final bool          // if Disconnected, whether the client won't reconnect
 }
 
 // Handlers are callbacks of a Client; each may be nil. One goroutine calls them,
-// one at a time. A conversation's messages come in the order of their Seq, each
-// once. A message counts as received when its handler has returned.
+// one at a time. Messages of a conversation come in the order of Seq, each once. A
+// message counts as received when its handler has returned.
 //
 // A handler may call every method except Close and Handled. A slow handler
-// delays all following calls, but no message is lost: messages that don't fit
-// into the queue are read from the server later. Presence, Read and Event calls
-// are dropped then, because the server doesn't store them.
+// delays all following calls, but loses no message: messages that don't fit into
+// the queue are read from the server later. Other notifications that don't fit are
+// dropped, except state changes.
 type Handlers struct {
 	State    func(StateChange) // the state of the connection has changed
-	Message  func(Message)     // a message of another user, or from another device of the own user
+	Message  func(Message)     // a message of another user, or from another of the user's own devices
 	Event    func(Event)       // an ephemeral event
 	Read     func(Read)        // a user has read a conversation
 	Presence func(Presence)    // a friend came online or went offline

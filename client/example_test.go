@@ -44,7 +44,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	// Handlers aren't called before the first login.
+	// No handler is called before the first login, so c is set when they run.
 	defer c.Close()
 
 	ctx := context.Background()
@@ -72,7 +72,7 @@ func Example_short() {
 func hello(ctx context.Context) error {
 	c, err := client.New(client.Config{
 		Addrs: []string{"127.0.0.1:6000"},
-		State: client.FileStore{Path: "ann.state"}, // token and progress outlive the process
+		State: client.FileStore{Path: "ann.state"}, // keeps token and progress between runs
 		Handlers: client.Handlers{
 			Message: func(m client.Message) { fmt.Printf("%s: %q\n", m.Name, m.Text) },
 		},
@@ -84,7 +84,7 @@ func hello(ctx context.Context) error {
 	if err := c.Login(ctx, "ann", "secret1"); err != nil {
 		return err
 	}
-	receipt, err := c.Send(ctx, client.User(2), "hello") // returns when it is stored
+	receipt, err := c.Send(ctx, client.User(2), "hello") // returns when the message is stored
 	if err != nil {
 		return err
 	}
@@ -96,14 +96,14 @@ func hello(ctx context.Context) error {
 func ExampleNew() {
 	c, err := client.New(client.Config{
 		Addrs:    []string{"chat-1.example.com:6000", "chat-2.example.com:6000"}, // tried in turn
-		TLS:      &tls.Config{ServerName: "chat.example.com"},                    // where nginx ends TLS; without: plain TCP
+		TLS:      &tls.Config{ServerName: "chat.example.com"},                    // if nginx terminates TLS; plain TCP without it
 		Device:   "phone",                                                        // each device gets every message
-		State:    client.FileStore{Path: "/var/lib/app/chat.state"},              // token and progress outlive the process
+		State:    client.FileStore{Path: "/var/lib/app/chat.state"},              // keeps token and progress between runs
 		Logger:   slog.Default(),
 		Handlers: client.Handlers{Message: func(m client.Message) { fmt.Printf("%s: %q\n", m.Name, m.Text) }},
 	})
 	if errors.Is(err, client.ErrBadState) {
-		log.Fatal("remove the file, and log in with the password: ", err)
+		log.Fatal("delete the file and log in with the password: ", err)
 	}
 	if err != nil {
 		log.Fatal(err)
@@ -126,25 +126,25 @@ func ExampleClient_Register() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println("made user", id, "and is", c.State())
+	fmt.Printf("registered as user %d, now %s\n", id, c.State())
 	if _, err := c.Register(ctx, "ann", "secret1"); err != nil {
 		fmt.Println(err)
 	}
 
-	if err := c.Login(ctx, "zoe", "secret1"); err != nil { // or her id
+	if err := c.Login(ctx, "zoe", "secret1"); err != nil { // or with her ID
 		log.Fatal(err)
 	}
 	id, name := c.Me()
-	fmt.Println(name, id, "is", c.State() == client.LoggedIn)
-	if err := c.Logout(ctx); err != nil { // ends the token as well
+	fmt.Printf("logged in as %s, user %d: %t\n", name, id, c.State() == client.LoggedIn)
+	if err := c.Logout(ctx); err != nil { // revokes the token as well
 		log.Fatal(err)
 	}
 	_, err = c.Send(ctx, client.User(1), "hello")
 	fmt.Println(err, errors.Is(err, client.ErrNotLoggedIn))
 	// Output:
-	// made user 4 and is connected
-	// this name is taken (errno 1)
-	// zoe 4 is true
+	// registered as user 4, now connected
+	// the name is taken; choose another one (errno 1)
+	// logged in as zoe, user 4: true
 	// client: not logged in true
 }
 
@@ -168,14 +168,14 @@ func ExampleClient_Resume() {
 		err = c.Resume(ctx)
 		var refused *proto.Error
 		if errors.Is(err, client.ErrNoToken) || errors.As(err, &refused) && refused.Errno == proto.Refused {
-			fmt.Println("asks for the password")
+			fmt.Println("password needed")
 			err = c.Login(ctx, "ann", "secret1")
 		}
 		if err != nil {
 			log.Fatal(err)
 		}
-		fmt.Println("is", c.State())
-		if err := c.Close(); err != nil { // saves
+		fmt.Println(c.State())
+		if err := c.Close(); err != nil { // saves the state
 			log.Fatal(err)
 		}
 	}
@@ -183,12 +183,12 @@ func ExampleClient_Resume() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println("saved", saved.Name, saved.Device)
+	fmt.Printf("saved: user %s, device %s\n", saved.Name, saved.Device)
 	// Output:
-	// asks for the password
-	// is logged in
-	// is logged in
-	// saved ann default
+	// password needed
+	// logged in
+	// logged in
+	// saved: user ann, device default
 }
 
 // Log in with a token that the application stores itself.
@@ -198,10 +198,10 @@ func ExampleClient_LoginToken() {
 	ctx := context.Background()
 
 	c := s.login("ann", client.Handlers{})
-	token := c.Token() // a secret: it logs in
+	token := c.Token() // keep it secret: it replaces the password
 	c.Close()
 
-	c, err := client.New(client.Config{Addrs: []string{s.addr}, Brief: true}) // without friends and groups
+	c, err := client.New(client.Config{Addrs: []string{s.addr}, Brief: true}) // don't load friends and groups
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -227,11 +227,11 @@ func ExampleClient_Send() {
 	var refused *proto.Error
 	switch {
 	case errors.As(err, &refused) && refused.Errno == proto.NotAllowed:
-		fmt.Println("we are blocked")
+		fmt.Println("ben has blocked us")
 	case errors.Is(err, client.ErrOutboxFull):
-		fmt.Println("too many wait already: a moment later")
+		fmt.Println("too many messages are waiting; retry later")
 	case errors.Is(err, context.DeadlineExceeded):
-		fmt.Println("it may be stored, and may yet be sent")
+		fmt.Println("not confirmed: it may be stored, now or later")
 	case err != nil:
 		log.Fatal(err)
 	default:
@@ -249,29 +249,29 @@ func ExampleClient_SendAsync() {
 
 	for i := range 3 {
 		err := ann.SendAsync(client.User(2), fmt.Sprint("line ", i), func(r client.Receipt, err error) {
-			if err != nil { // such as ErrLoggedOut, or ErrClosed
+			if err != nil { // such as ErrLoggedOut or ErrClosed
 				log.Print(err)
 				return
 			}
 			fmt.Println("stored as", r.Seq)
 		})
-		if err != nil { // nothing was handed over, and nobody will be called
+		if err != nil { // nothing was queued, and the callback won't be called
 			log.Fatal(err)
 		}
 	}
 	if err := ann.Flush(context.Background()); err != nil {
 		log.Fatal(err)
 	}
-	report := func(s client.Stats) { fmt.Println(s.Sent, "sent,", s.Acked, "acknowledged,", s.Repeated, "repeated") }
+	report := func(s client.Stats) { fmt.Println(s.Sent, "sent,", s.Acked, "acknowledged,", s.Repeated, "resent") }
 	report(ann.Stats())
 	// Output:
 	// stored as 1
 	// stored as 2
 	// stored as 3
-	// 3 sent, 3 acknowledged, 0 repeated
+	// 3 sent, 3 acknowledged, 0 resent
 }
 
-// Handlers get what others do, one call at a time.
+// Handlers are called for what other users do, one at a time.
 func ExampleHandlers() {
 	s := newServer()
 	defer s.Close()
@@ -281,24 +281,24 @@ func ExampleHandlers() {
 	ann := s.login("ann", client.Handlers{
 		Read: func(r client.Read) { read <- r },
 		Message: func(m client.Message) {
-			fmt.Printf("ann sees %q of %s as %d of %s\n", m.Text, m.Name, m.Seq, m.Conv)
+			fmt.Printf("ann got %q from %s (seq %d, %s)\n", m.Text, m.Name, m.Seq, m.Conv)
 			done <- true
 		},
 	})
 	defer ann.Close()
 	ben := s.login("ben", client.Handlers{
-		Event: func(e client.Event) { fmt.Println("ben sees", e.Name, "is", e.Kind+e.Data) },
+		Event: func(e client.Event) { fmt.Printf("event from %s: %s %q\n", e.Name, e.Kind, e.Data) },
 		Message: func(m client.Message) {
-			fmt.Printf("ben sees %q\n", m.Text)
+			fmt.Printf("ben got %q\n", m.Text)
 			done <- true
 		},
 	})
 	defer ben.Close()
 
-	if err := ann.Typing(client.User(2)); err != nil { // the same as Tell of "typing"
+	if err := ann.Typing(client.User(2)); err != nil { // the same as Tell(…, "typing", "")
 		log.Fatal(err)
 	}
-	if err := ann.Tell(client.User(2), "mood", ": fine"); err != nil {
+	if err := ann.Tell(client.User(2), "mood", "fine"); err != nil {
 		log.Fatal(err)
 	}
 	receipt, err := ann.Send(ctx, client.User(2), "hello")
@@ -308,22 +308,22 @@ func ExampleHandlers() {
 	<-done
 	ben.MarkRead(client.User(1), receipt.Seq)
 	r := <-read
-	fmt.Println("user", r.User, "has read", r.Conv, "up to", r.Seq)
+	fmt.Printf("user %d has read %s up to seq %d\n", r.User, r.Conv, r.Seq)
 
 	if _, err := ben.Send(ctx, client.User(1), "hello yourself"); err != nil {
 		log.Fatal(err)
 	}
 	<-done
 	// Output:
-	// ben sees ann is typing
-	// ben sees ann is mood: fine
-	// ben sees "hello"
-	// user 2 has read user 2 up to 1
-	// ann sees "hello yourself" of ben as 2 of user 2
+	// event from ann: typing ""
+	// event from ann: mood "fine"
+	// ben got "hello"
+	// user 2 has read user 2 up to seq 1
+	// ann got "hello yourself" from ben (seq 2, user 2)
 }
 
-// Missed messages come with the login; Handled waits until the handlers have got
-// them.
+// Missed messages come with the login. Handled waits until the handlers have
+// processed them.
 func ExampleClient_Handled() {
 	s := newServer()
 	defer s.Close()
@@ -339,10 +339,10 @@ func ExampleClient_Handled() {
 	if err := ben.Handled(ctx); err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println("that was all")
+	fmt.Println("done")
 	// Output:
 	// "are you there?", missed: true
-	// that was all
+	// done
 }
 
 // Friends see each other's presence.
@@ -367,9 +367,9 @@ func ExampleClient_AddFriend() {
 	ben := s.login("ben", client.Handlers{})
 	defer ben.Close()
 	p := <-presence
-	fmt.Println("user", p.User, "is online:", p.Online)
+	fmt.Printf("user %d online: %t\n", p.User, p.Online)
 	for _, f := range ann.Friends() {
-		fmt.Println("ann has", f.ID, f.Name, f.State)
+		fmt.Printf("friend %d: %s, %s\n", f.ID, f.Name, f.State)
 	}
 
 	if err := ann.DelFriend(ctx, friend.ID); err != nil {
@@ -380,13 +380,13 @@ func ExampleClient_AddFriend() {
 	}
 	var refused *proto.Error
 	if _, err := ben.AddFriend(ctx, 1); errors.As(err, &refused) {
-		fmt.Println(refused.Errno == proto.NotAllowed)
+		fmt.Println(refused.Message, refused.Errno == proto.NotAllowed)
 	}
 	// Output:
 	// ben is offline
-	// user 2 is online: true
-	// ann has 2 ben online
-	// true
+	// user 2 online: true
+	// friend 2: ben, online
+	// user 1 has blocked you true
 }
 
 // Create, use and dismiss a group.
@@ -440,7 +440,7 @@ func ExampleClient_CreateGroup() {
 	// 1 ann creator
 	// 2 ben normal
 	// 3 eve normal
-	// the creator can't leave (errno 6)
+	// you can't leave group 1: you are not a member, or you created it and can only dismiss it (errno 6)
 	// 0 groups
 }
 
@@ -462,7 +462,7 @@ func ExampleClient_History() {
 		log.Fatal(err)
 	}
 	for _, c := range list {
-		fmt.Printf("%s: %d of %d unread, the last is %q; others: %v\n", c.Name, c.Last-c.Read, c.Last, c.Message.Msg, more)
+		fmt.Printf("%s: %d unread, last message %q, more: %t\n", c.Name, c.Last-c.Read, c.Message.Msg, more)
 	}
 	for before := int64(0); ; {
 		var page client.Page
@@ -478,12 +478,13 @@ func ExampleClient_History() {
 		before = page.Messages[0].Seq
 	}
 	// Output:
-	// ben: 3 of 3 unread, the last is "three"; others: false
+	// ben: 3 unread, last message "three", more: false
 	// 2 two
 	// 3 three
 	// 1 one
 }
 
+// Change the password. This logs out all other devices.
 func ExampleClient_ChangePassword() {
 	s := newServer()
 	defer s.Close()
@@ -499,10 +500,10 @@ func ExampleClient_ChangePassword() {
 	if err := ann.ChangePassword(ctx, "secret1", "a better one"); err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println("the same token:", ann.Token() == before) // other devices are logged out
+	fmt.Println("new token:", ann.Token() != before) // other devices are logged out
 	// Output:
-	// wrong password
-	// the same token: false
+	// wrong ID, name, password or token
+	// new token: true
 }
 
 // A StateChange says why the connection ended, and whether the client
@@ -516,7 +517,7 @@ func ExampleStateChange() {
 		switch c.State {
 		case client.Disconnected:
 			if c.Final {
-				final <- c // else it tries again in c.Retry
+				final <- c // otherwise the client reconnects after c.Retry
 			}
 		case client.Connected, client.LoggedIn:
 			show(c.State)
@@ -524,7 +525,7 @@ func ExampleStateChange() {
 	}})
 	defer ann.Close()
 
-	s.kick("ann", proto.Replaced) // as when the same device logs in elsewhere
+	s.kick("ann", proto.Replaced) // as if the same device had logged in elsewhere
 	c := <-final
 	var kick *client.KickError
 	if errors.As(c.Err, &kick) {
@@ -535,19 +536,20 @@ func ExampleStateChange() {
 	// connected
 	// logged in
 	// replaced 0s
-	// true client: the server closed the connection: logged in elsewhere (replaced)
+	// true client: the server closed the connection: a later login with the same device name has replaced this session (replaced)
 }
 
-// Changes to friends that others make; the lists already include them.
+// A Change reports what others did to friends and groups. Friends and Groups
+// already include it.
 func ExampleChange() {
 	means := map[client.ChangeKind]string{
-		client.FriendAdded:    "is a friend now",
-		client.FriendRemoved:  "is no friend any more",
-		client.MemberJoined:   "has joined a group",
-		client.MemberLeft:     "has left a group, or was removed",
-		client.GroupDismissed: "group is gone",
+		client.FriendAdded:    "is now a friend",
+		client.FriendRemoved:  "is no longer a friend",
+		client.MemberJoined:   "joined a group",
+		client.MemberLeft:     "left a group or was removed",
+		client.GroupDismissed: "group dismissed",
 		client.UserBlocked:    "was blocked on another device",
-		client.UserUnblocked:  "isn't blocked any more",
+		client.UserUnblocked:  "was unblocked on another device",
 	}
 	tell := func(c client.Change) { fmt.Println("user", c.User, means[c.Kind]) }
 	s := newServer()
@@ -567,11 +569,11 @@ func ExampleChange() {
 	}
 	tell(<-changes)
 	// Output:
-	// user 2 is a friend now
-	// user 2 is no friend any more
+	// user 2 is now a friend
+	// user 2 is no longer a friend
 }
 
-// A Conv can be the key of a map, and of a JSON object.
+// A Conv can be the key of a map, and be saved in JSON.
 func ExampleConv() {
 	unread := map[client.Conv]int{client.User(7): 2, client.Group(3): 1}
 	text, err := json.Marshal(unread)
@@ -588,15 +590,15 @@ func ExampleConv() {
 	if err := conv.UnmarshalText(key); err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(string(key), "is", conv.String(), "with", unread[conv])
+	fmt.Printf("%s is %s, %d unread\n", key, conv, unread[conv])
 	fmt.Println(conv.UnmarshalText([]byte("x9")))
 	// Output:
 	// {"g3":1,"u7":2}
-	// g3 is group 3 with 1
+	// g3 is group 3, 1 unread
 	// client: invalid conversation "x9"
 }
 
-// memory is a Store that isn't persistent.
+// memory is a Store that keeps the state in memory.
 type memory struct{ saved *client.Saved }
 
 func (m *memory) Load() (*client.Saved, error) { return m.saved, nil }
@@ -614,7 +616,7 @@ func ExampleStore() {
 	if err := c.Login(context.Background(), "ann", "secret1"); err != nil {
 		log.Fatal(err)
 	}
-	if err := c.Close(); err != nil { // which saves
+	if err := c.Close(); err != nil { // saves the state
 		log.Fatal(err)
 	}
 	saved, err := store.Load()
@@ -622,7 +624,7 @@ func ExampleStore() {
 		log.Fatal(err)
 	}
 	fmt.Println(saved.User, saved.Name, saved.Token != "")
-	saved.Last[client.User(2)] = 17 // as if all up to there were handled elsewhere
+	saved.Last[client.User(2)] = 17 // the next run won't get the messages up to seq 17
 	fmt.Println(store.Save(saved))
 	// Output:
 	// 1 ann true
@@ -652,27 +654,27 @@ func ExampleFileStore() {
 	// -rw-------
 }
 
-// If something can't be done now, the error says whether to retry.
+// The error says whether and when to retry.
 func Example_errors() {
-	again := func(err error) string {
+	retry := func(err error) string {
 		var refused *proto.Error
 		switch {
 		case errors.As(err, &refused) && refused.Errno == proto.TooFast:
-			return "in " + refused.RetryAfter.String()
+			return "after " + refused.RetryAfter.String()
 		case errors.As(err, &refused) && refused.Errno == proto.Unavailable, errors.Is(err, client.ErrBusy):
 			return "in a moment"
 		case errors.Is(err, client.ErrNotConnected):
-			return "when it is connected; it may have been done"
+			return "after the reconnect; the request may have been executed"
 		case errors.Is(err, client.ErrNotLoggedIn), errors.Is(err, client.ErrLoggedOut), errors.Is(err, client.ErrClosed):
 			return "after a login"
 		}
 		return "never: " + err.Error()
 	}
-	fmt.Println(again(&proto.Error{Errno: proto.TooFast, RetryAfter: 2 * time.Second}))
-	fmt.Println(again(client.ErrNotConnected))
-	fmt.Println(again(&proto.Error{Errno: proto.NotFound, Message: "no such group"}))
+	fmt.Println(retry(&proto.Error{Errno: proto.TooFast, RetryAfter: 2 * time.Second}))
+	fmt.Println(retry(client.ErrNotConnected))
+	fmt.Println(retry(&proto.Error{Errno: proto.NotFound, Message: "no group has the ID 3"}))
 	// Output:
-	// in 2s
-	// when it is connected; it may have been done
-	// never: no such group (errno 5)
+	// after 2s
+	// after the reconnect; the request may have been executed
+	// never: no group has the ID 3 (errno 5)
 }

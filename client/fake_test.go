@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -16,25 +17,25 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience is how long a test waits for an event. Only a failing test waits so
-// long.
+// patience is how long a test waits for something to happen before it fails.
 const patience = 60 * time.Second
 
+// within returns a context that ends after patience.
 func within(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)
 	return ctx
 }
 
-// fake is a server on real sockets, controlled by the test.
+// fake is a server on a real socket. The test plays the server's part.
 type fake struct {
 	t    *testing.T
 	ln   net.Listener
 	peer chan *peer
 }
 
-// peer is a connection to the fake. Its reader answers PINGs and collects
-// RECEIPTs; the test takes all other requests.
+// peer is the server's end of a connection. Its reader answers PINGs and collects
+// RECEIPTs in receipts, and all other requests in requests.
 type peer struct {
 	t        *testing.T
 	conn     net.Conn
@@ -102,7 +103,7 @@ func (p *peer) read() {
 		}
 		q, bad := dec.Decode(body)
 		if bad != nil {
-			p.t.Errorf("the client sent what the decoder refuses: %v: %s", bad, body)
+			p.t.Errorf("the client sent an invalid request: %v: %s", bad, body)
 			return
 		}
 		q = q.Clone()
@@ -125,7 +126,7 @@ func (p *peer) send(rs ...*proto.Response) {
 	}
 	p.write.Lock()
 	defer p.write.Unlock()
-	p.conn.Write(b) // a test notices a missing answer
+	p.conn.Write(b) // if this fails, the test misses the answer
 }
 
 // expect takes the next request, which must have this op.
@@ -133,7 +134,7 @@ func (p *peer) expect(op proto.Op) *proto.Request {
 	p.t.Helper()
 	q := take(p.t, p.requests, op.String())
 	if q == nil || q.Op != op {
-		p.t.Fatalf("the client sent %+v, want %s", q, op)
+		p.t.Fatalf("the client sent %+v, want a %s", q, op)
 	}
 	return q
 }
@@ -143,7 +144,7 @@ func (p *peer) none() {
 	p.t.Helper()
 	select {
 	case q := <-p.requests:
-		p.t.Fatalf("the client sent %+v unasked", q)
+		p.t.Fatalf("the client sent %+v, want no request", q)
 	default:
 	}
 }
@@ -154,13 +155,13 @@ func (p *peer) answer(q *proto.Request, r proto.Response) {
 	p.send(&r)
 }
 
-// login lets the next connection log in as user 1, "alice".
+// login accepts the next connection and lets it log in as user 1, "alice".
 func (f *fake) login(with proto.Response) *peer {
 	f.t.Helper()
 	p := f.accept()
 	q := p.expect(proto.LOGIN)
 	if !q.Ack {
-		f.t.Error("the client logs in without ack:true")
+		f.t.Error("LOGIN: ack = false, want true")
 	}
 	with.ID, with.Name, with.Token, with.Device = 1, "alice", "tok", "default"
 	if with.Window == 0 {
@@ -173,6 +174,7 @@ func (f *fake) login(with proto.Response) *peer {
 	return p
 }
 
+// stored acknowledges the chat message q.
 func (p *peer) stored(q *proto.Request, seq int64) {
 	p.answer(q, proto.Response{CID: q.CID, ToID: q.ToID, GroupID: q.GroupID, Seq: seq, Time: 1000 + seq})
 }
@@ -187,7 +189,7 @@ func push(m proto.Chat) *proto.Response {
 		Time: m.Time, Seq: m.Seq, CID: []byte(m.CID)}
 }
 
-// record collects what handlers are called with, in order.
+// record records the calls of handlers, in order.
 type record struct {
 	t        *testing.T
 	messages chan Message
@@ -220,6 +222,14 @@ func (r *record) seqs(n int) []int64 {
 	return out
 }
 
+// wantSeqs takes messages and checks their seqs.
+func (r *record) wantSeqs(want ...int64) {
+	r.t.Helper()
+	if got := r.seqs(len(want)); !slices.Equal(got, want) {
+		r.t.Errorf("the handler got the seqs %v, want %v", got, want)
+	}
+}
+
 // state takes state changes until one is s.
 func (r *record) state(s State) StateChange {
 	r.t.Helper()
@@ -230,18 +240,19 @@ func (r *record) state(s State) StateChange {
 	}
 }
 
+// take receives from ch. It fails the test if nothing comes.
 func take[T any](t *testing.T, ch <-chan T, what string) T {
 	t.Helper()
 	select {
 	case v := <-ch:
 		return v
 	case <-time.After(patience):
-		t.Fatalf("%s did not come", what)
+		t.Fatalf("timeout waiting for %s", what)
 		panic("unreachable")
 	}
 }
 
-// newClient makes a client of the fake that reconnects at once.
+// newClient returns a client of the fake that reconnects without delay.
 func (f *fake) newClient(rec *record, change func(*Config)) *Client {
 	f.t.Helper()
 	cfg := Config{Addrs: []string{f.addr()}, BackoffMin: time.Millisecond, BackoffMax: time.Millisecond}
@@ -259,7 +270,8 @@ func (f *fake) newClient(rec *record, change func(*Config)) *Client {
 	return c
 }
 
-// loggedIn makes a client that is logged in, and the server's side of it.
+// loggedIn returns a client that is logged in, and the server's end of its
+// connection.
 func (f *fake) loggedIn(rec *record, with proto.Response, change func(*Config)) (*Client, *peer) {
 	f.t.Helper()
 	c := f.newClient(rec, change)
@@ -272,12 +284,13 @@ func (f *fake) loggedIn(rec *record, with proto.Response, change func(*Config)) 
 	return c, p
 }
 
-// sent is the outcome of a message.
+// sent is the result of sending a message.
 type sent struct {
 	seq int64
 	err error
 }
 
+// sendTo sends a message, and returns the channel that gets the result.
 func sendTo(t *testing.T, c *Client, conv Conv, text string) <-chan sent {
 	t.Helper()
 	ch := make(chan sent, 1)
@@ -295,6 +308,6 @@ func barrier(t *testing.T, c *Client, p *peer) {
 	p.answer(p.expect(proto.FIND_USER), proto.Response{Errno: proto.NotFound})
 	var e *proto.Error
 	if err := take(t, done, "the answer"); !errors.As(err, &e) || e.Errno != proto.NotFound {
-		t.Fatalf("FindUser: %v", err)
+		t.Fatalf("FindUser: got %v, want errno %d", err, proto.NotFound)
 	}
 }

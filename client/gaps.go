@@ -6,8 +6,8 @@ import (
 	"chatd/proto"
 )
 
-// updateGap keeps Client.gaps in step with t. Progress restarts the delay before
-// a SYNC: pushes are filling the gap.
+// updateGap adds t to Client.gaps, or removes it, when its gap opens or closes.
+// Progress restarts the delay before a SYNC, because pushes are filling the gap.
 func (c *Client) updateGap(t *conversation, progress bool) {
 	switch {
 	case !t.hasGap():

@@ -57,7 +57,7 @@ func (l *lists) addMember(group int64, m proto.Member) {
 	g, ok := l.groups[group]
 	switch {
 	case !ok:
-		// Another device of the user joined. The push has only the group's id; the next
+		// Another device of the user joined. The push has only the group's ID; the next
 		// login returns the rest.
 		g = proto.Group{ID: group, Users: []proto.Member{m}}
 	case g.Users == nil:
@@ -87,7 +87,7 @@ func memberIndex(g proto.Group, user int64) int {
 	return slices.IndexFunc(g.Users, func(m proto.Member) bool { return m.ID == user })
 }
 
-// Friends returns the friends, sorted by id: those of the last login with the
+// Friends returns the friends, sorted by ID: those of the last login, with the
 // changes since. It is empty if Config.Brief is set. It doesn't ask the server.
 // The caller may modify the result.
 func (c *Client) Friends() []proto.Friend {
@@ -96,7 +96,7 @@ func (c *Client) Friends() []proto.Friend {
 	return slices.SortedFunc(maps.Values(c.lists.friends), func(a, b proto.Friend) int { return cmp.Compare(a.ID, b.ID) })
 }
 
-// Groups returns the groups, sorted by id, like Friends. If a group has too many
+// Groups returns the groups, sorted by ID, like Friends. If a group has too many
 // members to list, its Users is nil; use GroupUsers.
 func (c *Client) Groups() []proto.Group {
 	c.mu.Lock()

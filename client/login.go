@@ -10,7 +10,7 @@ import (
 	"chatd/proto"
 )
 
-// Register creates a user and returns its id. It connects if needed, and doesn't
+// Register creates a user and returns its ID. It connects if needed, and doesn't
 // log in. Errno 1: the name is taken; 4: invalid name or password; 9: too many
 // users were created from this address. Other errors are those of connecting,
 // ErrNotConnected and ErrClosed.
@@ -30,10 +30,11 @@ func (c *Client) Register(ctx context.Context, name, password string) (int64, er
 	return r.ID, nil
 }
 
-// Login logs in with a name or an id (only digits, which no name is). It keeps
-// the client logged in until Logout, Close, or a Disconnected that is Final. It
-// connects if needed and waits for the answer; the server needs about 30 ms to
-// check a password. After an error the client is logged out and doesn't retry.
+// Login logs in with a name or an ID (digits only; no name is). From then on the
+// client stays logged in, and reconnects, until Logout, Close, or a Disconnected
+// that is Final. Login connects if needed and waits for the answer; the server
+// needs about 30 ms to check a password. After an error the client is logged out
+// and doesn't retry.
 // Errno 1: wrong name or password; 9: too many logins, retry after RetryAfter;
 // 12: already logged in. Other errors are those of connecting, ErrNotConnected,
 // a *KickError and ErrClosed.
@@ -46,13 +47,13 @@ func (c *Client) Login(ctx context.Context, user, password string) error {
 }
 
 // LoginToken logs in with a token, which identifies user and device. Otherwise
-// it is like Login. Errno 1: the token is invalid or has expired.
+// it is like Login. Errno 1: the token is invalid, or has expired.
 func (c *Client) LoginToken(ctx context.Context, token string) error {
 	return c.login(ctx, &proto.Request{Op: proto.LOGIN, Token: token})
 }
 
-// Resume logs in with the token of Config.State, like LoginToken. ErrNoToken:
-// there is none.
+// Resume logs in with the token saved in Config.State, like LoginToken. If there
+// is none, it returns ErrNoToken.
 func (c *Client) Resume(ctx context.Context) error {
 	token := c.Token()
 	if token == "" {
@@ -62,8 +63,9 @@ func (c *Client) Resume(ctx context.Context) error {
 }
 
 // Logout revokes the device's token and disconnects. Unacknowledged messages
-// fail with ErrLoggedOut. An error means that the server couldn't be told: the
-// token stays valid for 30 days, unless the device logs in with its password.
+// fail with ErrLoggedOut. After an error, the client is logged out as well, but the
+// server may not know: the token stays valid for 30 days, or until the device logs
+// in with its password.
 func (c *Client) Logout(ctx context.Context) error {
 	if err := c.lockLogin(ctx); err != nil {
 		return err
@@ -196,10 +198,10 @@ func (c *Client) scheduleReconnect(cause error) time.Duration {
 
 // reconnect waits, then logs in with the token, until it succeeds, must not
 // retry, or another Login or Logout has happened.
-func (c *Client) reconnect(logins int64, wait time.Duration) {
+func (c *Client) reconnect(generation int64, wait time.Duration) {
 	for c.sleep(wait) && c.lockLogin(c.ctx) == nil {
 		c.mu.Lock()
-		token, outdated := c.token, c.loginGeneration != logins || !c.stayLoggedIn
+		token, outdated := c.token, c.loginGeneration != generation || !c.stayLoggedIn
 		c.mu.Unlock()
 		if outdated {
 			c.unlockLogin()

@@ -27,7 +27,7 @@ type outgoing struct {
 	cid     [22]byte
 	retry   bool // it may already be stored
 	wasSent bool // it was sent at least once
-	tries   int  // number of refusals that are retried
+	tries   int  // refusals after which it was retried
 	done    func(Receipt, error)
 }
 
@@ -39,7 +39,7 @@ type outbox struct {
 	waiting                    []*outgoing
 	inFlight                   map[int64]*outgoing
 	retryAt                    map[Conv]time.Time // earliest time of the next send to a conversation
-	blockedBy                  map[Conv]int64     // rid of the last message in flight after a refused one: nothing is sent to the conversation before its answer
+	blockedBy                  map[Conv]int64     // by conversation with a refused message: the last rid in flight. Nothing is sent to it before that one is answered
 	flushWaiters               []chan struct{}    // channels of Flush calls, closed when the outbox is empty
 	scratch                    proto.Request      // reused by sendWaiting
 }
@@ -52,11 +52,11 @@ func newOutbox(cfg Config) outbox {
 func (o *outbox) size() int { return len(o.waiting) + len(o.inFlight) }
 
 // Send sends a message of 1 byte to 32 KiB and waits until it is stored. If the
-// connection is lost, the message is sent again after the reconnect, and stored
-// once. A *proto.Error is a refusal by the server that isn't retried.
-// ErrOutboxFull, ErrNotLoggedIn and ErrClosed mean that nothing was sent. If ctx
-// ends first, a message that was never sent is canceled; otherwise it is still
-// retried, and may be stored.
+// connection is lost, the message is resent after the reconnect, and stored once.
+// A *proto.Error is a refusal that isn't retried. ErrOutboxFull and ErrNotLoggedIn
+// mean that nothing was sent. After another error, such as ErrClosed or
+// ErrLoggedOut, the message may be stored or not. If ctx ends first, a message that
+// was never sent is canceled; one that was sent may be stored, and is still retried.
 func (c *Client) Send(ctx context.Context, conv Conv, text string) (Receipt, error) {
 	type answer struct {
 		r   Receipt
@@ -78,11 +78,12 @@ func (c *Client) Send(ctx context.Context, conv Conv, text string) (Receipt, err
 	}
 }
 
-// SendAsync queues a message and returns. done is called once, with the results
-// of Send, from a goroutine of the client. It must not block: it may call
-// SendAsync, but no method with a context. If SendAsync returns an error,
-// nothing was queued and done isn't called: ErrOutboxFull, ErrNotLoggedIn,
-// ErrClosed, or a *proto.Error about the text.
+// SendAsync queues a message and returns. done, which may be nil, is called once,
+// with the results of Send, on another goroutine or in Login, Logout or Close. It
+// must not block: it may call SendAsync, but no method with a context, and none of
+// these three. If SendAsync returns an error
+// (ErrOutboxFull, ErrNotLoggedIn, ErrClosed, or a *proto.Error about the
+// arguments), nothing was queued and done isn't called.
 func (c *Client) SendAsync(conv Conv, text string, done func(Receipt, error)) error {
 	_, err := c.send(conv, text, done)
 	return err
@@ -155,12 +156,12 @@ func (m *outgoing) check() error {
 	}
 	switch n := len(m.text); {
 	case n == 0 || n > proto.MaxMsg:
-		return proto.Errorf(proto.BadRequest, "a message must have 1 to %d bytes", proto.MaxMsg)
+		return proto.Errorf(proto.BadRequest, "a message must have 1 to %d bytes, got %d", proto.MaxMsg, n)
 	case !utf8.Valid(m.text):
-		return proto.Errorf(proto.BadRequest, "a message must be UTF-8")
+		return proto.Errorf(proto.BadRequest, "a message must be valid UTF-8")
 	case n > proto.MaxRequest/8 && len(appendFrame(nil, m.request(new(proto.Request)))) > proto.MaxRequest:
 		// A control character takes six bytes in JSON.
-		return proto.Errorf(proto.BadRequest, "the message takes more than %d bytes on the wire", proto.MaxRequest)
+		return proto.Errorf(proto.BadRequest, "a message must fit in a frame of %d bytes, with control characters escaped", proto.MaxRequest)
 	}
 	return nil
 }

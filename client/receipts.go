@@ -7,12 +7,12 @@ import (
 	"chatd/proto"
 )
 
-// MarkRead tells the server that the user has read the conversation up to seq.
-// The server tells the user's other devices and the peer. A seq above the last
-// message received, or returned by History, is reduced to that. If pushes of
-// these messages are still on their way, the receipt is sent after they have
-// arrived. It does nothing for a conversation of which no message has come. It
-// doesn't block: the receipt is sent within a moment, or after a reconnect.
+// MarkRead reports that the user has read the conversation up to seq. The server
+// notifies the user's other devices and the peer. A seq above the last message
+// received, or returned by History, is reduced to that one. If pushes of these
+// messages are still on their way, the receipt is sent after they have arrived.
+// MarkRead does nothing if no message of the conversation has come. It doesn't
+// block: the receipt is sent within about 100 ms, or after a reconnect.
 func (c *Client) MarkRead(conv Conv, seq int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

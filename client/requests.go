@@ -11,11 +11,11 @@ import (
 )
 
 // The package documentation lists the errors that all requests have in common.
-// Each method documents only refusals by the server.
+// The methods document only refusals by the server.
 
-// AddFriend makes the user a friend, in both directions, and returns the friend.
-// Errno 4: it is the own user; 5: no such user; 6: blocked by the user; 7:
-// already friends; 13: one of the friend lists is full.
+// AddFriend adds a user as a friend, on both sides, and returns the friend. Errno 4:
+// user is the client's own user; 5: no such user; 6: the user has blocked the client's
+// user; 7: already friends; 13: one of the two friend lists is full.
 func (c *Client) AddFriend(ctx context.Context, user int64) (proto.Friend, error) {
 	r, err := c.call(ctx, &proto.Request{Op: proto.ADD_FRIEND, FriendID: user})
 	if err != nil {
@@ -29,7 +29,7 @@ func (c *Client) DelFriend(ctx context.Context, user int64) error {
 	return c.do(ctx, &proto.Request{Op: proto.DEL_FRIEND, FriendID: user})
 }
 
-// CreateGroup creates a group and returns its id. The user becomes its creator.
+// CreateGroup creates a group and returns its ID. The user becomes its creator.
 // The name has 1 to 50 characters, the description up to 200. Errno 4: invalid
 // name or description; 13: the user is in too many groups.
 func (c *Client) CreateGroup(ctx context.Context, name, description string) (int64, error) {
@@ -40,8 +40,8 @@ func (c *Client) CreateGroup(ctx context.Context, name, description string) (int
 	return r.GroupID, nil
 }
 
-// JoinGroup joins a group and returns it. The client receives its messages from
-// now on. Errno 5: no such group; 7: already a member; 13: the group is full, or
+// JoinGroup joins a group and returns it. From then on the client receives its
+// messages. Errno 5: no such group; 7: already a member; 13: the group is full, or
 // the user is in too many groups.
 func (c *Client) JoinGroup(ctx context.Context, group int64) (proto.Group, error) {
 	r, err := c.call(ctx, &proto.Request{Op: proto.ADD_GROUP, GroupID: group})
@@ -72,13 +72,13 @@ func (c *Client) DismissGroup(ctx context.Context, group int64) error {
 
 // Block blocks a user, or unblocks them if on is false. Messages, events and
 // friend requests of a blocked user are refused or dropped, and they don't see
-// the user's presence. Blocking twice is no error. Errno 4: it is the own user;
-// 5: no such user.
+// the client's user online. Blocking twice is no error. Errno 4: user is the client's
+// own user; 5: no such user.
 func (c *Client) Block(ctx context.Context, user int64, on bool) error {
 	return c.do(ctx, &proto.Request{Op: proto.BLOCK, UserID: user, On: on})
 }
 
-// FindUser finds a user by name or id (only digits). Names are case-insensitive.
+// FindUser finds a user by name or ID (digits only). Names are case-insensitive.
 // State is set only for friends. Errno 5: no such user.
 func (c *Client) FindUser(ctx context.Context, nameOrID string) (proto.Friend, error) {
 	q := &proto.Request{Op: proto.FIND_USER, Name: nameOrID}
@@ -93,8 +93,8 @@ func (c *Client) FindUser(ctx context.Context, nameOrID string) (proto.Friend, e
 	return proto.Friend{ID: r.ID, Name: r.Name, State: r.State}, nil
 }
 
-// GroupUsers iterates over all members of a group, sorted by id. It requests a
-// page at a time, which may block, and stops after an error. Errno 5: no such
+// GroupUsers iterates over all members of a group, sorted by ID. It requests one
+// page at a time, which blocks, and stops after an error. Errno 5: no such
 // group; 6: not a member.
 func (c *Client) GroupUsers(ctx context.Context, group int64) iter.Seq2[proto.Member, error] {
 	return func(yield func(proto.Member, error) bool) {
@@ -115,10 +115,10 @@ func (c *Client) GroupUsers(ctx context.Context, group int64) iter.Seq2[proto.Me
 	}
 }
 
-// Conversations returns up to limit (1 to 100) conversations, the latest first,
-// with a last message before the given time (in Unix milliseconds; 0 means now).
-// If more is true there are others: pass the Time of the last one. Errno 4:
-// limit is out of range.
+// Conversations returns about limit (1 to 100) conversations, latest first, with a
+// Time below before (in Unix milliseconds; 0 means now). If more is true there are
+// older ones: pass the Time of the last one as before. A page has more than limit
+// conversations if several have the same Time. Errno 4: limit is out of range.
 func (c *Client) Conversations(ctx context.Context, before int64, limit int) (list []proto.Conversation, more bool, err error) {
 	r, err := c.call(ctx, &proto.Request{Op: proto.CONVERSATIONS, Before: before, Limit: int64(limit)})
 	if err != nil {
@@ -135,9 +135,9 @@ type Page struct {
 	More     bool      // there are messages before this page
 }
 
-// History reads up to limit (1 to 200) messages before a seq; before 0 means the
-// last ones. It doesn't affect what is received or marked as read. Errno 4: conv
-// or limit is invalid; 5: no such user or group; 6: not a member.
+// History returns up to limit (1 to 200) messages below the seq before, or the last
+// ones if before is 0. It doesn't affect what is received or marked as read. Errno
+// 4: conv or limit is invalid; 5: no such user or group; 6: not a member.
 func (c *Client) History(ctx context.Context, conv Conv, before int64, limit int) (Page, error) {
 	if err := conv.check(); err != nil {
 		return Page{}, err
@@ -157,16 +157,16 @@ func (c *Client) History(ctx context.Context, conv Conv, before int64, limit int
 	return p, nil
 }
 
-// Tell sends an event to a conversation. Devices that are online get it; it
-// isn't stored. It doesn't block. kind has 1 to 32 characters, data up to 1 KiB.
-// The errors are ErrNotLoggedIn, ErrBusy (it can't be sent now) and a
-// *proto.Error about the arguments. A refusal by the server is only logged.
+// Tell sends an ephemeral event to a conversation. Only devices that are online
+// get it. kind has 1 to 32 characters, data up to 1 KiB. Tell doesn't block. The
+// errors are ErrNotLoggedIn, ErrBusy (it can't be sent now) and a *proto.Error
+// about the arguments. A refusal by the server is only logged.
 func (c *Client) Tell(conv Conv, kind, data string) error {
 	if err := conv.check(); err != nil {
 		return err
 	}
 	if kind == "" || len(data) > proto.MaxData {
-		return proto.Errorf(proto.BadRequest, "an event must have a kind, and at most %d bytes of data", proto.MaxData)
+		return proto.Errorf(proto.BadRequest, "an event must have a kind, and at most %d bytes of data, got %q and %d", proto.MaxData, kind, len(data))
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -20,7 +20,7 @@ func TestRequests(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		call   func() (any, error)
-		want   proto.Request // the fields that are set must be as they are here
+		want   proto.Request // the request that must be sent
 		answer proto.Response
 		result any
 	}{
@@ -59,32 +59,32 @@ func TestRequests(t *testing.T) {
 		p.answer(q, test.answer)
 		got.Fields, got.RID, got.Msg, got.CID, got.Event, got.Data = 0, 0, nil, nil, nil, nil
 		if !slices.Equal(proto.AppendRequest(nil, &got), proto.AppendRequest(nil, &test.want)) {
-			t.Errorf("%s sent %+v", test.name, got)
+			t.Errorf("%s sent %+v, want %+v", test.name, got, test.want)
 		}
 		if r := take(t, ch, test.name); r.err != nil || r.v != test.result {
-			t.Errorf("%s: %v, %v", test.name, r.v, r.err)
+			t.Errorf("%s = %v, %v; want %v", test.name, r.v, r.err, test.result)
 		}
 		// A refusal returns the server's error.
 		go func() { v, err := test.call(); ch <- result{v, err} }()
 		p.answer(p.expect(test.want.Op), proto.Response{Errno: proto.LimitFull, ErrMsg: "no"})
 		var e *proto.Error
 		if r := take(t, ch, test.name); !errors.As(r.err, &e) || e.Errno != proto.LimitFull {
-			t.Errorf("%s refused: %v", test.name, r.err)
+			t.Errorf("%s, refused by the server = %v, want errno %d", test.name, r.err, proto.LimitFull)
 		}
 	}
 	if fs := c.Friends(); len(fs) != 1 || fs[0].ID != 2 {
-		t.Errorf("friends %v", fs)
+		t.Errorf("Friends() = %v, want only user 2", fs)
 	}
 	if gs := c.Groups(); len(gs) != 1 || gs[0].ID != 5 || gs[0].GroupName != "g" || gs[0].Users[0].Role != proto.Creator {
-		t.Errorf("groups %v", gs)
+		t.Errorf("Groups() = %v, want only group 5 \"g\", with its creator", gs)
 	}
 	if c.Token() != "new" {
-		t.Errorf("token %q", c.Token())
+		t.Errorf("Token() = %q, want \"new\"", c.Token())
 	}
 }
 
-// After joining, the client gets every message from the first on, even if it was
-// a member before. It doesn't ask for those in between.
+// After joining a group, the client gets every message from then on, even if it was
+// a member before. It doesn't ask for messages that were sent in between.
 func TestJoinGroup(t *testing.T) {
 	f, rec := newFake(t), newRecord(t)
 	c, p := f.loggedIn(rec, proto.Response{}, nil)
@@ -105,16 +105,14 @@ func TestJoinGroup(t *testing.T) {
 	p.send(&proto.Response{Op: proto.LEAVE_GROUP, GroupID: 5, ID: 1}) // removed
 	barrier(t, c, p)
 	if len(c.Groups()) != 0 {
-		t.Error("still in the group")
+		t.Errorf("Groups() after being removed = %v, want none", c.Groups())
 	}
 	join(20)
 	if gs := c.Groups(); len(gs) != 1 || len(gs[0].Users) != 2 {
-		t.Errorf("groups %+v", gs)
+		t.Errorf("Groups() after joining = %+v, want one group with two members", gs)
 	}
 	p.send(group(21))
-	if got := rec.seqs(1); got[0] != 21 {
-		t.Errorf("shown %v", got)
-	}
+	rec.wantSeqs(21)
 	barrier(t, c, p)
 	p.none()
 }
@@ -133,19 +131,17 @@ func TestHistory(t *testing.T) {
 	}()
 	q := p.expect(proto.SYNC)
 	if q.Before != 9 || q.Limit != 5 || q.Has(proto.FAfter) || q.Peer != 2 {
-		t.Errorf("asked %+v", q)
+		t.Errorf("History sent %+v, want peer 2, before 9, limit 5", q)
 	}
 	own := chat(8)
 	own.ID, own.ToID = 1, 2
 	p.answer(q, proto.Response{Peer: 2, First: 1, Last: 20, More: true, Messages: []proto.Chat{chat(7), own}})
 	page := take(t, done, "the page")
 	if len(page.Messages) != 2 || page.Messages[1].Conv != User(2) || !page.More || page.Last != 20 {
-		t.Errorf("page %+v", page)
+		t.Errorf("History = %+v, want two messages of user 2, Last 20 and More", page)
 	}
 	p.send(push(chat(7)), push(chat(8)))
-	if got := rec.seqs(2); !slices.Equal(got, []int64{7, 8}) {
-		t.Errorf("shown %v", got)
-	}
+	rec.wantSeqs(7, 8)
 }
 
 // If nothing was pushed to this device because the user's other devices had
@@ -153,7 +149,7 @@ func TestHistory(t *testing.T) {
 func TestHistoryIsRead(t *testing.T) {
 	f, rec := newFake(t), newRecord(t)
 	c, p := f.loggedIn(rec, proto.Response{}, nil)
-	c.MarkRead(User(2), 8) // nothing has come: of no effect
+	c.MarkRead(User(2), 8) // no message has come: no effect
 	done := make(chan error, 1)
 	go func() {
 		_, err := c.History(within(t), User(2), 0, 5)
@@ -165,25 +161,21 @@ func TestHistoryIsRead(t *testing.T) {
 	}
 	c.MarkRead(User(2), 99)
 	if q := take(t, p.receipts, "a receipt"); !q.Read || q.Seq != 8 || q.Peer != 2 {
-		t.Errorf("receipt %+v, want that 8 was read", q)
+		t.Errorf("receipt = %+v, want seq 8 of peer 2, read", q)
 	}
-	// It doesn't count messages that are pushed later as received.
+	// The receipt doesn't count later pushes as received.
 	p.send(push(chat(8)), push(chat(9)))
-	if got := rec.seqs(2); !slices.Equal(got, []int64{8, 9}) {
-		t.Errorf("shown %v", got)
-	}
+	rec.wantSeqs(8, 9)
 }
 
 // Messages from History whose pushes are still on their way, as after a
-// reconnect, can be marked as read. The server is told when the pushes have
+// reconnect, can be marked as read. The receipt is sent when the pushes have
 // arrived.
 func TestHistoryAheadIsRead(t *testing.T) {
 	f, rec := newFake(t), newRecord(t)
 	c, p := f.loggedIn(rec, proto.Response{}, nil)
 	p.send(push(chat(1)))
-	if got := rec.seqs(1); !slices.Equal(got, []int64{1}) {
-		t.Fatalf("shown %v", got)
-	}
+	rec.wantSeqs(1)
 	done := make(chan error, 1)
 	go func() {
 		_, err := c.History(within(t), User(2), 0, 5)
@@ -196,9 +188,9 @@ func TestHistoryAheadIsRead(t *testing.T) {
 	c.MarkRead(User(2), 3)
 	p.send(push(chat(2)), push(chat(3)))
 	for read := int64(0); read < 3; {
-		q := take(t, p.receipts, "that 3 was read")
+		q := take(t, p.receipts, "the receipt that 3 was read")
 		if q.Read && q.Seq > 3 {
-			t.Fatalf("receipt %+v", q)
+			t.Fatalf("receipt = %+v, want at most seq 3 as read", q)
 		}
 		if q.Read {
 			read = q.Seq
@@ -215,22 +207,22 @@ func TestTell(t *testing.T) {
 		t.Fatal(err)
 	}
 	if q := p.expect(proto.EVENT); q.GroupID != 5 || string(q.Event) != "typing" {
-		t.Errorf("sent %+v", q)
+		t.Errorf("Typing sent %+v, want a \"typing\" event to group 5", q)
 	}
 	var e *proto.Error
 	if err := c.Tell(User(2), "", ""); !errors.As(err, &e) {
-		t.Errorf("without a kind: %v", err)
+		t.Errorf("Tell without a kind = %v, want a *proto.Error", err)
 	}
 	p.send(&proto.Response{Op: proto.KICK, Reason: proto.Replaced})
 	p.conn.Close()
 	rec.state(Disconnected)
 	if err := c.Typing(User(2)); !errors.Is(err, ErrNotLoggedIn) {
-		t.Errorf("afterwards: %v", err)
+		t.Errorf("Typing after KICK = %v, want ErrNotLoggedIn", err)
 	}
 }
 
-// If the context of Send ends, a message that was never sent is canceled. One
-// that was sent is completed.
+// If the context of Send ends, a message that was never sent is canceled. One that
+// was sent is still retried.
 func TestSendCancelled(t *testing.T) {
 	f := newFake(t)
 	c, p := f.loggedIn(nil, proto.Response{Window: 1}, nil)
@@ -254,33 +246,31 @@ func TestSendCancelled(t *testing.T) {
 	cancel()
 	for range 2 {
 		if err := take(t, done, "the end"); !errors.Is(err, context.Canceled) {
-			t.Errorf("got %v", err)
+			t.Errorf("Send with a canceled context = %v, want context.Canceled", err)
 		}
 	}
 	p.conn.Close()
 	p = f.login(proto.Response{})
 	q := p.expect(proto.ONE_CHAT)
 	if string(q.Msg) != "wire" || !q.Retry {
-		t.Errorf("sent %+v", q)
+		t.Errorf("after the reconnect the client sent %+v, want \"wire\" with retry", q)
 	}
 	p.stored(q, 1)
 	barrier(t, c, p)
 	p.none()
 	if err := c.Flush(within(t)); err != nil {
-		t.Error(err)
+		t.Errorf("Flush = %v, want nil", err)
 	}
 }
 
-// If the client may no longer read a group with a gap, it delivers the messages
-// it has, forgets the group and doesn't retry.
+// If SYNC is refused because the user may no longer read the conversation, the
+// client delivers the messages that it has, and doesn't retry.
 func TestGapRefused(t *testing.T) {
 	f, rec := newFake(t), newRecord(t)
 	c, p := f.loggedIn(rec, proto.Response{}, nil)
 	p.send(push(chat(1)), push(chat(3)), push(chat(5)))
 	p.answer(p.expect(proto.SYNC), proto.Response{Errno: proto.NotFound, Peer: 2})
-	if got := rec.seqs(3); !slices.Equal(got, []int64{1, 3, 5}) {
-		t.Errorf("shown %v", got)
-	}
+	rec.wantSeqs(1, 3, 5)
 	barrier(t, c, p)
 	p.none()
 }
@@ -295,22 +285,22 @@ func TestNotConnected(t *testing.T) {
 	f.ln.Close()
 	p.conn.Close()
 	if err := take(t, done, "the error"); !errors.Is(err, ErrNotConnected) {
-		t.Errorf("under way: %v", err)
+		t.Errorf("DelFriend when the connection is lost = %v, want ErrNotConnected", err)
 	}
 	rec.state(Disconnected)
 	if err := c.DelFriend(within(t), 2); !errors.Is(err, ErrNotConnected) {
-		t.Errorf("afterwards: %v", err)
+		t.Errorf("DelFriend without a connection = %v, want ErrNotConnected", err)
 	}
 	// Chat messages wait; Close fails them.
 	ch := sendTo(t, c, User(2), "x")
 	if err := c.Close(); err != nil {
-		t.Error(err)
+		t.Errorf("Close = %v, want nil", err)
 	}
 	if got := take(t, ch, "the end"); !errors.Is(got.err, ErrClosed) {
-		t.Errorf("got %v", got.err)
+		t.Errorf("message after Close = %v, want ErrClosed", got.err)
 	}
 	if err := c.Close(); err != nil {
-		t.Errorf("again: %v", err)
+		t.Errorf("second Close = %v, want nil", err)
 	}
 }
 
@@ -332,15 +322,15 @@ func TestReceiptBatches(t *testing.T) {
 			b = b[proto.HeaderSize+binary.BigEndian.Uint32(b):]
 		}
 		if n != want {
-			t.Fatalf("%d receipts in one go, want %d", n, want)
+			t.Fatalf("appendReceipts wrote %d receipts, want %d", n, want)
 		}
 	}
 	if len(c.receiptsDue) > 0 || c.receiptsDueMessages > 0 {
-		t.Errorf("%d are left, %d counted", len(c.receiptsDue), c.receiptsDueMessages)
+		t.Errorf("%d receipts are still due, %d messages counted; want 0 and 0", len(c.receiptsDue), c.receiptsDueMessages)
 	}
 }
 
-// Logout retries when the server throttles: the token must not stay valid.
+// Logout retries while the server throttles. Otherwise the token would stay valid.
 func TestLogoutRetries(t *testing.T) {
 	f, rec := newFake(t), newRecord(t)
 	c, p := f.loggedIn(rec, proto.Response{}, nil)

@@ -15,8 +15,8 @@ import (
 	"chatd/proto"
 )
 
-// server is an in-memory chat server for the examples. It supports users with
-// one device each, and expects valid requests.
+// server is an in-memory chat server for the examples. Each user has one device.
+// It expects valid requests.
 type server struct {
 	addr string
 	ln   net.Listener
@@ -24,10 +24,10 @@ type server struct {
 
 	mu     sync.Mutex
 	conns  map[*conn]bool
-	users  []*account // by id, from 1
-	groups []*circle  // by id, from 1
+	users  []*account // the user with ID 1 is the first
+	groups []*circle  // the group with ID 1 is the first
 	logs   map[string]*chatLog
-	clock  int64 // the time of the last message
+	clock  int64 // the time of the last message, in ms
 }
 
 type account struct {
@@ -40,7 +40,7 @@ type account struct {
 	blocked  map[int64]bool
 }
 
-// circle is a group. Its members are by id, its creator is the first that was.
+// circle is a group.
 type circle struct {
 	name, desc string
 	creator    int64
@@ -49,8 +49,8 @@ type circle struct {
 
 type chatLog struct {
 	messages []proto.Chat
-	received map[int64]int64 // by user
-	read     map[int64]int64
+	received map[int64]int64 // by user: the last seq received
+	read     map[int64]int64 // by user: the last seq read
 }
 
 type conn struct {
@@ -58,8 +58,8 @@ type conn struct {
 	user *account // nil: not logged in
 }
 
-// newServer starts a server that has the users ann, ben and eve, 1 to 3, whose password
-// is "secret1".
+// newServer starts a server with the users ann, ben and eve, whose IDs are 1, 2 and
+// 3, and whose password is "secret1".
 func newServer() *server {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -81,7 +81,7 @@ func newServer() *server {
 	return s
 }
 
-// Close ends it and all its connections.
+// Close stops the server and closes all its connections.
 func (s *server) Close() {
 	s.ln.Close()
 	s.mu.Lock()
@@ -92,7 +92,7 @@ func (s *server) Close() {
 	s.all.Wait()
 }
 
-// login returns a client with these handlers that is logged in as a user.
+// login returns a client that is logged in as the named user.
 func (s *server) login(name string, h client.Handlers) *client.Client {
 	c, err := client.New(client.Config{Addrs: []string{s.addr}, Handlers: h, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -104,12 +104,12 @@ func (s *server) login(name string, h client.Handlers) *client.Client {
 	return c
 }
 
-// kick ends a user's connection, as a server does for that reason.
+// kick ends a user's connection with a KICK.
 func (s *server) kick(name, reason string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	u := s.named(name)
-	u.conn.push(&proto.Response{Op: proto.KICK, Reason: reason, ErrMsg: "logged in elsewhere"})
+	u.conn.push(&proto.Response{Op: proto.KICK, Reason: reason, ErrMsg: "a later login with the same device name has replaced this session"})
 	u.conn.Close()
 }
 
@@ -155,12 +155,12 @@ func (s *server) serve(c *conn) {
 		}
 		q, bad := d.Decode(body)
 		if bad != nil {
-			panic(fmt.Sprintf("the examples sent %s: %v", body, bad))
+			panic(fmt.Sprintf("an example sent the invalid request %s: %v", body, bad))
 		}
 		s.mu.Lock()
 		a := s.handle(c, q)
 		if a == nil {
-			a = &proto.Response{Errno: proto.NotFound, ErrMsg: "there is none"}
+			a = &proto.Response{Errno: proto.NotFound, ErrMsg: "no such user, group or conversation"}
 		}
 		if a.Op = q.Op.Ack(); a.Op != proto.ERROR {
 			a.RID, a.Fields = q.RID, q.Fields&(1<<proto.FRID)
@@ -171,7 +171,7 @@ func (s *server) serve(c *conn) {
 	}
 }
 
-// went notes that a user is online on c or, where that is nil, offline.
+// went makes a user online on c, or offline if c is nil, and notifies friends.
 func (s *server) went(u *account, c *conn) {
 	u.conn = c
 	for id := range u.friends {
@@ -186,7 +186,7 @@ func (u *account) state() string {
 	return proto.Offline
 }
 
-// key names a conversation of a user.
+// key returns the key of a conversation in server.logs.
 func key(user, peer, group int64) string {
 	if group != 0 {
 		return fmt.Sprint("g", group)
@@ -202,7 +202,8 @@ func (s *server) log(user, peer, group int64) *chatLog {
 	return s.logs[k]
 }
 
-// others are the connections of whom a conversation concerns besides a user.
+// others returns the connections of the other users of a conversation; nil for those
+// who are offline.
 func (s *server) others(user, peer, group int64) (all []*conn) {
 	if group == 0 {
 		return []*conn{s.users[peer-1].conn}
@@ -215,14 +216,14 @@ func (s *server) others(user, peer, group int64) (all []*conn) {
 	return all
 }
 
-// handle does what a request asks for and returns its answer; nil: there is no
+// handle processes a request and returns its answer. nil means that there is no
 // such user or group.
 func (s *server) handle(c *conn, q *proto.Request) *proto.Response {
 	a, u := &proto.Response{}, c.user
 	switch q.Op {
 	case proto.REG:
 		if s.named(q.Name) != nil {
-			return &proto.Response{Errno: proto.Refused, ErrMsg: "this name is taken"}
+			return &proto.Response{Errno: proto.Refused, ErrMsg: "the name is taken; choose another one"}
 		}
 		a.ID = s.register(q.Name, q.Password).id
 	case proto.LOGIN:
@@ -266,7 +267,7 @@ func (s *server) handle(c *conn, q *proto.Request) *proto.Response {
 		a.Conversations = s.conversations(u)
 	case proto.PASSWORD:
 		if q.Password != u.password {
-			return &proto.Response{Errno: proto.Refused, ErrMsg: "wrong password"}
+			return &proto.Response{Errno: proto.Refused, ErrMsg: "wrong ID, name, password or token"}
 		}
 		u.password, u.token = q.NewPassword, u.token+"+"
 		a.Token = u.token
@@ -298,7 +299,7 @@ func (s *server) enter(c *conn, q *proto.Request) *proto.Response {
 		return q.Token != "" && u.token == q.Token || q.Token == "" && (u.name == q.Name || u.id == q.ID) && u.password == q.Password
 	})
 	if i < 0 {
-		return &proto.Response{Errno: proto.Refused, ErrMsg: "wrong id, name, password or token"}
+		return &proto.Response{Errno: proto.Refused, ErrMsg: "wrong ID, name, password or token"}
 	}
 	u := s.users[i]
 	u.token = cmp.Or(u.token, "token of "+u.name)
@@ -343,7 +344,7 @@ func (s *server) befriend(u *account, q *proto.Request) *proto.Response {
 	switch q.Op {
 	case proto.ADD_FRIEND:
 		if f.blocked[u.id] {
-			return &proto.Response{Errno: proto.NotAllowed, ErrMsg: "not allowed"}
+			return &proto.Response{Errno: proto.NotAllowed, ErrMsg: fmt.Sprintf("user %d has blocked you", f.id)}
 		}
 		u.friends[id], f.friends[u.id] = true, true
 		f.conn.push(&proto.Response{Op: proto.ADD_FRIEND, ID: u.id, Name: u.name})
@@ -374,7 +375,7 @@ func (s *server) inGroup(u *account, q *proto.Request) *proto.Response {
 		tell(&proto.Response{Op: proto.ADD_GROUP, ID: u.id, Name: u.name})
 	case proto.LEAVE_GROUP:
 		if u.id == g.creator {
-			return &proto.Response{Errno: proto.NotAllowed, ErrMsg: "the creator can't leave"}
+			return &proto.Response{Errno: proto.NotAllowed, ErrMsg: fmt.Sprintf("you can't leave group %d: you are not a member, or you created it and can only dismiss it", q.GroupID)}
 		}
 		delete(g.members, u.id)
 		tell(&proto.Response{Op: proto.LEAVE_GROUP, ID: u.id})

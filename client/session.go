@@ -29,7 +29,7 @@ type session struct {
 	calls    map[int64]*call
 	loggedIn bool
 	kick     *KickError
-	// rejection is the reason why the server rejected the connection before a login.
+	// rejection is why the server refused the connection before a login.
 	rejection error
 	err       error // why the session has ended
 	pingAt    time.Time
@@ -42,7 +42,7 @@ type session struct {
 // itself for the conversation.
 type call struct {
 	req          *proto.Request
-	ch           chan callResult // 1
+	ch           chan callResult // capacity 1
 	conversation *conversation
 }
 
@@ -60,7 +60,7 @@ func (cl *call) complete(r *proto.Response, err error) {
 
 // dial tries the addresses in turn, starting after the last one tried, and
 // starts a session on the first that accepts a connection.
-func (c *Client) dial(ctx context.Context, byItself bool) (*session, error) {
+func (c *Client) dial(ctx context.Context, automatic bool) (*session, error) {
 	var errs []error
 	for range c.cfg.Addrs {
 		addr := c.cfg.Addrs[int(c.nextAddr.Add(1)-1)%len(c.cfg.Addrs)]
@@ -69,7 +69,7 @@ func (c *Client) dial(ctx context.Context, byItself bool) (*session, error) {
 			errs = append(errs, err)
 			continue
 		}
-		return c.startSession(conn, addr, byItself)
+		return c.startSession(conn, addr, automatic)
 	}
 	return nil, fmt.Errorf("%w: %w", ErrNotConnected, errors.Join(errs...))
 }
@@ -98,9 +98,9 @@ func (c *Client) dialOne(ctx context.Context, addr string) (net.Conn, error) {
 }
 
 // startSession makes conn the client's session and starts its goroutines.
-func (c *Client) startSession(conn net.Conn, addr string, byItself bool) (*session, error) {
+func (c *Client) startSession(conn net.Conn, addr string, automatic bool) (*session, error) {
 	s := &session{
-		conn: conn, addr: addr, automatic: byItself, startedAt: time.Now(),
+		conn: conn, addr: addr, automatic: automatic, startedAt: time.Now(),
 		wake: make(chan struct{}, 1), ended: make(chan struct{}),
 		calls: make(map[int64]*call), pingAt: time.Now().Add(c.cfg.PingEvery),
 	}
@@ -270,7 +270,7 @@ func (c *Client) sessionEnded(s *session, err error) {
 	wasIn := s.loggedIn
 	s.loggedIn = false
 	again := wasIn && c.stayLoggedIn && !c.stopping.Load() && (s.kick == nil || !s.kick.isFinal())
-	logins := c.loginGeneration
+	generation := c.loginGeneration
 	if time.Since(s.startedAt) > c.cfg.BackoffMax {
 		c.reconnectAttempt = 0 // the connection was stable
 	}
@@ -301,7 +301,7 @@ func (c *Client) sessionEnded(s *session, err error) {
 	failAll(failed, err)
 	c.cfg.Logger.Debug("connection ended", "addr", s.addr, "error", err)
 	if again {
-		c.wg.Go(func() { c.reconnect(logins, wait) })
+		c.wg.Go(func() { c.reconnect(generation, wait) })
 	}
 }
 

@@ -11,24 +11,24 @@ import (
 
 // Saved is the state that a client needs to continue after a restart.
 type Saved struct {
-	User   int64          `json:"user"`   // the user's id
+	User   int64          `json:"user"`   // the user's ID
 	Name   string         `json:"name"`   // the user's name
 	Device string         `json:"device"` // the device of Token
-	Token  string         `json:"token"`  // logs in without a password; a secret
+	Token  string         `json:"token"`  // for logging in without a password; a secret
 	Epoch  int64          `json:"epoch"`  // the server's epoch; if it differs, Last is invalid
 	Last   map[Conv]int64 `json:"last"`   // the seq of the last handled message of each conversation
 }
 
-// Store stores a Saved. A client calls it from one goroutine at a time: Load in
-// New, and Save at most every 2 s, at each login and logout, and in Close.
-// Login, Logout and Close wait for Save. Errors of Save are logged and retried;
-// Logout and Close return them.
+// Store keeps a client's Saved between runs. A client calls it from one goroutine
+// at a time: Load in New; Save at each login and logout, in Close, and at most every
+// 2 s in between. Login, Logout and Close wait for Save. Errors of Save are logged,
+// and saving is retried. Logout and Close also return them.
 type Store interface {
 	Load() (*Saved, error) // nil, nil if nothing was saved
 	Save(*Saved) error     // must replace the saved state atomically
 }
 
-// FileStore is a Store that uses a file with mode 0600.
+// FileStore is a Store that uses one file, with mode 0600.
 type FileStore struct {
 	Path string // path of the file; Save also creates temporary files in its directory
 }

@@ -13,8 +13,8 @@ import (
 	"chatd/proto"
 )
 
-// logBlocker blocks the logging of "connection ended" until the test releases
-// it, and with it what the client does afterwards.
+// logBlocker blocks the log line "connection ended", and so what the client does
+// after it, until the test releases it.
 type logBlocker struct {
 	slog.Handler
 	reached chan struct{}
@@ -45,7 +45,7 @@ func (g *logBlocker) release() {
 	}
 }
 
-// statesUntil returns the state changes up to the first s.
+// statesUntil takes state changes up to the first s, and returns them as text.
 func (r *record) statesUntil(s State) string {
 	r.t.Helper()
 	var out []string
@@ -53,7 +53,7 @@ func (r *record) statesUntil(s State) string {
 		got := take(r.t, r.states, s.String())
 		what := got.State.String()
 		if got.Final {
-			what += " for good"
+			what += " (final)"
 		}
 		out = append(out, what)
 		if got.State == s {
@@ -63,11 +63,10 @@ func (r *record) statesUntil(s State) string {
 }
 
 // Handlers get state changes in the order in which they happened, even if the
-// application logs in again while the client still processes the end of the last
-// connection.
+// application logs in again while the client still cleans up the last connection.
 func TestStatesInOrder(t *testing.T) {
 	for name, first := range map[string]func(*fake, *Client) error{
-		"a login that was refused with the connection": func(f *fake, c *Client) error {
+		"connection refused by the server": func(f *fake, c *Client) error {
 			done := make(chan error, 1)
 			go func() { done <- c.Login(within(t), "alice", "secret") }()
 			p := f.accept()
@@ -75,7 +74,7 @@ func TestStatesInOrder(t *testing.T) {
 			p.conn.Close()
 			return take(t, done, "the login")
 		},
-		"a connection that was lost": func(f *fake, c *Client) error {
+		"connection lost": func(f *fake, c *Client) error {
 			done := make(chan error, 1)
 			go func() { done <- c.Login(within(t), "alice", "secret") }()
 			p := f.login(proto.Response{})
@@ -90,7 +89,7 @@ func TestStatesInOrder(t *testing.T) {
 				cfg.Logger, cfg.BackoffMin, cfg.BackoffMax = slog.New(g), time.Hour, time.Hour
 			})
 			if err := first(f, c); !errors.Is(err, ErrNotConnected) {
-				t.Fatal(err)
+				t.Fatalf("first login = %v, want ErrNotConnected", err)
 			}
 			take(t, g.reached, "the end of the connection")
 			done := make(chan error, 1)
@@ -108,10 +107,10 @@ func TestStatesInOrder(t *testing.T) {
 			}
 			want := []State{Disconnected, Connected, LoggedIn}
 			if len(states) < 3 || !slices.Equal(states[len(states)-3:], want) {
-				t.Errorf("got the states %v, want %v at the end", states, want)
+				t.Errorf("states = %v, want %v at the end", states, want)
 			}
 			if s := c.State(); s != LoggedIn {
-				t.Errorf("it is %v", s)
+				t.Errorf("State() = %v, want %v", s, LoggedIn)
 			}
 		})
 	}
@@ -123,10 +122,10 @@ func TestRegisterWhileReconnecting(t *testing.T) {
 	f, rec := newFake(t), newRecord(t)
 	c, p := f.loggedIn(rec, proto.Response{}, nil)
 	rec.state(LoggedIn)
-	c.loginLock <- struct{}{} // the attempt waits until there is the other connection
+	c.loginLock <- struct{}{} // the reconnect waits until there is another connection
 	p.conn.Close()
 	if s := rec.state(Disconnected); s.Final {
-		t.Fatalf("state %+v", s)
+		t.Fatalf("state change = %+v, want one that isn't Final", s)
 	}
 	registered := make(chan error, 1)
 	if _, err := c.dial(within(t), false); err != nil {
@@ -142,23 +141,23 @@ func TestRegisterWhileReconnecting(t *testing.T) {
 		case proto.LOGIN:
 			p.answer(q, proto.Response{ID: 1, Name: "alice", Token: "tok", Device: "default", Window: 256, Epoch: 7})
 		default:
-			t.Fatalf("the client sent %+v", q)
+			t.Fatalf("the client sent %+v, want REG or LOGIN", q)
 		}
 	}
 	if err := take(t, registered, "the new user"); err != nil {
 		t.Error(err)
 	}
 	if s := rec.statesUntil(LoggedIn); s != "connected, logged in" {
-		t.Errorf("got the states %s, want connected, logged in", s)
+		t.Errorf("states = %s, want connected, logged in", s)
 	}
 }
 
-// If another attempt was announced and won't happen, handlers get a final state
-// change: after a failed login, and after a logout.
+// If a reconnect was announced and won't happen, because of a failed login or a
+// logout, handlers get a final state change.
 func TestNoMoreAttempts(t *testing.T) {
 	for name, end := range map[string]func(*Client) error{
-		"a login that fails": func(c *Client) error { return c.Login(within(t), "alice", "secret") },
-		"logging out":        func(c *Client) error { return c.Logout(within(t)) },
+		"failed login": func(c *Client) error { return c.Login(within(t), "alice", "secret") },
+		"logout":       func(c *Client) error { return c.Logout(within(t)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			f, rec := newFake(t), newRecord(t)
@@ -166,20 +165,20 @@ func TestNoMoreAttempts(t *testing.T) {
 			f.ln.Close()
 			p.conn.Close()
 			if s := rec.state(Disconnected); s.Final {
-				t.Fatalf("state %+v", s)
+				t.Fatalf("state change = %+v, want one that isn't Final", s)
 			}
 			if err := end(c); !errors.Is(err, ErrNotConnected) {
-				t.Errorf("the error is %v", err)
+				t.Errorf("%s = %v, want ErrNotConnected", name, err)
 			}
 			if s := rec.state(Disconnected); !s.Final {
-				t.Errorf("state %+v", s)
+				t.Errorf("state change after a %s = %+v, want Final", name, s)
 			}
 		})
 	}
 }
 
-// If Register connects while a reconnect waits, the end of that connection isn't
-// final.
+// If Register connects while a reconnect waits, and that connection is lost, the
+// client still reconnects.
 func TestRegisteredAndLost(t *testing.T) {
 	f, rec := newFake(t), newRecord(t)
 	c, p := f.loggedIn(rec, proto.Response{}, func(cfg *Config) { cfg.BackoffMin, cfg.BackoffMax = time.Hour, time.Hour })
@@ -194,11 +193,11 @@ func TestRegisteredAndLost(t *testing.T) {
 	}
 	p.conn.Close()
 	if s := rec.state(Disconnected); s.Final || s.Retry <= 0 {
-		t.Errorf("state %+v", s)
+		t.Errorf("state change = %+v, want a retry", s)
 	}
 }
 
-// An acknowledged login has succeeded, even if ctx ends before Login returns.
+// Login returns nil for an acknowledged login, even if ctx ends before it returns.
 func TestLoginEndsOneWay(t *testing.T) {
 	f, rec := newFake(t), newRecord(t)
 	c, p := f.loggedIn(rec, proto.Response{}, func(cfg *Config) { cfg.BackoffMin, cfg.BackoffMax = time.Hour, time.Hour })
@@ -218,10 +217,10 @@ func TestLoginEndsOneWay(t *testing.T) {
 		p = f.accept()
 		p.answer(p.expect(proto.LOGIN), proto.Response{ID: 1, Name: "alice", Token: "tok", Device: fmt.Sprint(i), Window: 256, Epoch: 7})
 		if err := take(t, done, "the login"); err != nil || c.State() != LoggedIn {
-			t.Fatalf("login %d: %v, and the client is %v", i, err, c.State())
+			t.Fatalf("login %d = %v, state %v; want nil, logged in", i, err, c.State())
 		}
 		if ctx.Err() == nil {
-			t.Error("ctx hasn't ended: this test shows nothing")
+			t.Error("ctx hasn't ended, so this test checks nothing")
 		}
 	}
 }

@@ -8,13 +8,13 @@ import (
 	"testing"
 )
 
-// FileStore restores what it saved, in a file that only the owner can read,
-// without leftovers. An unreadable file is an error, not an empty state.
+// FileStore restores what it saved. Only the owner can read the file, and no
+// temporary files remain. An invalid file is an error, not an empty state.
 func TestFileStore(t *testing.T) {
 	dir := t.TempDir()
 	f := FileStore{filepath.Join(dir, "state")}
 	if s, err := f.Load(); s != nil || err != nil {
-		t.Fatalf("nothing saved: %v, %v", s, err)
+		t.Fatalf("Load before Save = %v, %v; want nil, nil", s, err)
 	}
 	want := Saved{User: 1, Name: "alice", Device: "d", Token: "t", Epoch: 7,
 		Last: map[Conv]int64{User(2): 5, Group(3): 9}}
@@ -25,21 +25,21 @@ func TestFileStore(t *testing.T) {
 	}
 	got, err := f.Load()
 	if err != nil || got.Token != "t" || !maps.Equal(got.Last, want.Last) {
-		t.Errorf("loaded %+v, %v", got, err)
+		t.Errorf("Load = %+v, %v; want %+v", got, err, want)
 	}
 	info, err := os.Stat(f.Path)
 	if err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("mode %v, %v", info.Mode(), err)
+		t.Errorf("mode of the file = %v, %v; want 0600", info.Mode(), err)
 	}
 	if names, _ := os.ReadDir(dir); len(names) != 1 {
-		t.Errorf("files left: %v", names)
+		t.Errorf("files in the directory: %v, want only state", names)
 	}
 	for _, bad := range []string{"{", `{"last":{"x7":1}}`, `{"last":{"u":1}}`, `{"last":{"u-7":1}}`} {
 		if err := os.WriteFile(f.Path, []byte(bad), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := f.Load(); !errors.Is(err, ErrBadState) {
-			t.Errorf("%s: %v", bad, err)
+			t.Errorf("Load of %s = %v, want ErrBadState", bad, err)
 		}
 	}
 }

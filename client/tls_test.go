@@ -16,9 +16,8 @@ import (
 	"chatd/proto"
 )
 
-// TLS works like plain TCP: the certificate is verified, and the last receipts
-// arrive although the client closes the connection. It is layered on
-// Config.Dial.
+// TLS runs on top of Config.Dial. The certificate is verified, and the last receipts
+// arrive although the client closes the connection.
 func TestTLS(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -39,7 +38,7 @@ func TestTLS(t *testing.T) {
 	stranger := f.newClient(nil, func(cfg *Config) { cfg.TLS = &tls.Config{} })
 	var unknown x509.UnknownAuthorityError
 	if err := stranger.Login(within(t), "alice", "secret"); !errors.As(err, &unknown) || !errors.Is(err, ErrNotConnected) {
-		t.Errorf("an unknown certificate: %v", err)
+		t.Errorf("Login with an unknown certificate = %v, want ErrNotConnected and x509.UnknownAuthorityError", err)
 	}
 	f.accept()
 
@@ -58,7 +57,7 @@ func TestTLS(t *testing.T) {
 		}
 	})
 	if dials != 1 {
-		t.Errorf("Config.Dial was called %d times", dials)
+		t.Errorf("Config.Dial was called %d times, want 1", dials)
 	}
 	rec.seqs(1)
 	if err := c.Close(); err != nil {
@@ -67,6 +66,6 @@ func TestTLS(t *testing.T) {
 	for range p.requests { // closed at the connection's end
 	}
 	if q := take(t, p.receipts, "the receipt"); q.Seq != 1 {
-		t.Errorf("receipt %+v", q)
+		t.Errorf("receipt = %+v, want seq 1", q)
 	}
 }

@@ -8,13 +8,14 @@ import (
 	"chatd/proto/prototest"
 )
 
+// hot are the ops of the hot path.
 var hot = map[proto.Op]bool{
 	proto.ONE_CHAT: true, proto.GROUP_CHAT: true, proto.ONE_CHAT_ACK: true, proto.GROUP_CHAT_ACK: true, proto.EVENT: true,
 	proto.RECEIPT: true, proto.PING: true, proto.PONG: true, proto.ERROR: true, proto.PRESENCE: true,
 }
 
-// The hot path doesn't allocate when encoding or decoding, even with escapes and
-// unknown keys. Otherwise garbage collection would take a whole core.
+// Messages of the hot path are encoded and decoded without allocations, even with
+// escapes and unknown keys. Otherwise garbage collection would take a whole core.
 func TestHotPathDoesNotAllocate(t *testing.T) {
 	var d proto.Decoder
 	dst := make([]byte, 0, proto.MaxRequest)
@@ -25,21 +26,21 @@ func TestHotPathDoesNotAllocate(t *testing.T) {
 		body := []byte(strings.Replace(c.Wire, "{", `{"x":{"y":"\u0041"},"\u007a":1,`, 1))
 		if n := testing.AllocsPerRun(100, func() {
 			if _, err := d.Decode(body); err != nil {
-				t.Fatal(err)
+				t.Fatalf("Decode(%s) = %v, want no error", body, err)
 			}
 		}); n != 0 {
-			t.Errorf("decoding %s: %v allocations", c.Name, n)
+			t.Errorf("decoding %s: %v allocations, want 0", c.Name, n)
 		}
 		if n := testing.AllocsPerRun(100, func() { dst = proto.AppendRequest(dst[:0], &c.Request) }); n != 0 {
-			t.Errorf("encoding %s: %v allocations", c.Name, n)
+			t.Errorf("encoding %s: %v allocations, want 0", c.Name, n)
 		}
 	}
 	for _, c := range prototest.Responses() {
 		if n := testing.AllocsPerRun(100, func() { dst = proto.AppendResponse(dst[:0], &c.Response) }); n != 0 {
-			t.Errorf("encoding %s: %v allocations", c.Name, n)
+			t.Errorf("encoding %s: %v allocations, want 0", c.Name, n)
 		}
 		if !hot[c.Response.Op] || c.Response.Errno != proto.Done {
-			continue // a refusal's text is as new as it may be
+			continue // a refusal has a text, which is allocated
 		}
 		body := []byte(c.Wire)
 		if n := testing.AllocsPerRun(100, func() {
@@ -47,12 +48,12 @@ func TestHotPathDoesNotAllocate(t *testing.T) {
 				t.Fatal(err)
 			}
 		}); n != 0 {
-			t.Errorf("decoding %s: %v allocations", c.Name, n)
+			t.Errorf("decoding %s: %v allocations, want 0", c.Name, n)
 		}
 	}
 	chat := proto.Chat{Op: proto.ONE_CHAT, ID: 1, Name: "li", ToID: 2, Msg: "hi", Time: 5, Seq: 6, CID: "c"}
 	if n := testing.AllocsPerRun(100, func() { dst = proto.AppendChat(dst[:0], &chat) }); n != 0 {
-		t.Errorf("AppendChat: %v allocations", n)
+		t.Errorf("AppendChat: %v allocations, want 0", n)
 	}
 }
 
@@ -118,7 +119,8 @@ func BenchmarkAppendResponse(b *testing.B) {
 	}
 }
 
-// The cost of a hostile frame must be linear in its size.
+// BenchmarkDecodeHostile decodes frames that are costly to check. The cost must be
+// linear in their size.
 func BenchmarkDecodeHostile(b *testing.B) {
 	var keys strings.Builder
 	for i := 0; keys.Len() < 60_000; i++ {

@@ -26,9 +26,10 @@ type object = map[string]any
 type asyncAPI struct {
 	t   *testing.T
 	doc object
-	set *jsonschema.Compiler // knows it as "doc"
+	set *jsonschema.Compiler // has the document as "doc"
 }
 
+// readAsyncAPI reads and parses docs/asyncapi.yaml.
 func readAsyncAPI(t *testing.T) *asyncAPI {
 	t.Helper()
 	text, err := os.ReadFile("../docs/asyncapi.yaml")
@@ -71,11 +72,12 @@ func (a *asyncAPI) at(path ...string) any {
 	return a.follow(v)
 }
 
+// object returns the mapping at a path.
 func (a *asyncAPI) object(path ...string) object {
 	a.t.Helper()
 	o, ok := a.at(path...).(object)
 	if !ok {
-		a.t.Fatalf("there is no %s", strings.Join(path, "/"))
+		a.t.Fatalf("docs/asyncapi.yaml has no mapping %s", strings.Join(path, "/"))
 	}
 	return o
 }
@@ -90,13 +92,13 @@ func (a *asyncAPI) follow(v any) any {
 	}
 	path, ok := strings.CutPrefix(ref, "#/")
 	if !ok {
-		a.t.Fatalf("%s is no reference within the document", ref)
+		a.t.Fatalf("reference %s: want one within the document, starting with #/", ref)
 	}
 	var at any = a.doc
 	for _, key := range strings.Split(path, "/") {
 		o, _ := at.(object)
 		if at, ok = o[key]; !ok {
-			a.t.Fatalf("%s refers to nothing", ref)
+			a.t.Fatalf("reference %s: the document has no %s", ref, key)
 		}
 	}
 	return a.follow(at)
@@ -112,7 +114,7 @@ func (a *asyncAPI) schema(path ...string) *jsonschema.Schema {
 	return s
 }
 
-// words returns the strings of a list.
+// words returns the elements of a list as sorted strings.
 func words(v any) (all []string) {
 	list, _ := v.([]any)
 	for _, e := range list {
@@ -122,19 +124,19 @@ func words(v any) (all []string) {
 	return all
 }
 
-// sortedKeys returns the keys of a mapping.
+// sortedKeys returns the keys of a mapping, sorted.
 func sortedKeys(v any) []string {
 	o, _ := v.(object)
 	return slices.Sorted(maps.Keys(o))
 }
 
+// sorted sorts list and returns it.
 func sorted(list ...string) []string {
 	slices.Sort(list)
 	return list
 }
 
-// required returns the field that each of several alternatives of a schema
-// requires.
+// required returns all fields that the alternatives of a schema require, sorted.
 func required(v any) (all []string) {
 	list, _ := v.([]any)
 	for _, e := range list {
@@ -176,7 +178,7 @@ func constants(t *testing.T, file, typeName string) map[string]string {
 		}
 	}
 	if len(found) == 0 {
-		t.Fatalf("%s has no constant of type %q", file, typeName)
+		t.Fatalf("%s has no constants of type %q, want some", file, typeName)
 	}
 	return found
 }

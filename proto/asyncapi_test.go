@@ -42,7 +42,7 @@ func TestAsyncAPIIsValid(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := s.Validate(likeJSON(t, a.doc)); err != nil {
-		t.Errorf("%#v", err)
+		t.Errorf("docs/asyncapi.yaml is not valid AsyncAPI 3.0.0: %#v", err)
 	}
 	var walk func(v any)
 	walk = func(v any) {
@@ -59,17 +59,17 @@ func TestAsyncAPIIsValid(t *testing.T) {
 		}
 	}
 	walk(a.doc)
-	// Everything defined is referred to.
+	// Every schema is used.
 	text := fmt.Sprint(a.doc)
 	for _, name := range sortedKeys(a.object("components", "schemas")) {
 		if !strings.Contains(text, "$ref:#/components/schemas/"+name+"]") {
-			t.Errorf("nothing refers to components/schemas/%s", name)
+			t.Errorf("components/schemas/%s is not used, want a reference to it", name)
 		}
 	}
 }
 
-// The document has every op, in each of its directions, and no others. Requests
-// have the same answers as in the code.
+// The document has every op in each of its directions, and no others. Requests have
+// the same answers as in the code.
 func TestAsyncAPIHasEveryOp(t *testing.T) {
 	a := readAsyncAPI(t)
 	var messages, operations, pushes []string
@@ -81,7 +81,7 @@ func TestAsyncAPIHasEveryOp(t *testing.T) {
 	for name, number := range ops {
 		var op proto.Op
 		if _, err := fmt.Sscan(number, &op); err != nil || op.String() != name {
-			t.Errorf("%s is %s, which is called %s: %v", name, number, op, err)
+			t.Errorf("op %s = %s: String() = %s, %v; want its name", name, number, op, err)
 		}
 		if _, _, _, ok := proto.RequestFields(op); ok {
 			messages, operations = append(messages, "client."+name), append(operations, name)
@@ -95,37 +95,37 @@ func TestAsyncAPIHasEveryOp(t *testing.T) {
 		}
 	}
 	if got, want := sortedKeys(a.object("components", "messages")), sorted(messages...); !slices.Equal(got, want) {
-		t.Errorf("its messages are\n%v\nours\n%v", got, want)
+		t.Errorf("components/messages\n got %v\nwant %v", got, want)
 	}
 	if got, want := sortedKeys(a.object("operations")), sorted(append(operations, "push")...); !slices.Equal(got, want) {
-		t.Errorf("its operations are\n%v\nours\n%v", got, want)
+		t.Errorf("operations\n got %v\nwant %v", got, want)
 	}
 	if got, want := a.messages("operations", "push"), sorted(pushes...); !slices.Equal(got, want) || a.at("operations", "push", "action") != "send" {
-		t.Errorf("unasked it says the server sends\n%v\nit sends\n%v", got, want)
+		t.Errorf("messages of the operation push, which the server sends\n got %v\nwant %v", got, want)
 	}
 	for name, ref := range a.doc["channels"].(object)["connection"].(object)["messages"].(object) {
 		if got := ref.(object)["$ref"]; got != "#/components/messages/"+name {
-			t.Errorf("the channel's %s is %v", name, got)
+			t.Errorf("message %s of the channel refers to %v, want the message of the same name", name, got)
 		}
 	}
 	if got, want := sortedKeys(a.object("channels", "connection", "messages")), sorted(messages...); !slices.Equal(got, want) {
-		t.Errorf("the channel's messages are\n%v\nours\n%v", got, want)
+		t.Errorf("messages of the channel\n got %v\nwant %v", got, want)
 	}
 }
 
-// operation checks a request and its answer.
+// operation checks the operation of a request: its messages and its answers.
 func (a *asyncAPI) operation(op proto.Op) {
 	a.t.Helper()
 	o := a.object("operations", op.String())
 	if got := a.messages("operations", op.String()); !slices.Equal(got, []string{"client." + op.String()}) || o["action"] != "receive" {
-		a.t.Errorf("%s: %s of %v", op, o["action"], got)
+		a.t.Errorf("operation %s: action %v, messages %v; want receive of client.%s", op, o["action"], got, op)
 	}
 	var want []string
 	if op.Ack() != 0 {
 		want = slices.Compact(sorted("server."+op.Ack().String(), "server.ERROR"))
 	}
 	if got := a.messages("operations", op.String(), "reply"); !slices.Equal(got, want) {
-		a.t.Errorf("%s is answered with %v there, %v here", op, got, want)
+		a.t.Errorf("answers to %s: got %v, want %v", op, got, want)
 	}
 }
 
@@ -142,8 +142,8 @@ func (a *asyncAPI) messages(path ...string) (names []string) {
 	return names
 }
 
-// Each message has the same required and optional fields as in the codec's
-// tables. Each field has the decoder's type and bounds.
+// Each message has the same required and optional fields as the codec's tables. Each
+// field has the decoder's type and bounds.
 func TestAsyncAPIFields(t *testing.T) {
 	a := readAsyncAPI(t)
 	for op := proto.Op(1); op < proto.OpCount; op++ {
@@ -151,7 +151,7 @@ func TestAsyncAPIFields(t *testing.T) {
 			name := "client." + op.String()
 			payload := a.payload(name, op, need|may|oneOf|1<<proto.FRID, need)
 			if got := required(payload["oneOf"]); op != proto.LOGIN && !slices.Equal(got, sorted(oneOf.Names()...)) {
-				t.Errorf("%s: one of %v there, of %v here", name, got, oneOf.Names())
+				t.Errorf("%s: exactly one required of: got %v, want %v", name, got, oneOf.Names())
 			}
 			for _, key := range sortedKeys(payload["properties"]) {
 				if key != "msgid" {
@@ -168,11 +168,11 @@ func TestAsyncAPIFields(t *testing.T) {
 			payload := a.payload(name, op, has, always)
 			then, _ := payload["then"].(object)
 			if got := words(then["required"]); !slices.Equal(got, sorted(success.Names()...)) {
-				t.Errorf("%s: on success %v there, %v here", name, got, success.Names())
+				t.Errorf("%s: required on success: got %v, want %v", name, got, success.Names())
 			}
 			_, refuses := payload["else"]
 			if always.Has(proto.FErrno) != (refuses || op == proto.ERROR) {
-				t.Errorf("%s: refused: %v", name, refuses)
+				t.Errorf("%s: has a schema for refusals: %v, want %v", name, refuses, !refuses)
 			}
 			for _, key := range sortedKeys(payload["properties"]) {
 				if key != "msgid" {
@@ -188,33 +188,33 @@ func (a *asyncAPI) payload(name string, op proto.Op, has, need proto.Fields) obj
 	a.t.Helper()
 	m := a.object("components", "messages", name)
 	if m["name"] != op.String() {
-		a.t.Errorf("%s is named %v", name, m["name"])
+		a.t.Errorf("%s: name %v, want %s", name, m["name"], op)
 	}
 	payload := a.object("components", "messages", name, "payload")
 	if got := a.at("components", "messages", name, "payload", "properties", "msgid", "const"); got != int(op) {
-		a.t.Errorf("%s has msgid %v", name, got)
+		a.t.Errorf("%s: msgid %v, want %d", name, got, int(op))
 	}
 	if got, want := sortedKeys(payload["properties"]), sorted(append(has.Names(), "msgid")...); !slices.Equal(got, want) {
-		a.t.Errorf("%s has %v there, %v here", name, got, want)
+		a.t.Errorf("%s: fields %v, want %v", name, got, want)
 	}
 	if got, want := words(payload["required"]), sorted(append(need.Names(), "msgid")...); !slices.Equal(got, want) {
-		a.t.Errorf("%s needs %v there, %v here", name, got, want)
+		a.t.Errorf("%s: required %v, want %v", name, got, want)
 	}
 	return payload
 }
 
-// field checks the type of a message's field, and the bounds of a client's.
+// field checks the type of a field and, in a client's message, its bounds.
 func (a *asyncAPI) field(name, key string, client bool) {
 	a.t.Helper()
 	s := a.object("components", "messages", name, "payload", "properties", key)
 	kind, least, most, chars, ok := proto.FieldRule(key)
 	if !ok || s["type"] != kind {
-		a.t.Errorf("%s: %s is of type %v there, %s here", name, key, s["type"], kind)
+		a.t.Errorf("%s: type of %s is %v, want %s", name, key, s["type"], kind)
 	}
 	switch {
 	case !client:
 		return
-	case key == "limit": // the service knows its bounds
+	case key == "limit": // the service checks its bounds
 		least, most = 1, proto.MaxConversations
 		if strings.HasSuffix(name, "SYNC") {
 			most = proto.MaxSyncMessages
@@ -222,19 +222,19 @@ func (a *asyncAPI) field(name, key string, client bool) {
 		fallthrough
 	case kind == "integer":
 		if s["minimum"] != int(least) || s["maximum"] != int(most) {
-			a.t.Errorf("%s: %s lies from %v to %v there, from %d to %d here", name, key, s["minimum"], s["maximum"], least, most)
+			a.t.Errorf("%s: range of %s is %v to %v, want %d to %d", name, key, s["minimum"], s["maximum"], least, most)
 		}
 	case kind == "string":
 		if s["minLength"] != int(least) || s["maxLength"] != int(most) {
-			a.t.Errorf("%s: %s has from %v to %v characters there, from %d to %d here", name, key, s["minLength"], s["maxLength"], least, most)
+			a.t.Errorf("%s: length of %s is %v to %v, want %d to %d", name, key, s["minLength"], s["maxLength"], least, most)
 		}
 		if bytes, counted := s["x-max-bytes"]; counted == chars || counted && bytes != int(most) {
-			a.t.Errorf("%s: %s has at most %v bytes there, %d here; counted are characters: %v", name, key, bytes, most, chars)
+			a.t.Errorf("%s: x-max-bytes of %s is %v; want %d if its length counts bytes (characters: %v)", name, key, bytes, most, chars)
 		}
 	}
 }
 
-// The elements of lists have the fields of the Go structs.
+// The elements of lists have the same fields as the Go structs.
 func TestAsyncAPILists(t *testing.T) {
 	a := readAsyncAPI(t)
 	kinds := map[reflect.Kind]string{reflect.Int32: "integer", reflect.Int64: "integer", reflect.String: "string", reflect.Bool: "boolean", reflect.Slice: "array", reflect.Pointer: "object"}
@@ -250,31 +250,30 @@ func TestAsyncAPILists(t *testing.T) {
 				need = append(need, key)
 			}
 			if got, want := a.object("components", "schemas", goType.Name(), "properties", key)["type"], kinds[f.Type.Kind()]; got != want {
-				t.Errorf("%s: %s is of type %v there, %s here", goType.Name(), key, got, want)
+				t.Errorf("%s: type of %s is %v, want %s", goType.Name(), key, got, want)
 			}
 		}
 		if got := sortedKeys(s["properties"]); !slices.Equal(got, sorted(has...)) {
-			t.Errorf("%s has %v there, %v here", goType.Name(), got, has)
+			t.Errorf("%s: fields %v, want %v", goType.Name(), got, has)
 		}
 		if got := words(s["required"]); !slices.Equal(got, sorted(need...)) {
-			t.Errorf("%s needs %v there, %v here", goType.Name(), got, need)
+			t.Errorf("%s: required %v, want %v", goType.Name(), got, need)
 		}
 	}
 	r := reflect.TypeOf(proto.Response{})
 	for field, list := range map[string]string{"Friends": "friends", "Groups": "groups", "Users": "users", "Offline": "offlinemsg", "Messages": "messages", "Conversations": "conversations"} {
 		f, ok := r.FieldByName(field)
 		if !ok {
-			t.Fatalf("Response has no %s", field)
+			t.Fatalf("proto.Response has no field %s", field)
 		}
 		items := a.object("components", "schemas", list)["items"].(object)["$ref"]
 		if want := "#/components/schemas/" + f.Type.Elem().Name(); items != want {
-			t.Errorf("the entries of %s are %v there, %s here", list, items, want)
+			t.Errorf("elements of %s: got %v, want %s", list, items, want)
 		}
 	}
 }
 
-// Numbers and strings with a meaning have the same names and values as in the
-// code.
+// Errnos, limits, states, roles and reasons are the same as in the code.
 func TestAsyncAPIConstants(t *testing.T) {
 	a := readAsyncAPI(t)
 	errnos := map[string]string{}
@@ -282,14 +281,14 @@ func TestAsyncAPIConstants(t *testing.T) {
 		errnos[fmt.Sprint(e.(object)["title"])] = fmt.Sprint(e.(object)["const"])
 	}
 	if want := constants(t, "errors.go", "Errno"); !maps.Equal(errnos, want) {
-		t.Errorf("errnos\n%v\nours\n%v", errnos, want)
+		t.Errorf("errnos\n got %v\nwant %v", errnos, want)
 	}
 	limits := map[string]string{}
 	for name, v := range a.object("x-limits") {
 		limits[name] = fmt.Sprint(v)
 	}
 	if want := constants(t, "limits.go", ""); !maps.Equal(limits, want) {
-		t.Errorf("limits\n%v\nours\n%v", limits, want)
+		t.Errorf("x-limits\n got %v\nwant %v", limits, want)
 	}
 	var said, ours []string
 	for _, name := range []string{"state", "role", "reason"} {
@@ -299,24 +298,24 @@ func TestAsyncAPIConstants(t *testing.T) {
 		ours = append(ours, value)
 	}
 	if !slices.Equal(sorted(said...), sorted(ours...)) {
-		t.Errorf("states, roles and reasons are\n%v\nours\n%v", said, ours)
+		t.Errorf("states, roles and reasons\n got %v\nwant %v", said, ours)
 	}
 	for list, most := range map[string]int{"users": proto.MaxPageUsers, "offlinemsg": proto.MaxOffline, "messages": proto.MaxSyncMessages, "conversations": proto.MaxConversations} {
 		if got := a.object("components", "schemas", list)["maxItems"]; got != most {
-			t.Errorf("%s has at most %v entries there, %d here", list, got, most)
+			t.Errorf("maxItems of %s is %v, want %d", list, got, most)
 		}
 	}
 }
 
-// The codec accepts the examples and ignores no field of them, and they match
-// their schema.
+// The codec accepts the examples and knows all of their fields, and the examples
+// match their schemas.
 func TestAsyncAPIExamples(t *testing.T) {
 	a := readAsyncAPI(t)
 	var d proto.Decoder
 	for name := range a.object("components", "messages") {
 		list, _ := a.object("components", "messages", name)["examples"].([]any)
 		if len(list) == 0 {
-			t.Errorf("%s has no example", name)
+			t.Errorf("%s has no examples, want some", name)
 		}
 		schema := a.schema("components", "messages", name, "payload")
 		for _, e := range list {
@@ -330,33 +329,33 @@ func TestAsyncAPIExamples(t *testing.T) {
 			if strings.HasPrefix(name, "client.") {
 				r, bad := d.Decode(text)
 				if bad != nil {
-					t.Errorf("%s: %s: %v", name, text, bad)
+					t.Errorf("example of %s: the codec refuses %s: %v", name, text, bad)
 					continue
 				}
 				op, fields = r.Op, r.Fields
 			} else {
 				r, err := d.DecodeResponse(text)
 				if err != nil {
-					t.Errorf("%s: %s: %v", name, text, err)
+					t.Errorf("example of %s: the codec refuses %s: %v", name, text, err)
 					continue
 				}
 				op, fields = r.Op, r.Fields
 			}
 			if _, n, _ := strings.Cut(name, "."); op.String() != n {
-				t.Errorf("%s: %s is %s", name, text, op)
+				t.Errorf("example of %s: %s is a %s", name, text, op)
 			}
 			if got, want := sorted(append(fields.Names(), "msgid")...), sortedKeys(payload); !slices.Equal(got, want) {
-				t.Errorf("%s: of %v the codec reads %v", name, want, got)
+				t.Errorf("example of %s: the codec reads the fields %v, want %v", name, got, want)
 			}
 			if err := schema.Validate(likeJSON(t, payload)); err != nil {
-				t.Errorf("%s: %s: %v", name, text, err)
+				t.Errorf("example of %s doesn't match its schema: %s: %v", name, text, err)
 			}
 		}
 	}
 }
 
 // What the codec writes matches the schemas, for every message in all its forms.
-// Messages that the codec refuses because of a field's value don't match.
+// Messages that the codec refuses because of a field don't match.
 func TestAsyncAPISchemas(t *testing.T) {
 	a := readAsyncAPI(t)
 	schemas := map[string]*jsonschema.Schema{}
@@ -366,39 +365,39 @@ func TestAsyncAPISchemas(t *testing.T) {
 		}
 		v, err := jsonschema.UnmarshalJSON(strings.NewReader(wire))
 		if err != nil {
-			t.Fatalf("%s: %v", wire, err)
+			t.Fatalf("invalid JSON %s: %v", wire, err)
 		}
 		return schemas[name].Validate(v)
 	}
 	for _, c := range prototest.Requests() {
 		if c.Request.Limit < 0 {
-			continue // the codec takes it, the service refuses it
+			continue // the codec accepts it, the service refuses it
 		}
 		if err := check("client."+c.Request.Op.String(), c.Wire); err != nil {
-			t.Errorf("%s: %v", c.Wire, err)
+			t.Errorf("%s doesn't match its schema: %v", c.Wire, err)
 		}
 	}
 	for _, c := range prototest.Responses() {
 		if err := check("server."+c.Response.Op.String(), c.Wire); err != nil {
-			t.Errorf("%s: %v", c.Wire, err)
+			t.Errorf("%s doesn't match its schema: %v", c.Wire, err)
 		}
 	}
 	refused := 0
 	for _, r := range prototest.Refusals() {
-		if _, _, _, sent := proto.RequestFields(r.Op); !sent || strings.HasPrefix(r.Message, "no valid JSON") {
+		if _, _, _, sent := proto.RequestFields(r.Op); !sent || strings.HasPrefix(r.Message, "invalid JSON") {
 			continue
 		}
 		err := check("client."+r.Op.String(), r.Wire)
 		switch {
 		case err != nil:
 			refused++
-		case strings.HasSuffix(r.Message, " bytes"): // no schema counts them: x-max-bytes
-		case strings.Contains(r.Wire, ".0") || strings.Contains(r.Wire, "e0"): // to a schema an integer
+		case strings.Contains(r.Message, " bytes, got "): // a schema can't count bytes
+		case strings.Contains(r.Wire, ".0") || strings.Contains(r.Wire, "e0"): // an integer in JSON Schema
 		default:
-			t.Errorf("no schema refuses %.80s (%s)", r.Wire, r.Message)
+			t.Errorf("%.80s matches its schema, but the codec refuses it: %s", r.Wire, r.Message)
 		}
 	}
 	if refused == 0 {
-		t.Error("nothing was refused")
+		t.Error("no message was refused by its schema, want some")
 	}
 }

@@ -12,9 +12,9 @@ import (
 	"chatd/proto/prototest"
 )
 
-// Clients by others depend on the exact bytes. Every op that a client sends, in
-// every form, is encoded to exactly these bytes, and decoded to the same values
-// whatever the order and spacing of its fields.
+// Third-party clients depend on the wire format. Every message of a client, in every
+// form, is encoded to exactly the bytes of its case, and decoded to the same values
+// whatever the order, spacing and escaping of its fields.
 func TestRequests(t *testing.T) {
 	var d proto.Decoder
 	sent := map[proto.Op]bool{}
@@ -22,30 +22,31 @@ func TestRequests(t *testing.T) {
 		t.Run(c.Name, func(t *testing.T) {
 			sent[c.Request.Op] = true
 			if got := string(proto.AppendRequest(nil, &c.Request)); got != c.Wire {
-				t.Errorf("encoded\n got %s\nwant %s", got, c.Wire)
+				t.Errorf("AppendRequest\n got %s\nwant %s", got, c.Wire)
 			}
 			for _, wire := range []string{c.Wire, disturbed(t, c.Wire)} {
 				got, err := d.Decode([]byte(wire))
 				if err != nil {
-					t.Fatalf("%s: %v", wire, err)
+					t.Fatalf("Decode(%s) = %v, want no error", wire, err)
 				}
 				if !reflect.DeepEqual(*got, c.Request) {
-					t.Errorf("decoded %s\n got %+v\nwant %+v", wire, *got, c.Request)
+					t.Errorf("Decode(%s)\n got %+v\nwant %+v", wire, *got, c.Request)
 				}
 				if got := string(proto.AppendRequest(nil, got.Clone())); got != c.Wire {
-					t.Errorf("encoded again\n got %s\nwant %s", got, c.Wire)
+					t.Errorf("decoded and encoded again\n got %s\nwant %s", got, c.Wire)
 				}
 			}
 		})
 	}
 	for op := proto.Op(1); op < proto.OpCount; op++ {
 		if (op.Ack() != 0 || op == proto.PONG) != sent[op] {
-			t.Errorf("%s: a client sends it: %v; there is a case: %v", op, op.Ack() != 0 || op == proto.PONG, sent[op])
+			t.Errorf("%s: has a case: %v, want %v", op, sent[op], op.Ack() != 0 || op == proto.PONG)
 		}
 	}
 }
 
-// The same for everything that the server sends, success and refusals.
+// TestResponses checks the same for every message of a server, with success and
+// refusals.
 func TestResponses(t *testing.T) {
 	var d proto.Decoder
 	sent := map[proto.Op]bool{}
@@ -53,19 +54,19 @@ func TestResponses(t *testing.T) {
 		t.Run(c.Name, func(t *testing.T) {
 			sent[c.Response.Op] = true
 			if got := string(proto.AppendResponse([]byte("x"), &c.Response)); got != "x"+c.Wire {
-				t.Errorf("encoded\n got %s\nwant x%s", got, c.Wire)
+				t.Errorf("AppendResponse\n got %s\nwant x%s", got, c.Wire)
 			}
 			for _, wire := range []string{c.Wire, disturbed(t, c.Wire)} {
 				got, err := d.DecodeResponse([]byte(wire))
 				if err != nil {
-					t.Fatalf("%s: %v", wire, err)
+					t.Fatalf("DecodeResponse(%s) = %v, want no error", wire, err)
 				}
 				if again := string(proto.AppendResponse(nil, got)); again != c.Wire {
 					t.Errorf("decoded %s and encoded again\n got %s\nwant %s", wire, again, c.Wire)
 				}
 				for key := range members(t, c.Wire) {
 					if f := fieldNamed(t, key); f != proto.FMsgID && !got.Has(f) {
-						t.Errorf("%s: Fields lacks %s", wire, key)
+						t.Errorf("DecodeResponse(%s): Fields lacks %s", wire, key)
 					}
 				}
 			}
@@ -75,22 +76,22 @@ func TestResponses(t *testing.T) {
 		asked := map[proto.Op]bool{proto.LOGOUT: true, proto.REG: true, proto.CREATE_GROUP: true, proto.SYNC: true, proto.KICK_MEMBER: true,
 			proto.FIND_USER: true, proto.PASSWORD: true, proto.GROUP_USERS: true, proto.CONVERSATIONS: true}
 		if sent[op] == asked[op] {
-			t.Errorf("%s: there is a case: %v", op, sent[op])
+			t.Errorf("%s: has a case: %v, want %v", op, sent[op], !asked[op])
 		}
 	}
 }
 
-// Decoded values of chat messages, ACKs and list elements are compared directly,
-// because encoding them again could hide a loss.
+// TestResponseValues compares decoded values directly, because encoding them again,
+// as TestResponses does, could hide a loss.
 func TestResponseValues(t *testing.T) {
 	var d proto.Decoder
 	for _, c := range prototest.Responses() {
 		if c.Response.Errno != proto.Done {
-			continue // a refusal leaves out what the case has set
+			continue // a refusal has fewer fields than the case sets
 		}
 		got, err := d.DecodeResponse([]byte(c.Wire))
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("DecodeResponse(%s) = %v, want no error", c.Wire, err)
 		}
 		want := c.Response
 		want.Fields = got.Fields
@@ -101,7 +102,7 @@ func TestResponseValues(t *testing.T) {
 			}
 		}
 		if !reflect.DeepEqual(*got, want) {
-			t.Errorf("%s\n got %+v\nwant %+v", c.Name, *got, want)
+			t.Errorf("DecodeResponse, %s\n got %+v\nwant %+v", c.Name, *got, want)
 		}
 	}
 }
@@ -118,18 +119,18 @@ func TestRefusals(t *testing.T) {
 		}
 		switch {
 		case err == nil:
-			t.Errorf("%s is taken", wire)
+			t.Errorf("Decode(%s) = nil, want %q (errno %d)", wire, c.Message, c.Errno)
 		case err.Errno != c.Errno || err.Message != c.Message:
-			t.Errorf("%s\n got %v\nwant %s (errno %d)", wire, err, c.Message, c.Errno)
+			t.Errorf("Decode(%s)\n got %v\nwant %s (errno %d)", wire, err, c.Message, c.Errno)
 		case r.Op != c.Op || r.RID != c.RID || r.Has(proto.FRID) != c.HasRID:
-			t.Errorf("%s: op %d, rid %d (%v); want %d, %d (%v)", wire, r.Op, r.RID, r.Has(proto.FRID), c.Op, c.RID, c.HasRID)
+			t.Errorf("Decode(%s): got op %d, rid %d (present: %v); want %d, %d (%v)", wire, r.Op, r.RID, r.Has(proto.FRID), c.Op, c.RID, c.HasRID)
 		}
 	}
 }
 
 // Values at their limits are accepted, and unknown fields are ignored whatever
 // they contain.
-func TestTaken(t *testing.T) {
+func TestAccepted(t *testing.T) {
 	var d proto.Decoder
 	for _, wire := range []string{
 		`{"msgid":18,"msg":5,"toid":null,"Msgid":1,"":[],"x":{"y":[1e400,-0.5E-3,{"y":"\ud83d\ude00"}]}}`,
@@ -149,7 +150,7 @@ func TestTaken(t *testing.T) {
 		`{"msgid":18,"rid":-9007199254740991}`,
 	} {
 		if _, err := d.Decode([]byte(wire)); err != nil {
-			t.Errorf("%.100s is refused: %v", wire, err)
+			t.Errorf("Decode(%.100s) = %v, want no error", wire, err)
 		}
 	}
 }
@@ -161,22 +162,22 @@ func TestDecoderReuse(t *testing.T) {
 	frame := []byte(`{"msgid":6,"rid":1,"id":1,"toid":2,"msg":"a\u0062c","cid":"c","retry":true}`)
 	first, err := d.Decode(frame)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("Decode(%s) = %v, want no error", frame, err)
 	}
 	kept := first.Clone()
 	clear(frame)
 	second, err := d.Decode([]byte(`{"msgid":18,"x":"\u0078\u0079\u007a"}`))
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("Decode of the second frame = %v, want no error", err)
 	}
 	if !reflect.DeepEqual(*second, proto.Request{Op: proto.PING}) {
-		t.Errorf("left over from the frame before: %+v", *second)
+		t.Errorf("second frame: got %+v, want only the op PING", *second)
 	}
 	if string(kept.Msg) != "abc" || string(kept.CID) != "c" || !kept.Retry {
-		t.Errorf("the clone has changed: %+v", kept)
+		t.Errorf("clone of the first request after the second frame: got %+v, want msg \"abc\", cid \"c\" and retry", kept)
 	}
 	if r, err := d.Decode([]byte(`{"msgid":6,"toid":3`)); err == nil || r.ToID != 0 || len(r.Msg) != 0 {
-		t.Errorf("after a fault: %+v, %v", r, err)
+		t.Errorf("Decode of a truncated frame = %+v, %v; want an error and no fields", r, err)
 	}
 }
 
@@ -192,23 +193,23 @@ func TestEscapes(t *testing.T) {
 	} {
 		r, err := d.Decode([]byte(`{"msgid":6,"toid":1,"msg":"` + in + `","cid":"c"}`))
 		if err != nil || string(r.Msg) != want {
-			t.Errorf("%s is read as %q (%v)", in, r.Msg, err)
+			t.Errorf("msg %q decoded as %q, %v; want %q", in, r.Msg, err, want)
 		}
 	}
 }
 
-// A message with an op that neither side sends is encoded without fields.
+// A message with an op that neither side sends is encoded with msgid and rid only.
 func TestUnknownOps(t *testing.T) {
 	for _, op := range []proto.Op{-1, 0, proto.OpCount, proto.OpCount + 1} {
 		want := fmt.Sprintf(`{"msgid":%d,"rid":5}`, op)
 		if got := string(proto.AppendRequest(nil, &proto.Request{Op: op, RID: 5, ToID: 1})); got != want {
-			t.Errorf("a request of op %d: %s", op, got)
+			t.Errorf("AppendRequest of op %d = %s, want %s", op, got, want)
 		}
 		if got := string(proto.AppendResponse(nil, &proto.Response{Op: op, Fields: 1 << proto.FRID, RID: 5, ErrMsg: "x"})); got != want {
-			t.Errorf("a response of op %d: %s", op, got)
+			t.Errorf("AppendResponse of op %d = %s, want %s", op, got, want)
 		}
 		if op.Ack() != 0 || op.String() != fmt.Sprint(int(op)) {
-			t.Errorf("op %d is %s, answered with %s", op, op, op.Ack())
+			t.Errorf("op %d: String() = %s, Ack() = %s; want its number, and 0", int(op), op, op.Ack())
 		}
 	}
 }
@@ -223,7 +224,7 @@ func TestNamesAreNotConfused(t *testing.T) {
 			for _, name := range []string{fmt.Sprintf("user %d", i), fmt.Sprintf("%d user", i), strings.Repeat("n", i)} {
 				r, err := d.DecodeResponse(proto.AppendResponse(nil, &proto.Response{Op: proto.ADD_FRIEND, ID: 1, Name: name}))
 				if err != nil || r.Name != name {
-					t.Fatalf("%q is shown as %q (%v)", name, r.Name, err)
+					t.Fatalf("name %q decoded as %q, %v", name, r.Name, err)
 				}
 				kept[name] = r.Name
 			}
@@ -231,13 +232,13 @@ func TestNamesAreNotConfused(t *testing.T) {
 	}
 	for name, got := range kept {
 		if name != got {
-			t.Errorf("%q has become %q", name, got)
+			t.Errorf("decoded name %q has changed to %q", name, got)
 		}
 	}
 }
 
-// Duplicates among thousands of keys in a frame are found as reliably as among
-// two: short, long, escaped or in nested objects.
+// Duplicates are found among thousands of keys in a frame, whether short, long,
+// escaped or in nested objects.
 func TestManyKeys(t *testing.T) {
 	var d proto.Decoder
 	const n = 4000
@@ -262,17 +263,17 @@ func TestManyKeys(t *testing.T) {
 		{`{"msgid":18,"a":0}`, true},
 	} {
 		r, err := d.Decode([]byte(c.wire))
-		if (err == nil) != c.ok || !c.ok && !strings.HasSuffix(err.Message, "a duplicate key") {
-			t.Errorf("%.60s… (%d bytes): %v", c.wire, len(c.wire), err)
+		if (err == nil) != c.ok || !c.ok && !strings.HasSuffix(err.Message, ": duplicate key") {
+			t.Errorf("Decode(%.60s…, %d bytes) = %v; want a duplicate key: %v", c.wire, len(c.wire), err, !c.ok)
 		}
 		if r.Op != proto.PING {
-			t.Errorf("%.60s…: op %v", c.wire, r.Op)
+			t.Errorf("Decode(%.60s…): got op %v, want PING", c.wire, r.Op)
 		}
 	}
 }
 
-// A client must accept unknown ops and fields of newer servers, and must not
-// take an incomplete answer as success.
+// A client accepts unknown ops and fields of newer servers, but doesn't take an
+// incomplete answer for success.
 func TestDecodeResponse(t *testing.T) {
 	var d proto.Decoder
 	for _, wire := range []string{
@@ -285,12 +286,12 @@ func TestDecodeResponse(t *testing.T) {
 		`{"msgid":2,"errno":0,"friends":[{"id":1,"name":"n","state":"away","new":[{}]}],"groups":[{}]}`,
 	} {
 		if _, err := d.DecodeResponse([]byte(wire)); err != nil {
-			t.Errorf("%.100s: %v", wire, err)
+			t.Errorf("DecodeResponse(%.100s) = %v, want no error", wire, err)
 		}
 	}
 	for wire, want := range map[string]string{
-		`{"msgid":99`:                        "proto: invalid JSON at byte 11: the frame ends within the object",
-		`{"rid":1}`:                          "proto: message of a server: msgid is missing",
+		`{"msgid":99`:                        "proto: invalid JSON at byte 11: unexpected end of frame",
+		`{"rid":1}`:                          "proto: message from the server: msgid is missing",
 		`{"msgid":11}`:                       "proto: LOGOUT_ACK: errno is missing",
 		`{"msgid":12,"errno":0,"toid":1}`:    "proto: ONE_CHAT_ACK: cid is missing",
 		`{"msgid":11,"errno":null}`:          "proto: LOGOUT_ACK: errno must be an integer",
@@ -300,17 +301,17 @@ func TestDecodeResponse(t *testing.T) {
 		`{"msgid":2,"errno":0,"friends":{}}`: "proto: LOGIN_ACK: friends must be a list",
 	} {
 		if r, err := d.DecodeResponse([]byte(wire)); err == nil || err.Error() != want || r != nil {
-			t.Errorf("%s\n got %v\nwant %s", wire, err, want)
+			t.Errorf("DecodeResponse(%s)\n got %v\nwant %s", wire, err, want)
 		} else if refusal := (*proto.Error)(nil); errors.As(err, &refusal) {
-			t.Errorf("%s: looks as if the server had refused something", wire)
+			t.Errorf("DecodeResponse(%s) wraps a *proto.Error, as if the server had refused something", wire)
 		}
 	}
 	if r, err := d.DecodeResponse([]byte(`{"msgid":2,"errno":0,"friends":[{"id":"1"}]}`)); err == nil || r != nil {
-		t.Errorf("a list with an element of the wrong type: %v, %v", r, err)
+		t.Errorf("DecodeResponse of a list with an element of the wrong type = %v, %v; want an error", r, err)
 	}
 }
 
-// A message has the same bytes when pushed, in offlinemsg and in a SYNC_ACK.
+// A message has the same bytes as a push, in offlinemsg and in SYNC_ACK.
 func TestAppendChat(t *testing.T) {
 	for _, op := range []proto.Op{proto.ONE_CHAT, proto.GROUP_CHAT} {
 		chat := proto.Chat{Op: op, ID: 1, Name: "li", Msg: "hi\n", Time: 5, Seq: 6, CID: "c"}
@@ -322,7 +323,7 @@ func TestAppendChat(t *testing.T) {
 		}
 		got, want := string(proto.AppendChat(nil, &chat)), string(proto.AppendResponse(nil, &push))
 		if got != want {
-			t.Errorf("in a list %s, pushed %s", got, want)
+			t.Errorf("AppendChat = %s, want the bytes of the push: %s", got, want)
 		}
 	}
 }
@@ -347,34 +348,35 @@ func TestAppendString(t *testing.T) {
 		checkString(t, in, want)
 	}
 	if got, want := string(proto.AppendString(nil, "\"\\/\b\f\n\r\t\x00\x1f\x7f<>&é")), `"\"\\/\b\f\n\r\t\u0000\u001f`+"\x7f"+`<>&é"`; got != want {
-		t.Errorf("got %s, want %s", got, want)
+		t.Errorf("AppendString = %s, want %s", got, want)
 	}
 }
 
+// checkString checks that AppendString(in) is JSON that encoding/json reads as want.
 func checkString(t *testing.T, in, want string) {
 	t.Helper()
 	wire := proto.AppendString(nil, in)
 	if again := proto.AppendString(nil, []byte(in)); string(again) != string(wire) {
-		t.Errorf("%q: %s as a string, %s as bytes", in, wire, again)
+		t.Errorf("AppendString(%q) = %s for a string and %s for bytes, want the same", in, wire, again)
 	}
 	var got string
 	if err := json.Unmarshal(wire, &got); err != nil || got != want {
-		t.Errorf("%q became %s, read back as %q (%v)", in, wire, got, err)
+		t.Errorf("AppendString(%q) = %s, which encoding/json reads as %q, %v; want %q", in, wire, got, err, want)
 	}
 }
 
-// members returns a message's members unparsed.
+// members returns the fields of a message, unparsed.
 func members(t *testing.T, wire string) map[string]json.RawMessage {
 	t.Helper()
 	var m map[string]json.RawMessage
 	if err := json.Unmarshal([]byte(wire), &m); err != nil {
-		t.Fatalf("%s: %v", wire, err)
+		t.Fatalf("encoding/json refuses %s: %v", wire, err)
 	}
 	return m
 }
 
-// disturbed returns the same message as another client could encode it: other
-// order, spaces, all characters escaped, additional fields, msgid last.
+// disturbed returns the same message as another client might encode it: fields in
+// another order, with spaces, all characters escaped, additional fields, msgid last.
 func disturbed(t *testing.T, wire string) string {
 	t.Helper()
 	var b strings.Builder
@@ -398,7 +400,7 @@ func disturbed(t *testing.T, wire string) string {
 	return b.String()
 }
 
-// escaped returns a JSON string that consists of escapes only.
+// escaped returns s as a JSON string that consists of escapes only.
 func escaped(s string) string {
 	var b strings.Builder
 	b.WriteByte('"')
@@ -421,6 +423,6 @@ func fieldNamed(t *testing.T, key string) proto.Field {
 			return f
 		}
 	}
-	t.Fatalf("no field %q", key)
+	t.Fatalf("proto has no field %q", key)
 	return 0
 }

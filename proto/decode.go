@@ -43,15 +43,25 @@ func (d *Decoder) Decode(body []byte) (*Request, *Error) {
 	// Read the header of an invalid message too: its refusal is sent with the RID.
 	err := d.bindHeader(&r.Op, &r.RID, &r.Fields)
 	if syntax != syntaxOK {
-		return r, Errorf(BadRequest, "no valid JSON at byte %d: %s", d.scanner.pos, syntaxErrorTexts[syntax])
+		return r, Errorf(BadRequest, "invalid JSON at byte %d: %s", d.scanner.pos, syntaxErrorTexts[syntax])
 	}
 	if err != nil {
 		return r, err
 	}
 	if r.Op <= 0 || r.Op >= OpCount || requestSpecs[r.Op] == nil {
-		return r, Errorf(UnknownOp, "unknown msgid %d", r.Op)
+		return r, d.unknownOp(r.Op)
 	}
 	return r, d.bindRequest(requestSpecs[r.Op])
+}
+
+// unknownOp returns the error for an op that no client sends. The text quotes
+// msgid from the frame, because not every integer fits in an Op.
+func (d *Decoder) unknownOp(op Op) *Error {
+	if op > 0 && op < OpCount && responseSpecs[op] != nil {
+		return Errorf(UnknownOp, "msgid %d (%s) is sent by servers only", op, op)
+	}
+	v := d.scanner.values[FMsgID]
+	return Errorf(UnknownOp, "unknown msgid %.20s", d.scanner.buf[v.start:v.end])
 }
 
 // bindHeader reads the fields that every message may have: msgid and rid.
@@ -69,8 +79,8 @@ func (d *Decoder) bindHeader(op *Op, rid *int64, fields *Fields) *Error {
 	if v.kind != kindInteger {
 		return Errorf(BadRequest, "msgid must be an integer")
 	}
-	// A msgid that doesn't fit in an Op is still an integer. Leave Op at 0, which is
-	// unknown as well.
+	// A msgid that doesn't fit in an Op is still an integer. Op stays 0, which no
+	// client sends either.
 	if n, ok := parseInteger(d.scanner.buf[v.start:v.end]); ok && n == int64(Op(n)) {
 		*op = Op(n)
 	}
@@ -131,12 +141,12 @@ func checkLogin(seen Fields) *Error {
 	switch id, name, password := seen.Has(FID), seen.Has(FName), seen.Has(FPassword); {
 	case seen.Has(FToken):
 		if id || name || password {
-			return Errorf(BadRequest, "token stands alone: without id, name and password")
+			return Errorf(BadRequest, "token can't be combined with id, name or password")
 		}
 	case id && name:
 		return oneOfError(fieldSet(FID, FName), 2)
 	case !id && !name:
-		return Errorf(BadRequest, "token is missing, or id or name with password")
+		return Errorf(BadRequest, "send either a token, or a password with an id or a name")
 	case !password:
 		return Errorf(BadRequest, "password is missing")
 	}
@@ -151,7 +161,7 @@ func oneOfError(of Fields, there int) *Error {
 	if there == 0 {
 		return Errorf(BadRequest, "%s or %s is missing", first, second)
 	}
-	return Errorf(BadRequest, "%s and %s exclude each other", first, second)
+	return Errorf(BadRequest, "send either %s or %s, not both", first, second)
 }
 
 // integer returns the value of f, which must be an integer within its rule.
@@ -231,7 +241,7 @@ func (d *Decoder) DecodeResponse(body []byte) (*Response, error) {
 		return nil, fmt.Errorf("proto: invalid JSON at byte %d: %s", d.scanner.pos, syntaxErrorTexts[syntax])
 	}
 	if err := d.bindHeader(&r.Op, &r.RID, &r.Fields); err != nil {
-		return nil, fmt.Errorf("proto: message of a server: %s", err.Message)
+		return nil, fmt.Errorf("proto: message from the server: %s", err.Message)
 	}
 	if r.Op <= 0 || r.Op >= OpCount || responseSpecs[r.Op] == nil {
 		return r, nil

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// messageRow is one row of the table of messages in docs/protocol.md.
+// messageRow is one row of the tables of messages in docs/protocol.md.
 type messageRow struct {
 	op         Op
 	name, way  string
@@ -21,8 +21,8 @@ var (
 	fieldName     = regexp.MustCompile("`([a-z_]+)`")
 )
 
-// messageRows parses the table: a field is a field name in backticks, outside
-// parentheses.
+// messageRows parses the tables. Field names in backticks outside parentheses are
+// the fields of the message.
 func messageRows(t *testing.T) []messageRow {
 	t.Helper()
 	file, err := os.Open("../docs/protocol.md")
@@ -43,7 +43,7 @@ func messageRows(t *testing.T) []messageRow {
 		}
 		n, err := strconv.Atoi(strings.TrimPrefix(cells[0], "| "))
 		if err != nil {
-			continue // the head
+			continue // the table's header
 		}
 		row := messageRow{op: Op(n), name: cells[1], way: cells[2]}
 		text := parenthesised.ReplaceAllString(cells[3], "")
@@ -63,6 +63,7 @@ func messageRows(t *testing.T) []messageRow {
 	return rows
 }
 
+// names returns the keys of the fields.
 func (s Fields) names() (names []string) {
 	for f := range fieldCount {
 		if s.Has(f) {
@@ -72,66 +73,67 @@ func (s Fields) names() (names []string) {
 	return names
 }
 
-// The table of messages in docs/protocol.md is complete and correct: ops,
-// numbers, directions and fields.
+// The tables of messages in docs/protocol.md are complete and correct: ops, numbers,
+// directions and fields.
 func TestPublishedTable(t *testing.T) {
 	sent, answered := map[Op]bool{}, map[Op]bool{}
 	for _, row := range messageRows(t) {
 		if row.op.String() != row.name {
-			t.Errorf("%d is %s on the page, and %s here", row.op, row.name, row.op)
+			t.Errorf("msgid %d: the page has %s, the code %s", int(row.op), row.name, row.op)
 			continue
 		}
 		if row.way == "c→s" || row.way == "both" {
 			sent[row.op] = true
 			if spec := requestSpecs[row.op]; spec == nil {
-				t.Errorf("%s c→s: on the page, but not in requestSpecs", row.name)
+				t.Errorf("%s c→s: the page has it, requestSpecs doesn't", row.name)
 			} else if has := spec.Need | spec.May | spec.OneOf; has != row.all {
-				t.Errorf("%s c→s: the page has not %v, we have not %v", row.name, (has &^ row.all).names(), (row.all &^ has).names())
+				t.Errorf("%s c→s: missing on the page: %v; missing in the code: %v", row.name, (has &^ row.all).names(), (row.all &^ has).names())
 			}
 		}
 		if row.way == "s→c" || row.way == "both" {
 			answered[row.op] = true
 			spec := responseSpecs[row.op]
 			if spec == nil {
-				t.Errorf("%s s→c: on the page, but not in responseSpecs", row.name)
+				t.Errorf("%s s→c: the page has it, responseSpecs doesn't", row.name)
 				continue
 			}
 			if has := spec.Always | spec.Success | spec.May; has != row.all {
-				t.Errorf("%s s→c: the page has not %v, we have not %v", row.name, (has &^ row.all).names(), (row.all &^ has).names())
+				t.Errorf("%s s→c: missing on the page: %v; missing in the code: %v", row.name, (has &^ row.all).names(), (row.all &^ has).names())
 			}
 			if wrong := spec.Always&row.after | spec.Success&^row.after; wrong != 0 {
-				t.Errorf("%s s→c: on success only, or always? %v", row.name, wrong.names())
+				t.Errorf("%s s→c: page and code disagree on whether these are there on success only: %v", row.name, wrong.names())
 			}
 		}
 		if row.way != "c→s" && row.way != "s→c" && row.way != "both" {
-			t.Errorf("%s goes %q", row.name, row.way)
+			t.Errorf("%s: direction %q, want c→s, s→c or both", row.name, row.way)
 		}
 	}
 	for op := Op(1); op < OpCount; op++ {
 		if (requestSpecs[op] != nil) != sent[op] {
-			t.Errorf("%s c→s: ours: %v, on the page: %v", op, requestSpecs[op] != nil, sent[op])
+			t.Errorf("%s c→s: in the code: %v, on the page: %v", op, requestSpecs[op] != nil, sent[op])
 		}
 		if (responseSpecs[op] != nil) != answered[op] {
-			t.Errorf("%s s→c: ours: %v, on the page: %v", op, responseSpecs[op] != nil, answered[op])
+			t.Errorf("%s s→c: in the code: %v, on the page: %v", op, responseSpecs[op] != nil, answered[op])
 		}
 	}
 }
 
-// The tables are consistent: requests have answers that a server sends, fields
-// have names and rules, and Request and Response have all fields of the specs.
+// The tables of the code are consistent: every request has an answer that servers
+// send, every field has a name and a rule, and Request and Response have all fields
+// of the specs.
 func TestTables(t *testing.T) {
 	for op := Op(1); op < OpCount; op++ {
 		if sent := requestSpecs[op] != nil; sent != (op.Ack() != 0 || op == PONG) {
-			t.Errorf("%s: a client sends it: %v, it has an answer: %v", op, sent, op.Ack())
+			t.Errorf("%s: in requestSpecs: %v, Ack() = %v; want both or neither", op, sent, op.Ack())
 		}
 		if ack := op.Ack(); ack != 0 && responseSpecs[ack] == nil {
-			t.Errorf("%s is answered with %s, which no server sends", op, ack)
+			t.Errorf("%s is answered with %s, which is not in responseSpecs", op, ack)
 		}
 		if spec := requestSpecs[op]; spec != nil {
 			var r Request
 			for f := range fieldCount {
 				if (spec.Need | spec.May | spec.OneOf).Has(f) && r.integerField(f) == nil && r.booleanField(f) == nil && r.bytesField(f) == nil && r.stringField(f) == nil {
-					t.Errorf("%s c→s has %s, Request has not", op, f)
+					t.Errorf("%s c→s has the field %s, but Request doesn't", op, f)
 				}
 			}
 		}
@@ -140,7 +142,7 @@ func TestTables(t *testing.T) {
 			for f := range fieldCount {
 				if (spec.Always | spec.Success | spec.May).Has(f) && r.integerField(f) == nil && r.booleanField(f) == nil && r.bytesField(f) == nil && r.stringField(f) == nil &&
 					f != FErrno && fieldRules[f].typ != typeList {
-					t.Errorf("%s s→c has %s, Response has not", op, f)
+					t.Errorf("%s s→c has the field %s, but Response doesn't", op, f)
 				}
 			}
 		}
@@ -149,24 +151,24 @@ func TestTables(t *testing.T) {
 	var r Response
 	for f := range fieldCount {
 		if got, ok := lookupField([]byte(f.String())); !ok || got != f || f.String() == "" {
-			t.Errorf("%q is found as %v", f, got)
+			t.Errorf("lookupField(%q) = %v, %v; want the field itself", f, got, ok)
 		}
 		ru := fieldRules[f]
 		if ru.typ == 0 {
-			t.Errorf("%s has no rule", f)
+			t.Errorf("fieldRules has no rule for %s", f)
 		}
 		for shape, has := range map[valueType]bool{
 			typeInteger: q.integerField(f) != nil || r.integerField(f) != nil, typeBoolean: q.booleanField(f) != nil || r.booleanField(f) != nil,
 			typeBytes: q.bytesField(f) != nil || r.bytesField(f) != nil, typeString: q.stringField(f) != nil || r.stringField(f) != nil,
 		} {
 			if has && ru.typ != shape {
-				t.Errorf("%s lies in the structs as shape %d, its rule says %d", f, shape, ru.typ)
+				t.Errorf("%s: type %d in the structs, %d in its rule", f, shape, ru.typ)
 			}
 		}
 	}
 	for _, key := range []string{"", "x", "msgI", "msgidd", "Msgid", "offlinems"} {
 		if f, ok := lookupField([]byte(key)); ok {
-			t.Errorf("%q is found as %s", key, f)
+			t.Errorf("lookupField(%q) = %s, want none", key, f)
 		}
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"chatd/proto"
 )
 
-// loginLists are the lists of a LOGIN_ACK with 100 friends and 100 groups, 28
-// KB.
+// loginLists are the lists of a LOGIN_ACK of 28 KB, with 100 friends and 100
+// groups.
 type loginLists struct {
 	Friends []proto.Friend `json:"friends"`
 	Groups  []proto.Group  `json:"groups"`
@@ -30,7 +30,8 @@ func newLoginLists() (l loginLists) {
 	return l
 }
 
-// The choice of the JSON library is based on this: bench/results.md, "JSON".
+// BenchmarkLists compares JSON libraries for lists. bench/results.md ("JSON") has
+// the results, on which the choice of the library is based.
 func BenchmarkLists(b *testing.B) {
 	lists := newLoginLists()
 	ack := proto.Response{Op: proto.LOGIN_ACK, Friends: lists.Friends, Groups: lists.Groups}

@@ -13,25 +13,25 @@ const (
 	Done        Errno = 0  // success
 	Refused     Errno = 1  // wrong id, name, password or token; name taken
 	NotLoggedIn Errno = 3  // only REG, LOGIN and PING are served before login
-	BadRequest  Errno = 4  // the decoder refused it, or a value makes no sense
+	BadRequest  Errno = 4  // it can't be decoded, or a value is invalid
 	NotFound    Errno = 5  // no such user, group or conversation
-	NotAllowed  Errno = 6  // not a member, not the creator, blocked, another's id
-	AlreadySo   Errno = 7  // already friends, already a member
+	NotAllowed  Errno = 6  // not a member, not the creator, blocked, or another user's id
+	AlreadySo   Errno = 7  // already friends, not friends, already a member
 	BadLength   Errno = 8  // frame too large, or of length 0
-	TooFast     Errno = 9  // rate limit or overload: nothing was done, retry after RetryAfter
-	Unavailable Errno = 10 // the server failed; nothing was acknowledged, retry
-	UnknownOp   Errno = 11 // no such msgid
+	TooFast     Errno = 9  // rate limit or overload: nothing was done; retry after RetryAfter
+	Unavailable Errno = 10 // the server failed: nothing was acknowledged; retry
+	UnknownOp   Errno = 11 // no client sends this msgid
 	LoggedIn    Errno = 12 // already logged in on this connection
-	LimitFull   Errno = 13 // the group, friend list or groups of a user are full
+	LimitFull   Errno = 13 // the group or a friend list is full, or the user is in too many groups
 )
 
 // Error is the refusal of a request, as the client gets it. It is the only error
-// whose text leaves the process: any other error is logged, and the client gets
+// whose text is sent to clients: any other error is logged, and the client gets
 // Unavailable.
 type Error struct {
 	Errno      Errno
-	Message    string        // for people: what was wrong
-	RetryAfter time.Duration // none. TooFast always has one
+	Message    string        // for people: what was wrong, and what to do
+	RetryAfter time.Duration // how long to wait before a retry; 0 if unspecified, but never with TooFast
 }
 
 // Error returns the message with its errno.
@@ -41,10 +41,10 @@ func (e *Error) Error() string { return fmt.Sprintf("%s (errno %d)", e.Message, 
 // milliseconds.
 func SlowDown(wait time.Duration) *Error {
 	wait = (wait + time.Millisecond - 1).Truncate(time.Millisecond)
-	return &Error{Errno: TooFast, Message: "too fast; try again later", RetryAfter: wait}
+	return &Error{Errno: TooFast, Message: "too many requests; try again later", RetryAfter: wait}
 }
 
-// Errorf returns an Error. The client gets the arguments: don't pass secrets.
+// Errorf returns an Error. Clients get the formatted text: don't pass secrets.
 func Errorf(n Errno, format string, args ...any) *Error {
 	return &Error{Errno: n, Message: fmt.Sprintf(format, args...)}
 }

@@ -1,6 +1,6 @@
 package proto
 
-// Access to the tables for the tests in package proto_test.
+// This file exports the tables to the tests in package proto_test.
 
 // Names returns the keys of the fields.
 func (s Fields) Names() []string { return s.names() }

@@ -75,7 +75,7 @@ func (ru *fieldRule) checkLength(f Field, text []byte) *Error {
 	case n < ru.min:
 		return Errorf(BadRequest, "%s must not be empty", f)
 	case n > ru.max:
-		return Errorf(BadRequest, "%s must have at most %d %s", f, ru.max, unit)
+		return Errorf(BadRequest, "%s must have at most %d %s, got %d", f, ru.max, unit, n)
 	}
 	return nil
 }

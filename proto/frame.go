@@ -21,7 +21,7 @@ func AppendFrame(dst, body []byte) []byte {
 func FrameLen(head []byte) (n int, err *Error) {
 	size := binary.BigEndian.Uint32(head)
 	if size == 0 || size > MaxRequest {
-		return 0, Errorf(BadLength, "a frame must have 1 to %d bytes, this one announces %d", MaxRequest, size)
+		return 0, Errorf(BadLength, "the frame length must be 1 to %d bytes, got %d", MaxRequest, size)
 	}
 	return int(size), nil
 }
@@ -41,7 +41,7 @@ func ReadFrame(r *bufio.Reader, buf []byte) ([]byte, error) {
 	}
 	size := binary.BigEndian.Uint32(head)
 	if size == 0 || size > MaxResponse {
-		return nil, fmt.Errorf("proto: server frame of %d bytes; must be 1 to %d", size, MaxResponse)
+		return nil, fmt.Errorf("proto: server frame of %d bytes; want 1 to %d", size, MaxResponse)
 	}
 	if _, err := r.Discard(HeaderSize); err != nil {
 		return nil, err

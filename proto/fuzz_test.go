@@ -18,9 +18,9 @@ import (
 	"chatd/proto/prototest"
 )
 
-// FuzzRequest compares the decoder with a strict library: both refuse the same
-// JSON, except for our own limits (an object, its depth), and decode the same
-// values.
+// FuzzRequest compares the decoder with a strict library. Both refuse the same JSON,
+// except that the decoder also refuses what isn't an object or is nested too deeply.
+// Both decode the same values.
 func FuzzRequest(f *testing.F) {
 	for _, c := range prototest.Requests() {
 		f.Add([]byte(c.Wire))
@@ -35,31 +35,31 @@ func FuzzRequest(f *testing.F) {
 		var d proto.Decoder
 		r, err := d.Decode(body)
 		if r == nil {
-			t.Fatal("no request")
+			t.Fatal("Decode returned no request")
 		}
 		valid := jsontext.Value(body).IsValid()
 		switch {
 		case err == nil && !valid:
-			t.Fatalf("taken, but no valid JSON: %q", body)
-		case err != nil && strings.HasPrefix(err.Message, "no valid JSON"):
-			ours := strings.HasSuffix(err.Message, "nested too deeply") || strings.HasSuffix(err.Message, "a frame must be one JSON object")
+			t.Fatalf("the decoder accepts invalid JSON: %q", body)
+		case err != nil && strings.HasPrefix(err.Message, "invalid JSON"):
+			ours := strings.HasSuffix(err.Message, "levels deep") || strings.HasSuffix(err.Message, "a frame must be a JSON object")
 			if valid && !ours {
-				t.Fatalf("%v, but the library takes it: %q", err, body)
+				t.Fatalf("Decode = %v, but the library accepts it: %q", err, body)
 			}
 			return
 		case !valid:
-			t.Fatalf("refused for another reason (%v) than that it is no JSON: %q", err, body)
+			t.Fatalf("Decode of invalid JSON = %v, want a syntax error: %q", err, body)
 		}
 		var seen map[string]jsontext.Value
 		if err := json.Unmarshal(body, &seen); err != nil {
-			t.Fatalf("taken, but not by the library: %v: %q", err, body)
+			t.Fatalf("the decoder accepts what the library refuses: %v: %q", err, body)
 		}
 		if err != nil {
 			if err.Errno != proto.BadRequest && err.Errno != proto.UnknownOp {
-				t.Fatalf("refused with %v", err)
+				t.Fatalf("Decode = %v, want errno %d or %d", err, proto.BadRequest, proto.UnknownOp)
 			}
 			if r.Has(proto.FRID) && strconv.FormatInt(r.RID, 10) != strings.Replace(string(seen["rid"]), "-0", "0", 1) {
-				t.Fatalf("rid %d of %q", r.RID, body)
+				t.Fatalf("rid = %d, the library has %s: %q", r.RID, seen["rid"], body)
 			}
 			return
 		}
@@ -67,7 +67,7 @@ func FuzzRequest(f *testing.F) {
 
 		again, err := d.Decode(proto.AppendRequest(nil, r.Clone()))
 		if err != nil {
-			t.Fatalf("our own encoding is refused: %v: %q", err, body)
+			t.Fatalf("the decoder refuses the encoder's output: %v: %q", err, body)
 		}
 		var d2 proto.Decoder
 		first, _ := d2.Decode(body)
@@ -95,19 +95,19 @@ func compareValues(t *testing.T, r *proto.Request, seen map[string]jsontext.Valu
 		}
 		got := reflect.New(reflect.TypeOf(want[f]))
 		if err := json.Unmarshal(seen[f.String()], got.Interface()); err != nil {
-			t.Fatalf("%s: %v", f, err)
+			t.Fatalf("%s: the library fails to decode it: %v", f, err)
 		}
 		if got.Elem().Interface() != want[f] {
-			t.Fatalf("%s is %v, the library says %v", f, want[f], got.Elem())
+			t.Fatalf("%s = %v, the library has %v", f, want[f], got.Elem())
 		}
 	}
 	if op, err := strconv.Atoi(string(seen["msgid"])); err != nil || proto.Op(op) != r.Op {
-		t.Fatalf("msgid is %d, the library says %s", r.Op, seen["msgid"])
+		t.Fatalf("msgid = %d, the library has %s", r.Op, seen["msgid"])
 	}
 }
 
 // FuzzResponse checks that a client survives whatever a server sends. What it
-// accepts can be encoded and decoded again to the same.
+// accepts stays the same when it is encoded and decoded again.
 func FuzzResponse(f *testing.F) {
 	for _, c := range prototest.Responses() {
 		f.Add([]byte(c.Wire))
@@ -118,20 +118,20 @@ func FuzzResponse(f *testing.F) {
 		r, err := d1.DecodeResponse(body)
 		if err != nil {
 			if r != nil {
-				t.Fatal("a response beside an error")
+				t.Fatalf("DecodeResponse = %+v, %v; want no response with an error", r, err)
 			}
 			return
 		}
 		if !jsontext.Value(body).IsValid() {
-			t.Fatalf("taken, but no valid JSON: %q", body)
+			t.Fatalf("the decoder accepts invalid JSON: %q", body)
 		}
 		wire := proto.AppendResponse(nil, r)
 		if !jsontext.Value(wire).IsValid() {
-			t.Fatalf("encoded to what is no valid JSON: %q", wire)
+			t.Fatalf("AppendResponse wrote invalid JSON: %q", wire)
 		}
 		again, err := d2.DecodeResponse(wire)
 		if err != nil {
-			t.Fatalf("our own encoding is refused: %v: %s", err, wire)
+			t.Fatalf("the decoder refuses the encoder's output: %v: %s", err, wire)
 		}
 		if twice := proto.AppendResponse(nil, again); !bytes.Equal(twice, wire) {
 			t.Fatalf("encoded twice\n got %s\nwant %s", twice, wire)
@@ -139,9 +139,8 @@ func FuzzResponse(f *testing.F) {
 	})
 }
 
-// FuzzFrame checks that reading a stream, however it is split and whatever
-// lengths it has, returns its frames in order or an error, and never reads too
-// much.
+// FuzzFrame checks that ReadFrame returns the frames of a stream in order, or an
+// error, whatever lengths the stream has, and never reads too much.
 func FuzzFrame(f *testing.F) {
 	f.Add(proto.AppendFrame(proto.AppendFrame(nil, []byte(`{"msgid":18}`)), []byte(`{}`)))
 	f.Add([]byte{0, 0, 0, 0})
@@ -158,28 +157,28 @@ func FuzzFrame(f *testing.F) {
 				rest := stream[len(rebuilt):]
 				switch {
 				case err == io.EOF && len(rest) != 0:
-					t.Fatalf("a clean end, %d bytes too early", len(rest))
+					t.Fatalf("ReadFrame = io.EOF with %d bytes left", len(rest))
 				case err == io.ErrUnexpectedEOF && len(rest) == 0:
-					t.Fatal("an unexpected end where a frame ended")
+					t.Fatal("ReadFrame = io.ErrUnexpectedEOF at the end of a frame, want io.EOF")
 				case err != io.EOF && err != io.ErrUnexpectedEOF:
 					if n := binary.BigEndian.Uint32(rest); n != 0 && n <= proto.MaxResponse {
-						t.Fatalf("%d bytes are refused: %v", n, err)
+						t.Fatalf("ReadFrame of a frame of %d bytes = %v, want the frame", n, err)
 					}
 				}
 				return
 			}
 			buf = body
 			if len(body) == 0 || len(body) > proto.MaxResponse {
-				t.Fatalf("a frame of %d bytes", len(body))
+				t.Fatalf("ReadFrame returned %d bytes, want 1 to %d", len(body), proto.MaxResponse)
 			}
 			head := len(rebuilt)
 			rebuilt = proto.AppendFrame(rebuilt, body)
 			if !bytes.HasPrefix(stream, rebuilt) {
-				t.Fatal("what was read is not what was sent")
+				t.Fatal("the frames read differ from the stream")
 			}
 			n, e := proto.FrameLen(rebuilt[head:])
 			if ok := len(body) <= proto.MaxRequest; ok != (e == nil) || ok && n != len(body) {
-				t.Fatalf("FrameLen of %d bytes: %d, %v", len(body), n, e)
+				t.Fatalf("FrameLen of a frame of %d bytes = %d, %v; want success: %v", len(body), n, e, ok)
 			}
 		}
 	})

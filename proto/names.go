@@ -11,8 +11,8 @@ import (
 
 // CheckName checks the name of a user or a group; the decoder has checked its
 // length. A name must be valid UTF-8, without control characters and without
-// spaces at its ends. It must not consist of digits only, because it would be
-// taken for an id. The error is BadRequest.
+// spaces at its ends. It must not consist of digits only, because clients would
+// take it for an ID. The error is BadRequest.
 func CheckName(name string) *Error {
 	if !utf8.ValidString(name) {
 		return Errorf(BadRequest, "a name must be valid UTF-8")
@@ -20,7 +20,7 @@ func CheckName(name string) *Error {
 	digits := true
 	for _, r := range name {
 		if isForbiddenRune(r) {
-			return Errorf(BadRequest, "a name must not have control characters")
+			return Errorf(BadRequest, "a name must not contain control or format characters, got %U", r)
 		}
 		digits = digits && unicode.IsDigit(r)
 	}
@@ -30,9 +30,9 @@ func CheckName(name string) *Error {
 	case name == "":
 		return Errorf(BadRequest, "a name must not be empty")
 	case unicode.IsSpace(first) || unicode.IsSpace(last):
-		return Errorf(BadRequest, "a name must not begin or end with a blank")
+		return Errorf(BadRequest, "a name must not begin or end with a space")
 	case digits:
-		return Errorf(BadRequest, "a name must not be digits alone")
+		return Errorf(BadRequest, "a name must not consist of digits only")
 	}
 	return nil
 }

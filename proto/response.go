@@ -5,11 +5,11 @@ package proto
 type Response struct {
 	Op     Op
 	Fields Fields // set by decoding: the fields that are present. Encoding uses only FRID
-	RID    int64  // written if Fields has FRID
+	RID    int64  // encoded if Fields has FRID
 
 	Errno      Errno
 	ErrMsg     string
-	RetryAfter int64 // ms
+	RetryAfter int64 // in milliseconds
 
 	ID, ToID, Peer, GroupID, FriendID, UserID int64
 	Seq, Time, First, Last                    int64
@@ -140,56 +140,56 @@ func (r *Response) hasList(f Field) bool {
 	return false
 }
 
-// Friend is an entry of LOGIN_ACK's friends.
+// Friend is an element of LOGIN_ACK's friends.
 type Friend struct {
 	ID    int64  `json:"id"`
 	Name  string `json:"name"`
-	State string `json:"state"`
+	State string `json:"state"` // Online or Offline
 }
 
-// Group is an entry of LOGIN_ACK's groups. If the group has too many members to
+// Group is an element of LOGIN_ACK's groups. If the group has too many members to
 // list, Users is nil and Count is their number.
 type Group struct {
 	ID        int64    `json:"id"`
 	GroupName string   `json:"groupname"`
 	GroupDesc string   `json:"groupdesc"`
-	Seq       int64    `json:"seq"`
+	Seq       int64    `json:"seq"` // the group's last seq
 	Users     []Member `json:"users,omitzero"`
 	Count     int64    `json:"count,omitzero"`
 }
 
-// Member is a user of a group.
+// Member is a member of a group.
 type Member struct {
 	ID    int64  `json:"id"`
 	Name  string `json:"name"`
-	State string `json:"state"`
-	Role  string `json:"role"`
+	State string `json:"state"` // Online or Offline
+	Role  string `json:"role"`  // Creator or Normal
 }
 
 // Chat is a stored message, with the fields of a push. Op is ONE_CHAT with ToID
 // set, or GROUP_CHAT with GroupID set.
 type Chat struct {
 	Op      Op     `json:"msgid"`
-	ID      int64  `json:"id"`
-	Name    string `json:"name"`
+	ID      int64  `json:"id"`   // the sender's ID
+	Name    string `json:"name"` // the sender's name
 	ToID    int64  `json:"toid,omitzero"`
 	GroupID int64  `json:"groupid,omitzero"`
 	Msg     string `json:"msg"`
-	Time    int64  `json:"time"`
+	Time    int64  `json:"time"` // when it was stored, in Unix milliseconds
 	Seq     int64  `json:"seq"`
 	CID     string `json:"cid"`
 }
 
-// Conversation is an entry of CONVERSATIONS_ACK.
+// Conversation is an element of CONVERSATIONS_ACK. Either Peer or GroupID is set.
 type Conversation struct {
 	Peer    int64  `json:"peer,omitzero"`
 	GroupID int64  `json:"groupid,omitzero"`
-	Name    string `json:"name"`
-	First   int64  `json:"first"`
-	Last    int64  `json:"last"`
-	Read    int64  `json:"read"`
-	Time    int64  `json:"time"`
-	Message *Chat  `json:"message,omitzero"`
+	Name    string `json:"name"`             // of the peer or the group
+	First   int64  `json:"first"`            // the lowest seq that the user may see
+	Last    int64  `json:"last"`             // the conversation's last seq
+	Read    int64  `json:"read"`             // the seq up to which the user has read
+	Time    int64  `json:"time"`             // of the last message, or of joining if there is none since; in Unix milliseconds
+	Message *Chat  `json:"message,omitzero"` // the last message, if the user may see it
 }
 
 // Values of state, role and reason.
@@ -197,13 +197,15 @@ const (
 	Online  = "online"
 	Offline = "offline"
 
-	Creator = "creator"
+	Creator = "creator" // of a group
 	Normal  = "normal"
 
-	Replaced  = "replaced"
-	Draining  = "draining"
-	LoggedOut = "logout"
-	Slow      = "slow"
-	Idle      = "idle"
-	Abuse     = "abuse"
+	// Reasons of a KICK. After Replaced, LoggedOut and Abuse, a client must not
+	// reconnect by itself.
+	Replaced  = "replaced" // a later login with the same device name
+	Draining  = "draining" // the node is shutting down
+	LoggedOut = "logout"   // the device's token has ended
+	Slow      = "slow"     // the client reads too slowly, or the server is out of buffers
+	Idle      = "idle"     // no login, or no frame, for too long
+	Abuse     = "abuse"    // rate limits ignored, or too many invalid frames
 )

@@ -1,6 +1,7 @@
 package proto
 
 import (
+	"fmt"
 	"math/bits"
 	"unicode/utf8"
 )
@@ -52,20 +53,20 @@ const (
 )
 
 var syntaxErrorTexts = [...]string{
-	errTruncated: "the frame ends within the object",
-	errNotObject: "a frame must be one JSON object",
-	errNoKey:     "a key in double quotes is missing",
-	errNoColon:   "a colon is missing",
-	errNoComma:   "a comma or a closing bracket is missing",
-	errNoValue:   "a JSON value is missing",
-	errNumber:    "this is no JSON number",
-	errEscape:    "this is no JSON escape",
-	errSurrogate: "a lone surrogate",
-	errControl:   "a raw control character in a string",
+	errTruncated: "unexpected end of frame",
+	errNotObject: "a frame must be a JSON object",
+	errNoKey:     "expected a key in double quotes",
+	errNoColon:   "expected a colon after the key",
+	errNoComma:   "expected a comma or a closing bracket",
+	errNoValue:   "expected a JSON value",
+	errNumber:    "invalid number",
+	errEscape:    "invalid escape sequence",
+	errSurrogate: "lone surrogate",
+	errControl:   "unescaped control character in a string",
 	errUTF8:      "invalid UTF-8",
-	errDuplicate: "a duplicate key",
-	errDepth:     "nested too deeply",
-	errTrailing:  "something follows the object",
+	errDuplicate: "duplicate key",
+	errDepth:     fmt.Sprintf("nested more than %d levels deep", MaxDepth),
+	errTrailing:  "unexpected data after the JSON object",
 }
 
 // scanner scans a whole frame once. It validates the JSON completely and records

@@ -11,9 +11,10 @@ func load64[T stringOrBytes](s T) uint64 {
 		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
 }
 
-// maskSpecial finds bytes of w that a JSON string can't simply contain: quotes,
-// backslashes, control characters and bytes that aren't ASCII. The lowest high
-// bit in the result marks the first one. Bits above it may be false positives.
+// maskSpecial finds the bytes of w that a JSON string can't contain unchecked: quotes,
+// backslashes, control characters and bytes that aren't ASCII. The high bit of a
+// byte in the result marks it. The lowest mark is right; those above it may be
+// false positives.
 func maskSpecial(w uint64) uint64 {
 	const ones, highs = 0x0101010101010101, 0x8080808080808080
 	quote, slash := w^ones*'"', w^ones*'\\'

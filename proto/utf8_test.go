@@ -5,8 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// runeLen agrees with package utf8 on every sequence of up to three bytes, and
-// on those of four around each limit.
+// runeLen agrees with package utf8 on all sequences of up to two bytes, and on longer
+// ones around each limit.
 func TestRuneLen(t *testing.T) {
 	check := func(s []byte) {
 		want := 0
@@ -14,10 +14,10 @@ func TestRuneLen(t *testing.T) {
 			want = n
 		}
 		if got := runeLen(s); got != want {
-			t.Fatalf("% x: %d, want %d", s, got, want)
+			t.Fatalf("runeLen(% x) = %d, want %d", s, got, want)
 		}
 		if got := runeLen(string(s)); got != want {
-			t.Fatalf("% x, a string: %d, want %d", s, got, want)
+			t.Fatalf("runeLen(% x) of a string = %d, want %d", s, got, want)
 		}
 	}
 	for a := 0x80; a < 0x100; a++ {
@@ -27,7 +27,7 @@ func TestRuneLen(t *testing.T) {
 			for _, c := range []byte{0, 0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc2, 0xff} {
 				check([]byte{byte(a), byte(b), c})
 				if isCommonThreeByte(byte(a), byte(b), c) && runeLen([]byte{byte(a), byte(b), c}) != 3 {
-					t.Fatalf("% x %02x is no character", []byte{byte(a), byte(b)}, c)
+					t.Fatalf("isCommonThreeByte(%02x, %02x, %02x) = true, but that is no valid character", a, b, c)
 				}
 				for _, d := range []byte{0, 0x41, 0x7f, 0x80, 0xbf, 0xc0, 0xff} {
 					check([]byte{byte(a), byte(b), c, d})
@@ -37,7 +37,7 @@ func TestRuneLen(t *testing.T) {
 	}
 }
 
-// The lowest mark is at the first special byte, for every byte at every
+// The lowest mark is at the first special byte, for every byte value at every
 // position.
 func TestMaskSpecial(t *testing.T) {
 	for c := range 0x100 {
@@ -58,7 +58,7 @@ func TestMaskSpecial(t *testing.T) {
 						}
 					}
 					if special && first != at || !special && first <= at {
-						t.Fatalf("% x: marked at %d, 0x%02x is at %d", s, first, c, at)
+						t.Fatalf("maskSpecial(% x) marks byte %d first; want byte %d marked: %v", s, first, at, special)
 					}
 				}
 			}

@@ -127,7 +127,7 @@ func remoteAddr(nc net.Conn) netip.Addr {
 // uses the TCP framing, as the client's framing isn't known yet.
 func refuse(nc net.Conn) {
 	body := proto.AppendResponse(nil, &proto.Response{Op: proto.ERROR, Errno: proto.TooFast,
-		ErrMsg: "too many connections", RetryAfter: retryAfterMS})
+		ErrMsg: "too many connections; try again later", RetryAfter: retryAfterMS})
 	if nc.SetWriteDeadline(time.Now().Add(refuseTimeout)) == nil {
 		_, _ = nc.Write(proto.AppendFrame(nil, body)) // best effort
 	}

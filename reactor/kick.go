@@ -2,7 +2,7 @@ package reactor
 
 import "chatd/proto"
 
-// kickReason is why the reactor itself ends a connection.
+// kickReason is the reason for which the reactor ends a connection.
 type kickReason int
 
 const (
@@ -16,19 +16,19 @@ const (
 	kickReasons
 )
 
-// kickTexts has for each reason the label of its counter, and the reason and
-// the text of the KICK.
+// kickTexts has, for each reason, the label of its counter, and the reason and
+// text of the KICK.
 var kickTexts = [kickReasons]struct{ counter, reason, text string }{
-	kickIdle:      {"idle", proto.Idle, "nothing came for too long"},
-	kickSlow:      {"slow", proto.Slow, "too much waits to be read"},
-	kickSlowAll:   {"slow_all", proto.Slow, "too much waits to be read by all, most of it by this one"},
-	kickHeld:      {"held", proto.Abuse, "too much was sent ahead"},
-	kickHeldAll:   {"held_all", proto.Slow, "the server holds back too much for all; try again later"}, // not abuse, so that clients reconnect
+	kickIdle:      {"idle", proto.Idle, "idle for too long"},
+	kickSlow:      {"slow", proto.Slow, "reading too slowly"},
+	kickSlowAll:   {"slow_all", proto.Slow, "server overloaded, and this connection reads too slowly"},
+	kickHeld:      {"held", proto.Abuse, "too many requests sent without waiting for answers"},
+	kickHeldAll:   {"held_all", proto.Slow, "server overloaded; try again later"}, // not abuse, so that clients reconnect
 	kickBadFrames: {"bad_frames", proto.Abuse, "too many bad frames in a row"},
-	kickTooFast:   {"too_fast", proto.Abuse, "too fast, and told so again and again"},
+	kickTooFast:   {"too_fast", proto.Abuse, "rate limit ignored too often"},
 }
 
-// kick tells the client why, and closes the connection gracefully.
+// kick sends KICK with the reason, and closes the connection gracefully.
 func (c *Conn) kick(t Turn, why kickReason) {
 	if !c.open || c.finishing {
 		return

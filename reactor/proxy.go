@@ -59,7 +59,7 @@ func (c *Conn) unwrap(t Turn, data []byte) (rest []byte) {
 	if addr.IsValid() {
 		if err := c.setAddr(t, addr); err != nil {
 			c.WriteResponse(t, &proto.Response{Op: proto.ERROR, Errno: proto.TooFast,
-				ErrMsg: "too many connections", RetryAfter: retryAfterMS})
+				ErrMsg: "too many connections; try again later", RetryAfter: retryAfterMS})
 			c.finish(t)
 		}
 	}

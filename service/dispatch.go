@@ -67,9 +67,9 @@ func (s *Service) Request(t Turn, rc *reactor.Conn, r *proto.Request) bool {
 	}
 	switch {
 	case c.Session(t) == nil && !row.open:
-		c.Refuse(t, session.Answer(r), proto.Errorf(proto.NotLoggedIn, "log in first"))
+		c.Refuse(t, session.Answer(r), proto.Errorf(proto.NotLoggedIn, "not logged in; log in first"))
 	case c.Session(t) != nil && r.Op == proto.LOGIN:
-		c.Refuse(t, session.Answer(r), proto.Errorf(proto.LoggedIn, "already logged in on this connection"))
+		c.Refuse(t, session.Answer(r), proto.Errorf(proto.LoggedIn, "already logged in on this connection; log out first"))
 	default:
 		row.handle(t, c, r)
 	}

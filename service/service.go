@@ -156,7 +156,7 @@ func (s *Service) Stop() {
 func (s *Service) Draining(n int) []byte {
 	retry := s.cfg.DrainSpread.Milliseconds() * int64(n%drainSlots) / drainSlots
 	return proto.AppendResponse(nil, &proto.Response{Op: proto.KICK, Reason: proto.Draining,
-		ErrMsg: "the server is going down for a restart", RetryAfter: 100 + retry})
+		ErrMsg: "this node is shutting down; reconnect", RetryAfter: 100 + retry})
 }
 
 // Committed handles a batch of messages that the log has stored or failed to

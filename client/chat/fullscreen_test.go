@@ -24,7 +24,7 @@ func TestRegister(t *testing.T) {
 	x.picture("login")
 	x.line("nobody")
 	x.line("secret1")
-	x.see("✗ wrong id, name, password")
+	x.see("✗ wrong ID, name, password")
 	x.keys(tab, tab, enter)
 	x.see("Password again", "nobody")
 	x.line("secret1")

@@ -16,7 +16,7 @@ type Request struct {
 type Response struct {
 	Name     string
 	Wire     string
-	Response proto.Response // without Fields but for FRID
+	Response proto.Response // Fields has at most FRID
 }
 
 func fields(fs ...proto.Field) (s proto.Fields) {
@@ -26,7 +26,7 @@ func fields(fs ...proto.Field) (s proto.Fields) {
 	return s
 }
 
-// Requests returns every message that a client sends, in every form.
+// Requests returns every message of a client, in every form.
 func Requests() []Request {
 	return []Request{
 		{"login by name", `{"msgid":1,"rid":1,"name":"zhang san","password":"secret"}`,
@@ -84,7 +84,7 @@ func Requests() []Request {
 	}
 }
 
-// Responses returns every message that a server sends, for success and refusal.
+// Responses returns every message of a server, with success and refusal.
 func Responses() []Response {
 	rid := fields(proto.FRID)
 	chat := proto.Chat{Op: proto.ONE_CHAT, ID: 1, Name: "li", ToID: 2, Msg: "hi", Time: 1700000000000, Seq: 7, CID: "c-1"}
@@ -106,38 +106,38 @@ func Responses() []Response {
 			proto.Response{Op: proto.LOGIN_ACK, ID: 22, Name: "li", Token: "t", Device: "phone", Node: "n1", Window: 256, Epoch: 4}},
 		{"login done, all lists empty", `{"msgid":2,"errno":0,"errmsg":"","id":22,"name":"li","token":"t","device":"phone","node":"n1","window":256,"epoch":4,"friends":[],"groups":[],"offlinemsg":[],"more":false}`,
 			proto.Response{Op: proto.LOGIN_ACK, ID: 22, Name: "li", Token: "t", Device: "phone", Node: "n1", Window: 256, Epoch: 4, Friends: []proto.Friend{}, Groups: []proto.Group{}}},
-		{"login refused", `{"msgid":2,"errno":1,"errmsg":"wrong"}`, proto.Response{Op: proto.LOGIN_ACK, Errno: proto.Refused, ErrMsg: "wrong", ID: 22}},
-		{"login too fast", `{"msgid":2,"rid":8,"errno":9,"errmsg":"busy","retry_after_ms":1500}`,
-			proto.Response{Op: proto.LOGIN_ACK, Fields: rid, RID: 8, Errno: proto.TooFast, ErrMsg: "busy", RetryAfter: 1500}},
+		{"login refused", `{"msgid":2,"errno":1,"errmsg":"wrong ID, name, password or token"}`, proto.Response{Op: proto.LOGIN_ACK, Errno: proto.Refused, ErrMsg: "wrong ID, name, password or token", ID: 22}},
+		{"login too fast", `{"msgid":2,"rid":8,"errno":9,"errmsg":"too many requests; try again later","retry_after_ms":1500}`,
+			proto.Response{Op: proto.LOGIN_ACK, Fields: rid, RID: 8, Errno: proto.TooFast, ErrMsg: "too many requests; try again later", RetryAfter: 1500}},
 		{"reg done", `{"msgid":5,"errno":0,"errmsg":"","id":22}`, proto.Response{Op: proto.REG_ACK, ID: 22}},
-		{"reg refused", `{"msgid":5,"errno":1,"errmsg":"taken"}`, proto.Response{Op: proto.REG_ACK, Errno: proto.Refused, ErrMsg: "taken"}},
+		{"reg refused", `{"msgid":5,"errno":1,"errmsg":"the name is taken; choose another one"}`, proto.Response{Op: proto.REG_ACK, Errno: proto.Refused, ErrMsg: "the name is taken; choose another one"}},
 		{"one chat", chatWire, proto.Response{Op: proto.ONE_CHAT, ID: 1, Name: "li", ToID: 2, Msg: []byte("hi"), Time: 1700000000000, Seq: 7, CID: []byte("c-1")}},
 		{"add friend", `{"msgid":7,"id":2,"name":"四"}`, proto.Response{Op: proto.ADD_FRIEND, ID: 2, Name: "四"}},
 		{"add group", `{"msgid":9,"id":2,"name":"四","groupid":3}`, proto.Response{Op: proto.ADD_GROUP, GroupID: 3, ID: 2, Name: "四"}},
 		{"group chat", saidWire, proto.Response{Op: proto.GROUP_CHAT, ID: 1, Name: "li", GroupID: 3, Msg: []byte("hi \"all\"\n"), Time: 1700000000001, Seq: 8, CID: []byte("c-2")}},
 		{"logout done", `{"msgid":11,"errno":0}`, proto.Response{Op: proto.LOGOUT_ACK}},
-		{"logout refused", `{"msgid":11,"rid":1,"errno":3,"errmsg":"not logged in"}`,
-			proto.Response{Op: proto.LOGOUT_ACK, Fields: rid, RID: 1, Errno: proto.NotLoggedIn, ErrMsg: "not logged in"}},
+		{"logout refused", `{"msgid":11,"rid":1,"errno":3,"errmsg":"not logged in; log in first"}`,
+			proto.Response{Op: proto.LOGOUT_ACK, Fields: rid, RID: 1, Errno: proto.NotLoggedIn, ErrMsg: "not logged in; log in first"}},
 		{"one chat done", `{"msgid":12,"rid":1,"errno":0,"errmsg":"","toid":2,"time":1700000000000,"seq":7,"cid":"c-1"}`,
 			proto.Response{Op: proto.ONE_CHAT_ACK, Fields: rid, RID: 1, ToID: 2, Time: 1700000000000, Seq: 7, CID: []byte("c-1")}},
-		{"one chat refused", `{"msgid":12,"errno":9,"errmsg":"too fast","retry_after_ms":20,"toid":2,"cid":"c-1"}`,
-			proto.Response{Op: proto.ONE_CHAT_ACK, Errno: proto.TooFast, ErrMsg: "too fast", RetryAfter: 20, ToID: 2, CID: []byte("c-1")}},
+		{"one chat refused", `{"msgid":12,"errno":9,"errmsg":"too many requests; try again later","retry_after_ms":20,"toid":2,"cid":"c-1"}`,
+			proto.Response{Op: proto.ONE_CHAT_ACK, Errno: proto.TooFast, ErrMsg: "too many requests; try again later", RetryAfter: 20, ToID: 2, CID: []byte("c-1")}},
 		{"add friend done", `{"msgid":13,"errno":0,"errmsg":"","name":"四","friendid":2,"state":"online"}`,
 			proto.Response{Op: proto.ADD_FRIEND_ACK, FriendID: 2, Name: "四", State: proto.Online}},
-		{"add friend refused", `{"msgid":13,"errno":7,"errmsg":"friends already","friendid":2}`,
-			proto.Response{Op: proto.ADD_FRIEND_ACK, Errno: proto.AlreadySo, ErrMsg: "friends already", FriendID: 2}},
+		{"add friend refused", `{"msgid":13,"errno":7,"errmsg":"user 2 is already your friend","friendid":2}`,
+			proto.Response{Op: proto.ADD_FRIEND_ACK, Errno: proto.AlreadySo, ErrMsg: "user 2 is already your friend", FriendID: 2}},
 		{"create group done", `{"msgid":14,"errno":0,"errmsg":"","groupid":3}`, proto.Response{Op: proto.CREATE_GROUP_ACK, GroupID: 3}},
-		{"create group refused", `{"msgid":14,"errno":13,"errmsg":"full"}`, proto.Response{Op: proto.CREATE_GROUP_ACK, Errno: proto.LimitFull, ErrMsg: "full"}},
+		{"create group refused", `{"msgid":14,"errno":13,"errmsg":"you are in as many groups as a user can be; leave one first"}`, proto.Response{Op: proto.CREATE_GROUP_ACK, Errno: proto.LimitFull, ErrMsg: "you are in as many groups as a user can be; leave one first"}},
 		{"add group done", `{"msgid":15,"errno":0,"errmsg":"","groupid":3,"groupname":"go","groupdesc":"","seq":0,"users":[` + memberWire + `]}`,
 			proto.Response{Op: proto.ADD_GROUP_ACK, GroupID: 3, GroupName: "go", Users: []proto.Member{member}}},
 		{"add group done, a large one", `{"msgid":15,"errno":0,"errmsg":"","groupid":3,"groupname":"go","groupdesc":"d","seq":9,"count":5000}`,
 			proto.Response{Op: proto.ADD_GROUP_ACK, GroupID: 3, GroupName: "go", GroupDesc: "d", Seq: 9, Count: 5000}},
-		{"add group refused", `{"msgid":15,"errno":5,"errmsg":"no such group","groupid":3}`,
-			proto.Response{Op: proto.ADD_GROUP_ACK, Errno: proto.NotFound, ErrMsg: "no such group", GroupID: 3}},
+		{"add group refused", `{"msgid":15,"errno":5,"errmsg":"no group has the ID 3; it may have been dismissed","groupid":3}`,
+			proto.Response{Op: proto.ADD_GROUP_ACK, Errno: proto.NotFound, ErrMsg: "no group has the ID 3; it may have been dismissed", GroupID: 3}},
 		{"group chat done", `{"msgid":16,"errno":0,"errmsg":"","groupid":3,"time":1700000000001,"seq":8,"cid":"c-2"}`,
 			proto.Response{Op: proto.GROUP_CHAT_ACK, GroupID: 3, Time: 1700000000001, Seq: 8, CID: []byte("c-2")}},
-		{"group chat refused", `{"msgid":16,"rid":3,"errno":6,"errmsg":"not a member","groupid":3,"cid":"c-2"}`,
-			proto.Response{Op: proto.GROUP_CHAT_ACK, Fields: rid, RID: 3, Errno: proto.NotAllowed, ErrMsg: "not a member", GroupID: 3, CID: []byte("c-2")}},
+		{"group chat refused", `{"msgid":16,"rid":3,"errno":6,"errmsg":"you are not a member of group 3","groupid":3,"cid":"c-2"}`,
+			proto.Response{Op: proto.GROUP_CHAT_ACK, Fields: rid, RID: 3, Errno: proto.NotAllowed, ErrMsg: "you are not a member of group 3", GroupID: 3, CID: []byte("c-2")}},
 		{"error", `{"msgid":17,"rid":-1,"errno":4,"errmsg":"msg must not be empty"}`,
 			proto.Response{Op: proto.ERROR, Fields: rid, RID: -1, Errno: proto.BadRequest, ErrMsg: "msg must not be empty"}},
 		{"ping", `{"msgid":18}`, proto.Response{Op: proto.PING}},
@@ -148,12 +148,12 @@ func Responses() []Response {
 			proto.Response{Op: proto.SYNC_ACK, Peer: 2, First: 1, Last: 9, Messages: []proto.Chat{chat}, More: true}},
 		{"sync done, never spoke", `{"msgid":22,"errno":0,"errmsg":"","peer":2,"first":0,"last":0,"messages":[],"more":false}`,
 			proto.Response{Op: proto.SYNC_ACK, Peer: 2}},
-		{"sync refused", `{"msgid":22,"errno":6,"errmsg":"not a member","groupid":3}`,
-			proto.Response{Op: proto.SYNC_ACK, Errno: proto.NotAllowed, ErrMsg: "not a member", GroupID: 3}},
-		{"kick", `{"msgid":23,"errmsg":"restarting","retry_after_ms":700,"reason":"draining"}`,
-			proto.Response{Op: proto.KICK, Reason: proto.Draining, ErrMsg: "restarting", RetryAfter: 700}},
-		{"kick for good", `{"msgid":23,"errmsg":"logged in elsewhere","reason":"replaced"}`,
-			proto.Response{Op: proto.KICK, Reason: proto.Replaced, ErrMsg: "logged in elsewhere"}},
+		{"sync refused", `{"msgid":22,"errno":6,"errmsg":"you are not a member of group 3","groupid":3}`,
+			proto.Response{Op: proto.SYNC_ACK, Errno: proto.NotAllowed, ErrMsg: "you are not a member of group 3", GroupID: 3}},
+		{"kick", `{"msgid":23,"errmsg":"this node is shutting down; reconnect","retry_after_ms":700,"reason":"draining"}`,
+			proto.Response{Op: proto.KICK, Reason: proto.Draining, ErrMsg: "this node is shutting down; reconnect", RetryAfter: 700}},
+		{"kick for good", `{"msgid":23,"errmsg":"a later login with the same device name has replaced this session","reason":"replaced"}`,
+			proto.Response{Op: proto.KICK, Reason: proto.Replaced, ErrMsg: "a later login with the same device name has replaced this session"}},
 		{"presence", `{"msgid":24,"id":2,"state":"offline"}`, proto.Response{Op: proto.PRESENCE, ID: 2, State: proto.Offline}},
 		{"event from a user", `{"msgid":25,"id":1,"name":"li","toid":2,"event":"typing"}`,
 			proto.Response{Op: proto.EVENT, ID: 1, Name: "li", ToID: 2, Event: []byte("typing")}},
@@ -161,42 +161,42 @@ func Responses() []Response {
 			proto.Response{Op: proto.EVENT, ID: 1, Name: "li", GroupID: 3, Event: []byte("typing"), Data: []byte(`{"x":1}`)}},
 		{"del friend", `{"msgid":26,"id":2}`, proto.Response{Op: proto.DEL_FRIEND, ID: 2}},
 		{"del friend done", `{"msgid":27,"errno":0,"friendid":2}`, proto.Response{Op: proto.DEL_FRIEND_ACK, FriendID: 2}},
-		{"del friend refused", `{"msgid":27,"errno":5,"errmsg":"no friend","friendid":2}`,
-			proto.Response{Op: proto.DEL_FRIEND_ACK, Errno: proto.NotFound, ErrMsg: "no friend", FriendID: 2}},
+		{"del friend refused", `{"msgid":27,"errno":5,"errmsg":"no user has the ID 2","friendid":2}`,
+			proto.Response{Op: proto.DEL_FRIEND_ACK, Errno: proto.NotFound, ErrMsg: "no user has the ID 2", FriendID: 2}},
 		{"leave group", `{"msgid":28,"id":2,"groupid":3}`, proto.Response{Op: proto.LEAVE_GROUP, ID: 2, GroupID: 3}},
 		{"leave group done", `{"msgid":29,"errno":0,"groupid":3}`, proto.Response{Op: proto.LEAVE_GROUP_ACK, GroupID: 3}},
-		{"leave group refused", `{"msgid":29,"errno":6,"errmsg":"the creator","groupid":3}`,
-			proto.Response{Op: proto.LEAVE_GROUP_ACK, Errno: proto.NotAllowed, ErrMsg: "the creator", GroupID: 3}},
+		{"leave group refused", `{"msgid":29,"errno":6,"errmsg":"you can't leave group 3: you are not a member, or you created it and can only dismiss it","groupid":3}`,
+			proto.Response{Op: proto.LEAVE_GROUP_ACK, Errno: proto.NotAllowed, ErrMsg: "you can't leave group 3: you are not a member, or you created it and can only dismiss it", GroupID: 3}},
 		{"kick member done", `{"msgid":31,"errno":0,"groupid":3,"userid":2}`, proto.Response{Op: proto.KICK_MEMBER_ACK, GroupID: 3, UserID: 2}},
-		{"kick member refused", `{"msgid":31,"errno":6,"errmsg":"the creator only","groupid":3,"userid":2}`,
-			proto.Response{Op: proto.KICK_MEMBER_ACK, Errno: proto.NotAllowed, ErrMsg: "the creator only", GroupID: 3, UserID: 2}},
+		{"kick member refused", `{"msgid":31,"errno":6,"errmsg":"you can't remove user 2 from group 3: only its creator can, and only other members","groupid":3,"userid":2}`,
+			proto.Response{Op: proto.KICK_MEMBER_ACK, Errno: proto.NotAllowed, ErrMsg: "you can't remove user 2 from group 3: only its creator can, and only other members", GroupID: 3, UserID: 2}},
 		{"dismiss group", `{"msgid":32,"groupid":3}`, proto.Response{Op: proto.DISMISS_GROUP, GroupID: 3}},
 		{"dismiss group done", `{"msgid":33,"errno":0,"groupid":3}`, proto.Response{Op: proto.DISMISS_GROUP_ACK, GroupID: 3}},
-		{"dismiss group refused", `{"msgid":33,"errno":6,"errmsg":"the creator only","groupid":3}`,
-			proto.Response{Op: proto.DISMISS_GROUP_ACK, Errno: proto.NotAllowed, ErrMsg: "the creator only", GroupID: 3}},
+		{"dismiss group refused", `{"msgid":33,"errno":6,"errmsg":"only the creator of group 3 can dismiss it","groupid":3}`,
+			proto.Response{Op: proto.DISMISS_GROUP_ACK, Errno: proto.NotAllowed, ErrMsg: "only the creator of group 3 can dismiss it", GroupID: 3}},
 		{"block", `{"msgid":34,"userid":2,"on":true}`, proto.Response{Op: proto.BLOCK, UserID: 2, On: true}},
 		{"block done", `{"msgid":35,"errno":0,"userid":2,"on":true}`, proto.Response{Op: proto.BLOCK_ACK, UserID: 2, On: true}},
-		{"unblock refused", `{"msgid":35,"errno":5,"errmsg":"no such user","userid":2,"on":false}`,
-			proto.Response{Op: proto.BLOCK_ACK, Errno: proto.NotFound, ErrMsg: "no such user", UserID: 2}},
+		{"unblock refused", `{"msgid":35,"errno":5,"errmsg":"no user has the ID 2","userid":2,"on":false}`,
+			proto.Response{Op: proto.BLOCK_ACK, Errno: proto.NotFound, ErrMsg: "no user has the ID 2", UserID: 2}},
 		{"find user done", `{"msgid":37,"errno":0,"id":2,"name":"四","state":"online"}`,
 			proto.Response{Op: proto.FIND_USER_ACK, ID: 2, Name: "四", State: proto.Online}},
 		{"find user done, no friend", `{"msgid":37,"errno":0,"id":2,"name":"四"}`, proto.Response{Op: proto.FIND_USER_ACK, ID: 2, Name: "四"}},
-		{"find user refused", `{"msgid":37,"errno":5,"errmsg":"no such user"}`,
-			proto.Response{Op: proto.FIND_USER_ACK, Errno: proto.NotFound, ErrMsg: "no such user"}},
+		{"find user refused", `{"msgid":37,"errno":5,"errmsg":"no user has this name"}`,
+			proto.Response{Op: proto.FIND_USER_ACK, Errno: proto.NotFound, ErrMsg: "no user has this name"}},
 		{"password done", `{"msgid":39,"errno":0,"token":"t2"}`, proto.Response{Op: proto.PASSWORD_ACK, Token: "t2"}},
-		{"password refused", `{"msgid":39,"errno":1,"errmsg":"wrong password"}`,
-			proto.Response{Op: proto.PASSWORD_ACK, Errno: proto.Refused, ErrMsg: "wrong password"}},
+		{"password refused", `{"msgid":39,"errno":1,"errmsg":"wrong ID, name, password or token"}`,
+			proto.Response{Op: proto.PASSWORD_ACK, Errno: proto.Refused, ErrMsg: "wrong ID, name, password or token"}},
 		{"group users done", `{"msgid":41,"errno":0,"groupid":3,"users":[` + memberWire + `],"more":true}`,
 			proto.Response{Op: proto.GROUP_USERS_ACK, GroupID: 3, Users: []proto.Member{member}, More: true}},
-		{"group users refused", `{"msgid":41,"errno":6,"errmsg":"not a member","groupid":3}`,
-			proto.Response{Op: proto.GROUP_USERS_ACK, Errno: proto.NotAllowed, ErrMsg: "not a member", GroupID: 3}},
+		{"group users refused", `{"msgid":41,"errno":6,"errmsg":"you are not a member of group 3","groupid":3}`,
+			proto.Response{Op: proto.GROUP_USERS_ACK, Errno: proto.NotAllowed, ErrMsg: "you are not a member of group 3", GroupID: 3}},
 		{"conversations done", `{"msgid":43,"errno":0,"conversations":[` +
 			`{"peer":2,"name":"四","first":1,"last":7,"read":6,"time":1700000000000,"message":` + chatWire + `}` +
 			`,{"groupid":3,"name":"go","first":4,"last":3,"read":0,"time":1600000000000}],"more":false}`,
 			proto.Response{Op: proto.CONVERSATIONS_ACK, Conversations: []proto.Conversation{
 				{Peer: 2, Name: "四", First: 1, Last: 7, Read: 6, Time: 1700000000000, Message: &chat},
 				{GroupID: 3, Name: "go", First: 4, Last: 3, Time: 1600000000000}}}},
-		{"conversations refused", `{"msgid":43,"errno":4,"errmsg":"limit must be 1 to 100"}`,
-			proto.Response{Op: proto.CONVERSATIONS_ACK, Errno: proto.BadRequest, ErrMsg: "limit must be 1 to 100"}},
+		{"conversations refused", `{"msgid":43,"errno":4,"errmsg":"limit must be 1 to 100, got 0"}`,
+			proto.Response{Op: proto.CONVERSATIONS_ACK, Errno: proto.BadRequest, ErrMsg: "limit must be 1 to 100, got 0"}},
 	}
 }

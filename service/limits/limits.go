@@ -135,7 +135,7 @@ func (l *Limits) ShutOut(user int64, now time.Time) error {
 	}
 	l.m.Reached(ShutOut, 1)
 	e := proto.SlowDown(max(wait, LeastWait))
-	e.Message = "shut out for a while, for going on when told to wait"
+	e.Message = "temporarily locked out for ignoring rate limits; try again later"
 	return e
 }
 
@@ -165,7 +165,7 @@ func (l *Limits) Guess(who Account, addr netip.Addr, now time.Time) (*Guess, *pr
 	}
 	l.m.Reached(kind, 1)
 	e := proto.SlowDown(max(wait, LeastWait))
-	e.Message = "too many failed logins; try again later"
+	e.Message = "too many wrong passwords; try again later"
 	return nil, e
 }
 

@@ -83,12 +83,12 @@ func New(cfg *Config, on Deps) *Logins {
 
 // errRefused is the answer to every login with invalid credentials. It is always
 // the same, so that it doesn't reveal which accounts exist.
-var errRefused = proto.Errorf(proto.Refused, "wrong id, name, password or token")
+var errRefused = proto.Errorf(proto.Refused, "wrong ID, name, password or token")
 
 // errOvertaken is the answer to a login with the right password whose token was
 // revoked before its session started, for example by another login of the same
 // device.
-var errOvertaken = &proto.Error{Errno: proto.TooFast, Message: "another login of this device came between; try again", RetryAfter: session.RetryAfter}
+var errOvertaken = &proto.Error{Errno: proto.TooFast, Message: "another login with the same device name ended this one; try again", RetryAfter: session.RetryAfter}
 
 // identity is the result of a password or token check.
 type identity struct {

@@ -18,7 +18,7 @@ func pageSize(r *proto.Request, most int64) (int, error) {
 		return defaultPage, nil
 	}
 	if r.Limit < 1 || r.Limit > most {
-		return 0, proto.Errorf(proto.BadRequest, "limit must be from 1 to %d", most)
+		return 0, proto.Errorf(proto.BadRequest, "limit must be 1 to %d, got %d", most, r.Limit)
 	}
 	return int(r.Limit), nil
 }
@@ -29,7 +29,7 @@ func (m *Messages) Sync(t Turn, c *conn, r *proto.Request) {
 	a, ss, q := session.Answer(r), c.Session(t), *r // a copy is safe to keep: SYNC has no fields of type []byte
 	n, err := pageSize(r, proto.MaxSyncMessages)
 	if err == nil && q.Has(proto.FAfter) && q.Has(proto.FBefore) {
-		err = proto.Errorf(proto.BadRequest, "after and before exclude each other")
+		err = proto.Errorf(proto.BadRequest, "send either after or before, not both")
 	}
 	if err != nil {
 		c.Refuse(t, a, err)

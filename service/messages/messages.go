@@ -75,7 +75,7 @@ func (m *Messages) GroupChat(t Turn, c *conn, r *proto.Request) {
 // be outdated.
 func (m *Messages) send(t Turn, c *conn, r *proto.Request, a model.Append) {
 	if r.Has(proto.FID) && r.ID != c.Session(t).User {
-		c.RefuseInOrder(t, r, proto.Errorf(proto.NotAllowed, "id is not the session's own"))
+		c.RefuseInOrder(t, r, proto.Errorf(proto.NotAllowed, "id must be your own user ID or be left out, got %d", r.ID))
 		return
 	}
 	if msg := c.Send(t, r, a); msg != nil {

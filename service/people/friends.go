@@ -18,7 +18,7 @@ type befriended struct {
 func (p *People) AddFriend(t Turn, c *conn, r *proto.Request) {
 	a, ss := session.Answer(r), c.Session(t)
 	if a.FriendID == ss.User {
-		c.Refuse(t, a, proto.Errorf(proto.BadRequest, "friendid is your own id"))
+		c.Refuse(t, a, proto.Errorf(proto.BadRequest, "friendid is your own ID; you can't add yourself as a friend"))
 		return
 	}
 	session.RunJob(t, c, reactor.Quick, a, func(t Off) (b befriended, err error) {
@@ -65,7 +65,7 @@ func (p *People) DelFriend(t Turn, c *conn, r *proto.Request) {
 func (p *People) Block(t Turn, c *conn, r *proto.Request) {
 	a, ss := session.Answer(r), c.Session(t)
 	if a.UserID == ss.User {
-		c.Refuse(t, a, proto.Errorf(proto.BadRequest, "userid is your own id"))
+		c.Refuse(t, a, proto.Errorf(proto.BadRequest, "userid is your own ID; you can't block yourself"))
 		return
 	}
 	session.RunJob(t, c, reactor.Quick, a, func(t Off) (friends bool, err error) {

@@ -67,7 +67,7 @@ func (c *Conn) Reply(t Turn, a *proto.Response) { c.WriteResponse(t, a) }
 
 // Refuse sends the answer a with the errno of err, and returns that errno.
 func (c *Conn) Refuse(t Turn, a proto.Response, err error) proto.Errno {
-	e := c.s.Errno(a.Op, err)
+	e := c.s.Errno(&a, err)
 	a.Errno, a.ErrMsg, a.RetryAfter = e.Errno, e.Message, e.RetryAfter.Milliseconds()
 	c.s.m.refused.Inc()
 	c.Reply(t, &a)

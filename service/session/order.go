@@ -67,7 +67,7 @@ const (
 )
 
 // errConvStopped is the refusal of a message to a stopped conversation.
-var errConvStopped = proto.Errorf(proto.Unavailable, "a message before this one could not be stored; try again with that one")
+var errConvStopped = proto.Errorf(proto.Unavailable, "an earlier message in this conversation could not be stored; resend that one first")
 
 // Message is a chat message that hasn't been answered yet.
 type Message struct {
@@ -272,7 +272,7 @@ func isRetried(err error) bool {
 // throttle makes the reactor refuse all frames of the connection for the
 // retry_after of err. It returns the refusal with the retry_after that applies.
 func (c *Conn) throttle(t Turn, err error) error {
-	e := *c.s.Errno(proto.ERROR, err)
+	e := *c.s.Errno(&proto.Response{Op: proto.ERROR}, err)
 	e.RetryAfter = proto.SlowDown(c.Throttle(t, e.RetryAfter)).RetryAfter
 	return &e
 }
@@ -323,7 +323,7 @@ func (m *Message) answer(t Turn) {
 		c.s.m.acks.Inc()
 		c.Reply(t, &a)
 	} else if errno := c.Refuse(t, a, m.Err); errno == proto.Unavailable && c.on.order.failed(t, m) {
-		c.s.Kick(m.Session, proto.Slow, "too many conversations in which messages could not be stored; connect again")
+		c.s.Kick(m.Session, proto.Slow, "messages could not be stored in too many conversations; reconnect")
 	}
 	if m.conv != nil {
 		c.on.order.forget(t, m.conv)

@@ -114,9 +114,9 @@ func kickBody(reason, why string) []byte {
 
 func kickText(reason string) string {
 	if reason == proto.Replaced {
-		return "this device has logged in elsewhere"
+		return "a later login with the same device name has replaced this session"
 	}
-	return "this device was logged out"
+	return "this device was logged out; log in again with the password"
 }
 
 // EndDevices ends sessions of a user on all nodes; see bus.Login. It doesn't
@@ -232,7 +232,7 @@ func (v *Revoker) Look(t Off) {
 	v.last = last
 	for _, u := range users {
 		for _, ss := range v.s.Sessions(u) {
-			v.s.Kick(ss, proto.LoggedOut, "an operator has ended this session")
+			v.s.Kick(ss, proto.LoggedOut, "an operator ended this session")
 		}
 	}
 }

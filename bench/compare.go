@@ -10,8 +10,8 @@ import (
 
 // compareCommand compares saved reports.
 type compareCommand struct {
-	A           string `arg:"" help:"File written by --json. Append :a or :b to take one side of a file of ab."`
-	B           string `arg:"" optional:"" help:"The same. Leave it out if A is a file of ab, which has both sides."`
+	A           string `arg:"" help:"File written by --json. If ab wrote it, append :a or :b for one side."`
+	B           string `arg:"" optional:"" help:"Another such file. Leave it out if A was written by ab, as it has both sides."`
 	FailOnWorse bool   `name:"fail-on-worse" help:"Exit with code 1 if anything got worse, or B broke promises."`
 }
 
@@ -44,7 +44,7 @@ func (c *compareCommand) run(_ context.Context, out *report.Output, stdout, stde
 		return exitUsage
 	}
 	if err := report.WriteJSON(stdout, out.JSON, cmp.Table(), cmp); err != nil {
-		fmt.Fprintf(stderr, "chatbench: the comparison: %v\n", err)
+		fmt.Fprintf(stderr, "chatbench: write the report: %v\n", err)
 		return exitFailure
 	}
 	if c.FailOnWorse && cmp.Worse() {

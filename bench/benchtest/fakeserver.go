@@ -163,7 +163,7 @@ func (f *FakeServer) handle(c net.Conn, me *FakeUser, r *proto.Request) *FakeUse
 func (f *FakeServer) logIn(c net.Conn, r *proto.Request) *FakeUser {
 	id := r.ID
 	if r.Token != "" {
-		id, _ = strconv.ParseInt(r.Token, 10, 64) // 0 is no user
+		id, _ = strconv.ParseInt(r.Token, 10, 64) // on an error, 0, which no user has
 	}
 	me := f.user(id)
 	f.Mu.Lock()

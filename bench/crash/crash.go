@@ -97,7 +97,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		return rep, err
 	}
 	if _, err := exec.LookPath(cfg.Chatd); err != nil {
-		return rep, fmt.Errorf("start a server: %w; make build makes it", err)
+		return rep, fmt.Errorf("start chatd: %w; run make build first", err)
 	}
 	if cfg.Say == nil {
 		cfg.Say = io.Discard
@@ -128,7 +128,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 func (r *run) execute(ctx context.Context, kinds []*Fault, rep *Report) error {
 	rep.Versions = r.cluster.versions(ctx)
 	if err := r.setUp(ctx); err != nil {
-		return fmt.Errorf("the run's users: %w", err)
+		return fmt.Errorf("set up users and groups: %w", err)
 	}
 	env := &environment{r.cluster, r.devices}
 	r.runner = &planRunner{env: env, began: r.began, done: make(map[string]int)}
@@ -214,7 +214,7 @@ func (r *run) startConversations(ctx context.Context) error {
 		for _, d := range r.devices {
 			for c := range r.directory.convs {
 				if j := d.log(); member(&r.directory.convs[c], j.user) && j.top(c) == 0 {
-					return j.name + " has nothing of " + r.directory.convs[c].name
+					return j.name + " hasn't received anything in " + r.directory.convs[c].name
 				}
 			}
 		}
@@ -230,7 +230,7 @@ func (r *run) waitFor(ctx context.Context, missing func() string) error {
 		case what == "":
 			return nil
 		case time.Now().After(end):
-			return fmt.Errorf("the devices were not ready within %s: %s", startTimeout, what)
+			return fmt.Errorf("devices not ready after %s: %s", startTimeout, what)
 		case !sleep(ctx, pollEvery):
 			return ctx.Err()
 		}
@@ -347,7 +347,7 @@ func (r *run) reportProgress(ctx context.Context, phase string) {
 	var last int64
 	for sleep(ctx, time.Second) {
 		now := r.counts()
-		r.cfg.Progress(fmt.Sprintf("%s  %s: %d acknowledged (%d/s), %d waiting, %d shown, %d faults",
+		r.cfg.Progress(fmt.Sprintf("%s  %s: %d acknowledged (%d/s), %d unanswered, %d shown, %d faults",
 			time.Since(r.began).Round(time.Second), phase, now.acked, now.acked-last, now.open, now.shown, r.runner.count()))
 		last = now.acked
 	}

@@ -281,7 +281,7 @@ func (j *journal) top(conv int) int64 {
 
 // lastNotes describes a device that lacks n messages, with its last notes.
 func (j *journal) lastNotes(n int) string {
-	text := fmt.Sprintf("%s never saw %d messages; last:", j.name, n)
+	text := fmt.Sprintf("%s never saw %d messages; its last events:", j.name, n)
 	for _, n := range j.notes[max(0, len(j.notes)-4):] {
 		text += fmt.Sprintf(" [%.3fs %s]", float64(n.at)/1e9, n.text)
 	}

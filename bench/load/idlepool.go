@@ -89,7 +89,7 @@ func (p *IdlePool) ping(i int) error {
 		_, err = c.await(proto.PONG)
 	}
 	if err != nil {
-		return fmt.Errorf("connection %d is lost: %w", i, err)
+		return fmt.Errorf("idle connection %d: %w", i, err)
 	}
 	return nil
 }

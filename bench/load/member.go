@@ -128,7 +128,7 @@ func (m *member) checkPush(a *proto.Response, body []byte, now int64) {
 	}
 	if !ok {
 		m.view.count++
-		m.view.faults.addf("%s: seq %d arrived altered, or is for somebody else", m.view.who, a.Seq)
+		m.view.faults.addf("%s: seq %d has an altered text, or was sent to the wrong user", m.view.who, a.Seq)
 		return
 	}
 	position := f.seq

@@ -38,7 +38,7 @@ type pagePlot struct {
 func (r *Report) page() ([]byte, error) {
 	t, err := htmltemplate.New("page.html").Funcs(htmltemplate.FuncMap{"thousands": FormatCount, "micros": FormatMicros}).ParseFS(pages, "page.html")
 	if err != nil {
-		return nil, fmt.Errorf("the page's template: %w", err)
+		return nil, fmt.Errorf("parse the page's template: %w", err)
 	}
 	css, err := pages.ReadFile("page.css")
 	if err != nil {
@@ -75,7 +75,7 @@ func (r *Report) page() ([]byte, error) {
 	}
 	var b bytes.Buffer
 	if err := t.Execute(&b, &data); err != nil {
-		return nil, fmt.Errorf("the page: %w", err)
+		return nil, fmt.Errorf("render the page: %w", err)
 	}
 	return b.Bytes(), nil
 }

@@ -150,9 +150,9 @@ func (r *Report) Verdict() string {
 	case r.Failed != "":
 		return "the run failed: " + r.Failed
 	case r.Faults > 0:
-		return fmt.Sprintf("the server broke its promises, %d times", r.Faults)
+		return fmt.Sprintf("the server broke its promises %d times", r.Faults)
 	case len(r.Soak.grown()) > 0:
-		return "the server has grown: " + strings.Join(r.Soak.grown(), "; ")
+		return "the server's resource use has grown: " + strings.Join(r.Soak.grown(), "; ")
 	}
 	return "the run is good"
 }

@@ -17,7 +17,7 @@ type ServerInfo struct {
 
 func (d ServerInfo) String() string {
 	if d.Version == "" {
-		return d.Address + ", which was running"
+		return d.Address + ", already running"
 	}
 	words := []string{d.Version}
 	if d.Nodes > 0 {

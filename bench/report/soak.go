@@ -90,7 +90,7 @@ type Trend struct {
 func (t *Trend) flat() bool { return t.Most == 0 || t.Last <= t.Most }
 
 func (t *Trend) String() string {
-	return strings.TrimSuffix(fmt.Sprintf("%s, %s: %.1f, and then %.1f %s", t.Process, t.What, t.First, t.Last, t.Unit), " ")
+	return strings.TrimSuffix(fmt.Sprintf("%s, %s: from %.1f to %.1f %s", t.Process, t.What, t.First, t.Last, t.Unit), " ")
 }
 
 // NewTrends compares the samples after the warm-up.

@@ -98,7 +98,7 @@ func (r *Report) remarks() []string {
 		lines = append(lines, "note: "+n)
 	}
 	if r.Refusals[fmt.Sprint(int32(proto.TooFast))] > 0 {
-		lines = append(lines, "note: the server asked for pauses (errno 9); latencies are those of what it took")
+		lines = append(lines, "note: the server refused some messages as too fast (errno 9); latencies are those of the accepted ones")
 	}
 	return lines
 }

@@ -55,7 +55,7 @@ func cpuOf(stat []byte) (time.Duration, error) {
 	_, rest, ok := bytes.Cut(stat[max(0, bytes.LastIndexByte(stat, ')')):], []byte(") "))
 	fields := strings.Fields(string(rest))
 	if !ok || len(fields) < 13 {
-		return 0, errors.New("not as expected")
+		return 0, errors.New("unexpected format")
 	}
 	user, err1 := strconv.ParseInt(fields[11], 10, 64)
 	system, err2 := strconv.ParseInt(fields[12], 10, 64)
@@ -70,7 +70,7 @@ func statusBytes(status []byte, name string) (int64, error) {
 			return n << 10, err
 		}
 	}
-	return 0, fmt.Errorf("no %s", name)
+	return 0, fmt.Errorf("no line %q", name)
 }
 
 // ownCPU returns the CPU time of this process.

@@ -17,7 +17,7 @@ const maxRounds = 100
 
 // abCommand runs two command lines alternately and compares them.
 type abCommand struct {
-	Rounds int      `name:"rounds" default:"5" help:"Rounds: how many times to run each of the two."`
+	Rounds int      `name:"rounds" default:"5" help:"How many times to run each of the two."`
 	Args   []string `arg:"" name:"args" help:"Two command lines, each after its own --."`
 
 	a, b []string

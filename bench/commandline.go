@@ -101,6 +101,7 @@ func parse(args []string, stdout io.Writer) (*invocation, error) {
 	if err != nil {
 		return nil, fmt.Errorf("struct tags of the flags: %w", err)
 	}
+	k.Model.HelpFlag.Help = "Print this help and exit."
 	tools := []tool{&cl.AB, &cl.Compare, &cl.Crash}
 	cl.Crash.target = &cl.Flags
 	for _, t := range tools {

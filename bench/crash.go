@@ -21,7 +21,7 @@ type crashCommand struct {
 	Seed     uint64        `name:"seed" placeholder:"N" help:"Seed of the plan of faults: the same seed gives the same plan. 0: random; the report shows it."`
 	Users    int           `name:"users" default:"12" placeholder:"N" help:"Users, each with two devices that send and one that only receives."`
 	Rate     int           `name:"rate" default:"1200" placeholder:"N" help:"Messages per second that all devices together try to send."`
-	Faults   []string      `name:"faults" sep:"," placeholder:"NAME,…" help:"Cause only these faults, e.g. 'node killed,Redis frozen'. --list shows all."`
+	Faults   []string      `name:"faults" sep:"," placeholder:"NAME" help:"Cause only these faults, e.g. 'node killed,Redis frozen'. --list shows all."`
 	List     bool          `name:"list" help:"List the faults and exit."`
 	Logs     string        `name:"logs" placeholder:"FOLDER" help:"Keep the logs of nodes and services in this folder."`
 

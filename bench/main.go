@@ -19,6 +19,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"golang.org/x/term"
@@ -57,7 +58,10 @@ func run(ctx context.Context, args []string, stdout, stderr, live io.Writer) int
 	}
 	inv, err := parse(args, stdout)
 	if err != nil {
-		fmt.Fprintf(stderr, "chatbench: %v\nchatbench --help lists commands and flags\n", err)
+		for line := range strings.Lines(err.Error()) {
+			fmt.Fprintf(stderr, "chatbench: %s\n", strings.TrimSuffix(line, "\n"))
+		}
+		fmt.Fprintln(stderr, "chatbench --help lists commands and flags")
 		return exitUsage
 	}
 	if inv == nil {

@@ -202,7 +202,7 @@ func Faults() []*Fault {
 		{Name: "MariaDB frozen", About: "SIGSTOP of MariaDB", minDuration: s, maxDuration: 6 * s, recovery: 2 * s, resources: one(mariadb), run: onService(theMariaDB, (*environment).frozen)},
 		{Name: "database slow", About: "each packet to and from MariaDB is delayed, so that a commit takes seconds", minDuration: 3 * s, maxDuration: 7 * s, recovery: 2 * s,
 			resources: every("to MariaDB"), run: onLinks(allDBLinks, func(k *link, f *plannedFault) { k.slow(f.between(100*ms, 400*ms)) })},
-		{Name: "disk full", About: "MariaDB's disk is full", minDuration: s, maxDuration: 5 * s, recovery: 3 * s, disk: true,
+		{Name: "disk full", About: "MariaDB's disk has no free space", minDuration: s, maxDuration: 5 * s, recovery: 3 * s, disk: true,
 			resources: one("disk"), run: func(ctx context.Context, env *environment, f *plannedFault) error {
 				err := env.disk.fill()
 				sleep(ctx, f.duration)

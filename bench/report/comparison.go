@@ -48,11 +48,11 @@ func NewComparison(a, b *Side, paired bool) *Comparison {
 // describe describes a side in one line.
 func (s *Side) describe() string {
 	r := s.Reports[0]
-	runs := "one run"
+	runs := "one run of "
 	if n := len(s.Reports); n > 1 {
-		runs = fmt.Sprintf("%d runs", n)
+		runs = fmt.Sprintf("%d runs of ", n)
 	}
-	return fmt.Sprintf("%s: %s of %s, %s; %s", s.name, r.Began.Format("2006-01-02 15:04"), r.Scenario, runs, r.Server)
+	return fmt.Sprintf("%s: %s%s, %s; %s", s.name, runs, r.Scenario, r.Began.Format("2006-01-02 15:04"), r.Server)
 }
 
 // differences lists how other runs differ from the first of A in ways that make

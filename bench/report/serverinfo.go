@@ -16,7 +16,10 @@ type ServerInfo struct {
 }
 
 func (d ServerInfo) String() string {
-	if d.Version == "" {
+	switch {
+	case d.Address == "":
+		return "not started"
+	case d.Version == "":
 		return d.Address + ", already running"
 	}
 	words := []string{d.Version}

@@ -24,8 +24,8 @@ type Fanout struct {
 func (*Fanout) Name() string { return "fanout" }
 
 func (f *Fanout) Help() string {
-	return `One group whose members are all online. Each sender keeps --window messages
-unacknowledged (GROUP_CHAT), or that many events in flight to any member (EVENT to the
+	return `Each sender keeps --window messages
+unacknowledged (GROUP_CHAT), or that many events in flight to each member (EVENT to the
 group). All other members receive them and send RECEIPT for every 256 messages.
 
 "acknowledged" counts messages. "delivered" counts what members receive: one message to

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,16 +18,17 @@ import (
 )
 
 // kong reads the command line. It takes flags before and after the positionals,
-// knows commands and the environment, and gets the settings from struct tags. It
-// doesn't let the environment win over a file, and doesn't reject unknown keys
-// of a file, so configfile.go does.
+// knows commands and the environment, and gets the settings from struct tags.
+// It doesn't let the environment win over a file, and doesn't reject unknown
+// keys of a file, so configfile.go does.
 
 const (
 	envPrefix = "CHATD_"
 	example   = "chatd 127.0.0.1 6000"
 )
 
-// commandLine is the grammar of the command line: serve, or an operator command.
+// commandLine is the grammar of the command line: serve, or an operator
+// command.
 type commandLine struct {
 	Config `embed:""`
 
@@ -200,6 +202,7 @@ func grammar(cl *commandLine, stdout io.Writer, exit func()) (*kong.Kong, error)
 		kong.Name("chatd"),
 		kong.DefaultEnvars(strings.TrimSuffix(envPrefix, "_")),
 		kong.NamedMapper("size", kong.MapperFunc(decodeSize)),
+		kong.TypeMapper(reflect.TypeFor[netip.Prefix](), kong.MapperFunc(decodePrefix)),
 		kong.Writers(stdout, stdout),
 		kong.Exit(func(int) { exit() }),
 		kong.Help(printCommonHelp),

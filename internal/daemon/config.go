@@ -29,8 +29,8 @@ type Config struct {
 	Service service.Config  `embed:""`
 
 	Node         string        `group:"nodes" name:"node" placeholder:"NAME" common:"" help:"Name of this node. Empty: host name and port."`
-	DrainTimeout time.Duration `group:"network" name:"drain-timeout" default:"5s" placeholder:"TIME" common:"" help:"How long a stopping node may take to answer the requests it has accepted."`
-	NoLimits     bool          `group:"limits" name:"no-limits" common:"" help:"Lift every limit per address, user and connection, for load tests. Sizes, window and buffers stay bounded."`
+	DrainTimeout time.Duration `group:"network" name:"drain-timeout" default:"5s" placeholder:"TIME" common:"" help:"How long a draining node may take to answer the requests it has accepted."`
+	NoLimits     bool          `group:"limits" name:"no-limits" common:"" help:"Turn off all limits per address, user and connection, for load tests. Sizes, window and buffers stay limited."`
 	LogLevel     string        `group:"logging" name:"log-level" default:"info" placeholder:"LEVEL" enum:"debug,info,warn,error" common:"" help:"Lowest level to log: debug, info, warn or error."`
 	LogFormat    string        `group:"logging" name:"log-format" default:"text" placeholder:"FORMAT" enum:"text,json" common:"" help:"Format of the log on stderr: text or json."`
 
@@ -72,8 +72,9 @@ func (c *Config) combine() {
 	}
 }
 
-// NodeName returns --node or, without one, the host name and the port that clients
-// connect to. If <port> is 0, that port is known only once the node listens.
+// NodeName returns --node or, without one, the host name and the port that
+// clients connect to. If <port> is 0, that port is known only once the node
+// listens.
 func (c *Config) NodeName(port uint16) string {
 	if c.Node != "" {
 		return c.Node

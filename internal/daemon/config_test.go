@@ -100,8 +100,8 @@ func TestFlagsAnywhere(t *testing.T) {
 	}
 }
 
-// Every setting refuses invalid values, and the error names the setting, whether
-// the value came from a flag or from the file.
+// Every setting refuses invalid values, and the error names the setting,
+// whether the value came from a flag or from the file.
 func TestBadValues(t *testing.T) {
 	clean(t)
 	bad := map[string][]string{
@@ -183,8 +183,8 @@ func tomlString(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(s) + `"`
 }
 
-// settings returns the flags that are settings: those that can also be set in the
-// environment.
+// settings returns the flags that are settings: those that can also be set in
+// the environment.
 func settings(t *testing.T) (flags []*kong.Flag) {
 	t.Helper()
 	k, err := grammar(newCommandLine(), io.Discard, func() {})
@@ -274,7 +274,8 @@ func TestNoLimits(t *testing.T) {
 	}
 }
 
-// A boolean setting can be turned on in one source, and off in one that overrides it.
+// A boolean setting can be turned on in one source, and off in one that
+// overrides it.
 func TestSwitch(t *testing.T) {
 	clean(t)
 	on := file(t, "no-limits = true")
@@ -293,8 +294,8 @@ func TestSwitch(t *testing.T) {
 	}
 }
 
-// A CHATD_ variable with a typo in its name is reported, but doesn't prevent the
-// start: other programs set such variables too.
+// A CHATD_ variable with a typo in its name is reported, but doesn't prevent
+// the start: other programs set such variables too.
 func TestUnknownEnvironment(t *testing.T) {
 	clean(t)
 	t.Setenv("CHATD_LOPS", "3")

@@ -3,6 +3,7 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"reflect"
 	"slices"
@@ -26,6 +27,20 @@ func decodeSize(ctx *kong.DecodeContext, target reflect.Value) error {
 		return err
 	}
 	target.SetInt(int64(n))
+	return nil
+}
+
+// decodePrefix decodes a range of addresses. Its error is clearer than netip's.
+func decodePrefix(ctx *kong.DecodeContext, target reflect.Value) error {
+	var text string
+	if err := ctx.Scan.PopValueInto("addresses", &text); err != nil {
+		return err
+	}
+	prefix, err := netip.ParsePrefix(text)
+	if err != nil {
+		return fmt.Errorf("%q is not a range of addresses such as 10.0.0.0/8 or 10.0.0.1/32", text)
+	}
+	target.Set(reflect.ValueOf(prefix))
 	return nil
 }
 
@@ -106,7 +121,8 @@ func tryValue(f *kong.Flag, text string) error {
 	return nil
 }
 
-// unknownEnv lists environment variables that begin with CHATD_ but aren't settings.
+// unknownEnv lists environment variables that begin with CHATD_ but aren't
+// settings.
 func unknownEnv(flags []*kong.Flag) []string {
 	var unknown []string
 	for _, kv := range os.Environ() {

@@ -9,8 +9,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// compose.yaml is valid YAML, chatd accepts the command lines of its nodes, and the
-// services and secrets it refers to exist. (It isn't run here.)
+// compose.yaml is valid YAML, chatd accepts the command lines of its nodes, and
+// the services and secrets it refers to exist. (It isn't run here.)
 func TestCompose(t *testing.T) {
 	clean(t)
 	text, err := os.ReadFile("../../deploy/compose.yaml")

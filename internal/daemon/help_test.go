@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// settingsTable returns the table of settings for docs/operations.md, made from the
-// settings' tags.
+// settingsTable returns the table of settings for docs/operations.md, made from
+// the settings' tags.
 func settingsTable(t *testing.T) string {
 	t.Helper()
 	cell := func(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
@@ -28,8 +28,8 @@ func settingsTable(t *testing.T) string {
 	return b.String()
 }
 
-// The table of settings in docs/operations.md matches the program: names, defaults,
-// variables and meanings.
+// The table of settings in docs/operations.md matches the program: names,
+// defaults, variables and meanings.
 func TestSettingsAreDocumented(t *testing.T) {
 	text, err := os.ReadFile("../../docs/operations.md")
 	if err != nil {
@@ -72,8 +72,8 @@ func TestHelpAllShowsEverySetting(t *testing.T) {
 	}
 }
 
-// --help shows about twenty settings, and the same text about commands as --help-all,
-// so that it fits on a screen or two.
+// --help shows about twenty settings, and the same text about commands as
+// --help-all, so that it fits on a screen or two.
 func TestHelpIsShort(t *testing.T) {
 	short, all := help(t, "--help"), help(t, "--help-all")
 	for _, text := range []string{short, all} {

@@ -11,16 +11,16 @@ import (
 	"testing"
 )
 
-// nasty has texts that a client could send to forge a log line or to send control
-// sequences to a terminal.
+// nasty has texts that a client could send to forge a log line or to send
+// control sequences to a terminal.
 var nasty = []string{
 	"two\nlines level=ERROR msg=forged", "carriage\rreturn", "esc\x1b[2J\x1b]0;title\x07", "c1 \u009b2J", "del \x7f", "nul \x00",
 	"turned \u202e gnihton", "zero \u200b width", "line \u2028 separator", "bad \xff\xc0 UTF-8", `quote " and \ backslash`, `json","msg":"forged`,
 	"plane 14 \U000e0041", "key=value other=\"x\"",
 }
 
-// Text from a client can't break or forge a log line, or send control sequences to a
-// terminal. A JSON parser reads the original text.
+// Text from a client can't break or forge a log line, or send control sequences
+// to a terminal. A JSON parser reads the original text.
 func TestLogsAreEscaped(t *testing.T) {
 	for _, format := range []string{"text", "json"} {
 		for _, text := range nasty {
@@ -50,8 +50,8 @@ func TestLogsAreEscaped(t *testing.T) {
 	}
 }
 
-// The log never contains the password of a URL, however broken the URL is. All other
-// text stays.
+// The log never contains the password of a URL, however broken the URL is. All
+// other text stays.
 func TestWithoutSecrets(t *testing.T) {
 	for in, want := range map[string]string{
 		"":                                       "",

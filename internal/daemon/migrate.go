@@ -19,8 +19,8 @@ import (
 // progressEvery is how often migrate reports its progress.
 const progressEvery = 5 * time.Second
 
-// migrate copies everything from one database to another, empty one. No chatd may
-// use either of them meanwhile. After an interrupt the target is incomplete
+// migrate copies everything from one database to another, empty one. No chatd
+// may use either of them meanwhile. After an interrupt the target is incomplete
 // and must be deleted; the source is never changed.
 func migrate(inv *invocation, stdout, stderr io.Writer) (err error) {
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)

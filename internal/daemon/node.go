@@ -47,8 +47,8 @@ type nodeBus interface {
 	Close(context.Context) error
 }
 
-// run serves until stop is closed or ctx ends, and then drains the node. It blocks
-// until the node is closed.
+// run serves until stop is closed or ctx ends, and then drains the node. It
+// blocks until the node is closed.
 func run(ctx context.Context, stop <-chan struct{}, cfg *Config, log *slog.Logger) error {
 	n := &node{cfg: cfg, log: log, set: metrics.NewSet(), stopping: stop}
 	var background sync.WaitGroup
@@ -113,8 +113,9 @@ func (n *node) start(ctx context.Context) error {
 	return nil
 }
 
-// joinBus connects the node to the others through Redis. Without --redis it returns
-// a bus of this node alone. It blocks until Redis is available, for up to --wait.
+// joinBus connects the node to the others through Redis. Without --redis it
+// returns a bus of this node alone. It blocks until Redis is available, for up
+// to --wait.
 func (n *node) joinBus(ctx context.Context) (nodeBus, error) {
 	if n.cfg.Bus.Redis == "" {
 		var hub bus.Hub
@@ -272,8 +273,8 @@ func (n *node) webClient() (url string, port int) {
 	return "http://" + netip.AddrPortFrom(addr, http.Port()).String() + "/", 0
 }
 
-// makeFolder creates the folder of the default database, so that the first start
-// needs no preparation. Any other missing folder is probably a typo.
+// makeFolder creates the folder of the default database, so that the first
+// start needs no preparation. Any other missing folder is probably a typo.
 func makeFolder(db string) error {
 	path, ok := strings.CutPrefix(db, "sqlite:")
 	if !ok || path != defaultPath {

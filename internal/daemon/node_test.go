@@ -17,8 +17,8 @@ import (
 	"chatd/service/ops"
 )
 
-// A browser is redirected from the chat port only to an address that it can reach,
-// never to the loopback address of another machine.
+// A browser is redirected from the chat port only to an address that it can
+// reach, never to the loopback address of another machine.
 func TestWebClientAddress(t *testing.T) {
 	for _, c := range []struct {
 		chat, http, url, wantURL string

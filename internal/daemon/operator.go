@@ -17,9 +17,9 @@ import (
 	"chatd/service/login"
 )
 
-// operate runs an operator command on the database, whether a chatd is using it or
-// not. The command is one transaction, so after an interrupt it is done entirely or
-// not at all.
+// operate runs an operator command on the database, whether a chatd is using it
+// or not. The command is one transaction, so after an interrupt it is done
+// entirely or not at all.
 func operate(inv *invocation, stdin *os.File, stdout, stderr io.Writer) (err error) {
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer cancel()
@@ -84,7 +84,8 @@ func mustExist(db string) error {
 	return nil
 }
 
-// findUser finds a user by name or ID. Digits alone are an ID: no name is only digits.
+// findUser finds a user by name or ID. Digits alone are an ID: no name is only
+// digits.
 func findUser(ctx context.Context, db *model.DB, who string) (model.User, error) {
 	var user model.User
 	id, err := strconv.ParseUint(who, 10, 63) // ParseInt would accept a sign, and +5 can be a name

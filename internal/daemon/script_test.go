@@ -20,8 +20,8 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"chatd": func() { os.Exit(Main("", os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }})
 }
 
-// The scripts run the real program as an operator does. They check its output, exit
-// codes and changes to the database.
+// The scripts run the real program as an operator does. They check its output,
+// exit codes and changes to the database.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",

@@ -159,16 +159,16 @@ func parseTrace(v url.Values) (q trace.Query, err error) {
 }
 
 // plain escapes everything in a text that can't be printed, line ends included.
-// Whatever listens at --admin chose the text: it must not send control sequences
-// to the terminal, or forge a line of the output.
+// Whatever listens at --admin chose the text: it must not send control
+// sequences to the terminal, or forge a line of the output.
 func plain(s string) string {
 	q := strconv.Quote(s)
 	return strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`)
 }
 
 // traceText returns a trace as text. Names that clients chose are quoted. All
-// other texts go through plain, because whatever listens at --admin may have sent
-// them.
+// other texts go through plain, because whatever listens at --admin may have
+// sent them.
 func traceText(t *trace.Result) string {
 	var b strings.Builder
 	say := func(format string, args ...any) { fmt.Fprintf(&b, format, args...) }

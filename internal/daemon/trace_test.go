@@ -16,8 +16,8 @@ import (
 	"unicode/utf8"
 )
 
-// A query survives its way through a URL. A wrong query, made by hand, is refused
-// with an error that says what is wrong.
+// A query survives its way through a URL. A wrong query, made by hand, is
+// refused with an error that says what is wrong.
 func TestTraceValues(t *testing.T) {
 	for _, q := range []trace.Query{
 		{Group: 3, Seq: 9, After: 12, User: "a & b"},
@@ -77,7 +77,8 @@ func answering(t *testing.T, answer string) string {
 }
 
 // Whatever listens at --admin and whatever it answers: it can't send control
-// sequences to the terminal or break or forge a line, in either format or in an error.
+// sequences to the terminal or break or forge a line, in either format or in an
+// error.
 func TestTraceOfAnybody(t *testing.T) {
 	const evil = "\x1b]0;owned\x07\x9b2J\u009b2J\u202e\r\nnote: forged\nchatd: forged\x00\x7f"
 	u := trace.User{ID: 1, Name: evil}

@@ -13,8 +13,9 @@ import (
 
 var start = time.Unix(1_700_000_000, 0)
 
-// A bucket gives all its tokens at once, then as many as its rate adds. After the
-// wait that Take returned there is a token, and a nanosecond earlier there isn't.
+// A bucket gives all its tokens at once, then as many as its rate adds. After
+// the wait that Take returned there is a token, and a nanosecond earlier there
+// isn't.
 func TestBucket(t *testing.T) {
 	r := PerSecond(4, 5*time.Second, start)
 	now := start.Add(time.Hour)
@@ -43,9 +44,9 @@ func TestBucket(t *testing.T) {
 	}
 }
 
-// However many tokens are taken, and when: in no interval does a bucket give more
-// than it holds plus what its rate adds. The wait that Take returns is the shortest
-// possible.
+// However many tokens are taken, and when: in no interval does a bucket give
+// more than it holds plus what its rate adds. The wait that Take returns is the
+// shortest possible.
 func TestBucketNeverGivesMore(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n, burst := rapid.IntRange(1, 1<<21).Draw(t, "rate"), time.Duration(rapid.IntRange(1, 20).Draw(t, "burst"))*time.Second
@@ -81,8 +82,8 @@ func TestBucketNeverGivesMore(t *testing.T) {
 	})
 }
 
-// A full bucket gives more than it holds and owes the rest: otherwise a large frame
-// could never be sent.
+// A full bucket gives more than it holds and owes the rest: otherwise a large
+// frame could never be sent.
 func TestMoreThanABucket(t *testing.T) {
 	r := PerSecond(10, time.Second, start)
 	now := start.Add(time.Hour)
@@ -159,8 +160,8 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// Keep stores a bucket's state and Restore brings it back. A bucket that is full again
-// isn't stored at all.
+// Keep stores a bucket's state and Restore brings it back. A bucket that is
+// full again isn't stored at all.
 func TestKeepAndRestore(t *testing.T) {
 	now, r := start.Add(time.Hour), Per(10, time.Minute, start)
 	table := NewTable[int](r, 1000, nil)
@@ -184,8 +185,8 @@ func TestKeepAndRestore(t *testing.T) {
 	}
 }
 
-// A table forgets keys whose buckets are full again, even if they aren't used any more,
-// and never grows beyond its bound.
+// A table forgets keys whose buckets are full again, even if they aren't used
+// any more, and never grows beyond its bound.
 func TestTableForgets(t *testing.T) {
 	now, forgotten := start.Add(time.Hour), 0
 	table := NewTable[int](PerSecond(1, time.Second, start), 1<<16, func(n int) { forgotten += n })
@@ -213,8 +214,8 @@ func TestTableForgets(t *testing.T) {
 	}
 }
 
-// The key that is furthest over the limit is never forgotten: a flood of new keys can't
-// reset its limit.
+// The key that is furthest over the limit is never forgotten: a flood of new
+// keys can't reset its limit.
 func TestFloodDoesNotWashAway(t *testing.T) {
 	now := start.Add(time.Hour)
 	table := NewTable[string](Per(10, time.Minute, start), 320, nil)

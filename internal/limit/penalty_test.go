@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// Each further lockout of a key lasts longer, up to the longest time. A lockout during a
-// lockout doesn't extend it. After a long enough time without one, the next lockout is
-// short again. Other keys aren't affected.
+// Each further lockout of a key lasts longer, up to the longest time. A lockout
+// during a lockout doesn't extend it. After a long enough time without one, the
+// next lockout is short again. Other keys aren't affected.
 func TestPenaltiesGrow(t *testing.T) {
 	p := NewPenalties[string](time.Second, 5*time.Second, 100, nil)
 	now := start
@@ -46,8 +46,8 @@ func TestNoPenalties(t *testing.T) {
 	}
 }
 
-// The number of keys is bounded. Expired ones are removed first. If all are locked out,
-// those whose lockouts end soonest are forgotten, and counted.
+// The number of keys is bounded. Expired ones are removed first. If all are
+// locked out, those whose lockouts end soonest are forgotten, and counted.
 func TestPenaltiesAreBounded(t *testing.T) {
 	const size = 200
 	forgotten := 0

@@ -25,15 +25,15 @@ type Rate struct {
 	epoch time.Time // buckets count time from here
 }
 
-// PerSecond returns a rate of n tokens per second. A bucket holds as many tokens as
-// are added in the time burst. If n is 0 there is no limit. now must come from the same
-// clock as the times in later calls of Take.
+// PerSecond returns a rate of n tokens per second. A bucket holds as many
+// tokens as are added in the time burst. If n is 0 there is no limit. now must
+// come from the same clock as the times in later calls of Take.
 func PerSecond(n int, burst time.Duration, now time.Time) Rate {
 	return newRate(n, time.Second, burst, now)
 }
 
-// Per returns a rate of n tokens in the time d. A bucket holds n. If n is 0 there is
-// no limit.
+// Per returns a rate of n tokens in the time d. A bucket holds n. If n is 0
+// there is no limit.
 func Per(n int, d time.Duration, now time.Time) Rate {
 	return newRate(n, d, d, now)
 }

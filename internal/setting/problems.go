@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// Unlimited stands for no limit in counts that the store checks: more than there can
-// be, and still an int on every platform.
+// Unlimited stands for no limit in counts that the store checks: more than
+// there can be, and still an int on every platform.
 const Unlimited = math.MaxInt32
 
-// MaxTime is the largest value of most settings that are times. It catches typos,
-// such as a time in nanoseconds.
+// MaxTime is the largest value of most settings that are times. It catches
+// typos, such as a time in nanoseconds.
 const MaxTime = 24 * time.Hour
 
 // Problems collects the settings that have an invalid value. The zero value is

@@ -18,7 +18,8 @@ type config struct {
 	On       bool
 }
 
-// Defaults sets fields of every supported type from their tags, and leaves the others.
+// Defaults sets fields of every supported type from their tags, and leaves the
+// others.
 func TestDefaults(t *testing.T) {
 	got := config{Untagged: 3}
 	Defaults(&got)
@@ -56,7 +57,8 @@ func TestBadDefault(t *testing.T) {
 	}
 }
 
-// ParseSize reads sizes with and without a unit, and everything that FormatSize writes.
+// ParseSize reads sizes with and without a unit, and everything that FormatSize
+// writes.
 func TestSize(t *testing.T) {
 	for text, want := range map[string]int{"0": 0, "65536": 1 << 16, "64KiB": 1 << 16, "1MiB": 1 << 20, "1GiB": 1 << 30, "1500": 1500} {
 		got, err := ParseSize(text)
@@ -91,8 +93,8 @@ func TestProblems(t *testing.T) {
 	}
 }
 
-// Redacted removes the password of a URL, even if the URL is invalid, which is when it
-// is printed.
+// Redacted removes the password of a URL, even if the URL is invalid, which is
+// when it is printed.
 func TestRedacted(t *testing.T) {
 	for in, want := range map[string]string{
 		"sqlite:data/chatd.db":                 "sqlite:data/chatd.db",

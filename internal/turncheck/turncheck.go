@@ -137,8 +137,8 @@ func (c *check) outer(n ast.Node) ast.Node {
 	}
 }
 
-// function returns the innermost function declaration or literal around n, or nil at
-// package level.
+// function returns the innermost function declaration or literal around n, or
+// nil at package level.
 func (c *check) function(n ast.Node) ast.Node {
 	for n = c.parent[n]; n != nil; n = c.parent[n] {
 		switch n.(type) {

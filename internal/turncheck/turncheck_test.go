@@ -26,8 +26,8 @@ func TestModule(t *testing.T) {
 		t.Fatal("the packages to check must compile")
 	}
 	for _, p := range pkgs {
-		// go test caches results by the files that the test opened. Open the directory
-		// too, so that a new file invalidates the cached result.
+		// go test caches results by the files that the test opened. Open the
+		// directory too, so that a new file invalidates the cached result.
 		if _, err := os.ReadDir(p.Dir); err != nil {
 			t.Fatal(err)
 		}

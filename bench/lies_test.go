@@ -17,7 +17,7 @@ const messages = 20 // of a run against the fake server
 // chatbench notices every broken promise: the run fails if the server loses,
 // repeats, reorders or changes a single message, or sends a wrong
 // ACK.
-func TestLiesAreSeen(t *testing.T) {
+func TestBrokenPromisesFailTheRun(t *testing.T) {
 	last := int64(messages)
 	altered := benchtest.Changed(func(r *proto.Response) {
 		r.Msg, r.Data = bytes.ToUpper(r.Msg), bytes.ToUpper(r.Data)

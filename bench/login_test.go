@@ -15,7 +15,7 @@ import (
 const firstMeasured = 5
 
 // chatbench login notices a server that mixes up users or tokens.
-func TestLoginLies(t *testing.T) {
+func TestLoginBrokenServer(t *testing.T) {
 	for _, c := range []struct {
 		name, by string
 		welcome  func(int64, proto.Response) []proto.Response

@@ -47,7 +47,7 @@ func TestNoisyNeighborRealServer(t *testing.T) {
 }
 
 // chatbench bully notices a message to a quiet user that is lost.
-func TestNoisyNeighborLies(t *testing.T) {
+func TestNoisyNeighborBrokenServer(t *testing.T) {
 	f := benchtest.NewFakeServer(t)
 	f.Push = benchtest.At(7, benchtest.Drop)
 	code, stdout, stderr := chatbench(t, "bully", "--addr", f.Addr(), "--pairs", "1", "--rate", "1000", "--rounds", "1", "--turn", "50ms")

@@ -12,7 +12,7 @@ import (
 // chatbench offline notices every message that a user doesn't get exactly once.
 // The fake server sends the first two messages in LOGIN_ACK and the rest as
 // pushes.
-func TestOfflineLies(t *testing.T) {
+func TestOfflineBrokenServer(t *testing.T) {
 	altered := benchtest.Changed(func(r *proto.Response) { r.Msg = bytes.ToUpper(r.Msg) })
 	for _, c := range []struct {
 		name      string

@@ -28,8 +28,8 @@ func TestOutputs(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if said, _ := benchtest.Markup(t, text); !strings.Contains(said, scenario) || !strings.Contains(said, "Latency by percentile") {
-				t.Errorf("%s lacks the scenario or a plot, its text is %s", name, said)
+			if visible, _ := benchtest.Markup(t, text); !strings.Contains(visible, scenario) || !strings.Contains(visible, "Latency by percentile") {
+				t.Errorf("%s lacks the scenario or a plot, its text is %s", name, visible)
 			}
 		}
 		text, err := os.ReadFile(file("run.json"))

@@ -156,7 +156,7 @@ func TestInterrupted(t *testing.T) {
 }
 
 // If the server can't be started, the error says why.
-func TestServerThatDoesNotStart(t *testing.T) {
+func TestServerStartFails(t *testing.T) {
 	path := benchtest.Chatd(t)
 	for _, c := range []struct {
 		args []string

@@ -38,7 +38,7 @@ func TestSoakRealServer(t *testing.T) {
 }
 
 // A soak of a running server without --pid fails.
-func TestSoakNeedsTheProcess(t *testing.T) {
+func TestSoakNeedsPID(t *testing.T) {
 	f := benchtest.NewFakeServer(t)
 	code, stdout, _ := chatbench(t, "soak", "--addr", f.Addr(), "--rate", "100")
 	if code != exitFailure || !strings.Contains(stdout, "--pid") {

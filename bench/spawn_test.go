@@ -165,7 +165,7 @@ func TestMissingProgram(t *testing.T) {
 }
 
 // If MariaDB can't start, the error says why.
-func TestServiceThatDoesNotStart(t *testing.T) {
+func TestServiceStartFails(t *testing.T) {
 	needServices(t)
 	folder := t.TempDir()
 	code, _, stderr := chatbench(t, "stream", "--spawn", target.SpawnMySQL, "--mariadb-arg=--nonsense", "--chatd", benchtest.Chatd(t), "--dir", folder)

@@ -14,7 +14,7 @@ import (
 )
 
 // chatbench storm notices whatever the pairs or the reconnecting users lose.
-func TestStormLies(t *testing.T) {
+func TestStormBrokenServer(t *testing.T) {
 	for _, c := range []struct {
 		name          string
 		push, welcome func(int64, proto.Response) []proto.Response
@@ -48,7 +48,7 @@ func TestStormLies(t *testing.T) {
 
 // While the server stalls, all messages that are due get late, although some
 // are sent only afterwards. A closed loop would show one late message.
-func TestStallIsSeen(t *testing.T) {
+func TestStallShowsInLatencies(t *testing.T) {
 	const stall = 50 * time.Millisecond
 	f := benchtest.NewFakeServer(t)
 	f.Push = benchtest.At(3, func(r proto.Response) []proto.Response {

@@ -89,7 +89,7 @@ func Remains(t *testing.T, folder string) []string {
 
 // Markup parses an HTML page or an SVG as XML. It returns the text and the
 // number of each element. Anything that loads or runs something fails the test.
-func Markup(t *testing.T, text []byte) (said string, elements map[string]int) {
+func Markup(t *testing.T, text []byte) (visible string, elements map[string]int) {
 	t.Helper()
 	elements = make(map[string]int)
 	var b strings.Builder

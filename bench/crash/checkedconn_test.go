@@ -36,8 +36,8 @@ func TestCheckedConn(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		retry bool
-		says  []*proto.Response
-		want  string // kinds, and part of one text
+		from  []*proto.Response // what the server sends
+		want  string            // kinds, and part of one text
 	}{
 		{"acknowledged", false, []*proto.Response{missed(1, 2), ack(3)}, ""},
 		{"pushed before its ACK", false, []*proto.Response{push(3, own(3)), ack(3)}, "[doubled] a's phone: seq 3 of a and b was pushed on the connection that had sent it"},
@@ -73,7 +73,7 @@ func TestCheckedConn(t *testing.T) {
 				t.Fatal(err)
 			}
 			var b []byte
-			for _, r := range c.says {
+			for _, r := range c.from {
 				b = proto.AppendFrame(b, proto.AppendResponse(nil, r))
 			}
 			if _, err := far.Write(b); err != nil {

@@ -1,10 +1,10 @@
-// Package crash finds out whether a cluster keeps its promises while things
-// break. It starts a cluster: nodes with a MariaDB and a Redis, behind an
-// nginx, with links between all of them. Users with several devices each send
-// messages to each other and to groups. Meanwhile a plan of faults, determined
-// by a seed, kills, freezes, fills up, slows down and cuts off parts of the
-// cluster. Afterwards the package compares what every sender was told, what
-// every device was shown, and what is stored.
+// Package crash tests whether a cluster keeps its promises while things break.
+// It starts a cluster: nodes with a MariaDB and a Redis, behind an nginx, with
+// links between all of them. Users with several devices each send messages to
+// each other and to groups. Meanwhile a plan of faults, determined by a seed,
+// kills, freezes, fills up, slows down and cuts off parts of the cluster.
+// Afterwards the package compares the answers that every sender got, what every
+// device was shown, and what is stored.
 package crash
 
 import (
@@ -89,8 +89,9 @@ type run struct {
 }
 
 // Run performs one run. It blocks until everything has ended. The report is
-// never nil. An error means that the run failed, which says nothing about the
-// server. When ctx ends, the run ends early and what there is is checked.
+// never nil. An error means that the run itself failed, which says nothing
+// about the server. When ctx ends, the run ends early and what there is is
+// checked.
 func Run(ctx context.Context, cfg Config) (*Report, error) {
 	rep := &Report{Duration: cfg.Duration, Seed: cfg.Seed, Nodes: cfg.Nodes, Users: cfg.Users, Rate: cfg.Rate, Began: time.Now(), Violations: make(map[Kind]int)}
 	if err := cfg.Validate(); err != nil {

@@ -209,13 +209,13 @@ func TestConfig(t *testing.T) {
 
 // A remark about a failed program is one line and says why.
 func TestFirstAndLastLine(t *testing.T) {
-	for said, want := range map[string]string{
+	for text, want := range map[string]string{
 		"no disk": "no disk",
 		"node 1: ended; its log ends with:\nstop":                       "node 1: ended; its log ends with: stop",
 		"node 1: ended; its log ends with:\nready\ndraining\n15 lost\n": "node 1: ended; its log ends with: 15 lost",
 	} {
-		if got := firstAndLastLine(errors.New(said)); got != want {
-			t.Errorf("firstAndLastLine(%q) = %q, want %q", said, got, want)
+		if got := firstAndLastLine(errors.New(text)); got != want {
+			t.Errorf("firstAndLastLine(%q) = %q, want %q", text, got, want)
 		}
 	}
 }

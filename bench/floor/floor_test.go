@@ -341,7 +341,7 @@ func (u *unwritable) Write([]byte) (int, error) {
 // Frames that are in the mailbox when their connection closes are never
 // written: gnet would write them to the next connection with the same file
 // descriptor.
-func TestNothingIsWrittenToTheClosed(t *testing.T) {
+func TestNoWriteAfterClose(t *testing.T) {
 	r := &relay{cfg: Config{}.withDefaults()}
 	l := &loop{relay: r}
 	gc := &unwritable{t: t}
@@ -367,7 +367,7 @@ func TestFullMailbox(t *testing.T) {
 }
 
 // Run returns an error if the address is taken or invalid.
-func TestAddressThatIsTaken(t *testing.T) {
+func TestAddressInUse(t *testing.T) {
 	addr := serve(t, Config{})
 	for _, addr := range []string{addr, "127.0.0.1:nothing"} {
 		err := Run(t.Context(), Config{Addr: addr}, func(net.Addr) { t.Errorf("Run(%s) is listening", addr) })

@@ -21,7 +21,7 @@ type backlogSender struct {
 	text    []byte
 	last    int64 // timestamp of the last message
 
-	round, user    int        // position of the last message: which one of which user
+	round, user    int        // position of the last message: its round, and the index of its recipient
 	retry          []*backlog // recipients of refused messages
 	outstanding    int
 	throttledUntil time.Time // zero unless the server asked to wait

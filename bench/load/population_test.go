@@ -31,9 +31,9 @@ func TestInbox(t *testing.T) {
 	}
 }
 
-// told is one frame that a server sends to a user. The zero told is a
+// testFrame is one frame that a server sends to a user. The zero testFrame is a
 // reconnect.
-type told struct {
+type testFrame struct {
 	op       proto.Op
 	from, to int64
 	group    int64
@@ -44,40 +44,42 @@ type told struct {
 
 // A user notices every wrong frame, although after a reconnect messages may
 // come again.
-func TestUserSeesLies(t *testing.T) {
+func TestUserNoticesWrongFrames(t *testing.T) {
 	const me, friend, third, group = 1, 2, 3, 7
-	push := func(seq, n int64) told { return told{op: proto.ONE_CHAT, from: friend, to: me, seq: seq, n: n} }
-	said := func(from, seq, n int64) told {
-		return told{op: proto.GROUP_CHAT, from: from, group: group, seq: seq, n: n}
+	push := func(seq, n int64) testFrame {
+		return testFrame{op: proto.ONE_CHAT, from: friend, to: me, seq: seq, n: n}
 	}
-	ack := func(seq, n int64) told { return told{op: proto.ONE_CHAT_ACK, to: friend, seq: seq, n: n} }
-	typed := func(n int64) told { return told{op: proto.EVENT, from: friend, to: me, n: n} }
-	reconnect := told{}
+	groupPush := func(from, seq, n int64) testFrame {
+		return testFrame{op: proto.GROUP_CHAT, from: from, group: group, seq: seq, n: n}
+	}
+	ack := func(seq, n int64) testFrame { return testFrame{op: proto.ONE_CHAT_ACK, to: friend, seq: seq, n: n} }
+	typed := func(n int64) testFrame { return testFrame{op: proto.EVENT, from: friend, to: me, n: n} }
+	reconnect := testFrame{}
 	for _, c := range []struct {
 		name   string
-		frames []told
+		frames []testFrame
 		want   string // part of a fault; "": none
 	}{
-		{"correct", []told{push(1, 1), ack(2, 1), push(3, 2), typed(1), said(third, 1, 1), said(friend, 2, 1)}, ""},
-		{"an ACK before an earlier push", []told{ack(2, 1), push(1, 1)}, ""},
-		{"a refusal", []told{push(1, 1), {op: proto.ONE_CHAT_ACK, to: friend, errno: proto.TooFast}}, ""},
-		{"again, after a reconnect", []told{push(1, 1), push(2, 2), reconnect, push(1, 1), push(2, 2), push(3, 3)}, ""},
-		{"its own, after a reconnect", []told{ack(1, 1), reconnect, {op: proto.ONE_CHAT, from: me, to: friend, seq: 1, n: 1}}, ""},
-		{"events dropped", []told{typed(1), typed(4)}, ""},
-		{"push twice", []told{push(1, 1), push(1, 1)}, "1 came twice"},
-		{"pushes swapped", []told{push(2, 2), push(1, 1)}, "1 came after 2"},
-		{"again after a reconnect, in another order", []told{push(1, 1), push(2, 2), reconnect, push(2, 2), push(1, 1)}, "1 came after 2"},
-		{"its own on the same connection", []told{ack(1, 1), {op: proto.ONE_CHAT, from: me, to: friend, seq: 1, n: 1}}, "seq 1 came again"},
-		{"texts swapped", []told{push(1, 2), push(2, 1)}, "out of order"},
-		{"two messages with the same seq", []told{ack(1, 1), push(1, 1)}, "seq 1 came again"},
-		{"acknowledged twice", []told{ack(1, 1), ack(1, 1)}, "had already arrived"},
-		{"altered", []told{{op: proto.ONE_CHAT, from: friend, to: me, seq: 1, n: 1, altered: true}}, "altered"},
-		{"from a stranger", []told{{op: proto.ONE_CHAT, from: third, to: me, seq: 1, n: 1}}, "altered"},
-		{"for another user", []told{{op: proto.ONE_CHAT, from: friend, to: third, seq: 1, n: 1}}, "altered"},
-		{"of another group", []told{{op: proto.GROUP_CHAT, from: friend, group: group + 1, seq: 1, n: 1}}, "altered"},
-		{"event twice", []told{typed(1), typed(1)}, "1 came twice"},
-		{"event from a stranger", []told{{op: proto.EVENT, from: third, to: me, n: 1}}, "altered"},
-		{"more than was sent", []told{push(1, 1), push(2, 2), push(9, 3)}, "seq 9 arrived"},
+		{"correct", []testFrame{push(1, 1), ack(2, 1), push(3, 2), typed(1), groupPush(third, 1, 1), groupPush(friend, 2, 1)}, ""},
+		{"an ACK before an earlier push", []testFrame{ack(2, 1), push(1, 1)}, ""},
+		{"a refusal", []testFrame{push(1, 1), {op: proto.ONE_CHAT_ACK, to: friend, errno: proto.TooFast}}, ""},
+		{"again, after a reconnect", []testFrame{push(1, 1), push(2, 2), reconnect, push(1, 1), push(2, 2), push(3, 3)}, ""},
+		{"its own, after a reconnect", []testFrame{ack(1, 1), reconnect, {op: proto.ONE_CHAT, from: me, to: friend, seq: 1, n: 1}}, ""},
+		{"events dropped", []testFrame{typed(1), typed(4)}, ""},
+		{"push twice", []testFrame{push(1, 1), push(1, 1)}, "1 came twice"},
+		{"pushes swapped", []testFrame{push(2, 2), push(1, 1)}, "1 came after 2"},
+		{"again after a reconnect, in another order", []testFrame{push(1, 1), push(2, 2), reconnect, push(2, 2), push(1, 1)}, "1 came after 2"},
+		{"its own on the same connection", []testFrame{ack(1, 1), {op: proto.ONE_CHAT, from: me, to: friend, seq: 1, n: 1}}, "seq 1 came again"},
+		{"texts swapped", []testFrame{push(1, 2), push(2, 1)}, "out of order"},
+		{"two messages with the same seq", []testFrame{ack(1, 1), push(1, 1)}, "seq 1 came again"},
+		{"acknowledged twice", []testFrame{ack(1, 1), ack(1, 1)}, "had already arrived"},
+		{"altered", []testFrame{{op: proto.ONE_CHAT, from: friend, to: me, seq: 1, n: 1, altered: true}}, "altered"},
+		{"from a stranger", []testFrame{{op: proto.ONE_CHAT, from: third, to: me, seq: 1, n: 1}}, "altered"},
+		{"for another user", []testFrame{{op: proto.ONE_CHAT, from: friend, to: third, seq: 1, n: 1}}, "altered"},
+		{"of another group", []testFrame{{op: proto.GROUP_CHAT, from: friend, group: group + 1, seq: 1, n: 1}}, "altered"},
+		{"event twice", []testFrame{typed(1), typed(1)}, "1 came twice"},
+		{"event from a stranger", []testFrame{{op: proto.EVENT, from: third, to: me, n: 1}}, "altered"},
+		{"more than was sent", []testFrame{push(1, 1), push(2, 2), push(9, 3)}, "seq 9 arrived"},
 	} {
 		t.Run(strings.ReplaceAll(c.name, " ", "-"), func(t *testing.T) {
 			g := &Generator{Env: &Env{Faults: &Faults{}, Clock: Clock{time.Now()}}}
@@ -91,7 +93,7 @@ func TestUserSeesLies(t *testing.T) {
 			u := population.users[0]
 			var highest [2]int64 // everything correct was acknowledged to someone
 			for _, m := range c.frames {
-				tell(t, u, m)
+				receive(t, u, m)
 				if i := int(m.group / group); m.seq < 9 {
 					highest[i] = max(highest[i], m.seq)
 				}
@@ -108,8 +110,8 @@ func TestUserSeesLies(t *testing.T) {
 	}
 }
 
-// tell passes a frame to u.
-func tell(t *testing.T, u *user, m told) {
+// receive passes a frame to u.
+func receive(t *testing.T, u *user, m testFrame) {
 	t.Helper()
 	text := NewText(u.population.TextSize)
 	putHex(text, uint64(m.n))

@@ -110,7 +110,8 @@ func (s *sender) release(n int64) error {
 	return s.releaseLocked(n)
 }
 
-// releaseAcked is release for stored messages, of which n were answered.
+// releaseAcked is like release, for stored messages. n is the number of
+// answered ones.
 func (s *sender) releaseAcked(n int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

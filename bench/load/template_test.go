@@ -46,7 +46,7 @@ func TestTemplateMakesMessages(t *testing.T) {
 }
 
 // Template.read refuses a changed text.
-func TestAlteredTextIsSeen(t *testing.T) {
+func TestAlteredText(t *testing.T) {
 	text := NewText(100)
 	tm := newTemplate(&proto.Request{Op: proto.EVENT, ToID: 7, Event: []byte("e"), Data: text}, text)
 	good := append([]byte(nil), text...)

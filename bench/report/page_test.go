@@ -51,11 +51,11 @@ func TestPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	said, elements := benchtest.Markup(t, page)
+	visible, elements := benchtest.Markup(t, page)
 	for _, want := range []string{"stream", "--pairs 50", "a CPU", "chatd 1.2.3", "2026-11-25 03:00:00 UTC", "the run is good", "73.1k",
 		"Latency by percentile", "Rate per second", "p99 second by second", "99.99", "end to end: 90 % within", "node 2", "10.60",
 		"generator share", "refused with errno 9: 3", "a note", "Refusals: 3"} {
-		if !strings.Contains(said, want) {
+		if !strings.Contains(visible, want) {
 			t.Errorf("the page lacks %q", want)
 		}
 	}
@@ -66,9 +66,9 @@ func TestPage(t *testing.T) {
 		!strings.Contains(text, "prefers-color-scheme: dark") || !strings.Contains(text, "width=device-width") {
 		t.Error("the page's CSS loads something, or doesn't support dark mode or narrow screens")
 	}
-	said, elements = benchtest.Markup(t, r.picture())
-	if elements["svg"] != 1 || elements["g"] != 2 || !strings.Contains(said, "Rate per second") || !strings.Contains(said, "Latency by percentile") {
-		t.Errorf("the picture has elements %v and text %s, want one SVG with two plots", elements, said)
+	visible, elements = benchtest.Markup(t, r.picture())
+	if elements["svg"] != 1 || elements["g"] != 2 || !strings.Contains(visible, "Rate per second") || !strings.Contains(visible, "Latency by percentile") {
+		t.Errorf("the picture has elements %v and text %s, want one SVG with two plots", elements, visible)
 	}
 }
 
@@ -89,11 +89,11 @@ func TestHostilePage(t *testing.T) {
 		t.Fatal(err)
 	}
 	// XML has no NUL. Browsers show it as an unknown character.
-	said, elements := benchtest.Markup(t, []byte(strings.ReplaceAll(string(page), "\x00", "\uFFFD")))
+	visible, elements := benchtest.Markup(t, []byte(strings.ReplaceAll(string(page), "\x00", "\uFFFD")))
 	if elements["script"]+elements["img"] > 0 || elements["svg"] != 6 || elements["style"] != 1 {
 		t.Errorf("the page has elements %v, want no script and no image, 6 plots and 1 style", elements)
 	}
-	if n := strings.Count(said, `<script>alert("1")</script>`); n < 12 {
+	if n := strings.Count(visible, `<script>alert("1")</script>`); n < 12 {
 		t.Errorf("the hostile text is visible %d times, want at least 12", n)
 	}
 	if _, elements := benchtest.Markup(t, r.picture()); elements["script"]+elements["img"] > 0 || elements["svg"] != 1 {
@@ -103,7 +103,7 @@ func TestHostilePage(t *testing.T) {
 
 // A run that failed at once has a page without plots. An old report, with fewer
 // fields, has plots.
-func TestPageOfLittle(t *testing.T) {
+func TestPageOfSmallReports(t *testing.T) {
 	empty := &Report{Scenario: "stream", Failed: "no server"}
 	old := specimen()
 	old.Series = nil
@@ -122,8 +122,8 @@ func TestPageOfLittle(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if said, elements := benchtest.Markup(t, page); elements["svg"] != c.plots || !strings.Contains(said, c.want) {
-			t.Errorf("page has %d plots, want %d and the text %q:\n%s", elements["svg"], c.plots, c.want, said)
+		if visible, elements := benchtest.Markup(t, page); elements["svg"] != c.plots || !strings.Contains(visible, c.want) {
+			t.Errorf("page has %d plots, want %d and the text %q:\n%s", elements["svg"], c.plots, c.want, visible)
 		}
 		benchtest.Markup(t, c.r.picture())
 	}

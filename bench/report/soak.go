@@ -167,14 +167,14 @@ func (s *Soak) table(b *strings.Builder) {
 	fmt.Fprintln(w, "process\twhat\tfirst\tlast\tat most\t  verdict")
 	for i := range s.Trends {
 		t := &s.Trends[i]
-		most, says := "", "not judged"
+		most, verdict := "", "not judged"
 		if t.Most > 0 {
-			most, says = FormatCount(t.Most), "flat"
+			most, verdict = FormatCount(t.Most), "flat"
 		}
 		if !t.flat() {
-			says = "NOT FLAT"
+			verdict = "NOT FLAT"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t  %s\n", t.Process, strings.TrimSuffix(t.What+" "+t.Unit, " "), FormatCount(t.First), FormatCount(t.Last), most, says)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t  %s\n", t.Process, strings.TrimSuffix(t.What+" "+t.Unit, " "), FormatCount(t.First), FormatCount(t.Last), most, verdict)
 	}
 	_ = w.Flush()
 }

@@ -56,7 +56,7 @@ func TestBootstrapInterval(t *testing.T) {
 }
 
 // Too few samples give no interval.
-func TestBootstrapIntervalOfTooLittle(t *testing.T) {
+func TestBootstrapIntervalTooFewSamples(t *testing.T) {
 	for name, c := range map[string][2][]float64{
 		"none":     {nil, nil},
 		"few":      {{1, 2, 3, 4}, {1, 2, 3, 4, 5, 6}},

@@ -209,7 +209,7 @@ func settingNames(t *testing.T) (names []string) {
 
 // Names, placeholders, defaults and variables of the settings don't change:
 // operators' files and scripts use them. Add a new setting to the golden file.
-func TestSettingsStay(t *testing.T) {
+func TestSettingsAreStable(t *testing.T) {
 	text, err := os.ReadFile("testdata/settings.golden")
 	if err != nil {
 		t.Fatal(err)
@@ -276,7 +276,7 @@ func TestNoLimits(t *testing.T) {
 
 // A boolean setting can be turned on in one source, and off in one that
 // overrides it.
-func TestSwitch(t *testing.T) {
+func TestBoolSetting(t *testing.T) {
 	clean(t)
 	on := file(t, "no-limits = true")
 	if !mustParse(t, "--config", on).NoLimits {

@@ -79,7 +79,7 @@ func answering(t *testing.T, answer string) string {
 // Whatever listens at --admin and whatever it answers: it can't send control
 // sequences to the terminal or break or forge a line, in either format or in an
 // error.
-func TestTraceOfAnybody(t *testing.T) {
+func TestTraceEscapesAnswer(t *testing.T) {
 	const evil = "\x1b]0;owned\x07\x9b2J\u009b2J\u202e\r\nnote: forged\nchatd: forged\x00\x7f"
 	u := trace.User{ID: 1, Name: evil}
 	full := trace.Result{Conversation: trace.Conversation{Group: true, ID: 7, Name: evil}, Stored: true, Node: evil,

@@ -7,7 +7,7 @@ import (
 
 // The command and the addresses in the welcome work when typed at that
 // terminal.
-func TestWelcomeWords(t *testing.T) {
+func TestWelcome(t *testing.T) {
 	for called, want := range map[string]string{"bin/chatd": "bin/chat", "./chatd": "./chat", "/usr/local/bin/chatd": "/usr/local/bin/chat", "chatd": "chat"} {
 		if got := chatCommand(called); got != want {
 			t.Errorf("chatCommand(%q) = %q, want %q", called, got, want)

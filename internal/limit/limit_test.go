@@ -216,7 +216,7 @@ func TestTableForgets(t *testing.T) {
 
 // The key that is furthest over the limit is never forgotten: a flood of new
 // keys can't reset its limit.
-func TestFloodDoesNotWashAway(t *testing.T) {
+func TestFloodDoesNotEvictOffender(t *testing.T) {
 	now := start.Add(time.Hour)
 	table := NewTable[string](Per(10, time.Minute, start), 320, nil)
 	for range 10 {

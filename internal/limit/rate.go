@@ -56,8 +56,8 @@ func (r *Rate) On() bool { return r.each > 0 }
 // at returns a time as buckets count it: in ns since the rate was made.
 func (r *Rate) at(now time.Time) int64 { return int64(now.Sub(r.epoch)) }
 
-// cost returns how many ns it takes to fill n tokens. It rounds down, because a
-// full bucket must really hold what it is said to hold.
+// cost returns how many ns it takes to fill n tokens. It rounds down, so that a
+// full bucket holds the whole burst.
 func (r *Rate) cost(n int) int64 {
 	hi, lo := bits.Mul64(uint64(n), r.each)
 	if hi != 0 {

@@ -25,7 +25,7 @@ func TestMariaDB(t *testing.T) {
 }
 
 // A MariaDB that was killed or frozen returns with its data.
-func TestMariaDBReturns(t *testing.T) {
+func TestMariaDBRestart(t *testing.T) {
 	m := NewMariaDB(t)
 	m.SQL(t, "CREATE TABLE chatd.x (i INT); INSERT INTO chatd.x VALUES (7)")
 	m.Kill(t)

@@ -328,7 +328,7 @@ func TestEnsure(t *testing.T) {
 }
 
 // After a kill, the files that nginx left don't make the next one look ready.
-func TestNginxReturns(t *testing.T) {
+func TestNginxRestart(t *testing.T) {
 	f := newFolder(t)
 	port, err := NewPort()
 	if err != nil {

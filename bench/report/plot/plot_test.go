@@ -12,13 +12,13 @@ import (
 )
 
 // texts parses an SVG and returns its texts and the number of each element.
-func texts(t *testing.T, svg []byte) (said []string, elements map[string]int) {
+func texts(t *testing.T, svg []byte) (visible []string, elements map[string]int) {
 	t.Helper()
 	elements = make(map[string]int)
 	for d := xml.NewDecoder(strings.NewReader(string(svg))); ; {
 		token, err := d.Token()
 		if errors.Is(err, io.EOF) {
-			return said, elements
+			return visible, elements
 		}
 		if err != nil {
 			t.Fatalf("SVG is not well-formed: %v\n%s", err, svg)
@@ -32,7 +32,7 @@ func texts(t *testing.T, svg []byte) (said []string, elements map[string]int) {
 				}
 			}
 		case xml.CharData:
-			said = append(said, string(token))
+			visible = append(visible, string(token))
 		}
 	}
 }
@@ -70,8 +70,8 @@ func TestAnyData(t *testing.T) {
 			}
 		}
 	}
-	if said, _ := texts(t, File("nothing", "", nil, 520, 300)); !slices.Contains(said, "Nothing was measured.") {
-		t.Errorf("file without charts has texts %q, want \"Nothing was measured.\"", said)
+	if visible, _ := texts(t, File("nothing", "", nil, 520, 300)); !slices.Contains(visible, "Nothing was measured.") {
+		t.Errorf("file without charts has texts %q, want \"Nothing was measured.\"", visible)
 	}
 }
 
@@ -84,11 +84,11 @@ func TestHostileTexts(t *testing.T) {
 	c := &Chart{Title: hostile, XLabel: hostile, X: Axis{Ticks: []Tick{{1, hostile}}}, Series: []Series{s, s},
 		Y: Axis{Format: func(float64) string { return hostile }}}
 	for _, svg := range [][]byte{c.SVG(520, 300), File(hostile, hostile, []*Chart{c}, 520, 300)} {
-		said, elements := texts(t, svg)
+		visible, elements := texts(t, svg)
 		if elements["script"] > 0 || elements["svg"] != 1 {
 			t.Errorf("SVG has elements %v, want one svg and no script\n%s", elements, svg)
 		}
-		if !strings.Contains(strings.Join(said, "\n"), `</svg><script>alert("1")</script>&'`) {
+		if !strings.Contains(strings.Join(visible, "\n"), `</svg><script>alert("1")</script>&'`) {
 			t.Errorf("SVG lacks the title as text\n%s", svg)
 		}
 	}

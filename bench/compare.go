@@ -8,7 +8,6 @@ import (
 	"chatd/bench/report"
 )
 
-// compareCommand compares saved reports.
 type compareCommand struct {
 	A           string `arg:"" help:"File written by --json. If ab wrote it, append :a or :b for one side."`
 	B           string `arg:"" optional:"" help:"Another such file. Leave it out if A was written by ab, as it has both sides."`
@@ -36,7 +35,6 @@ Exit code 0, or 1 with --fail-on-worse; 2 if a file can't be used.`
 
 func (c *compareCommand) validate() error { return nil }
 
-// run reads and compares the files.
 func (c *compareCommand) run(_ context.Context, out *report.Output, stdout, stderr, _ io.Writer) int {
 	cmp, err := report.CompareFiles(c.A, c.B)
 	if err != nil {

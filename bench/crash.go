@@ -15,7 +15,6 @@ import (
 	"chatd/bench/target"
 )
 
-// crashCommand runs the crash tester.
 type crashCommand struct {
 	Duration time.Duration `name:"duration" default:"60s" placeholder:"TIME" help:"How long to send messages and cause faults. The whole run usually takes less than twice as long."`
 	Seed     uint64        `name:"seed" placeholder:"N" help:"Seed of the plan of faults: the same seed gives the same plan. 0: random; the report shows it."`

@@ -32,7 +32,6 @@ type sentMessage struct {
 	pushIsWrong bool // pushing it on this connection is a violation
 }
 
-// dial dials a checkedConn.
 func (d *sender) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	c, err := new(net.Dialer).DialContext(ctx, network, addr)
 	if err != nil {

@@ -9,7 +9,6 @@ import (
 	"time"
 )
 
-// conv is a conversation of a run.
 type conv struct {
 	name    string
 	group   int64 // 0: a pair
@@ -33,7 +32,6 @@ type evidence struct {
 	faults   []note
 }
 
-// location is where a message is stored.
 type location struct {
 	conv int
 	row  *row
@@ -150,8 +148,8 @@ func (ck *checker) checkAcks(d *journal) {
 }
 
 // checkOrder checks that messages of a device to a conversation are stored in
-// the order of sending. It doesn't apply to a message without an answer when
-// the device's program was killed, and those sent after the restart.
+// the order of sending. If the device was killed before it got an answer, that
+// message may be stored after those sent after the restart.
 func (ck *checker) checkOrder(d *journal) {
 	type least struct {
 		seq int64

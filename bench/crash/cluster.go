@@ -184,7 +184,6 @@ func (s *cluster) services() (all []*services.Service) {
 	return all
 }
 
-// links lists all links.
 func (s *cluster) links() []*link { return slices.Concat(s.frontLinks, s.dbLinks, s.redisLinks) }
 
 // withLocked runs do with the locks of services held. Locks are taken in a
@@ -275,7 +274,7 @@ func (s *cluster) repair(ctx context.Context) {
 	}
 }
 
-// stopNodes stops the nodes. Each must shut down in order.
+// stopNodes stops the nodes. Each must shut down with exit code 0.
 func (s *cluster) stopNodes() {
 	for _, n := range s.nodes {
 		if n.PID() == 0 {
@@ -326,7 +325,6 @@ func (s *cluster) close() error {
 	return errors.Join(append(all, s.folder.Remove())...)
 }
 
-// versions returns the versions of the services.
 func (s *cluster) versions(ctx context.Context) []string {
 	return []string{s.mariadb.Version(ctx), s.redis.Version(ctx), s.nginx.Version(ctx)}
 }

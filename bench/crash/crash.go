@@ -78,7 +78,6 @@ const (
 // seconds.
 func (c *Config) patience() time.Duration { return max(c.Duration*8/10, 2*time.Minute) }
 
-// run is the state of one run.
 type run struct {
 	cfg       *Config
 	cluster   *cluster
@@ -90,8 +89,8 @@ type run struct {
 
 // Run performs one run. It blocks until everything has ended. The report is
 // never nil. An error means that the run itself failed, which says nothing
-// about the server. When ctx ends, the run ends early and what there is is
-// checked.
+// about the server. When ctx ends, the run ends early, and what happened so
+// far is checked.
 func Run(ctx context.Context, cfg Config) (*Report, error) {
 	rep := &Report{Duration: cfg.Duration, Seed: cfg.Seed, Nodes: cfg.Nodes, Users: cfg.Users, Rate: cfg.Rate, Began: time.Now(), Violations: make(map[Kind]int)}
 	if err := cfg.Validate(); err != nil {
@@ -343,7 +342,6 @@ func (r *run) readLog(ctx context.Context) ([][]row, error) {
 	return log, nil
 }
 
-// reportProgress reports the progress once a second.
 func (r *run) reportProgress(ctx context.Context, phase string) {
 	var last int64
 	for sleep(ctx, time.Second) {

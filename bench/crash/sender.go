@@ -213,7 +213,6 @@ func (d *sender) keepLoggingIn(ctx context.Context, c *client.Client) bool {
 	}
 }
 
-// deviceName returns the name of the device for its user.
 func (d *sender) deviceName() string { return d.name }
 
 // login logs in once, the first time with a password.
@@ -240,7 +239,6 @@ func (d *sender) keyOf(c client.Conv) convKey {
 
 func (d *sender) sendAny(c *client.Client) { d.send(c, d.convs[d.rng.IntN(len(d.convs))]) }
 
-// send sends a message to a conversation.
 func (d *sender) send(c *client.Client, conv int) {
 	m := d.recordSent(conv)
 	err := c.SendAsync(d.target(conv), m.text(), func(r client.Receipt, err error) {

@@ -61,7 +61,6 @@ func (c *conn) feed(data []byte) error {
 	return c.pass(data[from:at])
 }
 
-// pass relays frames to the receivers of c's group.
 func (c *conn) pass(frames []byte) error {
 	if len(frames) == 0 || c.group == nil {
 		return nil

@@ -74,7 +74,6 @@ func (accounts *Accounts) RegisterAll(ctx context.Context, p *report.Progress, f
 	return users, err
 }
 
-// nameOf returns the name of user number i.
 func (accounts *Accounts) nameOf(i int) string {
 	return fmt.Sprintf("bench %016x %d", accounts.RunID, i)
 }

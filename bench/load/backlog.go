@@ -89,7 +89,6 @@ func (b *backlog) readOne(c *Conn, patience time.Duration) (pong bool, err error
 	}
 }
 
-// check checks a received message.
 func (b *backlog) check(op proto.Op, from, to, seq int64, text []byte) {
 	b.ReadCount++
 	l := b.senders[from]

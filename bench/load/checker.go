@@ -93,7 +93,6 @@ func (v *view) addMessage(seq int64, sender int, n int64) {
 	}
 }
 
-// addEvent checks an event of a sender.
 func (v *view) addEvent(sender int, n int64) {
 	v.count++
 	if wrong := v.senders[sender].check(n); wrong != "" {

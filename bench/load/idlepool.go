@@ -72,7 +72,6 @@ func (p *IdlePool) CheckAll(faults *Faults) {
 	}
 }
 
-// ping sends a PING and waits for its PONG.
 func (p *IdlePool) ping(i int) error {
 	c := p.conns[i]
 	if p.readBuf.buf == nil {

@@ -113,7 +113,6 @@ func (m *member) handleFrame(body []byte, now int64) (ended bool, err error) {
 	return false, nil
 }
 
-// checkPush checks a pushed message.
 func (m *member) checkPush(a *proto.Response, body []byte, now int64) {
 	text, name := a.Msg, ""
 	if a.Op == proto.EVENT {
@@ -149,7 +148,7 @@ func (m *member) recordPush(f *cachedFrame, now int64) {
 	m.latencies.pushes = append(m.latencies.pushes, now-f.sent)
 }
 
-// flushLatencies records the latencies of one read.
+// flushLatencies passes the latencies of one read to the recorders.
 func (m *member) flushLatencies() {
 	if len(m.latencies.acks) > 0 {
 		m.sender.recorder.Add(m.latencies.acks)

@@ -173,7 +173,6 @@ func (p *Population) Close() {
 	}
 }
 
-// addFault adds a fault that u has seen.
 func (p *Population) addFault(u *user, c *conversation, format string, args ...any) {
 	p.generator.Faults.addf("user %d, %s: %s", u.number, c.name, fmt.Sprintf(format, args...))
 }

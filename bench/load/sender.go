@@ -140,7 +140,6 @@ func (s *sender) stop() {
 	s.finishIfDone()
 }
 
-// inFlight returns how many messages are in flight.
 func (s *sender) inFlight() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()

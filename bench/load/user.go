@@ -48,7 +48,6 @@ func newUser(p *Population, number int) *user {
 	return &user{population: p, number: number, nonce: Nonce(), rng: rand.New(rand.NewPCG(3, uint64(number)))}
 }
 
-// friend returns the other user of a pair.
 func (u *user) friend(pair *conversation) *user {
 	if pair.members[0] == u {
 		return pair.members[1]
@@ -189,8 +188,8 @@ func (u *user) goOffline() {
 func (u *user) readLoop() error {
 	g := u.population.generator
 	for ending := false; ; {
-		// What came with LOGIN_ACK is buffered already, and may be all there
-		// is.
+		// Decode before reading: frames that came with LOGIN_ACK are buffered
+		// already, and may be the last ones.
 		now := g.Clock.Now()
 		for {
 			m, err := u.c.next()
@@ -326,7 +325,6 @@ func (u *user) handleEvent(m *proto.Response, now int64) {
 	u.recorder(p.typing).Add([]int64{now - sent})
 }
 
-// handleAck handles the ACK of a message.
 func (u *user) handleAck(a *proto.Response, now int64) error {
 	p := u.population
 	box, to := u.inboxes[0], u.friend(u.inboxes[0].conversation).account.ID

@@ -107,7 +107,6 @@ func valueAt[T int64 | float64](values []T, i int) T {
 	return 0
 }
 
-// quantiles are the percentiles in reports.
 var quantiles = []float64{50, 90, 99, 99.9}
 
 func New(scenario string, settings map[string]string) *Report {

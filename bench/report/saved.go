@@ -59,7 +59,6 @@ func ReadSaved(name string) (*Saved, error) {
 	return s, nil
 }
 
-// add adds one JSON value of the file.
 func (s *Saved) add(raw json.RawMessage) error {
 	var kind struct {
 		Scenario string          `json:"scenario"`

@@ -71,7 +71,6 @@ func (r *Report) Table() string {
 	return b.String()
 }
 
-// measured returns the measured time, rounded.
 func (r *Report) measured() time.Duration {
 	return time.Duration(r.Seconds * float64(time.Second)).Round(time.Millisecond)
 }
@@ -119,7 +118,6 @@ var processColumns = []struct{ ending, title, unit string }{
 	{" memory, peak", "peak MiB", "MiB"},
 }
 
-// processCost is a row of the table of processes.
 type processCost struct {
 	Name  string
 	Cells []string // one for each of processColumns; "": not measured

@@ -103,7 +103,6 @@ func (c *Connect) Run(ctx context.Context, env *load.Env) error {
 	return nil
 }
 
-// connectAll connects all users and logs them in.
 func (c *Connect) connectAll(ctx context.Context, env *load.Env, users []load.Account, p *load.IdlePool) error {
 	logins := load.NewMetric("logins", "connect and log in")
 	r := logins.NewRecorder()

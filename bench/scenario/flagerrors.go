@@ -51,12 +51,10 @@ func (c *flagErrors) checkRate(rate float64, senders int) {
 
 func (c flagErrors) join() error { return errors.Join(c...) }
 
-// inRange checks that n is between least and most.
 func (c *flagErrors) inRange(flag string, n, least, most int) {
 	c.check(n >= least && n <= most, "%s: %d is not between %d and %d", flag, n, least, most)
 }
 
-// checkDuration checks a measured time.
 func (c *flagErrors) checkDuration(flag string, d time.Duration) {
 	c.check(d > 0 && d <= load.MaxDuration, "%s: %s is out of range: above 0, at most %s", flag, d, load.MaxDuration)
 }

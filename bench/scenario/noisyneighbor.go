@@ -79,7 +79,6 @@ func (n *NoisyNeighbor) Check() error {
 	return bad.join()
 }
 
-// quietTraffic returns the flags of the quiet pairs.
 func (n *NoisyNeighbor) quietTraffic() trafficFlags {
 	return trafficFlags{pairFlags: pairFlags{Pairs: n.Pairs, messageFlags: messageFlags{Size: n.Size, Duration: load.MaxDuration, Patience: n.Patience}},
 		Window: quietWindow, Rate: n.Rate}
@@ -183,7 +182,6 @@ func (n *NoisyNeighbor) Run(ctx context.Context, env *load.Env) error {
 	return n.checkMost(env.Report)
 }
 
-// runTurn measures one turn.
 func (n *NoisyNeighbor) runTurn(g *load.Generator, t, between *turns, what string) {
 	t.begin(between)
 	g.Observe(what, n.Turn, nil)

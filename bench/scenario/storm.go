@@ -117,7 +117,6 @@ func (s *Storm) loginWorkers(env *load.Env, m *load.Metric) []*load.LoginWorker 
 	return all
 }
 
-// loginAll logs all users in.
 func (s *Storm) loginAll(ctx context.Context, workers []*load.LoginWorker, users []load.Account, p *load.IdlePool) error {
 	return load.ForEachLogin(ctx, workers, s.Conns, func(ctx context.Context, w *load.LoginWorker, i int) error {
 		c, _, err := w.Login(ctx, w.Server.AddrOf(i), users[i])
@@ -128,7 +127,6 @@ func (s *Storm) loginAll(ctx context.Context, workers []*load.LoginWorker, users
 	})
 }
 
-// beforeCut measures the time before the cut.
 func (s *Storm) beforeCut(g *load.Generator, p *load.IdlePool) error {
 	ctx, cancel := context.WithCancel(g.Running)
 	kept, lost := make(chan error, 1), make(chan struct{})

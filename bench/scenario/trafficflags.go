@@ -14,7 +14,6 @@ type trafficFlags struct {
 	Rate      float64 `name:"rate" default:"0" help:"Open loop: messages per second in all, sent at fixed times. 0: closed loop, as fast as --window allows."`
 }
 
-// pairFlags are the flags of scenarios with pairs.
 type pairFlags struct {
 	Pairs        int `name:"pairs" default:"50" help:"Pairs of users. One sends, the other receives."`
 	messageFlags `embed:""`

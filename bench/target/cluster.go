@@ -27,7 +27,6 @@ const (
 var fullFlush = []string{"--innodb-flush-log-at-trx-commit=1", "--innodb-buffer-pool-size=1G", "--innodb-log-file-size=512M",
 	"--innodb-fast-shutdown=2"}
 
-// database is the database that all nodes use.
 const database = "chatd"
 
 // cluster is a set of started processes: nodes, and the services they use. They

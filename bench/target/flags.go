@@ -32,7 +32,6 @@ type Flags struct {
 	Floor *RelayOptions `kong:"-"` // not nil: start the bare relay of bench/floor instead of a chatd
 }
 
-// nodeCount returns how many nodes are started.
 func (t *Flags) nodeCount() int {
 	switch {
 	case t.Spawn != SpawnCluster:

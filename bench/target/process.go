@@ -22,7 +22,6 @@ type Process struct {
 // clockTick is the unit of CPU time in /proc. USER_HZ is 100 wherever Go runs.
 const clockTick = 10 * time.Millisecond
 
-// readProcess reads the usage of a process from /proc.
 func readProcess(pid int) (*Process, error) {
 	dir := "/proc/" + strconv.Itoa(pid)
 	stat, err := os.ReadFile(dir + "/stat")
@@ -73,7 +72,6 @@ func statusBytes(status []byte, name string) (int64, error) {
 	return 0, fmt.Errorf("no line %q", name)
 }
 
-// ownCPU returns the CPU time of this process.
 func ownCPU() time.Duration {
 	var r syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {

@@ -16,7 +16,6 @@ import (
 	"chatd/internal/setting"
 )
 
-// decodeSize decodes a setting that is a number of bytes.
 func decodeSize(ctx *kong.DecodeContext, target reflect.Value) error {
 	var text string
 	if err := ctx.Scan.PopValueInto("size", &text); err != nil {

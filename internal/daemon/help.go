@@ -54,7 +54,6 @@ func printCommonHelp(_ kong.HelpOptions, ctx *kong.Context) error {
 	return printHelp(ctx, isCommon, fmt.Sprintf("\nThese are the most used settings. chatd --help-all lists all %d.\n", settings))
 }
 
-// helpAll is the flag --help-all.
 type helpAll bool
 
 // BeforeReset prints the help as soon as kong has seen the flag, like kong

@@ -16,7 +16,6 @@ import (
 	"chatd/model"
 )
 
-// progressEvery is how often migrate reports its progress.
 const progressEvery = 5 * time.Second
 
 // migrate copies everything from one database to another, empty one. No chatd

@@ -82,7 +82,6 @@ func checkTrace(t *trace.Result) error {
 	return nil
 }
 
-// findTrace reads the database.
 func findTrace(ctx context.Context, inv *invocation) (t *trace.Result, err error) {
 	if err := mustExist(inv.Store.DB); err != nil {
 		return nil, err

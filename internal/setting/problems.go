@@ -32,12 +32,12 @@ func (p *Problems) Int(flag string, v, low, high int) {
 	p.Check(v >= low && v <= high, flag, "%d is not between %d and %d", v, low, high)
 }
 
-// Size is Int for a number of bytes.
+// Size is like Int, for a number of bytes.
 func (p *Problems) Size(flag string, v, low, high int) {
 	p.Check(v >= low && v <= high, flag, "%s is not between %s and %s", FormatSize(v), FormatSize(low), FormatSize(high))
 }
 
-// Time is Int for a time.
+// Time is like Int, for a time.
 func (p *Problems) Time(flag string, v, low, high time.Duration) {
 	p.Check(v >= low && v <= high, flag, "%s is not between %s and %s", v, low, high)
 }

@@ -33,7 +33,7 @@ const (
 // Options say how to open a store. A zero field but DB means its default.
 type Options struct {
 	DB         string        `group:"store" name:"db" default:"sqlite:data/chatd.db" placeholder:"URL" common:"" help:"Database: sqlite:PATH, or mysql://user:password@host:3306/name, which several nodes can share."`
-	SQLiteSync string        `group:"store" name:"sqlite-sync" default:"full" placeholder:"MODE" enum:"full,normal" common:"" help:"When SQLite syncs to disk. full: acknowledged messages survive a power cut. normal: faster, but a power cut may lose the last moments."`
+	SQLiteSync string        `group:"store" name:"sqlite-sync" default:"full" placeholder:"MODE" enum:"full,normal" common:"" help:"When SQLite syncs to disk. full: acknowledged messages survive a power cut. normal: faster, but a power cut may lose the latest messages."`
 	Wait       time.Duration `group:"nodes" name:"wait" default:"30s" placeholder:"TIME" help:"How long to wait at startup for the database and Redis. 0: don't wait."`
 
 	// Shared doesn't take the lock of SQLite's file, so that operators' commands

@@ -46,8 +46,8 @@ func TestTraceRunning(t *testing.T) {
 	dir := t.TempDir()
 	d := startDaemon(t, dir, "127.0.0.1", "0", "--http=", "--db", "sqlite:chat.db", "--argon2", "8,1,1", "--no-limits",
 		"--node", "here", "--admin", "127.0.0.1:0")
-	addr := d.until(t, `chatd serves.* address=(\S+)`)
-	admin := d.until(t, `for chatd trace.* admin=(\S+)`)
+	addr := d.until(t, `chatd listening.* address=(\S+)`)
+	admin := d.until(t, `admin address listening.* admin=(\S+)`)
 	a, b := dialRaw(t, addr), dialRaw(t, addr)
 	a.account("anna")
 	b.account("berta")

@@ -69,7 +69,7 @@ func TestFirstStartAtATerminal(t *testing.T) {
 		t.Fatalf("%q isn't said in\n%s", pattern, strings.Join(said, "\n"))
 		return ""
 	}
-	addr := until(`chatd serves on (\S+), its store is sqlite:data/chatd\.db\.`)
+	addr := until(`chatd is listening on (\S+)\. Database: sqlite:data/chatd\.db`)
 	page := until(`In a browser +(http://\S+/)`)
 	if got := until(`In a terminal +\S+/chat (.*?)\r?$`); got != strings.Replace(addr, ":", " ", 1) {
 		t.Errorf("a terminal client is pointed to %q, the server is %s", got, addr)

@@ -4,10 +4,10 @@ import "chatd/internal/setting"
 
 // Config holds the settings of sessions.
 type Config struct {
-	Window int `group:"buffers" name:"window" default:"256" placeholder:"N" help:"Chat messages per connection that may have no answer yet. More requests are held back."`
+	Window int `group:"buffers" name:"window" default:"256" placeholder:"N" help:"Chat messages that a connection may have unanswered. Further requests are held back."`
 	// MaxUnanswered bounds the chat messages that this node has taken and not
 	// answered. More get errno 9.
-	MaxUnanswered int64 `group:"buffers" name:"max-unanswered" type:"size" default:"48MiB" placeholder:"SIZE" help:"Bytes of all chat messages that have no answer yet. More are refused as too fast."`
+	MaxUnanswered int64 `group:"buffers" name:"max-unanswered" type:"size" default:"48MiB" placeholder:"SIZE" help:"Bytes of unanswered chat messages over all connections. More are refused as too fast (errno 9)."`
 }
 
 // DefaultConfig returns the default settings.

@@ -88,6 +88,31 @@ func TestClientsAreDocumented(t *testing.T) {
 	}
 }
 
+// The README's examples of the SDKs are those of docs/clients.md, which are
+// compiled or run by tests.
+func TestReadmeShowsTestedExamples(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := os.ReadFile("docs/clients.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, language := range []string{"go", "js"} {
+		_, code, _ := strings.Cut(string(readme), "\n```"+language+"\n")
+		code, _, found := strings.Cut(code, "\n```\n")
+		if !found {
+			t.Errorf("README.md has no example in %s", language)
+			continue
+		}
+		code = strings.Replace(code, `"chatd-sdk"`, `"./client/web/sdk/chatd.js"`, 1)
+		if !strings.Contains(string(doc), "\n```"+language+"\n"+code+"\n```\n") {
+			t.Errorf("docs/clients.md doesn't have the README's example in %s; it must have:\n%s", language, code)
+		}
+	}
+}
+
 // ownLines counts the lines of a short client: not the blank ones and those with a
 // comment alone, nor what Go asks for more than other languages: its package
 // clause, a line for each import, and one for each closing brace.
@@ -111,11 +136,15 @@ var (
 
 // Links within the repository lead somewhere, those to a heading as well.
 func TestLinksLead(t *testing.T) {
-	docs, err := filepath.Glob("docs/*.md")
-	if err != nil || len(docs) == 0 {
-		t.Fatal(docs, err)
+	docs := []string{"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "bench/results.md"}
+	for _, pattern := range []string{"docs/*.md", "*/DESIGN.md", "*/*/DESIGN.md", "client/web/README.md", "client/web/*/README.md"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil || len(found) == 0 && pattern == "docs/*.md" {
+			t.Fatalf("Glob(%q) = %q, %v", pattern, found, err)
+		}
+		docs = append(docs, found...)
 	}
-	for _, doc := range append(docs, "README.md") {
+	for _, doc := range docs {
 		text, err := os.ReadFile(doc)
 		if err != nil {
 			t.Fatal(err)

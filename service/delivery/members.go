@@ -55,8 +55,8 @@ func (l *TopicsOnLoop) applyMembers(t Turn, m *bus.Members, actor *session.Sessi
 		tp = l.newGroup(t, m.Group, m.Version, m.Seq)
 		l.add(t, tp, m.User, m.Seq)
 		l.notify(t, tp, m.Notice, actor)
-		// Messages since the join have been missed, and so may have been the
-		// joins of other users on this loop.
+		// This loop may have missed messages since the join, and joins of its
+		// other users.
 		tp.catchUpAll(t)
 		l.reload(t, tp, m.Version)
 		return

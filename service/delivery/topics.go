@@ -50,8 +50,8 @@ type pair struct{ lo, hi int64 }
 func pairOf(a, b int64) pair { return pair{min(a, b), max(a, b)} }
 
 // topicOnLoop is a conversation with sessions on this loop, and the cursors of
-// these sessions. A group has one as long as a member is on this loop. A pair
-// has one from its first message until it has been quiet for a while.
+// these sessions. A group has one as long as a member is on this loop. That of a
+// pair is dropped when the pair has been quiet for quietAfter.
 type topicOnLoop struct {
 	conv  int64
 	group int64 // 0: a pair

@@ -131,8 +131,8 @@ func TestHub(t *testing.T) {
 	testBus(t, func(receive func([]Message)) Bus { return h.Join(receive) }, func() {})
 }
 
-// On a Hub with a single node MayHaveSubscribers is false, so that a node
-// without a cluster doesn't encode messages for nobody.
+// On a Hub with one node, MayHaveSubscribers is false, so that a single node
+// doesn't encode messages that nobody receives.
 func TestHubAlone(t *testing.T) {
 	var h Hub
 	n := h.Join(func([]Message) { t.Error("the node received its own message") })

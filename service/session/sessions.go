@@ -215,7 +215,7 @@ func (s *Sessions) NewRevoker(t Off) *Revoker {
 	if err == nil {
 		v.last = last
 	} else if t.Err() == nil {
-		s.log.Error("reading revocations failed", "err", err)
+		s.log.Error("reading revocations failed; retrying", "err", err)
 	}
 	return v
 }
@@ -225,7 +225,7 @@ func (v *Revoker) Look(t Off) {
 	last, users, err := v.s.store.Revocations(t, v.last)
 	if err != nil {
 		if t.Err() == nil {
-			v.s.log.Error("reading revocations failed", "err", err)
+			v.s.log.Error("reading revocations failed; retrying", "err", err)
 		}
 		return
 	}

@@ -8,7 +8,7 @@ import (
 	"chatd/internal/daemon"
 )
 
-// stamp is the version that the linker sets, see the Makefile. It is empty in
+// stamp is the version. The Makefile sets it through the linker. It is empty in
 // other builds.
 var stamp string
 

@@ -17,8 +17,8 @@ const maxRounds = 100
 
 // abCommand runs two command lines alternately and compares them.
 type abCommand struct {
-	Rounds int      `name:"rounds" default:"5" help:"How often each of the two runs."`
-	Args   []string `arg:"" name:"args" help:"The command lines: -- A's -- B's."`
+	Rounds int      `name:"rounds" default:"5" help:"How many times to run each of the two."`
+	Args   []string `arg:"" name:"args" help:"Two command lines, each after its own --."`
 
 	a, b []string
 }
@@ -50,7 +50,7 @@ func (c *abCommand) validate() error {
 	args := c.Args // kong has removed the first --
 	at := slices.Index(args, "--")
 	if at < 0 || slices.Contains(args[at+1:], "--") {
-		return errors.Join(append(bad, errors.New("two command lines are needed, each after a --, as in: ab -- stream --window 1 -- stream --window 2"))...)
+		return errors.Join(append(bad, errors.New("ab needs two command lines, each after its own --, such as: ab -- stream --window 1 -- stream --window 2"))...)
 	}
 	c.a, c.b = args[:at], args[at+1:]
 	for _, s := range []struct {
@@ -72,11 +72,11 @@ func parseRun(args []string) (*invocation, error) {
 	case err != nil:
 		return nil, err
 	case inv == nil:
-		return nil, errors.New("--help: ask for it without ab")
+		return nil, errors.New("--help: not inside ab; run it without ab")
 	case inv.tool != nil:
-		return nil, fmt.Errorf("%s is no load", inv.tool.name())
+		return nil, fmt.Errorf("ab can't run %s, only scenarios", inv.tool.name())
 	case inv.JSON != "" || inv.HTML != "" || inv.SVG != "":
-		return nil, errors.New("--json, --html, --svg: a run of ab writes none; ab itself takes --json")
+		return nil, errors.New("--json, --html, --svg: not inside ab; ab itself accepts --json")
 	}
 	return inv, nil
 }
@@ -92,7 +92,7 @@ func (c *abCommand) run(ctx context.Context, out *report.Output, stdout, stderr,
 		t.Comparison = report.NewComparison(a, b, true)
 	}
 	if err := report.WriteJSON(stdout, out.JSON, t.Table(), t); err != nil {
-		fmt.Fprintf(stderr, "chatbench: the trial: %v\n", err)
+		fmt.Fprintf(stderr, "chatbench: write the report: %v\n", err)
 		return exitFailure
 	}
 	switch {

@@ -16,10 +16,10 @@ import (
 
 const about = `The load generator of chatd.
 
-It starts a chatd with an empty store in a temporary folder (or uses a running one, with
+It starts a chatd with an empty database in a temporary folder (or uses a running one, with
 --addr), puts load on it, and checks that everything delivered is complete, in order and
-without repeats. Then it reports rates, latencies, and the CPU time of the server and its
-own. If a promise was broken, the exit code is 1.
+without repeats. Then it reports rates, latencies, and the CPU time that the server and
+chatbench used. If the server broke a promise, the exit code is 1.
 
 Generator and server share this machine: only loopback addresses are accepted.
 
@@ -45,28 +45,28 @@ type commandLine struct {
 	options `embed:""`
 
 	Stream  scenario.Stream  `cmd:"" help:"Stored messages: pairs of users; each sender keeps a window of messages unacknowledged."`
-	Ping    scenario.Ping    `cmd:"" help:"One message in flight per pair: the cost of a message that can share nothing."`
+	Ping    scenario.Ping    `cmd:"" help:"One message in flight per pair: the cost of a message that isn't batched with others."`
 	Event   scenario.Event   `cmd:"" help:"Events, which are relayed and not stored: pairs of users with a window of events in flight."`
-	Floor   scenario.Floor   `cmd:"" help:"The same load on a bare relay that neither decodes nor stores: what is left of a figure without the chat."`
-	Fanout  scenario.Fanout  `cmd:"" help:"One group whose members are all online: messages of some reach all others."`
+	Floor   scenario.Floor   `cmd:"" help:"Baseline: the same load on a bare relay, which neither decodes nor stores messages."`
+	Fanout  scenario.Fanout  `cmd:"" help:"One group whose members are all online: messages from some members to all others."`
 	Mix     scenario.Mix     `cmd:"" help:"Everyday use: most users are idle, some send, some disconnect and return."`
-	Connect scenario.Connect `cmd:"" help:"Idle connections: how fast they come up, and what each costs."`
+	Connect scenario.Connect `cmd:"" help:"Idle connections: how fast clients connect, and what each connection costs."`
 	Login   scenario.Login   `cmd:"" help:"Logins: users connect, log in by token or password, and disconnect."`
 	Storm   scenario.Storm   `cmd:"" help:"Reconnect storm: all idle connections are cut at once and return, while others send messages."`
 	Offline scenario.Offline `cmd:"" help:"Messages for offline users: storing them, and delivering them at login."`
 
-	Bully scenario.NoisyNeighbor `cmd:"" help:"Noisy neighbor: what users who send as fast as they can do to the latencies of others."`
+	Bully scenario.NoisyNeighbor `cmd:"" help:"Noisy neighbors: how much the latencies of others rise while some users send as fast as they can."`
 	Soak  scenario.Soak          `cmd:"" help:"Long run at a rate that keeps the server busy: memory, goroutines and file descriptors must not grow."`
-	Crash crashCommand           `cmd:"" help:"Kill, freeze, fill up and cut off a cluster under load: is any message lost, duplicated or out of order?"`
+	Crash crashCommand           `cmd:"" help:"Crash tester: kill, freeze and disconnect parts of a cluster under load, and check that no message is lost, duplicated or reordered."`
 
-	AB      abCommand      `cmd:"" name:"ab" help:"Run two of these alternately, A B B A …: the ratio of B to A, and whether it is more than noise."`
-	Compare compareCommand `cmd:"" help:"Compare reports written by --json: what changed from A to B, and whether it is more than noise."`
+	AB      abCommand      `cmd:"" name:"ab" help:"Run two command lines alternately, A B B A …, and report the ratio of B to A and whether it exceeds noise."`
+	Compare compareCommand `cmd:"" help:"Compare reports saved with --json: what changed from A to B, and whether it exceeds noise."`
 }
 
-// invocation is a parsed command line.
+// invocation is a checked command line.
 type invocation struct {
 	options
-	scenario scenario.Scenario // nil for a tool
+	scenario scenario.Scenario // nil for a tool, which isn't a scenario
 	settings map[string]string // flags of the scenario, for the report
 	tool     tool
 }
@@ -79,7 +79,7 @@ func (inv *invocation) measure(ctx context.Context, stderr, live io.Writer) *rep
 // tool is a command that isn't a scenario.
 type tool interface {
 	name() string
-	// shared lists the flags of a target that it accepts.
+	// shared lists the flags of target.Flags that it accepts.
 	shared() []string
 	// validate checks the flags.
 	validate() error
@@ -99,8 +99,9 @@ func parse(args []string, stdout io.Writer) (*invocation, error) {
 		kong.Writers(stdout, stdout), kong.Exit(func(int) { helped = true }),
 		kong.ConfigureHelp(kong.HelpOptions{NoExpandSubcommands: true}))
 	if err != nil {
-		return nil, fmt.Errorf("the options' tags: %w", err)
+		return nil, fmt.Errorf("struct tags of the flags: %w", err)
 	}
+	k.Model.HelpFlag.Help = "Print this help and exit."
 	tools := []tool{&cl.AB, &cl.Compare, &cl.Crash}
 	cl.Crash.target = &cl.Flags
 	for _, t := range tools {
@@ -156,7 +157,7 @@ func onlyToolFlags(t tool, ctx *kong.Context) error {
 	var bad []error
 	for _, p := range ctx.Path {
 		if p.Flag != nil && slices.Contains(ctx.Model.Flags, p.Flag) && !takes(t, p.Flag.Name) {
-			bad = append(bad, fmt.Errorf("--%s: %s doesn't take it", p.Flag.Name, t.name()))
+			bad = append(bad, fmt.Errorf("--%s: %s doesn't accept this flag", p.Flag.Name, t.name()))
 		}
 	}
 	return errors.Join(bad...)

@@ -8,10 +8,9 @@ import (
 	"chatd/bench/report"
 )
 
-// compareCommand compares saved reports.
 type compareCommand struct {
-	A           string `arg:"" help:"File written by --json. Append :a or :b to take one side of a file of ab."`
-	B           string `arg:"" optional:"" help:"The same. Leave it out if A is a file of ab, which has both sides."`
+	A           string `arg:"" help:"File written by --json. If ab wrote it, append :a or :b for one side."`
+	B           string `arg:"" optional:"" help:"Another such file. Leave it out if A was written by ab, as it has both sides."`
 	FailOnWorse bool   `name:"fail-on-worse" help:"Exit with code 1 if anything got worse, or B broke promises."`
 }
 
@@ -36,7 +35,6 @@ Exit code 0, or 1 with --fail-on-worse; 2 if a file can't be used.`
 
 func (c *compareCommand) validate() error { return nil }
 
-// run reads and compares the files.
 func (c *compareCommand) run(_ context.Context, out *report.Output, stdout, stderr, _ io.Writer) int {
 	cmp, err := report.CompareFiles(c.A, c.B)
 	if err != nil {
@@ -44,7 +42,7 @@ func (c *compareCommand) run(_ context.Context, out *report.Output, stdout, stde
 		return exitUsage
 	}
 	if err := report.WriteJSON(stdout, out.JSON, cmp.Table(), cmp); err != nil {
-		fmt.Fprintf(stderr, "chatbench: the comparison: %v\n", err)
+		fmt.Fprintf(stderr, "chatbench: write the report: %v\n", err)
 		return exitFailure
 	}
 	if c.FailOnWorse && cmp.Worse() {

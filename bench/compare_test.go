@@ -12,7 +12,7 @@ import (
 	"chatd/bench/report"
 )
 
-// synthetic returns a report with this rate and latency. The seconds differ by
+// synthetic returns a report with this rate and latency. Its seconds differ by
 // about noise.
 func synthetic(rnd *rand.Rand, rate, us, noise float64) *report.Report {
 	r := &report.Report{Scenario: "stream", Settings: map[string]string{"pairs": "50"}, Machine: report.Machine{Cores: 2, CPU: "a CPU", System: "a system", Go: "go1"},
@@ -69,20 +69,20 @@ func compared(t *testing.T, args ...string) (c report.Comparison, verdicts map[s
 	t.Helper()
 	code, stdout, stderr := chatbench(t, append([]string{"compare", "--json", "-"}, args...)...)
 	if err := json.Unmarshal([]byte(stdout), &c); err != nil || code != exitOK {
-		t.Fatalf("exit code %d, %v\n%s%s", code, err, stdout, stderr)
+		t.Fatalf("compare %q: exit code %d, JSON error %v, want %d; output:\n%s%s", args, code, err, exitOK, stdout, stderr)
 	}
 	verdicts = make(map[string]string)
 	for _, ch := range c.Changes {
 		verdicts[ch.Name] = ch.Verdict
 		if ch.Noise != "" && !(ch.Low <= ch.Ratio && ch.Ratio <= ch.High) {
-			t.Errorf("%s: %g is not within %g..%g", ch.Name, ch.Ratio, ch.Low, ch.High)
+			t.Errorf("%s: ratio %g is not within its noise, %g to %g", ch.Name, ch.Ratio, ch.Low, ch.High)
 		}
 	}
 	return c, verdicts
 }
 
-// A difference larger than the noise is called better or worse, any other
-// isn't.
+// A difference that exceeds the noise is better or worse. Any other is within
+// noise.
 func TestCompare(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 1))
 	run := func(rate, us, noise float64) *report.Report { return synthetic(rnd, rate, us, noise) }
@@ -113,17 +113,17 @@ func TestCompare(t *testing.T) {
 			}
 			for name, verdict := range want {
 				if verdicts[name] != verdict {
-					t.Errorf("%s: %q, want %q in %+v", name, verdicts[name], verdict, cmp.Changes)
+					t.Errorf("verdict on %s = %q, want %q; changes: %+v", name, verdicts[name], verdict, cmp.Changes)
 				}
 			}
 			if len(verdicts) != len(want) || len(cmp.Warnings) > 0 || cmp.Changes[0].Noise != c.noise {
-				t.Errorf("%+v", cmp)
+				t.Errorf("got %d verdicts, warnings %q, noise from %q; want %d, none, from %q", len(verdicts), cmp.Warnings, cmp.Changes[0].Noise, len(want), c.noise)
 			}
 		})
 	}
 }
 
-// An old report with fewer numbers is compared by what it has.
+// compare can read old reports, which have fewer percentiles per second.
 func TestCompareOld(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(2, 2))
 	a, b := synthetic(rnd, 1000, 20_000, 0.03), synthetic(rnd, 1500, 10_000, 0.03)
@@ -135,12 +135,12 @@ func TestCompareOld(t *testing.T) {
 	}
 	_, verdicts := compared(t, saveAs(t, "a.json", a), saveAs(t, "b.json", b))
 	if verdicts["delivered"] != report.Better || verdicts["end to end p99"] != report.Better || verdicts["end to end p50"] != report.NoiseUnknown {
-		t.Errorf("%v", verdicts)
+		t.Errorf("verdicts = %v, want better for delivered and p99, and unknown noise for p50", verdicts)
 	}
 }
 
-// A change smaller than a histogram bucket is none. A figure that is 0 has no
-// ratio, and stays a number in JSON.
+// A change smaller than a histogram bucket is within noise. A figure that is 0
+// has no ratio, and the JSON stays valid.
 func TestCompareEdges(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(3, 3))
 	a, b := synthetic(rnd, 1000, 20_000, 0), synthetic(rnd, 1000, 20_150, 0)
@@ -148,12 +148,12 @@ func TestCompareEdges(t *testing.T) {
 	b.AddFigure("errors", 3, "", report.Lower)
 	_, verdicts := compared(t, saveAs(t, "a.json", a), saveAs(t, "b.json", b))
 	if verdicts["end to end p50"] != report.WithinNoise || verdicts["delivered"] != report.WithinNoise || verdicts["errors"] != report.NoRatio {
-		t.Errorf("%v", verdicts)
+		t.Errorf("verdicts = %v, want within noise for p50 and delivered, and no ratio for errors", verdicts)
 	}
 }
 
-// Each difference between two reports that makes them harder to compare is
-// reported once.
+// compare warns once about each difference that makes two reports harder to
+// compare.
 func TestCompareWarns(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(4, 4))
 	a, b := synthetic(rnd, 1000, 20_000, 0.03), synthetic(rnd, 1000, 20_000, 0.03)
@@ -169,16 +169,16 @@ func TestCompareWarns(t *testing.T) {
 		"different --pairs: 50 in A, 100 in B", "different --window: none in A, 1 in B",
 		"different cores: 2 in A, 4 in B", "different CPU: a CPU in A, another CPU in B", "different system: a system in A, another system in B",
 		"different Go of chatbench: go1 in A, go2 in B", "different store: sqlite in A, mysql in B",
-		"B, run 1: the server broke its promises, 2 times", "B, run 1: 5 refusals, so its latencies are those of what was taken",
-		"B, run 2: the server broke its promises, 2 times", "B, run 2: 5 refusals, so its latencies are those of what was taken",
+		"B, run 1: the server broke its promises 2 times", "B, run 1: 5 refusals, so its latencies are those of the accepted messages",
+		"B, run 2: the server broke its promises 2 times", "B, run 2: 5 refusals, so its latencies are those of the accepted messages",
 		"only B has new (things), more p50 (µs), more p90 (µs), more p99 (µs), more p99.9 (µs), more max (µs)",
 	}
 	if !slices.Equal(c.Warnings, want) {
-		t.Errorf("%s\nwant\n%s", strings.Join(c.Warnings, "\n"), strings.Join(want, "\n"))
+		t.Errorf("warnings:\n%s\nwant\n%s", strings.Join(c.Warnings, "\n"), strings.Join(want, "\n"))
 	}
 }
 
-// --fail-on-worse fails if anything got worse or a promise was broken, and not
+// --fail-on-worse fails if anything got worse or a promise was broken, but not
 // for noise.
 func TestFailOnWorse(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(5, 5))
@@ -194,15 +194,15 @@ func TestFailOnWorse(t *testing.T) {
 	} {
 		b := saveAs(t, "b.json", c.b)
 		if code, stdout, stderr := chatbench(t, "compare", a, b, "--fail-on-worse"); code != c.code || (code == exitFailure) != strings.Contains(stderr, "got worse") {
-			t.Errorf("%s: exit code %d, want %d\n%s%s", name, code, c.code, stdout, stderr)
+			t.Errorf("%s with --fail-on-worse: exit code %d, want %d; output:\n%s%s", name, code, c.code, stdout, stderr)
 		}
 		if code, stdout, stderr := chatbench(t, "compare", a, b); code != exitOK || !strings.Contains(stdout, "end to end p99.9") || stderr != "" {
-			t.Errorf("%s without the flag: exit code %d\n%s%s", name, code, stdout, stderr)
+			t.Errorf("%s without --fail-on-worse: exit code %d, want %d and a table; output:\n%s%s", name, code, exitOK, stdout, stderr)
 		}
 	}
 }
 
-// A file that can't be used is named, with the reason.
+// If a file can't be used, the error names it and says why.
 func TestBadFiles(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(6, 6))
 	good := synthetic(rnd, 1000, 20_000, 0.03)
@@ -221,37 +221,37 @@ func TestBadFiles(t *testing.T) {
 	}
 	for _, c := range []struct {
 		args []string
-		says string
+		want string
 	}{
 		{[]string{a, filepath.Join(t.TempDir(), "nothing.json")}, "nothing.json: no such file"},
 		{[]string{a, t.TempDir()}, "is a directory"},
-		{[]string{a, text("")}, "bad.json: it is empty"},
-		{[]string{a, text("chatbench stream, 10s measured")}, "bad.json: not a report of chatbench: invalid character"},
-		{[]string{a, text(`{"scenario":"stream"`)}, "bad.json: not a report of chatbench: unexpected EOF"},
+		{[]string{a, text("")}, "bad.json: the file is empty"},
+		{[]string{a, text("chatbench stream, 10s measured")}, "bad.json: not a chatbench report: invalid character"},
+		{[]string{a, text(`{"scenario":"stream"`)}, "bad.json: not a chatbench report: unexpected EOF"},
 		{[]string{a, text(`[1]`)}, "cannot unmarshal array"},
-		{[]string{a, text(`{}`)}, "it names no scenario"},
-		{[]string{a, text(`{"scenario":"stream","figures":[{"name":"x","better":"red"}]}`)}, `figure "x" gets better when "red"`},
+		{[]string{a, text(`{}`)}, "scenario missing"},
+		{[]string{a, text(`{"scenario":"stream","figures":[{"name":"x","better":"red"}]}`)}, `figure "x" has better: "red"`},
 		{[]string{a, text(`{"scenario":"stream","figures":"many"}`)}, "cannot unmarshal string"},
-		{[]string{a, text(`{"rounds":[{"a":{}}]}`) + ":a"}, "round 1, A: it names no scenario"},
-		{[]string{a, text(`{"rounds":[]}`) + ":a"}, "no round in it was completed"},
-		{[]string{text(`{"rounds":[]}`)}, "no round in it was completed"},
+		{[]string{a, text(`{"rounds":[{"a":{}}]}`) + ":a"}, "round 1, A: scenario missing"},
+		{[]string{a, text(`{"rounds":[]}`) + ":a"}, "no round was completed"},
+		{[]string{text(`{"rounds":[]}`)}, "no round was completed"},
 		{[]string{a, saveAs(t, "failed.json", failed)}, "failed.json: run 1 has no figures: the run failed: no server"},
 		{[]string{a, saveAs(t, "other.json", &other)}, "is of stream and"},
-		{[]string{a, saveAs(t, "mixed.json", good, &other)}, "mixed.json: it holds runs of different scenarios, stream and event"},
-		{[]string{a, saveAs(t, "both.json", any(good), any(tr))}, "both.json: it holds rounds of ab and other reports"},
-		{[]string{a, saveAs(t, "two.json", tr, tr) + ":a"}, "a second set of rounds"},
-		{[]string{a, trialFile}, "trial.json: it has two sides"},
-		{[]string{a, a + ":b"}, "good.json: it has no sides"},
-		{[]string{a}, "good.json: it is of a single run"},
+		{[]string{a, saveAs(t, "mixed.json", good, &other)}, "mixed.json: has runs of different scenarios, stream and event"},
+		{[]string{a, saveAs(t, "both.json", any(good), any(tr))}, "both.json: the file has both a report of ab and other reports"},
+		{[]string{a, saveAs(t, "two.json", tr, tr) + ":a"}, "a second report of ab"},
+		{[]string{a, trialFile}, "trial.json: a report of ab has two sides"},
+		{[]string{a, a + ":b"}, "good.json: :a and :b are only for a report of ab"},
+		{[]string{a}, "good.json: a single run"},
 	} {
 		code, stdout, stderr := chatbench(t, append([]string{"compare"}, c.args...)...)
-		if code != exitUsage || !strings.Contains(stderr, c.says) || stdout != "" {
-			t.Errorf("%q: exit code %d, %q; want %d and %q", c.args, code, stderr, exitUsage, c.says)
+		if code != exitUsage || !strings.Contains(stderr, c.want) || stdout != "" {
+			t.Errorf("compare %q: exit code %d, error %q; want %d and %q", c.args, code, stderr, exitUsage, c.want)
 		}
 	}
 	for _, args := range [][]string{{trialFile}, {trialFile + ":a", trialFile + ":b"}, {a, trialFile + ":b"}} {
 		if code, _, stderr := chatbench(t, append([]string{"compare"}, args...)...); code != exitOK {
-			t.Errorf("%q: exit code %d, %q", args, code, stderr)
+			t.Errorf("compare %q: exit code %d, error %q; want %d", args, code, stderr, exitOK)
 		}
 	}
 }

@@ -15,13 +15,12 @@ import (
 	"chatd/bench/target"
 )
 
-// crashCommand runs the crash tester.
 type crashCommand struct {
-	Duration time.Duration `name:"duration" default:"60s" placeholder:"TIME" help:"How long messages are sent while things break. The whole run usually takes less than twice as long."`
-	Seed     uint64        `name:"seed" placeholder:"N" help:"Decides what breaks when: the same seed gives the same plan. 0: from the clock; the report shows it."`
-	Users    int           `name:"users" default:"12" placeholder:"N" help:"Users, each with two devices that send and one that only listens."`
-	Rate     int           `name:"rate" default:"1200" placeholder:"N" help:"Messages per second that all of them together try to send."`
-	Faults   []string      `name:"faults" sep:"," placeholder:"NAME,…" help:"Use only these faults, e.g. 'node killed,Redis frozen'. --list shows all."`
+	Duration time.Duration `name:"duration" default:"60s" placeholder:"TIME" help:"How long to send messages and cause faults. The whole run usually takes less than twice as long."`
+	Seed     uint64        `name:"seed" placeholder:"N" help:"Seed of the plan of faults: the same seed gives the same plan. 0: random; the report shows it."`
+	Users    int           `name:"users" default:"12" placeholder:"N" help:"Users, each with two devices that send and one that only receives."`
+	Rate     int           `name:"rate" default:"1200" placeholder:"N" help:"Messages per second that all devices together try to send."`
+	Faults   []string      `name:"faults" sep:"," placeholder:"NAME" help:"Cause only these faults, e.g. 'node killed,Redis frozen'. --list shows all."`
 	List     bool          `name:"list" help:"List the faults and exit."`
 	Logs     string        `name:"logs" placeholder:"FOLDER" help:"Keep the logs of nodes and services in this folder."`
 
@@ -70,16 +69,16 @@ func (c *crashCommand) run(ctx context.Context, out *report.Output, stdout, stde
 		text += verdictOf(rep)
 	}
 	if writeErr := report.WriteJSON(stdout, out.JSON, text, rep); writeErr != nil {
-		err = errors.Join(err, fmt.Errorf("the report: %w", writeErr))
+		err = errors.Join(err, fmt.Errorf("write the report: %w", writeErr))
 	}
 	switch {
 	case err != nil && ctx.Err() == nil:
-		fmt.Fprintf(stderr, "chatbench: the run could not be carried out, which says nothing about the server: %v\n", err)
+		fmt.Fprintf(stderr, "chatbench: the run failed, which says nothing about chatd: %v\n", err)
 		return exitFailure
 	case rep.Interrupted:
 		return exitInterrupted
 	case !rep.Clean():
-		fmt.Fprintln(stderr, "chatbench: a promise was broken")
+		fmt.Fprintln(stderr, "chatbench: chatd broke a promise, see the report")
 		return exitFailure
 	}
 	return exitOK
@@ -90,8 +89,8 @@ func (c *crashCommand) run(ctx context.Context, out *report.Output, stdout, stde
 func verdictOf(r *crash.Report) string {
 	verdict := "every promise was kept"
 	if !r.Clean() {
-		verdict = "BROKEN"
+		verdict = "PROMISES BROKEN"
 	}
-	return fmt.Sprintf("%s; the same plan again: chatbench crash --seed %d --duration %s --nodes %d --users %d --rate %d\n",
+	return fmt.Sprintf("%s; to repeat this plan: chatbench crash --seed %d --duration %s --nodes %d --users %d --rate %d\n",
 		strings.TrimSpace(verdict), r.Seed, r.Duration, r.Nodes, r.Users, r.Rate)
 }

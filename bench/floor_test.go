@@ -19,13 +19,13 @@ func chatbenchFor(t *testing.T, args ...string) report.Report {
 	code, stdout, stderr := chatbench(t, append(args, "--json", "-")...)
 	var rep report.Report
 	if err := json.Unmarshal([]byte(stdout), &rep); err != nil || code != exitOK {
-		t.Fatalf("exit code %d, %v\n%s%s", code, err, stdout, stderr)
+		t.Fatalf("chatbench %q: exit code %d, JSON error %v, want %d; output:\n%s%s", args, code, err, exitOK, stdout, stderr)
 	}
 	return rep
 }
 
-// Figures on the relay have the same names as the server's, so they can be
-// compared. Nothing is left of the relay.
+// Figures from the relay have the same names as those from a server, so they
+// can be compared. The relay ends with the run.
 func TestFloor(t *testing.T) {
 	path := benchtest.Chatd(t)
 	for _, args := range []string{
@@ -42,53 +42,53 @@ func TestFloor(t *testing.T) {
 			rep := chatbenchFor(t, append([]string{"floor"}, fields...)...)
 			theirs := chatbenchFor(t, append(fields, "--chatd", path, "--dir", t.TempDir())...)
 			if rep.Scenario != "floor "+theirs.Scenario || rep.Server.Version != "the floor: a bare gnet relay" {
-				t.Errorf("%q on %q", rep.Scenario, rep.Server.Version)
+				t.Errorf("report is of %q on %q, want floor %s on the relay", rep.Scenario, rep.Server.Version, theirs.Scenario)
 			}
 			var names []string
 			for _, f := range rep.Figures {
 				names = append(names, f.Name)
 				if f.Value < 0 || f.Unit == "" {
-					t.Errorf("%+v", f)
+					t.Errorf("figure %+v, want a value of at least 0 and a unit", f)
 				}
 			}
 			for _, f := range theirs.Figures {
 				if !slices.Contains(names, f.Name) && f.Name != "acknowledged" {
-					t.Errorf("no figure %q: %q", f.Name, names)
+					t.Errorf("figure %q is missing, there are only %q", f.Name, names)
 				}
 			}
 			last := len(theirs.Latencies) - 1
 			if len(rep.Latencies) != 1 || rep.Latencies[0].Name != theirs.Latencies[last].Name || rep.Latencies[0].Count != theirs.Latencies[last].Count {
-				t.Errorf("%+v, want those of %+v", rep.Latencies, theirs.Latencies)
+				t.Errorf("latencies = %+v, want one with the name and count of the last of %+v", rep.Latencies, theirs.Latencies)
 			}
 			if c, err := net.Dial("tcp", rep.Server.Address); err == nil {
 				_ = c.Close()
-				t.Errorf("the relay still listens on %s", rep.Server.Address)
+				t.Errorf("the relay still listens on %s after the run", rep.Server.Address)
 			}
 		})
 	}
 }
 
-// Logins on the relay are measured like those of a server.
+// Logins on the relay are measured as on a server.
 func TestFloorLogin(t *testing.T) {
 	rep := chatbenchFor(t, "floor", "login", "--users", "3", "--at-a-time", "2", "--duration", "1ms")
 	if len(rep.Figures) == 0 || rep.Figures[0].Name != "logins" || rep.Figures[0].Value <= 0 || len(rep.Latencies) != 2 || rep.Latencies[0].Count == 0 {
-		t.Errorf("%+v %+v", rep.Figures, rep.Latencies)
+		t.Errorf("figures %+v and latencies %+v, want logins above 0 and two latencies", rep.Figures, rep.Latencies)
 	}
 	for _, args := range []string{"--by password", "--history 2000"} {
 		code, _, stderr := chatbench(t, strings.Fields("floor login "+args)...)
 		if flag, _, _ := strings.Cut(args, " "); code == exitOK || !strings.Contains(stderr, flag) {
-			t.Errorf("%s: exit code %d\n%s", args, code, stderr)
+			t.Errorf("floor login %s: exit code %d, error %q; want an error about %s", args, code, stderr, flag)
 		}
 	}
 }
 
-// An interrupted run on the relay ends in order.
+// An interrupted run on the relay ends without faults.
 func TestFloorInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	var stdout, stderr bytes.Buffer
 	code := run(ctx, strings.Fields("floor event --loops 1 --pairs 4 --duration 10m --warmup 0s"), &stdout, &stderr, watcher{"measured:", cancel})
 	if code != exitInterrupted || !strings.Contains(stdout.String(), "interrupted; faults: 0") {
-		t.Errorf("exit code %d\n%s%s", code, &stdout, &stderr)
+		t.Errorf("exit code %d, want %d and no faults; output:\n%s%s", code, exitInterrupted, &stdout, &stderr)
 	}
 }

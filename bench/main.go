@@ -19,6 +19,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"golang.org/x/term"
@@ -45,8 +46,8 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr, live))
 }
 
-// run is main with its environment as arguments. Results go to stdout, errors
-// to stderr, the progress line to live. It returns the exit code when the
+// run runs one command line. Results go to stdout, errors
+// to stderr, the progress line to live. It returns the exit code after the
 // server that it started has ended.
 func run(ctx context.Context, args []string, stdout, stderr, live io.Writer) int {
 	if len(args) == 3 && args[0] == target.RelayCommand {
@@ -57,7 +58,10 @@ func run(ctx context.Context, args []string, stdout, stderr, live io.Writer) int
 	}
 	inv, err := parse(args, stdout)
 	if err != nil {
-		fmt.Fprintf(stderr, "chatbench: %v\nSee chatbench --help.\n", err)
+		for line := range strings.Lines(err.Error()) {
+			fmt.Fprintf(stderr, "chatbench: %s\n", strings.TrimSuffix(line, "\n"))
+		}
+		fmt.Fprintln(stderr, "chatbench --help lists commands and flags")
 		return exitUsage
 	}
 	if inv == nil {

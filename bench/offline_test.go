@@ -9,16 +9,17 @@ import (
 	"chatd/proto"
 )
 
-// Every user gets everything. The fake server sends the first two messages in
-// LOGIN_ACK and the rest as pushes.
-func TestOfflineLies(t *testing.T) {
+// chatbench offline notices every message that a user doesn't get exactly once.
+// The fake server sends the first two messages in LOGIN_ACK and the rest as
+// pushes.
+func TestOfflineBrokenServer(t *testing.T) {
 	altered := benchtest.Changed(func(r *proto.Response) { r.Msg = bytes.ToUpper(r.Msg) })
 	for _, c := range []struct {
 		name      string
 		push, ack func(int64, proto.Response) []proto.Response
-		says      string
+		want      string // part of the output
 	}{
-		{"the truth", nil, nil, "faults: 0"},
+		{"correct", nil, nil, "faults: 0"},
 		{"first lost", benchtest.At(1, benchtest.Drop), nil, "2 came after 0: 1 missing"},
 		{"second lost", benchtest.At(2, benchtest.Drop), nil, "3 came after 1: 1 missing"},
 		{"push lost", benchtest.At(7, benchtest.Drop), nil, "8 came after 6: 1 missing"},
@@ -27,13 +28,13 @@ func TestOfflineLies(t *testing.T) {
 		{"push twice", benchtest.At(7, benchtest.Twice), nil, "7 came twice"},
 		{"last twice", benchtest.At(messages, benchtest.Twice), nil, "20 came twice"},
 		{"swapped", benchtest.Swap(7, true), nil, "7 came after 8"},
-		{"texts swapped", benchtest.Swap(7, false), nil, "the sender's order is not kept"},
+		{"texts swapped", benchtest.Swap(7, false), nil, "out of order"},
 		{"first altered", benchtest.At(1, altered), nil, "altered"},
 		{"push altered", benchtest.At(7, altered), nil, "altered"},
 		{"last altered", benchtest.At(messages, altered), nil, "altered"},
-		{"of somebody else", benchtest.At(messages, benchtest.Changed(func(r *proto.Response) { r.ID += 100 })), nil, "which nobody has sent"},
+		{"from another user", benchtest.At(messages, benchtest.Changed(func(r *proto.Response) { r.ID += 100 })), nil, "which nobody sent"},
 		{"not acknowledged", nil, benchtest.At(messages, benchtest.Drop), "1 answers still missing"},
-		{"acknowledged with another cid", nil, benchtest.At(7, benchtest.Changed(func(r *proto.Response) { r.CID = []byte("other") })), "an answer to nothing"},
+		{"acknowledged with another cid", nil, benchtest.At(7, benchtest.Changed(func(r *proto.Response) { r.CID = []byte("other") })), "that it never sent"},
 		{"not stored", nil, benchtest.At(7, benchtest.Changed(func(r *proto.Response) { r.Errno = proto.Unavailable })), "errno 10"},
 	} {
 		t.Run(strings.ReplaceAll(c.name, " ", "-"), func(t *testing.T) {
@@ -41,18 +42,18 @@ func TestOfflineLies(t *testing.T) {
 			f.Push, f.Ack = c.push, c.ack
 			code, stdout, stderr := chatbench(t, "offline", "--addr", f.Addr(), "--users", "1", "--messages", "20", "--senders", "1",
 				"--patience", "500ms")
-			want := exitFailure
-			if c.says == "faults: 0" {
-				want = exitOK
+			wantCode := exitFailure
+			if c.want == "faults: 0" {
+				wantCode = exitOK
 			}
-			if code != want || !strings.Contains(stdout, c.says) {
-				t.Errorf("exit code %d, want %d and %q\n%s%s", code, want, c.says, stdout, stderr)
+			if code != wantCode || !strings.Contains(stdout, c.want) {
+				t.Errorf("exit code %d, want %d and the output %q; output:\n%s%s", code, wantCode, c.want, stdout, stderr)
 			}
 		})
 	}
 }
 
-// Refused messages are sent again, so everyone gets as many as asked for.
+// Refused messages are resent, so every user gets as many as --messages says.
 func TestOfflineRetryAfter(t *testing.T) {
 	f := benchtest.NewFakeServer(t)
 	var seq int64 // refused messages have none
@@ -73,11 +74,11 @@ func TestOfflineRetryAfter(t *testing.T) {
 	}
 	code, stdout, stderr := chatbench(t, "offline", "--addr", f.Addr(), "--users", "1", "--messages", "20", "--senders", "1")
 	if code != exitOK || !strings.Contains(stdout, "refused with errno 9: 2") {
-		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
+		t.Errorf("exit code %d, want %d and 2 refusals; output:\n%s%s", code, exitOK, stdout, stderr)
 	}
 	f.Mu.Lock()
 	defer f.Mu.Unlock()
 	if seq != 20 || len(f.Users[0].Missed) != 0 {
-		t.Errorf("%d messages stored and %d not receipted, want 20 and none", seq, len(f.Users[0].Missed))
+		t.Errorf("%d messages stored and %d without a receipt, want 20 and 0", seq, len(f.Users[0].Missed))
 	}
 }

@@ -30,11 +30,11 @@ func TestStalledServer(t *testing.T) {
 		}
 		for _, l := range rep.Latencies {
 			if l.Name == "ack" && (l.Count != 60 || l.P50 < 50_000) {
-				t.Errorf("window %s: %+v, want half of them above 50 ms", window, l)
+				t.Errorf("window %s: ack latencies %+v, want 60 with a median above 50 ms", window, l)
 			}
 		}
 		if held := strings.Contains(strings.Join(rep.Notes, "\n"), "had to wait for room"); held != (window == "1") {
-			t.Errorf("window %s: %q", window, rep.Notes)
+			t.Errorf("window %s: notes %q mention waiting for room: %v, want %v", window, rep.Notes, held, window == "1")
 		}
 	}
 }

@@ -8,11 +8,11 @@ import (
 	"testing"
 )
 
-// A wrong flag is named before anything starts. Other machines are never
-// accepted.
+// The error about a wrong flag names it, and nothing starts. Only loopback
+// addresses are accepted.
 func TestBadArguments(t *testing.T) {
 	for _, c := range []struct {
-		args, names string
+		args, want string
 	}{
 		{"", "expected one of"},
 		{"flood", "flood"},
@@ -136,14 +136,14 @@ func TestBadArguments(t *testing.T) {
 		{"stream --addr 127.0.0.1:6000 --pid -1", "--pid"},
 		{"stream --addr 127.0.0.1:6000 --pid chatd", "--pid"},
 		{"stream --addr 127.0.0.1:6000 --pid =1", "--pid"},
-		{"stream --addr 127.0.0.1:6000 --pid 1 --pid MariaDB=2", "needs a name"},
+		{"stream --addr 127.0.0.1:6000 --pid 1 --pid MariaDB=2", "each need a name"},
 		{"stream --addr 127.0.0.1:6000 --pid a=1 --pid a=2", "--pid"},
 		{"stream --addr 127.0.0.1:6000 --pid a=1 --pid b=1", "--pid"},
 	} {
 		var stdout, stderr bytes.Buffer
 		code := run(context.Background(), strings.Fields(c.args), &stdout, &stderr, io.Discard)
-		if code != exitUsage || !strings.Contains(stderr.String(), c.names) || stdout.Len() > 0 {
-			t.Errorf("%q: exit code %d, %q; want %d and %q", c.args, code, stderr.String(), exitUsage, c.names)
+		if code != exitUsage || !strings.Contains(stderr.String(), c.want) || stdout.Len() > 0 {
+			t.Errorf("chatbench %s: exit code %d, error %q; want %d and %q", c.args, code, stderr.String(), exitUsage, c.want)
 		}
 	}
 }
@@ -154,12 +154,12 @@ func TestHelpAndDefaults(t *testing.T) {
 	for _, scenario := range []string{"stream", "ping", "event", "fanout", "mix", "connect", "login", "storm", "offline", "bully", "soak", "floor stream", "floor ping", "floor event"} {
 		inv, err := parse(strings.Fields(scenario), io.Discard)
 		if err != nil || inv.scenario.Name() != scenario || len(inv.settings) == 0 {
-			t.Errorf("%s: %+v, %v", scenario, inv, err)
+			t.Errorf("parse(%s) = %+v, %v; want that scenario with settings", scenario, inv, err)
 		}
 		var stdout, stderr bytes.Buffer
 		code := run(context.Background(), strings.Fields(scenario+" --help"), &stdout, &stderr, io.Discard)
 		if code != exitOK || stderr.Len() > 0 {
-			t.Errorf("%s --help: exit code %d\n%s%s", scenario, code, &stdout, &stderr)
+			t.Errorf("%s --help: exit code %d, want %d and nothing on stderr; output:\n%s%s", scenario, code, exitOK, &stdout, &stderr)
 		}
 		for flag := range inv.settings {
 			if !strings.Contains(stdout.String(), "--"+flag) {

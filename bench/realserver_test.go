@@ -16,8 +16,8 @@ import (
 	"chatd/bench/target"
 )
 
-// beChatbench in the environment makes this program run as chatbench, for tests
-// that kill it.
+// beChatbench is an environment variable that makes this test binary run as
+// chatbench, for tests that kill it.
 const beChatbench = "CHATBENCH_TEST_BE"
 
 func TestMain(m *testing.M) {
@@ -25,13 +25,13 @@ func TestMain(m *testing.M) {
 		main()
 	}
 	if len(os.Args) > 1 && os.Args[1] == target.RelayCommand {
-		main() // the relay is another process of this program
+		main() // the relay is another process of this test binary
 	}
 	os.Exit(benchtest.RunTests(m))
 }
 
-// Each scenario runs against the real server with exit code 0 and the usual
-// figures, and leaves nothing.
+// Each scenario runs against a real server with exit code 0 and the expected
+// figures, and leaves nothing behind.
 func TestRealServer(t *testing.T) {
 	path := benchtest.Chatd(t)
 	for _, c := range []struct {
@@ -76,7 +76,7 @@ func TestRealServer(t *testing.T) {
 			code, stdout, stderr := chatbench(t, args...)
 			var rep report.Report
 			if err := json.Unmarshal([]byte(stdout), &rep); err != nil || code != exitOK {
-				t.Fatalf("exit code %d, %v\n%s%s", code, err, stdout, stderr)
+				t.Fatalf("exit code %d, JSON error %v, want %d; output:\n%s%s", code, err, exitOK, stdout, stderr)
 			}
 			for _, name := range c.figures {
 				found := false
@@ -85,17 +85,17 @@ func TestRealServer(t *testing.T) {
 					found = found || f.Name == name && (f.Value >= 0 || grown) && f.Unit != ""
 				}
 				if !found {
-					t.Errorf("no figure %q in %s", name, stdout)
+					t.Errorf("figure %q is missing in %s", name, stdout)
 				}
 			}
 			for _, l := range rep.Latencies {
 				if want, ok := c.latencies[l.Name]; ok && (l.Count != want || l.P50 < 1 || l.P50 > l.P99 || l.P99 > l.Max) {
-					t.Errorf("%+v, want %d of them", l, want)
+					t.Errorf("latency %+v, want %d values and rising percentiles", l, want)
 				}
 				delete(c.latencies, l.Name)
 			}
 			if len(c.latencies) > 0 {
-				t.Errorf("missing: %v", c.latencies)
+				t.Errorf("latencies missing: %v", c.latencies)
 			}
 			benchtest.CheckGone(t, folder, rep.Server.Address)
 		})
@@ -115,8 +115,8 @@ func (w watcher) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Ctrl-C at any stage ends everything in order: messages in flight arrive, the
-// server drains, and nothing is left.
+// Ctrl-C at any stage ends the run cleanly: messages in flight arrive, the
+// server drains, and nothing is left behind.
 func TestInterrupted(t *testing.T) {
 	path := benchtest.Chatd(t)
 	for _, c := range []struct{ args, word string }{
@@ -148,33 +148,33 @@ func TestInterrupted(t *testing.T) {
 			var stdout, stderr bytes.Buffer
 			code := run(ctx, append(strings.Fields(c.args), "--chatd", path, "--dir", folder), &stdout, &stderr, watcher{c.word, cancel})
 			if code != exitInterrupted || !strings.Contains(stdout.String(), "interrupted; faults: 0") {
-				t.Errorf("exit code %d\n%s%s", code, &stdout, &stderr)
+				t.Errorf("exit code %d, want %d and no faults; output:\n%s%s", code, exitInterrupted, &stdout, &stderr)
 			}
 			benchtest.CheckGone(t, folder, "127.0.0.1:1")
 		})
 	}
 }
 
-// A server that can't be started is an error that says why.
-func TestServerThatDoesNotStart(t *testing.T) {
+// If the server can't be started, the error says why.
+func TestServerStartFails(t *testing.T) {
 	path := benchtest.Chatd(t)
 	for _, c := range []struct {
 		args []string
-		says string
+		want string
 	}{
-		{[]string{"--chatd", filepath.Join(benchtest.Binaries, "nothing")}, "--chatd names another"},
+		{[]string{"--chatd", filepath.Join(benchtest.Binaries, "nothing")}, "with --chatd"},
 		{[]string{"--chatd", path, "--chatd-arg=--nonsense"}, "nonsense"},
 	} {
 		folder := t.TempDir()
 		code, _, stderr := chatbench(t, append([]string{"stream", "--dir", folder}, c.args...)...)
-		if code != exitFailure || !strings.Contains(stderr, c.says) {
-			t.Errorf("exit code %d, %q; want %d and %q", code, stderr, exitFailure, c.says)
+		if code != exitFailure || !strings.Contains(stderr, c.want) {
+			t.Errorf("%q: exit code %d, error %q; want %d and %q", c.args, code, stderr, exitFailure, c.want)
 		}
 		benchtest.CheckGone(t, folder, "127.0.0.1:1")
 	}
 }
 
-// A running server is used as it is, and still runs afterwards.
+// A running server (--addr) isn't restarted, and still runs afterwards.
 func TestRunningServer(t *testing.T) {
 	path := benchtest.Chatd(t)
 	srv, err := target.Start(context.Background(), &target.Flags{Spawn: target.SpawnSQLite, Chatd: path, Dir: t.TempDir()}, report.NewProgress(io.Discard), io.Discard)
@@ -189,16 +189,16 @@ func TestRunningServer(t *testing.T) {
 	for range 2 { // every run has new users
 		code, stdout, stderr := chatbench(t, "stream", "--addr", srv.AddrOf(0), "--pairs", "2", "--count", "100")
 		if code != exitOK || !strings.Contains(stdout, "--pid") {
-			t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
+			t.Errorf("exit code %d, want %d and a note about --pid; output:\n%s%s", code, exitOK, stdout, stderr)
 		}
 	}
 	code, stdout, stderr := chatbench(t, "connect", "--addr", srv.AddrOf(0), "--conns", "10", "--duration", "1ms")
 	if code != exitOK || strings.Contains(stdout, "memory per") {
-		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
+		t.Errorf("exit code %d, want %d and no figures about memory; output:\n%s%s", code, exitOK, stdout, stderr)
 	}
 	c, err := net.Dial("tcp", srv.AddrOf(0))
 	if err != nil {
-		t.Fatalf("the server that was only lent has ended: %v", err)
+		t.Fatalf("the running server has ended: %v", err)
 	}
 	_ = c.Close()
 }

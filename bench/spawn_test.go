@@ -26,13 +26,13 @@ func needServices(t *testing.T) {
 		if _, err := services.Find(program); err != nil && os.Getenv("CHATD_SKIP_SERVICES") != "" {
 			t.Skipf("%v, and CHATD_SKIP_SERVICES is set", err)
 		} else if err != nil {
-			t.Fatalf("%v: run make test, it installs it (or set CHATD_SKIP_SERVICES to do without)", err)
+			t.Fatalf("%v: run make test, which installs it, or set CHATD_SKIP_SERVICES to skip this test", err)
 		}
 	}
 }
 
-// Each kind of server runs the usual scenarios. The report says what was
-// started and what each process used, and nothing is left.
+// Each value of --spawn works. The report says what was started and what each
+// process used, and nothing is left behind.
 func TestSpawn(t *testing.T) {
 	needServices(t)
 	path := benchtest.Chatd(t)
@@ -56,14 +56,14 @@ func TestSpawn(t *testing.T) {
 			code, stdout, stderr := chatbench(t, append(strings.Fields(c.args), "--chatd", path, "--dir", folder, "--json", "-")...)
 			var rep report.Report
 			if err := json.Unmarshal([]byte(stdout), &rep); err != nil || code != exitOK || len(rep.Notes) > 0 {
-				t.Fatalf("exit code %d, %v\n%s%s", code, err, stdout, stderr)
+				t.Fatalf("exit code %d, JSON error %v, want %d and no notes; output:\n%s%s", code, err, exitOK, stdout, stderr)
 			}
 			if rep.Server.Nodes != c.nodes || len(rep.Server.Services) != len(c.services) {
-				t.Errorf("what was started: %+v", rep.Server)
+				t.Errorf("server = %+v, want %d nodes and services %q", rep.Server, c.nodes, c.services)
 			}
 			for i, name := range c.services {
 				if text := rep.Server.String(); !strings.HasPrefix(rep.Server.Services[i], name) || !strings.Contains(text, rep.Server.Services[i]) || strings.Contains(text, "unknown") {
-					t.Errorf("the description doesn't name a version of %s: %s", name, text)
+					t.Errorf("server description %q lacks the version of %s", text, name)
 				}
 			}
 			figures := make(map[string]float64)
@@ -79,23 +79,24 @@ func TestSpawn(t *testing.T) {
 				for _, name := range c.parts {
 					v, ok := figures[name+kind]
 					if sum += v; !ok {
-						t.Errorf("no figure %q", name+kind)
+						t.Errorf("figure %q is missing", name+kind)
 					}
 				}
 				if server := figures["server"+kind]; sum < server*0.999 || sum > server*1.001 {
-					t.Errorf("server%s is %v, its processes' are %v", kind, server, sum)
+					t.Errorf("server%s = %v, want the sum over its processes, %v", kind, server, sum)
 				}
 			}
 			// A run may be shorter than the kernel's unit of CPU time.
 			if share, ok := figures["generator share"]; rep.Scenario != "connect" && (!ok || share <= 0 || share > 100) {
-				t.Errorf("generator share: %v, %v", share, ok)
+				t.Errorf("generator share = %v, present: %v; want a value above 0 and at most 100", share, ok)
 			}
 			benchtest.CheckGone(t, folder, rep.Server.Address)
 		})
 	}
 }
 
-// If chatbench is killed at any moment, no process and no folder is left.
+// If chatbench is killed at any moment, it leaves no process and no folder
+// behind.
 func TestKilledLeavesNothing(t *testing.T) {
 	needServices(t)
 	path := benchtest.Chatd(t)
@@ -112,7 +113,7 @@ func TestKilledLeavesNothing(t *testing.T) {
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
-			within(t, "it is so far", func() error {
+			within(t, c.file+" exists", func() error {
 				found, err := filepath.Glob(filepath.Join(folder, "*", c.file))
 				if err == nil && len(found) == 0 {
 					err = os.ErrNotExist
@@ -123,9 +124,9 @@ func TestKilledLeavesNothing(t *testing.T) {
 				t.Error(err)
 			}
 			if err := cmd.Wait(); err == nil || cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
-				t.Errorf("it ended otherwise: %v\n%s", err, &out)
+				t.Errorf("chatbench ended with %v, want SIGKILL; output:\n%s", err, &out)
 			}
-			within(t, "nothing is left", func() error {
+			within(t, "nothing is left behind", func() error {
 				if left := benchtest.Remains(t, folder); len(left) > 0 {
 					return fmt.Errorf("left behind: %q", left)
 				}
@@ -144,31 +145,32 @@ func within(t *testing.T, what string, f func() error) {
 			return
 		}
 		if time.Now().After(end) {
-			t.Fatalf("%s: not within a minute: %v", what, err)
+			t.Fatalf("not within a minute: %s: %v", what, err)
 		}
 	}
 }
 
-// A missing program is named with its package, before anything is started.
+// The error about a missing program names it and its package, and nothing
+// starts.
 func TestMissingProgram(t *testing.T) {
 	path, folder := benchtest.Chatd(t), t.TempDir()
 	t.Setenv("PATH", "")
 	for _, kind := range []string{target.SpawnMySQL, target.SpawnCluster} {
 		code, _, stderr := chatbench(t, "stream", "--spawn", kind, "--chatd", path, "--dir", folder)
 		if code != exitFailure || !strings.Contains(stderr, "isn't installed") || !strings.Contains(stderr, "apt-get install mariadb-") {
-			t.Errorf("%s: exit code %d, %q", kind, code, stderr)
+			t.Errorf("--spawn %s: exit code %d, error %q; want %d and the missing package", kind, code, stderr, exitFailure)
 		}
 		benchtest.CheckGone(t, folder, "127.0.0.1:1")
 	}
 }
 
 // If MariaDB can't start, the error says why.
-func TestServiceThatDoesNotStart(t *testing.T) {
+func TestServiceStartFails(t *testing.T) {
 	needServices(t)
 	folder := t.TempDir()
 	code, _, stderr := chatbench(t, "stream", "--spawn", target.SpawnMySQL, "--mariadb-arg=--nonsense", "--chatd", benchtest.Chatd(t), "--dir", folder)
 	if code != exitFailure || !strings.Contains(stderr, "MariaDB") || !strings.Contains(stderr, "nonsense") {
-		t.Errorf("exit code %d, %q", code, stderr)
+		t.Errorf("exit code %d, error %q; want %d and MariaDB's own error", code, stderr, exitFailure)
 	}
 	benchtest.CheckGone(t, folder, "127.0.0.1:1")
 }

@@ -13,20 +13,20 @@ import (
 	"chatd/proto"
 )
 
-// Neither the pairs nor the users who reconnect may lose anything in a storm.
-func TestStormLies(t *testing.T) {
+// chatbench storm notices whatever the pairs or the reconnecting users lose.
+func TestStormBrokenServer(t *testing.T) {
 	for _, c := range []struct {
 		name          string
 		push, welcome func(int64, proto.Response) []proto.Response
-		says          string
+		want          string // part of the output
 	}{
-		{"the truth", nil, nil, "faults: 0"},
+		{"correct", nil, nil, "faults: 0"},
 		{"push lost", benchtest.At(7, benchtest.Drop), nil, "8 came after 6: 1 missing"},
 		{"push twice", benchtest.At(7, benchtest.Twice), nil, "7 came twice"},
 		{"pushes swapped", benchtest.Swap(7, true), nil, "7 came after 8"},
 		{"text altered", benchtest.At(7, benchtest.Changed(func(r *proto.Response) { r.Msg = bytes.ToUpper(r.Msg) })), nil, "altered"},
-		// 3 users register and come up; after the 2 of the pair they return.
-		{"another user is back", nil, benchtest.At(9, benchtest.Changed(func(r *proto.Response) { r.ID++ })), "logged user"},
+		// Logins 1 to 8: 3 users register and log in again, then the pair logs in.
+		{"another user is back", nil, benchtest.At(9, benchtest.Changed(func(r *proto.Response) { r.ID++ })), "logged in user"},
 		{"not back", nil, benchtest.At(9, benchtest.Changed(func(r *proto.Response) { r.Errno = proto.Refused })), "errno 1"},
 	} {
 		t.Run(strings.ReplaceAll(c.name, " ", "-"), func(t *testing.T) {
@@ -35,20 +35,20 @@ func TestStormLies(t *testing.T) {
 			// At least 20 messages are due before the cut.
 			code, stdout, stderr := chatbench(t, "storm", "--addr", f.Addr(), "--conns", "3", "--at-a-time", "1",
 				"--chatting", "1", "--rate", "1000", "--duration", "200ms")
-			want := exitFailure
-			if c.says == "faults: 0" {
-				want = exitOK
+			wantCode := exitFailure
+			if c.want == "faults: 0" {
+				wantCode = exitOK
 			}
-			if code != want || !strings.Contains(stdout, c.says) {
-				t.Errorf("exit code %d, want %d and %q\n%s%s", code, want, c.says, stdout, stderr)
+			if code != wantCode || !strings.Contains(stdout, c.want) {
+				t.Errorf("exit code %d, want %d and the output %q; output:\n%s%s", code, wantCode, c.want, stdout, stderr)
 			}
 		})
 	}
 }
 
-// Messages due while the server is silent are late by as much, however late
-// they were sent. A closed loop would have one late message.
-func TestStallIsSeen(t *testing.T) {
+// While the server stalls, all messages that are due get late, although some
+// are sent only afterwards. A closed loop would show one late message.
+func TestStallShowsInLatencies(t *testing.T) {
 	const stall = 50 * time.Millisecond
 	f := benchtest.NewFakeServer(t)
 	f.Push = benchtest.At(3, func(r proto.Response) []proto.Response {
@@ -69,6 +69,6 @@ func TestStallIsSeen(t *testing.T) {
 		}
 	}
 	if late < 10 {
-		t.Errorf("%.0f messages were late: %+v", late, rep.Latencies)
+		t.Errorf("%.0f messages were late, want at least 10: %+v", late, rep.Latencies)
 	}
 }

@@ -13,7 +13,8 @@ import (
 	"chatd/service/bus"
 )
 
-// tap shows a benchmark the connections of clients that ask for it.
+// tap passes the connection of a client to the benchmark when the client sends
+// the event tapEvent.
 type tap struct {
 	reactor.Handler
 	conns chan *reactor.Conn
@@ -29,9 +30,8 @@ func (h *tap) Request(t service.Turn, c *reactor.Conn, r *proto.Request) bool {
 	return h.Handler.Request(t, c, r)
 }
 
-// quietNode is a node without work that has nothing to do with what is
-// measured. Its limits are on, so that they are measured too, and nobody gets
-// near them.
+// quietNode returns a node without background work. Its rate limits are on, so
+// that their cost is measured, but too high to be reached.
 func quietNode(tb testing.TB, loops int) (*node, *tap) {
 	h := &tap{conns: make(chan *reactor.Conn, 1)}
 	n := serve(tb, func(s *setup) {
@@ -49,7 +49,8 @@ func quietNode(tb testing.TB, loops int) (*node, *tap) {
 	return n, h
 }
 
-// raw is a client's connection once only bytes are looked at.
+// raw returns a Reader of the bytes on the client's connection. The client must
+// not be used otherwise afterwards.
 func (w *wire) raw() io.Reader {
 	w.tb.Helper()
 	w.barrier()
@@ -59,20 +60,20 @@ func (w *wire) raw() io.Reader {
 	return w.br
 }
 
-// dispatcher hands requests to the service as the reactor does, on the loop
-// of their sender.
+// dispatcher calls Service.Request with an event, as the reactor does: on the
+// loop of the sender.
 type dispatcher struct {
 	tb   testing.TB
 	n    *node
 	conn *reactor.Conn // the sender's
 	body []byte
 	dec  proto.Decoder
-	to   io.Reader // the receiver's
-	size int       // of each frame that the receiver gets
+	to   io.Reader // the receiver's connection
+	size int       // of each frame that the receiver gets, in bytes
 }
 
-// newDispatcher makes a sender of events and a receiver, on the same loop or
-// on two.
+// newDispatcher returns a dispatcher whose receiver is on the sender's loop or,
+// if cross is set, on another one.
 func newDispatcher(tb testing.TB, cross bool) *dispatcher {
 	tb.Helper()
 	n, h := quietNode(tb, 2)
@@ -89,7 +90,7 @@ func newDispatcher(tb testing.TB, cross bool) *dispatcher {
 		to = 2
 	}
 	event := with(ids[to]).event("typing").with(obj{"data": strings.Repeat("x", 100)})
-	ws[0].send(event) // from here on the loop knows that nobody is blocked
+	ws[0].send(event) // fills the loop's cache of blocks
 	got, err := ws[to].body()
 	if err != nil {
 		tb.Fatal(err)
@@ -98,7 +99,7 @@ func newDispatcher(tb testing.TB, cross bool) *dispatcher {
 }
 
 // turn runs f in a turn of the sender's loop, and waits until the receiver has
-// the events that came of it.
+// got this many events.
 func (d *dispatcher) turn(events int, f func(t service.Turn)) {
 	d.tb.Helper()
 	done := make(chan struct{})
@@ -117,13 +118,13 @@ func (d *dispatcher) turn(events int, f func(t service.Turn)) {
 func (d *dispatcher) dispatch(t service.Turn) {
 	r, err := d.dec.Decode(d.body)
 	if err != nil || !d.n.svc.Request(t, d.conn, r) {
-		d.tb.Error("the event is refused: ", err)
+		d.tb.Errorf("the event was not accepted (error %v), want it to be", err)
 	}
 }
 
-// BenchmarkDispatch is the way of an event through the service: from its bytes
-// through decoder, dispatch table and handler to the buffer of the receiver's
-// connection, or the mailbox of its loop.
+// BenchmarkDispatch measures an event from its bytes through the decoder, the
+// dispatch table and the handler to the buffer of the receiver's connection or
+// the mailbox of the receiver's loop.
 func BenchmarkDispatch(b *testing.B) {
 	for _, cross := range []bool{false, true} {
 		b.Run(map[bool]string{false: "same loop", true: "cross loop"}[cross], func(b *testing.B) {
@@ -131,7 +132,7 @@ func BenchmarkDispatch(b *testing.B) {
 			b.ReportAllocs()
 			b.ResetTimer()
 			b.StopTimer()
-			const most = 1024 // in a turn: they have to fit into what may wait for a connection
+			const most = 1024 // events per turn; more wouldn't fit into the connection's buffer
 			for i := 0; i < b.N; i += most {
 				k := min(most, b.N-i)
 				d.turn(k, func(t service.Turn) {
@@ -146,23 +147,22 @@ func BenchmarkDispatch(b *testing.B) {
 	}
 }
 
-// An event costs no allocation on its way: what it needs are the turn's
-// buffers.
+// Dispatching an event doesn't allocate memory: it uses buffers of the loop.
 func TestEventDoesNotAllocate(t *testing.T) {
 	for _, cross := range []bool{false, true} {
 		d := newDispatcher(t, cross)
-		const events = 200 // buffers grow a few times, which is none for each
+		const events = 200 // a few growing buffers round down to 0 per event
 		var n float64
 		d.turn(1+events, func(t service.Turn) { n = testing.AllocsPerRun(events, func() { d.dispatch(t) }) })
 		if n != 0 {
-			t.Errorf("cross loop %v: %v allocations for an event", cross, n)
+			t.Errorf("cross loop %v: %v allocations per event, want 0", cross, n)
 		}
 	}
 }
 
-// BenchmarkFanOut is the way of stored messages to the members of a group who
-// are online: 64 at a time, from the log's word, or another node's, to the
-// bytes that the members read. An op is all 64 to all of them.
+// BenchmarkFanOut measures the delivery of messages from another node to all
+// members of a group, until they have read them. An op is 64 messages to all
+// members.
 func BenchmarkFanOut(b *testing.B) {
 	for _, sessions := range []int{10, 200, 500} {
 		b.Run(fmt.Sprintf("%d sessions", sessions), func(b *testing.B) {
@@ -175,7 +175,7 @@ func BenchmarkFanOut(b *testing.B) {
 			const batch = 64
 			body := proto.AppendResponse(nil, &proto.Response{Op: proto.GROUP_CHAT, ID: 1, Name: "user 0", GroupID: group,
 				Msg: []byte(strings.Repeat("x", 100)), Time: time.Now().UnixMilli(), Seq: 123456, CID: []byte("5f1c8b2e9a7d4c30b6e1f2a3")})
-			// All have room for one batch; who has read it asks for the next.
+			// Each client reads one batch per value on its channel.
 			rounds, read := make([]chan struct{}, sessions), make(chan error, sessions)
 			for i, id := range ids {
 				in := n.login(id).raw()

@@ -11,57 +11,54 @@ import (
 	"chatd/proto"
 )
 
-var chaosSeed = flag.Uint64("chaos.seed", 0, "seed of TestChaos; 0: a new one each time")
+var chaosSeed = flag.Uint64("chaos.seed", 0, "seed of TestChaos; 0: a random one")
 
-// device is a client of the chaos test: what a real one keeps of its
-// conversations, and the connection that it has at the moment.
+// device is a client of the chaos test.
 type device struct {
 	user  int64
 	name  string
 	convs []conv
 	w     *wire                     // nil: offline
-	view  map[conv]map[int64]string // the cid of each seq, pushed or acknowledged
-	floor map[conv]int64            // receipted, and the server has certainly heard
+	view  map[conv]map[int64]string // the cid of each seq, from pushes and ACKs
+	floor map[conv]int64            // the last receipt that the server has certainly processed
 }
 
-// sent is a message as it was first sent.
+// sent is a message that a device has sent.
 type sent struct {
 	c       conv
 	r       obj
 	by      *device
-	again   bool // sent a second time
-	session *wire
+	again   bool  // it was resent
+	session *wire // on which it was first sent
 }
 
-// chaos drives the devices of some users on one node at random, and keeps
-// what has to come of it.
+// chaos drives the devices of some users at random, and checks the results.
 type chaos struct {
 	t       *testing.T
 	nodes   []*node
-	lost    *atomic.Bool // what the nodes tell each other; nil: one node
+	lost    *atomic.Bool // if true, hints between nodes are lost; nil: there is one node
 	rng     *rand.Rand
 	devices []*device
 	sent    []*sent
 }
 
-// Devices come, go, send, repeat and receipt at random. Whatever they do, each
-// one's view stays within the laws: pushes rise and never come again once
-// receipted, one seq is one message for everyone, an acknowledged message
-// stands in the log where the ACK said, once, and in the end every device has
-// everything.
+// Devices log in, disconnect, send, resend and send receipts at random. The
+// guarantees hold: pushes arrive in order and not again after a receipt, a seq
+// is the same message for everyone, an acknowledged message is in the log once,
+// at the seq of its ACK, and in the end every device has all messages.
 func TestChaos(t *testing.T) {
 	t.Parallel()
 	runChaos(t, []*node{serve(t, small)}, nil)
 }
 
-// The same on two nodes that lose each other's hints half of the time.
+// The same with two nodes, between which half of the hints are lost.
 func TestChaosOnTwoNodes(t *testing.T) {
 	t.Parallel()
 	one, two, lost := pairOfNodes(t, small)
 	runChaos(t, []*node{one, two}, lost)
 }
 
-// small is a window that makes messages wait.
+// small sets a window so small that messages have to wait.
 func small(s *setup) { s.service.Session.Window = 8 }
 
 func runChaos(t *testing.T, nodes []*node, lost *atomic.Bool) {
@@ -71,7 +68,7 @@ func runChaos(t *testing.T, nodes []*node, lost *atomic.Bool) {
 	}
 	defer func() {
 		if t.Failed() {
-			t.Logf("again with -chaos.seed=%d", seed)
+			t.Logf("to repeat this run, use -chaos.seed=%d", seed)
 		}
 	}()
 	x := &chaos{t: t, nodes: nodes, lost: lost, rng: rand.New(rand.NewPCG(seed, 0))}
@@ -88,7 +85,7 @@ func runChaos(t *testing.T, nodes []*node, lost *atomic.Bool) {
 				d.view[c] = make(map[int64]string)
 			}
 			x.devices = append(x.devices, d)
-			x.login(d) // before anything is said: each view begins at the beginning
+			x.login(d) // before the first message, so that each view starts with seq 1
 		}
 	}
 	for range 500 {
@@ -97,6 +94,7 @@ func runChaos(t *testing.T, nodes []*node, lost *atomic.Bool) {
 	x.finish()
 }
 
+// step makes a device do something at random.
 func (x *chaos) step(d *device) {
 	if x.lost != nil {
 		x.lost.Store(x.rng.IntN(2) == 0)
@@ -107,7 +105,7 @@ func (x *chaos) step(d *device) {
 		x.login(d)
 	case roll < 60:
 		x.send(d, 1+x.rng.IntN(12))
-	case roll < 80: // reads, and says how far it has come
+	case roll < 80: // read, and send receipts
 		x.settle(d)
 		for _, c := range d.convs {
 			if last := d.last(c); last > 0 && x.rng.IntN(2) == 0 {
@@ -116,26 +114,26 @@ func (x *chaos) step(d *device) {
 			}
 		}
 		d.w.barrier()
-	case roll < 88 && len(x.sent) > 0: // repeats, whether or not it has its answer
+	case roll < 88 && len(x.sent) > 0: // resend messages, answered or not
 		for range 3 {
 			if s := x.sent[x.rng.IntN(len(x.sent))]; s.by.user == d.user {
 				s.again = true
 				d.w.send(s.r.with(obj{"retry": x.rng.IntN(4) > 0}))
 			}
 		}
-	case roll < 92: // the same device again, while the first is in the middle of it
+	case roll < 92: // log in the same device again, with answers on their way
 		x.send(d, 4)
 		old := d.w
 		d.w = nil
 		if x.lost != nil {
-			x.lost.Store(false) // that a device is elsewhere now is nowhere else to be read
+			x.lost.Store(false) // the announcement of a login isn't repaired if it is lost
 		}
 		x.login(d)
 		if f := old.kicked(); f != nil && f.str("reason") != proto.Replaced {
-			x.t.Errorf("%v", f)
+			x.t.Errorf("the replaced session got %v, want KICK with reason %s", f, proto.Replaced)
 		}
 		x.look(d, old)
-	case roll < 96: // gone with answers on their way
+	case roll < 96: // disconnect with answers on their way
 		x.send(d, 4)
 		d.w.close()
 		d.w = nil
@@ -163,26 +161,27 @@ func (x *chaos) send(d *device, count int) {
 	d.w.send(reqs...)
 }
 
-// settle reads until all that the device has asked for is answered.
+// settle reads until all requests of the device are answered.
 func (x *chaos) settle(d *device) {
 	d.w.barrier()
 	x.look(d, d.w)
 }
 
-// look takes what a session has been told into its device's view.
+// look adds the messages that a session has got to the view of its device.
 func (x *chaos) look(d *device, w *wire) {
 	x.t.Helper()
 	note := func(c conv, seq int64, cid string) {
 		if before, ok := d.view[c][seq]; ok && before != cid {
-			x.t.Errorf("user %d: seq %d of %v is %s and %s", d.user, seq, c, before, cid)
+			x.t.Errorf("user %d: seq %d of %v has cid %s, want %s as before", d.user, seq, c, cid, before)
 		}
 		d.view[c][seq] = cid
 	}
 	for c, ms := range w.bodies {
 		for seq, m := range ms {
-			// What is receipted on one node, the other may not have heard of yet.
+			// With two nodes, one may not know yet of a receipt sent to the
+			// other.
 			if seq <= w.floor[c] && len(x.nodes) == 1 {
-				x.t.Errorf("user %d: seq %d of %v came again, receipted up to %d", d.user, seq, c, w.floor[c])
+				x.t.Errorf("user %d: seq %d of %v was pushed, want only seqs after the receipt for %d", d.user, seq, c, w.floor[c])
 			}
 			note(c, seq, m.str("cid"))
 		}
@@ -196,13 +195,13 @@ func (x *chaos) look(d *device, w *wire) {
 	}
 	for _, f := range w.stash {
 		if f.op() != proto.KICK && f.op() != proto.RECEIPT && f.int("errno") != 0 {
-			x.t.Errorf("user %d: %v", d.user, f)
+			x.t.Errorf("user %d: got %v, want errno 0", d.user, f)
 		}
 	}
 	w.stash = nil
 }
 
-// last is the end of the gapless part of a view.
+// last returns the seq before the first gap in the view of a conversation.
 func (d *device) last(c conv) int64 {
 	seq := int64(0)
 	for d.view[c][seq+1] != "" {
@@ -211,11 +210,10 @@ func (d *device) last(c conv) int64 {
 	return seq
 }
 
-// finish brings every device up to date, and compares all that they have with
-// the log.
+// finish lets every device catch up, and compares their views with the log.
 func (x *chaos) finish() {
 	type key struct {
-		c   conv // as its first user names it
+		c   conv // as the device's user addresses it
 		cid string
 	}
 	for _, d := range x.devices {
@@ -224,7 +222,7 @@ func (x *chaos) finish() {
 		}
 		x.settle(d)
 	}
-	seqs := make(map[*device]map[key]int64) // of each cid in the log
+	seqs := make(map[*device]map[key]int64) // the seq of each cid in the log
 	for _, d := range x.devices {
 		seqs[d] = make(map[key]int64)
 		for _, c := range d.convs {
@@ -238,29 +236,29 @@ func (x *chaos) finish() {
 			for i, m := range log {
 				k, seq := key{c, m.str("cid")}, int64(i+1)
 				if seqs[d][k] != 0 {
-					x.t.Errorf("%s stands at %d and %d of %v", k.cid, seqs[d][k], seq, c)
+					x.t.Errorf("cid %s is stored as seq %d and seq %d of %v, want it stored once", k.cid, seqs[d][k], seq, c)
 				}
 				seqs[d][k] = seq
 				if d.view[c][seq] != k.cid {
-					x.t.Errorf("user %d has %s at %d of %v, the log %s", d.user, d.view[c][seq], seq, c, k.cid)
+					x.t.Errorf("user %d has cid %s as seq %d of %v, want %s as in the log", d.user, d.view[c][seq], seq, c, k.cid)
 				}
 			}
 			if len(d.view[c]) != len(log) {
-				x.t.Errorf("user %d has %d messages of %v, the log %d", d.user, len(d.view[c]), c, len(log))
+				x.t.Errorf("user %d has %d messages of %v, want %d as in the log", d.user, len(d.view[c]), c, len(log))
 			}
 		}
 	}
-	// What was sent once keeps the order in which its session sent it.
-	type line struct {
+	// Messages that were sent only once are stored in the order of sending.
+	type stream struct {
 		w *wire
 		c conv
 	}
-	last := make(map[line]int64)
+	last := make(map[stream]int64)
 	for _, s := range x.sent {
 		seq := seqs[s.by][key{s.c, s.r["cid"].(string)}]
-		if l := (line{s.session, s.c}); seq != 0 && !s.again {
+		if l := (stream{s.session, s.c}); seq != 0 && !s.again {
 			if seq < last[l] {
-				x.t.Errorf("%v stands at %d, one sent before it at %d", s.r, seq, last[l])
+				x.t.Errorf("%v is stored as seq %d, want it after seq %d, which was sent before it", s.r, seq, last[l])
 			}
 			last[l] = seq
 		}

@@ -13,7 +13,7 @@ import (
 	"chatd/service/session"
 )
 
-// Config are the settings of the chat: those of its packages.
+// Config holds the settings of the service and its packages.
 type Config struct {
 	Session  session.Config  `embed:""`
 	Limits   limits.Config   `embed:""`
@@ -23,17 +23,17 @@ type Config struct {
 	Delivery delivery.Config `embed:""`
 	Presence presence.Config `kong:"-"`
 
-	DrainSpread time.Duration `kong:"-"` // over which a draining node spreads reconnects
+	DrainSpread time.Duration `kong:"-"` // the time over which a draining node spreads its clients' reconnects
 }
 
-// DefaultConfig is what chatd runs with when nothing is set.
+// DefaultConfig returns the default settings.
 func DefaultConfig() Config {
 	return Config{Session: session.DefaultConfig(), Limits: limits.DefaultConfig(), Login: login.DefaultConfig(), People: people.DefaultConfig(),
 		Groups: groups.DefaultConfig(), Delivery: delivery.DefaultConfig(), Presence: presence.DefaultConfig(), DrainSpread: 2 * time.Second}
 }
 
-// LiftLimits removes the limits per address, user and account. What bounds the
-// memory stays.
+// LiftLimits removes the limits per address, user and account, for load tests.
+// The limits that bound memory stay.
 func (c *Config) LiftLimits() {
 	c.Limits.Lift()
 	c.Login.Lift()
@@ -41,7 +41,7 @@ func (c *Config) LiftLimits() {
 	c.Groups.Lift()
 }
 
-// CheckSettings notes each setting that has an invalid value.
+// CheckSettings adds each invalid setting to p.
 func (c *Config) CheckSettings(p *setting.Problems) {
 	c.Session.CheckSettings(p)
 	c.Limits.CheckSettings(p)

@@ -6,19 +6,19 @@ import (
 	"chatd/service/session"
 )
 
-// handler serves one request on its loop.
+// handler serves one request, on the loop of its connection.
 type handler func(t Turn, c *session.Conn, r *proto.Request)
 
-// row says how requests of one op are served.
+// row describes how requests with one op are served.
 type row struct {
 	handle handler
-	open   bool // served before login
+	open   bool // allowed before login
 	chat   bool // counts against the window
-	direct bool // served even while chat messages of the connection are in flight
+	direct bool // doesn't wait until the connection's chat messages are answered
 }
 
-// newTable makes the dispatch table: one handler for each op that a client
-// sends. PING and PONG end in the reactor.
+// newTable returns the dispatch table, with a handler for each op that clients
+// may send, except PING and PONG: the reactor handles them.
 func (s *Service) newTable() [proto.OpCount]row {
 	return [proto.OpCount]row{
 		proto.LOGIN:         {handle: s.logins.Login, open: true},
@@ -44,12 +44,14 @@ func (s *Service) newTable() [proto.OpCount]row {
 	}
 }
 
-// Open is called by the reactor for each new connection.
+// Open prepares a new connection. The reactor calls it before Request.
 func (s *Service) Open(t Turn, c *reactor.Conn) { s.sessions.Open(t, c) }
 
-// Request serves one request, or returns false: not now. A request that needs
-// the store waits until everything before it is answered, and what follows waits
-// for it; a chat message waits for a place in the window.
+// Request serves one request. It returns false if the request has to wait; the
+// reactor then calls it again later. While a request of the connection uses the
+// store, all later ones wait. A chat message waits while the window is full.
+// Other requests wait until all chat messages before them are answered, except
+// events and receipts.
 func (s *Service) Request(t Turn, rc *reactor.Conn, r *proto.Request) bool {
 	c := session.ConnOf(t, rc)
 	row := &s.table[r.Op]
@@ -74,31 +76,31 @@ func (s *Service) Request(t Turn, rc *reactor.Conn, r *proto.Request) bool {
 	return true
 }
 
-// TurnEnd hands over what the turn gathered: messages to the log, events to the
-// other loops.
+// TurnEnd passes on what was collected during the turn: chat messages to the
+// log, and events to the other loops.
 func (s *Service) TurnEnd(t Turn) {
 	s.messages.HandOver(t)
 	s.delivery.On(t).HandOver(t)
 }
 
-// KickedForAbuse is called by the reactor as it kicks a connection for abuse: its user
-// has to wait before the next login. Without a login nobody has to: others may
-// share the address.
+// KickedForAbuse makes the user of a connection wait before the next login. The
+// reactor calls it when it kicks a connection for abuse. If nobody is logged in
+// on the connection, it does nothing: other users may share the address.
 func (s *Service) KickedForAbuse(t Turn, rc *reactor.Conn) {
 	if ss := session.ConnOf(t, rc).Session(t); ss != nil {
 		s.limits.Abused(ss.User, t.Now())
 	}
 }
 
-// Closed is called by the reactor once a connection has closed.
+// Closed ends the session of a closed connection.
 func (s *Service) Closed(t Turn, rc *reactor.Conn) {
 	if ss := session.ConnOf(t, rc).Session(t); ss != nil {
 		s.delivery.On(t).End(t, ss)
 	}
 }
 
-// Idle reports whether everything that a connection has asked for is answered:
-// then a draining node may close it.
+// Idle reports whether all requests of a connection are answered, so that a
+// draining node may close it.
 func (s *Service) Idle(t Turn, rc *reactor.Conn) bool {
 	c, _ := rc.Data(t).(*session.Conn)
 	return c == nil || c.Idle(t)

@@ -16,9 +16,9 @@ import (
 	"chatd/service/session"
 )
 
-// shuffled is a bus that keeps a node's word of new messages back until
-// another one has come, and then tells the later first: what two publishers
-// through two ways do all the time.
+// shuffled is a bus that reorders hints: it holds each hint back until the next
+// one, and publishes that one first. This is common if two nodes publish about
+// one conversation.
 type shuffled struct {
 	bus.Bus
 	mu   *sync.Mutex
@@ -43,14 +43,14 @@ func (b shuffled) Publish(ctx context.Context, ms []bus.Message) error {
 	return b.Bus.Publish(ctx, now)
 }
 
-// Hints that come in the wrong order are put right, without a gap on the way
-// and, as they are held for a moment, without asking the log about each.
+// Hints that arrive in the wrong order are held back for a moment, so that the
+// messages are pushed in order and mostly without reading the log.
 func TestHintsOutOfOrder(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	var kept []bus.Message
 	one := serve(t, func(s *setup) {
-		s.service.Delivery.SweepEvery = time.Hour // it isn't the sweep that mends this
+		s.service.Delivery.SweepEvery = time.Hour // no repair sweep during the test
 		s.bus = func(b bus.Bus) bus.Bus { return shuffled{b, &mu, &kept} }
 	})
 	two := one.second()
@@ -63,12 +63,12 @@ func TestHintsOutOfOrder(t *testing.T) {
 	}
 	b.has(in(g), 1, n)
 	if reads := two.count("chatd_service_catchup_reads_total"); reads > n/4 {
-		t.Errorf("%v reads of the log for %d messages", reads, n)
+		t.Errorf("%v reads of the log for %d messages, want at most %d", reads, n, n/4)
 	}
 }
 
-// The users of a node that died are found out: nobody shows them as online
-// for longer than a look takes.
+// After a node has crashed, other nodes report its users as offline at the next
+// check.
 func TestUsersOfDeadNode(t *testing.T) {
 	t.Parallel()
 	one, two, lost := pairOfNodes(t, func(s *setup) { s.service.Presence.LookEvery = 50 * time.Millisecond })
@@ -77,20 +77,20 @@ func TestUsersOfDeadNode(t *testing.T) {
 	a := one.login(ids[0])
 	two.login(ids[1])
 	a.presence(ids[1], "online")
-	// Its subscriptions die with a node, and it says no more.
+	// A crash ends the node's subscriptions, and it publishes nothing.
 	lost.Store(true)
 	if err := two.bus.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	a.presence(ids[1], "offline")
 	if s := a.state(ids[1]); s != "offline" {
-		t.Errorf("state %q", s)
+		t.Errorf("state of a user of the crashed node is %q, want offline", s)
 	}
 }
 
-// While the bus is away, nobody is declared offline for it; when it is back,
-// a device that logged in on two nodes meanwhile is one again, the later.
-func TestBusAway(t *testing.T) {
+// While the bus is unavailable, messages still arrive. If a device logs in on
+// two nodes during that time, only the later session remains afterwards.
+func TestBusUnavailable(t *testing.T) {
 	t.Parallel()
 	one, two, lost := pairOfNodes(t, func(s *setup) { s.service.Presence.LookEvery = 50 * time.Millisecond })
 	ids := one.users("anna", "berta")
@@ -101,25 +101,25 @@ func TestBusAway(t *testing.T) {
 	one.svc.BusChanged(false)
 	two.svc.BusChanged(false)
 	second := two.login(ids[0])
-	// Messages go on, a moment later.
-	b.say(in(g), "by the log alone")
+	// Messages arrive through the repair sweep.
+	b.say(in(g), "without the bus")
 	first.has(in(g), 1, 1)
 	second.has(in(g), 1, 1)
 	lost.Store(false)
 	one.svc.BusChanged(true)
 	two.svc.BusChanged(true)
 	if f := first.kicked(); f == nil || f.str("reason") != proto.Replaced {
-		t.Errorf("the earlier session got %v", f)
+		t.Errorf("the earlier session got %v, want KICK with reason %s", f, proto.Replaced)
 	}
-	b.say(in(g), "again by the bus")
+	b.say(in(g), "with the bus")
 	second.has(in(g), 1, 2)
 }
 
-// silent is a bus that can't tell who is online while it is told so.
+// silent is a bus whose Online fails while dumb is true.
 type silent struct {
 	bus.Bus
 	dumb  *atomic.Bool
-	asked *atomic.Int64
+	asked *atomic.Int64 // number of failed calls
 }
 
 func (b silent) Online(ctx context.Context, users []int64) ([]bool, error) {
@@ -130,9 +130,9 @@ func (b silent) Online(ctx context.Context, users []int64) ([]bool, error) {
 	return b.Bus.Online(ctx, users)
 }
 
-// A bus that can't be asked knows nobody, and that is no reason to declare
-// everyone offline; lists are given all the same.
-func TestBusWithoutAnswer(t *testing.T) {
+// If the bus can't say who is online, nobody is reported offline because of
+// that, and logins still work.
+func TestOnlineFails(t *testing.T) {
 	t.Parallel()
 	var dumb atomic.Bool
 	var asked atomic.Int64
@@ -148,7 +148,7 @@ func TestBusWithoutAnswer(t *testing.T) {
 	b := two.login(ids[1])
 	a.presence(ids[1], "online")
 	dumb.Store(true)
-	eventually(t, "some looks", func() bool { return asked.Load() > 3 })
+	eventually(t, "more than 3 failed presence checks", func() bool { return asked.Load() > 3 })
 	one.login(ids[0], obj{"device": "two"})
 	a.nothing(proto.PRESENCE)
 	dumb.Store(false)
@@ -156,9 +156,9 @@ func TestBusWithoutAnswer(t *testing.T) {
 	a.presence(ids[1], "offline")
 }
 
-// A device that was logged out from another node while the bus was away is
-// found out when it is back: a token that has ended opens nothing for long.
-func TestLoggedOutWhileAway(t *testing.T) {
+// If a device was logged out on another node while the bus was unavailable, its
+// session ends when the bus is available again.
+func TestLoggedOutDuringOutage(t *testing.T) {
 	t.Parallel()
 	one, two, lost := pairOfNodes(t)
 	id := one.user("anna")
@@ -170,44 +170,44 @@ func TestLoggedOutWhileAway(t *testing.T) {
 	one.svc.BusChanged(true)
 	two.svc.BusChanged(true)
 	if f := pad.kicked(); f == nil || f.str("reason") != proto.LoggedOut {
-		t.Errorf("the other device got %v", f)
+		t.Errorf("the other device got %v, want KICK with reason %s", f, proto.LoggedOut)
 	}
 	phone.barrier()
 	stays.barrier()
 }
 
-// A panic behind the answer to one message keeps nobody from the rest of its
-// batch.
+// If answering one message causes a panic, the rest of its batch is still
+// answered and delivered.
 func TestPanicInAcknowledging(t *testing.T) {
 	t.Parallel()
 	n := serve(t, func(s *setup) {
 		s.reactor.Loops = 1
 		s.panics = 1
-		s.service.Delivery.SweepEvery = time.Hour // would find what isn't delivered
+		s.service.Delivery.SweepEvery = time.Hour // a repair sweep would deliver the messages
 	})
 	ids := n.users("anna", "berta")
 	anna, berta := n.login(ids[0], obj{"ack": true}), n.login(ids[1], obj{"ack": true})
 	anna.say(with(ids[1]), "before")
 	n.onConn(ids[0], func(t service.Turn, c *session.Conn) {
-		// A nil message first in its list has what follows each answer panic.
+		// A nil message at the front of inFlight makes AnswerRefused panic.
 		list := reflect.ValueOf(c).Elem().FieldByName("on").FieldByName("order").FieldByName("inFlight")
 		list = reflect.NewAt(list.Type(), list.Addr().UnsafePointer()).Elem()
 		list.Set(reflect.Append(list, reflect.Zero(list.Type().Elem())))
 	})
-	var reqs []obj // in one go: one batch
+	var reqs []obj // sent in one write, so that they are one batch
 	for i := range 4 {
 		reqs = append(reqs, with(ids[1]).chat("in the batch").with(obj{"rid": 101 + i}))
 	}
 	anna.send(reqs...)
 	for i := range reqs {
 		if f := anna.answer(int64(101 + i)); f.int("errno") != 0 {
-			t.Errorf("message %d got %v", i, f)
+			t.Errorf("message %d got %v, want errno 0", i, f)
 		}
 	}
 	berta.has(with(ids[0]), 1, 5)
 }
 
-// onConn runs fn with the connection of a user's only session, on its loop.
+// onConn calls fn with the connection of a user's only session, on its loop.
 func (n *node) onConn(user int64, fn func(t service.Turn, c *session.Conn)) {
 	n.tb.Helper()
 	done := make(chan struct{})
@@ -220,37 +220,36 @@ func (n *node) onConn(user int64, fn func(t service.Turn, c *session.Conn)) {
 	<-done
 }
 
-// A panic while one message is delivered costs nobody an answer: it and the
-// rest of its batch are stored, and so acknowledged, and those to others are
-// delivered.
+// If delivering one message causes a panic, it and the rest of its batch are
+// still acknowledged, and the rest is delivered.
 func TestPanicInDelivery(t *testing.T) {
 	t.Parallel()
 	n := serve(t, func(s *setup) {
 		s.reactor.Loops = 1
 		s.panics = 1
-		s.service.Delivery.SweepEvery = time.Hour // would find what isn't delivered, and panic too
+		s.service.Delivery.SweepEvery = time.Hour // a repair sweep would cause another panic
 	})
 	ids := n.users("anna", "berta", "carla")
 	anna := n.login(ids[0], obj{"ack": true})
 	berta, carla := n.login(ids[1], obj{"ack": true}), n.login(ids[2], obj{"ack": true})
 	anna.say(with(ids[1]), "before")
 	anna.say(with(ids[2]), "before")
-	// Without its connection whatever is written to berta's session panics.
+	// Without a reactor.Conn, any write to berta's session panics.
 	var conn *reactor.Conn
 	n.onConn(ids[1], func(t service.Turn, c *session.Conn) { conn, c.Conn = c.Conn, nil })
 
-	var reqs []obj // in one go: one batch
+	var reqs []obj // sent in one write, so that they are one batch
 	for i, to := range []int64{ids[2], ids[1], ids[2], ids[0]} {
 		reqs = append(reqs, with(to).chat("in the batch").with(obj{"rid": 101 + i}))
 	}
 	anna.send(reqs...)
 	for i := range reqs {
 		if f := anna.answer(int64(101 + i)); f.int("errno") != 0 {
-			t.Errorf("message %d got %v", i, f)
+			t.Errorf("message %d got %v, want errno 0", i, f)
 		}
 	}
 	carla.has(with(ids[0]), 1, 3)
 	n.onConn(ids[1], func(t service.Turn, c *session.Conn) { c.Conn = conn })
 	anna.say(with(ids[1]), "after")
-	berta.has(with(ids[0]), 1, 3) // the log has what wasn't delivered
+	berta.has(with(ids[0]), 1, 3) // the message that wasn't delivered is read from the log
 }

@@ -11,8 +11,7 @@ import (
 	"chatd/service"
 )
 
-// However TCP cuts a stream, it is the same stream: a frame that arrives byte
-// by byte is one frame.
+// A frame that arrives byte by byte is decoded like one that arrives at once.
 func TestByteByByte(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
@@ -22,7 +21,7 @@ func TestByteByByte(t *testing.T) {
 			w.write([]byte{b})
 		}
 		if f := w.answer(1); f.int("errno") != 0 {
-			t.Errorf("login: %v", f)
+			t.Errorf("login got %v, want errno 0", f)
 		}
 		frame := w.pack(nil, with(id).chat("note").json())
 		frame = append(frame, w.pack(nil, obj{"msgid": proto.PING, "rid": 2}.json())...)
@@ -34,9 +33,8 @@ func TestByteByByte(t *testing.T) {
 	}
 }
 
-// Five hundred requests in one write are five hundred requests, and one
-// sender's messages keep the order in which they were sent: also those that
-// had to wait for a place in the window.
+// If a client sends 500 messages in one write, more than the window, all are
+// stored in the order of sending.
 func TestManyInOneWrite(t *testing.T) {
 	t.Parallel()
 	const count = 500
@@ -52,7 +50,7 @@ func TestManyInOneWrite(t *testing.T) {
 		w.send(reqs...)
 		for j := range reqs {
 			if f := w.op(proto.ONE_CHAT_ACK); f.int("rid") != int64(j) || f.int("seq") != int64(i*count+j+1) {
-				t.Fatalf("message %d: %v", j, f)
+				t.Fatalf("answer %d is %v, want rid %d and seq %d", j, f, j, i*count+j+1)
 			}
 		}
 		w.close()
@@ -60,13 +58,13 @@ func TestManyInOneWrite(t *testing.T) {
 	berta.has(with(ids[0]), 1, 2*count)
 	for seq, m := range berta.bodies[with(ids[0])] {
 		if want := fmt.Sprint((seq - 1) % count); m.str("msg") != want {
-			t.Errorf("seq %d is %q, want %q", seq, m.str("msg"), want)
+			t.Errorf("seq %d has text %q, want %q", seq, m.str("msg"), want)
 		}
 	}
 }
 
-// Requests that need the store are taken up one after the other: a client may
-// send all it wants in one segment, and each sees what those before it did.
+// A client may send requests without waiting for answers. They are served one
+// after the other, and each sees the effects of those before it.
 func TestPipeline(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
@@ -89,29 +87,30 @@ func TestPipeline(t *testing.T) {
 	for rid := int64(1); rid <= 11; rid++ {
 		f := w.next()
 		if f.int("rid") != rid {
-			t.Fatalf("answer %d is %v", rid, f)
+			t.Fatalf("got %v, want the answer to rid %d", f, rid)
 		}
 		want := proto.Done
 		if rid == 10 {
 			want = proto.NotLoggedIn
 		}
 		if proto.Errno(f.int("errno")) != want {
-			t.Errorf("answer %d is %v", rid, f)
+			t.Errorf("answer %d is %v, want errno %d", rid, f, want)
 		}
 		got[rid] = f
 	}
 	if ms := got[6].list("messages"); len(ms) != 2 || ms[1].str("msg") != "two" {
-		t.Errorf("SYNC doesn't see the messages before it: %v", got[6])
+		t.Errorf("SYNC got %v, want the two messages sent before it", got[6])
 	}
 	if cs := got[8].list("conversations"); len(cs) != 2 {
-		t.Errorf("CONVERSATIONS doesn't see what came before it: %v", got[8])
+		t.Errorf("CONVERSATIONS got %v, want the two conversations created before it", got[8])
 	}
 	if fs := got[11].list("friends"); len(fs) != 1 || fs[0].int("id") != berta {
-		t.Errorf("LOGIN doesn't see the friend: %v", got[11])
+		t.Errorf("the second LOGIN got %v, want the friend added before it", got[11])
 	}
 }
 
-// slowStore answers nothing about users before it is told to.
+// slowStore is a store in which looking up the user "slow" blocks until release
+// gets a value.
 type slowStore struct {
 	service.Store
 	asked, release chan struct{}
@@ -131,8 +130,8 @@ func slowed(st *slowStore) func(*setup) {
 	}
 }
 
-// PING is answered at once, so that a client never takes a busy server for a
-// dead one; what waits behind the slow request is answered after it.
+// PING is answered at once, even behind a slow request, so that clients don't
+// take a busy server for a dead one. Other requests wait for the slow one.
 func TestPingOvertakes(t *testing.T) {
 	t.Parallel()
 	st := &slowStore{asked: make(chan struct{}), release: make(chan struct{})}
@@ -145,24 +144,24 @@ func TestPingOvertakes(t *testing.T) {
 			obj{"msgid": proto.PING, "rid": 101})
 		<-st.asked
 		if f := w.next(); f.op() != proto.PONG || f.int("rid") != 101 {
-			t.Errorf("first came %v", f)
+			t.Errorf("the first frame is %v, want PONG with rid 101", f)
 		}
 		w.send(obj{"msgid": proto.PING})
 		if f := w.next(); f.op() != proto.PONG || f.has("rid") {
-			t.Errorf("then came %v", f)
+			t.Errorf("the second frame is %v, want PONG without rid", f)
 		}
 		st.release <- struct{}{}
 		if f := w.next(); f.int("rid") != -5 || f.int("errno") != int64(proto.NotFound) {
-			t.Errorf("then came %v", f)
+			t.Errorf("the third frame is %v, want rid -5 with errno %d", f, proto.NotFound)
 		}
 		if f := w.next(); f.int("rid") != 100 || f.int("errno") != 0 {
-			t.Errorf("then came %v", f)
+			t.Errorf("the fourth frame is %v, want rid 100 with errno 0", f)
 		}
 	}
 }
 
-// A browser and a native client are in the same chat, and the bytes of a
-// message are those that were sent.
+// A WebSocket client and a TCP client can talk to each other, and texts arrive
+// unchanged.
 func TestWebSocketTalksWithTCP(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
@@ -178,7 +177,7 @@ func TestWebSocketTalksWithTCP(t *testing.T) {
 		seq := from.say(with(to.id), text)
 		to.upTo(with(from.id), seq)
 		if got := to.bodies[with(from.id)][seq]; got.str("msg") != text || got.int("id") != from.id || got.int("toid") != to.id {
-			t.Errorf("text %d arrived as %v", i, got)
+			t.Errorf("text %d arrived as %v, want %q from %d to %d", i, got, text, from.id, to.id)
 		}
 	}
 	a.has(with(ids[1]), 1, int64(len(texts)))

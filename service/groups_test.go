@@ -8,35 +8,35 @@ import (
 	"chatd/proto"
 )
 
-// gaplessAfter holds pushes against the law for members: exactly those after
-// the join, without a hole.
+// gaplessAfter checks that a member was pushed the messages after the join,
+// without a gap.
 func gaplessAfter(t *testing.T, who string, pushed []int64, joined int64) {
 	t.Helper()
 	for i, seq := range pushed {
 		if seq != joined+int64(i)+1 {
-			t.Errorf("%s: joined after %d, got %v", who, joined, pushed)
+			t.Errorf("%s, who joined after seq %d, got %v, want seqs from %d on without a gap", who, joined, pushed, joined+1)
 			return
 		}
 	}
 }
 
-// Members come and go while three senders go on: each gets exactly what is
-// said from its join on, without a hole, up to about its leaving, and nothing
-// that was said once it has been told that it left. The senders lose nothing.
-func TestMembersUnderTraffic(t *testing.T) {
+// Members join and leave while three others send. A member gets all messages
+// from the join until about the leave, and none after the leave was
+// acknowledged. The senders get everything.
+func TestMembersDuringTraffic(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
-	membersUnderTraffic(t, n, n)
+	membersDuringTraffic(t, n, n)
 }
 
-// The same with everyone's devices on two nodes.
-func TestMembersUnderTrafficOnTwoNodes(t *testing.T) {
+// The same with devices on two nodes.
+func TestMembersDuringTrafficOnTwoNodes(t *testing.T) {
 	t.Parallel()
 	one, two, _ := pairOfNodes(t)
-	membersUnderTraffic(t, one, two)
+	membersDuringTraffic(t, one, two)
 }
 
-func membersUnderTraffic(t *testing.T, n, two *node) {
+func membersDuringTraffic(t *testing.T, n, two *node) {
 	const each, rounds = 250, 6
 	ids := n.users("creator", "one", "two", "leaver", "kicked", "watcher")
 	g := n.group(ids[0], ids[1], ids[2])
@@ -46,7 +46,7 @@ func membersUnderTraffic(t *testing.T, n, two *node) {
 	kicked := two.login(ids[4], obj{"ack": true})
 
 	join := func(w *wire) int64 { return w.ok(obj{"msgid": proto.ADD_GROUP, "groupid": g}).int("seq") }
-	// since gives what was pushed of the group since the last call.
+	// since returns a function that returns the seqs pushed since its last call.
 	since := func(w *wire) func() []int64 {
 		from := 0
 		return func() []int64 {
@@ -71,11 +71,11 @@ func membersUnderTraffic(t *testing.T, n, two *node) {
 				}
 				leaver.ok(obj{"msgid": proto.LEAVE_GROUP, "groupid": g})
 				gaplessAfter(t, "leaver", pushed(), joined)
-				// What comes from here on was said after leaving.
+				// Anything that arrives from now on was sent after the leave.
 				leaver.barrier()
 				leaver.refused(proto.NotAllowed, in(g).sync())
 				if late := pushed(); len(late) > 0 {
-					t.Errorf("after LEAVE_GROUP_ACK came %v", late)
+					t.Errorf("after LEAVE_GROUP_ACK: got seqs %v, want none", late)
 				}
 			}
 		},
@@ -85,11 +85,11 @@ func membersUnderTraffic(t *testing.T, n, two *node) {
 				joined := join(kicked)
 				kicked.barrier()
 				boss.ok(obj{"msgid": proto.KICK_MEMBER, "groupid": g, "userid": ids[4]})
-				kicked.await("the notice", func(f frame) bool { return f.op() == proto.LEAVE_GROUP && f.int("id") == ids[4] })
+				kicked.await("LEAVE_GROUP", func(f frame) bool { return f.op() == proto.LEAVE_GROUP && f.int("id") == ids[4] })
 				gaplessAfter(t, "kicked", pushed(), joined)
 				kicked.barrier()
 				if late := pushed(); len(late) > 0 {
-					t.Errorf("after the notice came %v", late)
+					t.Errorf("after LEAVE_GROUP: got seqs %v, want none", late)
 				}
 			}
 		},
@@ -99,16 +99,16 @@ func membersUnderTraffic(t *testing.T, n, two *node) {
 		w.has(in(g), 1, total)
 	}
 	if log := boss.history(in(g)); int64(len(log)) != total {
-		t.Errorf("the log has %d messages", len(log))
+		t.Errorf("the log has %d messages, want %d", len(log), total)
 	}
-	// Back once more, both see the same.
+	// Join once more.
 	seq := join(leaver)
 	last := senders[0].say(in(g), "last")
 	if last != seq+1 {
-		t.Errorf("joined after %d, the next is %d", seq, last)
+		t.Errorf("the first message after the join has seq %d, want %d", last, seq+1)
 	}
-	// The leaver's other device got the same: of each membership what was said
-	// from the join on, without a hole; and it knows that it is in.
+	// The leaver's other device got the same messages, and its last notice says
+	// that the user has joined.
 	leaver2.upTo(in(g), last)
 	joins = append(joins, seq)
 	for i, p := range joins {
@@ -124,29 +124,29 @@ func membersUnderTraffic(t *testing.T, n, two *node) {
 		}
 		gaplessAfter(t, "the other device", pushed, p)
 	}
-	var told proto.Op
+	var notice proto.Op
 	for _, f := range leaver2.stash {
 		if f.op() == proto.ADD_GROUP || f.op() == proto.LEAVE_GROUP {
 			if f.int("id") == ids[3] {
-				told = f.op()
+				notice = f.op()
 			}
 		}
 	}
-	if told != proto.ADD_GROUP {
-		t.Errorf("the last that the other device was told is %v", told)
+	if notice != proto.ADD_GROUP {
+		t.Errorf("the other device's last notice is %v, want ADD_GROUP", notice)
 	}
 	for _, w := range []*wire{leaver, leaver2} {
 		w.upTo(in(g), last)
 		if f := w.ok(in(g).sync()); f.int("first") != seq+1 || len(f.list("messages")) != 1 {
-			t.Errorf("SYNC after rejoining: %v", f)
+			t.Errorf("SYNC after joining again got %v, want one message and first %d", f, seq+1)
 		}
 	}
 }
 
-// A dismissal in the middle of traffic: what was acknowledged before it was
-// delivered, what comes after it is refused, everyone is told once, and the
-// group is gone from every list.
-func TestDismissUnderTraffic(t *testing.T) {
+// A group is dismissed while members send. Messages acknowledged before that
+// are delivered, later ones are refused, everyone gets one notice, and the
+// group is in no list any more.
+func TestDismissDuringTraffic(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
 	ids := n.users("creator", "one", "two", "offline")
@@ -166,11 +166,11 @@ func TestDismissUnderTraffic(t *testing.T) {
 				case proto.NotFound:
 					return
 				default:
-					t.Errorf("%v", f)
+					t.Errorf("got %v, want errno %d or %d", f, proto.Done, proto.NotFound)
 					return
 				}
 			}
-			t.Error("the group was never dismissed")
+			t.Error("1000 messages were accepted, want a refusal after the group was dismissed")
 		}
 	}
 	together(flood(0), flood(1), flood(2), func() {
@@ -183,15 +183,16 @@ func TestDismissUnderTraffic(t *testing.T) {
 	for i, w := range ws {
 		w.barrier()
 		if f := w.op(proto.DISMISS_GROUP); f.int("groupid") != g {
-			t.Errorf("%v", f)
+			t.Errorf("got %v, want groupid %d", f, g)
 		}
 		w.nothing(proto.DISMISS_GROUP)
 		for seq := int64(1); seq <= last; seq++ {
 			_, own := w.own[in(g)][seq]
 			if _, pushed := w.bodies[in(g)][seq]; !own && !pushed {
-				// Said before the dismissal and not delivered: with it delivery ends.
+				// Delivery ends with the dismissal, so the last messages may be
+				// missing.
 				if seq < last-10 {
-					t.Errorf("member %d lacks seq %d of %d", i, seq, last)
+					t.Errorf("member %d didn't get seq %d, want all but the last of %d", i, seq, last)
 				}
 				break
 			}
@@ -201,49 +202,47 @@ func TestDismissUnderTraffic(t *testing.T) {
 	}
 	w := n.login(ids[3])
 	if len(w.welcome.list("groups")) != 0 || len(w.welcome.list("offlinemsg")) != 0 {
-		t.Errorf("a dismissed group at login: %v", w.welcome)
+		t.Errorf("LOGIN_ACK has %v, want nothing of the dismissed group", w.welcome)
 	}
 	if cs := ws[0].ok(obj{"msgid": proto.CONVERSATIONS}).list("conversations"); len(cs) != 0 {
-		t.Errorf("a dismissed group in the list: %v", cs)
+		t.Errorf("CONVERSATIONS got %v, want no dismissed group", cs)
 	}
 }
 
-// Who is away when removed, or joins while away on another device, finds the
-// group as it is: nothing of what was said without them, all of what was said
-// with them.
-func TestMembershipWhileAway(t *testing.T) {
+// A user who is removed while offline doesn't get messages of the group at the
+// next login. After joining again, the user gets only messages after that join.
+func TestMembershipChangesWhileOffline(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
 	ids := n.users("creator", "member")
 	g := n.group(ids...)
 	a, b := n.login(ids[0]), n.login(ids[1], obj{"ack": true})
-	a.say(in(g), "with")
+	a.say(in(g), "online")
 	b.has(in(g), 1, 1)
 	b.close()
 	n.settled(1)
-	a.say(in(g), "with, but away")
+	a.say(in(g), "offline")
 	a.ok(obj{"msgid": proto.KICK_MEMBER, "groupid": g, "userid": ids[1]})
-	a.say(in(g), "without")
+	a.say(in(g), "not a member")
 	b = n.login(ids[1], obj{"ack": true})
 	if len(b.welcome.list("groups")) != 0 || len(b.pushed[in(g)]) != 0 {
-		t.Errorf("a former member gets %v", b.welcome)
+		t.Errorf("LOGIN_ACK of a former member has %v, want no groups and no group messages", b.welcome)
 	}
-	a.say(in(g), "without")
+	a.say(in(g), "not a member")
 	if f := b.ok(obj{"msgid": proto.ADD_GROUP, "groupid": g}); f.int("seq") != 4 {
-		t.Errorf("%v", f)
+		t.Errorf("ADD_GROUP got %v, want seq 4", f)
 	}
-	a.say(in(g), "with")
+	a.say(in(g), "member again")
 	b.has(in(g), 5, 5)
 	b.close()
 	b = n.login(ids[1], obj{"ack": true})
 	b.has(in(g), 5, 5)
 	if gs := b.welcome.list("groups"); len(gs) != 1 || gs[0].int("seq") != 5 || len(gs[0].list("users")) != 2 {
-		t.Errorf("groups %v", gs)
+		t.Errorf("LOGIN_ACK has groups %v, want one with seq 5 and 2 users", gs)
 	}
 }
 
-// All of a user's devices are in the group once one of them has joined, and
-// messages find them at once.
+// Once a device has joined a group, all of the user's devices get its messages.
 func TestJoinReachesOtherDevices(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
@@ -261,7 +260,7 @@ func TestJoinReachesOtherDevices(t *testing.T) {
 	for i, w := range append(devices, a) {
 		if i > 0 {
 			if f := w.op(proto.ADD_GROUP); f.int("groupid") != g || f.int("id") != ids[1] {
-				t.Errorf("device %d is told %v", i, f)
+				t.Errorf("device %d got %v, want groupid %d and id %d", i, f, g, ids[1])
 			}
 		}
 		if w == a {
@@ -272,8 +271,8 @@ func TestJoinReachesOtherDevices(t *testing.T) {
 	}
 }
 
-// The members of a large group are told in pages by user id; at login their
-// number stands in their place.
+// GROUP_USERS returns the members of a large group in pages, by user ID. In
+// LOGIN_ACK and ADD_GROUP_ACK a large group has only their number.
 func TestGroupUsers(t *testing.T) {
 	t.Parallel()
 	const count = 250
@@ -287,10 +286,10 @@ func TestGroupUsers(t *testing.T) {
 	a := n.login(ids[0])
 	for _, e := range a.welcome.list("groups") {
 		if e.int("id") == g && (e.int("count") != count || e.has("users")) {
-			t.Errorf("the large group: %d users, count %d", len(e.list("users")), e.int("count"))
+			t.Errorf("large group in LOGIN_ACK: %d users, count %d; want no users and count %d", len(e.list("users")), e.int("count"), count)
 		}
 		if e.int("id") == small && (len(e.list("users")) != 200 || e.has("count")) {
-			t.Errorf("the small group: %d users, count %d", len(e.list("users")), e.int("count"))
+			t.Errorf("small group in LOGIN_ACK: %d users, count %d; want 200 users and no count", len(e.list("users")), e.int("count"))
 		}
 	}
 	var got []int64
@@ -299,7 +298,7 @@ func TestGroupUsers(t *testing.T) {
 		f := a.ok(obj{"msgid": proto.GROUP_USERS, "groupid": g}.with(after))
 		us := f.list("users")
 		if more = f.bool("more"); len(us) == 0 || len(us) > 200 || more && len(us) != 200 {
-			t.Fatalf("a page of %d, more %v", len(us), more)
+			t.Fatalf("page with %d users, more %v; want 200, or the rest without more", len(us), more)
 		}
 		for _, u := range us {
 			got = append(got, u.int("id"))
@@ -308,16 +307,16 @@ func TestGroupUsers(t *testing.T) {
 				role, state = "creator", "online"
 			}
 			if u.str("role") != role || u.str("state") != state {
-				t.Errorf("%v", u)
+				t.Errorf("got user %v, want role %s and state %s", u, role, state)
 			}
 		}
 		after = obj{"after": got[len(got)-1]}
 	}
 	if !slices.Equal(got, ids) {
-		t.Errorf("the pages have %d members, want %d by rising id", len(got), count)
+		t.Errorf("the pages have %d members, want %d by rising ID", len(got), count)
 	}
 	late := n.login(n.user("late"))
 	if f := late.ok(obj{"msgid": proto.ADD_GROUP, "groupid": g}); f.int("count") != count+1 || f.has("users") {
-		t.Errorf("joining the large group: %v", f)
+		t.Errorf("ADD_GROUP to the large group got %v, want count %d and no users", f, count+1)
 	}
 }

@@ -14,8 +14,9 @@ import (
 	"chatd/service"
 )
 
-// Every op does what the protocol says of it, with exactly its fields (which
-// each wire checks), and tells those it has to tell.
+// Every op does what the protocol says: it has the right fields in its answer
+// and notifies the right sessions. (wire checks that there are no other
+// fields.)
 func TestEveryOp(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
@@ -27,7 +28,7 @@ func TestEveryOp(t *testing.T) {
 	eq := func(what string, got, want any) {
 		t.Helper()
 		if fmt.Sprint(got) != fmt.Sprint(want) {
-			t.Errorf("%s is %v, want %v", what, got, want)
+			t.Errorf("%s: got %v, want %v", what, got, want)
 		}
 	}
 
@@ -44,7 +45,7 @@ func TestEveryOp(t *testing.T) {
 	eq("friends, groups, offlinemsg, more", []any{f["friends"], f["groups"], f["offlinemsg"], f["more"]}, "[[] [] [] false]")
 	f = ok(b, obj{"msgid": proto.LOGIN, "id": berta, "password": secret, "device": "phone", "brief": true})
 	if f.has("friends") || f.has("groups") {
-		t.Errorf("brief: %v", f)
+		t.Errorf("LOGIN with brief got %v, want no friends and no groups", f)
 	}
 	a2 := n.login(anna, obj{"device": "tablet", "ack": true})
 
@@ -110,7 +111,7 @@ func TestEveryOp(t *testing.T) {
 	f = ok(a, obj{"msgid": proto.FIND_USER, "name": "BERTA"})
 	eq("found", []any{f.int("id"), f.str("name"), f.str("state")}, []any{berta, "berta", "online"})
 	if f = ok(a, obj{"msgid": proto.FIND_USER, "userid": n.user("carla")}); f.has("state") {
-		t.Errorf("a stranger's state: %v", f)
+		t.Errorf("FIND_USER for a stranger got %v, want no state", f)
 	}
 
 	f = ok(a, obj{"msgid": proto.BLOCK, "userid": berta, "on": true})
@@ -145,13 +146,13 @@ func TestEveryOp(t *testing.T) {
 
 	for o := range shapes {
 		if !seen[o] {
-			t.Errorf("this test has not seen %v", o)
+			t.Errorf("the server hasn't sent %v, want every op to be covered by this test", o)
 		}
 	}
 }
 
-// Every request that can't be served is refused with the errno that the
-// protocol has for the reason, and with nothing done.
+// Requests that can't be served are refused with the right errno, and have no
+// effect.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	n := serve(t, func(s *setup) {
@@ -294,9 +295,9 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%s got %v, want errno %d", c.req.json(), f, c.errno)
 		}
 		for _, k := range []string{"cid", "toid", "groupid", "friendid", "userid", "peer"} {
-			// What the ACK repeats of the request, it repeats in a refusal too.
+			// A refusal repeats the same fields of the request as an ACK.
 			if v, ok := c.req[k]; ok && f.has(k) && fmt.Sprint(f[k]) != fmt.Sprint(v) {
-				t.Errorf("%s got %v", c.req.json(), f)
+				t.Errorf("%s got %v, want %s as in the request", c.req.json(), f, k)
 			}
 		}
 	}
@@ -308,14 +309,14 @@ func TestRefusals(t *testing.T) {
 		w.nothing(proto.ADD_GROUP)
 	}
 	if c := b.history(with(anna)); len(c) != 0 {
-		t.Errorf("something refused was stored: %v", c)
+		t.Errorf("the log has %v, want no refused messages", c)
 	}
 }
 
-// A login that fails tells nothing about accounts: no such user, wrong
-// password, banned, deleted and unknown token get one answer. (Nor does its
-// time: see TestRefusalsCostTheSame.)
-func TestLoginTellsNothing(t *testing.T) {
+// A failed login doesn't reveal anything about accounts: the answer is the same
+// for an unknown user, a wrong password, a banned or deleted user, and an
+// unknown token. (So is its duration: see TestRefusalsCostTheSame.)
+func TestFailedLoginRevealsNothing(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
 	anna, banned := n.user("anna"), n.user("banned")
@@ -345,12 +346,12 @@ func TestLoginTellsNothing(t *testing.T) {
 		if first == "" {
 			first = f.String()
 		} else if f.String() != first {
-			t.Errorf("%v got %v, another login %s", r, f, first)
+			t.Errorf("%v got %v, want %s as for the other logins", r, f, first)
 		}
 	}
 }
 
-// brokenStore fails while it is told to.
+// brokenStore is a store that returns errDisk while broken is true.
 type brokenStore struct {
 	service.Store
 	broken atomic.Bool
@@ -379,8 +380,8 @@ func (s *brokenStore) UserByID(ctx context.Context, id int64) (model.User, error
 	return s.Store.UserByID(ctx, id)
 }
 
-// When the store can't, the client is told errno 10 and nothing of the
-// reason; nothing is acknowledged, and all works again when the store does.
+// If the store fails, requests get errno 10 without the reason. When it works
+// again, so do requests.
 func TestStoreFails(t *testing.T) {
 	t.Parallel()
 	st := &brokenStore{}
@@ -402,22 +403,23 @@ func TestStoreFails(t *testing.T) {
 	} {
 		f := c.w.refused(proto.Unavailable, c.r)
 		if strings.Contains(f.String(), "fire") || strings.Contains(f.String(), "secret") {
-			t.Errorf("a client is told too much: %v", f)
+			t.Errorf("%s got %v, want a refusal without the store's error", c.r.json(), f)
 		}
 	}
 	st.broken.Store(false)
 	if f := w.ok(msg.with(obj{"retry": true})); f.int("seq") != 1 {
-		t.Errorf("the message that failed: %v", f)
+		t.Errorf("the resent message got %v, want seq 1", f)
 	}
 	open.login(ids[1], obj{"device": "other"})
 	b.has(with(ids[0]), 1, 1)
 }
 
-// gatedStore holds the log's readers and writers back.
+// gatedStore is a store in which looking up users by ID blocks until gate is
+// closed.
 type gatedStore struct {
 	service.Store
-	gate    chan struct{} // closed: all goes on
-	waiting atomic.Int32
+	gate    chan struct{}
+	waiting atomic.Int32 // number of lookups started
 }
 
 func (s *gatedStore) UserByID(ctx context.Context, id int64) (model.User, error) {
@@ -426,9 +428,9 @@ func (s *gatedStore) UserByID(ctx context.Context, id int64) (model.User, error)
 	return s.Store.UserByID(ctx, id)
 }
 
-// A full append queue refuses with errno 9 and when to come back; what it
-// refuses is not stored, what it took is, and a client that does as it is
-// told gets everything through in the end, in its order.
+// While the log's queue is full, messages are refused with errno 9 and
+// retry_after. Refused messages aren't stored. If the client waits and resends
+// them, all messages are stored in the order of sending.
 func TestQueueFull(t *testing.T) {
 	t.Parallel()
 	const count = 300
@@ -444,7 +446,7 @@ func TestQueueFull(t *testing.T) {
 	for i := range reqs {
 		reqs[i] = with(ids[1]).chat(fmt.Sprint(i)).with(obj{"rid": i})
 	}
-	w.send(reqs...) // more than the queue takes of one turn, whatever the writer does
+	w.send(reqs...) // more than fit into the queue in one turn
 	acked := make(map[string]int64)
 	var again []obj
 	for range reqs {
@@ -454,29 +456,30 @@ func TestQueueFull(t *testing.T) {
 		case proto.TooFast:
 			again = append(again, reqs[f.int("rid")])
 		default:
-			t.Fatalf("%v", f)
+			t.Fatalf("got %v, want errno %d or %d", f, proto.Done, proto.TooFast)
 		}
 	}
 	if len(again) == 0 {
-		t.Fatal("the queue was never full")
+		t.Fatal("no message was refused, want some because the queue is full")
 	}
-	w.tooFast(time.Second, with(ids[1]).chat("on its way")) // would overtake them
+	w.tooFast(time.Second, with(ids[1]).chat("on its way")) // must not overtake the refused messages
 	now.add(time.Second)
 	for _, r := range again {
 		acked[r["cid"].(string)] = w.ok(r).int("seq")
 	}
 	log := w.history(with(ids[1]))
 	if len(log) != count {
-		t.Errorf("the log has %d messages, %d were sent", len(log), count)
+		t.Errorf("the log has %d messages, want %d", len(log), count)
 	}
 	for i, m := range log {
 		if acked[m.str("cid")] != m.int("seq") || m.str("msg") != fmt.Sprint(i) {
-			t.Errorf("number %d, acknowledged as %d: %v", i, acked[m.str("cid")], m)
+			t.Errorf("message %d in the log is %v, want text %d and the acknowledged seq %d", i, m, i, acked[m.str("cid")])
 		}
 	}
 }
 
-// Full lanes refuse at once, with errno 9, and serve again once they are not.
+// While a lane is full, requests are refused at once with errno 9. Afterwards
+// they are served again.
 func TestLanesFull(t *testing.T) {
 	t.Parallel()
 	st := &gatedStore{gate: make(chan struct{})}
@@ -493,15 +496,15 @@ func TestLanesFull(t *testing.T) {
 	}
 	find := obj{"msgid": proto.FIND_USER, "userid": ids[0]}
 	first := ws[0].ask(find)
-	eventually(t, "the lane's worker to be busy", func() bool { return st.waiting.Load() == 1 })
+	eventually(t, "the lane to be busy", func() bool { return st.waiting.Load() == 1 })
 	second := ws[1].ask(find)
 	ws[1].ask(obj{"msgid": proto.PING})
-	ws[1].op(proto.PONG) // the second is in the queue
+	ws[1].op(proto.PONG) // the second request is in the queue now
 	ws[2].refused(proto.TooFast, find)
 	close(st.gate)
 	for i, rid := range []int64{first, second} {
 		if f := ws[i].answer(rid); f.int("errno") != 0 {
-			t.Errorf("%v", f)
+			t.Errorf("request %d got %v, want errno 0", i, f)
 		}
 	}
 	ws[2].ok(find)

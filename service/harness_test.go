@@ -3,6 +3,7 @@ package service_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"runtime"
@@ -23,38 +24,37 @@ import (
 	"chatd/service/login"
 )
 
-// patience is how long a test waits for what must come. It decides when a
-// test fails, never whether it passes.
+// patience is how long a test waits for an expected event before it fails.
 const patience = 60 * time.Second
 
-// secret is the password of every user that node.user makes.
+// secret is the password of all users that node.user creates.
 const secret = "secret 1"
 
-// cheap is a cost at which password hashing takes no time worth speaking of.
+// cheap is the lowest cost of password hashing, to keep tests fast.
 var cheap = argon2id.Params{Memory: 8, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32}
 
-// TestMain sees to it that no node leaves a goroutine behind. gnet's worker
-// pool is started when its package is loaded, and isn't ours.
+// TestMain checks that no goroutine is left after the tests, except gnet's
+// worker pool, which starts when its package is loaded.
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreCurrent())
 }
 
-// setup is what a test can change of a node before it starts.
+// setup has the settings of a node, which a test may change before it starts.
 type setup struct {
 	service service.Config
 	reactor reactor.Config
 	model   model.Options
 	name    string
 	hub     *bus.Hub
-	store   func(service.Store) service.Store // wraps what the service gets
-	handler func(reactor.Handler) reactor.Handler
-	bus     func(bus.Bus) bus.Bus
-	sunk    func(first []byte) // what the log has stored waits for it; gets the first text
-	faults  bool               // the test makes the store fail: internal errors are no failure
-	panics  float64            // that the test causes
+	store   func(service.Store) service.Store     // wraps the store
+	handler func(reactor.Handler) reactor.Handler // wraps the service
+	bus     func(bus.Bus) bus.Bus                 // wraps the bus
+	sunk    func(first []byte)                    // called before Committed, with the text of the first message of the batch
+	faults  bool                                  // internal errors are expected
+	panics  float64                               // number of panics expected
 }
 
-// node is a whole server: real sockets on loopback, a real SQLite file.
+// node is a complete node with real sockets on loopback and a real SQLite file.
 type node struct {
 	tb   testing.TB
 	cfg  setup
@@ -68,28 +68,28 @@ type node struct {
 	stop func()
 }
 
-// serve runs a node until the test ends.
+// serve starts a node, which stops when the test ends.
 func serve(tb testing.TB, change ...func(*setup)) *node {
 	tb.Helper()
 	cfg := setup{service: service.DefaultConfig(), reactor: reactor.DefaultConfig(), name: "one", hub: new(bus.Hub)}
-	cfg.service.Limits.FramesPerSecPerUser, cfg.service.Limits.BytesPerSecPerUser = 0, 0 // no test but those of limits is about them
+	cfg.service.Limits.FramesPerSecPerUser, cfg.service.Limits.BytesPerSecPerUser = 0, 0 // only the tests of limits set them
 	cfg.service.Limits.LoginsPerSecPerAddr, cfg.service.Limits.PasswordsPerSecPerAddr = 0, 0
 	cfg.service.Limits.FailedLoginsPerAddr, cfg.service.Limits.FailedLoginsPerAccount = 0, 0
 	cfg.service.Login.Argon2.Params = cheap
 	cfg.service.DrainSpread = 0
-	cfg.reactor.LiftLimits() // no test but those of limits is about them
+	cfg.reactor.LiftLimits()
 	cfg.reactor.AbuseAfter = 0
 	cfg.reactor.Addr = "127.0.0.1:0"
 	cfg.reactor.Loops = 2
 	cfg.model.DB = "sqlite:" + filepath.Join(tb.TempDir(), "chat.db")
-	cfg.model.SQLiteSync = "normal" // what a crash does is held where there is one
+	cfg.model.SQLiteSync = "normal" // faster; no test here crashes the machine
 	for _, f := range change {
 		f(&cfg)
 	}
 	return start(tb, cfg)
 }
 
-// second runs another node beside n: on the same bus and the same store.
+// second starts another node, named two, with the same bus and store.
 func (n *node) second(change ...func(*setup)) *node {
 	n.tb.Helper()
 	cfg := n.cfg
@@ -153,7 +153,8 @@ func start(tb testing.TB, cfg setup) *node {
 	return n
 }
 
-// end stops a node from the top down, and looks at what no test may cause.
+// end stops a node. It fails the test if there were unexpected panics or
+// internal errors, and prints the node's log if the test has failed.
 func (n *node) end(log *memo) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -166,17 +167,17 @@ func (n *node) end(log *memo) {
 		n.tb.Errorf("close the store: %v", err)
 	}
 	if c := n.count("chatd_reactor_panics_total"); c != n.cfg.panics {
-		n.tb.Errorf("%v panics, want %v", c, n.cfg.panics)
+		n.tb.Errorf("chatd_reactor_panics_total is %v, want %v", c, n.cfg.panics)
 	}
 	if c := n.count("chatd_service_internal_errors_total"); c != 0 && !n.cfg.faults {
-		n.tb.Errorf("%v internal errors", c)
+		n.tb.Errorf("chatd_service_internal_errors_total is %v, want 0", c)
 	}
 	if n.tb.Failed() {
 		n.tb.Logf("log of node %s:\n%s", n.cfg.name, log)
 	}
 }
 
-// count reads a counter of the node.
+// count returns the value of a counter of the node.
 func (n *node) count(name string) float64 {
 	n.tb.Helper()
 	var b bytes.Buffer
@@ -190,28 +191,29 @@ func (n *node) count(name string) float64 {
 	return 0
 }
 
-// gauge reads a gauge of the node, cheaply.
+// gauge returns the value of a gauge of the node. It is faster than count.
 func (n *node) gauge(name string) float64 { return n.set.GetOrCreateGauge(name, nil).Get() }
 
-// settled waits until the node has exactly so many sessions: that of a closed
-// connection ends when the node has noticed.
+// settled waits until the node has this many sessions. After a client has closed
+// its connection, it takes a moment until the node ends the session.
 func (n *node) settled(sessions int) {
 	n.tb.Helper()
-	eventually(n.tb, "the number of sessions", func() bool { return n.gauge("chatd_service_sessions") == float64(sessions) })
+	eventually(n.tb, fmt.Sprintf("node %s to have %d sessions", n.cfg.name, sessions), func() bool { return n.gauge("chatd_service_sessions") == float64(sessions) })
 }
 
-// eventually waits for what no frame tells of.
+// eventually waits until ok returns true. what completes the message "waited
+// for".
 func eventually(tb testing.TB, what string, ok func() bool) {
 	tb.Helper()
 	for end := time.Now().Add(patience); !ok(); runtime.Gosched() {
 		if time.Now().After(end) {
-			tb.Fatalf("waited in vain for %s", what)
+			tb.Fatalf("waited %v for %s, which didn't happen", patience, what)
 		}
-		time.Sleep(time.Millisecond) // leaves the cores to those waited for
+		time.Sleep(time.Millisecond)
 	}
 }
 
-// user makes an account, beside the wire; its password is secret.
+// user creates a user in the store, with the password secret.
 func (n *node) user(name string) int64 {
 	n.tb.Helper()
 	id, err := n.db.CreateUser(n.tb.Context(), name, proto.NameKey(name), n.hash)
@@ -221,7 +223,7 @@ func (n *node) user(name string) int64 {
 	return id
 }
 
-// users makes an account for each name.
+// users creates a user for each name.
 func (n *node) users(names ...string) []int64 {
 	n.tb.Helper()
 	ids := make([]int64, len(names))
@@ -231,8 +233,8 @@ func (n *node) users(names ...string) []int64 {
 	return ids
 }
 
-// group makes a group, before any of its members is online. The first of
-// them is its creator.
+// group creates a group in the store. The first member is its creator. The nodes
+// aren't notified, so no member may be online.
 func (n *node) group(members ...int64) int64 {
 	n.tb.Helper()
 	g, err := n.db.CreateGroup(n.tb.Context(), members[0], "group", "a group", 1000)
@@ -247,7 +249,8 @@ func (n *node) group(members ...int64) int64 {
 	return g
 }
 
-// befriend makes two users friends, before any of them is online.
+// befriend makes two users friends in the store. The nodes aren't notified, so
+// neither may be online.
 func (n *node) befriend(a, b int64) {
 	n.tb.Helper()
 	if _, err := n.db.AddFriend(n.tb.Context(), a, b, 1000); err != nil {
@@ -255,7 +258,7 @@ func (n *node) befriend(a, b int64) {
 	}
 }
 
-// together runs all at the same time and waits for them.
+// together runs the functions concurrently and waits for them.
 func together(fs ...func()) {
 	var wg sync.WaitGroup
 	for _, f := range fs {
@@ -264,7 +267,7 @@ func together(fs ...func()) {
 	wg.Wait()
 }
 
-// memo keeps what is logged for when a test fails.
+// memo collects a node's log.
 type memo struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -282,7 +285,7 @@ func (m *memo) String() string {
 	return m.b.String()
 }
 
-// atomicTime is a clock that stands still.
+// atomicTime is a clock that stands still until it is set.
 type atomicTime struct {
 	mu sync.Mutex
 	t  time.Time

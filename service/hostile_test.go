@@ -13,8 +13,8 @@ import (
 	"chatd/proto"
 )
 
-// bystander is a pair of users in the middle of a conversation: whatever
-// somebody else does to the node, theirs goes on.
+// bystander is two users with a conversation, which must not be disturbed by
+// what other clients do.
 type bystander struct {
 	a, b *wire
 	n    int64
@@ -25,27 +25,29 @@ func (n *node) bystander() *bystander {
 	return &bystander{a: n.login(ids[0]), b: n.login(ids[1])}
 }
 
+// check sends a message and checks that it arrives, and that neither user has
+// got KICK or ERROR.
 func (y *bystander) check(after string) {
 	y.a.tb.Helper()
 	y.n++
 	if seq := y.a.say(with(y.b.id), "still here"); seq != y.n {
-		y.a.fatalf("after %s: seq %d, want %d", after, seq, y.n)
+		y.a.fatalf("after %s: the bystander's message has seq %d, want %d", after, seq, y.n)
 	}
 	y.b.upTo(with(y.a.id), y.n)
 	for _, w := range []*wire{y.a, y.b} {
 		for _, f := range w.stash {
 			if f.op() == proto.KICK || f.op() == proto.ERROR {
-				w.fatalf("after %s: %v", after, f)
+				w.fatalf("after %s: a bystander got %v, want no KICK or ERROR", after, f)
 			}
 		}
 	}
 }
 
-// header is the length of a TCP frame.
+// header returns the header of a TCP frame with n bytes.
 func header(n uint32) []byte { return binary.BigEndian.AppendUint32(nil, n) }
 
-// What can't be a frame ends its own connection, with a word where the stream
-// has room for one, and nothing else.
+// A client that sends invalid frame lengths or many bad frames gets an ERROR
+// and is disconnected. Other clients aren't affected.
 func TestBadStreams(t *testing.T) {
 	t.Parallel()
 	n := serve(t, func(s *setup) { s.service.Limits.AbuseWait = 0 })
@@ -54,8 +56,8 @@ func TestBadStreams(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		bytes  []byte
-		errno  proto.Errno // of the ERROR that comes, 0: none
-		reason string      // of the KICK
+		errno  proto.Errno // of the ERROR
+		reason string      // of the KICK; "": there is none
 	}{
 		{"length 0", header(0), proto.BadLength, ""},
 		{"length 2^32-1", header(1<<32 - 1), proto.BadLength, ""},
@@ -72,18 +74,18 @@ func TestBadStreams(t *testing.T) {
 			w.write(c.bytes)
 			kick := w.kicked()
 			if f := w.stash[0]; f.op() != proto.ERROR || proto.Errno(f.int("errno")) != c.errno {
-				t.Errorf("%s: %v", c.name, f)
+				t.Errorf("%s: the first frame is %v, want ERROR with errno %d", c.name, f, c.errno)
 			}
 			if (kick != nil) != (c.reason != "") || kick != nil && kick.str("reason") != c.reason {
-				t.Errorf("%s: %v", c.name, kick)
+				t.Errorf("%s: got KICK %v, want reason %q (empty: no KICK)", c.name, kick, c.reason)
 			}
 			y.check(c.name)
 		}
 	}
 }
 
-// What the decoder refuses costs its sender nothing but an ERROR; nine bad
-// frames and a good one, over and over, are nobody's abuse.
+// A bad frame gets an ERROR, and the connection stays open. It only counts as
+// abuse if there are ten in a row.
 func TestBadFrames(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
@@ -111,25 +113,25 @@ func TestBadFrames(t *testing.T) {
 			}
 			f := w.next()
 			if f.op() != proto.ERROR || proto.Errno(f.int("errno")) != proto.BadRequest {
-				t.Errorf("%q got %v", b, f)
+				t.Errorf("%q got %v, want ERROR with errno %d", b, f, proto.BadRequest)
 			}
 			if i%7 == 0 {
-				w.barrier() // the connection lives
+				w.barrier() // a good frame
 			}
 		}
 		w.barrier()
 		y.check("bad frames")
 	}
-	// Unknown fields are ignored, whatever is in them.
+	// Unknown fields are ignored, whatever their values are.
 	w := n.login(anna)
 	w.ok(obj{"msgid": proto.PING, "x": []any{obj{"y": 1e300}}, "password": 1})
-	// rid is in the answer where it could be read.
+	// The answer has rid if the request had a valid one.
 	w.refused(proto.BadRequest, obj{"msgid": proto.FIND_USER, "userid": "7"})
 	w.refused(proto.UnknownOp, obj{"msgid": proto.Op(1 << 30)})
 }
 
-// Half a handshake, a wrong one, a binary message, an unmasked frame: what
-// speaks HTTP badly ends its own connection only.
+// A client with a bad WebSocket handshake or bad frames is disconnected. Other
+// clients aren't affected.
 func TestBadWebSocket(t *testing.T) {
 	t.Parallel()
 	n := serve(t, func(s *setup) { s.reactor.LoginTimeout = 500 * time.Millisecond })
@@ -141,7 +143,7 @@ func TestBadWebSocket(t *testing.T) {
 		}
 		b, err := io.ReadAll(c.br)
 		if ne, ok := err.(net.Error); ok && ne.Timeout() {
-			t.Errorf("%s: the connection stays", name)
+			t.Errorf("%s: the connection is still open after %v, want it closed", name, patience)
 		}
 		y.check(name)
 		return string(b)
@@ -158,13 +160,13 @@ func TestBadWebSocket(t *testing.T) {
 	} {
 		w := n.dial()
 		_ = w.conn.SetWriteDeadline(time.Now().Add(patience))
-		_, _ = w.conn.Write([]byte(text)) // it may be closed while it is being written
+		_, _ = w.conn.Write([]byte(text)) // the server may close the connection during the write
 		got := end(name, w)
 		if name == "a stranger's page" && !strings.Contains(got, " 403 ") {
-			t.Errorf("%s: %q", name, got)
+			t.Errorf("%s got %q, want status 403", name, got)
 		}
 		if strings.Contains(got, " 101 ") {
-			t.Errorf("%s: %q", name, got)
+			t.Errorf("%s got %q, want no status 101", name, got)
 		}
 	}
 	for name, frame := range map[string][]byte{
@@ -183,8 +185,9 @@ func TestBadWebSocket(t *testing.T) {
 	}
 }
 
-// tryLogin logs in while others, long gone, may still be logging in the same
-// device: that is no reason to be told that the password is wrong.
+// tryLogin logs in. It retries while the answer is errno 9, because another
+// login of the same device, whose connection is closed, may still be in
+// progress.
 func tryLogin(w *wire, id int64, more ...obj) {
 	w.tb.Helper()
 	for {
@@ -194,13 +197,14 @@ func tryLogin(w *wire, id int64, more ...obj) {
 			return
 		case proto.TooFast:
 		default:
-			w.fatalf("%v", f)
+			w.fatalf("login got %v, want errno %d or %d", f, proto.Done, proto.TooFast)
 		}
 	}
 }
 
-// Connections that come and go in every state leave nothing behind.
-func TestComeAndGo(t *testing.T) {
+// Connections that are closed in any state leave no sessions or connections
+// behind.
+func TestConnectionsClosedInAnyState(t *testing.T) {
 	t.Parallel()
 	n := serve(t, func(s *setup) { s.service.Presence.Grace = time.Millisecond })
 	y := n.bystander()
@@ -211,9 +215,9 @@ func TestComeAndGo(t *testing.T) {
 		case 0:
 		case 1:
 			w.write(header(100))
-		case 2: // closed while the login is under way
+		case 2: // closed during the login
 			w.send(obj{"msgid": proto.LOGIN, "id": anna, "password": secret})
-		case 3: // and with requests behind it
+		case 3: // the same, with more requests after it
 			w.send(obj{"msgid": proto.LOGIN, "id": anna, "password": secret, "device": fmt.Sprint(i)},
 				with(y.a.id+1000).chat("x"), with(anna).chat("note"), with(anna).sync(), obj{"msgid": proto.LOGOUT})
 		case 4:
@@ -221,23 +225,23 @@ func TestComeAndGo(t *testing.T) {
 			w.send(with(anna).chat("note"), obj{"msgid": proto.PASSWORD, "password": "wrong one", "newpassword": "secret 2"})
 		case 5:
 			tryLogin(w, anna)
-			if err := w.conn.(*net.TCPConn).SetLinger(0); err != nil { // a reset
+			if err := w.conn.(*net.TCPConn).SetLinger(0); err != nil { // makes close reset the connection
 				t.Error(err)
 			}
 		}
 		w.close()
 	}
-	y.check("coming and going")
+	y.check("closing the connections")
 	n.settled(2)
-	eventually(t, "all connections to end", func() bool { return n.gauge("chatd_reactor_connections") == 2 })
+	eventually(t, "the other connections to end", func() bool { return n.gauge("chatd_reactor_connections") == 2 })
 	w := n.dial()
 	tryLogin(w, anna)
-	w.history(with(anna)) // gapless, whatever was cut off
+	w.history(with(anna)) // checks that there is no gap
 }
 
-// More than the window is held back, not lost; more than the node will hold
-// for one connection is abuse.
-func TestHeld(t *testing.T) {
+// A node holds the frames of a connection that wait for a slow request. If they
+// exceed the limit, the client is disconnected for abuse.
+func TestTooManyHeldFrames(t *testing.T) {
 	t.Parallel()
 	st := &slowStore{asked: make(chan struct{}), release: make(chan struct{})}
 	n := serve(t, slowed(st))
@@ -246,17 +250,17 @@ func TestHeld(t *testing.T) {
 	w.send(obj{"msgid": proto.FIND_USER, "name": "slow"})
 	<-st.asked
 	chunk := strings.Repeat("x", 30<<10)
-	for range 60 { // 1.8 MB behind a request that isn't answered
+	for range 60 { // 1.8 MB in total
 		b := proto.AppendFrame(nil, with(w.id).chat(chunk).json())
 		if err := w.conn.SetWriteDeadline(time.Now().Add(patience)); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := w.conn.Write(b); err != nil {
-			break // closed meanwhile
+			break // the server has closed the connection
 		}
 	}
 	if f := w.kicked(); f == nil || f.str("reason") != proto.Abuse {
-		t.Errorf("%v", f)
+		t.Errorf("got %v, want KICK with reason %s", f, proto.Abuse)
 	}
 	y.check("held too much")
 	st.release <- struct{}{}

@@ -9,8 +9,9 @@ import (
 	"chatd/proto"
 )
 
-// pump sends count messages, at most window of them unacknowledged, and
-// checks that their seqs keep the order of sending. name marks the texts.
+// pump sends count messages with at most window of them unacknowledged, and
+// checks that their seqs rise in the order of sending. The texts start with
+// name.
 func (w *wire) pump(c conv, name string, count, window int) {
 	w.tb.Helper()
 	last, op := int64(0), proto.ONE_CHAT_ACK
@@ -21,7 +22,7 @@ func (w *wire) pump(c conv, name string, count, window int) {
 		w.tb.Helper()
 		f := w.await("an ACK", func(f frame) bool { return f.op() == op })
 		if f.int("errno") != 0 || f.int("seq") <= last {
-			w.fatalf("after seq %d: %v", last, f)
+			w.fatalf("got %v, want an ACK with a seq above %d", f, last)
 		}
 		last = f.int("seq")
 	}
@@ -36,16 +37,17 @@ func (w *wire) pump(c conv, name string, count, window int) {
 	}
 }
 
-// Whatever goes on at once, each conversation is one gapless log; everyone
-// gets all of it, in one order, and each sender's messages in the order in
-// which they were sent. What was acknowledged stands in the log as it was.
+// Several clients send to a group and to each other at the same time. Everyone
+// gets all messages, in the same order and without gaps. The messages of each
+// sender are in the order of sending, and the log has what was acknowledged and
+// pushed.
 func TestOneOrderForAll(t *testing.T) {
 	t.Parallel()
 	const senders, each = 4, 150
 	n := serve(t)
 	ids := n.users("anna", "berta", "carla", "dora", "emma")
 	g := n.group(ids...)
-	// Berta and the others send to the group and to anna at once; anna has two devices.
+	// anna has two devices.
 	ws := make([]*wire, senders)
 	for i := range ws {
 		ws[i] = n.login(ids[i+1])
@@ -62,7 +64,7 @@ func TestOneOrderForAll(t *testing.T) {
 	for i, w := range append(ws, anna) {
 		w.has(in(g), 1, senders*each)
 		if i < senders && len(w.pushed[in(g)]) != (senders-1)*each {
-			t.Errorf("sender %d was pushed %d messages: its own as well", i, len(w.pushed[in(g)]))
+			t.Errorf("sender %d was pushed %d group messages, want %d without its own", i, len(w.pushed[in(g)]), (senders-1)*each)
 		}
 	}
 	anna.has(with(ids[3]), 1, 2*each)
@@ -75,27 +77,27 @@ func TestOneOrderForAll(t *testing.T) {
 		var k int
 		fmt.Sscan(m.str("msg"), &who, &k)
 		if k != next[who] {
-			t.Errorf("sender %s's message %d stands where %d should", who, k, next[who])
+			t.Errorf("in the log, message %d of sender %s comes next, want message %d", k, who, next[who])
 		}
 		next[who]++
 		for _, w := range append(ws, anna, anna2) {
 			if cid, own := w.own[in(g)][int64(i+1)]; own && cid != m.str("cid") {
-				t.Errorf("acknowledged to %d as cid %s: %v", w.id, cid, m)
+				t.Errorf("the log has %v, want cid %s as acknowledged to user %d", m, cid, w.id)
 			}
 			if p := w.bodies[in(g)][int64(i+1)]; p != nil && p.String() != m.String() {
-				t.Errorf("pushed %v, stored %v", p, m)
+				t.Errorf("pushed %v, want %v as in the log", p, m)
 			}
 		}
 	}
 	if len(log) != senders*each {
-		t.Errorf("the log has %d messages", len(log))
+		t.Errorf("the log has %d messages, want %d", len(log), senders*each)
 	}
 }
 
-// A message that is sent again gets its first answer: on the same connection
-// or another, from another device, many times at once, marked as a retry or
-// not, even by a sender who may not send any more. Another sender's message
-// with the same cid is another message, and so is one in another conversation.
+// A resent message gets the same answer as the first time: on any connection or
+// device, with or without retry, several at the same time, and even if the
+// sender is no longer allowed to send. A message with the same cid from another
+// sender or in another conversation is another message.
 func TestRetry(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
@@ -107,7 +109,7 @@ func TestRetry(t *testing.T) {
 	same := func(f frame) {
 		t.Helper()
 		if f.int("seq") != first.int("seq") || f.int("time") != first.int("time") {
-			t.Errorf("a repeat got %v, the first %v", f, first)
+			t.Errorf("the resent message got %v, want the seq and time of %v", f, first)
 		}
 	}
 	retry := obj{"retry": true}
@@ -120,15 +122,15 @@ func TestRetry(t *testing.T) {
 	a = n.login(ids[0])
 	same(a.ok(msg))
 	if f := b.ok(with(ids[0]).chatID("x", "aB1").with(retry)); f.int("seq") != 3 {
-		t.Errorf("another sender's cid: %v", f)
+		t.Errorf("the same cid from another sender got %v, want seq 3", f)
 	}
 	if f := a.ok(with(ids[1]).chatID("x", "Ab1").with(retry)); f.int("seq") != 4 {
-		t.Errorf("another cid: %v", f)
+		t.Errorf("another cid got %v, want seq 4", f)
 	}
 	if f := a.ok(with(ids[2]).chatID("x", "aB1").with(retry)); f.int("seq") != 1 {
-		t.Errorf("another conversation: %v", f)
+		t.Errorf("the same cid in another conversation got %v, want seq 1", f)
 	}
-	// The same cid from everywhere at once, in one segment too.
+	// The same cid several times at once, from several devices.
 	devices := make([]*wire, 4)
 	for i := range devices {
 		devices[i] = n.login(ids[0], obj{"device": fmt.Sprint("d", i)})
@@ -140,26 +142,26 @@ func TestRetry(t *testing.T) {
 	for _, w := range devices {
 		for range 3 {
 			if f := w.op(proto.GROUP_CHAT_ACK); f.int("seq") != 1 || f.int("errno") != 0 {
-				t.Errorf("%v", f)
+				t.Errorf("got %v, want seq 1 for each", f)
 			}
 		}
 	}
 	if l := b.history(in(g)); len(l) != 1 {
-		t.Errorf("stored %d times", len(l))
+		t.Errorf("the log has %d messages, want 1", len(l))
 	}
-	// The answer outlives the right to send.
+	// A former member still gets the answer, but can't send new messages.
 	m := in(g).chatID("last words", "last words")
 	lw := b.ok(m)
 	a.ok(obj{"msgid": proto.KICK_MEMBER, "groupid": g, "userid": ids[1]})
 	if f := b.ok(m.with(retry)); f.int("seq") != lw.int("seq") {
-		t.Errorf("a repeat after leaving: %v", f)
+		t.Errorf("a former member's resent message got %v, want seq %d", f, lw.int("seq"))
 	}
 	b.refused(proto.NotAllowed, in(g).chat("x"))
 }
 
-// A repeat that is answered in the same transaction as later messages of
-// others must not make the sender's device take those for its own.
-func TestRepeatAmongOthers(t *testing.T) {
+// If a resent message and newer messages of others are in the same transaction,
+// the sender still gets those of the others.
+func TestRetryInBatchWithOthers(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
 	ids := n.users("anna", "berta", "carla")
@@ -181,8 +183,8 @@ func TestRepeatAmongOthers(t *testing.T) {
 	}
 }
 
-// Every device of a user gets every message, the sending device its own by
-// ACK alone; notes to oneself are a conversation like others.
+// All devices of a user get all messages, except that the sending device gets
+// only the ACK. That is also so for messages to oneself.
 func TestDevices(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
@@ -195,19 +197,19 @@ func TestDevices(t *testing.T) {
 		w.has(map[bool]conv{true: with(ids[0]), false: with(ids[1])}[w == b], 1, 3)
 	}
 	if !slices.Equal(one.pushed[with(ids[1])], []int64{2, 3}) || !slices.Equal(two.pushed[with(ids[1])], []int64{1, 3}) {
-		t.Errorf("pushed %v and %v", one.pushed, two.pushed)
+		t.Errorf("device one was pushed %v and device two %v, want seqs [2 3] and [1 3]", one.pushed, two.pushed)
 	}
 	one.say(with(ids[0]), "note")
 	two.has(with(ids[0]), 1, 1)
 	two.say(with(ids[0]), "note")
 	one.has(with(ids[0]), 1, 2)
 	if len(one.pushed[with(ids[0])]) != 1 {
-		t.Errorf("a note was pushed to the device it came from")
+		t.Errorf("device one was pushed seqs %v of the notes, want only the one from device two", one.pushed[with(ids[0])])
 	}
 }
 
-// A user's very first device gets all from the beginning; another device's
-// first login starts where the furthest one is.
+// A user's first device gets all messages. Another device starts at the highest
+// delivered cursor of the user's devices.
 func TestFirstLogin(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
@@ -225,14 +227,14 @@ func TestFirstLogin(t *testing.T) {
 	b2.send(with(ids[0]).receipt(9))
 	b2.barrier()
 	n.login(ids[1], obj{"device": "three"}).has(with(ids[0]), 10, 10)
-	// The first device has not been moved by that.
+	// The cursor of the first device hasn't changed.
 	b.close()
 	n.login(ids[1], obj{"ack": true}).has(with(ids[0]), 8, 10)
 }
 
-// A backlog larger than a page arrives whole and in order while the
-// conversations go on: what fits in LOGIN_ACK, the rest without being asked for.
-func TestBacklogUnderTraffic(t *testing.T) {
+// A backlog of many pages arrives completely and in order while others send: the
+// first messages in LOGIN_ACK, the rest as pushes.
+func TestBacklogDuringTraffic(t *testing.T) {
 	t.Parallel()
 	const backlog, live = 3000, 300
 	n := serve(t)
@@ -264,13 +266,12 @@ func TestBacklogUnderTraffic(t *testing.T) {
 	)
 	for _, w := range []*wire{one, two} {
 		if !w.welcome.bool("more") || len(w.welcome.list("offlinemsg")) != proto.MaxOffline {
-			t.Errorf("more %v, %d offline messages", w.welcome.bool("more"), len(w.welcome.list("offlinemsg")))
+			t.Errorf("LOGIN_ACK has more %v and %d offline messages, want true and %d", w.welcome.bool("more"), len(w.welcome.list("offlinemsg")), proto.MaxOffline)
 		}
 	}
 }
 
-// Pages can be made shorter than the protocol has them: who missed something,
-// and who asks, gets all of it in more of them.
+// With a lower MaxPage, backlogs and SYNC take more pages, and nothing is lost.
 func TestShortPages(t *testing.T) {
 	t.Parallel()
 	n := serve(t, func(s *setup) { s.service.Delivery.MaxPage = 7 })
@@ -282,49 +283,50 @@ func TestShortPages(t *testing.T) {
 	}
 	b := n.login(ids[1])
 	if missed := b.welcome.list("offlinemsg"); len(missed) != 7 || !b.welcome.bool("more") {
-		t.Errorf("offlinemsg has %d messages, more %v", len(missed), b.welcome.bool("more"))
+		t.Errorf("offlinemsg has %d messages, more %v; want 7 and true", len(missed), b.welcome.bool("more"))
 	}
 	b.has(with(ids[0]), 1, 30)
 	b.has(with(ids[2]), 1, 30)
 	if f := b.ok(with(ids[0]).sync(obj{"after": 3, "limit": proto.MaxSyncMessages})); len(f.list("messages")) != 7 || !f.bool("more") || f.list("messages")[0].int("seq") != 4 {
-		t.Errorf("SYNC gave %v", f)
+		t.Errorf("SYNC after 3 got %v, want 7 messages from seq 4 on, and more", f)
 	}
 	if f := b.ok(with(ids[0]).sync(obj{"limit": 5})); len(f.list("messages")) != 5 {
-		t.Errorf("a SYNC of five gave %v", f)
+		t.Errorf("SYNC with limit 5 got %v, want 5 messages", f)
 	}
 	if l := b.history(with(ids[0])); len(l) != 30 {
-		t.Errorf("all pages together have %d messages", len(l))
+		t.Errorf("all pages of SYNC have %d messages, want 30", len(l))
 	}
-	if full := n.limited("page"); full < 1+53/7+1+4 { // of the login, behind it, and of SYNC
-		t.Errorf("%d full pages are counted", full)
+	// One page in LOGIN_ACK, 53/7 pushed, one for the first SYNC, 4 for history.
+	if full, want := n.limited("page"), 1+53/7+1+4; full < want {
+		t.Errorf("counted %d full pages, want at least %d", full, want)
 	}
 }
 
-// Large messages: offlinemsg stays within its bytes, and what a message needs
-// in JSON counts, not what it has in the store.
+// offlinemsg and SYNC stay within their size limits. These count the size in
+// JSON, where escapes make messages longer than they are in the store.
 func TestBacklogOfLargeMessages(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
 	ids := n.users("anna", "berta")
 	a := n.login(ids[0])
-	// A control character takes six bytes; a whole message of them more than offlinemsg has.
+	// A control character takes six bytes in JSON.
 	for _, text := range []string{strings.Repeat("x", 32<<10), strings.Repeat("\x01", 10<<10), strings.Repeat("y", 32<<10),
 		strings.Repeat("\x02", 10<<10), strings.Repeat("z", 32<<10)} {
 		a.say(with(ids[1]), text)
 	}
 	b := n.login(ids[1])
 	if !b.welcome.bool("more") {
-		t.Errorf("all fits, it seems: %d", len(b.welcome.list("offlinemsg")))
+		t.Errorf("LOGIN_ACK has more false with %d offline messages, want true", len(b.welcome.list("offlinemsg")))
 	}
 	b.has(with(ids[0]), 1, 5)
 	if l := b.history(with(ids[0])); len(l) != 5 {
-		t.Errorf("SYNC gave %d messages", len(l))
+		t.Errorf("SYNC got %d messages, want 5", len(l))
 	}
 }
 
-// A device that uses receipts gets, after a reconnect, everything after its
-// last one and nothing before; a receipt beyond the last message counts as
-// the last, and one that is lower than an earlier one changes nothing.
+// After a reconnect, a device with receipts gets exactly the messages after its
+// last receipt. A receipt for a seq that doesn't exist yet counts as one for the
+// last message. A receipt lower than an earlier one changes nothing.
 func TestReceipts(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
@@ -353,16 +355,16 @@ func TestReceipts(t *testing.T) {
 	b = n.login(ids[1], ack)
 	b.has(with(ids[0]), 7, 7)
 	if len(b.pushed[in(g)]) != 0 {
-		t.Errorf("group messages again: %v", b.pushed[in(g)])
+		t.Errorf("the group's seqs %v were pushed, want none after the receipt", b.pushed[in(g)])
 	}
-	// A receipt for what was never pushed on this connection: the log knows.
+	// A receipt for a message that wasn't pushed on this connection is accepted.
 	b.send(in(g).receipt(6, obj{"rid": 77}))
 	b.barrier()
 	b.nothing(proto.ERROR)
 }
 
-// A device without receipts gets nothing twice if it had read all and closed
-// in order, and everything that it hadn't been sent.
+// A device without receipts gets no message twice if it has read everything
+// before it closed the connection, and gets what was sent while it was offline.
 func TestWithoutReceipts(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
@@ -383,8 +385,8 @@ func TestWithoutReceipts(t *testing.T) {
 	}
 }
 
-// Read receipts go to the peer and to the reader's other devices, never back
-// and never to others; the list of conversations remembers them.
+// Read receipts are sent to the peer and to the user's other devices, and to
+// nobody else. CONVERSATIONS has the read cursor.
 func TestReadReceipts(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
@@ -403,7 +405,7 @@ func TestReadReceipts(t *testing.T) {
 		t.Helper()
 		f := w.op(proto.RECEIPT)
 		if f.int("peer") != peer || f.int("groupid") != group || f.int("id") != ids[1] || f.int("seq") != seq || !f.bool("read") {
-			t.Errorf("receipt %v", f)
+			t.Errorf("got %v, want peer %d, groupid %d, id %d, seq %d and read", f, peer, group, ids[1], seq)
 		}
 	}
 	want(a, ids[1], 0, 2)
@@ -417,13 +419,13 @@ func TestReadReceipts(t *testing.T) {
 	}
 	for _, e := range b.ok(obj{"msgid": proto.CONVERSATIONS}).list("conversations") {
 		if e.int("read") != 3 {
-			t.Errorf("read up to %d: %v", e.int("read"), e)
+			t.Errorf("conversation %v has read %d, want 3", e, e.int("read"))
 		}
 	}
 }
 
-// SYNC reads the log both ways within its bounds, says where it begins and
-// ends for the asker, and moves no cursor.
+// SYNC reads the log in both directions, within its limits. It returns the first
+// and last seq that the user may see, and changes no cursor.
 func TestSync(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
@@ -454,13 +456,13 @@ func TestSync(t *testing.T) {
 		{a, in(g), obj{"before": 1}, 0, 0, 1, 150, false},
 		{a, in(g), obj{"before": 0}, 0, 0, 1, 150, false},
 		{a, in(g), obj{"before": 9999, "limit": 1}, 150, 150, 1, 150, true},
-		// Carla joined after 120.
+		// carla joined after seq 120.
 		{c, in(g), obj{"after": 0, "limit": 10}, 121, 130, 121, 150, true},
 		{c, in(g), obj{"limit": 200}, 121, 150, 121, 150, false},
 		{c, in(g), obj{"before": 121}, 0, 0, 121, 150, false},
 		{c, in(g), obj{"before": 50}, 0, 0, 121, 150, false},
-		{c, with(ids[1]), obj{}, 0, 0, 1, 0, false}, // never spoke
-		{c, with(ids[2]), obj{}, 0, 0, 1, 0, false}, // no notes
+		{c, with(ids[1]), obj{}, 0, 0, 1, 0, false}, // no messages
+		{c, with(ids[2]), obj{}, 0, 0, 1, 0, false}, // no messages to herself
 		{a, with(ids[3]), obj{"limit": 3}, 8, 10, 1, 10, true},
 	} {
 		f := q.w.ok(q.c.sync(q.q))
@@ -471,11 +473,11 @@ func TestSync(t *testing.T) {
 		}
 		if from != q.from || to != q.to || len(ms) > 0 && int64(len(ms)) != to-from+1 ||
 			f.int("first") != q.first || f.int("last") != q.last || f.bool("more") != q.more {
-			t.Errorf("SYNC %v %v: %d to %d (%d), first %d, last %d, more %v; want %+v", q.c, q.q, from, to, len(ms),
-				f.int("first"), f.int("last"), f.bool("more"), q)
+			t.Errorf("SYNC %v %v got %d messages, seq %d to %d, first %d, last %d, more %v; want seq %d to %d, first %d, last %d, more %v",
+				q.c, q.q, len(ms), from, to, f.int("first"), f.int("last"), f.bool("more"), q.from, q.to, q.first, q.last, q.more)
 		}
 	}
-	// 32 KiB each: the bytes bound the page, from the end that was asked for.
+	// With messages of 32 KiB, the size limits the page.
 	for range 12 {
 		a.say(with(ids[1]), strings.Repeat("x", 32<<10))
 	}
@@ -484,17 +486,17 @@ func TestSync(t *testing.T) {
 		ms := f.list("messages")
 		if len(ms) == 0 || len(ms) > 8 || !f.bool("more") || q["after"] != nil && ms[0].int("seq") != 1 ||
 			q["before"] != nil && ms[len(ms)-1].int("seq") != 12 {
-			t.Errorf("SYNC %v of large messages gave %d, more %v", q, len(ms), f.bool("more"))
+			t.Errorf("SYNC %v of large messages got %d, more %v; want 1 to 8, starting at seq 1 or ending at seq 12, and more", q, len(ms), f.bool("more"))
 		}
 	}
-	// It moved nothing: carla's device still lacks all.
+	// carla's cursor hasn't moved.
 	c.has(in(g), 121, 150)
 	c.close()
 	n.login(ids[2], obj{"ack": true}).has(in(g), 121, 150)
 }
 
-// Two users' conversation may be under way on a node, and on the very loop,
-// before one of them logs in: the new session takes part all the same.
+// A user who logs in gets the messages of a conversation for which the loop
+// already has a topic.
 func TestLoginIntoConversation(t *testing.T) {
 	t.Parallel()
 	n := serve(t, func(s *setup) { s.reactor.Loops = 1 })
@@ -510,11 +512,11 @@ func TestLoginIntoConversation(t *testing.T) {
 	n.login(ids[1]).has(with(ids[0]), 3, 3)
 }
 
-// A client that reads its backlog slowly gets it as fast as it reads: it is
-// not taken for one that doesn't read, and what others say waits behind it.
+// A client that reads its backlog slowly isn't disconnected. New messages wait
+// until it has the backlog, and others aren't delayed.
 func TestSlowReaderOfBacklog(t *testing.T) {
 	t.Parallel()
-	const count = 300 // of 16 KiB: more than the sockets and all bounds hold
+	const count = 300 // of 16 KiB each: more than fits into all buffers
 	n := serve(t)
 	ids := n.users("anna", "berta", "carla")
 	a, c := n.login(ids[0]), n.login(ids[2])
@@ -530,7 +532,7 @@ func TestSlowReaderOfBacklog(t *testing.T) {
 	b := n.dial()
 	b.narrow()
 	b.login(ids[1], obj{"ack": true})
-	// It reads nothing while others go on; they aren't held up by it.
+	// berta reads nothing yet.
 	for i := range int64(20) {
 		c.say(with(ids[1]), "live")
 		if i%4 == 0 {
@@ -542,8 +544,8 @@ func TestSlowReaderOfBacklog(t *testing.T) {
 	b.nothing(proto.KICK)
 }
 
-// A client that doesn't read is closed once too much waits for it, holds
-// nobody up meanwhile, and finds everything when it comes back.
+// A client that doesn't read is disconnected when too much waits for it. It
+// doesn't delay others, and gets everything at its next login.
 func TestNeverReads(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
@@ -557,19 +559,19 @@ func TestNeverReads(t *testing.T) {
 	for n.gauge("chatd_service_sessions") == 3 {
 		sent = a.say(with(ids[1]), text)
 		if sent > 2000 {
-			t.Fatal("a client that doesn't read is never closed")
+			t.Fatalf("a client that doesn't read is still connected after %d messages, want it closed", sent)
 		}
 		if sent%50 == 1 {
-			c.say(with(ids[0]), "and the others?")
+			c.say(with(ids[0]), "not delayed")
 		}
 	}
 	if f := b.kicked(); f != nil && f.str("reason") != proto.Slow {
-		t.Errorf("%v", f)
+		t.Errorf("got %v, want KICK with reason %s, or none", f, proto.Slow)
 	}
 	got := b.pushed[with(ids[0])]
 	for i, seq := range got {
 		if seq != int64(i+1) {
-			t.Fatalf("before it was closed: %v", got)
+			t.Fatalf("pushed before the connection was closed: %v, want 1, 2, 3, … without a gap", got)
 		}
 	}
 	b = n.login(ids[1], obj{"ack": true})

@@ -15,7 +15,7 @@ import (
 	"chatd/service"
 )
 
-// standing gives a node a clock that stands still until the test moves it.
+// standing gives the reactor a clock that stands still until the test moves it.
 func standing(s *setup) *atomicTime {
 	now := &atomicTime{}
 	now.set(time.Now())
@@ -23,7 +23,8 @@ func standing(s *setup) *atomicTime {
 	return now
 }
 
-// tooFast is refused with errno 9 and that wait.
+// tooFast sends a request that must be refused with errno 9 and this
+// retry_after.
 func (w *wire) tooFast(wait time.Duration, r obj) frame {
 	w.tb.Helper()
 	f := w.refused(proto.TooFast, r)
@@ -33,14 +34,15 @@ func (w *wire) tooFast(wait time.Duration, r obj) frame {
 	return f
 }
 
+// limited returns how often a limit was reached.
 func (n *node) limited(name string) int {
 	n.tb.Helper()
 	return int(n.count(`chatd_service_limited_total{limit="` + name + `"}`))
 }
 
-// A user's frames are counted over all of the user's connections: one device
-// more is no more room, and a new connection no new beginning. Other users
-// aren't concerned. Chat, events and receipts are refused each in its own way.
+// The limit of frames per user applies to all connections of a user together,
+// and a reconnect doesn't reset it. Other users aren't affected. Chat messages
+// are refused with their ACK, events and receipts with ERROR.
 func TestUserFrames(t *testing.T) {
 	t.Parallel()
 	var now *atomicTime
@@ -56,11 +58,11 @@ func TestUserFrames(t *testing.T) {
 	}
 	chat := with(ids[0]).chat("once more")
 	if f := phone.tooFast(time.Second, chat); f.op() != proto.ONE_CHAT_ACK || f.str("cid") != chat["cid"] {
-		t.Errorf("a refused message got %v", f)
+		t.Errorf("a refused message got %v, want ONE_CHAT_ACK with cid %v", f, chat["cid"])
 	}
 	for _, r := range []obj{with(ids[1]).event("typing"), with(ids[0]).receipt(1)} {
 		if f := desk.tooFast(time.Second, r); f.op() != proto.ERROR {
-			t.Errorf("%s got %v", r.json(), f)
+			t.Errorf("%s got %v, want ERROR", r.json(), f)
 		}
 	}
 	other.barrier()
@@ -71,14 +73,14 @@ func TestUserFrames(t *testing.T) {
 	again.tooFast(time.Second, chat)
 	now.add(time.Second)
 	if again.ok(chat); again.history(with(ids[0]))[10].str("msg") != "once more" {
-		t.Error("the message is not the eleventh")
+		t.Error("the resent message isn't the eleventh in the log, want it to be")
 	}
-	if c := n.limited("user_frames"); c != 3 { // the receipt came while desk had been told
-		t.Errorf("counted %d times, want 3", c)
+	if c := n.limited("user_frames"); c != 3 { // the reactor has refused the receipt, within desk's retry_after
+		t.Errorf("user_frames counted %d times, want 3", c)
 	}
 }
 
-// Bytes are counted as well.
+// The limit of bytes per user applies to all connections of a user together.
 func TestUserBytes(t *testing.T) {
 	t.Parallel()
 	var now *atomicTime
@@ -92,18 +94,18 @@ func TestUserBytes(t *testing.T) {
 	a.say(with(anna), large)
 	f := b.refused(proto.TooFast, with(anna).chat(large))
 	if wait := f.int("retry_after_ms"); wait < 1500 || wait > 2000 {
-		t.Errorf("told %v", f)
+		t.Errorf("got %v, want retry_after_ms from 1500 to 2000", f)
 	}
 	now.add(2 * time.Second)
 	b.say(with(anna), large)
 	if c := n.limited("user_bytes"); c != 1 {
-		t.Errorf("counted %d times", c)
+		t.Errorf("user_bytes counted %d times, want 1", c)
 	}
 }
 
-// The answers of messages keep the order of sending where some are refused
-// while those before them are still being stored. What is refused is not
-// stored; sent again after the wait it comes behind what was.
+// If a message is refused while those before it are being stored, the answers
+// are still sent in order. Refused messages aren't stored; resent after
+// retry_after, they are stored in order.
 func TestRefusedKeepOrder(t *testing.T) {
 	t.Parallel()
 	var now *atomicTime
@@ -123,12 +125,12 @@ func TestRefusedKeepOrder(t *testing.T) {
 		chats = append(chats, with(anna).chat(fmt.Sprint("text ", i)))
 		rids = append(rids, w.ask(chats[i]))
 	}
-	w.tooFast(time.Second, obj{"msgid": proto.PING}) // all of them were taken
+	w.tooFast(time.Second, obj{"msgid": proto.PING}) // all messages have been handled
 	if len(w.stash) > 0 {
-		t.Fatal("something was answered before what was sent earlier: ", w.stash)
+		t.Fatalf("got answers %v, want none before the first message is stored", w.stash)
 	}
-	// Nobody has been told of a refusal yet: what is sent now must not overtake it,
-	// though its time would be over.
+	// The refusals aren't sent yet. Messages sent now must not overtake the
+	// refused ones, although retry_after would have passed.
 	now.add(2 * time.Second)
 	for i := 6; i < 8; i++ {
 		chats = append(chats, with(anna).chat(fmt.Sprint("text ", i)))
@@ -142,10 +144,11 @@ func TestRefusedKeepOrder(t *testing.T) {
 			want = proto.TooFast
 		}
 		if f.int("rid") != rid || f.str("cid") != chats[i]["cid"] || f.int("toid") != anna || proto.Errno(f.int("errno")) != want {
-			t.Fatalf("message %d got %v", i, f)
+			t.Fatalf("message %d got %v, want its answer with errno %d", i, f, want)
 		}
 	}
-	// What was on its way when the refusals were told comes as if sent before.
+	// Messages that were on their way when the refusals were sent are refused
+	// too.
 	chats = append(chats, with(anna).chat("text 8"))
 	w.tooFast(time.Second, chats[8])
 	now.add(time.Second)
@@ -156,15 +159,15 @@ func TestRefusedKeepOrder(t *testing.T) {
 	now.add(time.Second)
 	for i, m := range w.history(with(anna)) {
 		if m.str("msg") != fmt.Sprint("text ", i) {
-			t.Errorf("the log has %v as number %d", m, i)
+			t.Errorf("message %d in the log is %v, want text %d", i, m, i)
 		}
 	}
 }
 
-// While a refusal waits for the answers of what was sent before, the client
-// can't know of it: what it sends meanwhile is refused, and isn't held against
-// it. Once it has been told, it is.
-func TestUntoldIsNotIgnored(t *testing.T) {
+// While a refusal waits for the answers before it, the client doesn't know of
+// it. Messages that it sends until then are refused, but don't count as abuse.
+// Frames sent after the refusal do.
+func TestFramesBeforeRefusalAreNoAbuse(t *testing.T) {
 	t.Parallel()
 	var now *atomicTime
 	gate := make(chan struct{})
@@ -181,14 +184,14 @@ func TestUntoldIsNotIgnored(t *testing.T) {
 	rids := make([]int64, 6)
 	for i := range rids {
 		rids[i] = w.ask(with(anna).chat("text"))
-		if i > 2 { // it was refused a while ago
-			eventually(t, "the message to be looked at", func() bool {
+		if i > 2 { // an earlier message was refused some time ago
+			eventually(t, "the message to be handled", func() bool {
 				return n.count(`chatd_reactor_frames_in_total`) >= float64(i+2)
 			})
 			now.add(600 * time.Millisecond)
 		}
 	}
-	eventually(t, "all messages to be looked at", func() bool { return n.count(`chatd_reactor_frames_in_total`) >= 7 })
+	eventually(t, "all messages to be handled", func() bool { return n.count(`chatd_reactor_frames_in_total`) >= 7 })
 	open()
 	for i, rid := range rids {
 		f, want := w.next(), proto.Done
@@ -196,7 +199,7 @@ func TestUntoldIsNotIgnored(t *testing.T) {
 			want = proto.TooFast
 		}
 		if f.int("rid") != rid || proto.Errno(f.int("errno")) != want {
-			t.Fatalf("message %d got %v", i, f)
+			t.Fatalf("message %d got %v, want rid %d and errno %d", i, f, rid, want)
 		}
 	}
 	now.add(400 * time.Millisecond)
@@ -204,16 +207,16 @@ func TestUntoldIsNotIgnored(t *testing.T) {
 	now.add(200 * time.Millisecond)
 	w.ask(obj{"msgid": proto.PING})
 	if f := w.kicked(); f == nil || f.str("reason") != proto.Abuse {
-		t.Errorf("got %v", f)
+		t.Errorf("got %v, want KICK with reason %s", f, proto.Abuse)
 	}
 }
 
-// A receipt that is refused counts like any other frame: within its wait. A
-// client that has a portion of them refused and sends it again after the wait,
-// however often, is no abuse; one that sends them again and again at once is.
+// Refused receipts count as abuse like other frames: only if they are sent
+// within retry_after. A client that resends them after that is not
+// disconnected, however often they are refused.
 func TestRefusedReceipts(t *testing.T) {
 	t.Parallel()
-	const may, portion, rounds = 20, 100, 60 // in all more are refused than one wait may have
+	const may, portion, rounds = 20, 100, 60 // more refusals in total than are allowed within one retry_after
 	var now *atomicTime
 	n := serve(t, func(s *setup) {
 		now = standing(s)
@@ -227,7 +230,7 @@ func TestRefusedReceipts(t *testing.T) {
 	for i := range receipts {
 		receipts[i] = with(ids[1]).receipt(1).with(obj{"rid": 1000 + i})
 	}
-	// exchange sends receipts, and counts those that are refused.
+	// exchange sends the receipts and returns how many were refused.
 	exchange := func() (refused int) {
 		t.Helper()
 		w.send(receipts...)
@@ -238,7 +241,7 @@ func TestRefusedReceipts(t *testing.T) {
 			case f.int("rid") == ping:
 				return refused
 			case f.op() != proto.ERROR || proto.Errno(f.int("errno")) != proto.TooFast || f.int("retry_after_ms") <= 0:
-				t.Fatalf("a receipt got %v", f)
+				t.Fatalf("a receipt got %v, want ERROR with errno %d and retry_after_ms", f, proto.TooFast)
 			}
 			refused++
 		}
@@ -249,21 +252,21 @@ func TestRefusedReceipts(t *testing.T) {
 		total += exchange()
 	}
 	if total != rounds*(portion-may) || total < 4500 {
-		t.Fatalf("%d were refused", total)
+		t.Fatalf("%d receipts were refused, want %d", total, rounds*(portion-may))
 	}
 	now.add(time.Second)
 	w.ok(obj{"msgid": proto.PING})
 
-	for range 50 { // no wait, and more than 4,096
+	for range 50 { // without waiting; more than the 4,096 that are allowed
 		w.send(receipts...)
 	}
 	if f := w.kicked(); f == nil || f.str("reason") != proto.Abuse {
-		t.Errorf("got %v", f)
+		t.Errorf("got %v, want KICK with reason %s", f, proto.Abuse)
 	}
 }
 
-// Who isn't logged in has few frames, whatever becomes of them, and who goes
-// on all the same is closed.
+// Before login, a client may send only a few frames. One that ignores the
+// refusal is disconnected for abuse.
 func TestBeforeLogin(t *testing.T) {
 	t.Parallel()
 	var now *atomicTime
@@ -281,7 +284,7 @@ func TestBeforeLogin(t *testing.T) {
 	now.add(1900 * time.Millisecond)
 	w.ask(obj{"msgid": proto.LOGIN, "id": anna, "password": secret})
 	if f := w.kicked(); f == nil || f.str("reason") != proto.Abuse {
-		t.Errorf("got %v", f)
+		t.Errorf("got %v, want KICK with reason %s", f, proto.Abuse)
 	}
 	w = n.login(anna)
 	for range 20 {
@@ -289,11 +292,12 @@ func TestBeforeLogin(t *testing.T) {
 	}
 }
 
-// Who was closed for abuse has to wait before a new login counts, by token or by
-// password, from whatever address: for longer each time, and told how long. It
-// isn't looked at whose device it was. What the user has open stays open, a wrong
-// password learns nothing, and nobody else is concerned, however near.
-func TestAbuserWaits(t *testing.T) {
+// A user who was disconnected for abuse is locked out for a while, longer each
+// time, for logins by token and by password, from all addresses and devices.
+// The refusal says how long. Other sessions of the user stay open, a wrong
+// password gets the usual answer, and other users at the same address can log
+// in.
+func TestAbuseLockout(t *testing.T) {
 	t.Parallel()
 	var now *atomicTime
 	n := serve(t, func(s *setup) {
@@ -310,10 +314,10 @@ func TestAbuserWaits(t *testing.T) {
 		t.Helper()
 		for w.call(obj{"msgid": proto.PING}).op() == proto.PONG {
 		}
-		now.add(700 * time.Millisecond) // it has long been told
+		now.add(700 * time.Millisecond) // the client has got the refusal by now
 		w.ask(obj{"msgid": proto.PING})
 		if f := w.kicked(); f == nil || f.str("reason") != proto.Abuse {
-			t.Fatalf("got %v", f)
+			t.Fatalf("got %v, want KICK with reason %s", f, proto.Abuse)
 		}
 	}
 	token := obj{"msgid": proto.LOGIN, "token": phone.welcome.str("token")}
@@ -329,13 +333,13 @@ func TestAbuserWaits(t *testing.T) {
 		n.dial().tooFast(2*time.Second, token)
 		now.add(2 * time.Second)
 		phone = n.dial()
-		phone.ok(token) // nothing has ended it meanwhile
+		phone.ok(token) // the token is still valid
 	}
 	if c := n.limited("abuse"); c != 6 {
-		t.Errorf("counted %d times, want 6", c)
+		t.Errorf("abuse counted %d times, want 6", c)
 	}
 
-	// Who isn't logged in is nobody: others can go on from the same address.
+	// Abuse before login locks nobody out: others may share the address.
 	w := n.dial()
 	abuse(w)
 	n.dial().login(ids[1])
@@ -346,7 +350,7 @@ func TestAbuserWaits(t *testing.T) {
 	n.dial().tooFast(3*time.Second, token)
 }
 
-// behind connects as a client at addr, through a proxy that is trusted.
+// behind connects through a trusted proxy, as a client with address addr.
 func (n *node) behind(addr string) *wire {
 	n.tb.Helper()
 	w := n.dial()
@@ -358,8 +362,8 @@ func trustLoopback(s *setup) {
 	s.reactor.ProxyProtocol = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
 }
 
-// Logins are counted by the client's own address, not by the proxy's, those by
-// token as well.
+// Logins per address are counted for the client's address, not the proxy's, and
+// include logins by token.
 func TestLoginsPerAddr(t *testing.T) {
 	t.Parallel()
 	var now *atomicTime
@@ -374,18 +378,18 @@ func TestLoginsPerAddr(t *testing.T) {
 	w = n.behind("192.0.2.1")
 	w.tooFast(time.Second, token)
 	n.behind("192.0.2.2").ok(token)
-	for range 5 { // the proxy itself, say: its own address says nothing
+	for range 5 { // the proxy itself has no limit
 		n.dial().ok(token)
 	}
 	now.add(time.Second)
 	w.ok(token)
 	if c := n.limited("logins"); c != 1 {
-		t.Errorf("counted %d times", c)
+		t.Errorf("logins counted %d times, want 1", c)
 	}
 }
 
-// What has a password hashed is counted together: logins, registrations,
-// changes. Tokens need none.
+// Logins by password, registrations and password changes share one limit per
+// address. Logins by token don't count.
 func TestPasswordsPerAddr(t *testing.T) {
 	t.Parallel()
 	var now *atomicTime
@@ -408,14 +412,14 @@ func TestPasswordsPerAddr(t *testing.T) {
 		n.dial().ok(obj{"msgid": proto.LOGIN, "token": f.str("token")})
 	}
 	if c := n.limited("passwords"); c != 3 {
-		t.Errorf("counted %d times", c)
+		t.Errorf("passwords counted %d times, want 3", c)
 	}
 }
 
-// After a few wrong passwords no more are looked at for that account, the
-// right one neither; tokens go on. A name that nobody has gets the very same
-// answers, or they would tell which accounts there are. After the time that
-// was told one more is looked at, and a right one costs nothing.
+// After a few wrong passwords for an account, further ones are refused without
+// a check, even the right one. Logins by token still work. A name that doesn't
+// exist gets the same answers, so that they don't reveal which accounts exist.
+// After retry_after one more password is checked; a right one doesn't count.
 func TestFailedLoginsOfAccount(t *testing.T) {
 	t.Parallel()
 	var now *atomicTime
@@ -444,16 +448,16 @@ func TestFailedLoginsOfAccount(t *testing.T) {
 	}
 	real, none := answers("anna"), answers("nobody")
 	if strings.Join(real, "\n") != strings.Join(none, "\n") {
-		t.Errorf("an account that exists got\n%s\none that doesn't\n%s", strings.Join(real, "\n"), strings.Join(none, "\n"))
+		t.Errorf("answers for an account that exists:\n%s\nwant the same for one that doesn't:\n%s", strings.Join(real, "\n"), strings.Join(none, "\n"))
 	}
 	w := n.dial()
 	w.tooFast(20*time.Second, right)
 	n.dial().tooFast(20*time.Second, right.with(obj{"name": "ANNA"})) // the same name
 	n.dial().ok(obj{"msgid": proto.LOGIN, "token": token})
 	n.dial().ok(obj{"msgid": proto.LOGIN, "name": "berta", "password": secret})
-	w.ok(obj{"msgid": proto.PING}) // nothing else of this connection is held or refused
+	w.ok(obj{"msgid": proto.PING}) // other requests on the connection are served
 	if c := n.limited("failed_account"); c != 6 {
-		t.Errorf("counted %d times, want 6", c)
+		t.Errorf("failed_account counted %d times, want 6", c)
 	}
 
 	now.add(20 * time.Second)
@@ -462,7 +466,7 @@ func TestFailedLoginsOfAccount(t *testing.T) {
 	n.dial().refused(proto.Refused, right.with(obj{"password": "wrong secret"}))
 	n.dial().tooFast(20*time.Second, right)
 
-	// Whoever has a session can't guess its password without end either.
+	// Guessing with PASSWORD in a session is limited as well.
 	in := n.login(ids[1])
 	change := obj{"msgid": proto.PASSWORD, "password": "wrong secret", "newpassword": "new secret"}
 	for range 3 {
@@ -471,7 +475,8 @@ func TestFailedLoginsOfAccount(t *testing.T) {
 	in.tooFast(20*time.Second, change.with(obj{"password": secret}))
 }
 
-// So it is for an address, whatever accounts it tries; others aren't concerned.
+// After a few wrong passwords from an address, for any accounts, further ones
+// from it are refused without a check. Other addresses aren't affected.
 func TestFailedLoginsOfAddress(t *testing.T) {
 	t.Parallel()
 	var now *atomicTime
@@ -490,13 +495,13 @@ func TestFailedLoginsOfAddress(t *testing.T) {
 	now.add(20 * time.Second)
 	n.behind("192.0.2.1").ok(right)
 	if c := n.limited("failed_address"); c != 1 {
-		t.Errorf("counted %d times", c)
+		t.Errorf("failed_address counted %d times, want 1", c)
 	}
 }
 
-// Guesses side by side are no way around: a password counts as wrong until it
-// has proven right.
-func TestGuessesAtOnce(t *testing.T) {
+// Concurrent guesses don't get around the limit: each counts as wrong until it
+// has been checked.
+func TestConcurrentGuesses(t *testing.T) {
 	t.Parallel()
 	n := serve(t, func(s *setup) {
 		standing(s)
@@ -514,20 +519,21 @@ func TestGuessesAtOnce(t *testing.T) {
 			case proto.TooFast:
 				tooFast.Add(1)
 			default:
-				t.Errorf("got %v", f)
+				t.Errorf("got %v, want errno %d or %d", f, proto.Refused, proto.TooFast)
 			}
 		})
 	}
 	together(all...)
 	if refused.Load() != 3 || tooFast.Load() != 9 {
-		t.Errorf("%d were looked at and %d weren't, want 3 and 9", refused.Load(), tooFast.Load())
+		t.Errorf("%d passwords were checked and %d were not, want 3 and 9", refused.Load(), tooFast.Load())
 	}
 }
 
-// slowUsers is a store in which users are found only once a gate has opened.
+// slowUsers is a store in which looking up users by ID blocks until gate is
+// closed.
 type slowUsers struct {
 	service.Store
-	waiting atomic.Int32
+	waiting atomic.Int32 // number of lookups started
 	gate    chan struct{}
 }
 
@@ -537,9 +543,9 @@ func (s *slowUsers) UserByID(ctx context.Context, id int64) (model.User, error) 
 	return s.Store.UserByID(ctx, id)
 }
 
-// A login that the server has no room for was not wrong: it doesn't lock its
-// account.
-func TestBusyIsNotWrong(t *testing.T) {
+// A login that is refused because the lane is full doesn't count as a wrong
+// password.
+func TestBusyIsNoWrongPassword(t *testing.T) {
 	t.Parallel()
 	st := &slowUsers{gate: make(chan struct{})}
 	open := sync.OnceFunc(func() { close(st.gate) })
@@ -554,9 +560,9 @@ func TestBusyIsNotWrong(t *testing.T) {
 	login := func(id int64) obj { return obj{"msgid": proto.LOGIN, "id": id, "password": secret} }
 	first, second, third := n.dial(), n.dial(), n.dial()
 	a := first.ask(login(ids[0]))
-	eventually(t, "the worker to be busy", func() bool { return st.waiting.Load() == 1 })
+	eventually(t, "the lane to be busy", func() bool { return st.waiting.Load() == 1 })
 	b := second.ask(login(ids[1]))
-	second.ok(obj{"msgid": proto.PING}) // its login is in the queue
+	second.ok(obj{"msgid": proto.PING}) // its login is in the queue now
 	for range 10 {
 		third.refused(proto.TooFast, login(ids[2]))
 	}
@@ -565,11 +571,12 @@ func TestBusyIsNotWrong(t *testing.T) {
 	second.answer(b)
 	third.ok(login(ids[2]))
 	if c := n.limited("failed_account"); c != 0 {
-		t.Errorf("%d were taken for wrong", c)
+		t.Errorf("failed_account counted %d times, want 0", c)
 	}
 }
 
-// Lists that are full say so, each with its counter.
+// Requests beyond the maximum of friends, groups or members are refused, and a
+// new device beyond the maximum replaces another. Each case has its counter.
 func TestFullLists(t *testing.T) {
 	t.Parallel()
 	n := serve(t, func(s *setup) {
@@ -589,12 +596,12 @@ func TestFullLists(t *testing.T) {
 	n.login(ids[0], obj{"device": "another"})
 	for name, want := range map[string]int{"friends": 1, "groups": 2, "members": 1, "devices": 1} {
 		if got := n.limited(name); got != want {
-			t.Errorf("%s: counted %d times, want %d", name, got, want)
+			t.Errorf("%s counted %d times, want %d", name, got, want)
 		}
 	}
 }
 
-// Pages have a size, and nobody gets more by asking for more.
+// A limit below 1 or above the maximum page size is refused.
 func TestPageSizes(t *testing.T) {
 	t.Parallel()
 	n := serve(t)

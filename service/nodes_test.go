@@ -14,7 +14,7 @@ import (
 	"chatd/service/bus"
 )
 
-// deaf is a bus that loses what is published on it while it is told to.
+// deaf is a bus on which all published messages are lost while lost is true.
 type deaf struct {
 	bus.Bus
 	lost *atomic.Bool
@@ -27,8 +27,8 @@ func (d deaf) Publish(ctx context.Context, ms []bus.Message) error {
 	return d.Bus.Publish(ctx, ms)
 }
 
-// pairOfNodes are two nodes on one bus and one store. What is lost is said by
-// the switch; the repair is quick.
+// pairOfNodes starts two nodes with the same bus and store. While lost is true,
+// they lose each other's messages. Their repair sweep runs every 100 ms.
 func pairOfNodes(t *testing.T, change ...func(*setup)) (one, two *node, lost *atomic.Bool) {
 	lost = new(atomic.Bool)
 	one = serve(t, append(change, func(s *setup) {
@@ -39,8 +39,9 @@ func pairOfNodes(t *testing.T, change ...func(*setup)) (one, two *node, lost *at
 	return one, one.second(), lost
 }
 
-// It doesn't matter which node a user is on: pairs and groups are one log
-// each, gapless through both nodes, and everyone gets it in one order.
+// Users on two nodes share conversations: everyone gets all messages, in the
+// same order and without gaps. Retries, events and read receipts work across
+// nodes.
 func TestNodesShareLogs(t *testing.T) {
 	t.Parallel()
 	const each = 150
@@ -50,7 +51,7 @@ func TestNodesShareLogs(t *testing.T) {
 	a, b, c, d := one.login(ids[0]), two.login(ids[1]), one.login(ids[2]), two.login(ids[3])
 	a2 := two.login(ids[0], obj{"device": "two", "ack": true})
 	if n := a2.welcome.str("node"); n != "two" {
-		t.Errorf("node %q", n)
+		t.Errorf("LOGIN_ACK has node %q, want two", n)
 	}
 	together(
 		func() { a.pump(in(g), "a", each, 16); a.pump(with(ids[1]), "a", each, 16) },
@@ -65,30 +66,29 @@ func TestNodesShareLogs(t *testing.T) {
 	a2.has(with(ids[1]), 1, 2*each)
 	b.has(with(ids[0]), 1, 2*each)
 	if l := d.history(in(g)); len(l) != 4*each {
-		t.Errorf("the log has %d messages", len(l))
+		t.Errorf("the log has %d messages, want %d", len(l), 4*each)
 	}
-	// A retry on the other node gets the first answer.
+	// A retry on the other node gets the same answer.
 	m := with(ids[1]).chat("x")
 	if f, again := a.ok(m), a2.ok(m.with(obj{"retry": true})); f.int("seq") != again.int("seq") || f.int("time") != again.int("time") {
-		t.Errorf("%v on one node, %v on the other", f, again)
+		t.Errorf("the retry on the other node got %v, want the seq and time of %v", again, f)
 	}
-	// Events and read receipts find their way.
 	a.send(with(ids[1]).event("typing"), in(g).event("waving"))
 	for _, want := range []string{"typing", "waving"} {
 		if f := b.op(proto.EVENT); f.str("event") != want {
-			t.Errorf("%v", f)
+			t.Errorf("got %v, want event %s", f, want)
 		}
 	}
 	b.send(with(ids[0]).receipt(5, obj{"read": true}))
 	for _, w := range []*wire{a, a2} {
 		if f := w.op(proto.RECEIPT); f.int("seq") != 5 || f.int("peer") != ids[1] {
-			t.Errorf("%v", f)
+			t.Errorf("got %v, want a receipt with seq 5 and peer %d", f, ids[1])
 		}
 	}
 }
 
-// Hints that are lost cost time, never a message: the sweep finds what has
-// grown, in pairs and groups, whether or not anything comes after it.
+// If hints are lost, messages only arrive later: the repair sweep finds them, in
+// pairs and groups, and so does the next hint.
 func TestLostHints(t *testing.T) {
 	t.Parallel()
 	one, two, lost := pairOfNodes(t)
@@ -103,29 +103,30 @@ func TestLostHints(t *testing.T) {
 		lost.Store(true)
 		a.say(with(ids[1]), "lost")
 		a.say(in(g), "lost")
-		if round == 1 { // a later hint shows the hole before the sweep does
+		if round == 1 { // the next hint shows the gap
 			lost.Store(false)
 			a.say(with(ids[1]), "heard")
 			a.say(in(g), "heard")
 		} else {
-			b.say(with(ids[0]), "an ACK beyond the hole")
-			b.say(in(g), "an ACK beyond the hole")
+			b.say(with(ids[0]), "acknowledged after the gap")
+			b.say(in(g), "acknowledged after the gap")
 		}
 		b.has(with(ids[0]), 1, 3+2*round)
 		b.has(in(g), 1, 3+2*round)
 		a.has(with(ids[1]), 1, 3+2*round)
 		a.has(in(g), 1, 3+2*round)
 	}
-	// The first message of two users, of whom the other node has never heard.
+	// The first message of a conversation, of which the other node has never
+	// heard.
 	lost.Store(true)
 	c := one.login(one.user("carla"))
 	c.say(with(ids[1]), "lost")
 	b.has(with(c.id), 1, 1)
 }
 
-// A retry tells a session of the other's messages that it had not heard of:
-// they are no less news for that.
-func TestRetryBeyondHole(t *testing.T) {
+// If the result of a retry shows that the other user has sent messages that this
+// node has missed, the retrying session gets them.
+func TestRetryAfterGap(t *testing.T) {
 	t.Parallel()
 	one, two, lost := pairOfNodes(t)
 	ids := one.users("anna", "berta")
@@ -139,13 +140,14 @@ func TestRetryBeyondHole(t *testing.T) {
 		a.ok(m.with(obj{"retry": true}))
 		a.has(with(ids[1]), 1, last)
 		if got := a.pushed[with(ids[1])]; got[len(got)-1] != last {
-			t.Fatalf("round %d: seq %d was never pushed: %v", round, last, got)
+			t.Fatalf("round %d: pushed %v, want seq %d last", round, got, last)
 		}
 	}
 }
 
-// A page of the log may be read before the word of a commit comes: one's own
-// message in it is not pushed to the device that waits for its ACK.
+// A page of the log may contain a message whose ACK hasn't been sent yet,
+// because the loop hasn't heard of the commit. It isn't pushed to the sending
+// device.
 func TestPageBeforeACK(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
@@ -161,18 +163,18 @@ func TestPageBeforeACK(t *testing.T) {
 	lost.Store(true)
 	b.say(with(ids[0]), "lost")
 	a.send(with(ids[1]).chat("held"))
-	a2.has(with(ids[1]), 1, 2) // the sweep has found both
+	a2.has(with(ids[1]), 1, 2) // through the repair sweep
 	a.upTo(with(ids[1]), 1)
 	close(release)
 	a.op(proto.ONE_CHAT_ACK)
 	if got := a.pushed[with(ids[1])]; len(got) != 1 {
-		t.Errorf("the sending device was pushed %v", got)
+		t.Errorf("the sending device was pushed seqs %v, want only 1", got)
 	}
 	b.has(with(ids[0]), 1, 2)
 }
 
-// Users are online wherever they are, and go offline when they are nowhere;
-// moving to another node within the grace is no news.
+// A user with a session on any node is online, and goes offline when the last
+// session on all nodes has ended.
 func TestPresenceAcrossNodes(t *testing.T) {
 	t.Parallel()
 	one, two, _ := pairOfNodes(t)
@@ -183,41 +185,42 @@ func TestPresenceAcrossNodes(t *testing.T) {
 	b := two.login(ids[1])
 	a.presence(ids[1], "online")
 	if s := a.state(ids[1]); s != "online" {
-		t.Errorf("state %q", s)
+		t.Errorf("state with a session on node two is %q, want online", s)
 	}
-	// A device on the other node too: the end of one of them is no news.
+	// With sessions on both nodes, the end of one changes nothing.
 	b2 := one.login(ids[1], obj{"device": "two"})
 	b.close()
 	two.settled(0)
-	eventually(t, "the end of the stay on the other node", func() bool { return !reaches(one, ids[1]) })
+	eventually(t, "node two to unsubscribe from the user", func() bool { return !reaches(one, ids[1]) })
 	if s := a.state(ids[1]); s != "online" {
-		t.Errorf("state %q", s)
+		t.Errorf("state with a session on node one is %q, want online", s)
 	}
 	b2.close()
 	for {
 		f := a.op(proto.PRESENCE)
 		if f.int("id") != ids[1] {
-			t.Fatalf("%v", f)
+			t.Fatalf("got %v, want a PRESENCE of user %d", f, ids[1])
 		}
 		if f.str("state") == "offline" {
 			break
 		}
 	}
 	if s := a.state(ids[1]); s != "offline" {
-		t.Errorf("state %q", s)
+		t.Errorf("state without a session is %q, want offline", s)
 	}
 	two.login(ids[2])
 	a.presence(ids[2], "online")
 	if f := two.login(ids[0], obj{"device": "two"}).welcome.list("friends"); len(f) != 2 || f[0].str("state") != "offline" || f[1].str("state") != "online" {
-		t.Errorf("friends %v", f)
+		t.Errorf("LOGIN_ACK has friends %v, want the first offline and the second online", f)
 	}
 }
 
-// reaches reports whether another node than n listens for a user.
+// reaches reports whether a node other than n has subscribed to a user.
 func reaches(n *node, user int64) bool { return n.bus.MayHaveSubscribers(bus.User(user)) }
 
-// A device is one session on all nodes together: a later login ends the
-// earlier one, wherever it is; a new password ends all the others.
+// A device has at most one session on all nodes: a login ends the device's
+// earlier session on any node. A password change ends the sessions of all other
+// devices.
 func TestReplacedAcrossNodes(t *testing.T) {
 	t.Parallel()
 	one, two, _ := pairOfNodes(t)
@@ -227,7 +230,7 @@ func TestReplacedAcrossNodes(t *testing.T) {
 	for i := range 6 {
 		next := nodes[(i+1)%2].login(anna)
 		if f := w.kicked(); f == nil || f.str("reason") != proto.Replaced {
-			t.Fatalf("%v", f)
+			t.Fatalf("the earlier session got %v, want KICK with reason %s", f, proto.Replaced)
 		}
 		w = next
 	}
@@ -235,15 +238,15 @@ func TestReplacedAcrossNodes(t *testing.T) {
 	other := two.login(anna, obj{"device": "two"})
 	w.ok(obj{"msgid": proto.PASSWORD, "password": secret, "newpassword": "secret 2"})
 	if f := other.kicked(); f == nil || f.str("reason") != proto.LoggedOut {
-		t.Errorf("%v", f)
+		t.Errorf("the other device got %v, want KICK with reason %s", f, proto.LoggedOut)
 	}
 	w.barrier()
 	w.nothing(proto.KICK)
 }
 
-// Members are the same on all nodes, and where the word of a change was lost,
-// the version that comes with the next message shows it: who was removed gets
-// nothing more, and sends nothing.
+// All nodes have the same members. If the hint about a change is lost, the
+// version in the next message shows it: a removed member gets no more messages
+// and can't send any.
 func TestMembersAcrossNodes(t *testing.T) {
 	t.Parallel()
 	one, two, lost := pairOfNodes(t)
@@ -254,7 +257,7 @@ func TestMembersAcrossNodes(t *testing.T) {
 	for _, w := range []*wire{b, c} {
 		w.ok(obj{"msgid": proto.ADD_GROUP, "groupid": g})
 		if f := a.op(proto.ADD_GROUP); f.int("id") != w.id {
-			t.Errorf("%v", f)
+			t.Errorf("got %v, want ADD_GROUP with id %d", f, w.id)
 		}
 	}
 	a.say(in(g), "2")
@@ -278,20 +281,20 @@ func TestMembersAcrossNodes(t *testing.T) {
 	b.refused(proto.NotAllowed, in(g).chat("x"))
 	b.barrier()
 	if got := fmt.Sprint(b.pushed[in(g)]); got != "[2 4]" {
-		t.Errorf("the removed member got %v", got)
+		t.Errorf("the removed member was pushed %v, want [2 4]", got)
 	}
 	b.send(in(g).event("x").with(obj{"rid": 500}))
 	if f := b.answer(500); proto.Errno(f.int("errno")) != proto.NotAllowed {
-		t.Errorf("%v", f)
+		t.Errorf("an event of the removed member got %v, want errno %d", f, proto.NotAllowed)
 	}
-	// Back again: nothing of what was said meanwhile.
+	// After joining again, the member doesn't get the messages in between.
 	b.ok(obj{"msgid": proto.ADD_GROUP, "groupid": g})
 	a.say(in(g), "7")
 	b.upTo(in(g), 7)
 	if got := fmt.Sprint(b.pushed[in(g)]); got != "[2 4 7]" {
-		t.Errorf("the member got %v", got)
+		t.Errorf("the member was pushed %v, want [2 4 7]", got)
 	}
-	// A dismissal whose word was lost: the sweep finds the version.
+	// If the hint about a dismissal is lost, the repair sweep finds it.
 	lost.Store(true)
 	a.ok(obj{"msgid": proto.DISMISS_GROUP, "groupid": g})
 	for _, w := range []*wire{b, c} {
@@ -300,9 +303,9 @@ func TestMembersAcrossNodes(t *testing.T) {
 	}
 }
 
-// A node that goes away takes nothing along: its users are on the other one a
-// moment later, with all that was acknowledged.
-func TestNodeGoes(t *testing.T) {
+// When a node stops, its users log in on another one and get all acknowledged
+// messages.
+func TestNodeStops(t *testing.T) {
 	t.Parallel()
 	one, two, _ := pairOfNodes(t)
 	ids := one.users("anna", "berta")
@@ -317,18 +320,18 @@ func TestNodeGoes(t *testing.T) {
 	b.has(with(ids[0]), 1, 150)
 }
 
-// A device that comes back to its node finds out again that its user has
-// another one elsewhere: what it says is told there at once.
-func TestBackOnItsNode(t *testing.T) {
+// If a user has another device on another node, a device that reconnects learns
+// that again: its messages are pushed to the other device at once.
+func TestReconnectLearnsOtherNodes(t *testing.T) {
 	t.Parallel()
-	one := serve(t, func(s *setup) { s.service.Delivery.SweepEvery = time.Hour }) // it isn't the sweep that tells
+	one := serve(t, func(s *setup) { s.service.Delivery.SweepEvery = time.Hour }) // no repair sweep during the test
 	two := one.second()
 	ids := one.users("anna", "berta")
 	one.login(ids[1])
 	a2 := two.login(ids[0], obj{"device": "two"})
 	for round := range int64(3) {
 		a := one.login(ids[0])
-		a.send(with(ids[0]).event("hello")) // behind the words of the logins, in both directions
+		a.send(with(ids[0]).event("hello")) // arrives after the announcements of the logins, in both directions
 		a2.op(proto.EVENT)
 		a2.send(with(ids[0]).event("hello"))
 		a.op(proto.EVENT)
@@ -339,7 +342,8 @@ func TestBackOnItsNode(t *testing.T) {
 	}
 }
 
-// Who became a friend while online, and whose node dies, goes offline.
+// If two users become friends while online and the node of one crashes, the
+// other sees that user go offline.
 func TestNewFriendsNodeDies(t *testing.T) {
 	t.Parallel()
 	one := serve(t, func(s *setup) {
@@ -357,14 +361,14 @@ func TestNewFriendsNodeDies(t *testing.T) {
 	gone := map[int64]bool{}
 	for len(gone) < 2 {
 		if f := a.op(proto.PRESENCE); f.str("state") != "offline" {
-			t.Fatalf("%v", f)
+			t.Fatalf("got %v, want a PRESENCE with state offline", f)
 		} else {
 			gone[f.int("id")] = true
 		}
 	}
 }
 
-// held is a store whose first page of the log waits for the test.
+// held is a store in which the first Page blocks until release is closed.
 type held struct {
 	service.Store
 	once           *sync.Once
@@ -379,9 +383,10 @@ func (h held) Page(ctx context.Context, conv, after int64, limit, maxBytes int) 
 	return h.Store.Page(ctx, conv, after, limit, maxBytes)
 }
 
-// A page of the log may have one's own message that is acknowledged and still
-// waits here for those before it: it is not pushed to the device that sent it.
-func TestPageBeforeTurn(t *testing.T) {
+// A page of the log may contain a message that was acknowledged, but is held
+// back on the loop because earlier ones are missing. It isn't pushed to the
+// sending device.
+func TestPageWithHeldBackMessage(t *testing.T) {
 	t.Parallel()
 	h := held{once: new(sync.Once), asked: make(chan struct{}), release: make(chan struct{})}
 	one := serve(t, func(s *setup) {
@@ -398,22 +403,21 @@ func TestPageBeforeTurn(t *testing.T) {
 	g := one.group(ids...)
 	a, b := one.login(ids[0]), two.login(ids[1])
 	b.say(in(g), "lost")
-	a.say(in(g), "beyond the hole")
+	a.say(in(g), "after the gap")
 	<-h.asked
 	b.say(in(g), "lost")
-	a.say(in(g), "beyond the next")
+	a.say(in(g), "after the second gap")
 	close(h.release)
 	a.has(in(g), 1, 4)
 	a.barrier()
 	if got := fmt.Sprint(a.pushed[in(g)]); got != "[1 3]" {
-		t.Errorf("the sending device was pushed %v", got)
+		t.Errorf("the sending device was pushed %v, want [1 3]", got)
 	}
 }
 
-// A message that its sender repeats, because its ACK was lost with an earlier
-// connection, is not pushed any more once it is acknowledged on this one,
-// however much of the backlog comes before it.
-func TestRepeatBeforeBacklog(t *testing.T) {
+// If a client resends a message from an earlier connection and gets its ACK, the
+// message isn't pushed to it afterwards, however long the backlog before it is.
+func TestRetryDuringBacklog(t *testing.T) {
 	t.Parallel()
 	h := held{once: new(sync.Once), asked: make(chan struct{}), release: make(chan struct{})}
 	n := serve(t, func(s *setup) {
@@ -438,18 +442,19 @@ func TestRepeatBeforeBacklog(t *testing.T) {
 	<-h.asked
 	a.send(mine.with(obj{"retry": true}))
 	if f := a.op(proto.ONE_CHAT_ACK); f.int("errno") != 0 || f.int("seq") != missed+1 {
-		t.Fatalf("%v", f)
+		t.Fatalf("the resent message got %v, want seq %d", f, missed+1)
 	}
 	close(h.release)
 	a.has(to, 1, missed+2)
 	a.barrier()
 	if got := a.pushed[to]; len(got) != missed+1 || got[missed-1] != missed || got[missed] != missed+2 {
-		t.Errorf("the sending device was pushed %v", got)
+		t.Errorf("the sending device was pushed %v, want 1 to %d and %d", got, missed, missed+2)
 	}
 }
 
-// A join whose word was lost: the user's devices on the other node get the
-// group all the same, on whatever loop, also where others there have it.
+// If the hint about a join is lost, the user's devices on the other node still
+// get the group's messages, on all loops, whether or not the node has other
+// members.
 func TestLostJoin(t *testing.T) {
 	t.Parallel()
 	one, two, lost := pairOfNodes(t)

@@ -12,15 +12,15 @@ import (
 	"chatd/service"
 )
 
-// failing is a store that can't store what says "fail" so many times, and
-// keeps the run of each text that it is given.
+// failing is a store that fails to store the first messages with the text
+// "fail". It records the run of each text.
 type failing struct {
 	service.Store
 	svc *service.Service
 
 	mu   sync.Mutex
-	left int
-	runs map[string]*model.Run
+	left int                   // how many more messages fail
+	runs map[string]*model.Run // by text
 }
 
 func (f *failing) Append(batch ...*model.Append) error {
@@ -46,14 +46,15 @@ func (f *failing) Append(batch ...*model.Append) error {
 	return nil
 }
 
-// run is that of the last message with this text.
+// run returns the run of the last message with this text.
 func (f *failing) run(text string) *model.Run {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.runs[text]
 }
 
-// serveFailing runs a node on whose store times messages fail, by a clock.
+// serveFailing starts a node whose store fails this many times. It also returns
+// the node's clock.
 func serveFailing(t *testing.T, times int) (*node, *failing, *atomicTime) {
 	now := new(atomicTime)
 	now.set(time.Now())
@@ -67,9 +68,9 @@ func serveFailing(t *testing.T, times int) (*node, *failing, *atomicTime) {
 	return n, f, now
 }
 
-// Where a message could not be stored, nothing that its sender had on the way
-// to the same conversation is stored before it comes again, however often it
-// fails; other conversations, and others in this one, go on.
+// If a message can't be stored, later ones of the same connection in the same
+// conversation aren't stored before it is resent, however often it fails. The
+// connection's other conversations, and other senders, aren't affected.
 func TestFailedKeepsOrder(t *testing.T) {
 	t.Parallel()
 	n, f, _ := serveFailing(t, 3)
@@ -80,28 +81,29 @@ func TestFailedKeepsOrder(t *testing.T) {
 	for range 3 {
 		a.refused(proto.Unavailable, fail)
 		a.refused(proto.Unavailable, behind)
-		a.refused(proto.Unavailable, to.chat("of another cid"))
-		a.say(with(ids[2]), "elsewhere")
+		a.refused(proto.Unavailable, to.chat("with another cid"))
+		a.say(with(ids[2]), "in another conversation")
 		a2.say(to, "from another device")
-		b.say(with(ids[0]), "from the other side")
+		b.say(with(ids[0]), "from the other user")
 	}
 	again := fail.with(obj{"retry": true})
 	first := a.ok(again).int("seq")
 	second := a.ok(behind).int("seq")
 	if first != 7 || second != 8 {
-		t.Errorf("want the two stored as 7 and 8, got %d and %d", first, second)
+		t.Errorf("the resent messages have seqs %d and %d, want 7 and 8", first, second)
 	}
 	if run := f.run("fail"); run != f.run("behind") || run.Failed() {
-		t.Error("want both messages in one run that hasn't failed")
+		t.Error("the resent messages are in different runs or in a failed one, want one run that hasn't failed")
 	}
 	if c := n.count("chatd_service_behind_failed_total"); c != 6 {
-		t.Errorf("messages refused in a stopped conversation: want 6, got %v", c)
+		t.Errorf("chatd_service_behind_failed_total is %v, want 6", c)
 	}
 }
 
-// The first that failed may be stored after all, by way of an earlier
-// connection, and then it doesn't come again. The next one does, and all goes on.
-func TestFailedAndStored(t *testing.T) {
+// The first message that failed may have been stored through another
+// connection, so that the client doesn't resend it. Then the next refused
+// message, when resent, opens the conversation again.
+func TestFailedMessageStoredElsewhere(t *testing.T) {
 	t.Parallel()
 	n, _, _ := serveFailing(t, 1)
 	ids := n.users("anna", "berta")
@@ -115,16 +117,16 @@ func TestFailedAndStored(t *testing.T) {
 	a.upTo(to, 1)
 	a.refused(proto.Unavailable, to.chat("new"))
 	if seq := a.ok(second.with(obj{"retry": true})).int("seq"); seq != 2 {
-		t.Errorf("the second is stored as %d", seq)
+		t.Errorf("the second message has seq %d, want 2", seq)
 	}
 	if seq := a.ok(third.with(obj{"retry": true})).int("seq"); seq != 3 {
-		t.Errorf("the third is stored as %d", seq)
+		t.Errorf("the third message has seq %d, want 3", seq)
 	}
 }
 
-// One who doesn't try again isn't held up for good, and neither is the next
-// session on the connection.
-func TestFailedGivenUp(t *testing.T) {
+// If the client doesn't resend a refused message, the conversation opens again
+// after 15 s. A new session on the connection starts with open conversations.
+func TestStoppedConversationOpensAgain(t *testing.T) {
 	t.Parallel()
 	n, f, now := serveFailing(t, 2)
 	ids := n.users("anna", "berta")
@@ -136,7 +138,7 @@ func TestFailedGivenUp(t *testing.T) {
 	now.add(time.Second)
 	a.say(to, "much later")
 	if f.run("fail") == f.run("much later") || !f.run("fail").Failed() || f.run("much later").Failed() {
-		t.Error("want a new run after the failed one")
+		t.Error("the conversation has the failed run after it opened again, want a new one")
 	}
 	a.refused(proto.Unavailable, to.chat("fail"))
 	a.ok(obj{"msgid": proto.LOGOUT})
@@ -144,9 +146,9 @@ func TestFailedGivenUp(t *testing.T) {
 	a.say(to, "in another session")
 }
 
-// Memory stays bounded while nothing can be stored: who goes on in ever more
-// conversations is sent away, and is taken again with a clean slate.
-func TestFailedInTooMany(t *testing.T) {
+// A connection with too many stopped conversations is closed, to bound memory.
+// The user can log in again and send.
+func TestTooManyStoppedConversations(t *testing.T) {
 	t.Parallel()
 	const most = 1024
 	n, _, _ := serveFailing(t, most+1)
@@ -157,7 +159,7 @@ func TestFailedInTooMany(t *testing.T) {
 	}
 	a.send(with(2_000_000).chat("fail"))
 	if f := a.kicked(); f == nil || f.str("reason") != proto.Slow {
-		t.Errorf("%v", f)
+		t.Errorf("got %v, want KICK with reason %s", f, proto.Slow)
 	}
 	n.login(ids[0]).say(with(ids[1]), "hello")
 }

@@ -12,15 +12,15 @@ import (
 	"chatd/reactor"
 )
 
-// A message of these tests, of which all are alike, as the node counts it.
+// All messages in these tests have the same size.
 const (
-	overloadText = 100
-	overloadCost = 2*(overloadText+26) + 512 // rand.Text has 26 letters
-	overloadRoom = 64 << 10
+	overloadText = 100                       // bytes of text
+	overloadCost = 2*(overloadText+26) + 512 // bytes that the node reserves for a message; a cid has 26 letters
+	overloadRoom = 64 << 10                  // MaxUnanswered
 )
 
-// standstill is a node whose log stands still until goOn is called: some
-// messages are stored, and nobody hears of it.
+// standstill starts a node on which no message is answered until goOn is called,
+// because the log's writers block before they call Committed.
 func standstill(t *testing.T, change ...func(*setup)) (n *node, goOn func()) {
 	t.Helper()
 	gate := make(chan struct{})
@@ -29,15 +29,15 @@ func standstill(t *testing.T, change ...func(*setup)) (n *node, goOn func()) {
 		s.service.Session.MaxUnanswered = overloadRoom
 		s.sunk = func([]byte) { <-gate }
 	})...)
-	t.Cleanup(goOn) // before the node ends
+	t.Cleanup(goOn) // runs before the node stops
 	return n, goOn
 }
 
-// poured is one message of a sender, and what became of it.
+// poured is a message of a sender.
 type poured struct {
 	text string
 	chat obj
-	seq  int64 // 0: not acknowledged
+	seq  int64 // of the ACK; 0: not acknowledged yet
 }
 
 func someMessages(who, n int, to conv) []*poured {
@@ -50,7 +50,8 @@ func someMessages(who, n int, to conv) []*poured {
 	return all
 }
 
-// pour sends all that has no seq yet, in one go and however much it is.
+// pour sends all messages that aren't acknowledged, in one write. It returns
+// them by cid.
 func (w *wire) pour(all []*poured) (waiting map[string]*poured) {
 	waiting = make(map[string]*poured)
 	var reqs []obj
@@ -64,8 +65,9 @@ func (w *wire) pour(all []*poured) (waiting map[string]*poured) {
 	return waiting
 }
 
-// answers reads an answer for each that waits: an ACK, or errno 9 with a pause.
-// Anything else, and nothing, is a failure. ACKs keep the order of sending.
+// answers reads the answers to all messages in waiting: ACKs, in the order of
+// sending, or refusals with errno 9 and retry_after. It returns the number of
+// refusals. Anything else fails the test.
 func (w *wire) answers(waiting map[string]*poured, all []*poured) (refused int) {
 	w.tb.Helper()
 	var done []*poured
@@ -74,33 +76,33 @@ func (w *wire) answers(waiting map[string]*poured, all []*poured) (refused int) 
 		s := waiting[f.str("cid")]
 		switch {
 		case s == nil:
-			w.fatalf("an answer to nothing that was sent: %s", f)
+			w.fatalf("got %s, want an answer to one of %d waiting messages", f, len(waiting))
 		case f.int("errno") == 0:
 			s.seq = f.int("seq")
 			done = append(done, s)
 		case f.int("errno") == int64(proto.TooFast) && f.int("retry_after_ms") > 0:
 			refused++
 		default:
-			w.fatalf("%s", f)
+			w.fatalf("got %s, want errno 0, or errno %d with retry_after_ms", f, proto.TooFast)
 		}
 		delete(waiting, f.str("cid"))
 	}
 	for i := 1; i < len(done); i++ {
 		if done[i].seq <= done[i-1].seq {
-			w.fatalf("seq %d after %d", done[i].seq, done[i-1].seq)
+			w.fatalf("got seq %d after seq %d, want them to rise", done[i].seq, done[i-1].seq)
 		}
 	}
 	return refused
 }
 
-// decided waits until each of n messages is refused or taken, and sees that
-// what was taken stays within its bounds meanwhile. It returns how many were.
+// decided waits until all messages are either accepted or refused, and returns
+// the number of accepted ones. It checks that these stay within MaxUnanswered.
 func decided(t *testing.T, n *node, all int) (taken int) {
 	t.Helper()
-	eventually(t, "each message to be taken or refused", func() bool {
+	eventually(t, "all messages to be accepted or refused", func() bool {
 		bytes := n.gauge("chatd_service_unanswered_bytes")
 		if most := float64(overloadRoom + n.cfg.reactor.Loops*overloadCost); bytes > most {
-			t.Fatalf("%v bytes are taken, and the bound is %v", bytes, most)
+			t.Fatalf("chatd_service_unanswered_bytes is %v, want at most %v", bytes, most)
 		}
 		taken = int(bytes) / overloadCost
 		refused := n.count("chatd_service_unanswered_refused_total") + n.count(`chatd_reactor_limited_total{limit="waiting"}`)
@@ -109,15 +111,14 @@ func decided(t *testing.T, n *node, all int) (taken int) {
 	return taken
 }
 
-// When the log stands still, memory stays bounded however much is sent: what
-// there is no room for is refused with errno 9, at once, and nothing is dropped
-// without a word. When the log goes on, so does all else, by itself: what was
-// taken is acknowledged, and what was refused is taken when it comes again.
-// In the end everyone has everything, numbered without a gap.
+// If the log stalls, memory stays bounded: messages beyond MaxUnanswered are
+// refused at once with errno 9. When the log continues, the accepted messages
+// are acknowledged, and the refused ones can be resent. In the end all messages
+// are delivered, without gaps.
 func TestOverload(t *testing.T) {
 	t.Parallel()
 	const senders, each = 6, 200
-	var skipped atomic.Int64 // time that nobody had to wait for
+	var skipped atomic.Int64 // how far the reactor's clock is ahead, to skip retry_after
 	n, goOn := standstill(t, func(s *setup) {
 		s.reactor.Now = func() time.Time { return time.Now().Add(time.Duration(skipped.Load())) }
 		s.reactor.IdleTimeout = 24 * time.Hour
@@ -137,10 +138,10 @@ func TestOverload(t *testing.T) {
 	}
 	taken := decided(t, n, senders*each)
 	if most := overloadRoom/overloadCost + n.cfg.reactor.Loops; taken == 0 || taken > most {
-		t.Errorf("%d messages were taken, and there is room for %d", taken, most)
+		t.Errorf("%d messages were accepted, want 1 to %d", taken, most)
 	}
 	if b := n.gauge("chatd_model_queue_bytes"); b > overloadRoom {
-		t.Errorf("%v bytes wait in the queue", b)
+		t.Errorf("chatd_model_queue_bytes is %v, want at most %d", b, overloadRoom)
 	}
 	goOn()
 	var fs []func()
@@ -149,7 +150,7 @@ func TestOverload(t *testing.T) {
 		fs = append(fs, func() {
 			refused[i] = w.answers(waiting[i], all[i])
 			for again := refused[i]; again > 0; {
-				skipped.Add(int64(time.Second)) // each has told so
+				skipped.Add(int64(time.Second)) // the retry_after of the refusals
 				again = w.answers(w.pour(all[i]), all[i])
 			}
 		})
@@ -165,23 +166,23 @@ func TestOverload(t *testing.T) {
 		}
 		for _, s := range all[i] {
 			if !texts[s.text] {
-				t.Errorf("pair %d: %q was acknowledged and not delivered", i, s.text)
+				t.Errorf("pair %d: %q was acknowledged but not delivered", i, s.text)
 			}
 		}
 	}
 	if total != senders*each-taken {
-		t.Errorf("%d of %d were refused, and %d taken", total, senders*each, taken)
+		t.Errorf("%d messages were refused, want %d: all but the %d that were accepted", total, senders*each-taken, taken)
 	}
 	for _, g := range []string{"chatd_service_unanswered_bytes", "chatd_model_queue_bytes", "chatd_model_queue_messages", "chatd_reactor_held_bytes"} {
 		if v := n.gauge(g); v != 0 {
-			t.Errorf("%s is %v when all is done", g, v)
+			t.Errorf("%s is %v after all messages were answered, want 0", g, v)
 		}
 	}
 }
 
-// A message that there is no room for isn't overtaken by those sent behind it,
-// as with a limit: whatever was on its way until the sender could know of it is
-// refused too, and what is sent again in its order keeps the order.
+// If a message is refused because MaxUnanswered is reached, all messages that
+// the client sends before it gets the refusal are refused too, so that they
+// don't overtake the refused one.
 func TestOverloadKeepsOrder(t *testing.T) {
 	t.Parallel()
 	var now *atomicTime
@@ -196,27 +197,27 @@ func TestOverloadKeepsOrder(t *testing.T) {
 	ids := n.users("anna", "berta", "carla")
 	w, other := n.login(ids[0]), n.login(ids[1])
 	to := with(ids[2])
-	large := to.chat("large " + strings.Repeat(".", overloadRoom/2-6)) // never has room
+	large := to.chat("large " + strings.Repeat(".", overloadRoom/2-6)) // always refused
 
-	// Nothing before it: it is told at once.
+	// With no message before it, the refusal is sent at once.
 	small := to.chat("small")
 	w.send(large, small)
 	for range 2 {
 		if f := w.op(proto.ONE_CHAT_ACK); f.int("errno") != int64(proto.TooFast) || f.int("retry_after_ms") != 1000 {
-			t.Fatalf("got %s", f)
+			t.Fatalf("got %s, want errno %d with retry_after_ms 1000", f, proto.TooFast)
 		}
 	}
-	other.barrier() // nobody else is concerned
+	other.barrier() // other connections aren't affected
 	now.add(time.Second)
 
-	// Something before it, whose answer it waits for.
+	// With a message before it, the refusal waits for that one's answer.
 	rids := []int64{w.ask(small), w.ask(large), w.ask(to.chat("behind"))}
 	w.tooFast(time.Second, obj{"msgid": proto.PING})
 	now.add(5 * time.Second)
 	rids = append(rids, w.ask(to.chat("much later")))
 	w.ok(obj{"msgid": proto.PING})
 	if len(w.stash) > 0 {
-		t.Fatal("something was answered before what was sent earlier: ", w.stash)
+		t.Fatalf("got answers %v, want none before the first message is stored", w.stash)
 	}
 	open()
 	for i, rid := range rids {
@@ -225,19 +226,19 @@ func TestOverloadKeepsOrder(t *testing.T) {
 			want = proto.TooFast
 		}
 		if f.int("rid") != rid || proto.Errno(f.int("errno")) != want || i > 0 && f.int("retry_after_ms") != 1000 {
-			t.Fatalf("message %d got %v", i, f)
+			t.Fatalf("message %d got %v, want rid %d and errno %d, with retry_after_ms 1000 if refused", i, f, rid, want)
 		}
 	}
 	w.tooFast(time.Second, to.chat("on its way"))
 	now.add(time.Second)
 	if f := w.ok(to.chat("again")); f.int("seq") != 2 {
-		t.Errorf("got %s", f)
+		t.Errorf("got %s, want seq 2", f)
 	}
 }
 
-// A refusal that is for good isn't sent again, and so keeps nobody back: what
-// comes behind it is taken while it waits to be told.
-func TestRefusedForGoodHoldsNobodyBack(t *testing.T) {
+// A message that is refused for good isn't resent. So messages after it are
+// accepted while its refusal waits to be sent.
+func TestPermanentRefusalDoesNotThrottle(t *testing.T) {
 	t.Parallel()
 	gate := make(chan struct{})
 	open := sync.OnceFunc(func() { close(gate) })
@@ -246,17 +247,17 @@ func TestRefusedForGoodHoldsNobodyBack(t *testing.T) {
 	ids := n.users("anna", "berta")
 	w := n.login(ids[0])
 	rids := []int64{w.ask(with(ids[1]).chat("one")), w.ask(with(ids[1]).chat("mine?").with(obj{"id": ids[1]})), w.ask(with(ids[1]).chat("two"))}
-	w.ok(obj{"msgid": proto.PING}) // all of them were looked at
+	w.ok(obj{"msgid": proto.PING}) // all messages have been handled
 	open()
 	for i, want := range []proto.Errno{proto.Done, proto.NotAllowed, proto.Done} {
 		if f := w.next(); f.int("rid") != rids[i] || proto.Errno(f.int("errno")) != want {
-			t.Errorf("message %d got %v", i, f)
+			t.Errorf("message %d got %v, want rid %d and errno %d", i, f, rids[i], want)
 		}
 	}
 }
 
-// Those who send as much as they can are refused before those who hardly say
-// anything: there is always room left for these.
+// Clients that send as much as they can don't use up all of MaxUnanswered:
+// messages of clients that send little are still accepted.
 func TestOverloadIsShared(t *testing.T) {
 	t.Parallel()
 	const greedy, each, quiet = 3, 150, 8
@@ -276,15 +277,15 @@ func TestOverloadIsShared(t *testing.T) {
 	for i := range modest {
 		modest[i] = n.login(n.user(fmt.Sprint("modest ", i)))
 		modest[i].send(with(peer).chat(strings.Repeat(".", overloadText)))
-		modest[i].answer(modest[i].ask(obj{"msgid": proto.PING})) // a refusal would have come before it
+		modest[i].answer(modest[i].ask(obj{"msgid": proto.PING})) // the message has been handled
 	}
 	if now := n.count("chatd_service_unanswered_refused_total"); now != before {
-		t.Errorf("%v of %d that say one thing were refused", now-before, quiet)
+		t.Errorf("%v of %d messages of quiet clients were refused, want none", now-before, quiet)
 	}
 	goOn()
 	for _, w := range modest {
 		if f := w.op(proto.ONE_CHAT_ACK); f.int("errno") != 0 {
-			t.Errorf("%s", f)
+			t.Errorf("a quiet client got %s, want errno 0", f)
 		}
 	}
 	for i, w := range bullies {
@@ -292,9 +293,9 @@ func TestOverloadIsShared(t *testing.T) {
 	}
 }
 
-// A connection that is gone takes nothing with it: what it had taken of the
-// room is given back once its messages are stored.
-func TestOverloadOfTheGone(t *testing.T) {
+// The memory reserved for messages of a closed connection is released once they
+// are stored.
+func TestOverloadByClosedConnection(t *testing.T) {
 	t.Parallel()
 	n, goOn := standstill(t)
 	ids := n.users("anna", "berta")
@@ -305,14 +306,14 @@ func TestOverloadOfTheGone(t *testing.T) {
 	a.close()
 	n.settled(1)
 	if bytes := n.gauge("chatd_service_unanswered_bytes"); bytes != float64(taken*overloadCost) {
-		t.Errorf("%v bytes are taken by %d messages", bytes, taken)
+		t.Errorf("chatd_service_unanswered_bytes is %v, want %d for %d messages", bytes, taken*overloadCost, taken)
 	}
 	goOn()
 	b.upTo(with(ids[0]), int64(taken))
-	eventually(t, "the room to be free", func() bool { return n.gauge("chatd_service_unanswered_bytes") == 0 })
+	eventually(t, "chatd_service_unanswered_bytes to be 0", func() bool { return n.gauge("chatd_service_unanswered_bytes") == 0 })
 }
 
-// blocked has the loops of a node do nothing until release is called.
+// blocked blocks all loops of a node until release is called.
 func blocked(t *testing.T, n *node) (release func()) {
 	t.Helper()
 	gate, standing := make(chan struct{}), make(chan struct{})
@@ -330,10 +331,9 @@ func blocked(t *testing.T, n *node) (release func()) {
 	return release
 }
 
-// The loops of a node that can't follow what other nodes tell it are spared
-// some of it, so that memory stays bounded; of messages nothing is lost by that,
-// as the log has them.
-func TestHintsBeyondTheMailbox(t *testing.T) {
+// If a loop's mailbox is full, hints from other nodes are dropped, so that
+// memory stays bounded. The messages are delivered later from the log.
+func TestFullMailboxDropsHints(t *testing.T) {
 	t.Parallel()
 	const bound, messages = 8 << 10, 100
 	one := serve(t, func(s *setup) {
@@ -351,18 +351,18 @@ func TestHintsBeyondTheMailbox(t *testing.T) {
 		a.say(in(g), strings.Repeat("x", overloadText))
 	}
 	if n := two.count("chatd_service_hints_dropped_total"); n == 0 {
-		t.Error("no hint was dropped")
+		t.Error("chatd_service_hints_dropped_total is 0, want dropped hints")
 	}
 	if n := two.gauge("chatd_reactor_mailbox_bytes"); n > float64(2*bound) {
-		t.Errorf("%v bytes wait for the loops", n)
+		t.Errorf("chatd_reactor_mailbox_bytes is %v, want at most %d", n, 2*bound)
 	}
 	release()
 	b.has(in(g), 1, messages+1)
 }
 
-// Events are for the moment: loops that can't follow go without, and are told
-// of the next ones.
-func TestEventsBeyondTheMailbox(t *testing.T) {
+// If a loop's mailbox is full, events are dropped. Later ones are delivered
+// again.
+func TestFullMailboxDropsEvents(t *testing.T) {
 	t.Parallel()
 	const bound, events = 4 << 10, 100
 	one := serve(t, func(s *setup) { s.reactor.MaxMailbox = bound })
@@ -374,14 +374,14 @@ func TestEventsBeyondTheMailbox(t *testing.T) {
 	b.op(proto.EVENT)
 	release := blocked(t, two)
 	for range events {
-		a.send(in(g).event("lost, perhaps"))
+		a.send(in(g).event("may be dropped"))
 	}
 	eventually(t, "an event to be dropped", func() bool { return two.count("chatd_service_events_dropped_total") > 0 })
 	if n := two.gauge("chatd_reactor_mailbox_bytes"); n > float64(2*bound) {
-		t.Errorf("%v bytes wait for the loops", n)
+		t.Errorf("chatd_reactor_mailbox_bytes is %v, want at most %d", n, 2*bound)
 	}
 	release()
 	eventually(t, "the mailboxes to be empty", func() bool { return two.gauge("chatd_reactor_mailbox_bytes") == 0 })
 	a.send(in(g).event("after"))
-	b.await("the event that came after", func(f frame) bool { return f.op() == proto.EVENT && f.str("event") == "after" })
+	b.await("the event after", func(f frame) bool { return f.op() == proto.EVENT && f.str("event") == "after" })
 }

@@ -11,7 +11,7 @@ import (
 	"chatd/service/bus"
 )
 
-// gate holds the first that passes until the test opens it.
+// gate blocks the first call of pass until the test closes open.
 type gate struct {
 	taken         atomic.Bool
 	reached, open chan struct{}
@@ -26,8 +26,8 @@ func (g *gate) pass() {
 	}
 }
 
-// lateClock is a bus on which the first question for the time waits, and then
-// gets the time that it is by then.
+// lateClock is a bus on which the first call of Now blocks, and then returns the
+// time at which it continues.
 type lateClock struct {
 	bus.Bus
 	*gate
@@ -38,8 +38,8 @@ func (b lateClock) Now(ctx context.Context) int64 {
 	return b.Bus.Now(ctx)
 }
 
-// lateToken is a store that is slow to say what it has found of the first
-// token.
+// lateToken is a store in which the first TokenMemberships reads the data and
+// then blocks before it returns.
 type lateToken struct {
 	service.Store
 	*gate
@@ -51,24 +51,24 @@ func (s lateToken) TokenMemberships(ctx context.Context, hash []byte, user int64
 	return u, device, places, err
 }
 
-// A login whose token another login of the device has ended while it was under
-// way is refused in the end. It must not have ended that other session, on
-// whatever node, on its way there: then nobody would be left, as a client that
-// was replaced doesn't come back.
-func TestOvertakenLoginEndsNobody(t *testing.T) {
+// If a login's token is revoked by a later login of the same device while the
+// first login is in progress, the first one is refused. It must not end the
+// session of the later one on any node: a client that was replaced doesn't
+// reconnect, so no session would be left.
+func TestOvertakenLoginEndsNoSession(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name string
 		late func(*setup, *gate)
-		// login is the late login's request, of a user who had a token before.
+		// login returns the request of the late login.
 		login func(id int64, token string) obj
 	}{
-		{"by password, before it has its time", func(s *setup, g *gate) {
+		{"by password, before it takes the time", func(s *setup, g *gate) {
 			s.bus = func(b bus.Bus) bus.Bus { return lateClock{b, g} }
 		}, func(id int64, _ string) obj {
 			return obj{"msgid": proto.LOGIN, "id": id, "password": secret}
 		}},
-		{"by token, after it was found good", func(s *setup, g *gate) {
+		{"by token, after the token was checked", func(s *setup, g *gate) {
 			s.store = func(st service.Store) service.Store { return lateToken{st, g} }
 		}, func(_ int64, token string) obj {
 			return obj{"msgid": proto.LOGIN, "token": token}
@@ -81,7 +81,7 @@ func TestOvertakenLoginEndsNobody(t *testing.T) {
 				one := serve(t)
 				two := one.second(func(s *setup) {
 					c.late(s, g)
-					s.reactor.QuickLanes, s.reactor.SlowLanes = 16, 16 // one of which is held
+					s.reactor.QuickLanes, s.reactor.SlowLanes = 16, 16 // one lane is blocked
 				})
 				anna := one.user("anna")
 				first := one.login(anna)
@@ -97,13 +97,13 @@ func TestOvertakenLoginEndsNobody(t *testing.T) {
 				}
 				valid := there.login(anna)
 				close(g.open)
-				// Refused, or told that it was replaced: whichever comes first.
-				f := late.await("an end of the late login", func(f frame) bool { return f.int("rid") == rid || f.op() == proto.KICK })
+				// It is refused or kicked, whichever comes first.
+				f := late.await("the late login's refusal or KICK", func(f frame) bool { return f.int("rid") == rid || f.op() == proto.KICK })
 				if f.op() == proto.LOGIN_ACK && f.int("errno") == 0 {
-					t.Errorf("the late login got %v", f)
+					t.Errorf("the late login got %v, want a refusal or KICK", f)
 				}
 				b := two.login(two.user("berta"))
-				b.send(with(anna).event("hello")) // behind whatever the late login has said to other nodes
+				b.send(with(anna).event("hello")) // arrives after anything that the late login has published
 				valid.op(proto.EVENT)
 				valid.barrier()
 				valid.nothing(proto.KICK)

@@ -9,23 +9,24 @@ import (
 	"chatd/proto"
 )
 
-// state is what a user sees of another: FIND_USER says it of friends.
+// state returns the state of a friend, from FIND_USER. It is "" for strangers.
 func (w *wire) state(id int64) string {
 	w.tb.Helper()
 	return w.ok(obj{"msgid": proto.FIND_USER, "userid": id}).str("state")
 }
 
+// presence waits for the next PRESENCE, which must have this id and state.
 func (w *wire) presence(id int64, state string) {
 	w.tb.Helper()
 	f := w.op(proto.PRESENCE)
 	if f.int("id") != id || f.str("state") != state {
-		w.fatalf("%v, want %d %s", f, id, state)
+		w.fatalf("got %v, want id %d and state %s", f, id, state)
 	}
 }
 
-// Friends are told when a user comes, at once, and when the user has gone,
-// after the grace; a second session and a reconnect within the grace are no
-// news. Each PRESENCE is the next one: anything between would be seen.
+// Friends are notified at once when a user goes online, and after Grace when the
+// user goes offline. A second session causes no notice. Strangers are never
+// notified.
 func TestPresence(t *testing.T) {
 	t.Parallel()
 	n := serve(t, func(s *setup) { s.service.Presence.Grace = 200 * time.Millisecond })
@@ -35,7 +36,7 @@ func TestPresence(t *testing.T) {
 	b := n.login(ids[1])
 	a.presence(ids[1], "online")
 	if s := a.state(ids[1]); s != "online" {
-		t.Errorf("state %q", s)
+		t.Errorf("state of an online friend is %q, want online", s)
 	}
 	b2 := n.login(ids[1], obj{"device": "two"})
 	b.close()
@@ -43,19 +44,19 @@ func TestPresence(t *testing.T) {
 	b2.close()
 	a.presence(ids[1], "offline")
 	if s := a.state(ids[1]); s != "offline" {
-		t.Errorf("state %q", s)
+		t.Errorf("state of an offline friend is %q, want offline", s)
 	}
 	n.login(ids[1])
 	a.presence(ids[1], "online")
 	c.barrier()
 	c.nothing(proto.PRESENCE)
 	if f := n.login(ids[1]).welcome.list("friends"); len(f) != 1 || f[0].str("state") != "online" {
-		t.Errorf("friends %v", f)
+		t.Errorf("LOGIN_ACK has friends %v, want one who is online", f)
 	}
 }
 
-// A reconnect within the grace is no news: what comes next is about others.
-func TestReconnectIsNoNews(t *testing.T) {
+// A reconnect within Grace causes no notice: the next one is about another user.
+func TestReconnectWithinGrace(t *testing.T) {
 	t.Parallel()
 	n := serve(t, func(s *setup) { s.service.Presence.Grace = time.Minute })
 	ids := n.users("anna", "berta", "carla")
@@ -67,7 +68,7 @@ func TestReconnectIsNoNews(t *testing.T) {
 		b.close()
 		n.settled(1)
 		if s := a.state(ids[1]); s != "online" {
-			t.Errorf("within the grace: %q", s)
+			t.Errorf("state within Grace is %q, want online", s)
 		}
 		b = n.login(ids[1])
 	}
@@ -75,42 +76,44 @@ func TestReconnectIsNoNews(t *testing.T) {
 	a.presence(ids[2], "online")
 }
 
-// Friends come and go at once on both sides, everywhere, and stay so.
+// Adding and removing a friend takes effect for both users at once, on all
+// devices.
 func TestFriends(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
 	ids := n.users("anna", "berta")
 	a, b, b2 := n.login(ids[0]), n.login(ids[1]), n.login(ids[1], obj{"device": "two"})
 	if s := a.state(ids[1]); s != "" {
-		t.Errorf("a stranger's state: %q", s)
+		t.Errorf("a stranger's state is %q, want none", s)
 	}
 	if f := a.ok(obj{"msgid": proto.ADD_FRIEND, "friendid": ids[1]}); f.str("state") != "online" || f.str("name") != "berta" {
-		t.Errorf("%v", f)
+		t.Errorf("ADD_FRIEND got %v, want name berta and state online", f)
 	}
 	for _, w := range []*wire{b, b2} {
 		if f := w.op(proto.ADD_FRIEND); f.int("id") != ids[0] || f.str("name") != "anna" {
-			t.Errorf("%v", f)
+			t.Errorf("the new friend got %v, want id %d and name anna", f, ids[0])
 		}
 		w.presence(ids[0], "online")
 	}
 	b.refused(proto.AlreadySo, obj{"msgid": proto.ADD_FRIEND, "friendid": ids[0]})
 	if f := n.login(ids[1], obj{"device": "three"}).welcome.list("friends"); len(f) != 1 || f[0].int("id") != ids[0] {
-		t.Errorf("friends %v", f)
+		t.Errorf("LOGIN_ACK has friends %v, want only user %d", f, ids[0])
 	}
 	b.ok(obj{"msgid": proto.DEL_FRIEND, "friendid": ids[0]})
 	if f := a.op(proto.DEL_FRIEND); f.int("id") != ids[1] {
-		t.Errorf("%v", f)
+		t.Errorf("the former friend got %v, want id %d", f, ids[1])
 	}
 	if f := b2.op(proto.DEL_FRIEND); f.int("id") != ids[0] {
-		t.Errorf("%v", f)
+		t.Errorf("the user's other device got %v, want id %d", f, ids[0])
 	}
 	a.refused(proto.AlreadySo, obj{"msgid": proto.DEL_FRIEND, "friendid": ids[1]})
 	a.say(with(ids[1]), "strangers may write")
 	b.has(with(ids[0]), 1, 1)
 }
 
-// Whom a user blocks can't write, befriend or hint, and sees the user as
-// offline, whatever they did before; the other direction is free, groups too.
+// A blocked user can't send messages or events to the user who has blocked
+// them, or add them as a friend, and sees them as offline. The other direction
+// and groups aren't affected.
 func TestBlock(t *testing.T) {
 	t.Parallel()
 	n := serve(t, func(s *setup) { s.service.Presence.Grace = time.Millisecond })
@@ -123,46 +126,47 @@ func TestBlock(t *testing.T) {
 	b.say(with(ids[0]), "before")
 	b.send(with(ids[0]).event("before"))
 	if f := a.op(proto.EVENT); f.str("event") != "before" {
-		t.Errorf("%v", f)
+		t.Errorf("got %v, want the event sent before the block", f)
 	}
 
 	a.ok(obj{"msgid": proto.BLOCK, "userid": ids[1], "on": true})
 	f := b.op(proto.PRESENCE)
-	if f.str("state") == "online" { // the two had come at about the same time
+	if f.str("state") == "online" { // from anna's login, which may arrive after berta's
 		f = b.op(proto.PRESENCE)
 	}
 	if f.int("id") != ids[0] || f.str("state") != "offline" {
-		t.Errorf("the blocked one is told %v", f)
+		t.Errorf("the blocked user got %v, want id %d and state offline", f, ids[0])
 	}
 	b.refused(proto.NotAllowed, with(ids[0]).chat("blocked"))
 	b.refused(proto.NotAllowed, with(ids[0]).chat("blocked").with(obj{"retry": true}))
 	b.send(with(ids[0]).event("blocked"))
-	b.barrier() // the event has gone its way: it would have been first
+	b.barrier() // the blocked event has been handled; it would arrive before the next one
 	b.send(in(g).event("group"))
 	if f := a.op(proto.EVENT); f.str("event") != "group" {
-		t.Errorf("%v", f)
+		t.Errorf("got %v, want the group event", f)
 	}
 	if s := b.state(ids[0]); s != "offline" {
-		t.Errorf("the blocked one sees %q", s)
+		t.Errorf("the blocked user sees state %q, want offline", s)
 	}
 	if s := a.state(ids[1]); s != "online" {
-		t.Errorf("the blocker sees %q", s)
+		t.Errorf("the blocking user sees state %q, want online", s)
 	}
 	for _, u := range b.ok(obj{"msgid": proto.GROUP_USERS, "groupid": g}).list("users") {
 		if u.int("id") == ids[0] && u.str("state") != "offline" {
-			t.Errorf("in the group's list: %v", u)
+			t.Errorf("GROUP_USERS has %v for the blocked user, want state offline", u)
 		}
 	}
-	// Coming back is not told to the blocked one: what comes next is about carla.
+	// The blocked user gets no notice of anna's login: the next one is about
+	// carla.
 	a.close()
 	n.settled(1)
 	a = n.login(ids[0])
 	if f := n.login(ids[1], obj{"device": "two"}).welcome.list("friends"); f[0].str("state") != "offline" {
-		t.Errorf("in the list of friends: %v", f)
+		t.Errorf("LOGIN_ACK of the blocked user has friends %v, want the first offline", f)
 	}
 	n.login(ids[2])
 	b.presence(ids[2], "online")
-	// The blocker may write, and both may in groups.
+	// anna may send to berta, and both may send to the group.
 	a.say(with(ids[1]), "listen")
 	b.has(with(ids[0]), 1, 2)
 	b.say(in(g), "x")
@@ -174,13 +178,13 @@ func TestBlock(t *testing.T) {
 	b.say(with(ids[0]), "again")
 	b.send(with(ids[0]).event("again"))
 	if f := a.op(proto.EVENT); f.str("event") != "again" {
-		t.Errorf("%v", f)
+		t.Errorf("got %v, want the event sent after the unblock", f)
 	}
 	b.ok(obj{"msgid": proto.ADD_FRIEND, "friendid": ids[0]})
 	b.refused(proto.BadRequest, obj{"msgid": proto.BLOCK, "userid": ids[1], "on": true})
 }
 
-// A block ahead of any conversation: the first message is refused already.
+// A user may block a stranger: then already the first message is refused.
 func TestBlockStranger(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
@@ -191,17 +195,18 @@ func TestBlockStranger(t *testing.T) {
 	b.refused(proto.NotAllowed, obj{"msgid": proto.ADD_FRIEND, "friendid": ids[0]})
 	for _, w := range []*wire{a, b} {
 		if c := w.ok(obj{"msgid": proto.CONVERSATIONS}).list("conversations"); len(c) != 0 {
-			t.Errorf("a block is no conversation: %v", c)
+			t.Errorf("CONVERSATIONS got %v, want none without messages", c)
 		}
 	}
 	a.ok(obj{"msgid": proto.BLOCK, "userid": ids[1], "on": false})
 	if seq := b.say(with(ids[0]), "x"); seq != 1 {
-		t.Errorf("seq %d", seq)
+		t.Errorf("the first message after the unblock has seq %d, want 1", seq)
 	}
 }
 
-// Conversations come latest first, page by page, each once; a hundred with
-// the longest messages still go into frames, which have a bound.
+// CONVERSATIONS returns each conversation once, latest first, in pages. With
+// messages of maximum size, a page has fewer conversations than asked for,
+// because frames have a maximum size.
 func TestConversations(t *testing.T) {
 	t.Parallel()
 	const count = 100
@@ -213,7 +218,7 @@ func TestConversations(t *testing.T) {
 	for i := range count {
 		id := n.user(fmt.Sprint("user ", i))
 		if i%10 == 0 {
-			want[in(n.group(anna))] = "" // nothing said in it
+			want[in(n.group(anna))] = "" // a group without messages
 			continue
 		}
 		m := fmt.Sprint(i, " ", text)
@@ -226,16 +231,16 @@ func TestConversations(t *testing.T) {
 		f := a.ok(obj{"msgid": proto.CONVERSATIONS, "limit": 100}.with(before))
 		cs := f.list("conversations")
 		if len(cs) == 0 {
-			t.Fatalf("page %d is empty: %v", pages, f)
+			t.Fatalf("page %d is empty, want conversations: %v", pages, f)
 		}
 		for _, c := range cs {
 			id := conv{c.int("peer"), c.int("groupid")}
 			if got[id] || c.int("time") > last {
-				t.Errorf("%v again, or out of order", id)
+				t.Errorf("conversation %v with time %d comes again or after time %d, want each once, latest first", id, c.int("time"), last)
 			}
 			got[id], last = true, c.int("time")
 			if m := c.obj("message"); m.str("msg") != want[id] || c.has("message") != (want[id] != "") {
-				t.Errorf("conversation %v", id)
+				t.Errorf("conversation %v has message %.20q…, want %.20q…", id, m.str("msg"), want[id])
 			}
 		}
 		if !f.bool("more") {
@@ -244,9 +249,9 @@ func TestConversations(t *testing.T) {
 		before = obj{"before": last}
 	}
 	if len(got) != count || pages == 0 {
-		t.Errorf("%d conversations on %d pages", len(got), pages+1)
+		t.Errorf("%d conversations on %d pages, want %d on more than one page", len(got), pages+1, count)
 	}
 	if f := a.ok(obj{"msgid": proto.CONVERSATIONS, "limit": 1}); !f.bool("more") || len(f.list("conversations")) == 0 {
-		t.Errorf("the first page of many: %d, more %v", len(f.list("conversations")), f.bool("more"))
+		t.Errorf("with limit 1: %d conversations, more %v; want at least 1, and more", len(f.list("conversations")), f.bool("more"))
 	}
 }

@@ -14,9 +14,9 @@ import (
 	"chatd/service/login"
 )
 
-// Neither a password nor a token is in the store's files: what was read there
-// logs nobody in.
-func TestNothingSecretAtRest(t *testing.T) {
+// The database files contain no passwords or tokens, so that nobody who reads
+// them can log in.
+func TestNoSecretsInDatabase(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
 	w := n.dial()
@@ -26,9 +26,9 @@ func TestNothingSecretAtRest(t *testing.T) {
 	token := w.welcome.str("token")
 	changed := w.ok(obj{"msgid": proto.PASSWORD, "password": password, "newpassword": newer}).str("token")
 	if len(token) < 43 || len(changed) < 43 || token == changed {
-		t.Errorf("tokens %q and %q", token, changed)
+		t.Errorf("tokens are %q and %q, want two different ones of at least 43 characters", token, changed)
 	}
-	w.say(with(w.id), "a note that is stored as it is")
+	w.say(with(w.id), "a note that is stored in clear text")
 	files, err := filepath.Glob(strings.TrimPrefix(n.cfg.model.DB, "sqlite:") + "*")
 	if err != nil {
 		t.Fatal(err)
@@ -42,18 +42,18 @@ func TestNothingSecretAtRest(t *testing.T) {
 		found = found || bytes.Contains(b, []byte("a note that is stored"))
 		for _, secret := range []string{password, newer, token, changed} {
 			if bytes.Contains(b, []byte(secret)) {
-				t.Errorf("%q is in %s", secret, name)
+				t.Errorf("%s contains %q, want no passwords and tokens", name, secret)
 			}
 		}
 	}
 	if !found {
-		t.Error("what is stored isn't found either: the test looks at the wrong files")
+		t.Errorf("the note isn't in any of %q, want it there: does the test read the right files?", files)
 	}
 }
 
-// A hash that was made at another cost is made anew at the next login by
-// password, not by a login that fails, and the token goes on.
-func TestHashIsMadeAnewAtLogin(t *testing.T) {
+// A hash with another cost than the configured one is replaced at the next
+// successful login by password. Tokens stay valid.
+func TestHashIsReplacedAtLogin(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
 	old := argon2id.Params{Memory: 16, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32}
@@ -78,19 +78,19 @@ func TestHashIsMadeAnewAtLogin(t *testing.T) {
 	}
 	n.dial().refused(proto.Refused, obj{"msgid": proto.LOGIN, "id": id, "password": "a wrong one"})
 	if got := cost(); got != old {
-		t.Errorf("after a login that failed: %+v", got)
+		t.Errorf("cost after a failed login is %+v, want %+v as before", got, old)
 	}
 	w := n.login(id)
 	if got := cost(); got != cheap {
-		t.Errorf("after a login: %+v, want %+v", got, cheap)
+		t.Errorf("cost after a login is %+v, want %+v", got, cheap)
 	}
 	w.close()
 	n.dial().ok(obj{"msgid": proto.LOGIN, "token": w.welcome.str("token")})
 	n.login(id, obj{"device": "another"})
 }
 
-// What a message says is the users' business: it comes out as it went in,
-// whatever it looks like to a shell, a database, a page, a terminal or us.
+// Texts arrive unchanged, even if they look like SQL, HTML, JSON, shell
+// commands or terminal escapes.
 func TestBodiesAreNotInterpreted(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
@@ -107,12 +107,12 @@ func TestBodiesAreNotInterpreted(t *testing.T) {
 	b.has(with(ids[0]), 1, int64(len(bodies)))
 	for i, body := range bodies {
 		if got := b.bodies[with(ids[0])][int64(i+1)].str("msg"); got != body {
-			t.Errorf("live: %q became %q", body, got)
+			t.Errorf("pushed %q, want %q", got, body)
 		}
 	}
 	for i, m := range b.history(with(ids[0])) {
 		if got := m.str("msg"); got != bodies[i] {
-			t.Errorf("of the log: %q became %q", bodies[i], got)
+			t.Errorf("SYNC got %q, want %q", got, bodies[i])
 		}
 	}
 }

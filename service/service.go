@@ -1,14 +1,15 @@
 // Package service is the chat of one node. It wires its packages together and
 // dispatches requests to them:
 //
-//	login                             handlers of logins
-//	messages, people, groups, trace   other handlers; diagnostics
-//	delivery                          what was committed, to those who are online
-//	presence                          who is online, and who was told
-//	session                           sessions, and the order of a sender's messages
-//	limits, bus                       rate limits; what nodes tell each other
+//	login                      register, log in and out, change the password
+//	messages, people, groups   the other requests
+//	trace                      finds a message, for operators
+//	delivery                   pushes committed messages to online sessions
+//	presence                   tells users which friends are online
+//	session                    sessions, and the order of each sender's messages
+//	limits, bus                rate limits; messages between nodes
 //
-// Imports point down this list only.
+// A package imports only packages below it in this list.
 package service
 
 import (
@@ -34,21 +35,22 @@ import (
 	"chatd/service/trace"
 )
 
-// Turn is the right to touch the state of one event loop; Off is the right to
-// block. No code has both.
+// A function with a Turn runs on an event loop: it may use the state of that
+// loop, and must not block. A function with an Off runs elsewhere: it may block,
+// and must not use the state of a loop.
 type (
 	Turn = reactor.Turn
 	Off  = reactor.Off
 )
 
 const (
-	drainSlots  = 64          // into which reconnects are spread
-	awaySweep   = time.Second // how often repair looks while the bus is away
-	revokeEvery = time.Second // how often revocations are read
+	drainSlots  = 64          // different retry_after values while draining
+	awaySweep   = time.Second // interval of the repair sweep while Redis is unavailable
+	revokeEvery = time.Second // how often the operators' revocations are read from the store
 )
 
-// Service is the chat of one node. It is the reactor's Handler, and Committed is
-// the log's sink.
+// Service is the chat of one node. It implements reactor.Handler. Its method
+// Committed is the sink of the message log.
 type Service struct {
 	cfg Config
 	log *slog.Logger
@@ -67,13 +69,13 @@ type Service struct {
 	tracer   *trace.Tracer
 	table    [proto.OpCount]row
 
-	nudge  chan struct{} // the bus is up or away: repair looks at once
+	nudge  chan struct{} // starts a repair sweep at once: the bus became available or unavailable
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 }
 
-// New makes a service. It serves nothing before Start.
+// New returns a Service. Call Start before it serves requests.
 func New(cfg Config, log *slog.Logger, set *metrics.Set) *Service {
 	if set == nil {
 		set = metrics.NewSet()
@@ -87,9 +89,10 @@ func New(cfg Config, log *slog.Logger, set *metrics.Set) *Service {
 	return s
 }
 
-// Start gives the service what it works with, and the node's name and the
-// store's epoch for its clients, and starts its goroutines. Call it before the
-// reactor's Start.
+// Start connects the service to the reactor, the store and the bus, and starts
+// its goroutines. node and epoch, the node's name and the store's epoch, are for
+// LOGIN_ACK. Call Start before the reactor's Start. It returns an error if the
+// reactor has more than 64 loops.
 func (s *Service) Start(r *reactor.Reactor, store Store, b bus.Bus, node string, epoch int64) error {
 	s.courier = bus.NewCourier(b, s.set.GetOrCreateCounter("chatd_service_notices_dropped_total"))
 	s.limits = limits.New(&s.cfg.Limits, s.sessions.Limited, r.Now())
@@ -121,12 +124,12 @@ func (s *Service) Start(r *reactor.Reactor, store Store, b bus.Bus, node string,
 	return nil
 }
 
-// run starts a goroutine that may block, and ends when the service stops.
+// run calls f in a goroutine. f must return when its Off ends.
 func (s *Service) run(f func(t Off)) {
 	s.wg.Go(func() { f(reactor.OffLoop(s.ctx)) })
 }
 
-// every calls f each d until t ends.
+// every calls f once per d until t ends.
 func every(t Off, d time.Duration, f func()) {
 	tick := time.NewTicker(d)
 	defer tick.Stop()
@@ -140,37 +143,37 @@ func every(t Off, d time.Duration, f func()) {
 	}
 }
 
-// Stop ends the service's goroutines and waits for them. Sessions end with the
-// reactor, before or after.
+// Stop ends the service's goroutines and waits for them. It doesn't end
+// sessions; they end when the reactor stops.
 func (s *Service) Stop() {
 	s.cancel()
 	s.wg.Wait()
 }
 
-// Draining is the body of the KICK for the n-th connection of a node that goes
-// away. Its retry_after spreads the reconnects over DrainSpread, so that they
-// don't storm the other nodes.
+// Draining returns the body of the KICK for the n-th connection that a draining
+// node closes. The values of retry_after spread the reconnects over DrainSpread,
+// so that the other nodes aren't flooded with logins.
 func (s *Service) Draining(n int) []byte {
 	retry := s.cfg.DrainSpread.Milliseconds() * int64(n%drainSlots) / drainSlots
 	return proto.AppendResponse(nil, &proto.Response{Op: proto.KICK, Reason: proto.Draining,
 		ErrMsg: "this node is shutting down; reconnect", RetryAfter: 100 + retry})
 }
 
-// Committed takes messages that the log has stored or failed; see
-// delivery.Delivery.Committed.
+// Committed handles a batch of messages that the log has stored or failed to
+// store; see delivery.Delivery.Committed.
 func (s *Service) Committed(ctx context.Context, batch []*model.Append) {
 	s.delivery.Committed(ctx, batch)
 }
 
-// Receive takes what other nodes have published. The bus calls it in the order
-// of each publisher. It doesn't block.
+// Receive handles messages from other nodes. The bus calls it, in the order of
+// each publisher. It doesn't block.
 func (s *Service) Receive(ms []bus.Message) {
 	for i := range ms {
 		c, p := ms[i].Channel, ms[i].Payload
 		switch {
 		case p.NewMessages != nil:
 			s.delivery.NewMessages(p.NewMessages)
-		case p.Notice != nil && c.Group: // on a group's channel a notice is an event
+		case p.Notice != nil && c.Group: // see bus.Notice: this is an event
 			s.delivery.GroupEventElsewhere(c.ID, p.Notice.Body)
 		case p.Notice != nil:
 			s.sessions.TellHere(c.ID, p.Notice.Body, nil)
@@ -186,8 +189,9 @@ func (s *Service) Receive(ms []bus.Message) {
 	}
 }
 
-// BusChanged is called by the bus when it is away or up again, once for each
-// change, the first time with up. Any goroutine may call it. It never blocks.
+// BusChanged handles a change of the bus: up is false when Redis becomes
+// unavailable and true when it is available again. Any goroutine may call it. It
+// doesn't block.
 func (s *Service) BusChanged(up bool) {
 	s.presence.BusChanged(up)
 	select {
@@ -196,21 +200,21 @@ func (s *Service) BusChanged(up bool) {
 	}
 }
 
-// repair brings sessions up to date that were not told of something, whatever
-// the reason: every SweepEvery, more often while the bus is away, and at once
-// when it goes or comes back.
+// repair runs the repair sweep, which finds messages and membership changes
+// that sessions missed for any reason. It runs every SweepEvery, once per
+// second while the bus is unavailable, and at once when that changes.
 func (s *Service) repair(t Off) {
 	r := s.delivery.NewRepair()
 	for nudged := false; ; {
 		if err := r.Look(t); err != nil && t.Err() == nil {
-			s.log.Error("the repair sweep failed", "err", err)
+			s.log.Error("repair sweep failed", "err", err)
 		}
 		if nudged && !s.presence.BusAway() {
 			s.sessions.AnnounceAll(t)
 			s.sessions.Recheck(t)
 		}
 		wait := s.cfg.Delivery.SweepEvery
-		if !s.presence.Certain() { // nor do other nodes publish as soon as this one is back
+		if !s.presence.Certain() { // also just after an outage, when other nodes may not publish yet
 			wait = min(wait, awaySweep)
 		}
 		timer := time.NewTimer(wait)
@@ -227,9 +231,9 @@ func (s *Service) repair(t Off) {
 	}
 }
 
-// Trace tells where a message is: what the store knows, and how far each session
-// of this node has been sent. It blocks; call it off the loops, after Start.
-// Errors are those of trace.Find.
+// Trace finds a message in the store, and reports whether each session on this
+// node has it. It blocks: don't call it on an event loop. Call it after Start.
+// Its errors are those of trace.Tracer.Trace.
 func (s *Service) Trace(ctx context.Context, q trace.Query) (*trace.Result, error) {
 	return s.tracer.Trace(ctx, q)
 }

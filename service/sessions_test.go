@@ -12,8 +12,8 @@ import (
 	"chatd/service"
 )
 
-// A later login of the same device takes the earlier session's place: that
-// one is told, and closed; other devices stay.
+// A login ends an earlier session of the same device with KICK. Other devices
+// stay connected.
 func TestReplaced(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
@@ -23,7 +23,7 @@ func TestReplaced(t *testing.T) {
 	for range 5 {
 		second := n.login(anna)
 		if f := first.kicked(); f == nil || f.str("reason") != proto.Replaced {
-			t.Fatalf("the replaced session got %v", f)
+			t.Fatalf("the replaced session got %v, want KICK with reason %s", f, proto.Replaced)
 		}
 		first = second
 	}
@@ -33,8 +33,8 @@ func TestReplaced(t *testing.T) {
 	n.settled(2)
 }
 
-// A user has eight devices: a ninth takes the place of the one not used for
-// longest, whose session and token end.
+// A user may have eight devices. A ninth one logs out the one that was unused
+// for longest.
 func TestNinthDevice(t *testing.T) {
 	t.Parallel()
 	var now atomicTime
@@ -48,7 +48,7 @@ func TestNinthDevice(t *testing.T) {
 	}
 	ninth := n.login(anna, obj{"device": "ninth"})
 	if f := ws[0].kicked(); f == nil || f.str("reason") != proto.LoggedOut {
-		t.Errorf("the device that had to go got %v", f)
+		t.Errorf("the first device got %v, want KICK with reason %s", f, proto.LoggedOut)
 	}
 	n.dial().refused(proto.Refused, obj{"msgid": proto.LOGIN, "token": ws[0].welcome.str("token")})
 	for _, w := range append(ws[1:], ninth) {
@@ -58,8 +58,8 @@ func TestNinthDevice(t *testing.T) {
 	n.dial().ok(obj{"msgid": proto.LOGIN, "token": ws[1].welcome.str("token")})
 }
 
-// LOGOUT ends session and token; the connection stays and can log in again,
-// as another user too, who is told nothing of the first.
+// LOGOUT ends the session and revokes its token. The connection stays open.
+// Another user may log in on it, and gets nothing that is for the first one.
 func TestLogout(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
@@ -77,15 +77,15 @@ func TestLogout(t *testing.T) {
 	c.say(with(ids[1]), "for berta")
 	w.has(with(ids[2]), 1, 1)
 	if len(w.pushed) != 1 {
-		t.Errorf("berta has %v", w.pushed)
+		t.Errorf("berta was pushed %v, want only messages for her", w.pushed)
 	}
 	w.ok(obj{"msgid": proto.LOGOUT})
 	w.login(ids[0])
 	w.has(with(ids[2]), 2, 2)
 }
 
-// A token logs its device in again and stays the same, until a password login
-// of that device, LOGOUT or PASSWORD ends it.
+// A token stays valid after logins by token. It is revoked by a login of its
+// device by password, by LOGOUT and by PASSWORD, and expires if it isn't used.
 func TestTokens(t *testing.T) {
 	t.Parallel()
 	var now atomicTime
@@ -100,24 +100,24 @@ func TestTokens(t *testing.T) {
 		w := n.dial()
 		f := w.ok(byToken(t1))
 		if f.str("token") != t1 || f.str("device") != "one" || f.int("id") != anna {
-			t.Fatalf("%v", f)
+			t.Fatalf("login by token got %v, want the same token, device one and id %d", f, anna)
 		}
 		w.close()
 	}
 	one = n.login(anna, obj{"device": "one"})
-	n.dial().refused(proto.Refused, byToken(t1)) // ended by the password login
+	n.dial().refused(proto.Refused, byToken(t1)) // revoked by the login by password
 	n.dial().ok(byToken(t2))
 	if f := two.kicked(); f == nil || f.str("reason") != proto.Replaced {
-		t.Errorf("%v", f)
+		t.Errorf("the replaced session got %v, want KICK with reason %s", f, proto.Replaced)
 	}
 
 	two = n.dial()
 	two.ok(byToken(t2))
 	f := one.ok(obj{"msgid": proto.PASSWORD, "password": secret, "newpassword": "a new secret"})
 	if k := two.kicked(); k == nil || k.str("reason") != proto.LoggedOut {
-		t.Errorf("after PASSWORD: %v", k)
+		t.Errorf("after PASSWORD the other device got %v, want KICK with reason %s", k, proto.LoggedOut)
 	}
-	one.barrier() // its own session goes on
+	one.barrier() // the session that has changed the password stays
 	for _, dead := range []string{t1, t2, one.welcome.str("token")} {
 		n.dial().refused(proto.Refused, byToken(dead))
 	}
@@ -129,8 +129,8 @@ func TestTokens(t *testing.T) {
 	n.dial().refused(proto.Refused, byToken(f.str("token")))
 }
 
-// What an operator does beside the daemon ends sessions too: a banned user is
-// gone, and can't come back.
+// If an operator bans a user in another process, the user's sessions end and the
+// tokens are invalid.
 func TestBanned(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
@@ -140,14 +140,14 @@ func TestBanned(t *testing.T) {
 		t.Fatal(err)
 	}
 	if f := a.kicked(); f == nil || f.str("reason") != proto.LoggedOut {
-		t.Errorf("%v", f)
+		t.Errorf("the banned user got %v, want KICK with reason %s", f, proto.LoggedOut)
 	}
 	n.dial().refused(proto.Refused, obj{"msgid": proto.LOGIN, "token": a.welcome.str("token")})
 	b.barrier()
 	b.nothing(proto.KICK)
 }
 
-// A second LOGIN on a connection is refused and harms nothing.
+// A second LOGIN on a connection is refused, and the session stays.
 func TestLoginTwice(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
@@ -155,13 +155,14 @@ func TestLoginTwice(t *testing.T) {
 	w := n.login(ids[0])
 	w.refused(proto.LoggedIn, obj{"msgid": proto.LOGIN, "id": ids[1], "password": secret})
 	if f := w.ok(with(ids[1]).chat("x")); f.int("toid") != ids[1] {
-		t.Errorf("%v", f)
+		t.Errorf("a message after the second LOGIN got %v, want toid %d", f, ids[1])
 	}
 	n.settled(1)
 }
 
-// Who doesn't log in, or falls silent, is told so and closed; PING is a sign
-// of life.
+// A client that doesn't log in within LoginTimeout, or sends nothing for
+// IdleTimeout, gets KICK and is disconnected. PING keeps a session alive, but
+// not a connection without login.
 func TestTimeouts(t *testing.T) {
 	t.Parallel()
 	var now *atomicTime
@@ -174,7 +175,7 @@ func TestTimeouts(t *testing.T) {
 	idles := func(w *wire) {
 		t.Helper()
 		if f := w.kicked(); f == nil || f.str("reason") != proto.Idle {
-			t.Errorf("%v", f)
+			t.Errorf("got %v, want KICK with reason %s", f, proto.Idle)
 		}
 	}
 	ping := func(w *wire) { w.answer(w.ask(obj{"msgid": proto.PING})) }
@@ -193,8 +194,8 @@ func TestTimeouts(t *testing.T) {
 	n.settled(1)
 }
 
-// A session that is being replaced while it logs in, again and again, leaves
-// nothing behind: in the end one session is there, and it gets its messages.
+// If logins of one device replace each other while they are in progress, one
+// session is left in the end, and it gets its messages.
 func TestLoginStorm(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
@@ -206,9 +207,9 @@ func TestLoginStorm(t *testing.T) {
 		for range 15 {
 			w := n.dial()
 			w.send(obj{"msgid": proto.LOGIN, "token": token, "ack": true})
-			w.next() // LOGIN_ACK or KICK: nothing else may come first
+			w.next() // LOGIN_ACK or KICK
 			if f := w.stash; len(f) > 0 {
-				t.Errorf("%v", f)
+				t.Errorf("got %v, want nothing before LOGIN_ACK or KICK", f)
 			}
 		}
 	}
@@ -220,11 +221,11 @@ func TestLoginStorm(t *testing.T) {
 	w.has(in(g), 1, 201)
 }
 
-// lateStore changes a user's password between its check and the opening of
-// the device that proved it.
+// lateStore is a store that changes the password of a user just before
+// OpenDevice for the device "thief".
 type lateStore struct {
 	service.Store
-	changed int
+	changed int // number of changes
 }
 
 func (s *lateStore) OpenDevice(ctx context.Context, u model.User, device string, token []byte, max int) ([]string, error) {
@@ -237,8 +238,8 @@ func (s *lateStore) OpenDevice(ctx context.Context, u model.User, device string,
 	return s.Store.OpenDevice(ctx, u, device, token, max)
 }
 
-// Whoever knew the old password is out once it is changed: also a login that
-// had its password checked just before, and would get its token just after.
+// If the password is changed during a login, after the old password was
+// checked, the login is refused.
 func TestLoginDuringPasswordChange(t *testing.T) {
 	t.Parallel()
 	st := &lateStore{}
@@ -249,6 +250,6 @@ func TestLoginDuringPasswordChange(t *testing.T) {
 	n.login(id)
 	n.dial().refused(proto.Refused, obj{"msgid": proto.LOGIN, "id": id, "password": secret, "device": "thief"})
 	if st.changed != 1 {
-		t.Errorf("the password was changed %d times", st.changed)
+		t.Errorf("the password was changed %d times, want once", st.changed)
 	}
 }

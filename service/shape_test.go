@@ -9,12 +9,11 @@ import (
 	"chatd/proto"
 )
 
-// shape is a row of the protocol's table, for what a server sends: the keys
-// besides msgid and rid. Of those joined by | exactly one stands; those with
-// ? may be missing.
+// shape has the keys of a frame that a server sends, besides msgid and rid. Of
+// keys joined by |, the frame has exactly one. Keys with ? may be missing.
 type shape struct {
-	always  string // in success and refusal
-	success string // besides, where errno is 0
+	always  string // in any case
+	success string // in addition, if errno is 0
 }
 
 var shapes = map[proto.Op]shape{
@@ -52,7 +51,7 @@ var shapes = map[proto.Op]shape{
 	proto.CONVERSATIONS_ACK: {"errno", "conversations more"},
 }
 
-// entries are the rows for what stands in lists.
+// entries has the keys of the elements of lists.
 var entries = map[string]string{
 	"friends":       "id name state",
 	"groups":        "id groupname groupdesc seq users|count",
@@ -60,11 +59,11 @@ var entries = map[string]string{
 	"conversations": "peer|groupid name first last read time message?",
 }
 
-// shapeError says what keys a frame of the server has too many or too few.
+// shapeError returns an error if a frame has other keys than its shape.
 func shapeError(f frame) error {
 	s, ok := shapes[f.op()]
 	if !ok {
-		return fmt.Errorf("no server sends this")
+		return fmt.Errorf("a server must not send op %v", f.op())
 	}
 	want := "msgid rid? " + s.always
 	switch {
@@ -72,13 +71,13 @@ func shapeError(f frame) error {
 	case f.int("errno") == 0 && f.op() != proto.ERROR:
 		want += " " + s.success
 	default:
-		// A refusal says why, where the table doesn't list it too.
+		// Every refusal has errmsg.
 		want += " errmsg retry_after_ms?"
 		if proto.Errno(f.int("errno")) == proto.TooFast {
 			want = strings.TrimSuffix(want, "?")
 		}
 		if f.str("errmsg") == "" {
-			return fmt.Errorf("a refusal without words")
+			return fmt.Errorf("a refusal has an empty errmsg")
 		}
 	}
 	if err := keys(f, want); err != nil {
@@ -104,7 +103,7 @@ func shapeError(f frame) error {
 	for _, key := range []string{"offlinemsg", "messages"} {
 		for _, m := range f.list(key) {
 			if m.op() != proto.ONE_CHAT && m.op() != proto.GROUP_CHAT || m.has("rid") {
-				return fmt.Errorf("%s has %v", key, m)
+				return fmt.Errorf("%s has %v, want only ONE_CHAT and GROUP_CHAT without rid", key, m)
 			}
 			if err := shapeError(m); err != nil {
 				return fmt.Errorf("%s: %w", key, err)
@@ -114,7 +113,7 @@ func shapeError(f frame) error {
 	return nil
 }
 
-// keys holds the keys of f against want.
+// keys returns an error if f has other keys than want.
 func keys(f frame, want string) error {
 	left := maps.Clone(f)
 	for _, w := range strings.Fields(want) {
@@ -127,11 +126,11 @@ func keys(f frame, want string) error {
 			}
 		}
 		if n > 1 || n == 0 && !may {
-			return fmt.Errorf("%d of %q", n, k)
+			return fmt.Errorf("the frame has %d of the keys %q, want one", n, k)
 		}
 	}
 	if len(left) > 0 {
-		return fmt.Errorf("not in the protocol: %v", slices.Sorted(maps.Keys(left)))
+		return fmt.Errorf("the frame has keys that the protocol doesn't have: %v", slices.Sorted(maps.Keys(left)))
 	}
 	return nil
 }

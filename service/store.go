@@ -11,9 +11,10 @@ import (
 	"chatd/service/trace"
 )
 
-// Store is what the service asks of the data: the sum of what its packages ask.
-// model.DB implements it. Append, SetDelivered, SetRead and FlushSoon never block; all
-// other methods may. Errors that clients are told are the Err values of model.
+// Store holds the methods that the service and its packages need. model.DB
+// implements it. Append, SetDelivered, SetRead and FlushSoon don't block; all
+// other methods may. Errors that have an errno of their own wrap an Err value of
+// package model; see session.Sessions.Errno.
 type Store interface {
 	session.Store
 	presence.Store

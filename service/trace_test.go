@@ -13,28 +13,28 @@ import (
 	"chatd/service/trace"
 )
 
-// trace asks a node where a message is.
+// trace traces a message on a node.
 func (n *node) trace(q trace.Query) *trace.Result {
 	n.tb.Helper()
 	t, err := n.svc.Trace(n.tb.Context(), q)
 	if err != nil {
-		n.tb.Fatalf("%+v: %v", q, err)
+		n.tb.Fatalf("Trace(%+v): %v", q, err)
 	}
 	return t
 }
 
-// found asks the store alone.
+// found traces a message in the store only.
 func (n *node) found(q trace.Query) *trace.Result {
 	n.tb.Helper()
 	t, err := trace.Find(n.tb.Context(), n.db, q)
 	if err != nil {
-		n.tb.Fatalf("%+v: %v", q, err)
+		n.tb.Fatalf("Find(%+v): %v", q, err)
 	}
 	return t
 }
 
-// states are the devices of a trace as user/device=state, and the members who
-// have none as user=why.
+// states lists the devices in a trace as user/device=state, and members without
+// devices as user=why.
 func states(t *trace.Result) string {
 	var all []string
 	for _, m := range t.Members {
@@ -48,7 +48,7 @@ func states(t *trace.Result) string {
 	return strings.Join(all, ", ")
 }
 
-// why is what a trace says of a device.
+// why returns Device.Why of a device.
 func why(tb testing.TB, t *trace.Result, name, device string) string {
 	tb.Helper()
 	for _, m := range t.Members {
@@ -58,19 +58,19 @@ func why(tb testing.TB, t *trace.Result, name, device string) string {
 			}
 		}
 	}
-	tb.Errorf("nothing of %s/%s in %s", name, device, states(t))
+	tb.Errorf("the trace has %s, want device %s/%s in it", states(t), name, device)
 	return ""
 }
 
-// An operator is told of one message of a group, device by device, who has it
-// and why the others haven't: each reason that a node can know.
+// The trace of a group message says for each device whether it has the message
+// and, if not, why.
 func TestTraceGroup(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
 	ids := n.users("anna", "berta", "carla", "dora", "emma", "fritz")
 	g := n.group(ids[0], ids[1], ids[2], ids[3], ids[5])
 	ack := obj{"ack": true}
-	d := n.login(ids[3]) // dora logs out again, fritz never logs in
+	d := n.login(ids[3]) // dora logs out again; fritz never logs in
 	d.ok(obj{"msgid": proto.LOGOUT})
 	c := n.login(ids[2], ack)
 	c.close()
@@ -91,24 +91,24 @@ func TestTraceGroup(t *testing.T) {
 	got := n.trace(q)
 	if got.Node != "one" || !got.Stored || got.Message.Seq != 2 || got.Message.Size != int64(len("two, sehr groß")) ||
 		got.Message.Sender.ID != ids[0] || got.Conversation.Name != "group" || got.Conversation.Last != 2 {
-		t.Errorf("%+v %+v", got, got.Message)
+		t.Errorf("got %+v with message %+v, want node one and seq 2 from anna in the group", got, got.Message)
 	}
 	if got.Topic == nil || !got.Topic.Known || got.Topic.Heard != 2 || got.Topic.Bus != "up" {
-		t.Errorf("%+v", got.Topic)
+		t.Errorf("Topic is %+v, want a known one with Heard 2 and Bus up", got.Topic)
 	}
 	want := "anna/default=has, berta/pad=has, berta/phone=sent, carla/default=offline, dora/default=logged-out, " +
-		"emma=joined after it, when the last was 2: doesn't see it, fritz=has never logged in"
+		"emma=joined later, after seq 2: doesn't get the message, fritz=has never logged in"
 	if got := states(got); got != want {
-		t.Errorf("got  %s\nwant %s", got, want)
+		t.Errorf("states:\n got %s\nwant %s", got, want)
 	}
 	for _, c := range [][3]string{
-		{"berta", "phone", "online on one, was sent it, but its receipt is behind: at seq 1"},
-		{"berta", "pad", "online on one, doesn't use receipts: the kernel has taken its bytes"},
+		{"berta", "phone", "online on one; sent, but its receipts only go up to seq 1"},
+		{"berta", "pad", "online on one; uses no receipts; the kernel has accepted the bytes"},
 		{"carla", "default", "offline"},
 		{"dora", "default", "logged out; gets it after its next login"},
 	} {
 		if got := why(t, got, c[0], c[1]); !strings.HasPrefix(got, c[2]) {
-			t.Errorf("%s/%s: %q, want %q", c[0], c[1], got, c[2])
+			t.Errorf("%s/%s: %q, want it to start with %q", c[0], c[1], got, c[2])
 		}
 	}
 
@@ -116,37 +116,39 @@ func TestTraceGroup(t *testing.T) {
 	phone.barrier()
 	got = n.trace(trace.Query{Group: g, Seq: 2, User: "BERTA"})
 	if s := states(got); s != "berta/pad=has, berta/phone=has" || !got.Members[0].Read {
-		t.Errorf("%s, %+v", s, got.Members[0])
+		t.Errorf("after a read receipt: %s, %+v; want both of berta's devices to have it, and Read", s, got.Members[0])
 	}
 
-	// The store alone knows no session, and says so; one who left is in no list,
-	// but can be asked for, and may have it.
+	// Find knows no sessions, and says so. A former member isn't listed, but
+	// can be asked for, and may have the message.
 	if err := n.db.Flush(t.Context(), ids[1]); err != nil {
 		t.Fatal(err)
 	}
 	a.ok(obj{"msgid": proto.KICK_MEMBER, "groupid": g, "userid": ids[1]})
 	got = n.found(trace.Query{Group: g, Seq: 2})
 	if s := states(got); strings.Contains(s, "berta") || !strings.Contains(s, "carla/default=unknown") || got.Node != "" || got.Topic != nil ||
-		!strings.Contains(strings.Join(got.Notes, "\n"), "by up to 10 s") {
-		t.Errorf("%s, %+v", s, got)
+		!strings.Contains(strings.Join(got.Notes, "\n"), "up to 10 s late") {
+		t.Errorf("Find: %s, %+v; want carla unknown, not berta, and a note that cursors are stored late", s, got)
 	}
 	if why := why(t, got, "carla", "default"); !strings.HasPrefix(why, "hasn't logged in since") {
-		t.Error(why)
+		t.Errorf("carla/default: %q, want it to start with \"hasn't logged in since\"", why)
 	}
 	got = n.found(trace.Query{Group: g, Seq: 2, User: "berta"})
-	// (The pad's cursor, which no receipt moves, may be written by now or not.)
-	if s := states(got); !strings.Contains(s, "berta/phone=has") || got.Members[0].Sees || !strings.HasPrefix(got.Members[0].Why, "no member") {
-		t.Errorf("%s, %+v", s, got.Members[0])
+	// The cursor of the pad, which sends no receipts, may or may not be stored
+	// yet.
+	if s := states(got); !strings.Contains(s, "berta/phone=has") || got.Members[0].Sees || !strings.HasPrefix(got.Members[0].Why, "not a member") {
+		t.Errorf("former member: %s, %+v; want berta/phone=has, Sees false and not a member", s, got.Members[0])
 	}
 
 	a.ok(obj{"msgid": proto.DISMISS_GROUP, "groupid": g})
 	got = n.found(trace.Query{Group: g, Seq: 2})
-	if !got.Conversation.Gone || len(got.Members) != 1 || got.Members[0].Sees || !strings.HasPrefix(got.Members[0].Why, "the group is dismissed") {
-		t.Errorf("%+v, %s, %+v", got.Conversation, states(got), got.Members)
+	if !got.Conversation.Gone || len(got.Members) != 1 || got.Members[0].Sees || !strings.HasPrefix(got.Members[0].Why, "the group was dismissed") {
+		t.Errorf("dismissed group: %+v, %s, %+v; want Gone and one member, who doesn't see it", got.Conversation, states(got), got.Members)
 	}
 }
 
-// Of a pair: whichever is named first, by name or id; blocks and deletions are told.
+// The users of a pair may be named in any order, by name or ID. The trace
+// reports blocks and deleted users.
 func TestTracePair(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
@@ -154,36 +156,36 @@ func TestTracePair(t *testing.T) {
 	a := n.login(ids[0])
 	pair := [2]string{"Berta", fmt.Sprint(ids[0])}
 	got := n.found(trace.Query{Pair: pair, Seq: 1})
-	if got.Stored || !strings.Contains(strings.Join(got.Missing, "\n"), "nothing was ever said") {
-		t.Errorf("%+v", got)
+	if got.Stored || !strings.Contains(strings.Join(got.Missing, "\n"), "this conversation has no messages") {
+		t.Errorf("before the first message: %+v, want it not stored, in a conversation without messages", got)
 	}
 	a.say(with(ids[1]), "hello")
 	got = n.trace(trace.Query{Pair: pair, Seq: 1})
 	if s := states(got); s != "anna/default=has, berta=has never logged in" || got.Conversation.Group || len(got.Conversation.Pair) != 2 {
-		t.Errorf("%s, %+v", s, got.Conversation)
+		t.Errorf("states %s in %+v, want anna to have it and berta never logged in, in a pair", s, got.Conversation)
 	}
 	if err := n.db.Block(t.Context(), ids[1], ids[0], true); err != nil {
 		t.Fatal(err)
 	}
 	got = n.trace(trace.Query{Pair: pair, CID: "refused", Sender: "anna"})
-	if text := strings.Join(got.Missing, "\n"); got.Stored || !strings.Contains(text, "has blocked the sender") || !strings.Contains(text, "no message of this sender with this cid") {
-		t.Errorf("%s", text)
+	if text := strings.Join(got.Missing, "\n"); got.Stored || !strings.Contains(text, "has blocked the sender") || !strings.Contains(text, "no message from this sender with this cid") {
+		t.Errorf("blocked sender: stored %v, %q; want not stored, with both reasons", got.Stored, text)
 	}
 	if err := n.db.DeleteUser(t.Context(), ids[1]); err != nil {
 		t.Fatal(err)
 	}
 	got = n.found(trace.Query{Pair: [2]string{fmt.Sprint(ids[1]), "anna"}, Seq: 1})
 	if s := states(got); s != "anna/default=unknown, berta=deleted" && s != "anna/default=has, berta=deleted" {
-		t.Error(s)
+		t.Errorf("states %s, want anna/default unknown or has, and berta deleted", s)
 	}
 	got = n.found(trace.Query{Pair: [2]string{"anna", "anna"}, CID: "x", Sender: fmt.Sprint(ids[1])})
 	if text := strings.Join(got.Missing, "\n"); !strings.Contains(text, "deleted") {
-		t.Error(text)
+		t.Errorf("Missing is %q, want it to say that the sender was deleted", text)
 	}
 }
 
-// A message that isn't stored is no error: what is known of it is said, a seq
-// that isn't given out apart from a hole in the log.
+// If a message isn't stored, that isn't an error: Missing says why it may not
+// be.
 func TestTraceMissing(t *testing.T) {
 	t.Parallel()
 	hold, held := make(chan struct{}), make(chan struct{}, 1)
@@ -203,36 +205,36 @@ func TestTraceMissing(t *testing.T) {
 		t.Helper()
 		got := n.trace(q)
 		if text := strings.Join(got.Missing, "\n"); got.Stored || got.Message != nil || !strings.Contains(text, want) {
-			t.Errorf("%+v: %q, want %q", q, text, want)
+			t.Errorf("Trace(%+v): stored %v, Missing %q; want not stored, and %q", q, got.Stored, text, want)
 		}
 	}
-	missing(trace.Query{Group: g, Seq: 2}, "seq 2 isn't given out yet: the last is 1")
-	missing(trace.Query{Group: g, CID: "x", Sender: "carla"}, "the sender is not a member")
+	missing(trace.Query{Group: g, Seq: 2}, "seq 2 doesn't exist yet: the last one is 1")
+	missing(trace.Query{Group: g, CID: "x", Sender: "carla"}, "the sender isn't a member")
 	if err := n.db.Ban(t.Context(), ids[1], true); err != nil {
 		t.Fatal(err)
 	}
-	missing(trace.Query{Group: g, CID: "x", Sender: "berta"}, "its sender is banned")
+	missing(trace.Query{Group: g, CID: "x", Sender: "berta"}, "the sender is banned")
 
-	// What was committed and not yet handed on is there, while the node has not
-	// heard of it; nobody is said to have it.
+	// A message that is committed but not posted to the loops yet is stored,
+	// but the node hasn't heard of it, and nobody has it.
 	a.send(in(g).chatID("waits", "slow"))
 	<-held
 	got := n.trace(trace.Query{Group: g, CID: "slow", Sender: "anna"})
-	if !got.Stored || got.Topic.Heard != 1 || !got.Topic.Sending || !strings.Contains(got.Published, "not heard of it yet") || states(got) == "" ||
+	if !got.Stored || got.Topic.Heard != 1 || !got.Topic.Sending || !strings.Contains(got.Published, "hasn't heard of it yet") || states(got) == "" ||
 		strings.Contains(states(got), "=has,") {
-		t.Errorf("%+v %+v %s", got, got.Topic, states(got))
+		t.Errorf("committed, not posted: %+v, %+v, %s; want it stored, Heard 1, Sending, and no device that has it", got, got.Topic, states(got))
 	}
 	close(hold)
 	a.op(proto.GROUP_CHAT_ACK)
 }
 
-// Of a device on another node, and of one that lacks what was lost between
-// the nodes, each node says what it knows.
+// Each node reports what it knows: that a device is on another node, or that a
+// device on this node lacks a message whose hint was lost.
 func TestTraceNodes(t *testing.T) {
 	t.Parallel()
 	lost := new(atomic.Bool)
 	one := serve(t, func(s *setup) {
-		s.service.Delivery.SweepEvery = time.Hour // nothing is to be repaired here
+		s.service.Delivery.SweepEvery = time.Hour // no repair sweep during the test
 		s.bus = func(b bus.Bus) bus.Bus { return deaf{b, lost} }
 	})
 	two := one.second()
@@ -245,23 +247,22 @@ func TestTraceNodes(t *testing.T) {
 	q := trace.Query{Pair: [2]string{"anna", "berta"}, Seq: 2}
 	got := one.trace(q)
 	if s := states(got); s != "anna/default=has, berta/default=elsewhere" || got.Topic.Heard != 2 {
-		t.Errorf("node one: %s, %+v", s, got.Topic)
+		t.Errorf("node one: %s, %+v; want berta elsewhere, and Heard 2", s, got.Topic)
 	}
 	got = two.trace(q)
-	if s := states(got); !strings.Contains(s, "berta/default=behind") || got.Topic.Heard != 1 || !strings.Contains(got.Published, "not heard of it yet") {
-		t.Errorf("node two: %s, %+v, %s", s, got.Topic, got.Published)
+	if s := states(got); !strings.Contains(s, "berta/default=behind") || got.Topic.Heard != 1 || !strings.Contains(got.Published, "hasn't heard of it yet") {
+		t.Errorf("node two: %s, %+v, %s; want berta behind, Heard 1, and the message not heard of", s, got.Topic, got.Published)
 	}
 	for _, m := range got.Members {
 		if m.Name == "berta" {
 			if ss := m.Devices[0].Session; ss == nil || ss.Node != "two" || ss.Sent != 1 || !ss.Receipts {
-				t.Errorf("%+v", ss)
+				t.Errorf("berta's session is %+v, want one on node two with Sent 1 and receipts", ss)
 			}
 		}
 	}
 }
 
-// A client that reads nothing is seen as that: what waits for its connection
-// is told.
+// The trace shows that a client doesn't read, and how much is waiting for it.
 func TestTraceSlowReader(t *testing.T) {
 	t.Parallel()
 	const count = 300 // of 16 KiB: more than the sockets hold
@@ -282,20 +283,20 @@ func TestTraceSlowReader(t *testing.T) {
 	b.login(ids[1], obj{"ack": true})
 	q := trace.Query{Pair: [2]string{"anna", "berta"}, Seq: count, User: "berta"}
 	var got *trace.Result
-	eventually(t, "a backlog that waits for its reader", func() bool {
+	eventually(t, "the backlog to be paused", func() bool {
 		got = n.trace(q)
 		d := got.Members[0].Devices[0]
 		return d.Session != nil && d.Session.Paused
 	})
 	d := got.Members[0].Devices[0]
 	if d.State != trace.Behind || !d.Session.Behind || d.Session.Waiting == 0 || !strings.Contains(d.Why, "reads too slowly") {
-		t.Errorf("%+v %+v", d, d.Session)
+		t.Errorf("got %+v, session %+v; want state behind with bytes waiting, because it reads too slowly", d, d.Session)
 	}
 	b.has(with(ids[0]), 1, count)
 }
 
-// A question that makes no sense is told what is wrong with it, and one about
-// nobody that there is nobody.
+// An invalid query is refused with the reason, and so is one with an unknown
+// user or group.
 func TestTraceRefused(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
@@ -318,7 +319,7 @@ func TestTraceRefused(t *testing.T) {
 		_, err := n.svc.Trace(t.Context(), c.q)
 		var e *proto.Error
 		if !errors.As(err, &e) || e.Errno != c.errno || !strings.Contains(e.Message, c.says) {
-			t.Errorf("%+v: %v, want %q", c.q, err, c.says)
+			t.Errorf("Trace(%+v): error %v, want errno %d and %q", c.q, err, c.errno, c.says)
 		}
 	}
 }

@@ -21,7 +21,7 @@ import (
 	"chatd/proto"
 )
 
-// obj is a request, as JSON.
+// obj is a request as a JSON object.
 type obj map[string]any
 
 func (o obj) with(more ...obj) obj {
@@ -40,7 +40,7 @@ func (o obj) json() []byte {
 	return b
 }
 
-// frame is what a server sent.
+// frame is a frame from the server.
 type frame map[string]any
 
 func (f frame) op() proto.Op       { return proto.Op(f.int("msgid")) }
@@ -77,16 +77,16 @@ func (f frame) String() string {
 	return proto.Op(f.int("msgid")).String() + " " + string(b)
 }
 
-// number reads a number as a metric has it.
+// number parses the value of a metric.
 func number(tb testing.TB, s string) float64 {
 	v, err := strconv.ParseFloat(strings.TrimSpace(s), 64)
 	if err != nil {
-		tb.Errorf("%q is no number", s)
+		tb.Errorf("metric value %q is not a number", s)
 	}
 	return v
 }
 
-// conv is a conversation as one of its users names it.
+// conv is a conversation as one of its users addresses it.
 type conv struct{ peer, group int64 }
 
 func with(peer int64) conv { return conv{peer: peer} }
@@ -99,7 +99,7 @@ func (c conv) obj() obj {
 	return obj{"peer": c.peer}
 }
 
-// chat is a message with a new cid.
+// chat returns a message with a new cid.
 func (c conv) chat(text string) obj { return c.chatID(text, rand.Text()) }
 
 func (c conv) chatID(text, cid string) obj {
@@ -122,24 +122,24 @@ func (c conv) event(event string) obj {
 	return obj{"msgid": proto.EVENT, "toid": c.peer, "event": event}
 }
 
-// wire is a client that knows nothing but the protocol. All that it reads it
-// holds against the protocol's table of fields, and the pushes of each
-// conversation against the law that they rise. One goroutine uses it, and
-// nothing is read but when the test asks.
+// wire is a client that speaks the protocol directly. It checks that all frames
+// have the fields of the protocol, and that the pushed seqs of each
+// conversation rise. It reads only when the test calls a method, and isn't safe
+// for concurrent use.
 type wire struct {
 	tb      testing.TB
 	conn    net.Conn
 	br      *bufio.Reader
-	web     bool // speaks WebSocket
+	web     bool // uses WebSocket
 	rid     int64
-	stash   []frame // read and not yet asked for
-	id      int64   // logged in as
+	stash   []frame // frames that were read, but not returned yet
+	id      int64   // the user
 	welcome frame   // LOGIN_ACK
 
-	pushed map[conv][]int64          // seqs in the order in which they came, offline ones included
-	own    map[conv]map[int64]string // acknowledged to this connection: the cid of each seq
-	bodies map[conv]map[int64]frame  // what was pushed
-	floor  map[conv]int64            // nothing up to it may be pushed; for the test to set
+	pushed map[conv][]int64          // pushed seqs, including offlinemsg, in the order of arrival
+	own    map[conv]map[int64]string // from ACKs: the cid of each seq
+	bodies map[conv]map[int64]frame  // pushed messages by seq
+	floor  map[conv]int64            // set by TestChaos: no seq up to this may be pushed
 }
 
 // dial connects over TCP.
@@ -160,7 +160,7 @@ func newWire(tb testing.TB, addr string) *wire {
 	return w
 }
 
-// forget starts a new view, for a new session on the same connection.
+// forget clears the messages of an earlier session.
 func (w *wire) forget() {
 	w.pushed, w.own = make(map[conv][]int64), make(map[conv]map[int64]string)
 	w.bodies = make(map[conv]map[int64]frame)
@@ -184,7 +184,8 @@ func (n *node) dialWeb() *wire {
 	}
 }
 
-// narrow keeps the kernel from taking much for a client that doesn't read.
+// narrow sets a small receive buffer, so that the kernel doesn't accept much
+// for a client that doesn't read.
 func (w *wire) narrow() {
 	w.tb.Helper()
 	if err := w.conn.(*net.TCPConn).SetReadBuffer(16 << 10); err != nil {
@@ -192,7 +193,7 @@ func (w *wire) narrow() {
 	}
 }
 
-// login connects and logs in, over TCP.
+// login connects over TCP and logs in.
 func (n *node) login(id int64, more ...obj) *wire {
 	n.tb.Helper()
 	w := n.dial()
@@ -220,7 +221,7 @@ func (w *wire) write(p []byte) {
 	}
 }
 
-// pack makes a frame of the wire's framing.
+// pack appends a frame with the given body to dst.
 func (w *wire) pack(dst, body []byte) []byte {
 	if !w.web {
 		return proto.AppendFrame(dst, body)
@@ -242,7 +243,7 @@ func (w *wire) pack(dst, body []byte) []byte {
 	return dst
 }
 
-// send sends requests in one write.
+// send sends the requests in one write.
 func (w *wire) send(reqs ...obj) {
 	w.tb.Helper()
 	var b []byte
@@ -252,7 +253,7 @@ func (w *wire) send(reqs ...obj) {
 	w.write(b)
 }
 
-// body reads one frame's body.
+// body reads the body of the next frame.
 func (w *wire) body() ([]byte, error) {
 	if err := w.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		return nil, err
@@ -290,7 +291,7 @@ func (w *wire) body() ([]byte, error) {
 	return nil, fmt.Errorf("WebSocket frame %#x", head[0])
 }
 
-// read takes the next frame off the connection.
+// read reads and checks the next frame.
 func (w *wire) read() (frame, error) {
 	w.tb.Helper()
 	b, err := w.body()
@@ -298,23 +299,23 @@ func (w *wire) read() (frame, error) {
 		return nil, err
 	}
 	if bytes.ContainsAny(b, "\n\t") {
-		w.tb.Errorf("a server's frame has blanks: %q", b)
+		w.tb.Errorf("the frame %q has a line feed or tab, want compact JSON", b)
 	}
 	var f frame
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.UseNumber()
 	if err := d.Decode(&f); err != nil {
-		w.fatalf("a server's frame %q: %v", b, err)
+		w.fatalf("decode the frame %q: %v", b, err)
 	}
 	w.check(f)
 	return f, nil
 }
 
-// check holds a frame against the protocol, whatever the test is about.
+// check checks the fields of a frame, and records its messages.
 func (w *wire) check(f frame) {
 	w.tb.Helper()
 	if err := shapeError(f); err != nil {
-		w.tb.Errorf("user %d: %v: %v", w.id, err, f)
+		w.tb.Errorf("user %d got an invalid frame: %v: %v", w.id, err, f)
 	}
 	switch f.op() {
 	case proto.LOGIN_ACK:
@@ -328,7 +329,7 @@ func (w *wire) check(f frame) {
 				w.push(m)
 			}
 			if n := len(f.list("offlinemsg")); n > proto.MaxOffline || size > proto.MaxOfflineBytes {
-				w.tb.Errorf("offlinemsg has %d messages, %d bytes", n, size)
+				w.tb.Errorf("offlinemsg has %d messages and %d bytes, want at most %d and %d", n, size, proto.MaxOffline, proto.MaxOfflineBytes)
 			}
 		}
 	case proto.ONE_CHAT, proto.GROUP_CHAT:
@@ -340,14 +341,14 @@ func (w *wire) check(f frame) {
 				w.own[c] = make(map[int64]string)
 			}
 			if cid, ok := w.own[c][f.int("seq")]; ok && cid != f.str("cid") {
-				w.tb.Errorf("user %d: two cids were given one seq: %s and %v", w.id, cid, f)
+				w.tb.Errorf("user %d: the ACK %v has the same seq as the one for cid %s", w.id, f, cid)
 			}
 			w.own[c][f.int("seq")] = f.str("cid")
 		}
 	}
 }
 
-// convOf is the conversation of a pushed message, as this user names it.
+// convOf returns the conversation of a pushed message.
 func (w *wire) convOf(m frame) conv {
 	c := conv{m.int("toid"), m.int("groupid")}
 	if c.group == 0 && m.int("id") != w.id {
@@ -356,16 +357,17 @@ func (w *wire) convOf(m frame) conv {
 	return c
 }
 
-// push holds a message against what was pushed before it.
+// push records a pushed message, and checks that it comes after all earlier
+// ones.
 func (w *wire) push(m frame) {
 	w.tb.Helper()
 	c, seq := w.convOf(m), m.int("seq")
 	if c.group == 0 && m.int("id") != w.id && m.int("toid") != w.id {
-		w.tb.Errorf("user %d got what is said between others: %v", w.id, m)
+		w.tb.Errorf("user %d got %v, want only messages from or to them", w.id, m)
 	}
 	before := w.pushed[c]
 	if len(before) > 0 && before[len(before)-1] >= seq {
-		w.tb.Errorf("user %d: seq %d came after %d: %v", w.id, seq, before[len(before)-1], m)
+		w.tb.Errorf("user %d: seq %d was pushed after seq %d, want them to rise: %v", w.id, seq, before[len(before)-1], m)
 	}
 	w.pushed[c] = append(before, seq)
 	if w.bodies[c] == nil {
@@ -374,8 +376,8 @@ func (w *wire) push(m frame) {
 	w.bodies[c][seq] = m
 }
 
-// await gives the first frame, read before or still to come, that ok takes.
-// All others stay.
+// await returns the first frame for which ok returns true. Others stay in the
+// stash.
 func (w *wire) await(what string, ok func(frame) bool) frame {
 	w.tb.Helper()
 	for i, f := range w.stash {
@@ -387,7 +389,7 @@ func (w *wire) await(what string, ok func(frame) bool) frame {
 	for {
 		f, err := w.read()
 		if err != nil {
-			w.fatalf("waiting for %s: %v; frames nobody asked for: %v", what, err, w.stash)
+			w.fatalf("waiting for %s: %v; other frames: %v", what, err, w.stash)
 		}
 		if ok(f) {
 			return f
@@ -396,25 +398,25 @@ func (w *wire) await(what string, ok func(frame) bool) frame {
 	}
 }
 
-// next gives the next frame, read before or not.
+// next returns the next frame.
 func (w *wire) next() frame {
 	w.tb.Helper()
 	return w.await("any frame", func(frame) bool { return true })
 }
 
-// op gives the next frame of an op.
+// op returns the next frame with this op.
 func (w *wire) op(op proto.Op) frame {
 	w.tb.Helper()
 	return w.await(op.String(), func(f frame) bool { return f.op() == op })
 }
 
-// answer gives the answer with this rid.
+// answer returns the answer with this rid.
 func (w *wire) answer(rid int64) frame {
 	w.tb.Helper()
 	return w.await(fmt.Sprint("the answer to ", rid), func(f frame) bool { return f.has("rid") && f.int("rid") == rid })
 }
 
-// ask sends a request with a rid of its own.
+// ask sends a request with a new rid.
 func (w *wire) ask(r obj) (rid int64) {
 	w.tb.Helper()
 	w.rid++
@@ -422,27 +424,27 @@ func (w *wire) ask(r obj) (rid int64) {
 	return w.rid
 }
 
-// call sends a request and gives its answer.
+// call sends a request and returns its answer.
 func (w *wire) call(r obj) frame {
 	w.tb.Helper()
 	f := w.answer(w.ask(r))
 	if want := r["msgid"].(proto.Op).Ack(); f.op() != want && f.op() != proto.ERROR {
-		w.fatalf("%v was answered with %v", r, f)
+		w.fatalf("%v got %v, want op %v or ERROR", r, f, want)
 	}
 	return f
 }
 
-// ok is call for what must succeed.
+// ok is like call, but the request must succeed.
 func (w *wire) ok(r obj) frame {
 	w.tb.Helper()
 	f := w.call(r)
 	if f.int("errno") != 0 {
-		w.fatalf("%s got %v", r.json(), f)
+		w.fatalf("%s got %v, want errno 0", r.json(), f)
 	}
 	return f
 }
 
-// refused is call for what must not.
+// refused is like call, but the answer must have this errno.
 func (w *wire) refused(errno proto.Errno, r obj) frame {
 	w.tb.Helper()
 	f := w.call(r)
@@ -452,20 +454,21 @@ func (w *wire) refused(errno proto.Errno, r obj) frame {
 	return f
 }
 
-// say stores a message and gives its seq.
+// say sends a message and returns its seq.
 func (w *wire) say(c conv, text string) int64 {
 	w.tb.Helper()
 	return w.ok(c.chat(text)).int("seq")
 }
 
-// barrier returns once all that the server had sent this connection before
-// it answered is read. (PING would overtake what waits for the store.)
+// barrier makes a request and reads until its answer, including everything that
+// the server has sent before. PING wouldn't do: it overtakes other requests.
 func (w *wire) barrier() {
 	w.tb.Helper()
 	w.ok(obj{"msgid": proto.FIND_USER, "userid": w.id})
 }
 
-// upTo reads until the conversation has come up to seq.
+// upTo reads until a message with at least this seq was pushed, or seq was
+// acknowledged.
 func (w *wire) upTo(c conv, seq int64) {
 	w.tb.Helper()
 	for {
@@ -483,8 +486,8 @@ func (w *wire) upTo(c conv, seq int64) {
 	}
 }
 
-// has reads until all of first to last has come, pushed or acknowledged, and
-// fails where anything else has.
+// has reads until all seqs from first to last were pushed or acknowledged. It
+// fails if any other seq was pushed.
 func (w *wire) has(c conv, first, last int64) {
 	w.tb.Helper()
 	for seq := first; seq <= last; seq++ {
@@ -504,22 +507,22 @@ func (w *wire) has(c conv, first, last int64) {
 	}
 	for _, seq := range w.pushed[c] {
 		if seq < first || seq > last {
-			w.fatalf("seq %d of %v is none of %d to %d", seq, c, first, last)
+			w.fatalf("seq %d of %v was pushed, want only %d to %d", seq, c, first, last)
 		}
 	}
 }
 
-// nothing fails if there is a frame of the op among those read.
+// nothing fails if a frame with this op has been read. It doesn't read.
 func (w *wire) nothing(op proto.Op) {
 	w.tb.Helper()
 	for _, f := range w.stash {
 		if f.op() == op {
-			w.fatalf("got %v", f)
+			w.fatalf("got %v, want no %v", f, op)
 		}
 	}
 }
 
-// close ends the connection as a client does that has read all it was sent.
+// close closes the connection.
 func (w *wire) close() {
 	w.tb.Helper()
 	if err := w.conn.Close(); err != nil {
@@ -527,8 +530,8 @@ func (w *wire) close() {
 	}
 }
 
-// kicked reads to the end of the connection and gives the KICK at it, nil if
-// there was none.
+// kicked reads until the server closes the connection. It returns the last
+// frame if that is a KICK, and otherwise nil.
 func (w *wire) kicked() frame {
 	w.tb.Helper()
 	all := w.stash
@@ -551,7 +554,7 @@ func (w *wire) kicked() frame {
 	return nil
 }
 
-// history reads all of a conversation's log with SYNC.
+// history reads a whole conversation with SYNC, and checks that it has no gap.
 func (w *wire) history(c conv) []frame {
 	w.tb.Helper()
 	var all []frame
@@ -563,14 +566,14 @@ func (w *wire) history(c conv) []frame {
 				after = f.int("first") - 1
 			}
 			if m.int("seq") != after+1 {
-				w.fatalf("the log of %v has %d after %d", c, m.int("seq"), after)
+				w.fatalf("the log of %v has seq %d after seq %d, want no gap", c, m.int("seq"), after)
 			}
 			after = m.int("seq")
 		}
 		all = append(all, ms...)
 		if !f.bool("more") {
 			if after != f.int("last") && len(all) > 0 {
-				w.fatalf("the log of %v ends with %d, last is %d", c, after, f.int("last"))
+				w.fatalf("the log of %v ends with seq %d, want %d as in last", c, after, f.int("last"))
 			}
 			return all
 		}

@@ -50,7 +50,7 @@ func TestTooMuchToSay(t *testing.T) {
 	dir := t.TempDir()
 	d := startDaemon(t, dir, "127.0.0.1", "0", "--db", "sqlite:"+filepath.Join(dir, "chat.db"), "--http", "127.0.0.1:0", "--argon2", "8,1,1",
 		"--frames-per-sec-per-conn", "150", "--frames-per-sec-per-user", "200", "--burst", "1s")
-	addr := d.until(t, `chatd serves.* address=(\S+)`)
+	addr := d.until(t, `chatd listening.* address=(\S+)`)
 	page := d.until(t, `operators.* url=(\S+)`)
 	a, b := newMember(t, addr, "anna"), newMember(t, addr, "berta")
 	ida, _ := a.Me()
@@ -95,7 +95,7 @@ func TestOfficeComesBack(t *testing.T) {
 	dir := t.TempDir()
 	args := []string{"127.0.0.1", "0", "--db", "sqlite:" + filepath.Join(dir, "chat.db"), "--http", "127.0.0.1:0", "--argon2", "8,1,1"}
 	d := startDaemon(t, dir, append(args, "--no-limits")...)
-	addr := d.until(t, `chatd serves.* address=(\S+)`)
+	addr := d.until(t, `chatd listening.* address=(\S+)`)
 	_, args[1], _ = strings.Cut(addr, ":")
 	const people = 150
 	var ms [people]*member
@@ -116,7 +116,7 @@ func TestOfficeComesBack(t *testing.T) {
 	}
 	_ = d.cmd.Wait() // it was killed: an error is expected
 	d = startDaemon(t, dir, args...)
-	d.until(t, `chatd serves.* address=(\S+)`)
+	d.until(t, `chatd listening.* address=(\S+)`)
 	page := d.until(t, `operators.* url=(\S+)`)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()

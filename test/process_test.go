@@ -81,7 +81,7 @@ func TestLife(t *testing.T) {
 	dir := t.TempDir()
 	for _, sig := range []os.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		d := startDaemon(t, dir, "127.0.0.1", "0", "--http", "127.0.0.1:0")
-		chat := d.until(t, `chatd serves.* address=(\S+)`)
+		chat := d.until(t, `chatd listening.* address=(\S+)`)
 		page := d.until(t, `url=(http://\S+)`)
 		c, err := net.Dial("tcp", chat)
 		if err != nil {
@@ -150,7 +150,7 @@ func TestProfilesOnLoopback(t *testing.T) {
 		if c.log != "" {
 			d.until(t, regexp.QuoteMeta(c.log)+"()")
 		}
-		admin := d.until(t, `for chatd trace.* admin=(\S+)`)
+		admin := d.until(t, `admin address listening.* admin=(\S+)`)
 		for url, want := range map[string]int{"http://127.0.0.1:" + port: c.status, "http://" + admin: 200} {
 			resp, err := http.Get(url + "/debug/pprof/")
 			if err != nil {
@@ -169,7 +169,7 @@ func TestProfilesOnLoopback(t *testing.T) {
 func TestTaken(t *testing.T) {
 	dir := t.TempDir()
 	first := startDaemon(t, dir, "127.0.0.1", "0", "--http", "127.0.0.1:0")
-	chat := first.until(t, `chatd serves.* address=(\S+)`)
+	chat := first.until(t, `chatd listening.* address=(\S+)`)
 	page := strings.Trim(strings.TrimPrefix(first.until(t, `url=(http://\S+)`), "http://"), "/")
 	ip, port, err := net.SplitHostPort(chat)
 	if err != nil {

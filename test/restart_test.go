@@ -17,7 +17,7 @@ import (
 func startNode(t *testing.T, dir string) (d *process, addr string) {
 	t.Helper()
 	d = startDaemon(t, dir, "127.0.0.1", "0", "--http=", "--db", "sqlite:chat.db", "--argon2", "8,1,1", "--no-limits")
-	return d, d.until(t, `chatd serves.* address=(\S+)`)
+	return d, d.until(t, `chatd listening.* address=(\S+)`)
 }
 
 // TestKillNine kills a node in the middle of traffic. After the restart, every

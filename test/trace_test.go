@@ -46,8 +46,8 @@ func TestTraceRunning(t *testing.T) {
 	dir := t.TempDir()
 	d := startDaemon(t, dir, "127.0.0.1", "0", "--http=", "--db", "sqlite:chat.db", "--argon2", "8,1,1", "--no-limits",
 		"--node", "here", "--admin", "127.0.0.1:0")
-	addr := d.until(t, `chatd serves.* address=(\S+)`)
-	admin := d.until(t, `for chatd trace.* admin=(\S+)`)
+	addr := d.until(t, `chatd listening.* address=(\S+)`)
+	admin := d.until(t, `admin address listening.* admin=(\S+)`)
 	a, b := dialRaw(t, addr), dialRaw(t, addr)
 	a.account("anna")
 	b.account("berta")
@@ -66,14 +66,14 @@ func TestTraceRunning(t *testing.T) {
 	live := mustTrace(t, append(where, "--admin", admin)...)
 	for _, want := range []string{
 		`stored:    seq 1, `, `from "anna" (1), cid "cid hello there", 11 bytes`, `this node has heard of it`, `node "here": `,
-		`"default"    online on here, was sent it, but its receipt is behind: at seq 0`, `"tea \"time\""`,
+		`"default"    online on here; sent, but its receipts only go up to seq 0`, `"tea \"time\""`,
 	} {
 		if !strings.Contains(live, want) {
 			t.Errorf("trace --admin doesn't print %q; it prints\n%s", want, live)
 		}
 	}
 	alone := mustTrace(t, append(where, "--db", "sqlite:"+dir+"/chat.db")...)
-	if !strings.Contains(alone, "stored:    seq 1, ") || strings.Contains(alone, "online on") || !strings.Contains(alone, "by up to 10 s") {
+	if !strings.Contains(alone, "stored:    seq 1, ") || strings.Contains(alone, "online on") || !strings.Contains(alone, "up to 10 s late") {
 		t.Errorf("trace --db prints\n%s\nwant the stored seq, a note about receipts that may be late, and nothing about who is online", alone)
 	}
 	var machines trace.Result

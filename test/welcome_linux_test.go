@@ -70,7 +70,7 @@ func TestFirstStartAtATerminal(t *testing.T) {
 		t.Fatalf("no line matches %q; chatd printed\n%s", pattern, strings.Join(said, "\n"))
 		return ""
 	}
-	addr := until(`chatd serves on (\S+), its store is sqlite:data/chatd\.db\.`)
+	addr := until(`chatd is listening on (\S+)\. Database: sqlite:data/chatd\.db`)
 	page := until(`In a browser +(http://\S+/)`)
 	if got := until(`In a terminal +\S+/chat (.*?)\r?$`); got != strings.Replace(addr, ":", " ", 1) {
 		t.Errorf("the printed command connects to %q, but the server listens on %s", got, addr)

@@ -17,7 +17,7 @@ import (
 )
 
 // Binaries is the folder for the chatd that tests build. RunTests makes and
-// removes it.
+// deletes it.
 var Binaries string
 
 // RunTests runs a package's tests for TestMain and returns the exit code. It
@@ -53,20 +53,20 @@ func Chatd(t *testing.T) string {
 	return path
 }
 
-// CheckGone checks that nothing is left of a run: no process, no data.
+// CheckGone checks that a run has left no process and no files behind.
 func CheckGone(t *testing.T, folder, addr string) {
 	t.Helper()
 	if left := Remains(t, folder); len(left) > 0 {
-		t.Errorf("left behind: %q", left)
+		t.Errorf("files or processes left behind: %q", left)
 	}
 	if c, err := net.Dial("tcp", addr); err == nil {
 		_ = c.Close()
-		t.Errorf("a server still listens on %s", addr)
+		t.Errorf("a server still listens on %s after the run", addr)
 	}
 }
 
-// Remains lists what is in a folder, and the processes that use it: by their
-// command line, or because their log is there.
+// Remains lists the files in a folder and the processes that use it: those with
+// the folder in their command line, or with their log in it.
 func Remains(t *testing.T, folder string) []string {
 	t.Helper()
 	all, err := filepath.Glob(filepath.Join(folder, "*"))
@@ -89,7 +89,7 @@ func Remains(t *testing.T, folder string) []string {
 
 // Markup parses an HTML page or an SVG as XML. It returns the text and the
 // number of each element. Anything that loads or runs something fails the test.
-func Markup(t *testing.T, text []byte) (said string, elements map[string]int) {
+func Markup(t *testing.T, text []byte) (visible string, elements map[string]int) {
 	t.Helper()
 	elements = make(map[string]int)
 	var b strings.Builder
@@ -99,14 +99,14 @@ func Markup(t *testing.T, text []byte) (said string, elements map[string]int) {
 			return b.String(), elements
 		}
 		if err != nil {
-			t.Fatalf("%v in\n%s", err, text)
+			t.Fatalf("markup is not well-formed: %v\n%s", err, text)
 		}
 		switch token := token.(type) {
 		case xml.StartElement:
 			elements[token.Name.Local]++
 			for _, a := range token.Attr {
 				if name := a.Name.Local; name == "href" || name == "src" || strings.HasPrefix(name, "on") {
-					t.Errorf("%s has %s=%q: a page needs nothing but itself", token.Name.Local, name, a.Value)
+					t.Errorf("element %s has %s=%q, but a page must not load or run anything", token.Name.Local, name, a.Value)
 				}
 			}
 		case xml.CharData:

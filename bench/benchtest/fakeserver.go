@@ -12,17 +12,17 @@ import (
 	"chatd/proto"
 )
 
-// FakeServer implements as much of the protocol as the scenarios need, and can
-// be told to break it.
+// FakeServer implements as much of the protocol as the scenarios need. Its
+// fields make it break the protocol.
 type FakeServer struct {
 	t    *testing.T
 	l    net.Listener
 	done sync.WaitGroup
 
-	// Push and Ack change what the n-th message of a sender leads to. In a
+	// Push and Ack replace the push and the ACK of a sender's n-th message. In a
 	// group, Push affects the last member only. Nil: the server is correct.
 	Push, Ack func(n int64, r proto.Response) []proto.Response
-	// Welcome changes the n-th answer to a LOGIN.
+	// Welcome replaces the n-th answer to a LOGIN.
 	Welcome func(n int64, r proto.Response) []proto.Response
 
 	Mu            sync.Mutex
@@ -163,7 +163,7 @@ func (f *FakeServer) handle(c net.Conn, me *FakeUser, r *proto.Request) *FakeUse
 func (f *FakeServer) logIn(c net.Conn, r *proto.Request) *FakeUser {
 	id := r.ID
 	if r.Token != "" {
-		id, _ = strconv.ParseInt(r.Token, 10, 64) // 0 is no user
+		id, _ = strconv.ParseInt(r.Token, 10, 64) // on an error, 0, which no user has
 	}
 	me := f.user(id)
 	f.Mu.Lock()

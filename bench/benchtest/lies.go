@@ -6,7 +6,7 @@ import (
 	"chatd/proto"
 )
 
-// At applies lie to message number n only.
+// At returns a function that applies lie to message number n only.
 func At(n int64, lie func(r proto.Response) []proto.Response) func(int64, proto.Response) []proto.Response {
 	return func(i int64, r proto.Response) []proto.Response {
 		if i == n {
@@ -16,11 +16,13 @@ func At(n int64, lie func(r proto.Response) []proto.Response) func(int64, proto.
 	}
 }
 
+// Drop loses a response.
 func Drop(proto.Response) []proto.Response { return nil }
 
+// Twice repeats a response.
 func Twice(r proto.Response) []proto.Response { return []proto.Response{r, r} }
 
-// Changed changes a response.
+// Changed returns a lie that changes a response.
 func Changed(change func(r *proto.Response)) func(proto.Response) []proto.Response {
 	return func(r proto.Response) []proto.Response {
 		change(&r)
@@ -28,8 +30,8 @@ func Changed(change func(r *proto.Response)) func(proto.Response) []proto.Respon
 	}
 }
 
-// Swap swaps messages n and n+1. Unless seqs is set, their seqs stay in order.
-// It is for one pair.
+// Swap returns a function that swaps messages n and n+1. Unless seqs is set,
+// their seqs stay in order. It is for one pair.
 func Swap(n int64, seqs bool) func(int64, proto.Response) []proto.Response {
 	var kept proto.Response
 	return func(i int64, r proto.Response) []proto.Response {

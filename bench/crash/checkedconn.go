@@ -32,7 +32,6 @@ type sentMessage struct {
 	pushIsWrong bool // pushing it on this connection is a violation
 }
 
-// dial dials a checkedConn.
 func (d *sender) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	c, err := new(net.Dialer).DialContext(ctx, network, addr)
 	if err != nil {
@@ -61,7 +60,7 @@ func (c *checkedConn) checkSent(b []byte) {
 		n := proto.HeaderSize + int(binary.BigEndian.Uint32(b))
 		q, err := c.dec.Decode(b[proto.HeaderSize:n])
 		if b = b[n:]; err != nil {
-			c.sender.violate(Invented, "the SDK sent what can't be read: %v", err)
+			c.sender.violate(Invented, "can't decode a frame that the SDK sent: %v", err)
 			continue
 		}
 		if q.Op == proto.ONE_CHAT || q.Op == proto.GROUP_CHAT {
@@ -84,7 +83,7 @@ func (c *checkedConn) checkReceived(b []byte) {
 		}
 		a, err := c.dec.DecodeResponse(c.in[proto.HeaderSize:n])
 		if err != nil {
-			c.sender.violate(Invented, "the server sent what can't be read: %v", err)
+			c.sender.violate(Invented, "can't decode a frame that the server sent: %v", err)
 		} else {
 			c.handleResponse(a)
 		}
@@ -117,19 +116,19 @@ func (c *checkedConn) handleResponse(a *proto.Response) {
 func (c *checkedConn) checkPushed(group, from, to, seq int64, text, cid string) {
 	conv, ok := c.sender.directory.byKey[newConvKey(group, from, to)]
 	if !ok {
-		c.sender.violate(Invented, "it was pushed %.80q of a conversation that it isn't in", text)
+		c.sender.violate(Invented, "was pushed %.80q from a conversation that its user isn't in", text)
 		return
 	}
 	name := c.sender.directory.convs[conv].name
 	m, _ := parse(text)
 	switch last := c.last[conv]; {
 	case seq == last:
-		c.sender.violateOf(Doubled, m, "it was pushed seq %d of %s twice on one connection", seq, name)
+		c.sender.violateOf(Doubled, m, "seq %d of %s was pushed twice on one connection", seq, name)
 	case seq < last:
-		c.sender.violateOf(Reordered, m, "it was pushed seq %d of %s after %d on one connection", seq, name, last)
+		c.sender.violateOf(Reordered, m, "seq %d of %s was pushed after seq %d on one connection", seq, name, last)
 	}
 	c.last[conv] = max(c.last[conv], seq)
 	if o := c.sent[cid]; o != nil && o.pushIsWrong {
-		c.sender.violateOf(Doubled, m, "it was pushed seq %d of %s on the connection on which it had sent that itself", seq, name)
+		c.sender.violateOf(Doubled, m, "seq %d of %s was pushed on the connection that had sent it", seq, name)
 	}
 }

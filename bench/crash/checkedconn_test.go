@@ -11,9 +11,9 @@ import (
 	"chatd/proto"
 )
 
-// The SDK silently drops duplicates. checkedConn still notices them: what a
-// connection has sent must not be pushed on it, before or after the ACK, and
-// pushed seqs must rise. What was sent on another connection may be pushed
+// The SDK silently drops duplicates. checkedConn notices them anyway: a message
+// must not be pushed on the connection that sent it, before or after the ACK,
+// and pushed seqs must rise. A message sent on another connection may be pushed
 // until it is acknowledged.
 func TestCheckedConn(t *testing.T) {
 	own := func(n int32) message { return message{0, n} }
@@ -36,19 +36,19 @@ func TestCheckedConn(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		retry bool
-		says  []*proto.Response
-		want  string // kinds, and part of one text
+		from  []*proto.Response // what the server sends
+		want  string            // kinds, and part of one text
 	}{
 		{"acknowledged", false, []*proto.Response{missed(1, 2), ack(3)}, ""},
-		{"pushed before its ACK", false, []*proto.Response{push(3, own(3)), ack(3)}, "[doubled] a's phone: it was pushed seq 3 of a and b on the connection on which it had sent that itself"},
+		{"pushed before its ACK", false, []*proto.Response{push(3, own(3)), ack(3)}, "[doubled] a's phone: seq 3 of a and b was pushed on the connection that had sent it"},
 		{"pushed after its ACK", false, []*proto.Response{ack(3), push(3, own(3))}, "[doubled]"},
 		{"a repeat pushed before its ACK", true, []*proto.Response{missed(1, 2, 3), ack(3)}, ""},
 		{"a repeat pushed after its ACK", true, []*proto.Response{ack(3), push(3, own(3))}, "[doubled]"},
-		{"refused, and stored by way of another connection", false, []*proto.Response{refusal(3), push(3, own(3))}, ""},
-		{"pushed twice", false, []*proto.Response{missed(1, 2), push(2, own(2))}, "[doubled] a's phone: it was pushed seq 2 of a and b twice on one connection"},
-		{"pushed out of order", false, []*proto.Response{push(4, own(4)), push(2, own(2))}, "[reordered] a's phone: it was pushed seq 2 of a and b after 4 on one connection"},
-		{"pushed to whom it isn't for", false, []*proto.Response{{Op: proto.GROUP_CHAT, ID: 7, GroupID: 99, Seq: 1, CID: []byte("x"), Msg: []byte("x"), Name: "a"}},
-			"[invented] a's phone: it was pushed \"x\" of a conversation that it isn't in"},
+		{"refused, but stored through another connection", false, []*proto.Response{refusal(3), push(3, own(3))}, ""},
+		{"pushed twice", false, []*proto.Response{missed(1, 2), push(2, own(2))}, "[doubled] a's phone: seq 2 of a and b was pushed twice on one connection"},
+		{"pushed out of order", false, []*proto.Response{push(4, own(4)), push(2, own(2))}, "[reordered] a's phone: seq 2 of a and b was pushed after seq 4 on one connection"},
+		{"pushed to a user who isn't a member", false, []*proto.Response{{Op: proto.GROUP_CHAT, ID: 7, GroupID: 99, Seq: 1, CID: []byte("x"), Msg: []byte("x"), Name: "a"}},
+			"[invented] a's phone: was pushed \"x\" from a conversation that its user isn't in"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -73,7 +73,7 @@ func TestCheckedConn(t *testing.T) {
 				t.Fatal(err)
 			}
 			var b []byte
-			for _, r := range c.says {
+			for _, r := range c.from {
 				b = proto.AppendFrame(b, proto.AppendResponse(nil, r))
 			}
 			if _, err := far.Write(b); err != nil {
@@ -82,7 +82,7 @@ func TestCheckedConn(t *testing.T) {
 			if err := far.(*net.TCPConn).CloseWrite(); err != nil {
 				t.Fatal(err)
 			}
-			for { // in pieces that end within frames
+			for { // read in pieces that split frames
 				if _, err := near.Read(make([]byte, 50)); err == io.EOF {
 					break
 				} else if err != nil {
@@ -100,7 +100,7 @@ func TestCheckedConn(t *testing.T) {
 				got = fmt.Sprint(kinds) + " " + strings.Join(texts, "\n")
 			}
 			if !strings.HasPrefix(got, c.want) || (c.want == "") != (got == "") {
-				t.Errorf("found %q, want %q", got, c.want)
+				t.Errorf("violations = %q, want %q", got, c.want)
 			}
 		})
 	}

@@ -9,14 +9,13 @@ import (
 	"time"
 )
 
-// conv is a conversation of a run.
 type conv struct {
 	name    string
 	group   int64 // 0: a pair
 	members []int // users, by index
 }
 
-// row is a stored message.
+// row is a message in the database.
 type row struct {
 	seq    int64
 	sender int // index of the user; -1: unknown
@@ -25,7 +24,7 @@ type row struct {
 	at     time.Time // by the server's clock
 }
 
-// evidence is everything that a run is checked by.
+// evidence is everything that a run left behind to be checked.
 type evidence struct {
 	convs    []conv
 	journals []*journal
@@ -33,15 +32,14 @@ type evidence struct {
 	faults   []note
 }
 
-// location is where a message is stored.
 type location struct {
 	conv int
 	row  *row
 }
 
-// check compares what every sender was told with what every device was shown
-// and with what is stored. The devices must have stopped. behind describes the
-// devices that lack messages.
+// check compares the answers that senders got, the messages that devices were
+// shown, and the stored log. The devices must have stopped. behind describes
+// the devices that lack messages.
 func (e *evidence) check() (all []Violation, behind []string) {
 	ck := &checker{evidence: e, stored: make(map[message]location)}
 	for c := range e.convs {
@@ -68,7 +66,7 @@ func (e *evidence) check() (all []Violation, behind []string) {
 			v.History = ck.historyOf(v.msg)
 		}
 		if v := &ck.all[i]; v.past.number > 0 {
-			v.History += "what has overtaken it:\n" + ck.historyOf(v.past)
+			v.History += "overtaken by:\n" + ck.historyOf(v.past)
 		}
 	}
 	slices.SortStableFunc(ck.all, func(a, b Violation) int {
@@ -103,20 +101,20 @@ func (ck *checker) checkLog(c int) {
 		r := &ck.log[c][i]
 		m, ok := parse(r.text)
 		if want := int64(i + 1); r.seq != want {
-			ck.add(Gap, m, "the log of %s has seq %d where %d should be", name, r.seq, want)
+			ck.add(Gap, m, "the log of %s has seq %d, want %d", name, r.seq, want)
 		}
 		k := key{r.sender, r.cid}
 		if first, twice := cids[k]; twice {
-			ck.add(DuplicateStore, m, "the log of %s has cid %s twice, as seq %d and %d", name, r.cid, first, r.seq)
+			ck.add(DuplicateStore, m, "the log of %s has cid %s twice, as seq %d and seq %d", name, r.cid, first, r.seq)
 		}
 		cids[k] = r.seq
 		d := ck.device(m)
 		if !ok || d == nil || int(m.number) > len(d.sent) || d.user != r.sender || d.sent[m.number-1].conv != c {
-			ck.add(Invented, m, "the log of %s has as seq %d what its sender never said there: %.80q", name, r.seq, r.text)
+			ck.add(Invented, m, "seq %d in the log of %s is a message that its sender never sent there: %.80q", r.seq, name, r.text)
 			continue
 		}
 		if p, twice := ck.stored[m]; twice {
-			ck.add(DuplicateStore, m, "%q is stored twice: in %s as seq %d, in %s as seq %d", r.text, ck.convs[p.conv].name, p.row.seq, name, r.seq)
+			ck.add(DuplicateStore, m, "%q is stored twice: as seq %d of %s and as seq %d of %s", r.text, p.row.seq, ck.convs[p.conv].name, r.seq, name)
 			continue
 		}
 		ck.stored[m] = location{c, r}
@@ -137,21 +135,21 @@ func (ck *checker) checkAcks(d *journal) {
 		p, stored := ck.stored[m]
 		switch {
 		case s.outcome == pending:
-			ck.add(Stuck, m, "%s had no answer to %q", d.name, m.text())
+			ck.add(Stuck, m, "%s got no answer to %q", d.name, m.text())
 		case s.outcome == refused && stored:
-			ck.add(Invented, m, "%s was refused %q, which is stored as seq %d: %s", d.name, m.text(), p.row.seq, s.err)
+			ck.add(Invented, m, "%q from %s was refused but is stored as seq %d; the refusal: %s", m.text(), d.name, p.row.seq, s.err)
 		case s.outcome != acked:
 		case !stored:
-			ck.add(Lost, m, "%s has an ACK with seq %d of %s for %q, which isn't stored", d.name, s.seq, ck.convs[s.conv].name, m.text())
+			ck.add(Lost, m, "%s got an ACK with seq %d of %s for %q, but it isn't stored", d.name, s.seq, ck.convs[s.conv].name, m.text())
 		case p.row.seq != s.seq:
-			ck.add(Reordered, m, "%s has an ACK with seq %d of %s for %q, which is stored as seq %d", d.name, s.seq, ck.convs[s.conv].name, m.text(), p.row.seq)
+			ck.add(Reordered, m, "%s got an ACK with seq %d of %s for %q, but it is stored as seq %d", d.name, s.seq, ck.convs[s.conv].name, m.text(), p.row.seq)
 		}
 	}
 }
 
 // checkOrder checks that messages of a device to a conversation are stored in
-// the order of sending. It doesn't apply to a message without an answer when
-// the device's program was killed, and those sent after the restart.
+// the order of sending. If the device was killed before it got an answer, that
+// message may be stored after those sent after the restart.
 func (ck *checker) checkOrder(d *journal) {
 	type least struct {
 		seq int64
@@ -185,7 +183,7 @@ func (ck *checker) checkOrder(d *journal) {
 			first = a.later
 		}
 		if first.seq < p.row.seq {
-			ck.add(Overtaken, m, "%s sent n%d to %s before n%d, and it is stored as seq %d, behind that, which is seq %d",
+			ck.add(Overtaken, m, "%s sent n%d to %s before n%d, but they are stored as seq %d and seq %d",
 				d.name, m.number, ck.convs[s.conv].name, first.msg.number, p.row.seq, first.seq)
 			ck.all[len(ck.all)-1].past = first.msg
 		}
@@ -212,20 +210,20 @@ func (ck *checker) checkView(d *journal, c int) {
 	)
 	for _, s := range v.list {
 		if s.seq < 1 || s.seq > int64(len(log)) {
-			ck.add(Invented, s.msg, "%s was shown %s as seq %d of %s, whose log ends at %d", d.name, quoted(s, v), s.seq, name, len(log))
+			ck.add(Invented, s.msg, "%s was shown %s as seq %d of %s, but that log ends at seq %d", d.name, quoted(s, v), s.seq, name, len(log))
 			continue
 		}
 		if m, _ := parse(log[s.seq-1].text); m != s.msg || v.altered[s.seq] != "" {
-			ck.add(Invented, s.msg, "%s was shown %s as seq %d of %s, where the log has %q", d.name, quoted(s, v), s.seq, name, log[s.seq-1].text)
+			ck.add(Invented, s.msg, "%s was shown %s as seq %d of %s, but the log has %q there", d.name, quoted(s, v), s.seq, name, log[s.seq-1].text)
 			continue
 		}
 		if d.sentItself(s) {
-			ck.add(Doubled, s.msg, "%s was shown %q, seq %d of %s, which it had sent itself", d.name, s.msg.text(), s.seq, name)
+			ck.add(Doubled, s.msg, "%s was shown its own message %q, seq %d of %s", d.name, s.msg.text(), s.seq, name)
 		}
 		if s.session != session {
 			session, last, once = s.session, d.startSeqs[s.session][c], make(map[int64]struct{})
 			if !d.hasSDK && s.seq > last+1 {
-				ck.add(Gap, s.msg, "%s was pushed seq %d of %s first on a connection, and had receipted %d", d.name, s.seq, name, last)
+				ck.add(Gap, s.msg, "%s got seq %d of %s as the first push on a connection, but its last receipt was for seq %d", d.name, s.seq, name, last)
 			}
 			if !d.hasSDK {
 				last = s.seq - 1 // repeats are allowed
@@ -236,11 +234,11 @@ func (ck *checker) checkView(d *journal, c int) {
 		case twice || d.hasSDK && s.seq <= last && len(once) == 0:
 			ck.add(Doubled, s.msg, "%s was shown seq %d of %s twice", d.name, s.seq, name)
 		case s.seq < last:
-			ck.add(Reordered, s.msg, "%s was shown seq %d of %s after %d", d.name, s.seq, name, last)
+			ck.add(Reordered, s.msg, "%s was shown seq %d of %s after seq %d", d.name, s.seq, name, last)
 		case !d.hasSDK && len(once) > 0 && s.seq > last+1:
 			first := last + 1
 			m, _ := parse(log[first-1].text)
-			ck.add(Gap, m, "%s was pushed seq %d of %s right after %d, on one connection", d.name, s.seq, name, last)
+			ck.add(Gap, m, "%s got seq %d of %s right after seq %d on the same connection", d.name, s.seq, name, last)
 			for missing := first; missing < s.seq; missing++ {
 				reported[missing] = true
 			}
@@ -278,8 +276,8 @@ func quoted(s shown, v *seen) string {
 	return fmt.Sprintf("%q", s.msg.text())
 }
 
-// around is how close a note must be to an event of a message, in ns, to appear
-// in its history.
+// around is the time before and after a message, in ns, whose notes belong to
+// the message's history.
 const around = int64(3 * time.Second)
 
 // historyOf returns everything known about a message.
@@ -294,12 +292,14 @@ func (ck *checker) historyOf(m message) string {
 	}
 	s := &d.sent[m.number-1]
 	from, to := s.at, max(s.at, s.done)
-	add(s.at, "%s sends it to %s", d.name, ck.convs[s.conv].name)
+	add(s.at, "%s sent it to %s", d.name, ck.convs[s.conv].name)
 	switch s.outcome {
 	case acked:
-		add(s.done, "%s has the ACK: seq %d", d.name, s.seq)
-	case refused, unsure:
-		add(s.done, "%s gives it up: %s", d.name, s.err)
+		add(s.done, "%s got the ACK: seq %d", d.name, s.seq)
+	case refused:
+		add(s.done, "%s was refused: %s", d.name, s.err)
+	case unsure:
+		add(s.done, "%s never got an answer: %s", d.name, s.err)
 	}
 	for _, w := range d.wire {
 		if w.number != m.number {
@@ -307,17 +307,17 @@ func (ck *checker) historyOf(m message) string {
 		}
 		switch {
 		case w.answer:
-			add(w.at, "its connection %d has the answer: errno %d", w.conn, w.errno)
+			add(w.at, "answer on its connection %d: errno %d", w.conn, w.errno)
 		case w.retry:
-			add(w.at, "its connection %d sends it, with retry", w.conn)
+			add(w.at, "resent on its connection %d, with retry set", w.conn)
 		default:
-			add(w.at, "its connection %d sends it", w.conn)
+			add(w.at, "sent on its connection %d", w.conn)
 		}
 	}
 	p, stored := ck.stored[m]
 	if stored {
 		at := int64(p.row.at.Sub(d.began))
-		add(at, "stored as seq %d of %s (the server's clock, in ms)", p.row.seq, ck.convs[p.conv].name)
+		add(at, "stored as seq %d of %s (by the server's clock, to the millisecond)", p.row.seq, ck.convs[p.conv].name)
 		from, to = min(from, at), max(to, at)
 	}
 	var never []string
@@ -328,7 +328,7 @@ func (ck *checker) historyOf(m message) string {
 		got := other == d && s.outcome == acked
 		for _, e := range other.seen[s.conv].list {
 			if e.msg == m {
-				add(e.at, "%s is shown it as seq %d", other.name, e.seq)
+				add(e.at, "%s was shown it as seq %d", other.name, e.seq)
 				got, to = true, max(to, min(e.at, s.at+10*around))
 			}
 		}
@@ -354,7 +354,8 @@ func (ck *checker) historyOf(m message) string {
 	return formatHistory(lines, never, stored)
 }
 
-// formatHistory formats notes in order of time, and who never was shown the message.
+// formatHistory formats notes in order of time, then the devices that were
+// never shown the message.
 func formatHistory(lines []note, never []string, stored bool) string {
 	slices.SortStableFunc(lines, func(a, b note) int { return cmp.Compare(a.at, b.at) })
 	var b strings.Builder
@@ -362,7 +363,7 @@ func formatHistory(lines []note, never []string, stored bool) string {
 		fmt.Fprintf(&b, "%10.3fs  %s\n", float64(l.at)/1e9, l.text)
 	}
 	if len(never) > 0 {
-		fmt.Fprintf(&b, "     never  %s\n", strings.Join(never, ", "))
+		fmt.Fprintf(&b, "     never  shown to %s\n", strings.Join(never, ", "))
 	}
 	if !stored {
 		b.WriteString("     never  stored\n")

@@ -73,7 +73,7 @@ func newCluster(ctx context.Context, cfg *Config) (*cluster, error) {
 	s := &cluster{locks: make(map[*services.Service]*sync.Mutex)}
 	var err error
 	if s.folder, err = services.NewFolder(cfg.Dir, "crash-"); err != nil {
-		return nil, fmt.Errorf("a folder for the cluster: %w", err)
+		return nil, fmt.Errorf("create a folder for the cluster: %w", err)
 	}
 	if err := s.start(ctx, cfg); err != nil {
 		return nil, errors.Join(err, s.close())
@@ -85,7 +85,7 @@ func (s *cluster) start(ctx context.Context, cfg *Config) (err error) {
 	at := s.folder
 	size := max(diskAtLeast, int64(float64(cfg.Rate)*cfg.Duration.Seconds())*perMessage+diskAtLeast/2)
 	if s.disk, err = newDisk(filepath.Join(s.folder.Path, "disk"), size); err != nil {
-		s.remark("no disk is filled: %v", err)
+		s.remark("the fault \"disk full\" is left out: %v", err)
 	} else {
 		at = s.folder.Beneath("disk")
 	}
@@ -184,7 +184,6 @@ func (s *cluster) services() (all []*services.Service) {
 	return all
 }
 
-// links lists all links.
 func (s *cluster) links() []*link { return slices.Concat(s.frontLinks, s.dbLinks, s.redisLinks) }
 
 // withLocked runs do with the locks of services held. Locks are taken in a
@@ -230,7 +229,7 @@ func (s *cluster) restartIfEnded(ctx context.Context, x *services.Service) {
 		}
 	}
 	if err := x.Start(ctx); err != nil && ctx.Err() == nil {
-		s.remark("start again: %v", firstAndLastLine(err))
+		s.remark("restart: %v", firstAndLastLine(err))
 	}
 }
 
@@ -275,11 +274,11 @@ func (s *cluster) repair(ctx context.Context) {
 	}
 }
 
-// stopNodes stops the nodes. Each must shut down in order.
+// stopNodes stops the nodes. Each must shut down with exit code 0.
 func (s *cluster) stopNodes() {
 	for _, n := range s.nodes {
 		if n.PID() == 0 {
-			s.violate("%s doesn't run at the end", n.Name())
+			s.violate("%s wasn't running at the end", n.Name())
 			continue
 		}
 		if err := n.Ended(); err != nil { // an unexpected end may have looked orderly
@@ -326,7 +325,6 @@ func (s *cluster) close() error {
 	return errors.Join(append(all, s.folder.Remove())...)
 }
 
-// versions returns the versions of the services.
 func (s *cluster) versions(ctx context.Context) []string {
 	return []string{s.mariadb.Version(ctx), s.redis.Version(ctx), s.nginx.Version(ctx)}
 }

@@ -1,10 +1,10 @@
-// Package crash finds out whether a cluster keeps its promises while things
-// break. It starts a cluster: nodes with a MariaDB and a Redis, behind an
-// nginx, with links between all of them. Users with several devices each send
-// messages to each other and to groups. Meanwhile a plan of faults, determined
-// by a seed, kills, freezes, fills up, slows down and cuts off parts of the
-// cluster. Afterwards the package compares what every sender was told, what
-// every device was shown, and what is stored.
+// Package crash tests whether a cluster keeps its promises while things break.
+// It starts a cluster: nodes with a MariaDB and a Redis, behind an nginx, with
+// links between all of them. Users with several devices each send messages to
+// each other and to groups. Meanwhile a plan of faults, determined by a seed,
+// kills, freezes, fills up, slows down and cuts off parts of the cluster.
+// Afterwards the package compares the answers that every sender got, what every
+// device was shown, and what is stored.
 package crash
 
 import (
@@ -78,7 +78,6 @@ const (
 // seconds.
 func (c *Config) patience() time.Duration { return max(c.Duration*8/10, 2*time.Minute) }
 
-// run is the state of one run.
 type run struct {
 	cfg       *Config
 	cluster   *cluster
@@ -89,15 +88,16 @@ type run struct {
 }
 
 // Run performs one run. It blocks until everything has ended. The report is
-// never nil. An error means that the run failed, which says nothing about the
-// server. When ctx ends, the run ends early and what there is is checked.
+// never nil. An error means that the run itself failed, which says nothing
+// about the server. When ctx ends, the run ends early, and what happened so
+// far is checked.
 func Run(ctx context.Context, cfg Config) (*Report, error) {
 	rep := &Report{Duration: cfg.Duration, Seed: cfg.Seed, Nodes: cfg.Nodes, Users: cfg.Users, Rate: cfg.Rate, Began: time.Now(), Violations: make(map[Kind]int)}
 	if err := cfg.Validate(); err != nil {
 		return rep, err
 	}
 	if _, err := exec.LookPath(cfg.Chatd); err != nil {
-		return rep, fmt.Errorf("start a server: %w; make build makes it", err)
+		return rep, fmt.Errorf("start chatd: %w; run make build first", err)
 	}
 	if cfg.Say == nil {
 		cfg.Say = io.Discard
@@ -128,7 +128,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 func (r *run) execute(ctx context.Context, kinds []*Fault, rep *Report) error {
 	rep.Versions = r.cluster.versions(ctx)
 	if err := r.setUp(ctx); err != nil {
-		return fmt.Errorf("the run's users: %w", err)
+		return fmt.Errorf("set up users and groups: %w", err)
 	}
 	env := &environment{r.cluster, r.devices}
 	r.runner = &planRunner{env: env, began: r.began, done: make(map[string]int)}
@@ -214,7 +214,7 @@ func (r *run) startConversations(ctx context.Context) error {
 		for _, d := range r.devices {
 			for c := range r.directory.convs {
 				if j := d.log(); member(&r.directory.convs[c], j.user) && j.top(c) == 0 {
-					return j.name + " has nothing of " + r.directory.convs[c].name
+					return j.name + " hasn't received anything in " + r.directory.convs[c].name
 				}
 			}
 		}
@@ -230,7 +230,7 @@ func (r *run) waitFor(ctx context.Context, missing func() string) error {
 		case what == "":
 			return nil
 		case time.Now().After(end):
-			return fmt.Errorf("the devices were not ready within %s: %s", startTimeout, what)
+			return fmt.Errorf("devices not ready after %s: %s", startTimeout, what)
 		case !sleep(ctx, pollEvery):
 			return ctx.Err()
 		}
@@ -342,12 +342,11 @@ func (r *run) readLog(ctx context.Context) ([][]row, error) {
 	return log, nil
 }
 
-// reportProgress reports the progress once a second.
 func (r *run) reportProgress(ctx context.Context, phase string) {
 	var last int64
 	for sleep(ctx, time.Second) {
 		now := r.counts()
-		r.cfg.Progress(fmt.Sprintf("%s  %s: %d acknowledged (%d/s), %d waiting, %d shown, %d faults",
+		r.cfg.Progress(fmt.Sprintf("%s  %s: %d acknowledged (%d/s), %d unanswered, %d shown, %d faults",
 			time.Since(r.began).Round(time.Second), phase, now.acked, now.acked-last, now.open, now.shown, r.runner.count()))
 		last = now.acked
 	}

@@ -36,7 +36,7 @@ func build(t *testing.T, mutations ...mutation) (chatd string) {
 			t.Fatal(err)
 		}
 		if n := strings.Count(string(text), m.old); n != 1 {
-			t.Fatalf("%s has %d times what is to be changed: the server is another one than this test knows:\n%s", m.file, n, m.old)
+			t.Fatalf("%s contains this text %d times, want once; adapt the mutation to the new source:\n%s", m.file, n, m.old)
 		}
 		changed := filepath.Join(dir, strings.ReplaceAll(m.file, "/", "-")+string(rune('a'+i)))
 		if err := os.WriteFile(changed, []byte(strings.Replace(string(text), m.old, m.new, 1)), 0o600); err != nil {
@@ -56,7 +56,7 @@ func build(t *testing.T, mutations ...mutation) (chatd string) {
 	cmd := exec.Command("go", "build", "-overlay", file, "-o", chatd, ".")
 	cmd.Dir, cmd.Env = top, append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	return chatd
 }
@@ -75,7 +75,7 @@ func needServices(t *testing.T) {
 	}
 }
 
-func carryOut(t *testing.T, cfg Config) *Report {
+func mustRun(t *testing.T, cfg Config) *Report {
 	t.Helper()
 	cfg.Dir = t.TempDir()
 	rep, err := Run(t.Context(), cfg)
@@ -83,27 +83,28 @@ func carryOut(t *testing.T, cfg Config) *Report {
 		t.Fatal(err)
 	}
 	if left, _ := filepath.Glob(filepath.Join(cfg.Dir, "*")); len(left) > 0 {
-		t.Errorf("left behind: %q", left)
+		t.Errorf("files left behind: %q", left)
 	}
 	return rep
 }
 
-// A cluster on which everything breaks keeps its promises.
+// A cluster keeps its promises while all kinds of faults happen.
 func TestNothingIsLost(t *testing.T) {
 	needServices(t)
-	rep := carryOut(t, Config{Chatd: build(t), Nodes: 3, Users: 6, Rate: 300, Duration: 20 * time.Second, Seed: 1})
+	rep := mustRun(t, Config{Chatd: build(t), Nodes: 3, Users: 6, Rate: 300, Duration: 20 * time.Second, Seed: 1})
 	if !rep.Clean() || rep.FaultCount < 5 || rep.Shown < rep.Acknowledged {
-		t.Errorf("a promise was broken, or nothing was shown\n%s", rep)
+		t.Errorf("clean = %t with %d faults, want true with at least 5; %d messages acknowledged, %d shown\n%s",
+			rep.Clean(), rep.FaultCount, rep.Acknowledged, rep.Shown, rep)
 	}
 	t.Logf("%s", rep)
 }
 
-// The checker must catch servers that are broken in one way each, and name what
-// they do.
+// The checker must catch servers that are broken on purpose, and report the
+// right kinds of violations.
 func TestBrokenServersAreCaught(t *testing.T) {
 	needServices(t)
-	// What is announced before it is stored is sometimes rolled back: pushes if
-	// what is true, ACKs otherwise.
+	// early announces a batch before it is committed, so that some of what was
+	// announced is rolled back: pushes if what is "true", ACKs if it is "false".
 	early := func(what string) []mutation {
 		return []mutation{
 			{"model/groupcommit/executor.go", `	if err := e.step.Commit(); err != nil {`, `	var stored []*Append
@@ -132,7 +133,7 @@ func TestBrokenServersAreCaught(t *testing.T) {
 			{"service/delivery/route.go", `	if up.from.Err == nil {
 		l.deliver(t, up)`, `	if up.from.Err == nil && deliver {
 		l.deliver(t, up)`},
-			// What was acknowledged early isn't acknowledged again.
+			// Don't acknowledge again what was acknowledged early.
 			{"service/session/order.go", `) Ack(t Turn) {
 	c := m.Conn
 	o := &c.on.order
@@ -167,7 +168,7 @@ func TestBrokenServersAreCaught(t *testing.T) {
 			{"service/delivery/deliver.go", `			cu.session.Conn(t).Write(t, up.body)`, `			if up.seq%50 != 49 {
 				cu.session.Conn(t).Write(t, up.body)
 			}`}}, "nginx reloaded", []Kind{Gap}},
-		// One server breaks three promises. None of them hides another.
+		// This server breaks three promises. All must be reported.
 		{"some messages held up, the sending device pushed its own, and a panic that nobody recovers", 1, []mutation{
 			{"service/messages/messages.go", `	"context"
 `, `	"context"
@@ -203,11 +204,11 @@ func dieOnce() {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel() // mostly waiting
-			rep := carryOut(t, Config{Chatd: build(t, c.mutations...), Nodes: c.nodes, Users: 4, Rate: 300, Duration: 10 * time.Second, Seed: 3,
+			rep := mustRun(t, Config{Chatd: build(t, c.mutations...), Nodes: c.nodes, Users: 4, Rate: 300, Duration: 10 * time.Second, Seed: 3,
 				Faults: strings.Split(c.faults, ",")})
 			for _, want := range c.want {
 				if rep.Violations[want] == 0 {
-					t.Errorf("nothing was found to be %s\n%s", want, rep)
+					t.Errorf("no violation of kind %q\n%s", want, rep)
 				}
 			}
 			t.Logf("%v", rep.Violations)
@@ -215,8 +216,8 @@ func dieOnce() {
 	}
 }
 
-// An interrupted run repairs what it broke, stops what it started, and leaves
-// nothing.
+// An interrupted run repairs its faults, stops its services, and leaves no
+// files behind.
 func TestInterrupted(t *testing.T) {
 	needServices(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -230,9 +231,10 @@ func TestInterrupted(t *testing.T) {
 			}
 		}})
 	if err != nil || !rep.Interrupted || rep.FaultCount == 0 || rep.Talked > 5*time.Minute {
-		t.Errorf("%v\n%s", err, rep)
+		t.Errorf("Run: error %v, interrupted = %t, %d faults, sent for %s; want an early end after the first fault\n%s",
+			err, rep.Interrupted, rep.FaultCount, rep.Talked, rep)
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) > 0 {
-		t.Errorf("left behind: %q", left)
+		t.Errorf("files left behind: %q", left)
 	}
 }

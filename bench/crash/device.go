@@ -17,7 +17,6 @@ const (
 	receiptEvery = 200 * time.Millisecond
 )
 
-// user is a user of the run.
 type user struct {
 	id             int64
 	name, password string

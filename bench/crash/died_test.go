@@ -14,8 +14,8 @@ import (
 	"chatd/internal/services"
 )
 
-// fakeNode makes this program a node of the named kind, which becomes ready and
-// ends in its own way.
+// fakeNode is the environment variable that makes this test binary a fake node
+// of the given kind. A fake node becomes ready; its kind says how it ends.
 const fakeNode = "CHATD_CRASH_TEST_NODE"
 
 func TestMain(m *testing.M) {
@@ -26,12 +26,12 @@ func TestMain(m *testing.M) {
 }
 
 func beNode(kind, addr string) int {
-	told := make(chan os.Signal, 1)
-	signal.Notify(told, syscall.SIGTERM, syscall.SIGUSR1)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGUSR1)
 	go func() {
 		_ = http.ListenAndServe(addr, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})) // on an error it is never ready
 	}()
-	switch sig := <-told; {
+	switch sig := <-signals; {
 	case kind == "panics" && sig == syscall.SIGUSR1:
 		panic("nobody recovers this")
 	case kind == "bad":
@@ -40,7 +40,8 @@ func beNode(kind, addr string) int {
 	return 0
 }
 
-// nodesAlone returns a cluster with nothing but such nodes, all running.
+// nodesAlone returns a cluster that contains only running fake nodes of these
+// kinds.
 func nodesAlone(t *testing.T, kinds ...string) *cluster {
 	t.Helper()
 	f, err := services.NewFolder(t.TempDir(), "crash-")
@@ -95,18 +96,19 @@ func TestDied(t *testing.T) {
 	all.Go(func() { c.supervise(ctx) })
 	for end := time.Now().Add(startTimeout); first.PID() == before || first.PID() == 0 || second.PID() == 0; time.Sleep(pollEvery) {
 		if time.Now().After(end) {
-			t.Fatalf("they aren't started again; deaths: %q", c.deaths())
+			t.Fatalf("nodes not restarted after %s; deaths: %q", startTimeout, c.deaths())
 		}
 	}
 	cancel()
 	all.Wait()
 	got := c.deaths()
 	if len(got) != 1 || !strings.HasPrefix(got[0], "died: node panics: ended with exit code 2") || !strings.Contains(got[0], "nobody recovers this") {
-		t.Errorf("%q", got)
+		t.Errorf("deaths = %q, want only that of node panics, with its log", got)
 	}
 }
 
-// At the end every node must be running, and shut down in order.
+// At the end of a run every node must be running and shut down with exit code
+// 0.
 func TestDiedAtTheEnd(t *testing.T) {
 	c := nodesAlone(t, "good", "bad", "panics", "gone", "left")
 	panics, gone, left := c.nodes[2], c.nodes[3], c.nodes[4]
@@ -119,16 +121,16 @@ func TestDiedAtTheEnd(t *testing.T) {
 		}
 		for end := time.Now().Add(startTimeout); n.Ended() == nil; time.Sleep(pollEvery) {
 			if time.Now().After(end) {
-				t.Fatalf("%s doesn't end", n.Name())
+				t.Fatalf("%s still runs after %s", n.Name(), startTimeout)
 			}
 		}
 	}
 	c.stopNodes()
 	got := c.deaths()
 	for i, want := range []string{"died: node bad: failed with exit code 3", "died: node panics: ended with exit code 2",
-		"died: node gone doesn't run at the end", "died: node left: ended with exit code 0"} {
+		"died: node gone wasn't running at the end", "died: node left: ended with exit code 0"} {
 		if len(got) != 4 || !strings.HasPrefix(got[i], want) {
-			t.Errorf("number %d of %q isn't %q", i, got, want)
+			t.Errorf("deaths = %q, want 4 with number %d starting %q", got, i, want)
 		}
 	}
 }

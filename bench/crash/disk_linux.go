@@ -18,7 +18,7 @@ func newDisk(path string, size int64) (*disk, error) {
 		return nil, err
 	}
 	if err := unix.Mount("tmpfs", path, "tmpfs", 0, fmt.Sprintf("size=%d,mode=0700", size)); err != nil {
-		return nil, errors.Join(fmt.Errorf("mount a disk that can be filled: %w", err), os.Remove(path))
+		return nil, errors.Join(fmt.Errorf("mount a tmpfs to fill up: %w", err), os.Remove(path))
 	}
 	return &disk{path}, nil
 }

@@ -8,7 +8,7 @@ import "errors"
 type disk struct{ path string }
 
 func newDisk(string, int64) (*disk, error) {
-	return nil, errors.New("a disk that can be filled is to be had on Linux alone")
+	return nil, errors.New("filling a disk is supported only on Linux")
 }
 
 func (*disk) fill() error  { return nil }

@@ -19,9 +19,9 @@ type Fault struct {
 	minDuration, maxDuration time.Duration // how long it lasts; recovery is the time after it in which its resources are left alone
 	recovery                 time.Duration
 	disk                     bool // it needs a disk that can be filled
-	// targets returns how many targets there are; nil: one.
+	// targets returns how many targets there are. nil means one.
 	targets func(w *environment) int
-	// resources lists what no other fault may touch meanwhile.
+	// resources lists the parts that no other fault may touch meanwhile.
 	resources func(w *environment, target int) []string
 	// run causes the fault and repairs it. It blocks for about the planned
 	// duration, less if ctx ends.
@@ -200,17 +200,17 @@ func Faults() []*Fault {
 		{Name: "MariaDB killed", About: "kill -9 of MariaDB", minDuration: 100 * ms, maxDuration: 2 * s, recovery: 4 * s, resources: one(mariadb), run: onService(theMariaDB, kill1)},
 		{Name: "MariaDB stopped", About: "SIGTERM of MariaDB", minDuration: 100 * ms, maxDuration: 2 * s, recovery: 4 * s, resources: one(mariadb), run: onService(theMariaDB, (*environment).stopped)},
 		{Name: "MariaDB frozen", About: "SIGSTOP of MariaDB", minDuration: s, maxDuration: 6 * s, recovery: 2 * s, resources: one(mariadb), run: onService(theMariaDB, (*environment).frozen)},
-		{Name: "database slow", About: "each packet to and from MariaDB takes so long that a commit takes seconds", minDuration: 3 * s, maxDuration: 7 * s, recovery: 2 * s,
+		{Name: "database slow", About: "each packet to and from MariaDB is delayed, so that a commit takes seconds", minDuration: 3 * s, maxDuration: 7 * s, recovery: 2 * s,
 			resources: every("to MariaDB"), run: onLinks(allDBLinks, func(k *link, f *plannedFault) { k.slow(f.between(100*ms, 400*ms)) })},
-		{Name: "disk full", About: "no space left for MariaDB", minDuration: s, maxDuration: 5 * s, recovery: 3 * s, disk: true,
+		{Name: "disk full", About: "MariaDB's disk has no free space", minDuration: s, maxDuration: 5 * s, recovery: 3 * s, disk: true,
 			resources: one("disk"), run: func(ctx context.Context, env *environment, f *plannedFault) error {
 				err := env.disk.fill()
 				sleep(ctx, f.duration)
 				return errors.Join(err, env.disk.free())
 			}},
-		{Name: "node cut off from MariaDB", About: "a partition: nothing passes, then a reset", minDuration: s, maxDuration: 7 * s, recovery: 2 * s,
+		{Name: "node cut off from MariaDB", About: "a partition: nothing gets through, then connections are reset", minDuration: s, maxDuration: 7 * s, recovery: 2 * s,
 			targets: (*environment).nodeCount, resources: each("to MariaDB"), run: cutOff(oneDBLink)},
-		{Name: "MariaDB's connections cut", About: "resets of a node's connections to MariaDB", recovery: s,
+		{Name: "MariaDB's connections cut", About: "a node's connections to MariaDB are reset", recovery: s,
 			targets: (*environment).nodeCount, resources: each("to MariaDB"), run: onLinks(oneDBLink, func(k *link, _ *plannedFault) { k.cut() })},
 
 		{Name: "Redis killed", About: "kill -9 of Redis", minDuration: 100 * ms, maxDuration: 4 * s, recovery: 3 * s, resources: one(redis), run: onService(theRedis, kill1)},
@@ -222,9 +222,9 @@ func Faults() []*Fault {
 				return err
 			}, env.redis.Service)
 		}},
-		{Name: "node cut off from Redis", About: "a partition: nothing passes, then a reset", minDuration: 300 * ms, maxDuration: 7 * s, recovery: 2 * s,
+		{Name: "node cut off from Redis", About: "a partition: nothing gets through, then connections are reset", minDuration: 300 * ms, maxDuration: 7 * s, recovery: 2 * s,
 			targets: (*environment).nodeCount, resources: each("to Redis"), run: cutOff(oneRedisLink)},
-		{Name: "Redis half open", About: "what a node and Redis send each other is lost, and nobody is told", minDuration: s, maxDuration: 2 * s, recovery: 2 * s,
+		{Name: "Redis half open", About: "everything a node and Redis send each other is silently dropped", minDuration: s, maxDuration: 2 * s, recovery: 2 * s,
 			targets: (*environment).nodeCount, resources: each("to Redis"), run: onLinks(oneRedisLink, func(k *link, _ *plannedFault) { k.halfOpen() })},
 		{Name: "MariaDB and Redis killed", About: "kill -9 of both at once", minDuration: 100 * ms, maxDuration: 2 * s, recovery: 4 * s,
 			resources: func(*environment, int) []string { return []string{mariadb, redis} },
@@ -235,19 +235,19 @@ func Faults() []*Fault {
 		{Name: "nginx killed", About: "kill -9 of nginx", minDuration: 100 * ms, maxDuration: s, recovery: 2 * s, resources: one(nginx), run: onService(theNginx, kill1)},
 		{Name: "nginx stopped", About: "SIGTERM of nginx", minDuration: 100 * ms, maxDuration: s, recovery: 2 * s, resources: one(nginx), run: onService(theNginx, (*environment).stopped)},
 		{Name: "nginx frozen", About: "SIGSTOP of nginx", minDuration: s, maxDuration: 5 * s, recovery: s, resources: one(nginx), run: onService(theNginx, (*environment).frozen)},
-		{Name: "nginx reloaded", About: "nginx changes its workers", recovery: s, resources: one(nginx), run: func(ctx context.Context, env *environment, _ *plannedFault) error {
+		{Name: "nginx reloaded", About: "nginx reloads its configuration and replaces its workers", recovery: s, resources: one(nginx), run: func(ctx context.Context, env *environment, _ *plannedFault) error {
 			return env.withLocked(func() error { return env.nginx.Reload(ctx, env.conf) }, env.nginx.Service)
 		}},
 
-		{Name: "connections cut", About: "resets of clients' connections", recovery: 500 * ms,
+		{Name: "connections cut", About: "clients' connections are reset", recovery: 500 * ms,
 			targets: (*environment).frontCount, resources: each("front"), run: onLinks(oneFrontLink, func(k *link, _ *plannedFault) { k.cut() })},
-		{Name: "connections half open", About: "what clients and servers send is lost, and nobody is told", recovery: s,
+		{Name: "connections half open", About: "everything clients and servers send each other is silently dropped", recovery: s,
 			targets: (*environment).frontCount, resources: each("front"), run: onLinks(oneFrontLink, func(k *link, _ *plannedFault) { k.halfOpen() })},
-		{Name: "connections stalled", About: "nothing passes for a while", minDuration: s, maxDuration: 5 * s, recovery: s,
+		{Name: "connections stalled", About: "nothing gets through for a while", minDuration: s, maxDuration: 5 * s, recovery: s,
 			targets: (*environment).frontCount, resources: each("front"), run: onLinks(oneFrontLink, func(k *link, _ *plannedFault) { k.stall() })},
-		{Name: "connections slow", About: "each packet takes long", minDuration: s, maxDuration: 5 * s, recovery: s,
+		{Name: "connections slow", About: "each packet is delayed", minDuration: s, maxDuration: 5 * s, recovery: s,
 			targets: (*environment).frontCount, resources: each("front"), run: onLinks(oneFrontLink, func(k *link, f *plannedFault) { k.slow(f.between(50*ms, 400*ms)) })},
-		{Name: "connections refused", About: "clients are cut and can't come back for a while", minDuration: 500 * ms, maxDuration: 3 * s, recovery: s,
+		{Name: "connections refused", About: "clients' connections are reset, and new ones are refused for a while", minDuration: 500 * ms, maxDuration: 3 * s, recovery: s,
 			targets: (*environment).frontCount, resources: each("front"), run: onLinks(oneFrontLink, func(k *link, _ *plannedFault) { k.refuse(); k.cut() })},
 
 		{Name: "client deaf", About: "a client reads nothing", minDuration: s, maxDuration: 8 * s, recovery: s,
@@ -257,12 +257,12 @@ func Faults() []*Fault {
 				resume()
 				return nil
 			}},
-		{Name: "client killed", About: "a client's program is gone and comes back with what it had saved", recovery: s,
+		{Name: "client killed", About: "a client is killed and restarts from the state it saved", recovery: s,
 			targets: (*environment).deviceCount, resources: each("device"), run: func(_ context.Context, env *environment, f *plannedFault) error {
 				env.devices[f.target].restart(0)
 				return nil
 			}},
-		{Name: "client's clock off", About: "a client comes back with its clock years off", recovery: s,
+		{Name: "client's clock off", About: "a client restarts with its clock off by years", recovery: s,
 			targets: (*environment).deviceCount, resources: each("device"), run: func(_ context.Context, env *environment, f *plannedFault) error {
 				const year = 365 * 24 * time.Hour
 				env.devices[f.target].restart([]time.Duration{-30 * year, -year, 20 * year}[int(f.random%3)])
@@ -286,7 +286,7 @@ func faultsNamed(names []string) ([]*Fault, error) {
 	for _, name := range names {
 		i := slices.IndexFunc(all, func(f *Fault) bool { return f.Name == name })
 		if i < 0 {
-			return nil, fmt.Errorf("there is no fault named %q", name)
+			return nil, fmt.Errorf("unknown fault %q; chatbench crash --list shows all", name)
 		}
 		some = append(some, all[i])
 	}

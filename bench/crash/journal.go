@@ -17,8 +17,8 @@ import (
 type message struct{ device, number int32 }
 
 // text returns the text of a message. It starts with the message's name and
-// goes on with characters that break careless programs. The same message always
-// has the same text.
+// continues with characters that break careless programs. The same message
+// always has the same text.
 func (m message) text() string {
 	h := fnv.New32a()
 	name := fmt.Sprintf("d%d n%d ", m.device, m.number)
@@ -48,7 +48,7 @@ func parse(text string) (m message, ok bool) {
 	return m, m.text() == text
 }
 
-// outcome is what a sender knows of its message.
+// outcome says what became of a message, as far as its sender knows.
 type outcome uint8
 
 const (
@@ -58,7 +58,7 @@ const (
 	unsure  // the device was killed before the answer came
 )
 
-// sent is a message at its sender.
+// sent is a message in the journal of its sender.
 type sent struct {
 	conv     int
 	session  int32 // number of the device's session
@@ -68,7 +68,7 @@ type sent struct {
 	err      string // if refused or unsure
 }
 
-// shown is a message at a device that received it.
+// shown is a message in the journal of a device that received it.
 type shown struct {
 	seq int64
 	msg message
@@ -77,7 +77,7 @@ type shown struct {
 	session int32
 }
 
-// seen is what a device has of one conversation.
+// seen has the messages of one conversation that a device was shown.
 type seen struct {
 	list    []shown
 	altered map[int64]string   // texts that no device sent, by seq
@@ -128,9 +128,9 @@ type journal struct {
 	notes []note
 	wire  []wireEvent // its messages and their answers, as seen on its connections
 	conns int         // number of connections
-	// startSeqs says from which seq on the device must get messages, by session
-	// and conversation: after what an SDK client has saved, or what a receiver
-	// has receipted.
+	// startSeqs says after which seq the device must get messages, by session and
+	// conversation: the last one that an SDK client has saved, or that a receiver
+	// has sent a receipt for.
 	startSeqs  [][]int64
 	receipts   []int64 // seqs of a receiver's last receipts, by conversation
 	violations []Violation
@@ -144,7 +144,6 @@ func newJournal(index, user int, name string, hasSDK bool, convs int, began time
 
 func (j *journal) now() int64 { return int64(time.Since(j.began)) }
 
-// notef adds a note.
 func (j *journal) notef(format string, args ...any) {
 	n := note{j.now(), fmt.Sprintf(format, args...)}
 	j.mu.Lock()
@@ -157,7 +156,7 @@ func (j *journal) violate(kind Kind, format string, args ...any) {
 	j.violateOf(kind, message{}, format, args...)
 }
 
-// violateOf is violate for a violation about a message.
+// violateOf is like violate, for a violation about message m.
 func (j *journal) violateOf(kind Kind, m message, format string, args ...any) {
 	v := Violation{Kind: kind, Text: j.name + ": " + fmt.Sprintf(format, args...), msg: m}
 	j.mu.Lock()
@@ -226,7 +225,6 @@ func (j *journal) recordOutcome(m message, o outcome, seq int64, err error) {
 	}
 }
 
-// recordShown records that the device was shown a message.
 func (j *journal) recordShown(conv int, seq int64, text string, session int32) {
 	m, ok := parse(text)
 	j.mu.Lock()
@@ -281,7 +279,7 @@ func (j *journal) top(conv int) int64 {
 
 // lastNotes describes a device that lacks n messages, with its last notes.
 func (j *journal) lastNotes(n int) string {
-	text := fmt.Sprintf("%s never saw %d messages; last:", j.name, n)
+	text := fmt.Sprintf("%s never saw %d messages; its last events:", j.name, n)
 	for _, n := range j.notes[max(0, len(j.notes)-4):] {
 		text += fmt.Sprintf(" [%.3fs %s]", float64(n.at)/1e9, n.text)
 	}

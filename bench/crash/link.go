@@ -49,7 +49,6 @@ func newLink(to string) (*link, error) {
 	return k, nil
 }
 
-// addr returns the address to connect to.
 func (k *link) addr() string { return k.l.Addr().String() }
 
 func (k *link) accept() {

@@ -15,7 +15,7 @@ import (
 	"chatd/internal/services"
 )
 
-func emptyWorld(nodes, devices int) *environment {
+func emptyEnvironment(nodes, devices int) *environment {
 	env := &environment{cluster: &cluster{disk: &disk{}}, devices: make([]device, devices)}
 	for range nodes {
 		env.nodes = append(env.nodes, &services.Node{})
@@ -24,25 +24,25 @@ func emptyWorld(nodes, devices int) *environment {
 	return env
 }
 
-// The same seed gives the same plan, every kind has its turn, and nothing is
-// broken twice at a time.
+// The same seed gives the same plan, every kind of fault occurs, and no two
+// simultaneous faults use the same resource.
 func TestPlan(t *testing.T) {
-	env, long := emptyWorld(3, 36), 10*time.Minute
+	env, long := emptyEnvironment(3, 36), 10*time.Minute
 	a, b := plan(env, Faults(), 5, long), plan(env, Faults(), 5, long)
 	if !slices.EqualFunc(a, b, func(x, y *plannedFault) bool {
 		return x.Name == y.Name && x.at == y.at && x.duration == y.duration && x.target == y.target && x.random == y.random
 	}) {
-		t.Error("the same seed gives another plan")
+		t.Error("two plans with the same seed differ")
 	}
 	if c := plan(env, Faults(), 6, long); slices.EqualFunc(a, c, func(x, y *plannedFault) bool { return x.Name == y.Name && x.at == y.at }) {
-		t.Error("another seed gives the same plan")
+		t.Error("two plans with different seeds are the same")
 	}
 	kinds := make(map[string]int)
 	together := 0
 	for i, f := range a {
 		kinds[f.Name]++
 		if f.at < 0 || f.at+f.duration > long {
-			t.Errorf("%s at %s ends after the run", f, f.at)
+			t.Errorf("%s at %s isn't within the run of %s", f, f.at, long)
 		}
 		for _, g := range a[:i] {
 			if g.at+g.duration <= f.at {
@@ -51,22 +51,22 @@ func TestPlan(t *testing.T) {
 			together++
 			for _, r := range f.resources(env, f.target) {
 				if slices.Contains(g.resources(env, g.target), r) {
-					t.Errorf("%s at %s and %s at %s both take %s", g, g.at, f, f.at, r)
+					t.Errorf("%s at %s and %s at %s overlap, but both use %s", g, g.at, f, f.at, r)
 				}
 			}
 		}
 	}
 	if len(kinds) != len(Faults()) || len(a) < 200 || together < 50 {
-		t.Errorf("%d faults of %d kinds, %d of them beside others", len(a), len(kinds), together)
+		t.Errorf("plan has %d faults of %d kinds and %d overlaps, want at least 200 of %d kinds and 50", len(a), len(kinds), together, len(Faults()))
 	}
 	env.disk = nil
 	for _, f := range plan(env, Faults(), 5, long) {
 		if f.disk {
-			t.Errorf("%s without a disk", f)
+			t.Errorf("plan without a disk contains %s", f)
 		}
 	}
-	if _, err := faultsNamed([]string{"node killed", "nonsense"}); err == nil || err.Error() != `there is no fault named "nonsense"` {
-		t.Error(err)
+	if _, err := faultsNamed([]string{"node killed", "nonsense"}); err == nil || err.Error() != `unknown fault "nonsense"; chatbench crash --list shows all` {
+		t.Errorf("faultsNamed with an unknown name: error %v", err)
 	}
 }
 
@@ -78,12 +78,13 @@ func TestFaultsAreDocumented(t *testing.T) {
 	}
 	for _, f := range Faults() {
 		if row := fmt.Sprintf("| %s | %s |\n", f.Name, f.About); !strings.Contains(string(page), row) {
-			t.Errorf("docs/guarantees.md lacks %s", row)
+			t.Errorf("docs/guarantees.md lacks the row %s", row)
 		}
 	}
 }
 
-// A link does to connections what its methods say.
+// Each method of a link has its effect on the connections through it, and
+// resume ends that.
 func TestLink(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -124,13 +125,13 @@ func TestLink(t *testing.T) {
 		}
 		got := make([]byte, len(text))
 		if _, err := io.ReadFull(to, got); err != nil || string(got) != text {
-			t.Fatalf("%q came, %v; want %q", got, err, text)
+			t.Fatalf("received %q, %v; want %q", got, err, text)
 		}
 	}
 	ends := func(c net.Conn) {
 		t.Helper()
 		if n, err := c.Read(make([]byte, 1)); err == nil {
-			t.Fatalf("%d bytes came on a connection that should have ended", n)
+			t.Fatalf("read %d bytes from a connection that should have ended", n)
 		}
 	}
 
@@ -150,7 +151,7 @@ func TestLink(t *testing.T) {
 	passes(near, far, "") // the link still works
 	got := make([]byte, 4)
 	if _, err := io.ReadFull(far, got); err != nil || string(got) != "late" {
-		t.Fatalf("%q, %v", got, err)
+		t.Fatalf("after resume: received %q, %v; want \"late\"", got, err)
 	}
 
 	k.halfOpen()
@@ -163,7 +164,7 @@ func TestLink(t *testing.T) {
 	}
 	var timeout net.Error
 	if _, err := far.Read(got); !asTimeout(err, &timeout) {
-		t.Fatalf("a half open connection was ended: %v", err)
+		t.Fatalf("read from a half-open connection: %v, want a timeout", err)
 	}
 
 	k.refuse()
@@ -185,7 +186,7 @@ func asTimeout(err error, to *net.Error) bool {
 	return ok && n.Timeout()
 }
 
-// A run that makes no sense is refused.
+// Validate reports every invalid field, and Run refuses an invalid Config.
 func TestConfig(t *testing.T) {
 	good := Config{Nodes: 3, Users: 12, Rate: 100, Duration: time.Minute}
 	if err := good.Validate(); err != nil {
@@ -194,27 +195,27 @@ func TestConfig(t *testing.T) {
 	bad := Config{Nodes: 17, Users: 1, Rate: 0, Duration: time.Second, Faults: []string{"rain"}}
 	err := bad.Validate()
 	if err == nil {
-		t.Fatal("taken")
+		t.Fatalf("Validate(%+v) = nil, want an error", bad)
 	}
 	const want = "--nodes: 17 is not between 1 and 16\n--users: 1 is not between 2 and 200\n--rate: 0 is not between 1 and 100000\n" +
-		"--duration: 1s is not between 5s and 1h0m0s\n--faults: there is no fault named \"rain\""
+		"--duration: 1s is not between 5s and 1h0m0s\n--faults: unknown fault \"rain\"; chatbench crash --list shows all"
 	if err.Error() != want {
-		t.Errorf("%s\nwant\n%s", err, want)
+		t.Errorf("Validate = \n%s\nwant\n%s", err, want)
 	}
 	if _, err := Run(context.Background(), bad); err == nil {
-		t.Error("run all the same")
+		t.Error("Run with an invalid Config: no error")
 	}
 }
 
 // A remark about a failed program is one line and says why.
 func TestFirstAndLastLine(t *testing.T) {
-	for said, want := range map[string]string{
+	for text, want := range map[string]string{
 		"no disk": "no disk",
 		"node 1: ended; its log ends with:\nstop":                       "node 1: ended; its log ends with: stop",
 		"node 1: ended; its log ends with:\nready\ndraining\n15 lost\n": "node 1: ended; its log ends with: 15 lost",
 	} {
-		if got := firstAndLastLine(errors.New(said)); got != want {
-			t.Errorf("brief of %q is %q, want %q", said, got, want)
+		if got := firstAndLastLine(errors.New(text)); got != want {
+			t.Errorf("firstAndLastLine(%q) = %q, want %q", text, got, want)
 		}
 	}
 }

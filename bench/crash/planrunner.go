@@ -54,7 +54,6 @@ func (r *planRunner) recordEnd(f *plannedFault) {
 	r.notes = append(r.notes, note{int64(time.Since(r.began)), fmt.Sprint("end of ", f)})
 }
 
-// count returns how many faults were run.
 func (r *planRunner) count() (n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

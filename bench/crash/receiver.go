@@ -43,7 +43,7 @@ func (d *receiver) allAnswered() bool { return true }
 
 func (d *receiver) restart(time.Duration) {
 	if c := d.conn.Load(); c != nil {
-		d.notef("is killed")
+		d.notef("killed")
 		reset(c)
 	}
 }
@@ -56,7 +56,7 @@ func (d *receiver) run(ctx context.Context) {
 		}
 		d.notef("disconnected: %v", err)
 		if refusedFor(err, int64(proto.Refused)) {
-			d.violate(LockedOut, "LOGIN: %v", err)
+			d.violate(LockedOut, "login refused: %v", err)
 			<-ctx.Done()
 			return
 		}
@@ -171,7 +171,7 @@ func (d *receiver) handleResponse(a *proto.Response, receipts map[int]int64, ses
 		}
 		d.token = a.Token
 		d.online.Store(true)
-		d.notef("logged in on %s, %d missed, more: %t", a.Node, len(a.Offline), a.More)
+		d.notef("logged in on %s: %d missed messages, more: %t", a.Node, len(a.Offline), a.More)
 		for i := range a.Offline {
 			m := &a.Offline[i]
 			d.handleMessage(receipts, m.GroupID, m.ID, m.ToID, m.Seq, m.Msg, session)
@@ -189,7 +189,7 @@ func (d *receiver) handleResponse(a *proto.Response, receipts map[int]int64, ses
 func (d *receiver) handleMessage(receipts map[int]int64, group, from, to, seq int64, text string, session int32) {
 	conv, ok := d.directory.byKey[newConvKey(group, from, to)]
 	if !ok {
-		d.violate(Invented, "it was pushed %.80q of a conversation that it isn't in", text)
+		d.violate(Invented, "was pushed %.80q from a conversation that its user isn't in", text)
 		return
 	}
 	d.recordShown(conv, seq, text, session)

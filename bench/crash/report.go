@@ -76,15 +76,15 @@ const maxToldHistories = 5
 func (r *Report) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "seed %d, %d nodes, %d users with %d devices, %d conversations; %s\n", r.Seed, r.Nodes, r.Users, r.Devices, r.Conversations, strings.Join(r.Versions, ", "))
-	fmt.Fprintf(&b, "talked for %s, took %s\n", r.Talked.Round(time.Second), r.Took.Round(time.Second))
-	fmt.Fprintf(&b, "messages: %d said, %d acknowledged, %d stored, %d shown; %d without an answer because their device was ended, %d refused\n",
+	fmt.Fprintf(&b, "messages were sent for %s; the run took %s\n", r.Talked.Round(time.Second), r.Took.Round(time.Second))
+	fmt.Fprintf(&b, "messages: %d sent, %d acknowledged, %d stored, %d shown; %d unanswered because their device was killed, %d refused\n",
 		r.Said, r.Acknowledged, r.Stored, r.Shown, r.Unsure, r.Refused)
-	fmt.Fprintf(&b, "faults: %d of %d kinds\n", r.FaultCount, len(r.Faults))
+	fmt.Fprintf(&b, "faults: %d, of %d kinds\n", r.FaultCount, len(r.Faults))
 	for _, name := range slices.Sorted(maps.Keys(r.Faults)) {
 		fmt.Fprintf(&b, "  %4d  %s\n", r.Faults[name], name)
 	}
 	for _, text := range r.Remarks {
-		fmt.Fprintf(&b, "remark: %s\n", text)
+		fmt.Fprintf(&b, "note: %s\n", text)
 	}
 	for _, text := range r.Behind {
 		fmt.Fprintf(&b, "behind: %s\n", text)

@@ -142,12 +142,12 @@ func (d *sender) runSession(ctx context.Context, skew time.Duration) time.Durati
 			},
 		}})
 	if err != nil {
-		d.violate(LockedOut, "its program doesn't start: %v", err)
+		d.violate(LockedOut, "the client can't start: %v", err)
 		<-ctx.Done()
 		return 0
 	}
 	d.recordStart(disk)
-	d.notef("starts, its clock off by %s", skew)
+	d.notef("started, with its clock off by %s", skew)
 	defer func() { _ = c.Close() }() // can't fail: the state is in memory
 
 	if !d.keepLoggingIn(ctx, c) {
@@ -163,7 +163,7 @@ func (d *sender) runSession(ctx context.Context, skew time.Duration) time.Durati
 		case next := <-d.restarts:
 			timer.Stop()
 			disk.die() // what it hasn't saved is lost
-			d.notef("is killed")
+			d.notef("killed")
 			return next
 		case conv := <-d.openings:
 			timer.Stop()
@@ -171,7 +171,7 @@ func (d *sender) runSession(ctx context.Context, skew time.Duration) time.Durati
 		case err := <-gone:
 			timer.Stop()
 			if isFinal(err) { // otherwise a login was abandoned
-				d.violate(LockedOut, "the connection ended for good: %v", err)
+				d.violate(LockedOut, "the client gave up reconnecting: %v", err)
 			}
 			return skew
 		case <-timer.C:
@@ -204,7 +204,7 @@ func (d *sender) keepLoggingIn(ctx context.Context, c *client.Client) bool {
 			return true
 		}
 		if isFinal(err) {
-			d.violate(LockedOut, "LOGIN: %v", err)
+			d.violate(LockedOut, "login refused: %v", err)
 			<-ctx.Done()
 		}
 		if !sleep(ctx, backoffMin+rand.N(backoffMin)) {
@@ -213,7 +213,6 @@ func (d *sender) keepLoggingIn(ctx context.Context, c *client.Client) bool {
 	}
 }
 
-// deviceName returns the name of the device for its user.
 func (d *sender) deviceName() string { return d.name }
 
 // login logs in once, the first time with a password.
@@ -240,7 +239,6 @@ func (d *sender) keyOf(c client.Conv) convKey {
 
 func (d *sender) sendAny(c *client.Client) { d.send(c, d.convs[d.rng.IntN(len(d.convs))]) }
 
-// send sends a message to a conversation.
 func (d *sender) send(c *client.Client, conv int) {
 	m := d.recordSent(conv)
 	err := c.SendAsync(d.target(conv), m.text(), func(r client.Receipt, err error) {

@@ -10,11 +10,11 @@ const (
 	Reordered      Kind = "reordered"       // shown after a message with a higher seq, or stored with another seq than acknowledged
 	Overtaken      Kind = "overtaken"       // stored after what its device sent later to the same conversation
 	Gap            Kind = "gap"             // a seq is missing: on a connection, on a device, or in the log
-	Invented       Kind = "invented"        // shown and not in the log, altered, or never sent
+	Invented       Kind = "invented"        // shown but not in the log, altered, or never sent
 	DuplicateStore Kind = "duplicate store" // stored twice
 	Stuck          Kind = "stuck"           // never answered, long after everything was repaired
-	LockedOut      Kind = "locked out"      // a device may not log in any more
-	Died           Kind = "died"            // a node ended unexpectedly, or not in order
+	LockedOut      Kind = "locked out"      // a device can never log in again
+	Died           Kind = "died"            // a node ended unexpectedly, or with an error
 )
 
 // Kinds lists all kinds, the gravest first.

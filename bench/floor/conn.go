@@ -15,15 +15,15 @@ type conn struct {
 	group  *group
 	role   Role
 	rest   []byte // start of an incomplete frame
-	closed bool   // nothing may be written: gnet would write to whoever has the descriptor now
+	closed bool   // must not be written to: the file descriptor may belong to another connection by now
 
-	pending []byte // what the mailbox has for it, while the mailbox is being emptied
+	pending []byte // frames for it, while the mailbox is being emptied
 	copied  bool   // pending is a buffer of the loop, not part of the mailbox
 }
 
 var (
-	errNoSender = errors.New("a frame from a connection that isn't a sender")
-	errFull     = errors.New("the other loop is too far behind")
+	errNoSender = errors.New("frame from a connection that isn't a sender")
+	errFull     = errors.New("mailbox of another loop is full")
 )
 
 // feed handles what was read. Complete frames are relayed together.
@@ -37,7 +37,7 @@ func (c *conn) feed(data []byte) error {
 	for len(data)-at >= headerSize {
 		size := binary.BigEndian.Uint32(data[at:])
 		if size == 0 || size > uint32(l.relay.cfg.MaxFrame) {
-			return fmt.Errorf("a frame of %d bytes", size)
+			return fmt.Errorf("frame of %d bytes, want 1 to %d", size, l.relay.cfg.MaxFrame)
 		}
 		body, end := at+headerSize, at+headerSize+int(size)
 		if end > len(data) {
@@ -61,7 +61,6 @@ func (c *conn) feed(data []byte) error {
 	return c.pass(data[from:at])
 }
 
-// pass relays frames to the receivers of c's group.
 func (c *conn) pass(frames []byte) error {
 	if len(frames) == 0 || c.group == nil {
 		return nil
@@ -93,6 +92,6 @@ func (c *conn) write(frames []byte) {
 		return
 	}
 	c.closed = true
-	c.loop.relay.cfg.Logger.Warn("connection closed", "addr", c.gc.RemoteAddr(), "err", "it doesn't read")
+	c.loop.relay.cfg.Logger.Warn("connection closed", "addr", c.gc.RemoteAddr(), "err", "receiver doesn't read")
 	_ = c.gc.Close() // takes effect after this callback
 }

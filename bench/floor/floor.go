@@ -78,7 +78,7 @@ func Run(ctx context.Context, cfg Config, ready func(net.Addr)) error {
 		ready(r.addr)
 		select {
 		case err := <-ended:
-			return errors.Join(errors.New("floor: the engine has ended by itself"), err)
+			return errors.Join(errors.New("floor: gnet's engine has stopped unexpectedly"), err)
 		case <-ctx.Done():
 		}
 	}
@@ -118,12 +118,12 @@ func (r *relay) OnBoot(e gnet.Engine) gnet.Action {
 func address(e gnet.Engine) (net.Addr, error) {
 	fd, err := e.Dup()
 	if err != nil {
-		return nil, fmt.Errorf("find the port: %w", err)
+		return nil, fmt.Errorf("get the listener's address: %w", err)
 	}
 	f := os.NewFile(uintptr(fd), "listener")
 	l, err := net.FileListener(f)
 	if err = errors.Join(err, f.Close()); err != nil {
-		return nil, fmt.Errorf("find the port: %w", err)
+		return nil, fmt.Errorf("get the listener's address: %w", err)
 	}
 	return l.Addr(), l.Close()
 }

@@ -19,14 +19,14 @@ import (
 	"go.uber.org/goleak"
 )
 
-// patience decides when a test fails, never whether it passes.
+// patience only decides how soon a failing test gives up.
 const patience = 60 * time.Second
 
-// TestMain sees to it that no relay leaves a goroutine behind. gnet's worker
-// pool is started when its package is loaded, and isn't ours.
+// TestMain checks that no relay leaves a goroutine behind. gnet's worker
+// pool starts when its package is loaded, so it is ignored.
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m, goleak.IgnoreCurrent()) }
 
-// serve runs a relay until the test ends, and returns its address.
+// serve runs a relay until the test ends and returns its address.
 func serve(tb testing.TB, cfg Config) string {
 	tb.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -43,7 +43,7 @@ func serve(tb testing.TB, cfg Config) string {
 		return a.String()
 	case err := <-ended:
 		ended <- err
-		tb.Fatal("it has ended at once")
+		tb.Fatal("the relay ended at once: ", err)
 		return ""
 	}
 }
@@ -55,7 +55,7 @@ type client struct {
 	in *bufio.Reader
 }
 
-// dial connects and, with a role, says hello.
+// dial connects and, unless role is none, sends the hello.
 func dial(tb testing.TB, addr string, role Role, group uint64) *client {
 	tb.Helper()
 	nc, err := net.Dial("tcp", addr)
@@ -81,7 +81,7 @@ func (c *client) send(p []byte) {
 	}
 }
 
-// read is the body of the next frame.
+// read returns the body of the next frame.
 func (c *client) read() (string, error) {
 	var head [headerSize]byte
 	if _, err := io.ReadFull(c.in, head[:]); err != nil {
@@ -92,26 +92,28 @@ func (c *client) read() (string, error) {
 	return string(body), err
 }
 
+// want fails the test unless the next frame has this body.
 func (c *client) want(body string) {
 	c.tb.Helper()
 	if got, err := c.read(); err != nil || got != body {
-		c.tb.Fatalf("%.60q, %v; want %.60q", got, err, body)
+		c.tb.Fatalf("next frame = %.60q, %v; want %.60q", got, err, body)
 	}
 }
 
-// quiet has the relay answer, before which nothing else may come.
+// quiet checks that nothing is pending: the relay's answer to Ask must be the
+// next frame.
 func (c *client) quiet() {
 	c.tb.Helper()
 	c.send(Ask([]byte("asked")))
 	c.want("asked")
 }
 
-// over waits until the relay has closed the connection.
+// over waits until the relay closes the connection.
 func (c *client) over() {
 	c.tb.Helper()
 	_, err := io.Copy(io.Discard, c.in)
 	if err != nil && !errors.Is(err, syscall.ECONNRESET) {
-		c.tb.Fatalf("not closed: %v", err)
+		c.tb.Fatalf("the relay didn't close the connection: %v", err)
 	}
 }
 
@@ -119,13 +121,13 @@ func frame(body string) []byte {
 	return append(binary.BigEndian.AppendUint32(nil, uint32(len(body))), body...)
 }
 
-// text is a body that no other pair and number has, of many sizes.
+// text returns a body that is unique to the group and number. Sizes vary.
 func text(group uint64, n int) string {
 	return fmt.Sprintf("{%d %d %0*d", group, n, n%977, 0)
 }
 
-// What a sender writes, in whatever pieces, comes to its receiver byte for
-// byte and in order, and to nobody else: on one loop and from loop to loop.
+// Whatever pieces a sender writes in, its receiver gets every byte in order,
+// and nobody else gets any: on one loop and between loops.
 func TestPairs(t *testing.T) {
 	const pairs, messages = 8, 3000
 	for _, loops := range []int{1, 2, 3} {
@@ -152,7 +154,7 @@ func TestPairs(t *testing.T) {
 				wg.Go(func() {
 					for n := range messages {
 						if got, err := to.read(); err != nil || got != text(group, n) {
-							t.Errorf("pair %d, message %d: %.40q, %v", group, n, got, err)
+							t.Errorf("pair %d, message %d = %.40q, %v; want %.40q", group, n, got, err, text(group, n))
 							return
 						}
 					}
@@ -163,8 +165,8 @@ func TestPairs(t *testing.T) {
 	}
 }
 
-// All receivers of a group get all that its senders write, each sender's in
-// its order; who comes later gets what is sent later.
+// All receivers of a group get everything that its senders write, in each
+// sender's order. A receiver that joins later gets what is sent after that.
 func TestGroups(t *testing.T) {
 	const receivers, messages = 20, 500
 	addr := serve(t, Config{Loops: 2})
@@ -193,7 +195,7 @@ func TestGroups(t *testing.T) {
 			for range 2 * messages {
 				got, err := to.read()
 				if err != nil || got != fmt.Sprint(got[:1], next[got[0]]) {
-					t.Errorf("%q, %v; before it %v", got, err, next)
+					t.Errorf("received %q, %v; want the next number of a or b: %v", got, err, next)
 					return
 				}
 				next[got[0]]++
@@ -206,9 +208,9 @@ func TestGroups(t *testing.T) {
 	}
 }
 
-// A receiver that goes leaves the others of its group what they get, and
-// whoever has its file descriptor next gets nothing that was for it.
-func TestReceiversThatGo(t *testing.T) {
+// When a receiver disconnects, the other receivers of its group still get
+// everything, and the next connection with its file descriptor gets none of it.
+func TestReceiversThatDisconnect(t *testing.T) {
 	addr := serve(t, Config{Loops: 2})
 	from := dial(t, addr, Sender, 1)
 	stays := dial(t, addr, Receiver, 1)
@@ -237,7 +239,7 @@ func TestReceiversThatGo(t *testing.T) {
 				return
 			}
 			if err != nil || got != text(1, n) {
-				t.Errorf("message %d: %.40q, %v", n, got, err)
+				t.Errorf("message %d = %.40q, %v; want %.40q", n, got, err, text(1, n))
 				return
 			}
 			<-window
@@ -259,9 +261,9 @@ func TestReceiversThatGo(t *testing.T) {
 	<-read
 }
 
-// What is no frame, or not one that its connection may send, ends that
+// An invalid frame, or one that its connection may not send, closes that
 // connection and no other.
-func TestFramesThatMakeNoSense(t *testing.T) {
+func TestInvalidFrames(t *testing.T) {
 	addr := serve(t, Config{Loops: 2, MaxFrame: 1000})
 	to, from := dial(t, addr, Receiver, 1), dial(t, addr, Sender, 1)
 	for name, c := range map[string]struct {
@@ -289,8 +291,8 @@ func TestFramesThatMakeNoSense(t *testing.T) {
 	to.want(longest)
 }
 
-// A receiver that doesn't read costs the relay no more memory than it may; it
-// is closed, and its group goes on.
+// A receiver that doesn't read can't make the relay use more memory than
+// MaxWaiting: the relay closes it, and its group continues.
 func TestReceiverThatDoesNotRead(t *testing.T) {
 	for _, loops := range []int{1, 2} {
 		t.Run(fmt.Sprint(loops, " loops"), func(t *testing.T) {
@@ -298,7 +300,7 @@ func TestReceiverThatDoesNotRead(t *testing.T) {
 			addr := serve(t, Config{Loops: loops, MaxWaiting: 64 << 10, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 			from, reads := dial(t, addr, Sender, 1), dial(t, addr, Receiver, 1)
 			var stuck []*client
-			for range 4 { // on whatever loops
+			for range 4 { // on any loops
 				stuck = append(stuck, dial(t, addr, Receiver, 1))
 			}
 			body := string(bytes.Repeat([]byte("x"), 32<<10))
@@ -306,15 +308,15 @@ func TestReceiverThatDoesNotRead(t *testing.T) {
 			n := 0
 			for ; n < most; n++ {
 				from.send(frame(body))
-				reads.want(body) // nothing else bounds what is on the way
+				reads.want(body) // bounds the bytes in flight
 			}
 			for _, c := range stuck {
 				got, err := io.Copy(io.Discard, c.in)
 				if err != nil && !errors.Is(err, syscall.ECONNRESET) {
-					t.Fatalf("not closed: %v", err)
+					t.Fatalf("the relay didn't close a receiver that doesn't read: %v", err)
 				}
 				if got >= int64(n)*int64(len(body)) {
-					t.Errorf("it has got all %d bytes", got)
+					t.Errorf("a receiver that doesn't read got all %d bytes, want fewer", got)
 				}
 			}
 			reads.quiet()
@@ -322,7 +324,7 @@ func TestReceiverThatDoesNotRead(t *testing.T) {
 	}
 }
 
-// unwritable is gnet's side of a connection that has closed.
+// unwritable is a closed connection of gnet. A write to it fails the test.
 type unwritable struct {
 	gnet.Conn
 	t *testing.T
@@ -332,20 +334,21 @@ type unwritable struct {
 func (u *unwritable) Context() any { return u.c }
 
 func (u *unwritable) Write([]byte) (int, error) {
-	u.t.Error("a connection that has closed was written to")
+	u.t.Error("Write called on a closed connection")
 	return 0, nil
 }
 
-// What was left for a connection before it closed is never written: gnet
-// would write it to whoever has the descriptor now.
-func TestNothingIsWrittenToTheClosed(t *testing.T) {
+// Frames that are in the mailbox when their connection closes are never
+// written: gnet would write them to the next connection with the same file
+// descriptor.
+func TestNoWriteAfterClose(t *testing.T) {
 	r := &relay{cfg: Config{}.withDefaults()}
 	l := &loop{relay: r}
 	gc := &unwritable{t: t}
 	gc.c = &conn{gc: gc, loop: l}
-	l.box.armed = true // it won't be woken
+	l.box.armed = true // so that post doesn't wake the loop
 	if !l.post([]*conn{gc.c}, frame("a")) || !l.post([]*conn{gc.c}, frame("b")) {
-		t.Fatal("the mailbox is full")
+		t.Fatal("post refused two small frames, want them accepted")
 	}
 	r.OnClose(gc, nil)
 	if err := l.Run(t.Context()); err != nil {
@@ -353,23 +356,23 @@ func TestNothingIsWrittenToTheClosed(t *testing.T) {
 	}
 }
 
-// A loop has a bound of what others may leave for it; a sender above it goes.
+// A mailbox accepts at most MaxMailbox bytes.
 func TestFullMailbox(t *testing.T) {
 	l := &loop{relay: &relay{cfg: Config{MaxMailbox: 100}}}
-	l.box.armed = true // it won't be woken
+	l.box.armed = true // so that post doesn't wake the loop
 	to := []*conn{{loop: l}}
 	if !l.post(to, make([]byte, 60)) || l.post(to, make([]byte, 60)) || !l.post(to, make([]byte, 40)) {
-		t.Error("its bound isn't kept")
+		t.Error("posts of 60, 60 and 40 bytes to a mailbox of 100: want only the second one refused")
 	}
 }
 
-// An address that is taken, and one that is none, are errors.
-func TestAddressThatIsTaken(t *testing.T) {
+// Run returns an error if the address is taken or invalid.
+func TestAddressInUse(t *testing.T) {
 	addr := serve(t, Config{})
 	for _, addr := range []string{addr, "127.0.0.1:nothing"} {
-		err := Run(t.Context(), Config{Addr: addr}, func(net.Addr) { t.Error("it listens") })
+		err := Run(t.Context(), Config{Addr: addr}, func(net.Addr) { t.Errorf("Run(%s) is listening", addr) })
 		if err == nil {
-			t.Errorf("%s: no error", addr)
+			t.Errorf("Run(%s): no error", addr)
 		}
 	}
 }

@@ -15,7 +15,7 @@ type group struct {
 	receivers atomic.Pointer[[][]*conn]
 }
 
-var errSecondHello = errors.New("a second hello")
+var errSecondHello = errors.New("second hello on a connection")
 
 // join adds c to a group. It must be called on c's loop.
 func (r *relay) join(c *conn, role Role, number uint64) error {

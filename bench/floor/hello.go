@@ -23,7 +23,7 @@ const (
 	controlSize = 1 + 1 + 8
 )
 
-var errControl = errors.New("a frame for the relay makes no sense")
+var errControl = errors.New("invalid frame for the relay")
 
 // Hello returns the first frame of a connection. The relay answers with a frame
 // whose body is answer. If the connection receives, everything the group's

@@ -25,8 +25,9 @@ type loop struct {
 	buffers [][]byte // free buffers
 }
 
-// mailbox holds what other loops have for this one. It is armed from the first
-// post until the loop takes everything. Whoever arms it wakes the loop.
+// mailbox holds frames from other loops for this one. It is armed from the
+// first post until the loop takes everything. The post that arms it wakes the
+// loop.
 type mailbox struct {
 	mu    sync.Mutex
 	in    batch
@@ -45,8 +46,8 @@ type post struct {
 	n  int
 }
 
-// post has l write frames to its connections. Any loop may call it. It returns
-// false if the mailbox is full.
+// post makes l write frames to some of its connections. Any loop may call it.
+// It returns false if the mailbox is full.
 func (l *loop) post(to []*conn, frames []byte) bool {
 	l.box.mu.Lock()
 	full := len(l.box.in.arena)+len(frames) > l.relay.cfg.MaxMailbox

@@ -74,7 +74,6 @@ func (accounts *Accounts) RegisterAll(ctx context.Context, p *report.Progress, f
 	return users, err
 }
 
-// nameOf returns the name of user number i.
 func (accounts *Accounts) nameOf(i int) string {
 	return fmt.Sprintf("bench %016x %d", accounts.RunID, i)
 }
@@ -89,7 +88,7 @@ func LoginByToken(ctx context.Context, addr string, u Account) (*Conn, error) {
 	defer context.AfterFunc(ctx, c.Close)()
 	a, err := c.Call(ctx, &proto.Request{Op: proto.LOGIN, Token: u.token, Ack: true, Brief: true})
 	if err == nil && a.ID != u.ID {
-		err = fmt.Errorf("LOGIN: the token of user %d logged user %d in", u.ID, a.ID)
+		err = fmt.Errorf("LOGIN: the token of user %d logged in user %d", u.ID, a.ID)
 	}
 	if err != nil {
 		c.Abort()

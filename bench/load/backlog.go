@@ -8,7 +8,7 @@ import (
 	"chatd/proto"
 )
 
-// backlog is what waits on the server for one offline user.
+// backlog is the set of messages that wait on the server for one offline user.
 type backlog struct {
 	user      Account
 	text      *Template          // to parse texts
@@ -58,7 +58,7 @@ func (b *backlog) collect(ctx context.Context, w *LoginWorker, complete *Recorde
 	}
 	for pong := false; !pong; {
 		if pong, err = b.readOne(c, patience); err != nil {
-			return fmt.Errorf("user %d, who has everything: %w", b.user.ID, err)
+			return fmt.Errorf("user %d: after the last message: %w", b.user.ID, err)
 		}
 	}
 	return nil
@@ -89,19 +89,18 @@ func (b *backlog) readOne(c *Conn, patience time.Duration) (pong bool, err error
 	}
 }
 
-// check checks a received message.
 func (b *backlog) check(op proto.Op, from, to, seq int64, text []byte) {
 	b.ReadCount++
 	l := b.senders[from]
 	if l == nil || op != proto.ONE_CHAT || to != b.user.ID {
-		b.faults.addf("user %d: %s from %d to %d, which nobody has sent", b.user.ID, op, from, to)
+		b.faults.addf("user %d: %s from %d to %d, which nobody sent", b.user.ID, op, from, to)
 		return
 	}
 	// Messages lost before this one aren't waited for.
 	b.missing -= max(seq-l.got.seqs.last, 0)
 	n, _, ok := b.text.read(text)
 	if !ok {
-		b.faults.addf("%s: seq %d arrived altered", l.got.who, seq)
+		b.faults.addf("%s: seq %d has an altered text", l.got.who, seq)
 		l.got.seqs.last = max(seq, l.got.seqs.last)
 		return
 	}

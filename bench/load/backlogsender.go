@@ -21,7 +21,7 @@ type backlogSender struct {
 	text    []byte
 	last    int64 // timestamp of the last message
 
-	round, user    int        // position of the last message: which one of which user
+	round, user    int        // position of the last message: its round, and the index of its recipient
 	retry          []*backlog // recipients of refused messages
 	outstanding    int
 	throttledUntil time.Time // zero unless the server asked to wait
@@ -80,7 +80,8 @@ func (s *backlogSender) wrapError(err error) error {
 	return fmt.Errorf("sender %d: %w", s.account.ID, err)
 }
 
-// nextRecipient returns whom the next message is for, or nil if none is left.
+// nextRecipient returns the recipient of the next message, or nil if none is
+// left.
 func (s *backlogSender) nextRecipient() *backlog {
 	if n := len(s.retry); n > 0 {
 		b := s.retry[n-1]
@@ -168,7 +169,7 @@ func (s *backlogSender) handleAck(a *proto.Response) error {
 	s.outstanding--
 	l := s.logs[a.ToID]
 	if l == nil || len(a.CID) != cidSize || !bytes.Equal(a.CID[:hexSize], s.cid[:hexSize]) {
-		s.Faults.addf("sender %d: an answer to nothing that was sent, cid %q, toid %d", s.account.ID, a.CID, a.ToID)
+		s.Faults.addf("sender %d: ACK of a message that it never sent, cid %q, toid %d", s.account.ID, a.CID, a.ToID)
 		return nil
 	}
 	switch a.Errno {

@@ -32,7 +32,7 @@ func (s *sequence) check(n int64) string {
 // maxFaultTexts is how many faults are described. The others are only counted.
 const maxFaultTexts = 10
 
-// Faults counts what a correct server never does. It is safe for concurrent
+// Faults counts broken promises of the server. It is safe for concurrent
 // use.
 type Faults struct {
 	mu    sync.Mutex
@@ -89,11 +89,10 @@ func (v *view) addMessage(seq int64, sender int, n int64) {
 		v.faults.addf("%s: seq %s", v.who, wrong)
 	}
 	if wrong := v.senders[sender].check(n); wrong != "" {
-		v.faults.addf("%s: the sender's order is not kept, number %s", v.who, wrong)
+		v.faults.addf("%s: messages of a sender are out of order: number %s", v.who, wrong)
 	}
 }
 
-// addEvent checks an event of a sender.
 func (v *view) addEvent(sender int, n int64) {
 	v.count++
 	if wrong := v.senders[sender].check(n); wrong != "" {

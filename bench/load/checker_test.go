@@ -5,8 +5,7 @@ import (
 	"testing"
 )
 
-// A gap, a repeat or a step back in numbers that must rise is noticed, and
-// reported once.
+// A sequence reports each gap, repeat and step back once.
 func TestSequence(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -29,14 +28,14 @@ func TestSequence(t *testing.T) {
 		for i, n := range c.see {
 			got := s.check(n)
 			if (got == "") != (c.wrong[i] == "") || !strings.Contains(got, c.wrong[i]) {
-				t.Errorf("%s: number %d (%d): %q, want %q", c.name, i, n, got, c.wrong[i])
+				t.Errorf("%s: check(%d), call %d, = %q, want %q", c.name, n, i, got, c.wrong[i])
 			}
 		}
 	}
 }
 
-// If a promise is broken a million times, the report has the number but not a
-// million texts.
+// However often a promise is broken, the report describes only the first few
+// faults and counts the others.
 func TestFaultsAreBounded(t *testing.T) {
 	var f Faults
 	v := newChatView("pair 0", 1, &f)
@@ -45,6 +44,6 @@ func TestFaultsAreBounded(t *testing.T) {
 	}
 	count, first := f.Summary()
 	if count != 2*999 || len(first) != maxFaultTexts {
-		t.Errorf("%d faults, %d in words; want %d and %d", count, len(first), 2*999, maxFaultTexts)
+		t.Errorf("%d faults, %d described; want %d and %d", count, len(first), 2*999, maxFaultTexts)
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// MaxDuration bounds every measured time, so that a typing error in a flag can't
+// MaxDuration bounds every measured time, so that a typo in a flag can't
 // occupy the machine for a day.
 const MaxDuration = 10 * time.Minute
 
@@ -25,7 +25,7 @@ type Config struct {
 // than the senders would have.
 func (c *Config) CheckWindow(window int64) error {
 	if int64(c.Window) > window {
-		return fmt.Errorf("--window %d is more than the server takes, %d", c.Window, window)
+		return fmt.Errorf("--window %d is more than the server allows: %d", c.Window, window)
 	}
 	return nil
 }

@@ -38,7 +38,7 @@ type readBuffer struct {
 }
 
 // errFrameLength reports a frame of the server with an impossible length.
-var errFrameLength = errors.New("a frame of the server announces an impossible length")
+var errFrameLength = errors.New("the server sent a frame with an invalid length")
 
 // dial connects to addr. If the source address has no free port it tries others
 // of the loopback network.
@@ -168,7 +168,7 @@ func (c *Conn) ping() error {
 // unexpectedFrame returns the error for a frame that nothing asked for.
 func unexpectedFrame(r *proto.Response) error {
 	if r.Op == proto.KICK {
-		return fmt.Errorf("the server ended the connection: KICK %q: %s", r.Reason, r.ErrMsg)
+		return fmt.Errorf("the server closed the connection: KICK %q: %s", r.Reason, r.ErrMsg)
 	}
 	return fmt.Errorf("the server sent %s, errno %d: %s", r.Op, r.Errno, r.ErrMsg)
 }

@@ -41,7 +41,7 @@ func (accounts *Accounts) JoinFloor(ctx context.Context, i int, role floor.Role,
 	}
 	if err != nil {
 		c.Close()
-		return nil, Account{}, 0, fmt.Errorf("the floor's hello: %w", err)
+		return nil, Account{}, 0, fmt.Errorf("join the relay: %w", err)
 	}
 	return c, Account{ID: int64(i + 1), name: accounts.nameOf(i)}, math.MaxInt64, nil
 }

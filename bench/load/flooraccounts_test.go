@@ -10,8 +10,8 @@ import (
 	"chatd/proto"
 )
 
-// Frames on the relay are as long as those the server pushes for the same
-// message. Otherwise they couldn't be compared.
+// Frames on the relay are as long as those that the server pushes for the same
+// message. Otherwise their figures couldn't be compared.
 func TestFloorFrames(t *testing.T) {
 	srv, err := target.Start(t.Context(), &target.Flags{Spawn: target.SpawnSQLite, Chatd: benchtest.Chatd(t), Dir: t.TempDir()}, report.NewProgress(io.Discard), io.Discard)
 	if err != nil {
@@ -63,7 +63,7 @@ func TestFloorFrames(t *testing.T) {
 		onFloor := &Accounts{floor: true}
 		want := proto.AppendFrame(nil, proto.AppendResponse(nil, push))
 		if got := onFloor.Template(req, me, text).append(nil, 1, 1); len(got) != len(want) {
-			t.Errorf("%d bytes, the server's have %d:\n%q\n%q", len(got), len(want), got, want)
+			t.Errorf("frame on the relay has %d bytes, want %d as from the server:\n%q\n%q", len(got), len(want), got, want)
 		}
 	}
 	users, err := accounts.RegisterAll(t.Context(), report.NewProgress(io.Discard), 2, 1)
@@ -78,6 +78,6 @@ func TestFloorFrames(t *testing.T) {
 	a.Node, a.Epoch = floorNode, floorEpoch // every server has its own
 	want := len(proto.AppendResponse(nil, a))
 	if got := len(users[0].floorLoginAck()); got != want {
-		t.Errorf("LOGIN_ACK on the floor has %d bytes, with the server %d:\n%q\n%+v", got, want, users[0].floorLoginAck(), a)
+		t.Errorf("LOGIN_ACK on the relay has %d bytes, want %d as from the server:\n%q\n%+v", got, want, users[0].floorLoginAck(), a)
 	}
 }

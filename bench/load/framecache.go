@@ -35,7 +35,6 @@ func (c *FrameCache) lookup(position int64, body []byte) *cachedFrame {
 	return f
 }
 
-// store adds f and a copy of its body.
 func (c *FrameCache) store(position int64, body []byte, f cachedFrame) {
 	if c == nil {
 		return

@@ -205,7 +205,7 @@ func (g *Generator) Observe(what string, d time.Duration, until <-chan struct{})
 // drain waits for messages in flight, for Config.Patience at most. All workers
 // have returned when it does.
 func (g *Generator) drain() {
-	g.Progress.Show("waiting for what is on the way")
+	g.Progress.Show("waiting for messages in flight")
 	timer := time.NewTimer(g.Patience)
 	defer timer.Stop()
 	select {
@@ -252,7 +252,7 @@ func (g *Generator) wakeReader(c *Conn) { g.wakeReaderAt(c, pastDeadline) }
 // is drain's.
 func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
 
-// missingText says what was given up.
+// missingText describes messages that didn't arrive in time.
 func (g *Generator) missingText(n int64, what string) string {
 	return fmt.Sprintf("%d %s still missing after %s", n, what, g.Patience)
 }

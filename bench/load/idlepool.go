@@ -72,7 +72,6 @@ func (p *IdlePool) CheckAll(faults *Faults) {
 	}
 }
 
-// ping sends a PING and waits for its PONG.
 func (p *IdlePool) ping(i int) error {
 	c := p.conns[i]
 	if p.readBuf.buf == nil {
@@ -89,7 +88,7 @@ func (p *IdlePool) ping(i int) error {
 		_, err = c.await(proto.PONG)
 	}
 	if err != nil {
-		return fmt.Errorf("connection %d is lost: %w", i, err)
+		return fmt.Errorf("idle connection %d: %w", i, err)
 	}
 	return nil
 }

@@ -2,7 +2,7 @@ package load
 
 import "slices"
 
-// inbox is what a user has of one conversation.
+// inbox records which messages of one conversation a user has.
 type inbox struct {
 	*conversation
 	contiguous  int64   // last seq before the first gap

@@ -102,9 +102,9 @@ func (w *LoginWorker) sendLogin(ctx context.Context, c *Conn, u Account, began i
 func (w *LoginWorker) check(a *proto.Response, u Account) {
 	switch {
 	case a.ID != u.ID:
-		w.Faults.addf("LOGIN of user %d logged user %d in", u.ID, a.ID)
+		w.Faults.addf("LOGIN of user %d logged in user %d", u.ID, a.ID)
 	case w.Password == "" && a.Token != u.token:
-		w.Faults.addf("LOGIN of user %d by token: the token has changed", u.ID)
+		w.Faults.addf("LOGIN of user %d by token changed the token", u.ID)
 	}
 }
 

@@ -113,7 +113,6 @@ func (m *member) handleFrame(body []byte, now int64) (ended bool, err error) {
 	return false, nil
 }
 
-// checkPush checks a pushed message.
 func (m *member) checkPush(a *proto.Response, body []byte, now int64) {
 	text, name := a.Msg, ""
 	if a.Op == proto.EVENT {
@@ -128,7 +127,7 @@ func (m *member) checkPush(a *proto.Response, body []byte, now int64) {
 	}
 	if !ok {
 		m.view.count++
-		m.view.faults.addf("%s: seq %d arrived altered, or is for somebody else", m.view.who, a.Seq)
+		m.view.faults.addf("%s: seq %d has an altered text, or was sent to the wrong user", m.view.who, a.Seq)
 		return
 	}
 	position := f.seq
@@ -149,7 +148,7 @@ func (m *member) recordPush(f *cachedFrame, now int64) {
 	m.latencies.pushes = append(m.latencies.pushes, now-f.sent)
 }
 
-// flushLatencies records the latencies of one read.
+// flushLatencies passes the latencies of one read to the recorders.
 func (m *member) flushLatencies() {
 	if len(m.latencies.acks) > 0 {
 		m.sender.recorder.Add(m.latencies.acks)

@@ -2,7 +2,7 @@ package load
 
 import "testing"
 
-// Nothing is counted outside the measured time.
+// NoisyCounters counts only while Counting is set.
 func TestNoisyCounters(t *testing.T) {
 	c := &NoisyCounters{}
 	c.add(&c.Sent, 1)

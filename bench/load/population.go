@@ -147,7 +147,7 @@ func (p *Population) Check() {
 		for _, box := range u.inboxes {
 			c := box.conversation
 			if n, top := c.acked.Load(), c.highestAcked.Load(); !seen[c] && n != top {
-				p.generator.Faults.addf("%s: %d messages acknowledged, and the last has seq %d", c.name, n, top)
+				p.generator.Faults.addf("%s: %d messages acknowledged, but the highest seq is %d", c.name, n, top)
 			}
 			seen[c] = true
 		}
@@ -156,9 +156,9 @@ func (p *Population) Check() {
 
 // Note writes how many messages came late or twice into a report.
 func (p *Population) Note(rep *report.Report) {
-	rep.AddNote("%d messages were found by users who came back", p.foundAtLogin.Load())
+	rep.AddNote("%d messages were delivered at login to users who had been offline", p.foundAtLogin.Load())
 	if n := p.repeated.Load(); n > 0 {
-		rep.AddNote("%d messages came again after a connection was lost, as they may", n)
+		rep.AddNote("%d messages were delivered again after a reconnect, which the protocol allows", n)
 	}
 }
 
@@ -173,7 +173,6 @@ func (p *Population) Close() {
 	}
 }
 
-// addFault adds a fault that u has seen.
 func (p *Population) addFault(u *user, c *conversation, format string, args ...any) {
 	p.generator.Faults.addf("user %d, %s: %s", u.number, c.name, fmt.Sprintf(format, args...))
 }

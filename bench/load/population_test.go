@@ -12,8 +12,8 @@ import (
 	"chatd/proto"
 )
 
-// A device has what was pushed and what it sent itself, in any order. It
-// receipts up to the first gap.
+// An inbox counts pushed messages and the user's own, in any order. Receipts go
+// up to the first gap.
 func TestInbox(t *testing.T) {
 	box := newInbox(&conversation{})
 	for _, c := range []struct {
@@ -26,13 +26,14 @@ func TestInbox(t *testing.T) {
 		{6, true, 1, 6}, {2, true, 4, 6}, {3, false, 4, 6}, {5, true, 6, 6}, {6, false, 6, 6},
 	} {
 		if fresh := box.add(c.seq); fresh != c.fresh || box.contiguous != c.last || box.highest() != c.highest {
-			t.Fatalf("seq %d: fresh %v, last %d, highest %d; want %+v", c.seq, fresh, box.contiguous, box.highest(), c)
+			t.Fatalf("add(%d) = %v with contiguous %d and highest %d; want %v, %d and %d", c.seq, fresh, box.contiguous, box.highest(), c.fresh, c.last, c.highest)
 		}
 	}
 }
 
-// told is one frame that a server sends to a user.
-type told struct {
+// testFrame is one frame that a server sends to a user. The zero testFrame is a
+// reconnect.
+type testFrame struct {
 	op       proto.Op
 	from, to int64
 	group    int64
@@ -41,42 +42,44 @@ type told struct {
 	errno    proto.Errno
 }
 
-// Every wrong frame is noticed, although users who reconnect may get messages
-// again.
-func TestUserSeesLies(t *testing.T) {
+// A user notices every wrong frame, although after a reconnect messages may
+// come again.
+func TestUserNoticesWrongFrames(t *testing.T) {
 	const me, friend, third, group = 1, 2, 3, 7
-	push := func(seq, n int64) told { return told{op: proto.ONE_CHAT, from: friend, to: me, seq: seq, n: n} }
-	said := func(from, seq, n int64) told {
-		return told{op: proto.GROUP_CHAT, from: from, group: group, seq: seq, n: n}
+	push := func(seq, n int64) testFrame {
+		return testFrame{op: proto.ONE_CHAT, from: friend, to: me, seq: seq, n: n}
 	}
-	ack := func(seq, n int64) told { return told{op: proto.ONE_CHAT_ACK, to: friend, seq: seq, n: n} }
-	typed := func(n int64) told { return told{op: proto.EVENT, from: friend, to: me, n: n} }
-	comeBack := told{}
+	groupPush := func(from, seq, n int64) testFrame {
+		return testFrame{op: proto.GROUP_CHAT, from: from, group: group, seq: seq, n: n}
+	}
+	ack := func(seq, n int64) testFrame { return testFrame{op: proto.ONE_CHAT_ACK, to: friend, seq: seq, n: n} }
+	typed := func(n int64) testFrame { return testFrame{op: proto.EVENT, from: friend, to: me, n: n} }
+	reconnect := testFrame{}
 	for _, c := range []struct {
-		name  string
-		tells []told
-		says  string // "": correct
+		name   string
+		frames []testFrame
+		want   string // part of a fault; "": none
 	}{
-		{"the truth", []told{push(1, 1), ack(2, 1), push(3, 2), typed(1), said(third, 1, 1), said(friend, 2, 1)}, ""},
-		{"an ACK before an earlier push", []told{ack(2, 1), push(1, 1)}, ""},
-		{"a refusal", []told{push(1, 1), {op: proto.ONE_CHAT_ACK, to: friend, errno: proto.TooFast}}, ""},
-		{"again, after coming back", []told{push(1, 1), push(2, 2), comeBack, push(1, 1), push(2, 2), push(3, 3)}, ""},
-		{"its own, after coming back", []told{ack(1, 1), comeBack, {op: proto.ONE_CHAT, from: me, to: friend, seq: 1, n: 1}}, ""},
-		{"events dropped", []told{typed(1), typed(4)}, ""},
-		{"push twice", []told{push(1, 1), push(1, 1)}, "1 came twice"},
-		{"pushes swapped", []told{push(2, 2), push(1, 1)}, "1 came after 2"},
-		{"again, in another order", []told{push(1, 1), push(2, 2), comeBack, push(2, 2), push(1, 1)}, "1 came after 2"},
-		{"its own on the same connection", []told{ack(1, 1), {op: proto.ONE_CHAT, from: me, to: friend, seq: 1, n: 1}}, "which was there"},
-		{"texts swapped", []told{push(1, 2), push(2, 1)}, "order is not kept"},
-		{"two that say the same seq", []told{ack(1, 1), push(1, 1)}, "which was there"},
-		{"acknowledged twice", []told{ack(1, 1), ack(1, 1)}, "which was there"},
-		{"altered", []told{{op: proto.ONE_CHAT, from: friend, to: me, seq: 1, n: 1, altered: true}}, "altered"},
-		{"of a stranger", []told{{op: proto.ONE_CHAT, from: third, to: me, seq: 1, n: 1}}, "altered"},
-		{"for somebody else", []told{{op: proto.ONE_CHAT, from: friend, to: third, seq: 1, n: 1}}, "altered"},
-		{"of another group", []told{{op: proto.GROUP_CHAT, from: friend, group: group + 1, seq: 1, n: 1}}, "altered"},
-		{"event twice", []told{typed(1), typed(1)}, "1 came twice"},
-		{"event of a stranger", []told{{op: proto.EVENT, from: third, to: me, n: 1}}, "altered"},
-		{"more than was said", []told{push(1, 1), push(2, 2), push(9, 3)}, "9 is there"},
+		{"correct", []testFrame{push(1, 1), ack(2, 1), push(3, 2), typed(1), groupPush(third, 1, 1), groupPush(friend, 2, 1)}, ""},
+		{"an ACK before an earlier push", []testFrame{ack(2, 1), push(1, 1)}, ""},
+		{"a refusal", []testFrame{push(1, 1), {op: proto.ONE_CHAT_ACK, to: friend, errno: proto.TooFast}}, ""},
+		{"again, after a reconnect", []testFrame{push(1, 1), push(2, 2), reconnect, push(1, 1), push(2, 2), push(3, 3)}, ""},
+		{"its own, after a reconnect", []testFrame{ack(1, 1), reconnect, {op: proto.ONE_CHAT, from: me, to: friend, seq: 1, n: 1}}, ""},
+		{"events dropped", []testFrame{typed(1), typed(4)}, ""},
+		{"push twice", []testFrame{push(1, 1), push(1, 1)}, "1 came twice"},
+		{"pushes swapped", []testFrame{push(2, 2), push(1, 1)}, "1 came after 2"},
+		{"again after a reconnect, in another order", []testFrame{push(1, 1), push(2, 2), reconnect, push(2, 2), push(1, 1)}, "1 came after 2"},
+		{"its own on the same connection", []testFrame{ack(1, 1), {op: proto.ONE_CHAT, from: me, to: friend, seq: 1, n: 1}}, "seq 1 came again"},
+		{"texts swapped", []testFrame{push(1, 2), push(2, 1)}, "out of order"},
+		{"two messages with the same seq", []testFrame{ack(1, 1), push(1, 1)}, "seq 1 came again"},
+		{"acknowledged twice", []testFrame{ack(1, 1), ack(1, 1)}, "had already arrived"},
+		{"altered", []testFrame{{op: proto.ONE_CHAT, from: friend, to: me, seq: 1, n: 1, altered: true}}, "altered"},
+		{"from a stranger", []testFrame{{op: proto.ONE_CHAT, from: third, to: me, seq: 1, n: 1}}, "altered"},
+		{"for another user", []testFrame{{op: proto.ONE_CHAT, from: friend, to: third, seq: 1, n: 1}}, "altered"},
+		{"of another group", []testFrame{{op: proto.GROUP_CHAT, from: friend, group: group + 1, seq: 1, n: 1}}, "altered"},
+		{"event twice", []testFrame{typed(1), typed(1)}, "1 came twice"},
+		{"event from a stranger", []testFrame{{op: proto.EVENT, from: third, to: me, n: 1}}, "altered"},
+		{"more than was sent", []testFrame{push(1, 1), push(2, 2), push(9, 3)}, "seq 9 arrived"},
 	} {
 		t.Run(strings.ReplaceAll(c.name, " ", "-"), func(t *testing.T) {
 			g := &Generator{Env: &Env{Faults: &Faults{}, Clock: Clock{time.Now()}}}
@@ -89,8 +92,8 @@ func TestUserSeesLies(t *testing.T) {
 			}
 			u := population.users[0]
 			var highest [2]int64 // everything correct was acknowledged to someone
-			for _, m := range c.tells {
-				tell(t, u, m)
+			for _, m := range c.frames {
+				receive(t, u, m)
 				if i := int(m.group / group); m.seq < 9 {
 					highest[i] = max(highest[i], m.seq)
 				}
@@ -100,15 +103,15 @@ func TestUserSeesLies(t *testing.T) {
 			}
 			u.checkExcess()
 			n, first := g.Faults.Summary()
-			if (n == 0) != (c.says == "") || !slices.ContainsFunc(append(first, ""), func(s string) bool { return strings.Contains(s, c.says) }) {
-				t.Errorf("%d faults, %q; want %q", n, first, c.says)
+			if (n == 0) != (c.want == "") || !slices.ContainsFunc(append(first, ""), func(s string) bool { return strings.Contains(s, c.want) }) {
+				t.Errorf("%d faults %q, want one with %q", n, first, c.want)
 			}
 		})
 	}
 }
 
-// tell passes m to u. The zero told is a lost connection.
-func tell(t *testing.T, u *user, m told) {
+// receive passes a frame to u.
+func receive(t *testing.T, u *user, m testFrame) {
 	t.Helper()
 	text := NewText(u.population.TextSize)
 	putHex(text, uint64(m.n))
@@ -135,7 +138,8 @@ func tell(t *testing.T, u *user, m told) {
 	}
 }
 
-// A push read together with LOGIN_ACK is handled even if nothing follows.
+// A push that is read together with LOGIN_ACK is handled even if nothing
+// follows.
 func TestUserReadsPushesAfterLogin(t *testing.T) {
 	g := &Generator{Env: &Env{Faults: &Faults{}, Clock: Clock{time.Now()}}}
 	population := NewPopulation(g, PopulationConfig{UserCount: 2, TextSize: 40})
@@ -174,11 +178,11 @@ func TestUserReadsPushesAfterLogin(t *testing.T) {
 		}
 	})
 	if err := u.readLoop(); err != nil {
-		t.Errorf("the day is over, and all is there: %v", err)
+		t.Errorf("readLoop with all messages in the buffer: %v", err)
 	}
 	_ = ours.Close()
 	server.Wait()
 	if n, first := g.Faults.Summary(); n != 0 || u.missingCount() != 0 {
-		t.Errorf("%d faults, %q; %d missing", n, first, u.missingCount())
+		t.Errorf("%d faults %q and %d missing messages, want none", n, first, u.missingCount())
 	}
 }

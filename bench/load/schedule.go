@@ -83,9 +83,9 @@ func (s *schedule) run(count int64, stopped *atomic.Bool, send func(n int64) err
 func (s *schedule) addTo(rep *report.Report, lateness *Metric) {
 	rep.AddLatency(lateness.LatencyName, lateness.Total)
 	if n := s.waited.Load(); n > 0 {
-		rep.AddNote("%d messages had to wait for room in the window: latencies hold that time", n)
+		rep.AddNote("%d messages had to wait for room in the window; their latencies include that time", n)
 	}
 	if n := s.missed.Load(); float64(n)*s.interval > float64(SampleInterval)/10 { // otherwise they were due just now
-		rep.AddNote("%d messages were due and never sent: the server takes fewer than --rate, and latencies would grow with the run", n)
+		rep.AddNote("%d due messages were never sent: the server can't keep up with --rate, so latencies would grow with the run", n)
 	}
 }

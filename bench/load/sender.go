@@ -11,7 +11,7 @@ import (
 )
 
 // sender sends the messages of one member. In a closed loop it keeps the window
-// full. In an open loop each message has its time, and waits if the window is
+// full. In an open loop each message has a due time, and waits if the window is
 // full then.
 type sender struct {
 	room     *Room
@@ -38,9 +38,9 @@ type sender struct {
 	released   int64 // messages no longer in flight
 	ackedCount int64 // messages acknowledged
 	roomAt     int64 // when the window last got room after being full
-	throttled  bool  // the server asked it to wait
+	throttled  bool  // the server refused a message as too fast, and the wait isn't over
 	closed     bool  // nothing more is sent
-	done       bool  // and nothing is awaited
+	done       bool  // and no ACK is outstanding
 	total      int64 // messages sent, once done
 }
 
@@ -89,7 +89,8 @@ func (s *sender) sendLocked() error {
 	return err
 }
 
-// finishIfDone tells the room once nothing more will come of this sender.
+// finishIfDone calls Room.senderDone once the sender has nothing more to send
+// or to wait for.
 func (s *sender) finishIfDone() {
 	if s.done || !s.closed || s.room.stored && s.released < s.lastNumber {
 		return
@@ -109,7 +110,8 @@ func (s *sender) release(n int64) error {
 	return s.releaseLocked(n)
 }
 
-// releaseAcked is release for stored messages, of which n were answered.
+// releaseAcked is like release, for stored messages. n is the number of
+// answered ones.
 func (s *sender) releaseAcked(n int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -138,7 +140,6 @@ func (s *sender) stop() {
 	s.finishIfDone()
 }
 
-// inFlight returns how many messages are in flight.
 func (s *sender) inFlight() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -153,11 +154,11 @@ func (s *sender) abandon() {
 	s.finishIfDone()
 }
 
-// handleAck handles an ACK. If the message was stored, it returns true and when
-// it was sent.
+// handleAck handles an ACK. If the message was stored, it returns true and the
+// time of sending.
 func (s *sender) handleAck(a *proto.Response) (sent int64, ok bool, err error) {
 	if len(a.CID) != cidSize || !bytes.Equal(a.CID[:hexSize], s.cid) || a.ToID != s.room.toID || a.GroupID != s.room.GroupID {
-		s.acks.faults.addf("%s: an answer to nothing that was sent, cid %q, toid %d, groupid %d", s.acks.who, a.CID, a.ToID, a.GroupID)
+		s.acks.faults.addf("%s: ACK of a message that it never sent, cid %q, toid %d, groupid %d", s.acks.who, a.CID, a.ToID, a.GroupID)
 		return 0, false, nil
 	}
 	stamp, _ := hex(a.CID[hexSize:])

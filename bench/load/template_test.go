@@ -6,13 +6,13 @@ import (
 	"chatd/proto"
 )
 
-// Copied and stamped frames decode to messages, each with its own number, time
-// and cid, even within one write.
+// A template's frames decode to messages, each with its own number, time and
+// cid, even within one write.
 func TestTemplateMakesMessages(t *testing.T) {
 	for _, size := range []int{StampSize, StampSize + 1, 100, proto.MaxMsg} {
 		text := NewText(size)
 		if len(text) != size {
-			t.Fatalf("a text of %d bytes, want %d", len(text), size)
+			t.Fatalf("NewText(%d) has %d bytes", size, len(text))
 		}
 		cid := append([]byte("0123456789abcdef"), cidMark...)
 		tm := newTemplate(&proto.Request{Op: proto.ONE_CHAT, ToID: 7, Msg: text, CID: cid}, text)
@@ -33,31 +33,31 @@ func TestTemplateMakesMessages(t *testing.T) {
 			out = out[proto.HeaderSize+length:]
 			gotN, sent, ok := tm.read(r.Msg)
 			if !ok || gotN != n || sent != 999+n {
-				t.Errorf("size %d: number %d at %d (%v), want %d at %d", size, gotN, sent, ok, n, 999+n)
+				t.Errorf("size %d: read = %d, %d, %v; want %d, %d, true", size, gotN, sent, ok, n, 999+n)
 			}
 			if at, ok := hex(r.CID[hexSize:]); !ok || int64(at) != sent || len(r.CID) != cidSize {
-				t.Errorf("size %d: cid %q, sent at %d", size, r.CID, sent)
+				t.Errorf("size %d: cid %q, want %d bytes that end in the time %d", size, r.CID, cidSize, sent)
 			}
 		}
 		if len(out) != 0 {
-			t.Errorf("%d bytes too many", len(out))
+			t.Errorf("%d bytes left after the third frame, want none", len(out))
 		}
 	}
 }
 
-// A changed text doesn't count as delivered.
-func TestAlteredTextIsSeen(t *testing.T) {
+// Template.read refuses a changed text.
+func TestAlteredText(t *testing.T) {
 	text := NewText(100)
 	tm := newTemplate(&proto.Request{Op: proto.EVENT, ToID: 7, Event: []byte("e"), Data: text}, text)
 	good := append([]byte(nil), text...)
 	putHex(good, 12)
 	putHex(good[hexSize:], 34)
 	if n, sent, ok := tm.read(good); !ok || n != 12 || sent != 34 {
-		t.Fatalf("number %d at %d (%v)", n, sent, ok)
+		t.Fatalf("read(%q) = %d, %d, %v; want 12, 34, true", good, n, sent, ok)
 	}
 	for _, bad := range [][]byte{nil, good[:99], append(good[:100:100], 'x'), append([]byte("X"), good[1:]...), append(good[:99:99], '!')} {
 		if _, _, ok := tm.read(bad); ok {
-			t.Errorf("%q passes", bad)
+			t.Errorf("read(%q) succeeded, want failure", bad)
 		}
 	}
 }

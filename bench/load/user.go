@@ -48,7 +48,6 @@ func newUser(p *Population, number int) *user {
 	return &user{population: p, number: number, nonce: Nonce(), rng: rand.New(rand.NewPCG(3, uint64(number)))}
 }
 
-// friend returns the other user of a pair.
 func (u *user) friend(pair *conversation) *user {
 	if pair.members[0] == u {
 		return pair.members[1]
@@ -59,8 +58,8 @@ func (u *user) friend(pair *conversation) *user {
 // recorder returns the recorder of m that u uses.
 func (u *user) recorder(m *Metric) *Recorder { return m.Recorders[u.number%len(m.Recorders)] }
 
-// do does a, unless the user can't now. Only the population's schedule may call
-// it.
+// do performs an action, unless the user can't now. Only the population's
+// schedule may call it.
 func (u *user) do(a Action, at int64) (did bool, err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -69,7 +68,7 @@ func (u *user) do(a Action, at int64) (did bool, err error) {
 	}
 	switch a {
 	case ActionLeave:
-		if u.unacked > 0 { // it would have to find out what became of them
+		if u.unacked > 0 { // it would have to resend them after it reconnects
 			return false, nil
 		}
 		u.online = false
@@ -119,7 +118,7 @@ func (u *user) connect(ctx context.Context) error {
 	c.readBuffer = &u.readBuf
 	a, err := c.Call(ctx, &proto.Request{Op: proto.LOGIN, Token: u.account.token, Ack: true})
 	if err == nil && a.ID != u.account.ID {
-		err = fmt.Errorf("LOGIN: the token of user %d logged user %d in", u.account.ID, a.ID)
+		err = fmt.Errorf("LOGIN: the token of user %d logged in user %d", u.account.ID, a.ID)
 	}
 	if err != nil {
 		c.Abort()
@@ -167,7 +166,7 @@ func (u *user) run() error {
 			}
 		}
 		if err := u.connect(g.Running); err != nil {
-			return fmt.Errorf("user %d comes back: %w", u.number, err)
+			return fmt.Errorf("user %d: reconnect: %w", u.number, err)
 		}
 	}
 }
@@ -189,8 +188,8 @@ func (u *user) goOffline() {
 func (u *user) readLoop() error {
 	g := u.population.generator
 	for ending := false; ; {
-		// What came with LOGIN_ACK is buffered already, and may be all there
-		// is.
+		// Decode before reading: frames that came with LOGIN_ACK are buffered
+		// already, and may be the last ones.
 		now := g.Clock.Now()
 		for {
 			m, err := u.c.next()
@@ -250,7 +249,7 @@ func (u *user) missingCount() (n int64) {
 func (u *user) checkExcess() {
 	for _, box := range u.inboxes {
 		if top := box.highestAcked.Load(); box.highest() > top {
-			u.population.addFault(u, box.conversation, "%d is there, and the last that was acknowledged is %d", box.highest(), top)
+			u.population.addFault(u, box.conversation, "seq %d arrived, but the last acknowledged seq is %d", box.highest(), top)
 		}
 	}
 }
@@ -289,7 +288,7 @@ func (u *user) handleMessage(op proto.Op, from, to, group, seq int64, text []byt
 		ok = to == u.friend(box.conversation).account.ID && from == u.account.ID || to == u.account.ID && from != to
 	}
 	if !ok {
-		p.addFault(u, box.conversation, "seq %d arrived altered, or is for somebody else", seq)
+		p.addFault(u, box.conversation, "seq %d has an altered text, or was sent to the wrong user", seq)
 		return
 	}
 	if wrong := box.pushes.check(seq); wrong != "" {
@@ -297,13 +296,13 @@ func (u *user) handleMessage(op proto.Op, from, to, group, seq int64, text []byt
 	}
 	if !box.add(seq) {
 		if seq > box.atReconnect {
-			p.addFault(u, box.conversation, "seq %d came, which was there", seq)
+			p.addFault(u, box.conversation, "seq %d came again", seq)
 		}
 		p.repeated.Add(1)
 		return
 	}
 	if wrong := box.senders[sender].check(n); wrong != "" {
-		p.addFault(u, box.conversation, "the sender's order is not kept, number %s", wrong)
+		p.addFault(u, box.conversation, "messages of a sender are out of order: number %s", wrong)
 	}
 	if sent < u.loginAt {
 		p.foundAtLogin.Add(1)
@@ -317,7 +316,7 @@ func (u *user) handleEvent(m *proto.Response, now int64) {
 	p, pair := u.population, u.inboxes[0].conversation
 	n, sent, ok := p.text.read(m.Data)
 	if !ok || m.ID != u.friend(pair).account.ID || m.ToID != u.account.ID || string(m.Event) != eventTyping {
-		p.addFault(u, pair, "an event arrived altered, or is for somebody else")
+		p.addFault(u, pair, "an event has an altered text, or was sent to the wrong user")
 		return
 	}
 	if wrong := u.events.check(n); wrong != "" {
@@ -326,7 +325,6 @@ func (u *user) handleEvent(m *proto.Response, now int64) {
 	u.recorder(p.typing).Add([]int64{now - sent})
 }
 
-// handleAck handles the ACK of a message.
 func (u *user) handleAck(a *proto.Response, now int64) error {
 	p := u.population
 	box, to := u.inboxes[0], u.friend(u.inboxes[0].conversation).account.ID
@@ -336,13 +334,13 @@ func (u *user) handleAck(a *proto.Response, now int64) error {
 	mine := make([]byte, hexSize)
 	putHex(mine, u.nonce)
 	if len(a.CID) != cidSize || string(a.CID[:hexSize]) != string(mine) || a.ToID != to || a.GroupID != box.id {
-		p.addFault(u, box.conversation, "an answer to nothing that was sent, cid %q", a.CID)
+		p.addFault(u, box.conversation, "ACK of a message that it never sent, cid %q", a.CID)
 		return nil
 	}
 	switch stamp, _ := hex(a.CID[hexSize:]); a.Errno {
 	case proto.Done:
 		if !box.add(a.Seq) {
-			p.addFault(u, box.conversation, "seq %d was acknowledged, which was there", a.Seq)
+			p.addFault(u, box.conversation, "seq %d was acknowledged, but had already arrived", a.Seq)
 		}
 		box.recordAck(a.Seq)
 		u.recorder(p.acks).Add([]int64{now - int64(stamp)})

@@ -23,10 +23,9 @@ const (
 )
 
 // precision is the relative width of a histogram bucket. A smaller change of a
-// latency is none.
+// latency can't be measured.
 const precision = 0.01
 
-// microseconds is the unit of latencies.
 const microseconds = "µs"
 
 // change compares one figure or percentile of A and B.

@@ -35,7 +35,7 @@ func NewComparison(a, b *Side, paired bool) *Comparison {
 			}
 			c.badB = c.badB || bad && s.Side == b
 			if n := r.refusals(); n > 0 {
-				c.Warnings = append(c.Warnings, fmt.Sprintf("%s, run %d: %d refusals, so its latencies are those of what was taken", s.name, i+1, n))
+				c.Warnings = append(c.Warnings, fmt.Sprintf("%s, run %d: %d refusals, so its latencies are those of the accepted messages", s.name, i+1, n))
 			}
 		}
 	}
@@ -48,11 +48,11 @@ func NewComparison(a, b *Side, paired bool) *Comparison {
 // describe describes a side in one line.
 func (s *Side) describe() string {
 	r := s.Reports[0]
-	runs := "one run"
+	runs := "one run of "
 	if n := len(s.Reports); n > 1 {
-		runs = fmt.Sprintf("%d runs", n)
+		runs = fmt.Sprintf("%d runs of ", n)
 	}
-	return fmt.Sprintf("%s: %s of %s, %s; %s", s.name, r.Began.Format("2006-01-02 15:04"), r.Scenario, runs, r.Server)
+	return fmt.Sprintf("%s: %s%s, %s; %s", s.name, runs, r.Scenario, r.Began.Format("2006-01-02 15:04"), r.Server)
 }
 
 // differences lists how other runs differ from the first of A in ways that make
@@ -117,7 +117,7 @@ func (c *Comparison) Table() string {
 	}
 	b.WriteByte('\n')
 	w := newTable(&b)
-	fmt.Fprintln(w, "\tA\tB\tunit\tB/A\tnoise\tof\t\t")
+	fmt.Fprintln(w, "\tA\tB\tunit\tB/A\tnoise\tfrom\t\t")
 	used := make(map[string]bool)
 	for _, ch := range c.Changes {
 		used[ch.Noise] = true
@@ -137,16 +137,16 @@ func (c *Comparison) Table() string {
 	_ = w.Flush() // writes to memory
 	b.WriteByte('\n')
 	if used[FromRounds] {
-		what, chance := "run of B by every run of A", unpairedChance(c.RoundsA, c.RoundsB)
+		what, chance := "of any run of B to any run of A", unpairedChance(c.RoundsA, c.RoundsB)
 		if c.Paired {
-			what, chance = "round's B by its A", pairedChance(c.RoundsA)
+			what, chance = "of B to A in any round", pairedChance(c.RoundsA)
 		}
-		fmt.Fprintf(&b, "noise of rounds: least..most of every %s. Where 1 is outside, all say the same; by chance alone\n"+
-			"that happens in %.2g %% of the lines.\n", what, chance*100)
+		fmt.Fprintf(&b, "noise from rounds: the smallest and largest ratio %s. Where 1 is outside, all rounds agree;\n"+
+			"by chance alone that happens in %.2g %% of the lines.\n", what, chance*100)
 	}
 	if used[FromSeconds] {
-		b.WriteString("noise of seconds: where 99 of 100 such ratios lie, going by how the seconds within the runs differ.\n" +
-			"Drift from run to run is not in it: chatbench ab measures that.\n")
+		b.WriteString("noise from seconds: the 99 % confidence interval, estimated from how much the seconds within each run differ.\n" +
+			"It doesn't include drift between runs; chatbench ab measures that.\n")
 	}
 	return b.String()
 }
@@ -157,7 +157,7 @@ func CompareFiles(fileA, fileB string) (*Comparison, error) {
 			return nil, err
 		}
 		if s.Trial == nil {
-			return nil, fmt.Errorf("%s: it is of a single run: name another to compare it with", fileA)
+			return nil, fmt.Errorf("%s: a single run: name another file to compare it with", fileA)
 		}
 		a, b := s.Trial.Sides()
 		if err := errors.Join(a.check(), b.check()); err != nil {
@@ -165,7 +165,7 @@ func CompareFiles(fileA, fileB string) (*Comparison, error) {
 		}
 		cmp := NewComparison(a, b, true)
 		if s.Trial.Failed != "" {
-			cmp.Warnings = append(cmp.Warnings, "the trial ended with "+s.Trial.Failed)
+			cmp.Warnings = append(cmp.Warnings, "ab ended early: "+s.Trial.Failed)
 		}
 		for _, r := range s.Trial.Rounds {
 			cmp.badB = cmp.badB || r.B != nil && !r.B.Good()

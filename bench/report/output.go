@@ -9,11 +9,11 @@ import (
 	"path/filepath"
 )
 
-// Output says where else a report is written to.
+// Output has the flags for the files that a report is written to.
 type Output struct {
-	JSON string `name:"json" placeholder:"FILE" help:"Write everything as JSON into FILE. -: to stdout, instead of the table."`
-	HTML string `name:"html" placeholder:"FILE" help:"Write a self-contained page with plots into FILE."`
-	SVG  string `name:"svg" placeholder:"FILE" help:"Write a picture into FILE: rates over time, and latencies by percentile."`
+	JSON string `name:"json" placeholder:"FILE" help:"Write the whole report to FILE as JSON. -: to stdout, instead of the table."`
+	HTML string `name:"html" placeholder:"FILE" help:"Write a self-contained HTML page with plots to FILE."`
+	SVG  string `name:"svg" placeholder:"FILE" help:"Write an SVG picture to FILE: rates over time, and latencies by percentile."`
 }
 
 // Check checks before the run that the files can be written.
@@ -25,9 +25,9 @@ func (o *Output) Check() error {
 		}
 		folder := filepath.Dir(f.name)
 		if info, err := os.Stat(folder); err != nil || !info.IsDir() {
-			bad = append(bad, fmt.Errorf("%s %s: there is no folder %s", f.flag, f.name, folder))
+			bad = append(bad, fmt.Errorf("%s %s: folder %s doesn't exist", f.flag, f.name, folder))
 		} else if info, err := os.Stat(f.name); err == nil && info.IsDir() {
-			bad = append(bad, fmt.Errorf("%s %s: it is a folder", f.flag, f.name))
+			bad = append(bad, fmt.Errorf("%s %s: is a folder", f.flag, f.name))
 		}
 	}
 	return errors.Join(bad...)

@@ -18,7 +18,7 @@ var pages embed.FS
 const (
 	wideWidth, wideHeight     = 520, 300
 	narrowWidth, narrowHeight = 318, 260
-	// dotsLimit is up to how many samples each has a tooltip.
+	// dotsLimit is the largest number of samples for which each gets a tooltip.
 	dotsLimit = 120
 	// maxTail is where the percentile axis ends: one message in a billion.
 	maxTail = 1e9
@@ -38,7 +38,7 @@ type pagePlot struct {
 func (r *Report) page() ([]byte, error) {
 	t, err := htmltemplate.New("page.html").Funcs(htmltemplate.FuncMap{"thousands": FormatCount, "micros": FormatMicros}).ParseFS(pages, "page.html")
 	if err != nil {
-		return nil, fmt.Errorf("the page's template: %w", err)
+		return nil, fmt.Errorf("parse the page's template: %w", err)
 	}
 	css, err := pages.ReadFile("page.css")
 	if err != nil {
@@ -75,7 +75,7 @@ func (r *Report) page() ([]byte, error) {
 	}
 	var b bytes.Buffer
 	if err := t.Execute(&b, &data); err != nil {
-		return nil, fmt.Errorf("the page: %w", err)
+		return nil, fmt.Errorf("render the page: %w", err)
 	}
 	return b.Bytes(), nil
 }
@@ -108,7 +108,6 @@ func (r *Report) tiles() []tile {
 	return tiles
 }
 
-// charts returns the plots of the page.
 func (r *Report) charts() []*plot.Chart {
 	var charts []*plot.Chart
 	for _, c := range []*plot.Chart{r.percentiles(), r.rates(), r.delays()} {

@@ -11,7 +11,7 @@ import (
 	"chatd/bench/benchtest"
 )
 
-// specimen returns a report with some of everything.
+// specimen returns a report that uses most fields.
 func specimen() *Report {
 	r := &Report{Scenario: "stream", Settings: map[string]string{"pairs": "50", "window": "64"},
 		Began: time.Date(2026, 11, 25, 3, 0, 0, 0, time.UTC), Machine: Machine{2, "a CPU", "a system", "go1"},
@@ -44,36 +44,36 @@ func specimen() *Report {
 	return r
 }
 
-// Page and picture contain all that the report says.
+// The page contains everything in the report, and the picture its plots.
 func TestPage(t *testing.T) {
 	r := specimen()
 	page, err := r.page()
 	if err != nil {
 		t.Fatal(err)
 	}
-	said, elements := benchtest.Markup(t, page)
+	visible, elements := benchtest.Markup(t, page)
 	for _, want := range []string{"stream", "--pairs 50", "a CPU", "chatd 1.2.3", "2026-11-25 03:00:00 UTC", "the run is good", "73.1k",
 		"Latency by percentile", "Rate per second", "p99 second by second", "99.99", "end to end: 90 % within", "node 2", "10.60",
 		"generator share", "refused with errno 9: 3", "a note", "Refusals: 3"} {
-		if !strings.Contains(said, want) {
-			t.Errorf("%q is not on the page", want)
+		if !strings.Contains(visible, want) {
+			t.Errorf("the page lacks %q", want)
 		}
 	}
 	if elements["svg"] != 6 || elements["script"]+elements["link"]+elements["img"] > 0 {
-		t.Errorf("%v: want three plots in two sizes and nothing to be loaded", elements)
+		t.Errorf("the page has elements %v, want three plots in two sizes and nothing that loads", elements)
 	}
 	if text := string(page); strings.Contains(text, "url(") || strings.Contains(text, "@import") ||
 		!strings.Contains(text, "prefers-color-scheme: dark") || !strings.Contains(text, "width=device-width") {
-		t.Error("the page's CSS loads something, or knows one screen alone")
+		t.Error("the page's CSS loads something, or doesn't support dark mode or narrow screens")
 	}
-	said, elements = benchtest.Markup(t, r.picture())
-	if elements["svg"] != 1 || elements["g"] != 2 || !strings.Contains(said, "Rate per second") || !strings.Contains(said, "Latency by percentile") {
-		t.Errorf("the picture: %v, %s", elements, said)
+	visible, elements = benchtest.Markup(t, r.picture())
+	if elements["svg"] != 1 || elements["g"] != 2 || !strings.Contains(visible, "Rate per second") || !strings.Contains(visible, "Latency by percentile") {
+		t.Errorf("the picture has elements %v and text %s, want one SVG with two plots", elements, visible)
 	}
 }
 
-// Texts of a report may come from a server, a flag or a file. On the page they
-// are text and nothing else.
+// Texts of a report may come from a server, a flag or a file. The page shows
+// them as text, never as markup.
 func TestHostilePage(t *testing.T) {
 	const hostile = `</title></style></svg><script>alert("1")</script><img src=x onerror=alert(1)>&'` + "\x00"
 	r := specimen()
@@ -89,21 +89,21 @@ func TestHostilePage(t *testing.T) {
 		t.Fatal(err)
 	}
 	// XML has no NUL. Browsers show it as an unknown character.
-	said, elements := benchtest.Markup(t, []byte(strings.ReplaceAll(string(page), "\x00", "\uFFFD")))
+	visible, elements := benchtest.Markup(t, []byte(strings.ReplaceAll(string(page), "\x00", "\uFFFD")))
 	if elements["script"]+elements["img"] > 0 || elements["svg"] != 6 || elements["style"] != 1 {
-		t.Errorf("%v", elements)
+		t.Errorf("the page has elements %v, want no script and no image, 6 plots and 1 style", elements)
 	}
-	if n := strings.Count(said, `<script>alert("1")</script>`); n < 12 {
-		t.Errorf("the text is to be read %d times", n)
+	if n := strings.Count(visible, `<script>alert("1")</script>`); n < 12 {
+		t.Errorf("the hostile text is visible %d times, want at least 12", n)
 	}
 	if _, elements := benchtest.Markup(t, r.picture()); elements["script"]+elements["img"] > 0 || elements["svg"] != 1 {
-		t.Errorf("the picture: %v", elements)
+		t.Errorf("the picture has elements %v, want one SVG without script or image", elements)
 	}
 }
 
-// A run that failed at once has a page. An old report, with less in it, has
-// plots.
-func TestPageOfLittle(t *testing.T) {
+// A run that failed at once has a page without plots. An old report, with fewer
+// fields, has plots.
+func TestPageOfSmallReports(t *testing.T) {
 	empty := &Report{Scenario: "stream", Failed: "no server"}
 	old := specimen()
 	old.Series = nil
@@ -116,20 +116,20 @@ func TestPageOfLittle(t *testing.T) {
 	for _, c := range []struct {
 		r     *Report
 		plots int
-		says  string
+		want  string
 	}{{empty, 0, "the run failed: no server"}, {old, 6, "acknowledged"}} {
 		page, err := c.r.page()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if said, elements := benchtest.Markup(t, page); elements["svg"] != c.plots || !strings.Contains(said, c.says) {
-			t.Errorf("%v in %s", elements, said)
+		if visible, elements := benchtest.Markup(t, page); elements["svg"] != c.plots || !strings.Contains(visible, c.want) {
+			t.Errorf("page has %d plots, want %d and the text %q:\n%s", elements["svg"], c.plots, c.want, visible)
 		}
 		benchtest.Markup(t, c.r.picture())
 	}
 }
 
-// A curve has the percentiles of the histogram, as far as the number of values
+// A curve has the percentiles of its histogram, as far as the number of values
 // allows.
 func TestCurve(t *testing.T) {
 	for _, n := range []int64{0, 1, 2, 10, 12_345} {
@@ -140,30 +140,30 @@ func TestCurve(t *testing.T) {
 		points := curveOf(h)
 		if n == 0 {
 			if points != nil {
-				t.Errorf("of nothing: %v", points)
+				t.Errorf("curve of an empty histogram = %v, want nil", points)
 			}
 			continue
 		}
 		last := points[len(points)-1]
 		if last.Percentile != 100 || last.Us != h.Max() || last.tail(n) != float64(n) {
-			t.Errorf("of %d it ends at %+v", n, last)
+			t.Errorf("curve of %d values ends at %+v, want 100 %% and the maximum", n, last)
 		}
 		for i, p := range points {
 			if i > 0 && (p.Percentile <= points[i-1].Percentile || p.Us < points[i-1].Us || p.tail(n) < points[i-1].tail(n)) {
-				t.Errorf("of %d it falls from %+v to %+v", n, points[i-1], p)
+				t.Errorf("curve of %d values falls from %+v to %+v", n, points[i-1], p)
 			}
 			if p.Us != h.ValueAtPercentile(p.Percentile) {
-				t.Errorf("of %d: %+v is %d in the histogram", n, p, h.ValueAtPercentile(p.Percentile))
+				t.Errorf("curve of %d values: %+v, want the histogram's %d", n, p, h.ValueAtPercentile(p.Percentile))
 			}
 			if p.Percentile == 99 && math.Abs(p.tail(n)-100) > 1e-6 {
-				t.Errorf("99 %% is at %g", p.tail(n))
+				t.Errorf("tail of 99 %% = %g, want 100", p.tail(n))
 			}
 		}
 	}
 }
 
-// Every process has a row, whatever its name. Figures that only sound alike
-// stay figures.
+// Every process has a row, whatever its name. Figures with similar names stay
+// figures.
 func TestTable(t *testing.T) {
 	r := specimen()
 	r.AddFigure("server CPU per login", 200, "µs", Lower)
@@ -171,15 +171,15 @@ func TestTable(t *testing.T) {
 	rest, processes := r.costs()
 	if len(processes) != 4 || processes[0].Name != "node 1" || strings.Join(processes[0].Cells, " ") != "10.60 25 120 133" ||
 		processes[3].Name != "generator" || processes[3].Cells[2] != "" {
-		t.Errorf("%+v", processes)
+		t.Errorf("processes = %+v, want 4 rows, node 1 first and the generator last", processes)
 	}
 	if len(rest) != 5 || rest[3].Name != "server CPU per login" {
-		t.Errorf("%+v", rest)
+		t.Errorf("other figures = %+v, want 5, the CPU per login at index 3", rest)
 	}
 	table := r.Table()
 	for _, want := range []string{"--pairs 50 --window 64", "73.1k", "p99.9", "node 2", "database", "25  % of all CPU used", "faults: 0; refusals: 3"} {
 		if !strings.Contains(table, want) {
-			t.Errorf("%q is not in\n%s", want, table)
+			t.Errorf("table lacks %q:\n%s", want, table)
 		}
 	}
 }

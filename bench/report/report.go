@@ -107,7 +107,6 @@ func valueAt[T int64 | float64](values []T, i int) T {
 	return 0
 }
 
-// quantiles are the percentiles in reports.
 var quantiles = []float64{50, 90, 99, 99.9}
 
 func New(scenario string, settings map[string]string) *Report {
@@ -150,9 +149,9 @@ func (r *Report) Verdict() string {
 	case r.Failed != "":
 		return "the run failed: " + r.Failed
 	case r.Faults > 0:
-		return fmt.Sprintf("the server broke its promises, %d times", r.Faults)
+		return fmt.Sprintf("the server broke its promises %d times", r.Faults)
 	case len(r.Soak.grown()) > 0:
-		return "the server has grown: " + strings.Join(r.Soak.grown(), "; ")
+		return "the server's resource use has grown: " + strings.Join(r.Soak.grown(), "; ")
 	}
 	return "the run is good"
 }

@@ -34,7 +34,7 @@ func ReadSaved(name string) (*Saved, error) {
 		return nil, err
 	}
 	if len(text) > maxSaved {
-		return nil, fmt.Errorf("%s: more than %d MiB are no reports", name, maxSaved>>20)
+		return nil, fmt.Errorf("%s: larger than %d MiB", name, maxSaved>>20)
 	}
 	s := &Saved{}
 	for d := json.NewDecoder(bytes.NewReader(text)); ; {
@@ -47,19 +47,18 @@ func ReadSaved(name string) (*Saved, error) {
 			err = s.add(raw)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s: not a report of chatbench: %w, before byte %d", name, err, d.InputOffset())
+			return nil, fmt.Errorf("%s: not a chatbench report: %w, before byte %d", name, err, d.InputOffset())
 		}
 	}
 	switch {
 	case s.Trial == nil && len(s.Reports) == 0:
-		return nil, fmt.Errorf("%s: it is empty, and no report of chatbench", name)
+		return nil, fmt.Errorf("%s: the file is empty, not a chatbench report", name)
 	case s.Trial != nil && len(s.Reports) > 0:
-		return nil, fmt.Errorf("%s: it holds rounds of ab and other reports as well", name)
+		return nil, fmt.Errorf("%s: the file has both a report of ab and other reports", name)
 	}
 	return s, nil
 }
 
-// add adds one JSON value of the file.
 func (s *Saved) add(raw json.RawMessage) error {
 	var kind struct {
 		Scenario string          `json:"scenario"`
@@ -70,7 +69,7 @@ func (s *Saved) add(raw json.RawMessage) error {
 	}
 	if kind.Rounds != nil {
 		if s.Trial != nil {
-			return errors.New("a second set of rounds")
+			return errors.New("a second report of ab")
 		}
 		s.Trial = &Trial{}
 		if err := json.Unmarshal(raw, s.Trial); err != nil {
@@ -102,11 +101,11 @@ func (s *Saved) add(raw json.RawMessage) error {
 // check returns an error if r can't be a report of this program.
 func (r *Report) check() error {
 	if r.Scenario == "" {
-		return errors.New("it names no scenario")
+		return errors.New("scenario missing")
 	}
 	for _, f := range r.Figures {
 		if f.Better != Higher && f.Better != Lower {
-			return fmt.Errorf("figure %q gets better when %q, which is neither %q nor %q", f.Name, f.Better, Higher, Lower)
+			return fmt.Errorf("figure %q has better: %q, which is neither %q nor %q", f.Name, f.Better, Higher, Lower)
 		}
 	}
 	return nil
@@ -136,9 +135,9 @@ func readSide(name string) (*Side, error) {
 	sd := &Side{name: name, Reports: s.Reports}
 	switch {
 	case s.Trial == nil && which != "":
-		return nil, fmt.Errorf("%s: it has no sides, it is of a single run", file)
+		return nil, fmt.Errorf("%s: :a and :b are only for a report of ab, which this isn't", file)
 	case s.Trial != nil && which == "":
-		return nil, fmt.Errorf("%s: it has two sides: name one of them, %s:a or %s:b, or give it alone", file, file, file)
+		return nil, fmt.Errorf("%s: a report of ab has two sides: choose %s:a or %s:b, or compare the file alone", file, file, file)
 	case s.Trial != nil:
 		a, b := s.Trial.Sides()
 		if sd.Reports = a.Reports; which == ":b" {
@@ -152,11 +151,11 @@ func readSide(name string) (*Side, error) {
 // scenario.
 func (s *Side) check() error {
 	if len(s.Reports) == 0 {
-		return fmt.Errorf("%s: no round in it was completed", s.name)
+		return fmt.Errorf("%s: no round was completed", s.name)
 	}
 	for i, r := range s.Reports {
 		if r.Scenario != s.Reports[0].Scenario {
-			return fmt.Errorf("%s: it holds runs of different scenarios, %s and %s", s.name, s.Reports[0].Scenario, r.Scenario)
+			return fmt.Errorf("%s: has runs of different scenarios, %s and %s", s.name, s.Reports[0].Scenario, r.Scenario)
 		}
 		if len(r.Figures)+len(r.Latencies) == 0 {
 			return fmt.Errorf("%s: run %d has no figures: %s", s.name, i+1, r.outcome())

@@ -16,8 +16,11 @@ type ServerInfo struct {
 }
 
 func (d ServerInfo) String() string {
-	if d.Version == "" {
-		return d.Address + ", which was running"
+	switch {
+	case d.Address == "":
+		return "not started"
+	case d.Version == "":
+		return d.Address + ", already running"
 	}
 	words := []string{d.Version}
 	if d.Nodes > 0 {

@@ -90,7 +90,7 @@ type Trend struct {
 func (t *Trend) flat() bool { return t.Most == 0 || t.Last <= t.Most }
 
 func (t *Trend) String() string {
-	return strings.TrimSuffix(fmt.Sprintf("%s, %s: %.1f, and then %.1f %s", t.Process, t.What, t.First, t.Last, t.Unit), " ")
+	return strings.TrimSuffix(fmt.Sprintf("%s, %s: from %.1f to %.1f %s", t.Process, t.What, t.First, t.Last, t.Unit), " ")
 }
 
 // NewTrends compares the samples after the warm-up.
@@ -167,14 +167,14 @@ func (s *Soak) table(b *strings.Builder) {
 	fmt.Fprintln(w, "process\twhat\tfirst\tlast\tat most\t  verdict")
 	for i := range s.Trends {
 		t := &s.Trends[i]
-		most, says := "", "not judged"
+		most, verdict := "", "not judged"
 		if t.Most > 0 {
-			most, says = FormatCount(t.Most), "flat"
+			most, verdict = FormatCount(t.Most), "flat"
 		}
 		if !t.flat() {
-			says = "NOT FLAT"
+			verdict = "NOT FLAT"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t  %s\n", t.Process, strings.TrimSuffix(t.What+" "+t.Unit, " "), FormatCount(t.First), FormatCount(t.Last), most, says)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t  %s\n", t.Process, strings.TrimSuffix(t.What+" "+t.Unit, " "), FormatCount(t.First), FormatCount(t.Last), most, verdict)
 	}
 	_ = w.Flush()
 }

@@ -71,7 +71,6 @@ func (r *Report) Table() string {
 	return b.String()
 }
 
-// measured returns the measured time, rounded.
 func (r *Report) measured() time.Duration {
 	return time.Duration(r.Seconds * float64(time.Second)).Round(time.Millisecond)
 }
@@ -98,7 +97,7 @@ func (r *Report) remarks() []string {
 		lines = append(lines, "note: "+n)
 	}
 	if r.Refusals[fmt.Sprint(int32(proto.TooFast))] > 0 {
-		lines = append(lines, "note: the server asked for pauses (errno 9); latencies are those of what it took")
+		lines = append(lines, "note: the server refused some messages as too fast (errno 9); latencies are those of the accepted ones")
 	}
 	return lines
 }
@@ -119,7 +118,6 @@ var processColumns = []struct{ ending, title, unit string }{
 	{" memory, peak", "peak MiB", "MiB"},
 }
 
-// processCost is a row of the table of processes.
 type processCost struct {
 	Name  string
 	Cells []string // one for each of processColumns; "": not measured

@@ -18,9 +18,9 @@ const (
 // Connect measures what idle connections cost.
 type Connect struct {
 	Conns    int           `name:"conns" default:"10000" help:"Connections, each of a different user."`
-	AtATime  int           `name:"at-a-time" default:"64" help:"Connections that come up at the same time."`
+	AtATime  int           `name:"at-a-time" default:"64" help:"Connections that are being established at the same time."`
 	Duration time.Duration `name:"duration" default:"10s" help:"How long to measure idle connections, at most 10m."`
-	Ping     time.Duration `name:"ping" default:"30s" help:"How often each sends PING, as clients do. 0: never; then the server closes it after its --idle-timeout."`
+	Ping     time.Duration `name:"ping" default:"30s" help:"How often each connection sends PING, as clients do. 0: never, so the server closes it after its --idle-timeout."`
 }
 
 func (*Connect) Name() string { return "connect" }
@@ -42,7 +42,7 @@ func (c *Connect) Check() error {
 	var bad flagErrors
 	bad.checkConns("--conns", c.Conns, maxConns)
 	bad.check(c.AtATime >= 1 && c.AtATime <= maxAtATime, "--at-a-time: %d is not between 1 and %d", c.AtATime, maxAtATime)
-	bad.check(c.Duration > 0 && c.Duration <= load.MaxDuration, "--duration: %s is not above 0 and at most %s", c.Duration, load.MaxDuration)
+	bad.check(c.Duration > 0 && c.Duration <= load.MaxDuration, "--duration: %s is out of range: above 0, at most %s", c.Duration, load.MaxDuration)
 	bad.check(c.Ping == 0 || c.Ping >= time.Second && c.Ping <= load.MaxDuration, "--ping: %s is neither 0 nor between 1s and %s", c.Ping, load.MaxDuration)
 	return bad.join()
 }
@@ -98,12 +98,11 @@ func (c *Connect) Run(ctx context.Context, env *load.Env) error {
 	if err := errors.Join(err, <-kept); err != nil {
 		return err
 	}
-	env.Progress.Show("every connection answers once more")
+	env.Progress.Show("checking that every connection answers")
 	pool.CheckAll(env.Faults)
 	return nil
 }
 
-// connectAll connects all users and logs them in.
 func (c *Connect) connectAll(ctx context.Context, env *load.Env, users []load.Account, p *load.IdlePool) error {
 	logins := load.NewMetric("logins", "connect and log in")
 	r := logins.NewRecorder()

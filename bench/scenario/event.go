@@ -36,7 +36,7 @@ func (e *Event) Check() error { return e.validateFor(proto.MaxData) }
 func (e *Event) validateFor(maxSize int) error {
 	err := e.trafficFlags.validate(maxSize, maxStreamWindow)
 	if err == nil && e.Window*(e.Size+eventOverhead) > maxEventBytes {
-		err = fmt.Errorf("--window %d of --size %d: at most %d KiB may be on the way to one receiver", e.Window, e.Size, maxEventBytes>>10)
+		err = fmt.Errorf("--window %d of --size %d: at most %d KiB may be in flight to one receiver", e.Window, e.Size, maxEventBytes>>10)
 	}
 	return err
 }

@@ -14,9 +14,9 @@ const maxMembers = 10_000
 // Fanout measures messages to one large group.
 type Fanout struct {
 	Members      int     `name:"members" default:"200" help:"Members of the group, all online."`
-	Senders      int     `name:"senders" default:"1" help:"Members who send."`
+	Senders      int     `name:"senders" default:"1" help:"Members who send messages."`
 	Kind         string  `name:"kind" default:"chat" enum:"chat,event" help:"What they send: chat, which is stored and acknowledged, or event, which is relayed."`
-	Window       int     `name:"window" default:"64" help:"Unacknowledged messages that each sender keeps in flight. In an open loop: at most."`
+	Window       int     `name:"window" default:"64" help:"Unacknowledged messages that each sender keeps in flight. In an open loop, the maximum."`
 	Rate         float64 `name:"rate" default:"0" help:"Open loop: messages per second in all, sent at fixed times. 0: closed loop."`
 	messageFlags `embed:""`
 }
@@ -24,8 +24,8 @@ type Fanout struct {
 func (*Fanout) Name() string { return "fanout" }
 
 func (f *Fanout) Help() string {
-	return `One group whose members are all online. Each sender keeps --window messages
-unacknowledged (GROUP_CHAT), or that many events in flight to any member (EVENT to the
+	return `Each sender keeps --window messages
+unacknowledged (GROUP_CHAT), or that many events in flight to each member (EVENT to the
 group). All other members receive them and send RECEIPT for every 256 messages.
 
 "acknowledged" counts messages. "delivered" counts what members receive: one message to
@@ -47,7 +47,7 @@ func (f *Fanout) Check() error {
 	var bad flagErrors
 	bad.checkConns("--members", f.Members, maxMembers)
 	bad.check(f.Members >= 2, "--members: %d; a group needs at least 2", f.Members)
-	bad.check(f.Senders >= 1 && f.Senders <= min(f.Members, maxPairs), "--senders: %d is not between 1 and --members, nor above %d", f.Senders, maxPairs)
+	bad.check(f.Senders >= 1 && f.Senders <= min(f.Members, maxPairs), "--senders: %d is not between 1 and %d, the smaller of --members and %d", f.Senders, min(f.Members, maxPairs), maxPairs)
 	if err := bad.join(); err != nil {
 		return err
 	}
@@ -58,11 +58,11 @@ func (f *Fanout) Check() error {
 	return t.validate(proto.MaxMsg, maxStreamWindow)
 }
 
-// validateFloor checks what the relay can't do. A sender receives nothing
+// validateFloor refuses what the relay can't do: a sender receives nothing
 // there.
 func (f *Fanout) validateFloor() error {
 	if f.Senders != 1 {
-		return fmt.Errorf("--senders: %d; on the floor only 1 member can send, since senders receive nothing", f.Senders)
+		return fmt.Errorf("--senders: %d; on the relay only 1 member can send, since senders receive nothing there", f.Senders)
 	}
 	return (&Event{trafficFlags: f.flags()}).validateFor(proto.MaxMsg)
 }

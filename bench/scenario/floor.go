@@ -12,14 +12,14 @@ const (
 	maxLoops = 64
 	// floorNote goes into reports of scenarios whose messages a chatd
 	// acknowledges.
-	floorNote = "the floor stores and acknowledges nothing: a sender's window has room for as many as have arrived"
+	floorNote = "the relay stores and acknowledges nothing: a message leaves its sender's window when it arrives"
 )
 
 // Floor holds the scenarios that also run on the bare relay of bench/floor.
 type Floor struct {
 	Loops int `name:"loops" default:"0" help:"Event loops of the relay. 0: one per core."`
 
-	Stream Stream `cmd:"" help:"The frames of stream, neither stored nor acknowledged: a message leaves the window when it arrives."`
+	Stream Stream `cmd:"" help:"The frames of stream, neither stored nor acknowledged: a message leaves its sender's window when it arrives."`
 	Ping   Ping   `cmd:"" help:"One message in flight per pair."`
 	Event  Event  `cmd:"" help:"Pairs of users with a window of events in flight."`
 	Fanout Fanout `cmd:"" help:"One group in which one member sends."`
@@ -28,7 +28,7 @@ type Floor struct {
 
 func (*Floor) Help() string {
 	return `The relay is a separate process with the same event loops as the server's. It passes
-frames on by their length and looks at nothing else in them. Senders send what the server
+frames on by their length and doesn't look inside. Senders send what the server
 would push. So receivers read, decode and check the same as with a server, and figures
 can be compared with the server's figures of the same name.`
 }

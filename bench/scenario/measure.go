@@ -11,9 +11,9 @@ import (
 
 // Measure starts the server that flags describe, runs s against it and stops
 // the server. It blocks until that is done or ctx ends. The report is never nil
-// and says whether the run was good. Settings are the flags of s, for the
-// report. What has to be installed is announced on installLog; live is the
-// terminal for the progress line, io.Discard for none.
+// and says whether the run was good. settings are the flags of s, for the
+// report. Programs that have to be installed are announced on installLog. live
+// is the terminal for the progress line, or io.Discard.
 func Measure(ctx context.Context, s Scenario, settings map[string]string, flags *target.Flags, installLog, live io.Writer) *report.Report {
 	rep := report.New(s.Name(), settings)
 	if err := measure(ctx, s, rep, flags, installLog, live); err != nil {

@@ -34,7 +34,7 @@ send a message to their friend or group, or lose their connection, return by tok
 little later and read what they have missed. All send RECEIPT for what arrives, and PING
 every 30 s.
 
-The loop is open: every action has its time, and latencies count from it. The latencies
+The loop is open: every action has a due time, and latencies count from it. The latencies
 "one-to-one", "group" and "typing" cover what reached users who were online when it was
 due. The report counts what others found at login.
 
@@ -46,12 +46,12 @@ was lost.`
 func (m *Mix) Check() error {
 	var bad flagErrors
 	bad.checkConns("--users", m.Users, maxConns)
-	bad.check(m.Users%2 == 0, "--users: %d; they are pairs of friends, and need an even number", m.Users)
+	bad.check(m.Users%2 == 0, "--users: %d is odd, but users are pairs of friends", m.Users)
 	bad.check(m.Members >= 2 && m.Members <= maxMembers && m.Members%2 == 0, "--members: %d is not even and between 2 and %d", m.Members, maxMembers)
 	for _, r := range m.rates() {
 		bad.check(r.Rate >= 0 && r.Rate <= maxRate, "--%s: %g is not between 0 and %d", r.Flag, r.Rate, maxRate)
 	}
-	bad.check(m.Away > 0 && m.Away <= time.Minute, "--away: %s is not above 0 and at most 1m", m.Away)
+	bad.check(m.Away > 0 && m.Away <= time.Minute, "--away: %s is out of range: above 0, at most 1m", m.Away)
 	f := messageFlags{Size: m.Size, Duration: m.Duration, Warmup: m.Warmup, Patience: m.Patience}
 	return append(bad, f.validate(proto.MaxData)...).join()
 }

@@ -37,12 +37,12 @@ type NoisyNeighbor struct {
 	Kind       string        `name:"kind" default:"chat" enum:"chat,event,sync" help:"What noisy users send: chat, which is stored; event; or sync, which reads 200 messages."`
 	NoisyUsers int           `name:"bullies" default:"1" help:"Noisy users."`
 	Conns      int           `name:"conns" default:"1" help:"Connections of each noisy user, each with a full window."`
-	Window     int           `name:"window" default:"256" help:"Messages or requests that each of these keeps in flight."`
+	Window     int           `name:"window" default:"256" help:"Messages or requests that each of these connections keeps in flight."`
 	Size       int           `name:"size" default:"100" help:"Bytes of text in each message."`
-	Rounds     int           `name:"rounds" default:"5" help:"How often the quiet pairs are measured alone and beside the noisy users, in turns."`
+	Rounds     int           `name:"rounds" default:"5" help:"How many times to measure the quiet pairs alone and beside the noisy users, in turns."`
 	Turn       time.Duration `name:"turn" default:"4s" help:"Measured time of each turn, at most 10m."`
 	Patience   time.Duration `name:"patience" default:"15s" help:"How long to wait for missing messages at the end before they count as lost."`
-	Most       float64       `name:"most" default:"0" help:"Fail if the quiet pairs' p99, end to end, is more than this many times what it is alone. 0: only report it."`
+	Most       float64       `name:"most" default:"0" help:"Fail if the quiet pairs' end to end p99 beside noisy users is more than this many times the one alone. 0: only report it."`
 }
 
 func (*NoisyNeighbor) Name() string { return "bully" }
@@ -53,8 +53,8 @@ noisy users. Those send as fast as they can with a full window, ignore the waits
 server asks for, and reconnect at once when they are kicked.
 
 Measured: the quiet pairs' latencies in both cases, the median ratio of their p99 over all
-rounds, and what the noisy users achieved. They share the CPU with the quiet pairs:
-"behind schedule" shows what that cost these.
+rounds, and what the noisy users achieved. Noisy users share the CPU with the quiet pairs:
+"behind schedule" shows how late the quiet pairs' messages were sent because of that.
 
 Checked: the quiet pairs' conversations, as in "stream".
 
@@ -68,8 +68,8 @@ func (n *NoisyNeighbor) Check() error {
 	if err := t.validate(proto.MaxMsg, quietWindow); err != nil {
 		bad = append(bad, err)
 	}
-	bad.check(n.Rate > 0, "--rate: %g is not above 0, as the open loop of the quiet pairs needs", n.Rate)
-	bad.check(n.Kind != "event" || n.Size <= proto.MaxData, "--size: %d; an event has at most %d", n.Size, proto.MaxData)
+	bad.check(n.Rate > 0, "--rate: %g is not above 0, but the quiet pairs send in an open loop", n.Rate)
+	bad.check(n.Kind != "event" || n.Size <= proto.MaxData, "--size: %d is more than the %d bytes that an event may have", n.Size, proto.MaxData)
 	bad.inRange("--bullies", n.NoisyUsers, 1, maxNoisyUsers)
 	bad.inRange("--conns", n.Conns, 1, maxNoisyConns)
 	bad.inRange("--window", n.Window, 1, maxStreamWindow)
@@ -79,7 +79,6 @@ func (n *NoisyNeighbor) Check() error {
 	return bad.join()
 }
 
-// quietTraffic returns the flags of the quiet pairs.
 func (n *NoisyNeighbor) quietTraffic() trafficFlags {
 	return trafficFlags{pairFlags: pairFlags{Pairs: n.Pairs, messageFlags: messageFlags{Size: n.Size, Duration: load.MaxDuration, Patience: n.Patience}},
 		Window: quietWindow, Rate: n.Rate}
@@ -183,7 +182,6 @@ func (n *NoisyNeighbor) Run(ctx context.Context, env *load.Env) error {
 	return n.checkMost(env.Report)
 }
 
-// runTurn measures one turn.
 func (n *NoisyNeighbor) runTurn(g *load.Generator, t, between *turns, what string) {
 	t.begin(between)
 	g.Observe(what, n.Turn, nil)
@@ -240,7 +238,7 @@ func (*NoisyNeighbor) addFigures(rep *report.Report, alone, beside *turns, count
 			ratios[i] = beside.p99[i] / max(alone.p99[i], 1)
 		}
 		rep.AddFigure(NoisyRatio, report.Median(ratios), "times", report.Lower)
-		rep.AddNote("p99 end to end beside a bully, to alone, round by round: %.2f", ratios)
+		rep.AddNote("ratio of the end to end p99 beside noisy users to alone, by round: %.2f", ratios)
 	}
 	per := max(noisyTime.Seconds(), 1e-9)
 	for _, f := range []struct {

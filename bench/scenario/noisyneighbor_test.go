@@ -15,8 +15,9 @@ import (
 	"chatd/proto"
 )
 
-// A noisy sender goes on after a refusal and after a KICK, and both are counted.
-func TestNoisySenderGoesOn(t *testing.T) {
+// A noisy sender continues after a refusal and after a KICK, and both are
+// counted.
+func TestNoisySenderContinues(t *testing.T) {
 	f := benchtest.NewFakeServer(t)
 	f.Ack = func(n int64, r proto.Response) []proto.Response {
 		switch {
@@ -52,7 +53,7 @@ func TestNoisySenderGoesOn(t *testing.T) {
 	}()
 	for end := time.Now().Add(time.Minute); got.Kicked.Load() < 2 || got.Refused.Load() < 50 || got.Acked.Load() < 100; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Errorf("kicked %d, refused %d, acknowledged %d", got.Kicked.Load(), got.Refused.Load(), got.Acked.Load())
+			t.Errorf("after a minute: %d kicked, %d refused, %d acknowledged; want at least 2, 50 and 100", got.Kicked.Load(), got.Refused.Load(), got.Acked.Load())
 			break
 		}
 	}
@@ -60,21 +61,21 @@ func TestNoisySenderGoesOn(t *testing.T) {
 	<-done
 }
 
-// Turns alone and beside are kept apart, and each has its own p99. The time
-// between them is dropped.
+// Turns alone and beside noisy users are counted separately, each with its own
+// p99. The time between them is dropped.
 func TestNoisyNeighborTurns(t *testing.T) {
 	g := &load.Generator{}
 	alone, beside, between := newTurns(g, "alone"), newTurns(g, "beside"), newTurns(&load.Generator{}, "")
-	meter := alone.pushes.NewRecorder()
+	recorder := alone.pushes.NewRecorder()
 	between.begin(alone)
 	turn := func(tn *turns, us ...int64) {
-		meter.Add([]int64{900_000_000}) // between turns
+		recorder.Add([]int64{900_000_000}) // between turns
 		tn.begin(between)
 		dropped := load.NewMetric("", "")
-		dropped.Recorders = append(dropped.Recorders, meter)
+		dropped.Recorders = append(dropped.Recorders, recorder)
 		dropped.Collect(nil)
 		for _, v := range us {
-			meter.Add([]int64{v * 1000})
+			recorder.Add([]int64{v * 1000})
 		}
 		for _, m := range []*load.Metric{alone.acks, alone.pushes, beside.acks, beside.pushes} {
 			m.Collect(nil)
@@ -92,17 +93,17 @@ func TestNoisyNeighborTurns(t *testing.T) {
 	n := &NoisyNeighbor{Most: 2}
 	n.addFigures(rep, alone, beside, &load.NoisyCounters{}, time.Second)
 	if a, z := alone.pushes.Total.TotalCount(), beside.pushes.Total.TotalCount(); a != 3 || z != 2 {
-		t.Errorf("%d alone, %d beside", a, z)
+		t.Errorf("%d latencies alone and %d beside, want 3 and 2", a, z)
 	}
 	i := slices.IndexFunc(rep.Figures, func(f report.Figure) bool { return f.Name == NoisyRatio })
 	if i < 0 || rep.Figures[i].Value < 2.7 || rep.Figures[i].Value > 2.8 { // median of 3 and 2.5
-		t.Errorf("%+v", rep.Figures)
+		t.Errorf("figures = %+v, want %q of 2.75", rep.Figures, NoisyRatio)
 	}
 	if err := n.checkMost(rep); err == nil || !strings.Contains(err.Error(), "--most is 2") {
-		t.Errorf("error %v", err)
+		t.Errorf("checkMost with --most 2: error %v, want one", err)
 	}
 	n.Most = 3
 	if err := n.checkMost(rep); err != nil {
-		t.Error(err)
+		t.Errorf("checkMost with --most 3: %v", err)
 	}
 }

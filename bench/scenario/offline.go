@@ -14,8 +14,8 @@ import (
 // login.
 type Offline struct {
 	Users    int           `name:"users" default:"200" help:"Users who are offline."`
-	Messages int           `name:"messages" default:"100" help:"Messages that each of them gets meanwhile."`
-	Senders  int           `name:"senders" default:"10" help:"Further users who send them. Consecutive messages to a user have different senders."`
+	Messages int           `name:"messages" default:"100" help:"Messages sent to each of them meanwhile."`
+	Senders  int           `name:"senders" default:"10" help:"Other users who send them. Consecutive messages to a user have different senders."`
 	AtATime  int           `name:"at-a-time" default:"64" help:"Users who return at the same time."`
 	Size     int           `name:"size" default:"100" help:"Bytes of text in each message."`
 	Patience time.Duration `name:"patience" default:"15s" help:"How long to wait for missing messages while nothing else arrives, before they count as lost."`
@@ -41,7 +41,7 @@ func (o *Offline) Check() error {
 	var bad flagErrors
 	bad.inRange("--users", o.Users, 1, maxConns)
 	bad.inRange("--messages", o.Messages, 1, load.MaxStored)
-	bad.check(o.Messages < 1 || o.Users <= load.MaxStored/o.Messages, "--messages: %d for each of %d users are more than %d", o.Messages, o.Users, load.MaxStored)
+	bad.check(o.Messages < 1 || o.Users <= load.MaxStored/o.Messages, "--messages: %d for each of %d users is more than %d in all", o.Messages, o.Users, load.MaxStored)
 	bad.inRange("--senders", o.Senders, 1, maxPairs)
 	bad.inRange("--at-a-time", o.AtATime, 1, maxAtATime)
 	bad.inRange("--size", o.Size, load.StampSize, proto.MaxMsg)

@@ -23,7 +23,7 @@ with what other pairs send at the same moment.
 it at the same time. Measured and checked as in "event" and "stream".`
 }
 
-// load returns that scenario.
+// load returns Event or Stream with a window of 1.
 func (p *Ping) load() Scenario {
 	t := trafficFlags{pairFlags: p.pairFlags, Window: 1}
 	if p.Kind == "chat" {

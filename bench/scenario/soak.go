@@ -31,7 +31,7 @@ const (
 // Soak checks for leaks: memory, goroutines and file descriptors must not grow
 // over a long time.
 type Soak struct {
-	Rate     float64       `name:"rate" default:"0" help:"Messages per second in all. 0: half of what the same users get acknowledged in five seconds of overload, measured first."`
+	Rate     float64       `name:"rate" default:"0" help:"Messages per second in all. 0: half of the rate that the server acknowledges in five seconds of overload, measured first."`
 	Users    int           `name:"users" default:"200" help:"Users, in pairs of friends. Each is in one group."`
 	Members  int           `name:"members" default:"20" help:"Members of each group. Groups get a tenth of all messages."`
 	Leave    float64       `name:"leave" default:"2" help:"Users per second who lose their connection, and return by token."`
@@ -48,11 +48,11 @@ func (*Soak) Name() string { return "soak" }
 func (s *Soak) Help() string {
 	return `Friends send messages to each other and to their groups, and some lose their connection
 and return: an open loop as in "mix", for a long time, at a rate that keeps the server busy.
-The server's processes are sampled at each --every: memory, memory without mapped files,
+The server's processes are sampled every --every: memory, memory without mapped files,
 Go's heap goal (about twice the live heap), goroutines, file descriptors.
 
-At the end the median of the last third is compared with that of the first. A node that has
-grown by more than this fails the run (exit code 1):
+At the end the median of the last third is compared with that of the first third. A node that
+has grown by more than this fails the run (exit code 1):
 ` + report.SoakBounds() + `
 MariaDB and Redis are sampled but not judged, since they fill the memory they are given.
 
@@ -67,9 +67,9 @@ func (s *Soak) Check() error {
 	}
 	bad.check(s.Rate == 0 || s.Rate > 0 && s.Rate <= maxRate, "--rate: %g is neither 0 nor above it and at most %d", s.Rate, maxRate)
 	bad.check(s.Leave >= 0 && s.Leave <= maxRate, "--leave: %g is not between 0 and %d", s.Leave, maxRate)
-	bad.check(s.Duration > 0 && s.Duration <= maxSoak, "--duration: %s is not above 0 and at most %s", s.Duration, maxSoak)
+	bad.check(s.Duration > 0 && s.Duration <= maxSoak, "--duration: %s is out of range: above 0, at most %s", s.Duration, maxSoak)
 	bad.check(s.Warmup >= 0 && s.Warmup <= maxSoak, "--warmup: %s is not between 0 and %s", s.Warmup, maxSoak)
-	bad.check(s.Every > 0 && s.Duration/3 >= s.Every, "--every: %s; each third of --duration needs a look at least", s.Every)
+	bad.check(s.Every > 0 && s.Duration/3 >= s.Every, "--every: %s is too long: each third of --duration needs at least one sample", s.Every)
 	return bad.join()
 }
 
@@ -92,7 +92,7 @@ func (s *Soak) Run(ctx context.Context, env *load.Env) error {
 			return fmt.Errorf("calibrate: %w", err)
 		}
 		rate = soakShare * reached
-		env.Report.AddNote("saying all that they could, they got %s messages per second acknowledged: --rate %.0f", report.FormatCount(reached), rate)
+		env.Report.AddNote("under overload the server acknowledged %s messages per second, so --rate is %.0f", report.FormatCount(reached), rate)
 	}
 	m := s.mixFor(rate)
 	m.Duration, m.Warmup = s.Duration, s.Warmup
@@ -105,7 +105,7 @@ func (s *Soak) Run(ctx context.Context, env *load.Env) error {
 	watchErr := w.Wait()
 	env.Report.Soak = w.Result()
 	if err == nil && watchErr != nil {
-		err = fmt.Errorf("watch the server: %w", watchErr)
+		err = fmt.Errorf("sample the server: %w", watchErr)
 	}
 	return err
 }
@@ -128,14 +128,14 @@ func (s *Soak) calibrate(ctx context.Context, env *load.Env, d time.Duration) (f
 		return 0, err
 	}
 	if n, first := env.Faults.Summary(); n > 0 {
-		return 0, fmt.Errorf("%d faults already: %s", n, first[0])
+		return 0, fmt.Errorf("the server broke %d promises, first: %s", n, first[0])
 	}
 	for _, f := range inner.Report.Figures {
 		if f.Name == load.Acknowledged && f.Value > 0 {
 			return f.Value, ctx.Err()
 		}
 	}
-	return 0, errors.New("nothing was acknowledged")
+	return 0, errors.New("no message was acknowledged")
 }
 
 // closedLoop returns how many messages per second of pairs the server

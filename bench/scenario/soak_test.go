@@ -11,8 +11,8 @@ import (
 	"chatd/bench/target"
 )
 
-// Calibration measures what users get acknowledged under overload, and leaves
-// no figures in the report.
+// Calibration measures the rate of acknowledged messages under overload, and
+// leaves no figures in the report.
 func TestSoakCalibrates(t *testing.T) {
 	srv, err := target.Start(t.Context(), &target.Flags{Spawn: target.SpawnSQLite, Chatd: benchtest.Chatd(t), Dir: t.TempDir()}, report.NewProgress(io.Discard), io.Discard)
 	if err != nil {
@@ -27,6 +27,6 @@ func TestSoakCalibrates(t *testing.T) {
 	s := &Soak{Users: 40, Members: 20, Leave: 2, Away: time.Second, Size: 40, Patience: 15 * time.Second}
 	reached, err := s.calibrate(t.Context(), env, 500*time.Millisecond)
 	if n, first := env.Faults.Summary(); err != nil || reached <= 0 || n > 0 || len(env.Report.Figures) > 0 {
-		t.Fatalf("%g per second, %v, %q, %+v", reached, err, first, env.Report)
+		t.Fatalf("calibrate = %g, %v, faults %q, figures %+v; want a positive rate, no faults and no figures", reached, err, first, env.Report.Figures)
 	}
 }

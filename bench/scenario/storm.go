@@ -27,7 +27,7 @@ const (
 type Storm struct {
 	Conns    int           `name:"conns" default:"10000" help:"Connections to cut, each of a different user."`
 	AtATime  int           `name:"at-a-time" default:"256" help:"Users who reconnect at the same time."`
-	Chatting int           `name:"chatting" default:"20" help:"Pairs of further users, who stay connected and send messages."`
+	Chatting int           `name:"chatting" default:"20" help:"Pairs of other users, who stay connected and send messages."`
 	Rate     float64       `name:"rate" default:"200" help:"Messages per second that these pairs send in all, at fixed times."`
 	Duration time.Duration `name:"duration" default:"5s" help:"Measured time before the cut, at most 10m."`
 }
@@ -40,12 +40,12 @@ all idle connections are cut at once, as by a failing switch. Their users return
 --at-a-time of them at a time. If the server is too busy (errno 9), they wait as long as it
 asks.
 
-The pairs send at fixed times (--rate), and a message's latency counts from its time, even
+The pairs send at fixed times (--rate), and a message's latency counts from its due time, even
 if it was sent later. A closed loop would send less while the server stalls and hide the
 stall, which Gil Tene calls coordinated omission.
 
 Measured: seconds until all are back, connections per second meanwhile, and "connect and
-log in"; the pairs' latencies from a message's time to the receiver's read, "end to end
+log in"; the pairs' latencies from a message's due time to the receiver's read, "end to end
 before" and "end to end during" the storm.
 
 Checked: the pairs' conversations as in "stream"; every connection answers at the end.`
@@ -56,7 +56,7 @@ func (s *Storm) Check() error {
 	bad.checkConns("--conns", s.Conns, maxConns)
 	bad.inRange("--at-a-time", s.AtATime, 1, maxAtATime)
 	bad.inRange("--chatting", s.Chatting, 1, maxPairs)
-	bad.check(s.Rate > 0, "--rate: %g is not above 0: the storm is watched by an open loop", s.Rate)
+	bad.check(s.Rate > 0, "--rate: %g is not above 0, but the pairs send in an open loop", s.Rate)
 	bad.checkRate(s.Rate, s.Chatting)
 	bad.checkDuration("--duration", s.Duration)
 	return bad.join()
@@ -99,7 +99,7 @@ func (s *Storm) Run(ctx context.Context, env *load.Env) error {
 	if err != nil {
 		return err
 	}
-	env.Progress.Show("every connection answers once more")
+	env.Progress.Show("checking that every connection answers")
 	pool.CheckAll(env.Faults)
 	return nil
 }
@@ -117,7 +117,6 @@ func (s *Storm) loginWorkers(env *load.Env, m *load.Metric) []*load.LoginWorker 
 	return all
 }
 
-// loginAll logs all users in.
 func (s *Storm) loginAll(ctx context.Context, workers []*load.LoginWorker, users []load.Account, p *load.IdlePool) error {
 	return load.ForEachLogin(ctx, workers, s.Conns, func(ctx context.Context, w *load.LoginWorker, i int) error {
 		c, _, err := w.Login(ctx, w.Server.AddrOf(i), users[i])
@@ -128,7 +127,6 @@ func (s *Storm) loginAll(ctx context.Context, workers []*load.LoginWorker, users
 	})
 }
 
-// beforeCut measures the time before the cut.
 func (s *Storm) beforeCut(g *load.Generator, p *load.IdlePool) error {
 	ctx, cancel := context.WithCancel(g.Running)
 	kept, lost := make(chan error, 1), make(chan struct{})

@@ -21,13 +21,12 @@ const (
 	SpawnCluster = "cluster"
 )
 
-// fullFlush are the arguments of MariaDB. Acknowledged messages survive a power
-// cut, and buffer pool and log suit a store that grows. The data is thrown
-// away, so a shutdown need not tidy it up.
+// fullFlush are MariaDB's arguments: acknowledged messages survive a power cut,
+// and buffer pool and log suit a growing database. The data is thrown away, so
+// a shutdown needn't clean it up.
 var fullFlush = []string{"--innodb-flush-log-at-trx-commit=1", "--innodb-buffer-pool-size=1G", "--innodb-log-file-size=512M",
 	"--innodb-fast-shutdown=2"}
 
-// database is the database that all nodes use.
 const database = "chatd"
 
 // cluster is a set of started processes: nodes, and the services they use. They
@@ -43,7 +42,7 @@ type cluster struct {
 // possible, which is announced on installLog. After an error nothing runs.
 func newCluster(ctx context.Context, t *Flags, p *report.Progress, installLog io.Writer) (*cluster, error) {
 	if _, err := exec.LookPath(t.Chatd); err != nil {
-		return nil, fmt.Errorf("start a server: %w; make build makes it, --chatd names another", err)
+		return nil, fmt.Errorf("start chatd: %w; run make build, or name another program with --chatd", err)
 	}
 	var needed []string
 	if t.Spawn != SpawnSQLite {
@@ -58,7 +57,7 @@ func newCluster(ctx context.Context, t *Flags, p *report.Progress, installLog io
 	c := &cluster{}
 	var err error
 	if c.folder, err = services.NewFolder(t.Dir, "chatbench-"); err != nil {
-		return nil, fmt.Errorf("a folder for the store: %w", err)
+		return nil, fmt.Errorf("create a folder for the database: %w", err)
 	}
 	if err := c.start(ctx, t, p); err != nil {
 		return nil, errors.Join(err, c.endAll((*services.Service).Close))

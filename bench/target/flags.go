@@ -14,25 +14,24 @@ import (
 // maxNodes bounds --nodes: every node is a process on this machine.
 const maxNodes = 16
 
-// Flags says which server is measured.
+// Flags are the flags that say which server to measure.
 type Flags struct {
-	Spawn   string   `name:"spawn" default:"sqlite" enum:"sqlite,mysql,cluster" help:"Start a server with this kind of store, and stop it afterwards. sqlite: one node; mysql: one node with its own MariaDB; cluster: several nodes with MariaDB and Redis."`
+	Spawn   string   `name:"spawn" default:"sqlite" enum:"sqlite,mysql,cluster" help:"What to start, and stop afterwards. sqlite: one node with SQLite; mysql: one node with MariaDB; cluster: several nodes with MariaDB and Redis."`
 	Nodes   int      `name:"nodes" placeholder:"N" help:"With --spawn cluster: number of nodes (default: 2; crash: 3). User i connects to node i mod N, so pairs talk across nodes."`
-	Chatd   string   `name:"chatd" placeholder:"PATH" help:"Program to start (default: the chatd next to chatbench)."`
-	Args    []string `name:"chatd-arg" sep:"none" placeholder:"ARG" help:"One more argument for each started node, e.g. --chatd-arg=--sqlite-sync=normal. May be repeated."`
+	Chatd   string   `name:"chatd" placeholder:"PATH" help:"chatd program to start (default: the one next to chatbench)."`
+	Args    []string `name:"chatd-arg" sep:"none" placeholder:"ARG" help:"Extra argument for each started node, e.g. --chatd-arg=--sqlite-sync=normal. May be repeated."`
 	Limits  bool     `name:"limits" help:"Start nodes with their default limits instead of --no-limits."`
-	MariaDB []string `name:"mariadb-arg" sep:"none" placeholder:"ARG" help:"One more argument for a started MariaDB, e.g. --mariadb-arg=--innodb-buffer-pool-size=4G. May be repeated. The default is 1 GiB and full flush."`
-	Dir     string   `name:"dir" placeholder:"FOLDER" help:"Folder for the started server's data, in a temporary folder inside (default: the system's temporary folder). Choose the disk you want to measure."`
+	MariaDB []string `name:"mariadb-arg" sep:"none" placeholder:"ARG" help:"Extra argument for a started MariaDB, e.g. --mariadb-arg=--innodb-buffer-pool-size=4G. May be repeated. By default the buffer pool has 1 GiB, and each commit is flushed to disk."`
+	Dir     string   `name:"dir" placeholder:"FOLDER" help:"Folder in which to create a temporary folder for the started server's data (default: the system's temporary folder). Choose one on the disk you want to measure."`
 
 	Addr  string     `name:"addr" placeholder:"HOST:PORT" help:"Use the running server at this loopback address instead of starting one. Start it with --no-limits --argon2 8,1,1."`
-	Other string     `name:"other-addr" placeholder:"HOST:PORT" help:"With --addr: another node of the same cluster. Receivers log in there, so every message goes from node to node."`
+	Other string     `name:"other-addr" placeholder:"HOST:PORT" help:"With --addr: another node of the same cluster. Receivers connect to it, so that every message goes from node to node."`
 	HTTP  string     `name:"http" placeholder:"HOST:PORT" help:"With --addr: the server's --http address, to trigger a garbage collection before its memory is read."`
 	PIDs  []NamedPID `name:"pid" sep:"none" placeholder:"[NAME=]PID" help:"With --addr: the server's process, for CPU time and memory. Repeat it for each process, e.g. --pid 'node 1=321' --pid MariaDB=123."`
 
 	Floor *RelayOptions `kong:"-"` // not nil: start the bare relay of bench/floor instead of a chatd
 }
 
-// nodeCount returns how many nodes are started.
 func (t *Flags) nodeCount() int {
 	switch {
 	case t.Spawn != SpawnCluster:
@@ -48,7 +47,7 @@ func (t *Flags) nodeCount() int {
 func (t *Flags) Check() error {
 	var bad []error
 	if t.Floor != nil && (t.Addr != "" || t.Chatd != "" || len(t.Args) > 0 || t.Dir != "" || t.Limits) {
-		bad = append(bad, errors.New("--addr, --chatd, --chatd-arg, --dir, --limits: not with floor, which is a program of its own"))
+		bad = append(bad, errors.New("--addr, --chatd, --chatd-arg, --dir, --limits: not with floor, which runs a relay instead of chatd"))
 	}
 	if t.Addr == "" {
 		if t.HTTP != "" {
@@ -61,7 +60,7 @@ func (t *Flags) Check() error {
 			bad = append(bad, errors.New("--other-addr: only with --addr"))
 		}
 		if t.Nodes != 0 && (t.Spawn != SpawnCluster || t.Nodes < 1 || t.Nodes > maxNodes) {
-			bad = append(bad, fmt.Errorf("--nodes: 1 to %d, and only with --spawn cluster", maxNodes))
+			bad = append(bad, fmt.Errorf("--nodes: must be 1 to %d, and only with --spawn cluster", maxNodes))
 		}
 		if len(t.MariaDB) > 0 && t.Spawn == SpawnSQLite {
 			bad = append(bad, errors.New("--mariadb-arg: only with --spawn mysql or cluster"))
@@ -69,7 +68,7 @@ func (t *Flags) Check() error {
 		return errors.Join(append(bad, t.FindChatd())...)
 	}
 	if t.Chatd != "" || len(t.Args) > 0 || t.Dir != "" || t.Nodes != 0 || t.Limits || len(t.MariaDB) > 0 {
-		bad = append(bad, errors.New("--chatd, --chatd-arg, --dir, --nodes, --limits, --mariadb-arg: only for a server that is started, not with --addr"))
+		bad = append(bad, errors.New("--chatd, --chatd-arg, --dir, --nodes, --limits, --mariadb-arg: not with --addr, which uses a running server"))
 	}
 	var err error
 	if t.Addr, err = loopbackAddr(t.Addr); err != nil {
@@ -97,7 +96,7 @@ func (t *Flags) FindChatd() error {
 	}
 	self, err := os.Executable()
 	if err != nil {
-		return fmt.Errorf("--chatd: where this program is: %w", err)
+		return fmt.Errorf("--chatd: find the path of this program: %w", err)
 	}
 	t.Chatd = filepath.Join(filepath.Dir(self), "chatd")
 	return nil
@@ -118,7 +117,7 @@ func loopbackAddr(addr string) (string, error) {
 	}
 	ip, err := netip.ParseAddr(host)
 	if err != nil || !ip.Unmap().IsLoopback() {
-		return "", fmt.Errorf("%q is not a loopback address: chatbench puts load on this machine alone", host)
+		return "", fmt.Errorf("%q is not a loopback address: chatbench puts load only on this machine", host)
 	}
 	return net.JoinHostPort(host, port), nil
 }

@@ -53,7 +53,7 @@ func (s *Server) Memory(ctx context.Context, rep *report.Report) (u Usage, heap 
 	for {
 		now, err := s.readUsage()
 		if err != nil {
-			return Usage{}, 0, fmt.Errorf("the server's memory: %w", err)
+			return Usage{}, 0, fmt.Errorf("read the server's memory: %w", err)
 		}
 		if u.Total == nil || now.Total.RSS < u.Total.RSS-u.Total.RSS/200 || now.Total.RSS > u.Total.RSS+u.Total.RSS/200 {
 			u, since = now, time.Now()
@@ -74,7 +74,7 @@ func (s *Server) collect(ctx context.Context) (heap int64, err error) {
 	for _, node := range s.httpURLs {
 		for range 2 { // finalizers and pools keep some objects until the second collection
 			if _, err := httpGet(ctx, node, "/debug/pprof/heap?gc=1"); err != nil {
-				return 0, fmt.Errorf("have the server collect its garbage: %w", err)
+				return 0, fmt.Errorf("trigger the server's garbage collection: %w", err)
 			}
 		}
 		page, err := httpGet(ctx, node, "/metrics")
@@ -86,7 +86,8 @@ func (s *Server) collect(ctx context.Context) (heap int64, err error) {
 	return heap, nil
 }
 
-// metricValue returns a value of a metrics page, or 0 if it isn't there.
+// metricValue returns the value of a metric from a /metrics page, or 0 if it is
+// missing.
 func metricValue(page []byte, name string) int64 {
 	for line := range strings.Lines(string(page)) {
 		if value, ok := strings.CutPrefix(line, name+" "); ok {

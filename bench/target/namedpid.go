@@ -26,25 +26,25 @@ func (n *NamedPID) UnmarshalText(text []byte) error {
 	}
 	var err error
 	if n.name = strings.TrimSpace(name); n.name == "" {
-		return fmt.Errorf("%q: there is no name before the =", text)
+		return fmt.Errorf("%q: the name before = is missing", text)
 	}
 	if n.pid, err = strconv.Atoi(pid); err != nil || n.pid < 1 {
-		return fmt.Errorf("%q is no process: it must be PID or NAME=PID", text)
+		return fmt.Errorf("%q is not of the form PID or NAME=PID", text)
 	}
 	return nil
 }
 
 // checkDistinct returns an error if two processes have the same name or pid, or
-// if a name means the sum of all.
+// if a name is reserved.
 func checkDistinct(all []NamedPID) error {
 	seen := make(map[NamedPID]bool)
 	for _, n := range all {
 		name, pid := NamedPID{name: n.name}, NamedPID{pid: n.pid}
 		if seen[name] || seen[pid] {
-			return fmt.Errorf("--pid: %s=%d: that name or process was there before", n.name, n.pid)
+			return fmt.Errorf("--pid: %s=%d: name or process given twice", n.name, n.pid)
 		}
 		if len(all) > 1 && (n.name == serverName || n.name == generatorName) {
-			return fmt.Errorf("--pid: each of several processes needs a name, and not %q or %q", serverName, generatorName)
+			return fmt.Errorf("--pid: several processes each need a name other than %q and %q", serverName, generatorName)
 		}
 		seen[name], seen[pid] = true, true
 	}

@@ -24,7 +24,6 @@ func newNode(f *services.Folder, t *Flags, name, store, redis string) (*services
 	return services.NewNode(f, name, t.Chatd, slices.Concat(flags, t.Args)...)
 }
 
-// chatdVersion returns the version of a chatd program.
 func chatdVersion(ctx context.Context, path string) string {
 	ctx, cancel := context.WithTimeout(ctx, versionTimeout)
 	defer cancel()

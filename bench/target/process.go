@@ -22,7 +22,6 @@ type Process struct {
 // clockTick is the unit of CPU time in /proc. USER_HZ is 100 wherever Go runs.
 const clockTick = 10 * time.Millisecond
 
-// readProcess reads the usage of a process from /proc.
 func readProcess(pid int) (*Process, error) {
 	dir := "/proc/" + strconv.Itoa(pid)
 	stat, err := os.ReadFile(dir + "/stat")
@@ -55,7 +54,7 @@ func cpuOf(stat []byte) (time.Duration, error) {
 	_, rest, ok := bytes.Cut(stat[max(0, bytes.LastIndexByte(stat, ')')):], []byte(") "))
 	fields := strings.Fields(string(rest))
 	if !ok || len(fields) < 13 {
-		return 0, errors.New("not as expected")
+		return 0, errors.New("unexpected format")
 	}
 	user, err1 := strconv.ParseInt(fields[11], 10, 64)
 	system, err2 := strconv.ParseInt(fields[12], 10, 64)
@@ -70,10 +69,9 @@ func statusBytes(status []byte, name string) (int64, error) {
 			return n << 10, err
 		}
 	}
-	return 0, fmt.Errorf("no %s", name)
+	return 0, fmt.Errorf("no line %q", name)
 }
 
-// ownCPU returns the CPU time of this process.
 func ownCPU() time.Duration {
 	var r syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {

@@ -42,11 +42,11 @@ const (
 func (s *Server) startRelay(ctx context.Context) error {
 	self, err := os.Executable()
 	if err != nil {
-		return fmt.Errorf("where this program is: %w", err)
+		return fmt.Errorf("find the path of this program: %w", err)
 	}
 	c := &cluster{}
 	if c.folder, err = services.NewFolder(s.target.Dir, "chatbench-"); err != nil {
-		return fmt.Errorf("a folder for the relay's log: %w", err)
+		return fmt.Errorf("create a folder for the relay's log: %w", err)
 	}
 	r, err := services.New(c.folder, services.Program{Name: "the floor", Path: self, Ports: []int{0}, StopTimeout: relayStop,
 		Args: func(ports []int) []string {

@@ -65,13 +65,13 @@ func (s *Server) Usage(rep *report.Report) Usage {
 	}
 	u, err := s.readUsage()
 	if err != nil {
-		rep.AddNote("the server's CPU time and memory: %v", err)
+		rep.AddNote("can't read the server's CPU time and memory: %v", err)
 	}
 	u.Generator = self
 	return u
 }
 
-// AddCostEach adds the CPU time per million of something, of which n were done
+// AddCostEach adds the CPU time per million operations, n of which were done
 // between before and after, for each of the server's processes.
 func AddCostEach(r *report.Report, what string, before, after Usage, n int) {
 	if after.Total == nil || before.Total == nil || n == 0 {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,29 +17,30 @@ import (
 	"chatd/service/trace"
 )
 
-// kong reads the command line: it takes flags before and after the positionals,
-// knows commands and the environment, and gets the settings from tags. It
-// doesn't let the environment win over a file, and doesn't reject unknown keys
-// of a file, so configfile.go does.
+// kong reads the command line. It takes flags before and after the positionals,
+// knows commands and the environment, and gets the settings from struct tags.
+// It doesn't let the environment win over a file, and doesn't reject unknown
+// keys of a file, so configfile.go does.
 
 const (
 	envPrefix = "CHATD_"
 	example   = "chatd 127.0.0.1 6000"
 )
 
-// commandLine is the grammar of the command line: to serve, or one operator command.
+// commandLine is the grammar of the command line: serve, or an operator
+// command.
 type commandLine struct {
 	Config `embed:""`
 
-	ConfigFile string  `group:"general" name:"config" placeholder:"FILE" common:"" help:"Read settings from this TOML file: name = value, with the flags' names without dashes."`
+	ConfigFile string  `group:"general" name:"config" placeholder:"FILE" common:"" help:"TOML file with settings. Its keys are the names of the flags, without the dashes."`
 	HelpAll    helpAll `group:"general" name:"help-all" env:"-" help:"Print all settings and exit."`
 	Version    bool    `group:"general" name:"version" env:"-" help:"Print the version and exit."`
 
 	Serve   serveCommand   `cmd:"" default:"withargs" hidden:""`
-	User    userCommand    `cmd:"" help:"Operate on a user's account, beside a running chatd."`
-	Migrate migrateCommand `cmd:"" help:"Take everything over from one store to another, empty one."`
-	Trace   traceCommand   `cmd:"" help:"Where one message is: who has it, and who hasn't and why."`
-	Epoch   epochCommand   `cmd:"" help:"After a restore from a backup: make clients forget which messages they have."`
+	User    userCommand    `cmd:"" help:"Change a user's account, whether chatd is running or not."`
+	Migrate migrateCommand `cmd:"" help:"Copy everything to another, empty database."`
+	Trace   traceCommand   `cmd:"" help:"Show whether a message is stored, and which devices have it, or why not."`
+	Epoch   epochCommand   `cmd:"" help:"Run after restoring a backup: makes clients forget which messages they have."`
 }
 
 // newCommandLine returns the command line before parsing. It has the defaults of
@@ -48,11 +50,11 @@ func newCommandLine() *commandLine {
 }
 
 type serveCommand struct {
-	IP   ipAddr     `arg:"" name:"ip" help:"Address to listen on, as 127.0.0.1 or 0.0.0.0."`
-	Port portNumber `arg:"" name:"port" help:"Port to listen on; 0: a free one."`
+	IP   ipAddr     `arg:"" name:"ip" help:"Address to listen on, such as 127.0.0.1 or 0.0.0.0."`
+	Port portNumber `arg:"" name:"port" help:"Port to listen on. 0: a free one."`
 }
 
-// Validate is called by kong when all settings have their values. The wrong value
+// Validate is called by kong when all settings have their values. A wrong value
 // may come from the file or the environment as well as from a flag.
 func (cl *commandLine) Validate() error {
 	if err := cl.Config.check(); err != nil {
@@ -77,17 +79,17 @@ type portNumber uint16
 func (p *portNumber) UnmarshalText(text []byte) error {
 	n, err := strconv.ParseUint(string(text), 10, 16)
 	if err != nil {
-		return fmt.Errorf("%q is not a port: 1 to 65535, or 0 for a free one", text)
+		return fmt.Errorf("%q is not a port from 1 to 65535, or 0 for a free one", text)
 	}
 	*p = portNumber(n)
 	return nil
 }
 
 type userCommand struct {
-	Passwd userPasswd `cmd:"" help:"Set a password, read from stdin. Ends the user's sessions."`
+	Passwd userPasswd `cmd:"" help:"Set a new password, read from stdin, and end the user's sessions."`
 	Ban    userBan    `cmd:"" help:"End the user's sessions and refuse logins."`
 	Unban  userUnban  `cmd:"" help:"Allow logins again."`
-	Delete userDelete `cmd:"" help:"Delete the account; what the user said stays."`
+	Delete userDelete `cmd:"" help:"Delete the account. The user's messages stay."`
 }
 
 type (
@@ -99,25 +101,25 @@ type (
 	epochCommand struct{}
 
 	traceCommand struct {
-		Group  int64  `name:"group" env:"-" placeholder:"ID" help:"The group it was said in."`
-		Pair   string `name:"pair" env:"-" placeholder:"A B" help:"The two users who talk, by id or name."`
+		Group  int64  `name:"group" env:"-" placeholder:"ID" help:"Group of the message."`
+		Pair   string `name:"pair" env:"-" placeholder:"A B" help:"The two users of a one-to-one conversation, by ID or name."`
 		Peer   string `arg:"" optional:"" name:"b" help:"The second user of --pair."`
-		Seq    int64  `name:"seq" env:"-" placeholder:"N" help:"Its number in the conversation."`
-		CID    string `name:"cid" env:"-" placeholder:"C" help:"Its sender's id for it."`
-		Sender string `name:"sender" env:"-" placeholder:"WHO" help:"Whose --cid it is, by id or name."`
-		User   string `name:"user" env:"-" placeholder:"WHO" help:"Of this user alone, a member or not."`
-		After  int64  `name:"after" env:"-" placeholder:"ID" help:"Of members with a higher id."`
-		JSON   bool   `name:"json" env:"-" help:"For machines."`
+		Seq    int64  `name:"seq" env:"-" placeholder:"N" help:"The message's seq."`
+		CID    string `name:"cid" env:"-" placeholder:"C" help:"The message's cid. Needs --sender."`
+		Sender string `name:"sender" env:"-" placeholder:"WHO" help:"Sender of --cid, by ID or name."`
+		User   string `name:"user" env:"-" placeholder:"WHO" help:"Show only this user, a member or not."`
+		After  int64  `name:"after" env:"-" placeholder:"ID" help:"Show only members with a higher ID."`
+		JSON   bool   `name:"json" env:"-" help:"Print JSON."`
 	}
 
 	migrateCommand struct {
-		From string `required:"" name:"from" placeholder:"URL" help:"The store to take over, which no chatd may be using: as for --db."`
-		To   string `required:"" name:"to" placeholder:"URL" help:"The store to fill, which must be empty: as for --db."`
+		From string `required:"" name:"from" placeholder:"URL" help:"Database to copy, as in --db. No chatd may be using it."`
+		To   string `required:"" name:"to" placeholder:"URL" help:"Database to copy to, as in --db. It must be empty."`
 	}
 )
 
 type target struct {
-	Who string `arg:"" name:"id-or-name" help:"The user's id or name."`
+	Who string `arg:"" name:"id-or-name" help:"The user's ID or name."`
 }
 
 // invocation is a parsed command line.
@@ -200,6 +202,7 @@ func grammar(cl *commandLine, stdout io.Writer, exit func()) (*kong.Kong, error)
 		kong.Name("chatd"),
 		kong.DefaultEnvars(strings.TrimSuffix(envPrefix, "_")),
 		kong.NamedMapper("size", kong.MapperFunc(decodeSize)),
+		kong.TypeMapper(reflect.TypeFor[netip.Prefix](), kong.MapperFunc(decodePrefix)),
 		kong.Writers(stdout, stdout),
 		kong.Exit(func(int) { exit() }),
 		kong.Help(printCommonHelp),
@@ -212,9 +215,9 @@ func grammar(cl *commandLine, stdout io.Writer, exit func()) (*kong.Kong, error)
 		}),
 	)
 	if err != nil {
-		return nil, fmt.Errorf("the settings' tags: %w", err)
+		return nil, fmt.Errorf("struct tags of the settings: %w", err)
 	}
-	k.Model.HelpFlag.Help = "Print the commands and the most used settings, and exit."
+	k.Model.HelpFlag.Help = "Print commands and the most used settings, and exit."
 	return k, nil
 }
 

@@ -29,17 +29,17 @@ type Config struct {
 	Service service.Config  `embed:""`
 
 	Node         string        `group:"nodes" name:"node" placeholder:"NAME" common:"" help:"Name of this node. Empty: host name and port."`
-	DrainTimeout time.Duration `group:"network" name:"drain-timeout" default:"5s" placeholder:"TIME" common:"" help:"How long a stopping node may take to answer the requests it has accepted."`
-	NoLimits     bool          `group:"limits" name:"no-limits" common:"" help:"Lift every limit per address, user and connection, for load tests. Sizes, window and buffers stay bounded."`
+	DrainTimeout time.Duration `group:"network" name:"drain-timeout" default:"5s" placeholder:"TIME" common:"" help:"How long a draining node may take to answer the requests it has accepted."`
+	NoLimits     bool          `group:"limits" name:"no-limits" common:"" help:"Turn off all limits per address, user and connection, for load tests. Sizes, window and buffers stay limited."`
 	LogLevel     string        `group:"logging" name:"log-level" default:"info" placeholder:"LEVEL" enum:"debug,info,warn,error" common:"" help:"Lowest level to log: debug, info, warn or error."`
 	LogFormat    string        `group:"logging" name:"log-format" default:"text" placeholder:"FORMAT" enum:"text,json" common:"" help:"Format of the log on stderr: text or json."`
 
-	// terminal is the terminal of the person who started the server, for a
-	// welcome; nil if there is none.
+	// terminal is the terminal that the server was started from, for the
+	// welcome. It is nil if there is none.
 	terminal io.Writer
 }
 
-// Bounds of the settings. They reject typing errors.
+// Bounds of the settings. They catch typos.
 const (
 	maxLoops    = 64 // the chat keeps sets of loops in 64 bits
 	minTimeout  = 100 * time.Millisecond
@@ -52,13 +52,13 @@ func (c *Config) check() error {
 	var p setting.Problems
 	c.Store.CheckSettings(&p)
 	c.Bus.CheckSettings(&p)
-	p.Check(c.Bus.Redis == "" || !strings.HasPrefix(c.Store.DB, "sqlite:"), "redis", "%s with a sqlite: store: several nodes need one database", setting.Redacted(c.Bus.Redis))
+	p.Check(c.Bus.Redis == "" || !strings.HasPrefix(c.Store.DB, "sqlite:"), "redis", "%s: several nodes can't share a SQLite database; set --db to a mysql:// URL", setting.Redacted(c.Bus.Redis))
 	c.Ops.CheckSettings(&p)
 	c.Reactor.CheckSettings(&p)
 	p.Int("loops", c.Reactor.Loops, 0, maxLoops)
 	c.Service.CheckSettings(&p)
 	p.Check(utf8.RuneCountInString(c.Node) <= maxNodeName && !strings.ContainsFunc(c.Node, unprintable), "node",
-		"%q: at most %d printable characters without blanks", c.Node, maxNodeName)
+		"%q is not a name of at most %d printable characters without spaces", c.Node, maxNodeName)
 	p.Time("drain-timeout", c.DrainTimeout, minTimeout, setting.MaxTime)
 	return p.Err()
 }
@@ -72,8 +72,9 @@ func (c *Config) combine() {
 	}
 }
 
-// NodeName is --node or, without one, the host name and the port that clients
-// connect to, which is known only once it listens when port 0 was asked for.
+// NodeName returns --node or, without one, the host name and the port that
+// clients connect to. If <port> is 0, that port is known only once the node
+// listens.
 func (c *Config) NodeName(port uint16) string {
 	if c.Node != "" {
 		return c.Node

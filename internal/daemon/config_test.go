@@ -16,12 +16,12 @@ import (
 	"github.com/alexedwards/argon2id"
 )
 
-// clean removes the caller's CHATD_ variables for the duration of a test.
+// clean unsets all CHATD_ variables for the duration of a test.
 func clean(t *testing.T) {
 	t.Helper()
 	for _, kv := range os.Environ() {
 		if name, value, _ := strings.Cut(kv, "="); strings.HasPrefix(name, envPrefix) {
-			t.Setenv(name, value) // so that it comes back
+			t.Setenv(name, value) // restores it after the test
 			os.Unsetenv(name)
 		}
 	}
@@ -31,7 +31,7 @@ func mustParse(t *testing.T, args ...string) *invocation {
 	t.Helper()
 	inv, err := parse(append([]string{"127.0.0.1", "6000"}, args...), io.Discard)
 	if err != nil {
-		t.Fatalf("%q: %v", args, err)
+		t.Fatalf("parse(%q): %v", args, err)
 	}
 	return inv
 }
@@ -45,8 +45,8 @@ func file(t *testing.T, text string) string {
 	return name
 }
 
-// Flags win over the environment, that over the file, that over the default,
-// for each setting by itself.
+// Flags override the environment, which overrides the file, which overrides the
+// default, for each setting separately.
 func TestPrecedence(t *testing.T) {
 	clean(t)
 	conf := file(t, "loops = 2\nwindow = 20\nmax-groups = 200\norigins = ['https://a.example', 'https://b.example']\nno-limits = false\nmax-held = '2MiB'\nidle-timeout = '2m'")
@@ -70,18 +70,18 @@ func TestPrecedence(t *testing.T) {
 		{"the address", c.Reactor.Addr, "127.0.0.1:6000"},
 	} {
 		if v.got != v.want {
-			t.Errorf("%s: %v, want %v", v.name, v.got, v.want)
+			t.Errorf("%s = %v, want %v", v.name, v.got, v.want)
 		}
 	}
 
 	t.Setenv("CHATD_CONFIG", conf)
 	if got := mustParse(t).Service.Groups.MaxGroups; got != 200 {
-		t.Errorf("a file that the environment names: max-groups %d, want 200", got)
+		t.Errorf("with the file named by CHATD_CONFIG, max-groups = %d, want 200", got)
 	}
 }
 
-// Flags may stand before, between and after the positionals, and an empty
-// value is a value: it switches off what has a default.
+// Flags may come before, between and after the positionals. An empty value is a
+// value too: it turns off a setting that has a default.
 func TestFlagsAnywhere(t *testing.T) {
 	clean(t)
 	for _, args := range [][]string{
@@ -91,17 +91,17 @@ func TestFlagsAnywhere(t *testing.T) {
 	} {
 		inv, err := parse(args, io.Discard)
 		if err != nil {
-			t.Errorf("%q: %v", args, err)
+			t.Errorf("parse(%q): %v", args, err)
 			continue
 		}
 		if inv.Command != "serve" || inv.Reactor.Loops != 2 || inv.Ops.HTTP != "" || inv.Reactor.Addr != "[::1]:6001" {
-			t.Errorf("%q: %s %v, loops %d, http %q", args, inv.Command, inv.Reactor.Addr, inv.Reactor.Loops, inv.Ops.HTTP)
+			t.Errorf("parse(%q): %s %v, loops %d, http %q; want serve [::1]:6001, loops 2, no http", args, inv.Command, inv.Reactor.Addr, inv.Reactor.Loops, inv.Ops.HTTP)
 		}
 	}
 }
 
-// Every setting refuses what makes no sense, and says which setting it was,
-// whether it came by flag, environment or file.
+// Every setting refuses invalid values, and the error names the setting,
+// whether the value came from a flag or from the file.
 func TestBadValues(t *testing.T) {
 	clean(t)
 	bad := map[string][]string{
@@ -162,7 +162,7 @@ func TestBadValues(t *testing.T) {
 		}
 		values, ok := bad[name]
 		if !ok {
-			t.Errorf("no bad value of --%s is tried", name)
+			t.Errorf("this test has no invalid value for --%s", name)
 		}
 		for _, value := range values {
 			for way, args := range map[string][]string{
@@ -172,7 +172,7 @@ func TestBadValues(t *testing.T) {
 				_, err := parse(append(args, "127.0.0.1", "6000"), io.Discard)
 				var usage *usageError
 				if !errors.As(err, &usage) || !strings.Contains(err.Error(), name) {
-					t.Errorf("%s %s = %q: error %v", way, name, value, err)
+					t.Errorf("%s %s = %q: error %v, want a usage error that names %s", way, name, value, err, name)
 				}
 			}
 		}
@@ -183,8 +183,8 @@ func tomlString(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(s) + `"`
 }
 
-// settings are the flags that are settings: those that can be set by a
-// variable of the environment as well.
+// settings returns the flags that are settings: those that can also be set in
+// the environment.
 func settings(t *testing.T) (flags []*kong.Flag) {
 	t.Helper()
 	k, err := grammar(newCommandLine(), io.Discard, func() {})
@@ -207,9 +207,9 @@ func settingNames(t *testing.T) (names []string) {
 	return names
 }
 
-// Names, forms, defaults and variables of the settings stay as they are:
-// operators' files and scripts have them. A new setting is added to the file.
-func TestSettingsStay(t *testing.T) {
+// Names, placeholders, defaults and variables of the settings don't change:
+// operators' files and scripts use them. Add a new setting to the golden file.
+func TestSettingsAreStable(t *testing.T) {
 	text, err := os.ReadFile("testdata/settings.golden")
 	if err != nil {
 		t.Fatal(err)
@@ -226,18 +226,18 @@ func TestSettingsStay(t *testing.T) {
 	want := slices.Sorted(strings.SplitSeq(strings.TrimSpace(string(text)), "\n"))
 	for _, line := range want {
 		if !slices.Contains(got, line) {
-			t.Errorf("missing: %s", line)
+			t.Errorf("in testdata/settings.golden, but not a setting: %s", line)
 		}
 	}
 	for _, line := range got {
 		if !slices.Contains(want, line) {
-			t.Errorf("not in testdata/settings.golden: %s", line)
+			t.Errorf("a setting, but not in testdata/settings.golden: %s", line)
 		}
 	}
 }
 
-// --no-limits lifts what is counted per address, user and connection, and
-// leaves what bounds the server's memory.
+// --no-limits turns off limits per address, user and connection. It leaves the
+// limits that bound the server's memory.
 func TestNoLimits(t *testing.T) {
 	clean(t)
 	plain, lifted := mustParse(t), mustParse(t, "--no-limits")
@@ -256,72 +256,73 @@ func TestNoLimits(t *testing.T) {
 		"logins after abuse":          func(c *invocation) int { return int(c.Service.Limits.AbuseWait) },
 	} {
 		if of(plain) <= 0 {
-			t.Errorf("%s are not limited by default", name)
+			t.Errorf("%s: limit %d by default, want a positive one", name, of(plain))
 		}
 		if of(lifted) != 0 {
-			t.Errorf("%s are limited to %d", name, of(lifted))
+			t.Errorf("%s: limit %d with --no-limits, want 0", name, of(lifted))
 		}
 	}
 	for name, v := range map[string]int{"devices": lifted.Service.Login.MaxDevices, "friends": lifted.Service.People.MaxFriends, "groups": lifted.Service.Groups.MaxGroups, "members": lifted.Service.Groups.MaxMembers} {
 		if v != math.MaxInt32 {
-			t.Errorf("%s are limited to %d", name, v)
+			t.Errorf("%s: limit %d with --no-limits, want %d", name, v, math.MaxInt32)
 		}
 	}
 	l, p := &lifted.Reactor, &plain.Reactor
 	if lifted.Service.Session.Window != plain.Service.Session.Window || lifted.Service.Session.MaxUnanswered != plain.Service.Session.MaxUnanswered ||
 		l.MaxHeld != p.MaxHeld || l.MaxWaiting != p.MaxWaiting || l.MaxHeldAll != p.MaxHeldAll || l.MaxWaitingAll != p.MaxWaitingAll {
-		t.Error("windows and buffers changed")
+		t.Errorf("--no-limits changed windows or buffers:\n%+v %+v\nwant\n%+v %+v", lifted.Service.Session, *l, plain.Service.Session, *p)
 	}
 }
 
-// A switch can be set, and unset again by what wins over it, in each of the ways.
-func TestSwitch(t *testing.T) {
+// A boolean setting can be turned on in one source, and off in one that
+// overrides it.
+func TestBoolSetting(t *testing.T) {
 	clean(t)
 	on := file(t, "no-limits = true")
 	if !mustParse(t, "--config", on).NoLimits {
-		t.Error("on in the file: off")
+		t.Error("no-limits is on in the file: got off, want on")
 	}
 	if mustParse(t, "--config", on, "--no-limits=false").NoLimits {
-		t.Error("on in the file, off by flag: on")
+		t.Error("no-limits is on in the file, off by flag: got on, want off")
 	}
 	t.Setenv("CHATD_NO_LIMITS", "0")
 	if mustParse(t, "--config", on).NoLimits {
-		t.Error("on in the file, off in the environment: on")
+		t.Error("no-limits is on in the file, off in the environment: got on, want off")
 	}
 	if !mustParse(t, "--no-limits").NoLimits {
-		t.Error("off in the environment, on by flag: off")
+		t.Error("no-limits is off in the environment, on by flag: got off, want on")
 	}
 }
 
-// A variable with a slip of the hand in its name is found and told, but
-// doesn't keep the server down: others set CHATD_… names too.
+// A CHATD_ variable with a typo in its name is reported, but doesn't prevent
+// the start: other programs set such variables too.
 func TestUnknownEnvironment(t *testing.T) {
 	clean(t)
 	t.Setenv("CHATD_LOPS", "3")
 	t.Setenv("CHATD_LOOPS", "3")
 	if got := mustParse(t).Unknown; !slices.Equal(got, []string{"CHATD_LOPS"}) {
-		t.Errorf("unknown: %q", got)
+		t.Errorf("unknown variables = %q, want only CHATD_LOPS", got)
 	}
 }
 
-// A node without a name is still told from another on the same host.
+// Two nodes without --node on the same host have different names.
 func TestNodeName(t *testing.T) {
 	host, err := os.Hostname()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := (&Config{}).NodeName(6001); got != host+":6001" {
-		t.Errorf("%q", got)
+		t.Errorf("NodeName(6001) = %q, want %q", got, host+":6001")
 	}
 	if got := (&Config{Node: "a"}).NodeName(6001); got != "a" {
-		t.Errorf("%q", got)
+		t.Errorf("NodeName with --node a = %q, want %q", got, "a")
 	}
 }
 
-// The default store is the one whose folder is made at start.
+// The database whose folder is created at startup is the default of --db.
 func TestDefaultStore(t *testing.T) {
 	clean(t)
 	if got := mustParse(t).Store.DB; got != "sqlite:"+defaultPath {
-		t.Errorf("--db is %q by default, but the folder of %q is made", got, defaultPath)
+		t.Errorf("default of --db = %q, want %q", got, "sqlite:"+defaultPath)
 	}
 }

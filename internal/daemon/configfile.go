@@ -3,6 +3,7 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"reflect"
 	"slices"
@@ -15,7 +16,6 @@ import (
 	"chatd/internal/setting"
 )
 
-// decodeSize reads the value of a setting that is a number of bytes.
 func decodeSize(ctx *kong.DecodeContext, target reflect.Value) error {
 	var text string
 	if err := ctx.Scan.PopValueInto("size", &text); err != nil {
@@ -26,6 +26,20 @@ func decodeSize(ctx *kong.DecodeContext, target reflect.Value) error {
 		return err
 	}
 	target.SetInt(int64(n))
+	return nil
+}
+
+// decodePrefix decodes a range of addresses. Its error is clearer than netip's.
+func decodePrefix(ctx *kong.DecodeContext, target reflect.Value) error {
+	var text string
+	if err := ctx.Scan.PopValueInto("addresses", &text); err != nil {
+		return err
+	}
+	prefix, err := netip.ParsePrefix(text)
+	if err != nil {
+		return fmt.Errorf("%q is not a range of addresses such as 10.0.0.0/8 or 10.0.0.1/32", text)
+	}
+	target.Set(reflect.ValueOf(prefix))
 	return nil
 }
 
@@ -84,16 +98,16 @@ func fileValue(v any) (string, error) {
 		for i, p := range v {
 			text, ok := p.(string)
 			if !ok {
-				return "", errors.New("a list must hold strings")
+				return "", errors.New("the items of a list must be strings")
 			}
 			parts[i] = text
 		}
 		return strings.Join(parts, ","), nil
 	}
-	return "", fmt.Errorf("a setting can't be a %T: write a string, a whole number, true or false, or a list of strings", v)
+	return "", fmt.Errorf("a setting can't be a %T: write a string, an integer, true or false, or a list of strings", v)
 }
 
-// tryValue returns an error if text is no value of f. It sets nothing.
+// tryValue returns an error if text isn't a valid value of f. It sets nothing.
 func tryValue(f *kong.Flag, text string) error {
 	scan := kong.ScanFromTokens(kong.Token{Type: kong.FlagValueToken, Value: text})
 	scratch := reflect.New(f.Target.Type()).Elem()
@@ -101,12 +115,13 @@ func tryValue(f *kong.Flag, text string) error {
 		return err
 	}
 	if f.Enum != "" && !f.EnumMap()[text] {
-		return fmt.Errorf("%q is none of %s", text, f.Enum)
+		return fmt.Errorf("%q is not one of %s", text, f.Enum)
 	}
 	return nil
 }
 
-// unknownEnv lists the environment variables that look like settings, but are none.
+// unknownEnv lists environment variables that begin with CHATD_ but aren't
+// settings.
 func unknownEnv(flags []*kong.Flag) []string {
 	var unknown []string
 	for _, kv := range os.Environ() {

@@ -23,8 +23,8 @@ const (
 
 // Main runs one command line, without the program's name, and returns the exit
 // code. It blocks until the command is done; a server runs until a signal ends
-// it. stamp is the version of the build; if it is empty, Main uses what Go
-// knows of the build.
+// it. stamp is the version of the build. If it is empty, Main uses the version
+// in Go's build info.
 func Main(stamp string, args []string, stdin *os.File, stdout, stderr io.Writer) int {
 	inv, err := parse(args, stdout)
 	if err != nil {
@@ -87,7 +87,7 @@ func printUsageError(w io.Writer, err error) {
 	fmt.Fprintln(w, "chatd --help lists commands and settings")
 }
 
-// version is the stamp, or what Go knows of the build.
+// version returns the stamp or, without one, the version in Go's build info.
 func version(stamp string) string {
 	if stamp != "" {
 		return stamp

@@ -9,8 +9,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// compose.yaml is YAML, what it starts as nodes chatd understands, and what
-// services refer to is there. (It isn't run here.)
+// compose.yaml is valid YAML, chatd accepts the command lines of its nodes, and
+// the services and secrets it refers to exist. (It isn't run here.)
 func TestCompose(t *testing.T) {
 	clean(t)
 	text, err := os.ReadFile("../../deploy/compose.yaml")
@@ -34,15 +34,15 @@ func TestCompose(t *testing.T) {
 	for name, s := range compose.Services {
 		for _, secret := range s.Secrets {
 			if compose.Secrets[secret].File == "" {
-				t.Errorf("%s: there is no secret %s", name, secret)
+				t.Errorf("service %s uses secret %s, which isn't defined", name, secret)
 			}
 		}
 		node := strings.HasPrefix(name, "node")
 		if !node && len(s.Healthcheck.Test) == 0 {
-			t.Errorf("%s has no health check", name)
+			t.Errorf("service %s has no health check", name)
 		}
 		if (name == "nginx") == (len(s.Ports) == 0) {
-			t.Errorf("%s can be reached from outside by %q", name, s.Ports)
+			t.Errorf("service %s publishes ports %q, want ports only for nginx", name, s.Ports)
 		}
 		if !node {
 			continue
@@ -51,15 +51,15 @@ func TestCompose(t *testing.T) {
 		for _, a := range s.Command.([]any) {
 			args = append(args, a.(string))
 		}
-		i := slices.Index(args, "--config") // a file that is made by hand
+		i := slices.Index(args, "--config") // the operator writes this file
 		inv, err := parse(slices.Delete(args, i, i+2), nil)
 		if err != nil || inv.Command != "serve" || len(inv.Reactor.ProxyProtocol) != 1 || s.Environment["CHATD_NODE"] != name {
-			t.Errorf("%s: chatd %q: %+v, %v", name, args, inv, err)
+			t.Errorf("service %s: parse(%q) = %+v, %v; want serve with one proxy and CHATD_NODE = %s", name, args, inv, err, name)
 		}
 	}
 	for _, name := range []string{"mariadb", "redis", "node1", "node2", "node3", "nginx"} {
 		if _, ok := compose.Services[name]; !ok {
-			t.Errorf("there is no %s", name)
+			t.Errorf("service %s is missing", name)
 		}
 	}
 }

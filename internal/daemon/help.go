@@ -11,7 +11,7 @@ import (
 
 // settingGroups are the headings of the help, in its order.
 var settingGroups = []struct{ key, title string }{
-	{"store", "Store"},
+	{"store", "Database"},
 	{"nodes", "Several nodes"},
 	{"network", "Network"},
 	{"buffers", "Windows and buffers"},
@@ -23,12 +23,12 @@ var settingGroups = []struct{ key, title string }{
 
 const usage = `Usage:
   chatd <ip> <port> [flags]             serve, for example: chatd 127.0.0.1 6000
-  chatd user passwd <id or name>        set a password (from stdin, or asks for it) and end the user's sessions
+  chatd user passwd <id or name>        set a password (asks for it, or reads stdin) and end the user's sessions
   chatd user ban|unban <id or name>     end the user's sessions and refuse logins; allow them again
   chatd user delete <id or name>        delete an account; the user's messages stay
   chatd trace --group ID | --pair A B, --seq N | --cid C --sender S [--user U] [--after ID] [--json]
                                         show whether a message is stored, and which devices have it, or why not
-  chatd epoch                           run it after restoring a backup: clients forget which messages they have
+  chatd epoch                           run after restoring a backup: clients forget which messages they have
   chatd migrate --from URL --to URL     copy everything to an empty database; no chatd may use either of them
   chatd --version | --help | --help-all
 
@@ -54,7 +54,6 @@ func printCommonHelp(_ kong.HelpOptions, ctx *kong.Context) error {
 	return printHelp(ctx, isCommon, fmt.Sprintf("\nThese are the most used settings. chatd --help-all lists all %d.\n", settings))
 }
 
-// helpAll is the flag --help-all.
 type helpAll bool
 
 // BeforeReset prints the help as soon as kong has seen the flag, like kong

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// settingsTable is the table of docs/operations.md as the tags have it.
+// settingsTable returns the table of settings for docs/operations.md, made from
+// the settings' tags.
 func settingsTable(t *testing.T) string {
 	t.Helper()
 	cell := func(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
@@ -27,8 +28,8 @@ func settingsTable(t *testing.T) string {
 	return b.String()
 }
 
-// The operator's table of settings says what the program does: names,
-// defaults, variables and meaning.
+// The table of settings in docs/operations.md matches the program: names,
+// defaults, variables and meanings.
 func TestSettingsAreDocumented(t *testing.T) {
 	text, err := os.ReadFile("../../docs/operations.md")
 	if err != nil {
@@ -42,26 +43,26 @@ func TestSettingsAreDocumented(t *testing.T) {
 	}
 	for row := range strings.Lines(doc) {
 		if strings.HasPrefix(row, "| `--") && !strings.Contains(want, row) {
-			t.Errorf("docs/operations.md has a row for no setting:\n%s", row)
+			t.Errorf("docs/operations.md has a row that matches no setting:\n%s", row)
 		}
 	}
 	if t.Failed() {
-		t.Logf("the table as it should be:\n%s", want)
+		t.Logf("the correct table:\n%s", want)
 	}
 }
 
-// help returns what chatd says for a flag that asks for help.
+// help returns what chatd prints for --help or --help-all.
 func help(t *testing.T, flag string) string {
 	t.Helper()
 	clean(t)
 	var b strings.Builder
 	if inv, err := parse([]string{flag}, &b); err != nil || inv.Command != "help" {
-		t.Fatalf("%s: %+v, %v", flag, inv, err)
+		t.Fatalf("parse(%s) = %+v, %v; want the command help", flag, inv, err)
 	}
 	return b.String()
 }
 
-// --help-all shows every setting: none has a group without a heading.
+// --help-all shows every setting, so every group of settings has a heading.
 func TestHelpAllShowsEverySetting(t *testing.T) {
 	all := help(t, "--help-all")
 	for _, name := range settingNames(t) {
@@ -71,13 +72,13 @@ func TestHelpAllShowsEverySetting(t *testing.T) {
 	}
 }
 
-// --help shows about twenty settings, and everything that --help-all says of
-// commands, so that it fits on a screen or two.
+// --help shows about twenty settings, and the same text about commands as
+// --help-all, so that it fits on a screen or two.
 func TestHelpIsShort(t *testing.T) {
 	short, all := help(t, "--help"), help(t, "--help-all")
 	for _, text := range []string{short, all} {
 		if !strings.HasPrefix(text, usage) {
-			t.Errorf("the commands are missing in\n%s", text)
+			t.Errorf("help doesn't begin with the commands:\n%s", text)
 		}
 	}
 	n := 0
@@ -91,7 +92,7 @@ func TestHelpIsShort(t *testing.T) {
 		}
 	}
 	if n < 15 || n > 22 {
-		t.Errorf("--help shows %d settings, want about 20", n)
+		t.Errorf("--help shows %d settings, want 15 to 22", n)
 	}
 	for _, flag := range []string{"--help", "--help-all", "--version", "--config FILE"} {
 		if !strings.Contains(short, "  "+flag+" ") {

@@ -11,16 +11,16 @@ import (
 	"testing"
 )
 
-// nasty is what a client could send to forge a line of the log, or to have a
-// terminal do something.
+// nasty has texts that a client could send to forge a log line or to send
+// control sequences to a terminal.
 var nasty = []string{
 	"two\nlines level=ERROR msg=forged", "carriage\rreturn", "esc\x1b[2J\x1b]0;title\x07", "c1 \u009b2J", "del \x7f", "nul \x00",
 	"turned \u202e gnihton", "zero \u200b width", "line \u2028 separator", "bad \xff\xc0 UTF-8", `quote " and \ backslash`, `json","msg":"forged`,
 	"plane 14 \U000e0041", "key=value other=\"x\"",
 }
 
-// Nothing that a client sends breaks a line of the log, forges one, or gets to
-// a terminal as it is; and a machine reads what was meant.
+// Text from a client can't break or forge a log line, or send control sequences
+// to a terminal. A JSON parser reads the original text.
 func TestLogsAreEscaped(t *testing.T) {
 	for _, format := range []string{"text", "json"} {
 		for _, text := range nasty {
@@ -29,11 +29,11 @@ func TestLogsAreEscaped(t *testing.T) {
 			log.Info("who: "+text, "name", text, "err", fmt.Errorf("user %s", text), "bytes", []byte(text), "any", struct{ Name string }{text})
 			line, more, ended := strings.Cut(out.String(), "\n")
 			if !ended || more != "" {
-				t.Errorf("%s, %q: not one line: %q", format, text, &out)
+				t.Errorf("%s log of %q: got %q, want one line", format, text, &out)
 			}
 			for _, r := range line {
 				if !strconv.IsPrint(r) {
-					t.Errorf("%s, %q: %U is in the log: %s", format, text, r, line)
+					t.Errorf("%s log of %q contains the unprintable %U: %s", format, text, r, line)
 				}
 			}
 			if format != "json" {
@@ -41,17 +41,17 @@ func TestLogsAreEscaped(t *testing.T) {
 			}
 			var got map[string]any
 			if err := json.Unmarshal([]byte(line), &got); err != nil {
-				t.Errorf("%q: %v: %s", text, err, line)
+				t.Errorf("JSON log of %q: %v: %s", text, err, line)
 			}
 			if want := strings.ToValidUTF8(text, "\ufffd"); strings.Count(text, "\xff") == 0 && (got["name"] != want || got["msg"] != "who: "+want) || len(got) != 7 {
-				t.Errorf("%q was logged as %q, with %d keys", text, got["name"], len(got))
+				t.Errorf("JSON log of %q: name = %q, msg = %q, %d keys; want the text itself and 7 keys", text, got["name"], got["msg"], len(got))
 			}
 		}
 	}
 }
 
-// The password of a URL is left out of whatever is logged, however broken the
-// URL is; all else stays.
+// The log never contains the password of a URL, however broken the URL is. All
+// other text stays.
 func TestWithoutSecrets(t *testing.T) {
 	for in, want := range map[string]string{
 		"":                                       "",
@@ -65,7 +65,7 @@ func TestWithoutSecrets(t *testing.T) {
 		"parse \"mysql://u:secret%zz@h\": bad": "parse \"mysql://u:…@h\": bad",
 	} {
 		if got := withoutSecrets(in); got != want {
-			t.Errorf("%q: %q, want %q", in, got, want)
+			t.Errorf("withoutSecrets(%q) = %q, want %q", in, got, want)
 		}
 	}
 	for _, format := range []string{"text", "json"} {
@@ -73,12 +73,12 @@ func TestWithoutSecrets(t *testing.T) {
 		broken := strings.Join([]string{"mysql://u:secret", "zz@h/d"}, "%")
 		_, parse := url.Parse(broken)
 		if parse == nil {
-			t.Fatal("parsed")
+			t.Fatalf("url.Parse(%q) succeeded, want an error", broken)
 		}
 		newLogger(&out, "info", format).With("db", "mysql://u:secret@h/d").WithGroup("g").Info("at redis://:secret@h",
 			"err", fmt.Errorf("open: %w", parse), "joined", errors.Join(errors.New("x"), parse), "url", &url.URL{Scheme: "redis", Host: "h", User: url.UserPassword("u", "secret")})
 		if strings.Contains(out.String(), "secret") {
-			t.Errorf("%s: %s", format, &out)
+			t.Errorf("%s log contains a password: %s", format, &out)
 		}
 	}
 }

@@ -37,7 +37,7 @@ func returnMemory(ctx context.Context, log *slog.Logger) {
 		if quiet && time.Since(returned) > returnMemoryEvery && now.spare > now.live/spareShare {
 			debug.FreeOSMemory() // collects garbage as well; other goroutines keep running
 			returned = time.Now()
-			log.Debug("quiet: memory was given back", "live", now.live, "spare", now.spare)
+			log.Debug("node is quiet: returned memory to the system", "live", now.live, "spare", now.spare)
 		} else if !quiet {
 			returned = time.Time{} // return memory at once in the next quiet period
 		}

@@ -12,8 +12,8 @@ import (
 	"chatd/model"
 )
 
-// An operator moves from one node to several, and back: the accounts are
-// there, what can't be is refused, and the password is never shown.
+// An operator can move a SQLite database to MariaDB and back: accounts stay,
+// invalid migrations are refused, and the password is never printed.
 func TestMigrate(t *testing.T) {
 	clean(t)
 	dir := t.TempDir()
@@ -32,27 +32,27 @@ func TestMigrate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run := func(from, to string, code int, says string) {
+	run := func(from, to string, code int, want string) {
 		t.Helper()
 		var out bytes.Buffer
 		if got := Main("", []string{"migrate", "--from", from, "--to", to}, os.Stdin, &out, &out); got != code {
 			t.Errorf("exit code %d, want %d: %s", got, code, &out)
 		}
-		if text := out.String(); !strings.Contains(text, says) || strings.Contains(text, "ss/word") || strings.Contains(text, "ss%2Fword") {
-			t.Errorf("%q, want %q", text, says)
+		if text := out.String(); !strings.Contains(text, want) || strings.Contains(text, "ss/word") || strings.Contains(text, "ss%2Fword") {
+			t.Errorf("migrate %s %s printed %q, want %q and no password", from, to, text, want)
 		}
 	}
 	run(file, server, exitError, "in use by another process")
 	if err := source.Close(); err != nil {
 		t.Fatal(err)
 	}
-	run("sqlite:"+dir+"/none.db", server, exitError, "there is no store to take over")
-	run(file, server, exitDone, "1 users, 0 conversations, 0 messages")
+	run("sqlite:"+dir+"/none.db", server, exitError, "none.db doesn't exist")
+	run(file, server, exitDone, "1 users, 0 conversations and 0 messages")
 	run(file, server, exitError, "the target isn't empty, its table users has rows")
 	run(server, back, exitDone, "1 users")
 	store := open(back)
 	defer store.Close()
 	if u, err := store.UserByNameKey(context.Background(), "ann"); err != nil || u.ID != id {
-		t.Error(u, err)
+		t.Errorf("after the migrations: user ann = %+v, %v; want id %d", u, err, id)
 	}
 }

@@ -24,7 +24,7 @@ import (
 	"chatd/service/ops"
 )
 
-// node is one running server. start opens its parts from the bottom up, stop
+// node is one running server. start opens its parts from the bottom up. stop
 // closes them from the top down.
 type node struct {
 	cfg      *Config
@@ -47,7 +47,8 @@ type nodeBus interface {
 	Close(context.Context) error
 }
 
-// run serves until stop is closed or ctx ends, and then drains the node.
+// run serves until stop is closed or ctx ends, and then drains the node. It
+// blocks until the node is closed.
 func run(ctx context.Context, stop <-chan struct{}, cfg *Config, log *slog.Logger) error {
 	n := &node{cfg: cfg, log: log, set: metrics.NewSet(), stopping: stop}
 	var background sync.WaitGroup
@@ -65,8 +66,8 @@ func run(ctx context.Context, stop <-chan struct{}, cfg *Config, log *slog.Logge
 	return errors.Join(err, n.stop())
 }
 
-// start opens the store, listens and serves. If it fails, stop closes what it
-// has opened. It blocks until the store and Redis are there.
+// start opens the store, listens and serves. It blocks until the database and
+// Redis are available. If it fails, stop closes what it has opened.
 func (n *node) start(ctx context.Context) error {
 	o := n.cfg.Ops
 	o.Ready, o.Chat, o.Trace, o.Set, o.Logger = n.ready.Load, n.chatAddr, n.trace, n.set, n.log
@@ -112,7 +113,9 @@ func (n *node) start(ctx context.Context) error {
 	return nil
 }
 
-// joinBus connects the node to the others, or to itself if there is no --redis.
+// joinBus connects the node to the others through Redis. Without --redis it
+// returns a bus of this node alone. It blocks until Redis is available, for up
+// to --wait.
 func (n *node) joinBus(ctx context.Context) (nodeBus, error) {
 	if n.cfg.Bus.Redis == "" {
 		var hub bus.Hub
@@ -137,22 +140,22 @@ func (n *node) joinBus(ctx context.Context) (nodeBus, error) {
 	if r.Up() {
 		return r, nil
 	}
-	n.log.Warn("Redis can't be reached yet", "redis", setting.Redacted(n.cfg.Bus.Redis), "wait", n.cfg.Store.Wait)
+	n.log.Warn("Redis unavailable; retrying", "redis", setting.Redacted(n.cfg.Bus.Redis), "wait", n.cfg.Store.Wait)
 	select {
 	case <-up:
 		return r, nil
 	case <-time.After(n.cfg.Store.Wait):
-		err = fmt.Errorf("--redis: %s can't be reached (--wait %v)", setting.Redacted(n.cfg.Bus.Redis), n.cfg.Store.Wait)
+		err = fmt.Errorf("--redis: %s still unavailable after --wait %v", setting.Redacted(n.cfg.Bus.Redis), n.cfg.Store.Wait)
 	case <-n.stopping:
 		err = errStopped
 	}
 	return nil, errors.Join(err, r.Close(ctx))
 }
 
-// errStopped is the error of a start that a signal has interrupted.
-var errStopped = errors.New("told to stop before everything was there")
+// errStopped is returned if a signal interrupts the start.
+var errStopped = errors.New("stopped by a signal during startup")
 
-// greet tells, in the log or on the terminal, where to connect a client.
+// greet says, in the log or on the terminal, where to connect a client.
 func (n *node) greet(addr netip.AddrPort) {
 	var page netip.AddrPort
 	if n.ops != nil {
@@ -161,24 +164,24 @@ func (n *node) greet(addr netip.AddrPort) {
 	if n.cfg.terminal != nil {
 		n.welcome(addr, page)
 	} else {
-		n.log.Info("chatd serves", "address", addr.String(), "try", fmt.Sprintf("bin/chat %s %d", addr.Addr(), addr.Port()))
+		n.log.Info("chatd listening", "address", addr.String(), "try", fmt.Sprintf("bin/chat %s %d", addr.Addr(), addr.Port()))
 		if page.IsValid() {
-			n.log.Info("for browsers and operators", "url", "http://"+page.String()+"/")
+			n.log.Info("web client and metrics available", "url", "http://"+page.String()+"/")
 		}
 	}
 	if n.ops != nil {
 		switch {
 		case ops.IsLoopback(n.cfg.Ops.HTTP):
 		case n.cfg.Ops.HTTPPprof:
-			n.log.Warn("http-pprof: whoever reaches --http can slow this node down and see into its memory", "http", n.ops.Addr().String())
+			n.log.Warn("--http-pprof: everyone who can reach --http can slow this node down and read its memory", "http", n.ops.Addr().String())
 		default:
-			n.log.Info("other machines reach --http: /debug/pprof isn't served there; --admin serves it on loopback", "http", n.ops.Addr().String())
+			n.log.Info("other machines can reach --http, so /debug/pprof is off there; --admin serves it on loopback", "http", n.ops.Addr().String())
 		}
 	}
 	if n.admin != nil {
-		n.log.Info("for chatd trace", "admin", n.admin.Addr().String())
+		n.log.Info("admin address listening", "admin", n.admin.Addr().String())
 		if !ops.IsLoopback(n.cfg.Ops.Admin) {
-			n.log.Warn("admin-remote: whoever reaches this address learns who talks to whom", "admin", n.admin.Addr().String())
+			n.log.Warn("--admin-remote: everyone who can reach this address can see who talks to whom", "admin", n.admin.Addr().String())
 		}
 	}
 }
@@ -190,7 +193,7 @@ func (n *node) stop() error {
 	if served {
 		ctx, cancel := context.WithTimeout(context.Background(), n.cfg.DrainTimeout)
 		if err := n.reactor.Drain(ctx, n.service.Idle, n.service.Draining); err != nil {
-			n.log.Warn("draining was cut short", "err", err)
+			n.log.Warn("drain incomplete", "err", err)
 		}
 		cancel()
 	}
@@ -251,9 +254,9 @@ func (n *node) reactorConfig() reactor.Config {
 	return c
 }
 
-// webClient returns where to redirect a browser that opens the chat port: to
-// --web-url or, without it, to --http if everyone who reaches the chat port
-// reaches that as well. It is a URL, or a port if --http listens on all
+// webClient returns where to redirect a browser that opens the chat port:
+// --web-url or, without it, --http if everyone who can reach the chat port
+// can reach --http too. It is a URL, or a port if --http listens on all
 // addresses. Both are zero if there is no such place.
 func (n *node) webClient() (url string, port int) {
 	if n.cfg.Reactor.WebURL != "" || n.ops == nil {
@@ -270,15 +273,15 @@ func (n *node) webClient() (url string, port int) {
 	return "http://" + netip.AddrPortFrom(addr, http.Port()).String() + "/", 0
 }
 
-// makeFolder creates the folder of the default store, so that the first start
-// needs no preparation. Any other missing folder is probably a typing error.
+// makeFolder creates the folder of the default database, so that the first
+// start needs no preparation. Any other missing folder is probably a typo.
 func makeFolder(db string) error {
 	path, ok := strings.CutPrefix(db, "sqlite:")
 	if !ok || path != defaultPath {
 		return nil
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fmt.Errorf("--db: make the folder of %s: %w", path, err)
+		return fmt.Errorf("--db: create the folder of %s: %w", path, err)
 	}
 	return nil
 }

@@ -17,8 +17,8 @@ import (
 	"chatd/service/ops"
 )
 
-// A browser is sent from the chat port to where it can follow, never to a
-// loopback that isn't its own.
+// A browser is redirected from the chat port only to an address that it can
+// reach, never to the loopback address of another machine.
 func TestWebClientAddress(t *testing.T) {
 	for _, c := range []struct {
 		chat, http, url, wantURL string
@@ -42,44 +42,44 @@ func TestWebClientAddress(t *testing.T) {
 			wantPort = at
 		}
 		if url, port := n.webClient(); url != want || port != wantPort {
-			t.Errorf("%+v: %q, %d; want %q, %d", c, url, port, want, wantPort)
+			t.Errorf("webClient with %+v = %q, %d; want %q, %d", c, url, port, want, wantPort)
 		}
 		if err := o.Close(t.Context()); err != nil {
 			t.Error(err)
 		}
 	}
 	if url, port := (&node{cfg: &Config{Reactor: reactor.Config{Addr: "127.0.0.1:6000"}}}).webClient(); url != "" || port != 0 {
-		t.Errorf("without --http: %q, %d", url, port)
+		t.Errorf("webClient without --http = %q, %d; want none", url, port)
 	}
 }
 
-// A setting of one package that another one needs as well reaches both.
+// A setting that two packages need reaches both.
 func TestCombinedSettings(t *testing.T) {
 	clean(t)
 	inv := mustParse(t, "--max-unanswered", "200MiB", "--burst", "7s")
 	if inv.Service.Limits.Burst != 7*time.Second || inv.Reactor.Burst != 7*time.Second {
-		t.Errorf("--burst 7s: %s for users, %s for connections", inv.Service.Limits.Burst, inv.Reactor.Burst)
+		t.Errorf("with --burst 7s, burst of users = %s and of connections = %s, want 7s", inv.Service.Limits.Burst, inv.Reactor.Burst)
 	}
-	// The store must not refuse first.
+	// The store's queue must have room for all messages that the session allows.
 	n := &node{cfg: &inv.Config}
 	n.service = service.New(n.cfg.Service, slog.New(slog.DiscardHandler), metrics.NewSet())
 	if o := n.storeOptions(); o.QueueBytes < 200<<20 || o.QueueMessages < 200<<10 {
-		t.Errorf("--max-unanswered 200MiB: the store's queue takes %d bytes, %d messages", o.QueueBytes, o.QueueMessages)
+		t.Errorf("with --max-unanswered 200MiB, the store's queue has %d bytes and %d messages, want at least %d and %d", o.QueueBytes, o.QueueMessages, 200<<20, 200<<10)
 	}
 }
 
-// What kong reads from the tags is what the packages' own defaults are.
+// The defaults that kong reads from the tags equal the packages' DefaultConfig.
 func TestDefaultsAgree(t *testing.T) {
 	clean(t)
 	inv := mustParse(t)
 	r, s := reactor.DefaultConfig(), service.DefaultConfig()
 	if got := inv.Reactor; !reflect.DeepEqual(got, r) {
-		t.Errorf("by flags  %+v\ndefault   %+v", got, r)
+		t.Errorf("reactor's defaults by flags\n%+v\nwant\n%+v", got, r)
 	}
 	if w, p := s.Session.Window, s.Delivery.MaxPage; w != proto.DefaultWindow || p != proto.MaxSyncMessages {
-		t.Errorf("a window of %d and pages of %d: docs/protocol.md has %d and %d", w, p, proto.DefaultWindow, proto.MaxSyncMessages)
+		t.Errorf("default window = %d and page = %d, want %d and %d, as in docs/protocol.md", w, p, proto.DefaultWindow, proto.MaxSyncMessages)
 	}
 	if got := inv.Service; !reflect.DeepEqual(got, s) {
-		t.Errorf("by flags  %+v\ndefault   %+v", got, s)
+		t.Errorf("service's defaults by flags\n%+v\nwant\n%+v", got, s)
 	}
 }

@@ -17,14 +17,14 @@ import (
 	"chatd/service/login"
 )
 
-// operate runs an operator command on the store, whether a chatd is using it or
-// not. The command is one transaction, so an interrupt leaves it done or not
-// done. Its errors are for the operator to read.
+// operate runs an operator command on the database, whether a chatd is using it
+// or not. The command is one transaction, so after an interrupt it is done
+// entirely or not at all.
 func operate(inv *invocation, stdin *os.File, stdout, stderr io.Writer) (err error) {
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer cancel()
 
-	// Open would create an empty store if there is none.
+	// Open would create a missing database.
 	if err := mustExist(inv.Store.DB); err != nil {
 		return err
 	}
@@ -39,7 +39,7 @@ func operate(inv *invocation, stdin *os.File, stdout, stderr io.Writer) (err err
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(stdout, "the epoch is %d; clients forget which messages they have once chatd is started (again)\n", epoch)
+		fmt.Fprintf(stdout, "the epoch is now %d; start or restart chatd, and clients will forget which messages they have\n", epoch)
 		return nil
 	}
 
@@ -57,15 +57,15 @@ func operate(inv *invocation, stdin *os.File, stdout, stderr io.Writer) (err err
 		if hash, err = login.HashPassword(inv.Service.Login.Argon2.Params, password); err != nil {
 			return fmt.Errorf("hash the password: %w", err)
 		}
-		err, done = db.OperatorPassword(ctx, user.ID, hash), "has a new password; all sessions end"
+		err, done = db.OperatorPassword(ctx, user.ID, hash), "has a new password; all sessions are logged out"
 	case "user ban":
-		err, done = db.Ban(ctx, user.ID, true), "is banned; all sessions end"
+		err, done = db.Ban(ctx, user.ID, true), "is banned; all sessions are logged out"
 	case "user unban":
-		err, done = db.Ban(ctx, user.ID, false), "may log in again"
+		err, done = db.Ban(ctx, user.ID, false), "can log in again"
 	case "user delete":
-		err, done = db.DeleteUser(ctx, user.ID), "is deleted; all sessions end"
+		err, done = db.DeleteUser(ctx, user.ID), "is deleted; all sessions are logged out"
 	default:
-		return fmt.Errorf("no such command: %s", inv.Command)
+		return fmt.Errorf("unknown command: %s", inv.Command)
 	}
 	if err != nil {
 		return err
@@ -74,17 +74,18 @@ func operate(inv *invocation, stdin *os.File, stdout, stderr io.Writer) (err err
 	return nil
 }
 
-// mustExist returns an error if the store is a file that doesn't exist.
+// mustExist returns an error if db is a SQLite file that doesn't exist.
 func mustExist(db string) error {
 	if path, ok := strings.CutPrefix(db, "sqlite:"); ok {
 		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("%s: there is no store; name it with --db", db)
+			return fmt.Errorf("database %s doesn't exist; name another with --db", db)
 		}
 	}
 	return nil
 }
 
-// findUser finds a user by name or id. Only digits are an id: names can't be like that.
+// findUser finds a user by name or ID. Digits alone are an ID: no name is only
+// digits.
 func findUser(ctx context.Context, db *model.DB, who string) (model.User, error) {
 	var user model.User
 	id, err := strconv.ParseUint(who, 10, 63) // ParseInt would accept a sign, and +5 can be a name

@@ -29,12 +29,12 @@ func readPassword(ctx context.Context, stdin *os.File, prompt io.Writer) (string
 		if password, err = askHidden(ctx, fd, prompt, "New password: "); err != nil {
 			return "", err
 		}
-		again, err := askHidden(ctx, fd, prompt, "Once more: ")
+		again, err := askHidden(ctx, fd, prompt, "Repeat the password: ")
 		if err != nil {
 			return "", err
 		}
 		if again != password {
-			return "", errors.New("the two passwords differ; nothing was done")
+			return "", errors.New("the passwords don't match; nothing was changed")
 		}
 	} else {
 		line, err := bufio.NewReader(io.LimitReader(stdin, maxPasswordLine)).ReadString('\n')
@@ -45,18 +45,18 @@ func readPassword(ctx context.Context, stdin *os.File, prompt io.Writer) (string
 	}
 	// REG would refuse such a password, or no client could log in with it.
 	if !utf8.ValidString(password) || proto.CheckPassword(password) != nil || utf8.RuneCountInString(password) > proto.MaxPasswordChars {
-		return "", fmt.Errorf("a password has %d to %d characters, in UTF-8; nothing was done", proto.MinPasswordChars, proto.MaxPasswordChars)
+		return "", fmt.Errorf("a password must have %d to %d characters, in UTF-8; nothing was changed", proto.MinPasswordChars, proto.MaxPasswordChars)
 	}
 	return password, nil
 }
 
-// askHidden asks for a line without echo. After an interrupt the goroutine that
-// reads stays blocked, because a read from a terminal can't be canceled; the
-// process ends then anyway.
+// askHidden asks for a line without echo. If ctx ends first, the goroutine that
+// reads stays blocked, because a read from a terminal can't be canceled. The
+// process is about to end anyway.
 func askHidden(ctx context.Context, fd int, prompt io.Writer, question string) (string, error) {
 	state, err := term.GetState(fd)
 	if err != nil {
-		return "", fmt.Errorf("the terminal: %w", err)
+		return "", fmt.Errorf("read the terminal's state: %w", err)
 	}
 	fmt.Fprint(prompt, question)
 	defer fmt.Fprintln(prompt)
@@ -76,6 +76,6 @@ func askHidden(ctx context.Context, fd int, prompt io.Writer, question string) (
 		}
 		return string(a.line), nil
 	case <-ctx.Done():
-		return "", errors.Join(errors.New("interrupted; nothing was done"), term.Restore(fd, state))
+		return "", errors.Join(errors.New("interrupted; nothing was changed"), term.Restore(fd, state))
 	}
 }

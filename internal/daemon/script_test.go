@@ -20,8 +20,8 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"chatd": func() { os.Exit(Main("", os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }})
 }
 
-// The command line as a user types it: the scripts run the real program and
-// hold its words, its exit codes and what it leaves in a store.
+// The scripts run the real program as an operator does. They check its output,
+// exit codes and changes to the database.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
@@ -35,7 +35,7 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// store opens the script's store beside whatever uses it.
+// store opens the script's database, which other processes may be using.
 func store(ts *testscript.TestScript, file string) *model.DB {
 	db, err := model.Open(context.Background(), model.Options{DB: "sqlite:" + ts.MkAbs(file), Shared: true})
 	ts.Check(err)
@@ -43,7 +43,7 @@ func store(ts *testscript.TestScript, file string) *model.DB {
 	return db
 }
 
-// newUser makes an account: newuser FILE NAME PASSWORD.
+// newUser creates an account: newuser FILE NAME PASSWORD.
 func newUser(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 {
 		ts.Fatalf("usage: newuser file name password")
@@ -54,7 +54,7 @@ func newUser(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 }
 
-// say stores a message of one user to another: say FILE FROM TO CID TEXT.
+// say stores a message from one user to another: say FILE FROM TO CID TEXT.
 func say(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 5 {
 		ts.Fatalf("usage: say file from to cid text")
@@ -81,12 +81,12 @@ func checkUser(ts *testscript.TestScript, neg bool, args []string) {
 	user, err := store(ts, args[0]).UserByID(context.Background(), id)
 	switch {
 	case neg && err == nil:
-		ts.Fatalf("user %d is there", id)
+		ts.Fatalf("user %d exists, want none", id)
 	case neg:
 	case err != nil:
 		ts.Check(err)
 	case user.Banned != (args[2] == "banned"):
-		ts.Fatalf("user %d: banned is %v", id, user.Banned)
+		ts.Fatalf("user %d: banned = %v, want %v", id, user.Banned, !user.Banned)
 	}
 }
 
@@ -99,7 +99,7 @@ func checkPassword(ts *testscript.TestScript, neg bool, args []string) {
 	match, err := argon2id.ComparePasswordAndHash(args[2], user.Hash)
 	ts.Check(err)
 	if match == neg {
-		ts.Fatalf("password %q matches: %v", args[2], match)
+		ts.Fatalf("user %d: password %q matches = %v, want %v", id, args[2], match, !match)
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// The first signal asks run to drain; the second doesn't wait for it.
+// The first signal starts the drain. The second one makes serve return at once.
 func TestSecondSignalEndsAtOnce(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		draining, release, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})

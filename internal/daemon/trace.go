@@ -20,8 +20,8 @@ import (
 	"chatd/service/trace"
 )
 
-// runTrace tells where a message is: it asks the chatd at --admin, which knows
-// who is connected, or the store alone, which it doesn't change.
+// runTrace prints where a message is. It asks the chatd at --admin, which knows
+// who is connected, or reads the database, which it doesn't change.
 func runTrace(inv *invocation, stdout, stderr io.Writer) error {
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer cancel()
@@ -41,7 +41,8 @@ func runTrace(inv *invocation, stdout, stderr io.Writer) error {
 	return err
 }
 
-// askTrace asks the chatd at --admin; nil where there is none to be asked.
+// askTrace asks the chatd at --admin. It returns nil if --admin isn't set or
+// nothing answers there.
 func askTrace(ctx context.Context, inv *invocation, stderr io.Writer) (*trace.Result, error) {
 	if inv.Ops.Admin == "" {
 		return nil, nil
@@ -52,26 +53,26 @@ func askTrace(ctx context.Context, inv *invocation, stderr io.Writer) (*trace.Re
 	case errors.As(err, &refusal):
 		return nil, errors.New(plain(refusal.Text))
 	case err != nil:
-		fmt.Fprintf(stderr, "chatd: --admin: %s; the store alone is asked\n", plain(err.Error()))
+		fmt.Fprintf(stderr, "chatd: --admin: %s; reading the database instead\n", plain(err.Error()))
 		return nil, nil
 	}
 	t := new(trace.Result)
 	if err = json.Unmarshal(answer, t); err == nil {
-		err = whole(t)
+		err = checkTrace(t)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("--admin: %s answers what is no trace: %s", inv.Ops.Admin, plain(err.Error()))
+		return nil, fmt.Errorf("--admin: %s sent an invalid answer: %s", inv.Ops.Admin, plain(err.Error()))
 	}
 	return t, nil
 }
 
-// whole is what a trace lacks that chatd always says.
-func whole(t *trace.Result) error {
+// checkTrace returns an error if t lacks something that chatd always sends.
+func checkTrace(t *trace.Result) error {
 	switch c := &t.Conversation; {
 	case !c.Group && len(c.Pair) != 2:
-		return errors.New("it names no pair")
+		return errors.New("the pair is missing")
 	case t.Stored && t.Message == nil:
-		return errors.New("it names no message")
+		return errors.New("the message is missing")
 	}
 	for _, m := range t.Members {
 		if m == nil || slices.Contains(m.Devices, nil) {
@@ -81,7 +82,6 @@ func whole(t *trace.Result) error {
 	return nil
 }
 
-// findTrace asks the store.
 func findTrace(ctx context.Context, inv *invocation) (t *trace.Result, err error) {
 	if err := mustExist(inv.Store.DB); err != nil {
 		return nil, err
@@ -99,7 +99,7 @@ func findTrace(ctx context.Context, inv *invocation) (t *trace.Result, err error
 	return t, err
 }
 
-// runTrace answers GET /trace of the admin address.
+// trace answers GET /trace of the admin address.
 func (n *node) trace(ctx context.Context, v url.Values) (any, error) {
 	q, err := parseTrace(v)
 	if err != nil {
@@ -113,7 +113,7 @@ func (n *node) trace(ctx context.Context, v url.Values) (any, error) {
 	return t, err
 }
 
-// traceValues and parseTrace are the same question as a URL has it.
+// traceValues returns a query as the parameters of GET /trace.
 func traceValues(q *trace.Query) url.Values {
 	v := url.Values{}
 	for name, n := range map[string]int64{"group": q.Group, "seq": q.Seq, "after": q.After} {
@@ -132,6 +132,7 @@ func traceValues(q *trace.Query) url.Values {
 	return v
 }
 
+// parseTrace reads what traceValues returns, and checks the query.
 func parseTrace(v url.Values) (q trace.Query, err error) {
 	numbers := map[string]*int64{"group": &q.Group, "seq": &q.Seq, "after": &q.After}
 	words := map[string]*string{"cid": &q.CID, "sender": &q.Sender, "user": &q.User}
@@ -140,12 +141,12 @@ func parseTrace(v url.Values) (q trace.Query, err error) {
 		case name == "pair" && len(values) == 2:
 			q.Pair = [2]string{values[0], values[1]}
 		case name == "pair":
-			return q, errors.New("a pair is said as pair=A&pair=B")
+			return q, errors.New("pair must be given twice: pair=A&pair=B")
 		case len(values) != 1:
-			return q, fmt.Errorf("%q is said %d times", name, len(values))
+			return q, fmt.Errorf("%q is given %d times", name, len(values))
 		case numbers[name] != nil:
 			if *numbers[name], err = strconv.ParseInt(values[0], 10, 64); err != nil {
-				return q, fmt.Errorf("%s: %q is no number", name, values[0])
+				return q, fmt.Errorf("%s: %q is not a number", name, values[0])
 			}
 		case words[name] != nil:
 			*words[name] = values[0]
@@ -156,17 +157,17 @@ func parseTrace(v url.Values) (q trace.Query, err error) {
 	return q, q.Validate()
 }
 
-// plain is a text that came from elsewhere as people may be shown it: a
-// terminal obeys what it is shown, and a line can look like another one. So
-// all that can't be printed is escaped, the ends of lines too.
+// plain escapes everything in a text that can't be printed, line ends included.
+// Whatever listens at --admin chose the text: it must not send control
+// sequences to the terminal, or forge a line of the output.
 func plain(s string) string {
 	q := strconv.Quote(s)
 	return strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`)
 }
 
-// traceText is a trace for people. What clients have named is quoted, and all
-// else that the one who was asked has said is plain: whatever listens at
-// --admin may have said it.
+// traceText returns a trace as text. Names that clients chose are quoted. All
+// other texts go through plain, because whatever listens at --admin may have
+// sent them.
 func traceText(t *trace.Result) string {
 	var b strings.Builder
 	say := func(format string, args ...any) { fmt.Fprintf(&b, format, args...) }
@@ -176,11 +177,11 @@ func traceText(t *trace.Result) string {
 	c := &t.Conversation
 	switch {
 	case c.Group && c.Gone:
-		say("group %d %q, dismissed; the last message is %d\n", c.ID, c.Name, c.Last)
+		say("group %d %q, dismissed; last seq %d\n", c.ID, c.Name, c.Last)
 	case c.Group:
-		say("group %d %q, %d members; the last message is %d\n", c.ID, c.Name, c.Members, c.Last)
+		say("group %d %q, %d members; last seq %d\n", c.ID, c.Name, c.Members, c.Last)
 	default:
-		say("%s and %s; the last message is %d\n", name(c.Pair[0]), name(c.Pair[1]), c.Last)
+		say("%s and %s; last seq %d\n", name(c.Pair[0]), name(c.Pair[1]), c.Last)
 	}
 	if !t.Stored {
 		say("not stored:\n")
@@ -193,7 +194,7 @@ func traceText(t *trace.Result) string {
 		say("published: %s\n", plain(t.Published))
 	}
 	if t.Topic != nil {
-		say("node %q: Redis or its stand-in %s, heard up to %d, %d held for their turn, reading the log: %t\n",
+		say("node %q: bus %s, received up to seq %d, %d early messages held, reading the log: %t\n",
 			t.Node, plain(t.Topic.Bus), t.Topic.Heard, t.Topic.Early, t.Topic.Reading)
 	}
 	if t.Stored {
@@ -222,11 +223,11 @@ func traceText(t *trace.Result) string {
 			if d.State == trace.Has {
 				mark = "+"
 			}
-			say("    %s %-12q %s (at seq %d, last login %s)\n", mark, d.Device, plain(d.Why), d.Delivered, clock(d.Login))
+			say("    %s %-12q %s (has up to seq %d, last login %s)\n", mark, d.Device, plain(d.Why), d.Delivered, clock(d.Login))
 		}
 	}
 	if t.Next != 0 {
-		say("  … there are more: --after %d\n", t.Next)
+		say("  … more members: --after %d\n", t.Next)
 	}
 	for _, n := range t.Notes {
 		say("note: %s\n", plain(n))

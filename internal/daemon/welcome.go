@@ -10,18 +10,18 @@ import (
 	"chatd/internal/setting"
 )
 
-// welcome tells the person at the terminal where to connect a client, in place
-// of the records in the log. page is the address of the web client; it is
+// welcome prints on the terminal where to connect a client, in place of the log
+// lines that say so. page is the address of the web client; it is
 // invalid if there is none.
 func (n *node) welcome(addr, page netip.AddrPort) {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\nchatd serves on %s, its store is %s.\n\n", addr, setting.Redacted(n.cfg.Store.DB))
+	fmt.Fprintf(&b, "\nchatd is listening on %s. Database: %s\n\n", addr, setting.Redacted(n.cfg.Store.DB))
 	if page.IsValid() {
 		fmt.Fprintf(&b, "  In a browser     http://%s/\n", reachable(page))
 	}
 	chat := reachable(addr)
 	fmt.Fprintf(&b, "  In a terminal    %s %s %d\n", chatCommand(os.Args[0]), chat.Addr(), chat.Port())
-	b.WriteString("  To end it        Ctrl-C; what was said is kept\n\n")
+	b.WriteString("  To stop it       Ctrl-C; users and messages are kept\n\n")
 	fmt.Fprint(n.cfg.terminal, b.String())
 }
 
@@ -34,8 +34,8 @@ func reachable(addr netip.AddrPort) netip.AddrPort {
 	return addr
 }
 
-// chatCommand returns the command for the terminal client if chatd was started
-// by the given command: the two programs are in the same folder.
+// chatCommand returns the command that starts the terminal client, given the
+// command that started chatd: the two programs are in the same folder.
 func chatCommand(chatd string) string {
 	if !strings.ContainsRune(chatd, filepath.Separator) {
 		return "chat"

@@ -25,15 +25,15 @@ type Rate struct {
 	epoch time.Time // buckets count time from here
 }
 
-// PerSecond is a rate of n tokens per second. A bucket holds the tokens of the
-// time burst. If n is 0 there is no limit. now must come from the same clock as
-// the times in later calls of Take.
+// PerSecond returns a rate of n tokens per second. A bucket holds as many
+// tokens as are added in the time burst. If n is 0 there is no limit. now must
+// come from the same clock as the times in later calls of Take.
 func PerSecond(n int, burst time.Duration, now time.Time) Rate {
 	return newRate(n, time.Second, burst, now)
 }
 
-// Per is a rate of n tokens in the time d. A bucket holds n. If n is 0 there is
-// no limit.
+// Per returns a rate of n tokens in the time d. A bucket holds n. If n is 0
+// there is no limit.
 func Per(n int, d time.Duration, now time.Time) Rate {
 	return newRate(n, d, d, now)
 }
@@ -56,8 +56,8 @@ func (r *Rate) On() bool { return r.each > 0 }
 // at returns a time as buckets count it: in ns since the rate was made.
 func (r *Rate) at(now time.Time) int64 { return int64(now.Sub(r.epoch)) }
 
-// cost returns how many ns it takes to fill n tokens. It rounds down, because a
-// full bucket must really hold what it is said to hold.
+// cost returns how many ns it takes to fill n tokens. It rounds down, so that a
+// full bucket holds the whole burst.
 func (r *Rate) cost(n int) int64 {
 	hi, lo := bits.Mul64(uint64(n), r.each)
 	if hi != 0 {

@@ -44,6 +44,6 @@ func requireNoError(t testing.TB, err error) {
 	case os.Getenv("CHATD_SKIP_SERVICES") != "":
 		t.Skipf("%s isn't installed, and CHATD_SKIP_SERVICES is set", missing.Program)
 	default:
-		t.Fatalf("%s isn't installed: run make test, it installs it (or set CHATD_SKIP_SERVICES to do without)", missing.Program)
+		t.Fatalf("%s isn't installed: run make test, which installs it, or set CHATD_SKIP_SERVICES to skip this test", missing.Program)
 	}
 }

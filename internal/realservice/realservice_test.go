@@ -12,31 +12,31 @@ import (
 	"chatd/internal/services"
 )
 
-// Every test gets an empty database of its own.
+// Each call of MariaDB returns another database.
 func TestMariaDB(t *testing.T) {
 	one, two := MariaDB(t), MariaDB(t)
 	if one == two || !strings.HasPrefix(one, "mysql://root@127.0.0.1:") {
-		t.Fatalf("%q and %q", one, two)
+		t.Fatalf("MariaDB returned %q and %q, want two different URLs", one, two)
 	}
 	_, name, _ := strings.Cut(strings.TrimPrefix(one, "mysql://"), "/")
 	if got := sharedMariaDB.server.SQL(t, "CREATE TABLE "+name+".x (i INT); INSERT INTO "+name+".x VALUES (7); SELECT i FROM "+name+".x"); got != "7\n" {
-		t.Errorf("a row reads %q", got)
+		t.Errorf("SELECT = %q, want %q", got, "7\n")
 	}
 }
 
-// A database that was killed or frozen comes back with its data.
-func TestMariaDBReturns(t *testing.T) {
+// A MariaDB that was killed or frozen returns with its data.
+func TestMariaDBRestart(t *testing.T) {
 	m := NewMariaDB(t)
 	m.SQL(t, "CREATE TABLE chatd.x (i INT); INSERT INTO chatd.x VALUES (7)")
 	m.Kill(t)
 	if c, err := net.Dial("tcp", services.Address(m.Port)); err == nil {
-		t.Error("it answers after Kill", c.Close())
+		t.Error("MariaDB accepts connections after Kill", c.Close())
 	}
 	m.Start(t)
 	m.Stop(t)
 	m.Cont(t)
 	if got := m.SQL(t, "SELECT i FROM chatd.x"); got != "7\n" {
-		t.Errorf("a row reads %q", got)
+		t.Errorf("SELECT after Kill, Start, Stop and Cont = %q, want %q", got, "7\n")
 	}
 }
 
@@ -44,10 +44,10 @@ func TestMariaDBReturns(t *testing.T) {
 func TestRedis(t *testing.T) {
 	r := Redis(t)
 	if got := r.Client(t, "PING"); got != "PONG" {
-		t.Errorf("PING: %q", got)
+		t.Errorf("PING = %q, want PONG", got)
 	}
 	r.Stop(t)
-	c, err := net.Dial("tcp", services.Address(r.Port)) // the system takes connections for it
+	c, err := net.Dial("tcp", services.Address(r.Port)) // the kernel accepts connections for it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,14 +59,14 @@ func TestRedis(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n, err := c.Read(make([]byte, 1)); n > 0 || !os.IsTimeout(err) {
-		t.Errorf("a frozen Redis answers: %d, %v", n, err)
+		t.Errorf("read from a frozen Redis: %d bytes, %v; want a timeout", n, err)
 	}
 	r.Cont(t)
 	port := r.Port
 	r.Kill(t)
 	r.Start(t)
 	if got := r.Client(t, "PING"); got != "PONG" || r.Port != port {
-		t.Errorf("PING after a return on port %d, before %d: %q", r.Port, port, got)
+		t.Errorf("after a restart: PING = %q on port %d, want PONG on port %d", got, r.Port, port)
 	}
 }
 
@@ -91,14 +91,14 @@ func TestNginx(t *testing.T) {
 	}
 	n := Nginx(t, conf("one"))
 	if got := ask(); got != "one" {
-		t.Errorf("got %q", got)
+		t.Errorf("nginx sent %q, want one", got)
 	}
 	n.Reload(t, conf("two"))
-	if got := ask(); got != "two" && got != "one" { // the old worker takes some while it ends
-		t.Errorf("got %q after a reload", got)
+	if got := ask(); got != "two" && got != "one" { // the old worker may accept connections until it ends
+		t.Errorf("nginx sent %q after a reload, want two", got)
 	}
 	n.Stop(t)
 	if c, err := net.Dial("tcp", "127.0.0.1:"+port); err == nil {
-		t.Error("it answers after Stop", c.Close())
+		t.Error("nginx accepts connections after Stop", c.Close())
 	}
 }

@@ -65,7 +65,7 @@ func (s *Server) Stop(t testing.TB) {
 	requireNoError(t, s.service.Freeze())
 }
 
-// Cont continues the server after Stop.
+// Cont resumes the server after Stop.
 func (s *Server) Cont(t testing.TB) {
 	t.Helper()
 	requireNoError(t, s.service.Thaw())

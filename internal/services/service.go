@@ -171,7 +171,7 @@ func (s *Service) Kill() error {
 // doesn't answer.
 func (s *Service) Freeze() error { return s.signal(syscall.SIGSTOP) }
 
-// Thaw continues a frozen service.
+// Thaw resumes a frozen service.
 func (s *Service) Thaw() error { return s.signal(syscall.SIGCONT) }
 
 func (s *Service) signal(sig syscall.Signal) error {

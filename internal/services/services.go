@@ -1,4 +1,4 @@
-// Package services runs the programs that chatd needs, for tests and benchmarks:
+// Package services runs programs for tests and benchmarks:
 // MariaDB, Redis, nginx, chatd itself and others. They listen on the loopback
 // address and keep their data in their own directories. Callers may kill and
 // freeze them, and restart them with the same ports and data.
@@ -49,7 +49,7 @@ func (e *MissingError) Error() string {
 	return fmt.Sprintf("%s isn't installed; in Debian: apt-get install %s", e.Program, e.Package)
 }
 
-// Find returns the path of a program, or a *MissingError.
+// Find returns the path of a program. If it isn't installed, the error is a
 func Find(program string) (string, error) {
 	if path, err := exec.LookPath(program); err == nil {
 		return path, nil

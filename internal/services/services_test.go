@@ -26,7 +26,7 @@ func TestKilledParentLeavesNothing(t *testing.T) {
 	cmd := exec.Command(os.Args[0], "-test.run=^TestKilledParentLeavesNothing$")
 	cmd.Env = append(os.Environ(), "SERVICES_CHILD="+dir)
 	if out, err := cmd.CombinedOutput(); err == nil || !bytes.Contains(out, []byte("all run")) {
-		t.Fatalf("the child: %v\n%s", err, out)
+		t.Fatalf("child process: error %v, want it killed after it printed \"all run\"; output:\n%s", err, out)
 	}
 	for end := time.Now().Add(startTimeout); ; time.Sleep(pollEvery) {
 		left, err := filepath.Glob(filepath.Join(dir, "*"))
@@ -38,7 +38,7 @@ func TestKilledParentLeavesNothing(t *testing.T) {
 			return
 		}
 		if time.Now().After(end) {
-			t.Fatalf("left over: %q", left)
+			t.Fatalf("processes or files still there after %s: %q", startTimeout, left)
 		}
 	}
 }
@@ -57,8 +57,8 @@ func beKilled(t *testing.T, dir string) {
 			}
 		}
 	}
-	if n := len(processesIn(t, dir)); n < 5 { // two services of two, and the cleaner
-		t.Fatalf("%d processes run", n)
+	if n := len(processesIn(t, dir)); n < 5 { // two services with two processes each, and the cleaner
+		t.Fatalf("%d processes run, want at least 5", n)
 	}
 	_, _ = os.Stdout.WriteString("all run\n")
 	if err := syscall.Kill(os.Getpid(), syscall.SIGKILL); err != nil {
@@ -78,21 +78,21 @@ func sleeper(t *testing.T, f *Folder, name string, script ...string) *Service {
 	return s
 }
 
-// deaf makes a script ignore SIGTERM.
+// deaf is a command that makes a script ignore SIGTERM.
 const deaf = "trap '' TERM"
 
 func newScriptService(t *testing.T, f *Folder, name, script string) *Service {
 	t.Helper()
 	patience := time.Minute
 	if strings.Contains(script, deaf) {
-		patience = time.Second // in vain
+		patience = time.Second // Stop will wait in vain
 	}
 	var s *Service
 	s, err := New(f, Program{Name: name, Path: "/bin/sh", StopTimeout: patience,
 		Args: func([]int) []string { return []string{"-c", "trap 'exit 0' TERM; " + script, s.Folder} },
 		Ready: func(s *Service) error {
 			if !strings.HasSuffix(s.Log(), fmt.Sprintf("up %d\n", s.PID())) {
-				return errors.New("it isn't up")
+				return errors.New("not up yet")
 			}
 			return nil
 		}})
@@ -142,13 +142,13 @@ func TestFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(f.Path); err != nil || !filepath.IsAbs(f.Path) {
-		t.Errorf("%s: %v", f.Path, err)
+		t.Errorf("folder %s: %v; want an absolute path that exists", f.Path, err)
 	}
 	if err := f.Remove(); err != nil {
 		t.Error(err)
 	}
 	if _, err := NewFolder("nowhere", "folder-"); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("a folder in one that isn't there: %v", err)
+		t.Errorf("NewFolder in a missing folder: error %v, want ErrNotExist", err)
 	}
 }
 
@@ -159,7 +159,7 @@ func TestStop(t *testing.T) {
 	for _, c := range []struct {
 		name, script string
 		before       func(*Service) error
-		says         string
+		want         string // part of the error; "": none
 	}{
 		{"good", ":", (*Service).Ended, ""},
 		{"frozen", ":", (*Service).Freeze, ""},
@@ -172,20 +172,20 @@ func TestStop(t *testing.T) {
 			t.Fatal(err)
 		}
 		err := s.Stop()
-		if c.says == "" && err != nil || c.says != "" && (err == nil || !strings.HasPrefix(err.Error(), c.name+": ") || !strings.Contains(err.Error(), c.says)) {
-			t.Errorf("%s: %v, want %q", c.name, err, c.says)
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.HasPrefix(err.Error(), c.name+": ") || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("Stop of %s: error %v, want %q", c.name, err, c.want)
 		}
 		// Its child processes end with it.
 		for end := time.Now().Add(startTimeout); len(processesIn(t, s.Folder)) > 0; time.Sleep(pollEvery) {
 			if time.Now().After(end) {
-				t.Fatalf("%s: left over: %q", c.name, processesIn(t, s.Folder))
+				t.Fatalf("%s: processes still running after %s: %q", c.name, startTimeout, processesIn(t, s.Folder))
 			}
 		}
 		if s.PID() != 0 {
-			t.Errorf("%s: it runs as %d", c.name, s.PID())
+			t.Errorf("%s: PID after Stop = %d, want 0", c.name, s.PID())
 		}
 		if err := s.Stop(); err == nil {
-			t.Errorf("%s: stopped twice", c.name)
+			t.Errorf("%s: second Stop succeeded, want an error", c.name)
 		}
 		if err := s.Close(); err != nil {
 			t.Error(err)
@@ -212,15 +212,15 @@ func TestStartFails(t *testing.T) {
 	for _, c := range []struct {
 		name, script string
 		ctx          context.Context
-		says         string
+		want         string
 	}{
 		{"loser", "echo no luck; exit 7", context.Background(), "exit code 7"},
 		{"talker", "echo no luck; exit 7", context.Background(), "no luck"},
 		{"slow", "sleep 600", cut, context.Canceled.Error()},
 	} {
 		s := newScriptService(t, f, c.name, c.script)
-		if err := s.Start(c.ctx); err == nil || !strings.Contains(err.Error(), c.says) || s.PID() != 0 {
-			t.Errorf("%s: %v, want %q; pid %d", c.name, err, c.says, s.PID())
+		if err := s.Start(c.ctx); err == nil || !strings.Contains(err.Error(), c.want) || s.PID() != 0 {
+			t.Errorf("Start of %s: error %v, PID %d; want an error with %q and PID 0", c.name, err, s.PID(), c.want)
 		}
 		if err := s.Close(); err != nil {
 			t.Error(err)
@@ -231,7 +231,7 @@ func TestStartFails(t *testing.T) {
 		err = s.Start(context.Background())
 	}
 	if err == nil || !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("a program that isn't there: %v", err)
+		t.Errorf("Start of a missing program: error %v, want ErrNotExist", err)
 	}
 }
 
@@ -249,10 +249,10 @@ func TestPorts(t *testing.T) {
 		t.Skip(err)
 	}
 	if err := r.Start(context.Background()); err == nil {
-		t.Errorf("Start succeeded on a port that is in use")
+		t.Errorf("Start on the port %d, which is in use, succeeded; want an error", busy)
 	}
 	if r.Port(0) != busy {
-		t.Errorf("asked for port %d, it is on %d", busy, r.Port(0))
+		t.Errorf("port = %d, want the given %d", r.Port(0), busy)
 	}
 	// Another program takes the port right after it was chosen.
 	args, times := r.program.Args, 0
@@ -265,11 +265,11 @@ func TestPorts(t *testing.T) {
 		return args(ports)
 	}
 	if err := r.Start(context.Background()); err != nil || times != 2 {
-		t.Errorf("started %d times: %v", times, err)
+		t.Errorf("Start with a port that was taken meanwhile: %d attempts, error %v; want 2 and none", times, err)
 	}
 	before := r.Port(0)
 	if err := errors.Join(r.Kill(), r.Start(context.Background())); err != nil || r.Port(0) != before {
-		t.Errorf("again on port %d, before %d: %v", r.Port(0), before, err)
+		t.Errorf("restart: port %d, error %v; want the same port %d", r.Port(0), err, before)
 	}
 	if err := r.Stop(); err != nil {
 		t.Error(err)
@@ -282,21 +282,21 @@ func TestPorts(t *testing.T) {
 // If a missing program can't be installed, the error names it and its package.
 func TestMissing(t *testing.T) {
 	t.Setenv("PATH", "")
-	var said bytes.Buffer
-	err := Ensure(context.Background(), &said, "redis-server", "redis-cli")
+	var log bytes.Buffer
+	err := Ensure(context.Background(), &log, "redis-server", "redis-cli")
 	var missing *MissingError
-	if !errors.As(err, &missing) || missing.Program != "redis-server" || missing.Package != "redis-server" || said.Len() > 0 {
-		t.Errorf("%v, and said %q", err, &said)
+	if !errors.As(err, &missing) || missing.Program != "redis-server" || missing.Package != "redis-server" || log.Len() > 0 {
+		t.Errorf("Ensure without apt-get: error %v, log %q; want redis-server missing and no log", err, &log)
 	}
-	if err := Ensure(context.Background(), &said); err != nil {
-		t.Errorf("nothing is needed, and yet: %v", err)
+	if err := Ensure(context.Background(), &log); err != nil {
+		t.Errorf("Ensure without programs: %v", err)
 	}
 }
 
 // Ensure runs apt-get, logs what it does, and checks the programs again.
 func TestEnsure(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("only root installs")
+		t.Skip("only root can install packages")
 	}
 	bin := t.TempDir()
 	script := "#!/bin/sh\ncase $1 in\nupdate) exit 1 ;;\nesac\n[ -e " + policyFile + " ] || exit 5\necho \"$@\" >>" + bin + "/asked\n" +
@@ -308,27 +308,27 @@ func TestEnsure(t *testing.T) {
 	}
 	t.Setenv("PATH", bin)
 	_, before := os.Stat(policyFile)
-	var said bytes.Buffer
-	err := Ensure(context.Background(), &said, "redis-server")
-	if err == nil || !strings.Contains(err.Error(), "no net") || !strings.Contains(err.Error(), "redis-server isn't installed") || !strings.Contains(said.String(), "redis-server") {
-		t.Errorf("without a net: %v, and said %q", err, &said)
+	var log bytes.Buffer
+	err := Ensure(context.Background(), &log, "redis-server")
+	if err == nil || !strings.Contains(err.Error(), "no net") || !strings.Contains(err.Error(), "redis-server isn't installed") || !strings.Contains(log.String(), "redis-server") {
+		t.Errorf("Ensure without a network: error %v, log %q; want apt-get's error and the missing program", err, &log)
 	}
 	if err := os.Remove(filepath.Join(bin, "broken")); err != nil {
 		t.Fatal(err)
 	}
-	if err := Ensure(context.Background(), &said, "redis-server"); err != nil {
+	if err := Ensure(context.Background(), &log, "redis-server"); err != nil {
 		t.Error(err)
 	}
 	if asked, err := os.ReadFile(filepath.Join(bin, "asked")); err != nil || !strings.HasSuffix(string(asked), "--no-install-recommends redis-server\n") {
-		t.Errorf("apt-get was asked: %q, %v", asked, err)
+		t.Errorf("apt-get was called with %q, %v; want the package redis-server", asked, err)
 	}
 	if _, after := os.Stat(policyFile); (before == nil) != (after == nil) {
-		t.Errorf("%s: %v before, %v after", policyFile, before, after)
+		t.Errorf("stat %s: error %v before and %v after, want the same", policyFile, before, after)
 	}
 }
 
-// An nginx that was killed isn't taken as ready because of the files it left.
-func TestNginxReturns(t *testing.T) {
+// After a kill, the files that nginx left don't make the next one look ready.
+func TestNginxRestart(t *testing.T) {
 	f := newFolder(t)
 	port, err := NewPort()
 	if err != nil {
@@ -346,7 +346,7 @@ func TestNginxReturns(t *testing.T) {
 		err := probe(port.Number, func(c net.Conn) error {
 			text, err := io.ReadAll(c)
 			if err == nil && string(text) != "hello" {
-				err = fmt.Errorf("it says %q", text)
+				err = fmt.Errorf("nginx sent %q, want hello", text)
 			}
 			return err
 		})
@@ -361,6 +361,6 @@ func TestNginxReturns(t *testing.T) {
 		t.Error(err)
 	}
 	if v := n.Version(context.Background()); !strings.HasPrefix(v, "nginx 1.") {
-		t.Errorf("version: %q", v)
+		t.Errorf("Version() = %q, want nginx 1.…", v)
 	}
 }

@@ -7,19 +7,19 @@ import (
 	"time"
 )
 
-// Unlimited stands for no limit where the store counts: more than there can be,
-// and still an int everywhere.
+// Unlimited stands for no limit in counts that the store checks: more than
+// there can be, and still an int on every platform.
 const Unlimited = math.MaxInt32
 
-// MaxTime is the largest value of most settings that are times. It rejects
-// typing errors, such as a time in nanoseconds.
+// MaxTime is the largest value of most settings that are times. It catches
+// typos, such as a time in nanoseconds.
 const MaxTime = 24 * time.Hour
 
 // Problems collects the settings that have an invalid value. The zero value is
 // ready to use.
 type Problems struct{ errs []error }
 
-// Check notes a problem of the flag unless ok. The text must not contain a
+// Check records a problem of the flag unless ok. The text must not contain a
 // password: use Redacted for URLs.
 func (p *Problems) Check(ok bool, flag, format string, args ...any) {
 	if !ok {
@@ -32,12 +32,12 @@ func (p *Problems) Int(flag string, v, low, high int) {
 	p.Check(v >= low && v <= high, flag, "%d is not between %d and %d", v, low, high)
 }
 
-// Size is Int for a number of bytes.
+// Size is like Int, for a number of bytes.
 func (p *Problems) Size(flag string, v, low, high int) {
 	p.Check(v >= low && v <= high, flag, "%s is not between %s and %s", FormatSize(v), FormatSize(low), FormatSize(high))
 }
 
-// Time is Int for a time.
+// Time is like Int, for a time.
 func (p *Problems) Time(flag string, v, low, high time.Duration) {
 	p.Check(v >= low && v <= high, flag, "%s is not between %s and %s", v, low, high)
 }

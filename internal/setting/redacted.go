@@ -2,12 +2,12 @@ package setting
 
 import "strings"
 
-// Redacted returns a URL for logs and errors: without the password. It works
-// on invalid URLs as well, which an error message is most likely to be about:
-// everything between "//" and the last "@" is removed, except the user's name.
+// Redacted returns a URL without its password, for logs and errors. It works on
+// invalid URLs too, which is what errors are about: everything between "//" and
+// the last "@" is removed, except the user's name.
 func Redacted(url string) string {
 	if strings.HasPrefix(url, "sqlite:") {
-		return url // a path, whatever is in it
+		return url // a path may contain anything
 	}
 	scheme, rest, ok := strings.Cut(url, "://")
 	if !ok {

@@ -1,5 +1,5 @@
-// Package setting has what packages need whose Config struct holds settings of
-// chatd: defaults from the struct's tags, sizes, and checks of values.
+// Package setting helps packages whose Config struct has settings of chatd:
+// defaults from the struct's tags, sizes, and checks of values.
 //
 // A setting is declared once, as a field of such a struct. The field's tags
 // have the flag's name, default and help; the daemon builds the command line

@@ -18,19 +18,21 @@ type config struct {
 	On       bool
 }
 
+// Defaults sets fields of every supported type from their tags, and leaves the
+// others.
 func TestDefaults(t *testing.T) {
 	got := config{Untagged: 3}
 	Defaults(&got)
 	want := config{Name: "a name", Wait: 90 * time.Second, Count: 7, Held: 2 << 20, HeldAll: 1 << 30,
 		Addr: netip.MustParseAddr("127.0.0.1"), Untagged: 3}
 	if got != want {
-		t.Errorf("got  %+v\nwant %+v", got, want)
+		t.Errorf("Defaults: got\n%+v\nwant\n%+v", got, want)
 	}
 }
 
-// A tag that can't be read is a mistake in the program.
+// Defaults panics if a tag is invalid, and names the field.
 func TestBadDefault(t *testing.T) {
-	for name, bad := range map[string]any{
+	for field, bad := range map[string]any{
 		"N": &struct {
 			N int `default:"many"`
 		}{},
@@ -46,8 +48,8 @@ func TestBadDefault(t *testing.T) {
 	} {
 		func() {
 			defer func() {
-				if said, ok := recover().(string); !ok || !strings.Contains(said, "."+name+": default ") {
-					t.Errorf("%s: the panic says %q", name, said)
+				if text, ok := recover().(string); !ok || !strings.Contains(text, "."+field+": default ") {
+					t.Errorf("invalid default of %s: panic %q, want one that names the field", field, text)
 				}
 			}()
 			Defaults(bad)
@@ -55,7 +57,8 @@ func TestBadDefault(t *testing.T) {
 	}
 }
 
-// ParseSize reads what FormatSize writes.
+// ParseSize reads sizes with and without a unit, and everything that FormatSize
+// writes.
 func TestSize(t *testing.T) {
 	for text, want := range map[string]int{"0": 0, "65536": 1 << 16, "64KiB": 1 << 16, "1MiB": 1 << 20, "1GiB": 1 << 30, "1500": 1500} {
 		got, err := ParseSize(text)
@@ -64,7 +67,7 @@ func TestSize(t *testing.T) {
 		}
 		written := FormatSize(got)
 		if again, err := ParseSize(written); err != nil || again != want {
-			t.Errorf("%q was written as %q, which is read as %d, %v", text, written, again, err)
+			t.Errorf("ParseSize(FormatSize(%d)) = ParseSize(%q) = %d, %v; want %d", got, written, again, err, want)
 		}
 	}
 	for _, text := range []string{"", "1MB", "0.5MiB", "1 MiB", "-1KiB", "4294967296", "9999999999GiB", "MiB"} {
@@ -74,7 +77,7 @@ func TestSize(t *testing.T) {
 	}
 }
 
-// All problems are reported, each on a line with its flag.
+// Problems reports all problems, one per line, each with its flag.
 func TestProblems(t *testing.T) {
 	var p Problems
 	p.Int("loops", 65, 0, 64)
@@ -83,15 +86,15 @@ func TestProblems(t *testing.T) {
 	p.Time("wait", 25*time.Hour, 0, MaxTime)
 	const want = "--loops: 65 is not between 0 and 64\n--max-held: 1KiB is not between 512KiB and 1GiB\n--wait: 25h0m0s is not between 0s and 24h0m0s"
 	if err := p.Err(); err == nil || err.Error() != want {
-		t.Errorf("got\n%v\nwant\n%s", err, want)
+		t.Errorf("Err() =\n%v\nwant\n%s", err, want)
 	}
 	if err := new(Problems).Err(); err != nil {
-		t.Error(err)
+		t.Errorf("Err() without problems = %v, want nil", err)
 	}
 }
 
-// No password of a URL reaches a log, least of all that of a URL that can't
-// be parsed, which is when it is printed.
+// Redacted removes the password of a URL, even if the URL is invalid, which is
+// when it is printed.
 func TestRedacted(t *testing.T) {
 	for in, want := range map[string]string{
 		"sqlite:data/chatd.db":                 "sqlite:data/chatd.db",

@@ -9,9 +9,9 @@ import (
 	"golang.org/x/tools/go/types/typeutil"
 )
 
-// callsOnly lists functions without a body to look at that call what they are
-// passed before they return, and don't keep it: a package stands for all its
-// functions that don't return one.
+// callsOnly lists packages of the standard library, whose function bodies
+// aren't checked. Their functions call the functions that they are passed
+// before they return, and don't keep them, except those that return a function.
 var callsOnly = map[string]string{
 	"slices":  "sorts, searches and deletes with a comparison or a predicate",
 	"maps":    "the same for maps",
@@ -20,8 +20,9 @@ var callsOnly = map[string]string{
 	"bytes":   "the same for bytes",
 }
 
-// calledOnly is what other packages know of a function: the indexes of those
-// of its parameters that it calls before it returns, and doesn't keep.
+// calledOnly is the fact about a function that other packages can read: the
+// indexes of the parameters that it only calls before it returns, and doesn't
+// keep.
 type calledOnly struct{ Params []int }
 
 // AFact marks calledOnly as a fact of go/analysis.
@@ -31,9 +32,10 @@ func (f *calledOnly) String() string {
 	return "calls parameters " + strings.Trim(fmt.Sprint(f.Params), "[]")
 }
 
-// findEscapes derives which function parameters of this package's functions
-// may be called after these have returned. It begins with none and looks again
-// until nothing new is found, so that functions may pass them to each other.
+// findEscapes finds the parameters of this package's functions that may be
+// called after the function has returned. It starts with none and repeats until
+// nothing new is found, because functions may pass their parameters to each
+// other.
 func (c *check) findEscapes() {
 	type candidate struct {
 		fn    *types.Func
@@ -100,11 +102,12 @@ func (c *check) within(n ast.Node, v types.Object, seen map[types.Object]bool) b
 	return true
 }
 
-// now reports whether a literal runs before the function around it returns.
+// now reports whether a function literal runs before the function around it
+// returns.
 func (c *check) now(lit *ast.FuncLit) bool { return c.runsNow(lit, map[types.Object]bool{}) }
 
-// runsNow is now for a literal, or a variable that holds one. seen has the
-// variables that are being looked at, so that a literal may call itself.
+// runsNow is now for a literal or a variable that holds one. seen has the
+// variables that are being checked, so that a literal may call itself.
 func (c *check) runsNow(e ast.Expr, seen map[types.Object]bool) bool {
 	switch outer := c.outer(e).(type) {
 	case *ast.CallExpr:
@@ -136,7 +139,8 @@ func (c *check) runsNow(e ast.Expr, seen map[types.Object]bool) bool {
 	return false
 }
 
-// localUsedNow reports whether obj is a local variable of which nothing is kept.
+// localUsedNow reports whether obj is a local variable that is only called,
+// before its function returns.
 func (c *check) localUsedNow(obj types.Object, seen map[types.Object]bool) bool {
 	v, ok := obj.(*types.Var)
 	if !ok || v.IsField() || v.Parent() == nil || v.Parent() == c.pass.Pkg.Scope() {
@@ -145,8 +149,8 @@ func (c *check) localUsedNow(obj types.Object, seen map[types.Object]bool) bool 
 	return c.usedNow(v, seen)
 }
 
-// usedNow reports whether all that is done with the function that v holds is to
-// call it, before the function that declares v returns.
+// usedNow reports whether the function that v holds is only called, and only
+// before the function that declares v returns.
 func (c *check) usedNow(v *types.Var, seen map[types.Object]bool) bool {
 	if seen[v] {
 		return true
@@ -160,8 +164,8 @@ func (c *check) usedNow(v *types.Var, seen map[types.Object]bool) bool {
 	return true
 }
 
-// onlyCalls reports whether the function that call calls does nothing with its
-// argument arg, a function, but call it before it returns.
+// onlyCalls reports whether the called function only calls its argument arg, a
+// function, before it returns.
 func (c *check) onlyCalls(call *ast.CallExpr, arg ast.Expr) bool {
 	fn := c.callee(call)
 	if fn == nil || fn.Pkg() == nil {
@@ -195,8 +199,8 @@ func (c *check) onlyCalls(call *ast.CallExpr, arg ast.Expr) bool {
 	return false
 }
 
-// callee is the function or method that call calls, as it was declared; nil if
-// that isn't known before the program runs, or it is a conversion.
+// callee returns the declared function or method that call calls. It returns
+// nil for a conversion, and if the callee isn't known before the program runs.
 func (c *check) callee(call *ast.CallExpr) *types.Func {
 	fn, _ := typeutil.Callee(c.pass.TypesInfo, call).(*types.Func)
 	if fn == nil {
@@ -210,8 +214,8 @@ func isMethodOfInterface(fn *types.Func) bool {
 	return r != nil && types.IsInterface(r.Type())
 }
 
-// paramOf is the parameter that call passes arg to, as it was declared; nil for
-// conversions and built-in functions.
+// paramOf returns the declared parameter that call passes arg to. It returns
+// nil for conversions and built-in functions.
 func (c *check) paramOf(call *ast.CallExpr, arg ast.Expr) *types.Var {
 	var sig *types.Signature
 	if fn := c.callee(call); fn != nil {

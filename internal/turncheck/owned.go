@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// checkField reports a field of an OnLoop struct that is touched where there
+// checkField reports a field of an OnLoop struct that is used where there
 // is no Turn.
 func (c *check) checkField(sel *ast.SelectorExpr) {
 	s := c.pass.TypesInfo.Selections[sel]
@@ -18,13 +18,13 @@ func (c *check) checkField(sel *ast.SelectorExpr) {
 	if owner == nil || c.hasTurn(sel) {
 		return
 	}
-	c.pass.Reportf(sel.Sel.Pos(), "%s belongs to an event loop (%s): this function needs a Turn",
+	c.pass.Reportf(sel.Sel.Pos(), "%s belongs to an event loop (%s): use it only in a function that has a Turn",
 		sel.Sel.Name, types.TypeString(owner, types.RelativeTo(c.pass.Pkg)))
 }
 
-// ownerOf is the OnLoop struct of which a selection touches a field, directly
-// or through embedding; nil if there is none. Selecting the struct itself
-// touches nothing.
+// ownerOf returns the OnLoop struct whose field a selection uses, directly
+// or through embedding, or nil if there is none. Selecting the struct itself
+// uses none.
 func ownerOf(s *types.Selection) types.Type {
 	path := s.Index()
 	if s.Kind() != types.FieldVal {
@@ -47,8 +47,8 @@ func ownerOf(s *types.Selection) types.Type {
 	return nil
 }
 
-// hasTurn reports whether the code at n may touch the state of a loop: whether
-// its function has a Turn, or runs within one that does.
+// hasTurn reports whether the code at n may use the state of a loop: whether
+// its function has a Turn, or runs within one that has.
 func (c *check) hasTurn(n ast.Node) bool {
 	for f := c.function(n); f != nil; f = c.function(f) {
 		switch f := f.(type) {
@@ -102,17 +102,16 @@ func (c *check) checkCopy(e ast.Expr) {
 		}
 	}
 	if !c.hasTurn(e) {
-		c.pass.Reportf(e.Pos(), "%s is copied or assigned, and belongs to an event loop: this function needs a Turn",
+		c.pass.Reportf(e.Pos(), "%s belongs to an event loop: copy or assign it only in a function that has a Turn",
 			types.TypeString(tv.Type, types.RelativeTo(c.pass.Pkg)))
 	}
 }
 
-// checkOwned reports a type whose name ends in OnLoop and that has no fields to
-// check.
+// checkOwned reports a type whose name ends in OnLoop but that isn't a struct.
 func (c *check) checkOwned(s *ast.TypeSpec) {
 	obj := c.pass.TypesInfo.Defs[s.Name]
 	if strings.HasSuffix(s.Name.Name, ownedSuffix) && !isOwned(obj.Type()) {
-		c.pass.Reportf(s.Name.Pos(), "%s isn't a struct: only the fields of a struct are checked", s.Name.Name)
+		c.pass.Reportf(s.Name.Pos(), "%s isn't a struct: a type that ends in OnLoop must be one, as only fields are checked", s.Name.Name)
 	}
 }
 

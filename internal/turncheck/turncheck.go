@@ -1,14 +1,14 @@
 // Package turncheck is a static check for loop affinity: the state of an event
 // loop is touched only on that loop.
 //
-// A reactor.Turn is the right to touch the state of one loop. It holds until
+// A reactor.Turn is the right to touch the state of one loop. It is valid until
 // the callback that received it returns. The compiler makes a function that
-// needs a Turn ask for one; this check makes sure that nobody keeps one. Its
-// rules, for every package of the module:
+// needs a Turn take one as a parameter. This check makes sure that nobody keeps
+// one. Its rules, for every package of the module:
 //
 //   - The type Turn is only the type of a parameter or a receiver. A Turn is
-//     never stored, returned, or made up: no field, variable, element or result
-//     has that type. The package that declares Turn makes one in its gnet
+//     never stored, returned, or created: no field, variable, element or result
+//     has that type. The package that declares Turn creates one in its gnet
 //     callbacks (see births) and nowhere else.
 //   - A Turn is only passed on as an argument of type Turn, or has a method
 //     called or a field read. It isn't passed to another goroutine.
@@ -83,7 +83,7 @@ func run(pass *analysis.Pass) (any, error) {
 	return nil, nil
 }
 
-// index notes the parent of each node of a file, and the uses of each object.
+// index records the parent of each node of a file, and the uses of each object.
 func (c *check) index(f *ast.File) {
 	var stack []ast.Node
 	ast.Inspect(f, func(n ast.Node) bool {
@@ -125,7 +125,7 @@ func (c *check) node(n ast.Node) bool {
 	return true
 }
 
-// outer is the node around n, parentheses aside.
+// outer returns the node around n, without parentheses.
 func (c *check) outer(n ast.Node) ast.Node {
 	n = c.parent[n]
 	for {
@@ -137,8 +137,8 @@ func (c *check) outer(n ast.Node) ast.Node {
 	}
 }
 
-// function is the innermost function declaration or literal around n, nil at
-// package level.
+// function returns the innermost function declaration or literal around n, or
+// nil at package level.
 func (c *check) function(n ast.Node) ast.Node {
 	for n = c.parent[n]; n != nil; n = c.parent[n] {
 		switch n.(type) {
@@ -188,7 +188,7 @@ func (c *check) checkType(id *ast.Ident) {
 			if f.Params == list {
 				return
 			}
-			c.pass.Reportf(id.Pos(), "a Turn is returned: it holds only until its callback returns")
+			c.pass.Reportf(id.Pos(), "a Turn is returned: it is valid only until its callback returns")
 			return
 		case *ast.FuncDecl: // the receiver
 			return
@@ -201,20 +201,20 @@ func (c *check) checkType(id *ast.Ident) {
 		if d, ok := c.function(outer).(*ast.FuncDecl); ok && c.pass.Pkg.Path() == reactorPath && births[d.Name.Name] {
 			return
 		}
-		c.pass.Reportf(id.Pos(), "a Turn is made up: only the reactor's gnet callbacks make one")
+		c.pass.Reportf(id.Pos(), "a Turn is created: only the reactor's gnet callbacks may do that")
 		return
 	}
-	c.pass.Reportf(id.Pos(), "a Turn is kept or made up: Turn may only be the type of a parameter")
+	c.pass.Reportf(id.Pos(), "a Turn is kept or created: Turn may only be the type of a parameter")
 }
 
-// checkValue reports a Turn that is put to a use other than those allowed.
+// checkValue reports a Turn that is used in a way that isn't allowed.
 func (c *check) checkValue(id *ast.Ident) {
 	v, ok := c.pass.TypesInfo.Uses[id].(*types.Var)
 	if !ok || v.IsField() || !isReactor(v.Type(), "Turn") {
 		return
 	}
 	if !c.nowIn(id, v) {
-		c.pass.Reportf(id.Pos(), "%s is captured by a function that may run later: that one needs a Turn of its own", id.Name)
+		c.pass.Reportf(id.Pos(), "%s is captured by a function that may run later, which needs its own Turn", id.Name)
 		return
 	}
 	var call *ast.CallExpr
@@ -230,7 +230,7 @@ func (c *check) checkValue(id *ast.Ident) {
 		}
 	case *ast.CallExpr:
 		if !c.takesTurn(outer, id) {
-			c.pass.Reportf(id.Pos(), "%s is converted: a Turn may only be passed on as a Turn", id.Name)
+			c.pass.Reportf(id.Pos(), "%s is converted: a Turn may only be passed to a parameter of type Turn", id.Name)
 			return
 		}
 		call = outer
@@ -238,13 +238,13 @@ func (c *check) checkValue(id *ast.Ident) {
 		if allBlank(outer.Lhs) {
 			return
 		}
-		c.pass.Reportf(id.Pos(), "%s is stored: a Turn may only be passed on", id.Name)
+		c.pass.Reportf(id.Pos(), "%s is stored: a Turn may only be passed to a parameter of type Turn", id.Name)
 		return
 	case *ast.ReturnStmt:
-		c.pass.Reportf(id.Pos(), "%s is returned: it holds only until its callback returns", id.Name)
+		c.pass.Reportf(id.Pos(), "%s is returned: a Turn is valid only until its callback returns", id.Name)
 		return
 	default:
-		c.pass.Reportf(id.Pos(), "%s is stored: a Turn may only be passed on", id.Name)
+		c.pass.Reportf(id.Pos(), "%s is stored: a Turn may only be passed to a parameter of type Turn", id.Name)
 		return
 	}
 	if _, ok := c.parent[call].(*ast.GoStmt); ok {

@@ -10,11 +10,10 @@ import (
 	"golang.org/x/tools/go/packages"
 )
 
-// checked lists the packages that must keep the rules. A package belongs here if it
-// handles Turns.
+// checked lists the packages that must follow the rules: all that handle Turns.
 var checked = []string{"chatd/..."}
 
-// The packages in checked keep the rules.
+// All packages in checked follow the rules.
 func TestModule(t *testing.T) {
 	pkgs, err := packages.Load(&packages.Config{Mode: packages.LoadSyntax | packages.NeedModule, Dir: "../.."}, checked...)
 	if err != nil {
@@ -27,8 +26,8 @@ func TestModule(t *testing.T) {
 		t.Fatal("the packages to check must compile")
 	}
 	for _, p := range pkgs {
-		// go test caches results by what the test has opened. The directory is
-		// part of that, so that a new file isn't missed.
+		// go test caches results by the files that the test opened. Open the
+		// directory too, so that a new file invalidates the cached result.
 		if _, err := os.ReadDir(p.Dir); err != nil {
 			t.Fatal(err)
 		}
@@ -47,7 +46,7 @@ func TestModule(t *testing.T) {
 	}
 }
 
-// Each file in testdata says what is found in it, and what isn't.
+// The check reports exactly what the comments in testdata expect.
 func TestRules(t *testing.T) {
 	analysistest.Run(t, analysistest.TestData(), Analyzer, "chatd/reactor", "escape", "capture", "onloop")
 }

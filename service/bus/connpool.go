@@ -15,7 +15,7 @@ var errClosed = errors.New("bus: closed")
 // command. Its methods may be called from any goroutine; get and probe block.
 type connPool struct {
 	endpoint *endpoint
-	slots    chan struct{} // holds one value per connection in use
+	slots    chan struct{} // has one value per connection in use
 
 	mu         sync.Mutex
 	idle       []*conn // the most recently used is last

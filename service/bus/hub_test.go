@@ -61,7 +61,8 @@ func testBus(t *testing.T, join func(receive func([]Message)) Bus, barrier func(
 		}
 	}
 
-	// Only subscribers of the channel receive a message. A user and a group with the same id have different channels.
+	// Only subscribers of the channel receive a message. A user and a group
+	// with the same id have different channels.
 	subscribe(a, User(7))
 	subscribe(b, Group(7))
 	publish(nodes[2], User(7), "one")
@@ -101,8 +102,8 @@ func testBus(t *testing.T, join func(receive func([]Message)) Bus, barrier func(
 	expect("order", &ins[0], want...)
 }
 
-// testQueries tests the methods that answer questions. Both nodes have joined the
-// same Bus; b has subscribed to user 7, and nobody to user 8.
+// testQueries tests the methods that answer questions. Both nodes have joined
+// the same Bus; b has subscribed to user 7, and nobody to user 8.
 func testQueries(t *testing.T, a, b Bus) {
 	ctx := t.Context()
 
@@ -111,7 +112,8 @@ func testQueries(t *testing.T, a, b Bus) {
 		t.Error("MayHaveSubscribers: false with a subscriber on another node, want true")
 	}
 
-	// A user is online if any node has subscribed, including the one that is asked.
+	// A user is online if any node has subscribed, including the one that is
+	// asked.
 	on, err := b.Online(ctx, []int64{7, 8})
 	if err != nil || !slices.Equal(on, []bool{true, false}) {
 		t.Errorf("Online: %v, %v; want only user 7", on, err)
@@ -129,8 +131,8 @@ func TestHub(t *testing.T) {
 	testBus(t, func(receive func([]Message)) Bus { return h.Join(receive) }, func() {})
 }
 
-// On a Hub with a single node MayHaveSubscribers is false, so that a node without
-// a cluster doesn't encode messages for nobody.
+// On a Hub with one node, MayHaveSubscribers is false, so that a single node
+// doesn't encode messages that nobody receives.
 func TestHubAlone(t *testing.T) {
 	var h Hub
 	n := h.Join(func([]Message) { t.Error("the node received its own message") })

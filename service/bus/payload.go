@@ -16,9 +16,9 @@ type Payload struct {
 	Presence *Presence
 }
 
-// NewMessages carries new messages of one conversation. The first one has seq
-// First; the others follow without a gap. Without Bodies it only says that the
-// messages before First are committed.
+// NewMessages is a hint about new messages of one conversation. The first one
+// has seq First; the others follow without a gap. Without Bodies it only says
+// that the messages before First are committed.
 type NewMessages struct {
 	Conv    int64
 	Group   int64 // 0 for two users
@@ -28,9 +28,10 @@ type NewMessages struct {
 	Bodies  [][]byte // as pushed to clients
 }
 
-// Notice is a frame body that isn't a stored message. On a user's channel it is for
-// all sessions of the user, and waits for their LOGIN_ACK. On a group's channel it
-// is an event for the members who are online: it may be dropped.
+// Notice is the body of a frame that isn't a stored message. On a user's
+// channel it is for all sessions of the user; sessions that haven't got
+// LOGIN_ACK get it afterwards. On a group's channel it is an event for the
+// members who are online, and may be dropped.
 type Notice struct{ Body []byte }
 
 // Login ends sessions of a user that started before At: those of Device or, if
@@ -43,15 +44,16 @@ type Login struct {
 	At     int64  // Unix microseconds, by Bus.Now
 }
 
-// Members announces a change in the membership of a group: User has joined it or,
-// if Joined isn't set, is no longer in it. With User 0 the group was dismissed.
+// Members announces a change in the membership of a group: User has joined it
+// or, if Joined isn't set, is no longer in it. With User 0 the group was
+// dismissed.
 type Members struct {
 	Group   int64
 	Version int64 // after the change
-	User    int64 // who joined or left; 0 if the group was deleted
+	User    int64 // who joined or left; 0 if the group was dismissed
 	Joined  bool
-	Seq     int64 // if Joined: the conversation's head when they joined
-	Notice  []byte
+	Seq     int64  // if Joined: the seq of the last message before the join
+	Notice  []byte // the body of the notice for clients
 }
 
 // Presence says that a user is now online or offline.

@@ -192,7 +192,8 @@ func TestUndecodablePayloads(t *testing.T) {
 		t.Errorf("received %q, want %q", got, want)
 	}
 	if unknown, broken := b.count(t, "chatd_bus_unknown_versions_total"), b.count(t, "chatd_bus_broken_total"); unknown != 3 || broken != 3 {
-		// Unknown: newer, "hello", the unknown kind. Broken: empty, truncated twice.
+		// Unknown: newer, "hello", the unknown kind. Broken: empty, truncated
+		// twice.
 		t.Errorf("%d of an unknown version and %d broken, want 3 and 3", unknown, broken)
 	}
 }

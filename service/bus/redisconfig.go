@@ -23,7 +23,7 @@ import (
 // needs the commands PUBLISH, SUBSCRIBE, UNSUBSCRIBE, PUBSUB NUMSUB, TIME, PING
 // and CLIENT SETNAME, and the channels u:* and g:*.
 type RedisConfig struct {
-	Redis             string `group:"nodes" name:"redis" placeholder:"URL" common:"" help:"Redis that connects several nodes over one MySQL: redis://host:6379, or rediss:// for TLS. Empty: a single node."`
+	Redis             string `group:"nodes" name:"redis" placeholder:"URL" common:"" help:"Redis that connects the nodes of a cluster: redis://host:6379, or rediss:// for TLS. Needs a mysql:// database. Empty: a single node."`
 	RedisPasswordFile string `group:"nodes" name:"redis-password-file" placeholder:"FILE" common:"" help:"File with the Redis password, instead of a password in --redis."` // read at each connect
 
 	TLS    *tls.Config  `kong:"-"` // for rediss:// URLs; nil: the system's CA certificates

@@ -64,7 +64,7 @@ func (r *Redis) serveSubscriber(c *conn, startChange uint64) error {
 func (r *Redis) writeLoop(c *conn, done <-chan struct{}) error {
 	ticker := time.NewTicker(pingEvery)
 	defer ticker.Stop()
-	// The first reply to PING comes when all channels are subscribed to.
+	// The reply to the first PING arrives after all channels are subscribed to.
 	for ping := true; ; {
 		if err := r.writeChanges(c, ping); err != nil {
 			return fmt.Errorf("subscribe: %w", err)

@@ -27,7 +27,7 @@ type subscriptions struct {
 	wake      chan struct{}        // tells the writer to call takeChanges
 
 	changes          uint64         // number of changes so far
-	confirmedChanges uint64         // the first of them, which are active
+	confirmedChanges uint64         // how many of them, from the first on, are active
 	inFlight         []requestBatch // written and not yet confirmed
 	commands         uint64         // channels in commands written on this connection; each is confirmed
 	confirmations    uint64         // received on this connection
@@ -35,11 +35,11 @@ type subscriptions struct {
 	progress chan struct{} // closed and replaced when confirmedChanges grows and when the connection ends
 }
 
-// requestBatch is the result of one takeChanges. The first changes are active
-// once the connection has received as many confirmations as commands.
+// requestBatch is the result of one takeChanges: once the connection has
+// received this many confirmations, this many changes are active.
 type requestBatch struct {
-	changes  uint64
-	commands uint64
+	changes  uint64 // value of subscriptions.changes
+	commands uint64 // value of subscriptions.commands
 }
 
 func newSubscriptions() *subscriptions {

@@ -6,10 +6,11 @@ import (
 	"chatd/service/session"
 )
 
-// Arrive makes a session live: it gets LOGIN_ACK, the notices that waited for
-// that, and from then on what is new, after its backlog if it has one. memberships
-// are the conversations of its user, as they were read after Begin; sent is how
-// far LOGIN_ACK brings the device in each.
+// Arrive makes a session live. It writes LOGIN_ACK and the notices that waited
+// for it. From then on the session gets new messages, in each conversation after
+// its backlog. memberships are the conversations of the user, read after Begin.
+// sent has, for each of them, the last seq that the device has once it has
+// LOGIN_ACK.
 func (l *TopicsOnLoop) Arrive(t Turn, ss *session.Session, memberships []model.Membership, sent []int64, ack *proto.Response) {
 	check := l.setCursors(t, ss, memberships, sent)
 	ss.GoLive(t, ack)
@@ -30,9 +31,9 @@ func (l *TopicsOnLoop) Arrive(t Turn, ss *session.Session, memberships []model.M
 	}
 }
 
-// setCursors sets a new session's cursors to what was read for it. It returns
-// the groups whose members have to be read again, with the version that was
-// read: what was read and what was heard since don't agree.
+// setCursors sets a new session's cursors to the values in memberships. It
+// returns the groups whose members have to be reloaded, with the version to wait
+// for: memberships and the changes received meanwhile disagree about them.
 func (l *TopicsOnLoop) setCursors(t Turn, ss *session.Session, memberships []model.Membership, sent []int64) (check map[*topicOnLoop]int64) {
 	check = make(map[*topicOnLoop]int64)
 	for tp := range l.users[ss.User].topics {
@@ -43,7 +44,7 @@ func (l *TopicsOnLoop) setCursors(t Turn, ss *session.Session, memberships []mod
 	for i := range memberships {
 		p := &memberships[i]
 		tp := l.topics[p.Conv]
-		unheard := tp == nil // messages since p was read went by
+		unheard := tp == nil // messages committed after p was read may have been missed
 		switch {
 		case tp == nil && p.Group != 0:
 			tp = l.newGroup(t, p.Group, p.Version, p.Last)
@@ -58,11 +59,11 @@ func (l *TopicsOnLoop) setCursors(t Turn, ss *session.Session, memberships []mod
 		}
 		tp.last = max(tp.last, p.Last)
 		cu := tp.cursor(t, ss)
-		if _, unsure := check[tp]; cu == nil && !unsure { // the user joined on another device after Begin's memberships were read
+		if _, unsure := check[tp]; cu == nil && !unsure { // the user joined on another device after the memberships for Begin were read
 			l.add(t, tp, ss.User, unknown)
 			cu = tp.cursor(t, ss)
 		}
-		if cu == nil { // removed from the group meanwhile: checked
+		if cu == nil { // the user was removed from the group meanwhile; check has it
 			continue
 		}
 		cu.sent = max(cu.sent, p.Delivered)

@@ -10,17 +10,18 @@ import (
 	"chatd/service/session"
 )
 
-// page is a piece of the log, with the cursors that had to be looked up.
+// page is a page of the log.
 type page struct {
-	cursors  []int64
+	cursors  []int64 // of the devices whose cursors were unknown
 	messages []model.Message
-	version  int64 // of the group's membership after the messages were read
-	gone     bool  // the user it was read for is no longer a member
+	version  int64 // of the group's membership, read after the messages
+	gone     bool  // the user for whom it was read is no longer a member
 }
 
-// catchUp reads the log for the sessions of a topic that have a backlog: one
-// page at a time, which all sessions at that place share. Sessions far behind
-// and those that lack one message take turns, so neither waits for the other.
+// catchUp reads the log for the sessions of a topic that have a backlog, one
+// page at a time. A page is pushed to all sessions whose cursors are in it. The
+// sessions take turns, so that one that lacks a single message doesn't wait for
+// one that lacks thousands.
 func (l *TopicsOnLoop) catchUp(t Turn, tp *topicOnLoop) {
 	if tp.reading || tp.reloading || tp.dropped {
 		return
@@ -44,12 +45,12 @@ func (l *TopicsOnLoop) catchUp(t Turn, tp *topicOnLoop) {
 		tp.reading = false
 		if err != nil {
 			if d.ctx.Err() == nil {
-				d.log.Error("reading a backlog failed", "conversation", tp.conv, "err", err)
+				d.log.Error("reading a backlog failed; retrying", "conversation", tp.conv, "err", err)
 				t.After(retryRead, again)
 			}
 			return
 		}
-		if tp.dropped || tp.reloading { // who is still a member isn't known: read again then
+		if tp.dropped || tp.reloading { // after a reload, setMembers calls catchUp again
 			return
 		}
 		if p.gone || p.version > tp.version {
@@ -61,8 +62,8 @@ func (l *TopicsOnLoop) catchUp(t Turn, tp *topicOnLoop) {
 			l.catchUp(t, tp)
 			return
 		}
-		// Sessions that still have a backlog heard of messages that this read was
-		// too early for.
+		// A session may still have a backlog: of messages that were committed
+		// after this read.
 		t.After(retryBusy, again)
 	})
 	if err != nil { // the lane is full
@@ -71,8 +72,8 @@ func (l *TopicsOnLoop) catchUp(t Turn, tp *topicOnLoop) {
 	}
 }
 
-// readPage reads the page after a seq, or after the first of the devices'
-// cursors where after is unknown.
+// readPage reads the page that follows the seq after. If after is unknown, it
+// reads the page that follows the cursor of the first device.
 func (d *Delivery) readPage(t Off, conv, group, user, after int64, devices []model.DeviceKey) (p page, err error) {
 	d.courier.Await(t)
 	if len(devices) > 0 {
@@ -90,8 +91,8 @@ func (d *Delivery) readPage(t Off, conv, group, user, after int64, devices []mod
 	if err != nil || group == 0 {
 		return p, err
 	}
-	// A user who has left isn't shown what was said since, even if the notice of
-	// it hasn't come here.
+	// A user who has left the group must not get later messages, even if this
+	// node hasn't heard of the leave yet.
 	v, err := d.store.VisibleRange(t, user, group, 0)
 	if errors.Is(err, model.ErrNotAllowed) || errors.Is(err, model.ErrNotFound) {
 		p.gone, err = true, nil
@@ -100,9 +101,8 @@ func (d *Delivery) readPage(t Off, conv, group, user, after int64, devices []mod
 	return p, err
 }
 
-// reader is the connection in whose name a page is read for first. Jobs of a
-// connection run one after the other, so one that has no request with the store
-// is better.
+// reader returns the connection whose job reads a page. That is first's, or
+// another one if first's is busy: jobs of one connection run one after another.
 func (tp *topicOnLoop) reader(t Turn, first *cursorOnLoop) *reactor.Conn {
 	c := first.session.Conn(t)
 	if c.Busy(t) {
@@ -115,9 +115,9 @@ func (tp *topicOnLoop) reader(t Turn, first *cursorOnLoop) *reactor.Conn {
 	return c.Conn
 }
 
-// nextReaders picks the cursor whose page is read next, and all sessions whose
-// cursor has to be looked up first. The picked one leads them if it is among
-// them.
+// nextReaders returns the cursor after which the next page is read, or nil if no
+// session has a backlog. If that cursor is unknown, ask has its session, and
+// after it all other sessions with unknown cursors.
 func (tp *topicOnLoop) nextReaders(t Turn) (first *cursorOnLoop, ask []*session.Session) {
 	n := len(tp.cursors)
 	for i := range n {
@@ -130,7 +130,7 @@ func (tp *topicOnLoop) nextReaders(t Turn) (first *cursorOnLoop, ask []*session.
 			tp.next = (tp.next + i + 1) % n
 		}
 		if cu.sent == unknown {
-			if first.sent != unknown { // the leader has a place: the others wait for their turn
+			if first.sent != unknown { // nothing has to be looked up for this page
 				continue
 			}
 			ask = append(ask, cu.session)
@@ -139,11 +139,12 @@ func (tp *topicOnLoop) nextReaders(t Turn) (first *cursorOnLoop, ask []*session.
 	return first, ask
 }
 
-// pushPage pushes a page to the sessions with a backlog that it continues.
+// pushPage pushes the messages of a page to the sessions for which they are
+// next.
 func (l *TopicsOnLoop) pushPage(t Turn, tp *topicOnLoop, ask []*session.Session, p *page) {
 	for i, ss := range ask {
 		if cu := tp.cursor(t, ss); cu != nil && cu.sent == unknown {
-			cu.sent = max(p.cursors[i], cu.joined) // the user may have been out of the group at its stored cursor
+			cu.sent = max(p.cursors[i], cu.joined) // the stored cursor may be from before the user left and joined again
 			cu.arrived, cu.saved = cu.sent, cu.sent
 		}
 	}
@@ -179,8 +180,8 @@ func (l *TopicsOnLoop) pushPage(t Turn, tp *topicOnLoop, ask []*session.Session,
 	}
 }
 
-// pauseBacklog stops a session's backlog until its connection has taken most of
-// what was written.
+// pauseBacklog stops reading a session's backlog until its connection has at
+// most half of backlogBytes left to send.
 func (l *TopicsOnLoop) pauseBacklog(t Turn, ss *session.Session) {
 	ss.PauseBacklog(t, true)
 	ss.Conn(t).WhenDrained(t, backlogBytes/2, func(t Turn) {
@@ -197,7 +198,8 @@ func (l *TopicsOnLoop) pauseBacklog(t Turn, ss *session.Session) {
 	})
 }
 
-// Chat is a stored message as clients see it. A pair is named by its two users.
+// Chat returns a stored message as clients get it. If group is 0, a and b are
+// the two users of the conversation.
 func Chat(m *model.Message, group, a, b int64) proto.Chat {
 	c := proto.Chat{Op: proto.GROUP_CHAT, GroupID: group, ID: m.Sender, Name: m.Name, Msg: string(m.Body),
 		Time: m.Time, Seq: m.Seq, CID: string(m.CID)}

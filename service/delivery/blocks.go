@@ -2,14 +2,14 @@ package delivery
 
 import "chatd/service/bus"
 
-// block is a question: has a user blocked another?
+// block is a key of the cache: may by have blocked whom?
 type block struct{ by, whom int64 }
 
-// blocksOnLoop caches on a loop which users have blocked which, for events. (For
-// chat messages the log looks in its transaction.)
+// blocksOnLoop caches which users have blocked each other. It is only used for
+// events: for chat messages, the log checks blocks in its transaction.
 type blocksOnLoop struct {
 	known      map[block]bool
-	generation int // rises when something is forgotten
+	generation int // number of invalidations
 }
 
 func (b *blocksOnLoop) forgetAll(t Turn) {
@@ -17,30 +17,31 @@ func (b *blocksOnLoop) forgetAll(t Turn) {
 	b.generation++
 }
 
-// Blocked reports whether a user has blocked another, as far as the loop knows.
+// Blocked reports whether by has blocked whom. known is false if that isn't in
+// the cache; call AskBlocked then.
 func (l *TopicsOnLoop) Blocked(t Turn, by, whom int64) (blocked, known bool) {
 	blocked, known = l.blocks.known[block{by, whom}]
 	return blocked, known
 }
 
-// AskBlocked returns a question for the store, and what keeps its answer on
-// this loop.
+// AskBlocked returns two functions: ask reads from the store whether by has
+// blocked whom, and keep puts the answer into the cache of this loop.
 func (l *TopicsOnLoop) AskBlocked(t Turn, by, whom int64) (ask func(t Off) (bool, error), keep func(t Turn, blocked bool)) {
 	store, generation := l.d.store, l.blocks.generation
 	ask = func(t Off) (bool, error) { return store.Blocked(t, by, whom) }
 	keep = func(t Turn, blocked bool) {
 		if len(l.blocks.known) >= blockCacheLen {
-			clear(l.blocks.known) // rare, and cheaper than keeping an order
+			clear(l.blocks.known) // rare, and cheaper than an LRU list
 		}
-		if l.blocks.generation == generation { // else it was asked before a change
+		if l.blocks.generation == generation { // otherwise the answer may be outdated
 			l.blocks.known[block{by, whom}] = blocked
 		}
 	}
 	return ask, keep
 }
 
-// ForgetBlock makes every loop ask the store again what one user has blocked of
-// another.
+// ForgetBlock removes an entry from the caches of all loops after the block has
+// changed.
 func (d *Delivery) ForgetBlock(b *bus.Blocked) {
 	d.each(func(t Turn, l *TopicsOnLoop) {
 		delete(l.blocks.known, block{b.By, b.Whom})

@@ -8,21 +8,24 @@ import (
 	"chatd/service/session"
 )
 
-// update is the outcome of a message on its way to a loop: a stored message for
-// the sessions in its conversation. Without a body it only says that the
-// conversation has grown up to seq: from repair, from another node, or because a
-// message was a repeat (then from is set, and seq is that of the last message).
-// Of a message that could not be stored only from is set.
+// update tells a loop about a conversation. There are four kinds:
+//
+//   - A stored message: body and seq are set; from too if it was sent here.
+//   - Neither body nor from is set: the log has messages up to seq. It comes from
+//     the repair sweep or another node.
+//   - A retried message that was stored before: from is set, but no body. seq is
+//     that of the last message in the conversation.
+//   - A message that couldn't be stored: only from is set.
 type update struct {
 	conv, group  int64
 	pair         pair
 	version, seq int64
 	body         []byte
-	from         *session.Message // nil: it came from another node, or from repair
+	from         *session.Message // nil: from another node or from the repair sweep
 }
 
-// deliver brings a message to the cursors that it is next for, and reads the
-// log for the others.
+// deliver pushes a message to the sessions for which it is next. For the other
+// sessions in the conversation it reads the log.
 func (l *TopicsOnLoop) deliver(t Turn, up *update) {
 	tp := l.topics[up.conv]
 	if tp == nil {
@@ -36,7 +39,7 @@ func (l *TopicsOnLoop) deliver(t Turn, up *update) {
 	if up.body != nil && up.seq > tp.last+1 && l.keepEarly(t, tp, up) {
 		return
 	}
-	if up.from != nil && up.body == nil { // a repeat: its ACK, which comes next, tells the sender that it has the message
+	if up.from != nil && up.body == nil { // a retried message; its ACK follows, so it must not be pushed to the sender
 		if cu := tp.cursor(t, up.from.Session); cu != nil && cu.sent < up.from.Seq {
 			cu.noteAcked(t, up.from.Seq)
 		}
@@ -47,9 +50,10 @@ func (l *TopicsOnLoop) deliver(t Turn, up *update) {
 	}
 }
 
-// keepEarly keeps a message that came before one with a lower seq, and reports
-// whether it did. That happens all the time where several nodes store messages
-// of one conversation. After earlyWait the log is read instead.
+// keepEarly holds a message back because messages with lower seqs haven't
+// arrived yet. That is common if several nodes store messages in one
+// conversation. After earlyWait the missing messages are read from the log. It
+// returns false if too many messages are held already.
 func (l *TopicsOnLoop) keepEarly(t Turn, tp *topicOnLoop, up *update) bool {
 	if len(tp.early) >= maxEarly {
 		return false
@@ -59,7 +63,7 @@ func (l *TopicsOnLoop) keepEarly(t Turn, tp *topicOnLoop, up *update) bool {
 		return true
 	}
 	tp.early = slices.Insert(tp.early, i, up)
-	if up.from != nil { // its ACK doesn't wait, nor does a page of the log that has it
+	if up.from != nil { // its ACK isn't held back, and a page of the log may have the message before it is pushed
 		if cu := tp.cursor(t, up.from.Session); cu != nil {
 			cu.noteAcked(t, up.seq)
 		}
@@ -68,7 +72,7 @@ func (l *TopicsOnLoop) keepEarly(t Turn, tp *topicOnLoop, up *update) bool {
 		tp.earlyRound++
 		round, r, index := tp.earlyRound, l.d.r, l.index
 		time.AfterFunc(earlyWait, func() {
-			_ = r.Post(index, func(t Turn) { // stopped: nobody is left to tell
+			_ = r.Post(index, func(t Turn) { // an error means that the reactor has stopped
 				if tp.earlyRound == round {
 					l.flushEarly(t, tp)
 				}
@@ -78,7 +82,7 @@ func (l *TopicsOnLoop) keepEarly(t Turn, tp *topicOnLoop, up *update) bool {
 	return true
 }
 
-// flushEarly stops waiting for a message that hasn't come.
+// flushEarly pushes all messages that keepEarly holds back.
 func (l *TopicsOnLoop) flushEarly(t Turn, tp *topicOnLoop) {
 	for len(tp.early) > 0 {
 		l.push(t, tp, tp.takeEarly(t))
@@ -93,8 +97,8 @@ func (tp *topicOnLoop) takeEarly(t Turn) *update {
 	return up
 }
 
-// push writes a message to the sessions that it is next for. The others get it
-// from the log.
+// push writes a message to the sessions for which it is next. It marks the
+// others as having a backlog, and starts reading the log for them.
 func (l *TopicsOnLoop) push(t Turn, tp *topicOnLoop, up *update) {
 	if tp.dropped {
 		return
@@ -106,13 +110,14 @@ func (l *TopicsOnLoop) push(t Turn, tp *topicOnLoop, up *update) {
 	backlog := false
 	for i := range tp.cursors {
 		cu := &tp.cursors[i]
-		if cu.sent == unknown && up.seq == 1 && up.body != nil { // the first message ever: nobody has it
+		if cu.sent == unknown && up.seq == 1 && up.body != nil { // the first message of the conversation: nobody has it
 			cu.sent = 0
 		}
 		if cu.sent >= up.seq {
 			continue
 		}
-		// Of a repeat seq is the last message's, which may be anyone's: no body, not own.
+		// A retried message has no body, and seq may be that of anyone's
+		// message.
 		own := up.from != nil && up.from.Session == cu.session && up.body != nil
 		next := cu.sent == up.seq-1 && up.body != nil && !cu.backlog && !tp.reloading && cu.session.Live()
 		switch {
@@ -134,16 +139,16 @@ func (l *TopicsOnLoop) push(t Turn, tp *topicOnLoop, up *update) {
 	}
 }
 
-// noteAcked notes that the session has seq by its ACK, though it lacks messages
-// before it.
+// noteAcked records that the session's client has the message with this seq
+// because it got the ACK, although it lacks earlier messages.
 func (cu *cursorOnLoop) noteAcked(t Turn, seq int64) {
 	if i, found := slices.BinarySearch(cu.acked, seq); !found && len(cu.acked) < maxAcked {
 		cu.acked = slices.Insert(cu.acked, i, seq)
 	}
 }
 
-// takeAcked reports whether the session has seq by its ACK. It forgets all seqs
-// up to it.
+// takeAcked reports whether noteAcked has recorded seq. It removes all records
+// up to seq.
 func (cu *cursorOnLoop) takeAcked(t Turn, seq int64) (acked bool) {
 	for len(cu.acked) > 0 && cu.acked[0] <= seq {
 		acked = cu.acked[0] == seq

@@ -1,15 +1,16 @@
-// Package delivery brings what the log has committed to those who are online:
-// to other nodes (route.go), to the sessions on each event loop (deliver.go),
-// and, where a session misses something, from the log itself (backlog.go).
-// Repair (repair.go) finds what no one was told of.
+// Package delivery pushes committed messages to the sessions that are online.
+// It publishes them to other nodes (route.go) and writes them to the sessions
+// on each event loop (deliver.go). A session that has missed messages gets them
+// from the log (backlog.go). The repair sweep (repair.go) finds messages that
+// this node hasn't heard of.
 //
 // Each event loop has its own topics and cursors (topics.go), which only its
-// goroutine touches. What loops share is in session.Registry.
+// goroutine uses. Data that loops share is in session.Registry.
 package delivery
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -23,8 +24,7 @@ import (
 	"chatd/service/session"
 )
 
-// Turn is the right to touch the state of one event loop; Off is the right to
-// block.
+// Turn and Off are short names for the types of package reactor.
 type (
 	Turn = reactor.Turn
 	Off  = reactor.Off
@@ -32,23 +32,23 @@ type (
 
 const (
 	maxLoops      = 64                     // a set of loops is a uint64
-	backlogBytes  = 256 << 10              // waiting for a connection, from which on its backlog pauses
-	maxAcked      = 1024                   // acknowledged seqs beyond a gap that are remembered
-	blockCacheLen = 16384                  // pairs whose blocks a loop remembers
-	quietAfter    = 10 * time.Minute       // then a pair's topic is dropped
-	retryRead     = time.Second            // after an error of the store
-	retryBusy     = 100 * time.Millisecond // after a full lane
-	earlyWait     = 20 * time.Millisecond  // that a message waits for those with lower seqs
-	maxEarly      = 256                    // such messages of one conversation
-	sweepOverlap  = 30                     // seconds that each sweep reads again: a transaction may commit late
-	maxKnown      = 1 << 16                // groups whose versions repair remembers
+	backlogBytes  = 256 << 10              // unsent bytes of a connection above which its backlog pauses
+	maxAcked      = 1024                   // most seqs in cursorOnLoop.acked
+	blockCacheLen = 16384                  // most entries in blocksOnLoop.known
+	quietAfter    = 10 * time.Minute       // how long a pair's topic may be unused before it is dropped
+	retryRead     = time.Second            // delay after an error of the store
+	retryBusy     = 100 * time.Millisecond // delay if the lane is full
+	earlyWait     = 20 * time.Millisecond  // how long a message is held back for those with lower seqs
+	maxEarly      = 256                    // most messages of one conversation that are held back
+	sweepOverlap  = 30                     // seconds before the last sweep that a sweep covers again, for late commits
+	maxKnown      = 1 << 16                // most groups in Repair.known
 )
 
-// SaveEvery is how often SaveProgress has to be called.
+// SaveEvery is the interval at which SaveProgress must be called.
 const SaveEvery = 10 * time.Second
 
-// Store is what delivery asks of the data. SetDelivered and FlushSoon don't block;
-// the others may.
+// Store holds the methods of the store that delivery needs. SetDelivered and
+// FlushSoon don't block; the others may.
 type Store interface {
 	Page(ctx context.Context, conv, after int64, limit, maxBytes int) ([]model.Message, error)
 	VisibleRange(ctx context.Context, user, group, peer int64) (model.VisibleRange, error)
@@ -60,8 +60,8 @@ type Store interface {
 	FlushSoon(user int64)
 }
 
-// Delivery is the delivery of one node. Its methods may be called from any
-// goroutine and don't block, unless they say otherwise.
+// Delivery delivers the messages of one node. Its methods may be called from any
+// goroutine and don't block, unless their comments say otherwise.
 type Delivery struct {
 	cfg *Config
 	log *slog.Logger
@@ -74,7 +74,7 @@ type Delivery struct {
 	sessions *session.Sessions
 	presence *presence.Presence
 	limits   *limits.Limits
-	ctx      context.Context // ends with the service
+	ctx      context.Context // canceled when the service stops
 
 	topics []*TopicsOnLoop // by loop
 }
@@ -83,7 +83,7 @@ type counters struct {
 	pushes, catchUps, reloads, eventsDropped, hintsDropped *metrics.Counter
 }
 
-// New makes the delivery of a node. Call Start before any session begins.
+// New returns the Delivery of a node. Call Start before the first login.
 func New(cfg *Config, log *slog.Logger, set *metrics.Set) *Delivery {
 	return &Delivery{cfg: cfg, log: log, m: counters{
 		pushes:        set.NewCounter("chatd_service_pushes_total"),
@@ -94,9 +94,9 @@ func New(cfg *Config, log *slog.Logger, set *metrics.Set) *Delivery {
 	}}
 }
 
-// Deps is what delivery works with.
+// Deps holds what Start needs.
 type Deps struct {
-	Context  context.Context // ends with the service
+	Context  context.Context // canceled when the service stops
 	Reactor  *reactor.Reactor
 	Store    Store
 	Bus      bus.Bus
@@ -106,13 +106,13 @@ type Deps struct {
 	Limits   *limits.Limits
 }
 
-// Start gives delivery what it works with. An error: the reactor has more than
+// Start sets the dependencies. It returns an error if the reactor has more than
 // 64 loops.
 func (d *Delivery) Start(on Deps) error {
 	d.ctx, d.r, d.store, d.bus, d.courier = on.Context, on.Reactor, on.Store, on.Bus, on.Courier
 	d.sessions, d.presence, d.limits = on.Sessions, on.Presence, on.Limits
 	if on.Reactor.Loops() > maxLoops {
-		return errors.New("delivery: more than 64 event loops")
+		return fmt.Errorf("delivery: %d event loops; at most %d are supported", on.Reactor.Loops(), maxLoops)
 	}
 	for i := range on.Reactor.Loops() {
 		d.topics = append(d.topics, newTopics(d, i, on.Reactor.Loops()))
@@ -120,21 +120,22 @@ func (d *Delivery) Start(on Deps) error {
 	return nil
 }
 
-// On are the topics of the loop whose turn it is.
+// On returns the topics of the current event loop.
 func (d *Delivery) On(t Turn) *TopicsOnLoop { return d.topics[t.Loop()] }
 
-// MaxPage is the most messages that one page has.
+// MaxPage returns the maximum number of messages in a page.
 func (d *Delivery) MaxPage() int { return d.cfg.MaxPage }
 
-// each runs f on every loop, soon.
+// each posts f to every loop.
 func (d *Delivery) each(f func(t Turn, l *TopicsOnLoop)) {
 	for i, l := range d.topics {
-		_ = d.r.Post(i, func(t Turn) { f(t, l) }) // stopped: there is nothing left to do
+		_ = d.r.Post(i, func(t Turn) { f(t, l) }) // an error means that the reactor has stopped
 	}
 }
 
-// SaveProgress stores how far sessions without receipts have come, and forgets
-// pairs in which nothing happens any more. Call it every SaveEvery.
+// SaveProgress stores the delivered cursors of sessions without receipts, and
+// drops the topics of pairs that have been quiet for quietAfter. Call it every
+// SaveEvery.
 func (d *Delivery) SaveProgress() {
 	d.each(func(t Turn, l *TopicsOnLoop) { l.saveProgress(t) })
 }

@@ -8,16 +8,16 @@ import (
 	"chatd/service/session"
 )
 
-// groupEvent is an event for the members of a group on another loop.
+// groupEvent is an event for the members of a group.
 type groupEvent struct {
 	group int64
 	body  []byte
 }
 
-// GroupEvent writes an event to the sessions of a group here but its sender's,
-// and gathers it for the other loops of this node until HandOver. It reports
-// false, and does nothing, if the sender's user takes no part in the group here:
-// a user who has just joined may not yet.
+// GroupEvent writes an event to the group's sessions on this loop, except the
+// sender's, and collects it for the other loops of this node until HandOver. It
+// does nothing and returns false if the loop doesn't know that the sender is a
+// member. That may also happen just after the sender has joined.
 func (l *TopicsOnLoop) GroupEvent(t Turn, from *session.Session, group int64, body []byte) bool {
 	tp := l.topics[group]
 	if tp == nil || tp.group == 0 || !l.users[from.User].in(t, tp) {
@@ -31,8 +31,9 @@ func (l *TopicsOnLoop) GroupEvent(t Turn, from *session.Session, group int64, bo
 	return true
 }
 
-// HandOver posts the events that this turn gathered to the other loops. A loop
-// with too much on its way to it misses them, and they are counted.
+// HandOver posts the events that were collected during this turn to the other
+// loops. If the mailbox of a loop is too full, its events are dropped and
+// counted.
 func (l *TopicsOnLoop) HandOver(t Turn) {
 	for i, es := range l.events {
 		if len(es) > 0 {
@@ -56,7 +57,7 @@ func (l *TopicsOnLoop) writeEvent(t Turn, tp *topicOnLoop, body []byte, from *se
 	}
 }
 
-// relay writes the events of another loop or node to the sessions here.
+// relay writes events from another loop or node to the sessions on this loop.
 func (l *TopicsOnLoop) relay(t Turn, es []groupEvent) {
 	for i := range es {
 		if tp := l.topics[es[i].group]; tp != nil && tp.group != 0 {
@@ -65,13 +66,15 @@ func (l *TopicsOnLoop) relay(t Turn, es []groupEvent) {
 	}
 }
 
-// GroupEventElsewhere brings an event of another node to the members here.
+// GroupEventElsewhere posts an event from another node to the loops with members
+// of the group. If the mailbox of a loop is too full, the event is dropped there
+// and counted.
 func (d *Delivery) GroupEventElsewhere(group int64, body []byte) {
 	es := []groupEvent{{group, body}}
 	for loops := d.sessions.Watchers(group); loops != 0; loops &= loops - 1 {
 		i := bits.TrailingZeros64(loops)
 		if err := d.r.PostDroppable(i, len(body), func(t Turn) { d.topics[i].relay(t, es) }); errors.Is(err, reactor.ErrBusy) {
 			d.m.eventsDropped.Inc()
-		} // stopped: nobody to tell
+		} // any other error means that the reactor has stopped
 	}
 }

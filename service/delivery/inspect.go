@@ -6,39 +6,40 @@ import (
 	"chatd/service/session"
 )
 
-// Snapshot is what the loops of this node have in memory of a conversation, for
-// diagnostics.
+// Snapshot is the state of a conversation on all loops of this node, for package
+// trace.
 type Snapshot struct {
-	Known    bool  // some session here takes part in it
-	Last     int64 // the highest seq heard of
-	Early    int   // messages that wait for those with lower seqs
-	Reading  bool  // a page of the log, or the members, are being read
-	Sending  bool  // the message asked for has no answer yet
+	Known    bool  // a session on this node has a cursor in it
+	Last     int64 // the highest seq that this node has heard of
+	Early    int   // messages held back because ones with lower seqs are missing
+	Reading  bool  // a page of the log, or the group's members, are being read
+	Sending  bool  // the message of the Inquiry hasn't been answered yet
 	Sessions map[*session.Session]*Progress
 }
 
 // Progress is a session's progress in the conversation.
 type Progress struct {
-	Live          bool
+	Live          bool  // LOGIN_ACK was sent
 	Known         bool  // Sent and Arrived are known
-	Sent          int64 // written to its connection up to there
-	Arrived       int64 // receipted, or taken by the kernel, up to there
-	Backlog       bool  // what is beyond comes from the log
-	BacklogPaused bool  // the log waits for the connection
-	Waiting       int   // bytes that the kernel hasn't taken
+	Sent          int64 // the last seq written to the connection
+	Arrived       int64 // the last seq with a receipt or, without receipts, whose bytes the kernel has accepted
+	Backlog       bool  // later messages are read from the log
+	BacklogPaused bool  // the backlog waits until the client reads
+	Waiting       int   // bytes that the kernel hasn't accepted yet
 }
 
-// Inquiry names the conversation and the sessions that Inspect looks at, and the
-// message that it looks for.
+// Inquiry is the argument of Inspect: the conversation, the sessions, and the
+// message (Sender and CID).
 type Inquiry struct {
-	Conv, Group, PairSum int64 // Group 0: a pair, whose ids have that sum
+	Conv, Group, PairSum int64 // if Group is 0, PairSum is the sum of the two user IDs
 	Sessions             []*session.Session
 	Sender               int64
 	CID                  []byte
 }
 
-// Inspect asks every loop. It blocks until all have answered or ctx ends. Errors
-// are those of the context and the reactor.
+// Inspect returns the state of a conversation. It blocks until all loops have
+// answered or ctx ends. It returns an error if ctx ends or the reactor has
+// stopped.
 func (d *Delivery) Inspect(ctx context.Context, q Inquiry) (Snapshot, error) {
 	answers := make(chan Snapshot, len(d.topics))
 	for i, l := range d.topics {
@@ -65,7 +66,7 @@ func (d *Delivery) Inspect(ctx context.Context, q Inquiry) (Snapshot, error) {
 	return all, nil
 }
 
-// inspect goes once through the topic's sessions.
+// inspect is Inspect for one loop.
 func (l *TopicsOnLoop) inspect(t Turn, q *Inquiry) Snapshot {
 	s := Snapshot{Sessions: make(map[*session.Session]*Progress)}
 	for _, ss := range q.Sessions {

@@ -10,40 +10,41 @@ import (
 	"chatd/service/session"
 )
 
-// MembersChanged tells everyone of a committed change in a group's membership:
-// the members here and on other nodes, and the user who joined or left. actor's
-// own session is answered elsewhere. When MembersChanged returns, the change is
-// in force on this loop: what is answered then comes after it.
+// MembersChanged announces a committed change in a group's membership to all
+// members and to the user who joined or left, on all nodes. The session actor
+// gets no notice: it gets an ACK. When MembersChanged returns, this loop follows
+// the new membership.
 func (d *Delivery) MembersChanged(t Turn, m *bus.Members, actor *session.Session) {
 	for i, l := range d.topics {
 		if i == t.Loop() {
 			l.applyMembers(t, m, actor)
 		} else {
-			_ = d.r.Post(i, func(t Turn) { l.applyMembers(t, m, actor) }) // stopped: nobody to tell
+			_ = d.r.Post(i, func(t Turn) { l.applyMembers(t, m, actor) }) // an error means that the reactor has stopped
 		}
 	}
 	p := bus.Payload{Members: m}
-	if m.User != 0 { // for nodes without another member of the group; the others wait for what follows
+	if m.User != 0 { // for nodes that haven't subscribed to the group; the others use the message that follows
 		d.courier.Publish(bus.User(m.User), p)
 	}
 	d.courier.Publish(bus.Group(m.Group), p)
 }
 
-// MembersChangedElsewhere brings another node's change, heard on channel c, to
-// the loops of this one. A node may hear of the same change twice; its version
-// tells.
+// MembersChangedElsewhere applies a change that another node has published on
+// channel c. A node may receive the same change on the channels of the group and
+// of the user; applyMembers recognizes the second one by its version.
 func (d *Delivery) MembersChangedElsewhere(c bus.Channel, m *bus.Members) {
-	// The group's channel brings it again. But a user who has just joined may be on
-	// a loop that doesn't know the group, while this node's subscription to it
-	// isn't in force yet.
+	// A message on the user's channel is ignored if it comes on the group's
+	// channel as well. A join never is: the user may be on a loop that doesn't
+	// know the group, and this node's subscription to the group may not be
+	// active yet.
 	if c.Group || m.Joined || d.sessions.Watchers(m.Group) == 0 {
 		d.each(func(t Turn, l *TopicsOnLoop) { l.applyMembers(t, m, nil) })
 	}
 }
 
-// applyMembers applies a change to the loop's topic of the group and tells the
-// sessions here. It reads the members again where the topic missed an earlier
-// change, or may have.
+// applyMembers applies a change to the loop's topic of the group, and sends the
+// notice to the sessions on this loop. It reloads the members if the topic may
+// have missed an earlier change.
 func (l *TopicsOnLoop) applyMembers(t Turn, m *bus.Members, actor *session.Session) {
 	tp := l.topics[m.Group]
 	u := l.users[m.User]
@@ -54,12 +55,12 @@ func (l *TopicsOnLoop) applyMembers(t Turn, m *bus.Members, actor *session.Sessi
 		tp = l.newGroup(t, m.Group, m.Version, m.Seq)
 		l.add(t, tp, m.User, m.Seq)
 		l.notify(t, tp, m.Notice, actor)
-		// Messages since the join went by, and notices of other users here who
-		// joined at the same time may be on their way.
+		// This loop may have missed messages since the join, and joins of its
+		// other users.
 		tp.catchUpAll(t)
 		l.reload(t, tp, m.Version)
 		return
-	case tp == nil: // the members were read again before this notice came
+	case tp == nil: // a reload has already removed the user
 		u.notify(t, m.Notice, actor)
 		return
 	case m.User == 0:
@@ -67,15 +68,16 @@ func (l *TopicsOnLoop) applyMembers(t Turn, m *bus.Members, actor *session.Sessi
 		l.drop(t, tp)
 		return
 	case !tp.announced.isNew(m.Version), u != nil && m.Version <= tp.version && u.in(t, tp) != m.Joined:
-		// The user has come and gone since; or the topic was made for another user
-		// while this notice was on its way: the store knows.
+		// This change is known already, or outdated. But if the topic was
+		// created for another user after the join, this user may be missing:
+		// ask the store.
 		if m.Joined && u != nil && !u.in(t, tp) {
 			l.reload(t, tp, m.Version)
 		}
 		return
 	}
 	l.notify(t, tp, m.Notice, actor)
-	if u != nil && !u.in(t, tp) { // not in yet, or no longer
+	if u != nil && !u.in(t, tp) { // l.notify has skipped this user
 		u.notify(t, m.Notice, actor)
 	}
 	switch {
@@ -85,7 +87,7 @@ func (l *TopicsOnLoop) applyMembers(t Turn, m *bus.Members, actor *session.Sessi
 	case m.Joined:
 		tp.version, tp.last = m.Version, max(tp.last, m.Seq)
 		l.add(t, tp, m.User, m.Seq)
-		// Messages may have come before this notice of the join.
+		// Messages may have arrived before this notice.
 		for i := range tp.cursors {
 			if cu := &tp.cursors[i]; cu.session.User == m.User && cu.sent != unknown && cu.sent < tp.last {
 				cu.backlog = true
@@ -98,15 +100,16 @@ func (l *TopicsOnLoop) applyMembers(t Turn, m *bus.Members, actor *session.Sessi
 	}
 }
 
-// announced are the versions of a membership whose change the members were told.
+// announced is the set of membership versions that members have been notified
+// of.
 type announced struct {
 	newest  int64
-	missing uint64 // bit i: newest-i wasn't announced yet
+	missing uint64 // bit i: newest-i is not in the set
 }
 
-// isNew notes that a version is being announced, and reports whether it wasn't
-// before. Changes that two loops make at the same time may come in the wrong
-// order.
+// isNew adds a version to the set, and reports whether it was missing. Versions
+// may arrive out of order, because two loops may change a group at the same
+// time.
 func (a *announced) isNew(version int64) bool {
 	ahead := version - a.newest
 	switch {
@@ -120,7 +123,7 @@ func (a *announced) isNew(version int64) bool {
 	return true
 }
 
-// notify sends a notice to all sessions of a user on this loop but the actor's.
+// notify sends a notice to all sessions of a user on this loop, except actor.
 func (u *userOnLoop) notify(t Turn, body []byte, actor *session.Session) {
 	for _, ss := range u.sessions {
 		if ss != actor {
@@ -129,7 +132,7 @@ func (u *userOnLoop) notify(t Turn, body []byte, actor *session.Session) {
 	}
 }
 
-// notify sends a notice to all sessions in a topic but the actor's.
+// notify sends a notice to all sessions in a topic, except actor.
 func (l *TopicsOnLoop) notify(t Turn, tp *topicOnLoop, body []byte, actor *session.Session) {
 	if len(body) == 0 {
 		return
@@ -146,9 +149,9 @@ type membership struct {
 	members []model.Member
 }
 
-// reload reads the members of a group, at the given version or a later one.
-// Until then nothing is pushed: what comes meanwhile is read from the log for
-// those who turn out to be members.
+// reload reads the members of a group, in the given version or a later one.
+// Until that is done, no messages are pushed in the group. Afterwards the
+// members get them from the log.
 func (l *TopicsOnLoop) reload(t Turn, tp *topicOnLoop, version int64) {
 	tp.wantVersion = max(tp.wantVersion, version)
 	if tp.reloading || tp.dropped || len(tp.cursors) == 0 {
@@ -173,7 +176,7 @@ func (l *TopicsOnLoop) reload(t Turn, tp *topicOnLoop, version int64) {
 			l.drop(t, tp)
 		case err != nil:
 			if d.ctx.Err() == nil {
-				d.log.Error("reading the members of a group failed", "group", tp.group, "err", err)
+				d.log.Error("reading the members of a group failed; retrying", "group", tp.group, "err", err)
 				t.After(retryRead, again)
 			}
 		default:
@@ -186,14 +189,14 @@ func (l *TopicsOnLoop) reload(t Turn, tp *topicOnLoop, version int64) {
 	}
 }
 
-// setMembers makes the topic follow a membership that was just read.
+// setMembers adds and removes cursors, so that the topic has the members in m.
 func (l *TopicsOnLoop) setMembers(t Turn, tp *topicOnLoop, m *membership) {
-	if m.version < max(tp.version, tp.wantVersion) { // read before a change that came meanwhile
+	if m.version < max(tp.version, tp.wantVersion) { // m was read before the latest change
 		l.reload(t, tp, tp.wantVersion)
 		return
 	}
 	tp.version = m.version
-	in := make(map[int64]int64) // the seq at which each joined
+	in := make(map[int64]int64) // by user, the seq at which they joined
 	for _, o := range m.members {
 		if l.users[o.User] != nil {
 			in[o.User] = o.Joined
@@ -208,7 +211,7 @@ func (l *TopicsOnLoop) setMembers(t Turn, tp *topicOnLoop, m *membership) {
 			out[cu.session.User] = true
 			continue
 		}
-		// A user who left and came back isn't shown what was said in between.
+		// A user who left and joined again must not get the messages in between.
 		cu.joined = joined
 		if cu.sent != unknown && cu.sent < joined {
 			cu.sent = joined
@@ -224,23 +227,23 @@ func (l *TopicsOnLoop) setMembers(t Turn, tp *topicOnLoop, m *membership) {
 	l.catchUp(t, tp)
 }
 
-// A bus.Members says what has changed by its fields: with User 0 the group was
-// dismissed, else the user joined (Joined) or is no longer in it. The functions
-// below are the only ones that make one.
+// The functions below are the only ones that create a bus.Members, whose fields
+// depend on the kind of change.
 
-// Joined announces that a user has joined a group.
+// Joined returns the announcement that a user has joined a group. seq is that of
+// the last message before the join.
 func Joined(group, user int64, name string, version, seq int64) *bus.Members {
 	return &bus.Members{Group: group, Version: version, User: user, Joined: true, Seq: seq,
 		Notice: proto.AppendResponse(nil, &proto.Response{Op: proto.ADD_GROUP, GroupID: group, ID: user, Name: name})}
 }
 
-// Left announces that a user is no longer in a group.
+// Left returns the announcement that a user has left a group or was removed.
 func Left(group, version, user int64) *bus.Members {
 	return &bus.Members{Group: group, Version: version, User: user,
 		Notice: proto.AppendResponse(nil, &proto.Response{Op: proto.LEAVE_GROUP, GroupID: group, ID: user})}
 }
 
-// Dismissed announces that a group was dismissed.
+// Dismissed returns the announcement that a group was dismissed.
 func Dismissed(group, version int64) *bus.Members {
 	return &bus.Members{Group: group, Version: version,
 		Notice: proto.AppendResponse(nil, &proto.Response{Op: proto.DISMISS_GROUP, GroupID: group})}

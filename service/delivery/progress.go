@@ -4,14 +4,15 @@ import (
 	"chatd/service/session"
 )
 
-// progress names a cursor whose progress has to be stored. (Not a pointer to
-// it: cursors move.)
+// progress identifies a cursor that has to be stored. It isn't a pointer to the
+// cursor, because cursors move in their slice.
 type progress struct {
 	topic   *topicOnLoop
 	session *session.Session
 }
 
-// advance notes that everything up to seq is written to a session's connection.
+// advance records that all messages up to seq have been written to the session's
+// connection.
 func (l *TopicsOnLoop) advance(t Turn, tp *topicOnLoop, cu *cursorOnLoop, seq int64) {
 	ss := cu.session
 	if ss.Receipts {
@@ -29,7 +30,8 @@ func (l *TopicsOnLoop) advance(t Turn, tp *topicOnLoop, cu *cursorOnLoop, seq in
 	}
 }
 
-// save stores how far a session without receipts has come.
+// save stores the delivered cursor of a session without receipts, if it has
+// moved. The store writes it later.
 func (l *TopicsOnLoop) save(t Turn, cu *cursorOnLoop, conv int64) {
 	ss := cu.session
 	if ss.Receipts {
@@ -59,7 +61,7 @@ func (l *TopicsOnLoop) saveProgress(t Turn) {
 	}
 	clear(l.dirty[len(again):])
 	l.dirty = again
-	l.blocks.forgetAll(t) // another node's word of a change may have been lost
+	l.blocks.forgetAll(t) // a change on another node may have been missed
 	for _, tp := range l.topics {
 		if tp.group == 0 && t.Now().Sub(tp.used) > quietAfter && tp.quiet(t) {
 			l.drop(t, tp)
@@ -67,8 +69,8 @@ func (l *TopicsOnLoop) saveProgress(t Turn) {
 	}
 }
 
-// quiet reports whether the topic can be dropped without loss: what a session
-// has and hasn't receipted would be pushed again.
+// quiet reports whether the topic can be dropped. While a cursor isn't stored,
+// it can't: the session would get the messages after the stored cursor again.
 func (tp *topicOnLoop) quiet(t Turn) bool {
 	if tp.reading {
 		return false
@@ -81,10 +83,10 @@ func (tp *topicOnLoop) quiet(t Turn) bool {
 	return true
 }
 
-// Receipt notes that a session's device has everything of a conversation up to
-// seq. It reports false if the conversation has no topic here with the session's
-// user. With read it also notes the read mark: conv and upTo are set if that has
-// moved.
+// Receipt stores the session's delivered cursor in a conversation. If read is
+// set and the read cursor has moved, it returns the conversation and the new
+// read cursor, which the caller has to store; otherwise upTo is 0. ok is false
+// if this loop has no topic of the conversation: nothing was stored then.
 func (l *TopicsOnLoop) Receipt(t Turn, ss *session.Session, group, peer, seq int64, read bool) (conv, upTo int64, ok bool) {
 	tp := l.topicOf(t, ss.User, group, peer)
 	if tp == nil || !l.users[ss.User].in(t, tp) {

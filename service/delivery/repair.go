@@ -9,24 +9,25 @@ import (
 
 const farFuture = 1 << 40 // seconds
 
-// Repair finds what this node's sessions were not told of, whatever the reason,
-// by asking the store which conversations have grown. One goroutine uses it.
+// Repair finds messages and membership changes that this node has missed. It
+// asks the store which conversations have changed. It isn't safe for concurrent
+// use.
 type Repair struct {
 	d     *Delivery
-	since int64           // the database's time of the last look, seconds; -1: none yet
-	known map[int64]int64 // by group, the version of the membership that loops follow
+	since int64           // time of the last sweep by the database's clock, in seconds; -1: none yet
+	known map[int64]int64 // by group, the membership version in the last sweep
 }
 
-// NewRepair starts with what grows from now on: sessions that began before have
-// read the log as they began.
+// NewRepair returns a Repair that finds changes after its first Look. Earlier
+// ones don't matter: sessions read the log when they start.
 func (d *Delivery) NewRepair() *Repair { return &Repair{d: d, since: -1, known: make(map[int64]int64)} }
 
-// Look raises the topics of all conversations that have grown since the last
-// look. It blocks on the store. Errors are the store's.
+// Look does one sweep: it tells the loops about all conversations that have
+// changed since the last one. It blocks, and returns the store's errors.
 func (r *Repair) Look(t Off) error {
 	since := r.since - sweepOverlap
 	if r.since < 0 {
-		since = farFuture // only to learn the time
+		since = farFuture // finds no conversations, but returns the time
 	}
 	now, heads, err := r.d.store.ChangedSince(t, since)
 	if err != nil {
@@ -39,7 +40,7 @@ func (r *Repair) Look(t Off) error {
 				return err
 			}
 			if len(r.known) >= maxKnown {
-				clear(r.known) // rare, and cheaper than keeping an order
+				clear(r.known) // rare, and cheaper than an LRU list
 			}
 			r.known[h.Group] = h.Version
 		}
@@ -48,7 +49,8 @@ func (r *Repair) Look(t Off) error {
 	return nil
 }
 
-// raise brings the heads of conversations to the loops with sessions in them.
+// raise tells the loops with sessions in these conversations how many messages
+// they have.
 func (d *Delivery) raise(heads []model.LogHead) {
 	perLoop := make([][]update, len(d.topics))
 	for i := range heads {
@@ -61,22 +63,22 @@ func (d *Delivery) raise(heads []model.LogHead) {
 	}
 	for i, list := range perLoop {
 		if len(list) > 0 {
-			_ = d.r.Post(i, func(t Turn) { d.topics[i].deliverAll(t, list) }) // stopped: nobody is left to tell
+			_ = d.r.Post(i, func(t Turn) { d.topics[i].deliverAll(t, list) }) // an error means that the reactor has stopped
 		}
 	}
 }
 
-// enlist brings a group to loops with a member who joined on another node, if
-// the notice of that was lost.
+// enlist creates the group's topic on loops that have a member but no topic,
+// because the join of that member on another node was missed.
 func (d *Delivery) enlist(t Off, h *model.LogHead) error {
 	_, members, err := d.store.MemberIDs(t, h.Group)
-	if err != nil && !errors.Is(err, model.ErrNotFound) { // dismissed: everyone who had it was told
+	if err != nil && !errors.Is(err, model.ErrNotFound) { // ErrNotFound: the group was dismissed, which raise handles
 		return err
 	}
 	for _, m := range members {
 		for loops := d.sessions.LoopsOf(m.User) &^ d.sessions.Watchers(h.Group); loops != 0; loops &= loops - 1 {
 			i := bits.TrailingZeros64(loops)
-			_ = d.r.Post(i, func(t Turn) { d.topics[i].enlist(t, h, m.User) }) // stopped: nobody is left to tell
+			_ = d.r.Post(i, func(t Turn) { d.topics[i].enlist(t, h, m.User) }) // an error means that the reactor has stopped
 		}
 	}
 	return nil
@@ -87,6 +89,6 @@ func (l *TopicsOnLoop) enlist(t Turn, h *model.LogHead, user int64) {
 		tp := l.newGroup(t, h.Group, h.Version, h.Last)
 		l.add(t, tp, user, unknown)
 		u.notify(t, Joined(h.Group, user, u.sessions[0].Name, 0, 0).Notice, nil)
-		l.reload(t, tp, h.Version) // brings the others here, or ends it if the user has left
+		l.reload(t, tp, h.Version) // adds the other members on this loop, or removes this one if they have left
 	}
 }

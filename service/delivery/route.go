@@ -12,17 +12,19 @@ import (
 	"chatd/service/session"
 )
 
-// chatOverhead is about what a pushed message has around its text, in bytes.
+// chatOverhead is the approximate size of a pushed message without its text, in
+// bytes.
 const chatOverhead = 192
 
-// This file has code of three goroutines: Committed and what it calls run on the
-// log's, pushBatch and conclude on an event loop, NewMessages on the bus's.
+// The code in this file runs on three kinds of goroutines: Committed on the
+// log's writers, pushBatch and conclude on an event loop, and NewMessages on
+// the bus's receiving goroutine.
 
-// Committed takes messages that the log has decided about: stored, in the order
-// in which it stored them, or failed (Err). It publishes the stored ones to other
-// nodes, then hands all to the loops, which push them and answer the senders. The
-// log calls it, one batch at a time for each of its writers. It blocks for at
-// most bus.PublishTimeout.
+// Committed handles the result of a batch: the messages were stored, in this
+// order, or have failed (Err). It publishes the stored messages to other nodes.
+// Then it posts all messages to the loops, which push them and answer the
+// senders. Each writer of the log calls it with one batch at a time. It blocks
+// for up to bus.PublishTimeout.
 func (d *Delivery) Committed(ctx context.Context, batch []*model.Append) {
 	perLoop := make([][]*update, len(d.topics))
 	updates := make([]update, len(batch))
@@ -30,7 +32,7 @@ func (d *Delivery) Committed(ctx context.Context, batch []*model.Append) {
 	for _, a := range batch {
 		size += len(a.Body) + chatOverhead
 	}
-	bodies := make([]byte, 0, size) // slices of it stay valid if it grows
+	bodies := make([]byte, 0, size) // if append has to move it, earlier slices of it stay valid
 	var out outbox
 	for i, a := range batch {
 		m := a.Owner.(*session.Message)
@@ -52,34 +54,35 @@ func (d *Delivery) Committed(ctx context.Context, batch []*model.Append) {
 		}
 	}
 	if len(out.messages) > 0 {
-		d.courier.PublishNow(ctx, out.messages) // if it fails, repair finds the messages
+		d.courier.PublishNow(ctx, out.messages) // if it fails, other nodes find the messages in their repair sweep
 	}
 	for i, list := range perLoop {
 		if len(list) > 0 {
-			_ = d.r.Post(i, func(t Turn) { d.topics[i].pushBatch(t, list) }) // stopped: nobody is left to tell
+			_ = d.r.Post(i, func(t Turn) { d.topics[i].pushBatch(t, list) }) // an error means that the reactor has stopped
 		}
 	}
 }
 
+// describe sets the fields of up for a message that is in the store.
 func (up *update) describe(a *model.Append) {
 	up.conv, up.group, up.version, up.seq = a.Conv, a.Group, a.Version, a.Seq
 	if a.Group == 0 {
 		up.pair = pairOf(a.Sender, a.Peer)
 	}
-	if !a.Stored { // a repeat: the others are told again how far the conversation is
+	if !a.Stored { // a retried message that was stored before; see update
 		up.seq = a.Last
 	}
 }
 
-// appendPushed encodes a message as it is pushed.
+// appendPushed appends the body of the push of a message to dst.
 func appendPushed(dst []byte, m *session.Message) []byte {
 	r := proto.Response{Op: m.Op, ID: m.Sender, Name: m.Session.Name, ToID: m.Peer, GroupID: m.Group,
 		Msg: m.Body, Time: m.Time, Seq: m.Seq, CID: m.CID}
 	return proto.AppendResponse(dst, &r)
 }
 
-// route returns the loops with sessions in the message's conversation, and adds
-// the message to the outbox if other nodes may have some.
+// route returns the set of loops with sessions in the message's conversation. It
+// adds the message to the outbox if other nodes may have sessions in it.
 func (d *Delivery) route(up *update, out *outbox) (loops uint64) {
 	if up.group != 0 {
 		if c := bus.Group(up.group); d.bus.MayHaveSubscribers(c) {
@@ -90,7 +93,8 @@ func (d *Delivery) route(up *update, out *outbox) (loops uint64) {
 	users := [2]int64{up.pair.lo, up.pair.hi}
 	for _, u := range users[:1+min(1, up.pair.hi-up.pair.lo)] {
 		loops |= d.sessions.LoopsOf(u)
-		// The sender's other sessions are mostly here; if not, that is known.
+		// Most senders have no sessions on other nodes, and Elsewhere knows
+		// those who do.
 		if c := bus.User(u); (u != up.from.Sender || d.sessions.Elsewhere(u)) && d.bus.MayHaveSubscribers(c) {
 			out.add(c, up)
 		}
@@ -98,11 +102,11 @@ func (d *Delivery) route(up *update, out *outbox) (loops uint64) {
 	return loops
 }
 
-// outbox is what one batch publishes. A channel's messages of one conversation
-// are one payload.
+// outbox collects the bus messages of one batch. Consecutive messages of a
+// conversation share one payload per channel.
 type outbox struct {
 	messages []bus.Message
-	open     map[outKey]*bus.NewMessages
+	open     map[outKey]*bus.NewMessages // the last payload of each channel and conversation
 }
 
 type outKey struct {
@@ -121,7 +125,7 @@ func (o *outbox) add(c bus.Channel, up *update) {
 	if up.body != nil {
 		n.Bodies = [][]byte{up.body}
 	} else {
-		n.First++ // it only says that everything before is there
+		n.First++ // the messages up to up.seq are committed; see bus.NewMessages
 	}
 	if o.open == nil {
 		o.open = make(map[outKey]*bus.NewMessages)
@@ -130,9 +134,9 @@ func (o *outbox) add(c bus.Channel, up *update) {
 	o.messages = append(o.messages, bus.Message{Channel: c, Payload: bus.Payload{NewMessages: n}})
 }
 
-// pushBatch delivers a batch on its loop and answers its senders there.
-// A message is delivered and answered even if doing so for one before it
-// panics, which the reactor recovers.
+// pushBatch delivers a batch to the sessions on this loop, and answers the
+// senders on it. If one message causes a panic, which the reactor recovers, the
+// messages after it are still delivered and answered.
 func (l *TopicsOnLoop) pushBatch(t Turn, list []*update) {
 	defer func() {
 		if len(list) > 0 {
@@ -146,8 +150,8 @@ func (l *TopicsOnLoop) pushBatch(t Turn, list []*update) {
 	}
 }
 
-// conclude delivers a message and answers its sender if it is on this loop, even
-// if delivering it panics.
+// conclude delivers a message. If its sender is on this loop, it also sends the
+// ACK or the refusal, even if the delivery panics.
 func (l *TopicsOnLoop) conclude(t Turn, up *update) {
 	if up.from.Session.Loop == l.index {
 		defer up.from.Ack(t)
@@ -157,7 +161,9 @@ func (l *TopicsOnLoop) conclude(t Turn, up *update) {
 	}
 }
 
-// NewMessages hands another node's messages to the loops that have sessions for them.
+// NewMessages posts messages from another node to the loops with sessions in
+// their conversation. If the mailbox of a loop is too full, they are dropped
+// there and counted; the sessions then get them from the log.
 func (d *Delivery) NewMessages(n *bus.NewMessages) {
 	p := pair{n.Lo, n.Hi}
 	list := make([]update, 0, max(1, len(n.Bodies)))
@@ -176,12 +182,12 @@ func (d *Delivery) NewMessages(n *bus.NewMessages) {
 		i := bits.TrailingZeros64(loops)
 		err := d.r.PostDroppable(i, size, func(t Turn) { d.topics[i].deliverAll(t, list) })
 		if errors.Is(err, reactor.ErrBusy) {
-			d.m.hintsDropped.Inc() // the log has it: the next hint, or repair, has it read there
-		} // stopped: nobody is left to tell
+			d.m.hintsDropped.Inc()
+		} // any other error means that the reactor has stopped
 	}
 }
 
-// loopsOf is the set of loops with sessions in a conversation.
+// loopsOf returns the set of loops with sessions in a conversation.
 func (d *Delivery) loopsOf(group int64, p pair) uint64 {
 	if group != 0 {
 		return d.sessions.Watchers(group)

@@ -9,21 +9,21 @@ import (
 	"chatd/service/session"
 )
 
-// TopicsOnLoop are the sessions of one event loop and the topics they take part
-// in. The loop owns them: no locks, and a Turn for every method.
+// TopicsOnLoop holds the sessions of one event loop and their topics. Only that
+// loop uses it.
 type TopicsOnLoop struct {
 	d      *Delivery
 	index  int
 	users  map[int64]*userOnLoop
 	topics map[int64]*topicOnLoop // by conversation
 	pairs  map[pair]*topicOnLoop
-	// pairsOf has a user's pairs even where the user has no session here: a pair's
-	// topic may be older than the session.
+	// pairsOf has the pairs of each user, even of users without a session on
+	// this loop: when they log in, their session gets a cursor in these topics.
 	pairsOf map[int64]map[*topicOnLoop]struct{}
 
 	blocks blocksOnLoop
 	events [][]groupEvent // of this turn, for each other loop
-	dirty  []progress     // cursors whose progress has to be stored
+	dirty  []progress     // cursors that have to be stored
 	buf    []byte
 }
 
@@ -36,7 +36,7 @@ func newTopics(d *Delivery, index, loops int) *TopicsOnLoop {
 // userOnLoop is a user with sessions on a loop.
 type userOnLoop struct {
 	sessions []*session.Session
-	topics   map[*topicOnLoop]struct{} // with a cursor of one of the sessions
+	topics   map[*topicOnLoop]struct{} // in which the sessions have cursors
 }
 
 func (u *userOnLoop) in(t Turn, tp *topicOnLoop) bool {
@@ -44,53 +44,55 @@ func (u *userOnLoop) in(t Turn, tp *topicOnLoop) bool {
 	return ok
 }
 
-// pair is two users, the lower id first.
+// pair is the two users of a conversation.
 type pair struct{ lo, hi int64 }
 
 func pairOf(a, b int64) pair { return pair{min(a, b), max(a, b)} }
 
-// topicOnLoop is a conversation with something going on, or a group with a
-// member online: its sessions on this loop, and how far each has been sent.
+// topicOnLoop is a conversation with sessions on this loop, and the cursors of
+// these sessions. A group has one as long as a member is on this loop. That of a
+// pair is dropped when the pair has been quiet for quietAfter.
 type topicOnLoop struct {
 	conv  int64
 	group int64 // 0: a pair
 	pair  pair
-	last  int64 // the highest seq heard of
+	last  int64 // the highest seq that this loop has heard of
 	used  time.Time
 
-	version     int64     // of the membership that cursors follow
-	wantVersion int64     // the highest version heard of: cursors must not follow an older one
-	announced   announced // versions whose change was told to the members
+	version     int64     // of the membership that the cursors represent
+	wantVersion int64     // the highest version heard of; older ones must not be loaded
+	announced   announced // versions that the members have been notified of
 
 	cursors []cursorOnLoop
-	next    int // whose page is read next
+	next    int // index of the cursor whose turn it is to read the log
 
-	early      []*update // came before their turn, by rising seq
-	earlyRound int       // how often early began to fill: an old timer knows by it
+	early      []*update // held back by keepEarly, by rising seq
+	earlyRound int       // incremented when early starts to fill, to recognize an old timer
 
 	reading   bool // a page of the log is being read
 	reloading bool // the members are being read
-	dropped   bool // no longer in the loop's lists
+	dropped   bool // removed from TopicsOnLoop
 }
 
-// cursorOnLoop is a session's cursor in a topic. Nothing beyond sent has been
-// written to the connection, and nothing up to it is missing there.
+// cursorOnLoop is a session's cursor in a topic: the client has been sent all
+// messages up to sent, and none after it.
 type cursorOnLoop struct {
 	session *session.Session
 	sent    int64
-	joined  int64   // the user joined at this seq: nothing up to it is for the session
-	backlog bool    // there is more in the log: live messages wait for it
-	acked   []int64 // seqs beyond sent that this session has by their ACK
+	joined  int64   // the user joined after this seq, and must not get messages up to it
+	backlog bool    // messages after sent are read from the log; new ones aren't pushed directly
+	acked   []int64 // seqs after sent that the client has by their ACKs; see noteAcked
 	read    int64   // the highest read receipt
 
-	// Without receipts a message has arrived once the kernel has its bytes.
-	arrived   int64  // arrived for certain
-	arrivesAt uint64 // bytes that the connection must have taken for sent to have arrived
-	saved     int64  // stored, or receipted
-	dirty     bool   // in the loop's list of cursors to store
+	// Without receipts, a message counts as delivered once the kernel has
+	// accepted its bytes.
+	arrived   int64  // delivered for certain
+	arrivesAt uint64 // sent is delivered once the connection has sent this many bytes in total
+	saved     int64  // the delivered cursor in the store
+	dirty     bool   // in TopicsOnLoop.dirty
 }
 
-// unknown stands for a cursor that has to be read from the store.
+// unknown is the value of a cursor that has to be read from the store.
 const unknown = -1
 
 func (tp *topicOnLoop) cursor(t Turn, ss *session.Session) *cursorOnLoop {
@@ -102,14 +104,14 @@ func (tp *topicOnLoop) cursor(t Turn, ss *session.Session) *cursorOnLoop {
 	return nil
 }
 
-// catchUpAll marks every cursor as having a backlog.
+// catchUpAll marks all cursors as having a backlog.
 func (tp *topicOnLoop) catchUpAll(t Turn) {
 	for i := range tp.cursors {
 		tp.cursors[i].backlog = true
 	}
 }
 
-// newGroup makes a topic for a group. From here on its messages come.
+// newGroup adds a topic for a group. From then on the loop gets its messages.
 func (l *TopicsOnLoop) newGroup(t Turn, group, version, last int64) *topicOnLoop {
 	tp := &topicOnLoop{conv: group, group: group, version: version, announced: announced{newest: version}, last: last}
 	l.topics[group] = tp
@@ -118,7 +120,7 @@ func (l *TopicsOnLoop) newGroup(t Turn, group, version, last int64) *topicOnLoop
 	return tp
 }
 
-// newPair makes a topic for two users, with all their sessions on this loop. It
+// newPair adds a topic for two users, with all their sessions on this loop. It
 // returns nil if there are none.
 func (l *TopicsOnLoop) newPair(t Turn, conv int64, p pair, last int64) *topicOnLoop {
 	if l.users[p.lo] == nil && l.users[p.hi] == nil {
@@ -136,7 +138,8 @@ func (l *TopicsOnLoop) newPair(t Turn, conv int64, p pair, last int64) *topicOnL
 	return tp
 }
 
-// add gives all sessions of a user on this loop a cursor in a topic, at sent.
+// add adds cursors for all sessions of a user on this loop to a topic. sent is
+// their initial value.
 func (l *TopicsOnLoop) add(t Turn, tp *topicOnLoop, id, sent int64) {
 	u := l.users[id]
 	if u == nil {
@@ -153,7 +156,7 @@ func (l *TopicsOnLoop) add(t Turn, tp *topicOnLoop, id, sent int64) {
 	}
 }
 
-// remove takes a user's cursors out of a topic.
+// remove removes a user's cursors from a topic.
 func (l *TopicsOnLoop) remove(t Turn, tp *topicOnLoop, id int64) {
 	if u := l.users[id]; u != nil {
 		delete(u.topics, tp)
@@ -164,7 +167,7 @@ func (l *TopicsOnLoop) remove(t Turn, tp *topicOnLoop, id int64) {
 	}
 }
 
-// drop takes a topic out of the loop's lists.
+// drop removes a topic from the loop.
 func (l *TopicsOnLoop) drop(t Turn, tp *topicOnLoop) {
 	if tp.dropped {
 		return
@@ -190,7 +193,8 @@ func (l *TopicsOnLoop) drop(t Turn, tp *topicOnLoop) {
 	}
 }
 
-// topicOf is the topic of a group, or of two users; nil if there is none.
+// topicOf returns the topic of a group or, if group is 0, of two users. It
+// returns nil if there is none.
 func (l *TopicsOnLoop) topicOf(t Turn, user, group, peer int64) *topicOnLoop {
 	if group != 0 {
 		if tp := l.topics[group]; tp != nil && tp.group != 0 {
@@ -201,9 +205,9 @@ func (l *TopicsOnLoop) topicOf(t Turn, user, group, peer int64) *topicOnLoop {
 	return l.pairs[pairOf(user, peer)]
 }
 
-// Begin puts a new session into the loop's lists. From here on what is new for
-// its user is noted for it, and pushed once it is live. memberships need only name
-// the user's groups.
+// Begin adds a new session to the loop, and to the topics of its user. From then
+// on new messages are recorded for the session; they are pushed once it is live.
+// memberships must have the user's groups; pairs aren't needed.
 func (l *TopicsOnLoop) Begin(t Turn, ss *session.Session, memberships []model.Membership) {
 	u := l.users[ss.User]
 	if u == nil {
@@ -230,8 +234,8 @@ func (l *TopicsOnLoop) Begin(t Turn, ss *session.Session, memberships []model.Me
 	ss.Attach(t)
 }
 
-// End takes a session out of all lists and stores how far it came. A session
-// that has ended already stays so.
+// End removes a session from the loop and stores its delivered cursors. It does
+// nothing if the session has ended already.
 func (l *TopicsOnLoop) End(t Turn, ss *session.Session) {
 	if !ss.Detach(t) {
 		return
@@ -257,7 +261,7 @@ func (l *TopicsOnLoop) End(t Turn, ss *session.Session) {
 		l.d.bus.Unsubscribe(bus.User(ss.User))
 	}
 	l.d.sessions.Remove(ss)
-	if len(l.d.sessions.Sessions(ss.User)) == 0 { // even if another was the last: it may have reported that before this one
+	if len(l.d.sessions.Sessions(ss.User)) == 0 { // two sessions that end at the same time may both see this
 		l.d.presence.Down(ss.User)
 		l.d.limits.Keep(ss.User, ss.Rate, t.Now())
 	}

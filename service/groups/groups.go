@@ -1,5 +1,5 @@
-// Package groups serves what users do with groups: create, join, leave, remove a
-// member, dismiss, list the members.
+// Package groups has the handlers for groups: create, join, leave, remove a
+// member, dismiss, and list members.
 package groups
 
 import (
@@ -14,15 +14,14 @@ import (
 	"chatd/service/session"
 )
 
-// Turn is the right to touch the state of one event loop; Off is the right to
-// block.
+// Turn and Off are short names for the types of package reactor.
 type (
 	Turn = reactor.Turn
 	Off  = reactor.Off
 	conn = session.Conn
 )
 
-// Store is what groups ask of the data. Everything may block.
+// Store holds the methods of the store that groups need. All may block.
 type Store interface {
 	CreateGroup(ctx context.Context, creator int64, name, desc string, maxGroups int) (int64, error)
 	JoinGroup(ctx context.Context, group, user int64, maxMembers, maxGroups int) (model.JoinResult, error)
@@ -34,7 +33,7 @@ type Store interface {
 	VisibleRange(ctx context.Context, user, group, peer int64) (model.VisibleRange, error)
 }
 
-// Groups are the handlers of one node.
+// Groups has the handlers of one node.
 type Groups struct {
 	cfg      *Config
 	log      *slog.Logger
@@ -43,12 +42,12 @@ type Groups struct {
 	delivery *delivery.Delivery
 }
 
-// New makes the handlers.
+// New returns the handlers.
 func New(cfg *Config, log *slog.Logger, store Store, p *presence.Presence, d *delivery.Delivery) *Groups {
 	return &Groups{cfg: cfg, log: log, store: store, presence: p, delivery: d}
 }
 
-// CreateGroup makes a group with the asker as its creator and only member.
+// CreateGroup creates a group. The user becomes its creator and only member.
 func (g *Groups) CreateGroup(t Turn, c *conn, r *proto.Request) {
 	a, ss, name, desc := session.Answer(r), c.Session(t), r.GroupName, r.GroupDesc
 	if err := proto.CheckName(name); err != nil {
@@ -64,7 +63,7 @@ func (g *Groups) CreateGroup(t Turn, c *conn, r *proto.Request) {
 	})
 }
 
-// AddGroup makes the asker a member of a group.
+// AddGroup adds the user to a group.
 func (g *Groups) AddGroup(t Turn, c *conn, r *proto.Request) {
 	a, ss := session.Answer(r), c.Session(t)
 	session.RunJob(t, c, reactor.Quick, a, func(t Off) (model.JoinResult, error) {
@@ -75,8 +74,8 @@ func (g *Groups) AddGroup(t Turn, c *conn, r *proto.Request) {
 		a.GroupName, a.GroupDesc, a.Seq, a.Count = j.Name, j.Desc, j.Seq, j.Count
 		if j.Count <= proto.MaxPageUsers {
 			us, err := g.page(t, ss.User, a.GroupID, 0)
-			if err != nil { // joined all the same
-				g.log.Error("listing a group failed", "group", a.GroupID, "err", err)
+			if err != nil { // the user has joined: answer without the list
+				g.log.Error("listing the members of a group failed", "group", a.GroupID, "err", err)
 				return j, nil
 			}
 			a.Users, a.Count = us, 0
@@ -88,7 +87,7 @@ func (g *Groups) AddGroup(t Turn, c *conn, r *proto.Request) {
 	})
 }
 
-// LeaveGroup ends the asker's own membership.
+// LeaveGroup removes the user from a group.
 func (g *Groups) LeaveGroup(t Turn, c *conn, r *proto.Request) {
 	a, ss := session.Answer(r), c.Session(t)
 	session.RunJob(t, c, reactor.Quick, a, func(t Off) (int64, error) {
@@ -99,7 +98,7 @@ func (g *Groups) LeaveGroup(t Turn, c *conn, r *proto.Request) {
 	})
 }
 
-// KickMember ends another member's membership; for the creator.
+// KickMember removes another member from a group. Only its creator may.
 func (g *Groups) KickMember(t Turn, c *conn, r *proto.Request) {
 	a, ss := session.Answer(r), c.Session(t)
 	session.RunJob(t, c, reactor.Quick, a, func(t Off) (int64, error) {
@@ -110,7 +109,7 @@ func (g *Groups) KickMember(t Turn, c *conn, r *proto.Request) {
 	})
 }
 
-// DismissGroup ends a group; for the creator.
+// DismissGroup deletes a group. Only its creator may.
 func (g *Groups) DismissGroup(t Turn, c *conn, r *proto.Request) {
 	a, ss := session.Answer(r), c.Session(t)
 	session.RunJob(t, c, reactor.Quick, a, func(t Off) (int64, error) {
@@ -122,7 +121,7 @@ func (g *Groups) DismissGroup(t Turn, c *conn, r *proto.Request) {
 	})
 }
 
-// GroupUsers lists the members of a group, a page at a time; for members.
+// GroupUsers returns a page of a group's members. Only members may ask.
 func (g *Groups) GroupUsers(t Turn, c *conn, r *proto.Request) {
 	a, ss, after := session.Answer(r), c.Session(t), r.After
 	session.RunJob(t, c, reactor.Quick, a, func(t Off) ([]proto.Member, error) {
@@ -139,8 +138,8 @@ func (g *Groups) GroupUsers(t Turn, c *conn, r *proto.Request) {
 	})
 }
 
-// page reads a page of members with what asker may see of them, and one member
-// more if there is one.
+// page reads up to one member more than a page, so that the caller sees whether
+// there are more. The states are those that asker may see.
 func (g *Groups) page(t Off, asker, group, after int64) ([]proto.Member, error) {
 	ms, err := g.store.Members(t, group, after, proto.MaxPageUsers+1)
 	if err != nil {
@@ -161,8 +160,9 @@ func (g *Groups) page(t Off, asker, group, after int64) ([]proto.Member, error) 
 	return us, nil
 }
 
-// List returns a user's groups. Members are listed where a group is small and
-// all lists together have at most maxUsers. It blocks on the store.
+// List returns a user's groups. It includes the members of groups with up to
+// proto.MaxPageUsers members, as long as there are at most maxUsers in total. It
+// blocks.
 func (g *Groups) List(t Off, user int64, maxUsers int) ([]proto.Group, error) {
 	gs, err := g.store.Groups(t, user)
 	if err != nil {

@@ -6,21 +6,21 @@ import (
 	"chatd/internal/setting"
 )
 
-// Config are the rate limits; 0 means no limit. Those per address count the
-// client's own address, also behind trusted proxies.
+// Config holds the rate limits; 0 means no limit. Behind a trusted proxy, limits
+// per address count the client's address, not the proxy's.
 type Config struct {
-	FramesPerSecPerUser    int           `group:"limits" name:"frames-per-sec-per-user" default:"400" placeholder:"N" help:"Frames per second per user, over all connections to this node, without PING. 0: no limit."`
+	FramesPerSecPerUser    int           `group:"limits" name:"frames-per-sec-per-user" default:"400" placeholder:"N" help:"Frames per second per user, over all connections to this node, PING excluded. 0: no limit."`
 	BytesPerSecPerUser     int           `group:"limits" name:"bytes-per-sec-per-user" type:"size" default:"2MiB" placeholder:"SIZE" help:"Bytes of these frames per second per user. 0: no limit."`
 	LoginsPerSecPerAddr    int           `group:"limits" name:"logins-per-sec-per-addr" default:"100" placeholder:"N" help:"Logins per second per address, by token or password. 0: no limit."`
 	PasswordsPerSecPerAddr int           `group:"limits" name:"passwords-per-sec-per-addr" default:"20" placeholder:"N" help:"Passwords hashed per second per address, for logins, registrations and password changes. 0: no limit."`
 	FailedLoginsPerAddr    int           `group:"limits" name:"failed-logins-per-addr" default:"100" placeholder:"N" help:"Wrong passwords per address within --failed-logins-time. 0: no limit."`
 	FailedLoginsPerAccount int           `group:"limits" name:"failed-logins-per-account" default:"10" placeholder:"N" help:"Wrong passwords per account within --failed-logins-time. Logins by token still work. 0: no limit."`
-	FailedLoginsTime       time.Duration `group:"limits" name:"failed-logins-time" default:"5m" placeholder:"TIME" help:"The time in which failed logins are counted."`
-	AbuseWait              time.Duration `group:"limits" name:"abuse-wait" default:"5s" placeholder:"TIME" help:"How long a user who was closed as abuse can't log in. Doubles each time, up to 5m. 0: not at all."`
-	Burst                  time.Duration `kong:"-"` // that of reactor.Config: how many seconds' worth of a limit per second may be used at once
+	FailedLoginsTime       time.Duration `group:"limits" name:"failed-logins-time" default:"5m" placeholder:"TIME" help:"Period over which failed logins are counted."`
+	AbuseWait              time.Duration `group:"limits" name:"abuse-wait" default:"5s" placeholder:"TIME" help:"How long a user is locked out after a connection was closed as abuse. Doubles each time, up to 5m. 0: no lockout."`
+	Burst                  time.Duration `kong:"-"` // how many seconds' worth of a limit per second may be used at once; that of reactor.Config
 }
 
-// DefaultConfig is what chatd runs with when nothing is set.
+// DefaultConfig returns the default settings.
 func DefaultConfig() Config {
 	c := Config{Burst: 10 * time.Second}
 	setting.Defaults(&c)
@@ -33,14 +33,14 @@ func (c *Config) Lift() {
 	c.FailedLoginsPerAddr, c.FailedLoginsPerAccount, c.AbuseWait = 0, 0, 0
 }
 
-// Bounds of the settings. They reject typing errors, such as a size without its
+// Bounds of the settings. They catch typing errors, such as a size without its
 // unit.
 const (
 	maxRate  = 1 << 24
 	maxBytes = 1 << 30
 )
 
-// CheckSettings notes each setting that has an invalid value.
+// CheckSettings adds each invalid setting to p.
 func (c *Config) CheckSettings(p *setting.Problems) {
 	p.Int("frames-per-sec-per-user", c.FramesPerSecPerUser, 0, maxRate)
 	p.Size("bytes-per-sec-per-user", c.BytesPerSecPerUser, 0, maxBytes)

@@ -1,6 +1,6 @@
-// Package limits holds the rate limits of users, addresses and accounts, and
-// counts every limit that a client reaches. Limits of a connection are in the
-// reactor.
+// Package limits has the rate limits per user, address and account, and the
+// counters of all limits that clients reach. The rate limits per connection are
+// in package reactor.
 package limits
 
 import (
@@ -13,46 +13,49 @@ import (
 	"chatd/proto"
 )
 
-// MaxAbuseWait is the longest wait after abuse, and how long an abuse is
-// remembered after its wait.
+// MaxAbuseWait is the longest lockout after abuse. It is also how long an abuse
+// is remembered after its lockout: another one within that time doubles the
+// lockout.
 const MaxAbuseWait = 5 * time.Minute
 
-// LeastWait is the shortest retry_after that a client over a limit is sent.
+// LeastWait is the minimum retry_after of a refusal because of these limits.
 const LeastWait = time.Second
 
-// Bounds of the tables. A full table forgets the entry that would be within
-// its limit soonest.
+// Maximum sizes of the tables. A full table drops the entry that would be back
+// within its limit soonest.
 const (
 	maxAddrs    = 1 << 16
 	maxAccounts = 1 << 16
-	maxLeft     = 1 << 16 // users without a session
+	maxLeft     = 1 << 16 // users without a session; see Keep
 	maxAbusers  = 1 << 16
 )
 
-// Limits are the rate limits of one node. Any goroutine may use them; nothing
-// blocks.
+// Limits has the rate limits of one node. Its methods may be called from any
+// goroutine and don't block.
 type Limits struct {
 	m                     *Metrics
-	frames, bytes         limit.Rate          // of a user
-	leftFrames, leftBytes *limit.Table[int64] // by user: what was used when the last session ended
+	frames, bytes         limit.Rate          // per user
+	leftFrames, leftBytes *limit.Table[int64] // by user; see Keep
 	logins, passwords     *limit.Table[netip.Addr]
 	failedAddr            *limit.Table[netip.Addr]
 	failedAccount         *limit.Table[Account]
 	abusers               *limit.Penalties[int64] // by user
 }
 
-// Account is an account as a login names it, by id or by name. Whether it
-// exists is never looked up: a refusal must not depend on it.
+// Account identifies an account as a login request does, by id or by name. The
+// account need not exist: limits apply all the same, so that they don't reveal
+// which accounts exist.
 type Account struct {
 	ID   int64
 	Name string // in the form of proto.NameKey
 }
 
-// UserRate is the rate-limit state that the sessions of a user on this node
-// share.
+// UserRate is the rate-limit state of a user. All sessions of the user on this
+// node share it.
 type UserRate struct{ frames, bytes limit.Shared }
 
-// New makes the limits. now is the time by the clock of the event loops.
+// New returns the limits of a node. now is the current time by the clock of the
+// event loops.
 func New(cfg *Config, m *Metrics, now time.Time) *Limits {
 	l := &Limits{m: m, frames: limit.PerSecond(cfg.FramesPerSecPerUser, cfg.Burst, now), bytes: limit.PerSecond(cfg.BytesPerSecPerUser, cfg.Burst, now)}
 	l.leftFrames = limit.NewTable[int64](l.frames, maxLeft, add(m.forgotUsers))
@@ -67,8 +70,8 @@ func New(cfg *Config, m *Metrics, now time.Time) *Limits {
 
 func add(c *metrics.Counter) func(n int) { return func(n int) { c.Add(n) } }
 
-// Frame charges a frame of size bytes to a user. It returns how long the user
-// has to wait where that is over the limit, else 0.
+// Frame charges a frame of size bytes to a user. It returns 0, or how long the
+// user has to wait if that exceeds a limit.
 func (l *Limits) Frame(rate *UserRate, now time.Time, size int) (wait time.Duration) {
 	kind := UserFrames
 	if wait = rate.frames.Take(&l.frames, now, 1); wait == 0 {
@@ -81,28 +84,28 @@ func (l *Limits) Frame(rate *UserRate, now time.Time, size int) (wait time.Durat
 	return wait
 }
 
-// Restore gives a user's first session what the last one had used of the
-// limits.
+// Restore continues with the rate-limit state from the user's last session. Call
+// it for the first session of a user on this node.
 func (l *Limits) Restore(user int64, rate *UserRate) {
 	l.leftFrames.Restore(user, &rate.frames)
 	l.leftBytes.Restore(user, &rate.bytes)
 }
 
-// Keep remembers what a user has used of the limits after the last session, so
-// that a new connection doesn't start afresh.
+// Keep saves the rate-limit state of a user whose last session has ended, so
+// that a reconnect doesn't reset it.
 func (l *Limits) Keep(user int64, rate *UserRate, now time.Time) {
 	l.leftFrames.Keep(user, now, &rate.frames)
 	l.leftBytes.Keep(user, now, &rate.bytes)
 }
 
-// Login charges a login to an address; an invalid address has no limit. It
-// returns the refusal, or nil.
+// Login charges a login to an address. It returns nil, or a refusal if that
+// exceeds the limit. The zero Addr has no limit.
 func (l *Limits) Login(addr netip.Addr, now time.Time) *proto.Error {
 	return l.take(l.logins, addr, now, Logins)
 }
 
-// Password charges the hashing of one password to an address. It returns the
-// refusal, or nil.
+// Password charges one password hash to an address. It returns nil, or a refusal
+// if that exceeds the limit.
 func (l *Limits) Password(addr netip.Addr, now time.Time) *proto.Error {
 	return l.take(l.passwords, addr, now, PasswordWork)
 }
@@ -119,11 +122,12 @@ func (l *Limits) take(table *limit.Table[netip.Addr], addr netip.Addr, now time.
 	return proto.SlowDown(max(wait, LeastWait))
 }
 
-// Abused notes that a user was kicked for abuse.
+// Abused starts the lockout of a user who was kicked for abuse.
 func (l *Limits) Abused(user int64, now time.Time) { l.abusers.Add(user, now) }
 
-// ShutOut returns the refusal of a login by a user who was kicked for abuse,
-// or nil. Call it only once the user has proven who they are.
+// ShutOut returns the refusal of a login if the user is locked out after abuse,
+// and otherwise nil. Call it only after the password or token was found valid:
+// the refusal shows that the account exists.
 func (l *Limits) ShutOut(user int64, now time.Time) error {
 	wait := l.abusers.Left(user, now)
 	if wait == 0 {
@@ -135,17 +139,17 @@ func (l *Limits) ShutOut(user int64, now time.Time) error {
 	return e
 }
 
-// Guess is a password check that is under way. It counts as failed until Done
-// says otherwise: else many at once would all be let through.
+// Guess is a password check in progress. It counts as failed until Done says
+// otherwise. So the limit also holds for many checks at the same time.
 type Guess struct {
 	l    *Limits
 	who  Account
 	addr netip.Addr
 }
 
-// Guess charges a password check, and its hash, to an account and an address.
-// Call Done once the outcome is known. With an error the password must not be
-// looked at.
+// Guess charges a password check to an account, and the check and its hash to
+// an address. If it returns a refusal, don't check the password. Otherwise call
+// Done after the check.
 func (l *Limits) Guess(who Account, addr netip.Addr, now time.Time) (*Guess, *proto.Error) {
 	if e := l.Password(addr, now); e != nil {
 		return nil, e
@@ -165,8 +169,8 @@ func (l *Limits) Guess(who Account, addr netip.Addr, now time.Time) (*Guess, *pr
 	return nil, e
 }
 
-// Done says whether the password was wrong. A check that failed for another
-// reason wasn't.
+// Done ends the check. wrong means that the password was wrong, not that the
+// check failed for another reason.
 func (g *Guess) Done(wrong bool) {
 	if wrong {
 		return

@@ -5,16 +5,16 @@ import "github.com/VictoriaMetrics/metrics"
 // Kind is a limit that a client can reach.
 type Kind int
 
-// The limits, as chatd_service_limited_total names them.
+// The limits. kindNames has their labels in chatd_service_limited_total.
 const (
 	UserFrames Kind = iota
 	UserBytes
-	BehindRefused // sent while an earlier refusal still waits to be sent
+	BehindRefused // a message sent while an errno 9 for an earlier one waits to be sent
 	Logins
 	PasswordWork
 	FailedAddr
 	FailedAccount
-	ShutOut // for abuse
+	ShutOut // lockout after abuse
 	FullFriends
 	FullGroups
 	FullMembers
@@ -27,13 +27,13 @@ var kindNames = [kinds]string{UserFrames: "user_frames", UserBytes: "user_bytes"
 	FailedAddr: "failed_address", FailedAccount: "failed_account", ShutOut: "abuse",
 	FullFriends: "friends", FullGroups: "groups", FullMembers: "members", FullDevices: "devices", FullPage: "page"}
 
-// Metrics counts the limits that clients reach. Any goroutine may use it.
+// Metrics counts how often clients reach a limit. It is safe for concurrent use.
 type Metrics struct {
 	reached                                  [kinds]*metrics.Counter
 	forgotUsers, forgotAddrs, forgotAccounts *metrics.Counter
 }
 
-// NewMetrics adds the counters to a set.
+// NewMetrics registers the counters in set.
 func NewMetrics(set *metrics.Set) *Metrics {
 	m := &Metrics{
 		forgotUsers:    set.NewCounter(`chatd_service_limits_forgotten_total{of="users"}`),
@@ -46,5 +46,5 @@ func NewMetrics(set *metrics.Set) *Metrics {
 	return m
 }
 
-// Reached counts n times that a limit was reached.
+// Reached adds n to the counter of a limit.
 func (m *Metrics) Reached(k Kind, n int) { m.reached[k].Add(n) }

@@ -11,7 +11,7 @@ import (
 	"chatd/service/session"
 )
 
-// Reg makes a user.
+// Reg registers a user.
 func (l *Logins) Reg(t Turn, c *conn, r *proto.Request) {
 	a := session.Answer(r)
 	err := proto.CheckName(r.Name)
@@ -29,7 +29,7 @@ func (l *Logins) Reg(t Turn, c *conn, r *proto.Request) {
 	name, password := r.Name, r.Password
 	session.RunJob(t, c, reactor.Slow, a, func(t Off) (int64, error) {
 		key := proto.NameKey(name)
-		if _, err := l.Store.UserByNameKey(t, key); err == nil { // saves the hash; the index decides
+		if _, err := l.Store.UserByNameKey(t, key); err == nil { // saves hashing; CreateUser checks this again
 			return 0, model.ErrTaken
 		}
 		hash, err := HashPassword(l.cfg.Argon2.Params, password)
@@ -43,14 +43,15 @@ func (l *Logins) Reg(t Turn, c *conn, r *proto.Request) {
 	})
 }
 
-// Password changes the password, and logs every other device out.
+// Password changes the user's password and logs out all other devices.
 func (l *Logins) Password(t Turn, c *conn, r *proto.Request) {
 	a, ss, old, password := session.Answer(r), c.Session(t), r.Password, r.NewPassword
 	if err := proto.CheckPassword(password); err != nil {
 		c.Refuse(t, a, err)
 		return
 	}
-	// Counted apart from logins, or anyone who knows the id could lock the user out.
+	// The negative ID keeps this apart from logins: otherwise anyone who knows
+	// the user's ID could block password changes with wrong logins.
 	guess, refusal := l.Limits.Guess(limits.Account{ID: -ss.User}, c.Source(t), t.Now())
 	if refusal != nil {
 		c.Refuse(t, a, refusal)
@@ -77,7 +78,7 @@ func (l *Logins) Password(t Turn, c *conn, r *proto.Request) {
 		var token string
 		token, th = newToken()
 		_, err = l.Store.ChangePassword(t, ss.User, hash, ss.Device, th)
-		at = l.Bus.Now(t) // later logins have proven the new password
+		at = l.Bus.Now(t) // logins after this time have used the new password
 		return token, err
 	}, func(t Turn, token string, err error) {
 		if guess.Done(errors.Is(err, errRefused)); err != nil {

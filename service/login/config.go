@@ -10,13 +10,13 @@ import (
 	"chatd/internal/setting"
 )
 
-// Config are the settings of logins.
+// Config holds the settings of logins.
 type Config struct {
-	MaxDevices int    `group:"limits" name:"max-devices" default:"8" placeholder:"N" help:"Devices per user. A new one replaces the one that was unused for longest."`
+	MaxDevices int    `group:"limits" name:"max-devices" default:"8" placeholder:"N" help:"Devices per user. A new device replaces the one that was unused for longest."`
 	Argon2     Argon2 `group:"security" name:"argon2" env:"CHATD_ARGON2" default:"19456,2,1" placeholder:"KIB,T,P" help:"Cost of password hashing: memory in KiB, passes, threads. Load tests use 8,1,1."`
 }
 
-// DefaultConfig is what chatd runs with when nothing is set.
+// DefaultConfig returns the default settings.
 func DefaultConfig() (c Config) {
 	setting.Defaults(&c)
 	return c
@@ -25,18 +25,19 @@ func DefaultConfig() (c Config) {
 // Lift removes all limits.
 func (c *Config) Lift() { c.MaxDevices = setting.Unlimited }
 
-// CheckSettings notes each setting that has an invalid value.
+// CheckSettings adds each invalid setting to p.
 func (c *Config) CheckSettings(p *setting.Problems) {
 	p.Int("max-devices", c.MaxDevices, 1, setting.Unlimited)
 }
 
-// Argon2 is the cost of one password hash.
+// Argon2 is the cost of password hashing.
 type Argon2 struct{ argon2id.Params }
 
-// UnmarshalText reads KIB,T,P within what argon2 allows (8 KiB per thread)
-// and what one login may cost a server (1 GiB, 64 passes).
+// UnmarshalText parses KIB,T,P: memory in KiB, passes, threads. It checks the
+// minimum of argon2 (8 KiB per thread), and maximums that keep a login
+// affordable.
 func (a *Argon2) UnmarshalText(text []byte) error {
-	bad := fmt.Errorf("%q is not KIB,T,P, such as 19456,2,1 (8 KiB per thread at least, 1 GiB, 64 passes and 64 threads at most)", text)
+	bad := fmt.Errorf("%q is not KIB,T,P, such as 19456,2,1 (at least 8 KiB per thread; at most 1 GiB, 64 passes and 64 threads)", text)
 	parts := strings.Split(string(text), ",")
 	if len(parts) != 3 {
 		return bad

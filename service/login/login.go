@@ -1,14 +1,15 @@
-// Package login serves registering, logging in and out, and changing the
-// password, and tells a new session what its user has missed.
+// Package login has the handlers that register a user, log in and out, and
+// change the password.
 //
-// A login takes four steps, so that nothing falls between them:
+// A login takes four steps, so that the session misses nothing:
 //
-//  1. off the loop: who is it?
-//  2. on the loop: the session goes into the lists; what is new for its user is
-//     noted for it from here on
-//  3. off the loop: the token is looked at once more, since whatever ended it
-//     before step 2 couldn't find the session; then what the device lacks is read
-//  4. on the loop: LOGIN_ACK, what was noted, and from then on live
+//  1. Off the loop, check the password or token.
+//  2. On the loop, register the session. From then on new messages and notices
+//     are recorded for it.
+//  3. Off the loop, check the token again: if it was revoked before step 2, the
+//     session wasn't registered and so couldn't be ended. Then read what the
+//     device has missed.
+//  4. On the loop, send LOGIN_ACK and what was recorded. The session is live.
 package login
 
 import (
@@ -29,15 +30,14 @@ import (
 	"chatd/service/session"
 )
 
-// Turn is the right to touch the state of one event loop; Off is the right to
-// block.
+// Turn and Off are short names for the types of package reactor.
 type (
 	Turn = reactor.Turn
 	Off  = reactor.Off
 	conn = session.Conn
 )
 
-// Store is what logins ask of the data. Everything may block.
+// Store holds the methods of the store that logins need. All may block.
 type Store interface {
 	CreateUser(ctx context.Context, name, nameKey, hash string) (int64, error)
 	UserByID(ctx context.Context, id int64) (model.User, error)
@@ -51,7 +51,7 @@ type Store interface {
 	ChangePassword(ctx context.Context, user int64, hash, device string, tokenHash []byte) (others []string, err error)
 }
 
-// Deps is what logins work with.
+// Deps holds what New needs.
 type Deps struct {
 	Reactor  *reactor.Reactor
 	Store    Store
@@ -64,50 +64,50 @@ type Deps struct {
 	People   *people.People
 	Groups   *groups.Groups
 	Messages *messages.Messages
-	Node     string // name of this node, as LOGIN_ACK has it
-	Epoch    int64  // of the store
+	Node     string // this node's name, for LOGIN_ACK
+	Epoch    int64  // the store's, for LOGIN_ACK
 }
 
-// Logins are the handlers of one node.
+// Logins has the handlers of one node.
 type Logins struct {
 	Deps
 	cfg    *Config
 	pass   *passwords
-	logins atomic.Int64 // logins so far: orders the sessions of this node
+	logins atomic.Int64 // number of logins so far; see identity.nth
 }
 
-// New makes the handlers. It hashes one password, which takes its time.
+// New returns the handlers. It takes as long as hashing one password.
 func New(cfg *Config, on Deps) *Logins {
 	return &Logins{Deps: on, cfg: cfg, pass: newPasswords(cfg.Argon2.Params)}
 }
 
-// errRefused is the one answer to every login that fails for what it says.
+// errRefused is the answer to every login with invalid credentials. It is always
+// the same, so that it doesn't reveal which accounts exist.
 var errRefused = proto.Errorf(proto.Refused, "wrong ID, name, password or token")
 
-// errOvertaken is the answer to a login whose password was right but whose
-// token was ended before its session began: by another login of the device,
-// say, whose client may be long gone.
+// errOvertaken is the answer to a login with the right password whose token was
+// revoked before its session started, for example by another login of the same
+// device.
 var errOvertaken = &proto.Error{Errno: proto.TooFast, Message: "another login with the same device name ended this one; try again", RetryAfter: session.RetryAfter}
 
-// identity is who a login has proven to be.
+// identity is the result of a password or token check.
 type identity struct {
 	user        model.User
 	device      string
 	token       string
-	at          int64              // time by the nodes' shared clock, Unix microseconds
-	nth         int64              // order among this node's logins, taken before the token was seen to be good
-	evicted     []string           // devices that had to make room
-	memberships []model.Membership // conversations, before the session began
-	late        error              // why there is no session after all, though devices had to make room
+	at          int64              // time of the login by Bus.Now, in Unix microseconds
+	nth         int64              // sequence number of the login on this node; see session.Session
+	evicted     []string           // devices logged out because the user had too many
+	memberships []model.Membership // the user's conversations, read before the session was registered
+	late        error              // if set, the login is refused with it, after the evicted devices were logged out
 }
 
-// Login proves who it is, puts the session into the lists, and then reads what
-// it has missed.
+// Login logs a user in. See the package comment for its steps.
 func (l *Logins) Login(t Turn, c *conn, r *proto.Request) {
-	a, q := session.Answer(r), *r // q's strings are its own; LOGIN has no bytes
+	a, q := session.Answer(r), *r // a copy is safe to keep: LOGIN has no fields of type []byte
 	addr, now, lane := c.Source(t), t.Now(), reactor.Quick
 	refusal := l.Limits.Login(addr, now)
-	var guess *limits.Guess // nil: by token
+	var guess *limits.Guess // nil for a login by token
 	if refusal == nil && !q.Has(proto.FToken) {
 		lane = reactor.Slow
 		guess, refusal = l.Limits.Guess(accountOf(&q), addr, now)
@@ -145,7 +145,7 @@ func (l *Logins) Login(t Turn, c *conn, r *proto.Request) {
 	})
 }
 
-// accountOf is the account whose password a login brings.
+// accountOf returns the account that a login by password names.
 func accountOf(q *proto.Request) limits.Account {
 	if q.Has(proto.FID) {
 		return limits.Account{ID: q.ID}
@@ -153,12 +153,14 @@ func accountOf(q *proto.Request) limits.Account {
 	return limits.Account{Name: proto.NameKey(q.Name)}
 }
 
-// proveByToken takes the time before it looks at the token: whatever ends the
-// token afterwards is later, and isn't displaced by this login.
+// proveByToken checks a token. It takes the time of the login before that:
+// whatever revokes the token after the check then has a later time, so that this
+// login doesn't end that session.
 func (l *Logins) proveByToken(t Off, token string) (id identity, err error) {
 	at, nth := l.Bus.Now(t), l.logins.Add(1)
 	id.token = token
-	// Whose cursors may be pending isn't known yet: only the groups matter.
+	// User 0: the user isn't known yet, so unwritten cursors are not included.
+	// Only the groups are used.
 	id.user, id.device, id.memberships, err = l.Store.TokenMemberships(t, tokenHash(token), 0)
 	switch {
 	case errors.Is(err, model.ErrNotFound):
@@ -170,8 +172,9 @@ func (l *Logins) proveByToken(t Off, token string) (id identity, err error) {
 	return id, err
 }
 
-// proveByPassword takes the time after the token is stored: whatever ended other
-// tokens of the device is earlier.
+// proveByPassword checks a password and creates a token. It takes the time of
+// the login after that: whatever revoked the device's earlier tokens then has
+// an earlier time.
 func (l *Logins) proveByPassword(t Off, q *proto.Request) (identity, error) {
 	id, err := l.byPassword(t, q)
 	if err != nil {
@@ -179,7 +182,8 @@ func (l *Logins) proveByPassword(t Off, q *proto.Request) (identity, error) {
 	}
 	id.at = l.Bus.Now(t)
 	id.nth = l.logins.Add(1)
-	// It must be good after that: whatever ends it is later on this node, too.
+	// The token must still be valid after nth was assigned. Whatever revokes it
+	// later then has a higher nth.
 	if _, _, id.late = l.Store.TokenDevice(t, tokenHash(id.token)); errors.Is(id.late, model.ErrNotFound) {
 		id.late = errOvertaken
 	}
@@ -202,7 +206,7 @@ func (l *Logins) byPassword(t Off, q *proto.Request) (id identity, err error) {
 	if !ok || id.user.Banned {
 		return id, errRefused
 	}
-	if err := l.Limits.ShutOut(id.user.ID, l.Reactor.Now()); err != nil { // before one of their devices is evicted
+	if err := l.Limits.ShutOut(id.user.ID, l.Reactor.Now()); err != nil { // before OpenDevice evicts a device
 		return id, err
 	}
 	if rehashed != "" {
@@ -218,7 +222,7 @@ func (l *Logins) byPassword(t Off, q *proto.Request) (id identity, err error) {
 	var hash []byte
 	id.token, hash = newToken()
 	id.evicted, err = l.Store.OpenDevice(t, id.user, id.device, hash, l.cfg.MaxDevices)
-	if errors.Is(err, model.ErrNotFound) { // banned, or the password was changed, since it was checked
+	if errors.Is(err, model.ErrNotFound) { // banned, or the password was changed, since the check
 		err = errRefused
 	}
 	if err == nil {
@@ -227,7 +231,7 @@ func (l *Logins) byPassword(t Off, q *proto.Request) (id identity, err error) {
 	return id, err
 }
 
-// enter begins the session and reads all that it has to be told.
+// enter registers the session, reads what LOGIN_ACK needs, and sends it.
 func (l *Logins) enter(t Turn, c *conn, a proto.Response, id identity, q *proto.Request) {
 	brief, byPassword := q.Brief, !q.Has(proto.FToken)
 	topics := l.Delivery.On(t)
@@ -239,7 +243,7 @@ func (l *Logins) enter(t Turn, c *conn, a proto.Response, id identity, q *proto.
 	case byPassword:
 		c.Refuse(t, a, errOvertaken)
 		return
-	default: // as on any other node
+	default: // what other nodes do in this case
 		c.FinishReplaced(t)
 		return
 	}
@@ -269,7 +273,7 @@ func (l *Logins) enter(t Turn, c *conn, a proto.Response, id identity, q *proto.
 	})
 }
 
-// Logout ends the session and its token; the connection stays.
+// Logout ends the session and revokes its token. The connection stays open.
 func (l *Logins) Logout(t Turn, c *conn, r *proto.Request) {
 	a, ss := session.Answer(r), c.Session(t)
 	token := ss.TokenHash()

@@ -8,27 +8,28 @@ import (
 	"github.com/alexedwards/argon2id"
 )
 
-// Params is the cost of hashing passwords.
+// Params is the cost of password hashing.
 type Params = argon2id.Params
 
-// passwords hashes and compares passwords. Its methods take tens of
-// milliseconds of a core: they belong on the Slow lane.
+// passwords checks passwords. Each check takes tens of milliseconds of CPU time,
+// so it belongs on the Slow lane.
 //
-// A refusal takes the work of one hash at the cost that is set, whether there
-// is such a user or not: it would tell otherwise which accounts exist. A hash
-// that was made at a lower cost is filled up to that; one that was made at a
-// higher cost takes longer, until its user has logged in once.
+// A failed check takes as long as one hash with the configured cost, whether
+// the user exists or not. Otherwise its duration would reveal which accounts
+// exist. If the stored hash has a lower cost, additional work makes up for
+// that. If it has a higher cost, the check takes longer, until the user's next
+// login replaces the hash.
 type passwords struct {
 	params Params
-	decoy  string       // compared with where there is no such user
-	work   func(Params) // is told of each hash; nil but in tests
+	decoy  string       // the hash to compare with if there is no such user
+	work   func(Params) // for tests: called for each hash that is computed; may be nil
 }
 
-// fillParams is the cost of a hash that brings the work of one at cost had up
-// to that of one at cost want; ok is false where there is nothing to fill.
-// The work is memory times passes, done by as many threads.
+// fillParams returns the cost of an additional hash, so that it and one with
+// cost had take as much work together as one with cost want. ok is false if
+// there is no need for one. The work is memory times passes.
 func fillParams(had, want Params) (fill Params, ok bool) {
-	const perThread = 8 // KiB, the least that argon2 takes
+	const perThread = 8 // KiB, the minimum of argon2
 	lacks := uint64(want.Memory)*uint64(want.Iterations) - uint64(had.Memory)*uint64(had.Iterations)
 	if uint64(had.Memory)*uint64(had.Iterations) >= uint64(want.Memory)*uint64(want.Iterations) || lacks < uint64(perThread*uint32(want.Parallelism)) {
 		return fill, false
@@ -42,19 +43,19 @@ func fillParams(had, want Params) (fill Params, ok bool) {
 func newPasswords(p Params) *passwords {
 	decoy, err := HashPassword(p, rand.Text())
 	if err != nil {
-		panic(err) // there is no randomness: nothing that follows would be safe
+		panic(err) // no source of randomness
 	}
 	return &passwords{params: p, decoy: decoy}
 }
 
-// HashPassword hashes a password with argon2id at the given cost. It blocks
-// for as long as the cost says.
+// HashPassword hashes a password with argon2id at the given cost.
 func HashPassword(p Params, password string) (string, error) {
 	return argon2id.CreateHash(password, &p)
 }
 
-// check compares a password with a hash; "" stands for no such user. again is
-// a new hash where the old one was made at another cost.
+// check reports whether a password matches a hash. The hash is "" if there is no
+// such user. If the password is right and the hash has another cost than the
+// configured one, again is a new hash.
 func (p *passwords) check(t Off, password, hash string) (ok bool, again string, err error) {
 	absent := hash == ""
 	if absent {
@@ -84,8 +85,8 @@ func (p *passwords) did(params Params) {
 	}
 }
 
-// newToken makes a token of 256 random bits and the hash that is stored of
-// it. The token is random, so a plain hash is enough.
+// newToken returns a new token, and the hash that the store keeps instead of
+// it. A fast hash is safe, because the token has 256 random bits.
 func newToken() (token string, hash []byte) {
 	var b [32]byte
 	rand.Read(b[:]) // never fails

@@ -9,9 +9,10 @@ import (
 	"chatd/reactor"
 )
 
-// A login that is refused costs the same work whether its user exists or not,
-// and also where the user's hash was made when hashing was cheaper: its time
-// tells nothing. Where it was dearer, nothing can be done.
+// A failed password check takes the same work whether the user exists or not,
+// even if the stored hash has a lower cost than the configured one. So its
+// duration doesn't reveal which accounts exist. If the stored hash has a higher
+// cost, the check takes longer.
 func TestRefusalsCostTheSame(t *testing.T) {
 	cost := func(kib, passes uint32, threads uint8) argon2id.Params {
 		return argon2id.Params{Memory: kib, Iterations: passes, Parallelism: threads, SaltLength: 16, KeyLength: 32}
@@ -25,7 +26,7 @@ func TestRefusalsCostTheSame(t *testing.T) {
 			work = 0
 			ok, again, err := p.check(reactor.OffLoop(context.Background()), "a wrong one", hash)
 			if ok || again != "" || err != nil {
-				t.Fatalf("%+v: %v, %q, %v", now, ok, again, err)
+				t.Fatalf("check with a wrong password at cost %+v: %v, %q, %v; want false, no new hash and no error", now, ok, again, err)
 			}
 			return work
 		}
@@ -37,22 +38,22 @@ func TestRefusalsCostTheSame(t *testing.T) {
 			}
 			had, all := uint64(then.Memory)*uint64(then.Iterations), uint64(now.Memory)*uint64(now.Iterations)
 			got := refuse(hash)
-			// Memory comes in whole KiB, each pass with the same, and 8 of them at
-			// least for each thread.
+			// argon2 uses whole KiB, the same in each pass, and at least 8 per
+			// thread.
 			slack := 8*uint64(now.Parallelism) + uint64(now.Iterations)
 			if had <= all && (got > nobody || got+slack < nobody) {
-				t.Errorf("%+v, a hash of %+v: %d KiB passes, of a stranger %d", now, then, got, nobody)
+				t.Errorf("cost %+v, stored hash with %+v: work is %d KiB×passes, want %d as for an unknown user, or up to %d less", now, then, got, nobody, slack)
 			}
 			if had > all && got != had {
-				t.Errorf("%+v, a hash of %+v: %d KiB passes", now, then, got)
+				t.Errorf("cost %+v, stored hash with %+v: work is %d KiB×passes, want %d", now, then, got, had)
 			}
 		}
 	}
 }
 
-// A password's hash is made anew at the next login once hashing costs
-// something else, dearer or cheaper, in memory, passes or threads; and not again.
-func TestHashedAnew(t *testing.T) {
+// If the cost of hashing has changed in memory, passes or threads, check
+// returns a new hash for the right password, once.
+func TestRehash(t *testing.T) {
 	off := reactor.OffLoop(context.Background())
 	old := argon2id.Params{Memory: 8, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32}
 	hash, err := HashPassword(old, "secret")
@@ -69,16 +70,16 @@ func TestHashedAnew(t *testing.T) {
 		change(&now)
 		ok, again, err := newPasswords(now).check(off, "secret", hash)
 		if !ok || again == "" || err != nil {
-			t.Fatalf("%+v: %v, %q, %v", now, ok, again, err)
+			t.Fatalf("check at cost %+v: %v, %q, %v; want true, a new hash and no error", now, ok, again, err)
 		}
 		if got, _, _, err := argon2id.DecodeHash(again); err != nil || *got != now {
-			t.Errorf("hashed anew at %+v, want %+v (%v)", got, now, err)
+			t.Errorf("the new hash has cost %+v (error %v), want %+v", got, err, now)
 		}
 		if ok, third, err := newPasswords(now).check(off, "secret", again); !ok || third != "" || err != nil {
-			t.Errorf("%+v, hashed anew: %v, %q, %v", now, ok, third, err)
+			t.Errorf("check of the new hash at cost %+v: %v, %q, %v; want true, no new hash and no error", now, ok, third, err)
 		}
 		if ok, _, err := newPasswords(now).check(off, "wrong", again); ok || err != nil {
-			t.Errorf("%+v: a wrong password: %v, %v", now, ok, err)
+			t.Errorf("check of the new hash with a wrong password at cost %+v: %v, %v; want false and no error", now, ok, err)
 		}
 		hash = again
 	}

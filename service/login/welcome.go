@@ -9,25 +9,25 @@ import (
 )
 
 const (
-	loginOverhead = 4 << 10 // more than a LOGIN_ACK has besides its lists, in bytes
-	maxListUsers  = 1000    // members of all groups in one LOGIN_ACK
+	loginOverhead = 4 << 10 // upper bound for the size of a LOGIN_ACK without its lists, in bytes
+	maxListUsers  = 1000    // most members of all groups in one LOGIN_ACK
 )
 
-// welcome is what a session is told as it begins.
+// welcome has the contents of a LOGIN_ACK.
 type welcome struct {
 	memberships []model.Membership
-	sent        []int64 // how far offline brings the device in each
+	sent        []int64 // for each membership, the last seq that the device has after offline
 	friends     []proto.Friend
 	groups      []proto.Group
 	offline     []proto.Chat
 }
 
-// welcome reads what a session has to be told. It runs after the session has
-// been put into the lists, so that what comes later is noted there. errRefused:
-// whatever ended its token before that could not find it.
+// welcome reads the contents of a LOGIN_ACK. It runs after the session was
+// registered, so that changes after the read are recorded for the session. It
+// returns errRefused if the token was revoked before that.
 func (l *Logins) welcome(t Off, ss *session.Session, brief bool) (w welcome, err error) {
 	l.Courier.Await(t)
-	l.Sessions.Announce(ss) // other nodes have to know from here on
+	l.Sessions.Announce(ss)
 	_, _, w.memberships, err = l.Store.TokenMemberships(t, ss.TokenHash(), ss.User)
 	if errors.Is(err, model.ErrNotFound) {
 		err = errRefused
@@ -43,7 +43,7 @@ func (l *Logins) welcome(t Off, ss *session.Session, brief bool) (w welcome, err
 		if w.groups, err = l.Groups.List(t, ss.User, maxListUsers); err != nil {
 			return w, err
 		}
-		if w.size() > room { // names can be long: then no members are listed
+		if w.size() > room { // long names: leave out the members
 			if w.groups, err = l.Groups.List(t, ss.User, 0); err != nil {
 				return w, err
 			}
@@ -54,7 +54,7 @@ func (l *Logins) welcome(t Off, ss *session.Session, brief bool) (w welcome, err
 	return w, err
 }
 
-// size is what the lists take in LOGIN_ACK, in bytes.
+// size returns the size of the lists in LOGIN_ACK, in bytes.
 func (w *welcome) size() int {
 	return len(proto.AppendResponse(nil, &proto.Response{Op: proto.LOGIN_ACK, Friends: w.friends, Groups: w.groups}))
 }

@@ -8,7 +8,7 @@ import (
 	"chatd/service/session"
 )
 
-// Conversations lists the conversations of a user, latest first.
+// Conversations returns a page of the user's conversations, latest first.
 func (m *Messages) Conversations(t Turn, c *conn, r *proto.Request) {
 	a, ss, before := session.Answer(r), c.Session(t), r.Before
 	n, err := pageSize(r, proto.MaxConversations)
@@ -33,9 +33,10 @@ func (m *Messages) Conversations(t Turn, c *conn, r *proto.Request) {
 	})
 }
 
-// fitting is how many of the conversations fit into one frame. The next page
-// begins below a time, so those of the same time stay together: if they are too
-// much for one frame, some come without their message.
+// fitting returns how many of the conversations fit into one frame. The next
+// page starts before a time, so conversations with the same time must be on the
+// same page. If they don't fit into one frame, fitting removes the messages of
+// some.
 func fitting(list []proto.Conversation) int {
 	const room = proto.MaxResponse - 4<<10
 	size, n := 0, 0

@@ -7,7 +7,8 @@ import (
 	"chatd/service/session"
 )
 
-// Event passes something on that is never stored, to those who are online.
+// Event sends an event to the online sessions of a user or group. Events, such
+// as typing indicators, are never stored, and may be lost.
 func (m *Messages) Event(t Turn, c *conn, r *proto.Request) {
 	if r.Has(proto.FGroupID) {
 		m.groupEvent(t, c, r)
@@ -23,8 +24,8 @@ func (m *Messages) Event(t Turn, c *conn, r *proto.Request) {
 	}
 }
 
-// askBlocked reads whether the receiver has blocked the sender, and goes on
-// with the event.
+// askBlocked reads from the store whether the receiver has blocked the sender.
+// If not, it sends the event.
 func (m *Messages) askBlocked(t Turn, c *conn, r *proto.Request) {
 	ask, keep := m.delivery.On(t).AskBlocked(t, r.ToID, c.Session(t).User)
 	session.RunJob(t, c, reactor.Quick, session.Answer(r), ask, func(t Turn, blocked bool) {
@@ -35,9 +36,9 @@ func (m *Messages) askBlocked(t Turn, c *conn, r *proto.Request) {
 	})
 }
 
-// userEvent passes an event on to the sessions of a user, straight from loop to
-// loop. Sessions here without LOGIN_ACK don't get it: an event is for the moment. On
-// other nodes it waits for LOGIN_ACK, as every notice does.
+// userEvent writes an event to the sessions of a user, and publishes it to other
+// nodes. Sessions on this node that haven't got LOGIN_ACK don't get it. On other
+// nodes it is a notice and waits for LOGIN_ACK.
 func (m *Messages) userEvent(t Turn, c *conn, r *proto.Request) {
 	m.events.Inc()
 	l, ss := m.loops[t.Loop()], c.Session(t)
@@ -50,7 +51,7 @@ func (m *Messages) userEvent(t Turn, c *conn, r *proto.Request) {
 	m.courier.PublishEvent(bus.User(r.ToID), l.buf)
 }
 
-// groupEvent passes an event on to the members of a group.
+// groupEvent sends an event to the members of a group.
 func (m *Messages) groupEvent(t Turn, c *conn, r *proto.Request) {
 	ss := c.Session(t)
 	body := appendEvent(nil, ss, r)
@@ -59,12 +60,12 @@ func (m *Messages) groupEvent(t Turn, c *conn, r *proto.Request) {
 		m.courier.PublishEvent(bus.Group(r.GroupID), body)
 		return
 	}
-	// The store says why: the group doesn't exist, or the user isn't a member.
+	// The store decides which error it is: no such group, or not a member.
 	a := session.Answer(r)
 	session.RunJob(t, c, reactor.Quick, a, func(t Off) (struct{}, error) {
 		_, err := m.store.VisibleRange(t, ss.User, a.GroupID, 0)
 		return struct{}{}, err
-	}, func(Turn, struct{}) {}) // the user has just joined: the event came too early and is dropped
+	}, func(Turn, struct{}) {}) // no error: the user has just joined, and the event is dropped
 }
 
 func appendEvent(dst []byte, ss *session.Session, r *proto.Request) []byte {

@@ -9,10 +9,10 @@ import (
 	"chatd/service/session"
 )
 
-// defaultPage is SYNC's and CONVERSATIONS' limit where none is given.
+// defaultPage is the default limit of SYNC and CONVERSATIONS.
 const defaultPage = 50
 
-// pageSize is the limit of a request, or the default.
+// pageSize returns the limit of a request, or the default. most is the maximum.
 func pageSize(r *proto.Request, most int64) (int, error) {
 	if !r.Has(proto.FLimit) {
 		return defaultPage, nil
@@ -23,10 +23,10 @@ func pageSize(r *proto.Request, most int64) (int, error) {
 	return int(r.Limit), nil
 }
 
-// Sync reads a page of a conversation for a user who may see it. It moves no
-// cursor.
+// Sync returns a page of a conversation to a user who may see it. It doesn't
+// change cursors.
 func (m *Messages) Sync(t Turn, c *conn, r *proto.Request) {
-	a, ss, q := session.Answer(r), c.Session(t), *r // SYNC has no bytes
+	a, ss, q := session.Answer(r), c.Session(t), *r // a copy is safe to keep: SYNC has no fields of type []byte
 	n, err := pageSize(r, proto.MaxSyncMessages)
 	if err == nil && q.Has(proto.FAfter) && q.Has(proto.FBefore) {
 		err = proto.Errorf(proto.BadRequest, "send either after or before, not both")
@@ -53,7 +53,8 @@ func (m *Messages) Sync(t Turn, c *conn, r *proto.Request) {
 			}
 			ms, err = m.store.PageBefore(t, v.Conv, before, v.First, n, proto.MaxSyncBytes)
 		}
-		// Messages after v was read may also be after the asker was removed.
+		// The user may have been removed after v was read, and must not get
+		// messages after that.
 		for len(ms) > 0 && ms[len(ms)-1].Seq > v.Last {
 			ms = ms[:len(ms)-1]
 		}
@@ -75,8 +76,9 @@ func (m *Messages) Sync(t Turn, c *conn, r *proto.Request) {
 	})
 }
 
-// fit keeps as many messages as fit into an answer, from the end that was asked
-// for: escapes can make them longer on the wire.
+// fit returns as many of the messages as fit into an answer: the first ones, or
+// the last ones if forward is false. JSON escapes can make messages longer than
+// they are in the store.
 func fit(ms []model.Message, forward bool, group, user, peer int64) []proto.Chat {
 	cs := make([]proto.Chat, len(ms))
 	for i := range ms {

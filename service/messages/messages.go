@@ -1,5 +1,5 @@
-// Package messages serves what a client says and reads: chat messages, events,
-// receipts, pages of a conversation, and the list of conversations.
+// Package messages has the handlers for chat messages, events, receipts, and
+// reading conversations.
 package messages
 
 import (
@@ -15,16 +15,15 @@ import (
 	"chatd/service/session"
 )
 
-// Turn is the right to touch the state of one event loop; Off is the right to
-// block.
+// Turn and Off are short names for the types of package reactor.
 type (
 	Turn = reactor.Turn
 	Off  = reactor.Off
 	conn = session.Conn
 )
 
-// Store is what messages ask of the data. Append, SetDelivered and SetRead don't block;
-// the others may.
+// Store holds the methods of the store that messages need. Append, SetDelivered
+// and SetRead don't block; the others may.
 type Store interface {
 	Append(batch ...*model.Append) error
 	Page(ctx context.Context, conv, after int64, limit, maxBytes int) ([]model.Message, error)
@@ -36,23 +35,23 @@ type Store interface {
 	SetRead(user, conv, seq int64)
 }
 
-// Messages are the handlers of one node.
+// Messages has the handlers of one node.
 type Messages struct {
 	store    Store
 	courier  *bus.Courier
 	sessions *session.Sessions
 	delivery *delivery.Delivery
 	events   *metrics.Counter
-	loops    []*sendsOnLoop // apart in memory: each loop writes its own for every message
+	loops    []*sendsOnLoop // pointers, so that loops don't share cache lines
 }
 
-// sendsOnLoop are a turn's chat messages for the log.
+// sendsOnLoop collects the chat messages of a turn.
 type sendsOnLoop struct {
 	messages []*session.Message
-	buf      []byte // of the event at hand
+	buf      []byte // for encoding an event
 }
 
-// New makes the handlers. loops is the number of event loops.
+// New returns the handlers. loops is the number of event loops.
 func New(store Store, c *bus.Courier, s *session.Sessions, d *delivery.Delivery, loops int, events *metrics.Counter) *Messages {
 	m := &Messages{store: store, courier: c, sessions: s, delivery: d, events: events}
 	for range loops {
@@ -61,19 +60,19 @@ func New(store Store, c *bus.Courier, s *session.Sessions, d *delivery.Delivery,
 	return m
 }
 
-// OneChat takes a message for another user, or for oneself.
+// OneChat handles a message to a user, who may be the sender.
 func (m *Messages) OneChat(t Turn, c *conn, r *proto.Request) {
 	m.send(t, c, r, model.Append{Peer: r.ToID})
 }
 
-// GroupChat takes a message for a group.
+// GroupChat handles a message to a group.
 func (m *Messages) GroupChat(t Turn, c *conn, r *proto.Request) {
 	m.send(t, c, r, model.Append{Group: r.GroupID})
 }
 
-// send gathers a message for the log. Whether it may be stored, and whether
-// its receiver exists, the log decides in its transaction: what is asked
-// earlier may no longer be true then.
+// send collects a message for the log. The log checks in its transaction whether
+// the receiver exists and the sender may write to it. A check before that could
+// be outdated.
 func (m *Messages) send(t Turn, c *conn, r *proto.Request, a model.Append) {
 	if r.Has(proto.FID) && r.ID != c.Session(t).User {
 		c.RefuseInOrder(t, r, proto.Errorf(proto.NotAllowed, "id must be your own user ID or be left out, got %d", r.ID))
@@ -85,7 +84,8 @@ func (m *Messages) send(t Turn, c *conn, r *proto.Request, a model.Append) {
 	}
 }
 
-// HandOver hands a turn's messages to the log.
+// HandOver hands a turn's messages to the log. If its queue is full, they are
+// refused.
 func (m *Messages) HandOver(t Turn) {
 	l := m.loops[t.Loop()]
 	if len(l.messages) == 0 {

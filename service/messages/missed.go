@@ -7,9 +7,10 @@ import (
 	"chatd/service/limits"
 )
 
-// Missed reads the first messages that a device lacks in a user's
-// conversations, as many as fit into room bytes, with one query. sent is how
-// far they bring the device in each. It blocks on the store.
+// Missed reads the first messages that a device lacks in the user's
+// conversations, with one query. They have at most room bytes in JSON. sent
+// has, for each membership, the last seq that the device has with them. It
+// blocks.
 func (m *Messages) Missed(t Off, user int64, memberships []model.Membership, room int) (missed []proto.Chat, sent []int64, err error) {
 	sent = make([]int64, len(memberships))
 	var parts []model.PageRequest

@@ -7,7 +7,8 @@ import (
 	"chatd/service/session"
 )
 
-// Receipt notes how far a device has come, and with read how far its user has.
+// Receipt moves the device's delivered cursor and, if read is set, the user's
+// read cursor.
 func (m *Messages) Receipt(t Turn, c *conn, r *proto.Request) {
 	ss := c.Session(t)
 	if conv, upTo, ok := m.delivery.On(t).Receipt(t, ss, r.GroupID, r.Peer, r.Seq, r.Read); ok {
@@ -30,8 +31,8 @@ func (m *Messages) Receipt(t Turn, c *conn, r *proto.Request) {
 	})
 }
 
-// readUpTo stores a read mark, and tells the reader's other devices and, between
-// two users, the other user.
+// readUpTo stores a read cursor. It notifies the user's other devices and, if
+// the conversation isn't a group, the other user.
 func (m *Messages) readUpTo(ss *session.Session, conv, group, peer, seq int64) {
 	m.store.SetRead(ss.User, conv, seq)
 	rr := proto.Response{Op: proto.RECEIPT, GroupID: group, Peer: peer, ID: ss.User, Seq: seq, Read: true}

@@ -63,7 +63,7 @@ func requireLocalHost(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host := hostName(r.Host)
 		if _, err := netip.ParseAddr(host); err != nil && host != "localhost" {
-			writeText(w, http.StatusMisdirectedRequest, "ask by address, or as localhost\n")
+			writeText(w, http.StatusMisdirectedRequest, "use an IP address or localhost as the host\n")
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -86,7 +86,7 @@ func pprofHandler() http.Handler {
 func (s *Server) serveTrace(w http.ResponseWriter, r *http.Request) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		writeText(w, http.StatusBadRequest, "the query can't be read\n")
+		writeText(w, http.StatusBadRequest, "invalid query string\n")
 		return
 	}
 	result, err := s.cfg.Trace(r.Context(), query)
@@ -102,7 +102,7 @@ func (s *Server) serveTrace(w http.ResponseWriter, r *http.Request) {
 		return
 	case err != nil:
 		s.cfg.Logger.Error("trace failed", "err", err)
-		writeText(w, http.StatusInternalServerError, "it could not be found out; the log says why\n")
+		writeText(w, http.StatusInternalServerError, "trace failed; see the node's log\n")
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")

@@ -27,8 +27,8 @@ func startAdmin(t *testing.T, trace func(context.Context, url.Values) (any, erro
 	return s.Addr().String()
 }
 
-// FetchTrace returns the result or the RequestError of Config.Trace. Other errors
-// of Config.Trace aren't sent to the client.
+// FetchTrace returns the result or the RequestError of Config.Trace. Other
+// errors of Config.Trace aren't sent to the client.
 func TestFetchTrace(t *testing.T) {
 	addr := startAdmin(t, func(_ context.Context, v url.Values) (any, error) {
 		switch v.Get("cid") {

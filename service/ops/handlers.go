@@ -91,7 +91,7 @@ func (s *Server) secure(next http.Handler) http.Handler {
 		h.Set("Cache-Control", "no-cache")
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			h.Set("Allow", "GET, HEAD")
-			writeText(w, http.StatusMethodNotAllowed, "only GET and HEAD\n")
+			writeText(w, http.StatusMethodNotAllowed, "only GET and HEAD are allowed\n")
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -106,7 +106,7 @@ func (s *Server) serveConfig(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	// Encoding a string can't fail, so an error is one of the connection.
+	// Encoding strings can't fail, so an error comes from the connection.
 	if err := json.NewEncoder(w).Encode(map[string]string{"ws": ws}); err != nil {
 		s.cfg.Logger.Debug("writing the configuration failed", "err", err)
 	}
@@ -177,5 +177,5 @@ func hostName(header string) string {
 func writeText(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = w.Write([]byte(text)) // the client has disconnected
+	_, _ = w.Write([]byte(text)) // an error means that the client has disconnected
 }

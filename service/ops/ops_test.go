@@ -112,8 +112,8 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// /config.json has a WebSocket URL that the page can reach: with the host name of
-// the request if that leads to the chat, otherwise with the chat's address.
+// /config.json has a WebSocket URL that the page can reach: with the host name
+// of the request if that leads to the chat, otherwise with the chat's address.
 func TestWebSocketURL(t *testing.T) {
 	n := start(t)
 	for _, c := range []struct{ chat, host, want string }{
@@ -194,8 +194,8 @@ func TestPage(t *testing.T) {
 	}
 }
 
-// All responses have the security headers, including errors. Only GET and HEAD are
-// allowed. The command line, which may contain a password, isn't served.
+// All responses have the security headers, including errors. Only GET and HEAD
+// are allowed. The command line, which may contain a password, isn't served.
 func TestSecurity(t *testing.T) {
 	n := start(t)
 	for _, c := range []struct {

@@ -26,7 +26,8 @@ func FetchTrace(ctx context.Context, addr string, query url.Values) ([]byte, err
 	if err != nil {
 		return nil, fmt.Errorf("ask %s: %w", addr, err)
 	}
-	// The request must not go to a proxy from the environment or follow redirects.
+	// The request must not go to a proxy from the environment or follow
+	// redirects.
 	transport := &http.Transport{DisableKeepAlives: true}
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
@@ -48,7 +49,7 @@ func FetchTrace(ctx context.Context, addr string, query url.Values) ([]byte, err
 	case resp.Header.Get(requestErrorHeader) != "":
 		return nil, &RequestError{resp.StatusCode == http.StatusNotFound, strings.TrimSpace(string(body))}
 	case resp.StatusCode != http.StatusOK || !strings.HasPrefix(resp.Header.Get("Content-Type"), "application/json"):
-		return nil, fmt.Errorf("ask %s: the response is %s: it is no admin address of chatd, or the request failed there", addr, resp.Status)
+		return nil, fmt.Errorf("ask %s: unexpected response %s: this is no admin address of chatd, or the trace failed there; see the node's log", addr, resp.Status)
 	}
 	return body, nil
 }

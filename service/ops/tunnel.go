@@ -55,7 +55,7 @@ func newTunnels(s *Server, name string) *tunnels {
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
 			s.cfg.Logger.Debug("WebSocket tunnel failed", "err", err)
 			if !w.(*upgradeWriter).hijacked {
-				writeText(w, http.StatusServiceUnavailable, "the chat takes no connections\n")
+				writeText(w, http.StatusServiceUnavailable, "the chat port doesn't accept connections\n")
 			}
 		},
 		ErrorLog: slog.NewLogLogger(s.cfg.Logger.Handler(), slog.LevelDebug),
@@ -74,7 +74,8 @@ func (t *tunnels) close() {
 	}
 }
 
-// tunnelled reports whether browsers can reach the chat only through this server.
+// tunnelled reports whether browsers can reach the chat only through this
+// server.
 func (s *Server) tunnelled() bool {
 	return slices.Contains(refusedByBrowsers, s.cfg.Chat().Port())
 }
@@ -88,7 +89,7 @@ func (s *Server) tunnel(w http.ResponseWriter, r *http.Request) {
 	}
 	if r.Method != http.MethodGet || !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
 		w.Header().Set("Upgrade", "websocket")
-		writeText(w, http.StatusUpgradeRequired, "this is for WebSockets\n")
+		writeText(w, http.StatusUpgradeRequired, "this URL is only for WebSockets\n")
 		return
 	}
 	t := s.tunnels
@@ -98,7 +99,7 @@ func (s *Server) tunnel(w http.ResponseWriter, r *http.Request) {
 	default:
 		t.refused.Inc()
 		w.Header().Set("Connection", "close")
-		writeText(w, http.StatusServiceUnavailable, "too many WebSockets\n")
+		writeText(w, http.StatusServiceUnavailable, "too many WebSockets; try again later\n")
 		return
 	}
 	ctx, cancel := context.WithCancel(r.Context())

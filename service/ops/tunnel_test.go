@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// refusedPort listens on a port that browsers refuse, on a loopback address that is
-// free.
+// refusedPort listens on a port that browsers refuse, on a loopback address
+// that is free.
 func refusedPort(t *testing.T) net.Listener {
 	t.Helper()
 	for i := 2; i < 250; i++ {
@@ -29,8 +29,8 @@ func refusedPort(t *testing.T) net.Listener {
 	return nil
 }
 
-// startWithChat starts a Server whose chat port is l. It returns the connections that
-// l accepts.
+// startWithChat starts a Server whose chat port is l. It returns the
+// connections that l accepts.
 func startWithChat(t *testing.T, l net.Listener) (*node, <-chan net.Conn) {
 	t.Helper()
 	n := start(t)
@@ -59,7 +59,8 @@ func startWithChat(t *testing.T, l net.Listener) (*node, <-chan net.Conn) {
 const askForWebSocket = "GET /ws HTTP/1.1\r\nHost: chat.example:8080\r\nOrigin: http://chat.example:8080\r\nConnection: Upgrade\r\n" +
 	"Upgrade: websocket\r\nSec-WebSocket-Key: x\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n"
 
-// dial connects to the Server. All I/O on the connection has to end within a minute.
+// dial connects to the Server. All I/O on the connection has to end within a
+// minute.
 func (n *node) dial(t *testing.T) net.Conn {
 	t.Helper()
 	c, err := net.Dial("tcp", n.Addr().String())
@@ -231,7 +232,8 @@ func TestTunnelsAreBounded(t *testing.T) {
 	if _, body := do(t, "GET", n.url+"/metrics", ""); !strings.Contains(body, fmt.Sprintf("chatd_ops_tunnels %d\n", MaxTunnels)) || !strings.Contains(body, "chatd_ops_tunnels_refused_total 1\n") {
 		t.Errorf("/metrics doesn't show %d tunnels and 1 refused", MaxTunnels)
 	}
-	// Fill what is between the chat and the browser, until the tunnel's write blocks.
+	// Fill what is between the chat and the browser, until the tunnel's write
+	// blocks.
 	if err := chat.SetWriteDeadline(time.Now().Add(500 * time.Millisecond)); err != nil {
 		t.Fatal(err)
 	}
@@ -260,7 +262,8 @@ type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
-// Only WebSockets are proxied, and only if browsers can't connect to the chat port.
+// Only WebSockets are proxied, and only if browsers can't connect to the chat
+// port.
 func TestNoTunnel(t *testing.T) {
 	l := refusedPort(t)
 	n, _ := startWithChat(t, l)

@@ -8,13 +8,13 @@ import (
 	"chatd/service/session"
 )
 
-// befriended is what AddFriend has to tell.
+// befriended is the result of AddFriend's job.
 type befriended struct {
-	state   string // of the friend, as the asker may see it
-	visible bool   // the friend may see the asker's state
+	state   string // the friend's state as the user may see it
+	visible bool   // the friend may see the user's state
 }
 
-// AddFriend puts two users into each other's lists.
+// AddFriend makes two users friends.
 func (p *People) AddFriend(t Turn, c *conn, r *proto.Request) {
 	a, ss := session.Answer(r), c.Session(t)
 	if a.FriendID == ss.User {
@@ -26,7 +26,7 @@ func (p *People) AddFriend(t Turn, c *conn, r *proto.Request) {
 			return b, err
 		}
 		b.state = proto.Offline
-		if states, err := p.presence.States(t, ss.User, []int64{a.FriendID}); err == nil { // they are friends all the same
+		if states, err := p.presence.States(t, ss.User, []int64{a.FriendID}); err == nil { // an error doesn't undo AddFriend
 			b.state = states[0]
 		}
 		hidden, err := p.store.Blocked(t, ss.User, a.FriendID)
@@ -46,7 +46,7 @@ func (p *People) AddFriend(t Turn, c *conn, r *proto.Request) {
 	})
 }
 
-// DelFriend takes two users out of each other's lists.
+// DelFriend ends the friendship of two users.
 func (p *People) DelFriend(t Turn, c *conn, r *proto.Request) {
 	a, ss := session.Answer(r), c.Session(t)
 	session.RunJob(t, c, reactor.Quick, a, func(t Off) (struct{}, error) {
@@ -60,7 +60,8 @@ func (p *People) DelFriend(t Turn, c *conn, r *proto.Request) {
 	})
 }
 
-// Block refuses another user's messages and hides from them, or no longer.
+// Block blocks or unblocks another user. A blocked user's messages and events
+// don't arrive, and they see the blocking user as offline.
 func (p *People) Block(t Turn, c *conn, r *proto.Request) {
 	a, ss := session.Answer(r), c.Session(t)
 	if a.UserID == ss.User {
@@ -72,14 +73,14 @@ func (p *People) Block(t Turn, c *conn, r *proto.Request) {
 			return false, err
 		}
 		friends, _, err = p.store.AreFriends(t, ss.User, a.UserID)
-		if err != nil { // blocked all the same; the friend's view is a little old
-			p.log.Error("looking up a friend failed", "user", ss.User, "err", err)
+		if err != nil { // the block is stored: only the notice to a friend is left out
+			p.log.Error("looking up a friendship failed", "user", ss.User, "other", a.UserID, "err", err)
 		}
 		return friends, nil
 	}, func(t Turn, friends bool) {
 		b := &bus.Blocked{By: ss.User, Whom: a.UserID}
 		p.delivery.ForgetBlock(b)
-		p.courier.Publish(bus.User(a.UserID), bus.Payload{Blocked: b}) // whose events are asked about where they are sent
+		p.courier.Publish(bus.User(a.UserID), bus.Payload{Blocked: b}) // to the nodes from which the blocked user may send events
 		c.Reply(t, &a)
 		p.sessions.Tell(ss.User, proto.AppendResponse(nil, &proto.Response{Op: proto.BLOCK, UserID: a.UserID, On: a.On}), ss)
 		if friends {
@@ -88,7 +89,7 @@ func (p *People) Block(t Turn, c *conn, r *proto.Request) {
 	})
 }
 
-// FindUser looks a user up by name or id.
+// FindUser looks up a user by name or ID.
 func (p *People) FindUser(t Turn, c *conn, r *proto.Request) {
 	a, ss, name := session.Answer(r), c.Session(t), r.Name
 	session.RunJob(t, c, reactor.Quick, a, func(t Off) (u model.User, err error) {

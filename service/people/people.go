@@ -1,5 +1,4 @@
-// Package people serves what users do with each other: friends, blocks, and
-// finding a user.
+// Package people has the handlers for friends, blocks, and finding users.
 package people
 
 import (
@@ -15,15 +14,14 @@ import (
 	"chatd/service/session"
 )
 
-// Turn is the right to touch the state of one event loop; Off is the right to
-// block.
+// Turn and Off are short names for the types of package reactor.
 type (
 	Turn = reactor.Turn
 	Off  = reactor.Off
 	conn = session.Conn
 )
 
-// Store is what people asks of the data. Everything may block.
+// Store holds the methods of the store that people needs. All may block.
 type Store interface {
 	UserByID(ctx context.Context, id int64) (model.User, error)
 	UserByNameKey(ctx context.Context, key string) (model.User, error)
@@ -35,7 +33,7 @@ type Store interface {
 	Blocked(ctx context.Context, by, whom int64) (bool, error)
 }
 
-// People are the handlers of one node.
+// People has the handlers of one node.
 type People struct {
 	cfg      *Config
 	log      *slog.Logger
@@ -46,13 +44,13 @@ type People struct {
 	delivery *delivery.Delivery
 }
 
-// New makes the handlers.
+// New returns the handlers.
 func New(cfg *Config, log *slog.Logger, store Store, c *bus.Courier, s *session.Sessions, p *presence.Presence, d *delivery.Delivery) *People {
 	return &People{cfg: cfg, log: log, store: store, courier: c, sessions: s, presence: p, delivery: d}
 }
 
-// List returns a user's friends, with what the user may see of them. It blocks on
-// the store.
+// List returns a user's friends, with the states that the user may see. It
+// blocks.
 func (p *People) List(t Off, user int64) ([]proto.Friend, error) {
 	fs, err := p.store.Friends(t, user)
 	if err != nil {

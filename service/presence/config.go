@@ -2,11 +2,11 @@ package presence
 
 import "time"
 
-// Config are the settings of presence.
+// Config holds the settings of presence.
 type Config struct {
-	LookEvery time.Duration `kong:"-"` // how often online friends on other nodes are looked after
-	Grace     time.Duration `kong:"-"` // between a user's last session's end and "offline"
+	LookEvery time.Duration `kong:"-"` // how often to check whether friends on other nodes are still online
+	Grace     time.Duration `kong:"-"` // how long a user counts as online after their last session has ended
 }
 
-// DefaultConfig is what chatd runs with.
+// DefaultConfig returns the default settings.
 func DefaultConfig() Config { return Config{LookEvery: 15 * time.Second, Grace: 2 * time.Second} }

@@ -1,8 +1,8 @@
-// Package presence tells users when their friends come and go.
+// Package presence tells users when their friends go online and offline.
 //
-// A node's subscription to a user's channel is the user's presence: other nodes
-// look for it. A user who is back within Grace was never away, so the
-// subscription is kept that long.
+// A user is online if a node has subscribed to their channel on the bus. A node
+// keeps the subscription for Config.Grace after the user's last session has
+// ended, so that a user who reconnects stays online.
 package presence
 
 import (
@@ -22,22 +22,22 @@ import (
 	"chatd/service/session"
 )
 
-// Off is the right to block.
+// Off is a short name for reactor.Off.
 type Off = reactor.Off
 
 const (
-	batchSize   = 256              // users whose coming or going is told together
-	afterReturn = 10 * time.Second // after the bus came back nobody is declared offline
+	batchSize   = 256              // most users in one batch of changes
+	afterReturn = 10 * time.Second // how long nobody is reported offline after Redis was unavailable
 )
 
-// Store is what presence asks of the data.
+// Store holds the methods of the store that presence needs. Both may block.
 type Store interface {
 	PresenceViewers(ctx context.Context, users []int64) ([]model.PresenceViewer, error)
 	Blockers(ctx context.Context, user int64) ([]int64, error)
 }
 
-// Presence knows which users are online here, and what they were told of their
-// friends. Any goroutine may use it.
+// Presence tracks which users are online on this node, and which friends they
+// have been told are online. It is safe for concurrent use.
 type Presence struct {
 	cfg *Config
 	log *slog.Logger
@@ -47,34 +47,35 @@ type Presence struct {
 	store    Store
 	sessions *session.Sessions
 
-	away atomic.Bool // the bus is
+	away atomic.Bool // the bus is unavailable
 
 	mu      sync.Mutex
-	here    map[int64]*stay
-	certain time.Time      // until then the bus may not know yet who is online
-	changed map[int64]bool // users whose friends have to be told: online or not
-	wake    chan struct{}
+	here    map[int64]*stay // by user
+	certain time.Time       // until then, Bus.Online may miss users of other nodes
+	changed map[int64]bool  // users whose friends have to be notified, and whether they are online
+	wake    chan struct{}   // tells Run that changed has grown
 }
 
-// stay is the time for which a user is online, as others see it.
+// stay is the state of a user who is online on this node.
 type stay struct {
-	leaving *time.Timer // runs while the user has no session
-	left    int         // how often it was started: a timer that fires too late knows
-	// friends are those the user was told are online; nil while there are none.
+	leaving *time.Timer // calls leave after Grace; nil while the user has a session
+	left    int         // number of timers started, to recognize one that was stopped too late
+	// friends has the friends who the user has been told are online. It may be
+	// nil.
 	friends map[int64]struct{}
 }
 
-// New makes the presence of a node. Call Start before any user comes.
+// New returns the Presence of a node. Call Start before the first login.
 func New(cfg *Config, log *slog.Logger) *Presence {
 	return &Presence{cfg: cfg, log: log, here: make(map[int64]*stay), changed: make(map[int64]bool), wake: make(chan struct{}, 1)}
 }
 
-// Start gives presence what it works with.
+// Start sets the dependencies.
 func (p *Presence) Start(b bus.Bus, c *bus.Courier, store Store, s *session.Sessions) {
 	p.bus, p.courier, p.store, p.sessions = b, c, store, s
 }
 
-// Up notes that a user has a session. It never blocks.
+// Up records that a user has a session on this node. It doesn't block.
 func (p *Presence) Up(user int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -90,7 +91,8 @@ func (p *Presence) Up(user int64) {
 	p.queue(user, true)
 }
 
-// Down notes that a user has no session on this node any more. It never blocks.
+// Down records that a user's last session on this node has ended. It doesn't
+// block.
 func (p *Presence) Down(user int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -103,8 +105,8 @@ func (p *Presence) Down(user int64) {
 	st.leaving = time.AfterFunc(p.cfg.Grace, func() { p.leave(user, st, left) })
 }
 
-// Leaving reports whether a user's last session here ended less than Grace ago:
-// until then the user counts as online.
+// Leaving reports whether a user counts as online only because their last
+// session on this node ended less than Grace ago.
 func (p *Presence) Leaving(user int64) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -112,14 +114,14 @@ func (p *Presence) Leaving(user int64) bool {
 	return st != nil && st.leaving != nil
 }
 
-// leave ends a stay whose grace is over, unless the user has come back.
+// leave ends a stay after its Grace, unless the user has logged in again.
 func (p *Presence) leave(user int64, st *stay, left int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.here[user] != st || st.leaving == nil || st.left != left {
 		return
 	}
-	if len(p.sessions.Sessions(user)) > 0 { // back, and its up came before the down
+	if len(p.sessions.Sessions(user)) > 0 { // a new session has called Up before the old one called Down
 		st.leaving = nil
 		return
 	}
@@ -128,7 +130,7 @@ func (p *Presence) leave(user int64, st *stay, left int) {
 	p.queue(user, false)
 }
 
-// queue has Run tell a user's friends; p.mu is held.
+// queue makes Run notify a user's friends. The caller holds p.mu.
 func (p *Presence) queue(user int64, online bool) {
 	p.changed[user] = online
 	select {
@@ -137,7 +139,7 @@ func (p *Presence) queue(user int64, online bool) {
 	}
 }
 
-// Run tells friends of changes until t ends.
+// Run notifies friends of changes until t ends.
 func (p *Presence) Run(t Off) {
 	for {
 		select {
@@ -157,13 +159,13 @@ func (p *Presence) Run(t Off) {
 				batch[user] = changed[user]
 			}
 			if err := p.tellFriends(t, batch); err != nil && t.Err() == nil {
-				p.log.Error("telling users' presence failed", "users", len(some), "err", err)
+				p.log.Error("presence notices not sent", "users", len(some), "err", err)
 			}
 		}
 	}
 }
 
-// stop ends the timers: a node that goes away takes its subscriptions along.
+// stop stops all timers. The node's subscriptions end when the bus is closed.
 func (p *Presence) stop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -175,10 +177,11 @@ func (p *Presence) stop() {
 	clear(p.here)
 }
 
-// tellFriends tells of changes to those friends who are online and may know. In
-// a storm of logins that is many users, for a few queries of the store and bus.
+// tellFriends notifies the friends of the users in changed, if the friends are
+// online and may see the users' states. It needs only a few queries for all of
+// them, because many users may log in at the same time.
 func (p *Presence) tellFriends(t Off, changed map[int64]bool) error {
-	if !p.Certain() { // who has gone isn't known; LookAfter finds out later
+	if !p.Certain() { // users may be online elsewhere; LookAfter reports them offline later
 		maps.DeleteFunc(changed, func(_ int64, online bool) bool { return !online })
 	}
 	var gone []int64
@@ -189,7 +192,7 @@ func (p *Presence) tellFriends(t Off, changed map[int64]bool) error {
 	}
 	var failed error
 	if len(gone) > 0 {
-		// A session elsewhere keeps a user online.
+		// A user with a session on another node stays online.
 		on, err := p.bus.Online(t, gone)
 		for i, user := range gone {
 			if err != nil || on[i] {
@@ -218,21 +221,23 @@ func (p *Presence) tellFriends(t Off, changed map[int64]bool) error {
 	return failed
 }
 
-// Inform tells all sessions of a user but one, on every node, that a friend has
-// come or gone. It never blocks.
+// Inform notifies all sessions of a user, on all nodes and except one, that a
+// friend went online or offline. It doesn't block.
 func (p *Presence) Inform(user int64, news *bus.Presence, except *session.Session) {
 	p.Record(user, news.User, news.Online)
 	p.sessions.TellHere(user, body(news.User, news.Online), except)
 	p.courier.Publish(bus.User(user), bus.Payload{Presence: news})
 }
 
-// InformHere tells a user's sessions on this node that a friend has come or gone.
+// InformHere notifies a user's sessions on this node that a friend went online
+// or offline. It doesn't block.
 func (p *Presence) InformHere(user int64, news *bus.Presence) {
 	p.Record(user, news.User, news.Online)
 	p.sessions.TellHere(user, body(news.User, news.Online), nil)
 }
 
-// Record notes what a user here was told of a friend.
+// Record records that a user on this node has been told that a friend is online
+// or offline.
 func (p *Presence) Record(user, friend int64, online bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -249,11 +254,11 @@ func (p *Presence) Record(user, friend int64, online bool) {
 	}
 }
 
-// LookAfter finds friends who have gone without a word: users of a node that
-// died. Call it every LookEvery.
+// LookAfter finds friends who are no longer online although no node has said so,
+// because their node crashed. It blocks. Call it every LookEvery.
 func (p *Presence) LookAfter(t Off) {
 	if err := p.lookAfter(t); err != nil && t.Err() == nil {
-		p.log.Error("looking after online friends failed", "err", err)
+		p.log.Error("checking which friends are still online failed", "err", err)
 	}
 }
 
@@ -261,7 +266,7 @@ func (p *Presence) lookAfter(t Off) error {
 	if !p.Certain() {
 		return nil
 	}
-	watchers := make(map[int64][]int64) // by friend: users who were told that the friend is online elsewhere
+	watchers := make(map[int64][]int64) // by friend on another node: users who have been told that they are online
 	p.mu.Lock()
 	for user, st := range p.here {
 		for f := range st.friends {
@@ -276,7 +281,7 @@ func (p *Presence) lookAfter(t Off) error {
 		return nil
 	}
 	on, err := p.bus.Online(t, friends)
-	if err != nil || !p.Certain() { // a bus that went away meanwhile knows nobody
+	if err != nil || !p.Certain() { // if Redis has become unavailable meanwhile, on is wrong
 		return err
 	}
 	for i, f := range friends {
@@ -289,20 +294,20 @@ func (p *Presence) lookAfter(t Off) error {
 	return nil
 }
 
-// Certain reports whether the bus knows who is online: not while it is away, nor
-// just after it came back, when nodes are still subscribing.
+// Certain reports whether the bus knows who is online. It doesn't while Redis is
+// unavailable, and for a while after, because nodes are still subscribing.
 func (p *Presence) Certain() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return !p.away.Load() && time.Now().After(p.certain)
 }
 
-// BusAway reports whether the bus is away.
+// BusAway reports whether the bus is unavailable.
 func (p *Presence) BusAway() bool { return p.away.Load() }
 
-// BusChanged notes that the bus is up or away. When it is back, everyone's
-// friends are told again who is online here: other nodes have missed it. It
-// never blocks.
+// BusChanged handles a change of the bus. When it is available again, the
+// friends of all users on this node are notified that these are online, because
+// other nodes may have missed that. It doesn't block.
 func (p *Presence) BusChanged(up bool) {
 	p.away.Store(!up)
 	if !up {
@@ -316,18 +321,19 @@ func (p *Presence) BusChanged(up bool) {
 	}
 }
 
-// Online reports which users are online, as far as the bus knows: where it
-// doesn't, that is no reason to refuse a list.
+// Online reports which users are online, as far as the bus knows. An error of
+// the bus is logged but not returned: a list with users who look offline is
+// better than none. It blocks.
 func (p *Presence) Online(t Off, ids []int64) []bool {
 	on, err := p.bus.Online(t, ids)
 	if err != nil && t.Err() == nil {
-		p.log.Warn("who is online on other nodes is not known", "err", err)
+		p.log.Warn("couldn't ask Redis who is online; users on other nodes appear offline", "err", err)
 	}
 	return on
 }
 
 // States returns each user's state as asker may see it: users who have blocked
-// asker look offline. Errors are the store's.
+// asker appear offline. It blocks, and returns the store's errors.
 func (p *Presence) States(t Off, asker int64, ids []int64) ([]string, error) {
 	on := p.Online(t, ids)
 	blockers, err := p.store.Blockers(t, asker)
@@ -345,7 +351,7 @@ func (p *Presence) States(t Off, asker int64, ids []int64) ([]string, error) {
 	return list, nil
 }
 
-// State is a user's state on the wire.
+// State returns a user's state as the protocol has it.
 func State(online bool) string {
 	if online {
 		return proto.Online

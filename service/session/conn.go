@@ -7,7 +7,7 @@ import (
 	"chatd/reactor"
 )
 
-// Conn is the service's side of a connection.
+// Conn is a connection, with the state that the service keeps for it.
 type Conn struct {
 	*reactor.Conn
 	s  *Sessions
@@ -17,31 +17,32 @@ type Conn struct {
 // connOnLoop is the part of a Conn that its event loop owns.
 type connOnLoop struct {
 	session *Session // nil: not logged in
-	busy    bool     // a request is with the store: the next ones are held
+	busy    bool     // a job is running; later requests wait
 	order   orderOnLoop
-	pending int64 // bytes of its messages in flight, as Sessions.pending counts them
+	pending int64 // this connection's share of Sessions.pending, in bytes
 }
 
-// Open makes the Conn of a new connection.
+// Open creates the Conn of a new connection.
 func (s *Sessions) Open(t Turn, c *reactor.Conn) { c.SetData(t, &Conn{Conn: c, s: s}) }
 
-// ConnOf is the Conn that Open made for a connection.
+// ConnOf returns the Conn that Open has created for a connection.
 func ConnOf(t Turn, c *reactor.Conn) *Conn { return c.Data(t).(*Conn) }
 
-// Session is the session logged in on the connection, nil if there is none.
+// Session returns the session on the connection, or nil if nobody is logged in.
 func (c *Conn) Session(t Turn) *Session { return c.on.session }
 
-// Busy reports whether a request of the connection is with the store.
+// Busy reports whether a job of the connection is running, see RunJob.
 func (c *Conn) Busy(t Turn) bool { return c.on.busy }
 
-// Idle reports whether everything that the client has sent is answered.
+// Idle reports whether all requests of the client are answered.
 func (c *Conn) Idle(t Turn) bool { return !c.on.busy && len(c.on.order.inFlight) == 0 }
 
-// InFlight is how many chat messages of the connection have no answer yet.
+// InFlight returns the number of chat messages without an answer.
 func (c *Conn) InFlight(t Turn) int { return len(c.on.order.inFlight) }
 
-// ChargeRequest charges the request at hand to its connection and its user. With
-// a wait above 0 the request has to be refused with that retry_after.
+// ChargeRequest charges the current request to the rate limits of its connection
+// and user. If it returns a wait above 0, the request must be refused with that
+// retry_after.
 func (c *Conn) ChargeRequest(t Turn) (wait time.Duration) {
 	size, wait := c.Charge(t)
 	if wait > 0 || c.on.session == nil {
@@ -53,18 +54,18 @@ func (c *Conn) ChargeRequest(t Turn) (wait time.Duration) {
 	return 0
 }
 
-// Answer begins the answer to a request: its ACK, with rid and what else the
-// ACK repeats of the request. CID aliases the request.
+// Answer returns the ACK of a request, with the fields that it repeats from the
+// request. Its CID aliases the request's.
 func Answer(r *proto.Request) proto.Response {
 	return proto.Response{Op: r.Op.Ack(), Fields: r.Fields & (1 << proto.FRID), RID: r.RID,
 		ToID: r.ToID, Peer: r.Peer, GroupID: r.GroupID, FriendID: r.FriendID, UserID: r.UserID,
 		On: r.On, CID: r.CID}
 }
 
-// Reply writes an answer.
+// Reply sends an answer.
 func (c *Conn) Reply(t Turn, a *proto.Response) { c.WriteResponse(t, a) }
 
-// Refuse answers with the errno that err stands for, and returns it.
+// Refuse sends the answer a with the errno of err, and returns that errno.
 func (c *Conn) Refuse(t Turn, a proto.Response, err error) proto.Errno {
 	e := c.s.Errno(&a, err)
 	a.Errno, a.ErrMsg, a.RetryAfter = e.Errno, e.Message, e.RetryAfter.Milliseconds()
@@ -73,10 +74,11 @@ func (c *Conn) Refuse(t Turn, a proto.Response, err error) proto.Errno {
 	return e.Errno
 }
 
-// RunJob runs job where it may block, and then done on the loop. Until then
-// the client's further requests are held. An error of job is the answer, and
-// done doesn't run. done runs even if the connection has closed meanwhile:
-// others have to be told what job did to the store.
+// RunJob runs job on lane l, where it may block, and then done on the loop.
+// Until then further requests of the client wait. If job fails or the lane is
+// full, RunJob refuses the request with the error, and doesn't call done. done
+// is also called if the connection has closed meanwhile, because what job did
+// may concern other users.
 func RunJob[T any](t Turn, c *Conn, l reactor.Lane, a proto.Response, job func(t Off) (T, error), done func(t Turn, v T)) {
 	TryJob(t, c, l, job, func(t Turn, v T, err error) {
 		if err != nil {
@@ -87,8 +89,8 @@ func RunJob[T any](t Turn, c *Conn, l reactor.Lane, a proto.Response, job func(t
 	})
 }
 
-// TryJob is RunJob for a done that also handles errors, including that job
-// could not be run.
+// TryJob is like RunJob, but passes errors to done, including the error that the
+// lane is full.
 func TryJob[T any](t Turn, c *Conn, l reactor.Lane, job func(t Off) (T, error), done func(t Turn, v T, err error)) {
 	c.on.busy = true
 	err := reactor.Go(t, c.Conn, l, job, func(t Turn, v T, err error) {

@@ -10,13 +10,14 @@ import (
 	"chatd/reactor"
 )
 
-// RetryAfter is the retry_after of "the server is busy": long enough for a full
-// queue to drain.
+// RetryAfter is the retry_after of a refusal because a queue is full. It is long
+// enough for the queue to drain.
 const RetryAfter = 200 * time.Millisecond
 
-// Errno returns the refusal that a client gets for err in answer a, which has
-// the IDs of the request. It is the one place where errors become errnos, and
-// where errors that clients can't act on are logged. Any goroutine may call it.
+// Errno returns the refusal that a client gets for err in answer a, which has the
+// IDs of the request. This is the only place where errors become errnos. It logs
+// internal errors, of which the client only learns that something has failed.
+// Any goroutine may call it.
 func (s *Sessions) Errno(a *proto.Response, err error) *proto.Error {
 	var e *proto.Error
 	switch {
@@ -36,10 +37,10 @@ func (s *Sessions) Errno(a *proto.Response, err error) *proto.Error {
 		return proto.Errorf(proto.Refused, "the name is taken; choose another one")
 	case errors.Is(err, model.ErrBusy), errors.Is(err, reactor.ErrBusy):
 		return &proto.Error{Errno: proto.TooFast, Message: "the server is busy; try again later", RetryAfter: RetryAfter}
-	case errors.Is(err, model.ErrRunFailed): // the failure that came first is logged
+	case errors.Is(err, model.ErrRunFailed): // the first failure of the run has been logged
 		return errConvStopped
 	}
-	if !errors.Is(err, context.Canceled) && !errors.Is(err, model.ErrClosed) { // both: the node is stopping
+	if !errors.Is(err, context.Canceled) && !errors.Is(err, model.ErrClosed) { // these mean that the node is stopping
 		s.m.internal.Inc()
 		s.log.Error("request failed", "op", a.Op, "err", err)
 	}

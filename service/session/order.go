@@ -11,38 +11,38 @@ import (
 	"chatd/service/limits"
 )
 
-// This file keeps the order of a sender's messages: of two messages that a
-// connection sends to one conversation, the second is never stored before the
-// first, even where the first has to be sent again.
+// This file keeps the messages of a sender in order: if a connection sends two
+// messages to one conversation, the second is never stored before the first,
+// even if the client has to resend the first.
 //
-// Within a conversation ACKs go out in the order of sending. A message that is
-// refused without the log (refused, throttled) waits in its place for the answers
-// before it.
+// ACKs within a conversation are sent in the order of the messages. If a message
+// is refused before it gets to the log, the refusal waits until all messages
+// before it are answered.
 //
-// Errno 9 (too fast, or the server is busy) concerns the whole connection. From
-// the refusal on, the reactor refuses every frame until retry_after has passed.
-// While such a refusal still waits for the answers before it, its client doesn't
-// know of it, so later messages are refused here.
+// Errno 9 (too fast, or the server is busy) concerns the whole connection. Once
+// the refusal is sent, the reactor refuses all frames until retry_after has
+// passed. While the refusal waits to be sent, Send refuses all later messages:
+// they would otherwise overtake the refused one, which the client resends.
 //
-// Errno 10 (could not be stored) concerns one conversation of the connection:
+// Errno 10 (couldn't be stored) concerns one conversation of the connection:
 //
-//	open ──── a message is refused with errno 10 ────▶ stopped
-//	open ◀─── a refused cid comes again, or stopTime ── stopped
+//	open ──── a message is refused with errno 10 ─────────────▶ stopped
+//	open ◀─── a refused message is resent, or after stopTime ── stopped
 //
-// An open conversation has a model.Run, which all its messages carry. The
-// transaction that can't store one of them fails the run, and so every later
-// message of the run that is already in the log's queue. A stopped conversation
-// refuses new messages; when it opens again it gets a new run. The cid that
-// opens it need not be the first that was refused: that one may have been stored
-// through another connection.
+// All messages that are sent while a conversation is open have the same
+// model.Run. If one of them can't be stored, its transaction fails the run, so
+// that the messages of the run behind it in the log's queue aren't stored
+// either. A stopped conversation refuses new messages. When it opens again, it
+// gets a new run. Any refused message opens it when it is resent, not only the
+// first one, because that one may have been stored through another connection.
 
-// messageState is where a message of a connection is.
+// messageState is the state of a message without an answer.
 type messageState uint8
 
 const (
-	inLog     messageState = iota // with the log, which answers it
-	refused                       // refused; waits for the answers before it
-	throttled                     // so, with errno 9: its client will send it again
+	inLog     messageState = iota // handed to the log
+	refused                       // refused; waits until the messages before it are answered
+	throttled                     // the same, with errno 9
 )
 
 // convState is the state of a conversation on one connection.
@@ -54,67 +54,69 @@ const (
 )
 
 const (
-	// stopTime is how long a conversation stays stopped for a client that sends
-	// none of the refused messages again. By then everything has arrived that was
-	// on its way when the client was told.
+	// stopTime is how long a conversation stays stopped if the client resends
+	// none of the refused messages. By then all messages have arrived that the
+	// client sent before it got the refusal.
 	stopTime = 15 * time.Second
-	// maxRefused bounds the refused cids that are remembered. A client that
-	// listens never has so many in flight.
+	// maxRefused is the most refused cids of a conversation that are remembered.
+	// More can't be in flight if the client respects the window.
 	maxRefused = proto.DefaultWindow
-	// maxStopped bounds the stopped conversations of a connection. One with more
-	// is closed and starts afresh.
+	// maxStopped is the most stopped conversations of a connection. If there are
+	// more, the connection is closed.
 	maxStopped = 1024
 )
 
-// errConvStopped refuses a message to a stopped conversation.
+// errConvStopped is the refusal of a message to a stopped conversation.
 var errConvStopped = proto.Errorf(proto.Unavailable, "an earlier message in this conversation could not be stored; resend that one first")
 
-// Message is a chat message between its frame and its answer.
+// Message is a chat message that hasn't been answered yet.
 type Message struct {
 	model.Append
 	Session *Session
-	Conn    *Conn // only its loop may use it, and the fields below
+	Conn    *Conn // this and the fields below may only be used on its loop
 	Op      proto.Op
 
 	fields proto.Fields
 	rid    int64
 	state  messageState
-	conv   *conversationOnLoop // nil: it never went to the log
+	conv   *conversationOnLoop // nil if it wasn't handed to the log
 }
 
-// target names a conversation as its sender does.
+// target is a conversation as its sender addresses it.
 type target struct{ group, peer int64 }
 
-// conversationOnLoop is a conversation that a connection sends to. It exists while
-// it has messages in flight or is stopped, and until another one is used.
+// conversationOnLoop is a conversation that a connection sends to. It is kept
+// while it has messages in flight, while it is stopped, and while it is the one
+// used last.
 type conversationOnLoop struct {
 	target
 	state    convState
-	inFlight int        // messages with the log
-	run      *model.Run // of the messages since it opened
-	first    model.Run
-	refused  map[string]struct{} // stopped: cids
-	deadline time.Time           // stopped: when it opens by itself
+	inFlight int                 // messages handed to the log and not answered yet
+	run      *model.Run          // of the messages since it opened
+	first    model.Run           // the first run; saves an allocation
+	refused  map[string]struct{} // if stopped: the cids of refused messages
+	deadline time.Time           // if stopped: when it opens again
 }
 
-// orderOnLoop is the sender's order of one connection. Its event loop owns it.
+// orderOnLoop has the unanswered messages of one connection, and the
+// conversations that they are for.
 type orderOnLoop struct {
-	inFlight  []*Message // without an answer, in the order of sending
-	throttled int        // of these, how many are throttled
-	stopped   int        // conversations
-	// last is the conversation used last, which most messages are for. convs has
-	// the others that have messages in flight or are stopped.
+	inFlight  []*Message // in the order of sending
+	throttled int        // messages in inFlight that are throttled
+	stopped   int        // conversations that are stopped
+	// last is the conversation of the last message; it is usually also that of
+	// the next one. convs has all others that have messages in flight or are
+	// stopped.
 	last  *conversationOnLoop
 	convs map[target]*conversationOnLoop
 }
 
-// reset forgets the conversations: another session begins.
+// reset removes all conversations, for a new session on the connection.
 func (o *orderOnLoop) reset(t Turn) {
 	o.convs, o.last, o.stopped = nil, nil, 0
 }
 
-// find is a conversation that has messages in flight or is stopped. It may also
-// be the last one used. Else it is nil.
+// find returns a conversation, or nil if it isn't kept.
 func (o *orderOnLoop) find(t Turn, k target) *conversationOnLoop {
 	if o.last != nil && o.last.target == k {
 		return o.last
@@ -122,11 +124,12 @@ func (o *orderOnLoop) find(t Turn, k target) *conversationOnLoop {
 	return o.convs[k]
 }
 
-// use is the open conversation for the next message. A stopped one opens.
+// use returns the conversation for the next message. If it is stopped, use opens
+// it.
 func (o *orderOnLoop) use(t Turn, k target) *conversationOnLoop {
 	cv := o.find(t, k)
 	switch {
-	case cv == nil && o.last.idle(t): // nothing refers to it any more
+	case cv == nil && o.last.idle(t): // reuse it
 		cv = o.last
 		cv.target = k
 	case cv == nil:
@@ -150,7 +153,7 @@ func (cv *conversationOnLoop) idle(t Turn) bool {
 	return cv != nil && cv.state == open && cv.inFlight == 0
 }
 
-// keepLast puts the last conversation among the others, unless it is idle.
+// keepLast moves the last conversation to convs, unless it is idle.
 func (o *orderOnLoop) keepLast(t Turn) {
 	if o.last == nil || o.last.idle(t) {
 		return
@@ -161,7 +164,7 @@ func (o *orderOnLoop) keepLast(t Turn) {
 	o.convs[o.last.target] = o.last
 }
 
-// forget drops a conversation that has become idle, unless it was used last.
+// forget removes a conversation if it is idle and isn't the last one.
 func (o *orderOnLoop) forget(t Turn, cv *conversationOnLoop) {
 	if cv != o.last && cv.idle(t) && o.convs[cv.target] == cv {
 		delete(o.convs, cv.target)
@@ -178,13 +181,13 @@ func (cv *conversationOnLoop) refuses(t Turn, cid []byte) bool {
 	return !again && t.Now().Before(cv.deadline)
 }
 
-// failed stops the conversation of a message that is being refused with errno
-// 10, or adds the message to those refused by a stopped one. It reports whether
-// too many conversations are stopped now.
+// failed handles the refusal of a message with errno 10. It stops the
+// conversation or, if it is stopped already, remembers the cid. It reports
+// whether too many conversations are stopped now.
 func (o *orderOnLoop) failed(t Turn, m *Message) (tooMany bool) {
 	cv := o.find(t, target{m.Group, m.Peer})
 	switch {
-	case cv == nil: // of an earlier session
+	case cv == nil: // the message is of an earlier session
 		return false
 	case cv.state == stopped:
 		if len(cv.refused) < maxRefused {
@@ -201,8 +204,8 @@ func (o *orderOnLoop) failed(t Turn, m *Message) (tooMany bool) {
 	return o.stopped > maxStopped
 }
 
-// Send takes a chat message that its session may send. It returns the message
-// for the log, or refuses it and returns nil.
+// Send accepts a chat message. It returns the message for the log, or refuses it
+// and returns nil. The connection must be logged in.
 func (c *Conn) Send(t Turn, r *proto.Request, a model.Append) *Message {
 	if c.on.order.throttled > 0 {
 		c.s.Limited.Reached(limits.BehindRefused, 1)
@@ -220,7 +223,7 @@ func (c *Conn) Send(t Turn, r *proto.Request, a model.Append) *Message {
 	a.Sender, a.Retry = c.on.session.User, r.Retry
 	a.CID, a.Body = text[:len(r.CID):len(r.CID)], text[len(r.CID):]
 	if !c.s.pending.acquire(t, c, &a) {
-		c.RefuseInOrder(t, r, c.throttle(t, model.ErrBusy)) // later messages would overtake it
+		c.RefuseInOrder(t, r, c.throttle(t, model.ErrBusy)) // throttle, so that later messages don't overtake this one
 		return nil
 	}
 	cv := c.on.order.use(t, k)
@@ -232,8 +235,8 @@ func (c *Conn) Send(t Turn, r *proto.Request, a model.Append) *Message {
 	return m
 }
 
-// RefuseInOrder refuses a request: a chat message once everything before it is
-// answered, any other at once.
+// RefuseInOrder refuses a request: a chat message after all chat messages before
+// it are answered, any other request at once.
 func (c *Conn) RefuseInOrder(t Turn, r *proto.Request, err error) {
 	if r.Op != proto.ONE_CHAT && r.Op != proto.GROUP_CHAT || len(c.on.order.inFlight) == 0 {
 		if c.Refuse(t, Answer(r), err); err == errConvStopped {
@@ -247,38 +250,39 @@ func (c *Conn) RefuseInOrder(t Turn, r *proto.Request, err error) {
 	m.MarkRefused(t, err)
 }
 
-// MarkRefused refuses a message that the log doesn't have. Conn.AnswerRefused sends
-// the refusal once everything before it is answered.
+// MarkRefused refuses a message that wasn't handed to the log.
+// Conn.AnswerRefused sends the refusal after all messages before it are
+// answered.
 func (m *Message) MarkRefused(t Turn, err error) {
 	m.Err, m.state = err, refused
-	if sentAgain(err) {
+	if isRetried(err) {
 		m.state = throttled
 		m.Conn.on.order.throttled++
 		m.Conn.RefusalPending(t)
 	}
 }
 
-// sentAgain reports whether a client sends a message again that is refused so,
-// after a while.
-func sentAgain(err error) bool {
+// isRetried reports whether a client resends a message that is refused with err:
+// whether the errno is 9.
+func isRetried(err error) bool {
 	var e *proto.Error
 	return errors.Is(err, model.ErrBusy) || errors.As(err, &e) && e.Errno == proto.TooFast
 }
 
-// throttle has the reactor refuse what the connection sends from now on, for as
-// long as err says, and returns the refusal with that time.
+// throttle makes the reactor refuse all frames of the connection for the
+// retry_after of err. It returns the refusal with the retry_after that applies.
 func (c *Conn) throttle(t Turn, err error) error {
 	e := *c.s.Errno(&proto.Response{Op: proto.ERROR}, err)
 	e.RetryAfter = proto.SlowDown(c.Throttle(t, e.RetryAfter)).RetryAfter
 	return &e
 }
 
-// Ack answers a message that the log has decided about, and refused messages
-// that come next.
+// Ack answers a message that was handed to the log, and the refused messages
+// that follow it.
 func (m *Message) Ack(t Turn) {
 	c := m.Conn
 	o := &c.on.order
-	if o.inFlight[0] == m { // as a rule
+	if o.inFlight[0] == m { // the usual case
 		o.inFlight = o.inFlight[1:]
 	} else {
 		i := slices.Index(o.inFlight, m)
@@ -288,15 +292,16 @@ func (m *Message) Ack(t Turn) {
 	c.AnswerRefused(t)
 }
 
-// AnswerRefused sends the refusals that have no unanswered message before them.
+// AnswerRefused sends all refusals that have no unanswered message before them.
 func (c *Conn) AnswerRefused(t Turn) {
 	o := &c.on.order
 	for len(o.inFlight) > 0 && o.inFlight[0].state != inLog {
 		m := o.inFlight[0]
 		o.inFlight = o.inFlight[1:]
 		if m.state == throttled {
-			// retry_after starts now: what the client sends before it hears of this
-			// would overtake the message.
+			// retry_after starts now. Otherwise it might pass before the client
+			// gets the refusal, and messages that it sends until then would
+			// overtake this one.
 			o.throttled--
 			m.Err = c.throttle(t, m.Err)
 		}
@@ -305,7 +310,7 @@ func (c *Conn) AnswerRefused(t Turn) {
 	c.Resume(t)
 }
 
-// answer writes the ACK or the refusal of a message.
+// answer sends the ACK or the refusal of a message.
 func (m *Message) answer(t Turn) {
 	c := m.Conn
 	if m.conv != nil {
@@ -325,16 +330,17 @@ func (m *Message) answer(t Turn) {
 	}
 }
 
-// Awaits reports whether a stored message of a conversation is one that this
-// connection sent and that isn't acknowledged yet: a page of the log may arrive
-// before the outcome of the commit. A pair is named by the sum of its two ids.
+// Awaits reports whether a message from the log was sent by this connection and
+// isn't acknowledged yet: a page of the log may be read before the loop hears of
+// the commit. If group is 0, pairSum is the sum of the two user IDs.
 func (c *Conn) Awaits(t Turn, group, pairSum int64, stored *model.Message) bool {
 	return slices.ContainsFunc(c.on.order.inFlight, func(m *Message) bool {
 		return m.state == inLog && m.Sender == stored.Sender && m.in(group, pairSum) && bytes.Equal(m.CID, stored.CID)
 	})
 }
 
-// Sending reports whether a message of this connection has no answer yet.
+// Sending reports whether this connection has sent a message that isn't answered
+// yet. The parameters are like those of Awaits.
 func (c *Conn) Sending(t Turn, group, pairSum, sender int64, cid []byte) bool {
 	return slices.ContainsFunc(c.on.order.inFlight, func(m *Message) bool {
 		return m.Sender == sender && m.in(group, pairSum) && bytes.Equal(m.CID, cid)

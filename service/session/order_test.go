@@ -6,11 +6,11 @@ import (
 	"chatd/model"
 )
 
-// A connection that says one thing here and one thing there costs nothing for
-// each change of the conversation, and keeps only the last one.
+// A connection that alternates between conversations doesn't allocate memory,
+// and keeps only the last conversation.
 func TestIdleConversationIsReused(t *testing.T) {
 	var o orderOnLoop
-	var turn Turn // none of this asks for the time
+	var turn Turn // the zero value will do: its time isn't used
 	say := func(k target) {
 		cv := o.use(turn, k)
 		cv.inFlight++
@@ -19,15 +19,15 @@ func TestIdleConversationIsReused(t *testing.T) {
 	}
 	say(target{peer: 1})
 	if n := testing.AllocsPerRun(100, func() { say(target{peer: 2}); say(target{group: 3}) }); n != 0 {
-		t.Errorf("%v allocations for two messages, want none", n)
+		t.Errorf("%v allocations for two messages, want 0", n)
 	}
 	if o.last.target != (target{group: 3}) || len(o.convs) != 0 {
-		t.Errorf("kept %+v and %d others, want the last conversation alone", o.last, len(o.convs))
+		t.Errorf("kept %+v and %d others, want only group 3", o.last, len(o.convs))
 	}
 }
 
-// A conversation with messages in flight keeps its run while others are used, and
-// is forgotten once it is idle. A stopped one stays.
+// A conversation with messages in flight is kept, with its run, while others are
+// used. It is forgotten once it is idle. A stopped one is kept.
 func TestConversationsInFlight(t *testing.T) {
 	var o orderOnLoop
 	var turn Turn
@@ -37,16 +37,17 @@ func TestConversationsInFlight(t *testing.T) {
 	b.inFlight++
 	c := o.use(turn, target{peer: 3})
 	if a == b || b == c || a == c || o.find(turn, target{peer: 1}) != a || o.find(turn, target{peer: 2}) != b {
-		t.Fatal("want three conversations, of which the two in flight are kept")
+		t.Fatalf("conversations %p, %p and %p, found %p and %p; want three different ones, and the first two found", a, b, c,
+			o.find(turn, target{peer: 1}), o.find(turn, target{peer: 2}))
 	}
 	if run := a.run; o.use(turn, target{peer: 1}) != a || a.run != run {
-		t.Error("want the same conversation with the same run again")
+		t.Errorf("using peer 1 again: conversation %+v, want the same one with the same run", o.last)
 	}
 	o.use(turn, target{peer: 3})
 	a.inFlight--
 	o.forget(turn, a)
 	if o.find(turn, target{peer: 1}) != nil || o.find(turn, target{peer: 2}) != b {
-		t.Error("want the idle conversation forgotten, and the one in flight kept")
+		t.Errorf("peer 1, idle, is %+v and peer 2, in flight, is %+v; want nil and %+v", o.find(turn, target{peer: 1}), o.find(turn, target{peer: 2}), b)
 	}
 	b.inFlight--
 	b.state, o.stopped = stopped, 1
@@ -54,18 +55,18 @@ func TestConversationsInFlight(t *testing.T) {
 	o.forget(turn, b)
 	o.use(turn, target{peer: 4})
 	if o.find(turn, target{peer: 2}) != b {
-		t.Error("want the stopped conversation kept")
+		t.Errorf("the stopped conversation is %+v, want %+v", o.find(turn, target{peer: 2}), b)
 	}
 	failed := b.run
 	if o.use(turn, target{peer: 2}) != b || b.state != open || b.run == failed || b.run.Failed() || o.stopped != 0 {
-		t.Errorf("want it open with a new run, got %+v", b)
+		t.Errorf("using the stopped conversation: %+v, %d stopped; want it open with a new run, and none stopped", b, o.stopped)
 	}
-	// The outcome of a message of an earlier session changes nothing.
+	// A message of an earlier session has no effect.
 	o.reset(turn)
 	b.inFlight++
 	b.inFlight--
 	o.forget(turn, b)
 	if o.find(turn, target{peer: 2}) != nil || o.last != nil || o.failed(turn, &Message{Append: model.Append{Peer: 2}}) {
-		t.Error("want nothing left of an earlier session")
+		t.Errorf("after a reset: peer 2 is %+v, the last one %+v; want nil for both, and no failed conversation", o.find(turn, target{peer: 2}), o.last)
 	}
 }

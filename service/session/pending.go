@@ -8,13 +8,13 @@ import (
 	"chatd/model"
 )
 
-// messageOverhead is about what a chat message takes in memory until its ACK,
-// besides its text and the copy that is pushed.
+// messageOverhead is the approximate memory that a chat message needs until its
+// ACK, besides its text and the copy that is pushed, in bytes.
 const messageOverhead = 512
 
-// pending bounds the memory of all chat messages of this node that have no
-// answer yet: in the log's queue, in a transaction, or on the way back to their
-// loop. Any loop may use it.
+// pending limits the memory of all chat messages on this node that aren't
+// answered yet: in the log's queue, in a transaction, or posted to a loop. Any
+// loop may use it.
 type pending struct {
 	max     int64
 	bytes   atomic.Int64
@@ -27,11 +27,11 @@ func newPending(limit int64, set *metrics.Set) *pending {
 	return p
 }
 
-// acquire counts a message of c, and reports false if there is no room for it.
-// One connection may have as much as is left for all others, so that a few who
-// send much can't shut out those who send little: one alone gets half of the
-// room, two get a third each. The bound may be exceeded by a message per loop,
-// since loops don't wait for each other.
+// acquire reserves memory for a message of c. It returns false if there isn't
+// enough. A connection may use as much as is left over: one alone gets half of
+// the total, two get a third each. So there is always some left for clients that
+// send little. Loops don't synchronize, so the total may exceed the limit by one
+// message per loop.
 func (p *pending) acquire(t Turn, c *Conn, a *model.Append) bool {
 	n := memory(a)
 	if left := p.max - p.bytes.Load(); n > left || c.on.pending > 0 && c.on.pending+n > left {
@@ -43,7 +43,7 @@ func (p *pending) acquire(t Turn, c *Conn, a *model.Append) bool {
 	return true
 }
 
-// release returns the room of a message that acquire counted.
+// release returns the memory that acquire has reserved for a message.
 func (p *pending) release(t Turn, c *Conn, a *model.Append) {
 	n := memory(a)
 	c.on.pending -= n

@@ -6,9 +6,9 @@ import (
 	"sync/atomic"
 )
 
-// Registry tells which sessions a user has on this node, and which event loops have
-// a topic of a group. It is sharded by id. Any goroutine may use it, and nothing is
-// called while a shard is locked.
+// Registry has the sessions of each user on this node, and the event loops that
+// have a topic of each group. It is sharded by ID, safe for concurrent use, and
+// calls no other code while it holds a lock.
 type Registry struct {
 	shards [64]shard
 	count  atomic.Int64 // sessions
@@ -16,12 +16,14 @@ type Registry struct {
 
 type shard struct {
 	mu sync.RWMutex
-	// users: a user's sessions. The slices are never changed, only replaced.
+	// users has the sessions of each user. The slices are replaced, never
+	// modified.
 	users map[int64][]*Session
-	// elsewhere: users with sessions here who also have, or had, some on other nodes,
-	// by the time of the latest such login. Their own messages are published, too.
+	// elsewhere has the users on this node who also have sessions on other
+	// nodes, or had some, with the time of their latest login there. The
+	// messages that they send are published to their own channel.
 	elsewhere map[int64]int64
-	// groups: the set of loops with a topic of the group, a bit each.
+	// groups has the set of loops with a topic of each group, as a bit mask.
 	groups map[int64]uint64
 }
 
@@ -35,10 +37,11 @@ func (r *Registry) init() {
 
 func (r *Registry) shard(id int64) *shard { return &r.shards[uint64(id)%uint64(len(r.shards))] }
 
-// Add puts a session in and gives it the rate limits that the user's sessions share.
-// older is the session of the same device that it replaces, or nil; first says
-// that the user had no session here. Not ok: the device's present session logged
-// in later, and stays.
+// Add adds a session, and sets its Rate to the one that the user's sessions
+// share. older is the session of the same device that it replaces, or nil.
+// first reports whether the user had no session on this node. ok is false if
+// the existing session of the device has logged in later: ss was not added
+// then.
 func (r *Registry) Add(ss *Session) (older *Session, first, ok bool) {
 	sh := r.shard(ss.User)
 	sh.mu.Lock()
@@ -63,7 +66,7 @@ func (r *Registry) Add(ss *Session) (older *Session, first, ok bool) {
 	return older, len(had) == 0, true
 }
 
-// Remove takes this very session out, if it is still in.
+// Remove removes a session, if it hasn't been removed or replaced.
 func (r *Registry) Remove(ss *Session) {
 	sh := r.shard(ss.User)
 	sh.mu.Lock()
@@ -82,7 +85,7 @@ func (r *Registry) Remove(ss *Session) {
 	}
 }
 
-// Sessions are the user's sessions on this node. Don't change the slice.
+// Sessions returns the user's sessions on this node. Don't modify the slice.
 func (r *Registry) Sessions(user int64) []*Session {
 	sh := r.shard(user)
 	sh.mu.RLock()
@@ -90,7 +93,7 @@ func (r *Registry) Sessions(user int64) []*Session {
 	return sh.users[user]
 }
 
-// LoopsOf is the set of loops with a session of the user.
+// LoopsOf returns the set of loops with a session of the user, as a bit mask.
 func (r *Registry) LoopsOf(user int64) (set uint64) {
 	for _, ss := range r.Sessions(user) {
 		set |= 1 << ss.Loop
@@ -98,9 +101,9 @@ func (r *Registry) LoopsOf(user int64) (set uint64) {
 	return set
 }
 
-// SetElsewhere notes that a user with a session here also has one on another node,
-// which logged in at that time. It reports whether that is later than all such
-// logins before: then that node may not know of the sessions here.
+// SetElsewhere records that a user with a session on this node has logged in on
+// another node at the given time. It reports whether that login is the latest
+// one so far: if so, that node may not know of the sessions here.
 func (r *Registry) SetElsewhere(user, at int64) (news bool) {
 	sh := r.shard(user)
 	sh.mu.Lock()
@@ -115,8 +118,9 @@ func (r *Registry) SetElsewhere(user, at int64) (news bool) {
 	return true
 }
 
-// Elsewhere reports what SetElsewhere noted, and true for users without a session
-// here: they may have moved to another node with a message in flight.
+// Elsewhere reports whether the user may have sessions on other nodes. It
+// returns true for users without a session here: they may have reconnected to
+// another node while a message was in flight.
 func (r *Registry) Elsewhere(user int64) bool {
 	sh := r.shard(user)
 	sh.mu.RLock()
@@ -125,7 +129,7 @@ func (r *Registry) Elsewhere(user int64) bool {
 	return ok || len(sh.users[user]) == 0
 }
 
-// Each calls f with all sessions, shard by shard, holding no lock.
+// Each calls f with the sessions of each shard, without holding a lock.
 func (r *Registry) Each(f func(sessions []*Session)) {
 	for i := range r.shards {
 		var all []*Session
@@ -141,7 +145,7 @@ func (r *Registry) Each(f func(sessions []*Session)) {
 	}
 }
 
-// Watch notes whether a loop has a topic of the group.
+// Watch records whether a loop has a topic of the group.
 func (r *Registry) Watch(group int64, loop int, on bool) {
 	sh := r.shard(group)
 	sh.mu.Lock()
@@ -159,7 +163,7 @@ func (r *Registry) Watch(group int64, loop int, on bool) {
 	}
 }
 
-// Watchers is the set of loops with a topic of the group.
+// Watchers returns the set of loops with a topic of the group, as a bit mask.
 func (r *Registry) Watchers(group int64) uint64 {
 	sh := r.shard(group)
 	sh.mu.RLock()

@@ -9,18 +9,18 @@ import (
 	"chatd/service/limits"
 )
 
-// Turn is the right to touch the state of one event loop; Off is the right to
-// block.
+// Turn and Off are short names for the types of package reactor.
 type (
 	Turn = reactor.Turn
 	Off  = reactor.Off
 )
 
-// maxHeldNotices bounds the notices that wait for a session's LOGIN_ACK.
+// maxHeldNotices is the most notices that wait for a session's LOGIN_ACK.
 const maxHeldNotices = 4096
 
-// Session is a device of a user, logged in on a connection. Its exported
-// fields never change and may be read anywhere.
+// Session is a device of a user, logged in on a connection. Its exported fields
+// don't change once it has been added to the registry; any goroutine may read
+// them.
 type Session struct {
 	User     int64
 	Name     string
@@ -28,8 +28,8 @@ type Session struct {
 	Receipts bool // the client sends receipts
 	Loop     int
 	Ref      *reactor.ConnRef // its connection
-	At       int64            // time of the login by the nodes' shared clock, Unix microseconds
-	Nth      int64            // order of the logins on this node, whatever the clock does
+	At       int64            // time of the login by Bus.Now, in Unix microseconds
+	Nth      int64            // rises with each login on this node, independently of the clock
 	Rate     *limits.UserRate // shared by the user's sessions on this node
 
 	live  atomic.Bool
@@ -40,12 +40,12 @@ type Session struct {
 // sessionOnLoop is the part of a session that its event loop owns.
 type sessionOnLoop struct {
 	conn   *Conn
-	paused bool // its backlog waits for the connection to take bytes
+	paused bool // see BacklogPaused
 	ended  bool
-	held   [][]byte // notices that came before LOGIN_ACK
+	held   [][]byte // notices that wait for LOGIN_ACK
 }
 
-// Login is who has logged in, and when. Its fields become the session's.
+// Login has the values for the fields of a new Session.
 type Login struct {
 	User         int64
 	Name, Device string
@@ -54,7 +54,7 @@ type Login struct {
 	TokenHash    []byte
 }
 
-// New makes the session of a login. It is in no list yet.
+// New returns the session of a login. The caller has to register it.
 func New(t Turn, c *Conn, l Login) *Session {
 	ss := &Session{User: l.User, Name: l.Name, Device: l.Device, Receipts: l.Receipts, At: l.At, Nth: l.Nth,
 		Loop: t.Loop(), Ref: c.Ref(), Rate: new(limits.UserRate), loop: sessionOnLoop{conn: c}}
@@ -62,30 +62,29 @@ func New(t Turn, c *Conn, l Login) *Session {
 	return ss
 }
 
-// Live reports whether the session has its LOGIN_ACK. Any goroutine may ask.
+// Live reports whether LOGIN_ACK has been sent. Any goroutine may call it.
 func (ss *Session) Live() bool { return ss.live.Load() }
 
-// TokenHash is the hash of the token that the session is logged in with. Any
-// goroutine may ask.
+// TokenHash returns the hash of the session's token. Any goroutine may call it.
 func (ss *Session) TokenHash() []byte { return *ss.token.Load() }
 
-// SetTokenHash replaces the token's hash.
+// SetTokenHash sets the hash of a new token.
 func (ss *Session) SetTokenHash(t Turn, hash []byte) { ss.token.Store(&hash) }
 
-// Conn is the session's connection.
+// Conn returns the session's connection.
 func (ss *Session) Conn(t Turn) *Conn { return ss.loop.conn }
 
 // Ended reports whether the session has ended.
 func (ss *Session) Ended(t Turn) bool { return ss.loop.ended }
 
-// BacklogPaused reports whether the session's backlog waits until its connection has
-// taken most of what was written.
+// BacklogPaused reports whether reading the session's backlog is paused until
+// its connection has less left to send.
 func (ss *Session) BacklogPaused(t Turn) bool { return ss.loop.paused }
 
 // PauseBacklog sets what BacklogPaused reports.
 func (ss *Session) PauseBacklog(t Turn, paused bool) { ss.loop.paused = paused }
 
-// Attach makes the session its connection's.
+// Attach makes this the session of its connection.
 func (ss *Session) Attach(t Turn) {
 	c := ss.loop.conn
 	c.on.session = ss
@@ -93,8 +92,8 @@ func (ss *Session) Attach(t Turn) {
 	c.SetLoggedIn(t, true)
 }
 
-// Detach ends the session on its connection, which stays open. It reports
-// false if the session had ended before.
+// Detach ends the session. The connection stays open. It returns false if the
+// session has ended before.
 func (ss *Session) Detach(t Turn) bool {
 	if ss.loop.ended {
 		return false
@@ -104,8 +103,8 @@ func (ss *Session) Detach(t Turn) bool {
 	return true
 }
 
-// Notify writes something that isn't a stored message. Before LOGIN_ACK it
-// waits, since LOGIN_ACK's lists may be older.
+// Notify sends a notice. If LOGIN_ACK hasn't been sent yet, the notice waits for
+// it: its lists may have been read before the change that the notice is about.
 func (ss *Session) Notify(t Turn, body []byte) {
 	on := &ss.loop
 	switch {
@@ -119,8 +118,7 @@ func (ss *Session) Notify(t Turn, body []byte) {
 	}
 }
 
-// GoLive writes LOGIN_ACK and the notices that waited for it. From here on
-// Notify writes at once.
+// GoLive sends LOGIN_ACK and the notices that waited for it.
 func (ss *Session) GoLive(t Turn, ack *proto.Response) {
 	on := &ss.loop
 	on.conn.s.m.logins.Inc()
@@ -132,7 +130,7 @@ func (ss *Session) GoLive(t Turn, ack *proto.Response) {
 	on.held = nil
 }
 
-// Announcement tells other nodes that the session has begun.
+// Announcement returns the message that tells other nodes of the session.
 func (ss *Session) Announcement() *bus.Login {
 	return &bus.Login{User: ss.User, Device: ss.Device, Reason: proto.Replaced, At: ss.At}
 }

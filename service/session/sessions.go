@@ -1,8 +1,7 @@
-// Package session holds the sessions of one node: the connection and the
-// device of each, the order of what a connection sends (order.go), and the
-// registry in which other goroutines find them. It ends sessions that a login
-// elsewhere replaces. What a session is sent of each conversation is in package
-// delivery.
+// Package session has the sessions of one node, the registry in which other
+// goroutines find them, and the order of the messages that a connection sends
+// (order.go). It ends sessions that were replaced by a login on another node.
+// The cursors of sessions are in package delivery.
 package session
 
 import (
@@ -20,17 +19,17 @@ import (
 	"chatd/service/limits"
 )
 
-// recheckAfter is the time between two looks at a token that seems to have ended.
+// recheckAfter is the time after which Recheck checks an invalid token again.
 const recheckAfter = time.Second
 
-// Store is what sessions ask of the data.
+// Store holds the methods of the store that sessions need. Both may block.
 type Store interface {
 	TokenDevice(ctx context.Context, tokenHash []byte) (model.User, string, error)
 	Revocations(ctx context.Context, after int64) (last int64, users []int64, err error)
 }
 
-// Sessions are the sessions of one node. Any goroutine may use them; what needs
-// a Turn, an event loop only.
+// Sessions has the sessions of one node. Methods without a Turn may be called
+// from any goroutine.
 type Sessions struct {
 	Registry
 	Limited *limits.Metrics
@@ -51,7 +50,8 @@ type counters struct {
 	acks, logins, refused, internal, stopped, noticesDropped *metrics.Counter
 }
 
-// NewSessions makes a node's sessions. Call Start before any connection opens.
+// NewSessions returns the Sessions of a node. Call Start before the first
+// connection.
 func NewSessions(cfg *Config, log *slog.Logger, set *metrics.Set) *Sessions {
 	s := &Sessions{Window: cfg.Window, log: log, Limited: limits.NewMetrics(set), pending: newPending(cfg.MaxUnanswered, set), m: counters{
 		acks:           set.NewCounter("chatd_service_acks_total"),
@@ -66,32 +66,31 @@ func NewSessions(cfg *Config, log *slog.Logger, set *metrics.Set) *Sessions {
 	return s
 }
 
-// Start gives the sessions what they work with. end takes a session out of all
-// lists, on its loop.
+// Start sets the dependencies. end is called on a session's loop to end it.
 func (s *Sessions) Start(r *reactor.Reactor, c *bus.Courier, store Store, l *limits.Limits, end func(t Turn, ss *Session)) {
 	s.r, s.courier, s.store, s.limits, s.end = r, c, store, l, end
 }
 
-// Tell sends a body to all sessions of a user but one, on every node. It never
-// blocks.
+// Tell sends a notice to all sessions of a user, on all nodes and except one. It
+// doesn't block.
 func (s *Sessions) Tell(user int64, body []byte, except *Session) {
 	s.TellHere(user, body, except)
 	s.courier.Publish(bus.User(user), bus.Payload{Notice: &bus.Notice{Body: body}})
 }
 
-// TellHere is Tell for the sessions on this node.
+// TellHere is like Tell, but only for sessions on this node.
 func (s *Sessions) TellHere(user int64, body []byte, except *Session) {
 	for _, ss := range s.Sessions(user) {
 		if ss != except {
-			_ = s.r.Post(ss.Loop, func(t Turn) { ss.Notify(t, body) }) // stopped: nobody to tell
+			_ = s.r.Post(ss.Loop, func(t Turn) { ss.Notify(t, body) }) // an error means that the reactor has stopped
 		}
 	}
 }
 
-// Kick ends a session: its client gets KICK and the connection closes. It never
-// blocks.
+// Kick ends a session: it sends KICK and closes the connection. It doesn't
+// block.
 func (s *Sessions) Kick(ss *Session, reason, why string) {
-	_ = s.r.Post(ss.Loop, func(t Turn) { // stopped: it has ended
+	_ = s.r.Post(ss.Loop, func(t Turn) { // an error means that the reactor has stopped
 		if ss.Ended(t) {
 			return
 		}
@@ -100,11 +99,11 @@ func (s *Sessions) Kick(ss *Session, reason, why string) {
 	})
 }
 
-// Replace ends a session in favor of another one of its device.
+// Replace ends a session because its device has logged in again.
 func (s *Sessions) Replace(ss *Session) { s.Kick(ss, proto.Replaced, kickText(proto.Replaced)) }
 
-// FinishReplaced closes a connection whose login came too late: the device's
-// session is a later one.
+// FinishReplaced sends KICK and closes a connection whose login was overtaken
+// by a later login of the same device.
 func (c *Conn) FinishReplaced(t Turn) {
 	c.Finish(t, kickBody(proto.Replaced, kickText(proto.Replaced)))
 }
@@ -120,8 +119,8 @@ func kickText(reason string) string {
 	return "this device was logged out; log in again with the password"
 }
 
-// EndDevices ends sessions of a user on all nodes: those of d.Device, or with
-// d.All those of all other devices, if they logged in before d.At.
+// EndDevices ends sessions of a user on all nodes; see bus.Login. It doesn't
+// block.
 func (s *Sessions) EndDevices(d *bus.Login) {
 	s.endHere(d)
 	s.courier.Publish(bus.User(d.User), bus.Payload{Login: d})
@@ -135,9 +134,11 @@ func (s *Sessions) endHere(d *bus.Login) {
 	}
 }
 
-// LoginElsewhere handles another node's word of a login. That node is told of
-// the sessions here if it may not know of them: if one of the same device is
-// later, or if the word of one may have gone out before that node listened.
+// LoginElsewhere handles the announcement of a login on another node. It ends
+// the session of that device here. It announces sessions here that the other
+// node may not know of: a later one of the same device, and those of other
+// devices, whose announcements may have been sent before the other node
+// subscribed.
 func (s *Sessions) LoginElsewhere(d *bus.Login) {
 	s.endHere(d)
 	if d.Reason != proto.Replaced {
@@ -151,13 +152,13 @@ func (s *Sessions) LoginElsewhere(d *bus.Login) {
 	}
 }
 
-// Announce tells other nodes of a session here. It never blocks.
+// Announce tells other nodes of a session. It doesn't block.
 func (s *Sessions) Announce(ss *Session) {
 	s.courier.Publish(bus.User(ss.User), bus.Payload{Login: ss.Announcement()})
 }
 
-// AnnounceAll tells other nodes of every session here: while the bus was away
-// they may not have heard of them.
+// AnnounceAll tells other nodes of all sessions here, after announcements may
+// have been lost because the bus was unavailable. It blocks.
 func (s *Sessions) AnnounceAll(t Off) {
 	s.Each(func(sessions []*Session) {
 		batch := make([]bus.Message, len(sessions))
@@ -168,9 +169,9 @@ func (s *Sessions) AnnounceAll(t Off) {
 	})
 }
 
-// Recheck ends sessions whose token ended while the bus was away, when other
-// nodes' word of it was not heard. A token that a session has just changed
-// itself may not be known yet, so a bad one is looked at twice.
+// Recheck ends sessions whose tokens were revoked on other nodes while the bus
+// was unavailable. It checks invalid tokens twice: a session whose user has
+// just changed the password may not have its new token yet. It blocks.
 func (s *Sessions) Recheck(t Off) {
 	var bad []*Session
 	s.Each(func(sessions []*Session) {
@@ -189,7 +190,7 @@ func (s *Sessions) Recheck(t Off) {
 	}
 }
 
-// withoutToken returns the sessions whose token is no longer good.
+// withoutToken returns the sessions whose token isn't valid.
 func (s *Sessions) withoutToken(t Off, sessions []*Session) (bad []*Session) {
 	for _, ss := range sessions {
 		if _, _, err := s.store.TokenDevice(t, ss.TokenHash()); errors.Is(err, model.ErrNotFound) {
@@ -199,33 +200,32 @@ func (s *Sessions) withoutToken(t Off, sessions []*Session) (bad []*Session) {
 	return bad
 }
 
-// Revoker ends the sessions of users whom an operator has banned, deleted or
-// given a new password in another process.
+// Revoker ends the sessions of users whom an operator has banned or deleted, or
+// whose password an operator has changed. Operators do that in other processes,
+// so it reads these revocations from the store.
 type Revoker struct {
 	s    *Sessions
-	last int64 // revocation handled; -1: none read yet
+	last int64 // the last revocation that was handled; -1: none read yet
 }
 
-// NewRevoker starts with the revocations that come from now on. It blocks on
-// the store.
+// NewRevoker returns a Revoker for revocations after the call. It blocks.
 func (s *Sessions) NewRevoker(t Off) *Revoker {
 	v := &Revoker{s: s, last: -1}
 	last, _, err := s.store.Revocations(t, -1)
 	if err == nil {
 		v.last = last
 	} else if t.Err() == nil {
-		s.log.Error("reading revocations failed", "err", err)
+		s.log.Error("reading revocations failed; retrying", "err", err)
 	}
 	return v
 }
 
-// Look ends the sessions of users revoked since the last look. It blocks on the
-// store.
+// Look handles the revocations since the last call. It blocks.
 func (v *Revoker) Look(t Off) {
 	last, users, err := v.s.store.Revocations(t, v.last)
 	if err != nil {
 		if t.Err() == nil {
-			v.s.log.Error("reading revocations failed", "err", err)
+			v.s.log.Error("reading revocations failed; retrying", "err", err)
 		}
 		return
 	}

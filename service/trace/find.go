@@ -11,9 +11,10 @@ import (
 	"chatd/proto"
 )
 
-// Find tells where a message is, as far as the store knows. It blocks on
-// the store. That the message isn't there is no error. Errors: a *proto.Error
-// of BadRequest or NotFound about the question; any other is the store's.
+// Find finds a message in the store. If the message isn't there, the result
+// says so; that isn't an error. Find returns a *proto.Error with BadRequest if
+// the query is invalid, or with NotFound if a user or group doesn't exist.
+// Other errors are the store's. It blocks.
 func Find(ctx context.Context, store Store, q Query) (*Result, error) {
 	f := finder{store: store, q: q, now: time.Now()}
 	t, err := f.find(ctx)
@@ -22,20 +23,20 @@ func Find(ctx context.Context, store Store, q Query) (*Result, error) {
 	}
 	for _, m := range t.Members {
 		for _, d := range m.Devices {
-			f.storeSays(t, m, d)
+			f.setStateFromStore(t, m, d)
 		}
 	}
-	t.Notes = append(t.Notes, "who is connected isn't in the store: a node's --admin address knows",
-		"how far a device is gets written behind, by up to 10 s: it may have more than stands here")
+	t.Notes = append(t.Notes, "the database doesn't contain who is connected; ask a node with --admin",
+		"delivered cursors are stored up to 10 s late: a device may have more than shown")
 	return t, nil
 }
 
-// finder is one question on its way.
+// finder answers one Query.
 type finder struct {
 	store  Store
 	q      Query
 	now    time.Time
-	sender int64 // where the message is named by its cid
+	sender int64 // if the query has a CID
 }
 
 func (f *finder) find(ctx context.Context) (*Result, error) {
@@ -59,11 +60,11 @@ func (f *finder) find(ctx context.Context) (*Result, error) {
 	}
 	t.Stored = true
 	t.Message = &Message{Seq: m.Seq, Sender: User{m.Sender, m.Name}, CID: string(m.CID), Time: time.UnixMilli(m.Time).UTC(), Size: m.Size}
-	t.Published = "that isn't recorded: a node publishes after the commit and before the ACK, and where it couldn't, the others find the message in the log within 10 s"
+	t.Published = "not recorded: a node publishes a message after the commit and before the ACK; if that fails, other nodes find it in the log within 10 s"
 	return t, f.members(ctx, t, conv, &m)
 }
 
-// user finds who is meant. An id is good for a user who was deleted, too.
+// user finds a user by name or ID. A deleted user can only be found by ID.
 func (f *finder) user(ctx context.Context, who string) (User, error) {
 	var u User
 	id, err := strconv.ParseUint(who, 10, 63)
@@ -124,23 +125,23 @@ func (f *finder) message(ctx context.Context, c model.TracedConversation) (m mod
 	return f.store.TraceCID(ctx, c.ID, u.ID, []byte(f.q.CID))
 }
 
-// missing says what is known of a message that isn't stored.
+// missing sets t.Missing for a message that isn't stored.
 func (f *finder) missing(ctx context.Context, t *Result, c model.TracedConversation) error {
 	say := func(format string, args ...any) { t.Missing = append(t.Missing, fmt.Sprintf(format, args...)) }
 	if c.Last == 0 {
-		say("nothing was ever said in this conversation")
+		say("this conversation has no messages")
 	}
 	if f.q.Seq != 0 {
 		switch {
 		case f.q.Seq > c.Last:
-			say("seq %d isn't given out yet: the last is %d", f.q.Seq, c.Last)
+			say("seq %d doesn't exist yet: the last one is %d", f.q.Seq, c.Last)
 		default:
-			say("the last is %d, and yet there is no %d: the log has a hole, which must never be. Look at the disk and at what was done to the tables", c.Last, f.q.Seq)
+			say("seq %d is missing although the last one is %d: the log has a hole, which must never happen; check the disk, and whether anyone has changed the tables", f.q.Seq, c.Last)
 		}
 		return nil
 	}
-	say("no message of this sender with this cid is stored here, so none was acknowledged, unless the store was restored from a backup since")
-	say("it may never have reached a node, wait in one (ask the sender's node), or have been refused with an errno, which isn't recorded; the sender may send it again with the same cid")
+	say("no message from this sender with this cid is stored, so none was acknowledged (unless the database was restored from a backup since)")
+	say("it may not have reached a node, may be waiting in one (ask the sender's node with --admin), or was refused, which isn't recorded; the client may resend it with the same cid")
 	m, err := f.store.TraceUser(ctx, c.ID, f.sender)
 	if err != nil {
 		return err
@@ -148,19 +149,19 @@ func (f *finder) missing(ctx context.Context, t *Result, c model.TracedConversat
 	other := c.Lo + c.Hi - f.sender
 	switch {
 	case m.Deleted:
-		say("its sender is deleted")
+		say("the sender was deleted")
 	case m.Banned:
-		say("its sender is banned, and can't log in")
+		say("the sender is banned: can't log in")
 	case c.Gone:
-		say("the group is dismissed: what is said there is refused with errno 5")
+		say("the group was dismissed: messages to it are refused with errno 5")
 	case c.Group() && !m.Member:
-		say("the sender is not a member: their messages there are refused with errno 6")
+		say("the sender isn't a member: their messages to this group are refused with errno 6")
 	case !c.Group() && f.sender != c.Lo && f.sender != c.Hi:
-		say("its sender is none of the two")
+		say("the sender isn't one of the two users of this conversation")
 	case !c.Group() && c.Closed():
-		say("one of the two is deleted: what is said there is refused with errno 5")
+		say("one of the two users was deleted: messages in this conversation are refused with errno 5")
 	case !c.Group() && c.Blocked(other):
-		say("user %d has blocked the sender: what they say there is refused with errno 6", other)
+		say("user %d has blocked the sender: their messages to this user are refused with errno 6", other)
 	}
 	return nil
 }

@@ -11,10 +11,10 @@ import (
 	"chatd/service/session"
 )
 
-// timeout bounds how long the loops and the bus are waited for.
+// timeout is how long Trace waits for the loops and the bus.
 const timeout = 2 * time.Second
 
-// Tracer traces messages on one node. Any goroutine that may block may use it.
+// Tracer traces messages on one node. It is safe for concurrent use.
 type Tracer struct {
 	node     string
 	store    Store
@@ -25,14 +25,15 @@ type Tracer struct {
 	grace    time.Duration // see presence.Config
 }
 
-// NewTracer makes the tracer of a node.
+// NewTracer returns the Tracer of a node.
 func NewTracer(node string, store Store, b bus.Bus, s *session.Sessions, p *presence.Presence, d *delivery.Delivery, grace time.Duration) *Tracer {
 	return &Tracer{node: node, store: store, bus: b, sessions: s, presence: p, delivery: d, grace: grace}
 }
 
-// Trace tells where a message is: what the store knows and, for the sessions of
-// this node, how far each has been sent. It blocks on the store, the loops and
-// the bus. Errors are those of Find, and of loops that don't answer.
+// Trace is like Find, but also reports which sessions on this node have been
+// sent the message, and which users are online on other nodes. It returns the
+// errors of Find, and an error if the event loops don't answer within two
+// seconds. It blocks.
 func (tr *Tracer) Trace(ctx context.Context, q Query) (*Result, error) {
 	f := finder{store: tr.store, q: q, now: time.Now()}
 	t, err := f.find(ctx)
@@ -47,25 +48,25 @@ func (tr *Tracer) Trace(ctx context.Context, q Query) (*Result, error) {
 	}
 	if !t.Stored {
 		if t.Topic.Sending {
-			t.Missing = append(t.Missing, "this node has taken it from its sender, and it waits for the store")
+			t.Missing = append(t.Missing, "this node has received it from the sender and is storing it")
 		}
 		return t, nil
 	}
 	switch {
 	case !t.Topic.Known:
-		t.Published += "; no session here takes part in the conversation, so that this node need not have heard of it"
+		t.Published += "; this node has no session in the conversation, so it may not have heard of the message"
 	case t.Topic.Heard >= t.Message.Seq:
-		t.Published += fmt.Sprintf("; this node has heard of it: of all up to %d", t.Topic.Heard)
+		t.Published += fmt.Sprintf("; this node has heard of it (and of all up to seq %d)", t.Topic.Heard)
 	default:
-		t.Published += fmt.Sprintf("; this node has not heard of it yet, only of all up to %d", t.Topic.Heard)
+		t.Published += fmt.Sprintf("; this node hasn't heard of it yet (only of those up to seq %d)", t.Topic.Heard)
 	}
-	tr.reach(ctx, &f, t)
-	t.Notes = append(t.Notes, "of sessions on this node the figures are those of this moment; how far any other device is gets written behind, by up to 10 s")
+	tr.setStates(ctx, &f, t)
+	t.Notes = append(t.Notes, "sessions on this node are exact; the delivered cursors of other devices are stored up to 10 s late")
 	return t, nil
 }
 
-// inspect asks each loop about the conversation, and notes the sessions that it
-// finds with their devices.
+// inspect asks each loop about the conversation. It sets t.Topic, and the
+// Session of each device that is online on this node.
 func (tr *Tracer) inspect(ctx context.Context, f *finder, t *Result) error {
 	t.Topic = &Topic{Bus: "up"}
 	if tr.presence.BusAway() {
@@ -105,70 +106,71 @@ func (tr *Tracer) inspect(ctx context.Context, f *finder, t *Result) error {
 	return nil
 }
 
-// reach decides about each device, by its session here and by who is online
-// on other nodes.
-func (tr *Tracer) reach(ctx context.Context, f *finder, t *Result) {
+// setStates sets the state of each device, from its session on this node and
+// from who is online on other nodes.
+func (tr *Tracer) setStates(ctx context.Context, f *finder, t *Result) {
 	ids := make([]int64, 0, len(t.Members))
 	for _, m := range t.Members {
 		ids = append(ids, m.ID)
 	}
 	online, err := tr.bus.Online(ctx, ids)
 	if err != nil {
-		t.Notes = append(t.Notes, "who is online on other nodes isn't known: Redis can't be asked")
+		t.Notes = append(t.Notes, "couldn't ask Redis who is online on other nodes")
 	}
 	for i, m := range t.Members {
 		here := len(tr.sessions.Sessions(m.ID)) > 0
 		for _, d := range m.Devices {
-			f.storeSays(t, m, d)
+			f.setStateFromStore(t, m, d)
 			if d.Session != nil {
-				d.Session.says(t, d)
+				d.setStateFromSession(t)
 				continue
 			}
 			if d.State == Has || d.State == LoggedOut {
 				continue
 			}
-			login := "its last login was " + d.Login.Format(time.DateTime)
+			login := "last login " + d.Login.Format(time.DateTime)
 			switch {
 			case here && tr.sessions.Elsewhere(m.ID):
-				d.State, d.Why = Elsewhere, "not on this node, where the user has other devices online; on another one, or offline; "+login
+				d.State, d.Why = Elsewhere, "on another node or offline; other devices of the user are online on this node; "+login
 			case here:
-				d.State, d.Why = Offline, "offline, while other devices of the user are online here; "+login
+				d.State, d.Why = Offline, "offline; other devices of the user are online on this node; "+login
 			case tr.presence.Leaving(m.ID):
-				d.State, d.Why = Offline, fmt.Sprintf("offline: the user's last session here has just ended (whether there is one on another node shows in %v); %s", tr.grace, login)
+				d.State, d.Why = Offline, fmt.Sprintf("offline: the user's last session on this node has just ended (ask again in %v to see whether they are online on another one); %s", tr.grace, login)
 			case err == nil && online[i]:
-				d.State, d.Why = Elsewhere, "not on this node; the user is online on another one, whose --admin address tells more; "+login
+				d.State, d.Why = Elsewhere, "the user is online on another node: ask that one with --admin; "+login
 			case err == nil:
 				d.State, d.Why = Offline, "offline; "+login
 				if d.Login.Before(t.Message.Time) {
-					d.Why = "offline, and hasn't logged in since; " + login
+					d.Why = "offline, and hasn't logged in since the message; " + login
 				}
 			}
 		}
 	}
 }
 
-// says decides about a device that is online here.
-func (ts *Session) says(t *Result, d *Device) {
+// setStateFromSession sets the state of a device that is online on this node.
+func (d *Device) setStateFromSession(t *Result) {
+	ts := d.Session
 	seq, where := t.Message.Seq, "online on "+ts.Node
 	if ts.Placed {
 		d.Delivered = max(d.Delivered, ts.Arrived)
 	}
 	switch {
 	case d.Delivered >= seq && ts.Receipts:
-		d.State, d.Why = Has, where+", has it"
+		d.State, d.Why = Has, where+"; has sent a receipt for it"
 	case d.Delivered >= seq:
-		d.State, d.Why = Has, where+", doesn't use receipts: the kernel has taken its bytes"
+		d.State, d.Why = Has, where+"; uses no receipts; the kernel has accepted the bytes"
 	case !ts.Live:
-		d.State, d.Why = LoggingIn, where+", logging in: it gets what it lacks with LOGIN_ACK and after it"
+		d.State, d.Why = LoggingIn, where+"; logging in: gets the message with LOGIN_ACK or after it"
 	case ts.Placed && ts.Sent >= seq && ts.Receipts:
-		d.State, d.Why = Sent, fmt.Sprintf("%s, was sent it, but its receipt is behind: at seq %d", where, d.Delivered)
+		d.State, d.Why = Sent, fmt.Sprintf("%s; sent, but its receipts only go up to seq %d", where, d.Delivered)
 	case ts.Placed && ts.Sent >= seq:
-		d.State, d.Why = Waits, fmt.Sprintf("%s, doesn't use receipts; %d bytes wait for its connection to take them", where, ts.Waiting)
+		d.State, d.Why = Waits, fmt.Sprintf("%s; uses no receipts; %d bytes are waiting to be sent", where, ts.Waiting)
 	case ts.Paused:
-		d.State, d.Why = Behind, fmt.Sprintf("%s, reads too slowly: the log waits until it has taken %d bytes; it was sent up to %d", where, ts.Waiting, ts.Sent)
+		d.State, d.Why = Behind, fmt.Sprintf("%s; reads too slowly: sent up to seq %d; %d bytes are waiting to be sent", where, ts.Sent, ts.Waiting)
 	case ts.Placed:
-		d.State, d.Why = Behind, fmt.Sprintf("%s, was sent up to %d; the rest is on its way, live or from the log", where, ts.Sent)
+		d.State, d.Why = Behind, fmt.Sprintf("%s; sent up to seq %d; the rest is on its way", where, ts.Sent)
 	default:
-		d.State, d.Why = Behind, where+"; this node has not heard of it, or is looking up how far the device is: the repair sweep finds it within 10 s"
+		d.State, d.Why = Behind, where+"; this node hasn't heard of the message, or is reading the device's cursor; the repair sweep finds the message within 10 s"
 	}
 }

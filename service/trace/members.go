@@ -8,7 +8,8 @@ import (
 	"chatd/model"
 )
 
-// members lists who is to have the message, or says it of the one asked for.
+// members adds the members of the conversation to t or, if the query names a
+// user, only that user.
 func (f *finder) members(ctx context.Context, t *Result, c model.TracedConversation, m *model.TracedMessage) error {
 	if f.q.User != "" {
 		u, err := f.user(ctx, f.q.User)
@@ -35,7 +36,8 @@ func (f *finder) members(ctx context.Context, t *Result, c model.TracedConversat
 		f.add(t, c, m, &list[i])
 		listed = listed || list[i].User == m.Sender
 	}
-	// Who isn't in the list any more, and is known to have been.
+	// Former members who are known: the sender in a group, and both users of a
+	// pair.
 	gone := []int64{}
 	if !listed {
 		gone = append(gone, m.Sender)
@@ -56,7 +58,7 @@ func (f *finder) members(ctx context.Context, t *Result, c model.TracedConversat
 		f.add(t, c, m, &one)
 	}
 	if c.Group() && !c.Gone && f.q.After == 0 {
-		t.Notes = append(t.Notes, "former members are not listed; ask for one of them with --user")
+		t.Notes = append(t.Notes, "former members aren't listed; use --user to see one")
 	}
 	return nil
 }
@@ -70,6 +72,7 @@ func contains(l []*Member, user int64) bool {
 	return false
 }
 
+// add adds a user and their devices to t.
 func (f *finder) add(t *Result, c model.TracedConversation, m *model.TracedMessage, u *model.TracedMember) {
 	tm := &Member{User: User{u.User, u.Name}, Sees: true, Read: u.Member && u.Read >= m.Seq}
 	t.Members = append(t.Members, tm)
@@ -78,19 +81,19 @@ func (f *finder) add(t *Result, c model.TracedConversation, m *model.TracedMessa
 	case u.Deleted:
 		tm.Sees, tm.Why = false, "deleted"
 	case c.Gone:
-		tm.Sees, tm.Why = false, "the group is dismissed: nobody sees what was said there"
+		tm.Sees, tm.Why = false, "the group was dismissed: nobody can read its messages"
 	case !u.Member && c.Group():
-		tm.Sees, tm.Why = false, "no member: has left, was removed, or never joined"
+		tm.Sees, tm.Why = false, "not a member: has left, was removed, or never joined"
 	case !u.Member:
-		tm.Sees, tm.Why = false, "none of the two"
+		tm.Sees, tm.Why = false, "not one of the two users"
 	case u.Joined >= m.Seq:
-		tm.Sees, tm.Why = false, fmt.Sprintf("joined after it, when the last was %d: doesn't see it", u.Joined)
+		tm.Sees, tm.Why = false, fmt.Sprintf("joined later, after seq %d: doesn't get the message", u.Joined)
 	case u.Banned:
 		tm.Why = "banned: can't log in"
 	case len(u.Devices) == 0:
 		tm.Why = "has never logged in"
 	case !c.Group() && c.Blocked(u.User):
-		tm.Why = fmt.Sprintf("has blocked user %d by now; what was stored before is delivered all the same", other)
+		tm.Why = fmt.Sprintf("has blocked user %d; messages that were stored before are still delivered", other)
 	}
 	if !tm.Sees && u.Member {
 		return
@@ -103,8 +106,8 @@ func (f *finder) add(t *Result, c model.TracedConversation, m *model.TracedMessa
 	}
 }
 
-// storeSays decides about a device of which no session is known.
-func (f *finder) storeSays(t *Result, m *Member, d *Device) {
+// setStateFromStore sets the state of a device to what the store knows.
+func (f *finder) setStateFromStore(t *Result, m *Member, d *Device) {
 	before := d.Login.Before(t.Message.Time)
 	switch {
 	case d.Delivered >= t.Message.Seq:
@@ -112,11 +115,11 @@ func (f *finder) storeSays(t *Result, m *Member, d *Device) {
 	case !d.token:
 		d.State, d.Why = LoggedOut, "logged out; gets it after its next login"
 	case before:
-		d.State, d.Why = Unknown, "hasn't logged in since the message, and if it was online then, has not said that it has it"
+		d.State, d.Why = Unknown, "hasn't logged in since the message; if it was online then, no delivery was recorded"
 	default:
-		d.State, d.Why = Unknown, "has logged in since, and has not said yet that it has it"
+		d.State, d.Why = Unknown, "has logged in since; no delivery recorded yet"
 	}
 	if m.ID == t.Message.Sender.ID && d.State == Unknown {
-		d.Why += "; the device that it was sent from has it by its ACK (which one isn't recorded)"
+		d.Why += "; the sending device has the message anyway (which device that is isn't recorded)"
 	}
 }

@@ -216,7 +216,6 @@ func drawn(p Point, logX, logY bool) bool {
 	return fine(p.X, logX) && fine(p.Y, logY)
 }
 
-// num formats a coordinate.
 func num(v float64) string { return strconv.FormatFloat(math.Round(v*10)/10, 'f', -1, 64) }
 
 // shorten cuts text so that it fits into width.

@@ -12,27 +12,27 @@ import (
 )
 
 // texts parses an SVG and returns its texts and the number of each element.
-func texts(t *testing.T, svg []byte) (said []string, elements map[string]int) {
+func texts(t *testing.T, svg []byte) (visible []string, elements map[string]int) {
 	t.Helper()
 	elements = make(map[string]int)
 	for d := xml.NewDecoder(strings.NewReader(string(svg))); ; {
 		token, err := d.Token()
 		if errors.Is(err, io.EOF) {
-			return said, elements
+			return visible, elements
 		}
 		if err != nil {
-			t.Fatalf("%v in\n%s", err, svg)
+			t.Fatalf("SVG is not well-formed: %v\n%s", err, svg)
 		}
 		switch token := token.(type) {
 		case xml.StartElement:
 			elements[token.Name.Local]++
 			for _, a := range token.Attr {
 				if strings.Contains(a.Value, "NaN") || strings.Contains(a.Value, "Inf") {
-					t.Errorf("%s %s=%q", token.Name.Local, a.Name.Local, a.Value)
+					t.Errorf("element %s has %s=%q, want a finite number", token.Name.Local, a.Name.Local, a.Value)
 				}
 			}
 		case xml.CharData:
-			said = append(said, string(token))
+			visible = append(visible, string(token))
 		}
 	}
 }
@@ -45,9 +45,9 @@ func line(values ...float64) Series {
 	return s
 }
 
-// Any data gives well-formed SVG without NaN. A browser draws nothing of a path
-// that has one.
-func TestEveryData(t *testing.T) {
+// Any data gives well-formed SVG without NaN or infinity: a browser doesn't
+// draw a path that has one.
+func TestAnyData(t *testing.T) {
 	for name, series := range map[string][]Series{
 		"nothing":         nil,
 		"empty":           {{Name: "empty"}},
@@ -66,16 +66,17 @@ func TestEveryData(t *testing.T) {
 			texts(t, c.SVG(320, 240))
 			texts(t, c.SVG(10, 10))
 			if _, elements := texts(t, File(name, "", []*Chart{c, c}, 520, 300)); elements["style"] != 1 || elements["g"] != 2 {
-				t.Errorf("%s: %v", name, elements)
+				t.Errorf("%s: file has elements %v, want 1 style and 2 groups", name, elements)
 			}
 		}
 	}
-	if said, _ := texts(t, File("nothing", "", nil, 520, 300)); !slices.Contains(said, "Nothing was measured.") {
-		t.Errorf("%q", said)
+	if visible, _ := texts(t, File("nothing", "", nil, 520, 300)); !slices.Contains(visible, "Nothing was measured.") {
+		t.Errorf("file without charts has texts %q, want \"Nothing was measured.\"", visible)
 	}
 }
 
-// Names come from files and command lines. They are text, never markup.
+// Names come from files and command lines. They are shown as text, never as
+// markup.
 func TestHostileTexts(t *testing.T) {
 	const hostile = `</svg><script>alert("1")</script>&'` + "\x00\xff"
 	s := line(1, 2)
@@ -83,30 +84,30 @@ func TestHostileTexts(t *testing.T) {
 	c := &Chart{Title: hostile, XLabel: hostile, X: Axis{Ticks: []Tick{{1, hostile}}}, Series: []Series{s, s},
 		Y: Axis{Format: func(float64) string { return hostile }}}
 	for _, svg := range [][]byte{c.SVG(520, 300), File(hostile, hostile, []*Chart{c}, 520, 300)} {
-		said, elements := texts(t, svg)
+		visible, elements := texts(t, svg)
 		if elements["script"] > 0 || elements["svg"] != 1 {
-			t.Errorf("%v in\n%s", elements, svg)
+			t.Errorf("SVG has elements %v, want one svg and no script\n%s", elements, svg)
 		}
-		if !strings.Contains(strings.Join(said, "\n"), `</svg><script>alert("1")</script>&'`) {
-			t.Errorf("the title is not to be read in\n%s", svg)
+		if !strings.Contains(strings.Join(visible, "\n"), `</svg><script>alert("1")</script>&'`) {
+			t.Errorf("SVG lacks the title as text\n%s", svg)
 		}
 	}
 }
 
-// A point is where its value says, on both kinds of axis.
+// Points are at the right coordinates on linear and logarithmic axes.
 func TestCoordinates(t *testing.T) {
 	c := &Chart{X: Axis{Zero: true}, Y: Axis{Log: true}, Series: []Series{{Points: []Point{{0, 1, ""}, {5, 10, ""}, {10, 100, ""}}}}}
 	svg := string(c.SVG(500, 300))
 	var x, y [3]float64
 	_, path, _ := strings.Cut(svg, `class="line s0" d="`)
 	if n, err := fmt.Sscanf(path, "M%g %gL%g %gL%g %g", &x[0], &y[0], &x[1], &y[1], &x[2], &y[2]); n != 6 {
-		t.Fatalf("%v in %s", err, svg)
+		t.Fatalf("no line with 3 points: %v in %s", err, svg)
 	}
 	if math.Abs(x[0]+x[2]-2*x[1]) > .2 || math.Abs(y[0]+y[2]-2*y[1]) > .2 || x[0] >= x[2] || y[0] <= y[2] {
-		t.Errorf("not evenly spread: %v, %v", x, y)
+		t.Errorf("x = %v and y = %v, want evenly spaced values", x, y)
 	}
 	if y[0] != 300-bottom || x[2] != 500-right {
-		t.Errorf("the ends are not at the edges: %v, %v", x, y)
+		t.Errorf("the line from y %v to x %v doesn't end at the edges, y %d and x %d", y[0], x[2], 300-bottom, 500-right)
 	}
 }
 
@@ -131,7 +132,7 @@ func TestTicks(t *testing.T) {
 			got = append(got, tick.Value)
 		}
 		if !slices.EqualFunc(got, c.want, func(a, b float64) bool { return math.Abs(a-b) < 1e-9*max(1, b) }) {
-			t.Errorf("%+v from %g to %g: %v, want %v", c.a, c.lo, c.hi, got, c.want)
+			t.Errorf("ticks of %+v from %g to %g = %v, want %v", c.a, c.lo, c.hi, got, c.want)
 		}
 	}
 }

@@ -19,7 +19,6 @@ type Axis struct {
 	Ticks  []Tick               // nil: chosen from the data; ticks outside of it aren't drawn
 }
 
-// scale maps values to coordinates.
 type scale struct {
 	log      bool
 	lo, hi   float64 // values

@@ -15,7 +15,7 @@ type visitor interface{ Visit(fn func(n int)) }
 func later(t reactor.Turn, c *reactor.Conn, h *handler, v visitor, ch chan func()) func() {
 	go func() { c.Write(t, nil) }()                                    // want `t is captured`
 	t.Post(0, func(reactor.Turn) { c.Write(t, nil) })                  // want `t is captured`
-	t.Post(0, func(t reactor.Turn) { c.Write(t, nil) })                // has its own
+	t.Post(0, func(t reactor.Turn) { c.Write(t, nil) })                // uses its own Turn
 	h.later = append(h.later, func() { c.Write(t, nil) })              // want `t is captured`
 	h.later[0] = func() { c.Write(t, nil) }                            // want `t is captured`
 	v.Visit(func(int) { c.Write(t, nil) })                             // want `t is captured`
@@ -24,7 +24,7 @@ func later(t reactor.Turn, c *reactor.Conn, h *handler, v visitor, ch chan func(
 	each(func(int) { go func() { c.Write(t, nil) }() })                // want `t is captured`
 	keeps(func() { c.Write(t, nil) })                                  // want `t is captured`
 	starts(func() { c.Write(t, nil) })                                 // want `t is captured`
-	_ = slices.SortedFunc(slices.Values([]int{}), func(a, b int) int { // a list runs it now
+	_ = slices.SortedFunc(slices.Values([]int{}), func(a, b int) int { // slices calls it at once
 		c.Write(t, nil)
 		return a - b
 	})

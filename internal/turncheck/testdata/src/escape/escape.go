@@ -1,4 +1,4 @@
-// Package escape keeps Turns in every way there is.
+// Package escape keeps Turns in every possible way.
 package escape
 
 import (
@@ -8,21 +8,21 @@ import (
 )
 
 type session struct {
-	t  Turn         // want `a Turn is kept or made up`
+	t  Turn         // want `a Turn is kept or created`
 	fn func(t Turn) // a callback takes one
 }
 
-var last Turn // want `a Turn is kept or made up`
+var last Turn // want `a Turn is kept or created`
 
-var all []Turn // want `a Turn is kept or made up`
+var all []Turn // want `a Turn is kept or created`
 
-var byLoop map[int]Turn // want `a Turn is kept or made up`
+var byLoop map[int]Turn // want `a Turn is kept or created`
 
 type alias = Turn // an alias keeps nothing
 
-var aliased alias // want `a Turn is kept or made up`
+var aliased alias // want `a Turn is kept or created`
 
-type defined Turn // want `a Turn is kept or made up`
+type defined Turn // want `a Turn is kept or created`
 
 func returned(t Turn) Turn { // want `a Turn is returned`
 	return t // want `t is returned`
@@ -54,10 +54,10 @@ func goroutine(t Turn, c *Conn) {
 }
 
 func madeUp(c *Conn) {
-	c.Write(Turn{}, nil) // want `a Turn is made up`
-	var t Turn           // want `a Turn is kept or made up`
+	c.Write(Turn{}, nil) // want `a Turn is created`
+	var t Turn           // want `a Turn is kept or created`
 	c.Write(t, nil)
-	c.Write(*new(Turn), nil) // want `a Turn is kept or made up`
+	c.Write(*new(Turn), nil) // want `a Turn is kept or created`
 }
 
 func named(turn Turn, c *Conn) error { // want `turn should be t`

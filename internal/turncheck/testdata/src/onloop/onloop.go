@@ -37,7 +37,7 @@ func (s *service) touch(t reactor.Turn) {
 	s.add(t, 1)
 	s.sessions = slices.DeleteFunc(s.sessions, func(n int) bool { return n == len(s.sessions) })
 	t.Post(1, func(t reactor.Turn) { s.end++ })
-	t.Post(1, func(reactor.Turn) { s.end++ }) // has one, whatever it is called
+	t.Post(1, func(reactor.Turn) { s.end++ }) // the parameter needs no name
 	go func() {
 		s.end++ // want `end belongs to an event loop`
 	}()
@@ -55,9 +55,9 @@ func (s *service) without(i int) uint64 {
 type listOnLoop []int // want `listOnLoop isn't a struct`
 
 func (s *service) copied(p *topicOnLoop) int {
-	all := s.loops         // only the loops' structs belong to them
-	s.topicOnLoop = all[0] // want `topicOnLoop is copied or assigned` `topicOnLoop is copied or assigned`
-	return size(*p)        // want `topicOnLoop is copied or assigned`
+	all := s.loops         // allowed: the slice itself has no owner
+	s.topicOnLoop = all[0] // want `topicOnLoop belongs to an event loop: copy` `topicOnLoop belongs to an event loop: copy`
+	return size(*p)        // want `topicOnLoop belongs to an event loop: copy`
 }
 
 func (s *service) copiedOnLoop(t reactor.Turn, p *topicOnLoop) int { return size(*p) }

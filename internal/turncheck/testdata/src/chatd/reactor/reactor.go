@@ -1,5 +1,5 @@
-// Package reactor stands for the real one: what the check knows of it, and the
-// rules for the package that makes Turns.
+// Package reactor stands for the real one. It has what the check knows of it, and
+// tests the rules for the package that creates Turns.
 package reactor
 
 import "context"
@@ -37,10 +37,10 @@ func (l *loop) OnTraffic(c *Conn) {
 func (l *loop) run(t Turn, fn func(t Turn)) { fn(t) } // want run:"calls parameters 1"
 
 func (l *loop) elsewhere(c *Conn) {
-	c.Write(Turn{l}, nil) // want `a Turn is made up`
+	c.Write(Turn{l}, nil) // want `a Turn is created`
 }
 
-// Each calls fn before it returns, which other packages know from its body.
+// Each calls fn before it returns. Other packages know that as a fact.
 func (l *Conn) Each(t Turn, fn func(n int)) { // want Each:"calls parameters 1"
 	twice(fn)
 }

@@ -43,6 +43,14 @@ fi
 have_node || echo "test: Node 20.10 or later not found: the JavaScript SDK is NOT tested"
 [ -z "$(missing_browser)" ] || echo "test:" $(missing_browser) "not found: the web client is NOT tested in a browser"
 
+# The tests spend nearly half of their time waiting for timeouts, restarts and other
+# processes. So run half as many packages again as there are cores, and start with
+# those that take longest: otherwise the last of them would run alone.
+parallel=$(($(nproc) * 3 / 2))
+[ "$*" != ./... ] || set -- ./bench ./test ./model ./bench/crash ./client/web/browsertest ./service ./...
+
+# -vet=off: make lint runs go vet, with all of its checks.
 # On a busy machine, a package may exceed the default timeout of go test (ten minutes).
-echo "test: go test ${race[*]:-} -count=1 $*   (the first build downloads modules and takes a few minutes)"
-exec go test "${race[@]}" -count=1 -timeout 30m "$@"
+options=("${race[@]}" -count=1 -p "$parallel" -vet=off -timeout 30m)
+echo "test: go test ${options[*]} $*   (the first build downloads modules and takes a few minutes)"
+exec go test "${options[@]}" "$@"

@@ -20,6 +20,7 @@ import (
 
 	"chatd/client"
 	"chatd/internal/realservice"
+	"chatd/internal/testbuild"
 	"chatd/proto"
 )
 
@@ -46,8 +47,8 @@ var firstClients = map[string]exampleClient{
 
 func goExample(t *testing.T, file, addr string) []string {
 	program := filepath.Join(t.TempDir(), "client")
-	if out, err := exec.Command("go", "build", "-o", program, "./"+filepath.Dir(file)).CombinedOutput(); err != nil {
-		t.Fatalf("go build %s: %v\n%s", file, err, out)
+	if err := testbuild.Program(program, "./"+filepath.Dir(file)); err != nil {
+		t.Fatal(err)
 	}
 	return []string{program, addr}
 }

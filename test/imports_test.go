@@ -61,7 +61,7 @@ var mayImport = map[string][]string{
 	"bench/target":        {"bench/report", "bench/floor", "internal/services"},
 	"bench/report":        {"proto", "bench/report/plot"}, // not load or scenario
 	"bench/report/plot":   {},
-	"bench/benchtest":     {"proto"},
+	"bench/benchtest":     {"proto", "internal/testbuild"},
 	"bench/crash":         {"client", "proto", "model", "internal/services"}, // its checker reads the stored messages
 	"bench/floor":         {},
 	"docs/examples":       {},        // clients without an SDK
@@ -71,12 +71,13 @@ var mayImport = map[string][]string{
 	"internal/turncheck":   {}, // a static check that reads packages without importing them
 	"internal/services":    {}, // starts services for tests and benchmarks
 	"internal/realservice": {"internal/services"},
+	"internal/testbuild":   {},
 
 	"client/web/browsertest": {"client", "internal/services"},
 }
 
 // forAnyTest lists packages that all tests may import, and only tests.
-var forAnyTest = []string{"proto/prototest", "internal/realservice", "bench/benchtest"}
+var forAnyTest = []string{"proto/prototest", "internal/realservice", "internal/testbuild", "bench/benchtest"}
 
 // onlyIn lists which packages may import a library (an import path and everything
 // below it). testsOnly lists further packages that may do so in tests. Libraries that

@@ -7,11 +7,12 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+
+	"chatd/internal/testbuild"
 
 	"go.uber.org/goleak"
 )
@@ -39,8 +40,7 @@ func RunTests(m *testing.M) int {
 
 var build = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(Binaries, "chatd")
-	out, err := exec.Command("go", "build", "-o", path, "chatd").CombinedOutput()
-	return path + string(out), err
+	return path, testbuild.Program(path, "chatd")
 })
 
 // Chatd returns the path of a chatd, built once per test process.
@@ -48,7 +48,7 @@ func Chatd(t *testing.T) string {
 	t.Helper()
 	path, err := build()
 	if err != nil {
-		t.Fatalf("build chatd: %v\n%s", err, path)
+		t.Fatal(err)
 	}
 	return path
 }

@@ -4,13 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"chatd/internal/services"
+	"chatd/internal/testbuild"
 )
 
 // mutation is a change to the server's source that breaks one promise.
@@ -53,10 +53,8 @@ func build(t *testing.T, mutations ...mutation) (chatd string) {
 		t.Fatal(err)
 	}
 	chatd = filepath.Join(dir, "chatd")
-	cmd := exec.Command("go", "build", "-overlay", file, "-o", chatd, ".")
-	cmd.Dir, cmd.Env = top, append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	if err := testbuild.Program(chatd, "chatd", "-overlay", file); err != nil {
+		t.Fatal(err)
 	}
 	return chatd
 }

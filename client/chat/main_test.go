@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -14,6 +13,7 @@ import (
 
 	"chatd/client"
 	"chatd/client/chat/tui"
+	"chatd/internal/testbuild"
 )
 
 // If the environment variable beChat is set, the test binary runs as chat.
@@ -58,9 +58,5 @@ func TestMain(m *testing.M) {
 // build builds chatd once and returns its path.
 var build = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(binaries, "chatd")
-	out, err := exec.Command("go", "build", "-o", path, "chatd").CombinedOutput()
-	if err != nil {
-		err = fmt.Errorf("build chatd: %w\n%s", err, out)
-	}
-	return path, err
+	return path, testbuild.Program(path, "chatd")
 })

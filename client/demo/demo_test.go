@@ -20,6 +20,7 @@ import (
 	"chatd/client"
 	"chatd/internal/realservice"
 	"chatd/internal/services"
+	"chatd/internal/testbuild"
 )
 
 // waitTimeout is the timeout of every wait; the machine may be busy.
@@ -47,8 +48,7 @@ var binaries string
 
 var build = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(binaries, "chatd")
-	out, err := exec.Command("go", "build", "-o", path, "chatd").CombinedOutput()
-	return path + string(out), err
+	return path, testbuild.Program(path, "chatd")
 })
 
 // running is a demo started by a test.
@@ -67,7 +67,7 @@ func startDemo(t *testing.T) *running {
 	t.Helper()
 	chatd, err := build()
 	if err != nil {
-		t.Fatalf("go build chatd: %v\n%s", err, chatd)
+		t.Fatal(err)
 	}
 	self, err := os.Executable()
 	if err != nil {

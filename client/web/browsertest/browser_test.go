@@ -32,6 +32,7 @@ import (
 
 	"chatd/client"
 	"chatd/internal/services"
+	"chatd/internal/testbuild"
 )
 
 const (
@@ -55,12 +56,10 @@ func TestMain(m *testing.M) {
 
 var build = sync.OnceValues(func() (string, error) { return buildOne("chatd", "chatd") })
 
-// buildOne builds a program and returns its path. If that fails, the returned
-// string also has the output of go build.
+// buildOne builds a program and returns its path.
 func buildOne(name, pkg string) (string, error) {
 	path := filepath.Join(binaries, name)
-	out, err := exec.Command("go", "build", "-o", path, pkg).CombinedOutput()
-	return path + string(out), err
+	return path, testbuild.Program(path, pkg)
 }
 
 // scenarios maps each scenario to a function that prepares the server, or nil.
@@ -199,7 +198,7 @@ func startNode(t *testing.T, port int) *services.Node {
 	t.Helper()
 	chatd, err := build()
 	if err != nil {
-		t.Fatalf("build chatd: %v\n%s", err, chatd)
+		t.Fatal(err)
 	}
 	folder, err := services.NewFolder("", "chatd-test-")
 	if err != nil {
@@ -397,7 +396,7 @@ func TestScreenshots(t *testing.T) {
 	}
 	path, err := buildOne("chatdemo", "chatd/client/demo")
 	if err != nil {
-		t.Fatalf("build the demo: %v\n%s", err, path)
+		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), longestPlay)
 	defer cancel()

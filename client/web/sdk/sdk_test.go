@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"chatd/internal/services"
+	"chatd/internal/testbuild"
 )
 
 // fileTimeout is how long one test file may run, on a busy machine.
@@ -88,8 +89,8 @@ func TestLive(t *testing.T) {
 		}
 	})
 	chatd := filepath.Join(folder.Path, "chatd")
-	if out, err := exec.Command("go", "build", "-o", chatd, "chatd").CombinedOutput(); err != nil {
-		t.Fatalf("go build chatd: %v\n%s", err, out)
+	if err := testbuild.Program(chatd, "chatd"); err != nil {
+		t.Fatal(err)
 	}
 	plain := start(t, folder, "plain", chatd, "--no-limits")
 	// In the rate-limit test, alice sends more frames than this allows at once.

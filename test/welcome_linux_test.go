@@ -87,7 +87,7 @@ func TestFirstStartAtATerminal(t *testing.T) {
 		said = append(said, lines.Text())
 	}
 	_ = cmd.Wait() // the code says it
-	if code, all := cmd.ProcessState.ExitCode(), strings.Join(said, "\n"); code != exitDone || strings.Contains(all, "WARN") || strings.Contains(all, "ERROR") || strings.Contains(all, "msg=\"for browsers") {
+	if code, all := cmd.ProcessState.ExitCode(), strings.Join(said, "\n"); code != exitDone || strings.Contains(all, "WARN") || strings.Contains(all, "ERROR") || strings.Contains(all, "msg=\"web client") {
 		t.Errorf("exit code %d, it said\n%s", code, all)
 	}
 }

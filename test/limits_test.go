@@ -51,7 +51,7 @@ func TestTooMuchToSay(t *testing.T) {
 	d := startDaemon(t, dir, "127.0.0.1", "0", "--db", "sqlite:"+filepath.Join(dir, "chat.db"), "--http", "127.0.0.1:0", "--argon2", "8,1,1",
 		"--frames-per-sec-per-conn", "150", "--frames-per-sec-per-user", "200", "--burst", "1s")
 	addr := d.until(t, `chatd listening.* address=(\S+)`)
-	page := d.until(t, `operators.* url=(\S+)`)
+	page := d.until(t, `web client.* url=(\S+)`)
 	a, b := newMember(t, addr, "anna"), newMember(t, addr, "berta")
 	ida, _ := a.Me()
 	idb, _ := b.Me()
@@ -117,7 +117,7 @@ func TestOfficeComesBack(t *testing.T) {
 	_ = d.cmd.Wait() // it was killed: an error is expected
 	d = startDaemon(t, dir, args...)
 	d.until(t, `chatd listening.* address=(\S+)`)
-	page := d.until(t, `operators.* url=(\S+)`)
+	page := d.until(t, `web client.* url=(\S+)`)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	for _, m := range ms {

@@ -88,7 +88,7 @@ func TestFirstStartAtATerminal(t *testing.T) {
 		said = append(said, lines.Text())
 	}
 	_ = cmd.Wait() // the exit code shows errors
-	if code, all := cmd.ProcessState.ExitCode(), strings.Join(said, "\n"); code != exitDone || strings.Contains(all, "WARN") || strings.Contains(all, "ERROR") || strings.Contains(all, "msg=\"for browsers") {
+	if code, all := cmd.ProcessState.ExitCode(), strings.Join(said, "\n"); code != exitDone || strings.Contains(all, "WARN") || strings.Contains(all, "ERROR") || strings.Contains(all, "msg=\"web client") {
 		t.Errorf("exit code %d, want %d and no WARN, ERROR or log line about browsers; chatd printed\n%s", code, exitDone, all)
 	}
 }

@@ -16,7 +16,7 @@ type Fault struct {
 	Name  string
 	About string
 
-	minDuration, maxDuration time.Duration // how long it lasts; recovery is the time after it in which its resources are left alone
+	minDuration, maxDuration time.Duration // how long it lasts; recovery is the time after it in which no other fault uses its resources
 	recovery                 time.Duration
 	disk                     bool // it needs a disk that can be filled
 	// targets returns how many targets there are. nil means one.

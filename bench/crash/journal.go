@@ -119,7 +119,7 @@ type journal struct {
 	index  int
 	user   int // index of the user
 	name   string
-	hasSDK bool // it has the SDK: it sends, and repairs gaps itself
+	hasSDK bool // it uses the SDK: it sends, and repairs gaps itself
 	began  time.Time
 
 	mu    sync.Mutex

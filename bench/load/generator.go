@@ -45,7 +45,7 @@ type Generator struct {
 	lateness   *Metric      // how late the schedule's messages were sent
 	drive      func() error // runs the schedule; nil: sendOnSchedule
 	wakeAll    func()       // wakes workers whose connections aren't in conns
-	MixedCosts bool         // no single metric counts the messages that CPU costs are divided by
+	MixedCosts bool         // don't report CPU per message: no single metric counts all messages
 
 	Running context.Context // canceled by the first error of a worker
 	done    chan struct{}   // closed when all workers have returned
@@ -225,7 +225,7 @@ func (g *Generator) drain() {
 // pastDeadline wakes a blocked read or write.
 var pastDeadline = time.Unix(1, 0)
 
-// read reads once from c. Woken reports that wakeReader or wakeReaderAt ended
+// read reads once from c. woken reports that wakeReader or wakeReaderAt ended
 // the wait.
 func (g *Generator) read(c *Conn) (woken bool, err error) {
 	err = c.fill()

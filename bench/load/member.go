@@ -161,7 +161,7 @@ func (m *member) flushLatencies() {
 }
 
 // afterRead sends what a client sends after a read: RECEIPT, PING, and new
-// messages where the window has room again.
+// messages if the window has room again.
 func (m *member) afterRead(now int64, ended bool) error {
 	if m.sender != nil && m.room.stored {
 		if err := m.sender.releaseAcked(m.ackCount); err != nil {

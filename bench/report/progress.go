@@ -30,7 +30,7 @@ func (p *Progress) Show(format string, args ...any) {
 	text := ClearLine + fmt.Sprintf(format, args...)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	_, _ = io.WriteString(p.w, text) // the terminal is gone
+	_, _ = io.WriteString(p.w, text) // if it fails, the terminal is gone
 }
 
 // ShowCount shows that n of total are done. It ignores calls that come too soon

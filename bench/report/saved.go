@@ -21,8 +21,8 @@ type Saved struct {
 	Trial   *Trial
 }
 
-// ReadSaved reads a file that --json has written, or several such files one
-// after the other, which are several runs.
+// ReadSaved reads a file that --json has written. Several such files may be
+// concatenated; they count as several runs.
 func ReadSaved(name string) (*Saved, error) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -117,8 +117,8 @@ type Side struct {
 	Reports []*Report
 }
 
-// readSide reads a file of reports, or with :a or :b appended to its name, that
-// side of a trial.
+// readSide reads a file of reports. With :a or :b appended to its name, it
+// reads that side of a report of ab.
 func readSide(name string) (*Side, error) {
 	file, which := name, ""
 	if _, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) {

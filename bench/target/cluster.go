@@ -137,7 +137,7 @@ func (c *cluster) restartNodes(ctx context.Context) error {
 }
 
 // stop stops all processes, the nodes first, and removes the folder. It returns
-// an error if one wasn't running that should have been.
+// an error if a process had ended by itself.
 func (c *cluster) stop() error {
 	return c.endAll(func(s *services.Service) error {
 		if s.PID() == 0 {

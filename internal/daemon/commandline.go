@@ -19,8 +19,8 @@ import (
 
 // kong reads the command line. It takes flags before and after the positionals,
 // knows commands and the environment, and gets the settings from struct tags.
-// It doesn't let the environment win over a file, and doesn't reject unknown
-// keys of a file, so configfile.go does.
+// It would let a file override the environment, and ignore unknown keys of a
+// file, so configfile.go reads the file instead.
 
 const (
 	envPrefix = "CHATD_"

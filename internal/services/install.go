@@ -63,7 +63,7 @@ func aptInstall(ctx context.Context, apt string, packages []string) (err error) 
 		if err = errors.Join(err, policy.Close()); err != nil {
 			return err
 		}
-	case !errors.Is(err, fs.ErrExist): // the file exists: its owner has decided already
+	case !errors.Is(err, fs.ErrExist): // if the file exists, keep it: the machine's owner made it
 		return err
 	}
 	for _, args := range [][]string{

@@ -151,7 +151,7 @@ func processes() (all []procStat) {
 	for _, path := range paths {
 		b, err := os.ReadFile(path)
 		if err != nil {
-			continue // it has ended in the meantime
+			continue // the process has ended meanwhile
 		}
 		// pid (name) state parent group …; the name may have any characters.
 		s := procStat{path: path}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // process is a chatd process that a test has started.
@@ -48,10 +49,11 @@ func startDaemon(t *testing.T, dir string, args ...string) *process {
 }
 
 // until reads the log up to a line that matches the pattern, and returns what its last
-// group matched.
+// group matched. If there is none within a minute, it kills chatd and fails the test.
 func (d *process) until(t *testing.T, pattern string) string {
 	t.Helper()
 	re := regexp.MustCompile(pattern)
+	defer time.AfterFunc(time.Minute, func() { _ = d.cmd.Process.Kill() }).Stop()
 	var seen []string
 	for d.lines.Scan() {
 		if m := re.FindStringSubmatch(d.lines.Text()); m != nil {
@@ -59,7 +61,7 @@ func (d *process) until(t *testing.T, pattern string) string {
 		}
 		seen = append(seen, d.lines.Text())
 	}
-	t.Fatalf("chatd ended without a log line that matches %q; it logged\n%s", pattern, strings.Join(seen, "\n"))
+	t.Fatalf("chatd ended, or was killed after a minute, without a log line that matches %q; it logged\n%s", pattern, strings.Join(seen, "\n"))
 	return ""
 }
 

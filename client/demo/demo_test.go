@@ -98,8 +98,10 @@ func startDemo(t *testing.T) *running {
 }
 
 // until reads the demo's output up to a line that contains words, and returns it.
+// If there is none within a minute, it kills the demo and fails the test.
 func (d *running) until(t *testing.T, words string) string {
 	t.Helper()
+	defer time.AfterFunc(time.Minute, func() { _ = d.cmd.Process.Kill() }).Stop()
 	var seen []string
 	for d.out.Scan() {
 		if strings.Contains(d.out.Text(), words) {
@@ -108,7 +110,7 @@ func (d *running) until(t *testing.T, words string) string {
 		seen = append(seen, d.out.Text())
 	}
 	_ = d.cmd.Wait()
-	t.Fatalf("the demo ended without printing %q; it printed\n%s\nand the errors\n%s", words, strings.Join(seen, "\n"), d.stderr.String())
+	t.Fatalf("the demo ended, or was killed after a minute, without printing %q; it printed\n%s\nand the errors\n%s", words, strings.Join(seen, "\n"), d.stderr.String())
 	return ""
 }
 

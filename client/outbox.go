@@ -19,7 +19,7 @@ type Receipt struct {
 	Time time.Time // when it was stored, to the millisecond
 }
 
-// outgoing is a chat message without an acknowledgement.
+// outgoing is a chat message that hasn't been acknowledged yet.
 type outgoing struct {
 	rid     int64 // increases in the order of Send calls
 	conv    Conv

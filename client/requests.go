@@ -175,7 +175,7 @@ func (c *Client) Tell(conv Conv, kind, data string) error {
 		return ErrNotLoggedIn
 	}
 	if len(s.outBuf) > maxKeptBuffer || !c.throttledUntil.IsZero() {
-		return ErrBusy // an event that can't be sent now is worth nothing later
+		return eventError{} // don't queue it: an event that can't be sent now is worth nothing later
 	}
 	s.request(&proto.Request{Op: proto.EVENT, ToID: conv.Peer, GroupID: conv.Group, Event: []byte(kind), Data: []byte(data)})
 	return nil

@@ -44,22 +44,22 @@ func FuzzRequest(f *testing.F) {
 		case err != nil && strings.HasPrefix(err.Message, "invalid JSON"):
 			ours := strings.HasSuffix(err.Message, "levels deep") || strings.HasSuffix(err.Message, "a frame must be a JSON object")
 			if valid && !ours {
-				t.Fatalf("Decode = %v, but the library accepts it: %q", err, body)
+				t.Fatalf("Decode(%q) = %v, want no JSON error: jsontext accepts it", body, err)
 			}
 			return
 		case !valid:
-			t.Fatalf("Decode of invalid JSON = %v, want a syntax error: %q", err, body)
+			t.Fatalf("Decode(%q) = %v, want an error that starts with \"invalid JSON\"", body, err)
 		}
 		var seen map[string]jsontext.Value
 		if err := json.Unmarshal(body, &seen); err != nil {
-			t.Fatalf("the decoder accepts what the library refuses: %v: %q", err, body)
+			t.Fatalf("Decode accepts %q, but json.Unmarshal refuses it: %v", body, err)
 		}
 		if err != nil {
 			if err.Errno != proto.BadRequest && err.Errno != proto.UnknownOp {
 				t.Fatalf("Decode = %v, want errno %d or %d", err, proto.BadRequest, proto.UnknownOp)
 			}
 			if r.Has(proto.FRID) && strconv.FormatInt(r.RID, 10) != strings.Replace(string(seen["rid"]), "-0", "0", 1) {
-				t.Fatalf("rid = %d, the library has %s: %q", r.RID, seen["rid"], body)
+				t.Fatalf("Decode(%q): rid = %d, want %s, as json.Unmarshal has it", body, r.RID, seen["rid"])
 			}
 			return
 		}
@@ -67,7 +67,7 @@ func FuzzRequest(f *testing.F) {
 
 		again, err := d.Decode(proto.AppendRequest(nil, r.Clone()))
 		if err != nil {
-			t.Fatalf("the decoder refuses the encoder's output: %v: %q", err, body)
+			t.Fatalf("Decode of AppendRequest's output for %q = %v, want no error", body, err)
 		}
 		var d2 proto.Decoder
 		first, _ := d2.Decode(body)

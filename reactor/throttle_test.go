@@ -111,8 +111,8 @@ func TestByteRate(t *testing.T) {
 	}
 }
 
-// PING is charged even while other frames are held.
-func TestHeldPingIsCharged(t *testing.T) {
+// PING is charged even while other frames of the connection are held.
+func TestPingIsChargedWhileFramesAreHeld(t *testing.T) {
 	h, k := newHolder(), &clock{}
 	h.on.Store(true)
 	c := dial(t, serve(t, h, func(cfg *Config) { cfg.Now, cfg.FramesPerSecPerConn, cfg.Burst = k.now, 3, time.Second }))
@@ -234,7 +234,7 @@ func TestFlood(t *testing.T) {
 }
 
 // If a client that was kicked for abuse keeps sending, the connection is closed before
-// Linger is over. Other connections that are finishing aren't.
+// Linger is over. Other connections that are finishing stay open until then.
 func TestAbuserIsNotReadForLong(t *testing.T) {
 	_, r, c := serveWithClock(t, func(cfg *Config) { cfg.MaxBadFrames, cfg.Linger = 3, time.Hour })
 	other := dial(t, r)

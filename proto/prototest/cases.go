@@ -84,7 +84,8 @@ func Requests() []Request {
 	}
 }
 
-// Responses returns every message of a server, with success and refusal.
+// Responses returns every message that a server sends. Answers are there both as a
+// success and as a refusal.
 func Responses() []Response {
 	rid := fields(proto.FRID)
 	chat := proto.Chat{Op: proto.ONE_CHAT, ID: 1, Name: "li", ToID: 2, Msg: "hi", Time: 1700000000000, Seq: 7, CID: "c-1"}

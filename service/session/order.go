@@ -339,8 +339,9 @@ func (c *Conn) Awaits(t Turn, group, pairSum int64, stored *model.Message) bool 
 	})
 }
 
-// Sending reports whether this connection has sent a message that isn't answered
-// yet. The parameters are like those of Awaits.
+// Sending reports whether this connection has sent the message with this cid, and
+// the message isn't answered yet. If group is 0, pairSum is the sum of the two user
+// IDs.
 func (c *Conn) Sending(t Turn, group, pairSum, sender int64, cid []byte) bool {
 	return slices.ContainsFunc(c.on.order.inFlight, func(m *Message) bool {
 		return m.Sender == sender && m.in(group, pairSum) && bytes.Equal(m.CID, cid)

@@ -166,7 +166,7 @@ export class Chat {
     }
   }
 
-  /** Loads the page before the oldest message in memory. Resolves to false if there was none. */
+  /** Loads the page before the oldest message in memory. Resolves to false if there are no older messages. */
   async readBefore(c) {
     if (!c.messages.length || !c.more) return false;
     return this.#once(c, async () => {

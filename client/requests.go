@@ -53,7 +53,7 @@ func (c *Client) JoinGroup(ctx context.Context, group int64) (proto.Group, error
 }
 
 // LeaveGroup leaves a group. Errno 5: no such group; 6: not a member, or the
-// creator, who can only dismiss it.
+// creator, who can only delete it.
 func (c *Client) LeaveGroup(ctx context.Context, group int64) error {
 	return c.do(ctx, &proto.Request{Op: proto.LEAVE_GROUP, GroupID: group})
 }

@@ -155,8 +155,8 @@ func TestFramesBeforeLogin(t *testing.T) {
 	}
 }
 
-// A client that violates AbuseAfter waits in a row is closed. Frames within the grace
-// time aren't violations. A wait that the client obeys, or a long time, resets the
+// A client that ignores AbuseAfter waits in a row is disconnected. Frames within the
+// grace time don't count. A wait that the client respects, or a long time, resets the
 // count.
 func TestAbuse(t *testing.T) {
 	k, r, c := serveWithClock(t, func(cfg *Config) { cfg.FramesPerSecPerConn, cfg.AbuseAfter = 5, 3 })
@@ -191,7 +191,7 @@ func TestAbuse(t *testing.T) {
 	k.sleep(minWait)
 	ignore()
 	ignore()
-	k.sleep(violationsExpire + time.Second)
+	k.sleep(ignoredExpire + time.Second)
 	ignore()
 	ignore()
 	overrun()

@@ -428,7 +428,7 @@ func (s *gatedStore) UserByID(ctx context.Context, id int64) (model.User, error)
 	return s.Store.UserByID(ctx, id)
 }
 
-// While the log's queue is full, messages are refused with errno 9 and
+// While the append queue is full, messages are refused with errno 9 and
 // retry_after. Refused messages aren't stored. If the client waits and resends
 // them, all messages are stored in the order of sending.
 func TestQueueFull(t *testing.T) {

@@ -64,7 +64,7 @@ func (d *receiver) run(ctx context.Context) {
 	}
 }
 
-// refusal is a request that the server refused.
+// refusal is the error of a request that the server refused.
 type refusal struct {
 	op    proto.Op
 	errno int64

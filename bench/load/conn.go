@@ -129,7 +129,7 @@ func (c *Conn) frame() ([]byte, error) {
 // call.
 func (c *Conn) decode(body []byte) (*proto.Response, error) { return c.dec.DecodeResponse(body) }
 
-// await reads until a frame with op arrives and drops others. ERROR and KICK
+// await reads until a frame with op arrives, and drops all others. ERROR and KICK
 // are returned as errors.
 func (c *Conn) await(op proto.Op) (*proto.Response, error) {
 	for {

@@ -16,7 +16,7 @@ const (
 	// counting as ignored.
 	graceTime = minWait / 2
 	// maxRefused is how many frames may be refused within one wait, then KICK
-	// "abuse". A client that obeys has far fewer in flight.
+	// "abuse". A client that respects the wait has far fewer in flight.
 	maxRefused = 4096
 	// maxRefusedBeforeLogin is maxRefused before login. It is lower because
 	// clients send few frames then, and because an address may have many

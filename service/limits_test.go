@@ -167,7 +167,7 @@ func TestRefusedKeepOrder(t *testing.T) {
 // While a refusal waits for the answers before it, the client doesn't know of
 // it. Messages that it sends until then are refused, but don't count as abuse.
 // Frames sent after the refusal do.
-func TestFramesBeforeRefusalAreNoAbuse(t *testing.T) {
+func TestFramesBeforeRefusalAreNotAbuse(t *testing.T) {
 	t.Parallel()
 	var now *atomicTime
 	gate := make(chan struct{})

@@ -37,7 +37,7 @@ type readBuffer struct {
 	start, end int // range of buf that isn't decoded yet
 }
 
-// errFrameLength reports a frame of the server with an impossible length.
+// errFrameLength reports a frame from the server with an impossible length.
 var errFrameLength = errors.New("the server sent a frame with an invalid length")
 
 // dial connects to addr. If the source address has no free port it tries others

@@ -26,7 +26,7 @@ func fields(fs ...proto.Field) (s proto.Fields) {
 	return s
 }
 
-// Requests returns every message of a client, in every form.
+// Requests returns every message that a client sends, in every form.
 func Requests() []Request {
 	return []Request{
 		{"login by name", `{"msgid":1,"rid":1,"name":"zhang san","password":"secret"}`,

@@ -17,7 +17,7 @@ export class Chat {
 
   changed = new Signal(); // (key) a conversation or its messages; empty key: the list was loaded
   peopleChanged = new Signal(); // friends, groups, members, blocks or who is online
-  arrived = new Signal(); // (conversation, message) an unread message of another user
+  arrived = new Signal(); // (conversation, message) an unread message from another user
 
   #client;
   #failed; // own messages that were refused: { conversation, text, cid, time, error, maybeStored }

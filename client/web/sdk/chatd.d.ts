@@ -244,7 +244,7 @@ export interface Page {
  * and the other listeners are still called. */
 export interface Events {
   state: State;
-  /** A message of another user, or of another device of yours. Each arrives once, and those of a conversation in
+  /** A message from another user, or from another device of yours. Each arrives once, and those of a conversation in
    * ascending order of seq. It counts as received when the listeners have returned. Messages sent by this client are
    * reported as "sent" instead. */
   message: Message;

@@ -24,7 +24,7 @@ type crashCommand struct {
 	List     bool          `name:"list" help:"List the faults and exit."`
 	Logs     string        `name:"logs" placeholder:"FOLDER" help:"Keep the logs of nodes and services in this folder."`
 
-	target *target.Flags // of which it accepts some
+	target *target.Flags // it accepts some of these flags
 }
 
 // crashNodes is the default of --nodes.

@@ -26,7 +26,7 @@ func TestStalledServer(t *testing.T) {
 			"--rate", "1000", "--count", "60", "--json", "-")
 		var rep report.Report
 		if err := json.Unmarshal([]byte(stdout), &rep); err != nil || code != exitOK {
-			t.Fatalf("exit code %d, %v\n%s%s", code, err, stdout, stderr)
+			t.Fatalf("exit code %d, error of the report's JSON %v; want %d and none\n%s%s", code, err, exitOK, stdout, stderr)
 		}
 		for _, l := range rep.Latencies {
 			if l.Name == "ack" && (l.Count != 60 || l.P50 < 50_000) {

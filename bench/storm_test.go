@@ -59,7 +59,7 @@ func TestStallShowsInLatencies(t *testing.T) {
 		"--chatting", "1", "--rate", "1000", "--duration", "200ms", "--json", "-")
 	var rep report.Report
 	if err := json.Unmarshal([]byte(stdout), &rep); err != nil || code != exitOK {
-		t.Fatalf("exit code %d, %v\n%s%s", code, err, stdout, stderr)
+		t.Fatalf("exit code %d, error of the report's JSON %v; want %d and none\n%s%s", code, err, exitOK, stdout, stderr)
 	}
 	late := 0.0
 	for _, l := range rep.Latencies {

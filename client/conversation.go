@@ -100,7 +100,7 @@ func (t *conversation) add(seq int64, m *Message, out []Message) ([]Message, boo
 		if t.ownSeqs == nil {
 			t.ownSeqs = make(map[int64]struct{})
 		}
-		if len(t.ownSeqs) < maxOwnSeqs { // otherwise it is delivered like a message of another device
+		if len(t.ownSeqs) < maxOwnSeqs { // otherwise it is delivered like a message from another device
 			t.ownSeqs[seq] = struct{}{}
 		}
 	default:

@@ -7,7 +7,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Whatever the order of pushes, duplicates, own ACKs and SYNC pages, each message of
+// Whatever the order of pushes, duplicates, own ACKs and SYNC pages, each message from
 // others is delivered once and in order, and receipts only report messages whose
 // handler has returned.
 func TestConversation(t *testing.T) {

@@ -18,9 +18,15 @@ var (
 	ErrReplaced     = errors.New("client: logged in elsewhere with the same device name") // of a Final StateChange: the reason "replaced" of a KICK
 	ErrNoToken      = errors.New("client: no saved token; log in with the password")      // of Resume
 	ErrOutboxFull   = errors.New("client: outbox full")                                   // Config.Outbox messages are waiting or in flight
-	ErrBusy         = errors.New("client: busy; try again later")                         // too many pending requests, or an event can't be sent now
+	ErrBusy         = errors.New("client: too many pending requests; try again later")    // also of Tell: the event can't be sent now
 	ErrBadState     = errors.New("client: saved state is invalid")                        // of New, with a FileStore
 )
+
+// eventError is the error of Tell if the event can't be sent now. It is an ErrBusy.
+type eventError struct{}
+
+func (eventError) Error() string        { return "client: can't send the event now; try again later" }
+func (eventError) Is(target error) bool { return target == ErrBusy }
 
 // KickError is the KICK with which the server closed the connection. If the
 // reason is "replaced", errors.Is(err, ErrReplaced) is true.

@@ -156,7 +156,7 @@ type StateChange struct {
 // dropped, except state changes.
 type Handlers struct {
 	State    func(StateChange) // the state of the connection has changed
-	Message  func(Message)     // a message of another user, or from another of the user's own devices
+	Message  func(Message)     // a message from another user, or from another of the user's own devices
 	Event    func(Event)       // an ephemeral event
 	Read     func(Read)        // a user has read a conversation
 	Presence func(Presence)    // a friend came online or went offline

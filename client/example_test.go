@@ -440,7 +440,7 @@ func ExampleClient_CreateGroup() {
 	// 1 ann creator
 	// 2 ben normal
 	// 3 eve normal
-	// you can't leave group 1: you are not a member, or you created it and can only dismiss it (errno 6)
+	// you can't leave group 1: you are not a member, or you created it and can only delete it (errno 6)
 	// 0 groups
 }
 

@@ -139,7 +139,7 @@ func (p *peer) expect(op proto.Op) *proto.Request {
 	return q
 }
 
-// none fails if the client has sent a request that the test hasn't taken.
+// none fails the test if the client has sent a request that the test hasn't taken.
 func (p *peer) none() {
 	p.t.Helper()
 	select {

@@ -19,7 +19,7 @@ type Receipt struct {
 	Time time.Time // when it was stored, to the millisecond
 }
 
-// outgoing is a chat message without an acknowledgement.
+// outgoing is a chat message that hasn't been acknowledged yet.
 type outgoing struct {
 	rid     int64 // increases in the order of Send calls
 	conv    Conv
@@ -39,7 +39,7 @@ type outbox struct {
 	waiting                    []*outgoing
 	inFlight                   map[int64]*outgoing
 	retryAt                    map[Conv]time.Time // earliest time of the next send to a conversation
-	blockedBy                  map[Conv]int64     // by conversation with a refused message: the last rid in flight. Nothing is sent to it before that one is answered
+	blockedBy                  map[Conv]int64     // for each conversation with a refused message: the rid of its last message in flight. Until that one is answered, nothing is sent to the conversation
 	flushWaiters               []chan struct{}    // channels of Flush calls, closed when the outbox is empty
 	scratch                    proto.Request      // reused by sendWaiting
 }

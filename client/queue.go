@@ -57,8 +57,8 @@ func (q *queue) hasRoom(share int) bool {
 	return len(q.items) < share
 }
 
-// awaitRoom waits up to d for room, and reports whether there is. It returns
-// early if stop is closed.
+// awaitRoom waits up to d until the queue isn't full, and reports whether it has
+// room. It returns early if stop is closed.
 func (q *queue) awaitRoom(d time.Duration, stop <-chan struct{}) bool {
 	if q.hasRoom(queueLen) {
 		return true

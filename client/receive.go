@@ -31,7 +31,7 @@ type answeredCall struct {
 	err  error
 }
 
-// receive processes one message of the server. Only the session's reader calls
+// receive processes one frame from the server. Only the session's reader calls
 // it. r is valid until the decoder's next call.
 func (c *Client) receive(s *session, r *proto.Response) {
 	room := true

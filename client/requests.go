@@ -53,7 +53,7 @@ func (c *Client) JoinGroup(ctx context.Context, group int64) (proto.Group, error
 }
 
 // LeaveGroup leaves a group. Errno 5: no such group; 6: not a member, or the
-// creator, who can only dismiss it.
+// creator, who can only delete it.
 func (c *Client) LeaveGroup(ctx context.Context, group int64) error {
 	return c.do(ctx, &proto.Request{Op: proto.LEAVE_GROUP, GroupID: group})
 }
@@ -175,7 +175,7 @@ func (c *Client) Tell(conv Conv, kind, data string) error {
 		return ErrNotLoggedIn
 	}
 	if len(s.outBuf) > maxKeptBuffer || !c.throttledUntil.IsZero() {
-		return ErrBusy // an event that can't be sent now is worth nothing later
+		return eventError{} // don't queue it: an event that can't be sent now is worth nothing later
 	}
 	s.request(&proto.Request{Op: proto.EVENT, ToID: conv.Peer, GroupID: conv.Group, Event: []byte(kind), Data: []byte(data)})
 	return nil

@@ -375,7 +375,7 @@ func (s *server) inGroup(u *account, q *proto.Request) *proto.Response {
 		tell(&proto.Response{Op: proto.ADD_GROUP, ID: u.id, Name: u.name})
 	case proto.LEAVE_GROUP:
 		if u.id == g.creator {
-			return &proto.Response{Errno: proto.NotAllowed, ErrMsg: fmt.Sprintf("you can't leave group %d: you are not a member, or you created it and can only dismiss it", q.GroupID)}
+			return &proto.Response{Errno: proto.NotAllowed, ErrMsg: fmt.Sprintf("you can't leave group %d: you are not a member, or you created it and can only delete it", q.GroupID)}
 		}
 		delete(g.members, u.id)
 		tell(&proto.Response{Op: proto.LEAVE_GROUP, ID: u.id})

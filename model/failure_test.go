@@ -19,7 +19,7 @@ func TestRefusedByDatabase(t *testing.T) {
 		good := []*Append{toPeer(u[0], u[2], "1"), toPeer(u[1], u[2], "2"), toPeer(u[2], u[0], "3")}
 		h.store(good[0], poison, good[1], good[2])
 		if poison.Err == nil || poison.Stored || poison.Seq != 0 || errors.Is(poison.Err, ErrNotFound) {
-			t.Errorf("the refused %s; want the database's error", show(poison))
+			t.Errorf("refused message: %s; want the database's error", show(poison))
 		}
 		for _, a := range good {
 			if !a.Stored || a.Err != nil {

@@ -191,7 +191,11 @@ func (db *DB) Block(ctx context.Context, user, other int64, on bool) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("set block of user %d by user %d to %t: %w", other, user, on, err)
+		what := "block"
+		if !on {
+			what = "unblock"
+		}
+		return fmt.Errorf("%s user %d for user %d: %w", what, other, user, err)
 	}
 	return nil
 }

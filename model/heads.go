@@ -23,8 +23,8 @@ const headColumns = `id, CASE kind WHEN 2 THEN id ELSE 0 END AS grp, COALESCE(us
 	FROM conversations`
 
 // ChangedSince lists the conversations whose messages or members have changed at
-// or after since. It also returns the current time, now. For the next call, pass
-// now minus a few seconds, as transactions that are running now may set an
+// or after since. It also returns the database's time. For the next call, pass
+// that time minus a few seconds, because transactions still in progress may set an
 // earlier time. Both times are in Unix seconds, by the database's clock.
 func (db *DB) ChangedSince(ctx context.Context, since int64) (now int64, heads []LogHead, err error) {
 	// Read the clock first: the next call lists what changes in between again.

@@ -17,7 +17,11 @@ func (db *DB) Ban(ctx context.Context, id int64, on bool) error {
 		return db.revoke(ctx, tx, id)
 	})
 	if err != nil {
-		return fmt.Errorf("set ban of user %d to %t: %w", id, on, err)
+		what := "ban"
+		if !on {
+			what = "unban"
+		}
+		return fmt.Errorf("%s user %d: %w", what, id, err)
 	}
 	return nil
 }

@@ -12,9 +12,9 @@ import (
 	"chatd/proto/prototest"
 )
 
-// Third-party clients depend on the wire format. Every message of a client, in every
-// form, is encoded to exactly the bytes of its case, and decoded to the same values
-// whatever the order, spacing and escaping of its fields.
+// Third-party clients depend on the wire format. Every message that a client sends,
+// in every form, is encoded to exactly the bytes of its case, and decoded to the same
+// values whatever the order, spacing and escaping of its fields.
 func TestRequests(t *testing.T) {
 	var d proto.Decoder
 	sent := map[proto.Op]bool{}
@@ -45,8 +45,8 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-// TestResponses checks the same for every message of a server, with success and
-// refusals.
+// TestResponses checks the same for every message that a server sends, with success
+// and refusals.
 func TestResponses(t *testing.T) {
 	var d proto.Decoder
 	sent := map[proto.Op]bool{}

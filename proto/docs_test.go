@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// messageRow is one row of the tables of messages in docs/protocol.md.
+// messageRow is one row of the tables of frames in docs/protocol.md.
 type messageRow struct {
 	op         Op
 	name, way  string
@@ -38,7 +38,7 @@ func messageRows(t *testing.T) []messageRow {
 			section = line
 		}
 		cells := strings.Split(line, " | ")
-		if section != "## Messages" || len(cells) != 4 {
+		if section != "## Frames" || len(cells) != 4 {
 			continue
 		}
 		n, err := strconv.Atoi(strings.TrimPrefix(cells[0], "| "))

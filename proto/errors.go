@@ -19,8 +19,8 @@ const (
 	AlreadySo   Errno = 7  // already friends, not friends, already a member
 	BadLength   Errno = 8  // frame too large, or of length 0
 	TooFast     Errno = 9  // rate limit or overload: nothing was done; retry after RetryAfter
-	Unavailable Errno = 10 // the server failed: nothing was acknowledged; retry
-	UnknownOp   Errno = 11 // no client sends this msgid
+	Unavailable Errno = 10 // the server failed; the request may or may not have been carried out: retry
+	UnknownOp   Errno = 11 // clients don't send this msgid
 	LoggedIn    Errno = 12 // already logged in on this connection
 	LimitFull   Errno = 13 // the group or a friend list is full, or the user is in too many groups
 )

@@ -26,11 +26,13 @@ func FrameLen(head []byte) (n int, err *Error) {
 	return int(size), nil
 }
 
-// ReadFrame reads one frame of a server and returns its body. It uses buf if the
-// body fits, otherwise it allocates; pass the result to the next call. It is for
-// clients, and blocks as r does. The error is io.EOF if the stream ended between
-// frames, io.ErrUnexpectedEOF if it ended within one, an error of r, or an error
-// about a length of 0 or above MaxResponse.
+// ReadFrame reads one frame that a server sent, and returns its body. It is for
+// clients. It uses buf if the body fits, and allocates otherwise; pass the result
+// to the next call. It blocks until the frame has arrived.
+//
+// The error is io.EOF if the stream ends between frames, and io.ErrUnexpectedEOF if
+// it ends within one. ReadFrame also returns the errors of r, and an error if the
+// length is 0 or more than MaxResponse.
 func ReadFrame(r *bufio.Reader, buf []byte) ([]byte, error) {
 	head, err := r.Peek(HeaderSize)
 	if err != nil {

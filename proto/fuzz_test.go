@@ -40,26 +40,26 @@ func FuzzRequest(f *testing.F) {
 		valid := jsontext.Value(body).IsValid()
 		switch {
 		case err == nil && !valid:
-			t.Fatalf("the decoder accepts invalid JSON: %q", body)
+			t.Fatalf("Decode accepts %q, want an error: it isn't valid JSON", body)
 		case err != nil && strings.HasPrefix(err.Message, "invalid JSON"):
 			ours := strings.HasSuffix(err.Message, "levels deep") || strings.HasSuffix(err.Message, "a frame must be a JSON object")
 			if valid && !ours {
-				t.Fatalf("Decode = %v, but the library accepts it: %q", err, body)
+				t.Fatalf("Decode(%q) = %v, want no JSON error: jsontext accepts it", body, err)
 			}
 			return
 		case !valid:
-			t.Fatalf("Decode of invalid JSON = %v, want a syntax error: %q", err, body)
+			t.Fatalf("Decode(%q) = %v, want an error that starts with \"invalid JSON\"", body, err)
 		}
 		var seen map[string]jsontext.Value
 		if err := json.Unmarshal(body, &seen); err != nil {
-			t.Fatalf("the decoder accepts what the library refuses: %v: %q", err, body)
+			t.Fatalf("Decode accepts %q, but json.Unmarshal refuses it: %v", body, err)
 		}
 		if err != nil {
 			if err.Errno != proto.BadRequest && err.Errno != proto.UnknownOp {
 				t.Fatalf("Decode = %v, want errno %d or %d", err, proto.BadRequest, proto.UnknownOp)
 			}
 			if r.Has(proto.FRID) && strconv.FormatInt(r.RID, 10) != strings.Replace(string(seen["rid"]), "-0", "0", 1) {
-				t.Fatalf("rid = %d, the library has %s: %q", r.RID, seen["rid"], body)
+				t.Fatalf("Decode(%q): rid = %d, want %s, as json.Unmarshal has it", body, r.RID, seen["rid"])
 			}
 			return
 		}
@@ -67,7 +67,7 @@ func FuzzRequest(f *testing.F) {
 
 		again, err := d.Decode(proto.AppendRequest(nil, r.Clone()))
 		if err != nil {
-			t.Fatalf("the decoder refuses the encoder's output: %v: %q", err, body)
+			t.Fatalf("Decode of AppendRequest's output for %q = %v, want no error", body, err)
 		}
 		var d2 proto.Decoder
 		first, _ := d2.Decode(body)
@@ -95,14 +95,14 @@ func compareValues(t *testing.T, r *proto.Request, seen map[string]jsontext.Valu
 		}
 		got := reflect.New(reflect.TypeOf(want[f]))
 		if err := json.Unmarshal(seen[f.String()], got.Interface()); err != nil {
-			t.Fatalf("%s: the library fails to decode it: %v", f, err)
+			t.Fatalf("Decode has a value for %s, but json.Unmarshal refuses it: %v", f, err)
 		}
 		if got.Elem().Interface() != want[f] {
-			t.Fatalf("%s = %v, the library has %v", f, want[f], got.Elem())
+			t.Fatalf("%s = %v, want %v, as json.Unmarshal has it", f, want[f], got.Elem())
 		}
 	}
 	if op, err := strconv.Atoi(string(seen["msgid"])); err != nil || proto.Op(op) != r.Op {
-		t.Fatalf("msgid = %d, the library has %s", r.Op, seen["msgid"])
+		t.Fatalf("msgid = %d, want %s, as json.Unmarshal has it", r.Op, seen["msgid"])
 	}
 }
 
@@ -123,7 +123,7 @@ func FuzzResponse(f *testing.F) {
 			return
 		}
 		if !jsontext.Value(body).IsValid() {
-			t.Fatalf("the decoder accepts invalid JSON: %q", body)
+			t.Fatalf("DecodeResponse accepts %q, want an error: it isn't valid JSON", body)
 		}
 		wire := proto.AppendResponse(nil, r)
 		if !jsontext.Value(wire).IsValid() {
@@ -131,7 +131,7 @@ func FuzzResponse(f *testing.F) {
 		}
 		again, err := d2.DecodeResponse(wire)
 		if err != nil {
-			t.Fatalf("the decoder refuses the encoder's output: %v: %s", err, wire)
+			t.Fatalf("DecodeResponse of AppendResponse's output %s = %v, want no error", wire, err)
 		}
 		if twice := proto.AppendResponse(nil, again); !bytes.Equal(twice, wire) {
 			t.Fatalf("encoded twice\n got %s\nwant %s", twice, wire)

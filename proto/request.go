@@ -1,6 +1,6 @@
 package proto
 
-// Request is a message of a client: the union of the fields of all ops that
+// Request is a message from a client: the union of the fields of all ops that
 // clients send. Fields says which are present; the table in fields.go says which
 // are allowed.
 //

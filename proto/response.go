@@ -1,6 +1,6 @@
 package proto
 
-// Response is a message of a server: the union of the fields of all ops that
+// Response is a message from a server: the union of the fields of all ops that
 // servers send. The table in fields.go says which belong to each op.
 type Response struct {
 	Op     Op

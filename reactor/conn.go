@@ -49,7 +49,7 @@ type connOnLoop struct {
 
 	waiter       *waiterOnLoop
 	jobs         *jobsOnLoop     // nil: none
-	throttle     *throttleOnLoop // nil: not throttled, and no recent violations
+	throttle     *throttleOnLoop // nil: not throttled, and no wait was ignored recently
 	frames       limit.Bucket
 	bytes        limit.Bucket
 	beforeLogin  limit.Bucket // frames before login

@@ -8,9 +8,9 @@ import (
 )
 
 // maxDiscarded is how many bytes the reactor reads and discards from a client that
-// was kicked for abuse and keeps sending; then it closes the connection. It is
-// usually more than was in flight. Other clients may send until Config.Linger is
-// over.
+// was kicked for abuse and keeps sending; then it closes the connection. A client
+// usually has less than this in flight. Other connections that are finishing are
+// read until Config.Linger is over.
 const maxDiscarded = 256 << 10
 
 // Finish writes last, which may be nil, and closes the connection gracefully. Once

@@ -251,7 +251,7 @@ func await[T any](tb testing.TB, ch <-chan T, what string) T {
 	case v := <-ch:
 		return v
 	case <-time.After(patience):
-		tb.Fatalf("waited %s in vain for %s", patience, what)
+		tb.Fatalf("waited %s for %s, which didn't happen", patience, what)
 		panic("unreachable")
 	}
 }

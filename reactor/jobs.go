@@ -7,8 +7,9 @@ import (
 	"sync"
 )
 
-// Lane selects the workers that run a job. Each lane has its own, fixed number of
-// workers, so that many simultaneous logins don't delay other jobs.
+// Lane is a set of workers for one kind of job. A worker is a goroutine with a queue
+// of its own. The number of workers is fixed, so many simultaneous logins don't delay
+// jobs in the other lane.
 type Lane int
 
 const (
@@ -17,7 +18,8 @@ const (
 	laneCount
 )
 
-// maxJobs is how many jobs of one connection may wait for another one of it.
+// maxJobs is how many jobs of one connection may wait while another job of the same
+// connection is running or in a worker's queue.
 const maxJobs = 16
 
 // task is a job. Exactly one of finish, which run returns, and refuse is called,

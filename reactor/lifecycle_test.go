@@ -425,7 +425,7 @@ func TestStopUnderLoad(t *testing.T) {
 		},
 		request: func(t Turn, c *Conn, r *proto.Request) bool {
 			t.After(time.Millisecond, func(t Turn) { say(t, c, "timer") })
-			// An error is fine: the lanes stop, too.
+			// An error is fine: the workers stop, too.
 			_ = Go(t, c, Quick, func(t Off) (int, error) { return 0, nil }, func(t Turn, _ int, err error) { say(t, c, "done") })
 			c.WhenDrained(t, 0, func(t Turn) { say(t, c, "below") })
 			return true

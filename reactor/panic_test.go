@@ -166,7 +166,7 @@ func TestLanes(t *testing.T) {
 	}
 }
 
-// Go returns ErrBusy if the lane's queue is full. Other lanes aren't affected.
+// Go returns ErrBusy if the worker's queue is full. The other lane isn't affected.
 func TestLaneFull(t *testing.T) {
 	release := make(chan struct{})
 	r := serve(t, &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {

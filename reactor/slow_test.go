@@ -71,7 +71,7 @@ func TestNeverReads(t *testing.T) {
 	}
 }
 
-// A client that reads too late gets all frames from before the limit was exceeded,
+// A client that reads too slowly gets all frames from before the limit was exceeded,
 // then KICK "slow" and the end of the stream, not a reset.
 func TestSlowKickArrives(t *testing.T) {
 	r := serve(t, &funcs{request: func(t Turn, c *Conn, r *proto.Request) bool {

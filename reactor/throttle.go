@@ -12,19 +12,19 @@ const (
 	// the client has already sent arrive within it, and are all refused: none
 	// overtakes a frame that was refused before it.
 	minWait = time.Second
-	// graceTime is how long after a refusal frames may arrive without counting
-	// as a violation.
+	// graceTime is how long after a refusal frames may arrive without the wait
+	// counting as ignored.
 	graceTime = minWait / 2
 	// maxRefused is how many frames may be refused within one wait, then KICK
-	// "abuse". A client that obeys has far fewer in flight.
+	// "abuse". A client that respects the wait has far fewer in flight.
 	maxRefused = 4096
 	// maxRefusedBeforeLogin is maxRefused before login. It is lower because
 	// clients send few frames then, and because an address may have many
 	// connections that aren't logged in.
 	maxRefusedBeforeLogin = 256
-	// violationsExpire is how long after a violated wait the count of violations
+	// ignoredExpire is how long after an ignored wait the count of ignored waits
 	// is reset.
-	violationsExpire = time.Minute
+	ignoredExpire = time.Minute
 )
 
 // limitKind is the limit that a frame exceeded.
@@ -53,14 +53,14 @@ func newRates(cfg *Config) rates {
 }
 
 // throttleOnLoop is the rate-limit state of a connection. It is created by the
-// first refusal, and removed after a wait that the client obeyed, or
-// violationsExpire after one that it violated.
+// first refusal, and removed after a wait that the client respected, or
+// ignoredExpire after one that it ignored.
 type throttleOnLoop struct {
 	since, until time.Time // begin and end of the wait
 	refused      int       // frames refused within the wait
 	unannounced  bool      // the refusal isn't sent yet
-	violated     bool      // frames arrived after the grace time
-	violations   int       // waits in a row that were violated
+	ignored      bool      // frames arrived after the grace time
+	ignoredWaits int       // waits in a row that were ignored
 }
 
 // Charge charges the current frame to the connection's rate limits and returns the
@@ -108,13 +108,13 @@ func (c *Conn) Throttle(t Turn, wait time.Duration) time.Duration {
 	if until.Before(w.until) { // the client has been sent a longer wait
 		until = w.until
 	}
-	w.since, w.until, w.refused, w.unannounced, w.violated = now, until, 1, false, false
+	w.since, w.until, w.refused, w.unannounced, w.ignored = now, until, 1, false, false
 	return until.Sub(now)
 }
 
 // RefusalPending tells the reactor that the handler sends the last refusal, by
-// Charge or Throttle, only later. Until then, frames are refused, but don't count as
-// violations. When the handler sends the refusal, it must call Throttle, which
+// Charge or Throttle, only later. Until then, frames are refused, but the wait doesn't
+// count as ignored. When the handler sends the refusal, it must call Throttle, which
 // starts the grace time.
 func (c *Conn) RefusalPending(t Turn) {
 	if c.throttle != nil {
@@ -128,22 +128,22 @@ func (c *Conn) throttled(t Turn) time.Duration {
 	w, r, now := c.throttle, c.l.r, c.l.now
 	wait := w.until.Sub(now)
 	if wait <= 0 {
-		if !w.violated && !w.unannounced || -wait > violationsExpire {
+		if !w.ignored && !w.unannounced || -wait > ignoredExpire {
 			c.throttle = nil
 		}
 		return 0
 	}
 	r.count.limited[whileThrottled].Inc()
 	w.refused++
-	if !w.violated && !w.unannounced && now.Sub(w.since) > graceTime {
-		w.violated = true
-		w.violations++
+	if !w.ignored && !w.unannounced && now.Sub(w.since) > graceTime {
+		w.ignored = true
+		w.ignoredWaits++
 	}
 	most := maxRefused
 	if !c.loggedIn {
 		most = maxRefusedBeforeLogin
 	}
-	if n := r.cfg.AbuseAfter; n > 0 && (w.violations >= n || w.refused > most) {
+	if n := r.cfg.AbuseAfter; n > 0 && (w.ignoredWaits >= n || w.refused > most) {
 		c.kick(t, kickTooFast)
 	}
 	return wait

@@ -111,8 +111,8 @@ func TestByteRate(t *testing.T) {
 	}
 }
 
-// PING is charged even while other frames are held.
-func TestHeldPingIsCharged(t *testing.T) {
+// PING is charged even while other frames of the connection are held.
+func TestPingIsChargedWhileFramesAreHeld(t *testing.T) {
 	h, k := newHolder(), &clock{}
 	h.on.Store(true)
 	c := dial(t, serve(t, h, func(cfg *Config) { cfg.Now, cfg.FramesPerSecPerConn, cfg.Burst = k.now, 3, time.Second }))
@@ -155,8 +155,8 @@ func TestFramesBeforeLogin(t *testing.T) {
 	}
 }
 
-// A client that violates AbuseAfter waits in a row is closed. Frames within the grace
-// time aren't violations. A wait that the client obeys, or a long time, resets the
+// A client that ignores AbuseAfter waits in a row is disconnected. Frames within the
+// grace time don't count. A wait that the client respects, or a long time, resets the
 // count.
 func TestAbuse(t *testing.T) {
 	k, r, c := serveWithClock(t, func(cfg *Config) { cfg.FramesPerSecPerConn, cfg.AbuseAfter = 5, 3 })
@@ -191,7 +191,7 @@ func TestAbuse(t *testing.T) {
 	k.sleep(minWait)
 	ignore()
 	ignore()
-	k.sleep(violationsExpire + time.Second)
+	k.sleep(ignoredExpire + time.Second)
 	ignore()
 	ignore()
 	overrun()
@@ -234,7 +234,7 @@ func TestFlood(t *testing.T) {
 }
 
 // If a client that was kicked for abuse keeps sending, the connection is closed before
-// Linger is over. Other connections that are finishing aren't.
+// Linger is over. Other connections that are finishing stay open until then.
 func TestAbuserIsNotReadForLong(t *testing.T) {
 	_, r, c := serveWithClock(t, func(cfg *Config) { cfg.MaxBadFrames, cfg.Linger = 3, time.Hour })
 	other := dial(t, r)

@@ -77,7 +77,7 @@ func (s *Service) Request(t Turn, rc *reactor.Conn, r *proto.Request) bool {
 }
 
 // TurnEnd passes on what was collected during the turn: chat messages to the
-// log, and events to the other loops.
+// append queue, and events to the other loops.
 func (s *Service) TurnEnd(t Turn) {
 	s.messages.HandOver(t)
 	s.delivery.On(t).HandOver(t)

@@ -428,7 +428,7 @@ func (s *gatedStore) UserByID(ctx context.Context, id int64) (model.User, error)
 	return s.Store.UserByID(ctx, id)
 }
 
-// While the log's queue is full, messages are refused with errno 9 and
+// While the append queue is full, messages are refused with errno 9 and
 // retry_after. Refused messages aren't stored. If the client waits and resends
 // them, all messages are stored in the order of sending.
 func TestQueueFull(t *testing.T) {
@@ -478,8 +478,8 @@ func TestQueueFull(t *testing.T) {
 	}
 }
 
-// While a lane is full, requests are refused at once with errno 9. Afterwards
-// they are served again.
+// While a worker's queue is full, requests are refused at once with errno 9.
+// Afterwards they are served again.
 func TestLanesFull(t *testing.T) {
 	t.Parallel()
 	st := &gatedStore{gate: make(chan struct{})}
@@ -496,7 +496,7 @@ func TestLanesFull(t *testing.T) {
 	}
 	find := obj{"msgid": proto.FIND_USER, "userid": ids[0]}
 	first := ws[0].ask(find)
-	eventually(t, "the lane to be busy", func() bool { return st.waiting.Load() == 1 })
+	eventually(t, "the lane's only worker to be busy", func() bool { return st.waiting.Load() == 1 })
 	second := ws[1].ask(find)
 	ws[1].ask(obj{"msgid": proto.PING})
 	ws[1].op(proto.PONG) // the second request is in the queue now

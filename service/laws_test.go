@@ -184,7 +184,7 @@ func TestRetryInBatchWithOthers(t *testing.T) {
 }
 
 // All devices of a user get all messages, except that the sending device gets
-// only the ACK. That is also so for messages to oneself.
+// only the ACK. The same goes for messages to oneself.
 func TestDevices(t *testing.T) {
 	t.Parallel()
 	n := serve(t)

@@ -130,7 +130,7 @@ func TestRefusedKeepOrder(t *testing.T) {
 		t.Fatalf("got answers %v, want none before the first message is stored", w.stash)
 	}
 	// The refusals aren't sent yet. Messages sent now must not overtake the
-	// refused ones, although retry_after would have passed.
+	// refused ones, even though the time in retry_after_ms is over.
 	now.add(2 * time.Second)
 	for i := 6; i < 8; i++ {
 		chats = append(chats, with(anna).chat(fmt.Sprint("text ", i)))
@@ -167,7 +167,7 @@ func TestRefusedKeepOrder(t *testing.T) {
 // While a refusal waits for the answers before it, the client doesn't know of
 // it. Messages that it sends until then are refused, but don't count as abuse.
 // Frames sent after the refusal do.
-func TestFramesBeforeRefusalAreNoAbuse(t *testing.T) {
+func TestFramesBeforeRefusalAreNotAbuse(t *testing.T) {
 	t.Parallel()
 	var now *atomicTime
 	gate := make(chan struct{})
@@ -543,9 +543,9 @@ func (s *slowUsers) UserByID(ctx context.Context, id int64) (model.User, error) 
 	return s.Store.UserByID(ctx, id)
 }
 
-// A login that is refused because the lane is full doesn't count as a wrong
-// password.
-func TestBusyIsNoWrongPassword(t *testing.T) {
+// A login that is refused because the lane's queue is full doesn't count as a
+// wrong password.
+func TestBusyIsNotWrongPassword(t *testing.T) {
 	t.Parallel()
 	st := &slowUsers{gate: make(chan struct{})}
 	open := sync.OnceFunc(func() { close(st.gate) })
@@ -560,7 +560,7 @@ func TestBusyIsNoWrongPassword(t *testing.T) {
 	login := func(id int64) obj { return obj{"msgid": proto.LOGIN, "id": id, "password": secret} }
 	first, second, third := n.dial(), n.dial(), n.dial()
 	a := first.ask(login(ids[0]))
-	eventually(t, "the lane to be busy", func() bool { return st.waiting.Load() == 1 })
+	eventually(t, "the lane's only worker to be busy", func() bool { return st.waiting.Load() == 1 })
 	b := second.ask(login(ids[1]))
 	second.ok(obj{"msgid": proto.PING}) // its login is in the queue now
 	for range 10 {

@@ -257,7 +257,7 @@ func TestPermanentRefusalDoesNotThrottle(t *testing.T) {
 }
 
 // Clients that send as much as they can don't use up all of MaxUnanswered:
-// messages of clients that send little are still accepted.
+// messages from clients that send little are still accepted.
 func TestOverloadIsShared(t *testing.T) {
 	t.Parallel()
 	const greedy, each, quiet = 3, 150, 8
@@ -280,7 +280,7 @@ func TestOverloadIsShared(t *testing.T) {
 		modest[i].answer(modest[i].ask(obj{"msgid": proto.PING})) // the message has been handled
 	}
 	if now := n.count("chatd_service_unanswered_refused_total"); now != before {
-		t.Errorf("%v of %d messages of quiet clients were refused, want none", now-before, quiet)
+		t.Errorf("%v of %d messages from quiet clients were refused, want none", now-before, quiet)
 	}
 	goOn()
 	for _, w := range modest {

@@ -81,7 +81,7 @@ func TestOvertakenLoginEndsNoSession(t *testing.T) {
 				one := serve(t)
 				two := one.second(func(s *setup) {
 					c.late(s, g)
-					s.reactor.QuickLanes, s.reactor.SlowLanes = 16, 16 // one lane is blocked
+					s.reactor.QuickLanes, s.reactor.SlowLanes = 16, 16 // one worker is blocked
 				})
 				anna := one.user("anna")
 				first := one.login(anna)

@@ -173,10 +173,10 @@ func (s *Service) Receive(ms []bus.Message) {
 		switch {
 		case p.NewMessages != nil:
 			s.delivery.NewMessages(p.NewMessages)
-		case p.Notice != nil && c.Group: // see bus.Notice: this is an event
-			s.delivery.GroupEventElsewhere(c.ID, p.Notice.Body)
-		case p.Notice != nil:
-			s.sessions.TellHere(c.ID, p.Notice.Body, nil)
+		case p.Push != nil && c.Group: // see bus.Push: this is an event
+			s.delivery.GroupEventElsewhere(c.ID, p.Push.Body)
+		case p.Push != nil:
+			s.sessions.TellHere(c.ID, p.Push.Body, nil)
 		case p.Presence != nil:
 			s.presence.InformHere(c.ID, p.Presence)
 		case p.Login != nil:

@@ -33,8 +33,8 @@ func TestReplaced(t *testing.T) {
 	n.settled(2)
 }
 
-// A user may have eight devices. A ninth one logs out the one that was unused
-// for longest.
+// A user may have eight devices. A ninth one logs out the least recently used
+// one.
 func TestNinthDevice(t *testing.T) {
 	t.Parallel()
 	var now atomicTime

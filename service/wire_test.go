@@ -512,7 +512,7 @@ func (w *wire) has(c conv, first, last int64) {
 	}
 }
 
-// nothing fails if a frame with this op has been read. It doesn't read.
+// nothing fails the test if a frame with this op has been read. It doesn't read.
 func (w *wire) nothing(op proto.Op) {
 	w.tb.Helper()
 	for _, f := range w.stash {

@@ -512,8 +512,9 @@ func TestExampleClientsKeepNotes(t *testing.T) {
 	}
 }
 
-// TestExampleClientsReadLongLines checks input lines that are too long for a frame:
-// the complete clients report and skip them, the short ones exit with a reason.
+// TestExampleClientsReadLongLines checks input lines that are too long for a frame.
+// The complete example clients report such lines and skip them. The minimal clients
+// exit and say why.
 func TestExampleClientsReadLongLines(t *testing.T) {
 	for kind, clients := range map[string]map[string]exampleClient{"complete": exampleClients, "first": firstClients} {
 		for language, example := range clients {

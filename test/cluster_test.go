@@ -176,7 +176,7 @@ func clusterFront(t *testing.T, c *cluster) {
 		b, err := proto.ReadFrame(w.br, nil)
 		var ack struct{ Node string }
 		if err != nil || json.Unmarshal(b, &ack) != nil {
-			t.Fatalf("answer to LOGIN: %q, %v", b, err)
+			t.Fatalf("answer to LOGIN: %q, error %v; want a LOGIN_ACK", b, err)
 		}
 		nodes[ack.Node] = true
 	}

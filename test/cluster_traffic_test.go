@@ -14,9 +14,9 @@ import (
 	"chatd/client"
 )
 
-// traffic is a number of people who all send messages to a group, and each also to
-// the next one, while a test causes faults. It records the acknowledged messages and
-// compares them with those that everyone received.
+// traffic is a set of people who send messages while a test causes faults: each to a
+// group of all of them, and to the next person. It records the acknowledged messages
+// and compares them with those that everyone received.
 type traffic struct {
 	t      *testing.T
 	people []*person

@@ -10,10 +10,10 @@ import (
 	"chatd/internal/realservice"
 )
 
-// TestSecretsAreNotTold checks that passwords of the database and Redis never appear in
+// TestSecretsAreNotPrinted checks that passwords of the database and Redis never appear in
 // errors and logs, whatever is wrong with the settings: the password, the address, the
 // URL, the configuration file, or the order of the arguments.
-func TestSecretsAreNotTold(t *testing.T) {
+func TestSecretsAreNotPrinted(t *testing.T) {
 	dir := t.TempDir()
 	m, redis := realservice.NewMariaDB(t), realservice.Redis(t, "--requirepass", "another")
 	const secret = "s3cr3t"

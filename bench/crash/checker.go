@@ -276,8 +276,8 @@ func quoted(s shown, v *seen) string {
 	return fmt.Sprintf("%q", s.msg.text())
 }
 
-// around is the time before and after a message, in ns, whose notes belong to
-// the message's history.
+// around is how long before and after a message a note may be, in ns, to be
+// part of the message's history.
 const around = int64(3 * time.Second)
 
 // historyOf returns everything known about a message.

@@ -69,7 +69,7 @@ const (
 	startTimeout   = 60 * time.Second
 	pollEvery      = 20 * time.Millisecond
 	// maxIdle is how long to wait for missing messages without any progress. It
-	// is longer than a node takes to look at the log by itself.
+	// is longer than the interval at which a node looks for messages it has missed.
 	maxIdle = 20 * time.Second
 )
 

@@ -33,7 +33,7 @@ func newConvKey(group, a, b int64) convKey {
 	return convKey{lo: min(a, b), hi: max(a, b)}
 }
 
-// directory is what all devices know of a run.
+// directory is what all devices know about a run.
 type directory struct {
 	users []*user
 	convs []conv

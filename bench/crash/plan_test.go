@@ -66,7 +66,7 @@ func TestPlan(t *testing.T) {
 		}
 	}
 	if _, err := faultsNamed([]string{"node killed", "nonsense"}); err == nil || err.Error() != `unknown fault "nonsense"; chatbench crash --list shows all` {
-		t.Errorf("faultsNamed with an unknown name: error %v", err)
+		t.Errorf("faultsNamed with an unknown name: error %v, want one that names the unknown fault and --list", err)
 	}
 }
 
@@ -203,7 +203,7 @@ func TestConfig(t *testing.T) {
 		t.Errorf("Validate = \n%s\nwant\n%s", err, want)
 	}
 	if _, err := Run(context.Background(), bad); err == nil {
-		t.Error("Run with an invalid Config: no error")
+		t.Error("Run with an invalid Config = nil, want an error")
 	}
 }
 

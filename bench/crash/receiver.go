@@ -64,7 +64,7 @@ func (d *receiver) run(ctx context.Context) {
 	}
 }
 
-// refusal is a request that the server refused.
+// refusal is the error of a request that the server refused.
 type refusal struct {
 	op    proto.Op
 	errno int64
@@ -73,14 +73,14 @@ type refusal struct {
 
 func (r *refusal) Error() string { return fmt.Sprintf("%s: errno %d: %s", r.op, r.errno, r.text) }
 
-// isRefusal reports whether err is an answer of the server.
+// isRefusal reports whether err is a refusal by the server.
 func isRefusal(err error) bool {
 	var r *refusal
 	var e *proto.Error
 	return errors.As(err, &r) || errors.As(err, &e)
 }
 
-// refusedFor reports whether err is an answer of the server with this errno.
+// refusedFor reports whether err is a refusal by the server with this errno.
 func refusedFor(err error, errno int64) bool {
 	var r *refusal
 	var e *proto.Error
@@ -162,7 +162,7 @@ func (d *receiver) connect(ctx context.Context) error {
 	}
 }
 
-// handleResponse handles a frame of the server. An error ends the connection.
+// handleResponse handles a frame from the server. An error ends the connection.
 func (d *receiver) handleResponse(a *proto.Response, receipts map[int]int64, session int32) error {
 	switch a.Op {
 	case proto.LOGIN_ACK:

@@ -370,9 +370,9 @@ func TestFullMailbox(t *testing.T) {
 func TestAddressInUse(t *testing.T) {
 	addr := serve(t, Config{})
 	for _, addr := range []string{addr, "127.0.0.1:nothing"} {
-		err := Run(t.Context(), Config{Addr: addr}, func(net.Addr) { t.Errorf("Run(%s) is listening", addr) })
+		err := Run(t.Context(), Config{Addr: addr}, func(net.Addr) { t.Errorf("Run(%s) listens, want an error", addr) })
 		if err == nil {
-			t.Errorf("Run(%s): no error", addr)
+			t.Errorf("Run(%s) = nil, want an error", addr)
 		}
 	}
 }

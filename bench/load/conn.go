@@ -37,7 +37,7 @@ type readBuffer struct {
 	start, end int // range of buf that isn't decoded yet
 }
 
-// errFrameLength reports a frame of the server with an impossible length.
+// errFrameLength reports a frame from the server with an impossible length.
 var errFrameLength = errors.New("the server sent a frame with an invalid length")
 
 // dial connects to addr. If the source address has no free port it tries others
@@ -129,7 +129,7 @@ func (c *Conn) frame() ([]byte, error) {
 // call.
 func (c *Conn) decode(body []byte) (*proto.Response, error) { return c.dec.DecodeResponse(body) }
 
-// await reads until a frame with op arrives and drops others. ERROR and KICK
+// await reads until a frame with op arrives, and drops all others. ERROR and KICK
 // are returned as errors.
 func (c *Conn) await(op proto.Op) (*proto.Response, error) {
 	for {

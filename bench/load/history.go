@@ -17,7 +17,7 @@ const (
 	historyWindow = 64
 )
 
-// History is a set of messages that users sent to others who are offline.
+// History is a set of messages that users are sent while they are offline.
 type History struct {
 	*Env
 	senders  int        // users 0 to senders-1 of the run

@@ -33,17 +33,18 @@ func newSchedule(c Clock, rate float64, slots int, lateness *Recorder) *schedule
 // senderDue returns when message k of a sender is due. Both count from 0.
 func (s *schedule) senderDue(slot int, k int64) int64 { return s.due(k*int64(s.slots) + int64(slot)) }
 
-// due returns when message n of all is due.
+// due returns when message n of all senders is due.
 func (s *schedule) due(n int64) int64 { return s.start + int64(float64(n)*s.interval) }
 
-// recordSent records a message sent at now that was due at at. The window had
-// no room before room.
-func (s *schedule) recordSent(now, at, room int64) {
-	if room > at {
+// recordSent records when a message was sent, when it was due, and since when the
+// window has had room. If it waited for the window, that isn't this program's
+// lateness.
+func (s *schedule) recordSent(sent, due, room int64) {
+	if room > due {
 		s.waited.Add(1)
-		at = room
+		due = room
 	}
-	s.lateness.Add([]int64{now - at})
+	s.lateness.Add([]int64{sent - due})
 }
 
 // countMissed counts what a sender should have sent by now, having sent k

@@ -22,12 +22,12 @@ type sender struct {
 	index    int    // in the room
 	slot     int    // in the schedule of an open loop
 
-	// Of stored messages. Only the goroutine that reads the ACKs uses these.
+	// For stored messages. Only the goroutine that reads the ACKs uses these.
 	acks           *view
 	recorder       *Recorder
 	throttledUntil time.Time
 
-	// Of relayed messages: how many receivers have each half of a window.
+	// For relayed messages: how many receivers have each half of a window.
 	receivers int32
 	halves    [maxHalves]atomic.Int32
 
@@ -200,15 +200,15 @@ func (s *sender) resumeIfDue() error {
 	return s.send()
 }
 
-// delivered records that a receiver, which had the first from messages, now has
-// the first now messages. Relayed messages leave the window once all receivers
-// have them: in a pair one by one, in a group half a window at a time.
-func (s *sender) delivered(from, now int64) error {
+// delivered records how many messages a receiver had before, and how many it has
+// now. Relayed messages leave the window once all receivers have them: in a pair
+// one by one, in a group half a window at a time.
+func (s *sender) delivered(before, now int64) error {
 	if s.receivers == 1 {
 		return s.release(now)
 	}
 	half := max(int64(s.room.generator.Window)/2, 1)
-	for wave := from / half; wave < now/half; wave++ {
+	for wave := before / half; wave < now/half; wave++ {
 		w := &s.halves[wave%maxHalves]
 		if w.Add(1) < s.receivers {
 			continue

@@ -12,7 +12,7 @@ func TestTemplateMakesMessages(t *testing.T) {
 	for _, size := range []int{StampSize, StampSize + 1, 100, proto.MaxMsg} {
 		text := NewText(size)
 		if len(text) != size {
-			t.Fatalf("NewText(%d) has %d bytes", size, len(text))
+			t.Fatalf("NewText(%d) has %d bytes, want %d", size, len(text), size)
 		}
 		cid := append([]byte("0123456789abcdef"), cidMark...)
 		tm := newTemplate(&proto.Request{Op: proto.ONE_CHAT, ToID: 7, Msg: text, CID: cid}, text)

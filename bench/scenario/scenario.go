@@ -12,8 +12,8 @@ type Scenario interface {
 	// Check checks the flags. (kong would call a method named Validate itself, and
 	// prefix its errors.)
 	Check() error
-	// Run puts load on env.Server and writes what it measures into env.Report. It blocks
-	// until that is done. It ends early when ctx does, and then its error
-	// doesn't count.
+	// Run puts load on env.Server and writes what it measures into env.Report. It
+	// blocks until that is done. If ctx is canceled it returns early, and its error is
+	// ignored.
 	Run(ctx context.Context, env *load.Env) error
 }

@@ -44,7 +44,7 @@ func TestReadProcess(t *testing.T) {
 		t.Errorf("readProcess of this process = %+v, want at least 1 MiB and a peak that isn't lower", p)
 	}
 	if _, err := readProcess(1 << 30); err == nil {
-		t.Error("readProcess of an impossible process id: no error")
+		t.Error("readProcess of an impossible process id = nil, want an error")
 	}
 }
 

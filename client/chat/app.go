@@ -67,7 +67,7 @@ func (a *app) run(ctx context.Context) {
 	a.finish(ctx)
 }
 
-// start logs in with the token file or the flags, if there is a login in them.
+// start logs in with the token file or the flags, if either contains a login.
 func (a *app) start(ctx context.Context) error {
 	switch {
 	case a.opt.Register:

@@ -30,7 +30,7 @@ func sources(t *testing.T) map[string]string {
 	return all
 }
 
-// The page shows texts of other users, so it must not use anything that turns
+// The page shows texts from other users, so it must not use anything that turns
 // text into markup or code, or that its Content Security Policy forbids.
 func TestNoCodeFromText(t *testing.T) {
 	banned := regexp.MustCompile(`innerHTML|outerHTML|insertAdjacentHTML|document\.write|createContextualFragment|DOMParser|srcdoc|setHTML|\beval\b|new Function|\bon[a-z]+="|javascript:|\sstyle="|setAttribute\('style|<style|set(?:Timeout|Interval)\(['"\x60]`)

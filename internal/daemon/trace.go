@@ -20,7 +20,7 @@ import (
 	"chatd/service/trace"
 )
 
-// runTrace prints where a message is. It asks the chatd at --admin, which knows
+// runTrace prints which devices have a message. It asks the chatd at --admin, which knows
 // who is connected, or reads the database, which it doesn't change.
 func runTrace(inv *invocation, stdout, stderr io.Writer) error {
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)

@@ -85,7 +85,7 @@ func newScriptService(t *testing.T, f *Folder, name, script string) *Service {
 	t.Helper()
 	patience := time.Minute
 	if strings.Contains(script, deaf) {
-		patience = time.Second // Stop will wait in vain
+		patience = time.Second // Stop will time out
 	}
 	var s *Service
 	s, err := New(f, Program{Name: name, Path: "/bin/sh", StopTimeout: patience,

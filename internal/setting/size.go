@@ -27,8 +27,8 @@ func ParseSize(text string) (int, error) {
 	return int(n) * unit, nil
 }
 
-// FormatSize writes a number of bytes as ParseSize reads it, in the largest
-// unit without a fraction.
+// FormatSize formats a number of bytes so that ParseSize can read it, in the
+// largest unit that divides n evenly.
 func FormatSize(n int) string {
 	for _, u := range sizeUnits {
 		if n >= u.bytes && n%u.bytes == 0 {

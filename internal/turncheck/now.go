@@ -102,7 +102,7 @@ func (c *check) within(n ast.Node, v types.Object, seen map[types.Object]bool) b
 	return true
 }
 
-// now reports whether a function literal runs before the function around it
+// now reports whether a function literal runs before the enclosing function
 // returns.
 func (c *check) now(lit *ast.FuncLit) bool { return c.runsNow(lit, map[types.Object]bool{}) }
 

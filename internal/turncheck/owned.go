@@ -61,7 +61,7 @@ func (c *check) hasTurn(n ast.Node) bool {
 			}
 		case *ast.FuncDecl:
 			return c.takesTurns(f.Recv) || c.takesTurns(f.Type.Params) || isConstructor(f.Name.Name) ||
-				c.pass.Pkg.Path() == reactorPath && births[f.Name.Name]
+				c.pass.Pkg.Path() == reactorPath && turnCreators[f.Name.Name]
 		}
 	}
 	return false

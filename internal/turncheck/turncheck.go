@@ -6,33 +6,34 @@
 // needs a Turn take one as a parameter. This check makes sure that nobody keeps
 // one. Its rules, for every package of the module:
 //
-//   - The type Turn is only the type of a parameter or a receiver. A Turn is
-//     never stored, returned, or created: no field, variable, element or result
-//     has that type. The package that declares Turn creates one in its gnet
-//     callbacks (see births) and nowhere else.
-//   - A Turn is only passed on as an argument of type Turn, or has a method
-//     called or a field read. It isn't passed to another goroutine.
-//   - A function literal uses the Turn of the function around it only if it
-//     runs before that function returns. A literal that runs later, or on
-//     another goroutine, has only the Turn that it is passed.
+//   - Turn may be used only as the type of a parameter or a receiver. No field,
+//     variable, element or result has this type, so a Turn can't be stored or
+//     returned. Only the gnet callbacks of the package that declares Turn (see
+//     turnCreators) create Turns.
+//   - The only uses of a Turn are passing it on as an argument of type Turn,
+//     calling its methods, and reading its fields. It isn't passed to another
+//     goroutine.
+//   - A function literal uses the Turn of the enclosing function only if it runs
+//     before that function returns. A function literal that runs later, or on
+//     another goroutine, uses only a Turn from its own parameters.
 //   - State that belongs to a loop is in a struct type whose name ends in
 //     OnLoop. Only functions that have a Turn touch its fields or copy it. Each
 //     of its methods takes a Turn as its first parameter.
-//   - Parameters of type Turn and Off are named t, so that inside a job its Off
-//     hides the Turn around it.
+//   - Parameters of type Turn and of type Off are both named t. So inside a job,
+//     the parameter of type Off shadows the Turn of the enclosing function.
 //
-// Constructors, functions whose names begin with new or New, may set the fields
-// of what they make: no loop knows it yet.
+// A constructor (a function whose name begins with new or New) may set the fields
+// of the value that it creates, because no loop has that value yet.
 //
-// A literal runs before the function around it returns if it is called on the
-// spot, deferred, or passed to a function that only calls it. Which functions
-// only call what they are passed is derived from their bodies, across
-// packages; for the standard library there is a list (see callsOnly). A literal
-// that a local variable holds is judged by what is done with the variable.
+// A function literal runs before the enclosing function returns if it is called
+// immediately, deferred, or passed to a function that only calls it. The check
+// finds those functions by looking at their bodies, in all packages; for the
+// standard library there is a list (see callsOnly). If a function literal is
+// assigned to a local variable, the uses of the variable decide.
 //
-// The check has limits. It doesn't know which loop a Turn is of, it doesn't
-// follow what a function reads from a field and passes on, and it doesn't look at
-// tests. The race detector does the rest.
+// The check has limits. It doesn't know which loop a Turn belongs to. It doesn't
+// follow values that a function reads from a field and passes on. It doesn't look
+// at tests. The race detector does the rest.
 package turncheck
 
 import (
@@ -57,8 +58,8 @@ const reactorPath = "chatd/reactor"
 // ownedSuffix ends the name of a struct type that belongs to an event loop.
 const ownedSuffix = "OnLoop"
 
-// births are gnet's callbacks, in which a turn begins.
-var births = map[string]bool{"OnOpen": true, "OnTraffic": true, "OnClose": true}
+// turnCreators are gnet's callbacks. They begin a turn, and create its Turn.
+var turnCreators = map[string]bool{"OnOpen": true, "OnTraffic": true, "OnClose": true}
 
 // check is the state of a run over one package.
 type check struct {
@@ -198,7 +199,7 @@ func (c *check) checkType(id *ast.Ident) {
 			return // an alias, which is checked like the type
 		}
 	case *ast.CompositeLit:
-		if d, ok := c.function(outer).(*ast.FuncDecl); ok && c.pass.Pkg.Path() == reactorPath && births[d.Name.Name] {
+		if d, ok := c.function(outer).(*ast.FuncDecl); ok && c.pass.Pkg.Path() == reactorPath && turnCreators[d.Name.Name] {
 			return
 		}
 		c.pass.Reportf(id.Pos(), "a Turn is created: only the reactor's gnet callbacks may do that")

@@ -135,7 +135,7 @@ func TestPermanentErrorSplitsTheBatch(t *testing.T) {
 			}
 		}
 		if poison.Err == nil || same.Err == nil || poison.Seq != 0 || poison.Stored {
-			t.Errorf("the bad %s\nin its conversation: %s\nwant errors", show(poison), show(same))
+			t.Errorf("bad message: got %s\nmessage behind it in the same conversation: got %s\nwant an error for both, and the bad one not stored", show(poison), show(same))
 		}
 		h.send(toGroup(3, 7, "next"))
 		if got := h.db.cids(poison); !slices.Equal(got, []string{"next"}) {
@@ -306,9 +306,10 @@ func TestMalformed(t *testing.T) {
 	})
 }
 
-// Senders who start a new run after an error, and resend from the failed message
-// on, have each message in the log once and in the order of sending. That holds
-// with any mix of errors, locked conversations and ambiguous commits.
+// If each sender, after an error, starts a new run and resends everything from the
+// failed message on, then the log contains each of its messages once, in the order
+// sent. That holds with any mix of errors, locked conversations and ambiguous
+// commits.
 func TestRunsKeepOrder(t *testing.T) {
 	for seed := range uint64(30) {
 		synctest.Test(t, func(t *testing.T) { testRunsKeepOrder(t, seed) })

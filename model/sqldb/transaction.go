@@ -20,15 +20,15 @@ type CommitError struct{ Err error }
 func (e *CommitError) Error() string { return "commit: " + e.Err.Error() }
 func (e *CommitError) Unwrap() error { return e.Err }
 
-// Write runs do in a transaction. It commits if do returns nil, and rolls back
-// otherwise. After errors such as deadlocks it runs do again, so do must reset its
+// Write runs fn in a transaction. It commits if fn returns nil, and rolls back
+// otherwise. After errors such as deadlocks it runs fn again, so fn must reset its
 // results each time.
 //
 // Canceling ctx ends the wait for the connection. Once the transaction has
 // started, Write ignores the cancellation: interrupting a statement would close
 // SQLite's only writing connection, and interrupting COMMIT would make its outcome
 // unknown.
-func (db *DB) Write(ctx context.Context, do func(ctx context.Context, tx *sqlx.Tx) error) error {
+func (db *DB) Write(ctx context.Context, fn func(ctx context.Context, tx *sqlx.Tx) error) error {
 	release, err := db.lock.acquire(ctx)
 	if err != nil {
 		return err
@@ -37,7 +37,7 @@ func (db *DB) Write(ctx context.Context, do func(ctx context.Context, tx *sqlx.T
 	ctx, cancel := db.withTimeout(context.WithoutCancel(ctx))
 	defer cancel()
 	for attempt, delay := 1, firstDelay; ; attempt, delay = attempt+1, 2*delay {
-		err := db.writeOnce(ctx, do)
+		err := db.writeOnce(ctx, fn)
 		if err == nil || attempt == maxAttempts {
 			return err
 		}
@@ -55,13 +55,13 @@ func (db *DB) Write(ctx context.Context, do func(ctx context.Context, tx *sqlx.T
 	}
 }
 
-func (db *DB) writeOnce(ctx context.Context, do func(ctx context.Context, tx *sqlx.Tx) error) error {
+func (db *DB) writeOnce(ctx context.Context, fn func(ctx context.Context, tx *sqlx.Tx) error) error {
 	tx, err := db.Writer.BeginTxx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback() // no effect after Commit
-	if err := do(ctx, tx); err != nil {
+	if err := fn(ctx, tx); err != nil {
 		return err
 	}
 	if err := tx.Commit(); err != nil {

@@ -26,7 +26,7 @@ func fields(fs ...proto.Field) (s proto.Fields) {
 	return s
 }
 
-// Requests returns every message of a client, in every form.
+// Requests returns every message that a client sends, in every form.
 func Requests() []Request {
 	return []Request{
 		{"login by name", `{"msgid":1,"rid":1,"name":"zhang san","password":"secret"}`,
@@ -84,7 +84,8 @@ func Requests() []Request {
 	}
 }
 
-// Responses returns every message of a server, with success and refusal.
+// Responses returns every message that a server sends. Answers are there both as a
+// success and as a refusal.
 func Responses() []Response {
 	rid := fields(proto.FRID)
 	chat := proto.Chat{Op: proto.ONE_CHAT, ID: 1, Name: "li", ToID: 2, Msg: "hi", Time: 1700000000000, Seq: 7, CID: "c-1"}
@@ -165,15 +166,15 @@ func Responses() []Response {
 			proto.Response{Op: proto.DEL_FRIEND_ACK, Errno: proto.NotFound, ErrMsg: "no user has the ID 2", FriendID: 2}},
 		{"leave group", `{"msgid":28,"id":2,"groupid":3}`, proto.Response{Op: proto.LEAVE_GROUP, ID: 2, GroupID: 3}},
 		{"leave group done", `{"msgid":29,"errno":0,"groupid":3}`, proto.Response{Op: proto.LEAVE_GROUP_ACK, GroupID: 3}},
-		{"leave group refused", `{"msgid":29,"errno":6,"errmsg":"you can't leave group 3: you are not a member, or you created it and can only dismiss it","groupid":3}`,
-			proto.Response{Op: proto.LEAVE_GROUP_ACK, Errno: proto.NotAllowed, ErrMsg: "you can't leave group 3: you are not a member, or you created it and can only dismiss it", GroupID: 3}},
+		{"leave group refused", `{"msgid":29,"errno":6,"errmsg":"you can't leave group 3: you are not a member, or you created it and can only delete it","groupid":3}`,
+			proto.Response{Op: proto.LEAVE_GROUP_ACK, Errno: proto.NotAllowed, ErrMsg: "you can't leave group 3: you are not a member, or you created it and can only delete it", GroupID: 3}},
 		{"kick member done", `{"msgid":31,"errno":0,"groupid":3,"userid":2}`, proto.Response{Op: proto.KICK_MEMBER_ACK, GroupID: 3, UserID: 2}},
 		{"kick member refused", `{"msgid":31,"errno":6,"errmsg":"you can't remove user 2 from group 3: only its creator can, and only other members","groupid":3,"userid":2}`,
 			proto.Response{Op: proto.KICK_MEMBER_ACK, Errno: proto.NotAllowed, ErrMsg: "you can't remove user 2 from group 3: only its creator can, and only other members", GroupID: 3, UserID: 2}},
 		{"dismiss group", `{"msgid":32,"groupid":3}`, proto.Response{Op: proto.DISMISS_GROUP, GroupID: 3}},
 		{"dismiss group done", `{"msgid":33,"errno":0,"groupid":3}`, proto.Response{Op: proto.DISMISS_GROUP_ACK, GroupID: 3}},
-		{"dismiss group refused", `{"msgid":33,"errno":6,"errmsg":"only the creator of group 3 can dismiss it","groupid":3}`,
-			proto.Response{Op: proto.DISMISS_GROUP_ACK, Errno: proto.NotAllowed, ErrMsg: "only the creator of group 3 can dismiss it", GroupID: 3}},
+		{"dismiss group refused", `{"msgid":33,"errno":6,"errmsg":"only the creator of group 3 can delete it","groupid":3}`,
+			proto.Response{Op: proto.DISMISS_GROUP_ACK, Errno: proto.NotAllowed, ErrMsg: "only the creator of group 3 can delete it", GroupID: 3}},
 		{"block", `{"msgid":34,"userid":2,"on":true}`, proto.Response{Op: proto.BLOCK, UserID: 2, On: true}},
 		{"block done", `{"msgid":35,"errno":0,"userid":2,"on":true}`, proto.Response{Op: proto.BLOCK_ACK, UserID: 2, On: true}},
 		{"unblock refused", `{"msgid":35,"errno":5,"errmsg":"no user has the ID 2","userid":2,"on":false}`,

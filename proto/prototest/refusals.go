@@ -87,7 +87,7 @@ func Refusals() []Refusal {
 	add(0, "invalid JSON at byte 88: nested more than 16 levels deep", `{"rid":7,"x":`+long(`{"a":`, 16)+`1`+long("}", 16)+`}`, `{"rid":7,"x":`+long(`{"a":`, 10_000))
 	add(proto.PING, "invalid JSON at byte 20: unexpected data after the JSON object", `{"rid":7,"msgid":18}{}`, `{"rid":7,"msgid":18},`, `{"rid":7,"msgid":18}`+"\x00", `{"rid":7,"msgid":18}}`)
 
-	// No op that a client sends.
+	// The msgid is missing, or isn't one that clients send.
 	add(0, "msgid is missing", `{}`, `{"rid":7,"toid":1}`, `{"rid":7,"x":1,"Msgid":18,"MSGID":18}`)
 	add(0, "msgid must be an integer", `{"rid":7,"msgid":"18"}`, `{"rid":7,"msgid":18.0}`, `{"rid":7,"msgid":1e1}`, `{"rid":7,"msgid":null}`, `{"rid":7,"msgid":true}`, `{"rid":7,"msgid":[18]}`, `{"rid":7,"msgid":{"msgid":18}}`)
 	add(0, "unknown msgid 0", `{"rid":7,"msgid":0}`)

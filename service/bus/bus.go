@@ -1,6 +1,7 @@
-// Package bus carries messages between the nodes of a cluster: new chat
-// messages, and notices for users. Delivery is best effort. The database has all
-// data that matters, and a node that missed a message reads it there later.
+// Package bus carries hints between the nodes of a cluster: new chat messages,
+// logins, changes of groups, and frames to push to users. Delivery is best
+// effort. The database has all data that matters, and a node that missed a hint
+// reads the data there later.
 //
 // Redis connects nodes on several machines. Hub connects nodes in one process;
 // a single node uses a Hub of its own.

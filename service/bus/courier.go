@@ -17,13 +17,13 @@ const (
 	courierPoll  = 5 * time.Millisecond // how often WaitForRoom looks at the queue
 )
 
-// Courier publishes notices for other nodes from a queue, so that event loops
-// don't block. Chat messages don't go through the queue: they are published
-// with PublishNow, right after their commit. Publish and PublishEvent don't
-// block; the other methods do. All may be called from any goroutine.
+// Courier publishes hints for other nodes from a queue, so that event loops
+// don't block. Hints about chat messages don't go through the queue: they are
+// published with PublishNow, right after the commit. Publish and PublishEvent
+// don't block; the other methods do. All may be called from any goroutine.
 //
-// If the queue is full, messages are dropped and counted. Nothing is lost for
-// good, because the store has the data that notices are about.
+// If the queue is full, hints are dropped and counted. Nothing is lost for good,
+// because the store has the data that hints are about.
 type Courier struct {
 	bus     Bus
 	queue   chan Message
@@ -31,12 +31,12 @@ type Courier struct {
 }
 
 // NewCourier returns a Courier that publishes on b. Call Run to start it.
-// dropped counts the messages that couldn't be queued or published.
+// dropped counts the hints that couldn't be queued or published.
 func NewCourier(b Bus, dropped *metrics.Counter) *Courier {
 	return &Courier{bus: b, queue: make(chan Message, courierLen), dropped: dropped}
 }
 
-// Publish queues a message, unless no other node subscribes to its channel.
+// Publish queues a hint, unless no other node subscribes to its channel.
 func (c *Courier) Publish(ch Channel, p Payload) {
 	if !c.bus.MayHaveSubscribers(ch) {
 		return
@@ -50,7 +50,7 @@ func (c *Courier) Publish(ch Channel, p Payload) {
 
 // PublishEvent queues a copy of an event, such as a typing indicator. It drops
 // the event if the queue is over three quarters full. The rest of the queue is
-// reserved for notices, which are more important.
+// reserved for other hints, which are more important.
 func (c *Courier) PublishEvent(ch Channel, body []byte) {
 	if !c.bus.MayHaveSubscribers(ch) {
 		return
@@ -59,7 +59,7 @@ func (c *Courier) PublishEvent(ch Channel, body []byte) {
 		c.dropped.Inc()
 		return
 	}
-	c.Publish(ch, Payload{Notice: &Notice{Body: bytes.Clone(body)}})
+	c.Publish(ch, Payload{Push: &Push{Body: bytes.Clone(body)}})
 }
 
 // WaitForRoom blocks until the queue is at most half full or ctx ends. Callers

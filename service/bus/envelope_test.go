@@ -16,7 +16,7 @@ func TestEnvelope(t *testing.T) {
 	var want []Payload
 	b := appendHeader(nil, from)
 	for _, n := range []int{0, 1, 100, 120, 130, 16370, 16390, 1 << 21, 3} {
-		p := Payload{Notice: &Notice{Body: bytes.Repeat([]byte{byte(n)}, n)}}
+		p := Payload{Push: &Push{Body: bytes.Repeat([]byte{byte(n)}, n)}}
 		want = append(want, p)
 		b = appendPayload(b, &p)
 	}

@@ -18,7 +18,7 @@ func (in *inbox) receive(ms []Message) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	for _, m := range ms {
-		in.got = append(in.got, m.Channel.String()+" "+string(m.Payload.Notice.Body))
+		in.got = append(in.got, m.Channel.String()+" "+string(m.Payload.Push.Body))
 	}
 }
 
@@ -42,7 +42,7 @@ func testBus(t *testing.T, join func(receive func([]Message)) Bus, barrier func(
 	a, b := nodes[0], nodes[1]
 	publish := func(from Bus, c Channel, text string) {
 		t.Helper()
-		if err := from.Publish(ctx, []Message{{c, Payload{Notice: &Notice{Body: []byte(text)}}}}); err != nil {
+		if err := from.Publish(ctx, []Message{{c, Payload{Push: &Push{Body: []byte(text)}}}}); err != nil {
 			t.Fatal(err)
 		}
 		barrier()

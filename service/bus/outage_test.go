@@ -310,6 +310,6 @@ func TestPublishWhileAnotherBlocks(t *testing.T) {
 	}
 	a.publish(t, User(1), "three")
 	if got := b.waitReceived(t, 3); !slices.Equal(got, []string{"u:1 one", "u:1 two", "u:1 three"}) {
-		t.Errorf("received %q", got)
+		t.Errorf("received %q, want one, two and three on u:1, in this order", got)
 	}
 }

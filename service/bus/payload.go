@@ -8,7 +8,7 @@ import (
 // Payload is the content of a Message. Exactly one of its fields is set.
 type Payload struct {
 	NewMessages *NewMessages
-	Notice      *Notice
+	Push        *Push
 	Login       *Login
 	Members     *Members
 	Blocked     *Blocked
@@ -28,11 +28,11 @@ type NewMessages struct {
 	Bodies  [][]byte // as pushed to clients
 }
 
-// Notice is the body of a frame that isn't a stored message. On a user's
-// channel it is for all sessions of the user; sessions that haven't got
-// LOGIN_ACK get it afterwards. On a group's channel it is an event for the
-// members who are online, and may be dropped.
-type Notice struct{ Body []byte }
+// Push is the body of a frame to push to clients, other than a stored message.
+// On a user's channel it is a notice or an event for all sessions of the user;
+// sessions that haven't got LOGIN_ACK get it afterwards. On a group's channel it
+// is an event for the members who are online, and may be dropped.
+type Push struct{ Body []byte }
 
 // Login ends sessions of a user that started before At: those of Device or, if
 // All is set, those of every other device.
@@ -67,7 +67,7 @@ type Blocked struct{ By, Whom int64 }
 
 const (
 	kindNewMessages byte = 1 + iota
-	kindNotice
+	kindPush
 	kindLogin
 	kindMembers
 	kindBlocked
@@ -83,8 +83,8 @@ func (p *Payload) Append(dst []byte) []byte {
 		for _, b := range n.Bodies {
 			dst = appendBytes(dst, b)
 		}
-	case p.Notice != nil:
-		dst = appendBytes(append(dst, kindNotice), p.Notice.Body)
+	case p.Push != nil:
+		dst = appendBytes(append(dst, kindPush), p.Push.Body)
 	case p.Login != nil:
 		l := p.Login
 		dst = appendInts(append(dst, kindLogin), l.User, l.At, boolInt(l.All))
@@ -121,8 +121,8 @@ func Decode(b []byte) (Payload, error) {
 			g.Bodies[i] = d.bytes()
 		}
 		p.NewMessages = g
-	case kindNotice:
-		p.Notice = &Notice{Body: d.bytes()}
+	case kindPush:
+		p.Push = &Push{Body: d.bytes()}
 	case kindLogin:
 		p.Login = &Login{User: d.int(), At: d.int(), All: d.int() != 0, Device: string(d.bytes()), Reason: string(d.bytes())}
 	case kindMembers:

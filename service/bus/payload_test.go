@@ -11,7 +11,7 @@ var payloads = map[string]Payload{
 	"grown pair":  {NewMessages: &NewMessages{Conv: 7, Lo: 1, Hi: 2, First: 41, Bodies: [][]byte{[]byte(`{"msgid":6}`), []byte("{}")}}},
 	"grown group": {NewMessages: &NewMessages{Conv: 9, Group: 9, Version: 1 << 40, First: 1, Bodies: [][]byte{{}}}},
 	"head alone":  {NewMessages: &NewMessages{Conv: 9, Group: 9, Version: 3, First: 100, Bodies: [][]byte{}}},
-	"notice":      {Notice: &Notice{Body: []byte(`{"msgid":24}`)}},
+	"push":        {Push: &Push{Body: []byte(`{"msgid":24}`)}},
 	"login":       {Login: &Login{User: 3, Device: "phone 你", All: true, Reason: "logout", At: 1795448854092123}},
 	"members":     {Members: &Members{Group: 9, Version: 4, User: 3, Joined: true, Seq: 17, Notice: []byte("{}")}},
 	"presence":    {Presence: &Presence{User: 1 << 50, Online: true}},
@@ -43,7 +43,7 @@ func TestTruncatedPayload(t *testing.T) {
 
 // A payload of an unknown kind, from a newer release, is ErrVersion.
 func TestPayloadOfAnotherRelease(t *testing.T) {
-	p := payloads["notice"]
+	p := payloads["push"]
 	b := p.Append(nil)
 	b[0] = 200
 	if _, err := Decode(b); !errors.Is(err, ErrVersion) {

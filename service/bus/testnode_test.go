@@ -93,7 +93,7 @@ func (p *testNode) received() (all []string) {
 	defer p.mu.Unlock()
 	for _, ms := range p.calls {
 		for _, m := range ms {
-			all = append(all, m.Channel.String()+" "+string(m.Payload.Notice.Body))
+			all = append(all, m.Channel.String()+" "+string(m.Payload.Push.Body))
 		}
 	}
 	return all
@@ -144,7 +144,7 @@ func (p *testNode) subscribe(t *testing.T, cs ...Channel) {
 	}
 }
 
-// publish publishes a notice with a text.
+// publish publishes a Push with a text.
 func (p *testNode) publish(t *testing.T, c Channel, text string) {
 	t.Helper()
 	if err := p.Publish(t.Context(), []Message{notice(c, text)}); err != nil {
@@ -168,7 +168,7 @@ func (p *testNode) count(t *testing.T, name string) int {
 }
 
 func notice(c Channel, text string) Message {
-	return Message{c, Payload{Notice: &Notice{Body: []byte(text)}}}
+	return Message{c, Payload{Push: &Push{Body: []byte(text)}}}
 }
 
 func write(t *testing.T, path, text string) string {

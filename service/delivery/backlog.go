@@ -66,7 +66,7 @@ func (l *TopicsOnLoop) catchUp(t Turn, tp *topicOnLoop) {
 		// after this read.
 		t.After(retryBusy, again)
 	})
-	if err != nil { // the lane is full
+	if err != nil { // the worker's queue is full
 		tp.reading = false
 		t.After(retryBusy, again)
 	}

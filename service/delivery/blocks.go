@@ -6,7 +6,7 @@ import "chatd/service/bus"
 type block struct{ by, whom int64 }
 
 // blocksOnLoop caches which users have blocked each other. It is only used for
-// events: for chat messages, the log checks blocks in its transaction.
+// events: the transaction that stores a chat message checks the blocks itself.
 type blocksOnLoop struct {
 	known      map[block]bool
 	generation int // number of invalidations

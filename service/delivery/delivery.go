@@ -37,7 +37,7 @@ const (
 	blockCacheLen = 16384                  // most entries in blocksOnLoop.known
 	quietAfter    = 10 * time.Minute       // how long a pair's topic may be unused before it is dropped
 	retryRead     = time.Second            // delay after an error of the store
-	retryBusy     = 100 * time.Millisecond // delay if the lane is full
+	retryBusy     = 100 * time.Millisecond // delay if a worker's queue is full
 	earlyWait     = 20 * time.Millisecond  // how long a message is held back for those with lower seqs
 	maxEarly      = 256                    // most messages of one conversation that are held back
 	sweepOverlap  = 30                     // seconds before the last sweep that a sweep covers again, for late commits

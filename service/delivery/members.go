@@ -184,7 +184,7 @@ func (l *TopicsOnLoop) reload(t Turn, tp *topicOnLoop, version int64) {
 			l.setMembers(t, tp, &m)
 		}
 	})
-	if err != nil { // the lane is full
+	if err != nil { // the worker's queue is full
 		t.After(retryBusy, again)
 	}
 }

@@ -16,9 +16,9 @@ import (
 // bytes.
 const chatOverhead = 192
 
-// The code in this file runs on three kinds of goroutines: Committed on the
-// log's writers, pushBatch and conclude on an event loop, and NewMessages on
-// the bus's receiving goroutine.
+// The code in this file runs on three kinds of goroutines: Committed on those
+// that append to the log, pushBatch and conclude on an event loop, and
+// NewMessages on the one that receives from the bus.
 
 // Committed handles the result of a batch: the messages were stored, in this
 // order, or have failed (Err). It publishes the stored messages to other nodes.

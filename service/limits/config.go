@@ -33,7 +33,7 @@ func (c *Config) Lift() {
 	c.FailedLoginsPerAddr, c.FailedLoginsPerAccount, c.AbuseWait = 0, 0, 0
 }
 
-// Bounds of the settings. They catch typing errors, such as a size without its
+// Bounds of the settings. They catch typos, such as a size without its
 // unit.
 const (
 	maxRate  = 1 << 24

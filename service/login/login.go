@@ -153,9 +153,9 @@ func accountOf(q *proto.Request) limits.Account {
 	return limits.Account{Name: proto.NameKey(q.Name)}
 }
 
-// proveByToken checks a token. It takes the time of the login before that:
-// whatever revokes the token after the check then has a later time, so that this
-// login doesn't end that session.
+// proveByToken checks a token. It notes the time of the login before the check.
+// So a login that revokes the token after the check has a later time, and this
+// login doesn't end its session.
 func (l *Logins) proveByToken(t Off, token string) (id identity, err error) {
 	at, nth := l.Bus.Now(t), l.logins.Add(1)
 	id.token = token
@@ -172,9 +172,9 @@ func (l *Logins) proveByToken(t Off, token string) (id identity, err error) {
 	return id, err
 }
 
-// proveByPassword checks a password and creates a token. It takes the time of
-// the login after that: whatever revoked the device's earlier tokens then has
-// an earlier time.
+// proveByPassword checks a password and creates a token. It notes the time of
+// the login after that. So all logins whose tokens it has revoked have an
+// earlier time.
 func (l *Logins) proveByPassword(t Off, q *proto.Request) (identity, error) {
 	id, err := l.byPassword(t, q)
 	if err != nil {

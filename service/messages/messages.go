@@ -84,8 +84,8 @@ func (m *Messages) send(t Turn, c *conn, r *proto.Request, a model.Append) {
 	}
 }
 
-// HandOver hands a turn's messages to the log. If its queue is full, they are
-// refused.
+// HandOver hands a turn's messages to the append queue. If the queue is full, they
+// are refused.
 func (m *Messages) HandOver(t Turn) {
 	l := m.loops[t.Loop()]
 	if len(l.messages) == 0 {

@@ -142,7 +142,8 @@ func TestTunnel(t *testing.T) {
 	if req.Host != "chat.example:8080" || req.Header.Get("Origin") != "http://chat.example:8080" || req.Header.Get("Sec-WebSocket-Key") != "x" ||
 		strings.Join(req.Header["X-Forwarded-For"], " ") != "127.0.0.1" || req.RequestURI != "/ws" ||
 		req.Header.Get("Upgrade") != "websocket" || req.Header.Get("Connection") != "Upgrade" || req.Header.Get("Accept-Encoding") != "" || req.Header.Get("User-Agent") != "" {
-		t.Errorf("the chat got a handshake with Host %q for %s with %v", req.Host, req.URL, req.Header)
+		t.Errorf("the chat got a handshake for %s with Host %q and %v;\nwant /ws, the browser's Host and headers, its address in X-Forwarded-For, and no Accept-Encoding or User-Agent",
+			req.URL, req.Host, req.Header)
 	}
 	down := bufio.NewReader(browser)
 	if h, _ := wantStatus(t, down, http.StatusSwitchingProtocols); len(h) != 3 || h.Get("Sec-WebSocket-Accept") != "y" {

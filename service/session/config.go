@@ -16,7 +16,7 @@ func DefaultConfig() (c Config) {
 	return c
 }
 
-// Bounds of the settings. They catch typing errors, such as a size without its
+// Bounds of the settings. They catch typos, such as a size without its
 // unit.
 const (
 	maxWindow  = 65536

@@ -74,11 +74,11 @@ func (c *Conn) Refuse(t Turn, a proto.Response, err error) proto.Errno {
 	return e.Errno
 }
 
-// RunJob runs job on lane l, where it may block, and then done on the loop.
-// Until then further requests of the client wait. If job fails or the lane is
-// full, RunJob refuses the request with the error, and doesn't call done. done
-// is also called if the connection has closed meanwhile, because what job did
-// may concern other users.
+// RunJob runs job on a worker of lane l, where it may block, and then done on
+// the loop. Until then further requests from the client wait. If job fails, or
+// the worker's queue is full, RunJob refuses the request with the error, and
+// doesn't call done. done is also called if the connection has closed meanwhile,
+// because what job did may concern other users.
 func RunJob[T any](t Turn, c *Conn, l reactor.Lane, a proto.Response, job func(t Off) (T, error), done func(t Turn, v T)) {
 	TryJob(t, c, l, job, func(t Turn, v T, err error) {
 		if err != nil {
@@ -90,7 +90,7 @@ func RunJob[T any](t Turn, c *Conn, l reactor.Lane, a proto.Response, job func(t
 }
 
 // TryJob is like RunJob, but passes errors to done, including the error that the
-// lane is full.
+// worker's queue is full.
 func TryJob[T any](t Turn, c *Conn, l reactor.Lane, job func(t Off) (T, error), done func(t Turn, v T, err error)) {
 	c.on.busy = true
 	err := reactor.Go(t, c.Conn, l, job, func(t Turn, v T, err error) {

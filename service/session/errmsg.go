@@ -35,11 +35,11 @@ func notAllowedText(a *proto.Response) string {
 	case proto.ONE_CHAT_ACK, proto.ADD_FRIEND_ACK:
 		return fmt.Sprintf("user %d has blocked you", otherUser(a))
 	case proto.LEAVE_GROUP_ACK:
-		return fmt.Sprintf("you can't leave group %d: you are not a member, or you created it and can only dismiss it", a.GroupID)
+		return fmt.Sprintf("you can't leave group %d: you are not a member, or you created it and can only delete it", a.GroupID)
 	case proto.KICK_MEMBER_ACK:
 		return fmt.Sprintf("you can't remove user %d from group %d: only its creator can, and only other members", a.UserID, a.GroupID)
 	case proto.DISMISS_GROUP_ACK:
-		return fmt.Sprintf("only the creator of group %d can dismiss it", a.GroupID)
+		return fmt.Sprintf("only the creator of group %d can delete it", a.GroupID)
 	}
 	if a.GroupID != 0 {
 		return fmt.Sprintf("you are not a member of group %d", a.GroupID)

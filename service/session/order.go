@@ -31,7 +31,7 @@ import (
 //
 // All messages that are sent while a conversation is open have the same
 // model.Run. If one of them can't be stored, its transaction fails the run, so
-// that the messages of the run behind it in the log's queue aren't stored
+// that the messages of the run behind it in the append queue aren't stored
 // either. A stopped conversation refuses new messages. When it opens again, it
 // gets a new run. Any refused message opens it when it is resent, not only the
 // first one, because that one may have been stored through another connection.
@@ -40,7 +40,7 @@ import (
 type messageState uint8
 
 const (
-	inLog     messageState = iota // handed to the log
+	inLog     messageState = iota // handed to the append queue
 	refused                       // refused; waits until the messages before it are answered
 	throttled                     // the same, with errno 9
 )
@@ -49,7 +49,7 @@ const (
 type convState uint8
 
 const (
-	open    convState = iota // messages go to the log
+	open    convState = iota // messages go to the append queue
 	stopped                  // messages are refused with errno 10
 )
 
@@ -79,7 +79,7 @@ type Message struct {
 	fields proto.Fields
 	rid    int64
 	state  messageState
-	conv   *conversationOnLoop // nil if it wasn't handed to the log
+	conv   *conversationOnLoop // nil if it wasn't handed to the append queue
 }
 
 // target is a conversation as its sender addresses it.
@@ -91,7 +91,7 @@ type target struct{ group, peer int64 }
 type conversationOnLoop struct {
 	target
 	state    convState
-	inFlight int                 // messages handed to the log and not answered yet
+	inFlight int                 // messages handed to the append queue and not answered yet
 	run      *model.Run          // of the messages since it opened
 	first    model.Run           // the first run; saves an allocation
 	refused  map[string]struct{} // if stopped: the cids of refused messages
@@ -204,8 +204,8 @@ func (o *orderOnLoop) failed(t Turn, m *Message) (tooMany bool) {
 	return o.stopped > maxStopped
 }
 
-// Send accepts a chat message. It returns the message for the log, or refuses it
-// and returns nil. The connection must be logged in.
+// Send accepts a chat message. It returns the message for the append queue, or
+// refuses it and returns nil. The connection must be logged in.
 func (c *Conn) Send(t Turn, r *proto.Request, a model.Append) *Message {
 	if c.on.order.throttled > 0 {
 		c.s.Limited.Reached(limits.BehindRefused, 1)
@@ -250,7 +250,7 @@ func (c *Conn) RefuseInOrder(t Turn, r *proto.Request, err error) {
 	m.MarkRefused(t, err)
 }
 
-// MarkRefused refuses a message that wasn't handed to the log.
+// MarkRefused refuses a message that wasn't handed to the append queue.
 // Conn.AnswerRefused sends the refusal after all messages before it are
 // answered.
 func (m *Message) MarkRefused(t Turn, err error) {
@@ -277,8 +277,8 @@ func (c *Conn) throttle(t Turn, err error) error {
 	return &e
 }
 
-// Ack answers a message that was handed to the log, and the refused messages
-// that follow it.
+// Ack answers a message that was handed to the append queue, and the refused
+// messages that follow it.
 func (m *Message) Ack(t Turn) {
 	c := m.Conn
 	o := &c.on.order
@@ -339,8 +339,9 @@ func (c *Conn) Awaits(t Turn, group, pairSum int64, stored *model.Message) bool 
 	})
 }
 
-// Sending reports whether this connection has sent a message that isn't answered
-// yet. The parameters are like those of Awaits.
+// Sending reports whether this connection has sent the message with this cid, and
+// the message isn't answered yet. If group is 0, pairSum is the sum of the two user
+// IDs.
 func (c *Conn) Sending(t Turn, group, pairSum, sender int64, cid []byte) bool {
 	return slices.ContainsFunc(c.on.order.inFlight, func(m *Message) bool {
 		return m.Sender == sender && m.in(group, pairSum) && bytes.Equal(m.CID, cid)

@@ -13,7 +13,7 @@ import (
 const messageOverhead = 512
 
 // pending limits the memory of all chat messages on this node that aren't
-// answered yet: in the log's queue, in a transaction, or posted to a loop. Any
+// answered yet: in the append queue, in a transaction, or posted to a loop. Any
 // loop may use it.
 type pending struct {
 	max     int64

@@ -130,7 +130,7 @@ func (ss *Session) GoLive(t Turn, ack *proto.Response) {
 	on.held = nil
 }
 
-// Announcement returns the message that tells other nodes of the session.
+// Announcement returns the hint that announces the session to other nodes.
 func (ss *Session) Announcement() *bus.Login {
 	return &bus.Login{User: ss.User, Device: ss.Device, Reason: proto.Replaced, At: ss.At}
 }

@@ -75,7 +75,7 @@ func (s *Sessions) Start(r *reactor.Reactor, c *bus.Courier, store Store, l *lim
 // doesn't block.
 func (s *Sessions) Tell(user int64, body []byte, except *Session) {
 	s.TellHere(user, body, except)
-	s.courier.Publish(bus.User(user), bus.Payload{Notice: &bus.Notice{Body: body}})
+	s.courier.Publish(bus.User(user), bus.Payload{Push: &bus.Push{Body: body}})
 }
 
 // TellHere is like Tell, but only for sessions on this node.
@@ -152,7 +152,7 @@ func (s *Sessions) LoginElsewhere(d *bus.Login) {
 	}
 }
 
-// Announce tells other nodes of a session. It doesn't block.
+// Announce announces a session to other nodes. It doesn't block.
 func (s *Sessions) Announce(ss *Session) {
 	s.courier.Publish(bus.User(ss.User), bus.Payload{Login: ss.Announcement()})
 }

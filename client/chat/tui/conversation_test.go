@@ -106,7 +106,7 @@ func TestConversationBounds(t *testing.T) {
 		t.Errorf("after the newest page: %s, newerDropped %v; want 101 included, false", order(c), c.newerDropped)
 	}
 	if c.trim(1000, 40, true); c.bytes > 40 {
-		t.Errorf("trimmed to 40 bytes: %d bytes left", c.bytes)
+		t.Errorf("trim to 40 bytes left %d bytes, want at most 40", c.bytes)
 	}
 	c.scroll.fromBottom = 5
 	c.newerDropped = true

@@ -37,7 +37,7 @@ func (m *model) askLogin(register bool, problem string) {
 // loginDone is the result of a login or registration.
 type loginDone struct {
 	err     error
-	refusal string // what to show instead of a refusal of the server
+	refusal string // what to show instead of the server's refusal
 }
 
 // hasSavedLogin reports whether there is a token for this user (a name or ID),

@@ -101,7 +101,7 @@ func (m *model) setWidthMode(clusters bool) {
 	m.transcriptDirty = true
 }
 
-// onEvents handles events of the client.
+// onEvents handles events from the client.
 func (m *model) onEvents(all events) tea.Cmd {
 	var cmds []tea.Cmd
 	for _, e := range all {

@@ -20,7 +20,7 @@ function device() {
 
 export class Account {
   chat = null; // the logged-in user's Chat, or null
-  /** The SDK client's state, { name: "resting" } while another tab is live, or
+  /** The SDK client's state, { name: "resting" } while another tab is active, or
    * { name: "signedOut", why }, where why is the SDK's EndReason, or "" after a logout here. */
   state = { name: 'signedOut', why: '' };
   changed = new Signal();
@@ -59,7 +59,7 @@ export class Account {
     }
   }
 
-  /** Makes this tab the live one. */
+  /** Makes this tab the active one. */
   take() {
     const saved = load('saved');
     if (!saved?.token) return this.#signOut('');
@@ -133,7 +133,7 @@ export class Account {
     else this.#tell(state);
   }
 
-  /** Another tab is live. Only that one may write to the storage from now on. */
+  /** Another tab is active. Only that one may write to the storage from now on. */
   #rest() {
     this.#tabs.leave();
     this.#end();

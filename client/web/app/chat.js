@@ -17,7 +17,7 @@ export class Chat {
 
   changed = new Signal(); // (key) a conversation or its messages; empty key: the list was loaded
   peopleChanged = new Signal(); // friends, groups, members, blocks or who is online
-  arrived = new Signal(); // (conversation, message) an unread message of another user
+  arrived = new Signal(); // (conversation, message) an unread message from another user
 
   #client;
   #failed; // own messages that were refused: { conversation, text, cid, time, error, maybeStored }
@@ -166,7 +166,7 @@ export class Chat {
     }
   }
 
-  /** Loads the page before the oldest message in memory. Resolves to false if there was none. */
+  /** Loads the page before the oldest message in memory. Resolves to false if there are no older messages. */
   async readBefore(c) {
     if (!c.messages.length || !c.more) return false;
     return this.#once(c, async () => {

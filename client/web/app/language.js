@@ -2,8 +2,8 @@
 
 const tables = { en: './english.js', zh: './chinese.js' };
 
-/** Selects from language tags such as "zh-CN". Returns the table's name, and the tag to
- * format dates and numbers with. */
+/** Chooses the page's language. tags are the browser's language tags, such as "zh-CN".
+ * Returns the name of the table of texts, and the tag for formatting dates and numbers. */
 export function choose(tags) {
   for (const tag of tags) {
     const name = tag.toLowerCase().split('-')[0];

@@ -4,7 +4,7 @@
 // firefox) it uses Firefox. webkit_test.go is a shorter test in WebKit: make
 // webkit.
 //
-// It needs chromium, node and npm, which make test installs if it may. It also
+// It needs chromium, node and npm, which make test installs if it runs as root. It also
 // needs playwright-core and axe-core from npm, pinned by package-lock.json and
 // installed into the user's cache directory. If one of them is missing, the
 // tests are skipped with a message.

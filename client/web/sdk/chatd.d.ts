@@ -145,7 +145,7 @@ export type State =
 export type EndReason =
   | "replaced" // the same device logged in elsewhere
   | "logout" // another device changed the password, a copy of this client logged out, or an operator logged the user out
-  | "abuse" // the server closed the connection because of too many violations
+  | "abuse" // the server closed the connection because this client ignored its rate limits, or sent invalid frames
   | "token" // the token is no longer valid: log in with the password
   | "password" // login(): wrong name or password
   | "failed" // login() or loginToken() failed, but not because of the password or token
@@ -244,7 +244,7 @@ export interface Page {
  * and the other listeners are still called. */
 export interface Events {
   state: State;
-  /** A message of another user, or of another device of yours. Each arrives once, and those of a conversation in
+  /** A message from another user, or from another device of yours. Each arrives once, and those of a conversation in
    * ascending order of seq. It counts as received when the listeners have returned. Messages sent by this client are
    * reported as "sent" instead. */
   message: Message;
@@ -402,7 +402,7 @@ export class Client {
   /** Creates a group, whose creator and first member you are, and resolves to its ID. */
   createGroup(name: string, description?: string): Promise<number>;
   joinGroup(group: number): Promise<Group>;
-  /** Leaves a group. Its creator can only dismiss it ("notAllowed"). */
+  /** Leaves a group. Its creator can only delete it ("notAllowed"). */
   leaveGroup(group: number): Promise<void>;
   /** Removes a member. Only the creator may. */
   kickMember(group: number, user: number): Promise<void>;

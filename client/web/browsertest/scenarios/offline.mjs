@@ -1,5 +1,5 @@
 // The browser loses the network and gets it back. Messages written meanwhile are sent
-// afterwards, once, and messages of others appear in order.
+// afterwards, once, and messages from others appear in order.
 
 import { equal } from '../person.mjs';
 

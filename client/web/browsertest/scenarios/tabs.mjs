@@ -1,4 +1,4 @@
-// Of a browser's tabs, the one that came to the front last is live. When it is closed,
+// Of a browser's tabs, the one that came to the front last is active. When it is closed,
 // another one takes over without coming to the front.
 
 import { until } from '../person.mjs';
@@ -33,7 +33,7 @@ export default async function tabs({ person }) {
     pages.push(alice.page);
   }
 
-  // A reloaded tab stays live. The button in a resting tab takes over.
+  // A reloaded tab stays active. The button in an inactive tab takes over.
   await alice.open();
   await alice.online();
   pages.push(alice.page);

@@ -1,5 +1,6 @@
-// Package reactor stands for the real one. It has what the check knows of it, and
-// tests the rules for the package that creates Turns.
+// Package reactor is a stub of the real package. It declares the names that the
+// check looks for. Its functions exercise the rules for the package that creates
+// Turns.
 package reactor
 
 import "context"

@@ -190,7 +190,7 @@ func TestBadStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ db, why string }{
-		{"sqlite:garbage.db", "not an SQLite database"},
+		{"sqlite:garbage.db", "not a SQLite database"},
 		{"sqlite:folder.db", "is a folder"},
 		{"sqlite:garbage.db/chat.db", "not a "},
 		{"sqlite:missing/chat.db", "does not exist"},

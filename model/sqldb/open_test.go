@@ -34,7 +34,7 @@ func TestOpenErrors(t *testing.T) {
 		{"a file as folder", "sqlite:" + filepath.Join(file, "chat.db"), "is not a folder"},
 		{"read-only folder", "sqlite:/proc/self/chat.db", "can't create the file"},
 		{"a folder", "sqlite:" + dir, "is a folder"},
-		{"not a database", "sqlite:" + write("text", strings.Repeat("no database at all ", 1000)), "is not an SQLite database"},
+		{"not a database", "sqlite:" + write("text", strings.Repeat("no database at all ", 1000)), "is not a SQLite database"},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			config := config(t)

@@ -167,7 +167,7 @@ func sqlitePragmas(o *Config, reading bool) string {
 func sqliteReason(err error) error {
 	switch sqliteCode(err) & 0xff {
 	case codes.SQLITE_NOTADB, codes.SQLITE_CORRUPT:
-		return fmt.Errorf("is not an SQLite database, or is damaged: %w", err)
+		return fmt.Errorf("is not a SQLite database, or is damaged: %w", err)
 	case codes.SQLITE_READONLY, codes.SQLITE_CANTOPEN:
 		return fmt.Errorf("the file is missing or can't be opened for writing: %w", err)
 	case codes.SQLITE_BUSY, codes.SQLITE_LOCKED:

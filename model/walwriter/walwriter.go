@@ -1,4 +1,4 @@
-// Package walwriter is a VFS for SQLite that writes a commit in few system calls.
+// Package walwriter is an SQLite VFS that writes a commit in few system calls.
 // SQLite writes each page of its write-ahead log (WAL) in two calls: a header of
 // 24 bytes, and the page. A commit of twenty chat messages takes over a hundred
 // calls, although its pages are contiguous. This VFS buffers them until SQLite

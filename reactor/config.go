@@ -32,7 +32,7 @@ type Config struct {
 
 	WebURL        string         `group:"network" name:"web-url" placeholder:"URL" common:"" help:"URL to which the chat port redirects browsers. Empty: that of --http if they can reach it, otherwise they get 404."`
 	WebPort       int            `kong:"-"` // without WebURL: redirect to this port of the requested host; 0: 404
-	Origins       []string       `group:"network" name:"origins" placeholder:"ORIGIN,…" common:"" help:"Browser origins that may open a WebSocket, in addition to the server's own host name, such as https://chat.example.com. *: all."`
+	Origins       []string       `group:"network" name:"origins" placeholder:"ORIGIN,…" common:"" help:"Origins, such as https://chat.example.com, from which browsers may open a WebSocket, in addition to the server's own host name. *: all."`
 	ProxyProtocol []netip.Prefix `group:"network" name:"proxy-protocol" placeholder:"CIDR,…" common:"" help:"Address ranges of trusted proxies. The client's address is taken from their PROXY header or X-Forwarded-For."`
 	Loops         int            `group:"network" name:"loops" default:"0" placeholder:"N" help:"Event loops. 0: one per core."`
 	QuickLanes    int            `group:"network" name:"quick-lanes" default:"0" placeholder:"N" help:"Workers for requests that use the database. 0: four per core."`
@@ -42,10 +42,10 @@ type Config struct {
 	IdleTimeout   time.Duration  `group:"network" name:"idle-timeout" default:"90s" placeholder:"TIME" help:"How long a connection may send nothing before it is closed. Clients ping every 30s."`
 	Linger        time.Duration  `kong:"-"` // how long a graceful close may take
 
-	MaxHeld       int `group:"buffers" name:"max-held" type:"size" default:"1MiB" placeholder:"SIZE" help:"Bytes of requests that may be held back per connection. A connection that exceeds it is closed as abuse."`
-	MaxHeldAll    int `group:"buffers" name:"max-held-all" type:"size" default:"256MiB" placeholder:"SIZE" help:"Bytes of requests that may be held back for all connections. Above it, connections with more than an equal share are closed as slow."` // and with more than one frame
-	MaxWaiting    int `group:"buffers" name:"max-waiting" type:"size" default:"1MiB" placeholder:"SIZE" help:"Bytes that may wait to be sent per connection. A connection that exceeds it is closed as slow."`
-	MaxWaitingAll int `group:"buffers" name:"max-waiting-all" type:"size" default:"512MiB" placeholder:"SIZE" help:"Bytes that may wait to be sent on all connections, divided among the loops. Above it, the connections with the most are closed as slow."`
+	MaxHeld       int `group:"buffers" name:"max-held" type:"size" default:"1MiB" placeholder:"SIZE" help:"Bytes of requests that may be held back per connection. A connection that exceeds it is closed with KICK abuse."`
+	MaxHeldAll    int `group:"buffers" name:"max-held-all" type:"size" default:"256MiB" placeholder:"SIZE" help:"Bytes of requests that may be held back for all connections. Above it, connections with more than an equal share are closed with KICK slow."` // and with more than one frame
+	MaxWaiting    int `group:"buffers" name:"max-waiting" type:"size" default:"1MiB" placeholder:"SIZE" help:"Bytes of unsent output per connection. A connection that exceeds it is closed with KICK slow."`
+	MaxWaitingAll int `group:"buffers" name:"max-waiting-all" type:"size" default:"512MiB" placeholder:"SIZE" help:"Bytes of unsent output of all connections, divided among the loops. Above it, the connections with the most are closed with KICK slow."`
 	MaxMailbox    int `kong:"-"` // bytes queued for one loop; beyond that, the receiver of a frame gets KICK "slow". PostDroppable fails at half of it
 	MaxBadFrames  int `kong:"-"` // bad frames in a row, then KICK "abuse"
 
@@ -59,8 +59,8 @@ type Config struct {
 	FramesPerSecPerConn   int           `group:"limits" name:"frames-per-sec-per-conn" default:"200" placeholder:"N" help:"Frames per second per connection, PING included. 0: no limit."`
 	BytesPerSecPerConn    int           `group:"limits" name:"bytes-per-sec-per-conn" type:"size" default:"1MiB" placeholder:"SIZE" help:"Bytes of frames per second per connection. 0: no limit."`
 	FramesBeforeLogin     int           `group:"limits" name:"frames-before-login" default:"64" placeholder:"N" help:"Frames that a connection may send before it logs in. 0: no limit."`
-	Burst                 time.Duration `group:"limits" name:"burst" default:"10s" placeholder:"TIME" help:"Burst: how many seconds' worth of a rate limit may be used at once."`
-	AbuseAfter            int           `group:"limits" name:"abuse-after" default:"5" placeholder:"N" help:"How many times in a row a connection may ignore the wait after errno 9 before it is closed as abuse. 0: any number."`
+	Burst                 time.Duration `group:"limits" name:"burst" default:"10s" placeholder:"TIME" help:"How many seconds' worth of a rate limit may be used at once."`
+	AbuseAfter            int           `group:"limits" name:"abuse-after" default:"5" placeholder:"N" help:"How many times in a row a connection may ignore the wait after errno 9 before it is closed with KICK abuse. 0: any number."`
 
 	Now    func() time.Time `kong:"-"` // the clock; nil: time.Now
 	Logger *slog.Logger     `kong:"-"` // nil: slog.Default()

@@ -30,7 +30,7 @@ type Config struct {
 
 	Node         string        `group:"nodes" name:"node" placeholder:"NAME" common:"" help:"Name of this node. Empty: host name and port."`
 	DrainTimeout time.Duration `group:"network" name:"drain-timeout" default:"5s" placeholder:"TIME" common:"" help:"How long a draining node may take to answer the requests it has accepted."`
-	NoLimits     bool          `group:"limits" name:"no-limits" common:"" help:"Turn off all limits per address, user and connection, for load tests. Sizes, window and buffers stay limited."`
+	NoLimits     bool          `group:"limits" name:"no-limits" common:"" help:"Turn off all limits per address, connection, user, account and group, for load tests. Sizes, window and buffers stay limited."`
 	LogLevel     string        `group:"logging" name:"log-level" default:"info" placeholder:"LEVEL" enum:"debug,info,warn,error" common:"" help:"Lowest level to log: debug, info, warn or error."`
 	LogFormat    string        `group:"logging" name:"log-format" default:"text" placeholder:"FORMAT" enum:"text,json" common:"" help:"Format of the log on stderr: text or json."`
 

@@ -10,13 +10,13 @@ import (
 // per address count the client's address, not the proxy's.
 type Config struct {
 	FramesPerSecPerUser    int           `group:"limits" name:"frames-per-sec-per-user" default:"400" placeholder:"N" help:"Frames per second per user, over all connections to this node, PING excluded. 0: no limit."`
-	BytesPerSecPerUser     int           `group:"limits" name:"bytes-per-sec-per-user" type:"size" default:"2MiB" placeholder:"SIZE" help:"Bytes of these frames per second per user. 0: no limit."`
+	BytesPerSecPerUser     int           `group:"limits" name:"bytes-per-sec-per-user" type:"size" default:"2MiB" placeholder:"SIZE" help:"Bytes of frames per second per user, over all connections to this node, PING excluded. 0: no limit."`
 	LoginsPerSecPerAddr    int           `group:"limits" name:"logins-per-sec-per-addr" default:"100" placeholder:"N" help:"Logins per second per address, by token or password. 0: no limit."`
 	PasswordsPerSecPerAddr int           `group:"limits" name:"passwords-per-sec-per-addr" default:"20" placeholder:"N" help:"Passwords hashed per second per address, for logins, registrations and password changes. 0: no limit."`
 	FailedLoginsPerAddr    int           `group:"limits" name:"failed-logins-per-addr" default:"100" placeholder:"N" help:"Wrong passwords per address within --failed-logins-time. 0: no limit."`
 	FailedLoginsPerAccount int           `group:"limits" name:"failed-logins-per-account" default:"10" placeholder:"N" help:"Wrong passwords per account within --failed-logins-time. Logins by token still work. 0: no limit."`
 	FailedLoginsTime       time.Duration `group:"limits" name:"failed-logins-time" default:"5m" placeholder:"TIME" help:"Period over which failed logins are counted."`
-	AbuseWait              time.Duration `group:"limits" name:"abuse-wait" default:"5s" placeholder:"TIME" help:"How long a user is locked out after a connection was closed as abuse. Doubles each time, up to 5m. 0: no lockout."`
+	AbuseWait              time.Duration `group:"limits" name:"abuse-wait" default:"5s" placeholder:"TIME" help:"How long a user is locked out after KICK abuse. Doubles each time, up to 5m. 0: no lockout."`
 	Burst                  time.Duration `kong:"-"` // how many seconds' worth of a limit per second may be used at once; that of reactor.Config
 }
 

@@ -35,7 +35,7 @@ const (
 type Config struct {
 	HTTP        string `group:"network" name:"http" default:"127.0.0.1:8080" placeholder:"ADDR" common:"" help:"Address, host:port, of the web client, /healthz, /readyz, /metrics and, on loopback, /debug/pprof. Empty: off. Don't expose it to the public."`
 	HTTPPprof   bool   `group:"network" name:"http-pprof" env:"CHATD_HTTP_PPROF" help:"Serve /debug/pprof on --http even if other machines can reach it. They can then slow the node down and read its memory."`
-	Admin       string `group:"network" name:"admin" placeholder:"ADDR" common:"" help:"Address, host:port, at which this node answers chatd trace. It has no password. Empty: off."`
+	Admin       string `group:"network" name:"admin" placeholder:"ADDR" common:"" help:"Address, host:port, for chatd trace and /debug/pprof. It has no password. Empty: off."`
 	AdminRemote bool   `group:"network" name:"admin-remote" help:"Allow an --admin address that other machines can reach."`
 
 	// Ready reports whether the node accepts connections: false while it starts

@@ -4,7 +4,7 @@ import "chatd/internal/setting"
 
 // Config holds the settings of sessions.
 type Config struct {
-	Window int `group:"buffers" name:"window" default:"256" placeholder:"N" help:"Chat messages that a connection may have unanswered. Further requests are held back."`
+	Window int `group:"buffers" name:"window" default:"256" placeholder:"N" help:"Chat messages that a connection may have unanswered. The next one is held back, and all requests behind it."`
 	// MaxUnanswered bounds the chat messages that this node has taken and not
 	// answered. More get errno 9.
 	MaxUnanswered int64 `group:"buffers" name:"max-unanswered" type:"size" default:"48MiB" placeholder:"SIZE" help:"Bytes of unanswered chat messages over all connections. More are refused as too fast (errno 9)."`

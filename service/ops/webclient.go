@@ -80,7 +80,7 @@ func loadAssets() map[string]*asset {
 }
 
 // cssSpaces removes spaces from a style sheet that have no meaning.
-var cssSpaces = strings.NewReplacer(": ", ":", "; ", ";", ", ", ",", " { ", "{", " {", "{", "; }", "}", " }", "}")
+var cssSpaces = strings.NewReplacer("; }", "}", " }", "}", ": ", ":", "; ", ";", ", ", ",", " { ", "{", " {", "{")
 
 // stripComments removes comments, indentation and empty lines from a script or
 // style sheet. It works line by line, and relies on how the web client is

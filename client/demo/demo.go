@@ -126,7 +126,7 @@ func (d *demo) populate(ctx context.Context) error {
 	for i, name := range names {
 		for _, other := range names[:i] {
 			if _, err := d.people[name].c.AddFriend(ctx, d.people[other].id); err != nil {
-				return fmt.Errorf("befriend %s and %s: %w", name, other, err)
+				return fmt.Errorf("make %s and %s friends: %w", name, other, err)
 			}
 		}
 	}

@@ -10,7 +10,7 @@ const noConnection = '未连接服务器，请等连接恢复后再试';
 
 export const text = {
   name: 'chatd',
-  tagline: '可以私聊，也可以群聊。不在的时候错过的消息，回来都能看到。',
+  tagline: '可以私聊，也可以群聊。\n不在的时候错过的消息，回来都能看到。',
   skip: '跳到聊天内容',
 
   logIn: '登录',
@@ -40,9 +40,7 @@ export const text = {
   noConnection: (seconds) => `未连接 · ${seconds} 秒后重连`,
   noNetwork: '没有网络',
   retryNow: '立即重连',
-  connectionLost: '连接已断开',
   ended: '此设备请求过多，连接已被服务器断开',
-  reconnect: '重新连接',
   resting: 'chatd 已在另一个标签页中打开',
   restingHint: '同一时间只能在一个标签页中使用。',
   useHere: '在此处使用',

@@ -69,8 +69,8 @@ export class Details {
     const { chat } = this.#shell;
     const name = this.#shell.nameOf(c);
     const group = chat.group(c.group);
-    const head = this.#head(avatar(c.group, name, { group: true, large: true }), name, group?.description ?? '');
-    if (!group || c.gone) return [head, this.#id(c.group), h('p.quiet', {}, this.#shell.whyGone(c))];
+    const head = this.#head(avatar(c.group, name, { group: true, large: true }), name, group && !c.gone ? group.description : this.#shell.whyGone(c));
+    if (!group || c.gone) return [head, this.#id(c.group)];
     const { users, more } = group.users ? { users: group.users } : this.#members ?? { users: [], more: true };
     const collator = new Intl.Collator(locale);
     const sorted = users.map((user) => ({ ...user, state: chat.stateOf(c, user) })).sort((a, b) => (b.role === 'creator') - (a.role === 'creator') || (b.state === 'online') - (a.state === 'online') || collator.compare(a.name, b.name));

@@ -152,7 +152,7 @@ export class Shell {
       this.#room?.refresh();
     }
     // Announce changes between online and offline, not each attempt to connect.
-    const word = state.name === 'online' ? text.online : state.name === 'offline' ? text.connectionLost : '';
+    const word = state.name === 'online' ? text.online : state.name === 'offline' ? text.offline : '';
     if (word && word !== this.#announced && (this.#announced || state.name !== 'online')) announce(word);
     this.#announced = word || this.#announced;
   }

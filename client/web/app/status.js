@@ -43,7 +43,7 @@ export class Status {
     this.element.dataset.tone = tone;
     if (words === this.#shown) return;
     this.#shown = words;
-    const button = (retry || again) && h('button.link', { onclick: () => (retry ? this.#account.retryNow() : this.#account.take()) }, retry ? text.retryNow : text.reconnect);
+    const button = (retry || again) && h('button.link', { onclick: () => (retry ? this.#account.retryNow() : this.#account.take()) }, text.retryNow);
     const kept = this.element.querySelector('button');
     if (kept && button) this.element.querySelector('.words').textContent = words; // keep the button: it may have the focus
     else this.element.replaceChildren(h('span.dot'), h('span.words', {}, words), ...(button ? [button] : []));

@@ -1,7 +1,7 @@
 // 页面的中文文案，键名和参数与 english.js 一一对应。
 
 const tooLong = '消息太长（最多约 1 万个汉字），请分成几条发送';
-const badName = '名称中含有看不见的字符，请删除后重试';
+const badName = '名称中含有看不见的字符，请去掉后重试';
 const noUser = '用户不存在';
 const noGroup = '群聊不存在，请检查群 ID';
 const deleted = '这个群已解散';

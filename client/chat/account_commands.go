@@ -26,7 +26,7 @@ func (a *app) register(ctx context.Context, args []string) error {
 // ask returns the name and password from args and prompts for what is missing.
 func (a *app) ask(ctx context.Context, args []string) (name, password string, err error) {
 	if a.online.Load() {
-		return "", "", errors.New("already logged in; use loginout first")
+		return "", "", errors.New("already logged in; use logout first")
 	}
 	if len(args) > 0 {
 		name = args[0]
@@ -74,7 +74,9 @@ func (a *app) logOut(ctx context.Context, _ []string) error {
 		a.c.Flush(ctx)
 	}
 	a.online.Store(false)
-	if err := a.c.Logout(ctx); err != nil {
+	if err := a.c.Logout(ctx); errors.Is(err, client.ErrNotConnected) || errors.Is(err, context.DeadlineExceeded) {
+		return errors.New("logged out here, but the server couldn't be told; to end this login there, too, change your password")
+	} else if err != nil {
 		return err
 	}
 	a.con.print("logged out")
@@ -82,7 +84,7 @@ func (a *app) logOut(ctx context.Context, _ []string) error {
 }
 
 func (a *app) passwd(ctx context.Context, args []string) error {
-	for _, prompt := range []string{"old password: ", "new password: "}[len(args):] {
+	for _, prompt := range []string{"current password: ", "new password: "}[len(args):] {
 		s, err := a.con.readSecret(ctx, prompt)
 		if err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -27,6 +28,7 @@ type app struct {
 	con      *console
 	opt      options
 	table    []command
+	names    sync.Map    // names of users, by ID
 	failed   atomic.Bool // an error was printed
 	online   atomic.Bool // logged in, even if currently reconnecting
 	welcome  atomic.Bool // show the welcome after the next login
@@ -158,9 +160,14 @@ func (a *app) prompt() string {
 // errorText returns an error's text for the user.
 func errorText(err error) string {
 	var refused *proto.Error
+	var kick *client.KickError
 	switch {
+	case errors.Is(err, client.ErrReplaced):
+		return "logged in elsewhere with the same device name; to stay logged in on both, start one of them with a different --device NAME"
 	case errors.As(err, &refused):
 		return refused.Message
+	case errors.As(err, &kick):
+		return kick.Message
 	case errors.Is(err, context.DeadlineExceeded):
 		return "the server isn't responding"
 	case errors.Is(err, client.ErrOutboxFull):
@@ -170,7 +177,14 @@ func errorText(err error) string {
 	case err == io.EOF: // from readLine; the client wraps its errors
 		return "unexpected end of input"
 	}
-	return strings.TrimPrefix(err.Error(), "client: ")
+	s := strings.TrimPrefix(err.Error(), "client: ")
+	if errors.Is(err, client.ErrNotConnected) {
+		if i := strings.LastIndex(s, ": "); i >= 0 {
+			return "no connection to the server" + s[i:]
+		}
+		return "no connection to the server; try again later"
+	}
+	return s
 }
 
 // findUser finds a user by name or ID, friends first. It doesn't check that an
@@ -186,6 +200,9 @@ func (a *app) findUser(ctx context.Context, s string) (proto.Friend, error) {
 		return proto.Friend{ID: id, Name: s}, nil
 	}
 	f, err := a.c.FindUser(ctx, s)
+	if err == nil {
+		a.names.Store(f.ID, f.Name)
+	}
 	if refused := new(proto.Error); errors.As(err, &refused) && refused.Errno == proto.NotFound {
 		err = fmt.Errorf("no user named %q", s)
 	}

@@ -25,7 +25,7 @@ func (a *app) help(context.Context, []string) error {
 		a.con.print("%-34s %s", a.table[i].usage(), a.table[i].help)
 	}
 	a.con.print("")
-	a.con.print("user and group take a name or an ID. who takes a user, a group name, or g and a group ID, such as g5.")
+	a.con.print(`"user" and "group" are a name or an ID. "who" is a user, a group name, or a group ID after a g, such as g5.`)
 	return nil
 }
 
@@ -61,7 +61,7 @@ func (a *app) send(ctx context.Context, conv client.Conv, name, text string) err
 		return err
 	}
 	if a.c.State() != client.LoggedIn {
-		a.con.print("offline: the message will be sent after reconnecting")
+		a.con.print("no connection: the message will be sent after reconnecting")
 	}
 	return a.c.SendAsync(conv, text, func(r client.Receipt, err error) {
 		if err != nil {
@@ -76,7 +76,7 @@ func (a *app) addFriend(ctx context.Context, args []string) error {
 	return a.withUser(ctx, args[0], func(ctx context.Context, u proto.Friend) error {
 		f, err := a.c.AddFriend(ctx, u.ID)
 		if err == nil {
-			a.con.print("friend: %d %s %s", f.ID, f.Name, f.State)
+			a.con.print("friend added: %d %s %s", f.ID, f.Name, f.State)
 		}
 		return err
 	})
@@ -137,7 +137,7 @@ func (a *app) createGroup(ctx context.Context, args []string) error {
 	defer cancel()
 	id, err := a.c.CreateGroup(ctx, args[0], args[1])
 	if err == nil {
-		a.con.print("group: %d %s", id, args[0])
+		a.con.print("group created: %d %s", id, args[0])
 	}
 	return err
 }
@@ -237,7 +237,7 @@ func (a *app) conversations(ctx context.Context, _ []string) error {
 			v.Last, max(0, v.Last-max(v.Read, v.First-1)), last)
 	}
 	if more {
-		a.con.print("… older conversations are not listed")
+		a.con.print("… older chats are not listed")
 	}
 	return nil
 }
@@ -247,7 +247,7 @@ func (a *app) history(ctx context.Context, args []string) error {
 	if len(args) > 1 {
 		var err error
 		if n, err = strconv.Atoi(args[1]); err != nil || n < 1 || n > proto.MaxSyncMessages {
-			return fmt.Errorf("n is %q, must be 1 to %d", args[1], proto.MaxSyncMessages)
+			return fmt.Errorf("n must be a number from 1 to %d, not %q", proto.MaxSyncMessages, args[1])
 		}
 	}
 	ctx, cancel := withTimeout(ctx)
@@ -264,7 +264,7 @@ func (a *app) history(ctx context.Context, args []string) error {
 		a.con.print("#%d %s", m.Seq, a.format(m))
 	}
 	if len(page.Messages) == 0 {
-		a.con.print("no messages: %s", name)
+		a.con.print("no messages yet: %s", name)
 	}
 	return nil
 }
@@ -277,7 +277,7 @@ func (a *app) read(ctx context.Context, args []string) error {
 		return err
 	}
 	a.c.MarkRead(conv, proto.MaxID) // the client limits it to what it has received
-	a.con.print("read: %s", name)
+	a.con.print("marked as read: %s", name)
 	return nil
 }
 
@@ -294,7 +294,7 @@ func (a *app) typing(ctx context.Context, args []string) error {
 func (a *app) wait(ctx context.Context, args []string) error {
 	seconds, err := strconv.ParseFloat(args[0], 64)
 	if err != nil || !(seconds >= 0 && seconds <= maxWait) {
-		return fmt.Errorf("seconds is %q, must be 0 to %d", args[0], maxWait)
+		return fmt.Errorf("seconds must be a number from 0 to %d, not %q", maxWait, args[0])
 	}
 	sleep(ctx, time.Duration(seconds*float64(time.Second)))
 	return nil

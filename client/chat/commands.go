@@ -26,13 +26,13 @@ func commands() []command {
 		{name: "creategroup", args: []string{"name", "description"}, help: "create a group; the description may be empty", run: (*app).createGroup},
 		{name: "addgroup", args: []string{"groupid"}, help: "join a group", run: (*app).addGroup},
 		{name: "groupchat", args: []string{"group", "message"}, help: "send a message to a group", run: (*app).groupChat},
-		{name: "loginout", help: "log out; the next login needs your password", run: (*app).logOut},
+		{name: "logout", help: "log out; the next login needs your password", run: (*app).logOut},
 
 		{name: "friends", help: "list your friends", run: (*app).friends},
 		{name: "groups", help: "list your groups and their members", run: (*app).groups},
-		{name: "conversations", help: "list your conversations, latest first", run: (*app).conversations},
+		{name: "conversations", help: "list your chats, latest first", run: (*app).conversations},
 		{name: "history", args: []string{"who", "[n]"}, help: "show the last n messages (default 20)", run: (*app).history},
-		{name: "read", args: []string{"who"}, help: "mark a conversation as read", run: (*app).read},
+		{name: "read", args: []string{"who"}, help: "mark a chat as read", run: (*app).read},
 		{name: "typing", args: []string{"who"}, help: "send a typing notification", run: (*app).typing},
 		{name: "find", args: []string{"user"}, help: "find a user by name or ID", run: (*app).find},
 		{name: "delfriend", args: []string{"user"}, help: "remove a friend", run: (*app).delFriend},
@@ -41,7 +41,7 @@ func commands() []command {
 		{name: "members", args: []string{"group"}, help: "list the members of a group", run: (*app).members},
 		{name: "leavegroup", args: []string{"group"}, help: "leave a group", run: (*app).leaveGroup},
 		{name: "kickmember", args: []string{"group", "user"}, help: "remove a member from a group you created", run: (*app).kickMember},
-		{name: "dismissgroup", args: []string{"group"}, help: "delete a group you created", run: (*app).dismissGroup},
+		{name: "deletegroup", args: []string{"group"}, help: "delete a group you created", run: (*app).dismissGroup},
 		{name: "passwd", args: []string{"[old]", "[new]"}, help: "change your password; prompts for missing arguments", secret: true, run: (*app).passwd},
 
 		{name: "login", args: []string{"[name]", "[password]"}, help: "log in; prompts for missing arguments", noLogin: true, secret: true, run: (*app).logIn},
@@ -50,6 +50,9 @@ func commands() []command {
 		{name: "quit", help: "quit; with --token-file you stay logged in", noLogin: true, run: (*app).quit},
 	}
 }
+
+// aliases are former names of commands, which still work.
+var aliases = map[string]string{"loginout": "logout", "dismissgroup": "deletegroup"}
 
 // usage returns the syntax of a command, such as "chat:user:message". Optional
 // arguments are in brackets: "history:who[:n]".
@@ -80,6 +83,9 @@ func (c *command) required() (n int) {
 func parse(table []command, line string) (*command, []string, error) {
 	name, rest, more := strings.Cut(strings.TrimLeft(line, " \t"), ":")
 	name = strings.TrimSpace(name)
+	if to, ok := aliases[name]; ok {
+		name = to
+	}
 	for i := range table {
 		c := &table[i]
 		if c.name != name {

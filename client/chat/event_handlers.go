@@ -24,6 +24,14 @@ func (a *app) handlers() client.Handlers {
 func (a *app) onState(s client.StateChange) {
 	switch {
 	case s.State == client.LoggedIn:
+		for _, f := range a.c.Friends() {
+			a.names.Store(f.ID, f.Name)
+		}
+		for _, g := range a.c.Groups() {
+			for _, m := range g.Users {
+				a.names.Store(m.ID, m.Name)
+			}
+		}
 		a.online.Store(true)
 		if a.welcome.Swap(false) {
 			a.showWelcome()
@@ -40,6 +48,7 @@ func (a *app) onState(s client.StateChange) {
 }
 
 func (a *app) onMessage(m client.Message) {
+	a.names.Store(m.From, m.Name)
 	prefix := ""
 	if m.Backlog {
 		prefix = "unread: "
@@ -100,24 +109,35 @@ func (a *app) onChange(ch client.Change) {
 	group := fmt.Sprintf("[%d]%s", ch.Group, a.convName(client.Group(ch.Group)))
 	switch ch.Kind {
 	case client.FriendAdded:
+		a.names.Store(ch.User, ch.Name)
 		a.con.print("[%d]%s is now your friend", ch.User, ch.Name)
 	case client.FriendRemoved:
-		a.con.print("[%d] is no longer your friend", ch.User)
+		a.con.print("%s is no longer your friend", a.user(ch.User))
 	case client.MemberJoined:
+		a.names.Store(ch.User, ch.Name)
 		a.con.print("[%d]%s joined group %s", ch.User, ch.Name, group)
 	case client.MemberLeft:
 		if ch.User == me {
 			a.con.print("you are no longer a member of group %s", group)
 		} else {
-			a.con.print("[%d] left group %s", ch.User, group)
+			a.con.print("%s left group %s", a.user(ch.User), group)
 		}
 	case client.GroupDismissed:
 		a.con.print("group %s was deleted", group)
 	case client.UserBlocked:
-		a.con.print("[%d] is now blocked", ch.User)
+		a.con.print("%s is now blocked", a.user(ch.User))
 	case client.UserUnblocked:
-		a.con.print("[%d] is no longer blocked", ch.User)
+		a.con.print("%s is no longer blocked", a.user(ch.User))
 	}
+}
+
+// user returns a user as "[ID]NAME", or "[ID]" if the name isn't known.
+func (a *app) user(id int64) string {
+	name := ""
+	if v, ok := a.names.Load(id); ok {
+		name = v.(string)
+	}
+	return fmt.Sprintf("[%d]%s", id, name)
 }
 
 // showWelcome prints the user, friends and groups after a login.

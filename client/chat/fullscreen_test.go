@@ -24,7 +24,7 @@ func TestRegister(t *testing.T) {
 	x.picture("login")
 	x.line("nobody")
 	x.line("secret1")
-	x.see("✗ Wrong username or password")
+	x.see("✗ Incorrect username, ID or password")
 	x.keys(tab, tab, enter)
 	x.see("Confirm password", "nobody")
 	x.line("secret1")
@@ -55,7 +55,7 @@ func TestConversation(t *testing.T) {
 	a.line(", 你好 🎉")
 	a.see("hello, 你好 🎉", "✓")
 	a.miss("✓✓")
-	b.see("● alice          1", "Conversations    1")
+	b.see("● alice          1", "Chats            1")
 	b.picture("unread")
 	b.keys(down, enter)
 	b.see("hello, 你好 🎉")
@@ -120,11 +120,11 @@ func TestGroup(t *testing.T) {
 	x.line("/leavegroup")
 	x.see("Leave tea? (y/n)")
 	x.keys("y")
-	x.see("✗ You created this group. To delete it, use /dismissgroup")
-	x.line("/dismissgroup")
+	x.see("✗ You created this group. To delete it, use /deletegroup")
+	x.line("/deletegroup")
 	x.see("Delete tea and its messages for everyone? (y/n)")
 	x.keys("y")
-	x.see("Deleted tea", "None yet")
+	x.see("Deleted tea", "No chats yet")
 }
 
 // TestCommands checks that commands are completed, run, and report errors.
@@ -135,7 +135,7 @@ func TestCommands(t *testing.T) {
 	n.user("Carol Smith")
 	x := n.as("alice", 80, 24)
 	x.keys("/")
-	x.see("/chat <name> [message]", "open a conversation")
+	x.see("/chat <name> [message]", "open a chat")
 	x.keys("del")
 	x.see("/delfriend [user]")
 	x.miss("/chat <name>")
@@ -180,7 +180,7 @@ func TestCommands(t *testing.T) {
 	x.line("wrong1")
 	x.line("secret2")
 	x.line("secret2")
-	x.see("✗ Wrong current password")
+	x.see("✗ Incorrect current password")
 	x.keys(tab, tab, ctrlU) // from the last field to the first
 	x.line("secret1")
 	x.keys(tab, enter)
@@ -189,10 +189,10 @@ func TestCommands(t *testing.T) {
 	x.see("Help", "Keys")
 	x.keys(esc)
 	x.miss("Help")
-	x.line("/loginout")
+	x.line("/logout")
 	x.see("Log in", "Password")
 	x.line("secret2")
-	x.see("connected")
+	x.see("online")
 	x.line("/quit")
 	if code := x.exit(); code != exitOK {
 		t.Errorf("exit code %d, want %d", code, exitOK)
@@ -217,7 +217,7 @@ func TestHistoryAndSearch(t *testing.T) {
 	x.see("bob          130")
 	x.keys(down, enter)
 	x.see("message 130")
-	for !strings.Contains(x.screen(), "Start of the conversation") {
+	for !strings.Contains(x.screen(), "No earlier messages") {
 		x.keys(pgUp)
 		x.wait(100 * time.Millisecond)
 	}
@@ -253,7 +253,7 @@ func TestSearchLoadsOlder(t *testing.T) {
 	x.line("/chat bob")
 	x.see("hay 179")
 	x.line("/search needle")
-	x.see("a needle", "1 of 1", "Start of the conversation")
+	x.see("a needle", "1 of 1", "No earlier messages")
 }
 
 // TestResize checks that a narrow window shows either the list or the
@@ -270,7 +270,7 @@ func TestResize(t *testing.T) {
 	x.see("a message that is")
 	x.picture("narrow-talk")
 	x.keys(esc)
-	x.see("Conversations")
+	x.see("Chats")
 	x.keys(enter)
 	x.see("a message that is")
 	for _, size := range [][2]int{{20, 8}, {9, 4}, {3, 2}, {1, 1}, {120, 3}, {200, 60}} {
@@ -279,9 +279,9 @@ func TestResize(t *testing.T) {
 			x.see("›")
 		}
 	}
-	x.see("● connected", "● bob")
+	x.see("● online", "● bob")
 	x.resize(100, 20)
-	x.see("● connected")
+	x.see("● online")
 	x.picture("wide")
 }
 
@@ -294,7 +294,7 @@ func TestColors(t *testing.T) {
 		name  string
 		paper color.Color
 		env   []string
-		want  string // color of the sign for "connected"; "" for no colors at all
+		want  string // color of the sign for "online"; "" for no colors at all
 	}{
 		{"dark", color.Black, nil, "#86c49a"},
 		{"light", color.White, nil, "#2f7d4f"},
@@ -303,7 +303,7 @@ func TestColors(t *testing.T) {
 		em := vt.NewEmulator(80, 24)
 		em.SetDefaultBackgroundColor(test.paper)
 		x := newTerminal(t, em, test.env, n.host, n.port, "--name", "alice", "--password", "secret1")
-		x.see("● connected  alice")
+		x.see("● online  alice")
 		x.until("the colors of "+test.name, func(string) bool {
 			all := x.colors()
 			return test.want == "" && len(all) == 0 || all[test.want]
@@ -343,17 +343,17 @@ func TestServerGone(t *testing.T) {
 	x.line("before")
 	x.see("before", "✓")
 	n.kill()
-	x.see("○ offline")
+	x.see("○ no connection")
 	x.line("while it is away")
-	x.see("while it is away", "queued", "○ offline, 1 queued")
+	x.see("while it is away", "waiting", "○ no connection, 1 waiting")
 	x.keys(ctrlC)
 	x.see("1 unsent message will be lost. Quit anyway?")
 	x.keys("n")
 	x.miss("Quit anyway")
 	n.start()
-	x.see("● connected", "while it is away")
+	x.see("● online", "while it is away")
 	x.until("both messages marked as stored", func(s string) bool { return strings.Count(s, "✓") == 2 })
-	x.miss("queued")
+	x.miss("waiting")
 	x.keys(ctrlC)
 	if code := x.exit(); code != exitOK {
 		t.Errorf("exit code %d, want %d", code, exitOK)
@@ -371,9 +371,9 @@ func TestUnsent(t *testing.T) {
 	x.line("/chat bob")
 	x.see("No messages yet")
 	n.kill()
-	x.see("○ offline")
+	x.see("○ no connection")
 	x.line("too late")
-	x.see("1 queued")
+	x.see("1 waiting")
 	x.keys(ctrlC)
 	x.see("Quit anyway?")
 	x.keys("y")
@@ -407,7 +407,7 @@ func TestPanic(t *testing.T) {
 	n := newNode(t)
 	n.befriend(n.user("alice"), n.user("bob"))
 	x := newTerminal(t, vt.NewEmulator(80, 24), []string{beChat + "=" + beFaulty}, n.host+":"+n.port)
-	x.see("connected", "bob")
+	x.see("online", "bob")
 	x.line("/chat bob")
 	x.see("No messages yet")
 	x.line("this panics")
@@ -435,7 +435,7 @@ func TestTokenFileOnScreen(t *testing.T) {
 		t.Fatalf("the token file has mode %04o, want 0600", info.Mode().Perm())
 	}
 	x = n.terminal(80, 24, "--token-file", file)
-	x.see("connected  alice")
+	x.see("online  alice")
 	x.keys(ctrlC)
 	x.exit()
 	if err := os.Chmod(file, 0o640); err != nil {
@@ -483,17 +483,17 @@ func TestUnreadUntilSeen(t *testing.T) {
 	n.befriend(alice, bob)
 	n.say(bob, me(alice), "have you seen this?")
 	x := n.as("alice", 80, 24)
-	x.see("Conversations    1")
+	x.see("Chats            1")
 	x.keys(ctrlC)
 	x.exit()
 	if list, _, err := alice.Conversations(n.ctx(), 0, 10); err != nil || len(list) != 1 || list[0].Read != 0 {
 		t.Fatalf("Conversations() = %+v, %v; want one with read cursor 0", list, err)
 	}
 	x = n.as("alice", 80, 24)
-	x.see("Conversations    1")
+	x.see("Chats            1")
 	x.keys(down, enter)
 	x.see("have you seen this?")
-	x.miss("Conversations    1")
+	x.miss("Chats            1")
 	x.keys(ctrlC)
 	x.exit()
 	for ctx := n.ctx(); ; {

@@ -46,16 +46,16 @@ func TestScript(t *testing.T) {
 	s.offline = []proto.Chat{{Op: proto.ONE_CHAT, ID: 2, Name: "bob", ToID: 1, Msg: "you \x1b[2Jthere?", Time: 1e12, Seq: 1, CID: "c"}}
 	s.seq = 1
 	code, out, errs := session(t, s, "chat:bob:a:b\r\nchat:2:echo again\n\ngroupchat:golang:all\naddfriend:carol\n"+
-		"friends\nhistory:bob\nmembers:5\nconversations\ncreategroup:new:desc\nread:bob\ntyping:g5\npasswd:secret:1\nloginout\n",
+		"friends\nhistory:bob\nmembers:5\nconversations\ncreategroup:new:desc\nread:bob\ntyping:g5\npasswd:secret:1\nlogout\n",
 		append(alice, "--register")...)
 	// The command passwd:secret:1 has the wrong old password "secret".
 	if want := "error: wrong password\n"; code != exitFailed || errs != want {
 		t.Errorf("exit code %d, stderr %q; want %d, %q", code, errs, exitFailed, want)
 	}
 	contains(t, "stdout", out, "registered: 1 alice", "logged in: 1 alice", "2 bob online", "5 golang about go", "1 alice online creator",
-		"unread: ", `[2]bob said: you \x1b[2Jthere?`, "sent: bob #2", "sent: bob #3", "sent: golang #5", "friend: 3 carol offline",
-		"3 carol offline", "#1 ", "[2]bob said: long ago", "  1 alice online creator", "bob: 7 messages, 3 unread", "group: 6 new",
-		"read: bob", "logged out")
+		"unread: ", `[2]bob said: you \x1b[2Jthere?`, "sent: bob #2", "sent: bob #3", "sent: golang #5", "friend added: 3 carol offline",
+		"3 carol offline", "#1 ", "[2]bob said: long ago", "  1 alice online creator", "bob: 7 messages, 3 unread", "group created: 6 new",
+		"marked as read: bob", "logged out")
 	contains(t, "stdout", out, "[2]bob said: again")
 	asked := strings.Join(s.asked, "\n")
 	contains(t, "requests", asked, "REG", "LOGIN", "ONE_CHAT a:b", "ONE_CHAT echo again", "GROUP_CHAT all", "EVENT", "LOGOUT")
@@ -70,7 +70,7 @@ func TestScriptFailures(t *testing.T) {
 		t.Errorf("exit code %d, want %d", code, exitFailed)
 	}
 	want := []string{"usage: chat:user:message", `no user named "nobody"`, `unknown command "dance"`,
-		`not in a group named "nowhere"`, "already a member", `n is "0", must be 1 to 200`, "the creator can't leave", "already logged in"}
+		`not in a group named "nowhere"`, "already a member", `n must be a number from 1 to 200, not "0"`, "the creator can't leave", "already logged in"}
 	lines := strings.Split(strings.TrimRight(errs, "\n"), "\n")
 	if len(lines) != len(want) {
 		t.Fatalf("stderr has %d lines, want %d:\n%s", len(lines), len(want), errs)
@@ -119,7 +119,8 @@ func TestLoginFails(t *testing.T) {
 }
 
 // TestTokenFile checks that a token file has mode 0600, logs in without a
-// password, and no longer does after loginout.
+// password, and no longer does after logout. loginout
+// is the command's former name.
 func TestTokenFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "token")
 	s := newFakeServer(t)
@@ -149,8 +150,8 @@ func TestOptions(t *testing.T) {
 		if code := run(context.Background(), args, strings.NewReader(""), &out, &errs, false); code != exitUsage {
 			t.Errorf("chat %q: exit code %d, want %d", args, code, exitUsage)
 		}
-		if !strings.HasPrefix(errs.String(), "command invalid! example: chat 127.0.0.1 6000\n") {
-			t.Errorf("chat %q: stderr doesn't begin with an example: %s", args, errs.String())
+		if !strings.HasPrefix(errs.String(), "invalid command line: ") || !strings.Contains(errs.String(), "\nExample: chat 127.0.0.1 6000\n") {
+			t.Errorf("chat %q: stderr doesn't say that the command line is invalid, with an example: %s", args, errs.String())
 		}
 	}
 	var out, errs strings.Builder

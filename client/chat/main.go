@@ -37,7 +37,7 @@ type options struct {
 	Port int    `arg:"" help:"Server port."`
 
 	Name      string        `help:"User to log in as: a name or an ID." placeholder:"NAME"`
-	Password  string        `help:"Password. Other users of this machine can see it in the process list; the environment variable and --token-file are safer." env:"CHAT_PASSWORD" placeholder:"PASSWORD"`
+	Password  string        `help:"Password. Other users of this machine can see it in the process list; $$${env} and --token-file are safer." env:"CHAT_PASSWORD" placeholder:"PASSWORD"`
 	Register  bool          `help:"Register the user before logging in."`
 	TokenFile string        `help:"Store the login in this file, so that the next start needs no password." type:"path" placeholder:"FILE"`
 	Device    string        `help:"Device name. A user can be logged in on several devices, but only once on each." default:"terminal"`
@@ -65,9 +65,9 @@ On a terminal, chat uses the full screen; F1 shows keys and commands. With --pla
 
 Exit codes:
 
-  0  quit normally: /quit, Ctrl-C, end of input, or a signal
+  0  quit normally: quit or /quit, Ctrl-C, end of input, or a signal
   1  a piped command failed, a message wasn't sent, the token file was refused
-     or couldn't be read or written, or the terminal failed
+     or couldn't be read or written, or the terminal couldn't be used
   2  invalid command line`
 
 func main() {
@@ -109,7 +109,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	con, err := newConsole(stdin, stdout, stderr, terminal)
 	if err != nil {
-		fmt.Fprintf(stderr, "error: terminal: %v\n", err)
+		fmt.Fprintf(stderr, "error: can't read lines from the terminal: %v\n", err)
 		return exitFailed
 	}
 	defer con.close()
@@ -164,9 +164,9 @@ func parseOptions(args []string, stdout, stderr io.Writer) (opt options, code in
 	if err == nil {
 		switch {
 		case opt.Port < 1 || opt.Port > 65535:
-			err = fmt.Errorf("<port> is %d, must be 1 to 65535", opt.Port)
+			err = fmt.Errorf("<port> must be a number from 1 to 65535, not %d", opt.Port)
 		case opt.Linger < 0:
-			err = fmt.Errorf("--linger is %s, must not be negative", opt.Linger)
+			err = fmt.Errorf("--linger must not be negative, got %s", opt.Linger)
 		}
 	}
 	if err != nil {
@@ -177,6 +177,6 @@ func parseOptions(args []string, stdout, stderr io.Writer) (opt options, code in
 
 // invalid prints an error about the command line and returns the exit code.
 func invalid(stderr io.Writer, err error) int {
-	fmt.Fprintf(stderr, "command invalid! example: chat 127.0.0.1 6000\n%v\nRun \"chat --help\" for usage.\n", err)
+	fmt.Fprintf(stderr, "invalid command line: %v\nExample: chat 127.0.0.1 6000\nRun \"chat --help\" for usage.\n", err)
 	return exitUsage
 }

@@ -82,7 +82,7 @@ func TestPicture(t *testing.T) {
 			text += string(s)
 		}
 	}
-	for _, want := range []string{"Yes, please!", "我", "night shift", "connected"} {
+	for _, want := range []string{"Yes, please!", "我", "night shift", "online"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the picture has no text %q", want)
 		}

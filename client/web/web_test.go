@@ -97,17 +97,17 @@ func TestTexts(t *testing.T) {
 	uses := make(map[string]bool)
 	for name, text := range all {
 		if path.Dir(name) == "app" {
-			for _, m := range regexp.MustCompile(`(?:^|[^.\w])text\.(\w+)`).FindAllStringSubmatch(text, -1) {
+			for _, m := range regexp.MustCompile(`(?:^|[^.\w]|\.\.\.)text\.(\w+)`).FindAllStringSubmatch(text, -1) {
 				uses[m[1]] = true
 			}
 		}
 	}
 	// Texts whose names are computed from states.
-	for _, name := range []string{"online", "offline", "queued", "sent", "stored", "read", "failed"} {
+	for _, name := range []string{"online", "offline", "queued", "sending", "sent", "read", "failed"} {
 		uses[name] = true
 	}
 	has := make(map[string]bool)
-	for _, m := range regexp.MustCompile(`(?m)^  (\w+):`).FindAllStringSubmatch(all["app/english.js"], -1) {
+	for _, m := range regexp.MustCompile(`(?m)^  (\w+)[:,]`).FindAllStringSubmatch(all["app/english.js"], -1) {
 		has[m[1]] = true
 	}
 	for name := range uses {

@@ -79,7 +79,7 @@ func makeRoom(loops int) (cores int) {
 func printUsageError(w io.Writer, err error) {
 	var u *usageError
 	if !errors.As(err, &u) || u.command {
-		fmt.Fprintln(w, "command invalid! example:", example)
+		fmt.Fprintln(w, "invalid command line; example:", example)
 	}
 	for line := range strings.Lines(err.Error()) {
 		fmt.Fprintln(w, "chatd:", withoutSecrets(strings.TrimSuffix(line, "\n")))

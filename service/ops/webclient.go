@@ -79,8 +79,9 @@ func loadAssets() map[string]*asset {
 	return assets
 }
 
-// cssSpaces removes spaces from a style sheet that have no meaning.
-var cssSpaces = strings.NewReplacer(": ", ":", "; ", ";", ", ", ",", " { ", "{", " {", "{", "; }", "}", " }", "}")
+// cssSpaces removes spaces, newlines and semicolons from a style sheet that have no
+// meaning.
+var cssSpaces = strings.NewReplacer("; }\n", "}", "}\n", "}", "; }", "}", " }", "}", ": ", ":", "; ", ";", ", ", ",", " { ", "{", " {\n", "{", " {", "{", " > ", ">")
 
 // stripComments removes comments, indentation and empty lines from a script or
 // style sheet. It works line by line, and relies on how the web client is

@@ -2,9 +2,11 @@ package tui
 
 import (
 	"context"
+	"errors"
 
 	tea "charm.land/bubbletea/v2"
 
+	"chatd/client"
 	"chatd/client/chat/widget"
 	"chatd/proto"
 )
@@ -18,8 +20,11 @@ func (m *model) cmdLogOut([]string) tea.Cmd {
 				m.resetUser()
 				m.myID = 0
 				bad := ""
-				if err != nil {
-					bad = "Logged out on this device only. " + errorText(err)
+				switch {
+				case errors.Is(err, client.ErrNotConnected), errors.Is(err, context.DeadlineExceeded):
+					bad = "Logged out here, but the server couldn't be told. To end this login there, too, change your password"
+				case err != nil:
+					bad = "Logged out. " + errorText(err)
 				}
 				m.askLogin(false, bad)
 				return nil
@@ -62,7 +67,7 @@ func (m *model) passwdAction(a widget.FormAction) tea.Cmd {
 		default:
 			f.Busy, f.Problem = true, ""
 			return m.request(func(ctx context.Context) requestDone {
-				err := explain(m.c.ChangePassword(ctx, old, fresh), proto.Refused, "wrong current password")
+				err := explain(m.c.ChangePassword(ctx, old, fresh), proto.Refused, "incorrect current password")
 				return requestDone{then: func(m *model) tea.Cmd {
 					if err != nil {
 						f.Busy, f.Problem = false, errorText(err)

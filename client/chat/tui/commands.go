@@ -44,34 +44,37 @@ func commands() []command {
 	userOpen := arg{name: "user", kind: argUser, optional: true}
 	groupOpen := arg{name: "group", kind: argGroup, optional: true}
 	return []command{
-		{"chat", []arg{who, {"message", argText, true}}, "open a conversation", (*model).cmdChat},
-		{"groupchat", []arg{{"group", argGroup, false}, {"message", argText, true}}, "open a group", (*model).cmdGroupChat},
+		{"chat", []arg{who, {"message", argText, true}}, "open a chat; with a message, send it", (*model).cmdChat},
+		{"groupchat", []arg{{"group", argGroup, false}, {"message", argText, true}}, "open a group; with a message, send it", (*model).cmdGroupChat},
 		{"addfriend", []arg{userOpen}, "add a friend", (*model).cmdAddFriend},
-		{"creategroup", []arg{{"name", argWord, false}, {"about", argText, true}}, "create a group", (*model).cmdCreateGroup},
-		{"addgroup", []arg{{"group ID", argWord, false}}, "join a group", (*model).cmdAddGroup},
+		{"creategroup", []arg{{"name", argWord, false}, {"description", argText, true}}, "create a group", (*model).cmdCreateGroup},
+		{"addgroup", []arg{{"groupid", argWord, false}}, "join a group", (*model).cmdAddGroup},
 		{"friends", nil, "list your friends", (*model).cmdFriends},
 		{"groups", nil, "list your groups", (*model).cmdGroups},
-		{"conversations", nil, "list your conversations", (*model).cmdConversations},
+		{"conversations", nil, "list your chats", (*model).cmdConversations},
 		{"members", []arg{groupOpen}, "list the members of a group", (*model).cmdMembers},
-		{"search", []arg{{"text", argText, true}}, "search the open conversation", (*model).cmdSearch},
+		{"search", []arg{{"text", argText, true}}, "search the open chat", (*model).cmdSearch},
 		{"find", []arg{{"user", argWord, false}}, "find a user by name or ID", (*model).cmdFind},
-		{"notes", nil, "open your notes to yourself", (*model).cmdNotes},
-		{"read", []arg{whoOpen}, "mark a conversation as read", (*model).cmdRead},
+		{"notes", nil, "open Note to self", (*model).cmdNotes},
+		{"read", []arg{whoOpen}, "mark a chat as read", (*model).cmdRead},
 		{"delfriend", []arg{userOpen}, "remove a friend", (*model).cmdDelFriend},
 		{"block", []arg{userOpen}, "block a user", (*model).cmdBlock},
 		{"unblock", []arg{userOpen}, "unblock a user", (*model).cmdUnblock},
 		{"leavegroup", []arg{groupOpen}, "leave a group", (*model).cmdLeaveGroup},
-		{"kickmember", []arg{user, groupOpen}, "remove a member", (*model).cmdKickMember},
-		{"dismissgroup", []arg{groupOpen}, "delete a group you created", (*model).cmdDismissGroup},
+		{"kickmember", []arg{user, groupOpen}, "remove a member from a group you created", (*model).cmdKickMember},
+		{"deletegroup", []arg{groupOpen}, "delete a group you created", (*model).cmdDismissGroup},
 		{"retry", nil, "resend failed messages", (*model).cmdRetry},
-		{"discard", nil, "delete failed messages", (*model).cmdDiscard},
+		{"discard", nil, "discard failed messages", (*model).cmdDiscard},
 		{"passwd", nil, "change your password", (*model).cmdPasswd},
 		{"info", nil, "show connection details", (*model).cmdInfo},
 		{"help", nil, "show keys and commands", (*model).cmdHelp},
-		{"loginout", nil, "log out of this device", (*model).cmdLogOut},
+		{"logout", nil, "log out of this device", (*model).cmdLogOut},
 		{"quit", nil, "quit", (*model).cmdQuit},
 	}
 }
+
+// aliases are former names of commands, which still work.
+var aliases = map[string]string{"loginout": "logout", "dismissgroup": "deletegroup"}
 
 // usage returns the syntax of the command, such as "/chat <name> [message]".
 func (c *command) usage() string {
@@ -98,6 +101,9 @@ func parseCommand(table []command, s string) (*command, []string, error) {
 		return nil, nil, errors.New("type a command after the slash; /help lists them")
 	}
 	name := words[0].text
+	if to, ok := aliases[name]; ok {
+		name = to
+	}
 	for i := range table {
 		c := &table[i]
 		if c.name != name {

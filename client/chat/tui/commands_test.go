@@ -25,6 +25,8 @@ func TestParseCommand(t *testing.T) {
 		{line: "/creategroup tea what we: drink", name: "creategroup", args: []string{"tea", "what we: drink"}},
 		{line: "/search two words", name: "search", args: []string{"two words"}},
 		{line: "/members", name: "members"},
+		{line: "/loginout", name: "logout"},
+		{line: "/dismissgroup tea", name: "deletegroup", args: []string{"tea"}},
 		{line: "/chat", err: "usage: /chat <name> [message]"},
 		{line: "/friends of mine", err: "takes no arguments"},
 		{line: "/dance", err: "/dance"},

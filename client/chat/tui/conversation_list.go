@@ -94,7 +94,7 @@ func (m *model) listRows(w, h int) (rows []string) {
 		rows = append(rows, m.listRow(m.convList.items[i], w))
 	}
 	if len(m.convList.items) == 0 {
-		for _, s := range []string{"None yet", "", "/addfriend NAME", "/creategroup NAME"} {
+		for _, s := range []string{"No chats yet", "", "/addfriend NAME", "/creategroup NAME"} {
 			if len(rows) < h {
 				rows = append(rows, widget.NewRow(m.ruler, w).Add(m.theme.Dim, " "+s).Build())
 			}

@@ -80,7 +80,7 @@ func (m *model) cmdLeaveGroup(args []string) tea.Cmd {
 	return m.confirm("Leave "+g.GroupName+"?", func() tea.Cmd {
 		return m.request(func(ctx context.Context) requestDone {
 			err := m.c.LeaveGroup(ctx, g.ID)
-			err = explain(err, proto.NotAllowed, "you created this group. To delete it, use /dismissgroup")
+			err = explain(err, proto.NotAllowed, "you created this group. To delete it, use /deletegroup")
 			return requestDone{err: err, notice: "You left " + g.GroupName, then: closeGroup(g.ID)}
 		})
 	})
@@ -114,6 +114,7 @@ func closeGroup(group int64) func(m *model) tea.Cmd {
 }
 
 func (m *model) cmdKickMember(args []string) tea.Cmd {
+	me := m.myID
 	return m.withGroup(args, 1, func(ctx context.Context, g proto.Group) requestDone {
 		i := slices.IndexFunc(g.Users, func(u proto.Member) bool { return u.Name == args[0] })
 		var u proto.Friend
@@ -126,9 +127,23 @@ func (m *model) cmdKickMember(args []string) tea.Cmd {
 			}
 		}
 		err := m.c.KickMember(ctx, g.ID, u.ID)
-		err = explain(err, proto.NotAllowed, "can't remove %s: not a member, or you aren't the creator", u.Name)
+		err = explain(err, proto.NotAllowed, "%s", whyNotRemoved(g, me, u))
 		return requestDone{err: err, notice: "Removed " + u.Name + " from " + g.GroupName}
 	})
+}
+
+// whyNotRemoved returns why the server doesn't allow me to remove u from g.
+func whyNotRemoved(g proto.Group, me int64, u proto.Friend) string {
+	i := slices.IndexFunc(g.Users, func(u proto.Member) bool { return u.ID == me })
+	switch {
+	case i < 0: // the group is too large to be listed
+		return fmt.Sprintf("can't remove %s: only the creator can remove members, and %s must be one", u.Name, u.Name)
+	case g.Users[i].Role != proto.Creator:
+		return "only the creator of a group can remove members"
+	case u.ID == me:
+		return "you can't remove yourself. To delete the group, use /deletegroup"
+	}
+	return u.Name + " isn't a member of this group"
 }
 
 // maxMemberLines is how many members /members lists.

@@ -42,7 +42,7 @@ func (m *model) cmdGroups([]string) tea.Cmd {
 }
 
 func (m *model) cmdConversations([]string) tea.Cmd {
-	s := &widget.Overlay{Title: "Conversations"}
+	s := &widget.Overlay{Title: "Chats"}
 	for _, c := range m.convList.items {
 		if c.last == 0 {
 			continue
@@ -51,7 +51,7 @@ func (m *model) cmdConversations([]string) tea.Cmd {
 			c.lastTime.Local().Format("2006-01-02 15:04"), c.preview))
 	}
 	if s.Len() == 0 {
-		s.Add("No messages yet", "start a conversation with /chat NAME")
+		s.Add("No messages yet", "start a chat with /chat NAME")
 	}
 	m.overlay = s
 	return nil
@@ -68,8 +68,8 @@ func (m *model) cmdInfo([]string) tea.Cmd {
 		name string
 		n    uint64
 	}{{"Sent", st.Sent}, {"Acknowledged", st.Acked}, {"Resent", st.Repeated}, {"Refused", st.Refused},
-		{"Received", st.Received}, {"Duplicates dropped", st.Duplicates}, {"Gap repairs", st.Syncs},
-		{"Reconnects", st.Reconnects}, {"Display stalls", m.mailbox.waits.Load()}} {
+		{"Received", st.Received}, {"Duplicates dropped", st.Duplicates}, {"Missing messages fetched", st.Syncs},
+		{"Reconnects", st.Reconnects}, {"Times the screen fell behind", m.mailbox.waits.Load()}} {
 		s.Add(v.name, strconv.FormatUint(v.n, 10))
 	}
 	m.overlay = s
@@ -88,9 +88,9 @@ func (m *model) cmdHelp([]string) tea.Cmd {
 	}
 	s.AddHeading("Status of your messages")
 	s.Add(markSending, "sending")
-	s.Add(markQueued, "offline; sent after reconnecting")
-	s.Add(markStored, "stored on the server")
-	s.Add(markStored+markStored, "read (not in groups)")
+	s.Add(markQueued, "no connection; will be sent after reconnecting")
+	s.Add(markStored, "sent: stored on the server")
+	s.Add(markStored+markStored, "read by the other user (not shown in groups)")
 	s.Add(markFailed, "couldn't send; /retry or /discard")
 	m.overlay = s
 	return nil

@@ -14,10 +14,10 @@ func keysHelp() [][2]string {
 		{"Enter", "send"},
 		{"Alt-Enter, Ctrl-J", "new line"},
 		{"Up, Down", "input history; select in the list"},
-		{"Alt-Up/Down, Ctrl-P/N", "previous, next conversation"},
-		{"Tab", "complete a command, or open the next unread conversation"},
+		{"Alt-Up/Down, Ctrl-P/N", "previous, next chat"},
+		{"Tab", "complete a command, or open the next unread chat"},
 		{"PgUp, PgDn", "scroll (also Shift-Up/Down, mouse wheel)"},
-		{"Ctrl-F", "search the conversation"},
+		{"Ctrl-F", "search the open chat"},
 		{"Esc", "close; go to the latest message; go back to the list"},
 		{"F1", "show this help"},
 		{"Ctrl-L", "redraw the screen"},
@@ -251,7 +251,7 @@ func (m *model) submit() tea.Cmd {
 		return c.run(m, args)
 	}
 	if m.listFocused() || m.open == nil {
-		m.notifyError("Open a conversation first: select one or type /chat NAME")
+		m.notifyError("Open a chat first: select one or type /chat NAME")
 		return nil
 	}
 	if err := m.send(m.open, strings.TrimPrefix(s, "/")); err != nil {

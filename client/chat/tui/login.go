@@ -52,7 +52,7 @@ func (m *model) resume() tea.Cmd {
 	return func() tea.Msg {
 		ctx, cancel := context.WithTimeout(m.ctx, requestTimeout)
 		defer cancel()
-		return loginDone{m.c.Resume(ctx), "Your login is no longer valid. Enter your password"}
+		return loginDone{m.c.Resume(ctx), "You've been logged out. Enter your password"}
 	}
 }
 
@@ -72,7 +72,7 @@ func (m *model) signIn(name, password string) tea.Cmd {
 				return loginDone{err, "This username is taken"}
 			}
 		}
-		return loginDone{m.c.Login(ctx, name, password), "Wrong username or password"}
+		return loginDone{m.c.Login(ctx, name, password), "Incorrect username, ID or password"}
 	}
 }
 
@@ -90,12 +90,18 @@ func (m *model) loginAction(a widget.FormAction) tea.Cmd {
 		name, password := f.Value(0), f.Value(1)
 		switch {
 		case name == "":
-			f.Problem, f.Focus = "Enter a username", 0
+			f.Problem, f.Focus = "Enter your username or ID", 0
+			if m.registering {
+				f.Problem = "Enter a username"
+			}
 		case password == "" && !m.registering && m.hasSavedLogin(name):
 			f.Busy, f.Problem, f.Progress = true, "", "Logging in…"
 			return m.resume()
 		case password == "":
-			f.Problem, f.Focus = "Enter a password", 1
+			f.Problem, f.Focus = "Enter your password", 1
+			if m.registering {
+				f.Problem = "Enter a password"
+			}
 		case m.registering && f.Value(2) != password:
 			f.Problem, f.Focus = "Passwords don't match", 2
 			f.Fields[2].Set("")

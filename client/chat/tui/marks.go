@@ -8,6 +8,6 @@ const (
 	markSending = "·"
 	markStored  = "✓"
 	markFailed  = "✗"
-	markQueued  = "queued"
+	markQueued  = "waiting"
 	prompt      = "› "
 )

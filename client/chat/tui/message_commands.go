@@ -12,13 +12,13 @@ func (m *model) cmdRead(args []string) tea.Cmd {
 	if len(args) > 0 {
 		i := slices.IndexFunc(m.convList.items, func(c *conversation) bool { return c.name == args[0] })
 		if i < 0 {
-			m.notifyError("No conversation named " + args[0])
+			m.notifyError("No chat named " + args[0])
 			return nil
 		}
 		c = m.convList.items[i]
 	}
 	if c == nil {
-		m.notifyError("Which conversation? Open it first, or add a name")
+		m.notifyError("Which chat? Open it first, or give its name: /read NAME")
 		return nil
 	}
 	id, last := c.id, c.last
@@ -45,7 +45,7 @@ func (m *model) cmdDiscard([]string) tea.Cmd { return m.takeFailed(false) }
 // resends them if resend is set.
 func (m *model) takeFailed(resend bool) tea.Cmd {
 	if m.open == nil {
-		m.notifyError("Open a conversation first")
+		m.notifyError("Open a chat first")
 		return nil
 	}
 	var failed []*message
@@ -58,7 +58,7 @@ func (m *model) takeFailed(resend bool) tea.Cmd {
 	})
 	m.messagesChanged(m.open)
 	if len(failed) == 0 {
-		m.notify("No failed messages in this conversation")
+		m.notify("No failed messages in this chat")
 	}
 	for _, msg := range failed {
 		if !resend {

@@ -348,7 +348,7 @@ func errorText(err error) string {
 	var kick *client.KickError
 	switch {
 	case errors.Is(err, client.ErrReplaced):
-		return "Logged in elsewhere with the same device name. To use both, start one with another --device NAME"
+		return "Logged in elsewhere with the same device name. To stay logged in on both, start one of them with a different --device NAME"
 	case errors.As(err, &refused):
 		return capitalize(refused.Message)
 	case errors.As(err, &kick):
@@ -365,7 +365,7 @@ func errorText(err error) string {
 		if i := strings.LastIndex(s, ": "); i >= 0 {
 			return notConnected + s[i+2:]
 		}
-		return "Not connected to the server. Try again later"
+		return "No connection to the server. Try again later"
 	}
 	return capitalize(s)
 }

@@ -120,7 +120,7 @@ func (m *model) groupArg(args []string, i int) (proto.Group, error) {
 	if m.open != nil && m.open.id.Group != 0 {
 		return m.group("g" + strconv.FormatInt(m.open.id.Group, 10))
 	}
-	return proto.Group{}, errors.New("which group? Open it first, or add its name")
+	return proto.Group{}, errors.New("which group? Open it first, or give its name after the command")
 }
 
 // withUser calls f with the user in the first argument, or with the open
@@ -133,7 +133,7 @@ func (m *model) withUser(args []string, f func(ctx context.Context, u proto.Frie
 	case m.open != nil && m.open.id.Peer != 0:
 		who = strconv.FormatInt(m.open.id.Peer, 10)
 	default:
-		m.notifyError("Which user? Open a conversation first, or add a name")
+		m.notifyError("Which user? Open their chat first, or give a name after the command")
 		return nil
 	}
 	return m.request(func(ctx context.Context) requestDone {

@@ -63,9 +63,9 @@ func Run(ctx context.Context, cfg Config) error {
 	wg.Wait()
 	switch {
 	case errors.Is(err, tea.ErrProgramPanic):
-		return errors.New("chat crashed; the stack trace above shows where")
+		return errors.New("chat crashed. Please report the stack trace above. Messages that weren't sent are lost")
 	case err != nil && ctx.Err() == nil: // a closed terminal also sends a signal
-		return fmt.Errorf("terminal: %w", err)
+		return fmt.Errorf("can't use the full screen: %w; try --plain", err)
 	case cerr != nil:
 		return fmt.Errorf("couldn't save the login: %w", cerr)
 	case unsent > 0:

@@ -12,7 +12,7 @@ const maxSearch = 200
 // cmdSearch starts a search in the open conversation.
 func (m *model) cmdSearch(args []string) tea.Cmd {
 	if m.listFocused() {
-		m.notifyError("Open a conversation first")
+		m.notifyError("Open a chat first")
 		return nil
 	}
 	m.overlay = nil
@@ -93,7 +93,7 @@ func (m *model) searchOlderPage() tea.Cmd {
 	}
 	cmd := m.loadPage(pageOlder)
 	if m.search.loadingMore = cmd != nil || m.open.loading; !m.search.loadingMore {
-		m.notifyError("Can't search older messages while offline")
+		m.notifyError("No connection: can't search older messages")
 	} else {
 		m.notify("Searching older messages…")
 	}

@@ -28,7 +28,7 @@ func (m *model) transcriptRow(r *row, p layout) string {
 	case rowUnread:
 		l.AddRule(th.Warn, th.Warn, "New messages", p.width-2)
 	case rowStart:
-		words := m.ruler.Cut("Start of the conversation", p.width-2)
+		words := m.ruler.Cut("No earlier messages", p.width-2)
 		l.PadTo(widget.Style{}, max(1, (p.width-m.ruler.Width(words))/2)).Add(th.Dim, words)
 	case rowName:
 		name := m.ruler.Show(r.msg.name)

@@ -165,7 +165,10 @@ func (m *model) onSendResult(e sendResult) {
 	failed := ""
 	if err := e.err; err != nil {
 		if c.id.Peer != 0 {
-			err = explain(err, proto.NotAllowed, "blocked by this user")
+			err = explain(err, proto.NotAllowed, "this user has blocked you")
+		} else {
+			err = explain(err, proto.NotAllowed, "you're not in this group")
+			err = explain(err, proto.NotFound, "this group was deleted")
 		}
 		failed = errorText(err)
 	}

@@ -28,7 +28,7 @@ func (m *model) openOrSend(id client.Conv, name string, args []string) tea.Cmd {
 	} else if c != m.open && m.online() {
 		m.notify("Message sent to " + m.title(c))
 	} else if c != m.open {
-		m.notify("Offline. Message to " + m.title(c) + " queued")
+		m.notify("No connection. The message to " + m.title(c) + " will be sent after reconnecting")
 	}
 	return nil
 }
@@ -63,6 +63,7 @@ func (m *model) cmdAddFriend(args []string) tea.Cmd {
 		f, err := m.c.AddFriend(ctx, u.ID)
 		err = explain(err, proto.AlreadySo, "you're already friends with %s", u.Name)
 		err = explain(err, proto.NotAllowed, "you can't add %s, who has blocked you", u.Name)
+		err = explain(err, proto.LimitFull, "your friend list or the one of %s is full", u.Name)
 		return requestDone{err: err, notice: f.Name + " is now your friend"}
 	})
 }

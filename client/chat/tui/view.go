@@ -72,7 +72,7 @@ func (m *model) chatView() (rows []string, x, y int, at bool) {
 // listHeader draws the rows above the list.
 func (m *model) listHeader(p layout) (rows []string) {
 	if p.header > 0 {
-		l := widget.NewRow(m.ruler, p.listWidth).Add(m.theme.Bold, " Conversations")
+		l := widget.NewRow(m.ruler, p.listWidth).Add(m.theme.Bold, " Chats")
 		if n := m.convList.unreadTotal(); n > 0 {
 			l.AddRight(m.theme.Badge, count(n)+" ")
 		}
@@ -179,7 +179,7 @@ func (m *model) peerStatus(c *conversation) (string, widget.Style) {
 
 // welcome draws what is shown until a conversation is opened.
 func (m *model) welcome(w, h int) (rows []string) {
-	lines := []string{"", " Welcome, " + m.ruler.Show(m.myName) + "!", "", " Select a conversation: Up, Down and Enter, or click it.", "",
+	lines := []string{"", " Welcome, " + m.ruler.Show(m.myName) + "!", "", " Select a chat: Up, Down and Enter, or click it.", "",
 		" /chat NAME         message someone", " /addfriend NAME    add a friend", " /creategroup NAME  create a group", "",
 		" F1 shows all keys and commands."}
 	for i, s := range lines {
@@ -277,16 +277,16 @@ func (m *model) inputRows(p layout) (rows []string, x, y int) {
 func (m *model) statusRow() string {
 	th := &m.theme
 	l := widget.NewRow(m.ruler, m.w).Add(th.Panel, " ")
-	dot, st, words := dotOnline, th.Good, "connected"
+	dot, st, words := dotOnline, th.Good, "online"
 	if !m.online() {
-		dot, st, words = dotOffline, th.Warn, "offline"
+		dot, st, words = dotOffline, th.Warn, "no connection"
 		if m.state == client.Connected {
 			words = "connecting…"
 		}
 	}
 	l.Add(st.Over(th.Panel), dot+" "+words)
 	if n := m.pendingCount(); n > 0 && !m.online() {
-		l.Add(th.Warn.Over(th.Panel), fmt.Sprintf(", %d queued", n))
+		l.Add(th.Warn.Over(th.Panel), fmt.Sprintf(", %d waiting", n))
 	}
 	l.Add(th.Bold.Over(th.Panel), "  "+m.ruler.Show(m.myName))
 	help := "F1 help "

@@ -4,7 +4,7 @@ import { avatar } from './avatar.js';
 import { field, form } from './dialogs.js';
 import { h } from './element.js';
 import { text } from './language.js';
-import { toast } from './toasts.js';
+import { explain, toast } from './toasts.js';
 
 const box = (properties) => h('input', { type: 'text', autocomplete: 'off', autocapitalize: 'none', spellcheck: 'false', ...properties });
 
@@ -15,13 +15,13 @@ function person(shell, words = '') {
   const result = h('div.result', { 'aria-live': 'polite' });
   const find = async () => {
     const name = input.value.trim();
-    if (!name) throw text.addFriendHint;
+    if (!name) throw text.findPeopleHint;
     result.replaceChildren();
     let user;
     try {
       user = await shell.client.findUser(name);
     } catch (error) {
-      throw error.name === 'notFound' ? text.notFound : error;
+      throw error.name === 'notFound' || error.name === 'badRequest' ? text.notFound : error;
     }
     const friend = chat.friend(user.id);
     const write = h('button', { onclick: () => {
@@ -34,7 +34,7 @@ function person(shell, words = '') {
         befriend.replaceWith(h('span.quiet', {}, text.friendAdded));
         write.focus();
       } catch (error) {
-        toast(error.name === 'already' ? text.areFriends : text.errors[error.name] ?? text.errors.other);
+        toast(explain(error, text.friendErrors));
       }
     } }, text.befriend);
     result.replaceChildren(h('div.found', {},
@@ -44,20 +44,21 @@ function person(shell, words = '') {
     (friend || user.id === chat.me.id ? write : befriend).focus();
     return false;
   };
-  const dialog = form(text.addFriend, { content: [field(text.nameOrId, input, text.addFriendHint), result], action: text.find, submit: find });
+  const dialog = form(text.findPeople, { content: [field(text.nameOrId, input, text.findPeopleHint), result], action: text.find, submit: find });
   if (words) dialog.querySelector('form').requestSubmit();
 }
 
 /** Creates a group. */
 function group(shell) {
-  const name = box({ maxlength: 100 });
-  const about = box({ maxlength: 400, placeholder: text.groupAboutHint });
+  const name = box({ maxlength: 50 });
+  const about = box({ maxlength: 200, placeholder: text.groupAboutHint });
   form(text.newGroup, {
     content: [field(text.groupName, name), field(text.groupAbout, about)],
     action: text.create,
+    errors: text.createErrors,
     submit: async () => {
       const groupName = name.value.trim();
-      if (!groupName || /^\d+$/.test(groupName)) throw text.nameRule;
+      if (!groupName || /^\d+$/.test(groupName)) throw text.groupNameRule;
       const id = await shell.client.createGroup(groupName, about.value.trim());
       toast(text.groupMade(id));
       return () => shell.go(`g${id}`, groupName);
@@ -71,6 +72,7 @@ function join(shell) {
   form(text.joinGroup, {
     content: [field(text.groupId, input, text.joinHint)],
     action: text.join,
+    errors: text.joinErrors,
     submit: async () => {
       const id = input.value.trim();
       if (!/^[1-9]\d*$/.test(id)) throw text.notAnId;
@@ -78,7 +80,6 @@ function join(shell) {
         const { name } = await shell.client.joinGroup(Number(id));
         return () => shell.go(`g${id}`, name);
       } catch (error) {
-        if (error.name === 'notFound') throw text.noGroup;
         if (error.name !== 'already') throw error;
         return () => shell.go(`g${id}`);
       }

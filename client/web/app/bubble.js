@@ -7,6 +7,7 @@ import { icon } from './icons.js';
 import { text } from './language.js';
 import { pieces } from './links.js';
 import { markOf } from './row.js';
+import { explain } from './toasts.js';
 
 const emoji = /^(?:\p{Extended_Pictographic}[\p{Emoji_Modifier}\ufe0f\u200d\p{Extended_Pictographic}]*){1,3}$/u;
 
@@ -30,7 +31,7 @@ export function showMessage(item, { message, first, last }, { me, conversation, 
   set(item, { 'data-seq': message.seq, 'data-mark': mark || null });
 
   const named = !mine && conversation.group > 0 && first;
-  const author = h('span', { class: named ? `author hue${message.from % 8}` : 'hidden', dir: 'auto' }, mine ? text.you : message.name, h('span.hidden', {}, ': '));
+  const author = h('span', { class: named ? `author hue${message.from % 8}` : 'hidden', dir: 'auto' }, ...(mine ? [text.youSaid('')] : [message.name, h('span.hidden', {}, text.said('', ''))]));
   const sent = new Date(message.time);
   item.replaceChildren(
     ...(!mine && conversation.group ? [last ? avatar(message.from, message.name) : h('span.avatar.none')] : []),
@@ -39,8 +40,8 @@ export function showMessage(item, { message, first, last }, { me, conversation, 
         h('time', { datetime: sent.toISOString(), title: full(message.time) }, clock(message.time)),
         mark && h('span', { class: `mark ${mark}`, role: 'img', 'aria-label': text[mark], title: text[mark] }, icon(mark)))),
     ...(mark === 'failed' || mark === 'queued' ? [h('div.actions', {},
-      mark === 'failed' && h('span.why', {}, text.failedBecause(text.errors[message.error?.name] ?? text.errors.other)),
+      mark === 'failed' && h('span.why', {}, text.failedBecause(explain(message.error, conversation.group ? text.groupErrors : text.messageErrors))),
       mark === 'failed' && h('button.link', { onclick: () => again(message) }, text.tryAgain),
-      h('button.link', { onclick: () => discard(message) }, text.discard))] : []));
+      h('button.link', { onclick: () => discard(message) }, text.deleteMessage))] : []));
   if (had) item.closest('.history')?.focus();
 }

@@ -1,6 +1,7 @@
 // The logged-in user's conversations and people, kept up to date by the SDK's
 // events. Views read them and listen to the signals.
 
+import { newCid } from '../sdk/chatd.js';
 import { Conversation, page } from './conversation.js';
 import { Signal } from './signal.js';
 import { lazily, load, save } from './storage.js';
@@ -147,7 +148,7 @@ export class Chat {
     this.#remember(key);
     const c = this.get(key);
     this.changed.tell(key);
-    if (!c.current || !c.messages.length) await this.#readEnd(c);
+    if (!c.current || !c.messages.length || c.gone) await this.#readEnd(c);
     this.#meet(c);
   }
 
@@ -180,14 +181,19 @@ export class Chat {
 
   /** Sends a message, or queues it until there is a connection. */
   send(key, text) {
-    this.#client.send(key, text).catch(() => {}); // the failed event reports it
+    this.#submit(key, text, newCid());
+  }
+
+  /** Sends a message. If the SDK refuses to queue it, there is no failed event, only an error. */
+  #submit(conversation, text, cid, retry = false) {
+    this.#client.send(conversation, text, { cid, retry }).catch((error) => this.#refused({ conversation, text, cid, error, maybeStored: retry }));
   }
 
   /** Sends a failed message again. */
   again(c, message) {
     this.#forget(message.cid);
     c.waiting = c.waiting.filter((other) => other !== message);
-    this.#client.send(c.key, message.text, message.maybeStored ? { cid: message.cid, retry: true } : undefined).catch(() => {});
+    this.#submit(c.key, message.text, message.cid, message.maybeStored);
     this.changed.tell(c.key);
   }
 
@@ -327,6 +333,7 @@ export class Chat {
 
   #refused({ conversation, text, cid, error, maybeStored }) {
     if (error.name === 'aborted' || error.name === 'loggedOut' || error.name === 'closed') return;
+    if (this.#failed.some((message) => message.cid === cid)) return; // reported twice: by the event and by the promise
     const kept = { conversation, text, cid, maybeStored, time: this.#since.get(cid) ?? Date.now(), error: { errno: error.errno, name: error.name, text: error.text } };
     this.#since.delete(cid);
     this.#failed.push(kept);
@@ -357,7 +364,7 @@ export class Chat {
       if (user !== this.me.id) continue;
       if (!this.#since.has(cid)) this.#since.set(cid, Date.now());
       const c = this.get(conversation);
-      c.waiting.push(this.#waiting({ text, cid, time: this.#since.get(cid) }, retry ? 'sent' : 'queued'));
+      c.waiting.push(this.#waiting({ text, cid, time: this.#since.get(cid) }, retry ? 'sending' : 'queued'));
       touched.add(conversation);
     }
     for (const key of touched) this.changed.tell(key);
@@ -380,6 +387,7 @@ export class Chat {
       const c = this.get(`g${group}`);
       c.name = this.nameOf(c) || c.name;
       c.gone = true;
+      if (c.key === this.open) this.#readEnd(c); // the error says whether the group was deleted
     }
     if (kind === 'groupAdded') {
       const c = this.get(`g${group}`);

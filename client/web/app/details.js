@@ -57,11 +57,11 @@ export class Details {
       this.#head(avatar(c.peer, name, { state: friend?.state, large: true }), name, friend ? text[friend.state] : own ? text.notes : ''),
       this.#id(c.peer),
       !own && h('div.panel-actions', {},
-        !friend && !blocked && this.#action('person', text.befriend, () => client().addFriend(c.peer).then(() => toast(text.friendAdded))),
+        !friend && !blocked && this.#action('person', text.befriend, () => client().addFriend(c.peer).then(() => toast(text.friendAdded)), { errors: text.friendErrors }),
         friend && this.#action('bin', text.unfriend, () => ask(text.unfriendAsk(name), { hint: text.unfriendHint, action: text.unfriend, run: () => client().delFriend(c.peer) })),
         blocked
           ? this.#action('block', text.unblock, () => client().block(c.peer, false))
-          : this.#action('block', text.block, () => ask(text.blockAsk(name), { hint: text.blockHint, action: text.block, run: () => client().block(c.peer, true) }), true)),
+          : this.#action('block', text.block, () => ask(text.blockAsk(name), { hint: text.blockHint, action: text.block, run: () => client().block(c.peer, true) }), { danger: true })),
     ];
   }
 
@@ -69,8 +69,8 @@ export class Details {
     const { chat } = this.#shell;
     const name = this.#shell.nameOf(c);
     const group = chat.group(c.group);
-    const head = this.#head(avatar(c.group, name, { group: true, large: true }), name, group?.description ?? '');
-    if (!group || c.gone) return [head, this.#id(c.group), h('p.quiet', {}, text.notMember)];
+    const head = this.#head(avatar(c.group, name, { group: true, large: true }), name, group && !c.gone ? group.description : this.#shell.whyGone(c));
+    if (!group || c.gone) return [head, this.#id(c.group)];
     const { users, more } = group.users ? { users: group.users } : this.#members ?? { users: [], more: true };
     const collator = new Intl.Collator(locale);
     const sorted = users.map((user) => ({ ...user, state: chat.stateOf(c, user) })).sort((a, b) => (b.role === 'creator') - (a.role === 'creator') || (b.state === 'online') - (a.state === 'online') || collator.compare(a.name, b.name));
@@ -82,8 +82,8 @@ export class Details {
       h('ul.members', {}, sorted.map((user) => this.#member(c, user, creator))),
       more && h('button', { onclick: () => this.#readMembers() }, text.showMore),
       h('div.panel-actions', {}, creator
-        ? this.#action('bin', text.dismiss, () => ask(text.dismissAsk(name), { hint: text.dismissHint, action: text.dismiss, run: () => this.#shell.client.dismissGroup(c.group).then(() => this.#shell.go('')) }), true)
-        : this.#action('leave', text.leave, () => ask(text.leaveAsk(name), { hint: text.leaveHint, action: text.leave, run: () => this.#shell.client.leaveGroup(c.group).then(() => this.#shell.go('')) }), true)),
+        ? this.#action('bin', text.deleteGroup, () => ask(text.deleteGroupAsk(name), { hint: text.deleteGroupHint, action: text.deleteGroup, errors: text.groupErrors, run: () => this.#shell.client.dismissGroup(c.group).then(() => this.#shell.go('')) }), { danger: true })
+        : this.#action('leave', text.leave, () => ask(text.leaveAsk(name), { hint: text.leaveHint, action: text.leave, errors: text.groupErrors, run: () => this.#shell.client.leaveGroup(c.group).then(() => this.#shell.go('')) }), { danger: true })),
     ];
   }
 
@@ -108,22 +108,22 @@ export class Details {
     return h('li', {},
       h('a.row', { href: `#u${user.id}`, onclick: () => (this.#shell.chat.get(`u${user.id}`).name ||= user.name) },
         avatar(user.id, user.name, { state: user.state }),
-        h('span.row-body', {}, h('span.row-name', { dir: 'auto' }, own ? `${user.name} (${text.you})` : user.name),
+        h('span.row-body', {}, h('span.row-name', { dir: 'auto' }, own ? text.yourself(user.name) : user.name),
           h('span.preview', {}, [user.role === 'creator' && text.creator, text[user.state]].filter(Boolean).join(' · ')))),
       creator && !own && iconButton(text.kick(user.name), 'close', () =>
-        ask(text.kickAsk(user.name), { hint: text.kickHint, action: text.kick(user.name), run: async () => {
+        ask(text.kickAsk(user.name), { hint: text.kickHint, action: text.kick(user.name), errors: text.kickErrors, run: async () => {
           await this.#shell.client.kickMember(c.group, user.id);
           if (this.#members) this.#members.users = this.#members.users.filter((other) => other.id !== user.id);
           this.#render();
         } })));
   }
 
-  #action(picture, label, run, danger = false) {
+  #action(picture, label, run, { danger = false, errors } = {}) {
     return h('button', { class: danger && 'danger', onclick: async () => {
       try {
         await run();
       } catch (error) {
-        toast(explain(error));
+        toast(explain(error, errors));
       }
     } }, icon(picture), label);
   }
@@ -137,7 +137,7 @@ export class Details {
       this.#members = { users: [...known, ...users], more };
       this.#render();
     } catch (error) {
-      toast(explain(error));
+      toast(explain(error, text.groupErrors));
     }
   }
 }

@@ -8,8 +8,8 @@ import { explain } from './toasts.js';
 /** Opens a dialog with a form and returns it. content has the form's elements.
  * submit() is called when the user submits the form. If it throws a string or an error,
  * the dialog shows it. If it returns true or a function, the dialog closes; the function
- * is called afterwards, when the focus is back where it was before. */
-export function form(title, { content, action, danger = false, submit }) {
+ * is called afterwards, when the focus is back where it was before. errors: see explain. */
+export function form(title, { content, action, danger = false, submit, errors }) {
   const error = h('p.error', { role: 'alert' });
   const ok = h(danger ? 'button.primary.danger' : 'button.primary', { type: 'submit' }, action);
   let busy = false;
@@ -25,7 +25,7 @@ export function form(title, { content, action, danger = false, submit }) {
         if (then) dialog.close();
         if (then instanceof Function) then();
       } catch (problem) {
-        error.textContent = typeof problem === 'string' ? problem : explain(problem);
+        error.textContent = typeof problem === 'string' ? problem : explain(problem, errors);
       } finally {
         busy = false;
         set(ok, { 'aria-disabled': null });
@@ -51,8 +51,8 @@ export function field(label, input, hint) {
 let fields = 0;
 
 /** Asks for confirmation, and calls run if the user confirms. */
-export function ask(question, { hint, action, run }) {
-  form(question, { content: [h('p', {}, hint)], action, danger: true, submit: async () => {
+export function ask(question, { hint, action, run, errors }) {
+  form(question, { content: [h('p', {}, hint)], action, danger: true, errors, submit: async () => {
     await run();
     return true;
   } });

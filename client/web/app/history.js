@@ -176,7 +176,7 @@ export class History {
     const empty = !c.messages.length && !c.waiting.length;
     const { me, blocked } = this.#shell.chat;
     let words;
-    if (c.failed && this.#shell.online && !c.gone) words = text.loadFailed;
+    if (c.failed && this.#shell.online && !c.gone) words = c.failed.name === 'notFound' ? text.errors.notFound : text.loadFailed;
     else if (c.more || (empty && !c.shown)) words = text.loading;
     else if (!empty) words = text.beginning;
     else if (c.peer === me.id) words = text.notesHint;

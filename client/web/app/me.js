@@ -13,12 +13,13 @@ export function changePassword(account) {
     content: [field(text.oldPassword, old), field(text.newPassword, next, text.passwordHint)],
     action: text.save,
     submit: async () => {
+      if (!old.value) throw text.enterOldPassword;
       const length = [...next.value].length;
       if (length < 6 || length > 128) throw text.passwordRule;
       try {
         await account.client.changePassword(old.value, next.value);
       } catch (error) {
-        throw error.name === 'refused' ? text.wrongPassword : error;
+        throw error.name === 'refused' || error.name === 'badRequest' ? text.wrongPassword : error;
       }
       toast(text.passwordChanged);
       return true;

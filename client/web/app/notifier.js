@@ -24,7 +24,8 @@ export class Notifier {
   /** Turns notifications on or off. The browser may ask the user for permission. */
   async toggle() {
     if (this.on) return save(this.#name, null);
-    if (!globalThis.Notification || !isSecureContext) return toast(text.notifyMissing);
+    if (!isSecureContext) return toast(text.notifyInsecure);
+    if (!globalThis.Notification) return toast(text.notifyMissing);
     if ((await Notification.requestPermission()) !== 'granted') return toast(text.notifyDenied);
     save(this.#name, true);
     toast(text.notifyNow);

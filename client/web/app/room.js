@@ -101,12 +101,12 @@ export class Room {
   #footer(name) {
     const c = this.conversation;
     const { chat } = this.#shell;
-    const kind = c.gone ? 'gone' : chat.blocked.has(c.peer) ? 'blocked' : `write ${name}`;
+    const kind = c.gone ? `gone ${this.#shell.whyGone(c)}` : chat.blocked.has(c.peer) ? 'blocked' : `write ${name}`;
     if (kind === this.#footKind) return;
     this.#footKind = kind;
     this.#composer = null;
-    if (kind === 'gone') {
-      this.#foot.replaceChildren(h('p.closed', {}, text.notMember));
+    if (c.gone) {
+      this.#foot.replaceChildren(h('p.closed', {}, this.#shell.whyGone(c)));
     } else if (kind === 'blocked') {
       this.#foot.replaceChildren(h('p.closed', {}, text.isBlocked(name), ' ', h('button.link', { onclick: () =>
         this.#shell.client.block(c.peer, false).catch((error) => toast(explain(error))) }, text.unblock)));

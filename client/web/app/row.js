@@ -40,11 +40,11 @@ export function conversationRow(shell, c, { open, now }) {
         c.unread > 0 && c.key !== open && h('span.badge', { 'aria-label': text.unread(c.unread) }, c.unread > 999 ? '999+' : String(c.unread)))));
 }
 
-/** Returns the state of an own message: queued, sent, stored, read or failed. sent: it was
- * sent but isn't acknowledged. stored: the server has acknowledged it. */
+/** Returns the state of an own message: queued, sending, sent, read or failed. sending: it
+ * isn't acknowledged yet. sent: the server has acknowledged it. */
 export function markOf(c, message) {
   if (!message.seq) return message.mark;
-  return c.peer && message.seq <= c.readByPeer ? 'read' : 'stored';
+  return c.peer && message.seq <= c.readByPeer ? 'read' : 'sent';
 }
 
 /** Creates a friend's row: name, and whether they are online. */

@@ -80,6 +80,11 @@ export class Shell {
     return this.chat.nameOf(c) || (c.group ? text.unknownGroup(c.group) : text.unknown(c.peer));
   }
 
+  /** Returns why the user can't write to a group that they aren't in. */
+  whyGone(c) {
+    return c.failed?.name === 'notFound' ? text.groupDeleted : text.notMember;
+  }
+
   /** Opens a conversation. Key "" closes the open one. name is used if it isn't known yet. */
   go(key, name) {
     if (key && name) this.chat.get(key).name ||= name;
@@ -147,7 +152,7 @@ export class Shell {
       this.#room?.refresh();
     }
     // Announce changes between online and offline, not each attempt to connect.
-    const word = state.name === 'online' ? text.online : state.name === 'offline' ? text.errors.notConnected : '';
+    const word = state.name === 'online' ? text.online : state.name === 'offline' ? text.offline : '';
     if (word && word !== this.#announced && (this.#announced || state.name !== 'online')) announce(word);
     this.#announced = word || this.#announced;
   }

@@ -36,7 +36,7 @@ export class Sidebar {
         avatar(me.id, me.name),
         h('div.me', {}, h('span.row-name', { title: text.yourId(me.id) }, me.name), this.#status.element),
         menuButton(text.add, 'add', () => [
-          { label: text.addFriend, icon: 'person', run: () => add.person(shell) },
+          { label: text.findPeople, icon: 'person', run: () => add.person(shell) },
           { label: text.newGroup, icon: 'people', run: () => add.group(shell) },
           { label: text.joinGroup, icon: 'enter', run: () => add.join(shell) },
         ]),
@@ -132,7 +132,7 @@ export class Sidebar {
 
   #hint(title, words) {
     return h('li.hint', {}, h('h2', {}, title), h('p', {}, words),
-      h('button', { onclick: () => add.person(this.#shell) }, text.addFriend));
+      h('button', { onclick: () => add.person(this.#shell) }, text.findPeople));
   }
 
   #searchKeys(event) {

@@ -93,9 +93,11 @@ export class SignIn {
     try {
       await this.#enter(this.#registers, name, password);
     } catch (error) {
-      const refused = error.name === 'refused';
-      this.#error.textContent = refused ? (this.#registers ? text.nameTaken : text.wrongLogin) : explain(error);
-      (refused && !this.#registers ? this.#password : this.#name).select();
+      const errors = this.#registers
+        ? { refused: text.nameTaken, badRequest: text.badName }
+        : { refused: text.wrongLogin, badRequest: text.wrongLogin };
+      this.#error.textContent = explain(error, errors);
+      (errors[error.name] && !this.#registers ? this.#password : this.#name).select();
     } finally {
       this.#busy = false;
       this.#submit.textContent = this.#registers ? text.register : text.logIn;

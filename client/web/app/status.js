@@ -13,7 +13,7 @@ export function describe(state, now, onLine = true) {
     case 'idle':
       return { tone: 'wait', words: state.attempt ? text.reconnecting : text.connecting };
     case 'offline':
-      if (!onLine) return { tone: 'bad', words: text.youAreOffline };
+      if (!onLine) return { tone: 'bad', words: text.noNetwork };
       return { tone: 'bad', words: text.noConnection(Math.max(1, Math.ceil((state.retryAt - now) / 1000))), retry: true };
     case 'resting':
       return { tone: 'wait', words: text.resting };
@@ -43,7 +43,7 @@ export class Status {
     this.element.dataset.tone = tone;
     if (words === this.#shown) return;
     this.#shown = words;
-    const button = (retry || again) && h('button.link', { onclick: () => (retry ? this.#account.retryNow() : this.#account.take()) }, text.tryNow);
+    const button = (retry || again) && h('button.link', { onclick: () => (retry ? this.#account.retryNow() : this.#account.take()) }, text.retryNow);
     const kept = this.element.querySelector('button');
     if (kept && button) this.element.querySelector('.words').textContent = words; // keep the button: it may have the focus
     else this.element.replaceChildren(h('span.dot'), h('span.words', {}, words), ...(button ? [button] : []));

@@ -26,7 +26,8 @@ export function announce(words) {
   while (announcer.childElementCount > 3) announcer.firstChild.remove();
 }
 
-/** Returns the text to show for a ChatError. */
-export function explain(error) {
-  return text.errors[error?.name] ?? text.errors.other;
+/** Returns the text to show for a ChatError. own has texts for the kind of request that
+ * failed, such as text.joinErrors. */
+export function explain(error, own) {
+  return own?.[error?.name] ?? text.errors[error?.name] ?? text.errors.other;
 }

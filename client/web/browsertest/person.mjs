@@ -231,7 +231,7 @@ export class Person {
     }
   }
 
-  /** Waits until the last own message has a mark: queued, sent, stored or read. */
+  /** Waits until the last own message has a mark: queued, sending, sent or read. */
   async marked(mark) {
     await until(`${this.name}'s last own message has the mark ${mark}`, async () => (await this.messages()).filter(({ mine }) => mine).at(-1)?.mark === mark);
   }

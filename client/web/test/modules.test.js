@@ -137,7 +137,7 @@ test('every state of the connection is described', () => {
   equal(describe({ name: 'connecting', attempt: 2 }, 0).words, english.reconnecting, 'third attempt to connect');
   equal(describe({ name: 'offline', retryAt: 4200 }, 1000).words, english.noConnection(4), 'offline, 3.2 s before the retry');
   equal(describe({ name: 'offline', retryAt: 4200 }, 9000).words, english.noConnection(1), 'offline, after the time of the retry');
-  equal(describe({ name: 'offline', retryAt: 4200 }, 1000, false).words, english.youAreOffline, 'offline, while the browser has no network');
+  equal(describe({ name: 'offline', retryAt: 4200 }, 1000, false).words, english.noNetwork, 'offline, while the browser has no network');
   equal(describe({ name: 'resting' }, 0).words, english.resting, 'resting');
   equal(describe({ name: 'ended', reason: 'abuse' }, 0).again, true, 'ended: offer to connect again');
 });

@@ -20,7 +20,7 @@ export default async function hostile({ person, data }) {
   await eve.befriend('bob');
   for (const body of bodies) await eve.write(body);
   await eve.reads(...bodies);
-  await eve.marked('stored');
+  await eve.marked('sent');
   await bob.enter(eve.name);
   await bob.reads(...bodies);
 
@@ -50,10 +50,10 @@ export default async function hostile({ person, data }) {
   const area = bob.composer(mallory);
   await bob.paste('ü'.repeat(16 * 1024));
   await area.press('Enter');
-  await bob.marked('stored');
+  await bob.marked('sent');
   await bob.paste(`${'ü'.repeat(16 * 1024)}x`);
   await area.press('Enter');
-  await bob.page.getByText('This message is too long (limit: 32 KiB). Send it in parts.').waitFor();
+  await bob.page.getByText('This message is too long (at most about 32,000 letters). Send it in parts.').waitFor();
   equal((await area.inputValue()).length, 16 * 1024 + 1, 'length of the input: a message that is too long must stay in the field');
   await bob.reload();
   await bob.online();

@@ -30,7 +30,7 @@ export default async function notify({ person, url }) {
   await alice.reload();
   await alice.online();
   await alice.menu('Menu', 'Turn on notifications');
-  await toast('Your browser blocks notifications');
+  await toast('Your browser doesn’t allow notifications');
 
   await alice.context.grantPermissions(['notifications'], { origin: new URL(url).origin });
   await alice.menu('Menu', 'Turn on notifications');

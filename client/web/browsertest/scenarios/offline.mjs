@@ -16,7 +16,7 @@ export default async function offline({ person }) {
   await alice.context.setOffline(true);
   await alice.offline();
   await bob.write('while you were away');
-  await bob.marked('stored');
+  await bob.marked('sent');
   await alice.write('two');
   await alice.write('three');
   await alice.marked('queued');

@@ -8,7 +8,7 @@ export default async function reload({ person }) {
   await bob.register();
   await alice.befriend('bob');
   await alice.write('before');
-  await alice.marked('stored');
+  await alice.marked('sent');
   await alice.composer('bob').fill('half a sent');
   await alice.reload();
   await alice.online();

@@ -29,7 +29,7 @@ export default async function screenshots({ person, data, fact }) {
     }
     if (say) {
       await guest.write(say);
-      await guest.marked('stored');
+      await guest.marked('sent');
       await until('someone answers', async () => !(await guest.messages()).at(-1).mine);
     }
     await until('someone is typing', async () => (await page.locator('.live').count()) > 0);

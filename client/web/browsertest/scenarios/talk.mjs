@@ -9,7 +9,7 @@ export default async function talk({ person }) {
   await bob.register();
   await alice.befriend('bob');
   await alice.write('hello bob');
-  await alice.marked('stored');
+  await alice.marked('sent');
 
   await bob.row('alice').locator('.badge').waitFor();
   equal(await bob.row('alice').locator('.badge').textContent(), '1', 'badge with bob\'s unread messages');

@@ -44,7 +44,7 @@ func checkDistinct(all []NamedPID) error {
 			return fmt.Errorf("--pid: %s=%d: two processes have the same name, or one process is given twice", n.name, n.pid)
 		}
 		if len(all) > 1 && (n.name == serverName || n.name == generatorName) {
-			return fmt.Errorf("--pid: several processes each need a name other than %q and %q", serverName, generatorName)
+			return fmt.Errorf("--pid: several processes are given: write each as NAME=PID, with a name other than %q and %q", serverName, generatorName)
 		}
 		seen[name], seen[pid] = true, true
 	}

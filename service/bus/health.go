@@ -51,7 +51,7 @@ func (r *Redis) monitor() {
 			r.mu.Unlock()
 			if reportedUp && failures != seenFailures { // even if it is up again: messages were lost
 				reportedUp = false
-				r.log.Warn("Redis is unavailable; retrying. Until then, messages from other nodes are about a second late", "err", err)
+				r.log.Warn("Redis is unavailable: messages from other nodes are delayed", "err", err)
 				r.onChange(false)
 			}
 			seenFailures = failures

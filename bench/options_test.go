@@ -136,7 +136,7 @@ func TestBadArguments(t *testing.T) {
 		{"stream --addr 127.0.0.1:6000 --pid -1", "--pid"},
 		{"stream --addr 127.0.0.1:6000 --pid chatd", "--pid"},
 		{"stream --addr 127.0.0.1:6000 --pid =1", "--pid"},
-		{"stream --addr 127.0.0.1:6000 --pid 1 --pid MariaDB=2", "each need a name"},
+		{"stream --addr 127.0.0.1:6000 --pid 1 --pid MariaDB=2", "write each as NAME=PID"},
 		{"stream --addr 127.0.0.1:6000 --pid a=1 --pid a=2", "--pid"},
 		{"stream --addr 127.0.0.1:6000 --pid a=1 --pid b=1", "--pid"},
 	} {

@@ -146,7 +146,7 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// A second daemon can't open the same SQLite file. The error names the process
+// A second chatd can't open the same SQLite file. The error names the process
 // that uses it. (TestKilled shows that a killed process leaves no lock behind.)
 func TestSecondProcess(t *testing.T) {
 	url := "sqlite:" + filepath.Join(t.TempDir(), "chat.db")

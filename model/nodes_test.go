@@ -16,7 +16,7 @@ import (
 	"chatd/model/groupcommit"
 )
 
-// nodes opens several stores on one MySQL database, as several daemons do.
+// nodes opens several stores on one MySQL database, as several nodes do.
 func nodes(t *testing.T, n int) []*harness {
 	url := realservice.MariaDB(t)
 	all := make([]*harness, n)

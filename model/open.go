@@ -164,7 +164,7 @@ func (db *DB) Close() error {
 func (db *DB) Epoch() int64 { return db.epoch.Load() }
 
 // NewEpoch sets a new epoch and returns it. An operator does that after restoring
-// a backup. A daemon uses it from its next start.
+// a backup. A node uses it from its next start.
 func (db *DB) NewEpoch(ctx context.Context) (int64, error) {
 	epoch := newEpoch()
 	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {

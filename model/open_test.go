@@ -15,7 +15,7 @@ func TestInvalidSync(t *testing.T) {
 	}
 }
 
-// The epoch stays the same until an operator sets a new one. A daemon uses that
+// The epoch stays the same until an operator sets a new one. A node uses that
 // from its next start.
 func TestEpoch(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {

@@ -8,7 +8,7 @@ import (
 )
 
 // Ban bans a user from logging in, or lifts the ban. A ban revokes all tokens of
-// the user and notifies the daemons. Errors: ErrNotFound.
+// the user and notifies the nodes. Errors: ErrNotFound.
 func (db *DB) Ban(ctx context.Context, id int64, on bool) error {
 	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		if err := one(tx.ExecContext(ctx, `UPDATE users SET banned = ? WHERE id = ? AND deleted = 0`, on, id)); err != nil || !on {
@@ -27,7 +27,7 @@ func (db *DB) Ban(ctx context.Context, id int64, on bool) error {
 }
 
 // OperatorPassword sets the hash of a user's password, revokes all tokens of the
-// user and notifies the daemons. Errors: ErrNotFound.
+// user and notifies the nodes. Errors: ErrNotFound.
 func (db *DB) OperatorPassword(ctx context.Context, id int64, hash string) error {
 	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		if err := one(tx.ExecContext(ctx, `UPDATE users SET password_hash = ? WHERE id = ? AND deleted = 0`, hash, id)); err != nil {
@@ -129,8 +129,9 @@ func (db *DB) revoke(ctx context.Context, tx *sqlx.Tx, user int64) error {
 	if _, err := tx.ExecContext(ctx, `UPDATE devices SET token_hash = NULL WHERE user_id = ?`, user); err != nil {
 		return err
 	}
-	// The lock serializes these transactions. Otherwise a revocation could become
-	// visible after one with a higher ID, and daemons would miss it.
+	// With this row lock, revocations commit in the order of their IDs. Otherwise
+	// one could become visible after another with a higher ID, and nodes, which
+	// only read IDs above the last one they saw, would miss it.
 	var epoch int64
 	if err := tx.GetContext(ctx, &epoch, `SELECT value FROM meta WHERE name = 'epoch'`+db.d.ForUpdate); err != nil {
 		return err
@@ -141,7 +142,7 @@ func (db *DB) revoke(ctx context.Context, tx *sqlx.Tx, user int64) error {
 
 // Revocations lists users whose tokens operators have revoked: those whose
 // revocation has an ID above after. It also returns the last ID, to pass to the
-// next call. If after is -1, it returns only the last ID. Daemons poll it.
+// next call. If after is -1, it returns only the last ID. Nodes poll it.
 func (db *DB) Revocations(ctx context.Context, after int64) (last int64, users []int64, err error) {
 	if after < 0 {
 		if err := db.get(ctx, &last, `SELECT COALESCE(MAX(id), 0) FROM revocations`); err != nil {

@@ -38,7 +38,7 @@ type Options struct {
 	Wait       time.Duration `group:"nodes" name:"wait" default:"30s" placeholder:"TIME" help:"How long to wait at startup for the database and Redis. 0: don't wait."`
 
 	// Shared opens a SQLite database without taking the lock file, so that
-	// operators' commands work while a daemon runs.
+	// operators' commands work while chatd runs.
 	Shared bool `kong:"-"`
 
 	// ReadOnly opens the store without writing anything: a database account

@@ -118,7 +118,7 @@ func TestTracePair(t *testing.T) {
 	})
 }
 
-// A store that is opened read-only works while a daemon runs, and can't write.
+// A store that is opened read-only works while chatd runs, and can't write.
 func TestReadOnly(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.users(2)
@@ -131,7 +131,7 @@ func TestReadOnly(t *testing.T) {
 		if m, err := db.TraceSeq(ctx, message.Conv, 1); err != nil || m.Sender != u[0] {
 			t.Errorf("TraceSeq(1) = %+v (error %v), want a message of user %d", m, err, u[0])
 		}
-		h.store(toPeer(u[0], u[1], "y")) // the daemon's later writes are visible
+		h.store(toPeer(u[0], u[1], "y")) // chatd's later writes are visible
 		if m, err := db.TraceSeq(ctx, message.Conv, 2); err != nil || string(m.CID) != "y" {
 			t.Errorf("TraceSeq(2) = %+v (error %v), want cid \"y\"", m, err)
 		}

@@ -101,7 +101,7 @@ func TestPublishedTable(t *testing.T) {
 				t.Errorf("%s s→c: missing on the page: %v; missing in the code: %v", row.name, (has &^ row.all).names(), (row.all &^ has).names())
 			}
 			if wrong := spec.Always&row.after | spec.Success&^row.after; wrong != 0 {
-				t.Errorf("%s s→c: page and code disagree on whether these are there on success only: %v", row.name, wrong.names())
+				t.Errorf("%s s→c: docs/protocol.md and proto/fields.go disagree on which fields are sent only on success: %v", row.name, wrong.names())
 			}
 		}
 		if row.way != "c→s" && row.way != "s→c" && row.way != "both" {

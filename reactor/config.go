@@ -28,15 +28,15 @@ const (
 // default of most fields.
 type Config struct {
 	Addr  string `kong:"-"` // host:port to listen on; port 0: any free port
-	Cores int    `kong:"-"` // determines the default number of loops and lanes; 0: GOMAXPROCS
+	Cores int    `kong:"-"` // determines the default number of loops and workers; 0: GOMAXPROCS
 
 	WebURL        string         `group:"network" name:"web-url" placeholder:"URL" common:"" help:"URL to which the chat port redirects browsers. Empty: that of --http if they can reach it, otherwise they get 404."`
 	WebPort       int            `kong:"-"` // without WebURL: redirect to this port of the requested host; 0: 404
 	Origins       []string       `group:"network" name:"origins" placeholder:"ORIGIN,…" common:"" help:"Origins, such as https://chat.example.com, from which browsers may open a WebSocket, in addition to the server's own host name. *: all."`
 	ProxyProtocol []netip.Prefix `group:"network" name:"proxy-protocol" placeholder:"CIDR,…" common:"" help:"Address ranges of trusted proxies. The client's address is taken from their PROXY header or X-Forwarded-For."`
 	Loops         int            `group:"network" name:"loops" default:"0" placeholder:"N" help:"Event loops. 0: one per core."`
-	QuickLanes    int            `group:"network" name:"quick-lanes" default:"0" placeholder:"N" help:"Workers for requests that use the database. 0: four per core."`
-	SlowLanes     int            `group:"network" name:"slow-lanes" default:"0" placeholder:"N" help:"Workers for password hashing. 0: one per two cores."`
+	QuickLanes    int            `group:"network" name:"quick-lanes" default:"0" placeholder:"N" help:"Quick workers: they serve requests that use the database. 0: four per core."`
+	SlowLanes     int            `group:"network" name:"slow-lanes" default:"0" placeholder:"N" help:"Slow workers: they hash passwords. 0: one per two cores."`
 	LaneQueue     int            `kong:"-"` // jobs that may wait for one worker; beyond that, Go returns ErrBusy
 	LoginTimeout  time.Duration  `group:"network" name:"login-timeout" default:"10s" placeholder:"TIME" help:"How long a connection may take to log in before it is closed."`
 	IdleTimeout   time.Duration  `group:"network" name:"idle-timeout" default:"90s" placeholder:"TIME" help:"How long a connection may send nothing before it is closed. Clients ping every 30s."`

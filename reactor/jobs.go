@@ -7,9 +7,9 @@ import (
 	"sync"
 )
 
-// Lane is a set of workers for one kind of job. A worker is a goroutine with a queue
-// of its own. The number of workers is fixed, so many simultaneous logins don't delay
-// jobs in the other lane.
+// Lane is a set of workers for one kind of job: the quick workers or the slow
+// workers. A worker is a goroutine with a queue of its own. Each lane has a fixed
+// number of workers, so many simultaneous logins don't delay jobs in the other lane.
 type Lane int
 
 const (

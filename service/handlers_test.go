@@ -496,7 +496,7 @@ func TestLanesFull(t *testing.T) {
 	}
 	find := obj{"msgid": proto.FIND_USER, "userid": ids[0]}
 	first := ws[0].ask(find)
-	eventually(t, "the lane's only worker to be busy", func() bool { return st.waiting.Load() == 1 })
+	eventually(t, "the only quick worker to be busy", func() bool { return st.waiting.Load() == 1 })
 	second := ws[1].ask(find)
 	ws[1].ask(obj{"msgid": proto.PING})
 	ws[1].op(proto.PONG) // the second request is in the queue now

@@ -543,7 +543,7 @@ func (s *slowUsers) UserByID(ctx context.Context, id int64) (model.User, error) 
 	return s.Store.UserByID(ctx, id)
 }
 
-// A login that is refused because the lane's queue is full doesn't count as a
+// A login that is refused because the slow workers' queues are full doesn't count as a
 // wrong password.
 func TestBusyIsNotWrongPassword(t *testing.T) {
 	t.Parallel()
@@ -560,7 +560,7 @@ func TestBusyIsNotWrongPassword(t *testing.T) {
 	login := func(id int64) obj { return obj{"msgid": proto.LOGIN, "id": id, "password": secret} }
 	first, second, third := n.dial(), n.dial(), n.dial()
 	a := first.ask(login(ids[0]))
-	eventually(t, "the lane's only worker to be busy", func() bool { return st.waiting.Load() == 1 })
+	eventually(t, "the only slow worker to be busy", func() bool { return st.waiting.Load() == 1 })
 	b := second.ask(login(ids[1]))
 	second.ok(obj{"msgid": proto.PING}) // its login is in the queue now
 	for range 10 {

@@ -26,7 +26,7 @@ func (n *NamedPID) UnmarshalText(text []byte) error {
 	}
 	var err error
 	if n.name = strings.TrimSpace(name); n.name == "" {
-		return fmt.Errorf("%q: the name before = is missing", text)
+		return fmt.Errorf("%q: no name before =", text)
 	}
 	if n.pid, err = strconv.Atoi(pid); err != nil || n.pid < 1 {
 		return fmt.Errorf("%q is not of the form PID or NAME=PID", text)
@@ -41,10 +41,10 @@ func checkDistinct(all []NamedPID) error {
 	for _, n := range all {
 		name, pid := NamedPID{name: n.name}, NamedPID{pid: n.pid}
 		if seen[name] || seen[pid] {
-			return fmt.Errorf("--pid: %s=%d: name or process given twice", n.name, n.pid)
+			return fmt.Errorf("--pid: %s=%d: two processes have the same name, or one process is given twice", n.name, n.pid)
 		}
 		if len(all) > 1 && (n.name == serverName || n.name == generatorName) {
-			return fmt.Errorf("--pid: several processes each need a name other than %q and %q", serverName, generatorName)
+			return fmt.Errorf("--pid: several processes are given: write each as NAME=PID, with a name other than %q and %q", serverName, generatorName)
 		}
 		seen[name], seen[pid] = true, true
 	}

@@ -20,13 +20,13 @@ import (
 	"time"
 )
 
-type object map[string]any // a message to the server
+type object map[string]any // a frame to the server
 
-type message struct { // a message from the server; encoding/json ignores the case of keys
+type frame struct { // a frame from the server; encoding/json ignores the case of keys
 	MsgID, RID, Errno, ID, ToID, Seq, Last, Epoch int64
 	Name, Msg, Token, ErrMsg, Reason              string
 	Wait                                          time.Duration `json:"retry_after_ms"`
-	Messages                                      []message
+	Messages                                      []frame
 }
 
 type chat struct {
@@ -35,7 +35,7 @@ type chat struct {
 	login          object
 	me, peer       int64
 	epoch          int64  // epoch of the server's database
-	last, newest   int64  // all messages up to last have arrived; newest known seq
+	have, newest   int64  // we have every message up to this seq; newest known seq
 	receipted      int64  // seq of the last RECEIPT on this connection
 	ready, syncing bool   // logged in; a SYNC is in flight
 	pending        object // our unacknowledged message, if any
@@ -46,7 +46,7 @@ func (c *chat) send(m object) {
 	c.conn.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(body))), body...)) // if this fails, receive fails too
 }
 
-func receive(conn net.Conn) (m message, err error) {
+func receive(conn net.Conn) (m frame, err error) {
 	conn.SetReadDeadline(time.Now().Add(45 * time.Second)) // longer than the time between PINGs: without an answer, the connection is dead
 	head := make([]byte, 4)
 	if _, err = io.ReadFull(conn, head); err != nil {
@@ -59,28 +59,28 @@ func receive(conn net.Conn) (m message, err error) {
 	return m, err
 }
 
-// sync requests the messages after last, unless a SYNC is in flight.
+// sync requests the missing messages, unless a SYNC is in flight.
 func (c *chat) sync() {
 	if !c.syncing {
 		c.syncing = true
-		c.send(object{"msgid": 21, "peer": c.peer, "after": c.last, "limit": 200})
+		c.send(object{"msgid": 21, "peer": c.peer, "after": c.have, "limit": 200})
 	}
 }
 
 // take prints m if no message before it is missing; otherwise it starts a SYNC.
-func (c *chat) take(m message, gapless bool) {
+func (c *chat) take(m frame, gapless bool) {
 	c.newest = max(c.newest, m.Seq)
-	if m.Seq > c.last && gapless {
-		c.last = m.Seq
+	if m.Seq > c.have && gapless {
+		c.have = m.Seq
 		fmt.Printf("%d %s %q\n", m.Seq, m.Name, m.Msg)
-	} else if m.Seq > c.last {
+	} else if m.Seq > c.have {
 		c.sync() // its answer includes this message
 	}
 }
 
-// handle processes a message from the server. It returns false if the caller must
+// handle processes a frame from the server. It returns false if the caller must
 // reconnect after m.Wait.
-func (c *chat) handle(m message) bool {
+func (c *chat) handle(m frame) bool {
 	switch {
 	case m.MsgID == 2 && m.Errno == 1, m.Reason == "replaced", m.Reason == "logout", m.Reason == "abuse":
 		fmt.Println("disconnected:", m.ErrMsg) // LOGIN_ACK, KICK
@@ -91,7 +91,7 @@ func (c *chat) handle(m message) bool {
 		c.send(object{"msgid": 19})
 	case m.MsgID == 2: // LOGIN_ACK
 		if m.Epoch != c.epoch { // the database was restored: our seqs are invalid
-			c.epoch, c.last, c.newest = m.Epoch, 0, 0
+			c.epoch, c.have, c.newest = m.Epoch, 0, 0
 		}
 		c.me, c.login, c.ready = m.ID, object{"msgid": 1, "token": m.Token, "ack": true, "brief": true}, true
 		fmt.Println("logged in as", m.ID)
@@ -100,25 +100,25 @@ func (c *chat) handle(m message) bool {
 			c.send(c.pending)
 		}
 	case m.MsgID == 6 && (m.ID == c.peer && m.ToID == c.me || m.ID == c.me && m.ToID == c.peer): // ONE_CHAT
-		c.take(m, m.Seq == c.last+1)
+		c.take(m, m.Seq == c.have+1)
 	case m.MsgID == 22: // SYNC_ACK
 		for _, missed := range m.Messages {
 			c.take(missed, true)
 		}
 		c.syncing, c.newest = false, max(c.newest, m.Last)
-		if m.Errno == 0 && c.last < c.newest {
+		if m.Errno == 0 && c.have < c.newest {
 			c.sync()
 		}
 	case m.RID == 1 && m.Errno == 0: // ONE_CHAT_ACK: our own messages aren't pushed
-		c.take(message{Seq: m.Seq, Name: c.name, Msg: c.pending["msg"].(string)}, m.Seq == c.last+1)
+		c.take(frame{Seq: m.Seq, Name: c.name, Msg: c.pending["msg"].(string)}, m.Seq == c.have+1)
 		c.pending = nil
 	case m.RID == 1: // ONE_CHAT_ACK or ERROR: the message was refused
 		fmt.Println("refused:", m.ErrMsg)
 		c.pending = nil
 	}
-	if c.ready && c.last > c.receipted {
-		c.receipted = c.last
-		c.send(object{"msgid": 20, "peer": c.peer, "seq": c.last}) // RECEIPT
+	if c.ready && c.have > c.receipted {
+		c.receipted = c.have
+		c.send(object{"msgid": 20, "peer": c.peer, "seq": c.have}) // RECEIPT
 	}
 	return true
 }
@@ -126,7 +126,7 @@ func (c *chat) handle(m message) bool {
 // talk serves one connection and returns how long to wait before the next.
 func (c *chat) talk(conn net.Conn, lines <-chan string) time.Duration {
 	c.conn, c.ready, c.syncing, c.receipted = conn, false, false, 0
-	arrived, ping := make(chan message), time.NewTicker(30*time.Second)
+	arrived, ping := make(chan frame), time.NewTicker(30*time.Second)
 	defer ping.Stop()
 	go func() {
 		for m, err := receive(conn); err == nil; m, err = receive(conn) {
@@ -156,7 +156,7 @@ func (c *chat) talk(conn net.Conn, lines <-chan string) time.Duration {
 		case text := <-typed:
 			c.pending = object{"msgid": 6, "rid": 1, "toid": c.peer, "msg": text, "cid": rand.Text()}
 			c.send(c.pending)
-			c.pending["retry"] = true // it may be stored from now on
+			c.pending["retry"] = true // it may now get stored: if it is sent again, mark it as a retry
 		case <-ping.C:
 			c.send(object{"msgid": 18})
 		}

@@ -9,23 +9,23 @@
 // chat returns a function that sends a text to the peer. It calls show with each line to display.
 export function chat(url, name, password, peer, show) {
   let login = { msgid: 1, name, password, ack: true, brief: true };
-  let me, epoch = 0, last = 0, newest = 0; // our ID; epoch of the database; all messages up to last have arrived; newest known seq
+  let me, epoch = 0, have = 0, newest = 0; // our ID; epoch of the database; we have every message up to this seq; newest known seq
   let receipted = 0; // seq of the last RECEIPT on this connection
   let ws, ready, syncing, inflight; // the connection; logged in; a SYNC is in flight; pending[0] is in flight
   const pending = []; // our unacknowledged messages
   const send = (m) => ws.send(JSON.stringify(m));
 
-  function sync() { // requests the messages after last, unless a SYNC is in flight
-    if (!syncing) send({ msgid: 21, peer, after: last, limit: 200 });
+  function sync() { // requests the missing messages, unless a SYNC is in flight
+    if (!syncing) send({ msgid: 21, peer, after: have, limit: 200 });
     syncing = true;
   }
 
   function take(m, gapless) { // shows m if no message before it is missing; otherwise starts a SYNC
     newest = Math.max(newest, m.seq);
-    if (m.seq > last && gapless) {
-      last = m.seq;
-      show(`${last} ${m.name} ${JSON.stringify(m.msg)}`);
-    } else if (m.seq > last) {
+    if (m.seq > have && gapless) {
+      have = m.seq;
+      show(`${have} ${m.name} ${JSON.stringify(m.msg)}`);
+    } else if (m.seq > have) {
       sync(); // its answer includes this message
     }
   }
@@ -34,7 +34,7 @@ export function chat(url, name, password, peer, show) {
     if (!ready || inflight || pending.length === 0) return;
     inflight = true;
     send(pending[0]);
-    pending[0].retry = true; // it may be stored from now on
+    pending[0].retry = true; // it may now get stored: if it is sent again, mark it as a retry
   }
 
   function handle(m, again) {
@@ -46,27 +46,27 @@ export function chat(url, name, password, peer, show) {
     } else if (m.msgid === 18) { // PING
       send({ msgid: 19 });
     } else if (m.msgid === 2) { // LOGIN_ACK
-      if (m.epoch !== epoch) [epoch, last, newest] = [m.epoch, 0, 0]; // the database was restored: our seqs are invalid
+      if (m.epoch !== epoch) [epoch, have, newest] = [m.epoch, 0, 0]; // the database was restored: our seqs are invalid
       [login, ready] = [{ msgid: 1, token: m.token, ack: true, brief: true }, true];
       show(`logged in as ${me = m.id}`);
       sync();
       next();
     } else if (m.msgid === 6 && peer === (m.id === me ? m.toid : m.id)) { // ONE_CHAT
-      take(m, m.seq === last + 1);
+      take(m, m.seq === have + 1);
     } else if (m.msgid === 22) { // SYNC_ACK
       for (const missed of m.messages ?? []) take(missed, true);
       [syncing, newest] = [false, Math.max(newest, m.last ?? 0)];
-      if (m.errno === 0 && last < newest) sync();
+      if (m.errno === 0 && have < newest) sync();
     } else if (m.rid === 1) { // ONE_CHAT_ACK, or ERROR if the message was invalid
       const own = pending.shift();
       inflight = false;
-      if (m.errno === 0) take({ ...own, name, seq: m.seq }, m.seq === last + 1); // our own messages aren't pushed
+      if (m.errno === 0) take({ ...own, name, seq: m.seq }, m.seq === have + 1); // our own messages aren't pushed
       else show(`refused: ${m.errmsg}`);
       next();
     }
-    if (ready && last > receipted) {
-      receipted = last;
-      send({ msgid: 20, peer, seq: last }); // RECEIPT
+    if (ready && have > receipted) {
+      receipted = have;
+      send({ msgid: 20, peer, seq: have }); // RECEIPT
     }
   }
 

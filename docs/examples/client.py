@@ -9,7 +9,7 @@ import asyncio, json, os, random, secrets, struct, sys, threading
 
 addr, name, password, peer = *sys.argv[1:4], int(sys.argv[4])
 login = {"msgid": 1, "name": name, "password": password, "ack": True, "brief": True}
-me = epoch = last = newest = 0  # our ID; epoch of the database; all messages up to last have arrived; newest known seq
+me = epoch = have = newest = 0  # our ID; epoch of the database; we have every message up to this seq; newest known seq
 receipted = 0  # seq of the last RECEIPT on this connection
 ready = syncing = inflight = False  # logged in; a SYNC is in flight; pending[0] is in flight
 pending = []  # our unacknowledged messages
@@ -20,20 +20,20 @@ def send(m):
     out.write(struct.pack(">I", len(body)) + body)  # if this fails, the read fails too
 
 
-def sync():  # requests the messages after last, unless a SYNC is in flight
+def sync():  # requests the missing messages, unless a SYNC is in flight
     global syncing
     if not syncing:
         syncing = True
-        send({"msgid": 21, "peer": peer, "after": last, "limit": 200})
+        send({"msgid": 21, "peer": peer, "after": have, "limit": 200})
 
 
 def take(m, gapless):  # shows m if no message before it is missing; otherwise starts a SYNC
-    global last, newest
+    global have, newest
     newest = max(newest, m["seq"])
-    if m["seq"] > last and gapless:
-        last = m["seq"]
-        print(last, m["name"], json.dumps(m["msg"], ensure_ascii=False), flush=True)
-    elif m["seq"] > last:
+    if m["seq"] > have and gapless:
+        have = m["seq"]
+        print(have, m["name"], json.dumps(m["msg"], ensure_ascii=False), flush=True)
+    elif m["seq"] > have:
         sync()  # its answer includes this message
 
 
@@ -42,11 +42,11 @@ def say():  # sends the next message if none is in flight
     if ready and pending and not inflight:
         inflight = True
         send(pending[0])
-        pending[0]["retry"] = True  # it may be stored from now on
+        pending[0]["retry"] = True  # it may now get stored: if it is sent again, mark it as a retry
 
 
 def handle(m):  # returns how many milliseconds to wait before reconnecting, or None to go on
-    global me, login, epoch, last, newest, receipted, ready, syncing, inflight
+    global me, login, epoch, have, newest, receipted, ready, syncing, inflight
     op, errno = m["msgid"], m.get("errno", 0)
     if op == 2 and errno == 1 or op == 23 and m["reason"] in ("replaced", "logout", "abuse"):
         print("disconnected:", m["errmsg"], flush=True)  # LOGIN_ACK, KICK
@@ -57,29 +57,29 @@ def handle(m):  # returns how many milliseconds to wait before reconnecting, or 
         send({"msgid": 19})
     elif op == 2:  # LOGIN_ACK
         if m["epoch"] != epoch:  # the database was restored: our seqs are invalid
-            epoch, last, newest = m["epoch"], 0, 0
+            epoch, have, newest = m["epoch"], 0, 0
         login, ready = {"msgid": 1, "token": m["token"], "ack": True, "brief": True}, True
         print("logged in as", me := m["id"], flush=True)
         sync()
         say()
     elif op == 6 and peer == (m["toid"] if m["id"] == me else m["id"]):  # ONE_CHAT
-        take(m, m["seq"] == last + 1)
+        take(m, m["seq"] == have + 1)
     elif op == 22:  # SYNC_ACK
         for missed in m.get("messages", []):
             take(missed, True)
         syncing, newest = False, max(newest, m.get("last", 0))
-        if errno == 0 and last < newest:
+        if errno == 0 and have < newest:
             sync()
     elif m.get("rid") == 1:  # ONE_CHAT_ACK, or ERROR if the message was invalid
         own, inflight = pending.pop(0), False
         if errno == 0:  # our own messages aren't pushed
-            take({**own, "name": name, "seq": m["seq"]}, m["seq"] == last + 1)
+            take({**own, "name": name, "seq": m["seq"]}, m["seq"] == have + 1)
         else:
             print("refused:", m["errmsg"], flush=True)
         say()
-    if ready and last > receipted:
-        receipted = last
-        send({"msgid": 20, "peer": peer, "seq": last})  # RECEIPT
+    if ready and have > receipted:
+        receipted = have
+        send({"msgid": 20, "peer": peer, "seq": have})  # RECEIPT
 
 
 async def talk():  # serves one connection; returns like handle

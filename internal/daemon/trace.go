@@ -70,9 +70,9 @@ func askTrace(ctx context.Context, inv *invocation, stderr io.Writer) (*trace.Re
 func checkTrace(t *trace.Result) error {
 	switch c := &t.Conversation; {
 	case !c.Group && len(c.Pair) != 2:
-		return errors.New("the pair is missing")
+		return errors.New("it doesn't contain the two users of the conversation")
 	case t.Stored && t.Message == nil:
-		return errors.New("the message is missing")
+		return errors.New("it says that the message is stored, but doesn't contain it")
 	}
 	for _, m := range t.Members {
 		if m == nil || slices.Contains(m.Devices, nil) {

@@ -104,7 +104,7 @@ func TestTraceEscapesAnswer(t *testing.T) {
 		{"refused", answer("404 Not Found\r\nChatd-Refusal: 1", evil), "owned"},
 		{"no trace", answer(isJSON, evil), "sent an invalid answer"},
 		{"no trace, but JSON", answer(isJSON, `{"node": {"`+"\u009b"+`": 1}}`), "sent an invalid answer"},
-		{"no message", answer(isJSON, `{"conversation": {"group": true}, "stored": true}`), "the message is missing"},
+		{"no message", answer(isJSON, `{"conversation": {"group": true}, "stored": true}`), "it says that the message is stored, but doesn't contain it"},
 		{"no member", answer(isJSON, `{"conversation": {"group": true}, "members": [null]}`), "a member or a device is null"},
 		{"no device", answer(isJSON, `{"conversation": {"group": true}, "members": [{"devices": [null]}]}`), "a member or a device is null"},
 		{"no chatd", answer("503 "+strings.ReplaceAll(strings.ReplaceAll(evil, "\r", ""), "\n", ""), ""), "is no admin address"},

@@ -108,7 +108,7 @@ func (n *Nginx) Reload(ctx context.Context, conf string) error {
 				return nil
 			}
 		}
-		return errors.New("no new worker yet")
+		return errors.New("nginx hasn't started a worker with the new configuration")
 	})
 	if err != nil {
 		return n.wrapError(fmt.Errorf("reload: %w%s", err, n.process.logSuffix()))

@@ -14,7 +14,7 @@ import (
 // the conversation to the lock waiter. If even that times out, because the other
 // process hangs, the writer retries every deferDelay until maxDeferred has
 // passed; then the messages fail. New messages for a deferred conversation queue
-// up behind the deferred ones.
+// up after the deferred ones.
 type deferredSet struct {
 	convs map[convKey]*deferredConv
 	order []*deferredConv // in the order they were first deferred

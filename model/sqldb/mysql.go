@@ -190,7 +190,7 @@ func mysqlConfig(address string) (config *client.Config, where string, err error
 func mysqlReason(database string, err error) error {
 	switch mysqlCode(err) {
 	case 1049:
-		return fmt.Errorf("the database doesn't exist: create it with CREATE DATABASE %s: %w", database, err)
+		return fmt.Errorf("the database %s doesn't exist; create it with CREATE DATABASE %[1]s CHARACTER SET utf8mb4: %w", database, err)
 	case 1044, 1045, 1698:
 		return fmt.Errorf("wrong user or password, or the user has no access to the database: %w", err)
 	}

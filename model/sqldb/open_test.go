@@ -117,8 +117,8 @@ func TestSpecialCharactersInPaths(t *testing.T) {
 	}
 }
 
-// An operator's command may run before the daemon's first start, and then migrates
-// the schema. While a daemon runs, it must not migrate.
+// An operator's command may run before chatd's first start, and then migrates
+// the schema. While chatd runs, it must not migrate.
 func TestSharedMigrates(t *testing.T) {
 	c := config(t)
 	c.Shared = true
@@ -135,7 +135,7 @@ func TestSharedMigrates(t *testing.T) {
 	}
 	_, err := Open(t.Context(), c)
 	if err == nil || !strings.Contains(err.Error(), "in use by another process") {
-		t.Errorf("older schema that a daemon uses: error %v, want that it is in use", err)
+		t.Errorf("older schema that a running chatd uses: error %v, want that it is in use", err)
 	}
 }
 

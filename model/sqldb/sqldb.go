@@ -30,7 +30,7 @@ type Config struct {
 	URL  string // "sqlite:PATH" or "mysql://user:password@host:3306/database"
 	Sync string // SQLite only. "full": commits survive a power cut. "normal": they survive a crash of the process
 
-	Shared   bool // SQLite only: don't take the lock file, as a daemon may have it
+	Shared   bool // SQLite only: don't take the lock file, as a running chatd may have it
 	ReadOnly bool // write nothing, and don't migrate the schema; implies Shared
 
 	WaitFor time.Duration // how long Open tries to reach a database server

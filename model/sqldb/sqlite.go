@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	busyTimeout  = 5000     // ms to wait for another process; only operators' commands compete with a daemon
+	busyTimeout  = 5000     // ms to wait for another process; only operators' commands compete with a running chatd
 	walBound     = 64 << 20 // bytes; if the write-ahead log is larger, checkpoint waits for readers
 	checkpointMS = 250      // ms that checkpoint waits for readers, and delays appends
 )

@@ -44,7 +44,7 @@ const (
 	lockPause    = 10 * time.Millisecond // between attempts
 )
 
-// lockFile takes the lock that keeps a second daemon from using the database.
+// lockFile takes the lock that keeps a second chatd from using the database.
 // Closing the file releases it; so does the end of the process, even a crash.
 func lockFile(path string, patience time.Duration) (*os.File, error) {
 	f, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o600)

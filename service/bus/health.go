@@ -51,7 +51,7 @@ func (r *Redis) monitor() {
 			r.mu.Unlock()
 			if reportedUp && failures != seenFailures { // even if it is up again: messages were lost
 				reportedUp = false
-				r.log.Warn("Redis is unavailable: messages from other nodes are delayed until the repair sweep", "err", err)
+				r.log.Warn("Redis is unavailable: messages from other nodes are delayed", "err", err)
 				r.onChange(false)
 			}
 			seenFailures = failures

@@ -12,7 +12,7 @@ import (
 
 // Config holds the settings of logins.
 type Config struct {
-	MaxDevices int    `group:"limits" name:"max-devices" default:"8" placeholder:"N" help:"Devices per user. A new device replaces the least recently used one."`
+	MaxDevices int    `group:"limits" name:"max-devices" default:"8" placeholder:"N" help:"Devices per user. A login from one more device logs out the least recently used one."`
 	Argon2     Argon2 `group:"security" name:"argon2" env:"CHATD_ARGON2" default:"19456,2,1" placeholder:"KIB,T,P" help:"Cost of password hashing: memory in KiB, passes, threads. Load tests use 8,1,1."`
 }
 

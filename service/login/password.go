@@ -12,7 +12,7 @@ import (
 type Params = argon2id.Params
 
 // passwords checks passwords. Each check takes tens of milliseconds of CPU time,
-// so it belongs on the Slow lane.
+// so it belongs on a slow worker (reactor.Slow).
 //
 // A failed check takes as long as one hash with the configured cost, whether
 // the user exists or not. Otherwise its duration would reveal which accounts

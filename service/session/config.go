@@ -4,10 +4,10 @@ import "chatd/internal/setting"
 
 // Config holds the settings of sessions.
 type Config struct {
-	Window int `group:"buffers" name:"window" default:"256" placeholder:"N" help:"Chat messages that a connection may have unanswered. The next one is held back, and all requests behind it."`
-	// MaxUnanswered bounds the chat messages that this node has taken and not
-	// answered. More get errno 9.
-	MaxUnanswered int64 `group:"buffers" name:"max-unanswered" type:"size" default:"48MiB" placeholder:"SIZE" help:"Bytes of unanswered chat messages over all connections. More are refused as too fast (errno 9)."`
+	Window int `group:"buffers" name:"window" default:"256" placeholder:"N" help:"Chat messages that a connection may have without an ACK. Beyond that, the next one and all requests after it are held back."`
+	// MaxUnanswered bounds the chat messages that this node has accepted and
+	// not acknowledged yet.
+	MaxUnanswered int64 `group:"buffers" name:"max-unanswered" type:"size" default:"48MiB" placeholder:"SIZE" help:"Bytes of chat messages without an ACK, over all connections. Beyond that, messages are refused with errno 9."`
 }
 
 // DefaultConfig returns the default settings.

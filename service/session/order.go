@@ -31,7 +31,7 @@ import (
 //
 // All messages that are sent while a conversation is open have the same
 // model.Run. If one of them can't be stored, its transaction fails the run, so
-// that the messages of the run behind it in the append queue aren't stored
+// that the messages of the run after it in the append queue aren't stored
 // either. A stopped conversation refuses new messages. When it opens again, it
 // gets a new run. Any refused message opens it when it is resent, not only the
 // first one, because that one may have been stored through another connection.

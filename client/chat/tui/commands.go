@@ -89,8 +89,8 @@ func (c *command) usage() string {
 	return syntax
 }
 
-// isCommand reports whether s is a command. Two slashes begin a message whose
-// text begins with one.
+// isCommand reports whether s is a command. A leading // isn't one: it sends a
+// message that starts with a single slash.
 func isCommand(s string) bool { return strings.HasPrefix(s, "/") && !strings.HasPrefix(s, "//") }
 
 // parseCommand returns the command in s and its arguments. args is shorter if

@@ -371,7 +371,7 @@ export class Client {
   /** Withdraws a message that hasn't been sent yet; its promise is rejected ("aborted"). Returns false if it was sent
    * or doesn't exist. */
   cancel(conversation: Conversation, cid: string): boolean;
-  /** Resolves when no message is unacknowledged. */
+  /** Resolves when every message has been acknowledged or has failed. */
   flush(): Promise<void>;
   /** Marks a conversation as read up to seq, for your other devices and the peer, but not beyond the first missing
    * message. The receipt is sent a moment later, or after reconnecting. */

@@ -12,11 +12,11 @@ import (
 	"time"
 )
 
-type object map[string]any // a message to the server
-type message struct {      // a message from the server
+type object map[string]any // a frame to the server
+type frame struct {        // a frame from the server
 	MsgID, Errno, ID, ToID, Seq, Last int64
 	Name, Msg, ErrMsg                 string
-	Messages                          []message
+	Messages                          []frame
 }
 
 func main() {
@@ -29,7 +29,7 @@ func main() {
 		body, _ := json.Marshal(m)
 		conn.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(body))), body...)) // if this fails, the read fails too
 	}
-	var peer, me, shown, newest, own int64 // shown: last seq printed; newest: newest known seq; own: seq of our last message
+	var peer, me, have, newest, own int64 // have: last seq printed; newest: newest known seq; own: seq of our last message
 	fmt.Sscan(os.Args[4], &peer)
 	name, password, input, syncing := os.Args[2], os.Args[3], bufio.NewScanner(os.Stdin), true
 	input.Buffer(nil, 1<<30) // allow long lines
@@ -45,7 +45,7 @@ func main() {
 	send(object{"msgid": 4, "name": name, "password": password})                             // REG
 	send(object{"msgid": 1, "name": name, "password": password, "ack": true, "brief": true}) // LOGIN
 	for size := uint32(0); binary.Read(conn, binary.BigEndian, &size) == nil; {
-		m, body, news := message{}, make([]byte, size), []message(nil)
+		m, body, news := frame{}, make([]byte, size), []frame(nil)
 		binary.Read(conn, binary.BigEndian, body)
 		json.Unmarshal(body, &m)
 		switch op, errno := m.MsgID, m.Errno; {
@@ -58,8 +58,8 @@ func main() {
 			fmt.Println("logged in as", me)
 			send(object{"msgid": 21, "peer": peer, "after": 0}) // SYNC: request the whole conversation
 		case op == 6 && m.ID+m.ToID == me+peer: // ONE_CHAT in this conversation
-			if newest = max(newest, m.Seq); m.Seq == shown+1 {
-				news = []message{m}
+			if newest = max(newest, m.Seq); m.Seq == have+1 {
+				news = []frame{m}
 			}
 		case op == 12: // ONE_CHAT_ACK: our message is stored
 			own, newest = m.Seq, max(newest, m.Seq)
@@ -69,18 +69,18 @@ func main() {
 			time.AfterFunc(30*time.Second, func() { send(object{"msgid": 18}) })
 		}
 		for _, n := range news {
-			if n.Seq > shown {
-				shown = n.Seq
+			if n.Seq > have {
+				have = n.Seq
 				fmt.Printf("%d %s %q\n", n.Seq, n.Name, n.Msg)
 			}
 		}
-		if newest > shown && !syncing {
+		if newest > have && !syncing {
 			syncing = true
-			send(object{"msgid": 21, "peer": peer, "after": shown}) // SYNC: request missing messages
+			send(object{"msgid": 21, "peer": peer, "after": have}) // SYNC: request missing messages
 		} else if len(news) > 0 {
-			send(object{"msgid": 20, "peer": peer, "seq": shown}) // RECEIPT
+			send(object{"msgid": 20, "peer": peer, "seq": have}) // RECEIPT
 		}
-		if own <= shown && !syncing {
+		if own <= have && !syncing {
 			own = 1 << 62 // until the ACK brings its seq
 			go say()
 		}

@@ -4,7 +4,7 @@ import { createInterface } from "node:readline";
 const [url, name, password, id] = process.argv.slice(2);
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const peer = Number(id), ws = new WebSocket(url);
-let me, shown = 0, newest = 0, own = 0; // our ID; last seq printed; newest known seq; seq of our last message
+let me, have = 0, newest = 0, own = 0; // our ID; last seq printed; newest known seq; seq of our last message
 let syncing = true, over = false; // a SYNC is in flight; the input has ended
 const send = (m) => ws.send(JSON.stringify(m));
 
@@ -33,22 +33,22 @@ ws.onmessage = ({ data }) => {
     send({ msgid: 21, peer, after: 0 }); // SYNC: request the whole conversation
   } else if (m.msgid === 6 && m.id + m.toid === me + peer) { // ONE_CHAT in this conversation
     newest = Math.max(newest, m.seq);
-    if (m.seq === shown + 1) news = [m];
+    if (m.seq === have + 1) news = [m];
   } else if (m.msgid === 12) { // ONE_CHAT_ACK: our message is stored
     newest = Math.max(newest, own = m.seq);
   } else if (m.msgid === 18) { // PING
     send({ msgid: 19 });
   }
   for (const n of news) {
-    if (n.seq > shown) console.log(`${shown = n.seq} ${n.name} ${JSON.stringify(n.msg)}`);
+    if (n.seq > have) console.log(`${have = n.seq} ${n.name} ${JSON.stringify(n.msg)}`);
   }
-  if (newest > shown && !syncing) {
+  if (newest > have && !syncing) {
     syncing = true;
-    send({ msgid: 21, peer, after: shown }); // SYNC: request missing messages
+    send({ msgid: 21, peer, after: have }); // SYNC: request missing messages
   } else if (news.length > 0) {
-    send({ msgid: 20, peer, seq: shown }); // RECEIPT
+    send({ msgid: 20, peer, seq: have }); // RECEIPT
   }
-  if (syncing || own > shown) return;
+  if (syncing || own > have) return;
   own = Infinity; // until the ACK brings its seq
   say();
 };

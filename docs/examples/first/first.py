@@ -5,7 +5,7 @@ sys.excepthook = lambda kind, why, trace: (print(why, file=sys.stderr, flush=Tru
 sys.stdin.reconfigure(encoding="utf-8", errors="replace")
 addr, name, password, peer = *sys.argv[1:4], int(sys.argv[4])
 conn, writing = socket.create_connection(addr.rsplit(":", 1)), threading.Lock()
-me = shown = newest = own = 0  # our ID; last seq printed; newest known seq; seq of our last message
+me = have = newest = own = 0  # our ID; last seq printed; newest known seq; seq of our last message
 syncing = True  # a SYNC is in flight
 
 
@@ -36,7 +36,7 @@ while head := conn.recv(4, socket.MSG_WAITALL):
         print("logged in as", me := m["id"], flush=True)
         send(msgid=21, peer=peer, after=0)  # SYNC: request the whole conversation
     elif op == 6 and m["id"] + m["toid"] == me + peer:  # ONE_CHAT in this conversation
-        newest, news = max(newest, m["seq"]), [m] if m["seq"] == shown + 1 else []
+        newest, news = max(newest, m["seq"]), [m] if m["seq"] == have + 1 else []
     elif op == 12:  # ONE_CHAT_ACK: our message is stored
         newest = max(newest, own := m["seq"])
     elif op == 18:  # PING
@@ -44,14 +44,14 @@ while head := conn.recv(4, socket.MSG_WAITALL):
     elif op == 19:  # PONG
         threading.Timer(30, send, kwargs={"msgid": 18}).start()
     for n in news:
-        if n["seq"] > shown:
-            print(shown := n["seq"], n["name"], json.dumps(n["msg"], ensure_ascii=False), flush=True)
-    if newest > shown and not syncing:
+        if n["seq"] > have:
+            print(have := n["seq"], n["name"], json.dumps(n["msg"], ensure_ascii=False), flush=True)
+    if newest > have and not syncing:
         syncing = True
-        send(msgid=21, peer=peer, after=shown)  # SYNC: request missing messages
+        send(msgid=21, peer=peer, after=have)  # SYNC: request missing messages
     elif news:
-        send(msgid=20, peer=peer, seq=shown)  # RECEIPT
-    if own <= shown and not syncing:
+        send(msgid=20, peer=peer, seq=have)  # RECEIPT
+    if own <= have and not syncing:
         own = math.inf  # until the ACK brings its seq
         threading.Thread(target=say).start()
 raise Exception("connection lost")

@@ -1,7 +1,8 @@
 // 页面的中文文案，键名和参数与 english.js 一一对应。
 
 const tooLong = '消息太长（最多约 1 万个汉字），请分成几条发送';
-const badName = '名称中含有看不见的字符，请去掉后重试';
+const blocksYou = '对方已将你拉黑';
+const badName = '名称中含有看不见的字符，请重新输入';
 const noUser = '用户不存在';
 const noGroup = '群聊不存在，请检查群 ID';
 const deleted = '这个群已解散';
@@ -30,7 +31,7 @@ export const text = {
   wrongLogin: '账号或密码错误',
   nameTaken: '该用户名已被占用',
   tokenEnded: '登录已失效，请重新登录',
-  loggedOutElsewhere: '你的账号已被其他设备或管理员下线，请重新登录',
+  loggedOutElsewhere: '你已被其他设备或管理员强制退出，请重新登录',
   noServer: '未连接服务器，正在重试…',
 
   online: '在线',
@@ -40,7 +41,7 @@ export const text = {
   noConnection: (seconds) => `未连接 · ${seconds} 秒后重连`,
   noNetwork: '没有网络',
   retryNow: '立即重连',
-  ended: '此设备请求过多，连接已被服务器断开',
+  ended: '操作过于频繁，连接已断开，请稍后重试',
   resting: 'chatd 已在另一个标签页中打开',
   restingHint: '同一时间只能在一个标签页中使用。',
   useHere: '在此处使用',
@@ -74,7 +75,7 @@ export const text = {
   friendAdded: '已添加好友',
   unfriend: '删除好友',
   unfriendAsk: (name) => `确定删除好友“${name}”？`,
-  unfriendHint: '你们会从彼此的好友列表中移除，聊天记录会保留。',
+  unfriendHint: '双方的好友列表中都不再有对方，聊天记录会保留。',
   block: '拉黑',
   unblock: '取消拉黑',
   blockAsk: (name) => `确定拉黑“${name}”？`,
@@ -102,7 +103,7 @@ export const text = {
   notifyDenied: '浏览器不允许本站发送通知，请在网站权限设置中允许',
   notifyInsecure: '通知需要安全连接，请用 https:// 开头的网址打开本页面',
   notifyMissing: '此浏览器不支持通知，请换一个浏览器',
-  notifyNow: '通知已开启。离开本页面后，有新消息会通知你。',
+  notifyNow: '通知已开启。切到其他窗口时，新消息会通知你。',
   changePassword: '修改密码',
   oldPassword: '当前密码',
   enterOldPassword: '请输入当前密码',
@@ -121,7 +122,7 @@ export const text = {
   back: '返回聊天列表',
   details: '详情',
   messages: '消息',
-  chatWith: (name) => `“${name}”的聊天`,
+  chatWith: (name) => `聊天：${name}`,
   today: '今天',
   yesterday: '昨天',
   newMessages: '以下为新消息',
@@ -160,7 +161,7 @@ export const text = {
   copy: '复制 ID',
   copied: '已复制 ID',
   showMore: '显示更多',
-  kick: (name) => `移出“${name}”`,
+  kick: (name) => `将“${name}”移出群聊`,
   kickAsk: (name) => `确定将“${name}”移出群聊？`,
   kickHint: '对方仍可通过群 ID 重新加入。',
   leave: '退出群聊',
@@ -180,10 +181,10 @@ export const text = {
     timeout: '服务器没有响应，请重试',
     other: '出错了，请重试',
   },
-  messageErrors: { badRequest: tooLong, notFound: noUser, notAllowed: '对方拒收了你的消息' },
-  friendErrors: { notAllowed: '无法添加对方为好友', already: '你们已经是好友了', limit: '好友数量已达上限：你或对方的好友已满' },
-  createErrors: { badRequest: badName, limit: '你加入的群聊已达上限，请先退出一个' },
-  joinErrors: { badRequest: noGroup, notFound: noGroup, limit: '群成员已满，或你加入的群聊已达上限' },
+  messageErrors: { badRequest: tooLong, notFound: noUser, notAllowed: blocksYou },
+  friendErrors: { notAllowed: blocksYou, already: '你们已经是好友了', limit: '你或对方的好友数量已达上限' },
+  createErrors: { badRequest: badName, limit: '你加入的群聊过多，请先退出一个' },
+  joinErrors: { badRequest: noGroup, notFound: noGroup, limit: '该群人数已满，或你加入的群聊过多' },
   groupErrors: { badRequest: tooLong, notFound: deleted, notAllowed: notIn },
   kickErrors: { notAllowed: '对方已不在这个群里' },
 };

@@ -1,7 +1,7 @@
-// Package bus carries hints between the nodes of a cluster: new chat messages,
-// logins, changes of groups, and frames to push to users. Delivery is best
-// effort. The database has all data that matters, and a node that missed a hint
-// reads the data there later.
+// Package bus carries hints, which are what nodes of a cluster send each other:
+// new messages, logins, changes of groups, presence, and notices and events to
+// push. A hint may get lost. Whatever must survive is in the database too, and
+// events are not promised to arrive.
 //
 // Redis connects nodes on several machines. Hub connects nodes in one process;
 // a single node uses a Hub of its own.

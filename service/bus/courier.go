@@ -22,8 +22,8 @@ const (
 // published with PublishNow, right after the commit. Publish and PublishEvent
 // don't block; the other methods do. All may be called from any goroutine.
 //
-// If the queue is full, hints are dropped and counted. Nothing is lost for good,
-// because the store has the data that hints are about.
+// If the queue is full, hints are dropped and counted. Whatever must survive is
+// in the store too; events are lost.
 type Courier struct {
 	bus     Bus
 	queue   chan Message

@@ -29,9 +29,9 @@ type NewMessages struct {
 }
 
 // Push is the body of a frame to push to clients, other than a stored message.
-// On a user's channel it is a notice or an event for all sessions of the user;
-// sessions that haven't got LOGIN_ACK get it afterwards. On a group's channel it
-// is an event for the members who are online, and may be dropped.
+// On a user's channel it is a notice or an event for all sessions of the user; a
+// session that hasn't got its LOGIN_ACK yet gets the push after it. On a group's
+// channel it is an event for the members who are online, and may be dropped.
 type Push struct{ Body []byte }
 
 // Login ends sessions of a user that started before At: those of Device or, if

@@ -107,8 +107,8 @@ func membersDuringTraffic(t *testing.T, n, two *node) {
 	if last != seq+1 {
 		t.Errorf("the first message after the join has seq %d, want %d", last, seq+1)
 	}
-	// The leaver's other device got the same messages, and its last notice says
-	// that the user has joined.
+	// The user has left and joined again, several times. The user's other device
+	// got the same messages, and its last notice is about joining.
 	leaver2.upTo(in(g), last)
 	joins = append(joins, seq)
 	for i, p := range joins {

@@ -204,7 +204,7 @@ func TestDevices(t *testing.T) {
 	two.say(with(ids[0]), "note")
 	one.has(with(ids[0]), 1, 2)
 	if len(one.pushed[with(ids[0])]) != 1 {
-		t.Errorf("device one was pushed seqs %v of the notes, want only the one from device two", one.pushed[with(ids[0])])
+		t.Errorf("messages to oneself: device one was pushed seqs %v, want only the seq of device two's message", one.pushed[with(ids[0])])
 	}
 }
 

@@ -128,9 +128,9 @@ type journal struct {
 	notes []note
 	wire  []wireEvent // its messages and their answers, as seen on its connections
 	conns int         // number of connections
-	// startSeqs says after which seq the device must get messages, by session and
-	// conversation: the last one that an SDK client has saved, or that a receiver
-	// has sent a receipt for.
+	// startSeqs[session][conversation] is the seq after which the device must get
+	// messages in that session: the last seq that it had saved (SDK clients) or
+	// sent a receipt for (receivers).
 	startSeqs  [][]int64
 	receipts   []int64 // seqs of a receiver's last receipts, by conversation
 	violations []Violation

@@ -20,11 +20,11 @@ const (
 	soakMetricCount
 )
 
-// soakMetrics are their names and limits. A process may grow from the first
-// third of the time to the last by factor and by slack; medians are compared. A
-// metric with neither is not judged. Slack covers normal changes: Go's
-// collector and a store's cache grow in steps of some MiB, connections come and
-// go.
+// soakMetrics has the name and the limit of each metric. The median of the last
+// third of the samples may be at most that of the first third times factor, plus
+// slack. A metric without a factor is not judged. Slack allows for normal
+// changes: Go's heap and the cache of the database grow in steps of some MiB, and
+// connections come and go.
 var soakMetrics = [soakMetricCount]struct {
 	name, unit string
 	factor     float64
@@ -42,10 +42,10 @@ func SoakBounds() string {
 	var all []string
 	for _, m := range soakMetrics {
 		if m.factor > 0 {
-			all = append(all, fmt.Sprintf("%.0f %% and %g%s (%s)", (m.factor-1)*100, m.slack, strings.TrimSuffix(" "+m.unit, " "), m.name))
+			all = append(all, fmt.Sprintf("%s: %.0f %% plus %g%s", m.name, (m.factor-1)*100, m.slack, strings.TrimSuffix(" "+m.unit, " ")))
 		}
 	}
-	return strings.Join(all, ", ") + "."
+	return strings.Join(all, "; ") + "."
 }
 
 // Soak is what a soak measured.

@@ -131,9 +131,10 @@ func (l *Login) sendHistory(ctx context.Context, env *load.Env, accounts *load.A
 	})
 }
 
-// loginInTurns logs in every AtATime-th user, beginning with users[w], over and
-// over until end, but at least once. So no user logs in twice at a time. First
-// is the number of users[0] in the run.
+// loginInTurns is worker w of AtATime. It logs in users[w], users[w+AtATime],
+// and so on, and starts over until end; it logs in at least one user. Workers
+// share no users, so no user has two logins at the same time. users[0] is user
+// number first of the run.
 func (l *Login) loginInTurns(ctx context.Context, rt *load.LoginWorker, users []load.Account, first, w int, end time.Time) error {
 	for i := w; ; {
 		c, _, err := rt.Login(ctx, rt.Server.AddrOf(first+i), users[i])

@@ -52,7 +52,7 @@ The server's processes are sampled every --every: memory, memory without mapped 
 Go's heap goal (about twice the live heap), goroutines, file descriptors.
 
 At the end the median of the last third is compared with that of the first third. A node that
-has grown by more than this fails the run (exit code 1):
+has grown by more than a percentage plus a fixed amount fails the run (exit code 1):
 ` + report.SoakBounds() + `
 MariaDB and Redis are sampled but not judged, since they fill the memory they are given.
 

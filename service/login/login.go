@@ -172,9 +172,9 @@ func (l *Logins) proveByToken(t Off, token string) (id identity, err error) {
 	return id, err
 }
 
-// proveByPassword checks a password and creates a token. It notes the time of
-// the login after that. So all logins whose tokens it has revoked have an
-// earlier time.
+// proveByPassword checks a password and creates a token, which revokes others.
+// It sets the time of the login only after that, so that every login whose token
+// was revoked has an earlier time.
 func (l *Logins) proveByPassword(t Off, q *proto.Request) (identity, error) {
 	id, err := l.byPassword(t, q)
 	if err != nil {
@@ -182,8 +182,8 @@ func (l *Logins) proveByPassword(t Off, q *proto.Request) (identity, error) {
 	}
 	id.at = l.Bus.Now(t)
 	id.nth = l.logins.Add(1)
-	// The token must still be valid after nth was assigned. Whatever revokes it
-	// later then has a higher nth.
+	// Check the token again now that nth is assigned. Anything that revokes the
+	// token from here on gets a higher nth, and so ends this login.
 	if _, _, id.late = l.Store.TokenDevice(t, tokenHash(id.token)); errors.Is(id.late, model.ErrNotFound) {
 		id.late = errOvertaken
 	}

@@ -174,8 +174,8 @@ export const text = {
   deleteGroupAsk: (name) => `Delete ${name}?`,
   deleteGroupHint: 'Nobody will be able to read the group’s messages anymore. This can’t be undone.',
 
-  // Errors of requests, by ChatError.name. The tables below errors have what an error
-  // means in one kind of request; errors has all others.
+  // Texts for failed requests, by ChatError.name. A table such as messageErrors has
+  // those for one kind of request. `errors` is used for names that such a table lacks.
   errors: {
     notFound: noUser,
     tooFast: 'Too many requests, or the server is busy. Try again in a minute.',

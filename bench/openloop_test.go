@@ -13,8 +13,8 @@ import (
 
 // A server that stalls for a tenth of a second delays everything due meanwhile.
 // Half of the messages must show it, whether they were in flight or had no room
-// in the window. A closed loop would show a single slow one. The bounds are
-// lower bounds: a slow machine only adds to them.
+// in the window. In a closed loop, only the messages in flight would be slow. The
+// bounds are lower bounds: a slow machine only adds to the latencies.
 func TestStalledServer(t *testing.T) {
 	for _, window := range []string{"64", "1"} {
 		f := benchtest.NewFakeServer(t)

@@ -85,7 +85,7 @@ func New(cfg Config) (*Client, error) {
 // messages, closes the connection, saves the progress, and waits for all
 // goroutines. Unacknowledged messages fail with ErrClosed; call Flush first to
 // wait for them. Close blocks until the running handler returns, and up to 2 s
-// more, so a handler must not call it. The error is that of saving. A second
+// more, so a handler must not call it. The error is from saving the progress. A second
 // Close waits for the first one and returns nil.
 func (c *Client) Close() error {
 	if c.stopping.Swap(true) {

@@ -38,9 +38,9 @@ type conversation struct {
 
 func newConversation(conv Conv) *conversation { return &conversation{conv: conv} }
 
-// startAt starts the set after seq, or drops what is before it if the set has
-// started: the server says that earlier messages aren't for this device. It
-// appends the messages that became deliverable to out.
+// startAt makes the set start after seq, because the server says that earlier
+// messages aren't for this device. If the set has already started, startAt drops
+// what it has up to seq. It appends the messages that became deliverable to out.
 func (t *conversation) startAt(seq int64, out []Message) []Message {
 	if t.started && t.last >= seq {
 		return out

@@ -239,10 +239,11 @@ func (o *outbox) requeueInFlight() {
 // compareRID orders messages by the order in which they were sent.
 func compareRID(a, b *outgoing) int { return cmp.Compare(a.rid, b.rid) }
 
-// requeue puts a refused message back, to be sent after the given time. Later
-// messages of the conversation wait for it, to keep the order. It also waits for
-// the answers to the messages in flight after it: the server refuses these as
-// well, and they would otherwise be stored after newer messages.
+// requeue puts a refused message back, to be sent after the given time. To keep
+// the order, later messages of the conversation wait for it. The message itself
+// waits until the messages in flight after it are answered: the server refuses
+// these as well, and if the queue moved on without them, they would be stored
+// after newer messages.
 func (o *outbox) requeue(m *outgoing, until time.Time) {
 	m.tries++
 	last := m.rid

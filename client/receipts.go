@@ -8,11 +8,11 @@ import (
 )
 
 // MarkRead reports that the user has read the conversation up to seq. The server
-// notifies the user's other devices and the peer. A seq above the last message
-// received, or returned by History, is reduced to that one. If pushes of these
-// messages are still on their way, the receipt is sent after they have arrived.
-// MarkRead does nothing if no message of the conversation has come. It doesn't
-// block: the receipt is sent within about 100 ms, or after a reconnect.
+// notifies the user's other devices and the peer. A seq above that of the last
+// message received, or returned by History, is reduced to that seq. If pushes of
+// messages up to seq are still on their way, the receipt is sent after they have
+// arrived. MarkRead does nothing if no message of the conversation has come. It
+// doesn't block: the receipt is sent within about 100 ms, or after a reconnect.
 func (c *Client) MarkRead(conv Conv, seq int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -178,7 +178,7 @@ func (x *chaos) look(d *device, w *wire) {
 	}
 	for c, ms := range w.bodies {
 		for seq, m := range ms {
-			// With two nodes, one may not know yet of a receipt sent to the
+			// With two nodes, one may not know yet about a receipt sent to the
 			// other.
 			if seq <= w.floor[c] && len(x.nodes) == 1 {
 				x.t.Errorf("user %d: seq %d of %v was pushed, want only seqs after the receipt for %d", d.user, seq, c, w.floor[c])

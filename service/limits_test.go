@@ -419,7 +419,8 @@ func TestPasswordsPerAddr(t *testing.T) {
 // After a few wrong passwords for an account, further ones are refused without
 // a check, even the right one. Logins by token still work. A name that doesn't
 // exist gets the same answers, so that they don't reveal which accounts exist.
-// After retry_after one more password is checked; a right one doesn't count.
+// After retry_after one more password is checked; a right one isn't counted as a
+// failure.
 func TestFailedLoginsOfAccount(t *testing.T) {
 	t.Parallel()
 	var now *atomicTime

@@ -244,9 +244,9 @@ func TestReplacedAcrossNodes(t *testing.T) {
 	w.nothing(proto.KICK)
 }
 
-// All nodes have the same members. If the hint about a change is lost, the
-// version in the next message shows it: a removed member gets no more messages
-// and can't send any.
+// All nodes know the same members of a group. If the hint about a change is lost,
+// the membership version in the next message shows that there was one: a removed
+// member gets no more messages and can't send any.
 func TestMembersAcrossNodes(t *testing.T) {
 	t.Parallel()
 	one, two, lost := pairOfNodes(t)
@@ -320,8 +320,8 @@ func TestNodeStops(t *testing.T) {
 	b.has(with(ids[0]), 1, 150)
 }
 
-// If a user has another device on another node, a device that reconnects learns
-// that again: its messages are pushed to the other device at once.
+// A user has two devices on two nodes, and one reconnects. Its new session knows
+// about the other device: its messages are pushed there at once.
 func TestReconnectLearnsOtherNodes(t *testing.T) {
 	t.Parallel()
 	one := serve(t, func(s *setup) { s.service.Delivery.SweepEvery = time.Hour }) // no repair sweep during the test

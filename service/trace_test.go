@@ -184,8 +184,8 @@ func TestTracePair(t *testing.T) {
 	}
 }
 
-// If a message isn't stored, that isn't an error: Missing says why it may not
-// be.
+// If a message isn't stored, Find returns no error: Missing says why the message
+// may not have been stored.
 func TestTraceMissing(t *testing.T) {
 	t.Parallel()
 	hold, held := make(chan struct{}), make(chan struct{}, 1)

@@ -262,9 +262,9 @@ func (ck *checker) checkView(d *journal, c int) {
 }
 
 // sentItself reports whether the device sent a message in the session that was
-// shown it. Then the ACK shows the message, and nothing else may. In a later
-// session, a device that hadn't saved its state can't know that it was the
-// sender.
+// shown it. If so, the ACK shows the message, and a push of it is a violation. In
+// a later session, a device that hadn't saved its state can't know that it sent
+// the message.
 func (j *journal) sentItself(s shown) bool {
 	return int(s.msg.device) == j.index && s.msg.number > 0 && int(s.msg.number) <= len(j.sent) && j.sent[s.msg.number-1].session == s.session
 }

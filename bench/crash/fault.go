@@ -316,9 +316,9 @@ func (f *plannedFault) String() string {
 // so that several overlap.
 const minInterval, maxInterval = 300 * ms, 2500 * ms
 
-// plan returns the faults of a run. It depends on nothing but its arguments.
-// All kinds take turns in random order. No fault touches what hasn't recovered
-// from the one before.
+// plan returns the faults of a run, which depend only on the arguments. All kinds
+// take turns in random order. A part that a fault has touched isn't touched by
+// another before it has recovered.
 func plan(env *environment, kinds []*Fault, seed uint64, duration time.Duration) []*plannedFault {
 	rng := random(seed, 0)
 	kinds = slices.DeleteFunc(slices.Clone(kinds), func(f *Fault) bool { return f.disk && env.disk == nil })

@@ -59,9 +59,9 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Run relays until ctx ends. It blocks, and calls ready with its address once
-// it listens. An error means that it couldn't start, or that the engine ended
-// by itself, as gnet's does without free file descriptors.
+// Run relays until ctx ends. It blocks. Once the relay listens, Run calls ready
+// with the relay's address. An error means that the relay couldn't start, or that
+// gnet's engine ended by itself, as it does if there are no file descriptors left.
 func Run(ctx context.Context, cfg Config, ready func(net.Addr)) error {
 	r := &relay{cfg: cfg.withDefaults(), booted: make(chan struct{}), groups: make(map[uint64]*group), byEngine: make(map[gnet.EventLoop]*loop)}
 	ended := make(chan error, 1)

@@ -26,8 +26,8 @@ const (
 var errControl = errors.New("invalid frame for the relay")
 
 // Hello returns the first frame of a connection. The relay answers with a frame
-// whose body is answer. If the connection receives, everything the group's
-// senders send after that reaches it.
+// whose body is answer. After that answer, a connection with the role Receiver
+// gets everything that the group's senders send.
 func Hello(role Role, group uint64, answer []byte) []byte {
 	frame := binary.BigEndian.AppendUint32(nil, uint32(controlSize+len(answer)))
 	frame = append(frame, control, byte(role))

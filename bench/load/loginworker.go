@@ -32,8 +32,8 @@ func (w *LoginWorker) record(r *Recorder, since, now int64) {
 	}
 }
 
-// Login connects and logs a user in. It waits and retries if the server is too
-// busy, as a client would, and that time is measured, too. The connection uses
+// Login connects and logs a user in. If the server is too busy, Login waits and
+// retries as a client would; the measured time includes the wait. The connection uses
 // w's buffer: the caller must release it before the next Login. The answer is
 // valid until the connection's next read.
 func (w *LoginWorker) Login(ctx context.Context, addr string, u Account) (*Conn, *proto.Response, error) {

@@ -37,8 +37,8 @@ func (s *schedule) senderDue(slot int, k int64) int64 { return s.due(k*int64(s.s
 func (s *schedule) due(n int64) int64 { return s.start + int64(float64(n)*s.interval) }
 
 // recordSent records when a message was sent, when it was due, and since when the
-// window has had room. If it waited for the window, that isn't this program's
-// lateness.
+// window has had room. Time that the message waited for room isn't counted as
+// chatbench's own lateness.
 func (s *schedule) recordSent(sent, due, room int64) {
 	if room > due {
 		s.waited.Add(1)

@@ -111,8 +111,8 @@ func (q *quantity) seconds(reports []*Report) []float64 {
 	return values
 }
 
-// changes compares every quantity that both sides have, and lists in missing
-// what only one has. If runs are paired, run i of A and run i of B ran one
+// changes compares every quantity that both sides have. missing lists the
+// quantities that only one side has. If runs are paired, run i of A and run i of B ran one
 // right after the other.
 func changes(a, b *Side, paired bool) (all []change, missing []string) {
 	in := func(s *Side, q *quantity) (values []float64) {

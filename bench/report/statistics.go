@@ -67,13 +67,13 @@ func pairedChance(n int) float64 { return math.Pow(2, float64(1-n)) }
 // all m runs of the other, or all below, if the sides don't differ.
 func unpairedChance(n, m int) float64 { return 2 / mathx.Choose(n+m, n) }
 
-// bootstrapInterval estimates from the seconds within one run each, a and b,
-// how far the ratio of their means may be off. It returns factors of that
-// ratio, and false if there are too few samples or all are 0.
+// bootstrapInterval estimates how far the ratio of the means of b and a may be
+// off. a and b are the per-second samples of one run each. It returns the interval
+// as factors of that ratio, and false if there are too few samples or all are 0.
 //
-// It is a circular block bootstrap (Politis and Romano 1992): it resamples
-// blocks of neighboring seconds, as long as the cube root of their number,
-// because a second resembles the one before it. The percentile interval is
+// The method is a circular block bootstrap (Politis and Romano 1992). It resamples
+// blocks of neighboring seconds, because a second resembles the one before it. A
+// block is as long as the cube root of the number of samples. The percentile interval is
 // widened for few samples as Hesterberg (2015) describes. The same samples
 // always give the same interval. benchmath has no bootstrap, and its tests
 // assume independent samples, which successive seconds aren't.

@@ -75,7 +75,7 @@ func (a *app) logOut(ctx context.Context, _ []string) error {
 	}
 	a.online.Store(false)
 	if err := a.c.Logout(ctx); errors.Is(err, client.ErrNotConnected) || errors.Is(err, context.DeadlineExceeded) {
-		return errors.New("logged out on this device, but the server couldn't be reached and may still accept the old login; to prevent that, change your password")
+		return errors.New("logged out here, but the server couldn't be reached and may still accept this login; to revoke it, change your password")
 	} else if err != nil {
 		return err
 	}

@@ -120,7 +120,7 @@ func TestGroup(t *testing.T) {
 	x.line("/leavegroup")
 	x.see("Leave tea? (y/n)")
 	x.keys("y")
-	x.see("✗ You created this group. To delete it, use /deletegroup")
+	x.see("✗ You can't leave a group you created. Use /deletegroup")
 	x.line("/deletegroup")
 	x.see("Delete tea and its messages for everyone? (y/n)")
 	x.keys("y")

@@ -188,8 +188,8 @@ func TestSubscriberTooSlow(t *testing.T) {
 	b.mu.Unlock()
 	b.waitUp(t, false)
 	b.waitUp(t, true)
-	// It may have reconnected before PUBSUB CHANNELS was asked, and have been
-	// disconnected again: a message meanwhile is lost.
+	// The node may have reconnected before PUBSUB CHANNELS was asked, and been
+	// disconnected again. A message published in between is lost.
 	for end := time.Now().Add(testTimeout); !b.hasReceived("u:1 again"); {
 		if time.Now().After(end) {
 			t.Fatalf("no message arrives after the reconnect; the log:\n%s", b.log.String())
@@ -281,8 +281,8 @@ func (s *haltingProxy) halt() {
 	}
 }
 
-// A call must not wait for another one that is blocked, nor use its connection:
-// it could take the reply to the other command for its own.
+// A call must not wait for another call that is blocked, nor use that call's
+// connection: it could take the reply to the other command for its own.
 func TestPublishWhileAnotherBlocks(t *testing.T) {
 	server := realservice.Redis(t)
 	proxy := newHaltingProxy(t, strings.TrimPrefix(server.URL, "redis://"))

@@ -135,7 +135,8 @@ func TestConcurrentPublishers(t *testing.T) {
 }
 
 // A node that has just left a user's channel must not count its own old
-// subscription as another node's. It would never report the user as offline.
+// subscription as another node's. Otherwise it would never report the user as
+// offline.
 func TestOnlineAfterUnsubscribe(t *testing.T) {
 	server := realservice.Redis(t)
 	a, b := dial(t, RedisConfig{Redis: server.URL}), dial(t, RedisConfig{Redis: server.URL})

@@ -10,7 +10,7 @@ import (
 )
 
 // A failed password check takes the same work whether the user exists or not,
-// even if the stored hash has a lower cost than the configured one. So its
+// even if the stored hash has a lower cost than the configured one. So the
 // duration doesn't reveal which accounts exist. If the stored hash has a higher
 // cost, the check takes longer.
 func TestRefusalsCostTheSame(t *testing.T) {

@@ -305,7 +305,7 @@ func TestConnectionLimit(t *testing.T) {
 	}
 }
 
-// Start returns an error that names the address if that is in use. Close then
+// If the address is in use, Start returns an error that names it. Close then
 // does nothing.
 func TestAddressInUse(t *testing.T) {
 	n := start(t)

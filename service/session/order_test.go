@@ -27,7 +27,7 @@ func TestIdleConversationIsReused(t *testing.T) {
 }
 
 // A conversation with messages in flight is kept, with its run, while others are
-// used. It is forgotten once it is idle. A stopped one is kept.
+// used. It is forgotten once it is idle, unless it is stopped.
 func TestConversationsInFlight(t *testing.T) {
 	var o orderOnLoop
 	var turn Turn

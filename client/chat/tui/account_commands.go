@@ -22,7 +22,7 @@ func (m *model) cmdLogOut([]string) tea.Cmd {
 				bad := ""
 				switch {
 				case errors.Is(err, client.ErrNotConnected), errors.Is(err, context.DeadlineExceeded):
-					bad = "Logged out on this device, but the server couldn't be reached and may still accept the old login. To prevent that, change your password"
+					bad = "Logged out here, but the server couldn't be reached and may still accept this login. To revoke it, change your password"
 				case err != nil:
 					bad = "Logged out. " + errorText(err)
 				}

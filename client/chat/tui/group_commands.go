@@ -80,7 +80,7 @@ func (m *model) cmdLeaveGroup(args []string) tea.Cmd {
 	return m.confirm("Leave "+g.GroupName+"?", func() tea.Cmd {
 		return m.request(func(ctx context.Context) requestDone {
 			err := m.c.LeaveGroup(ctx, g.ID)
-			err = explain(err, proto.NotAllowed, "you can't leave a group you created. To delete it for everyone, use /deletegroup")
+			err = explain(err, proto.NotAllowed, "you can't leave a group you created. Use /deletegroup")
 			return requestDone{err: err, notice: "You left " + g.GroupName, then: closeGroup(g.ID)}
 		})
 	})
@@ -137,7 +137,7 @@ func whyNotRemoved(g proto.Group, me int64, u proto.Friend) string {
 	i := slices.IndexFunc(g.Users, func(u proto.Member) bool { return u.ID == me })
 	switch {
 	case i < 0: // the group is too large to be listed
-		return fmt.Sprintf("can't remove %s: either you didn't create this group, or %s isn't a member", u.Name, u.Name)
+		return fmt.Sprintf("can't remove %s: not a member, or you aren't the creator", u.Name)
 	case g.Users[i].Role != proto.Creator:
 		return "only the creator of a group can remove members"
 	case u.ID == me:

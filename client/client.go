@@ -55,8 +55,8 @@ type Client struct {
 }
 
 // New returns a client. It doesn't connect, and blocks only to load
-// Config.State. The error is about an invalid setting, or comes from Store.Load,
-// such as ErrBadState. The client has a goroutine until Close.
+// Config.State. An error says that a setting is invalid, or comes from Store.Load,
+// such as ErrBadState. The client runs a goroutine until Close.
 func New(cfg Config) (*Client, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {

@@ -71,8 +71,8 @@ func (c *Client) DismissGroup(ctx context.Context, group int64) error {
 }
 
 // Block blocks a user, or unblocks them if on is false. Messages, events and
-// friend requests of a blocked user are refused or dropped, and they don't see
-// the client's user online. Blocking twice is no error. Errno 4: user is the client's
+// friend requests of a blocked user are refused or dropped, and that user
+// doesn't see the client's user online. Blocking twice is no error. Errno 4: user is the client's
 // own user; 5: no such user.
 func (c *Client) Block(ctx context.Context, user int64, on bool) error {
 	return c.do(ctx, &proto.Request{Op: proto.BLOCK, UserID: user, On: on})

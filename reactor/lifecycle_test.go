@@ -244,8 +244,8 @@ func TestNewFails(t *testing.T) {
 }
 
 // Drain finishes jobs that were accepted, and takes no new requests. Each client gets
-// a KICK with its own number: busy or idle, over TCP or WebSocket, or before its first
-// byte.
+// a KICK, made for a different number: if it is busy, idle, uses WebSocket, or hasn't
+// sent a byte yet.
 func TestDrain(t *testing.T) {
 	release := make(chan struct{})
 	working := make(chan struct{}, 10)

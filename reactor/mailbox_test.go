@@ -224,9 +224,9 @@ type churnFrame struct {
 }
 
 // Connections open and close quickly while several goroutines send to them. No frame
-// reaches a wrong connection, and each sender's frames arrive in order. (gnet alone
-// writes to the file descriptor of a closed connection, which may belong to another
-// user by then.)
+// reaches a wrong connection, and each sender's frames arrive in order. (gnet by
+// itself would write to the file descriptor of a closed connection, which may belong
+// to another user by then.)
 func TestConnectionChurn(t *testing.T) {
 	const senders, clients, lives = 4, 8, 60
 	var (
@@ -346,9 +346,9 @@ func churnClient(r *Reactor, life int) error {
 	return nil
 }
 
-// The bytes of droppable work count in the mailbox. Beyond half of the limit, it is
-// refused, from goroutines off the loops and from turns. Accepted work runs, and frees
-// its bytes.
+// The bytes of droppable work count in the mailbox. If the mailbox is over half full,
+// such work is refused, from goroutines off the loops and from turns. Accepted work
+// runs, and frees its bytes.
 func TestPostDroppable(t *testing.T) {
 	const bound, room, size = 1000, 500, 100 // half of the mailbox is reserved for frames
 	r := serve(t, &funcs{}, func(cfg *Config) { cfg.MaxMailbox, cfg.Loops = bound, 2 })

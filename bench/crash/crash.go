@@ -74,8 +74,8 @@ const (
 )
 
 // patience is how long to wait for answers, and then for missing messages, once
-// everything is repaired and as long as there is progress. Usually it takes
-// seconds.
+// everything is repaired and as long as there is progress. Usually all arrive
+// within seconds.
 func (c *Config) patience() time.Duration { return max(c.Duration*8/10, 2*time.Minute) }
 
 type run struct {

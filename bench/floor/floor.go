@@ -156,9 +156,9 @@ func (r *relay) OnTraffic(gc gnet.Conn) gnet.Action {
 	return gnet.None
 }
 
-// OnClose implements gnet.EventHandler: a connection has ended, by itself, by
-// us, or in a Write that failed. Its file descriptor may belong to another
-// connection from now on.
+// OnClose implements gnet.EventHandler. The client or the relay has closed the
+// connection, or a write failed. From now on, the connection's file descriptor
+// may belong to another one.
 func (r *relay) OnClose(gc gnet.Conn, _ error) gnet.Action {
 	c := gc.Context().(*conn)
 	c.closed = true

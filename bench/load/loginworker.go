@@ -33,9 +33,9 @@ func (w *LoginWorker) record(r *Recorder, since, now int64) {
 }
 
 // Login connects and logs a user in. If the server is too busy, Login waits and
-// retries as a client would; the measured time includes the wait. The connection uses
-// w's buffer: the caller must release it before the next Login. The answer is
-// valid until the connection's next read.
+// retries as a client would; the measured time includes the wait. The
+// connection uses w's buffer, so the caller must release the connection before
+// the next Login. The answer is valid until the connection's next read.
 func (w *LoginWorker) Login(ctx context.Context, addr string, u Account) (*Conn, *proto.Response, error) {
 	began := w.Clock.Now()
 	c, err := dial(ctx, addr)

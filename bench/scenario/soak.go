@@ -113,7 +113,8 @@ func (s *Soak) Run(ctx context.Context, env *load.Env) error {
 // calibrate returns how many messages per second the server acknowledges under
 // overload. It first measures a closed loop of pairs, then asks a Mix for the
 // same rate, which costs the server more because group messages go to many.
-// Each takes d. Faults count, figures are dropped.
+// Each of the two takes d. Faults count as in the run itself; the figures are
+// dropped.
 func (s *Soak) calibrate(ctx context.Context, env *load.Env, d time.Duration) (float64, error) {
 	inner := *env
 	inner.Report = &report.Report{}

@@ -119,8 +119,8 @@ func TestLoginFails(t *testing.T) {
 }
 
 // TestTokenFile checks that a token file has mode 0600, logs in without a
-// password, and no longer does after logout. loginout
-// is the command's former name.
+// password, and no longer does after logout. loginout is the former name of
+// the command logout.
 func TestTokenFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "token")
 	s := newFakeServer(t)

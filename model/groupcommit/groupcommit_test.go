@@ -188,9 +188,9 @@ func TestRetryUntilTimeout(t *testing.T) {
 	}
 }
 
-// While the database is away, the batch fails, and with it all queued messages:
-// otherwise each of their batches would wait for Timeout. Later messages are tried
-// again.
+// If the database is away, the batch and all queued messages fail; otherwise each
+// of their batches would wait for Timeout. Messages that are queued later are
+// tried.
 func TestDisconnectFailsTheQueue(t *testing.T) {
 	run(t, 1, false, Config{Timeout: 4 * time.Second, MaxBatch: 10}, func(t *testing.T, h *harness) {
 		away := true
@@ -308,7 +308,7 @@ func TestMalformed(t *testing.T) {
 
 // If each sender, after an error, starts a new run and resends everything from the
 // failed message on, then the log contains each of its messages once, in the order
-// sent. That holds with any mix of errors, locked conversations and ambiguous
+// sent. This is true for any mix of errors, locked conversations and ambiguous
 // commits.
 func TestRunsKeepOrder(t *testing.T) {
 	for seed := range uint64(30) {

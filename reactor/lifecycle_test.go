@@ -244,7 +244,7 @@ func TestNewFails(t *testing.T) {
 }
 
 // Drain finishes jobs that were accepted, and takes no new requests. Each client gets
-// a KICK, made for a different number: if it is busy, idle, uses WebSocket, or hasn't
+// a KICK with a number of its own, whether it is busy, idle, on a WebSocket, or hasn't
 // sent a byte yet.
 func TestDrain(t *testing.T) {
 	release := make(chan struct{})

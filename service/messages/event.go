@@ -37,8 +37,8 @@ func (m *Messages) askBlocked(t Turn, c *conn, r *proto.Request) {
 }
 
 // userEvent writes an event to the sessions of a user, and publishes it to other
-// nodes. Sessions on this node that haven't got LOGIN_ACK don't get it. On other
-// nodes it is a notice and waits for LOGIN_ACK.
+// nodes. Sessions on this node that haven't got LOGIN_ACK don't get it. Other
+// nodes treat it like a notice: such a session gets it after its LOGIN_ACK.
 func (m *Messages) userEvent(t Turn, c *conn, r *proto.Request) {
 	m.events.Inc()
 	l, ss := m.loops[t.Loop()], c.Session(t)

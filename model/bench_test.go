@@ -163,8 +163,9 @@ func BenchmarkPage(b *testing.B) {
 	}
 }
 
-// BenchmarkTokenMemberships runs the query of a login by token, for a user who
-// has all messages. Its time must not depend on how many messages there are.
+// BenchmarkTokenMemberships runs the query of a login by token, for a user whose
+// device has received every message. Its time must not depend on the number of
+// stored messages.
 func BenchmarkTokenMemberships(b *testing.B) {
 	for _, history := range []int{0, 1_000_000} {
 		b.Run(fmt.Sprintf("history=%d", history), func(b *testing.B) {

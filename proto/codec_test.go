@@ -76,7 +76,7 @@ func TestResponses(t *testing.T) {
 		asked := map[proto.Op]bool{proto.LOGOUT: true, proto.REG: true, proto.CREATE_GROUP: true, proto.SYNC: true, proto.KICK_MEMBER: true,
 			proto.FIND_USER: true, proto.PASSWORD: true, proto.GROUP_USERS: true, proto.CONVERSATIONS: true}
 		if sent[op] == asked[op] {
-			t.Errorf("%s: has a case: %v, want %v", op, sent[op], !asked[op])
+			t.Errorf("prototest.Cases has %s: %v, want %v, as only responses that a server sends need a case", op, sent[op], !asked[op])
 		}
 	}
 }

@@ -47,8 +47,8 @@ func (s *schedule) recordSent(sent, due, room int64) {
 	s.lateness.Add([]int64{sent - due})
 }
 
-// countMissed counts what a sender should have sent by now, having sent k
-// messages.
+// countMissed counts the messages that are overdue: those that a sender should
+// have sent by now, minus the k that it has sent.
 func (s *schedule) countMissed(slot int, k int64) {
 	now := s.clock.Now()
 	if s.senderDue(slot, k) > now {

@@ -46,7 +46,7 @@ func (r *Report) page() ([]byte, error) {
 	}
 	var plots []pagePlot
 	for _, c := range r.charts() {
-		// The package escapes its texts.
+		// SVG escapes all texts, so its output is safe as HTML.
 		plots = append(plots, pagePlot{htmltemplate.HTML(c.SVG(wideWidth, wideHeight)), htmltemplate.HTML(c.SVG(narrowWidth, narrowHeight))})
 	}
 	figures, processes := r.costs()

@@ -259,7 +259,7 @@ const NoisyRatio = "end to end p99, beside to alone, median of rounds"
 func (n *NoisyNeighbor) checkMost(rep *report.Report) error {
 	for _, f := range rep.Figures {
 		if f.Name == NoisyRatio && n.Most > 0 && f.Value > n.Most {
-			return fmt.Errorf("beside noisy users the quiet pairs' p99 is %.2f times what it is alone, and --most is %g", f.Value, n.Most)
+			return fmt.Errorf("with noisy users, the quiet pairs' p99 latency is %.2f times as high as without them; --most allows %g times", f.Value, n.Most)
 		}
 	}
 	return nil

@@ -99,7 +99,7 @@ func TestNoisyNeighborTurns(t *testing.T) {
 	if i < 0 || rep.Figures[i].Value < 2.7 || rep.Figures[i].Value > 2.8 { // median of 3 and 2.5
 		t.Errorf("figures = %+v, want %q of 2.75", rep.Figures, NoisyRatio)
 	}
-	if err := n.checkMost(rep); err == nil || !strings.Contains(err.Error(), "--most is 2") {
+	if err := n.checkMost(rep); err == nil || !strings.Contains(err.Error(), "--most allows 2 times") {
 		t.Errorf("checkMost with --most 2: error %v, want one", err)
 	}
 	n.Most = 3

@@ -32,8 +32,9 @@ func (l *TopicsOnLoop) Arrive(t Turn, ss *session.Session, memberships []model.M
 }
 
 // setCursors sets a new session's cursors to the values in memberships. It
-// returns the groups whose members have to be reloaded, with the version to wait
-// for: memberships and the changes received meanwhile disagree about them.
+// returns the groups whose members must be reloaded, because memberships
+// contradicts changes that arrived while it was read. With each of them it
+// returns the version of the membership that the reload must reach.
 func (l *TopicsOnLoop) setCursors(t Turn, ss *session.Session, memberships []model.Membership, sent []int64) (check map[*topicOnLoop]int64) {
 	check = make(map[*topicOnLoop]int64)
 	for tp := range l.users[ss.User].topics {

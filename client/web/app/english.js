@@ -44,7 +44,7 @@ export const text = {
   noConnection: (seconds) => `No connection · retrying in ${seconds} s`,
   noNetwork: 'No network',
   retryNow: 'Retry now',
-  ended: 'Disconnected: this device sent too many requests',
+  ended: 'Disconnected: too many requests. Try again later',
   resting: 'chatd is open in another tab',
   restingHint: 'Only one tab can be active at a time.',
   useHere: 'Use here',

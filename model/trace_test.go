@@ -107,7 +107,7 @@ func TestTracePair(t *testing.T) {
 		c, err := h.TracePair(ctx, u[1], u[0])
 		want(t, err, nil)
 		if c.Group() || c.Lo != u[0] || c.Hi != u[1] || !c.Blocked(u[0]) || c.Blocked(u[1]) || c.Closed() {
-			t.Errorf("TracePair = %+v, want users %d and %d, only the first of whom has blocked the other", c, u[0], u[1])
+			t.Errorf("TracePair = %+v, want users %d and %d; the first has blocked the second, and the second hasn't blocked the first", c, u[0], u[1])
 		}
 		_, err = h.TraceGroup(ctx, c.ID) // the ID of a pair's conversation
 		want(t, err, ErrNotFound)

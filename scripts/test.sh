@@ -46,7 +46,7 @@ have_node || echo "test: Node 20.10 or later not found: the JavaScript SDK is NO
 # The tests spend nearly half of their time waiting for timeouts, restarts and other
 # processes. So run half as many packages again as there are cores, and start with
 # those that take longest: otherwise the last of them would run alone.
-parallel=$(($(nproc) * 3 / 2))
+parallel=$(($(getconf _NPROCESSORS_ONLN) * 3 / 2)) # nproc isn't everywhere
 [ "$*" != ./... ] || set -- ./bench ./test ./model ./bench/crash ./client/web/browsertest ./service ./...
 
 # -vet=off: make lint runs go vet, with all of its checks.

@@ -81,7 +81,7 @@ func TestTraceRunning(t *testing.T) {
 		t.Fatal(err)
 	}
 	if machines.Node != "here" || machines.Message.Seq != 1 || len(machines.Members) != 2 || machines.Members[1].Devices[0].Session.Sent != 1 {
-		t.Errorf("trace --json = %+v; want node \"here\", seq 1, and two members, of whom the second was sent seq 1", machines)
+		t.Errorf("trace --json = %+v; want node \"here\", seq 1, and two members; the server has sent seq 1 to the second", machines)
 	}
 	if code, out, errs := runTrace(t, "--group", "77", "--seq", "1", "--admin", admin); code != exitError || out != "" || errs != "chatd: no such group: 77\n" {
 		t.Errorf("trace of an unknown group: exit code %d, stdout %q, stderr %q; want %d, nothing, and \"no such group: 77\"", code, out, errs, exitError)

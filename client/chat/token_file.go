@@ -9,7 +9,7 @@ import (
 )
 
 // checkTokenFile returns an error if other users of this machine can read or
-// change the token file: whoever has the token can log in without a password.
+// change the token file. Anyone with the token can log in without a password.
 // chat creates the file with mode 0600. A missing file is no error.
 func checkTokenFile(path string) error {
 	info, err := os.Stat(path)

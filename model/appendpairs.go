@@ -142,7 +142,7 @@ func (s *appendStep) lockHeads(ctx context.Context, wait bool) error {
 	err := stmt.Query(ctx, s.tx, s.sortedArgs(ids), func(r *sql.Rows) error {
 		found++
 		h := new(headRow)
-		err := r.Scan(&h.id, &h.kind, &h.last, &h.version, &h.blocks, &h.gone)
+		err := r.Scan(&h.id, &h.kind, &h.last, &h.version, &h.blocks, &h.gone, &h.tick)
 		s.heads[h.id] = h
 		return err
 	})

@@ -3,10 +3,12 @@ package model
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"time"
 
 	"github.com/jmoiron/sqlx"
 
+	"chatd/model/feed"
 	"chatd/model/groupcommit"
 	"chatd/model/sqldb"
 )
@@ -26,7 +28,8 @@ type appendStep struct {
 	stmts   *appendStmts
 	pairs   *cache[pair, int64]      // a pair's conversation ID, which never changes
 	members *cache[memberKey, int64] // the latest known group version at which the user was a member
-	commit  func(*sql.Tx) error      // tests replace it
+	lane    *feed.Lane
+	commit  func(*sql.Tx) error // tests replace it
 
 	// The open transaction.
 	tx      *sql.Tx
@@ -60,8 +63,11 @@ type logEntry struct{ seq, time int64 }
 
 // headRow is a row of conversations.
 type headRow struct {
-	id, kind, last, version, blocks int64
-	gone, raised                    bool
+	id, kind, last, version, blocks, tick int64
+	gone                                  bool
+
+	first int64 // the first seq of this transaction; 0: none
+	pair  pair  // of the messages of this transaction, if it is a pair's
 }
 
 func newAppendStep(ctx context.Context, db *DB, pool *sqlx.DB) (*appendStep, error) {
@@ -75,6 +81,7 @@ func newAppendStep(ctx context.Context, db *DB, pool *sqlx.DB) (*appendStep, err
 		stmts:       stmts,
 		pairs:       newCache[pair, int64](maxKnownPairs),
 		members:     newCache[memberKey, int64](maxKnownMembers),
+		lane:        feed.NewLane(db.sql),
 		commit:      (*sql.Tx).Commit,
 		heads:       make(map[int64]*headRow),
 		pairIDs:     make(map[pair]int64),
@@ -91,6 +98,12 @@ func (s *appendStep) Begin(ctx context.Context) error {
 		return err
 	}
 	s.started = time.Now()
+	if s.lane.Stale() {
+		if err := s.lane.Open(ctx, s.pool); err != nil {
+			release()
+			return err
+		}
+	}
 	if s.tx, err = s.pool.BeginTx(ctx, nil); err != nil {
 		release()
 		return err
@@ -131,6 +144,7 @@ func (s *appendStep) Commit() error {
 		return err
 	}
 	s.end()
+	s.lane.Committed()
 	s.db.m.commit.UpdateDuration(s.started)
 	s.remember()
 	return nil
@@ -152,6 +166,9 @@ func (s *appendStep) Close() { s.stmts.close() }
 
 // Classify implements groupcommit.Step.
 func (s *appendStep) Classify(err error) groupcommit.Class {
+	if errors.Is(err, feed.ErrClosed) { // the next attempt takes another lane
+		return groupcommit.Retryable
+	}
 	switch s.db.d.Classify(err) {
 	case sqldb.Duplicate:
 		return groupcommit.Duplicate
@@ -258,7 +275,12 @@ func (s *appendStep) assignSeqs(now int64) {
 			continue
 		}
 		h.last++
-		h.raised = true
+		if h.first == 0 {
+			h.first = h.last
+		}
+		if a.Peer != 0 {
+			h.pair = pairOf(a.Sender, a.Peer)
+		}
 		a.Seq, a.Time, a.Stored = h.last, now, true
 		s.byCID[k] = a
 		s.inserts = append(s.inserts, a)
@@ -289,16 +311,45 @@ func (s *appendStep) insert(ctx context.Context) error {
 	return s.stmts.insert.Exec(ctx, s.tx, args)
 }
 
-// raiseHeads writes the new last seq of each conversation.
+// raiseHeads writes the new last seq of each conversation, and then the
+// transaction's row of the feed.
 func (s *appendStep) raiseHeads(ctx context.Context, now int64) error {
+	highest := int64(0)
+	for _, h := range s.heads {
+		if h != nil && h.first != 0 {
+			highest = max(highest, h.tick)
+		}
+	}
+	tick := s.lane.Tick(highest)
+	s.lane.Reset()
 	args := s.args[:0]
 	for _, h := range s.heads {
-		if h != nil && h.raised {
-			args = append(args, h.id, h.last, now)
+		if h != nil && h.first != 0 {
+			args = append(args, h.id, h.last, now, tick)
+			s.lane.Add(h.span())
 		}
 	}
 	s.args = args
-	return s.stmts.raise.Exec(ctx, s.tx, args)
+	if len(args) == 0 {
+		return nil
+	}
+	if err := s.stmts.raise.Exec(ctx, s.tx, args); err != nil {
+		return err
+	}
+	return s.lane.Record(tick, func(args ...any) (sql.Result, error) {
+		return s.tx.StmtContext(ctx, s.stmts.record).ExecContext(ctx, args...)
+	})
+}
+
+// span describes the messages of this transaction.
+func (h *headRow) span() *feed.Span {
+	p := &feed.Span{Conv: h.id, First: h.first, Last: h.last}
+	if h.kind == kindGroup {
+		p.Version = h.version
+	} else {
+		p.Lo, p.Hi = h.pair.lo, h.pair.hi
+	}
+	return p
 }
 
 // remember fills the caches and completes the outcomes after a commit.

@@ -2,9 +2,11 @@ package model
 
 import (
 	"context"
+	"database/sql"
 
 	"github.com/jmoiron/sqlx"
 
+	"chatd/model/feed"
 	"chatd/model/sqldb"
 )
 
@@ -14,13 +16,14 @@ type appendStmts struct {
 	pairs, newPairs, lockedPairs, newMembers, users *sqldb.BatchStmt
 	heads, repeats, members, insert, raise          *sqldb.BatchStmt
 	headsSkipLocked, existing                       *sqldb.BatchStmt // nil if no other process writes
+	record                                          *sql.Stmt        // feed.RecordSQL
 }
 
 func prepareAppendStmts(ctx context.Context, db *DB, pool *sqlx.DB) (*appendStmts, error) {
 	s := new(appendStmts)
 	heads := func(lock string) func(int) string {
 		return func(n int) string {
-			return `SELECT id, kind, last_seq, version, blocks, gone FROM conversations` + db.d.ByPrimaryKey + `
+			return `SELECT id, kind, last_seq, version, blocks, gone, tick FROM conversations` + db.d.ByPrimaryKey + `
 				WHERE id IN (` + sqldb.Repeated("?", n) + `) ORDER BY id` + lock
 		}
 	}
@@ -57,7 +60,7 @@ func prepareAppendStmts(ctx context.Context, db *DB, pool *sqlx.DB) (*appendStmt
 			return db.d.Insert + ` INTO messages (conversation_id, seq, sender_id, cid, body, created_at) VALUES ` +
 				sqldb.Repeated("(?, ?, ?, ?, ?, ?)", n)
 		}}},
-		{&s.raise, sqldb.BatchSpec{Width: 3, SQL: db.d.raiseHeads}},
+		{&s.raise, sqldb.BatchSpec{Width: 4, SQL: db.d.raiseHeads}},
 	} {
 		if db.d.SkipLocked == "" && (want.to == &s.headsSkipLocked || want.to == &s.existing) {
 			continue // no other process can hold a conversation's lock
@@ -67,6 +70,11 @@ func prepareAppendStmts(ctx context.Context, db *DB, pool *sqlx.DB) (*appendStmt
 			s.close()
 			return nil, err
 		}
+	}
+	var err error
+	if s.record, err = pool.PrepareContext(ctx, feed.RecordSQL(db.sql)); err != nil {
+		s.close()
+		return nil, err
 	}
 	return s, nil
 }
@@ -85,5 +93,8 @@ func (s *appendStmts) close() {
 		s.heads, s.repeats, s.members, s.insert, s.raise, s.headsSkipLocked, s.existing,
 	} {
 		stmt.Close()
+	}
+	if s.record != nil {
+		_ = s.record.Close() // fails if the server is gone, which does no harm
 	}
 }

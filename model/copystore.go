@@ -45,7 +45,7 @@ func tables() []table {
 		{"friends", []column{{"user_id", integer}, {"friend_id", integer}}, "user_id, friend_id"},
 		{"conversations", []column{{"id", integer}, {"kind", integer}, {"user_lo", integer}, {"user_hi", integer}, {"name", text}, {"description", text},
 			{"creator", integer}, {"size", integer}, {"gone", integer}, {"last_seq", integer}, {"last_time", integer}, {"version", integer},
-			{"blocks", integer}, {"touched", integer}}, "id"},
+			{"blocks", integer}, {"tick", integer}}, "id"},
 		{"members", []column{{"conversation_id", integer}, {"user_id", integer}, {"role", integer}, {"joined_seq", integer}, {"joined_at", integer}, {"read_seq", integer}},
 			"conversation_id, user_id"},
 		{"cursors", []column{{"user_id", integer}, {"device", text}, {"conversation_id", integer}, {"delivered_seq", integer}}, "user_id, device, conversation_id"},

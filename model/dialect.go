@@ -20,7 +20,7 @@ type dialect struct {
 	// These return statements for a number of rows. Each row has the arguments
 	// listed, and may be passed twice. A value lower than the stored one changes
 	// nothing.
-	raiseHeads     func(rows int) string // conversation, seq, time
+	raiseHeads     func(rows int) string // conversation, seq, time, tick
 	raiseDelivered func(rows int) string // user, device, conversation, seq
 	raiseRead      func(rows int) string // user, conversation, seq
 	raiseUsed      func(rows int) string // user, device, ms

@@ -86,15 +86,15 @@ const FirstVersion = 1
 // maxGroups groups already.
 func (db *DB) CreateGroup(ctx context.Context, creator int64, name, desc string, maxGroups int) (int64, error) {
 	var id int64
-	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+	err := db.writeChange(ctx, func(ctx context.Context, tx *sqlx.Tx, c *changes) error {
 		if err := db.lockUsers(ctx, tx, creator); err != nil {
 			return err
 		}
 		if err := groupsFull(ctx, tx, creator, maxGroups); err != nil {
 			return err
 		}
-		r, err := tx.ExecContext(ctx, `INSERT INTO conversations (kind, name, description, creator, size, version, touched)
-			VALUES (2, ?, ?, ?, 1, ?, `+db.d.Now+`)`, name, desc, creator, FirstVersion)
+		r, err := tx.ExecContext(ctx, `INSERT INTO conversations (kind, name, description, creator, size, version)
+			VALUES (2, ?, ?, ?, 1, ?)`, name, desc, creator, FirstVersion)
 		if err != nil {
 			return err
 		}
@@ -103,6 +103,7 @@ func (db *DB) CreateGroup(ctx context.Context, creator int64, name, desc string,
 		}
 		_, err = tx.ExecContext(ctx, `INSERT INTO members (conversation_id, user_id, role, joined_at) VALUES (?, ?, ?, ?)`,
 			id, creator, roleCreator, db.nowMS())
+		c.add(id, FirstVersion, 0)
 		return err
 	})
 	if err != nil {
@@ -116,7 +117,7 @@ func (db *DB) CreateGroup(ctx context.Context, creator int64, name, desc string,
 // is in maxGroups groups already.
 func (db *DB) JoinGroup(ctx context.Context, group, user int64, maxMembers, maxGroups int) (JoinResult, error) {
 	var j JoinResult
-	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+	err := db.writeChange(ctx, func(ctx context.Context, tx *sqlx.Tx, c *changes) error {
 		g, err := db.lockGroup(ctx, tx, group)
 		if err != nil {
 			return err
@@ -140,6 +141,7 @@ func (db *DB) JoinGroup(ctx context.Context, group, user int64, maxMembers, maxG
 			return err
 		}
 		j = JoinResult{Name: g.Name, Desc: g.Desc, Seq: g.Last, Version: g.Version + 1, Count: g.Size + 1}
+		c.add(group, j.Version, g.Last)
 		return db.raiseVersion(ctx, tx, group, +1)
 	})
 	if err != nil {
@@ -151,7 +153,7 @@ func (db *DB) JoinGroup(ctx context.Context, group, user int64, maxMembers, maxG
 // raiseVersion raises a group's membership version and adds to its size. The
 // version tells other nodes that the members have changed.
 func (db *DB) raiseVersion(ctx context.Context, tx *sqlx.Tx, group int64, by int) error {
-	_, err := tx.ExecContext(ctx, `UPDATE conversations SET version = version + 1, size = size + ?, touched = `+db.d.Now+` WHERE id = ?`, by, group)
+	_, err := tx.ExecContext(ctx, `UPDATE conversations SET version = version + 1, size = size + ? WHERE id = ?`, by, group)
 	return err
 }
 
@@ -159,7 +161,7 @@ func (db *DB) raiseVersion(ctx context.Context, tx *sqlx.Tx, group int64, by int
 // ErrNotFound if there is no such group; ErrNotAllowed if the user is not a
 // member, or is the creator.
 func (db *DB) LeaveGroup(ctx context.Context, group, user int64) (version int64, err error) {
-	err = db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+	err = db.writeChange(ctx, func(ctx context.Context, tx *sqlx.Tx, c *changes) error {
 		g, err := db.lockGroup(ctx, tx, group)
 		if err != nil {
 			return err
@@ -168,6 +170,7 @@ func (db *DB) LeaveGroup(ctx context.Context, group, user int64) (version int64,
 			return ErrNotAllowed
 		}
 		version = g.Version + 1
+		c.add(group, version, g.Last)
 		return db.removeMember(ctx, tx, group, user)
 	})
 	if err != nil {
@@ -181,7 +184,7 @@ func (db *DB) LeaveGroup(ctx context.Context, group, user int64) (version int64,
 // group; ErrNotAllowed if by is not the creator, or user is, or user is not a
 // member.
 func (db *DB) KickMember(ctx context.Context, group, by, user int64) (version int64, err error) {
-	err = db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+	err = db.writeChange(ctx, func(ctx context.Context, tx *sqlx.Tx, c *changes) error {
 		g, err := db.lockGroup(ctx, tx, group)
 		if err != nil {
 			return err
@@ -190,6 +193,7 @@ func (db *DB) KickMember(ctx context.Context, group, by, user int64) (version in
 			return ErrNotAllowed
 		}
 		version = g.Version + 1
+		c.add(group, version, g.Last)
 		return db.removeMember(ctx, tx, group, user)
 	})
 	if err != nil {
@@ -213,7 +217,7 @@ func (db *DB) removeMember(ctx context.Context, tx *sqlx.Tx, group, user int64) 
 // the group's new version and its former members. Errors: ErrNotFound;
 // ErrNotAllowed if by is not the creator.
 func (db *DB) DismissGroup(ctx context.Context, group, by int64) (version int64, members []int64, err error) {
-	err = db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+	err = db.writeChange(ctx, func(ctx context.Context, tx *sqlx.Tx, c *changes) error {
 		g, err := db.lockGroup(ctx, tx, group)
 		if err != nil {
 			return err
@@ -225,6 +229,7 @@ func (db *DB) DismissGroup(ctx context.Context, group, by int64) (version int64,
 		if err := tx.SelectContext(ctx, &members, `SELECT user_id FROM members WHERE conversation_id = ? ORDER BY user_id`, group); err != nil {
 			return err
 		}
+		c.add(group, version, g.Last)
 		return db.dismiss(ctx, tx, group)
 	})
 	if err != nil {
@@ -238,7 +243,7 @@ func (db *DB) dismiss(ctx context.Context, tx *sqlx.Tx, group int64) error {
 	if _, err := tx.ExecContext(ctx, `DELETE FROM members WHERE conversation_id = ?`, group); err != nil {
 		return err
 	}
-	_, err := tx.ExecContext(ctx, `UPDATE conversations SET gone = 1, size = 0, version = version + 1, touched = `+db.d.Now+` WHERE id = ?`, group)
+	_, err := tx.ExecContext(ctx, `UPDATE conversations SET gone = 1, size = 0, version = version + 1 WHERE id = ?`, group)
 	return err
 }
 

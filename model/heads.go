@@ -22,21 +22,6 @@ type LogHead struct {
 const headColumns = `id, CASE kind WHEN 2 THEN id ELSE 0 END AS grp, COALESCE(user_lo, 0) AS lo, COALESCE(user_hi, 0) AS hi, last_seq, version
 	FROM conversations`
 
-// ChangedSince lists the conversations whose messages or members have changed at
-// or after since. It also returns the database's time. For the next call, pass
-// that time minus a few seconds, because transactions still in progress may set an
-// earlier time. Both times are in Unix seconds, by the database's clock.
-func (db *DB) ChangedSince(ctx context.Context, since int64) (now int64, heads []LogHead, err error) {
-	// Read the clock first: the next call lists what changes in between again.
-	if err := db.get(ctx, &now, `SELECT `+db.d.Now); err != nil {
-		return 0, nil, fmt.Errorf("read changed conversations: %w", err)
-	}
-	if err := db.sql.Select(ctx, &heads, `SELECT `+headColumns+` WHERE touched >= ?`, since); err != nil {
-		return 0, nil, fmt.Errorf("read changed conversations: %w", err)
-	}
-	return now, heads, nil
-}
-
 // LogHeads returns the heads of those conversations that exist, in any order.
 func (db *DB) LogHeads(ctx context.Context, convs []int64) ([]LogHead, error) {
 	args := make([]any, len(convs))

@@ -261,6 +261,15 @@ func (h *harness) log(conv int64) []Message {
 	}
 }
 
+// convs returns the IDs of all conversations.
+func (h *harness) convs() (ids []int64) {
+	h.t.Helper()
+	if err := h.sql.Reader.Select(&ids, `SELECT id FROM conversations`); err != nil {
+		h.t.Fatal(err)
+	}
+	return ids
+}
+
 // logIn logs a device in with the user's current password.
 func (h *harness) logIn(user int64, device string, token []byte, max int) ([]string, error) {
 	u, err := h.UserByID(ctx, user)

@@ -474,36 +474,3 @@ func TestConversations(t *testing.T) {
 		}
 	})
 }
-
-// ChangedSince finds every conversation whose messages or members have changed
-// since the time that an earlier call returned. Repair depends on it.
-func TestChangedSince(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
-		u := h.users(3)
-		_, err := h.sql.Writer.Exec(`SELECT 1`)
-		want(t, err, nil)
-		g, quiet := h.group(u[0]), h.group(u[1])
-		a := toPeer(u[2], u[0], "a")
-		h.store(a)
-		_, err = h.sql.Writer.Exec(`UPDATE conversations SET touched = 1`)
-		want(t, err, nil)
-		now, heads, err := h.ChangedSince(ctx, 2)
-		want(t, err, nil)
-		if len(heads) != 0 || now < 1_700_000_000 {
-			t.Fatalf("ChangedSince = %d, %+v; want a time after 1,700,000,000 and no conversations", now, heads)
-		}
-		h.store(toPeer(u[0], u[2], "b"))
-		_, err = h.JoinGroup(ctx, g, u[1], 10, 10)
-		want(t, err, nil)
-		_, _, err = h.DismissGroup(ctx, quiet, u[1])
-		want(t, err, nil)
-		next, heads, err := h.ChangedSince(ctx, now)
-		want(t, err, nil)
-		slices.SortFunc(heads, func(a, b LogHead) int { return int(a.Conv - b.Conv) })
-		if next < now || !slices.Equal(heads, []LogHead{
-			{Conv: g, Group: g, Version: 2}, {Conv: quiet, Group: quiet, Version: 2}, {Conv: a.Conv, Lo: u[0], Hi: u[2], Last: 2},
-		}) {
-			t.Errorf("ChangedSince(%d) = %d, %+v; want the two groups with version 2, and the pair with last seq 2", now, next, heads)
-		}
-	})
-}

@@ -16,8 +16,8 @@ func mysql(d *sqldb.Dialect) *dialect {
 		// An upsert, because it updates any number of rows in one statement. It
 		// never inserts: the rows exist and are locked.
 		raiseHeads: func(rows int) string {
-			return `INSERT INTO conversations (kind, id, last_seq, last_time) VALUES ` + sqldb.Repeated("(0, ?, ?, ?)", rows) + `
-				ON DUPLICATE KEY UPDATE last_seq = VALUES(last_seq), last_time = VALUES(last_time), touched = UNIX_TIMESTAMP()`
+			return `INSERT INTO conversations (kind, id, last_seq, last_time, tick) VALUES ` + sqldb.Repeated("(0, ?, ?, ?, ?)", rows) + `
+				ON DUPLICATE KEY UPDATE last_seq = VALUES(last_seq), last_time = VALUES(last_time), tick = VALUES(tick)`
 		},
 		// INSERT ... SELECT doesn't lock the rows that it reads. The joins leave
 		// out devices that were removed meanwhile, and users who are no longer

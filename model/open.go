@@ -32,6 +32,7 @@ type DB struct {
 	log     *groupcommit.Committer // nil if opened read-only
 	cursors *cursors               // nil if opened read-only
 	steps   []groupcommit.Steps    // of log
+	lanes   lanePool
 	closing sync.Once
 	closed  error
 }

@@ -46,7 +46,7 @@ func (db *DB) OperatorPassword(ctx context.Context, id int64, hash string) error
 // and dismisses the groups that the user created. Nobody can write to the user any
 // more. Errors: ErrNotFound.
 func (db *DB) DeleteUser(ctx context.Context, id int64) error {
-	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+	err := db.writeChange(ctx, func(ctx context.Context, tx *sqlx.Tx, c *changes) error {
 		err := one(tx.ExecContext(ctx, `UPDATE users SET deleted = 1, name_key = NULL, password_hash = '' WHERE id = ? AND deleted = 0`, id))
 		if err != nil {
 			return err
@@ -58,14 +58,17 @@ func (db *DB) DeleteUser(ctx context.Context, id int64) error {
 		if err != nil {
 			return err
 		}
-		for _, c := range convs {
+		for _, j := range convs {
 			switch {
-			case c.Kind == kindPair:
-				_, err = tx.ExecContext(ctx, `UPDATE conversations SET blocks = blocks | ? WHERE id = ?`, pairClosed, c.ID)
-			case c.Role == roleCreator:
-				err = db.dismiss(ctx, tx, c.ID)
+			case j.Kind == kindPair:
+				_, err = tx.ExecContext(ctx, `UPDATE conversations SET blocks = blocks | ? WHERE id = ?`, pairClosed, j.ID)
+			case j.Role == roleCreator:
+				err = db.dismiss(ctx, tx, j.ID)
 			default:
-				err = db.raiseVersion(ctx, tx, c.ID, -1)
+				err = db.raiseVersion(ctx, tx, j.ID, -1)
+			}
+			if j.Kind == kindGroup {
+				c.add(j.ID, j.Version+1, j.Last)
 			}
 			if err != nil {
 				return err
@@ -103,12 +106,15 @@ type joined struct {
 	ID   int64 `db:"id"`
 	Kind int64 `db:"kind"`
 	Role int64 `db:"role"`
+
+	Version int64 `db:"version"` // of a group's membership
+	Last    int64 `db:"last_seq"`
 }
 
 // lockConversations lists a user's conversations, sorted by ID, and locks their
 // rows.
 func (db *DB) lockConversations(ctx context.Context, tx *sqlx.Tx, user int64) (all []joined, err error) {
-	const list = `SELECT c.id, c.kind, m.role FROM members m JOIN conversations c ON c.id = m.conversation_id
+	const list = `SELECT c.id, c.kind, m.role, c.version, c.last_seq FROM members m JOIN conversations c ON c.id = m.conversation_id
 		WHERE m.user_id = ? ORDER BY c.id`
 	if err := tx.SelectContext(ctx, &all, list, user); err != nil || db.d.ForUpdate == "" {
 		return all, err

@@ -6,8 +6,8 @@ func sqlite(d *sqldb.Dialect) *dialect {
 	return &dialect{
 		Dialect: d,
 		raiseHeads: func(rows int) string {
-			return `UPDATE conversations SET last_seq = v.column2, last_time = v.column3, touched = unixepoch()
-				FROM (VALUES ` + sqldb.Repeated("(?, ?, ?)", rows) + `) AS v WHERE conversations.id = v.column1`
+			return `UPDATE conversations SET last_seq = v.column2, last_time = v.column3, tick = v.column4
+				FROM (VALUES ` + sqldb.Repeated("(?, ?, ?, ?)", rows) + `) AS v WHERE conversations.id = v.column1`
 		},
 		// CROSS JOIN makes SQLite keep the order of the tables. The joins leave
 		// out devices that were removed meanwhile, and users who are no longer

@@ -50,7 +50,7 @@ func TestHintsOutOfOrder(t *testing.T) {
 	var mu sync.Mutex
 	var kept []bus.Message
 	one := serve(t, func(s *setup) {
-		s.service.Delivery.SweepEvery = time.Hour // no repair sweep during the test
+		s.service.Delivery.RepairEvery = time.Hour // no repair during the test
 		s.bus = func(b bus.Bus) bus.Bus { return shuffled{b, &mu, &kept} }
 	})
 	two := one.second()
@@ -101,7 +101,7 @@ func TestBusUnavailable(t *testing.T) {
 	one.svc.BusChanged(false)
 	two.svc.BusChanged(false)
 	second := two.login(ids[0])
-	// Messages arrive through the repair sweep.
+	// Messages arrive through the feed.
 	b.say(in(g), "without the bus")
 	first.has(in(g), 1, 1)
 	second.has(in(g), 1, 1)
@@ -183,7 +183,7 @@ func TestPanicInAcknowledging(t *testing.T) {
 	n := serve(t, func(s *setup) {
 		s.reactor.Loops = 1
 		s.panics = 1
-		s.service.Delivery.SweepEvery = time.Hour // a repair sweep would deliver the messages
+		s.service.Delivery.RepairEvery = time.Hour // repair would deliver the messages
 	})
 	ids := n.users("anna", "berta")
 	anna, berta := n.login(ids[0], obj{"ack": true}), n.login(ids[1], obj{"ack": true})
@@ -227,7 +227,7 @@ func TestPanicInDelivery(t *testing.T) {
 	n := serve(t, func(s *setup) {
 		s.reactor.Loops = 1
 		s.panics = 1
-		s.service.Delivery.SweepEvery = time.Hour // a repair sweep would cause another panic
+		s.service.Delivery.RepairEvery = time.Hour // repair would cause another panic
 	})
 	ids := n.users("anna", "berta", "carla")
 	anna := n.login(ids[0], obj{"ack": true})

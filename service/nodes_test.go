@@ -32,7 +32,7 @@ func (d deaf) Publish(ctx context.Context, ms []bus.Message) error {
 func pairOfNodes(t *testing.T, change ...func(*setup)) (one, two *node, lost *atomic.Bool) {
 	lost = new(atomic.Bool)
 	one = serve(t, append(change, func(s *setup) {
-		s.service.Delivery.SweepEvery = 100 * time.Millisecond
+		s.service.Delivery.RepairEvery = 100 * time.Millisecond
 		s.service.Presence.Grace = 200 * time.Millisecond
 		s.bus = func(b bus.Bus) bus.Bus { return deaf{b, lost} }
 	})...)
@@ -87,7 +87,7 @@ func TestNodesShareLogs(t *testing.T) {
 	}
 }
 
-// If hints are lost, messages only arrive later: the repair sweep finds them, in
+// If hints are lost, messages only arrive later: repair finds them, in
 // pairs and groups, and so does the next hint.
 func TestLostHints(t *testing.T) {
 	t.Parallel()
@@ -163,7 +163,7 @@ func TestPageBeforeACK(t *testing.T) {
 	lost.Store(true)
 	b.say(with(ids[0]), "lost")
 	a.send(with(ids[1]).chat("held"))
-	a2.has(with(ids[1]), 1, 2) // through the repair sweep
+	a2.has(with(ids[1]), 1, 2) // through the feed
 	a.upTo(with(ids[1]), 1)
 	close(release)
 	a.op(proto.ONE_CHAT_ACK)
@@ -294,7 +294,7 @@ func TestMembersAcrossNodes(t *testing.T) {
 	if got := fmt.Sprint(b.pushed[in(g)]); got != "[2 4 7]" {
 		t.Errorf("the member was pushed %v, want [2 4 7]", got)
 	}
-	// If the hint about a dismissal is lost, the repair sweep finds it.
+	// If the hint about a dismissal is lost, repair finds it.
 	lost.Store(true)
 	a.ok(obj{"msgid": proto.DISMISS_GROUP, "groupid": g})
 	for _, w := range []*wire{b, c} {
@@ -324,7 +324,7 @@ func TestNodeStops(t *testing.T) {
 // about the other device: its messages are pushed there at once.
 func TestReconnectLearnsOtherNodes(t *testing.T) {
 	t.Parallel()
-	one := serve(t, func(s *setup) { s.service.Delivery.SweepEvery = time.Hour }) // no repair sweep during the test
+	one := serve(t, func(s *setup) { s.service.Delivery.RepairEvery = time.Hour }) // no repair during the test
 	two := one.second()
 	ids := one.users("anna", "berta")
 	one.login(ids[1])
@@ -390,7 +390,7 @@ func TestPageWithHeldBackMessage(t *testing.T) {
 	t.Parallel()
 	h := held{once: new(sync.Once), asked: make(chan struct{}), release: make(chan struct{})}
 	one := serve(t, func(s *setup) {
-		s.service.Delivery.SweepEvery = time.Hour
+		s.service.Delivery.RepairEvery = time.Hour
 		s.store = func(st service.Store) service.Store { h.Store = st; return h }
 	})
 	var lost atomic.Bool
@@ -421,7 +421,7 @@ func TestRetryDuringBacklog(t *testing.T) {
 	t.Parallel()
 	h := held{once: new(sync.Once), asked: make(chan struct{}), release: make(chan struct{})}
 	n := serve(t, func(s *setup) {
-		s.service.Delivery.SweepEvery = time.Hour
+		s.service.Delivery.RepairEvery = time.Hour
 		s.store = func(st service.Store) service.Store { h.Store = st; return h }
 	})
 	ids := n.users("anna", "berta")

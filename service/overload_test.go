@@ -338,7 +338,7 @@ func TestFullMailboxDropsHints(t *testing.T) {
 	const bound, messages = 8 << 10, 100
 	one := serve(t, func(s *setup) {
 		s.reactor.MaxMailbox = bound
-		s.service.Delivery.SweepEvery = 20 * time.Millisecond
+		s.service.Delivery.RepairEvery = 20 * time.Millisecond
 	})
 	two := one.second()
 	ids := one.users("anna", "berta")

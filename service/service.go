@@ -44,9 +44,10 @@ type (
 )
 
 const (
-	drainSlots  = 64          // different retry_after values while draining
-	awaySweep   = time.Second // interval of the repair sweep while Redis is unavailable
-	revokeEvery = time.Second // how often the operators' revocations are read from the store
+	drainSlots  = 64                     // different retry_after values while draining
+	awayRepair  = 200 * time.Millisecond // interval of repair while Redis is unavailable
+	trimEvery   = time.Minute            // how often old rows of the feed are deleted
+	revokeEvery = time.Second            // how often the operators' revocations are read from the store
 )
 
 // Service is the chat of one node. It implements reactor.Handler. Its method
@@ -69,7 +70,7 @@ type Service struct {
 	tracer   *trace.Tracer
 	table    [proto.OpCount]row
 
-	nudge  chan struct{} // starts a repair sweep at once: the bus became available or unavailable
+	nudge  chan struct{} // starts repair at once: the bus became available or unavailable
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -114,7 +115,15 @@ func (s *Service) Start(r *reactor.Reactor, store Store, b bus.Bus, node string,
 
 	s.run(func(t Off) { s.courier.Run(t) })
 	s.run(s.presence.Run)
-	s.run(s.repair)
+	repair := s.delivery.NewRepair(reactor.OffLoop(s.ctx))
+	s.run(func(t Off) { s.repair(t, repair) })
+	s.run(func(t Off) {
+		every(t, trimEvery, func() {
+			if err := store.TrimFeed(t); err != nil && t.Err() == nil {
+				s.log.Error("trimming the feed failed", "err", err)
+			}
+		})
+	})
 	s.run(func(t Off) {
 		v := s.sessions.NewRevoker(t)
 		every(t, revokeEvery, func() { v.Look(t) })
@@ -200,22 +209,22 @@ func (s *Service) BusChanged(up bool) {
 	}
 }
 
-// repair runs the repair sweep, which finds messages and membership changes
-// that sessions missed for any reason. It runs every SweepEvery, once per
-// second while the bus is unavailable, and at once when that changes.
-func (s *Service) repair(t Off) {
-	r := s.delivery.NewRepair()
+// repair finds messages and membership changes that sessions missed for any
+// reason. It reads the feed every RepairEvery, every awayRepair while the bus is
+// unavailable, and at once when that changes.
+func (s *Service) repair(t Off, r *delivery.Repair) {
 	for nudged := false; ; {
-		if err := r.Look(t); err != nil && t.Err() == nil {
-			s.log.Error("repair sweep failed", "err", err)
+		certain := s.presence.Certain() // not just after an outage either, when other nodes may not publish yet
+		if err := r.Look(t, certain); err != nil && t.Err() == nil {
+			s.log.Error("reading the feed failed; retrying", "err", err)
 		}
 		if nudged && !s.presence.BusAway() {
 			s.sessions.AnnounceAll(t)
 			s.sessions.Recheck(t)
 		}
-		wait := s.cfg.Delivery.SweepEvery
-		if !s.presence.Certain() { // also just after an outage, when other nodes may not publish yet
-			wait = min(wait, awaySweep)
+		wait := s.cfg.Delivery.RepairEvery
+		if !certain {
+			wait = min(wait, awayRepair)
 		}
 		timer := time.NewTimer(wait)
 		nudged = false

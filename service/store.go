@@ -1,6 +1,8 @@
 package service
 
 import (
+	"context"
+
 	"chatd/service/delivery"
 	"chatd/service/groups"
 	"chatd/service/login"
@@ -24,4 +26,6 @@ type Store interface {
 	groups.Store
 	login.Store
 	trace.Store
+
+	TrimFeed(ctx context.Context) error
 }

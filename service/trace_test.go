@@ -234,7 +234,7 @@ func TestTraceNodes(t *testing.T) {
 	t.Parallel()
 	lost := new(atomic.Bool)
 	one := serve(t, func(s *setup) {
-		s.service.Delivery.SweepEvery = time.Hour // no repair sweep during the test
+		s.service.Delivery.RepairEvery = time.Hour // no repair during the test
 		s.bus = func(b bus.Bus) bus.Bus { return deaf{b, lost} }
 	})
 	two := one.second()

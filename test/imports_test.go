@@ -27,8 +27,9 @@ var mayImport = map[string][]string{
 	"internal/limit":    {},
 	"internal/setting":  {},
 	"reactor":           {"proto", "internal/limit", "internal/setting"},
-	"model":             {"internal/setting", "model/groupcommit", "model/sqldb"},
+	"model":             {"internal/setting", "model/feed", "model/groupcommit", "model/sqldb"},
 	"model/groupcommit": {}, // no SQL: its caller runs the transactions
+	"model/feed":        {"model/sqldb"},
 	"model/sqldb":       {"model/walwriter"},
 	"model/walwriter":   {},
 	// A package of the service may import only those below it in this list.
@@ -41,7 +42,7 @@ var mayImport = map[string][]string{
 		"service/delivery"},
 	"service/groups":      {"proto", "internal/setting", "reactor", "model", "service/session", "service/presence", "service/delivery"},
 	"service/messages":    {"proto", "reactor", "model", "service/bus", "service/limits", "service/session", "service/delivery"},
-	"service/delivery":    {"proto", "internal/setting", "reactor", "model", "service/bus", "service/limits", "service/session", "service/presence"},
+	"service/delivery":    {"proto", "internal/setting", "reactor", "model", "model/feed", "service/bus", "service/limits", "service/session", "service/presence"},
 	"service/presence":    {"proto", "reactor", "model", "service/bus", "service/session"},
 	"service/session":     {"proto", "internal/setting", "reactor", "model", "service/bus", "service/limits"},
 	"service/limits":      {"proto", "internal/limit", "internal/setting"},
@@ -84,12 +85,12 @@ var forAnyTest = []string{"proto/prototest", "internal/realservice", "internal/t
 // aren't listed may be imported anywhere.
 var onlyIn = map[string][]string{
 	"github.com/panjf2000/gnet":  {"reactor", "bench/floor"},
-	"github.com/jmoiron/sqlx":    {"model", "model/sqldb"},
+	"github.com/jmoiron/sqlx":    {"model", "model/feed", "model/sqldb"},
 	"github.com/pressly/goose":   {"model/sqldb"},
 	"modernc.org/sqlite":         {"model/sqldb", "model/walwriter"},
 	"modernc.org/libc":           {"model/walwriter"}, // the driver's C library
 	"github.com/go-sql-driver":   {"model/sqldb"},
-	"database/sql":               {"model", "model/sqldb", "model/walwriter"},
+	"database/sql":               {"model", "model/feed", "model/sqldb", "model/walwriter"},
 	"github.com/gomodule/redigo": {"service/bus"},
 	"github.com/mna/redisc":      {"service/bus"},
 	"github.com/gobwas/ws":       {"reactor", "client"},

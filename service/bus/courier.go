@@ -102,7 +102,7 @@ func (c *Courier) PublishNow(ctx context.Context, batch []Message) {
 }
 
 // Await blocks until earlier subscriptions are active, or for PublishTimeout.
-// It returns no error if the bus is slow or unavailable: the repair sweep finds
+// It returns no error if the bus is slow or unavailable: repair finds
 // messages that were missed.
 func (c *Courier) Await(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, PublishTimeout)

@@ -8,8 +8,8 @@ import (
 )
 
 // version is the first byte of an envelope. A node ignores envelopes with an
-// unknown version, so that nodes of two releases can run in one cluster. The
-// repair sweep then finds the messages that were ignored.
+// unknown version, so that nodes of two releases can run in one cluster.
+// Repair then finds the messages that were ignored.
 const version = 1
 
 // ErrVersion is returned for an envelope or payload that only another release

@@ -23,7 +23,7 @@ var ErrUnavailable = errors.New("bus: Redis is unavailable")
 // It has one connection for subscriptions, on which it receives messages, and
 // a pool of connections for commands: publishing and queries. If either kind
 // fails, the bus is unavailable until both work again. Meanwhile it publishes
-// nothing and blocks nobody. The repair sweep finds the messages that other
+// nothing and blocks nobody. Repair finds the messages that other
 // nodes missed.
 type Redis struct {
 	endpoint       endpoint

@@ -10,12 +10,12 @@ import (
 // Config holds the settings of delivery.
 type Config struct {
 	MaxPage    int           `group:"limits" name:"max-page" default:"200" placeholder:"N" help:"Messages per page of missed messages or history (SYNC). At most 200."`
-	SweepEvery time.Duration `kong:"-"` // interval of the repair sweep
+	RepairEvery time.Duration `kong:"-"` // interval between two looks of Repair
 }
 
 // DefaultConfig returns the default settings.
 func DefaultConfig() Config {
-	c := Config{SweepEvery: 10 * time.Second}
+	c := Config{RepairEvery: time.Second}
 	setting.Defaults(&c)
 	return c
 }

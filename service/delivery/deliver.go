@@ -12,7 +12,7 @@ import (
 //
 //   - A stored message: body and seq are set; from too if it was sent here.
 //   - Neither body nor from is set: the log has messages up to seq. It comes from
-//     the repair sweep or another node.
+//     repair or another node.
 //   - A retried message that was stored before: from is set, but no body. seq is
 //     that of the last message in the conversation.
 //   - A message that couldn't be stored: only from is set.
@@ -21,7 +21,7 @@ type update struct {
 	pair         pair
 	version, seq int64
 	body         []byte
-	from         *session.Message // nil: from another node or from the repair sweep
+	from         *session.Message // nil: from another node or from repair
 }
 
 // deliver pushes a message to the sessions for which it is next. For the other

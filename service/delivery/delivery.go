@@ -1,7 +1,7 @@
 // Package delivery pushes committed messages to the sessions that are online.
 // It publishes them to other nodes (route.go) and writes them to the sessions
 // on each event loop (deliver.go). A session that has missed messages gets them
-// from the log (backlog.go). The repair sweep (repair.go) finds messages that
+// from the log (backlog.go). Repair (repair.go) finds messages that
 // this node hasn't heard of.
 //
 // Each event loop has its own topics and cursors (topics.go), which only its
@@ -17,6 +17,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"chatd/model"
+	"chatd/model/feed"
 	"chatd/reactor"
 	"chatd/service/bus"
 	"chatd/service/limits"
@@ -40,8 +41,7 @@ const (
 	retryBusy     = 100 * time.Millisecond // delay if a worker's queue is full
 	earlyWait     = 20 * time.Millisecond  // how long a message is held back for those with lower seqs
 	maxEarly      = 256                    // most messages of one conversation that are held back
-	sweepOverlap  = 30                     // seconds before the last sweep that a sweep covers again, for late commits
-	maxKnown      = 1 << 16                // most groups in Repair.known
+	maxFound      = 1 << 18                // conversations in one Look of Repair, approximately
 )
 
 // SaveEvery is the interval at which SaveProgress must be called.
@@ -54,7 +54,7 @@ type Store interface {
 	VisibleRange(ctx context.Context, user, group, peer int64) (model.VisibleRange, error)
 	DeliveredSeqs(ctx context.Context, conv int64, of []model.DeviceKey) ([]int64, error)
 	MemberIDs(ctx context.Context, group int64) (version int64, members []model.Member, err error)
-	ChangedSince(ctx context.Context, since int64) (now int64, heads []model.LogHead, err error)
+	StartFeed(ctx context.Context) (*feed.Reader, error)
 	Blocked(ctx context.Context, by, whom int64) (bool, error)
 	SetDelivered(user int64, device string, conv, seq int64)
 	FlushSoon(user int64)

@@ -99,6 +99,15 @@ func (s *Sessions) Kick(ss *Session, reason, why string) {
 	})
 }
 
+// KickAll ends all sessions on this node, as Kick does.
+func (s *Sessions) KickAll(reason, why string) {
+	s.Each(func(sessions []*Session) {
+		for _, ss := range sessions {
+			s.Kick(ss, reason, why)
+		}
+	})
+}
+
 // Replace ends a session because its device has logged in again.
 func (s *Sessions) Replace(ss *Session) { s.Kick(ss, proto.Replaced, kickText(proto.Replaced)) }
 

@@ -171,6 +171,6 @@ func (d *Device) setStateFromSession(t *Result) {
 	case ts.Placed:
 		d.State, d.Why = Behind, fmt.Sprintf("%s; sent up to seq %d; the rest is on its way", where, ts.Sent)
 	default:
-		d.State, d.Why = Behind, where+"; this node hasn't heard of the message, or is reading the device's cursor; the repair sweep finds the message within 10 s"
+		d.State, d.Why = Behind, where+"; this node hasn't heard of the message, or is reading the device's cursor; repair finds the message within 2 s"
 	}
 }

@@ -1,0 +1,94 @@
+// Package feed records what each transaction has changed, and lets readers ask
+// what has been committed since they last looked: across all conversations, and
+// with any number of processes that write. DESIGN.md has the guarantees, the proof
+// and the tables.
+//
+// A Lane writes the feed, and a Reader reads it. Trim deletes old rows.
+package feed
+
+import (
+	"encoding/binary"
+	"errors"
+)
+
+// Errors of a Reader. After either, the Reader can't go on: open a new one, and
+// read from elsewhere what has been committed up to then.
+var (
+	ErrTrimmed = errors.New("feed: rows were deleted before they were read")
+	ErrBroken  = errors.New("feed: a row is missing or can't be decoded")
+)
+
+// ErrClosed is returned by Lane.Record if Trim has closed the lane. Roll back, and
+// run the transaction again.
+var ErrClosed = errors.New("feed: the lane was closed because it was not used for a long time")
+
+// Row is what one transaction has changed.
+type Row struct {
+	Lane, Pos int64 // the row is the Pos-th of its lane, from 1
+	Tick      int64 // higher than that of every earlier row of the lane, or of one of the conversations
+	Time      int64 // Unix seconds, by the database's clock
+	Spans     []Span
+}
+
+// Span is what a transaction has changed in one conversation: it added the
+// messages First to Last, or changed the members, or both.
+type Span struct {
+	Conv        int64
+	Lo, Hi      int64 // a pair's user IDs, Lo <= Hi; 0 for a group
+	Version     int64 // a group's membership version after the transaction; 0 for a pair
+	Members     bool  // a group's members have changed, or it was dismissed
+	First, Last int64 // First is Last+1 if there are no messages
+}
+
+// Group returns the group's ID, or 0 for a pair.
+func (s *Span) Group() int64 {
+	if s.Lo == 0 {
+		return s.Conv
+	}
+	return 0
+}
+
+// appendSpan appends the encoding of a span: varints, about 8 bytes in all.
+func appendSpan(dst []byte, s *Span) []byte {
+	dst = binary.AppendUvarint(dst, uint64(s.Conv))
+	dst = binary.AppendUvarint(dst, uint64(s.Lo))
+	if s.Lo != 0 {
+		dst = binary.AppendUvarint(dst, uint64(s.Hi-s.Lo))
+	} else {
+		v := uint64(s.Version) << 1
+		if s.Members {
+			v |= 1
+		}
+		dst = binary.AppendUvarint(dst, v)
+	}
+	dst = binary.AppendUvarint(dst, uint64(s.Last))
+	return binary.AppendUvarint(dst, uint64(s.Last-s.First+1))
+}
+
+// decodeSpans decodes spans that appendSpan has encoded. Errors: ErrBroken.
+func decodeSpans(b []byte) (spans []Span, err error) {
+	next := func() int64 {
+		v, n := binary.Uvarint(b)
+		if n <= 0 || v > 1<<62 {
+			b, err = nil, ErrBroken
+			return 0
+		}
+		b = b[n:]
+		return int64(v)
+	}
+	for len(b) > 0 {
+		s := Span{Conv: next(), Lo: next()}
+		if v := next(); s.Lo != 0 {
+			s.Hi = s.Lo + v
+		} else {
+			s.Version, s.Members = v>>1, v&1 != 0
+		}
+		s.Last = next()
+		s.First = s.Last + 1 - next()
+		if err != nil {
+			return nil, err
+		}
+		spans = append(spans, s)
+	}
+	return spans, nil
+}

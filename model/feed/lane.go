@@ -1,0 +1,94 @@
+package feed
+
+import (
+	"context"
+	"database/sql"
+	"math/rand/v2"
+
+	"chatd/model/sqldb"
+)
+
+// Lane writes rows of the feed, one transaction after another. Only one goroutine
+// may use it at a time, and only for one open transaction.
+//
+// Before a transaction begins, call Open if the lane is Stale. In the transaction,
+// once all the conversations that it changes are locked, call Tick and store the
+// result in their rows. Call Record as the last statement, and Committed after a
+// successful commit. After a failed one, the lane is stale.
+type Lane struct {
+	db        *sqldb.DB
+	id        int64 // random; 0: none yet
+	pos, tick int64 // of the last committed row
+	recorded  int64 // the tick of a row that isn't known to be committed; 0: none
+	spans     []byte
+}
+
+// NewLane returns a lane on an open database.
+func NewLane(db *sqldb.DB) *Lane { return &Lane{db: db} }
+
+// Execer is the part of a connection or transaction that Open needs.
+type Execer interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+}
+
+// Stale reports whether Open must be called before the next transaction: the lane
+// is new, or it isn't known that the last transaction with a Record was committed.
+// After its connection is lost, that transaction may still be open on the server, so
+// nobody may use its position again.
+func (l *Lane) Stale() bool { return l.id == 0 || l.recorded != 0 }
+
+// Open takes a new lane, with a new random ID. What it writes must be committed
+// before the next transaction of the lane begins. It blocks on the database.
+func (l *Lane) Open(ctx context.Context, on Execer) error {
+	id := 1 + rand.Int64N(1<<62)
+	_, err := on.ExecContext(ctx, `INSERT INTO feed_lanes (lane, opened) VALUES (?, `+l.db.Now+`)`, id)
+	if err == nil {
+		*l = Lane{db: l.db, id: id, tick: l.tick, spans: l.spans}
+	}
+	return err
+}
+
+// Tick returns the tick for the next row. highest is the highest tick of the
+// conversations that the transaction changes, read while they are locked.
+func (l *Lane) Tick(highest int64) int64 { return 1 + max(highest, l.tick) }
+
+// Add adds a span to the row that the next Record writes.
+func (l *Lane) Add(s *Span) { l.spans = appendSpan(l.spans, s) }
+
+// Reset drops the spans that were added for a transaction that was rolled back.
+func (l *Lane) Reset() { l.spans = l.spans[:0] }
+
+// RecordSQL returns the statement that Record executes, for callers that prepare
+// it. It inserts nothing if the lane is closed. The lock on the lane's row keeps
+// Trim from closing the lane while the transaction is open.
+func RecordSQL(db *sqldb.DB) string {
+	return `INSERT INTO feed (lane, pos, tick, time, spans)
+		SELECT lane, ?, ?, ` + db.Now + `, ? FROM feed_lanes WHERE lane = ? AND closed = 0` + db.ForShare
+}
+
+// Record writes the row, with the spans of Add, in the open transaction, through
+// exec, which must execute RecordSQL with the arguments. tick is the one from Tick.
+// It blocks on the database. Errors: ErrClosed, and those of exec.
+func (l *Lane) Record(tick int64, exec func(args ...any) (sql.Result, error)) error {
+	l.recorded = tick
+	r, err := exec(l.pos+1, tick, l.spans, l.id)
+	if err != nil {
+		return err
+	}
+	n, err := r.RowsAffected()
+	if err == nil && n != 1 {
+		err = ErrClosed
+	}
+	return err
+}
+
+// Committed records that the transaction was committed. Without a call of Record,
+// it does nothing.
+func (l *Lane) Committed() {
+	if l.recorded == 0 {
+		return
+	}
+	l.pos++
+	l.tick, l.recorded = l.recorded, 0
+	l.Reset()
+}

@@ -169,7 +169,11 @@ func (r *run) execute(ctx context.Context, kinds []*Fault, rep *Report) error {
 	r.cluster.repair(alive)
 	telling, untell := context.WithCancel(alive)
 	others.Go(func() { r.reportProgress(telling, "settling") })
-	log, err := r.waitComplete(alive)
+	_, err := r.waitComplete(alive)
+	var log [][]row
+	if err == nil {
+		log, err = r.withoutRedis(alive)
+	}
 	untell()
 	others.Wait()
 	end()
@@ -220,6 +224,23 @@ func (r *run) startConversations(ctx context.Context) error {
 		}
 		return ""
 	})
+}
+
+// withoutRedis kills Redis and sends a last message to each conversation. Nodes can
+// only find it in the feed: no hint tells them of it, and no later message reveals
+// that it was missed. withoutRedis waits as waitComplete does, and returns the log.
+func (r *run) withoutRedis(ctx context.Context) ([][]row, error) {
+	if err := r.cluster.redis.Kill(); err != nil {
+		return nil, fmt.Errorf("kill Redis: %w", err)
+	}
+	for c := range r.directory.convs {
+		user := r.directory.convs[c].members[0]
+		select {
+		case r.devices[user*(sendersPerUser+1)].(*sender).openings <- c:
+		case <-time.After(startTimeout): // the sender is locked out, which is reported
+		}
+	}
+	return r.waitComplete(ctx)
 }
 
 // waitFor waits until missing returns "".

@@ -166,6 +166,12 @@ func TestBrokenServersAreCaught(t *testing.T) {
 			{"service/delivery/deliver.go", `			cu.session.Conn(t).Write(t, up.body)`, `			if up.seq%50 != 49 {
 				cu.session.Conn(t).Write(t, up.body)
 			}`}}, "nginx reloaded", []Kind{Gap}},
+		{"most transactions missing in the feed", 2, []mutation{
+			{"model/appendstep.go", `	return s.lane.Record(tick,`, `	if tick%16 != 0 {
+		s.lane.Reset()
+		return nil
+	}
+	return s.lane.Record(tick,`}}, "nginx reloaded", []Kind{Lost}},
 		// This server breaks three promises. All must be reported.
 		{"some messages held up, the sending device pushed its own, and a panic that nobody recovers", 1, []mutation{
 			{"service/messages/messages.go", `	"context"

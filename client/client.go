@@ -31,6 +31,7 @@ type Client struct {
 	session          *session   // nil if not connected
 	rid              int64
 	loginGeneration  int64     // incremented by Login and Logout; makes an older reconnect stop
+	abandonedAt      time.Time // when a login was given up without an answer; see replacedItself
 	reconnectAttempt int       // attempts since the last stable connection
 	retryAt          time.Time // when the next reconnect is
 

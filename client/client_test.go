@@ -388,6 +388,35 @@ func TestFinalKick(t *testing.T) {
 	}
 }
 
+// If the server carries out a login that the client has given up, after a later one,
+// it ends the later one's session as replaced. The client reconnects then, but only
+// once for each login that it has given up: nobody else must be kept from replacing
+// it.
+func TestReplacedByOwnLogin(t *testing.T) {
+	f, rec := newFake(t), newRecord(t)
+	_, p := f.loggedIn(rec, proto.Response{}, nil)
+	p.conn.Close()
+	p = f.accept()
+	p.expect(proto.LOGIN)
+	p.conn.Close() // the client doesn't know what has become of this login
+	p = f.login(proto.Response{})
+	p.send(&proto.Response{Op: proto.KICK, Reason: proto.Replaced})
+	p.conn.Close()
+	p = f.login(proto.Response{})
+	for replaced := false; !replaced; {
+		s := rec.state(Disconnected)
+		if s.Final {
+			t.Fatalf("state change = %+v, want the client to reconnect", s)
+		}
+		replaced = errors.Is(s.Err, ErrReplaced)
+	}
+	p.send(&proto.Response{Op: proto.KICK, Reason: proto.Replaced})
+	p.conn.Close()
+	if s := rec.state(Disconnected); !s.Final || !errors.Is(s.Err, ErrReplaced) {
+		t.Errorf("state change after the second KICK = %+v, want Final and ErrReplaced", s)
+	}
+}
+
 // A client reconnects after KICK "draining" and after errno 10, but not if its
 // token is refused.
 func TestRefusedToken(t *testing.T) {

@@ -181,8 +181,30 @@ func (c *Client) loginOn(ctx context.Context, s *session, r *proto.Request) erro
 		// The login may still succeed on the server, but the caller gives up on it.
 		s.conn.Close()
 		<-s.ended
+		var kick *KickError
+		if !errors.As(err, &kick) {
+			c.mu.Lock()
+			c.abandonedAt = time.Now()
+			c.mu.Unlock()
+		}
 	}
 	return err
+}
+
+// abandonedFor is how long a login may take effect on the server after the client
+// has given it up.
+const abandonedFor = time.Minute
+
+// replacedItself reports whether a KICK may come from a login that this client has
+// given up: the server may carry that one out after a later one, and then ends the
+// later one's session. It returns true once for each such login. The caller holds
+// Client.mu.
+func (c *Client) replacedItself(kick *KickError) bool {
+	if kick.Reason != proto.Replaced || c.abandonedAt.IsZero() || time.Since(c.abandonedAt) > abandonedFor {
+		return false
+	}
+	c.abandonedAt = time.Time{}
+	return true
 }
 
 // scheduleReconnect queues a StateChange with the time until the next attempt,
@@ -214,7 +236,7 @@ func (c *Client) reconnect(generation int64, wait time.Duration) {
 		switch {
 		case err == nil:
 			c.stats.reconnects.Add(1)
-		case isFinal(err):
+		case c.isFinal(err):
 			failed = c.stopReconnecting(err)
 			if isRefusal(err) {
 				c.token, c.unsaved = "", true
@@ -264,11 +286,12 @@ func isRefusal(err error) bool {
 	return errors.As(err, &e)
 }
 
-// isFinal reports whether the client must not retry after err.
-func isFinal(err error) bool {
+// isFinal reports whether the client must not retry after err. The caller holds
+// Client.mu.
+func (c *Client) isFinal(err error) bool {
 	var kick *KickError
 	var refused *proto.Error
-	return errors.As(err, &kick) && kick.isFinal() || errors.As(err, &refused) && refused.Errno == proto.Refused
+	return errors.As(err, &kick) && kick.isFinal() && !c.replacedItself(kick) || errors.As(err, &refused) && refused.Errno == proto.Refused
 }
 
 // retryAfter returns how long err asks to wait, at most maxRetryAfter.

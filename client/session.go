@@ -269,7 +269,7 @@ func (c *Client) sessionEnded(s *session, err error) {
 	}
 	wasIn := s.loggedIn
 	s.loggedIn = false
-	again := wasIn && c.stayLoggedIn && !c.stopping.Load() && (s.kick == nil || !s.kick.isFinal())
+	again := wasIn && c.stayLoggedIn && !c.stopping.Load() && (s.kick == nil || !c.isFinal(s.kick))
 	generation := c.loginGeneration
 	if time.Since(s.startedAt) > c.cfg.BackoffMax {
 		c.reconnectAttempt = 0 // the connection was stable

@@ -237,6 +237,23 @@ test("a client reconnects after KICK, except after replaced, logout and abuse", 
   }
 });
 
+test("a client that is replaced by a login that it has given up reconnects once", async () => {
+  const w = new World();
+  await w.login();
+  w.socket.drop();
+  await w.clock.pass(100);
+  w.socket.open();
+  w.socket.drop(); // the client doesn't know what has become of this login
+  await w.clock.pass(1_000);
+  await w.accept();
+  w.socket.push({ msgid: wire.KICK, reason: "replaced" });
+  assert.equal(w.events("state").at(-1).name, "offline");
+  await w.clock.pass(1_000);
+  await w.accept();
+  w.socket.push({ msgid: wire.KICK, reason: "replaced" });
+  assert.equal(w.events("state").at(-1).reason, "replaced", "only one KICK can come from the login that was given up");
+});
+
 test("a KICK instead of the answer to a login ends the client", async () => {
   const w = new World();
   await w.login();

@@ -9,7 +9,7 @@ import (
 
 // Config holds the settings of delivery.
 type Config struct {
-	MaxPage    int           `group:"limits" name:"max-page" default:"200" placeholder:"N" help:"Messages per page of missed messages or history (SYNC). At most 200."`
+	MaxPage     int           `group:"limits" name:"max-page" default:"200" placeholder:"N" help:"Messages per page of missed messages or history (SYNC). At most 200."`
 	RepairEvery time.Duration `kong:"-"` // interval between two looks of Repair
 }
 

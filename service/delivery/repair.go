@@ -23,7 +23,6 @@ type Repair struct {
 	lost  bool // sessions may have missed changes before the feed was started
 	spans []feed.Span
 	index map[int64]int // of each conversation in spans
-	fresh int           // spans[fresh:] were found by the last Look
 }
 
 // NewRepair returns a Repair. It finds what is committed after the call; earlier

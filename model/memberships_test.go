@@ -495,7 +495,7 @@ func TestChangedSince(t *testing.T) {
 		h.store(toPeer(u[0], u[2], "b"))
 		_, err = h.JoinGroup(ctx, g, u[1], 10, 10)
 		want(t, err, nil)
-		_, _, err = h.DismissGroup(ctx, quiet, u[1])
+		_, err = h.DismissGroup(ctx, quiet, u[1])
 		want(t, err, nil)
 		next, heads, err := h.ChangedSince(ctx, now)
 		want(t, err, nil)

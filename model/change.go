@@ -1,0 +1,106 @@
+package model
+
+import (
+	"context"
+	"errors"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// Every change of a group's members is described by an Append with a Change, as
+// every message is by an Append without one. Whoever commits a change passes it
+// on in that form, to the same code that gets the messages. The change is atomic
+// in itself and takes no seq, so it doesn't go through the append queue.
+
+// writeChange runs do in a transaction, like write. do returns the changes that it
+// has made to groups, at most one for each group. writeChange returns them after
+// the commit.
+func (db *DB) writeChange(ctx context.Context, do func(ctx context.Context, tx *sqlx.Tx) ([]*Append, error)) ([]*Append, error) {
+	var changes []*Append
+	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) (err error) {
+		changes, err = do(ctx, tx) // of the last attempt
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return changes, nil
+}
+
+// changeGroup locks a group and runs do in that transaction. do checks whether
+// the change is allowed, and makes it with addMember, removeMember or dismiss.
+// Errors: ErrNotFound, also for a dismissed group, and those of do.
+func (db *DB) changeGroup(ctx context.Context, id int64, do func(ctx context.Context, tx *sqlx.Tx, g *group) (*Append, error)) (*Append, error) {
+	changes, err := db.writeChange(ctx, func(ctx context.Context, tx *sqlx.Tx) ([]*Append, error) {
+		g, err := db.lockGroup(ctx, tx, id)
+		if err != nil {
+			return nil, err
+		}
+		a, err := do(ctx, tx, &g)
+		return []*Append{a}, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return changes[0], nil
+}
+
+// describe returns the Append for a change that has just given g its version and
+// size.
+func (g *group) describe(kind ChangeKind, user int64) *Append {
+	return &Append{Group: g.ID, Conv: g.ID, Version: g.Version, Last: g.Last, Change: &Change{Kind: kind, User: user, Count: g.Size}}
+}
+
+// raiseVersion raises a group's membership version and adds by to its size, in
+// the store and in g. The version tells other nodes that the members have
+// changed. The caller has locked the group.
+func (db *DB) raiseVersion(ctx context.Context, tx *sqlx.Tx, g *group, by int64) error {
+	g.Version, g.Size = g.Version+1, g.Size+by
+	_, err := tx.ExecContext(ctx, `UPDATE conversations SET version = version + 1, size = size + ?, touched = `+db.d.Now+` WHERE id = ?`, by, g.ID)
+	return err
+}
+
+// addMember adds a user to a group. The user gets the messages after the group's
+// last one.
+func (db *DB) addMember(ctx context.Context, tx *sqlx.Tx, g *group, user int64, name string) (*Append, error) {
+	if _, err := tx.ExecContext(ctx, `INSERT INTO members (conversation_id, user_id, joined_seq, joined_at, read_seq)
+		VALUES (?, ?, ?, ?, ?)`, g.ID, user, g.Last, db.nowMS(), g.Last); err != nil {
+		return nil, err
+	}
+	if err := db.raiseVersion(ctx, tx, g, +1); err != nil {
+		return nil, err
+	}
+	return g.describeJoin(user, name), nil
+}
+
+func (g *group) describeJoin(user int64, name string) *Append {
+	a := g.describe(Joined, user)
+	a.Change.UserName, a.Change.GroupName, a.Change.GroupDesc = name, g.Name, g.Desc
+	return a
+}
+
+// removeMember removes a user from a group. Errors: ErrNotAllowed if the user is
+// not a member.
+func (db *DB) removeMember(ctx context.Context, tx *sqlx.Tx, g *group, user int64) (*Append, error) {
+	err := one(tx.ExecContext(ctx, `DELETE FROM members WHERE conversation_id = ? AND user_id = ?`, g.ID, user))
+	if errors.Is(err, ErrNotFound) {
+		err = ErrNotAllowed
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := db.raiseVersion(ctx, tx, g, -1); err != nil {
+		return nil, err
+	}
+	return g.describe(Left, user), nil
+}
+
+// dismiss ends a group. Its messages stay stored, but nobody may see them.
+func (db *DB) dismiss(ctx context.Context, tx *sqlx.Tx, g *group) (*Append, error) {
+	if _, err := tx.ExecContext(ctx, `DELETE FROM members WHERE conversation_id = ?`, g.ID); err != nil {
+		return nil, err
+	}
+	g.Version, g.Size = g.Version+1, 0
+	_, err := tx.ExecContext(ctx, `UPDATE conversations SET gone = 1, size = 0, version = version + 1, touched = `+db.d.Now+` WHERE id = ?`, g.ID)
+	return g.describe(Dismissed, 0), err
+}

@@ -124,8 +124,8 @@ type announced struct {
 }
 
 // isNew adds a version to the set, and reports whether it was missing. Versions
-// may arrive out of order, because two loops may change a group at the same
-// time.
+// may arrive out of order, because two workers or nodes may announce changes of a
+// group at the same time.
 func (a *announced) isNew(version int64) bool {
 	ahead := version - a.newest
 	switch {

@@ -118,10 +118,10 @@ func (d *Delivery) route(up *update, out *outbox) (loops uint64) {
 // publishMembers adds a change of a group's members to the outbox, if other nodes
 // may have sessions that it concerns.
 func (d *Delivery) publishMembers(m *bus.Members, out *outbox) {
-	channels := []bus.Channel{bus.User(m.User), bus.Group(m.Group)}
-	if m.User == 0 {
-		channels = channels[1:]
-	} // otherwise also to nodes that haven't subscribed to the group; the others use the message that follows
+	channels := []bus.Channel{bus.Group(m.Group)}
+	if m.User != 0 { // the user's nodes may not have subscribed to the group; those that have use the second message
+		channels = []bus.Channel{bus.User(m.User), bus.Group(m.Group)}
+	}
 	for _, c := range channels {
 		if d.bus.MayHaveSubscribers(c) {
 			out.messages = append(out.messages, bus.Message{Channel: c, Payload: bus.Payload{Members: m}})

@@ -14,15 +14,17 @@ import (
 	"chatd/service/session"
 )
 
-// about waits for a notice with this op about a user or, if user is 0, about nobody.
+// about waits for a notice with this op about a user or, if user is 0, about
+// nobody.
 func (w *wire) about(op proto.Op, user int64) frame {
 	w.tb.Helper()
 	return w.await(op.String(), func(f frame) bool { return f.op() == op && f.int("id") == user })
 }
 
-// Once a client has ADD_GROUP_ACK, it is a member in every respect: its events reach
-// the others at once, and it gets the next message as a push. The joining session
-// gets no notice of its own join, and each other device of the user exactly one.
+// Once a client has ADD_GROUP_ACK, it is a member in every respect: its events
+// reach the others at once, and it gets the next message as a push. The joining
+// session gets no notice of its own join, and each other device of the user
+// exactly one.
 func TestJoinedAtAck(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
@@ -52,8 +54,8 @@ func TestJoinedAtAck(t *testing.T) {
 	}
 }
 
-// slowList is a store in which the first call of Members reads the list and then
-// blocks before it returns.
+// slowList is a store in which the first call of Members reads the list and
+// then blocks before it returns.
 type slowList struct {
 	service.Store
 	*gate
@@ -65,9 +67,10 @@ func (s slowList) Members(ctx context.Context, group, after int64, limit int) ([
 	return ms, err
 }
 
-// A join is announced before the members are listed for ADD_GROUP_ACK. What happens
-// in the group in the meantime reaches the joining session after the ACK: the client
-// needs its seq and list first, and the list lacks those who joined later.
+// A join is announced before the members are listed for ADD_GROUP_ACK. What
+// happens in the group in the meantime reaches the joining session after the
+// ACK: the client needs its seq and list first, and the list lacks those who
+// joined later.
 func TestAckOfJoinComesFirst(t *testing.T) {
 	t.Parallel()
 	slow := newGate()
@@ -105,8 +108,8 @@ func TestAckOfJoinComesFirst(t *testing.T) {
 	b.about(proto.LEAVE_GROUP, ids[2])
 }
 
-// A session whose ADD_GROUP was refused gets the notices that waited for the answer,
-// and the messages of the group if another device has joined.
+// A session whose ADD_GROUP was refused gets the notices that waited for the
+// answer, and the messages of the group if another device has joined.
 func TestRefusedJoinHoldsNothingBack(t *testing.T) {
 	t.Parallel()
 	n := serve(t)
@@ -230,8 +233,9 @@ func ok(t *testing.T, err error) {
 	}
 }
 
-// A change of friends or blocks by an actor without a session reaches all devices of
-// both users. If the actor isn't online, nobody is told that they are.
+// A change of friends or blocks by an actor without a session reaches all
+// devices of both users. If the actor isn't online, nobody is told that they
+// are.
 func TestPeopleCommandsWithoutSession(t *testing.T) {
 	t.Parallel()
 	one := serve(t)
@@ -306,7 +310,8 @@ func (s impatient) JoinGroup(ctx context.Context, group, user int64, maxMembers,
 	return s.Store.JoinGroup(ctx, group, user, maxMembers, maxGroups)
 }
 
-// strict is a bus that publishes nothing once the context has ended, like Redis.
+// strict is a bus that publishes nothing once the context has ended, like
+// Redis.
 type strict struct{ bus.Bus }
 
 func (b strict) Publish(ctx context.Context, ms []bus.Message) error {
@@ -316,7 +321,8 @@ func (b strict) Publish(ctx context.Context, ms []bus.Message) error {
 	return b.Bus.Publish(ctx, ms)
 }
 
-// A committed change is announced to other nodes even if its caller has given up.
+// A committed change is announced to other nodes even if its caller has given
+// up.
 func TestCommandOfImpatientCaller(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -12,12 +12,12 @@ import (
 )
 
 // Commands change groups and their members. Each one checks whether an actor may
-// make the change, makes it, and announces it. It doesn't know how the request came.
-// Commands block, and return errors that Sessions.Errno understands.
+// make the change, makes it, and announces it. It doesn't know how the request
+// came. Commands block, and return errors that Sessions.Errno understands.
 //
 // When a command returns, it has posted the change to all event loops. So a
-// function that is posted to a loop afterwards, such as the end of a job, runs when
-// the loop follows the new membership.
+// function that is posted to a loop afterwards, such as the end of a job, runs
+// when the loop follows the new membership.
 type Commands struct {
 	cfg      *Config
 	log      *slog.Logger
@@ -26,9 +26,9 @@ type Commands struct {
 	delivery *delivery.Delivery
 }
 
-// Create creates a group and returns its ID. The actor becomes its creator and only
-// member. Errors: those of Store.CreateGroup, and BadRequest if the name is
-// invalid. The caller has checked the lengths of both strings.
+// Create creates a group and returns its ID. The actor becomes its creator and
+// only member. The caller has checked the lengths of name and desc. Errors: those
+// of Store.CreateGroup, and BadRequest if the name is invalid.
 func (g *Commands) Create(t Off, by session.Actor, name, desc string) (id int64, err error) {
 	if err := proto.CheckName(name); err != nil {
 		return 0, err
@@ -41,8 +41,8 @@ func (g *Commands) Create(t Off, by session.Actor, name, desc string) (id int64,
 	return a.Group, nil
 }
 
-// Join adds the actor to a group, and returns the group. It contains the members if
-// there are at most proto.MaxPageUsers, else their number. The errors are those of
+// Join adds the actor to a group, and returns the group, with its members if there
+// are at most proto.MaxPageUsers, else with their number. The errors are those of
 // Store.JoinGroup.
 func (g *Commands) Join(t Off, by session.Actor, group int64) (proto.Group, error) {
 	a, err := g.store.JoinGroup(t, group, by.User, g.cfg.MaxMembers, g.cfg.MaxGroups)
@@ -95,7 +95,8 @@ func (g *Commands) Dismiss(t Off, by session.Actor, group int64) error {
 	return nil
 }
 
-// announce announces a committed change, even if the caller has lost interest.
+// announce announces a committed change, even if t has ended: other nodes must
+// hear of it.
 func (g *Commands) announce(t Off, by session.Actor, a *model.Append) {
 	a.Owner = by.Session
 	g.delivery.Committed(context.WithoutCancel(t), []*model.Append{a})

@@ -1,17 +1,18 @@
 package people
 
 import (
+	"log/slog"
+
 	"chatd/proto"
 	"chatd/service/bus"
 	"chatd/service/delivery"
 	"chatd/service/presence"
 	"chatd/service/session"
-	"log/slog"
 )
 
-// Commands change friends and blocks. Each one checks whether an actor may make the
-// change, makes it, and announces it to both users. It doesn't know how the request
-// came. Commands block, and return errors that Sessions.Errno understands.
+// Commands change friends and blocks. Each one checks whether an actor may make
+// the change, makes it, and announces it. It doesn't know how the request came.
+// Commands block, and return errors that Sessions.Errno understands.
 type Commands struct {
 	cfg      *Config
 	log      *slog.Logger
@@ -50,8 +51,8 @@ func (p *Commands) AddFriend(t Off, by session.Actor, friend int64) (proto.Frien
 	return f, nil
 }
 
-// DelFriend ends the friendship of the actor and another user. The errors are those
-// of Store.DelFriend.
+// DelFriend ends the friendship of the actor and another user. The errors are
+// those of Store.DelFriend.
 func (p *Commands) DelFriend(t Off, by session.Actor, friend int64) error {
 	if err := p.store.DelFriend(t, by.User, friend); err != nil {
 		return err

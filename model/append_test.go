@@ -241,7 +241,7 @@ func TestRefusals(t *testing.T) {
 		ctx := context.Background()
 		u := h.users(6)
 		g, dismissed := h.group(u[0], u[1]), h.group(u[0], u[1])
-		if _, _, err := h.DismissGroup(ctx, dismissed, u[0]); err != nil {
+		if _, err := h.DismissGroup(ctx, dismissed, u[0]); err != nil {
 			t.Fatal(err)
 		}
 		if err := h.Block(ctx, u[1], u[2], true); err != nil {
@@ -322,8 +322,8 @@ func TestRulesChange(t *testing.T) {
 		j, err := h.JoinGroup(ctx, g, u[1], 10, 10)
 		must(err)
 		must(send(toGroup(u[1], g, "")))
-		if j.Seq != 2 {
-			t.Errorf("joined after seq %d, want 2", j.Seq)
+		if j.Last != 2 {
+			t.Errorf("joined after seq %d, want 2", j.Last)
 		}
 		other, err := Open(ctx, Options{DB: h.o.DB, Shared: true})
 		must(err)
@@ -380,7 +380,7 @@ func TestJoinDuringAppends(t *testing.T) {
 				h.store(a)
 			}
 		})
-		joined := make(map[int64]JoinResult)
+		joined := make(map[int64]*Append)
 		for _, x := range u[2:] {
 			j, err := h.JoinGroup(context.Background(), g, x, 100, 100)
 			if err != nil {
@@ -396,9 +396,9 @@ func TestJoinDuringAppends(t *testing.T) {
 				t.Fatal(a.Err)
 			}
 			for _, j := range joined {
-				if before := j.Version <= a.Version; before != (a.Seq > j.Seq) {
+				if before := j.Version <= a.Version; before != (a.Seq > j.Last) {
 					t.Fatalf("message with seq %d at version %d, join after seq %d at version %d: want the same order of seqs and versions",
-						a.Seq, a.Version, j.Seq, j.Version)
+						a.Seq, a.Version, j.Last, j.Version)
 				}
 			}
 		}

@@ -12,32 +12,31 @@ import (
 	"chatd/model/sqldb"
 )
 
-// changes collects the groups that a transaction changes, for the feed. The
-// transaction must have locked their rows.
-type changes struct{ spans []feed.Span }
+// Every change of a group's members is described by an Append with a Change, as
+// every message is by an Append without one. Whoever commits a change passes it
+// on in that form, to the same code that gets the messages. The change is atomic
+// in itself and takes no seq, so it doesn't go through the append queue.
 
-// add records a group's membership version after the change, and its last seq.
-func (c *changes) add(group, version, last int64) {
-	c.spans = append(c.spans, feed.Span{Conv: group, Version: version, Members: true, First: last + 1, Last: last})
-}
-
-// writeChange runs do in a transaction, like write. In the same transaction, it
-// writes a row of the feed with what do has added to changes.
-func (db *DB) writeChange(ctx context.Context, do func(ctx context.Context, tx *sqlx.Tx, c *changes) error) error {
+// writeChange runs do in a transaction, like write. do returns the changes that it
+// has made to groups, at most one for each group; it has locked their rows. In the
+// same transaction, writeChange writes a row of the feed with these changes. It
+// returns them after the commit.
+func (db *DB) writeChange(ctx context.Context, do func(ctx context.Context, tx *sqlx.Tx) ([]*Append, error)) ([]*Append, error) {
 	lane := db.lanes.get(db.sql)
 	defer db.lanes.put(lane)
 	for attempt := 1; ; attempt++ {
 		if lane.Stale() {
 			if err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error { return lane.Open(ctx, tx) }); err != nil {
-				return err
+				return nil, err
 			}
 		}
-		err := db.writeOnLane(ctx, lane, do)
+		changes, err := db.writeOnLane(ctx, lane, do)
 		if err == nil {
 			lane.Committed()
+			return changes, nil
 		}
 		if !errors.Is(err, feed.ErrClosed) || attempt == maxLanes {
-			return err
+			return nil, err
 		}
 	}
 }
@@ -48,45 +47,130 @@ const maxLanes = 5
 
 // writeOnLane is one attempt of writeChange. It returns feed.ErrClosed if it should
 // be tried again with another lane.
-func (db *DB) writeOnLane(ctx context.Context, lane *feed.Lane, do func(ctx context.Context, tx *sqlx.Tx, c *changes) error) error {
-	return db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+func (db *DB) writeOnLane(ctx context.Context, lane *feed.Lane, do func(ctx context.Context, tx *sqlx.Tx) ([]*Append, error)) ([]*Append, error) {
+	var changes []*Append
+	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) (err error) {
 		if lane.Stale() { // an earlier attempt, which write has repeated, has used it
 			return feed.ErrClosed
 		}
-		var c changes
-		if err := do(ctx, tx, &c); err != nil || len(c.spans) == 0 {
+		changes, err = do(ctx, tx) // of the last attempt
+		if err != nil || len(changes) == 0 {
 			return err
 		}
-		ids := make([]any, len(c.spans))
-		for i := range c.spans {
-			ids[i] = c.spans[i].Conv
-		}
-		highest := int64(0)
-		err := sqldb.InBatches(ids, 1, db.d.MaxRows, func(n int, ids []any) error {
-			var tick int64
-			err := tx.GetContext(ctx, &tick, `SELECT COALESCE(MAX(tick), 0) FROM conversations WHERE id IN (`+sqldb.Repeated("?", n)+`)`, ids...)
-			highest = max(highest, tick)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		tick := lane.Tick(highest)
-		err = sqldb.InBatches(ids, 1, db.d.MaxRows, func(n int, ids []any) error {
-			_, err := tx.ExecContext(ctx, `UPDATE conversations SET tick = ? WHERE id IN (`+sqldb.Repeated("?", n)+`)`, append([]any{tick}, ids...)...)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		lane.Reset()
-		for i := range c.spans {
-			lane.Add(&c.spans[i])
-		}
-		return lane.Record(tick, func(args ...any) (sql.Result, error) {
-			return tx.ExecContext(ctx, feed.RecordSQL(db.sql), args...)
-		})
+		return db.record(ctx, tx, lane, changes)
 	})
+	return changes, err
+}
+
+// record writes the changes to the feed.
+func (db *DB) record(ctx context.Context, tx *sqlx.Tx, lane *feed.Lane, changes []*Append) error {
+	ids := make([]any, len(changes))
+	for i, a := range changes {
+		ids[i] = a.Conv
+	}
+	highest := int64(0)
+	err := sqldb.InBatches(ids, 1, db.d.MaxRows, func(n int, ids []any) error {
+		var tick int64
+		err := tx.GetContext(ctx, &tick, `SELECT MAX(tick) FROM conversations WHERE id IN (`+sqldb.Repeated("?", n)+`)`, ids...)
+		highest = max(highest, tick)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	tick := lane.Tick(highest)
+	err = sqldb.InBatches(ids, 1, db.d.MaxRows, func(n int, ids []any) error {
+		_, err := tx.ExecContext(ctx, `UPDATE conversations SET tick = ? WHERE id IN (`+sqldb.Repeated("?", n)+`)`, append([]any{tick}, ids...)...)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	lane.Reset()
+	for _, a := range changes {
+		lane.Add(&feed.Span{Conv: a.Conv, Version: a.Version, Members: true, First: a.Last + 1, Last: a.Last})
+	}
+	return lane.Record(tick, func(args ...any) (sql.Result, error) {
+		return tx.ExecContext(ctx, feed.RecordSQL(db.sql), args...)
+	})
+}
+
+// changeGroup locks a group and runs do in that transaction. do checks whether
+// the change is allowed, and makes it with addMember, removeMember or dismiss.
+// Errors: ErrNotFound, also for a dismissed group, and those of do.
+func (db *DB) changeGroup(ctx context.Context, id int64, do func(ctx context.Context, tx *sqlx.Tx, g *group) (*Append, error)) (*Append, error) {
+	changes, err := db.writeChange(ctx, func(ctx context.Context, tx *sqlx.Tx) ([]*Append, error) {
+		g, err := db.lockGroup(ctx, tx, id)
+		if err != nil {
+			return nil, err
+		}
+		a, err := do(ctx, tx, &g)
+		return []*Append{a}, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return changes[0], nil
+}
+
+// describe returns the Append for a change that has just given g its version and
+// size.
+func (g *group) describe(kind ChangeKind, user int64) *Append {
+	return &Append{Group: g.ID, Conv: g.ID, Version: g.Version, Last: g.Last, Change: &Change{Kind: kind, User: user, Count: g.Size}}
+}
+
+// raiseVersion raises a group's membership version and adds by to its size, in
+// the store and in g. The version tells other nodes that the members have
+// changed. The caller has locked the group.
+func (db *DB) raiseVersion(ctx context.Context, tx *sqlx.Tx, g *group, by int64) error {
+	g.Version, g.Size = g.Version+1, g.Size+by
+	_, err := tx.ExecContext(ctx, `UPDATE conversations SET version = version + 1, size = size + ? WHERE id = ?`, by, g.ID)
+	return err
+}
+
+// addMember adds a user to a group. The user gets the messages after the group's
+// last one.
+func (db *DB) addMember(ctx context.Context, tx *sqlx.Tx, g *group, user int64, name string) (*Append, error) {
+	if _, err := tx.ExecContext(ctx, `INSERT INTO members (conversation_id, user_id, joined_seq, joined_at, read_seq)
+		VALUES (?, ?, ?, ?, ?)`, g.ID, user, g.Last, db.nowMS(), g.Last); err != nil {
+		return nil, err
+	}
+	if err := db.raiseVersion(ctx, tx, g, +1); err != nil {
+		return nil, err
+	}
+	return g.describeJoin(user, name), nil
+}
+
+func (g *group) describeJoin(user int64, name string) *Append {
+	a := g.describe(Joined, user)
+	a.Change.UserName, a.Change.GroupName, a.Change.GroupDesc = name, g.Name, g.Desc
+	return a
+}
+
+// removeMember removes a user from a group. Errors: ErrNotAllowed if the user is
+// not a member.
+func (db *DB) removeMember(ctx context.Context, tx *sqlx.Tx, g *group, user int64) (*Append, error) {
+	err := one(tx.ExecContext(ctx, `DELETE FROM members WHERE conversation_id = ? AND user_id = ?`, g.ID, user))
+	if errors.Is(err, ErrNotFound) {
+		err = ErrNotAllowed
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := db.raiseVersion(ctx, tx, g, -1); err != nil {
+		return nil, err
+	}
+	return g.describe(Left, user), nil
+}
+
+// dismiss ends a group. Its messages stay stored, but nobody may see them.
+func (db *DB) dismiss(ctx context.Context, tx *sqlx.Tx, g *group) (*Append, error) {
+	if _, err := tx.ExecContext(ctx, `DELETE FROM members WHERE conversation_id = ?`, g.ID); err != nil {
+		return nil, err
+	}
+	g.Version, g.Size = g.Version+1, 0
+	_, err := tx.ExecContext(ctx, `UPDATE conversations SET gone = 1, size = 0, version = version + 1 WHERE id = ?`, g.ID)
+	return g.describe(Dismissed, 0), err
 }
 
 // lanePool has the lanes that writeChange uses. It grows to as many lanes as

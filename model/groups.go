@@ -15,14 +15,6 @@ const (
 	roleCreator = 1
 )
 
-// JoinResult describes the group that a user has joined.
-type JoinResult struct {
-	Name, Desc string
-	Seq        int64 // of the last message before the join
-	Version    int64 // of the membership, after the join
-	Count      int64 // members, including the new one
-}
-
 // Group is an entry in a user's list of groups.
 type Group struct {
 	ID    int64  `db:"id"`
@@ -42,6 +34,7 @@ type Member struct {
 
 // group holds the columns of a group's row that transactions need.
 type group struct {
+	ID      int64  `db:"id"`
 	Name    string `db:"name"`
 	Desc    string `db:"description"`
 	Creator int64  `db:"creator"`
@@ -53,7 +46,7 @@ type group struct {
 // lockGroup reads a group's row and locks it against appends and other changes.
 // Errors: ErrNotFound, also for a dismissed group.
 func (db *DB) lockGroup(ctx context.Context, tx *sqlx.Tx, id int64) (g group, err error) {
-	err = tx.GetContext(ctx, &g, `SELECT name, description, creator, last_seq, version, size FROM conversations
+	err = tx.GetContext(ctx, &g, `SELECT id, name, description, creator, last_seq, version, size FROM conversations
 		WHERE id = ? AND kind = 2 AND gone = 0`+db.d.ForUpdate, id)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = ErrNotFound
@@ -78,173 +71,122 @@ func groupsFull(ctx context.Context, tx *sqlx.Tx, user int64, max int) error {
 	return err
 }
 
-// FirstVersion is the membership version of a new group.
-const FirstVersion = 1
+// lockUser locks a user's row, so that the number of the user's groups stays the
+// same until the commit. It returns the user's name. Errors: ErrNotFound.
+func (db *DB) lockUser(ctx context.Context, tx *sqlx.Tx, user int64) (name string, err error) {
+	err = tx.GetContext(ctx, &name, `SELECT name FROM users WHERE id = ? AND deleted = 0`+db.d.ForUpdate, user)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = ErrNotFound
+	}
+	return name, err
+}
 
-// CreateGroup creates a group with its creator as the only member, and returns
-// its ID. Errors: ErrNotFound if there is no such user; ErrFull if the user is in
-// maxGroups groups already.
-func (db *DB) CreateGroup(ctx context.Context, creator int64, name, desc string, maxGroups int) (int64, error) {
-	var id int64
-	err := db.writeChange(ctx, func(ctx context.Context, tx *sqlx.Tx, c *changes) error {
-		if err := db.lockUsers(ctx, tx, creator); err != nil {
-			return err
+// firstVersion is the membership version of a new group.
+const firstVersion = 1
+
+// CreateGroup creates a group with its creator as the only member. Errors:
+// ErrNotFound if there is no such user; ErrFull if the user is in maxGroups groups
+// already.
+func (db *DB) CreateGroup(ctx context.Context, creator int64, name, desc string, maxGroups int) (*Append, error) {
+	changes, err := db.writeChange(ctx, func(ctx context.Context, tx *sqlx.Tx) ([]*Append, error) {
+		userName, err := db.lockUser(ctx, tx, creator)
+		if err != nil {
+			return nil, err
 		}
 		if err := groupsFull(ctx, tx, creator, maxGroups); err != nil {
-			return err
+			return nil, err
 		}
 		r, err := tx.ExecContext(ctx, `INSERT INTO conversations (kind, name, description, creator, size, version)
-			VALUES (2, ?, ?, ?, 1, ?)`, name, desc, creator, FirstVersion)
+			VALUES (2, ?, ?, ?, 1, ?)`, name, desc, creator, firstVersion)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if id, err = r.LastInsertId(); err != nil {
-			return err
+		g := group{Name: name, Desc: desc, Creator: creator, Version: firstVersion, Size: 1}
+		if g.ID, err = r.LastInsertId(); err != nil {
+			return nil, err
 		}
 		_, err = tx.ExecContext(ctx, `INSERT INTO members (conversation_id, user_id, role, joined_at) VALUES (?, ?, ?, ?)`,
-			id, creator, roleCreator, db.nowMS())
-		c.add(id, FirstVersion, 0)
-		return err
+			g.ID, creator, roleCreator, db.nowMS())
+		return []*Append{g.describeJoin(creator, userName)}, err
 	})
 	if err != nil {
-		return 0, fmt.Errorf("create group: %w", err)
+		return nil, fmt.Errorf("create group: %w", err)
 	}
-	return id, nil
+	return changes[0], nil
 }
 
 // JoinGroup makes user a member of a group. Errors: ErrNotFound; ErrAlready;
 // ErrGroupFull if the group has maxMembers members already; ErrFull if the user
 // is in maxGroups groups already.
-func (db *DB) JoinGroup(ctx context.Context, group, user int64, maxMembers, maxGroups int) (JoinResult, error) {
-	var j JoinResult
-	err := db.writeChange(ctx, func(ctx context.Context, tx *sqlx.Tx, c *changes) error {
-		g, err := db.lockGroup(ctx, tx, group)
+func (db *DB) JoinGroup(ctx context.Context, id, user int64, maxMembers, maxGroups int) (*Append, error) {
+	a, err := db.changeGroup(ctx, id, func(ctx context.Context, tx *sqlx.Tx, g *group) (*Append, error) {
+		name, err := db.lockUser(ctx, tx, user)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if err := db.lockUsers(ctx, tx, user); err != nil {
-			return err
-		}
-		switch in, err := isMember(ctx, tx, group, user); {
+		switch in, err := isMember(ctx, tx, id, user); {
 		case err != nil:
-			return err
+			return nil, err
 		case in:
-			return ErrAlready
+			return nil, ErrAlready
 		case g.Size >= int64(maxMembers):
-			return ErrGroupFull
+			return nil, ErrGroupFull
 		}
 		if err := groupsFull(ctx, tx, user, maxGroups); err != nil {
-			return err
+			return nil, err
 		}
-		if _, err := tx.ExecContext(ctx, `INSERT INTO members (conversation_id, user_id, joined_seq, joined_at, read_seq)
-			VALUES (?, ?, ?, ?, ?)`, group, user, g.Last, db.nowMS(), g.Last); err != nil {
-			return err
-		}
-		j = JoinResult{Name: g.Name, Desc: g.Desc, Seq: g.Last, Version: g.Version + 1, Count: g.Size + 1}
-		c.add(group, j.Version, g.Last)
-		return db.raiseVersion(ctx, tx, group, +1)
+		return db.addMember(ctx, tx, g, user, name)
 	})
 	if err != nil {
-		return JoinResult{}, fmt.Errorf("join group %d: %w", group, err)
+		return nil, fmt.Errorf("join group %d: %w", id, err)
 	}
-	return j, nil
+	return a, nil
 }
 
-// raiseVersion raises a group's membership version and adds to its size. The
-// version tells other nodes that the members have changed.
-func (db *DB) raiseVersion(ctx context.Context, tx *sqlx.Tx, group int64, by int) error {
-	_, err := tx.ExecContext(ctx, `UPDATE conversations SET version = version + 1, size = size + ? WHERE id = ?`, by, group)
-	return err
-}
-
-// LeaveGroup removes a member and returns the group's new version. Errors:
-// ErrNotFound if there is no such group; ErrNotAllowed if the user is not a
-// member, or is the creator.
-func (db *DB) LeaveGroup(ctx context.Context, group, user int64) (version int64, err error) {
-	err = db.writeChange(ctx, func(ctx context.Context, tx *sqlx.Tx, c *changes) error {
-		g, err := db.lockGroup(ctx, tx, group)
-		if err != nil {
-			return err
-		}
+// LeaveGroup removes a member. Errors: ErrNotFound if there is no such group;
+// ErrNotAllowed if the user is not a member, or is the creator.
+func (db *DB) LeaveGroup(ctx context.Context, id, user int64) (*Append, error) {
+	a, err := db.changeGroup(ctx, id, func(ctx context.Context, tx *sqlx.Tx, g *group) (*Append, error) {
 		if g.Creator == user {
-			return ErrNotAllowed
+			return nil, ErrNotAllowed
 		}
-		version = g.Version + 1
-		c.add(group, version, g.Last)
-		return db.removeMember(ctx, tx, group, user)
+		return db.removeMember(ctx, tx, g, user)
 	})
 	if err != nil {
-		return 0, fmt.Errorf("leave group %d: %w", group, err)
+		return nil, fmt.Errorf("leave group %d: %w", id, err)
 	}
-	return version, nil
+	return a, nil
 }
 
-// KickMember removes user from a group on behalf of by, who must be its creator,
-// and returns the group's new version. Errors: ErrNotFound if there is no such
-// group; ErrNotAllowed if by is not the creator, or user is, or user is not a
-// member.
-func (db *DB) KickMember(ctx context.Context, group, by, user int64) (version int64, err error) {
-	err = db.writeChange(ctx, func(ctx context.Context, tx *sqlx.Tx, c *changes) error {
-		g, err := db.lockGroup(ctx, tx, group)
-		if err != nil {
-			return err
-		}
+// KickMember removes user from a group on behalf of by, who must be its creator.
+// Errors: ErrNotFound if there is no such group; ErrNotAllowed if by is not the
+// creator, or user is, or user is not a member.
+func (db *DB) KickMember(ctx context.Context, id, by, user int64) (*Append, error) {
+	a, err := db.changeGroup(ctx, id, func(ctx context.Context, tx *sqlx.Tx, g *group) (*Append, error) {
 		if g.Creator != by || g.Creator == user {
-			return ErrNotAllowed
+			return nil, ErrNotAllowed
 		}
-		version = g.Version + 1
-		c.add(group, version, g.Last)
-		return db.removeMember(ctx, tx, group, user)
+		return db.removeMember(ctx, tx, g, user)
 	})
 	if err != nil {
-		return 0, fmt.Errorf("kick user %d from group %d: %w", user, group, err)
+		return nil, fmt.Errorf("kick user %d from group %d: %w", user, id, err)
 	}
-	return version, nil
+	return a, nil
 }
 
-func (db *DB) removeMember(ctx context.Context, tx *sqlx.Tx, group, user int64) error {
-	err := one(tx.ExecContext(ctx, `DELETE FROM members WHERE conversation_id = ? AND user_id = ?`, group, user))
-	if errors.Is(err, ErrNotFound) {
-		return ErrNotAllowed
-	}
-	if err != nil {
-		return err
-	}
-	return db.raiseVersion(ctx, tx, group, -1)
-}
-
-// DismissGroup ends a group on behalf of by, who must be its creator. It returns
-// the group's new version and its former members. Errors: ErrNotFound;
-// ErrNotAllowed if by is not the creator.
-func (db *DB) DismissGroup(ctx context.Context, group, by int64) (version int64, members []int64, err error) {
-	err = db.writeChange(ctx, func(ctx context.Context, tx *sqlx.Tx, c *changes) error {
-		g, err := db.lockGroup(ctx, tx, group)
-		if err != nil {
-			return err
-		}
+// DismissGroup ends a group on behalf of by, who must be its creator. Errors:
+// ErrNotFound; ErrNotAllowed if by is not the creator.
+func (db *DB) DismissGroup(ctx context.Context, id, by int64) (*Append, error) {
+	a, err := db.changeGroup(ctx, id, func(ctx context.Context, tx *sqlx.Tx, g *group) (*Append, error) {
 		if g.Creator != by {
-			return ErrNotAllowed
+			return nil, ErrNotAllowed
 		}
-		version, members = g.Version+1, nil
-		if err := tx.SelectContext(ctx, &members, `SELECT user_id FROM members WHERE conversation_id = ? ORDER BY user_id`, group); err != nil {
-			return err
-		}
-		c.add(group, version, g.Last)
-		return db.dismiss(ctx, tx, group)
+		return db.dismiss(ctx, tx, g)
 	})
 	if err != nil {
-		return 0, nil, fmt.Errorf("dismiss group %d: %w", group, err)
+		return nil, fmt.Errorf("dismiss group %d: %w", id, err)
 	}
-	return version, members, nil
-}
-
-// dismiss ends a group. Its messages stay stored, but nobody may see them.
-func (db *DB) dismiss(ctx context.Context, tx *sqlx.Tx, group int64) error {
-	if _, err := tx.ExecContext(ctx, `DELETE FROM members WHERE conversation_id = ?`, group); err != nil {
-		return err
-	}
-	_, err := tx.ExecContext(ctx, `UPDATE conversations SET gone = 1, size = 0, version = version + 1 WHERE id = ?`, group)
-	return err
+	return a, nil
 }
 
 // Groups lists a user's groups, sorted by ID.

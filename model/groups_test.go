@@ -18,16 +18,16 @@ func TestGroups(t *testing.T) {
 }
 
 func testJoin(t *testing.T, h *harness, u []int64) (g int64) {
-	g, err := h.CreateGroup(ctx, u[0], "name", "desc", 1)
+	a, err := h.CreateGroup(ctx, u[0], "name", "desc", 1)
 	want(t, err, nil)
+	g = a.Group
+	wantChange(t, "CreateGroup", a, Append{Group: g, Conv: g, Version: 1}, joinOf(u[0], "user0", 1))
 	_, err = h.CreateGroup(ctx, u[0], "name", "desc", 1)
 	want(t, err, ErrFull)
 	h.store(toGroup(u[0], g, "1"), toGroup(u[0], g, "2"))
-	j, err := h.JoinGroup(ctx, g, u[1], 3, 1)
+	a, err = h.JoinGroup(ctx, g, u[1], 3, 1)
 	want(t, err, nil)
-	if j != (JoinResult{Name: "name", Desc: "desc", Seq: 2, Version: 2, Count: 2}) {
-		t.Errorf("JoinGroup = %+v, want seq 2, version 2, 2 members", j)
-	}
+	wantChange(t, "JoinGroup", a, Append{Group: g, Conv: g, Version: 2, Last: 2}, joinOf(u[1], "user1", 2))
 	_, err = h.JoinGroup(ctx, g, u[1], 3, 9)
 	want(t, err, ErrAlready)
 	_, err = h.JoinGroup(ctx, 999, u[1], 3, 9)
@@ -42,6 +42,23 @@ func testJoin(t *testing.T, h *harness, u []int64) (g int64) {
 	_, err = h.JoinGroup(ctx, g, u[3], 3, 9)
 	want(t, err, ErrFull)
 	return g
+}
+
+// joinOf describes the join of a user to the group of testJoin.
+func joinOf(user int64, name string, count int64) Change {
+	return Change{Kind: Joined, User: user, UserName: name, GroupName: "name", GroupDesc: "desc", Count: count}
+}
+
+// wantChange checks the description of a change.
+func wantChange(t *testing.T, what string, got *Append, want Append, change Change) {
+	t.Helper()
+	if got.Change == nil || *got.Change != change {
+		t.Errorf("%s: change %+v, want %+v", what, got.Change, change)
+	}
+	if got.Group != want.Group || got.Conv != want.Conv || got.Version != want.Version || got.Last != want.Last {
+		t.Errorf("%s: group %d, conversation %d, version %d, last seq %d; want %d, %d, %d, %d", what,
+			got.Group, got.Conv, got.Version, got.Last, want.Group, want.Conv, want.Version, want.Last)
+	}
 }
 
 func testMembers(t *testing.T, h *harness, u []int64, g int64) {
@@ -71,27 +88,21 @@ func testLeaveAndKick(t *testing.T, h *harness, u []int64, g int64) {
 	want(t, err, ErrNotAllowed)
 	_, err = h.LeaveGroup(ctx, 999, u[0])
 	want(t, err, ErrNotFound)
-	version, err := h.LeaveGroup(ctx, g, u[1])
+	a, err := h.LeaveGroup(ctx, g, u[1])
 	want(t, err, nil)
-	if version != 4 {
-		t.Errorf("LeaveGroup = version %d, want 4", version)
-	}
+	wantChange(t, "LeaveGroup", a, Append{Group: g, Conv: g, Version: 4, Last: 2}, Change{Kind: Left, User: u[1], Count: 2})
 	_, err = h.KickMember(ctx, g, u[2], u[0])
 	want(t, err, ErrNotAllowed)
 	_, err = h.KickMember(ctx, g, u[0], u[0])
 	want(t, err, ErrNotAllowed)
 	_, err = h.KickMember(ctx, g, u[0], u[1])
 	want(t, err, ErrNotAllowed)
-	version, err = h.KickMember(ctx, g, u[0], u[2])
+	a, err = h.KickMember(ctx, g, u[0], u[2])
 	want(t, err, nil)
-	if version != 5 {
-		t.Errorf("KickMember = version %d, want 5", version)
-	}
-	j, err := h.JoinGroup(ctx, g, u[1], 3, 1)
+	wantChange(t, "KickMember", a, Append{Group: g, Conv: g, Version: 5, Last: 2}, Change{Kind: Left, User: u[2], Count: 1})
+	a, err = h.JoinGroup(ctx, g, u[1], 3, 1)
 	want(t, err, nil)
-	if j.Count != 2 || j.Version != 6 {
-		t.Errorf("JoinGroup after leaving = %+v, want 2 members, version 6", j)
-	}
+	wantChange(t, "JoinGroup after leaving", a, Append{Group: g, Conv: g, Version: 6, Last: 2}, joinOf(u[1], "user1", 2))
 	list, err := h.Groups(ctx, u[1])
 	want(t, err, nil)
 	if !slices.Equal(list, []Group{{ID: g, Name: "name", Desc: "desc", Last: 2, Count: 2}}) {
@@ -100,14 +111,12 @@ func testLeaveAndKick(t *testing.T, h *harness, u []int64, g int64) {
 }
 
 func testDismiss(t *testing.T, h *harness, u []int64, g int64) {
-	_, _, err := h.DismissGroup(ctx, g, u[1])
+	_, err := h.DismissGroup(ctx, g, u[1])
 	want(t, err, ErrNotAllowed)
-	version, gone, err := h.DismissGroup(ctx, g, u[0])
+	a, err := h.DismissGroup(ctx, g, u[0])
 	want(t, err, nil)
-	if version != 7 || !slices.Equal(gone, []int64{u[0], u[1]}) {
-		t.Errorf("DismissGroup = version %d, members %v; want 7, %v", version, gone, u[:2])
-	}
-	_, _, err = h.DismissGroup(ctx, g, u[0])
+	wantChange(t, "DismissGroup", a, Append{Group: g, Conv: g, Version: 7, Last: 2}, Change{Kind: Dismissed})
+	_, err = h.DismissGroup(ctx, g, u[0])
 	want(t, err, ErrNotFound)
 	_, _, err = h.MemberIDs(ctx, g)
 	want(t, err, ErrNotFound)

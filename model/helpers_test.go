@@ -215,16 +215,16 @@ func (h *harness) users(n int) []int64 {
 // group creates a group of users. The first one is its creator.
 func (h *harness) group(users ...int64) int64 {
 	h.t.Helper()
-	g, err := h.CreateGroup(context.Background(), users[0], "group", "of friends", 1000)
+	a, err := h.CreateGroup(context.Background(), users[0], "group", "of friends", 1000)
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	for _, u := range users[1:] {
-		if _, err := h.JoinGroup(context.Background(), g, u, 1000, 1000); err != nil {
+		if _, err := h.JoinGroup(context.Background(), a.Group, u, 1000, 1000); err != nil {
 			h.t.Fatal(err)
 		}
 	}
-	return g
+	return a.Group
 }
 
 func toPeer(from, to int64, cid string) *Append {

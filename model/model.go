@@ -32,8 +32,17 @@ var (
 	ErrRunFailed = groupcommit.ErrRunFailed
 )
 
-// Types of package groupcommit that callers of DB.Append need.
+// Types of package groupcommit that describe messages and changes of groups.
 type (
-	Append = groupcommit.Append
-	Run    = groupcommit.Run
+	Append     = groupcommit.Append
+	Run        = groupcommit.Run
+	Change     = groupcommit.Change
+	ChangeKind = groupcommit.ChangeKind
+)
+
+// The kinds of changes.
+const (
+	Joined    = groupcommit.Joined
+	Left      = groupcommit.Left
+	Dismissed = groupcommit.Dismissed
 )

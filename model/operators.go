@@ -44,77 +44,82 @@ func (db *DB) OperatorPassword(ctx context.Context, id int64, hash string) error
 // DeleteUser deletes an account. The name can be registered again; the row stays,
 // because messages refer to it. DeleteUser removes friendships and memberships,
 // and dismisses the groups that the user created. Nobody can write to the user any
-// more. Errors: ErrNotFound.
+// more. Nodes find the changes of groups in the feed. Errors:
+// ErrNotFound.
 func (db *DB) DeleteUser(ctx context.Context, id int64) error {
-	err := db.writeChange(ctx, func(ctx context.Context, tx *sqlx.Tx, c *changes) error {
-		err := one(tx.ExecContext(ctx, `UPDATE users SET deleted = 1, name_key = NULL, password_hash = '' WHERE id = ? AND deleted = 0`, id))
-		if err != nil {
-			return err
-		}
-		if err := db.revoke(ctx, tx, id); err != nil {
-			return err
-		}
-		convs, err := db.lockConversations(ctx, tx, id)
-		if err != nil {
-			return err
-		}
-		for _, j := range convs {
-			switch {
-			case j.Kind == kindPair:
-				_, err = tx.ExecContext(ctx, `UPDATE conversations SET blocks = blocks | ? WHERE id = ?`, pairClosed, j.ID)
-			case j.Role == roleCreator:
-				err = db.dismiss(ctx, tx, j.ID)
-			default:
-				err = db.raiseVersion(ctx, tx, j.ID, -1)
-			}
-			if j.Kind == kindGroup {
-				c.add(j.ID, j.Version+1, j.Last)
-			}
-			if err != nil {
-				return err
-			}
-		}
-		var friends []int64
-		if err := tx.SelectContext(ctx, &friends, `SELECT friend_id FROM friends WHERE user_id = ?`, id); err != nil {
-			return err
-		}
-		for _, f := range friends {
-			if _, err := tx.ExecContext(ctx, `DELETE FROM friends WHERE user_id = ? AND friend_id = ?`, f, id); err != nil {
-				return err
-			}
-		}
-		for _, q := range []string{
-			`DELETE FROM members WHERE user_id = ?`,
-			`DELETE FROM friends WHERE user_id = ?`,
-			`DELETE FROM cursors WHERE user_id = ?`,
-			`DELETE FROM devices WHERE user_id = ?`,
-		} {
-			if _, err := tx.ExecContext(ctx, q, id); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	_, err := db.writeChange(ctx, func(ctx context.Context, tx *sqlx.Tx) ([]*Append, error) { return db.deleteUser(ctx, tx, id) })
 	if err != nil {
 		return fmt.Errorf("delete user %d: %w", id, err)
 	}
 	return nil
 }
 
-// joined is a conversation that a user is in.
+// deleteUser returns the changes of the groups that the user was in.
+func (db *DB) deleteUser(ctx context.Context, tx *sqlx.Tx, id int64) (changes []*Append, err error) {
+	err = one(tx.ExecContext(ctx, `UPDATE users SET deleted = 1, name_key = NULL, password_hash = '' WHERE id = ? AND deleted = 0`, id))
+	if err != nil {
+		return nil, err
+	}
+	if err := db.revoke(ctx, tx, id); err != nil {
+		return nil, err
+	}
+	convs, err := db.lockConversations(ctx, tx, id)
+	if err != nil {
+		return nil, err
+	}
+	for i := range convs {
+		c := &convs[i]
+		if c.Kind == kindPair {
+			if _, err := tx.ExecContext(ctx, `UPDATE conversations SET blocks = blocks | ? WHERE id = ?`, pairClosed, c.ID); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		var a *Append
+		if c.Role == roleCreator {
+			a, err = db.dismiss(ctx, tx, &c.group)
+		} else {
+			a, err = db.removeMember(ctx, tx, &c.group, id)
+		}
+		if err != nil {
+			return nil, err
+		}
+		changes = append(changes, a)
+	}
+	var friends []int64
+	if err := tx.SelectContext(ctx, &friends, `SELECT friend_id FROM friends WHERE user_id = ?`, id); err != nil {
+		return nil, err
+	}
+	for _, f := range friends {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM friends WHERE user_id = ? AND friend_id = ?`, f, id); err != nil {
+			return nil, err
+		}
+	}
+	for _, q := range []string{
+		`DELETE FROM members WHERE user_id = ?`,
+		`DELETE FROM friends WHERE user_id = ?`,
+		`DELETE FROM cursors WHERE user_id = ?`,
+		`DELETE FROM devices WHERE user_id = ?`,
+	} {
+		if _, err := tx.ExecContext(ctx, q, id); err != nil {
+			return nil, err
+		}
+	}
+	return changes, nil
+}
+
+// joined is a conversation that a user is in. Of group, only ID, Last, Version and
+// Size are set.
 type joined struct {
-	ID   int64 `db:"id"`
+	group
 	Kind int64 `db:"kind"`
 	Role int64 `db:"role"`
-
-	Version int64 `db:"version"` // of a group's membership
-	Last    int64 `db:"last_seq"`
 }
 
 // lockConversations lists a user's conversations, sorted by ID, and locks their
 // rows.
 func (db *DB) lockConversations(ctx context.Context, tx *sqlx.Tx, user int64) (all []joined, err error) {
-	const list = `SELECT c.id, c.kind, m.role, c.version, c.last_seq FROM members m JOIN conversations c ON c.id = m.conversation_id
+	const list = `SELECT c.id, c.kind, c.last_seq, c.version, c.size, m.role FROM members m JOIN conversations c ON c.id = m.conversation_id
 		WHERE m.user_id = ? ORDER BY c.id`
 	if err := tx.SelectContext(ctx, &all, list, user); err != nil || db.d.ForUpdate == "" {
 		return all, err

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/jmoiron/sqlx"
 )
 
 var ctx = context.Background()
@@ -240,7 +242,16 @@ func TestDeleteUser(t *testing.T) {
 		h.store(a, b)
 		before, _, err := h.MemberIDs(ctx, others)
 		want(t, err, nil)
-		want(t, h.DeleteUser(ctx, u[0]), nil)
+		var changes []*Append
+		want(t, h.write(ctx, func(ctx context.Context, tx *sqlx.Tx) (err error) {
+			changes, err = h.deleteUser(ctx, tx, u[0])
+			return err
+		}), nil)
+		if len(changes) != 2 {
+			t.Fatalf("deleteUser = %v, want a change of each group", changes)
+		}
+		wantChange(t, "the user's own group", changes[0], Append{Group: own, Conv: own, Version: 3}, Change{Kind: Dismissed})
+		wantChange(t, "the other group", changes[1], Append{Group: others, Conv: others, Version: 3, Last: 1}, Change{Kind: Left, User: u[0], Count: 1})
 
 		if f, _ := h.Friends(ctx, u[1]); len(f) != 0 {
 			t.Errorf("Friends = %v, want none", f)

@@ -166,7 +166,7 @@ func TestRefusals(t *testing.T) {
 	g := n.group(anna, berta) // full
 	g2 := n.group(anna, berta)
 	gone := n.group(dora)
-	if _, _, err := n.db.DismissGroup(t.Context(), gone, dora); err != nil {
+	if _, err := n.db.DismissGroup(t.Context(), gone, dora); err != nil {
 		t.Fatal(err)
 	}
 	if err := n.db.Block(t.Context(), berta, dora, true); err != nil {

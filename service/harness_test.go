@@ -237,16 +237,16 @@ func (n *node) users(names ...string) []int64 {
 // aren't notified, so no member may be online.
 func (n *node) group(members ...int64) int64 {
 	n.tb.Helper()
-	g, err := n.db.CreateGroup(n.tb.Context(), members[0], "group", "a group", 1000)
+	a, err := n.db.CreateGroup(n.tb.Context(), members[0], "group", "a group", 1000)
 	if err != nil {
 		n.tb.Fatal(err)
 	}
 	for _, m := range members[1:] {
-		if _, err := n.db.JoinGroup(n.tb.Context(), g, m, 10000, 1000); err != nil {
+		if _, err := n.db.JoinGroup(n.tb.Context(), a.Group, m, 10000, 1000); err != nil {
 			n.tb.Fatal(err)
 		}
 	}
-	return g
+	return a.Group
 }
 
 // befriend makes two users friends in the store. The nodes aren't notified, so

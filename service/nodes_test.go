@@ -28,7 +28,7 @@ func (d deaf) Publish(ctx context.Context, ms []bus.Message) error {
 }
 
 // pairOfNodes starts two nodes with the same bus and store. While lost is true,
-// they lose each other's messages. Their repair sweep runs every 100 ms.
+// they lose each other's messages. Their repair runs every 100 ms.
 func pairOfNodes(t *testing.T, change ...func(*setup)) (one, two *node, lost *atomic.Bool) {
 	lost = new(atomic.Bool)
 	one = serve(t, append(change, func(s *setup) {

@@ -169,10 +169,17 @@ func (s *Service) Draining(n int) []byte {
 }
 
 // Committed handles a batch of messages that the log has stored or failed to
-// store; see delivery.Delivery.Committed.
+// store, and of changes of groups; see delivery.Delivery.Committed.
 func (s *Service) Committed(ctx context.Context, batch []*model.Append) {
 	s.delivery.Committed(ctx, batch)
 }
+
+// Groups returns the commands that change groups, for callers other than clients'
+// requests. Call it after Start.
+func (s *Service) Groups() *groups.Commands { return &s.groups.Commands }
+
+// People returns the commands that change friends and blocks; see Groups.
+func (s *Service) People() *people.Commands { return &s.people.Commands }
 
 // Receive handles messages from other nodes. The bus calls it, in the order of
 // each publisher. It doesn't block.

@@ -2,6 +2,10 @@ package groupcommit
 
 // Append is a message to be stored. The caller must not change the fields it
 // sets until the sink has the Append.
+//
+// An Append with a Change is something else that happened in a conversation: its
+// members have changed. It takes no seq and doesn't go through the queue. Only
+// Group, Owner, Conv, Version, Last and Change are set, after the commit.
 type Append struct {
 	Sender      int64
 	Group, Peer int64  // exactly one is set; Peer may be Sender, for notes
@@ -18,11 +22,32 @@ type Append struct {
 	Stored    bool  // false with Err nil: a repeat; Seq and Time are those of the stored message
 	Err       error // why it was not stored: set by Step.Apply, or ErrRunFailed, or a database error
 
+	Change *Change // nil: a message
+
 	attemptedSeq  int64 // the seq it had in a commit of unknown outcome
 	lookUp        bool  // may be in the log, even without Retry
 	deferred      bool  // not tried: its conversation is locked, or must be created
 	needsCreation bool  // deferred because its conversation must be created
 }
+
+// Change is a change of a group's members.
+type Change struct {
+	Kind                 ChangeKind
+	User                 int64  // who joined or left; 0 if the group was dismissed
+	UserName             string // if Joined
+	GroupName, GroupDesc string // if Joined
+	Count                int64  // members after the change
+}
+
+// ChangeKind is a kind of Change.
+type ChangeKind uint8
+
+// The kinds of changes. The creator of a group joins it as its first member.
+const (
+	Joined ChangeKind = 1 + iota // gets the messages after Append.Last
+	Left                         // or was removed
+	Dismissed
+)
 
 // overhead is added to the bytes of a queued message to estimate its memory.
 const overhead = 128

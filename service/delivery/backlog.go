@@ -122,7 +122,7 @@ func (tp *topicOnLoop) nextReaders(t Turn) (first *cursorOnLoop, ask []*session.
 	n := len(tp.cursors)
 	for i := range n {
 		cu := &tp.cursors[(tp.next+i)%n]
-		if !cu.backlog || !cu.session.Live() || cu.session.BacklogPaused(t) {
+		if !cu.backlog || !tp.ready(t, cu.session) || cu.session.BacklogPaused(t) {
 			continue
 		}
 		if first == nil {
@@ -155,7 +155,7 @@ func (l *TopicsOnLoop) pushPage(t Turn, tp *topicOnLoop, ask []*session.Session,
 		for j := range tp.cursors {
 			cu := &tp.cursors[j]
 			ss := cu.session
-			if !cu.backlog || cu.sent != m.Seq-1 || !ss.Live() || ss.BacklogPaused(t) {
+			if !cu.backlog || cu.sent != m.Seq-1 || !tp.ready(t, ss) || ss.BacklogPaused(t) {
 				continue
 			}
 			conn := ss.Conn(t)

@@ -5,10 +5,11 @@ import (
 	"slices"
 	"time"
 
+	"chatd/service/bus"
 	"chatd/service/session"
 )
 
-// update tells a loop about a conversation. There are four kinds:
+// update tells a loop about a conversation. There are five kinds:
 //
 //   - A stored message: body and seq are set; from too if it was sent here.
 //   - Neither body nor from is set: the log has messages up to seq. It comes from
@@ -16,12 +17,16 @@ import (
 //   - A retried message that was stored before: from is set, but no body. seq is
 //     that of the last message in the conversation.
 //   - A message that couldn't be stored: only from is set.
+//   - A change of a group's members: only members is set, and except if a session
+//     made the change.
 type update struct {
 	conv, group  int64
 	pair         pair
 	version, seq int64
 	body         []byte
 	from         *session.Message // nil: from another node or from repair
+	members      *bus.Members
+	except       *session.Session // gets no notice of the change
 }
 
 // deliver pushes a message to the sessions for which it is next. For the other
@@ -119,7 +124,7 @@ func (l *TopicsOnLoop) push(t Turn, tp *topicOnLoop, up *update) {
 		// A retried message has no body, and seq may be that of anyone's
 		// message.
 		own := up.from != nil && up.from.Session == cu.session && up.body != nil
-		next := cu.sent == up.seq-1 && up.body != nil && !cu.backlog && !tp.reloading && cu.session.Live()
+		next := cu.sent == up.seq-1 && up.body != nil && !cu.backlog && !tp.reloading && tp.ready(t, cu.session)
 		switch {
 		case next && own:
 			l.advance(t, tp, cu, up.seq)

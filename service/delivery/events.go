@@ -51,7 +51,7 @@ func (l *TopicsOnLoop) HandOver(t Turn) {
 
 func (l *TopicsOnLoop) writeEvent(t Turn, tp *topicOnLoop, body []byte, from *session.Session) {
 	for i := range tp.cursors {
-		if ss := tp.cursors[i].session; ss != from && ss.Live() {
+		if ss := tp.cursors[i].session; ss != from && tp.ready(t, ss) {
 			ss.Conn(t).Write(t, body)
 		}
 	}

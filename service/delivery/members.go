@@ -10,23 +10,39 @@ import (
 	"chatd/service/session"
 )
 
-// MembersChanged announces a committed change in a group's membership to all
-// members and to the user who joined or left, on all nodes. The session actor
-// gets no notice: it gets an ACK. When MembersChanged returns, this loop follows
-// the new membership.
-func (d *Delivery) MembersChanged(t Turn, m *bus.Members, actor *session.Session) {
-	for i, l := range d.topics {
-		if i == t.Loop() {
-			l.applyMembers(t, m, actor)
-		} else {
-			_ = d.r.Post(i, func(t Turn) { l.applyMembers(t, m, actor) }) // an error means that the reactor has stopped
-		}
+// announcement returns what loops and other nodes have to know of a committed
+// change of a group's members.
+func announcement(a *model.Append) *bus.Members {
+	switch c := a.Change; c.Kind {
+	case model.Joined:
+		return Joined(a.Group, c.User, c.UserName, a.Version, a.Last)
+	case model.Left:
+		return &bus.Members{Group: a.Group, Version: a.Version, User: c.User,
+			Notice: proto.AppendResponse(nil, &proto.Response{Op: proto.LEAVE_GROUP, GroupID: a.Group, ID: c.User})}
+	default: // model.Dismissed
+		return &bus.Members{Group: a.Group, Version: a.Version,
+			Notice: proto.AppendResponse(nil, &proto.Response{Op: proto.DISMISS_GROUP, GroupID: a.Group})}
 	}
-	p := bus.Payload{Members: m}
-	if m.User != 0 { // for nodes that haven't subscribed to the group; the others use the message that follows
-		d.courier.Publish(bus.User(m.User), p)
+}
+
+// Joined returns the announcement that a user has joined a group. seq is that of
+// the last message before the join.
+func Joined(group, user int64, name string, version, seq int64) *bus.Members {
+	return &bus.Members{Group: group, Version: version, User: user, Joined: true, Seq: seq,
+		Notice: proto.AppendResponse(nil, &proto.Response{Op: proto.ADD_GROUP, GroupID: group, ID: user, Name: name})}
+}
+
+// EndJoin ends the wait of a session for its ADD_GROUP_ACK, and delivers what has
+// come for it in the group meanwhile.
+func (l *TopicsOnLoop) EndJoin(t Turn, ss *session.Session) {
+	tp := l.topics[ss.Joining(t)]
+	ss.EndJoin(t)
+	if tp == nil {
+		return
 	}
-	d.courier.Publish(bus.Group(m.Group), p)
+	if cu := tp.cursor(t, ss); cu != nil && cu.backlog {
+		l.catchUp(t, tp)
+	}
 }
 
 // MembersChangedElsewhere applies a change that another node has published on
@@ -108,8 +124,8 @@ type announced struct {
 }
 
 // isNew adds a version to the set, and reports whether it was missing. Versions
-// may arrive out of order, because two loops may change a group at the same
-// time.
+// may arrive out of order, because two workers or nodes may announce changes of a
+// group at the same time.
 func (a *announced) isNew(version int64) bool {
 	ahead := version - a.newest
 	switch {
@@ -225,26 +241,4 @@ func (l *TopicsOnLoop) setMembers(t Turn, tp *topicOnLoop, m *membership) {
 		cu.backlog = cu.backlog || cu.sent < tp.last
 	}
 	l.catchUp(t, tp)
-}
-
-// The functions below are the only ones that create a bus.Members, whose fields
-// depend on the kind of change.
-
-// Joined returns the announcement that a user has joined a group. seq is that of
-// the last message before the join.
-func Joined(group, user int64, name string, version, seq int64) *bus.Members {
-	return &bus.Members{Group: group, Version: version, User: user, Joined: true, Seq: seq,
-		Notice: proto.AppendResponse(nil, &proto.Response{Op: proto.ADD_GROUP, GroupID: group, ID: user, Name: name})}
-}
-
-// Left returns the announcement that a user has left a group or was removed.
-func Left(group, version, user int64) *bus.Members {
-	return &bus.Members{Group: group, Version: version, User: user,
-		Notice: proto.AppendResponse(nil, &proto.Response{Op: proto.LEAVE_GROUP, GroupID: group, ID: user})}
-}
-
-// Dismissed returns the announcement that a group was dismissed.
-func Dismissed(group, version int64) *bus.Members {
-	return &bus.Members{Group: group, Version: version,
-		Notice: proto.AppendResponse(nil, &proto.Response{Op: proto.DISMISS_GROUP, GroupID: group})}
 }

@@ -17,14 +17,18 @@ import (
 const chatOverhead = 192
 
 // The code in this file runs on three kinds of goroutines: Committed on those
-// that append to the log, pushBatch and conclude on an event loop, and
+// that change the store, pushBatch and conclude on an event loop, and
 // NewMessages on the one that receives from the bus.
 
-// Committed handles the result of a batch: the messages were stored, in this
-// order, or have failed (Err). It publishes the stored messages to other nodes.
-// Then it posts all messages to the loops, which push them and answer the
-// senders. Each writer of the log calls it with one batch at a time. It blocks
-// for up to bus.PublishTimeout.
+// Committed handles a batch: messages were stored, in this order, or have failed
+// (Err), and the members of groups have changed (Change). It publishes what was
+// stored to other nodes. Then it posts everything to the loops. They push the
+// messages and answer the senders. They follow the new memberships and notify the
+// members, except the session that is the Owner of the change, if any.
+//
+// The Owner of a message is a *session.Message. It doesn't matter who committed the
+// batch: each writer of the log calls Committed with one batch at a time, and
+// commands do so concurrently. Committed blocks for up to bus.PublishTimeout.
 func (d *Delivery) Committed(ctx context.Context, batch []*model.Append) {
 	perLoop := make([][]*update, len(d.topics))
 	updates := make([]update, len(batch))
@@ -35,8 +39,17 @@ func (d *Delivery) Committed(ctx context.Context, batch []*model.Append) {
 	bodies := make([]byte, 0, size) // if append has to move it, earlier slices of it stay valid
 	var out outbox
 	for i, a := range batch {
-		m := a.Owner.(*session.Message)
 		up := &updates[i]
+		if a.Change != nil {
+			up.members = announcement(a)
+			up.except, _ = a.Owner.(*session.Session)
+			d.publishMembers(up.members, &out)
+			for l := range perLoop { // a user who is concerned may be logging in on any of them
+				perLoop[l] = append(perLoop[l], up)
+			}
+			continue
+		}
+		m := a.Owner.(*session.Message)
 		up.from = m
 		loops := uint64(1) << m.Session.Loop
 		if a.Err == nil {
@@ -102,6 +115,20 @@ func (d *Delivery) route(up *update, out *outbox) (loops uint64) {
 	return loops
 }
 
+// publishMembers adds a change of a group's members to the outbox, if other nodes
+// may have sessions that it concerns.
+func (d *Delivery) publishMembers(m *bus.Members, out *outbox) {
+	channels := []bus.Channel{bus.Group(m.Group)}
+	if m.User != 0 { // the user's nodes may not have subscribed to the group; those that have use the second message
+		channels = []bus.Channel{bus.User(m.User), bus.Group(m.Group)}
+	}
+	for _, c := range channels {
+		if d.bus.MayHaveSubscribers(c) {
+			out.messages = append(out.messages, bus.Message{Channel: c, Payload: bus.Payload{Members: m}})
+		}
+	}
+}
+
 // outbox collects the bus messages of one batch. Consecutive messages of a
 // conversation share one payload per channel.
 type outbox struct {
@@ -150,9 +177,13 @@ func (l *TopicsOnLoop) pushBatch(t Turn, list []*update) {
 	}
 }
 
-// conclude delivers a message. If its sender is on this loop, it also sends the
-// ACK or the refusal, even if the delivery panics.
+// conclude applies a change, or delivers a message. If the sender of the message is
+// on this loop, it also sends the ACK or the refusal, even if the delivery panics.
 func (l *TopicsOnLoop) conclude(t Turn, up *update) {
+	if up.members != nil {
+		l.applyMembers(t, up.members, up.except)
+		return
+	}
 	if up.from.Session.Loop == l.index {
 		defer up.from.Ack(t)
 	}

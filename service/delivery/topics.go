@@ -104,6 +104,12 @@ func (tp *topicOnLoop) cursor(t Turn, ss *session.Session) *cursorOnLoop {
 	return nil
 }
 
+// ready reports whether a session may get messages and events of this topic. It
+// may not before its LOGIN_ACK, and before its ADD_GROUP_ACK for the group.
+func (tp *topicOnLoop) ready(t Turn, ss *session.Session) bool {
+	return ss.Live() && ss.Joining(t) != tp.conv
+}
+
 // catchUpAll marks all cursors as having a backlog.
 func (tp *topicOnLoop) catchUpAll(t Turn) {
 	for i := range tp.cursors {

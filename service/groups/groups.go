@@ -1,5 +1,5 @@
-// Package groups has the handlers for groups: create, join, leave, remove a
-// member, dismiss, and list members.
+// Package groups creates groups, adds and removes members, and lists them. Commands
+// (commands.go) make the changes; Groups has the handlers for requests.
 package groups
 
 import (
@@ -23,102 +23,76 @@ type (
 
 // Store holds the methods of the store that groups need. All may block.
 type Store interface {
-	CreateGroup(ctx context.Context, creator int64, name, desc string, maxGroups int) (int64, error)
-	JoinGroup(ctx context.Context, group, user int64, maxMembers, maxGroups int) (model.JoinResult, error)
-	LeaveGroup(ctx context.Context, group, user int64) (version int64, err error)
-	KickMember(ctx context.Context, group, by, user int64) (version int64, err error)
-	DismissGroup(ctx context.Context, group, by int64) (version int64, members []int64, err error)
+	CreateGroup(ctx context.Context, creator int64, name, desc string, maxGroups int) (*model.Append, error)
+	JoinGroup(ctx context.Context, group, user int64, maxMembers, maxGroups int) (*model.Append, error)
+	LeaveGroup(ctx context.Context, group, user int64) (*model.Append, error)
+	KickMember(ctx context.Context, group, by, user int64) (*model.Append, error)
+	DismissGroup(ctx context.Context, group, by int64) (*model.Append, error)
 	Groups(ctx context.Context, user int64) ([]model.Group, error)
 	Members(ctx context.Context, group, after int64, limit int) ([]model.Member, error)
 	VisibleRange(ctx context.Context, user, group, peer int64) (model.VisibleRange, error)
 }
 
 // Groups has the handlers of one node.
-type Groups struct {
-	cfg      *Config
-	log      *slog.Logger
-	store    Store
-	presence *presence.Presence
-	delivery *delivery.Delivery
-}
+type Groups struct{ Commands }
 
 // New returns the handlers.
 func New(cfg *Config, log *slog.Logger, store Store, p *presence.Presence, d *delivery.Delivery) *Groups {
-	return &Groups{cfg: cfg, log: log, store: store, presence: p, delivery: d}
+	return &Groups{Commands{cfg: cfg, log: log, store: store, presence: p, delivery: d}}
 }
 
-// CreateGroup creates a group. The user becomes its creator and only member.
+// CreateGroup serves CREATE_GROUP.
 func (g *Groups) CreateGroup(t Turn, c *conn, r *proto.Request) {
-	a, ss, name, desc := session.Answer(r), c.Session(t), r.GroupName, r.GroupDesc
-	if err := proto.CheckName(name); err != nil {
-		c.Refuse(t, a, err)
-		return
-	}
+	a, by, name, desc := session.Answer(r), c.Session(t).Actor(), r.GroupName, r.GroupDesc
 	session.RunJob(t, c, reactor.Quick, a, func(t Off) (int64, error) {
-		return g.store.CreateGroup(t, ss.User, name, desc, g.cfg.MaxGroups)
+		return g.Create(t, by, name, desc)
 	}, func(t Turn, id int64) {
 		a.GroupID = id
-		g.delivery.MembersChanged(t, delivery.Joined(id, ss.User, ss.Name, model.FirstVersion, 0), ss)
 		c.Reply(t, &a)
 	})
 }
 
-// AddGroup adds the user to a group.
+// AddGroup serves ADD_GROUP. The session gets the pushes and notices of the group
+// after the ACK, whose seq and users are the state from which they continue.
 func (g *Groups) AddGroup(t Turn, c *conn, r *proto.Request) {
 	a, ss := session.Answer(r), c.Session(t)
-	session.RunJob(t, c, reactor.Quick, a, func(t Off) (model.JoinResult, error) {
-		j, err := g.store.JoinGroup(t, a.GroupID, ss.User, g.cfg.MaxMembers, g.cfg.MaxGroups)
+	by := ss.Actor()
+	ss.BeginJoin(t, a.GroupID)
+	session.TryJob(t, c, reactor.Quick, func(t Off) (proto.Group, error) {
+		return g.Join(t, by, a.GroupID)
+	}, func(t Turn, j proto.Group, err error) {
 		if err != nil {
-			return j, err
+			c.Refuse(t, a, err)
+		} else {
+			a.GroupName, a.GroupDesc, a.Seq, a.Users, a.Count = j.GroupName, j.GroupDesc, j.Seq, j.Users, j.Count
+			c.Reply(t, &a)
 		}
-		a.GroupName, a.GroupDesc, a.Seq, a.Count = j.Name, j.Desc, j.Seq, j.Count
-		if j.Count <= proto.MaxPageUsers {
-			us, err := g.page(t, ss.User, a.GroupID, 0)
-			if err != nil { // the user has joined: answer without the list
-				g.log.Error("listing the members of a group failed", "group", a.GroupID, "err", err)
-				return j, nil
-			}
-			a.Users, a.Count = us, 0
-		}
-		return j, nil
-	}, func(t Turn, j model.JoinResult) {
-		g.delivery.MembersChanged(t, delivery.Joined(a.GroupID, ss.User, ss.Name, j.Version, j.Seq), ss)
-		c.Reply(t, &a)
+		g.delivery.On(t).EndJoin(t, ss)
 	})
 }
 
-// LeaveGroup removes the user from a group.
+// LeaveGroup serves LEAVE_GROUP.
 func (g *Groups) LeaveGroup(t Turn, c *conn, r *proto.Request) {
-	a, ss := session.Answer(r), c.Session(t)
-	session.RunJob(t, c, reactor.Quick, a, func(t Off) (int64, error) {
-		return g.store.LeaveGroup(t, a.GroupID, ss.User)
-	}, func(t Turn, version int64) {
-		g.delivery.MembersChanged(t, delivery.Left(a.GroupID, version, ss.User), ss)
-		c.Reply(t, &a)
-	})
+	a, by := session.Answer(r), c.Session(t).Actor()
+	session.RunJob(t, c, reactor.Quick, a, func(t Off) (struct{}, error) {
+		return struct{}{}, g.Leave(t, by, a.GroupID)
+	}, func(t Turn, _ struct{}) { c.Reply(t, &a) })
 }
 
-// KickMember removes another member from a group. Only its creator may.
+// KickMember serves KICK_MEMBER.
 func (g *Groups) KickMember(t Turn, c *conn, r *proto.Request) {
-	a, ss := session.Answer(r), c.Session(t)
-	session.RunJob(t, c, reactor.Quick, a, func(t Off) (int64, error) {
-		return g.store.KickMember(t, a.GroupID, ss.User, a.UserID)
-	}, func(t Turn, version int64) {
-		g.delivery.MembersChanged(t, delivery.Left(a.GroupID, version, a.UserID), ss)
-		c.Reply(t, &a)
-	})
+	a, by := session.Answer(r), c.Session(t).Actor()
+	session.RunJob(t, c, reactor.Quick, a, func(t Off) (struct{}, error) {
+		return struct{}{}, g.Kick(t, by, a.GroupID, a.UserID)
+	}, func(t Turn, _ struct{}) { c.Reply(t, &a) })
 }
 
-// DismissGroup deletes a group. Only its creator may.
+// DismissGroup serves DISMISS_GROUP.
 func (g *Groups) DismissGroup(t Turn, c *conn, r *proto.Request) {
-	a, ss := session.Answer(r), c.Session(t)
-	session.RunJob(t, c, reactor.Quick, a, func(t Off) (int64, error) {
-		version, _, err := g.store.DismissGroup(t, a.GroupID, ss.User)
-		return version, err
-	}, func(t Turn, version int64) {
-		g.delivery.MembersChanged(t, delivery.Dismissed(a.GroupID, version), ss)
-		c.Reply(t, &a)
-	})
+	a, by := session.Answer(r), c.Session(t).Actor()
+	session.RunJob(t, c, reactor.Quick, a, func(t Off) (struct{}, error) {
+		return struct{}{}, g.Dismiss(t, by, a.GroupID)
+	}, func(t Turn, _ struct{}) { c.Reply(t, &a) })
 }
 
 // GroupUsers returns a page of a group's members. Only members may ask.
@@ -140,7 +114,7 @@ func (g *Groups) GroupUsers(t Turn, c *conn, r *proto.Request) {
 
 // page reads up to one member more than a page, so that the caller sees whether
 // there are more. The states are those that asker may see.
-func (g *Groups) page(t Off, asker, group, after int64) ([]proto.Member, error) {
+func (g *Commands) page(t Off, asker, group, after int64) ([]proto.Member, error) {
 	ms, err := g.store.Members(t, group, after, proto.MaxPageUsers+1)
 	if err != nil {
 		return nil, err

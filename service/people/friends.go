@@ -4,89 +4,34 @@ import (
 	"chatd/model"
 	"chatd/proto"
 	"chatd/reactor"
-	"chatd/service/bus"
 	"chatd/service/session"
 )
 
-// befriended is the result of AddFriend's job.
-type befriended struct {
-	state   string // the friend's state as the user may see it
-	visible bool   // the friend may see the user's state
-}
-
-// AddFriend makes two users friends.
+// AddFriend serves ADD_FRIEND.
 func (p *People) AddFriend(t Turn, c *conn, r *proto.Request) {
-	a, ss := session.Answer(r), c.Session(t)
-	if a.FriendID == ss.User {
-		c.Refuse(t, a, proto.Errorf(proto.BadRequest, "friendid is your own ID; you can't add yourself as a friend"))
-		return
-	}
-	session.RunJob(t, c, reactor.Quick, a, func(t Off) (b befriended, err error) {
-		if a.Name, err = p.store.AddFriend(t, ss.User, a.FriendID, p.cfg.MaxFriends); err != nil {
-			return b, err
-		}
-		b.state = proto.Offline
-		if states, err := p.presence.States(t, ss.User, []int64{a.FriendID}); err == nil { // an error doesn't undo AddFriend
-			b.state = states[0]
-		}
-		hidden, err := p.store.Blocked(t, ss.User, a.FriendID)
-		b.visible = err == nil && !hidden
-		return b, nil
-	}, func(t Turn, b befriended) {
-		a.State = b.state
+	a, by := session.Answer(r), c.Session(t).Actor()
+	session.RunJob(t, c, reactor.Quick, a, func(t Off) (proto.Friend, error) {
+		return p.Commands.AddFriend(t, by, a.FriendID)
+	}, func(t Turn, f proto.Friend) {
+		a.Name, a.State = f.Name, f.State
 		c.Reply(t, &a)
-		p.sessions.Tell(a.FriendID, proto.AppendResponse(nil, &proto.Response{Op: proto.ADD_FRIEND, ID: ss.User, Name: ss.Name}), nil)
-		if b.visible {
-			p.presence.Inform(a.FriendID, &bus.Presence{User: ss.User, Online: true}, nil)
-		}
-		p.sessions.Tell(ss.User, proto.AppendResponse(nil, &proto.Response{Op: proto.ADD_FRIEND, ID: a.FriendID, Name: a.Name}), ss)
-		if b.state == proto.Online {
-			p.presence.Inform(ss.User, &bus.Presence{User: a.FriendID, Online: true}, ss)
-		}
 	})
 }
 
-// DelFriend ends the friendship of two users.
+// DelFriend serves DEL_FRIEND.
 func (p *People) DelFriend(t Turn, c *conn, r *proto.Request) {
-	a, ss := session.Answer(r), c.Session(t)
+	a, by := session.Answer(r), c.Session(t).Actor()
 	session.RunJob(t, c, reactor.Quick, a, func(t Off) (struct{}, error) {
-		return struct{}{}, p.store.DelFriend(t, ss.User, a.FriendID)
-	}, func(t Turn, _ struct{}) {
-		p.presence.Record(ss.User, a.FriendID, false)
-		p.presence.Record(a.FriendID, ss.User, false)
-		c.Reply(t, &a)
-		p.sessions.Tell(a.FriendID, proto.AppendResponse(nil, &proto.Response{Op: proto.DEL_FRIEND, ID: ss.User}), nil)
-		p.sessions.Tell(ss.User, proto.AppendResponse(nil, &proto.Response{Op: proto.DEL_FRIEND, ID: a.FriendID}), ss)
-	})
+		return struct{}{}, p.Commands.DelFriend(t, by, a.FriendID)
+	}, func(t Turn, _ struct{}) { c.Reply(t, &a) })
 }
 
-// Block blocks or unblocks another user. A blocked user's messages and events
-// don't arrive, and they see the blocking user as offline.
+// Block serves BLOCK.
 func (p *People) Block(t Turn, c *conn, r *proto.Request) {
-	a, ss := session.Answer(r), c.Session(t)
-	if a.UserID == ss.User {
-		c.Refuse(t, a, proto.Errorf(proto.BadRequest, "userid is your own ID; you can't block yourself"))
-		return
-	}
-	session.RunJob(t, c, reactor.Quick, a, func(t Off) (friends bool, err error) {
-		if err := p.store.Block(t, ss.User, a.UserID, a.On); err != nil {
-			return false, err
-		}
-		friends, _, err = p.store.AreFriends(t, ss.User, a.UserID)
-		if err != nil { // the block is stored: only the notice to a friend is left out
-			p.log.Error("looking up a friendship failed", "user", ss.User, "other", a.UserID, "err", err)
-		}
-		return friends, nil
-	}, func(t Turn, friends bool) {
-		b := &bus.Blocked{By: ss.User, Whom: a.UserID}
-		p.delivery.ForgetBlock(b)
-		p.courier.Publish(bus.User(a.UserID), bus.Payload{Blocked: b}) // to the nodes from which the blocked user may send events
-		c.Reply(t, &a)
-		p.sessions.Tell(ss.User, proto.AppendResponse(nil, &proto.Response{Op: proto.BLOCK, UserID: a.UserID, On: a.On}), ss)
-		if friends {
-			p.presence.Inform(a.UserID, &bus.Presence{User: ss.User, Online: !a.On}, nil)
-		}
-	})
+	a, by := session.Answer(r), c.Session(t).Actor()
+	session.RunJob(t, c, reactor.Quick, a, func(t Off) (struct{}, error) {
+		return struct{}{}, p.Commands.Block(t, by, a.UserID, a.On)
+	}, func(t Turn, _ struct{}) { c.Reply(t, &a) })
 }
 
 // FindUser looks up a user by name or ID.

@@ -1,4 +1,5 @@
-// Package people has the handlers for friends, blocks, and finding users.
+// Package people makes and lists friends, blocks users, and finds them. Commands
+// (commands.go) make the changes; People has the handlers for requests.
 package people
 
 import (
@@ -34,19 +35,11 @@ type Store interface {
 }
 
 // People has the handlers of one node.
-type People struct {
-	cfg      *Config
-	log      *slog.Logger
-	store    Store
-	courier  *bus.Courier
-	sessions *session.Sessions
-	presence *presence.Presence
-	delivery *delivery.Delivery
-}
+type People struct{ Commands }
 
 // New returns the handlers.
 func New(cfg *Config, log *slog.Logger, store Store, c *bus.Courier, s *session.Sessions, p *presence.Presence, d *delivery.Delivery) *People {
-	return &People{cfg: cfg, log: log, store: store, courier: c, sessions: s, presence: p, delivery: d}
+	return &People{Commands{cfg: cfg, log: log, store: store, courier: c, sessions: s, presence: p, delivery: d}}
 }
 
 // List returns a user's friends, with the states that the user may see. It

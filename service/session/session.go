@@ -15,7 +15,7 @@ type (
 	Off  = reactor.Off
 )
 
-// maxHeldNotices is the most notices that wait for a session's LOGIN_ACK.
+// maxHeldNotices is the most notices that wait for an ACK of a session.
 const maxHeldNotices = 4096
 
 // Session is a device of a user, logged in on a connection. Its exported fields
@@ -39,10 +39,11 @@ type Session struct {
 
 // sessionOnLoop is the part of a session that its event loop owns.
 type sessionOnLoop struct {
-	conn   *Conn
-	paused bool // see BacklogPaused
-	ended  bool
-	held   [][]byte // notices that wait for LOGIN_ACK
+	conn    *Conn
+	paused  bool // see BacklogPaused
+	ended   bool
+	joining int64    // the group in a request ADD_GROUP without an answer; 0: none
+	held    [][]byte // notices that wait for LOGIN_ACK or ADD_GROUP_ACK
 }
 
 // Login has the values for the fields of a new Session.
@@ -103,13 +104,14 @@ func (ss *Session) Detach(t Turn) bool {
 	return true
 }
 
-// Notify sends a notice. If LOGIN_ACK hasn't been sent yet, the notice waits for
-// it: its lists may have been read before the change that the notice is about.
+// Notify sends a notice. If LOGIN_ACK or an ADD_GROUP_ACK hasn't been sent yet, the
+// notice waits for it: its lists may have been read before the change that the
+// notice is about.
 func (ss *Session) Notify(t Turn, body []byte) {
 	on := &ss.loop
 	switch {
 	case on.ended:
-	case ss.live.Load():
+	case ss.live.Load() && on.joining == 0:
 		on.conn.Write(t, body)
 	case len(on.held) < maxHeldNotices:
 		on.held = append(on.held, body)
@@ -124,10 +126,32 @@ func (ss *Session) GoLive(t Turn, ack *proto.Response) {
 	on.conn.s.m.logins.Inc()
 	on.conn.WriteResponse(t, ack)
 	ss.live.Store(true)
-	for _, body := range on.held {
-		on.conn.Write(t, body)
+	ss.writeHeld(t)
+}
+
+// writeHeld writes the notices that waited for an ACK.
+func (ss *Session) writeHeld(t Turn) {
+	for _, body := range ss.loop.held {
+		ss.loop.conn.Write(t, body)
 	}
-	on.held = nil
+	ss.loop.held = nil
+}
+
+// BeginJoin records that the client has asked to join a group and has no answer
+// yet. The session must be live.
+func (ss *Session) BeginJoin(t Turn, group int64) { ss.loop.joining = group }
+
+// Joining returns the group of BeginJoin, or 0. Until EndJoin, the session gets
+// nothing from this group.
+func (ss *Session) Joining(t Turn) int64 { return ss.loop.joining }
+
+// EndJoin records that the request has been answered, and sends the notices that
+// waited for that.
+func (ss *Session) EndJoin(t Turn) {
+	ss.loop.joining = 0
+	if !ss.loop.ended {
+		ss.writeHeld(t)
+	}
 }
 
 // Announcement returns the hint that announces the session to other nodes.

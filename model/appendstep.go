@@ -99,7 +99,11 @@ func (s *appendStep) Begin(ctx context.Context) error {
 	}
 	s.started = time.Now()
 	if s.lane.Stale() {
-		if err := s.lane.Open(ctx, s.pool); err != nil {
+		err := s.lane.Open(func(query string, args ...any) error {
+			_, err := s.pool.ExecContext(ctx, query, args...)
+			return err
+		})
+		if err != nil {
 			release()
 			return err
 		}

@@ -26,7 +26,13 @@ func (db *DB) writeChange(ctx context.Context, do func(ctx context.Context, tx *
 	defer db.lanes.put(lane)
 	for attempt := 1; ; attempt++ {
 		if lane.Stale() {
-			if err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error { return lane.Open(ctx, tx) }); err != nil {
+			err := lane.Open(func(query string, args ...any) error {
+				return db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+					_, err := tx.ExecContext(ctx, query, args...)
+					return err
+				})
+			})
+			if err != nil {
 				return nil, err
 			}
 		}
@@ -43,7 +49,7 @@ func (db *DB) writeChange(ctx context.Context, do func(ctx context.Context, tx *
 
 // maxLanes is how many lanes writeChange tries for one transaction. More than two
 // are needed only if the transaction fails for other reasons as well.
-const maxLanes = 5
+const maxLanes = 3
 
 // writeOnLane is one attempt of writeChange. It returns feed.ErrClosed if it should
 // be tried again with another lane.
@@ -88,7 +94,11 @@ func (db *DB) record(ctx context.Context, tx *sqlx.Tx, lane *feed.Lane, changes 
 	}
 	lane.Reset()
 	for _, a := range changes {
-		lane.Add(&feed.Span{Conv: a.Conv, Version: a.Version, Members: true, First: a.Last + 1, Last: a.Last})
+		s := feed.Span{Conv: a.Conv, Version: a.Version, First: a.Last + 1, Last: a.Last}
+		if a.Change.Kind == Joined {
+			s.Joined = a.Change.User
+		}
+		lane.Add(&s)
 	}
 	return lane.Record(tick, func(args ...any) (sql.Result, error) {
 		return tx.ExecContext(ctx, feed.RecordSQL(db.sql), args...)
@@ -173,8 +183,8 @@ func (db *DB) dismiss(ctx context.Context, tx *sqlx.Tx, g *group) (*Append, erro
 	return g.describe(Dismissed, 0), err
 }
 
-// lanePool has the lanes that writeChange uses. It grows to as many lanes as
-// transactions have run at the same time.
+// lanePool has the lanes that writeChange uses. It has as many as there were calls at
+// the same time, at most.
 type lanePool struct {
 	mu   sync.Mutex
 	free []*feed.Lane

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -96,10 +97,10 @@ func TestFeedRows(t *testing.T) {
 			}
 		}
 		g := h.group(u[0])
-		expect("created", feed.Span{Conv: g, Version: 1, Members: true, First: 1})
+		expect("created", feed.Span{Conv: g, Version: 1, Joined: u[0], First: 1})
 		_, err := h.JoinGroup(ctx, g, u[1], 10, 10)
 		want(t, err, nil)
-		expect("joined", feed.Span{Conv: g, Version: 2, Members: true, First: 1})
+		expect("joined", feed.Span{Conv: g, Version: 2, Joined: u[1], First: 1})
 		h.store(toGroup(u[0], g, "a"), toGroup(u[0], g, "b"), toGroup(u[2], g, "refused"))
 		expect("two messages", feed.Span{Conv: g, Version: 2, First: 1, Last: 2})
 		repeat := toGroup(u[0], g, "a")
@@ -111,14 +112,14 @@ func TestFeedRows(t *testing.T) {
 		expect("a pair", feed.Span{Conv: a.Conv, Lo: u[1], Hi: u[3], First: 1, Last: 1})
 		_, err = h.LeaveGroup(ctx, g, u[1])
 		want(t, err, nil)
-		expect("left", feed.Span{Conv: g, Version: 3, Members: true, First: 3, Last: 2})
+		expect("left", feed.Span{Conv: g, Version: 3, First: 3, Last: 2})
 		other := h.group(u[3], u[2])
 		f.spans()
 		want(t, h.DeleteUser(ctx, u[2]), nil)
-		expect("a member was deleted", feed.Span{Conv: other, Version: 3, Members: true, First: 1})
+		expect("a member was deleted", feed.Span{Conv: other, Version: 3, First: 1})
 		_, err = h.DismissGroup(ctx, g, u[0])
 		want(t, err, nil)
-		expect("dismissed", feed.Span{Conv: g, Version: 4, Members: true, First: 3, Last: 2})
+		expect("dismissed", feed.Span{Conv: g, Version: 4, First: 3, Last: 2})
 		if _, err = h.LeaveGroup(ctx, g, u[0]); !errors.Is(err, ErrNotFound) {
 			t.Fatalf("leaving a dismissed group: error %v, want ErrNotFound", err)
 		}
@@ -341,4 +342,84 @@ func TestCloseLanes(t *testing.T) {
 			t.Errorf("a reader that has missed lanes: error %v, want ErrTrimmed", err)
 		}
 	})
+}
+
+// Reading the lanes' heads takes a bounded number of row reads, however many rows the
+// feed has. Each node does it at least once per second.
+func TestFeedHeads(t *testing.T) {
+	h := newHarness(t, Options{DB: dialects[1].url(t)})
+	_, err := h.sql.Writer.Exec(`INSERT INTO feed_lanes (lane, opened) SELECT seq, UNIX_TIMESTAMP() FROM seq_1_to_4`)
+	want(t, err, nil)
+	_, err = h.sql.Writer.Exec(`INSERT INTO feed (lane, pos, tick, time, spans) SELECT l.lane, seq, seq, 1, '' FROM seq_1_to_5000, feed_lanes l`)
+	want(t, err, nil)
+	follow(t, h)
+	query := ""
+	for _, q := range h.sql.Queries() {
+		if strings.Contains(q, "feed_lanes") {
+			query = q
+		}
+	}
+	c, err := h.sql.Reader.Connx(ctx)
+	want(t, err, nil)
+	defer c.Close()
+	reads := func() (n int) {
+		var all []struct {
+			Name  string `db:"Variable_name"`
+			Value int    `db:"Value"`
+		}
+		want(t, c.SelectContext(ctx, &all, `SHOW SESSION STATUS LIKE 'Handler_read%'`), nil)
+		for _, v := range all {
+			n += v.Value
+		}
+		return n
+	}
+	before := reads()
+	rows, err := c.QueryxContext(ctx, query)
+	want(t, err, nil)
+	for rows.Next() {
+	}
+	want(t, rows.Close(), nil)
+	if n := reads() - before; n > 100 {
+		t.Errorf("%d rows read for the heads of 4 lanes, want a few for each lane", n)
+	}
+}
+
+// While a transaction uses a lane, Trim leaves that lane out, and trims the others. It
+// neither waits nor fails.
+func TestTrimLeavesOut(t *testing.T) {
+	h := newHarness(t, Options{DB: dialects[1].url(t)})
+	for _, q := range []string{
+		`INSERT INTO feed_lanes (lane, opened) VALUES (100, 1), (200, 1), (300, 1)`,
+		`INSERT INTO feed (lane, pos, tick, time, spans) VALUES (100, 1, 1, 1, ''), (200, 1, 1, 1, '')`,
+	} {
+		_, err := h.sql.Writer.Exec(q)
+		want(t, err, nil)
+	}
+	tx, err := h.sql.Writer.Beginx()
+	want(t, err, nil)
+	defer tx.Rollback()
+	// As Record does, in a lane with rows and in one without. The row that isn't
+	// committed is next to that of lane 200 in the index.
+	for _, lane := range []int{100, 300} {
+		_, err = tx.Exec(feed.RecordSQL(h.sql), 2, 2, "", lane)
+		want(t, err, nil)
+	}
+	want(t, h.TrimFeed(ctx), nil)
+	var left []int
+	want(t, h.sql.Reader.Select(&left, `SELECT lane FROM feed ORDER BY lane`), nil)
+	if !slices.Equal(left, []int{100}) {
+		t.Errorf("rows are left in lanes %v, want only lane 100, which is in use", left)
+	}
+}
+
+// A migration that was interrupted before its version was stored runs again.
+func TestMigrateAgain(t *testing.T) {
+	h := newHarness(t, Options{DB: dialects[1].url(t)})
+	u := h.users(2)
+	_, err := h.sql.Writer.Exec(`DELETE FROM goose_db_version WHERE version_id = 2`)
+	want(t, err, nil)
+	h.reopen()
+	a := toPeer(u[0], u[1], "a")
+	h.store(a)
+	want(t, a.Err, nil)
 }

@@ -253,3 +253,26 @@ func TestPanicInDelivery(t *testing.T) {
 	anna.say(with(ids[1]), "after")
 	berta.has(with(ids[0]), 1, 3) // the message that wasn't delivered is read from the log
 }
+
+// If repair finds several conversations at once, and telling a loop of one causes a
+// panic, the others still get their messages: repair doesn't find them again.
+func TestPanicInRepair(t *testing.T) {
+	t.Parallel()
+	one, two, lost := pairOfNodes(t, func(s *setup) { s.reactor.Loops = 1 })
+	one.cfg.panics = 1
+	ids := one.users("anna", "berta", "carla", "dora")
+	anna, ack := two.login(ids[0]), obj{"ack": true}
+	berta, carla, dora := one.login(ids[1], ack), one.login(ids[2], ack), one.login(ids[3], ack)
+	for i, c := range []*wire{berta, carla, dora} {
+		anna.say(with(ids[i+1]), "before")
+		c.has(with(ids[0]), 1, 1)
+	}
+	lost.Store(true)
+	// Without a reactor.Conn, using berta's connection panics.
+	var conn *reactor.Conn
+	one.onConn(ids[1], func(t service.Turn, c *session.Conn) { conn, c.Conn = c.Conn, nil })
+	anna.send(with(ids[1]).chat("x"), with(ids[2]).chat("x"), with(ids[3]).chat("x"))
+	carla.has(with(ids[0]), 1, 2)
+	dora.has(with(ids[0]), 1, 2)
+	one.onConn(ids[1], func(t service.Turn, c *session.Conn) { c.Conn = conn })
+}

@@ -163,9 +163,7 @@ func (s *Service) Stop() {
 // node closes. The values of retry_after spread the reconnects over DrainSpread,
 // so that the other nodes aren't flooded with logins.
 func (s *Service) Draining(n int) []byte {
-	retry := s.cfg.DrainSpread.Milliseconds() * int64(n%drainSlots) / drainSlots
-	return proto.AppendResponse(nil, &proto.Response{Op: proto.KICK, Reason: proto.Draining,
-		ErrMsg: "this node is shutting down; reconnect", RetryAfter: 100 + retry})
+	return session.DrainingBody("this node is shutting down; reconnect", s.cfg.DrainSpread*time.Duration(n%drainSlots)/drainSlots)
 }
 
 // Committed handles a batch of messages that the log has stored or failed to

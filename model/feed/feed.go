@@ -31,12 +31,13 @@ type Row struct {
 }
 
 // Span is what a transaction has changed in one conversation: it added the
-// messages First to Last, or changed the members, or both.
+// messages First to Last, or changed a group's members, or both. A transaction adds
+// at most one member to each group.
 type Span struct {
 	Conv        int64
 	Lo, Hi      int64 // a pair's user IDs, Lo <= Hi; 0 for a group
 	Version     int64 // a group's membership version after the transaction; 0 for a pair
-	Members     bool  // a group's members have changed, or it was dismissed
+	Joined      int64 // the user who joined the group; 0: nobody did
 	First, Last int64 // First is Last+1 if there are no messages
 }
 
@@ -56,10 +57,13 @@ func appendSpan(dst []byte, s *Span) []byte {
 		dst = binary.AppendUvarint(dst, uint64(s.Hi-s.Lo))
 	} else {
 		v := uint64(s.Version) << 1
-		if s.Members {
+		if s.Joined != 0 {
 			v |= 1
 		}
 		dst = binary.AppendUvarint(dst, v)
+		if s.Joined != 0 {
+			dst = binary.AppendUvarint(dst, uint64(s.Joined))
+		}
 	}
 	dst = binary.AppendUvarint(dst, uint64(s.Last))
 	return binary.AppendUvarint(dst, uint64(s.Last-s.First+1))
@@ -78,10 +82,11 @@ func decodeSpans(b []byte) (spans []Span, err error) {
 	}
 	for len(b) > 0 {
 		s := Span{Conv: next(), Lo: next()}
-		if v := next(); s.Lo != 0 {
+		v := next()
+		if s.Lo != 0 {
 			s.Hi = s.Lo + v
-		} else {
-			s.Version, s.Members = v>>1, v&1 != 0
+		} else if s.Version = v >> 1; v&1 != 0 {
+			s.Joined = next()
 		}
 		s.Last = next()
 		s.First = s.Last + 1 - next()

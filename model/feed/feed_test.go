@@ -12,7 +12,8 @@ func TestSpans(t *testing.T) {
 		{Conv: 7, Lo: 3, Hi: 9, First: 1, Last: 1},
 		{Conv: 8, Lo: 5, Hi: 5, First: 100, Last: 163}, // a user's notes
 		{Conv: 1 << 40, Version: 1 << 30, First: 12, Last: 1 << 50},
-		{Conv: 9, Version: 4, Members: true, First: 6, Last: 5},
+		{Conv: 9, Version: 4, First: 6, Last: 5},
+		{Conv: 9, Version: 5, Joined: 77, First: 6, Last: 5},
 	}
 	var b []byte
 	for i := range want {

@@ -1,7 +1,6 @@
 package feed
 
 import (
-	"context"
 	"database/sql"
 	"math/rand/v2"
 
@@ -26,22 +25,17 @@ type Lane struct {
 // NewLane returns a lane on an open database.
 func NewLane(db *sqldb.DB) *Lane { return &Lane{db: db} }
 
-// Execer is the part of a connection or transaction that Open needs.
-type Execer interface {
-	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-}
-
 // Stale reports whether Open must be called before the next transaction: the lane
 // is new, or it isn't known that the last transaction with a Record was committed.
 // After its connection is lost, that transaction may still be open on the server, so
 // nobody may use its position again.
 func (l *Lane) Stale() bool { return l.id == 0 || l.recorded != 0 }
 
-// Open takes a new lane, with a new random ID. What it writes must be committed
-// before the next transaction of the lane begins. It blocks on the database.
-func (l *Lane) Open(ctx context.Context, on Execer) error {
+// Open takes a new lane, with a new random ID. exec must execute the statement and
+// commit it.
+func (l *Lane) Open(exec func(query string, args ...any) error) error {
 	id := 1 + rand.Int64N(1<<62)
-	_, err := on.ExecContext(ctx, `INSERT INTO feed_lanes (lane, opened) VALUES (?, `+l.db.Now+`)`, id)
+	err := exec(`INSERT INTO feed_lanes (lane, opened) VALUES (?, `+l.db.Now+`)`, id)
 	if err == nil {
 		*l = Lane{db: l.db, id: id, tick: l.tick, spans: l.spans}
 	}

@@ -8,9 +8,10 @@ import (
 	"slices"
 )
 
-// batchRows is the maximum number of rows that a Reader loads of each lane at a
-// time.
-const batchRows = 1000
+// batchRows is the maximum number of rows that a Reader loads at a time, if there
+// are not more lanes than that. A row may have a thousand spans, of 64 bytes each in
+// memory.
+const batchRows = 512
 
 // head is the state of a lane.
 type head struct {
@@ -54,19 +55,36 @@ type laneCursor struct {
 // start returns a Reader that returns what is committed after the call. It may also
 // return some of what was committed during the call.
 func start(ctx context.Context, src source) (*Reader, error) {
-	r := &Reader{src: src, batch: batchRows, lanes: make(map[int64]laneCursor), loaded: make(map[int64][]Row)}
-	all, err := src.heads(ctx)
-	if err == nil {
-		r.closed, err = src.forgotten(ctx)
-	}
-	if err != nil {
+	r := newReader(src)
+	if err := r.begin(ctx); err != nil {
 		return nil, err
+	}
+	// The heads may lack a predecessor of a row that they have. Discard it, so that
+	// it isn't returned after that row.
+	for more := true; more; {
+		var err error
+		if _, more, err = r.Next(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+func newReader(src source) *Reader {
+	return &Reader{src: src, batch: batchRows, lanes: make(map[int64]laneCursor), loaded: make(map[int64][]Row)}
+}
+
+// begin sets the reader's position to the heads.
+func (r *Reader) begin(ctx context.Context) error {
+	all, err := r.src.heads(ctx)
+	if err == nil {
+		r.closed, err = r.src.forgotten(ctx)
 	}
 	for _, h := range all {
 		r.lanes[h.lane] = laneCursor{h.last, h.last}
 		r.closed = max(r.closed, h.closed)
 	}
-	return r, nil
+	return err
 }
 
 // Next returns rows that were committed since the last call. more reports that
@@ -143,11 +161,15 @@ func (r *Reader) load(ctx context.Context, heads []head) (complete int64, err er
 	var want []positions
 	for _, h := range heads {
 		if pos := r.lanes[h.lane].pos; pos < h.last {
-			want = append(want, positions{h.lane, pos, min(h.last, pos+r.batch)})
+			want = append(want, positions{h.lane, pos, h.last})
 		}
 	}
 	if len(want) == 0 {
 		return complete, nil
+	}
+	each := max(1, r.batch/int64(len(want)))
+	for i := range want {
+		want[i].upTo = min(want[i].upTo, want[i].after+each)
 	}
 	slices.SortFunc(want, func(a, b positions) int { return cmp.Compare(a.lane, b.lane) })
 	rows, err := r.src.rows(ctx, want)

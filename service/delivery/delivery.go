@@ -42,6 +42,10 @@ const (
 	earlyWait     = 20 * time.Millisecond  // how long a message is held back for those with lower seqs
 	maxEarly      = 256                    // most messages of one conversation that are held back
 	maxFound      = 1 << 18                // conversations in one Look of Repair, approximately
+
+	// reconnectSpread is over how long the clients of a node reconnect that may
+	// have missed messages.
+	reconnectSpread = 5 * time.Second
 )
 
 // SaveEvery is the interval at which SaveProgress must be called.

@@ -29,7 +29,12 @@ func announcement(a *model.Append) *bus.Members {
 // the last message before the join.
 func Joined(group, user int64, name string, version, seq int64) *bus.Members {
 	return &bus.Members{Group: group, Version: version, User: user, Joined: true, Seq: seq,
-		Notice: proto.AppendResponse(nil, &proto.Response{Op: proto.ADD_GROUP, GroupID: group, ID: user, Name: name})}
+		Notice: joinNotice(group, user, name)}
+}
+
+// joinNotice returns the body of the notice that a user has joined a group.
+func joinNotice(group, user int64, name string) []byte {
+	return proto.AppendResponse(nil, &proto.Response{Op: proto.ADD_GROUP, GroupID: group, ID: user, Name: name})
 }
 
 // EndJoin ends the wait of a session for its ADD_GROUP_ACK, and delivers what has

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"math/bits"
 
-	"chatd/model"
 	"chatd/model/feed"
-	"chatd/proto"
 )
 
 // Feed is the part of *feed.Reader that Repair uses.
@@ -21,8 +19,15 @@ type Repair struct {
 	d     *Delivery
 	feed  Feed // nil: not started
 	lost  bool // sessions may have missed changes before the feed was started
-	spans []feed.Span
+	found found
+	last  found // what the last Look has found and not handled
+}
+
+// found is what a Look finds.
+type found struct {
+	spans []feed.Span   // the latest of each conversation
 	index map[int64]int // of each conversation in spans
+	joins []feed.Span   // those in which a user joined a group
 }
 
 // NewRepair returns a Repair. It finds what is committed after the call; earlier
@@ -45,81 +50,69 @@ func (r *Repair) start(t Off) error {
 		return err
 	}
 	if r.lost {
-		r.d.sessions.KickAll(proto.Draining, "this node may have missed messages; reconnect")
+		r.d.log.Warn("this node may have missed messages: all its sessions have to reconnect")
+		r.d.sessions.EndAll("this node may have missed messages; reconnect", reconnectSpread)
 	}
-	*r = Repair{d: r.d, feed: f, index: make(map[int64]int)}
+	*r = Repair{d: r.d, feed: f}
 	return nil
 }
 
 // Look reads what has been committed since the last call, and tells the loops about
 // these conversations. With hints, the hints of other nodes can be expected to
-// arrive: then Look only tells the loops what the previous call has found, so that
-// the hints of this one arrive first and the log need not be read. Look blocks, and
-// returns the store's errors. After feed.ErrTrimmed or feed.ErrBroken, the next Look
-// starts over and ends the sessions on this node.
+// arrive: then Look only handles what the previous call has found, so that the hints
+// arrive first and the log need not be read. Look blocks, and returns the store's
+// errors. After feed.ErrTrimmed or feed.ErrBroken, the next Look starts over and ends
+// the sessions on this node.
 func (r *Repair) Look(t Off, hints bool) error {
 	if r.feed == nil {
 		return r.start(t)
 	}
-	due, err := r.read(t)
+	err := r.read(t)
 	if errors.Is(err, feed.ErrTrimmed) || errors.Is(err, feed.ErrBroken) {
 		r.feed, r.lost = nil, true
 		return err
 	}
+	r.d.raise(r.last.spans)
 	if !hints {
-		due = len(r.spans)
+		r.d.raise(r.found.spans)
+		r.found.spans = r.found.spans[:0]
 	}
-	return errors.Join(err, r.handle(t, due))
+	// Joins always wait: the user who joins gets the ACK first.
+	r.d.enlist(r.last.joins)
+	r.last, r.found = r.found, found{}
+	return err
 }
 
-// read adds to spans what has been committed since the last call. It returns the
-// number of spans that were there before.
-func (r *Repair) read(t Off) (before int, err error) {
-	before = len(r.spans)
-	clear(r.index) // so that spans of earlier calls stay as they are
-	for more := true; more && len(r.spans)-before < maxFound; {
+// read reads what has been committed since the last call. After an error, r.found
+// has what was read before.
+func (r *Repair) read(t Off) error {
+	r.found.index = make(map[int64]int)
+	for more := true; more && len(r.found.spans) < maxFound; {
 		var rows []feed.Row
+		var err error
 		if rows, more, err = r.feed.Next(t); err != nil {
-			return before, err
+			return err
 		}
 		for i := range rows {
 			for _, s := range rows[i].Spans {
-				r.add(s)
+				r.found.add(s)
 			}
 		}
 	}
-	return before, nil
+	return nil
 }
 
-// add adds a span, or merges it into the one of the same conversation.
-func (r *Repair) add(s feed.Span) {
-	if i, ok := r.index[s.Conv]; ok {
-		s.Members = s.Members || r.spans[i].Members
-		r.spans[i] = s
+// add adds a span, or replaces an earlier one of the same conversation.
+func (f *found) add(s feed.Span) {
+	if s.Joined != 0 {
+		f.joins = append(f.joins, s)
+	}
+	if i, ok := f.index[s.Conv]; ok {
+		f.spans[i] = s
 		return
 	}
-	r.index[s.Conv] = len(r.spans)
-	r.spans = append(r.spans, s)
-}
-
-// handle tells the loops about the first n spans, and removes these. After an
-// error of the store, it puts the span that failed at the end, so that the next
-// call doesn't fail at the same one first.
-func (r *Repair) handle(t Off, n int) error {
-	r.d.raise(r.spans[:n])
-	for i := range n {
-		s := r.spans[i]
-		if !s.Members {
-			continue
-		}
-		if err := r.d.enlist(t, &s); err != nil {
-			r.spans = append(r.spans[i+1:], s)
-			clear(r.index)
-			return err
-		}
-	}
-	r.spans = append(r.spans[:0], r.spans[n:]...)
-	return nil
+	f.index[s.Conv] = len(f.spans)
+	f.spans = append(f.spans, s)
 }
 
 // raise tells the loops with sessions in these conversations how many messages
@@ -141,27 +134,23 @@ func (d *Delivery) raise(spans []feed.Span) {
 	}
 }
 
-// enlist creates the group's topic on loops that have a member but no topic,
-// because the join of that member on another node was missed.
-func (d *Delivery) enlist(t Off, s *feed.Span) error {
-	_, members, err := d.store.MemberIDs(t, s.Conv)
-	if err != nil && !errors.Is(err, model.ErrNotFound) { // ErrNotFound: the group was dismissed, which raise handles
-		return err
-	}
-	for _, m := range members {
-		for loops := d.sessions.LoopsOf(m.User) &^ d.sessions.Watchers(s.Conv); loops != 0; loops &= loops - 1 {
+// enlist creates a group's topic on loops with a user who has joined the group but
+// no topic, because the announcement of the join on another node was missed.
+func (d *Delivery) enlist(joins []feed.Span) {
+	for i := range joins {
+		s := &joins[i]
+		for loops := d.sessions.LoopsOf(s.Joined) &^ d.sessions.Watchers(s.Conv); loops != 0; loops &= loops - 1 {
 			i := bits.TrailingZeros64(loops)
-			_ = d.r.Post(i, func(t Turn) { d.topics[i].enlist(t, s, m.User) }) // an error means that the reactor has stopped
+			_ = d.r.Post(i, func(t Turn) { d.topics[i].enlist(t, s) }) // an error means that the reactor has stopped
 		}
 	}
-	return nil
 }
 
-func (l *TopicsOnLoop) enlist(t Turn, s *feed.Span, user int64) {
-	if u := l.users[user]; l.topics[s.Conv] == nil && u != nil {
+func (l *TopicsOnLoop) enlist(t Turn, s *feed.Span) {
+	if u := l.users[s.Joined]; l.topics[s.Conv] == nil && u != nil {
 		tp := l.newGroup(t, s.Conv, s.Version, s.Last)
-		l.add(t, tp, user, unknown)
-		u.notify(t, Joined(s.Conv, user, u.sessions[0].Name, 0, 0).Notice, nil)
+		l.add(t, tp, s.Joined, unknown)
+		u.notify(t, joinNotice(s.Conv, s.Joined, u.sessions[0].Name), nil)
 		l.reload(t, tp, s.Version) // adds the other members on this loop, or removes this one if they have left
 	}
 }

@@ -226,8 +226,17 @@ func (d *Delivery) loopsOf(group int64, p pair) uint64 {
 	return d.sessions.LoopsOf(p.lo) | d.sessions.LoopsOf(p.hi)
 }
 
+// deliverAll delivers updates, one after the other. If one causes a panic, which the
+// reactor recovers, those after it are still delivered: nobody else would do it.
 func (l *TopicsOnLoop) deliverAll(t Turn, list []update) {
-	for i := range list {
-		l.deliver(t, &list[i])
+	defer func() {
+		if len(list) > 0 {
+			l.deliverAll(t, list)
+		}
+	}()
+	for len(list) > 0 {
+		up := &list[0]
+		list = list[1:]
+		l.deliver(t, up)
 	}
 }

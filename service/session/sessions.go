@@ -22,6 +22,9 @@ import (
 // recheckAfter is the time after which Recheck checks an invalid token again.
 const recheckAfter = time.Second
 
+// retrySlots is the number of different delays of EndAll.
+const retrySlots = 64
+
 // Store holds the methods of the store that sessions need. Both may block.
 type Store interface {
 	TokenDevice(ctx context.Context, tokenHash []byte) (model.User, string, error)
@@ -89,23 +92,36 @@ func (s *Sessions) TellHere(user int64, body []byte, except *Session) {
 
 // Kick ends a session: it sends KICK and closes the connection. It doesn't
 // block.
-func (s *Sessions) Kick(ss *Session, reason, why string) {
+func (s *Sessions) Kick(ss *Session, reason, why string) { s.finish(ss, kickBody(reason, why)) }
+
+// finish ends a session: it sends body and closes the connection.
+func (s *Sessions) finish(ss *Session, body []byte) {
 	_ = s.r.Post(ss.Loop, func(t Turn) { // an error means that the reactor has stopped
 		if ss.Ended(t) {
 			return
 		}
 		s.end(t, ss)
-		ss.Conn(t).Finish(t, kickBody(reason, why))
+		ss.Conn(t).Finish(t, body)
 	})
 }
 
-// KickAll ends all sessions on this node, as Kick does.
-func (s *Sessions) KickAll(reason, why string) {
+// EndAll ends all sessions on this node as if it were draining. It tells the clients
+// to reconnect, spread over a time. It doesn't block.
+func (s *Sessions) EndAll(why string, spread time.Duration) {
+	n := time.Duration(0)
 	s.Each(func(sessions []*Session) {
 		for _, ss := range sessions {
-			s.Kick(ss, reason, why)
+			s.finish(ss, DrainingBody(why, spread*(n%retrySlots)/retrySlots))
+			n++
 		}
 	})
+}
+
+// DrainingBody returns the body of a KICK after which the client should reconnect,
+// but not before the given time.
+func DrainingBody(why string, after time.Duration) []byte {
+	return proto.AppendResponse(nil, &proto.Response{Op: proto.KICK, Reason: proto.Draining, ErrMsg: why,
+		RetryAfter: 100 + after.Milliseconds()})
 }
 
 // Replace ends a session because its device has logged in again.

@@ -20,5 +20,10 @@ CREATE TABLE IF NOT EXISTS feed (
     PRIMARY KEY (lane, pos)
 ) ENGINE = InnoDB ROW_FORMAT = DYNAMIC;
 
--- Last, because it can't run twice.
-ALTER TABLE conversations DROP INDEX conversations_touched, CHANGE touched tick BIGINT NOT NULL DEFAULT 0;
+-- MySQL has no RENAME COLUMN IF EXISTS, and this may run again after an interruption.
+SET @rename = IF((SELECT COUNT(*) FROM information_schema.columns
+    WHERE table_schema = DATABASE() AND table_name = 'conversations' AND column_name = 'touched') > 0,
+    'ALTER TABLE conversations DROP INDEX conversations_touched, CHANGE touched tick BIGINT NOT NULL DEFAULT 0', 'DO 0');
+PREPARE rename_touched FROM @rename;
+EXECUTE rename_touched;
+DEALLOCATE PREPARE rename_touched;

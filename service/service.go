@@ -6,6 +6,7 @@
 //	trace                      finds a message, for operators
 //	delivery                   pushes committed messages to online sessions
 //	presence                   tells users which friends are online
+//	cluster                    which nodes are alive, and who is online on each
 //	session                    sessions, and the order of each sender's messages
 //	limits, bus                rate limits; messages between nodes
 //
@@ -24,6 +25,7 @@ import (
 	"chatd/proto"
 	"chatd/reactor"
 	"chatd/service/bus"
+	"chatd/service/cluster"
 	"chatd/service/delivery"
 	"chatd/service/groups"
 	"chatd/service/limits"
@@ -58,6 +60,7 @@ type Service struct {
 
 	events   *metrics.Counter
 	sessions *session.Sessions
+	cluster  *cluster.Cluster
 	presence *presence.Presence
 	delivery *delivery.Delivery
 	courier  *bus.Courier
@@ -84,6 +87,7 @@ func New(cfg Config, log *slog.Logger, set *metrics.Set) *Service {
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.events = set.NewCounter("chatd_service_events_total")
 	s.sessions = session.NewSessions(&s.cfg.Session, log, set)
+	s.cluster = cluster.New(&s.cfg.Cluster, log, set)
 	s.presence = presence.New(&s.cfg.Presence, log)
 	s.delivery = delivery.New(&s.cfg.Delivery, log, set)
 	return s
@@ -97,7 +101,8 @@ func (s *Service) Start(r *reactor.Reactor, store Store, b bus.Bus, node string,
 	s.courier = bus.NewCourier(b, s.set.GetOrCreateCounter("chatd_service_notices_dropped_total"))
 	s.limits = limits.New(&s.cfg.Limits, s.sessions.Limited, r.Now())
 	s.sessions.Start(r, s.courier, store, s.limits, func(t Turn, ss *session.Session) { s.delivery.On(t).End(t, ss) })
-	s.presence.Start(b, s.courier, store, s.sessions)
+	s.cluster.Start(node, b, s.presence, s.cfg.Presence.Grace)
+	s.presence.Start(s.cluster, b, s.courier, store, s.sessions)
 	err := s.delivery.Start(delivery.Deps{Context: s.ctx, Reactor: r, Store: store, Bus: b, Courier: s.courier,
 		Sessions: s.sessions, Presence: s.presence, Limits: s.limits})
 	if err != nil {
@@ -109,17 +114,18 @@ func (s *Service) Start(r *reactor.Reactor, store Store, b bus.Bus, node string,
 	s.logins = login.New(&s.cfg.Login, login.Deps{Reactor: r, Store: store, Bus: b, Courier: s.courier, Sessions: s.sessions,
 		Presence: s.presence, Delivery: s.delivery, Limits: s.limits, People: s.people, Groups: s.groups, Messages: s.messages,
 		Node: node, Epoch: epoch})
-	s.tracer = trace.NewTracer(node, store, b, s.sessions, s.presence, s.delivery, s.cfg.Presence.Grace)
+	s.tracer = trace.NewTracer(node, store, s.sessions, s.presence, s.delivery, s.cfg.Presence.Grace)
 	s.table = s.newTable()
 
 	s.run(func(t Off) { s.courier.Run(t) })
+	s.run(s.cluster.Run)
 	s.run(s.presence.Run)
+	s.run(func(t Off) { s.presence.RunGone(t) })
 	s.run(s.repair)
 	s.run(func(t Off) {
 		v := s.sessions.NewRevoker(t)
 		every(t, revokeEvery, func() { v.Look(t) })
 	})
-	s.run(func(t Off) { every(t, s.cfg.Presence.LookEvery, func() { s.presence.LookAfter(t) }) })
 	s.run(func(t Off) { every(t, delivery.SaveEvery, s.delivery.SaveProgress) })
 	return nil
 }
@@ -173,18 +179,22 @@ func (s *Service) Receive(ms []bus.Message) {
 		switch {
 		case p.NewMessages != nil:
 			s.delivery.NewMessages(p.NewMessages)
-		case p.Push != nil && c.Group: // see bus.Push: this is an event
+		case p.Push != nil && c.Kind == bus.GroupChannel: // see bus.Push: this is an event
 			s.delivery.GroupEventElsewhere(c.ID, p.Push.Body)
 		case p.Push != nil:
 			s.sessions.TellHere(c.ID, p.Push.Body, nil)
 		case p.Presence != nil:
-			s.presence.InformHere(c.ID, p.Presence)
+			s.presence.OnlineElsewhere(c.ID, p.Presence)
+		case p.Relation != nil:
+			s.presence.RelationChanged(c.ID, p.Relation)
 		case p.Login != nil:
 			s.sessions.LoginElsewhere(p.Login)
 		case p.Members != nil:
 			s.delivery.MembersChangedElsewhere(c, p.Members)
 		case p.Blocked != nil:
 			s.delivery.ForgetBlock(p.Blocked)
+		case c == bus.Nodes:
+			s.cluster.Receive(&p)
 		}
 	}
 }
@@ -193,6 +203,7 @@ func (s *Service) Receive(ms []bus.Message) {
 // unavailable and true when it is available again. Any goroutine may call it. It
 // doesn't block.
 func (s *Service) BusChanged(up bool) {
+	s.cluster.BusChanged(up)
 	s.presence.BusChanged(up)
 	select {
 	case s.nudge <- struct{}{}:

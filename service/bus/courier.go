@@ -87,18 +87,21 @@ func (c *Courier) Run(ctx context.Context) {
 		for len(batch) < courierBatch && len(c.queue) > 0 {
 			batch = append(batch, <-c.queue)
 		}
-		c.PublishNow(ctx, batch)
+		_ = c.PublishNow(ctx, batch) // counts what it drops
 	}
 }
 
 // PublishNow publishes a batch without queueing it. It blocks for up to
-// PublishTimeout. If it fails, the messages are counted as dropped.
-func (c *Courier) PublishNow(ctx context.Context, batch []Message) {
+// PublishTimeout. If it fails, the messages are counted as dropped, and it
+// returns the error of Publish.
+func (c *Courier) PublishNow(ctx context.Context, batch []Message) error {
 	ctx, cancel := context.WithTimeout(ctx, PublishTimeout)
 	defer cancel()
-	if err := c.bus.Publish(ctx, batch); err != nil {
+	err := c.bus.Publish(ctx, batch)
+	if err != nil {
 		c.dropped.Add(len(batch))
 	}
+	return err
 }
 
 // Await blocks until earlier subscriptions are active, or for PublishTimeout.

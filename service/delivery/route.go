@@ -54,7 +54,7 @@ func (d *Delivery) Committed(ctx context.Context, batch []*model.Append) {
 		}
 	}
 	if len(out.messages) > 0 {
-		d.courier.PublishNow(ctx, out.messages) // if it fails, other nodes find the messages in their repair sweep
+		_ = d.courier.PublishNow(ctx, out.messages) // if it fails, other nodes find the messages in their repair sweep
 	}
 	for i, list := range perLoop {
 		if len(list) > 0 {

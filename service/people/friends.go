@@ -8,12 +8,6 @@ import (
 	"chatd/service/session"
 )
 
-// befriended is the result of AddFriend's job.
-type befriended struct {
-	state   string // the friend's state as the user may see it
-	visible bool   // the friend may see the user's state
-}
-
 // AddFriend makes two users friends.
 func (p *People) AddFriend(t Turn, c *conn, r *proto.Request) {
 	a, ss := session.Answer(r), c.Session(t)
@@ -21,28 +15,15 @@ func (p *People) AddFriend(t Turn, c *conn, r *proto.Request) {
 		c.Refuse(t, a, proto.Errorf(proto.BadRequest, "friendid is your own ID; you can't add yourself as a friend"))
 		return
 	}
-	session.RunJob(t, c, reactor.Quick, a, func(t Off) (b befriended, err error) {
-		if a.Name, err = p.store.AddFriend(t, ss.User, a.FriendID, p.cfg.MaxFriends); err != nil {
-			return b, err
-		}
-		b.state = proto.Offline
-		if states, err := p.presence.States(t, ss.User, []int64{a.FriendID}); err == nil { // an error doesn't undo AddFriend
-			b.state = states[0]
-		}
-		hidden, err := p.store.Blocked(t, ss.User, a.FriendID)
-		b.visible = err == nil && !hidden
-		return b, nil
-	}, func(t Turn, b befriended) {
-		a.State = b.state
-		c.Reply(t, &a)
+	session.RunJob(t, c, reactor.Quick, a, func(t Off) (_ struct{}, err error) {
+		a.Name, err = p.store.AddFriend(t, ss.User, a.FriendID, p.cfg.MaxFriends)
+		return struct{}{}, err
+	}, func(t Turn, _ struct{}) {
 		p.sessions.Tell(a.FriendID, proto.AppendResponse(nil, &proto.Response{Op: proto.ADD_FRIEND, ID: ss.User, Name: ss.Name}), nil)
-		if b.visible {
-			p.presence.Inform(a.FriendID, &bus.Presence{User: ss.User, Online: true}, nil)
-		}
 		p.sessions.Tell(ss.User, proto.AppendResponse(nil, &proto.Response{Op: proto.ADD_FRIEND, ID: a.FriendID, Name: a.Name}), ss)
-		if b.state == proto.Online {
-			p.presence.Inform(ss.User, &bus.Presence{User: a.FriendID, Online: true}, ss)
-		}
+		p.presence.Befriended(ss.User, a.FriendID)
+		a.State = p.presence.State(ss, a.FriendID, true) // AddFriend fails if the friend has blocked the user
+		c.Reply(t, &a)
 	})
 }
 
@@ -52,8 +33,7 @@ func (p *People) DelFriend(t Turn, c *conn, r *proto.Request) {
 	session.RunJob(t, c, reactor.Quick, a, func(t Off) (struct{}, error) {
 		return struct{}{}, p.store.DelFriend(t, ss.User, a.FriendID)
 	}, func(t Turn, _ struct{}) {
-		p.presence.Record(ss.User, a.FriendID, false)
-		p.presence.Record(a.FriendID, ss.User, false)
+		p.presence.Unfriended(ss.User, a.FriendID)
 		c.Reply(t, &a)
 		p.sessions.Tell(a.FriendID, proto.AppendResponse(nil, &proto.Response{Op: proto.DEL_FRIEND, ID: ss.User}), nil)
 		p.sessions.Tell(ss.User, proto.AppendResponse(nil, &proto.Response{Op: proto.DEL_FRIEND, ID: a.FriendID}), ss)
@@ -68,24 +48,15 @@ func (p *People) Block(t Turn, c *conn, r *proto.Request) {
 		c.Refuse(t, a, proto.Errorf(proto.BadRequest, "userid is your own ID; you can't block yourself"))
 		return
 	}
-	session.RunJob(t, c, reactor.Quick, a, func(t Off) (friends bool, err error) {
-		if err := p.store.Block(t, ss.User, a.UserID, a.On); err != nil {
-			return false, err
-		}
-		friends, _, err = p.store.AreFriends(t, ss.User, a.UserID)
-		if err != nil { // the block is stored: only the notice to a friend is left out
-			p.log.Error("looking up a friendship failed", "user", ss.User, "other", a.UserID, "err", err)
-		}
-		return friends, nil
-	}, func(t Turn, friends bool) {
+	session.RunJob(t, c, reactor.Quick, a, func(t Off) (struct{}, error) {
+		return struct{}{}, p.store.Block(t, ss.User, a.UserID, a.On)
+	}, func(t Turn, _ struct{}) {
 		b := &bus.Blocked{By: ss.User, Whom: a.UserID}
 		p.delivery.ForgetBlock(b)
 		p.courier.Publish(bus.User(a.UserID), bus.Payload{Blocked: b}) // to the nodes from which the blocked user may send events
 		c.Reply(t, &a)
 		p.sessions.Tell(ss.User, proto.AppendResponse(nil, &proto.Response{Op: proto.BLOCK, UserID: a.UserID, On: a.On}), ss)
-		if friends {
-			p.presence.Inform(a.UserID, &bus.Presence{User: ss.User, Online: !a.On}, nil)
-		}
+		p.presence.BlockChanged(ss.User, a.UserID)
 	})
 }
 

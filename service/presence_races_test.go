@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -420,5 +421,49 @@ func TestEndedSessionIsNotAnnounced(t *testing.T) {
 		if l.User == ids[1] {
 			break
 		}
+	}
+}
+
+// slowAnnouncer is a bus on which what a node announces to all nodes waits.
+type slowAnnouncer struct {
+	bus.Bus
+	held *atomic.Pointer[chan struct{}] // nil: nothing waits
+}
+
+func (b slowAnnouncer) Publish(ctx context.Context, ms []bus.Message) error {
+	if ch := b.held.Load(); ch != nil && ms[0].Channel == bus.Nodes {
+		<-*ch
+	}
+	return b.Bus.Publish(ctx, ms)
+}
+
+// If two friends log in on two nodes at the same time, each sees the other one
+// online in the end, however late the nodes hear of each other's users.
+func TestFriendsLogInTogether(t *testing.T) {
+	t.Parallel()
+	var held [2]atomic.Pointer[chan struct{}]
+	one := serve(t, func(s *setup) { s.bus = func(b bus.Bus) bus.Bus { return slowAnnouncer{b, &held[0]} } })
+	two := one.second(func(s *setup) { s.bus = func(b bus.Bus) bus.Bus { return slowAnnouncer{b, &held[1]} } })
+	for late := range held { // the node whose announcement comes late
+		ids := one.users(fmt.Sprint("anna", late), fmt.Sprint("berta", late))
+		one.befriend(ids[0], ids[1])
+		release := make(chan struct{})
+		open := sync.OnceFunc(func() { close(release) })
+		t.Cleanup(open)
+		held[late].Store(&release)
+		w := []*wire{one.login(ids[0]), two.login(ids[1])}
+		held[late].Store(nil)
+		open()
+		for i := range w {
+			if f := w[i].welcome.list("friends")[0]; f.str("state") != "online" {
+				w[i].presence(ids[1-i], "online")
+			}
+		}
+		for i, n := range []*node{one, two} {
+			w[i].close()
+			n.settled(0)
+		}
+		one.knows(0)
+		two.knows(0)
 	}
 }

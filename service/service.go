@@ -186,7 +186,7 @@ func (s *Service) Receive(ms []bus.Message) {
 		case p.Presence != nil:
 			s.presence.OnlineElsewhere(c.ID, p.Presence)
 		case p.Relation != nil:
-			s.presence.RelationChanged(c.ID, p.Relation)
+			s.presence.RelationElsewhere(c.ID, p.Relation)
 		case p.Login != nil:
 			s.sessions.LoginElsewhere(p.Login)
 		case p.Members != nil:

@@ -75,6 +75,9 @@ type Relation struct {
 	// Friendship is set if the two have become friends, or no longer are.
 	// Whatever their clients have been told of each other then no longer counts.
 	Friendship bool
+	// Echo is set if a node of one user passes the hint on to the nodes of the
+	// other.
+	Echo bool
 }
 
 // NodeID is the random ID of a process. A node that restarts has a new one.
@@ -165,7 +168,7 @@ func (p *Payload) Append(dst []byte) []byte {
 		dst = appendInts(append(dst, kindBlocked), p.Blocked.By, p.Blocked.Whom)
 	case p.Relation != nil:
 		r := p.Relation
-		dst = appendInts(append(dst, kindRelation), r.A, r.B, boolInt(r.Friendship))
+		dst = appendInts(append(dst, kindRelation), r.A, r.B, boolInt(r.Friendship), boolInt(r.Echo))
 	case p.Heartbeat != nil:
 		h := p.Heartbeat
 		dst = appendInts(append(dst, kindHeartbeat), int64(h.Node), h.Version, h.Nodes, boolInt(h.Hello), boolInt(h.Bye))
@@ -215,7 +218,7 @@ func Decode(b []byte) (Payload, error) {
 	case kindBlocked:
 		p.Blocked = &Blocked{By: d.int(), Whom: d.int()}
 	case kindRelation:
-		p.Relation = &Relation{A: d.int(), B: d.int(), Friendship: d.int() != 0}
+		p.Relation = &Relation{A: d.int(), B: d.int(), Friendship: d.int() != 0, Echo: d.int() != 0}
 	case kindHeartbeat:
 		h := &Heartbeat{Node: NodeID(d.int()), Version: d.int(), Nodes: d.int(), Hello: d.int() != 0, Bye: d.int() != 0}
 		name := d.bytes()

@@ -16,7 +16,7 @@ var payloads = map[string]Payload{
 	"login":       {Login: &Login{User: 3, Device: "phone 你", All: true, Reason: "logout", At: 1795448854092123}},
 	"members":     {Members: &Members{Group: 9, Version: 4, User: 3, Joined: true, Seq: 17, Notice: []byte("{}")}},
 	"presence":    {Presence: &Presence{User: 1 << 50}},
-	"relation":    {Relation: &Relation{A: 1, B: 1 << 50, Friendship: true}},
+	"relation":    {Relation: &Relation{A: 1, B: 1 << 50, Friendship: true, Echo: true}},
 	"heartbeat":   {Heartbeat: &Heartbeat{Node: -1 << 63, Name: "node 你", Version: 7, Nodes: 3, Hello: true, Bye: true}},
 	"delta":       {RosterDelta: &RosterDelta{Node: 1<<63 - 1, Version: 8, Came: []int64{5, 1 << 50, 3}, Went: []int64{}}},
 	"chunk":       {RosterChunk: &RosterChunk{Node: 9, Version: 8, Index: 3, Chunks: 4, Users: []int64{3, 7, 1<<53 - 1}}},

@@ -153,13 +153,6 @@ func (c *Cluster) Start(name string, b bus.Bus, l Listener, grace time.Duration)
 // Online reports whether a user is online on any node.
 func (c *Cluster) Online(user int64) bool { return c.view.get(user) != nodeSet{} }
 
-// Elsewhere reports whether a user is online on another node.
-func (c *Cluster) Elsewhere(user int64) bool {
-	set := c.view.get(user)
-	set.remove(self)
-	return set != nodeSet{}
-}
-
 // NodesElsewhere returns the names of the other nodes on which a user is online.
 func (c *Cluster) NodesElsewhere(user int64) (names []string) {
 	set := c.view.get(user)
@@ -184,22 +177,6 @@ func (c *Cluster) Size() int {
 		}
 	}
 	return n
-}
-
-// Complete reports whether this node has the current roster of each node that it
-// knows.
-func (c *Cluster) Complete() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.away {
-		return false
-	}
-	for _, m := range c.members {
-		if m.version == unknown && m.leaving == 0 {
-			return false
-		}
-	}
-	return true
 }
 
 // Add records that a user has come online on this node. Calls of Add and Remove

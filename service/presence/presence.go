@@ -226,6 +226,9 @@ func (p *Presence) setTold(st *stay, user, friend int64, online bool) (changed b
 	case online:
 		st.told = slices.Insert(st.told, i, friend)
 		p.watch(friend, user)
+		if !p.cluster.Online(friend) { // partWith may have come just before watch
+			p.gone.add([]int64{friend})
+		}
 	default:
 		st.told = slices.Delete(st.told, i, i+1)
 		p.unwatch(friend, user)
@@ -282,12 +285,14 @@ func (p *Presence) watching(friend int64) []int64 {
 // OnlineElsewhere handles the hint that a friend of a user on this node has come
 // online.
 func (p *Presence) OnlineElsewhere(user int64, news *bus.Presence) {
-	// Nodes announce their users before they send this hint. So an unknown user
-	// has left already, unless this node has missed something.
-	if !p.cluster.Online(news.User) && p.cluster.Complete() {
-		return
-	}
-	p.with(user, func(st *stay) { p.tell(st, user, news.User, true, nil) })
+	// Nodes announce their users before they send this hint. So an unknown friend
+	// has left already, or this node has missed something; then it finds the
+	// friend in the next roster.
+	p.with(user, func(st *stay) {
+		if p.cluster.Online(news.User) {
+			p.tell(st, user, news.User, true, nil)
+		}
+	})
 }
 
 // Befriended records that two users have become friends. Call it after the
@@ -306,15 +311,26 @@ func (p *Presence) BlockChanged(by, whom int64) { p.publish(&bus.Relation{A: by,
 func (p *Presence) publish(r *bus.Relation) {
 	p.recent.add(r)
 	for _, user := range []int64{r.A, r.B} {
-		p.RelationChanged(user, r)
+		p.relationChanged(user, r)
 		p.courier.Publish(bus.User(user), bus.Payload{Relation: r})
 	}
 }
 
-// RelationChanged makes this node check what a user, who is A or B of r, may see
-// of the other one.
-func (p *Presence) RelationChanged(user int64, r *bus.Relation) {
-	friend := r.A
+// RelationElsewhere handles the hint that the relation of a user on this node,
+// who is A or B of r, and of another user has changed.
+func (p *Presence) RelationElsewhere(user int64, r *bus.Relation) {
+	friend := p.relationChanged(user, r)
+	if !r.Echo && p.isHere(user) {
+		// If the user has just logged in here, the friend's nodes may have got the
+		// hint before they knew that. The echo comes after it.
+		p.courier.Publish(bus.User(friend), bus.Payload{Relation: &bus.Relation{A: r.A, B: r.B, Echo: true}})
+	}
+}
+
+// relationChanged makes this node check what a user, who is A or B of r, may see
+// of the other one, which it returns.
+func (p *Presence) relationChanged(user int64, r *bus.Relation) (friend int64) {
+	friend = r.A
 	if friend == user {
 		friend = r.B
 	}
@@ -324,6 +340,7 @@ func (p *Presence) RelationChanged(user int64, r *bus.Relation) {
 		// friend.
 		p.work.check(user, friend, r.Friendship && p.setTold(st, user, friend, false))
 	})
+	return friend
 }
 
 // State returns the state of a friend for the answer that tells a user about the

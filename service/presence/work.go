@@ -282,6 +282,11 @@ func (p *Presence) introduce(t Off, users map[int64]struct{}, everywhere bool) e
 	if len(users) == 0 {
 		return nil
 	}
+	if everywhere {
+		// From here on, this node hears of changes that are committed after the
+		// first query.
+		p.courier.Await(t)
+	}
 	viewers, err := p.store.PresenceViewers(t, slices.Collect(maps.Keys(users)))
 	if err != nil {
 		return err
@@ -297,7 +302,10 @@ func (p *Presence) introduce(t Off, users map[int64]struct{}, everywhere bool) e
 				p.tell(st, v.Friend, v.User, true, nil)
 			}
 		})
-		if everywhere && p.cluster.Elsewhere(v.Friend) {
+		if everywhere {
+			// This node may not know yet that the friend has logged in elsewhere. If
+			// the hint comes before the other node has subscribed, that node knows
+			// of v.User when it lists the friend's friends.
 			hit = true
 			hints = append(hints, bus.Message{Channel: bus.User(v.Friend), Payload: bus.Payload{Presence: &bus.Presence{User: v.User}}})
 		}

@@ -467,3 +467,20 @@ func TestFriendsLogInTogether(t *testing.T) {
 		two.knows(0)
 	}
 }
+
+// Users of a node that stops are offline for their friends soon, although the
+// node no longer says so for each of them.
+func TestUsersOfStoppedNode(t *testing.T) {
+	t.Parallel()
+	one, two, _ := pairOfNodes(t)
+	ids := one.users("anna", "berta")
+	one.befriend(ids[0], ids[1])
+	a := one.login(ids[0])
+	two.login(ids[1])
+	a.presence(ids[1], "online")
+	two.stop()
+	a.presence(ids[1], "offline")
+	if n := one.gauge("chatd_cluster_nodes"); n != 1 {
+		t.Errorf("chatd_cluster_nodes is %v after the other node has stopped, want 1", n)
+	}
+}

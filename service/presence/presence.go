@@ -70,6 +70,7 @@ type Presence struct {
 	start   time.Time
 
 	users    [shards]userShard
+	count    atomic.Int64 // users who are online on this node
 	watchers [shards]watcherShard
 	work     work
 	recent   recent
@@ -149,6 +150,7 @@ func (p *Presence) Up(user int64) {
 		return
 	}
 	sh.here[user] = &stay{}
+	p.count.Add(1)
 	p.bus.Subscribe(bus.User(user))
 	p.cluster.Add(user)
 }
@@ -185,6 +187,7 @@ func (p *Presence) leave(user int64, st *stay, left int) {
 		return
 	}
 	delete(sh.here, user)
+	p.count.Add(-1)
 	for _, f := range st.told {
 		p.unwatch(f, user)
 	}

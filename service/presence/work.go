@@ -90,6 +90,19 @@ func (w *work) compare(user int64) {
 
 func (w *work) recover() { w.update(func(j *jobs) { j.recovering = true }) }
 
+// tooManyFound reports whether there are more users in found than there are here.
+// If so, it removes them: comparing the friends of all users here is then less
+// work.
+func (w *work) tooManyFound(here int64) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if int64(len(w.found)) <= here {
+		return false
+	}
+	clear(w.found)
+	return true
+}
+
 // take returns some of the work, and removes it.
 func (w *work) take() (j jobs, more bool) {
 	w.mu.Lock()
@@ -197,6 +210,9 @@ func (p *Presence) Run(t Off) {
 			p.work.add(&failed)
 			failed.init()
 		case <-p.work.wake:
+			if p.work.tooManyFound(p.count.Load()) { // for example when this node has just started
+				p.compareAll()
+			}
 			j, more := p.work.take()
 			if j.recovering {
 				p.recover(t)
@@ -215,21 +231,28 @@ func (p *Presence) Run(t Off) {
 // of other nodes by comparing the friends of all users on this node, and those of
 // this node by publishing them again. Rosters tell everyone who came and went.
 func (p *Presence) recover(t Off) {
+	p.compareAll()
+	for _, r := range p.recent.all() {
+		for _, user := range []int64{r.A, r.B} {
+			p.courier.WaitForRoom(t)
+			p.courier.Publish(bus.User(user), bus.Payload{Relation: &r})
+		}
+	}
+}
+
+// compareAll queues comparisons for all users on this node.
+func (p *Presence) compareAll() {
 	for i := range p.users {
 		sh := &p.users[i]
 		sh.mu.Lock()
 		users := slices.Collect(maps.Keys(sh.here))
 		sh.mu.Unlock()
-		p.work.update(func(j *jobs) {
-			for _, u := range users {
-				j.comparisons[u] = struct{}{}
-			}
-		})
-	}
-	for _, r := range p.recent.all() {
-		for _, user := range []int64{r.A, r.B} {
-			p.courier.WaitForRoom(t)
-			p.courier.Publish(bus.User(user), bus.Payload{Relation: &r})
+		if len(users) > 0 {
+			p.work.update(func(j *jobs) {
+				for _, u := range users {
+					j.comparisons[u] = struct{}{}
+				}
+			})
 		}
 	}
 }

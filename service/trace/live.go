@@ -108,6 +108,9 @@ func (tr *Tracer) inspect(ctx context.Context, f *finder, t *Result) error {
 // setStates sets the state of each device, from its session on this node and
 // from who is online on other nodes.
 func (tr *Tracer) setStates(f *finder, t *Result) {
+	if tr.presence.BusAway() {
+		t.Notes = append(t.Notes, "Redis is unavailable: who is online on other nodes may be out of date")
+	}
 	for _, m := range t.Members {
 		here := len(tr.sessions.Sessions(m.ID)) > 0
 		nodes := tr.presence.NodesElsewhere(m.ID)

@@ -484,3 +484,36 @@ func TestUsersOfStoppedNode(t *testing.T) {
 		t.Errorf("chatd_cluster_nodes is %v after the other node has stopped, want 1", n)
 	}
 }
+
+// A hint about a login that arrives after the logout doesn't make the user look
+// online.
+func TestLateLoginHint(t *testing.T) {
+	t.Parallel()
+	n := serve(t)
+	ids := n.users("anna", "berta", "carla")
+	n.befriend(ids[0], ids[1])
+	n.befriend(ids[0], ids[2])
+	a := n.login(ids[0])
+	n.svc.Receive([]bus.Message{{Channel: bus.User(ids[0]), Payload: bus.Payload{Presence: &bus.Presence{User: ids[1]}}}})
+	a.barrier()
+	a.nothing(proto.PRESENCE)
+	n.login(ids[2])
+	a.presence(ids[2], "online")
+}
+
+// A session that has logged in without its list of friends hears of friends who
+// go offline, too, and only of those.
+func TestBriefSessionHearsOfFriends(t *testing.T) {
+	t.Parallel()
+	one, two, _, _ := pausingNodes(t)
+	ids := one.users("anna", "berta", "carla")
+	one.befriend(ids[0], ids[1])
+	b, c := two.login(ids[1]), two.login(ids[2])
+	one.knows(2)
+	a := one.login(ids[0], obj{"brief": true})
+	c.close()
+	b.close()
+	a.presence(ids[1], "offline")
+	a.barrier()
+	a.nothing(proto.PRESENCE)
+}

@@ -22,7 +22,7 @@ func (p *People) AddFriend(t Turn, c *conn, r *proto.Request) {
 		p.sessions.Tell(a.FriendID, proto.AppendResponse(nil, &proto.Response{Op: proto.ADD_FRIEND, ID: ss.User, Name: ss.Name}), nil)
 		p.sessions.Tell(ss.User, proto.AppendResponse(nil, &proto.Response{Op: proto.ADD_FRIEND, ID: a.FriendID, Name: a.Name}), ss)
 		p.presence.Befriended(ss.User, a.FriendID)
-		a.State = p.presence.State(ss, a.FriendID, true) // AddFriend fails if the friend has blocked the user
+		a.State = p.presence.Answer(t, ss, a.FriendID, true) // AddFriend fails if the friend has blocked the user
 		c.Reply(t, &a)
 	})
 }

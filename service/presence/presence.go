@@ -36,8 +36,11 @@ import (
 	"chatd/service/session"
 )
 
-// Off is a short name for reactor.Off.
-type Off = reactor.Off
+// Turn and Off are short names for the types of package reactor.
+type (
+	Turn = reactor.Turn
+	Off  = reactor.Off
+)
 
 const (
 	afterReturn = 10 * time.Second // how long after an outage of Redis other nodes may not publish yet
@@ -346,12 +349,11 @@ func (p *Presence) relationChanged(user int64, r *bus.Relation) (friend int64) {
 	return friend
 }
 
-// State returns the state of a friend for the answer that tells a user about the
-// friend. visible says whether the user may see it, as far as the caller knows.
-// State notifies the user's other sessions on this node. Call it on the loop of
-// session ss, in the turn that sends it the answer: then later notices about the
-// friend come after the answer.
-func (p *Presence) State(ss *session.Session, friend int64, visible bool) string {
+// Answer returns the state of a friend for an answer to session ss. visible says
+// whether the user may see it, as far as the caller knows. Call it in the turn
+// that sends the answer: then later notices about the friend come after it. The
+// user's other sessions on this node are notified.
+func (p *Presence) Answer(t Turn, ss *session.Session, friend int64, visible bool) string {
 	online := visible && p.cluster.Online(friend)
 	p.with(ss.User, func(st *stay) {
 		online = st.wasTold(friend) || visible && p.cluster.Online(friend)

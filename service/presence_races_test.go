@@ -517,3 +517,28 @@ func TestBriefSessionHearsOfFriends(t *testing.T) {
 	a.barrier()
 	a.nothing(proto.PRESENCE)
 }
+
+// A login that is replaced by another one of the same device, before it could be
+// announced, gets the KICK and no other answer.
+func TestReplacedBeforeAnnounced(t *testing.T) {
+	t.Parallel()
+	b := overheard{logins: make(chan *bus.Login, 100), await: make(chan struct{})}
+	release := sync.OnceFunc(func() { close(b.await) })
+	n := serve(t, func(s *setup) {
+		s.bus = func(in bus.Bus) bus.Bus { b.Bus = in; return b }
+	})
+	t.Cleanup(release)
+	anna := n.user("anna")
+	first, second := n.dial(), n.dial()
+	login := obj{"msgid": proto.LOGIN, "id": anna, "password": secret}
+	first.send(login)
+	n.settled(1)
+	second.send(login)
+	if f := first.kicked(); f == nil || f.str("reason") != proto.Replaced {
+		t.Errorf("the first login got %v, want KICK with reason %s", f, proto.Replaced)
+	}
+	release()
+	if f := second.op(proto.LOGIN_ACK); f.int("errno") != 0 {
+		t.Errorf("the second login got %v, want no error", f)
+	}
+}

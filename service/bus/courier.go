@@ -36,15 +36,18 @@ func NewCourier(b Bus, dropped *metrics.Counter) *Courier {
 	return &Courier{bus: b, queue: make(chan Message, courierLen), dropped: dropped}
 }
 
-// Publish queues a hint, unless no other node subscribes to its channel.
-func (c *Courier) Publish(ch Channel, p Payload) {
+// Publish queues a hint, unless no other node subscribes to its channel. It
+// returns false if the queue is full and the hint is dropped.
+func (c *Courier) Publish(ch Channel, p Payload) bool {
 	if !c.bus.MayHaveSubscribers(ch) {
-		return
+		return true
 	}
 	select {
 	case c.queue <- Message{Channel: ch, Payload: p}:
+		return true
 	default:
 		c.dropped.Inc()
+		return false
 	}
 }
 

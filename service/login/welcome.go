@@ -22,7 +22,8 @@ type welcome struct {
 	offline     []proto.Chat
 }
 
-// errEnded is returned by welcome if the session has ended. Nobody is told.
+// errEnded is returned by welcome if the session has ended, or was replaced by a
+// login that is about to end it. The request gets no answer.
 var errEnded = errors.New("the session has ended")
 
 // welcome reads the contents of a LOGIN_ACK. It runs after the session was

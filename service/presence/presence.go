@@ -318,7 +318,9 @@ func (p *Presence) publish(r *bus.Relation) {
 	p.recent.add(r)
 	for _, user := range []int64{r.A, r.B} {
 		p.relationChanged(user, r)
-		p.courier.Publish(bus.User(user), bus.Payload{Relation: r})
+		if !p.courier.Publish(bus.User(user), bus.Payload{Relation: r}) {
+			p.recent.dropped.Store(true)
+		}
 	}
 }
 

@@ -21,7 +21,10 @@ func newTest(t *testing.T) *Presence {
 	p := New(cfg, log)
 	clusterCfg, sessionCfg := cluster.DefaultConfig(), session.DefaultConfig()
 	c := cluster.New(&clusterCfg, log, set)
-	b := new(bus.Hub).Join(func([]bus.Message) {})
+	hub := new(bus.Hub)
+	b := hub.Join(func([]bus.Message) {})
+	other := hub.Join(func([]bus.Message) {})
+	other.Subscribe(bus.User(1)) // so that hints for user 1 are published
 	c.Start("one", b, p, cfg.Grace)
 	p.Start(c, b, bus.NewCourier(b, set.NewCounter("dropped")), nil, session.NewSessions(&sessionCfg, log, set))
 	p.Up(1)
@@ -135,5 +138,30 @@ func TestManyRelations(t *testing.T) {
 	}
 	if _, ok := p.work.comparisons[1]; !ok {
 		t.Error("the user's friends are not compared, so some changes are lost")
+	}
+}
+
+// If the courier's queue is full when a relation changes, the hint is published
+// again later.
+func TestHintsDropped(t *testing.T) {
+	p := newTest(t)
+	for range 1 << 14 { // more than the queue holds; nobody empties it
+		p.courier.Publish(bus.User(1), bus.Payload{Presence: &bus.Presence{User: 9}})
+	}
+	if p.recent.dropped.Load() {
+		t.Fatal("a change counts as dropped before there was one")
+	}
+	p.BlockChanged(2, 1)
+	if !p.recent.dropped.Load() {
+		t.Fatal("the change doesn't count as dropped although the queue was full")
+	}
+	want := bus.Relation{A: 2, B: 1}
+	if all := p.recent.all(); !slices.Equal(all, []bus.Relation{want}) {
+		t.Errorf("to be published again: %v, want %v", all, want)
+	}
+	// What is published again must not make clients forget what they were told.
+	p.Befriended(2, 1)
+	if all := p.recent.all(); !slices.Equal(all, []bus.Relation{want}) {
+		t.Errorf("to be published again: %v, want %v without Friendship", all, want)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"chatd/model"
@@ -140,8 +141,10 @@ func (w *work) add(j *jobs) {
 
 // recent has changes of friendships and blocks that were published in the last
 // few seconds, or while the bus was unavailable. They are published again when it
-// returns, because they may have been lost.
+// returns, or if the courier has dropped one.
 type recent struct {
+	dropped atomic.Bool
+
 	mu      sync.Mutex
 	changes map[bus.Relation]time.Time
 }
@@ -206,6 +209,9 @@ func (p *Presence) Run(t Off) {
 			if p.BusAway() {
 				continue // what was meant for other nodes would fail again; recovering retries everything
 			}
+			if p.recent.dropped.Swap(false) {
+				p.publishRecent(t)
+			}
 			p.recent.prune()
 			p.work.add(&failed)
 			failed.init()
@@ -232,6 +238,12 @@ func (p *Presence) Run(t Off) {
 // this node by publishing them again. Rosters tell everyone who came and went.
 func (p *Presence) recover(t Off) {
 	p.compareAll()
+	p.publishRecent(t)
+}
+
+// publishRecent publishes recent changes of friendships and blocks again. It
+// waits for room in the courier's queue.
+func (p *Presence) publishRecent(t Off) {
 	for _, r := range p.recent.all() {
 		for _, user := range []int64{r.A, r.B} {
 			p.courier.WaitForRoom(t)

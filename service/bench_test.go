@@ -40,7 +40,7 @@ func quietNode(tb testing.TB, loops int) (*node, *tap) {
 		const plenty = 1 << 30
 		s.reactor.FramesPerSecPerConn, s.reactor.BytesPerSecPerConn, s.reactor.AbuseAfter = plenty, plenty, 1
 		s.service.Limits.FramesPerSecPerUser, s.service.Limits.BytesPerSecPerUser = plenty, plenty
-		s.service.Delivery.RepairEvery, s.service.Presence.LookEvery = time.Hour, time.Hour
+		s.service.Delivery.RepairEvery, s.service.Presence.SweepEvery, s.service.Cluster.Tick = time.Hour, time.Hour, time.Hour
 		s.handler = func(inner reactor.Handler) reactor.Handler {
 			h.Handler = inner
 			return h

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"chatd/internal/setting"
+	"chatd/service/cluster"
 	"chatd/service/delivery"
 	"chatd/service/groups"
 	"chatd/service/limits"
@@ -22,6 +23,7 @@ type Config struct {
 	Groups   groups.Config   `embed:""`
 	Delivery delivery.Config `embed:""`
 	Presence presence.Config `kong:"-"`
+	Cluster  cluster.Config  `kong:"-"`
 
 	DrainSpread time.Duration `kong:"-"` // the time over which a draining node spreads its clients' reconnects
 }
@@ -29,7 +31,7 @@ type Config struct {
 // DefaultConfig returns the default settings.
 func DefaultConfig() Config {
 	return Config{Session: session.DefaultConfig(), Limits: limits.DefaultConfig(), Login: login.DefaultConfig(), People: people.DefaultConfig(),
-		Groups: groups.DefaultConfig(), Delivery: delivery.DefaultConfig(), Presence: presence.DefaultConfig(), DrainSpread: 2 * time.Second}
+		Groups: groups.DefaultConfig(), Delivery: delivery.DefaultConfig(), Presence: presence.DefaultConfig(), Cluster: cluster.DefaultConfig(), DrainSpread: 2 * time.Second}
 }
 
 // LiftLimits removes the limits per address, user and account, for load tests.

@@ -2,10 +2,8 @@ package service_test
 
 import (
 	"context"
-	"errors"
 	"reflect"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -67,18 +65,16 @@ func TestHintsOutOfOrder(t *testing.T) {
 	}
 }
 
-// After a node has crashed, other nodes report its users as offline at the next
-// check.
+// After a node has crashed, other nodes report its users as offline.
 func TestUsersOfDeadNode(t *testing.T) {
 	t.Parallel()
-	one, two, lost := pairOfNodes(t, func(s *setup) { s.service.Presence.LookEvery = 50 * time.Millisecond })
+	one, two, lost := pairOfNodes(t, func(s *setup) { s.service.Cluster.Tick = quickTick })
 	ids := one.users("anna", "berta")
 	one.befriend(ids[0], ids[1])
 	a := one.login(ids[0])
 	two.login(ids[1])
 	a.presence(ids[1], "online")
-	// A crash ends the node's subscriptions, and it publishes nothing.
-	lost.Store(true)
+	lost.Store(true) // a crashed node publishes nothing
 	if err := two.bus.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +88,7 @@ func TestUsersOfDeadNode(t *testing.T) {
 // two nodes during that time, only the later session remains afterwards.
 func TestBusUnavailable(t *testing.T) {
 	t.Parallel()
-	one, two, lost := pairOfNodes(t, func(s *setup) { s.service.Presence.LookEvery = 50 * time.Millisecond })
+	one, two, lost := pairOfNodes(t)
 	ids := one.users("anna", "berta")
 	g := one.group(ids...)
 	first := one.login(ids[0])
@@ -113,47 +109,6 @@ func TestBusUnavailable(t *testing.T) {
 	}
 	b.say(in(g), "with the bus")
 	second.has(in(g), 1, 2)
-}
-
-// silent is a bus whose Online fails while dumb is true.
-type silent struct {
-	bus.Bus
-	dumb  *atomic.Bool
-	asked *atomic.Int64 // number of failed calls
-}
-
-func (b silent) Online(ctx context.Context, users []int64) ([]bool, error) {
-	if b.dumb.Load() {
-		b.asked.Add(1)
-		return make([]bool, len(users)), errors.New("no answer")
-	}
-	return b.Bus.Online(ctx, users)
-}
-
-// If the bus can't say who is online, nobody is reported offline because of
-// that, and logins still work.
-func TestOnlineFails(t *testing.T) {
-	t.Parallel()
-	var dumb atomic.Bool
-	var asked atomic.Int64
-	one := serve(t, func(s *setup) {
-		s.service.Presence.LookEvery = 20 * time.Millisecond
-		s.service.Presence.Grace = 50 * time.Millisecond
-		s.bus = func(b bus.Bus) bus.Bus { return silent{b, &dumb, &asked} }
-	})
-	two := one.second()
-	ids := one.users("anna", "berta")
-	one.befriend(ids[0], ids[1])
-	a := one.login(ids[0])
-	b := two.login(ids[1])
-	a.presence(ids[1], "online")
-	dumb.Store(true)
-	eventually(t, "more than 3 failed presence checks", func() bool { return asked.Load() > 3 })
-	one.login(ids[0], obj{"device": "two"})
-	a.nothing(proto.PRESENCE)
-	dumb.Store(false)
-	b.close()
-	a.presence(ids[1], "offline")
 }
 
 // If a device was logged out on another node while the bus was unavailable, its

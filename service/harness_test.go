@@ -201,6 +201,12 @@ func (n *node) settled(sessions int) {
 	eventually(n.tb, fmt.Sprintf("node %s to have %d sessions", n.cfg.name, sessions), func() bool { return n.gauge("chatd_service_sessions") == float64(sessions) })
 }
 
+// knows waits until the node knows of this many users who are online on any node.
+func (n *node) knows(users int) {
+	n.tb.Helper()
+	eventually(n.tb, fmt.Sprintf("node %s to know of %d users", n.cfg.name, users), func() bool { return n.gauge("chatd_cluster_users") == float64(users) })
+}
+
 // eventually waits until ok returns true. what completes the message "waited
 // for".
 func eventually(tb testing.TB, what string, ok func() bool) {

@@ -27,6 +27,9 @@ func (d deaf) Publish(ctx context.Context, ms []bus.Message) error {
 	return d.Bus.Publish(ctx, ms)
 }
 
+// quickTick makes nodes find out in a third of a second that another one is dead.
+const quickTick = 20 * time.Millisecond
+
 // pairOfNodes starts two nodes with the same bus and store. While lost is true,
 // they lose each other's messages. Their repair runs every 100 ms.
 func pairOfNodes(t *testing.T, change ...func(*setup)) (one, two *node, lost *atomic.Bool) {
@@ -346,17 +349,14 @@ func TestReconnectLearnsOtherNodes(t *testing.T) {
 // other sees that user go offline.
 func TestNewFriendsNodeDies(t *testing.T) {
 	t.Parallel()
-	one := serve(t, func(s *setup) {
-		s.service.Presence.LookEvery = 100 * time.Millisecond
-		s.service.Presence.Grace = time.Hour
-	})
-	two := one.second()
+	one, two, lost := pairOfNodes(t, func(s *setup) { s.service.Cluster.Tick = quickTick })
 	ids := one.users("anna", "berta", "carla")
 	a, b, c := one.login(ids[0]), two.login(ids[1]), two.login(ids[2])
 	a.ok(obj{"msgid": proto.ADD_FRIEND, "friendid": ids[1]})
 	b.op(proto.ADD_FRIEND)
 	c.ok(obj{"msgid": proto.ADD_FRIEND, "friendid": ids[0]})
 	a.presence(ids[2], "online")
+	lost.Store(true) // a crashed node publishes nothing
 	two.stop()
 	gone := map[int64]bool{}
 	for len(gone) < 2 {

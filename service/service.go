@@ -6,6 +6,7 @@
 //	trace                      finds a message, for operators
 //	delivery                   pushes committed messages to online sessions
 //	presence                   tells users which friends are online
+//	cluster                    which nodes are alive, and who is online on each
 //	session                    sessions, and the order of each sender's messages
 //	limits, bus                rate limits; messages between nodes
 //
@@ -24,6 +25,7 @@ import (
 	"chatd/proto"
 	"chatd/reactor"
 	"chatd/service/bus"
+	"chatd/service/cluster"
 	"chatd/service/delivery"
 	"chatd/service/groups"
 	"chatd/service/limits"
@@ -59,6 +61,7 @@ type Service struct {
 
 	events   *metrics.Counter
 	sessions *session.Sessions
+	cluster  *cluster.Cluster
 	presence *presence.Presence
 	delivery *delivery.Delivery
 	courier  *bus.Courier
@@ -71,6 +74,7 @@ type Service struct {
 	table    [proto.OpCount]row
 
 	nudge  chan struct{} // starts repair at once: the bus became available or unavailable
+	back   chan struct{} // the bus became available
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -81,10 +85,11 @@ func New(cfg Config, log *slog.Logger, set *metrics.Set) *Service {
 	if set == nil {
 		set = metrics.NewSet()
 	}
-	s := &Service{cfg: cfg, log: log, set: set, nudge: make(chan struct{}, 1)}
+	s := &Service{cfg: cfg, log: log, set: set, nudge: make(chan struct{}, 1), back: make(chan struct{}, 1)}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.events = set.NewCounter("chatd_service_events_total")
 	s.sessions = session.NewSessions(&s.cfg.Session, log, set)
+	s.cluster = cluster.New(&s.cfg.Cluster, log, set)
 	s.presence = presence.New(&s.cfg.Presence, log)
 	s.delivery = delivery.New(&s.cfg.Delivery, log, set)
 	return s
@@ -98,7 +103,8 @@ func (s *Service) Start(r *reactor.Reactor, store Store, b bus.Bus, node string,
 	s.courier = bus.NewCourier(b, s.set.GetOrCreateCounter("chatd_service_notices_dropped_total"))
 	s.limits = limits.New(&s.cfg.Limits, s.sessions.Limited, r.Now())
 	s.sessions.Start(r, s.courier, store, s.limits, func(t Turn, ss *session.Session) { s.delivery.On(t).End(t, ss) })
-	s.presence.Start(b, s.courier, store, s.sessions)
+	s.cluster.Start(node, b, s.presence, s.cfg.Presence.Grace)
+	s.presence.Start(s.cluster, b, s.courier, store, s.sessions)
 	err := s.delivery.Start(delivery.Deps{Context: s.ctx, Reactor: r, Store: store, Bus: b, Courier: s.courier,
 		Sessions: s.sessions, Presence: s.presence, Limits: s.limits})
 	if err != nil {
@@ -110,13 +116,16 @@ func (s *Service) Start(r *reactor.Reactor, store Store, b bus.Bus, node string,
 	s.logins = login.New(&s.cfg.Login, login.Deps{Reactor: r, Store: store, Bus: b, Courier: s.courier, Sessions: s.sessions,
 		Presence: s.presence, Delivery: s.delivery, Limits: s.limits, People: s.people, Groups: s.groups, Messages: s.messages,
 		Node: node, Epoch: epoch})
-	s.tracer = trace.NewTracer(node, store, b, s.sessions, s.presence, s.delivery, s.cfg.Presence.Grace)
+	s.tracer = trace.NewTracer(node, store, s.sessions, s.presence, s.delivery, s.cfg.Presence.Grace)
 	s.table = s.newTable()
 
 	s.run(func(t Off) { s.courier.Run(t) })
+	s.run(s.cluster.Run)
 	s.run(s.presence.Run)
+	s.run(func(t Off) { s.presence.RunGone(t) })
 	repair := s.delivery.NewRepair(reactor.OffLoop(s.ctx))
 	s.run(func(t Off) { s.repair(t, repair) })
+	s.run(s.afterOutages)
 	s.run(func(t Off) {
 		every(t, trimEvery, func() {
 			if err := store.TrimFeed(t); err != nil && t.Err() == nil {
@@ -128,7 +137,6 @@ func (s *Service) Start(r *reactor.Reactor, store Store, b bus.Bus, node string,
 		v := s.sessions.NewRevoker(t)
 		every(t, revokeEvery, func() { v.Look(t) })
 	})
-	s.run(func(t Off) { every(t, s.cfg.Presence.LookEvery, func() { s.presence.LookAfter(t) }) })
 	s.run(func(t Off) { every(t, delivery.SaveEvery, s.delivery.SaveProgress) })
 	return nil
 }
@@ -187,18 +195,22 @@ func (s *Service) Receive(ms []bus.Message) {
 		switch {
 		case p.NewMessages != nil:
 			s.delivery.NewMessages(p.NewMessages)
-		case p.Push != nil && c.Group: // see bus.Push: this is an event
+		case p.Push != nil && c.Kind == bus.GroupChannel: // see bus.Push: this is an event
 			s.delivery.GroupEventElsewhere(c.ID, p.Push.Body)
 		case p.Push != nil:
 			s.sessions.TellHere(c.ID, p.Push.Body, nil)
 		case p.Presence != nil:
-			s.presence.InformHere(c.ID, p.Presence)
+			s.presence.OnlineElsewhere(c.ID, p.Presence)
+		case p.Relation != nil:
+			s.presence.RelationElsewhere(c.ID, p.Relation)
 		case p.Login != nil:
 			s.sessions.LoginElsewhere(p.Login)
 		case p.Members != nil:
 			s.delivery.MembersChangedElsewhere(c, p.Members)
 		case p.Blocked != nil:
 			s.delivery.ForgetBlock(p.Blocked)
+		case c == bus.Nodes:
+			s.cluster.Receive(&p)
 		}
 	}
 }
@@ -207,10 +219,32 @@ func (s *Service) Receive(ms []bus.Message) {
 // unavailable and true when it is available again. Any goroutine may call it. It
 // doesn't block.
 func (s *Service) BusChanged(up bool) {
+	s.cluster.BusChanged(up)
 	s.presence.BusChanged(up)
+	signal(s.nudge)
+	if up {
+		signal(s.back)
+	}
+}
+
+func signal(c chan struct{}) {
 	select {
-	case s.nudge <- struct{}{}:
+	case c <- struct{}{}:
 	default:
+	}
+}
+
+// afterOutages tells other nodes of the sessions here whenever the bus is available
+// again, and ends sessions that should have been ended meanwhile.
+func (s *Service) afterOutages(t Off) {
+	for {
+		select {
+		case <-t.Done():
+			return
+		case <-s.back:
+		}
+		s.sessions.AnnounceAll(t)
+		s.sessions.Recheck(t)
 	}
 }
 
@@ -218,28 +252,22 @@ func (s *Service) BusChanged(up bool) {
 // reason. It reads the feed every RepairEvery, every awayRepair while the bus is
 // unavailable, and at once when that changes.
 func (s *Service) repair(t Off, r *delivery.Repair) {
-	for nudged := false; ; {
+	for {
 		certain := s.presence.Certain() // not just after an outage either, when other nodes may not publish yet
 		if err := r.Look(t, certain); err != nil && t.Err() == nil {
 			s.log.Error("reading the feed failed; retrying", "err", err)
-		}
-		if nudged && !s.presence.BusAway() {
-			s.sessions.AnnounceAll(t)
-			s.sessions.Recheck(t)
 		}
 		wait := s.cfg.Delivery.RepairEvery
 		if !certain {
 			wait = min(wait, awayRepair)
 		}
 		timer := time.NewTimer(wait)
-		nudged = false
 		select {
 		case <-t.Done():
 			timer.Stop()
 			return
 		case <-s.nudge:
 			timer.Stop()
-			nudged = true
 		case <-timer.C:
 		}
 	}

@@ -240,6 +240,7 @@ func TestTraceNodes(t *testing.T) {
 	two := one.second()
 	ids := one.users("anna", "berta")
 	a, b := one.login(ids[0]), two.login(ids[1], obj{"ack": true})
+	one.knows(2)
 	a.say(with(ids[1]), "heard")
 	b.has(with(ids[0]), 1, 1)
 	lost.Store(true)
@@ -248,6 +249,9 @@ func TestTraceNodes(t *testing.T) {
 	got := one.trace(q)
 	if s := states(got); s != "anna/default=has, berta/default=elsewhere" || got.Topic.Heard != 2 {
 		t.Errorf("node one: %s, %+v; want berta elsewhere, and Heard 2", s, got.Topic)
+	}
+	if why := got.Members[1].Devices[0].Why; !strings.Contains(why, "online on node two: ask there") {
+		t.Errorf("node one says of berta's device: %q, want that it is online on node two", why)
 	}
 	got = two.trace(q)
 	if s := states(got); !strings.Contains(s, "berta/default=behind") || got.Topic.Heard != 1 || !strings.Contains(got.Published, "hasn't heard of it yet") {

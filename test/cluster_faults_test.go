@@ -54,6 +54,8 @@ func TestClusterFaults(t *testing.T) {
 	}
 	t.Run("node killed before publishing", func(t *testing.T) { killedBeforePublish(t, c) })
 	t.Run("users of a killed node", func(t *testing.T) { usersOfKilledNode(t, c) })
+	t.Run("users of a frozen node", func(t *testing.T) { usersOfFrozenNode(t, c) })
+	t.Run("users who come and go without Redis", func(t *testing.T) { usersWithoutRedis(t, c) })
 }
 
 // nodesKilled checks that the clients of a killed node continue on another one,
@@ -267,8 +269,8 @@ func killedBeforePublish(t *testing.T, c *cluster) {
 }
 
 // usersOfKilledNode checks that users of a killed node can log in on another node at
-// once, and that friends see those who don't as offline: after at most about 17 s if
-// the machine is otherwise idle.
+// once, and that friends see those who don't as offline: after about 8 s if the
+// machine is otherwise idle.
 func usersOfKilledNode(t *testing.T, c *cluster) {
 	n := c.addNode(t, "node5", c.redis.URL)
 	n.start(t)
@@ -283,10 +285,70 @@ func usersOfKilledNode(t *testing.T, c *cluster) {
 	n.kill(t)
 	killed := time.Now()
 	dialRaw(t, c.nodes[2].chat).login("back") // fails the test if it is refused
-	friend.until("the user gone is offline", clusterTimeout, func() bool { on, known := friend.presence[ids[0]]; return known && !on })
+	friend.sees("gone", ids[0], false)
 	t.Logf("offline after %s", time.Since(killed).Round(time.Second/10))
 	f, err := friend.FindUser(t.Context(), fmt.Sprint(ids[1]))
 	if err != nil || f.State != proto.Online {
 		t.Errorf("FindUser of the user back = %+v, %v; want state %q", f, err, proto.Online)
+	}
+}
+
+// sees waits until the last notice about a friend says that they are online, or
+// offline.
+func (p *person) sees(name string, id int64, online bool) {
+	p.t.Helper()
+	state := map[bool]string{true: proto.Online, false: proto.Offline}[online]
+	p.until("friend "+name+" is "+state, clusterTimeout, func() bool { on, known := p.presence[id]; return known && on == online })
+}
+
+// usersOfFrozenNode checks that users of a frozen node appear offline, and online
+// again when it continues. The node itself must not take the others for dead.
+func usersOfFrozenNode(t *testing.T, c *cluster) {
+	n := c.addNode(t, "node6", c.redis.URL)
+	n.start(t)
+	friend, user := newPerson(t, c.nodes[1].chat, "friend of frozen"), newPerson(t, n.chat, "frozen")
+	if f, err := friend.AddFriend(t.Context(), user.id); err != nil || f.State != proto.Online {
+		t.Fatalf("AddFriend = %+v, %v; want state %q", f, err, proto.Online)
+	}
+	n.signal(t, syscall.SIGSTOP)
+	friend.sees("frozen", user.id, false)
+	n.signal(t, syscall.SIGCONT)
+	friend.sees("frozen", user.id, true)
+	if f, err := user.FindUser(t.Context(), fmt.Sprint(friend.id)); err != nil || f.State != proto.Online {
+		t.Errorf("FindUser on the node that was frozen = %+v, %v; want state %q", f, err, proto.Online)
+	}
+	user.until("no notice says that the friend went offline", clusterTimeout, func() bool { on, known := user.presence[friend.id]; return !known || on })
+}
+
+// usersWithoutRedis checks that users who come, go, or block while Redis is down
+// have the right state for friends on another node once it is back.
+func usersWithoutRedis(t *testing.T, c *cluster) {
+	friend := newPerson(t, c.nodes[1].chat, "friend of many")
+	comes, goes := newDevice(t, c.nodes[2].chat, "comes", "phone", nil), newPerson(t, c.nodes[2].chat, "goes")
+	stays, blocks := newPerson(t, c.nodes[2].chat, "stays"), newPerson(t, c.nodes[2].chat, "blocks")
+	id, err := comes.Register(t.Context(), "comes", personPassword)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, u := range []int64{id, goes.id, stays.id, blocks.id} {
+		if _, err := friend.AddFriend(t.Context(), u); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.redis.Kill(t)
+	if err := goes.Close(); err != nil {
+		t.Fatal(err)
+	}
+	comes.login()
+	if err := blocks.Block(t.Context(), friend.id, true); err != nil {
+		t.Fatal(err)
+	}
+	c.redis.Start(t)
+	c.reconnected(t)
+	friend.sees("comes", id, true)
+	friend.sees("goes", goes.id, false)
+	friend.sees("blocks", blocks.id, false)
+	if f, err := friend.FindUser(t.Context(), "stays"); err != nil || f.State != proto.Online {
+		t.Errorf("FindUser of the user who stays = %+v, %v; want state %q", f, err, proto.Online)
 	}
 }

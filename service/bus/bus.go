@@ -12,9 +12,9 @@ import (
 	"strconv"
 )
 
-// Bus sends messages to other nodes. Node and Redis implement it. Await,
-// Publish, Online and Now may block for up to 500 ms, or until their context
-// ends; the other methods don't block. All may be called from any goroutine.
+// Bus sends messages to other nodes. Node and Redis implement it. Await, Publish
+// and Now may block for up to 500 ms, or until their context ends; the other
+// methods don't block. All may be called from any goroutine.
 type Bus interface {
 	// Subscribe and Unsubscribe count: as many calls of Unsubscribe as there
 	// were of Subscribe end the subscription.
@@ -27,34 +27,50 @@ type Bus interface {
 	MayHaveSubscribers(Channel) bool
 	// Publish sends messages to all other nodes, in order.
 	Publish(context.Context, []Message) error
-	// Online reports which users have a session on any node. If it returns an
-	// error, the result still holds the users who are known to be online.
-	Online(context.Context, []int64) ([]bool, error)
 	// Now returns the time of the clock that all nodes share, in Unix
 	// microseconds.
 	Now(context.Context) int64
 }
 
-// Channel is what a node subscribes to: a user with a session on the node, or
-// a group with a member who is online there.
+// Channel is what a node subscribes to: a user with a session on the node, a
+// group with a member who is online there, or Nodes.
 type Channel struct {
-	Group bool
-	ID    int64
+	Kind ChannelKind
+	ID   int64 // of the user or group; 0 for Nodes
 }
+
+// ChannelKind says what a channel is about.
+type ChannelKind byte
+
+const (
+	UserChannel ChannelKind = iota
+	GroupChannel
+	NodesChannel
+)
+
+// Nodes is the channel that all nodes subscribe to. On it, they announce
+// themselves and their users.
+var Nodes = Channel{Kind: NodesChannel}
 
 // User returns the channel of a user.
-func User(id int64) Channel { return Channel{ID: id} }
+func User(id int64) Channel { return Channel{Kind: UserChannel, ID: id} }
 
 // Group returns the channel of a group.
-func Group(id int64) Channel { return Channel{Group: true, ID: id} }
+func Group(id int64) Channel { return Channel{Kind: GroupChannel, ID: id} }
 
-// String returns the name that nodes use for the channel: u:7 or g:7.
+// String returns the name that the bus uses for the channel: u:7, g:7 or nodes.
 func (c Channel) String() string {
-	if c.Group {
+	switch c.Kind {
+	case NodesChannel:
+		return nodesName
+	case GroupChannel:
 		return "g:" + strconv.FormatInt(c.ID, 10)
+	default:
+		return "u:" + strconv.FormatInt(c.ID, 10)
 	}
-	return "u:" + strconv.FormatInt(c.ID, 10)
 }
+
+const nodesName = "nodes"
 
 // Message is one payload on one channel.
 type Message struct {

@@ -3,7 +3,6 @@ package bus
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/gomodule/redigo/redis"
@@ -57,64 +56,6 @@ func (r *Redis) encode(ms []Message) (names []string, envelopes [][]byte) {
 		envelopes[n] = appendPayload(envelopes[n], &ms[i].Payload)
 	}
 	return names, envelopes
-}
-
-// Online reports, for each user, whether any node has subscribed to their
-// channel. A node does so while the user has a session there. It asks Redis
-// only about users that this node has no subscription for, and not while Redis
-// is unavailable. It blocks for up to 500 ms. If it returns an error, the
-// result is what this node knows without Redis.
-func (r *Redis) Online(ctx context.Context, users []int64) ([]bool, error) {
-	online := make([]bool, len(users))
-	var unknown []int
-	for i, u := range users {
-		if online[i] = r.subs.has(User(u)); !online[i] {
-			unknown = append(unknown, i)
-		}
-	}
-	if len(unknown) == 0 || !r.up.Load() {
-		return online, nil
-	}
-	ctxTimeout, cancel := context.WithTimeout(ctx, r.commandTimeout)
-	defer cancel()
-	// Redis counts a channel that this node has just left as subscribed until
-	// it has processed the UNSUBSCRIBE.
-	if err := r.subs.await(ctxTimeout); err != nil {
-		return online, fmt.Errorf("ask Redis who is online: %w", err)
-	}
-	err := r.withConn(ctxTimeout, func(c *conn) error {
-		commands := 0
-		for batch := range slices.Chunk(unknown, channelBatch) {
-			args := append(make([]any, 0, 1+len(batch)), "NUMSUB")
-			for _, i := range batch {
-				args = append(args, User(users[i]).String())
-			}
-			if err := c.Send("PUBSUB", args...); err != nil {
-				return err
-			}
-			commands++
-		}
-		next := 0
-		return receiveReplies(c, commands, func(reply any) error {
-			pairs, err := redis.Values(reply, nil) // name, count, name, count, …
-			if err != nil {
-				return err
-			}
-			for k := 1; k < len(pairs) && next < len(unknown); k += 2 {
-				count, err := redis.Int64(pairs[k], nil)
-				if err != nil {
-					return err
-				}
-				online[unknown[next]] = count > 0
-				next++
-			}
-			return nil
-		})
-	})
-	if err != nil {
-		return online, fmt.Errorf("ask Redis who is online: %w", err)
-	}
-	return online, nil
 }
 
 // Now returns the time of Redis in Unix microseconds, or the time of this

@@ -36,15 +36,18 @@ func NewCourier(b Bus, dropped *metrics.Counter) *Courier {
 	return &Courier{bus: b, queue: make(chan Message, courierLen), dropped: dropped}
 }
 
-// Publish queues a hint, unless no other node subscribes to its channel.
-func (c *Courier) Publish(ch Channel, p Payload) {
+// Publish queues a hint, unless no other node subscribes to its channel. It
+// returns false if the queue is full and the hint is dropped.
+func (c *Courier) Publish(ch Channel, p Payload) bool {
 	if !c.bus.MayHaveSubscribers(ch) {
-		return
+		return true
 	}
 	select {
 	case c.queue <- Message{Channel: ch, Payload: p}:
+		return true
 	default:
 		c.dropped.Inc()
+		return false
 	}
 }
 
@@ -87,18 +90,21 @@ func (c *Courier) Run(ctx context.Context) {
 		for len(batch) < courierBatch && len(c.queue) > 0 {
 			batch = append(batch, <-c.queue)
 		}
-		c.PublishNow(ctx, batch)
+		_ = c.PublishNow(ctx, batch) // counts what it drops
 	}
 }
 
 // PublishNow publishes a batch without queueing it. It blocks for up to
-// PublishTimeout. If it fails, the messages are counted as dropped.
-func (c *Courier) PublishNow(ctx context.Context, batch []Message) {
+// PublishTimeout. If it fails, the messages are counted as dropped, and it
+// returns the error of Publish.
+func (c *Courier) PublishNow(ctx context.Context, batch []Message) error {
 	ctx, cancel := context.WithTimeout(ctx, PublishTimeout)
 	defer cancel()
-	if err := c.bus.Publish(ctx, batch); err != nil {
+	err := c.bus.Publish(ctx, batch)
+	if err != nil {
 		c.dropped.Add(len(batch))
 	}
+	return err
 }
 
 // Await blocks until earlier subscriptions are active, or for PublishTimeout.

@@ -72,9 +72,15 @@ func nextPayload(b []byte) (payload, rest []byte, err error) {
 
 // parseChannel parses the result of Channel.String.
 func parseChannel(b []byte) (Channel, error) {
+	if string(b) == nodesName {
+		return Nodes, nil
+	}
 	if len(b) > 2 && b[1] == ':' && (b[0] == 'u' || b[0] == 'g') {
 		if id, err := strconv.ParseInt(string(b[2:]), 10, 64); err == nil {
-			return Channel{Group: b[0] == 'g', ID: id}, nil
+			if b[0] == 'g' {
+				return Group(id), nil
+			}
+			return User(id), nil
 		}
 	}
 	return Channel{}, fmt.Errorf("bus: invalid channel name %.40q", b)

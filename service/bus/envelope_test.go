@@ -47,12 +47,12 @@ func TestEnvelope(t *testing.T) {
 
 // parseChannel is the inverse of Channel.String, and refuses anything else.
 func TestChannelNames(t *testing.T) {
-	for _, c := range []Channel{User(1), Group(1), User(1<<53 - 1), User(-1)} {
+	for _, c := range []Channel{User(1), Group(1), User(1<<53 - 1), User(-1), Nodes} {
 		if got, err := parseChannel([]byte(c.String())); err != nil || got != c {
 			t.Errorf("parseChannel(%q): %v, %v; want %v", c, got, err, c)
 		}
 	}
-	for _, name := range []string{"", "u", "u:", "x:1", "u:1x", "u:99999999999999999999", "1:u"} {
+	for _, name := range []string{"", "u", "u:", "x:1", "u:1x", "u:99999999999999999999", "1:u", "nodes:1", "node"} {
 		if c, err := parseChannel([]byte(name)); err == nil {
 			t.Errorf("parseChannel(%q): %v, want an error", name, c)
 		}
@@ -67,6 +67,7 @@ func FuzzDecodeEnvelope(f *testing.F) {
 	}
 	f.Add([]byte("u:1"), b)
 	f.Add([]byte("g:-1"), b[:len(b)-1])
+	f.Add([]byte("nodes"), b)
 	f.Add([]byte("x"), []byte{version})
 	r := &Redis{self: senderID{1}}
 	r.registerMetrics(metrics.NewSet())

@@ -106,21 +106,6 @@ func (n *Node) Publish(_ context.Context, ms []Message) error {
 	return nil
 }
 
-// Online reports, for each user, whether any node has subscribed to their
-// channel. A node does so while the user has a session there. The error is
-// always nil.
-func (n *Node) Online(_ context.Context, users []int64) ([]bool, error) {
-	n.hub.mu.RLock()
-	defer n.hub.mu.RUnlock()
-	online := make([]bool, len(users))
-	for o := range n.hub.nodes {
-		for i, u := range users {
-			online[i] = online[i] || o.has(User(u))
-		}
-	}
-	return online, nil
-}
-
 func (n *Node) has(c Channel) bool {
 	n.mu.RLock()
 	defer n.mu.RUnlock()

@@ -1,7 +1,9 @@
 package bus
 
 import (
+	"cmp"
 	"encoding/binary"
+	"errors"
 	"fmt"
 )
 
@@ -14,6 +16,13 @@ type Payload struct {
 	Blocked     *Blocked
 	// Presence is sent to the channels of the user's friends.
 	Presence *Presence
+	// Relation is sent to the channels of both users.
+	Relation *Relation
+	// Those below are sent to the channel Nodes.
+	Heartbeat     *Heartbeat
+	RosterDelta   *RosterDelta
+	RosterChunk   *RosterChunk
+	RosterRequest *RosterRequest
 }
 
 // NewMessages is a hint about new messages of one conversation. The first one
@@ -56,11 +65,66 @@ type Members struct {
 	Notice  []byte // the body of the notice for clients
 }
 
-// Presence says that a user is now online or offline.
-type Presence struct {
-	User   int64
-	Online bool
+// Presence says that a user has come online.
+type Presence struct{ User int64 }
+
+// Relation says that the friendship of two users, or a block between them, has
+// changed. The receiver reads the new state from the store.
+type Relation struct {
+	A, B int64
+	// Friendship is set if the two have become friends, or no longer are.
+	// Whatever their clients have been told of each other then no longer counts.
+	Friendship bool
+	// Echo is set if a node of one user passes the hint on to the nodes of the
+	// other.
+	Echo bool
 }
+
+// NodeID is the random ID of a process. A node that restarts has a new one.
+type NodeID int64
+
+// A roster is the set of users who are online on a node. Its version starts at 0,
+// for no users, and rises by one with each RosterDelta.
+
+// Heartbeat says that a node is alive.
+type Heartbeat struct {
+	Node    NodeID
+	Name    string // for operators; two nodes may have the same
+	Version int64  // of the roster
+	Nodes   int64  // number of nodes that the sender knows, including itself
+	Hello   bool   // every other node answers with a heartbeat
+	Bye     bool   // the node is stopping
+}
+
+// RosterDelta says which users came and went since the version before.
+type RosterDelta struct {
+	Node       NodeID
+	Version    int64 // after the change
+	Came, Went []int64
+}
+
+// RosterChunk has the users of a node's roster whose IDs are Index modulo
+// Chunks.
+type RosterChunk struct {
+	Node          NodeID
+	Version       int64
+	Index, Chunks int64
+	Users         []int64 // sorted
+}
+
+// RosterRequest asks a node to publish its roster.
+type RosterRequest struct{ Node NodeID }
+
+// Limits of what nodes send each other about rosters. Decode refuses payloads
+// that exceed them.
+const (
+	MaxNodeName     = 256     // bytes
+	MaxDeltaUsers   = 1024    // in Came and in Went
+	MaxRosterChunks = 256     // a power of two
+	MaxChunkUsers   = 1 << 14 // in one RosterChunk
+)
+
+var errLimit = errors.New("bus: payload exceeds a limit")
 
 // Blocked says that user By has blocked or unblocked user Whom.
 type Blocked struct{ By, Whom int64 }
@@ -72,6 +136,11 @@ const (
 	kindMembers
 	kindBlocked
 	kindPresence
+	kindRelation
+	kindHeartbeat
+	kindRosterDelta
+	kindRosterChunk
+	kindRosterRequest
 )
 
 // Append appends the encoding of p to dst.
@@ -94,9 +163,26 @@ func (p *Payload) Append(dst []byte) []byte {
 		dst = appendInts(append(dst, kindMembers), m.Group, m.Version, m.User, m.Seq, boolInt(m.Joined))
 		dst = appendBytes(dst, m.Notice)
 	case p.Presence != nil:
-		dst = appendInts(append(dst, kindPresence), p.Presence.User, boolInt(p.Presence.Online))
+		dst = appendInts(append(dst, kindPresence), p.Presence.User)
 	case p.Blocked != nil:
 		dst = appendInts(append(dst, kindBlocked), p.Blocked.By, p.Blocked.Whom)
+	case p.Relation != nil:
+		r := p.Relation
+		dst = appendInts(append(dst, kindRelation), r.A, r.B, boolInt(r.Friendship), boolInt(r.Echo))
+	case p.Heartbeat != nil:
+		h := p.Heartbeat
+		dst = appendInts(append(dst, kindHeartbeat), int64(h.Node), h.Version, h.Nodes, boolInt(h.Hello), boolInt(h.Bye))
+		dst = appendBytes(dst, []byte(h.Name))
+	case p.RosterDelta != nil:
+		r := p.RosterDelta
+		dst = appendInts(append(dst, kindRosterDelta), int64(r.Node), r.Version)
+		dst = appendUsers(appendUsers(dst, r.Came), r.Went)
+	case p.RosterChunk != nil:
+		r := p.RosterChunk
+		dst = appendInts(append(dst, kindRosterChunk), int64(r.Node), r.Version, r.Index, r.Chunks)
+		dst = appendUsers(dst, r.Users)
+	case p.RosterRequest != nil:
+		dst = appendInts(append(dst, kindRosterRequest), int64(p.RosterRequest.Node))
 	}
 	return dst
 }
@@ -128,13 +214,33 @@ func Decode(b []byte) (Payload, error) {
 	case kindMembers:
 		p.Members = &Members{Group: d.int(), Version: d.int(), User: d.int(), Seq: d.int(), Joined: d.int() != 0, Notice: d.bytes()}
 	case kindPresence:
-		p.Presence = &Presence{User: d.int(), Online: d.int() != 0}
+		p.Presence = &Presence{User: d.int()}
 	case kindBlocked:
 		p.Blocked = &Blocked{By: d.int(), Whom: d.int()}
+	case kindRelation:
+		p.Relation = &Relation{A: d.int(), B: d.int(), Friendship: d.int() != 0, Echo: d.int() != 0}
+	case kindHeartbeat:
+		h := &Heartbeat{Node: NodeID(d.int()), Version: d.int(), Nodes: d.int(), Hello: d.int() != 0, Bye: d.int() != 0}
+		name := d.bytes()
+		d.limit(len(name) <= MaxNodeName)
+		h.Name = string(name)
+		p.Heartbeat = h
+	case kindRosterDelta:
+		p.RosterDelta = &RosterDelta{Node: NodeID(d.int()), Version: d.int(), Came: d.users(MaxDeltaUsers), Went: d.users(MaxDeltaUsers)}
+	case kindRosterChunk:
+		r := &RosterChunk{Node: NodeID(d.int()), Version: d.int(), Index: d.int(), Chunks: d.int()}
+		d.limit(r.Chunks > 0 && r.Chunks <= MaxRosterChunks && r.Chunks&(r.Chunks-1) == 0 && r.Index >= 0 && r.Index < r.Chunks)
+		r.Users = d.users(MaxChunkUsers)
+		p.RosterChunk = r
+	case kindRosterRequest:
+		p.RosterRequest = &RosterRequest{Node: NodeID(d.int())}
 	default:
 		return Payload{}, fmt.Errorf("%w: payload of kind %d", ErrVersion, b[0])
 	}
-	return p, d.err
+	if d.err != nil {
+		return Payload{}, d.err
+	}
+	return p, nil
 }
 
 func boolInt(b bool) int64 {
@@ -155,6 +261,18 @@ func appendBytes(dst, b []byte) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(b))), b...)
 }
 
+// appendUsers appends the number of users, and of each the difference from the
+// one before: sorted IDs take little space.
+func appendUsers(dst []byte, users []int64) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(users)))
+	last := int64(0)
+	for _, u := range users {
+		dst = binary.AppendVarint(dst, u-last)
+		last = u
+	}
+	return dst
+}
+
 // decoder reads fields in order. After an error all reads return zero values.
 type decoder struct {
 	b   []byte
@@ -164,17 +282,49 @@ type decoder struct {
 func (d *decoder) int() int64 {
 	v, n := binary.Varint(d.b)
 	if n <= 0 {
-		d.b, d.err = nil, errTruncated
+		d.fail(errTruncated)
 		return 0
 	}
 	d.b = d.b[n:]
 	return v
 }
 
+// limit makes decoding fail if a value exceeds a limit.
+func (d *decoder) limit(ok bool) {
+	if !ok {
+		d.fail(errLimit)
+	}
+}
+
+// fail ends decoding. The first error counts.
+func (d *decoder) fail(err error) { d.b, d.err = nil, cmp.Or(d.err, err) }
+
+// users reads the output of appendUsers, for at most max users.
+func (d *decoder) users(max int) []int64 {
+	n, k := binary.Uvarint(d.b)
+	if k <= 0 {
+		d.fail(errTruncated)
+		return nil
+	}
+	d.b = d.b[k:]
+	d.limit(n <= uint64(max))
+	if n > uint64(len(d.b)) { // each user takes at least one byte
+		d.fail(errTruncated)
+		return nil
+	}
+	users := make([]int64, n)
+	last := int64(0)
+	for i := range users {
+		last += d.int()
+		users[i] = last
+	}
+	return users
+}
+
 func (d *decoder) bytes() []byte {
 	n, k := binary.Uvarint(d.b)
 	if k <= 0 || n > uint64(len(d.b)-k) {
-		d.b, d.err = nil, errTruncated
+		d.fail(errTruncated)
 		return nil
 	}
 	b := d.b[k : k+int(n) : k+int(n)]

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"reflect"
 	"testing"
@@ -14,7 +15,12 @@ var payloads = map[string]Payload{
 	"push":        {Push: &Push{Body: []byte(`{"msgid":24}`)}},
 	"login":       {Login: &Login{User: 3, Device: "phone 你", All: true, Reason: "logout", At: 1795448854092123}},
 	"members":     {Members: &Members{Group: 9, Version: 4, User: 3, Joined: true, Seq: 17, Notice: []byte("{}")}},
-	"presence":    {Presence: &Presence{User: 1 << 50, Online: true}},
+	"presence":    {Presence: &Presence{User: 1 << 50}},
+	"relation":    {Relation: &Relation{A: 1, B: 1 << 50, Friendship: true, Echo: true}},
+	"heartbeat":   {Heartbeat: &Heartbeat{Node: -1 << 63, Name: "node 你", Version: 7, Nodes: 3, Hello: true, Bye: true}},
+	"delta":       {RosterDelta: &RosterDelta{Node: 1<<63 - 1, Version: 8, Came: []int64{5, 1 << 50, 3}, Went: []int64{}}},
+	"chunk":       {RosterChunk: &RosterChunk{Node: 9, Version: 8, Index: 3, Chunks: 4, Users: []int64{3, 7, 1<<53 - 1}}},
+	"request":     {RosterRequest: &RosterRequest{Node: 9}},
 	"blocked":     {Blocked: &Blocked{By: 1, Whom: 2}},
 }
 
@@ -37,6 +43,33 @@ func TestTruncatedPayload(t *testing.T) {
 			if got, err := Decode(b[:n]); err == nil {
 				t.Errorf("%s: %d of %d bytes decode to %+v, want an error", name, n, len(b), got)
 			}
+		}
+	}
+}
+
+// Payloads that exceed a limit are refused before anything is allocated for
+// them, so that a broken node can't use up the others' memory.
+func TestPayloadLimits(t *testing.T) {
+	users := func(n int) []int64 { return make([]int64, n) }
+	for name, p := range map[string]Payload{
+		"name":        {Heartbeat: &Heartbeat{Name: string(make([]byte, MaxNodeName+1))}},
+		"came":        {RosterDelta: &RosterDelta{Came: users(MaxDeltaUsers + 1)}},
+		"went":        {RosterDelta: &RosterDelta{Went: users(MaxDeltaUsers + 1)}},
+		"chunk users": {RosterChunk: &RosterChunk{Chunks: 1, Users: users(MaxChunkUsers + 1)}},
+		"no chunks":   {RosterChunk: &RosterChunk{}},
+		"chunks":      {RosterChunk: &RosterChunk{Chunks: 2 * MaxRosterChunks}},
+		"odd chunks":  {RosterChunk: &RosterChunk{Chunks: 3}},
+		"chunk index": {RosterChunk: &RosterChunk{Index: 4, Chunks: 4}},
+		"negative":    {RosterChunk: &RosterChunk{Index: -1, Chunks: 4}},
+	} {
+		if got, err := Decode(p.Append(nil)); !errors.Is(err, errLimit) {
+			t.Errorf("%s: got %+v, %v; want errLimit", name, got, err)
+		}
+	}
+	for _, count := range []uint64{1 << 20, 1 << 40, 1<<64 - 1} {
+		b := binary.AppendUvarint([]byte{kindRosterDelta, 2, 2}, count)
+		if n := testing.AllocsPerRun(10, func() { _, _ = Decode(b) }); n > 5 {
+			t.Errorf("a delta that claims %d users takes %v allocations to refuse, want at most 5", count, n)
 		}
 	}
 }

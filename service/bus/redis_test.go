@@ -134,37 +134,6 @@ func TestConcurrentPublishers(t *testing.T) {
 	}
 }
 
-// A node that has just left a user's channel must not count its own old
-// subscription as another node's. Otherwise it would never report the user as
-// offline.
-func TestOnlineAfterUnsubscribe(t *testing.T) {
-	server := realservice.Redis(t)
-	a, b := dial(t, RedisConfig{Redis: server.URL}), dial(t, RedisConfig{Redis: server.URL})
-	for i := range 200 {
-		u := int64(i)
-		a.subscribe(t, User(u))
-		a.Unsubscribe(User(u))
-		if on, err := a.Online(t.Context(), []int64{u}); err != nil || on[0] {
-			t.Fatalf("Online for user %d, who has left: %v, %v; want false", u, on, err)
-		}
-	}
-	// More users than fit into one command, some of them online.
-	users, want := make([]int64, 3*channelBatch+7), make([]bool, 3*channelBatch+7)
-	for i := range users {
-		users[i], want[i] = int64(1000+i), i%3 != 0
-		switch i % 3 {
-		case 1:
-			a.Subscribe(User(users[i]))
-		case 2:
-			b.Subscribe(User(users[i]))
-		}
-	}
-	b.subscribe(t)
-	if on, err := a.Online(t.Context(), users); err != nil || !slices.Equal(on, want) {
-		t.Errorf("Online for %d users: %v, %v; want %v", len(users), on, err, want)
-	}
-}
-
 // Data that a node can't decode, from another release or another program, is
 // counted. The payloads around it that it can decode are received.
 func TestUndecodablePayloads(t *testing.T) {

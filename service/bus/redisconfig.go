@@ -20,8 +20,8 @@ import (
 )
 
 // RedisConfig holds the settings of the connection to Redis. The Redis user
-// needs the commands PUBLISH, SUBSCRIBE, UNSUBSCRIBE, PUBSUB NUMSUB, TIME, PING
-// and CLIENT SETNAME, and the channels u:* and g:*.
+// needs the commands PUBLISH, SUBSCRIBE, UNSUBSCRIBE, TIME, PING and CLIENT
+// SETNAME, and the channels u:*, g:* and nodes.
 type RedisConfig struct {
 	Redis             string `group:"nodes" name:"redis" placeholder:"URL" common:"" help:"Redis that connects the nodes of a cluster: redis://host:6379, or rediss:// for TLS. Needs a mysql:// database. Empty: a single node."`
 	RedisPasswordFile string `group:"nodes" name:"redis-password-file" placeholder:"FILE" common:"" help:"File with the Redis password, instead of a password in --redis."` // read at each connect
@@ -46,7 +46,7 @@ func (c *RedisConfig) CheckSettings(p *setting.Problems) {
 
 // Limits that are not settings.
 const (
-	commandTimeout    = 500 * time.Millisecond // for one Publish, Online or Now
+	commandTimeout    = 500 * time.Millisecond // for one Publish or Now
 	dialTimeout       = 2 * time.Second        // for connecting, TLS and login together
 	pingEvery         = time.Second            // on the subscriber connection
 	subscriberTimeout = 3 * time.Second        // for a read or write on the subscriber connection

@@ -86,13 +86,6 @@ func (s *subscriptions) markDirty(c Channel) {
 	}
 }
 
-// has reports whether this node has a subscription to c.
-func (s *subscriptions) has(c Channel) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.wanted[c] > 0
-}
-
 // size returns the number of wanted channels, and of changes that Redis hasn't
 // confirmed.
 func (s *subscriptions) size() (wanted, unconfirmed int) {

@@ -80,7 +80,7 @@ func TestSubscriptionsAnyOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := &subscriptionsModel{subscriptions: newSubscriptions(), want: map[Channel]int{}}
 		channel := rapid.Custom(func(t *rapid.T) Channel {
-			return Channel{rapid.Bool().Draw(t, "group"), int64(rapid.IntRange(1, 3).Draw(t, "id"))}
+			return Channel{ChannelKind(rapid.IntRange(0, 2).Draw(t, "kind")), int64(rapid.IntRange(1, 3).Draw(t, "id"))}
 		})
 		t.Repeat(map[string]func(*rapid.T){
 			"add": func(t *rapid.T) {

@@ -58,7 +58,7 @@ func (d *Delivery) MembersChangedElsewhere(c bus.Channel, m *bus.Members) {
 	// channel as well. A join never is: the user may be on a loop that doesn't
 	// know the group, and this node's subscription to the group may not be
 	// active yet.
-	if c.Group || m.Joined || d.sessions.Watchers(m.Group) == 0 {
+	if c.Kind == bus.GroupChannel || m.Joined || d.sessions.Watchers(m.Group) == 0 {
 		d.each(func(t Turn, l *TopicsOnLoop) { l.applyMembers(t, m, nil) })
 	}
 }

@@ -67,7 +67,7 @@ func (d *Delivery) Committed(ctx context.Context, batch []*model.Append) {
 		}
 	}
 	if len(out.messages) > 0 {
-		d.courier.PublishNow(ctx, out.messages) // if it fails, other nodes find the messages in the feed
+		_ = d.courier.PublishNow(ctx, out.messages) // if it fails, other nodes find the messages in the feed
 	}
 	for i, list := range perLoop {
 		if len(list) > 0 {

@@ -262,7 +262,7 @@ func (l *Logins) enter(t Turn, c *conn, a proto.Response, id identity, q *proto.
 			err = errOvertaken
 		}
 		switch {
-		case ss.Ended(t): // closed or kicked meanwhile
+		case ss.Ended(t), errors.Is(err, errEnded): // closed, kicked, or about to be kicked
 		case err != nil:
 			topics.End(t, ss)
 			c.SetLoggedIn(t, false)

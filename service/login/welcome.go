@@ -22,12 +22,20 @@ type welcome struct {
 	offline     []proto.Chat
 }
 
+// errEnded is returned by welcome if the session has ended, or was replaced by a
+// login that is about to end it. The request gets no answer.
+var errEnded = errors.New("the session has ended")
+
 // welcome reads the contents of a LOGIN_ACK. It runs after the session was
 // registered, so that changes after the read are recorded for the session. It
 // returns errRefused if the token was revoked before that.
 func (l *Logins) welcome(t Off, ss *session.Session, brief bool) (w welcome, err error) {
 	l.Courier.Await(t)
+	if !l.Sessions.Has(ss) {
+		return w, errEnded // an announcement could end the session that has replaced it
+	}
 	l.Sessions.Announce(ss)
+	l.Presence.Await(t) // after the announcement, which must not wait
 	_, _, w.memberships, err = l.Store.TokenMemberships(t, ss.TokenHash(), ss.User)
 	if errors.Is(err, model.ErrNotFound) {
 		err = errRefused
@@ -37,7 +45,7 @@ func (l *Logins) welcome(t Off, ss *session.Session, brief bool) (w welcome, err
 	}
 	room := proto.MaxResponse - loginOverhead
 	if !brief {
-		if w.friends, err = l.People.List(t, ss.User); err != nil {
+		if w.friends, err = l.People.List(t, ss); err != nil {
 			return w, err
 		}
 		if w.groups, err = l.Groups.List(t, ss.User, maxListUsers); err != nil {
@@ -49,6 +57,8 @@ func (l *Logins) welcome(t Off, ss *session.Session, brief bool) (w welcome, err
 			}
 		}
 		room -= w.size()
+	} else if _, _, err = l.Presence.Friends(t, ss); err != nil { // so that the session hears when friends go offline
+		return w, err
 	}
 	w.offline, w.sent, err = l.Messages.Missed(t, ss.User, w.memberships, min(room, proto.MaxOfflineBytes))
 	return w, err

@@ -9,11 +9,13 @@ import (
 
 // AddFriend serves ADD_FRIEND.
 func (p *People) AddFriend(t Turn, c *conn, r *proto.Request) {
-	a, by := session.Answer(r), c.Session(t).Actor()
-	session.RunJob(t, c, reactor.Quick, a, func(t Off) (proto.Friend, error) {
+	a, ss := session.Answer(r), c.Session(t)
+	by := ss.Actor()
+	session.RunJob(t, c, reactor.Quick, a, func(t Off) (string, error) {
 		return p.Commands.AddFriend(t, by, a.FriendID)
-	}, func(t Turn, f proto.Friend) {
-		a.Name, a.State = f.Name, f.State
+	}, func(t Turn, name string) {
+		a.Name = name
+		a.State = p.presence.Answer(t, ss, a.FriendID, true) // AddFriend fails if the friend has blocked the user
 		c.Reply(t, &a)
 	})
 }

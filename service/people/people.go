@@ -28,10 +28,8 @@ type Store interface {
 	UserByNameKey(ctx context.Context, key string) (model.User, error)
 	AddFriend(ctx context.Context, user, friend int64, max int) (name string, err error)
 	DelFriend(ctx context.Context, user, friend int64) error
-	Friends(ctx context.Context, user int64) ([]model.Friend, error)
 	AreFriends(ctx context.Context, a, b int64) (friends, hidden bool, err error)
 	Block(ctx context.Context, user, other int64, on bool) error
-	Blocked(ctx context.Context, by, whom int64) (bool, error)
 }
 
 // People has the handlers of one node.
@@ -42,23 +40,16 @@ func New(cfg *Config, log *slog.Logger, store Store, c *bus.Courier, s *session.
 	return &People{Commands{cfg: cfg, log: log, store: store, courier: c, sessions: s, presence: p, delivery: d}}
 }
 
-// List returns a user's friends, with the states that the user may see. It
-// blocks.
-func (p *People) List(t Off, user int64) ([]proto.Friend, error) {
-	fs, err := p.store.Friends(t, user)
+// List returns the friends of a session that is logging in, with the states that
+// the user may see. It blocks.
+func (p *People) List(t Off, ss *session.Session) ([]proto.Friend, error) {
+	fs, states, err := p.presence.Friends(t, ss)
 	if err != nil {
 		return nil, err
 	}
-	ids := make([]int64, len(fs))
-	for i := range fs {
-		ids[i] = fs[i].ID
-	}
-	on := p.presence.Online(t, ids)
 	list := make([]proto.Friend, len(fs))
 	for i, f := range fs {
-		online := on[i] && !f.Hidden
-		list[i] = proto.Friend{ID: f.ID, Name: f.Name, State: presence.State(online)}
-		p.presence.Record(user, f.ID, online)
+		list[i] = proto.Friend{ID: f.ID, Name: f.Name, State: states[i]}
 	}
 	return list, nil
 }

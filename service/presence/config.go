@@ -4,9 +4,9 @@ import "time"
 
 // Config holds the settings of presence.
 type Config struct {
-	LookEvery time.Duration `kong:"-"` // how often to check whether friends on other nodes are still online
-	Grace     time.Duration `kong:"-"` // how long a user counts as online after their last session has ended
+	Grace      time.Duration `kong:"-"` // how long a user counts as online after their last session has ended
+	SweepEvery time.Duration `kong:"-"` // how often to compare what users were told with who is online, and to retry what failed
 }
 
 // DefaultConfig returns the default settings.
-func DefaultConfig() Config { return Config{LookEvery: 15 * time.Second, Grace: 2 * time.Second} }
+func DefaultConfig() Config { return Config{Grace: 2 * time.Second, SweepEvery: 5 * time.Second} }

@@ -1,15 +1,28 @@
 // Package presence tells users when their friends go online and offline.
 //
-// A user is online if a node has subscribed to their channel on the bus. A node
-// keeps the subscription for Config.Grace after the user's last session has
-// ended, so that a user who reconnects stays online.
+// Package cluster knows who is online. This package remembers which friends each
+// user on this node has been told are online, and keeps that true:
+//
+//   - A user logs in: the node of the login asks the store which friends may see
+//     it. It tells those on this node, and sends a hint to the nodes of the others.
+//   - A user has left all nodes: each node tells its own users who were told that
+//     the user is online.
+//   - A friendship or a block changes: the nodes of both users check what the store
+//     says about the two.
+//   - Hints may have been lost: the node checks all friends of the users concerned.
+//
+// Whoever reads the store before telling a user, reads it again, or checks
+// whether a change was reported meanwhile. So the last thing that a user is told
+// is never older than the last change.
+//
+// A user counts as online for Config.Grace after their last session on a node
+// has ended, so that a user who reconnects stays online.
 package presence
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"log/slog"
-	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -19,323 +32,429 @@ import (
 	"chatd/proto"
 	"chatd/reactor"
 	"chatd/service/bus"
+	"chatd/service/cluster"
 	"chatd/service/session"
 )
 
-// Off is a short name for reactor.Off.
-type Off = reactor.Off
-
-const (
-	batchSize   = 256              // most users in one batch of changes
-	afterReturn = 10 * time.Second // how long nobody is reported offline after Redis was unavailable
+// Turn and Off are short names for the types of package reactor.
+type (
+	Turn = reactor.Turn
+	Off  = reactor.Off
 )
 
-// Store holds the methods of the store that presence needs. Both may block.
+const (
+	afterReturn = 10 * time.Second // how long after an outage of Redis other nodes may not publish yet
+	shards      = 64
+)
+
+// Store holds the methods of the store that presence needs. All may block.
 type Store interface {
 	PresenceViewers(ctx context.Context, users []int64) ([]model.PresenceViewer, error)
+	Friends(ctx context.Context, user int64) ([]model.Friend, error)
+	AreFriends(ctx context.Context, a, b int64) (friends, hidden bool, err error)
 	Blockers(ctx context.Context, user int64) ([]int64, error)
 }
 
 // Presence tracks which users are online on this node, and which friends they
-// have been told are online. It is safe for concurrent use.
+// have been told are online. It is safe for concurrent use. Methods without an
+// Off don't block.
 type Presence struct {
 	cfg *Config
 	log *slog.Logger
 
+	cluster  *cluster.Cluster
 	bus      bus.Bus
 	courier  *bus.Courier
 	store    Store
 	sessions *session.Sessions
 
-	away atomic.Bool // the bus is unavailable
+	away    atomic.Bool  // the bus is unavailable
+	certain atomic.Int64 // until then, other nodes may not publish; nanoseconds since start
+	start   time.Time
 
-	mu      sync.Mutex
-	here    map[int64]*stay // by user
-	certain time.Time       // until then, Bus.Online may miss users of other nodes
-	changed map[int64]bool  // users whose friends have to be notified, and whether they are online
-	wake    chan struct{}   // tells Run that changed has grown
+	users    [shards]userShard
+	count    atomic.Int64 // users who are online on this node
+	watchers [shards]watcherShard
+	work     work
+	recent   recent
+	gone     goneQueue
+}
+
+// userShard has users who are online on this node.
+type userShard struct {
+	mu   sync.Mutex // locked before the mu of a watcherShard
+	here map[int64]*stay
 }
 
 // stay is the state of a user who is online on this node.
 type stay struct {
 	leaving *time.Timer // calls leave after Grace; nil while the user has a session
 	left    int         // number of timers started, to recognize one that was stopped too late
-	// friends has the friends who the user has been told are online. It may be
-	// nil.
-	friends map[int64]struct{}
+	told    []int64     // sorted: the friends who the user has been told are online
+	// relations is the number of changes of friendships and blocks of the user
+	// that were reported to this node.
+	relations int
+}
+
+// watcherShard has friends who some users on this node have been told are
+// online.
+type watcherShard struct {
+	mu      sync.Mutex
+	friends map[int64]*watch
+}
+
+// watch is the inverse of stay.told.
+type watch struct {
+	users  []int64
+	absent bool // the friend wasn't online at the last sweep
 }
 
 // New returns the Presence of a node. Call Start before the first login.
 func New(cfg *Config, log *slog.Logger) *Presence {
-	return &Presence{cfg: cfg, log: log, here: make(map[int64]*stay), changed: make(map[int64]bool), wake: make(chan struct{}, 1)}
+	p := &Presence{cfg: cfg, log: log, start: time.Now()}
+	for i := range shards {
+		p.users[i].here = make(map[int64]*stay)
+		p.watchers[i].friends = make(map[int64]*watch)
+	}
+	p.work.init()
+	p.gone.init()
+	p.recent.changes = make(map[bus.Relation]time.Time)
+	return p
 }
 
-// Start sets the dependencies.
-func (p *Presence) Start(b bus.Bus, c *bus.Courier, store Store, s *session.Sessions) {
-	p.bus, p.courier, p.store, p.sessions = b, c, store, s
+// Start sets the dependencies. p must be the listener of the cluster.
+func (p *Presence) Start(c *cluster.Cluster, b bus.Bus, courier *bus.Courier, store Store, s *session.Sessions) {
+	p.cluster, p.bus, p.courier, p.store, p.sessions = c, b, courier, store, s
 }
 
-// Up records that a user has a session on this node. It doesn't block.
+func (p *Presence) shard(user int64) *userShard { return &p.users[uint64(user)%shards] }
+
+// with calls f with the stay of a user, if they are online on this node. The
+// user's shard is locked meanwhile.
+func (p *Presence) with(user int64, f func(st *stay)) {
+	sh := p.shard(user)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if st := sh.here[user]; st != nil {
+		f(st)
+	}
+}
+
+// Up records that a user has a session on this node.
 func (p *Presence) Up(user int64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if st := p.here[user]; st != nil {
+	sh := p.shard(user)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if st := sh.here[user]; st != nil {
 		if st.leaving != nil {
 			st.leaving.Stop()
 			st.leaving = nil
 		}
 		return
 	}
-	p.here[user] = &stay{}
+	sh.here[user] = &stay{}
+	p.count.Add(1)
 	p.bus.Subscribe(bus.User(user))
-	p.queue(user, true)
+	p.cluster.Add(user)
 }
 
-// Down records that a user's last session on this node has ended. It doesn't
-// block.
+// Down records that a user's last session on this node has ended.
 func (p *Presence) Down(user int64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	st := p.here[user]
-	if st == nil || st.leaving != nil {
-		return
-	}
-	st.left++
-	left := st.left
-	st.leaving = time.AfterFunc(p.cfg.Grace, func() { p.leave(user, st, left) })
+	p.with(user, func(st *stay) {
+		if st.leaving != nil {
+			return
+		}
+		st.left++
+		left := st.left
+		st.leaving = time.AfterFunc(p.cfg.Grace, func() { p.leave(user, st, left) })
+	})
 }
 
-// Leaving reports whether a user counts as online only because their last
-// session on this node ended less than Grace ago.
-func (p *Presence) Leaving(user int64) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	st := p.here[user]
-	return st != nil && st.leaving != nil
+// Leaving reports whether a user counts as online on this node only because
+// their last session here ended less than Grace ago.
+func (p *Presence) Leaving(user int64) (leaving bool) {
+	p.with(user, func(st *stay) { leaving = st.leaving != nil })
+	return leaving
 }
 
 // leave ends a stay after its Grace, unless the user has logged in again.
 func (p *Presence) leave(user int64, st *stay, left int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.here[user] != st || st.leaving == nil || st.left != left {
+	sh := p.shard(user)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if sh.here[user] != st || st.leaving == nil || st.left != left {
 		return
 	}
 	if len(p.sessions.Sessions(user)) > 0 { // a new session has called Up before the old one called Down
 		st.leaving = nil
 		return
 	}
-	delete(p.here, user)
+	delete(sh.here, user)
+	p.count.Add(-1)
+	for _, f := range st.told {
+		p.unwatch(f, user)
+	}
 	p.bus.Unsubscribe(bus.User(user))
-	p.queue(user, false)
-}
-
-// queue makes Run notify a user's friends. The caller holds p.mu.
-func (p *Presence) queue(user int64, online bool) {
-	p.changed[user] = online
-	select {
-	case p.wake <- struct{}{}:
-	default:
-	}
-}
-
-// Run notifies friends of changes until t ends.
-func (p *Presence) Run(t Off) {
-	for {
-		select {
-		case <-t.Done():
-			p.stop()
-			return
-		case <-p.wake:
-		}
-		p.mu.Lock()
-		changed := p.changed
-		p.changed = make(map[int64]bool)
-		p.mu.Unlock()
-		users := slices.Collect(maps.Keys(changed))
-		for some := range slices.Chunk(users, batchSize) {
-			batch := make(map[int64]bool, len(some))
-			for _, user := range some {
-				batch[user] = changed[user]
-			}
-			if err := p.tellFriends(t, batch); err != nil && t.Err() == nil {
-				p.log.Error("presence notices not sent", "users", len(some), "err", err)
-			}
-		}
-	}
+	p.cluster.Remove(user)
 }
 
 // stop stops all timers. The node's subscriptions end when the bus is closed.
 func (p *Presence) stop() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, st := range p.here {
-		if st.leaving != nil {
-			st.leaving.Stop()
-		}
-	}
-	clear(p.here)
-}
-
-// tellFriends notifies the friends of the users in changed, if the friends are
-// online and may see the users' states. It needs only a few queries for all of
-// them, because many users may log in at the same time.
-func (p *Presence) tellFriends(t Off, changed map[int64]bool) error {
-	if !p.Certain() { // users may be online elsewhere; LookAfter reports them offline later
-		maps.DeleteFunc(changed, func(_ int64, online bool) bool { return !online })
-	}
-	var gone []int64
-	for user, online := range changed {
-		if !online {
-			gone = append(gone, user)
-		}
-	}
-	var failed error
-	if len(gone) > 0 {
-		// A user with a session on another node stays online.
-		on, err := p.bus.Online(t, gone)
-		for i, user := range gone {
-			if err != nil || on[i] {
-				delete(changed, user)
+	for i := range p.users {
+		sh := &p.users[i]
+		sh.mu.Lock()
+		for _, st := range sh.here {
+			if st.leaving != nil {
+				st.leaving.Stop()
 			}
 		}
-		failed = err
+		clear(sh.here)
+		sh.mu.Unlock()
 	}
-	viewers, err := p.store.PresenceViewers(t, slices.Collect(maps.Keys(changed)))
-	if err != nil || len(viewers) == 0 {
-		return errors.Join(failed, err)
-	}
-	friends := make([]int64, len(viewers))
-	for i, w := range viewers {
-		friends[i] = w.Friend
-	}
-	slices.Sort(friends)
-	friends = slices.Compact(friends)
-	on := p.Online(t, friends)
-	for _, w := range viewers {
-		if i, _ := slices.BinarySearch(friends, w.Friend); on[i] {
-			p.courier.WaitForRoom(t)
-			p.Inform(w.Friend, &bus.Presence{User: w.User, Online: changed[w.User]}, nil)
-		}
-	}
-	return failed
 }
 
-// Inform notifies all sessions of a user, on all nodes and except one, that a
-// friend went online or offline. It doesn't block.
-func (p *Presence) Inform(user int64, news *bus.Presence, except *session.Session) {
-	p.Record(user, news.User, news.Online)
-	p.sessions.TellHere(user, body(news.User, news.Online), except)
-	p.courier.Publish(bus.User(user), bus.Payload{Presence: news})
+// tell notifies a user's sessions on this node, except one, that a friend is
+// online or offline, if that is news to them. The user's shard must be locked, so
+// that the notices are in the order of the changes of st.
+func (p *Presence) tell(st *stay, user, friend int64, online bool, except *session.Session) {
+	if p.setTold(st, user, friend, online) {
+		p.sessions.TellHere(user, body(friend, online), except)
+	}
 }
 
-// InformHere notifies a user's sessions on this node that a friend went online
-// or offline. It doesn't block.
-func (p *Presence) InformHere(user int64, news *bus.Presence) {
-	p.Record(user, news.User, news.Online)
-	p.sessions.TellHere(user, body(news.User, news.Online), nil)
-}
-
-// Record records that a user on this node has been told that a friend is online
-// or offline.
-func (p *Presence) Record(user, friend int64, online bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	st := p.here[user]
+// setTold records what a user was told about a friend. It reports whether that
+// has changed. The user's shard must be locked.
+func (p *Presence) setTold(st *stay, user, friend int64, online bool) (changed bool) {
+	i, told := slices.BinarySearch(st.told, friend)
 	switch {
-	case st == nil:
+	case told == online:
+		return false
 	case online:
-		if st.friends == nil {
-			st.friends = make(map[int64]struct{})
+		st.told = slices.Insert(st.told, i, friend)
+		p.watch(friend, user)
+		if !p.cluster.Online(friend) { // partWith may have come just before watch
+			p.gone.add([]int64{friend})
 		}
-		st.friends[friend] = struct{}{}
 	default:
-		delete(st.friends, friend)
+		st.told = slices.Delete(st.told, i, i+1)
+		p.unwatch(friend, user)
+	}
+	return true
+}
+
+func (st *stay) wasTold(friend int64) bool {
+	_, told := slices.BinarySearch(st.told, friend)
+	return told
+}
+
+func (p *Presence) watch(friend, user int64) {
+	sh := &p.watchers[uint64(friend)%shards]
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	w := sh.friends[friend]
+	if w == nil {
+		w = new(watch)
+		sh.friends[friend] = w
+	}
+	w.users = append(w.users, user)
+}
+
+func (p *Presence) unwatch(friend, user int64) {
+	sh := &p.watchers[uint64(friend)%shards]
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	w := sh.friends[friend]
+	if w == nil {
+		return
+	}
+	if i, last := slices.Index(w.users, user), len(w.users)-1; i >= 0 {
+		w.users[i] = w.users[last]
+		w.users = w.users[:last]
+	}
+	if len(w.users) == 0 {
+		delete(sh.friends, friend)
 	}
 }
 
-// LookAfter finds friends who are no longer online although no node has said so,
-// because their node crashed. It blocks. Call it every LookEvery.
-func (p *Presence) LookAfter(t Off) {
-	if err := p.lookAfter(t); err != nil && t.Err() == nil {
-		p.log.Error("checking which friends are still online failed", "err", err)
-	}
-}
-
-func (p *Presence) lookAfter(t Off) error {
-	if !p.Certain() {
-		return nil
-	}
-	watchers := make(map[int64][]int64) // by friend on another node: users who have been told that they are online
-	p.mu.Lock()
-	for user, st := range p.here {
-		for f := range st.friends {
-			if p.here[f] == nil {
-				watchers[f] = append(watchers[f], user)
-			}
-		}
-	}
-	p.mu.Unlock()
-	friends := slices.Collect(maps.Keys(watchers))
-	if len(friends) == 0 {
-		return nil
-	}
-	on, err := p.bus.Online(t, friends)
-	if err != nil || !p.Certain() { // if Redis has become unavailable meanwhile, on is wrong
-		return err
-	}
-	for i, f := range friends {
-		if !on[i] {
-			for _, user := range watchers[f] {
-				p.InformHere(user, &bus.Presence{User: f})
-			}
-		}
+// watching returns the users on this node who have been told that a friend is
+// online.
+func (p *Presence) watching(friend int64) []int64 {
+	sh := &p.watchers[uint64(friend)%shards]
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if w := sh.friends[friend]; w != nil {
+		return slices.Clone(w.users)
 	}
 	return nil
 }
 
-// Certain reports whether the bus knows who is online. It doesn't while Redis is
-// unavailable, and for a while after, because nodes are still subscribing.
+// OnlineElsewhere handles the hint that a friend of a user on this node has come
+// online.
+func (p *Presence) OnlineElsewhere(user int64, news *bus.Presence) {
+	// Nodes announce their users before they send this hint. So an unknown friend
+	// has left already, or this node has missed something; then it finds the
+	// friend in the next roster.
+	p.with(user, func(st *stay) {
+		if p.cluster.Online(news.User) {
+			p.tell(st, user, news.User, true, nil)
+		}
+	})
+}
+
+// Befriended records that two users have become friends. Call it after the
+// commit, and after both users' sessions were sent ADD_FRIEND.
+func (p *Presence) Befriended(a, b int64) { p.publish(&bus.Relation{A: a, B: b, Friendship: true}) }
+
+// Unfriended records that two users are no longer friends. Call it after the
+// commit.
+func (p *Presence) Unfriended(a, b int64) { p.publish(&bus.Relation{A: a, B: b, Friendship: true}) }
+
+// BlockChanged records that a user has blocked or unblocked another. Call it
+// after the commit.
+func (p *Presence) BlockChanged(by, whom int64) { p.publish(&bus.Relation{A: by, B: whom}) }
+
+// publish makes the nodes of both users check what they may see of each other.
+func (p *Presence) publish(r *bus.Relation) {
+	p.recent.add(r)
+	for _, user := range []int64{r.A, r.B} {
+		p.relationChanged(user, r)
+		if !p.courier.Publish(bus.User(user), bus.Payload{Relation: r}) {
+			p.recent.dropped.Store(true)
+		}
+	}
+}
+
+// RelationElsewhere handles the hint that the relation of a user on this node,
+// who is A or B of r, and of another user has changed.
+func (p *Presence) RelationElsewhere(user int64, r *bus.Relation) {
+	friend := p.relationChanged(user, r)
+	if !r.Echo && p.isHere(user) {
+		// If the user has just logged in here, the friend's nodes may have got the
+		// hint before they knew that. The echo comes after it.
+		p.courier.Publish(bus.User(friend), bus.Payload{Relation: &bus.Relation{A: r.A, B: r.B, Echo: true}})
+	}
+}
+
+// relationChanged makes this node check what a user, who is A or B of r, may see
+// of the other one, which it returns.
+func (p *Presence) relationChanged(user int64, r *bus.Relation) (friend int64) {
+	friend = r.A
+	if friend == user {
+		friend = r.B
+	}
+	p.with(user, func(st *stay) {
+		st.relations++
+		// Clients forget what they know of a user who is added or deleted as a
+		// friend.
+		p.work.check(user, friend, r.Friendship && p.setTold(st, user, friend, false))
+	})
+	return friend
+}
+
+// Answer returns the state of a friend for an answer to session ss. visible says
+// whether the user may see it, as far as the caller knows. Call it in the turn
+// that sends the answer: then later notices about the friend come after it. The
+// user's other sessions on this node are notified.
+func (p *Presence) Answer(t Turn, ss *session.Session, friend int64, visible bool) string {
+	online := visible && p.cluster.Online(friend)
+	p.with(ss.User, func(st *stay) {
+		online = st.wasTold(friend) || visible && p.cluster.Online(friend)
+		p.tell(st, ss.User, friend, online, ss)
+	})
+	return State(online)
+}
+
+// Friends lists the friends of a session that is logging in, with their states.
+// The session must have been added to the registry: then later notices come
+// after its LOGIN_ACK. It blocks, and returns the store's errors.
+func (p *Presence) Friends(t Off, ss *session.Session) ([]model.Friend, []string, error) {
+	fs, online, err := p.compare(t, ss.User, ss)
+	if err != nil {
+		return nil, nil, err
+	}
+	states := make([]string, len(fs))
+	for i := range fs {
+		states[i] = State(online[i])
+	}
+	return fs, states, nil
+}
+
+// compare tells a user's sessions on this node, except one, whatever has changed
+// about their friends. It returns the friends, and which of them the user has
+// been told are online. It blocks.
+func (p *Presence) compare(t Off, user int64, except *session.Session) ([]model.Friend, []bool, error) {
+	before := -1
+	p.with(user, func(st *stay) { before = st.relations })
+	fs, err := p.store.Friends(t, user)
+	if err != nil {
+		return nil, nil, err
+	}
+	online := make([]bool, len(fs))
+	for i := range fs {
+		online[i] = !fs[i].Hidden && p.cluster.Online(fs[i].ID)
+	}
+	p.with(user, func(st *stay) {
+		var strangers []int64
+		for _, f := range st.told {
+			if _, ok := slices.BinarySearchFunc(fs, f, func(fr model.Friend, id int64) int { return cmp.Compare(fr.ID, id) }); !ok {
+				strangers = append(strangers, f)
+			}
+		}
+		for _, f := range strangers {
+			p.setTold(st, user, f, false)
+		}
+		for i := range fs {
+			f := &fs[i]
+			// If the friend has just gone offline, the notice comes by itself.
+			online[i] = !f.Hidden && (st.wasTold(f.ID) || p.cluster.Online(f.ID))
+			p.tell(st, user, f.ID, online[i], except)
+		}
+		if st.relations != before { // fs may be older than the check that this change has caused
+			p.work.compare(user)
+		}
+	})
+	return fs, online, nil
+}
+
+// Await blocks until this node knows who is online on the other nodes, but not
+// for long; see cluster.Cluster.Await.
+func (p *Presence) Await(t Off) { p.cluster.Await(t) }
+
+// Certain reports whether other nodes can publish to this one. They can't while
+// Redis is unavailable, and perhaps for a while after, because they are still
+// connecting.
 func (p *Presence) Certain() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return !p.away.Load() && time.Now().After(p.certain)
+	return !p.away.Load() && int64(time.Since(p.start)) >= p.certain.Load()
 }
 
 // BusAway reports whether the bus is unavailable.
 func (p *Presence) BusAway() bool { return p.away.Load() }
 
-// BusChanged handles a change of the bus. When it is available again, the
-// friends of all users on this node are notified that these are online, because
-// other nodes may have missed that. It doesn't block.
+// BusChanged handles a change of the bus. When it is available again, hints that
+// were lost are made up for.
 func (p *Presence) BusChanged(up bool) {
 	p.away.Store(!up)
-	if !up {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.certain = time.Now().Add(afterReturn)
-	for user := range p.here {
-		p.queue(user, true)
+	if up {
+		p.certain.Store(int64(time.Since(p.start) + afterReturn))
+		p.work.recover()
 	}
 }
 
-// Online reports which users are online, as far as the bus knows. An error of
-// the bus is logged but not returned: a list with users who look offline is
-// better than none. It blocks.
-func (p *Presence) Online(t Off, ids []int64) []bool {
-	on, err := p.bus.Online(t, ids)
-	if err != nil && t.Err() == nil {
-		p.log.Warn("couldn't ask Redis who is online; users on other nodes appear offline", "err", err)
+// Online reports which users are online on any node.
+func (p *Presence) Online(ids []int64) []bool {
+	on := make([]bool, len(ids))
+	for i, id := range ids {
+		on[i] = p.cluster.Online(id)
 	}
 	return on
 }
 
+// NodesElsewhere returns the names of the other nodes on which a user is online.
+func (p *Presence) NodesElsewhere(user int64) []string { return p.cluster.NodesElsewhere(user) }
+
 // States returns each user's state as asker may see it: users who have blocked
 // asker appear offline. It blocks, and returns the store's errors.
 func (p *Presence) States(t Off, asker int64, ids []int64) ([]string, error) {
-	on := p.Online(t, ids)
 	blockers, err := p.store.Blockers(t, asker)
 	if err != nil {
 		return nil, err
@@ -346,7 +465,7 @@ func (p *Presence) States(t Off, asker int64, ids []int64) ([]string, error) {
 	}
 	list := make([]string, len(ids))
 	for i, id := range ids {
-		list[i] = State(on[i] && !hidden[id])
+		list[i] = State(p.cluster.Online(id) && !hidden[id])
 	}
 	return list, nil
 }

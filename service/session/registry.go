@@ -93,6 +93,10 @@ func (r *Registry) Sessions(user int64) []*Session {
 	return sh.users[user]
 }
 
+// Has reports whether a session is in the registry: it isn't any more once it has
+// ended or was replaced.
+func (r *Registry) Has(ss *Session) bool { return slices.Contains(r.Sessions(ss.User), ss) }
+
 // LoopsOf returns the set of loops with a session of the user, as a bit mask.
 func (r *Registry) LoopsOf(user int64) (set uint64) {
 	for _, ss := range r.Sessions(user) {

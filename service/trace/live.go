@@ -3,22 +3,21 @@ package trace
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
-	"chatd/service/bus"
 	"chatd/service/delivery"
 	"chatd/service/presence"
 	"chatd/service/session"
 )
 
-// timeout is how long Trace waits for the loops and the bus.
+// timeout is how long Trace waits for the loops.
 const timeout = 2 * time.Second
 
 // Tracer traces messages on one node. It is safe for concurrent use.
 type Tracer struct {
 	node     string
 	store    Store
-	bus      bus.Bus
 	sessions *session.Sessions
 	presence *presence.Presence
 	delivery *delivery.Delivery
@@ -26,8 +25,8 @@ type Tracer struct {
 }
 
 // NewTracer returns the Tracer of a node.
-func NewTracer(node string, store Store, b bus.Bus, s *session.Sessions, p *presence.Presence, d *delivery.Delivery, grace time.Duration) *Tracer {
-	return &Tracer{node: node, store: store, bus: b, sessions: s, presence: p, delivery: d, grace: grace}
+func NewTracer(node string, store Store, s *session.Sessions, p *presence.Presence, d *delivery.Delivery, grace time.Duration) *Tracer {
+	return &Tracer{node: node, store: store, sessions: s, presence: p, delivery: d, grace: grace}
 }
 
 // Trace is like Find, but also reports which sessions on this node have been
@@ -60,7 +59,7 @@ func (tr *Tracer) Trace(ctx context.Context, q Query) (*Result, error) {
 	default:
 		t.Published += fmt.Sprintf("; this node hasn't heard of it yet (only of those up to seq %d)", t.Topic.Heard)
 	}
-	tr.setStates(ctx, &f, t)
+	tr.setStates(&f, t)
 	t.Notes = append(t.Notes, "sessions on this node are exact; the delivered cursors of other devices are stored up to 10 s late")
 	return t, nil
 }
@@ -108,17 +107,13 @@ func (tr *Tracer) inspect(ctx context.Context, f *finder, t *Result) error {
 
 // setStates sets the state of each device, from its session on this node and
 // from who is online on other nodes.
-func (tr *Tracer) setStates(ctx context.Context, f *finder, t *Result) {
-	ids := make([]int64, 0, len(t.Members))
+func (tr *Tracer) setStates(f *finder, t *Result) {
+	if tr.presence.BusAway() {
+		t.Notes = append(t.Notes, "Redis is unavailable: who is online on other nodes may be out of date")
+	}
 	for _, m := range t.Members {
-		ids = append(ids, m.ID)
-	}
-	online, err := tr.bus.Online(ctx, ids)
-	if err != nil {
-		t.Notes = append(t.Notes, "couldn't ask Redis who is online on other nodes")
-	}
-	for i, m := range t.Members {
 		here := len(tr.sessions.Sessions(m.ID)) > 0
+		nodes := tr.presence.NodesElsewhere(m.ID)
 		for _, d := range m.Devices {
 			f.setStateFromStore(t, m, d)
 			if d.Session != nil {
@@ -130,15 +125,15 @@ func (tr *Tracer) setStates(ctx context.Context, f *finder, t *Result) {
 			}
 			login := "last login " + d.Login.Format(time.DateTime)
 			switch {
-			case here && tr.sessions.Elsewhere(m.ID):
-				d.State, d.Why = Elsewhere, "on another node or offline; other devices of the user are online on this node; "+login
+			case here && len(nodes) > 0:
+				d.State, d.Why = Elsewhere, fmt.Sprintf("on %s or offline; other devices of the user are online on this node; %s", list(nodes), login)
 			case here:
 				d.State, d.Why = Offline, "offline; other devices of the user are online on this node; "+login
+			case len(nodes) > 0:
+				d.State, d.Why = Elsewhere, fmt.Sprintf("the user is online on %s: ask there with --admin; %s", list(nodes), login)
 			case tr.presence.Leaving(m.ID):
-				d.State, d.Why = Offline, fmt.Sprintf("offline: the user's last session on this node has just ended (ask again in %v to see whether they are online on another one); %s", tr.grace, login)
-			case err == nil && online[i]:
-				d.State, d.Why = Elsewhere, "the user is online on another node: ask that one with --admin; "+login
-			case err == nil:
+				d.State, d.Why = Offline, fmt.Sprintf("offline: the user's last session on this node has just ended (friends see the user online for %v); %s", tr.grace, login)
+			default:
 				d.State, d.Why = Offline, "offline; "+login
 				if d.Login.Before(t.Message.Time) {
 					d.Why = "offline, and hasn't logged in since the message; " + login
@@ -146,6 +141,15 @@ func (tr *Tracer) setStates(ctx context.Context, f *finder, t *Result) {
 			}
 		}
 	}
+}
+
+// list names nodes: "node a", or "nodes a, b".
+func list(nodes []string) string {
+	word := "node "
+	if len(nodes) > 1 {
+		word = "nodes "
+	}
+	return word + strings.Join(nodes, ", ")
 }
 
 // setStateFromSession sets the state of a device that is online on this node.

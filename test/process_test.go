@@ -105,7 +105,7 @@ func TestLife(t *testing.T) {
 			}
 			for _, name := range documentedMetrics(t) {
 				// Only a node with Redis has these; see TestCluster.
-				if !strings.HasPrefix(name, "chatd_bus_") && !strings.Contains(string(body), "\n"+name) {
+				if !strings.HasPrefix(name, "chatd_bus_") && !strings.Contains("\n"+string(body), "\n"+name) {
 					t.Errorf("/metrics has no %s, which docs/operations.md describes", name)
 				}
 			}

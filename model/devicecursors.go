@@ -18,7 +18,8 @@ type DeviceKey struct {
 // DeliveredSeqs returns the cursor of each device in a conversation, in the order
 // of keys: the last seq that the device has. It includes cursors that this
 // process hasn't written yet. A cursor is at least the seq at which the user
-// joined, and at most the conversation's last seq.
+// joined, and at most the conversation's last seq. It is -1 if the user isn't a
+// member.
 func (db *DB) DeliveredSeqs(ctx context.Context, conv int64, keys []DeviceKey) ([]int64, error) {
 	seqs := make([]int64, len(keys))
 	var devices, users []any
@@ -32,7 +33,10 @@ func (db *DB) DeliveredSeqs(ctx context.Context, conv int64, keys []DeviceKey) (
 		return nil, fmt.Errorf("read cursors in conversation %d: %w", conv, err)
 	}
 	for i, k := range keys {
-		seqs[i] = max(min(seqs[i], last), delivered[k], joined[k.User])
+		join, member := joined[k.User]
+		if seqs[i] = max(min(seqs[i], last), delivered[k], join); !member {
+			seqs[i] = -1
+		}
 	}
 	return seqs, nil
 }

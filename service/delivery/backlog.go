@@ -82,7 +82,10 @@ func (d *Delivery) readPage(t Off, conv, group, user, after int64, devices []mod
 		}
 	}
 	if after == unknown {
-		after = p.cursors[0]
+		if after = p.cursors[0]; after < 0 { // not a member
+			p.gone = true
+			return p, nil
+		}
 	}
 	p.messages, err = d.store.Page(t, conv, after, d.cfg.MaxPage, proto.MaxSyncBytes)
 	if len(p.messages) == d.cfg.MaxPage {
@@ -143,7 +146,7 @@ func (tp *topicOnLoop) nextReaders(t Turn) (first *cursorOnLoop, ask []*session.
 // next.
 func (l *TopicsOnLoop) pushPage(t Turn, tp *topicOnLoop, ask []*session.Session, p *page) {
 	for i, ss := range ask {
-		if cu := tp.cursor(t, ss); cu != nil && cu.sent == unknown {
+		if cu := tp.cursor(t, ss); cu != nil && cu.sent == unknown && p.cursors[i] >= 0 { // otherwise not a member
 			cu.sent = max(p.cursors[i], cu.joined) // the stored cursor may be from before the user left and joined again
 			cu.arrived, cu.saved = cu.sent, cu.sent
 		}

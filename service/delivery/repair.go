@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/bits"
 
+	"chatd/model"
 	"chatd/model/feed"
 )
 
@@ -78,7 +79,13 @@ func (r *Repair) Look(t Off, hints bool) error {
 		r.found.spans = r.found.spans[:0]
 	}
 	// Joins always wait: the user who joins gets the ACK first.
-	r.d.enlist(r.last.joins)
+	for i := range r.last.joins {
+		if failed := r.d.enlist(t, &r.last.joins[i]); failed != nil {
+			r.found.joins = append(r.last.joins[i:], r.found.joins...)
+			err = errors.Join(err, failed)
+			break
+		}
+	}
 	r.last, r.found = r.found, found{}
 	return err
 }
@@ -135,15 +142,25 @@ func (d *Delivery) raise(spans []feed.Span) {
 }
 
 // enlist creates a group's topic on loops with a user who has joined the group but
-// no topic, because the announcement of the join on another node was missed.
-func (d *Delivery) enlist(joins []feed.Span) {
-	for i := range joins {
-		s := &joins[i]
-		for loops := d.sessions.LoopsOf(s.Joined) &^ d.sessions.Watchers(s.Conv); loops != 0; loops &= loops - 1 {
-			i := bits.TrailingZeros64(loops)
-			_ = d.r.Post(i, func(t Turn) { d.topics[i].enlist(t, s) }) // an error means that the reactor has stopped
-		}
+// no topic, because the announcement of the join on another node was missed. It
+// blocks, and returns the store's errors.
+func (d *Delivery) enlist(t Off, s *feed.Span) error {
+	loops := d.sessions.LoopsOf(s.Joined) &^ d.sessions.Watchers(s.Conv)
+	if loops == 0 {
+		return nil
 	}
+	_, err := d.store.VisibleRange(t, s.Joined, s.Conv, 0)
+	if errors.Is(err, model.ErrNotFound) || errors.Is(err, model.ErrNotAllowed) { // dismissed, or the user has left
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for ; loops != 0; loops &= loops - 1 {
+		i := bits.TrailingZeros64(loops)
+		_ = d.r.Post(i, func(t Turn) { d.topics[i].enlist(t, s) }) // an error means that the reactor has stopped
+	}
+	return nil
 }
 
 func (l *TopicsOnLoop) enlist(t Turn, s *feed.Span) {

@@ -34,7 +34,7 @@ func (p *Commands) AddFriend(t Off, by session.Actor, friend int64) (name string
 	}
 	p.sessions.Tell(friend, proto.AppendResponse(nil, &proto.Response{Op: proto.ADD_FRIEND, ID: by.User, Name: by.Name}), nil)
 	p.sessions.Tell(by.User, proto.AppendResponse(nil, &proto.Response{Op: proto.ADD_FRIEND, ID: friend, Name: name}), by.Session)
-	p.presence.Befriended(by.User, friend)
+	p.presence.Befriended(by.User, friend, by.Session)
 	return name, nil
 }
 

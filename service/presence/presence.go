@@ -301,9 +301,20 @@ func (p *Presence) OnlineElsewhere(user int64, news *bus.Presence) {
 	})
 }
 
-// Befriended records that two users have become friends. Call it after the
-// commit, and after both users' sessions were sent ADD_FRIEND.
-func (p *Presence) Befriended(a, b int64) { p.publish(&bus.Relation{A: a, B: b, Friendship: true}) }
+// Befriended records that a user has added a friend, who hasn't blocked the user.
+// Call it after the commit, and after the sessions of both were sent ADD_FRIEND. The
+// session adding, which may be nil, gets the friend's state from Answer.
+func (p *Presence) Befriended(user, friend int64, adding *session.Session) {
+	r := &bus.Relation{A: user, B: friend, Friendship: true}
+	p.recent.add(r)
+	p.with(user, func(st *stay) {
+		st.relations++
+		p.tell(st, user, friend, p.cluster.Online(friend), adding)
+		p.work.check(user, friend, false)
+	})
+	p.relationChanged(friend, r)
+	p.hint(r)
+}
 
 // Unfriended records that two users are no longer friends. Call it after the
 // commit.
@@ -316,8 +327,14 @@ func (p *Presence) BlockChanged(by, whom int64) { p.publish(&bus.Relation{A: by,
 // publish makes the nodes of both users check what they may see of each other.
 func (p *Presence) publish(r *bus.Relation) {
 	p.recent.add(r)
+	p.relationChanged(r.A, r)
+	p.relationChanged(r.B, r)
+	p.hint(r)
+}
+
+// hint tells other nodes that the relation of two users has changed.
+func (p *Presence) hint(r *bus.Relation) {
 	for _, user := range []int64{r.A, r.B} {
-		p.relationChanged(user, r)
 		if !p.courier.Publish(bus.User(user), bus.Payload{Relation: r}) {
 			p.recent.dropped.Store(true)
 		}

@@ -160,7 +160,7 @@ func TestHintsDropped(t *testing.T) {
 		t.Errorf("to be published again: %v, want %v", all, want)
 	}
 	// What is published again must not make clients forget what they were told.
-	p.Befriended(2, 1)
+	p.Befriended(2, 1, nil)
 	if all := p.recent.all(); !slices.Equal(all, []bus.Relation{want}) {
 		t.Errorf("to be published again: %v, want %v without Friendship", all, want)
 	}

@@ -6,7 +6,7 @@ import * as op from "./wire.js";
 
 const PROBE = 5_000; // how long to wait for an answer to PING when the network has changed, ms
 const REDIAL = 1_000; // retryNow doesn't restart a connection attempt younger than this, ms
-const ABANDONED = 60_000; // how long a login may take effect on the server after the client has given it up, ms
+const LATE = 60_000; // how late the server may carry out a login, ms
 const FINAL = ["replaced", "logout", "abuse"]; // KICK reasons after which a client must not reconnect by itself
 
 /** Makes the part of a client that keeps it logged in.
@@ -24,7 +24,7 @@ export function makeLink(core, owner) {
   let asked = 0; // the server asked not to reconnect before this time
   let quiet = null; // {until, timer} while rate limited (errno 9)
   let waiters = []; // callbacks for the end of quiet
-  let abandoned = -Infinity; // when a login was last given up without an answer
+  let abandoned = -LATE; // when a login was last given up without an answer
 
   const link = {
     state: { name: "idle" },
@@ -118,8 +118,10 @@ export function makeLink(core, owner) {
     conn = null;
     leave();
     if (!intent) return;
-    if (FINAL.includes(of.kick) && !replacedItself(of)) return stop(of.kick, error);
-    if (of.opened && !of.loginAnswered && !of.kick) abandoned = core.now();
+    // The server may have replaced this login by one that was given up before.
+    const itself = of.kick === "replaced" && core.now() - abandoned < LATE;
+    abandoned = of.opened && !of.replied && !of.kick ? core.now() : itself ? -LATE : abandoned;
+    if (FINAL.includes(of.kick) && !itself) return stop(of.kick, error);
     if (!of.opened && ++missed % urls.length) return dial(); // try the next URL
     if (intent.once) return stop("failed", error);
     if (of.opened && core.now() - of.since > backoffMax) attempt = 0; // the connection was stable
@@ -131,22 +133,14 @@ export function makeLink(core, owner) {
     tell({ name: "offline", error, retryAt: core.now() + retryIn, retryIn, attempt: attempt++ });
   }
 
-  /** Whether a KICK may come from a login that this client has given up: the server
-   * may carry that one out after a later one. True once for each such login. */
-  function replacedItself(of) {
-    if (of.kick !== "replaced" || core.now() - abandoned > ABANDONED) return false;
-    abandoned = -Infinity;
-    return true;
-  }
-
   function answered(of, request, frame, error) {
-    if (request.msgid === op.LOGIN) of.loginAnswered = true;
-    else {
+    if (request.msgid !== op.LOGIN) {
       // A password change is reported as refused, because a person is waiting.
       if (frame.errno === op.TOO_FAST && request.msgid !== op.PASSWORD) slowDown(frame);
       return owner.answered(request, frame, error);
     }
     const { login, once, again, resolve } = intent;
+    of.replied = true;
     if (!error) {
       if (again) core.stats.reconnects++;
       of.loggedIn = link.online = true;

@@ -6,7 +6,7 @@ import * as op from "./wire.js";
 
 const PROBE = 5_000; // how long to wait for an answer to PING when the network has changed, ms
 const REDIAL = 1_000; // retryNow doesn't restart a connection attempt younger than this, ms
-const LATE = 60_000; // how late the server may carry out a login, ms
+const LATE = 60_000; // how late a login may take effect, ms
 const FINAL = ["replaced", "logout", "abuse"]; // KICK reasons after which a client must not reconnect by itself
 
 /** Makes the part of a client that keeps it logged in.
@@ -24,7 +24,7 @@ export function makeLink(core, owner) {
   let asked = 0; // the server asked not to reconnect before this time
   let quiet = null; // {until, timer} while rate limited (errno 9)
   let waiters = []; // callbacks for the end of quiet
-  let abandoned = -LATE; // when a login was last given up without an answer
+  let gaveUp = -LATE; // when a login was given up unanswered
 
   const link = {
     state: { name: "idle" },
@@ -118,9 +118,9 @@ export function makeLink(core, owner) {
     conn = null;
     leave();
     if (!intent) return;
-    // The server may have replaced this login by one that was given up before.
-    const itself = of.kick === "replaced" && core.now() - abandoned < LATE;
-    abandoned = of.opened && !of.replied && !of.kick ? core.now() : itself ? -LATE : abandoned;
+    // A login that was given up may replace a later one.
+    const itself = of.kick === "replaced" && core.now() - gaveUp < LATE;
+    gaveUp = itself ? -LATE : of.opened && !of.replied ? core.now() : gaveUp;
     if (FINAL.includes(of.kick) && !itself) return stop(of.kick, error);
     if (!of.opened && ++missed % urls.length) return dial(); // try the next URL
     if (intent.once) return stop("failed", error);

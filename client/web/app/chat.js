@@ -136,7 +136,7 @@ export class Chat {
 
   // --- actions
 
-  /** Makes a conversation the open one (key "": none), and loads its latest messages if they are missing. */
+  /** Opens a conversation (key "": none). Loads its latest messages if they are missing. */
   async show(key) {
     const before = this.open;
     this.open = key;
@@ -167,7 +167,7 @@ export class Chat {
     }
   }
 
-  /** Loads the page before the oldest message in memory. Resolves to false if there are no older messages. */
+  /** Loads the page before the oldest message in memory. Resolves to false if there is none. */
   async readBefore(c) {
     if (!c.messages.length || !c.more) return false;
     return this.#once(c, async () => {
@@ -261,7 +261,7 @@ export class Chat {
     if (!c.current && c.key !== this.open) c.messages = [];
   }
 
-  /** Loads the messages after those in memory. If there are more than 200, loads only the last page instead. */
+  /** Loads the messages after those in memory; if there are more than 200, only the last page. */
   async #readEnd(c) {
     return this.#once(c, async () => {
       const from = c.messages.at(-1)?.seq;

@@ -51,7 +51,7 @@ export class History {
     this.#scroller.focus({ preventScroll: true });
   }
 
-  /** Scrolls to the end after the user has sent a message, and leaves the focus where it is. */
+  /** Scrolls to the end after a send. Leaves the focus where it is. */
   jump() {
     this.#scroller.scrollTop = 0;
   }

@@ -8,7 +8,7 @@ import { text } from './language.js';
 
 const shown = 160; // characters of a message to show
 
-/** Creates a conversation's row: name, last message, its time, and the number of unread messages. */
+/** Creates a conversation's row: name, last message, time, and unread count. */
 export function conversationRow(shell, c, { open, now }) {
   const { chat, drafts } = shell;
   const name = shell.nameOf(c);

@@ -66,7 +66,7 @@ export class Shell {
     if (location.hash) history.replaceState(null, '', location.pathname);
   }
 
-  /** The SDK client. Don't keep it: it changes when this tab takes over from another one. */
+  /** The SDK client. Don't keep it: it changes when this tab takes over. */
   get client() {
     return this.#account.client;
   }
@@ -169,7 +169,7 @@ export class Shell {
     return document.visibilityState === 'visible' && document.hasFocus();
   }
 
-  /** Redraws dates such as "Today" after midnight. Checks once an hour, because the clock can change. */
+  /** Redraws dates such as "Today" after midnight. Hourly, as the clock can change. */
   #newDay() {
     this.#midnight = setTimeout(() => {
       this.#sidebar.refresh();

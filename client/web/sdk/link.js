@@ -5,9 +5,6 @@ import { ChatError, closed, own, waitOf } from "./errors.js";
 import * as op from "./wire.js";
 
 const PROBE = 5_000; // how long to wait for an answer to PING when the network has changed, ms
-const REDIAL = 1_000; // retryNow doesn't restart a connection attempt younger than this, ms
-const LATE = 60_000; // how late a login may take effect, ms
-const FINAL = ["replaced", "logout", "abuse"]; // KICK reasons after which a client must not reconnect by itself
 
 /** Makes the part of a client that keeps it logged in.
  * @param owner callbacks: {entered(frame), lost(), resumed(), answered(request, frame, error), received(frame)}. */
@@ -24,7 +21,7 @@ export function makeLink(core, owner) {
   let asked = 0; // the server asked not to reconnect before this time
   let quiet = null; // {until, timer} while rate limited (errno 9)
   let waiters = []; // callbacks for the end of quiet
-  let gaveUp = -LATE; // when a login was given up unanswered
+  let late = 0; // until then, a login that was given up may still take effect
 
   const link = {
     state: { name: "idle" },
@@ -118,16 +115,16 @@ export function makeLink(core, owner) {
     conn = null;
     leave();
     if (!intent) return;
-    // A login that was given up may replace a later one.
-    const itself = of.kick === "replaced" && core.now() - gaveUp < LATE;
-    gaveUp = itself ? -LATE : of.opened && !of.replied ? core.now() : gaveUp;
-    if (FINAL.includes(of.kick) && !itself) return stop(of.kick, error);
+    // A login that was given up may replace a later one, but only once.
+    if (of.kick === "replaced" && core.now() < late) late = 0;
+    else if (["replaced", "logout", "abuse"].includes(of.kick)) return stop(of.kick, error);
+    if (of.opened && !of.loggedIn) late = core.now() + 60_000;
     if (!of.opened && ++missed % urls.length) return dial(); // try the next URL
     if (intent.once) return stop("failed", error);
     if (of.opened && core.now() - of.since > backoffMax) attempt = 0; // the connection was stable
-    // A random delay below a bound that doubles with each attempt spreads the
-    // reconnects of clients that lost the same server.
-    const retryIn = core.spread(error.retryAfter, error.retryAfter / 4) + core.spread(0, Math.min(backoffMax, backoffMin * 2 ** Math.min(attempt, 30)));
+    // A random delay below a doubling bound spreads the reconnects of clients that
+    // lost the same server.
+    const retryIn = core.spread(error.retryAfter, error.retryAfter / 4) + core.spread(0, Math.min(backoffMax, backoffMin * 2 ** attempt));
     asked = core.now() + error.retryAfter;
     retry = core.after(retryIn, dial);
     tell({ name: "offline", error, retryAt: core.now() + retryIn, retryIn, attempt: attempt++ });
@@ -140,7 +137,6 @@ export function makeLink(core, owner) {
       return owner.answered(request, frame, error);
     }
     const { login, once, again, resolve } = intent;
-    of.replied = true;
     if (!error) {
       if (again) core.stats.reconnects++;
       of.loggedIn = link.online = true;
@@ -186,7 +182,7 @@ export function makeLink(core, owner) {
     const wait = waitOf(frame);
     const until = core.now() + wait;
     if (quiet?.until >= until) return;
-    if (quiet) core.cancel(quiet.timer);
+    core.cancel(quiet?.timer);
     quiet = { until, timer: core.after(core.spread(wait, wait / 4 + 60), endQuiet) };
   }
 
@@ -207,8 +203,9 @@ export function makeLink(core, owner) {
       if (core.now() < asked) return;
       attempt = 0; // if it fails, retry soon: the network may need another moment
       dial();
-    } else if (conn && !conn.opened && core.now() - conn.since > REDIAL) {
-      // The attempt may have begun without a network, and would only time out.
+    } else if (conn && !conn.opened && core.now() - conn.since > 1_000) {
+      // The attempt may have begun without a network, and would only time out. A
+      // younger one may still succeed.
       const old = conn;
       conn = null;
       old.end(own("aborted", "restarted the connection attempt"));

@@ -336,3 +336,26 @@ func TestCommandOfImpatientCaller(t *testing.T) {
 	}
 	a.about(proto.ADD_GROUP, ids[1])
 }
+
+// If two changes about a user are announced in the wrong order, the members get
+// only the notice of the later one. Otherwise they would believe that the user is
+// gone, who reads what they write.
+func TestOutdatedNotice(t *testing.T) {
+	t.Parallel()
+	n := serve(t)
+	ids := n.users("anna", "berta", "carla")
+	g := n.group(ids...)
+	a, c := n.login(ids[0]), n.login(ids[2])
+	n.settled(2)
+	kick, err := n.db.KickMember(t.Context(), g, ids[0], ids[2])
+	ok(t, err)
+	join, err := n.db.JoinGroup(t.Context(), g, ids[2], 100, 100)
+	ok(t, err)
+	n.svc.Committed(t.Context(), []*model.Append{join})
+	n.svc.Committed(t.Context(), []*model.Append{kick})
+	a.about(proto.ADD_GROUP, ids[2])
+	a.barrier()
+	a.nothing(proto.LEAVE_GROUP)
+	a.say(in(g), "to all")
+	c.has(in(g), 1, 1)
+}

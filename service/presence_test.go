@@ -1,12 +1,14 @@
 package service_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"chatd/proto"
+	"chatd/service/bus"
 )
 
 // state returns the state of a friend, from FIND_USER. It is "" for strangers.
@@ -254,4 +256,57 @@ func TestConversations(t *testing.T) {
 	if f := a.ok(obj{"msgid": proto.CONVERSATIONS, "limit": 1}); !f.bool("more") || len(f.list("conversations")) == 0 {
 		t.Errorf("with limit 1: %d conversations, more %v; want at least 1, and more", len(f.list("conversations")), f.bool("more"))
 	}
+}
+
+// lateBus is a bus on which one subscription becomes active only when the test
+// says so.
+type lateBus struct {
+	bus.Bus
+	late   bus.Channel
+	active chan struct{} // closed when the subscription is active
+}
+
+func (b *lateBus) Subscribe(c bus.Channel) {
+	if c != b.late {
+		b.Bus.Subscribe(c)
+	}
+}
+
+func (b *lateBus) Unsubscribe(c bus.Channel) {
+	if c != b.late {
+		b.Bus.Unsubscribe(c)
+	}
+}
+
+func (b *lateBus) Await(ctx context.Context) error {
+	select {
+	case <-b.active:
+		return b.Bus.Await(ctx)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// A subscription may take longer than a login waits for it: when a node has died,
+// all its users come at once. A friend who logs in meanwhile is shown online once
+// the subscription is active.
+func TestLateSubscription(t *testing.T) {
+	t.Parallel()
+	late := &lateBus{active: make(chan struct{})}
+	one := serve(t)
+	ids := one.users("anna", "berta")
+	one.befriend(ids[0], ids[1])
+	late.late = bus.User(ids[1])
+	two := one.second(func(s *setup) {
+		s.bus = func(b bus.Bus) bus.Bus { late.Bus = b; return late }
+		s.service.Presence.SweepEvery = 100 * time.Millisecond
+	})
+	berta := two.login(ids[1])
+	one.login(ids[0]) // berta's node gets no hint
+	two.knows(2)
+	berta.barrier()
+	berta.nothing(proto.PRESENCE)
+	late.Bus.Subscribe(late.late)
+	close(late.active)
+	berta.presence(ids[0], "online")
 }

@@ -107,11 +107,11 @@ func (c *Courier) PublishNow(ctx context.Context, batch []Message) error {
 	return err
 }
 
-// Await blocks until earlier subscriptions are active, or for PublishTimeout.
-// It returns no error if the bus is slow or unavailable: repair finds
-// messages that were missed.
-func (c *Courier) Await(ctx context.Context) {
+// Await blocks until earlier subscriptions are active, or for PublishTimeout. It
+// returns false if they are still not active then. Repair finds messages that were
+// missed because of that. Await returns true at once while the bus is unavailable.
+func (c *Courier) Await(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, PublishTimeout)
 	defer cancel()
-	_ = c.bus.Await(ctx)
+	return c.bus.Await(ctx) == nil
 }

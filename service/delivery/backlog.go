@@ -82,8 +82,10 @@ func (d *Delivery) readPage(t Off, conv, group, user, after int64, devices []mod
 		}
 	}
 	if after == unknown {
-		if after = p.cursors[0]; after < 0 { // not a member
-			p.gone = true
+		if after = p.cursors[0]; after < 0 {
+			// Not a member any more. A pair is left only by a user who is deleted;
+			// the session ends soon.
+			p.gone = group != 0
 			return p, nil
 		}
 	}

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"errors"
+	"maps"
 
 	"chatd/model"
 	"chatd/proto"
@@ -97,9 +98,11 @@ func (l *TopicsOnLoop) applyMembers(t Turn, m *bus.Members, actor *session.Sessi
 		}
 		return
 	}
-	l.notify(t, tp, m.Notice, actor)
-	if u != nil && !u.in(t, tp) { // l.notify has skipped this user
-		u.notify(t, m.Notice, actor)
+	if tp.announced.latest(m.User, m.Version) { // otherwise the notice of a later change was sent already
+		l.notify(t, tp, m.Notice, actor)
+		if u != nil && !u.in(t, tp) { // l.notify has skipped this user
+			u.notify(t, m.Notice, actor)
+		}
 	}
 	switch {
 	case m.Version <= tp.version:
@@ -125,7 +128,23 @@ func (l *TopicsOnLoop) applyMembers(t Turn, m *bus.Members, actor *session.Sessi
 // of.
 type announced struct {
 	newest  int64
-	missing uint64 // bit i: newest-i is not in the set
+	missing uint64          // bit i: newest-i is not in the set
+	users   map[int64]int64 // by user, the newest version about them; older ones than newest-63 may be left out
+}
+
+// latest reports whether no newer change about a user is in the set, and records
+// this one.
+func (a *announced) latest(user, version int64) bool {
+	if a.users[user] > version {
+		return false
+	}
+	if a.users == nil {
+		a.users = make(map[int64]int64)
+	}
+	if a.users[user] = version; len(a.users) > 128 {
+		maps.DeleteFunc(a.users, func(_, v int64) bool { return v < a.newest-63 })
+	}
+	return true
 }
 
 // isNew adds a version to the set, and reports whether it was missing. Versions

@@ -26,10 +26,12 @@ type Repair struct {
 
 // found is what a Look finds.
 type found struct {
-	spans []feed.Span   // the latest of each conversation
-	index map[int64]int // of each conversation in spans
-	joins []feed.Span   // those in which a user joined a group
+	spans []feed.Span           // the latest of each conversation
+	index map[int64]int         // of each conversation in spans
+	joins map[joinKey]feed.Span // the latest join of each user to each group
 }
+
+type joinKey struct{ group, user int64 }
 
 // NewRepair returns a Repair. It finds what is committed after the call; earlier
 // changes don't matter, because sessions read the log when they start. Call it
@@ -79,11 +81,16 @@ func (r *Repair) Look(t Off, hints bool) error {
 		r.found.spans = r.found.spans[:0]
 	}
 	// Joins always wait: the user who joins gets the ACK first.
-	for i := range r.last.joins {
-		if failed := r.d.enlist(t, &r.last.joins[i]); failed != nil {
-			r.found.joins = append(r.last.joins[i:], r.found.joins...)
+	for k, s := range r.last.joins {
+		if failed := r.d.enlist(t, &s); failed != nil {
 			err = errors.Join(err, failed)
 			break
+		}
+		delete(r.last.joins, k)
+	}
+	for k, s := range r.last.joins { // those that failed
+		if _, later := r.found.joins[k]; !later {
+			r.found.joins[k] = s
 		}
 	}
 	r.last, r.found = r.found, found{}
@@ -93,7 +100,7 @@ func (r *Repair) Look(t Off, hints bool) error {
 // read reads what has been committed since the last call. After an error, r.found
 // has what was read before.
 func (r *Repair) read(t Off) error {
-	r.found.index = make(map[int64]int)
+	r.found.index, r.found.joins = make(map[int64]int), make(map[joinKey]feed.Span)
 	for more := true; more && len(r.found.spans) < maxFound; {
 		var rows []feed.Row
 		var err error
@@ -112,7 +119,7 @@ func (r *Repair) read(t Off) error {
 // add adds a span, or replaces an earlier one of the same conversation.
 func (f *found) add(s feed.Span) {
 	if s.Joined != 0 {
-		f.joins = append(f.joins, s)
+		f.joins[joinKey{s.Conv, s.Joined}] = s
 	}
 	if i, ok := f.index[s.Conv]; ok {
 		f.spans[i] = s
@@ -167,7 +174,11 @@ func (l *TopicsOnLoop) enlist(t Turn, s *feed.Span) {
 	if u := l.users[s.Joined]; l.topics[s.Conv] == nil && u != nil {
 		tp := l.newGroup(t, s.Conv, s.Version, s.Last)
 		l.add(t, tp, s.Joined, unknown)
-		u.notify(t, joinNotice(s.Conv, s.Joined, u.sessions[0].Name), nil)
+		for _, ss := range u.sessions {
+			if ss.Joining(t) != s.Conv { // that one gets ADD_GROUP_ACK
+				ss.Notify(t, joinNotice(s.Conv, s.Joined, ss.Name))
+			}
+		}
 		l.reload(t, tp, s.Version) // adds the other members on this loop, or removes this one if they have left
 	}
 }

@@ -21,10 +21,11 @@ const chatOverhead = 192
 // NewMessages on the one that receives from the bus.
 
 // Committed handles a batch: messages were stored, in this order, or have failed
-// (Err), and the members of groups have changed (Change). It publishes what was
-// stored to other nodes. Then it posts everything to the loops. They push the
-// messages and answer the senders. They follow the new memberships and notify the
-// members, except the session that is the Owner of the change, if any.
+// (Err), and the members of groups have changed (Change). It posts the changes
+// to the loops, which follow the new memberships and notify the members, except the
+// session that is the Owner of the change, if any. It publishes what was stored to
+// other nodes. Then it posts the messages to the loops, which push them and answer the
+// senders.
 //
 // The Owner of a message is a *session.Message. It doesn't matter who committed the
 // batch: each writer of the log calls Committed with one batch at a time, and
@@ -38,15 +39,14 @@ func (d *Delivery) Committed(ctx context.Context, batch []*model.Append) {
 	}
 	bodies := make([]byte, 0, size) // if append has to move it, earlier slices of it stay valid
 	var out outbox
+	var changes []*update
 	for i, a := range batch {
 		up := &updates[i]
 		if a.Change != nil {
 			up.members = announcement(a)
 			up.except, _ = a.Owner.(*session.Session)
 			d.publishMembers(up.members, &out)
-			for l := range perLoop { // a user who is concerned may be logging in on any of them
-				perLoop[l] = append(perLoop[l], up)
-			}
+			changes = append(changes, up)
 			continue
 		}
 		m := a.Owner.(*session.Message)
@@ -65,6 +65,12 @@ func (d *Delivery) Committed(ctx context.Context, batch []*model.Append) {
 			l := bits.TrailingZeros64(loops)
 			perLoop[l] = append(perLoop[l], up)
 		}
+	}
+	if len(changes) > 0 {
+		// Before they are published, which may take long: meanwhile the next change
+		// of a group may be committed. To all loops: a user who is concerned may be
+		// logging in on any of them.
+		d.each(func(t Turn, l *TopicsOnLoop) { l.pushBatch(t, changes) })
 	}
 	if len(out.messages) > 0 {
 		_ = d.courier.PublishNow(ctx, out.messages) // if it fails, other nodes find the messages in the feed

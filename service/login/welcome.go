@@ -30,7 +30,9 @@ var errEnded = errors.New("the session has ended")
 // registered, so that changes after the read are recorded for the session. It
 // returns errRefused if the token was revoked before that.
 func (l *Logins) welcome(t Off, ss *session.Session, brief bool) (w welcome, err error) {
-	l.Courier.Await(t)
+	if !l.Courier.Await(t) {
+		l.Presence.CheckFriends(ss.User) // hints about them may be missed until the subscription is active
+	}
 	if !l.Sessions.Has(ss) {
 		return w, errEnded // an announcement could end the session that has replaced it
 	}

@@ -377,6 +377,7 @@ func (p *Presence) Answer(t Turn, ss *session.Session, friend int64, visible boo
 	p.with(ss.User, func(st *stay) {
 		online = st.wasTold(friend) || visible && p.cluster.Online(friend)
 		p.tell(st, ss.User, friend, online, ss)
+		p.work.check(ss.User, friend, false) // a block may have been committed, and handled, since visible was set
 	})
 	return State(online)
 }
@@ -456,6 +457,10 @@ func (p *Presence) BusChanged(up bool) {
 		p.work.recover()
 	}
 }
+
+// CheckFriends makes this node tell a user whatever the user has missed about
+// friends, once all subscriptions are active. It doesn't block.
+func (p *Presence) CheckFriends(user int64) { p.work.compare(user) }
 
 // Online reports which users are online on any node.
 func (p *Presence) Online(ids []int64) []bool {

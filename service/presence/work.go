@@ -276,6 +276,10 @@ func (p *Presence) do(t Off, j, failed *jobs) {
 	for c, always := range j.checks {
 		p.try(t, "friend not checked", p.check(t, c, always), func() { failed.check(c, always) })
 	}
+	if len(j.comparisons) > 0 && !p.courier.Await(t) { // then hints that come after the comparison may be missed
+		maps.Copy(failed.comparisons, j.comparisons)
+		return
+	}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	free := make(chan struct{}, comparers)
@@ -362,16 +366,15 @@ func (p *Presence) introduce(t Off, users map[int64]struct{}, everywhere bool) e
 	// A user may have blocked or unfriended another since the first query. Then
 	// the hint about that may have come before the one above.
 	viewers, err = p.store.PresenceViewers(t, slices.Collect(maps.Keys(toldOf)))
-	if err != nil {
-		return err
-	}
 	for _, v := range viewers {
 		delete(told, v)
 	}
+	// After an error, all of them: a repetition of this would leave out who isn't a
+	// viewer any more.
 	for v := range told {
 		p.publish(&bus.Relation{A: v.User, B: v.Friend})
 	}
-	return lost
+	return errors.Join(err, lost)
 }
 
 // check reads from the store whether a user on this node may see a friend, and

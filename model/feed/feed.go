@@ -69,6 +69,9 @@ func appendSpan(dst []byte, s *Span) []byte {
 	return binary.AppendUvarint(dst, uint64(s.Last-s.First+1))
 }
 
+// minSpan is the size of the smallest encoded span, in bytes.
+const minSpan = 5
+
 // decodeSpans decodes spans that appendSpan has encoded. Errors: ErrBroken.
 func decodeSpans(b []byte) (spans []Span, err error) {
 	next := func() int64 {
@@ -80,6 +83,7 @@ func decodeSpans(b []byte) (spans []Span, err error) {
 		b = b[n:]
 		return int64(v)
 	}
+	spans = make([]Span, 0, len(b)/minSpan)
 	for len(b) > 0 {
 		s := Span{Conv: next(), Lo: next()}
 		v := next()

@@ -99,11 +99,7 @@ func (s *appendStep) Begin(ctx context.Context) error {
 	}
 	s.started = time.Now()
 	if s.lane.Stale() {
-		err := s.lane.Open(func(query string, args ...any) error {
-			_, err := s.pool.ExecContext(ctx, query, args...)
-			return err
-		})
-		if err != nil {
+		if err := s.openLane(ctx); err != nil {
 			release()
 			return err
 		}
@@ -114,6 +110,21 @@ func (s *appendStep) Begin(ctx context.Context) error {
 	}
 	s.release = release
 	return nil
+}
+
+// openLane takes a new lane of the feed, in a transaction of its own.
+func (s *appendStep) openLane(ctx context.Context) error {
+	return s.lane.Open(func(query string, args ...any) error {
+		tx, err := s.pool.BeginTx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		defer tx.Rollback() // no effect after Commit
+		if _, err := tx.ExecContext(ctx, query, args...); err != nil {
+			return err
+		}
+		return tx.Commit()
+	})
 }
 
 // Apply implements groupcommit.Step.

@@ -76,7 +76,8 @@ type DB struct {
 }
 
 // WriterConns are the connections of one dedicated writer. Each is a pool of at
-// most one connection.
+// most one connection. All statements must run in transactions: there may be no
+// autocommit.
 type WriterConns struct {
 	Conn *sqlx.DB
 

@@ -191,12 +191,12 @@ func (c *Client) loginOn(ctx context.Context, s *session, r *proto.Request) erro
 	return err
 }
 
-// abandonedFor is how long a login may take effect on the server after the client
-// has given it up.
+// abandonedFor is how long after the client has abandoned a login it may still take
+// effect on the server.
 const abandonedFor = time.Minute
 
-// replacedItself reports whether a KICK may come from a login that this client has
-// given up: the server may carry that one out after a later one, and then ends the
+// replacedItself reports whether a KICK may have been caused by a login that this
+// client abandoned: the server may process it after a later one, and then ends the
 // later one's session. It returns true once for each such login. The caller holds
 // Client.mu.
 func (c *Client) replacedItself(kick *KickError) bool {

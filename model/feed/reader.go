@@ -128,7 +128,7 @@ func (r *Reader) observe(ctx context.Context, first, second []head) error {
 	if forgotten > r.closed { // a lane was deleted that the Reader may never have seen
 		return ErrTrimmed
 	}
-	for _, h := range first { // not second: that may see a closing, but not an earlier one
+	for _, h := range first { // not second: it may include one closing but lack an earlier one
 		r.closed = max(r.closed, h.closed)
 	}
 	exists := make(map[int64]bool, len(second))

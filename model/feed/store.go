@@ -113,7 +113,7 @@ func trimLane(ctx context.Context, db *sqldb.DB, h head, keep time.Duration) err
 func deleteRows(ctx context.Context, db *sqldb.DB, tx *sqlx.Tx, lane, before int64) error {
 	var trimmed int64
 	err := tx.GetContext(ctx, &trimmed, `SELECT trimmed FROM feed_lanes WHERE lane = ?`+db.ForUpdate+db.SkipLocked, lane)
-	if errors.Is(err, sql.ErrNoRows) { // deleted, or a transaction uses it just now
+	if errors.Is(err, sql.ErrNoRows) { // deleted, or a transaction is using it
 		return nil
 	}
 	if err != nil {
@@ -151,7 +151,7 @@ func closeLanes(ctx context.Context, db *sqldb.DB, keep time.Duration) error {
 		// With this row locked, lanes are closed one at a time.
 		var closed int64
 		err := tx.GetContext(ctx, &closed, `SELECT value FROM meta WHERE name = 'feed_closed'`+db.ForUpdate+db.SkipLocked)
-		if errors.Is(err, sql.ErrNoRows) { // another process does it just now
+		if errors.Is(err, sql.ErrNoRows) { // another process is doing it
 			return nil
 		}
 		if err != nil {
@@ -173,7 +173,7 @@ func closeLanes(ctx context.Context, db *sqldb.DB, keep time.Duration) error {
 			var was int64
 			err := tx.GetContext(ctx, &was, `SELECT closed FROM feed_lanes WHERE lane = ?`+db.ForUpdate+db.SkipLocked, lane)
 			switch {
-			case errors.Is(err, sql.ErrNoRows): // a transaction uses it just now
+			case errors.Is(err, sql.ErrNoRows): // a transaction is using it
 				continue
 			case err != nil:
 			case was != 0:

@@ -12,10 +12,10 @@ import (
 )
 
 const (
-	pace         = 5 * time.Millisecond   // least time between two batches of changes
-	rosterPace   = 100 * time.Millisecond // least time between two whole rosters
+	pace         = 5 * time.Millisecond   // minimum time between two batches of changes
+	rosterPace   = 100 * time.Millisecond // minimum time between two whole rosters
 	chunkUsers   = 1024                   // users in a RosterChunk, on average; twice as many at most for large rosters
-	publishBatch = 16                     // most payloads in one Publish
+	publishBatch = 16                     // maximum number of payloads in one Publish
 )
 
 // outbox has what Run publishes next. It never holds more than the current state,

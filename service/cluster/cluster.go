@@ -36,7 +36,7 @@ const (
 	heartbeatTicks = 4  // between two heartbeats
 	deathTicks     = 16 // without a heartbeat, after which a node is dead
 
-	joinTime = 500 * time.Millisecond // how long Await waits for rosters at most
+	joinTime = 500 * time.Millisecond // maximum time that Await waits for rosters
 )
 
 // Config holds the settings of the cluster.

@@ -9,7 +9,7 @@ import (
 
 const (
 	maxNodes = 128     // including this one
-	maxUsers = 4 << 20 // most users in a view, unless more are on this node
+	maxUsers = 4 << 20 // maximum number of users in a view, unless more are on this node
 	self     = 0       // the slot of this node
 )
 

@@ -61,9 +61,9 @@ func (r *Repair) start(t Off) error {
 }
 
 // Look reads what has been committed since the last call, and tells the loops about
-// these conversations. With hints, the hints of other nodes can be expected to
-// arrive: then Look only handles what the previous call has found, so that the hints
-// arrive first and the log need not be read. Look blocks, and returns the store's
+// these conversations. If hints is set, hints from other nodes are expected to arrive:
+// Look then tells the loops what the previous call found, and keeps what it finds for
+// the next one. So the hints come first, and the log need not be read. Look blocks, and returns the store's
 // errors. After feed.ErrTrimmed or feed.ErrBroken, the next Look starts over and ends
 // the sessions on this node.
 func (r *Repair) Look(t Off, hints bool) error {
@@ -148,8 +148,8 @@ func (d *Delivery) raise(spans []feed.Span) {
 	}
 }
 
-// enlist creates a group's topic on loops with a user who has joined the group but
-// no topic, because the announcement of the join on another node was missed. It
+// enlist creates a group's topic on each loop that lacks it but has a user who has
+// joined the group: the announcement of the join on another node was missed. It
 // blocks, and returns the store's errors.
 func (d *Delivery) enlist(t Off, s *feed.Span) error {
 	loops := d.sessions.LoopsOf(s.Joined) &^ d.sessions.Watchers(s.Conv)

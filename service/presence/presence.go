@@ -11,9 +11,9 @@
 //     says about the two.
 //   - Hints may have been lost: the node checks all friends of the users concerned.
 //
-// Whoever reads the store before telling a user, reads it again, or checks
-// whether a change was reported meanwhile. So the last thing that a user is told
-// is never older than the last change.
+// Code that tells a user something it read from the store also reads it again,
+// or checks whether a change was reported meanwhile. So the last thing that a user
+// is told is never older than the last change.
 //
 // A user counts as online for Config.Grace after their last session on a node
 // has ended, so that a user who reconnects stays online.
@@ -43,7 +43,7 @@ type (
 )
 
 const (
-	afterReturn = 10 * time.Second // how long after an outage of Redis other nodes may not publish yet
+	afterReturn = 10 * time.Second // how long after a Redis outage other nodes may still be unable to publish
 	shards      = 64
 )
 
@@ -69,7 +69,7 @@ type Presence struct {
 	sessions *session.Sessions
 
 	away    atomic.Bool  // the bus is unavailable
-	certain atomic.Int64 // until then, other nodes may not publish; nanoseconds since start
+	certain atomic.Int64 // until then, other nodes may be unable to publish; nanoseconds since start
 	start   time.Time
 
 	users    [shards]userShard

@@ -369,8 +369,8 @@ func (p *Presence) introduce(t Off, users map[int64]struct{}, everywhere bool) e
 	for _, v := range viewers {
 		delete(told, v)
 	}
-	// After an error, all of them: a repetition of this would leave out who isn't a
-	// viewer any more.
+	// After an error, all are checked: running introduce again would skip those who
+	// are no longer viewers.
 	for v := range told {
 		p.publish(&bus.Relation{A: v.User, B: v.Friend})
 	}

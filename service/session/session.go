@@ -15,7 +15,7 @@ type (
 	Off  = reactor.Off
 )
 
-// maxHeldNotices is the most notices that wait for an ACK of a session.
+// maxHeldNotices is the maximum number of notices that wait for an ACK of a session.
 const maxHeldNotices = 4096
 
 // Session is a device of a user, logged in on a connection. Its exported fields

@@ -359,3 +359,38 @@ func TestOutdatedNotice(t *testing.T) {
 	a.say(in(g), "to all")
 	c.has(in(g), 1, 1)
 }
+
+// A message of an actor without a session is stored and reaches all devices of the
+// receiver and of the actor, on all nodes. A repetition returns the first answer, and
+// a refusal is an error.
+func TestSendWithoutSession(t *testing.T) {
+	t.Parallel()
+	one := serve(t)
+	two := one.second()
+	ids := one.users("anna", "berta", "carla")
+	g := one.group(ids[0], ids[1])
+	anna := as(ids[0], "anna")
+	a, b, b2 := two.login(ids[0]), one.login(ids[1]), two.login(ids[1], obj{"device": "two"})
+	off := reactor.OffLoop(t.Context())
+	for i, to := range []struct {
+		group, peer int64
+		here, there conv
+	}{{0, ids[1], with(ids[0]), with(ids[1])}, {g, 0, in(g), in(g)}} {
+		for range 2 {
+			seq, at, err := one.svc.Messages().Send(off, anna, to.group, to.peer, []byte{'c', byte('0' + i)}, []byte("hello"))
+			ok(t, err)
+			if seq != 1 || at == 0 {
+				t.Errorf("Send = seq %d, time %d; want seq 1 and a time", seq, at)
+			}
+		}
+		b.has(to.here, 1, 1)
+		b2.has(to.here, 1, 1)
+		a.has(to.there, 1, 1)
+	}
+	if f := b.await("the push", func(f frame) bool { return f.op() == proto.ONE_CHAT || f.op() == proto.GROUP_CHAT }); f.str("name") != "anna" || f.str("msg") != "hello" {
+		t.Errorf("got %v, want the name anna and the text hello", f)
+	}
+	if _, _, err := one.svc.Messages().Send(off, as(ids[2], "carla"), g, 0, []byte("c"), []byte("x")); !errors.Is(err, model.ErrNotAllowed) {
+		t.Errorf("Send to a group of others: error %v, want ErrNotAllowed", err)
+	}
+}

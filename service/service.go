@@ -187,6 +187,10 @@ func (s *Service) Groups() *groups.Commands { return &s.groups.Commands }
 // People returns the commands that change friends and blocks; see Groups.
 func (s *Service) People() *people.Commands { return &s.people.Commands }
 
+// Messages returns the handler of messages, whose Send is for callers other than
+// clients' requests. Call it after Start.
+func (s *Service) Messages() *messages.Messages { return s.messages }
+
 // Receive handles messages from other nodes. The bus calls it, in the order of
 // each publisher. It doesn't block.
 func (s *Service) Receive(ms []bus.Message) {

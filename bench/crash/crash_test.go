@@ -127,9 +127,9 @@ func TestBrokenServersAreCaught(t *testing.T) {
 			{"service/delivery/route.go", `			l.pushBatch(t, list)`, `			l.pushBatch(t, list, deliver, ack)`},
 			{"service/delivery/route.go", `		l.conclude(t, up)`, `		l.conclude(t, up, deliver, ack)`},
 			{"service/delivery/route.go", `) conclude(t Turn, up *update) {`, `) conclude(t Turn, up *update, deliver, ack bool) {`},
-			{"service/delivery/route.go", `	if up.from.Session.Loop == l.index {`, `	if up.from.Session.Loop == l.index && ack {`},
-			{"service/delivery/route.go", `	if up.from.Err == nil {
-		l.deliver(t, up)`, `	if up.from.Err == nil && deliver {
+			{"service/delivery/route.go", `	if up.from != nil && up.from.Session.Loop == l.index {`, `	if up.from != nil && up.from.Session.Loop == l.index && ack {`},
+			{"service/delivery/route.go", `	if up.from == nil || up.from.Err == nil {
+		l.deliver(t, up)`, `	if (up.from == nil || up.from.Err == nil) && deliver {
 		l.deliver(t, up)`},
 			// Don't acknowledge again what was acknowledged early.
 			{"service/session/order.go", `) Ack(t Turn) {

@@ -11,7 +11,8 @@ import (
 
 // update tells a loop about a conversation. There are five kinds:
 //
-//   - A stored message: body and seq are set; from too if it was sent here.
+//   - A stored message: body and seq are set; from too if it was sent on a
+//     connection of this node.
 //   - Neither body nor from is set: the log has messages up to seq. It comes from
 //     repair or another node.
 //   - A retried message that was stored before: from is set, but no body. seq is

@@ -27,8 +27,8 @@ const chatOverhead = 192
 // other nodes. Then it posts the messages to the loops, which push them and answer the
 // senders.
 //
-// The Owner of a message is a *session.Message. It doesn't matter who committed the
-// batch: each writer of the log calls Committed with one batch at a time, and
+// The Owner of a message is a *session.Message if it was sent on a connection of this
+// node, or else a *session.Waiting. It doesn't matter who committed the batch: each writer of the log calls Committed with one batch at a time, and
 // commands do so concurrently. Committed blocks for up to bus.PublishTimeout.
 func (d *Delivery) Committed(ctx context.Context, batch []*model.Append) {
 	perLoop := make([][]*update, len(d.topics))
@@ -40,6 +40,7 @@ func (d *Delivery) Committed(ctx context.Context, batch []*model.Append) {
 	bodies := make([]byte, 0, size) // if append has to move it, earlier slices of it stay valid
 	var out outbox
 	var changes []*update
+	var waiting []*session.Waiting
 	for i, a := range batch {
 		up := &updates[i]
 		if a.Change != nil {
@@ -49,17 +50,21 @@ func (d *Delivery) Committed(ctx context.Context, batch []*model.Append) {
 			changes = append(changes, up)
 			continue
 		}
-		m := a.Owner.(*session.Message)
-		up.from = m
-		loops := uint64(1) << m.Session.Loop
+		name, loops := "", uint64(0)
+		switch o := a.Owner.(type) {
+		case *session.Message:
+			up.from, name, loops = o, o.Session.Name, 1<<o.Session.Loop
+		case *session.Waiting:
+			name, waiting = o.By.Name, append(waiting, o)
+		}
 		if a.Err == nil {
 			up.describe(a)
 			if a.Stored {
 				n := len(bodies)
-				bodies = appendPushed(bodies, m)
+				bodies = appendPushed(bodies, a, name)
 				up.body = bodies[n:len(bodies):len(bodies)]
 			}
-			loops |= d.route(up, &out)
+			loops |= d.route(up, a.Sender, &out)
 		}
 		for ; loops != 0; loops &= loops - 1 {
 			l := bits.TrailingZeros64(loops)
@@ -80,6 +85,9 @@ func (d *Delivery) Committed(ctx context.Context, batch []*model.Append) {
 			_ = d.r.Post(i, func(t Turn) { d.topics[i].pushBatch(t, list) }) // an error means that the reactor has stopped
 		}
 	}
+	for _, w := range waiting {
+		w.Finish()
+	}
 }
 
 // describe sets the fields of up for a message that is in the store.
@@ -93,16 +101,20 @@ func (up *update) describe(a *model.Append) {
 	}
 }
 
-// appendPushed appends the body of the push of a message to dst.
-func appendPushed(dst []byte, m *session.Message) []byte {
-	r := proto.Response{Op: m.Op, ID: m.Sender, Name: m.Session.Name, ToID: m.Peer, GroupID: m.Group,
-		Msg: m.Body, Time: m.Time, Seq: m.Seq, CID: m.CID}
+// appendPushed appends the body of the push of a message to dst. name is the
+// sender's.
+func appendPushed(dst []byte, a *model.Append, name string) []byte {
+	r := proto.Response{Op: proto.ONE_CHAT, ID: a.Sender, Name: name, ToID: a.Peer, GroupID: a.Group,
+		Msg: a.Body, Time: a.Time, Seq: a.Seq, CID: a.CID}
+	if a.Group != 0 {
+		r.Op = proto.GROUP_CHAT
+	}
 	return proto.AppendResponse(dst, &r)
 }
 
 // route returns the set of loops with sessions in the message's conversation. It
 // adds the message to the outbox if other nodes may have sessions in it.
-func (d *Delivery) route(up *update, out *outbox) (loops uint64) {
+func (d *Delivery) route(up *update, sender int64, out *outbox) (loops uint64) {
 	if up.group != 0 {
 		if c := bus.Group(up.group); d.bus.MayHaveSubscribers(c) {
 			out.add(c, up)
@@ -114,7 +126,7 @@ func (d *Delivery) route(up *update, out *outbox) (loops uint64) {
 		loops |= d.sessions.LoopsOf(u)
 		// Most senders have no sessions on other nodes, and Elsewhere knows
 		// those who do.
-		if c := bus.User(u); (u != up.from.Sender || d.sessions.Elsewhere(u)) && d.bus.MayHaveSubscribers(c) {
+		if c := bus.User(u); (u != sender || d.sessions.Elsewhere(u)) && d.bus.MayHaveSubscribers(c) {
 			out.add(c, up)
 		}
 	}
@@ -190,10 +202,10 @@ func (l *TopicsOnLoop) conclude(t Turn, up *update) {
 		l.applyMembers(t, up.members, up.except)
 		return
 	}
-	if up.from.Session.Loop == l.index {
+	if up.from != nil && up.from.Session.Loop == l.index {
 		defer up.from.Ack(t)
 	}
-	if up.from.Err == nil {
+	if up.from == nil || up.from.Err == nil {
 		l.deliver(t, up)
 	}
 }

@@ -1,5 +1,7 @@
 package session
 
+import "chatd/model"
+
 // Actor is who makes a change: a user, with a session on this node or without
 // one.
 type Actor struct {
@@ -13,3 +15,26 @@ type Actor struct {
 
 // Actor returns the user of a session, for a change that its client requests.
 func (ss *Session) Actor() Actor { return Actor{User: ss.User, Name: ss.Name, Session: ss} }
+
+// Waiting is a message of an actor that wasn't sent on a connection. It is the Owner
+// of its Append.
+type Waiting struct {
+	model.Append
+	By Actor
+
+	done chan struct{}
+}
+
+// NewWaiting returns a message of an actor. a needs Group or Peer, CID and Body.
+func NewWaiting(by Actor, a model.Append) *Waiting {
+	w := &Waiting{Append: a, By: by, done: make(chan struct{})}
+	w.Sender, w.Owner = by.User, w
+	return w
+}
+
+// Finish reports that the message has its outcome: it was stored and published, or
+// has failed (Err).
+func (w *Waiting) Finish() { close(w.done) }
+
+// Done is closed by Finish.
+func (w *Waiting) Done() <-chan struct{} { return w.done }

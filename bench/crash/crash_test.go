@@ -122,6 +122,7 @@ func TestBrokenServersAreCaught(t *testing.T) {
 		out.messages = nil
 	}
 	if len(out.messages) > 0 {`},
+			{"service/delivery/route.go", `l.pushBatch(t, changes) })`, `l.pushBatch(t, changes, true, true) })`},
 			{"service/delivery/route.go", `d.topics[i].pushBatch(t, list) })`, `d.topics[i].pushBatch(t, list, deliver, ack) })`},
 			{"service/delivery/route.go", `) pushBatch(t Turn, list []*update) {`, `) pushBatch(t Turn, list []*update, deliver, ack bool) {`},
 			{"service/delivery/route.go", `			l.pushBatch(t, list)`, `			l.pushBatch(t, list, deliver, ack)`},

@@ -41,7 +41,7 @@ type jobs struct {
 	// checks has pairs to check, and whether the user must be told the friend's
 	// state even if it hasn't changed.
 	checks map[pair]bool
-	// comparisons has users on this node, all of whose friends are checked.
+	// comparisons has the users on this node whose friends must all be checked.
 	comparisons map[int64]struct{}
 	recovering  bool // hints may have been lost
 }

@@ -111,7 +111,7 @@ func (s *Service) Start(r *reactor.Reactor, store Store, b bus.Bus, node string,
 		return err
 	}
 	s.messages = messages.New(store, s.courier, s.sessions, s.delivery, r.Loops(), s.events)
-	s.people = people.New(&s.cfg.People, s.log, store, s.courier, s.sessions, s.presence, s.delivery)
+	s.people = people.New(&s.cfg.People, store, s.courier, s.sessions, s.presence, s.delivery)
 	s.groups = groups.New(&s.cfg.Groups, s.log, store, s.presence, s.delivery)
 	s.logins = login.New(&s.cfg.Login, login.Deps{Reactor: r, Store: store, Bus: b, Courier: s.courier, Sessions: s.sessions,
 		Presence: s.presence, Delivery: s.delivery, Limits: s.limits, People: s.people, Groups: s.groups, Messages: s.messages,

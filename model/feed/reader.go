@@ -8,9 +8,9 @@ import (
 	"slices"
 )
 
-// batchRows is the maximum number of rows that a Reader loads at a time, if there
-// are not more lanes than that. A row may have a thousand spans, of 64 bytes each in
-// memory.
+// batchRows is the maximum number of rows that a Reader loads at a time; with more
+// lanes than that, it is one row of each. A row may have a thousand spans, of 56 bytes
+// each in memory.
 const batchRows = 512
 
 // head is the state of a lane.

@@ -1,7 +1,6 @@
 package delivery
 
 import (
-	"context"
 	"errors"
 	"math/bits"
 
@@ -9,17 +8,12 @@ import (
 	"chatd/model/feed"
 )
 
-// Feed is the part of *feed.Reader that Repair uses.
-type Feed interface {
-	Next(ctx context.Context) (rows []feed.Row, more bool, err error)
-}
-
 // Repair finds messages and membership changes that this node has missed. It
 // reads the feed of all that is committed. It isn't safe for concurrent use.
 type Repair struct {
 	d     *Delivery
-	feed  Feed // nil: not started
-	lost  bool // sessions may have missed changes before the feed was started
+	feed  *feed.Reader // nil: not started
+	lost  bool         // sessions may have missed changes before the feed was started
 	found found
 	last  found // what the last Look has found and not handled
 }
@@ -63,9 +57,10 @@ func (r *Repair) start(t Off) error {
 // Look reads what has been committed since the last call, and tells the loops about
 // these conversations. If hints is set, hints from other nodes are expected to arrive:
 // Look then tells the loops what the previous call found, and keeps what it finds for
-// the next one. So the hints come first, and the log need not be read. Look blocks, and returns the store's
-// errors. After feed.ErrTrimmed or feed.ErrBroken, the next Look starts over and ends
-// the sessions on this node.
+// the next one. So the hints come first, and the log need not be read.
+//
+// Look blocks, and returns the store's errors. After feed.ErrTrimmed or
+// feed.ErrBroken, the next Look starts over and ends the sessions on this node.
 func (r *Repair) Look(t Off, hints bool) error {
 	if r.feed == nil {
 		return r.start(t)

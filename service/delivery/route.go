@@ -28,8 +28,9 @@ const chatOverhead = 192
 // senders.
 //
 // The Owner of a message is a *session.Message if it was sent on a connection of this
-// node, or else a *session.Waiting. It doesn't matter who committed the batch: each writer of the log calls Committed with one batch at a time, and
-// commands do so concurrently. Committed blocks for up to bus.PublishTimeout.
+// node, or else a *session.Waiting. It doesn't matter who committed the batch: each
+// writer of the log calls Committed with one batch at a time, and commands do so
+// concurrently. Committed blocks for up to bus.PublishTimeout.
 func (d *Delivery) Committed(ctx context.Context, batch []*model.Append) {
 	perLoop := make([][]*update, len(d.topics))
 	updates := make([]update, len(batch))

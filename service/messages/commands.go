@@ -13,8 +13,8 @@ import (
 //
 // If the actor has already sent a message with this cid to the conversation, Send
 // returns the seq and time of that one. So after an error, call it again with the
-// same cid. It blocks until t ends at most; the message may be stored all the same
-// then. Errors: those of the store, such as ErrNotFound, ErrNotAllowed and ErrBusy.
+// same cid. If t ends first, Send returns its error, and the message may be stored
+// later. Errors: those of the store, such as ErrNotFound, ErrNotAllowed and ErrBusy.
 func (m *Messages) Send(t Off, by session.Actor, group, peer int64, cid, text []byte) (seq, time int64, err error) {
 	w := session.NewWaiting(by, model.Append{Group: group, Peer: peer, CID: bytes.Clone(cid), Body: bytes.Clone(text), Retry: true})
 	if err := m.store.Append(&w.Append); err != nil {

@@ -1,8 +1,6 @@
 package people
 
 import (
-	"log/slog"
-
 	"chatd/proto"
 	"chatd/service/bus"
 	"chatd/service/delivery"
@@ -15,7 +13,6 @@ import (
 // Commands block, and return errors that Sessions.Errno understands.
 type Commands struct {
 	cfg      *Config
-	log      *slog.Logger
 	store    Store
 	courier  *bus.Courier
 	sessions *session.Sessions

@@ -4,7 +4,6 @@ package people
 
 import (
 	"context"
-	"log/slog"
 
 	"chatd/model"
 	"chatd/proto"
@@ -36,8 +35,8 @@ type Store interface {
 type People struct{ Commands }
 
 // New returns the handlers.
-func New(cfg *Config, log *slog.Logger, store Store, c *bus.Courier, s *session.Sessions, p *presence.Presence, d *delivery.Delivery) *People {
-	return &People{Commands{cfg: cfg, log: log, store: store, courier: c, sessions: s, presence: p, delivery: d}}
+func New(cfg *Config, store Store, c *bus.Courier, s *session.Sessions, p *presence.Presence, d *delivery.Delivery) *People {
+	return &People{Commands{cfg: cfg, store: store, courier: c, sessions: s, presence: p, delivery: d}}
 }
 
 // List returns the friends of a session that is logging in, with the states that

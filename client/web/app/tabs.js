@@ -59,7 +59,7 @@ export class Tabs {
     locks.request(name, { signal: waiting.signal }, () => new Promise((release) => {
       this.#waiting = null;
       this.#release = release;
-      setTimeout(() => waiting.signal.aborted || this.#takeOver(), reloading);
+      setTimeout(async () => (await this.elsewhere()) || waiting.signal.aborted || this.#takeOver(), reloading);
     })).catch(() => waiting.abort());
   }
 

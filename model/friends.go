@@ -126,28 +126,33 @@ func (db *DB) AreFriends(ctx context.Context, a, b int64) (friends, hidden bool,
 	return true, hidden, nil
 }
 
-// PresenceViewer says that Friend may see the presence of User.
-type PresenceViewer struct{ User, Friend int64 }
+// Friendship says that User and Friend are friends, and whether one of them has
+// blocked the other, and so hides their presence.
+type Friendship struct {
+	User, Friend int64
+	Blocks       bool // User has blocked Friend
+	Blocked      bool // Friend has blocked User
+}
 
-// PresenceViewers lists who may see the presence of users: their friends, except
-// those whom they have blocked.
-func (db *DB) PresenceViewers(ctx context.Context, users []int64) ([]PresenceViewer, error) {
+// Friendships lists the friends of many users. It blocks, and returns the
+// errors of the database.
+func (db *DB) Friendships(ctx context.Context, users []int64) ([]Friendship, error) {
 	args := make([]any, len(users))
 	for i, u := range users {
 		args[i] = u
 	}
-	var l []PresenceViewer
+	var l []Friendship
 	err := sqldb.InBatches(args, 1, db.d.MaxRows, func(n int, args []any) error {
-		return db.sql.Scan(ctx, `SELECT f.user_id, f.friend_id FROM friends f `+friendPair+` WHERE f.user_id IN (`+sqldb.Repeated("?", n)+`)
-			AND NOT (`+blockedByMe+`)`, args, func(r *sqlx.Rows) error {
-			var w PresenceViewer
-			err := r.Scan(&w.User, &w.Friend)
-			l = append(l, w)
+		return db.sql.Scan(ctx, `SELECT f.user_id, f.friend_id, `+blockedByMe+`, `+blocksMe+` FROM friends f `+friendPair+
+			` WHERE f.user_id IN (`+sqldb.Repeated("?", n)+`)`, args, func(r *sqlx.Rows) error {
+			var f Friendship
+			err := r.Scan(&f.User, &f.Friend, &f.Blocks, &f.Blocked)
+			l = append(l, f)
 			return err
 		})
 	})
 	if err != nil {
-		return nil, fmt.Errorf("list presence viewers of %d users: %w", len(users), err)
+		return nil, fmt.Errorf("list the friends of %d users: %w", len(users), err)
 	}
 	return l, nil
 }

@@ -69,16 +69,16 @@ func TestBlocks(t *testing.T) {
 					want(t, err, nil)
 					_, hidden, err := h.AreFriends(ctx, q.whom, q.by)
 					want(t, err, nil)
-					viewers, err := h.PresenceViewers(ctx, []int64{q.by, u[1]})
+					friendships, err := h.Friendships(ctx, []int64{q.by, u[1]})
 					want(t, err, nil)
 					blockers, err := h.Blockers(ctx, q.whom)
 					want(t, err, nil)
 					if slices.Contains(blockers, q.by) != q.want {
 						t.Errorf("Blockers(%d) = %v, want user %d in it: %t", q.whom, blockers, q.by, q.want)
 					}
-					if got != q.want || hidden != q.want || slices.Contains(viewers, PresenceViewer{q.by, q.whom}) == q.want {
-						t.Errorf("user %d blocks user %d: want %t, got Blocked = %t, hidden = %t, PresenceViewers = %v",
-							q.by, q.whom, q.want, got, hidden, viewers)
+					if got != q.want || hidden != q.want || !slices.Contains(friendships, Friendship{q.by, q.whom, q.want, q.want != blocked}) {
+						t.Errorf("user %d blocks user %d: want %t, got Blocked = %t, hidden = %t, Friendships = %v",
+							q.by, q.whom, q.want, got, hidden, friendships)
 					}
 				}
 			}

@@ -15,7 +15,7 @@ func frequentQueries(db *harness) []string {
 	db.store(toPeer(u[0], u[1], "x"))
 	// Use each prepared query once, so that Queries lists it.
 	_, _ = db.Friends(ctx, 1)
-	_, _ = db.PresenceViewers(ctx, []int64{1})
+	_, _ = db.Friendships(ctx, []int64{1})
 	_, _, _, _ = db.TokenMemberships(ctx, []byte("no token"), 1)
 	_, _, _ = db.AreFriends(ctx, 1, 2)
 	_, _ = db.Blocked(ctx, 1, 2)

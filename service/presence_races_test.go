@@ -48,9 +48,9 @@ func (p *pausing) pass(method string, users ...int64) {
 	}
 }
 
-func (p *pausing) PresenceViewers(ctx context.Context, users []int64) ([]model.PresenceViewer, error) {
-	defer p.pass("PresenceViewers", users...)
-	return p.Store.PresenceViewers(ctx, users)
+func (p *pausing) Friendships(ctx context.Context, users []int64) ([]model.Friendship, error) {
+	defer p.pass("Friendships", users...)
+	return p.Store.Friendships(ctx, users)
 }
 
 func (p *pausing) Friends(ctx context.Context, user int64) ([]model.Friend, error) {
@@ -143,7 +143,7 @@ func TestBlockDuringLogin(t *testing.T) {
 			}
 			b := theirs.login(ids[1])
 			one.knows(1)
-			g := p1.hold(t, "PresenceViewers", ids[0])
+			g := p1.hold(t, "Friendships", ids[0])
 			a := one.login(ids[0])
 			<-g.reached
 			a.ok(obj{"msgid": proto.BLOCK, "userid": ids[1], "on": true})
@@ -264,6 +264,7 @@ func TestPresenceAfterOutage(t *testing.T) {
 			two.knows(5)
 			w := two.login(id["watcher"])
 			one.knows(6)
+			at["stays"].presence(id["watcher"], "online") // node two has looked up the friends of the watcher
 			for i, f := range w.welcome.list("friends") {
 				want := "online"
 				if name := names[i+1]; name == "comes" || name == "unblocks" {
@@ -511,6 +512,7 @@ func TestBriefSessionHearsOfFriends(t *testing.T) {
 	b, c := two.login(ids[1]), two.login(ids[2])
 	one.knows(2)
 	a := one.login(ids[0], obj{"brief": true})
+	a.presence(ids[1], "online")
 	c.close()
 	b.close()
 	a.presence(ids[1], "offline")

@@ -59,8 +59,8 @@ func (l *Logins) welcome(t Off, ss *session.Session, brief bool) (w welcome, err
 			}
 		}
 		room -= w.size()
-	} else if _, _, err = l.Presence.Friends(t, ss); err != nil { // so that the session hears when friends go offline
-		return w, err
+	} else {
+		l.Presence.Learn(ss.User)
 	}
 	w.offline, w.sent, err = l.Messages.Missed(t, ss.User, w.memberships, min(room, proto.MaxOfflineBytes))
 	return w, err

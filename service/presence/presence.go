@@ -5,6 +5,8 @@
 //
 //   - A user logs in: the node of the login asks the store which friends may see
 //     it. It tells those on this node, and sends a hint to the nodes of the others.
+//     If the answer to the login has no list of friends, the node also tells the
+//     user which of them are online.
 //   - A user has left all nodes: each node tells its own users who were told that
 //     the user is online.
 //   - A friendship or a block changes: the nodes of both users check what the store
@@ -49,7 +51,7 @@ const (
 
 // Store holds the methods of the store that presence needs. All may block.
 type Store interface {
-	PresenceViewers(ctx context.Context, users []int64) ([]model.PresenceViewer, error)
+	Friendships(ctx context.Context, users []int64) ([]model.Friendship, error)
 	Friends(ctx context.Context, user int64) ([]model.Friend, error)
 	AreFriends(ctx context.Context, a, b int64) (friends, hidden bool, err error)
 	Blockers(ctx context.Context, user int64) ([]int64, error)
@@ -88,9 +90,12 @@ type userShard struct {
 
 // stay is the state of a user who is online on this node.
 type stay struct {
-	leaving *time.Timer // calls leave after Grace; nil while the user has a session
-	left    int         // number of timers started, to recognize one that was stopped too late
-	told    []int64     // sorted: the friends who the user has been told are online
+	leaving    *time.Timer // calls leave after Grace; nil while the user has a session
+	left       int         // number of timers started, to recognize one that was stopped too late
+	told       []int64     // sorted: the friends who the user has been told are online
+	complete   bool        // told has been compared with all friends
+	introduced bool        // introduce has read the friends, or is about to
+	learning   bool        // introduce completes told, because no session has listed the friends
 	// relations is the number of changes of friendships and blocks of the user
 	// that were reported to this node.
 	relations int
@@ -309,6 +314,20 @@ func (p *Presence) Friends(t Off, ss *session.Session) ([]model.Friend, []string
 	return fs, states, nil
 }
 
+// Learn makes this node find out who a user's friends are, for a session that is
+// logging in without listing them. The user is told which of them are online.
+func (p *Presence) Learn(user int64) {
+	p.with(user, func(st *stay) {
+		switch {
+		case st.complete:
+		case st.introduced:
+			p.work.compare(user)
+		default:
+			st.learning = true
+		}
+	})
+}
+
 // compare tells a user's sessions on this node, except one, whatever has changed
 // about their friends. It returns the friends, and which of them the user has
 // been told are online. It blocks.
@@ -339,6 +358,7 @@ func (p *Presence) compare(t Off, user int64, except *session.Session) ([]model.
 			online[i] = !f.Hidden && (st.wasTold(f.ID) || p.cluster.Online(f.ID))
 			p.tell(st, user, f.ID, online[i], except)
 		}
+		st.complete = true
 		if st.relations != before { // fs may be older than the check that this change has caused
 			p.work.compare(user)
 		}

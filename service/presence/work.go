@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"chatd/model"
 	"chatd/service/bus"
 )
 
@@ -33,7 +32,7 @@ type work struct {
 
 type jobs struct {
 	// logins has users who have come online on this node. Their friends on all
-	// nodes are told.
+	// nodes are told, and they themselves if they are learning.
 	logins map[int64]struct{}
 	// found has users who were online on another node before this node learned
 	// of it. Their friends on this node are told.
@@ -46,7 +45,7 @@ type jobs struct {
 	recovering  bool // hints may have been lost
 }
 
-// pair is a user on this node and a friend.
+// pair is a user and one of their friends.
 type pair struct{ user, friend int64 }
 
 func (w *work) init() {
@@ -313,44 +312,63 @@ func (p *Presence) isHere(user int64) (here bool) {
 	return here
 }
 
-// introduce tells friends on this node that users are online and, if everywhere
-// is set, sends hints to the other nodes of friends. It needs only a few queries
-// for all of them, because many users may log in at the same time.
-func (p *Presence) introduce(t Off, users map[int64]struct{}, everywhere bool) error {
+// introduce tells friends on this node that users are online. If the users have
+// logged in here, it also sends hints to the other nodes of their friends, and
+// tells those who are learning which friends are online. It needs only a few
+// queries for all of them, because many users may log in at the same time.
+func (p *Presence) introduce(t Off, users map[int64]struct{}, here bool) error {
 	maps.DeleteFunc(users, func(u int64, _ struct{}) bool { return !p.cluster.Online(u) })
 	if len(users) == 0 {
 		return nil
 	}
-	if everywhere {
+	if here {
 		// From here on, this node hears of changes that are committed after the
 		// first query.
 		p.courier.Await(t)
 	}
-	viewers, err := p.store.PresenceViewers(t, slices.Collect(maps.Keys(users)))
+	var learning map[int64]*stay
+	if here {
+		learning = p.learning(users)
+	}
+	friendships, err := p.store.Friendships(t, slices.Collect(maps.Keys(users)))
 	if err != nil {
 		return err
 	}
 	var hints []bus.Message
-	told := make(map[model.PresenceViewer]struct{})
+	told := make(map[pair]struct{})
 	toldOf := make(map[int64]struct{})
-	for _, v := range viewers {
+	for _, f := range friendships {
+		if learns := learning[f.User]; learns != nil && !f.Blocked {
+			// If a change has been reported since the query, it is checked after this.
+			p.with(f.User, func(st *stay) {
+				if st == learns && p.cluster.Online(f.Friend) {
+					p.tell(st, f.User, f.Friend, true, nil)
+				}
+			})
+		}
+		if f.Blocks {
+			continue
+		}
 		hit := false
-		p.with(v.Friend, func(st *stay) {
+		p.with(f.Friend, func(st *stay) {
 			hit = true
-			if p.cluster.Online(v.User) {
-				p.tell(st, v.Friend, v.User, true, nil)
+			if p.cluster.Online(f.User) {
+				p.tell(st, f.Friend, f.User, true, nil)
 			}
 		})
-		if everywhere {
+		if here {
 			// This node may not know yet that the friend has logged in elsewhere. If
 			// the hint comes before the other node has subscribed, that node knows
-			// of v.User when it lists the friend's friends.
+			// of f.User when it lists the friend's friends.
 			hit = true
-			hints = append(hints, bus.Message{Channel: bus.User(v.Friend), Payload: bus.Payload{Presence: &bus.Presence{User: v.User}}})
+			hints = append(hints, bus.Message{Channel: bus.User(f.Friend), Payload: bus.Payload{Presence: &bus.Presence{User: f.User}}})
 		}
 		if hit {
-			told[v], toldOf[v.User] = struct{}{}, struct{}{}
+			told[pair{f.Friend, f.User}], toldOf[f.User] = struct{}{}, struct{}{}
 		}
+	}
+	for user, learns := range learning {
+		p.with(user, func(st *stay) { st.complete = st.complete || st == learns })
 	}
 	if len(told) == 0 {
 		return nil
@@ -365,16 +383,33 @@ func (p *Presence) introduce(t Off, users map[int64]struct{}, everywhere bool) e
 	}
 	// A user may have blocked or unfriended another since the first query. Then
 	// the hint about that may have come before the one above.
-	viewers, err = p.store.PresenceViewers(t, slices.Collect(maps.Keys(toldOf)))
-	for _, v := range viewers {
-		delete(told, v)
+	friendships, err = p.store.Friendships(t, slices.Collect(maps.Keys(toldOf)))
+	for _, f := range friendships {
+		if !f.Blocks {
+			delete(told, pair{f.Friend, f.User})
+		}
 	}
 	// After an error, all are checked: running introduce again would skip those who
-	// are no longer viewers.
+	// are no longer friends, or are blocked now.
 	for v := range told {
-		p.publish(&bus.Relation{A: v.User, B: v.Friend})
+		p.publish(&bus.Relation{A: v.friend, B: v.user})
 	}
 	return errors.Join(err, lost)
+}
+
+// learning returns those of some users on this node who have to be told which
+// friends are online. From here on, Learn doesn't leave that to introduce.
+func (p *Presence) learning(users map[int64]struct{}) map[int64]*stay {
+	learning := make(map[int64]*stay)
+	for user := range users {
+		p.with(user, func(st *stay) {
+			st.introduced = true
+			if st.learning {
+				learning[user] = st
+			}
+		})
+	}
+	return learning
 }
 
 // check reads from the store whether a user on this node may see a friend, and

@@ -17,6 +17,8 @@ import (
 	"unsafe"
 
 	sqlite "modernc.org/sqlite/lib"
+
+	"chatd/model/vfs"
 )
 
 // The versions that walwriter was last checked with. checkedLibc must be the one
@@ -137,7 +139,7 @@ func TestFunctions(t *testing.T) {
 	if l == nil {
 		t.Fatalf("SQLite has opened no write-ahead log through walwriter, want one.%s", whatToDo)
 	}
-	methods := reflect.ValueOf(*at[sqlite.Tsqlite3_io_methods](l.methods))
+	methods := reflect.ValueOf(*vfs.At[sqlite.Tsqlite3_io_methods](l.methods))
 	for i := range methods.NumField() {
 		field := methods.Type().Field(i).Name
 		if field == "FiVersion" {
@@ -148,7 +150,7 @@ func TestFunctions(t *testing.T) {
 		}
 		var got string
 		if p := uintptr(methods.Field(i).Uint()); p != 0 {
-			got = path.Base(runtime.FuncForPC(*at[uintptr](p)).Name())
+			got = path.Base(runtime.FuncForPC(*vfs.At[uintptr](p)).Name())
 		}
 		if want, known := wantMethods[field]; !known {
 			t.Errorf("sqlite3_io_methods has the unknown method %s.%s", field, whatToDo)

@@ -26,7 +26,8 @@ type diskRun struct {
 	rng   *rand.Rand
 	users []int64
 	group int64
-	extra []int64 // users that others have added
+	life  int     // how many processes were killed before this one
+	extra []int64 // users that other has added
 
 	mu    sync.Mutex
 	sent  []*sentMessage // in the order of the Append calls
@@ -42,7 +43,7 @@ type sentMessage struct {
 	body                []byte
 
 	acked     bool
-	at        int // Disk.Len when it was acknowledged first
+	at        int // Disk.Len when it was first acknowledged
 	conv, seq int64
 }
 
@@ -93,6 +94,7 @@ func newDiskRun(t *testing.T, dir string, disk *faultvfs.Disk, sync string, seed
 	t.Cleanup(disk.Detach)
 	r := &diskRun{disk: disk, rng: rand.New(rand.NewPCG(seed, 1)), byCID: make(map[string]*sentMessage)}
 	r.harness = newHarness(t, Options{DB: "sqlite:" + filepath.Join(dir, "chat.db"), SQLiteSync: sync, Readers: 2, maxRows: 8})
+	t.Cleanup(func() { disk.Repair() })
 	r.harness.mu.Lock()
 	r.tell = r.sunkNow
 	r.harness.mu.Unlock()
@@ -235,7 +237,7 @@ func (r *diskRun) round(i int) (failed []*sentMessage, errs []error) {
 func (r *diskRun) other(i int) error {
 	switch i % 6 {
 	case 0:
-		name := fmt.Sprintf("extra%d", i)
+		name := fmt.Sprintf("extra %d %d", r.life, i)
 		id, err := r.CreateUser(ctx, name, name, "hash")
 		if err != nil {
 			return err

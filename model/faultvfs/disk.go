@@ -78,25 +78,6 @@ func (d *Disk) Len() int {
 	return len(d.ops)
 }
 
-// Kill writes to dir, an empty folder, what a new process finds after this one was
-// killed now: all writes, synced or not. It returns a Disk for dir. That Disk knows
-// what the disk hardware may not have yet. No file in dir may be open.
-func (d *Disk) Kill(dir string) (*Disk, error) {
-	dir, err := filepath.EvalSymlinks(dir)
-	if err != nil {
-		return nil, err
-	}
-	d.mu.Lock()
-	s := d.now.clone()
-	d.mu.Unlock()
-	for name, i := range s.names {
-		if err := os.WriteFile(filepath.Join(dir, name), s.inodes[i].cache, 0o600); err != nil {
-			return nil, err
-		}
-	}
-	return attach(dir, s), nil
-}
-
 // record adds an operation to the record. The caller holds the lock.
 func (d *Disk) record(o op) {
 	d.ops = append(d.ops, o)

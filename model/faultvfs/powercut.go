@@ -163,18 +163,45 @@ func (n *inode) drop() {
 	clear(n.dirty)
 }
 
-// PowerCuts makes what power cuts can leave of a Disk.
-type PowerCuts struct {
+// Replay goes through the operations that a Disk had recorded when Replay was called,
+// and makes what a power cut or a kill leaves.
+type Replay struct {
 	ops  []op
-	at   int // operations in s
+	at   int // operations in from
 	from *state
 }
 
-// PowerCuts returns the power cuts of the operations recorded so far.
-func (d *Disk) PowerCuts() *PowerCuts {
+// Replay returns a Replay of the operations recorded so far.
+func (d *Disk) Replay() *Replay {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return &PowerCuts{ops: slices.Clone(d.ops), from: d.start.clone()}
+	return &Replay{ops: slices.Clone(d.ops), from: d.start.clone()}
+}
+
+func (c *Replay) advance(n int) {
+	for ; c.at < n; c.at++ {
+		c.from.apply(c.ops[c.at])
+	}
+}
+
+// Kill writes to dir, an empty folder, what a new process finds after the one that
+// used the Disk was killed after n operations: all that was written, synced or not.
+// It returns a Disk for dir. That Disk knows what a power cut may still take away.
+//
+// n must not be lower than in the last call of Kill or Cut.
+func (c *Replay) Kill(dir string, n int) (*Disk, error) {
+	c.advance(n)
+	dir, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return nil, err
+	}
+	s := c.from.clone()
+	for name, i := range s.names {
+		if err := os.WriteFile(filepath.Join(dir, name), s.inodes[i].cache, 0o600); err != nil {
+			return nil, err
+		}
+	}
+	return attach(dir, s), nil
 }
 
 // Cut writes to dir, an empty folder, what the disk may have after a power cut: n
@@ -187,11 +214,9 @@ func (d *Disk) PowerCuts() *PowerCuts {
 // but only in the bytes that were to be written: like SQLite by default, this
 // package assumes that a disk doesn't damage bytes next to them.
 //
-// n must not be lower than in the last call.
-func (c *PowerCuts) Cut(dir string, n int, garbage bool, rng *rand.Rand) error {
-	for ; c.at < n; c.at++ {
-		c.from.apply(c.ops[c.at])
-	}
+// n must not be lower than in the last call of Kill or Cut.
+func (c *Replay) Cut(dir string, n int, garbage bool, rng *rand.Rand) error {
+	c.advance(n)
 	began := op{kind: opSync}
 	if n < len(c.ops) {
 		began = c.ops[n]

@@ -27,6 +27,7 @@ type diskRun struct {
 	users []int64
 	group int64
 	life  int     // how many processes were killed before this one
+	ready int     // Disk.Len when the users and the group existed
 	extra []int64 // users that other has added
 
 	mu    sync.Mutex
@@ -132,6 +133,77 @@ func (r *diskRun) did(what string, holds func(db *DB) error) {
 	r.facts = append(r.facts, fact{what, r.disk.Len(), holds})
 }
 
+// prepared is a closed store with what setUp creates.
+var prepared = sync.OnceValues(func() (store preparedStore, err error) {
+	dir, err := os.MkdirTemp("", "chatd-prepared-")
+	if err != nil {
+		return store, err
+	}
+	defer os.RemoveAll(dir)
+	im, err := openImage(dir)
+	if err != nil {
+		return store, err
+	}
+	for i := range 5 {
+		name := fmt.Sprint("user", i)
+		id, err := im.CreateUser(ctx, name, name, "hash")
+		if err != nil {
+			return store, err
+		}
+		store.users = append(store.users, id)
+	}
+	u, err := im.UserByID(ctx, store.users[0])
+	if err != nil {
+		return store, err
+	}
+	if _, err := im.OpenDevice(ctx, u, "phone", []byte("token"), 8); err != nil {
+		return store, err
+	}
+	g, err := im.CreateGroup(ctx, store.users[0], "group", "", 1000)
+	if err != nil {
+		return store, err
+	}
+	store.group = g.Group
+	for _, id := range store.users[1:4] {
+		if _, err := im.JoinGroup(ctx, store.group, id, 1000, 1000); err != nil {
+			return store, err
+		}
+	}
+	if err := im.Close(); err != nil {
+		return store, err
+	}
+	store.file, err = os.ReadFile(filepath.Join(dir, "chat.db"))
+	return store, err
+})
+
+type preparedStore struct {
+	file  []byte
+	users []int64
+	group int64
+}
+
+// preparedRun starts a run of a store that setUp need not be called for.
+func preparedRun(t *testing.T, seed uint64, sync string, bug faultvfs.Bug) *diskRun {
+	t.Helper()
+	store, err := prepared()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "chat.db"), store.file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	disk, err := faultvfs.Attach(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	disk.Break(bug)
+	r := newDiskRun(t, dir, disk, sync, seed)
+	r.users, r.group = store.users, store.group
+	r.ready = r.disk.Len()
+	return r
+}
+
 // setUp creates users, a group and a device.
 func (r *diskRun) setUp() {
 	r.t.Helper()
@@ -143,6 +215,7 @@ func (r *diskRun) setUp() {
 		return err
 	})
 	r.did("group", r.isMember(r.users[3]))
+	r.ready = r.disk.Len()
 }
 
 func (r *diskRun) isMember(user int64) func(db *DB) error {
@@ -403,6 +476,33 @@ func (im *image) logs() (map[messageID]Message, error) {
 	return all, nil
 }
 
+// complete checks that the store has everything that was acknowledged within the first
+// at operations. log is what logs has returned.
+func (r *diskRun) complete(db *DB, log map[messageID]Message, at int) error {
+	for _, m := range r.known() {
+		if !m.acked || m.at > at {
+			continue
+		}
+		got, ok := log[messageID{m.sender, m.cid}]
+		if !ok {
+			return fmt.Errorf("cid %s, acknowledged with seq %d of conversation %d, is lost", m.cid, m.seq, m.conv)
+		}
+		if got.Conv != m.conv || got.Seq != m.seq || string(got.Body) != string(m.body) {
+			return fmt.Errorf("cid %s: seq %d of conversation %d with %d bytes, want seq %d of conversation %d and the same %d bytes",
+				m.cid, got.Seq, got.Conv, len(got.Body), m.seq, m.conv, len(m.body))
+		}
+	}
+	for _, f := range r.facts {
+		if f.at > at {
+			break
+		}
+		if err := f.holds(db); err != nil {
+			return fmt.Errorf("%s: %w", f.what, err)
+		}
+	}
+	return nil
+}
+
 // check opens the store in dir, which is what a power cut or a kill has left after at
 // operations, and returns an error if it breaks a promise.
 func (r *diskRun) check(dir string, at int, rng *rand.Rand) (err error) {
@@ -419,32 +519,15 @@ func (r *diskRun) check(dir string, at int, rng *rand.Rand) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := r.complete(im.DB, log, at); err != nil {
+		return err
+	}
 	sent := r.known()
-	for _, m := range sent {
-		if !m.acked || m.at > at {
-			continue
-		}
-		got, ok := log[messageID{m.sender, m.cid}]
-		if !ok {
-			return fmt.Errorf("cid %s, acknowledged with seq %d of conversation %d, is lost", m.cid, m.seq, m.conv)
-		}
-		if got.Conv != m.conv || got.Seq != m.seq || string(got.Body) != string(m.body) {
-			return fmt.Errorf("cid %s: seq %d of conversation %d with %d bytes, want seq %d of conversation %d and the same %d bytes", m.cid, got.Seq, got.Conv, len(got.Body), m.seq, m.conv, len(m.body))
-		}
-	}
-	for _, f := range r.facts {
-		if f.at > at {
-			break
-		}
-		if err := f.holds(im.DB); err != nil {
-			return fmt.Errorf("%s: %w", f.what, err)
-		}
-	}
 	feed, err := im.StartFeed(ctx)
 	if err != nil {
 		return err
 	}
-	if len(r.facts) < 2 || r.facts[1].at > at { // there are no users or no group to send to yet
+	if at < r.ready { // there are no users or no group to send to yet
 		return nil
 	}
 	var again []*Append

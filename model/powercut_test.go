@@ -11,33 +11,17 @@ import (
 	"chatd/model/faultvfs"
 )
 
-// powerCutRun records a run of a store from its creation on.
-func powerCutRun(t *testing.T, seed uint64, rounds int, sync string, bug faultvfs.Bug, prepare func(r *diskRun)) *diskRun {
-	t.Helper()
-	dir := t.TempDir()
-	disk, err := faultvfs.Attach(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	disk.Break(bug)
-	r := newDiskRun(t, dir, disk, sync, seed)
-	r.setUp()
-	if prepare != nil {
-		prepare(r)
-	}
-	for i := range rounds {
-		if i == rounds/2 && rounds > 20 {
-			r.reopen() // a clean stop: the log is deleted
-			r.smallLog()
-		}
+// rounds runs rounds of which nothing may fail.
+func (r *diskRun) rounds(from, to int) {
+	r.t.Helper()
+	for i := from; i < to; i++ {
 		if failed, errs := r.round(i); len(failed) > 0 || len(errs) > 0 {
-			t.Fatalf("round %d: %d messages failed, other errors: %v; want none", i, len(failed), errs)
+			r.t.Fatalf("round %d: %d messages failed, other errors: %v; want none", i, len(failed), errs)
 		}
 	}
 	if len(r.odd) > 0 {
-		t.Fatal(r.odd[0])
+		r.t.Fatal(r.odd[0])
 	}
-	return r
 }
 
 // cut cuts the power after n operations, and checks what is left.
@@ -63,11 +47,21 @@ func TestPowerCut(t *testing.T) {
 	seed := diskSeed(t)
 	end := time.Now().Add(diskTime(t))
 	for first := true; first || time.Now().Before(end); first, seed = false, seed+1 {
-		rounds, step := 40, 12
+		rounds, step := 32, 20
 		if !first {
-			rounds = 100
+			rounds, step = 100, 10
 		}
-		r := powerCutRun(t, seed, rounds, "full", faultvfs.None, nil)
+		dir := t.TempDir()
+		disk, err := faultvfs.Attach(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := newDiskRun(t, dir, disk, "full", seed)
+		r.setUp()
+		r.rounds(0, rounds/2)
+		r.reopen() // a clean stop: the log is deleted
+		r.smallLog()
+		r.rounds(rounds/2, rounds)
 		replay, rng := r.disk.Replay(), rand.New(rand.NewPCG(seed, 2))
 		n := 0
 		for at := rng.IntN(step); at <= r.disk.Len(); at += 1 + rng.IntN(2*step) {
@@ -90,7 +84,7 @@ func (r *diskRun) killed(t *testing.T, n int, seed uint64) *diskRun {
 		t.Fatal(err)
 	}
 	k := newDiskRun(t, dir, disk, r.o.SQLiteSync, seed)
-	k.users, k.group, k.life = r.users, r.group, r.life+1
+	k.users, k.group, k.life, k.ready = r.users, r.group, r.life+1, 0
 	for _, m := range r.known() {
 		m.acked, m.at = m.acked && m.at <= n, 0
 		k.sent = append(k.sent, &m)
@@ -126,9 +120,13 @@ func (r *diskRun) stored() (l []*sentMessage) {
 // A power cut must not take them away, even if nothing else was written.
 func TestKillThenPowerCut(t *testing.T) {
 	seed := diskSeed(t)
-	r := powerCutRun(t, seed, 20, "full", faultvfs.None, nil)
-	rng := rand.New(rand.NewPCG(seed, 4))
-	for at := r.facts[1].at + rng.IntN(10); at <= r.disk.Len(); at += 1 + rng.IntN(20) {
+	r := preparedRun(t, seed, "full", faultvfs.None)
+	r.rounds(0, 20)
+	rng, step := rand.New(rand.NewPCG(seed, 4)), 50
+	if diskTime(t) > 0 {
+		step = 4
+	}
+	for at := r.ready + rng.IntN(step); at <= r.disk.Len(); at += 1 + rng.IntN(step) {
 		t.Run(fmt.Sprint(at), func(t *testing.T) {
 			k := r.killed(t, at, seed)
 			if l := k.stored(); len(l) > 0 && rng.IntN(2) == 0 {
@@ -158,10 +156,11 @@ func TestKillThenPowerCut(t *testing.T) {
 func TestFailedSyncThenKill(t *testing.T) {
 	seed := diskSeed(t)
 	rng := rand.New(rand.NewPCG(seed, 5))
-	for after := range 6 {
+	for after := 0; after < 20; after += 1 + rng.IntN(7) {
 		t.Run(fmt.Sprint(after), func(t *testing.T) {
-			r := powerCutRun(t, seed, 3, "full", faultvfs.None, nil)
-			r.disk.Inject(faultvfs.Fault{On: faultvfs.Sync, File: "-wal", After: 2 * after})
+			r := preparedRun(t, seed, "full", faultvfs.None)
+			r.rounds(0, 3)
+			r.disk.Inject(faultvfs.Fault{On: faultvfs.Sync, File: "-wal", After: after})
 			var failed []*sentMessage
 			for i := 0; len(failed) == 0; i++ {
 				failed, _ = r.round(3 + i)
@@ -169,10 +168,8 @@ func TestFailedSyncThenKill(t *testing.T) {
 			k := r.killed(t, r.disk.Len(), seed)
 			k.await(k.pass(true, k.stored()...)...)
 			cuts := []int{k.disk.Len()}
-			for i := range 8 {
-				if failed, errs := k.round(i); len(failed) > 0 || len(errs) > 0 {
-					t.Fatalf("%d messages failed, other errors: %v; want none", len(failed), errs)
-				}
+			for i := range 3 {
+				k.rounds(i, i+1)
 				cuts = append(cuts, k.disk.Len())
 			}
 			replay := k.disk.Replay()
@@ -207,10 +204,14 @@ func TestPowerCutFindsBugs(t *testing.T) {
 		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			r := powerCutRun(t, seed, 12, tc.sync, tc.bug, tc.prepare)
+			r := preparedRun(t, seed, tc.sync, tc.bug)
+			if tc.prepare != nil {
+				tc.prepare(r)
+			}
+			r.rounds(0, 10)
 			replay, rng := r.disk.Replay(), rand.New(rand.NewPCG(seed, 3))
 			n := 0
-			for at := r.facts[1].at; at <= r.disk.Len(); at++ {
+			for at := r.ready; at <= r.disk.Len(); at++ {
 				n++
 				if err := r.cut(replay, at, rng); err != nil {
 					t.Logf("found by power cut %d: %v", n, err)

@@ -108,7 +108,9 @@ func (r *diskRun) stored() (l []*sentMessage) {
 	}
 	for _, m := range r.sent {
 		if got, ok := log[messageID{m.sender, m.cid}]; ok {
-			m.acked, m.conv, m.seq = true, got.Conv, got.Seq
+			if !m.acked {
+				m.acked, m.at, m.conv, m.seq = true, r.disk.Len(), got.Conv, got.Seq
+			}
 			l = append(l, m)
 		}
 	}

@@ -1,15 +1,11 @@
 package faultvfs
 
 import (
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
-	"unsafe"
 
-	"modernc.org/libc"
 	sqlite "modernc.org/sqlite/lib"
 )
 
@@ -129,22 +125,36 @@ func (d *Disk) release() {
 	d.held, d.late = nil, false
 }
 
-// drop makes the operating system forget the writes that were not synced: reads get
-// what the disk has.
-func (d *Disk) drop(tls *libc.TLS, f *file, p uintptr) {
-	n := d.now.inodes[f.inode]
-	for _, s := range slices.Sorted(maps.Keys(n.maybe)) {
-		old := n.maybe[s][0]
-		if size := int64(len(n.cache)) - s*sector; size <= 0 {
-			break
-		} else if size < sector {
-			old = old[:size]
-		}
-		if rc := f.write(tls, p, uintptr(unsafe.Pointer(&old[0])), int32(len(old)), s*sector); rc != sqlite.SQLITE_OK {
+// drop makes the operating system forget the writes that were not synced and will not
+// be: reads get what the disk has. The caller holds the lock.
+func (d *Disk) drop(inode int, write func(offset int64, b []byte) bool) {
+	n := d.now.inodes[inode]
+	for s := range n.maybe {
+		size := min(sector, int64(len(n.cache))-s*sector)
+		if size > 0 && !n.dirty[s*sector/page] && !write(s*sector, n.maybe[s][0][:size]) {
 			panic("faultvfs: can't restore what the disk has")
 		}
 	}
-	d.record(op{kind: opDrop, inode: f.inode})
+	d.record(op{kind: opDrop, inode: inode})
+}
+
+// evicted drops a file that is in no program's memory.
+func (d *Disk) evicted(path string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	i, ok := d.now.names[filepath.Base(path)]
+	if !ok {
+		return
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		panic(err)
+	}
+	defer f.Close()
+	d.drop(i, func(offset int64, b []byte) bool {
+		_, err := f.WriteAt(b, offset)
+		return err == nil
+	})
 }
 
 // Call is a method of SQLite's VFS that can fail.

@@ -33,6 +33,13 @@ var (
 )
 
 func add() error {
+	evict := vfs.Evict
+	vfs.Evict = func(path string) {
+		evict(path)
+		if v, ok := disks.Load(filepath.Dir(path)); ok {
+			v.(*Disk).evicted(path)
+		}
+	}
 	return vfs.Register("faultvfs", true, func(v *sqlite.Tsqlite3_vfs) {
 		belowOpen = vfs.Function[vfs.OpenFunc](v.FxOpen)
 		belowDelete = vfs.Function[vfs.DeleteFunc](v.FxDelete)
@@ -157,7 +164,9 @@ func syncFile(tls *libc.TLS, p uintptr, flags int32) int32 {
 	if fault := d.fails(Sync, f.path); fault != nil {
 		d.record(op{kind: opSyncFailed, inode: f.inode})
 		if fault.Drop {
-			d.drop(tls, f, p)
+			d.drop(f.inode, func(offset int64, b []byte) bool {
+				return f.write(tls, p, uintptr(unsafe.Pointer(&b[0])), int32(len(b)), offset) == sqlite.SQLITE_OK
+			})
 		}
 		return fault.code()
 	}

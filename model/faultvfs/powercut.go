@@ -155,12 +155,14 @@ func (n *inode) sync() {
 
 func (n *inode) drop() {
 	for s, versions := range n.maybe {
+		if n.dirty[s*sector/page] {
+			continue
+		}
 		if at := s * sector; at < int64(len(n.cache)) {
 			copy(n.cache[at:], versions[0])
 		}
+		delete(n.maybe, s)
 	}
-	clear(n.maybe)
-	clear(n.dirty)
 }
 
 // Replay goes through the operations that a Disk had recorded when Replay was called,

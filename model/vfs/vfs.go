@@ -67,6 +67,12 @@ func Replace(tls *libc.TLS, file uintptr, change func(m *sqlite.Tsqlite3_io_meth
 	return own
 }
 
+// Evict makes the operating system forget what it keeps of a file in memory, so that
+// reads get what the disk has. Sync the file first. It must not be the database file:
+// closing it releases SQLite's locks. It does nothing on systems other than Linux.
+// Tests of power cuts replace it.
+var Evict = evict
+
 // At returns a pointer to the C structure at address. A plain conversion would do
 // the same, but go vet reports it as a misuse of unsafe.Pointer.
 func At[T any](address uintptr) *T { return *(**T)(unsafe.Pointer(&address)) }

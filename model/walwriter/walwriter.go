@@ -50,14 +50,18 @@ func add() error {
 }
 
 // openFile opens a file with the default VFS. If it is a write-ahead log, it replaces
-// the file's methods, and syncs it: another process may have been killed between
-// writing a commit and syncing it, and this process will read that commit.
+// the file's methods, and makes sure that everything this process will read from it is
+// on the disk. Otherwise a power cut could take away commits that this process has
+// found and acknowledged, with everything behind them:
+//   - Another process may have been killed between writing a commit and syncing it.
+//   - Its sync may have failed before it was killed. Then Linux keeps the pages in
+//     memory but never writes them, even if later syncs succeed.
 func openFile(tls *libc.TLS, v, name, file uintptr, flags int32, outFlags uintptr) int32 {
 	rc := base(tls, v, name, file, flags, outFlags)
 	if rc != sqlite.SQLITE_OK || flags&sqlite.SQLITE_OPEN_WAL == 0 {
 		return rc
 	}
-	l := &log{unsynced: none}
+	l := new(log)
 	l.methods = vfs.Replace(tls, file, func(m *sqlite.Tsqlite3_io_methods) {
 		l.read, m.FxRead = vfs.Function[vfs.IOFunc](m.FxRead), vfs.Pointer(vfs.IOFunc(readLog))
 		l.write, m.FxWrite = vfs.Function[vfs.IOFunc](m.FxWrite), vfs.Pointer(vfs.IOFunc(writeLog))
@@ -70,11 +74,11 @@ func openFile(tls *libc.TLS, v, name, file uintptr, flags int32, outFlags uintpt
 		return rc // the log works without walwriter
 	}
 	logs.Store(file, l)
-	return l.sync(tls, file, sqlite.SQLITE_SYNC_NORMAL) // SQLite closes the file after an error
+	if rc = l.sync(tls, file, sqlite.SQLITE_SYNC_NORMAL); rc == sqlite.SQLITE_OK {
+		vfs.Evict(libc.GoString(name))
+	}
+	return rc // after an error, SQLite closes the file
 }
-
-// none is log.unsynced outside of transactions.
-const none = -1
 
 // log is an open write-ahead log. SQLite uses it from one goroutine at a time.
 type log struct {
@@ -88,7 +92,6 @@ type log struct {
 
 	buffered []byte                // not written yet
 	offset   sqlite.Tsqlite3_int64 // of buffered in the file
-	unsynced sqlite.Tsqlite3_int64 // lowest offset of this transaction's writes; none after the end of a transaction
 }
 
 func logOf(file uintptr) *log {
@@ -104,12 +107,6 @@ func (l *log) flush(tls *libc.TLS, file uintptr) int32 {
 	}
 	rc := l.write(tls, file, uintptr(unsafe.Pointer(&l.buffered[0])), int32(len(l.buffered)), l.offset)
 	l.buffered = l.buffered[:0]
-	switch {
-	case rc != sqlite.SQLITE_OK:
-		l.unsynced = none // another process may write there next
-	case l.unsynced == none || l.offset < l.unsynced:
-		l.unsynced = l.offset
-	}
 	return rc
 }
 
@@ -140,26 +137,7 @@ func syncLog(tls *libc.TLS, file uintptr, flags int32) int32 {
 	if rc := l.flush(tls, file); rc != sqlite.SQLITE_OK {
 		return rc
 	}
-	rc := l.sync(tls, file, flags)
-	if rc != sqlite.SQLITE_OK && l.unsynced != none {
-		l.forget(tls, file)
-	}
-	l.unsynced = none
-	return rc
-}
-
-// forget removes what the transaction has written. SQLite rolls the transaction back
-// after a failed sync. But Linux may keep the pages in memory without ever writing
-// them: if this process were killed, the next one would find a commit that a power cut
-// takes away, with everything behind it.
-func (l *log) forget(tls *libc.TLS, file uintptr) {
-	if l.truncate(tls, file, l.unsynced) == sqlite.SQLITE_OK {
-		return
-	}
-	// Without the header of its first frame, SQLite ignores the commit, too. An error
-	// here can't be handled: the next commit overwrites the frame.
-	var zeros [32]byte
-	l.write(tls, file, uintptr(unsafe.Pointer(&zeros)), int32(len(zeros)), l.unsynced)
+	return l.sync(tls, file, flags)
 }
 
 func truncateLog(tls *libc.TLS, file uintptr, size sqlite.Tsqlite3_int64) int32 {

@@ -100,14 +100,14 @@ func failDisk(t *testing.T, seed uint64, faults []faultvfs.Fault, after int, rng
 	if len(log) != len(r.sent) {
 		fail(fmt.Errorf("%d messages are stored, want all %d", len(log), len(r.sent)))
 	}
-	replay, end, cuts := r.disk.Replay(), r.disk.Len(), 2
+	replay, end, cuts, kills := r.disk.Replay(), r.disk.Len(), 1, rng.IntN(3)/2
 	if diskTime(t) > 0 {
-		cuts = 6
+		cuts, kills = 6, 2
 	}
 	for i := range cuts {
 		first += rng.IntN((end-first)/(cuts-i) + 1)
 		fail(r.cut(replay, first, rng))
-		if i == 0 {
+		if i < kills {
 			k := r.killed(t, first, seed)
 			k.stored()
 			k.rounds(0, 2)
@@ -115,7 +115,6 @@ func failDisk(t *testing.T, seed uint64, faults []faultvfs.Fault, after int, rng
 			fail(k.Close())
 		}
 	}
-	fail(r.cut(replay, end, rng))
 	fail(r.Close())
 	fail(r.cut(r.disk.Replay(), r.disk.Len(), rng))
 	return fired
@@ -128,7 +127,7 @@ func TestOpenIOErrors(t *testing.T) {
 	rng := rand.New(rand.NewPCG(seed, 7))
 	r := preparedRun(t, seed, "full", faultvfs.None)
 	r.rounds(0, 10)
-	step := 10
+	step := 25
 	if diskTime(t) > 0 {
 		step = 1
 	}

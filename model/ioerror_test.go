@@ -108,7 +108,7 @@ func failDisk(t *testing.T, seed uint64, faults []faultvfs.Fault, after int, rng
 		first += rng.IntN((end-first)/(cuts-i) + 1)
 		fail(r.cut(replay, first, rng))
 		if i < kills {
-			k := r.killed(t, first, seed)
+			k := r.killed(t, first, seed, faultvfs.None)
 			k.stored()
 			k.rounds(0, 2)
 			fail(k.cut(k.disk.Replay(), rng.IntN(k.disk.Len()+1), rng))

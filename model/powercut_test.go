@@ -76,13 +76,14 @@ func TestPowerCut(t *testing.T) {
 
 // killed returns a run of the store that a new process opens after this one was
 // killed after n operations.
-func (r *diskRun) killed(t *testing.T, n int, seed uint64) *diskRun {
+func (r *diskRun) killed(t *testing.T, n int, seed uint64, bug faultvfs.Bug) *diskRun {
 	t.Helper()
 	dir := t.TempDir()
 	disk, err := r.disk.Replay().Kill(dir, n)
 	if err != nil {
 		t.Fatal(err)
 	}
+	disk.Break(bug)
 	k := newDiskRun(t, dir, disk, r.o.SQLiteSync, seed)
 	k.users, k.group, k.life, k.ready = r.users, r.group, r.life+1, 0
 	for _, m := range r.known() {
@@ -130,7 +131,7 @@ func TestKillThenPowerCut(t *testing.T) {
 	}
 	for at := r.ready + rng.IntN(step); at <= r.disk.Len(); at += 1 + rng.IntN(step) {
 		t.Run(fmt.Sprint(at), func(t *testing.T) {
-			k := r.killed(t, at, seed)
+			k := r.killed(t, at, seed, faultvfs.None)
 			if l := k.stored(); len(l) > 0 && rng.IntN(2) == 0 {
 				k.await(k.pass(true, l...)...)
 			}
@@ -164,28 +165,56 @@ func TestFailedSyncThenKill(t *testing.T) {
 	}
 	for after := rng.IntN(step); after < 25; after += 1 + rng.IntN(step) {
 		t.Run(fmt.Sprint(after), func(t *testing.T) {
-			r := preparedRun(t, seed, "full", faultvfs.None)
-			r.rounds(0, 3)
-			r.disk.Inject(faultvfs.Fault{On: faultvfs.Sync, File: "-wal", After: after})
-			var failed []*sentMessage
-			for i := 0; len(failed) == 0; i++ {
-				failed, _ = r.round(3 + i)
-			}
-			k := r.killed(t, r.disk.Len(), seed)
-			k.await(k.pass(true, k.stored()...)...)
-			cuts := []int{k.disk.Len()}
-			for i := range 2 {
-				k.rounds(i, i+1)
-				cuts = append(cuts, k.disk.Len())
-			}
-			replay := k.disk.Replay()
-			for _, at := range cuts {
-				if err := k.cut(replay, at, rng); err != nil {
-					t.Fatalf("seed %d: %v", seed, err)
-				}
+			if err := failedSyncThenKill(t, seed, after, faultvfs.None, rng); err != nil {
+				t.Fatalf("seed %d: %v", seed, err)
 			}
 		})
 	}
+}
+
+// failedSyncThenKill makes all syncs of the log fail after some, kills the process, and
+// checks what power cuts leave of the next one's work.
+func failedSyncThenKill(t *testing.T, seed uint64, after int, bug faultvfs.Bug, rng *rand.Rand) error {
+	t.Helper()
+	r := preparedRun(t, seed, "full", faultvfs.None)
+	r.rounds(0, 3)
+	r.disk.Inject(faultvfs.Fault{On: faultvfs.Sync, File: "-wal", After: after})
+	var failed []*sentMessage
+	for i := 0; len(failed) == 0; i++ {
+		failed, _ = r.round(3 + i)
+	}
+	k := r.killed(t, r.disk.Len(), seed, bug)
+	k.await(k.pass(true, k.stored()...)...)
+	cuts := []int{k.disk.Len()}
+	for i := range 2 {
+		k.rounds(i, i+1)
+		cuts = append(cuts, k.disk.Len())
+	}
+	replay := k.disk.Replay()
+	for _, at := range cuts {
+		if err := k.cut(replay, at, rng); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// TestFailedSyncThenKill finds a walwriter that takes what is in memory for what the
+// disk has.
+func TestFailedSyncFindsBug(t *testing.T) {
+	seed := diskSeed(t)
+	rng := rand.New(rand.NewPCG(seed, 8))
+	for after := range 30 {
+		var err error
+		t.Run(fmt.Sprint(after), func(t *testing.T) {
+			err = failedSyncThenKill(t, seed, after, faultvfs.NeverEvicts, rng)
+		})
+		if err != nil {
+			t.Logf("found in run %d: %v", after, err)
+			return
+		}
+	}
+	t.Errorf("seed %d: thirty runs found nothing, want an error", seed)
 }
 
 // TestPowerCut finds servers that break the promise: each of these loses

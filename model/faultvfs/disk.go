@@ -143,7 +143,7 @@ func (d *Disk) evicted(path string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	i, ok := d.now.names[filepath.Base(path)]
-	if !ok {
+	if !ok || d.bug == NeverEvicts {
 		return
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
@@ -239,10 +239,11 @@ type Bug int
 
 // The bugs. All but None lose acknowledged commits in a power cut.
 const (
-	None       Bug = iota
-	SkipsSync      // reports a sync as successful without syncing
-	SyncsFirst     // syncs, and then writes what it has buffered
-	WritesLate     // doesn't write what it has buffered before the next commit
+	None        Bug = iota
+	SkipsSync       // reports a sync as successful without syncing
+	SyncsFirst      // syncs, and then writes what it has buffered
+	WritesLate      // doesn't write what it has buffered before the next commit
+	NeverEvicts     // opens a log without vfs.Evict
 )
 
 // Break makes the record look as if the VFS above had a bug. Call it before a

@@ -35,8 +35,9 @@ walwriter relies on internals of modernc.org/sqlite. If you upgrade that library
   2. Read its CHANGELOG.md, and SQLite's, for changes of the VFS, of
      sqlite3_io_methods, and of how the write-ahead log is written and synced.
   3. If a test here reports that a structure or a function has changed, change
-     walwriter.go and then the test. A new method in sqlite3_io_methods that reads
-     or writes the file must flush first, as readLog does.
+     walwriter.go, model/vfs and model/faultvfs, and then the test. A new method in
+     sqlite3_io_methods that reads or writes the file must flush first, as readLog
+     does.
   4. Set checkedSQLite and checkedLibc, and run: go test -race ./model/...
 To go back instead, restore both versions in go.mod.`
 

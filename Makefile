@@ -8,9 +8,9 @@ HTTP      ?= 127.0.0.1:8080# HTTP address of `make run`: web client, health chec
 DATA      ?= data# data directory of `make run`
 FUZZTIME  ?= 30s# how long `make fuzz` runs each fuzz target
 BENCHTIME ?= 500ms# how long `make bench` runs each benchmark
-SEED      ?=# seed of `make crash`, to repeat a run; empty: random
+SEED      ?=# seed of `make crash` and `make powercut`, to repeat a run; empty: random
 VULNDB    ?= https://vuln.go.dev# vulnerability database of `make lint`; file:///… for a local copy
-FOR       ?= 30m# how long `make soak` runs
+FOR       ?= 30m# how long `make soak` and `make powercut` run
 SPAWN     ?= sqlite# what `make soak` tests: sqlite, mysql or cluster
 PKG       ?= ./...# packages for `make test`, `race`, `fuzz` and `bench`
 
@@ -18,7 +18,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 GOBUILD  = CGO_ENABLED=0 go build -trimpath -ldflags '-X main.stamp=$(VERSION)'
 
 .DEFAULT_GOAL := help
-.PHONY: help build chat-and-chatd chatdemo run demo cluster cluster-down test race lint fuzz bench soak crash firefox webkit screenshots clean
+.PHONY: help build chat-and-chatd chatdemo run demo cluster cluster-down test race lint fuzz bench soak crash powercut firefox webkit screenshots clean
 
 help: ## show this help
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
@@ -71,6 +71,9 @@ crash: build ## break parts of a three-node cluster for ten minutes; fail if a m
 soak: build ## put load on SPAWN for half an hour (FOR); fail if memory, goroutines or file descriptors grow
 	@mkdir -p -m 700 data
 	bin/chatbench soak --spawn '$(SPAWN)' --duration '$(FOR)' --dir data
+
+powercut: ## cut SQLite's power and break its disk at random moments, for at least FOR; SEED repeats a run
+	CHATD_DISK_TIME='$(FOR)' CHATD_DISK_SEED='$(SEED)' go test -count=1 -v -timeout 0 -run 'PowerCut|FailedSync|IOErrors' ./model
 
 firefox: ## test the web client in Firefox (`make test` uses Chromium)
 	CHATD_BROWSER=firefox scripts/test.sh -v -run TestBrowser ./client/web/browsertest

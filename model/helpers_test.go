@@ -12,12 +12,17 @@ import (
 	"go.uber.org/goleak"
 
 	"chatd/internal/realservice"
+	"chatd/model/faultvfs"
 	"chatd/model/sqldb"
 )
 
 func TestMain(m *testing.M) {
 	if childMain() {
 		return
+	}
+	// It does nothing to databases without a faultvfs.Disk.
+	if err := faultvfs.Register(); err != nil {
+		panic(err)
 	}
 	goleak.VerifyTestMain(m)
 }
@@ -67,8 +72,9 @@ type harness struct {
 
 	mu   sync.Mutex
 	sunk []*Append
-	wait chan struct{} // closed and replaced with each batch
-	hold chan struct{} // if set, the sink blocks until it is closed
+	wait chan struct{}   // closed and replaced with each batch
+	hold chan struct{}   // if set, the sink blocks until it is closed
+	tell func([]*Append) // if set, the sink calls it first
 	time time.Time
 }
 
@@ -123,8 +129,11 @@ func (h *harness) pass(d time.Duration) {
 
 func (h *harness) sink(_ context.Context, batch []*Append) {
 	h.mu.Lock()
-	hold := h.hold
+	hold, tell := h.hold, h.tell
 	h.mu.Unlock()
+	if tell != nil {
+		tell(batch)
+	}
 	if hold != nil {
 		<-hold
 	}

@@ -48,7 +48,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	db := &DB{o: o, m: newCounters(o.Set)}
 	sql, err := sqldb.Open(ctx, sqldb.Config{
 		URL: o.DB, Sync: o.SQLiteSync, Shared: o.Shared, ReadOnly: o.ReadOnly,
-		WaitFor: o.Wait, Readers: o.Readers, Writers: o.Writers,
+		WaitFor: o.Wait, Readers: o.Readers, Writers: o.Writers, MaxRows: o.maxRows,
 		Migrations: migrations, Setup: db.setup, Retries: db.m.retried, Logger: o.Logger,
 	})
 	if err != nil {

@@ -65,6 +65,8 @@ type Options struct {
 	// it returns, and must not call Close.
 	Sink func(ctx context.Context, batch []*Append) `kong:"-"`
 
+	maxRows int // rows in one statement; 0: the dialect's. Tests that open many stores set it, as preparing takes time
+
 	Logger *slog.Logger     `kong:"-"`
 	Set    *metrics.Set     `kong:"-"` // nil: a set of its own
 	Now    func() time.Time `kong:"-"` // the clock for messages and tokens; nil: time.Now

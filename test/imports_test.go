@@ -31,7 +31,9 @@ var mayImport = map[string][]string{
 	"model/groupcommit": {}, // no SQL: its caller runs the transactions
 	"model/feed":        {"model/sqldb"},
 	"model/sqldb":       {"model/walwriter"},
-	"model/walwriter":   {},
+	"model/walwriter":   {"model/vfs"},
+	"model/faultvfs":    {"model/vfs"},
+	"model/vfs":         {},
 	// A package of the service may import only those below it in this list.
 	"service": {"proto", "internal/setting", "reactor", "model", "service/bus", "service/limits", "service/session", "service/cluster", "service/presence",
 		"service/delivery", "service/messages", "service/people", "service/groups", "service/login", "service/trace"},
@@ -79,7 +81,7 @@ var mayImport = map[string][]string{
 }
 
 // forAnyTest lists packages that all tests may import, and only tests.
-var forAnyTest = []string{"proto/prototest", "internal/realservice", "internal/testbuild", "bench/benchtest"}
+var forAnyTest = []string{"model/faultvfs", "proto/prototest", "internal/realservice", "internal/testbuild", "bench/benchtest"}
 
 // onlyIn lists which packages may import a library (an import path and everything
 // below it). testsOnly lists further packages that may do so in tests. Libraries that
@@ -88,8 +90,8 @@ var onlyIn = map[string][]string{
 	"github.com/panjf2000/gnet":  {"reactor", "bench/floor"},
 	"github.com/jmoiron/sqlx":    {"model", "model/feed", "model/sqldb"},
 	"github.com/pressly/goose":   {"model/sqldb"},
-	"modernc.org/sqlite":         {"model/sqldb", "model/walwriter"},
-	"modernc.org/libc":           {"model/walwriter"}, // the driver's C library
+	"modernc.org/sqlite":         {"model/sqldb", "model/walwriter", "model/vfs", "model/faultvfs"},
+	"modernc.org/libc":           {"model/walwriter", "model/vfs", "model/faultvfs"}, // the driver's C library
 	"github.com/go-sql-driver":   {"model/sqldb"},
 	"database/sql":               {"model", "model/feed", "model/sqldb", "model/walwriter"},
 	"github.com/gomodule/redigo": {"service/bus"},

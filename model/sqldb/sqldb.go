@@ -24,8 +24,8 @@ const (
 	migrationDir = "migrations"           // within Config.Migrations: one folder per dialect
 )
 
-// Config says how to open a database. All fields but WaitFor, Writers and Setup
-// must be set.
+// Config says how to open a database. All fields but WaitFor, Writers, MaxRows and
+// Setup must be set.
 type Config struct {
 	URL  string // "sqlite:PATH" or "mysql://user:password@host:3306/database"
 	Sync string // SQLite only. "full": commits survive a power cut. "normal": they survive a crash of the process
@@ -36,6 +36,7 @@ type Config struct {
 	WaitFor time.Duration // how long Open tries to reach a database server
 	Readers int           // connections for reading
 	Writers int           // dedicated writers; 0: the dialect's default. SQLite has 1
+	MaxRows int           // in one statement, a power of two; 0: the dialect's default
 
 	Migrations fs.FS // "migrations/sqlite/*.sql" and "migrations/mysql/*.sql"
 
@@ -98,6 +99,9 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 		c.Writers = d.writers
 	}
 	c.Writers = min(c.Writers, maxWriters)
+	if c.MaxRows > 0 {
+		d.MaxRows = c.MaxRows
+	}
 	end := time.Now().Add(c.WaitFor)
 	for warned := false; ; warned = true {
 		db, err := open(ctx, d, address, &c)

@@ -17,6 +17,8 @@ import (
 	"unsafe"
 
 	sqlite "modernc.org/sqlite/lib"
+
+	"chatd/model/vfs"
 )
 
 // The versions that walwriter was last checked with. checkedLibc must be the one
@@ -33,8 +35,9 @@ walwriter relies on internals of modernc.org/sqlite. If you upgrade that library
   2. Read its CHANGELOG.md, and SQLite's, for changes of the VFS, of
      sqlite3_io_methods, and of how the write-ahead log is written and synced.
   3. If a test here reports that a structure or a function has changed, change
-     walwriter.go and then the test. A new method in sqlite3_io_methods that reads
-     or writes the file must flush first, as readLog does.
+     walwriter.go, model/vfs and model/faultvfs, and then the test. A new method in
+     sqlite3_io_methods that reads or writes the file must flush first, as readLog
+     does.
   4. Set checkedSQLite and checkedLibc, and run: go test -race ./model/...
 To go back instead, restore both versions in go.mod.`
 
@@ -137,7 +140,7 @@ func TestFunctions(t *testing.T) {
 	if l == nil {
 		t.Fatalf("SQLite has opened no write-ahead log through walwriter, want one.%s", whatToDo)
 	}
-	methods := reflect.ValueOf(*at[sqlite.Tsqlite3_io_methods](l.methods))
+	methods := reflect.ValueOf(*vfs.At[sqlite.Tsqlite3_io_methods](l.methods))
 	for i := range methods.NumField() {
 		field := methods.Type().Field(i).Name
 		if field == "FiVersion" {
@@ -148,7 +151,7 @@ func TestFunctions(t *testing.T) {
 		}
 		var got string
 		if p := uintptr(methods.Field(i).Uint()); p != 0 {
-			got = path.Base(runtime.FuncForPC(*at[uintptr](p)).Name())
+			got = path.Base(runtime.FuncForPC(*vfs.At[uintptr](p)).Name())
 		}
 		if want, known := wantMethods[field]; !known {
 			t.Errorf("sqlite3_io_methods has the unknown method %s.%s", field, whatToDo)

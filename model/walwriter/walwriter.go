@@ -15,12 +15,13 @@
 package walwriter
 
 import (
-	"errors"
 	"sync"
 	"unsafe"
 
 	"modernc.org/libc"
 	sqlite "modernc.org/sqlite/lib"
+
+	"chatd/model/vfs"
 )
 
 // Name is the name of the VFS in a DSN: vfs=walwriter.
@@ -37,72 +38,57 @@ func Register() error { return register() }
 // A VFS and what it points to stay allocated as long as the process lives.
 var (
 	register = sync.OnceValue(add)
-	base     openFunc // xOpen of the default VFS
-	logs     sync.Map // open logs: the file's address to *log
+	base     vfs.OpenFunc // xOpen of the default VFS
+	logs     sync.Map     // open logs: the file's address to *log
 )
 
 func add() error {
-	tls := libc.NewTLS()
-	defer tls.Close()
-	below := sqlite.Xsqlite3_vfs_find(tls, 0)
-	if below == 0 {
-		return errors.New("walwriter: SQLite has no default VFS")
-	}
-	own := libc.Xcalloc(tls, 1, libc.Tsize_t(unsafe.Sizeof(sqlite.Tsqlite3_vfs{})))
-	name, err := libc.CString(Name)
-	if own == 0 || err != nil {
-		return errors.New("walwriter: out of memory")
-	}
-	v := at[sqlite.Tsqlite3_vfs](own)
-	*v = *at[sqlite.Tsqlite3_vfs](below)
-	base = function[openFunc](v.FxOpen)
-	v.FpNext, v.FzName, v.FxOpen = 0, name, pointer(openFile)
-	if sqlite.Xsqlite3_vfs_register(tls, own, 0) != sqlite.SQLITE_OK {
-		return errors.New("walwriter: sqlite3_vfs_register failed")
-	}
-	return nil
+	return vfs.Register(Name, false, func(v *sqlite.Tsqlite3_vfs) {
+		base = vfs.Function[vfs.OpenFunc](v.FxOpen)
+		v.FxOpen = vfs.Pointer(vfs.OpenFunc(openFile))
+	})
 }
 
 // openFile opens a file with the default VFS. If it is a write-ahead log, it replaces
-// the file's methods.
-func openFile(tls *libc.TLS, vfs, name, file uintptr, flags int32, outFlags uintptr) int32 {
-	rc := base(tls, vfs, name, file, flags, outFlags)
+// the file's methods, and makes sure that everything this process will read from it is
+// on the disk. Otherwise a power cut could take away commits that this process has
+// found and acknowledged, with everything behind them:
+//   - Another process may have been killed between writing a commit and syncing it.
+//   - Its sync may have failed before it was killed. Then Linux keeps the pages in
+//     memory but never writes them, even if later syncs succeed.
+func openFile(tls *libc.TLS, v, name, file uintptr, flags int32, outFlags uintptr) int32 {
+	rc := base(tls, v, name, file, flags, outFlags)
 	if rc != sqlite.SQLITE_OK || flags&sqlite.SQLITE_OPEN_WAL == 0 {
 		return rc
 	}
-	methods := &at[sqlite.Tsqlite3_file](file).FpMethods
-	own := libc.Xmalloc(tls, libc.Tsize_t(unsafe.Sizeof(sqlite.Tsqlite3_io_methods{})))
-	if own == 0 {
+	l := new(log)
+	l.methods = vfs.Replace(tls, file, func(m *sqlite.Tsqlite3_io_methods) {
+		l.read, m.FxRead = vfs.Function[vfs.IOFunc](m.FxRead), vfs.Pointer(vfs.IOFunc(readLog))
+		l.write, m.FxWrite = vfs.Function[vfs.IOFunc](m.FxWrite), vfs.Pointer(vfs.IOFunc(writeLog))
+		l.sync, m.FxSync = vfs.Function[vfs.SyncFunc](m.FxSync), vfs.Pointer(vfs.SyncFunc(syncLog))
+		l.truncate, m.FxTruncate = vfs.Function[vfs.TruncateFunc](m.FxTruncate), vfs.Pointer(vfs.TruncateFunc(truncateLog))
+		l.size, m.FxFileSize = vfs.Function[vfs.SizeFunc](m.FxFileSize), vfs.Pointer(vfs.SizeFunc(sizeOfLog))
+		l.close, m.FxClose = vfs.Function[vfs.CloseFunc](m.FxClose), vfs.Pointer(vfs.CloseFunc(closeLog))
+	})
+	if l.methods == 0 {
 		return rc // the log works without walwriter
 	}
-	below := at[sqlite.Tsqlite3_io_methods](*methods)
-	l := &log{
-		methods:  own,
-		read:     function[ioFunc](below.FxRead),
-		write:    function[ioFunc](below.FxWrite),
-		sync:     function[syncFunc](below.FxSync),
-		truncate: function[truncateFunc](below.FxTruncate),
-		size:     function[sizeFunc](below.FxFileSize),
-		close:    function[closeFunc](below.FxClose),
-	}
-	m := at[sqlite.Tsqlite3_io_methods](own)
-	*m = *below
-	m.FxRead, m.FxWrite, m.FxSync = pointer(readLog), pointer(writeLog), pointer(syncLog)
-	m.FxTruncate, m.FxFileSize, m.FxClose = pointer(truncateLog), pointer(sizeOfLog), pointer(closeLog)
-	*methods = own
 	logs.Store(file, l)
-	return rc
+	if rc = l.sync(tls, file, sqlite.SQLITE_SYNC_NORMAL); rc == sqlite.SQLITE_OK {
+		vfs.Evict(libc.GoString(name))
+	}
+	return rc // after an error, SQLite closes the file
 }
 
 // log is an open write-ahead log. SQLite uses it from one goroutine at a time.
 type log struct {
-	methods  uintptr // the method table that SQLite uses
-	read     ioFunc  // this and the following are methods of the default VFS
-	write    ioFunc
-	sync     syncFunc
-	truncate truncateFunc
-	size     sizeFunc
-	close    closeFunc
+	methods  uintptr    // the method table that SQLite uses
+	read     vfs.IOFunc // this and the following are methods of the default VFS
+	write    vfs.IOFunc
+	sync     vfs.SyncFunc
+	truncate vfs.TruncateFunc
+	size     vfs.SizeFunc
+	close    vfs.CloseFunc
 
 	buffered []byte                // not written yet
 	offset   sqlite.Tsqlite3_int64 // of buffered in the file
@@ -134,7 +120,7 @@ func writeLog(tls *libc.TLS, file, p uintptr, n int32, offset sqlite.Tsqlite3_in
 	if len(l.buffered) == 0 {
 		l.offset = offset
 	}
-	l.buffered = append(l.buffered, unsafe.Slice(at[byte](p), n)...)
+	l.buffered = append(l.buffered, unsafe.Slice(vfs.At[byte](p), n)...)
 	return sqlite.SQLITE_OK
 }
 
@@ -179,23 +165,3 @@ func closeLog(tls *libc.TLS, file uintptr) int32 {
 	libc.Xfree(tls, l.methods)
 	return rc
 }
-
-// The types of SQLite's functions, as modernc.org/sqlite translates them.
-type (
-	openFunc     func(tls *libc.TLS, vfs, name, file uintptr, flags int32, outFlags uintptr) int32
-	ioFunc       func(tls *libc.TLS, file, p uintptr, n int32, offset sqlite.Tsqlite3_int64) int32
-	syncFunc     func(tls *libc.TLS, file uintptr, flags int32) int32
-	truncateFunc func(tls *libc.TLS, file uintptr, size sqlite.Tsqlite3_int64) int32
-	sizeFunc     func(tls *libc.TLS, file, size uintptr) int32
-	closeFunc    func(tls *libc.TLS, file uintptr) int32
-)
-
-// at returns a pointer to the C structure at address. A plain conversion would do
-// the same, but go vet reports it as a misuse of unsafe.Pointer.
-func at[T any](address uintptr) *T { return *(**T)(unsafe.Pointer(&address)) }
-
-// function converts a C function pointer to a Go function, and pointer a Go function
-// to a C function pointer. pointer takes only top-level functions: the garbage
-// collector would free a closure.
-func function[F any](address uintptr) F { return *(*F)(unsafe.Pointer(&address)) }
-func pointer[F any](f F) uintptr        { return *(*uintptr)(unsafe.Pointer(&f)) }

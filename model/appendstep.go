@@ -29,6 +29,7 @@ type appendStep struct {
 	pairs   *cache[pair, int64]      // a pair's conversation ID, which never changes
 	members *cache[memberKey, int64] // the latest known group version at which the user was a member
 	lane    *feed.Lane
+	recent  *recentLog          // nil: not SQLite
 	commit  func(*sql.Tx) error // tests replace it
 
 	// The open transaction.
@@ -75,7 +76,13 @@ func newAppendStep(ctx context.Context, db *DB, pool *sqlx.DB) (*appendStep, err
 	if err != nil {
 		return nil, err
 	}
+	recent, err := newRecentLog(ctx, db, pool)
+	if err != nil {
+		stmts.close()
+		return nil, err
+	}
 	return &appendStep{
+		recent:      recent,
 		db:          db,
 		pool:        pool,
 		stmts:       stmts,
@@ -92,7 +99,15 @@ func newAppendStep(ctx context.Context, db *DB, pool *sqlx.DB) (*appendStep, err
 }
 
 // Begin implements groupcommit.Step.
-func (s *appendStep) Begin(ctx context.Context) error {
+func (s *appendStep) Begin(ctx context.Context) (err error) {
+	if err := s.recent.begin(ctx); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			s.recent.end()
+		}
+	}()
 	release, err := s.db.sql.AcquirePriority(ctx)
 	if err != nil {
 		return err
@@ -130,6 +145,9 @@ func (s *appendStep) openLane(ctx context.Context) error {
 // Apply implements groupcommit.Step.
 func (s *appendStep) Apply(ctx context.Context, batch []*Append, wait bool) error {
 	s.reset(batch)
+	if err := s.recent.catchUp(ctx, s.tx); err != nil {
+		return err
+	}
 	if err := s.findPairs(ctx, wait); err != nil {
 		return err
 	}
@@ -158,6 +176,7 @@ func (s *appendStep) Commit() error {
 		s.Rollback()
 		return err
 	}
+	s.recent.committed()
 	s.end()
 	s.lane.Committed()
 	s.db.m.commit.UpdateDuration(s.started)
@@ -173,11 +192,15 @@ func (s *appendStep) Rollback() {
 
 func (s *appendStep) end() {
 	s.release()
+	s.recent.end()
 	s.tx, s.release = nil, nil
 }
 
 // Close implements groupcommit.Step.
-func (s *appendStep) Close() { s.stmts.close() }
+func (s *appendStep) Close() {
+	s.stmts.close()
+	s.recent.close()
+}
 
 // Classify implements groupcommit.Step.
 func (s *appendStep) Classify(err error) groupcommit.Class {
@@ -215,24 +238,35 @@ func (s *appendStep) reset(batch []*Append) {
 	}
 }
 
-// findRepeats looks up the messages that may already be in the log.
+// findRepeats looks up the messages that may already be in the log. If they go to
+// recent, that has no constraint against repeats, so all are looked up.
 func (s *appendStep) findRepeats(ctx context.Context) error {
 	args := s.args[:0]
-	for _, a := range s.batch {
-		if a.Pending() && a.MayRepeat() && s.heads[a.Conv] != nil {
-			args = append(args, a.Conv, a.Sender, a.CID)
+	if s.recent != nil {
+		var err error
+		if args, err = s.findRecent(ctx, args); err != nil {
+			return err
+		}
+	} else {
+		for _, a := range s.batch {
+			if a.Pending() && a.MayRepeat() && s.heads[a.Conv] != nil {
+				args = append(args, a.Conv, a.Sender, a.CID)
+			}
 		}
 	}
 	s.args = args
-	return s.stmts.repeats.Query(ctx, s.tx, args, func(r *sql.Rows) error {
-		var k messageKey
-		var p logEntry
-		var cid sql.RawBytes
-		err := r.Scan(&k.conv, &k.sender, &cid, &p.seq, &p.time)
-		k.cid = string(cid)
-		s.stored[k] = p
-		return err
-	})
+	return s.stmts.repeats.Query(ctx, s.tx, args, s.scanRepeat)
+}
+
+// scanRepeat reads the key, seq and time of a message that is in the log.
+func (s *appendStep) scanRepeat(r *sql.Rows) error {
+	var k messageKey
+	var p logEntry
+	var cid sql.RawBytes
+	err := r.Scan(&k.conv, &k.sender, &cid, &p.seq, &p.time)
+	k.cid = string(cid)
+	s.stored[k] = p
+	return err
 }
 
 // findMembers reads the memberships that the cache doesn't have at the group's
@@ -319,6 +353,13 @@ func (s *appendStep) checkSender(h *headRow, a *Append) error {
 
 func (s *appendStep) insert(ctx context.Context) error {
 	args := s.args[:0]
+	if s.recent != nil {
+		for _, a := range s.inserts {
+			args = s.recent.add(args, a)
+		}
+		s.args = args
+		return s.recent.insert.Exec(ctx, s.tx, args)
+	}
 	for _, a := range s.inserts {
 		args = append(args, a.Conv, a.Seq, a.Sender, a.CID, a.Body, a.Time)
 	}

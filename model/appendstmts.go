@@ -49,10 +49,7 @@ func prepareAppendStmts(ctx context.Context, db *DB, pool *sqlx.DB) (*appendStmt
 		{&s.existing, sqldb.BatchSpec{Width: 1, SQL: func(n int) string {
 			return `SELECT id FROM conversations WHERE id IN (` + sqldb.Repeated("?", n) + `)`
 		}}},
-		{&s.repeats, sqldb.BatchSpec{Width: 3, SQL: func(n int) string {
-			return `SELECT conversation_id, sender_id, cid, seq, created_at FROM messages WHERE ` +
-				sqldb.AnyOf("conversation_id = ? AND sender_id = ? AND cid = ?", n)
-		}}},
+		{&s.repeats, sqldb.BatchSpec{Width: 3, SQL: db.d.repeats}},
 		{&s.members, sqldb.BatchSpec{Width: 2, SQL: func(n int) string {
 			return `SELECT conversation_id, user_id FROM members WHERE ` + sqldb.AnyOf("conversation_id = ? AND user_id = ?", n)
 		}}},

@@ -3,6 +3,7 @@ package model
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"chatd/model/sqldb"
 
@@ -97,21 +98,18 @@ func (db *DB) conversationRows(ctx context.Context, user, before int64, limit in
 // lastMessages fills in Message, if the user may see the last message.
 func (db *DB) lastMessages(ctx context.Context, list []Conversation) error {
 	at := make(map[int64]*Conversation)
-	var args []any
+	var pages []PageRequest
 	for i := range list {
 		if c := &list[i]; c.Last >= c.First {
 			at[c.Conv] = c
-			args = append(args, c.Conv, c.Last)
+			pages = append(pages, PageRequest{Conv: c.Conv, After: c.Last - 1, Limit: 1})
 		}
 	}
-	return sqldb.InBatches(args, 2, db.d.MaxRows, func(n int, args []any) error {
-		return db.sql.Scan(ctx, `SELECT `+messageColumns+` WHERE `+sqldb.AnyOf("m.conversation_id = ? AND m.seq = ?", n), args, func(r *sqlx.Rows) error {
-			m := new(Message)
-			err := m.scan(r.Rows)
-			at[m.Conv].Message = m
-			return err
-		})
-	})
+	last, err := db.Pages(ctx, pages, math.MaxInt)
+	for i := range last {
+		at[last[i].Conv].Message = &last[i]
+	}
+	return err
 }
 
 // peerNames fills in Name for pairs.

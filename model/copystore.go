@@ -76,6 +76,11 @@ func CopyStore(ctx context.Context, from, to *DB, progress func(table string, ro
 			return fmt.Errorf("copy to %s: the target isn't empty, its table %s has rows: use a new database", to.sql.Where, t.name)
 		}
 	}
+	if from.folder != nil {
+		if err := from.folder.All(ctx); err != nil { // so that they are in messages
+			return fmt.Errorf("copy from %s: move the newest messages: %w", from.sql.Where, err)
+		}
+	}
 	for _, t := range tables() {
 		rows, err := copyTable(ctx, from, to, t, progress)
 		if err == nil {

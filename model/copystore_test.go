@@ -113,6 +113,9 @@ func TestCheckLogs(t *testing.T) {
 		u := h.users(2)
 		a, b, c := toPeer(u[0], u[1], "a"), toPeer(u[0], u[1], "b"), toPeer(u[0], u[1], "c")
 		h.store(a, b, c)
+		if h.folder != nil {
+			want(t, h.folder.All(ctx), nil)
+		}
 		want(t, checkLogs(ctx, h.DB), nil)
 		_, err := h.sql.Writer.Exec(`DELETE FROM messages WHERE seq = 2`)
 		want(t, err, nil)

@@ -44,6 +44,16 @@ func childMain() bool {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(2)
 	}
+	if db.folder != nil { // so that most kills hit a move of messages to the indexes
+		go func() {
+			for {
+				if _, err := db.folder.Slice(context.Background()); err != nil {
+					fmt.Fprintln(os.Stderr, err)
+					os.Exit(6)
+				}
+			}
+		}()
+	}
 	for i := 0; ; i++ {
 		room <- i
 		a := toPeer(int64(i%3+1), int64((i+1)%3+1), fmt.Sprintf("%d-%d", os.Getpid(), i))

@@ -17,6 +17,14 @@ type dialect struct {
 	keepMember   string // after an INSERT of members: existing rows are left alone
 	byPairIndex  string // after a table's name: forces the index of pairs, so that no other row is locked
 
+	// These are queries for parts of a conversation's log. SQLite's need further
+	// arguments, because its newest messages are in the table recent.
+	page       string                // messages after a seq, see pageArgs
+	pageBefore string                // messages before a seq, see PageBefore
+	traceSeq   string                // see TraceSeq
+	traceCID   string                // see TraceCID
+	repeats    func(rows int) string // those of some messages that are in messages; conversation, sender, cid
+
 	// These return statements for a number of rows. Each row has the arguments
 	// listed, and may be passed twice. A value lower than the stored one changes
 	// nothing.

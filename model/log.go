@@ -1,6 +1,7 @@
 package model
 
 import (
+	"chatd/model/recent"
 	"context"
 	"database/sql"
 	"errors"
@@ -20,8 +21,13 @@ func (m *Message) size() int { return len(m.Body) + len(m.CID) + len(m.Name) }
 
 // The sender's name comes from a subquery. With a join and few users, MariaDB
 // would start from the users and sort the whole conversation for each page.
-const messageColumns = `m.conversation_id, m.seq, m.sender_id, m.created_at,
-	(SELECT u.name FROM users u WHERE u.id = m.sender_id) AS name, m.cid, m.body FROM messages m`
+const (
+	messageColumns = `m.conversation_id, m.seq, m.sender_id, m.created_at,
+	(SELECT u.name FROM users u WHERE u.id = m.sender_id) AS name, m.cid, m.body`
+
+	selectAfter  = `SELECT ` + messageColumns + ` FROM messages m WHERE m.conversation_id = ? AND m.seq > ? ORDER BY m.seq`
+	selectBefore = `SELECT ` + messageColumns + ` FROM messages m WHERE m.conversation_id = ? AND m.seq < ? AND m.seq >= ? ORDER BY m.seq DESC`
+)
 
 func (m *Message) scan(r *sql.Rows) error {
 	return r.Scan(&m.Conv, &m.Seq, &m.Sender, &m.Time, &m.Name, &m.CID, &m.Body)
@@ -30,7 +36,7 @@ func (m *Message) scan(r *sql.Rows) error {
 // Page returns the messages after a seq in rising order: at most limit of them,
 // and at most maxBytes of body, cid and name, but at least one if there is one.
 func (db *DB) Page(ctx context.Context, conv, after int64, limit, maxBytes int) ([]Message, error) {
-	l, _, err := db.messages(ctx, maxBytes, db.pagesQuery(1), conv, after, limit)
+	l, _, err := db.readPages(ctx, []PageRequest{{conv, after, limit}}, maxBytes)
 	if err != nil {
 		return nil, fmt.Errorf("read conversation %d after seq %d: %w", conv, after, err)
 	}
@@ -44,8 +50,12 @@ func (db *DB) PageBefore(ctx context.Context, conv, before, floor int64, limit, 
 	if before <= 0 {
 		before = 1 << 62
 	}
-	l, _, err := db.messages(ctx, maxBytes, `SELECT `+messageColumns+` WHERE m.conversation_id = ? AND m.seq < ? AND m.seq >= ?
-		ORDER BY m.seq DESC`+db.d.Limit, conv, before, floor, limit)
+	args := []any{conv, before, floor, limit}
+	if db.recent != nil {
+		ids, last := db.recent.Before(conv, before, limit)
+		args = append([]any{last, conv, before, floor, recent.List(ids), floor}, append(args, limit)...)
+	}
+	l, _, err := db.messages(ctx, maxBytes, db.d.pageBefore, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read conversation %d before seq %d: %w", conv, before, err)
 	}

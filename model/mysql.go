@@ -13,6 +13,14 @@ func mysql(d *sqldb.Dialect) *dialect {
 		keepPair:     " ON DUPLICATE KEY UPDATE kind = kind",
 		keepMember:   " ON DUPLICATE KEY UPDATE role = role",
 		byPairIndex:  " FORCE INDEX (conversations_pair)",
+		page:         selectAfter + d.Limit,
+		pageBefore:   selectBefore + d.Limit,
+		traceSeq:     traceMessages + `m.conversation_id = ? AND m.seq = ?`,
+		traceCID:     traceMessages + `m.conversation_id = ? AND m.sender_id = ? AND m.cid = ?`,
+		repeats: func(rows int) string {
+			return `SELECT conversation_id, sender_id, cid, seq, created_at FROM messages WHERE ` +
+				sqldb.AnyOf("conversation_id = ? AND sender_id = ? AND cid = ?", rows)
+		},
 		// An upsert, because it updates any number of rows in one statement. It
 		// never inserts: the rows exist and are locked.
 		raiseHeads: func(rows int) string {

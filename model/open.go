@@ -14,6 +14,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"chatd/model/groupcommit"
+	"chatd/model/recent"
 	"chatd/model/sqldb"
 )
 
@@ -33,6 +34,9 @@ type DB struct {
 	cursors *cursors               // nil if opened read-only
 	steps   []groupcommit.Steps    // of log
 	lanes   lanePool
+	recent  *recent.Index  // nil: not SQLite
+	folder  *recent.Folder // nil: not SQLite
+	stop    func()         // stops folding
 	closing sync.Once
 	closed  error
 }
@@ -57,6 +61,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	db.sql = sql
 	if !o.ReadOnly {
 		db.startLog()
+		db.startFolding()
 		db.cursors = newCursors(db)
 	}
 	return db, nil
@@ -69,8 +74,17 @@ func (db *DB) setup(ctx context.Context, sql *sqldb.DB) (err error) {
 	if db.d, err = dialectOf(sql); err != nil {
 		return err
 	}
+	if sql.Name == "sqlite" {
+		db.recent = recent.NewIndex()
+		db.folder = recent.NewFolder(sql, db.recent, db.o.Logger, db.o.Set)
+	}
 	if db.o.ReadOnly {
 		return nil
+	}
+	if db.recent != nil && !db.o.Shared {
+		if err := db.recent.Load(ctx, sql.Reader); err != nil {
+			return fmt.Errorf("%s: read the newest messages: %w", sql.Where, err)
+		}
 	}
 	if err := db.readEpoch(ctx); err != nil {
 		return err
@@ -111,6 +125,20 @@ func (db *DB) startLog() {
 	}
 	sum("chatd_model_pairs_known", func(s *appendStep) int64 { return s.pairs.size.Load() })
 	sum("chatd_model_members_known", func(s *appendStep) int64 { return s.members.size.Load() })
+}
+
+func (db *DB) startFolding() {
+	db.stop = func() {}
+	if db.folder == nil || db.o.Shared || db.o.noFolding {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { db.folder.Run(ctx) })
+	db.stop = func() {
+		cancel()
+		running.Wait()
+	}
 }
 
 // Append queues messages for the log; the sink gets their outcomes. It never
@@ -154,6 +182,7 @@ func (db *DB) Close() error {
 		if !db.o.ReadOnly {
 			db.log.Close()
 			err = db.cursors.close()
+			db.stop()
 		}
 		db.closed = errors.Join(err, db.sql.Close())
 	})

@@ -70,6 +70,8 @@ type Options struct {
 	Logger *slog.Logger     `kong:"-"`
 	Set    *metrics.Set     `kong:"-"` // nil: a set of its own
 	Now    func() time.Time `kong:"-"` // the clock for messages and tokens; nil: time.Now
+
+	noFolding bool // tests move messages to the indexes themselves
 }
 
 // CheckSettings adds each invalid setting to p.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/bits"
 	"strings"
+
+	"chatd/model/recent"
 )
 
 // PageRequest asks for a page of a conversation: at most Limit messages after a
@@ -50,7 +52,7 @@ func (db *DB) readPages(ctx context.Context, pages []PageRequest, maxBytes int) 
 		if i < len(pages) {
 			p = pages[i]
 		}
-		args = append(args, p.Conv, p.After, p.Limit)
+		args = db.pageArgs(args, &p)
 	}
 	return db.messages(ctx, maxBytes, db.pagesQuery(n), args...)
 }
@@ -58,9 +60,18 @@ func (db *DB) readPages(ctx context.Context, pages []PageRequest, maxBytes int) 
 // pagesQuery returns a query for n pages. Both databases return the operands of
 // UNION ALL in order.
 func (db *DB) pagesQuery(n int) string {
-	page := `SELECT ` + messageColumns + ` WHERE m.conversation_id = ? AND m.seq > ? ORDER BY m.seq` + db.d.Limit
 	if n == 1 {
-		return page
+		return db.d.page
 	}
-	return strings.TrimSuffix(strings.Repeat(db.d.Operand(page)+" UNION ALL ", n), " UNION ALL ")
+	return strings.TrimSuffix(strings.Repeat(db.d.Operand(db.d.page)+" UNION ALL ", n), " UNION ALL ")
+}
+
+// pageArgs appends the arguments for one page to args.
+func (db *DB) pageArgs(args []any, p *PageRequest) []any {
+	args = append(args, p.Conv, p.After, p.Limit)
+	if db.recent == nil {
+		return args
+	}
+	ids, last := db.recent.After(p.Conv, p.After, p.Limit)
+	return append(args, recent.List(ids), p.After, last, p.Conv, p.After, p.Limit)
 }

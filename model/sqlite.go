@@ -2,9 +2,39 @@ package model
 
 import "chatd/model/sqldb"
 
+// On SQLite, a conversation's log is its rows in messages, followed by those in
+// recent: see recent/DESIGN.md. To find the latter, a query gets the IDs that the
+// index knows, and the highest ID in the index: rows may be newer. As one statement
+// sees one moment, it doesn't matter whether rows are moved after the look into the
+// index.
+const (
+	known = `m.id IN (SELECT value FROM json_each(?))`
+	newer = `m.id > ?`
+
+	selectRecent = `SELECT ` + messageColumns + ` FROM recent m WHERE `
+	knownAfter   = selectRecent + known + ` AND m.seq > ? ORDER BY m.id`
+	newerAfter   = selectRecent + newer + ` AND m.conversation_id = ? AND m.seq > ? ORDER BY m.id`
+	knownBefore  = selectRecent + known + ` AND m.seq >= ? ORDER BY m.id DESC`
+	newerBefore  = selectRecent + newer + ` AND m.conversation_id = ? AND m.seq < ? AND m.seq >= ? ORDER BY m.id DESC`
+
+	traceRecent = ` UNION ALL ` + tracedColumns + ` FROM recent m JOIN users u ON u.id = m.sender_id WHERE (` + known + ` OR ` + newer + `) AND `
+)
+
 func sqlite(d *sqldb.Dialect) *dialect {
 	return &dialect{
 		Dialect: d,
+		page: `SELECT * FROM (` + d.Operand(selectAfter+d.Limit) + ` UNION ALL ` + d.Operand(knownAfter) + ` UNION ALL ` +
+			d.Operand(newerAfter) + `) v` + d.Limit,
+		pageBefore: `SELECT * FROM (` + d.Operand(newerBefore) + ` UNION ALL ` + d.Operand(knownBefore) + ` UNION ALL ` +
+			d.Operand(selectBefore+d.Limit) + `) v` + d.Limit,
+		traceSeq: traceMessages + `m.conversation_id = ? AND m.seq = ?` + traceRecent + `m.conversation_id = ? AND m.seq = ?`,
+		traceCID: traceMessages + `m.conversation_id = ? AND m.sender_id = ? AND m.cid = ?` + traceRecent +
+			`m.conversation_id = ? AND m.sender_id = ? AND m.cid = ?`,
+		repeats: func(rows int) string {
+			return `SELECT m.conversation_id, m.sender_id, m.cid, m.seq, m.created_at
+				FROM (VALUES ` + sqldb.Repeated("(?, ?, ?)", rows) + `) AS v
+				CROSS JOIN messages m ON m.conversation_id = v.column1 AND m.sender_id = v.column2 AND m.cid = v.column3`
+		},
 		raiseHeads: func(rows int) string {
 			return `UPDATE conversations SET last_seq = v.column2, last_time = v.column3, tick = v.column4
 				FROM (VALUES ` + sqldb.Repeated("(?, ?, ?, ?)", rows) + `) AS v WHERE conversations.id = v.column1`

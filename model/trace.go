@@ -2,6 +2,8 @@ package model
 
 import (
 	"context"
+
+	"chatd/model/recent"
 	"fmt"
 )
 
@@ -88,12 +90,20 @@ func (db *DB) TracePair(ctx context.Context, a, b int64) (c TracedConversation, 
 	return c, nil
 }
 
-const tracedMessage = `SELECT m.seq, m.sender_id, u.name, m.created_at, m.cid, LENGTH(m.body) AS size
-	FROM messages m JOIN users u ON u.id = m.sender_id WHERE m.conversation_id = ? AND `
+// traceMessages selects a traced message m from messages. A condition must follow.
+const (
+	tracedColumns = `SELECT m.seq, m.sender_id, u.name, m.created_at, m.cid, LENGTH(m.body) AS size`
+	traceMessages = tracedColumns + ` FROM messages m JOIN users u ON u.id = m.sender_id WHERE `
+)
 
 // TraceSeq finds a message by its seq. Errors: ErrNotFound.
 func (db *DB) TraceSeq(ctx context.Context, conv, seq int64) (m TracedMessage, err error) {
-	if err := db.get(ctx, &m, tracedMessage+`m.seq = ?`, conv, seq); err != nil {
+	args := []any{conv, seq}
+	if db.recent != nil {
+		ids, last := db.recent.After(conv, seq-1, 1)
+		args = append(args, recent.List(ids), last, conv, seq)
+	}
+	if err := db.get(ctx, &m, db.d.traceSeq, args...); err != nil {
 		return m, fmt.Errorf("find seq %d in conversation %d: %w", seq, conv, err)
 	}
 	return m, nil
@@ -101,7 +111,13 @@ func (db *DB) TraceSeq(ctx context.Context, conv, seq int64) (m TracedMessage, e
 
 // TraceCID finds a message by its sender's cid. Errors: ErrNotFound.
 func (db *DB) TraceCID(ctx context.Context, conv, sender int64, cid []byte) (m TracedMessage, err error) {
-	if err := db.get(ctx, &m, tracedMessage+`m.sender_id = ? AND m.cid = ?`, conv, sender, cid); err != nil {
+	args := []any{conv, sender, cid}
+	if db.recent != nil {
+		last := db.recent.Last() // first: a row that is added meanwhile is newer
+		ids := db.recent.Find(nil, conv, sender, cid)
+		args = append(args, recent.List(ids), last, conv, sender, cid)
+	}
+	if err := db.get(ctx, &m, db.d.traceCID, args...); err != nil {
 		return m, fmt.Errorf("find cid %q of user %d in conversation %d: %w", cid, sender, conv, err)
 	}
 	return m, nil

@@ -27,9 +27,10 @@ var mayImport = map[string][]string{
 	"internal/limit":    {},
 	"internal/setting":  {},
 	"reactor":           {"proto", "internal/limit", "internal/setting"},
-	"model":             {"internal/setting", "model/feed", "model/groupcommit", "model/sqldb"},
+	"model":             {"internal/setting", "model/feed", "model/groupcommit", "model/recent", "model/sqldb"},
 	"model/groupcommit": {}, // no SQL: its caller runs the transactions
 	"model/feed":        {"model/sqldb"},
+	"model/recent":      {"model/sqldb"},
 	"model/sqldb":       {"model/walwriter"},
 	"model/walwriter":   {"model/vfs"},
 	"model/faultvfs":    {"model/vfs"},

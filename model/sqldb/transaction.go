@@ -29,7 +29,16 @@ func (e *CommitError) Unwrap() error { return e.Err }
 // SQLite's only writing connection, and interrupting COMMIT would make its outcome
 // unknown.
 func (db *DB) Write(ctx context.Context, fn func(ctx context.Context, tx *sqlx.Tx) error) error {
-	release, err := db.lock.acquire(ctx)
+	return db.writeLocked(ctx, db.lock.acquire, fn)
+}
+
+// WritePriority is Write, but ahead of most calls of Write.
+func (db *DB) WritePriority(ctx context.Context, fn func(ctx context.Context, tx *sqlx.Tx) error) error {
+	return db.writeLocked(ctx, db.lock.acquirePriority, fn)
+}
+
+func (db *DB) writeLocked(ctx context.Context, lock func(context.Context) (func(), error), fn func(ctx context.Context, tx *sqlx.Tx) error) error {
+	release, err := lock(ctx)
 	if err != nil {
 		return err
 	}

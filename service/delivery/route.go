@@ -51,18 +51,21 @@ func (d *Delivery) Committed(ctx context.Context, batch []*model.Append) {
 			changes = append(changes, up)
 			continue
 		}
-		name, loops := "", uint64(0)
+		var p proto.Push
+		var loops uint64
 		switch o := a.Owner.(type) {
 		case *session.Message:
-			up.from, name, loops = o, o.Session.Name, 1<<o.Session.Loop
+			up.from, loops = o, 1<<o.Session.Loop
+			p.Sender, p.Plain = o.Session.Sender, o.Plain
 		case *session.Waiting:
-			name, waiting = o.By.Name, append(waiting, o)
+			waiting = append(waiting, o)
+			p.Sender = proto.AppendSender(nil, a.Sender, o.By.Name)
 		}
 		if a.Err == nil {
 			up.describe(a)
 			if a.Stored {
 				n := len(bodies)
-				bodies = appendPushed(bodies, a, name)
+				bodies = appendPushed(bodies, a, &p)
 				up.body = bodies[n:len(bodies):len(bodies)]
 			}
 			loops |= d.route(up, a.Sender, &out)
@@ -102,15 +105,15 @@ func (up *update) describe(a *model.Append) {
 	}
 }
 
-// appendPushed appends the body of the push of a message to dst. name is the
-// sender's.
-func appendPushed(dst []byte, a *model.Append, name string) []byte {
-	r := proto.Response{Op: proto.ONE_CHAT, ID: a.Sender, Name: name, ToID: a.Peer, GroupID: a.Group,
-		Msg: a.Body, Time: a.Time, Seq: a.Seq, CID: a.CID}
+// appendPushed appends the body of the push of a message to dst. p has Sender and
+// Plain.
+func appendPushed(dst []byte, a *model.Append, p *proto.Push) []byte {
+	p.Op, p.ToID, p.GroupID = proto.ONE_CHAT, a.Peer, a.Group
 	if a.Group != 0 {
-		r.Op = proto.GROUP_CHAT
+		p.Op = proto.GROUP_CHAT
 	}
-	return proto.AppendResponse(dst, &r)
+	p.Msg, p.CID, p.Time, p.Seq = a.Body, a.CID, a.Time, a.Seq
+	return proto.AppendPush(dst, p)
 }
 
 // route returns the set of loops with sessions in the message's conversation. It

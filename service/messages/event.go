@@ -69,6 +69,6 @@ func (m *Messages) groupEvent(t Turn, c *conn, r *proto.Request) {
 }
 
 func appendEvent(dst []byte, ss *session.Session, r *proto.Request) []byte {
-	return proto.AppendResponse(dst, &proto.Response{Op: proto.EVENT, ID: ss.User, Name: ss.Name,
-		ToID: r.ToID, GroupID: r.GroupID, Event: r.Event, Data: r.Data})
+	return proto.AppendPush(dst, &proto.Push{Op: proto.EVENT, Sender: ss.Sender,
+		ToID: r.ToID, GroupID: r.GroupID, Event: r.Event, Data: r.Data, Plain: r.Plain})
 }

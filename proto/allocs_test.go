@@ -55,6 +55,11 @@ func TestHotPathDoesNotAllocate(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() { dst = proto.AppendChat(dst[:0], &chat) }); n != 0 {
 		t.Errorf("AppendChat: %v allocations, want 0", n)
 	}
+	sender := proto.AppendSender(nil, 1, "li")
+	push := proto.Push{Op: proto.ONE_CHAT, Sender: sender, ToID: 2, Msg: []byte("hi"), Time: 5, Seq: 6, CID: []byte("c")}
+	if n := testing.AllocsPerRun(100, func() { dst = proto.AppendPush(dst[:0], &push) }); n != 0 {
+		t.Errorf("AppendPush: %v allocations, want 0", n)
+	}
 }
 
 // Typical chat messages of about 150 bytes.
@@ -114,6 +119,25 @@ func BenchmarkAppendResponse(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				dst = proto.AppendResponse(dst[:0], r)
+			}
+		})
+	}
+}
+
+func BenchmarkAppendPush(b *testing.B) {
+	sender := proto.AppendSender(nil, 1000041, "zhang san")
+	for name, wire := range map[string]string{"ONE_CHAT": benchChat, "ONE_CHAT/chinese": benchChinese, "ONE_CHAT/escaped": benchEscaped, "EVENT": benchEvent} {
+		b.Run(name, func(b *testing.B) {
+			var d proto.Decoder
+			r, err := d.Decode([]byte(wire))
+			if err != nil {
+				b.Fatal(err)
+			}
+			dst := make([]byte, 0, 1024)
+			b.ReportAllocs()
+			for b.Loop() {
+				dst = proto.AppendPush(dst[:0], &proto.Push{Op: r.Op, Sender: sender, ToID: r.ToID, Event: r.Event, Data: r.Data,
+					Msg: r.Msg, CID: r.CID, Time: 1700000000000, Seq: 123456, Plain: r.Plain})
 			}
 		})
 	}

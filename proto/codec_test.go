@@ -29,8 +29,10 @@ func TestRequests(t *testing.T) {
 				if err != nil {
 					t.Fatalf("Decode(%s) = %v, want no error", wire, err)
 				}
-				if !reflect.DeepEqual(*got, c.Request) {
-					t.Errorf("Decode(%s)\n got %+v\nwant %+v", wire, *got, c.Request)
+				want := c.Request
+				want.Plain = got.Plain // depends on the escapes; FuzzPush checks it
+				if !reflect.DeepEqual(*got, want) {
+					t.Errorf("Decode(%s)\n got %+v\nwant %+v", wire, *got, want)
 				}
 				if got := string(proto.AppendRequest(nil, got.Clone())); got != c.Wire {
 					t.Errorf("decoded and encoded again\n got %s\nwant %s", got, c.Wire)

@@ -127,6 +127,9 @@ func (d *Decoder) bindRequestField(f Field) *Error {
 		*r.booleanField(f), err = d.boolean(f)
 	case typeBytes:
 		*r.bytesField(f), err = d.boundedString(f)
+		if !d.scanner.values[f].escaped {
+			r.Plain |= 1 << f // the scanner has found nothing in it that AppendString would escape or replace
+		}
 	case typeString:
 		var text []byte
 		text, err = d.boundedString(f)

@@ -122,6 +122,42 @@ func lookupField(key []byte) (Field, bool) {
 	return 0, false
 }
 
+// shortFields maps keys of up to seven bytes to fields. A key is a number here: its
+// bytes, little-endian. No two keys have the same place in the table.
+var shortFields = buildShortFields()
+
+type shortField struct {
+	key   uint64 // 0: none
+	field Field
+}
+
+const (
+	shortFieldBits   = 8
+	shortFieldFactor = 0x442e3d437204e52d
+)
+
+func placeOfShort(key uint64) uint64 { return key * shortFieldFactor >> (64 - shortFieldBits) }
+
+func buildShortFields() (t [1 << shortFieldBits]shortField) {
+	for f, name := range fieldNames {
+		if len(name) < 8 {
+			key := load64(name + "\x00\x00\x00\x00\x00\x00\x00\x00")
+			at := &t[placeOfShort(key)]
+			if at.key != 0 {
+				panic("proto: choose another shortFieldFactor: two fields have the same place")
+			}
+			*at = shortField{key, Field(f)}
+		}
+	}
+	return t
+}
+
+// lookupShort returns the field with this key of up to seven bytes.
+func lookupShort(key uint64) (Field, bool) {
+	at := &shortFields[placeOfShort(key)]
+	return at.field, at.key == key && key != 0
+}
+
 // requestSpec lists the fields of a client's message of one op, besides msgid
 // and rid. Need fields are required and May fields are optional. If OneOf isn't
 // empty, exactly one of its fields is required. Other keys are ignored.

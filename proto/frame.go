@@ -14,6 +14,15 @@ func AppendFrame(dst, body []byte) []byte {
 	return append(dst, body...)
 }
 
+// BeginFrame appends room for the length of a TCP frame to dst. The caller appends
+// the body, and then calls EndFrame.
+func BeginFrame(dst []byte) []byte { return append(dst, 0, 0, 0, 0) }
+
+// EndFrame sets the length of the last frame in b, which begins at start.
+func EndFrame(b []byte, start int) {
+	binary.BigEndian.PutUint32(b[start:], uint32(len(b)-start-HeaderSize))
+}
+
 // FrameLen returns the body length that head, the first HeaderSize bytes of a
 // client's frame, announces. A length of 0 or above MaxRequest is a BadLength
 // error: the caller must close the connection, because it can't find the next

@@ -71,8 +71,55 @@ func FuzzRequest(f *testing.F) {
 		}
 		var d2 proto.Decoder
 		first, _ := d2.Decode(body)
+		again.Plain, first.Plain = 0, 0 // depend on the escapes, which may differ
 		if !reflect.DeepEqual(again, first) {
 			t.Fatalf("encoded and decoded again\n got %+v\nwant %+v", again, first)
+		}
+	})
+}
+
+// FuzzPush compares AppendPush with AppendResponse, and with the library: whatever a
+// client has sent, other clients get the same valid JSON from both.
+func FuzzPush(f *testing.F) {
+	for _, c := range prototest.Requests() {
+		f.Add([]byte(c.Wire), int64(7), "li", int64(1700000000000), int64(5))
+	}
+	for _, text := range []string{`\"`, `\\`, `\/`, `\b\f\n\r\t`, `\u0000`, `\u001f`, `\u0041`, `\u007f`, "\x7f", `\u2028`, "\u2028\u2029", `\ud83d\ude00`,
+		`\ud83d`, `\ude00`, "\U0001f600", "\xff", "\xed\xa0\x80", "\xc0\xaf", "\x00", "\n", `"`, `\`, `","id":1,"x":"`, "\ufffd", "eight by\\ntes", "</script>"} {
+		for _, wire := range []string{`{"msgid":25,"toid":2,"event":"` + text + `","data":"plain"}`, `{"msgid":25,"groupid":3,"event":"plain","data":"` + text + `"}`,
+			`{"msgid":6,"toid":2,"msg":"` + text + `","cid":"plain"}`, `{"msgid":10,"groupid":3,"msg":"plain","cid":"` + text + `"}`} {
+			f.Add([]byte(wire), int64(1), text, int64(-1), int64(proto.MaxID))
+		}
+	}
+	f.Fuzz(func(t *testing.T, body []byte, id int64, name string, at, seq int64) {
+		var d proto.Decoder
+		r, err := d.Decode(body)
+		if err != nil {
+			return
+		}
+		p := proto.Push{Op: r.Op, Sender: proto.AppendSender(nil, id, name), ToID: r.ToID, GroupID: r.GroupID, Plain: r.Plain}
+		want := proto.Response{Op: r.Op, ID: id, Name: name, ToID: r.ToID, GroupID: r.GroupID}
+		switch r.Op {
+		case proto.EVENT:
+			p.Event, p.Data = r.Event, r.Data
+			want.Event, want.Data = r.Event, r.Data
+		case proto.ONE_CHAT, proto.GROUP_CHAT:
+			p.Msg, p.CID, p.Time, p.Seq = r.Msg, r.CID, at, seq
+			want.Msg, want.CID, want.Time, want.Seq = r.Msg, r.CID, at, seq
+		default:
+			return
+		}
+		got := proto.AppendPush([]byte("x"), &p)
+		if wire := proto.AppendResponse([]byte("x"), &want); !bytes.Equal(got, wire) {
+			t.Fatalf("AppendPush\n got %s\nwant %s, as AppendResponse writes it", got, wire)
+		}
+		if !jsontext.Value(got[1:]).IsValid() {
+			t.Fatalf("AppendPush wrote invalid JSON: %q", got[1:])
+		}
+		c := r.Clone()
+		p.Event, p.Data, p.Msg, p.CID, p.Plain = c.Event, c.Data, c.Msg, c.CID, c.Plain
+		if again := proto.AppendPush([]byte("x"), &p); !bytes.Equal(again, got) {
+			t.Fatalf("AppendPush of a cloned request\n got %s\nwant %s", again, got)
 		}
 	})
 }

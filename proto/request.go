@@ -9,6 +9,7 @@ package proto
 type Request struct {
 	Op     Op
 	Fields Fields // the fields that are present
+	Plain  Fields // of Msg, CID, Event and Data: those whose text is the same in JSON, without escapes
 	RID    int64
 
 	ID, ToID, Peer, GroupID, FriendID, UserID int64

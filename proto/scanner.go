@@ -138,21 +138,25 @@ func (s *scanner) scanObject(object uint32, depth int) syntaxError {
 			return s.orTruncated(errNoKey)
 		}
 		at := s.pos
-		k, f := s.scanString()
-		if f != syntaxOK {
-			return f
-		}
 		field, known := Field(0), false
-		key := s.unescaped(k)
 		if object == 0 {
-			field, known = lookupField(key)
+			field, known = s.shortField()
 		}
-		if known {
-			if s.seen.Has(field) {
+		if !known {
+			k, f := s.scanString()
+			if f != syntaxOK {
+				return f
+			}
+			key := s.unescaped(k)
+			if object == 0 {
+				field, known = lookupField(key)
+			}
+			if !known && !s.keys.add(object, key) {
 				s.pos = at
 				return errDuplicate
 			}
-		} else if !s.keys.add(object, key) {
+		}
+		if known && s.seen.Has(field) {
 			s.pos = at
 			return errDuplicate
 		}
@@ -178,6 +182,27 @@ func (s *scanner) scanObject(object uint32, depth int) syntaxError {
 			return s.orTruncated(errNoComma)
 		}
 	}
+}
+
+// shortField consumes the next key if it is that of a field, has at most seven bytes
+// and no escapes. Otherwise it consumes nothing, and scanString must scan the key.
+// Nearly all keys of the hot path are such keys.
+func (s *scanner) shortField() (Field, bool) {
+	start := s.pos + 1
+	if len(s.buf)-start < 8 {
+		return 0, false
+	}
+	word := load64(s.buf[start : start+8])
+	special := maskSpecial(word)
+	end := bits.TrailingZeros64(special) &^ 7 // in bits
+	if special == 0 || word>>end&0xff != '"' {
+		return 0, false
+	}
+	f, ok := lookupShort(word & (1<<end - 1))
+	if ok {
+		s.pos = start + end/8 + 1
+	}
+	return f, ok
 }
 
 // scanArray scans an array after its opening bracket.

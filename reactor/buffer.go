@@ -12,9 +12,13 @@ const (
 	maxBufferBits = 20
 )
 
-// buffer is a pooled slice. It has one owner at a time. Idle connections have nil
-// buffers.
-type buffer struct{ b []byte }
+// buffer is a slice. A pooled one has one owner at a time. A shared one is never
+// modified: its slice has no capacity left, so grow copies it. Idle connections have
+// nil buffers.
+type buffer struct {
+	b      []byte
+	shared bool
+}
 
 // buffers is the pool of buffers for all loops.
 type buffers struct {
@@ -25,18 +29,18 @@ type buffers struct {
 func (p *buffers) get(n int) *buffer {
 	class := max(bits.Len(uint(max(n, 1)-1)), minBufferBits)
 	if class > maxBufferBits {
-		return &buffer{make([]byte, 0, n)}
+		return &buffer{b: make([]byte, 0, n)}
 	}
 	if b, ok := p.classes[class-minBufferBits].Get().(*buffer); ok {
 		b.b = b.b[:0]
 		return b
 	}
-	return &buffer{make([]byte, 0, 1<<class)}
+	return &buffer{b: make([]byte, 0, 1<<class)}
 }
 
-// put returns b to the pool. b may be nil.
+// put returns b to the pool, unless it is shared. b may be nil.
 func (p *buffers) put(b *buffer) {
-	if b == nil {
+	if b == nil || b.shared {
 		return
 	}
 	// Round down: append may have chosen a capacity between two sizes.

@@ -50,11 +50,10 @@ func (c *Conn) WriteResponse(t Turn, r *proto.Response) {
 	}
 	c.out = c.l.r.buffers.grow(c.out, proto.HeaderSize)
 	before := len(c.out.b)
-	c.out.b = proto.AppendResponse(append(c.out.b, 0, 0, 0, 0), r)
-	n := len(c.out.b) - before
-	binary.BigEndian.PutUint32(c.out.b[before:], uint32(n-proto.HeaderSize))
+	c.out.b = proto.AppendResponse(proto.BeginFrame(c.out.b), r)
+	proto.EndFrame(c.out.b, before)
 	c.l.counts.framesOut++
-	c.wrote(t, n)
+	c.wrote(t, len(c.out.b)-before)
 }
 
 // writable reports whether frames can be written. They can't while a handshake or

@@ -3,6 +3,7 @@ package service_test
 import (
 	"context"
 	"reflect"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -62,6 +63,57 @@ func TestHintsOutOfOrder(t *testing.T) {
 	b.has(in(g), 1, n)
 	if reads := two.count("chatd_service_catchup_reads_total"); reads > n/4 {
 		t.Errorf("%v reads of the log for %d messages, want at most %d", reads, n, n/4)
+	}
+}
+
+// overlapping is a bus that repeats, in each hint about new messages of a group, up
+// to three of the messages before.
+type overlapping struct {
+	bus.Bus
+	mu   *sync.Mutex
+	sent *[][]byte // bodies of all messages so far
+}
+
+func (b overlapping) Publish(ctx context.Context, ms []bus.Message) error {
+	b.mu.Lock()
+	now := slices.Clone(ms)
+	for i, m := range now {
+		if n := m.Payload.NewMessages; n != nil && len(n.Bodies) > 0 {
+			copied := *n
+			*b.sent = append((*b.sent)[:n.First-1], n.Bodies...)
+			from := max(0, n.First-1-3)
+			copied.First, copied.Bodies = from+1, slices.Clone((*b.sent)[from:])
+			now[i].Payload.NewMessages = &copied
+		}
+	}
+	b.mu.Unlock()
+	return b.Bus.Publish(ctx, now)
+}
+
+// If a hint has messages that sessions were sent already, they get the rest of its
+// messages, each once, and mostly without reading the log.
+func TestHintsOverlap(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var sent [][]byte
+	one := serve(t, func(s *setup) {
+		s.service.Delivery.RepairEvery = time.Hour // no repair during the test
+		s.bus = func(b bus.Bus) bus.Bus { return overlapping{b, &mu, &sent} }
+	})
+	two := one.second()
+	ids := one.users("anna", "berta", "carla", "dora")
+	g := one.group(ids...)
+	a, b, c, d := one.login(ids[0]), two.login(ids[1]), two.login(ids[2], obj{"ack": false}), two.dialWeb()
+	d.login(ids[3])
+	const n = 400
+	together(
+		func() { a.pump(in(g), "x", n, 16) },
+		func() { b.has(in(g), 1, n) },
+		func() { c.has(in(g), 1, n) },
+		func() { d.has(in(g), 1, n) },
+	)
+	if reads := two.count("chatd_service_catchup_reads_total"); reads > n/10 {
+		t.Errorf("%v reads of the log for %d messages, want at most %d", reads, n, n/10)
 	}
 }
 

@@ -509,3 +509,53 @@ func TestLanesFull(t *testing.T) {
 	}
 	ws[2].ok(find)
 }
+
+// Events reach exactly the sessions that the receiver has at the moment, and stop when
+// the receiver blocks the sender, although the server remembers where it sent the last
+// event to.
+func TestEventsFollowChanges(t *testing.T) {
+	t.Parallel()
+	n := serve(t)
+	ids := n.users("anna", "berta", "carla")
+	a, b, c := n.login(ids[0]), n.login(ids[1]), n.login(ids[2])
+	count := 0
+	arrives := func(ws ...*wire) {
+		t.Helper()
+		count++
+		name := fmt.Sprint("event ", count)
+		a.send(with(ids[1]).event(name))
+		for _, w := range ws {
+			w.await(name, func(f frame) bool { return f.op() == proto.EVENT && f.str("event") == name })
+		}
+	}
+	arrives(b)
+	arrives(b)
+	b2 := n.login(ids[1], obj{"device": "two"})
+	arrives(b, b2)
+	b.close()
+	n.settled(3)
+	arrives(b2)
+	b = n.login(ids[1])
+	arrives(b, b2)
+
+	b.ok(obj{"msgid": proto.BLOCK, "userid": ids[0], "on": true})
+	for blocked := false; !blocked; { // the loop of the sender hears of the block after the answer to it
+		a.send(with(ids[1]).event("blocked"))
+		a.barrier()
+		c.send(with(ids[1]).event("marker"))
+		f := b.op(proto.EVENT)
+		if blocked = f.str("event") == "marker"; !blocked {
+			b.op(proto.EVENT)
+		}
+	}
+	b.ok(obj{"msgid": proto.BLOCK, "userid": ids[0], "on": false})
+	for arrived := false; !arrived; {
+		a.send(with(ids[1]).event("unblocked"))
+		a.barrier()
+		c.send(with(ids[1]).event("marker"))
+		if arrived = b.op(proto.EVENT).str("event") == "unblocked"; arrived {
+			b.op(proto.EVENT)
+		}
+	}
+	arrives(b, b2)
+}

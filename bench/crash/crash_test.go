@@ -126,12 +126,12 @@ func TestBrokenServersAreCaught(t *testing.T) {
 			{"service/delivery/route.go", `d.topics[i].pushBatch(t, list) })`, `d.topics[i].pushBatch(t, list, deliver, ack) })`},
 			{"service/delivery/route.go", `) pushBatch(t Turn, list []*update) {`, `) pushBatch(t Turn, list []*update, deliver, ack bool) {`},
 			{"service/delivery/route.go", `			l.pushBatch(t, list)`, `			l.pushBatch(t, list, deliver, ack)`},
-			{"service/delivery/route.go", `		l.conclude(t, up)`, `		l.conclude(t, up, deliver, ack)`},
-			{"service/delivery/route.go", `) conclude(t Turn, up *update) {`, `) conclude(t Turn, up *update, deliver, ack bool) {`},
+			{"service/delivery/route.go", `		l.conclude(t, run)`, `		l.conclude(t, run, deliver, ack)`},
+			{"service/delivery/route.go", `) conclude(t Turn, run []*update) {`, `) conclude(t Turn, run []*update, deliver, ack bool) {`},
 			{"service/delivery/route.go", `	if up.from != nil && up.from.Session.Loop == l.index {`, `	if up.from != nil && up.from.Session.Loop == l.index && ack {`},
 			{"service/delivery/route.go", `	if up.from == nil || up.from.Err == nil {
-		l.deliver(t, up)`, `	if (up.from == nil || up.from.Err == nil) && deliver {
-		l.deliver(t, up)`},
+		l.deliver(t, run)`, `	if (up.from == nil || up.from.Err == nil) && deliver {
+		l.deliver(t, run)`},
 			// Don't acknowledge again what was acknowledged early.
 			{"service/session/order.go", `) Ack(t Turn) {
 	c := m.Conn
@@ -164,8 +164,10 @@ func TestBrokenServersAreCaught(t *testing.T) {
 		return
 	}`}}, "connections half open", []Kind{Lost}},
 		{"one push in fifty dropped", 1, []mutation{
-			{"service/delivery/deliver.go", `			cu.session.Conn(t).Write(t, up.body)`, `			if up.seq%50 != 49 {
-				cu.session.Conn(t).Write(t, up.body)
+			{"service/delivery/deliver.go", `			cu.session.Conn(t).WriteFrames(t, frames)`, `			for _, m := range run {
+				if m.seq%50 != 49 {
+					cu.session.Conn(t).Write(t, m.body)
+				}
 			}`}}, "nginx reloaded", []Kind{Gap}},
 		{"most transactions missing in the feed", 2, []mutation{
 			{"model/appendstep.go", `	return s.lane.Record(tick,`, `	if tick%16 != 0 {

@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -10,6 +11,7 @@ import (
 type Hub struct {
 	mu    sync.RWMutex
 	nodes map[*Node]struct{}
+	count atomic.Int32 // len(nodes), for MayHaveSubscribers without a lock
 }
 
 // Node connects one node to a Hub. Its methods may be called from any
@@ -34,6 +36,7 @@ func (h *Hub) Join(receive func([]Message)) *Node {
 		h.nodes = make(map[*Node]struct{})
 	}
 	h.nodes[n] = struct{}{}
+	h.count.Store(int32(len(h.nodes)))
 	return n
 }
 
@@ -42,6 +45,7 @@ func (h *Hub) Join(receive func([]Message)) *Node {
 func (n *Node) Close(context.Context) error {
 	n.hub.mu.Lock()
 	delete(n.hub.nodes, n)
+	n.hub.count.Store(int32(len(n.hub.nodes)))
 	n.hub.mu.Unlock()
 	return nil
 }
@@ -68,11 +72,11 @@ func (n *Node) Await(context.Context) error { return nil }
 
 // MayHaveSubscribers reports whether another node has subscribed to c.
 func (n *Node) MayHaveSubscribers(c Channel) bool {
-	n.hub.mu.RLock()
-	defer n.hub.mu.RUnlock()
-	if len(n.hub.nodes) < 2 {
+	if n.hub.count.Load() < 2 { // usual, and called for each event
 		return false
 	}
+	n.hub.mu.RLock()
+	defer n.hub.mu.RUnlock()
 	for o := range n.hub.nodes {
 		if o != n && o.has(c) {
 			return true

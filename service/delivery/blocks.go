@@ -24,6 +24,10 @@ func (l *TopicsOnLoop) Blocked(t Turn, by, whom int64) (blocked, known bool) {
 	return blocked, known
 }
 
+// BlocksVersion returns a number that changes whenever something is removed from the
+// cache. Until then, callers can keep what Blocked returns.
+func (l *TopicsOnLoop) BlocksVersion(t Turn) int { return l.blocks.generation }
+
 // AskBlocked returns two functions: ask reads from the store whether by has
 // blocked whom, and keep puts the answer into the cache of this loop.
 func (l *TopicsOnLoop) AskBlocked(t Turn, by, whom int64) (ask func(t Off) (bool, error), keep func(t Turn, blocked bool)) {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"chatd/reactor"
 	"chatd/service/bus"
 	"chatd/service/session"
 )
@@ -25,14 +26,17 @@ type update struct {
 	pair         pair
 	version, seq int64
 	body         []byte
+	frames       *frames          // has body, as a frame
+	start, end   int              // of the frame
 	from         *session.Message // nil: from another node or from repair
 	members      *bus.Members
 	except       *session.Session // gets no notice of the change
 }
 
-// deliver pushes a message to the sessions for which it is next. For the other
-// sessions in the conversation it reads the log.
-func (l *TopicsOnLoop) deliver(t Turn, up *update) {
+// deliver pushes a run of messages to the sessions for which they are next. For the
+// other sessions in the conversation it reads the log.
+func (l *TopicsOnLoop) deliver(t Turn, run []*update) {
+	up := run[0]
 	tp := l.topics[up.conv]
 	if tp == nil {
 		if up.group != 0 {
@@ -42,7 +46,14 @@ func (l *TopicsOnLoop) deliver(t Turn, up *update) {
 			return
 		}
 	}
-	if up.body != nil && up.seq > tp.last+1 && l.keepEarly(t, tp, up) {
+	if up.body != nil && up.seq > tp.last+1 {
+		for i := range run {
+			if !l.keepEarly(t, tp, run[i]) {
+				l.push(t, tp, run[i:])
+				l.pushEarly(t, tp)
+				break
+			}
+		}
 		return
 	}
 	if up.from != nil && up.body == nil { // a retried message; its ACK follows, so it must not be pushed to the sender
@@ -50,9 +61,14 @@ func (l *TopicsOnLoop) deliver(t Turn, up *update) {
 			cu.noteAcked(t, up.from.Seq)
 		}
 	}
-	l.push(t, tp, up)
+	l.push(t, tp, run)
+	l.pushEarly(t, tp)
+}
+
+// pushEarly pushes the messages that keepEarly holds back and that are next.
+func (l *TopicsOnLoop) pushEarly(t Turn, tp *topicOnLoop) {
 	for len(tp.early) > 0 && tp.early[0].seq <= tp.last+1 {
-		l.push(t, tp, tp.takeEarly(t))
+		l.push(t, tp, []*update{tp.takeEarly(t)})
 	}
 }
 
@@ -91,7 +107,7 @@ func (l *TopicsOnLoop) keepEarly(t Turn, tp *topicOnLoop, up *update) bool {
 // flushEarly pushes all messages that keepEarly holds back.
 func (l *TopicsOnLoop) flushEarly(t Turn, tp *topicOnLoop) {
 	for len(tp.early) > 0 {
-		l.push(t, tp, tp.takeEarly(t))
+		l.push(t, tp, []*update{tp.takeEarly(t)})
 	}
 }
 
@@ -103,43 +119,57 @@ func (tp *topicOnLoop) takeEarly(t Turn) *update {
 	return up
 }
 
-// push writes a message to the sessions for which it is next. It marks the
-// others as having a backlog, and starts reading the log for them.
-func (l *TopicsOnLoop) push(t Turn, tp *topicOnLoop, up *update) {
+// push writes a run of messages to the sessions for which they are next. It marks
+// the others as having a backlog, and starts reading the log for them.
+func (l *TopicsOnLoop) push(t Turn, tp *topicOnLoop, run []*update) {
 	if tp.dropped {
 		return
 	}
+	up, last := run[0], run[len(run)-1].seq
 	if tp.group != 0 && up.version > tp.version {
 		l.reload(t, tp, up.version)
 	}
-	tp.last, tp.used = max(tp.last, up.seq), t.Now()
-	backlog := false
+	tp.last, tp.used = max(tp.last, last), t.Now()
+	var frames *reactor.Frames
+	backlog, pushes := false, 0
 	for i := range tp.cursors {
 		cu := &tp.cursors[i]
 		if cu.sent == unknown && up.seq == 1 && up.body != nil { // the first message of the conversation: nobody has it
 			cu.sent = 0
 		}
-		if cu.sent >= up.seq {
+		if cu.sent >= last {
 			continue
 		}
 		// A retried message has no body, and seq may be that of anyone's
 		// message.
 		own := up.from != nil && up.from.Session == cu.session && up.body != nil
-		next := cu.sent == up.seq-1 && up.body != nil && !cu.backlog && !tp.reloading && tp.ready(t, cu.session)
+		next := cu.sent >= up.seq-1 && up.body != nil && !cu.backlog && !tp.reloading && tp.ready(t, cu.session)
 		switch {
 		case next && own:
-			l.advance(t, tp, cu, up.seq)
+			l.advance(t, tp, cu, last)
+		case next && cu.sent >= up.seq: // the session has the first messages of the run
+			for _, rest := range run[cu.sent-up.seq+1:] {
+				cu.session.Conn(t).Write(t, rest.body)
+				pushes++
+			}
+			l.advance(t, tp, cu, last)
 		case next:
-			cu.session.Conn(t).Write(t, up.body)
-			l.d.m.pushes.Inc()
-			l.advance(t, tp, cu, up.seq)
+			if frames == nil {
+				frames = framesOf(run)
+			}
+			cu.session.Conn(t).WriteFrames(t, frames)
+			pushes += len(run)
+			l.advance(t, tp, cu, last)
 		default:
-			if own {
-				cu.noteAcked(t, up.seq)
+			for _, m := range run {
+				if own && m.seq > cu.sent {
+					cu.noteAcked(t, m.seq)
+				}
 			}
 			cu.backlog, backlog = true, true
 		}
 	}
+	l.d.m.pushes.Add(pushes)
 	if backlog {
 		l.catchUp(t, tp)
 	}

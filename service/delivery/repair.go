@@ -127,13 +127,13 @@ func (f *found) add(s feed.Span) {
 // raise tells the loops with sessions in these conversations how many messages
 // they have.
 func (d *Delivery) raise(spans []feed.Span) {
-	perLoop := make([][]update, len(d.topics))
+	perLoop := make([][]*update, len(d.topics))
 	for i := range spans {
 		s := &spans[i]
 		p := pair{s.Lo, s.Hi}
 		for loops := d.loopsOf(s.Group(), p); loops != 0; loops &= loops - 1 {
 			i := bits.TrailingZeros64(loops)
-			perLoop[i] = append(perLoop[i], update{conv: s.Conv, group: s.Group(), pair: p, version: s.Version, seq: s.Last})
+			perLoop[i] = append(perLoop[i], &update{conv: s.Conv, group: s.Group(), pair: p, version: s.Version, seq: s.Last})
 		}
 	}
 	for i, list := range perLoop {

@@ -38,7 +38,7 @@ func (d *Delivery) Committed(ctx context.Context, batch []*model.Append) {
 	for _, a := range batch {
 		size += len(a.Body) + chatOverhead
 	}
-	bodies := make([]byte, 0, size) // if append has to move it, earlier slices of it stay valid
+	frames := &frames{b: make([]byte, 0, size)}
 	var out outbox
 	var changes []*update
 	var waiting []*session.Waiting
@@ -51,19 +51,20 @@ func (d *Delivery) Committed(ctx context.Context, batch []*model.Append) {
 			changes = append(changes, up)
 			continue
 		}
-		name, loops := "", uint64(0)
+		var p proto.Push
+		var loops uint64
 		switch o := a.Owner.(type) {
 		case *session.Message:
-			up.from, name, loops = o, o.Session.Name, 1<<o.Session.Loop
+			up.from, loops = o, 1<<o.Session.Loop
+			p.Sender, p.Plain = o.Session.Sender, o.Plain
 		case *session.Waiting:
-			name, waiting = o.By.Name, append(waiting, o)
+			waiting = append(waiting, o)
+			p.Sender = proto.AppendSender(nil, a.Sender, o.By.Name)
 		}
 		if a.Err == nil {
 			up.describe(a)
 			if a.Stored {
-				n := len(bodies)
-				bodies = appendPushed(bodies, a, name)
-				up.body = bodies[n:len(bodies):len(bodies)]
+				frames.add(up, func(dst []byte) []byte { return appendPushed(dst, a, &p) })
 			}
 			loops |= d.route(up, a.Sender, &out)
 		}
@@ -102,15 +103,15 @@ func (up *update) describe(a *model.Append) {
 	}
 }
 
-// appendPushed appends the body of the push of a message to dst. name is the
-// sender's.
-func appendPushed(dst []byte, a *model.Append, name string) []byte {
-	r := proto.Response{Op: proto.ONE_CHAT, ID: a.Sender, Name: name, ToID: a.Peer, GroupID: a.Group,
-		Msg: a.Body, Time: a.Time, Seq: a.Seq, CID: a.CID}
+// appendPushed appends the body of the push of a message to dst. p has Sender and
+// Plain.
+func appendPushed(dst []byte, a *model.Append, p *proto.Push) []byte {
+	p.Op, p.ToID, p.GroupID = proto.ONE_CHAT, a.Peer, a.Group
 	if a.Group != 0 {
-		r.Op = proto.GROUP_CHAT
+		p.Op = proto.GROUP_CHAT
 	}
-	return proto.AppendResponse(dst, &r)
+	p.Msg, p.CID, p.Time, p.Seq = a.Body, a.CID, a.Time, a.Seq
+	return proto.AppendPush(dst, p)
 }
 
 // route returns the set of loops with sessions in the message's conversation. It
@@ -181,8 +182,8 @@ func (o *outbox) add(c bus.Channel, up *update) {
 }
 
 // pushBatch delivers a batch to the sessions on this loop, and answers the
-// senders on it. If one message causes a panic, which the reactor recovers, the
-// messages after it are still delivered and answered.
+// senders on it. If a run causes a panic, which the reactor recovers, those after it
+// are still delivered and answered.
 func (l *TopicsOnLoop) pushBatch(t Turn, list []*update) {
 	defer func() {
 		if len(list) > 0 {
@@ -190,24 +191,40 @@ func (l *TopicsOnLoop) pushBatch(t Turn, list []*update) {
 		}
 	}()
 	for len(list) > 0 {
-		up := list[0]
-		list = list[1:]
-		l.conclude(t, up)
+		run := nextRun(list)
+		list = list[len(run):]
+		l.conclude(t, run)
 	}
 }
 
-// conclude applies a change, or delivers a message. If the sender of the message is
-// on this loop, it also sends the ACK or the refusal, even if the delivery panics.
-func (l *TopicsOnLoop) conclude(t Turn, up *update) {
+// conclude applies a change, or delivers a run of messages. If the sender of the
+// messages is on this loop, it also sends the ACKs or the refusal, even if the delivery
+// panics.
+func (l *TopicsOnLoop) conclude(t Turn, run []*update) {
+	up := run[0]
 	if up.members != nil {
 		l.applyMembers(t, up.members, up.except)
 		return
 	}
 	if up.from != nil && up.from.Session.Loop == l.index {
-		defer up.from.Ack(t)
+		defer ackAll(t, run)
 	}
 	if up.from == nil || up.from.Err == nil {
-		l.deliver(t, up)
+		l.deliver(t, run)
+	}
+}
+
+// ackAll answers messages. If one answer causes a panic, the others are still sent.
+func ackAll(t Turn, run []*update) {
+	defer func() {
+		if len(run) > 0 {
+			ackAll(t, run)
+		}
+	}()
+	for len(run) > 0 {
+		m := run[0].from
+		run = run[1:]
+		m.Ack(t)
 	}
 }
 
@@ -216,17 +233,21 @@ func (l *TopicsOnLoop) conclude(t Turn, up *update) {
 // there and counted; the sessions then get them from the log.
 func (d *Delivery) NewMessages(n *bus.NewMessages) {
 	p := pair{n.Lo, n.Hi}
-	list := make([]update, 0, max(1, len(n.Bodies)))
-	up := update{conv: n.Conv, group: n.Group, pair: p, version: n.Version}
 	size := 0
-	for i, b := range n.Bodies {
-		up.seq, up.body = n.First+int64(i), b
-		list = append(list, up)
-		size += len(b)
+	for _, b := range n.Bodies {
+		size += proto.HeaderSize + len(b)
 	}
-	if len(list) == 0 {
-		up.seq = n.First - 1
-		list = append(list, up)
+	updates := make([]update, max(1, len(n.Bodies)))
+	list := make([]*update, len(updates))
+	frames := &frames{b: make([]byte, 0, size)}
+	for i := range updates {
+		up := &updates[i]
+		list[i] = up
+		up.conv, up.group, up.pair, up.version, up.seq = n.Conv, n.Group, p, n.Version, n.First-1
+		if len(n.Bodies) > 0 {
+			up.seq += 1 + int64(i)
+			frames.add(up, func(dst []byte) []byte { return append(dst, n.Bodies[i]...) })
+		}
 	}
 	for loops := d.loopsOf(n.Group, p); loops != 0; loops &= loops - 1 {
 		i := bits.TrailingZeros64(loops)
@@ -245,17 +266,17 @@ func (d *Delivery) loopsOf(group int64, p pair) uint64 {
 	return d.sessions.LoopsOf(p.lo) | d.sessions.LoopsOf(p.hi)
 }
 
-// deliverAll delivers updates, one after the other. If one causes a panic, which the
-// reactor recovers, those after it are still delivered: nobody else would do it.
-func (l *TopicsOnLoop) deliverAll(t Turn, list []update) {
+// deliverAll delivers updates. If a run causes a panic, which the reactor recovers,
+// those after it are still delivered: nobody else would do it.
+func (l *TopicsOnLoop) deliverAll(t Turn, list []*update) {
 	defer func() {
 		if len(list) > 0 {
 			l.deliverAll(t, list)
 		}
 	}()
 	for len(list) > 0 {
-		up := &list[0]
-		list = list[1:]
-		l.deliver(t, up)
+		run := nextRun(list)
+		list = list[len(run):]
+		l.deliver(t, run)
 	}
 }

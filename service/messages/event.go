@@ -1,6 +1,8 @@
 package messages
 
 import (
+	"math/bits"
+
 	"chatd/proto"
 	"chatd/reactor"
 	"chatd/service/bus"
@@ -14,14 +16,40 @@ func (m *Messages) Event(t Turn, c *conn, r *proto.Request) {
 		m.groupEvent(t, c, r)
 		return
 	}
-	blocked, known := m.delivery.On(t).Blocked(t, r.ToID, c.Session(t).User)
+	l, ss := m.loops[t.Loop()], c.Session(t)
+	blocks, version := m.delivery.On(t).BlocksVersion(t), m.sessions.Version(r.ToID)
+	to := l.target(t, ss.User, r.ToID)
+	if to.from == ss.User && to.to == r.ToID && to.blocks == blocks && to.version == version {
+		m.sendEvent(t, ss, r, to.sessions)
+		return
+	}
+	blocked, known := m.delivery.On(t).Blocked(t, r.ToID, ss.User)
 	if !known {
 		m.askBlocked(t, c, r.Clone())
 		return
 	}
 	if !blocked {
-		m.userEvent(t, c, r)
+		*to = target{from: ss.User, to: r.ToID, blocks: blocks, version: version, sessions: m.sessions.Sessions(r.ToID)}
+		m.sendEvent(t, ss, r, to.sessions)
 	}
+}
+
+// target is the receiver of an event, and a result of looking it up. Clients send
+// many events to the same user, such as typing indicators.
+type target struct {
+	from, to int64
+	blocks   int    // TopicsOnLoop.BlocksVersion when to was known not to have blocked from
+	version  uint64 // Sessions.Version before sessions was read
+	sessions []*session.Session
+}
+
+// targetsLen is how many targets a loop keeps. It is a power of two.
+const targetsLen = 512
+
+// target returns the place where a loop keeps a target. It may have another one.
+func (l *sendsOnLoop) target(t Turn, from, to int64) *target {
+	const odd = 0x9e3779b97f4a7c15 // spreads IDs that follow each other
+	return &l.targets[uint64(from*31+to)*odd>>(64-bits.Len(targetsLen-1))]
 }
 
 // askBlocked reads from the store whether the receiver has blocked the sender.
@@ -30,20 +58,20 @@ func (m *Messages) askBlocked(t Turn, c *conn, r *proto.Request) {
 	ask, keep := m.delivery.On(t).AskBlocked(t, r.ToID, c.Session(t).User)
 	session.RunJob(t, c, reactor.Quick, session.Answer(r), ask, func(t Turn, blocked bool) {
 		keep(t, blocked)
-		if c.Session(t) != nil && !blocked {
-			m.userEvent(t, c, r)
+		if ss := c.Session(t); ss != nil && !blocked {
+			m.sendEvent(t, ss, r, m.sessions.Sessions(r.ToID))
 		}
 	})
 }
 
-// userEvent writes an event to the sessions of a user, and publishes it to other
-// nodes. Sessions on this node that haven't got LOGIN_ACK don't get it. Other
+// sendEvent writes an event to the sessions of its receiver, and publishes it to
+// other nodes. Sessions on this node that haven't got LOGIN_ACK don't get it. Other
 // nodes treat it like a notice: such a session gets it after its LOGIN_ACK.
-func (m *Messages) userEvent(t Turn, c *conn, r *proto.Request) {
-	m.events.Inc()
-	l, ss := m.loops[t.Loop()], c.Session(t)
+func (m *Messages) sendEvent(t Turn, ss *session.Session, r *proto.Request, to []*session.Session) {
+	l := m.loops[t.Loop()]
+	l.events++
 	l.buf = appendEvent(l.buf[:0], ss, r)
-	for _, o := range m.sessions.Sessions(r.ToID) {
+	for _, o := range to {
 		if o != ss && o.Live() {
 			t.Send(o.Ref, l.buf)
 		}
@@ -56,7 +84,7 @@ func (m *Messages) groupEvent(t Turn, c *conn, r *proto.Request) {
 	ss := c.Session(t)
 	body := appendEvent(nil, ss, r)
 	if m.delivery.On(t).GroupEvent(t, ss, r.GroupID, body) {
-		m.events.Inc()
+		m.loops[t.Loop()].events++
 		m.courier.PublishEvent(bus.Group(r.GroupID), body)
 		return
 	}
@@ -69,6 +97,6 @@ func (m *Messages) groupEvent(t Turn, c *conn, r *proto.Request) {
 }
 
 func appendEvent(dst []byte, ss *session.Session, r *proto.Request) []byte {
-	return proto.AppendResponse(dst, &proto.Response{Op: proto.EVENT, ID: ss.User, Name: ss.Name,
-		ToID: r.ToID, GroupID: r.GroupID, Event: r.Event, Data: r.Data})
+	return proto.AppendPush(dst, &proto.Push{Op: proto.EVENT, Sender: ss.Sender,
+		ToID: r.ToID, GroupID: r.GroupID, Event: r.Event, Data: r.Data, Plain: r.Plain})
 }

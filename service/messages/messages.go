@@ -45,10 +45,13 @@ type Messages struct {
 	loops    []*sendsOnLoop // pointers, so that loops don't share cache lines
 }
 
-// sendsOnLoop collects the chat messages of a turn.
+// sendsOnLoop collects the chat messages of a turn, and has what a loop needs for
+// events.
 type sendsOnLoop struct {
 	messages []*session.Message
+	events   int    // sent in this turn and not counted yet
 	buf      []byte // for encoding an event
+	targets  [targetsLen]target
 }
 
 // New returns the handlers. loops is the number of event loops.
@@ -85,9 +88,13 @@ func (m *Messages) send(t Turn, c *conn, r *proto.Request, a model.Append) {
 }
 
 // HandOver hands a turn's messages to the append queue. If the queue is full, they
-// are refused.
+// are refused. It also counts the turn's events.
 func (m *Messages) HandOver(t Turn) {
 	l := m.loops[t.Loop()]
+	if l.events > 0 {
+		m.events.Add(l.events)
+		l.events = 0
+	}
 	if len(l.messages) == 0 {
 		return
 	}

@@ -73,7 +73,8 @@ var errConvStopped = proto.Errorf(proto.Unavailable, "an earlier message in this
 type Message struct {
 	model.Append
 	Session *Session
-	Conn    *Conn // this and the fields below may only be used on its loop
+	Plain   proto.Fields // see proto.Request
+	Conn    *Conn        // this and the fields below may only be used on its loop
 	Op      proto.Op
 
 	fields proto.Fields
@@ -229,7 +230,7 @@ func (c *Conn) Send(t Turn, r *proto.Request, a model.Append) *Message {
 	cv := c.on.order.use(t, k)
 	cv.inFlight++
 	a.Run = cv.run
-	m := &Message{Append: a, Session: c.on.session, Conn: c, Op: r.Op, fields: r.Fields & (1 << proto.FRID), rid: r.RID, conv: cv}
+	m := &Message{Append: a, Session: c.on.session, Plain: r.Plain, Conn: c, Op: r.Op, fields: r.Fields & (1 << proto.FRID), rid: r.RID, conv: cv}
 	m.Owner = m
 	c.on.order.inFlight = append(c.on.order.inFlight, m)
 	return m

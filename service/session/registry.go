@@ -25,6 +25,8 @@ type shard struct {
 	elsewhere map[int64]int64
 	// groups has the set of loops with a topic of each group, as a bit mask.
 	groups map[int64]uint64
+	// version counts the changes of users. It is written under the lock.
+	version atomic.Uint64
 }
 
 func (r *Registry) init() {
@@ -63,6 +65,7 @@ func (r *Registry) Add(ss *Session) (older *Session, first, ok bool) {
 	}
 	sh.users[ss.User] = append(now, ss)
 	r.count.Add(int64(len(now) + 1 - len(had)))
+	sh.version.Add(1)
 	return older, len(had) == 0, true
 }
 
@@ -77,6 +80,7 @@ func (r *Registry) Remove(ss *Session) {
 		return
 	}
 	r.count.Add(-1)
+	sh.version.Add(1)
 	if len(had) == 1 {
 		delete(sh.users, ss.User)
 		delete(sh.elsewhere, ss.User)
@@ -92,6 +96,11 @@ func (r *Registry) Sessions(user int64) []*Session {
 	defer sh.mu.RUnlock()
 	return sh.users[user]
 }
+
+// Version returns a number that changes whenever the user's sessions do, and
+// sometimes without that. Callers can keep what Sessions returns until then; they must
+// call Version before Sessions. It is much cheaper, as it takes no lock.
+func (r *Registry) Version(user int64) uint64 { return r.shard(user).version.Load() }
 
 // Has reports whether a session is in the registry: it isn't any more once it has
 // ended or was replaced.

@@ -25,7 +25,8 @@ type Session struct {
 	User     int64
 	Name     string
 	Device   string
-	Receipts bool // the client sends receipts
+	Sender   []byte // by proto.AppendSender: the beginning of what the user sends to others
+	Receipts bool   // the client sends receipts
 	Loop     int
 	Ref      *reactor.ConnRef // its connection
 	At       int64            // time of the login by Bus.Now, in Unix microseconds
@@ -57,8 +58,8 @@ type Login struct {
 
 // New returns the session of a login. The caller has to register it.
 func New(t Turn, c *Conn, l Login) *Session {
-	ss := &Session{User: l.User, Name: l.Name, Device: l.Device, Receipts: l.Receipts, At: l.At, Nth: l.Nth,
-		Loop: t.Loop(), Ref: c.Ref(), Rate: new(limits.UserRate), loop: sessionOnLoop{conn: c}}
+	ss := &Session{User: l.User, Name: l.Name, Device: l.Device, Sender: proto.AppendSender(nil, l.User, l.Name),
+		Receipts: l.Receipts, At: l.At, Nth: l.Nth, Loop: t.Loop(), Ref: c.Ref(), Rate: new(limits.UserRate), loop: sessionOnLoop{conn: c}}
 	ss.token.Store(&l.TokenHash)
 	return ss
 }

@@ -48,8 +48,11 @@ func TestPowerCut(t *testing.T) {
 	end := time.Now().Add(diskTime(t))
 	for first := true; first || time.Now().Before(end); first, seed = false, seed+1 {
 		rounds, step := 32, 20
-		if !first {
+		switch {
+		case !first:
 			rounds, step = 100, 10
+		case diskTime(t) > 0:
+			step = 1 // cut the power at every point
 		}
 		dir := t.TempDir()
 		disk, err := faultvfs.Attach(dir)
@@ -64,7 +67,7 @@ func TestPowerCut(t *testing.T) {
 		r.rounds(rounds/2, rounds)
 		replay, rng := r.disk.Replay(), rand.New(rand.NewPCG(seed, 2))
 		n := 0
-		for at := rng.IntN(step); at <= r.disk.Len(); at += 1 + rng.IntN(2*step) {
+		for at := rng.IntN(step); at <= r.disk.Len(); at += 1 + rng.IntN(2*step-1) {
 			if err := r.cut(replay, at, rng); err != nil {
 				t.Fatalf("seed %d: %v", seed, err)
 			}

@@ -94,7 +94,7 @@ func newDiskRun(t *testing.T, dir string, disk *faultvfs.Disk, sync string, seed
 	t.Helper()
 	t.Cleanup(disk.Detach)
 	r := &diskRun{disk: disk, rng: rand.New(rand.NewPCG(seed, 1)), byCID: make(map[string]*sentMessage)}
-	r.harness = newHarness(t, Options{DB: "sqlite:" + filepath.Join(dir, "chat.db"), SQLiteSync: sync, Readers: 2, maxRows: 8})
+	r.harness = newHarness(t, Options{DB: "sqlite:" + filepath.Join(dir, "chat.db"), SQLiteSync: sync, Readers: 2, maxRows: 8, noFolding: true})
 	t.Cleanup(func() { disk.Repair() })
 	r.harness.mu.Lock()
 	r.tell = r.sunkNow
@@ -272,7 +272,8 @@ func soon(what string, do func()) {
 	do()
 }
 
-// round stores some messages, and other things at the same time. It returns the
+// round stores some messages, and other things at the same time, and sometimes moves
+// messages to the indexes afterwards. It returns the
 // messages that failed, and the errors of the other things.
 func (r *diskRun) round(i int) (failed []*sentMessage, errs []error) {
 	r.t.Helper()
@@ -293,7 +294,7 @@ func (r *diskRun) round(i int) (failed []*sentMessage, errs []error) {
 	if half < len(l) {
 		batch = append(batch, r.pass(false, l[half:]...)...)
 	}
-	if i%7 == 3 || i%7 == 5 { // with Retry, the cid is looked up; otherwise the index refuses it
+	if i%7 == 3 || i%7 == 5 {
 		old := r.sent[r.rng.IntN(len(r.sent))]
 		l, batch = append(l, old), append(batch, r.pass(i%7 == 3, old)...)
 	}
@@ -301,6 +302,11 @@ func (r *diskRun) round(i int) (failed []*sentMessage, errs []error) {
 	for i, a := range batch {
 		if a.Err != nil {
 			failed = append(failed, l[i])
+		}
+	}
+	if i%3 == 1 {
+		if _, err := r.folder.Slice(ctx); err != nil {
+			errs = append(errs, err)
 		}
 	}
 	return failed, errs

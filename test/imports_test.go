@@ -89,12 +89,12 @@ var forAnyTest = []string{"model/faultvfs", "proto/prototest", "internal/realser
 // aren't listed may be imported anywhere.
 var onlyIn = map[string][]string{
 	"github.com/panjf2000/gnet":  {"reactor", "bench/floor"},
-	"github.com/jmoiron/sqlx":    {"model", "model/feed", "model/sqldb"},
+	"github.com/jmoiron/sqlx":    {"model", "model/feed", "model/recent", "model/sqldb"},
 	"github.com/pressly/goose":   {"model/sqldb"},
 	"modernc.org/sqlite":         {"model/sqldb", "model/walwriter", "model/vfs", "model/faultvfs"},
 	"modernc.org/libc":           {"model/walwriter", "model/vfs", "model/faultvfs"}, // the driver's C library
 	"github.com/go-sql-driver":   {"model/sqldb"},
-	"database/sql":               {"model", "model/feed", "model/sqldb", "model/walwriter"},
+	"database/sql":               {"model", "model/feed", "model/recent", "model/sqldb", "model/walwriter"},
 	"github.com/gomodule/redigo": {"service/bus"},
 	"github.com/mna/redisc":      {"service/bus"},
 	"github.com/gobwas/ws":       {"reactor", "client"},

@@ -147,7 +147,7 @@ func sqlitePragmas(o *Config, reading bool) string {
 	} else {
 		// Without spilling, only a commit writes pages: walwriter never holds
 		// pages of a transaction that was rolled back.
-		p = append(p, "cache_spill(0)", "cache_size(-65536)", "wal_autocheckpoint(4000)", fmt.Sprintf("journal_size_limit(%d)", walBound))
+		p = append(p, "cache_spill(0)", "cache_size(-65536)", "wal_autocheckpoint(1000)", fmt.Sprintf("journal_size_limit(%d)", walBound))
 	}
 	v := url.Values{"_pragma": p}
 	if o.ReadOnly {

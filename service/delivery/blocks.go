@@ -24,8 +24,8 @@ func (l *TopicsOnLoop) Blocked(t Turn, by, whom int64) (blocked, known bool) {
 	return blocked, known
 }
 
-// BlocksVersion returns a number that changes whenever something is removed from the
-// cache. Until then, callers can keep what Blocked returns.
+// BlocksVersion returns a number that changes whenever a block may have changed.
+// Until then, callers can keep what Blocked returns.
 func (l *TopicsOnLoop) BlocksVersion(t Turn) int { return l.blocks.generation }
 
 // AskBlocked returns two functions: ask reads from the store whether by has

@@ -207,10 +207,21 @@ func (l *TopicsOnLoop) conclude(t Turn, run []*update) {
 		return
 	}
 	if up.from != nil && up.from.Session.Loop == l.index {
-		defer ackAll(t, run)
+		defer l.acknowledge(t, run)
 	}
 	if up.from == nil || up.from.Err == nil {
 		l.deliver(t, run)
+	}
+}
+
+// acknowledge answers the messages of a run.
+func (l *TopicsOnLoop) acknowledge(t Turn, run []*update) {
+	ackAll(t, run)
+	// The sender has its messages once it has their ACKs.
+	if tp := l.topics[run[0].conv]; tp != nil && run[0].from.Err == nil {
+		if cu := tp.cursor(t, run[0].from.Session); cu != nil && cu.sent == run[len(run)-1].seq {
+			cu.arrivesAt = cu.session.Conn(t).BytesQueued(t)
+		}
 	}
 }
 
@@ -233,6 +244,10 @@ func ackAll(t Turn, run []*update) {
 // there and counted; the sessions then get them from the log.
 func (d *Delivery) NewMessages(n *bus.NewMessages) {
 	p := pair{n.Lo, n.Hi}
+	loops := d.loopsOf(n.Group, p)
+	if loops == 0 {
+		return
+	}
 	size := 0
 	for _, b := range n.Bodies {
 		size += proto.HeaderSize + len(b)
@@ -249,7 +264,7 @@ func (d *Delivery) NewMessages(n *bus.NewMessages) {
 			frames.add(up, func(dst []byte) []byte { return append(dst, n.Bodies[i]...) })
 		}
 	}
-	for loops := d.loopsOf(n.Group, p); loops != 0; loops &= loops - 1 {
+	for ; loops != 0; loops &= loops - 1 {
 		i := bits.TrailingZeros64(loops)
 		err := d.r.PostDroppable(i, size, func(t Turn) { d.topics[i].deliverAll(t, list) })
 		if errors.Is(err, reactor.ErrBusy) {

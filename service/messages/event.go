@@ -18,8 +18,12 @@ func (m *Messages) Event(t Turn, c *conn, r *proto.Request) {
 	}
 	l, ss := m.loops[t.Loop()], c.Session(t)
 	blocks, version := m.delivery.On(t).BlocksVersion(t), m.sessions.Version(r.ToID)
+	if l.blocks != blocks { // all targets may be blocked now
+		l.blocks = blocks
+		clear(l.targets[:])
+	}
 	to := l.target(t, ss.User, r.ToID)
-	if to.from == ss.User && to.to == r.ToID && to.blocks == blocks && to.version == version {
+	if to.from == ss.User && to.to == r.ToID && to.version == version {
 		m.sendEvent(t, ss, r, to.sessions)
 		return
 	}
@@ -29,16 +33,15 @@ func (m *Messages) Event(t Turn, c *conn, r *proto.Request) {
 		return
 	}
 	if !blocked {
-		*to = target{from: ss.User, to: r.ToID, blocks: blocks, version: version, sessions: m.sessions.Sessions(r.ToID)}
+		*to = target{from: ss.User, to: r.ToID, version: version, sessions: m.sessions.Sessions(r.ToID)}
 		m.sendEvent(t, ss, r, to.sessions)
 	}
 }
 
-// target is the receiver of an event, and a result of looking it up. Clients send
+// target is the receiver of an event, who hasn't blocked the sender. Clients send
 // many events to the same user, such as typing indicators.
 type target struct {
 	from, to int64
-	blocks   int    // TopicsOnLoop.BlocksVersion when to was known not to have blocked from
 	version  uint64 // Sessions.Version before sessions was read
 	sessions []*session.Session
 }

@@ -51,6 +51,7 @@ type sendsOnLoop struct {
 	messages []*session.Message
 	events   int    // sent in this turn and not counted yet
 	buf      []byte // for encoding an event
+	blocks   int    // TopicsOnLoop.BlocksVersion of targets
 	targets  [targetsLen]target
 }
 

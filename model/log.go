@@ -53,7 +53,7 @@ func (db *DB) PageBefore(ctx context.Context, conv, before, floor int64, limit, 
 	args := []any{conv, before, floor, limit}
 	if db.recent != nil {
 		ids, last := db.recent.Before(conv, before, limit)
-		args = append([]any{last, conv, before, floor, recent.List(ids), floor}, append(args, limit)...)
+		args = append([]any{last, conv, conv, before, floor, recent.List(ids), conv, floor}, append(args, limit)...)
 	}
 	l, _, err := db.messages(ctx, maxBytes, db.d.pageBefore, args...)
 	if err != nil {

@@ -73,5 +73,5 @@ func (db *DB) pageArgs(args []any, p *PageRequest) []any {
 		return args
 	}
 	ids, last := db.recent.After(p.Conv, p.After, p.Limit)
-	return append(args, recent.List(ids), p.After, last, p.Conv, p.After, p.Limit)
+	return append(args, recent.List(ids), p.Conv, p.After, last, p.Conv, p.Conv, p.After, p.Limit)
 }

@@ -2,20 +2,21 @@ package model
 
 import "chatd/model/sqldb"
 
-// On SQLite, a conversation's log is its rows in messages, followed by those in
-// recent: see recent/DESIGN.md. To find the latter, a query gets the IDs that the
-// index knows, and the highest ID in the index: rows may be newer. As one statement
-// sees one moment, it doesn't matter whether rows are moved after the look into the
-// index.
+// On SQLite, a conversation's log is its rows in messages, followed by those rows in
+// recent that have a higher seq: see recent/DESIGN.md. To find the latter, a query
+// gets the IDs that the index knows, and the highest ID in the index: rows may be
+// newer. As one statement sees one moment, it doesn't matter whether rows are moved
+// after the look into the index.
 const (
-	known = `m.id IN (SELECT value FROM json_each(?))`
-	newer = `m.id > ?`
+	known     = `m.id IN (SELECT value FROM json_each(?))`
+	newer     = `m.id > ?`
+	notCopied = ` AND m.seq > COALESCE((SELECT MAX(seq) FROM messages WHERE conversation_id = ?), 0)`
 
 	selectRecent = `SELECT ` + messageColumns + ` FROM recent m WHERE `
-	knownAfter   = selectRecent + known + ` AND m.seq > ? ORDER BY m.id`
-	newerAfter   = selectRecent + newer + ` AND m.conversation_id = ? AND m.seq > ? ORDER BY m.id`
-	knownBefore  = selectRecent + known + ` AND m.seq >= ? ORDER BY m.id DESC`
-	newerBefore  = selectRecent + newer + ` AND m.conversation_id = ? AND m.seq < ? AND m.seq >= ? ORDER BY m.id DESC`
+	knownAfter   = selectRecent + known + notCopied + ` AND m.seq > ? ORDER BY m.id`
+	newerAfter   = selectRecent + newer + ` AND m.conversation_id = ?` + notCopied + ` AND m.seq > ? ORDER BY m.id`
+	knownBefore  = selectRecent + known + notCopied + ` AND m.seq >= ? ORDER BY m.id DESC`
+	newerBefore  = selectRecent + newer + ` AND m.conversation_id = ?` + notCopied + ` AND m.seq < ? AND m.seq >= ? ORDER BY m.id DESC`
 
 	traceRecent = ` UNION ALL ` + tracedColumns + ` FROM recent m JOIN users u ON u.id = m.sender_id WHERE (` + known + ` OR ` + newer + `) AND `
 )
@@ -27,9 +28,10 @@ func sqlite(d *sqldb.Dialect) *dialect {
 			d.Operand(newerAfter) + `) v` + d.Limit,
 		pageBefore: `SELECT * FROM (` + d.Operand(newerBefore) + ` UNION ALL ` + d.Operand(knownBefore) + ` UNION ALL ` +
 			d.Operand(selectBefore+d.Limit) + `) v` + d.Limit,
-		traceSeq: traceMessages + `m.conversation_id = ? AND m.seq = ?` + traceRecent + `m.conversation_id = ? AND m.seq = ?`,
+		// Rows that are copied but not deleted yet are in both tables.
+		traceSeq: traceMessages + `m.conversation_id = ? AND m.seq = ?` + traceRecent + `m.conversation_id = ? AND m.seq = ? LIMIT 1`,
 		traceCID: traceMessages + `m.conversation_id = ? AND m.sender_id = ? AND m.cid = ?` + traceRecent +
-			`m.conversation_id = ? AND m.sender_id = ? AND m.cid = ?`,
+			`m.conversation_id = ? AND m.sender_id = ? AND m.cid = ? LIMIT 1`,
 		repeats: func(rows int) string {
 			return `SELECT m.conversation_id, m.sender_id, m.cid, m.seq, m.created_at
 				FROM (VALUES ` + sqldb.Repeated("(?, ?, ?)", rows) + `) AS v

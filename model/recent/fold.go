@@ -31,9 +31,10 @@ const (
 	retryWait  = 5 * time.Second      // after an error
 )
 
-// Folder moves rows from recent to messages, in slices: short transactions. It goes
-// through the conversations in turn and moves many rows of one at a time, because
-// they share pages of the indexes.
+// Folder moves rows from recent to messages, in slices: short transactions. In a
+// round, it goes through the conversations and copies many rows of one at a time,
+// because they share pages of the indexes. Then it deletes the rows from recent,
+// where they are next to each other.
 //
 // Any goroutine may call its methods.
 type Folder struct {
@@ -54,14 +55,19 @@ type Folder struct {
 	refusals atomic.Int64 // len(refused)
 
 	mu      sync.Mutex
-	convs   []int64 // sorted: those that are still to be folded in this round
-	rows    int     // of the next slice
+	top     int64   // the newest row of this round
+	convs   []int64 // sorted: those with rows of this round that are still to be copied
+	rows    int     // of the next slice that copies
 	refused map[int64]bool
+
+	until  int64 // rows up to this one are copied, and can be deleted; 0: none
+	next   int64 // all before this one are deleted
+	window int64 // IDs of the next slice that deletes
 }
 
 // NewFolder returns a Folder for the rows that x knows. set gets its metrics.
 func NewFolder(db *sqldb.DB, x *Index, log *slog.Logger, set *metrics.Set) *Folder {
-	f := &Folder{db: db, x: x, log: log, start: time.Now(), Max: maxRows, Write: db.WritePriority, rows: minSlice, refused: make(map[int64]bool),
+	f := &Folder{db: db, x: x, log: log, start: time.Now(), Max: maxRows, Write: db.WritePriority, rows: minSlice, window: minSlice, refused: make(map[int64]bool),
 		folded: set.GetOrCreateCounter("chatd_model_recent_folded_total"),
 		took:   set.GetOrCreatePrometheusHistogramExt("chatd_model_recent_slice_seconds", []float64{.001, .002, .005, .01, .02, .05, .1, .5, 1})}
 	set.GetOrCreateGauge("chatd_model_recent_messages", func() float64 { return float64(x.Len()) })
@@ -89,11 +95,17 @@ func (f *Folder) full(share float64) bool {
 	return float64(rows) >= share*float64(f.Max) || float64(bytes) >= share*maxBytes
 }
 
-// MakeRoom folds if recent is full, until it isn't. It blocks. It returns an error
-// if that fails and recent has twice as much as it may hold.
+// MakeRoom copies rows if recent is full, until it isn't. It also deletes rows if
+// there are twice as many as recent may hold. It blocks. It returns an error if
+// copying fails and recent has twice as much as it may hold.
 func (f *Folder) MakeRoom(ctx context.Context) error {
+	for f.large() {
+		if err := f.deleteSlice(ctx); err != nil {
+			break // Run logs it
+		}
+	}
 	for f.full(1) {
-		more, err := f.Slice(ctx)
+		more, err := f.copySlice(ctx)
 		if err == nil && !more {
 			err = f.stuck()
 		}
@@ -137,7 +149,7 @@ func (f *Folder) Run(ctx context.Context) {
 				f.log.Error("messages not moved to the indexes; retrying", "in", retryWait, "err", err)
 			}
 		case f.idle():
-			pause = 0
+			pause = time.Since(began) // leave half of a core to others
 		default:
 			pause = restRatio * time.Since(began)
 		}
@@ -174,37 +186,67 @@ func (f *Folder) stuck() error {
 		convs[:min(len(convs), 10)])
 }
 
-// Slice runs one transaction. It returns false if there is nothing to fold. It
+// large reports whether recent has more rows that can be deleted than it should.
+func (f *Folder) large() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.until > 0 && f.x.Last()-f.next > 2*int64(f.Max)
+}
+
+// Slice runs one transaction. It returns false if there is nothing to do. It
 // blocks, and returns the database's errors.
 func (f *Folder) Slice(ctx context.Context) (more bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.until == 0 {
+		f.until = f.x.takeLeftover()
+	}
+	if f.until > 0 {
+		return true, f.delete(ctx)
+	}
+	return f.copy(ctx)
+}
+
+func (f *Folder) deleteSlice(ctx context.Context) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.delete(ctx)
+}
+
+func (f *Folder) copySlice(ctx context.Context) (more bool, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.copy(ctx)
+}
+
+// copy runs a slice that copies rows to messages. It returns false if there are
+// none.
+func (f *Folder) copy(ctx context.Context) (more bool, err error) {
 	if f.x.isDoubtful() {
 		if err := f.reload(ctx); err != nil {
 			return true, err
 		}
 	}
 	if len(f.convs) == 0 {
+		f.top = f.x.Last() // first: rows that are added meanwhile are newer
 		f.convs = slices.DeleteFunc(f.x.conversations(), func(conv int64) bool { return f.refused[conv] })
 	}
-	ids, counts := f.nextRows()
-	if len(ids) == 0 {
-		f.convs = f.convs[:0]
+	if len(f.convs) == 0 {
 		return false, nil
 	}
-	err = f.move(ctx, ids)
+	ids, counts := f.nextRows()
+	err = f.insert(ctx, ids)
 	switch {
 	case err == nil:
-		f.moved(counts)
-		return true, nil
+		f.copied(counts)
 	case f.db.Classify(err) == sqldb.Duplicate:
-		return true, f.isolate(ctx, len(counts))
+		err = f.isolate(ctx, len(counts))
 	}
 	return true, err
 }
 
 // nextRows returns the rows of a slice, and how many of them each of the next
-// conversations has.
+// conversations has. The first one has at least one.
 func (f *Folder) nextRows() (ids []int64, counts []int) {
 	bytes := 0
 	for _, conv := range f.convs {
@@ -217,19 +259,28 @@ func (f *Folder) nextRows() (ids []int64, counts []int) {
 	return ids, counts
 }
 
-// moved updates the Index after a slice, and the size of the next one.
-func (f *Folder) moved(counts []int) {
+// copied updates the Index after a slice.
+func (f *Folder) copied(counts []int) {
 	for i, n := range counts {
 		f.removed(f.convs[i], n)
 	}
-	// The last one may have more rows: it comes first in the next slice.
-	f.convs = f.convs[len(counts)-1:]
-	if !f.x.has(f.convs[0]) {
-		f.convs = f.convs[1:]
+	// The last one may have more rows of this round: it comes first in the next slice.
+	if last := len(counts) - 1; f.x.hasUntil(f.convs[last], f.top) {
+		f.complete(last)
+	} else {
+		f.complete(last + 1)
 	}
 }
 
-// removed updates the Index after the first n rows of a conversation were moved.
+// complete records that the first n conversations of the round are copied, or can't
+// be.
+func (f *Folder) complete(n int) {
+	if f.convs = f.convs[n:]; len(f.convs) == 0 {
+		f.until = max(f.until, f.top)
+	}
+}
+
+// removed updates the Index after the first n rows of a conversation were copied.
 func (f *Folder) removed(conv int64, n int) {
 	f.x.remove(conv, n)
 	f.folded.Add(n)
@@ -237,38 +288,73 @@ func (f *Folder) removed(conv int64, n int) {
 
 var errMissing = errors.New("messages that should be in the table recent aren't there")
 
-// move moves rows to messages, in one transaction. As a row is always in one of the
-// two tables, no query sees it twice or misses it. After an error, the rows may have
-// been moved all the same, except if it is a sqldb.Duplicate.
-func (f *Folder) move(ctx context.Context, ids []int64) error {
-	list, began := List(ids), time.Time{}
-	err := f.Write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
-		began = time.Now()
+// insert copies rows to messages, in one transaction. From its commit on, queries
+// find them there, and leave them out of recent. After an error, they may have been
+// copied all the same, except if it is a sqldb.Duplicate.
+func (f *Folder) insert(ctx context.Context, ids []int64) error {
+	err := f.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		began := time.Now()
 		// In this order, rows next to each other go to the same page of an index.
 		r, err := tx.ExecContext(ctx, `INSERT OR ROLLBACK INTO messages (`+Columns+`) SELECT `+Columns+` FROM recent
-			WHERE id IN (SELECT value FROM json_each(?)) ORDER BY conversation_id, seq`, list)
+			WHERE id IN (SELECT value FROM json_each(?)) ORDER BY conversation_id, seq`, List(ids))
 		if err != nil {
 			return err
 		}
 		if n, err := r.RowsAffected(); err != nil || n != int64(len(ids)) {
 			return errors.Join(errMissing, err)
 		}
-		if _, err = tx.ExecContext(ctx, `DELETE FROM recent WHERE id IN (SELECT value FROM json_each(?))`, list); err != nil {
-			return err
-		}
-		// So that no ID is given twice once recent is empty.
-		if _, err = tx.ExecContext(ctx, `UPDATE meta SET value = ? WHERE name = 'recent_last' AND value < ?`, slices.Max(ids), slices.Max(ids)); err != nil {
-			return err
-		}
-		// The commit isn't counted: it takes about as long for fewer rows.
 		f.rows = adapt(f.rows, time.Since(began))
 		return nil
 	})
-	switch {
-	case err == nil:
-		f.took.UpdateDuration(began)
-	case f.db.Classify(err) != sqldb.Duplicate:
+	if err != nil && f.db.Classify(err) != sqldb.Duplicate {
 		f.x.doubt()
+	}
+	return err
+}
+
+// delete runs a slice that deletes rows that are in messages, too.
+func (f *Folder) delete(ctx context.Context) error {
+	next, done := f.next, false
+	err := f.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		began := time.Now()
+		var first int64
+		if err := tx.GetContext(ctx, &first, `SELECT COALESCE(MIN(id), 0) FROM recent WHERE id >= ?`, f.next); err != nil {
+			return err
+		}
+		next, done = first+f.window, first == 0 || first+f.window > f.until
+		_, err := tx.ExecContext(ctx, `DELETE FROM recent WHERE id >= ? AND id < ? AND id <= ? AND EXISTS (SELECT 1 FROM messages m
+			WHERE m.conversation_id = recent.conversation_id AND m.seq = recent.seq AND m.sender_id = recent.sender_id AND m.cid = recent.cid)`,
+			first, next, f.until)
+		if err != nil {
+			return err
+		}
+		f.window = int64(adapt(int(f.window), time.Since(began)))
+		if !done {
+			return nil
+		}
+		// So that no ID is given twice once recent is empty.
+		_, err = tx.ExecContext(ctx, `UPDATE meta SET value = ? WHERE name = 'recent_last' AND value < ?`, f.until, f.until)
+		return err
+	})
+	switch {
+	case err != nil:
+	case done:
+		f.next, f.until = f.until+1, 0
+	default:
+		f.next = next
+	}
+	return err
+}
+
+// write runs a transaction and measures it.
+func (f *Folder) write(ctx context.Context, do func(ctx context.Context, tx *sqlx.Tx) error) error {
+	var began time.Time
+	err := f.Write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		began = time.Now()
+		return do(ctx, tx)
+	})
+	if err == nil {
+		f.took.UpdateDuration(began)
 	}
 	return err
 }
@@ -282,14 +368,13 @@ func (f *Folder) reload(ctx context.Context) error {
 
 // isolate handles a slice that messages refuses, because it has the seq or the cid
 // of a row already. Only something other than chatd can have written that. isolate
-// moves each of the slice's first n conversations by itself. The rows of those that
-// are still refused stay in recent, where they can be read, so nothing is lost.
+// copies a slice of each of the first n conversations by itself. The rows of those
+// that are still refused stay in recent, where they can be read, so nothing is lost.
 func (f *Folder) isolate(ctx context.Context, n int) error {
-	convs := f.convs[:n]
-	f.convs = f.convs[n:]
-	for _, conv := range convs {
+	for ; n > 0; n-- {
+		conv := f.convs[0]
 		ids, _ := f.x.oldest(nil, conv, f.rows, 0, sliceBytes)
-		err := f.move(ctx, ids)
+		err := f.insert(ctx, ids)
 		switch {
 		case err == nil:
 			f.removed(conv, len(ids))
@@ -299,6 +384,11 @@ func (f *Folder) isolate(ctx context.Context, n int) error {
 			f.refusals.Add(1)
 		default:
 			return err
+		}
+		if f.refused[conv] || !f.x.hasUntil(conv, f.top) {
+			f.complete(1)
+		} else {
+			f.convs = append(f.convs[1:], conv) // the rest of it comes last
 		}
 	}
 	return nil

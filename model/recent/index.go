@@ -17,8 +17,8 @@ type Row struct {
 	Size              int // bytes of the cid and the body
 }
 
-// Index knows, in memory, the rows of the table recent. Any goroutine may call its
-// methods. None blocks.
+// Index knows, in memory, the rows of the table recent that aren't in messages
+// yet. Any goroutine may call its methods. None blocks.
 type Index struct {
 	mu    sync.RWMutex
 	convs map[int64][]entry // by conversation: rising ids, and consecutive seqs
@@ -26,9 +26,12 @@ type Index struct {
 	// clashes has those whose hash was taken.
 	ids     map[uint64]int64
 	clashes map[uint64][]int64
-	last    int64 // the highest ID that was ever added
-	size    int
-	bytes   int
+	last    int64 // the highest ID that is known
+	// leftover is the highest ID of the rows that load has found in messages, too,
+	// if there are some; otherwise it is 0.
+	leftover int64
+	size     int
+	bytes    int
 	// doubtful: some rows may have been moved to messages.
 	doubtful bool
 	peak     int // highest size since the maps were made
@@ -166,7 +169,23 @@ func (x *Index) Len() int {
 	return x.size
 }
 
-// Last returns the highest ID that was ever added.
+// takeLeftover returns leftover, and clears it.
+func (x *Index) takeLeftover() int64 {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	id := x.leftover
+	x.leftover = 0
+	return id
+}
+
+// copied records a row that is in messages, too.
+func (x *Index) copied(id int64) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.last, x.leftover = max(x.last, id), max(x.leftover, id)
+}
+
+// Last returns the highest ID that is known.
 func (x *Index) Last() int64 {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
@@ -192,10 +211,12 @@ func (x *Index) conversations() []int64 {
 	return all
 }
 
-func (x *Index) has(conv int64) bool {
+// hasUntil reports whether a conversation has a row up to the ID top.
+func (x *Index) hasUntil(conv, top int64) bool {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	return len(x.convs[conv]) > 0
+	rows := x.convs[conv]
+	return len(rows) > 0 && rows[0].id <= top
 }
 
 // oldest appends to ids those of the first rows of a conversation, and adds their

@@ -32,13 +32,14 @@ func (x *Index) Reload(ctx context.Context, q querier) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.convs, x.ids, x.clashes, x.size, x.bytes, x.peak = y.convs, y.ids, y.clashes, y.size, y.bytes, y.peak
-	x.seed, x.last, x.doubtful = y.seed, max(x.last, y.last), false
+	x.seed, x.last, x.leftover, x.doubtful = y.seed, max(x.last, y.last), max(x.leftover, y.leftover), false
 	return nil
 }
 
 func load(ctx context.Context, q querier, x *Index, after int64) error {
-	rows, err := q.QueryContext(ctx, `SELECT id, conversation_id, seq, sender_id, cid, LENGTH(cid) + LENGTH(body) FROM recent
-		WHERE id > ? ORDER BY id`, after)
+	rows, err := q.QueryContext(ctx, `SELECT r.id, r.conversation_id, r.seq, r.sender_id, r.cid, LENGTH(r.cid) + LENGTH(r.body),
+		r.seq <= COALESCE((SELECT MAX(m.seq) FROM messages m WHERE m.conversation_id = r.conversation_id), 0)
+		FROM recent r WHERE r.id > ? ORDER BY r.id`, after)
 	if err != nil {
 		return err
 	}
@@ -46,8 +47,13 @@ func load(ctx context.Context, q querier, x *Index, after int64) error {
 	var batch []Row
 	for rows.Next() {
 		var r Row
-		if err := rows.Scan(&r.ID, &r.Conv, &r.Seq, &r.Sender, &r.CID, &r.Size); err != nil {
+		var copied bool
+		if err := rows.Scan(&r.ID, &r.Conv, &r.Seq, &r.Sender, &r.CID, &r.Size, &copied); err != nil {
 			return err
+		}
+		if copied {
+			x.copied(r.ID)
+			continue
 		}
 		if batch = append(batch, r); len(batch) == loadBatch {
 			x.Add(batch)

@@ -66,6 +66,9 @@ func (db *DB) PageBefore(ctx context.Context, conv, before, floor int64, limit, 
 // messages reads messages up to maxBytes, but at least one if there is one. full
 // reports that it left some out.
 func (db *DB) messages(ctx context.Context, maxBytes int, q string, args ...any) (l []Message, full bool, err error) {
+	if db.folder != nil {
+		db.folder.Read()
+	}
 	rows, err := db.sql.Rows(ctx, q, args...)
 	if err != nil {
 		return nil, false, err

@@ -18,17 +18,18 @@ import (
 
 const (
 	// How much may be in recent before appends have to wait for the Folder. For each
-	// row, the Index takes about 60 bytes of memory.
-	maxRows  = 512 << 10
+	// row, the Index takes about 200 bytes of memory.
+	maxRows  = 256 << 10
 	maxBytes = 256 << 20
 
-	quiet      = 5 * time.Millisecond // without appends; then the store counts as idle
-	target     = 3 * time.Millisecond // for the statements of a slice
-	sliceRows  = 4096                 // most rows in a slice
-	sliceBytes = 512 << 10            // most bytes in a slice
-	minSlice   = 64                   // rows that a slice has at least, if there are any
-	restRatio  = 4                    // pauses between slices, if the store isn't idle, in durations of a slice
-	retryWait  = 5 * time.Second      // after an error
+	quiet      = 5 * time.Millisecond   // without appends; then the store counts as idle
+	unread     = 100 * time.Millisecond // without reads of messages, before the Folder works
+	target     = 3 * time.Millisecond   // for the statements of a slice
+	sliceRows  = 4096                   // most rows in a slice
+	sliceBytes = 512 << 10              // most bytes in a slice
+	minSlice   = 64                     // rows that a slice has at least, if there are any
+	restRatio  = 4                      // pauses between slices, if the store isn't idle, in durations of a slice
+	retryWait  = 5 * time.Second        // after an error
 )
 
 // Folder moves rows from recent to messages, in slices: short transactions. In a
@@ -51,6 +52,7 @@ type Folder struct {
 
 	busy     atomic.Bool  // a transaction of an append is open
 	lastEnd  atomic.Int64 // end of the last one, since start
+	lastRead atomic.Int64 // since start
 	start    time.Time
 	refusals atomic.Int64 // len(refused)
 
@@ -81,13 +83,23 @@ func (f *Folder) Began() { f.busy.Store(true) }
 
 // Ended: see Began.
 func (f *Folder) Ended() {
-	f.lastEnd.Store(int64(time.Since(f.start)))
+	f.lastEnd.Store(f.now())
 	f.busy.Store(false)
 }
 
+// Read tells the Folder that messages are read. It doesn't block. After each commit,
+// SQLite's readers map the database file into memory again, so the Folder waits
+// while many messages are read.
+func (f *Folder) Read() { f.lastRead.Store(f.now()) }
+
+func (f *Folder) now() int64 { return int64(time.Since(f.start)) }
+
+// idle reports whether neither an append nor a read is in the Folder's way.
 func (f *Folder) idle() bool {
-	return !f.busy.Load() && time.Since(f.start)-time.Duration(f.lastEnd.Load()) >= quiet
+	return !f.busy.Load() && f.now()-f.lastEnd.Load() >= int64(quiet) && !f.reading()
 }
+
+func (f *Folder) reading() bool { return f.now()-f.lastRead.Load() < int64(unread) }
 
 // full reports whether a share of what recent may hold is used.
 func (f *Folder) full(share float64) bool {
@@ -120,7 +132,7 @@ func (f *Folder) MakeRoom(ctx context.Context) error {
 }
 
 // Run folds whenever the store is idle, until ctx ends. If recent is half full, it
-// also folds between appends, for a fifth of the time.
+// also folds between appends, for a fifth of the time, but not between reads.
 func (f *Folder) Run(ctx context.Context) {
 	pause := quiet
 	for more := true; ; {
@@ -136,7 +148,7 @@ func (f *Folder) Run(ctx context.Context) {
 			return
 		case <-time.After(pause):
 		}
-		if more, pause = true, quiet; !f.idle() && !f.full(0.5) {
+		if more, pause = true, quiet; !f.idle() && (f.reading() || !f.full(0.5)) {
 			continue
 		}
 		began := time.Now()

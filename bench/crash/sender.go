@@ -258,13 +258,9 @@ func (d *sender) send(c *client.Client, conv int) {
 
 // target returns a conversation as the SDK identifies it for the sender's user.
 func (d *sender) target(conv int) client.Conv {
-	c := &d.directory.convs[conv]
-	if c.group != 0 {
-		return client.Group(c.group)
+	group, peer := d.directory.to(conv, d.user)
+	if group != 0 {
+		return client.Group(group)
 	}
-	peer := c.members[0]
-	if peer == d.user && len(c.members) > 1 {
-		peer = c.members[1]
-	}
-	return client.User(d.directory.users[peer].id)
+	return client.User(peer)
 }

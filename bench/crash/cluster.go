@@ -51,6 +51,9 @@ type cluster struct {
 
 	// locks[x] must be held to start, stop or freeze x.
 	locks map[*services.Service]*sync.Mutex
+	// failing services didn't start when supervise or repair, which don't run at
+	// the same time, last tried.
+	failing map[*services.Service]bool
 
 	mu         sync.Mutex
 	remarks    []string
@@ -246,6 +249,7 @@ func (s *cluster) supervise(ctx context.Context) {
 func (s *cluster) restartIfEnded(ctx context.Context, x *services.Service) {
 	err := x.Ended()
 	if err == nil && x.PID() != 0 {
+		delete(s.failing, x)
 		return
 	}
 	if err != nil {
@@ -258,9 +262,14 @@ func (s *cluster) restartIfEnded(ctx context.Context, x *services.Service) {
 			s.remark("%v", err)
 		}
 	}
-	if err := x.Start(ctx); err != nil && ctx.Err() == nil {
+	err = x.Start(ctx)
+	if err != nil && ctx.Err() == nil && !s.failing[x] { // say it once, not for each attempt
 		s.remark("restart: %v", firstAndLastLine(err))
 	}
+	if s.failing == nil {
+		s.failing = make(map[*services.Service]bool)
+	}
+	s.failing[x] = err != nil
 }
 
 // firstAndLastLine shortens an error that contains a program's log. The last

@@ -164,6 +164,10 @@ func (j *journal) notef(format string, args ...any) {
 	j.notes = append(j.notes, n)
 }
 
+// maxLastNotes is how many notes of its device are the history of a violation
+// that isn't about a message.
+const maxLastNotes = 20
+
 // violate records a violation that only the device itself can see.
 func (j *journal) violate(kind Kind, format string, args ...any) {
 	j.violateOf(kind, message{}, format, args...)
@@ -174,6 +178,13 @@ func (j *journal) violateOf(kind Kind, m message, format string, args ...any) {
 	v := Violation{Kind: kind, Text: j.name + ": " + fmt.Sprintf(format, args...), msg: m}
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if m.number == 0 {
+		var last []note
+		for _, n := range j.notes[max(0, len(j.notes)-maxLastNotes):] {
+			last = append(last, note{n.at, j.name + ": " + n.text})
+		}
+		v.History = formatHistory(last, nil, true)
+	}
 	j.violations = append(j.violations, v)
 }
 

@@ -57,7 +57,7 @@ type commandLine struct {
 
 	Bully scenario.NoisyNeighbor `cmd:"" help:"Noisy neighbors: how much the latencies of others rise while some users send as fast as they can."`
 	Soak  scenario.Soak          `cmd:"" help:"Long run at a rate that keeps the server busy: memory, goroutines and file descriptors must not grow."`
-	Crash crashCommand           `cmd:"" help:"Crash tester: kill, freeze and disconnect parts of a cluster under load, and check that no message is lost, duplicated or reordered."`
+	Crash crashCommand           `cmd:"" help:"Crash tester: kill, freeze and disconnect parts of a cluster, or of a node with SQLite, under load, and check that no message is lost, duplicated or reordered."`
 
 	AB      abCommand      `cmd:"" name:"ab" help:"Run two command lines alternately, A B B A …, and report the ratio of B to A and whether it exceeds noise."`
 	Compare compareCommand `cmd:"" help:"Compare reports saved with --json: what changed from A to B, and whether it exceeds noise."`

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"strings"
 	"time"
 
 	"chatd/bench/crash"
@@ -20,22 +19,28 @@ type crashCommand struct {
 	Seed     uint64        `name:"seed" placeholder:"N" help:"Seed of the plan of faults: the same seed gives the same plan. 0: random; the report shows it."`
 	Users    int           `name:"users" default:"12" placeholder:"N" help:"Users, each with two devices that send and one that only receives."`
 	Rate     int           `name:"rate" default:"1200" placeholder:"N" help:"Messages per second that all devices together try to send."`
-	Faults   []string      `name:"faults" sep:"," placeholder:"NAME" help:"Cause only these faults, e.g. 'node killed,Redis frozen'. --list shows all."`
+	Faults   []string      `name:"faults" sep:"," placeholder:"NAME" help:"Cause only these faults, e.g. 'node killed,Redis frozen'. --list shows all of the cluster, or of SQLite with --spawn sqlite."`
 	List     bool          `name:"list" help:"List the faults and exit."`
 	Logs     string        `name:"logs" placeholder:"FOLDER" help:"Keep the logs of nodes and services in this folder."`
 
 	target *target.Flags // it accepts some of these flags
 }
 
-// crashNodes is the default of --nodes.
+// crashNodes is the default of --nodes for a cluster.
 const crashNodes = 3
 
 func (*crashCommand) name() string { return "crash" }
 
-func (*crashCommand) shared() []string { return []string{"nodes", "chatd", "chatd-arg", "dir"} }
+func (*crashCommand) shared() []string {
+	return []string{"spawn", "nodes", "chatd", "chatd-arg", "dir"}
+}
 
 func (c *crashCommand) validate() error {
-	if err := c.target.FindChatd(); err != nil {
+	t := c.target
+	if t.Spawn = cmp.Or(t.Spawn, target.SpawnCluster); t.Spawn != target.SpawnCluster && t.Spawn != target.SpawnSQLite {
+		return fmt.Errorf("--spawn: crash tests %s and %s, not %q", target.SpawnCluster, target.SpawnSQLite, t.Spawn)
+	}
+	if err := t.FindChatd(); err != nil {
 		return err
 	}
 	cfg := c.config()
@@ -43,15 +48,20 @@ func (c *crashCommand) validate() error {
 }
 
 func (c *crashCommand) config() crash.Config {
-	t := c.target
-	return crash.Config{Chatd: t.Chatd, Dir: t.Dir, Nodes: cmp.Or(t.Nodes, crashNodes), Users: c.Users, Rate: c.Rate, Duration: c.Duration,
+	t, nodes := c.target, crashNodes
+	if t.Spawn == target.SpawnSQLite {
+		nodes = 1
+	}
+	return crash.Config{Chatd: t.Chatd, Dir: t.Dir, SQLite: t.Spawn == target.SpawnSQLite, Nodes: cmp.Or(t.Nodes, nodes), Users: c.Users, Rate: c.Rate, Duration: c.Duration,
 		Seed: c.Seed, Faults: c.Faults, Args: t.Args, Logs: c.Logs}
 }
 
 func (c *crashCommand) run(ctx context.Context, out *report.Output, stdout, stderr, live io.Writer) int {
 	if c.List {
 		for _, f := range crash.Faults() {
-			fmt.Fprintf(stdout, "%-26s %s\n", f.Name, f.About)
+			if c.target.Spawn == target.SpawnCluster || !f.OnlyCluster {
+				fmt.Fprintf(stdout, "%-26s %s\n", f.Name, f.About)
+			}
 		}
 		return exitOK
 	}
@@ -91,6 +101,10 @@ func verdictOf(r *crash.Report) string {
 	if !r.Clean() {
 		verdict = "PROMISES BROKEN"
 	}
-	return fmt.Sprintf("%s; to repeat this plan: chatbench crash --seed %d --duration %s --nodes %d --users %d --rate %d\n",
-		strings.TrimSpace(verdict), r.Seed, r.Duration, r.Nodes, r.Users, r.Rate)
+	server := fmt.Sprint("--nodes ", r.Nodes)
+	if r.SQLite {
+		server = "--spawn " + target.SpawnSQLite
+	}
+	return fmt.Sprintf("%s; to repeat this plan: chatbench crash --seed %d --duration %s %s --users %d --rate %d\n",
+		verdict, r.Seed, r.Duration, server, r.Users, r.Rate)
 }

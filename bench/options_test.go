@@ -6,6 +6,9 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
+
+	"chatd/bench/crash"
 )
 
 // The error about a wrong flag names it, and nothing starts. Only loopback
@@ -115,6 +118,8 @@ func TestBadArguments(t *testing.T) {
 		{"soak --every 0s", "--every"},
 		{"soak --duration 29s", "--every"},
 		{"stream --spawn oracle", "--spawn"},
+		{"crash --spawn mysql", "--spawn"},
+		{"crash --spawn sqlite --nodes 2", "--nodes"},
 		{"stream --nodes 2", "--nodes"},
 		{"stream --spawn mysql --nodes 2", "--nodes"},
 		{"stream --spawn cluster --nodes -1", "--nodes"},
@@ -165,6 +170,52 @@ func TestHelpAndDefaults(t *testing.T) {
 			if !strings.Contains(stdout.String(), "--"+flag) {
 				t.Errorf("%s --help lacks --%s\n%s", scenario, flag, &stdout)
 			}
+		}
+	}
+}
+
+// crash tests a cluster of three nodes, unless --spawn sqlite asks for one node
+// with SQLite. The command at the end of its report repeats the plan.
+func TestCrashArguments(t *testing.T) {
+	for _, c := range []struct {
+		args   string
+		sqlite bool
+		nodes  int
+	}{
+		{"crash", false, crashNodes},
+		{"crash --spawn cluster --nodes 2", false, 2},
+		{"crash --spawn sqlite", true, 1},
+		{"crash --spawn sqlite --nodes 1", true, 1},
+	} {
+		inv, err := parse(strings.Fields(c.args), io.Discard)
+		if err != nil {
+			t.Errorf("parse(%s): %v", c.args, err)
+			continue
+		}
+		cfg := inv.tool.(*crashCommand).config()
+		if cfg.SQLite != c.sqlite || cfg.Nodes != c.nodes {
+			t.Errorf("chatbench %s: SQLite = %t with %d nodes, want %t with %d", c.args, cfg.SQLite, cfg.Nodes, c.sqlite, c.nodes)
+		}
+		line := verdictOf(&crash.Report{Seed: 7, SQLite: cfg.SQLite, Nodes: cfg.Nodes, Users: 5, Rate: 9, Duration: time.Minute})
+		_, again, _ := strings.Cut(line, "chatbench ")
+		if inv, err = parse(strings.Fields(again), io.Discard); err != nil {
+			t.Errorf("parse(%s): %v", again, err)
+			continue
+		}
+		if got := inv.tool.(*crashCommand).config(); got.SQLite != c.sqlite || got.Nodes != c.nodes || got.Seed != 7 || got.Users != 5 || got.Rate != 9 || got.Duration != time.Minute {
+			t.Errorf("%q repeats another plan: %+v", again, got)
+		}
+	}
+}
+
+// crash --list lists the faults that can occur.
+func TestCrashList(t *testing.T) {
+	for _, spawn := range []string{"cluster", "sqlite"} {
+		var stdout, stderr bytes.Buffer
+		code := run(context.Background(), []string{"crash", "--spawn", spawn, "--list"}, &stdout, &stderr, io.Discard)
+		redis := strings.Contains(stdout.String(), "Redis")
+		if code != exitOK || !strings.Contains(stdout.String(), "node killed") || redis != (spawn == "cluster") {
+			t.Errorf("crash --spawn %s --list: exit code %d, output:\n%s%s", spawn, code, &stdout, &stderr)
 		}
 	}
 }

@@ -68,6 +68,7 @@ func (c *checkedConn) checkSent(b []byte) {
 			// connection. Until it is acknowledged it may be pushed.
 			m, _ := parse(string(q.Msg))
 			c.sent[string(q.CID)] = &sentMessage{m.number, !q.Retry}
+			c.sender.recordCID(m.number, q.CID)
 			c.sender.recordWire(wireEvent{number: m.number, conn: c.conn, retry: q.Retry})
 		}
 	}

@@ -8,8 +8,30 @@ import (
 	"testing"
 	"time"
 
+	"chatd/client"
 	"chatd/proto"
 )
+
+// A session that was replaced is a violation, except if a killed program of the
+// same device may have sent the LOGIN that replaced it.
+func TestReplacedByKilled(t *testing.T) {
+	replaced := &client.KickError{Reason: proto.Replaced}
+	for _, c := range []struct {
+		err  error
+		lost time.Time
+		want bool
+	}{
+		{replaced, time.Time{}, false},
+		{replaced, time.Now(), true},
+		{replaced, time.Now().Add(-lateLogin), false},
+		{&client.KickError{Reason: proto.LoggedOut}, time.Now(), false},
+		{proto.Errorf(proto.Refused, "no"), time.Now(), false},
+	} {
+		if got := (&sender{loginLost: c.lost}).replacedByKilled(c.err); got != c.want {
+			t.Errorf("replacedByKilled(%v) with a login lost at %v = %t, want %t", c.err, c.lost, got, c.want)
+		}
+	}
+}
 
 // The SDK silently drops duplicates. checkedConn notices them anyway: a message
 // must not be pushed on the connection that sent it, before or after the ACK,

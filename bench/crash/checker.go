@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"chatd/proto"
 )
 
 type conv struct {
@@ -48,6 +50,7 @@ func (e *evidence) check() (all []Violation, behind []string) {
 	for _, d := range e.journals {
 		ck.all = append(ck.all, d.violations...)
 		ck.checkAcks(d)
+		ck.checkRepeats(d)
 		ck.checkOrder(d)
 		missing := ck.missing
 		for c := range e.convs {
@@ -143,6 +146,22 @@ func (ck *checker) checkAcks(d *journal) {
 			ck.add(Lost, m, "%s got an ACK with seq %d of %s for %q, but it isn't stored", d.name, s.seq, ck.convs[s.conv].name, m.text())
 		case p.row.seq != s.seq:
 			ck.add(Reordered, m, "%s got an ACK with seq %d of %s for %q, but it is stored as seq %d", d.name, s.seq, ck.convs[s.conv].name, m.text(), p.row.seq)
+		}
+	}
+}
+
+// checkRepeats checks the answers to messages that were sent again after their
+// ACKs.
+func (ck *checker) checkRepeats(d *journal) {
+	for _, a := range d.repeats {
+		m := message{int32(d.index), a.number}
+		p, stored := ck.stored[m]
+		switch {
+		case !stored: // checkAcks reports it
+		case a.errno != proto.Done:
+			ck.add(Invented, m, "%q from %s is stored as seq %d, but was refused with errno %d when it was sent again", m.text(), d.name, p.row.seq, a.errno)
+		case p.row.seq != a.seq:
+			ck.add(Reordered, m, "%q from %s is stored as seq %d of %s, but got an ACK with seq %d when it was sent again", m.text(), d.name, p.row.seq, ck.convs[p.conv].name, a.seq)
 		}
 	}
 }
@@ -312,6 +331,12 @@ func (ck *checker) historyOf(m message) string {
 			add(w.at, "resent on its connection %d, with retry set", w.conn)
 		default:
 			add(w.at, "sent on its connection %d", w.conn)
+		}
+	}
+	for _, a := range d.repeats {
+		if a.number == m.number {
+			add(a.at, "sent again by its user's resender, and answered with errno %d, seq %d", a.errno, a.seq)
+			to = max(to, a.at)
 		}
 	}
 	p, stored := ck.stored[m]

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"chatd/proto"
 )
 
 // scene is a small run without violations. User a has a phone, which sends to
@@ -175,6 +177,11 @@ func TestVerdicts(t *testing.T) {
 			}
 			s.tablet.startSeqs, s.phone.startSeqs = [][]int64{{0}, {6}}, [][]int64{{0}, {6}}
 		}, map[Kind]int{DuplicateStore: 1}, "is stored twice"},
+		{"sent again after the ACK", func(s *scene) { s.phone.recordRepeat(repeat{number: 3, seq: 3}) }, nil, ""},
+		{"sent again, and acknowledged with another seq", func(s *scene) { s.phone.recordRepeat(repeat{number: 3, seq: 7}) },
+			map[Kind]int{Reordered: 1}, "is stored as seq 3 of a and b, but got an ACK with seq 7 when it was sent again"},
+		{"sent again and refused", func(s *scene) { s.phone.recordRepeat(repeat{number: 3, errno: proto.NotFound}) },
+			map[Kind]int{Invented: 1}, "was refused with errno 5 when it was sent again"},
 		{"never answered", func(s *scene) { s.phone.recordSent(0) }, map[Kind]int{Stuck: 1}, "a's phone got no answer"},
 		{"locked out", func(s *scene) { s.watch.violate(LockedOut, "login refused: errno 1") }, map[Kind]int{LockedOut: 1}, "b's watch: login refused"},
 	} {

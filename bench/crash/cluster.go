@@ -16,32 +16,44 @@ import (
 
 const (
 	database    = "chatd"
-	diskAtLeast = 1 << 30 // bytes, in addition to what the messages of the run may take
-	perMessage  = 2 << 10
 	clientLinks = 5 // between devices and nginx; each has devices of all kinds
 )
+
+// diskSize returns the size of the disk that can be filled, in bytes: enough for
+// the messages of a run and for the database's own files.
+func diskSize(cfg *Config) int64 {
+	messages := int64(float64(cfg.Rate)*cfg.Duration.Seconds()) * (2 << 10)
+	if cfg.SQLite {
+		return messages + 64<<20
+	}
+	return max(1<<30, messages+512<<20)
+}
 
 // mariaDBFlags make MariaDB sync every commit.
 var mariaDBFlags = []string{"--innodb-flush-log-at-trx-commit=1", "--innodb-buffer-pool-size=256M", "--innodb-log-file-size=96M"}
 
-// cluster is the cluster under test: nodes that use a MariaDB and a Redis,
-// behind an nginx. All connections between them go through links.
+// cluster is what is tested: nodes that use a MariaDB and a Redis, or one node
+// with SQLite, behind an nginx. All connections between them go through links.
 type cluster struct {
 	folder  *services.Folder
-	disk    *disk // nil: there is no disk that can be filled
-	mariadb *services.MariaDB
-	redis   *services.Redis
+	disk    *disk             // nil: there is no disk that can be filled
+	sqlite  string            // the file of SQLite; "": MariaDB and Redis are used
+	mariadb *services.MariaDB // nil with SQLite
+	redis   *services.Redis   // nil with SQLite
 	nginx   *services.Nginx
 	nodes   []*services.Node
 
 	frontLinks []*link // from devices to nginx
-	dbLinks    []*link // from each node to MariaDB
-	redisLinks []*link // from each node to Redis
+	dbLinks    []*link // from each node to MariaDB; none with SQLite
+	redisLinks []*link // from each node to Redis; none with SQLite
 	listen     *services.Port
 	conf       string // configuration of nginx
 
 	// locks[x] must be held to start, stop or freeze x.
 	locks map[*services.Service]*sync.Mutex
+	// failing services didn't start when supervise or repair, which don't run at
+	// the same time, last tried.
+	failing map[*services.Service]bool
 
 	mu         sync.Mutex
 	remarks    []string
@@ -66,7 +78,10 @@ func (s *cluster) violate(format string, args ...any) {
 // newCluster starts everything. It blocks until all services answer. After an
 // error nothing runs.
 func newCluster(ctx context.Context, cfg *Config) (*cluster, error) {
-	needed := slices.Concat(services.MariaDBPrograms, services.RedisPrograms, []string{"nginx"})
+	needed := []string{"nginx"}
+	if !cfg.SQLite {
+		needed = slices.Concat(services.MariaDBPrograms, services.RedisPrograms, needed)
+	}
 	if err := services.Ensure(ctx, cfg.Say, needed...); err != nil {
 		return nil, err
 	}
@@ -83,25 +98,14 @@ func newCluster(ctx context.Context, cfg *Config) (*cluster, error) {
 
 func (s *cluster) start(ctx context.Context, cfg *Config) (err error) {
 	at := s.folder
-	size := max(diskAtLeast, int64(float64(cfg.Rate)*cfg.Duration.Seconds())*perMessage+diskAtLeast/2)
-	if s.disk, err = newDisk(filepath.Join(s.folder.Path, "disk"), size); err != nil {
+	if s.disk, err = newDisk(filepath.Join(s.folder.Path, "disk"), diskSize(cfg)); err != nil {
 		s.remark("the fault \"disk full\" is left out: %v", err)
 	} else {
 		at = s.folder.Beneath("disk")
 	}
-	if s.mariadb, err = services.NewMariaDB(ctx, at, 0, mariaDBFlags...); err != nil {
-		return err
-	}
-	if s.redis, err = services.NewRedis(s.folder, 0); err != nil {
-		return err
-	}
-	for _, x := range []*services.Service{s.mariadb.Service, s.redis.Service} {
-		s.locks[x] = &sync.Mutex{}
-		if err := x.Start(ctx); err != nil {
-			return err
-		}
-	}
-	if _, err := s.mariadb.SQL(ctx, "CREATE DATABASE "+database); err != nil {
+	if cfg.SQLite {
+		s.sqlite = filepath.Join(at.Path, database+".db")
+	} else if err := s.startServices(ctx, at); err != nil {
 		return err
 	}
 	for i := range cfg.Nodes {
@@ -129,6 +133,24 @@ func (s *cluster) start(ctx context.Context, cfg *Config) (err error) {
 	return nil
 }
 
+// startServices starts MariaDB, with its data in a folder, and Redis.
+func (s *cluster) startServices(ctx context.Context, data *services.Folder) (err error) {
+	if s.mariadb, err = services.NewMariaDB(ctx, data, 0, mariaDBFlags...); err != nil {
+		return err
+	}
+	if s.redis, err = services.NewRedis(s.folder, 0); err != nil {
+		return err
+	}
+	for _, x := range []*services.Service{s.mariadb.Service, s.redis.Service} {
+		s.locks[x] = &sync.Mutex{}
+		if err := x.Start(ctx); err != nil {
+			return err
+		}
+	}
+	_, err = s.mariadb.SQL(ctx, "CREATE DATABASE "+database)
+	return err
+}
+
 func addLink(to *[]*link, addr string) error {
 	k, err := newLink(addr)
 	if err == nil {
@@ -138,21 +160,32 @@ func addLink(to *[]*link, addr string) error {
 }
 
 func (s *cluster) addNode(ctx context.Context, cfg *Config, name string) error {
-	err := errors.Join(addLink(&s.dbLinks, services.Address(s.mariadb.Port(0))), addLink(&s.redisLinks, services.Address(s.redis.Port(0))))
+	store, err := s.storeFlags(name)
 	if err != nil {
 		return err
 	}
-	i := len(s.nodes)
-	flags := []string{"--db", "mysql://root@" + s.dbLinks[i].addr() + "/" + database, "--redis", "redis://" + s.redisLinks[i].addr(),
-		"--node", strings.ReplaceAll(name, " ", "-"), "--proxy-protocol", "127.0.0.1/32", "--idle-timeout", "10s",
-		"--no-limits", "--argon2", "8,1,1", "--log-format", "json"}
-	n, err := services.NewNode(s.folder, name, cfg.Chatd, append(flags, cfg.Args...)...)
+	flags := []string{"--proxy-protocol", "127.0.0.1/32", "--idle-timeout", "10s", "--no-limits", "--argon2", "8,1,1", "--log-format", "json"}
+	n, err := services.NewNode(s.folder, name, cfg.Chatd, slices.Concat(store, flags, cfg.Args)...)
 	if err != nil {
 		return err
 	}
 	s.nodes = append(s.nodes, n)
 	s.locks[n.Service] = &sync.Mutex{}
 	return n.Start(ctx)
+}
+
+// storeFlags returns the flags that name the database and Redis of the next
+// node, and adds its links to them.
+func (s *cluster) storeFlags(name string) ([]string, error) {
+	if s.sqlite != "" {
+		return []string{"--db", "sqlite:" + s.sqlite}, nil
+	}
+	i := len(s.nodes)
+	if err := errors.Join(addLink(&s.dbLinks, services.Address(s.mariadb.Port(0))), addLink(&s.redisLinks, services.Address(s.redis.Port(0)))); err != nil {
+		return nil, err
+	}
+	return []string{"--db", "mysql://root@" + s.dbLinks[i].addr() + "/" + database, "--redis", "redis://" + s.redisLinks[i].addr(),
+		"--node", strings.ReplaceAll(name, " ", "-")}, nil
 }
 
 // nginxConf returns a configuration that spreads connections over the nodes and
@@ -216,6 +249,7 @@ func (s *cluster) supervise(ctx context.Context) {
 func (s *cluster) restartIfEnded(ctx context.Context, x *services.Service) {
 	err := x.Ended()
 	if err == nil && x.PID() != 0 {
+		delete(s.failing, x)
 		return
 	}
 	if err != nil {
@@ -228,9 +262,14 @@ func (s *cluster) restartIfEnded(ctx context.Context, x *services.Service) {
 			s.remark("%v", err)
 		}
 	}
-	if err := x.Start(ctx); err != nil && ctx.Err() == nil {
+	err = x.Start(ctx)
+	if err != nil && ctx.Err() == nil && !s.failing[x] { // say it once, not for each attempt
 		s.remark("restart: %v", firstAndLastLine(err))
 	}
+	if s.failing == nil {
+		s.failing = make(map[*services.Service]bool)
+	}
+	s.failing[x] = err != nil
 }
 
 // firstAndLastLine shortens an error that contains a program's log. The last
@@ -326,5 +365,8 @@ func (s *cluster) close() error {
 }
 
 func (s *cluster) versions(ctx context.Context) []string {
+	if s.sqlite != "" {
+		return []string{s.nginx.Version(ctx)}
+	}
 	return []string{s.mariadb.Version(ctx), s.redis.Version(ctx), s.nginx.Version(ctx)}
 }

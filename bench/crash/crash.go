@@ -1,8 +1,9 @@
-// Package crash tests whether a cluster keeps its promises while things break.
-// It starts a cluster: nodes with a MariaDB and a Redis, behind an nginx, with
-// links between all of them. Users with several devices each send messages to
-// each other and to groups. Meanwhile a plan of faults, determined by a seed,
-// kills, freezes, fills up, slows down and cuts off parts of the cluster.
+// Package crash tests whether chatd keeps its promises while things break. It
+// starts a cluster: nodes with a MariaDB and a Redis, behind an nginx, with
+// links between all of them. Or it starts one node with SQLite, behind an nginx.
+// Users with several devices each send messages to each other and to groups.
+// Meanwhile a plan of faults, determined by a seed, kills, freezes, fills up,
+// slows down and cuts off parts of it.
 // Afterwards the package compares the answers that every sender got, what every
 // device was shown, and what is stored.
 package crash
@@ -23,7 +24,8 @@ import (
 type Config struct {
 	Chatd    string        // program of the server
 	Dir      string        // where the cluster's folder is made; "": the system's temporary folder
-	Nodes    int           // 1 to 16
+	SQLite   bool          // one node with SQLite instead of a cluster
+	Nodes    int           // 1 to 16; 1 with SQLite
 	Users    int           // 2 to 200
 	Rate     int           // messages per second that all devices together try to send
 	Duration time.Duration // how long messages are sent
@@ -53,12 +55,20 @@ func (c *Config) Validate() error {
 			bad = append(bad, fmt.Errorf(format, args...))
 		}
 	}
-	check(c.Nodes >= 1 && c.Nodes <= MaxNodes, "--nodes: %d is not between 1 and %d", c.Nodes, MaxNodes)
+	if c.SQLite {
+		check(c.Nodes == 1, "--nodes: must be 1 with SQLite, not %d", c.Nodes)
+	} else {
+		check(c.Nodes >= 1 && c.Nodes <= MaxNodes, "--nodes: %d is not between 1 and %d", c.Nodes, MaxNodes)
+	}
 	check(c.Users >= 2 && c.Users <= MaxUsers, "--users: %d is not between 2 and %d", c.Users, MaxUsers)
 	check(c.Rate >= 1 && c.Rate <= MaxRate, "--rate: %d is not between 1 and %d", c.Rate, MaxRate)
 	check(c.Duration >= MinDuration && c.Duration <= MaxDuration, "--duration: %s is not between %s and %s", c.Duration, MinDuration, MaxDuration)
-	if _, err := faultsNamed(c.Faults); err != nil {
+	kinds, err := faultsNamed(c.Faults)
+	if err != nil {
 		bad = append(bad, fmt.Errorf("--faults: %w", err))
+	}
+	for _, f := range kinds {
+		check(!c.SQLite || !f.OnlyCluster || len(c.Faults) == 0, "--faults: %q needs a cluster; it can't happen with SQLite", f.Name)
 	}
 	return errors.Join(bad...)
 }
@@ -92,7 +102,7 @@ type run struct {
 // about the server. When ctx ends, the run ends early, and what happened so
 // far is checked.
 func Run(ctx context.Context, cfg Config) (*Report, error) {
-	rep := &Report{Duration: cfg.Duration, Seed: cfg.Seed, Nodes: cfg.Nodes, Users: cfg.Users, Rate: cfg.Rate, Began: time.Now(), Violations: make(map[Kind]int)}
+	rep := &Report{Duration: cfg.Duration, Seed: cfg.Seed, SQLite: cfg.SQLite, Nodes: cfg.Nodes, Users: cfg.Users, Rate: cfg.Rate, Began: time.Now(), Violations: make(map[Kind]int)}
 	if err := cfg.Validate(); err != nil {
 		return rep, err
 	}
@@ -109,7 +119,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	if err != nil {
 		return rep, err
 	}
-	cfg.Progress("starting the cluster")
+	cfg.Progress("starting the services")
 	c, err := newCluster(ctx, &cfg)
 	if err != nil {
 		return rep, err
@@ -149,6 +159,7 @@ func (r *run) execute(ctx context.Context, kinds []*Fault, rep *Report) error {
 	var others sync.WaitGroup
 	others.Go(func() { r.cluster.supervise(watched) })
 	others.Go(func() { r.reportProgress(watched, "faults") })
+	others.Go(func() { r.runResenders(watched) })
 
 	started := time.Now()
 	for _, d := range r.devices {
@@ -169,19 +180,22 @@ func (r *run) execute(ctx context.Context, kinds []*Fault, rep *Report) error {
 	r.cluster.repair(alive)
 	telling, untell := context.WithCancel(alive)
 	others.Go(func() { r.reportProgress(telling, "settling") })
-	_, err := r.waitComplete(alive)
-	var log [][]row
-	if err == nil {
-		log, err = r.withoutRedis(alive)
+	err := r.waitComplete(alive)
+	if err == nil && !r.cfg.SQLite {
+		err = r.withoutRedis(alive)
 	}
 	untell()
 	others.Wait()
 	end()
 	devices.Wait()
 	if err != nil {
-		return fmt.Errorf("read the log: %w", err)
+		return err
 	}
 	r.cluster.stopNodes()
+	log, err := r.readLog(context.Background())
+	if err != nil {
+		return err
+	}
 	e := &evidence{convs: r.directory.convs, log: log, faults: r.runner.notes}
 	for _, d := range r.devices {
 		e.journals = append(e.journals, d.log())
@@ -228,10 +242,10 @@ func (r *run) startConversations(ctx context.Context) error {
 
 // withoutRedis kills Redis and sends a last message to each conversation. Nodes can
 // only find it in the feed: no hint tells them of it, and no later message reveals
-// that it was missed. withoutRedis waits as waitComplete does, and returns the log.
-func (r *run) withoutRedis(ctx context.Context) ([][]row, error) {
+// that it was missed. withoutRedis waits as waitComplete does.
+func (r *run) withoutRedis(ctx context.Context) error {
 	if err := r.cluster.redis.Kill(); err != nil {
-		return nil, fmt.Errorf("kill Redis: %w", err)
+		return fmt.Errorf("kill Redis: %w", err)
 	}
 	for c := range r.directory.convs {
 		user := r.directory.convs[c].members[0]
@@ -268,15 +282,22 @@ func member(c *conv, user int) bool {
 }
 
 // waitComplete waits until all messages are answered and shown, as long as
-// there is progress. It returns the log.
-func (r *run) waitComplete(ctx context.Context) ([][]row, error) {
+// there is progress. A node with SQLite is restarted meanwhile: its log can only
+// be read while it doesn't run.
+func (r *run) waitComplete(ctx context.Context) error {
 	r.waitProgress(ctx, r.answered)
+	if r.cfg.SQLite {
+		r.cluster.stopNodes()
+	}
 	log, err := r.readLog(ctx)
 	if err != nil {
-		return nil, err
+		return err
+	}
+	if r.cfg.SQLite {
+		r.cluster.repair(ctx)
 	}
 	r.waitProgress(ctx, func() bool { return r.complete(log) })
-	return log, nil
+	return nil
 }
 
 // waitProgress waits until done returns true, at most patience, and at most
@@ -319,9 +340,19 @@ func (r *run) complete(log [][]row) bool {
 	return true
 }
 
-// readLog reads all conversations from the database.
-func (r *run) readLog(ctx context.Context) ([][]row, error) {
-	db, err := model.Open(ctx, model.Options{DB: r.cluster.mariadb.URL(database), Shared: true, Wait: startTimeout, Cores: 1})
+// readLog reads all conversations from the database. A node with SQLite must
+// not be running.
+func (r *run) readLog(ctx context.Context) (log [][]row, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("read the stored messages: %w", err)
+		}
+	}()
+	o := model.Options{DB: "sqlite:" + r.cluster.sqlite, Wait: startTimeout, Cores: 1}
+	if !r.cfg.SQLite {
+		o.DB, o.Shared = r.cluster.mariadb.URL(database), true
+	}
+	db, err := model.Open(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -330,7 +361,7 @@ func (r *run) readLog(ctx context.Context) ([][]row, error) {
 	for i, p := range r.directory.users {
 		place[p.id] = i
 	}
-	log := make([][]row, len(r.directory.convs))
+	log = make([][]row, len(r.directory.convs))
 	for c := range r.directory.convs {
 		cv := &r.directory.convs[c]
 		me, peer := r.directory.users[cv.members[0]].id, int64(0)

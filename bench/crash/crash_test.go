@@ -86,15 +86,32 @@ func mustRun(t *testing.T, cfg Config) *Report {
 	return rep
 }
 
-// A cluster keeps its promises while all kinds of faults happen.
+// A cluster, and a node with SQLite, keep their promises while all kinds of
+// faults happen.
 func TestNothingIsLost(t *testing.T) {
 	needServices(t)
-	rep := mustRun(t, Config{Chatd: build(t), Nodes: 3, Users: 6, Rate: 300, Duration: 20 * time.Second, Seed: 1})
-	if !rep.Clean() || rep.FaultCount < 5 || rep.Shown < rep.Acknowledged {
-		t.Errorf("clean = %t with %d faults, want true with at least 5; %d messages acknowledged, %d shown\n%s",
-			rep.Clean(), rep.FaultCount, rep.Acknowledged, rep.Shown, rep)
+	chatd := build(t)
+	for _, c := range []struct {
+		name, first string // part of the report's first line
+		cfg         Config
+	}{
+		{"cluster", "seed 1, cluster of 3 nodes with MariaDB and Redis, 6 users with 18 devices", Config{Nodes: 3}},
+		{"SQLite", "seed 1, one node with SQLite, 6 users with 18 devices", Config{Nodes: 1, SQLite: true}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel() // mostly waiting
+			c.cfg.Chatd, c.cfg.Users, c.cfg.Rate, c.cfg.Duration, c.cfg.Seed = chatd, 6, 300, 20*time.Second, 1
+			rep := mustRun(t, c.cfg)
+			if !rep.Clean() || rep.FaultCount < 5 || rep.Shown < rep.Acknowledged || rep.Resent == 0 {
+				t.Errorf("clean = %t with %d faults, want true with at least 5; %d messages acknowledged, %d shown, %d sent again\n%s",
+					rep.Clean(), rep.FaultCount, rep.Acknowledged, rep.Shown, rep.Resent, rep)
+			}
+			if text := rep.String(); !strings.HasPrefix(text, c.first) {
+				t.Errorf("report = %.200q, want it to start with %q", text, c.first)
+			}
+			t.Logf("%s", rep)
+		})
 	}
-	t.Logf("%s", rep)
 }
 
 // The checker must catch servers that are broken on purpose, and report the
@@ -147,7 +164,7 @@ func TestBrokenServersAreCaught(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name      string
-		nodes     int
+		nodes     int // 0: one node with SQLite
 		mutations []mutation
 		faults    string
 		want      []Kind
@@ -175,6 +192,13 @@ func TestBrokenServersAreCaught(t *testing.T) {
 		return nil
 	}
 	return s.lane.Record(tick,`}}, "nginx reloaded", []Kind{Lost}},
+		{"SQLite: the index claims to have all messages of every conversation", 0, []mutation{
+			{"model/recent/index.go", `	return len(rows) > 0 && rows[0].seq == 1 && !x.doubtful`, `	_ = rows
+	return true`}}, "nginx reloaded", []Kind{DuplicateStore}},
+		{"SQLite: messages deleted from recent without being copied", 0, []mutation{
+			{"model/recent/fold.go", "`INSERT OR ROLLBACK INTO messages (`+Columns+`) SELECT `+Columns+` FROM recent\n" +
+				"			WHERE id IN (SELECT value FROM json_each(?)) ORDER BY conversation_id, seq`",
+				"`UPDATE recent SET seq = seq WHERE id IN (SELECT value FROM json_each(?))`"}}, "nginx reloaded", []Kind{Lost}},
 		// This server breaks three promises. All must be reported.
 		{"some messages held up, the sending device pushed its own, and a panic that nobody recovers", 1, []mutation{
 			{"service/messages/messages.go", `	"context"
@@ -211,7 +235,7 @@ func dieOnce() {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel() // mostly waiting
-			rep := mustRun(t, Config{Chatd: build(t, c.mutations...), Nodes: c.nodes, Users: 4, Rate: 300, Duration: 10 * time.Second, Seed: 3,
+			rep := mustRun(t, Config{Chatd: build(t, c.mutations...), SQLite: c.nodes == 0, Nodes: max(c.nodes, 1), Users: 4, Rate: 300, Duration: 10 * time.Second, Seed: 3,
 				Faults: strings.Split(c.faults, ",")})
 			for _, want := range c.want {
 				if rep.Violations[want] == 0 {

@@ -40,6 +40,20 @@ type directory struct {
 	byKey map[convKey]int // index of a conversation
 }
 
+// to returns a conversation as a user addresses it: by its group, or by the ID of
+// the other user.
+func (d *directory) to(conv, user int) (group, peer int64) {
+	c := &d.convs[conv]
+	if c.group != 0 {
+		return c.group, 0
+	}
+	other := c.members[0]
+	if other == user && len(c.members) > 1 {
+		other = c.members[1]
+	}
+	return 0, d.users[other].id
+}
+
 // device is a device of a user, as faults treat it.
 type device interface {
 	log() *journal

@@ -19,6 +19,9 @@ type Fault struct {
 	minDuration, maxDuration time.Duration // how long it lasts; recovery is the time after it in which no other fault uses its resources
 	recovery                 time.Duration
 	disk                     bool // it needs a disk that can be filled
+	// OnlyCluster: it needs MariaDB, Redis or several nodes, which a node with
+	// SQLite doesn't have.
+	OnlyCluster bool
 	// targets returns how many targets there are. nil means one.
 	targets func(w *environment) int
 	// resources lists the parts that no other fault may touch meanwhile.
@@ -180,7 +183,7 @@ func Faults() []*Fault {
 			targets: (*environment).nodeCount, resources: each("node"), run: onService(theNode, (*environment).stopped)},
 		{Name: "node frozen", About: "SIGSTOP of a node", minDuration: s, maxDuration: 7 * s, recovery: s,
 			targets: (*environment).nodeCount, resources: each("node"), run: onService(theNode, (*environment).frozen)},
-		{Name: "all nodes killed", About: "kill -9 of all nodes at once", minDuration: 100 * ms, maxDuration: 2 * s, recovery: 3 * s,
+		{Name: "all nodes killed", OnlyCluster: true, About: "kill -9 of all nodes at once", minDuration: 100 * ms, maxDuration: 2 * s, recovery: 3 * s,
 			resources: every("node"), run: func(ctx context.Context, env *environment, f *plannedFault) error {
 				var all []*services.Service
 				for _, n := range env.nodes {
@@ -188,7 +191,7 @@ func Faults() []*Fault {
 				}
 				return env.killed(ctx, f.duration, all...)
 			}},
-		{Name: "rolling restart", About: "SIGTERM of one node after the other", minDuration: 100 * ms, maxDuration: s, recovery: 2 * s,
+		{Name: "rolling restart", OnlyCluster: true, About: "SIGTERM of one node after the other", minDuration: 100 * ms, maxDuration: s, recovery: 2 * s,
 			resources: every("node"), run: func(ctx context.Context, env *environment, f *plannedFault) error {
 				var all []error
 				for _, n := range env.nodes {
@@ -197,36 +200,36 @@ func Faults() []*Fault {
 				return errors.Join(all...)
 			}},
 
-		{Name: "MariaDB killed", About: "kill -9 of MariaDB", minDuration: 100 * ms, maxDuration: 2 * s, recovery: 4 * s, resources: one(mariadb), run: onService(theMariaDB, kill1)},
-		{Name: "MariaDB stopped", About: "SIGTERM of MariaDB", minDuration: 100 * ms, maxDuration: 2 * s, recovery: 4 * s, resources: one(mariadb), run: onService(theMariaDB, (*environment).stopped)},
-		{Name: "MariaDB frozen", About: "SIGSTOP of MariaDB", minDuration: s, maxDuration: 6 * s, recovery: 2 * s, resources: one(mariadb), run: onService(theMariaDB, (*environment).frozen)},
-		{Name: "database slow", About: "each packet to and from MariaDB is delayed, so that a commit takes seconds", minDuration: 3 * s, maxDuration: 7 * s, recovery: 2 * s,
+		{Name: "MariaDB killed", OnlyCluster: true, About: "kill -9 of MariaDB", minDuration: 100 * ms, maxDuration: 2 * s, recovery: 4 * s, resources: one(mariadb), run: onService(theMariaDB, kill1)},
+		{Name: "MariaDB stopped", OnlyCluster: true, About: "SIGTERM of MariaDB", minDuration: 100 * ms, maxDuration: 2 * s, recovery: 4 * s, resources: one(mariadb), run: onService(theMariaDB, (*environment).stopped)},
+		{Name: "MariaDB frozen", OnlyCluster: true, About: "SIGSTOP of MariaDB", minDuration: s, maxDuration: 6 * s, recovery: 2 * s, resources: one(mariadb), run: onService(theMariaDB, (*environment).frozen)},
+		{Name: "database slow", OnlyCluster: true, About: "each packet to and from MariaDB is delayed, so that a commit takes seconds", minDuration: 3 * s, maxDuration: 7 * s, recovery: 2 * s,
 			resources: every("to MariaDB"), run: onLinks(allDBLinks, func(k *link, f *plannedFault) { k.slow(f.between(100*ms, 400*ms)) })},
-		{Name: "disk full", About: "MariaDB's disk has no free space", minDuration: s, maxDuration: 5 * s, recovery: 3 * s, disk: true,
+		{Name: "disk full", About: "the database's disk has no free space", minDuration: s, maxDuration: 5 * s, recovery: 3 * s, disk: true,
 			resources: one("disk"), run: func(ctx context.Context, env *environment, f *plannedFault) error {
 				err := env.disk.fill()
 				sleep(ctx, f.duration)
 				return errors.Join(err, env.disk.free())
 			}},
-		{Name: "node cut off from MariaDB", About: "a partition: nothing gets through, then connections are reset", minDuration: s, maxDuration: 7 * s, recovery: 2 * s,
+		{Name: "node cut off from MariaDB", OnlyCluster: true, About: "a partition: nothing gets through, then connections are reset", minDuration: s, maxDuration: 7 * s, recovery: 2 * s,
 			targets: (*environment).nodeCount, resources: each("to MariaDB"), run: cutOff(oneDBLink)},
-		{Name: "MariaDB's connections cut", About: "a node's connections to MariaDB are reset", recovery: s,
+		{Name: "MariaDB's connections cut", OnlyCluster: true, About: "a node's connections to MariaDB are reset", recovery: s,
 			targets: (*environment).nodeCount, resources: each("to MariaDB"), run: onLinks(oneDBLink, func(k *link, _ *plannedFault) { k.cut() })},
 
-		{Name: "Redis killed", About: "kill -9 of Redis", minDuration: 100 * ms, maxDuration: 4 * s, recovery: 3 * s, resources: one(redis), run: onService(theRedis, kill1)},
-		{Name: "Redis stopped", About: "SIGTERM of Redis", minDuration: 100 * ms, maxDuration: 4 * s, recovery: 3 * s, resources: one(redis), run: onService(theRedis, (*environment).stopped)},
-		{Name: "Redis frozen", About: "SIGSTOP of Redis", minDuration: 300 * ms, maxDuration: 7 * s, recovery: 2 * s, resources: one(redis), run: onService(theRedis, (*environment).frozen)},
-		{Name: "subscribers cut off", About: "Redis drops all subscribers", recovery: s, resources: one(redis), run: func(ctx context.Context, env *environment, _ *plannedFault) error {
+		{Name: "Redis killed", OnlyCluster: true, About: "kill -9 of Redis", minDuration: 100 * ms, maxDuration: 4 * s, recovery: 3 * s, resources: one(redis), run: onService(theRedis, kill1)},
+		{Name: "Redis stopped", OnlyCluster: true, About: "SIGTERM of Redis", minDuration: 100 * ms, maxDuration: 4 * s, recovery: 3 * s, resources: one(redis), run: onService(theRedis, (*environment).stopped)},
+		{Name: "Redis frozen", OnlyCluster: true, About: "SIGSTOP of Redis", minDuration: 300 * ms, maxDuration: 7 * s, recovery: 2 * s, resources: one(redis), run: onService(theRedis, (*environment).frozen)},
+		{Name: "subscribers cut off", OnlyCluster: true, About: "Redis drops all subscribers", recovery: s, resources: one(redis), run: func(ctx context.Context, env *environment, _ *plannedFault) error {
 			return env.withLocked(func() error {
 				_, err := env.redis.Client(ctx, "CLIENT", "KILL", "TYPE", "pubsub")
 				return err
 			}, env.redis.Service)
 		}},
-		{Name: "node cut off from Redis", About: "a partition: nothing gets through, then connections are reset", minDuration: 300 * ms, maxDuration: 7 * s, recovery: 2 * s,
+		{Name: "node cut off from Redis", OnlyCluster: true, About: "a partition: nothing gets through, then connections are reset", minDuration: 300 * ms, maxDuration: 7 * s, recovery: 2 * s,
 			targets: (*environment).nodeCount, resources: each("to Redis"), run: cutOff(oneRedisLink)},
-		{Name: "Redis half open", About: "everything a node and Redis send each other is silently dropped", minDuration: s, maxDuration: 2 * s, recovery: 2 * s,
+		{Name: "Redis half open", OnlyCluster: true, About: "everything a node and Redis send each other is silently dropped", minDuration: s, maxDuration: 2 * s, recovery: 2 * s,
 			targets: (*environment).nodeCount, resources: each("to Redis"), run: onLinks(oneRedisLink, func(k *link, _ *plannedFault) { k.halfOpen() })},
-		{Name: "MariaDB and Redis killed", About: "kill -9 of both at once", minDuration: 100 * ms, maxDuration: 2 * s, recovery: 4 * s,
+		{Name: "MariaDB and Redis killed", OnlyCluster: true, About: "kill -9 of both at once", minDuration: 100 * ms, maxDuration: 2 * s, recovery: 4 * s,
 			resources: func(*environment, int) []string { return []string{mariadb, redis} },
 			run: func(ctx context.Context, env *environment, f *plannedFault) error {
 				return env.killed(ctx, f.duration, env.mariadb.Service, env.redis.Service)
@@ -293,6 +296,11 @@ func faultsNamed(names []string) ([]*Fault, error) {
 	return some, nil
 }
 
+// possible reports whether the fault can happen in env.
+func (f *Fault) possible(env *environment) bool {
+	return (!f.disk || env.disk != nil) && (!f.OnlyCluster || env.sqlite == "")
+}
+
 // plannedFault is a fault with a time and a target.
 type plannedFault struct {
 	*Fault
@@ -321,7 +329,7 @@ const minInterval, maxInterval = 300 * ms, 2500 * ms
 // another before it has recovered.
 func plan(env *environment, kinds []*Fault, seed uint64, duration time.Duration) []*plannedFault {
 	rng := random(seed, 0)
-	kinds = slices.DeleteFunc(slices.Clone(kinds), func(f *Fault) bool { return f.disk && env.disk == nil })
+	kinds = slices.DeleteFunc(slices.Clone(kinds), func(f *Fault) bool { return !f.possible(env) })
 	busy := make(map[string]time.Duration)
 	var bag []*Fault // kinds that haven't had their turn
 	var all []*plannedFault

@@ -3,6 +3,7 @@ package crash
 import (
 	"fmt"
 	"hash/fnv"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
@@ -66,6 +67,15 @@ type sent struct {
 	seq      int64 // if acked
 	outcome  outcome
 	err      string // if refused or unsure
+	cid      string // "" until a connection has sent it
+}
+
+// repeat is the answer to a message that was sent again after its ACK.
+type repeat struct {
+	number int32
+	at     int64
+	seq    int64
+	errno  proto.Errno
 }
 
 // shown is a message in the journal of a device that received it.
@@ -127,7 +137,10 @@ type journal struct {
 	seen  []seen // by conversation
 	notes []note
 	wire  []wireEvent // its messages and their answers, as seen on its connections
-	conns int         // number of connections
+	// repeats are the answers to those of its messages that its user's resender
+	// has sent again.
+	repeats []repeat
+	conns   int // number of connections
 	// startSeqs[session][conversation] is the seq after which the device must get
 	// messages in that session: the last seq that it had saved (SDK clients) or
 	// sent a receipt for (receivers).
@@ -151,6 +164,10 @@ func (j *journal) notef(format string, args ...any) {
 	j.notes = append(j.notes, n)
 }
 
+// maxLastNotes is how many notes of its device are the history of a violation
+// that isn't about a message.
+const maxLastNotes = 20
+
 // violate records a violation that only the device itself can see.
 func (j *journal) violate(kind Kind, format string, args ...any) {
 	j.violateOf(kind, message{}, format, args...)
@@ -161,6 +178,13 @@ func (j *journal) violateOf(kind Kind, m message, format string, args ...any) {
 	v := Violation{Kind: kind, Text: j.name + ": " + fmt.Sprintf(format, args...), msg: m}
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if m.number == 0 {
+		var last []note
+		for _, n := range j.notes[max(0, len(j.notes)-maxLastNotes):] {
+			last = append(last, note{n.at, j.name + ": " + n.text})
+		}
+		v.History = formatHistory(last, nil, true)
+	}
 	j.violations = append(j.violations, v)
 }
 
@@ -188,6 +212,35 @@ func (j *journal) recordWire(p wireEvent) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.wire = append(j.wire, p)
+}
+
+// recordCID records the cid of a message, which the SDK has chosen.
+func (j *journal) recordCID(number int32, cid []byte) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if number >= 1 && int(number) <= len(j.sent) && j.sent[number-1].cid == "" {
+		j.sent[number-1].cid = string(cid)
+	}
+}
+
+// recordRepeat records the answer to a message that was sent again.
+func (j *journal) recordRepeat(p repeat) {
+	p.at = j.now()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.repeats = append(j.repeats, p)
+}
+
+// anyAcked returns an acknowledged message, chosen at random, and its record. It
+// returns false if there are too few.
+func (j *journal) anyAcked(rng *rand.Rand) (message, sent, bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if len(j.sent) == 0 {
+		return message{}, sent{}, false
+	}
+	i := rng.IntN(len(j.sent))
+	return message{int32(j.index), int32(i + 1)}, j.sent[i], j.sent[i].outcome == acked && j.sent[i].cid != ""
 }
 
 // recordSent records that the device sends a message, and returns it.

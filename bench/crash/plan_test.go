@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"slices"
@@ -22,6 +24,39 @@ func emptyEnvironment(nodes, devices int) *environment {
 	}
 	env.frontLinks = make([]*link, clientLinks)
 	return env
+}
+
+// The plan of a seed stays the same, so that the runs in docs/guarantees.md can be
+// repeated. A new kind of fault changes all plans; adapt the hashes then.
+func TestPlanStays(t *testing.T) {
+	for _, c := range []struct {
+		nodes int
+		want  uint64
+	}{{3, 0x23740267a594ef94}, {1, 0xc4af8c4bf7d7976c}} {
+		env, h := emptyEnvironment(c.nodes, 36), fnv.New64a()
+		for _, f := range plan(env, Faults(), 2001, 5*time.Minute) {
+			fmt.Fprintln(h, f.Name, f.at, f.duration, f.target, f.random)
+		}
+		if h.Sum64() != c.want {
+			t.Errorf("plan of seed 2001 for %d nodes has hash %#x, want %#x", c.nodes, h.Sum64(), c.want)
+		}
+	}
+}
+
+// With SQLite, exactly the faults occur that need no cluster.
+func TestPlanSQLite(t *testing.T) {
+	env := emptyEnvironment(1, 36)
+	env.sqlite = "chatd.db"
+	kinds := make(map[string]bool)
+	for _, f := range plan(env, Faults(), 5, 10*time.Minute) {
+		kinds[f.Name] = true
+	}
+	want := []string{"client deaf", "client killed", "client's clock off",
+		"connections cut", "connections half open", "connections refused", "connections slow", "connections stalled", "disk full",
+		"nginx frozen", "nginx killed", "nginx reloaded", "nginx stopped", "node frozen", "node killed", "node stopped"}
+	if got := slices.Sorted(maps.Keys(kinds)); !slices.Equal(got, want) {
+		t.Errorf("faults with SQLite = %q, want %q", got, want)
+	}
 }
 
 // The same seed gives the same plan, every kind of fault occurs, and no two
@@ -70,14 +105,18 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-// docs/guarantees.md lists all faults.
+// docs/guarantees.md lists all faults, and says which occur with SQLite.
 func TestFaultsAreDocumented(t *testing.T) {
 	page, err := os.ReadFile("../../docs/guarantees.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range Faults() {
-		if row := fmt.Sprintf("| %s | %s |\n", f.Name, f.About); !strings.Contains(string(page), row) {
+		sqlite := "yes"
+		if f.OnlyCluster {
+			sqlite = "no"
+		}
+		if row := fmt.Sprintf("| %s | %s | %s |\n", f.Name, f.About, sqlite); !strings.Contains(string(page), row) {
 			t.Errorf("docs/guarantees.md lacks the row %s", row)
 		}
 	}
@@ -204,6 +243,15 @@ func TestConfig(t *testing.T) {
 	}
 	if _, err := Run(context.Background(), bad); err == nil {
 		t.Error("Run with an invalid Config = nil, want an error")
+	}
+	bad = Config{SQLite: true, Nodes: 3, Users: 12, Rate: 100, Duration: time.Minute, Faults: []string{"node killed", "Redis frozen"}}
+	const wantSQLite = "--nodes: must be 1 with SQLite, not 3\n--faults: \"Redis frozen\" needs a cluster; it can't happen with SQLite"
+	if err := bad.Validate(); err == nil || err.Error() != wantSQLite {
+		t.Errorf("Validate with SQLite = \n%v\nwant\n%s", err, wantSQLite)
+	}
+	bad.Nodes, bad.Faults = 1, nil
+	if err := bad.Validate(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -106,7 +106,7 @@ func (d *receiver) connect(ctx context.Context) error {
 	if d.token == "" {
 		login = &proto.Request{Op: proto.LOGIN, Name: p.name, Password: p.password, Device: d.name, Ack: true, Brief: true}
 	}
-	if err := d.write(c, login); err != nil {
+	if err := writeRequest(c, login); err != nil {
 		return err
 	}
 	receipts := make(map[int]int64) // receipts to send, by conversation
@@ -117,14 +117,14 @@ func (d *receiver) connect(ctx context.Context) error {
 	for {
 		if now := time.Now(); now.Sub(pinged) > pingEvery {
 			pinged = now
-			if err := d.write(c, &proto.Request{Op: proto.PING}); err != nil {
+			if err := writeRequest(c, &proto.Request{Op: proto.PING}); err != nil {
 				return err
 			}
 		}
 		if now := time.Now(); len(receipts) > 0 && now.Sub(receiptedAt) > receiptEvery {
 			receiptedAt = now
 			for conv, seq := range receipts {
-				if err := d.write(c, d.receipt(conv, seq)); err != nil {
+				if err := writeRequest(c, d.receipt(conv, seq)); err != nil {
 					return err
 				}
 				d.recordReceipt(conv, seq)
@@ -197,19 +197,12 @@ func (d *receiver) handleMessage(receipts map[int]int64, group, from, to, seq in
 }
 
 func (d *receiver) receipt(conv int, seq int64) *proto.Request {
-	c := &d.directory.convs[conv]
-	q := &proto.Request{Op: proto.RECEIPT, GroupID: c.group, Seq: seq}
-	if c.group == 0 {
-		peer := c.members[0]
-		if peer == d.user && len(c.members) > 1 {
-			peer = c.members[1]
-		}
-		q.Peer = d.directory.users[peer].id
-	}
-	return q
+	group, peer := d.directory.to(conv, d.user)
+	return &proto.Request{Op: proto.RECEIPT, GroupID: group, Peer: peer, Seq: seq}
 }
 
-func (d *receiver) write(c net.Conn, q *proto.Request) error {
+// writeRequest blocks for at most maxSilence.
+func writeRequest(c net.Conn, q *proto.Request) error {
 	if err := c.SetWriteDeadline(time.Now().Add(maxSilence)); err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 // Report is the result of a run.
 type Report struct {
 	Seed        uint64        `json:"seed"`
+	SQLite      bool          `json:"sqlite,omitempty"` // one node with SQLite, not a cluster
 	Nodes       int           `json:"nodes"`
 	Users       int           `json:"users"`
 	Devices     int           `json:"devices"`
@@ -28,7 +29,8 @@ type Report struct {
 	Unsure        int64          `json:"unsure"` // the device was killed before it had an answer
 	Refused       int64          `json:"refused"`
 	Stored        int64          `json:"stored"`
-	Shown         int64          `json:"shown"` // on all devices
+	Shown         int64          `json:"shown"`  // on all devices
+	Resent        int64          `json:"resent"` // answered again, long after the ACK
 	Faults        map[string]int `json:"faults"`
 	FaultCount    int            `json:"fault_count"`
 
@@ -58,6 +60,7 @@ func (r *Report) fill(x *run, e *evidence, all []Violation) {
 		for c := range j.seen {
 			r.Shown += int64(len(j.seen[c].list))
 		}
+		r.Resent += int64(len(j.repeats))
 	}
 	for _, rows := range e.log {
 		r.Stored += int64(len(rows))
@@ -75,10 +78,14 @@ const maxToldHistories = 5
 // String returns the report as text.
 func (r *Report) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "seed %d, %d nodes, %d users with %d devices, %d conversations; %s\n", r.Seed, r.Nodes, r.Users, r.Devices, r.Conversations, strings.Join(r.Versions, ", "))
+	server := fmt.Sprintf("cluster of %d nodes with MariaDB and Redis", r.Nodes)
+	if r.SQLite {
+		server = "one node with SQLite"
+	}
+	fmt.Fprintf(&b, "seed %d, %s, %d users with %d devices, %d conversations; %s\n", r.Seed, server, r.Users, r.Devices, r.Conversations, strings.Join(r.Versions, ", "))
 	fmt.Fprintf(&b, "messages were sent for %s; the run took %s\n", r.Talked.Round(time.Second), r.Took.Round(time.Second))
-	fmt.Fprintf(&b, "messages: %d sent, %d acknowledged, %d stored, %d shown; %d unanswered because their device was killed, %d refused\n",
-		r.Said, r.Acknowledged, r.Stored, r.Shown, r.Unsure, r.Refused)
+	fmt.Fprintf(&b, "messages: %d sent, %d acknowledged, %d stored, %d shown; %d unanswered because their device was killed, %d refused, %d sent again after the ACK\n",
+		r.Said, r.Acknowledged, r.Stored, r.Shown, r.Unsure, r.Refused, r.Resent)
 	fmt.Fprintf(&b, "faults: %d, of %d kinds\n", r.FaultCount, len(r.Faults))
 	for _, name := range slices.Sorted(maps.Keys(r.Faults)) {
 		fmt.Fprintf(&b, "  %4d  %s\n", r.Faults[name], name)

@@ -35,7 +35,15 @@ type sender struct {
 
 	store   memory
 	session int32 // used by run only
+	// loginLost is when a killed program of this device last had no session, and so
+	// may have sent a LOGIN that the server still carries out. Used by run only.
+	loginLost time.Time
 }
+
+// lateLogin is how long after a program was killed its LOGIN may still take
+// effect, for instance because a node was frozen. A new program's session is
+// replaced then, and that program can't know why.
+const lateLogin = time.Minute
 
 func newSender(j *journal, dir *directory, addr string, every time.Duration, rng *rand.Rand) *sender {
 	d := &sender{journal: j, directory: dir, addr: addr, every: every, rng: rng, openings: make(chan int), restarts: make(chan time.Duration, 1)}
@@ -113,7 +121,9 @@ func (d *sender) runSession(ctx context.Context, skew time.Duration) time.Durati
 	disk := &owner{memory: &d.store}
 	session, gone := d.session, make(chan error, 1)
 	d.session++
-	var started atomic.Bool // set by the State handler after the first login, so that a failed login doesn't count
+	var in atomic.Bool       // it is logged in
+	var changed atomic.Int64 // when in was last set or reset, in Unix nanoseconds
+	var started atomic.Bool  // set by the State handler after the first login, so that a failed login doesn't count
 	c, err := client.New(client.Config{
 		Addrs: []string{d.addr}, Device: d.deviceName(), State: disk, Outbox: senderOutbox, Brief: true,
 		LoginTimeout: loginTimeout, DialTimeout: dialTimeout, BackoffMin: backoffMin, BackoffMax: backoffMax, PingEvery: pingEvery,
@@ -130,6 +140,8 @@ func (d *sender) runSession(ctx context.Context, skew time.Duration) time.Durati
 				} else {
 					d.notef("%s", s.State)
 				}
+				in.Store(s.State == client.LoggedIn)
+				changed.Store(time.Now().UnixNano())
 				if s.State == client.LoggedIn {
 					started.Store(true)
 				}
@@ -164,13 +176,16 @@ func (d *sender) runSession(ctx context.Context, skew time.Duration) time.Durati
 			timer.Stop()
 			disk.die() // what it hasn't saved is lost
 			d.notef("killed")
+			if d.loginLost = time.Now(); in.Load() {
+				d.loginLost = time.Unix(0, changed.Load())
+			}
 			return next
 		case conv := <-d.openings:
 			timer.Stop()
 			d.send(c, conv)
 		case err := <-gone:
 			timer.Stop()
-			if isFinal(err) { // otherwise a login was abandoned
+			if isFinal(err) && !d.replacedByKilled(err) { // otherwise a login was abandoned
 				d.violate(LockedOut, "the client gave up reconnecting: %v", err)
 			}
 			return skew
@@ -203,7 +218,7 @@ func (d *sender) keepLoggingIn(ctx context.Context, c *client.Client) bool {
 		if err == nil {
 			return true
 		}
-		if isFinal(err) {
+		if isFinal(err) && !d.replacedByKilled(err) {
 			d.violate(LockedOut, "login refused: %v", err)
 			<-ctx.Done()
 		}
@@ -233,6 +248,13 @@ func isFinal(err error) bool {
 		(kick.Reason == proto.Replaced || kick.Reason == proto.LoggedOut || kick.Reason == proto.Abuse)
 }
 
+// replacedByKilled reports whether err may be due to a LOGIN of a program of this
+// device that was killed. Only run may call it.
+func (d *sender) replacedByKilled(err error) bool {
+	var kick *client.KickError
+	return errors.As(err, &kick) && kick.Reason == proto.Replaced && time.Since(d.loginLost) < lateLogin
+}
+
 func (d *sender) keyOf(c client.Conv) convKey {
 	return newConvKey(c.Group, d.directory.users[d.user].id, c.Peer)
 }
@@ -258,13 +280,9 @@ func (d *sender) send(c *client.Client, conv int) {
 
 // target returns a conversation as the SDK identifies it for the sender's user.
 func (d *sender) target(conv int) client.Conv {
-	c := &d.directory.convs[conv]
-	if c.group != 0 {
-		return client.Group(c.group)
+	group, peer := d.directory.to(conv, d.user)
+	if group != 0 {
+		return client.Group(group)
 	}
-	peer := c.members[0]
-	if peer == d.user && len(c.members) > 1 {
-		peer = c.members[1]
-	}
-	return client.User(d.directory.users[peer].id)
+	return client.User(peer)
 }

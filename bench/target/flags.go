@@ -1,6 +1,7 @@
 package target
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -8,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 )
 
@@ -16,7 +18,7 @@ const maxNodes = 16
 
 // Flags are the flags that say which server to measure.
 type Flags struct {
-	Spawn   string   `name:"spawn" default:"sqlite" enum:"sqlite,mysql,cluster" help:"What to start, and stop afterwards. sqlite: one node with SQLite; mysql: one node with MariaDB; cluster: several nodes with MariaDB and Redis."`
+	Spawn   string   `name:"spawn" placeholder:"KIND" help:"What to start, and stop afterwards. sqlite: one node with SQLite; mysql: one node with MariaDB; cluster: several nodes with MariaDB and Redis (default: sqlite; crash: cluster)."`
 	Nodes   int      `name:"nodes" placeholder:"N" help:"With --spawn cluster: number of nodes (default: 2; crash: 3). User i connects to node i mod N, so pairs talk across nodes."`
 	Chatd   string   `name:"chatd" placeholder:"PATH" help:"chatd program to start (default: the one next to chatbench)."`
 	Args    []string `name:"chatd-arg" sep:"none" placeholder:"ARG" help:"Extra argument for each started node, e.g. --chatd-arg=--sqlite-sync=normal. May be repeated."`
@@ -42,10 +44,14 @@ func (t *Flags) nodeCount() int {
 	return t.Nodes
 }
 
-// Check checks the flags. It accepts loopback addresses only: nobody should
-// put load on a server that isn't theirs.
+// Check checks the flags, and sets the default of Spawn. It accepts loopback
+// addresses only: nobody should put load on a server that isn't theirs.
 func (t *Flags) Check() error {
 	var bad []error
+	t.Spawn = cmp.Or(t.Spawn, SpawnSQLite)
+	if !slices.Contains([]string{SpawnSQLite, SpawnMySQL, SpawnCluster}, t.Spawn) {
+		bad = append(bad, fmt.Errorf("--spawn: %q is not sqlite, mysql or cluster", t.Spawn))
+	}
 	if t.Floor != nil && (t.Addr != "" || t.Chatd != "" || len(t.Args) > 0 || t.Dir != "" || t.Limits) {
 		bad = append(bad, errors.New("--addr, --chatd, --chatd-arg, --dir, --limits: not with floor, which runs a relay instead of chatd"))
 	}

@@ -2,6 +2,7 @@ package model
 
 import (
 	"bytes"
+	"chatd/model/sqldb"
 	"cmp"
 	"context"
 	"database/sql"
@@ -165,10 +166,7 @@ func TestRecentAnywhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.verify("at the end", all)
-	var rows int
-	if err := h.sql.Reader.Get(&rows, `SELECT COUNT(*) FROM recent`); err != nil || rows != 0 || h.recent.Len() != 0 {
-		t.Errorf("recent has %d rows, the index %d (error %v), want none", rows, h.recent.Len(), err)
-	}
+	h.nothingRecent()
 	h.reopen()
 	all = append(all, h.fill(rnd, users, groups, 10)...)
 	h.verify("after recent was empty", all)
@@ -355,7 +353,7 @@ func TestRecentAmbiguousSlice(t *testing.T) {
 					return err
 				}
 			}
-			return errors.New("no answer")
+			return &sqldb.CommitError{Err: errors.New("no answer")}
 		}
 		if _, err := h.folder.Slice(ctx); err == nil {
 			t.Fatal("a slice whose commit failed returned no error")
@@ -372,6 +370,34 @@ func TestRecentAmbiguousSlice(t *testing.T) {
 	if err := h.folder.All(ctx); err != nil {
 		t.Fatal(err)
 	}
+	h.verify("at the end", all)
+	h.nothingRecent()
+}
+
+// nothingRecent checks that recent is empty.
+func (h *harness) nothingRecent() {
+	h.t.Helper()
+	var rows int
+	if err := h.sql.Reader.Get(&rows, `SELECT COUNT(*) FROM recent`); err != nil || rows != 0 || h.recent.Len() != 0 {
+		h.t.Errorf("recent has %d rows, the index %d (error %v), want none", rows, h.recent.Len(), err)
+	}
+}
+
+// A restart in the middle of a round leaves no copied rows behind.
+func TestRecentRestartInRound(t *testing.T) {
+	h := recentHarness(t, Options{})
+	rnd := rand.New(rand.NewPCG(18, 19))
+	users := h.users(3)
+	groups := []int64{h.group(users...), h.group(users...)}
+	all := h.fill(rnd, users, groups, 400)
+	h.slice()
+	h.slice()
+	h.reopen()
+	all = append(all, h.fill(rnd, users, groups, 10)...)
+	if err := h.folder.All(ctx); err != nil {
+		t.Fatal(err)
+	}
+	h.nothingRecent()
 	h.verify("at the end", all)
 }
 
@@ -407,4 +433,22 @@ func TestRecentCannotFold(t *testing.T) {
 	}
 	all = append(all, h.fill(rnd, users, groups, 30)...)
 	h.verify("once there is room", all)
+}
+
+// A SQLite store has the metrics of recent that docs/operations.md describes.
+func TestRecentMetrics(t *testing.T) {
+	h := recentHarness(t, Options{})
+	users := h.users(2)
+	h.store(toPeer(users[0], users[1], "a"))
+	if err := h.folder.All(ctx); err != nil {
+		t.Fatal(err)
+	}
+	var page bytes.Buffer
+	h.DB.o.Set.WritePrometheus(&page)
+	for _, want := range []string{"chatd_model_recent_messages 0", "chatd_model_recent_folded_total 1", "chatd_model_recent_slice_seconds_count 2",
+		"chatd_model_recent_refused_conversations 0"} {
+		if !strings.Contains(page.String(), want) {
+			t.Errorf("the metrics have no %q", want)
+		}
+	}
 }

@@ -58,13 +58,26 @@ type Folder struct {
 
 	mu      sync.Mutex
 	top     int64   // the newest row of this round
-	convs   []int64 // sorted: those with rows of this round that are still to be copied
+	convs   []int64 // those with rows of this round that are still to be copied
 	rows    int     // of the next slice that copies
 	refused map[int64]bool
 
-	until  int64 // rows up to this one are copied, and can be deleted; 0: none
-	next   int64 // all before this one are deleted
+	until  int64 // rows up to this one are copied or refused; 0: none
+	next   int64 // the next row to delete
 	window int64 // IDs of the next slice that deletes
+
+	copied    amount // in this round
+	deletable amount // in the rounds before, and not deleted yet
+
+	failed atomic.Int64 // when copying failed, since start; 0: it didn't
+}
+
+// amount is a number of rows, and the bytes of their cids and bodies.
+type amount struct{ rows, bytes int }
+
+// reaches reports whether a is at least a share of what recent may hold.
+func (f *Folder) reaches(a amount, share float64) bool {
+	return float64(a.rows) >= share*float64(f.Max) || float64(a.bytes) >= share*maxBytes
 }
 
 // NewFolder returns a Folder for the rows that x knows. set gets its metrics.
@@ -103,20 +116,23 @@ func (f *Folder) reading() bool { return f.now()-f.lastRead.Load() < int64(unrea
 
 // full reports whether a share of what recent may hold is used.
 func (f *Folder) full(share float64) bool {
-	rows, bytes := f.x.used()
-	return float64(rows) >= share*float64(f.Max) || float64(bytes) >= share*maxBytes
+	return f.reaches(f.x.used(), share)
 }
 
-// MakeRoom copies rows if recent is full, until it isn't. It also deletes rows if
-// there are twice as many as recent may hold. It blocks. It returns an error if
-// copying fails and recent has twice as much as it may hold.
+// MakeRoom copies rows if recent is full, until it isn't. It also deletes copied rows
+// if there are as many. It blocks. It returns an error if copying fails and recent
+// has twice as much as it may hold.
 func (f *Folder) MakeRoom(ctx context.Context) error {
-	for f.large() {
-		if err := f.deleteSlice(ctx); err != nil {
+	for more := true; more; {
+		var err error
+		if more, err = f.deleteIf(ctx, 1); err != nil {
 			break // Run logs it
 		}
 	}
 	for f.full(1) {
+		if at := f.failed.Load(); at > 0 && f.now()-at < int64(retryWait) && !f.full(2) {
+			return nil
+		}
 		more, err := f.copySlice(ctx)
 		if err == nil && !more {
 			err = f.stuck()
@@ -132,7 +148,8 @@ func (f *Folder) MakeRoom(ctx context.Context) error {
 }
 
 // Run folds whenever the store is idle, until ctx ends. If recent is half full, it
-// also folds between appends, for a fifth of the time, but not between reads.
+// also folds between appends, for a fifth of the time, and if it is almost full, even
+// between reads.
 func (f *Folder) Run(ctx context.Context) {
 	pause := quiet
 	for more := true; ; {
@@ -148,7 +165,7 @@ func (f *Folder) Run(ctx context.Context) {
 			return
 		case <-time.After(pause):
 		}
-		if more, pause = true, quiet; !f.idle() && (f.reading() || !f.full(0.5)) {
+		if more, pause = true, quiet; !f.idle() && !f.urgent() {
 			continue
 		}
 		began := time.Now()
@@ -166,6 +183,17 @@ func (f *Folder) Run(ctx context.Context) {
 			pause = restRatio * time.Since(began)
 		}
 	}
+}
+
+// urgent reports whether Run should work although the store isn't idle.
+func (f *Folder) urgent() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	share := 0.5
+	if f.reading() {
+		share = 0.9
+	}
+	return f.full(share) || f.reaches(f.deletable, share)
 }
 
 // All folds all rows. It blocks. It returns the database's errors, and an error
@@ -198,13 +226,6 @@ func (f *Folder) stuck() error {
 		convs[:min(len(convs), 10)])
 }
 
-// large reports whether recent has more rows that can be deleted than it should.
-func (f *Folder) large() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.until > 0 && f.x.Last()-f.next > 2*int64(f.Max)
-}
-
 // Slice runs one transaction. It returns false if there is nothing to do. It
 // blocks, and returns the database's errors.
 func (f *Folder) Slice(ctx context.Context) (more bool, err error) {
@@ -219,10 +240,15 @@ func (f *Folder) Slice(ctx context.Context) (more bool, err error) {
 	return f.copy(ctx)
 }
 
-func (f *Folder) deleteSlice(ctx context.Context) error {
+// deleteIf runs a slice that deletes, if the rows to delete reach a share of what
+// recent may hold.
+func (f *Folder) deleteIf(ctx context.Context, share float64) (more bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.delete(ctx)
+	if f.until == 0 || !f.reaches(f.deletable, share) {
+		return false, nil
+	}
+	return true, f.delete(ctx)
 }
 
 func (f *Folder) copySlice(ctx context.Context) (more bool, err error) {
@@ -250,9 +276,12 @@ func (f *Folder) copy(ctx context.Context) (more bool, err error) {
 	err = f.insert(ctx, ids)
 	switch {
 	case err == nil:
-		f.copied(counts)
+		f.advance(counts)
 	case f.db.Classify(err) == sqldb.Duplicate:
 		err = f.isolate(ctx, len(counts))
+	}
+	if f.failed.Store(0); err != nil {
+		f.failed.Store(max(f.now(), 1))
 	}
 	return true, err
 }
@@ -271,8 +300,8 @@ func (f *Folder) nextRows() (ids []int64, counts []int) {
 	return ids, counts
 }
 
-// copied updates the Index after a slice.
-func (f *Folder) copied(counts []int) {
+// advance updates the Index after a slice.
+func (f *Folder) advance(counts []int) {
 	for i, n := range counts {
 		f.removed(f.convs[i], n)
 	}
@@ -289,20 +318,24 @@ func (f *Folder) copied(counts []int) {
 func (f *Folder) complete(n int) {
 	if f.convs = f.convs[n:]; len(f.convs) == 0 {
 		f.until = max(f.until, f.top)
+		f.deletable.rows += f.copied.rows
+		f.deletable.bytes += f.copied.bytes
+		f.copied = amount{}
 	}
 }
 
 // removed updates the Index after the first n rows of a conversation were copied.
 func (f *Folder) removed(conv int64, n int) {
-	f.x.remove(conv, n)
+	f.copied.rows += n
+	f.copied.bytes += f.x.remove(conv, n)
 	f.folded.Add(n)
 }
 
 var errMissing = errors.New("messages that should be in the table recent aren't there")
 
 // insert copies rows to messages, in one transaction. From its commit on, queries
-// find them there, and leave them out of recent. After an error, they may have been
-// copied all the same, except if it is a sqldb.Duplicate.
+// find them there, and leave them out of recent. If the commit returns an error, they
+// may have been copied all the same.
 func (f *Folder) insert(ctx context.Context, ids []int64) error {
 	err := f.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		began := time.Now()
@@ -318,7 +351,8 @@ func (f *Folder) insert(ctx context.Context, ids []int64) error {
 		f.rows = adapt(f.rows, time.Since(began))
 		return nil
 	})
-	if err != nil && f.db.Classify(err) != sqldb.Duplicate {
+	var commit *sqldb.CommitError
+	if errors.As(err, &commit) || errors.Is(err, errMissing) {
 		f.x.doubt()
 	}
 	return err
@@ -351,7 +385,7 @@ func (f *Folder) delete(ctx context.Context) error {
 	switch {
 	case err != nil:
 	case done:
-		f.next, f.until = f.until+1, 0
+		f.next, f.until, f.deletable = 0, 0, amount{} // the next time, start with the oldest row: it may be copied by then
 	default:
 		f.next = next
 	}

@@ -192,11 +192,11 @@ func (x *Index) Last() int64 {
 	return x.last
 }
 
-// used returns the number of rows, and the bytes of their cids and bodies.
-func (x *Index) used() (rows, bytes int) {
+// used returns how much there is.
+func (x *Index) used() amount {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	return x.size, x.bytes
+	return amount{x.size, x.bytes}
 }
 
 // conversations returns those that have rows, in rising order.
@@ -234,16 +234,17 @@ func (x *Index) oldest(ids []int64, conv int64, maxIDs, bytes, maxBytes int) ([]
 	return ids, bytes
 }
 
-// remove removes the first n rows of a conversation.
-func (x *Index) remove(conv int64, n int) {
+// remove removes the first n rows of a conversation. It returns their bytes.
+func (x *Index) remove(conv int64, n int) (bytes int) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	rows := x.convs[conv]
 	for _, e := range rows[:n] {
 		x.forget(e)
-		x.bytes -= int(e.size)
+		bytes += int(e.size)
 	}
 	x.size -= n
+	x.bytes -= bytes
 	switch left := rows[n:]; {
 	case len(left) == 0:
 		delete(x.convs, conv)
@@ -255,6 +256,7 @@ func (x *Index) remove(conv int64, n int) {
 	if x.size == 0 && x.peak > 1<<16 { // maps never shrink
 		x.clear()
 	}
+	return bytes
 }
 
 // forget removes a row from ids or clashes.

@@ -64,8 +64,8 @@ func check(t *testing.T, x *Index, all []Row, seqs map[int64]int64, step int) {
 			t.Errorf("step %d: Find(%v) = %v, want row %d in it", step, r, ids, r.ID)
 		}
 	}
-	if _, got := x.used(); got != bytes {
-		t.Errorf("step %d: %d bytes, want %d", step, got, bytes)
+	if got := x.used(); got.bytes != bytes {
+		t.Errorf("step %d: %d bytes, want %d", step, got.bytes, bytes)
 	}
 	for conv := range seqs {
 		rows := of[conv]

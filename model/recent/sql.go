@@ -49,9 +49,12 @@ func load(ctx context.Context, q querier, x *Index, after int64) error {
 		var r Row
 		var copied bool
 		if err := rows.Scan(&r.ID, &r.Conv, &r.Seq, &r.Sender, &r.CID, &r.Size, &copied); err != nil {
+			x.Add(batch)
 			return err
 		}
 		if copied {
+			x.Add(batch) // before higher IDs are known
+			batch = batch[:0]
 			x.copied(r.ID)
 			continue
 		}

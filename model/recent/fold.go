@@ -331,7 +331,7 @@ func (f *Folder) removed(conv int64, n int) {
 	f.folded.Add(n)
 }
 
-var errMissing = errors.New("messages that should be in the table recent aren't there")
+var errMissing = errors.New("messages are missing from the table recent")
 
 // insert copies rows to messages, in one transaction. From its commit on, queries
 // find them there, and leave them out of recent. If the commit returns an error, they

@@ -1,8 +1,8 @@
 // Package walwriter is a SQLite VFS that writes a commit in few system calls.
 // SQLite writes each page of its write-ahead log (WAL) in two calls: a header of
-// 24 bytes, and the page. A commit of twenty chat messages takes over a hundred
-// calls, although its pages are contiguous. This VFS buffers them until SQLite
-// syncs or reads the log, and writes up to 124 KiB per call.
+// 24 bytes, and the page. A commit takes many calls, although its pages are
+// contiguous. This VFS buffers them until SQLite syncs or reads the log, and writes
+// up to 124 KiB per call.
 //
 // Use it only with synchronous=FULL: SQLite then syncs the log at the end of each
 // commit, before other connections can see it. With NORMAL they would see pages

@@ -195,10 +195,10 @@ func TestBrokenServersAreCaught(t *testing.T) {
 		{"SQLite: the index claims to have all messages of every conversation", 0, []mutation{
 			{"model/recent/index.go", `	return len(rows) > 0 && rows[0].seq == 1 && !x.doubtful`, `	_ = rows
 	return true`}}, "nginx reloaded", []Kind{DuplicateStore}},
-		{"SQLite: messages deleted from recent without being copied", 0, []mutation{
+		{"SQLite: messages forgotten by the index without being copied", 0, []mutation{
 			{"model/recent/fold.go", "`INSERT OR ROLLBACK INTO messages (`+Columns+`) SELECT `+Columns+` FROM recent\n" +
 				"			WHERE id IN (SELECT value FROM json_each(?)) ORDER BY conversation_id, seq`",
-				"`UPDATE recent SET seq = seq WHERE id IN (SELECT value FROM json_each(?))`"}}, "nginx reloaded", []Kind{Lost}},
+				"`UPDATE recent SET seq = seq WHERE id IN (SELECT value FROM json_each(?))`"}}, "nginx reloaded", []Kind{Doubled}},
 		// This server breaks three promises. All must be reported.
 		{"some messages held up, the sending device pushed its own, and a panic that nobody recovers", 1, []mutation{
 			{"service/messages/messages.go", `	"context"

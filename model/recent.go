@@ -16,7 +16,7 @@ import (
 type recentLog struct {
 	index  *recent.Index
 	folder *recent.Folder
-	shared bool // another process may move rows: trust only the database
+	shared bool // another process may move rows: messages may have rows of the index
 
 	last, find *sql.Stmt
 	insert     *sqldb.BatchStmt
@@ -93,7 +93,7 @@ func (r *recentLog) catchUp(ctx context.Context, tx *sql.Tx) error {
 	err := tx.StmtContext(ctx, r.last).QueryRowContext(ctx).Scan(&last)
 	switch {
 	case err != nil:
-	case r.shared:
+	case r.shared && r.folder.Full(): // rows that the other process has moved are never removed
 		err = r.index.Reload(ctx, tx)
 	case last != r.index.Last():
 		err = r.index.Load(ctx, tx)
@@ -115,7 +115,7 @@ func (s *appendStep) findRecent(ctx context.Context, args []any) ([]any, error) 
 		// A found row may have another key. So the message is looked up in messages
 		// in any case, unless all messages of the conversation are in recent.
 		r.ids = r.index.Find(r.ids, a.Conv, a.Sender, a.CID)
-		if !r.index.Complete(a.Conv) {
+		if r.shared || !r.index.Complete(a.Conv) {
 			args = append(args, a.Conv, a.Sender, a.CID)
 		}
 	}

@@ -114,6 +114,9 @@ func (f *Folder) idle() bool {
 
 func (f *Folder) reading() bool { return f.now()-f.lastRead.Load() < int64(unread) }
 
+// Full reports whether recent has as much as it may hold. It doesn't block.
+func (f *Folder) Full() bool { return f.full(1) }
+
 // full reports whether a share of what recent may hold is used.
 func (f *Folder) full(share float64) bool {
 	return f.reaches(f.x.used(), share)

@@ -28,6 +28,7 @@ const (
 	mysqlMigrating = 60              // s to wait for another node that is migrating
 	mysqlWriters   = 4               // connections of DB.Writer
 	mysqlUnused    = 5 * time.Minute // how long an unused connection is kept
+	mysqlSilent    = 10 * 60         // s after which the server closes an unused connection, as its node may have lost power; longer than mysqlUnused
 )
 
 func mysql() *Dialect {
@@ -222,6 +223,11 @@ func (c *mysqlConnector) Connect(ctx context.Context) (driver.Conn, error) {
 			" /*M! , idle_transaction_timeout = %d */", c.wait, c.wait, c.idle()),
 	} {
 		if _, err := conn.(driver.ExecerContext).ExecContext(ctx, q, nil); err != nil {
+			return nil, errors.Join(err, conn.Close())
+		}
+	}
+	if c.io > 0 { // Maintenance may be silent for as long as it likes
+		if _, err := conn.(driver.ExecerContext).ExecContext(ctx, fmt.Sprintf("SET wait_timeout = %d", mysqlSilent), nil); err != nil {
 			return nil, errors.Join(err, conn.Close())
 		}
 	}

@@ -66,7 +66,8 @@ bench: build ## run all benchmarks, then short load tests against a server and t
 	@scripts/bench.sh $(BENCHTIME) $(PKG)
 
 crash: build ## break parts of a three-node cluster for ten minutes; fail if a message is lost
-	bin/chatbench crash --duration 10m --nodes 3 $(if $(SEED),--seed $(SEED))
+	go run ./internal/testbuild/clockd bin/chatd-clock
+	bin/chatbench crash --chatd bin/chatd-clock --duration 10m --nodes 3 $(if $(SEED),--seed $(SEED))
 
 soak: build ## put load on SPAWN for half an hour (FOR); fail if memory, goroutines or file descriptors grow
 	@mkdir -p -m 700 data

@@ -67,16 +67,17 @@ var mayImport = map[string][]string{
 	"bench/report":        {"proto", "bench/report/plot"}, // not load or scenario
 	"bench/report/plot":   {},
 	"bench/benchtest":     {"proto", "internal/testbuild"},
-	"bench/crash":         {"client", "proto", "model", "internal/services"}, // its checker reads the stored messages
+	"bench/crash":         {"client", "proto", "model", "internal/services", "internal/testbuild"}, // its checker reads the stored messages
 	"bench/floor":         {},
 	"docs/examples":       {},        // clients without an SDK
 	"docs/examples/first": {},        // short clients without an SDK
 	"proto/prototest":     {"proto"}, // test cases for both the codec and the server
 
-	"internal/turncheck":   {}, // a static check that reads packages without importing them
-	"internal/services":    {}, // starts services for tests and benchmarks
-	"internal/realservice": {"internal/services"},
-	"internal/testbuild":   {},
+	"internal/turncheck":        {}, // a static check that reads packages without importing them
+	"internal/services":         {}, // starts services for tests and benchmarks
+	"internal/realservice":      {"internal/services"},
+	"internal/testbuild":        {},
+	"internal/testbuild/clockd": {"internal/testbuild"},
 
 	"client/web/browsertest": {"client", "internal/services"},
 }

@@ -2,16 +2,20 @@ package crash
 
 import (
 	"context"
+	"debug/buildinfo"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"chatd/internal/services"
+	"chatd/internal/testbuild"
 )
 
 const (
@@ -29,8 +33,9 @@ func diskSize(cfg *Config) int64 {
 	return max(1<<30, messages+512<<20)
 }
 
-// mariaDBFlags make MariaDB sync every commit.
-var mariaDBFlags = []string{"--innodb-flush-log-at-trx-commit=1", "--innodb-buffer-pool-size=256M", "--innodb-log-file-size=96M"}
+// mariaDBFlags make MariaDB sync every commit, and keep the connections of nodes
+// that have lost power, some every few seconds.
+var mariaDBFlags = []string{"--max-connections=2000", "--innodb-flush-log-at-trx-commit=1", "--innodb-buffer-pool-size=256M", "--innodb-log-file-size=96M"}
 
 // cluster is what is tested: nodes that use a MariaDB and a Redis, or one node
 // with SQLite, behind an nginx. All connections between them go through links.
@@ -43,7 +48,12 @@ type cluster struct {
 	nginx   *services.Nginx
 	nodes   []*services.Node
 
+	// clocks are the files that say by how many seconds each node's clock is off.
+	// There are none if the server's clock can't be stepped.
+	clocks []string
+
 	frontLinks []*link // from devices to nginx
+	nodeLinks  []*link // from nginx to each node
 	dbLinks    []*link // from each node to MariaDB; none with SQLite
 	redisLinks []*link // from each node to Redis; none with SQLite
 	listen     *services.Port
@@ -108,8 +118,12 @@ func (s *cluster) start(ctx context.Context, cfg *Config) (err error) {
 	} else if err := s.startServices(ctx, at); err != nil {
 		return err
 	}
+	steps := hasClock(cfg.Chatd)
+	if !steps {
+		s.remark("the fault %q is left out: %s wasn't built by internal/testbuild/clockd, as make crash does", clockSteps, cfg.Chatd)
+	}
 	for i := range cfg.Nodes {
-		if err := s.addNode(ctx, cfg, fmt.Sprint("node ", i+1)); err != nil {
+		if err := s.addNode(ctx, cfg, fmt.Sprint("node ", i+1), steps); err != nil {
 			return err
 		}
 	}
@@ -159,10 +173,28 @@ func addLink(to *[]*link, addr string) error {
 	return err
 }
 
-func (s *cluster) addNode(ctx context.Context, cfg *Config, name string) error {
+// hasClock reports whether a program's clock can be stepped.
+func hasClock(chatd string) bool {
+	path, err := exec.LookPath(chatd)
+	if err != nil {
+		return false
+	}
+	info, err := buildinfo.ReadFile(path)
+	return err == nil && slices.ContainsFunc(info.Settings, func(s debug.BuildSetting) bool {
+		return s.Key == "-tags" && slices.Contains(strings.Split(s.Value, ","), testbuild.ClockTag)
+	})
+}
+
+// addNode starts another node. steps says whether its clock can be stepped.
+func (s *cluster) addNode(ctx context.Context, cfg *Config, name string, steps bool) error {
 	store, err := s.storeFlags(name)
 	if err != nil {
 		return err
+	}
+	if steps {
+		file := filepath.Join(s.folder.Path, strings.ReplaceAll(name, " ", "-")+".clock")
+		s.clocks = append(s.clocks, file)
+		store = append(store, "--clock-file="+file)
 	}
 	flags := []string{"--proxy-protocol", "127.0.0.1/32", "--idle-timeout", "10s", "--no-limits", "--argon2", "8,1,1", "--log-format", "json"}
 	n, err := services.NewNode(s.folder, name, cfg.Chatd, slices.Concat(store, flags, cfg.Args)...)
@@ -171,7 +203,10 @@ func (s *cluster) addNode(ctx context.Context, cfg *Config, name string) error {
 	}
 	s.nodes = append(s.nodes, n)
 	s.locks[n.Service] = &sync.Mutex{}
-	return n.Start(ctx)
+	if err := n.Start(ctx); err != nil {
+		return err
+	}
+	return addLink(&s.nodeLinks, n.Addr())
 }
 
 // storeFlags returns the flags that name the database and Redis of the next
@@ -193,11 +228,22 @@ func (s *cluster) storeFlags(name string) ([]string, error) {
 func (s *cluster) nginxConf(listen string) string {
 	var b strings.Builder
 	b.WriteString("worker_processes 1;\nworker_rlimit_nofile 8192;\nerror_log stderr warn;\nevents { worker_connections 4096; }\nstream {\n  upstream nodes {\n")
-	for _, n := range s.nodes {
-		fmt.Fprintf(&b, "    server %s max_fails=1 fail_timeout=1s;\n", n.Addr())
+	for _, k := range s.nodeLinks {
+		fmt.Fprintf(&b, "    server %s max_fails=1 fail_timeout=1s;\n", k.addr())
 	}
 	fmt.Fprintf(&b, "  }\n  server {\n    listen %s;\n    proxy_pass nodes;\n    proxy_protocol on;\n    proxy_connect_timeout 1s;\n    proxy_timeout 60s;\n  }\n}\n", listen)
 	return b.String()
+}
+
+// setClock makes a node's clock wrong by whole seconds. Nodes notice within a
+// few hundredths of a second. 0 makes it right.
+func (s *cluster) setClock(node int, off time.Duration) error {
+	// A rename, so that the node never reads half of the file.
+	file := s.clocks[node]
+	if err := os.WriteFile(file+".new", fmt.Appendln(nil, int64(off/time.Second)), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(file+".new", file)
 }
 
 // services lists all services, dependents first.
@@ -217,7 +263,9 @@ func (s *cluster) services() (all []*services.Service) {
 	return all
 }
 
-func (s *cluster) links() []*link { return slices.Concat(s.frontLinks, s.dbLinks, s.redisLinks) }
+func (s *cluster) links() []*link {
+	return slices.Concat(s.frontLinks, s.nodeLinks, s.dbLinks, s.redisLinks)
+}
 
 // withLocked runs do with the locks of services held. Locks are taken in a
 // fixed order.
@@ -290,6 +338,11 @@ func (s *cluster) isNode(x *services.Service) bool {
 func (s *cluster) repair(ctx context.Context) {
 	for _, k := range s.links() {
 		k.resume()
+	}
+	for i := range s.clocks {
+		if err := s.setClock(i, 0); err != nil {
+			s.remark("%v", err)
+		}
 	}
 	if s.disk != nil {
 		if err := s.disk.free(); err != nil {

@@ -19,6 +19,7 @@ type Fault struct {
 	minDuration, maxDuration time.Duration // how long it lasts; recovery is the time after it in which no other fault uses its resources
 	recovery                 time.Duration
 	disk                     bool // it needs a disk that can be filled
+	clock                    bool // it needs a server whose clock can be stepped
 	// OnlyCluster: it needs MariaDB, Redis or several nodes, which a node with
 	// SQLite doesn't have.
 	OnlyCluster bool
@@ -167,12 +168,53 @@ func oneDBLink(env *environment, f *plannedFault) []*link { return env.dbLinks[f
 func oneRedisLink(env *environment, f *plannedFault) []*link {
 	return env.redisLinks[f.target : f.target+1]
 }
+
+// ofNode returns the links of node i: from nginx, to MariaDB and to Redis.
+func (env *environment) ofNode(i int) []*link {
+	all := []*link{env.nodeLinks[i]}
+	if env.sqlite == "" {
+		all = append(all, env.dbLinks[i], env.redisLinks[i])
+	}
+	return all
+}
+
+// losesPower ends a node without a word to anyone: its connections seem to be
+// open, and nobody answers on them.
+func losesPower(ctx context.Context, env *environment, f *plannedFault) error {
+	return env.withLocked(func() error {
+		links, node := env.ofNode(f.target), env.nodes[f.target].Service
+		for _, k := range links {
+			k.losePower()
+		}
+		var err error
+		if node.PID() != 0 {
+			err = node.Kill()
+		}
+		sleep(ctx, f.duration)
+		for _, k := range links {
+			k.resume()
+		}
+		return errors.Join(err, startAll([]*services.Service{node}))
+	}, env.nodes[f.target].Service)
+}
+
+// stepsClock sets a node's clock to a wrong time, and back.
+func stepsClock(ctx context.Context, env *environment, f *plannedFault) error {
+	off := []time.Duration{-time.Hour, -30 * s, -5 * s, -s, s, 5 * s, 30 * s, time.Hour}[int(f.random%8)]
+	err := env.setClock(f.target, off)
+	sleep(ctx, f.duration)
+	return errors.Join(err, env.setClock(f.target, 0))
+}
+
 func allDBLinks(env *environment, _ *plannedFault) []*link { return env.dbLinks }
 
 const (
 	ms = time.Millisecond
 	s  = time.Second
 )
+
+// clockSteps is the name of the fault that needs a server built for it.
+const clockSteps = "node's clock stepped"
 
 // Faults lists all kinds of faults.
 func Faults() []*Fault {
@@ -183,6 +225,12 @@ func Faults() []*Fault {
 			targets: (*environment).nodeCount, resources: each("node"), run: onService(theNode, (*environment).stopped)},
 		{Name: "node frozen", About: "SIGSTOP of a node", minDuration: s, maxDuration: 7 * s, recovery: s,
 			targets: (*environment).nodeCount, resources: each("node"), run: onService(theNode, (*environment).frozen)},
+		{Name: "node loses power", About: "a node ends, and nobody is told: connections to it stay open and silent", minDuration: 100 * ms, maxDuration: 4 * s, recovery: 4 * s,
+			targets: (*environment).nodeCount, resources: func(env *environment, i int) []string {
+				return []string{fmt.Sprint("node ", i+1), fmt.Sprint("to MariaDB ", i+1), fmt.Sprint("to Redis ", i+1)}
+			}, run: losesPower},
+		{Name: clockSteps, About: "a node's clock is set to a wrong time, up to an hour off, and back", minDuration: s, maxDuration: 6 * s, clock: true,
+			targets: (*environment).nodeCount, resources: each("clock of node"), run: stepsClock},
 		{Name: "all nodes killed", OnlyCluster: true, About: "kill -9 of all nodes at once", minDuration: 100 * ms, maxDuration: 2 * s, recovery: 3 * s,
 			resources: every("node"), run: func(ctx context.Context, env *environment, f *plannedFault) error {
 				var all []*services.Service
@@ -298,7 +346,7 @@ func faultsNamed(names []string) ([]*Fault, error) {
 
 // possible reports whether the fault can happen in env.
 func (f *Fault) possible(env *environment) bool {
-	return (!f.disk || env.disk != nil) && (!f.OnlyCluster || env.sqlite == "")
+	return (!f.disk || env.disk != nil) && (!f.OnlyCluster || env.sqlite == "") && (!f.clock || len(env.clocks) > 0)
 }
 
 // plannedFault is a fault with a time and a target.

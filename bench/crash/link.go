@@ -20,6 +20,7 @@ type link struct {
 	delay   time.Duration // of each chunk of data
 	held    chan struct{} // closed when data flows again; nil: it flows
 	refused bool
+	lost    bool // one side has lost power
 	closed  bool
 }
 
@@ -67,7 +68,7 @@ func (k *link) accept() {
 
 func (k *link) open(near net.Conn) {
 	k.mu.Lock()
-	refused := k.refused || k.closed
+	refused := k.refused || k.lost || k.closed
 	k.mu.Unlock()
 	if refused {
 		reset(near)
@@ -85,6 +86,7 @@ func (k *link) open(near net.Conn) {
 		p.cut()
 		return
 	}
+	p.dead = k.lost
 	k.pipes[p] = struct{}{}
 	k.mu.Unlock()
 	var both sync.WaitGroup
@@ -184,6 +186,16 @@ func (k *link) halfOpen() {
 	}
 }
 
+// losePower makes all connections silently drop everything for good, as halfOpen
+// does. New ones are refused until resume. So if a process on one side is killed
+// now, the other side isn't told.
+func (k *link) losePower() {
+	k.mu.Lock()
+	k.lost = true
+	k.mu.Unlock()
+	k.halfOpen()
+}
+
 // stall holds all data back until resume, also on new connections.
 func (k *link) stall() {
 	k.mu.Lock()
@@ -207,11 +219,12 @@ func (k *link) refuse() {
 	k.refused = true
 }
 
-// resume ends stall, slow and refuse.
+// resume ends stall, slow and refuse, and lets new connections through again
+// after losePower.
 func (k *link) resume() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.delay, k.refused = 0, false
+	k.delay, k.refused, k.lost = 0, false, false
 	if k.held != nil {
 		close(k.held)
 		k.held = nil

@@ -23,6 +23,7 @@ func emptyEnvironment(nodes, devices int) *environment {
 		env.nodes = append(env.nodes, &services.Node{})
 	}
 	env.frontLinks = make([]*link, clientLinks)
+	env.clocks = make([]string, nodes)
 	return env
 }
 
@@ -32,7 +33,7 @@ func TestPlanStays(t *testing.T) {
 	for _, c := range []struct {
 		nodes int
 		want  uint64
-	}{{3, 0x23740267a594ef94}, {1, 0xc4af8c4bf7d7976c}} {
+	}{{3, 0xa5bb98a65436ba11}, {1, 0xb1cc1dd7a45abc47}} {
 		env, h := emptyEnvironment(c.nodes, 36), fnv.New64a()
 		for _, f := range plan(env, Faults(), 2001, 5*time.Minute) {
 			fmt.Fprintln(h, f.Name, f.at, f.duration, f.target, f.random)
@@ -53,7 +54,7 @@ func TestPlanSQLite(t *testing.T) {
 	}
 	want := []string{"client deaf", "client killed", "client's clock off",
 		"connections cut", "connections half open", "connections refused", "connections slow", "connections stalled", "disk full",
-		"nginx frozen", "nginx killed", "nginx reloaded", "nginx stopped", "node frozen", "node killed", "node stopped"}
+		"nginx frozen", "nginx killed", "nginx reloaded", "nginx stopped", "node frozen", "node killed", "node loses power", "node stopped", "node's clock stepped"}
 	if got := slices.Sorted(maps.Keys(kinds)); !slices.Equal(got, want) {
 		t.Errorf("faults with SQLite = %q, want %q", got, want)
 	}
@@ -205,6 +206,29 @@ func TestLink(t *testing.T) {
 	if _, err := far.Read(got); !asTimeout(err, &timeout) {
 		t.Fatalf("read from a half-open connection: %v, want a timeout", err)
 	}
+
+	// A side that loses power says nothing to the other side, and can't be reached
+	// until it is back.
+	near, far = open()
+	passes(near, far, "hello")
+	k.losePower()
+	if err := far.(*net.TCPConn).SetLinger(0); err != nil { // what a kill does
+		t.Fatal(err)
+	}
+	far.Close()
+	if err := near.SetReadDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := near.Read(got); !asTimeout(err, &timeout) {
+		t.Fatalf("read from a connection to a side without power: %v, want a timeout", err)
+	}
+	if late, err := net.Dial("tcp", k.addr()); err == nil { // reset at once
+		ends(late)
+		late.Close()
+	}
+	k.resume()
+	near, far = open()
+	passes(near, far, "back")
 
 	k.refuse()
 	near, err = net.Dial("tcp", k.addr())

@@ -7,7 +7,7 @@
 #   deploy/cluster.sh status       print the state of each service; fail if one isn't running
 #   deploy/cluster.sh start NAME   start one of: mariadb redis node1 node2 node3 nginx
 #   deploy/cluster.sh stop NAME    stop one of them
-#   deploy/cluster.sh http NAME    print the HTTP address of a node
+#   deploy/cluster.sh health NAME  print the address of a node's health checks
 #
 # Environment variables:
 #
@@ -32,6 +32,7 @@ die() { echo "cluster: $*" >&2; exit 1; }
 
 chat_of() { echo "127.0.0.1:$((base + ${1#node}))"; }
 http_of() { echo "127.0.0.1:$((base + 10 + ${1#node}))"; }
+health_of() { echo "127.0.0.1:$((base + 7 + ${1#node}))"; }
 
 # Process IDs are reused, so a process is also identified by its start time, and by its
 # command line, which contains the data directory.
@@ -127,12 +128,13 @@ start_node() {
 		redis = "redis://:$(secret redis.password)@127.0.0.1:$redis_port"
 		node = "$name"
 		http = "$(http_of "$name")"
+		health = "$(health_of "$name")"
 		proxy-protocol = ["127.0.0.1/32"]
 	END
 	)
 	[ -x "$chatd" ] || die "$chatd not found: run make build"
 	launch "$name" "$chatd" "${chat%:*}" "${chat#*:}" --config "$data/$name.toml"
-	await "$name" ready "$(http_of "$name")"
+	await "$name" ready "$(health_of "$name")"
 }
 
 start_nginx() {
@@ -203,7 +205,7 @@ up() {
 		  Terminal client   bin/chat 127.0.0.1 $chat_port
 		  Web client        https://localhost:$web_port/
 		  Clients with TLS  127.0.0.1:$tls_port (certificate: $data/tls.crt)
-		  Metrics           $(for n in $nodes; do printf 'http://%s/metrics ' "$(http_of $n)"; done)
+		  Metrics           $(for n in $nodes; do printf 'http://%s/metrics ' "$(health_of $n)"; done)
 		  Logs              $data/log
 
 		Stop it with make cluster-down. Its data is kept in $data.
@@ -238,6 +240,6 @@ up) lock; up ;;
 down) [ ! -d "$data/run" ] || { lock; down; } ;;
 status) status ;;
 start | stop) known "${2:-}"; lock; "$1" "$2" ;;
-http) known "${2:-}"; http_of "$2" ;;
+health) known "${2:-}"; health_of "$2" ;;
 *) sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0" >&2; exit 2 ;;
 esac

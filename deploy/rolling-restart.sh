@@ -5,8 +5,9 @@
 # ready, the script stops there, and the other nodes keep serving.
 #
 #   deploy/rolling-restart.sh [NAME…]           nodes of make cluster (default: all three)
-#   deploy/rolling-restart.sh --systemd NAME…   the units chatd@NAME of this machine; their
-#                                               HTTP address is CHATD_HTTP in
+#   deploy/rolling-restart.sh --systemd NAME…   the units chatd@NAME of this machine; the
+#                                               address of their health checks is
+#                                               CHATD_HEALTH, or else CHATD_HTTP, in
 #                                               /etc/chatd/NAME.env
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -40,11 +41,11 @@ await() {
 	done
 }
 
-http_of() {
+health_of() {
 	if [ -n "$systemd" ]; then
-		sed -n 's/^CHATD_HTTP=//p' "/etc/chatd/$1.env" | tail -n 1
+		{ sed -n 's/^CHATD_HTTP=//p' "/etc/chatd/$1.env" | tail -n 1; sed -n 's/^CHATD_HEALTH=//p' "/etc/chatd/$1.env"; } | tail -n 1
 	else
-		"$here/cluster.sh" http "$1"
+		"$here/cluster.sh" health "$1"
 	fi
 }
 
@@ -60,15 +61,15 @@ restart() {
 # First check that all nodes are ready. Otherwise, the first restart could stop the only
 # node that accepts clients.
 for name; do
-	http=$(http_of "$name")
-	[ -n "$http" ] || { echo "rolling-restart: $name: no CHATD_HTTP in /etc/chatd/$name.env" >&2; exit 1; }
-	ready "$http" || { echo "rolling-restart: $name isn't ready (http://$http/readyz); nothing was restarted" >&2; exit 1; }
+	health=$(health_of "$name")
+	[ -n "$health" ] || { echo "rolling-restart: $name: no CHATD_HEALTH or CHATD_HTTP in /etc/chatd/$name.env" >&2; exit 1; }
+	ready "$health" || { echo "rolling-restart: $name isn't ready (http://$health/readyz); nothing was restarted" >&2; exit 1; }
 done
 first=1
 for name; do
 	[ -n "$first" ] || sleep $pause
 	first=
 	restart "$name"
-	await "$name" "$(http_of "$name")"
+	await "$name" "$(health_of "$name")"
 	echo "rolling-restart: $name restarted"
 done

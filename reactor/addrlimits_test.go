@@ -41,8 +41,8 @@ func TestAddrLimits(t *testing.T) {
 		l.leave(addr)
 	}
 	l.leave(netip.Addr{})
-	if len(l.conns) != 0 {
-		t.Errorf("after all have left: connections per address = %v, want none", l.conns)
+	if n := l.open.Len(); n != 0 {
+		t.Errorf("after all have left: %d addresses have connections, want none", n)
 	}
 	for i := range 3 * maxRates {
 		if err := l.admit(netip.AddrFrom4([4]byte{byte(i >> 24), byte(i >> 16), byte(i >> 8), byte(i)}), now); err != nil {

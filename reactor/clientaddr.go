@@ -2,17 +2,18 @@ package reactor
 
 import (
 	"net/netip"
-	"strings"
+
+	"chatd/internal/limit"
 )
 
 // setForwarded takes the client's address from X-Forwarded-For headers, if the
-// connection comes from a trusted proxy. It returns an error if that address has
-// reached a limit of connections.
-func (c *Conn) setForwarded(t Turn, header string) error {
-	if header == "" || !c.l.r.trusted(c.addr) {
+// connection comes from a trusted proxy or from the tunnel of this process. It
+// returns an error if that address has reached a limit of connections.
+func (c *Conn) setForwarded(t Turn, header string, tunnel bool) error {
+	if header == "" || !tunnel && !c.l.r.trusted(c.addr) {
 		return nil
 	}
-	addr, ok := c.l.r.forwarded(header)
+	addr, ok := limit.Forwarded(header, c.l.r.cfg.ProxyProtocol)
 	if !ok {
 		return nil
 	}
@@ -33,37 +34,5 @@ func (c *Conn) setAddr(t Turn, addr netip.Addr) error {
 	return nil
 }
 
-// forwarded returns the rightmost address in X-Forwarded-For headers that isn't a
-// trusted proxy. Addresses to the left of it may be forged.
-func (r *Reactor) forwarded(header string) (netip.Addr, bool) {
-	parts := strings.Split(header, ",")
-	for i := len(parts) - 1; i >= 0; i-- {
-		s := strings.TrimSpace(parts[i])
-		if s == "" {
-			continue
-		}
-		addr, err := netip.ParseAddr(s)
-		if err != nil {
-			ap, err := netip.ParseAddrPort(s)
-			if err != nil {
-				return netip.Addr{}, false
-			}
-			addr = ap.Addr()
-		}
-		addr = addr.Unmap().WithZone("")
-		if !r.trusted(addr) {
-			return addr, true
-		}
-	}
-	return netip.Addr{}, false
-}
-
 // trusted reports whether addr is a trusted proxy.
-func (r *Reactor) trusted(addr netip.Addr) bool {
-	for _, p := range r.cfg.ProxyProtocol {
-		if p.Contains(addr) {
-			return true
-		}
-	}
-	return false
-}
+func (r *Reactor) trusted(addr netip.Addr) bool { return limit.Contains(r.cfg.ProxyProtocol, addr) }

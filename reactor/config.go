@@ -34,6 +34,7 @@ type Config struct {
 	WebPort       int            `kong:"-"` // without WebURL: redirect to this port of the requested host; 0: 404
 	Origins       []string       `group:"network" name:"origins" placeholder:"ORIGIN,…" common:"" help:"Origins, such as https://chat.example.com, from which browsers may open a WebSocket, in addition to the server's own host name. *: all."`
 	ProxyProtocol []netip.Prefix `group:"network" name:"proxy-protocol" placeholder:"CIDR,…" common:"" help:"Address ranges of trusted proxies. The client's address is taken from their PROXY header or X-Forwarded-For."`
+	TunnelKey     string         `kong:"-"` // a handshake whose TunnelHeader has this value comes from a tunnel of this process: X-Forwarded-For is trusted; empty: none
 	Loops         int            `group:"network" name:"loops" default:"0" placeholder:"N" help:"Event loops. 0: one per core."`
 	QuickLanes    int            `group:"network" name:"quick-lanes" default:"0" placeholder:"N" help:"Quick workers: they serve requests that use the database. 0: four per core."`
 	SlowLanes     int            `group:"network" name:"slow-lanes" default:"0" placeholder:"N" help:"Slow workers: they hash passwords. 0: one per two cores."`
@@ -42,12 +43,13 @@ type Config struct {
 	IdleTimeout   time.Duration  `group:"network" name:"idle-timeout" default:"90s" placeholder:"TIME" help:"How long a connection may send nothing before it is closed. Clients ping every 30s."`
 	Linger        time.Duration  `kong:"-"` // how long a graceful close may take
 
-	MaxHeld       int `group:"buffers" name:"max-held" type:"size" default:"1MiB" placeholder:"SIZE" help:"Bytes of requests that may be held back per connection. A connection that exceeds it is closed with KICK abuse."`
-	MaxHeldAll    int `group:"buffers" name:"max-held-all" type:"size" default:"256MiB" placeholder:"SIZE" help:"Bytes of requests that may be held back for all connections. Above it, connections with more than an equal share are closed with KICK slow."` // and with more than one frame
-	MaxWaiting    int `group:"buffers" name:"max-waiting" type:"size" default:"1MiB" placeholder:"SIZE" help:"Bytes of unsent output per connection. A connection that exceeds it is closed with KICK slow."`
-	MaxWaitingAll int `group:"buffers" name:"max-waiting-all" type:"size" default:"512MiB" placeholder:"SIZE" help:"Bytes of unsent output of all connections, divided among the loops. Above it, the connections with the most are closed with KICK slow."`
-	MaxMailbox    int `kong:"-"` // bytes queued for one loop; beyond that, the receiver of a frame gets KICK "slow". PostDroppable fails at half of it
-	MaxBadFrames  int `kong:"-"` // bad frames in a row, then KICK "abuse"
+	MaxHeld        int `group:"buffers" name:"max-held" type:"size" default:"1MiB" placeholder:"SIZE" help:"Bytes of requests that may be held back per connection. A connection that exceeds it is closed with KICK abuse."`
+	MaxHeldAll     int `group:"buffers" name:"max-held-all" type:"size" default:"256MiB" placeholder:"SIZE" help:"Bytes of requests that may be held back for all connections. Above it, connections with more than an equal share are closed with KICK slow."` // and with more than one frame
+	MaxWaiting     int `group:"buffers" name:"max-waiting" type:"size" default:"1MiB" placeholder:"SIZE" help:"Bytes of unsent output per connection. A connection that exceeds it is closed with KICK slow."`
+	MaxWaitingAll  int `group:"buffers" name:"max-waiting-all" type:"size" default:"512MiB" placeholder:"SIZE" help:"Bytes of unsent output of all connections, divided among the loops. Above it, the connections with the most are closed with KICK slow."`
+	MaxBeforeLogin int `kong:"-"` // most bytes of a frame, and of held requests, of a connection that isn't logged in; 0: as after login
+	MaxMailbox     int `kong:"-"` // bytes queued for one loop; beyond that, the receiver of a frame gets KICK "slow". PostDroppable fails at half of it
+	MaxBadFrames   int `kong:"-"` // bad frames in a row, then KICK "abuse"
 
 	// Limits per client address (IPv6: per /64) are checked when a connection
 	// is accepted. Addresses in ProxyProtocol are exempt: the client's address
@@ -70,11 +72,12 @@ type Config struct {
 // DefaultConfig returns the default settings. It listens on 127.0.0.1:6000.
 func DefaultConfig() Config {
 	c := Config{
-		Addr:         "127.0.0.1:6000",
-		Linger:       time.Second,
-		MaxMailbox:   256 << 20,
-		MaxBadFrames: 10,
-		LaneQueue:    1024,
+		Addr:           "127.0.0.1:6000",
+		MaxBeforeLogin: 8 << 10,
+		Linger:         time.Second,
+		MaxMailbox:     256 << 20,
+		MaxBadFrames:   10,
+		LaneQueue:      1024,
 	}
 	setting.Defaults(&c)
 	return c

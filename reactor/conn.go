@@ -91,7 +91,7 @@ func (c *Conn) Addr(t Turn) netip.Addr { return c.addr }
 // Source returns the address for which limits count the connection: Addr or, for
 // IPv6, its /64. It is invalid if a trusted proxy hasn't reported the client's
 // address, and after the connection has closed.
-func (c *Conn) Source(t Turn) netip.Addr { return limitKey(c.charged) }
+func (c *Conn) Source(t Turn) netip.Addr { return limit.Source(c.charged) }
 
 // Ref returns the handle to this connection for other loops and goroutines.
 func (c *Conn) Ref() *ConnRef { return &c.peer }

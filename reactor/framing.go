@@ -58,7 +58,11 @@ func (c *Conn) nextFrame(t Turn, data []byte) (rest []byte) {
 		c.wholeFrame(t, data[:n])
 		return data[n:]
 	}
-	need := min(c.frameLen(t, c.in.b)-len(c.in.b), len(data))
+	total := c.frameLen(t, c.in.b)
+	if total == 0 { // the connection was logged out meanwhile, and the frame is too long for that
+		return nil
+	}
+	need := min(total-len(c.in.b), len(data))
 	c.in = c.l.r.buffers.grow(c.in, need)
 	c.in.b = append(c.in.b, data[:need]...)
 	if c.frameLen(t, c.in.b) == len(c.in.b) {
@@ -81,11 +85,23 @@ func (c *Conn) frameLen(t Turn, p []byte) int {
 		return proto.HeaderSize
 	}
 	n, err := proto.FrameLen(p)
+	if most := c.maxFrame(t); err == nil && n > most {
+		err = proto.Errorf(proto.BadLength, "before login, a frame may have at most %d bytes, got %d", most, n)
+	}
 	if err != nil {
 		c.refuseLength(t, err)
 		return 0
 	}
 	return proto.HeaderSize + n
+}
+
+// maxFrame returns the most bytes that a frame may have. Before login, frames are
+// short, and anybody can open connections: chatd must not keep much for each.
+func (c *Conn) maxFrame(t Turn) int {
+	if most := c.l.r.cfg.MaxBeforeLogin; most > 0 && !c.loggedIn {
+		return most
+	}
+	return proto.MaxRequest
 }
 
 // wholeFrame handles a complete frame, including its header.

@@ -2,6 +2,7 @@ package reactor
 
 import (
 	"bytes"
+	"crypto/subtle"
 	"net"
 	"net/url"
 	"strconv"
@@ -17,6 +18,10 @@ const (
 	handshakeEnd   = "\r\n\r\n"
 	handshakeMax   = 8 << 10 // bytes of an HTTP request
 	handshakePath  = "/ws"
+
+	// TunnelHeader is the header of a WebSocket handshake that contains
+	// Config.TunnelKey.
+	TunnelHeader = "Chatd-Tunnel"
 )
 
 // readHandshake collects an HTTP request and answers it once it is complete. It
@@ -71,6 +76,7 @@ type exchange struct {
 	bytes.Reader // the request
 	answer       bytes.Buffer
 	forwarded    string // its X-Forwarded-For headers, joined by commas
+	tunnel       bool   // it comes from the tunnel of this process
 	other        bool   // it isn't for a WebSocket
 }
 
@@ -89,7 +95,7 @@ func rejectHTTP(status int, header, why string) error {
 func (c *Conn) upgrade(t Turn, request []byte) {
 	cfg, count := &c.l.r.cfg, c.l.r.count
 	x, err := answerUpgrade(cfg, request, nil)
-	if err == nil && c.setForwarded(t, x.forwarded) != nil {
+	if err == nil && c.setForwarded(t, x.forwarded, x.tunnel) != nil {
 		x, err = answerUpgrade(cfg, request, rejectHTTP(429, "Retry-After: 5\r\n", "too many connections"))
 	}
 	if err == nil {
@@ -136,6 +142,8 @@ func answerUpgrade(cfg *Config, request []byte, refusal error) (*exchange, error
 				origins = append(origins, string(v))
 			case strings.EqualFold(string(key), "X-Forwarded-For"):
 				x.forwarded += "," + string(v)
+			case strings.EqualFold(string(key), TunnelHeader):
+				x.tunnel = cfg.TunnelKey != "" && subtle.ConstantTimeCompare(v, []byte(cfg.TunnelKey)) == 1
 			}
 			return nil
 		},

@@ -101,6 +101,7 @@ func testConfig(tb testing.TB) Config {
 	cfg := DefaultConfig()
 	cfg.LiftLimits() // tests of limits set them
 	cfg.AbuseAfter = 0
+	cfg.MaxBeforeLogin = 0
 	cfg.LoginTimeout, cfg.IdleTimeout = time.Hour, time.Hour // tests of timeouts set them
 	cfg.Addr = "127.0.0.1:0"
 	cfg.Loops = 2

@@ -69,8 +69,12 @@ func (c *Conn) hold(t Turn, body []byte) {
 // connection may have an equal share of it.
 func (c *Conn) mayHold(t Turn, have, n int) (kickReason, bool) {
 	r := c.l.r
+	most := r.cfg.MaxHeld
+	if r.cfg.MaxBeforeLogin > 0 && !c.loggedIn {
+		most = min(most, r.cfg.MaxBeforeLogin)
+	}
 	switch {
-	case have+n > r.cfg.MaxHeld:
+	case have+n > most:
 		return kickHeld, false
 	case r.held.Load()+int64(n) <= int64(r.cfg.MaxHeldAll):
 		return 0, true

@@ -79,10 +79,10 @@ func (c *Conn) webSocketFrameLen(t Turn, p []byte) int {
 	case h.OpCode == ws.OpBinary:
 		return c.refuseStream(t, ws.StatusUnsupportedData)
 	case h.OpCode.IsControl():
-	case h.Length > int64(proto.MaxRequest-before):
-		return c.refuseMessage(t, ws.StatusMessageTooBig, "a message must have 1 to %d bytes")
+	case h.Length > int64(c.maxFrame(t)-before):
+		return c.refuseMessage(t, ws.StatusMessageTooBig, "a message must have 1 to %d bytes", c.maxFrame(t))
 	case h.Fin && h.Length+int64(before) == 0:
-		return c.refuseMessage(t, ws.StatusPolicyViolation, "a message must have 1 to %d bytes")
+		return c.refuseMessage(t, ws.StatusPolicyViolation, "a message must have 1 to %d bytes", c.maxFrame(t))
 	}
 	return n + int(h.Length)
 }
@@ -96,9 +96,9 @@ func (c *Conn) refuseStream(t Turn, code ws.StatusCode) int {
 
 // refuseMessage answers with an ERROR frame and ends the connection with a close
 // code. It returns 0.
-func (c *Conn) refuseMessage(t Turn, code ws.StatusCode, format string) int {
+func (c *Conn) refuseMessage(t Turn, code ws.StatusCode, format string, most int) int {
 	c.l.r.count.badLength.Inc()
-	err := proto.Errorf(proto.BadLength, format, proto.MaxRequest)
+	err := proto.Errorf(proto.BadLength, format, most)
 	c.WriteResponse(t, &proto.Response{Op: proto.ERROR, Errno: err.Errno, ErrMsg: err.Message})
 	c.finishWith(t, code)
 	return 0

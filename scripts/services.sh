@@ -14,6 +14,10 @@ missing_services() {
 	fi
 }
 
+# missing_promtool lists the Debian package that checks alerts and metrics. Without
+# it, these tests are skipped.
+missing_promtool() { command -v promtool >/dev/null || echo prometheus; }
+
 # have_node reports whether Node.js is installed and new enough for the tests of the
 # JavaScript SDK. The system's package may be too old.
 have_node() { command -v node >/dev/null && node -e '

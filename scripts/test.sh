@@ -6,6 +6,7 @@
 #   C compiler              the tests run without the race detector
 #   Node.js, Python         tests that need them are skipped
 #   browser                 the tests of the web client in a browser are skipped
+#   promtool                the tests of alerts and dashboard are skipped
 #   MariaDB, Redis, nginx   tests that need them fail
 #
 # If CHATD_SKIP_SERVICES is set, tests that need a missing service are skipped, and
@@ -24,7 +25,7 @@ have_cc() {
 missing() {
 	have_cc || echo gcc libc6-dev
 	missing_languages
-	[ -n "${CHATD_SKIP_SERVICES:-}" ] || { missing_services; missing_browser; }
+	[ -n "${CHATD_SKIP_SERVICES:-}" ] || { missing_services; missing_browser; missing_promtool; }
 }
 
 race=(-race)
@@ -41,6 +42,7 @@ else
 	export CGO_ENABLED=0
 fi
 have_node || echo "test: Node 20.10 or later not found: the JavaScript SDK is NOT tested"
+[ -z "$(missing_promtool)" ] || echo "test: promtool not found: deploy/alerts.yml and deploy/grafana.json are NOT checked"
 [ -z "$(missing_browser)" ] || echo "test:" $(missing_browser) "not found: the web client is NOT tested in a browser"
 
 # The tests spend nearly half of their time waiting for timeouts, restarts and other

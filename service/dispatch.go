@@ -71,6 +71,9 @@ func (s *Service) Request(t Turn, rc *reactor.Conn, r *proto.Request) bool {
 	case c.Session(t) != nil && r.Op == proto.LOGIN:
 		c.Refuse(t, session.Answer(r), proto.Errorf(proto.LoggedIn, "already logged in on this connection; log out first"))
 	default:
+		if !row.chat {
+			c.Begin(t, r.Op)
+		}
 		row.handle(t, c, r)
 	}
 	return true

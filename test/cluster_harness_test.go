@@ -141,7 +141,7 @@ func (c *cluster) addNode(t *testing.T, name, redis string) *clusterNode {
 	n := &clusterNode{name: name, chat: loopback(realservice.Port(t)), http: loopback(realservice.Port(t)), log: filepath.Join(t.TempDir(), name+".log")}
 	ip, port, _ := net.SplitHostPort(n.chat)
 	n.args = []string{ip, port, "--http", n.http, "--db", strings.Replace(c.db.URL, "//root@", "//"+name+"@", 1), "--redis", redis,
-		"--node", name, "--proxy-protocol", "127.0.0.1/32", "--argon2", "8,1,1", "--no-limits"}
+		"--node", name, "--health", loopback(realservice.Port(t)), "--proxy-protocol", "127.0.0.1/32", "--argon2", "8,1,1", "--no-limits"}
 	t.Cleanup(func() {
 		if n.runs() {
 			n.kill(t)

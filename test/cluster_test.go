@@ -30,12 +30,19 @@ func TestCluster(t *testing.T) {
 }
 
 // clusterMetrics checks that a cluster node has all metrics in docs/operations.md,
-// except those of SQLite, which TestRecentMetrics of package model looks for.
+// in the alerts and in the dashboard, except those of SQLite.
 func clusterMetrics(t *testing.T, c *cluster) {
-	all := c.nodes[0].metrics(t)
-	for _, name := range documentedMetrics(t) {
-		if !strings.HasPrefix(name, "chatd_model_recent_") && !strings.Contains(all, "\n"+name) {
-			t.Errorf("/metrics has no %s, which docs/operations.md describes", name)
+	all := exportedMetrics(t, c.nodes[0].metrics(t))
+	for place, names := range namedMetrics(t) {
+		for _, name := range names {
+			if !onlySQLite.MatchString(name) && !all[name] {
+				t.Errorf("/metrics of a cluster node has no %s, which %s names", name, place)
+			}
+		}
+	}
+	for name := range all {
+		if onlySQLite.MatchString(name) {
+			t.Errorf("/metrics of a cluster node has %s, want it only with SQLite", name)
 		}
 	}
 }
@@ -209,9 +216,37 @@ func clusterFront(t *testing.T, c *cluster) {
 			t.Errorf("GET %s returns metrics", path)
 		}
 	}
+	clusterHosts(t, c)
 	for origin, want := range map[string]string{"https://" + c.web: "101", "https://elsewhere.example": "403"} {
 		if got := clusterWebSocket(t, c, origin); got != want {
 			t.Errorf("WebSocket handshake with origin %s: got status %s, want %s", origin, got, want)
+		}
+	}
+}
+
+// clusterHosts checks that a Host header can't add to the Content-Security-Policy or
+// to /config.json, which contain it.
+func clusterHosts(t *testing.T, c *cluster) {
+	for host, good := range map[string]bool{c.web: true, "chat.example.com": true, "[::1]:8443": true, "a_b.example:1": true,
+		`x","ws":"wss://evil.example`: false, "x;script-src": false, "x;": false, "x'": false, "x\\": false, "x:y": false, "x:1:2": false, "[::1]x": false, "é.example": false} {
+		for _, path := range []string{"/config.json", "/", "/ws"} {
+			if good && path == "/ws" { // 400, too: the request isn't a handshake
+				continue
+			}
+			conn, err := tls.Dial("tcp", c.web, &tls.Config{RootCAs: c.roots, NextProtos: []string{"http/1.1"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", path, host)
+			answer, err := io.ReadAll(conn)
+			conn.Close()
+			status, rest, _ := strings.Cut(string(answer), "\r\n")
+			if err != nil || strings.HasPrefix(status, "HTTP/1.1 400") == good {
+				t.Errorf("GET %s with Host %q: %s, %v; want it refused with 400: %v", path, host, status, err, !good)
+			}
+			if !good && strings.Contains(rest, host) {
+				t.Errorf("GET %s with Host %q: the answer contains the host:\n%s", path, host, rest)
+			}
 		}
 	}
 }

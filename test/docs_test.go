@@ -18,20 +18,6 @@ func operations(t *testing.T) string {
 	return string(text)
 }
 
-// documentedMetrics returns the names of the metrics in docs/operations.md.
-func documentedMetrics(t *testing.T) []string {
-	t.Helper()
-	names := regexp.MustCompile("`(chatd_[a-z_]+)`").FindAllStringSubmatch(operations(t), -1)
-	if len(names) == 0 {
-		t.Fatal("docs/operations.md describes no metrics")
-	}
-	var all []string
-	for _, n := range names {
-		all = append(all, n[1])
-	}
-	return all
-}
-
 // TestClientsAreDocumented checks that docs/clients.md contains the examples exactly as
 // the tests run them, and that they are short.
 func TestClientsAreDocumented(t *testing.T) {

@@ -51,7 +51,7 @@ var mayImport = map[string][]string{
 	"service/session":     {"proto", "internal/setting", "reactor", "model", "service/bus", "service/limits"},
 	"service/limits":      {"proto", "internal/limit", "internal/setting"},
 	"service/bus":         {"proto", "internal/setting"},
-	"service/ops":         {"client/web", "internal/setting"}, // serves the files of client/web
+	"service/ops":         {"client/web", "internal/limit", "internal/setting"}, // serves the files of client/web
 	"client":              {"proto"},
 	"client/chat":         {"client", "client/chat/text", "client/chat/tui", "proto"},
 	"client/chat/text":    {},

@@ -82,9 +82,10 @@ func (d *process) exit(t *testing.T) (code int, log string) {
 func TestLife(t *testing.T) {
 	dir := t.TempDir()
 	for _, sig := range []os.Signal{syscall.SIGTERM, syscall.SIGINT} {
-		d := startDaemon(t, dir, "127.0.0.1", "0", "--http", "127.0.0.1:0")
+		d := startDaemon(t, dir, "127.0.0.1", "0", "--http", "127.0.0.1:0", "--health", "127.0.0.1:0", "--admin", "127.0.0.1:0")
 		chat := d.until(t, `chatd listening.* address=(\S+)`)
 		page := d.until(t, `url=(http://\S+)`)
+		health := d.until(t, `health=(\S+)`)
 		c, err := net.Dial("tcp", chat)
 		if err != nil {
 			t.Fatal(err)
@@ -103,11 +104,29 @@ func TestLife(t *testing.T) {
 			if path != "metrics" {
 				continue
 			}
-			for _, name := range documentedMetrics(t) {
-				// Only a node with Redis has these; see TestCluster.
-				if !strings.HasPrefix(name, "chatd_bus_") && !strings.Contains("\n"+string(body), "\n"+name) {
-					t.Errorf("/metrics has no %s, which docs/operations.md describes", name)
+			all := exportedMetrics(t, string(body))
+			for place, names := range namedMetrics(t) {
+				for _, name := range names {
+					if !strings.HasPrefix(name, onlyRedis) && !all[name] { // see TestCluster
+						t.Errorf("/metrics has no %s, which %s names", name, place)
+					}
 				}
+			}
+			for name := range all {
+				if strings.HasPrefix(name, onlyRedis) {
+					t.Errorf("/metrics has %s, want it only with --redis", name)
+				}
+			}
+		}
+		for path, want := range map[string]string{"healthz": "ok", "readyz": "ok", "metrics": "chatd_build_info{"} {
+			resp, err := http.Get("http://" + health + "/" + path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if err != nil || resp.StatusCode != 200 || !strings.Contains(string(body), want) {
+				t.Errorf("GET /%s of --health: status %d, %v, body %q; want 200 and %q in the body", path, resp.StatusCode, err, body, want)
 			}
 		}
 		// A browser that opens the chat port is redirected to the web client.

@@ -153,6 +153,7 @@ func TestBadValues(t *testing.T) {
 		"log-level":                  {"loud", ""},
 		"log-format":                 {"xml", ""},
 		"http-pprof":                 {"maybe"},
+		"health":                     {"8081", "127.0.0.1", "127.0.0.1:x"},
 		"admin":                      {"9100", "127.0.0.1", "127.0.0.1:x", "0.0.0.0:9100", "[::]:9100", ":9100", "10.0.0.1:9100", "chat.example.com:9100"},
 		"admin-remote":               {"maybe"},
 	}

@@ -32,6 +32,7 @@ func Main(stamp string, args []string, stdin *os.File, stdout, stderr io.Writer)
 		return exitUsage
 	}
 	inv.Version = version(stamp)
+	inv.Ops.Version = inv.Version
 	switch inv.Command {
 	case "help":
 		return exitDone

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -33,12 +34,16 @@ type node struct {
 	stopping <-chan struct{}
 	ready    atomic.Bool
 	chat     atomic.Pointer[netip.AddrPort] // where clients connect; nil until it listens
+	health   *ops.Server
 	ops      *ops.Server
 	admin    *ops.Server
-	store    *model.DB
-	service  *service.Service
-	bus      nodeBus
-	reactor  *reactor.Reactor
+	tunnel   string // reactor.Config.TunnelKey
+
+	storeBytes, diskFree atomic.Int64 // measured every measureEvery
+	store                *model.DB
+	service              *service.Service
+	bus                  nodeBus
+	reactor              *reactor.Reactor
 }
 
 // nodeBus is the node's connection to the other nodes.
@@ -50,7 +55,7 @@ type nodeBus interface {
 // run serves until stop is closed or ctx ends, and then drains the node. It
 // blocks until the node is closed.
 func run(ctx context.Context, stop <-chan struct{}, cfg *Config, log *slog.Logger) error {
-	n := &node{cfg: cfg, log: log, set: metrics.NewSet(), stopping: stop}
+	n := &node{cfg: cfg, log: log, set: metrics.NewSet(), stopping: stop, tunnel: rand.Text()}
 	var background sync.WaitGroup
 	running, end := context.WithCancel(ctx)
 	background.Go(func() { returnMemory(running, log) })
@@ -58,10 +63,13 @@ func run(ctx context.Context, stop <-chan struct{}, cfg *Config, log *slog.Logge
 	defer end()
 	err := n.start(ctx)
 	if err == nil {
+		background.Go(func() { n.measureStore(running) })
 		select {
 		case <-stop:
 		case <-ctx.Done():
 		}
+		end() // nobody may use the store while stop closes it
+		background.Wait()
 	}
 	return errors.Join(err, n.stop())
 }
@@ -71,6 +79,14 @@ func run(ctx context.Context, stop <-chan struct{}, cfg *Config, log *slog.Logge
 func (n *node) start(ctx context.Context) error {
 	o := n.cfg.Ops
 	o.Ready, o.Chat, o.Trace, o.Set, o.Logger = n.ready.Load, n.chatAddr, n.trace, n.set, n.log
+	o.Proxies, o.TunnelHeader, o.TunnelKey = n.cfg.Reactor.ProxyProtocol, reactor.TunnelHeader, n.tunnel
+	if o.Health != "" {
+		n.health = ops.NewHealth(o)
+		if err := n.health.Start(); err != nil {
+			n.health = nil
+			return fmt.Errorf("--health: %w", err)
+		}
+	}
 	if o.HTTP != "" {
 		n.ops = ops.New(o)
 		if err := n.ops.Start(); err != nil {
@@ -85,6 +101,13 @@ func (n *node) start(ctx context.Context) error {
 	var err error
 	if n.store, err = model.Open(ctx, n.storeOptions()); err != nil {
 		return err
+	}
+	if err := n.measureOnce(ctx); err != nil {
+		return fmt.Errorf("--db: %w", err)
+	}
+	n.set.NewGauge("chatd_model_store_bytes", func() float64 { return float64(n.storeBytes.Load()) })
+	if n.diskFree.Load() >= 0 {
+		n.set.NewGauge("chatd_model_disk_free_bytes", func() float64 { return float64(n.diskFree.Load()) })
 	}
 	n.reactor, err = reactor.New(n.reactorConfig(), n.service)
 	if err != nil {
@@ -178,6 +201,9 @@ func (n *node) greet(addr netip.AddrPort) {
 			n.log.Info("other machines can reach --http, so /debug/pprof is off there; --admin serves it on loopback", "http", n.ops.Addr().String())
 		}
 	}
+	if n.health != nil {
+		n.log.Info("health checks and metrics available", "health", n.health.Addr().String())
+	}
 	if n.admin != nil {
 		n.log.Info("admin address listening", "admin", n.admin.Addr().String())
 		if !ops.IsLoopback(n.cfg.Ops.Admin) {
@@ -218,16 +244,50 @@ func (n *node) stop() error {
 	if n.store != nil {
 		errs = append(errs, n.store.Close())
 	}
-	if n.ops != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
-		errs = append(errs, n.ops.Close(ctx))
-		cancel()
+	for _, s := range []*ops.Server{n.ops, n.health} {
+		if s != nil {
+			ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+			errs = append(errs, s.Close(ctx))
+			cancel()
+		}
 	}
 	return errors.Join(errs...)
 }
 
 // stopTimeout bounds each step of stop after draining.
 const stopTimeout = 5 * time.Second
+
+// measureStore updates the metrics of the store's size until ctx ends.
+func (n *node) measureStore(ctx context.Context) {
+	tick := time.NewTicker(measureEvery)
+	defer tick.Stop()
+	failed := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		err := n.measureOnce(ctx)
+		if err != nil && !failed && ctx.Err() == nil {
+			n.log.Warn("can't measure the database; its metrics keep their last values", "err", err)
+		}
+		failed = err != nil
+	}
+}
+
+// measureOnce measures the store. On MySQL, that is a query.
+func (n *node) measureOnce(ctx context.Context) error {
+	size, err := n.store.Size(ctx)
+	if err == nil {
+		n.storeBytes.Store(size.Bytes)
+		n.diskFree.Store(size.Free)
+	}
+	return err
+}
+
+// measureEvery is how often the size of the store is measured.
+const measureEvery = 30 * time.Second
 
 func (n *node) chatAddr() netip.AddrPort {
 	if a := n.chat.Load(); a != nil {
@@ -250,6 +310,7 @@ func (n *node) storeOptions() model.Options {
 func (n *node) reactorConfig() reactor.Config {
 	c := n.cfg.Reactor
 	c.WebURL, c.WebPort = n.webClient()
+	c.TunnelKey = n.tunnel
 	c.Logger, c.Set = n.log, n.set
 	return c
 }

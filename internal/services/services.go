@@ -37,6 +37,7 @@ var debianPackages = map[string]string{
 	"firefox-esr":        "firefox-esr",
 	"node":               "nodejs",
 	"npm":                "npm",
+	"promtool":           "prometheus",
 }
 
 // MissingError reports that a program isn't installed.

@@ -113,6 +113,7 @@ func (l *Logins) Login(t Turn, c *conn, r *proto.Request) {
 		guess, refusal = l.Limits.Guess(accountOf(&q), addr, now)
 	}
 	if refusal != nil {
+		l.failed(&q, refusal)
 		c.Refuse(t, a, refusal)
 		return
 	}
@@ -126,6 +127,7 @@ func (l *Logins) Login(t Turn, c *conn, r *proto.Request) {
 			guess.Done(errors.Is(err, errRefused))
 		}
 		if err != nil {
+			l.failed(&q, err)
 			c.Refuse(t, a, err)
 			return
 		}
@@ -137,12 +139,34 @@ func (l *Logins) Login(t Turn, c *conn, r *proto.Request) {
 			return
 		}
 		if id.late != nil {
+			l.failed(&q, id.late)
 			c.Refuse(t, a, id.late)
 			return
 		}
 		a.ID, a.Name, a.Device, a.Token = id.user.ID, id.user.Name, id.device, id.token
 		l.enter(t, c, a, id, &q)
 	})
+}
+
+// failed counts a login that is refused with err.
+func (l *Logins) failed(q *proto.Request, err error) {
+	l.Sessions.LoginFailed(failure(!q.Has(proto.FToken), err))
+}
+
+// failure returns the reason of a login that is refused with err.
+func failure(byPassword bool, err error) session.LoginFailure {
+	var e *proto.Error
+	switch {
+	case errors.Is(err, errOvertaken):
+		return session.LoginOvertaken
+	case errors.Is(err, errRefused) && byPassword:
+		return session.WrongPassword
+	case errors.Is(err, errRefused):
+		return session.WrongToken
+	case errors.As(err, &e) && e.Errno == proto.TooFast:
+		return session.LoginLimited
+	}
+	return session.LoginError
 }
 
 // accountOf returns the account that a login by password names.
@@ -241,6 +265,7 @@ func (l *Logins) enter(t Turn, c *conn, a proto.Response, id identity, q *proto.
 	switch {
 	case ok:
 	case byPassword:
+		l.failed(q, errOvertaken)
 		c.Refuse(t, a, errOvertaken)
 		return
 	default: // what other nodes do in this case
@@ -264,6 +289,7 @@ func (l *Logins) enter(t Turn, c *conn, a proto.Response, id identity, q *proto.
 		switch {
 		case ss.Ended(t), errors.Is(err, errEnded): // closed, kicked, or about to be kicked
 		case err != nil:
+			l.Sessions.LoginFailed(failure(byPassword, err))
 			topics.End(t, ss)
 			c.SetLoggedIn(t, false)
 			c.Refuse(t, a, err)

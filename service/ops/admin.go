@@ -3,11 +3,13 @@ package ops
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/pprof"
 	"net/netip"
 	"net/url"
+	"strconv"
 
 	"github.com/VictoriaMetrics/metrics"
 )
@@ -30,7 +32,7 @@ func (e *RequestError) Error() string { return e.Text }
 // listens once Start is called. It uses only Admin, Trace, Set and Logger of
 // Config.
 func NewAdmin(cfg Config) *Server {
-	return newServer(cfg, cfg.Admin, "chatd_ops_admin", (*Server).adminHandler)
+	return newServer(cfg, cfg.Admin, "chatd_ops_admin", &adminBounds, (*Server).adminHandler)
 }
 
 // IsLoopback reports whether only this machine can reach a server that listens
@@ -53,7 +55,40 @@ func (s *Server) adminHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/trace", s.serveTrace)
 	mux.Handle("/debug/pprof/", pprofHandler())
-	return s.secure(requireLocalHost(mux))
+	return s.secure(requireLocalHost(refuseWebPages(mux)))
+}
+
+// refuseWebPages refuses requests that the page of another site makes through a
+// browser on this machine or in its network. The page couldn't read the response,
+// but a profile or a trace costs the node time. Sec-Fetch-Site comes from
+// browsers, and no page can forge it; older browsers send Origin with some
+// requests.
+func refuseWebPages(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		site, origin := r.Header.Get("Sec-Fetch-Site"), r.Header.Get("Origin")
+		if site != "" && site != "none" && site != "same-origin" || origin != "" && origin != "http://"+r.Host {
+			writeText(w, http.StatusForbidden, "pages of other sites may not use this address; type or paste its URL\n")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// maxProfile is the longest profile or execution trace, in seconds.
+const maxProfile = 60
+
+// limitSeconds refuses requests for a profile that takes longer than maxProfile.
+// Without the parameter seconds, net/http/pprof takes 30 at most.
+func limitSeconds(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for _, v := range r.URL.Query()["seconds"] {
+			if n, err := strconv.ParseFloat(v, 64); err != nil || !(n >= 0 && n <= maxProfile) {
+				writeText(w, http.StatusBadRequest, fmt.Sprintf("seconds must be 0 to %d, got %q\n", maxProfile, v))
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // requireLocalHost serves only requests whose Host header is an IP address or
@@ -79,7 +114,7 @@ func pprofHandler() http.Handler {
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	return mux
+	return refuseWebPages(limitSeconds(mux))
 }
 
 // serveTrace calls Config.Trace and writes its result as JSON.
@@ -112,7 +147,7 @@ func (s *Server) serveTrace(w http.ResponseWriter, r *http.Request) {
 }
 
 // newCounters returns the counters of a Server. name is their prefix: the
-// servers of New and NewAdmin may share a set.
+// servers of a node share a set.
 func newCounters(set *metrics.Set, name string) (requests, refused *metrics.Counter) {
 	return set.NewCounter(name + "_requests_total"), set.NewCounter(name + "_refused_total")
 }

@@ -11,8 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-
-	"github.com/VictoriaMetrics/metrics"
 )
 
 //go:embed ops.html ops.css
@@ -23,23 +21,7 @@ var pages embed.FS
 func (s *Server) mainHandler() http.Handler {
 	page := template.Must(template.ParseFS(pages, "ops.html"))
 
-	mux := http.NewServeMux()
-	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) {
-		writeText(w, http.StatusOK, "ok\n")
-	})
-	mux.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if !s.cfg.Ready() {
-			writeText(w, http.StatusServiceUnavailable, "not ready: starting or draining\n")
-			return
-		}
-		writeText(w, http.StatusOK, "ok\n")
-	})
-	mux.HandleFunc("/metrics", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-		s.cfg.Set.WritePrometheus(w)
-		metrics.WriteProcessMetrics(w)
-		metrics.WriteFDMetrics(w)
-	})
+	mux := s.healthMux()
 	mux.HandleFunc("/config.json", s.serveConfig)
 	mux.HandleFunc("/ws", s.tunnel)
 	if s.cfg.ServesProfiles() {
@@ -65,6 +47,26 @@ func (s *Server) mainHandler() http.Handler {
 		http.NotFound(w, r)
 	})
 	return s.secure(mux)
+}
+
+// healthHandler routes the requests to a Server of NewHealth.
+func (s *Server) healthHandler() http.Handler { return s.secure(s.healthMux()) }
+
+// healthMux returns a mux with health checks and metrics.
+func (s *Server) healthMux() *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) {
+		writeText(w, http.StatusOK, "ok\n")
+	})
+	mux.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if !s.cfg.Ready() {
+			writeText(w, http.StatusServiceUnavailable, "not ready: starting or draining\n")
+			return
+		}
+		writeText(w, http.StatusOK, "ok\n")
+	})
+	mux.HandleFunc("/metrics", s.serveMetrics)
+	return mux
 }
 
 // contentSecurityPolicy allows pages to load files only from this server, and to
@@ -146,11 +148,11 @@ func (s *Server) webSocket(r *http.Request) string {
 
 // localAddr returns the address that the client connected to, or the zero Addr.
 func localAddr(r *http.Request) netip.Addr {
-	local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	if !ok {
 		return netip.Addr{}
 	}
-	return local.AddrPort().Addr().Unmap().WithZone("")
+	return addrOf(local)
 }
 
 // hostName returns the host of a Host header without the port. It returns "" if

@@ -20,21 +20,42 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 )
 
-// Limits of the server. A browser opens up to six connections while it loads the
-// web client, and needs none afterwards.
+// Limits of the servers. More connections are closed and counted. Connections of
+// an IPv6 /64 count as those of one address. Proxies have no limit per address.
 const (
-	MaxConns      = 512              // open connections; more are closed and counted
-	maxHeader     = 16 << 10         // bytes
-	headerTimeout = 15 * time.Second // long: browsers open connections in advance, and fail on one that was just closed
-	readTimeout   = 10 * time.Second
-	writeTimeout  = 30 * time.Second // net/http/pprof adds the duration of a profile
-	idleTimeout   = 15 * time.Second
+	MaxConns        = 512 // of New
+	MaxConnsPerAddr = 64  // of New. A browser opens up to six while it loads the web client, and needs none afterwards
+	maxAdminConns   = 64
+	maxAdminAddr    = 32 // per address
+	maxHealthConns  = 64
+	maxHealthAddr   = 16       // per address
+	maxHeader       = 16 << 10 // bytes
+	readTimeout     = 10 * time.Second
+	writeTimeout    = 30 * time.Second // net/http/pprof adds the duration of a profile
+)
+
+// bounds are the limits of one server. Times are those of http.Server.
+type bounds struct {
+	conns, connsPerAddr       int
+	header, read, write, idle time.Duration
+	once                      bool // one request per connection
+}
+
+var (
+	// The header timeout is long because browsers open connections in advance,
+	// and fail on one that was just closed.
+	mainBounds  = bounds{conns: MaxConns, connsPerAddr: MaxConnsPerAddr, header: 15 * time.Second, read: readTimeout, write: writeTimeout, idle: 15 * time.Second}
+	adminBounds = bounds{conns: maxAdminConns, connsPerAddr: maxAdminAddr, header: 5 * time.Second, read: readTimeout, write: writeTimeout, idle: 15 * time.Second}
+	// Nobody can keep a connection for long, so there is always one for the next
+	// check.
+	healthBounds = bounds{conns: maxHealthConns, connsPerAddr: maxHealthAddr, header: 2 * time.Second, read: 2 * time.Second, write: 5 * time.Second, once: true}
 )
 
 // Config holds the settings of New and NewAdmin, and what they need of the node.
 type Config struct {
 	HTTP        string `group:"network" name:"http" default:"127.0.0.1:8080" placeholder:"ADDR" common:"" help:"Address, host:port, of the web client, /healthz, /readyz, /metrics and, on loopback, /debug/pprof. Empty: off. Don't expose it to the public."`
 	HTTPPprof   bool   `group:"network" name:"http-pprof" env:"CHATD_HTTP_PPROF" help:"Serve /debug/pprof on --http even if other machines can reach it. They can then slow the node down and read its memory."`
+	Health      string `group:"network" name:"health" placeholder:"ADDR" help:"Address, host:port, of a listener only for /healthz, /readyz and /metrics, which other traffic can't exhaust. Empty: only --http serves them."`
 	Admin       string `group:"network" name:"admin" placeholder:"ADDR" common:"" help:"Address, host:port, for chatd trace and /debug/pprof. It has no password. Empty: off."`
 	AdminRemote bool   `group:"network" name:"admin-remote" help:"Allow an --admin address that other machines can reach."`
 
@@ -49,6 +70,14 @@ type Config struct {
 	// encoded as JSON, or a *RequestError. It is called from any goroutine and
 	// may block until ctx ends.
 	Trace func(ctx context.Context, query url.Values) (any, error) `kong:"-"`
+	// Proxies are the address ranges of trusted proxies, whose X-Forwarded-For
+	// headers have the client's address.
+	Proxies []netip.Prefix `kong:"-"`
+	// TunnelHeader and TunnelKey are a header that tells the chat that a handshake
+	// comes from the tunnel. Empty: the tunnel sends none.
+	TunnelHeader, TunnelKey string `kong:"-"`
+	// Version of the program, for chatd_build_info.
+	Version string `kong:"-"`
 	// Set holds the metrics that /metrics serves, including the server's own.
 	// Nil: a private set.
 	Set    *metrics.Set `kong:"-"`
@@ -58,6 +87,7 @@ type Config struct {
 // CheckSettings adds each invalid setting to p.
 func (c *Config) CheckSettings(p *setting.Problems) {
 	checkAddr(p, "http", c.HTTP)
+	checkAddr(p, "health", c.Health)
 	checkAddr(p, "admin", c.Admin)
 	p.Check(c.Admin == "" || c.AdminRemote || IsLoopback(c.Admin), "admin",
 		"%q is reached by other machines, and there is no password: use 127.0.0.1:PORT, or set --admin-remote as well", c.Admin)
@@ -78,7 +108,7 @@ func checkAddr(p *setting.Problems, flag, addr string) {
 // Anyone who can reach it can slow the node down and read its memory.
 func (c *Config) ServesProfiles() bool { return c.HTTPPprof || IsLoopback(c.HTTP) }
 
-// Server is an HTTP server. Create it with New or NewAdmin.
+// Server is an HTTP server. Create it with New, NewHealth or NewAdmin.
 type Server struct {
 	cfg      Config
 	addr     string // host:port to listen on; port 0 for a free one
@@ -87,18 +117,27 @@ type Server struct {
 	done     chan struct{} // closed when the serving goroutine has ended; nil before Start
 	requests *metrics.Counter
 	refused  *metrics.Counter
-	tunnels  *tunnels // nil in a Server of NewAdmin
+	bounds   *bounds
+	tunnels  *tunnels // only in a Server of New
 }
 
 // New returns a Server for the web client, health checks and metrics. It listens
 // once Start is called.
 func New(cfg Config) *Server {
-	s := newServer(cfg, cfg.HTTP, "chatd_ops", (*Server).mainHandler)
+	s := newServer(cfg, cfg.HTTP, "chatd_ops", &mainBounds, (*Server).mainHandler)
 	s.tunnels = newTunnels(s, "chatd_ops")
 	return s
 }
 
-func newServer(cfg Config, addr, name string, handler func(*Server) http.Handler) *Server {
+// NewHealth returns a Server only for health checks and metrics. It has limits of
+// its own, so that no other traffic can make a node look dead. It listens once
+// Start is called. It uses only Health, Ready, Version, Set and Logger of Config.
+func NewHealth(cfg Config) *Server {
+	cfg.Chat, cfg.Proxies = nil, nil
+	return newServer(cfg, cfg.Health, "chatd_ops_health", &healthBounds, (*Server).healthHandler)
+}
+
+func newServer(cfg Config, addr, name string, b *bounds, handler func(*Server) http.Handler) *Server {
 	if cfg.Set == nil {
 		cfg.Set = metrics.NewSet()
 	}
@@ -108,17 +147,20 @@ func newServer(cfg Config, addr, name string, handler func(*Server) http.Handler
 	if cfg.Chat == nil {
 		cfg.Chat = func() netip.AddrPort { return netip.AddrPort{} }
 	}
-	s := &Server{cfg: cfg, addr: addr}
+	exposeTypes()
+	registerBuildInfo(cfg.Set, cfg.Version)
+	s := &Server{cfg: cfg, addr: addr, bounds: b}
 	s.requests, s.refused = newCounters(cfg.Set, name)
 	s.http = http.Server{
 		Handler:           handler(s),
-		ReadHeaderTimeout: headerTimeout,
-		ReadTimeout:       readTimeout,
-		WriteTimeout:      writeTimeout,
-		IdleTimeout:       idleTimeout,
+		ReadHeaderTimeout: b.header,
+		ReadTimeout:       b.read,
+		WriteTimeout:      b.write,
+		IdleTimeout:       b.idle,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelWarn),
 	}
+	s.http.SetKeepAlivesEnabled(!b.once)
 	return s
 }
 
@@ -129,7 +171,7 @@ func (s *Server) Start() error {
 	if err != nil {
 		return fmt.Errorf("HTTP server: %w", err)
 	}
-	s.listener = newBoundedListener(l, MaxConns, s.refused)
+	s.listener = newBoundedListener(l, s.bounds, s.cfg.Proxies, s.refused)
 	s.done = make(chan struct{})
 	go func() {
 		defer close(s.done)

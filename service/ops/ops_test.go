@@ -267,25 +267,11 @@ func TestProfiles(t *testing.T) {
 func TestConnectionLimit(t *testing.T) {
 	n := start(t)
 	conns := make([]net.Conn, 0, MaxConns)
-	defer func() {
-		for _, c := range conns {
-			c.Close()
-		}
-	}()
-	for range MaxConns {
-		c, err := net.Dial("tcp", n.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		conns = append(conns, c)
+	for i := range MaxConns {
+		conns = append(conns, n.dialFrom(t, 2+i/MaxConnsPerAddr))
 	}
 	// The next one is closed without a response.
-	c, err := net.Dial("tcp", n.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	if got, err := c.Read(make([]byte, 1)); err == nil {
+	if got, err := n.dialFrom(t, 100).Read(make([]byte, 1)); err == nil {
 		t.Fatalf("read %d bytes from a connection beyond the limit, want its end", got)
 	}
 	if got := n.listener.refused.Get(); got != 1 {

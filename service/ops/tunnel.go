@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -14,12 +15,18 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
+
+	"chatd/internal/limit"
 )
 
 // Limits of the tunnels to the chat port.
 const (
-	MaxTunnels  = MaxConns / 2 // open at once; the rest of MaxConns is for pages and operators
-	dialTimeout = 5 * time.Second
+	MaxTunnels        = MaxConns / 2        // open at once; the rest of MaxConns is for pages and operators
+	MaxTunnelsPerAddr = MaxConnsPerAddr / 2 // of these, for one client's address
+	tunnelsPerSec     = 5                   // new ones per second and address
+	tunnelsBurst      = 10 * time.Second    // how many seconds' worth of them may be opened at once
+	maxTunnelAddrs    = 1 << 14             // addresses whose rate is tracked
+	dialTimeout       = 5 * time.Second
 )
 
 // refusedByBrowsers lists the ports above 1023 that no browser connects to: the
@@ -31,19 +38,31 @@ var refusedByBrowsers = []uint16{1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060,
 type tunnels struct {
 	proxy   httputil.ReverseProxy
 	slots   chan struct{} // holds one value per open tunnel
+	perAddr *limit.Open
+	rates   *limit.Table[netip.Addr] // new tunnels, by limit.Source
 	refused *metrics.Counter
 	ctx     context.Context // canceled by close
 	cancel  context.CancelFunc
 }
 
 func newTunnels(s *Server, name string) *tunnels {
-	t := &tunnels{slots: make(chan struct{}, MaxTunnels), refused: s.cfg.Set.NewCounter(name + "_tunnels_refused_total")}
+	t := &tunnels{slots: make(chan struct{}, MaxTunnels), perAddr: limit.NewOpen(MaxTunnelsPerAddr),
+		rates:   limit.NewTable[netip.Addr](limit.PerSecond(tunnelsPerSec, tunnelsBurst, time.Now()), maxTunnelAddrs, nil),
+		refused: s.cfg.Set.NewCounter(name + "_tunnels_refused_total")}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	s.cfg.Set.NewGauge(name+"_tunnels", func() float64 { return float64(len(t.slots)) })
 	t.proxy = httputil.ReverseProxy{
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.Out.URL = &url.URL{Scheme: "http", Host: s.chatAddr(p.In).String(), Path: "/ws"}
-			p.SetXForwarded() // replaces what the browser sent: the chat may trust this address
+			// The chat trusts this header, so only a trusted proxy may add to it.
+			// SetXForwarded appends the address of the connection.
+			if limit.Contains(s.cfg.Proxies, peer(p.In)) {
+				p.Out.Header["X-Forwarded-For"] = p.In.Header["X-Forwarded-For"]
+			}
+			p.SetXForwarded()
+			if s.cfg.TunnelKey != "" {
+				p.Out.Header.Set(s.cfg.TunnelHeader, s.cfg.TunnelKey)
+			}
 		},
 		Transport: &http.Transport{
 			DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
@@ -93,19 +112,57 @@ func (s *Server) tunnel(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	t := s.tunnels
-	select {
-	case t.slots <- struct{}{}:
-		defer func() { <-t.slots }()
-	default:
+	release := t.admit(s.client(r))
+	if release == nil {
 		t.refused.Inc()
 		w.Header().Set("Connection", "close")
+		w.Header().Set("Retry-After", "5")
 		writeText(w, http.StatusServiceUnavailable, "too many WebSockets; try again later\n")
 		return
 	}
+	defer release()
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(t.ctx, cancel)()
 	t.proxy.ServeHTTP(&upgradeWriter{ResponseWriter: w, ctx: ctx}, r.WithContext(ctx))
+}
+
+// admit counts a tunnel, and returns the function that ends that. It returns nil
+// if there are too many. The zero Addr has no limit of its own.
+func (t *tunnels) admit(addr netip.Addr) (release func()) {
+	if addr.IsValid() && t.rates.Take(limit.Source(addr), time.Now(), 1) > 0 || !t.perAddr.Join(addr) {
+		return nil
+	}
+	select {
+	case t.slots <- struct{}{}:
+	default:
+		t.perAddr.Leave(addr)
+		return nil
+	}
+	return func() {
+		t.perAddr.Leave(addr)
+		<-t.slots
+	}
+}
+
+// peer returns the address at the other end of the connection, or the zero Addr.
+func peer(r *http.Request) netip.Addr {
+	ap, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return ap.Addr().Unmap().WithZone("")
+}
+
+// client returns the address for which limits count a request: that of the
+// connection or, if that is a trusted proxy, the one that the proxy reports. It is
+// the zero Addr if the proxy reports none.
+func (s *Server) client(r *http.Request) netip.Addr {
+	addr := peer(r)
+	if limit.Contains(s.cfg.Proxies, addr) {
+		addr, _ = limit.Forwarded(strings.Join(r.Header["X-Forwarded-For"], ","), s.cfg.Proxies)
+	}
+	return addr
 }
 
 // upgradeWriter is the ResponseWriter of a tunnel. ReverseProxy takes the

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -63,7 +64,21 @@ const askForWebSocket = "GET /ws HTTP/1.1\r\nHost: chat.example:8080\r\nOrigin: 
 // minute.
 func (n *node) dial(t *testing.T) net.Conn {
 	t.Helper()
-	c, err := net.Dial("tcp", n.Addr().String())
+	return n.dialFrom(t, 1)
+}
+
+// dialFrom is dial, from the loopback address 127.0.0.i. It skips the test if that
+// doesn't exist here.
+func (n *node) dialFrom(t *testing.T, i int) net.Conn {
+	t.Helper()
+	d := net.Dialer{}
+	if i > 1 {
+		d.LocalAddr = &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(i))}
+	}
+	c, err := d.Dial("tcp", n.Addr().String())
+	if errors.Is(err, syscall.EADDRNOTAVAIL) {
+		t.Skip("only 127.0.0.1 is loopback here")
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,15 +232,15 @@ func TestTunnelsAreBounded(t *testing.T) {
 	var last net.Conn
 	var lastDown *bufio.Reader
 	var chat net.Conn
-	for range MaxTunnels {
-		last = n.dial(t)
+	for i := range MaxTunnels {
+		last = n.dialFrom(t, 1+i/MaxTunnelsPerAddr)
 		lastDown = bufio.NewReader(last)
 		handshake(t, last, "")
 		// The server counts a tunnel before it connects to the chat.
 		_, chat, _ = answer(t, conns, upgraded)
 		wantStatus(t, lastDown, http.StatusSwitchingProtocols)
 	}
-	beyond := n.dial(t)
+	beyond := n.dialFrom(t, 100)
 	handshake(t, beyond, "")
 	if answer, err := io.ReadAll(beyond); err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 503 ") {
 		t.Errorf("tunnel %d got %q, %v; want a 503 and the end", MaxTunnels+1, answer, err)

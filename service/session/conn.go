@@ -20,6 +20,8 @@ type connOnLoop struct {
 	busy    bool     // a job is running; later requests wait
 	order   orderOnLoop
 	pending int64 // this connection's share of Sessions.pending, in bytes
+	op      proto.Op
+	began   time.Time // when the request with this op began; see Begin
 }
 
 // Open creates the Conn of a new connection.
@@ -95,7 +97,10 @@ func TryJob[T any](t Turn, c *Conn, l reactor.Lane, job func(t Off) (T, error), 
 	c.on.busy = true
 	err := reactor.Go(t, c.Conn, l, job, func(t Turn, v T, err error) {
 		c.on.busy = false
-		done(t, v, err)
+		op, began := c.on.op, c.on.began
+		if done(t, v, err); !c.on.busy {
+			c.s.latency[t.Loop()].observe(op, t.Now().Sub(began))
+		}
 		c.Resume(t)
 	})
 	if err != nil {

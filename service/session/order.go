@@ -81,6 +81,7 @@ type Message struct {
 	rid    int64
 	state  messageState
 	conv   *conversationOnLoop // nil if it wasn't handed to the append queue
+	began  time.Time           // when it was accepted; zero if conv is nil
 }
 
 // target is a conversation as its sender addresses it.
@@ -230,7 +231,7 @@ func (c *Conn) Send(t Turn, r *proto.Request, a model.Append) *Message {
 	cv := c.on.order.use(t, k)
 	cv.inFlight++
 	a.Run = cv.run
-	m := &Message{Append: a, Session: c.on.session, Plain: r.Plain, Conn: c, Op: r.Op, fields: r.Fields & (1 << proto.FRID), rid: r.RID, conv: cv}
+	m := &Message{Append: a, Session: c.on.session, Plain: r.Plain, Conn: c, Op: r.Op, fields: r.Fields & (1 << proto.FRID), rid: r.RID, conv: cv, began: t.Now()}
 	m.Owner = m
 	c.on.order.inFlight = append(c.on.order.inFlight, m)
 	return m
@@ -317,6 +318,7 @@ func (m *Message) answer(t Turn) {
 	if m.conv != nil {
 		c.s.pending.release(t, c, &m.Append)
 		m.conv.inFlight--
+		c.s.latency[t.Loop()].observe(m.Op, t.Now().Sub(m.began))
 	}
 	a := proto.Response{Op: m.Op.Ack(), Fields: m.fields, RID: m.rid, CID: m.CID, ToID: m.Peer, GroupID: m.Group,
 		Seq: m.Seq, Time: m.Time}

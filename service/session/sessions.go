@@ -7,6 +7,7 @@ package session
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"time"
 
@@ -39,7 +40,9 @@ type Sessions struct {
 	Window  int // see Config
 
 	log     *slog.Logger
+	set     *metrics.Set
 	m       counters
+	latency []*latencies // by loop
 	pending *pending
 
 	r       *reactor.Reactor
@@ -51,12 +54,13 @@ type Sessions struct {
 
 type counters struct {
 	acks, logins, refused, internal, stopped, noticesDropped *metrics.Counter
+	failedLogins                                             [loginFailures]*metrics.Counter
 }
 
 // NewSessions returns the Sessions of a node. Call Start before the first
 // connection.
 func NewSessions(cfg *Config, log *slog.Logger, set *metrics.Set) *Sessions {
-	s := &Sessions{Window: cfg.Window, log: log, Limited: limits.NewMetrics(set), pending: newPending(cfg.MaxUnanswered, set), m: counters{
+	s := &Sessions{Window: cfg.Window, log: log, set: set, Limited: limits.NewMetrics(set), pending: newPending(cfg.MaxUnanswered, set), m: counters{
 		acks:           set.NewCounter("chatd_service_acks_total"),
 		logins:         set.NewCounter("chatd_service_logins_total"),
 		refused:        set.NewCounter("chatd_service_refused_total"),
@@ -64,6 +68,9 @@ func NewSessions(cfg *Config, log *slog.Logger, set *metrics.Set) *Sessions {
 		stopped:        set.NewCounter("chatd_service_behind_failed_total"),
 		noticesDropped: set.GetOrCreateCounter("chatd_service_notices_dropped_total"),
 	}}
+	for r := range s.m.failedLogins {
+		s.m.failedLogins[r] = set.NewCounter(`chatd_service_failed_logins_total{reason="` + failureNames[r] + `"}`)
+	}
 	s.Registry.init()
 	set.NewGauge("chatd_service_sessions", func() float64 { return float64(s.count.Load()) })
 	return s
@@ -72,7 +79,29 @@ func NewSessions(cfg *Config, log *slog.Logger, set *metrics.Set) *Sessions {
 // Start sets the dependencies. end is called on a session's loop to end it.
 func (s *Sessions) Start(r *reactor.Reactor, c *bus.Courier, store Store, l *limits.Limits, end func(t Turn, ss *Session)) {
 	s.r, s.courier, s.store, s.limits, s.end = r, c, store, l, end
+	for range r.Loops() {
+		s.latency = append(s.latency, new(latencies))
+	}
+	s.set.RegisterMetricsWriter(func(w io.Writer) { writeLatencies(w, s.latency) })
 }
+
+// LoginFailure is the reason why a login failed.
+type LoginFailure int
+
+// The reasons. failureNames has their labels in chatd_service_failed_logins_total.
+const (
+	WrongPassword LoginFailure = iota // or no such account, or it is banned
+	WrongToken
+	LoginLimited // over a limit of logins, passwords or wrong passwords, or locked out after abuse
+	LoginOvertaken
+	LoginError // the database failed, or the node was busy
+	loginFailures
+)
+
+var failureNames = [loginFailures]string{WrongPassword: "password", WrongToken: "token", LoginLimited: "limited", LoginOvertaken: "overtaken", LoginError: "error"}
+
+// LoginFailed counts a login that failed. Any goroutine may call it.
+func (s *Sessions) LoginFailed(why LoginFailure) { s.m.failedLogins[why].Inc() }
 
 // Tell sends a notice to all sessions of a user, on all nodes and except one. It
 // doesn't block.

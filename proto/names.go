@@ -2,6 +2,7 @@ package proto
 
 import (
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/text/cases"
@@ -20,11 +21,25 @@ func CheckName(name string) *Error {
 	return nil
 }
 
-// CheckPassword checks a new password: it must have MinPasswordChars. The
-// decoder doesn't check that, because a password that is
+// NormalizePassword returns the form of a password that is hashed: that of the
+// OpaqueString profile (RFC 8265). It replaces white space of other scripts by
+// blanks and composes characters, because keyboards and systems differ in these.
+// The profile would refuse control characters, some emoji and unassigned
+// characters; chatd accepts them, so that every existing password stays valid.
+func NormalizePassword(password string) string {
+	return norm.NFC.String(strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.Zs, r) {
+			return ' '
+		}
+		return r
+	}, password))
+}
+
+// CheckPassword checks a new password: it must have MinPasswordChars, after
+// NormalizePassword. The decoder doesn't check that, because a password that is
 // too short at LOGIN is just wrong. The error is BadRequest.
 func CheckPassword(password string) *Error {
-	if utf8.RuneCountInString(password) < MinPasswordChars {
+	if utf8.RuneCountInString(NormalizePassword(password)) < MinPasswordChars {
 		return Errorf(BadRequest, "a password must have at least %d characters", MinPasswordChars)
 	}
 	return nil

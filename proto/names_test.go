@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/text/secure/precis"
 	"golang.org/x/text/unicode/norm"
 )
 
@@ -20,9 +21,38 @@ func TestCheckName(t *testing.T) {
 
 // The minimum length of a password counts characters, not bytes.
 func TestCheckPassword(t *testing.T) {
-	for password, ok := range map[string]bool{"12345": false, "123456": true, "你好你好你": false, "你好你好你好": true} {
+	for password, ok := range map[string]bool{"12345": false, "123456": true, "你好你好你": false, "你好你好你好": true, "e\u0301e\u0301e\u0301": false} {
 		if err := CheckPassword(password); (err == nil) != ok {
 			t.Errorf("CheckPassword(%q) = %v, want success: %v", password, err, ok)
+		}
+	}
+}
+
+// NormalizePassword agrees with the OpaqueString profile of RFC 8265 on every
+// password that the profile accepts.
+func TestNormalizePassword(t *testing.T) {
+	accepted := 0
+	for r := rune(1); r < 0x20000; r++ {
+		if r >= 0xd800 && r < 0xe000 {
+			continue // surrogates
+		}
+		for _, password := range []string{"ab" + string(r) + "cd", "e\u0301" + string(r) + "\u0301"} {
+			want, err := precis.OpaqueString.String(password)
+			if err != nil {
+				continue
+			}
+			accepted++
+			if got := NormalizePassword(password); got != want {
+				t.Fatalf("NormalizePassword(%+q) = %+q, want %+q", password, got, want)
+			}
+		}
+	}
+	if accepted < 50_000 {
+		t.Errorf("the profile accepts %d of the passwords, want at least 50000, or the test proves little", accepted)
+	}
+	for _, password := range []string{"\x01e\u0301\x7f", "\u2764\ufe0f e\u0301"} {
+		if got, want := NormalizePassword(password), norm.NFC.String(password); got != want {
+			t.Errorf("NormalizePassword(%+q), which the profile refuses, = %+q, want %+q", password, got, want)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"chatd/internal/names"
 	"chatd/proto"
 )
 
@@ -159,6 +160,8 @@ func (m *outgoing) check() error {
 		return proto.Errorf(proto.BadRequest, "a message must have 1 to %d bytes, got %d", proto.MaxMsg, n)
 	case !utf8.Valid(m.text):
 		return proto.Errorf(proto.BadRequest, "a message must be valid UTF-8")
+	case names.Blank(m.text):
+		return proto.Errorf(proto.BadRequest, "a message must have a character that people can see")
 	case n > proto.MaxRequest/8 && len(appendFrame(nil, m.request(new(proto.Request)))) > proto.MaxRequest:
 		// A control character takes six bytes in JSON.
 		return proto.Errorf(proto.BadRequest, "a message must fit in a frame of %d bytes, with control characters escaped", proto.MaxRequest)

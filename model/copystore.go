@@ -37,7 +37,7 @@ func text() any    { return new(sql.NullString) }
 func blob() any    { return new([]byte) }
 
 // tables lists the tables to copy. Of the table meta, CopyStore copies only the
-// epoch.
+// epoch. It doesn't copy looks, which a daemon computes when it starts.
 func tables() []table {
 	return []table{
 		{"users", []column{{"id", integer}, {"name", text}, {"name_key", text}, {"password_hash", text}, {"created_at", integer}, {"banned", integer}, {"deleted", integer}}, "id"},

@@ -15,6 +15,7 @@ type dialect struct {
 	returnPairID string // after an INSERT of one pair: if the pair exists, LastInsertId is its id
 	keepPair     string // after an INSERT of pairs: existing rows are locked and left alone
 	keepMember   string // after an INSERT of members: existing rows are left alone
+	byLookIndex  string // after a table's name: forces the index of looks, so that no other row is locked
 	byPairIndex  string // after a table's name: forces the index of pairs, so that no other row is locked
 
 	// These are queries for parts of a conversation's log. SQLite's need further

@@ -94,7 +94,7 @@ func newDiskRun(t *testing.T, dir string, disk *faultvfs.Disk, sync string, seed
 	t.Helper()
 	t.Cleanup(disk.Detach)
 	r := &diskRun{disk: disk, rng: rand.New(rand.NewPCG(seed, 1)), byCID: make(map[string]*sentMessage)}
-	r.harness = newHarness(t, Options{DB: "sqlite:" + filepath.Join(dir, "chat.db"), SQLiteSync: sync, Readers: 2, maxRows: 8, noFolding: true})
+	r.harness = newHarness(t, Options{DB: "sqlite:" + filepath.Join(dir, "chat.db"), SQLiteSync: sync, Readers: 2, maxRows: 8, noBackground: true})
 	t.Cleanup(func() { disk.Repair() })
 	r.harness.mu.Lock()
 	r.tell = r.sunkNow

@@ -12,6 +12,7 @@ func mysql(d *sqldb.Dialect) *dialect {
 		returnPairID: " ON DUPLICATE KEY UPDATE id = LAST_INSERT_ID(id)",
 		keepPair:     " ON DUPLICATE KEY UPDATE kind = kind",
 		keepMember:   " ON DUPLICATE KEY UPDATE role = role",
+		byLookIndex:  " FORCE INDEX (looks_look)",
 		byPairIndex:  " FORCE INDEX (conversations_pair)",
 		page:         selectAfter + d.Limit,
 		pageBefore:   selectBefore + d.Limit,

@@ -34,9 +34,11 @@ type DB struct {
 	cursors *cursors               // nil if opened read-only
 	steps   []groupcommit.Steps    // of log
 	lanes   lanePool
-	recent  *recent.Index  // nil: not SQLite
-	folder  *recent.Folder // nil: not SQLite
-	stop    func()         // stops folding
+	recent  *recent.Index      // nil: not SQLite
+	folder  *recent.Folder     // nil: not SQLite
+	life    context.Context    // of the background work; ends with Close
+	cancel  context.CancelFunc // ends life
+	running sync.WaitGroup     // the background work
 	closing sync.Once
 	closed  error
 }
@@ -59,9 +61,11 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		return nil, err
 	}
 	db.sql = sql
+	db.life, db.cancel = context.WithCancel(context.Background())
 	if !o.ReadOnly {
 		db.startLog()
 		db.startFolding()
+		db.startLooks()
 		db.cursors = newCursors(db)
 	}
 	return db, nil
@@ -128,17 +132,15 @@ func (db *DB) startLog() {
 }
 
 func (db *DB) startFolding() {
-	db.stop = func() {}
-	if db.folder == nil || db.o.Shared || db.o.noFolding {
+	if db.folder == nil || db.o.Shared || db.o.noBackground {
 		return
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { db.folder.Run(ctx) })
-	db.stop = func() {
-		cancel()
-		running.Wait()
-	}
+	db.background(db.folder.Run)
+}
+
+// background runs do in a goroutine until Close.
+func (db *DB) background(do func(ctx context.Context)) {
+	db.running.Go(func() { do(db.life) })
 }
 
 // Append queues messages for the log; the sink gets their outcomes. It never
@@ -182,8 +184,9 @@ func (db *DB) Close() error {
 		if !db.o.ReadOnly {
 			db.log.Close()
 			err = db.cursors.close()
-			db.stop()
 		}
+		db.cancel()
+		db.running.Wait()
 		db.closed = errors.Join(err, db.sql.Close())
 	})
 	return db.closed

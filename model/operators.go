@@ -100,6 +100,7 @@ func (db *DB) deleteUser(ctx context.Context, tx *sqlx.Tx, id int64) (changes []
 		`DELETE FROM friends WHERE user_id = ?`,
 		`DELETE FROM cursors WHERE user_id = ?`,
 		`DELETE FROM devices WHERE user_id = ?`,
+		`DELETE FROM looks WHERE user_id = ?`,
 	} {
 		if _, err := tx.ExecContext(ctx, q, id); err != nil {
 			return nil, err

@@ -71,7 +71,7 @@ type Options struct {
 	Set    *metrics.Set     `kong:"-"` // nil: a set of its own
 	Now    func() time.Time `kong:"-"` // the clock for messages and tokens; nil: time.Now
 
-	noFolding bool // tests move messages to the indexes themselves
+	noBackground bool // tests move messages to the indexes themselves, and don't need UpdateLooks
 }
 
 // CheckSettings adds each invalid setting to p.

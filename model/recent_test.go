@@ -25,7 +25,7 @@ func recentHarness(t *testing.T, o Options) *harness {
 	if o.DB == "" {
 		o.DB = "sqlite:" + filepath.Join(t.TempDir(), "chat.db")
 	}
-	o.noFolding = true
+	o.noBackground = true
 	return newHarness(t, o)
 }
 

@@ -16,7 +16,8 @@ type User struct {
 }
 
 // CreateUser creates an account and returns its ID. nameKey is the normalized
-// name, which must be unique. Errors: ErrTaken.
+// name, which must be unique. Errors: ErrTaken, also if the name looks like that
+// of another user in another script.
 func (db *DB) CreateUser(ctx context.Context, name, nameKey, hash string) (int64, error) {
 	var id int64
 	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
@@ -28,8 +29,10 @@ func (db *DB) CreateUser(ctx context.Context, name, nameKey, hash string) (int64
 		if err != nil {
 			return err
 		}
-		id, err = r.LastInsertId()
-		return err
+		if id, err = r.LastInsertId(); err != nil {
+			return err
+		}
+		return db.addLook(ctx, tx, id, name)
 	})
 	if err != nil {
 		return 0, fmt.Errorf("create user: %w", err)

@@ -392,6 +392,7 @@ func TestAsyncAPISchemas(t *testing.T) {
 		case err != nil:
 			refused++
 		case strings.Contains(r.Message, " bytes, got "): // a schema can't count bytes
+		case strings.HasSuffix(r.Message, "invisible"): // nor list invisible characters, which differ between versions of Unicode
 		case strings.Contains(r.Wire, ".0") || strings.Contains(r.Wire, "e0"): // an integer in JSON Schema
 		default:
 			t.Errorf("%.80s matches its schema, but the codec refuses it: %s", r.Wire, r.Message)

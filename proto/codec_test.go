@@ -145,7 +145,7 @@ func TestAccepted(t *testing.T) {
 		`{"msgid":4,"name":"` + strings.Repeat("字", 50) + `","password":"` + strings.Repeat("\u0301", 128) + `"}`,
 		`{"msgid":8,"groupname":"` + strings.Repeat("𝒢", 50) + `","groupdesc":"` + strings.Repeat("字", 200) + `"}`,
 		`{"msgid":6,"toid":1,"msg":"` + strings.Repeat("m", 32<<10) + `","cid":"` + strings.Repeat("c", 64) + `"}`,
-		`{"msgid":6,"toid":1,"msg":"` + strings.Repeat(`\u0000`, 10_000) + `","cid":"\u0000"}`,
+		`{"msgid":6,"toid":1,"msg":"` + strings.Repeat(`\u0000`, 10_000) + `x","cid":"\u0000"}`,
 		`{"msgid":25,"toid":1,"event":"` + strings.Repeat("é", 32) + `","data":"` + strings.Repeat("d", 1<<10) + `"}`,
 		`{"msgid":21,"peer":1,"limit":9007199254740991,"after":9007199254740991,"before":0}`,
 		`{"msgid":42,"limit":-9007199254740991}`,

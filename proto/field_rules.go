@@ -1,6 +1,10 @@
 package proto
 
-import "unicode/utf8"
+import (
+	"unicode/utf8"
+
+	"chatd/internal/names"
+)
 
 // valueType is the JSON type of a field, and its Go type in Request and
 // Response.
@@ -22,6 +26,7 @@ type fieldRule struct {
 	typ        valueType
 	min, max   int64
 	countChars bool
+	visible    bool // the text must have a character that people can see
 }
 
 var (
@@ -42,7 +47,7 @@ var fieldRules = [fieldCount]fieldRule{
 
 	FAck: anyBoolean, FBrief: anyBoolean, FRetry: anyBoolean, FRead: anyBoolean, FOn: anyBoolean, FMore: anyBoolean,
 
-	FMsg:   {typ: typeBytes, min: 1, max: MaxMsg},
+	FMsg:   {typ: typeBytes, min: 1, max: MaxMsg, visible: true},
 	FCID:   {typ: typeBytes, min: 1, max: MaxCID},
 	FEvent: {typ: typeBytes, min: 1, max: MaxEventChars, countChars: true},
 	FData:  {typ: typeBytes, min: 0, max: MaxData},
@@ -61,7 +66,8 @@ var fieldRules = [fieldCount]fieldRule{
 	FFriends: serverList, FGroups: serverList, FUsers: serverList, FOffline: serverList, FMessages: serverList, FConversations: serverList,
 }
 
-// checkLength checks the length of f's text, which must be valid UTF-8.
+// checkLength checks the length of f's text, which must be valid UTF-8, and
+// whether people can see it.
 func (ru *fieldRule) checkLength(f Field, text []byte) *Error {
 	n := int64(len(text))
 	unit := "bytes"
@@ -74,6 +80,8 @@ func (ru *fieldRule) checkLength(f Field, text []byte) *Error {
 	switch {
 	case n < ru.min:
 		return Errorf(BadRequest, "%s must not be empty", f)
+	case ru.visible && names.Blank(text):
+		return Errorf(BadRequest, "%s must not be empty: all of its characters are invisible", f)
 	case n > ru.max:
 		return Errorf(BadRequest, "%s must have at most %d %s, got %d", f, ru.max, unit, n)
 	}

@@ -7,52 +7,39 @@ import (
 
 	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
+
+	"chatd/internal/names"
 )
 
-// CheckName checks the name of a user or a group; the decoder has checked its
-// length. A name must be valid UTF-8, without control characters and without
-// spaces at its ends. It must not consist of digits only, because clients would
-// take it for an ID. The error is BadRequest.
+// CheckName checks the name that someone chooses for a user or a group; the
+// decoder has checked its length. The rules are those of names.Check. Names that
+// were chosen under earlier rules stay valid at LOGIN. The error is BadRequest.
 func CheckName(name string) *Error {
-	if !utf8.ValidString(name) {
-		return Errorf(BadRequest, "a name must be valid UTF-8")
-	}
-	digits := true
-	for _, r := range name {
-		if isForbiddenRune(r) {
-			return Errorf(BadRequest, "a name must not contain control or format characters, got %U", r)
-		}
-		digits = digits && unicode.IsDigit(r)
-	}
-	first, _ := utf8.DecodeRuneInString(name)
-	last, _ := utf8.DecodeLastRuneInString(name)
-	switch {
-	case name == "":
-		return Errorf(BadRequest, "a name must not be empty")
-	case unicode.IsSpace(first) || unicode.IsSpace(last):
-		return Errorf(BadRequest, "a name must not begin or end with a space")
-	case digits:
-		return Errorf(BadRequest, "a name must not consist of digits only")
+	if err := names.Check(name); err != nil {
+		return Errorf(BadRequest, "%v", err)
 	}
 	return nil
 }
 
-// isForbiddenRune reports whether r is a control or format character. With
-// direction marks and zero-width spaces, one name could look like another. The
-// joiners U+200C and U+200D are allowed: Persian, Indic scripts and emoji need
-// them.
-func isForbiddenRune(r rune) bool {
-	if r == '\u200c' || r == '\u200d' {
-		return false
-	}
-	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp)
+// NormalizePassword returns the form of a password that is hashed: that of the
+// OpaqueString profile (RFC 8265). It replaces white space of other scripts by
+// blanks and composes characters, because keyboards and systems differ in these.
+// The profile would refuse control characters, some emoji and unassigned
+// characters; chatd accepts them, so that every existing password stays valid.
+func NormalizePassword(password string) string {
+	return norm.NFC.String(strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.Zs, r) {
+			return ' '
+		}
+		return r
+	}, password))
 }
 
-// CheckPassword checks a new password: it must have MinPasswordChars. The
-// decoder doesn't check that, because a password that is too short at LOGIN is
-// just wrong. The error is BadRequest.
+// CheckPassword checks a new password: it must have MinPasswordChars, after
+// NormalizePassword. The decoder doesn't check that, because a password that is
+// too short at LOGIN is just wrong. The error is BadRequest.
 func CheckPassword(password string) *Error {
-	if utf8.RuneCountInString(password) < MinPasswordChars {
+	if utf8.RuneCountInString(NormalizePassword(password)) < MinPasswordChars {
 		return Errorf(BadRequest, "a password must have at least %d characters", MinPasswordChars)
 	}
 	return nil

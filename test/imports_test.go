@@ -21,13 +21,14 @@ const module = "chatd"
 // too. Every package must be listed.
 var mayImport = map[string][]string{
 	".":                 {"internal/daemon"},
-	"internal/daemon":   {"proto", "internal/setting", "reactor", "model", "service", "service/bus", "service/login", "service/trace", "service/ops"},
+	"internal/daemon":   {"proto", "internal/names", "internal/setting", "reactor", "model", "service", "service/bus", "service/login", "service/trace", "service/ops"},
 	"test":              {"internal/daemon", "client", "proto", "service/trace"},
-	"proto":             {},
+	"proto":             {"internal/names"},
+	"internal/names":    {},
 	"internal/limit":    {},
 	"internal/setting":  {},
 	"reactor":           {"proto", "internal/limit", "internal/setting"},
-	"model":             {"internal/setting", "model/feed", "model/groupcommit", "model/recent", "model/sqldb"},
+	"model":             {"internal/names", "internal/setting", "model/feed", "model/groupcommit", "model/recent", "model/sqldb"},
 	"model/groupcommit": {}, // no SQL: its caller runs the transactions
 	"model/feed":        {"model/sqldb"},
 	"model/recent":      {"model/sqldb"},
@@ -38,7 +39,7 @@ var mayImport = map[string][]string{
 	// A package of the service may import only those below it in this list.
 	"service": {"proto", "internal/setting", "reactor", "model", "service/bus", "service/limits", "service/session", "service/cluster", "service/presence",
 		"service/delivery", "service/messages", "service/people", "service/groups", "service/login", "service/trace"},
-	"service/login": {"proto", "internal/setting", "reactor", "model", "service/bus", "service/limits", "service/session", "service/presence",
+	"service/login": {"proto", "internal/names", "internal/setting", "reactor", "model", "service/bus", "service/limits", "service/session", "service/presence",
 		"service/delivery", "service/messages", "service/people", "service/groups"},
 	"service/trace": {"proto", "model", "service/session", "service/presence", "service/delivery"},
 	"service/people": {"proto", "internal/setting", "reactor", "model", "service/bus", "service/session", "service/presence",
@@ -52,9 +53,9 @@ var mayImport = map[string][]string{
 	"service/limits":      {"proto", "internal/limit", "internal/setting"},
 	"service/bus":         {"proto", "internal/setting"},
 	"service/ops":         {"client/web", "internal/limit", "internal/setting"}, // serves the files of client/web
-	"client":              {"proto"},
+	"client":              {"internal/names", "proto"},
 	"client/chat":         {"client", "client/chat/text", "client/chat/tui", "proto"},
-	"client/chat/text":    {},
+	"client/chat/text":    {"internal/names"},
 	"client/chat/tui":     {"client", "client/chat/text", "client/chat/widget", "proto"},
 	"client/chat/widget":  {"client/chat/text"},
 	"client/demo":         {"client", "proto", "internal/services"}, // starts a server

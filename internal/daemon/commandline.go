@@ -86,10 +86,11 @@ func (p *portNumber) UnmarshalText(text []byte) error {
 }
 
 type userCommand struct {
-	Passwd userPasswd `cmd:"" help:"Set a new password, read from stdin, and end the user's sessions."`
-	Ban    userBan    `cmd:"" help:"End the user's sessions and refuse logins."`
-	Unban  userUnban  `cmd:"" help:"Allow logins again."`
-	Delete userDelete `cmd:"" help:"Delete the account. The user's messages stay."`
+	Passwd  userPasswd  `cmd:"" help:"Set a new password, read from stdin, and end the user's sessions."`
+	Ban     userBan     `cmd:"" help:"End the user's sessions and refuse logins."`
+	Unban   userUnban   `cmd:"" help:"Allow logins again."`
+	Delete  userDelete  `cmd:"" help:"Delete the account. The user's messages stay."`
+	Clashes userClashes `cmd:"" help:"List users whose names look alike, or like a reserved name."`
 }
 
 type (
@@ -97,6 +98,10 @@ type (
 	userBan    struct{ target }
 	userUnban  struct{ target }
 	userDelete struct{ target }
+
+	userClashes struct {
+		JSON bool `name:"json" env:"-" help:"Print JSON."`
+	}
 
 	epochCommand struct{}
 
@@ -191,6 +196,8 @@ func parse(args []string, stdout io.Writer) (*invocation, error) {
 		inv.Who = cl.User.Unban.Who
 	case "user delete":
 		inv.Who = cl.User.Delete.Who
+	case "user clashes":
+		inv.JSON = cl.User.Clashes.JSON
 	}
 	return inv, nil
 }

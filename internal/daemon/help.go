@@ -26,6 +26,7 @@ const usage = `Usage:
   chatd user passwd <id or name>        set a password (asks for it, or reads stdin) and end the user's sessions
   chatd user ban|unban <id or name>     end the user's sessions and refuse logins; allow them again
   chatd user delete <id or name>        delete an account; the user's messages stay
+  chatd user clashes                    list names that look alike, or like a reserved name
   chatd trace --group ID | --pair A B, --seq N | --cid C --sender S [--user U] [--after ID] [--json]
                                         show whether a message is stored, and which devices have it, or why not
   chatd epoch                           run after restoring a backup: clients forget which messages they have

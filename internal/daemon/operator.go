@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 
+	"chatd/internal/names"
 	"chatd/model"
 	"chatd/proto"
 	"chatd/service/login"
@@ -43,6 +44,10 @@ func operate(inv *invocation, stdin *os.File, stdout, stderr io.Writer) (err err
 		return nil
 	}
 
+	if inv.Command == "user clashes" {
+		return listClashes(ctx, db, inv.Service.Login.ReservedNames, inv.JSON, stdout)
+	}
+
 	user, err := findUser(ctx, db, inv.Who)
 	if err != nil {
 		return err
@@ -70,7 +75,7 @@ func operate(inv *invocation, stdin *os.File, stdout, stderr io.Writer) (err err
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "user %d %q %s\n", user.ID, user.Name, done)
+	fmt.Fprintf(stdout, "user %d %s %s\n", user.ID, names.Quote(user.Name), done)
 	return nil
 }
 
@@ -95,7 +100,7 @@ func findUser(ctx context.Context, db *model.DB, who string) (model.User, error)
 		user, err = db.UserByNameKey(ctx, proto.NameKey(who))
 	}
 	if errors.Is(err, model.ErrNotFound) {
-		return user, fmt.Errorf("no such user: %q", who)
+		return user, fmt.Errorf("no such user: %s", names.Quote(who))
 	}
 	return user, err
 }

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"chatd/internal/names"
 	"chatd/model"
 	"chatd/proto"
 	"chatd/service/ops"
@@ -171,15 +172,15 @@ func plain(s string) string {
 func traceText(t *trace.Result) string {
 	var b strings.Builder
 	say := func(format string, args ...any) { fmt.Fprintf(&b, format, args...) }
-	name := func(u trace.User) string { return fmt.Sprintf("%q (%d)", u.Name, u.ID) }
+	name := func(u trace.User) string { return fmt.Sprintf("%s (%d)", names.Quote(u.Name), u.ID) }
 	clock := func(at time.Time) string { return at.UTC().Format("2006-01-02 15:04:05.000 UTC") }
 
 	c := &t.Conversation
 	switch {
 	case c.Group && c.Gone:
-		say("group %d %q, dismissed; last seq %d\n", c.ID, c.Name, c.Last)
+		say("group %d %s, dismissed; last seq %d\n", c.ID, names.Quote(c.Name), c.Last)
 	case c.Group:
-		say("group %d %q, %d members; last seq %d\n", c.ID, c.Name, c.Members, c.Last)
+		say("group %d %s, %d members; last seq %d\n", c.ID, names.Quote(c.Name), c.Members, c.Last)
 	default:
 		say("%s and %s; last seq %d\n", name(c.Pair[0]), name(c.Pair[1]), c.Last)
 	}

@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"reflect"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -55,6 +56,9 @@ func set(field reflect.Value, kind, text string) error {
 		return err
 	case field.Kind() == reflect.String:
 		field.SetString(text)
+		return nil
+	case field.Type() == reflect.TypeFor[[]string]():
+		field.Set(reflect.ValueOf(strings.Split(text, ",")))
 		return nil
 	}
 	return fmt.Errorf("a %s can't have a default", field.Type())

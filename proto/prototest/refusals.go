@@ -161,6 +161,12 @@ func Refusals() []Refusal {
 		add(f.op, f.key+" must have at most "+f.most, msg(f.op, `"`+f.key+`":"`+f.long+`"`+f.rest))
 	}
 
+	// Messages that nobody can see.
+	for _, text := range []string{" \n", "\u200b", "\u3164\u2800", "\ufe0f\u200d"} {
+		add(proto.ONE_CHAT, "msg must not be empty: all of its characters are invisible", msg(proto.ONE_CHAT, `"msg":"`+strings.ReplaceAll(text, "\n", `\n`)+`","cid":"c","toid":1`))
+		add(proto.GROUP_CHAT, "msg must not be empty: all of its characters are invisible", msg(proto.GROUP_CHAT, `"msg":"`+strings.ReplaceAll(text, "\n", `\n`)+`","cid":"c","groupid":1`))
+	}
+
 	// Missing fields, and fields that exclude each other.
 	add(proto.LOGIN, "send either a token, or a password with an id or a name", `{"rid":7,"msgid":1}`, msg(proto.LOGIN, `"password":"secret"`))
 	add(proto.LOGIN, "password is missing", msg(proto.LOGIN, `"id":1`), msg(proto.LOGIN, `"name":"n","device":"d"`))

@@ -28,6 +28,9 @@ func (l *Logins) Reg(t Turn, c *conn, r *proto.Request) {
 	}
 	name, password := r.Name, r.Password
 	session.RunJob(t, c, reactor.Slow, a, func(t Off) (int64, error) {
+		if l.reserved.Find(name) != "" {
+			return 0, model.ErrTaken
+		}
 		key := proto.NameKey(name)
 		if _, err := l.Store.UserByNameKey(t, key); err == nil { // saves hashing; CreateUser checks this again
 			return 0, model.ErrTaken

@@ -12,6 +12,8 @@ import (
 
 // Config holds the settings of logins.
 type Config struct {
+	ReservedNames []string `group:"security" name:"reserved-names" default:"admin,administrator,chatd,moderator,operator,root,security,server,staff,support,system" placeholder:"NAME,…" help:"Names that can't be registered, nor names that look like them. Empty: none."`
+
 	MaxDevices int    `group:"limits" name:"max-devices" default:"8" placeholder:"N" help:"Devices per user. A login from one more device logs out the least recently used one."`
 	Argon2     Argon2 `group:"security" name:"argon2" env:"CHATD_ARGON2" default:"19456,2,1" placeholder:"KIB,T,P" help:"Cost of password hashing: memory in KiB, passes, threads. Load tests use 8,1,1."`
 }

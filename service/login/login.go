@@ -17,6 +17,7 @@ import (
 	"errors"
 	"sync/atomic"
 
+	"chatd/internal/names"
 	"chatd/model"
 	"chatd/proto"
 	"chatd/reactor"
@@ -71,14 +72,17 @@ type Deps struct {
 // Logins has the handlers of one node.
 type Logins struct {
 	Deps
-	cfg    *Config
-	pass   *passwords
+	cfg  *Config
+	pass *passwords
+
+	reserved names.Reserved // cfg.ReservedNames
+
 	logins atomic.Int64 // number of logins so far; see identity.nth
 }
 
 // New returns the handlers. It takes as long as hashing one password.
 func New(cfg *Config, on Deps) *Logins {
-	return &Logins{Deps: on, cfg: cfg, pass: newPasswords(cfg.Argon2.Params)}
+	return &Logins{Deps: on, cfg: cfg, pass: newPasswords(cfg.Argon2.Params), reserved: names.NewReserved(cfg.ReservedNames)}
 }
 
 // errRefused is the answer to every login with invalid credentials. It is always

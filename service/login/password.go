@@ -6,6 +6,8 @@ import (
 	"encoding/base64"
 
 	"github.com/alexedwards/argon2id"
+
+	"chatd/proto"
 )
 
 // Params is the cost of password hashing.
@@ -14,8 +16,12 @@ type Params = argon2id.Params
 // passwords checks passwords. Each check takes tens of milliseconds of CPU time,
 // so it belongs on a slow worker (reactor.Slow).
 //
-// A failed check takes as long as one hash with the configured cost, whether
-// the user exists or not. Otherwise its duration would reveal which accounts
+// Hashes are of normalized passwords (proto.NormalizePassword). Earlier releases
+// hashed passwords as they were typed, so a password that changes when it is
+// normalized is tried in both forms. Such a check may take twice as long.
+//
+// A failed check takes as long as one hash of each form with the configured cost,
+// whether the user exists or not. Otherwise its duration would reveal which accounts
 // exist. If the stored hash has a lower cost, additional work makes up for
 // that. If it has a higher cost, the check takes longer, until the user's next
 // login replaces the hash.
@@ -48,35 +54,50 @@ func newPasswords(p Params) *passwords {
 	return &passwords{params: p, decoy: decoy}
 }
 
-// HashPassword hashes a password with argon2id at the given cost.
+// HashPassword hashes a password, normalized, with argon2id at the given cost.
 func HashPassword(p Params, password string) (string, error) {
-	return argon2id.CreateHash(password, &p)
+	return argon2id.CreateHash(proto.NormalizePassword(password), &p)
 }
 
 // check reports whether a password matches a hash. The hash is "" if there is no
-// such user. If the password is right and the hash has another cost than the
-// configured one, again is a new hash.
+// such user. If the password is right, and the hash has another cost than the
+// configured one or is that of a password that wasn't normalized, again is a new
+// hash.
 func (p *passwords) check(t Off, password, hash string) (ok bool, again string, err error) {
 	absent := hash == ""
 	if absent {
 		hash = p.decoy
 	}
-	ok, params, err := argon2id.CheckHash(password, hash)
-	if err != nil {
-		return false, "", err
+	normalized := proto.NormalizePassword(password)
+	ok, params, err := p.compare(normalized, hash, absent)
+	renew := ok && params != p.params
+	if err == nil && !ok && password != normalized {
+		ok, _, err = p.compare(password, hash, absent)
+		renew = ok
 	}
-	p.did(*params)
-	if !ok || absent {
-		if fill, lacks := fillParams(*params, p.params); lacks {
-			_, err = argon2id.CreateHash(password, &fill)
-			p.did(fill)
-		}
-		return false, "", err
-	}
-	if *params != p.params {
+	if err == nil && renew {
 		again, err = HashPassword(p.params, password)
 	}
-	return true, again, err
+	return ok, again, err
+}
+
+// compare reports whether one form of a password matches a hash, and the cost of
+// the hash. If it doesn't match, compare does the work that the hash lacks. If
+// absent is set, the hash is the decoy, and compare returns false.
+func (p *passwords) compare(form, hash string, absent bool) (ok bool, cost Params, err error) {
+	ok, had, err := argon2id.CheckHash(form, hash)
+	if err != nil {
+		return false, cost, err
+	}
+	p.did(*had)
+	if ok && !absent {
+		return true, *had, nil
+	}
+	if fill, lacks := fillParams(*had, p.params); lacks {
+		_, err = argon2id.CreateHash(form, &fill)
+		p.did(fill)
+	}
+	return false, *had, err
 }
 
 func (p *passwords) did(params Params) {

@@ -21,23 +21,29 @@ func TestRefusalsCostTheSame(t *testing.T) {
 		p := newPasswords(now)
 		work := uint64(0)
 		p.work = func(c argon2id.Params) { work += uint64(c.Memory) * uint64(c.Iterations) }
-		refuse := func(hash string) uint64 {
+		refuse := func(hash, guess string) uint64 {
 			t.Helper()
 			work = 0
-			ok, again, err := p.check(reactor.OffLoop(context.Background()), "a wrong one", hash)
+			ok, again, err := p.check(reactor.OffLoop(context.Background()), guess, hash)
 			if ok || again != "" || err != nil {
 				t.Fatalf("check with a wrong password at cost %+v: %v, %q, %v; want false, no new hash and no error", now, ok, again, err)
 			}
 			return work
 		}
-		nobody := refuse("")
+		nobody := refuse("", "a wrong one")
+		if got := refuse("", "wrong, too: e\u0301"); got != 2*nobody {
+			t.Errorf("cost %+v: a guess that isn't normalized takes %d KiB×passes for an unknown user, want %d, twice as much as another", now, got, 2*nobody)
+		}
 		for _, then := range []argon2id.Params{now, cost(8, 1, 1), cost(16, 1, 1), cost(32, 2, 2), cost(64, 1, 1), cost(65, 1, 4)} {
 			hash, err := HashPassword(then, "the right one")
 			if err != nil {
 				t.Fatal(err)
 			}
 			had, all := uint64(then.Memory)*uint64(then.Iterations), uint64(now.Memory)*uint64(now.Iterations)
-			got := refuse(hash)
+			got := refuse(hash, "a wrong one")
+			if twice := refuse(hash, "wrong, too: e\u0301"); twice != 2*got {
+				t.Errorf("cost %+v, stored hash with %+v: a guess that isn't normalized takes %d KiB×passes, want %d, twice as much as another", now, then, twice, 2*got)
+			}
 			// argon2 uses whole KiB, the same in each pass, and at least 8 per
 			// thread.
 			slack := 8*uint64(now.Parallelism) + uint64(now.Iterations)
@@ -82,5 +88,58 @@ func TestRehash(t *testing.T) {
 			t.Errorf("check of the new hash with a wrong password at cost %+v: %v, %v; want false and no error", now, ok, err)
 		}
 		hash = again
+	}
+}
+
+// A password is the same however a keyboard encodes its characters. macOS and
+// iOS may send decomposed characters, and keyboards of some languages other
+// blanks.
+func TestPasswordForms(t *testing.T) {
+	off := reactor.OffLoop(context.Background())
+	cost := argon2id.Params{Memory: 8, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32}
+	forms := []string{"\u00e9t\u00e9 \u1ebf \uac00", "e\u0301te\u0301 e\u0302\u0301 \u1100\u1161", "\u00e9t\u00e9\u00a0\u1ebf\u3000\uac00"}
+	for _, set := range forms {
+		hash, err := HashPassword(cost, set)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, typed := range forms {
+			if ok, again, err := newPasswords(cost).check(off, typed, hash); !ok || again != "" || err != nil {
+				t.Errorf("check of %+q, set as %+q: %v, %q, %v; want true, no new hash and no error", typed, set, ok, again, err)
+			}
+		}
+		if ok, _, err := newPasswords(cost).check(off, "ete e ga", hash); ok || err != nil {
+			t.Errorf("check of another password than %+q: %v, %v; want false and no error", set, ok, err)
+		}
+	}
+}
+
+// Hashes of earlier releases, which didn't normalize passwords, stay valid. The
+// first login with the same bytes replaces the hash. After that, other forms of
+// the password work, too.
+func TestHashOfUnnormalizedPassword(t *testing.T) {
+	off := reactor.OffLoop(context.Background())
+	cost := argon2id.Params{Memory: 8, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32}
+	p := newPasswords(cost)
+	const decomposed, composed = "cafe\u0301\u00a0123", "caf\u00e9 123"
+	old, err := argon2id.CreateHash(decomposed, &cost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ok, again, err := p.check(off, decomposed, old)
+	if !ok || again == "" || err != nil {
+		t.Fatalf("check of the bytes that were hashed: %v, %q, %v; want true, a new hash and no error", ok, again, err)
+	}
+	for _, form := range []string{decomposed, composed} {
+		if ok, third, err := p.check(off, form, again); !ok || third != "" || err != nil {
+			t.Errorf("check of %+q with the new hash: %v, %q, %v; want true, no new hash and no error", form, ok, third, err)
+		}
+	}
+	unchanged, err := argon2id.CreateHash(composed, &cost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ok, again, err := p.check(off, decomposed, unchanged); !ok || again != "" || err != nil {
+		t.Errorf("check of %+q with an old hash of %+q: %v, %q, %v; want true, no new hash and no error", decomposed, composed, ok, again, err)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"chatd/internal/names"
 )
 
 // maxMarks is how many consecutive combining marks are shown. More of them
@@ -13,15 +15,19 @@ const maxMarks = 6
 
 // Clean makes untrusted text safe to print on a terminal, as a single line.
 // Control characters, line breaks, and invisible and bidirectional formatting
-// characters become visible escapes such as \x1b. Tabs become spaces. Invalid
-// UTF-8 becomes U+FFFD.
+// characters become visible escapes such as \x1b. Joiners and variation selectors
+// stay where they may change how the characters beside them look. Tabs become
+// spaces. Invalid UTF-8 becomes U+FFFD.
 func Clean(s string) string {
 	if plain(s) {
 		return s
 	}
 	var b strings.Builder
 	marks := 0
+	before := rune(0)
 	for _, r := range s {
+		shaping := shapes(before, r)
+		before = r
 		if unicode.In(r, unicode.Mn, unicode.Me) {
 			if marks++; marks > maxMarks {
 				continue
@@ -38,9 +44,9 @@ func Clean(s string) string {
 			b.WriteRune(utf8.RuneError)
 		case r < 0x80 && unicode.IsControl(r):
 			fmt.Fprintf(&b, `\x%02x`, r)
-		case hidden(r) && r > 0xffff:
+		case names.Hidden(r) && !shaping && r > 0xffff:
 			fmt.Fprintf(&b, `\U%08x`, r)
-		case hidden(r):
+		case names.Hidden(r) && !shaping:
 			fmt.Fprintf(&b, `\u%04x`, r)
 		default:
 			b.WriteRune(r)
@@ -49,11 +55,18 @@ func Clean(s string) string {
 	return b.String()
 }
 
-// hidden reports whether r is a control or formatting character that must be
-// escaped. Joiners aren't: several scripts and many emoji need them.
-func hidden(r rune) bool {
+// shapes reports whether the hidden character r may change how before looks, so
+// that it must not be escaped. Joiners do so in Arabic, in scripts of India, and
+// between emoji; variation selectors in emoji, and in Chinese and Japanese.
+func shapes(before, r rune) bool {
 	const zwnj, zwj = 0x200c, 0x200d
-	return r != zwnj && r != zwj && unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp)
+	switch {
+	case r == zwnj, r == zwj:
+		return before >= 0x600
+	case unicode.Is(unicode.Variation_Selector, r):
+		return before >= 0x2000 || before >= '0' && before <= '9' || before == '#' || before == '*'
+	}
+	return false
 }
 
 // plain reports whether s is printable ASCII.

@@ -2,6 +2,7 @@
 // color depends on the ID, so that it is the same for everyone.
 
 import { h } from './element.js';
+import { cut } from './foreign.js';
 
 const hues = 8; // the number of hues in style/base.css
 
@@ -10,9 +11,9 @@ const hues = 8; // the number of hues in style/base.css
 export function initials(name) {
   const words = name.trim().split(/[\s._-]+/u).filter(Boolean);
   if (!words.length) return '?';
-  const first = [...words[0]][0];
+  const first = cut(words[0], 1);
   if (/[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}]/u.test(first) || words.length === 1) return first.toUpperCase();
-  return (first + [...words[1]][0]).toUpperCase();
+  return (first + cut(words[1], 1)).toUpperCase();
 }
 
 /** state is "online", "offline", or undefined if it isn't known. */

@@ -15,7 +15,7 @@ const emoji = /^(?:\p{Extended_Pictographic}[\p{Emoji_Modifier}\ufe0f\u200d\p{Ex
 function body(words) {
   const classes = words.length < 40 && emoji.test(words) ? 'text emoji' : 'text';
   return h('p', { class: classes, dir: 'auto' }, pieces(words).map((piece) =>
-    piece.href ? h('a', { href: piece.href, target: '_blank', rel: 'noopener noreferrer' }, piece.text) : piece.text));
+    piece.href ? h('a', { href: piece.href, dir: 'ltr', target: '_blank', rel: 'noopener noreferrer' }, piece.text) : piece.text));
 }
 
 /** Renders a message line of runs.js into item, an li. Does nothing if nothing has

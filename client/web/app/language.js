@@ -1,5 +1,7 @@
 // Selects the page's language: the first of the browser's languages that is available.
 
+import { isolate } from './foreign.js';
+
 const tables = { en: './english.js', zh: './chinese.js' };
 
 /** Chooses the page's language. tags are the browser's language tags, such as "zh-CN".
@@ -18,4 +20,5 @@ export const language = chosen.name;
 export const locale = chosen.tag;
 
 /** All texts of the page. Texts with parameters are functions. */
-export const { text } = await import(tables[chosen.name]);
+const { text: table } = await import(tables[chosen.name]);
+export const text = Object.fromEntries(Object.entries(table).map(([name, make]) => [name, make instanceof Function ? (...words) => make(...words.map(isolate)) : make]));

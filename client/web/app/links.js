@@ -5,6 +5,13 @@
 // write without spaces: in "看https://a.example/b这个" the link ends before 这.
 const pattern = /\bhttps?:\/\/[^\s<>"'`{}|\\^\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\u2018-\u201f\u2026\u3000-\u303f\uff00-\uffef]+/giu;
 
+// Links whose text shows where they go. In the host, no part mixes Latin with other
+// letters, and only Chinese, Japanese and Korean letters are used besides Latin: others
+// look too much like Latin. No character is invisible or changes the direction. Other
+// links are shown as the URL they go to, which is ASCII.
+const cjk = '\\p{Script=Han}\\p{Script=Hiragana}\\p{Script=Katakana}\\p{Script=Hangul}';
+const plain = new RegExp(`^https?://(([-\\w]+|[${cjk}]+)(\\.|(?=[/:?#]|$)))+(:\\d+)?(?![^/?#])[^\\p{DI}\\p{Bidi_C}]*$`, 'iu');
+
 /** Splits words into pieces: { text }, and { text, href } for links. */
 export function pieces(words) {
   const all = [];
@@ -14,7 +21,7 @@ export function pieces(words) {
     const href = address(link);
     if (!href) continue;
     if (match.index > done) all.push({ text: words.slice(done, match.index) });
-    all.push({ text: link, href });
+    all.push({ text: plain.test(link) ? link : href, href });
     done = match.index + link.length;
   }
   if (done < words.length) all.push({ text: words.slice(done) });

@@ -1,5 +1,6 @@
 // Desktop notifications, if the user has turned them on.
 
+import { cut } from './foreign.js';
 import { text } from './language.js';
 import { load, save } from './storage.js';
 import { toast } from './toasts.js';
@@ -34,7 +35,7 @@ export class Notifier {
   show(key, title, words) {
     if (!this.on) return;
     try {
-      const note = new Notification(title, { body: words.slice(0, longest), tag: `chatd ${key}`, icon: '/icon.svg' });
+      const note = new Notification(title, { body: cut(words, longest), tag: `chatd ${key}`, icon: '/icon.svg' });
       note.onclick = () => {
         window.focus();
         this.#open(key);

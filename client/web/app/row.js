@@ -3,6 +3,7 @@
 import { avatar } from './avatar.js';
 import { full, shortTime } from './dates.js';
 import { h } from './element.js';
+import { cut } from './foreign.js';
 import { icon } from './icons.js';
 import { text } from './language.js';
 
@@ -17,12 +18,12 @@ export function conversationRow(shell, c, { open, now }) {
   const typing = c.typists(now);
   const mine = said?.from === chat.me.id;
   let words = '';
-  if (said) words = said.text.slice(0, shown).replace(/\s+/gu, ' ');
+  if (said) words = cut(said.text, shown).replace(/\s+/gu, ' ');
   else if (c.group) words = chat.group(c.group)?.description ?? '';
 
   let line;
   if (typing.length) line = h('span.preview.live', {}, text.typing);
-  else if (draft) line = h('span.preview', {}, h('span.draft', {}, text.draft), ' ', draft.slice(0, shown));
+  else if (draft) line = h('span.preview', {}, h('span.draft', {}, text.draft), ' ', h('bdi', {}, cut(draft, shown)));
   else {
     line = h('span.preview', { dir: 'auto' }, mine && !c.group && c.peer !== chat.me.id && said.mark !== 'failed' && h('span.hidden', {}, text.youSaid('')),
       c.group && said ? (mine ? text.youSaid(words) : text.said(said.name, words)) : words);

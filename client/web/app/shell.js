@@ -3,6 +3,7 @@
 import { tomorrow } from './dates.js';
 import { Drafts } from './drafts.js';
 import { h } from './element.js';
+import { isolate } from './foreign.js';
 import { text } from './language.js';
 import { Notifier } from './notifier.js';
 import { Details } from './details.js';
@@ -133,7 +134,7 @@ export class Shell {
   #title() {
     const n = this.chat.unread;
     const c = this.#room?.conversation;
-    document.title = `${n ? `(${n}) ` : ''}${c ? `${this.nameOf(c)} · ` : ''}${text.name}`;
+    document.title = `${n ? `(${n}) ` : ''}${c ? `${isolate(this.nameOf(c))} · ` : ''}${text.name}`;
   }
 
   #state(state) {

@@ -34,7 +34,7 @@ export class Sidebar {
     this.element = h('nav.sidebar', { 'aria-label': text.chatsAndFriends },
       h('header', {},
         avatar(me.id, me.name),
-        h('div.me', {}, h('span.row-name', { title: text.yourId(me.id) }, me.name), this.#status.element),
+        h('div.me', {}, h('span.row-name', { dir: 'auto', title: text.yourId(me.id) }, me.name), this.#status.element),
         menuButton(text.add, 'add', () => [
           { label: text.findPeople, icon: 'person', run: () => add.person(shell) },
           { label: text.newGroup, icon: 'people', run: () => add.group(shell) },

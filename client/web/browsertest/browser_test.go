@@ -448,7 +448,7 @@ func mallory(ctx context.Context, addr string) (any, error) {
 		"<script>alert(2)</script><svg onload=alert(3)>",
 		"javascript:alert(4) data:text/html,<script>alert(5)</script> vbscript:x JaVaScRiPt&#58;alert(6)",
 		"\u202e\u202dturned around\u2066\u2067\u202e end",
-		"\u200b\u200c\u200d\ufeff",
+		"x\u200b\u200c\u200d\ufeff",
 		"z" + strings.Repeat("\u0300", 1000),
 		"{{constructor.constructor('alert(7)')()}} ${alert(8)} %s %d %o",
 		"\x01\x07\x1b[31m\x7f\u0085",

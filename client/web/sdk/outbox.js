@@ -6,6 +6,9 @@ import * as op from "./wire.js";
 
 const UNSURE = 250, UNSURE_MAX = 15_000; // retry delay after errno 10, ms; doubles up to the maximum
 
+// A character that people can see. The server refuses messages without any.
+const visible = /[^\s\p{Cc}\p{Cf}\p{DI}\u2800]/u;
+
 /** stored(conversation, seq) is called when a message was stored. */
 export function makeOutbox(core, link, stored) {
   const { config, stats } = core;
@@ -231,7 +234,7 @@ export function makeOutbox(core, link, stored) {
 /** Throws ChatError "badRequest" if the server would refuse the message. */
 function check(conversation, text, cid) {
   parse(conversation);
-  if (typeof text !== "string" || text === "" || op.torn(text)) throw badRequest("a message must be a string that isn't empty and has no unpaired surrogate");
+  if (typeof text !== "string" || !visible.test(text) || op.torn(text)) throw badRequest("a message must be a string with a visible character and no unpaired surrogate");
   if (typeof cid !== "string" || cid === "" || op.torn(cid) || op.bytes(cid) > op.MAX_CID) throw badRequest(`a cid must have 1 to ${op.MAX_CID} bytes`);
   // In JSON, a control character takes six bytes.
   if (text.length > op.MAX_MSG || op.bytes(text) > op.MAX_MSG || op.bytes(JSON.stringify(text)) > op.MAX_FRAME - 512) {

@@ -8,7 +8,8 @@ import { initials } from '../app/avatar.js';
 import { text as chinese } from '../app/chinese.js';
 import { clock, dayName, dayOf, shortTime, tomorrow } from '../app/dates.js';
 import { text as english } from '../app/english.js';
-import { choose } from '../app/language.js';
+import { cut, isolate } from '../app/foreign.js';
+import { choose, text as shownText } from '../app/language.js';
 import { pieces } from '../app/links.js';
 import { lines } from '../app/runs.js';
 import { describe } from '../app/status.js';
@@ -44,6 +45,37 @@ test('pieces keep the text unchanged, and only http and https become links', () 
     same(all.filter((piece) => piece.href).map((piece) => piece.text), links, `links of pieces(${quote(text)})`);
     for (const { href } of all) if (href) assert.match(href, /^https?:\/\//, `pieces(${quote(text)}) links to ${href}, want http or https`);
   }
+});
+
+test('a link is shown as its URL if its text could be read differently', () => {
+  for (const [text, shown] of [
+    ['https://\u0430pple.com/x', 'https://xn--pple-43d.com/x'], // a Cyrillic letter
+    ['https://пример.рф/x', 'https://xn--e1afmkfd.xn--p1ai/x'],
+    ['https://google.com\u2044a.example', 'https://google.xn--coma-2g7a.example/'], // looks like a slash
+    ['https://exa\u00admple.com/', 'https://example.com/'], // a soft hyphen
+    ['https://a.example/\u202egpj.exe', 'https://a.example/%E2%80%AEgpj.exe'], // would be reversed
+    ['https://a.example/שלום?x#y', 'https://a.example/שלום?x#y'],
+    ['https://a.example:8443', 'https://a.example:8443'],
+  ]) {
+    const [link] = pieces(text);
+    equal(link.text, shown, `text of the link ${quote(text)}`);
+    assert.ok(link.href, `pieces(${quote(text)}) is ${quote(link)}, want a link`);
+  }
+});
+
+test('texts are cut between characters, as people see them', () => {
+  equal(cut(`${'a'.repeat(199)}👩‍💻x`, 200), `${'a'.repeat(199)}👩‍💻`, 'cut at a sequence of emoji');
+  equal(cut('e\u0301e\u0301', 1), 'e\u0301', 'cut at an accent');
+  equal(cut('ab', 3), 'ab', 'a short text');
+  equal(initials('🇩🇪 🇫🇷'), '🇩🇪🇫🇷', 'initials of flags');
+});
+
+test('a name that is written from right to left doesn’t reorder the text beside it', () => {
+  equal(isolate('bob'), 'bob', 'a name from left to right');
+  equal(isolate('שלום'), '\u2068שלום\u2069', 'a name from right to left');
+  equal(isolate('a\u2069\u202eb'), '\u2068ab\u2069', 'a name with controls');
+  equal(isolate(7), 7, 'a number');
+  equal(shownText.said('שלום', 'hi'), '\u2068שלום\u2069: hi', 'a message in the list');
 });
 
 test('a long text with many brackets is split in linear time', () => {

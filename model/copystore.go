@@ -122,7 +122,7 @@ func copyTable(ctx context.Context, from, to *DB, t table, progress func(string,
 	flush := func() error {
 		err := to.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 			for rest := batch; len(rest) > 0; {
-				n := min(len(rest)/len(names), to.d.MaxRows)
+				n := sqldb.Fitting(rest, len(names), to.d.MaxRows, to.sql.MaxBytes)
 				if _, err := tx.ExecContext(ctx, insert(n), rest[:n*len(names)]...); err != nil {
 					return err
 				}

@@ -28,6 +28,17 @@ const (
 	mysqlMigrating = 60              // s to wait for another node that is migrating
 	mysqlWriters   = 4               // connections of DB.Writer
 	mysqlUnused    = 5 * time.Minute // how long an unused connection is kept
+	mysqlKept      = 10 * 60         // s after which the server ends an unused connection, as its node may be gone
+	mysqlPatient   = 8 * 60 * 60     // mysqlKept for connections of DB.Maintenance, which wait for each other
+	mysqlUpkeep    = 3               // connections of DB.Maintenance
+
+	// mysqlMinPacket is the least max_allowed_packet: enough for a message, and for
+	// MaxRows rows of anything else.
+	mysqlMinPacket = 512 << 10
+	// Upper bounds of the prepared statements on one connection: of a dedicated
+	// writer, and of a reader.
+	mysqlWriterStmts = 160
+	mysqlReaderStmts = 64
 )
 
 func mysql() *Dialect {
@@ -57,9 +68,9 @@ func classifyMySQL(err error) Class {
 		return Duplicate
 	case 1205: // ER_LOCK_WAIT_TIMEOUT
 		return LockTimeout
-	case 1020, 1040, 1053, 1213, 1927, 4031: // changed since read, too many connections, shutdown, deadlock, killed, idle
+	case 1020, 1040, 1053, 1203, 1213, 1927, 4031: // changed since read, too many connections (of all, of a user), shutdown, deadlock, killed, idle
 		return Retryable
-	case 1021, 1037, 1038, 1041, 1114, 1206, 1290, 1836, 3024: // disk or memory full, table full, read-only, timeout
+	case 1021, 1037, 1038, 1041, 1114, 1206, 1226, 1290, 1461, 1836, 1969, 3024: // disk or memory full, table full, limit of a user, too many statements, read-only, timeout
 		return Transient
 	}
 	if mysqlDisconnected(err) {
@@ -129,7 +140,7 @@ func connectMySQL(ctx context.Context, address string, o *Config) (*DB, error) {
 		{&s.Reader, o.Readers, mysqlConnector{io: mysqlIO, wait: mysqlLockWait}},
 		// Preparing a statement to run it once costs two more round trips.
 		{&s.Writer, mysqlWriters, mysqlConnector{io: mysqlIO, wait: mysqlLockWait, interpolate: true}},
-		{&s.Maintenance, 2, mysqlConnector{wait: mysqlMigrating}},
+		{&s.Maintenance, mysqlUpkeep, mysqlConnector{wait: mysqlMigrating}},
 	} {
 		if *p.to, err = pool(p.n, p.c); err != nil {
 			return nil, errors.Join(err, s.close())
@@ -149,7 +160,34 @@ func connectMySQL(ctx context.Context, address string, o *Config) (*DB, error) {
 	if err := s.Writer.PingContext(ctx); err != nil {
 		return nil, errors.Join(fail(err), s.close())
 	}
+	if err := s.checkLimits(ctx, o); err != nil {
+		return nil, errors.Join(fail(err), s.close())
+	}
 	return s, nil
+}
+
+// checkLimits reads the server's limits, and returns an error if one is too low for
+// what this process may need. It sets MaxBytes.
+func (db *DB) checkLimits(ctx context.Context, o *Config) error {
+	var packet, conns, stmts int
+	err := db.Writer.QueryRowContext(ctx, `SELECT @@max_allowed_packet, @@max_connections, @@max_prepared_stmt_count`).Scan(&packet, &conns, &stmts)
+	if err != nil {
+		return fmt.Errorf("read the server's limits: %w", err)
+	}
+	if packet < mysqlMinPacket {
+		return fmt.Errorf("the server's max_allowed_packet is %d bytes, too few for a message: set it to at least %d, better to 16777216", packet, mysqlMinPacket)
+	}
+	db.MaxBytes = packet / 2 // the rest is for the statement, and for escapes
+	if o.Shared {
+		return nil // an operator's command, which opens few connections
+	}
+	if need := o.Readers + mysqlWriters + mysqlUpkeep + 2*o.Writers; conns < need {
+		return fmt.Errorf("the server's max_connections is %d, but this node may need %d: raise it, to at least the sum of what all nodes need", conns, need)
+	}
+	if need := o.Readers*mysqlReaderStmts + 2*o.Writers*mysqlWriterStmts; stmts < need {
+		return fmt.Errorf("the server's max_prepared_stmt_count is %d, but this node may need %d: raise it, to at least the sum of what all nodes need", stmts, need)
+	}
+	return nil
 }
 
 // mysqlConfig parses the URL after "mysql:". Its errors don't quote the URL,
@@ -179,6 +217,7 @@ func mysqlConfig(address string) (config *client.Config, where string, err error
 	config.User = u.User.Username()
 	config.Passwd, _ = u.User.Password()
 	config.Timeout = mysqlDial
+	config.MaxAllowedPacket = 0             // use the server's, read at each connect
 	config.ClientFoundRows = true           // an UPDATE counts unchanged rows too, as in SQLite
 	config.ParseTime = true                 // goose needs it
 	config.Collation = "utf8mb4_general_ci" // known to MariaDB and MySQL; columns set their own
@@ -218,8 +257,8 @@ func (c *mysqlConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	}
 	for _, q := range []string{
 		"SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-		fmt.Sprintf("SET sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', innodb_lock_wait_timeout = %d, lock_wait_timeout = %d"+
-			" /*M! , idle_transaction_timeout = %d */", c.wait, c.wait, c.idle()),
+		fmt.Sprintf("SET sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', innodb_lock_wait_timeout = %d, lock_wait_timeout = %d, wait_timeout = %d"+
+			" /*M! , idle_transaction_timeout = %d */", c.wait, c.wait, c.unused(), c.idle()),
 	} {
 		if _, err := conn.(driver.ExecerContext).ExecContext(ctx, q, nil); err != nil {
 			return nil, errors.Join(err, conn.Close())
@@ -276,6 +315,15 @@ func (c *mysqlConnector) idle() int {
 		return 0
 	}
 	return mysqlIdle
+}
+
+// unused returns the session's wait_timeout. The server's may be lower than the time
+// for which the pool keeps a connection.
+func (c *mysqlConnector) unused() int {
+	if c.io == 0 {
+		return mysqlPatient
+	}
+	return mysqlKept
 }
 
 // lockMySQLSchema takes a named lock on the server. release closes the

@@ -40,7 +40,8 @@ func blob() any    { return new([]byte) }
 // epoch.
 func tables() []table {
 	return []table{
-		{"users", []column{{"id", integer}, {"name", text}, {"name_key", text}, {"password_hash", text}, {"created_at", integer}, {"banned", integer}, {"deleted", integer}}, "id"},
+		{"users", []column{{"id", integer}, {"name", text}, {"name_key", text}, {"password_hash", text}, {"created_at", integer}, {"banned", integer}, {"deleted", integer},
+			{"deleted_at", integer}}, "id"},
 		{"devices", []column{{"user_id", integer}, {"device", text}, {"token_hash", blob}, {"last_used", integer}}, "user_id, device"},
 		{"friends", []column{{"user_id", integer}, {"friend_id", integer}}, "user_id, friend_id"},
 		{"conversations", []column{{"id", integer}, {"kind", integer}, {"user_lo", integer}, {"user_hi", integer}, {"name", text}, {"description", text},

@@ -49,7 +49,7 @@ const (
 	drainSlots  = 64                     // different retry_after values while draining
 	awayRepair  = 200 * time.Millisecond // interval of repair while Redis is unavailable
 	trimEvery   = time.Minute            // how often old rows of the feed are deleted
-	revokeEvery = time.Second            // how often the operators' revocations are read from the store
+	revokeEvery = time.Second            // how often the operators' revocations and deletions are read from the store
 )
 
 // Service is the chat of one node. It implements reactor.Handler. Its method
@@ -136,6 +136,10 @@ func (s *Service) Start(r *reactor.Reactor, store Store, b bus.Bus, node string,
 	s.run(func(t Off) {
 		v := s.sessions.NewRevoker(t)
 		every(t, revokeEvery, func() { v.Look(t) })
+	})
+	s.run(func(t Off) {
+		d := s.people.NewDepartures(t, s.log)
+		every(t, revokeEvery, func() { d.Look(t) })
 	})
 	s.run(func(t Off) { every(t, delivery.SaveEvery, s.delivery.SaveProgress) })
 	return nil

@@ -110,6 +110,7 @@ func TestBadValues(t *testing.T) {
 		"redis":                      {"redis://host:6379", "localhost:6379"},
 		"redis-password-file":        {"redis.secret"},
 		"wait":                       {"10", "-1s", "25h"},
+		"reserve-deleted-names":      {"30", "-1s", "876001h"},
 		"node":                       {"two words", "new\nline", strings.Repeat("x", 65)},
 		"http":                       {"8080", "127.0.0.1", "127.0.0.1:http", "127.0.0.1:70000"},
 		"web-url":                    {"chat.example.com", "ftp://chat.example.com", "https://me:pw@chat.example.com"},

@@ -184,6 +184,15 @@ func (s *Service) Committed(ctx context.Context, batch []*model.Append) {
 	s.delivery.Committed(ctx, batch)
 }
 
+// ID returns the ID under which other nodes know this one.
+func (s *Service) ID() int64 { return int64(s.cluster.ID()) }
+
+// Hears reports whether this node gets what the node with an ID publishes. It returns
+// true while that isn't certain. Call it after Start.
+func (s *Service) Hears(id int64) bool {
+	return !s.presence.Certain() || s.cluster.Hears(bus.NodeID(id))
+}
+
 // Groups returns the commands that change groups, for callers other than clients'
 // requests. Call it after Start.
 func (s *Service) Groups() *groups.Commands { return &s.groups.Commands }

@@ -36,9 +36,13 @@ type node struct {
 	ops      *ops.Server
 	admin    *ops.Server
 	store    *model.DB
+	entry    *model.Entry // in the store's list of nodes
 	service  *service.Service
 	bus      nodeBus
 	reactor  *reactor.Reactor
+
+	watch    sync.WaitGroup // the goroutine of watchOthers
+	endWatch func()         // nil: it doesn't run
 }
 
 // nodeBus is the node's connection to the other nodes.
@@ -95,6 +99,9 @@ func (n *node) start(ctx context.Context) error {
 	if n.bus, err = n.joinBus(ctx); err != nil {
 		return err
 	}
+	if err := n.enter(ctx, n.cfg.NodeName(addr.Port())); err != nil {
+		return err
+	}
 	if err := n.service.Start(n.reactor, n.store, n.bus, n.cfg.NodeName(addr.Port()), n.store.Epoch()); err != nil {
 		return err
 	}
@@ -108,6 +115,9 @@ func (n *node) start(ctx context.Context) error {
 			return fmt.Errorf("--admin: %w", err)
 		}
 	}
+	watching, end := context.WithCancel(ctx)
+	n.endWatch = end
+	n.watch.Go(func() { n.watchOthers(watching) })
 	n.ready.Store(true)
 	n.greet(addr)
 	return nil
@@ -214,6 +224,13 @@ func (n *node) stop() error {
 		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 		errs = append(errs, n.bus.Close(ctx))
 		cancel()
+	}
+	if n.endWatch != nil {
+		n.endWatch()
+		n.watch.Wait()
+	}
+	if n.entry != nil {
+		n.entry.Close()
 	}
 	if n.store != nil {
 		errs = append(errs, n.store.Close())

@@ -343,3 +343,68 @@ func lockMySQLSchema(ctx context.Context, db *sqlx.DB, database string) (release
 	}
 	return c.Close, nil
 }
+
+// HeldLock is a named lock on a MySQL server, which its connection keeps. If the process
+// dies, the server releases the lock at once; if the machine does, after heldKept. It
+// isn't safe for concurrent use.
+type HeldLock struct {
+	db   *DB
+	name string
+	conn *sqlx.Conn // nil: lost
+}
+
+const (
+	heldKept = 10              // s after which the server ends the connection if Keep isn't called
+	heldCall = 3 * time.Second // maximum time of a call of Keep
+)
+
+// HoldLock takes a named lock. It blocks on the database. It returns an error if
+// another connection has the lock.
+func (db *DB) HoldLock(ctx context.Context, name string) (*HeldLock, error) {
+	l := &HeldLock{db: db, name: name}
+	if err := l.take(ctx); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+func (l *HeldLock) take(ctx context.Context) error {
+	c, err := l.db.Maintenance.Connx(ctx)
+	if err != nil {
+		return err
+	}
+	var got sql.NullInt64
+	if _, err = c.ExecContext(ctx, `SET SESSION wait_timeout = ?`, heldKept); err == nil {
+		err = c.GetContext(ctx, &got, `SELECT GET_LOCK(?, 0)`, l.name)
+	}
+	if err == nil && got.Int64 != 1 {
+		err = fmt.Errorf("the lock %s is taken", l.name)
+	}
+	if err != nil {
+		return errors.Join(err, c.Close())
+	}
+	l.conn = c
+	return nil
+}
+
+// Keep keeps the lock, or takes it again if the connection was lost. Call it every few
+// seconds. It blocks for up to 3 s. lost reports that the lock was free for a while.
+func (l *HeldLock) Keep(ctx context.Context) (lost bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, heldCall)
+	defer cancel()
+	if l.conn != nil {
+		if _, err := l.conn.ExecContext(ctx, `DO 1`); err == nil {
+			return false, nil
+		}
+		l.Close()
+	}
+	return true, l.take(ctx)
+}
+
+// Close releases the lock.
+func (l *HeldLock) Close() {
+	if l.conn != nil {
+		_ = l.conn.Close() // fails if the connection was lost, and the lock with it
+		l.conn = nil
+	}
+}

@@ -19,3 +19,12 @@ CREATE TABLE IF NOT EXISTS departures (
     size      BIGINT NOT NULL DEFAULT 0,
     at        BIGINT NOT NULL
 ) ENGINE = InnoDB;
+
+-- The nodes that serve clients from this database. A node holds a named lock while it
+-- runs, see model/nodes.go: a row without its lock is of a node that has ended. bus is
+-- the node's ID on the bus, or 0 if it isn't connected to other nodes.
+CREATE TABLE IF NOT EXISTS nodes (
+    id   BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
+    name VARBINARY(1024) NOT NULL,
+    bus  BIGINT NOT NULL
+) ENGINE = InnoDB;

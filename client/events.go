@@ -70,6 +70,7 @@ type Message struct {
 	Seq     int64     // its number in the conversation, from 1
 	From    int64     // the sender's ID; the client's own user ID if another of the user's devices sent it
 	Name    string    // the sender's name
+	Gone    bool      // the sender's account was deleted; only set in a Page of History and in missed messages
 	Text    string    // as sent; escape it before displaying it
 	CID     string    // the sender's own ID for the message
 	Time    time.Time // when the server stored it, to the millisecond

@@ -196,7 +196,7 @@ func (c *Client) messageOfPush(r *proto.Response) Message {
 // messageOfChat returns the Message of an element of a list.
 func (c *Client) messageOfChat(m *proto.Chat) Message {
 	return Message{
-		Conv: c.convOf(m.ID, m.ToID, m.GroupID), Seq: m.Seq, From: m.ID, Name: m.Name,
+		Conv: c.convOf(m.ID, m.ToID, m.GroupID), Seq: m.Seq, From: m.ID, Name: m.Name, Gone: m.Gone,
 		Text: m.Msg, CID: m.CID, Time: time.UnixMilli(m.Time),
 	}
 }

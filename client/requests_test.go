@@ -135,10 +135,14 @@ func TestHistory(t *testing.T) {
 	}
 	own := chat(8)
 	own.ID, own.ToID = 1, 2
-	p.answer(q, proto.Response{Peer: 2, First: 1, Last: 20, More: true, Messages: []proto.Chat{chat(7), own}})
+	gone := chat(7)
+	gone.Gone = true // the account was deleted
+	p.answer(q, proto.Response{Peer: 2, First: 1, Last: 20, More: true, Messages: []proto.Chat{gone, own}})
 	page := take(t, done, "the page")
 	if len(page.Messages) != 2 || page.Messages[1].Conv != User(2) || !page.More || page.Last != 20 {
 		t.Errorf("History = %+v, want two messages of user 2, Last 20 and More", page)
+	} else if !page.Messages[0].Gone || page.Messages[1].Gone {
+		t.Errorf("History = %+v, want Gone only for the message of the deleted account", page)
 	}
 	p.send(push(chat(7)), push(chat(8)))
 	rec.wantSeqs(7, 8)

@@ -14,6 +14,7 @@ import (
 type Conversation struct {
 	Conv, Group, Peer int64 // Group or Peer is 0
 	Name              string
+	Gone              bool     // the peer's account was deleted
 	First, Last, Read int64    // seqs: the first that the user may see, the last, and the last that was read
 	Time              int64    // of the last message, or of joining if the user sees no message; Unix ms
 	Message           *Message // the last one; nil if the user sees none
@@ -112,7 +113,7 @@ func (db *DB) lastMessages(ctx context.Context, list []Conversation) error {
 	return err
 }
 
-// peerNames fills in Name for pairs.
+// peerNames fills in Name and Gone for pairs.
 func (db *DB) peerNames(ctx context.Context, list []Conversation) error {
 	var args []any
 	for _, c := range list {
@@ -120,19 +121,20 @@ func (db *DB) peerNames(ctx context.Context, list []Conversation) error {
 			args = append(args, c.Peer)
 		}
 	}
-	names := make(map[int64]string)
+	names, gone := make(map[int64]string), make(map[int64]bool)
 	err := sqldb.InBatches(args, 1, db.d.MaxRows, func(n int, args []any) error {
-		return db.sql.Scan(ctx, `SELECT id, name FROM users WHERE id IN (`+sqldb.Repeated("?", n)+`)`, args, func(r *sqlx.Rows) error {
+		return db.sql.Scan(ctx, `SELECT id, name, deleted FROM users WHERE id IN (`+sqldb.Repeated("?", n)+`)`, args, func(r *sqlx.Rows) error {
 			var id int64
 			var name string
-			err := r.Scan(&id, &name)
-			names[id] = name
+			var deleted bool
+			err := r.Scan(&id, &name, &deleted)
+			names[id], gone[id] = name, deleted
 			return err
 		})
 	})
 	for i := range list {
 		if c := &list[i]; c.Peer != 0 {
-			c.Name = names[c.Peer]
+			c.Name, c.Gone = names[c.Peer], gone[c.Peer]
 		}
 	}
 	return err

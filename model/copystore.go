@@ -40,7 +40,8 @@ func blob() any    { return new([]byte) }
 // epoch. It doesn't copy looks, which a daemon computes when it starts.
 func tables() []table {
 	return []table{
-		{"users", []column{{"id", integer}, {"name", text}, {"name_key", text}, {"password_hash", text}, {"created_at", integer}, {"banned", integer}, {"deleted", integer}}, "id"},
+		{"users", []column{{"id", integer}, {"name", text}, {"name_key", text}, {"password_hash", text}, {"created_at", integer}, {"banned", integer}, {"deleted", integer},
+			{"deleted_at", integer}}, "id"},
 		{"devices", []column{{"user_id", integer}, {"device", text}, {"token_hash", blob}, {"last_used", integer}}, "user_id, device"},
 		{"friends", []column{{"user_id", integer}, {"friend_id", integer}}, "user_id, friend_id"},
 		{"conversations", []column{{"id", integer}, {"kind", integer}, {"user_lo", integer}, {"user_hi", integer}, {"name", text}, {"description", text},
@@ -122,7 +123,7 @@ func copyTable(ctx context.Context, from, to *DB, t table, progress func(string,
 	flush := func() error {
 		err := to.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 			for rest := batch; len(rest) > 0; {
-				n := min(len(rest)/len(names), to.d.MaxRows)
+				n := sqldb.Fitting(rest, len(names), to.d.MaxRows, to.sql.MaxBytes)
 				if _, err := tx.ExecContext(ctx, insert(n), rest[:n*len(names)]...); err != nil {
 					return err
 				}

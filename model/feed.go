@@ -2,6 +2,7 @@ package model
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"chatd/model/feed"
@@ -15,11 +16,11 @@ const KeepFeed = time.Hour
 // return some of what was committed during the call. It blocks on the database.
 func (db *DB) StartFeed(ctx context.Context) (*feed.Reader, error) { return feed.Start(ctx, db.sql) }
 
-// TrimFeed deletes rows of the feed that are older than KeepFeed. Each node calls
-// it from time to time. It blocks on the database.
+// TrimFeed deletes rows of the feed, and of departures, that are older than KeepFeed.
+// Each node calls it from time to time. It blocks on the database.
 func (db *DB) TrimFeed(ctx context.Context) error {
 	if db.o.ReadOnly {
 		return ErrClosed
 	}
-	return feed.Trim(ctx, db.sql, KeepFeed)
+	return errors.Join(feed.Trim(ctx, db.sql, KeepFeed), db.trimDepartures(ctx))
 }

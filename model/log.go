@@ -14,23 +14,25 @@ type Message struct {
 	Conv, Seq, Sender int64
 	Time              int64  // Unix ms; a higher Seq may have a lower Time
 	Name              string // the sender's name
+	Gone              bool   // the sender's account was deleted
 	CID, Body         []byte
 }
 
 func (m *Message) size() int { return len(m.Body) + len(m.CID) + len(m.Name) }
 
-// The sender's name comes from a subquery. With a join and few users, MariaDB
+// What belongs to the sender comes from subqueries. With a join and few users, MariaDB
 // would start from the users and sort the whole conversation for each page.
 const (
 	messageColumns = `m.conversation_id, m.seq, m.sender_id, m.created_at,
-	(SELECT u.name FROM users u WHERE u.id = m.sender_id) AS name, m.cid, m.body`
+	(SELECT u.name FROM users u WHERE u.id = m.sender_id) AS name,
+	(SELECT u.deleted FROM users u WHERE u.id = m.sender_id) AS gone, m.cid, m.body`
 
 	selectAfter  = `SELECT ` + messageColumns + ` FROM messages m WHERE m.conversation_id = ? AND m.seq > ? ORDER BY m.seq`
 	selectBefore = `SELECT ` + messageColumns + ` FROM messages m WHERE m.conversation_id = ? AND m.seq < ? AND m.seq >= ? ORDER BY m.seq DESC`
 )
 
 func (m *Message) scan(r *sql.Rows) error {
-	return r.Scan(&m.Conv, &m.Seq, &m.Sender, &m.Time, &m.Name, &m.CID, &m.Body)
+	return r.Scan(&m.Conv, &m.Seq, &m.Sender, &m.Time, &m.Name, &m.Gone, &m.CID, &m.Body)
 }
 
 // Page returns the messages after a seq in rising order: at most limit of them,

@@ -41,10 +41,10 @@ func (db *DB) OperatorPassword(ctx context.Context, id int64, hash string) error
 	return nil
 }
 
-// DeleteUser deletes an account. The name can be registered again; the row stays,
-// because messages refer to it. DeleteUser removes friendships and memberships,
-// and dismisses the groups that the user created. Nobody can write to the user any
-// more. Nodes find the changes of groups in the feed. Errors:
+// DeleteUser deletes an account. The row stays, because messages refer to it, and
+// keeps the name for Options.ReserveNames. DeleteUser removes friendships and
+// memberships, and dismisses the groups that the user created. Nobody can write to
+// the user any more. Nodes find who has to be told in Departures. Errors:
 // ErrNotFound.
 func (db *DB) DeleteUser(ctx context.Context, id int64) error {
 	_, err := db.writeChange(ctx, func(ctx context.Context, tx *sqlx.Tx) ([]*Append, error) { return db.deleteUser(ctx, tx, id) })
@@ -56,7 +56,7 @@ func (db *DB) DeleteUser(ctx context.Context, id int64) error {
 
 // deleteUser returns the changes of the groups that the user was in.
 func (db *DB) deleteUser(ctx context.Context, tx *sqlx.Tx, id int64) (changes []*Append, err error) {
-	err = one(tx.ExecContext(ctx, `UPDATE users SET deleted = 1, name_key = NULL, password_hash = '' WHERE id = ? AND deleted = 0`, id))
+	err = one(tx.ExecContext(ctx, `UPDATE users SET deleted = 1, deleted_at = ?, password_hash = '' WHERE id = ? AND deleted = 0`, db.nowMS(), id))
 	if err != nil {
 		return nil, err
 	}
@@ -88,6 +88,9 @@ func (db *DB) deleteUser(ctx context.Context, tx *sqlx.Tx, id int64) (changes []
 	}
 	var friends []int64
 	if err := tx.SelectContext(ctx, &friends, `SELECT friend_id FROM friends WHERE user_id = ?`, id); err != nil {
+		return nil, err
+	}
+	if err := db.recordDeparture(ctx, tx, id, friends, changes); err != nil {
 		return nil, err
 	}
 	for _, f := range friends {

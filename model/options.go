@@ -23,6 +23,8 @@ const (
 	DefaultCursorBehind   = 500 // messages
 	DefaultTokenLife      = 30 * 24 * time.Hour
 
+	maxReserve = 100 * 365 * 24 * time.Hour // of ReserveNames; it catches typos
+
 	minReaders    = 4
 	usedEvery     = time.Minute // how often the use of a token is recorded, at most
 	maxPending    = 1 << 20     // cursors waiting to be written
@@ -36,6 +38,8 @@ type Options struct {
 	DB         string        `group:"store" name:"db" default:"sqlite:data/chatd.db" placeholder:"URL" common:"" help:"Database: sqlite:PATH, or mysql://user:password@host:3306/name, which several nodes can share."`
 	SQLiteSync string        `group:"store" name:"sqlite-sync" default:"full" placeholder:"MODE" enum:"full,normal" common:"" help:"When SQLite syncs to disk. full: acknowledged messages survive a power cut. normal: faster, but a power cut may lose the latest messages."`
 	Wait       time.Duration `group:"nodes" name:"wait" default:"30s" placeholder:"TIME" help:"How long to wait at startup for the database and Redis. 0: don't wait."`
+
+	ReserveNames time.Duration `group:"security" name:"reserve-deleted-names" default:"720h" placeholder:"TIME" help:"How long nobody can register the name of a deleted user. 0: the name is free at once."`
 
 	// Shared opens a SQLite database without taking the lock file, so that
 	// operators' commands work while chatd runs.
@@ -82,6 +86,7 @@ func (o *Options) CheckSettings(p *setting.Problems) {
 		p.Check(strings.HasPrefix(o.DB, "mysql://"), "db", "%q is neither sqlite:PATH nor mysql://user:password@host:3306/name", setting.Redacted(o.DB))
 	}
 	p.Time("wait", o.Wait, 0, setting.MaxTime)
+	p.Time("reserve-deleted-names", o.ReserveNames, 0, maxReserve)
 }
 
 func (o *Options) defaults() error {

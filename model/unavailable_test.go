@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jmoiron/sqlx"
-
 	"chatd/internal/realservice"
 )
 
@@ -185,30 +183,4 @@ func TestOpenServer(t *testing.T) {
 	time.Sleep(50 * time.Millisecond) // the first attempts should fail
 	m.Start(t)
 	want(t, <-opened, nil)
-}
-
-// MariaDB closes connections that a node has left behind when its machine lost
-// power. Otherwise they would count toward max_connections for eight hours. It
-// must not close those that a living node keeps for later.
-func TestAbandonedConnectionsEnd(t *testing.T) {
-	t.Parallel()
-	h := newHarness(t, Options{DB: realservice.MariaDB(t)})
-	pools := map[string]*sqlx.DB{"readers": h.sql.Reader, "writers": h.sql.Writer}
-	for i, w := range h.sql.Dedicated {
-		pools[fmt.Sprint("dedicated ", i)], pools[fmt.Sprint("dedicated for locks ", i)] = w.Conn, w.LockConn
-	}
-	for name, pool := range pools {
-		tx := pool.MustBegin() // dedicated connections refuse statements outside transactions
-		var seconds int
-		if err := tx.Get(&seconds, "SELECT @@SESSION.wait_timeout"); err != nil {
-			t.Fatal(err)
-		}
-		if err := tx.Rollback(); err != nil {
-			t.Fatal(err)
-		}
-		const kept = 5 * 60 // what the node keeps an unused connection for
-		if seconds <= kept || seconds > 3*kept {
-			t.Errorf("%s: MariaDB closes an unused connection after %d s, want more than %d and at most %d", name, seconds, kept, 3*kept)
-		}
-	}
 }

@@ -16,11 +16,15 @@ type User struct {
 }
 
 // CreateUser creates an account and returns its ID. nameKey is the normalized
-// name, which must be unique. Errors: ErrTaken, also if the name looks like that
-// of another user in another script.
+// name, which must be unique, also among users who were deleted less than
+// Options.ReserveNames ago. Errors: ErrTaken, also if the name looks like that of
+// another user in another script.
 func (db *DB) CreateUser(ctx context.Context, name, nameKey, hash string) (int64, error) {
 	var id int64
 	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		if err := db.releaseName(ctx, tx, nameKey); err != nil {
+			return err
+		}
 		r, err := tx.ExecContext(ctx, `INSERT INTO users (name, name_key, password_hash, created_at) VALUES (?, ?, ?, ?)`,
 			name, nameKey, hash, db.nowMS())
 		if db.d.IsDuplicate(err) {
@@ -40,6 +44,19 @@ func (db *DB) CreateUser(ctx context.Context, name, nameKey, hash string) (int64
 	return id, nil
 }
 
+// releaseName takes a name from a user who was deleted long enough ago.
+func (db *DB) releaseName(ctx context.Context, tx *sqlx.Tx, nameKey string) error {
+	// Most names are free. Look first: an UPDATE of no row would still be a write.
+	var was []int64
+	before := db.nowMS() - db.o.ReserveNames.Milliseconds()
+	err := tx.SelectContext(ctx, &was, `SELECT id FROM users WHERE name_key = ? AND deleted = 1 AND deleted_at <= ?`, nameKey, before)
+	if err != nil || len(was) == 0 {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `UPDATE users SET name_key = NULL WHERE id = ? AND deleted = 1`, was[0])
+	return err
+}
+
 // UserByID finds a user. Errors: ErrNotFound, also for a deleted user.
 func (db *DB) UserByID(ctx context.Context, id int64) (User, error) {
 	var u User
@@ -50,10 +67,11 @@ func (db *DB) UserByID(ctx context.Context, id int64) (User, error) {
 	return u, nil
 }
 
-// UserByNameKey finds a user by the normalized name. Errors: ErrNotFound.
+// UserByNameKey finds a user by the normalized name. Errors: ErrNotFound, also for
+// a deleted user.
 func (db *DB) UserByNameKey(ctx context.Context, key string) (User, error) {
 	var u User
-	err := db.get(ctx, &u, `SELECT id, name, password_hash, banned FROM users WHERE name_key = ?`, key)
+	err := db.get(ctx, &u, `SELECT id, name, password_hash, banned FROM users WHERE name_key = ? AND deleted = 0`, key)
 	if err != nil {
 		return User{}, fmt.Errorf("find user by name: %w", err)
 	}

@@ -36,8 +36,11 @@ func appendArray[T any](dst []byte, list []T, appendOne func([]byte, *T) []byte)
 	return append(dst, ']')
 }
 
+// goneTrue is in items about users whose account was deleted.
+const goneTrue = `,"gone":true`
+
 // AppendChat appends c to dst as it is pushed. A message in offlinemsg and
-// messages has the same bytes. It doesn't allocate if dst has enough capacity.
+// messages has the same bytes, and "gone" if Gone is set. It doesn't allocate if dst has enough capacity.
 func AppendChat(dst []byte, c *Chat) []byte {
 	dst = append(dst, fieldKeys[FMsgID]...)
 	dst = strconv.AppendInt(dst, int64(c.Op), 10)
@@ -52,6 +55,9 @@ func AppendChat(dst []byte, c *Chat) []byte {
 	dst = appendIntField(dst, FTime, c.Time)
 	dst = appendIntField(dst, FSeq, c.Seq)
 	dst = appendStringField(dst, FCID, c.CID)
+	if c.Gone {
+		dst = append(dst, goneTrue...)
+	}
 	return append(dst, '}')
 }
 
@@ -95,6 +101,9 @@ func appendConversation(dst []byte, c *Conversation) []byte {
 		dst = strconv.AppendInt(dst, c.Peer, 10)
 	}
 	dst = appendStringField(dst, FName, c.Name)
+	if c.Gone {
+		dst = append(dst, goneTrue...)
+	}
 	dst = appendIntField(dst, FFirst, c.First)
 	dst = appendIntField(dst, FLast, c.Last)
 	dst = appendIntField(dst, FRead, c.Read)

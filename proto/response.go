@@ -178,6 +178,7 @@ type Chat struct {
 	Time    int64  `json:"time"` // when it was stored, in Unix milliseconds
 	Seq     int64  `json:"seq"`
 	CID     string `json:"cid"`
+	Gone    bool   `json:"gone,omitzero"` // the sender's account was deleted; not in pushes
 }
 
 // Conversation is an element of CONVERSATIONS_ACK. Either Peer or GroupID is set.
@@ -185,6 +186,7 @@ type Conversation struct {
 	Peer    int64  `json:"peer,omitzero"`
 	GroupID int64  `json:"groupid,omitzero"`
 	Name    string `json:"name"`             // of the peer or the group
+	Gone    bool   `json:"gone,omitzero"`    // the peer's account was deleted
 	First   int64  `json:"first"`            // the lowest seq that the user may see
 	Last    int64  `json:"last"`             // the conversation's last seq
 	Read    int64  `json:"read"`             // the seq up to which the user has read

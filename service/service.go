@@ -49,7 +49,7 @@ const (
 	drainSlots  = 64                     // different retry_after values while draining
 	awayRepair  = 200 * time.Millisecond // interval of repair while Redis is unavailable
 	trimEvery   = time.Minute            // how often old rows of the feed are deleted
-	revokeEvery = time.Second            // how often the operators' revocations are read from the store
+	revokeEvery = time.Second            // how often the operators' revocations and deletions are read from the store
 )
 
 // Service is the chat of one node. It implements reactor.Handler. Its method
@@ -137,6 +137,10 @@ func (s *Service) Start(r *reactor.Reactor, store Store, b bus.Bus, node string,
 		v := s.sessions.NewRevoker(t)
 		every(t, revokeEvery, func() { v.Look(t) })
 	})
+	s.run(func(t Off) {
+		d := s.people.NewDepartures(t, s.log)
+		every(t, revokeEvery, func() { d.Look(t) })
+	})
 	s.run(func(t Off) { every(t, delivery.SaveEvery, s.delivery.SaveProgress) })
 	return nil
 }
@@ -178,6 +182,15 @@ func (s *Service) Draining(n int) []byte {
 // store, and of changes of groups; see delivery.Delivery.Committed.
 func (s *Service) Committed(ctx context.Context, batch []*model.Append) {
 	s.delivery.Committed(ctx, batch)
+}
+
+// ID returns the ID under which other nodes know this one.
+func (s *Service) ID() int64 { return int64(s.cluster.ID()) }
+
+// Hears reports whether this node gets what the node with an ID publishes. It returns
+// true while that isn't certain. Call it after Start.
+func (s *Service) Hears(id int64) bool {
+	return !s.presence.Certain() || s.cluster.Hears(bus.NodeID(id))
 }
 
 // Groups returns the commands that change groups, for callers other than clients'

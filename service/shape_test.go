@@ -56,7 +56,7 @@ var entries = map[string]string{
 	"friends":       "id name state",
 	"groups":        "id groupname groupdesc seq users|count",
 	"users":         "id name state role",
-	"conversations": "peer|groupid name first last read time message?",
+	"conversations": "peer|groupid name gone? first last read time message?",
 }
 
 // shapeError returns an error if a frame has other keys than its shape.
@@ -94,7 +94,7 @@ func shapeError(f frame) error {
 				}
 			}
 			if e.has("message") {
-				if err := shapeError(e.obj("message")); err != nil {
+				if err := itemError(e.obj("message")); err != nil {
 					return err
 				}
 			}
@@ -105,12 +105,21 @@ func shapeError(f frame) error {
 			if m.op() != proto.ONE_CHAT && m.op() != proto.GROUP_CHAT || m.has("rid") {
 				return fmt.Errorf("%s has %v, want only ONE_CHAT and GROUP_CHAT without rid", key, m)
 			}
-			if err := shapeError(m); err != nil {
+			if err := itemError(m); err != nil {
 				return fmt.Errorf("%s: %w", key, err)
 			}
 		}
 	}
 	return nil
+}
+
+// itemError is shapeError for a message in a list, which may have "gone".
+func itemError(m frame) error {
+	if m.bool("gone") {
+		m = maps.Clone(m)
+		delete(m, "gone")
+	}
+	return shapeError(m)
 }
 
 // keys returns an error if f has other keys than want.

@@ -3,7 +3,6 @@ package test
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"strings"
 	"sync"
@@ -55,6 +54,7 @@ func TestClusterFaults(t *testing.T) {
 	t.Run("node killed before publishing", func(t *testing.T) { killedBeforePublish(t, c) })
 	t.Run("users of a killed node", func(t *testing.T) { usersOfKilledNode(t, c) })
 	t.Run("users of a frozen node", func(t *testing.T) { usersOfFrozenNode(t, c) })
+	t.Run("users who come and go while a node is cut off", func(t *testing.T) { usersWhileCutOff(t, c) })
 	t.Run("users who come and go without Redis", func(t *testing.T) { usersWithoutRedis(t, c) })
 }
 
@@ -185,11 +185,12 @@ func rollingRestart(t *testing.T, c *cluster, tr *traffic) {
 }
 
 // valve is a TCP proxy between a node and Redis. While it is closed, it discards
-// what the node sends, without the node noticing.
+// what the node sends, without the node noticing; while it is deaf, what Redis sends.
 type valve struct {
 	l      net.Listener
 	to     string
 	closed atomic.Bool
+	deaf   atomic.Bool
 	wg     sync.WaitGroup
 	mu     sync.Mutex
 	conns  []net.Conn
@@ -229,24 +230,31 @@ func (v *valve) accept() {
 		v.mu.Lock()
 		v.conns = append(v.conns, in, out)
 		v.mu.Unlock()
-		v.wg.Go(func() {
-			defer out.Close()
-			b := make([]byte, 32<<10)
-			for {
-				n, err := in.Read(b)
-				if err == nil && !v.closed.Load() {
-					_, err = out.Write(b[:n])
-				}
-				if err != nil {
-					return
-				}
-			}
-		})
-		v.wg.Go(func() {
-			defer in.Close()
-			_, _ = io.Copy(in, out) // an error means that one side has closed the connection
-		})
+		v.wg.Go(func() { pass(out, in, &v.closed) })
+		v.wg.Go(func() { pass(in, out, &v.deaf) })
 	}
+}
+
+// pass copies from one connection to another, and discards what comes while drop is
+// set.
+func pass(to, from net.Conn, drop *atomic.Bool) {
+	defer to.Close()
+	b := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(b)
+		if err == nil && !drop.Load() {
+			_, err = to.Write(b[:n])
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// shut makes the valve discard everything, or nothing.
+func (v *valve) shut(on bool) {
+	v.closed.Store(on)
+	v.deaf.Store(on)
 }
 
 // killedBeforePublish has a node acknowledge a message that it can't publish to
@@ -351,4 +359,67 @@ func usersWithoutRedis(t *testing.T, c *cluster) {
 	if f, err := friend.FindUser(t.Context(), "stays"); err != nil || f.State != proto.Online {
 		t.Errorf("FindUser of the user who stays = %+v, %v; want state %q", f, err, proto.Online)
 	}
+}
+
+// usersWhileCutOff checks that users who come and go while one node is silently cut
+// off from Redis have the right state for friends on both sides, once it is connected
+// again, and that later changes arrive. The node isn't told that the connection is
+// lost: nothing gets through any more.
+func usersWhileCutOff(t *testing.T, c *cluster) {
+	v := newValve(t, strings.TrimPrefix(c.redis.URL, "redis://"))
+	n := c.addNode(t, "node7", "redis://"+v.l.Addr().String())
+	n.start(t)
+	here, there := newPerson(t, n.chat, "friend cut off"), newPerson(t, c.nodes[1].chat, "friend not cut off")
+	type side struct {
+		friend      *person
+		comes, goes *person
+		id          int64
+	}
+	sides := []*side{{friend: here}, {friend: there}}
+	for i, addr := range []string{c.nodes[1].chat, n.chat} { // each friend's friends are on the other side
+		s := sides[i]
+		name := fmt.Sprint("comes to ", i)
+		s.comes, s.goes = newDevice(t, addr, name, "phone", nil), newPerson(t, addr, fmt.Sprint("goes from ", i))
+		var err error
+		if s.id, err = s.comes.Register(t.Context(), name, personPassword); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.friend.AddFriend(t.Context(), s.id); err != nil {
+			t.Fatal(err)
+		}
+		f, err := s.friend.AddFriend(t.Context(), s.goes.id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.State != proto.Online { // it will be soon
+			s.friend.sees("who will go", s.goes.id, true)
+		}
+	}
+	v.shut(true)
+	for _, s := range sides {
+		s.comes.login()
+		if err := s.goes.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "the node notices that it is cut off", func() error {
+		if up := n.metric(t, "chatd_bus_up"); up != "0" {
+			return fmt.Errorf("chatd_bus_up is %s, want 0", up)
+		}
+		return nil
+	})
+	v.shut(false)
+	opened := time.Now()
+	for _, s := range sides {
+		s.friend.sees("who came", s.id, true)
+		s.friend.sees("who went", s.goes.id, false)
+	}
+	t.Logf("right on both sides %s after the end of the outage", time.Since(opened).Round(time.Second/10))
+	for _, s := range sides {
+		if err := s.comes.Close(); err != nil {
+			t.Fatal(err)
+		}
+		s.friend.sees("who came", s.id, false)
+	}
+	n.drain(t)
 }

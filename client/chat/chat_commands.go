@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"chatd/client"
+	"chatd/client/chat/text"
 	"chatd/proto"
 )
 
@@ -231,9 +232,9 @@ func (a *app) conversations(ctx context.Context, _ []string) error {
 		}
 		last := ""
 		if v.Message != nil {
-			last = fmt.Sprintf("; %s: %s", v.Message.Name, v.Message.Msg)
+			last = fmt.Sprintf("; %s: %s", text.Account(v.Message.Name, v.Message.Gone), v.Message.Msg)
 		}
-		a.con.print("%s %s %d %s: %d messages, %d unread%s", stamp(time.UnixMilli(v.Time)), kind, id, v.Name,
+		a.con.print("%s %s %d %s: %d messages, %d unread%s", stamp(time.UnixMilli(v.Time)), kind, id, text.Account(v.Name, v.Gone),
 			v.Last, max(0, v.Last-max(v.Read, v.First-1)), last)
 	}
 	if more {

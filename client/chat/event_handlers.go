@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"chatd/client"
+	"chatd/client/chat/text"
 	"chatd/proto"
 )
 
@@ -65,7 +66,7 @@ func (a *app) onMessage(m client.Message) {
 //
 // with a group or the recipient in front if the message isn't from the peer.
 func (a *app) format(m client.Message) string {
-	line := fmt.Sprintf("%s [%d]%s said: %s", stamp(m.Time), m.From, m.Name, m.Text)
+	line := fmt.Sprintf("%s [%d]%s said: %s", stamp(m.Time), m.From, text.Account(m.Name, m.Gone), m.Text)
 	me, _ := a.c.Me()
 	switch {
 	case m.Conv.Group != 0:

@@ -16,6 +16,7 @@ type fakeServer struct {
 	t       *testing.T
 	ln      net.Listener
 	offline []proto.Chat // the offlinemsg of every login
+	gone    bool         // bob's account was deleted
 
 	mu    sync.Mutex
 	asked []string // op of each request, and the text of messages
@@ -123,11 +124,11 @@ func (s *fakeServer) answer(q *proto.Request) []*proto.Response {
 		r.Errno, r.ErrMsg = proto.NotAllowed, "the creator can't leave"
 	case proto.SYNC:
 		r.First, r.Last = 1, 1
-		r.Messages = []proto.Chat{{Op: proto.ONE_CHAT, ID: 2, Name: "bob", ToID: 1, Msg: "long ago", Time: 1e12, Seq: 1, CID: "c"}}
+		r.Messages = []proto.Chat{{Op: proto.ONE_CHAT, ID: 2, Name: "bob", ToID: 1, Msg: "long ago", Time: 1e12, Seq: 1, CID: "c", Gone: s.gone}}
 	case proto.GROUP_USERS:
 		r.Users = []proto.Member{{ID: 1, Name: "alice", State: proto.Online, Role: proto.Creator}}
 	case proto.CONVERSATIONS:
-		r.Conversations = []proto.Conversation{{Peer: 2, Name: "bob", First: 1, Last: 7, Read: 4, Time: 1e12}}
+		r.Conversations = []proto.Conversation{{Peer: 2, Name: "bob", Gone: s.gone, First: 1, Last: 7, Read: 4, Time: 1e12}}
 	case proto.PASSWORD:
 		r.Token = "tok"
 		if q.Password != "secret:1" {

@@ -74,6 +74,26 @@ func TestConversation(t *testing.T) {
 	a.picture("talk")
 }
 
+// TestDeletedPeer checks that the screen says so when the other user's account was
+// deleted: in the chat that is open, and after a restart.
+func TestDeletedPeer(t *testing.T) {
+	n := newNode(t)
+	n.befriend(n.user("alice"), n.user("bob"))
+	a, b := n.as("alice", 80, 24), n.as("bob", 80, 24)
+	b.line("/chat alice")
+	b.line("hello")
+	b.see("hello", "✓")
+	a.line("/chat bob")
+	a.see("hello", "online")
+	n.operate("user", "delete", "bob")
+	a.see("not a friend")
+	a.line("are you there?")
+	a.see("This account was", "account deleted") // the first is cut
+	again := n.as("alice", 80, 24)
+	again.keys(down, enter)
+	again.see("hello", "account deleted")
+}
+
 // TestGroup checks that a group can be created, joined, used, left and deleted,
 // and that its members are listed.
 func TestGroup(t *testing.T) {

@@ -61,6 +61,18 @@ func TestScript(t *testing.T) {
 	contains(t, "requests", asked, "REG", "LOGIN", "ONE_CHAT a:b", "ONE_CHAT echo again", "GROUP_CHAT all", "EVENT", "LOGOUT")
 }
 
+// TestScriptDeletedUser checks that conversations and messages say that a user's account
+// was deleted.
+func TestScriptDeletedUser(t *testing.T) {
+	s := newFakeServer(t)
+	s.gone = true
+	code, out, errs := session(t, s, "history:bob\nconversations\n", alice...)
+	if code != exitOK || errs != "" {
+		t.Errorf("exit code %d, stderr %q; want %d and nothing", code, errs, exitOK)
+	}
+	contains(t, "stdout", out, "[2]bob (deleted) said: long ago", "user 2 bob (deleted): 7 messages")
+}
+
 // TestScriptFailures checks that each failed command prints one line on stderr
 // and doesn't stop the script, and that the exit code is then 1.
 func TestScriptFailures(t *testing.T) {

@@ -67,6 +67,18 @@ func (n *node) start() {
 	}
 }
 
+// operate runs an operator's command on the node's database.
+func (n *node) operate(args ...string) {
+	n.t.Helper()
+	path, err := build()
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	if out, err := exec.Command(path, append(args, "--db", "sqlite:"+filepath.Join(n.dir, "chat.db"))...).CombinedOutput(); err != nil {
+		n.t.Fatalf("chatd %v: %v\n%s", args, err, out)
+	}
+}
+
 // kill kills chatd without a shutdown.
 func (n *node) kill() {
 	if n.cmd.ProcessState == nil {

@@ -28,11 +28,12 @@ type Config struct {
 	Reactor reactor.Config  `embed:""`
 	Service service.Config  `embed:""`
 
-	Node         string        `group:"nodes" name:"node" placeholder:"NAME" common:"" help:"Name of this node. Empty: host name and port."`
-	DrainTimeout time.Duration `group:"network" name:"drain-timeout" default:"5s" placeholder:"TIME" common:"" help:"How long a draining node may take to answer the requests it has accepted."`
-	NoLimits     bool          `group:"limits" name:"no-limits" common:"" help:"Turn off all limits per address, connection, user, account and group, for load tests. Sizes, window and buffers stay limited."`
-	LogLevel     string        `group:"logging" name:"log-level" default:"info" placeholder:"LEVEL" enum:"debug,info,warn,error" common:"" help:"Lowest level to log: debug, info, warn or error."`
-	LogFormat    string        `group:"logging" name:"log-format" default:"text" placeholder:"FORMAT" enum:"text,json" common:"" help:"Format of the log on stderr: text or json."`
+	Node             string        `group:"nodes" name:"node" placeholder:"NAME" common:"" help:"Name of this node. Empty: host name and port."`
+	AllowUnconnected bool          `group:"nodes" name:"allow-unconnected-nodes" help:"Start even if another node uses the same database and is not connected to this one through Redis. Messages between them are late, and online status is wrong."`
+	DrainTimeout     time.Duration `group:"network" name:"drain-timeout" default:"5s" placeholder:"TIME" common:"" help:"How long a draining node may take to answer the requests it has accepted."`
+	NoLimits         bool          `group:"limits" name:"no-limits" common:"" help:"Turn off all limits per address, connection, user, account and group, for load tests. Sizes, window and buffers stay limited."`
+	LogLevel         string        `group:"logging" name:"log-level" default:"info" placeholder:"LEVEL" enum:"debug,info,warn,error" common:"" help:"Lowest level to log: debug, info, warn or error."`
+	LogFormat        string        `group:"logging" name:"log-format" default:"text" placeholder:"FORMAT" enum:"text,json" common:"" help:"Format of the log on stderr: text or json."`
 
 	// terminal is the terminal that the server was started from, for the
 	// welcome. It is nil if there is none.

@@ -110,6 +110,7 @@ func TestBadValues(t *testing.T) {
 		"redis":                      {"redis://host:6379", "localhost:6379"},
 		"redis-password-file":        {"redis.secret"},
 		"wait":                       {"10", "-1s", "25h"},
+		"reserve-deleted-names":      {"30", "-1s", "876001h"},
 		"node":                       {"two words", "new\nline", strings.Repeat("x", 65)},
 		"http":                       {"8080", "127.0.0.1", "127.0.0.1:http", "127.0.0.1:70000"},
 		"web-url":                    {"chat.example.com", "ftp://chat.example.com", "https://me:pw@chat.example.com"},
@@ -156,6 +157,7 @@ func TestBadValues(t *testing.T) {
 		"health":                     {"8081", "127.0.0.1", "127.0.0.1:x"},
 		"admin":                      {"9100", "127.0.0.1", "127.0.0.1:x", "0.0.0.0:9100", "[::]:9100", ":9100", "10.0.0.1:9100", "chat.example.com:9100"},
 		"admin-remote":               {"maybe"},
+		"allow-unconnected-nodes":    {"maybe"},
 	}
 	for _, name := range settingNames(t) {
 		if name == "config" {

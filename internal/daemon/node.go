@@ -41,9 +41,13 @@ type node struct {
 
 	storeBytes, diskFree atomic.Int64 // measured every measureEvery
 	store                *model.DB
+	entry                *model.Entry // in the store's list of nodes
 	service              *service.Service
 	bus                  nodeBus
 	reactor              *reactor.Reactor
+
+	watch    sync.WaitGroup // the goroutine of watchOthers
+	endWatch func()         // nil: it doesn't run
 }
 
 // nodeBus is the node's connection to the other nodes.
@@ -118,6 +122,9 @@ func (n *node) start(ctx context.Context) error {
 	if n.bus, err = n.joinBus(ctx); err != nil {
 		return err
 	}
+	if err := n.enter(ctx, n.cfg.NodeName(addr.Port())); err != nil {
+		return err
+	}
 	if err := n.service.Start(n.reactor, n.store, n.bus, n.cfg.NodeName(addr.Port()), n.store.Epoch()); err != nil {
 		return err
 	}
@@ -131,6 +138,9 @@ func (n *node) start(ctx context.Context) error {
 			return fmt.Errorf("--admin: %w", err)
 		}
 	}
+	watching, end := context.WithCancel(ctx)
+	n.endWatch = end
+	n.watch.Go(func() { n.watchOthers(watching) })
 	n.ready.Store(true)
 	n.greet(addr)
 	return nil
@@ -240,6 +250,13 @@ func (n *node) stop() error {
 		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 		errs = append(errs, n.bus.Close(ctx))
 		cancel()
+	}
+	if n.endWatch != nil {
+		n.endWatch()
+		n.watch.Wait()
+	}
+	if n.entry != nil {
+		n.entry.Close()
 	}
 	if n.store != nil {
 		errs = append(errs, n.store.Close())

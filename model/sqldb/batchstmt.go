@@ -16,6 +16,7 @@ type BatchStmt struct {
 	stmts []*sql.Stmt // for 1, 2, 4 … rows
 	width int         // arguments per row
 	max   int         // rows per call
+	bytes int         // DB.MaxBytes
 	exact bool        // no row may be passed twice
 }
 
@@ -29,7 +30,7 @@ type BatchSpec struct {
 // PrepareBatch prepares a statement on a pool for every power of two of rows up
 // to MaxRows. It blocks on the database.
 func (db *DB) PrepareBatch(ctx context.Context, pool *sqlx.DB, spec BatchSpec) (*BatchStmt, error) {
-	b := &BatchStmt{width: spec.Width, exact: spec.Exact, max: db.MaxRows}
+	b := &BatchStmt{width: spec.Width, exact: spec.Exact, max: db.MaxRows, bytes: db.MaxBytes}
 	for n := 1; n <= b.max; n *= 2 {
 		s, err := pool.PrepareContext(ctx, spec.SQL(n))
 		if err != nil {
@@ -86,7 +87,7 @@ func (b *BatchStmt) split(args []any, do func(s *sql.Stmt, args []any) error) er
 		})
 	}
 	for len(args) > 0 {
-		size := bits.Len(uint(min(len(args)/b.width, b.max))) - 1
+		size := bits.Len(uint(Fitting(args, b.width, b.max, b.bytes))) - 1
 		n := b.width << size
 		if err := do(b.stmts[size], args[:n]); err != nil {
 			return err
@@ -96,10 +97,44 @@ func (b *BatchStmt) split(args []any, do func(s *sql.Stmt, args []any) error) er
 	return nil
 }
 
+// Fitting returns how many of the rows, of width arguments each, one statement should
+// have: at most maxRows, and at most maxBytes of text and blobs (0: no limit), but at
+// least one.
+func Fitting(args []any, width, maxRows, maxBytes int) int {
+	n := min(len(args)/width, maxRows)
+	if maxBytes == 0 {
+		return n
+	}
+	size := 0
+	for row := range n {
+		for _, a := range args[row*width : (row+1)*width] {
+			size += argSize(a)
+		}
+		if size > maxBytes {
+			return max(row, 1)
+		}
+	}
+	return n
+}
+
+// argSize returns about how many bytes an argument takes in a statement.
+func argSize(a any) int {
+	switch a := a.(type) {
+	case []byte:
+		return len(a) + 4
+	case string:
+		return len(a) + 4
+	case sql.NullString:
+		return len(a.String) + 4
+	}
+	return 20 // a number as text
+}
+
 // InBatches splits rows, of width arguments each, into batches of at most max
 // rows, and calls do for each. The size of a batch is a power of two, so that
 // there are few distinct statements to prepare. To fill a batch, InBatches repeats
-// its last row: the statement must allow that.
+// its last row: the statement must allow that. It doesn't look at MaxBytes: the rows
+// must be small. Use Fitting for texts and blobs of users.
 func InBatches(all []any, width, max int, do func(rows int, args []any) error) error {
 	for len(all) > 0 {
 		n := min(len(all)/width, max)

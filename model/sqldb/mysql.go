@@ -28,7 +28,17 @@ const (
 	mysqlMigrating = 60              // s to wait for another node that is migrating
 	mysqlWriters   = 4               // connections of DB.Writer
 	mysqlUnused    = 5 * time.Minute // how long an unused connection is kept
-	mysqlSilent    = 10 * 60         // s after which the server closes an unused connection, as its node may have lost power; longer than mysqlUnused
+	mysqlKept      = 10 * 60         // s after which the server ends an unused connection, as its node may be gone
+	mysqlPatient   = 8 * 60 * 60     // mysqlKept for connections of DB.Maintenance, which wait for each other
+	mysqlUpkeep    = 3               // connections of DB.Maintenance
+
+	// mysqlMinPacket is the least max_allowed_packet: enough for a message, and for
+	// MaxRows rows of anything else.
+	mysqlMinPacket = 512 << 10
+	// Upper bounds of the prepared statements on one connection: of a dedicated
+	// writer, and of a reader.
+	mysqlWriterStmts = 160
+	mysqlReaderStmts = 64
 )
 
 func mysql() *Dialect {
@@ -58,9 +68,9 @@ func classifyMySQL(err error) Class {
 		return Duplicate
 	case 1205: // ER_LOCK_WAIT_TIMEOUT
 		return LockTimeout
-	case 1020, 1040, 1053, 1213, 1927, 4031: // changed since read, too many connections, shutdown, deadlock, killed, idle
+	case 1020, 1040, 1053, 1203, 1213, 1927, 4031: // changed since read, too many connections (of all, of a user), shutdown, deadlock, killed, idle
 		return Retryable
-	case 1021, 1037, 1038, 1041, 1114, 1206, 1290, 1836, 3024: // disk or memory full, table full, read-only, timeout
+	case 1021, 1037, 1038, 1041, 1114, 1206, 1226, 1290, 1461, 1836, 1969, 3024: // disk or memory full, table full, limit of a user, too many statements, read-only, timeout
 		return Transient
 	}
 	if mysqlDisconnected(err) {
@@ -130,7 +140,7 @@ func connectMySQL(ctx context.Context, address string, o *Config) (*DB, error) {
 		{&s.Reader, o.Readers, mysqlConnector{io: mysqlIO, wait: mysqlLockWait}},
 		// Preparing a statement to run it once costs two more round trips.
 		{&s.Writer, mysqlWriters, mysqlConnector{io: mysqlIO, wait: mysqlLockWait, interpolate: true}},
-		{&s.Maintenance, 2, mysqlConnector{wait: mysqlMigrating}},
+		{&s.Maintenance, mysqlUpkeep, mysqlConnector{wait: mysqlMigrating}},
 	} {
 		if *p.to, err = pool(p.n, p.c); err != nil {
 			return nil, errors.Join(err, s.close())
@@ -150,7 +160,34 @@ func connectMySQL(ctx context.Context, address string, o *Config) (*DB, error) {
 	if err := s.Writer.PingContext(ctx); err != nil {
 		return nil, errors.Join(fail(err), s.close())
 	}
+	if err := s.checkLimits(ctx, o); err != nil {
+		return nil, errors.Join(fail(err), s.close())
+	}
 	return s, nil
+}
+
+// checkLimits reads the server's limits, and returns an error if one is too low for
+// what this process may need. It sets MaxBytes.
+func (db *DB) checkLimits(ctx context.Context, o *Config) error {
+	var packet, conns, stmts int
+	err := db.Writer.QueryRowContext(ctx, `SELECT @@max_allowed_packet, @@max_connections, @@max_prepared_stmt_count`).Scan(&packet, &conns, &stmts)
+	if err != nil {
+		return fmt.Errorf("read the server's limits: %w", err)
+	}
+	if packet < mysqlMinPacket {
+		return fmt.Errorf("the server's max_allowed_packet is %d bytes, too few for a message: set it to at least %d, better to 16777216", packet, mysqlMinPacket)
+	}
+	db.MaxBytes = packet / 2 // the rest is for the statement, and for escapes
+	if o.Shared {
+		return nil // an operator's command, which opens few connections
+	}
+	if need := o.Readers + mysqlWriters + mysqlUpkeep + 2*o.Writers; conns < need {
+		return fmt.Errorf("the server's max_connections is %d, but this node may need %d: raise it, to at least the sum of what all nodes need", conns, need)
+	}
+	if need := o.Readers*mysqlReaderStmts + 2*o.Writers*mysqlWriterStmts; stmts < need {
+		return fmt.Errorf("the server's max_prepared_stmt_count is %d, but this node may need %d: raise it, to at least the sum of what all nodes need", stmts, need)
+	}
+	return nil
 }
 
 // mysqlConfig parses the URL after "mysql:". Its errors don't quote the URL,
@@ -180,6 +217,7 @@ func mysqlConfig(address string) (config *client.Config, where string, err error
 	config.User = u.User.Username()
 	config.Passwd, _ = u.User.Password()
 	config.Timeout = mysqlDial
+	config.MaxAllowedPacket = 0             // use the server's, read at each connect
 	config.ClientFoundRows = true           // an UPDATE counts unchanged rows too, as in SQLite
 	config.ParseTime = true                 // goose needs it
 	config.Collation = "utf8mb4_general_ci" // known to MariaDB and MySQL; columns set their own
@@ -219,15 +257,10 @@ func (c *mysqlConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	}
 	for _, q := range []string{
 		"SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-		fmt.Sprintf("SET sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', innodb_lock_wait_timeout = %d, lock_wait_timeout = %d"+
-			" /*M! , idle_transaction_timeout = %d */", c.wait, c.wait, c.idle()),
+		fmt.Sprintf("SET sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', innodb_lock_wait_timeout = %d, lock_wait_timeout = %d, wait_timeout = %d"+
+			" /*M! , idle_transaction_timeout = %d */", c.wait, c.wait, c.unused(), c.idle()),
 	} {
 		if _, err := conn.(driver.ExecerContext).ExecContext(ctx, q, nil); err != nil {
-			return nil, errors.Join(err, conn.Close())
-		}
-	}
-	if c.io > 0 { // Maintenance may be silent for as long as it likes
-		if _, err := conn.(driver.ExecerContext).ExecContext(ctx, fmt.Sprintf("SET wait_timeout = %d", mysqlSilent), nil); err != nil {
 			return nil, errors.Join(err, conn.Close())
 		}
 	}
@@ -284,6 +317,15 @@ func (c *mysqlConnector) idle() int {
 	return mysqlIdle
 }
 
+// unused returns the session's wait_timeout. The server's may be lower than the time
+// for which the pool keeps a connection.
+func (c *mysqlConnector) unused() int {
+	if c.io == 0 {
+		return mysqlPatient
+	}
+	return mysqlKept
+}
+
 // lockMySQLSchema takes a named lock on the server. release closes the
 // connection that has the lock, and so releases it.
 func lockMySQLSchema(ctx context.Context, db *sqlx.DB, database string) (release func() error, err error) {
@@ -300,4 +342,69 @@ func lockMySQLSchema(ctx context.Context, db *sqlx.DB, database string) (release
 		return nil, errors.Join(err, c.Close())
 	}
 	return c.Close, nil
+}
+
+// HeldLock is a named lock on a MySQL server, which its connection keeps. If the process
+// dies, the server releases the lock at once; if the machine does, after heldKept. It
+// isn't safe for concurrent use.
+type HeldLock struct {
+	db   *DB
+	name string
+	conn *sqlx.Conn // nil: lost
+}
+
+const (
+	heldKept = 10              // s after which the server ends the connection if Keep isn't called
+	heldCall = 3 * time.Second // maximum time of a call of Keep
+)
+
+// HoldLock takes a named lock. It blocks on the database. It returns an error if
+// another connection has the lock.
+func (db *DB) HoldLock(ctx context.Context, name string) (*HeldLock, error) {
+	l := &HeldLock{db: db, name: name}
+	if err := l.take(ctx); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+func (l *HeldLock) take(ctx context.Context) error {
+	c, err := l.db.Maintenance.Connx(ctx)
+	if err != nil {
+		return err
+	}
+	var got sql.NullInt64
+	if _, err = c.ExecContext(ctx, `SET SESSION wait_timeout = ?`, heldKept); err == nil {
+		err = c.GetContext(ctx, &got, `SELECT GET_LOCK(?, 0)`, l.name)
+	}
+	if err == nil && got.Int64 != 1 {
+		err = fmt.Errorf("the lock %s is taken", l.name)
+	}
+	if err != nil {
+		return errors.Join(err, c.Close())
+	}
+	l.conn = c
+	return nil
+}
+
+// Keep keeps the lock, or takes it again if the connection was lost. Call it every few
+// seconds. It blocks for up to 3 s. lost reports that the lock was free for a while.
+func (l *HeldLock) Keep(ctx context.Context) (lost bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, heldCall)
+	defer cancel()
+	if l.conn != nil {
+		if _, err := l.conn.ExecContext(ctx, `DO 1`); err == nil {
+			return false, nil
+		}
+		l.Close()
+	}
+	return true, l.take(ctx)
+}
+
+// Close releases the lock.
+func (l *HeldLock) Close() {
+	if l.conn != nil {
+		_ = l.conn.Close() // fails if the connection was lost, and the lock with it
+		l.conn = nil
+	}
 }

@@ -58,6 +58,10 @@ type DB struct {
 	Maintenance *sqlx.DB      // without timeouts: migrations, and copying whole tables
 	Dedicated   []WriterConns // one for each of Config.Writers
 
+	// MaxBytes is the most bytes that the arguments of one statement should have, as
+	// the server refuses larger packets. 0: no limit.
+	MaxBytes int
+
 	// WriteTimeout is how long a write may take with all its retries. 0: no
 	// limit.
 	WriteTimeout time.Duration

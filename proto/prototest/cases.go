@@ -92,6 +92,9 @@ func Responses() []Response {
 	said := proto.Chat{Op: proto.GROUP_CHAT, ID: 1, Name: "li", GroupID: 3, Msg: "hi \"all\"\n", Time: 1700000000001, Seq: 8, CID: "c-2"}
 	const chatWire = `{"msgid":6,"id":1,"name":"li","toid":2,"msg":"hi","time":1700000000000,"seq":7,"cid":"c-1"}`
 	const saidWire = `{"msgid":10,"id":1,"name":"li","groupid":3,"msg":"hi \"all\"\n","time":1700000000001,"seq":8,"cid":"c-2"}`
+	gone := chat
+	gone.Gone = true
+	const goneWire = `{"msgid":6,"id":1,"name":"li","toid":2,"msg":"hi","time":1700000000000,"seq":7,"cid":"c-1","gone":true}`
 	member := proto.Member{ID: 2, Name: "四", State: proto.Online, Role: proto.Creator}
 	const memberWire = `{"id":2,"name":"四","state":"online","role":"creator"}`
 	return []Response{
@@ -147,6 +150,8 @@ func Responses() []Response {
 		{"receipt of a group", `{"msgid":20,"id":1,"groupid":3,"seq":7,"read":true}`, proto.Response{Op: proto.RECEIPT, ID: 1, GroupID: 3, Seq: 7, Read: true}},
 		{"sync done", `{"msgid":22,"errno":0,"errmsg":"","peer":2,"first":1,"last":9,"messages":[` + chatWire + `],"more":true}`,
 			proto.Response{Op: proto.SYNC_ACK, Peer: 2, First: 1, Last: 9, Messages: []proto.Chat{chat}, More: true}},
+		{"sync done, account deleted", `{"msgid":22,"errno":0,"errmsg":"","peer":1,"first":1,"last":7,"messages":[` + goneWire + `],"more":false}`,
+			proto.Response{Op: proto.SYNC_ACK, Peer: 1, First: 1, Last: 7, Messages: []proto.Chat{gone}}},
 		{"sync done, never spoke", `{"msgid":22,"errno":0,"errmsg":"","peer":2,"first":0,"last":0,"messages":[],"more":false}`,
 			proto.Response{Op: proto.SYNC_ACK, Peer: 2}},
 		{"sync refused", `{"msgid":22,"errno":6,"errmsg":"you are not a member of group 3","groupid":3}`,
@@ -197,6 +202,10 @@ func Responses() []Response {
 			proto.Response{Op: proto.CONVERSATIONS_ACK, Conversations: []proto.Conversation{
 				{Peer: 2, Name: "四", First: 1, Last: 7, Read: 6, Time: 1700000000000, Message: &chat},
 				{GroupID: 3, Name: "go", First: 4, Last: 3, Time: 1600000000000}}}},
+		{"conversations done, account deleted", `{"msgid":43,"errno":0,"conversations":[` +
+			`{"peer":1,"name":"li","gone":true,"first":1,"last":7,"read":6,"time":1700000000000,"message":` + goneWire + `}],"more":false}`,
+			proto.Response{Op: proto.CONVERSATIONS_ACK, Conversations: []proto.Conversation{
+				{Peer: 1, Name: "li", Gone: true, First: 1, Last: 7, Read: 6, Time: 1700000000000, Message: &gone}}}},
 		{"conversations refused", `{"msgid":43,"errno":4,"errmsg":"limit must be 1 to 100, got 0"}`,
 			proto.Response{Op: proto.CONVERSATIONS_ACK, Errno: proto.BadRequest, ErrMsg: "limit must be 1 to 100, got 0"}},
 	}

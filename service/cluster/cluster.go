@@ -166,6 +166,16 @@ func (c *Cluster) NodesElsewhere(user int64) (names []string) {
 	return names
 }
 
+// ID returns the node's ID on the bus.
+func (c *Cluster) ID() bus.NodeID { return c.id }
+
+// Hears reports whether another node counts as alive.
+func (c *Cluster) Hears(id bus.NodeID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.members[id] != nil
+}
+
 // Size returns the number of nodes that are alive, including this one.
 func (c *Cluster) Size() int {
 	c.mu.Lock()

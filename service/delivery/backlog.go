@@ -167,6 +167,7 @@ func (l *TopicsOnLoop) pushPage(t Turn, tp *topicOnLoop, ask []*session.Session,
 			if has := cu.takeAcked(t, m.Seq) || m.Sender == ss.User && conn.Awaits(t, tp.group, tp.pair.lo+tp.pair.hi, m); !has {
 				if len(l.buf) == 0 {
 					c := Chat(m, tp.group, tp.pair.lo, tp.pair.hi)
+					c.Gone = false // only lists have it
 					l.buf = proto.AppendChat(l.buf, &c)
 				}
 				conn.Write(t, l.buf)
@@ -206,7 +207,7 @@ func (l *TopicsOnLoop) pauseBacklog(t Turn, ss *session.Session) {
 // Chat returns a stored message as clients get it. If group is 0, a and b are
 // the two users of the conversation.
 func Chat(m *model.Message, group, a, b int64) proto.Chat {
-	c := proto.Chat{Op: proto.GROUP_CHAT, GroupID: group, ID: m.Sender, Name: m.Name, Msg: string(m.Body),
+	c := proto.Chat{Op: proto.GROUP_CHAT, GroupID: group, ID: m.Sender, Name: m.Name, Gone: m.Gone, Msg: string(m.Body),
 		Time: m.Time, Seq: m.Seq, CID: string(m.CID)}
 	if group == 0 {
 		c.Op, c.ToID = proto.ONE_CHAT, a+b-m.Sender

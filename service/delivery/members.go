@@ -64,6 +64,13 @@ func (d *Delivery) MembersChangedElsewhere(c bus.Channel, m *bus.Members) {
 	}
 }
 
+// MemberGone applies the departure of a member whose account was deleted. Only this node
+// is told: each node finds the departure in the store. It doesn't block.
+func (d *Delivery) MemberGone(a *model.Append) {
+	m := announcement(a)
+	d.each(func(t Turn, l *TopicsOnLoop) { l.applyMembers(t, m, nil) })
+}
+
 // applyMembers applies a change to the loop's topic of the group, and sends the
 // notice to the sessions on this loop. It reloads the members if the topic may
 // have missed an earlier change.

@@ -60,7 +60,7 @@ func fitting(list []proto.Conversation) int {
 }
 
 func entry(c *model.Conversation, user int64) proto.Conversation {
-	e := proto.Conversation{Peer: c.Peer, GroupID: c.Group, Name: c.Name, First: c.First, Last: c.Last, Read: c.Read, Time: c.Time}
+	e := proto.Conversation{Peer: c.Peer, GroupID: c.Group, Name: c.Name, Gone: c.Gone, First: c.First, Last: c.Last, Read: c.Read, Time: c.Time}
 	if c.Message != nil {
 		msg := delivery.Chat(c.Message, c.Group, user, c.Peer)
 		e.Message = &msg

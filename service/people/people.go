@@ -1,5 +1,6 @@
 // Package people makes and lists friends, blocks users, and finds them. Commands
-// (commands.go) make the changes; People has the handlers for requests.
+// (commands.go) make the changes; People has the handlers for requests. Departures
+// (departures.go) tells users about accounts that were deleted.
 package people
 
 import (
@@ -29,6 +30,7 @@ type Store interface {
 	DelFriend(ctx context.Context, user, friend int64) error
 	AreFriends(ctx context.Context, a, b int64) (friends, hidden bool, err error)
 	Block(ctx context.Context, user, other int64, on bool) error
+	Departures(ctx context.Context, after int64) (last int64, l []model.Departure, err error)
 }
 
 // People has the handlers of one node.

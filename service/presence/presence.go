@@ -237,6 +237,12 @@ func (p *Presence) Befriended(user, friend int64, adding *session.Session) {
 // commit.
 func (p *Presence) Unfriended(a, b int64) { p.publish(&bus.Relation{A: a, B: b, Friendship: true}) }
 
+// UnfriendedHere is like Unfriended, but only for what user may see of friend, and only
+// on this node.
+func (p *Presence) UnfriendedHere(user, friend int64) {
+	p.relationChanged(user, &bus.Relation{A: user, B: friend, Friendship: true})
+}
+
 // BlockChanged records that a user has blocked or unblocked another. Call it
 // after the commit.
 func (p *Presence) BlockChanged(by, whom int64) { p.publish(&bus.Relation{A: by, B: whom}) }

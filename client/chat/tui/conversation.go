@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"chatd/client"
+	"chatd/client/chat/text"
 )
 
 // Limits on the messages held in memory. Dropped messages are loaded again when
@@ -30,6 +31,7 @@ type conversation struct {
 	lastTime    time.Time
 	preview     string
 	notMember   bool // group that the user is no longer in
+	gone        bool // the other user's account was deleted
 	typing      map[int64]typist
 	draft       string
 	unreadAfter int64 // on opening, messages above this seq were unread; 0 if none were
@@ -173,7 +175,7 @@ func (c *conversation) receive(m client.Message, me int64) {
 		c.read = max(c.read, m.Seq)
 	}
 	if (c.loaded || c.loading) && !c.newerDropped { // a page on its way may not have it yet
-		c.insert(&message{seq: m.Seq, from: m.From, name: m.Name, text: m.Text, at: m.Time})
+		c.insert(&message{seq: m.Seq, from: m.From, name: text.Account(m.Name, m.Gone), text: m.Text, at: m.Time})
 	}
 }
 
@@ -215,7 +217,7 @@ func (c *conversation) addPage(p page) {
 		c.dropStored()
 	}
 	for _, m := range p.data.Messages {
-		c.insert(&message{seq: m.Seq, from: m.From, name: m.Name, text: m.Text, at: m.Time})
+		c.insert(&message{seq: m.Seq, from: m.From, name: text.Account(m.Name, m.Gone), text: m.Text, at: m.Time})
 	}
 	_, high := c.seqRange()
 	if p.kind == pageNewer {

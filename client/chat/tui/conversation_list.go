@@ -128,7 +128,7 @@ func (m *model) listRow(c *conversation, w int) string {
 	switch {
 	case unread > 0:
 		name = th.Bold
-	case c.notMember:
+	case c.notMember, c.gone:
 		name = th.Dim
 	}
 	l.Add(name.Over(below), m.ruler.Cut(m.title(c), room))

@@ -319,6 +319,7 @@ func (m *model) onConversations(l conversationsLoaded) {
 		if v.Name != "" {
 			c.name = v.Name
 		}
+		c.gone = v.Gone
 		c.first, c.read = max(c.first, v.First), max(c.read, v.Read)
 		body := ""
 		if v.Message != nil {

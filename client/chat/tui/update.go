@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"errors"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -165,7 +166,11 @@ func (m *model) onSendResult(e sendResult) {
 	failed := ""
 	if err := e.err; err != nil {
 		if c.id.Peer != 0 {
+			if refused := new(proto.Error); errors.As(err, &refused) && refused.Errno == proto.NotFound {
+				c.gone = true
+			}
 			err = explain(err, proto.NotAllowed, "this user has blocked you")
+			err = explain(err, proto.NotFound, "this account was deleted")
 		} else {
 			err = explain(err, proto.NotAllowed, "you're not in this group")
 			err = explain(err, proto.NotFound, "this group was deleted")

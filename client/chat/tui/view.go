@@ -167,6 +167,8 @@ func (m *model) peerStatus(c *conversation) (string, widget.Style) {
 		return "", m.theme.Dim
 	case c.id.Peer == m.myID:
 		return "only you can see this", m.theme.Dim
+	case c.gone:
+		return "account deleted", m.theme.Warn
 	case !m.friends[c.id.Peer]:
 		return "not a friend", m.theme.Dim
 	case !m.online():

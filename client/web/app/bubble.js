@@ -31,7 +31,7 @@ export function showMessage(item, { message, first, last }, { me, conversation, 
   set(item, { 'data-seq': message.seq, 'data-mark': mark || null });
 
   const named = !mine && conversation.group > 0 && first;
-  const author = h('span', { class: named ? `author hue${message.from % 8}` : 'hidden', dir: 'auto' }, ...(mine ? [text.youSaid('')] : [message.name, h('span.hidden', {}, text.said('', ''))]));
+  const author = h('span', { class: named ? `author hue${message.from % 8}` : 'hidden', dir: 'auto' }, ...(mine ? [text.youSaid('')] : [message.gone ? text.goneName(message.name) : message.name, h('span.hidden', {}, text.said('', ''))]));
   const sent = new Date(message.time);
   item.replaceChildren(
     ...(!mine && conversation.group ? [last ? avatar(message.from, message.name) : h('span.avatar.none')] : []),

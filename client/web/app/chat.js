@@ -251,6 +251,7 @@ export class Chat {
     c.name = info.name || c.name;
     c.first = info.first;
     c.gone = false;
+    c.deleted = Boolean(info.gone);
     c.read = c.known ? Math.max(c.read, info.read) : info.read;
     c.known = true;
     if (info.last >= c.last) {
@@ -336,6 +337,7 @@ export class Chat {
     if (this.#failed.some((message) => message.cid === cid)) return; // reported twice: by the event and by the promise
     const kept = { conversation, text, cid, maybeStored, time: this.#since.get(cid) ?? Date.now(), error: { errno: error.errno, name: error.name, text: error.text } };
     this.#since.delete(cid);
+    if (error.name === 'notFound') this.get(conversation).deleted = true;
     this.#failed.push(kept);
     save(`failed.${this.me.id}`, this.#failed);
     const c = this.get(conversation);

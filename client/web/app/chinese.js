@@ -151,6 +151,8 @@ export const text = {
   tooLong,
   notMember: '你不在这个群里，无法收发消息',
   groupDeleted: deleted,
+  accountDeleted: '该账号已注销',
+  goneName: (name) => `${name}（已注销）`,
 
   members: (n) => `${n} 名成员`,
   membersOnline: (n, online) => `${n} 名成员，${online} 人在线`,

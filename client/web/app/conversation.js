@@ -20,6 +20,7 @@ export class Conversation {
   // Groups only: member ID to "online" or "offline", as of the last request.
   states = new Map();
   gone = false; // the user isn't in the group anymore
+  deleted = false; // the peer's account was deleted
   shown = false; // the latest messages were loaded, if any
   failed = null; // error of the last attempt to load messages
 

@@ -154,6 +154,8 @@ export const text = {
   tooLong,
   notMember: 'You’re not in this group, so you can’t send messages.',
   groupDeleted: deleted,
+  accountDeleted: 'This account was deleted.',
+  goneName: (name) => `${name} (deleted)`,
 
   members: (n) => many(n, 'member', 'members'),
   membersOnline: (n, online) => `${many(n, 'member', 'members')}, ${online} online`,

@@ -90,7 +90,7 @@ export class Room {
     const c = this.conversation;
     const typing = c.typists(Date.now());
     if (typing.length) return c.peer ? text.typing : typing.length === 1 ? text.isTyping(typing[0]) : text.areTyping(typing.length);
-    if (c.peer) return state ? text[state] : '';
+    if (c.peer) return c.deleted ? text.accountDeleted : state ? text[state] : '';
     const group = this.#shell.chat.group(c.group);
     if (!group) return '';
     if (!group.users) return text.members(group.count);
@@ -101,12 +101,13 @@ export class Room {
   #footer(name) {
     const c = this.conversation;
     const { chat } = this.#shell;
-    const kind = c.gone ? `gone ${this.#shell.whyGone(c)}` : chat.blocked.has(c.peer) ? 'blocked' : `write ${name}`;
+    const closed = c.gone ? this.#shell.whyGone(c) : c.peer && c.deleted && text.accountDeleted;
+    const kind = closed ? `gone ${closed}` : chat.blocked.has(c.peer) ? 'blocked' : `write ${name}`;
     if (kind === this.#footKind) return;
     this.#footKind = kind;
     this.#composer = null;
-    if (c.gone) {
-      this.#foot.replaceChildren(h('p.closed', {}, this.#shell.whyGone(c)));
+    if (closed) {
+      this.#foot.replaceChildren(h('p.closed', {}, closed));
     } else if (kind === 'blocked') {
       this.#foot.replaceChildren(h('p.closed', {}, text.isBlocked(name), ' ', h('button.link', { onclick: () =>
         this.#shell.client.block(c.peer, false).catch((error) => toast(explain(error))) }, text.unblock)));

@@ -167,6 +167,8 @@ export interface Message {
   time: number;
   /** true if it was sent while this device was offline and came with the answer to the login. */
   backlog?: boolean;
+  /** true if the sender's account was deleted. Pushes don't have it. */
+  gone?: boolean;
 }
 
 /** An unacknowledged message. It can be stored as JSON. */
@@ -226,6 +228,8 @@ export interface ConversationInfo {
   time: number;
   /** The last message; null if there is none that you may read. */
   message: Message | null;
+  /** true if the peer's account was deleted: messages to it are refused ("notFound"). */
+  gone?: boolean;
 }
 
 /** A part of a conversation's history, in ascending order of seq. */

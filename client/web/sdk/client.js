@@ -102,8 +102,8 @@ export class Client {
         return { messages, first: f.first, last: f.last, more: f.more };
       }),
       conversations: ({ before, limit = 50 } = {}) => ask(op.CONVERSATIONS, { limit, before }, (f) => ({
-        conversations: f.conversations.map(({ groupid, peer, name, first, last, read, time, message: m }) => ({
-          conversation: groupid ? ofGroup(groupid) : ofUser(peer), name, first, last, read, time, message: m ? message(m) : null,
+        conversations: f.conversations.map(({ groupid, peer, name, first, last, read, time, gone, message: m }) => ({
+          conversation: groupid ? ofGroup(groupid) : ofUser(peer), name, first, last, read, time, message: m ? message(m) : null, ...(gone && { gone }),
         })),
         more: f.more,
       })),

@@ -44,7 +44,7 @@ export function conversationOf(frame, me) {
 /** Converts a pushed frame to a Message. */
 export function messageOf(frame, me) {
   return { conversation: conversationOf(frame, me), seq: id(frame.seq), from: id(frame.id), name: frame.name,
-    text: frame.msg, cid: frame.cid, time: frame.time };
+    text: frame.msg, cid: frame.cid, time: frame.time, ...(frame.gone && { gone: true }) };
 }
 
 // A base64 alphabet in ASCII order, so that the text sorts like the bytes.

@@ -822,6 +822,10 @@ test("requests send their parameters, and reject without a connection", async ()
   await asks(w.client.conversations({ before: 7 }), wire.CONVERSATIONS, { conversations: [{ peer: 2, name: "bob", first: 1, last: 4, read: 3, time: 6, message: chat(4) }], more: false },
     { limit: 50, before: 7 }, { conversations: [{ conversation: "u2", name: "bob", first: 1, last: 4, read: 3, time: 6,
       message: { conversation: "u2", seq: 4, from: 2, name: "bob", text: "m4", cid: "c4", time: 4000 } }], more: false });
+  // A deleted account.
+  await asks(w.client.conversations(), wire.CONVERSATIONS, { conversations: [{ peer: 2, name: "bob", gone: true, first: 1, last: 4, read: 3, time: 6, message: { ...chat(4), gone: true } }], more: false },
+    { limit: 50 }, { conversations: [{ conversation: "u2", name: "bob", first: 1, last: 4, read: 3, time: 6, gone: true,
+      message: { conversation: "u2", seq: 4, from: 2, name: "bob", text: "m4", cid: "c4", time: 4000, gone: true } }], more: false });
   await asks(w.client.findUser("42"), wire.FIND_USER, { id: 42, name: "x" }, { userid: 42 }, { id: 42, name: "x" });
   await asks(w.client.groupUsers(5, { after: 3 }), wire.GROUP_USERS, { groupid: 5, users: [{ id: 4, name: "x", state: "offline", role: "normal" }], more: true },
     { groupid: 5, after: 3 }, { users: [{ id: 4, name: "x", state: "offline", role: "normal" }], more: true });

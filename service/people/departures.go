@@ -1,0 +1,48 @@
+package people
+
+import (
+	"log/slog"
+
+	"chatd/proto"
+)
+
+// Departures tells users on this node about accounts that were deleted: friends get
+// DEL_FRIEND, and members of groups LEAVE_GROUP. An operator deletes accounts in
+// another process, so each node reads from the store what it has to tell.
+type Departures struct {
+	p    *People
+	log  *slog.Logger
+	last int64 // the last departure that was handled; -1: none read yet
+}
+
+// NewDepartures returns a Departures for accounts that are deleted after the call:
+// earlier ones aren't in the lists that users get at login. It blocks.
+func (p *People) NewDepartures(t Off, log *slog.Logger) *Departures {
+	d := &Departures{p: p, log: log, last: -1}
+	if last, _, err := p.store.Departures(t, -1); err == nil {
+		d.last = last
+	} else if t.Err() == nil {
+		log.Error("reading deleted accounts failed; retrying", "err", err)
+	}
+	return d
+}
+
+// Look handles the departures since the last call. It blocks.
+func (d *Departures) Look(t Off) {
+	last, l, err := d.p.store.Departures(t, d.last)
+	if err != nil {
+		if t.Err() == nil {
+			d.log.Error("reading deleted accounts failed; retrying", "err", err)
+		}
+		return
+	}
+	d.last = last
+	for _, one := range l {
+		if one.Left != nil {
+			d.p.delivery.MemberGone(one.Left)
+			continue
+		}
+		d.p.presence.UnfriendedHere(one.Friend, one.User)
+		d.p.sessions.TellHere(one.Friend, proto.AppendResponse(nil, &proto.Response{Op: proto.DEL_FRIEND, ID: one.User}), nil)
+	}
+}

@@ -32,6 +32,7 @@ type DB struct {
 	epoch   atomic.Int64
 	log     *groupcommit.Committer // nil if opened read-only
 	cursors *cursors               // nil if opened read-only
+	starts  *starts                // nil if opened read-only
 	steps   []groupcommit.Steps    // of log
 	lanes   lanePool
 	recent  *recent.Index  // nil: not SQLite
@@ -63,6 +64,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		db.startLog()
 		db.startFolding()
 		db.cursors = newCursors(db)
+		db.starts = newStarts(db)
 	}
 	return db, nil
 }
@@ -181,6 +183,7 @@ func (db *DB) Close() error {
 		var err error
 		if !db.o.ReadOnly {
 			db.log.Close()
+			db.starts.close()
 			err = db.cursors.close()
 			db.stop()
 		}

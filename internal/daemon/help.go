@@ -28,7 +28,7 @@ const usage = `Usage:
   chatd user delete <id or name>        delete an account; the user's messages stay
   chatd trace --group ID | --pair A B, --seq N | --cid C --sender S [--user U] [--after ID] [--json]
                                         show whether a message is stored, and which devices have it, or why not
-  chatd epoch                           run after restoring a backup: clients forget which messages they have
+  chatd epoch                           run after restoring a backup: logs out all devices
   chatd migrate --from URL --to URL     copy everything to an empty database; no chatd may use either of them
   chatd --version | --help | --help-all
 

@@ -179,7 +179,7 @@ func BenchmarkTokenMemberships(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			if _, err := h.OpenDevice(context.Background(), user, "phone", token, 8); err != nil {
+			if _, _, err := h.OpenDevice(context.Background(), user, "phone", token, 8); err != nil {
 				b.Fatal(err)
 			}
 			const atATime = 10_000
@@ -196,7 +196,7 @@ func BenchmarkTokenMemberships(b *testing.B) {
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, _, l, err := h.TokenMemberships(context.Background(), token, u[1]); err != nil || len(l) > 0 {
+				if _, l, err := h.TokenMemberships(context.Background(), token, u[1]); err != nil || len(l) > 0 {
 					b.Fatalf("TokenMemberships returned %v (error %v), want none", l, err)
 				}
 			}

@@ -17,11 +17,26 @@ import (
 // on in that form, to the same code that gets the messages. The change is atomic
 // in itself and takes no seq, so it doesn't go through the append queue.
 
-// writeChange runs do in a transaction, like write. do returns the changes that it
-// has made to groups, at most one for each group; it has locked their rows. In the
-// same transaction, writeChange writes a row of the feed with these changes. It
-// returns them after the commit.
+// changes are what a transaction has changed that the feed lists.
+type changes struct {
+	groups []*Append    // at most one for each group; the transaction has locked their rows
+	ended  []feed.Ended // sessions
+}
+
+// writeChange runs do in a transaction, as writeFeed does. do returns the changes
+// that it has made to groups, and writeChange returns them after the commit.
 func (db *DB) writeChange(ctx context.Context, do func(ctx context.Context, tx *sqlx.Tx) ([]*Append, error)) ([]*Append, error) {
+	c, err := db.writeFeed(ctx, func(ctx context.Context, tx *sqlx.Tx) (c changes, err error) {
+		c.groups, err = do(ctx, tx)
+		return c, err
+	})
+	return c.groups, err
+}
+
+// writeFeed runs do in a transaction, like write. In the same transaction, it writes
+// a row of the feed with the changes that do returns, if there are any. It returns
+// them after the commit.
+func (db *DB) writeFeed(ctx context.Context, do func(ctx context.Context, tx *sqlx.Tx) (changes, error)) (changes, error) {
 	lane := db.lanes.get(db.sql)
 	defer db.lanes.put(lane)
 	for attempt := 1; ; attempt++ {
@@ -33,45 +48,44 @@ func (db *DB) writeChange(ctx context.Context, do func(ctx context.Context, tx *
 				})
 			})
 			if err != nil {
-				return nil, err
+				return changes{}, err
 			}
 		}
-		changes, err := db.writeOnLane(ctx, lane, do)
+		c, err := db.writeOnLane(ctx, lane, do)
 		if err == nil {
 			lane.Committed()
-			return changes, nil
+			return c, nil
 		}
 		if !errors.Is(err, feed.ErrClosed) || attempt == maxLanes {
-			return nil, err
+			return changes{}, err
 		}
 	}
 }
 
-// maxLanes is how many lanes writeChange tries for one transaction. More than two
+// maxLanes is how many lanes writeFeed tries for one transaction. More than two
 // are needed only if the transaction fails for other reasons as well.
 const maxLanes = 3
 
-// writeOnLane is one attempt of writeChange. It returns feed.ErrClosed if it should
+// writeOnLane is one attempt of writeFeed. It returns feed.ErrClosed if it should
 // be tried again with another lane.
-func (db *DB) writeOnLane(ctx context.Context, lane *feed.Lane, do func(ctx context.Context, tx *sqlx.Tx) ([]*Append, error)) ([]*Append, error) {
-	var changes []*Append
-	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) (err error) {
+func (db *DB) writeOnLane(ctx context.Context, lane *feed.Lane, do func(ctx context.Context, tx *sqlx.Tx) (changes, error)) (c changes, err error) {
+	err = db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) (err error) {
 		if lane.Stale() { // an earlier attempt, which write has repeated, has used it
 			return feed.ErrClosed
 		}
-		changes, err = do(ctx, tx) // of the last attempt
-		if err != nil || len(changes) == 0 {
+		c, err = do(ctx, tx) // of the last attempt
+		if err != nil || len(c.groups)+len(c.ended) == 0 {
 			return err
 		}
-		return db.record(ctx, tx, lane, changes)
+		return db.record(ctx, tx, lane, &c)
 	})
-	return changes, err
+	return c, err
 }
 
 // record writes the changes to the feed.
-func (db *DB) record(ctx context.Context, tx *sqlx.Tx, lane *feed.Lane, changes []*Append) error {
-	ids := make([]any, len(changes))
-	for i, a := range changes {
+func (db *DB) record(ctx context.Context, tx *sqlx.Tx, lane *feed.Lane, c *changes) error {
+	ids := make([]any, len(c.groups))
+	for i, a := range c.groups {
 		ids[i] = a.Conv
 	}
 	highest := int64(0)
@@ -93,15 +107,18 @@ func (db *DB) record(ctx context.Context, tx *sqlx.Tx, lane *feed.Lane, changes 
 		return err
 	}
 	lane.Reset()
-	for _, a := range changes {
+	for _, a := range c.groups {
 		s := feed.Span{Conv: a.Conv, Version: a.Version, First: a.Last + 1, Last: a.Last}
 		if a.Change.Kind == Joined {
 			s.Joined = a.Change.User
 		}
 		lane.Add(&s)
 	}
-	return lane.Record(tick, func(args ...any) (sql.Result, error) {
-		return tx.ExecContext(ctx, feed.RecordSQL(db.sql), args...)
+	for i := range c.ended {
+		lane.AddEnded(&c.ended[i])
+	}
+	return lane.RecordExtra(tick, func(query string, args ...any) (sql.Result, error) {
+		return tx.ExecContext(ctx, query, args...)
 	})
 }
 
@@ -183,7 +200,7 @@ func (db *DB) dismiss(ctx context.Context, tx *sqlx.Tx, g *group) (*Append, erro
 	return g.describe(Dismissed, 0), err
 }
 
-// lanePool has the lanes that writeChange uses. It has as many as there were calls at
+// lanePool has the lanes that writeFeed uses. It has as many as there were calls at
 // the same time, at most.
 type lanePool struct {
 	mu   sync.Mutex

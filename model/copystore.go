@@ -41,8 +41,8 @@ func blob() any    { return new([]byte) }
 func tables() []table {
 	return []table{
 		{"users", []column{{"id", integer}, {"name", text}, {"name_key", text}, {"password_hash", text}, {"created_at", integer}, {"banned", integer}, {"deleted", integer},
-			{"deleted_at", integer}}, "id"},
-		{"devices", []column{{"user_id", integer}, {"device", text}, {"token_hash", blob}, {"last_used", integer}}, "user_id, device"},
+			{"deleted_at", integer}, {"last_session", integer}}, "id"},
+		{"devices", []column{{"user_id", integer}, {"device", text}, {"token_hash", blob}, {"last_used", integer}, {"session", integer}}, "user_id, device"},
 		{"friends", []column{{"user_id", integer}, {"friend_id", integer}}, "user_id, friend_id"},
 		{"conversations", []column{{"id", integer}, {"kind", integer}, {"user_lo", integer}, {"user_hi", integer}, {"name", text}, {"description", text},
 			{"creator", integer}, {"size", integer}, {"gone", integer}, {"last_seq", integer}, {"last_time", integer}, {"version", integer},
@@ -51,7 +51,6 @@ func tables() []table {
 			"conversation_id, user_id"},
 		{"cursors", []column{{"user_id", integer}, {"device", text}, {"conversation_id", integer}, {"delivered_seq", integer}}, "user_id, device, conversation_id"},
 		{"messages", []column{{"conversation_id", integer}, {"seq", integer}, {"sender_id", integer}, {"cid", blob}, {"body", blob}, {"created_at", integer}}, "conversation_id, seq"},
-		{"revocations", []column{{"id", integer}, {"user_id", integer}, {"at", integer}}, "id"},
 	}
 }
 

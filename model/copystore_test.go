@@ -66,6 +66,9 @@ func TestCopy(t *testing.T) {
 				if repeat.Stored || repeat.Seq != batch[1].Seq || next.Seq != inGroup+1 {
 					t.Errorf("after the copy:\n%s; want a repeat of seq %d\n%s; want seq %d", show(repeat), batch[1].Seq, show(next), inGroup+1)
 				}
+				if n, err := to.startSession(fmt.Append(nil, u[0], "Phone ☎")); n != 2 || err != nil {
+					t.Errorf("the user's next session after the copy has number %d (error %v), want 2", n, err)
+				}
 				if id := to.user("later"); id <= gone {
 					t.Errorf("new user's ID = %d, want above %d, the ID of a deleted user", id, gone)
 				}
@@ -82,10 +85,10 @@ func TestCopy(t *testing.T) {
 func checkCopied(t *testing.T, from, to *harness, u []int64, odd int64, convs ...int64) {
 	t.Helper()
 	for _, h := range []*harness{from, to} {
-		user, device, err := h.TokenDevice(ctx, fmt.Append(nil, u[0], "Phone ☎"))
+		token, err := h.TokenDevice(ctx, fmt.Append(nil, u[0], "Phone ☎"))
 		want(t, err, nil)
-		if user.ID != u[0] || device != "Phone ☎" {
-			t.Errorf("TokenDevice = user %d, device %q; want %d, %q", user.ID, device, u[0], "Phone ☎")
+		if token.ID != u[0] || token.Device != "Phone ☎" || token.Session != 1 {
+			t.Errorf("TokenDevice = %+v, want user %d, device %q, session 1", token, u[0], "Phone ☎")
 		}
 		if x, err := h.UserByNameKey(ctx, "ämil 你好"); err != nil || x != (User{ID: odd, Name: "Ämil 你好", Hash: "$argon2id$…"}) {
 			t.Errorf("UserByNameKey = %+v (error %v), want user %d", x, err, odd)

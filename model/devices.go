@@ -8,150 +8,209 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
+
+	"chatd/model/feed"
 )
 
 // OpenDevice gives a device a new token after a login by password. u is the user
 // whose password was checked. A new device's cursors start where the user's most
 // advanced device is, including what this process hasn't written yet. A user has
 // at most max devices: the least recently used ones are removed with their
-// tokens and cursors, and returned in evicted. Errors: ErrNotFound if the user
-// doesn't exist, is banned, or has changed the password since.
-func (db *DB) OpenDevice(ctx context.Context, u User, device string, tokenHash []byte, max int) (evicted []string, err error) {
+// tokens and cursors. ended has the sessions that end: earlier ones of the device,
+// and those of devices that are removed. Errors: ErrNotFound if the user doesn't
+// exist, is banned, or has another password hash now.
+func (db *DB) OpenDevice(ctx context.Context, u User, device string, tokenHash []byte, max int) (session int64, ended []feed.Ended, err error) {
 	user := u.ID
 	if err := db.Flush(ctx, user); err != nil {
-		return nil, fmt.Errorf("open device of user %d: %w", user, err)
+		return 0, nil, fmt.Errorf("open device of user %d: %w", user, err)
 	}
-	err = db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
-		var id int64
-		err := tx.GetContext(ctx, &id, `SELECT id FROM users WHERE id = ? AND deleted = 0 AND banned = 0 AND password_hash = ?`, user, u.Hash)
-		if errors.Is(err, sql.ErrNoRows) {
-			return ErrNotFound
+	c, err := db.writeFeed(ctx, func(ctx context.Context, tx *sqlx.Tx) (c changes, err error) {
+		if err := db.lockAccount(ctx, tx, user, u.Hash); err != nil {
+			return c, err
 		}
-		if err != nil {
-			return err
+		if session, err = nextSession(ctx, tx, user); err != nil {
+			return c, err
 		}
+		c.ended = []feed.Ended{{User: user, Device: device, Before: session, Why: feed.Replaced}}
 		now := db.nowMS()
-		err = one(tx.ExecContext(ctx, `UPDATE devices SET token_hash = ?, last_used = ? WHERE user_id = ? AND device = ?`,
-			tokenHash, now, user, device))
+		err = one(tx.ExecContext(ctx, `UPDATE devices SET token_hash = ?, last_used = ?, session = ? WHERE user_id = ? AND device = ?`,
+			tokenHash, now, session, user, device))
 		if !errors.Is(err, ErrNotFound) {
-			return err
+			return c, err
 		}
-		if _, err := tx.ExecContext(ctx, `INSERT INTO devices (user_id, device, token_hash, last_used) VALUES (?, ?, ?, ?)`,
-			user, device, tokenHash, now); err != nil {
-			return err
+		if _, err := tx.ExecContext(ctx, `INSERT INTO devices (user_id, device, token_hash, last_used, session) VALUES (?, ?, ?, ?, ?)`,
+			user, device, tokenHash, now, session); err != nil {
+			return c, err
 		}
 		// Another node may have written cursors of the device after its eviction.
 		if _, err := tx.ExecContext(ctx, `DELETE FROM cursors WHERE user_id = ? AND device = ?`, user, device); err != nil {
-			return err
+			return c, err
 		}
 		if _, err := tx.ExecContext(ctx, `INSERT INTO cursors (user_id, device, conversation_id, delivered_seq)
 			SELECT k.user_id, ?, k.conversation_id, MAX(k.delivered_seq) FROM cursors k WHERE k.user_id = ?
 			GROUP BY k.user_id, k.conversation_id`, device, user); err != nil {
-			return err
+			return c, err
 		}
 		// Only a new device can exceed the limit.
 		var others []string
 		if err := tx.SelectContext(ctx, &others, `SELECT device FROM devices WHERE user_id = ? AND device <> ?
-			ORDER BY last_used DESC, device`, user, device); err != nil {
-			return err
+			ORDER BY last_used DESC, session DESC`, user, device); err != nil {
+			return c, err
 		}
 		for i := max - 1; i >= 0 && i < len(others); i++ {
-			evicted = append(evicted, others[i])
+			c.ended = append(c.ended, feed.Ended{User: user, Device: others[i], Before: session, Why: feed.LoggedOut})
 			for _, q := range []string{
 				`DELETE FROM devices WHERE user_id = ? AND device = ?`,
 				`DELETE FROM cursors WHERE user_id = ? AND device = ?`,
 			} {
 				if _, err := tx.ExecContext(ctx, q, user, others[i]); err != nil {
-					return err
+					return c, err
 				}
 			}
 		}
-		return nil
+		return c, nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("open device of user %d: %w", user, err)
+		return 0, nil, fmt.Errorf("open device of user %d: %w", user, err)
 	}
-	return evicted, nil
+	return session, c.ended, nil
+}
+
+// lockAccount locks a user's row, so that the password, the devices and the tokens
+// stay the same until the commit. Every transaction that changes one of these locks
+// it first. Errors: ErrNotFound if the user doesn't exist, is banned, or has
+// another password hash.
+func (db *DB) lockAccount(ctx context.Context, tx *sqlx.Tx, user int64, hash string) error {
+	var u User
+	err := tx.GetContext(ctx, &u, `SELECT id, name, password_hash, banned FROM users WHERE id = ? AND deleted = 0`+db.d.ForUpdate, user)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return ErrNotFound
+	case err != nil:
+		return err
+	case u.Banned || u.Hash != hash:
+		return ErrNotFound
+	}
+	return nil
+}
+
+// nextSession returns the user's next session number, which is higher than all
+// before it. The transaction has locked the user's row.
+func nextSession(ctx context.Context, tx *sqlx.Tx, user int64) (number int64, err error) {
+	if _, err = tx.ExecContext(ctx, `UPDATE users SET last_session = last_session + 1 WHERE id = ?`, user); err == nil {
+		err = tx.GetContext(ctx, &number, `SELECT last_session FROM users WHERE id = ?`, user)
+	}
+	return number, err
+}
+
+// Token is what the store knows of a valid token.
+type Token struct {
+	User
+	Device  string
+	Session int64 // number of the device's latest session
 }
 
 // tokenRow is a token's device and user.
 type tokenRow struct {
 	User
-	Device string `db:"device"`
-	Used   int64  `db:"last_used"`
+	Device  string `db:"device"`
+	Used    int64  `db:"last_used"`
+	Session int64  `db:"session"`
 }
 
 const (
-	tokenColumns = `u.id AS user_id, u.name, u.password_hash, u.banned, d.device, d.last_used`
+	tokenColumns = `u.id AS user_id, u.name, u.password_hash, u.banned, d.device, d.last_used, d.session`
 	tokenRows    = `FROM devices d JOIN users u ON u.id = d.user_id WHERE d.token_hash = ? AND u.banned = 0 AND u.deleted = 0`
 )
 
-// TokenDevice finds a token's user and device. It only reads; the time of use is
-// written later. Errors: ErrNotFound if the token is unknown or was unused for
-// too long, or its user is banned or deleted.
-func (db *DB) TokenDevice(ctx context.Context, tokenHash []byte) (u User, device string, err error) {
+// TokenDevice finds a token's user and device. Errors: ErrNotFound if the token is
+// unknown or was unused for too long, or its user is banned or deleted.
+func (db *DB) TokenDevice(ctx context.Context, tokenHash []byte) (Token, error) {
 	var t tokenRow
-	err = db.sql.Scan(ctx, `SELECT `+tokenColumns+` `+tokenRows, []any{tokenHash}, func(r *sqlx.Rows) error {
-		return r.Scan(&t.ID, &t.Name, &t.Hash, &t.Banned, &t.Device, &t.Used)
+	err := db.sql.Scan(ctx, `SELECT `+tokenColumns+` `+tokenRows, []any{tokenHash}, func(r *sqlx.Rows) error {
+		return r.Scan(&t.ID, &t.Name, &t.Hash, &t.Banned, &t.Device, &t.Used, &t.Session)
 	})
 	if err == nil {
-		err = db.used(&t)
+		err = db.checkUsed(&t)
 	}
 	if err != nil {
-		return User{}, "", fmt.Errorf("look up token: %w", err)
+		return Token{}, fmt.Errorf("look up token: %w", err)
 	}
-	return t.User, t.Device, nil
+	return t.token(), nil
 }
 
-// used checks that a token is still valid, and records its use. Errors:
-// ErrNotFound.
-func (db *DB) used(t *tokenRow) error {
+func (t *tokenRow) token() Token { return Token{User: t.User, Device: t.Device, Session: t.Session} }
+
+// checkUsed checks that a token was used recently enough to be valid. Errors:
+// ErrNotFound, also if there is no row.
+func (db *DB) checkUsed(t *tokenRow) error {
 	if t.ID == 0 {
 		return ErrNotFound
 	}
-	now := db.nowMS()
-	unused := now - t.Used
-	if unused > db.o.TokenLife.Milliseconds() {
+	used := t.Used
+	if db.cursors != nil { // opened to write
+		used = max(used, db.cursors.value(t.ID, cursorKey{kind: usedTime, device: t.Device}))
+	}
+	if unused := db.nowMS() - used; unused > db.o.TokenLife.Milliseconds() {
 		return fmt.Errorf("expired, unused for %s: %w", time.Duration(unused)*time.Millisecond, ErrNotFound)
 	}
-	if unused >= usedEvery.Milliseconds() {
-		db.cursors.set(t.ID, cursorKey{kind: usedTime, device: t.Device}, now)
-	}
 	return nil
 }
 
-// CloseDevice revokes a device's token. The device's cursors stay.
-func (db *DB) CloseDevice(ctx context.Context, tokenHash []byte) error {
-	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
-		_, err := tx.ExecContext(ctx, `UPDATE devices SET token_hash = NULL WHERE token_hash = ?`, tokenHash)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("close device: %w", err)
-	}
-	return nil
+// SetUsed records that a device is being used now. Logins record it, too. It never
+// blocks: the time is written later.
+func (db *DB) SetUsed(user int64, device string) {
+	db.cursors.set(user, cursorKey{kind: usedTime, device: device}, db.nowMS())
 }
 
-// ChangePassword sets a user's password hash, gives the device a new token, and
-// revokes the tokens of the user's other devices, which it returns. Errors:
-// ErrNotFound if there is no such user or device.
-func (db *DB) ChangePassword(ctx context.Context, user int64, hash, device string, tokenHash []byte) (others []string, err error) {
-	err = db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
-		if err := one(tx.ExecContext(ctx, `UPDATE users SET password_hash = ? WHERE id = ? AND deleted = 0`, hash, user)); err != nil {
-			return err
+// CloseDevice ends a device's token, if it is still this one, because of a session
+// that logs out. ended has the sessions that end, other than that one. The device's
+// cursors stay.
+func (db *DB) CloseDevice(ctx context.Context, user int64, device string, session int64, tokenHash []byte) (ended []feed.Ended, err error) {
+	c, err := db.writeFeed(ctx, func(ctx context.Context, tx *sqlx.Tx) (c changes, err error) {
+		if _, err := db.lockUser(ctx, tx, user); err != nil {
+			return c, err
 		}
-		others = nil
-		if err := tx.SelectContext(ctx, &others, `SELECT device FROM devices WHERE user_id = ? AND device <> ? ORDER BY device`, user, device); err != nil {
-			return err
+		if err := one(tx.ExecContext(ctx, `UPDATE devices SET token_hash = NULL WHERE user_id = ? AND device = ? AND token_hash = ?`,
+			user, device, tokenHash)); err != nil {
+			return c, err
 		}
-		if _, err := tx.ExecContext(ctx, `UPDATE devices SET token_hash = NULL WHERE user_id = ? AND device <> ?`, user, device); err != nil {
-			return err
+		number, err := nextSession(ctx, tx, user)
+		c.ended = []feed.Ended{{User: user, Device: device, Before: number, Keep: session, Why: feed.LoggedOut}}
+		return c, err
+	})
+	if err != nil && !errors.Is(err, ErrNotFound) { // not found: the token has ended before
+		return nil, fmt.Errorf("close device of user %d: %w", user, err)
+	}
+	return c.ended, nil
+}
+
+// ChangePassword replaces a user's password hash old, which was checked. It gives
+// the device of the session that asks for it a new token, and ends the tokens of the
+// user's other devices. ended has the sessions that end. Errors: ErrNotFound if the
+// user has another password hash now, or the session has ended.
+func (db *DB) ChangePassword(ctx context.Context, u User, hash, device string, session int64, oldToken, newToken []byte) (ended []feed.Ended, err error) {
+	c, err := db.writeFeed(ctx, func(ctx context.Context, tx *sqlx.Tx) (c changes, err error) {
+		if err := db.lockAccount(ctx, tx, u.ID, u.Hash); err != nil {
+			return c, err
 		}
-		return one(tx.ExecContext(ctx, `UPDATE devices SET token_hash = ?, last_used = ? WHERE user_id = ? AND device = ?`,
-			tokenHash, db.nowMS(), user, device))
+		if _, err := tx.ExecContext(ctx, `UPDATE users SET password_hash = ? WHERE id = ?`, hash, u.ID); err != nil {
+			return c, err
+		}
+		if err := one(tx.ExecContext(ctx, `UPDATE devices SET token_hash = ?, last_used = ?
+			WHERE user_id = ? AND device = ? AND session = ? AND token_hash = ?`,
+			newToken, db.nowMS(), u.ID, device, session, oldToken)); err != nil {
+			return c, err
+		}
+		if _, err := tx.ExecContext(ctx, `UPDATE devices SET token_hash = NULL WHERE user_id = ? AND device <> ?`, u.ID, device); err != nil {
+			return c, err
+		}
+		number, err := nextSession(ctx, tx, u.ID)
+		c.ended = []feed.Ended{{User: u.ID, Before: number, Keep: session, Why: feed.LoggedOut}}
+		return c, err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("change password of user %d: %w", user, err)
+		return nil, fmt.Errorf("change password of user %d: %w", u.ID, err)
 	}
-	return others, nil
+	return c.ended, nil
 }

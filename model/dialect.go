@@ -29,10 +29,12 @@ type dialect struct {
 	// These return statements for a number of rows. Each row has the arguments
 	// listed, and may be passed twice. A value lower than the stored one changes
 	// nothing.
-	raiseHeads     func(rows int) string // conversation, seq, time, tick
-	raiseDelivered func(rows int) string // user, device, conversation, seq
-	raiseRead      func(rows int) string // user, conversation, seq
-	raiseUsed      func(rows int) string // user, device, ms
+	raiseHeads       func(rows int) string // conversation, seq, time, tick
+	raiseDelivered   func(rows int) string // user, device, conversation, seq
+	raiseRead        func(rows int) string // user, conversation, seq
+	raiseUsed        func(rows int) string // user, device, ms
+	raiseLastSession func(rows int) string // user, session
+	raiseSession     func(rows int) string // user, device, session, ms
 }
 
 // dialectOf returns the SQL for an open database.

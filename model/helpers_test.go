@@ -282,11 +282,29 @@ func (h *harness) convs() (ids []int64) {
 	return ids
 }
 
-// logIn logs a device in with the user's current password.
-func (h *harness) logIn(user int64, device string, token []byte, max int) ([]string, error) {
+// logIn logs a device in with the user's current password. It returns the devices
+// that were logged out because the user had too many.
+func (h *harness) logIn(user int64, device string, token []byte, max int) (evicted []string, err error) {
 	u, err := h.UserByID(ctx, user)
 	if err != nil {
 		return nil, err
 	}
-	return h.OpenDevice(ctx, u, device, token, max)
+	_, ended, err := h.OpenDevice(ctx, u, device, token, max)
+	for _, e := range ended {
+		if e.Device != device {
+			evicted = append(evicted, e.Device)
+		}
+	}
+	return evicted, err
+}
+
+// startSession starts a session by token.
+func (h *harness) startSession(token []byte) (session int64, err error) {
+	done := make(chan struct{})
+	h.StartSession(token, func(s int64, e error) {
+		session, err = s, e
+		close(done)
+	})
+	<-done
+	return session, err
 }

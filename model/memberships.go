@@ -56,15 +56,15 @@ func (db *DB) Memberships(ctx context.Context, user int64, device string) ([]Mem
 // snapshot. Pass the token's user, so that the result includes cursors that
 // aren't written yet. If the caller doesn't know the user, pass 0: then only the
 // Group fields of the memberships are meaningful. Errors: those of TokenDevice.
-func (db *DB) TokenMemberships(ctx context.Context, tokenHash []byte, user int64) (u User, device string, memberships []Membership, err error) {
+func (db *DB) TokenMemberships(ctx context.Context, tokenHash []byte, user int64) (found Token, memberships []Membership, err error) {
 	pending := db.cursors.values(user) // before the read
 	var t tokenRow
 	err = db.sql.Scan(ctx, `SELECT `+tokenColumns+`, 0 AS id, 0 AS kind, 0 AS lo, 0 AS hi, 0 AS last_seq, 0 AS version,
 			0 AS joined_seq, 0 AS read_seq, 0 AS delivered `+tokenRows+`
-		UNION ALL SELECT 0, '', '', 0, d.device, 0,`+membershipColumns+`d.token_hash = ?`, []any{tokenHash, tokenHash}, func(r *sqlx.Rows) error {
+		UNION ALL SELECT 0, '', '', 0, d.device, 0, 0,`+membershipColumns+`d.token_hash = ?`, []any{tokenHash, tokenHash}, func(r *sqlx.Rows) error {
 		var row tokenRow
 		var p membershipRow
-		err := r.Scan(&row.ID, &row.Name, &row.Hash, &row.Banned, &row.Device, &row.Used,
+		err := r.Scan(&row.ID, &row.Name, &row.Hash, &row.Banned, &row.Device, &row.Used, &row.Session,
 			&p.Conv, &p.Kind, &p.Lo, &p.Hi, &p.Last, &p.Version, &p.Joined, &p.Read, &p.Delivered)
 		switch {
 		case err != nil:
@@ -76,12 +76,12 @@ func (db *DB) TokenMemberships(ctx context.Context, tokenHash []byte, user int64
 		return err
 	})
 	if err == nil {
-		err = db.used(&t)
+		err = db.checkUsed(&t)
 	}
 	if err != nil {
-		return User{}, "", nil, fmt.Errorf("look up token: %w", err)
+		return Token{}, nil, fmt.Errorf("look up token: %w", err)
 	}
-	return t.User, t.Device, memberships, nil
+	return t.token(), memberships, nil
 }
 
 // appendTo appends the row to a list, unless it is a pair and the device has all

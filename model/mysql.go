@@ -51,6 +51,16 @@ func mysql(d *sqldb.Dialect) *dialect {
 				STRAIGHT_JOIN devices d ON d.user_id = v.user_id AND d.device = v.device
 				SET d.last_used = GREATEST(d.last_used, v.ms)`
 		},
+		raiseLastSession: func(rows int) string {
+			return `UPDATE (` + union("? AS user_id, ? AS number", "?, ?", rows) + `) AS v
+				STRAIGHT_JOIN users u ON u.id = v.user_id
+				SET u.last_session = GREATEST(u.last_session, v.number)`
+		},
+		raiseSession: func(rows int) string {
+			return `UPDATE (` + union("? AS user_id, CAST(? AS BINARY) AS device, ? AS number, ? AS ms", "?, CAST(? AS BINARY), ?, ?", rows) + `) AS v
+				STRAIGHT_JOIN devices d ON d.user_id = v.user_id AND d.device = v.device
+				SET d.session = GREATEST(d.session, v.number), d.last_used = GREATEST(d.last_used, v.ms)`
+		},
 	}
 }
 

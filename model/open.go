@@ -32,6 +32,7 @@ type DB struct {
 	epoch   atomic.Int64
 	log     *groupcommit.Committer // nil if opened read-only
 	cursors *cursors               // nil if opened read-only
+	starts  *starts                // nil if opened read-only
 	steps   []groupcommit.Steps    // of log
 	lanes   lanePool
 	recent  *recent.Index      // nil: not SQLite
@@ -67,6 +68,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		db.startFolding()
 		db.startLooks()
 		db.cursors = newCursors(db)
+		db.starts = newStarts(db)
 	}
 	return db, nil
 }
@@ -183,6 +185,7 @@ func (db *DB) Close() error {
 		var err error
 		if !db.o.ReadOnly {
 			db.log.Close()
+			db.starts.close()
 			err = db.cursors.close()
 		}
 		db.cancel()
@@ -196,18 +199,53 @@ func (db *DB) Close() error {
 // changes, clients discard their cursors. It doesn't block.
 func (db *DB) Epoch() int64 { return db.epoch.Load() }
 
-// NewEpoch sets a new epoch and returns it. An operator does that after restoring
-// a backup. A node uses it from its next start.
-func (db *DB) NewEpoch(ctx context.Context) (int64, error) {
-	epoch := newEpoch()
-	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+// NewEpoch ends all tokens, and sets a new epoch, which it returns with the number of
+// tokens. An operator does that after restoring a backup: it may have brought back
+// tokens that had ended. No node may be running. A node uses the epoch from its
+// next start. If NewEpoch fails, run it again.
+func (db *DB) NewEpoch(ctx context.Context) (epoch, tokens int64, err error) {
+	if tokens, err = db.endTokens(ctx); err != nil {
+		return 0, tokens, fmt.Errorf("%s: end all tokens: %w", db.sql.Where, err)
+	}
+	epoch = newEpoch()
+	err = db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		return one(tx.ExecContext(ctx, `UPDATE meta SET value = ? WHERE name = 'epoch'`, epoch))
 	})
 	if err != nil {
-		return 0, fmt.Errorf("%s: set a new epoch: %w", db.sql.Where, err)
+		return 0, tokens, fmt.Errorf("%s: set a new epoch: %w", db.sql.Where, err)
 	}
 	db.epoch.Store(epoch)
-	return epoch, nil
+	return epoch, tokens, nil
+}
+
+// endTokens ends all tokens, those of many users in one transaction, and returns
+// their number.
+func (db *DB) endTokens(ctx context.Context) (n int64, err error) {
+	for after, more := int64(0), true; more; {
+		var users []int64
+		if err := db.sql.Select(ctx, &users, `SELECT DISTINCT user_id FROM devices WHERE user_id > ? AND token_hash IS NOT NULL ORDER BY user_id LIMIT ?`,
+			after, maxStarts); err != nil {
+			return n, err
+		}
+		if more = len(users) > 0; !more {
+			break
+		}
+		var ended int64
+		err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+			r, err := tx.ExecContext(ctx, `UPDATE devices SET token_hash = NULL WHERE user_id > ? AND user_id <= ? AND token_hash IS NOT NULL`,
+				after, users[len(users)-1])
+			if err == nil {
+				ended, err = r.RowsAffected()
+			}
+			return err
+		})
+		if err != nil {
+			return n, err
+		}
+		n += ended
+		after = users[len(users)-1]
+	}
+	return n, nil
 }
 
 // newEpoch returns a random number from 1 to 2^52, which JavaScript can represent

@@ -2,6 +2,7 @@ package model
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -16,7 +17,8 @@ func TestInvalidSync(t *testing.T) {
 }
 
 // The epoch stays the same until an operator sets a new one. A node uses that
-// from its next start.
+// from its next start. A new epoch ends all tokens: after a restore, some may be back
+// that had ended.
 func TestEpoch(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		e := h.Epoch()
@@ -31,9 +33,20 @@ func TestEpoch(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		n, err := other.NewEpoch(context.Background())
-		if err != nil || n == e || other.Epoch() != n {
-			t.Errorf("NewEpoch = %d (error %v), Epoch = %d; want the same, and not %d", n, err, other.Epoch(), e)
+		const many = maxStarts + 7 // more than one transaction ends
+		for i := range int64(many) {
+			if _, err := other.sql.Writer.Exec(`INSERT INTO devices (user_id, device, token_hash, last_used) VALUES (?, 'phone', ?, 0), (?, 'pad', ?, 0), (?, 'tv', NULL, 0)`,
+				i+1, fmt.Append(nil, "a", i), i+1, fmt.Append(nil, "b", i), i+1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		n, tokens, err := other.NewEpoch(context.Background())
+		if err != nil || n == e || other.Epoch() != n || tokens != 2*many {
+			t.Errorf("NewEpoch = %d, %d (error %v), Epoch = %d; want the same epoch, and not %d, and %d tokens", n, tokens, err, other.Epoch(), e, 2*many)
+		}
+		var left int
+		if err := other.sql.Reader.Get(&left, `SELECT COUNT(*) FROM devices WHERE token_hash IS NOT NULL`); err != nil || left != 0 {
+			t.Errorf("%d tokens are left (error %v), want none", left, err)
 		}
 		if err := other.Close(); err != nil {
 			t.Error(err)

@@ -26,10 +26,9 @@ const (
 	maxReserve = 100 * 365 * 24 * time.Hour // of ReserveNames; it catches typos
 
 	minReaders    = 4
-	usedEvery     = time.Minute // how often the use of a token is recorded, at most
-	maxPending    = 1 << 20     // cursors waiting to be written
-	maxCursorRows = 4096        // cursors in one transaction
-	revokedRows   = 1000        // revocations in one answer
+	maxPending    = 1 << 20 // cursors waiting to be written
+	maxCursorRows = 4096    // cursors in one transaction
+	maxStarts     = 512     // sessions started in one transaction
 )
 
 // Options say how to open a store. DB is required; for other fields, zero means

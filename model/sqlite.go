@@ -65,5 +65,14 @@ func sqlite(d *sqldb.Dialect) *dialect {
 				FROM (VALUES ` + sqldb.Repeated("(?, ?, ?)", rows) + `) AS v
 				WHERE devices.user_id = v.column1 AND devices.device = v.column2`
 		},
+		raiseLastSession: func(rows int) string {
+			return `UPDATE users SET last_session = max(last_session, v.column2)
+				FROM (VALUES ` + sqldb.Repeated("(?, ?)", rows) + `) AS v WHERE users.id = v.column1`
+		},
+		raiseSession: func(rows int) string {
+			return `UPDATE devices SET session = max(session, v.column3), last_used = max(last_used, v.column4)
+				FROM (VALUES ` + sqldb.Repeated("(?, ?, ?, ?)", rows) + `) AS v
+				WHERE devices.user_id = v.column1 AND devices.device = v.column2`
+		},
 	}
 }

@@ -64,7 +64,7 @@ func (m *TracedMember) Creator() bool { return m.Role == roleCreator }
 type TracedDevice struct {
 	User      int64  `db:"user_id"`
 	Device    string `db:"device"`
-	Used      int64  `db:"last_used"` // when its token was used last, to the minute; Unix ms
+	Used      int64  `db:"last_used"` // when it was last used, to 10 minutes; Unix ms
 	Token     bool   `db:"token"`     // has a token, that is, it is logged in
 	Delivered int64  `db:"delivered"` // includes what this process has not written yet
 }

@@ -31,8 +31,9 @@ func TestTrace(t *testing.T) {
 		want(t, h.Flush(ctx, u[1]), nil)
 		h.SetDelivered(u[1], "pad", g, 2) // pending
 		token := []byte(fmt.Sprint(u[1], "phone"))
-		want(t, h.CloseDevice(ctx, token), nil)
-		_, err := h.JoinGroup(ctx, g, u[3], 10, 10)
+		_, err := h.CloseDevice(ctx, u[1], "phone", 1, token)
+		want(t, err, nil)
+		_, err = h.JoinGroup(ctx, g, u[3], 10, 10)
 		want(t, err, nil)
 		_, err = h.LeaveGroup(ctx, g, u[2])
 		want(t, err, nil)

@@ -65,17 +65,26 @@ func TestTokens(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.user("a")
 		token := []byte("token 1")
+		session := int64(0) // of the last valid
 		valid := func(token []byte, device string) {
 			t.Helper()
-			got, d, err := h.TokenDevice(ctx, token)
+			got, err := h.TokenDevice(ctx, token)
 			want(t, err, nil)
-			if got.ID != u || got.Name != "a" || d != device {
-				t.Fatalf("TokenDevice = user %d (%s), device %q; want user %d (a), device %q", got.ID, got.Name, d, u, device)
+			if got.ID != u || got.Name != "a" || got.Device != device {
+				t.Fatalf("TokenDevice = %+v, want user %d (a), device %q", got, u, device)
 			}
+			n, err := h.startSession(token)
+			want(t, err, nil)
+			if n <= got.Session {
+				t.Fatalf("StartSession = %d, want more than %d, the device's last session", n, got.Session)
+			}
+			session = n
 		}
 		invalid := func(token []byte) {
 			t.Helper()
-			_, _, err := h.TokenDevice(ctx, token)
+			_, err := h.TokenDevice(ctx, token)
+			want(t, err, ErrNotFound)
+			_, err = h.startSession(token)
 			want(t, err, ErrNotFound)
 		}
 		open := func(device string, token []byte) {
@@ -90,16 +99,15 @@ func TestTokens(t *testing.T) {
 		invalid(token)
 		valid([]byte("token 2"), "phone")
 
-		want(t, h.CloseDevice(ctx, []byte("token 2")), nil)
+		_, err := h.CloseDevice(ctx, u, "phone", session, []byte("token 2"))
+		want(t, err, nil)
 		invalid([]byte("token 2"))
 
 		open("phone", []byte("p"))
 		open("pad", []byte("q"))
-		others, err := h.ChangePassword(ctx, u, "new hash", "pad", []byte("q2"))
+		valid([]byte("q"), "pad")
+		_, err = h.ChangePassword(ctx, User{ID: u, Hash: "hash of a"}, "new hash", "pad", session, []byte("q"), []byte("q2"))
 		want(t, err, nil)
-		if !slices.Equal(others, []string{"phone"}) {
-			t.Errorf("ChangePassword = %q, want [phone]", others)
-		}
 		invalid([]byte("p"))
 		invalid([]byte("q"))
 		valid([]byte("q2"), "pad")
@@ -108,7 +116,7 @@ func TestTokens(t *testing.T) {
 		}
 
 		// A login whose old password was checked before the change comes too late.
-		_, err = h.OpenDevice(ctx, User{ID: u, Hash: "hash of a"}, "thief", []byte("late"), 8)
+		_, _, err = h.OpenDevice(ctx, User{ID: u, Hash: "hash of a"}, "thief", []byte("late"), 8)
 		want(t, err, ErrNotFound)
 
 		want(t, h.Ban(ctx, u, true), nil)
@@ -125,37 +133,42 @@ func TestTokens(t *testing.T) {
 		invalid([]byte("q5"))
 		_, err = h.logIn(u, "pad", []byte("q6"), 8)
 		want(t, err, ErrNotFound)
-		_, err = h.ChangePassword(ctx, u, "x", "pad", []byte("q7"))
+		_, err = h.ChangePassword(ctx, User{ID: u}, "x", "pad", session, []byte("q5"), []byte("q7"))
 		want(t, err, ErrNotFound)
 	})
 }
 
-// A token expires when it wasn't used for DefaultTokenLife. Each use, which is
-// written later, extends it.
+// A token expires when it wasn't used for DefaultTokenLife. Each login extends it,
+// and so does a connected session, even before that is written.
 func TestTokenLife(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		u := h.user("a")
 		_, err := h.logIn(u, "phone", []byte("t"), 8)
 		want(t, err, nil)
-		use := func(wanted error) {
+		check := func(wanted error) {
 			t.Helper()
-			_, _, err := h.TokenDevice(ctx, []byte("t"))
+			_, err := h.TokenDevice(ctx, []byte("t"))
 			want(t, err, wanted)
-			want(t, h.Flush(ctx, u), nil)
 		}
 		for range 3 {
 			h.pass(DefaultTokenLife)
-			use(nil)
+			check(nil)
+			_, err := h.startSession([]byte("t"))
+			want(t, err, nil)
 		}
-		// A second use within usedEvery isn't written.
-		rows := h.m.cursorRows.Get()
-		h.pass(usedEvery - time.Millisecond)
-		use(nil)
-		if n := h.m.cursorRows.Get() - rows; n != 0 {
-			t.Errorf("%d rows written for a use within %s, want 0", n, usedEvery)
+		for _, flush := range []bool{true, false} {
+			h.pass(DefaultTokenLife)
+			h.SetUsed(u, "phone")
+			if flush {
+				want(t, h.Flush(ctx, u), nil)
+			}
+			h.pass(DefaultTokenLife)
+			check(nil)
 		}
-		h.pass(DefaultTokenLife + time.Millisecond)
-		use(ErrNotFound)
+		h.pass(time.Millisecond)
+		check(ErrNotFound)
+		_, err = h.startSession([]byte("t"))
+		want(t, err, ErrNotFound)
 	})
 }
 
@@ -176,8 +189,9 @@ func TestEviction(t *testing.T) {
 			h.SetDelivered(u[0], fmt.Sprint("d", i), a.Conv, 1)
 		}
 		h.pass(time.Minute)
-		_, _, err := h.TokenDevice(ctx, []byte("t0")) // now d1 is the least recently used
+		_, err := h.startSession([]byte("t0"))
 		want(t, err, nil)
+		h.SetUsed(u[0], "d1") // connected: now d2 is the least recently used
 		out, err := h.logIn(u[0], "d5", []byte("new"), 8)
 		want(t, err, nil)
 		if len(out) != 0 {
@@ -185,47 +199,17 @@ func TestEviction(t *testing.T) {
 		}
 		out, err = h.logIn(u[0], "ninth", []byte("ninth"), 8)
 		want(t, err, nil)
-		if !slices.Equal(out, []string{"d1"}) {
-			t.Fatalf("login of the ninth device evicted %q, want [d1]", out)
+		if !slices.Equal(out, []string{"d2"}) {
+			t.Fatalf("login of the ninth device evicted %q, want [d2]", out)
 		}
-		_, _, err = h.TokenDevice(ctx, []byte("t1"))
+		_, err = h.TokenDevice(ctx, []byte("t2"))
 		want(t, err, ErrNotFound)
-		h.SetDelivered(u[0], "d1", a.Conv, 1) // a late receipt of the evicted device
+		h.SetDelivered(u[0], "d2", a.Conv, 1) // a late receipt of the evicted device
 		want(t, h.Flush(ctx, u[0]), nil)
 		var n int
-		want(t, h.sql.Reader.Get(&n, `SELECT COUNT(*) FROM cursors WHERE device = 'd1'`), nil)
+		want(t, h.sql.Reader.Get(&n, `SELECT COUNT(*) FROM cursors WHERE device = 'd2'`), nil)
 		if n != 0 {
 			t.Errorf("%d cursors of the evicted device, want 0", n)
-		}
-	})
-}
-
-// Revocations returns the users whose tokens were revoked by another process.
-func TestRevocations(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
-		u := h.users(3)
-		other, err := Open(ctx, Options{DB: h.o.DB, Shared: true})
-		want(t, err, nil)
-		defer other.Close()
-		want(t, other.Ban(ctx, u[0], true), nil)
-		last, users, err := h.Revocations(ctx, -1)
-		want(t, err, nil)
-		if last == 0 || users != nil {
-			t.Fatalf("Revocations(-1) = %d, %v; want the last ID and no users", last, users)
-		}
-		want(t, other.OperatorPassword(ctx, u[1], "x"), nil)
-		want(t, other.DeleteUser(ctx, u[2]), nil)
-		want(t, other.Ban(ctx, u[0], false), nil) // revokes nothing
-		want(t, other.Ban(ctx, 999, true), ErrNotFound)
-		next, users, err := h.Revocations(ctx, last)
-		want(t, err, nil)
-		if !slices.Equal(users, []int64{u[1], u[2]}) {
-			t.Fatalf("Revocations(%d) = %v, want %v", last, users, u[1:])
-		}
-		again, users, err := h.Revocations(ctx, next)
-		want(t, err, nil)
-		if again != next || users != nil {
-			t.Fatalf("Revocations(%d) = %d, %v; want the same ID and no users", next, again, users)
 		}
 	})
 }
@@ -242,11 +226,12 @@ func TestDeleteUser(t *testing.T) {
 		h.store(a, b)
 		before, _, err := h.MemberIDs(ctx, others)
 		want(t, err, nil)
-		var changes []*Append
+		var all changes
 		want(t, h.write(ctx, func(ctx context.Context, tx *sqlx.Tx) (err error) {
-			changes, err = h.deleteUser(ctx, tx, u[0])
+			all, err = h.deleteUser(ctx, tx, u[0])
 			return err
 		}), nil)
+		changes := all.groups
 		if len(changes) != 2 {
 			t.Fatalf("deleteUser = %v, want a change of each group", changes)
 		}

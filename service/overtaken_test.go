@@ -6,9 +6,9 @@ import (
 	"testing"
 
 	"chatd/model"
+	"chatd/model/feed"
 	"chatd/proto"
 	"chatd/service"
-	"chatd/service/bus"
 )
 
 // gate blocks the first call of pass until the test closes open.
@@ -26,16 +26,16 @@ func (g *gate) pass() {
 	}
 }
 
-// lateClock is a bus on which the first call of Now blocks, and then returns the
-// time at which it continues.
-type lateClock struct {
-	bus.Bus
+// lateOpen is a store in which the first OpenDevice blocks before it returns.
+type lateOpen struct {
+	service.Store
 	*gate
 }
 
-func (b lateClock) Now(ctx context.Context) int64 {
-	b.pass()
-	return b.Bus.Now(ctx)
+func (s lateOpen) OpenDevice(ctx context.Context, u model.User, device string, token []byte, max int) (int64, []feed.Ended, error) {
+	session, ended, err := s.Store.OpenDevice(ctx, u, device, token, max)
+	s.pass()
+	return session, ended, err
 }
 
 // lateToken is a store in which the first TokenMemberships reads the data and
@@ -45,10 +45,25 @@ type lateToken struct {
 	*gate
 }
 
-func (s lateToken) TokenMemberships(ctx context.Context, hash []byte, user int64) (model.User, string, []model.Membership, error) {
-	u, device, places, err := s.Store.TokenMemberships(ctx, hash, user)
+func (s lateToken) TokenMemberships(ctx context.Context, hash []byte, user int64) (model.Token, []model.Membership, error) {
+	found, places, err := s.Store.TokenMemberships(ctx, hash, user)
 	s.pass()
-	return u, device, places, err
+	return found, places, err
+}
+
+// lateStart is a store in which the first StartSession blocks before it answers.
+type lateStart struct {
+	service.Store
+	*gate
+}
+
+func (s lateStart) StartSession(hash []byte, done func(int64, error)) {
+	s.Store.StartSession(hash, func(session int64, err error) {
+		go func() {
+			s.pass()
+			done(session, err)
+		}()
+	})
 }
 
 // If a login's token is revoked by a later login of the same device while the
@@ -63,13 +78,18 @@ func TestOvertakenLoginEndsNoSession(t *testing.T) {
 		// login returns the request of the late login.
 		login func(id int64, token string) obj
 	}{
-		{"by password, before it takes the time", func(s *setup, g *gate) {
-			s.bus = func(b bus.Bus) bus.Bus { return lateClock{b, g} }
+		{"by password, after it was numbered", func(s *setup, g *gate) {
+			s.store = func(st service.Store) service.Store { return lateOpen{st, g} }
 		}, func(id int64, _ string) obj {
 			return obj{"msgid": proto.LOGIN, "id": id, "password": secret}
 		}},
 		{"by token, after the token was checked", func(s *setup, g *gate) {
 			s.store = func(st service.Store) service.Store { return lateToken{st, g} }
+		}, func(_ int64, token string) obj {
+			return obj{"msgid": proto.LOGIN, "token": token}
+		}},
+		{"by token, after it was numbered", func(s *setup, g *gate) {
+			s.store = func(st service.Store) service.Store { return lateStart{st, g} }
 		}, func(_ int64, token string) obj {
 			return obj{"msgid": proto.LOGIN, "token": token}
 		}},
@@ -109,5 +129,44 @@ func TestOvertakenLoginEndsNoSession(t *testing.T) {
 				valid.nothing(proto.KICK)
 			})
 		}
+	}
+}
+
+// If a device logs in by token, and again by the same token before the first login is
+// registered, the first one gets KICK, and the second session stays.
+func TestOvertakenByTheSameToken(t *testing.T) {
+	t.Parallel()
+	for _, where := range []string{"on another node", "on its own node"} {
+		t.Run(where, func(t *testing.T) {
+			t.Parallel()
+			g := newGate()
+			one := serve(t)
+			two := one.second(func(s *setup) {
+				s.store = func(st service.Store) service.Store { return lateStart{st, g} }
+			})
+			anna := one.user("anna")
+			first := one.login(anna)
+			first.close()
+			one.settled(0)
+			byToken := obj{"msgid": proto.LOGIN, "token": first.welcome.str("token")}
+			late := two.dial()
+			late.ask(byToken)
+			<-g.reached
+			there := one
+			if where == "on its own node" {
+				there = two
+			}
+			valid := there.dial()
+			valid.ok(byToken)
+			close(g.open)
+			if f := late.kicked(); f == nil || f.str("reason") != proto.Replaced {
+				t.Errorf("the late login got %v, want KICK with reason %s", f, proto.Replaced)
+			}
+			b := two.login(two.user("berta"))
+			b.send(with(anna).event("hello")) // arrives after anything that the late login has published
+			valid.op(proto.EVENT)
+			valid.barrier()
+			valid.nothing(proto.KICK)
+		})
 	}
 }

@@ -377,14 +377,14 @@ func TestLoginRightAfterStart(t *testing.T) {
 // overheard is a bus that records which logins a node announces.
 type overheard struct {
 	bus.Bus
-	logins chan *bus.Login
+	logins chan *bus.Ended
 	await  chan struct{} // Await blocks until it is closed
 }
 
 func (b overheard) Publish(ctx context.Context, ms []bus.Message) error {
 	for _, m := range ms {
-		if m.Payload.Login != nil {
-			b.logins <- m.Payload.Login
+		if m.Payload.Ended != nil {
+			b.logins <- m.Payload.Ended
 		}
 	}
 	return b.Bus.Publish(ctx, ms)
@@ -401,7 +401,7 @@ func (b overheard) Await(context.Context) error {
 // nodes might end the session that has replaced it.
 func TestEndedSessionIsNotAnnounced(t *testing.T) {
 	t.Parallel()
-	b := overheard{logins: make(chan *bus.Login, 100), await: make(chan struct{})}
+	b := overheard{logins: make(chan *bus.Ended, 100), await: make(chan struct{})}
 	release := sync.OnceFunc(func() { close(b.await) })
 	n := serve(t, func(s *setup) {
 		s.bus = func(in bus.Bus) bus.Bus { b.Bus = in; return b }
@@ -524,7 +524,7 @@ func TestBriefSessionHearsOfFriends(t *testing.T) {
 // announced, gets the KICK and no other answer.
 func TestReplacedBeforeAnnounced(t *testing.T) {
 	t.Parallel()
-	b := overheard{logins: make(chan *bus.Login, 100), await: make(chan struct{})}
+	b := overheard{logins: make(chan *bus.Ended, 100), await: make(chan struct{})}
 	release := sync.OnceFunc(func() { close(b.await) })
 	n := serve(t, func(s *setup) {
 		s.bus = func(in bus.Bus) bus.Bus { b.Bus = in; return b }

@@ -46,10 +46,10 @@ type (
 )
 
 const (
-	drainSlots  = 64                     // different retry_after values while draining
-	awayRepair  = 200 * time.Millisecond // interval of repair while Redis is unavailable
-	trimEvery   = time.Minute            // how often old rows of the feed are deleted
-	revokeEvery = time.Second            // how often the operators' revocations and deletions are read from the store
+	drainSlots = 64                     // different retry_after values while draining
+	awayRepair = 200 * time.Millisecond // interval of repair while Redis is unavailable
+	trimEvery  = time.Minute            // how often old rows of the feed are deleted
+	departures = time.Second            // how often deletions of accounts are read from the store
 )
 
 // Service is the chat of one node. It implements reactor.Handler. Its method
@@ -113,7 +113,7 @@ func (s *Service) Start(r *reactor.Reactor, store Store, b bus.Bus, node string,
 	s.messages = messages.New(store, s.courier, s.sessions, s.delivery, r.Loops(), s.events)
 	s.people = people.New(&s.cfg.People, store, s.courier, s.sessions, s.presence, s.delivery)
 	s.groups = groups.New(&s.cfg.Groups, s.log, store, s.presence, s.delivery)
-	s.logins = login.New(&s.cfg.Login, login.Deps{Reactor: r, Store: store, Bus: b, Courier: s.courier, Sessions: s.sessions,
+	s.logins = login.New(&s.cfg.Login, login.Deps{Reactor: r, Store: store, Courier: s.courier, Sessions: s.sessions,
 		Presence: s.presence, Delivery: s.delivery, Limits: s.limits, People: s.people, Groups: s.groups, Messages: s.messages,
 		Node: node, Epoch: epoch})
 	s.tracer = trace.NewTracer(node, store, s.sessions, s.presence, s.delivery, s.cfg.Presence.Grace)
@@ -133,13 +133,10 @@ func (s *Service) Start(r *reactor.Reactor, store Store, b bus.Bus, node string,
 			}
 		})
 	})
-	s.run(func(t Off) {
-		v := s.sessions.NewRevoker(t)
-		every(t, revokeEvery, func() { v.Look(t) })
-	})
+	s.run(func(t Off) { every(t, session.UseEvery, s.sessions.RecordUse) })
 	s.run(func(t Off) {
 		d := s.people.NewDepartures(t, s.log)
-		every(t, revokeEvery, func() { d.Look(t) })
+		every(t, departures, func() { d.Look(t) })
 	})
 	s.run(func(t Off) { every(t, delivery.SaveEvery, s.delivery.SaveProgress) })
 	return nil
@@ -220,8 +217,8 @@ func (s *Service) Receive(ms []bus.Message) {
 			s.presence.OnlineElsewhere(c.ID, p.Presence)
 		case p.Relation != nil:
 			s.presence.RelationElsewhere(c.ID, p.Relation)
-		case p.Login != nil:
-			s.sessions.LoginElsewhere(p.Login)
+		case p.Ended != nil:
+			s.sessions.EndedElsewhere(p.Ended)
 		case p.Members != nil:
 			s.delivery.MembersChangedElsewhere(c, p.Members)
 		case p.Blocked != nil:
@@ -252,7 +249,7 @@ func signal(c chan struct{}) {
 }
 
 // afterOutages tells other nodes of the sessions here whenever the bus is available
-// again, and ends sessions that should have been ended meanwhile.
+// again.
 func (s *Service) afterOutages(t Off) {
 	for {
 		select {
@@ -261,7 +258,6 @@ func (s *Service) afterOutages(t Off) {
 		case <-s.back:
 		}
 		s.sessions.AnnounceAll(t)
-		s.sessions.Recheck(t)
 	}
 }
 

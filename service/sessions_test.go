@@ -3,13 +3,18 @@ package service_test
 import (
 	"context"
 	"fmt"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"chatd/model"
+	"chatd/model/feed"
 	"chatd/proto"
 	"chatd/reactor"
 	"chatd/service"
+	"chatd/service/bus"
+	"chatd/service/login"
 )
 
 // A login ends an earlier session of the same device with KICK. Other devices
@@ -224,27 +229,32 @@ func TestLoginStorm(t *testing.T) {
 // lateStore is a store that changes the password of a user just before
 // OpenDevice for the device "thief".
 type lateStore struct {
-	service.Store
-	changed int // number of changes
+	*model.DB
+	hash    string // the new one
+	changed int    // number of changes
 }
 
-func (s *lateStore) OpenDevice(ctx context.Context, u model.User, device string, token []byte, max int) ([]string, error) {
+func (s *lateStore) OpenDevice(ctx context.Context, u model.User, device string, token []byte, max int) (int64, []feed.Ended, error) {
 	if device == "thief" {
 		s.changed++
-		if _, err := s.ChangePassword(ctx, u.ID, "another hash", proto.DefaultDevice, []byte("another token")); err != nil {
-			return nil, err
+		if err := s.OperatorPassword(ctx, u.ID, s.hash); err != nil {
+			return 0, nil, err
 		}
 	}
-	return s.Store.OpenDevice(ctx, u, device, token, max)
+	return s.DB.OpenDevice(ctx, u, device, token, max)
 }
 
 // If the password is changed during a login, after the old password was
 // checked, the login is refused.
 func TestLoginDuringPasswordChange(t *testing.T) {
 	t.Parallel()
-	st := &lateStore{}
+	hash, err := login.HashPassword(cheap, "another secret")
+	if err != nil {
+		t.Fatal(err)
+	}
+	st := &lateStore{hash: hash}
 	n := serve(t, func(s *setup) {
-		s.store = func(in service.Store) service.Store { st.Store = in; return st }
+		s.store = func(in service.Store) service.Store { st.DB = in.(*model.DB); return st }
 	})
 	id := n.user("anna")
 	n.login(id)
@@ -252,4 +262,216 @@ func TestLoginDuringPasswordChange(t *testing.T) {
 	if st.changed != 1 {
 		t.Errorf("the password was changed %d times, want once", st.changed)
 	}
+}
+
+// rendezvous is a store in which ChangePassword, or OpenDevice of devices named
+// "together…", waits until a number of calls have come.
+type rendezvous struct {
+	*model.DB
+	left atomic.Int64
+	all  chan struct{}
+}
+
+func newRendezvous(n int64) *rendezvous {
+	r := &rendezvous{all: make(chan struct{})}
+	r.left.Store(n)
+	return r
+}
+
+func (s *rendezvous) meet() {
+	if s.left.Add(-1) == 0 {
+		close(s.all)
+	}
+	<-s.all
+}
+
+func (s *rendezvous) ChangePassword(ctx context.Context, u model.User, hash, device string, session int64, oldToken, newToken []byte) ([]feed.Ended, error) {
+	s.meet()
+	return s.DB.ChangePassword(ctx, u, hash, device, session, oldToken, newToken)
+}
+
+func (s *rendezvous) OpenDevice(ctx context.Context, u model.User, device string, token []byte, max int) (int64, []feed.Ended, error) {
+	if strings.HasPrefix(device, "together") {
+		s.meet()
+	}
+	return s.DB.OpenDevice(ctx, u, device, token, max)
+}
+
+// If two devices change the password at the same time, one of them succeeds, and its
+// new password logs in. The other gets errno 1, or is logged out before it gets an
+// answer.
+func TestPasswordChangedTwice(t *testing.T) {
+	t.Parallel()
+	meeting := newRendezvous(2)
+	n := serve(t, func(s *setup) {
+		s.reactor.SlowLanes = 16 // both wait at the same time
+		s.store = func(in service.Store) service.Store { meeting.DB = in.(*model.DB); return meeting }
+	})
+	anna := n.user("anna")
+	var ws [2]*wire
+	var rids [2]int64
+	for i := range ws {
+		ws[i] = n.login(anna, obj{"device": fmt.Sprint(i)})
+	}
+	for i, w := range ws {
+		rids[i] = w.ask(obj{"msgid": proto.PASSWORD, "password": secret, "newpassword": fmt.Sprint("new secret ", i)})
+	}
+	won := -1
+	for i, w := range ws {
+		f := w.await("the answer to PASSWORD, or KICK", func(f frame) bool { return f.int("rid") == rids[i] || f.op() == proto.KICK })
+		switch {
+		case f.op() == proto.KICK && f.str("reason") == proto.LoggedOut:
+		case f.op() == proto.PASSWORD_ACK && f.int("errno") == int64(proto.Refused):
+		case f.op() == proto.PASSWORD_ACK && f.int("errno") == 0 && won < 0:
+			won = i
+		default:
+			t.Errorf("device %d got %v, want errno 0 for one of the two, and errno 1 or KICK for the other", i, f)
+		}
+	}
+	if won < 0 {
+		t.Fatal("neither device has changed the password")
+	}
+	n.dial().ok(obj{"msgid": proto.LOGIN, "id": anna, "password": fmt.Sprint("new secret ", won), "device": "third"})
+	ws[won].barrier() // still logged in
+}
+
+// If the cost of hashing has changed and two devices log in at the same time, both
+// succeed, although each has replaced the hash.
+func TestRehashedTwice(t *testing.T) {
+	t.Parallel()
+	meeting := newRendezvous(2)
+	n := serve(t, func(s *setup) {
+		s.reactor.SlowLanes = 16
+		s.service.Login.Argon2.Iterations = 2 // users are created with 1
+		s.store = func(in service.Store) service.Store { meeting.DB = in.(*model.DB); return meeting }
+	})
+	anna := n.user("anna")
+	together := []*wire{n.dial(), n.dial()}
+	var rids [2]int64
+	for i, w := range together {
+		rids[i] = w.ask(obj{"msgid": proto.LOGIN, "id": anna, "password": secret, "device": fmt.Sprint("together", i)})
+	}
+	for i, w := range together {
+		if f := w.await("LOGIN_ACK", func(f frame) bool { return f.int("rid") == rids[i] }); f.int("errno") != 0 {
+			t.Errorf("login %d got %v, want errno 0", i, f)
+		}
+	}
+}
+
+// Whatever ends sessions on another node ends them here within seconds, although all
+// hints are lost and nobody notices that.
+func TestEndedWithoutHints(t *testing.T) {
+	t.Parallel()
+	one, two, lost := pairOfNodes(t, func(s *setup) { s.service.Login.MaxDevices = 2 })
+	lost.Store(true)
+	stays := two.login(two.user("stays"))
+	for _, c := range []struct {
+		what   string
+		do     func(id int64, here, there *wire)
+		reason string
+	}{
+		{"PASSWORD", func(id int64, here, there *wire) {
+			here.ok(obj{"msgid": proto.PASSWORD, "password": secret, "newpassword": "secret 2"})
+		}, proto.LoggedOut},
+		{"LOGOUT of an earlier session of the device", func(id int64, here, there *wire) {
+			w := one.dial()
+			w.ok(obj{"msgid": proto.LOGIN, "token": there.welcome.str("token")})
+			w.ok(obj{"msgid": proto.LOGOUT})
+			w.refused(proto.NotLoggedIn, obj{"msgid": proto.LOGOUT}) // the connection stays open
+		}, ""}, // replaced or logged out
+		{"login of the device by password", func(id int64, here, there *wire) { one.login(id, obj{"device": "there"}) }, proto.Replaced},
+		{"login of the device by token", func(id int64, here, there *wire) {
+			one.dial().ok(obj{"msgid": proto.LOGIN, "token": there.welcome.str("token")})
+		}, proto.Replaced},
+		{"a third device", func(id int64, here, there *wire) { one.login(id, obj{"device": "third"}) }, proto.LoggedOut},
+		{"ban", func(id int64, here, there *wire) { check(t, one.db.Ban(t.Context(), id, true)) }, proto.LoggedOut},
+		{"password set by an operator", func(id int64, here, there *wire) { check(t, one.db.OperatorPassword(t.Context(), id, "x")) }, proto.LoggedOut},
+		{"delete", func(id int64, here, there *wire) { check(t, one.db.DeleteUser(t.Context(), id)) }, proto.LoggedOut},
+	} {
+		id := one.user(c.what)
+		there := two.login(id, obj{"device": "there"})
+		here := one.login(id, obj{"device": "here"}) // used later, so the other one is evicted
+		c.do(id, here, there)
+		if f := there.kicked(); f == nil || c.reason != "" && f.str("reason") != c.reason {
+			t.Errorf("%s: the session on the other node got %v, want KICK with reason %s", c.what, f, c.reason)
+		}
+		if c.what == "PASSWORD" || strings.HasPrefix(c.what, "login") {
+			here.barrier()
+			here.nothing(proto.KICK)
+		}
+	}
+	stays.barrier()
+	stays.nothing(proto.KICK)
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The order of a user's sessions doesn't depend on any clock. After all clocks have
+// stepped back, a login replaces the device's session on the other node, and PASSWORD
+// ends all earlier sessions and no later one.
+func TestClockStepsBack(t *testing.T) {
+	t.Parallel()
+	var now atomicTime
+	now.set(time.Now())
+	one, two, _ := pairOfNodes(t, func(s *setup) { s.model.Now, s.reactor.Now = now.get, now.get })
+	anna := one.user("anna")
+	w := one.login(anna)
+	token := w.welcome.str("token")
+	for i := range 4 {
+		now.add(-time.Hour)
+		next := []*node{two, one}[i%2].dial()
+		next.ok(obj{"msgid": proto.LOGIN, "token": token})
+		if f := w.kicked(); f == nil || f.str("reason") != proto.Replaced {
+			t.Fatalf("the earlier session got %v, want KICK with reason %s", f, proto.Replaced)
+		}
+		next.barrier()
+		next.nothing(proto.KICK)
+		w = next
+	}
+	others := []*wire{one.login(anna, obj{"device": "here"}), two.login(anna, obj{"device": "there"})}
+	now.add(-time.Hour)
+	w.ok(obj{"msgid": proto.PASSWORD, "password": secret, "newpassword": "secret 2"})
+	for _, o := range others {
+		if f := o.kicked(); f == nil || f.str("reason") != proto.LoggedOut {
+			t.Errorf("the other device got %v, want KICK with reason %s", f, proto.LoggedOut)
+		}
+	}
+	now.add(-time.Hour)
+	later := two.login(anna, obj{"device": "there", "password": "secret 2"})
+	two.svc.Receive([]bus.Message{{Channel: bus.User(anna), Payload: bus.Payload{Ended: &bus.Ended{User: anna, Before: 8, Keep: 5, Reason: proto.LoggedOut}}}}) // PASSWORD's hint comes late
+	later.barrier()
+	later.nothing(proto.KICK)
+	w.barrier()
+	w.nothing(proto.KICK)
+}
+
+// The device that is connected all the time isn't the one that a ninth device logs
+// out, and its token doesn't expire.
+func TestConnectedDeviceIsUsed(t *testing.T) {
+	t.Parallel()
+	var now atomicTime
+	now.set(time.Now())
+	n := serve(t, func(s *setup) {
+		s.model.Now = now.get
+		s.service.Login.MaxDevices = 2
+	})
+	anna := n.user("anna")
+	connected := n.login(anna, obj{"device": "connected"})
+	now.add(20 * 24 * time.Hour)
+	other := n.login(anna, obj{"device": "other"})
+	other.close()
+	n.settled(1)
+	now.add(20 * 24 * time.Hour)
+	third := n.login(anna, obj{"device": "third"})
+	third.barrier()
+	connected.barrier()
+	connected.nothing(proto.KICK)
+	n.dial().refused(proto.Refused, obj{"msgid": proto.LOGIN, "token": other.welcome.str("token")})
+	now.add(20 * 24 * time.Hour)
+	n.dial().ok(obj{"msgid": proto.LOGIN, "token": connected.welcome.str("token")})
 }

@@ -130,8 +130,8 @@ func TestTraceGroup(t *testing.T) {
 		!strings.Contains(strings.Join(got.Notes, "\n"), "up to 10 s late") {
 		t.Errorf("Find: %s, %+v; want carla unknown, not berta, and a note that cursors are stored late", s, got)
 	}
-	if why := why(t, got, "carla", "default"); !strings.HasPrefix(why, "hasn't logged in since") {
-		t.Errorf("carla/default: %q, want it to start with \"hasn't logged in since\"", why)
+	if why := why(t, got, "carla", "default"); !strings.HasPrefix(why, "not used since") {
+		t.Errorf("carla/default: %q, want it to start with \"not used since\"", why)
 	}
 	got = n.found(trace.Query{Group: g, Seq: 2, User: "berta"})
 	// The cursor of the pad, which sends no receipts, may or may not be stored

@@ -56,6 +56,7 @@ func TestClusterFaults(t *testing.T) {
 	t.Run("users of a frozen node", func(t *testing.T) { usersOfFrozenNode(t, c) })
 	t.Run("users who come and go while a node is cut off", func(t *testing.T) { usersWhileCutOff(t, c) })
 	t.Run("users who come and go without Redis", func(t *testing.T) { usersWithoutRedis(t, c) })
+	t.Run("sessions that end without Redis", func(t *testing.T) { sessionsWithoutRedis(t, c) })
 }
 
 // nodesKilled checks that the clients of a killed node continue on another one,
@@ -422,4 +423,35 @@ func usersWhileCutOff(t *testing.T, c *cluster) {
 		s.friend.sees("who came", s.id, false)
 	}
 	n.drain(t)
+}
+
+// sessionsWithoutRedis checks that sessions on another node end while Redis is down: at
+// a password change, and when their device logs in elsewhere by token.
+func sessionsWithoutRedis(t *testing.T, c *cluster) {
+	changes, moves := dialRaw(t, c.nodes[1].chat), dialRaw(t, c.nodes[1].chat)
+	changes.account("changes")
+	moves.call(&proto.Request{Op: proto.REG, Name: "moves", Password: "secret 1"})
+	token := moves.call(&proto.Request{Op: proto.LOGIN, Name: "moves", Password: "secret 1"}).Token
+	other := newDevice(t, c.nodes[2].chat, "changes", "other", nil)
+	other.login()
+	c.redis.Kill(t)
+	defer func() {
+		c.redis.Start(t)
+		c.reconnected(t)
+	}()
+	if err := other.ChangePassword(t.Context(), personPassword, "secret 2"); err != nil {
+		t.Fatal(err)
+	}
+	moved := dialRaw(t, c.nodes[2].chat)
+	moved.call(&proto.Request{Op: proto.LOGIN, Token: token, Fields: 1 << proto.FToken})
+	for _, s := range []struct {
+		w      *raw
+		reason string
+	}{{changes, proto.LoggedOut}, {moves, proto.Replaced}} {
+		s.w.drainAll()
+		if s.w.kick == nil || s.w.kick.Reason != s.reason {
+			t.Errorf("the session on the other node got %+v, want KICK with reason %s", s.w.kick, s.reason)
+		}
+	}
+	moved.call(&proto.Request{Op: proto.CONVERSATIONS}) // still logged in
 }

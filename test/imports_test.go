@@ -37,9 +37,9 @@ var mayImport = map[string][]string{
 	"model/faultvfs":    {"model/vfs"},
 	"model/vfs":         {},
 	// A package of the service may import only those below it in this list.
-	"service": {"proto", "internal/setting", "reactor", "model", "service/bus", "service/limits", "service/session", "service/cluster", "service/presence",
+	"service": {"proto", "internal/setting", "reactor", "model", "model/feed", "service/bus", "service/limits", "service/session", "service/cluster", "service/presence",
 		"service/delivery", "service/messages", "service/people", "service/groups", "service/login", "service/trace"},
-	"service/login": {"proto", "internal/names", "internal/setting", "reactor", "model", "service/bus", "service/limits", "service/session", "service/presence",
+	"service/login": {"proto", "internal/names", "internal/setting", "reactor", "model", "model/feed", "service/bus", "service/limits", "service/session", "service/presence",
 		"service/delivery", "service/messages", "service/people", "service/groups"},
 	"service/trace": {"proto", "model", "service/session", "service/presence", "service/delivery"},
 	"service/people": {"proto", "internal/setting", "reactor", "model", "service/bus", "service/session", "service/presence",
@@ -49,7 +49,7 @@ var mayImport = map[string][]string{
 	"service/delivery":    {"proto", "internal/setting", "reactor", "model", "model/feed", "service/bus", "service/limits", "service/session", "service/presence"},
 	"service/presence":    {"proto", "reactor", "model", "service/bus", "service/session", "service/cluster"},
 	"service/cluster":     {"reactor", "service/bus"},
-	"service/session":     {"proto", "internal/setting", "reactor", "model", "service/bus", "service/limits"},
+	"service/session":     {"proto", "internal/setting", "reactor", "model", "model/feed", "service/bus", "service/limits"},
 	"service/limits":      {"proto", "internal/limit", "internal/setting"},
 	"service/bus":         {"proto", "internal/setting"},
 	"service/ops":         {"client/web", "internal/limit", "internal/setting"}, // serves the files of client/web

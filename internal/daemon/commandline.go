@@ -40,7 +40,7 @@ type commandLine struct {
 	User    userCommand    `cmd:"" help:"Change a user's account, whether chatd is running or not."`
 	Migrate migrateCommand `cmd:"" help:"Copy everything to another, empty database."`
 	Trace   traceCommand   `cmd:"" help:"Show whether a message is stored, and which devices have it, or why not."`
-	Epoch   epochCommand   `cmd:"" help:"Run after restoring a backup: makes clients forget which messages they have."`
+	Epoch   epochCommand   `cmd:"" help:"Run after restoring a backup: logs out all devices, and makes clients forget which messages they have."`
 }
 
 // newCommandLine returns the command line before parsing. It has the defaults of

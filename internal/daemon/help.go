@@ -29,7 +29,7 @@ const usage = `Usage:
   chatd user clashes                    list names that look alike, or like a reserved name
   chatd trace --group ID | --pair A B, --seq N | --cid C --sender S [--user U] [--after ID] [--json]
                                         show whether a message is stored, and which devices have it, or why not
-  chatd epoch                           run after restoring a backup: clients forget which messages they have
+  chatd epoch                           run after restoring a backup: logs out all devices
   chatd migrate --from URL --to URL     copy everything to an empty database; no chatd may use either of them
   chatd --version | --help | --help-all
 

@@ -19,7 +19,7 @@ import (
 )
 
 // operate runs an operator command on the database, whether a chatd is using it
-// or not. The command is one transaction, so after an interrupt it is done
+// or not. A user command is one transaction, so after an interrupt it is done
 // entirely or not at all.
 func operate(inv *invocation, stdin *os.File, stdout, stderr io.Writer) (err error) {
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
@@ -36,11 +36,11 @@ func operate(inv *invocation, stdin *os.File, stdout, stderr io.Writer) (err err
 	defer func() { err = errors.Join(err, db.Close()) }()
 
 	if inv.Command == "epoch" {
-		epoch, err := db.NewEpoch(ctx)
+		epoch, tokens, err := db.NewEpoch(ctx)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(stdout, "the epoch is now %d; start or restart chatd, and clients will forget which messages they have\n", epoch)
+		fmt.Fprintf(stdout, "the epoch is now %d, and %d devices are logged out; start or restart chatd, and clients will forget which messages they have\n", epoch, tokens)
 		return nil
 	}
 

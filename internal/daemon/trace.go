@@ -224,7 +224,7 @@ func traceText(t *trace.Result) string {
 			if d.State == trace.Has {
 				mark = "+"
 			}
-			say("    %s %-12q %s (has up to seq %d, last login %s)\n", mark, d.Device, plain(d.Why), d.Delivered, clock(d.Login))
+			say("    %s %-12q %s (has up to seq %d, last used %s)\n", mark, d.Device, plain(d.Why), d.Delivered, clock(d.Login))
 		}
 	}
 	if t.Next != 0 {

@@ -28,6 +28,7 @@ type Row struct {
 	Tick      int64 // higher than that of every earlier row of the lane, or of one of the conversations
 	Time      int64 // Unix seconds, by the database's clock
 	Spans     []Span
+	Ended     []Ended // which sessions the transaction has ended
 }
 
 // Span is what a transaction has changed in one conversation: it added the
@@ -67,6 +68,84 @@ func appendSpan(dst []byte, s *Span) []byte {
 	}
 	dst = binary.AppendUvarint(dst, uint64(s.Last))
 	return binary.AppendUvarint(dst, uint64(s.Last-s.First+1))
+}
+
+// Ended says that a transaction has ended sessions of a user: those with numbers
+// below Before, on Device or, if that is empty, on all devices, but not the one
+// with number Keep. Sessions that begin later have higher numbers. So it can be
+// applied at any time, in any order and more than once.
+type Ended struct {
+	User         int64
+	Device       string
+	Before, Keep int64 // Keep: 0 is no session
+	Why          Why
+}
+
+// Ends reports whether a session of the user has ended.
+func (e *Ended) Ends(device string, number int64) bool {
+	return number < e.Before && number != e.Keep && (e.Device == "" || e.Device == device)
+}
+
+// Why is the reason why sessions have ended.
+type Why byte
+
+const (
+	Replaced   Why = 1 + iota // the device has logged in again
+	LoggedOut                 // the device was logged out
+	ByOperator                // an operator has logged out the user
+	whys                      // the end of the list
+)
+
+// kindEnded is the kind of an Ended in the column extra. There, each value has a
+// byte for its kind, its length, and its encoding. Readers skip kinds that only a
+// newer release knows.
+const kindEnded = 1
+
+// appendEnded appends the value of e for the column extra. scratch is overwritten.
+func appendEnded(dst, scratch []byte, e *Ended) (_, _ []byte) {
+	b := binary.AppendUvarint(append(scratch[:0], byte(e.Why)), uint64(e.User))
+	b = binary.AppendUvarint(b, uint64(e.Before))
+	b = binary.AppendUvarint(b, uint64(e.Keep))
+	b = append(b, e.Device...)
+	dst = binary.AppendUvarint(append(dst, kindEnded), uint64(len(b)))
+	return append(dst, b...), b
+}
+
+// decodeExtra decodes the column extra. Errors: ErrBroken.
+func decodeExtra(b []byte) (ended []Ended, err error) {
+	for len(b) > 0 {
+		size, n := binary.Uvarint(b[1:])
+		if n <= 0 || size > uint64(len(b)-1-n) {
+			return nil, ErrBroken
+		}
+		kind, value := b[0], b[1+n:][:size]
+		b = b[1+n:][size:]
+		if kind != kindEnded {
+			continue
+		}
+		e, err := decodeEnded(value)
+		if err != nil {
+			return nil, err
+		}
+		ended = append(ended, e)
+	}
+	return ended, nil
+}
+
+func decodeEnded(b []byte) (e Ended, err error) {
+	if len(b) == 0 || b[0] == 0 || Why(b[0]) >= whys {
+		return Ended{}, ErrBroken
+	}
+	e.Why, b = Why(b[0]), b[1:]
+	for _, to := range []*int64{&e.User, &e.Before, &e.Keep} {
+		v, n := binary.Uvarint(b)
+		if n <= 0 || v > 1<<62 {
+			return Ended{}, ErrBroken
+		}
+		*to, b = int64(v), b[n:]
+	}
+	e.Device = string(b)
+	return e, nil
 }
 
 // minSpan is the size of the smallest encoded span, in bytes.

@@ -31,6 +31,59 @@ func TestSpans(t *testing.T) {
 	}
 }
 
+// What appendEnded encodes, decodeExtra returns, and it skips what a newer release has
+// added.
+func TestExtra(t *testing.T) {
+	want := []Ended{
+		{User: 7, Device: "phone 你", Before: 1 << 50, Why: Replaced},
+		{User: 1 << 40, Before: 3, Keep: 2, Why: LoggedOut},
+		{User: 8, Before: 4, Why: ByOperator},
+	}
+	var b, scratch []byte
+	for i := range want {
+		b, scratch = appendEnded(b, scratch, &want[i])
+		b = append(b, 200, 3, 0, 0xff, 0)
+	}
+	got, err := decodeExtra(b)
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("decoded %+v, %v; want %+v", got, err, want)
+	}
+	for _, n := range []int{1, len(b) - 1} {
+		if _, err := decodeExtra(b[:n]); !errors.Is(err, ErrBroken) {
+			t.Errorf("only the first %d of %d bytes: error %v, want ErrBroken", n, len(b), err)
+		}
+	}
+}
+
+// Earlier sessions end, on one device or on all, and later ones never do.
+func TestEnds(t *testing.T) {
+	for _, c := range []struct {
+		e    Ended
+		want [4]bool // sessions 1 and 3 of the phone, 2 and 4 of the pad
+	}{
+		{Ended{Device: "phone", Before: 3}, [4]bool{true, false, false, false}},
+		{Ended{Before: 4}, [4]bool{true, true, true, false}},
+		{Ended{Before: 5, Keep: 3}, [4]bool{true, false, true, true}},
+		{Ended{Device: "pad", Before: 5, Keep: 4}, [4]bool{false, false, true, false}},
+	} {
+		got := [4]bool{c.e.Ends("phone", 1), c.e.Ends("phone", 3), c.e.Ends("pad", 2), c.e.Ends("pad", 4)}
+		if got != c.want {
+			t.Errorf("%+v ends %v of the sessions phone 1, phone 3, pad 2, pad 4; want %v", c.e, got, c.want)
+		}
+	}
+}
+
+// Damaged rows never crash a reader.
+func FuzzExtra(f *testing.F) {
+	b, _ := appendEnded(nil, nil, &Ended{User: 7, Device: "phone", Before: 3, Keep: 1, Why: LoggedOut})
+	f.Add(b)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if all, err := decodeExtra(b); err != nil && (!errors.Is(err, ErrBroken) || all != nil) {
+			t.Errorf("decodeExtra = %v, %v; want a list or ErrBroken", all, err)
+		}
+	})
+}
+
 // Damaged rows never crash a reader.
 func FuzzSpans(f *testing.F) {
 	f.Add(appendSpan(nil, &Span{Conv: 7, Lo: 3, Hi: 9, First: 1, Last: 2}))

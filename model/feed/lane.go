@@ -20,10 +20,12 @@ type Lane struct {
 	pos, tick int64 // of the last committed row
 	recorded  int64 // the tick of a row that isn't known to be committed; 0: none
 	spans     []byte
+	extra     []byte
+	scratch   []byte
 }
 
 // NewLane returns a lane on an open database.
-func NewLane(db *sqldb.DB) *Lane { return &Lane{db: db} }
+func NewLane(db *sqldb.DB) *Lane { return &Lane{db: db, spans: []byte{}} } // nil would be NULL
 
 // Stale reports whether Open must be called before the next transaction: the lane
 // is new, or it isn't known that the last transaction with a Record was committed.
@@ -37,7 +39,7 @@ func (l *Lane) Open(exec func(query string, args ...any) error) error {
 	id := 1 + rand.Int64N(1<<62)
 	err := exec(`INSERT INTO feed_lanes (lane, opened) VALUES (?, `+l.db.Now+`)`, id)
 	if err == nil {
-		*l = Lane{db: l.db, id: id, tick: l.tick, spans: l.spans}
+		*l = Lane{db: l.db, id: id, tick: l.tick, spans: l.spans, extra: l.extra}
 	}
 	return err
 }
@@ -49,8 +51,11 @@ func (l *Lane) Tick(highest int64) int64 { return 1 + max(highest, l.tick) }
 // Add adds a span to the row that the next Record writes.
 func (l *Lane) Add(s *Span) { l.spans = appendSpan(l.spans, s) }
 
-// Reset drops the spans that were added for a transaction that was rolled back.
-func (l *Lane) Reset() { l.spans = l.spans[:0] }
+// AddEnded adds ended sessions to the row that the next RecordExtra writes.
+func (l *Lane) AddEnded(e *Ended) { l.extra, l.scratch = appendEnded(l.extra, l.scratch, e) }
+
+// Reset drops what was added for a transaction that was rolled back.
+func (l *Lane) Reset() { l.spans, l.extra = l.spans[:0], l.extra[:0] }
 
 // RecordSQL returns the statement that Record executes, for callers that prepare
 // it. It inserts nothing if the lane is closed. The lock on the lane's row keeps
@@ -60,12 +65,31 @@ func RecordSQL(db *sqldb.DB) string {
 		SELECT lane, ?, ?, ` + db.Now + `, ? FROM feed_lanes WHERE lane = ? AND closed = 0` + db.ForShare
 }
 
+// recordExtraSQL is RecordSQL for a row that also has the column extra.
+func recordExtraSQL(db *sqldb.DB) string {
+	return `INSERT INTO feed (lane, pos, tick, time, spans, extra)
+		SELECT lane, ?, ?, ` + db.Now + `, ?, ? FROM feed_lanes WHERE lane = ? AND closed = 0` + db.ForShare
+}
+
 // Record writes the row, with the spans of Add, in the open transaction, through
 // exec, which must execute RecordSQL with the arguments. tick is the one from Tick.
 // It blocks on the database. Errors: ErrClosed, and those of exec.
 func (l *Lane) Record(tick int64, exec func(args ...any) (sql.Result, error)) error {
 	l.recorded = tick
-	r, err := exec(l.pos+1, tick, l.spans, l.id)
+	return recorded(exec(l.pos+1, tick, l.spans, l.id))
+}
+
+// RecordExtra is Record for a transaction for which AddEnded may have been called. exec
+// must execute the statement that it gets.
+func (l *Lane) RecordExtra(tick int64, exec func(query string, args ...any) (sql.Result, error)) error {
+	if len(l.extra) == 0 {
+		return l.Record(tick, func(args ...any) (sql.Result, error) { return exec(RecordSQL(l.db), args...) })
+	}
+	l.recorded = tick
+	return recorded(exec(recordExtraSQL(l.db), l.pos+1, tick, l.spans, l.extra, l.id))
+}
+
+func recorded(r sql.Result, err error) error {
 	if err != nil {
 		return err
 	}

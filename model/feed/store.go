@@ -47,13 +47,16 @@ func (s tables) rows(ctx context.Context, of []positions) (rows []Row, err error
 		args = append(args, p.lane, p.after, p.upTo)
 	}
 	err = sqldb.InBatches(args, 3, s.db.MaxRows, func(n int, args []any) error {
-		return s.db.Scan(ctx, `SELECT lane, pos, tick, time, spans FROM feed WHERE `+sqldb.AnyOf("lane = ? AND pos > ? AND pos <= ?", n)+
+		return s.db.Scan(ctx, `SELECT lane, pos, tick, time, spans, extra FROM feed WHERE `+sqldb.AnyOf("lane = ? AND pos > ? AND pos <= ?", n)+
 			` ORDER BY lane, pos`, args, func(r *sqlx.Rows) error {
 			var row Row
-			var spans []byte
-			err := r.Scan(&row.Lane, &row.Pos, &row.Tick, &row.Time, &spans)
+			var spans, extra []byte
+			err := r.Scan(&row.Lane, &row.Pos, &row.Tick, &row.Time, &spans, &extra)
 			if err == nil {
 				row.Spans, err = decodeSpans(spans)
+			}
+			if err == nil {
+				row.Ended, err = decodeExtra(extra)
 			}
 			rows = append(rows, row)
 			return err

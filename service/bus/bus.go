@@ -12,9 +12,9 @@ import (
 	"strconv"
 )
 
-// Bus sends messages to other nodes. Node and Redis implement it. Await, Publish
-// and Now may block for up to 500 ms, or until their context ends; the other
-// methods don't block. All may be called from any goroutine.
+// Bus sends messages to other nodes. Node and Redis implement it. Await and Publish
+// may block for up to 500 ms, or until their context ends; the other methods don't
+// block. All may be called from any goroutine.
 type Bus interface {
 	// Subscribe and Unsubscribe count: as many calls of Unsubscribe as there
 	// were of Subscribe end the subscription.
@@ -27,9 +27,6 @@ type Bus interface {
 	MayHaveSubscribers(Channel) bool
 	// Publish sends messages to all other nodes, in order.
 	Publish(context.Context, []Message) error
-	// Now returns the time of the clock that all nodes share, in Unix
-	// microseconds.
-	Now(context.Context) int64
 }
 
 // Channel is what a node subscribes to: a user with a session on the node, a

@@ -3,9 +3,6 @@ package bus
 import (
 	"context"
 	"fmt"
-	"time"
-
-	"github.com/gomodule/redigo/redis"
 )
 
 // Publish sends the messages to all other nodes in one pipeline. All messages
@@ -56,30 +53,6 @@ func (r *Redis) encode(ms []Message) (names []string, envelopes [][]byte) {
 		envelopes[n] = appendPayload(envelopes[n], &ms[i].Payload)
 	}
 	return names, envelopes
-}
-
-// Now returns the time of Redis in Unix microseconds, or the time of this
-// machine if Redis is unavailable. It blocks for up to 500 ms.
-func (r *Redis) Now(ctx context.Context) int64 {
-	now := int64(0)
-	if r.up.Load() {
-		_ = r.withConn(ctx, func(c *conn) error { // if it fails, use this machine's time
-			if err := c.Send("TIME"); err != nil {
-				return err
-			}
-			return receiveReplies(c, 1, func(reply any) error {
-				fields, err := redis.Int64s(reply, nil) // seconds and microseconds
-				if err == nil && len(fields) == 2 {
-					now = fields[0]*1e6 + fields[1]
-				}
-				return err
-			})
-		})
-	}
-	if now == 0 {
-		now = time.Now().UnixMicro()
-	}
-	return now
 }
 
 // withConn calls f with a connection from the pool. It blocks for up to

@@ -4,7 +4,6 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // Hub connects nodes in one process. The zero value is ready to use.
@@ -115,7 +114,3 @@ func (n *Node) has(c Channel) bool {
 	defer n.mu.RUnlock()
 	return n.subs[c] > 0
 }
-
-// Now returns the time in Unix microseconds. All nodes of a Hub share the
-// clock of their machine.
-func (n *Node) Now(context.Context) int64 { return time.Now().UnixMicro() }

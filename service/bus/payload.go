@@ -11,7 +11,7 @@ import (
 type Payload struct {
 	NewMessages *NewMessages
 	Push        *Push
-	Login       *Login
+	Ended       *Ended
 	Members     *Members
 	Blocked     *Blocked
 	// Presence is sent to the channels of the user's friends.
@@ -43,14 +43,15 @@ type NewMessages struct {
 // channel it is an event for the members who are online, and may be dropped.
 type Push struct{ Body []byte }
 
-// Login ends sessions of a user that started before At: those of Device or, if
-// All is set, those of every other device.
-type Login struct {
-	User   int64
-	Device string
-	All    bool   // every device but Device
-	Reason string // for the KICK
-	At     int64  // Unix microseconds, by Bus.Now
+// Ended ends sessions of a user: those with numbers below Before, on Device or, if
+// that is empty, on all devices, but not the one with number Keep. The numbers are
+// those of the store. With the reason proto.Replaced, it announces the session with
+// number Before.
+type Ended struct {
+	User         int64
+	Device       string
+	Before, Keep int64
+	Reason       string // for the KICK
 }
 
 // Members announces a change in the membership of a group: User has joined it
@@ -132,7 +133,7 @@ type Blocked struct{ By, Whom int64 }
 const (
 	kindNewMessages byte = 1 + iota
 	kindPush
-	kindLogin
+	_ // an earlier release used it
 	kindMembers
 	kindBlocked
 	kindPresence
@@ -141,6 +142,7 @@ const (
 	kindRosterDelta
 	kindRosterChunk
 	kindRosterRequest
+	kindEnded
 )
 
 // Append appends the encoding of p to dst.
@@ -154,10 +156,10 @@ func (p *Payload) Append(dst []byte) []byte {
 		}
 	case p.Push != nil:
 		dst = appendBytes(append(dst, kindPush), p.Push.Body)
-	case p.Login != nil:
-		l := p.Login
-		dst = appendInts(append(dst, kindLogin), l.User, l.At, boolInt(l.All))
-		dst = appendBytes(appendBytes(dst, []byte(l.Device)), []byte(l.Reason))
+	case p.Ended != nil:
+		e := p.Ended
+		dst = appendInts(append(dst, kindEnded), e.User, e.Before, e.Keep)
+		dst = appendBytes(appendBytes(dst, []byte(e.Device)), []byte(e.Reason))
 	case p.Members != nil:
 		m := p.Members
 		dst = appendInts(append(dst, kindMembers), m.Group, m.Version, m.User, m.Seq, boolInt(m.Joined))
@@ -209,8 +211,8 @@ func Decode(b []byte) (Payload, error) {
 		p.NewMessages = g
 	case kindPush:
 		p.Push = &Push{Body: d.bytes()}
-	case kindLogin:
-		p.Login = &Login{User: d.int(), At: d.int(), All: d.int() != 0, Device: string(d.bytes()), Reason: string(d.bytes())}
+	case kindEnded:
+		p.Ended = &Ended{User: d.int(), Before: d.int(), Keep: d.int(), Device: string(d.bytes()), Reason: string(d.bytes())}
 	case kindMembers:
 		p.Members = &Members{Group: d.int(), Version: d.int(), User: d.int(), Seq: d.int(), Joined: d.int() != 0, Notice: d.bytes()}
 	case kindPresence:

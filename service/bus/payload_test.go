@@ -13,7 +13,7 @@ var payloads = map[string]Payload{
 	"grown group": {NewMessages: &NewMessages{Conv: 9, Group: 9, Version: 1 << 40, First: 1, Bodies: [][]byte{{}}}},
 	"head alone":  {NewMessages: &NewMessages{Conv: 9, Group: 9, Version: 3, First: 100, Bodies: [][]byte{}}},
 	"push":        {Push: &Push{Body: []byte(`{"msgid":24}`)}},
-	"login":       {Login: &Login{User: 3, Device: "phone 你", All: true, Reason: "logout", At: 1795448854092123}},
+	"ended":       {Ended: &Ended{User: 3, Device: "phone 你", Before: 1 << 50, Keep: 7, Reason: "logout"}},
 	"members":     {Members: &Members{Group: 9, Version: 4, User: 3, Joined: true, Seq: 17, Notice: []byte("{}")}},
 	"presence":    {Presence: &Presence{User: 1 << 50}},
 	"relation":    {Relation: &Relation{A: 1, B: 1 << 50, Friendship: true, Echo: true}},

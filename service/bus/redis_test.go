@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -165,30 +163,6 @@ func TestUndecodablePayloads(t *testing.T) {
 		// Unknown: newer, "hello", the unknown kind. Broken: empty, truncated
 		// twice.
 		t.Errorf("%d of an unknown version and %d broken, want 3 and 3", unknown, broken)
-	}
-}
-
-// Now returns the time of Redis, and this machine's while Redis is unavailable.
-func TestNow(t *testing.T) {
-	server := realservice.Redis(t)
-	a := dial(t, RedisConfig{Redis: server.URL})
-	redisTime := func() int64 {
-		f := strings.Fields(server.Client(t, "TIME"))
-		s, err1 := strconv.ParseInt(f[0], 10, 64)
-		us, err2 := strconv.ParseInt(f[1], 10, 64)
-		if err := errors.Join(err1, err2); err != nil {
-			t.Fatal(err)
-		}
-		return s*1e6 + us
-	}
-	before, now, after := redisTime(), a.Now(t.Context()), redisTime()
-	if now < before || now > after {
-		t.Errorf("Now: %d, want between %d and %d", now, before, after)
-	}
-	server.Kill(t)
-	a.waitUp(t, false)
-	if now := a.Now(t.Context()); now < before {
-		t.Errorf("Now while Redis is unavailable: %d, want at least %d", now, before)
 	}
 }
 

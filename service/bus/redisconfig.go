@@ -20,7 +20,7 @@ import (
 )
 
 // RedisConfig holds the settings of the connection to Redis. The Redis user
-// needs the commands PUBLISH, SUBSCRIBE, UNSUBSCRIBE, TIME, PING and CLIENT
+// needs the commands PUBLISH, SUBSCRIBE, UNSUBSCRIBE, PING and CLIENT
 // SETNAME, and the channels u:*, g:* and nodes.
 type RedisConfig struct {
 	Redis             string `group:"nodes" name:"redis" placeholder:"URL" common:"" help:"Redis that connects the nodes of a cluster: redis://host:6379, or rediss:// for TLS. Needs a mysql:// database. Empty: a single node."`

@@ -8,8 +8,8 @@ import (
 	"chatd/model/feed"
 )
 
-// Repair finds messages and membership changes that this node has missed. It
-// reads the feed of all that is committed. It isn't safe for concurrent use.
+// Repair finds messages, membership changes and ended sessions that this node has
+// missed. It reads the feed of all that is committed. It isn't safe for concurrent use.
 type Repair struct {
 	d     *Delivery
 	feed  *feed.Reader // nil: not started
@@ -57,7 +57,8 @@ func (r *Repair) start(t Off) error {
 // Look reads what has been committed since the last call, and tells the loops about
 // these conversations. If hints is set, hints from other nodes are expected to arrive:
 // Look then tells the loops what the previous call found, and keeps what it finds for
-// the next one. So the hints come first, and the log need not be read.
+// the next one. So the hints come first, and the log need not be read. Sessions that
+// have ended are ended at once.
 //
 // Look blocks, and returns the store's errors. After feed.ErrTrimmed or
 // feed.ErrBroken, the next Look starts over and ends the sessions on this node.
@@ -103,6 +104,7 @@ func (r *Repair) read(t Off) error {
 			return err
 		}
 		for i := range rows {
+			r.d.sessions.EndCommitted(rows[i].Ended)
 			for _, s := range rows[i].Spans {
 				r.found.add(s)
 			}

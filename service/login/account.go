@@ -6,7 +6,6 @@ import (
 	"chatd/model"
 	"chatd/proto"
 	"chatd/reactor"
-	"chatd/service/bus"
 	"chatd/service/limits"
 	"chatd/service/session"
 )
@@ -60,37 +59,59 @@ func (l *Logins) Password(t Turn, c *conn, r *proto.Request) {
 		c.Refuse(t, a, refusal)
 		return
 	}
-	var at int64
 	var th []byte
+	token := ss.TokenHash()
 	session.TryJob(t, c, reactor.Slow, func(t Off) (string, error) {
-		u, err := l.Store.UserByID(t, ss.User)
-		if err != nil {
-			return "", err
-		}
-		ok, _, err := l.pass.check(t, old, u.Hash)
-		if err != nil {
-			return "", err
-		}
-		if !ok {
-			return "", errRefused
-		}
-		hash, err := HashPassword(l.cfg.Argon2.Params, password)
-		if err != nil {
-			return "", err
-		}
-		var token string
-		token, th = newToken()
-		_, err = l.Store.ChangePassword(t, ss.User, hash, ss.Device, th)
-		at = l.Bus.Now(t) // logins after this time have used the new password
-		return token, err
-	}, func(t Turn, token string, err error) {
+		var fresh string
+		fresh, th = newToken()
+		err := l.changePassword(t, ss, old, password, token, th)
+		return fresh, err
+	}, func(t Turn, fresh string, err error) {
 		if guess.Done(errors.Is(err, errRefused)); err != nil {
 			c.Refuse(t, a, err)
 			return
 		}
-		l.Sessions.EndDevices(&bus.Login{User: ss.User, Device: ss.Device, All: true, Reason: proto.LoggedOut, At: at})
 		ss.SetTokenHash(t, th)
-		a.Token = token
+		a.Token = fresh
 		c.Reply(t, &a)
 	})
+}
+
+// changePassword checks the old password, sets the new one, and ends the sessions of
+// the user's other devices. The transaction checks that the hash is still the one
+// that was checked. If it isn't, because a login has replaced it with one of another
+// cost, changePassword checks the old password again. Errors: errRefused if it is
+// wrong, or the session has ended.
+func (l *Logins) changePassword(t Off, ss *session.Session, old, password string, oldToken, newToken []byte) error {
+	hash, checked := "", ""
+	for range 2 {
+		u, err := l.Store.UserByID(t, ss.User)
+		if err != nil {
+			return err
+		}
+		if u.Hash == checked { // the session has ended
+			return errRefused
+		}
+		checked = u.Hash
+		ok, _, err := l.pass.check(t, old, u.Hash)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return errRefused
+		}
+		if hash == "" {
+			if hash, err = HashPassword(l.cfg.Argon2.Params, password); err != nil {
+				return err
+			}
+		}
+		ended, err := l.Store.ChangePassword(t, u, hash, ss.Device, ss.Number, oldToken, newToken)
+		if err == nil {
+			l.Sessions.End(ended)
+		}
+		if !errors.Is(err, model.ErrNotFound) {
+			return err
+		}
+	}
+	return errRefused
 }

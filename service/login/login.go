@@ -3,22 +3,24 @@
 //
 // A login takes four steps, so that the session misses nothing:
 //
-//  1. Off the loop, check the password or token.
+//  1. Off the loop, check the password or token. Then give the session a number, in a
+//     transaction that checks the password or token again.
 //  2. On the loop, register the session. From then on new messages and notices
 //     are recorded for it.
-//  3. Off the loop, check the token again: if it was revoked before step 2, the
-//     session wasn't registered and so couldn't be ended. Then read what the
-//     device has missed.
+//  3. Off the loop, check the token and the number again: if the session has ended
+//     before step 2, it wasn't registered and so couldn't be ended. Then read what
+//     the device has missed.
 //  4. On the loop, send LOGIN_ACK and what was recorded. The session is live.
 package login
 
 import (
 	"context"
 	"errors"
-	"sync/atomic"
+	"slices"
 
 	"chatd/internal/names"
 	"chatd/model"
+	"chatd/model/feed"
 	"chatd/proto"
 	"chatd/reactor"
 	"chatd/service/bus"
@@ -38,25 +40,25 @@ type (
 	conn = session.Conn
 )
 
-// Store holds the methods of the store that logins need. All may block.
+// Store holds the methods of the store that logins need. All but StartSession may
+// block.
 type Store interface {
 	CreateUser(ctx context.Context, name, nameKey, hash string) (int64, error)
 	UserByID(ctx context.Context, id int64) (model.User, error)
 	UserByNameKey(ctx context.Context, key string) (model.User, error)
 	SetHash(ctx context.Context, id int64, old, hash string) error
-	OpenDevice(ctx context.Context, u model.User, device string, tokenHash []byte, max int) (evicted []string, err error)
-	TokenDevice(ctx context.Context, tokenHash []byte) (model.User, string, error)
-	TokenMemberships(ctx context.Context, tokenHash []byte, user int64) (model.User, string, []model.Membership, error)
+	OpenDevice(ctx context.Context, u model.User, device string, tokenHash []byte, max int) (session int64, ended []feed.Ended, err error)
+	StartSession(tokenHash []byte, done func(session int64, err error))
+	TokenMemberships(ctx context.Context, tokenHash []byte, user int64) (model.Token, []model.Membership, error)
 	Memberships(ctx context.Context, user int64, device string) ([]model.Membership, error)
-	CloseDevice(ctx context.Context, tokenHash []byte) error
-	ChangePassword(ctx context.Context, user int64, hash, device string, tokenHash []byte) (others []string, err error)
+	CloseDevice(ctx context.Context, user int64, device string, session int64, tokenHash []byte) (ended []feed.Ended, err error)
+	ChangePassword(ctx context.Context, u model.User, hash, device string, session int64, oldToken, newToken []byte) (ended []feed.Ended, err error)
 }
 
 // Deps holds what New needs.
 type Deps struct {
 	Reactor  *reactor.Reactor
 	Store    Store
-	Bus      bus.Bus
 	Courier  *bus.Courier
 	Sessions *session.Sessions
 	Presence *presence.Presence
@@ -76,8 +78,6 @@ type Logins struct {
 	pass *passwords
 
 	reserved names.Reserved // cfg.ReservedNames
-
-	logins atomic.Int64 // number of logins so far; see identity.nth
 }
 
 // New returns the handlers. It takes as long as hashing one password.
@@ -89,21 +89,22 @@ func New(cfg *Config, on Deps) *Logins {
 // the same, so that it doesn't reveal which accounts exist.
 var errRefused = proto.Errorf(proto.Refused, "wrong ID, name, password or token")
 
-// errOvertaken is the answer to a login with the right password whose token was
-// revoked before its session started, for example by another login of the same
-// device.
+// errOvertaken is the answer to a login with the right password whose session ended
+// before it was registered, for example because of another login of the same device.
 var errOvertaken = &proto.Error{Errno: proto.TooFast, Message: "another login with the same device name ended this one; try again", RetryAfter: session.RetryAfter}
+
+// errReplaced is the result of a login by token that a later login of the same device
+// has overtaken. The connection gets KICK.
+var errReplaced = errors.New("a later login of the same device has replaced this one")
 
 // identity is the result of a password or token check.
 type identity struct {
 	user        model.User
 	device      string
 	token       string
-	at          int64              // time of the login by Bus.Now, in Unix microseconds
-	nth         int64              // sequence number of the login on this node; see session.Session
-	evicted     []string           // devices logged out because the user had too many
+	number      int64              // of the session; 0: none yet
+	ended       []feed.Ended       // sessions that a login by password has ended
 	memberships []model.Membership // the user's conversations, read before the session was registered
-	late        error              // if set, the login is refused with it, after the evicted devices were logged out
 }
 
 // Login logs a user in. See the package comment for its steps.
@@ -135,20 +136,33 @@ func (l *Logins) Login(t Turn, c *conn, r *proto.Request) {
 			c.Refuse(t, a, err)
 			return
 		}
-		l.Sessions.Limited.Reached(limits.FullDevices, len(id.evicted))
-		for _, device := range id.evicted {
-			l.Sessions.EndDevices(&bus.Login{User: id.user.ID, Device: device, Reason: proto.LoggedOut, At: id.at})
+		if evicted := slices.DeleteFunc(id.ended, func(e feed.Ended) bool { return e.Device == id.device }); len(evicted) > 0 {
+			l.Sessions.Limited.Reached(limits.FullDevices, len(evicted))
+			l.Sessions.End(evicted)
 		}
 		if !c.Open(t) {
 			return
 		}
-		if id.late != nil {
-			l.failed(&q, id.late)
-			c.Refuse(t, a, id.late)
+		a.ID, a.Name, a.Device, a.Token = id.user.ID, id.user.Name, id.device, id.token
+		if id.number != 0 {
+			l.enter(t, c, a, id, &q)
 			return
 		}
-		a.ID, a.Name, a.Device, a.Token = id.user.ID, id.user.Name, id.device, id.token
-		l.enter(t, c, a, id, &q)
+		session.Await(t, c, func(answer func(int64, error)) {
+			l.Store.StartSession(tokenHash(id.token), answer)
+		}, func(t Turn, number int64, err error) {
+			if errors.Is(err, model.ErrNotFound) { // it has ended since the check
+				err = errRefused
+			}
+			switch id.number = number; {
+			case !c.Open(t):
+			case err != nil:
+				l.failed(&q, err)
+				c.Refuse(t, a, err)
+			default:
+				l.enter(t, c, a, id, &q)
+			}
+		})
 	})
 }
 
@@ -181,64 +195,63 @@ func accountOf(q *proto.Request) limits.Account {
 	return limits.Account{Name: proto.NameKey(q.Name)}
 }
 
-// proveByToken checks a token. It notes the time of the login before the check.
-// So a login that revokes the token after the check has a later time, and this
-// login doesn't end its session.
+// proveByToken checks a token.
 func (l *Logins) proveByToken(t Off, token string) (id identity, err error) {
-	at, nth := l.Bus.Now(t), l.logins.Add(1)
 	id.token = token
 	// User 0: the user isn't known yet, so unwritten cursors are not included.
 	// Only the groups are used.
-	id.user, id.device, id.memberships, err = l.Store.TokenMemberships(t, tokenHash(token), 0)
-	switch {
-	case errors.Is(err, model.ErrNotFound):
-		err = errRefused
-	case err == nil:
-		err = l.Limits.ShutOut(id.user.ID, l.Reactor.Now())
-	}
-	id.at, id.nth = at, nth
-	return id, err
-}
-
-// proveByPassword checks a password and creates a token, which revokes others.
-// It sets the time of the login only after that, so that every login whose token
-// was revoked has an earlier time.
-func (l *Logins) proveByPassword(t Off, q *proto.Request) (identity, error) {
-	id, err := l.byPassword(t, q)
-	if err != nil {
-		return id, err
-	}
-	id.at = l.Bus.Now(t)
-	id.nth = l.logins.Add(1)
-	// Check the token again now that nth is assigned. Anything that revokes the
-	// token from here on gets a higher nth, and so ends this login.
-	if _, _, id.late = l.Store.TokenDevice(t, tokenHash(id.token)); errors.Is(id.late, model.ErrNotFound) {
-		id.late = errOvertaken
-	}
-	return id, nil
-}
-
-func (l *Logins) byPassword(t Off, q *proto.Request) (id identity, err error) {
-	if q.Has(proto.FID) {
-		id.user, err = l.Store.UserByID(t, q.ID)
-	} else {
-		id.user, err = l.Store.UserByNameKey(t, proto.NameKey(q.Name))
-	}
-	if err != nil && !errors.Is(err, model.ErrNotFound) {
-		return id, err
-	}
-	ok, rehashed, err := l.pass.check(t, q.Password, id.user.Hash)
-	if err != nil {
-		return id, err
-	}
-	if !ok || id.user.Banned {
+	found, memberships, err := l.Store.TokenMemberships(t, tokenHash(token), 0)
+	if errors.Is(err, model.ErrNotFound) {
 		return id, errRefused
 	}
-	if err := l.Limits.ShutOut(id.user.ID, l.Reactor.Now()); err != nil { // before OpenDevice evicts a device
+	if err != nil {
+		return id, err
+	}
+	id.user, id.device, id.memberships = found.User, found.Device, memberships
+	return id, l.Limits.ShutOut(id.user.ID, l.Reactor.Now())
+}
+
+// proveByPassword checks a password, and creates a token, which ends the device's
+// earlier one. If another login has just replaced the hash with one of another cost,
+// it checks the password again.
+func (l *Logins) proveByPassword(t Off, q *proto.Request) (id identity, err error) {
+	for range 2 {
+		checked := id.user.Hash
+		if q.Has(proto.FID) {
+			id.user, err = l.Store.UserByID(t, q.ID)
+		} else {
+			id.user, err = l.Store.UserByNameKey(t, proto.NameKey(q.Name))
+		}
+		if err != nil && !errors.Is(err, model.ErrNotFound) {
+			return id, err
+		}
+		if checked != "" && checked == id.user.Hash { // banned or deleted since the check
+			return id, errRefused
+		}
+		if id, err = l.openDevice(t, id.user, q); !errors.Is(err, model.ErrNotFound) {
+			return id, err
+		}
+	}
+	return id, errRefused // the password was changed twice
+}
+
+// openDevice is one attempt of proveByPassword. The user is the zero User if there
+// is none. It returns errRefused if the password is wrong, and ErrNotFound if it
+// matches the user's hash, but the store has another hash by now.
+func (l *Logins) openDevice(t Off, u model.User, q *proto.Request) (id identity, err error) {
+	id.user = u
+	ok, rehashed, err := l.pass.check(t, q.Password, u.Hash)
+	if err != nil {
+		return id, err
+	}
+	if !ok || u.Banned {
+		return id, errRefused
+	}
+	if err := l.Limits.ShutOut(u.ID, l.Reactor.Now()); err != nil { // before OpenDevice evicts a device
 		return id, err
 	}
 	if rehashed != "" {
-		if err := l.Store.SetHash(t, id.user.ID, id.user.Hash, rehashed); err != nil {
+		if err := l.Store.SetHash(t, u.ID, u.Hash, rehashed); err != nil {
 			return id, err
 		}
 		id.user.Hash = rehashed
@@ -247,15 +260,13 @@ func (l *Logins) byPassword(t Off, q *proto.Request) (id identity, err error) {
 	if id.device == "" {
 		id.device = proto.DefaultDevice
 	}
+	l.Sessions.RecordUseOf(u.ID) // so that OpenDevice doesn't evict one of these devices
 	var hash []byte
 	id.token, hash = newToken()
-	id.evicted, err = l.Store.OpenDevice(t, id.user, id.device, hash, l.cfg.MaxDevices)
-	if errors.Is(err, model.ErrNotFound) { // banned, or the password was changed, since the check
-		err = errRefused
+	if id.number, id.ended, err = l.Store.OpenDevice(t, id.user, id.device, hash, l.cfg.MaxDevices); err != nil {
+		return id, err
 	}
-	if err == nil {
-		id.memberships, err = l.Store.Memberships(t, id.user.ID, id.device)
-	}
+	id.memberships, err = l.Store.Memberships(t, u.ID, id.device)
 	return id, err
 }
 
@@ -264,7 +275,7 @@ func (l *Logins) enter(t Turn, c *conn, a proto.Response, id identity, q *proto.
 	brief, byPassword := q.Brief, !q.Has(proto.FToken)
 	topics := l.Delivery.On(t)
 	ss := session.New(t, c, session.Login{User: id.user.ID, Name: id.user.Name, Device: id.device, Receipts: q.Ack,
-		At: id.at, Nth: id.nth, TokenHash: tokenHash(id.token)})
+		Number: id.number, TokenHash: tokenHash(id.token)})
 	older, first, ok := l.Sessions.Add(ss)
 	switch {
 	case ok:
@@ -287,11 +298,14 @@ func (l *Logins) enter(t Turn, c *conn, a proto.Response, id identity, q *proto.
 	session.TryJob(t, c, reactor.Quick, func(t Off) (welcome, error) {
 		return l.welcome(t, ss, brief)
 	}, func(t Turn, w welcome, err error) {
-		if errors.Is(err, errRefused) && byPassword {
+		if byPassword && (errors.Is(err, errRefused) || errors.Is(err, errReplaced)) {
 			err = errOvertaken
 		}
 		switch {
 		case ss.Ended(t), errors.Is(err, errEnded): // closed, kicked, or about to be kicked
+		case errors.Is(err, errReplaced):
+			topics.End(t, ss)
+			c.FinishReplaced(t)
 		case err != nil:
 			l.Sessions.LoginFailed(failure(byPassword, err))
 			topics.End(t, ss)
@@ -303,12 +317,14 @@ func (l *Logins) enter(t Turn, c *conn, a proto.Response, id identity, q *proto.
 	})
 }
 
-// Logout ends the session and revokes its token. The connection stays open.
+// Logout ends the session and the device's token. The connection stays open.
 func (l *Logins) Logout(t Turn, c *conn, r *proto.Request) {
 	a, ss := session.Answer(r), c.Session(t)
 	token := ss.TokenHash()
 	session.RunJob(t, c, reactor.Quick, a, func(t Off) (struct{}, error) {
-		return struct{}{}, l.Store.CloseDevice(t, token)
+		ended, err := l.Store.CloseDevice(t, ss.User, ss.Device, ss.Number, token)
+		l.Sessions.End(ended) // of the device on other nodes
+		return struct{}{}, err
 	}, func(t Turn, _ struct{}) {
 		l.Delivery.On(t).End(t, ss)
 		c.SetLoggedIn(t, false)

@@ -28,7 +28,7 @@ var errEnded = errors.New("the session has ended")
 
 // welcome reads the contents of a LOGIN_ACK. It runs after the session was
 // registered, so that changes after the read are recorded for the session. It
-// returns errRefused if the token was revoked before that.
+// returns errRefused or errReplaced if the session has ended before that.
 func (l *Logins) welcome(t Off, ss *session.Session, brief bool) (w welcome, err error) {
 	if !l.Courier.Await(t) {
 		l.Presence.CheckFriends(ss.User) // hints about them may be missed until the subscription is active
@@ -38,9 +38,12 @@ func (l *Logins) welcome(t Off, ss *session.Session, brief bool) (w welcome, err
 	}
 	l.Sessions.Announce(ss)
 	l.Presence.Await(t) // after the announcement, which must not wait
-	_, _, w.memberships, err = l.Store.TokenMemberships(t, ss.TokenHash(), ss.User)
-	if errors.Is(err, model.ErrNotFound) {
+	token, memberships, err := l.Store.TokenMemberships(t, ss.TokenHash(), ss.User)
+	switch w.memberships = memberships; {
+	case errors.Is(err, model.ErrNotFound):
 		err = errRefused
+	case err == nil && token.Session > ss.Number:
+		err = errReplaced
 	}
 	if err != nil {
 		return w, err

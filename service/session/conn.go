@@ -109,3 +109,19 @@ func TryJob[T any](t Turn, c *Conn, l reactor.Lane, job func(t Off) (T, error), 
 		done(t, none, err)
 	}
 }
+
+// Await lets further requests from the client wait until the store answers, which
+// doesn't take a worker meanwhile. start must not block. It gets a function that must
+// be called once, by any goroutine; then done is called on the loop, also if the
+// connection has closed meanwhile.
+func Await[T any](t Turn, c *Conn, start func(answer func(v T, err error)), done func(t Turn, v T, err error)) {
+	c.on.busy = true
+	loop := t.Loop()
+	start(func(v T, err error) {
+		_ = c.s.r.Post(loop, func(t Turn) { // an error means that the reactor has stopped
+			c.on.busy = false
+			done(t, v, err)
+			c.Resume(t)
+		})
+	})
+}

@@ -6,11 +6,13 @@ import (
 	"sync/atomic"
 )
 
+const shardCount = 64
+
 // Registry has the sessions of each user on this node, and the event loops that
 // have a topic of each group. It is sharded by ID, safe for concurrent use, and
 // calls no other code while it holds a lock.
 type Registry struct {
-	shards [64]shard
+	shards [shardCount]shard
 	count  atomic.Int64 // sessions
 }
 
@@ -20,7 +22,7 @@ type shard struct {
 	// modified.
 	users map[int64][]*Session
 	// elsewhere has the users on this node who also have sessions on other
-	// nodes, or had some, with the time of their latest login there. The
+	// nodes, or had some, with the number of their latest session there. The
 	// messages that they send are published to their own channel.
 	elsewhere map[int64]int64
 	// groups has the set of loops with a topic of each group, as a bit mask.
@@ -55,7 +57,7 @@ func (r *Registry) Add(ss *Session) (older *Session, first, ok bool) {
 	now := make([]*Session, 0, len(had)+1)
 	for _, o := range had {
 		if o.Device == ss.Device {
-			if o.Nth > ss.Nth {
+			if o.Number > ss.Number {
 				return nil, false, false
 			}
 			older = o
@@ -115,19 +117,19 @@ func (r *Registry) LoopsOf(user int64) (set uint64) {
 }
 
 // SetElsewhere records that a user with a session on this node has logged in on
-// another node at the given time. It reports whether that login is the latest
-// one so far: if so, that node may not know of the sessions here.
-func (r *Registry) SetElsewhere(user, at int64) (news bool) {
+// another node, with the given session number. It reports whether that login is the
+// latest one so far: if so, that node may not know of the sessions here.
+func (r *Registry) SetElsewhere(user, number int64) (news bool) {
 	sh := r.shard(user)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if len(sh.users[user]) == 0 {
 		return false
 	}
-	if had, ok := sh.elsewhere[user]; ok && at <= had {
+	if had, ok := sh.elsewhere[user]; ok && number <= had {
 		return false
 	}
-	sh.elsewhere[user] = at
+	sh.elsewhere[user] = number
 	return true
 }
 
@@ -145,17 +147,21 @@ func (r *Registry) Elsewhere(user int64) bool {
 // Each calls f with the sessions of each shard, without holding a lock.
 func (r *Registry) Each(f func(sessions []*Session)) {
 	for i := range r.shards {
-		var all []*Session
-		sh := &r.shards[i]
-		sh.mu.RLock()
-		for _, l := range sh.users {
-			all = append(all, l...)
-		}
-		sh.mu.RUnlock()
-		if len(all) > 0 {
+		if all := r.some(i); len(all) > 0 {
 			f(all)
 		}
 	}
+}
+
+// some returns the sessions of one shard.
+func (r *Registry) some(shard int) (all []*Session) {
+	sh := &r.shards[shard]
+	sh.mu.RLock()
+	defer sh.mu.RUnlock()
+	for _, l := range sh.users {
+		all = append(all, l...)
+	}
+	return all
 }
 
 // Watch records whether a loop has a topic of the group.

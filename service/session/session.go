@@ -2,6 +2,7 @@ package session
 
 import (
 	"sync/atomic"
+	"time"
 
 	"chatd/proto"
 	"chatd/reactor"
@@ -29,8 +30,8 @@ type Session struct {
 	Receipts bool   // the client sends receipts
 	Loop     int
 	Ref      *reactor.ConnRef // its connection
-	At       int64            // time of the login by Bus.Now, in Unix microseconds
-	Nth      int64            // rises with each login on this node, independently of the clock
+	Number   int64            // rises with each login of the user; see model.DB.StartSession
+	Since    time.Time        // when it began, for operators
 	Rate     *limits.UserRate // shared by the user's sessions on this node
 
 	live  atomic.Bool
@@ -52,14 +53,14 @@ type Login struct {
 	User         int64
 	Name, Device string
 	Receipts     bool
-	At, Nth      int64
+	Number       int64
 	TokenHash    []byte
 }
 
 // New returns the session of a login. The caller has to register it.
 func New(t Turn, c *Conn, l Login) *Session {
 	ss := &Session{User: l.User, Name: l.Name, Device: l.Device, Sender: proto.AppendSender(nil, l.User, l.Name),
-		Receipts: l.Receipts, At: l.At, Nth: l.Nth, Loop: t.Loop(), Ref: c.Ref(), Rate: new(limits.UserRate), loop: sessionOnLoop{conn: c}}
+		Receipts: l.Receipts, Number: l.Number, Since: t.Now(), Loop: t.Loop(), Ref: c.Ref(), Rate: new(limits.UserRate), loop: sessionOnLoop{conn: c}}
 	ss.token.Store(&l.TokenHash)
 	return ss
 }
@@ -156,6 +157,6 @@ func (ss *Session) EndJoin(t Turn) {
 }
 
 // Announcement returns the hint that announces the session to other nodes.
-func (ss *Session) Announcement() *bus.Login {
-	return &bus.Login{User: ss.User, Device: ss.Device, Reason: proto.Replaced, At: ss.At}
+func (ss *Session) Announcement() *bus.Ended {
+	return &bus.Ended{User: ss.User, Device: ss.Device, Before: ss.Number, Reason: proto.Replaced}
 }

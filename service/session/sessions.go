@@ -5,31 +5,32 @@
 package session
 
 import (
-	"context"
-	"errors"
 	"io"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 
-	"chatd/model"
+	"chatd/model/feed"
 	"chatd/proto"
 	"chatd/reactor"
 	"chatd/service/bus"
 	"chatd/service/limits"
 )
 
-// recheckAfter is the time after which Recheck checks an invalid token again.
-const recheckAfter = time.Second
+// usedWithin is how long a connected device may count as unused.
+const usedWithin = 10 * time.Minute
+
+// UseEvery is the interval at which RecordUse must be called.
+const UseEvery = usedWithin / shardCount
 
 // retrySlots is the number of different delays of EndAll.
 const retrySlots = 64
 
-// Store holds the methods of the store that sessions need. Both may block.
+// Store holds the methods of the store that sessions need. They don't block.
 type Store interface {
-	TokenDevice(ctx context.Context, tokenHash []byte) (model.User, string, error)
-	Revocations(ctx context.Context, after int64) (last int64, users []int64, err error)
+	SetUsed(user int64, device string)
 }
 
 // Sessions has the sessions of one node. Methods without a Turn may be called
@@ -44,6 +45,7 @@ type Sessions struct {
 	m       counters
 	latency []*latencies // by loop
 	pending *pending
+	useTurn atomic.Uint64 // number of calls of RecordUse
 
 	r       *reactor.Reactor
 	courier *bus.Courier
@@ -173,34 +175,61 @@ func kickText(reason string) string {
 	return "this device was logged out; log in again with the password"
 }
 
-// EndDevices ends sessions of a user on all nodes; see bus.Login. It doesn't
-// block.
-func (s *Sessions) EndDevices(d *bus.Login) {
-	s.endHere(d)
-	s.courier.Publish(bus.User(d.User), bus.Payload{Login: d})
+// End ends sessions on all nodes. It doesn't block. Other nodes also find in the
+// feed what the hint tells them; see EndCommitted.
+func (s *Sessions) End(ended []feed.Ended) {
+	s.EndCommitted(ended)
+	for i := range ended {
+		e := &ended[i]
+		s.courier.Publish(bus.User(e.User), bus.Payload{Ended: &bus.Ended{User: e.User, Device: e.Device, Before: e.Before, Keep: e.Keep, Reason: reason(e.Why)}})
+	}
 }
 
-func (s *Sessions) endHere(d *bus.Login) {
-	for _, ss := range s.Sessions(d.User) {
-		if (ss.Device == d.Device) != d.All && ss.At < d.At {
-			s.Kick(ss, d.Reason, kickText(d.Reason))
+// EndCommitted ends sessions on this node that a transaction has ended, on this node
+// or on another one. It doesn't block.
+func (s *Sessions) EndCommitted(ended []feed.Ended) {
+	for i := range ended {
+		e := &ended[i]
+		text := kickText(reason(e.Why))
+		if e.Why == feed.ByOperator {
+			text = "an operator ended this session"
+		}
+		s.endHere(e, text)
+	}
+}
+
+func (s *Sessions) endHere(e *feed.Ended, text string) {
+	for _, ss := range s.Sessions(e.User) {
+		if e.Ends(ss.Device, ss.Number) {
+			s.Kick(ss, reason(e.Why), text)
 		}
 	}
 }
 
-// LoginElsewhere handles the announcement of a login on another node. It ends
-// the session of that device here. It announces sessions here that the other
-// node may not know of: a later one of the same device, and those of other
-// devices, whose announcements may have been sent before the other node
-// subscribed.
-func (s *Sessions) LoginElsewhere(d *bus.Login) {
-	s.endHere(d)
-	if d.Reason != proto.Replaced {
+// reason returns the reason for the KICK.
+func reason(why feed.Why) string {
+	if why == feed.Replaced {
+		return proto.Replaced
+	}
+	return proto.LoggedOut
+}
+
+// EndedElsewhere handles the hint that sessions were ended by another node. If it
+// announces a session there, this node announces sessions here that the other node may
+// not know of: a later one of the same device, and those of other devices, whose
+// announcements may have been sent before the other node subscribed.
+func (s *Sessions) EndedElsewhere(h *bus.Ended) {
+	e := &feed.Ended{User: h.User, Device: h.Device, Before: h.Before, Keep: h.Keep, Why: feed.LoggedOut}
+	if h.Reason == proto.Replaced {
+		e.Why = feed.Replaced
+	}
+	s.endHere(e, kickText(h.Reason))
+	if e.Why != feed.Replaced {
 		return
 	}
-	news := s.SetElsewhere(d.User, d.At)
-	for _, ss := range s.Sessions(d.User) {
-		if ss.Device == d.Device && ss.At > d.At || ss.Device != d.Device && news {
+	news := s.SetElsewhere(e.User, e.Before)
+	for _, ss := range s.Sessions(e.User) {
+		if ss.Device == e.Device && ss.Number > e.Before || ss.Device != e.Device && news {
 			s.Announce(ss)
 		}
 	}
@@ -208,7 +237,7 @@ func (s *Sessions) LoginElsewhere(d *bus.Login) {
 
 // Announce announces a session to other nodes. It doesn't block.
 func (s *Sessions) Announce(ss *Session) {
-	s.courier.Publish(bus.User(ss.User), bus.Payload{Login: ss.Announcement()})
+	s.courier.Publish(bus.User(ss.User), bus.Payload{Ended: ss.Announcement()})
 }
 
 // AnnounceAll tells other nodes of all sessions here, after announcements may
@@ -217,76 +246,24 @@ func (s *Sessions) AnnounceAll(t Off) {
 	s.Each(func(sessions []*Session) {
 		batch := make([]bus.Message, len(sessions))
 		for i, ss := range sessions {
-			batch[i] = bus.Message{Channel: bus.User(ss.User), Payload: bus.Payload{Login: ss.Announcement()}}
+			batch[i] = bus.Message{Channel: bus.User(ss.User), Payload: bus.Payload{Ended: ss.Announcement()}}
 		}
 		_ = s.courier.PublishNow(t, batch) // it counts what is lost
 	})
 }
 
-// Recheck ends sessions whose tokens were revoked on other nodes while the bus
-// was unavailable. It checks invalid tokens twice: a session whose user has
-// just changed the password may not have its new token yet. It blocks.
-func (s *Sessions) Recheck(t Off) {
-	var bad []*Session
-	s.Each(func(sessions []*Session) {
-		bad = append(bad, s.withoutToken(t, sessions)...)
-	})
-	if len(bad) == 0 {
-		return
-	}
-	select {
-	case <-t.Done():
-		return
-	case <-time.After(recheckAfter):
-	}
-	for _, ss := range s.withoutToken(t, bad) {
-		s.Kick(ss, proto.LoggedOut, kickText(proto.LoggedOut))
+// RecordUse records that the devices of some of the sessions on this node are in use.
+// Call it every UseEvery: each session's turn comes every shardCount calls. It doesn't
+// block.
+func (s *Sessions) RecordUse() {
+	for _, l := range s.some(int(s.useTurn.Add(1) % shardCount)) {
+		s.store.SetUsed(l.User, l.Device)
 	}
 }
 
-// withoutToken returns the sessions whose token isn't valid.
-func (s *Sessions) withoutToken(t Off, sessions []*Session) (bad []*Session) {
-	for _, ss := range sessions {
-		if _, _, err := s.store.TokenDevice(t, ss.TokenHash()); errors.Is(err, model.ErrNotFound) {
-			bad = append(bad, ss)
-		}
-	}
-	return bad
-}
-
-// Revoker ends the sessions of users whom an operator has banned or deleted, or
-// whose password an operator has changed. Operators do that in other processes,
-// so it reads these revocations from the store.
-type Revoker struct {
-	s    *Sessions
-	last int64 // the last revocation that was handled; -1: none read yet
-}
-
-// NewRevoker returns a Revoker for revocations after the call. It blocks.
-func (s *Sessions) NewRevoker(t Off) *Revoker {
-	v := &Revoker{s: s, last: -1}
-	last, _, err := s.store.Revocations(t, -1)
-	if err == nil {
-		v.last = last
-	} else if t.Err() == nil {
-		s.log.Error("reading revocations failed; retrying", "err", err)
-	}
-	return v
-}
-
-// Look handles the revocations since the last call. It blocks.
-func (v *Revoker) Look(t Off) {
-	last, users, err := v.s.store.Revocations(t, v.last)
-	if err != nil {
-		if t.Err() == nil {
-			v.s.log.Error("reading revocations failed; retrying", "err", err)
-		}
-		return
-	}
-	v.last = last
-	for _, u := range users {
-		for _, ss := range v.s.Sessions(u) {
-			v.s.Kick(ss, proto.LoggedOut, "an operator ended this session")
-		}
+// RecordUseOf is RecordUse for the sessions of one user.
+func (s *Sessions) RecordUseOf(user int64) {
+	for _, ss := range s.Sessions(user) {
+		s.store.SetUsed(ss.User, ss.Device)
 	}
 }

@@ -98,7 +98,7 @@ func (tr *Tracer) inspect(ctx context.Context, f *finder, t *Result) error {
 	*t.Topic = Topic{Bus: t.Topic.Bus, Known: s.Known, Heard: s.Last, Early: s.Early, Reading: s.Reading, Sending: s.Sending}
 	for ss, p := range s.Sessions {
 		if d := device[ss]; d != nil {
-			d.Session = &Session{Node: tr.node, Since: time.UnixMicro(ss.At).UTC(), Receipts: ss.Receipts, Live: p.Live,
+			d.Session = &Session{Node: tr.node, Since: ss.Since.UTC(), Receipts: ss.Receipts, Live: p.Live,
 				Placed: p.Known, Sent: p.Sent, Arrived: p.Arrived, Behind: p.Backlog, Paused: p.BacklogPaused, Waiting: p.Waiting}
 		}
 	}
@@ -123,7 +123,7 @@ func (tr *Tracer) setStates(f *finder, t *Result) {
 			if d.State == Has || d.State == LoggedOut {
 				continue
 			}
-			login := "last login " + d.Login.Format(time.DateTime)
+			login := "last used " + d.Login.Format(time.DateTime)
 			switch {
 			case here && len(nodes) > 0:
 				d.State, d.Why = Elsewhere, fmt.Sprintf("on %s or offline; other devices of the user are online on this node; %s", list(nodes), login)
@@ -136,7 +136,7 @@ func (tr *Tracer) setStates(f *finder, t *Result) {
 			default:
 				d.State, d.Why = Offline, "offline; "+login
 				if d.Login.Before(t.Message.Time) {
-					d.Why = "offline, and hasn't logged in since the message; " + login
+					d.Why = "offline, and not used since the message; " + login
 				}
 			}
 		}

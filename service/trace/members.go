@@ -115,9 +115,9 @@ func (f *finder) setStateFromStore(t *Result, m *Member, d *Device) {
 	case !d.token:
 		d.State, d.Why = LoggedOut, "logged out; gets it after its next login"
 	case before:
-		d.State, d.Why = Unknown, "hasn't logged in since the message; if it was online then, no delivery was recorded"
+		d.State, d.Why = Unknown, "not used since the message; if it was online then, no delivery was recorded"
 	default:
-		d.State, d.Why = Unknown, "has logged in since; no delivery recorded yet"
+		d.State, d.Why = Unknown, "used since; no delivery recorded yet"
 	}
 	if m.ID == t.Message.Sender.ID && d.State == Unknown {
 		d.Why += "; the sending device has the message anyway (which device that is isn't recorded)"

@@ -84,7 +84,7 @@ type Device struct {
 	State     string    `json:"state"`     // one of the constants above
 	Why       string    `json:"why"`       // the state in words
 	Delivered int64     `json:"delivered"` // the delivered cursor
-	Login     time.Time `json:"login"`     // the last login
+	Login     time.Time `json:"login"`     // when it was last used, to 10 minutes
 	Session   *Session  `json:"session,omitempty"`
 
 	token bool // the device has a token

@@ -2,76 +2,43 @@ package model
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"time"
+
+	"chatd/model/sqldb"
 
 	"github.com/jmoiron/sqlx"
 )
 
 // OpenDevice gives a device a new token after a login by password. u is the user
 // whose password was checked. A new device's cursors start where the user's most
-// advanced device is, including what this process hasn't written yet. A user has
+// advanced device is, including what this process hasn't written yet, and after the
+// user's own messages that follow. For that, OpenDevice runs several transactions:
+// see newdevice.go. A user has
 // at most max devices: the least recently used ones are removed with their
 // tokens and cursors, and returned in evicted. Errors: ErrNotFound if the user
 // doesn't exist, is banned, or has changed the password since.
 func (db *DB) OpenDevice(ctx context.Context, u User, device string, tokenHash []byte, max int) (evicted []string, err error) {
-	user := u.ID
-	if err := db.Flush(ctx, user); err != nil {
-		return nil, fmt.Errorf("open device of user %d: %w", user, err)
+	if err := db.Flush(ctx, u.ID); err != nil {
+		return nil, fmt.Errorf("open device of user %d: %w", u.ID, err)
 	}
-	err = db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
-		var id int64
-		err := tx.GetContext(ctx, &id, `SELECT id FROM users WHERE id = ? AND deleted = 0 AND banned = 0 AND password_hash = ?`, user, u.Hash)
-		if errors.Is(err, sql.ErrNoRows) {
-			return ErrNotFound
+	for try := 1; ; try++ {
+		mark, err := db.prepareDevice(ctx, u, device)
+		if err == nil {
+			evicted, err = db.openDevice(ctx, u, device, tokenHash, max, mark)
+		}
+		if errors.Is(err, errDeviceChanged) && try < deviceTries {
+			continue
 		}
 		if err != nil {
-			return err
+			return nil, fmt.Errorf("open device of user %d: %w", u.ID, err)
 		}
-		now := db.nowMS()
-		err = one(tx.ExecContext(ctx, `UPDATE devices SET token_hash = ?, last_used = ? WHERE user_id = ? AND device = ?`,
-			tokenHash, now, user, device))
-		if !errors.Is(err, ErrNotFound) {
-			return err
+		if mark != 0 {
+			db.sweep(ctx, u.ID)
 		}
-		if _, err := tx.ExecContext(ctx, `INSERT INTO devices (user_id, device, token_hash, last_used) VALUES (?, ?, ?, ?)`,
-			user, device, tokenHash, now); err != nil {
-			return err
-		}
-		// Another node may have written cursors of the device after its eviction.
-		if _, err := tx.ExecContext(ctx, `DELETE FROM cursors WHERE user_id = ? AND device = ?`, user, device); err != nil {
-			return err
-		}
-		if _, err := tx.ExecContext(ctx, `INSERT INTO cursors (user_id, device, conversation_id, delivered_seq)
-			SELECT k.user_id, ?, k.conversation_id, MAX(k.delivered_seq) FROM cursors k WHERE k.user_id = ?
-			GROUP BY k.user_id, k.conversation_id`, device, user); err != nil {
-			return err
-		}
-		// Only a new device can exceed the limit.
-		var others []string
-		if err := tx.SelectContext(ctx, &others, `SELECT device FROM devices WHERE user_id = ? AND device <> ?
-			ORDER BY last_used DESC, device`, user, device); err != nil {
-			return err
-		}
-		for i := max - 1; i >= 0 && i < len(others); i++ {
-			evicted = append(evicted, others[i])
-			for _, q := range []string{
-				`DELETE FROM devices WHERE user_id = ? AND device = ?`,
-				`DELETE FROM cursors WHERE user_id = ? AND device = ?`,
-			} {
-				if _, err := tx.ExecContext(ctx, q, user, others[i]); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("open device of user %d: %w", user, err)
+		return evicted, nil
 	}
-	return evicted, nil
 }
 
 // tokenRow is a token's device and user.
@@ -101,6 +68,37 @@ func (db *DB) TokenDevice(ctx context.Context, tokenHash []byte) (u User, device
 		return User{}, "", fmt.Errorf("look up token: %w", err)
 	}
 	return t.User, t.Device, nil
+}
+
+// ValidTokens reports for each of some tokens whether TokenDevice would find it. It
+// doesn't record their use. It blocks, and returns nil and an error if the database
+// fails.
+func (db *DB) ValidTokens(ctx context.Context, tokenHashes [][]byte) ([]bool, error) {
+	args := make([]any, len(tokenHashes))
+	for i, h := range tokenHashes {
+		args[i] = h
+	}
+	used := make(map[string]int64)
+	err := sqldb.InBatches(args, 1, db.d.MaxRows, func(n int, args []any) error {
+		return db.sql.Scan(ctx, `SELECT d.token_hash, d.last_used FROM devices d JOIN users u ON u.id = d.user_id
+			WHERE (`+sqldb.AnyOf("d.token_hash = ?", n)+`) AND u.banned = 0 AND u.deleted = 0`, args, func(r *sqlx.Rows) error {
+			var hash []byte
+			var at int64
+			err := r.Scan(&hash, &at)
+			used[string(hash)] = at
+			return err
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look up %d tokens: %w", len(tokenHashes), err)
+	}
+	valid := make([]bool, len(tokenHashes))
+	oldest := db.nowMS() - db.o.TokenLife.Milliseconds()
+	for i, h := range tokenHashes {
+		at, found := used[string(h)]
+		valid[i] = found && at >= oldest
+	}
+	return valid, nil
 }
 
 // used checks that a token is still valid, and records its use. Errors:

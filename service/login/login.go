@@ -44,9 +44,7 @@ type Store interface {
 	UserByNameKey(ctx context.Context, key string) (model.User, error)
 	SetHash(ctx context.Context, id int64, old, hash string) error
 	OpenDevice(ctx context.Context, u model.User, device string, tokenHash []byte, max int) (evicted []string, err error)
-	TokenDevice(ctx context.Context, tokenHash []byte) (model.User, string, error)
 	TokenMemberships(ctx context.Context, tokenHash []byte, user int64) (model.User, string, []model.Membership, error)
-	Memberships(ctx context.Context, user int64, device string) ([]model.Membership, error)
 	CloseDevice(ctx context.Context, tokenHash []byte) error
 	ChangePassword(ctx context.Context, user int64, hash, device string, tokenHash []byte) (others []string, err error)
 }
@@ -98,33 +96,24 @@ type identity struct {
 	at          int64              // time of the login by Bus.Now, in Unix microseconds
 	nth         int64              // sequence number of the login on this node; see session.Session
 	evicted     []string           // devices logged out because the user had too many
-	memberships []model.Membership // the user's conversations, read before the session was registered
+	memberships []model.Membership // the user's groups, read before the session was registered
 	late        error              // if set, the login is refused with it, after the evicted devices were logged out
 }
 
 // Login logs a user in. See the package comment for its steps.
 func (l *Logins) Login(t Turn, c *conn, r *proto.Request) {
 	a, q := session.Answer(r), *r // a copy is safe to keep: LOGIN has no fields of type []byte
-	addr, now, lane := c.Source(t), t.Now(), reactor.Quick
+	addr, now := c.Source(t), t.Now()
 	refusal := l.Limits.Login(addr, now)
 	var guess *limits.Guess // nil for a login by token
 	if refusal == nil && !q.Has(proto.FToken) {
-		lane = reactor.Slow
 		guess, refusal = l.Limits.Guess(accountOf(&q), addr, now)
 	}
 	if refusal != nil {
 		c.Refuse(t, a, refusal)
 		return
 	}
-	session.TryJob(t, c, lane, func(t Off) (identity, error) {
-		if q.Has(proto.FToken) {
-			return l.proveByToken(t, q.Token)
-		}
-		return l.proveByPassword(t, &q)
-	}, func(t Turn, id identity, err error) {
-		if guess != nil {
-			guess.Done(errors.Is(err, errRefused))
-		}
+	proven := func(t Turn, id identity, err error) {
 		if err != nil {
 			c.Refuse(t, a, err)
 			return
@@ -142,6 +131,22 @@ func (l *Logins) Login(t Turn, c *conn, r *proto.Request) {
 		}
 		a.ID, a.Name, a.Device, a.Token = id.user.ID, id.user.Name, id.device, id.token
 		l.enter(t, c, a, id, &q)
+	}
+	if guess == nil {
+		session.TryJob(t, c, reactor.Quick, func(t Off) (identity, error) { return l.proveByToken(t, q.Token) }, proven)
+		return
+	}
+	session.TryJob(t, c, reactor.Slow, func(t Off) (model.User, error) { return l.checkPassword(t, &q) }, func(t Turn, u model.User, err error) {
+		if guess.Done(errors.Is(err, errRefused)); err != nil {
+			c.Refuse(t, a, err)
+			return
+		}
+		if !c.Open(t) {
+			return
+		}
+		// Not on a slow worker: this may take long for a new device, and others are
+		// waiting to have their passwords checked.
+		session.TryJob(t, c, reactor.Quick, func(t Off) (identity, error) { return l.openDevice(t, u, &q) }, proven)
 	})
 }
 
@@ -159,8 +164,7 @@ func accountOf(q *proto.Request) limits.Account {
 func (l *Logins) proveByToken(t Off, token string) (id identity, err error) {
 	at, nth := l.Bus.Now(t), l.logins.Add(1)
 	id.token = token
-	// User 0: the user isn't known yet, so unwritten cursors are not included.
-	// Only the groups are used.
+	// User 0: only the groups.
 	id.user, id.device, id.memberships, err = l.Store.TokenMemberships(t, tokenHash(token), 0)
 	switch {
 	case errors.Is(err, model.ErrNotFound):
@@ -172,50 +176,11 @@ func (l *Logins) proveByToken(t Off, token string) (id identity, err error) {
 	return id, err
 }
 
-// proveByPassword checks a password and creates a token, which revokes others.
+// openDevice creates a token after the password was checked, which revokes others.
 // It sets the time of the login only after that, so that every login whose token
 // was revoked has an earlier time.
-func (l *Logins) proveByPassword(t Off, q *proto.Request) (identity, error) {
-	id, err := l.byPassword(t, q)
-	if err != nil {
-		return id, err
-	}
-	id.at = l.Bus.Now(t)
-	id.nth = l.logins.Add(1)
-	// Check the token again now that nth is assigned. Anything that revokes the
-	// token from here on gets a higher nth, and so ends this login.
-	if _, _, id.late = l.Store.TokenDevice(t, tokenHash(id.token)); errors.Is(id.late, model.ErrNotFound) {
-		id.late = errOvertaken
-	}
-	return id, nil
-}
-
-func (l *Logins) byPassword(t Off, q *proto.Request) (id identity, err error) {
-	if q.Has(proto.FID) {
-		id.user, err = l.Store.UserByID(t, q.ID)
-	} else {
-		id.user, err = l.Store.UserByNameKey(t, proto.NameKey(q.Name))
-	}
-	if err != nil && !errors.Is(err, model.ErrNotFound) {
-		return id, err
-	}
-	ok, rehashed, err := l.pass.check(t, q.Password, id.user.Hash)
-	if err != nil {
-		return id, err
-	}
-	if !ok || id.user.Banned {
-		return id, errRefused
-	}
-	if err := l.Limits.ShutOut(id.user.ID, l.Reactor.Now()); err != nil { // before OpenDevice evicts a device
-		return id, err
-	}
-	if rehashed != "" {
-		if err := l.Store.SetHash(t, id.user.ID, id.user.Hash, rehashed); err != nil {
-			return id, err
-		}
-		id.user.Hash = rehashed
-	}
-	id.device = q.Device
+func (l *Logins) openDevice(t Off, u model.User, q *proto.Request) (id identity, err error) {
+	id.user, id.device = u, q.Device
 	if id.device == "" {
 		id.device = proto.DefaultDevice
 	}
@@ -225,10 +190,46 @@ func (l *Logins) byPassword(t Off, q *proto.Request) (id identity, err error) {
 	if errors.Is(err, model.ErrNotFound) { // banned, or the password was changed, since the check
 		err = errRefused
 	}
-	if err == nil {
-		id.memberships, err = l.Store.Memberships(t, id.user.ID, id.device)
+	if err != nil {
+		return id, err
 	}
-	return id, err
+	id.at = l.Bus.Now(t)
+	id.nth = l.logins.Add(1)
+	// Check the token again now that nth is assigned. Anything that revokes the
+	// token from here on gets a higher nth, and so ends this login.
+	if _, _, id.memberships, id.late = l.Store.TokenMemberships(t, hash, 0); errors.Is(id.late, model.ErrNotFound) {
+		id.late = errOvertaken
+	}
+	return id, nil
+}
+
+// checkPassword returns the user that a login by password names. Errors: errRefused.
+func (l *Logins) checkPassword(t Off, q *proto.Request) (u model.User, err error) {
+	if q.Has(proto.FID) {
+		u, err = l.Store.UserByID(t, q.ID)
+	} else {
+		u, err = l.Store.UserByNameKey(t, proto.NameKey(q.Name))
+	}
+	if err != nil && !errors.Is(err, model.ErrNotFound) {
+		return u, err
+	}
+	ok, rehashed, err := l.pass.check(t, q.Password, u.Hash)
+	if err != nil {
+		return u, err
+	}
+	if !ok || u.Banned {
+		return u, errRefused
+	}
+	if err := l.Limits.ShutOut(u.ID, l.Reactor.Now()); err != nil { // before OpenDevice evicts a device
+		return u, err
+	}
+	if rehashed != "" {
+		if err := l.Store.SetHash(t, u.ID, u.Hash, rehashed); err != nil {
+			return u, err
+		}
+		u.Hash = rehashed
+	}
+	return u, nil
 }
 
 // enter registers the session, reads what LOGIN_ACK needs, and sends it.

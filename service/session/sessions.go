@@ -6,13 +6,12 @@ package session
 
 import (
 	"context"
-	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 
-	"chatd/model"
 	"chatd/proto"
 	"chatd/reactor"
 	"chatd/service/bus"
@@ -22,12 +21,15 @@ import (
 // recheckAfter is the time after which Recheck checks an invalid token again.
 const recheckAfter = time.Second
 
+// recheckBatch is the number of tokens that Recheck checks with one query.
+const recheckBatch = 256
+
 // retrySlots is the number of different delays of EndAll.
 const retrySlots = 64
 
 // Store holds the methods of the store that sessions need. Both may block.
 type Store interface {
-	TokenDevice(ctx context.Context, tokenHash []byte) (model.User, string, error)
+	ValidTokens(ctx context.Context, tokenHashes [][]byte) ([]bool, error)
 	Revocations(ctx context.Context, after int64) (last int64, users []int64, err error)
 }
 
@@ -215,11 +217,22 @@ func (s *Sessions) Recheck(t Off) {
 	}
 }
 
-// withoutToken returns the sessions whose token isn't valid.
+// withoutToken returns the sessions whose token isn't valid. It leaves out those for
+// which the store returns an error.
 func (s *Sessions) withoutToken(t Off, sessions []*Session) (bad []*Session) {
-	for _, ss := range sessions {
-		if _, _, err := s.store.TokenDevice(t, ss.TokenHash()); errors.Is(err, model.ErrNotFound) {
-			bad = append(bad, ss)
+	for some := range slices.Chunk(sessions, recheckBatch) {
+		hashes := make([][]byte, len(some))
+		for i, ss := range some {
+			hashes[i] = ss.TokenHash()
+		}
+		valid, err := s.store.ValidTokens(t, hashes)
+		if err != nil && t.Err() == nil {
+			s.log.Error("checking the tokens of sessions failed", "sessions", len(some), "err", err)
+		}
+		for i := range valid {
+			if !valid[i] {
+				bad = append(bad, some[i])
+			}
 		}
 	}
 	return bad

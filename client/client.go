@@ -49,10 +49,14 @@ type Client struct {
 	gaps                map[*conversation]struct{}
 	receiptsDue         []*conversation // conversations that have a receipt to send
 	receiptsDueSince    time.Time
-	receiptsDueMessages int       // messages handled since receiptsDueSince
-	wakeTime            time.Time // when the writer's timer fires
-	throttledUntil      time.Time // send nothing but PINGs before this; zero if not throttled
-	unsaved             bool
+	receiptsDueMessages int // messages handled since receiptsDueSince
+	// settleAt is when the missed messages of a login have probably all arrived:
+	// unknownStartDelay after the last push. It is zero after that, and if all of
+	// them were in LOGIN_ACK.
+	settleAt       time.Time
+	wakeTime       time.Time // when the writer's timer fires
+	throttledUntil time.Time // send nothing but PINGs before this; zero if not throttled
+	unsaved        bool
 }
 
 // New returns a client. It doesn't connect, and blocks only to load
@@ -211,8 +215,8 @@ func (c *Client) save() error {
 	s := &Saved{User: c.userID, Name: c.name, Device: c.device, Token: c.token, Epoch: c.epoch,
 		Last: make(map[Conv]int64, len(c.conversations))}
 	for conv, t := range c.conversations {
-		if t.handled > 0 {
-			s.Last[conv] = t.handled
+		if seq := t.toSave(); seq > 0 {
+			s.Last[conv] = seq
 		}
 	}
 	c.mu.Unlock()

@@ -17,9 +17,9 @@ type conversation struct {
 	buffered map[int64]Message  // messages after a gap, at most maxBuffered
 	ownSeqs  map[int64]struct{} // seqs of own acknowledged messages after a gap, at most maxOwnSeqs
 
-	// assumedStart is the first seq of a start that was only assumed, 0 if the start
+	// assumedStart is the first seq of a start that is only assumed, 0 if the start
 	// is certain. A push with a lower seq is new after all; lateSeq is the last such
-	// push.
+	// push. A push after last makes the start certain.
 	assumedStart, lateSeq int64
 
 	syncAt      time.Time     // when to send a SYNC for the gap; zero if there is no gap
@@ -69,6 +69,27 @@ func (t *conversation) startAssumed(seq int64, out []Message) []Message {
 	return out
 }
 
+// pushed records that the server has pushed seq. It pushes in order, so it has pushed
+// everything before.
+func (t *conversation) pushed(seq int64) {
+	if seq > t.last {
+		t.assumedStart = 0
+	}
+}
+
+// wrong reports whether a push has shown that the assumed start is too late.
+// Further such pushes may come.
+func (t *conversation) wrong() bool { return t.assumedStart > 0 && t.lateSeq > 0 }
+
+// toSave returns the seq up to which this device has handled all messages, 0 if that is
+// only assumed.
+func (t *conversation) toSave() int64 {
+	if t.assumedStart > 0 && !t.wrong() {
+		return 0
+	}
+	return t.handled
+}
+
 // add adds seq to the set. m is nil for the ACK of an own message. It appends
 // the messages that became deliverable to out, in order, and reports whether seq
 // was new.
@@ -83,6 +104,7 @@ func (t *conversation) add(seq int64, m *Message, out []Message) ([]Message, boo
 		if m != nil && seq < t.assumedStart && seq > t.lateSeq {
 			t.lateSeq = seq
 			t.queued++
+			t.handled, t.receiptSent = min(t.handled, seq-1), min(t.receiptSent, seq-1)
 			return append(out, *m), true
 		}
 		return out, false
@@ -143,7 +165,7 @@ func (t *conversation) releaseBuffered(out []Message) []Message {
 
 // advanceHandled moves handled past own messages, which no handler gets.
 func (t *conversation) advanceHandled() {
-	if t.started && t.queued == 0 {
+	if t.started && t.queued == 0 && !t.wrong() {
 		t.handled = max(t.handled, t.last)
 	}
 }
@@ -182,7 +204,5 @@ func (t *conversation) lowestBuffered() (low int64) {
 func (t *conversation) messageHandled(seq int64) {
 	t.queued--
 	t.handled = max(t.handled, seq)
-	if t.queued == 0 && t.last > t.handled {
-		t.handled = t.last
-	}
+	t.advanceHandled()
 }

@@ -37,6 +37,8 @@ func (c *Client) scheduleSync(t *conversation, wait time.Duration) {
 // requestSync sends a SYNC for the missing messages of t.
 func (c *Client) requestSync(s *session, t *conversation) {
 	switch {
+	case !t.started && !c.settleAt.IsZero():
+		t.syncAt = c.settleAt // missed messages are arriving, and may be from before the ACKs
 	case !t.started:
 		// Only ACKs of our own messages came, and no push from before them: the server
 		// believes that we have all messages before them.

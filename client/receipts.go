@@ -31,10 +31,27 @@ func (c *Client) MarkRead(conv Conv, seq int64) {
 	c.queueReceipt(t)
 }
 
+// readTo returns the seq of t that may be reported as read. As long as missed messages
+// arrive, the first ones of t may be among them. The caller holds Client.mu.
+func (c *Client) readTo(t *conversation) int64 {
+	if !t.started && !c.settleAt.IsZero() {
+		return 0
+	}
+	return t.readTo()
+}
+
+// settle ends the wait for the missed messages of a login. The caller holds Client.mu.
+func (c *Client) settle() {
+	c.settleAt = time.Time{}
+	for _, t := range c.conversations {
+		c.queueReceipt(t)
+	}
+}
+
 // queueReceipt schedules a receipt for t if there is something to report. The
 // caller holds Client.mu.
 func (c *Client) queueReceipt(t *conversation) {
-	if t.handled <= t.receiptSent && t.readTo() <= t.readSent {
+	if t.handled <= t.receiptSent && c.readTo(t) <= t.readSent {
 		return
 	}
 	c.unsaved = true
@@ -64,7 +81,7 @@ func (c *Client) appendReceipts(s *session) {
 			c.sendReceipt(s, t, t.handled, false)
 			t.receiptSent = t.handled
 		}
-		if read := t.readTo(); read > t.readSent {
+		if read := c.readTo(t); read > t.readSent {
 			c.sendReceipt(s, t, read, true)
 			t.readSent = read
 		}

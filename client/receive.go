@@ -83,7 +83,11 @@ func (c *Client) handle(s *session, fx *effects, r *proto.Response, room bool) {
 	switch r.Op {
 	case proto.ONE_CHAT, proto.GROUP_CHAT:
 		m := c.messageOfPush(r)
+		c.conversation(m.Conv).pushed(m.Seq)
 		c.receiveMessage(fx, &m, room)
+		if !c.settleAt.IsZero() {
+			c.settleAt = time.Now().Add(unknownStartDelay)
+		}
 		return
 	case proto.ONE_CHAT_ACK, proto.GROUP_CHAT_ACK:
 		if m := c.outbox.inFlight[r.RID]; m != nil {

@@ -3,6 +3,7 @@ package client
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"chatd/proto"
 )
@@ -38,9 +39,14 @@ func (c *Client) applyLogin(s *session, fx *effects, r *proto.Response) {
 	for i := range r.Offline {
 		m := c.messageOfChat(&r.Offline[i])
 		m.Backlog = true
+		c.conversation(m.Conv).pushed(m.Seq)
 		c.receiveMessage(fx, &m, true)
 	}
-	if !r.More {
+	c.settleAt = time.Time{}
+	if r.More {
+		c.settleAt = time.Now().Add(unknownStartDelay)
+		c.wakeAt(c.settleAt)
+	} else {
 		// The server takes all messages that aren't in offlinemsg as received.
 		for _, g := range r.Groups {
 			if t := c.conversation(Group(g.ID)); !t.started {

@@ -31,6 +31,13 @@ func (c *Client) runTimers(s *session, now time.Time) (next time.Time) {
 		c.throttledUntil = time.Time{}
 		c.sendWaiting(now)
 	}
+	if !c.settleAt.IsZero() {
+		if now.Before(c.settleAt) {
+			next = earlier(next, c.settleAt)
+		} else {
+			c.settle()
+		}
+	}
 	if len(c.receiptsDue) > 0 {
 		if at := c.receiptsDueSince.Add(receiptDelay); c.receiptsDueMessages < receiptBatch && now.Before(at) {
 			next = earlier(next, at)

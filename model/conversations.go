@@ -40,9 +40,13 @@ type conversationRow struct {
 	Time   int64  `db:"seen"`
 }
 
+// maxTie is the maximum number of conversations with the Time of the last one on a
+// page. They fit into one frame.
+const maxTie = 1000
+
 // Conversations lists a user's conversations, latest first: about limit of those
 // with a Time below before (0: the latest). All conversations with the Time of
-// the last one are included, so that the caller can page by Time alone. more
+// the last one are included, up to maxTie, so that the caller can page by Time alone. more
 // reports whether there are older ones. Pairs without a message are not listed.
 func (db *DB) Conversations(ctx context.Context, user, before int64, limit int) (list []Conversation, more bool, err error) {
 	if before <= 0 {
@@ -86,7 +90,7 @@ func (db *DB) conversationRows(ctx context.Context, user, before int64, limit in
 		rows = rows[:len(rows)-1]
 	}
 	var tie []conversationRow
-	if err := db.sql.Select(ctx, &tie, conversationList+seenTime+` = ? ORDER BY c.id DESC`, user, edge); err != nil {
+	if err := db.sql.Select(ctx, &tie, conversationList+seenTime+` = ? ORDER BY c.id DESC`+db.d.Limit, user, edge, maxTie); err != nil {
 		return nil, false, err
 	}
 	var older int

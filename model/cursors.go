@@ -38,9 +38,10 @@ type cursors struct {
 	mu      sync.Mutex
 	due     []int64      // users whose values the next transaction writes
 	waiting []chan error // calls of Flush that wait for that transaction
+	sweeps  []int64      // users with cursors of devices that they no longer have
 	closed  bool
 
-	wake chan struct{} // holds a value if due has changed
+	wake chan struct{} // holds a value if due or sweeps has changed
 	stop chan struct{}
 	done chan error
 }
@@ -132,6 +133,15 @@ func (c *cursors) shard(user int64) *cursorShard { return &c.shards[uint64(user)
 func (c *cursors) makeDue(user int64) {
 	c.mu.Lock()
 	c.due = append(c.due, user)
+	c.mu.Unlock()
+	c.wakeUp()
+}
+
+// sweepLater deletes the cursors of devices that a user no longer has, in the
+// background.
+func (c *cursors) sweepLater(user int64) {
+	c.mu.Lock()
+	c.sweeps = append(c.sweeps, user)
 	c.mu.Unlock()
 	c.wakeUp()
 }

@@ -23,6 +23,7 @@ func (c *cursors) run() {
 		select {
 		case <-c.wake:
 			c.writeDue(ctx)
+			c.sweepOne(ctx)
 		case <-tick.C:
 			c.writeDue(ctx)
 			if err := c.writeAll(ctx); err != nil {
@@ -38,6 +39,23 @@ func (c *cursors) run() {
 			return
 		}
 	}
+}
+
+// sweepOne deletes a page of the cursors that sweepLater was called for.
+func (c *cursors) sweepOne(ctx context.Context) {
+	c.mu.Lock()
+	if len(c.sweeps) == 0 {
+		c.mu.Unlock()
+		return
+	}
+	user := c.sweeps[0]
+	c.sweeps = c.sweeps[1:]
+	more := len(c.sweeps) > 0
+	c.mu.Unlock()
+	if more {
+		c.wakeUp()
+	}
+	c.db.sweep(ctx, user)
 }
 
 // close writes all pending values and ends the goroutine.

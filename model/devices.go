@@ -14,66 +14,32 @@ import (
 
 // OpenDevice gives a device a new token after a login by password. u is the user
 // whose password was checked. A new device's cursors start where the user's most
-// advanced device is, including what this process hasn't written yet. A user has
-// at most max devices: the least recently used ones are removed with their
-// tokens and cursors. ended has the sessions that end: earlier ones of the device,
-// and those of devices that are removed. Errors: ErrNotFound if the user doesn't
+// advanced device is, including what this process hasn't written yet, and after the
+// user's own messages that follow. For that, OpenDevice runs several transactions:
+// see newdevice.go. A user has at most max devices: the least recently used ones are
+// removed with their tokens and cursors. ended has the sessions that end: earlier
+// ones of the device, and those of devices that are removed. Errors: ErrNotFound if the user doesn't
 // exist, is banned, or has another password hash now.
 func (db *DB) OpenDevice(ctx context.Context, u User, device string, tokenHash []byte, max int) (session int64, ended []feed.Ended, err error) {
-	user := u.ID
-	if err := db.Flush(ctx, user); err != nil {
-		return 0, nil, fmt.Errorf("open device of user %d: %w", user, err)
+	if err := db.Flush(ctx, u.ID); err != nil {
+		return 0, nil, fmt.Errorf("open device of user %d: %w", u.ID, err)
 	}
-	c, err := db.writeFeed(ctx, func(ctx context.Context, tx *sqlx.Tx) (c changes, err error) {
-		if err := db.lockAccount(ctx, tx, user, u.Hash); err != nil {
-			return c, err
+	for try := 1; ; try++ {
+		mark, err := db.prepareDevice(ctx, u, device)
+		if err == nil {
+			session, ended, err = db.openDevice(ctx, u, device, tokenHash, max, mark)
 		}
-		if session, err = nextSession(ctx, tx, user); err != nil {
-			return c, err
+		if errors.Is(err, errDeviceChanged) && try < deviceTries {
+			continue
 		}
-		c.ended = []feed.Ended{{User: user, Device: device, Before: session, Why: feed.Replaced}}
-		now := db.nowMS()
-		err = one(tx.ExecContext(ctx, `UPDATE devices SET token_hash = ?, last_used = ?, session = ? WHERE user_id = ? AND device = ?`,
-			tokenHash, now, session, user, device))
-		if !errors.Is(err, ErrNotFound) {
-			return c, err
+		if err != nil {
+			return 0, nil, fmt.Errorf("open device of user %d: %w", u.ID, err)
 		}
-		if _, err := tx.ExecContext(ctx, `INSERT INTO devices (user_id, device, token_hash, last_used, session) VALUES (?, ?, ?, ?, ?)`,
-			user, device, tokenHash, now, session); err != nil {
-			return c, err
+		if mark != 0 {
+			db.sweep(ctx, u.ID)
 		}
-		// Another node may have written cursors of the device after its eviction.
-		if _, err := tx.ExecContext(ctx, `DELETE FROM cursors WHERE user_id = ? AND device = ?`, user, device); err != nil {
-			return c, err
-		}
-		if _, err := tx.ExecContext(ctx, `INSERT INTO cursors (user_id, device, conversation_id, delivered_seq)
-			SELECT k.user_id, ?, k.conversation_id, MAX(k.delivered_seq) FROM cursors k WHERE k.user_id = ?
-			GROUP BY k.user_id, k.conversation_id`, device, user); err != nil {
-			return c, err
-		}
-		// Only a new device can exceed the limit.
-		var others []string
-		if err := tx.SelectContext(ctx, &others, `SELECT device FROM devices WHERE user_id = ? AND device <> ?
-			ORDER BY last_used DESC, session DESC`, user, device); err != nil {
-			return c, err
-		}
-		for i := max - 1; i >= 0 && i < len(others); i++ {
-			c.ended = append(c.ended, feed.Ended{User: user, Device: others[i], Before: session, Why: feed.LoggedOut})
-			for _, q := range []string{
-				`DELETE FROM devices WHERE user_id = ? AND device = ?`,
-				`DELETE FROM cursors WHERE user_id = ? AND device = ?`,
-			} {
-				if _, err := tx.ExecContext(ctx, q, user, others[i]); err != nil {
-					return c, err
-				}
-			}
-		}
-		return c, nil
-	})
-	if err != nil {
-		return 0, nil, fmt.Errorf("open device of user %d: %w", user, err)
+		return session, ended, nil
 	}
-	return session, c.ended, nil
 }
 
 // lockAccount locks a user's row, so that the password, the devices and the tokens

@@ -219,14 +219,30 @@ func (db *DB) Blocked(ctx context.Context, by, whom int64) (bool, error) {
 	return by != whom && blocks&p.blockBit(by) != 0, nil
 }
 
-// Blockers lists all users who have blocked user.
-func (db *DB) Blockers(ctx context.Context, user int64) ([]int64, error) {
+// BlockersAmong returns those of others who have blocked user. Its cost depends on the
+// number of others, not on the number of the user's conversations.
+func (db *DB) BlockersAmong(ctx context.Context, user int64, others []int64) ([]int64, error) {
+	args := make([]any, 0, 2*len(others))
+	for _, o := range others {
+		if o != user {
+			p := pairOf(user, o)
+			args = append(args, p.lo, p.hi)
+		}
+	}
 	var l []int64
-	err := db.sql.Select(ctx, &l, `SELECT CASE WHEN c.user_lo = ? THEN c.user_hi ELSE c.user_lo END
-		FROM members m JOIN conversations c ON c.id = m.conversation_id
-		WHERE m.user_id = ? AND c.blocks & CASE WHEN c.user_lo = ? THEN 2 ELSE 1 END <> 0`, user, user, user)
+	err := sqldb.InBatches(args, 2, db.d.MaxRows, func(n int, args []any) error {
+		return db.sql.Scan(ctx, `SELECT user_lo, user_hi, blocks FROM conversations WHERE `+sqldb.AnyOf("user_lo = ? AND user_hi = ?", n), args, func(r *sqlx.Rows) error {
+			var p pair
+			var blocks int64
+			err := r.Scan(&p.lo, &p.hi, &blocks)
+			if other := p.lo + p.hi - user; blocks&p.blockBit(other) != 0 {
+				l = append(l, other)
+			}
+			return err
+		})
+	})
 	if err != nil {
-		return nil, fmt.Errorf("list users who have blocked user %d: %w", user, err)
+		return nil, fmt.Errorf("list which of %d users have blocked user %d: %w", len(others), user, err)
 	}
 	return l, nil
 }

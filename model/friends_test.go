@@ -71,10 +71,10 @@ func TestBlocks(t *testing.T) {
 					want(t, err, nil)
 					friendships, err := h.Friendships(ctx, []int64{q.by, u[1]})
 					want(t, err, nil)
-					blockers, err := h.Blockers(ctx, q.whom)
+					blockers, err := h.BlockersAmong(ctx, q.whom, u)
 					want(t, err, nil)
 					if slices.Contains(blockers, q.by) != q.want {
-						t.Errorf("Blockers(%d) = %v, want user %d in it: %t", q.whom, blockers, q.by, q.want)
+						t.Errorf("BlockersAmong(%d) = %v, want user %d in it: %t", q.whom, blockers, q.by, q.want)
 					}
 					if got != q.want || hidden != q.want || !slices.Contains(friendships, Friendship{q.by, q.whom, q.want, q.want != blocked}) {
 						t.Errorf("user %d blocks user %d: want %t, got Blocked = %t, hidden = %t, Friendships = %v",

@@ -17,11 +17,11 @@ const (
 
 // Group is an entry in a user's list of groups.
 type Group struct {
-	ID    int64  `db:"id"`
-	Name  string `db:"name"`
-	Desc  string `db:"description"`
-	Last  int64  `db:"last_seq"`
-	Count int64  `db:"size"` // members
+	ID     int64  `db:"id"`
+	Name   string `db:"name"`
+	Desc   string `db:"description"`
+	Joined int64  `db:"joined_seq"` // the user sees messages after this seq
+	Count  int64  `db:"size"`       // members
 }
 
 // Member is a member of a group.
@@ -192,7 +192,7 @@ func (db *DB) DismissGroup(ctx context.Context, id, by int64) (*Append, error) {
 // Groups lists a user's groups, sorted by ID.
 func (db *DB) Groups(ctx context.Context, user int64) ([]Group, error) {
 	var l []Group
-	err := db.sql.Select(ctx, &l, `SELECT c.id, c.name, c.description, c.last_seq, c.size FROM members m
+	err := db.sql.Select(ctx, &l, `SELECT c.id, c.name, c.description, m.joined_seq, c.size FROM members m
 		JOIN conversations c ON c.id = m.conversation_id WHERE m.user_id = ? AND c.kind = 2 ORDER BY m.conversation_id`, user)
 	if err != nil {
 		return nil, fmt.Errorf("list groups of user %d: %w", user, err)

@@ -105,8 +105,8 @@ func testLeaveAndKick(t *testing.T, h *harness, u []int64, g int64) {
 	wantChange(t, "JoinGroup after leaving", a, Append{Group: g, Conv: g, Version: 6, Last: 2}, joinOf(u[1], "user1", 2))
 	list, err := h.Groups(ctx, u[1])
 	want(t, err, nil)
-	if !slices.Equal(list, []Group{{ID: g, Name: "name", Desc: "desc", Last: 2, Count: 2}}) {
-		t.Errorf("Groups = %+v, want group %d with 2 members and last seq 2", list, g)
+	if !slices.Equal(list, []Group{{ID: g, Name: "name", Desc: "desc", Joined: 2, Count: 2}}) {
+		t.Errorf("Groups = %+v, want group %d with 2 members, joined after seq 2", list, g)
 	}
 }
 

@@ -16,13 +16,17 @@ type Membership struct {
 	Delivered, Read   int64 // the device has, and the user has read, messages up to this seq
 }
 
-// membershipColumns selects the memberships of a device: all groups, and the pairs
-// with undelivered messages. A condition on the device d must follow it.
+// membershipColumns selects the memberships of a device. The condition ofGroups or
+// ofAll must follow it, and then one on the device d.
 const membershipColumns = ` c.id, c.kind, COALESCE(c.user_lo, 0) AS lo, COALESCE(c.user_hi, 0) AS hi, c.last_seq, c.version,
 		m.joined_seq, m.read_seq, COALESCE(k.delivered_seq, 0) AS delivered
 	FROM devices d JOIN members m ON m.user_id = d.user_id JOIN conversations c ON c.id = m.conversation_id
-	LEFT JOIN cursors k ON k.user_id = m.user_id AND k.device = d.device AND k.conversation_id = m.conversation_id
-	WHERE (c.kind = 2 OR c.last_seq > COALESCE(k.delivered_seq, 0)) AND `
+	LEFT JOIN cursors k ON k.user_id = m.user_id AND k.device = d.device AND k.conversation_id = m.conversation_id WHERE `
+
+const (
+	ofGroups = `c.kind = 2 AND `                                                // groups only
+	ofAll    = `(c.kind = 2 OR c.last_seq > COALESCE(k.delivered_seq, 0)) AND ` // all groups, and the pairs with undelivered messages
+)
 
 type membershipRow struct {
 	Conv      int64 `db:"id"`
@@ -36,32 +40,19 @@ type membershipRow struct {
 	Delivered int64 `db:"delivered"`
 }
 
-// Memberships returns all groups of a user, and the pairs in which the device has
-// undelivered messages. It includes cursors that this process hasn't written yet.
-func (db *DB) Memberships(ctx context.Context, user int64, device string) ([]Membership, error) {
-	pending := db.cursors.values(user) // before the read
-	var rows []membershipRow
-	err := db.sql.Select(ctx, &rows, `SELECT`+membershipColumns+`d.user_id = ? AND d.device = ? ORDER BY m.conversation_id`, user, device)
-	if err != nil {
-		return nil, fmt.Errorf("read memberships of user %d: %w", user, err)
-	}
-	l := make([]Membership, 0, len(rows))
-	for i := range rows {
-		l = rows[i].appendTo(l, user, device, pending)
-	}
-	return l, nil
-}
-
-// TokenMemberships combines TokenDevice and Memberships in one query and one
-// snapshot. Pass the token's user, so that the result includes cursors that
-// aren't written yet. If the caller doesn't know the user, pass 0: then only the
-// Group fields of the memberships are meaningful. Errors: those of TokenDevice.
+// TokenMemberships returns what TokenDevice does and, from the same snapshot, the
+// groups of the token's user, and the pairs in which the device has undelivered
+// messages. It includes cursors that this process hasn't written yet. If the caller
+// doesn't know the user, pass 0: then the result has only groups, and of them only
+// Group, Last and Version are meaningful. Errors: those of TokenDevice.
 func (db *DB) TokenMemberships(ctx context.Context, tokenHash []byte, user int64) (found Token, memberships []Membership, err error) {
 	pending := db.cursors.values(user) // before the read
+	query := tokenGroups
+	if user != 0 {
+		query = tokenMemberships
+	}
 	var t tokenRow
-	err = db.sql.Scan(ctx, `SELECT `+tokenColumns+`, 0 AS id, 0 AS kind, 0 AS lo, 0 AS hi, 0 AS last_seq, 0 AS version,
-			0 AS joined_seq, 0 AS read_seq, 0 AS delivered `+tokenRows+`
-		UNION ALL SELECT 0, '', '', 0, d.device, 0, 0,`+membershipColumns+`d.token_hash = ?`, []any{tokenHash, tokenHash}, func(r *sqlx.Rows) error {
+	err = db.sql.Scan(ctx, query, []any{tokenHash, tokenHash}, func(r *sqlx.Rows) error {
 		var row tokenRow
 		var p membershipRow
 		err := r.Scan(&row.ID, &row.Name, &row.Hash, &row.Banned, &row.Device, &row.Used, &row.Session,
@@ -83,6 +74,15 @@ func (db *DB) TokenMemberships(ctx context.Context, tokenHash []byte, user int64
 	}
 	return t.token(), memberships, nil
 }
+
+// A token's row, followed by the memberships of its device.
+const (
+	tokenAndDevice = `SELECT ` + tokenColumns + `, 0 AS id, 0 AS kind, 0 AS lo, 0 AS hi, 0 AS last_seq, 0 AS version,
+			0 AS joined_seq, 0 AS read_seq, 0 AS delivered ` + tokenRows + `
+		UNION ALL SELECT 0, '', '', 0, d.device, 0, 0,` + membershipColumns
+	tokenGroups      = tokenAndDevice + ofGroups + `d.token_hash = ?`
+	tokenMemberships = tokenAndDevice + ofAll + `d.token_hash = ?`
+)
 
 // appendTo appends the row to a list, unless it is a pair and the device has all
 // of its messages.

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"sync"
@@ -14,6 +15,21 @@ func (h *harness) device(user int64, device string) {
 	h.t.Helper()
 	_, err := h.logIn(user, device, fmt.Append(nil, user, device), 8)
 	want(h.t.(*testing.T), err, nil)
+}
+
+// Memberships is TokenMemberships for a device whose token the test doesn't know.
+func (db *DB) Memberships(ctx context.Context, user int64, device string) ([]Membership, error) {
+	pending := db.cursors.values(user) // before the read
+	var rows []membershipRow
+	err := db.sql.Select(ctx, &rows, `SELECT`+membershipColumns+ofAll+`d.user_id = ? AND d.device = ? ORDER BY m.conversation_id`, user, device)
+	if err != nil {
+		return nil, fmt.Errorf("read memberships of user %d: %w", user, err)
+	}
+	l := make([]Membership, 0, len(rows))
+	for i := range rows {
+		l = rows[i].appendTo(l, user, device, pending)
+	}
+	return l, nil
 }
 
 func (h *harness) memberships(user int64, device string) []Membership {
@@ -61,6 +77,9 @@ func TestMemberships(t *testing.T) {
 		if l := h.memberships(u[0], "phone"); !slices.Equal(l, wanted) {
 			t.Errorf("Memberships = %+v, want %+v", l, wanted)
 		}
+		if _, l, err := h.TokenMemberships(ctx, fmt.Append(nil, u[0], "phone"), 0); err != nil || len(l) != 1 || l[0].Group != g {
+			t.Errorf("TokenMemberships of user 0 = %+v (error %v), want only group %d", l, err, g)
+		}
 		h.SetDelivered(u[0], "phone", g, 2)
 		h.SetDelivered(u[0], "phone", pair.Conv, 1)
 		h.SetDelivered(u[0], "phone", notes.Conv, 1)
@@ -68,6 +87,9 @@ func TestMemberships(t *testing.T) {
 		wanted = wanted[:1]
 		wanted[0].Delivered, wanted[0].Read = 2, 2
 		for _, when := range []string{"pending", "written", "read after reopening"} {
+			if _, l, err := h.TokenMemberships(ctx, fmt.Append(nil, u[0], "phone"), u[0]); err != nil || !slices.Equal(l, wanted) {
+				t.Errorf("with cursors %s: TokenMemberships = %+v (error %v), want %+v", when, l, err, wanted)
+			}
 			if l := h.memberships(u[0], "phone"); !slices.Equal(l, wanted) {
 				t.Errorf("with cursors %s: Memberships = %+v, want %+v", when, l, wanted)
 			}

@@ -49,7 +49,7 @@ func mysql(d *sqldb.Dialect) *dialect {
 		raiseUsed: func(rows int) string {
 			return `UPDATE (` + union("? AS user_id, CAST(? AS BINARY) AS device, ? AS ms", "?, CAST(? AS BINARY), ?", rows) + `) AS v
 				STRAIGHT_JOIN devices d ON d.user_id = v.user_id AND d.device = v.device
-				SET d.last_used = GREATEST(d.last_used, v.ms)`
+				SET d.last_used = GREATEST(d.last_used, v.ms) WHERE d.last_used >= 0`
 		},
 		raiseLastSession: func(rows int) string {
 			return `UPDATE (` + union("? AS user_id, ? AS number", "?, ?", rows) + `) AS v

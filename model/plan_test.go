@@ -17,6 +17,7 @@ func frequentQueries(db *harness) []string {
 	_, _ = db.Friends(ctx, 1)
 	_, _ = db.Friendships(ctx, []int64{1})
 	_, _, _ = db.TokenMemberships(ctx, []byte("no token"), 1)
+	_, _, _ = db.TokenMemberships(ctx, []byte("no token"), 0)
 	_, _, _ = db.AreFriends(ctx, 1, 2)
 	_, _ = db.Blocked(ctx, 1, 2)
 	_, _ = db.Groups(ctx, 1)
@@ -29,7 +30,10 @@ func frequentQueries(db *harness) []string {
 	_, _ = db.VisibleRange(ctx, 1, 0, 2)
 	_, _ = db.Memberships(ctx, 1, "x")
 	_, _, _ = db.Conversations(ctx, 1, 0, 1)
-	_, _ = db.Blockers(ctx, 1)
+	_, _ = db.BlockersAmong(ctx, 1, []int64{2, 3})
+	for _, device := range []string{"a", "b", "c"} { // b gets cursors, c evicts a device
+		_, _ = db.logIn(u[0], device, []byte(device), 2)
+	}
 	_, _ = db.DeliveredSeqs(ctx, 1, []DeviceKey{{1, "x"}, {2, "y"}})
 	if f, err := db.StartFeed(ctx); err == nil {
 		db.store(toPeer(u[1], u[0], "y"))

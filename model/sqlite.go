@@ -63,7 +63,7 @@ func sqlite(d *sqldb.Dialect) *dialect {
 		raiseUsed: func(rows int) string {
 			return `UPDATE devices SET last_used = max(last_used, v.column3)
 				FROM (VALUES ` + sqldb.Repeated("(?, ?, ?)", rows) + `) AS v
-				WHERE devices.user_id = v.column1 AND devices.device = v.column2`
+				WHERE devices.user_id = v.column1 AND devices.device = v.column2 AND devices.last_used >= 0`
 		},
 		raiseLastSession: func(rows int) string {
 			return `UPDATE users SET last_session = max(last_session, v.column2)

@@ -50,5 +50,6 @@ func (c *Config) CheckSettings(p *setting.Problems) {
 	c.Login.CheckSettings(p)
 	c.People.CheckSettings(p)
 	c.Groups.CheckSettings(p)
+	login.CheckLists(p, c.People.MaxFriends, c.Groups.MaxGroups)
 	c.Delivery.CheckSettings(p)
 }

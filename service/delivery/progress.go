@@ -87,6 +87,10 @@ func (tp *topicOnLoop) quiet(t Turn) bool {
 // set and the read cursor has moved, it returns the conversation and the new
 // read cursor, which the caller has to store; otherwise upTo is 0. ok is false
 // if this loop has no topic of the conversation: nothing was stored then.
+//
+// What a user has read, the device may have from SYNC. So a read receipt moves the
+// delivered cursor no further than what the session was sent: it must still get
+// the messages before the one that was read.
 func (l *TopicsOnLoop) Receipt(t Turn, ss *session.Session, group, peer, seq int64, read bool) (conv, upTo int64, ok bool) {
 	tp := l.topicOf(t, ss.User, group, peer)
 	if tp == nil || !l.users[ss.User].in(t, tp) {
@@ -94,8 +98,14 @@ func (l *TopicsOnLoop) Receipt(t Turn, ss *session.Session, group, peer, seq int
 	}
 	seq = min(seq, tp.last)
 	cu := tp.cursor(t, ss)
-	l.d.store.SetDelivered(ss.User, ss.Device, tp.conv, seq)
-	cu.saved = max(cu.saved, seq)
+	delivered := seq
+	if read {
+		delivered = min(seq, cu.sent) // which may be unknown
+	}
+	if delivered > 0 {
+		l.d.store.SetDelivered(ss.User, ss.Device, tp.conv, delivered)
+		cu.saved = max(cu.saved, delivered)
+	}
 	if read && seq > cu.read {
 		cu.read = seq
 		return tp.conv, seq, true

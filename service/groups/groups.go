@@ -119,6 +119,11 @@ func (g *Commands) page(t Off, asker, group, after int64) ([]proto.Member, error
 	if err != nil {
 		return nil, err
 	}
+	return g.withStates(t, asker, ms)
+}
+
+// withStates returns members with the states that asker may see.
+func (g *Commands) withStates(t Off, asker int64, ms []model.Member) ([]proto.Member, error) {
 	ids := make([]int64, len(ms))
 	for i := range ms {
 		ids[i] = ms[i].User
@@ -135,25 +140,42 @@ func (g *Commands) page(t Off, asker, group, after int64) ([]proto.Member, error
 }
 
 // List returns a user's groups. It includes the members of groups with up to
-// proto.MaxPageUsers members, as long as there are at most maxUsers in total. It
-// blocks.
-func (g *Groups) List(t Off, user int64, maxUsers int) ([]proto.Group, error) {
+// proto.MaxPageUsers members, as long as there are at most maxUsers in total. The
+// seq of a group is that of memberships, which were read before: the device gets
+// all later messages. It blocks.
+func (g *Groups) List(t Off, user int64, memberships []model.Membership, maxUsers int) ([]proto.Group, error) {
 	gs, err := g.store.Groups(t, user)
 	if err != nil {
 		return nil, err
 	}
-	list := make([]proto.Group, len(gs))
+	last := make(map[int64]int64)
+	for i := range memberships {
+		last[memberships[i].Conv] = memberships[i].Last
+	}
+	list, sizes := make([]proto.Group, len(gs)), make([]int, len(gs))
+	var members []model.Member // of all groups
 	for i, o := range gs {
-		list[i] = proto.Group{ID: o.ID, GroupName: o.Name, GroupDesc: o.Desc, Seq: o.Last, Count: o.Count}
-		if o.Count > proto.MaxPageUsers || int(o.Count) > maxUsers {
+		// If memberships has no such group, or the user has joined it again since, the
+		// device gets the messages after the join.
+		list[i] = proto.Group{ID: o.ID, GroupName: o.Name, GroupDesc: o.Desc, Seq: max(last[o.ID], o.Joined), Count: o.Count}
+		if o.Count > proto.MaxPageUsers || int(o.Count) > maxUsers-len(members) {
 			continue
 		}
-		us, err := g.page(t, user, o.ID, 0)
+		ms, err := g.store.Members(t, o.ID, 0, proto.MaxPageUsers+1)
 		if err != nil {
 			return nil, err
 		}
-		maxUsers -= len(us)
-		list[i].Users, list[i].Count = us, 0
+		members, sizes[i] = append(members, ms...), len(ms)
+		list[i].Count = 0
+	}
+	us, err := g.withStates(t, user, members)
+	if err != nil {
+		return nil, err
+	}
+	for i := range list {
+		if list[i].Count == 0 {
+			list[i].Users, us = us[:sizes[i]:sizes[i]], us[sizes[i]:]
+		}
 	}
 	return list, nil
 }

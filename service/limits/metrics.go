@@ -20,12 +20,13 @@ const (
 	FullMembers
 	FullDevices
 	FullPage
+	FullLogin // the lists in a LOGIN_ACK were shortened
 	kinds
 )
 
 var kindNames = [kinds]string{UserFrames: "user_frames", UserBytes: "user_bytes", BehindRefused: "behind_refused", Logins: "logins", PasswordWork: "passwords",
 	FailedAddr: "failed_address", FailedAccount: "failed_account", ShutOut: "abuse",
-	FullFriends: "friends", FullGroups: "groups", FullMembers: "members", FullDevices: "devices", FullPage: "page"}
+	FullFriends: "friends", FullGroups: "groups", FullMembers: "members", FullDevices: "devices", FullPage: "page", FullLogin: "login_lists"}
 
 // Metrics counts how often clients reach a limit. It is safe for concurrent use.
 type Metrics struct {

@@ -50,7 +50,6 @@ type Store interface {
 	OpenDevice(ctx context.Context, u model.User, device string, tokenHash []byte, max int) (session int64, ended []feed.Ended, err error)
 	StartSession(tokenHash []byte, done func(session int64, err error))
 	TokenMemberships(ctx context.Context, tokenHash []byte, user int64) (model.Token, []model.Membership, error)
-	Memberships(ctx context.Context, user int64, device string) ([]model.Membership, error)
 	CloseDevice(ctx context.Context, user int64, device string, session int64, tokenHash []byte) (ended []feed.Ended, err error)
 	ChangePassword(ctx context.Context, u model.User, hash, device string, session int64, oldToken, newToken []byte) (ended []feed.Ended, err error)
 }
@@ -104,17 +103,16 @@ type identity struct {
 	token       string
 	number      int64              // of the session; 0: none yet
 	ended       []feed.Ended       // sessions that a login by password has ended
-	memberships []model.Membership // the user's conversations, read before the session was registered
+	memberships []model.Membership // the user's groups, read before the session was registered
 }
 
 // Login logs a user in. See the package comment for its steps.
 func (l *Logins) Login(t Turn, c *conn, r *proto.Request) {
 	a, q := session.Answer(r), *r // a copy is safe to keep: LOGIN has no fields of type []byte
-	addr, now, lane := c.Source(t), t.Now(), reactor.Quick
+	addr, now := c.Source(t), t.Now()
 	refusal := l.Limits.Login(addr, now)
 	var guess *limits.Guess // nil for a login by token
 	if refusal == nil && !q.Has(proto.FToken) {
-		lane = reactor.Slow
 		guess, refusal = l.Limits.Guess(accountOf(&q), addr, now)
 	}
 	if refusal != nil {
@@ -122,23 +120,16 @@ func (l *Logins) Login(t Turn, c *conn, r *proto.Request) {
 		c.Refuse(t, a, refusal)
 		return
 	}
-	session.TryJob(t, c, lane, func(t Off) (identity, error) {
-		if q.Has(proto.FToken) {
-			return l.proveByToken(t, q.Token)
-		}
-		return l.proveByPassword(t, &q)
-	}, func(t Turn, id identity, err error) {
-		if guess != nil {
-			guess.Done(errors.Is(err, errRefused))
+	proven := func(t Turn, id identity, err error) {
+		// Also if the login fails after that.
+		if evicted := slices.DeleteFunc(id.ended, func(e feed.Ended) bool { return e.Device == id.device }); len(evicted) > 0 {
+			l.Sessions.Limited.Reached(limits.FullDevices, len(evicted))
+			l.Sessions.End(evicted)
 		}
 		if err != nil {
 			l.failed(&q, err)
 			c.Refuse(t, a, err)
 			return
-		}
-		if evicted := slices.DeleteFunc(id.ended, func(e feed.Ended) bool { return e.Device == id.device }); len(evicted) > 0 {
-			l.Sessions.Limited.Reached(limits.FullDevices, len(evicted))
-			l.Sessions.End(evicted)
 		}
 		if !c.Open(t) {
 			return
@@ -163,7 +154,12 @@ func (l *Logins) Login(t Turn, c *conn, r *proto.Request) {
 				l.enter(t, c, a, id, &q)
 			}
 		})
-	})
+	}
+	if guess == nil {
+		session.TryJob(t, c, reactor.Quick, func(t Off) (identity, error) { return l.proveByToken(t, q.Token) }, proven)
+		return
+	}
+	l.proveByPassword(t, c, &q, guess, "", proven)
 }
 
 // failed counts a login that is refused with err.
@@ -198,8 +194,7 @@ func accountOf(q *proto.Request) limits.Account {
 // proveByToken checks a token.
 func (l *Logins) proveByToken(t Off, token string) (id identity, err error) {
 	id.token = token
-	// User 0: the user isn't known yet, so unwritten cursors are not included.
-	// Only the groups are used.
+	// User 0: the user isn't known yet, and only the groups are needed.
 	found, memberships, err := l.Store.TokenMemberships(t, tokenHash(token), 0)
 	if errors.Is(err, model.ErrNotFound) {
 		return id, errRefused
@@ -213,50 +208,73 @@ func (l *Logins) proveByToken(t Off, token string) (id identity, err error) {
 
 // proveByPassword checks a password, and creates a token, which ends the device's
 // earlier one. If another login has just replaced the hash with one of another cost,
-// it checks the password again.
-func (l *Logins) proveByPassword(t Off, q *proto.Request) (id identity, err error) {
-	for range 2 {
-		checked := id.user.Hash
-		if q.Has(proto.FID) {
-			id.user, err = l.Store.UserByID(t, q.ID)
-		} else {
-			id.user, err = l.Store.UserByNameKey(t, proto.NameKey(q.Name))
+// it checks the password again; checked is the hash that was checked before, or "".
+// guess is nil then.
+func (l *Logins) proveByPassword(t Turn, c *conn, q *proto.Request, guess *limits.Guess, checked string, done func(Turn, identity, error)) {
+	session.TryJob(t, c, reactor.Slow, func(t Off) (model.User, error) { return l.checkPassword(t, q, checked) }, func(t Turn, u model.User, err error) {
+		if guess != nil {
+			guess.Done(errors.Is(err, errRefused))
 		}
-		if err != nil && !errors.Is(err, model.ErrNotFound) {
-			return id, err
+		if err != nil {
+			done(t, identity{}, err)
+			return
 		}
-		if checked != "" && checked == id.user.Hash { // banned or deleted since the check
-			return id, errRefused
+		if !c.Open(t) {
+			return
 		}
-		if id, err = l.openDevice(t, id.user, q); !errors.Is(err, model.ErrNotFound) {
-			return id, err
-		}
-	}
-	return id, errRefused // the password was changed twice
+		// Not on a slow worker: this may take long for a new device, and others are
+		// waiting to have their passwords checked.
+		session.TryJob(t, c, reactor.Quick, func(t Off) (identity, error) { return l.openDevice(t, u, q) }, func(t Turn, id identity, err error) {
+			switch {
+			case !errors.Is(err, model.ErrNotFound):
+				done(t, id, err)
+			case checked != "": // the password was changed twice
+				done(t, id, errRefused)
+			case c.Open(t):
+				l.proveByPassword(t, c, q, nil, u.Hash, done)
+			}
+		})
+	})
 }
 
-// openDevice is one attempt of proveByPassword. The user is the zero User if there
-// is none. It returns errRefused if the password is wrong, and ErrNotFound if it
-// matches the user's hash, but the store has another hash by now.
-func (l *Logins) openDevice(t Off, u model.User, q *proto.Request) (id identity, err error) {
-	id.user = u
+// checkPassword returns the user that a login by password names. If the user still
+// has the hash checked, it refuses: the user was banned or deleted after the check.
+// Errors: errRefused.
+func (l *Logins) checkPassword(t Off, q *proto.Request, checked string) (u model.User, err error) {
+	if q.Has(proto.FID) {
+		u, err = l.Store.UserByID(t, q.ID)
+	} else {
+		u, err = l.Store.UserByNameKey(t, proto.NameKey(q.Name))
+	}
+	if err != nil && !errors.Is(err, model.ErrNotFound) {
+		return u, err
+	}
+	if checked != "" && checked == u.Hash {
+		return u, errRefused
+	}
 	ok, rehashed, err := l.pass.check(t, q.Password, u.Hash)
 	if err != nil {
-		return id, err
+		return u, err
 	}
 	if !ok || u.Banned {
-		return id, errRefused
+		return u, errRefused
 	}
 	if err := l.Limits.ShutOut(u.ID, l.Reactor.Now()); err != nil { // before OpenDevice evicts a device
-		return id, err
+		return u, err
 	}
 	if rehashed != "" {
 		if err := l.Store.SetHash(t, u.ID, u.Hash, rehashed); err != nil {
-			return id, err
+			return u, err
 		}
-		id.user.Hash = rehashed
+		u.Hash = rehashed
 	}
-	id.device = q.Device
+	return u, nil
+}
+
+// openDevice creates a token after the password was checked, which ends others. It
+// returns ErrNotFound if the user's hash isn't the checked one any more.
+func (l *Logins) openDevice(t Off, u model.User, q *proto.Request) (id identity, err error) {
+	id.user, id.device = u, q.Device
 	if id.device == "" {
 		id.device = proto.DefaultDevice
 	}
@@ -266,7 +284,10 @@ func (l *Logins) openDevice(t Off, u model.User, q *proto.Request) (id identity,
 	if id.number, id.ended, err = l.Store.OpenDevice(t, id.user, id.device, hash, l.cfg.MaxDevices); err != nil {
 		return id, err
 	}
-	id.memberships, err = l.Store.Memberships(t, u.ID, id.device)
+	// User 0: only the groups.
+	if _, id.memberships, err = l.Store.TokenMemberships(t, hash, 0); errors.Is(err, model.ErrNotFound) {
+		err = errOvertaken
+	}
 	return id, err
 }
 

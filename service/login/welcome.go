@@ -5,6 +5,7 @@ import (
 
 	"chatd/model"
 	"chatd/proto"
+	"chatd/service/limits"
 	"chatd/service/session"
 )
 
@@ -53,25 +54,19 @@ func (l *Logins) welcome(t Off, ss *session.Session, brief bool) (w welcome, err
 		if w.friends, err = l.People.List(t, ss); err != nil {
 			return w, err
 		}
-		if w.groups, err = l.Groups.List(t, ss.User, maxListUsers); err != nil {
+		if w.groups, err = l.Groups.List(t, ss.User, w.memberships, maxListUsers); err != nil {
 			return w, err
 		}
-		if w.size() > room { // long names: leave out the members
-			if w.groups, err = l.Groups.List(t, ss.User, 0); err != nil {
-				return w, err
-			}
+		size, whole := w.shorten(room)
+		if !whole {
+			l.Sessions.Limited.Reached(limits.FullLogin, 1)
 		}
-		room -= w.size()
+		room -= size
 	} else {
 		l.Presence.Learn(ss.User)
 	}
 	w.offline, w.sent, err = l.Messages.Missed(t, ss.User, w.memberships, min(room, proto.MaxOfflineBytes))
 	return w, err
-}
-
-// size returns the size of the lists in LOGIN_ACK, in bytes.
-func (w *welcome) size() int {
-	return len(proto.AppendResponse(nil, &proto.Response{Op: proto.LOGIN_ACK, Friends: w.friends, Groups: w.groups}))
 }
 
 // arrive sends LOGIN_ACK and makes the session live.

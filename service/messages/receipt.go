@@ -24,10 +24,13 @@ func (m *Messages) Receipt(t Turn, c *conn, r *proto.Request) {
 		if seq = min(seq, v.Last); seq == 0 {
 			return
 		}
-		m.store.SetDelivered(ss.User, ss.Device, v.Conv, seq)
 		if read {
+			// Without a topic, the session has been sent nothing that its device
+			// didn't have before: see TopicsOnLoop.Receipt.
 			m.readUpTo(ss, v.Conv, a.GroupID, a.Peer, seq)
+			return
 		}
+		m.store.SetDelivered(ss.User, ss.Device, v.Conv, seq)
 	})
 }
 

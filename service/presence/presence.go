@@ -54,7 +54,7 @@ type Store interface {
 	Friendships(ctx context.Context, users []int64) ([]model.Friendship, error)
 	Friends(ctx context.Context, user int64) ([]model.Friend, error)
 	AreFriends(ctx context.Context, a, b int64) (friends, hidden bool, err error)
-	Blockers(ctx context.Context, user int64) ([]int64, error)
+	BlockersAmong(ctx context.Context, user int64, others []int64) ([]int64, error)
 }
 
 // Presence tracks which users are online on this node, and which friends they
@@ -415,7 +415,7 @@ func (p *Presence) NodesElsewhere(user int64) []string { return p.cluster.NodesE
 // States returns each user's state as asker may see it: users who have blocked
 // asker appear offline. It blocks, and returns the store's errors.
 func (p *Presence) States(t Off, asker int64, ids []int64) ([]string, error) {
-	blockers, err := p.store.Blockers(t, asker)
+	blockers, err := p.store.BlockersAmong(t, asker, ids)
 	if err != nil {
 		return nil, err
 	}

@@ -32,9 +32,9 @@ export function makeInbox(core, link, isOurs) {
     return tracks.get(conversation);
   }
 
-  /** Returns the seq of the last handled message of each conversation. */
+  /** Returns the last handled seq of each conversation, unless it is only assumed. */
   function last() {
-    return Object.fromEntries([...tracks.values()].filter((t) => t.handled > 0).map((t) => [t.conversation, t.handled]));
+    return Object.fromEntries([...tracks.values()].filter((t) => t.handled > 0 && (t.late || !t.floor)).map((t) => [t.conversation, t.handled]));
   }
 
   /** Restores what last returned in an earlier client. */
@@ -56,8 +56,7 @@ export function makeInbox(core, link, isOurs) {
     for (const m of frame.offlinemsg ?? []) pushed(m, true);
     if (frame.more) settle();
     else {
-      // The server believes that this device has all messages that aren't in the
-      // backlog.
+      // The server takes all others as received.
       for (const g of groups ?? []) {
         const t = track("g" + g.id);
         if (t.started) continue;
@@ -69,9 +68,8 @@ export function makeInbox(core, link, isOurs) {
     schedule();
   }
 
-  /** Restarts the settling timer. While it runs, no read receipt is sent for a
-   * conversation without pushes: it would also acknowledge backlog messages that
-   * haven't arrived yet. */
+  /** Restarts the settling timer. While it runs, conversations without pushes get
+   * no receipts: these could include backlog that hasn't arrived. */
   function settle() {
     core.cancel(settling);
     settling = core.after(START_GRACE, () => {
@@ -86,7 +84,7 @@ export function makeInbox(core, link, isOurs) {
     for (const t of tracks.values()) {
       t.syncing = null;
       t.timer = core.cancel(t.timer);
-      // Read receipts aren't acknowledged: resend a recent one.
+      // Read receipts have no ACK: resend a recent one.
       if (core.now() - t.readAt < READ_SURE) t.readSent = 0;
       touch(t);
     }
@@ -98,16 +96,17 @@ export function makeInbox(core, link, isOurs) {
     for (const t of tracks.values()) if (t.timer === null) later(t, 0);
   }
 
-  /** Handles a message from a push, a backlog, or a SYNC answer. */
+  /** Handles a message from a push, a backlog (true), or a SYNC answer (false). */
   function pushed(frame, backlog) {
     const m = messageOf(frame, core.me.id);
+    const t = track(m.conversation);
+    if (backlog !== false && m.seq > t.last) t.floor = 0; // the server pushes in order
     if (backlog) m.backlog = true;
     if (settling !== null) settle();
     if (m.from !== core.me.id || !isOurs(m)) add(m.conversation, m.seq, m);
   }
 
-  /** Adds a message of this client that was stored. The server doesn't push it
-   * to the device that sent it. */
+  /** Adds a message of this client that was stored: the server doesn't push it. */
   function stored(conversation, seq) {
     add(conversation, seq, null);
   }
@@ -138,8 +137,8 @@ export function makeInbox(core, link, isOurs) {
 
   // --- gaps
 
-  /** Starts or stops the timer after which a gap is requested. progress: the
-   * gap is being filled, so the timer is restarted. */
+  /** Starts or stops the timer of a gap. progress: the gap is being filled, so the
+   * timer is restarted. */
   function watch(t, progress) {
     if (!t.gap) t.timer = core.cancel(t.timer);
     else if (t.timer === null || progress) later(t, grace(t));
@@ -158,8 +157,9 @@ export function makeInbox(core, link, isOurs) {
   function fill(t) {
     if (link.quiet) return; // resumed will call again
     if (!t.started) {
-      // Only ACKs of our own messages have arrived, and no push from before them:
-      // the server believes that we have all earlier messages.
+      if (settling !== null) return later(t, START_GRACE);
+      // Only ACKs of our own messages came, and no push from before them: the
+      // server takes all of those as received.
       show(t, t.assume(t.lowest - 1));
       touch(t);
       return watch(t);
@@ -179,15 +179,14 @@ export function makeInbox(core, link, isOurs) {
     if (t?.syncing !== request) return;
     t.syncing = null;
     if (frame.errno === op.NOT_FOUND || frame.errno === op.NOT_ALLOWED) {
-      // The missing messages are out of reach: deliver the others, and forget
-      // the conversation.
+      // The missing messages are out of reach: deliver the others.
       while (t.lowest > 0) show(t, t.startAt(t.lowest - 1));
       return forget(t.conversation);
     }
     if (frame.errno) return later(t, Math.max(SYNC_RETRY, waitOf(frame)));
     const before = t.last;
     if (frame.first > t.last + 1) show(t, t.startAt(frame.first - 1));
-    for (const m of frame.messages ?? []) pushed(m);
+    for (const m of frame.messages ?? []) pushed(m, false);
     touch(t);
     watch(t);
     if (!t.gap) t.syncWait = 0;
@@ -229,15 +228,14 @@ export function makeInbox(core, link, isOurs) {
     touch(t);
   }
 
-  /** Notes that history returned messages up to seq. They can be marked as read
-   * even if their pushes haven't arrived yet, as after a reconnect. */
+  /** Notes that history returned messages up to seq: these can be marked as read
+   * before their pushes arrive. */
   function paged(conversation, seq) {
     const t = track(conversation);
     t.paged = Math.max(t.paged, seq);
   }
 
-  /** Schedules the receipts of t if there are any to send. more: how many messages
-   * have been added. */
+  /** Schedules the receipts of t, if any. more: how many messages were added. */
   function touch(t, more = 0) {
     if (tracks.get(t.conversation) !== t || (t.handled <= t.receipted && readable(t) <= t.readSent)) return;
     if (!t.dirty) {
@@ -281,8 +279,7 @@ export function makeInbox(core, link, isOurs) {
     return rid;
   }
 
-  /** Resends a refused receipt if it was the last one of its conversation. A later
-   * receipt includes it. */
+  /** Resends a refused receipt, unless a later one includes it. */
   function receiptRefused(rid) {
     for (const t of tracks.values()) {
       if (t.receiptRID === rid) t.receipted = 0;

@@ -13,8 +13,8 @@ export class Track {
   high = 0; // the highest seq known to exist
   beyond = new Map(); // messages beyond a gap by seq; null for own messages
 
-  // If the start of the set was only assumed, floor is its first seq, otherwise
-  // 0. A push with a lower seq is a new message; late is the seq of the last one.
+  // If the start of the set is only assumed, floor is its first seq, else 0. A
+  // push with a lower seq is new; late is the last one.
   floor = 0;
   late = 0;
 
@@ -61,19 +61,20 @@ export class Track {
    * acknowledged. Returns the messages to deliver now (shown), in order, and
    * whether seq was in the set already (known). */
   add(seq, m) {
-    // The server sends the messages after this device's last receipt in order,
-    // so the first to arrive is the next one.
+    // The server sends in order, after this device's last receipt: the first to
+    // arrive is the next one.
     const shown = !this.started && (m || seq === 1) ? this.startAt(seq - 1) : [];
     if (this.started && seq <= this.last) {
       if (!m || seq >= this.floor || seq <= this.late) return { shown, known: true };
       this.late = seq;
       this.queued++;
+      this.handled = Math.min(this.handled, seq - 1);
+      this.receipted = Math.min(this.receipted, seq - 1);
       return { shown: [m], known: false };
     }
     if (this.beyond.has(seq)) return { shown, known: true };
     this.high = Math.max(this.high, seq);
-    // Messages beyond the limit come later by SYNC, own ones as if another
-    // device had sent them.
+    // Those beyond the limit come by SYNC, own ones as if from another device.
     if (this.beyond.size < (m ? MAX_HELD : MAX_OWN) || seq === this.last + 1) this.beyond.set(seq, m);
     return { shown: this.started ? this.#release(shown) : shown, known: false };
   }
@@ -89,9 +90,9 @@ export class Track {
     return out;
   }
 
-  /** Includes own messages, which aren't delivered to listeners, in receipts. */
+  /** Includes own messages, which listeners don't get, in receipts. */
   #caughtUp() {
-    if (this.queued === 0) this.handled = Math.max(this.handled, this.last);
+    if (this.queued === 0 && !(this.floor && this.late)) this.handled = Math.max(this.handled, this.last);
   }
 
   /** Notes that seq was delivered to the listeners. */

@@ -16,7 +16,8 @@ CREATE TABLE users (
     deleted       INTEGER NOT NULL DEFAULT 0
 );
 
--- token_hash is NULL if the device is logged out. last_used is in Unix ms.
+-- token_hash is NULL if the device is logged out. last_used is in Unix ms. It is negative
+-- until the cursors of a new device are written: see newdevice.go.
 CREATE TABLE devices (
     user_id    INTEGER NOT NULL,
     device     TEXT NOT NULL,

@@ -522,6 +522,36 @@ test("the login answer gives the starting seq of groups", async () => {
   assert.deepEqual(w.socket.all(wire.SYNC).map((f) => f.after), [9], "after of the SYNC: the same gap must be requested, and nothing receipted");
 });
 
+test("the starting seq from the login answer is saved only after a later push", async () => {
+  const w = new World();
+  const s = await w.login({ groups: [{ id: 5, groupname: "g", groupdesc: "", seq: 9, users: [] }] });
+  assert.deepEqual(w.client.saved.last, {}, "the position is only assumed");
+  const push = (seq) => s.push({ ...chat(seq), msgid: wire.GROUP_CHAT, groupid: 5 });
+  push(7); // the assumption was wrong
+  assert.deepEqual([w.seqs(), w.client.saved.last], [[7], { g5: 7 }]);
+  push(8);
+  push(9);
+  push(10);
+  assert.deepEqual([w.seqs(), w.client.saved.last], [[8, 9, 10], { g5: 10 }]);
+  await w.clock.pass(100);
+  assert.equal(s.all(wire.RECEIPT).at(-1).seq, 10);
+});
+
+test("while the backlog arrives, an ACK in an unknown conversation isn't receipted", async () => {
+  const w = new World();
+  const s = await w.login({ more: true });
+  w.client.send("u2", "mine");
+  s.stored(s.take(wire.ONE_CHAT), 7);
+  await w.clock.pass(1_900);
+  s.push({ ...chat(1), id: 3 });
+  await w.clock.pass(1_900);
+  assert.deepEqual(s.all(wire.RECEIPT).map((f) => f.peer), [3]);
+  s.push(chat(5), chat(6));
+  assert.deepEqual(w.seqs(), [1, 5, 6]);
+  await w.clock.pass(100);
+  assert.deepEqual(s.all(wire.RECEIPT).map((f) => [f.peer, f.seq]), [[2, 7]]);
+});
+
 test("at most 512 messages are kept beyond a gap; SYNC brings the others", async () => {
   const w = new World();
   const s = await w.login();

@@ -30,7 +30,8 @@ func frequentQueries(db *harness) []string {
 	_, _ = db.Memberships(ctx, 1, "x")
 	_, _, _ = db.Conversations(ctx, 1, 0, 1)
 	_, _ = db.Blockers(ctx, 1)
-	_, _ = db.DeliveredSeqs(ctx, 1, []DeviceKey{{1, "x"}, {2, "y"}})
+	_, _ = db.DeliveredSeqs(ctx, []DeviceCursor{{1, 1, "x"}, {1, 2, "y"}})
+	_, _ = db.GroupVersions(ctx, 1, []int64{1, 2, 3})
 	if f, err := db.StartFeed(ctx); err == nil {
 		db.store(toPeer(u[1], u[0], "y"))
 		_, _, _ = f.Next(ctx)

@@ -31,10 +31,11 @@ func (l *TopicsOnLoop) GroupEvent(t Turn, from *session.Session, group int64, bo
 	return true
 }
 
-// HandOver posts the events that were collected during this turn to the other
-// loops. If the mailbox of a loop is too full, its events are dropped and
-// counted.
+// HandOver ends a turn. It starts the reads of the log that became necessary, and
+// posts the events that were collected to the other loops. If the mailbox of a loop
+// is too full, its events are dropped and counted.
 func (l *TopicsOnLoop) HandOver(t Turn) {
+	l.startReads(t)
 	for i, es := range l.events {
 		if len(es) > 0 {
 			l.events[i] = nil

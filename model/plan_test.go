@@ -29,6 +29,7 @@ func frequentQueries(db *harness) []string {
 	_, _ = db.VisibleRange(ctx, 1, 0, 2)
 	_, _ = db.Memberships(ctx, 1, "x")
 	_, _, _ = db.Conversations(ctx, 1, 0, 1)
+	_, _ = db.CountConversations(ctx, 1)
 	_, _ = db.Blockers(ctx, 1)
 	_, _ = db.DeliveredSeqs(ctx, []DeviceCursor{{1, 1, "x"}, {1, 2, "y"}})
 	_, _ = db.GroupVersions(ctx, 1, []int64{1, 2, 3})

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"chatd/model"
 	"chatd/proto"
@@ -187,4 +188,95 @@ func TestBacklogOfOneUserDelaysNobody(t *testing.T) {
 		second.has(with(id), 1, 1)
 	}
 	second.has(in(g), 1, 300)
+}
+
+// A receiver who doesn't read loses events, but isn't disconnected for them, and
+// gets the messages.
+func TestSlowReceiverOfEvents(t *testing.T) {
+	t.Parallel()
+	for _, group := range []bool{false, true} {
+		t.Run(fmt.Sprint("group ", group), func(t *testing.T) {
+			t.Parallel()
+			n := serve(t)
+			ids := n.users("anna", "berta", "carla")
+			g := n.group(ids...)
+			b := n.dial()
+			b.narrow()
+			b.login(ids[1], obj{"ack": true})
+			a, c := n.login(ids[0]), n.login(ids[2])
+			e := with(ids[1]).event("typing")
+			if group {
+				e = in(g).event("typing")
+			}
+			e["data"] = strings.Repeat("x", proto.MaxData)
+			for range 120 { // of 100 KiB each: more than fits into all buffers
+				for range 100 {
+					a.send(e)
+				}
+				a.barrier()
+				c.barrier()
+				c.stash = nil
+			}
+			if s := n.gauge("chatd_service_sessions"); s != 3 {
+				t.Fatalf("%v sessions after events to a client that doesn't read, want 3", s)
+			}
+			seq := c.say(with(ids[1]), "after the events")
+			b.has(with(ids[2]), seq, seq)
+			b.nothing(proto.KICK)
+		})
+	}
+}
+
+// What a user's requests cost counts against a limit of the user, over all
+// connections: the bytes of answers, the rows that are read for them, and events
+// times their receivers. Then requests that may cost as much again are refused;
+// messages on other connections aren't, and neither are other users.
+func TestUserAnswers(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name  string
+		limit int // bytes per second
+		cost  func(n *node, ids []int64, w *wire)
+		next  func(ids []int64) obj // a request that is refused
+	}{
+		{"SYNC", 10_000, func(_ *node, ids []int64, w *wire) {
+			w.ok(with(ids[1]).sync())
+			w.ok(with(ids[1]).sync())
+		}, func(ids []int64) obj { return with(ids[1]).sync() }},
+		{"CONVERSATIONS", 1000, func(n *node, ids []int64, w *wire) {
+			w.ok(obj{"msgid": proto.CONVERSATIONS, "limit": 1})
+		}, func([]int64) obj { return obj{"msgid": proto.CONVERSATIONS, "limit": 1} }},
+		{"EVENT", 1000, func(_ *node, ids []int64, w *wire) {
+			e := with(ids[1]).event("typing")
+			e["data"] = strings.Repeat("x", 1000)
+			w.send(e, e)
+		}, func(ids []int64) obj { return with(ids[1]).event("typing") }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			var now *atomicTime
+			n := serve(t, func(s *setup) {
+				now = standing(s)
+				s.service.Limits.AnswersPerSecPerUser, s.service.Limits.Burst = c.limit, 2*time.Second
+			})
+			ids := n.users("anna", "berta")
+			n.missed(ids[0], 30, 1) // 30 rows for CONVERSATIONS
+			large := n.login(ids[0], obj{"device": "large"})
+			for range 3 {
+				large.say(with(ids[1]), strings.Repeat("x", 6_000))
+			}
+			one, two := n.login(ids[0], obj{"device": "one"}), n.login(ids[0], obj{"device": "two"})
+			other := n.login(ids[1])
+			c.cost(n, ids, one)
+			one.barrier()
+			two.refused(proto.TooFast, c.next(ids))
+			large.say(with(ids[1]), "a message is still accepted")
+			other.ok(with(ids[0]).sync(obj{"limit": 1}))
+			if got := n.limited("user_answers"); got != 1 {
+				t.Errorf("user_answers counted %d times, want 1", got)
+			}
+			now.add(time.Minute)
+			two.ok(with(ids[1]).sync(obj{"limit": 1}))
+		})
+	}
 }

@@ -90,7 +90,7 @@ func TestBadArguments(t *testing.T) {
 		{"offline --users 0", "--users"},
 		{"offline --messages 0", "--messages"},
 		{"offline --users 10001 --messages 1000", "--messages"},
-		{"offline --senders 4097", "--senders"},
+		{"offline --senders 20001", "--senders"},
 		{"offline --at-a-time 0", "--at-a-time"},
 		{"offline --size 31", "--size"},
 		{"offline --size 32769", "--size"},

@@ -44,6 +44,15 @@ type conversationRow struct {
 // page. They fit into one frame.
 const maxTie = 1000
 
+// CountConversations returns how many conversations a user has, which is how many
+// rows Conversations reads at most, apart from what it returns.
+func (db *DB) CountConversations(ctx context.Context, user int64) (n int, err error) {
+	if err := db.sql.Get(ctx, &n, `SELECT COUNT(*) FROM members WHERE user_id = ?`, user); err != nil {
+		return 0, fmt.Errorf("count conversations of user %d: %w", user, err)
+	}
+	return n, nil
+}
+
 // Conversations lists a user's conversations, latest first: about limit of those
 // with a Time below before (0: the latest). All conversations with the Time of
 // the last one are included, up to maxTie, so that the caller can page by Time alone. more

@@ -9,70 +9,75 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// DeviceKey identifies a device. A device has a cursor in each conversation.
-type DeviceKey struct {
-	User   int64
-	Device string
+// DeviceCursor identifies the cursor of a user's device in a conversation.
+type DeviceCursor struct {
+	Conv, User int64
+	Device     string
 }
 
-// DeliveredSeqs returns the cursor of each device in a conversation, in the order
-// of keys: the last seq that the device has. It includes cursors that this
-// process hasn't written yet. A cursor is at least the seq at which the user
-// joined, and at most the conversation's last seq. It is -1 if the user isn't a
-// member.
-func (db *DB) DeliveredSeqs(ctx context.Context, conv int64, keys []DeviceKey) ([]int64, error) {
+// DeliveredSeqs returns the values of cursors, in the order of keys: the last seq
+// that the device has. It includes values that this process hasn't written yet. A
+// cursor is at least the seq at which the user joined, and at most the
+// conversation's last seq. It is -1 if the user isn't a member. For up to MaxRows
+// cursors it needs three queries.
+func (db *DB) DeliveredSeqs(ctx context.Context, keys []DeviceCursor) ([]int64, error) {
 	seqs := make([]int64, len(keys))
-	var devices, users []any
+	var cursors, members []any
+	var convs []int64
 	for i, k := range keys {
-		seqs[i] = db.cursors.value(k.User, cursorKey{deliveredSeq, k.Device, conv}) // before the read
-		devices = append(devices, k.User, k.Device, conv)
-		users = append(users, conv, k.User)
+		seqs[i] = db.cursors.value(k.User, cursorKey{deliveredSeq, k.Device, k.Conv}) // before the read
+		cursors = append(cursors, k.User, k.Device, k.Conv)
+		members = append(members, k.Conv, k.User)
+		convs = append(convs, k.Conv)
 	}
-	delivered, joined, last, err := db.readDelivered(ctx, conv, devices, users)
+	delivered, joined, last, err := db.readDelivered(ctx, cursors, members, convs)
 	if err != nil {
-		return nil, fmt.Errorf("read cursors in conversation %d: %w", conv, err)
+		return nil, fmt.Errorf("read %d cursors: %w", len(keys), err)
 	}
 	for i, k := range keys {
-		join, member := joined[k.User]
-		if seqs[i] = max(min(seqs[i], last), delivered[k], join); !member {
+		join, member := joined[convMember{k.Conv, k.User}]
+		if seqs[i] = max(min(seqs[i], last[k.Conv]), delivered[k], join); !member {
 			seqs[i] = -1
 		}
 	}
 	return seqs, nil
 }
 
-// readDelivered reads cursors, the seqs at which users joined, and the
-// conversation's last seq. devices and users are the arguments of the queries.
-func (db *DB) readDelivered(ctx context.Context, conv int64, devices, users []any) (delivered map[DeviceKey]int64, joined map[int64]int64, last int64, err error) {
-	delivered, joined = make(map[DeviceKey]int64), make(map[int64]int64)
-	err = sqldb.InBatches(devices, 3, db.d.MaxRows, func(n int, args []any) error {
-		return db.sql.Scan(ctx, `SELECT user_id, device, delivered_seq FROM cursors WHERE `+
+type convMember struct{ conv, user int64 }
+
+// readDelivered reads cursors, the seqs at which users joined, and the last seqs
+// of conversations. cursors and members are the arguments of the queries.
+func (db *DB) readDelivered(ctx context.Context, cursors, members []any, convs []int64) (delivered map[DeviceCursor]int64, joined map[convMember]int64, last map[int64]int64, err error) {
+	delivered, joined, last = make(map[DeviceCursor]int64), make(map[convMember]int64), make(map[int64]int64)
+	err = sqldb.InBatches(cursors, 3, db.d.MaxRows, func(n int, args []any) error {
+		return db.sql.Scan(ctx, `SELECT user_id, device, conversation_id, delivered_seq FROM cursors WHERE `+
 			sqldb.AnyOf("user_id = ? AND device = ? AND conversation_id = ?", n), args, func(r *sqlx.Rows) error {
-			var k DeviceKey
+			var k DeviceCursor
 			var seq int64
-			err := r.Scan(&k.User, &k.Device, &seq)
+			err := r.Scan(&k.User, &k.Device, &k.Conv, &seq)
 			delivered[k] = seq
 			return err
 		})
 	})
 	if err != nil {
-		return nil, nil, 0, err
+		return nil, nil, nil, err
 	}
-	err = sqldb.InBatches(users, 2, db.d.MaxRows, func(n int, args []any) error {
-		return db.sql.Scan(ctx, `SELECT user_id, joined_seq FROM members WHERE `+
+	err = sqldb.InBatches(members, 2, db.d.MaxRows, func(n int, args []any) error {
+		return db.sql.Scan(ctx, `SELECT conversation_id, user_id, joined_seq FROM members WHERE `+
 			sqldb.AnyOf("conversation_id = ? AND user_id = ?", n), args, func(r *sqlx.Rows) error {
-			var user, seq int64
-			err := r.Scan(&user, &seq)
-			joined[user] = seq
+			var k convMember
+			var seq int64
+			err := r.Scan(&k.conv, &k.user, &seq)
+			joined[k] = seq
 			return err
 		})
 	})
 	if err != nil {
-		return nil, nil, 0, err
+		return nil, nil, nil, err
 	}
-	heads, err := db.LogHeads(ctx, []int64{conv})
-	if err == nil && len(heads) == 1 {
-		last = heads[0].Last
+	heads, err := db.LogHeads(ctx, convs)
+	for i := range heads {
+		last[heads[i].Conv] = heads[i].Last
 	}
 	return delivered, joined, last, err
 }

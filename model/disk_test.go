@@ -368,7 +368,7 @@ func (r *diskRun) other(i int) error {
 			return err
 		}
 		r.did(fmt.Sprintf("cursor %d", last), func(db *DB) error {
-			seqs, err := db.DeliveredSeqs(ctx, r.group, []DeviceKey{{r.users[0], "phone"}})
+			seqs, err := db.DeliveredSeqs(ctx, []DeviceCursor{{r.group, r.users[0], "phone"}})
 			if err == nil && seqs[0] < last {
 				err = fmt.Errorf("delivered cursor = %d, want at least %d", seqs[0], last)
 			}

@@ -1,12 +1,16 @@
 package model
 
 import (
-	"chatd/model/recent"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/jmoiron/sqlx"
+
+	"chatd/model/recent"
+	"chatd/model/sqldb"
 )
 
 // Message is a stored message.
@@ -128,6 +132,29 @@ func (db *DB) groupView(ctx context.Context, user, group int64) (VisibleRange, e
 		err = ErrNotAllowed
 	}
 	return VisibleRange{Conv: group, First: row.Joined.Int64 + 1, Last: row.Last, Version: row.Version}, err
+}
+
+// GroupVersions returns the versions of the memberships of those groups that exist
+// and of which the user is a member.
+func (db *DB) GroupVersions(ctx context.Context, user int64, groups []int64) (map[int64]int64, error) {
+	args := make([]any, len(groups))
+	for i, g := range groups {
+		args[i] = g
+	}
+	versions := make(map[int64]int64, len(groups))
+	err := sqldb.InBatches(args, 1, db.d.MaxRows, func(n int, args []any) error {
+		return db.sql.Scan(ctx, `SELECT c.id, c.version FROM conversations c JOIN members m ON m.conversation_id = c.id AND m.user_id = ?
+			WHERE c.id IN (`+sqldb.Repeated("?", n)+`) AND c.kind = 2 AND c.gone = 0`, append([]any{user}, args...), func(r *sqlx.Rows) error {
+			var group, version int64
+			err := r.Scan(&group, &version)
+			versions[group] = version
+			return err
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the versions of %d groups for user %d: %w", len(groups), user, err)
+	}
+	return versions, nil
 }
 
 func (db *DB) pairView(ctx context.Context, user, peer int64) (VisibleRange, error) {

@@ -112,6 +112,31 @@ func TestPagesOfSeveralConversations(t *testing.T) {
 	})
 }
 
+// GroupVersions returns the versions of the groups that a user is in, and leaves out
+// others, deleted groups and pairs.
+func TestGroupVersions(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		u := h.users(3)
+		both, other, deleted := h.group(u[0], u[1]), h.group(u[0]), h.group(u[0], u[1])
+		_, err := h.JoinGroup(ctx, both, u[2], 10, 10)
+		want(t, err, nil)
+		_, err = h.DismissGroup(ctx, deleted, u[0])
+		want(t, err, nil)
+		pair := toPeer(u[0], u[1], "a")
+		h.store(pair)
+		v, err := h.VisibleRange(ctx, u[1], both, 0)
+		want(t, err, nil)
+		got, err := h.GroupVersions(ctx, u[1], []int64{other, both, deleted, pair.Conv, 999})
+		want(t, err, nil)
+		if len(got) != 1 || got[both] != v.Version || v.Version == 0 {
+			t.Errorf("GroupVersions = %v, want only group %d with version %d", got, both, v.Version)
+		}
+		if got, err := h.GroupVersions(ctx, u[1], nil); len(got) != 0 || err != nil {
+			t.Errorf("GroupVersions of no groups = %v (error %v), want none", got, err)
+		}
+	})
+}
+
 // VisibleRange returns the messages that a user may see of a pair and of a group,
 // or an error.
 func TestVisibleRange(t *testing.T) {

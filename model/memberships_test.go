@@ -213,13 +213,17 @@ func TestDeliveredSeqs(t *testing.T) {
 		want(t, h.Flush(ctx, u[0]), nil)
 		h.SetDelivered(u[0], "b", g, 4)
 		h.SetDelivered(u[1], "a", g, 1000)
-		keys := []DeviceKey{{u[0], "a"}, {u[0], "b"}, {u[1], "a"}, {u[1], "b"}, {u[2], "a"}, {u[3], "a"}}
-		got, err := h.DeliveredSeqs(ctx, g, keys)
+		pair := toPeer(u[3], u[0], "in another conversation")
+		h.store(pair)
+		h.SetDelivered(u[0], "a", pair.Conv, 1)
+		keys := []DeviceCursor{{g, u[0], "a"}, {g, u[0], "b"}, {g, u[1], "a"}, {g, u[1], "b"}, {g, u[2], "a"}, {g, u[3], "a"},
+			{pair.Conv, u[0], "a"}, {pair.Conv, u[0], "b"}, {pair.Conv, u[1], "a"}, {999, u[0], "a"}}
+		got, err := h.DeliveredSeqs(ctx, keys)
 		want(t, err, nil)
-		if wanted := []int64{3, 4, 6, 0, 5, -1}; !slices.Equal(got, wanted) {
+		if wanted := []int64{3, 4, 6, 0, 5, -1, 1, 0, -1, -1}; !slices.Equal(got, wanted) {
 			t.Errorf("DeliveredSeqs(%v) = %v, want %v", keys, got, wanted)
 		}
-		if got, err := h.DeliveredSeqs(ctx, g, nil); len(got) != 0 || err != nil {
+		if got, err := h.DeliveredSeqs(ctx, nil); len(got) != 0 || err != nil {
 			t.Errorf("DeliveredSeqs(nil) = %v (error %v), want none", got, err)
 		}
 	})

@@ -17,7 +17,7 @@ type PageRequest struct {
 }
 
 // maxPages is the maximum number of pages that one query reads.
-const maxPages = 16
+const maxPages = 64
 
 // Pages reads several pages. It returns the pages in the order requested, and the
 // messages of each page in rising order: at most maxBytes of body, cid and name

@@ -34,7 +34,9 @@ func frequentQueries(db *harness) []string {
 	for _, device := range []string{"a", "b", "c"} { // b gets cursors, c evicts a device
 		_, _ = db.logIn(u[0], device, []byte(device), 2)
 	}
-	_, _ = db.DeliveredSeqs(ctx, 1, []DeviceKey{{1, "x"}, {2, "y"}})
+	_, _ = db.CountConversations(ctx, 1)
+	_, _ = db.DeliveredSeqs(ctx, []DeviceCursor{{1, 1, "x"}, {1, 2, "y"}})
+	_, _ = db.GroupVersions(ctx, 1, []int64{1, 2, 3})
 	if f, err := db.StartFeed(ctx); err == nil {
 		db.store(toPeer(u[1], u[0], "y"))
 		_, _, _ = f.Next(ctx)

@@ -24,6 +24,8 @@ type item struct {
 	c  *Conn
 	fn func(t Turn)
 	n  int
+
+	droppable bool // the frame may be dropped, without kicking c
 }
 
 // batch is a list of items for a loop, in order, with the bytes of all of them in
@@ -252,13 +254,19 @@ func (l *loop) readMailbox(t Turn) {
 			switch {
 			case it.fn != nil:
 				l.call(t, nil, "posted function", it.fn)
+			case it.n < 0 && it.droppable:
+				l.r.count.slowDropped.Inc()
 			case it.n < 0:
 				it.c.kick(t, kickSlow)
 			default:
 				body := b.arena[b.off : b.off+it.n]
 				b.off += it.n
 				bytes -= it.n
-				it.c.Write(t, body)
+				if it.droppable {
+					it.c.WriteDroppable(t, body)
+				} else {
+					it.c.Write(t, body)
+				}
 			}
 		}
 		l.mailbox.bytes.Add(-int64(b.size))

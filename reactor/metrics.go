@@ -12,7 +12,7 @@ type counters struct {
 	kicks                                                [kickReasons]*metrics.Counter
 	limited                                              [limitKinds]*metrics.Counter
 	addrForgotten                                        *metrics.Counter
-	laneFull, mailboxFull                                *metrics.Counter
+	laneFull, mailboxFull, slowDropped                   *metrics.Counter
 	wsUpgraded, wsRefused, httpOther                     *metrics.Counter
 }
 
@@ -37,6 +37,7 @@ func newCounters(set *metrics.Set) *counters {
 		panics:        n(`panics_total`),
 		laneFull:      n(`lane_full_total`),
 		mailboxFull:   n(`mailbox_full_total`),
+		slowDropped:   n(`droppable_frames_dropped_total`),
 		wsUpgraded:    n(`websocket_upgrades_total`),
 		wsRefused:     n(`websocket_refusals_total`),
 		httpOther:     n(`http_other_total`),

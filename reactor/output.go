@@ -33,6 +33,26 @@ func (c *Conn) Write(t Turn, body []byte) {
 	c.wrote(t, len(c.out.b)-before)
 }
 
+// droppableShare is the part of Config.MaxWaiting that may be unsent when a droppable
+// frame is written: 1/droppableShare.
+const droppableShare = 4
+
+// WriteDroppable is Write for a frame that the client doesn't need. If much output is
+// unsent, it drops the frame and returns false, so that such frames never fill
+// Config.MaxWaiting and end the connection. The frame isn't counted by BytesQueued then.
+func (c *Conn) WriteDroppable(t Turn, body []byte) bool {
+	unsent := c.buffered
+	if c.out != nil {
+		unsent += len(c.out.b)
+	}
+	if unsent+len(body) > c.l.r.cfg.MaxWaiting/droppableShare && c.BytesUnsent(t)+len(body) > c.l.r.cfg.MaxWaiting/droppableShare {
+		c.l.r.count.slowDropped.Inc()
+		return false
+	}
+	c.Write(t, body)
+	return true
+}
+
 // WriteResponse encodes r and sends it like Write. It doesn't keep r.
 func (c *Conn) WriteResponse(t Turn, r *proto.Response) {
 	if !c.writable(t) {

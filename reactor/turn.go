@@ -38,6 +38,25 @@ func (t Turn) Send(p *ConnRef, body []byte) {
 	}
 }
 
+// SendDroppable is Send for a frame that the client doesn't need; see
+// Conn.WriteDroppable. It is also dropped if the loop's mailbox is over half full.
+func (t Turn) SendDroppable(p *ConnRef, body []byte) {
+	to := p.c.l
+	switch {
+	case to == t.l:
+		p.c.WriteDroppable(t, body)
+	case p.closed.Load():
+	default:
+		b := t.l.outboxFor(t, to)
+		if to.mailboxHalfFull(len(b.arena) + b.posted + len(body)) {
+			t.l.r.count.slowDropped.Inc()
+			return
+		}
+		b.send(p.c, body)
+		b.items[len(b.items)-1].droppable = true
+	}
+}
+
 // Post runs fn on loop i, after everything that this turn has sent and posted there
 // before. fn is handed over when the turn ends. On the turn's own loop, it runs after
 // the next round of I/O. Post doesn't block.

@@ -15,6 +15,7 @@ type row struct {
 	open   bool // allowed before login
 	chat   bool // counts against the window
 	direct bool // doesn't wait until the connection's chat messages are answered
+	costly bool // is refused while the user's answers exceed their limit
 }
 
 // newTable returns the dispatch table, with a handler for each op that clients
@@ -27,10 +28,10 @@ func (s *Service) newTable() [proto.OpCount]row {
 		proto.PASSWORD:      {handle: s.logins.Password},
 		proto.ONE_CHAT:      {handle: s.messages.OneChat, chat: true},
 		proto.GROUP_CHAT:    {handle: s.messages.GroupChat, chat: true},
-		proto.EVENT:         {handle: s.messages.Event, direct: true},
+		proto.EVENT:         {handle: s.messages.Event, direct: true, costly: true},
 		proto.RECEIPT:       {handle: s.messages.Receipt, direct: true},
-		proto.SYNC:          {handle: s.messages.Sync},
-		proto.CONVERSATIONS: {handle: s.messages.Conversations},
+		proto.SYNC:          {handle: s.messages.Sync, costly: true},
+		proto.CONVERSATIONS: {handle: s.messages.Conversations, costly: true},
 		proto.ADD_FRIEND:    {handle: s.people.AddFriend},
 		proto.DEL_FRIEND:    {handle: s.people.DelFriend},
 		proto.BLOCK:         {handle: s.people.Block},
@@ -40,7 +41,7 @@ func (s *Service) newTable() [proto.OpCount]row {
 		proto.LEAVE_GROUP:   {handle: s.groups.LeaveGroup},
 		proto.KICK_MEMBER:   {handle: s.groups.KickMember},
 		proto.DISMISS_GROUP: {handle: s.groups.DismissGroup},
-		proto.GROUP_USERS:   {handle: s.groups.GroupUsers},
+		proto.GROUP_USERS:   {handle: s.groups.GroupUsers, costly: true},
 	}
 }
 
@@ -61,7 +62,7 @@ func (s *Service) Request(t Turn, rc *reactor.Conn, r *proto.Request) bool {
 		!row.chat && !row.direct && c.InFlight(t) > 0:
 		return false
 	}
-	if wait := c.ChargeRequest(t); wait > 0 {
+	if wait := c.ChargeRequest(t, row.costly); wait > 0 {
 		c.RefuseInOrder(t, r, proto.SlowDown(wait))
 		return true
 	}

@@ -10,6 +10,9 @@ import (
 	"chatd/proto"
 )
 
+// maxSenders is the most senders of offline. Each has a connection.
+const maxSenders = 20_000
+
 // Offline measures storing messages for offline users, and delivering them at
 // login.
 type Offline struct {
@@ -18,6 +21,7 @@ type Offline struct {
 	Senders  int           `name:"senders" default:"10" help:"Other users who send them. Consecutive messages to a user have different senders."`
 	AtATime  int           `name:"at-a-time" default:"64" help:"Users who return at the same time."`
 	Size     int           `name:"size" default:"100" help:"Bytes of text in each message."`
+	Ping     bool          `name:"ping" help:"While they log in, measure the PING of a user on another connection, 100 times per second."`
 	Patience time.Duration `name:"patience" default:"15s" help:"How long to wait for missing messages while nothing else arrives, before they count as lost."`
 }
 
@@ -31,7 +35,10 @@ RECEIPT and disconnect.
 
 Measured: messages stored per second; then users per second that have logged in and have
 everything, and messages read per second; "log in to complete", from connecting to reading
-the user's last message.
+the user's last message; with --ping, "ping of others".
+
+A backlog over many conversations has as many senders as messages:
+"--users 1 --senders 5000 --messages 5000 --ping".
 
 Checked: everyone gets all acknowledged messages once, unchanged, in the order of each
 conversation, and nothing else.`
@@ -42,7 +49,7 @@ func (o *Offline) Check() error {
 	bad.inRange("--users", o.Users, 1, maxConns)
 	bad.inRange("--messages", o.Messages, 1, load.MaxStored)
 	bad.check(o.Messages < 1 || o.Users <= load.MaxStored/o.Messages, "--messages: %d for each of %d users is more than %d in all", o.Messages, o.Users, load.MaxStored)
-	bad.inRange("--senders", o.Senders, 1, maxPairs)
+	bad.inRange("--senders", o.Senders, 1, maxSenders)
 	bad.inRange("--at-a-time", o.AtATime, 1, maxAtATime)
 	bad.inRange("--size", o.Size, load.StampSize, proto.MaxMsg)
 	bad.checkDuration("--patience", o.Patience)
@@ -65,7 +72,16 @@ func (o *Offline) Run(ctx context.Context, env *load.Env) error {
 	target.AddCostEach(env.Report, "stored", fresh, env.Server.Usage(env.Report), h.Total)
 
 	logins, complete := load.NewMetric("", "connect and log in"), load.NewMetric("logged in and complete", "log in to complete")
-	sp := load.NewSampler(logins, complete)
+	metrics := []*load.Metric{logins, complete}
+	stopPing := func() error { return nil }
+	if o.Ping {
+		pings := load.NewMetric("", "ping of others")
+		metrics = append(metrics, pings)
+		if stopPing, err = load.StartPing(ctx, env, accounts, o.Senders+o.Users, pings.NewRecorder()); err != nil {
+			return err
+		}
+	}
+	sp := load.NewSampler(metrics...)
 	workers := make([]*load.LoginWorker, min(o.AtATime, o.Users))
 	recorders := make(map[*load.LoginWorker]*load.Recorder, len(workers))
 	for i := range workers {
@@ -83,6 +99,9 @@ func (o *Offline) Run(ctx context.Context, env *load.Env) error {
 	}()
 	sp.TakeUntil(done, env.Progress, "coming back")
 	elapsed := time.Since(began)
+	if pingErr := stopPing(); err == nil {
+		err = pingErr
+	}
 	env.Report.Seconds = elapsed.Seconds()
 	env.Report.AddFigure(complete.RateName, float64(complete.Total.TotalCount())/elapsed.Seconds(), "users per second", report.Higher)
 	var read int64

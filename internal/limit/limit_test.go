@@ -99,6 +99,26 @@ func TestMoreThanABucket(t *testing.T) {
 	}
 }
 
+// Spend takes more than there is. Until that is filled again, Take refuses.
+func TestSpend(t *testing.T) {
+	r := PerSecond(10, time.Second, start)
+	now := start.Add(time.Hour)
+	var b Shared
+	b.Spend(&r, now, 0)
+	if wait := b.Take(&r, now, 10); wait != 0 {
+		t.Fatalf("10 tokens from a full bucket of 10: wait %v, want 0", wait)
+	}
+	b.Spend(&r, now, 20)
+	if wait := b.Take(&r, now, 1); wait != 2100*time.Millisecond {
+		t.Errorf("1 token from a bucket that owes 20: wait %v, want 2.1s", wait)
+	}
+	if wait := b.Take(&r, now.Add(2100*time.Millisecond), 1); wait != 0 {
+		t.Errorf("1 token after the wait: wait %v, want 0", wait)
+	}
+	var none Rate
+	b.Spend(&none, now, 1000) // no limit
+}
+
 // A rate of 0 means no limit, however much is taken.
 func TestNoLimit(t *testing.T) {
 	r := PerSecond(0, time.Second, start)

@@ -12,7 +12,7 @@ import (
 // sent has, for each of them, the last seq that the device has once it has
 // LOGIN_ACK.
 func (l *TopicsOnLoop) Arrive(t Turn, ss *session.Session, memberships []model.Membership, sent []int64, ack *proto.Response) {
-	check := l.setCursors(t, ss, memberships, sent)
+	check, missed := l.setCursors(t, ss, memberships, sent)
 	ss.GoLive(t, ack)
 	for i := range memberships {
 		if tp := l.topics[memberships[i].Conv]; tp != nil {
@@ -29,13 +29,22 @@ func (l *TopicsOnLoop) Arrive(t Turn, ss *session.Session, memberships []model.M
 			l.catchUp(t, tp)
 		}
 	}
+	if len(missed) > 0 {
+		rd := l.reader(t, ss)
+		rd.missed = missed
+		l.readSoon(t, rd)
+	}
 }
 
 // setCursors sets a new session's cursors to the values in memberships. It
 // returns the groups whose members must be reloaded, because memberships
 // contradicts changes that arrived while it was read. With each of them it
 // returns the version of the membership that the reload must reach.
-func (l *TopicsOnLoop) setCursors(t Turn, ss *session.Session, memberships []model.Membership, sent []int64) (check map[*topicOnLoop]int64) {
+//
+// It also returns the pairs with missed messages that have no topic. The reader
+// creates their topics when it gets to them: a device may have missed messages in
+// very many pairs, and to create all topics in one turn would delay other users.
+func (l *TopicsOnLoop) setCursors(t Turn, ss *session.Session, memberships []model.Membership, sent []int64) (check map[*topicOnLoop]int64, missed []missedPair) {
 	check = make(map[*topicOnLoop]int64)
 	for tp := range l.users[ss.User].topics {
 		if tp.group != 0 {
@@ -50,6 +59,9 @@ func (l *TopicsOnLoop) setCursors(t Turn, ss *session.Session, memberships []mod
 		case tp == nil && p.Group != 0:
 			tp = l.newGroup(t, p.Group, p.Version, p.Last)
 			l.add(t, tp, ss.User, unknown)
+		case tp == nil && sent[i] == p.Delivered:
+			missed = append(missed, missedPair{p.Conv, p.Peer, p.Delivered, p.Last})
+			continue
 		case tp == nil:
 			tp = l.newPair(t, p.Conv, pairOf(ss.User, p.Peer), p.Last)
 		}
@@ -71,5 +83,5 @@ func (l *TopicsOnLoop) setCursors(t Turn, ss *session.Session, memberships []mod
 		cu.arrived, cu.saved = cu.sent, cu.sent
 		cu.backlog = sent[i] < tp.last || unheard && p.Group != 0
 	}
-	return check
+	return check, missed
 }

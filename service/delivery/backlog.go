@@ -1,123 +1,43 @@
 package delivery
 
 import (
-	"errors"
-
 	"chatd/model"
 	"chatd/proto"
-	"chatd/reactor"
-	"chatd/service/limits"
 	"chatd/service/session"
 )
 
-// page is a page of the log.
-type page struct {
-	cursors  []int64 // of the devices whose cursors were unknown
-	messages []model.Message
-	version  int64 // of the group's membership, read after the messages
-	gone     bool  // the user for whom it was read is no longer a member
-}
-
-// catchUp reads the log for the sessions of a topic that have a backlog, one
-// page at a time. A page is pushed to all sessions whose cursors are in it. The
-// sessions take turns, so that one that lacks a single message doesn't wait for
-// one that lacks thousands.
+// catchUp puts a topic into the queue of a reader, if a session has a backlog in it.
+// A page of the log is pushed to all sessions whose cursors are in it. The sessions
+// take turns, so that one that lacks a single message doesn't wait for one that
+// lacks thousands.
 func (l *TopicsOnLoop) catchUp(t Turn, tp *topicOnLoop) {
 	if tp.reading || tp.reloading || tp.dropped {
 		return
 	}
-	first, ask := tp.nextReaders(t)
+	first := l.behind(t, tp)
 	if first == nil {
 		return
 	}
-	after := first.sent
-	devices := make([]model.DeviceKey, len(ask))
-	for i, ss := range ask {
-		devices[i] = model.DeviceKey{User: ss.User, Device: ss.Device}
-	}
 	tp.reading = true
-	l.d.m.catchUps.Inc()
-	again := func(t Turn) { l.catchUp(t, tp) }
-	d, conv, group, user := l.d, tp.conv, tp.group, first.session.User
-	err := reactor.Go(t, tp.reader(t, first), reactor.Quick, func(t Off) (page, error) {
-		return d.readPage(t, conv, group, user, after, devices)
-	}, func(t Turn, p page, err error) {
-		tp.reading = false
-		if err != nil {
-			if d.ctx.Err() == nil {
-				d.log.Error("reading a backlog failed; retrying", "conversation", tp.conv, "err", err)
-				t.After(retryRead, again)
-			}
-			return
-		}
-		if tp.dropped || tp.reloading { // after a reload, setMembers calls catchUp again
-			return
-		}
-		if p.gone || p.version > tp.version {
-			l.reload(t, tp, p.version)
-			return
-		}
-		l.pushPage(t, tp, ask, &p)
-		if len(p.messages) > 0 {
-			l.catchUp(t, tp)
-			return
-		}
-		// A session may still have a backlog: of messages that were committed
-		// after this read.
-		t.After(retryBusy, again)
-	})
-	if err != nil { // the worker's queue is full
-		tp.reading = false
-		t.After(retryBusy, again)
-	}
+	rd := l.readerOf(t, tp, first)
+	rd.queue = append(rd.queue, tp)
+	l.readSoon(t, rd)
 }
 
-// readPage reads the page that follows the seq after. If after is unknown, it
-// reads the page that follows the cursor of the first device.
-func (d *Delivery) readPage(t Off, conv, group, user, after int64, devices []model.DeviceKey) (p page, err error) {
-	d.courier.Await(t)
-	if len(devices) > 0 {
-		if p.cursors, err = d.store.DeliveredSeqs(t, conv, devices); err != nil {
-			return p, err
+// behind returns the first session for which the log can be read, or nil. Before it
+// returns nil, it has recorded the topic for each session whose backlog is paused.
+func (l *TopicsOnLoop) behind(t Turn, tp *topicOnLoop) *session.Session {
+	for i := range tp.cursors {
+		cu := &tp.cursors[i]
+		if !cu.backlog || !tp.ready(t, cu.session) {
+			continue
 		}
-	}
-	if after == unknown {
-		if after = p.cursors[0]; after < 0 {
-			// Not a member any more. A pair is left only by a user who is deleted;
-			// the session ends soon.
-			p.gone = group != 0
-			return p, nil
+		if !cu.session.BacklogPaused(t) {
+			return cu.session
 		}
+		l.reader(t, cu.session).wait(t, tp)
 	}
-	p.messages, err = d.store.Page(t, conv, after, d.cfg.MaxPage, proto.MaxSyncBytes)
-	if len(p.messages) == d.cfg.MaxPage {
-		d.sessions.Limited.Reached(limits.FullPage, 1)
-	}
-	if err != nil || group == 0 {
-		return p, err
-	}
-	// A user who has left the group must not get later messages, even if this
-	// node hasn't heard of the leave yet.
-	v, err := d.store.VisibleRange(t, user, group, 0)
-	if errors.Is(err, model.ErrNotAllowed) || errors.Is(err, model.ErrNotFound) {
-		p.gone, err = true, nil
-	}
-	p.version = v.Version
-	return p, err
-}
-
-// reader returns the connection whose job reads a page. That is first's, or
-// another one if first's is busy: jobs of one connection run one after another.
-func (tp *topicOnLoop) reader(t Turn, first *cursorOnLoop) *reactor.Conn {
-	c := first.session.Conn(t)
-	if c.Busy(t) {
-		for i := range tp.cursors {
-			if other := tp.cursors[i].session.Conn(t); !other.Busy(t) {
-				return other.Conn
-			}
-		}
-	}
-	return c.Conn
+	return nil
 }
 
 // nextReaders returns the cursor after which the next page is read, or nil if no
@@ -146,8 +66,8 @@ func (tp *topicOnLoop) nextReaders(t Turn) (first *cursorOnLoop, ask []*session.
 
 // pushPage pushes the messages of a page to the sessions for which they are
 // next.
-func (l *TopicsOnLoop) pushPage(t Turn, tp *topicOnLoop, ask []*session.Session, p *page) {
-	for i, ss := range ask {
+func (l *TopicsOnLoop) pushPage(t Turn, tp *topicOnLoop, p *page) {
+	for i, ss := range p.ask {
 		if cu := tp.cursor(t, ss); cu != nil && cu.sent == unknown && p.cursors[i] >= 0 { // otherwise not a member
 			cu.sent = max(p.cursors[i], cu.joined) // the stored cursor may be from before the user left and joined again
 			cu.arrived, cu.saved = cu.sent, cu.sent
@@ -180,7 +100,7 @@ func (l *TopicsOnLoop) pushPage(t Turn, tp *topicOnLoop, ask []*session.Session,
 		}
 	}
 	for i := range tp.cursors {
-		if cu := &tp.cursors[i]; cu.sent != unknown && cu.sent >= tp.last {
+		if cu := &tp.cursors[i]; cu.sent != unknown && cu.sent >= tp.last && !p.more {
 			cu.backlog, cu.acked = false, nil
 		}
 	}
@@ -192,14 +112,8 @@ func (l *TopicsOnLoop) pauseBacklog(t Turn, ss *session.Session) {
 	ss.PauseBacklog(t, true)
 	ss.Conn(t).WhenDrained(t, backlogBytes/2, func(t Turn) {
 		ss.PauseBacklog(t, false)
-		u := l.users[ss.User]
-		if ss.Ended(t) || u == nil {
-			return
-		}
-		for tp := range u.topics {
-			if cu := tp.cursor(t, ss); cu != nil && cu.backlog {
-				l.catchUp(t, tp)
-			}
+		if !ss.Ended(t) {
+			l.resumeReader(t, ss)
 		}
 	})
 }

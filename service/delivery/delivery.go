@@ -34,11 +34,12 @@ type (
 const (
 	maxLoops      = 64                     // a set of loops is a uint64
 	backlogBytes  = 256 << 10              // unsent bytes of a connection above which its backlog pauses
+	maxReads      = 64                     // most topics that are read at once; the store reads as many pages with one query
 	maxAcked      = 1024                   // most seqs in cursorOnLoop.acked
 	blockCacheLen = 16384                  // most entries in blocksOnLoop.known
 	quietAfter    = 10 * time.Minute       // how long a pair's topic may be unused before it is dropped
 	retryRead     = time.Second            // delay after an error of the store
-	retryBusy     = 100 * time.Millisecond // delay if a worker's queue is full
+	retryBusy     = 100 * time.Millisecond // delay if a worker's queue is full, or if nothing was read
 	earlyWait     = 20 * time.Millisecond  // how long a message is held back for those with lower seqs
 	maxEarly      = 256                    // most messages of one conversation that are held back
 	maxFound      = 1 << 18                // conversations in one Look of Repair, approximately
@@ -54,9 +55,10 @@ const SaveEvery = 10 * time.Second
 // Store holds the methods of the store that delivery needs. SetDelivered and
 // FlushSoon don't block; the others may.
 type Store interface {
-	Page(ctx context.Context, conv, after int64, limit, maxBytes int) ([]model.Message, error)
+	Pages(ctx context.Context, pages []model.PageRequest, maxBytes int) ([]model.Message, error)
 	VisibleRange(ctx context.Context, user, group, peer int64) (model.VisibleRange, error)
-	DeliveredSeqs(ctx context.Context, conv int64, of []model.DeviceKey) ([]int64, error)
+	GroupVersions(ctx context.Context, user int64, groups []int64) (map[int64]int64, error)
+	DeliveredSeqs(ctx context.Context, of []model.DeviceCursor) ([]int64, error)
 	MemberIDs(ctx context.Context, group int64) (version int64, members []model.Member, err error)
 	StartFeed(ctx context.Context) (*feed.Reader, error)
 	Blocked(ctx context.Context, by, whom int64) (bool, error)

@@ -5,6 +5,7 @@ import (
 	"math/bits"
 
 	"chatd/reactor"
+	"chatd/service/limits"
 	"chatd/service/session"
 )
 
@@ -12,6 +13,7 @@ import (
 type groupEvent struct {
 	group int64
 	body  []byte
+	rate  *limits.UserRate // of the sender, who is charged for each receiver; nil: from another node
 }
 
 // GroupEvent writes an event to the group's sessions on this loop, except the
@@ -23,18 +25,20 @@ func (l *TopicsOnLoop) GroupEvent(t Turn, from *session.Session, group int64, bo
 	if tp == nil || tp.group == 0 || !l.users[from.User].in(t, tp) {
 		return false
 	}
-	l.writeEvent(t, tp, body, from)
+	e := groupEvent{group, body, from.Rate}
+	l.writeEvent(t, tp, &e, from)
 	for loops := l.d.sessions.Watchers(group) &^ (1 << l.index); loops != 0; loops &= loops - 1 {
 		i := bits.TrailingZeros64(loops)
-		l.events[i] = append(l.events[i], groupEvent{group, body})
+		l.events[i] = append(l.events[i], e)
 	}
 	return true
 }
 
-// HandOver posts the events that were collected during this turn to the other
-// loops. If the mailbox of a loop is too full, its events are dropped and
-// counted.
+// HandOver ends a turn. It starts the reads of the log that became necessary, and
+// posts the events that were collected to the other loops. If the mailbox of a loop
+// is too full, its events are dropped and counted.
 func (l *TopicsOnLoop) HandOver(t Turn) {
+	l.startReads(t)
 	for i, es := range l.events {
 		if len(es) > 0 {
 			l.events[i] = nil
@@ -49,11 +53,17 @@ func (l *TopicsOnLoop) HandOver(t Turn) {
 	}
 }
 
-func (l *TopicsOnLoop) writeEvent(t Turn, tp *topicOnLoop, body []byte, from *session.Session) {
+// writeEvent writes an event to the sessions in a topic, and charges the sender for
+// each. A session gets no events while its connection has much unsent output.
+func (l *TopicsOnLoop) writeEvent(t Turn, tp *topicOnLoop, e *groupEvent, from *session.Session) {
+	written := 0
 	for i := range tp.cursors {
-		if ss := tp.cursors[i].session; ss != from && tp.ready(t, ss) {
-			ss.Conn(t).Write(t, body)
+		if ss := tp.cursors[i].session; ss != from && tp.ready(t, ss) && ss.Conn(t).WriteDroppable(t, e.body) {
+			written++
 		}
+	}
+	if e.rate != nil {
+		l.d.limits.Answered(e.rate, t.Now(), written*len(e.body))
 	}
 }
 
@@ -61,7 +71,7 @@ func (l *TopicsOnLoop) writeEvent(t Turn, tp *topicOnLoop, body []byte, from *se
 func (l *TopicsOnLoop) relay(t Turn, es []groupEvent) {
 	for i := range es {
 		if tp := l.topics[es[i].group]; tp != nil && tp.group != 0 {
-			l.writeEvent(t, tp, es[i].body, nil)
+			l.writeEvent(t, tp, &es[i], nil)
 		}
 	}
 }
@@ -70,7 +80,7 @@ func (l *TopicsOnLoop) relay(t Turn, es []groupEvent) {
 // of the group. If the mailbox of a loop is too full, the event is dropped there
 // and counted.
 func (d *Delivery) GroupEventElsewhere(group int64, body []byte) {
-	es := []groupEvent{{group, body}}
+	es := []groupEvent{{group: group, body: body}}
 	for loops := d.sessions.Watchers(group); loops != 0; loops &= loops - 1 {
 		i := bits.TrailingZeros64(loops)
 		if err := d.r.PostDroppable(i, len(body), func(t Turn) { d.topics[i].relay(t, es) }); errors.Is(err, reactor.ErrBusy) {

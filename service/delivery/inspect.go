@@ -79,6 +79,12 @@ func (l *TopicsOnLoop) inspect(t Turn, q *Inquiry) Snapshot {
 	}
 	tp := l.topics[q.Conv]
 	if tp == nil {
+		for ss, p := range s.Sessions {
+			if m := l.missedPair(t, ss, q.Conv); m != nil {
+				s.Known, s.Last = true, max(s.Last, m.last)
+				p.Known, p.Sent, p.Arrived, p.Backlog = true, m.delivered, m.delivered, true
+			}
+		}
 		return s
 	}
 	s.Known, s.Last, s.Early, s.Reading = true, tp.last, len(tp.early), tp.reading || tp.reloading

@@ -211,7 +211,7 @@ func (l *TopicsOnLoop) reload(t Turn, tp *topicOnLoop, version int64) {
 		tp.reloading = false
 		l.reload(t, tp, tp.wantVersion)
 	}
-	err := reactor.Go(t, tp.reader(t, &tp.cursors[0]), reactor.Quick, func(t Off) (m membership, err error) {
+	err := reactor.Go(t, tp.idleConn(t), reactor.Quick, func(t Off) (m membership, err error) {
 		d.courier.Await(t)
 		m.version, m.members, err = d.store.MemberIDs(t, group)
 		return m, err
@@ -234,6 +234,17 @@ func (l *TopicsOnLoop) reload(t Turn, tp *topicOnLoop, version int64) {
 	if err != nil { // the worker's queue is full
 		t.After(retryBusy, again)
 	}
+}
+
+// idleConn returns the connection of a session in the topic, if possible of one
+// without a job: jobs of one connection run one after another.
+func (tp *topicOnLoop) idleConn(t Turn) *reactor.Conn {
+	for i := range tp.cursors {
+		if c := tp.cursors[i].session.Conn(t); !c.Busy(t) {
+			return c.Conn
+		}
+	}
+	return tp.cursors[0].session.Conn(t).Conn
 }
 
 // setMembers adds and removes cursors, so that the topic has the members in m.

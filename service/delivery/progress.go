@@ -62,21 +62,43 @@ func (l *TopicsOnLoop) saveProgress(t Turn) {
 	clear(l.dirty[len(again):])
 	l.dirty = again
 	l.blocks.forgetAll(t) // a change on another node may have been missed
+	l.dropQuiet(t)
+}
+
+// maxDrops is how many topics are dropped in one turn. After a backlog over many
+// pairs there may be thousands, and to drop all at once would delay the loop.
+const maxDrops = 512
+
+// dropQuiet drops the topics of quiet pairs.
+func (l *TopicsOnLoop) dropQuiet(t Turn) {
+	dropped := 0
 	for _, tp := range l.topics {
-		if tp.group == 0 && t.Now().Sub(tp.used) > quietAfter && tp.quiet(t) {
-			l.drop(t, tp)
+		if tp.group != 0 || t.Now().Sub(tp.used) <= quietAfter || !l.quiet(t, tp) {
+			continue
 		}
+		if dropped == maxDrops {
+			t.After(retryBusy, l.dropQuiet)
+			return
+		}
+		dropped++
+		l.drop(t, tp)
 	}
 }
 
-// quiet reports whether the topic can be dropped. While a cursor isn't stored,
-// it can't: the session would get the messages after the stored cursor again.
-func (tp *topicOnLoop) quiet(t Turn) bool {
+// quiet reports whether a topic can be dropped. While a cursor isn't stored, it
+// can't: the session would get the messages after the stored cursor again. It can't
+// either while a reader has missed pairs, which may include this one: beginMissed
+// would use the cursor from the login.
+func (l *TopicsOnLoop) quiet(t Turn, tp *topicOnLoop) bool {
 	if tp.reading {
 		return false
 	}
 	for i := range tp.cursors {
-		if cu := &tp.cursors[i]; cu.backlog || cu.sent > cu.saved || !cu.session.Live() {
+		cu := &tp.cursors[i]
+		if cu.backlog || cu.sent > cu.saved || !cu.session.Live() {
+			return false
+		}
+		if rd := l.readers[cu.session]; rd != nil && len(rd.missed) > 0 {
 			return false
 		}
 	}

@@ -21,6 +21,9 @@ type TopicsOnLoop struct {
 	// this loop: when they log in, their session gets a cursor in these topics.
 	pairsOf map[int64]map[*topicOnLoop]struct{}
 
+	readers map[*session.Session]*readerOnLoop // of sessions for which something is read
+	due     []*readerOnLoop                    // that may start a read when the turn ends
+
 	blocks blocksOnLoop
 	events [][]groupEvent // of this turn, for each other loop
 	dirty  []progress     // cursors that have to be stored
@@ -30,7 +33,8 @@ type TopicsOnLoop struct {
 func newTopics(d *Delivery, index, loops int) *TopicsOnLoop {
 	return &TopicsOnLoop{d: d, index: index, users: make(map[int64]*userOnLoop), topics: make(map[int64]*topicOnLoop),
 		pairs: make(map[pair]*topicOnLoop), pairsOf: make(map[int64]map[*topicOnLoop]struct{}),
-		blocks: blocksOnLoop{known: make(map[block]bool)}, events: make([][]groupEvent, loops)}
+		readers: make(map[*session.Session]*readerOnLoop),
+		blocks:  blocksOnLoop{known: make(map[block]bool)}, events: make([][]groupEvent, loops)}
 }
 
 // userOnLoop is a user with sessions on a loop.
@@ -69,7 +73,7 @@ type topicOnLoop struct {
 	early      []*update // held back by keepEarly, by rising seq
 	earlyRound int       // incremented when early starts to fill, to recognize an old timer
 
-	reading   bool // a page of the log is being read
+	reading   bool // a page of the log is being read, or the topic is in the queue of a reader
 	reloading bool // the members are being read
 	dropped   bool // removed from TopicsOnLoop
 }
@@ -262,6 +266,7 @@ func (l *TopicsOnLoop) End(t Turn, ss *session.Session) {
 			l.drop(t, tp)
 		}
 	}
+	l.endReader(t, ss)
 	if len(u.sessions) == 0 {
 		delete(l.users, ss.User)
 		l.d.bus.Unsubscribe(bus.User(ss.User))

@@ -33,13 +33,14 @@ const (
 // Limits has the rate limits of one node. Its methods may be called from any
 // goroutine and don't block.
 type Limits struct {
-	m                     *Metrics
-	frames, bytes         limit.Rate          // per user
-	leftFrames, leftBytes *limit.Table[int64] // by user; see Keep
-	logins, passwords     *limit.Table[netip.Addr]
-	failedAddr            *limit.Table[netip.Addr]
-	failedAccount         *limit.Table[Account]
-	abusers               *limit.Penalties[int64] // by user
+	m                      *Metrics
+	frames, bytes, answers limit.Rate          // per user
+	leftFrames, leftBytes  *limit.Table[int64] // by user; see Keep
+	leftAnswers            *limit.Table[int64] // by user; see Keep
+	logins, passwords      *limit.Table[netip.Addr]
+	failedAddr             *limit.Table[netip.Addr]
+	failedAccount          *limit.Table[Account]
+	abusers                *limit.Penalties[int64] // by user
 }
 
 // Account identifies an account as a login request does, by id or by name. The
@@ -52,14 +53,16 @@ type Account struct {
 
 // UserRate is the rate-limit state of a user. All sessions of the user on this
 // node share it.
-type UserRate struct{ frames, bytes limit.Shared }
+type UserRate struct{ frames, bytes, answers limit.Shared }
 
 // New returns the limits of a node. now is the current time by the clock of the
 // event loops.
 func New(cfg *Config, m *Metrics, now time.Time) *Limits {
-	l := &Limits{m: m, frames: limit.PerSecond(cfg.FramesPerSecPerUser, cfg.Burst, now), bytes: limit.PerSecond(cfg.BytesPerSecPerUser, cfg.Burst, now)}
+	l := &Limits{m: m, frames: limit.PerSecond(cfg.FramesPerSecPerUser, cfg.Burst, now), bytes: limit.PerSecond(cfg.BytesPerSecPerUser, cfg.Burst, now),
+		answers: limit.PerSecond(cfg.AnswersPerSecPerUser, cfg.Burst, now)}
 	l.leftFrames = limit.NewTable[int64](l.frames, maxLeft, add(m.forgotUsers))
 	l.leftBytes = limit.NewTable[int64](l.bytes, maxLeft, add(m.forgotUsers))
+	l.leftAnswers = limit.NewTable[int64](l.answers, maxLeft, add(m.forgotUsers))
 	l.logins = limit.NewTable[netip.Addr](limit.PerSecond(cfg.LoginsPerSecPerAddr, cfg.Burst, now), maxAddrs, add(m.forgotAddrs))
 	l.passwords = limit.NewTable[netip.Addr](limit.PerSecond(cfg.PasswordsPerSecPerAddr, cfg.Burst, now), maxAddrs, add(m.forgotAddrs))
 	l.failedAddr = limit.NewTable[netip.Addr](limit.Per(cfg.FailedLoginsPerAddr, cfg.FailedLoginsTime, now), maxAddrs, add(m.forgotAddrs))
@@ -84,11 +87,32 @@ func (l *Limits) Frame(rate *UserRate, now time.Time, size int) (wait time.Durat
 	return wait
 }
 
+// RowBytes is how many bytes of an answer a row counts as that the store reads and
+// doesn't return.
+const RowBytes = 100
+
+// Answered charges what a request has cost to a user, once that is known: bytes is
+// the size of the answer, or that of an event times its receivers. Rows that were
+// read count as RowBytes each.
+func (l *Limits) Answered(rate *UserRate, now time.Time, bytes int) {
+	rate.answers.Spend(&l.answers, now, bytes)
+}
+
+// Costly checks whether a user may send a request whose answer may cost much. It
+// returns 0, or how long the user has to wait because earlier ones exceed the limit.
+func (l *Limits) Costly(rate *UserRate, now time.Time) (wait time.Duration) {
+	if wait = rate.answers.Take(&l.answers, now, 1); wait > 0 {
+		l.m.Reached(UserAnswers, 1)
+	}
+	return wait
+}
+
 // Restore continues with the rate-limit state from the user's last session. Call
 // it for the first session of a user on this node.
 func (l *Limits) Restore(user int64, rate *UserRate) {
 	l.leftFrames.Restore(user, &rate.frames)
 	l.leftBytes.Restore(user, &rate.bytes)
+	l.leftAnswers.Restore(user, &rate.answers)
 }
 
 // Keep saves the rate-limit state of a user whose last session has ended, so
@@ -96,6 +120,7 @@ func (l *Limits) Restore(user int64, rate *UserRate) {
 func (l *Limits) Keep(user int64, rate *UserRate, now time.Time) {
 	l.leftFrames.Keep(user, now, &rate.frames)
 	l.leftBytes.Keep(user, now, &rate.bytes)
+	l.leftAnswers.Keep(user, now, &rate.answers)
 }
 
 // Login charges a login to an address. It returns nil, or a refusal if that

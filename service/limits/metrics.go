@@ -9,6 +9,7 @@ type Kind int
 const (
 	UserFrames Kind = iota
 	UserBytes
+	UserAnswers
 	BehindRefused // a message sent while an errno 9 for an earlier one waits to be sent
 	Logins
 	PasswordWork
@@ -24,7 +25,7 @@ const (
 	kinds
 )
 
-var kindNames = [kinds]string{UserFrames: "user_frames", UserBytes: "user_bytes", BehindRefused: "behind_refused", Logins: "logins", PasswordWork: "passwords",
+var kindNames = [kinds]string{UserFrames: "user_frames", UserBytes: "user_bytes", UserAnswers: "user_answers", BehindRefused: "behind_refused", Logins: "logins", PasswordWork: "passwords",
 	FailedAddr: "failed_address", FailedAccount: "failed_account", ShutOut: "abuse",
 	FullFriends: "friends", FullGroups: "groups", FullMembers: "members", FullDevices: "devices", FullPage: "page", FullLogin: "login_lists"}
 

@@ -16,10 +16,14 @@ func (m *Messages) Conversations(t Turn, c *conn, r *proto.Request) {
 		c.Refuse(t, a, err)
 		return
 	}
-	session.RunJob(t, c, reactor.Quick, a, func(t Off) (struct{}, error) {
+	session.RunJob(t, c, reactor.Quick, a, func(t Off) (rows int, err error) {
+		// The store reads all conversations of the user to find the latest.
+		if rows, err = m.store.CountConversations(t, ss.User); err != nil {
+			return 0, err
+		}
 		list, more, err := m.store.Conversations(t, ss.User, before, n)
 		if err != nil {
-			return struct{}{}, err
+			return 0, err
 		}
 		a.Conversations = make([]proto.Conversation, len(list))
 		for i := range list {
@@ -27,8 +31,9 @@ func (m *Messages) Conversations(t Turn, c *conn, r *proto.Request) {
 		}
 		n := fitting(a.Conversations)
 		a.Conversations, a.More = a.Conversations[:n], more || n < len(list)
-		return struct{}{}, nil
-	}, func(t Turn, _ struct{}) {
+		return rows, nil
+	}, func(t Turn, rows int) {
+		c.ChargeRows(t, rows)
 		c.Reply(t, &a)
 	})
 }

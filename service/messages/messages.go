@@ -31,6 +31,7 @@ type Store interface {
 	PageBefore(ctx context.Context, conv, before, floor int64, limit, maxBytes int) ([]model.Message, error)
 	VisibleRange(ctx context.Context, user, group, peer int64) (model.VisibleRange, error)
 	Conversations(ctx context.Context, user, before int64, limit int) ([]model.Conversation, bool, error)
+	CountConversations(ctx context.Context, user int64) (int, error)
 	SetDelivered(user int64, device string, conv, seq int64)
 	SetRead(user, conv, seq int64)
 }

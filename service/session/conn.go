@@ -5,6 +5,7 @@ import (
 
 	"chatd/proto"
 	"chatd/reactor"
+	"chatd/service/limits"
 )
 
 // Conn is a connection, with the state that the service keeps for it.
@@ -43,14 +44,18 @@ func (c *Conn) Idle(t Turn) bool { return !c.on.busy && len(c.on.order.inFlight)
 func (c *Conn) InFlight(t Turn) int { return len(c.on.order.inFlight) }
 
 // ChargeRequest charges the current request to the rate limits of its connection
-// and user. If it returns a wait above 0, the request must be refused with that
-// retry_after.
-func (c *Conn) ChargeRequest(t Turn) (wait time.Duration) {
+// and user. costly means that its answer may cost much more than the request, so
+// that earlier answers count, too. If it returns a wait above 0, the request must be
+// refused with that retry_after.
+func (c *Conn) ChargeRequest(t Turn, costly bool) (wait time.Duration) {
 	size, wait := c.Charge(t)
 	if wait > 0 || c.on.session == nil {
 		return wait
 	}
-	if wait = c.s.limits.Frame(c.on.session.Rate, t.Now(), size); wait > 0 {
+	if wait = c.s.limits.Frame(c.on.session.Rate, t.Now(), size); wait == 0 && costly {
+		wait = c.s.limits.Costly(c.on.session.Rate, t.Now())
+	}
+	if wait > 0 {
 		return c.Throttle(t, wait)
 	}
 	return 0
@@ -64,8 +69,22 @@ func Answer(r *proto.Request) proto.Response {
 		On: r.On, CID: r.CID}
 }
 
-// Reply sends an answer.
-func (c *Conn) Reply(t Turn, a *proto.Response) { c.WriteResponse(t, a) }
+// Reply sends an answer, and charges its size to the user.
+func (c *Conn) Reply(t Turn, a *proto.Response) {
+	before := c.BytesQueued(t)
+	c.WriteResponse(t, a)
+	c.ChargeBytes(t, int(c.BytesQueued(t)-before))
+}
+
+// ChargeRows charges rows to the user that a request has read but not returned.
+func (c *Conn) ChargeRows(t Turn, n int) { c.ChargeBytes(t, n*limits.RowBytes) }
+
+// ChargeBytes charges bytes to the user that others get because of a request.
+func (c *Conn) ChargeBytes(t Turn, n int) {
+	if ss := c.on.session; ss != nil {
+		c.s.limits.Answered(ss.Rate, t.Now(), n)
+	}
+}
 
 // Refuse sends the answer a with the errno of err, and returns that errno.
 func (c *Conn) Refuse(t Turn, a proto.Response, err error) proto.Errno {

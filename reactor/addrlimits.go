@@ -21,16 +21,27 @@ const maxRates = 1 << 16
 
 // addrLimits limits connections per address. It is safe for concurrent use.
 type addrLimits struct {
+	forgotten *metrics.Counter
+
+	mu      sync.Mutex
 	perAddr int // open connections; 0: no limit
 	rates   *limit.Table[netip.Addr]
-
-	mu    sync.Mutex
-	conns map[netip.Addr]int // open connections by limitKey
+	conns   map[netip.Addr]int // open connections by limitKey
 }
 
 func newAddrLimits(perAddr int, connects limit.Rate, forgotten *metrics.Counter) *addrLimits {
-	return &addrLimits{perAddr: perAddr, conns: make(map[netip.Addr]int),
-		rates: limit.NewTable[netip.Addr](connects, maxRates, func(n int) { forgotten.Add(n) })}
+	l := &addrLimits{forgotten: forgotten, conns: make(map[netip.Addr]int)}
+	l.set(perAddr, connects)
+	return l
+}
+
+// set changes the limits. The rates of all addresses start anew. Connections beyond
+// a lower limit stay open.
+func (l *addrLimits) set(perAddr int, connects limit.Rate) {
+	rates := limit.NewTable[netip.Addr](connects, maxRates, func(n int) { l.forgotten.Add(n) })
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.perAddr, l.rates = perAddr, rates
 }
 
 // limitKey returns the key under which limits count an address: an IPv6 address
@@ -49,34 +60,33 @@ func limitKey(addr netip.Addr) netip.Addr {
 // Call leave when an admitted connection ends.
 func (l *addrLimits) admit(addr netip.Addr, now time.Time) error {
 	key := limitKey(addr)
-	if !l.join(key) {
+	rates, ok := l.join(key)
+	if !ok {
 		return errAddrFull
 	}
-	if l.rates.Take(key, now, 1) > 0 {
+	if rates.Take(key, now, 1) > 0 {
 		l.leave(addr)
 		return errAddrRate
 	}
 	return nil
 }
 
-// join counts a connection. It returns false if its address has too many.
-func (l *addrLimits) join(key netip.Addr) bool {
-	if l.perAddr == 0 {
-		return true
-	}
+// join counts a connection, even without a limit, as there may be one later. It
+// returns false if its address has too many.
+func (l *addrLimits) join(key netip.Addr) (rates *limit.Table[netip.Addr], ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.conns[key] >= l.perAddr {
-		return false
+	if l.perAddr > 0 && l.conns[key] >= l.perAddr {
+		return nil, false
 	}
 	l.conns[key]++
-	return true
+	return l.rates, true
 }
 
 // leave removes an admitted connection from the count. It does nothing for an
 // invalid address.
 func (l *addrLimits) leave(addr netip.Addr) {
-	if l.perAddr == 0 || !addr.IsValid() {
+	if !addr.IsValid() {
 		return
 	}
 	key := limitKey(addr)

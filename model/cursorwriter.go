@@ -19,6 +19,7 @@ func (c *cursors) run() {
 	ctx := context.Background()
 	tick := time.NewTicker(c.db.o.CursorInterval)
 	defer tick.Stop()
+	wal := walWatch{log: c.db.o.Logger}
 	for {
 		select {
 		case <-c.wake:
@@ -33,6 +34,7 @@ func (c *cursors) run() {
 				c.db.m.tidyFailed.Inc()
 				c.db.o.Logger.Warn("checkpoint of the write-ahead log failed; will retry", "err", err)
 			}
+			wal.check(c.db.sql.LogSize())
 		case <-c.stop:
 			c.writeDue(ctx)
 			c.done <- c.writeAll(ctx)

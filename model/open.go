@@ -65,6 +65,9 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	db.life, db.cancel = context.WithCancel(context.Background())
 	if !o.ReadOnly {
 		db.startLog()
+		if sql.Name == "sqlite" {
+			db.m.gauge("chatd_model_wal_bytes", func() float64 { return float64(sql.LogSize()) })
+		}
 		db.startFolding()
 		db.startLooks()
 		db.cursors = newCursors(db)

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"time"
+	"unicode"
 
 	"chatd/internal/setting"
 
@@ -81,6 +82,8 @@ type Options struct {
 func (o *Options) CheckSettings(p *setting.Problems) {
 	if path, ok := strings.CutPrefix(o.DB, "sqlite:"); ok {
 		p.Check(path != "", "db", "sqlite: needs a path, as in sqlite:data/chatd.db")
+		// A file or a script with Windows line ends would add one to the name.
+		p.Check(!strings.ContainsFunc(path, unicode.IsControl) && path == strings.TrimSpace(path), "db", "%q begins or ends with a blank, or contains a control character", o.DB)
 	} else {
 		p.Check(strings.HasPrefix(o.DB, "mysql://"), "db", "%q is neither sqlite:PATH nor mysql://user:password@host:3306/name", setting.Redacted(o.DB))
 	}

@@ -3,6 +3,7 @@ package reactor
 import (
 	"errors"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -20,13 +21,22 @@ const maxRates = 1 << 16
 
 // addrLimits limits connections per address. It is safe for concurrent use.
 type addrLimits struct {
-	open  *limit.Open
-	rates *limit.Table[netip.Addr]
+	forgotten *metrics.Counter
+	open      *limit.Open
+	rates     atomic.Pointer[limit.Table[netip.Addr]]
 }
 
 func newAddrLimits(perAddr int, connects limit.Rate, forgotten *metrics.Counter) *addrLimits {
-	return &addrLimits{open: limit.NewOpen(perAddr),
-		rates: limit.NewTable[netip.Addr](connects, maxRates, func(n int) { forgotten.Add(n) })}
+	l := &addrLimits{forgotten: forgotten, open: limit.NewOpen(perAddr)}
+	l.set(perAddr, connects)
+	return l
+}
+
+// set changes the limits. The rates of all addresses start anew. Connections beyond
+// a lower limit stay open.
+func (l *addrLimits) set(perAddr int, connects limit.Rate) {
+	l.open.SetMost(perAddr)
+	l.rates.Store(limit.NewTable[netip.Addr](connects, maxRates, func(n int) { l.forgotten.Add(n) }))
 }
 
 // admit counts a new connection from addr, or returns errAddrFull or errAddrRate.
@@ -35,7 +45,7 @@ func (l *addrLimits) admit(addr netip.Addr, now time.Time) error {
 	if !l.open.Join(addr) {
 		return errAddrFull
 	}
-	if l.rates.Take(limit.Source(addr), now, 1) > 0 {
+	if l.rates.Load().Take(limit.Source(addr), now, 1) > 0 {
 		l.leave(addr)
 		return errAddrRate
 	}

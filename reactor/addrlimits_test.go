@@ -49,7 +49,7 @@ func TestAddrLimits(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := l.rates.Len(); n > maxRates {
+	if n := l.rates.Load().Len(); n > maxRates {
 		t.Errorf("the rates of %d addresses are tracked, want at most %d", n, maxRates)
 	}
 	if n := count.addrForgotten.Get(); n == 0 {

@@ -24,10 +24,10 @@ func (c *Conn) feed(t Turn, data []byte) {
 		switch c.framing {
 		case framingUnknown:
 			switch {
-			case data[0] == handshakeStart[0]:
-				c.framing = framingHandshake
 			case c.startsProxy(t, data[0]):
 				c.framing = framingProxy
+			case startsHTTP(data[:1]):
+				c.framing = framingHandshake
 			default:
 				c.framing = framingTCP
 			}

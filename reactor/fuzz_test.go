@@ -45,6 +45,7 @@ func dryRun(tb testing.TB, data, cuts []byte) (out []byte, requests []string) {
 	cfg.Loops, cfg.Now = 1, time.Now
 	count := newCounters(metrics.NewSet())
 	r := &Reactor{cfg: cfg, h: h, log: slog.New(slog.DiscardHandler), count: count, limits: newAddrLimits(0, limit.Rate{}, count.addrForgotten)}
+	r.origins.Store(&cfg.Origins)
 	l := newLoop(r, 0)
 	r.loops = []*loop{l}
 	r.workers, r.ticker = &workers{r: r}, newTicker(r.loops)
@@ -138,11 +139,14 @@ func FuzzWebSocket(f *testing.F) {
 	})
 }
 
+// getRequest starts the requests of FuzzHandshake.
+const getRequest = "GET "
+
 // Go's HTTP client can parse every answer to an HTTP request. If the answer is an
 // upgrade, Go's HTTP server also reads the request as a GET of the WebSocket path,
 // from an allowed origin.
 func FuzzHandshake(f *testing.F) {
-	rest := strings.TrimPrefix(handshakeText, handshakeStart)
+	rest := strings.TrimPrefix(handshakeText, getRequest)
 	for _, headers := range []string{"", "Origin: https://chat.example\r\n", "Origin: https://evil.example\r\n", "Origin: null\r\n",
 		"origin: https://chat.example.evil.example\r\nX-Forwarded-For: 192.0.2.9, , [::1]:7\r\n",
 		"Sec-WebSocket-Protocol: a, b\r\nSec-WebSocket-Extensions: permessage-deflate; a=\"b\\\"\"\r\n"} {
@@ -154,7 +158,7 @@ func FuzzHandshake(f *testing.F) {
 	f.Add([]byte("/ws HTTP/1.1\r\nHost: a\r\nHost: b\r\nUpgrade\r\n folded\r\n\x00: \xff\r\n\r\n"), []byte{1})
 	f.Add([]byte("/ws HTTP/1.1\r\nA: "+strings.Repeat("x", handshakeMax)), []byte{250})
 	f.Fuzz(func(t *testing.T, data, cuts []byte) {
-		data = append([]byte(handshakeStart), data...)
+		data = append([]byte(getRequest), data...)
 		same(t, data, cuts)
 		out, requests := dryRun(t, data, nil)
 		if len(out) == 0 {

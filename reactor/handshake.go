@@ -14,15 +14,29 @@ import (
 )
 
 const (
-	handshakeStart = "GET "
-	handshakeEnd   = "\r\n\r\n"
-	handshakeMax   = 8 << 10 // bytes of an HTTP request
-	handshakePath  = "/ws"
+	handshakeEnd  = "\r\n\r\n"
+	handshakeMax  = 8 << 10 // bytes of an HTTP request
+	handshakePath = "/ws"
 
 	// TunnelHeader is the header of a WebSocket handshake that contains
 	// Config.TunnelKey.
 	TunnelHeader = "Chatd-Tunnel"
 )
+
+// httpMethods are the starts of HTTP requests. As the length of a frame, each would
+// be far too large.
+var httpMethods = []string{"GET ", "HEAD ", "OPTIONS ", "POST ", "PUT ", "PATCH ", "DELETE ", "CONNECT ", "TRACE "}
+
+// startsHTTP reports whether p, which isn't empty, starts with the method of an HTTP
+// request, or is the start of one.
+func startsHTTP(p []byte) bool {
+	for _, m := range httpMethods {
+		if startsWith(p, m) {
+			return true
+		}
+	}
+	return false
+}
 
 // readHandshake collects an HTTP request and answers it once it is complete. It
 // returns the bytes that follow the request. If a request stays incomplete, the
@@ -36,9 +50,9 @@ func (c *Conn) readHandshake(t Turn, data []byte) (rest []byte) {
 	c.in = c.l.r.buffers.grow(c.in, n)
 	c.in.b = append(c.in.b, data[:n]...)
 	head := c.in.b
-	if p := min(len(head), len(handshakeStart)); string(head[:p]) != handshakeStart[:p] {
-		// Not HTTP, so "G" is the first byte of a length. That is far too large,
-		// and frameLen refuses it.
+	if !startsHTTP(head) {
+		// Not HTTP, so the letter is the first byte of a length. That is far too
+		// large, and frameLen refuses it.
 		c.framing = framingTCP
 		if len(head) >= proto.HeaderSize {
 			c.frameLen(t, head)
@@ -94,9 +108,16 @@ func rejectHTTP(status int, header, why string) error {
 // allowed, the connection becomes one.
 func (c *Conn) upgrade(t Turn, request []byte) {
 	cfg, count := &c.l.r.cfg, c.l.r.count
-	x, err := answerUpgrade(cfg, request, nil)
+	if answer := answerOther(cfg, request); answer != "" {
+		count.httpOther.Inc()
+		c.writeRaw(t, []byte(answer))
+		c.finish(t)
+		return
+	}
+	allowed := *c.l.r.origins.Load()
+	x, err := answerUpgrade(cfg, allowed, request, nil)
 	if err == nil && c.setForwarded(t, x.forwarded, x.tunnel) != nil {
-		x, err = answerUpgrade(cfg, request, rejectHTTP(429, "Retry-After: 5\r\n", "too many connections"))
+		x, err = answerUpgrade(cfg, allowed, request, rejectHTTP(429, "Retry-After: 5\r\n", "too many connections"))
 	}
 	if err == nil {
 		count.wsUpgraded.Inc()
@@ -116,12 +137,41 @@ func (c *Conn) upgrade(t Turn, request []byte) {
 	c.finish(t)
 }
 
+// answerOther returns the answer to a request that can't be for a WebSocket because of
+// its method or its HTTP version, or "" for all others.
+func answerOther(cfg *Config, request []byte) string {
+	line, _, _ := strings.Cut(string(request), "\r\n")
+	method, rest, _ := strings.Cut(line, " ")
+	uri, version, complete := strings.Cut(rest, " ")
+	path, _, _ := strings.Cut(uri, "?")
+	answer := func(status, headers string) string {
+		return "HTTP/1.1 " + status + "\r\n" + headers + closing + "\r\n"
+	}
+	const empty = "Content-Length: 0\r\n"
+	switch isGet := method == "GET"; {
+	case !complete, isGet && (version != "HTTP/1.0" || path == handshakePath):
+		return "" // answerUpgrade refuses what is wrong with them
+	case version != "HTTP/1.0" && version != "HTTP/1.1":
+		return answer("505 HTTP Version Not Supported", empty)
+	case method == "OPTIONS":
+		return answer("204 No Content", "Allow: GET, HEAD, OPTIONS\r\n")
+	case !isGet && method != "HEAD":
+		return answer("405 Method Not Allowed", "Allow: GET, HEAD, OPTIONS\r\n"+empty)
+	case path == handshakePath:
+		return answer("426 Upgrade Required", "Upgrade: websocket\r\n"+empty)
+	}
+	if to := webURL(cfg, request); to != "" {
+		return answer("302 Found", "Location: "+to+"\r\n"+empty)
+	}
+	return answer("404 Not Found", empty)
+}
+
 // answerUpgrade answers an HTTP request: with an upgrade to WebSocket, or with a
 // refusal, which it returns as an error. If refusal is not nil, it is the answer
 // to a request that would be upgraded.
-func answerUpgrade(cfg *Config, request []byte, refusal error) (*exchange, error) {
+func answerUpgrade(cfg *Config, allowed []string, request []byte, refusal error) (*exchange, error) {
 	var host string
-	var origins []string
+	var origins []string // of the request
 	x := &exchange{}
 	x.Reset(request)
 	u := ws.Upgrader{
@@ -149,7 +199,7 @@ func answerUpgrade(cfg *Config, request []byte, refusal error) (*exchange, error
 		},
 		OnBeforeUpgrade: func() (ws.HandshakeHeader, error) {
 			for _, origin := range origins { // browsers send only one
-				if !allowedOrigin(origin, host, cfg.Origins) {
+				if !allowedOrigin(origin, host, allowed) {
 					return nil, rejectHTTP(403, "", "origin not allowed")
 				}
 			}

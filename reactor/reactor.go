@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,6 +29,7 @@ type Reactor struct {
 	loops   []*loop
 	workers *workers
 	limits  *addrLimits
+	origins atomic.Pointer[[]string] // Config.Origins, as last set
 	rates   rates
 	ticker  *ticker
 	buffers buffers
@@ -67,6 +69,7 @@ func New(cfg Config, h Handler) (*Reactor, error) {
 	}
 	r := &Reactor{cfg: cfg, h: h, log: cfg.Logger, ln: ln, count: newCounters(cfg.Set), stopped: make(chan struct{}),
 		rates: newRates(&cfg)}
+	r.origins.Store(&cfg.Origins)
 	r.limits = newAddrLimits(cfg.ConnsPerAddr, limit.PerSecond(cfg.ConnectsPerSecPerAddr, cfg.Burst, cfg.Now()), r.count.addrForgotten)
 	for i := range cfg.Loops {
 		r.loops = append(r.loops, newLoop(r, i))
@@ -102,6 +105,15 @@ func (r *Reactor) Start() error {
 		r.acceptDone.Go(a.run)
 	}
 	return nil
+}
+
+// Reload changes the settings that a running reactor can change: Origins,
+// ConnsPerAddr and ConnectsPerSecPerAddr of cfg, which CheckSettings must have
+// checked. It doesn't block. They hold for new connections.
+func (r *Reactor) Reload(cfg *Config) {
+	origins := slices.Clone(cfg.Origins)
+	r.origins.Store(&origins)
+	r.limits.set(cfg.ConnsPerAddr, limit.PerSecond(cfg.ConnectsPerSecPerAddr, r.cfg.Burst, r.cfg.Now()))
 }
 
 // Addr returns the address that the reactor listens on, with the actual port.

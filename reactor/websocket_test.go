@@ -302,6 +302,22 @@ func TestHTTP(t *testing.T) {
 		{"no upgrade", plain, "GET /ws HTTP/1.1\r\nHost: a\r\n\r\n", 400},
 		{"malformed", plain, "GET \r\n\r\n", 400},
 		{"HTTP/1.0", plain, "GET /ws HTTP/1.0\r\nHost: a\r\n\r\n", 505},
+		{"HTTP/1.0 at another path", web, "GET / HTTP/1.0\r\n\r\n", 302},
+		{"HTTP/1.0 without a web client", plain, "GET / HTTP/1.0\r\n\r\n", 404},
+		{"HTTP/2", plain, "POST / HTTP/2.0\r\n\r\n", 505},
+		{"HEAD", web, "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", 302},
+		{"HEAD without a web client", plain, "HEAD /x HTTP/1.1\r\nHost: a\r\n\r\n", 404},
+		{"HEAD with HTTP/1.0", web, "HEAD / HTTP/1.0\r\n\r\n", 302},
+		{"HEAD of the WebSocket", plain, "HEAD /ws HTTP/1.1\r\nHost: a\r\n\r\n", 426},
+		{"OPTIONS", plain, "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", 204},
+		{"OPTIONS of the WebSocket", plain, "OPTIONS /ws HTTP/1.1\r\nHost: a\r\n\r\n", 204},
+		{"POST", plain, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", 405},
+		{"PUT", web, "PUT /ws HTTP/1.1\r\nHost: a\r\n\r\n", 405},
+		{"PATCH", plain, "PATCH / HTTP/1.1\r\nHost: a\r\n\r\n", 405},
+		{"DELETE", plain, "DELETE / HTTP/1.1\r\nHost: a\r\n\r\n", 405},
+		{"CONNECT", plain, "CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n", 405},
+		{"TRACE", plain, "TRACE / HTTP/1.1\r\nHost: a\r\n\r\n", 405},
+		{"malformed HEAD", plain, "HEAD \r\n\r\n", 400},
 		{"too long", plain, long, 431},
 		{"query", plain, strings.Replace(handshakeText, "/ws", "/ws?a=b", 1) + "\r\n", 101},
 		{"same host", plain, handshakeText + "Origin: http://chat.example\r\n\r\n", 101},
@@ -325,6 +341,9 @@ func TestHTTP(t *testing.T) {
 			if code != tc.code {
 				t.Fatalf("status = %d, want %d", code, tc.code)
 			}
+			if code == 405 && header.Get("Allow") == "" {
+				t.Error("the answer to another method has no Allow header, want one")
+			}
 			if code == 302 && header.Get("Location") != "https://chat.example/" {
 				t.Errorf("Location = %q, want https://chat.example/", header.Get("Location"))
 			}
@@ -340,7 +359,7 @@ func TestHTTP(t *testing.T) {
 // Bytes that start like an HTTP request but aren't one are read as a bad length.
 func TestAlmostHTTP(t *testing.T) {
 	r := serve(t, &funcs{})
-	for _, s := range []string{"GETX", "GOOD", "G\x00\x00\x00"} {
+	for _, s := range []string{"GETX", "GOOD", "G\x00\x00\x00", "HEAP", "POSE", "Opal", "\x54\x00\x00\x00"} {
 		for _, whole := range []bool{true, false} {
 			c := dial(t, r)
 			if whole {

@@ -133,6 +133,66 @@ func freePorts(t *testing.T, n int) int {
 	return 0
 }
 
+// TestDockerBuild checks what .dockerignore lets into the build of the image: all files
+// that chatd is built from, and no file with a secret.
+func TestDockerBuild(t *testing.T) {
+	text, err := os.ReadFile(".dockerignore")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var patterns []string
+	for line := range strings.Lines(string(text)) {
+		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+			patterns = append(patterns, line)
+		}
+	}
+	// The last pattern that matches a file or one of its folders decides.
+	included := func(name string) bool {
+		in := true
+		for _, p := range patterns {
+			p, add := strings.CutPrefix(p, "!")
+			base, anywhere := strings.CutPrefix(p, "**/")
+			parts := strings.Split(name, "/")
+			if !anywhere {
+				parts = parts[:1]
+			}
+			if slices.ContainsFunc(parts, func(part string) bool { ok, err := filepath.Match(base, part); return ok && err == nil }) {
+				in = add
+			}
+		}
+		return in
+	}
+	const files = `{{if and .Module .Module.Main}}{{$dir := .Dir}}{{range .GoFiles}}{{$dir}}/{{.}} {{end}}{{range .EmbedFiles}}{{$dir}}/{{.}} {{end}}{{end}}`
+	out, err := exec.Command("go", "list", "-deps", "-f", files, ".").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	root, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	needed := strings.Fields(string(out))
+	if len(needed) < 100 {
+		t.Fatalf("go list names %d files, want at least 100", len(needed))
+	}
+	for _, f := range needed {
+		if name := strings.TrimPrefix(f, root+"/"); !included(name) {
+			t.Errorf(".dockerignore excludes %s, which the build needs", name)
+		}
+	}
+	for _, name := range []string{"go.mod", "go.sum"} {
+		if !included(name) {
+			t.Errorf(".dockerignore excludes %s, which the build needs", name)
+		}
+	}
+	for _, name := range []string{".git/config", "deploy/secrets/db.password", "data/chatd.db", "chatd.toml", ".env", "chat.db-wal", "tls.key", "backup.db",
+		"client/.env", "client/web/tls.key", "internal/prod.env", "model/copy.db", "model/copy.db-wal", "service/x.pem", "client/secrets/x", "bin/chatd"} {
+		if included(name) {
+			t.Errorf(".dockerignore lets %s into the build, want it excluded", name)
+		}
+	}
+}
+
 // TestUnit checks the unit file with systemd-analyze, if it is installed.
 func TestUnit(t *testing.T) {
 	analyze, err := exec.LookPath("systemd-analyze")

@@ -112,9 +112,13 @@ func (s *console) scan(stdin io.Reader) {
 	defer close(s.lines)
 	in := bufio.NewScanner(stdin)
 	in.Buffer(make([]byte, 4096), maxLine)
-	for in.Scan() {
+	for first := true; in.Scan(); first = false {
+		line := in.Text()
+		if first {
+			line = strings.TrimPrefix(line, "\ufeff") // a byte order mark
+		}
 		select {
-		case s.lines <- in.Text():
+		case s.lines <- line:
 		case <-s.closed:
 			return
 		}

@@ -23,6 +23,15 @@ func session(t *testing.T, s *fakeServer, input string, flags ...string) (code i
 	return code, out.String(), err.String()
 }
 
+// TestInputFromWindows checks that a byte order mark at the start of the input, and
+// Windows line ends, aren't part of the commands.
+func TestInputFromWindows(t *testing.T) {
+	s := newFakeServer(t)
+	if code, stdout, stderr := session(t, s, "\ufeffhelp\r\nquit\r\n", alice...); code != exitOK || stderr != "" {
+		t.Errorf("input from Windows: exit code %d, want %d; stdout:\n%s\nstderr:\n%s", code, exitOK, stdout, stderr)
+	}
+}
+
 var alice = []string{"--name", "alice", "--password", "secret:1"}
 
 // contains checks that text has all parts, in this order. what names the text
@@ -157,7 +166,7 @@ func TestTokenFile(t *testing.T) {
 // address.
 func TestOptions(t *testing.T) {
 	for _, args := range [][]string{{}, {"127.0.0.1"}, {"127.0.0.1", "x"}, {"127.0.0.1", "0"}, {"127.0.0.1", "6000", "more"},
-		{"127.0.0.1", "6000", "--dance"}, {"127.0.0.1", "6000", "--register"}, {"127.0.0.1", "99999"}} {
+		{"127.0.0.1", "6000", "--dance"}, {"127.0.0.1", "6000", "--register"}, {"127.0.0.1", "99999"}, {"", "6000"}, {"[]", "6000"}} {
 		var out, errs strings.Builder
 		if code := run(context.Background(), args, strings.NewReader(""), &out, &errs, false); code != exitUsage {
 			t.Errorf("chat %q: exit code %d, want %d", args, code, exitUsage)
@@ -169,6 +178,11 @@ func TestOptions(t *testing.T) {
 	var out, errs strings.Builder
 	if code := run(context.Background(), []string{"--help"}, nil, &out, &errs, false); code != exitOK || !strings.Contains(out.String(), "--token-file") {
 		t.Errorf("chat --help: exit code %d, want %d and a help with --token-file\nstdout:\n%s\nstderr:\n%s", code, exitOK, out.String(), errs.String())
+	}
+	for address, want := range map[string]string{"[::1]": "::1", "[fe80::1%lo]": "fe80::1%lo", "localhost": "localhost"} {
+		if opt, _, done := parseOptions([]string{address, "6000"}, &out, &errs); done || opt.IP != want {
+			t.Errorf("chat %s 6000: done %v, address %q; want %q", address, done, opt.IP, want)
+		}
 	}
 	opt, _, done := parseOptions([]string{"::1", "6000", "--name", "x", "--linger", "2s"}, &out, &errs)
 	if done || opt.IP != "::1" || opt.Port != 6000 || opt.Name != "x" || opt.Linger != 2*time.Second || opt.Device != "terminal" {

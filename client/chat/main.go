@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -33,7 +34,7 @@ import (
 
 // options are the arguments and flags.
 type options struct {
-	IP   string `arg:"" help:"Server address."`
+	IP   string `arg:"" help:"Server address: a name, or an IP address such as 192.0.2.1 or ::1."`
 	Port int    `arg:"" help:"Server port."`
 
 	Name      string        `help:"User to log in as: a name or an ID." placeholder:"NAME"`
@@ -161,8 +162,14 @@ func parseOptions(args []string, stdout, stderr io.Writer) (opt options, code in
 	if helped {
 		return opt, exitOK, true
 	}
+	// In URLs, IPv6 addresses have brackets.
+	if ip, found := strings.CutPrefix(opt.IP, "["); found && strings.HasSuffix(ip, "]") {
+		opt.IP = strings.TrimSuffix(ip, "]")
+	}
 	if err == nil {
 		switch {
+		case opt.IP == "":
+			err = errors.New("<ip> is empty")
 		case opt.Port < 1 || opt.Port > 65535:
 			err = fmt.Errorf("<port> must be a number from 1 to 65535, not %d", opt.Port)
 		case opt.Linger < 0:

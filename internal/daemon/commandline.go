@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -40,6 +41,8 @@ type commandLine struct {
 	User    userCommand    `cmd:"" help:"Change a user's account, whether chatd is running or not."`
 	Migrate migrateCommand `cmd:"" help:"Copy everything to another, empty database."`
 	Trace   traceCommand   `cmd:"" help:"Show whether a message is stored, and which devices have it, or why not."`
+	Backup  backupCommand  `cmd:"" help:"Copy the SQLite database to a file, whether chatd is running or not."`
+	Health  healthCommand  `cmd:"" help:"Ask a running chatd whether it accepts connections. Exit code 0: yes, 1: no."`
 	Epoch   epochCommand   `cmd:"" help:"Run after restoring a backup: logs out all devices, and makes clients forget which messages they have."`
 }
 
@@ -105,6 +108,14 @@ type (
 
 	epochCommand struct{}
 
+	backupCommand struct {
+		File string `arg:"" name:"file" help:"New file for the backup."`
+	}
+
+	healthCommand struct {
+		URL string `arg:"" optional:"" name:"url" help:"URL of /readyz or /healthz. Default: /readyz at the address of --http."`
+	}
+
 	traceCommand struct {
 		Group  int64  `name:"group" env:"-" placeholder:"ID" help:"Group of the message."`
 		Pair   string `name:"pair" env:"-" placeholder:"A B" help:"The two users of a one-to-one conversation, by ID or name."`
@@ -130,14 +141,19 @@ type target struct {
 // invocation is a parsed command line.
 type invocation struct {
 	Config
-	Version string // of this build
-	Command string // "serve", "user passwd", …, "epoch", "migrate", "help", "version"
-	Who     string // of user commands
-	From    string // of migrate
-	To      string
-	Trace   trace.Query // of trace
-	JSON    bool
-	Unknown []string // CHATD_… variables that chatd doesn't know. They only cause a warning, because other programs may set such names
+	Version  string // of this build
+	Command  string // "serve", "user passwd", …, "epoch", "migrate", "help", "version"
+	Who      string // of user commands
+	From     string // of migrate
+	To       string
+	File     string      // of backup
+	URL      string      // of health
+	Trace    trace.Query // of trace
+	JSON     bool
+	level    *slog.LevelVar    // of the server's log
+	values   map[string]string // of all settings, by name
+	Settings string            // --config
+	Unknown  []string          // CHATD_… variables that chatd doesn't know. They only cause a warning, because other programs may set such names
 }
 
 // usageError is an invalid command line or setting. The exit code is 2.
@@ -173,6 +189,13 @@ func parse(args []string, stdout io.Writer) (*invocation, error) {
 	}
 
 	inv := &invocation{Config: cl.Config, Unknown: unknownEnv(k.Model.Flags)}
+	inv.Settings = cl.ConfigFile
+	inv.values = make(map[string]string)
+	for _, f := range k.Model.Flags {
+		if len(f.Envs) > 0 {
+			inv.values[f.Name] = fmt.Sprint(f.Target.Interface())
+		}
+	}
 	inv.combine()
 	command, _, _ := strings.Cut(ctx.Command(), " <")
 	inv.Command = command
@@ -188,6 +211,13 @@ func parse(args []string, stdout io.Writer) (*invocation, error) {
 		}
 	case "migrate":
 		inv.From, inv.To = cl.Migrate.From, cl.Migrate.To
+	case "backup":
+		inv.File = cl.Backup.File
+		if inv.File == "" {
+			return nil, &usageError{err: errors.New("backup: the name of the file is empty"), command: true}
+		}
+	case "health":
+		inv.URL = cl.Health.URL
 	case "user passwd":
 		inv.Who = cl.User.Passwd.Who
 	case "user ban":

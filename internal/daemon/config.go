@@ -32,12 +32,16 @@ type Config struct {
 	AllowUnconnected bool          `group:"nodes" name:"allow-unconnected-nodes" help:"Start even if another node uses the same database and is not connected to this one through Redis. Messages between them are late, and online status is wrong."`
 	DrainTimeout     time.Duration `group:"network" name:"drain-timeout" default:"5s" placeholder:"TIME" common:"" help:"How long a draining node may take to answer the requests it has accepted."`
 	NoLimits         bool          `group:"limits" name:"no-limits" common:"" help:"Turn off all limits per address, connection, user, account and group, for load tests. Sizes, window and buffers stay limited."`
+	Memory           int           `group:"buffers" name:"memory" type:"size" default:"0" placeholder:"SIZE" common:"" help:"Memory below which the Go runtime tries to stay, at least 64MiB. 0: GOMEMLIMIT, or three quarters of the container's limit, or no limit."`
 	LogLevel         string        `group:"logging" name:"log-level" default:"info" placeholder:"LEVEL" enum:"debug,info,warn,error" common:"" help:"Lowest level to log: debug, info, warn or error."`
 	LogFormat        string        `group:"logging" name:"log-format" default:"text" placeholder:"FORMAT" enum:"text,json" common:"" help:"Format of the log on stderr: text or json."`
 
 	// terminal is the terminal that the server was started from, for the
 	// welcome. It is nil if there is none.
 	terminal io.Writer
+
+	// live changes settings while the server runs. It is nil in tests.
+	live *live
 }
 
 // Bounds of the settings. They catch typos.
@@ -45,6 +49,7 @@ const (
 	maxLoops    = 64 // the chat keeps sets of loops in 64 bits
 	minTimeout  = 100 * time.Millisecond
 	maxNodeName = 64 // characters
+	minMemory   = 64 << 20
 )
 
 // check reports every setting with an invalid value, each on a line that
@@ -60,6 +65,7 @@ func (c *Config) check() error {
 	c.Service.CheckSettings(&p)
 	p.Check(utf8.RuneCountInString(c.Node) <= maxNodeName && !strings.ContainsFunc(c.Node, unprintable), "node",
 		"%q is not a name of at most %d printable characters without spaces", c.Node, maxNodeName)
+	p.Check(c.Memory == 0 || c.Memory >= minMemory, "memory", "%s is less than %s; 0 means the default", setting.FormatSize(c.Memory), setting.FormatSize(minMemory))
 	p.Time("drain-timeout", c.DrainTimeout, minTimeout, setting.MaxTime)
 	return p.Err()
 }

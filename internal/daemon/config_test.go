@@ -105,7 +105,7 @@ func TestFlagsAnywhere(t *testing.T) {
 func TestBadValues(t *testing.T) {
 	clean(t)
 	bad := map[string][]string{
-		"db":                         {"", "sqlite:", "chat.db", "postgres://host/chat"},
+		"db":                         {"", "sqlite:", "chat.db", "postgres://host/chat", "sqlite:chat.db ", "sqlite: chat.db"},
 		"sqlite-sync":                {"", "off", "FULL"},
 		"redis":                      {"redis://host:6379", "localhost:6379"},
 		"redis-password-file":        {"redis.secret"},
@@ -152,6 +152,7 @@ func TestBadValues(t *testing.T) {
 		"max-page":                   {"0", "201", "x"},
 		"no-limits":                  {"maybe"},
 		"argon2":                     {"", "19456", "19456,2", "19456,0,1", "7,1,1", "8,1,2", "2000000,1,1", "8,1,256", "8,1,1,1", "a,b,c"},
+		"memory":                     {"1", "63MiB", "-1", "64MB", "lots"},
 		"log-level":                  {"loud", ""},
 		"log-format":                 {"xml", ""},
 		"http-pprof":                 {"maybe"},

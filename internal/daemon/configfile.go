@@ -16,6 +16,9 @@ import (
 	"chatd/internal/setting"
 )
 
+// bom is the byte order mark that some programs write at the start of a text.
+const bom = "\ufeff"
+
 func decodeSize(ctx *kong.DecodeContext, target reflect.Value) error {
 	var text string
 	if err := ctx.Scan.PopValueInto("size", &text); err != nil {
@@ -39,6 +42,10 @@ func decodePrefix(ctx *kong.DecodeContext, target reflect.Value) error {
 	if err != nil {
 		return fmt.Errorf("%q is not a range of addresses such as 10.0.0.0/8 or 10.0.0.1/32", text)
 	}
+	// Addresses are compared without the form in which IPv6 contains IPv4.
+	if a := prefix.Addr(); a.Is4In6() && prefix.Bits() >= 96 {
+		prefix = netip.PrefixFrom(a.Unmap(), prefix.Bits()-96)
+	}
 	target.Set(reflect.ValueOf(prefix))
 	return nil
 }
@@ -56,7 +63,12 @@ func readFile(ctx *kong.Context) error {
 		return nil
 	}
 	var file map[string]any
-	if _, err := toml.DecodeFile(name, &file); err != nil {
+	text, err := os.ReadFile(name)
+	if err == nil {
+		// Editors on Windows write a byte order mark.
+		_, err = toml.Decode(strings.TrimPrefix(string(text), bom), &file)
+	}
+	if err != nil {
 		return &usageError{err: fmt.Errorf("--config %s: %w", name, err)}
 	}
 	values := make(map[string]string, len(file))
@@ -82,6 +94,29 @@ func readFile(ctx *kong.Context) error {
 		return text, nil
 	}))
 	return nil
+}
+
+// exposed returns the files with passwords that other users of the machine can read:
+// --config, if it contains a URL with a password, and --redis-password-file.
+func exposed(inv *invocation) (files []string) {
+	for _, name := range []string{inv.Settings, inv.Bus.RedisPasswordFile} {
+		if name == "" {
+			continue
+		}
+		// The mode of a credential of systemd shows an access list.
+		if dir := os.Getenv("CREDENTIALS_DIRECTORY"); dir != "" && strings.HasPrefix(name, dir+"/") {
+			continue
+		}
+		st, err := os.Stat(name)
+		if err != nil || !st.Mode().IsRegular() || st.Mode().Perm()&0o044 == 0 {
+			continue
+		}
+		if text, err := os.ReadFile(name); err != nil || name == inv.Settings && withoutSecrets(string(text)) == string(text) {
+			continue
+		}
+		files = append(files, name)
+	}
+	return files
 }
 
 // fileValue returns a TOML value in the form of the command line.

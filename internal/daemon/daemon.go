@@ -42,12 +42,23 @@ func Main(stamp string, args []string, stdin *os.File, stdout, stderr io.Writer)
 	case "serve":
 		cores := makeRoom(inv.Reactor.Loops)
 		inv.Reactor.Cores, inv.Store.Cores = cores, cores
-		if f, ok := stderr.(*os.File); ok && inv.LogFormat == "text" && term.IsTerminal(int(f.Fd())) {
-			inv.terminal = f
+		log, queue := openLog(inv, stderr)
+		inv.live = newLive(inv, args, queue)
+		if f, ok := stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+			inv.live.gone = func() bool { return !term.IsTerminal(int(f.Fd())) }
+			if inv.LogFormat == "text" {
+				inv.terminal = queue
+			}
 		}
-		return serve(inv, newLogger(stderr, inv.LogLevel, inv.LogFormat), run)
+		code := serve(inv, log, run)
+		queue.close(logPatience)
+		return code
 	case "migrate":
 		err = migrate(inv, stdout, stderr)
+	case "backup":
+		err = runBackup(inv, stdout, stderr)
+	case "health":
+		err = runHealth(inv, stdout)
 	case "trace":
 		err = runTrace(inv, stdout, stderr)
 	default:

@@ -38,8 +38,14 @@ func TestCompose(t *testing.T) {
 			}
 		}
 		node := strings.HasPrefix(name, "node")
-		if !node && len(s.Healthcheck.Test) == 0 {
+		if len(s.Healthcheck.Test) == 0 {
 			t.Errorf("service %s has no health check", name)
+		}
+		if node {
+			inv, err := parse(s.Healthcheck.Test[2:], nil)
+			if err != nil || inv.Command != "health" || s.Healthcheck.Test[0] != "CMD" || s.Healthcheck.Test[1] != "/chatd" {
+				t.Errorf("service %s: health check %q, want chatd health (error %v)", name, s.Healthcheck.Test, err)
+			}
 		}
 		if (name == "nginx") == (len(s.Ports) == 0) {
 			t.Errorf("service %s publishes ports %q, want ports only for nginx", name, s.Ports)

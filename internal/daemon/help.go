@@ -29,11 +29,13 @@ const usage = `Usage:
   chatd user clashes                    list names that look alike, or like a reserved name
   chatd trace --group ID | --pair A B, --seq N | --cid C --sender S [--user U] [--after ID] [--json]
                                         show whether a message is stored, and which devices have it, or why not
+  chatd backup FILE                     copy the SQLite database to a new file, whether chatd is running or not
   chatd epoch                           run after restoring a backup: logs out all devices
   chatd migrate --from URL --to URL     copy everything to an empty database; no chatd may use either of them
+  chatd health [URL]                    ask a running chatd whether it accepts connections; exit code 0: yes, 1: no
   chatd --version | --help | --help-all
 
-The user, trace and epoch commands work on the database --db, whether chatd is running or not.
+The user, trace, backup and epoch commands work on the database --db, whether chatd is running or not.
 With --admin, trace asks the running chatd at that address, which knows who is connected.
 Flags may come before or after the other arguments. Each setting is also an environment
 variable and a key of the --config file. Flags override the environment, which overrides the

@@ -15,10 +15,19 @@ import (
 // escapes those that slog leaves in JSON. Passwords of URLs are removed from
 // messages, values and errors, so that none is logged by mistake.
 func newLogger(w io.Writer, level, format string) *slog.Logger {
-	var least slog.Level
-	if least.UnmarshalText([]byte(level)) != nil {
+	return newLoggerFrom(w, levelOf(level), format)
+}
+
+// levelOf returns the level with a name.
+func levelOf(name string) (least slog.Level) {
+	if least.UnmarshalText([]byte(name)) != nil {
 		least = slog.LevelInfo // help and version have no level
 	}
+	return least
+}
+
+// newLoggerFrom is newLogger with a level that may change.
+func newLoggerFrom(w io.Writer, least slog.Leveler, format string) *slog.Logger {
 	options := &slog.HandlerOptions{Level: least, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr { return slog.Attr{Key: a.Key, Value: redacted(a.Value)} }}
 	if format == "json" {
 		return slog.New(slog.NewJSONHandler(printable{w}, options))

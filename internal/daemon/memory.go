@@ -2,11 +2,47 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"math"
+	"os"
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
 )
+
+// limitMemory sets the size below which the Go runtime tries to stay: it collects
+// garbage more often when it comes near. It returns the limit in bytes, or 0 if there
+// is none. SQLite's caches and the kernel's buffers of sockets aren't part of it, so a
+// quarter of a container's memory is left to them. If a limit is too low to be kept,
+// the runtime exceeds it.
+func limitMemory(setting int, log *slog.Logger) int64 {
+	limit := int64(setting)
+	if limit == 0 {
+		if os.Getenv("GOMEMLIMIT") != "" {
+			limit = debug.SetMemoryLimit(-1) // the runtime has read the variable
+			if limit == math.MaxInt64 {
+				return 0
+			}
+			return limit
+		}
+		container, err := memlimit.FromCgroup()
+		switch {
+		case errors.Is(err, memlimit.ErrNoLimit), errors.Is(err, memlimit.ErrNoCgroup), errors.Is(err, memlimit.ErrCgroupsNotSupported):
+			return 0
+		case err != nil:
+			log.Warn("can't read the memory limit of the container; set --memory", "err", err)
+			return 0
+		case container > math.MaxInt64/4:
+			return 0
+		}
+		limit = max(int64(container)*3/4, minMemory)
+	}
+	debug.SetMemoryLimit(limit)
+	return limit
+}
 
 const (
 	checkMemoryEvery  = 5 * time.Second

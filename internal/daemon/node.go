@@ -60,6 +60,9 @@ type nodeBus interface {
 // blocks until the node is closed.
 func run(ctx context.Context, stop <-chan struct{}, cfg *Config, log *slog.Logger) error {
 	n := &node{cfg: cfg, log: log, set: metrics.NewSet(), stopping: stop, tunnel: rand.Text()}
+	if cfg.live != nil {
+		cfg.live.queue.countIn(n.set.GetOrCreateCounter("chatd_log_lines_lost_total"))
+	}
 	var background sync.WaitGroup
 	running, end := context.WithCancel(ctx)
 	background.Go(func() { returnMemory(running, log) })
@@ -103,7 +106,7 @@ func (n *node) start(ctx context.Context) error {
 	}
 	n.service = service.New(n.cfg.Service, n.log, n.set)
 	var err error
-	if n.store, err = model.Open(ctx, n.storeOptions()); err != nil {
+	if n.store, err = n.openStore(ctx); err != nil {
 		return err
 	}
 	if err := n.measureOnce(ctx); err != nil {
@@ -131,6 +134,9 @@ func (n *node) start(ctx context.Context) error {
 	if err := n.reactor.Start(); err != nil {
 		return err
 	}
+	for _, name := range []string{"origins", "conns-per-addr", "connects-per-sec-per-addr"} {
+		n.cfg.live.on(name, func(c *Config) { n.reactor.Reload(&c.Reactor) })
+	}
 	if o.Admin != "" {
 		n.admin = ops.NewAdmin(o)
 		if err := n.admin.Start(); err != nil {
@@ -144,6 +150,28 @@ func (n *node) start(ctx context.Context) error {
 	n.ready.Store(true)
 	n.greet(addr)
 	return nil
+}
+
+// openStore opens the store. It blocks until the database is available, for up to
+// --wait, or until a signal interrupts it: a name server or a database server may
+// never answer.
+func (n *node) openStore(ctx context.Context) (*model.DB, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	opened := make(chan struct{})
+	defer close(opened)
+	go func() {
+		select {
+		case <-n.stopping:
+			cancel()
+		case <-opened:
+		}
+	}()
+	db, err := model.Open(ctx, n.storeOptions())
+	if err != nil && ctx.Err() != nil {
+		return nil, errStopped
+	}
+	return db, err
 }
 
 // joinBus connects the node to the others through Redis. Without --redis it

@@ -41,7 +41,8 @@ func readPassword(ctx context.Context, stdin *os.File, prompt io.Writer) (string
 		if err != nil && !errors.Is(err, io.EOF) {
 			return "", fmt.Errorf("read the password: %w", err)
 		}
-		password = strings.TrimRight(line, "\r\n")
+		// PowerShell and editors on Windows write a byte order mark.
+		password = strings.TrimPrefix(strings.TrimRight(line, "\r\n"), bom)
 	}
 	// REG would refuse such a password, or no client could log in with it.
 	if !utf8.ValidString(password) || proto.CheckPassword(password) != nil || utf8.RuneCountInString(password) > proto.MaxPasswordChars {

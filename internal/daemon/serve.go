@@ -10,12 +10,24 @@ import (
 	"chatd/internal/setting"
 )
 
+// ignored are signals that would end or stop a process, and have no meaning for a
+// server. Without this, the Go runtime ends the process when it writes to a pipe that
+// nobody reads, such as a log's (SIGPIPE). A write beyond the limit of file sizes
+// (SIGXFSZ), or to a terminal from the background (SIGTTOU), returns an error, or is
+// done.
+var ignored = []os.Signal{syscall.SIGPIPE, syscall.SIGXFSZ, syscall.SIGTTOU, syscall.SIGTTIN, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGALRM}
+
 // serve calls run, which serves until stop is closed, and returns the exit
 // code. The first SIGTERM or SIGINT closes stop, and run drains. After a second
-// one serve returns at once, and the process ends without draining.
+// one serve returns at once, and the process ends without draining. SIGHUP reloads
+// the settings, unless it says that the server's terminal is closed: then serve
+// drains.
 func serve(inv *invocation, log *slog.Logger, run func(context.Context, <-chan struct{}, *Config, *slog.Logger) error) int {
 	for _, name := range inv.Unknown {
 		log.Warn("unknown environment variable ignored", "name", name)
+	}
+	for _, file := range exposed(inv) {
+		log.Warn("a file with a password is readable by other users; run chmod 600 on it", "file", file)
 	}
 	if inv.NoLimits {
 		log.Warn("--no-limits: all limits per address, user and connection are off")
@@ -26,11 +38,16 @@ func serve(inv *invocation, log *slog.Logger, run func(context.Context, <-chan s
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
 		log.Warn("can't read the limit of open files", "err", err)
 	}
-	log.Info("chatd starting", "version", inv.Version, "pid", os.Getpid(), "db", setting.Redacted(inv.Store.DB), "open_files", files.Cur)
+	log.Info("chatd starting", "version", inv.Version, "pid", os.Getpid(), "db", setting.Redacted(inv.Store.DB), "open_files", files.Cur,
+		"memory", setting.FormatSize(int(limitMemory(inv.Memory, log))))
 
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	signal.Ignore(ignored...)
 
 	// Draining needs the store, so a signal closes stop and doesn't cancel ctx.
 	ctx, cancel := context.WithCancel(context.Background())
@@ -49,6 +66,15 @@ func serve(inv *invocation, log *slog.Logger, run func(context.Context, <-chan s
 			}
 			log.Info("chatd drained and stopped")
 			return exitDone
+		case <-hangups:
+			switch {
+			case !inv.live.hungUp():
+				inv.live.reload(log)
+			case !draining:
+				draining = true
+				log.Info("chatd draining: its terminal was closed", "timeout", inv.DrainTimeout)
+				close(stop)
+			}
 		case s := <-signals:
 			if draining {
 				log.Error("chatd stopped before the drain was complete", "signal", s.String())

@@ -60,9 +60,8 @@ func Forwarded(header string, proxies []netip.Prefix) (addr netip.Addr, ok bool)
 // bound. It uses memory only for addresses that have something open. Any
 // goroutine may use it. Its methods lock a mutex for a short time.
 type Open struct {
-	most int // 0: no limit
-
 	mu   sync.Mutex
+	most int                // 0: no limit
 	open map[netip.Addr]int // by Source
 }
 
@@ -70,16 +69,23 @@ type Open struct {
 // there is no limit.
 func NewOpen(most int) *Open { return &Open{most: most, open: make(map[netip.Addr]int)} }
 
+// SetMost changes the bound. What is open beyond a lower one stays.
+func (o *Open) SetMost(most int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.most = most
+}
+
 // Join counts one more for the address. It returns false if the address has
 // reached the bound. The zero Addr has no limit.
 func (o *Open) Join(addr netip.Addr) bool {
-	if o.most == 0 || !addr.IsValid() {
+	if !addr.IsValid() {
 		return true
 	}
 	key := Source(addr)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.open[key] >= o.most {
+	if o.most > 0 && o.open[key] >= o.most { // without a bound, too: it may get one
 		return false
 	}
 	o.open[key]++
@@ -89,7 +95,7 @@ func (o *Open) Join(addr netip.Addr) bool {
 // Leave counts one less for the address. Call it once for each Join that has
 // returned true.
 func (o *Open) Leave(addr netip.Addr) {
-	if o.most == 0 || !addr.IsValid() {
+	if !addr.IsValid() {
 		return
 	}
 	key := Source(addr)

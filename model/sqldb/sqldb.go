@@ -11,6 +11,7 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"os"
 	"sync"
 	"time"
 
@@ -76,6 +77,7 @@ type DB struct {
 	// lockOut keeps every other process from opening the database.
 	lockOut func() (release func() error, err error)
 
+	wal   string // path of SQLite's write-ahead log
 	tidy  func(ctx context.Context) error
 	close func() error
 }
@@ -147,6 +149,19 @@ func open(ctx context.Context, d *Dialect, address string, c *Config) (*DB, erro
 
 // Tidy keeps SQLite's write-ahead log small. Call it every few seconds.
 func (db *DB) Tidy(ctx context.Context) error { return db.tidy(ctx) }
+
+// LogSize returns the size of SQLite's write-ahead log in bytes. It is 0 for other
+// databases. It reads the size from the file system.
+func (db *DB) LogSize() int64 {
+	if db.wal == "" {
+		return 0
+	}
+	st, err := os.Stat(db.wal)
+	if err != nil {
+		return 0 // there is no log
+	}
+	return st.Size()
+}
 
 // Close closes all connections. No other call may be running.
 func (db *DB) Close() error {

@@ -98,6 +98,7 @@ func connectSQLite(ctx context.Context, path string, o *Config) (_ *DB, err erro
 	name := (&url.URL{Scheme: "file", Path: path}).String()
 	s := &DB{
 		Where:  where,
+		wal:    path + "-wal",
 		lock:   newWriteLock(),
 		Writer: sqlx.MustOpen("sqlite", name+"?"+sqlitePragmas(o, o.ReadOnly)),
 		Reader: sqlx.MustOpen("sqlite", name+"?"+sqlitePragmas(o, true)),
@@ -118,7 +119,7 @@ func connectSQLite(ctx context.Context, path string, o *Config) (_ *DB, err erro
 		}
 		return f.Close, nil
 	}
-	s.tidy = func(ctx context.Context) error { return checkpoint(ctx, s, path+"-wal", walBound) }
+	s.tidy = func(ctx context.Context) error { return checkpoint(ctx, s, s.wal, walBound) }
 	s.close = func() error {
 		// Close the writer last: the last connection to close does a checkpoint.
 		err := errors.Join(s.Reader.Close(), s.Writer.Close())
@@ -165,7 +166,13 @@ func sqlitePragmas(o *Config, reading bool) string {
 // sqliteReason adds an explanation to errors that are common when opening a
 // file.
 func sqliteReason(err error) error {
+	switch sqliteCode(err) {
+	case codes.SQLITE_FULL, codes.SQLITE_IOERR_SHMSIZE, codes.SQLITE_IOERR_WRITE:
+		return fmt.Errorf("the disk is probably full: free some space, or check the disk and the limit of file sizes (ulimit -f): %w", err)
+	}
 	switch sqliteCode(err) & 0xff {
+	case codes.SQLITE_IOERR:
+		return fmt.Errorf("can't read or write the file; check the disk: %w", err)
 	case codes.SQLITE_NOTADB, codes.SQLITE_CORRUPT:
 		return fmt.Errorf("is not a SQLite database, or is damaged: %w", err)
 	case codes.SQLITE_READONLY, codes.SQLITE_CANTOPEN:

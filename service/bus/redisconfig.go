@@ -169,7 +169,7 @@ func (e *endpoint) handshake(ctx context.Context, c *conn) error {
 		if err != nil {
 			return fmt.Errorf("password file: %w", err)
 		}
-		password = strings.TrimRight(string(b), "\r\n")
+		password = strings.TrimPrefix(strings.TrimRight(string(b), "\r\n"), "\ufeff") // a byte order mark
 	}
 	if password != "" {
 		args := []any{password}

@@ -64,7 +64,7 @@ func TestHeldBeforeLogin(t *testing.T) {
 	h.on.Store(true)
 	r := serve(t, h, func(cfg *Config) { cfg.MaxBeforeLogin = 8 << 10 })
 	c := dial(t, r)
-	conn := await(t, h.conn, "the connection")
+	await(t, h.conn, "the connection")
 	part := chat(strings.Repeat("x", 1000))
 	for range 8 << 10 / (len(part) + proto.HeaderSize) {
 		c.send("%s", part)
@@ -78,7 +78,7 @@ func TestHeldBeforeLogin(t *testing.T) {
 	c.wantEnd()
 
 	c = dial(t, r)
-	conn = await(t, h.conn, "the connection")
+	conn := await(t, h.conn, "the connection")
 	onLoop(t, r, conn.l.idx, func(t Turn) { conn.SetLoggedIn(t, true) })
 	for range 20 {
 		c.send("%s", part)

@@ -310,8 +310,8 @@ func TestBacklogOfLargeMessages(t *testing.T) {
 	ids := n.users("anna", "berta")
 	a := n.login(ids[0])
 	// A control character takes six bytes in JSON.
-	for _, text := range []string{strings.Repeat("x", 32<<10), strings.Repeat("\x01", 10<<10), strings.Repeat("y", 32<<10),
-		strings.Repeat("\x02", 10<<10), strings.Repeat("z", 32<<10)} {
+	for _, text := range []string{strings.Repeat("x", 32<<10), "x" + strings.Repeat("\x01", 10<<10), strings.Repeat("y", 32<<10),
+		"x" + strings.Repeat("\x02", 10<<10), strings.Repeat("z", 32<<10)} {
 		a.say(with(ids[1]), text)
 	}
 	b := n.login(ids[1])

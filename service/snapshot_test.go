@@ -92,15 +92,17 @@ func TestFirstLoginSkipsOwnMessages(t *testing.T) {
 	}
 }
 
-// latePage is a store in which the first call of Page blocks before it reads.
-type latePage struct {
+// latePages is a store in which the first read of a backlog blocks before it reads.
+type latePages struct {
 	service.Store
 	*gate
 }
 
-func (s latePage) Page(ctx context.Context, conv, after int64, limit, maxBytes int) ([]model.Message, error) {
-	s.pass()
-	return s.Store.Page(ctx, conv, after, limit, maxBytes)
+func (s latePages) Pages(ctx context.Context, pages []model.PageRequest, maxBytes int) ([]model.Message, error) {
+	if maxBytes == proto.MaxSyncBytes { // not the pages of LOGIN_ACK
+		s.pass()
+	}
+	return s.Store.Pages(ctx, pages, maxBytes)
 }
 
 // A client may mark messages as read that it has from SYNC, while the messages before
@@ -110,7 +112,7 @@ func TestReadReceiptBeforePush(t *testing.T) {
 	t.Parallel()
 	g := newGate()
 	n := serve(t, func(s *setup) {
-		s.store = func(st service.Store) service.Store { return latePage{st, g} }
+		s.store = func(st service.Store) service.Store { return latePages{st, g} }
 		s.reactor.QuickLanes = 16 // one worker is blocked
 	})
 	ids := n.users("anna", "berta")

@@ -160,6 +160,7 @@ func TestBadValues(t *testing.T) {
 		"admin":                      {"9100", "127.0.0.1", "127.0.0.1:x", "0.0.0.0:9100", "[::]:9100", ":9100", "10.0.0.1:9100", "chat.example.com:9100"},
 		"admin-remote":               {"maybe"},
 		"allow-unconnected-nodes":    {"maybe"},
+		"reserved-names":             {"root,,admin", "root, admin", " "},
 	}
 	for _, name := range settingNames(t) {
 		if name == "config" {

@@ -42,8 +42,8 @@ func TestBadDefault(t *testing.T) {
 		"T": &struct {
 			T time.Duration `default:"10"`
 		}{},
-		"List": &struct {
-			List []string `default:"a"`
+		"Map": &struct {
+			Map map[string]string `default:"a"`
 		}{},
 	} {
 		func() {

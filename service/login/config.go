@@ -7,6 +7,7 @@ import (
 
 	"github.com/alexedwards/argon2id"
 
+	"chatd/internal/names"
 	"chatd/internal/setting"
 )
 
@@ -30,6 +31,10 @@ func (c *Config) Lift() { c.MaxDevices = setting.Unlimited }
 // CheckSettings adds each invalid setting to p.
 func (c *Config) CheckSettings(p *setting.Problems) {
 	p.Int("max-devices", c.MaxDevices, 1, setting.Unlimited)
+	for _, name := range c.ReservedNames {
+		err := names.Check(name)
+		p.Check(err == nil, "reserved-names", "%q is not a valid name: %v", name, err)
+	}
 }
 
 // Argon2 is the cost of password hashing.

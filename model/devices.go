@@ -74,6 +74,16 @@ func (db *DB) OpenDevice(ctx context.Context, u User, device string, tokenHash [
 	return evicted, nil
 }
 
+// HasDevice reports whether a user has a device, logged in or not.
+func (db *DB) HasDevice(ctx context.Context, user int64, device string) (bool, error) {
+	var n int64
+	err := db.get(ctx, &n, `SELECT COUNT(*) FROM devices WHERE user_id = ? AND device = ?`, user, device)
+	if err != nil {
+		return false, fmt.Errorf("look for a device of user %d: %w", user, err)
+	}
+	return n > 0, nil
+}
+
 // tokenRow is a token's device and user.
 type tokenRow struct {
 	User

@@ -20,21 +20,27 @@ type User struct {
 func (db *DB) CreateUser(ctx context.Context, name, nameKey, hash string) (int64, error) {
 	var id int64
 	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
-		r, err := tx.ExecContext(ctx, `INSERT INTO users (name, name_key, password_hash, created_at) VALUES (?, ?, ?, ?)`,
-			name, nameKey, hash, db.nowMS())
-		if db.d.IsDuplicate(err) {
-			return ErrTaken
-		}
-		if err != nil {
-			return err
-		}
-		id, err = r.LastInsertId()
+		var err error
+		id, err = db.insertUser(ctx, tx, name, nameKey, hash)
 		return err
 	})
 	if err != nil {
 		return 0, fmt.Errorf("create user: %w", err)
 	}
 	return id, nil
+}
+
+// insertUser inserts a user and returns the ID. Errors: ErrTaken.
+func (db *DB) insertUser(ctx context.Context, tx *sqlx.Tx, name, nameKey, hash string) (int64, error) {
+	r, err := tx.ExecContext(ctx, `INSERT INTO users (name, name_key, password_hash, created_at) VALUES (?, ?, ?, ?)`,
+		name, nameKey, hash, db.nowMS())
+	if db.d.IsDuplicate(err) {
+		return 0, ErrTaken
+	}
+	if err != nil {
+		return 0, err
+	}
+	return r.LastInsertId()
 }
 
 // UserByID finds a user. Errors: ErrNotFound, also for a deleted user.

@@ -39,6 +39,7 @@ func Main(stamp string, args []string, stdin *os.File, stdout, stderr io.Writer)
 		fmt.Fprintln(stdout, "chatd", inv.Version)
 		return exitDone
 	case "serve":
+		inv.stdout = stdout
 		cores := makeRoom(inv.Reactor.Loops)
 		inv.Reactor.Cores, inv.Store.Cores = cores, cores
 		if f, ok := stderr.(*os.File); ok && inv.LogFormat == "text" && term.IsTerminal(int(f.Fd())) {

@@ -26,13 +26,17 @@ const usage = `Usage:
   chatd user passwd <id or name>        set a password (asks for it, or reads stdin) and end the user's sessions
   chatd user ban|unban <id or name>     end the user's sessions and refuse logins; allow them again
   chatd user delete <id or name>        delete an account; the user's messages stay
+  chatd invite [--uses N] [--for TIME] [--json]
+                                        make a code with which somebody can register, for --registration invite
+  chatd invite list [--json] | revoke ID
+                                        list the codes that can be used; end one
   chatd trace --group ID | --pair A B, --seq N | --cid C --sender S [--user U] [--after ID] [--json]
                                         show whether a message is stored, and which devices have it, or why not
   chatd epoch                           run after restoring a backup: clients forget which messages they have
   chatd migrate --from URL --to URL     copy everything to an empty database; no chatd may use either of them
   chatd --version | --help | --help-all
 
-The user, trace and epoch commands work on the database --db, whether chatd is running or not.
+The user, invite, trace and epoch commands work on the database --db, whether chatd is running or not.
 With --admin, trace asks the running chatd at that address, which knows who is connected.
 Flags may come before or after the other arguments. Each setting is also an environment
 variable and a key of the --config file. Flags override the environment, which overrides the

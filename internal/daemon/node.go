@@ -20,6 +20,7 @@ import (
 	"chatd/model"
 	"chatd/reactor"
 	"chatd/service"
+	"chatd/service/audit"
 	"chatd/service/bus"
 	"chatd/service/ops"
 )
@@ -35,6 +36,7 @@ type node struct {
 	chat     atomic.Pointer[netip.AddrPort] // where clients connect; nil until it listens
 	ops      *ops.Server
 	admin    *ops.Server
+	audit    *audit.Log
 	store    *model.DB
 	service  *service.Service
 	bus      nodeBus
@@ -69,7 +71,12 @@ func run(ctx context.Context, stop <-chan struct{}, cfg *Config, log *slog.Logge
 // start opens the store, listens and serves. It blocks until the database and
 // Redis are available. If it fails, stop closes what it has opened.
 func (n *node) start(ctx context.Context) error {
+	var err error
+	if n.audit, err = openAudit(n.cfg, n.cfg.stdout, n.log, n.set); err != nil {
+		return err
+	}
 	o := n.cfg.Ops
+	o.Registration = n.cfg.Service.Login.Registration
 	o.Ready, o.Chat, o.Trace, o.Set, o.Logger = n.ready.Load, n.chatAddr, n.trace, n.set, n.log
 	if o.HTTP != "" {
 		n.ops = ops.New(o)
@@ -81,8 +88,9 @@ func (n *node) start(ctx context.Context) error {
 	if err := makeFolder(n.cfg.Store.DB); err != nil {
 		return err
 	}
-	n.service = service.New(n.cfg.Service, n.log, n.set)
-	var err error
+	cfg := n.cfg.Service
+	cfg.Audit = n.audit
+	n.service = service.New(cfg, n.log, n.set)
 	if n.store, err = model.Open(ctx, n.storeOptions()); err != nil {
 		return err
 	}
@@ -108,6 +116,7 @@ func (n *node) start(ctx context.Context) error {
 			return fmt.Errorf("--admin: %w", err)
 		}
 	}
+	n.audit.Add(audit.Event{Action: audit.Start, Detail: fmt.Sprintf("node %s, registration %s, no_limits %t", n.cfg.NodeName(addr.Port()), cfg.Login.Registration, n.cfg.NoLimits)})
 	n.ready.Store(true)
 	n.greet(addr)
 	return nil
@@ -223,6 +232,7 @@ func (n *node) stop() error {
 		errs = append(errs, n.ops.Close(ctx))
 		cancel()
 	}
+	errs = append(errs, n.audit.Close())
 	return errors.Join(errs...)
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"chatd/model"
 	"chatd/proto"
+	"chatd/service/audit"
 	"chatd/service/login"
 )
 
@@ -34,9 +35,27 @@ func operate(inv *invocation, stdin *os.File, stdout, stderr io.Writer) (err err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 
+	au, err := openOperatorAudit(inv, stderr)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, au.Close()) }()
+	record := func(e audit.Event, err error) error {
+		if err != nil {
+			e.Outcome, e.Reason = audit.Failed, "unavailable"
+			if errors.Is(err, model.ErrNotFound) || errors.Is(err, model.ErrNoInvite) {
+				e.Outcome, e.Reason = audit.Refused, "not_found"
+			}
+		}
+		au.Add(e)
+		return err
+	}
+	if strings.HasPrefix(inv.Command, "invite") {
+		return invite(ctx, inv, db, stdout, record)
+	}
 	if inv.Command == "epoch" {
 		epoch, err := db.NewEpoch(ctx)
-		if err != nil {
+		if err := record(audit.Event{Action: audit.NewEpoch}, err); err != nil {
 			return err
 		}
 		fmt.Fprintf(stdout, "the epoch is now %d; start or restart chatd, and clients will forget which messages they have\n", epoch)
@@ -47,7 +66,7 @@ func operate(inv *invocation, stdin *os.File, stdout, stderr io.Writer) (err err
 	if err != nil {
 		return err
 	}
-	done := ""
+	done, event := "", audit.Event{User: user.ID, Name: user.Name}
 	switch inv.Command {
 	case "user passwd":
 		var password, hash string
@@ -57,17 +76,21 @@ func operate(inv *invocation, stdin *os.File, stdout, stderr io.Writer) (err err
 		if hash, err = login.HashPassword(inv.Service.Login.Argon2.Params, password); err != nil {
 			return fmt.Errorf("hash the password: %w", err)
 		}
+		event.Action = audit.SetPassword
 		err, done = db.OperatorPassword(ctx, user.ID, hash), "has a new password; all sessions are logged out"
 	case "user ban":
+		event.Action = audit.Ban
 		err, done = db.Ban(ctx, user.ID, true), "is banned; all sessions are logged out"
 	case "user unban":
+		event.Action = audit.Unban
 		err, done = db.Ban(ctx, user.ID, false), "can log in again"
 	case "user delete":
+		event.Action = audit.Delete
 		err, done = db.DeleteUser(ctx, user.ID), "is deleted; all sessions are logged out"
 	default:
 		return fmt.Errorf("unknown command: %s", inv.Command)
 	}
-	if err != nil {
+	if err := record(event, err); err != nil {
 		return err
 	}
 	fmt.Fprintf(stdout, "user %d %q %s\n", user.ID, user.Name, done)

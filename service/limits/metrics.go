@@ -14,6 +14,7 @@ const (
 	PasswordWork
 	FailedAddr
 	FailedAccount
+	FailedPair
 	ShutOut // lockout after abuse
 	FullFriends
 	FullGroups
@@ -24,7 +25,7 @@ const (
 )
 
 var kindNames = [kinds]string{UserFrames: "user_frames", UserBytes: "user_bytes", BehindRefused: "behind_refused", Logins: "logins", PasswordWork: "passwords",
-	FailedAddr: "failed_address", FailedAccount: "failed_account", ShutOut: "abuse",
+	FailedAddr: "failed_address", FailedAccount: "failed_account", FailedPair: "failed_account_and_address", ShutOut: "abuse",
 	FullFriends: "friends", FullGroups: "groups", FullMembers: "members", FullDevices: "devices", FullPage: "page"}
 
 // Metrics counts how often clients reach a limit. It is safe for concurrent use.
@@ -32,6 +33,9 @@ type Metrics struct {
 	reached                                  [kinds]*metrics.Counter
 	forgotUsers, forgotAddrs, forgotAccounts *metrics.Counter
 }
+
+// String returns the limit's label in the metrics.
+func (k Kind) String() string { return kindNames[k] }
 
 // NewMetrics registers the counters in set.
 func NewMetrics(set *metrics.Set) *Metrics {

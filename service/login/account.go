@@ -1,65 +1,133 @@
 package login
 
 import (
+	"crypto/sha256"
 	"errors"
 
 	"chatd/model"
 	"chatd/proto"
 	"chatd/reactor"
+	"chatd/service/audit"
 	"chatd/service/bus"
 	"chatd/service/limits"
 	"chatd/service/session"
 )
 
+var (
+	errRegistrationOff = proto.Errorf(proto.NotAllowed, "registration is off on this server; ask its operator for an account")
+	errNeedsCode       = proto.Errorf(proto.NotFound, "registration needs an invitation code")
+	errWrongCode       = proto.Errorf(proto.NotFound, "the invitation code is wrong, used up or expired")
+)
+
 // Reg registers a user.
 func (l *Logins) Reg(t Turn, c *conn, r *proto.Request) {
-	a := session.Answer(r)
-	err := proto.CheckName(r.Name)
-	if err == nil {
-		err = proto.CheckPassword(r.Password)
-	}
+	a, event := session.Answer(r), audit.Event{Action: audit.Register, Addr: c.Addr(t), Name: r.Name}
+	guess, err := l.checkReg(t, c, r)
 	if err != nil {
+		l.record(event, err)
 		c.Refuse(t, a, err)
 		return
 	}
-	if e := l.Limits.Password(c.Source(t), t.Now()); e != nil {
-		c.Refuse(t, a, e)
-		return
-	}
-	name, password := r.Name, r.Password
-	session.RunJob(t, c, reactor.Slow, a, func(t Off) (int64, error) {
-		key := proto.NameKey(name)
-		if _, err := l.Store.UserByNameKey(t, key); err == nil { // saves hashing; CreateUser checks this again
-			return 0, model.ErrTaken
-		}
-		hash, err := HashPassword(l.cfg.Argon2.Params, password)
+	name, password, code := r.Name, r.Password, r.Code
+	session.TryJob(t, c, reactor.SlowLast, func(t Off) (int64, error) {
+		return l.register(t, name, password, code)
+	}, func(t Turn, id int64, err error) {
+		event.User = id
+		l.record(event, err)
+		l.guessed(guess, errors.Is(err, errWrongCode), event, t.Now())
 		if err != nil {
-			return 0, err
+			c.Refuse(t, a, err)
+			return
 		}
-		return l.Store.CreateUser(t, name, key, hash)
-	}, func(t Turn, id int64) {
 		a.ID = id
 		c.Reply(t, &a)
 	})
 }
 
+// checkReg checks what needs no database, and charges the registration to the
+// client's address. A wrong code counts as a wrong password from that address.
+func (l *Logins) checkReg(t Turn, c *conn, r *proto.Request) (*limits.Guess, error) {
+	switch {
+	case l.cfg.Registration == RegistrationOff:
+		return nil, errRegistrationOff
+	case l.cfg.Registration == RegistrationInvite && r.Code == "":
+		return nil, errNeedsCode
+	}
+	if err := proto.CheckName(r.Name); err != nil {
+		return nil, err
+	}
+	if err := CheckPassword(r.Password); err != nil {
+		return nil, err
+	}
+	guess, refusal := l.Limits.Guess(c.Source(t), t.Now())
+	if refusal != nil {
+		return nil, refusal
+	}
+	return guess, nil
+}
+
+// register creates a user and returns its ID. If registration is by invitation,
+// the same transaction uses the code up.
+func (l *Logins) register(t Off, name, password, code string) (id int64, err error) {
+	defer func() {
+		if errors.Is(err, model.ErrNoInvite) {
+			err = errWrongCode
+		}
+	}()
+	key := proto.NameKey(name)
+	invited, codeHash := l.cfg.Registration == RegistrationInvite, InviteHash(code)
+	// These checks save hashing. The transaction repeats them. The code comes
+	// first: without one, nobody learns which names are taken.
+	if invited {
+		if err := l.Store.CheckInvite(t, codeHash); err != nil {
+			return 0, err
+		}
+	}
+	if _, err := l.Store.UserByNameKey(t, key); err == nil {
+		return 0, model.ErrTaken
+	}
+	hash, err := HashPassword(l.cfg.Argon2.Params, password)
+	if err != nil {
+		return 0, err
+	}
+	if invited {
+		return l.Store.CreateInvitedUser(t, name, key, hash, codeHash)
+	}
+	return l.Store.CreateUser(t, name, key, hash)
+}
+
+// InviteHash returns the hash of an invitation code, which the store has instead of
+// the code. A fast hash is safe, because a code has 128 random bits.
+func InviteHash(code string) []byte {
+	h := sha256.Sum256([]byte(code))
+	return h[:]
+}
+
 // Password changes the user's password and logs out all other devices.
 func (l *Logins) Password(t Turn, c *conn, r *proto.Request) {
 	a, ss, old, password := session.Answer(r), c.Session(t), r.Password, r.NewPassword
-	if err := proto.CheckPassword(password); err != nil {
+	event := audit.Event{Action: audit.Password, Addr: ss.Addr, User: ss.User, Name: ss.Name, Device: ss.Device}
+	refuse := func(t Turn, err error) {
+		l.record(event, err)
 		c.Refuse(t, a, err)
+	}
+	if err := CheckPassword(password); err != nil {
+		refuse(t, err)
 		return
 	}
-	// The negative ID keeps this apart from logins: otherwise anyone who knows
-	// the user's ID could block password changes with wrong logins.
-	guess, refusal := l.Limits.Guess(limits.Account{ID: -ss.User}, c.Source(t), t.Now())
+	guess, refusal := l.Limits.Guess(c.Source(t), t.Now())
 	if refusal != nil {
-		c.Refuse(t, a, refusal)
+		refuse(t, refusal)
 		return
 	}
 	var at int64
 	var th []byte
 	session.TryJob(t, c, reactor.Slow, func(t Off) (string, error) {
+		// The negative ID keeps this apart from logins: otherwise anyone who knows
+		// the user's ID could block password changes with wrong logins.
+		if refusal := guess.Check(limits.Account{ID: -ss.User}, l.Reactor.Now()); refusal != nil {
+			return "", refusal
+		}
 		u, err := l.Store.UserByID(t, ss.User)
 		if err != nil {
 			return "", err
@@ -69,7 +137,7 @@ func (l *Logins) Password(t Turn, c *conn, r *proto.Request) {
 			return "", err
 		}
 		if !ok {
-			return "", errRefused
+			return "", errWrongPassword
 		}
 		hash, err := HashPassword(l.cfg.Argon2.Params, password)
 		if err != nil {
@@ -81,10 +149,12 @@ func (l *Logins) Password(t Turn, c *conn, r *proto.Request) {
 		at = l.Bus.Now(t) // logins after this time have used the new password
 		return token, err
 	}, func(t Turn, token string, err error) {
-		if guess.Done(errors.Is(err, errRefused)); err != nil {
-			c.Refuse(t, a, err)
+		l.guessed(guess, errors.Is(err, errRefused), event, t.Now())
+		if err != nil {
+			refuse(t, err)
 			return
 		}
+		l.record(event, nil)
 		l.Sessions.EndDevices(&bus.Login{User: ss.User, Device: ss.Device, All: true, Reason: proto.LoggedOut, At: at})
 		ss.SetTokenHash(t, th)
 		a.Token = token

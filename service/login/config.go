@@ -12,9 +12,17 @@ import (
 
 // Config holds the settings of logins.
 type Config struct {
-	MaxDevices int    `group:"limits" name:"max-devices" default:"8" placeholder:"N" help:"Devices per user. A login from one more device logs out the least recently used one."`
-	Argon2     Argon2 `group:"security" name:"argon2" env:"CHATD_ARGON2" default:"19456,2,1" placeholder:"KIB,T,P" help:"Cost of password hashing: memory in KiB, passes, threads. Load tests use 8,1,1."`
+	Registration string `group:"security" name:"registration" default:"open" placeholder:"WHO" enum:"open,invite,off" common:"" help:"Who may register: open (anyone), invite (whoever has a code of chatd invite) or off (nobody)."`
+	MaxDevices   int    `group:"limits" name:"max-devices" default:"8" placeholder:"N" help:"Devices per user. A login from one more device logs out the least recently used one."`
+	Argon2       Argon2 `group:"security" name:"argon2" env:"CHATD_ARGON2" default:"19456,2,1" placeholder:"KIB,T,P" help:"Cost of password hashing: memory in KiB, passes, threads. Load tests use 8,1,1."`
 }
+
+// Values of Config.Registration.
+const (
+	RegistrationOpen   = "open"
+	RegistrationInvite = "invite"
+	RegistrationOff    = "off"
+)
 
 // DefaultConfig returns the default settings.
 func DefaultConfig() (c Config) {

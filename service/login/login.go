@@ -13,13 +13,16 @@
 package login
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 
 	"chatd/model"
 	"chatd/proto"
 	"chatd/reactor"
+	"chatd/service/audit"
 	"chatd/service/bus"
 	"chatd/service/delivery"
 	"chatd/service/groups"
@@ -40,6 +43,9 @@ type (
 // Store holds the methods of the store that logins need. All may block.
 type Store interface {
 	CreateUser(ctx context.Context, name, nameKey, hash string) (int64, error)
+	CreateInvitedUser(ctx context.Context, name, nameKey, hash string, codeHash []byte) (int64, error)
+	CheckInvite(ctx context.Context, codeHash []byte) error
+	HasDevice(ctx context.Context, user int64, device string) (bool, error)
 	UserByID(ctx context.Context, id int64) (model.User, error)
 	UserByNameKey(ctx context.Context, key string) (model.User, error)
 	SetHash(ctx context.Context, id int64, old, hash string) error
@@ -64,8 +70,9 @@ type Deps struct {
 	People   *people.People
 	Groups   *groups.Groups
 	Messages *messages.Messages
-	Node     string // this node's name, for LOGIN_ACK
-	Epoch    int64  // the store's, for LOGIN_ACK
+	Audit    *audit.Log // nil: none
+	Node     string     // this node's name, for LOGIN_ACK
+	Epoch    int64      // the store's, for LOGIN_ACK
 }
 
 // Logins has the handlers of one node.
@@ -74,16 +81,30 @@ type Logins struct {
 	cfg    *Config
 	pass   *passwords
 	logins atomic.Int64 // number of logins so far; see identity.nth
+
+	features []string // of LOGIN_ACK
 }
 
 // New returns the handlers. It takes as long as hashing one password.
 func New(cfg *Config, on Deps) *Logins {
-	return &Logins{Deps: on, cfg: cfg, pass: newPasswords(cfg.Argon2.Params)}
+	l := &Logins{Deps: on, cfg: cfg, pass: newPasswords(cfg.Argon2.Params), features: []string{}}
+	if cfg.Registration == RegistrationOpen {
+		l.features = append(l.features, proto.FeatureRegister)
+	}
+	return l
 }
 
 // errRefused is the answer to every login with invalid credentials. It is always
 // the same, so that it doesn't reveal which accounts exist.
 var errRefused = proto.Errorf(proto.Refused, "wrong ID, name, password or token")
+
+// These wrap errRefused, for the audit log.
+var (
+	errWrongPassword = fmt.Errorf("wrong password: %w", errRefused)
+	errWrongToken    = fmt.Errorf("wrong token: %w", errRefused)
+	errUnknownUser   = fmt.Errorf("no such user: %w", errRefused)
+	errBanned        = fmt.Errorf("banned: %w", errRefused)
+)
 
 // errOvertaken is the answer to a login with the right password whose token was
 // revoked before its session started, for example by another login of the same
@@ -94,6 +115,7 @@ var errOvertaken = &proto.Error{Errno: proto.TooFast, Message: "another login wi
 type identity struct {
 	user        model.User
 	device      string
+	newDevice   bool // the user had no such device
 	token       string
 	at          int64              // time of the login by Bus.Now, in Unix microseconds
 	nth         int64              // sequence number of the login on this node; see session.Session
@@ -105,14 +127,18 @@ type identity struct {
 // Login logs a user in. See the package comment for its steps.
 func (l *Logins) Login(t Turn, c *conn, r *proto.Request) {
 	a, q := session.Answer(r), *r // a copy is safe to keep: LOGIN has no fields of type []byte
+	event := audit.Event{Action: audit.Login, Addr: c.Addr(t), User: q.ID, Name: q.Name, Method: "password", Device: q.Device}
 	addr, now, lane := c.Source(t), t.Now(), reactor.Quick
 	refusal := l.Limits.Login(addr, now)
 	var guess *limits.Guess // nil for a login by token
-	if refusal == nil && !q.Has(proto.FToken) {
+	if q.Has(proto.FToken) {
+		event.Method = "token"
+	} else if refusal == nil {
 		lane = reactor.Slow
-		guess, refusal = l.Limits.Guess(accountOf(&q), addr, now)
+		guess, refusal = l.Limits.Guess(addr, now)
 	}
 	if refusal != nil {
+		l.record(event, refusal)
 		c.Refuse(t, a, refusal)
 		return
 	}
@@ -120,17 +146,27 @@ func (l *Logins) Login(t Turn, c *conn, r *proto.Request) {
 		if q.Has(proto.FToken) {
 			return l.proveByToken(t, q.Token)
 		}
-		return l.proveByPassword(t, &q)
+		return l.proveByPassword(t, &q, guess)
 	}, func(t Turn, id identity, err error) {
+		if id.user.ID != 0 {
+			event.User, event.Name, event.Device = id.user.ID, id.user.Name, id.device
+		}
+		l.record(event, cmp.Or(err, id.late))
 		if guess != nil {
-			guess.Done(errors.Is(err, errRefused))
+			l.guessed(guess, errors.Is(err, errRefused), event, t.Now())
 		}
 		if err != nil {
 			c.Refuse(t, a, err)
 			return
 		}
+		if id.newDevice {
+			event.Action = audit.NewDevice
+			l.record(event, nil)
+		}
 		l.Sessions.Limited.Reached(limits.FullDevices, len(id.evicted))
 		for _, device := range id.evicted {
+			event.Action, event.Device = audit.DeviceEvicted, device
+			l.record(event, nil)
 			l.Sessions.EndDevices(&bus.Login{User: id.user.ID, Device: device, Reason: proto.LoggedOut, At: id.at})
 		}
 		if !c.Open(t) {
@@ -145,8 +181,12 @@ func (l *Logins) Login(t Turn, c *conn, r *proto.Request) {
 	})
 }
 
-// accountOf returns the account that a login by password names.
-func accountOf(q *proto.Request) limits.Account {
+// accountOf returns the account whose password a login gives. user is the zero User
+// if there is none.
+func accountOf(q *proto.Request, user *model.User) limits.Account {
+	if user.ID != 0 {
+		return limits.Account{ID: user.ID}
+	}
 	if q.Has(proto.FID) {
 		return limits.Account{ID: q.ID}
 	}
@@ -164,7 +204,7 @@ func (l *Logins) proveByToken(t Off, token string) (id identity, err error) {
 	id.user, id.device, id.memberships, err = l.Store.TokenMemberships(t, tokenHash(token), 0)
 	switch {
 	case errors.Is(err, model.ErrNotFound):
-		err = errRefused
+		err = errWrongToken
 	case err == nil:
 		err = l.Limits.ShutOut(id.user.ID, l.Reactor.Now())
 	}
@@ -175,8 +215,8 @@ func (l *Logins) proveByToken(t Off, token string) (id identity, err error) {
 // proveByPassword checks a password and creates a token, which revokes others.
 // It sets the time of the login only after that, so that every login whose token
 // was revoked has an earlier time.
-func (l *Logins) proveByPassword(t Off, q *proto.Request) (identity, error) {
-	id, err := l.byPassword(t, q)
+func (l *Logins) proveByPassword(t Off, q *proto.Request, guess *limits.Guess) (identity, error) {
+	id, err := l.byPassword(t, q, guess)
 	if err != nil {
 		return id, err
 	}
@@ -190,7 +230,8 @@ func (l *Logins) proveByPassword(t Off, q *proto.Request) (identity, error) {
 	return id, nil
 }
 
-func (l *Logins) byPassword(t Off, q *proto.Request) (id identity, err error) {
+func (l *Logins) byPassword(t Off, q *proto.Request, guess *limits.Guess) (id identity, err error) {
+	id.device = cmp.Or(q.Device, proto.DefaultDevice)
 	if q.Has(proto.FID) {
 		id.user, err = l.Store.UserByID(t, q.ID)
 	} else {
@@ -199,12 +240,19 @@ func (l *Logins) byPassword(t Off, q *proto.Request) (id identity, err error) {
 	if err != nil && !errors.Is(err, model.ErrNotFound) {
 		return id, err
 	}
-	ok, rehashed, err := l.pass.check(t, q.Password, id.user.Hash)
-	if err != nil {
-		return id, err
+	if refusal := guess.Check(accountOf(q, &id.user), l.Reactor.Now()); refusal != nil {
+		return id, refusal
 	}
-	if !ok || id.user.Banned {
-		return id, errRefused
+	ok, rehashed, err := l.pass.check(t, q.Password, id.user.Hash)
+	switch {
+	case err != nil:
+		return id, err
+	case id.user.ID == 0:
+		return id, errUnknownUser
+	case !ok:
+		return id, errWrongPassword
+	case id.user.Banned:
+		return id, errBanned
 	}
 	if err := l.Limits.ShutOut(id.user.ID, l.Reactor.Now()); err != nil { // before OpenDevice evicts a device
 		return id, err
@@ -215,15 +263,16 @@ func (l *Logins) byPassword(t Off, q *proto.Request) (id identity, err error) {
 		}
 		id.user.Hash = rehashed
 	}
-	id.device = q.Device
-	if id.device == "" {
-		id.device = proto.DefaultDevice
+	known, err := l.Store.HasDevice(t, id.user.ID, id.device)
+	if err != nil {
+		return id, err
 	}
+	id.newDevice = !known
 	var hash []byte
 	id.token, hash = newToken()
 	id.evicted, err = l.Store.OpenDevice(t, id.user, id.device, hash, l.cfg.MaxDevices)
 	if errors.Is(err, model.ErrNotFound) { // banned, or the password was changed, since the check
-		err = errRefused
+		err = errWrongPassword
 	}
 	if err == nil {
 		id.memberships, err = l.Store.Memberships(t, id.user.ID, id.device)
@@ -277,8 +326,11 @@ func (l *Logins) enter(t Turn, c *conn, a proto.Response, id identity, q *proto.
 func (l *Logins) Logout(t Turn, c *conn, r *proto.Request) {
 	a, ss := session.Answer(r), c.Session(t)
 	token := ss.TokenHash()
+	event := audit.Event{Action: audit.Logout, Addr: ss.Addr, User: ss.User, Name: ss.Name, Device: ss.Device}
 	session.RunJob(t, c, reactor.Quick, a, func(t Off) (struct{}, error) {
-		return struct{}{}, l.Store.CloseDevice(t, token)
+		err := l.Store.CloseDevice(t, token)
+		l.record(event, err)
+		return struct{}{}, err
 	}, func(t Turn, _ struct{}) {
 		l.Delivery.On(t).End(t, ss)
 		c.SetLoggedIn(t, false)

@@ -73,7 +73,7 @@ func (w *welcome) size() int {
 
 // arrive sends LOGIN_ACK and makes the session live.
 func (l *Logins) arrive(t Turn, ss *session.Session, w *welcome, a proto.Response) {
-	a.Node, a.Window, a.Epoch = l.Node, int64(l.Sessions.Window), l.Epoch
+	a.Node, a.Window, a.Epoch, a.Features = l.Node, int64(l.Sessions.Window), l.Epoch, l.features
 	a.Friends, a.Groups, a.Offline = w.friends, w.groups, w.offline
 	for i := range w.memberships {
 		a.More = a.More || w.sent[i] < w.memberships[i].Last

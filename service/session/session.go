@@ -1,6 +1,7 @@
 package session
 
 import (
+	"net/netip"
 	"sync/atomic"
 
 	"chatd/proto"
@@ -27,6 +28,7 @@ type Session struct {
 	Device   string
 	Sender   []byte // by proto.AppendSender: the beginning of what the user sends to others
 	Receipts bool   // the client sends receipts
+	Addr     netip.Addr
 	Loop     int
 	Ref      *reactor.ConnRef // its connection
 	At       int64            // time of the login by Bus.Now, in Unix microseconds
@@ -59,7 +61,7 @@ type Login struct {
 // New returns the session of a login. The caller has to register it.
 func New(t Turn, c *Conn, l Login) *Session {
 	ss := &Session{User: l.User, Name: l.Name, Device: l.Device, Sender: proto.AppendSender(nil, l.User, l.Name),
-		Receipts: l.Receipts, At: l.At, Nth: l.Nth, Loop: t.Loop(), Ref: c.Ref(), Rate: new(limits.UserRate), loop: sessionOnLoop{conn: c}}
+		Receipts: l.Receipts, Addr: c.Addr(t), At: l.At, Nth: l.Nth, Loop: t.Loop(), Ref: c.Ref(), Rate: new(limits.UserRate), loop: sessionOnLoop{conn: c}}
 	ss.token.Store(&l.TokenHash)
 	return ss
 }

@@ -34,7 +34,9 @@ func (l *Logins) Reg(t Turn, c *conn, r *proto.Request) {
 	}, func(t Turn, id int64, err error) {
 		event.User = id
 		l.record(event, err)
-		l.guessed(guess, errors.Is(err, errWrongCode), event, t.Now())
+		if guess != nil {
+			l.guessed(guess, errors.Is(err, errWrongCode), event, t.Now())
+		}
 		if err != nil {
 			c.Refuse(t, a, err)
 			return
@@ -45,8 +47,9 @@ func (l *Logins) Reg(t Turn, c *conn, r *proto.Request) {
 }
 
 // checkReg checks what needs no database, and charges the registration to the
-// client's address. A wrong code counts as a wrong password from that address.
-func (l *Logins) checkReg(t Turn, c *conn, r *proto.Request) (*limits.Guess, error) {
+// client's address. If it needs a code, it is a guess: a wrong code counts as a wrong
+// password from that address. Otherwise guess is nil.
+func (l *Logins) checkReg(t Turn, c *conn, r *proto.Request) (guess *limits.Guess, err error) {
 	switch {
 	case l.cfg.Registration == RegistrationOff:
 		return nil, errRegistrationOff
@@ -59,7 +62,12 @@ func (l *Logins) checkReg(t Turn, c *conn, r *proto.Request) (*limits.Guess, err
 	if err := CheckPassword(r.Password); err != nil {
 		return nil, err
 	}
-	guess, refusal := l.Limits.Guess(c.Source(t), t.Now())
+	var refusal *limits.Refusal
+	if l.cfg.Registration == RegistrationInvite {
+		guess, refusal = l.Limits.Guess(c.Source(t), t.Now())
+	} else {
+		refusal = l.Limits.Password(c.Source(t), t.Now())
+	}
 	if refusal != nil {
 		return nil, refusal
 	}

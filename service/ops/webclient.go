@@ -52,7 +52,7 @@ func loadAssets() map[string]*asset {
 		}
 		switch path.Ext(name) {
 		case ".js":
-			a.plain = stripComments(a.plain)
+			a.plain = joinLines(stripComments(a.plain))
 		case ".css":
 			a.plain = []byte(cssSpaces.Replace(string(stripComments(a.plain))))
 		}
@@ -106,6 +106,22 @@ func stripComments(source []byte) []byte {
 		if line != "" {
 			out = append(append(out, line...), '\n')
 		}
+	}
+	return out
+}
+
+// joinLines removes line breaks of a script, without comments, that have no meaning:
+// those after ";", "," and an opening bracket. It relies on how the web client is
+// written: no string spans lines. A line with "//" keeps its break, because it may
+// still have a comment.
+func joinLines(script []byte) []byte {
+	var out []byte
+	for line := range bytes.Lines(script) {
+		text := bytes.TrimSuffix(line, []byte("\n"))
+		if !bytes.HasSuffix(line, []byte("\n")) || bytes.Contains(text, []byte("//")) || !bytes.ContainsAny(text[max(0, len(text)-1):], ";,{([") {
+			text = line
+		}
+		out = append(out, text...)
 	}
 	return out
 }

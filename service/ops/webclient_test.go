@@ -5,7 +5,10 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
+	"os/exec"
 	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -150,5 +153,26 @@ const d = a // 'quoted'
 	const want = "export const a = 'http://x // y';\nconst b = 1\nconst c = \"//\"\nconst d = a // 'quoted'\n"
 	if got := string(stripComments([]byte(source))); got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// The scripts are valid after comments and line breaks are removed.
+func TestScriptsAreValid(t *testing.T) {
+	node, err := exec.LookPath("node")
+	if err != nil {
+		t.Skip("node isn't installed; in Debian: apt-get install nodejs")
+	}
+	dir := t.TempDir()
+	for at, a := range loadAssets() {
+		if path.Ext(at) != ".js" {
+			continue
+		}
+		file := filepath.Join(dir, strings.ReplaceAll(at, "/", "_")+".mjs")
+		if err := os.WriteFile(file, a.plain, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command(node, "--check", file).CombinedOutput(); err != nil {
+			t.Errorf("%s isn't a valid script: %v\n%s", at, err, out)
+		}
 	}
 }

@@ -28,7 +28,7 @@ export const text = {
   commonPassword: '密码过于常见，请换一个',
   code: '邀请码',
   badCode: '请输入有效的邀请码',
-  noRegistration: '此服务器未开放注册',
+  closed: '未开放注册',
   enterName: '请输入用户名或 ID',
   enterPassword: '请输入密码',
   working: '请稍候…',

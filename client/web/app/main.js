@@ -40,7 +40,7 @@ async function chat() {
   document.head.append(document.getElementById('rest').content);
   const modules = Promise.all([import('./account.js'), import('./shell.js')]);
   modules.catch(() => {}); // the error is handled below, once the server is reachable
-  const { ws, registration = 'open' } = await configuration();
+  const { ws, registration } = await configuration();
   const [{ Account }, { Shell }] = await modules.catch(() => away(loadAgainAfter).then(again));
   return { account: new Account(ws), Shell, registration };
 }

@@ -12,7 +12,7 @@ export class SignIn {
   #nameLabel = h('label', { for: 'name' });
   #nameRule = h('p.rule', { id: 'name-rule' }, text.nameRule);
   #passwordRule = h('p.rule', { id: 'password-rule' }, text.passwordRule);
-  #code = h('input', { id: 'code', type: 'text', maxlength: 64, autocapitalize: 'none', spellcheck: 'false', autocomplete: 'off' });
+  #code = h('input', { id: 'code', autocomplete: 'off' });
   #codeField = h('div.field', {}, h('label', { for: 'code' }, text.code), this.#code);
   #error = h('p.error', { role: 'alert' });
   #submit = h('button.primary', { type: 'submit' });
@@ -21,7 +21,7 @@ export class SignIn {
   #reveal = iconButton(text.showPassword, 'eye', () => this.#show(), { 'aria-pressed': 'false' });
   #registers = false;
   #busy = false;
-  #who = 'open'; // who may register
+  #who; // who may register
 
   /** why is the reason of a logout, "" if there was none. enter(registers, name, password) logs in. */
   constructor(why, enter) {
@@ -106,12 +106,12 @@ export class SignIn {
       await this.#enter(this.#registers, name, password, this.#code.value.trim());
     } catch (error) {
       const errors = this.#registers
-        ? { refused: text.nameTaken, badRequest: /password/.test(error.text) ? text.commonPassword : text.badName, notFound: text.badCode, notAllowed: text.noRegistration }
+        ? { refused: text.nameTaken, badRequest: /password/.test(error.text) ? text.commonPassword : text.badName, notFound: text.badCode, notAllowed: text.closed }
         : { refused: text.wrongLogin, badRequest: text.wrongLogin };
       this.#error.textContent = explain(error, errors);
-      const wantsCode = this.#registers && error.name === 'notFound';
-      if (wantsCode) this.allow('invite');
-      (wantsCode ? this.#code : errors[error.name] && !this.#registers ? this.#password : this.#name).select();
+      const noCode = error.name === 'notFound';
+      if (noCode) this.allow('invite');
+      (noCode ? this.#code : errors[error.name] && !this.#registers ? this.#password : this.#name).select();
     } finally {
       this.#busy = false;
       this.#submit.textContent = this.#registers ? text.register : text.logIn;

@@ -32,7 +32,7 @@ func TestCluster(t *testing.T) {
 // clusterMetrics checks that a cluster node has all metrics in docs/operations.md,
 // except those of SQLite, which TestRecentMetrics of package model looks for.
 func clusterMetrics(t *testing.T, c *cluster) {
-	all := c.nodes[0].metrics(t)
+	all := "\n" + c.nodes[0].metrics(t)
 	for _, name := range documentedMetrics(t) {
 		if !strings.HasPrefix(name, "chatd_model_recent_") && !strings.Contains(all, "\n"+name) {
 			t.Errorf("/metrics has no %s, which docs/operations.md describes", name)

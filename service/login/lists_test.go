@@ -35,7 +35,7 @@ func TestShorten(t *testing.T) {
 	}{
 		{size, true, 100, groups, true, true},
 		{size - 1, true, 100, groups, false, true},
-		{size - 4500, false, 100, groups, false, false},
+		{size - 4700, false, 100, groups, false, false},
 		{4000, false, 30, groups, false, false},
 		{700, false, 0, 5, false, false},
 	} {

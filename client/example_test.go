@@ -81,7 +81,7 @@ func hello(ctx context.Context) error {
 		return err
 	}
 	defer c.Close()
-	if err := c.Login(ctx, "ann", "secret1"); err != nil {
+	if err := c.Login(ctx, "ann", "secret-1"); err != nil {
 		return err
 	}
 	receipt, err := c.Send(ctx, client.User(2), "hello") // returns when the message is stored
@@ -122,16 +122,16 @@ func ExampleClient_Register() {
 		log.Fatal(err)
 	}
 	defer c.Close()
-	id, err := c.Register(ctx, "zoe", "secret1")
+	id, err := c.Register(ctx, "zoe", "secret-1")
 	if err != nil {
 		log.Fatal(err)
 	}
 	fmt.Printf("registered as user %d, now %s\n", id, c.State())
-	if _, err := c.Register(ctx, "ann", "secret1"); err != nil {
+	if _, err := c.RegisterWithCode(ctx, "ann", "secret-1", "an invitation code"); err != nil {
 		fmt.Println(err)
 	}
 
-	if err := c.Login(ctx, "zoe", "secret1"); err != nil { // or with her ID
+	if err := c.Login(ctx, "zoe", "secret-1"); err != nil { // or with her ID
 		log.Fatal(err)
 	}
 	id, name := c.Me()
@@ -169,7 +169,7 @@ func ExampleClient_Resume() {
 		var refused *proto.Error
 		if errors.Is(err, client.ErrNoToken) || errors.As(err, &refused) && refused.Errno == proto.Refused {
 			fmt.Println("password needed")
-			err = c.Login(ctx, "ann", "secret1")
+			err = c.Login(ctx, "ann", "secret-1")
 		}
 		if err != nil {
 			log.Fatal(err)
@@ -494,10 +494,10 @@ func ExampleClient_ChangePassword() {
 
 	before := ann.Token()
 	var refused *proto.Error
-	if err := ann.ChangePassword(ctx, "secret2", "a better one"); errors.As(err, &refused) {
+	if err := ann.ChangePassword(ctx, "secret-2", "a better one"); errors.As(err, &refused) {
 		fmt.Println(refused.Message)
 	}
-	if err := ann.ChangePassword(ctx, "secret1", "a better one"); err != nil {
+	if err := ann.ChangePassword(ctx, "secret-1", "a better one"); err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println("new token:", ann.Token() != before) // other devices are logged out
@@ -613,7 +613,7 @@ func ExampleStore() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if err := c.Login(context.Background(), "ann", "secret1"); err != nil {
+	if err := c.Login(context.Background(), "ann", "secret-1"); err != nil {
 		log.Fatal(err)
 	}
 	if err := c.Close(); err != nil { // saves the state

@@ -12,9 +12,17 @@ import (
 
 // Register creates a user and returns its ID. It connects if needed, and doesn't
 // log in. Errno 1: the name is taken; 4: invalid name or password; 9: too many
-// users were created from this address. Other errors are those of connecting,
+// users were created from this address. Errno 4 is also the answer to a password
+// that is too common. Errno 5: the server needs an invitation code, see
+// RegisterWithCode; 6: registration is off. Other errors are those of connecting,
 // ErrNotConnected and ErrClosed.
 func (c *Client) Register(ctx context.Context, name, password string) (int64, error) {
+	return c.RegisterWithCode(ctx, name, password, "")
+}
+
+// RegisterWithCode is Register with an invitation code. Errno 5: the code is wrong,
+// used up or expired. A server where anyone may register ignores the code.
+func (c *Client) RegisterWithCode(ctx context.Context, name, password, code string) (int64, error) {
 	if err := c.lockLogin(ctx); err != nil {
 		return 0, err
 	}
@@ -23,7 +31,7 @@ func (c *Client) Register(ctx context.Context, name, password string) (int64, er
 	if err != nil {
 		return 0, err
 	}
-	r, err := c.callOn(ctx, s, &proto.Request{Op: proto.REG, Name: name, Password: password})
+	r, err := c.callOn(ctx, s, &proto.Request{Op: proto.REG, Name: name, Password: password, Code: code})
 	if err != nil {
 		return 0, err
 	}
@@ -99,7 +107,7 @@ func (c *Client) Logout(ctx context.Context) error {
 
 // ChangePassword sets a new password of 6 to 128 characters. The server logs out
 // all other devices, and this one gets a new token. Errno 1: old is wrong; 4:
-// the new one is too short or too long; 9: too many attempts.
+// the new one is too short, too long or too common; 9: too many attempts.
 func (c *Client) ChangePassword(ctx context.Context, old, new string) error {
 	if _, err := c.call(ctx, &proto.Request{Op: proto.PASSWORD, Password: old, NewPassword: new}); err != nil {
 		return err

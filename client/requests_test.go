@@ -26,6 +26,8 @@ func TestRequests(t *testing.T) {
 	}{
 		{"Register", func() (any, error) { return c.Register(ctx, "n", "secret") },
 			proto.Request{Op: proto.REG, Name: "n", Password: "secret"}, proto.Response{ID: 9}, int64(9)},
+		{"RegisterWithCode", func() (any, error) { return c.RegisterWithCode(ctx, "n", "secret", "C0DE") },
+			proto.Request{Op: proto.REG, Name: "n", Password: "secret", Code: "C0DE"}, proto.Response{ID: 9}, int64(9)},
 		{"AddFriend", func() (any, error) { return c.AddFriend(ctx, 2) },
 			proto.Request{Op: proto.ADD_FRIEND, FriendID: 2}, proto.Response{FriendID: 2, Name: "bob", State: proto.Online},
 			proto.Friend{ID: 2, Name: "bob", State: proto.Online}},

@@ -59,7 +59,7 @@ type conn struct {
 }
 
 // newServer starts a server with the users ann, ben and eve, whose IDs are 1, 2 and
-// 3, and whose password is "secret1".
+// 3, and whose password is "secret-1".
 func newServer() *server {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -67,7 +67,7 @@ func newServer() *server {
 	}
 	s := &server{addr: ln.Addr().String(), ln: ln, conns: map[*conn]bool{}, logs: map[string]*chatLog{}}
 	for _, name := range []string{"ann", "ben", "eve"} {
-		s.register(name, "secret1")
+		s.register(name, "secret-1")
 	}
 	s.all.Go(func() {
 		for {
@@ -98,7 +98,7 @@ func (s *server) login(name string, h client.Handlers) *client.Client {
 	if err != nil {
 		panic(err)
 	}
-	if err := c.Login(context.Background(), name, "secret1"); err != nil {
+	if err := c.Login(context.Background(), name, "secret-1"); err != nil {
 		panic(err)
 	}
 	return c

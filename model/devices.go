@@ -18,11 +18,12 @@ import (
 // user's own messages that follow. For that, OpenDevice runs several transactions:
 // see newdevice.go. A user has at most max devices: the least recently used ones are
 // removed with their tokens and cursors. ended has the sessions that end: earlier
-// ones of the device, and those of devices that are removed. Errors: ErrNotFound if the user doesn't
-// exist, is banned, or has another password hash now.
-func (db *DB) OpenDevice(ctx context.Context, u User, device string, tokenHash []byte, max int) (session int64, ended []feed.Ended, err error) {
+// ones of the device, and those of devices that are removed. added says that the
+// device is new. Errors: ErrNotFound if the user doesn't exist, is banned, or has
+// another password hash now.
+func (db *DB) OpenDevice(ctx context.Context, u User, device string, tokenHash []byte, max int) (session int64, added bool, ended []feed.Ended, err error) {
 	if err := db.Flush(ctx, u.ID); err != nil {
-		return 0, nil, fmt.Errorf("open device of user %d: %w", u.ID, err)
+		return 0, false, nil, fmt.Errorf("open device of user %d: %w", u.ID, err)
 	}
 	for try := 1; ; try++ {
 		mark, err := db.prepareDevice(ctx, u, device)
@@ -33,12 +34,12 @@ func (db *DB) OpenDevice(ctx context.Context, u User, device string, tokenHash [
 			continue
 		}
 		if err != nil {
-			return 0, nil, fmt.Errorf("open device of user %d: %w", u.ID, err)
+			return 0, false, nil, fmt.Errorf("open device of user %d: %w", u.ID, err)
 		}
 		if mark != 0 {
 			db.sweep(ctx, u.ID)
 		}
-		return session, ended, nil
+		return session, mark != 0, ended, nil
 	}
 }
 

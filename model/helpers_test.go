@@ -289,7 +289,7 @@ func (h *harness) logIn(user int64, device string, token []byte, max int) (evict
 	if err != nil {
 		return nil, err
 	}
-	_, ended, err := h.OpenDevice(ctx, u, device, token, max)
+	_, _, ended, err := h.OpenDevice(ctx, u, device, token, max)
 	for _, e := range ended {
 		if e.Device != device {
 			evicted = append(evicted, e.Device)

@@ -23,6 +23,7 @@ var (
 	ErrFull       = errors.New("limit reached")
 	ErrGroupFull  = fmt.Errorf("the group is full: %w", ErrFull) // is an ErrFull
 	ErrTaken      = errors.New("the name is taken")
+	ErrNoInvite   = errors.New("no such invitation, or it has ended")
 )
 
 // Errors of package groupcommit.

@@ -40,7 +40,7 @@ func TestEndedSessions(t *testing.T) {
 			t.Helper()
 			found, err := h.UserByID(ctx, user)
 			want(t, err, nil)
-			n, _, err := h.OpenDevice(ctx, found, device, fmt.Append(nil, user, device), max)
+			n, _, _, err := h.OpenDevice(ctx, found, device, fmt.Append(nil, user, device), max)
 			want(t, err, nil)
 			return n
 		}
@@ -110,7 +110,7 @@ func TestChangePasswordOnce(t *testing.T) {
 			var sessions [2]int64
 			for i, d := range devices {
 				tokens[i] = fmt.Append(nil, u, d)
-				sessions[i], _, err = h.OpenDevice(ctx, user, d, tokens[i], 8)
+				sessions[i], _, _, err = h.OpenDevice(ctx, user, d, tokens[i], 8)
 				want(t, err, nil)
 			}
 			var errs [2]error
@@ -177,7 +177,7 @@ func TestLoginWaitsForPasswordChange(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_, _, late = h.OpenDevice(ctx, user, "thief", []byte("late"), 8)
+		_, _, _, late = h.OpenDevice(ctx, user, "thief", []byte("late"), 8)
 	}()
 	if !h.lockWaits(done) {
 		t.Errorf("the login returned (error %v) while the password was being changed, want it to wait", late)
@@ -221,7 +221,7 @@ func TestDevicesAtOnce(t *testing.T) {
 			for i := range 24 {
 				h, device := all[i%2], fmt.Sprint("d", i)
 				logins.Go(func() {
-					n, _, err := h.OpenDevice(ctx, user, device, []byte(device), 8)
+					n, _, _, err := h.OpenDevice(ctx, user, device, []byte(device), 8)
 					if err != nil {
 						t.Error(err)
 						return

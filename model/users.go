@@ -22,26 +22,35 @@ type User struct {
 func (db *DB) CreateUser(ctx context.Context, name, nameKey, hash string) (int64, error) {
 	var id int64
 	err := db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
-		if err := db.releaseName(ctx, tx, nameKey); err != nil {
-			return err
-		}
-		r, err := tx.ExecContext(ctx, `INSERT INTO users (name, name_key, password_hash, created_at) VALUES (?, ?, ?, ?)`,
-			name, nameKey, hash, db.nowMS())
-		if db.d.IsDuplicate(err) {
-			return ErrTaken
-		}
-		if err != nil {
-			return err
-		}
-		if id, err = r.LastInsertId(); err != nil {
-			return err
-		}
-		return db.addLook(ctx, tx, id, name)
+		var err error
+		id, err = db.insertUser(ctx, tx, name, nameKey, hash)
+		return err
 	})
 	if err != nil {
 		return 0, fmt.Errorf("create user: %w", err)
 	}
 	return id, nil
+}
+
+// insertUser inserts a user, whose name nobody else may have, and returns the ID.
+// Errors: ErrTaken.
+func (db *DB) insertUser(ctx context.Context, tx *sqlx.Tx, name, nameKey, hash string) (int64, error) {
+	if err := db.releaseName(ctx, tx, nameKey); err != nil {
+		return 0, err
+	}
+	r, err := tx.ExecContext(ctx, `INSERT INTO users (name, name_key, password_hash, created_at) VALUES (?, ?, ?, ?)`,
+		name, nameKey, hash, db.nowMS())
+	if db.d.IsDuplicate(err) {
+		return 0, ErrTaken
+	}
+	if err != nil {
+		return 0, err
+	}
+	id, err := r.LastInsertId()
+	if err != nil {
+		return 0, err
+	}
+	return id, db.addLook(ctx, tx, id, name)
 }
 
 // releaseName takes a name from a user who was deleted long enough ago.

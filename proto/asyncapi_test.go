@@ -273,7 +273,7 @@ func TestAsyncAPILists(t *testing.T) {
 	}
 }
 
-// Errnos, limits, states, roles and reasons are the same as in the code.
+// Errnos, limits, states, roles, reasons and features are the same as in the code.
 func TestAsyncAPIConstants(t *testing.T) {
 	a := readAsyncAPI(t)
 	errnos := map[string]string{}
@@ -294,11 +294,12 @@ func TestAsyncAPIConstants(t *testing.T) {
 	for _, name := range []string{"state", "role", "reason"} {
 		said = append(said, words(a.object("components", "schemas", name)["enum"])...)
 	}
+	said = append(said, words(a.object("components", "schemas", "features")["x-values"])...)
 	for _, value := range constants(t, "response.go", "") {
 		ours = append(ours, value)
 	}
 	if !slices.Equal(sorted(said...), sorted(ours...)) {
-		t.Errorf("states, roles and reasons\n got %v\nwant %v", said, ours)
+		t.Errorf("states, roles, reasons and features\n got %v\nwant %v", said, ours)
 	}
 	for list, most := range map[string]int{"users": proto.MaxPageUsers, "offlinemsg": proto.MaxOffline, "messages": proto.MaxSyncMessages, "conversations": proto.MaxConversations} {
 		if got := a.object("components", "schemas", list)["maxItems"]; got != most {

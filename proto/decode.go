@@ -327,6 +327,8 @@ func (d *Decoder) bindList(f Field) error {
 	}
 	var list any
 	switch r := &d.response; f {
+	case FFeatures:
+		list = &r.Features
 	case FFriends:
 		list = &r.Friends
 	case FGroups:

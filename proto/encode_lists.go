@@ -8,6 +8,8 @@ import "strconv"
 // can't fail.
 func appendList(dst []byte, r *Response, f Field) []byte {
 	switch f {
+	case FFeatures:
+		return appendArray(dst, r.Features, appendFeature)
 	case FFriends:
 		return appendArray(dst, r.Friends, appendFriend)
 	case FGroups:
@@ -60,6 +62,8 @@ func AppendChat(dst []byte, c *Chat) []byte {
 	}
 	return append(dst, '}')
 }
+
+func appendFeature(dst []byte, name *string) []byte { return AppendString(dst, *name) }
 
 func appendFriend(dst []byte, f *Friend) []byte {
 	dst = appendID(dst, f.ID)

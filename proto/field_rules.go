@@ -57,13 +57,14 @@ var fieldRules = [fieldCount]fieldRule{
 	// that is too short at LOGIN is just a wrong one.
 	FPassword:    {typ: typeString, min: 1, max: MaxPasswordChars, countChars: true},
 	FNewPassword: {typ: typeString, min: 1, max: MaxPasswordChars, countChars: true},
+	FCode:        {typ: typeString, min: 1, max: MaxCode},
 	FToken:       {typ: typeString, min: 1, max: MaxToken},
 	FDevice:      {typ: typeString, min: 1, max: MaxDeviceChars, countChars: true},
 	FGroupName:   {typ: typeString, min: 1, max: MaxNameChars, countChars: true},
 	FGroupDesc:   {typ: typeString, min: 0, max: MaxDescChars, countChars: true},
 	FErrMsg:      serverString, FNode: serverString, FState: serverString, FReason: serverString,
 
-	FFriends: serverList, FGroups: serverList, FUsers: serverList, FOffline: serverList, FMessages: serverList, FConversations: serverList,
+	FFeatures: serverList, FFriends: serverList, FGroups: serverList, FUsers: serverList, FOffline: serverList, FMessages: serverList, FConversations: serverList,
 }
 
 // checkLength checks the length of f's text, which must be valid UTF-8, and

@@ -14,6 +14,7 @@ const (
 	FName
 	FPassword
 	FNewPassword
+	FCode
 	FToken
 	FDevice
 	FAck
@@ -21,6 +22,7 @@ const (
 	FNode
 	FWindow
 	FEpoch
+	FFeatures
 	FToID
 	FPeer
 	FGroupID
@@ -71,8 +73,8 @@ func (s Fields) Has(f Field) bool { return s>>f&1 != 0 }
 
 var fieldNames = [fieldCount]string{
 	FMsgID: "msgid", FRID: "rid", FErrno: "errno", FErrMsg: "errmsg", FRetryAfter: "retry_after_ms",
-	FID: "id", FName: "name", FPassword: "password", FNewPassword: "newpassword", FToken: "token",
-	FDevice: "device", FAck: "ack", FBrief: "brief", FNode: "node", FWindow: "window", FEpoch: "epoch",
+	FID: "id", FName: "name", FPassword: "password", FNewPassword: "newpassword", FCode: "code", FToken: "token",
+	FDevice: "device", FAck: "ack", FBrief: "brief", FNode: "node", FWindow: "window", FEpoch: "epoch", FFeatures: "features",
 	FToID: "toid", FPeer: "peer", FGroupID: "groupid", FFriendID: "friendid", FUserID: "userid",
 	FGroupName: "groupname", FGroupDesc: "groupdesc", FState: "state", FMsg: "msg", FTime: "time",
 	FSeq: "seq", FCID: "cid", FRetry: "retry", FRead: "read", FOn: "on", FEvent: "event", FData: "data",
@@ -167,7 +169,7 @@ var requestSpecs = [OpCount]*requestSpec{
 	// LOGIN takes id or name with password, or token; see checkLogin.
 	LOGIN:         {May: fieldSet(FID, FName, FPassword, FToken, FDevice, FAck, FBrief)},
 	LOGOUT:        {},
-	REG:           {Need: fieldSet(FName, FPassword)},
+	REG:           {Need: fieldSet(FName, FPassword), May: fieldSet(FCode)},
 	ONE_CHAT:      {Need: fieldSet(FToID, FMsg, FCID), May: fieldSet(FID, FRetry)},
 	ADD_FRIEND:    {Need: fieldSet(FFriendID)},
 	CREATE_GROUP:  {Need: fieldSet(FGroupName, FGroupDesc)},
@@ -197,7 +199,7 @@ type responseSpec struct{ Always, Success, May Fields }
 
 var responseSpecs = [OpCount]*responseSpec{
 	LOGIN_ACK: {Always: fieldSet(FErrno, FErrMsg), Success: fieldSet(FID, FName, FDevice, FToken, FNode, FWindow,
-		FEpoch, FOffline, FMore), May: fieldSet(FFriends, FGroups)},
+		FEpoch, FFeatures, FOffline, FMore), May: fieldSet(FFriends, FGroups)},
 	REG_ACK:  {Always: fieldSet(FErrno, FErrMsg), Success: fieldSet(FID)},
 	ONE_CHAT: {Always: fieldSet(FID, FName, FToID, FMsg, FTime, FSeq, FCID)},
 	// Sent to the new friend, and to the user's other devices, which learn of the

@@ -133,7 +133,7 @@ func compareValues(t *testing.T, r *proto.Request, seen map[string]jsontext.Valu
 		proto.FBefore: r.Before, proto.FLimit: r.Limit,
 		proto.FAck: r.Ack, proto.FBrief: r.Brief, proto.FRetry: r.Retry, proto.FRead: r.Read, proto.FOn: r.On,
 		proto.FMsg: string(r.Msg), proto.FCID: string(r.CID), proto.FEvent: string(r.Event), proto.FData: string(r.Data),
-		proto.FName: r.Name, proto.FPassword: r.Password, proto.FNewPassword: r.NewPassword, proto.FToken: r.Token,
+		proto.FName: r.Name, proto.FPassword: r.Password, proto.FNewPassword: r.NewPassword, proto.FCode: r.Code, proto.FToken: r.Token,
 		proto.FDevice: r.Device, proto.FGroupName: r.GroupName, proto.FGroupDesc: r.GroupDesc,
 	}
 	for f := proto.FRID; f <= proto.FMore; f++ {

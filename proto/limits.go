@@ -20,6 +20,7 @@ const (
 	MaxMsg           = 32 << 10
 	MaxData          = 1 << 10
 	MaxToken         = 256 // the decoder's limit; chatd's tokens have 43
+	MaxCode          = 64  // the decoder's limit; chatd's codes have 26
 
 	DefaultWindow    = 256       // unacknowledged chat messages per client
 	MaxSyncMessages  = 200       // highest limit of a SYNC

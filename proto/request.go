@@ -18,7 +18,7 @@ type Request struct {
 
 	Msg, CID, Event, Data []byte
 
-	Name, Password, NewPassword, Token, Device, GroupName, GroupDesc string
+	Name, Password, NewPassword, Code, Token, Device, GroupName, GroupDesc string
 }
 
 // Has reports whether f is present.
@@ -104,6 +104,8 @@ func (r *Request) stringField(f Field) *string {
 		return &r.Password
 	case FNewPassword:
 		return &r.NewPassword
+	case FCode:
+		return &r.Code
 	case FToken:
 		return &r.Token
 	case FDevice:

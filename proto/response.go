@@ -21,6 +21,7 @@ type Response struct {
 
 	Name, Device, Token, Node, GroupName, GroupDesc, State, Reason string
 
+	Features      []string // Register, …
 	Friends       []Friend
 	Groups        []Group
 	Users         []Member
@@ -124,6 +125,8 @@ func (r *Response) stringField(f Field) *string {
 // hasList reports whether the list f isn't nil.
 func (r *Response) hasList(f Field) bool {
 	switch f {
+	case FFeatures:
+		return r.Features != nil
 	case FFriends:
 		return r.Friends != nil
 	case FGroups:
@@ -194,10 +197,12 @@ type Conversation struct {
 	Message *Chat  `json:"message,omitzero"` // the last message, if the user may see it
 }
 
-// Values of state, role and reason.
+// Values of state, role, reason and features.
 const (
 	Online  = "online"
 	Offline = "offline"
+
+	FeatureRegister = "register" // anyone may register
 
 	Creator = "creator" // of a group
 	Normal  = "normal"

@@ -38,7 +38,8 @@ type Config struct {
 	Loops         int            `group:"network" name:"loops" default:"0" placeholder:"N" help:"Event loops. 0: one per core."`
 	QuickLanes    int            `group:"network" name:"quick-lanes" default:"0" placeholder:"N" help:"Quick workers: they serve requests that use the database. 0: four per core."`
 	SlowLanes     int            `group:"network" name:"slow-lanes" default:"0" placeholder:"N" help:"Slow workers: they hash passwords. 0: one per two cores."`
-	LaneQueue     int            `kong:"-"` // jobs that may wait for one worker; beyond that, Go returns ErrBusy
+	PasswordWait  time.Duration  `group:"network" name:"password-wait" default:"5s" placeholder:"TIME" help:"How long a request that needs a password hashed may wait for a slow worker. One that would wait longer is refused with errno 9 at once."`
+	LaneQueue     int            `kong:"-"` // jobs that may wait, per worker; beyond that, Go returns ErrBusy
 	LoginTimeout  time.Duration  `group:"network" name:"login-timeout" default:"10s" placeholder:"TIME" help:"How long a connection may take to log in before it is closed."`
 	IdleTimeout   time.Duration  `group:"network" name:"idle-timeout" default:"90s" placeholder:"TIME" help:"How long a connection may send nothing before it is closed. Clients ping every 30s."`
 	Linger        time.Duration  `kong:"-"` // how long a graceful close may take
@@ -116,6 +117,7 @@ func (c *Config) CheckSettings(p *setting.Problems) {
 	}
 	p.Int("quick-lanes", c.QuickLanes, 0, maxLanes)
 	p.Int("slow-lanes", c.SlowLanes, 0, maxLanes)
+	p.Time("password-wait", c.PasswordWait, minTimeout, setting.MaxTime)
 	p.Time("login-timeout", c.LoginTimeout, minTimeout, setting.MaxTime)
 	p.Time("idle-timeout", c.IdleTimeout, minTimeout, setting.MaxTime)
 	p.Size("max-held", c.MaxHeld, minBuffer, maxBuffer)
@@ -178,7 +180,7 @@ func (c *Config) validate() error {
 	for _, f := range []struct {
 		name string
 		v    time.Duration
-	}{{"LoginTimeout", c.LoginTimeout}, {"IdleTimeout", c.IdleTimeout}, {"Linger", c.Linger}, {"Burst", c.Burst}} {
+	}{{"PasswordWait", c.PasswordWait}, {"LoginTimeout", c.LoginTimeout}, {"IdleTimeout", c.IdleTimeout}, {"Linger", c.Linger}, {"Burst", c.Burst}} {
 		if f.v <= 0 || f.v > 24*time.Hour {
 			return bad(f.name, f.v, "must be above 0 and at most 24h")
 		}

@@ -2,6 +2,7 @@ package reactor
 
 import (
 	"errors"
+	"time"
 
 	"chatd/proto"
 )
@@ -12,6 +13,14 @@ var (
 	ErrClosed  = errors.New("reactor: connection closed")
 	ErrBusy    = errors.New("reactor: job queue or mailbox full")
 )
+
+// BusyError is an ErrBusy that says when to retry.
+type BusyError struct{ Wait time.Duration }
+
+func (e *BusyError) Error() string { return "reactor: too many slow jobs are waiting" }
+
+// Is makes errors.Is(e, ErrBusy) true.
+func (e *BusyError) Is(target error) bool { return target == ErrBusy }
 
 // Handler handles the events of connections. The reactor calls its methods on the
 // connection's loop, one at a time per loop. No method may block. A panic closes

@@ -68,13 +68,14 @@ func (r *Reactor) gauges(set *metrics.Set) {
 		}
 		return n
 	})
-	for lane, name := range [laneCount]string{Quick: "quick", Slow: "slow"} {
-		set.GetOrCreateGauge(`chatd_reactor_lane_waiting{lane="`+name+`"}`, func() (n float64) {
-			for _, q := range r.workers.queues[lane] {
-				n += float64(len(q))
-			}
-			return n
-		})
+	set.GetOrCreateGauge(`chatd_reactor_lane_waiting{lane="quick"}`, func() (n float64) {
+		for _, q := range r.workers.quick {
+			n += float64(len(q))
+		}
+		return n
+	})
+	for lane, name := range map[Lane]string{Slow: "slow", SlowLast: "slow_last"} {
+		set.GetOrCreateGauge(`chatd_reactor_lane_waiting{lane="`+name+`"}`, func() float64 { return float64(r.workers.slow.waiting(lane)) })
 	}
 }
 

@@ -55,9 +55,10 @@ install_packages() {
 can_install() { command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; }
 
 # missing_languages lists the missing Debian packages of Python and Node.js, which
-# the tests of the JavaScript SDK and the example clients need. Without them, or with
-# old versions, these tests are skipped.
+# the tests of the JavaScript SDK and the example clients need, and of fail2ban, which
+# tests its filter. Without them, or with old versions, these tests are skipped.
 missing_languages() {
 	command -v python3 >/dev/null || echo python3
 	command -v node >/dev/null || command -v nodejs >/dev/null || echo nodejs
+	command -v fail2ban-regex >/dev/null || echo fail2ban
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"chatd/internal/setting"
+	"chatd/service/audit"
 	"chatd/service/cluster"
 	"chatd/service/delivery"
 	"chatd/service/groups"
@@ -22,6 +23,7 @@ type Config struct {
 	People   people.Config   `embed:""`
 	Groups   groups.Config   `embed:""`
 	Delivery delivery.Config `embed:""`
+	Audit    *audit.Log      `kong:"-"` // the audit log; nil: none
 	Presence presence.Config `kong:"-"`
 	Cluster  cluster.Config  `kong:"-"`
 

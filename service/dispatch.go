@@ -3,6 +3,8 @@ package service
 import (
 	"chatd/proto"
 	"chatd/reactor"
+	"chatd/service/audit"
+	"chatd/service/limits"
 	"chatd/service/session"
 )
 
@@ -93,6 +95,7 @@ func (s *Service) TurnEnd(t Turn) {
 func (s *Service) KickedForAbuse(t Turn, rc *reactor.Conn) {
 	if ss := session.ConnOf(t, rc).Session(t); ss != nil {
 		s.limits.Abused(ss.User, t.Now())
+		s.cfg.Audit.Add(audit.Event{Action: audit.Lockout, Reason: limits.ShutOut.String(), Addr: ss.Addr, User: ss.User, Name: ss.Name, Device: ss.Device})
 	}
 }
 

@@ -32,10 +32,10 @@ type lateOpen struct {
 	*gate
 }
 
-func (s lateOpen) OpenDevice(ctx context.Context, u model.User, device string, token []byte, max int) (int64, []feed.Ended, error) {
-	session, ended, err := s.Store.OpenDevice(ctx, u, device, token, max)
+func (s lateOpen) OpenDevice(ctx context.Context, u model.User, device string, token []byte, max int) (int64, bool, []feed.Ended, error) {
+	session, added, ended, err := s.Store.OpenDevice(ctx, u, device, token, max)
 	s.pass()
-	return session, ended, err
+	return session, added, ended, err
 }
 
 // lateToken is a store in which the first TokenMemberships reads the data and

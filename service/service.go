@@ -112,10 +112,10 @@ func (s *Service) Start(r *reactor.Reactor, store Store, b bus.Bus, node string,
 	}
 	s.messages = messages.New(store, s.courier, s.sessions, s.delivery, r.Loops(), s.events)
 	s.people = people.New(&s.cfg.People, store, s.courier, s.sessions, s.presence, s.delivery)
-	s.groups = groups.New(&s.cfg.Groups, s.log, store, s.presence, s.delivery)
+	s.groups = groups.New(&s.cfg.Groups, s.log, s.cfg.Audit, store, s.presence, s.delivery)
 	s.logins = login.New(&s.cfg.Login, login.Deps{Reactor: r, Store: store, Courier: s.courier, Sessions: s.sessions,
 		Presence: s.presence, Delivery: s.delivery, Limits: s.limits, People: s.people, Groups: s.groups, Messages: s.messages,
-		Node: node, Epoch: epoch})
+		Audit: s.cfg.Audit, Node: node, Epoch: epoch})
 	s.tracer = trace.NewTracer(node, store, s.sessions, s.presence, s.delivery, s.cfg.Presence.Grace)
 	s.table = s.newTable()
 
@@ -223,6 +223,8 @@ func (s *Service) Receive(ms []bus.Message) {
 			s.delivery.MembersChangedElsewhere(c, p.Members)
 		case p.Blocked != nil:
 			s.delivery.ForgetBlock(p.Blocked)
+		case p.Wrong != nil:
+			s.logins.WrongElsewhere(p.Wrong)
 		case c == bus.Nodes:
 			s.cluster.Receive(&p)
 		}

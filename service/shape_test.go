@@ -17,7 +17,7 @@ type shape struct {
 }
 
 var shapes = map[proto.Op]shape{
-	proto.LOGIN_ACK:         {"errno errmsg", "id name device token node window epoch friends? groups? offlinemsg more"},
+	proto.LOGIN_ACK:         {"errno errmsg", "id name device token node window epoch features friends? groups? offlinemsg more"},
 	proto.REG_ACK:           {"errno errmsg", "id"},
 	proto.ONE_CHAT:          {"id name toid msg time seq cid", ""},
 	proto.ADD_FRIEND:        {"id name", ""},

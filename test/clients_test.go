@@ -129,7 +129,7 @@ func missed(t *testing.T, addr, name string) (seqs []int64) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if _, err := c.Write(proto.AppendFrame(nil, proto.AppendRequest(nil, &proto.Request{Op: proto.LOGIN, Name: name, Password: "secret1", Ack: true}))); err != nil {
+	if _, err := c.Write(proto.AppendFrame(nil, proto.AppendRequest(nil, &proto.Request{Op: proto.LOGIN, Name: name, Password: "secret-1", Ack: true}))); err != nil {
 		t.Fatal(err)
 	}
 	body, err := proto.ReadFrame(bufio.NewReader(c), nil)
@@ -168,7 +168,7 @@ func (e exampleClient) start(t *testing.T, addr, name string, peer int) *talker 
 // is what the test passes to say.
 func (e exampleClient) startWith(t *testing.T, input *os.File, addr, name string, peer int) *talker {
 	t.Helper()
-	args := append(e.command(t, "docs/examples/"+e.file, addr), name, "secret1", fmt.Sprint(peer))
+	args := append(e.command(t, "docs/examples/"+e.file, addr), name, "secret-1", fmt.Sprint(peer))
 	cmd := exec.Command(args[0], args[1:]...)
 	k := &talker{t: t, cmd: cmd, grew: make(chan struct{})}
 	cmd.Stderr = &k.stderr

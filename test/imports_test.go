@@ -21,7 +21,7 @@ const module = "chatd"
 // too. Every package must be listed.
 var mayImport = map[string][]string{
 	".":                 {"internal/daemon"},
-	"internal/daemon":   {"proto", "internal/names", "internal/setting", "reactor", "model", "service", "service/bus", "service/login", "service/trace", "service/ops"},
+	"internal/daemon":   {"proto", "internal/names", "internal/setting", "reactor", "model", "service", "service/audit", "service/bus", "service/login", "service/trace", "service/ops"},
 	"test":              {"internal/daemon", "client", "proto", "service/trace"},
 	"proto":             {"internal/names"},
 	"internal/names":    {},
@@ -38,19 +38,20 @@ var mayImport = map[string][]string{
 	"model/faultvfs":    {"model/vfs"},
 	"model/vfs":         {},
 	// A package of the service may import only those below it in this list.
-	"service": {"proto", "internal/setting", "reactor", "model", "model/feed", "service/bus", "service/limits", "service/session", "service/cluster", "service/presence",
+	"service": {"proto", "internal/setting", "reactor", "model", "model/feed", "service/audit", "service/bus", "service/limits", "service/session", "service/cluster", "service/presence",
 		"service/delivery", "service/messages", "service/people", "service/groups", "service/login", "service/trace"},
-	"service/login": {"proto", "internal/names", "internal/setting", "reactor", "model", "model/feed", "service/bus", "service/limits", "service/session", "service/presence",
+	"service/login": {"proto", "internal/names", "internal/setting", "reactor", "model", "model/feed", "service/audit", "service/bus", "service/limits", "service/session", "service/presence",
 		"service/delivery", "service/messages", "service/people", "service/groups"},
 	"service/trace": {"proto", "model", "service/session", "service/presence", "service/delivery"},
 	"service/people": {"proto", "internal/setting", "reactor", "model", "service/bus", "service/session", "service/presence",
 		"service/delivery"},
-	"service/groups":      {"proto", "internal/setting", "reactor", "model", "service/session", "service/presence", "service/delivery"},
+	"service/groups":      {"proto", "internal/setting", "reactor", "model", "service/audit", "service/session", "service/presence", "service/delivery"},
 	"service/messages":    {"proto", "reactor", "model", "service/bus", "service/limits", "service/session", "service/delivery"},
 	"service/delivery":    {"proto", "internal/setting", "reactor", "model", "model/feed", "service/bus", "service/limits", "service/session", "service/presence"},
 	"service/presence":    {"proto", "reactor", "model", "service/bus", "service/session", "service/cluster"},
 	"service/cluster":     {"reactor", "service/bus"},
-	"service/session":     {"proto", "internal/setting", "reactor", "model", "model/feed", "service/bus", "service/limits"},
+	"service/session":     {"proto", "internal/setting", "reactor", "model", "model/feed", "service/audit", "service/bus", "service/limits"},
+	"service/audit":       {},
 	"service/limits":      {"proto", "internal/limit", "internal/setting"},
 	"service/bus":         {"proto", "internal/setting"},
 	"service/ops":         {"client/web", "internal/limit", "internal/setting"}, // serves the files of client/web

@@ -32,10 +32,10 @@ func newMember(t *testing.T, addr, name string) *member {
 	}
 	m.Client = c
 	t.Cleanup(func() { _ = c.Close() })
-	if _, err := c.Register(t.Context(), name, "secret1"); err != nil {
+	if _, err := c.Register(t.Context(), name, "secret-1"); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Login(t.Context(), name, "secret1"); err != nil {
+	if err := c.Login(t.Context(), name, "secret-1"); err != nil {
 		t.Fatal(err)
 	}
 	return m

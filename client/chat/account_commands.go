@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"chatd/client"
+	"chatd/proto"
 )
 
 func (a *app) logIn(ctx context.Context, args []string) error {
@@ -20,7 +22,7 @@ func (a *app) register(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	return a.registerAs(ctx, name, password)
+	return a.registerAs(ctx, name, password, a.opt.Code)
 }
 
 // ask returns the name and password from args and prompts for what is missing.
@@ -40,10 +42,21 @@ func (a *app) ask(ctx context.Context, args []string) (name, password string, er
 	return name, password, err
 }
 
-func (a *app) registerAs(ctx context.Context, name, password string) error {
+// registerAs registers and logs in. On a terminal, it asks for an invitation code if
+// the server needs one.
+func (a *app) registerAs(ctx context.Context, name, password, code string) error {
 	rctx, cancel := withTimeout(ctx)
 	defer cancel()
-	id, err := a.c.Register(rctx, name, password)
+	id, err := a.c.RegisterWithCode(rctx, name, password, code)
+	if refused := new(proto.Error); errors.As(err, &refused) && refused.Errno == proto.NotFound && code == "" && a.con.terminal {
+		if code, err = a.con.readLine(ctx, "invitation code: "); err != nil {
+			return err
+		}
+		if code = strings.TrimSpace(code); code != "" {
+			return a.registerAs(ctx, name, password, code)
+		}
+		err = refused
+	}
 	if err != nil {
 		return err
 	}

@@ -73,7 +73,7 @@ func (a *app) run(ctx context.Context) {
 func (a *app) start(ctx context.Context) error {
 	switch {
 	case a.opt.Register:
-		return a.registerAs(ctx, a.opt.Name, a.opt.Password)
+		return a.registerAs(ctx, a.opt.Name, a.opt.Password, a.opt.Code)
 	case a.resumable():
 		err := a.signIn(ctx, a.c.Resume)
 		if err == nil || a.opt.Password == "" {

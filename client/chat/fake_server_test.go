@@ -92,6 +92,9 @@ func (s *fakeServer) answer(q *proto.Request) []*proto.Response {
 		if q.Name == "taken" {
 			r.Errno, r.ErrMsg = proto.Refused, "the name is taken"
 		}
+		if q.Name == "invited" && q.Code != "C0DE" {
+			r.Errno, r.ErrMsg = proto.NotFound, "registration needs an invitation code"
+		}
 	case proto.LOGIN:
 		if q.Token == "" && q.Password != "secret:1" || q.Token != "" && q.Token != "tok" {
 			r.Errno, r.ErrMsg = proto.Refused, "wrong name or password"

@@ -40,6 +40,7 @@ type options struct {
 	Name      string        `help:"User to log in as: a name or an ID." placeholder:"NAME"`
 	Password  string        `help:"Password. Other users of this machine can see it in the process list; $$${env} and --token-file are safer." env:"CHAT_PASSWORD" placeholder:"PASSWORD"`
 	Register  bool          `help:"Register the user before logging in."`
+	Code      string        `help:"Invitation code, for --register on a server that needs one." placeholder:"CODE"`
 	TokenFile string        `help:"Store the login in this file, so that the next start needs no password." type:"path" placeholder:"FILE"`
 	Device    string        `help:"Device name. A user can be logged in on several devices, but only once on each." default:"terminal"`
 	Linger    time.Duration `help:"Keep receiving for this long after piped input ends, such as 2s. 0 quits at once." default:"0s"`
@@ -101,7 +102,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	if in, out, ok := fullScreen(stdin, stdout, opt); ok {
 		return runScreen(ctx, tui.Config{
-			Client: cfg, Server: cfg.Addrs[0], Name: opt.Name, Password: opt.Password, Register: opt.Register,
+			Client: cfg, Server: cfg.Addrs[0], Name: opt.Name, Password: opt.Password, Register: opt.Register, Code: opt.Code,
 			In: in, Out: out, Err: stderr,
 		})
 	}

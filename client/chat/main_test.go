@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 	case beFaulty:
 		err := tui.Run(context.Background(), tui.Config{
 			Client: client.Config{Addrs: os.Args[1:2], Now: func() time.Time { panic("a fault") }},
-			Name:   "alice", Password: "secret1", In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
+			Name:   "alice", Password: "secret-1", In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
 		})
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(exitFailed)

@@ -98,8 +98,8 @@ func (n *node) user(name string) *client.Client {
 	}
 	n.t.Cleanup(func() { _ = c.Close() })
 	ctx := n.ctx()
-	if _, err = c.Register(ctx, name, "secret1"); err == nil {
-		err = c.Login(ctx, name, "secret1")
+	if _, err = c.Register(ctx, name, "secret-1"); err == nil {
+		err = c.Login(ctx, name, "secret-1")
 	}
 	if err != nil {
 		n.t.Fatal(err)

@@ -50,7 +50,7 @@ func (n *node) terminal(w, h int, args ...string) *terminal {
 // as runs chat and logs in as a registered user.
 func (n *node) as(name string, w, h int, args ...string) *terminal {
 	n.t.Helper()
-	x := n.terminal(w, h, append([]string{"--name", name, "--password", "secret1"}, args...)...)
+	x := n.terminal(w, h, append([]string{"--name", name, "--password", "secret-1"}, args...)...)
 	x.see("● online  " + name)
 	return x
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -26,6 +27,9 @@ import (
 const (
 	envPrefix = "CHATD_"
 	example   = "chatd 127.0.0.1 6000"
+
+	maxUses   = 1_000_000            // of an invitation
+	maxInvite = 366 * 24 * time.Hour // how long one may be valid
 )
 
 // commandLine is the grammar of the command line: serve, or an operator
@@ -39,6 +43,7 @@ type commandLine struct {
 
 	Serve   serveCommand   `cmd:"" default:"withargs" hidden:""`
 	User    userCommand    `cmd:"" help:"Change a user's account, whether chatd is running or not."`
+	Invite  inviteCommand  `cmd:"" help:"Make a code with which somebody can register, for --registration invite."`
 	Migrate migrateCommand `cmd:"" help:"Copy everything to another, empty database."`
 	Trace   traceCommand   `cmd:"" help:"Show whether a message is stored, and which devices have it, or why not."`
 	Backup  backupCommand  `cmd:"" help:"Copy the SQLite database to a file, whether chatd is running or not."`
@@ -96,6 +101,26 @@ type userCommand struct {
 	Clashes userClashes `cmd:"" help:"List users whose names look alike, or like a reserved name."`
 }
 
+type inviteCommand struct {
+	Create inviteCreate `cmd:"" default:"withargs" hidden:""`
+	List   inviteList   `cmd:"" help:"List the codes that can be used."`
+	Revoke inviteRevoke `cmd:"" help:"End a code."`
+}
+
+type (
+	inviteCreate struct {
+		Uses int64         `name:"uses" env:"-" default:"1" placeholder:"N" help:"How many users can register with the code."`
+		For  time.Duration `name:"for" env:"-" default:"168h" placeholder:"TIME" help:"How long the code is valid."`
+		JSON bool          `name:"json" env:"-" help:"Print JSON."`
+	}
+	inviteList struct {
+		JSON bool `name:"json" env:"-" help:"Print JSON."`
+	}
+	inviteRevoke struct {
+		ID int64 `arg:"" name:"id" help:"The code's number in chatd invite list."`
+	}
+)
+
 type (
 	userPasswd struct{ target }
 	userBan    struct{ target }
@@ -149,6 +174,9 @@ type invocation struct {
 	File     string      // of backup
 	URL      string      // of health
 	Trace    trace.Query // of trace
+	Uses     int64       // of invite
+	For      time.Duration
+	Invite   int64 // of invite revoke
 	JSON     bool
 	level    *slog.LevelVar    // of the server's log
 	values   map[string]string // of all settings, by name
@@ -218,6 +246,19 @@ func parse(args []string, stdout io.Writer) (*invocation, error) {
 		}
 	case "health":
 		inv.URL = cl.Health.URL
+	case "invite", "invite create":
+		in := &cl.Invite.Create
+		inv.Command, inv.Uses, inv.For, inv.JSON = "invite", in.Uses, in.For, in.JSON
+		if in.Uses < 1 || in.Uses > maxUses {
+			return nil, &usageError{err: fmt.Errorf("invite: --uses %d is not from 1 to %d", in.Uses, int64(maxUses)), command: true}
+		}
+		if in.For < time.Second || in.For > maxInvite {
+			return nil, &usageError{err: fmt.Errorf("invite: --for %v is not from 1s to %v", in.For, maxInvite), command: true}
+		}
+	case "invite list":
+		inv.JSON = cl.Invite.List.JSON
+	case "invite revoke":
+		inv.Invite = cl.Invite.Revoke.ID
 	case "user passwd":
 		inv.Who = cl.User.Passwd.Who
 	case "user ban":

@@ -36,6 +36,10 @@ type Config struct {
 	LogLevel         string        `group:"logging" name:"log-level" default:"info" placeholder:"LEVEL" enum:"debug,info,warn,error" common:"" help:"Lowest level to log: debug, info, warn or error."`
 	LogFormat        string        `group:"logging" name:"log-format" default:"text" placeholder:"FORMAT" enum:"text,json" common:"" help:"Format of the log on stderr: text or json."`
 
+	AuditLog string `group:"logging" name:"audit-log" default:"-" placeholder:"FILE" common:"" help:"File for the audit log: logins, lockouts, and changes of accounts and groups, in the format of --log-format. -: standard output. off: none."`
+
+	// stdout is where the audit log goes if AuditLog is "-".
+	stdout io.Writer
 	// terminal is the terminal that the server was started from, for the
 	// welcome. It is nil if there is none.
 	terminal io.Writer
@@ -66,6 +70,7 @@ func (c *Config) check() error {
 	p.Check(utf8.RuneCountInString(c.Node) <= maxNodeName && !strings.ContainsFunc(c.Node, unprintable), "node",
 		"%q is not a name of at most %d printable characters without spaces", c.Node, maxNodeName)
 	p.Check(c.Memory == 0 || c.Memory >= minMemory, "memory", "%s is less than %s; 0 means the default", setting.FormatSize(c.Memory), setting.FormatSize(minMemory))
+	p.Check(c.AuditLog != "", "audit-log", "%q is not a file; use off for none", c.AuditLog)
 	p.Time("drain-timeout", c.DrainTimeout, minTimeout, setting.MaxTime)
 	return p.Err()
 }

@@ -40,6 +40,7 @@ func Main(stamp string, args []string, stdin *os.File, stdout, stderr io.Writer)
 		fmt.Fprintln(stdout, "chatd", inv.Version)
 		return exitDone
 	case "serve":
+		inv.stdout = stdout
 		cores := makeRoom(inv.Reactor.Loops)
 		inv.Reactor.Cores, inv.Store.Cores = cores, cores
 		log, queue := openLog(inv, stderr)

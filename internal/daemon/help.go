@@ -27,6 +27,10 @@ const usage = `Usage:
   chatd user ban|unban <id or name>     end the user's sessions and refuse logins; allow them again
   chatd user delete <id or name>        delete an account; the user's messages stay
   chatd user clashes                    list names that look alike, or like a reserved name
+  chatd invite [--uses N] [--for TIME] [--json]
+                                        make a code with which somebody can register, for --registration invite
+  chatd invite list [--json] | revoke ID
+                                        list the codes that can be used; end one
   chatd trace --group ID | --pair A B, --seq N | --cid C --sender S [--user U] [--after ID] [--json]
                                         show whether a message is stored, and which devices have it, or why not
   chatd backup FILE                     copy the SQLite database to a new file, whether chatd is running or not
@@ -35,7 +39,7 @@ const usage = `Usage:
   chatd health [URL]                    ask a running chatd whether it accepts connections; exit code 0: yes, 1: no
   chatd --version | --help | --help-all
 
-The user, trace, backup and epoch commands work on the database --db, whether chatd is running or not.
+The user, invite, trace, backup and epoch commands work on the database --db, whether chatd is running or not.
 With --admin, trace asks the running chatd at that address, which knows who is connected.
 Flags may come before or after the other arguments. Each setting is also an environment
 variable and a key of the --config file. Flags override the environment, which overrides the

@@ -91,8 +91,8 @@ func TestHelpIsShort(t *testing.T) {
 			n++
 		}
 	}
-	if n < 15 || n > 22 {
-		t.Errorf("--help shows %d settings, want 15 to 22", n)
+	if n < 15 || n > 23 {
+		t.Errorf("--help shows %d settings, want 15 to 23", n)
 	}
 	for _, flag := range []string{"--help", "--help-all", "--version", "--config FILE"} {
 		if !strings.Contains(short, "  "+flag+" ") {

@@ -21,6 +21,7 @@ import (
 	"chatd/model"
 	"chatd/reactor"
 	"chatd/service"
+	"chatd/service/audit"
 	"chatd/service/bus"
 	"chatd/service/ops"
 )
@@ -40,6 +41,7 @@ type node struct {
 	tunnel   string // reactor.Config.TunnelKey
 
 	storeBytes, diskFree atomic.Int64 // measured every measureEvery
+	audit                *audit.Log
 	store                *model.DB
 	entry                *model.Entry // in the store's list of nodes
 	service              *service.Service
@@ -84,7 +86,13 @@ func run(ctx context.Context, stop <-chan struct{}, cfg *Config, log *slog.Logge
 // start opens the store, listens and serves. It blocks until the database and
 // Redis are available. If it fails, stop closes what it has opened.
 func (n *node) start(ctx context.Context) error {
+	var err error
+	if n.audit, err = openAudit(n.cfg, n.cfg.stdout, n.log, n.set); err != nil {
+		return err
+	}
+	n.cfg.live.onReopen(n.audit.Reopen)
 	o := n.cfg.Ops
+	o.Registration = n.cfg.Service.Login.Registration
 	o.Ready, o.Chat, o.Trace, o.Set, o.Logger = n.ready.Load, n.chatAddr, n.trace, n.set, n.log
 	o.Proxies, o.TunnelHeader, o.TunnelKey = n.cfg.Reactor.ProxyProtocol, reactor.TunnelHeader, n.tunnel
 	if o.Health != "" {
@@ -104,8 +112,9 @@ func (n *node) start(ctx context.Context) error {
 	if err := makeFolder(n.cfg.Store.DB); err != nil {
 		return err
 	}
-	n.service = service.New(n.cfg.Service, n.log, n.set)
-	var err error
+	cfg := n.cfg.Service
+	cfg.Audit = n.audit
+	n.service = service.New(cfg, n.log, n.set)
 	if n.store, err = n.openStore(ctx); err != nil {
 		return err
 	}
@@ -147,6 +156,7 @@ func (n *node) start(ctx context.Context) error {
 	watching, end := context.WithCancel(ctx)
 	n.endWatch = end
 	n.watch.Go(func() { n.watchOthers(watching) })
+	n.audit.Add(audit.Event{Action: audit.Start, Detail: fmt.Sprintf("node %s, registration %s, no_limits %t", n.cfg.NodeName(addr.Port()), cfg.Login.Registration, n.cfg.NoLimits)})
 	n.ready.Store(true)
 	n.greet(addr)
 	return nil
@@ -296,6 +306,7 @@ func (n *node) stop() error {
 			cancel()
 		}
 	}
+	errs = append(errs, n.audit.Close())
 	return errors.Join(errs...)
 }
 

@@ -15,6 +15,7 @@ import (
 	"chatd/internal/names"
 	"chatd/model"
 	"chatd/proto"
+	"chatd/service/audit"
 	"chatd/service/login"
 )
 
@@ -35,24 +36,46 @@ func operate(inv *invocation, stdin *os.File, stdout, stderr io.Writer) (err err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 
+	if inv.Command == "user clashes" {
+		return listClashes(ctx, db, inv.Service.Login.ReservedNames, inv.JSON, stdout)
+	}
+
+	au, err := openOperatorAudit(inv, stderr)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, au.Close()) }()
+	record := func(e audit.Event, err error) error {
+		if err != nil {
+			e.Outcome, e.Reason = audit.Failed, "unavailable"
+			if errors.Is(err, model.ErrNotFound) || errors.Is(err, model.ErrNoInvite) {
+				e.Outcome, e.Reason = audit.Refused, "not_found"
+			}
+		}
+		au.Add(e)
+		return err
+	}
+	if strings.HasPrefix(inv.Command, "invite") {
+		return invite(ctx, inv, db, stdout, record)
+	}
 	if inv.Command == "epoch" {
 		epoch, tokens, err := db.NewEpoch(ctx)
-		if err != nil {
+		event := audit.Event{Action: audit.NewEpoch}
+		if err == nil {
+			event.Detail = fmt.Sprintf("epoch %d, %d devices logged out", epoch, tokens)
+		}
+		if err := record(event, err); err != nil {
 			return err
 		}
 		fmt.Fprintf(stdout, "the epoch is now %d, and %d devices are logged out; start or restart chatd, and clients will forget which messages they have\n", epoch, tokens)
 		return nil
 	}
 
-	if inv.Command == "user clashes" {
-		return listClashes(ctx, db, inv.Service.Login.ReservedNames, inv.JSON, stdout)
-	}
-
 	user, err := findUser(ctx, db, inv.Who)
 	if err != nil {
 		return err
 	}
-	done := ""
+	done, event := "", audit.Event{User: user.ID, Name: user.Name}
 	switch inv.Command {
 	case "user passwd":
 		var password, hash string
@@ -62,17 +85,21 @@ func operate(inv *invocation, stdin *os.File, stdout, stderr io.Writer) (err err
 		if hash, err = login.HashPassword(inv.Service.Login.Argon2.Params, password); err != nil {
 			return fmt.Errorf("hash the password: %w", err)
 		}
+		event.Action = audit.SetPassword
 		err, done = db.OperatorPassword(ctx, user.ID, hash), "has a new password; all sessions are logged out"
 	case "user ban":
+		event.Action = audit.Ban
 		err, done = db.Ban(ctx, user.ID, true), "is banned; all sessions are logged out"
 	case "user unban":
+		event.Action = audit.Unban
 		err, done = db.Ban(ctx, user.ID, false), "can log in again"
 	case "user delete":
+		event.Action = audit.Delete
 		err, done = db.DeleteUser(ctx, user.ID), "is deleted; all sessions are logged out"
 	default:
 		return fmt.Errorf("unknown command: %s", inv.Command)
 	}
-	if err != nil {
+	if err := record(event, err); err != nil {
 		return err
 	}
 	fmt.Fprintf(stdout, "user %d %s %s\n", user.ID, names.Quote(user.Name), done)

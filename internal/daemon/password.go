@@ -13,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"chatd/proto"
+	"chatd/service/login"
 )
 
 // maxPasswordLine is the number of bytes read from stdin for a password: several
@@ -45,8 +46,11 @@ func readPassword(ctx context.Context, stdin *os.File, prompt io.Writer) (string
 		password = strings.TrimPrefix(strings.TrimRight(line, "\r\n"), bom)
 	}
 	// REG would refuse such a password, or no client could log in with it.
-	if !utf8.ValidString(password) || proto.CheckPassword(password) != nil || utf8.RuneCountInString(password) > proto.MaxPasswordChars {
+	if !utf8.ValidString(password) || utf8.RuneCountInString(password) > proto.MaxPasswordChars || proto.CheckPassword(password) != nil {
 		return "", fmt.Errorf("a password must have %d to %d characters, in UTF-8; nothing was changed", proto.MinPasswordChars, proto.MaxPasswordChars)
+	}
+	if err := login.CheckPassword(password); err != nil {
+		return "", fmt.Errorf("%w; nothing was changed", err)
 	}
 	return password, nil
 }

@@ -68,6 +68,18 @@ func (t *Table[K]) Take(k K, now time.Time, n int) (wait time.Duration) {
 	return wait
 }
 
+// Wait returns what Take would return, and takes no tokens.
+func (t *Table[K]) Wait(k K, now time.Time, n int) (wait time.Duration) {
+	if !t.rate.On() {
+		return 0
+	}
+	sh := t.shard(k)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	_, wait = t.rate.take(sh.full[k], t.rate.at(now), n)
+	return wait
+}
+
 // Give puts back n tokens that were taken and not used.
 func (t *Table[K]) Give(k K, n int) {
 	if !t.rate.On() {

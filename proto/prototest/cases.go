@@ -38,6 +38,8 @@ func Requests() []Request {
 		{"logout", `{"msgid":3}`, proto.Request{Op: proto.LOGOUT}},
 		{"reg", `{"msgid":4,"rid":0,"name":"李四","password":"пароль"}`,
 			proto.Request{Op: proto.REG, Fields: fields(proto.FRID, proto.FName, proto.FPassword), Name: "李四", Password: "пароль"}},
+		{"reg with a code", `{"msgid":4,"name":"li","password":"secret","code":"K3X5QZ2VJ7M4N6P8R9S2T4U6W8"}`,
+			proto.Request{Op: proto.REG, Fields: fields(proto.FName, proto.FPassword, proto.FCode), Name: "li", Password: "secret", Code: "K3X5QZ2VJ7M4N6P8R9S2T4U6W8"}},
 		{"one chat", `{"msgid":6,"rid":9007199254740991,"toid":9007199254740991,"msg":"你好世界, it's \"me\"\\\n\u0001","cid":"c-1"}`,
 			proto.Request{Op: proto.ONE_CHAT, Fields: fields(proto.FRID, proto.FToID, proto.FMsg, proto.FCID), RID: proto.MaxID, ToID: proto.MaxID, Msg: []byte("你好世界, it's \"me\"\\\n\x01"), CID: []byte("c-1")}},
 		{"one chat again", `{"msgid":6,"id":1,"toid":2,"msg":"hi","cid":"c-1","retry":true}`,
@@ -98,18 +100,18 @@ func Responses() []Response {
 	member := proto.Member{ID: 2, Name: "四", State: proto.Online, Role: proto.Creator}
 	const memberWire = `{"id":2,"name":"四","state":"online","role":"creator"}`
 	return []Response{
-		{"login done", `{"msgid":2,"rid":1,"errno":0,"errmsg":"","id":22,"name":"li","token":"t","device":"phone","node":"n1","window":256,"epoch":4` +
+		{"login done", `{"msgid":2,"rid":1,"errno":0,"errmsg":"","id":22,"name":"li","token":"t","device":"phone","node":"n1","window":256,"epoch":4,"features":["register"]` +
 			`,"friends":[{"id":2,"name":"四","state":"offline"}],"groups":[{"id":3,"groupname":"go","groupdesc":"d","seq":9,"users":[` + memberWire + `]}` +
 			`,{"id":4,"groupname":"big","groupdesc":"","seq":0,"count":5000}],"offlinemsg":[` + chatWire + `,` + saidWire + `],"more":true}`,
-			proto.Response{Op: proto.LOGIN_ACK, Fields: rid, RID: 1, ID: 22, Name: "li", Token: "t", Device: "phone", Node: "n1", Window: 256, Epoch: 4,
+			proto.Response{Op: proto.LOGIN_ACK, Fields: rid, RID: 1, ID: 22, Name: "li", Token: "t", Device: "phone", Node: "n1", Window: 256, Epoch: 4, Features: []string{proto.FeatureRegister},
 				Friends: []proto.Friend{{ID: 2, Name: "四", State: proto.Offline}},
 				Groups: []proto.Group{{ID: 3, GroupName: "go", GroupDesc: "d", Seq: 9, Users: []proto.Member{member}},
 					{ID: 4, GroupName: "big", Count: 5000}},
 				Offline: []proto.Chat{chat, said}, More: true}},
-		{"login done, brief", `{"msgid":2,"errno":0,"errmsg":"","id":22,"name":"li","token":"t","device":"phone","node":"n1","window":256,"epoch":4,"offlinemsg":[],"more":false}`,
-			proto.Response{Op: proto.LOGIN_ACK, ID: 22, Name: "li", Token: "t", Device: "phone", Node: "n1", Window: 256, Epoch: 4}},
-		{"login done, all lists empty", `{"msgid":2,"errno":0,"errmsg":"","id":22,"name":"li","token":"t","device":"phone","node":"n1","window":256,"epoch":4,"friends":[],"groups":[],"offlinemsg":[],"more":false}`,
-			proto.Response{Op: proto.LOGIN_ACK, ID: 22, Name: "li", Token: "t", Device: "phone", Node: "n1", Window: 256, Epoch: 4, Friends: []proto.Friend{}, Groups: []proto.Group{}}},
+		{"login done, brief", `{"msgid":2,"errno":0,"errmsg":"","id":22,"name":"li","token":"t","device":"phone","node":"n1","window":256,"epoch":4,"features":[],"offlinemsg":[],"more":false}`,
+			proto.Response{Op: proto.LOGIN_ACK, ID: 22, Name: "li", Token: "t", Device: "phone", Node: "n1", Window: 256, Epoch: 4, Features: []string{}}},
+		{"login done, all lists empty", `{"msgid":2,"errno":0,"errmsg":"","id":22,"name":"li","token":"t","device":"phone","node":"n1","window":256,"epoch":4,"features":[],"friends":[],"groups":[],"offlinemsg":[],"more":false}`,
+			proto.Response{Op: proto.LOGIN_ACK, ID: 22, Name: "li", Token: "t", Device: "phone", Node: "n1", Window: 256, Epoch: 4, Features: []string{}, Friends: []proto.Friend{}, Groups: []proto.Group{}}},
 		{"login refused", `{"msgid":2,"errno":1,"errmsg":"wrong ID, name, password or token"}`, proto.Response{Op: proto.LOGIN_ACK, Errno: proto.Refused, ErrMsg: "wrong ID, name, password or token", ID: 22}},
 		{"login too fast", `{"msgid":2,"rid":8,"errno":9,"errmsg":"too many requests; try again later","retry_after_ms":1500}`,
 			proto.Response{Op: proto.LOGIN_ACK, Fields: rid, RID: 8, Errno: proto.TooFast, ErrMsg: "too many requests; try again later", RetryAfter: 1500}},

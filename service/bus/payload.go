@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/netip"
 )
 
 // Payload is the content of a Message. Exactly one of its fields is set.
@@ -23,6 +24,7 @@ type Payload struct {
 	RosterDelta   *RosterDelta
 	RosterChunk   *RosterChunk
 	RosterRequest *RosterRequest
+	Wrong         *Wrong
 }
 
 // NewMessages is a hint about new messages of one conversation. The first one
@@ -116,16 +118,26 @@ type RosterChunk struct {
 // RosterRequest asks a node to publish its roster.
 type RosterRequest struct{ Node NodeID }
 
-// Limits of what nodes send each other about rosters. Decode refuses payloads
-// that exceed them.
+// Limits of what nodes send each other. Decode refuses payloads that exceed
+// them.
 const (
 	MaxNodeName     = 256     // bytes
+	MaxWrongName    = 1024    // bytes
 	MaxDeltaUsers   = 1024    // in Came and in Went
 	MaxRosterChunks = 256     // a power of two
 	MaxChunkUsers   = 1 << 14 // in one RosterChunk
 )
 
 var errLimit = errors.New("bus: payload exceeds a limit")
+
+// Wrong says that a node has been given a wrong password for an account, so that the
+// nodes count them together. User is 0, and Name is set, if there is no such
+// account.
+type Wrong struct {
+	User int64
+	Name string
+	Addr netip.Addr // of the client; may be invalid
+}
 
 // Blocked says that user By has blocked or unblocked user Whom.
 type Blocked struct{ By, Whom int64 }
@@ -143,6 +155,7 @@ const (
 	kindRosterChunk
 	kindRosterRequest
 	kindEnded
+	kindWrong
 )
 
 // Append appends the encoding of p to dst.
@@ -185,6 +198,10 @@ func (p *Payload) Append(dst []byte) []byte {
 		dst = appendUsers(dst, r.Users)
 	case p.RosterRequest != nil:
 		dst = appendInts(append(dst, kindRosterRequest), int64(p.RosterRequest.Node))
+	case p.Wrong != nil:
+		w := p.Wrong
+		dst = appendInts(append(dst, kindWrong), w.User)
+		dst = appendBytes(appendBytes(dst, []byte(w.Name)), w.Addr.AsSlice())
 	}
 	return dst
 }
@@ -236,6 +253,13 @@ func Decode(b []byte) (Payload, error) {
 		p.RosterChunk = r
 	case kindRosterRequest:
 		p.RosterRequest = &RosterRequest{Node: NodeID(d.int())}
+	case kindWrong:
+		w := &Wrong{User: d.int()}
+		name, addr := d.bytes(), d.bytes()
+		d.limit(len(name) <= MaxWrongName)
+		w.Name = string(name)
+		w.Addr, _ = netip.AddrFromSlice(addr)
+		p.Wrong = w
 	default:
 		return Payload{}, fmt.Errorf("%w: payload of kind %d", ErrVersion, b[0])
 	}

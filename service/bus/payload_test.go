@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"net/netip"
 	"reflect"
 	"testing"
 )
@@ -21,6 +22,8 @@ var payloads = map[string]Payload{
 	"delta":       {RosterDelta: &RosterDelta{Node: 1<<63 - 1, Version: 8, Came: []int64{5, 1 << 50, 3}, Went: []int64{}}},
 	"chunk":       {RosterChunk: &RosterChunk{Node: 9, Version: 8, Index: 3, Chunks: 4, Users: []int64{3, 7, 1<<53 - 1}}},
 	"request":     {RosterRequest: &RosterRequest{Node: 9}},
+	"wrong":       {Wrong: &Wrong{User: 7, Addr: netip.MustParseAddr("2001:db8::1")}},
+	"wrong name":  {Wrong: &Wrong{Name: "nobody", Addr: netip.MustParseAddr("192.0.2.1")}},
 	"blocked":     {Blocked: &Blocked{By: 1, Whom: 2}},
 }
 

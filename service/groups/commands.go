@@ -6,6 +6,7 @@ import (
 
 	"chatd/model"
 	"chatd/proto"
+	"chatd/service/audit"
 	"chatd/service/delivery"
 	"chatd/service/presence"
 	"chatd/service/session"
@@ -24,6 +25,7 @@ type Commands struct {
 	store    Store
 	presence *presence.Presence
 	delivery *delivery.Delivery
+	audit    *audit.Log
 }
 
 // Create creates a group and returns its ID. The actor becomes its creator and
@@ -34,6 +36,7 @@ func (g *Commands) Create(t Off, by session.Actor, name, desc string) (id int64,
 		return 0, err
 	}
 	a, err := g.store.CreateGroup(t, by.User, name, desc, g.cfg.MaxGroups)
+	g.record(audit.CreateGroup, by, groupOf(a), 0, err)
 	if err != nil {
 		return 0, err
 	}
@@ -46,6 +49,7 @@ func (g *Commands) Create(t Off, by session.Actor, name, desc string) (id int64,
 // Store.JoinGroup.
 func (g *Commands) Join(t Off, by session.Actor, group int64) (proto.Group, error) {
 	a, err := g.store.JoinGroup(t, group, by.User, g.cfg.MaxMembers, g.cfg.MaxGroups)
+	g.record(audit.JoinGroup, by, group, 0, err)
 	if err != nil {
 		return proto.Group{}, err
 	}
@@ -67,6 +71,7 @@ func (g *Commands) Join(t Off, by session.Actor, group int64) (proto.Group, erro
 // Leave removes the actor from a group. The errors are those of Store.LeaveGroup.
 func (g *Commands) Leave(t Off, by session.Actor, group int64) error {
 	a, err := g.store.LeaveGroup(t, group, by.User)
+	g.record(audit.LeaveGroup, by, group, 0, err)
 	if err != nil {
 		return err
 	}
@@ -78,6 +83,7 @@ func (g *Commands) Leave(t Off, by session.Actor, group int64) error {
 // Store.KickMember.
 func (g *Commands) Kick(t Off, by session.Actor, group, user int64) error {
 	a, err := g.store.KickMember(t, group, by.User, user)
+	g.record(audit.KickMember, by, group, user, err)
 	if err != nil {
 		return err
 	}
@@ -88,11 +94,26 @@ func (g *Commands) Kick(t Off, by session.Actor, group, user int64) error {
 // Dismiss deletes a group. The errors are those of Store.DismissGroup.
 func (g *Commands) Dismiss(t Off, by session.Actor, group int64) error {
 	a, err := g.store.DismissGroup(t, group, by.User)
+	g.record(audit.DismissGroup, by, group, 0, err)
 	if err != nil {
 		return err
 	}
 	g.announce(t, by, a)
 	return nil
+}
+
+// record adds a command to the audit log.
+func (g *Commands) record(action audit.Action, by session.Actor, group, target int64, err error) {
+	outcome, reason := session.Outcome(err)
+	g.audit.Add(audit.Event{Action: action, Outcome: outcome, Reason: reason, Addr: by.Addr(), User: by.User, Name: by.Name, Group: group, Target: target})
+}
+
+// groupOf returns the group of a change, or 0 if there is none.
+func groupOf(a *model.Append) int64 {
+	if a == nil {
+		return 0
+	}
+	return a.Group
 }
 
 // announce announces a committed change, even if t has ended: other nodes must

@@ -9,6 +9,7 @@ import (
 	"chatd/model"
 	"chatd/proto"
 	"chatd/reactor"
+	"chatd/service/audit"
 	"chatd/service/delivery"
 	"chatd/service/presence"
 	"chatd/service/session"
@@ -37,8 +38,8 @@ type Store interface {
 type Groups struct{ Commands }
 
 // New returns the handlers.
-func New(cfg *Config, log *slog.Logger, store Store, p *presence.Presence, d *delivery.Delivery) *Groups {
-	return &Groups{Commands{cfg: cfg, log: log, store: store, presence: p, delivery: d}}
+func New(cfg *Config, log *slog.Logger, au *audit.Log, store Store, p *presence.Presence, d *delivery.Delivery) *Groups {
+	return &Groups{Commands{cfg: cfg, log: log, store: store, presence: p, delivery: d, audit: au}}
 }
 
 // CreateGroup serves CREATE_GROUP.

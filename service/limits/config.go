@@ -9,16 +9,17 @@ import (
 // Config holds the rate limits; 0 means no limit. Behind a trusted proxy, limits
 // per address count the client's address, not the proxy's.
 type Config struct {
-	FramesPerSecPerUser    int           `group:"limits" name:"frames-per-sec-per-user" default:"400" placeholder:"N" help:"Frames per second per user, over all connections to this node, PING excluded. 0: no limit."`
-	BytesPerSecPerUser     int           `group:"limits" name:"bytes-per-sec-per-user" type:"size" default:"2MiB" placeholder:"SIZE" help:"Bytes of frames per second per user, over all connections to this node, PING excluded. 0: no limit."`
-	AnswersPerSecPerUser   int           `group:"limits" name:"answers-per-sec-per-user" type:"size" default:"6MiB" placeholder:"SIZE" help:"Bytes per second of answers, and of events times their receivers, per user, over all connections to this node. 0: no limit."`
-	LoginsPerSecPerAddr    int           `group:"limits" name:"logins-per-sec-per-addr" default:"100" placeholder:"N" help:"Logins per second per address, by token or password. 0: no limit."`
-	PasswordsPerSecPerAddr int           `group:"limits" name:"passwords-per-sec-per-addr" default:"20" placeholder:"N" help:"Passwords hashed per second per address, for logins, registrations and password changes. 0: no limit."`
-	FailedLoginsPerAddr    int           `group:"limits" name:"failed-logins-per-addr" default:"100" placeholder:"N" help:"Wrong passwords per address within --failed-logins-time. 0: no limit."`
-	FailedLoginsPerAccount int           `group:"limits" name:"failed-logins-per-account" default:"10" placeholder:"N" help:"Wrong passwords per account within --failed-logins-time. Logins by token still work. 0: no limit."`
-	FailedLoginsTime       time.Duration `group:"limits" name:"failed-logins-time" default:"5m" placeholder:"TIME" help:"Period over which failed logins are counted."`
-	AbuseWait              time.Duration `group:"limits" name:"abuse-wait" default:"5s" placeholder:"TIME" help:"How long a user is locked out after KICK abuse. Doubles each time, up to 5m. 0: no lockout."`
-	Burst                  time.Duration `kong:"-"` // how many seconds' worth of a limit per second may be used at once; that of reactor.Config
+	FramesPerSecPerUser        int           `group:"limits" name:"frames-per-sec-per-user" default:"400" placeholder:"N" help:"Frames per second per user, over all connections to this node, PING excluded. 0: no limit."`
+	BytesPerSecPerUser         int           `group:"limits" name:"bytes-per-sec-per-user" type:"size" default:"2MiB" placeholder:"SIZE" help:"Bytes of frames per second per user, over all connections to this node, PING excluded. 0: no limit."`
+	AnswersPerSecPerUser       int           `group:"limits" name:"answers-per-sec-per-user" type:"size" default:"6MiB" placeholder:"SIZE" help:"Bytes per second of answers, and of events times their receivers, per user, over all connections to this node. 0: no limit."`
+	LoginsPerSecPerAddr        int           `group:"limits" name:"logins-per-sec-per-addr" default:"100" placeholder:"N" help:"Logins per second per address, by token or password. 0: no limit."`
+	PasswordsPerSecPerAddr     int           `group:"limits" name:"passwords-per-sec-per-addr" default:"20" placeholder:"N" help:"Passwords hashed per second per address, for logins, registrations and password changes. 0: no limit."`
+	FailedLoginsPerAddr        int           `group:"limits" name:"failed-logins-per-addr" default:"100" placeholder:"N" help:"Wrong passwords per address within --failed-logins-time. 0: no limit."`
+	FailedLoginsPerAccountAddr int           `group:"limits" name:"failed-logins-per-account-addr" default:"10" placeholder:"N" help:"Wrong passwords per account from one address within --failed-logins-time. Logins by token still work. 0: no limit."`
+	FailedLoginsPerAccount     int           `group:"limits" name:"failed-logins-per-account" default:"1000" placeholder:"N" help:"Wrong passwords per account from all addresses within --failed-logins-time. Logins by token still work. 0: no limit."`
+	FailedLoginsTime           time.Duration `group:"limits" name:"failed-logins-time" default:"5m" placeholder:"TIME" help:"Period over which failed logins are counted."`
+	AbuseWait                  time.Duration `group:"limits" name:"abuse-wait" default:"5s" placeholder:"TIME" help:"How long a user is locked out after KICK abuse. Doubles each time, up to 5m. 0: no lockout."`
+	Burst                      time.Duration `kong:"-"` // how many seconds' worth of a limit per second may be used at once; that of reactor.Config
 }
 
 // DefaultConfig returns the default settings.
@@ -31,7 +32,7 @@ func DefaultConfig() Config {
 // Lift removes all limits.
 func (c *Config) Lift() {
 	c.FramesPerSecPerUser, c.BytesPerSecPerUser, c.LoginsPerSecPerAddr, c.PasswordsPerSecPerAddr = 0, 0, 0, 0
-	c.FailedLoginsPerAddr, c.FailedLoginsPerAccount, c.AbuseWait, c.AnswersPerSecPerUser = 0, 0, 0, 0
+	c.FailedLoginsPerAddr, c.FailedLoginsPerAccountAddr, c.FailedLoginsPerAccount, c.AbuseWait, c.AnswersPerSecPerUser = 0, 0, 0, 0, 0
 }
 
 // Bounds of the settings. They catch typos, such as a size without its
@@ -49,6 +50,7 @@ func (c *Config) CheckSettings(p *setting.Problems) {
 	p.Int("logins-per-sec-per-addr", c.LoginsPerSecPerAddr, 0, maxRate)
 	p.Int("passwords-per-sec-per-addr", c.PasswordsPerSecPerAddr, 0, maxRate)
 	p.Int("failed-logins-per-addr", c.FailedLoginsPerAddr, 0, maxRate)
+	p.Int("failed-logins-per-account-addr", c.FailedLoginsPerAccountAddr, 0, maxRate)
 	p.Int("failed-logins-per-account", c.FailedLoginsPerAccount, 0, maxRate)
 	p.Time("failed-logins-time", c.FailedLoginsTime, time.Second, setting.MaxTime)
 	p.Time("abuse-wait", c.AbuseWait, 0, MaxAbuseWait)

@@ -26,6 +26,7 @@ const LeastWait = time.Second
 const (
 	maxAddrs    = 1 << 16
 	maxAccounts = 1 << 16
+	maxPairs    = 1 << 17 // accounts with an address
 	maxLeft     = 1 << 16 // users without a session; see Keep
 	maxAbusers  = 1 << 16
 )
@@ -40,16 +41,34 @@ type Limits struct {
 	logins, passwords      *limit.Table[netip.Addr]
 	failedAddr             *limit.Table[netip.Addr]
 	failedAccount          *limit.Table[Account]
+	failedPair             *limit.Table[pair]
 	abusers                *limit.Penalties[int64] // by user
 }
 
-// Account identifies an account as a login request does, by id or by name. The
-// account need not exist: limits apply all the same, so that they don't reveal
-// which accounts exist.
+// Account identifies an account whose password is checked: by its ID, however the
+// request named it, so that guesses by ID and by name count together. If there is
+// no such account, it is identified as in the request. Limits apply all the same,
+// so that they don't reveal which accounts exist.
 type Account struct {
 	ID   int64
 	Name string // in the form of proto.NameKey
 }
+
+// pair is an account, and an address from which its password is guessed.
+type pair struct {
+	who  Account
+	addr netip.Addr
+}
+
+// Refusal is the refusal of a request that would exceed a limit. It wraps a
+// *proto.Error.
+type Refusal struct {
+	Limit Kind
+	err   *proto.Error
+}
+
+func (r *Refusal) Error() string { return r.err.Error() }
+func (r *Refusal) Unwrap() error { return r.err }
 
 // UserRate is the rate-limit state of a user. All sessions of the user on this
 // node share it.
@@ -67,6 +86,7 @@ func New(cfg *Config, m *Metrics, now time.Time) *Limits {
 	l.passwords = limit.NewTable[netip.Addr](limit.PerSecond(cfg.PasswordsPerSecPerAddr, cfg.Burst, now), maxAddrs, add(m.forgotAddrs))
 	l.failedAddr = limit.NewTable[netip.Addr](limit.Per(cfg.FailedLoginsPerAddr, cfg.FailedLoginsTime, now), maxAddrs, add(m.forgotAddrs))
 	l.failedAccount = limit.NewTable[Account](limit.Per(cfg.FailedLoginsPerAccount, cfg.FailedLoginsTime, now), maxAccounts, add(m.forgotAccounts))
+	l.failedPair = limit.NewTable[pair](limit.Per(cfg.FailedLoginsPerAccountAddr, cfg.FailedLoginsTime, now), maxPairs, add(m.forgotAccounts))
 	l.abusers = limit.NewPenalties[int64](cfg.AbuseWait, MaxAbuseWait, maxAbusers, add(m.forgotUsers))
 	return l
 }
@@ -125,17 +145,17 @@ func (l *Limits) Keep(user int64, rate *UserRate, now time.Time) {
 
 // Login charges a login to an address. It returns nil, or a refusal if that
 // exceeds the limit. The zero Addr has no limit.
-func (l *Limits) Login(addr netip.Addr, now time.Time) *proto.Error {
+func (l *Limits) Login(addr netip.Addr, now time.Time) *Refusal {
 	return l.take(l.logins, addr, now, Logins)
 }
 
 // Password charges one password hash to an address. It returns nil, or a refusal
 // if that exceeds the limit.
-func (l *Limits) Password(addr netip.Addr, now time.Time) *proto.Error {
+func (l *Limits) Password(addr netip.Addr, now time.Time) *Refusal {
 	return l.take(l.passwords, addr, now, PasswordWork)
 }
 
-func (l *Limits) take(table *limit.Table[netip.Addr], addr netip.Addr, now time.Time, kind Kind) *proto.Error {
+func (l *Limits) take(table *limit.Table[netip.Addr], addr netip.Addr, now time.Time, kind Kind) *Refusal {
 	if !addr.IsValid() {
 		return nil
 	}
@@ -144,7 +164,7 @@ func (l *Limits) take(table *limit.Table[netip.Addr], addr netip.Addr, now time.
 		return nil
 	}
 	l.m.Reached(kind, 1)
-	return proto.SlowDown(max(wait, LeastWait))
+	return &Refusal{kind, proto.SlowDown(max(wait, LeastWait))}
 }
 
 // Abused starts the lockout of a user who was kicked for abuse.
@@ -161,47 +181,99 @@ func (l *Limits) ShutOut(user int64, now time.Time) error {
 	l.m.Reached(ShutOut, 1)
 	e := proto.SlowDown(max(wait, LeastWait))
 	e.Message = "temporarily locked out for ignoring rate limits; try again later"
-	return e
+	return &Refusal{ShutOut, e}
 }
 
 // Guess is a password check in progress. It counts as failed until Done says
-// otherwise. So the limit also holds for many checks at the same time.
+// otherwise. So the limit also holds for many checks at the same time. Its methods
+// may be called from any goroutine, one at a time.
 type Guess struct {
 	l    *Limits
-	who  Account
-	addr netip.Addr
+	addr netip.Addr // the zero Addr has no limit
+	who  Account    // the zero Account: Check wasn't called, or has refused. A wrong invitation has no account
 }
 
-// Guess charges a password check to an account, and the check and its hash to
-// an address. If it returns a refusal, don't check the password. Otherwise call
-// Done after the check.
-func (l *Limits) Guess(who Account, addr netip.Addr, now time.Time) (*Guess, *proto.Error) {
+// Guess charges a password check and its hash to an address. If it returns a
+// refusal, don't check the password. Otherwise call Check before the check, and
+// Done after it.
+func (l *Limits) Guess(addr netip.Addr, now time.Time) (*Guess, *Refusal) {
 	if e := l.Password(addr, now); e != nil {
 		return nil, e
 	}
-	wait, kind := l.failedAccount.Take(who, now, 1), FailedAccount
-	if wait == 0 && addr.IsValid() {
-		if wait, kind = l.failedAddr.Take(addr, now, 1), FailedAddr; wait > 0 {
-			l.failedAccount.Give(who, 1)
+	if addr.IsValid() {
+		if wait := l.failedAddr.Take(addr, now, 1); wait > 0 {
+			return nil, l.tooManyWrong(FailedAddr, wait)
 		}
 	}
-	if wait == 0 {
-		return &Guess{l, who, addr}, nil
+	return &Guess{l: l, addr: addr}, nil
+}
+
+// Check charges the check to an account. If it returns a refusal, don't check the
+// password. The limit of an account and an address together is much lower than
+// that of the account alone: someone who guesses locks out their own address long
+// before the account's owner.
+func (g *Guess) Check(who Account, now time.Time) *Refusal {
+	l := g.l
+	if wait := l.failedPair.Take(pair{who, g.addr}, now, 1); wait > 0 {
+		return l.tooManyWrong(FailedPair, wait)
 	}
+	if wait := l.failedAccount.Take(who, now, 1); wait > 0 {
+		l.failedPair.Give(pair{who, g.addr}, 1)
+		return l.tooManyWrong(FailedAccount, wait)
+	}
+	g.who = who
+	return nil
+}
+
+func (l *Limits) tooManyWrong(kind Kind, wait time.Duration) *Refusal {
 	l.m.Reached(kind, 1)
 	e := proto.SlowDown(max(wait, LeastWait))
 	e.Message = "too many wrong passwords; try again later"
-	return nil, e
+	return &Refusal{kind, e}
 }
 
 // Done ends the check. wrong means that the password was wrong, not that the
-// check failed for another reason.
-func (g *Guess) Done(wrong bool) {
+// check failed for another reason. Done returns the limits that are reached now,
+// so that further checks will be refused.
+func (g *Guess) Done(wrong bool, now time.Time) (reached []Kind) {
+	l := g.l
 	if wrong {
-		return
+		return l.locked(g.who, g.addr, now)
 	}
-	g.l.failedAccount.Give(g.who, 1)
+	if g.who != (Account{}) {
+		l.failedPair.Give(pair{g.who, g.addr}, 1)
+		l.failedAccount.Give(g.who, 1)
+	}
 	if g.addr.IsValid() {
-		g.l.failedAddr.Give(g.addr, 1)
+		l.failedAddr.Give(g.addr, 1)
 	}
+	return nil
+}
+
+// Subject returns the account that was passed to Check, and the address.
+func (g *Guess) Subject() (Account, netip.Addr) { return g.who, g.addr }
+
+// WrongElsewhere charges a wrong password that another node has checked.
+func (l *Limits) WrongElsewhere(who Account, addr netip.Addr, now time.Time) {
+	if addr.IsValid() {
+		l.failedAddr.Take(addr, now, 1)
+	}
+	if who != (Account{}) {
+		l.failedPair.Take(pair{who, addr}, now, 1)
+		l.failedAccount.Take(who, now, 1)
+	}
+}
+
+// locked returns the limits that would refuse another check.
+func (l *Limits) locked(who Account, addr netip.Addr, now time.Time) (reached []Kind) {
+	if who != (Account{}) && l.failedPair.Wait(pair{who, addr}, now, 1) > 0 {
+		reached = append(reached, FailedPair)
+	}
+	if who != (Account{}) && l.failedAccount.Wait(who, now, 1) > 0 {
+		reached = append(reached, FailedAccount)
+	}
+	if addr.IsValid() && l.failedAddr.Wait(addr, now, 1) > 0 {
+		reached = append(reached, FailedAddr)
+	}
+	return reached
 }

@@ -15,6 +15,7 @@ const (
 	PasswordWork
 	FailedAddr
 	FailedAccount
+	FailedPair
 	ShutOut // lockout after abuse
 	FullFriends
 	FullGroups
@@ -26,7 +27,7 @@ const (
 )
 
 var kindNames = [kinds]string{UserFrames: "user_frames", UserBytes: "user_bytes", UserAnswers: "user_answers", BehindRefused: "behind_refused", Logins: "logins", PasswordWork: "passwords",
-	FailedAddr: "failed_address", FailedAccount: "failed_account", ShutOut: "abuse",
+	FailedAddr: "failed_address", FailedAccount: "failed_account", FailedPair: "failed_account_and_address", ShutOut: "abuse",
 	FullFriends: "friends", FullGroups: "groups", FullMembers: "members", FullDevices: "devices", FullPage: "page", FullLogin: "login_lists"}
 
 // Metrics counts how often clients reach a limit. It is safe for concurrent use.
@@ -34,6 +35,9 @@ type Metrics struct {
 	reached                                  [kinds]*metrics.Counter
 	forgotUsers, forgotAddrs, forgotAccounts *metrics.Counter
 }
+
+// String returns the limit's label in the metrics.
+func (k Kind) String() string { return kindNames[k] }
 
 // NewMetrics registers the counters in set.
 func NewMetrics(set *metrics.Set) *Metrics {

@@ -14,8 +14,10 @@
 package login
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"chatd/internal/names"
@@ -23,6 +25,7 @@ import (
 	"chatd/model/feed"
 	"chatd/proto"
 	"chatd/reactor"
+	"chatd/service/audit"
 	"chatd/service/bus"
 	"chatd/service/delivery"
 	"chatd/service/groups"
@@ -44,10 +47,12 @@ type (
 // block.
 type Store interface {
 	CreateUser(ctx context.Context, name, nameKey, hash string) (int64, error)
+	CreateInvitedUser(ctx context.Context, name, nameKey, hash string, codeHash []byte) (int64, error)
+	CheckInvite(ctx context.Context, codeHash []byte) error
 	UserByID(ctx context.Context, id int64) (model.User, error)
 	UserByNameKey(ctx context.Context, key string) (model.User, error)
 	SetHash(ctx context.Context, id int64, old, hash string) error
-	OpenDevice(ctx context.Context, u model.User, device string, tokenHash []byte, max int) (session int64, ended []feed.Ended, err error)
+	OpenDevice(ctx context.Context, u model.User, device string, tokenHash []byte, max int) (session int64, added bool, ended []feed.Ended, err error)
 	StartSession(tokenHash []byte, done func(session int64, err error))
 	TokenMemberships(ctx context.Context, tokenHash []byte, user int64) (model.Token, []model.Membership, error)
 	CloseDevice(ctx context.Context, user int64, device string, session int64, tokenHash []byte) (ended []feed.Ended, err error)
@@ -66,8 +71,9 @@ type Deps struct {
 	People   *people.People
 	Groups   *groups.Groups
 	Messages *messages.Messages
-	Node     string // this node's name, for LOGIN_ACK
-	Epoch    int64  // the store's, for LOGIN_ACK
+	Audit    *audit.Log // nil: none
+	Node     string     // this node's name, for LOGIN_ACK
+	Epoch    int64      // the store's, for LOGIN_ACK
 }
 
 // Logins has the handlers of one node.
@@ -77,16 +83,30 @@ type Logins struct {
 	pass *passwords
 
 	reserved names.Reserved // cfg.ReservedNames
+	features []string       // of LOGIN_ACK
 }
 
 // New returns the handlers. It takes as long as hashing one password.
 func New(cfg *Config, on Deps) *Logins {
-	return &Logins{Deps: on, cfg: cfg, pass: newPasswords(cfg.Argon2.Params), reserved: names.NewReserved(cfg.ReservedNames)}
+	l := &Logins{Deps: on, cfg: cfg, pass: newPasswords(cfg.Argon2.Params), reserved: names.NewReserved(cfg.ReservedNames), features: []string{}}
+	if cfg.Registration == RegistrationOpen {
+		l.features = append(l.features, proto.FeatureRegister)
+	}
+	return l
 }
 
 // errRefused is the answer to every login with invalid credentials. It is always
 // the same, so that it doesn't reveal which accounts exist.
 var errRefused = proto.Errorf(proto.Refused, "wrong ID, name, password or token")
+
+// These wrap errRefused, for the audit log.
+var (
+	errWrongPassword = fmt.Errorf("wrong password: %w", errRefused)
+	errWrongToken    = fmt.Errorf("wrong token: %w", errRefused)
+	errUnknownUser   = fmt.Errorf("no such user: %w", errRefused)
+	errBanned        = fmt.Errorf("banned: %w", errRefused)
+	errSessionEnded  = fmt.Errorf("the session has ended: %w", errRefused)
+)
 
 // errOvertaken is the answer to a login with the right password whose session ended
 // before it was registered, for example because of another login of the same device.
@@ -100,71 +120,98 @@ var errReplaced = errors.New("a later login of the same device has replaced this
 type identity struct {
 	user        model.User
 	device      string
+	added       bool // the device is new
 	token       string
 	number      int64              // of the session; 0: none yet
 	ended       []feed.Ended       // sessions that a login by password has ended
 	memberships []model.Membership // the user's groups, read before the session was registered
 }
 
+// attempt is a login in progress.
+type attempt struct {
+	q     proto.Request // a copy is safe to keep: LOGIN has no fields of type []byte
+	event audit.Event   // for the audit log: gets its outcome at the end
+}
+
+func (at *attempt) byPassword() bool { return !at.q.Has(proto.FToken) }
+
 // Login logs a user in. See the package comment for its steps.
 func (l *Logins) Login(t Turn, c *conn, r *proto.Request) {
-	a, q := session.Answer(r), *r // a copy is safe to keep: LOGIN has no fields of type []byte
+	a, at := session.Answer(r), &attempt{q: *r}
+	at.event = audit.Event{Action: audit.Login, Addr: c.Addr(t), User: r.ID, Name: r.Name, Method: "token", Device: r.Device}
 	addr, now := c.Source(t), t.Now()
 	refusal := l.Limits.Login(addr, now)
 	var guess *limits.Guess // nil for a login by token
-	if refusal == nil && !q.Has(proto.FToken) {
-		guess, refusal = l.Limits.Guess(accountOf(&q), addr, now)
+	if at.byPassword() {
+		at.event.Method = "password"
+		if refusal == nil {
+			guess, refusal = l.Limits.Guess(addr, now)
+		}
 	}
 	if refusal != nil {
-		l.failed(&q, refusal)
+		l.failed(at, refusal)
 		c.Refuse(t, a, refusal)
 		return
 	}
 	proven := func(t Turn, id identity, err error) {
+		at.isFrom(id.user, id.device)
+		l.recordDevices(at.event, &id)
 		// Also if the login fails after that.
 		if evicted := slices.DeleteFunc(id.ended, func(e feed.Ended) bool { return e.Device == id.device }); len(evicted) > 0 {
 			l.Sessions.Limited.Reached(limits.FullDevices, len(evicted))
 			l.Sessions.End(evicted)
 		}
 		if err != nil {
-			l.failed(&q, err)
+			l.failed(at, err)
 			c.Refuse(t, a, err)
 			return
 		}
 		if !c.Open(t) {
+			l.record(at.event, nil)
 			return
 		}
 		a.ID, a.Name, a.Device, a.Token = id.user.ID, id.user.Name, id.device, id.token
 		if id.number != 0 {
-			l.enter(t, c, a, id, &q)
+			l.enter(t, c, a, id, at)
 			return
 		}
 		session.Await(t, c, func(answer func(int64, error)) {
 			l.Store.StartSession(tokenHash(id.token), answer)
 		}, func(t Turn, number int64, err error) {
 			if errors.Is(err, model.ErrNotFound) { // it has ended since the check
-				err = errRefused
+				err = errWrongToken
 			}
 			switch id.number = number; {
 			case !c.Open(t):
+				l.record(at.event, err)
 			case err != nil:
-				l.failed(&q, err)
+				l.failed(at, err)
 				c.Refuse(t, a, err)
 			default:
-				l.enter(t, c, a, id, &q)
+				l.enter(t, c, a, id, at)
 			}
 		})
 	}
 	if guess == nil {
-		session.TryJob(t, c, reactor.Quick, func(t Off) (identity, error) { return l.proveByToken(t, q.Token) }, proven)
+		token := at.q.Token
+		session.TryJob(t, c, reactor.Quick, func(t Off) (identity, error) { return l.proveByToken(t, token) }, proven)
 		return
 	}
-	l.proveByPassword(t, c, &q, guess, "", proven)
+	l.proveByPassword(t, c, at, guess, "", proven)
 }
 
-// failed counts a login that is refused with err.
-func (l *Logins) failed(q *proto.Request, err error) {
-	l.Sessions.LoginFailed(failure(!q.Has(proto.FToken), err))
+// isFrom says whose login it is. user is the zero User if there is no such user.
+func (at *attempt) isFrom(user model.User, device string) {
+	if user.ID != 0 {
+		at.event.User, at.event.Name = user.ID, user.Name
+		at.event.Device = cmp.Or(device, at.q.Device, proto.DefaultDevice)
+	}
+}
+
+// failed counts and records a login that is refused with err.
+func (l *Logins) failed(at *attempt, err error) {
+	l.Sessions.LoginFailed(failure(at.byPassword(), err))
+	l.record(at.event, err)
 }
 
 // failure returns the reason of a login that is refused with err.
@@ -183,8 +230,12 @@ func failure(byPassword bool, err error) session.LoginFailure {
 	return session.LoginError
 }
 
-// accountOf returns the account that a login by password names.
-func accountOf(q *proto.Request) limits.Account {
+// accountOf returns the account whose password a login gives. user is the zero User
+// if there is none.
+func accountOf(q *proto.Request, user *model.User) limits.Account {
+	if user.ID != 0 {
+		return limits.Account{ID: user.ID}
+	}
 	if q.Has(proto.FID) {
 		return limits.Account{ID: q.ID}
 	}
@@ -197,7 +248,7 @@ func (l *Logins) proveByToken(t Off, token string) (id identity, err error) {
 	// User 0: the user isn't known yet, and only the groups are needed.
 	found, memberships, err := l.Store.TokenMemberships(t, tokenHash(token), 0)
 	if errors.Is(err, model.ErrNotFound) {
-		return id, errRefused
+		return id, errWrongToken
 	}
 	if err != nil {
 		return id, err
@@ -210,16 +261,19 @@ func (l *Logins) proveByToken(t Off, token string) (id identity, err error) {
 // earlier one. If another login has just replaced the hash with one of another cost,
 // it checks the password again; checked is the hash that was checked before, or "".
 // guess is nil then.
-func (l *Logins) proveByPassword(t Turn, c *conn, q *proto.Request, guess *limits.Guess, checked string, done func(Turn, identity, error)) {
-	session.TryJob(t, c, reactor.Slow, func(t Off) (model.User, error) { return l.checkPassword(t, q, checked) }, func(t Turn, u model.User, err error) {
+func (l *Logins) proveByPassword(t Turn, c *conn, at *attempt, guess *limits.Guess, checked string, done func(Turn, identity, error)) {
+	q := &at.q
+	session.TryJob(t, c, reactor.Slow, func(t Off) (model.User, error) { return l.checkPassword(t, q, guess, checked) }, func(t Turn, u model.User, err error) {
+		at.isFrom(u, "")
 		if guess != nil {
-			guess.Done(errors.Is(err, errRefused))
+			l.guessed(guess, errors.Is(err, errRefused), at.event, t.Now())
 		}
 		if err != nil {
 			done(t, identity{}, err)
 			return
 		}
 		if !c.Open(t) {
+			l.record(at.event, nil)
 			return
 		}
 		// Not on a slow worker: this may take long for a new device, and others are
@@ -229,18 +283,21 @@ func (l *Logins) proveByPassword(t Turn, c *conn, q *proto.Request, guess *limit
 			case !errors.Is(err, model.ErrNotFound):
 				done(t, id, err)
 			case checked != "": // the password was changed twice
-				done(t, id, errRefused)
+				done(t, id, errWrongPassword)
 			case c.Open(t):
-				l.proveByPassword(t, c, q, nil, u.Hash, done)
+				l.proveByPassword(t, c, at, nil, u.Hash, done)
+			default:
+				l.record(at.event, errOvertaken)
 			}
 		})
 	})
 }
 
-// checkPassword returns the user that a login by password names. If the user still
-// has the hash checked, it refuses: the user was banned or deleted after the check.
-// Errors: errRefused.
-func (l *Logins) checkPassword(t Off, q *proto.Request, checked string) (u model.User, err error) {
+// checkPassword returns the user that a login by password names, also if the password
+// is wrong, and the zero User if there is none. It charges the check to guess, if that
+// isn't nil. If the user still has the hash checked, it refuses: the user was banned
+// after the check. Errors: *limits.Refusal; those that wrap errRefused.
+func (l *Logins) checkPassword(t Off, q *proto.Request, guess *limits.Guess, checked string) (u model.User, err error) {
 	if q.Has(proto.FID) {
 		u, err = l.Store.UserByID(t, q.ID)
 	} else {
@@ -249,15 +306,24 @@ func (l *Logins) checkPassword(t Off, q *proto.Request, checked string) (u model
 	if err != nil && !errors.Is(err, model.ErrNotFound) {
 		return u, err
 	}
+	if guess != nil {
+		if refusal := guess.Check(accountOf(q, &u), l.Reactor.Now()); refusal != nil {
+			return u, refusal
+		}
+	}
 	if checked != "" && checked == u.Hash {
-		return u, errRefused
+		return u, errBanned
 	}
 	ok, rehashed, err := l.pass.check(t, q.Password, u.Hash)
-	if err != nil {
+	switch {
+	case err != nil:
 		return u, err
-	}
-	if !ok || u.Banned {
-		return u, errRefused
+	case u.ID == 0:
+		return u, errUnknownUser
+	case !ok:
+		return u, errWrongPassword
+	case u.Banned:
+		return u, errBanned
 	}
 	if err := l.Limits.ShutOut(u.ID, l.Reactor.Now()); err != nil { // before OpenDevice evicts a device
 		return u, err
@@ -274,14 +340,11 @@ func (l *Logins) checkPassword(t Off, q *proto.Request, checked string) (u model
 // openDevice creates a token after the password was checked, which ends others. It
 // returns ErrNotFound if the user's hash isn't the checked one any more.
 func (l *Logins) openDevice(t Off, u model.User, q *proto.Request) (id identity, err error) {
-	id.user, id.device = u, q.Device
-	if id.device == "" {
-		id.device = proto.DefaultDevice
-	}
+	id.user, id.device = u, cmp.Or(q.Device, proto.DefaultDevice)
 	l.Sessions.RecordUseOf(u.ID) // so that OpenDevice doesn't evict one of these devices
 	var hash []byte
 	id.token, hash = newToken()
-	if id.number, id.ended, err = l.Store.OpenDevice(t, id.user, id.device, hash, l.cfg.MaxDevices); err != nil {
+	if id.number, id.added, id.ended, err = l.Store.OpenDevice(t, id.user, id.device, hash, l.cfg.MaxDevices); err != nil {
 		return id, err
 	}
 	// User 0: only the groups.
@@ -292,19 +355,20 @@ func (l *Logins) openDevice(t Off, u model.User, q *proto.Request) (id identity,
 }
 
 // enter registers the session, reads what LOGIN_ACK needs, and sends it.
-func (l *Logins) enter(t Turn, c *conn, a proto.Response, id identity, q *proto.Request) {
-	brief, byPassword := q.Brief, !q.Has(proto.FToken)
+func (l *Logins) enter(t Turn, c *conn, a proto.Response, id identity, at *attempt) {
+	brief, byPassword := at.q.Brief, at.byPassword()
 	topics := l.Delivery.On(t)
-	ss := session.New(t, c, session.Login{User: id.user.ID, Name: id.user.Name, Device: id.device, Receipts: q.Ack,
+	ss := session.New(t, c, session.Login{User: id.user.ID, Name: id.user.Name, Device: id.device, Receipts: at.q.Ack,
 		Number: id.number, TokenHash: tokenHash(id.token)})
 	older, first, ok := l.Sessions.Add(ss)
 	switch {
 	case ok:
 	case byPassword:
-		l.failed(q, errOvertaken)
+		l.failed(at, errOvertaken)
 		c.Refuse(t, a, errOvertaken)
 		return
 	default: // what other nodes do in this case
+		l.record(at.event, errReplaced)
 		c.FinishReplaced(t)
 		return
 	}
@@ -324,15 +388,18 @@ func (l *Logins) enter(t Turn, c *conn, a proto.Response, id identity, q *proto.
 		}
 		switch {
 		case ss.Ended(t), errors.Is(err, errEnded): // closed, kicked, or about to be kicked
+			l.record(at.event, nil)
 		case errors.Is(err, errReplaced):
+			l.record(at.event, err)
 			topics.End(t, ss)
 			c.FinishReplaced(t)
 		case err != nil:
-			l.Sessions.LoginFailed(failure(byPassword, err))
+			l.failed(at, err)
 			topics.End(t, ss)
 			c.SetLoggedIn(t, false)
 			c.Refuse(t, a, err)
 		default:
+			l.record(at.event, nil)
 			l.arrive(t, ss, &w, a)
 		}
 	})
@@ -342,9 +409,11 @@ func (l *Logins) enter(t Turn, c *conn, a proto.Response, id identity, q *proto.
 func (l *Logins) Logout(t Turn, c *conn, r *proto.Request) {
 	a, ss := session.Answer(r), c.Session(t)
 	token := ss.TokenHash()
+	event := audit.Event{Action: audit.Logout, Addr: ss.Addr, User: ss.User, Name: ss.Name, Device: ss.Device}
 	session.RunJob(t, c, reactor.Quick, a, func(t Off) (struct{}, error) {
 		ended, err := l.Store.CloseDevice(t, ss.User, ss.Device, ss.Number, token)
 		l.Sessions.End(ended) // of the device on other nodes
+		l.record(event, err)
 		return struct{}{}, err
 	}, func(t Turn, _ struct{}) {
 		l.Delivery.On(t).End(t, ss)

@@ -29,7 +29,7 @@ var errEnded = errors.New("the session has ended")
 
 // welcome reads the contents of a LOGIN_ACK. It runs after the session was
 // registered, so that changes after the read are recorded for the session. It
-// returns errRefused or errReplaced if the session has ended before that.
+// returns errWrongToken or errReplaced if the session has ended before that.
 func (l *Logins) welcome(t Off, ss *session.Session, brief bool) (w welcome, err error) {
 	if !l.Courier.Await(t) {
 		l.Presence.CheckFriends(ss.User) // hints about them may be missed until the subscription is active
@@ -42,7 +42,7 @@ func (l *Logins) welcome(t Off, ss *session.Session, brief bool) (w welcome, err
 	token, memberships, err := l.Store.TokenMemberships(t, ss.TokenHash(), ss.User)
 	switch w.memberships = memberships; {
 	case errors.Is(err, model.ErrNotFound):
-		err = errRefused
+		err = errWrongToken
 	case err == nil && token.Session > ss.Number:
 		err = errReplaced
 	}
@@ -71,7 +71,7 @@ func (l *Logins) welcome(t Off, ss *session.Session, brief bool) (w welcome, err
 
 // arrive sends LOGIN_ACK and makes the session live.
 func (l *Logins) arrive(t Turn, ss *session.Session, w *welcome, a proto.Response) {
-	a.Node, a.Window, a.Epoch = l.Node, int64(l.Sessions.Window), l.Epoch
+	a.Node, a.Window, a.Epoch, a.Features = l.Node, int64(l.Sessions.Window), l.Epoch, l.features
 	a.Friends, a.Groups, a.Offline = w.friends, w.groups, w.offline
 	for i := range w.memberships {
 		a.More = a.More || w.sent[i] < w.memberships[i].Last

@@ -100,7 +100,13 @@ func (s *Server) secure(next http.Handler) http.Handler {
 	})
 }
 
-// serveConfig serves the URL that the web client connects to.
+// webConfig is what the web client needs to know before it connects.
+type webConfig struct {
+	WS           string `json:"ws"`           // the URL that it connects to
+	Registration string `json:"registration"` // who may register: open, invite or off
+}
+
+// serveConfig serves the configuration of the web client.
 func (s *Server) serveConfig(w http.ResponseWriter, r *http.Request) {
 	ws := s.webSocket(r)
 	if ws == "" {
@@ -109,7 +115,7 @@ func (s *Server) serveConfig(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	// Encoding strings can't fail, so an error comes from the connection.
-	if err := json.NewEncoder(w).Encode(map[string]string{"ws": ws}); err != nil {
+	if err := json.NewEncoder(w).Encode(webConfig{ws, s.cfg.Registration}); err != nil {
 		s.cfg.Logger.Debug("writing the configuration failed", "err", err)
 	}
 }

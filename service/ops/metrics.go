@@ -57,7 +57,13 @@ func registerBuildInfo(set *metrics.Set, version string) {
 // metricHelp has the HELP text of each metric of chatd. TestMetricsOfNode in
 // package test compares it with what nodes export.
 var metricHelp = map[string]string{
-	"chatd_build_info": "Always 1. The labels have the versions of chatd and Go.",
+	"chatd_log_lines_lost_total":                   "Lines missing from the log, because they could not be written, or not fast enough.",
+	"chatd_model_wal_bytes":                        "SQLite only: size of the write-ahead log.",
+	"chatd_reactor_droppable_frames_dropped_total": "Frames that may be lost, such as events, dropped because the connection had much unsent output.",
+
+	"chatd_audit_dropped_total": "Lines missing from the audit log, because they could not be written, or not fast enough.",
+	"chatd_audit_events_total":  "Events of the audit log, by action and outcome.",
+	"chatd_build_info":          "Always 1. The labels have the versions of chatd and Go.",
 
 	"chatd_bus_broken_total":              "Hints from other nodes that could not be decoded.",
 	"chatd_bus_connections_asking":        "Connections to Redis that wait for an answer.",

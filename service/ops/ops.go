@@ -66,6 +66,8 @@ type Config struct {
 	// Chat returns the address that the chat listens on, or the zero AddrPort
 	// before it listens. It is called from any goroutine and must not block.
 	Chat func() netip.AddrPort `kong:"-"`
+	// Registration is who may register: open, invite or off.
+	Registration string `kong:"-"`
 	// Trace returns the result of GET /trace on the admin address, which is
 	// encoded as JSON, or a *RequestError. It is called from any goroutine and
 	// may block until ctx ends.

@@ -1,6 +1,10 @@
 package session
 
-import "chatd/model"
+import (
+	"net/netip"
+
+	"chatd/model"
+)
 
 // Actor is who makes a change: a user, with a session on this node or without
 // one.
@@ -11,6 +15,14 @@ type Actor struct {
 	// the user get. It is nil if the request came another way, and then all of
 	// them get the notice.
 	Session *Session
+}
+
+// Addr returns the address of the actor's client. It is invalid without a session.
+func (a *Actor) Addr() netip.Addr {
+	if a.Session == nil {
+		return netip.Addr{}
+	}
+	return a.Session.Addr
 }
 
 // Actor returns the user of a session, for a change that its client requests.

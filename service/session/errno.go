@@ -20,6 +20,7 @@ const RetryAfter = 200 * time.Millisecond
 // Any goroutine may call it.
 func (s *Sessions) Errno(a *proto.Response, err error) *proto.Error {
 	var e *proto.Error
+	var busy *reactor.BusyError
 	switch {
 	case errors.As(err, &e):
 		return e
@@ -35,6 +36,8 @@ func (s *Sessions) Errno(a *proto.Response, err error) *proto.Error {
 		return proto.Errorf(proto.LimitFull, "%s", text)
 	case errors.Is(err, model.ErrTaken):
 		return proto.Errorf(proto.Refused, "the name is taken; choose another one")
+	case errors.As(err, &busy):
+		return &proto.Error{Errno: proto.TooFast, Message: "too many passwords are being checked; try again later", RetryAfter: busy.Wait}
 	case errors.Is(err, model.ErrBusy), errors.Is(err, reactor.ErrBusy):
 		return &proto.Error{Errno: proto.TooFast, Message: "the server is busy; try again later", RetryAfter: RetryAfter}
 	case errors.Is(err, model.ErrRunFailed): // the first failure of the run has been logged

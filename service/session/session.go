@@ -1,6 +1,7 @@
 package session
 
 import (
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -28,6 +29,7 @@ type Session struct {
 	Device   string
 	Sender   []byte // by proto.AppendSender: the beginning of what the user sends to others
 	Receipts bool   // the client sends receipts
+	Addr     netip.Addr
 	Loop     int
 	Ref      *reactor.ConnRef // its connection
 	Number   int64            // rises with each login of the user; see model.DB.StartSession
@@ -60,7 +62,7 @@ type Login struct {
 // New returns the session of a login. The caller has to register it.
 func New(t Turn, c *Conn, l Login) *Session {
 	ss := &Session{User: l.User, Name: l.Name, Device: l.Device, Sender: proto.AppendSender(nil, l.User, l.Name),
-		Receipts: l.Receipts, Number: l.Number, Since: t.Now(), Loop: t.Loop(), Ref: c.Ref(), Rate: new(limits.UserRate), loop: sessionOnLoop{conn: c}}
+		Receipts: l.Receipts, Addr: c.Addr(t), Number: l.Number, Since: t.Now(), Loop: t.Loop(), Ref: c.Ref(), Rate: new(limits.UserRate), loop: sessionOnLoop{conn: c}}
 	ss.token.Store(&l.TokenHash)
 	return ss
 }

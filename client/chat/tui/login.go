@@ -22,7 +22,14 @@ func (m *model) askLogin(register bool, problem string) {
 	}
 	m.registering = register
 	if register {
-		m.loginForm = widget.NewForm(m.ruler, "Register", "Register", "Log in with an existing account", "Username", "Password", "Confirm password")
+		labels := []string{"Username", "Password", "Confirm password"}
+		if m.needsCode {
+			labels = append(labels, "Invitation code")
+		}
+		m.loginForm = widget.NewForm(m.ruler, "Register", "Register", "Log in with an existing account", labels...)
+		if m.needsCode {
+			m.loginForm.Fields[3].Set(m.cfg.Code)
+		}
 	} else {
 		m.loginForm = widget.NewForm(m.ruler, "chatd", "Log in", "Register a new account", "Username or ID", "Password")
 	}
@@ -57,7 +64,7 @@ func (m *model) resume() tea.Cmd {
 }
 
 // signIn logs in. In the registration form it registers first.
-func (m *model) signIn(name, password string) tea.Cmd {
+func (m *model) signIn(name, password, code string) tea.Cmd {
 	m.loginForm.Busy, m.loginForm.Problem = true, ""
 	m.loginForm.Progress = "Logging in…"
 	register := m.registering
@@ -68,7 +75,7 @@ func (m *model) signIn(name, password string) tea.Cmd {
 		ctx, cancel := context.WithTimeout(m.ctx, requestTimeout)
 		defer cancel()
 		if register {
-			if _, err := m.c.Register(ctx, name, password); err != nil {
+			if _, err := m.c.RegisterWithCode(ctx, name, password, code); err != nil {
 				return loginDone{err, "This username is taken"}
 			}
 		}
@@ -105,8 +112,11 @@ func (m *model) loginAction(a widget.FormAction) tea.Cmd {
 		case m.registering && f.Value(2) != password:
 			f.Problem, f.Focus = "Passwords don't match", 2
 			f.Fields[2].Set("")
+		case m.registering && len(f.Fields) > 3:
+			m.cfg.Code = strings.TrimSpace(f.Value(3))
+			return m.signIn(name, password, m.cfg.Code)
 		default:
-			return m.signIn(name, password)
+			return m.signIn(name, password, m.cfg.Code)
 		}
 	}
 	return nil
@@ -121,7 +131,13 @@ func (m *model) onLoginDone(d loginDone) tea.Cmd {
 	if d.err == nil {
 		return m.onLoggedIn()
 	}
-	if refused := new(proto.Error); errors.As(d.err, &refused) && refused.Errno == proto.Refused {
+	refused := new(proto.Error)
+	errors.As(d.err, &refused)
+	if m.registering && refused.Errno == proto.NotFound {
+		m.askCode()
+		return nil
+	}
+	if refused.Errno == proto.Refused {
 		m.loginForm.Problem = d.refusal
 	} else if !errors.Is(d.err, context.Canceled) {
 		m.loginForm.Problem = errorText(d.err)
@@ -134,6 +150,22 @@ func (m *model) onLoginDone(d loginDone) tea.Cmd {
 		m.loginForm.Focus = 0
 	}
 	return nil
+}
+
+// askCode shows the form for registering again, with a field for the invitation code,
+// because the server needs one or has refused it.
+func (m *model) askCode() {
+	problem := "Enter an invitation code"
+	if m.cfg.Code != "" {
+		problem = "This invitation code is wrong, used up or expired"
+	}
+	was := m.loginForm
+	m.needsCode = true
+	m.askLogin(true, problem)
+	for i := 0; i < 3 && i < len(was.Fields); i++ {
+		m.loginForm.Fields[i].Set(was.Value(i))
+	}
+	m.loginForm.Focus = 3
 }
 
 // onLoggedIn shows the chat after a login.

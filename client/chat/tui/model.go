@@ -42,6 +42,7 @@ type model struct {
 
 	loginForm    *widget.Form // nil when logged in
 	registering  bool         // loginForm is for registering
+	needsCode    bool         // the server wants an invitation code for that
 	passwordForm *widget.Form // for changing the password; nil if not shown
 
 	state         client.State
@@ -110,13 +111,13 @@ func (m *model) Init() tea.Cmd {
 	switch {
 	case m.cfg.Register && m.cfg.Password != "":
 		m.registering = true
-		login = m.signIn(m.cfg.Name, m.cfg.Password)
+		login = m.signIn(m.cfg.Name, m.cfg.Password, m.cfg.Code)
 	case m.hasSavedLogin(m.cfg.Name):
 		_, name := m.c.Me()
 		m.loginForm.Progress, m.loginForm.Busy = "Logging in as "+name+"…", true
 		login = m.resume()
 	case m.cfg.Name != "" && m.cfg.Password != "":
-		login = m.signIn(m.cfg.Name, m.cfg.Password)
+		login = m.signIn(m.cfg.Name, m.cfg.Password, "")
 	case m.cfg.Register:
 		m.askLogin(true, "")
 	}

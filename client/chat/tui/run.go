@@ -21,6 +21,7 @@ type Config struct {
 	Name     string        // name or ID to log in as; the login form asks if it is empty
 	Password string        // the login form asks if it is empty and there is no saved login
 	Register bool          // register before logging in
+	Code     string        // invitation code to register with
 
 	In, Out *os.File  // the terminal
 	Err     io.Writer // for errors after the screen is closed

@@ -67,11 +67,11 @@ export class Account {
     this.#begin().resume(saved).catch(() => {}); // state events report errors
   }
 
-  /** Logs in. If registers is true, registers the user first. */
-  async enter(registers, name, password) {
+  /** Logs in. If registers is true, registers the user first, with the invitation code if there is one. */
+  async enter(registers, name, password, code) {
     const client = this.#begin();
     try {
-      if (registers) await client.register(name, password);
+      if (registers) await client.register(name, password, code);
       await client.login(name, password);
     } catch (error) {
       if (client === this.#client) this.#end();

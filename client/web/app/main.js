@@ -20,15 +20,15 @@ function again() {
   return new Promise(() => {});
 }
 
-/** Returns the chat's WebSocket URL. Retries while the server is starting or draining, and
+/** Returns the configuration: the chat's WebSocket URL, and who may register. Retries while the server is starting or draining, and
  * then reloads the page: the Content Security Policy that came with it doesn't allow the
  * WebSocket. */
-async function chatAddress() {
+async function configuration() {
   for (let wait = 0; ; wait = Math.min(2 * wait || 250, 8000)) {
     if (wait) await away(wait);
     try {
       const answer = await fetch('/config.json');
-      if (answer.ok) return wait ? again() : (await answer.json()).ws;
+      if (answer.ok) return wait ? again() : await answer.json();
     } catch {
       // The server can't be reached. Retry.
     }
@@ -40,9 +40,9 @@ async function chat() {
   document.head.append(document.getElementById('rest').content);
   const modules = Promise.all([import('./account.js'), import('./shell.js')]);
   modules.catch(() => {}); // the error is handled below, once the server is reachable
-  const url = await chatAddress();
+  const { ws, registration } = await configuration();
   const [{ Account }, { Shell }] = await modules.catch(() => away(loadAgainAfter).then(again));
-  return { account: new Account(url), Shell };
+  return { account: new Account(ws), Shell, registration };
 }
 
 /** Resolves after the next paint. */
@@ -57,7 +57,8 @@ const enter = async (...who) => {
 };
 let view = known ? null : new SignIn('', enter);
 
-const { account, Shell } = await ready;
+const { account, Shell, registration } = await ready;
+view?.allow(registration);
 function show() {
   if (account.chat && view?.chat !== account.chat) {
     view?.close();
@@ -65,6 +66,7 @@ function show() {
   } else if (!account.chat && !(view instanceof SignIn)) {
     view?.close();
     view = new SignIn(account.state.why, enter);
+    view.allow(registration);
   }
 }
 

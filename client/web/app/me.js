@@ -19,7 +19,8 @@ export function changePassword(account) {
       try {
         await account.client.changePassword(old.value, next.value);
       } catch (error) {
-        throw error.name === 'refused' || error.name === 'badRequest' ? text.wrongPassword : error;
+        if (error.name === 'badRequest') throw text.commonPassword;
+        throw error.name === 'refused' ? text.wrongPassword : error;
       }
       toast(text.passwordChanged);
       return true;

@@ -12,6 +12,8 @@ export class SignIn {
   #nameLabel = h('label', { for: 'name' });
   #nameRule = h('p.rule', { id: 'name-rule' }, text.nameRule);
   #passwordRule = h('p.rule', { id: 'password-rule' }, text.passwordRule);
+  #code = h('input', { id: 'code', autocomplete: 'off' });
+  #codeField = h('div.field', {}, h('label', { for: 'code' }, text.code), this.#code);
   #error = h('p.error', { role: 'alert' });
   #submit = h('button.primary', { type: 'submit' });
   #question = h('span');
@@ -19,6 +21,7 @@ export class SignIn {
   #reveal = iconButton(text.showPassword, 'eye', () => this.#show(), { 'aria-pressed': 'false' });
   #registers = false;
   #busy = false;
+  #who; // who may register
 
   /** why is the reason of a logout, "" if there was none. enter(registers, name, password) logs in. */
   constructor(why, enter) {
@@ -26,6 +29,7 @@ export class SignIn {
     const form = h('form', { novalidate: true, 'aria-label': text.logIn, onsubmit: (event) => this.#go(event) },
       h('div.field', {}, this.#nameLabel, this.#name, this.#nameRule),
       h('div.field', {}, h('label', { for: 'password' }, text.password), h('div.with-button', {}, this.#password, this.#reveal), this.#passwordRule),
+      this.#codeField,
       this.#error,
       this.#submit);
     this.form = form;
@@ -44,6 +48,13 @@ export class SignIn {
 
   close() {}
 
+  /** Sets who may register: "open", "invite" or "off". */
+  allow(who) {
+    this.#who = who;
+    this.#codeField.hidden = !(this.#registers && who === 'invite');
+    this.#other.parentNode.hidden = who === 'off' && !this.#registers;
+  }
+
   #mode(registers) {
     this.#registers = registers;
     set(this.form, { 'aria-label': registers ? text.register : text.logIn });
@@ -55,6 +66,7 @@ export class SignIn {
     this.#question.textContent = registers ? text.haveAccount : text.newHere;
     this.#other.textContent = registers ? text.logIn : text.register;
     this.#error.textContent = '';
+    this.allow(this.#who);
     this.#name.focus();
   }
 
@@ -91,13 +103,15 @@ export class SignIn {
     this.#submit.textContent = text.working;
     set(this.#submit, { 'aria-disabled': 'true' });
     try {
-      await this.#enter(this.#registers, name, password);
+      await this.#enter(this.#registers, name, password, this.#code.value.trim());
     } catch (error) {
       const errors = this.#registers
-        ? { refused: text.nameTaken, badRequest: text.badName }
+        ? { refused: text.nameTaken, badRequest: /password/.test(error.text) ? text.commonPassword : text.badName, notFound: text.badCode, notAllowed: text.closed }
         : { refused: text.wrongLogin, badRequest: text.wrongLogin };
       this.#error.textContent = explain(error, errors);
-      (errors[error.name] && !this.#registers ? this.#password : this.#name).select();
+      const noCode = error.name === 'notFound';
+      if (noCode) this.allow('invite');
+      (noCode ? this.#code : errors[error.name] && !this.#registers ? this.#password : this.#name).select();
     } finally {
       this.#busy = false;
       this.#submit.textContent = this.#registers ? text.register : text.logIn;

@@ -47,8 +47,8 @@ export type ErrorName =
   | "refused" // 1: wrong name, ID, password or token (login, changePassword); name taken (register)
   | "notLoggedIn" // 3: also for requests made before login
   | "badRequest" // 4: also for arguments that the SDK refuses: too long, empty, an invalid ID, an unpaired surrogate
-  | "notFound" // 5: no such user, group or conversation
-  | "notAllowed" // 6: not a member, not the creator, blocked
+  | "notFound" // 5: no such user, group or conversation; no valid invitation code (register)
+  | "notAllowed" // 6: not a member, not the creator, blocked; registration is off (register)
   | "already" // 7: already friends, already a member
   | "tooLarge" // 8
   | "tooFast" // 9: rate limit; see retryAfter. The SDK resends messages and requests, but not passwords
@@ -334,8 +334,10 @@ export class Client {
 
   // --- account and connection
 
-  /** Creates a user and resolves to its ID. It doesn't log in. Rejects with "refused" if the name is taken. */
-  register(name: string, password: string): Promise<number>;
+  /** Creates a user and resolves to its ID. It doesn't log in. code is an invitation code, for servers that need one.
+   * Rejects with "refused" if the name is taken, "badRequest" if the password is too common, "notFound" if the server
+   * needs a code or this one can't be used, and "notAllowed" if registration is off. */
+  register(name: string, password: string, code?: string): Promise<number>;
   /** Logs in with a name or an ID (a number, or a string of digits) and stays logged in until the state is "ended".
    * It tries once: an error ends the client ("ended"). */
   login(user: string | number, password: string): Promise<void>;

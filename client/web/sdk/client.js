@@ -64,7 +64,7 @@ export class Client {
         return { ...core.stats };
       },
 
-      register: (name, password) => run(() => register({ msgid: op.REG, name: String(name), password: String(password) })),
+      register: (name, password, code) => run(() => register({ msgid: op.REG, name: String(name), password: String(password), code: code || undefined })),
       login: (user, password) => run(() => {
         const who = /^\d+$/.test(user) ? { id: id(Number(user)) } : { name: String(user) };
         return link.start({ ...who, password: String(password), device: core.config.device }, true);

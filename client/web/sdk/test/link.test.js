@@ -468,9 +468,11 @@ test("register uses a separate connection and doesn't affect the login", async (
   w.socket.answer(w.socket.take(wire.REG), { id: 9 });
   assert.equal(await done, 9);
   assert.equal(w.socket.readyState, 3);
-  const taken = w.client.register("bob", "secret");
+  const taken = w.client.register("bob", "secret", "C0DE");
   w.socket.open();
-  w.socket.answer(w.socket.take(wire.REG), { errno: 1, errmsg: "the name is taken" });
+  const request = w.socket.take(wire.REG);
+  assert.equal(request.code, "C0DE");
+  w.socket.answer(request, { errno: 1, errmsg: "the name is taken" });
   assert.equal((await fails(taken, "refused")).text, "the name is taken");
   const lost = w.client.register("bob", "secret");
   w.socket.drop();

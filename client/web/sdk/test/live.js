@@ -63,8 +63,8 @@ export class Cast {
   async user(who, config) {
     const client = this.client(config);
     client.user = name(who);
-    client.id = await client.register(client.user, "secret1");
-    await client.login(client.user, "secret1");
+    client.id = await client.register(client.user, "secret-1");
+    await client.login(client.user, "secret-1");
     return client;
   }
 

@@ -29,7 +29,7 @@ test("each device gets every message once, also those sent while it was offline"
   const alice = await cast.user("alice", { device: "laptop" });
   const bob = await cast.user("bob");
   let phone = cast.client({ device: "phone" });
-  await phone.login(alice.user, "secret1");
+  await phone.login(alice.user, "secret-1");
   await alice.send(user(bob.id), "from the laptop");
   await bob.send(user(alice.id), "back");
   await until("both devices have all", () => phone.seen.message.length === 2 && alice.seen.message.length === 1);
@@ -164,7 +164,7 @@ test("rate-limited messages and requests are retried, in order", async (t) => {
 test("a replaced login, a changed password and a revoked token end a client", async (t) => {
   const cast = new Cast(t);
   const alice = await cast.user("alice");
-  await assert.rejects(alice.register(alice.user.toUpperCase(), "secret1"), { errno: 1, name: "refused" });
+  await assert.rejects(alice.register(alice.user.toUpperCase(), "secret-1"), { errno: 1, name: "refused" });
   const other = cast.client();
   await assert.rejects(other.login(alice.user, "wrong password"), { errno: 1 });
   assert.equal(other.state.reason, "password");
@@ -172,24 +172,24 @@ test("a replaced login, a changed password and a revoked token end a client", as
   await until("the first client has ended", () => alice.state.name === "ended");
   assert.equal(alice.state.reason, "replaced");
   const phone = cast.client({ device: "phone" });
-  await phone.login(alice.id, "secret1");
+  await phone.login(alice.id, "secret-1");
   const old = other.token;
-  await phone.changePassword("secret1", "secret2");
+  await phone.changePassword("secret-1", "secret-2");
   await until("the other client has ended", () => other.state.name === "ended");
   assert.deepEqual([other.state.reason, other.token, other.seen.token.at(-1).token], ["logout", "", ""]);
   await assert.rejects(other.loginToken(old), { errno: 1 });
   assert.equal(other.state.reason, "token");
-  await assert.rejects(phone.changePassword("secret1", "secret3"), { errno: 1 });
+  await assert.rejects(phone.changePassword("secret-1", "secret3"), { errno: 1 });
   const { token } = phone;
   await phone.logout();
   await assert.rejects(other.loginToken(token), { errno: 1 });
-  await other.login(alice.user, "secret2");
+  await other.login(alice.user, "secret-2");
   // A client that misses the KICK: its token is refused when it reconnects.
   const relay = await cast.relay();
   const tablet = cast.client({ device: "tablet", url: relay.url });
-  await tablet.login(alice.user, "secret2");
+  await tablet.login(alice.user, "secret-2");
   relay.decide = ({ msgid }) => (msgid === 23 ? "drop" : "pass"); // KICK
-  await other.changePassword("secret2", "secret3");
+  await other.changePassword("secret-2", "secret3");
   await until("the tablet has ended", () => tablet.state.name === "ended");
   assert.equal(tablet.state.reason, "token");
 });
@@ -198,7 +198,7 @@ test("friends, presence, groups, blocks and events", async (t) => {
   const cast = new Cast(t);
   const alice = await cast.user("alice", { device: "laptop" });
   const phone = cast.client({ device: "phone" });
-  await phone.login(alice.user, "secret1");
+  await phone.login(alice.user, "secret-1");
   const bob = await cast.user("bob");
 
   assert.deepEqual(await alice.findUser(bob.user), { id: bob.id, name: bob.user });
@@ -256,8 +256,8 @@ test("promises are rejected if no connection can be made", async (t) => {
   const gone = await cast.relay();
   gone.refuse = true;
   const nobody = cast.client({ url: gone.url });
-  await assert.rejects(nobody.login("alice", "secret1"), { name: "notConnected" });
-  await assert.rejects(nobody.register("alice", "secret1"), { name: "notConnected" });
+  await assert.rejects(nobody.login("alice", "secret-1"), { name: "notConnected" });
+  await assert.rejects(nobody.register("alice", "secret-1"), { name: "notConnected" });
   const waits = nobody.resume("token");
   await until("the client waits to reconnect", () => nobody.state.name === "offline");
   nobody.close();

@@ -1,0 +1,123 @@
+package audit
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/VictoriaMetrics/metrics"
+)
+
+func text(w io.Writer, o *slog.HandlerOptions) slog.Handler { return slog.NewTextHandler(w, o) }
+
+func open(t *testing.T, o Options) *Log {
+	t.Helper()
+	o.Handler, o.Set, o.Logger = text, metrics.NewSet(), slog.New(slog.DiscardHandler)
+	l, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// An event is one line, whatever clients choose, and what they choose comes last.
+func TestLines(t *testing.T) {
+	var out bytes.Buffer
+	l := open(t, Options{Out: &out})
+	l.Add(Event{Action: Login, Outcome: Refused, Reason: "wrong_password", Addr: netip.MustParseAddr("::ffff:192.0.2.1"), Method: "password",
+		Name: "x\ntime=now action=login outcome=refused reason=wrong_password addr=192.0.2.9 \x1b[2J", Device: `"phone" addr=192.0.2.9`})
+	l.Add(Event{Action: KickMember, User: 7, Group: 3, Target: 9})
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
+	want := []string{
+		`action=login outcome=refused reason=wrong_password addr=192.0.2.1 method=password name="x\ntime=now action=login outcome=refused reason=wrong_password addr=192.0.2.9 \x1b[2J" device="\"phone\" addr=192.0.2.9"`,
+		`action=kick_member outcome=ok user=7 group=3 target=9`,
+	}
+	if len(lines) != len(want) {
+		t.Fatalf("the log has %d lines, want %d:\n%s", len(lines), len(want), out.String())
+	}
+	for i, line := range lines {
+		if _, rest, _ := strings.Cut(line, " "); rest != want[i] || !strings.HasPrefix(line, "time=20") {
+			t.Errorf("line %d is\n%s\nwant the time, and\n%s", i, line, want[i])
+		}
+	}
+	if n := l.counters[Login][Refused].Get(); n != 1 {
+		t.Errorf("refused logins counted %d times, want once", n)
+	}
+}
+
+// After Reopen, lines go to a new file, and none is lost.
+func TestReopen(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.log")
+	l := open(t, Options{File: path})
+	count := 0
+	add := func() {
+		for range 100 {
+			count++
+			l.Add(Event{Action: Logout, User: int64(count)})
+		}
+	}
+	add()
+	if err := os.Rename(path, path+".1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Reopen(); err != nil {
+		t.Fatal(err)
+	}
+	add()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l.Add(Event{Action: Logout}) // does nothing
+	old, err := os.ReadFile(path + ".1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	young, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, line := range strings.Split(strings.TrimSpace(string(old)+string(young)), "\n") {
+		if !strings.HasSuffix(line, fmt.Sprintf(" user=%d", i+1)) {
+			t.Fatalf("line %d is %s, want that of user %d", i, line, i+1)
+		}
+	}
+	if !strings.Contains(string(young), " user=200\n") {
+		t.Errorf("the new file is %q, want it to have the last line", young)
+	}
+}
+
+// stalled is a writer that blocks until it is closed.
+type stalled chan struct{}
+
+func (s stalled) Write(p []byte) (int, error) {
+	<-s
+	return len(p), nil
+}
+
+// A reader that stalls delays nobody: lines beyond the queue are dropped and counted.
+func TestStalledReader(t *testing.T) {
+	out := make(stalled)
+	l := open(t, Options{Out: out})
+	for range 3 * queueLines {
+		l.Add(Event{Action: Login})
+	}
+	if n := l.dropped.Get(); n == 0 || n > 2*queueLines {
+		t.Errorf("%d lines dropped, want 1 to %d", n, 2*queueLines)
+	}
+	if n := l.counters[Login][OK].Get(); n != 3*queueLines {
+		t.Errorf("%d events counted, want %d", n, 3*queueLines)
+	}
+	close(out)
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -18,7 +18,7 @@ type walWatch struct {
 func (w *walWatch) check(size int64) {
 	switch {
 	case size >= max(w.warnAt, walWarning):
-		w.log.Warn("SQLite's write-ahead log keeps growing: another program has been reading the database for long; end it, for example a sqlite3 shell. For backups use chatd backup",
+		w.log.Warn("SQLite's write-ahead log keeps growing: another program has been reading the database for long; end it, for example a sqlite3 shell",
 			"bytes", size)
 		w.warnAt = 2 * size
 	case size < walWarning && w.warnAt > 0:

@@ -28,8 +28,7 @@ var mayImport = map[string][]string{
 	"internal/limit":    {},
 	"internal/setting":  {},
 	"reactor":           {"proto", "internal/limit", "internal/setting"},
-	"model":             {"internal/names", "internal/setting", "model/backup", "model/feed", "model/groupcommit", "model/recent", "model/sqldb"},
-	"model/backup":      {"model/walwriter"},
+	"model":             {"internal/names", "internal/setting", "model/feed", "model/groupcommit", "model/recent", "model/sqldb", "model/walwriter"},
 	"model/groupcommit": {}, // no SQL: its caller runs the transactions
 	"model/feed":        {"model/sqldb"},
 	"model/recent":      {"model/sqldb"},
@@ -95,10 +94,10 @@ var onlyIn = map[string][]string{
 	"github.com/panjf2000/gnet":  {"reactor", "bench/floor"},
 	"github.com/jmoiron/sqlx":    {"model", "model/feed", "model/recent", "model/sqldb"},
 	"github.com/pressly/goose":   {"model/sqldb"},
-	"modernc.org/sqlite":         {"model/backup", "model/sqldb", "model/walwriter", "model/vfs", "model/faultvfs"},
+	"modernc.org/sqlite":         {"model/sqldb", "model/walwriter", "model/vfs", "model/faultvfs"},
 	"modernc.org/libc":           {"model/walwriter", "model/vfs", "model/faultvfs"}, // the driver's C library
 	"github.com/go-sql-driver":   {"model/sqldb"},
-	"database/sql":               {"model", "model/backup", "model/feed", "model/recent", "model/sqldb", "model/walwriter"},
+	"database/sql":               {"model", "model/feed", "model/recent", "model/sqldb", "model/walwriter"},
 	"github.com/gomodule/redigo": {"service/bus"},
 	"github.com/mna/redisc":      {"service/bus"},
 	"github.com/gobwas/ws":       {"reactor", "client"},

@@ -26,17 +26,7 @@ func runBackup(inv *invocation, stdout, stderr io.Writer) error {
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer cancel()
 	began := time.Now()
-	reported, checking := began, false
-	size, err := model.Backup(ctx, inv.Store.DB, inv.File, func(done, total int64) {
-		if time.Since(reported) >= progressEvery {
-			reported = time.Now()
-			fmt.Fprintf(stderr, "%d of %d MiB copied\n", done>>20, total>>20)
-		}
-		if done == total && !checking && total >= 1<<30 {
-			checking = true
-			fmt.Fprintln(stderr, "copied; checking the copy, which can take some minutes")
-		}
-	})
+	size, err := model.Backup(ctx, inv.Store.DB, inv.File)
 	if ctx.Err() != nil {
 		return errors.New("interrupted; no backup was written")
 	}

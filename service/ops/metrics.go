@@ -57,9 +57,6 @@ func registerBuildInfo(set *metrics.Set, version string) {
 // metricHelp has the HELP text of each metric of chatd. TestMetricsOfNode in
 // package test compares it with what nodes export.
 var metricHelp = map[string]string{
-	"chatd_log_lines_lost_total":                   "Lines missing from the log, because they could not be written, or not fast enough.",
-	"chatd_model_wal_bytes":                        "SQLite only: size of the write-ahead log.",
-	"chatd_reactor_droppable_frames_dropped_total": "Frames that may be lost, such as events, dropped because the connection had much unsent output.",
 
 	"chatd_audit_dropped_total": "Lines missing from the audit log, because they could not be written, or not fast enough.",
 	"chatd_audit_events_total":  "Events of the audit log, by action and outcome.",

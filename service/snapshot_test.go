@@ -2,6 +2,7 @@ package service_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -135,6 +136,70 @@ func TestReadReceiptBeforePush(t *testing.T) {
 	n.settled(1)
 	b = n.login(ids[1], obj{"ack": true})
 	b.has(with(ids[0]), proto.MaxOffline+1, last)
+}
+
+// failingPages is a store in which reads of backlogs fail until the gate is open.
+type failingPages struct {
+	service.Store
+	*gate
+}
+
+func (s failingPages) Pages(ctx context.Context, pages []model.PageRequest, maxBytes int) ([]model.Message, error) {
+	if maxBytes == proto.MaxSyncBytes { // not the pages of LOGIN_ACK
+		select {
+		case <-s.open:
+		default:
+			if s.taken.CompareAndSwap(false, true) {
+				close(s.reached)
+			}
+			return nil, errors.New("the database is away")
+		}
+	}
+	return s.Store.Pages(ctx, pages, maxBytes)
+}
+
+// The ACK of an own message tells a device its seq, while the messages before it are
+// still to be pushed. A receipt for it doesn't count these as delivered if the
+// connection ends then. Once they have been pushed, it does.
+func TestReceiptForOwnMessageBeforePush(t *testing.T) {
+	t.Parallel()
+	for _, pushed := range []bool{false, true} {
+		g := newGate()
+		n := serve(t, func(s *setup) {
+			s.store = func(st service.Store) service.Store { return failingPages{st, g} }
+		})
+		ids := n.users("anna", "berta")
+		a := n.login(ids[0])
+		const last = proto.MaxOffline + 100
+		for range last {
+			a.say(with(ids[1]), "x")
+		}
+		b := n.login(ids[1], obj{"ack": true})
+		<-g.reached // the rest isn't pushed
+		own := b.say(with(ids[0]), "y")
+		if own != last+1 {
+			t.Fatalf("own message has seq %d, want %d", own, last+1)
+		}
+		b.send(with(ids[0]).receipt(own))
+		b.barrier()
+		if pushed {
+			close(g.open)
+			b.has(with(ids[0]), 1, last)
+		}
+		b.close()
+		if !pushed {
+			close(g.open)
+		}
+		n.settled(1)
+		b = n.login(ids[1], obj{"ack": true})
+		if pushed {
+			if l := b.welcome.list("offlinemsg"); len(l) != 0 || b.welcome.bool("more") {
+				t.Errorf("after the backlog was pushed and a receipt for all of it: %d messages at the next login, want none", len(l))
+			}
+			continue
+		}
+		b.has(with(ids[0]), proto.MaxOffline+1, own)
+	}
 }
 
 // A user with more friends than fit into a LOGIN_ACK can log in all the same: the limits

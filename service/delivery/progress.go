@@ -17,6 +17,10 @@ func (l *TopicsOnLoop) advance(t Turn, tp *topicOnLoop, cu *cursorOnLoop, seq in
 	ss := cu.session
 	if ss.Receipts {
 		cu.sent = seq
+		if delivered := min(seq, cu.claimed); delivered > cu.saved {
+			cu.saved = delivered
+			l.d.store.SetDelivered(ss.User, ss.Device, tp.conv, delivered)
+		}
 		return
 	}
 	conn := ss.Conn(t)
@@ -112,7 +116,9 @@ func (l *TopicsOnLoop) quiet(t Turn, tp *topicOnLoop) bool {
 //
 // What a user has read, the device may have from SYNC. So a read receipt moves the
 // delivered cursor no further than what the session was sent: it must still get
-// the messages before the one that was read.
+// the messages before the one that was read. During a backlog, that is so for other
+// receipts, too, because the device may have the message from its own ACK; the
+// cursor then moves to what the receipt said as the backlog is sent.
 func (l *TopicsOnLoop) Receipt(t Turn, ss *session.Session, group, peer, seq int64, read bool) (conv, upTo int64, ok bool) {
 	tp := l.topicOf(t, ss.User, group, peer)
 	if tp == nil || !l.users[ss.User].in(t, tp) {
@@ -121,8 +127,11 @@ func (l *TopicsOnLoop) Receipt(t Turn, ss *session.Session, group, peer, seq int
 	seq = min(seq, tp.last)
 	cu := tp.cursor(t, ss)
 	delivered := seq
-	if read {
+	if read || cu.backlog {
 		delivered = min(seq, cu.sent) // which may be unknown
+	}
+	if !read && delivered < seq {
+		cu.claimed = max(cu.claimed, seq)
 	}
 	if delivered > 0 {
 		l.d.store.SetDelivered(ss.User, ss.Device, tp.conv, delivered)

@@ -174,8 +174,8 @@ func (l *TopicsOnLoop) read(t Turn, rd *readerOnLoop) {
 		for _, p := range pages {
 			p.topic.reading = false
 		}
+		defer l.tryEmpty(t, pages) // also after a panic
 		l.pushPages(t, pages)
-		l.tryEmpty(t, pages)
 	})
 	if err != nil { // the worker's queue is full
 		l.readAgain(t, rd, pages, retryBusy)
@@ -264,7 +264,8 @@ func (l *TopicsOnLoop) take(t Turn, rd *readerOnLoop) (pages []*page) {
 			pages = append(pages, p)
 		}
 	}
-	for len(rd.missed) > 0 && len(pages) < maxReads && !rd.session.BacklogPaused(t) {
+	// Begin no more pairs than can be read soon: a pause goes through the whole queue.
+	for len(rd.missed) > 0 && len(pages) < maxReads && len(rd.queue) <= maxReads && !rd.session.BacklogPaused(t) {
 		m := &rd.missed[0]
 		rd.missed = rd.missed[1:]
 		if tp := l.beginMissed(t, rd.session, m); tp != nil {
@@ -345,7 +346,7 @@ func (d *Delivery) readPages(t Off, user int64, pages []*page) error {
 		if p.after < 0 { // not a member any more; see readCursors
 			continue
 		}
-		limit := max(1, min(p.missing(d.cfg.MaxPage), left/(len(pages)-i)))
+		limit := max(1, min(p.wanted(d.cfg.MaxPage), left/(len(pages)-i)))
 		left -= limit
 		requests, asked = append(requests, model.PageRequest{Conv: p.conv, After: p.after, Limit: limit}), append(asked, p)
 		if p.group != 0 {
@@ -356,16 +357,23 @@ func (d *Delivery) readPages(t Off, user int64, pages []*page) error {
 	if err != nil {
 		return err
 	}
+	bytes := 0
+	for i := range messages {
+		bytes += len(messages[i].Body)
+	}
 	if len(messages) >= d.cfg.MaxPage {
 		d.sessions.Limited.Reached(limits.FullPage, 1)
 	}
-	for _, p := range asked {
+	for i, p := range asked {
 		n := 0
 		for n < len(messages) && messages[n].Conv == p.conv {
 			n++
 		}
 		p.messages, messages = messages[:n], messages[n:]
-		p.more = n > 0 && int64(n) > p.last-p.after
+		// A page that isn't full ends where the log did. But the store may have left
+		// messages out for their size.
+		full := n >= requests[i].Limit || bytes > proto.MaxSyncBytes/2
+		p.more = n > 0 && full && int64(n) > p.last-p.after
 	}
 	if len(groups) == 0 {
 		return nil
@@ -386,16 +394,17 @@ func (d *Delivery) readPages(t Off, user int64, pages []*page) error {
 	return nil
 }
 
-// missing returns how many messages to ask for, at most most.
-func (p *page) missing(most int) int {
-	switch n := p.last - p.after; {
-	case n <= 0: // the topic may have missed messages: see TopicsOnLoop.applyMembers
-		return most
-	case p.group != 0: // likewise; ask for one more to find out
-		return int(min(n+1, int64(most)))
-	default:
-		return int(min(n, int64(most)))
+// busyLog is how many messages more than the loop has heard of a page asks for. If it
+// asked for no more, a session could never catch up with a conversation in which
+// messages arrive during each read.
+const busyLog = 32
+
+// wanted returns how many messages to ask for, at most most.
+func (p *page) wanted(most int) int {
+	if n := p.last - p.after; n > 0 && n < int64(most) {
+		return int(min(n+busyLog, int64(most)))
 	}
+	return most // if n <= 0, the topic may have missed messages: see TopicsOnLoop.applyMembers
 }
 
 // readCursors reads the unknown cursors of all pages.

@@ -87,6 +87,7 @@ type cursorOnLoop struct {
 	backlog bool    // messages after sent are read from the log; new ones aren't pushed directly
 	acked   []int64 // seqs after sent that the client has by their ACKs; see noteAcked
 	read    int64   // the highest read receipt
+	claimed int64   // the highest receipt for a message after sent; see TopicsOnLoop.Receipt
 
 	// Without receipts, a message counts as delivered once the kernel has
 	// accepted its bytes.

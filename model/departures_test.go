@@ -1,6 +1,7 @@
 package model
 
 import (
+	"errors"
 	"testing"
 	"time"
 )
@@ -78,6 +79,46 @@ func TestReservedNames(t *testing.T) {
 			}
 			_, err = h.CreateUser(ctx, "name", "name", "hash")
 			want(t, err, ErrTaken)
+		})
+	}
+}
+
+// Names that look like the name of a deleted user stay reserved as long as that name:
+// otherwise somebody could pass for the deleted user. UpdateLooks keeps that so.
+func TestReservedLooks(t *testing.T) {
+	for _, d := range dialects {
+		t.Run(d.name, func(t *testing.T) {
+			const hold = 30 * 24 * time.Hour
+			h := newHarness(t, Options{DB: d.url(t), ReserveNames: hold, noBackground: true})
+			taken := func(when string) {
+				t.Helper()
+				if _, err := h.CreateUser(ctx, cyrillicCoca, cyrillicCoca, ""); !errors.Is(err, ErrTaken) {
+					t.Errorf("%s: a name that looks like a reserved one: error %v, want ErrTaken", when, err)
+				}
+			}
+			old := h.user("coca")
+			want(t, h.DeleteUser(ctx, old), nil)
+			taken("after the deletion")
+			want(t, h.UpdateLooks(ctx, 0), nil)
+			taken("after UpdateLooks")
+			_, err := h.sql.Writer.Exec(`DELETE FROM looks`)
+			want(t, err, nil)
+			want(t, h.UpdateLooks(ctx, 0), nil)
+			taken("after UpdateLooks of a copied store")
+			h.pass(hold)
+			h.user(cyrillicCoca)
+			_, err = h.CreateUser(ctx, "coca", "coca", "")
+			want(t, err, ErrTaken)
+
+			// Another user registers the name: the old user's rows are gone, and stay so.
+			gone := h.user("name")
+			want(t, h.DeleteUser(ctx, gone), nil)
+			h.pass(hold)
+			h.user("name")
+			want(t, h.UpdateLooks(ctx, 0), nil)
+			if n := h.count(`SELECT COUNT(*) FROM looks WHERE user_id = ?`, gone); n != 0 {
+				t.Errorf("looks has %d rows of a user whose name another user has taken, want none", n)
+			}
 		})
 	}
 }

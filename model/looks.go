@@ -14,7 +14,8 @@ import (
 // The table looks has what the users' names look like (names.LookOf). CreateUser
 // writes a user's rows, and refuses a name that looks like another user's in
 // another script. UpdateLooks writes the rows of users that an earlier release
-// has created, or with an earlier names.LookVersion.
+// has created, or with an earlier names.LookVersion. The rows of a deleted user stay
+// until another user registers the name. They don't count once the name is free.
 
 const (
 	lookPage  = 200             // users in one transaction of UpdateLooks
@@ -34,12 +35,25 @@ func (db *DB) addLook(ctx context.Context, tx *sqlx.Tx, user int64, name string)
 	// least one of them finds the other's rows, or is rolled back by a deadlock
 	// and runs again.
 	var other []int64
-	err := tx.SelectContext(ctx, &other, `SELECT user_id FROM looks`+db.d.byLookIndex+` WHERE look IN (?, ?) AND user_id <> ? AND script <> ? LIMIT 1`+db.d.ForUpdate,
+	err := tx.SelectContext(ctx, &other, `SELECT user_id FROM looks`+db.d.byLookIndex+` WHERE look IN (?, ?) AND user_id <> ? AND script <> ?`+db.d.ForUpdate,
 		l.Keys[0], l.Keys[len(l.Keys)-1], user, l.Script)
-	if err == nil && len(other) > 0 {
-		err = ErrTaken
+	if err != nil {
+		return err
 	}
-	return err
+	before := db.nowMS() - db.o.ReserveNames.Milliseconds()
+	for _, id := range other {
+		// This read takes no lock, and may miss a user of another transaction. So a
+		// name is free only if it finds the user deleted, which is never undone.
+		var free int
+		err := tx.GetContext(ctx, &free, `SELECT COUNT(*) FROM users WHERE id = ? AND deleted = 1 AND (name_key IS NULL OR deleted_at <= ?)`, id, before)
+		if err != nil {
+			return err
+		}
+		if free == 0 {
+			return ErrTaken
+		}
+	}
+	return nil
 }
 
 func insertLook(ctx context.Context, tx *sqlx.Tx, user int64, l names.Look) error {
@@ -104,10 +118,10 @@ func (db *DB) updateLooks(ctx context.Context, after int64) (last int64, wrote, 
 	var page []struct {
 		ID      int64  `db:"id"`
 		Name    string `db:"name"`
-		Deleted bool   `db:"deleted"`
+		Free    bool   `db:"free"`    // deleted, and the name is taken away
 		Version int64  `db:"version"` // 0: no row
 	}
-	err = db.sql.Select(ctx, &page, `SELECT u.id, u.name, u.deleted, COALESCE((SELECT MIN(l.version) FROM looks l WHERE l.user_id = u.id), 0) AS version
+	err = db.sql.Select(ctx, &page, `SELECT u.id, u.name, u.deleted = 1 AND u.name_key IS NULL AS free, COALESCE((SELECT MIN(l.version) FROM looks l WHERE l.user_id = u.id), 0) AS version
 		FROM users u WHERE u.id > ? ORDER BY u.id`+db.d.Limit, after, lookPage)
 	if err != nil || len(page) == 0 {
 		return after, false, false, err
@@ -115,8 +129,7 @@ func (db *DB) updateLooks(ctx context.Context, after int64) (last int64, wrote, 
 	last, more = page[len(page)-1].ID, len(page) == lookPage
 	stale := page[:0]
 	for _, u := range page {
-		// An earlier release leaves the rows of users that it deletes.
-		if u.Deleted && u.Version != 0 || !u.Deleted && u.Version < names.LookVersion {
+		if u.Free && u.Version != 0 || !u.Free && u.Version < names.LookVersion {
 			stale = append(stale, u)
 		}
 	}
@@ -129,12 +142,18 @@ func (db *DB) updateLooks(ctx context.Context, after int64) (last int64, wrote, 
 	}
 	err = db.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		for i, u := range stale {
+			// The name may have been taken away since the page was read. The row lock
+			// makes releaseName wait, which then deletes the new rows.
+			var free bool
+			if err := tx.GetContext(ctx, &free, `SELECT deleted = 1 AND name_key IS NULL FROM users WHERE id = ?`+db.d.ForUpdate, u.ID); err != nil {
+				return err
+			}
 			if u.Version != 0 {
 				if _, err := tx.ExecContext(ctx, `DELETE FROM looks WHERE user_id = ?`, u.ID); err != nil {
 					return err
 				}
 			}
-			if u.Deleted {
+			if free {
 				continue
 			}
 			if err := insertLook(ctx, tx, u.ID, looks[i]); err != nil {

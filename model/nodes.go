@@ -43,14 +43,20 @@ const (
 const nodeLock = `CONCAT('chatd:', MD5(DATABASE()), ':', id)`
 
 // Enter adds this process to the list of nodes, until Close. It blocks on the database.
-// If the database server can't be reached, it retries for up to Options.Wait.
+// If the database server can't be reached, or another process keeps a lock, it retries
+// for up to Options.Wait.
 func (db *DB) Enter(ctx context.Context, n Node) (*Entry, error) {
 	e := &Entry{db: db, node: n, log: db.o.Logger.Warn}
 	if db.d.SkipLocked == "" { // SQLite
 		return e, nil
 	}
 	err := e.add(ctx)
-	for end := time.Now().Add(db.o.Wait); err != nil && db.d.IsDisconnected(err) && time.Now().Before(end); {
+	warned := false
+	for end := time.Now().Add(db.o.Wait); err != nil && db.d.Classify(err).Retryable() && time.Now().Before(end); {
+		if !warned {
+			e.log("entering the list of nodes failed; retrying", "for", db.o.Wait, "err", err)
+			warned = true
+		}
 		select {
 		case <-ctx.Done():
 			return nil, err

@@ -1,8 +1,10 @@
 package model
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -440,4 +442,52 @@ func TestNodeFreezes(t *testing.T) {
 	if len(acknowledged) > 0 {
 		t.Errorf("%d messages that the frozen node acknowledged are missing in the log, want 0", len(acknowledged))
 	}
+}
+
+// Enter retries for as long as Options.Wait while another process keeps a lock.
+func TestEnterWaitsForLock(t *testing.T) {
+	retrying := make(chan struct{}, 1)
+	h := newHarness(t, Options{DB: realservice.MariaDB(t), Wait: time.Hour, Logger: slog.New(onWarning{slog.DiscardHandler, retrying})})
+	tx := mustBegin(t, h)
+	defer tx.Rollback()
+	_, err := tx.Exec(`UPDATE meta SET value = value + 1 WHERE name = 'epoch'`)
+	want(t, err, nil)
+	done := make(chan error, 1)
+	go func() {
+		e, err := h.Enter(ctx, Node{Name: "one"})
+		if err == nil {
+			e.Close()
+		}
+		done <- err
+	}()
+	// MariaDB ends transactions that are idle, so this one has to stay busy.
+	for waiting := true; waiting; {
+		var one int
+		want(t, tx.Get(&one, `SELECT 1`), nil)
+		select {
+		case err := <-done:
+			t.Fatalf("Enter ended with error %v while another process had the lock, want that it retries", err)
+		case <-retrying:
+			waiting = false
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	want(t, tx.Rollback(), nil)
+	want(t, <-done, nil)
+}
+
+// onWarning is a log handler that signals records.
+type onWarning struct {
+	slog.Handler
+	signal chan struct{}
+}
+
+func (o onWarning) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelWarn }
+
+func (o onWarning) Handle(context.Context, slog.Record) error {
+	select {
+	case o.signal <- struct{}{}:
+	default:
+	}
+	return nil
 }

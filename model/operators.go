@@ -44,7 +44,8 @@ func (db *DB) OperatorPassword(ctx context.Context, id int64, hash string) error
 }
 
 // DeleteUser deletes an account. The row stays, because messages refer to it, and
-// keeps the name for Options.ReserveNames. DeleteUser removes friendships and
+// keeps the name for Options.ReserveNames: nobody can register it, nor a name that looks
+// like it in another script. DeleteUser removes friendships and
 // memberships, and dismisses the groups that the user created. Nobody can write to
 // the user any more. Nodes find the changes of groups, and the end of the user's
 // sessions, in the feed, and who has to be told in Departures. Errors: ErrNotFound.
@@ -106,7 +107,6 @@ func (db *DB) deleteUser(ctx context.Context, tx *sqlx.Tx, id int64) (all change
 		`DELETE FROM friends WHERE user_id = ?`,
 		`DELETE FROM cursors WHERE user_id = ?`,
 		`DELETE FROM devices WHERE user_id = ?`,
-		`DELETE FROM looks WHERE user_id = ?`,
 	} {
 		if _, err := tx.ExecContext(ctx, q, id); err != nil {
 			return all, err

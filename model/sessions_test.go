@@ -302,6 +302,36 @@ func TestStartSessions(t *testing.T) {
 	})
 }
 
+// A start queues for the lock of its user's row, so that other requests that keep
+// locking the row can't keep the user from logging in.
+func TestStartWaitsForLock(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		if h.d.ForUpdate == "" {
+			t.Skip("SQLite has no row locks")
+		}
+		id := h.user("a")
+		_, err := h.logIn(id, "phone", []byte("t"), 8)
+		want(t, err, nil)
+		tx := mustBegin(t, h)
+		defer tx.Rollback()
+		_, err = tx.Exec(`UPDATE users SET banned = 0 WHERE id = ?`, id)
+		want(t, err, nil)
+		done := make(chan error, 1)
+		h.StartSession([]byte("t"), func(_ int64, err error) { done <- err })
+		for waiting := 0; waiting == 0; {
+			want(t, h.sql.Reader.Get(&waiting, `SELECT COUNT(*) FROM information_schema.innodb_trx
+				WHERE trx_state = 'LOCK WAIT' AND trx_query LIKE '%last_session%'`), nil)
+			select {
+			case err := <-done:
+				t.Fatalf("the start ended with error %v, want that it waits for the lock", err)
+			case <-time.After(200 * time.Millisecond): // the server keeps the table of transactions while it is read more often
+			}
+		}
+		want(t, tx.Commit(), nil)
+		want(t, <-done, nil)
+	})
+}
+
 // A store that is closed answers all calls of StartSession.
 func TestStartSessionsClosed(t *testing.T) {
 	onSQLite(t, func(t *testing.T, h *harness) {

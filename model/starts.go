@@ -18,12 +18,16 @@ import (
 
 // Times of starts.
 const (
-	startRetry = 20 * time.Millisecond // delay if another node has locked a user's row
-	startLimit = 4 * time.Second       // how long to retry that
+	startRetry = 20 * time.Millisecond  // delay if another node has locked a user's row
+	startAlone = 100 * time.Millisecond // how long to retry that before waiting for the lock
+	startLimit = 4 * time.Second        // how long to retry that
+
+	// maxAlone is how many starts wait for locks at the same time. Each occupies one of
+	// the few connections of sqldb.DB.Writer, and the others need some too.
+	maxAlone = 2
 )
 
-// errUserLocked means that another process has kept a user's row locked for
-// startLimit.
+// errUserLocked means that a user's row has been locked for startLimit.
 var errUserLocked = errors.New("the user's row is locked by another process")
 
 // starts gives numbers to sessions that begin by token. After a network failure,
@@ -39,6 +43,9 @@ type starts struct {
 	wake chan struct{} // holds a value if the queue may not be empty
 	stop chan struct{}
 	done chan struct{}
+
+	alone   chan struct{}  // holds a value for each start that waits for a lock
+	waiting sync.WaitGroup // the goroutines of these
 }
 
 // start is a call of StartSession.
@@ -56,7 +63,8 @@ type start struct {
 }
 
 func newStarts(db *DB) *starts {
-	s := &starts{db: db, wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
+	s := &starts{db: db, wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
+		alone: make(chan struct{}, maxAlone)}
 	go s.run()
 	return s
 }
@@ -134,26 +142,29 @@ func (s *starts) run() {
 	}
 }
 
-// close ends the goroutine. Calls that wait get ErrClosed.
+// close ends the goroutines. Calls in the queue get ErrClosed. Starts that wait for a
+// lock end first.
 func (s *starts) close() {
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
 	close(s.stop)
 	<-s.done
+	s.waiting.Wait()
 }
 
 // write starts a batch of sessions, and answers the calls. Calls for users whose
-// rows are locked go back to the queue.
+// rows are locked go back to the queue, or after startAlone to goroutines of their own.
 func (s *starts) write(batch []*start) {
 	_, err := s.db.writeFeed(context.Background(), func(ctx context.Context, tx *sqlx.Tx) (changes, error) {
-		return s.db.startSessions(ctx, tx, batch)
+		return s.db.startSessions(ctx, tx, batch, false)
 	})
 	var again []*start
 	for _, st := range batch {
 		switch {
 		case err != nil:
 			st.done(0, fmt.Errorf("start %d sessions: %w", len(batch), err))
+		case st.retry && time.Since(st.since) >= startAlone && s.startAlone(st):
 		case st.retry && time.Since(st.since) < startLimit:
 			again = append(again, st)
 		case st.retry:
@@ -172,16 +183,42 @@ func (s *starts) write(batch []*start) {
 	}
 }
 
+// startAlone starts a session in a transaction of its own, on another goroutine. It
+// reports false if maxAlone others are waiting. SKIP LOCKED never queues for a lock:
+// requests that keep locking a user's row would keep the user from logging in.
+func (s *starts) startAlone(st *start) bool {
+	select {
+	case s.alone <- struct{}{}:
+	default:
+		return false
+	}
+	s.waiting.Go(func() {
+		_, err := s.db.writeFeed(context.Background(), func(ctx context.Context, tx *sqlx.Tx) (changes, error) {
+			return s.db.startSessions(ctx, tx, []*start{st}, true)
+		})
+		<-s.alone
+		if s.db.d.Classify(err) == sqldb.LockTimeout {
+			err = errUserLocked
+		}
+		if err != nil {
+			st.done(0, fmt.Errorf("start a session: %w", err))
+			return
+		}
+		st.done(st.session, st.err)
+	})
+	return true
+}
+
 // startSessions starts sessions, in the order of the batch. It sets the results of
-// each.
-func (db *DB) startSessions(ctx context.Context, tx *sqlx.Tx, batch []*start) (c changes, err error) {
+// each. With wait, it waits for the locks of users' rows.
+func (db *DB) startSessions(ctx context.Context, tx *sqlx.Tx, batch []*start, wait bool) (c changes, err error) {
 	for _, st := range batch {
 		st.user, st.device, st.session, st.err, st.retry = 0, "", 0, nil, false
 	}
 	if err := db.findTokens(ctx, tx, batch); err != nil {
 		return c, err
 	}
-	last, err := db.lockSessions(ctx, tx, batch)
+	last, err := db.lockSessions(ctx, tx, batch, wait)
 	if err != nil {
 		return c, err
 	}
@@ -279,8 +316,8 @@ type lastSession struct{ last int64 }
 
 // lockSessions locks the rows of the users, and returns the number of each user's
 // last session, or nil for a user who is banned or deleted. Users whose rows other
-// processes have locked are left out.
-func (db *DB) lockSessions(ctx context.Context, tx *sqlx.Tx, batch []*start) (map[int64]*lastSession, error) {
+// processes have locked are left out, unless wait is set.
+func (db *DB) lockSessions(ctx context.Context, tx *sqlx.Tx, batch []*start, wait bool) (map[int64]*lastSession, error) {
 	var ids []int64
 	for _, st := range batch {
 		if st.user != 0 {
@@ -301,8 +338,12 @@ func (db *DB) lockSessions(ctx context.Context, tx *sqlx.Tx, batch []*start) (ma
 			Banned  bool  `db:"banned"`
 			Deleted bool  `db:"deleted"`
 		}
-		err := tx.SelectContext(ctx, &rows, `SELECT id, last_session, banned, deleted FROM users`+db.d.ByPrimaryKey+`
-			WHERE id IN (`+sqldb.Repeated("?", n)+`) ORDER BY id`+db.d.ForUpdate+db.d.SkipLocked, args...)
+		const list = `SELECT id, last_session, banned, deleted FROM users`
+		query := list + db.d.ByPrimaryKey + ` WHERE id IN (` + sqldb.Repeated("?", n) + `) ORDER BY id` + db.d.ForUpdate + db.d.SkipLocked
+		if wait {
+			query = list + db.d.ByPrimaryKey + ` WHERE id IN (` + sqldb.Repeated("?", n) + `) ORDER BY id` + db.d.ForUpdate
+		}
+		err := tx.SelectContext(ctx, &rows, query, args...)
 		for _, r := range rows {
 			all[r.ID] = nil
 			if !r.Banned && !r.Deleted {

@@ -53,7 +53,8 @@ func (db *DB) insertUser(ctx context.Context, tx *sqlx.Tx, name, nameKey, hash s
 	return id, db.addLook(ctx, tx, id, name)
 }
 
-// releaseName takes a name from a user who was deleted long enough ago.
+// releaseName takes a name, and what it looks like, from a user who was deleted long
+// enough ago.
 func (db *DB) releaseName(ctx context.Context, tx *sqlx.Tx, nameKey string) error {
 	// Most names are free. Look first: an UPDATE of no row would still be a write.
 	var was []int64
@@ -62,7 +63,10 @@ func (db *DB) releaseName(ctx context.Context, tx *sqlx.Tx, nameKey string) erro
 	if err != nil || len(was) == 0 {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, `UPDATE users SET name_key = NULL WHERE id = ? AND deleted = 1`, was[0])
+	if _, err = tx.ExecContext(ctx, `UPDATE users SET name_key = NULL WHERE id = ? AND deleted = 1`, was[0]); err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `DELETE FROM looks WHERE user_id = ?`, was[0])
 	return err
 }
 

@@ -97,8 +97,8 @@ func New(cfg Config, log *slog.Logger, set *metrics.Set) *Service {
 
 // Start connects the service to the reactor, the store and the bus, and starts
 // its goroutines. node and epoch, the node's name and the store's epoch, are for
-// LOGIN_ACK. Call Start before the reactor's Start. It returns an error if the
-// reactor has more than 64 loops.
+// LOGIN_ACK. Call Start before the reactor's Start. It blocks on the store,
+// and returns an error if that can't be read, or if the reactor has more than 64 loops.
 func (s *Service) Start(r *reactor.Reactor, store Store, b bus.Bus, node string, epoch int64) error {
 	s.courier = bus.NewCourier(b, s.set.GetOrCreateCounter("chatd_service_notices_dropped_total"))
 	s.limits = limits.New(&s.cfg.Limits, s.sessions.Limited, r.Now())
@@ -119,6 +119,10 @@ func (s *Service) Start(r *reactor.Reactor, store Store, b bus.Bus, node string,
 	s.tracer = trace.NewTracer(node, store, s.sessions, s.presence, s.delivery, s.cfg.Presence.Grace)
 	s.table = s.newTable()
 
+	departed, err := s.people.NewDepartures(reactor.OffLoop(s.ctx), s.log)
+	if err != nil {
+		return err
+	}
 	s.run(func(t Off) { s.courier.Run(t) })
 	s.run(s.cluster.Run)
 	s.run(s.presence.Run)
@@ -134,10 +138,7 @@ func (s *Service) Start(r *reactor.Reactor, store Store, b bus.Bus, node string,
 		})
 	})
 	s.run(func(t Off) { every(t, session.UseEvery, s.sessions.RecordUse) })
-	s.run(func(t Off) {
-		d := s.people.NewDepartures(t, s.log)
-		every(t, departures, func() { d.Look(t) })
-	})
+	s.run(func(t Off) { every(t, departures, func() { departed.Look(t) }) })
 	s.run(func(t Off) { every(t, delivery.SaveEvery, s.delivery.SaveProgress) })
 	return nil
 }

@@ -12,19 +12,18 @@ import (
 type Departures struct {
 	p    *People
 	log  *slog.Logger
-	last int64 // the last departure that was handled; -1: none read yet
+	last int64 // the last departure that was handled
 }
 
 // NewDepartures returns a Departures for accounts that are deleted after the call:
-// earlier ones aren't in the lists that users get at login. It blocks.
-func (p *People) NewDepartures(t Off, log *slog.Logger) *Departures {
-	d := &Departures{p: p, log: log, last: -1}
-	if last, _, err := p.store.Departures(t, -1); err == nil {
-		d.last = last
-	} else if t.Err() == nil {
-		log.Error("reading deleted accounts failed; retrying", "err", err)
+// earlier ones aren't in the lists that users get at login. Call it before the first
+// login. It blocks, and returns the store's errors.
+func (p *People) NewDepartures(t Off, log *slog.Logger) (*Departures, error) {
+	last, _, err := p.store.Departures(t, -1)
+	if err != nil {
+		return nil, err
 	}
-	return d
+	return &Departures{p: p, log: log, last: last}, nil
 }
 
 // Look handles the departures since the last call. It blocks.

@@ -301,10 +301,13 @@ func (h *harness) logIn(user int64, device string, token []byte, max int) (evict
 // startSession starts a session by token.
 func (h *harness) startSession(token []byte) (session int64, err error) {
 	done := make(chan struct{})
-	h.StartSession(token, func(s int64, e error) {
+	h.StartSession(token, connected, func(s int64, e error) {
 		session, err = s, e
 		close(done)
 	})
 	<-done
 	return session, err
 }
+
+// connected is the argument gone of StartSession for a client that stays.
+func connected() bool { return false }

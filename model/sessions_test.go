@@ -264,7 +264,7 @@ func TestStartSessions(t *testing.T) {
 				}
 				for i := range int64(each) {
 					left.Add(1)
-					h.StartSession(fmt.Append(nil, id), func(n int64, err error) {
+					h.StartSession(fmt.Append(nil, id), connected, func(n int64, err error) {
 						defer left.Done()
 						switch {
 						case id == u[0]:
@@ -317,7 +317,7 @@ func TestStartWaitsForLock(t *testing.T) {
 		_, err = tx.Exec(`UPDATE users SET banned = 0 WHERE id = ?`, id)
 		want(t, err, nil)
 		done := make(chan error, 1)
-		h.StartSession([]byte("t"), func(_ int64, err error) { done <- err })
+		h.StartSession([]byte("t"), connected, func(_ int64, err error) { done <- err })
 		for waiting := 0; waiting == 0; {
 			want(t, h.sql.Reader.Get(&waiting, `SELECT COUNT(*) FROM information_schema.innodb_trx
 				WHERE trx_state = 'LOCK WAIT' AND trx_query LIKE '%last_session%'`), nil)
@@ -341,7 +341,7 @@ func TestStartSessionsClosed(t *testing.T) {
 		var left sync.WaitGroup
 		left.Add(2000)
 		for i := range 2000 {
-			h.StartSession([]byte("t"), func(_ int64, err error) {
+			h.StartSession([]byte("t"), connected, func(_ int64, err error) {
 				if err != nil && !errors.Is(err, ErrClosed) {
 					t.Errorf("error %v, want none or ErrClosed", err)
 				}
@@ -352,5 +352,25 @@ func TestStartSessionsClosed(t *testing.T) {
 			}
 		}
 		left.Wait()
+	})
+}
+
+// The login of a client that has disconnected ends no session: the client may have
+// logged in elsewhere meanwhile.
+func TestStartSessionOfGoneClient(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		u := h.users(1)[0]
+		h.device(u, "phone")
+		token := fmt.Append(nil, u, "phone")
+		before, err := h.TokenDevice(ctx, token)
+		want(t, err, nil)
+		done := make(chan error)
+		h.StartSession(token, func() bool { return true }, func(_ int64, err error) { done <- err })
+		want(t, <-done, ErrGone)
+		after, err := h.TokenDevice(ctx, token)
+		want(t, err, nil)
+		if after.Session != before.Session {
+			t.Errorf("number of the device's session = %d after a login of a client that is gone, want still %d", after.Session, before.Session)
+		}
 	})
 }

@@ -27,6 +27,9 @@ const (
 	maxAlone = 2
 )
 
+// ErrGone means that the client had disconnected before its session was started.
+var ErrGone = errors.New("the client has disconnected")
+
 // errUserLocked means that a user's row has been locked for startLimit.
 var errUserLocked = errors.New("the user's row is locked by another process")
 
@@ -52,6 +55,7 @@ type starts struct {
 type start struct {
 	token []byte
 	since time.Time
+	gone  func() bool
 	done  func(session int64, err error)
 
 	// Of the transaction.
@@ -73,14 +77,17 @@ func newStarts(db *DB) *starts {
 // than those of the user's earlier sessions. The device's earlier sessions end; other
 // nodes find that in the feed. StartSession also records that the token is used.
 //
-// It never blocks. It calls done once, on another goroutine, which must not block.
-// Errors: ErrNotFound if the token isn't valid; ErrClosed.
-func (db *DB) StartSession(tokenHash []byte, done func(session int64, err error)) {
+// gone reports whether the client has disconnected. Then nothing is changed: the
+// client may have a later session already, on another node, which would end.
+//
+// It never blocks. It calls done once, on another goroutine; done and gone must not
+// block. Errors: ErrNotFound if the token isn't valid; ErrGone; ErrClosed.
+func (db *DB) StartSession(tokenHash []byte, gone func() bool, done func(session int64, err error)) {
 	if db.starts == nil {
 		done(0, ErrClosed)
 		return
 	}
-	db.starts.add(&start{token: tokenHash, since: time.Now(), done: done})
+	db.starts.add(&start{token: tokenHash, since: time.Now(), gone: gone, done: done})
 }
 
 func (s *starts) add(st *start) {
@@ -234,6 +241,8 @@ func (db *DB) startSessions(ctx context.Context, tx *sqlx.Tx, batch []*start, wa
 		switch {
 		case st.user == 0, locked && row == nil:
 			st.err = ErrNotFound
+		case st.gone():
+			st.err = ErrGone
 		case !locked:
 			st.retry = true
 		default:

@@ -12,6 +12,9 @@ type ConnRef struct {
 // Loop returns the index of the connection's loop.
 func (p *ConnRef) Loop() int { return p.c.l.idx }
 
+// Closed reports whether the connection is known to be closed. It never blocks.
+func (p *ConnRef) Closed() bool { return p.closed.Load() }
+
 // Send sends body, as one frame, to the connection. Calls of ConnRef.Send and
 // Reactor.Post that one goroutine makes for the same loop take effect in order.
 // Send never blocks and doesn't keep body. It returns ErrClosed if the connection

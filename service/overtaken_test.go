@@ -57,8 +57,8 @@ type lateStart struct {
 	*gate
 }
 
-func (s lateStart) StartSession(hash []byte, done func(int64, error)) {
-	s.Store.StartSession(hash, func(session int64, err error) {
+func (s lateStart) StartSession(hash []byte, gone func() bool, done func(int64, error)) {
+	s.Store.StartSession(hash, gone, func(session int64, err error) {
 		go func() {
 			s.pass()
 			done(session, err)

@@ -53,7 +53,7 @@ type Store interface {
 	UserByNameKey(ctx context.Context, key string) (model.User, error)
 	SetHash(ctx context.Context, id int64, old, hash string) error
 	OpenDevice(ctx context.Context, u model.User, device string, tokenHash []byte, max int) (session int64, added bool, ended []feed.Ended, err error)
-	StartSession(tokenHash []byte, done func(session int64, err error))
+	StartSession(tokenHash []byte, gone func() bool, done func(session int64, err error))
 	TokenMemberships(ctx context.Context, tokenHash []byte, user int64) (model.Token, []model.Membership, error)
 	CloseDevice(ctx context.Context, user int64, device string, session int64, tokenHash []byte) (ended []feed.Ended, err error)
 	ChangePassword(ctx context.Context, u model.User, hash, device string, session int64, oldToken, newToken []byte) (ended []feed.Ended, err error)
@@ -176,7 +176,7 @@ func (l *Logins) Login(t Turn, c *conn, r *proto.Request) {
 			return
 		}
 		session.Await(t, c, func(answer func(int64, error)) {
-			l.Store.StartSession(tokenHash(id.token), answer)
+			l.Store.StartSession(tokenHash(id.token), c.Ref().Closed, answer)
 		}, func(t Turn, number int64, err error) {
 			if errors.Is(err, model.ErrNotFound) { // it has ended since the check
 				err = errWrongToken

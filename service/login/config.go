@@ -13,7 +13,7 @@ import (
 
 // Config holds the settings of logins.
 type Config struct {
-	Registration  string   `group:"security" name:"registration" default:"open" placeholder:"WHO" enum:"open,invite,off" common:"" help:"Who may register: open (anyone), invite (whoever has a code of chatd invite) or off (nobody)."`
+	Registration  string   `group:"security" name:"registration" default:"open" placeholder:"WHO" enum:"open,invite,off" common:"" help:"Who may register: open (anyone), invite (users with a code made by chatd invite) or off (nobody)."`
 	ReservedNames []string `group:"security" name:"reserved-names" default:"admin,administrator,chatd,moderator,operator,root,security,server,staff,support,system" placeholder:"NAME,…" help:"Names that can't be registered, nor names that look like them. Empty: none."`
 
 	MaxDevices int    `group:"limits" name:"max-devices" default:"8" placeholder:"N" help:"Devices per user. A login from one more device logs out the least recently used one."`

@@ -71,7 +71,7 @@ func (accounts *Accounts) FloorAccounts(n int) []Account {
 // floorLoginAck returns the LOGIN_ACK that a chatd would send to u if nothing
 // was missed.
 func (u Account) floorLoginAck() []byte {
-	return proto.AppendResponse(nil, &proto.Response{Op: proto.LOGIN_ACK, ID: u.ID, Name: u.name,
+	return proto.AppendResponse(nil, &proto.Response{Op: proto.LOGIN_ACK, ID: u.ID, Name: u.name, Features: []string{proto.FeatureRegister},
 		Token: u.token, Device: floorDevice, Node: floorNode, Window: floorWindow, Epoch: floorEpoch})
 }
 

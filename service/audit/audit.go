@@ -1,6 +1,5 @@
-// Package audit writes the audit log: a line for each attempt to log in, and for
-// each change of an account or of who may do what. It knows nothing else of the
-// chat.
+// Package audit writes the audit log: one line for each login attempt, and for each
+// change of an account or a permission. It doesn't depend on the rest of the service.
 package audit
 
 import (

@@ -15,7 +15,7 @@ import (
 // Each kind of noisy user runs against a real server. Quiet users are
 // measured in both cases, and their conversations are checked.
 func TestNoisyNeighborRealServer(t *testing.T) {
-	for _, args := range []string{"--kind chat --bullies 2 --conns 2", "--kind event", "--kind sync", "--kind chat --limits"} {
+	for _, args := range []string{"--kind chat --bullies 2 --conns 2", "--kind event", "--kind event --peers 5", "--kind sync", "--kind conversations --peers 5", "--kind friend", "--kind register", "--kind chat --limits"} {
 		t.Run(strings.ReplaceAll(args, " ", "-"), func(t *testing.T) {
 			folder := t.TempDir()
 			code, stdout, stderr := chatbench(t, append(strings.Fields("bully --pairs 2 --rate 200 --rounds 1 --turn 300ms --json - "+args),

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -45,19 +46,32 @@ func (l *Sink) Close() {
 	l.done.Wait()
 }
 
+// NoiseKind is what a noisy sender sends.
+type NoiseKind string
+
+const (
+	NoiseChat          NoiseKind = "chat"          // messages to its peer
+	NoiseEvent         NoiseKind = "event"         // events to its peer or group
+	NoiseSync          NoiseKind = "sync"          // SYNC of as many messages as one answer may have
+	NoiseConversations NoiseKind = "conversations" // CONVERSATIONS, the longest page
+	NoiseFriend        NoiseKind = "friend"        // ADD_FRIEND and DEL_FRIEND of its peer in turns
+	NoiseRegister      NoiseKind = "register"      // REG of new names, on connections without a login
+)
+
 // NoisySender is one connection that sends as fast as it can. Several may
 // belong to one user, each as a device of its own.
 type NoisySender struct {
 	*Env
-	Kind     string // "chat", "event" or "sync": what it sends
-	Size     int    // bytes of each text
-	Window   int    // requests in flight
+	Kind     NoiseKind
+	Size     int // bytes of each text
+	Window   int // requests in flight
 	Counters *NoisyCounters
 	Addr     string
-	Peer     int64
+	Peer     int64 // the user that its requests are about
+	Group    int64 // if not 0, the group that gets the events
 	account  Account
-	Sink     *Sink // receives what the user's connections send; nil: another sender owns it
-	c        *Conn // nil: not connected
+	Sinks    []*Sink // receive what the user's connections send; the first sender has all
+	c        *Conn   // nil: not connected
 }
 
 const (
@@ -80,24 +94,60 @@ func (s *NoisySender) Login(ctx context.Context, accounts *Accounts, me Account,
 		return err
 	}
 	s.c, s.account = c, Account{ID: me.ID, name: me.name, token: a.Token}
-	if s.Kind != "sync" {
-		return nil
-	}
-	// Give SYNC something to read.
-	_, err = c.Call(ctx, s.request())
-	return err
+	return nil
 }
 
-// request returns a message or an event; for "sync" a message.
-func (s *NoisySender) request() *proto.Request {
-	text := make([]byte, s.Size)
-	for i := range text {
-		text[i] = '!'
+// Store stores n messages to a user, one at a time.
+func (s *NoisySender) Store(ctx context.Context, peer int64, n int) error {
+	defer context.AfterFunc(ctx, s.c.Close)()
+	for range n {
+		if _, err := s.c.Call(ctx, &proto.Request{Op: proto.ONE_CHAT, ToID: peer, Msg: s.text(), CID: []byte(rand.Text())}); err != nil {
+			return err
+		}
 	}
-	if s.Kind == "event" {
-		return &proto.Request{Op: proto.EVENT, ToID: s.Peer, Event: []byte(eventName), Data: text}
+	return nil
+}
+
+func (s *NoisySender) text() []byte { return bytes.Repeat([]byte("!"), s.Size) }
+
+// request returns what to send, and the op of its answer. Requests need not differ,
+// except in what vary sets.
+func (s *NoisySender) request() (req proto.Request, ack proto.Op) {
+	switch s.Kind {
+	case NoiseEvent:
+		req = proto.Request{Op: proto.EVENT, ToID: s.Peer, Event: []byte(eventName), Data: s.text()}
+		if s.Group != 0 {
+			req.ToID, req.GroupID = 0, s.Group
+		}
+		return req, proto.ERROR // an event that is accepted has no answer
+	case NoiseSync:
+		req = proto.Request{Op: proto.SYNC, Peer: s.Peer, Limit: proto.MaxSyncMessages}
+	case NoiseConversations:
+		req = proto.Request{Op: proto.CONVERSATIONS, Limit: proto.MaxConversations}
+	case NoiseFriend:
+		req = proto.Request{Op: proto.ADD_FRIEND, FriendID: s.Peer}
+	case NoiseRegister:
+		req = proto.Request{Op: proto.REG, Password: rand.Text()}
+	default:
+		req = proto.Request{Op: proto.ONE_CHAT, ToID: s.Peer, Msg: s.text()}
 	}
-	return &proto.Request{Op: proto.ONE_CHAT, ToID: s.Peer, Msg: text, CID: []byte(rand.Text())}
+	return req, req.Op.Ack()
+}
+
+// vary makes req the nth of its kind. id is unique to the connection.
+func (s *NoisySender) vary(req *proto.Request, id []byte, n uint64) {
+	putHex(id[hexSize:], n)
+	switch s.Kind {
+	case NoiseChat:
+		req.CID = id
+	case NoiseRegister:
+		req.Name = string(id)
+	case NoiseFriend:
+		req.Op = proto.ADD_FRIEND
+		if n%2 == 0 {
+			req.Op = proto.DEL_FRIEND
+		}
+	}
 }
 
 // Run sends until ctx ends. It ignores refusals and reconnects after a KICK.
@@ -111,7 +161,7 @@ func (s *NoisySender) Run(ctx context.Context) {
 		}
 		stop := context.AfterFunc(ctx, func() { _ = s.c.nc.SetDeadline(pastDeadline) })
 		var err error
-		if s.Kind == "event" {
+		if s.Kind == NoiseEvent {
 			err = s.sendEvents()
 		} else {
 			err = s.sendRequests()
@@ -127,30 +177,28 @@ func (s *NoisySender) Run(ctx context.Context) {
 	}
 }
 
-// reconnect logs in by token.
+// reconnect logs in by token, except to register.
 func (s *NoisySender) reconnect(ctx context.Context) (err error) {
+	if s.Kind == NoiseRegister {
+		s.c, err = dial(ctx, s.Addr)
+		return err
+	}
 	s.c, err = LoginByToken(ctx, s.Addr, s.account)
 	return err
 }
 
 // sendRequests keeps the window full until the connection fails.
 func (s *NoisySender) sendRequests() error {
-	cid := []byte(cidMark + cidMark)
-	putHex(cid, Nonce())
-	req := proto.Request{Op: proto.SYNC, Peer: s.Peer, Limit: proto.MaxSyncMessages}
-	ack := proto.SYNC_ACK
-	if s.Kind == "chat" {
-		req = *s.request()
-		req.CID = cid
-		ack = proto.ONE_CHAT_ACK
-	}
+	id := []byte(cidMark + cidMark)
+	putHex(id, Nonce())
+	req, ack := s.request()
 	var body, out []byte
 	var n uint64
 	for room := s.Window; ; {
 		out = out[:0]
 		for range room {
 			n++
-			putHex(cid[hexSize:], n)
+			s.vary(&req, id, n)
 			body = proto.AppendRequest(body[:0], &req)
 			out = proto.AppendFrame(out, body)
 		}
@@ -184,7 +232,7 @@ func (s *NoisySender) readAnswers(ack proto.Op) (n int, err error) {
 			switch {
 			case a.Op == proto.KICK:
 				return 0, unexpectedFrame(a)
-			case a.Op != ack && a.Op != proto.ERROR: // a push
+			case a.Op != ack && a.Op != proto.ERROR && a.Op != proto.DEL_FRIEND_ACK: // a push
 				continue
 			case a.Errno == proto.Done:
 				done++
@@ -205,7 +253,8 @@ func (s *NoisySender) readAnswers(ack proto.Op) (n int, err error) {
 // sendEvents sends as fast as the server reads. What the server sends is read
 // meanwhile.
 func (s *NoisySender) sendEvents() error {
-	one := proto.AppendFrame(nil, proto.AppendRequest(nil, s.request()))
+	req, _ := s.request()
+	one := proto.AppendFrame(nil, proto.AppendRequest(nil, &req))
 	var out []byte
 	for range eventBatch {
 		out = append(out, one...)
@@ -233,12 +282,12 @@ func (s *NoisySender) sendEvents() error {
 	return err
 }
 
-// Close closes the connection and the sink. Run must have returned.
+// Close closes the connection and the sinks. Run must have returned.
 func (s *NoisySender) Close() {
 	if s.c != nil {
 		s.c.Abort()
 	}
-	if s.Sink != nil {
-		s.Sink.Close()
+	for _, l := range s.Sinks {
+		l.Close()
 	}
 }

@@ -3,6 +3,7 @@ package scenario
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,7 +27,11 @@ const (
 	// maxNoisyUsers and maxNoisyConns bound the noisy senders. A user has at
 	// most 8 devices.
 	maxNoisyUsers, maxNoisyConns = 64, 8
-	maxRounds                    = 100
+	// maxNoisyPeers is the most members of a group by default, less the noisy user.
+	maxNoisyPeers = 10_000
+	// storedForSync is how many messages a noisy user stores, to read them.
+	storedForSync = proto.MaxSyncMessages
+	maxRounds     = 100
 )
 
 // NoisyNeighbor measures what users who send as fast as they can do to the
@@ -34,7 +39,8 @@ const (
 type NoisyNeighbor struct {
 	Pairs      int           `name:"pairs" default:"10" help:"Pairs of quiet users. One sends, the other receives."`
 	Rate       float64       `name:"rate" default:"200" help:"Messages per second that all quiet pairs send, at fixed times."`
-	Kind       string        `name:"kind" default:"chat" enum:"chat,event,sync" help:"What noisy users send: chat, which is stored; event; or sync, which reads 200 messages."`
+	Kind       string        `name:"kind" default:"chat" enum:"chat,event,sync,conversations,friend,register" help:"What noisy users send: chat, which is stored; event; sync, which reads 200 messages; conversations, which reads 100 conversations; friend, which adds and removes a friend in turns; or register, which registers new users."`
+	Peers      int           `name:"peers" default:"1" help:"With --kind event: if above 1, members of a group that get the events. With --kind conversations: other users that each noisy user has written to."`
 	NoisyUsers int           `name:"bullies" default:"1" help:"Noisy users."`
 	Conns      int           `name:"conns" default:"1" help:"Connections of each noisy user, each with a full window."`
 	Window     int           `name:"window" default:"256" help:"Messages or requests that each of these connections keeps in flight."`
@@ -72,6 +78,7 @@ func (n *NoisyNeighbor) Check() error {
 	bad.check(n.Kind != "event" || n.Size <= proto.MaxData, "--size: %d is more than the %d bytes that an event may have", n.Size, proto.MaxData)
 	bad.inRange("--bullies", n.NoisyUsers, 1, maxNoisyUsers)
 	bad.inRange("--conns", n.Conns, 1, maxNoisyConns)
+	bad.inRange("--peers", n.Peers, 1, maxNoisyPeers)
 	bad.inRange("--window", n.Window, 1, maxStreamWindow)
 	bad.inRange("--rounds", n.Rounds, 1, maxRounds)
 	bad.checkDuration("--turn", n.Turn)
@@ -190,35 +197,91 @@ func (n *NoisyNeighbor) runTurn(g *load.Generator, t, between *turns, what strin
 	between.begin(t)
 }
 
-// loginSenders logs in all noisy senders, and one receiver for each user. Even
-// if it returns an error, the caller must close what it returns.
+// loginSenders logs in all noisy senders, and the receivers of each user. Even if it
+// returns an error, the caller must close what it returns.
 func (n *NoisyNeighbor) loginSenders(ctx context.Context, env *load.Env, accounts *load.Accounts, counters *load.NoisyCounters) (all []*load.NoisySender, err error) {
 	number := 2 * n.Pairs
 	for range n.NoisyUsers {
-		to, peer, _, err := accounts.Register(ctx, number, false)
+		from, me, _, err := accounts.Register(ctx, number, false)
 		if err != nil {
 			return all, err
 		}
-		sink := load.NewSink(to)
-		from, me, _, err := accounts.Register(ctx, number+1, false)
-		if err != nil {
-			sink.Close()
-			return all, err
+		group := int64(0)
+		if n.Kind == string(load.NoiseEvent) && n.Peers > 1 {
+			a, err := from.Call(ctx, &proto.Request{Op: proto.CREATE_GROUP, GroupName: fmt.Sprintf("bully %016x %d", accounts.RunID, number)})
+			if err != nil {
+				from.Abort()
+				return all, err
+			}
+			group = a.GroupID
 		}
 		from.Abort()
+		peers, sinks, err := n.loginPeers(ctx, env, accounts, number+1, group)
+		first := &load.NoisySender{Sinks: sinks}
+		all = append(all, first)
+		if err != nil {
+			return all, err
+		}
 		for i := range n.Conns {
-			s := &load.NoisySender{Env: env, Kind: n.Kind, Size: n.Size, Window: n.Window, Counters: counters, Addr: env.Server.AddrOf(number + 1), Peer: peer.ID}
-			if i == 0 {
-				s.Sink = sink
+			s := first
+			if i > 0 {
+				s = &load.NoisySender{}
+				all = append(all, s)
 			}
-			all = append(all, s)
+			s.Env, s.Kind, s.Size, s.Window, s.Counters = env, load.NoiseKind(n.Kind), n.Size, n.Window, counters
+			s.Addr, s.Peer, s.Group = env.Server.AddrOf(number), peers[0], group
 			if err := s.Login(ctx, accounts, me, fmt.Sprintf("bully %d", i)); err != nil {
 				return all, err
 			}
 		}
-		number += 2
+		if err := n.fill(ctx, env, first, peers); err != nil {
+			return all, err
+		}
+		number += 1 + n.Peers
 	}
 	return all, nil
+}
+
+// loginPeers registers the peers of a noisy user, lets them join its group, if it
+// has one, and keeps those connected that its messages or events reach.
+func (n *NoisyNeighbor) loginPeers(ctx context.Context, env *load.Env, accounts *load.Accounts, number int, group int64) ([]int64, []*load.Sink, error) {
+	peers, sinks := make([]int64, n.Peers), make([]*load.Sink, n.Peers)
+	err := load.ForEach(ctx, n.Peers, load.SetupConcurrency, env.Progress, "peers", func(ctx context.Context, i int) error {
+		c, a, _, err := accounts.Register(ctx, number+i, false)
+		if err != nil {
+			return err
+		}
+		peers[i] = a.ID
+		if group != 0 {
+			if _, err := c.Call(ctx, &proto.Request{Op: proto.ADD_GROUP, GroupID: group}); err != nil {
+				c.Abort()
+				return err
+			}
+		}
+		if i > 0 && group == 0 {
+			c.Abort()
+			return nil
+		}
+		sinks[i] = load.NewSink(c)
+		return nil
+	})
+	return peers, slices.DeleteFunc(sinks, func(s *load.Sink) bool { return s == nil }), err
+}
+
+// fill stores what a noisy user is going to read.
+func (n *NoisyNeighbor) fill(ctx context.Context, env *load.Env, s *load.NoisySender, peers []int64) error {
+	switch s.Kind {
+	case load.NoiseSync:
+		return s.Store(ctx, peers[0], storedForSync)
+	case load.NoiseConversations:
+		for i, p := range peers {
+			env.Progress.ShowCount("conversations", i, len(peers))
+			if err := s.Store(ctx, p, 1); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // addFigures writes the latencies of the quiet users and the counts of the

@@ -33,7 +33,7 @@ func TestNoisySenderContinues(t *testing.T) {
 		t.Fatal(err)
 	}
 	env := load.NewEnv(srv, report.NewProgress(io.Discard), &report.Report{})
-	b := &NoisyNeighbor{Kind: "chat", NoisyUsers: 1, Conns: 1, Window: 8, Size: 40}
+	b := &NoisyNeighbor{Kind: "chat", NoisyUsers: 1, Conns: 1, Peers: 1, Window: 8, Size: 40}
 	got := &load.NoisyCounters{}
 	all, err := b.loginSenders(t.Context(), env, load.NewAccounts(env.Server), got)
 	defer func() {
